@@ -1,0 +1,325 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * ipq: user-space packet queueing. A firewall rule queues packets, this library hands them out in
+ * batches, the program decides, and the verdicts travel back together.
+ *
+ *	#include <ipq.h>
+ *
+ *	int main(void)
+ *	{
+ *		struct ipq_packet packet[64];
+ *		struct ipq_queue *q;
+ *		int n;
+ *
+ *		if (ipq_queue_open(&q, "nfqueue:0", NULL) < 0)
+ *			return 1;
+ *		while ((n = ipq_queue_recv(q, packet, 64, IPQ_FOREVER)) >= 0)
+ *			for (int i = 0; i < n; i++)
+ *				ipq_accept(q, &packet[i]);
+ *		ipq_queue_close(q);
+ *		return 1;
+ *	}
+ *
+ * Errors are returned as -errno; ipq_queue_error() adds cause and remedy in words. All numbers are
+ * in host byte order unless a comment says otherwise. A queue belongs to one thread at a time; only
+ * ipq_queue_wake() may be called from any thread and from signal handlers. Nothing here prints, exits
+ * or keeps global state. Guide: ipq(7); each call has a page of its own.
+ */
+#ifndef IPQ_H
+#define IPQ_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+struct ipq_queue; /* opaque */
+
+#define IPQ_FOREVER (-1) /* a timeout */
+
+/* ---- opening ---------------------------------------------------------------------------------- */
+
+/* Flags of struct ipq_options. What the kernel lacks makes open fail with -EOPNOTSUPP, by name. */
+enum ipq_option_flags {
+	IPQ_O_META_ONLY = 1 << 0,        /* no payload is copied */
+	IPQ_O_FAIL_OPEN = 1 << 1,        /* a full queue lets packets through instead of dropping them */
+	IPQ_O_SEGMENT = 1 << 2,          /* the kernel splits large (GSO) packets and completes checksums */
+	IPQ_O_CONNTRACK = 1 << 3,        /* attach conntrack id, state, mark and tuples */
+	IPQ_O_OWNER = 1 << 4,            /* attach uid and gid of the socket that sent the packet */
+	IPQ_O_SECURITY_CONTEXT = 1 << 5, /* attach the security context of that socket */
+	IPQ_O_TIMESTAMP = 1 << 6,        /* have arriving packets stamped (costs every packet of the host a little) */
+	IPQ_O_BEST_EFFORT = 1 << 7       /* go on without what the kernel lacks; see ipq_queue_flags() */
+};
+
+/* Zero means the default everywhere. Begins with its own size so that library and program may differ in age. */
+struct ipq_options {
+	size_t size;             /* sizeof(struct ipq_options) */
+	uint32_t flags;          /* IPQ_O_ */
+	uint32_t copy_range;     /* payload bytes at most; 0: the whole packet */
+	uint32_t queue_length;   /* packets that may wait in the kernel; 0: 8192 */
+	uint32_t receive_buffer; /* bytes; 0: sized for queue_length */
+	uint32_t spin_usec;      /* look for this long before sleeping: latency for a core's time; 0: sleep at once */
+	uint32_t reserved;       /* 0 */
+	char *error;             /* when open fails: cause and remedy in words, always terminated; or NULL */
+	size_t error_size;       /* bytes of error */
+};
+
+/*
+ * Opens a source of packets, ready to receive. source is
+ *   "nfqueue:N"               the kernel's queue number N (needs CAP_NET_ADMIN in the network namespace)
+ *   "ip_queue:" "ip6_queue:"  the ip_queue of a kernel up to 3.4
+ *   "pcap:IN[,OUT]"           a capture file; accepted packets go to OUT
+ *   "engine:SOCKET"           a descriptor number that carries ip_queue's messages
+ * or NULL for "nfqueue:0". options may be NULL. Returns 0, or -errno with *q = NULL: -EPERM (no
+ * CAP_NET_ADMIN), -EBUSY (another program owns the queue), -ECONNREFUSED (no nfnetlink_queue in this
+ * kernel), -EOPNOTSUPP (a flag that this kernel lacks), -EINVAL (the name or an option), -ENOMEM, or
+ * what opening a file gave. Does not block.
+ */
+int ipq_queue_open(struct ipq_queue **q, const char *source, const struct ipq_options *options);
+
+/* Sends what is pending, closes and frees. The kernel drops what still waits. NULL is allowed. */
+void ipq_queue_close(struct ipq_queue *q);
+
+/* The last error of this queue, cause and remedy in words. Valid until the next call on q; never NULL. */
+const char *ipq_queue_error(const struct ipq_queue *q);
+
+/* The IPQ_O_ flags in force: those asked for, less what IPQ_O_BEST_EFFORT went without. */
+uint32_t ipq_queue_flags(const struct ipq_queue *q);
+
+/* ---- packets ---------------------------------------------------------------------------------- */
+
+/* Bits of ipq_packet.present: which fields carry something. The others are unspecified. */
+enum ipq_packet_fields {
+	IPQ_HAS_MARK = 1 << 0,
+	IPQ_HAS_TIMESTAMP = 1 << 1,
+	IPQ_HAS_INDEV = 1 << 2,
+	IPQ_HAS_OUTDEV = 1 << 3,
+	IPQ_HAS_PHYSINDEV = 1 << 4,
+	IPQ_HAS_PHYSOUTDEV = 1 << 5,
+	IPQ_HAS_HWADDR = 1 << 6,
+	IPQ_HAS_PAYLOAD = 1 << 7,
+	IPQ_HAS_UID = 1 << 8,
+	IPQ_HAS_GID = 1 << 9,
+	IPQ_HAS_SECURITY_CONTEXT = 1 << 10,
+	IPQ_HAS_VLAN = 1 << 11,
+	IPQ_HAS_LINK_HEADER = 1 << 12,
+	IPQ_HAS_PRIORITY = 1 << 13,
+	IPQ_HAS_CGROUP = 1 << 14,
+	IPQ_HAS_CONNTRACK = 1 << 15,
+	IPQ_HAS_CONNTRACK_INFO = 1 << 16,
+	IPQ_HAS_EXPECTATION = 1 << 17
+};
+
+/* Bits of ipq_packet.flags. */
+enum ipq_packet_flags {
+	IPQ_PACKET_CHECKSUM_NOT_READY = 1 << 0,    /* looks wrong, will be completed by a device: see ipq_replace() */
+	IPQ_PACKET_GSO = 1 << 1,                   /* larger than the device's MTU, split later */
+	IPQ_PACKET_CHECKSUM_NOT_VERIFIED = 1 << 2, /* came in, nobody has checked it */
+	IPQ_PACKET_TRUNCATED = 1 << 3              /* payload is only the first payload_len of full_len bytes */
+};
+
+/*
+ * A packet, as a value. Pointers are views into memory of the queue, valid until the next
+ * ipq_queue_recv() or ipq_queue_close(); ipq_packet_keep() makes a copy that lasts.
+ */
+struct ipq_packet {
+	uint32_t present;     /* IPQ_HAS_ */
+	uint32_t flags;       /* IPQ_PACKET_ */
+	uint32_t id;          /* names the packet in verdicts; grows by one from packet to packet, wraps */
+	uint8_t family;       /* AF_INET, AF_INET6, AF_BRIDGE, ... (NFPROTO_ of the hook) */
+	uint8_t hook;         /* NF_INET_PRE_ROUTING (0) ... NF_INET_POST_ROUTING (4) */
+	uint16_t hw_protocol; /* EtherType; 0 at NF_INET_LOCAL_OUT */
+	uint8_t *payload;     /* from the network header on; may be edited in place */
+	uint32_t payload_len; /* bytes at payload */
+	uint32_t full_len;    /* bytes of the packet */
+	int64_t timestamp;    /* arrival, nanoseconds since 1970 UTC */
+	uint32_t mark;
+	uint32_t indev, outdev;         /* interface indices, see ipq_queue_interface() */
+	uint32_t physindev, physoutdev; /* ports of a bridge */
+	uint32_t uid, gid;
+	uint32_t priority;
+	uint32_t cgroup;      /* class id */
+	uint16_t vlan_proto;  /* EtherType of the tag: 0x8100, 0x88a8 */
+	uint16_t vlan_tci;    /* priority (3 bits), drop eligible, id (12 bits) */
+	uint8_t hw_addr[8];   /* link-layer source address */
+	uint8_t hw_addr_len;
+	uint8_t reserved1;
+	uint16_t link_header_len;
+	const uint8_t *link_header;   /* incoming packets: the whole link-layer header */
+	const char *security_context; /* not terminated */
+	uint16_t security_context_len;
+	uint16_t conntrack_len;       /* for ipq_packet_conntrack() */
+	uint32_t conntrack_info;      /* IP_CT_ESTABLISHED (0), IP_CT_RELATED (1), IP_CT_NEW (2), + 3 for replies */
+	const void *conntrack;        /* netlink attributes CTA_* as the kernel sent them */
+	const void *expectation;      /* netlink attributes CTA_EXPECT_* */
+	uint16_t expectation_len;
+	uint16_t reserved2[3];
+	uint64_t reserved3[6];
+};
+
+/*
+ * Up to max packets into packet[]. Sends pending verdicts first. timeout_ms: IPQ_FOREVER, 0 to take
+ * only what is there, or milliseconds. Returns the number of packets; 0 when the time is over; -EINTR
+ * on a signal, -ECANCELED after ipq_queue_wake(), -ENODATA at the end of a capture file, -EPERM when
+ * the capability was given up, another -errno when the source failed. An overrun is no error: it is
+ * counted (see ipq_queue_stats()) and the queue goes on.
+ */
+int ipq_queue_recv(struct ipq_queue *q, struct ipq_packet *packet, unsigned max, int timeout_ms);
+
+/* A copy that outlives the next receive, for a verdict later and in any order. NULL: no memory. */
+struct ipq_packet *ipq_packet_keep(const struct ipq_packet *packet);
+void ipq_packet_free(struct ipq_packet *kept);
+
+/* Name of an interface of the queue's network namespace, "" when unknown; type (may be NULL) is its
+ * ARPHRD_ type. Valid until the next call on q. */
+const char *ipq_queue_interface(struct ipq_queue *q, uint32_t index, uint16_t *type);
+
+struct ipq_tuple {
+	uint8_t family;       /* AF_INET, AF_INET6 */
+	uint8_t protocol;     /* IPPROTO_ */
+	uint16_t source_port; /* or the id of an ICMP query */
+	uint16_t destination_port;
+	uint8_t icmp_type, icmp_code;
+	uint8_t source[16], destination[16]; /* network byte order; 4 bytes for AF_INET */
+};
+
+struct ipq_conntrack {
+	size_t size;      /* in: sizeof(struct ipq_conntrack) */
+	uint32_t present; /* IPQ_CT_HAS_ */
+	uint32_t id, status, mark, timeout; /* timeout in seconds */
+	uint16_t zone;
+	uint8_t tcp_state;
+	uint8_t reserved;
+	struct ipq_tuple original, reply;
+	uint8_t labels[16];
+};
+
+enum ipq_conntrack_fields {
+	IPQ_CT_HAS_ID = 1 << 0,
+	IPQ_CT_HAS_STATUS = 1 << 1,
+	IPQ_CT_HAS_MARK = 1 << 2,
+	IPQ_CT_HAS_TIMEOUT = 1 << 3,
+	IPQ_CT_HAS_ZONE = 1 << 4,
+	IPQ_CT_HAS_TCP_STATE = 1 << 5,
+	IPQ_CT_HAS_ORIGINAL = 1 << 6,
+	IPQ_CT_HAS_REPLY = 1 << 7,
+	IPQ_CT_HAS_LABELS = 1 << 8
+};
+
+/* Reads the conntrack entry of a packet. 0, -ENODATA (none attached), -EBADMSG (malformed). */
+int ipq_packet_conntrack(const struct ipq_packet *packet, struct ipq_conntrack *ct);
+
+/* ---- verdicts --------------------------------------------------------------------------------- */
+
+/*
+ * Each decides one packet, received or kept, once. Verdicts are collected and leave with the next
+ * ipq_queue_recv(), ipq_queue_flush() or ipq_queue_close(), in the order of the calls. 0 or -errno
+ * (-ENOENT: that packet does not wait; -ENOMEM). A verdict that the kernel refuses later is counted
+ * as refused.
+ */
+int ipq_accept(struct ipq_queue *q, const struct ipq_packet *packet);
+int ipq_drop(struct ipq_queue *q, const struct ipq_packet *packet);
+/* Accepts with these bytes in the packet's place (from the network header on, lengths and checksums
+ * right; ipq_edit.h helps). The bytes are copied unless they lie in packet->payload itself. A
+ * checksum left to the device (IPQ_PACKET_CHECKSUM_NOT_READY) is completed here. */
+int ipq_replace(struct ipq_queue *q, const struct ipq_packet *packet, const void *bytes, size_t len);
+
+/* Bits of ipq_verdict.present. */
+enum ipq_verdict_fields {
+	IPQ_SET_MARK = 1 << 0,
+	IPQ_SET_PRIORITY = 1 << 1,
+	IPQ_SET_CONNTRACK_MARK = 1 << 2,
+	IPQ_SET_CONNTRACK_LABELS = 1 << 3,
+	IPQ_SET_VLAN = 1 << 4,
+	IPQ_SET_PAYLOAD = 1 << 5
+};
+
+enum ipq_verdict_code {
+	IPQ_DROP = 0,
+	IPQ_ACCEPT = 1,
+	IPQ_QUEUE = 3,  /* to queue number ipq_verdict.queue */
+	IPQ_REPEAT = 4, /* through the same hook again; set a mark to break the loop */
+	IPQ_STOP = 5    /* accepted; no further hook function of this hook sees it */
+};
+
+struct ipq_verdict {
+	size_t size;      /* sizeof(struct ipq_verdict) */
+	uint32_t present; /* IPQ_SET_ */
+	uint32_t code;    /* IPQ_DROP ... */
+	uint16_t queue;   /* for IPQ_QUEUE */
+	uint16_t vlan_proto, vlan_tci;
+	uint16_t reserved;
+	uint32_t mark;
+	uint32_t priority;
+	uint32_t conntrack_mark, conntrack_mark_mask; /* new = (old & ~mask) | mark; 0: all bits */
+	uint8_t conntrack_labels[16];
+	const void *payload;
+	size_t payload_len;
+};
+
+/* Any verdict with anything the kernel takes along. */
+int ipq_decide(struct ipq_queue *q, const struct ipq_packet *packet, const struct ipq_verdict *verdict);
+
+/* Sends pending verdicts now. 0 or -errno; after an error what could not be sent stays pending. */
+int ipq_queue_flush(struct ipq_queue *q);
+
+/* ---- living with other things ------------------------------------------------------------------ */
+
+/* For poll and epoll: readable when ipq_queue_recv(q, ..., 0) would return something. Flush first. */
+int ipq_queue_fd(const struct ipq_queue *q);
+
+/* Makes a blocked (or the next) ipq_queue_recv() return -ECANCELED. Any thread, signal handlers too. 0 or -errno. */
+int ipq_queue_wake(struct ipq_queue *q);
+
+struct ipq_stats {
+	size_t size;            /* in: sizeof(struct ipq_stats) */
+	uint64_t received;      /* packets handed out */
+	uint64_t accepted, dropped, other; /* verdicts sent, by code */
+	uint64_t replaced;      /* of these, with new payload */
+	uint64_t refused;       /* verdicts the kernel refused (the packet had gone) */
+	uint64_t lost;          /* dropped by the kernel because the socket's buffer was full */
+	uint64_t queue_dropped; /* dropped by the kernel because the queue was full */
+	uint64_t malformed;     /* messages not understood (their packets dropped) */
+	uint64_t waiting;       /* handed out, no verdict yet */
+	uint64_t receives, sends; /* system calls */
+};
+
+/* Counters since open. 0 or -errno. queue_dropped reads /proc; the rest costs nothing. */
+int ipq_queue_stats(struct ipq_queue *q, struct ipq_stats *stats);
+
+/* ---- more than one core ------------------------------------------------------------------------- */
+
+struct ipq_group; /* opaque */
+
+/* Decides a batch; runs on the queue's own thread. Return 0, or -errno to stop the whole group. */
+typedef int (*ipq_group_handler)(struct ipq_queue *q, struct ipq_packet *packet, unsigned n, void *context);
+
+struct ipq_group_options {
+	size_t size;     /* sizeof(struct ipq_group_options) */
+	uint32_t first;  /* number of the first queue */
+	uint32_t count;  /* queues and threads; 0: one for each processor this process may use */
+	uint32_t pin;    /* 1: thread i stays on the i-th processor (for --queue-cpu-fanout) */
+	uint32_t batch;  /* packets a call at most; 0: 64 */
+	const struct ipq_options *queue; /* for every queue; or NULL */
+	char *error;
+	size_t error_size;
+};
+
+/* Opens queues first ... first + count - 1 and starts a thread for each. context[i] (or NULL) goes to
+ * queue i's handler. 0, or -errno with nothing left running. */
+int ipq_group_start(struct ipq_group **group, const struct ipq_group_options *options,
+		    ipq_group_handler handler, void *const *context);
+/* Wakes, joins, closes and frees all. Returns what stopped the group: 0 or -errno. */
+int ipq_group_stop(struct ipq_group *group);
+/* Waits until the group stops by itself (a handler's or a source's error). The same value. */
+int ipq_group_wait(struct ipq_group *group);
+/* Sum over all queues. Any thread. */
+int ipq_group_stats(struct ipq_group *group, struct ipq_stats *stats);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif

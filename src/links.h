@@ -1,0 +1,21 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * Interface index to name and hardware type, for the network namespace in which the table was opened,
+ * kept current by the kernel's own events. Thread-safe.
+ */
+#ifndef LINKS_H
+#define LINKS_H
+
+#include <stdint.h>
+#include <linux/if.h>
+
+struct links;
+
+/* Opens the table where the calling thread's network namespace is. 0 or -errno. */
+int links_open(struct links **links);
+void links_close(struct links *links);
+
+/* Fills in name (IFNAMSIZ bytes, padded with zeros; "" when there is no such interface) and type. */
+void links_get(struct links *links, uint32_t index, char name[IFNAMSIZ], uint16_t *type);
+
+#endif

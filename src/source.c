@@ -1,0 +1,36 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* Sources by name. */
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+#include "source.h"
+
+int ipq_fail(struct ipq_error *e, int err, const char *format, ...)
+{
+	va_list args;
+
+	if (e != NULL) {
+		va_start(args, format);
+		vsnprintf(e->text, sizeof(e->text), format, args);
+		va_end(args);
+	}
+	return -err;
+}
+
+int source_open(struct source **s, const char *name, struct ipq_error *e)
+{
+	static const struct source_ops *const all[] = { &source_nfqueue };
+	const char *colon;
+	size_t i, len;
+
+	*s = NULL;
+	if (name == NULL)
+		name = "nfqueue:0";
+	colon = strchr(name, ':');
+	len = colon != NULL ? (size_t)(colon - name) : strlen(name);
+	for (i = 0; i < sizeof(all) / sizeof(all[0]); i++)
+		if (strlen(all[i]->name) == len && memcmp(all[i]->name, name, len) == 0)
+			return all[i]->open(s, colon != NULL ? colon + 1 : "", e);
+	return ipq_fail(e, EINVAL, "no source is called \"%.*s\": use nfqueue:NUMBER, ip_queue: or pcap:FILE",
+			(int)len, name);
+}

@@ -1,0 +1,125 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * The seam between where packets come from and who decides them.
+ *
+ * A source knows one kind of origin (the kernel's nfnetlink_queue, its old ip_queue, a capture file)
+ * and nothing of its readers. Readers (queue.c, classic.c, engine.c) bring the memory, know packets and
+ * verdicts, and nothing of netlink or files. Packets flow one way, verdicts the other; nothing here is
+ * kept for a reader, so that recv and send may run in different threads without a lock.
+ */
+#ifndef SOURCE_H
+#define SOURCE_H
+
+#include <stdarg.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <ipq.h>
+
+struct links;
+
+/* Where an error goes in words: cause and remedy. */
+struct ipq_error {
+	char text[320];
+};
+
+/* Stores the text and returns -err, so that a failing path is one line. err is a positive errno. */
+int ipq_fail(struct ipq_error *e, int err, const char *format, ...) __attribute__((format(printf, 3, 4)));
+
+enum copy_mode { COPY_NONE, COPY_META, COPY_PACKET }; /* the kernel's values, in ip_queue and nfnetlink_queue alike */
+
+struct source_config {
+	enum copy_mode mode;
+	uint32_t range;        /* COPY_PACKET: payload bytes at most, 0: all */
+	uint32_t queue_length; /* packets waiting at most */
+	uint32_t receive_buffer; /* bytes; 0: leave as it is */
+	uint32_t flags;        /* IPQ_O_ */
+};
+
+/*
+ * Room for one packet: pieces of memory that are filled in order. The first takes what stands before
+ * the payload (SOURCE_HEAD_MIN bytes at least). When the pieces are one run of memory the payload comes
+ * whole; otherwise pkt->payload points at its first byte and payload_split says how many bytes stand
+ * there before it goes on at tail.
+ */
+struct source_slot {
+	unsigned char *head;
+	size_t head_room;
+	unsigned char *tail; /* NULL: none */
+	size_t tail_room;
+	size_t payload_split; /* out: bytes of payload in head; payload_len when all of it is */
+};
+#define SOURCE_HEAD_MIN 1024
+/* One contiguous slot that takes any packet with all its attributes; not a multiple of the page, see PERF.md. */
+#define SOURCE_SLOT_SIZE (65536 + 4096 + 64)
+
+/* A verdict as sources take it: everything of struct ipq_verdict, by packet id. */
+struct source_verdict {
+	uint32_t id;
+	uint32_t batch;    /* 1: for every waiting packet up to id (bare verdicts only) */
+	uint32_t present;  /* IPQ_SET_ */
+	uint32_t code;     /* NF_ value, the queue number of NF_QUEUE in the upper 16 bits */
+	uint32_t tag;      /* comes back in source_refusal; netlink's sequence number */
+	uint32_t mark, priority, conntrack_mark, conntrack_mark_mask;
+	uint16_t vlan_proto, vlan_tci;
+	const uint8_t *conntrack_labels; /* 16 bytes */
+	const void *payload;
+	size_t payload_len;
+};
+
+/* A verdict or configuration that the origin refused after it was sent. */
+struct source_refusal {
+	int error;        /* positive errno */
+	uint32_t id;      /* of the packet; 0 when unknown */
+	uint32_t code;
+	uint32_t tag;
+	uint32_t payload_len;
+};
+typedef void (*source_refused)(void *context, const struct source_refusal *refusal);
+
+struct source_counts {
+	uint64_t lost;          /* packets that the reader never got: gaps in the ids */
+	uint64_t queue_dropped;
+	uint64_t waiting;       /* as the origin counts them */
+	uint64_t malformed;
+};
+
+struct source {
+	const struct source_ops *ops;
+	struct links *links; /* of the origin's network namespace; NULL when it has none */
+};
+
+/* Every call returns 0 or more, or -errno with words in *e where it has one. */
+struct source_ops {
+	const char *name; /* what stands before the colon */
+
+	/* arg is what stands behind the colon. Nothing is taken yet: see configure. */
+	int (*open)(struct source **s, const char *arg, struct ipq_error *e);
+	void (*close)(struct source *s);
+
+	/* Takes the origin on the first call and changes its settings on any. Returns the flags in force. */
+	int (*configure)(struct source *s, const struct source_config *config, struct ipq_error *e);
+
+	/* A descriptor that is readable when recv would return something; -1: recv never blocks. */
+	int (*fd)(const struct source *s);
+
+	/*
+	 * Up to max packets. timeout_ms as in ipq_queue_recv(). Returns the count (0: timed out, or only
+	 * refusals came), -EINTR, -ECANCELED (woken), -ENODATA (end), -errno.
+	 */
+	int (*recv)(struct source *s, struct source_slot *slot, struct ipq_packet *packet, unsigned max,
+		    int timeout_ms, source_refused refused, void *context);
+
+	/* Sends verdicts in order, in as few system calls as it takes. Returns how many went, or -errno for none. */
+	int (*send)(struct source *s, const struct source_verdict *verdict, unsigned n);
+
+	int (*counts)(struct source *s, struct source_counts *counts);
+	int (*wake)(struct source *s); /* async-signal-safe */
+};
+
+/* By name ("nfqueue:0"); NULL is "nfqueue:0". */
+int source_open(struct source **s, const char *name, struct ipq_error *e);
+
+extern const struct source_ops source_nfqueue, source_ipqueue, source_pcap;
+
+#endif

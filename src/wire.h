@@ -1,0 +1,74 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * ip_queue's messages, to and from values, in the layout of 64-bit (LP64) and 32-bit (ILP32)
+ * programs. Pure functions: no I/O, no allocation; every length is checked before it is believed.
+ */
+#ifndef WIRE_H
+#define WIRE_H
+
+#include <stddef.h>
+#include <stdint.h>
+#include <linux/if.h>
+
+enum wire_layout { WIRE_LP64, WIRE_ILP32 };
+#define WIRE_NATIVE (sizeof(long) == 8 ? WIRE_LP64 : WIRE_ILP32)
+
+#define WIRE_NLHDR 16 /* struct nlmsghdr, the same everywhere */
+
+/* All of an IPQM_PACKET message but its payload. Host byte order. */
+struct wire_packet {
+	uint64_t packet_id, mark;
+	int64_t timestamp_sec, timestamp_usec;
+	uint32_t hook;
+	char indev[IFNAMSIZ], outdev[IFNAMSIZ]; /* terminated and padded with zeros */
+	uint16_t hw_protocol, hw_type;
+	uint8_t hw_addrlen, hw_addr[8];
+};
+
+/* Bytes in front of the payload: netlink header and packet message. 112 (LP64), 88 (ILP32). */
+size_t wire_packet_head(enum wire_layout layout);
+/* Bytes in front of the payload of a verdict: 40 (LP64), 28 (ILP32). Also the size of a mode message. */
+size_t wire_request_head(enum wire_layout layout);
+
+/*
+ * Writes header and packet message for a payload of payload_len bytes that the caller puts behind them.
+ * buf has room for wire_packet_head(). Returns the whole length with payload, not rounded; nlmsg_len
+ * says NLMSG_ALIGN of it.
+ */
+size_t wire_put_packet(enum wire_layout layout, void *buf, const struct wire_packet *p, size_t payload_len);
+
+/* The other way. *payload points into buf. 0, -EBADMSG (too short, lengths that lie). */
+int wire_get_packet(enum wire_layout layout, const void *buf, size_t len, struct wire_packet *p,
+		    const void **payload, size_t *payload_len);
+
+/* What a program asks. */
+struct wire_request {
+	uint16_t type, flags; /* of the netlink header */
+	uint32_t seq, pid;
+	uint32_t len;         /* nlmsg_len */
+	struct {
+		uint8_t value;
+		uint64_t range;
+	} mode;               /* IPQM_MODE */
+	struct {
+		uint32_t value;
+		uint64_t id, data_len;
+		const void *payload;  /* the bytes that follow, whatever data_len says; NULL when none */
+		size_t payload_len;
+	} verdict;            /* IPQM_VERDICT */
+};
+
+/* First only the header (enough to answer an error), then the body according to type. 0, -EINVAL (shorter
+ * than a peer message), -EBADMSG (not even a netlink header, or nlmsg_len lies: ip_queue was silent). */
+int wire_get_request(enum wire_layout layout, const void *buf, size_t len, struct wire_request *r);
+
+/* Messages a program sends, header included. A verdict's payload goes behind. Returns the length with payload. */
+size_t wire_put_mode(enum wire_layout layout, void *buf, uint32_t pid, uint8_t mode, uint64_t range);
+size_t wire_put_verdict(enum wire_layout layout, void *buf, uint32_t pid, uint32_t value, uint64_t id,
+			size_t payload_len);
+
+/* NLMSG_ERROR that quotes the first quote bytes of request. error is a positive errno or 0 (an
+ * acknowledgement). buf has room for 20 + quote. Returns the length. */
+size_t wire_put_error(void *buf, int error, uint32_t pid, const void *request, size_t quote);
+
+#endif
