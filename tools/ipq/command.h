@@ -1,0 +1,21 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * One file for each subcommand of ipq. A new one takes three lines: the file in meson.build, its
+ * declaration here, its place in the table of main.c.
+ */
+#ifndef COMMAND_H
+#define COMMAND_H
+
+struct command {
+	const char *name;
+	const char *summary; /* one line, no full stop */
+	const char *help;    /* usage and options, for `ipq NAME --help`: whole lines */
+	int (*run)(int argc, char **argv); /* argv[0] is the name. Returns the exit status */
+};
+
+enum { EXIT_USAGE = 2 };
+
+/* Says what is wrong and where help is, on stderr. Returns EXIT_USAGE. */
+int command_usage(const struct command *command, const char *format, ...) __attribute__((format(printf, 2, 3)));
+
+#endif

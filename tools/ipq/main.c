@@ -1,0 +1,85 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* ipq: finds the subcommand. */
+#include <stdarg.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include "command.h"
+
+static const struct command *const commands[] = {
+	NULL
+};
+
+static const struct command *find(const char *name)
+{
+	for (const struct command *const *c = commands; *c != NULL; c++)
+		if (strcmp((*c)->name, name) == 0)
+			return *c;
+	return NULL;
+}
+
+int command_usage(const struct command *command, const char *format, ...)
+{
+	va_list args;
+
+	fprintf(stderr, "ipq %s: ", command->name);
+	va_start(args, format);
+	vfprintf(stderr, format, args);
+	va_end(args);
+	fprintf(stderr, "\nTry \"ipq help %s\".\n", command->name);
+	return EXIT_USAGE;
+}
+
+static int help(FILE *out)
+{
+	fputs("Usage: ipq COMMAND [OPTIONS]\n"
+	      "       ipq help COMMAND\n"
+	      "       ipq --version\n\n"
+	      "Packets that a firewall rule queued for a program (-j QUEUE, -j NFQUEUE), from the shell.\n\n",
+	      out);
+	for (const struct command *const *c = commands; *c != NULL; c++)
+		fprintf(out, "  %-10s %s\n", (*c)->name, (*c)->summary);
+	return out == stderr ? EXIT_USAGE : fflush(out) != 0;
+}
+
+static int unknown(const char *name)
+{
+	fprintf(stderr, "ipq: there is no command \"%s\". Try \"ipq --help\".\n", name);
+	return EXIT_USAGE;
+}
+
+static bool is_help(const char *word)
+{
+	return strcmp(word, "--help") == 0 || strcmp(word, "-h") == 0;
+}
+
+static int help_of(const char *name)
+{
+	const struct command *c = find(name);
+
+	if (c == NULL)
+		return unknown(name);
+	fputs(c->help, stdout);
+	return fflush(stdout) != 0;
+}
+
+int main(int argc, char **argv)
+{
+	const struct command *c;
+
+	if (argc < 2)
+		return help(stderr);
+	if (is_help(argv[1]))
+		return help(stdout);
+	if (strcmp(argv[1], "help") == 0)
+		return argc > 2 ? help_of(argv[2]) : help(stdout);
+	if (strcmp(argv[1], "--version") == 0)
+		return puts("ipq " IPQ_VERSION) < 0 || fflush(stdout) != 0;
+	c = find(argv[1]);
+	if (c == NULL)
+		return unknown(argv[1]);
+	if (argc > 2 && is_help(argv[2]))
+		return help_of(c->name);
+	return c->run(argc - 1, argv + 1);
+}
