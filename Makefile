@@ -1,0 +1,52 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+# The commands that people type; the building itself is meson's. `make help` lists them.
+
+PREFIX ?= /usr/local
+BUILD ?= build
+JOBS ?= $(shell nproc)
+
+.DEFAULT_GOAL := all
+.PHONY: all demo check bench install clean help
+
+# One stamp for each set of packages: the second run asks nobody.
+build-stamps/%: scripts/packages
+	scripts/packages $*
+	@mkdir -p $(@D) && touch $@
+
+# A build directory without build.ninja is the remains of a set-up that failed.
+$(BUILD)/build.ninja: | build-stamps/build
+	meson setup $(if $(wildcard $(BUILD)/meson-private),--wipe) --prefix=$(abspath $(PREFIX)) $(BUILD)
+
+all: $(BUILD)/build.ninja
+	ninja -j$(JOBS) -C $(BUILD)
+
+demo: build-stamps/demo all
+	demo/run $(BUILD)
+
+check: build-stamps/check
+	scripts/check -j $(JOBS)
+
+ifneq ($(wildcard bench/run),)
+bench: all
+	bench/run $(BUILD)
+else
+bench:
+	@echo "bench: there is no bench/run in this tree" >&2; exit 1
+endif
+
+# PREFIX=/usr puts things where a distribution has them; DESTDIR goes in front of it.
+install: all
+	meson configure $(BUILD) -Dprefix=$(abspath $(PREFIX))
+	ninja -j$(JOBS) -C $(BUILD)
+	DESTDIR="$(DESTDIR)" meson install -C $(BUILD) --no-rebuild
+
+clean:
+	rm -rf $(BUILD) build-gcc build-clang build-asan build-stamps
+
+help:
+	@echo "make            build the library and the tools (in $(BUILD)/)"
+	@echo "make demo       an old libipq program decides about real packets, in a private namespace"
+	@echo "make check      every test tier, with gcc, clang, the sanitizers and valgrind"
+	@echo "make bench      measure against a program written by hand on a raw socket"
+	@echo "make install    PREFIX=$(PREFIX) DESTDIR=$(DESTDIR)"
+	@echo "make clean      remove what was built"

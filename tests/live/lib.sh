@@ -1,0 +1,151 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+#
+# What live tests share; to be sourced. A test starts a program, sends real packets past it, and asserts
+# on what arrived. $FLOW is the traffic tool (flow.c says what it can do). Call finish at the end.
+#
+#	. "$IPQ_LIVE/lib.sh"
+#	queue OUTPUT -p udp --dport 7000
+#	start my-program
+#	wait_for_queue
+#	expect "datagrams arrive" $FLOW udp -n 100 7000
+#	finish
+
+PATH=$PATH:/usr/sbin:/sbin
+FLOW=${IPQ_FLOW:-$IPQ_LIVE/flow}
+failures=0
+checks=0
+started=
+work=/run/test
+mkdir -p $work
+
+skip() {
+	echo "skipped: $*"
+	exit 77
+}
+
+# The iptables that works here: the kernel may have only one of the two kinds.
+find_iptables() {
+	for candidate in ${1}-legacy ${1} ${1}-nft; do
+		command -v $candidate >/dev/null 2>&1 || continue
+		$candidate -w -A OUTPUT -p udp --dport 9 -j QUEUE 2>/dev/null || continue
+		$candidate -w -D OUTPUT -p udp --dport 9 -j QUEUE
+		echo $candidate
+		return
+	done
+}
+
+iptables=$(find_iptables iptables)
+[ -n "$iptables" ] || skip "no iptables that knows -j QUEUE here"
+
+# queue CHAIN MATCH...: what matches goes to queue 0, by the rule that old scripts used.
+queue() {
+	chain=$1
+	shift
+	$iptables -w -A "$chain" "$@" -j QUEUE || fail "cannot add a rule: $chain $*"
+}
+
+queue6() {
+	chain=$1
+	shift
+	ip6tables=${ip6tables:-$(find_iptables ip6tables)}
+	[ -n "$ip6tables" ] || skip "no ip6tables that knows -j QUEUE here"
+	$ip6tables -w -A "$chain" "$@" -j QUEUE || fail "cannot add a rule: $chain $*"
+}
+
+# start COMMAND...: in the background, what it says goes to $log. Its process is $started.
+start() {
+	log=$work/log.$((checks + 1))
+	"$@" >"$log" 2>&1 &
+	started=$!
+}
+
+# stop [SIGNAL]: ends the program and looks for the sanitizers' findings in what it said.
+stop() {
+	[ -n "$started" ] || return 0
+	kill "-${1:-TERM}" $started 2>/dev/null
+	# bounded: after 5 s of not listening it is killed
+	(sleep 5; kill -KILL $started) 2>/dev/null &
+	killer=$!
+	wait $started 2>/dev/null
+	status=$?
+	kill $killer 2>/dev/null
+	wait $killer 2>/dev/null
+	started=
+	look_for_findings
+	return 0
+}
+
+look_for_findings() {
+	if grep -qE 'AddressSanitizer|LeakSanitizer|runtime error:|ERROR SUMMARY: [1-9]' "$log"; then
+		fail "a sanitizer found something"
+		cat "$log"
+	fi
+}
+
+# Until somebody owns queue N (0), 5 s at most.
+wait_for_queue() {
+	tries=250
+	while ! awk -v n="${1:-0}" '$1 == n { found = 1 } END { exit !found }' /proc/net/netfilter/nfnetlink_queue \
+		2>/dev/null; do
+		tries=$((tries - 1))
+		if [ $tries -le 0 ]; then
+			fail "nobody opened queue ${1:-0}"
+			[ -n "${log:-}" ] && cat "$log"
+			finish
+		fi
+		sleep 0.02
+	done
+}
+
+# Until nobody owns queue N (0) any more, 5 s at most: fails when it stays.
+wait_for_no_queue() {
+	tries=250
+	while awk -v n="${1:-0}" '$1 == n { found = 1 } END { exit !found }' /proc/net/netfilter/nfnetlink_queue; do
+		tries=$((tries - 1))
+		[ $tries -gt 0 ] || return 1
+		sleep 0.02
+	done
+}
+
+# Packets that the rule for queueing in CHAIN has seen.
+queued() {
+	$iptables -w -L "${1:-OUTPUT}" -v -x -n | awk '$3 ~ /^(N?F?QUEUE)$/ { sum += $1 } END { print sum + 0 }'
+}
+
+ok() {
+	checks=$((checks + 1))
+	echo "ok: $*"
+}
+
+fail() {
+	checks=$((checks + 1))
+	failures=$((failures + 1))
+	echo "FAILED: $*"
+}
+
+# expect WHAT COMMAND...: the command succeeds.
+expect() {
+	what=$1
+	shift
+	if "$@"; then ok "$what"; else fail "$what: $*"; fi
+}
+
+# expect_text WHAT TEXT COMMAND...: the command succeeds and prints exactly this.
+expect_text() {
+	what=$1
+	text=$2
+	shift 2
+	got=$("$@")
+	if [ "$got" = "$text" ]; then ok "$what"; else fail "$what: expected «$text», got «$got»: $*"; fi
+}
+
+finish() {
+	stop
+	[ $checks -gt 0 ] || fail "this test tested nothing"
+	if [ $failures -gt 0 ] && [ -n "${log:-}" ] && [ -s "$log" ]; then
+		echo "---- what the program said:"
+		tail -n 20 "$log"
+	fi
+	[ $failures -eq 0 ]
+	exit
+}
