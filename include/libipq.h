@@ -102,7 +102,8 @@ enum {
 	IPQ_CTL_RECEIVE_BUFFER,        /* unsigned int: bytes; what the kernel granted is returned */
 	IPQ_CTL_FAIL_OPEN,             /* int: 1: a full queue lets packets through; 0: drops them */
 	IPQ_CTL_BATCH,                 /* unsigned int: packets a system call; 0 or 1: strict */
-	IPQ_CTL_STATS                  /* struct ipq_ctl_stats *: filled */
+	IPQ_CTL_STATS,                 /* struct ipq_ctl_stats *: filled */
+	IPQ_CTL_EXPLAIN                /* const char **: why ipq_set_mode failed last: cause and remedy */
 };
 
 struct ipq_ctl_stats {

@@ -70,7 +70,8 @@ struct source_verdict {
 /* A verdict or configuration that the origin refused after it was sent. */
 struct source_refusal {
 	int error;        /* positive errno */
-	uint32_t id;      /* of the packet; 0 when unknown */
+	bool mode;        /* a mode: code is its value, id its range; else a verdict */
+	uint64_t id;      /* of the packet; 0 when unknown */
 	uint32_t code;
 	uint32_t tag;
 	uint32_t payload_len;
@@ -112,6 +113,9 @@ struct source_ops {
 
 	/* Sends verdicts in order, in as few system calls as it takes. Returns how many went, or -errno for none. */
 	int (*send)(struct source *s, const struct source_verdict *verdict, unsigned n);
+
+	/* Has a refusal come out of a later recv, in its turn, for a request that cannot even be sent. */
+	int (*refuse)(struct source *s, const struct source_refusal *refusal);
 
 	int (*counts)(struct source *s, struct source_counts *counts);
 	int (*wake)(struct source *s); /* async-signal-safe */

@@ -1,0 +1,330 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * Theory of operation: the calls of 2001. A handle is the public structure with our own behind it. What
+ * differs between origins lives behind struct transport: classic_nfqueue.c turns nfnetlink_queue's packets
+ * into ip_queue's messages; classic_wire.c speaks ip_queue's protocol itself.
+ *
+ * Any thread may call anything at any time. Nothing is locked while ipq_read waits; a handle that is
+ * destroyed meanwhile lives on until its last reader has left (refs).
+ */
+#include <errno.h>
+#include <pthread.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <libipq.h>
+#include "classic.h"
+
+static const char *const error_text[] = {
+	[IPQ_ERR_NONE] = "Unknown error",
+	[IPQ_ERR_IMPL] = "Implementation error",
+	[IPQ_ERR_HANDLE] = "Unable to create netlink handle",
+	[IPQ_ERR_SOCKET] = "Unable to create netlink socket",
+	[IPQ_ERR_BIND] = "Unable to bind netlink socket",
+	[IPQ_ERR_BUFFER] = "Unable to allocate buffer",
+	[IPQ_ERR_RECV] = "Failed to receive netlink message",
+	[IPQ_ERR_NLEOF] = "Received EOF on netlink socket",
+	[IPQ_ERR_ADDRLEN] = "Invalid peer address length",
+	[IPQ_ERR_STRUNC] = "Sent message truncated",
+	[IPQ_ERR_RTRUNC] = "Received message truncated",
+	[IPQ_ERR_NLRECV] = "Received error from netlink",
+	[IPQ_ERR_SEND] = "Failed to send netlink message",
+	[IPQ_ERR_SUPP] = "Operation not supported",
+	[IPQ_ERR_RECVBUF] = "Receive buffer size invalid",
+	[IPQ_ERR_TIMEOUT] = "Timeout",
+	[IPQ_ERR_PROTOCOL] = "Invalid protocol specified",
+};
+
+static _Thread_local int last_error;
+
+long classic_fail(int ipq_error, int err)
+{
+	last_error = ipq_error;
+	if (err != 0)
+		errno = err;
+	return -1;
+}
+
+char *ipq_errstr(void)
+{
+	return (char *)error_text[last_error];
+}
+
+void ipq_perror(const char *s)
+{
+	int err = errno;
+
+	fputs(s != NULL ? s : "ERROR", stderr);
+	if (last_error != IPQ_ERR_NONE)
+		fprintf(stderr, ": %s", ipq_errstr());
+	if (err != 0)
+		fprintf(stderr, ": %s", strerror(err));
+	fputc('\n', stderr);
+}
+
+/* ---- what the environment says, read before the program can clear it ------------------------------- */
+
+static struct {
+	char *source, *source_inet6;
+	unsigned batch;
+} setting;
+
+__attribute__((constructor)) static void read_environment(void)
+{
+	const char *source = secure_getenv("IPQ_SOURCE"), *inet6 = secure_getenv("IPQ_SOURCE_INET6");
+	const char *batch = secure_getenv("IPQ_BATCH");
+
+	setting.source = source != NULL && *source != '\0' ? strdup(source) : NULL;
+	setting.source_inet6 = inet6 != NULL && *inet6 != '\0' ? strdup(inet6) : setting.source;
+	setting.batch = batch != NULL ? (unsigned)strtoul(batch, NULL, 10) : 0;
+}
+
+/* ---- open and close --------------------------------------------------------------------------------- */
+
+/* Handles of this process: one for each family, as the kernel's port numbers once had it. */
+static struct {
+	pthread_mutex_t lock;
+	struct classic *first;
+} open_handles = { .lock = PTHREAD_MUTEX_INITIALIZER };
+
+static bool enlist(struct classic *c)
+{
+	const struct classic *other;
+
+	pthread_mutex_lock(&open_handles.lock);
+	for (other = open_handles.first; other != NULL; other = other->next)
+		if (other->family == c->family && other->pid == c->pid)
+			break;
+	if (other == NULL) {
+		c->next = open_handles.first;
+		open_handles.first = c;
+	}
+	pthread_mutex_unlock(&open_handles.lock);
+	return other == NULL;
+}
+
+static void delist(struct classic *c)
+{
+	struct classic **at;
+
+	pthread_mutex_lock(&open_handles.lock);
+	for (at = &open_handles.first; *at != NULL && *at != c; at = &(*at)->next)
+		;
+	if (*at != NULL)
+		*at = c->next;
+	pthread_mutex_unlock(&open_handles.lock);
+}
+
+static void release(struct classic *c)
+{
+	if (atomic_fetch_sub(&c->refs, 1) == 1)
+		free(c);
+}
+
+static int open_transport(struct classic *c)
+{
+	const char *source = c->family == AF_INET6 ? setting.source_inet6 : setting.source;
+	struct ipq_error e = { "" };
+	int err;
+
+	err = classic_nfqueue.open(c, source, &e);
+	memcpy(c->explanation, e.text, sizeof(c->explanation));
+	return err;
+}
+
+struct ipq_handle *ipq_create_handle(uint32_t flags, uint32_t protocol)
+{
+	int saved = errno, err;
+	struct classic *c;
+
+	(void)flags;
+	if (protocol != PF_INET && protocol != PF_INET6) {
+		classic_fail(IPQ_ERR_PROTOCOL, 0);
+		return NULL;
+	}
+	c = calloc(1, sizeof(*c));
+	if (c == NULL) {
+		classic_fail(IPQ_ERR_HANDLE, ENOMEM);
+		return NULL;
+	}
+	c->refs = 1;
+	c->pid = getpid();
+	c->family = (uint8_t)protocol;
+	c->batch = setting.batch;
+	c->queue_length = CLASSIC_QUEUE_LENGTH;
+	c->public.blocking = 1;
+	c->public.local.nl_family = c->public.peer.nl_family = AF_NETLINK;
+	c->public.local.nl_pid = (uint32_t)c->pid;
+	if (!enlist(c)) {
+		free(c);
+		classic_fail(IPQ_ERR_BIND, EADDRINUSE);
+		return NULL;
+	}
+	err = open_transport(c);
+	if (err < 0) {
+		delist(c);
+		free(c);
+		classic_fail(IPQ_ERR_SOCKET, -err);
+		return NULL;
+	}
+	errno = saved;
+	return &c->public;
+}
+
+int ipq_destroy_handle(struct ipq_handle *h)
+{
+	int saved = errno;
+	struct classic *c = classic(h);
+
+	if (h == NULL)
+		return 0;
+	delist(c);
+	atomic_store(&c->closing, true);
+	c->transport->close(c);
+	release(c);
+	errno = saved;
+	return 0;
+}
+
+/* ---- requests and messages ------------------------------------------------------------------------- */
+
+int ipq_set_mode(const struct ipq_handle *h, uint8_t mode, size_t range)
+{
+	/* What ip_queue made of it: 32 bits first, then the largest packet. */
+	uint32_t bytes = mode == IPQ_COPY_PACKET ? (uint32_t)range : 0;
+	int saved = errno, err;
+
+	if (h == NULL)
+		return (int)classic_fail(IPQ_ERR_IMPL, EINVAL);
+	err = classic(h)->transport->set_mode(classic(h), mode, bytes > 65535 ? 65535 : bytes);
+	if (err < 0)
+		return (int)classic_fail(IPQ_ERR_SEND, -err);
+	errno = saved;
+	return (int)(sizeof(struct nlmsghdr) + NLMSG_LENGTH(sizeof(ipq_peer_msg_t)));
+}
+
+ssize_t ipq_read(const struct ipq_handle *h, unsigned char *buf, size_t len, int timeout)
+{
+	struct classic *c = classic(h);
+	int saved = errno;
+	ssize_t n;
+
+	if (h == NULL || buf == NULL)
+		return classic_fail(IPQ_ERR_IMPL, EINVAL);
+	if (len < sizeof(struct nlmsgerr))
+		return classic_fail(IPQ_ERR_RECVBUF, 0);
+	atomic_fetch_add(&c->refs, 1);
+	errno = 0;
+	n = c->transport->read(c, buf, len, timeout);
+	release(c);
+	if (n > 0 || errno == 0)
+		errno = saved;
+	return n;
+}
+
+int ipq_message_type(const unsigned char *buf)
+{
+	struct nlmsghdr nlh;
+
+	if (buf == NULL)
+		return 0;
+	memcpy(&nlh, buf, sizeof(nlh));
+	return nlh.nlmsg_type;
+}
+
+ipq_packet_msg_t *ipq_get_packet(const unsigned char *buf)
+{
+	return buf != NULL ? (ipq_packet_msg_t *)(uintptr_t)(buf + NLMSG_HDRLEN) : NULL;
+}
+
+int ipq_get_msgerr(const unsigned char *buf)
+{
+	int error;
+
+	if (buf == NULL)
+		return EINVAL;
+	memcpy(&error, buf + NLMSG_HDRLEN, sizeof(error));
+	return -error;
+}
+
+int ipq_set_verdict(const struct ipq_handle *h, ipq_id_t id, unsigned int verdict, size_t data_len, unsigned char *buf)
+{
+	size_t head = NLMSG_LENGTH(sizeof(ipq_verdict_msg_t));
+	int saved = errno, err;
+
+	if (h == NULL)
+		return (int)classic_fail(IPQ_ERR_IMPL, EINVAL);
+	if (buf == NULL || data_len == 0) {
+		buf = NULL;
+		data_len = 0;
+	}
+	if (data_len > INT32_MAX - head)
+		return (int)classic_fail(IPQ_ERR_SEND, EMSGSIZE);
+	err = classic(h)->transport->set_verdict(classic(h), id, verdict, buf, data_len);
+	if (err < 0)
+		return (int)classic_fail(IPQ_ERR_SEND, -err);
+	errno = saved;
+	return (int)(head + data_len);
+}
+
+/* ---- the extension point ----------------------------------------------------------------------------- */
+
+static int get_stats(struct classic *c, struct ipq_ctl_stats *stats)
+{
+	struct ipq_ctl_stats now = { 0 };
+	size_t size;
+
+	if (stats == NULL || stats->size < sizeof(stats->size))
+		return -EINVAL;
+	size = stats->size < sizeof(now) ? stats->size : sizeof(now);
+	c->transport->stats(c, &now);
+	now.size = stats->size;
+	memcpy(stats, &now, size);
+	return 0;
+}
+
+int ipq_ctl(const struct ipq_handle *h, int request, ...)
+{
+	struct classic *c = classic(h);
+	int saved = errno, ret;
+	va_list args;
+
+	if (h == NULL)
+		return (int)classic_fail(IPQ_ERR_IMPL, EINVAL);
+	va_start(args, request);
+	switch (request) {
+	case IPQ_CTL_QUEUE_LENGTH:
+		c->queue_length = va_arg(args, unsigned int);
+		ret = c->transport->reconfigure(c);
+		break;
+	case IPQ_CTL_RECEIVE_BUFFER:
+		c->receive_buffer = va_arg(args, unsigned int);
+		ret = c->transport->reconfigure(c);
+		if (ret == 0)
+			ret = classic_receive_buffer(c);
+		break;
+	case IPQ_CTL_FAIL_OPEN:
+		c->fail_open = va_arg(args, int) != 0;
+		ret = c->transport->reconfigure(c);
+		break;
+	case IPQ_CTL_BATCH:
+		ret = c->transport->set_batch(c, va_arg(args, unsigned int));
+		break;
+	case IPQ_CTL_STATS:
+		ret = get_stats(c, va_arg(args, struct ipq_ctl_stats *));
+		break;
+	case IPQ_CTL_EXPLAIN:
+		ret = 0;
+		*va_arg(args, const char **) = c->explanation;
+		break;
+	default:
+		ret = -ENOTSUP;
+		break;
+	}
+	va_end(args);
+	if (ret < 0)
+		return (int)classic_fail(IPQ_ERR_SUPP, -ret);
+	errno = saved;
+	return ret;
+}

@@ -1,0 +1,86 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* The inside of a classic handle, shared by classic.c and its transports. */
+#ifndef CLASSIC_H
+#define CLASSIC_H
+
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <libipq.h>
+#include "source.h"
+
+/* libipq's own numbers for its messages. */
+enum {
+	IPQ_ERR_NONE,
+	IPQ_ERR_IMPL,
+	IPQ_ERR_HANDLE,
+	IPQ_ERR_SOCKET,
+	IPQ_ERR_BIND,
+	IPQ_ERR_BUFFER,
+	IPQ_ERR_RECV,
+	IPQ_ERR_NLEOF,
+	IPQ_ERR_ADDRLEN,
+	IPQ_ERR_STRUNC,
+	IPQ_ERR_RTRUNC,
+	IPQ_ERR_NLRECV,
+	IPQ_ERR_SEND,
+	IPQ_ERR_SUPP,
+	IPQ_ERR_RECVBUF,
+	IPQ_ERR_TIMEOUT,
+	IPQ_ERR_PROTOCOL
+};
+
+#define CLASSIC_QUEUE_LENGTH 1024 /* as ip_queue had it */
+#define CLASSIC_REQUEST_MAX 110000 /* bytes of replacement: more did not fit the send buffer of old */
+
+struct classic;
+
+/* Each returns 0 or more, or -errno; read as ipq_read does, with the error already set. */
+struct transport {
+	int (*open)(struct classic *c, const char *source, struct ipq_error *e);
+	void (*close)(struct classic *c);
+	int (*set_mode)(struct classic *c, uint8_t mode, uint32_t range);
+	ssize_t (*read)(struct classic *c, unsigned char *buf, size_t len, int timeout);
+	int (*set_verdict)(struct classic *c, uint64_t id, uint32_t verdict, const void *payload, size_t len);
+	int (*reconfigure)(struct classic *c); /* queue_length, receive_buffer or fail_open changed */
+	int (*set_batch)(struct classic *c, unsigned batch);
+	void (*stats)(struct classic *c, struct ipq_ctl_stats *stats);
+};
+
+struct classic {
+	struct ipq_handle public; /* first: what programs see */
+	struct classic *next;     /* of the process's open handles */
+	const struct transport *transport;
+	atomic_int refs;          /* the program's own and one for each ipq_read under way */
+	atomic_bool closing;
+	pid_t pid;                /* that created it */
+	uint8_t family;           /* AF_INET, AF_INET6 */
+
+	unsigned batch;
+	uint32_t queue_length, receive_buffer;
+	bool fail_open;
+	uint8_t mode;
+	uint32_t range;
+	char explanation[sizeof(struct ipq_error)];
+
+	struct source *source;
+	uint16_t queue_number;
+	int default_rcvbuf;       /* as the socket was born: another value is the program's own */
+	bool configured;
+	atomic_uint_fast64_t packets, verdicts, refused, foreign;
+	struct classic_batch *batching;
+};
+
+static inline struct classic *classic(const struct ipq_handle *h)
+{
+	return (struct classic *)(uintptr_t)h;
+}
+
+/* Sets this thread's error, and errno unless err is 0. Returns -1. */
+long classic_fail(int ipq_error, int err);
+
+/* Bytes that the kernel granted. */
+int classic_receive_buffer(const struct classic *c);
+
+extern const struct transport classic_nfqueue;
+
+#endif

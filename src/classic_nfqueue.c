@@ -1,0 +1,369 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * Theory of operation: nfnetlink_queue's packets as ip_queue's messages, one receive and one send a
+ * packet. h->fd is the queue's own socket. A message is received in two pieces: what stands before the
+ * payload into a scratch area on the stack, the rest straight into the caller's buffer, where it is moved
+ * behind ip_queue's header. So no memory is shared between readers, and the payload is touched once.
+ *
+ * Requests that ip_queue refused by a message (a mode or verdict that does not exist, an id of more than
+ * 32 bits) are never sent: the refusal is put into the stream of messages, see source_nfqueue.c.
+ */
+#include <errno.h>
+#include <linux/netfilter.h>
+#include <poll.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include "classic.h"
+#include "links.h"
+#include "wire.h"
+
+#define HEAD (sizeof(ipq_packet_msg_t) + NLMSG_HDRLEN)
+
+/* A full queue fits: this much the kernel charges for a packet that carries range bytes (doc/assumptions). */
+static uint32_t buffer_for(uint32_t queue_length, uint8_t mode, uint32_t range)
+{
+	uint64_t each = 1024, all;
+
+	if (mode == IPQ_COPY_PACKET)
+		each = range == 0 ? 65536 + 4096 : 2 * (uint64_t)range + 1024;
+	if (each > 65536 + 4096)
+		each = 65536 + 4096;
+	all = each * queue_length;
+	return all > 256U << 20 ? 256U << 20 : (uint32_t)all;
+}
+
+int classic_receive_buffer(const struct classic *c)
+{
+	int bytes = 0;
+	socklen_t len = sizeof(bytes);
+
+	return getsockopt(c->public.fd, SOL_SOCKET, SO_RCVBUF, &bytes, &len) < 0 ? -errno : bytes;
+}
+
+static int open_nfqueue(struct classic *c, const char *name, struct ipq_error *e)
+{
+	struct sockaddr_nl local;
+	socklen_t len = sizeof(local);
+	int err = source_open(&c->source, name, e);
+
+	if (err < 0)
+		return err;
+	c->transport = &classic_nfqueue;
+	c->queue_number = name != NULL ? (uint16_t)strtoul(strchr(name, ':') + 1, NULL, 10) : 0;
+	c->public.fd = c->source->ops->fd(c->source);
+	if (getsockname(c->public.fd, (struct sockaddr *)&local, &len) == 0)
+		c->public.local = local;
+	c->default_rcvbuf = classic_receive_buffer(c);
+	return 0;
+}
+
+static void close_nfqueue(struct classic *c)
+{
+	int readers;
+
+	/* Each reader that sleeps is woken; what it holds of this handle is freed when it leaves. */
+	for (readers = atomic_load(&c->refs) - 1; readers > 0; readers--)
+		c->source->ops->wake(c->source);
+	c->source->ops->close(c->source);
+}
+
+/* ---- settings --------------------------------------------------------------------------------------- */
+
+static int configure(struct classic *c)
+{
+	struct source_config config = {
+		.mode = (enum copy_mode)c->mode,
+		.range = c->range,
+		.queue_length = c->queue_length,
+		.receive_buffer = c->receive_buffer,
+		.flags = IPQ_O_SEGMENT | IPQ_O_TIMESTAMP | (c->fail_open ? IPQ_O_FAIL_OPEN : 0),
+	};
+	struct ipq_error e = { "" };
+	int err;
+
+	if (config.receive_buffer == 0 && classic_receive_buffer(c) == c->default_rcvbuf) {
+		config.receive_buffer = buffer_for(c->queue_length, c->mode, c->range);
+	}
+	err = c->source->ops->configure(c->source, &config, &e);
+	memcpy(c->explanation, e.text, sizeof(c->explanation));
+	if (err < 0)
+		return err;
+	/* What was chosen here counts as the default, so that a new range may choose again. */
+	if (c->receive_buffer == 0 && config.receive_buffer != 0)
+		c->default_rcvbuf = classic_receive_buffer(c);
+	c->configured = true;
+	return 0;
+}
+
+static int set_mode(struct classic *c, uint8_t mode, uint32_t range)
+{
+	struct source_refusal refusal = { .error = EINVAL, .mode = true, .code = mode, .id = range };
+
+	if (mode > IPQ_COPY_MAX)
+		return c->source->ops->refuse(c->source, &refusal);
+	c->mode = mode;
+	c->range = range;
+	return configure(c);
+}
+
+static int reconfigure(struct classic *c)
+{
+	return c->configured ? configure(c) : 0;
+}
+
+/* ---- messages ---------------------------------------------------------------------------------------- */
+
+/* Copies what fits of a short message, as recvfrom did; ip_queue's programs can still read the id. */
+static ssize_t deliver_short(unsigned char *buf, size_t len, const void *message, size_t message_len)
+{
+	memcpy(buf, message, len < message_len ? len : message_len);
+	return classic_fail(IPQ_ERR_RTRUNC, 0);
+}
+
+static void describe(struct classic *c, const struct ipq_packet *p, struct wire_packet *w)
+{
+	uint16_t ignored;
+
+	memset(w, 0, sizeof(*w));
+	w->packet_id = p->id;
+	w->mark = p->mark;
+	w->hook = p->hook;
+	w->hw_protocol = p->hw_protocol;
+	if (p->present & IPQ_HAS_TIMESTAMP) {
+		w->timestamp_sec = p->timestamp / 1000000000;
+		w->timestamp_usec = p->timestamp % 1000000000 / 1000;
+	}
+	if (p->present & IPQ_HAS_INDEV)
+		links_get(c->source->links, p->indev, w->indev, &w->hw_type);
+	if (p->present & IPQ_HAS_OUTDEV)
+		links_get(c->source->links, p->outdev, w->outdev, &ignored);
+	if (p->present & IPQ_HAS_HWADDR) {
+		w->hw_addrlen = p->hw_addr_len;
+		memcpy(w->hw_addr, p->hw_addr, sizeof(w->hw_addr));
+	}
+}
+
+/* slot->tail is buf: the payload's second part lies at its beginning. */
+static ssize_t deliver(struct classic *c, const struct source_slot *slot, const struct ipq_packet *p,
+		       unsigned char *buf, size_t len)
+{
+	size_t data_len = p->payload_len, split = slot->payload_split, whole;
+	unsigned char head[HEAD];
+	struct wire_packet w;
+
+	describe(c, p, &w);
+	if (len < sizeof(head)) {
+		wire_put_packet(WIRE_NATIVE, head, &w, 0);
+		return deliver_short(buf, len, head, sizeof(head));
+	}
+	if (data_len > len - sizeof(head))
+		data_len = len - sizeof(head);
+	if (split > data_len)
+		split = data_len;
+	if (data_len > split)
+		memmove(buf + sizeof(head) + split, buf, data_len - split);
+	if (split > 0)
+		memcpy(buf + sizeof(head), p->payload, split);
+	whole = wire_put_packet(WIRE_NATIVE, buf, &w, data_len);
+	if (NLMSG_ALIGN(whole) <= len) {
+		memset(buf + whole, 0, NLMSG_ALIGN(whole) - whole);
+		return (ssize_t)NLMSG_ALIGN(whole);
+	}
+	((struct nlmsghdr *)(void *)buf)->nlmsg_len = (uint32_t)whole; /* no room for the padding: not insisted on */
+	return (ssize_t)whole;
+}
+
+/* ip_queue's answer to a request that it refused: the request quoted, without its payload. */
+static ssize_t deliver_refusal(struct classic *c, const struct source_refusal *r, unsigned char *buf, size_t len)
+{
+	unsigned char request[sizeof(ipq_peer_msg_t) + NLMSG_HDRLEN] = { 0 };
+	unsigned char message[sizeof(request) + NLMSG_HDRLEN + 4];
+	int error = r->error == ENODEV ? ENOENT : r->error; /* no queue was ever taken: no such packet */
+	size_t n, quote = sizeof(request);
+
+	if (r->mode)
+		wire_put_mode(WIRE_NATIVE, request, c->public.local.nl_pid, (uint8_t)r->code, r->id);
+	else
+		wire_put_verdict(WIRE_NATIVE, request, c->public.local.nl_pid, r->tag, r->id, r->payload_len);
+	if (len >= NLMSG_HDRLEN + sizeof(struct nlmsgerr) && len < sizeof(message))
+		quote = len - NLMSG_HDRLEN - 4;
+	n = wire_put_error(message, error, c->public.local.nl_pid, request, quote);
+	if (n > len)
+		return deliver_short(buf, len, message, n);
+	memcpy(buf, message, n);
+	return (ssize_t)n;
+}
+
+static void drop_foreign(struct classic *c, uint32_t id)
+{
+	const struct source_verdict drop = { .id = id, .code = NF_DROP };
+
+	atomic_fetch_add(&c->foreign, 1);
+	c->source->ops->send(c->source, &drop, 1);
+}
+
+static void keep_refusal(void *context, const struct source_refusal *refusal)
+{
+	*(struct source_refusal *)context = *refusal;
+}
+
+/*
+ * One message that is there (or, timeout_ms IPQ_FOREVER, the next one). 0 when what came was not for the
+ * program, or nothing was there (errno EAGAIN).
+ */
+static ssize_t read_one(struct classic *c, unsigned char *buf, size_t len, int timeout_ms)
+{
+	unsigned char scratch[SOURCE_HEAD_MIN];
+	struct source_slot slot = { .head = scratch, .head_room = sizeof(scratch), .tail = buf, .tail_room = len };
+	struct source_refusal refusal = { 0 };
+	struct ipq_packet p;
+	int n = c->source->ops->recv(c->source, &slot, &p, 1, timeout_ms, keep_refusal, &refusal);
+
+	if (atomic_load(&c->closing))
+		return classic_fail(IPQ_ERR_RECV, EBADF);
+	if (n == -ENODATA)
+		return classic_fail(IPQ_ERR_NLEOF, 0);
+	if (n == -ECANCELED)
+		return 0;
+	if (n < 0)
+		return classic_fail(IPQ_ERR_RECV, -n);
+	if (refusal.error != 0) {
+		atomic_fetch_add(&c->refused, 1);
+		return deliver_refusal(c, &refusal, buf, len);
+	}
+	errno = n == 0 ? EAGAIN : 0;
+	if (n == 0)
+		return 0;
+	if (p.family != c->family) {
+		drop_foreign(c, p.id);
+		return 0;
+	}
+	atomic_fetch_add_explicit(&c->packets, 1, memory_order_relaxed);
+	return deliver(c, &slot, &p, buf, len);
+}
+
+static int64_t now_us(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	return (int64_t)t.tv_sec * 1000000 + t.tv_nsec / 1000;
+}
+
+static ssize_t timed_out(void)
+{
+	classic_fail(IPQ_ERR_TIMEOUT, 0);
+	errno = 0;
+	return 0;
+}
+
+/* timeout in microseconds, as ipq_read has it. */
+static ssize_t read_nfqueue(struct classic *c, unsigned char *buf, size_t len, int timeout)
+{
+	int64_t left, end = timeout > 0 ? now_us() + timeout : 0;
+	struct pollfd wait = { .fd = c->public.fd, .events = POLLIN };
+	struct timespec t;
+	ssize_t n;
+
+	if (timeout == 0) {
+		while ((n = read_one(c, buf, len, IPQ_FOREVER)) == 0)
+			;
+		return n;
+	}
+	for (;;) {
+		if (timeout > 0) {
+			left = end - now_us();
+			t = (struct timespec){ .tv_sec = left > 0 ? left / 1000000 : 0,
+					       .tv_nsec = left > 0 ? left % 1000000 * 1000 : 0 };
+			n = ppoll(&wait, 1, &t, NULL);
+			if (n < 0)
+				return errno == EINTR ? 0 : classic_fail(IPQ_ERR_RECV, errno);
+			if (n == 0)
+				return timed_out();
+		}
+		n = read_one(c, buf, len, 0);
+		if (n != 0)
+			return n;
+		if (timeout < 0 && errno == EAGAIN)
+			return timed_out();
+	}
+}
+
+/* ---- verdicts ----------------------------------------------------------------------------------------- */
+
+static int refuse(struct classic *c, int error, uint64_t id, uint32_t verdict, size_t len)
+{
+	struct source_refusal r = { .error = error, .id = id, .code = verdict, .tag = verdict, .payload_len = (uint32_t)len };
+
+	return c->source->ops->refuse(c->source, &r);
+}
+
+/* A replacement shorter than an IP header was ignored by ip_queue; one that no packet can be was the packet's end. */
+static void set_payload(const struct classic *c, struct source_verdict *v, const void *payload, size_t len)
+{
+	if (len < (c->family == AF_INET6 ? 40 : 20) || v->code == NF_DROP)
+		return;
+	if (len > 65535) {
+		v->code = NF_DROP;
+		return;
+	}
+	v->present = IPQ_SET_PAYLOAD;
+	v->payload = payload;
+	v->payload_len = len;
+}
+
+static int set_verdict(struct classic *c, uint64_t id, uint32_t verdict, const void *payload, size_t len)
+{
+	struct source_verdict v = { .id = (uint32_t)id, .code = verdict, .tag = verdict };
+	int n;
+
+	if (verdict > NF_MAX_VERDICT)
+		return refuse(c, EINVAL, id, verdict, len);
+	if (id > UINT32_MAX)
+		return refuse(c, ENOENT, id, verdict, len);
+	if (len > CLASSIC_REQUEST_MAX)
+		return -EMSGSIZE;
+	if (verdict == NF_STOLEN) /* the kernel takes it no more; what programs meant by it is that the packet is gone */
+		v.code = NF_DROP;
+	else if (verdict == NF_QUEUE)
+		v.code = NF_QUEUE_NR(c->queue_number);
+	if (payload != NULL)
+		set_payload(c, &v, payload, len);
+	n = c->source->ops->send(c->source, &v, 1);
+	if (n < 0)
+		return n;
+	atomic_fetch_add_explicit(&c->verdicts, 1, memory_order_relaxed);
+	return 0;
+}
+
+static int set_batch(struct classic *c, unsigned batch)
+{
+	(void)c;
+	return batch > 1 ? -ENOTSUP : 0;
+}
+
+static void stats(struct classic *c, struct ipq_ctl_stats *s)
+{
+	struct source_counts counts;
+
+	c->source->ops->counts(c->source, &counts);
+	s->packets = atomic_load(&c->packets);
+	s->verdicts = atomic_load(&c->verdicts);
+	s->refused = atomic_load(&c->refused);
+	s->foreign = atomic_load(&c->foreign);
+	s->lost = counts.lost;
+	s->queue_dropped = counts.queue_dropped;
+	s->waiting = counts.waiting;
+}
+
+const struct transport classic_nfqueue = {
+	.open = open_nfqueue,
+	.close = close_nfqueue,
+	.set_mode = set_mode,
+	.read = read_nfqueue,
+	.set_verdict = set_verdict,
+	.reconfigure = reconfigure,
+	.set_batch = set_batch,
+	.stats = stats,
+};

@@ -1,0 +1,31 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* Why it does not work: what /proc says of queues, their owners and this process's rights. */
+#ifndef DIAGNOSE_H
+#define DIAGNOSE_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+/* A line of /proc/net/netfilter/nfnetlink_queue. */
+struct queue_line {
+	uint32_t number, port_id; /* port_id: the owner's netlink address, often its pid */
+	uint32_t waiting;
+	uint32_t copy_mode, copy_range;
+	uint32_t queue_dropped, user_dropped; /* dropped: the queue was full; the socket was full */
+	uint32_t last_id;
+};
+
+/* All queues of the calling thread's network namespace, max at most. Returns the count, or -errno. */
+int queue_lines(struct queue_line *line, unsigned max);
+
+/* One of them. 0, -ENOENT (nobody has it), or another -errno (no /proc). */
+int queue_line(uint32_t number, struct queue_line *line);
+
+/* The process that holds the netlink socket with this port id. 0, or -ENOENT when it cannot be seen. */
+int queue_owner(uint32_t port_id, pid_t *pid, char command[64]);
+
+/* Whether the calling thread has CAP_NET_ADMIN among its effective capabilities. */
+bool have_net_admin(void);
+
+#endif

@@ -1,0 +1,398 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include <arpa/inet.h>
+#include <errno.h>
+#include <string.h>
+#include <linux/netfilter/nfnetlink.h>
+#include <linux/netfilter/nfnetlink_conntrack.h>
+#include <linux/netfilter/nfnetlink_queue.h>
+#include <linux/netlink.h>
+#include "nfqueue_wire.h"
+
+/* Newer than the headers of some distributions; <linux/netfilter/nfnetlink_queue.h> of Linux 6.15. */
+#define IPQ_NFQA_PRIORITY 21
+#define IPQ_NFQA_CGROUP_CLASSID 22
+
+#define PACKET_TYPE ((NFNL_SUBSYS_QUEUE << 8) | NFQNL_MSG_PACKET)
+#define VERDICT_TYPE ((NFNL_SUBSYS_QUEUE << 8) | NFQNL_MSG_VERDICT)
+#define BATCH_TYPE ((NFNL_SUBSYS_QUEUE << 8) | NFQNL_MSG_VERDICT_BATCH)
+#define ATTRIBUTES (NLMSG_HDRLEN + NLMSG_ALIGN(sizeof(struct nfgenmsg)))
+
+/* Attributes are aligned to 4 bytes only, and a slot may begin anywhere. */
+static uint32_t be32(const unsigned char *p)
+{
+	uint32_t v;
+
+	memcpy(&v, p, sizeof(v));
+	return ntohl(v);
+}
+
+static uint16_t be16(const unsigned char *p)
+{
+	uint16_t v;
+
+	memcpy(&v, p, sizeof(v));
+	return ntohs(v);
+}
+
+static uint64_t be64(const unsigned char *p)
+{
+	return ((uint64_t)be32(p) << 32) | be32(p + 4);
+}
+
+static void get_vlan(struct ipq_packet *p, const unsigned char *at, size_t len)
+{
+	while (len >= NLA_HDRLEN) {
+		struct nlattr a;
+
+		memcpy(&a, at, sizeof(a));
+		if (a.nla_len < NLA_HDRLEN || a.nla_len > len)
+			return;
+		if (a.nla_len >= NLA_HDRLEN + 2 && (a.nla_type & NLA_TYPE_MASK) == NFQA_VLAN_PROTO)
+			p->vlan_proto = be16(at + NLA_HDRLEN);
+		if (a.nla_len >= NLA_HDRLEN + 2 && (a.nla_type & NLA_TYPE_MASK) == NFQA_VLAN_TCI) {
+			p->vlan_tci = be16(at + NLA_HDRLEN);
+			p->present |= IPQ_HAS_VLAN;
+		}
+		if ((size_t)NLA_ALIGN(a.nla_len) >= len)
+			return;
+		at += NLA_ALIGN(a.nla_len);
+		len -= NLA_ALIGN(a.nla_len);
+	}
+}
+
+static void get_number(struct ipq_packet *p, uint32_t bit, uint32_t *field, const unsigned char *v, size_t len)
+{
+	if (len < 4)
+		return;
+	*field = be32(v);
+	p->present |= bit;
+}
+
+static void get_hwaddr(struct ipq_packet *p, const unsigned char *v, size_t len)
+{
+	if (len < sizeof(struct nfqnl_msg_packet_hw))
+		return;
+	p->hw_addr_len = (uint8_t)be16(v);
+	if (p->hw_addr_len > sizeof(p->hw_addr))
+		p->hw_addr_len = sizeof(p->hw_addr);
+	/* The kernel fills in the address only: what stands behind it is stale. */
+	memset(p->hw_addr, 0, sizeof(p->hw_addr));
+	memcpy(p->hw_addr, v + 4, p->hw_addr_len);
+	p->present |= IPQ_HAS_HWADDR;
+}
+
+static void get_timestamp(struct ipq_packet *p, const unsigned char *v, size_t len)
+{
+	if (len < 16)
+		return;
+	p->timestamp = (int64_t)be64(v) * 1000000000 + (int64_t)be64(v + 8) * 1000;
+	p->present |= IPQ_HAS_TIMESTAMP;
+}
+
+static void get_skb_info(struct ipq_packet *p, const unsigned char *v, size_t len)
+{
+	_Static_assert(IPQ_PACKET_CHECKSUM_NOT_READY == NFQA_SKB_CSUMNOTREADY, "the kernel's bits are ours");
+	_Static_assert(IPQ_PACKET_GSO == NFQA_SKB_GSO, "the kernel's bits are ours");
+	_Static_assert(IPQ_PACKET_CHECKSUM_NOT_VERIFIED == NFQA_SKB_CSUM_NOTVERIFIED, "the kernel's bits are ours");
+	if (len >= 4)
+		p->flags |= be32(v) & (NFQA_SKB_CSUMNOTREADY | NFQA_SKB_GSO | NFQA_SKB_CSUM_NOTVERIFIED);
+}
+
+/* An attribute other than header and payload. v holds len bytes. */
+static void get_attribute(struct ipq_packet *p, unsigned type, const unsigned char *v, size_t len)
+{
+	switch (type) {
+	case NFQA_MARK:
+		get_number(p, IPQ_HAS_MARK, &p->mark, v, len);
+		break;
+	case NFQA_TIMESTAMP:
+		get_timestamp(p, v, len);
+		break;
+	case NFQA_IFINDEX_INDEV:
+		get_number(p, IPQ_HAS_INDEV, &p->indev, v, len);
+		break;
+	case NFQA_IFINDEX_OUTDEV:
+		get_number(p, IPQ_HAS_OUTDEV, &p->outdev, v, len);
+		break;
+	case NFQA_IFINDEX_PHYSINDEV:
+		get_number(p, IPQ_HAS_PHYSINDEV, &p->physindev, v, len);
+		break;
+	case NFQA_IFINDEX_PHYSOUTDEV:
+		get_number(p, IPQ_HAS_PHYSOUTDEV, &p->physoutdev, v, len);
+		break;
+	case NFQA_HWADDR:
+		get_hwaddr(p, v, len);
+		break;
+	case NFQA_CAP_LEN:
+		if (len >= 4)
+			p->full_len = be32(v);
+		break;
+	case NFQA_SKB_INFO:
+		get_skb_info(p, v, len);
+		break;
+	case NFQA_UID:
+		get_number(p, IPQ_HAS_UID, &p->uid, v, len);
+		break;
+	case NFQA_GID:
+		get_number(p, IPQ_HAS_GID, &p->gid, v, len);
+		break;
+	case IPQ_NFQA_PRIORITY:
+		get_number(p, IPQ_HAS_PRIORITY, &p->priority, v, len);
+		break;
+	case IPQ_NFQA_CGROUP_CLASSID:
+		get_number(p, IPQ_HAS_CGROUP, &p->cgroup, v, len);
+		break;
+	case NFQA_SECCTX:
+		p->security_context = (const char *)v;
+		p->security_context_len = (uint16_t)len;
+		p->present |= IPQ_HAS_SECURITY_CONTEXT;
+		break;
+	case NFQA_VLAN:
+		get_vlan(p, v, len);
+		break;
+	case NFQA_L2HDR:
+		p->link_header = v;
+		p->link_header_len = (uint16_t)len;
+		p->present |= IPQ_HAS_LINK_HEADER;
+		break;
+	case NFQA_CT:
+		p->conntrack = v;
+		p->conntrack_len = (uint16_t)len;
+		p->present |= IPQ_HAS_CONNTRACK;
+		break;
+	case NFQA_CT_INFO:
+		get_number(p, IPQ_HAS_CONNTRACK_INFO, &p->conntrack_info, v, len);
+		break;
+	case NFQA_EXP:
+		p->expectation = v;
+		p->expectation_len = (uint16_t)len;
+		p->present |= IPQ_HAS_EXPECTATION;
+		break;
+	default: /* of a newer kernel */
+		break;
+	}
+}
+
+/* What the program cannot rely on is cleared; the rest is written by whoever sets its bit. */
+static void clear_packet(struct ipq_packet *p)
+{
+	p->present = p->flags = 0;
+	p->payload = NULL;
+	p->payload_len = p->full_len = 0;
+	p->mark = 0;
+	p->timestamp = 0;
+	p->indev = p->outdev = p->physindev = p->physoutdev = 0;
+	p->hw_addr_len = 0;
+	p->security_context_len = p->link_header_len = p->conntrack_len = p->expectation_len = 0;
+	p->conntrack = p->expectation = NULL;
+	p->vlan_proto = p->vlan_tci = 0;
+}
+
+/* The payload attribute begins at offset of a message of which len bytes were received. */
+static void get_payload(struct source_slot *slot, size_t len, size_t offset, size_t claimed, struct ipq_packet *p)
+{
+	size_t have = len - offset < claimed ? len - offset : claimed;
+
+	p->payload = slot->head + offset;
+	p->payload_len = (uint32_t)have;
+	slot->payload_split = have;
+	if (slot->tail != NULL && slot->tail != slot->head + slot->head_room && offset + have > slot->head_room)
+		slot->payload_split = slot->head_room - offset;
+	p->present |= IPQ_HAS_PAYLOAD;
+	if (p->full_len == 0)
+		p->full_len = (uint32_t)claimed;
+	if (p->full_len > have)
+		p->flags |= IPQ_PACKET_TRUNCATED;
+}
+
+/* len bytes were received; only the first room of them are in one piece. */
+static bool parse_packet(struct source_slot *slot, size_t len, struct ipq_packet *p, struct nfq_reply *r)
+{
+	const unsigned char *msg = slot->head;
+	size_t room = len < slot->head_room || slot->tail == NULL ? len : slot->head_room;
+	size_t at = ATTRIBUTES;
+	bool whole = true;
+
+	clear_packet(p);
+	if (len < ATTRIBUTES)
+		return false;
+	p->family = msg[NLMSG_HDRLEN];
+	while (at + NLA_HDRLEN <= room) {
+		struct nlattr a;
+		unsigned type;
+
+		memcpy(&a, msg + at, sizeof(a));
+		type = a.nla_type & NLA_TYPE_MASK;
+		if (a.nla_len < NLA_HDRLEN)
+			return false;
+		if (type == NFQA_PAYLOAD) {
+			get_payload(slot, len, at + NLA_HDRLEN, (size_t)a.nla_len - NLA_HDRLEN, p);
+		} else if (a.nla_len > room - at) {
+			whole = false;
+			break;
+		} else if (type == NFQA_PACKET_HDR) {
+			if (a.nla_len < NLA_HDRLEN + sizeof(struct nfqnl_msg_packet_hdr))
+				return false;
+			p->id = be32(msg + at + NLA_HDRLEN);
+			p->hw_protocol = be16(msg + at + NLA_HDRLEN + 4);
+			p->hook = msg[at + NLA_HDRLEN + 6];
+			r->has_id = true;
+		} else {
+			get_attribute(p, type, msg + at + NLA_HDRLEN, (size_t)a.nla_len - NLA_HDRLEN);
+		}
+		at += NLA_ALIGN(a.nla_len);
+	}
+	return whole && r->has_id;
+}
+
+/* The verdict that an NLMSG_ERROR quotes, as far as it is quoted. */
+static void get_refused(const unsigned char *quoted, size_t len, struct source_refusal *f)
+{
+	size_t at = ATTRIBUTES;
+
+	while (at + NLA_HDRLEN <= len) {
+		struct nlattr a;
+
+		memcpy(&a, quoted + at, sizeof(a));
+		if (a.nla_len < NLA_HDRLEN)
+			return;
+		if (a.nla_type == NFQA_VERDICT_HDR && a.nla_len >= NLA_HDRLEN + 8 && at + a.nla_len <= len) {
+			f->code = be32(quoted + at + NLA_HDRLEN);
+			f->id = be32(quoted + at + NLA_HDRLEN + 4);
+		} else if (a.nla_type == NFQA_PAYLOAD) {
+			f->payload_len = (uint32_t)a.nla_len - NLA_HDRLEN;
+		}
+		at += NLA_ALIGN(a.nla_len);
+	}
+}
+
+static void parse_error(const unsigned char *msg, size_t len, struct nfq_reply *r)
+{
+	struct nlmsgerr e;
+
+	if (len < NLMSG_HDRLEN + sizeof(e))
+		return;
+	memcpy(&e, msg + NLMSG_HDRLEN, sizeof(e));
+	r->type = e.msg.nlmsg_type;
+	r->seq = e.msg.nlmsg_seq;
+	r->refusal.error = -e.error;
+	r->refusal.tag = e.msg.nlmsg_seq;
+	if (r->type != VERDICT_TYPE && r->type != BATCH_TYPE) {
+		r->kind = NFQ_ACK;
+		return;
+	}
+	if (e.error == 0)
+		return;
+	r->kind = NFQ_REFUSED;
+	get_refused(msg + NLMSG_HDRLEN + 4, len - NLMSG_HDRLEN - 4, &r->refusal);
+}
+
+void nfq_parse(struct source_slot *slot, size_t len, struct ipq_packet *p, struct nfq_reply *r)
+{
+	struct nlmsghdr nlh;
+	size_t held = slot->head_room + (slot->tail != NULL ? slot->tail_room : 0);
+
+	memset(r, 0, sizeof(*r));
+	r->kind = NFQ_OTHER;
+	slot->payload_split = 0;
+	if (len > held)
+		len = held;
+	if (len < NLMSG_HDRLEN)
+		return;
+	memcpy(&nlh, slot->head, sizeof(nlh));
+	if (nlh.nlmsg_len < NLMSG_HDRLEN)
+		return;
+	if (len > nlh.nlmsg_len)
+		len = nlh.nlmsg_len;
+	if (nlh.nlmsg_type == NLMSG_ERROR)
+		parse_error(slot->head, len < slot->head_room ? len : slot->head_room, r);
+	else if (nlh.nlmsg_type == PACKET_TYPE && parse_packet(slot, len, p, r))
+		r->kind = NFQ_PACKET;
+}
+
+static unsigned char *put(unsigned char *at, uint16_t type, const void *value, size_t len)
+{
+	struct nlattr a = { .nla_len = (uint16_t)(NLA_HDRLEN + len), .nla_type = type };
+
+	memcpy(at, &a, sizeof(a));
+	memcpy(at + NLA_HDRLEN, value, len);
+	memset(at + NLA_HDRLEN + len, 0, NLA_ALIGN(len) - len);
+	return at + NLA_HDRLEN + NLA_ALIGN(len);
+}
+
+static unsigned char *put32(unsigned char *at, uint16_t type, uint32_t value)
+{
+	value = htonl(value);
+	return put(at, type, &value, sizeof(value));
+}
+
+/* Closes a nest that began at start: its length is known now. */
+static void close_nest(unsigned char *start, const unsigned char *end, uint16_t type)
+{
+	struct nlattr a = { .nla_len = (uint16_t)(end - start), .nla_type = (uint16_t)(type | NLA_F_NESTED) };
+
+	memcpy(start, &a, sizeof(a));
+}
+
+static unsigned char *put_extras(unsigned char *at, const struct source_verdict *v)
+{
+	unsigned char *nest;
+
+	if (v->present & IPQ_SET_MARK)
+		at = put32(at, NFQA_MARK, v->mark);
+	if (v->present & IPQ_SET_PRIORITY)
+		at = put32(at, IPQ_NFQA_PRIORITY, v->priority);
+	if (v->present & IPQ_SET_VLAN) {
+		uint16_t proto = htons(v->vlan_proto), tci = htons(v->vlan_tci);
+
+		nest = at;
+		at = put(at + NLA_HDRLEN, NFQA_VLAN_PROTO, &proto, sizeof(proto));
+		at = put(at, NFQA_VLAN_TCI, &tci, sizeof(tci));
+		close_nest(nest, at, NFQA_VLAN);
+	}
+	if (v->present & (IPQ_SET_CONNTRACK_MARK | IPQ_SET_CONNTRACK_LABELS)) {
+		nest = at;
+		at += NLA_HDRLEN;
+		if (v->present & IPQ_SET_CONNTRACK_MARK) {
+			at = put32(at, CTA_MARK, v->conntrack_mark);
+			if (v->conntrack_mark_mask != 0)
+				at = put32(at, CTA_MARK_MASK, v->conntrack_mark_mask);
+		}
+		if (v->present & IPQ_SET_CONNTRACK_LABELS)
+			at = put(at, CTA_LABELS, v->conntrack_labels, 16);
+		close_nest(nest, at, NFQA_CT);
+	}
+	return at;
+}
+
+size_t nfq_put_verdict(void *buf, uint16_t queue, const struct source_verdict *v, size_t *pad)
+{
+	struct nlmsghdr nlh = {
+		.nlmsg_type = v->batch ? BATCH_TYPE : VERDICT_TYPE,
+		.nlmsg_flags = NLM_F_REQUEST,
+		.nlmsg_seq = v->tag,
+	};
+	struct nfgenmsg gen = { .nfgen_family = 0, .version = NFNETLINK_V0, .res_id = htons(queue) };
+	struct nfqnl_msg_verdict_hdr hdr = { .verdict = htonl(v->code), .id = htonl(v->id) };
+	unsigned char *at = (unsigned char *)buf + ATTRIBUTES;
+	size_t written;
+
+	at = put(at, NFQA_VERDICT_HDR, &hdr, sizeof(hdr));
+	if (v->present & ~(uint32_t)IPQ_SET_PAYLOAD)
+		at = put_extras(at, v);
+	*pad = 0;
+	if (v->present & IPQ_SET_PAYLOAD) {
+		struct nlattr a = { .nla_len = (uint16_t)(NLA_HDRLEN + v->payload_len), .nla_type = NFQA_PAYLOAD };
+
+		memcpy(at, &a, sizeof(a));
+		at += NLA_HDRLEN;
+		*pad = NLA_ALIGN(v->payload_len) - v->payload_len;
+	}
+	written = (size_t)(at - (unsigned char *)buf);
+	nlh.nlmsg_len = (uint32_t)written;
+	if (v->present & IPQ_SET_PAYLOAD)
+		nlh.nlmsg_len += (uint32_t)(v->payload_len + *pad);
+	memcpy(buf, &nlh, sizeof(nlh));
+	memcpy((unsigned char *)buf + NLMSG_HDRLEN, &gen, sizeof(gen));
+	return written;
+}

@@ -1,0 +1,761 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * Theory of operation: packets come from one queue of nfnetlink_queue by one netlink socket.
+ *
+ * The socket is connected to the kernel (port id 0), so that the kernel itself refuses messages from
+ * anybody else (doc/assumptions/netlink-connect.c) and no sender's address need be asked for.
+ *
+ * It is readable exactly when recv() has something to return. Two things could break that, and both
+ * are mended by asking the kernel for the acknowledgement of a NOOP, which makes the socket readable
+ * once, needs no capability and works from any thread and signal handler:
+ * - Packets that arrive between a configuration request and its acknowledgement are read on the way to
+ *   it. They are put aside, and for each a NOOP is sent, whose answer stands for the packet.
+ * - A blocked recv() is woken by a NOOP of another sequence number.
+ *
+ * The kernel answers a request before the send returns. An answer that is not there when the socket is
+ * empty was either lost to a full buffer (then the request is sent again: all of them may be repeated)
+ * or taken by another thread in recv(), which leaves it in `answer`.
+ *
+ * NETLINK_NO_ENOBUFS: an overrun is no event on the socket (which would stop delivery until it had been
+ * drained); what was lost shows in /proc and as a gap in the ids.
+ */
+#include <arpa/inet.h>
+#include <errno.h>
+#include <libmnl/libmnl.h>
+#include <linux/netfilter/nfnetlink.h>
+#include <linux/netfilter/nfnetlink_queue.h>
+#include <poll.h>
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <time.h>
+#include <unistd.h>
+#include "diagnose.h"
+#include "links.h"
+#include "nfqueue_wire.h"
+
+#define SEQ_WAKE 0x77616b65U
+#define SEQ_ASIDE 0x61736964U
+#define BATCH_MAX 64          /* packets a recvmmsg */
+#define SEND_MAX (128 * 1024) /* bytes a send; the default send buffer takes 200 KiB */
+#define SEND_PIECES 128
+#define HEADS_MAX 4096
+#define CONFIG_TRIES 5
+#define ANSWER_WAIT_MS 1000
+
+/* What a later recv() has to return: a message that was read while an acknowledgement was awaited, or a refusal of ours. */
+struct aside {
+	struct aside *next;
+	struct source_refusal refusal; /* when len is 0 */
+	size_t len;
+	unsigned char message[];
+};
+
+struct nfqueue {
+	struct source base;
+	struct mnl_socket *socket;
+	uint16_t number;
+	bool absent; /* no NETLINK_NETFILTER in this kernel: the socket is a placeholder */
+	bool bound;
+	pthread_mutex_t config_lock;
+	struct source_config config; /* in force */
+	int flags;                   /* in force, of those asked for */
+	uint32_t seq;
+	atomic_uint awaited, answered; /* sequence numbers */
+	atomic_int answer;             /* errno of `answered` */
+	pthread_mutex_t aside_lock;
+	struct aside *aside, **aside_end;
+	atomic_uint aside_count;
+	atomic_uint_fast64_t received, malformed;
+	atomic_uint_fast32_t first_id, last_id;
+};
+
+static struct nfqueue *nfqueue(const struct source *s)
+{
+	return (struct nfqueue *)s;
+}
+
+static int nfqueue_fd(const struct source *s)
+{
+	return mnl_socket_get_fd(nfqueue(s)->socket);
+}
+
+/* ---- opening ------------------------------------------------------------------------------------ */
+
+static int connect_to_kernel(int fd)
+{
+	struct sockaddr_nl kernel = { .nl_family = AF_NETLINK };
+
+	return connect(fd, (struct sockaddr *)&kernel, sizeof(kernel)) < 0 ? -errno : 0;
+}
+
+static int open_socket(struct nfqueue *q)
+{
+	const int on = 1;
+	int fd;
+
+	q->socket = mnl_socket_open2(NETLINK_NETFILTER, SOCK_CLOEXEC);
+	if (q->socket == NULL && errno == EPROTONOSUPPORT) {
+		q->absent = true; /* known now, told by configure: opening takes nothing */
+		q->socket = mnl_socket_open2(NETLINK_ROUTE, SOCK_CLOEXEC);
+	}
+	if (q->socket == NULL || mnl_socket_bind(q->socket, 0, MNL_SOCKET_AUTOPID) < 0)
+		return -errno;
+	fd = mnl_socket_get_fd(q->socket);
+	if (setsockopt(fd, SOL_NETLINK, NETLINK_NO_ENOBUFS, &on, sizeof(on)) < 0)
+		return -errno;
+	return connect_to_kernel(fd);
+}
+
+static void nfqueue_close(struct source *s)
+{
+	struct nfqueue *q = nfqueue(s);
+
+	while (q->aside != NULL) {
+		struct aside *a = q->aside;
+
+		q->aside = a->next;
+		free(a);
+	}
+	if (q->socket != NULL)
+		mnl_socket_close(q->socket); /* the kernel unbinds the queue and drops what waits */
+	links_close(q->base.links);
+	pthread_mutex_destroy(&q->config_lock);
+	pthread_mutex_destroy(&q->aside_lock);
+	free(q);
+}
+
+static int nfqueue_open(struct source **s, const char *arg, struct ipq_error *e)
+{
+	struct nfqueue *q;
+	unsigned long number;
+	char *end;
+	int err;
+
+	*s = NULL;
+	errno = 0;
+	number = strtoul(arg, &end, 10);
+	if (arg[0] < '0' || arg[0] > '9' || *end != '\0' || errno != 0 || number > 65535)
+		return ipq_fail(e, EINVAL, "\"nfqueue:%s\": a queue number from 0 to 65535 goes behind the colon", arg);
+	q = calloc(1, sizeof(*q));
+	if (q == NULL)
+		return ipq_fail(e, ENOMEM, "no memory");
+	q->base.ops = &source_nfqueue;
+	q->number = (uint16_t)number;
+	q->aside_end = &q->aside;
+	pthread_mutex_init(&q->config_lock, NULL);
+	pthread_mutex_init(&q->aside_lock, NULL);
+	err = open_socket(q);
+	if (err == 0)
+		err = links_open(&q->base.links);
+	if (err < 0) {
+		nfqueue_close(&q->base);
+		return ipq_fail(e, -err, "cannot open a netlink socket: %s", strerror(-err));
+	}
+	*s = &q->base;
+	return 0;
+}
+
+/* ---- requests that are acknowledged ---------------------------------------------------------------- */
+
+/* A NOOP that the kernel acknowledges, which makes the socket readable once. Async-signal-safe. */
+static int provoke(const struct nfqueue *q, uint32_t seq)
+{
+	struct nlmsghdr nlh = {
+		.nlmsg_len = NLMSG_HDRLEN,
+		.nlmsg_type = NLMSG_NOOP,
+		.nlmsg_flags = NLM_F_REQUEST | NLM_F_ACK,
+		.nlmsg_seq = seq,
+	};
+
+	while (send(mnl_socket_get_fd(q->socket), &nlh, sizeof(nlh), 0) < 0)
+		if (errno != EINTR)
+			return -errno;
+	return 0;
+}
+
+static int nfqueue_wake(struct source *s)
+{
+	return provoke(nfqueue(s), SEQ_WAKE);
+}
+
+static int put_aside(struct nfqueue *q, const unsigned char *message, size_t len, const struct source_refusal *refusal)
+{
+	struct aside *a = calloc(1, sizeof(*a) + len);
+
+	if (a == NULL)
+		return -ENOMEM;
+	a->len = len;
+	if (refusal != NULL)
+		a->refusal = *refusal;
+	else
+		memcpy(a->message, message, len);
+	pthread_mutex_lock(&q->aside_lock);
+	*q->aside_end = a;
+	q->aside_end = &a->next;
+	atomic_fetch_add(&q->aside_count, 1);
+	pthread_mutex_unlock(&q->aside_lock);
+	return provoke(q, SEQ_ASIDE);
+}
+
+static int nfqueue_refuse(struct source *s, const struct source_refusal *refusal)
+{
+	return put_aside(nfqueue(s), NULL, 0, refusal);
+}
+
+static struct aside *take_aside(struct nfqueue *q)
+{
+	struct aside *a;
+
+	pthread_mutex_lock(&q->aside_lock);
+	a = q->aside;
+	if (a != NULL) {
+		q->aside = a->next;
+		if (q->aside == NULL)
+			q->aside_end = &q->aside;
+		atomic_fetch_sub(&q->aside_count, 1);
+	}
+	pthread_mutex_unlock(&q->aside_lock);
+	return a;
+}
+
+/* Whoever reads an acknowledgement leaves it here for the thread that asked. */
+static void leave_answer(struct nfqueue *q, uint32_t seq, int error)
+{
+	if (seq != atomic_load(&q->awaited))
+		return; /* late or doubled: of a request that was given up or sent again */
+	atomic_store(&q->answer, error);
+	atomic_store(&q->answered, seq);
+}
+
+/* Reads what is there: acknowledgements are left for their thread, all else is put aside. 0 when the socket is empty. */
+static int read_up(struct nfqueue *q)
+{
+	unsigned char *buf = malloc(SOURCE_SLOT_SIZE);
+	int fd = mnl_socket_get_fd(q->socket), err = 0;
+	uint32_t last = q->seq;
+	unsigned standing = 0; /* NOOPs that stood for packets already aside */
+
+	if (buf == NULL)
+		return -ENOMEM;
+	while (err == 0 && atomic_load(&q->answered) != last) {
+		struct source_slot slot = { .head = buf, .head_room = SOURCE_SLOT_SIZE };
+		struct ipq_packet p;
+		struct nfq_reply r;
+		ssize_t n = recv(fd, buf, SOURCE_SLOT_SIZE, MSG_DONTWAIT);
+
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n < 0) {
+			err = errno == EAGAIN || errno == ENOBUFS ? 0 : -errno;
+			break;
+		}
+		nfq_parse(&slot, (size_t)n, &p, &r);
+		if (r.kind == NFQ_ACK && r.type != NLMSG_NOOP)
+			leave_answer(q, r.seq, r.refusal.error);
+		else if (r.kind == NFQ_ACK && r.seq == SEQ_ASIDE)
+			standing++;
+		else
+			err = put_aside(q, buf, (size_t)n, NULL);
+	}
+	free(buf);
+	while (standing-- > 0)
+		provoke(q, SEQ_ASIDE);
+	return err;
+}
+
+/* Asks and waits for the answer. Returns 0, -errno as the kernel said, -ETIMEDOUT. */
+static int ask(struct nfqueue *q, struct nlmsghdr *nlh)
+{
+	const struct timespec pause = { .tv_nsec = 1000000 };
+	int try, wait, err = 0;
+
+	for (try = 0; try < CONFIG_TRIES; try++) {
+		nlh->nlmsg_seq = ++q->seq;
+		atomic_store(&q->awaited, nlh->nlmsg_seq);
+		if (send(mnl_socket_get_fd(q->socket), nlh, nlh->nlmsg_len, 0) < 0)
+			return -errno;
+		for (wait = 0; wait <= ANSWER_WAIT_MS / CONFIG_TRIES; wait++) {
+			err = read_up(q);
+			if (err < 0)
+				return err;
+			if (atomic_load(&q->answered) == nlh->nlmsg_seq)
+				return -atomic_load(&q->answer);
+			nanosleep(&pause, NULL); /* a reader in another thread has it, or it was lost */
+		}
+	}
+	return -ETIMEDOUT;
+}
+
+static struct nlmsghdr *request(struct nfqueue *q, void *buf)
+{
+	struct nlmsghdr *nlh = mnl_nlmsg_put_header(buf);
+	struct nfgenmsg *gen;
+
+	nlh->nlmsg_type = (NFNL_SUBSYS_QUEUE << 8) | NFQNL_MSG_CONFIG;
+	nlh->nlmsg_flags = NLM_F_REQUEST | NLM_F_ACK;
+	gen = mnl_nlmsg_put_extra_header(nlh, sizeof(*gen));
+	gen->nfgen_family = AF_UNSPEC;
+	gen->version = NFNETLINK_V0;
+	gen->res_id = htons(q->number);
+	return nlh;
+}
+
+static int ask_command(struct nfqueue *q, uint8_t command, uint16_t family)
+{
+	struct nfqnl_msg_config_cmd cmd = { .command = command, .pf = htons(family) };
+	unsigned char buf[128];
+	struct nlmsghdr *nlh = request(q, buf);
+
+	mnl_attr_put(nlh, NFQA_CFG_CMD, sizeof(cmd), &cmd);
+	return ask(q, nlh);
+}
+
+static int ask_flags(struct nfqueue *q, uint32_t mask, uint32_t flags)
+{
+	unsigned char buf[128];
+	struct nlmsghdr *nlh = request(q, buf);
+
+	mnl_attr_put_u32(nlh, NFQA_CFG_MASK, htonl(mask));
+	mnl_attr_put_u32(nlh, NFQA_CFG_FLAGS, htonl(flags));
+	return ask(q, nlh);
+}
+
+static int ask_length(struct nfqueue *q, uint32_t length)
+{
+	unsigned char buf[128];
+	struct nlmsghdr *nlh = request(q, buf);
+
+	mnl_attr_put_u32(nlh, NFQA_CFG_QUEUE_MAXLEN, htonl(length));
+	return ask(q, nlh);
+}
+
+static int ask_mode(struct nfqueue *q, enum copy_mode mode, uint32_t range)
+{
+	struct nfqnl_msg_config_params params = { .copy_range = htonl(range), .copy_mode = (uint8_t)mode };
+	unsigned char buf[128];
+	struct nlmsghdr *nlh = request(q, buf);
+
+	mnl_attr_put(nlh, NFQA_CFG_PARAMS, sizeof(params), &params);
+	return ask(q, nlh);
+}
+
+/* ---- configuration ---------------------------------------------------------------------------------- */
+
+/* EPERM is what the kernel says both to those without the capability and when another socket has the queue. */
+static int explain_bind(struct nfqueue *q, int err, struct ipq_error *e)
+{
+	struct queue_line line;
+	char command[64];
+	pid_t pid;
+
+	if (err == -EINVAL || err == -EOPNOTSUPP || err == -ENOSYS)
+		return ipq_fail(e, ECONNREFUSED, "this kernel has no nfnetlink_queue: load it with \"modprobe "
+				"nfnetlink_queue\", or use a kernel with CONFIG_NETFILTER_NETLINK_QUEUE");
+	if (err != -EPERM && err != -EBUSY)
+		return ipq_fail(e, -err, "cannot take queue %u: %s", q->number, strerror(-err));
+	if (!have_net_admin())
+		return ipq_fail(e, EPERM, "taking queue %u needs CAP_NET_ADMIN: run as root, or in a namespace of your "
+				"own (unshare -Urn)", q->number);
+	if (queue_line(q->number, &line) < 0)
+		return ipq_fail(e, EPERM, "queue %u was refused: CAP_NET_ADMIN is missing in the network namespace, or "
+				"another program has the queue", q->number);
+	if (queue_owner(line.port_id, &pid, command) < 0)
+		return ipq_fail(e, EBUSY, "queue %u is taken by netlink port %u: stop that program or use another "
+				"queue number", q->number, line.port_id);
+	return ipq_fail(e, EBUSY, "queue %u is taken by %s (pid %d): stop it or use another queue number", q->number,
+			command, (int)pid);
+}
+
+static int take_queue(struct nfqueue *q, struct ipq_error *e)
+{
+	int err;
+
+	if (q->absent)
+		return explain_bind(q, -EOPNOTSUPP, e);
+	/* Kernels before 3.8 hand packets to nfnetlink_queue only after this; later ones accept and ignore it. */
+	ask_command(q, NFQNL_CFG_CMD_PF_BIND, AF_INET);
+	ask_command(q, NFQNL_CFG_CMD_PF_BIND, AF_INET6);
+	err = ask_command(q, NFQNL_CFG_CMD_BIND, AF_UNSPEC);
+	if (err < 0)
+		return explain_bind(q, err, e);
+	q->bound = true;
+	return 0;
+}
+
+/* One flag at a time, so that what is lacking has a name. Returns the flags in force. */
+static int set_flags(struct nfqueue *q, uint32_t wanted, struct ipq_error *e)
+{
+	static const struct {
+		uint32_t flag, kernel;
+		const char *name;
+	} all[] = {
+		{ IPQ_O_FAIL_OPEN, NFQA_CFG_F_FAIL_OPEN, "fail-open (NFQA_CFG_F_FAIL_OPEN, Linux 3.6)" },
+		{ IPQ_O_CONNTRACK, NFQA_CFG_F_CONNTRACK, "conntrack (NFQA_CFG_F_CONNTRACK, module nf_conntrack_netlink)" },
+		{ IPQ_O_OWNER, NFQA_CFG_F_UID_GID, "the owner's uid and gid (NFQA_CFG_F_UID_GID, Linux 3.14)" },
+		{ IPQ_O_SECURITY_CONTEXT, NFQA_CFG_F_SECCTX, "security contexts (NFQA_CFG_F_SECCTX, CONFIG_NETWORK_SECMARK)" },
+	};
+	uint32_t got = wanted;
+	size_t i;
+	int err;
+
+	for (i = 0; i < sizeof(all) / sizeof(all[0]); i++) {
+		err = ask_flags(q, all[i].kernel, wanted & all[i].flag ? all[i].kernel : 0);
+		if (err == 0 || !(wanted & all[i].flag))
+			continue;
+		if (!(wanted & IPQ_O_BEST_EFFORT))
+			return ipq_fail(e, err == -EINVAL ? EOPNOTSUPP : -err,
+					"this kernel does not offer %s: do without, or open with IPQ_O_BEST_EFFORT", all[i].name);
+		got &= ~all[i].flag;
+	}
+	/* Without the flag packets come split, which is all that kernels before 3.10 can do. */
+	err = ask_flags(q, NFQA_CFG_F_GSO, wanted & IPQ_O_SEGMENT ? 0 : NFQA_CFG_F_GSO);
+	if (err < 0)
+		got |= IPQ_O_SEGMENT;
+	return (int)got;
+}
+
+static void set_receive_buffer(struct nfqueue *q, uint32_t bytes)
+{
+	int fd = mnl_socket_get_fd(q->socket), half = (int)(bytes / 2); /* the kernel doubles it */
+
+	if (bytes == 0)
+		return;
+	if (setsockopt(fd, SOL_SOCKET, SO_RCVBUFFORCE, &half, sizeof(half)) < 0)
+		setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &half, sizeof(half));
+}
+
+/* Asks only for what changes: each request is a moment in which packets have to be put aside. */
+static int configure(struct nfqueue *q, const struct source_config *c, struct ipq_error *e)
+{
+	/* 0 is everything, here as in ip_queue; an attribute cannot hold more than this. */
+	uint32_t range = c->range > NFQ_PAYLOAD_MAX ? 0 : c->range;
+	int on = (c->flags & IPQ_O_TIMESTAMP) != 0 && c->mode != COPY_NONE, err;
+	bool first = !q->bound;
+
+	if (first) {
+		err = take_queue(q, e);
+		if (err < 0)
+			return err;
+	}
+	set_receive_buffer(q, c->receive_buffer);
+	setsockopt(mnl_socket_get_fd(q->socket), SOL_SOCKET, SO_TIMESTAMP, &on, sizeof(on));
+	if (first || c->flags != q->config.flags) {
+		q->flags = set_flags(q, c->flags, e);
+		if (q->flags < 0)
+			return q->flags;
+	}
+	if (first || c->queue_length != q->config.queue_length) {
+		err = ask_length(q, c->queue_length);
+		if (err < 0)
+			return ipq_fail(e, -err, "cannot set the length of queue %u: %s", q->number, strerror(-err));
+	}
+	/* Last: until here nothing was queued on a first call. */
+	err = ask_mode(q, c->mode, range);
+	if (err < 0)
+		return ipq_fail(e, -err, "cannot set the copy mode of queue %u: %s", q->number, strerror(-err));
+	q->config = *c;
+	return q->flags;
+}
+
+static int nfqueue_configure(struct source *s, const struct source_config *c, struct ipq_error *e)
+{
+	struct nfqueue *q = nfqueue(s);
+	bool was_bound;
+	int ret, cancel;
+
+	/* A thread that is cancelled must not take the lock with it. */
+	pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &cancel);
+	pthread_mutex_lock(&q->config_lock);
+	was_bound = q->bound;
+	ret = configure(q, c, e);
+	if (ret < 0 && !was_bound && q->bound) {
+		ask_command(q, NFQNL_CFG_CMD_UNBIND, AF_UNSPEC);
+		q->bound = false;
+	}
+	pthread_mutex_unlock(&q->config_lock);
+	pthread_setcancelstate(cancel, NULL);
+	return ret;
+}
+
+/* ---- packets ----------------------------------------------------------------------------------------- */
+
+/* Ids grow by one with each packet sent to us: what lies between the first and the last was either received or lost. */
+static void note_id(struct nfqueue *q, uint32_t id)
+{
+	if (atomic_fetch_add_explicit(&q->received, 1, memory_order_relaxed) == 0) {
+		atomic_store_explicit(&q->first_id, id, memory_order_relaxed);
+		atomic_store_explicit(&q->last_id, id, memory_order_relaxed);
+	} else if ((int32_t)(id - (uint32_t)atomic_load_explicit(&q->last_id, memory_order_relaxed)) > 0) {
+		atomic_store_explicit(&q->last_id, id, memory_order_relaxed);
+	}
+}
+
+/* A packet that was put aside, into a slot as if it had just been received. */
+static size_t copy_aside(const struct aside *a, struct source_slot *slot)
+{
+	size_t first = a->len < slot->head_room ? a->len : slot->head_room;
+	size_t rest = slot->tail != NULL ? a->len - first : 0;
+
+	memcpy(slot->head, a->message, first);
+	if (rest > slot->tail_room)
+		rest = slot->tail_room;
+	if (rest > 0)
+		memcpy(slot->tail, a->message + first, rest);
+	return first + rest;
+}
+
+struct receiving {
+	struct nfqueue *q;
+	source_refused refused;
+	void *context;
+	bool woken;
+};
+
+static bool take_message(struct receiving *rx, struct source_slot *slot, size_t len, struct ipq_packet *p);
+
+/* What was put aside first. True when *p is a packet now. */
+static bool take_first_aside(struct receiving *rx, struct source_slot *slot, struct ipq_packet *p)
+{
+	struct aside *a = take_aside(rx->q);
+	bool packet = false;
+
+	if (a == NULL)
+		return false;
+	if (a->len == 0)
+		rx->refused(rx->context, &a->refusal);
+	else
+		packet = take_message(rx, slot, copy_aside(a, slot), p);
+	free(a);
+	return packet;
+}
+
+static void take_answer(struct receiving *rx, const struct nfq_reply *r)
+{
+	if (r->type != NLMSG_NOOP)
+		leave_answer(rx->q, r->seq, r->refusal.error);
+	else if (r->seq == SEQ_WAKE)
+		rx->woken = true;
+}
+
+static void drop_malformed(struct nfqueue *q, const struct nfq_reply *r, uint32_t id)
+{
+	struct source_verdict drop = { .id = id };
+
+	atomic_fetch_add(&q->malformed, 1);
+	if (!r->has_id)
+		return;
+	note_id(q, id);
+	q->base.ops->send(&q->base, &drop, 1);
+}
+
+/* One datagram of len bytes. True when *p is a packet now. */
+static bool take_message(struct receiving *rx, struct source_slot *slot, size_t len, struct ipq_packet *p)
+{
+	struct nfq_reply r;
+
+	nfq_parse(slot, len, p, &r);
+	switch (r.kind) {
+	case NFQ_PACKET:
+		note_id(rx->q, p->id);
+		return true;
+	case NFQ_REFUSED:
+		rx->refused(rx->context, &r.refusal);
+		return false;
+	case NFQ_ACK:
+		if (r.type == NLMSG_NOOP && r.seq == SEQ_ASIDE)
+			return take_first_aside(rx, slot, p);
+		take_answer(rx, &r);
+		return false;
+	case NFQ_OTHER:
+		drop_malformed(rx->q, &r, p->id);
+		return false;
+	}
+	return false;
+}
+
+static int64_t now_ms(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	return (int64_t)t.tv_sec * 1000 + t.tv_nsec / 1000000;
+}
+
+/* Up to max datagrams; 0 when the time is over. */
+static int receive(int fd, struct mmsghdr *msg, unsigned max, int timeout_ms)
+{
+	int64_t end = timeout_ms > 0 ? now_ms() + timeout_ms : 0;
+
+	for (;;) {
+		int flags = timeout_ms == IPQ_FOREVER ? MSG_WAITFORONE : MSG_DONTWAIT;
+		struct pollfd wait = { .fd = fd, .events = POLLIN };
+		int n;
+
+		if (max == 1) {
+			ssize_t len = recvmsg(fd, &msg->msg_hdr, flags & MSG_DONTWAIT);
+
+			msg->msg_len = (unsigned)len;
+			n = len < 0 ? -1 : 1;
+		} else {
+			n = recvmmsg(fd, msg, max, flags, NULL);
+		}
+		if (n > 0)
+			return n;
+		if (errno == ENOBUFS)
+			continue; /* delivered once, see the top */
+		if (errno != EAGAIN || timeout_ms == IPQ_FOREVER)
+			return -errno;
+		if (timeout_ms == 0)
+			return 0;
+		n = poll(&wait, 1, end > now_ms() ? (int)(end - now_ms()) : 0);
+		if (n <= 0)
+			return n < 0 ? -errno : 0;
+	}
+}
+
+static int nfqueue_recv(struct source *s, struct source_slot *slot, struct ipq_packet *packet, unsigned max,
+			int timeout_ms, source_refused refused, void *context)
+{
+	struct receiving rx = { .q = nfqueue(s), .refused = refused, .context = context };
+	struct mmsghdr msg[BATCH_MAX];
+	struct iovec iov[BATCH_MAX][2];
+	unsigned i, count = 0;
+	int n;
+
+	if (max > BATCH_MAX)
+		max = BATCH_MAX;
+	for (i = 0; i < max; i++) {
+		iov[i][0] = (struct iovec){ slot[i].head, slot[i].head_room };
+		iov[i][1] = (struct iovec){ slot[i].tail, slot[i].tail_room };
+		msg[i].msg_hdr = (struct msghdr){ .msg_iov = iov[i], .msg_iovlen = slot[i].tail != NULL ? 2 : 1 };
+	}
+	/* With something aside the socket is readable, unless the NOOP for it was lost to a full buffer. */
+	if (atomic_load_explicit(&rx.q->aside_count, memory_order_relaxed) > 0)
+		timeout_ms = 0;
+	n = receive(nfqueue_fd(s), msg, max, timeout_ms);
+	if (n == 0 && timeout_ms == 0)
+		return take_first_aside(&rx, &slot[0], &packet[0]);
+	for (i = 0; n > 0 && i < (unsigned)n; i++) {
+		if (!take_message(&rx, &slot[i], msg[i].msg_len, &packet[count]))
+			continue;
+		slot[count].payload_split = slot[i].payload_split;
+		count++;
+	}
+	if (n < 0)
+		return n;
+	return count > 0 || !rx.woken ? (int)count : -ECANCELED;
+}
+
+/* ---- verdicts ---------------------------------------------------------------------------------------- */
+
+/* What one send will carry: heads run together in head[], payloads stay where they are. */
+struct packing {
+	unsigned char head[HEADS_MAX];
+	struct iovec iov[SEND_PIECES];
+	size_t used, pieces, bytes;
+};
+
+static void add_piece(struct packing *k, const void *base, size_t len)
+{
+	struct iovec *last = k->pieces > 0 ? &k->iov[k->pieces - 1] : NULL;
+
+	if (last != NULL && (const unsigned char *)last->iov_base + last->iov_len == (const unsigned char *)base)
+		last->iov_len += len;
+	else
+		k->iov[k->pieces++] = (struct iovec){ (void *)base, len };
+	k->bytes += len;
+}
+
+static bool fits(const struct packing *k, const struct source_verdict *v)
+{
+	return k->used + NFQ_VERDICT_MAX <= sizeof(k->head) && k->pieces + 3 <= SEND_PIECES &&
+	       (k->bytes == 0 || k->bytes + NFQ_VERDICT_MAX + v->payload_len <= SEND_MAX);
+}
+
+static void pack(struct packing *k, uint16_t queue, const struct source_verdict *v)
+{
+	unsigned char *at = k->head + k->used;
+	size_t pad, len = nfq_put_verdict(at, queue, v, &pad);
+
+	add_piece(k, at, len);
+	k->used += len;
+	if (!(v->present & IPQ_SET_PAYLOAD))
+		return;
+	add_piece(k, v->payload, v->payload_len);
+	if (pad > 0) {
+		memset(k->head + k->used, 0, pad);
+		add_piece(k, k->head + k->used, pad);
+		k->used += pad;
+	}
+}
+
+static int send_packed(int fd, struct packing *k)
+{
+	struct msghdr msg = { .msg_iov = k->iov, .msg_iovlen = k->pieces };
+	ssize_t n;
+
+	do
+		n = k->pieces == 1 ? send(fd, k->iov[0].iov_base, k->iov[0].iov_len, 0) : sendmsg(fd, &msg, 0);
+	while (n < 0 && errno == EINTR);
+	return n < 0 ? -errno : 0;
+}
+
+static int nfqueue_send(struct source *s, const struct source_verdict *verdict, unsigned n)
+{
+	struct nfqueue *q = nfqueue(s);
+	unsigned done = 0, i;
+
+	while (done < n) {
+		struct packing k;
+		int err;
+
+		if (verdict[done].present & IPQ_SET_PAYLOAD && verdict[done].payload_len > NFQ_PAYLOAD_MAX)
+			return done > 0 ? (int)done : -EMSGSIZE;
+		k.used = k.pieces = k.bytes = 0;
+		for (i = done; i < n && fits(&k, &verdict[i]); i++) {
+			if (verdict[i].present & IPQ_SET_PAYLOAD && verdict[i].payload_len > NFQ_PAYLOAD_MAX)
+				break;
+			pack(&k, q->number, &verdict[i]);
+		}
+		err = send_packed(nfqueue_fd(s), &k);
+		if (err < 0)
+			return done > 0 ? (int)done : err;
+		done = i;
+	}
+	return (int)n;
+}
+
+static int nfqueue_counts(struct source *s, struct source_counts *c)
+{
+	struct nfqueue *q = nfqueue(s);
+	struct queue_line line;
+	uint64_t received = atomic_load(&q->received);
+	uint32_t span = (uint32_t)(atomic_load(&q->last_id) - atomic_load(&q->first_id)) + 1;
+
+	memset(c, 0, sizeof(*c));
+	c->malformed = atomic_load(&q->malformed);
+	if (q->bound && queue_line(q->number, &line) == 0) {
+		c->lost = line.user_dropped;
+		c->queue_dropped = line.queue_dropped;
+		c->waiting = line.waiting;
+	} else if (received > 0) {
+		c->lost = span - (uint32_t)received; /* both modulo 2^32 */
+	}
+	return 0;
+}
+
+const struct source_ops source_nfqueue = {
+	.name = "nfqueue",
+	.open = nfqueue_open,
+	.close = nfqueue_close,
+	.configure = nfqueue_configure,
+	.fd = nfqueue_fd,
+	.recv = nfqueue_recv,
+	.send = nfqueue_send,
+	.refuse = nfqueue_refuse,
+	.counts = nfqueue_counts,
+	.wake = nfqueue_wake,
+};
