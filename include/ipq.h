@@ -34,6 +34,7 @@
 #ifdef __cplusplus
 extern "C" {
 #endif
+#pragma GCC visibility push(default)
 
 struct ipq_queue; /* opaque */
 
@@ -318,6 +319,7 @@ int ipq_group_wait(struct ipq_group *group);
 /* Sum over all queues. Any thread. */
 int ipq_group_stats(struct ipq_group *group, struct ipq_stats *stats);
 
+#pragma GCC visibility pop
 #ifdef __cplusplus
 }
 #endif

@@ -29,6 +29,9 @@
 #ifndef _LIBIPQ_H
 #define _LIBIPQ_H
 
+#ifndef _LINUX_IF_H
+#include <net/if.h> /* before any kernel header, see ip_queue.h */
+#endif
 #include <errno.h>
 #include <unistd.h>
 #include <fcntl.h>
@@ -44,6 +47,7 @@
 #ifdef __cplusplus
 extern "C" {
 #endif
+#pragma GCC visibility push(default)
 
 typedef unsigned long ipq_id_t;
 
@@ -121,6 +125,7 @@ struct ipq_ctl_stats {
 char *ipq_errstr(void);
 void ipq_perror(const char *s);
 
+#pragma GCC visibility pop
 #ifdef __cplusplus
 }
 #endif

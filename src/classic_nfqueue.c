@@ -302,7 +302,7 @@ static int refuse(struct classic *c, int error, uint64_t id, uint32_t verdict, s
 /* A replacement shorter than an IP header was ignored by ip_queue; one that no packet can be was the packet's end. */
 static void set_payload(const struct classic *c, struct source_verdict *v, const void *payload, size_t len)
 {
-	if (len < (c->family == AF_INET6 ? 40 : 20) || v->code == NF_DROP)
+	if (len < (c->family == AF_INET6 ? 40U : 20U) || v->code == NF_DROP)
 		return;
 	if (len > 65535) {
 		v->code = NF_DROP;

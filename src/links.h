@@ -7,7 +7,7 @@
 #define LINKS_H
 
 #include <stdint.h>
-#include <linux/if.h>
+#include <net/if.h>
 
 struct links;
 

@@ -144,6 +144,7 @@ static int nfqueue_open(struct source **s, const char *arg, struct ipq_error *e)
 		return ipq_fail(e, ENOMEM, "no memory");
 	q->base.ops = &source_nfqueue;
 	q->number = (uint16_t)number;
+	q->config.flags = IPQ_O_SEGMENT; /* how a queue is born */
 	q->aside_end = &q->aside;
 	pthread_mutex_init(&q->config_lock, NULL);
 	pthread_mutex_init(&q->aside_lock, NULL);
@@ -397,11 +398,13 @@ static int set_flags(struct nfqueue *q, uint32_t wanted, struct ipq_error *e)
 		{ IPQ_O_OWNER, NFQA_CFG_F_UID_GID, "the owner's uid and gid (NFQA_CFG_F_UID_GID, Linux 3.14)" },
 		{ IPQ_O_SECURITY_CONTEXT, NFQA_CFG_F_SECCTX, "security contexts (NFQA_CFG_F_SECCTX, CONFIG_NETWORK_SECMARK)" },
 	};
-	uint32_t got = wanted;
+	uint32_t got = wanted, change = wanted ^ q->config.flags;
 	size_t i;
 	int err;
 
 	for (i = 0; i < sizeof(all) / sizeof(all[0]); i++) {
+		if (!(change & all[i].flag))
+			continue;
 		err = ask_flags(q, all[i].kernel, wanted & all[i].flag ? all[i].kernel : 0);
 		if (err == 0 || !(wanted & all[i].flag))
 			continue;
@@ -411,8 +414,7 @@ static int set_flags(struct nfqueue *q, uint32_t wanted, struct ipq_error *e)
 		got &= ~all[i].flag;
 	}
 	/* Without the flag packets come split, which is all that kernels before 3.10 can do. */
-	err = ask_flags(q, NFQA_CFG_F_GSO, wanted & IPQ_O_SEGMENT ? 0 : NFQA_CFG_F_GSO);
-	if (err < 0)
+	if ((change & IPQ_O_SEGMENT) && ask_flags(q, NFQA_CFG_F_GSO, wanted & IPQ_O_SEGMENT ? 0 : NFQA_CFG_F_GSO) < 0)
 		got |= IPQ_O_SEGMENT;
 	return (int)got;
 }
@@ -442,7 +444,9 @@ static int configure(struct nfqueue *q, const struct source_config *c, struct ip
 	}
 	set_receive_buffer(q, c->receive_buffer);
 	setsockopt(mnl_socket_get_fd(q->socket), SOL_SOCKET, SO_TIMESTAMP, &on, sizeof(on));
-	if (first || c->flags != q->config.flags) {
+	if (first)
+		q->flags = IPQ_O_SEGMENT;
+	if (c->flags != q->config.flags) {
 		q->flags = set_flags(q, c->flags, e);
 		if (q->flags < 0)
 			return q->flags;

@@ -8,7 +8,7 @@
 
 #include <stddef.h>
 #include <stdint.h>
-#include <linux/if.h>
+#include <net/if.h>
 
 enum wire_layout { WIRE_LP64, WIRE_ILP32 };
 #define WIRE_NATIVE (sizeof(long) == 8 ? WIRE_LP64 : WIRE_ILP32)

@@ -12,11 +12,11 @@
 
 #include <stddef.h>
 #include <sys/types.h>
+#ifndef _LINUX_IF_H   /* behind <linux/if.h>, <net/if.h> cannot come */
+#include <net/if.h>   /* before any kernel header, so that <linux/if.h> may still follow */
+#endif
 #include <linux/types.h>
 #include <linux/netlink.h>
-#ifndef _LINUX_IF_H /* <linux/if.h> and <net/if.h> cannot both come, in this order */
-#include <net/if.h>
-#endif
 
 /* Netlink families of ip_queue and ip6_queue. */
 #ifndef NETLINK_FIREWALL
