@@ -44,7 +44,8 @@ static void run(struct source *s, uint8_t seed)
 
 	while ((n = source_pcap.recv(s, slot, packet, 1 + seed % SLOTS, 0, NULL, NULL)) > 0) {
 		for (int i = 0; i < n; i++) {
-			struct source_verdict v = { .id = packet[i].id, .code = (uint32_t)(seed + packet[i].id) % 7 };
+			struct source_verdict v = { .id = packet[i].id,
+						    .code = (uint32_t)(seed + packet[i].id) % 7 };
 
 			look(&packet[i], &slot[i]);
 			if ((v.code == NF_REPEAT || v.code == NF_QUEUE) && ++repeats > 100)
@@ -80,8 +81,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	if (fd < 0 || out < 0 || write(fd, data + 2, size - 2) != (ssize_t)(size - 2))
 		abort();
 	for (int i = 0; i < SLOTS; i++)
-		slot[i] = (struct source_slot){ .head = head[i], .head_room = sizeof(head[i]),
-						.tail = data[1] & 1 ? tail[i] : NULL, .tail_room = sizeof(tail[i]) };
+		slot[i] = (struct source_slot){ .head = head[i],
+						.head_room = sizeof(head[i]),
+						.tail = data[1] & 1 ? tail[i] : NULL,
+						.tail_room = sizeof(tail[i]) };
 	config.range = data[1] & 2 ? 60 : 0;
 	snprintf(arg, sizeof(arg), "/proc/self/fd/%d,/proc/self/fd/%d", fd, out);
 	if (source_pcap.open(&s, arg, &e) == 0) {

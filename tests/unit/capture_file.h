@@ -63,11 +63,12 @@ static inline void put_record(struct capture_file *f, uint32_t sec, uint32_t fra
 	put(f, bytes, caplen);
 }
 
-/* An Ethernet frame of len bytes with an IPv4 UDP packet whose last byte is n; len includes pad bytes of padding. */
+/* An Ethernet frame of len bytes with an IPv4 UDP packet whose last byte is n; len includes pad bytes of
+ * padding. */
 static inline void make_frame(uint8_t *to, size_t len, size_t pad, uint8_t n)
 {
-	static const uint8_t head[] = { 2, 0, 0, 0, 0, 1, 2, 0, 0, 0, 0, 9, 8, 0, 0x45, 0, 0, 0, 0, 0,
-					0, 0, 64, 17, 0, 0, 10, 0, 0, 1, 10, 0, 0, 2 };
+	static const uint8_t head[] = { 2, 0, 0, 0, 0, 1,  2,  0, 0, 0,	 0, 9, 8, 0,  0x45, 0, 0,
+					0, 0, 0, 0, 0, 64, 17, 0, 0, 10, 0, 0, 1, 10, 0,    0, 2 };
 	size_t ip_len = len - 14 - pad;
 
 	memset(to, 0x55, len);

@@ -45,10 +45,10 @@ static void check(int dlt, const uint8_t *bytes, size_t len, uint8_t family, siz
 	for (size_t cut = 0; cut < link_len + (family == AF_INET ? 20 : 40); cut++)
 		assert_false(parse(dlt, bytes, cut, len, &f));
 }
-#define CHECK(dlt, family, link_len, ...)                                          \
-	do {                                                                       \
-		static const uint8_t bytes[] = { __VA_ARGS__ };                    \
-		check(dlt, bytes, sizeof(bytes), family, link_len);                \
+#define CHECK(dlt, family, link_len, ...)                           \
+	do {                                                        \
+		static const uint8_t bytes[] = { __VA_ARGS__ };     \
+		check(dlt, bytes, sizeof(bytes), family, link_len); \
 	} while (0)
 
 static void ip_is_found_behind_each_link_header(void **state)
@@ -61,7 +61,8 @@ static void ip_is_found_behind_each_link_header(void **state)
 	CHECK(DLT_IPV4, AF_INET, 0, IP4);
 	CHECK(DLT_IPV6, AF_INET6, 0, IP6);
 	CHECK(DLT_LINUX_SLL, AF_INET, 16, 0, 0, 0, 1, 0, 6, 2, 0, 0, 0, 0, 9, 0, 0, 8, 0, IP4);
-	CHECK(DLT_LINUX_SLL2, AF_INET6, 20, 0x86, 0xdd, 0, 0, 0, 0, 0, 7, 0, 1, 0, 6, 2, 0, 0, 0, 0, 9, 0, 0, IP6);
+	CHECK(DLT_LINUX_SLL2, AF_INET6, 20, 0x86, 0xdd, 0, 0, 0, 0, 0, 7, 0, 1, 0, 6, 2, 0, 0, 0, 0, 9, 0, 0,
+	      IP6);
 	CHECK(DLT_NULL, AF_INET, 4, 2, 0, 0, 0, IP4);
 	CHECK(DLT_NULL, AF_INET, 4, 0, 0, 0, 2, IP4);
 	CHECK(DLT_NULL, AF_INET6, 4, 30, 0, 0, 0, IP6);
@@ -104,7 +105,8 @@ static void source_addresses_are_the_senders(void **state)
 
 static void padding_is_no_payload(void **state)
 {
-	static const uint8_t padded[] = { MACS, 8, 0, IP4, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0 };
+	static const uint8_t padded[] = { MACS, 8, 0, IP4, 0, 0, 0, 0, 0, 0, 0,
+					  0,	0, 0, 0,   0, 0, 0, 0, 0, 0, 0 };
 	struct frame f;
 
 	(void)state;
@@ -150,8 +152,8 @@ static void what_no_firewall_sees_is_no_packet(void **state)
 	static const uint8_t arp[] = { MACS, 8, 6, IP4 };
 	static const uint8_t wrong_version[] = { MACS, 0x86, 0xdd, IP4, ZERO16 };
 	static const uint8_t short_header[] = { MACS, 8, 0, 0x44, 0, 0, 20, ZERO16 };
-	static const uint8_t tags[] = { MACS, 0x81, 0, 0, 1, 0x81, 0, 0, 1, 0x81, 0, 0, 1, 0x81, 0, 0, 1,
-					0x81, 0, 0, 1, 8, 0, IP4 };
+	static const uint8_t tags[] = { MACS, 0x81, 0, 0, 1, 0x81, 0, 0, 1, 0x81, 0, 0,
+					1,    0x81, 0, 0, 1, 0x81, 0, 0, 1, 8,	  0, IP4 };
 	static const uint8_t appletalk[] = { 16, 0, 0, 0, IP4 };
 	struct frame f;
 

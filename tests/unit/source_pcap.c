@@ -146,7 +146,7 @@ static void accepting_all_gives_the_file_back_byte_for_byte(void **state)
 			put_record(&in, 1000 + i, 999999, padded, sizeof(padded), sizeof(padded));
 			put_arp(&in, i);
 			put_record(&in, UINT32_MAX, i, frame, 2000, 9000); /* snapped */
-			put_record(&in, i, 2000000, frame, 9000, 9000); /* may be more than a second */
+			put_record(&in, i, 2000000, frame, 9000, 9000);	   /* may be more than a second */
 			put_arp(&in, i);
 		}
 		begin();
@@ -180,9 +180,11 @@ static void time_is_right_in_every_kind_of_file(void **state)
 static void pcapng_is_read(void **state)
 {
 	static const uint32_t blocks[] = {
-		0x0a0d0d0a, 28, 0x1a2b3c4d, 1, 0xffffffff, 0xffffffff, 28, /* section header */
-		1, 20, 101, 262144, 20,                                    /* interface: raw IP */
-		6, 60, 0, 0x5f5e1, 0x00bc614e, 28, 28                      /* packet; high, low time; lengths */
+		0x0a0d0d0a, 28, 0x1a2b3c4d, 1,	     0xffffffff,
+		0xffffffff, 28,				 /* section header */
+		1,	    20, 101,	    262144,  20, /* interface: raw IP */
+		6,	    60, 0,	    0x5f5e1, 0x00bc614e,
+		28,	    28 /* packet; high, low time; lengths */
 	};
 	uint8_t frame[42];
 
@@ -222,8 +224,8 @@ static void a_packet_has_what_the_link_layer_says(void **state)
 	put_record(&in, 1, 0, tagged, sizeof(tagged), sizeof(tagged));
 	begin_with(",indev=eth7", 0);
 	assert_int_equal(receive(SLOTS, 0), 1);
-	assert_int_equal(packet[0].present, IPQ_HAS_TIMESTAMP | IPQ_HAS_INDEV | IPQ_HAS_HWADDR | IPQ_HAS_PAYLOAD |
-						    IPQ_HAS_VLAN | IPQ_HAS_LINK_HEADER);
+	assert_int_equal(packet[0].present, IPQ_HAS_TIMESTAMP | IPQ_HAS_INDEV | IPQ_HAS_HWADDR |
+						    IPQ_HAS_PAYLOAD | IPQ_HAS_VLAN | IPQ_HAS_LINK_HEADER);
 	assert_int_equal(packet[0].id, 1);
 	assert_int_equal(packet[0].hook, NF_INET_LOCAL_IN);
 	assert_int_equal(packet[0].hw_protocol, 0x0800);
@@ -335,7 +337,8 @@ static void a_file_cut_anywhere_gives_what_came_before_and_the_place(void **stat
 		assert_true(readable());
 		if (is_cut) {
 			snprintf(place_text, sizeof(place_text),
-				 "cut: packet 2 begins at byte %zu, the file ends at byte %zu", second, in.len);
+				 "cut: packet 2 begins at byte %zu, the file ends at byte %zu", second,
+				 in.len);
 			assert_non_null(strstr(source_pcap.error(source), place_text));
 		}
 		finish();
@@ -366,7 +369,8 @@ static void a_record_that_claims_too_much_is_damage(void **state)
 		begin();
 		assert_int_equal(receive(SLOTS, 0), 1);
 		assert_int_equal(receive(SLOTS, 0), -EBADMSG);
-		assert_non_null(strstr(source_pcap.error(source), "damaged: packet 2, which begins at byte 140"));
+		assert_non_null(
+			strstr(source_pcap.error(source), "damaged: packet 2, which begins at byte 140"));
 		finish();
 	}
 }
@@ -486,7 +490,10 @@ static void a_new_payload_keeps_the_link_header_and_sets_both_lengths(void **sta
 static void a_payload_longer_than_ip_drops_the_packet(void **state)
 {
 	static uint8_t bytes[65536];
-	struct source_verdict v = { .id = 1, .code = NF_ACCEPT, .present = IPQ_SET_PAYLOAD, .payload = bytes,
+	struct source_verdict v = { .id = 1,
+				    .code = NF_ACCEPT,
+				    .present = IPQ_SET_PAYLOAD,
+				    .payload = bytes,
 				    .payload_len = sizeof(bytes) };
 
 	(void)state;
@@ -501,8 +508,12 @@ static void a_payload_longer_than_ip_drops_the_packet(void **state)
 static void a_repeated_packet_comes_back_with_a_new_id_mark_and_payload(void **state)
 {
 	uint8_t bytes[5000];
-	struct source_verdict v = { .id = 1, .code = NF_REPEAT, .present = IPQ_SET_PAYLOAD | IPQ_SET_MARK,
-				    .mark = 42, .payload = bytes, .payload_len = sizeof(bytes) };
+	struct source_verdict v = { .id = 1,
+				    .code = NF_REPEAT,
+				    .present = IPQ_SET_PAYLOAD | IPQ_SET_MARK,
+				    .mark = 42,
+				    .payload = bytes,
+				    .payload_len = sizeof(bytes) };
 
 	(void)state;
 	memset(bytes, 0xcd, sizeof(bytes));
@@ -740,7 +751,8 @@ static void a_pipe_cut_in_a_packet_tells_the_place(void **state)
 	assert_int_equal(write(fd, in.bytes, in.len - 1), in.len - 1);
 	close(fd);
 	assert_int_equal(receive(SLOTS, IPQ_FOREVER), -EBADMSG);
-	assert_non_null(strstr(source_pcap.error(source), "packet 1 begins at byte 24, the file ends at byte 139"));
+	assert_non_null(
+		strstr(source_pcap.error(source), "packet 1 begins at byte 24, the file ends at byte 139"));
 	finish();
 }
 
