@@ -1,25 +1,12 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* Sources by name. */
 #include <errno.h>
-#include <stdio.h>
 #include <string.h>
 #include "source.h"
 
-int ipq_fail(struct ipq_error *e, int err, const char *format, ...)
-{
-	va_list args;
-
-	if (e != NULL) {
-		va_start(args, format);
-		vsnprintf(e->text, sizeof(e->text), format, args);
-		va_end(args);
-	}
-	return -err;
-}
-
 int source_open(struct source **s, const char *name, struct ipq_error *e)
 {
-	static const struct source_ops *const all[] = { &source_nfqueue };
+	static const struct source_ops *const all[] = { &source_nfqueue, &source_pcap };
 	const char *colon;
 	size_t i, len;
 

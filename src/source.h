@@ -119,6 +119,13 @@ struct source_ops {
 
 	int (*counts)(struct source *s, struct source_counts *counts);
 	int (*wake)(struct source *s); /* async-signal-safe */
+
+	/* NULL where there is nothing to say. */
+
+	/* Cause and remedy of the last recv or send that failed; never NULL, valid until close. */
+	const char *(*error)(const struct source *s);
+	/* Name (padded with zeros) and ARPHRD_ type of an interface, for sources without links. 0, -ENODEV. */
+	int (*interface)(const struct source *s, uint32_t index, char name[16], uint16_t *type);
 };
 
 /* By name ("nfqueue:0"); NULL is "nfqueue:0". */

@@ -1,0 +1,860 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* Capture files as a source: what comes in, what goes out, and what a damaged file does. */
+#include <stdarg.h>
+#include <stddef.h>
+#include <setjmp.h>
+#include <stdint.h>
+#include <errno.h>
+#include <poll.h>
+#include <pthread.h>
+#include <signal.h>
+#include <time.h>
+#include <linux/netfilter.h>
+#include <cmocka.h>
+#include "capture_file.h"
+#include "source_pcap.h"
+
+#define SLOTS 64
+
+static struct capture_file in, out;
+static struct source *source;
+static struct ipq_error error;
+static struct source_slot slot[SLOTS];
+static struct ipq_packet packet[SLOTS];
+static struct source_refusal refusal[8];
+static unsigned refusals;
+
+static void note_refusal(void *context, const struct source_refusal *r)
+{
+	(void)context;
+	if (refusals < 8)
+		refusal[refusals] = *r;
+	refusals++;
+}
+
+static int open_with(const char *options, const struct source_config *config)
+{
+	char arg[128];
+	int err;
+
+	snprintf(arg, sizeof(arg), "%s,%s%s", place(&in), place(&out), options);
+	err = source_pcap.open(&source, arg, &error);
+	return err < 0 ? err : source_pcap.configure(source, config, &error);
+}
+
+/* Opens in and, emptied, out. */
+static void begin_with(const char *options, uint32_t queue_length)
+{
+	struct source_config config = { .mode = COPY_PACKET, .queue_length = queue_length };
+
+	out.len = 0;
+	refusals = 0;
+	assert_int_equal(open_with(options, &config), 0);
+}
+
+static void begin(void)
+{
+	begin_with("", 0);
+}
+
+/* Closes, and has in out what was written. */
+static void finish(void)
+{
+	source_pcap.close(source);
+	source = NULL;
+	fetch(&out);
+}
+
+static int receive(unsigned max, int timeout_ms)
+{
+	return source_pcap.recv(source, slot, packet, max, timeout_ms, note_refusal, NULL);
+}
+
+static int decide(uint32_t id, uint32_t code)
+{
+	struct source_verdict v = { .id = id, .code = code, .tag = id + 1000 };
+
+	return source_pcap.send(source, &v, 1);
+}
+
+static bool readable(void)
+{
+	struct pollfd fd = { .fd = source_pcap.fd(source), .events = POLLIN };
+
+	return poll(&fd, 1, 0) == 1;
+}
+
+static uint8_t last_byte(const struct ipq_packet *p)
+{
+	return p->payload[p->payload_len - 1];
+}
+
+static int64_t milliseconds(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	return t.tv_sec * 1000 + t.tv_nsec / 1000000;
+}
+
+/* A file of n packets whose last bytes are 1, 2, ... */
+static void numbered(uint8_t n)
+{
+	put_header(&in, false, false, 1);
+	for (uint8_t i = 1; i <= n; i++)
+		put_frame(&in, i, i, 100, i);
+}
+
+/* What out must be: the packets of a file from numbered() in this order. */
+static void assert_out(const char *numbers)
+{
+	static struct capture_file want;
+
+	put_header(&want, false, false, 1);
+	for (; *numbers != '\0'; numbers++)
+		put_frame(&want, (uint32_t)(*numbers - '0'), (uint32_t)(*numbers - '0'), 100,
+			  (uint8_t)(*numbers - '0'));
+	assert_int_equal(out.len, want.len);
+	assert_memory_equal(out.bytes, want.bytes, want.len);
+}
+
+static void accept_everything(void)
+{
+	struct source_verdict v = { .code = NF_ACCEPT, .batch = 1 };
+	int n;
+
+	while ((n = receive(7, 0)) > 0) {
+		v.id = packet[n - 1].id;
+		assert_int_equal(source_pcap.send(source, &v, 1), 1);
+	}
+	assert_int_equal(n, -ENODATA);
+}
+
+/* ---- reading ------------------------------------------------------------------------------------ */
+
+static void accepting_all_gives_the_file_back_byte_for_byte(void **state)
+{
+	uint8_t padded[60], frame[9000];
+
+	(void)state;
+	for (int nanoseconds = 0; nanoseconds < 2; nanoseconds++) {
+		put_header(&in, false, nanoseconds, 1);
+		put_arp(&in, 1);
+		make_frame(padded, sizeof(padded), 10, 7);
+		make_frame(frame, sizeof(frame), 0, 8);
+		for (uint8_t i = 0; i < 9; i++) {
+			put_record(&in, 1000 + i, 999999, padded, sizeof(padded), sizeof(padded));
+			put_arp(&in, i);
+			put_record(&in, UINT32_MAX, i, frame, 2000, 9000); /* snapped */
+			put_record(&in, i, 2000000, frame, 9000, 9000);	   /* may be more than a second */
+			put_arp(&in, i);
+		}
+		begin();
+		accept_everything();
+		finish();
+		assert_int_equal(out.len, in.len);
+		assert_memory_equal(out.bytes, in.bytes, in.len);
+	}
+}
+
+static void time_is_right_in_every_kind_of_file(void **state)
+{
+	(void)state;
+	for (int kind = 0; kind < 4; kind++) {
+		put_header(&in, kind & 1, kind & 2, 1);
+		put_frame(&in, 1700000000, 123456, 60, 1);
+		begin();
+		assert_int_equal(receive(SLOTS, 0), 1);
+		assert_true(packet[0].present & IPQ_HAS_TIMESTAMP);
+		assert_int_equal(packet[0].timestamp,
+				 1700000000000000000LL + (kind & 2 ? 123456 : 123456000));
+		assert_int_equal(decide(1, NF_ACCEPT), 1);
+		finish();
+		put_header(&in, false, kind & 2, 1); /* written in our own byte order */
+		put_frame(&in, 1700000000, 123456, 60, 1);
+		assert_memory_equal(out.bytes, in.bytes, in.len);
+		assert_int_equal(out.len, in.len);
+	}
+}
+
+static void pcapng_is_read(void **state)
+{
+	static const uint32_t blocks[] = {
+		0x0a0d0d0a, 28, 0x1a2b3c4d, 1,	     0xffffffff,
+		0xffffffff, 28,				 /* section header */
+		1,	    20, 101,	    262144,  20, /* interface: raw IP */
+		6,	    60, 0,	    0x5f5e1, 0x00bc614e,
+		28,	    28 /* packet; high, low time; lengths */
+	};
+	uint8_t frame[42];
+
+	(void)state;
+	in.len = 0;
+	in.swapped = false;
+	put(&in, blocks, sizeof(blocks));
+	make_frame(frame, sizeof(frame), 0, 9);
+	put(&in, frame + 14, 28);
+	put32(&in, 60);
+	begin();
+	assert_int_equal(receive(SLOTS, 0), 1);
+	assert_int_equal(packet[0].payload_len, 28);
+	assert_memory_equal(packet[0].payload, frame + 14, 28);
+	assert_int_equal(packet[0].timestamp, ((0x5f5e1LL << 32) + 0xbc614e) * 1000);
+	assert_int_equal(packet[0].present & IPQ_HAS_LINK_HEADER, 0);
+	assert_int_equal(decide(1, NF_ACCEPT), 1);
+	assert_int_equal(receive(SLOTS, 0), -ENODATA);
+	finish();
+	assert_int_equal(out.len, 24 + 16 + 28);
+	assert_memory_equal(out.bytes + 40, frame + 14, 28);
+}
+
+static void a_packet_has_what_the_link_layer_says(void **state)
+{
+	static const uint8_t sender[] = { 2, 0, 0, 0, 0, 9 };
+	uint8_t frame[64], tagged[68];
+	char name[16];
+	uint16_t type;
+
+	(void)state;
+	make_frame(frame, sizeof(frame), 0, 1);
+	memcpy(tagged, frame, 12);
+	memcpy(tagged + 12, "\x81\x00\x60\x2a", 4);
+	memcpy(tagged + 16, frame + 12, 52);
+	put_header(&in, false, false, 1);
+	put_record(&in, 1, 0, tagged, sizeof(tagged), sizeof(tagged));
+	begin_with(",indev=eth7", 0);
+	assert_int_equal(receive(SLOTS, 0), 1);
+	assert_int_equal(packet[0].present, IPQ_HAS_TIMESTAMP | IPQ_HAS_INDEV | IPQ_HAS_HWADDR |
+						    IPQ_HAS_PAYLOAD | IPQ_HAS_VLAN | IPQ_HAS_LINK_HEADER);
+	assert_int_equal(packet[0].id, 1);
+	assert_int_equal(packet[0].hook, NF_INET_LOCAL_IN);
+	assert_int_equal(packet[0].hw_protocol, 0x0800);
+	assert_int_equal(packet[0].vlan_proto, 0x8100);
+	assert_int_equal(packet[0].vlan_tci, 0x602a);
+	assert_int_equal(packet[0].hw_addr_len, 6);
+	assert_memory_equal(packet[0].hw_addr, sender, 6);
+	assert_int_equal(packet[0].link_header_len, 18);
+	assert_memory_equal(packet[0].link_header, tagged, 18);
+	assert_int_equal(packet[0].payload_len, 50);
+	assert_memory_equal(packet[0].payload, frame + 14, 50);
+	assert_int_equal((uintptr_t)packet[0].payload % 4, 0);
+	assert_int_equal(source_pcap.interface(source, packet[0].indev, name, &type), 0);
+	assert_string_equal(name, "eth7");
+	assert_int_equal(type, 1);
+	assert_int_equal(source_pcap.interface(source, 3, name, &type), -ENODEV);
+	finish();
+}
+
+static void outgoing_hooks_show_no_link_layer(void **state)
+{
+	(void)state;
+	numbered(1);
+	begin_with(",hook=OUTPUT,outdev=eth1", 0);
+	assert_int_equal(receive(SLOTS, 0), 1);
+	assert_int_equal(packet[0].present, IPQ_HAS_TIMESTAMP | IPQ_HAS_OUTDEV | IPQ_HAS_PAYLOAD);
+	assert_int_equal(packet[0].hook, NF_INET_LOCAL_OUT);
+	assert_int_equal(packet[0].hw_protocol, 0);
+	finish();
+}
+
+static void the_payload_goes_on_at_the_tail_when_the_head_is_full(void **state)
+{
+	unsigned char tail[200];
+	struct source_slot split = { .head = slot[0].head, .head_room = 40, .tail = tail, .tail_room = 30 };
+	uint8_t frame[100];
+
+	(void)state;
+	make_frame(frame, sizeof(frame), 0, 1);
+	numbered(3);
+	begin();
+	assert_int_equal(source_pcap.recv(source, &split, packet, 1, 0, NULL, NULL), 1);
+	assert_int_equal(split.payload_split, 24); /* 14 bytes of Ethernet, 2 to align */
+	assert_int_equal(packet[0].payload_len, 54);
+	assert_int_equal(packet[0].full_len, 86);
+	assert_int_equal(packet[0].flags, IPQ_PACKET_TRUNCATED);
+	assert_memory_equal(packet[0].payload, frame + 14, 24);
+	assert_memory_equal(tail, frame + 38, 30);
+
+	split.tail = split.head + split.head_room; /* one run of memory */
+	split.tail_room = 1000;
+	assert_int_equal(source_pcap.recv(source, &split, packet, 1, 0, NULL, NULL), 1);
+	assert_int_equal(split.payload_split, 86);
+	assert_int_equal(packet[0].payload_len, 86);
+	assert_memory_equal(packet[0].payload, frame + 14, 85);
+	assert_int_equal(last_byte(packet), 2);
+	finish();
+}
+
+static void the_mode_decides_how_much_is_copied(void **state)
+{
+	struct source_config config = { .mode = COPY_NONE };
+
+	(void)state;
+	numbered(2);
+	out.len = 0;
+	assert_int_equal(open_with("", &config), 0);
+	assert_false(readable());
+	assert_int_equal(receive(1, 0), 0);
+	config.mode = COPY_META;
+	assert_int_equal(source_pcap.configure(source, &config, &error), 0);
+	assert_true(readable());
+	assert_int_equal(receive(1, 0), 1);
+	assert_int_equal(packet[0].present & IPQ_HAS_PAYLOAD, 0);
+	assert_int_equal(packet[0].full_len, 86);
+	config.mode = COPY_PACKET;
+	config.range = 50;
+	assert_int_equal(source_pcap.configure(source, &config, &error), 0);
+	assert_int_equal(receive(1, 0), 1);
+	assert_int_equal(packet[0].payload_len, 50);
+	assert_int_equal(packet[0].flags, IPQ_PACKET_TRUNCATED);
+	assert_int_equal(decide(1, NF_ACCEPT), 1);
+	assert_int_equal(decide(2, NF_ACCEPT), 1);
+	finish();
+	assert_out("12"); /* whole, however little was copied */
+}
+
+/* ---- damaged files ------------------------------------------------------------------------------ */
+
+static void a_file_cut_anywhere_gives_what_came_before_and_the_place(void **state)
+{
+	size_t second, whole;
+	char place_text[128];
+
+	(void)state;
+	put_header(&in, false, false, 1);
+	put_frame(&in, 1, 1, 100, 1);
+	second = in.len;
+	put_frame(&in, 2, 2, 100, 2);
+	whole = in.len;
+	for (in.len = second; in.len <= whole; in.len++) {
+		bool is_cut = in.len > second && in.len < whole;
+
+		begin();
+		assert_int_equal(receive(SLOTS, 0), in.len == whole ? 2 : 1);
+		assert_int_equal(decide(1, NF_ACCEPT), 1);
+		assert_int_equal(receive(SLOTS, 0), is_cut ? -EBADMSG : -ENODATA);
+		assert_int_equal(receive(SLOTS, IPQ_FOREVER), is_cut ? -EBADMSG : -ENODATA);
+		assert_true(readable());
+		if (is_cut) {
+			snprintf(place_text, sizeof(place_text),
+				 "cut: packet 2 begins at byte %zu, the file ends at byte %zu", second,
+				 in.len);
+			assert_non_null(strstr(source_pcap.error(source), place_text));
+		}
+		finish();
+		assert_out("1");
+	}
+}
+
+static void a_file_cut_in_its_header_is_refused(void **state)
+{
+	(void)state;
+	put_header(&in, false, false, 1);
+	for (in.len = 0; in.len < 24; in.len++) {
+		assert_int_equal(source_pcap.open(&source, place(&in), &error), -EINVAL);
+		assert_null(source);
+		assert_non_null(strstr(error.text, in.path));
+	}
+}
+
+static void a_record_that_claims_too_much_is_damage(void **state)
+{
+	static const uint32_t lengths[] = { 262145, 0x7fffffff, 0x80000000, 0xffffffff };
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(lengths) / sizeof(lengths[0]); i++) {
+		numbered(1);
+		put_frame(&in, 2, 2, 100, 2);
+		memcpy(in.bytes + 24 + 116 + 8, &lengths[i], 4);
+		begin();
+		assert_int_equal(receive(SLOTS, 0), 1);
+		assert_int_equal(receive(SLOTS, 0), -EBADMSG);
+		assert_non_null(
+			strstr(source_pcap.error(source), "damaged: packet 2, which begins at byte 140"));
+		finish();
+	}
+}
+
+static void other_link_types_are_refused_by_name(void **state)
+{
+	(void)state;
+	put_header(&in, false, false, 105);
+	assert_int_equal(source_pcap.open(&source, place(&in), &error), -EOPNOTSUPP);
+	assert_non_null(strstr(error.text, "IEEE802_11"));
+	assert_null(source);
+}
+
+static void the_output_is_never_the_input(void **state)
+{
+	struct source_config config = { .mode = COPY_PACKET };
+	static struct capture_file before;
+	char arg[80];
+
+	(void)state;
+	numbered(3);
+	before = in;
+	snprintf(arg, sizeof(arg), "%s,%s", place(&in), in.path);
+	assert_int_equal(source_pcap.open(&source, arg, &error), 0);
+	assert_int_equal(source_pcap.configure(source, &config, &error), -EINVAL);
+	assert_non_null(strstr(error.text, "is read"));
+	source_pcap.close(source);
+	fetch(&in);
+	assert_int_equal(in.len, before.len);
+	assert_memory_equal(in.bytes, before.bytes, before.len);
+}
+
+static void what_a_file_cannot_have_is_refused_or_left_out(void **state)
+{
+	struct source_config config = { .mode = COPY_PACKET, .flags = IPQ_O_OWNER | IPQ_O_TIMESTAMP };
+
+	(void)state;
+	numbered(1);
+	assert_int_equal(open_with("", &config), -EOPNOTSUPP);
+	config.flags |= IPQ_O_BEST_EFFORT;
+	assert_int_equal(source_pcap.configure(source, &config, &error), IPQ_O_TIMESTAMP | IPQ_O_BEST_EFFORT);
+	finish();
+}
+
+/* ---- verdicts ----------------------------------------------------------------------------------- */
+
+static void packets_are_written_in_the_order_of_verdicts_and_dropped_ones_never(void **state)
+{
+	struct pcap_summary summary;
+
+	(void)state;
+	numbered(6);
+	begin();
+	assert_int_equal(receive(SLOTS, 0), 6);
+	assert_int_equal(decide(5, NF_ACCEPT), 1);
+	assert_int_equal(decide(1, NF_STOP), 1);
+	assert_int_equal(decide(2, NF_DROP), 1);
+	assert_int_equal(decide(3, NF_STOLEN), 1);
+	assert_int_equal(decide(4, NF_ACCEPT), 1);
+	source_pcap_summary(source, &summary);
+	assert_int_equal(summary.delivered, 6);
+	assert_int_equal(summary.accepted, 3);
+	assert_int_equal(summary.dropped, 2);
+	assert_int_equal(summary.waiting, 1);
+	assert_int_equal(summary.replaced + summary.passed + summary.refused + summary.ignored, 0);
+	finish();
+	assert_out("514");
+}
+
+static void a_batch_decides_all_that_waits_up_to_its_id(void **state)
+{
+	struct source_verdict v[] = {
+		{ .id = 3, .code = NF_DROP },
+		{ .id = 4, .code = NF_ACCEPT, .batch = 1 },
+		{ .id = 6, .code = NF_DROP, .batch = 1 },
+	};
+
+	(void)state;
+	numbered(7);
+	begin();
+	assert_int_equal(receive(SLOTS, 0), 7);
+	assert_int_equal(source_pcap.send(source, v, 3), 3);
+	assert_int_equal(decide(7, NF_ACCEPT), 1);
+	finish();
+	assert_out("1247");
+}
+
+static void a_new_payload_keeps_the_link_header_and_sets_both_lengths(void **state)
+{
+	uint8_t bytes[3000], frame[100];
+	struct source_verdict v = { .code = NF_ACCEPT, .present = IPQ_SET_PAYLOAD, .payload = bytes };
+	static const uint32_t lengths[] = { 20, 86, 3000 };
+	size_t at = 24;
+
+	(void)state;
+	memset(bytes, 0xab, sizeof(bytes));
+	make_frame(frame, sizeof(frame), 0, 1);
+	numbered(3);
+	begin();
+	assert_int_equal(receive(SLOTS, 0), 3);
+	for (v.id = 1; v.id <= 3; v.id++) {
+		v.payload_len = lengths[v.id - 1];
+		assert_int_equal(source_pcap.send(source, &v, 1), 1);
+	}
+	finish();
+	for (uint32_t i = 0; i < 3; i++) {
+		const uint32_t header[] = { i + 1, i + 1, 14 + lengths[i], 14 + lengths[i] };
+
+		assert_memory_equal(out.bytes + at, header, 16);
+		assert_memory_equal(out.bytes + at + 16, frame, 14);
+		assert_memory_equal(out.bytes + at + 30, bytes, lengths[i]);
+		at += 30 + lengths[i];
+	}
+	assert_int_equal(out.len, at);
+}
+
+static void a_payload_longer_than_ip_drops_the_packet(void **state)
+{
+	static uint8_t bytes[65536];
+	struct source_verdict v = { .id = 1,
+				    .code = NF_ACCEPT,
+				    .present = IPQ_SET_PAYLOAD,
+				    .payload = bytes,
+				    .payload_len = sizeof(bytes) };
+
+	(void)state;
+	numbered(1);
+	begin();
+	assert_int_equal(receive(SLOTS, 0), 1);
+	assert_int_equal(source_pcap.send(source, &v, 1), 1);
+	finish();
+	assert_out("");
+}
+
+static void a_repeated_packet_comes_back_with_a_new_id_mark_and_payload(void **state)
+{
+	uint8_t bytes[5000];
+	struct source_verdict v = { .id = 1,
+				    .code = NF_REPEAT,
+				    .present = IPQ_SET_PAYLOAD | IPQ_SET_MARK,
+				    .mark = 42,
+				    .payload = bytes,
+				    .payload_len = sizeof(bytes) };
+
+	(void)state;
+	memset(bytes, 0xcd, sizeof(bytes));
+	numbered(3);
+	begin();
+	assert_int_equal(receive(2, 0), 2);
+	assert_int_equal(source_pcap.send(source, &v, 1), 1);
+	assert_int_equal(decide(2, NF_QUEUE | 7 << 16), 1);
+	assert_int_equal(receive(SLOTS, 0), 3);
+	assert_int_equal(packet[0].id, 3);
+	assert_true(packet[0].present & IPQ_HAS_MARK);
+	assert_int_equal(packet[0].mark, 42);
+	assert_int_equal(packet[0].payload_len, 5000);
+	assert_memory_equal(packet[0].payload, bytes, 5000);
+	assert_int_equal(packet[1].id, 4);
+	assert_int_equal(last_byte(&packet[1]), 2);
+	assert_int_equal(packet[1].present & IPQ_HAS_MARK, 0);
+	assert_int_equal(last_byte(&packet[2]), 3);
+	assert_int_equal(decide(1, NF_ACCEPT), 1); /* no longer its name */
+	assert_int_equal(decide(5, NF_REPEAT), 1); /* after the end, too */
+	assert_int_equal(receive(SLOTS, 0), 1);
+	assert_int_equal(packet[0].id, 6);
+	assert_int_equal(refusals, 1);
+	assert_int_equal(decide(6, NF_ACCEPT), 1);
+	assert_int_equal(decide(4, NF_ACCEPT), 1);
+	assert_int_equal(receive(SLOTS, 0), -ENODATA);
+	finish();
+	assert_out("32");
+}
+
+static void a_wrong_verdict_is_told_by_the_next_receive_and_changes_nothing(void **state)
+{
+	(void)state;
+	numbered(1);
+	begin();
+	assert_int_equal(decide(1, NF_ACCEPT), 1); /* not yet delivered */
+	assert_int_equal(receive(SLOTS, 0), 1);
+	assert_int_equal(decide(77, NF_DROP), 1);
+	assert_int_equal(decide(1, 6), 1);
+	assert_true(readable());
+	assert_int_equal(receive(SLOTS, IPQ_FOREVER), 0); /* only refusals */
+	assert_int_equal(refusals, 3);
+	assert_int_equal(refusal[0].error, ENOENT);
+	assert_int_equal(refusal[0].id, 1);
+	assert_int_equal(refusal[1].error, ENOENT);
+	assert_int_equal(refusal[1].id, 77);
+	assert_int_equal(refusal[1].tag, 1077);
+	assert_int_equal(refusal[2].error, EINVAL);
+	assert_int_equal(decide(1, NF_ACCEPT), 1);
+	assert_int_equal(receive(SLOTS, 0), -ENODATA);
+	assert_int_equal(refusals, 3);
+	finish();
+	assert_out("1");
+}
+
+static void frames_without_ip_keep_their_place(void **state)
+{
+	static struct capture_file want;
+
+	(void)state;
+	put_header(&in, false, false, 1);
+	put_arp(&in, 0);
+	put_frame(&in, 1, 1, 100, 1);
+	put_arp(&in, 1);
+	put_frame(&in, 2, 2, 100, 2);
+	put_arp(&in, 2);
+	put_frame(&in, 3, 3, 100, 3);
+	begin();
+	assert_int_equal(receive(SLOTS, 0), 3);
+	assert_int_equal(decide(2, NF_DROP), 1);
+	assert_int_equal(decide(1, NF_ACCEPT), 1);
+	finish(); /* 3 was never decided */
+	put_header(&want, false, false, 1);
+	put_arp(&want, 0);
+	put_arp(&want, 1);
+	put_frame(&want, 1, 1, 100, 1);
+	put_arp(&want, 2);
+	assert_int_equal(out.len, want.len);
+	assert_memory_equal(out.bytes, want.bytes, want.len);
+}
+
+/* ---- waiting ------------------------------------------------------------------------------------ */
+
+static void a_full_queue_makes_the_file_wait_and_loses_nothing(void **state)
+{
+	int64_t start;
+
+	(void)state;
+	numbered(5);
+	begin_with("", 2);
+	assert_int_equal(receive(SLOTS, 0), 2);
+	assert_false(readable());
+	start = milliseconds();
+	assert_int_equal(receive(SLOTS, 30), 0);
+	assert_true(milliseconds() - start >= 29);
+	assert_int_equal(decide(2, NF_ACCEPT), 1);
+	assert_true(readable());
+	assert_int_equal(receive(SLOTS, IPQ_FOREVER), 1);
+	assert_int_equal(last_byte(packet), 3);
+	finish();
+}
+
+static void a_packet_that_is_never_decided_stalls_nobody(void **state)
+{
+	(void)state;
+	put_header(&in, false, false, 1);
+	for (int i = 0; i < 500; i++)
+		put_frame(&in, 1, 1, 60, (uint8_t)i);
+	begin_with("", 2);
+	assert_int_equal(receive(1, 0), 1);
+	for (uint32_t id = 2; id <= 500; id++) {
+		assert_int_equal(receive(SLOTS, 0), 1);
+		assert_int_equal(packet[0].id, id);
+		assert_int_equal(decide(id, NF_ACCEPT), 1);
+	}
+	finish();
+	assert_int_equal(out.len, 24 + 499 * 76);
+}
+
+static void *decide_later(void *context)
+{
+	usleep(20000);
+	assert_int_equal(decide(*(const uint32_t *)context, NF_ACCEPT), 1);
+	return NULL;
+}
+
+static void a_verdict_from_another_thread_ends_the_wait(void **state)
+{
+	uint32_t id = 1;
+	pthread_t thread;
+
+	(void)state;
+	numbered(2);
+	begin_with("", 1);
+	assert_int_equal(receive(SLOTS, 0), 1);
+	assert_int_equal(pthread_create(&thread, NULL, decide_later, &id), 0);
+	assert_int_equal(receive(SLOTS, 5000), 1);
+	assert_int_equal(last_byte(packet), 2);
+	pthread_join(thread, NULL);
+	finish();
+	assert_out("1");
+}
+
+static void wake_ends_a_wait_once(void **state)
+{
+	(void)state;
+	numbered(2);
+	begin_with("", 1);
+	assert_int_equal(receive(SLOTS, 0), 1);
+	assert_int_equal(source_pcap.wake(source), 0);
+	assert_true(readable());
+	assert_int_equal(receive(SLOTS, IPQ_FOREVER), -ECANCELED);
+	assert_false(readable());
+	assert_int_equal(receive(SLOTS, 0), 0);
+	finish();
+}
+
+static void the_files_clock_paces_and_the_descriptor_follows(void **state)
+{
+	struct pollfd fd = { .events = POLLIN };
+	int64_t start = milliseconds();
+
+	(void)state;
+	put_header(&in, false, false, 1);
+	put_frame(&in, 100, 0, 60, 1);
+	put_frame(&in, 100, 40000, 60, 2);
+	put_frame(&in, 99, 0, 60, 3); /* the past is now */
+	put_frame(&in, 100, 80000, 60, 4);
+	begin_with(",pace=file", 0);
+	assert_int_equal(receive(SLOTS, 0), 1);
+	assert_false(readable());
+	assert_int_equal(receive(SLOTS, 0), 0);
+	fd.fd = source_pcap.fd(source);
+	assert_int_equal(poll(&fd, 1, 5000), 1);
+	assert_true(milliseconds() - start >= 39);
+	assert_int_equal(receive(SLOTS, 0), 2);
+	assert_int_equal(last_byte(&packet[1]), 3);
+	assert_false(readable());
+	assert_int_equal(receive(SLOTS, IPQ_FOREVER), 1);
+	assert_true(milliseconds() - start >= 79);
+	assert_true(readable()); /* the end */
+	assert_int_equal(receive(SLOTS, IPQ_FOREVER), -ENODATA);
+	finish();
+}
+
+/* Opens with the read end of a pipe as input that has the file header in it; returns the write end. */
+static int begin_on_pipe(void)
+{
+	struct source_config config = { .mode = COPY_PACKET };
+	char arg[128];
+	int fd[2];
+
+	assert_int_equal(pipe(fd), 0);
+	put_header(&in, false, false, 1);
+	assert_int_equal(write(fd[1], in.bytes, in.len), in.len);
+	snprintf(arg, sizeof(arg), "/proc/self/fd/%d,%s", fd[0], place(&out));
+	assert_int_equal(source_pcap.open(&source, arg, &error), 0);
+	assert_int_equal(source_pcap.configure(source, &config, &error), 0);
+	close(fd[0]);
+	in.len = 0;
+	put_frame(&in, 1, 1, 100, 1);
+	return fd[1];
+}
+
+static void an_empty_pipe_makes_nobody_wait_longer_than_asked(void **state)
+{
+	int fd;
+
+	(void)state;
+	out.len = 0;
+	fd = begin_on_pipe();
+	assert_int_equal(receive(SLOTS, 0), 0);
+	assert_false(readable());
+	assert_int_equal(receive(SLOTS, 10), 0);
+	assert_int_equal(write(fd, in.bytes, in.len), in.len);
+	assert_true(readable());
+	assert_int_equal(receive(SLOTS, IPQ_FOREVER), 1);
+	assert_false(readable());
+	assert_int_equal(decide(1, NF_ACCEPT), 1);
+	fetch(&out);
+	assert_out("1"); /* and who reads the output has it now */
+	close(fd);
+	assert_true(readable());
+	assert_int_equal(receive(SLOTS, IPQ_FOREVER), -ENODATA);
+	finish();
+}
+
+static void a_pipe_cut_in_a_packet_tells_the_place(void **state)
+{
+	int fd;
+
+	(void)state;
+	out.len = 0;
+	fd = begin_on_pipe();
+	assert_int_equal(write(fd, in.bytes, in.len - 1), in.len - 1);
+	close(fd);
+	assert_int_equal(receive(SLOTS, IPQ_FOREVER), -EBADMSG);
+	assert_non_null(
+		strstr(source_pcap.error(source), "packet 1 begins at byte 24, the file ends at byte 139"));
+	finish();
+}
+
+/* ---- writing that fails ------------------------------------------------------------------------- */
+
+static void a_full_disk_is_told_when_opening(void **state)
+{
+	struct source_config config = { .mode = COPY_PACKET };
+	char arg[64];
+
+	(void)state;
+	numbered(1);
+	snprintf(arg, sizeof(arg), "%s,/dev/full", place(&in));
+	assert_int_equal(source_pcap.open(&source, arg, &error), 0);
+	assert_int_equal(source_pcap.configure(source, &config, &error), -ENOSPC);
+	assert_non_null(strstr(error.text, "/dev/full"));
+	source_pcap.close(source);
+}
+
+/* A pipe whose reader goes away after the header stands for a disk that fills up. */
+static void a_write_that_fails_is_told_by_send_and_by_the_end(void **state)
+{
+	struct source_config config = { .mode = COPY_PACKET };
+	struct pcap_summary summary;
+	char arg[64];
+	int fd[2];
+
+	(void)state;
+	signal(SIGPIPE, SIG_IGN);
+	numbered(3);
+	assert_int_equal(pipe(fd), 0);
+	snprintf(arg, sizeof(arg), "%s,/proc/self/fd/%d", place(&in), fd[1]);
+	assert_int_equal(source_pcap.open(&source, arg, &error), 0);
+	assert_int_equal(source_pcap.configure(source, &config, &error), 0);
+	close(fd[0]);
+	close(fd[1]);
+	assert_int_equal(receive(2, 0), 2);
+	assert_int_equal(decide(1, NF_ACCEPT), 1); /* buffered */
+	assert_int_equal(source_pcap.send(source, NULL, 0), -EPIPE);
+	assert_int_equal(decide(2, NF_ACCEPT), -EPIPE);
+	assert_non_null(strstr(source_pcap.error(source), "Broken pipe"));
+	source_pcap_summary(source, &summary);
+	assert_int_equal(summary.waiting, 1);
+	assert_int_equal(decide(2, NF_DROP), 1);
+	assert_int_equal(receive(SLOTS, 0), 1);
+	assert_int_equal(receive(SLOTS, 0), -EPIPE); /* and not a happy end */
+	source_pcap.close(source);
+}
+
+static int make_slots(void **state)
+{
+	(void)state;
+	for (unsigned i = 0; i < SLOTS; i++) {
+		slot[i].head_room = SOURCE_SLOT_SIZE;
+		slot[i].head = malloc(SOURCE_SLOT_SIZE);
+		if (slot[i].head == NULL)
+			return -1;
+	}
+	return 0;
+}
+
+static int free_slots(void **state)
+{
+	(void)state;
+	for (unsigned i = 0; i < SLOTS; i++)
+		free(slot[i].head);
+	return 0;
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(accepting_all_gives_the_file_back_byte_for_byte),
+		cmocka_unit_test(time_is_right_in_every_kind_of_file),
+		cmocka_unit_test(pcapng_is_read),
+		cmocka_unit_test(a_packet_has_what_the_link_layer_says),
+		cmocka_unit_test(outgoing_hooks_show_no_link_layer),
+		cmocka_unit_test(the_payload_goes_on_at_the_tail_when_the_head_is_full),
+		cmocka_unit_test(the_mode_decides_how_much_is_copied),
+		cmocka_unit_test(a_file_cut_anywhere_gives_what_came_before_and_the_place),
+		cmocka_unit_test(a_file_cut_in_its_header_is_refused),
+		cmocka_unit_test(a_record_that_claims_too_much_is_damage),
+		cmocka_unit_test(other_link_types_are_refused_by_name),
+		cmocka_unit_test(the_output_is_never_the_input),
+		cmocka_unit_test(what_a_file_cannot_have_is_refused_or_left_out),
+		cmocka_unit_test(packets_are_written_in_the_order_of_verdicts_and_dropped_ones_never),
+		cmocka_unit_test(a_batch_decides_all_that_waits_up_to_its_id),
+		cmocka_unit_test(a_new_payload_keeps_the_link_header_and_sets_both_lengths),
+		cmocka_unit_test(a_payload_longer_than_ip_drops_the_packet),
+		cmocka_unit_test(a_repeated_packet_comes_back_with_a_new_id_mark_and_payload),
+		cmocka_unit_test(a_wrong_verdict_is_told_by_the_next_receive_and_changes_nothing),
+		cmocka_unit_test(frames_without_ip_keep_their_place),
+		cmocka_unit_test(a_full_queue_makes_the_file_wait_and_loses_nothing),
+		cmocka_unit_test(a_packet_that_is_never_decided_stalls_nobody),
+		cmocka_unit_test(a_verdict_from_another_thread_ends_the_wait),
+		cmocka_unit_test(wake_ends_a_wait_once),
+		cmocka_unit_test(the_files_clock_paces_and_the_descriptor_follows),
+		cmocka_unit_test(an_empty_pipe_makes_nobody_wait_longer_than_asked),
+		cmocka_unit_test(a_pipe_cut_in_a_packet_tells_the_place),
+		cmocka_unit_test(a_full_disk_is_told_when_opening),
+		cmocka_unit_test(a_write_that_fails_is_told_by_send_and_by_the_end),
+	};
+
+	return cmocka_run_group_tests(tests, make_slots, free_slots);
+}
