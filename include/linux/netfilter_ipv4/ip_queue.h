@@ -17,6 +17,9 @@
 #endif
 #include <linux/types.h>
 #include <linux/netlink.h>
+#ifndef IFNAMSIZ      /* <net/if.h> keeps it to itself under -std=c89 and -std=c99 */
+#define IFNAMSIZ 16
+#endif
 
 /* Netlink families of ip_queue and ip6_queue. */
 #ifndef NETLINK_FIREWALL
