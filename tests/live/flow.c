@@ -7,6 +7,8 @@
  *		sends COUNT datagrams (1000; sizes from MIN to MAX, mixed) and expects -e of them (all)
  *	flow tcp [-n BYTES] [-e BYTES] PORT
  *		one connection, BYTES through it (-e 0: it must not even come about)
+ *	flow owned QUEUE
+ *		exits 0 when a program owns this queue of the kernel's
  *	flow say [-t] PORT TEXT...
  *		sends each text, as a datagram or (-t) over one connection each, and prints what arrived
  *		for it on a line: the text, or (nothing)
@@ -20,6 +22,10 @@
 #include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/netfilter.h>
+#include <linux/netfilter/nfnetlink.h>
+#include <linux/netfilter/nfnetlink_queue.h>
+#include <linux/netlink.h>
 #include <poll.h>
 #include <sched.h>
 #include <stdbool.h>
@@ -61,6 +67,7 @@ static void die(const char *what)
 static void usage(void)
 {
 	fputs("usage: flow udp|tcp [-n COUNT] [-s MIN-MAX] [-e COUNT] [-a ADDRESS] [-N NETNS] [-w MS] PORT\n"
+	      "       flow owned QUEUE\n"
 	      "       flow say [-t] [-a ADDRESS] [-N NETNS] [-w MS] PORT TEXT...\n",
 	      stderr);
 	exit(2);
@@ -429,6 +436,42 @@ static int say(const struct settings *s, char **text)
 	return 0;
 }
 
+/* ---- owned ----------------------------------------------------------------------------------- */
+
+/*
+ * Gives a verdict on no packet at all, which changes nothing: the kernel says ENODEV when there is no such
+ * queue and EPERM when it is somebody else's. /proc knows too, but not for an ordinary user's namespace.
+ */
+static int owned(uint16_t queue)
+{
+	struct {
+		struct nlmsghdr header;
+		struct nfgenmsg generic;
+		struct nlattr attribute;
+		struct nfqnl_msg_verdict_hdr verdict;
+	} request = {
+		.header = { .nlmsg_len = sizeof(request),
+			    .nlmsg_type = NFNL_SUBSYS_QUEUE << 8 | NFQNL_MSG_VERDICT,
+			    .nlmsg_flags = NLM_F_REQUEST | NLM_F_ACK },
+		.generic = { .nfgen_family = AF_UNSPEC, .version = NFNETLINK_V0, .res_id = htons(queue) },
+		.attribute = { .nla_len = sizeof(struct nlattr) + sizeof(struct nfqnl_msg_verdict_hdr),
+			       .nla_type = NFQA_VERDICT_HDR },
+		.verdict = { .verdict = htonl(NF_DROP) },
+	};
+	struct {
+		struct nlmsghdr header;
+		struct nlmsgerr error;
+		char quoted[256];
+	} answer;
+	int fd = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, NETLINK_NETFILTER);
+
+	if (fd < 0 || send(fd, &request, sizeof(request), 0) < 0 || !readable(fd, 1000) ||
+	    recv(fd, &answer, sizeof(answer), 0) < (ssize_t)NLMSG_LENGTH(sizeof(answer.error)))
+		die("owned");
+	close(fd);
+	return answer.error.error != -EPERM;
+}
+
 static void read_sizes(struct settings *s, const char *text)
 {
 	char *end;
@@ -459,6 +502,8 @@ int main(int argc, char **argv)
 		}
 	}
 	argv += optind + (argc > 1);
+	if (strcmp(what, "owned") == 0 && *argv)
+		return owned((uint16_t)atoi(*argv));
 	if (!*argv || (s.port = (uint16_t)atoi(*argv)) == 0)
 		usage();
 	if (strcmp(what, "udp") == 0)

@@ -82,15 +82,31 @@ look_for_findings() {
 	fi
 }
 
-# Until somebody owns queue N (0), 5 s at most.
+# The kernel's own table of queues: an ordinary user's namespace may not read it.
+queue_table=/proc/net/netfilter/nfnetlink_queue
+
+# queue_column COLUMN [N]: of queue N (0); nothing when there is no such queue or no reading it.
+queue_column() {
+	awk -v n="${2:-0}" -v column="$1" '$1 == n { print $column }' $queue_table 2>/dev/null
+}
+
+# Whether a program has queue N (0) and has said what it wants copied.
+queue_is_ready() {
+	if [ -n "$(cat $queue_table 2>/dev/null)" ]; then
+		[ "$(queue_column 4 "$1")" -gt 0 ] 2>/dev/null
+	else
+		# Owned is all that can be seen from here: a moment later it is ready too.
+		$FLOW owned "$1" && sleep 0.2
+	fi
+}
+
+# Until a program is ready at queue N (0), 5 s at most.
 wait_for_queue() {
 	tries=250
-	while ! awk -v n="${1:-0}" '$1 == n { found = 1 } END { exit !found }' /proc/net/netfilter/nfnetlink_queue \
-		2>/dev/null; do
+	while ! queue_is_ready "${1:-0}"; do
 		tries=$((tries - 1))
 		if [ $tries -le 0 ]; then
 			fail "nobody opened queue ${1:-0}"
-			[ -n "${log:-}" ] && cat "$log"
 			finish
 		fi
 		sleep 0.02
@@ -100,11 +116,33 @@ wait_for_queue() {
 # Until nobody owns queue N (0) any more, 5 s at most: fails when it stays.
 wait_for_no_queue() {
 	tries=250
-	while awk -v n="${1:-0}" '$1 == n { found = 1 } END { exit !found }' /proc/net/netfilter/nfnetlink_queue; do
+	while $FLOW owned "${1:-0}"; do
 		tries=$((tries - 1))
 		[ $tries -gt 0 ] || return 1
 		sleep 0.02
 	done
+}
+
+# wait_for_line TEXT: until the program has said so, 5 s at most.
+wait_for_line() {
+	tries=250
+	while ! grep -q "$1" "$log"; do
+		tries=$((tries - 1))
+		if [ $tries -le 0 ]; then
+			fail "the program did not say: $1"
+			finish
+		fi
+		sleep 0.02
+	done
+}
+
+# expect_column WHAT COLUMN VALUE: of queue 0 in the kernel's table, where it can be read.
+expect_column() {
+	if [ -r $queue_table ] && [ -n "$(cat $queue_table 2>/dev/null)" ]; then
+		expect_text "$1" "$3" queue_column "$2"
+	else
+		echo "not looked at here: $1"
+	fi
 }
 
 # Packets that the rule for queueing in CHAIN has seen.

@@ -1,0 +1,60 @@
+#!/bin/sh
+# SPDX-License-Identifier: LGPL-2.1-or-later
+#
+#	        a                       here                        b
+#	 +--------------+      +-------------------+      +---------------+
+#	 | a0 10.9.1.2  |------| to-a     to-b     |------| b0 10.9.2.2   |
+#	 +--------------+ veth | 10.9.1.1 10.9.2.1 | veth +---------------+
+#	                       |   FORWARD: QUEUE  |
+#	                       +-------------------+
+#
+# Packets that only pass by: fragments of an Ethernet's size, and TCP in segments that the sender left to
+# its network card (GSO), which a program must see split and with complete checksums.
+. "$IPQ_LIVE/lib.sh"
+
+for host in a b; do
+	ip netns add $host || skip "no network namespaces within this one"
+	ip link add to-$host type veth peer name ${host}0 netns $host || skip "no veth here"
+	ip link set to-$host up
+	ip -n $host link set ${host}0 up
+	ip -n $host link set lo up
+done
+ip addr add 10.9.1.1/24 dev to-a
+ip addr add 10.9.2.1/24 dev to-b
+ip -n a addr add 10.9.1.2/24 dev a0
+ip -n b addr add 10.9.2.2/24 dev b0
+ip -n a route add default via 10.9.1.1
+ip -n b route add default via 10.9.2.1
+echo 1 >/proc/sys/net/ipv4/ip_forward || skip "cannot forward here"
+from_a="ip netns exec a $FLOW"
+total=$((${IPQ_PACKETS:-100000} / 10))
+
+expect "the way is open without a rule" $from_a udp -n 100 -N b -a 10.9.2.2 7000
+queue FORWARD -p udp -d 10.9.2.2
+queue FORWARD -p tcp
+
+start $DECIDE accept
+wait_for_queue
+expect "datagrams in one piece arrive" $from_a udp -n $total -s 0-1472 -N b -a 10.9.2.2 7000
+expect "datagrams in fragments arrive" $from_a udp -n $((total / 10)) -s 0-65507 -N b -a 10.9.2.2 7000
+expect "a TCP stream arrives, both its ways through the program" $from_a tcp -n $((total * 1000)) -N b -a 10.9.2.2 7001
+stop
+expect_text "nothing was refused" 0 sed -n 's/.* refused //p' "$log"
+
+start $DECIDE drop
+wait_for_queue
+expect "no datagram arrives" $from_a udp -n 1000 -s 0-3000 -e 0 -w 300 -N b -a 10.9.2.2 7000
+stop
+
+start $DECIDE prefix
+wait_for_queue
+expect_text "a longer packet arrives" "re:hello" $from_a say -N b -a 10.9.2.2 7000 hello
+stop
+start $DECIDE cut
+wait_for_queue
+expect_text "a shorter packet arrives" "half" $from_a say -N b -a 10.9.2.2 7000 halfhalf
+stop
+start $DECIDE same
+wait_for_queue
+expect_text "a packet as long arrives" "HELLO" $from_a say -N b -a 10.9.2.2 7000 hello
+finish
