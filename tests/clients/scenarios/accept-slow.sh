@@ -1,0 +1,7 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+# The program accepts all, but takes its time.
+queue OUTPUT -p udp --dport 7000
+start $CLIENT
+wait_for_queue
+expect "datagrams arrive" $FLOW udp -n 200 -s 0-1400 7000
+expect "a number of datagrams that is no round one arrives" $FLOW udp -n 13 7000

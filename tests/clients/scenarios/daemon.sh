@@ -1,0 +1,12 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+# The program that was started has ended long since; its child decides.
+queue OUTPUT -p udp --dport 7000
+start $CLIENT
+wait $started
+expect "the parent has ended well" test $? = 0
+wait_for_queue
+expect "datagrams arrive" $FLOW udp -n 200 -s 0-1400 7000
+stop
+# daemons have no parent to end them
+for pid in $(pidof "$CLIENT"); do kill $pid; done
+expect "nothing of it is left" wait_for_no_queue

@@ -1,0 +1,11 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+# The rule queues twenty packets and no more; the repeated ones find it shut, and go on to the next rule.
+$iptables -w -A OUTPUT -p udp --dport 7000 -m limit --limit 1/minute --limit-burst 20 -j QUEUE ||
+	skip "no limit match here"
+$iptables -w -A OUTPUT -p udp --dport 7000 -j ACCEPT
+start $CLIENT
+wait_for_queue
+expect "datagrams arrive" $FLOW udp -n 20 -s 0-1400 7000
+expect_text "each was queued once" 20 queued OUTPUT
+expect_text "each went through the hook again" 20 sh -c \
+	"$iptables -w -L OUTPUT -v -x -n | awk '\$3 == \"ACCEPT\" { print \$1 }'"

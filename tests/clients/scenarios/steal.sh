@@ -1,0 +1,9 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+# A stolen packet does not arrive, and does not wait either.
+queue OUTPUT -p udp --dport 7000
+start $CLIENT
+wait_for_queue
+expect_text "a stolen packet stays away" "(nothing)" $FLOW say -w 300 7000 "secret plans"
+expect_text "any other arrives" "weather report" $FLOW say 7000 "weather report"
+expect_text "a stolen packet stays away again" "(nothing)" $FLOW say -w 300 7000 "secret"
+expect_column "none waits in the queue" 3 0

@@ -1,0 +1,6 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+# The program first looks whether its clock works, without traffic; then it accepts all.
+start $CLIENT
+wait_for_line "the clock works"
+queue OUTPUT -p udp --dport 7000
+expect "datagrams arrive" $FLOW udp -n 300 -s 0-1400 7000
