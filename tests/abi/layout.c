@@ -1,0 +1,51 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+/* Compiling this is the test: every offset that programs of 2001 have in their binaries, for both word sizes. */
+#include <stddef.h>
+#include <libipq.h>
+
+#if __SIZEOF_LONG__ == 8
+#define OFFSET(type, member, lp64, ilp32) _Static_assert(offsetof(type, member) == lp64, #type "." #member)
+#define SIZE(type, lp64, ilp32) _Static_assert(sizeof(type) == lp64, #type)
+#else
+#define OFFSET(type, member, lp64, ilp32) _Static_assert(offsetof(type, member) == ilp32, #type "." #member)
+#define SIZE(type, lp64, ilp32) _Static_assert(sizeof(type) == ilp32, #type)
+#endif
+
+OFFSET(ipq_packet_msg_t, packet_id, 0, 0);
+OFFSET(ipq_packet_msg_t, mark, 8, 4);
+OFFSET(ipq_packet_msg_t, timestamp_sec, 16, 8);
+OFFSET(ipq_packet_msg_t, timestamp_usec, 24, 12);
+OFFSET(ipq_packet_msg_t, hook, 32, 16);
+OFFSET(ipq_packet_msg_t, indev_name, 36, 20);
+OFFSET(ipq_packet_msg_t, outdev_name, 52, 36);
+OFFSET(ipq_packet_msg_t, hw_protocol, 68, 52);
+OFFSET(ipq_packet_msg_t, hw_type, 70, 54);
+OFFSET(ipq_packet_msg_t, hw_addrlen, 72, 56);
+OFFSET(ipq_packet_msg_t, hw_addr, 73, 57);
+OFFSET(ipq_packet_msg_t, data_len, 88, 68);
+OFFSET(ipq_packet_msg_t, payload, 96, 72);
+SIZE(ipq_packet_msg_t, 96, 72);
+
+OFFSET(ipq_mode_msg_t, value, 0, 0);
+OFFSET(ipq_mode_msg_t, range, 8, 4);
+SIZE(ipq_mode_msg_t, 16, 8);
+
+OFFSET(ipq_verdict_msg_t, value, 0, 0);
+OFFSET(ipq_verdict_msg_t, id, 8, 4);
+OFFSET(ipq_verdict_msg_t, data_len, 16, 8);
+OFFSET(ipq_verdict_msg_t, payload, 24, 12);
+SIZE(ipq_verdict_msg_t, 24, 12);
+
+SIZE(ipq_peer_msg_t, 24, 12);
+SIZE(ipq_id_t, 8, 4);
+
+OFFSET(struct ipq_handle, fd, 0, 0);
+OFFSET(struct ipq_handle, blocking, 4, 4);
+OFFSET(struct ipq_handle, local, 8, 8);
+OFFSET(struct ipq_handle, peer, 20, 20);
+SIZE(struct ipq_handle, 32, 32);
+
+_Static_assert(IPQ_COPY_NONE == 0 && IPQ_COPY_META == 1 && IPQ_COPY_PACKET == 2 && IPQ_COPY_MAX == 2, "modes");
+_Static_assert(IPQM_BASE == 0x10 && IPQM_MODE == 0x11 && IPQM_VERDICT == 0x12 && IPQM_PACKET == 0x13 &&
+	       IPQM_MAX == 0x14, "message types");
+_Static_assert(NETLINK_FIREWALL == 3 && NETLINK_IP6_FW == 13, "netlink families");
