@@ -3,6 +3,9 @@
  * ip_queue in user space: what the kernel module did, for any number of clients on datagram sockets,
  * with packets from any source. One engine serves both families (ip_queue and ip6_queue), each with an
  * owner, a mode, a queue limit and counters of its own.
+ *
+ * Threads: engine_step() runs in one thread at a time; everything else but engine_close() may be called
+ * from any thread meanwhile. Nothing starts a thread here, so an engine may also live in a forked child.
  */
 #ifndef ENGINE_H
 #define ENGINE_H
@@ -13,44 +16,65 @@
 #include "wire.h"
 
 struct engine;
-struct engine_client;
 
 struct engine_options {
 	uint32_t queue_length; /* of each family; 0: 1024 */
-	FILE *log;             /* a line for each event; NULL: none */
+	FILE *log;	       /* a line for each event; NULL: none */
+	/* Packets that the engine has never seen may wait in the source (it was in use before): verdicts
+	 * for unknown ids go to it, and what it refuses is answered when it says so. */
+	bool adopt;
+	/* The source can wait: when a client is slow, or nobody is ready, packets stay there instead of
+	 * being dropped. Always so for a source without a descriptor. */
+	bool patient;
+	uint16_t requeue_to; /* queue number for NF_QUEUE, to which ip_queue's programs gave none */
 };
 
-/* The engine owns the source from then on. 0 or -errno with words in *e. */
+/* The engine owns the source from then on; options may be NULL. 0, or -errno with words in *e: then the
+ * source is still the caller's. The source is configured when the first client asks. */
 int engine_open(struct engine **engine, struct source *source, const struct engine_options *options,
 		struct ipq_error *e);
+/* Closes the source and every client's socket. */
 void engine_close(struct engine *engine);
 
 /*
- * Serves the program at the other end of fd (SOCK_SEQPACKET or SOCK_DGRAM), which the engine owns from
- * then on: requests in, packets and errors out. family is AF_INET or AF_INET6; pid is what the program's
- * netlink headers carry; capable says whether it would have had CAP_NET_ADMIN. The end of the socket is
- * the end of the client.
+ * Serves the program at the other end of fd (SOCK_SEQPACKET; SOCK_DGRAM works, but its end shows only
+ * when something is sent), which the engine owns from then on: requests in, packets and errors out.
+ * family is AF_INET or AF_INET6; pid is what the program's netlink headers carry, 0: what its first
+ * request carries; capable says whether it would have had CAP_NET_ADMIN. The end of the socket is the
+ * end of the client. 0, -EINVAL (not such a socket or family), -errno; then fd is still the caller's.
  */
-int engine_add(struct engine *engine, int fd, uint8_t family, enum wire_layout layout, uint32_t pid, bool capable);
+int engine_add(struct engine *engine, int fd, uint8_t family, enum wire_layout layout, uint32_t pid,
+	       bool capable);
 
 /* Readable when engine_step has something to do. */
 int engine_fd(const struct engine *engine);
 
-/* Does what there is to do; waits timeout_ms for it. 0; -ENODATA when the source has ended and all is
- * delivered; -errno when the source failed. */
+/*
+ * Does what there is to do; waits timeout_ms for it (-1: without end). 0; -ECANCELED after engine_wake();
+ * -ENODATA when the source has ended and no packet waits for a verdict any more (its clients have read
+ * the end of file behind the last packet); -errno when the source failed.
+ */
 int engine_step(struct engine *engine, int timeout_ms);
+/* Makes a blocked (or the next) engine_step return. Async-signal-safe. */
+void engine_wake(struct engine *engine);
+
+/* What net.ipv4.ip_queue_maxlen was: 0 drops all, UINT32_MAX is no limit. Packets that wait stay. */
+void engine_set_queue_max(struct engine *engine, uint8_t family, uint32_t max);
 
 struct engine_counts {
 	uint32_t peer_pid;
 	enum copy_mode mode;
 	uint32_t range;
 	uint32_t queue_length, queue_max;
-	uint64_t queue_dropped, netlink_dropped;
-	uint64_t packets, accepted, dropped, replaced, foreign;
+	uint64_t queue_dropped;		      /* too many were waiting */
+	uint64_t netlink_dropped;	      /* the client's socket was full */
+	uint64_t packets;		      /* handed out */
+	uint64_t accepted, dropped, replaced; /* by verdict */
+	uint64_t foreign;		      /* dropped: nobody wanted this family */
 };
-/* Of one family: what /proc/net/ip_queue would say, and more. */
-void engine_counts(const struct engine *engine, uint8_t family, struct engine_counts *counts);
+/* Of one family: what /proc/net/ip_queue would say, and more. For any other family only foreign counts. */
+void engine_counts(struct engine *engine, uint8_t family, struct engine_counts *counts);
 /* The text of /proc/net/ip_queue or /proc/net/ip6_queue. Returns its length, as snprintf does. */
-int engine_proc(const struct engine *engine, uint8_t family, char *buf, size_t room);
+int engine_proc(struct engine *engine, uint8_t family, char *buf, size_t room);
 
 #endif

@@ -1,0 +1,413 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+/*
+ * Theory of operation
+ *
+ * One epoll set holds the source's descriptor and every client's socket. A step reads what clients ask
+ * (engine_client.c), takes a batch of packets from the source and hands it to their owners
+ * (engine_deliver.c). Verdicts are collected and leave in one send before the memory that they point
+ * into is used again.
+ *
+ * Invariant: a packet that the source handed out is in exactly one place: held here (e->done[i] is
+ * false), in its family's waiting set, or back at the source with a verdict. Whatever goes wrong
+ * therefore ends in a verdict (a drop), and a client's end drops what it had.
+ *
+ * Nothing waits for a client: every read and write of a client's socket is non-blocking and every loop
+ * over one client's requests is bounded, so that a client can only harm itself.
+ */
+#include <errno.h>
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+#include <linux/netfilter.h>
+#include <sys/epoll.h>
+#include <sys/eventfd.h>
+#include "engine_private.h"
+
+#define QUEUE_LENGTH 1024 /* ip_queue's own */
+#define ROUNDS 4	  /* batches a step */
+#define RECEIVE_BUFFER_MAX (16u << 20)
+
+void engine_log(struct engine *e, const char *format, ...)
+{
+	va_list args;
+
+	if (e->log == NULL)
+		return;
+	va_start(args, format);
+	vfprintf(e->log, format, args);
+	va_end(args);
+	fputc('\n', e->log);
+}
+
+struct family *engine_family(struct engine *e, uint8_t af)
+{
+	if (af == AF_INET)
+		return &e->family[0];
+	return af == AF_INET6 ? &e->family[1] : NULL;
+}
+
+/* ---- the source ------------------------------------------------------------------------------- */
+
+/* The largest of what both families asked: each is cut to its own when it is handed out. */
+static void wanted(const struct engine *e, struct source_config *config)
+{
+	uint64_t length = 0;
+	unsigned i;
+
+	*config = (struct source_config){ .flags = IPQ_O_SEGMENT | IPQ_O_TIMESTAMP | IPQ_O_BEST_EFFORT };
+	for (i = 0; i < 2; i++) {
+		const struct family *f = &e->family[i];
+		bool whole = config->mode == COPY_PACKET && config->range == 0;
+
+		length += f->queue_max;
+		if (f->mode > config->mode)
+			config->mode = f->mode;
+		if (f->mode == COPY_PACKET && !whole && (f->range == 0 || f->range > config->range))
+			config->range = f->range;
+	}
+	/* Room for a batch on its way here, so that it is this queue's limit that programs meet. */
+	length += BATCH;
+	config->queue_length = length > UINT32_MAX ? UINT32_MAX : (uint32_t)length;
+	length *= 4096;
+	config->receive_buffer = length > RECEIVE_BUFFER_MAX ? RECEIVE_BUFFER_MAX : (uint32_t)length;
+}
+
+/* Listens to the source only while somebody can take packets: see patient in engine.h. */
+static void watch_source(struct engine *e)
+{
+	int fd = e->source->ops->fd(e->source);
+	struct epoll_event event = { .data.ptr = NULL };
+	bool want = e->configured && !e->ended && e->held == 0;
+	unsigned i, ready = 0;
+
+	for (i = 0; i < 2; i++)
+		ready += e->family[i].mode != COPY_NONE && e->family[i].peer_pid != 0;
+	if (e->patient && ready == 0)
+		want = false;
+	if (want == e->watched)
+		return;
+	event.events = EPOLLIN;
+	if (fd < 0)
+		fd = e->always;
+	if (epoll_ctl(e->epoll, want ? EPOLL_CTL_ADD : EPOLL_CTL_DEL, fd, &event) < 0 && want)
+		e->failed = -errno;
+	e->watched = want;
+}
+
+int engine_configure(struct engine *e, struct ipq_error *error)
+{
+	struct source_config config;
+	int ret;
+
+	wanted(e, &config);
+	if (e->configured && memcmp(&config, &e->config, sizeof(config)) == 0)
+		return 0;
+	ret = e->source->ops->configure(e->source, &config, error);
+	if (ret < 0)
+		return ret;
+	if (!e->configured && e->source->ops->fd(e->source) < 0)
+		e->patient = true;
+	e->config = config;
+	e->configured = true;
+	engine_log(e, "source: copies %s, range %u",
+		   config.mode == COPY_NONE   ? "nothing"
+		   : config.mode == COPY_META ? "no payload"
+					      : "payload",
+		   config.range);
+	return 0;
+}
+
+static void refused(void *context, const struct source_refusal *refusal)
+{
+	struct engine *e = context;
+
+	engine_log(e, "source: %s %" PRIu64 " refused: %s", refusal->mode ? "range" : "verdict on packet",
+		   refusal->id, strerror(refusal->error));
+	client_refused(e, refusal->tag, refusal->error);
+}
+
+void engine_verdict(struct engine *e, const struct source_verdict *verdict)
+{
+	if (e->verdicts == BATCH)
+		engine_flush(e);
+	e->verdict[e->verdicts++] = *verdict;
+}
+
+void engine_drop(struct engine *e, uint32_t id)
+{
+	engine_verdict(e, &(struct source_verdict){ .id = id, .code = NF_DROP });
+}
+
+/* A source that takes one verdict amiss (a replacement that it cannot carry) may still take the next. */
+void engine_flush(struct engine *e)
+{
+	unsigned done = 0;
+	int ret;
+
+	while (done < e->verdicts && e->failed == 0) {
+		ret = e->source->ops->send(e->source, e->verdict + done, e->verdicts - done);
+		if (ret > 0) {
+			done += (unsigned)ret;
+		} else if (ret == -EINVAL || ret == -EMSGSIZE) {
+			client_refused(e, e->verdict[done].tag, -ret);
+			done++;
+		} else if (ret != -EINTR) {
+			e->failed = ret == 0 ? -EIO : ret;
+			engine_log(e, "source: cannot send verdicts: %s", strerror(-e->failed));
+		}
+	}
+	e->verdicts = 0;
+}
+
+/* The end of the packets reads as the end of the socket; verdicts still come the other way. */
+static void say_end(struct engine *e)
+{
+	struct client *c;
+
+	if (!e->ended || e->held > 0 || e->said_end)
+		return;
+	engine_log(e, "source: end");
+	for (c = e->clients; c != NULL; c = c->next)
+		shutdown(c->fd, SHUT_WR);
+	e->said_end = true;
+}
+
+/* One batch. Returns whether there may be more at once. */
+static bool receive(struct engine *e)
+{
+	int n = e->source->ops->recv(e->source, e->slot, e->packet, BATCH, 0, refused, e);
+
+	e->received = n > 0 ? (unsigned)n : 0;
+	memset(e->done, 0, sizeof(e->done));
+	if (n == -ENODATA)
+		e->ended = true;
+	else if (n < 0 && n != -EINTR && n != -ECANCELED && n != -EAGAIN)
+		e->failed = n;
+	if (n > 0)
+		engine_deliver(e);
+	engine_flush(e);
+	return n == BATCH && e->held == 0 && e->failed == 0;
+}
+
+/* ---- stepping --------------------------------------------------------------------------------- */
+
+static void serve_events(struct engine *e, const struct epoll_event *event, int n, bool *woken)
+{
+	bool packets = false;
+	uint64_t count;
+	unsigned round;
+	int i;
+
+	for (i = 0; i < n; i++) {
+		struct client *c = event[i].data.ptr;
+
+		if (c == NULL) {
+			packets = true;
+		} else if ((void *)c == (void *)e) {
+			*woken = read(e->wake, &count, sizeof(count)) > 0;
+		} else if (c->fd >= 0) {
+			c->hung_up |= (event[i].events & (EPOLLHUP | EPOLLRDHUP | EPOLLERR)) != 0;
+			client_serve(e, c);
+		}
+	}
+	if (e->held > 0)
+		engine_deliver(e);
+	for (round = 0; packets && e->watched && e->held == 0 && round < ROUNDS; round++)
+		if (!receive(e))
+			break;
+	engine_flush(e);
+}
+
+int engine_step(struct engine *e, int timeout_ms)
+{
+	struct epoll_event event[BATCH];
+	bool woken = false;
+	int n, ret;
+
+	n = epoll_wait(e->epoll, event, BATCH, timeout_ms);
+	if (n < 0 && errno != EINTR)
+		return -errno;
+	pthread_mutex_lock(&e->lock);
+	serve_events(e, event, n, &woken);
+	watch_source(e);
+	say_end(e);
+	client_free_ended(e);
+	ret = e->failed;
+	if (ret == 0 && e->said_end && e->family[0].waiting.count + e->family[1].waiting.count == 0)
+		ret = -ENODATA;
+	if (ret == 0 && woken)
+		ret = -ECANCELED;
+	pthread_mutex_unlock(&e->lock);
+	return ret;
+}
+
+void engine_wake(struct engine *e)
+{
+	static const uint64_t one = 1;
+
+	if (write(e->wake, &one, sizeof(one)) < 0)
+		return; /* only when it is set already */
+}
+
+int engine_fd(const struct engine *e)
+{
+	return e->epoll;
+}
+
+/* ---- counters --------------------------------------------------------------------------------- */
+
+void engine_set_queue_max(struct engine *e, uint8_t family, uint32_t max)
+{
+	struct family *f = engine_family(e, family);
+
+	pthread_mutex_lock(&e->lock);
+	if (f != NULL) {
+		f->queue_max = max;
+		if (e->configured)
+			engine_configure(e, NULL);
+	}
+	pthread_mutex_unlock(&e->lock);
+}
+
+void engine_counts(struct engine *e, uint8_t family, struct engine_counts *counts)
+{
+	struct family *f = engine_family(e, family);
+
+	pthread_mutex_lock(&e->lock);
+	if (f != NULL) {
+		*counts = f->counts;
+		counts->peer_pid = f->peer_pid;
+		counts->mode = f->mode;
+		counts->range = f->range;
+		counts->queue_length = (uint32_t)f->waiting.count;
+		counts->queue_max = f->queue_max;
+	} else {
+		*counts = (struct engine_counts){ .foreign = e->foreign };
+	}
+	pthread_mutex_unlock(&e->lock);
+}
+
+int engine_proc(struct engine *e, uint8_t family, char *buf, size_t room)
+{
+	struct engine_counts c;
+
+	engine_counts(e, family, &c);
+	return snprintf(buf, room,
+			"Peer PID          : %u\n"
+			"Copy mode         : %u\n"
+			"Copy range        : %u\n"
+			"Queue length      : %u\n"
+			"Queue max. length : %u\n"
+			"Queue dropped     : %" PRIu64 "\n"
+			"%s : %" PRIu64 "\n",
+			c.peer_pid, (unsigned)c.mode, c.range, c.queue_length, c.queue_max, c.queue_dropped,
+			family == AF_INET6 ? "Netfilter dropped" : "Netlink dropped  ", c.netlink_dropped);
+}
+
+/* ---- opening ---------------------------------------------------------------------------------- */
+
+static int allocate(struct engine *e)
+{
+	unsigned i;
+
+	/* Address space only: a page is used when a packet or a request has reached that far. */
+	e->slots = malloc((size_t)BATCH * SOURCE_SLOT_SIZE);
+	e->requests = malloc((size_t)BATCH * REQUEST_ROOM);
+	e->last = malloc(REQUEST_ROOM);
+	e->answer = malloc(REQUEST_ROOM + 64);
+	if (e->last == NULL || e->slots == NULL || e->requests == NULL || e->answer == NULL)
+		return -ENOMEM;
+	for (i = 0; i < BATCH; i++) {
+		e->slot[i] = (struct source_slot){ .head = e->slots + (size_t)i * SOURCE_SLOT_SIZE,
+						   .head_room = SOURCE_SLOT_SIZE };
+		e->in_iov[i] = (struct iovec){ e->requests + (size_t)i * REQUEST_ROOM, REQUEST_ROOM };
+		e->in[i].msg_hdr = (struct msghdr){ .msg_iov = &e->in_iov[i], .msg_iovlen = 1 };
+	}
+	return 0;
+}
+
+static int open_descriptors(struct engine *e)
+{
+	struct epoll_event event = { .events = EPOLLIN, .data.ptr = e };
+
+	e->epoll = epoll_create1(EPOLL_CLOEXEC);
+	e->wake = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	e->always = eventfd(1, EFD_CLOEXEC | EFD_NONBLOCK);
+	if (e->epoll < 0 || e->wake < 0 || e->always < 0 ||
+	    epoll_ctl(e->epoll, EPOLL_CTL_ADD, e->wake, &event) < 0)
+		return -errno;
+	return 0;
+}
+
+static void free_engine(struct engine *e)
+{
+	unsigned i;
+
+	for (i = 0; i < 2; i++)
+		idset_free(&e->family[i].waiting);
+	if (e->epoll >= 0)
+		close(e->epoll);
+	if (e->wake >= 0)
+		close(e->wake);
+	if (e->always >= 0)
+		close(e->always);
+	pthread_mutex_destroy(&e->lock);
+	free(e->slots);
+	free(e->requests);
+	free(e->last);
+	free(e->answer);
+	free(e);
+}
+
+int engine_open(struct engine **engine, struct source *source, const struct engine_options *options,
+		struct ipq_error *error)
+{
+	struct engine *e = calloc(1, sizeof(*e));
+	unsigned i;
+	int ret;
+
+	*engine = NULL;
+	if (e == NULL)
+		return ipq_fail(error, ENOMEM, "no memory for the engine");
+	pthread_mutex_init(&e->lock, NULL);
+	e->epoll = e->wake = e->always = -1;
+	e->source = source;
+	for (i = 0; i < 2; i++) {
+		e->family[i].af = i == 0 ? AF_INET : AF_INET6;
+		e->family[i].queue_max =
+			options != NULL && options->queue_length > 0 ? options->queue_length : QUEUE_LENGTH;
+	}
+	if (options != NULL) {
+		e->log = options->log;
+		e->adopt = options->adopt;
+		e->patient = options->patient;
+		e->requeue_to = options->requeue_to;
+	}
+	ret = open_descriptors(e);
+	if (ret == 0)
+		ret = allocate(e);
+	if (ret < 0) {
+		free_engine(e);
+		return ipq_fail(error, -ret, "cannot set the engine up: %s", strerror(-ret));
+	}
+	*engine = e;
+	return 0;
+}
+
+void engine_close(struct engine *e)
+{
+	struct client *c;
+
+	if (e == NULL)
+		return;
+	for (c = e->clients; c != NULL; c = c->next)
+		close(c->fd);
+	while ((c = e->clients) != NULL) {
+		e->clients = c->next;
+		free(c);
+	}
+	client_free_ended(e);
+	e->source->ops->close(e->source);
+	free_engine(e);
+}

@@ -1,0 +1,115 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* Between engine.c (source side), engine_client.c (client side) and engine_deliver.c (packets to clients). */
+#ifndef ENGINE_PRIVATE_H
+#define ENGINE_PRIVATE_H
+
+#include <pthread.h>
+#include <sys/socket.h>
+#include <sys/uio.h>
+#include "engine.h"
+#include "idset.h"
+
+#define BATCH 64
+/* A verdict with the largest replacement, and something to see that there was more. */
+#define REQUEST_ROOM (65536 + 64)
+#define HEAD_MAX 112
+/* How much of a verdict is kept in case the source refuses it: all of one without replacement. */
+#define KEPT_ROOM 64
+#define KEPT 1024
+
+struct client {
+	struct client *next, *prev;
+	int fd;	  /* -1: has ended, freed when the step is over */
+	int type; /* SOCK_ */
+	uint8_t family;
+	enum wire_layout layout;
+	uint32_t pid;	 /* its port id; 0: not known yet */
+	uint32_t serial; /* names the client for as long as the engine lives */
+	bool capable;
+	bool hung_up; /* the other end is closed; requests may be left to read */
+	bool blocked; /* packets are held until its socket has room */
+};
+
+/* ip_queue or ip6_queue. */
+struct family {
+	uint8_t af;
+	uint32_t peer_pid;	 /* 0: nobody */
+	struct client *owner;	 /* who has that port id; NULL: nobody, packets get lost */
+	struct client *claimant; /* who sent the request that made it the peer */
+	enum copy_mode mode;
+	uint32_t range;
+	uint32_t queue_max;
+	struct idset waiting;
+	struct engine_counts counts; /* only what counts up */
+};
+
+/* A verdict that went to the source and may still be refused. */
+struct kept {
+	uint32_t tag; /* 0: none */
+	uint32_t serial;
+	uint32_t id, len;
+	bool known; /* the packet was in the waiting set */
+	unsigned char request[KEPT_ROOM];
+};
+
+struct engine {
+	pthread_mutex_t lock;
+	struct source *source;
+	FILE *log;
+	int epoll, wake, always; /* always: readable without end, stands for a source without descriptor */
+	bool adopt, patient;
+	bool configured, watched, ended, said_end;
+	uint16_t requeue_to;
+	int failed; /* what the source died of */
+	struct source_config config;
+	struct family family[2];
+	uint64_t foreign;
+	struct client *clients, *ended_clients;
+	uint32_t serial, tag;
+
+	/* Packets from the source. Those not done are held back: only a patient engine does that. */
+	struct source_slot slot[BATCH];
+	struct ipq_packet packet[BATCH];
+	bool done[BATCH];
+	unsigned held, received;
+	unsigned char *slots;
+	struct mmsghdr out[BATCH];
+	struct iovec out_iov[BATCH][3];
+	unsigned char out_head[BATCH][HEAD_MAX];
+	unsigned out_packet[BATCH];
+
+	/* Requests, and verdicts that point into them. */
+	struct mmsghdr in[BATCH];
+	struct iovec in_iov[BATCH];
+	unsigned char *requests;
+	unsigned char *last; /* one request of a client that has gone, in the middle of another's batch */
+	unsigned char *answer;
+	struct source_verdict verdict[BATCH];
+	unsigned verdicts;
+	struct kept kept[KEPT];
+};
+
+/* engine.c */
+__attribute__((format(printf, 2, 3))) void engine_log(struct engine *e, const char *format, ...);
+/* Tells the source what the clients want. 0 or -errno with words. */
+int engine_configure(struct engine *e, struct ipq_error *error);
+/* A verdict to go with the next engine_flush(); the payload must live until then. */
+void engine_verdict(struct engine *e, const struct source_verdict *verdict);
+void engine_drop(struct engine *e, uint32_t id);
+void engine_flush(struct engine *e);
+struct family *engine_family(struct engine *e, uint8_t af);
+
+/* engine_client.c */
+/* Reads and does what the client asks, a bounded amount; ends it when it has hung up. */
+void client_serve(struct engine *e, struct client *c);
+/* The other end has gone: does what is left to read, then ends the client. */
+void client_finish(struct engine *e, struct client *c);
+void client_refused(struct engine *e, uint32_t tag, int error);
+void client_watch(struct engine *e, struct client *c);
+void client_free_ended(struct engine *e);
+
+/* engine_deliver.c */
+/* Brings the received packets to their owners; counts those that have to wait in e->held. */
+void engine_deliver(struct engine *e);
+
+#endif
