@@ -62,7 +62,7 @@ static ipq_id_t next_packet(void)
 		if (n <= 0)
 			break;
 	}
-	CHECK(!"the packet is there");
+	check(false, "the packet is there", __LINE__);
 	return 0;
 }
 
@@ -155,7 +155,7 @@ static void nonsense_in_reads(void)
 		CHECK(n <= (ssize_t)len);
 		for (size_t i = len; i < len + 300; i++)
 			if (buf[i] != 0xa5) {
-				CHECK(!"nothing behind the buffer is written");
+				check(false, "nothing behind the buffer is written", __LINE__);
 				break;
 			}
 		if (len < 16 + sizeof(ipq_packet_msg_t))
