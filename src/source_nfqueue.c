@@ -345,8 +345,12 @@ static int ask_mode(struct nfqueue *q, enum copy_mode mode, uint32_t range)
 
 /* ---- configuration ---------------------------------------------------------------------------------- */
 
-/* EPERM is what the kernel says both to those without the capability and when another socket has the queue. */
-static int explain_bind(struct nfqueue *q, int err, struct ipq_error *e)
+/*
+ * EPERM is what the kernel says both to those without the capability and when another socket has the queue.
+ * capable tells them apart; /proc/net/netfilter/nfnetlink_queue does too, but not to an ordinary user in a
+ * namespace of their own, who may not read it.
+ */
+static int explain_bind(struct nfqueue *q, int err, bool capable, struct ipq_error *e)
 {
 	struct queue_line line;
 	char command[64];
@@ -357,12 +361,12 @@ static int explain_bind(struct nfqueue *q, int err, struct ipq_error *e)
 				"nfnetlink_queue\", or use a kernel with CONFIG_NETFILTER_NETLINK_QUEUE");
 	if (err != -EPERM && err != -EBUSY)
 		return ipq_fail(e, -err, "cannot take queue %u: %s", q->number, strerror(-err));
-	if (!have_net_admin())
+	if (!capable)
 		return ipq_fail(e, EPERM, "taking queue %u needs CAP_NET_ADMIN: run as root, or in a namespace of your "
 				"own (unshare -Urn)", q->number);
 	if (queue_line(q->number, &line) < 0)
-		return ipq_fail(e, EPERM, "queue %u was refused: CAP_NET_ADMIN is missing in the network namespace, or "
-				"another program has the queue", q->number);
+		return ipq_fail(e, EBUSY, "queue %u is taken by another program: stop it or use another queue number",
+				q->number);
 	if (queue_owner(line.port_id, &pid, command) < 0)
 		return ipq_fail(e, EBUSY, "queue %u is taken by netlink port %u: stop that program or use another "
 				"queue number", q->number, line.port_id);
@@ -372,16 +376,18 @@ static int explain_bind(struct nfqueue *q, int err, struct ipq_error *e)
 
 static int take_queue(struct nfqueue *q, struct ipq_error *e)
 {
+	bool capable;
 	int err;
 
 	if (q->absent)
-		return explain_bind(q, -EOPNOTSUPP, e);
-	/* Kernels before 3.8 hand packets to nfnetlink_queue only after this; later ones accept and ignore it. */
-	ask_command(q, NFQNL_CFG_CMD_PF_BIND, AF_INET);
+		return explain_bind(q, -EOPNOTSUPP, true, e);
+	/* Kernels before 3.8 hand packets to nfnetlink_queue only after this; later ones accept and ignore it
+	 * from those who have the capability. */
+	capable = ask_command(q, NFQNL_CFG_CMD_PF_BIND, AF_INET) != -EPERM;
 	ask_command(q, NFQNL_CFG_CMD_PF_BIND, AF_INET6);
 	err = ask_command(q, NFQNL_CFG_CMD_BIND, AF_UNSPEC);
 	if (err < 0)
-		return explain_bind(q, err, e);
+		return explain_bind(q, err, capable, e);
 	q->bound = true;
 	return 0;
 }
