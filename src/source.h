@@ -93,6 +93,7 @@ struct source {
 /* Every call returns 0 or more, or -errno with words in *e where it has one. */
 struct source_ops {
 	const char *name; /* what stands before the colon */
+	bool patient;     /* packets may stay in it for as long as the reader likes: a file */
 
 	/* arg is what stands behind the colon. Nothing is taken yet: see configure. */
 	int (*open)(struct source **s, const char *arg, struct ipq_error *e);

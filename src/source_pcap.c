@@ -261,6 +261,7 @@ void source_pcap_summary(struct source *s, struct pcap_summary *summary)
 
 const struct source_ops source_pcap = {
 	.name = "pcap",
+	.patient = true,
 	.open = pcap_open_source,
 	.close = pcap_close_source,
 	.configure = pcap_configure,
