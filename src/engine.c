@@ -21,7 +21,10 @@
 #include <unistd.h>
 #include <linux/netfilter.h>
 #include <sys/epoll.h>
+#include <linux/sockios.h>
 #include <sys/eventfd.h>
+#include <sys/ioctl.h>
+#include <sys/timerfd.h>
 #include "engine_private.h"
 
 #define QUEUE_LENGTH 1024 /* ip_queue's own */
@@ -73,7 +76,7 @@ static void wanted(const struct engine *e, struct source_config *config)
 	config->receive_buffer = length > RECEIVE_BUFFER_MAX ? RECEIVE_BUFFER_MAX : (uint32_t)length;
 }
 
-/* Listens to the source only while somebody can take packets: see patient in engine.h. */
+/* Listens to the source only while somebody can take packets: see engine.h on patience. */
 static void watch_source(struct engine *e)
 {
 	int fd = e->source->ops->fd(e->source);
@@ -106,8 +109,6 @@ int engine_configure(struct engine *e, struct ipq_error *error)
 	ret = e->source->ops->configure(e->source, &config, error);
 	if (ret < 0)
 		return ret;
-	if (!e->configured && e->source->ops->fd(e->source) < 0)
-		e->patient = true;
 	e->config = config;
 	e->configured = true;
 	engine_log(e, "source: copies %s, range %u",
@@ -139,7 +140,18 @@ void engine_drop(struct engine *e, uint32_t id)
 	engine_verdict(e, &(struct source_verdict){ .id = id, .code = NF_DROP });
 }
 
-/* A source that takes one verdict amiss (a replacement that it cannot carry) may still take the next. */
+/* What the source cannot carry is dropped, as ip_queue did with a replacement that the packet had no room
+ * for. */
+static void refuse_sent(struct engine *e, struct source_verdict *v, int err)
+{
+	if (v->code == NF_DROP) {
+		e->failed = err;
+		return;
+	}
+	engine_log(e, "source: cannot carry the verdict on packet %u: %s", v->id, strerror(-err));
+	*v = (struct source_verdict){ .id = v->id, .code = NF_DROP, .tag = v->tag };
+}
+
 void engine_flush(struct engine *e)
 {
 	unsigned done = 0;
@@ -147,26 +159,61 @@ void engine_flush(struct engine *e)
 
 	while (done < e->verdicts && e->failed == 0) {
 		ret = e->source->ops->send(e->source, e->verdict + done, e->verdicts - done);
-		if (ret > 0) {
+		if (ret > 0)
 			done += (unsigned)ret;
-		} else if (ret == -EINVAL || ret == -EMSGSIZE) {
-			client_refused(e, e->verdict[done].tag, -ret);
-			done++;
-		} else if (ret != -EINTR) {
+		else if (ret == -EINVAL || ret == -EMSGSIZE)
+			refuse_sent(e, &e->verdict[done], ret);
+		else if (ret != -EINTR)
 			e->failed = ret == 0 ? -EIO : ret;
-			engine_log(e, "source: cannot send verdicts: %s", strerror(-e->failed));
-		}
 	}
 	e->verdicts = 0;
+	if (e->failed != 0)
+		engine_log(e, "source: cannot send verdicts: %s", engine_error(e));
 }
 
-/* The end of the packets reads as the end of the socket; verdicts still come the other way. */
-static void say_end(struct engine *e)
+const char *engine_error(const struct engine *e)
+{
+	return e->source->ops->error != NULL ? e->source->ops->error(e->source) : strerror(-e->failed);
+}
+
+/* ---- the end ---------------------------------------------------------------------------------- */
+
+/* Whether the program has read all that it was sent. */
+static bool has_read_all(const struct client *c)
+{
+	int bytes = 0;
+
+	return ioctl(c->fd, SIOCOUTQ, &bytes) < 0 || bytes == 0;
+}
+
+void engine_active(struct engine *e)
+{
+	static const struct itimerspec grace = { .it_value.tv_sec = 1 };
+
+	if (e->ended && !e->said_end)
+		timerfd_settime(e->grace, 0, &grace, NULL);
+}
+
+/*
+ * The end of the packets reads as the end of the socket; verdicts still come the other way. While packets
+ * wait, a verdict may bring one back (NF_REPEAT), so the end is not told yet; but a program may also never
+ * give them, so it is told when all clients have read everything and been silent for a while.
+ */
+static void say_end(struct engine *e, bool silent)
 {
 	struct client *c;
 
 	if (!e->ended || e->held > 0 || e->said_end)
 		return;
+	if (e->family[0].waiting.count + e->family[1].waiting.count > 0) {
+		if (!silent)
+			return;
+		for (c = e->clients; c != NULL; c = c->next)
+			if (!has_read_all(c)) {
+				engine_active(e);
+				return;
+			}
+	}
 	engine_log(e, "source: end");
 	for (c = e->clients; c != NULL; c = c->next)
 		shutdown(c->fd, SHUT_WR);
@@ -180,10 +227,12 @@ static bool receive(struct engine *e)
 
 	e->received = n > 0 ? (unsigned)n : 0;
 	memset(e->done, 0, sizeof(e->done));
-	if (n == -ENODATA)
+	if (n == -ENODATA) {
 		e->ended = true;
-	else if (n < 0 && n != -EINTR && n != -ECANCELED && n != -EAGAIN)
+		engine_active(e);
+	} else if (n < 0 && n != -EINTR && n != -ECANCELED && n != -EAGAIN) {
 		e->failed = n;
+	}
 	if (n > 0)
 		engine_deliver(e);
 	engine_flush(e);
@@ -192,7 +241,11 @@ static bool receive(struct engine *e)
 
 /* ---- stepping --------------------------------------------------------------------------------- */
 
-static void serve_events(struct engine *e, const struct epoll_event *event, int n, bool *woken)
+struct seen {
+	bool woken, silent;
+};
+
+static void serve_events(struct engine *e, const struct epoll_event *event, int n, struct seen *seen)
 {
 	bool packets = false;
 	uint64_t count;
@@ -204,8 +257,10 @@ static void serve_events(struct engine *e, const struct epoll_event *event, int 
 
 		if (c == NULL) {
 			packets = true;
-		} else if ((void *)c == (void *)e) {
-			*woken = read(e->wake, &count, sizeof(count)) > 0;
+		} else if ((void *)c == (void *)&e->wake) {
+			seen->woken = read(e->wake, &count, sizeof(count)) > 0;
+		} else if ((void *)c == (void *)&e->grace) {
+			seen->silent = read(e->grace, &count, sizeof(count)) > 0;
 		} else if (c->fd >= 0) {
 			c->hung_up |= (event[i].events & (EPOLLHUP | EPOLLRDHUP | EPOLLERR)) != 0;
 			client_serve(e, c);
@@ -222,21 +277,21 @@ static void serve_events(struct engine *e, const struct epoll_event *event, int 
 int engine_step(struct engine *e, int timeout_ms)
 {
 	struct epoll_event event[BATCH];
-	bool woken = false;
+	struct seen seen = { false, false };
 	int n, ret;
 
 	n = epoll_wait(e->epoll, event, BATCH, timeout_ms);
 	if (n < 0 && errno != EINTR)
 		return -errno;
 	pthread_mutex_lock(&e->lock);
-	serve_events(e, event, n, &woken);
+	serve_events(e, event, n, &seen);
 	watch_source(e);
-	say_end(e);
+	say_end(e, seen.silent);
 	client_free_ended(e);
 	ret = e->failed;
 	if (ret == 0 && e->said_end && e->family[0].waiting.count + e->family[1].waiting.count == 0)
 		ret = -ENODATA;
-	if (ret == 0 && woken)
+	if (ret == 0 && seen.woken)
 		ret = -ECANCELED;
 	pthread_mutex_unlock(&e->lock);
 	return ret;
@@ -329,13 +384,16 @@ static int allocate(struct engine *e)
 
 static int open_descriptors(struct engine *e)
 {
-	struct epoll_event event = { .events = EPOLLIN, .data.ptr = e };
+	struct epoll_event wake = { .events = EPOLLIN, .data.ptr = &e->wake };
+	struct epoll_event grace = { .events = EPOLLIN, .data.ptr = &e->grace };
 
 	e->epoll = epoll_create1(EPOLL_CLOEXEC);
 	e->wake = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	e->always = eventfd(1, EFD_CLOEXEC | EFD_NONBLOCK);
-	if (e->epoll < 0 || e->wake < 0 || e->always < 0 ||
-	    epoll_ctl(e->epoll, EPOLL_CTL_ADD, e->wake, &event) < 0)
+	e->grace = timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK);
+	if (e->epoll < 0 || e->wake < 0 || e->always < 0 || e->grace < 0 ||
+	    epoll_ctl(e->epoll, EPOLL_CTL_ADD, e->wake, &wake) < 0 ||
+	    epoll_ctl(e->epoll, EPOLL_CTL_ADD, e->grace, &grace) < 0)
 		return -errno;
 	return 0;
 }
@@ -352,6 +410,8 @@ static void free_engine(struct engine *e)
 		close(e->wake);
 	if (e->always >= 0)
 		close(e->always);
+	if (e->grace >= 0)
+		close(e->grace);
 	pthread_mutex_destroy(&e->lock);
 	free(e->slots);
 	free(e->requests);
@@ -371,8 +431,9 @@ int engine_open(struct engine **engine, struct source *source, const struct engi
 	if (e == NULL)
 		return ipq_fail(error, ENOMEM, "no memory for the engine");
 	pthread_mutex_init(&e->lock, NULL);
-	e->epoll = e->wake = e->always = -1;
+	e->epoll = e->wake = e->always = e->grace = -1;
 	e->source = source;
+	e->patient = source->ops->patient;
 	for (i = 0; i < 2; i++) {
 		e->family[i].af = i == 0 ? AF_INET : AF_INET6;
 		e->family[i].queue_max =
@@ -381,7 +442,6 @@ int engine_open(struct engine **engine, struct source *source, const struct engi
 	if (options != NULL) {
 		e->log = options->log;
 		e->adopt = options->adopt;
-		e->patient = options->patient;
 		e->requeue_to = options->requeue_to;
 	}
 	ret = open_descriptors(e);

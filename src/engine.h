@@ -4,6 +4,9 @@
  * with packets from any source. One engine serves both families (ip_queue and ip6_queue), each with an
  * owner, a mode, a queue limit and counters of its own.
  *
+ * A source that can wait (source_ops.patient: a capture file) is read only as fast as its clients go; from
+ * any other, what a client has no room for is dropped and counted, as ip_queue did.
+ *
  * Threads: engine_step() runs in one thread at a time; everything else but engine_close() may be called
  * from any thread meanwhile. Nothing starts a thread here, so an engine may also live in a forked child.
  */
@@ -23,9 +26,6 @@ struct engine_options {
 	/* Packets that the engine has never seen may wait in the source (it was in use before): verdicts
 	 * for unknown ids go to it, and what it refuses is answered when it says so. */
 	bool adopt;
-	/* The source can wait: when a client is slow, or nobody is ready, packets stay there instead of
-	 * being dropped. Always so for a source without a descriptor. */
-	bool patient;
 	uint16_t requeue_to; /* queue number for NF_QUEUE, to which ip_queue's programs gave none */
 };
 
@@ -51,10 +51,12 @@ int engine_fd(const struct engine *engine);
 
 /*
  * Does what there is to do; waits timeout_ms for it (-1: without end). 0; -ECANCELED after engine_wake();
- * -ENODATA when the source has ended and no packet waits for a verdict any more (its clients have read
- * the end of file behind the last packet); -errno when the source failed.
+ * -ENODATA when the source has ended and no packet waits for a verdict any more (the end of file stands
+ * behind the last packet on its clients' sockets); -errno when the source failed, see engine_error().
  */
 int engine_step(struct engine *engine, int timeout_ms);
+/* What the source says of its failure: cause and remedy. Never NULL, valid until engine_close(). */
+const char *engine_error(const struct engine *engine);
 /* Makes a blocked (or the next) engine_step return. Async-signal-safe. */
 void engine_wake(struct engine *engine);
 

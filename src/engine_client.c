@@ -301,6 +301,8 @@ static int set_verdict(struct engine *e, struct family *f, const struct client *
 		v.code |= (uint32_t)e->requeue_to << 16;
 	if (v.code == NF_DROP)
 		v.present = 0;
+	if (r->verdict.value == NF_QUEUE || r->verdict.value == NF_REPEAT)
+		e->ended = e->said_end; /* it comes back, even from a file that is at its end */
 	v.tag = keep(e, c, r, request, known);
 	f->counts.dropped += v.code == NF_DROP;
 	f->counts.accepted += v.code == NF_ACCEPT || v.code == NF_STOP;
@@ -374,6 +376,7 @@ static int serve_batch(struct engine *e, struct client *c)
 	for (i = 0; i < n && c->fd >= 0; i++)
 		serve(e, c, e->in_iov[i].iov_base, e->in[i].msg_len);
 	engine_flush(e);
+	engine_active(e);
 	/* The end reads as empty datagrams without end. */
 	if (n > 0 && e->in[n - 1].msg_len == 0 && c->hung_up)
 		return -1;

@@ -2,8 +2,6 @@
 /* Packets from the source become ip_queue's messages and go to their owners, a batch in one call. */
 #include <errno.h>
 #include <string.h>
-#include <net/if_arp.h>
-#include <linux/if_ether.h>
 #include "engine_private.h"
 #include "links.h"
 
@@ -21,8 +19,14 @@ static uint32_t payload_len(const struct family *f, const struct ipq_packet *p)
 static void name_device(struct engine *e, const struct ipq_packet *p, uint32_t has, uint32_t index,
 			char *name, uint16_t *type)
 {
-	if ((p->present & has) != 0 && e->source->links != NULL)
-		links_get(e->source->links, index, name, type);
+	const struct source *s = e->source;
+
+	if ((p->present & has) == 0)
+		return;
+	if (s->links != NULL)
+		links_get(s->links, index, name, type);
+	else if (s->ops->interface != NULL && s->ops->interface(s, index, name, type) < 0)
+		*type = 0;
 }
 
 /* ip_queue filled in the hardware fields where the packet still had a link header: it came in by a device. */
@@ -32,10 +36,7 @@ static void fill_hardware(struct wire_packet *w, const struct ipq_packet *p, uin
 		return;
 	w->hw_addrlen = p->hw_addr_len < sizeof(w->hw_addr) ? p->hw_addr_len : sizeof(w->hw_addr);
 	memcpy(w->hw_addr, p->hw_addr, w->hw_addrlen);
-	/* A capture file has no devices, but its link-layer addresses are Ethernet's. */
-	w->hw_type = type == 0 && w->hw_addrlen == ETH_ALEN && (p->present & IPQ_HAS_INDEV) == 0
-			     ? ARPHRD_ETHER
-			     : type;
+	w->hw_type = type;
 }
 
 static void encode(struct engine *e, const struct family *f, const struct ipq_packet *p, unsigned k)

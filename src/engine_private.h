@@ -56,7 +56,9 @@ struct engine {
 	pthread_mutex_t lock;
 	struct source *source;
 	FILE *log;
-	int epoll, wake, always; /* always: readable without end, stands for a source without descriptor */
+	int epoll, wake;
+	int always; /* readable without end, stands for a source without descriptor */
+	int grace;  /* timer: runs while the end waits for the last verdicts */
 	bool adopt, patient;
 	bool configured, watched, ended, said_end;
 	uint16_t requeue_to;
@@ -97,6 +99,8 @@ int engine_configure(struct engine *e, struct ipq_error *error);
 void engine_verdict(struct engine *e, const struct source_verdict *verdict);
 void engine_drop(struct engine *e, uint32_t id);
 void engine_flush(struct engine *e);
+/* A client has asked something: the end of the packets, if it is near, waits a little longer. */
+void engine_active(struct engine *e);
 struct family *engine_family(struct engine *e, uint8_t af);
 
 /* engine_client.c */

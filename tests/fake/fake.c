@@ -141,6 +141,17 @@ void fake_verdict_free(struct fake_verdict *v)
 	free(v);
 }
 
+void fake_end(struct fake *f)
+{
+	f->end = true;
+	ring(f);
+}
+
+void fake_repeats(struct fake *f)
+{
+	f->repeats = true;
+}
+
 static struct fake_verdict *judge(struct fake_packet *p, const struct source_verdict *s)
 {
 	struct fake_verdict *v = calloc(1, sizeof(*v));
@@ -188,8 +199,8 @@ static int op_fd(const struct source *s)
 	return ((const struct fake *)s)->event;
 }
 
-static int op_recv(struct source *s, struct source_slot *slot, struct ipq_packet *packet, unsigned max, int timeout_ms,
-		   source_refused refused, void *context)
+static int op_recv(struct source *s, struct source_slot *slot, struct ipq_packet *packet, unsigned max,
+		   int timeout_ms, source_refused refused, void *context)
 {
 	struct fake *f = (struct fake *)s;
 	unsigned n, i;
@@ -218,12 +229,21 @@ static int op_recv(struct source *s, struct source_slot *slot, struct ipq_packet
 	return (int)n;
 }
 
-static void refuse(struct fake *f, const struct source_verdict *v)
+void fake_receive(struct fake *f, struct ipq_packet *packet)
+{
+	static unsigned char buf[SOURCE_SLOT_SIZE];
+	struct source_slot slot = { .head = buf, .head_room = sizeof(buf) };
+
+	if (op_recv(&f->source, &slot, packet, 1, 0, NULL, NULL) != 1)
+		abort();
+}
+
+static void refuse(struct fake *f, const struct source_verdict *v, int error)
 {
 	if (f->refusals == sizeof(f->refusal) / sizeof(f->refusal[0]))
 		abort();
-	f->refusal[f->refusals++] = (struct source_refusal){ .error = ENOENT, .id = v->id, .code = v->code,
-							     .tag = v->tag };
+	f->refusal[f->refusals++] =
+		(struct source_refusal){ .error = error, .id = v->id, .code = v->code, .tag = v->tag };
 }
 
 static int op_send(struct source *s, const struct source_verdict *verdict, unsigned n)
@@ -245,13 +265,15 @@ static int op_send(struct source *s, const struct source_verdict *verdict, unsig
 		while (*p != NULL && (*p)->packet.id != verdict[i].id)
 			p = &(*p)->next;
 		found = *p;
-		if (found == NULL) {
-			refuse(f, &verdict[i]);
+		if (found == NULL || verdict[i].code == NF_STOLEN) { /* as today's kernel */
+			refuse(f, &verdict[i], found == NULL ? ENOENT : EINVAL);
 			continue;
 		}
 		*end = judge(found, &verdict[i]);
 		end = &(*end)->next;
 		*p = found->next;
+		if (f->repeats && (verdict[i].code == NF_REPEAT || verdict[i].code == NF_QUEUE))
+			fake_push(f, &found->packet, found->payload, found->packet.payload_len);
 		free(found);
 	}
 	ring(f);
@@ -270,16 +292,30 @@ static int op_wake(struct source *s)
 	return 0;
 }
 
+static const char *op_error(const struct source *s)
+{
+	(void)s;
+	return "the test says so";
+}
+
+#define OPS                                                                                         \
+	.name = "fake", .close = op_close, .configure = op_configure, .fd = op_fd, .recv = op_recv, \
+	.send = op_send, .counts = op_counts, .wake = op_wake, .error = op_error
+
+struct source *fake_source(struct fake *f)
+{
+	static const struct source_ops live = { OPS }, patient = { OPS, .patient = true };
+
+	f->source.ops = f->patient ? &patient : &live;
+	return &f->source;
+}
+
 struct fake *fake_new(bool with_descriptor)
 {
-	static const struct source_ops ops = { .name = "fake", .close = op_close, .configure = op_configure,
-					       .fd = op_fd, .recv = op_recv, .send = op_send,
-					       .counts = op_counts, .wake = op_wake };
 	struct fake *f = calloc(1, sizeof(*f));
 
 	if (f == NULL)
 		abort();
-	f->source.ops = &ops;
 	f->source.links = (struct links *)f; /* never looked into: see __wrap_links_get */
 	f->event = with_descriptor ? eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC) : -1;
 	f->next_id = 0x20000001;

@@ -14,14 +14,16 @@ struct fake_verdict {
 };
 
 struct fake {
-	struct source source; /* first: the seam's view */
-	int event;            /* readable while there is something; -1: recv never blocks */
+	struct source source;		       /* first: the seam's view */
+	int event;			       /* readable while there is something; -1: recv never blocks */
 	struct fake_packet *packets, *waiting; /* to be received; handed out */
-	struct fake_verdict *verdicts; /* in order */
+	struct fake_verdict *verdicts;	       /* in order */
 	struct source_refusal refusal[64];
 	unsigned refusals;
 	uint32_t next_id;
-	bool end; /* behind the last packet comes -ENODATA */
+	bool end;     /* behind the last packet comes -ENODATA */
+	bool patient; /* set before the source is asked for */
+	bool repeats; /* NF_REPEAT and NF_QUEUE bring packets back */
 	struct source_config config;
 	unsigned configured, sends, receives;
 	int configure_error, send_error; /* given once, then cleared */
@@ -31,6 +33,7 @@ struct fake {
 
 struct fake *fake_new(bool with_descriptor);
 void fake_free(struct fake *f);
+struct source *fake_source(struct fake *f);
 
 /* The id it got. The payload is copied; id, payload and payload_len of p are not looked at. */
 uint32_t fake_push(struct fake *f, const struct ipq_packet *p, const void *payload, size_t len);
@@ -38,6 +41,10 @@ uint32_t fake_push(struct fake *f, const struct ipq_packet *p, const void *paylo
 uint32_t fake_push_plain(struct fake *f, uint8_t family, size_t len);
 /* Packets of that interface are gone, as when it goes down; a verdict on them is refused. */
 void fake_forget(struct fake *f, uint32_t interface);
+/* Hands the next packet out past the reader, as if it had been before the reader's time. */
+void fake_receive(struct fake *f, struct ipq_packet *packet);
+void fake_end(struct fake *f);
+void fake_repeats(struct fake *f);
 size_t fake_waiting(const struct fake *f);
 /* The oldest verdict, to be freed with fake_verdict_free(); NULL: none. */
 struct fake_verdict *fake_verdict(struct fake *f);

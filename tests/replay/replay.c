@@ -45,7 +45,7 @@ struct play {
 	struct handle handle[HANDLES];
 	struct id id[4096];
 	unsigned ids;
-	uint32_t last_code;        /* of the last verdict */
+	uint32_t last_code;	   /* of the last verdict */
 	struct accepted *accepted; /* packets let go, not delivered yet; oldest first */
 };
 
@@ -295,8 +295,8 @@ static void do_packet(struct play *p, char *args)
 	unsigned family, hook, protocol, type;
 	long long sec, usec;
 
-	if (sscanf(args, "%u %u %31s %31s %x %u %31s %x %lld %lld %279999s", &family, &hook, indev, outdev, &protocol,
-		   &type, address, &packet.mark, &sec, &usec, hex) != 11)
+	if (sscanf(args, "%u %u %31s %31s %x %u %31s %x %lld %lld %279999s", &family, &hook, indev, outdev,
+		   &protocol, &type, address, &packet.mark, &sec, &usec, hex) != 11)
 		die(p, "bad packet");
 	packet.family = family == 4 ? AF_INET : AF_INET6;
 	packet.hook = (uint8_t)hook;
@@ -306,7 +306,8 @@ static void do_packet(struct play *p, char *args)
 	packet.outdev = strcmp(outdev, "-") == 0 ? 0 : fake_interface(outdev, 0);
 	packet.hw_addr_len = (uint8_t)bytes(p, packet.hw_addr, address);
 	packet.present = (packet.mark != 0 ? IPQ_HAS_MARK : 0u) | (sec != 0 ? IPQ_HAS_TIMESTAMP : 0u) |
-			 (packet.indev != 0 ? IPQ_HAS_INDEV : 0u) | (packet.outdev != 0 ? IPQ_HAS_OUTDEV : 0u) |
+			 (packet.indev != 0 ? IPQ_HAS_INDEV : 0u) |
+			 (packet.outdev != 0 ? IPQ_HAS_OUTDEV : 0u) |
 			 (packet.hw_addr_len != 0 ? IPQ_HAS_HWADDR : 0u);
 	fake_push(p->fake, &packet, payload, bytes(p, payload, hex));
 	settle(p);
@@ -408,10 +409,12 @@ static void play_line(struct play *p, char *line)
 		const char *word;
 		void (*run)(struct play *p, char *args);
 	} words[] = {
-		{ "open ", do_open },	      { "close ", do_close },	  { "send ", do_send },
-		{ "recv ", do_recv_whole },   { "header ", do_recv_header }, { "quiet ", do_quiet },
-		{ "packet ", do_packet },     { "again ", do_again },	  { "delivered ", do_delivered },
-		{ "undelivered", do_undelivered }, { "proc ", do_proc },  { "maxlen ", do_maxlen },
+		{ "open ", do_open },		{ "close ", do_close },
+		{ "send ", do_send },		{ "recv ", do_recv_whole },
+		{ "header ", do_recv_header },	{ "quiet ", do_quiet },
+		{ "packet ", do_packet },	{ "again ", do_again },
+		{ "delivered ", do_delivered }, { "undelivered", do_undelivered },
+		{ "proc ", do_proc },		{ "maxlen ", do_maxlen },
 		{ "down ", do_down },
 	};
 	size_t i;
@@ -441,7 +444,7 @@ int main(int argc, char **argv)
 	f = fopen(p.path, "r");
 	p.fake = fake_new(true);
 	p.fake->closed_is_freed = true;
-	if (f == NULL || engine_open(&p.engine, &p.fake->source, NULL, NULL) < 0)
+	if (f == NULL || engine_open(&p.engine, fake_source(p.fake), NULL, NULL) < 0)
 		die(&p, "cannot start: %s", strerror(errno));
 	while ((len = getline(&line, &room, f)) > 0) {
 		p.line++;
