@@ -1,0 +1,113 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* The limits that the project has set itself, against what was measured in this run. */
+#include <math.h>
+#include <string.h>
+#include "bench.h"
+
+enum bound { AT_LEAST, AT_MOST };
+
+struct limit {
+	const char *scenario, *consumer, *against; /* against NULL: the better of the two batched floors */
+	enum metric metric;
+	enum bound bound;
+	double value;
+};
+
+static const struct limit limits[] = {
+	{ "burst-32", "ipq", "nfq", RATE, AT_LEAST, 2.0 },
+	{ "burst-32", "ipq", "nfq", CPU_AND_KERNEL, AT_MOST, 0.52 },
+	{ "burst-32", "ipq", "nfq", CPU, AT_MOST, 0.42 },
+	{ "burst-64", "ipq", "nfq", RATE, AT_LEAST, 2.0 },
+	{ "burst-64", "ipq", "nfq", CPU_AND_KERNEL, AT_MOST, 0.52 },
+	{ "burst-64", "ipq", "nfq", CPU, AT_MOST, 0.42 },
+	{ "burst-1400", "ipq", "nfq", RATE, AT_LEAST, 2.0 },
+	{ "burst-1400", "ipq", "nfq", CPU_AND_KERNEL, AT_MOST, 0.52 },
+	{ "burst-1400", "ipq", "nfq", CPU, AT_MOST, 0.42 },
+	{ "flood-64", "ipq", "nfq", RATE, AT_LEAST, 2.0 },
+	{ "flood-64", "ipq", "nfq", CPU_AND_KERNEL, AT_MOST, 0.52 },
+	{ "flood-64", "ipq", "nfq", CPU, AT_MOST, 0.42 },
+	{ "group-64", "ipq", "nfq", RATE, AT_LEAST, 1.9 },
+	{ "group-64", "ipq", "nfq", CPU_AND_KERNEL, AT_MOST, 0.52 },
+	{ "group-64", "ipq", "nfq", CPU, AT_MOST, 0.42 },
+	{ "latency-64", "ipq", "nfq", P50, AT_MOST, 1.0 },
+	{ "latency-64-apart", "ipq", "nfq", P50, AT_MOST, 1.0 },
+	{ "latency-64", "ipq-spin", "nfq", P50, AT_MOST, 0.45 },
+	{ "latency-64-apart", "ipq-spin", "nfq", P50, AT_MOST, 0.45 },
+	{ "tcp", "ipq", "nfq", RATE, AT_LEAST, 5.0 },
+	{ "tcp", "ipq", NULL, RATE, AT_LEAST, 0.95 },
+	{ "tcp-back", "ipq", "nfq", RATE, AT_LEAST, 4.0 },
+};
+
+static const char *const metric_names[] = { "packets/s", "CPU", "CPU with kernel threads", "p50", "p99" };
+
+static unsigned best_floor(const struct results *all, unsigned scenario, enum metric metric)
+{
+	unsigned packed = (unsigned)consumer_index("raw-packed"),
+		 batch = (unsigned)consumer_index("raw-batch");
+	double a = median_of(all, scenario, packed, metric), b = median_of(all, scenario, batch, metric);
+
+	if (isnan(b) || (metric == RATE ? a > b : a < b))
+		return packed;
+	return batch;
+}
+
+static void say(const char *scenario, const char *consumer, const char *against, enum metric metric,
+		double ratio, enum bound bound, double limit)
+{
+	bool met = bound == AT_LEAST ? ratio >= limit : ratio <= limit;
+
+	if (!isnan(ratio))
+		printf("  %-6s %-20s %-13s %s: %.2f of %s (%s %.2f)\n", met ? "met" : "MISSED", scenario,
+		       consumer, metric_names[metric], ratio, against,
+		       bound == AT_LEAST ? "at least" : "at most", limit);
+}
+
+static void judge_limit(const struct results *all, const struct limit *l)
+{
+	unsigned s = (unsigned)scenario_index(l->scenario);
+	unsigned against = l->against ? (unsigned)consumer_index(l->against) : best_floor(all, s, l->metric);
+
+	say(l->scenario, l->consumer, consumers[against].name, l->metric,
+	    ratio_of(all, s, (unsigned)consumer_index(l->consumer), against, l->metric), l->bound, l->value);
+}
+
+/* For every scenario: no dearer than the floor of the same shape, no slower or dearer than the reference. */
+static void judge_everywhere(const struct results *all, unsigned s)
+{
+	unsigned ipq = (unsigned)consumer_index("ipq"), classic = (unsigned)consumer_index("classic");
+	unsigned batch = (unsigned)consumer_index("classic-batch"), one = (unsigned)consumer_index("raw-one");
+	unsigned reference = (unsigned)consumer_index(REFERENCE),
+		 floor_index = best_floor(all, s, CPU_AND_KERNEL);
+	const char *name = scenarios[s].name;
+
+	say(name, "ipq", consumers[floor_index].name, CPU_AND_KERNEL,
+	    ratio_of(all, s, ipq, floor_index, CPU_AND_KERNEL), AT_MOST, 1.05);
+	say(name, "classic", "raw-one", CPU_AND_KERNEL, ratio_of(all, s, classic, one, CPU_AND_KERNEL),
+	    AT_MOST, 1.05);
+	say(name, "classic-batch", "classic", CPU_AND_KERNEL,
+	    ratio_of(all, s, batch, classic, CPU_AND_KERNEL), AT_MOST, 1.0);
+	say(name, "ipq", REFERENCE, RATE, ratio_of(all, s, ipq, reference, RATE), AT_LEAST, 1.0);
+	say(name, "ipq", REFERENCE, CPU_AND_KERNEL, ratio_of(all, s, ipq, reference, CPU_AND_KERNEL), AT_MOST,
+	    1.0);
+}
+
+static void judge_growth(const struct results *all, const char *name)
+{
+	unsigned ipq = (unsigned)consumer_index("ipq");
+	double first = median_of(all, (unsigned)scenario_index("hold-1"), ipq, CPU_AND_KERNEL);
+
+	say(name, "ipq", "hold-1", CPU_AND_KERNEL,
+	    median_of(all, (unsigned)scenario_index(name), ipq, CPU_AND_KERNEL) / first, AT_MOST, 1.2);
+}
+
+void judge(const struct results *all)
+{
+	printf("\nlimits (medians of ratios within a round; rates, CPU a packet)\n");
+	for (unsigned i = 0; i < sizeof(limits) / sizeof(*limits); i++)
+		judge_limit(all, &limits[i]);
+	judge_growth(all, "hold-100");
+	judge_growth(all, "hold-1000");
+	judge_growth(all, "hold-10000");
+	for (unsigned s = 0; s < scenario_count; s++)
+		judge_everywhere(all, s);
+}

@@ -1,0 +1,149 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* Options, and the order of the measurements. */
+#include <getopt.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include "bench.h"
+
+struct options {
+	unsigned rounds, scale;
+	const char *only, *consumers, *out;
+	bool pin;
+};
+
+static const char usage[] =
+	"bench [--quick] [--rounds N] [--scale N] [--only TEXT] [--consumers A,B,...] [--pin] [--out DIR] "
+	"[--list]\n"
+	"  --quick      3 rounds of short measurements (default: 7 rounds, three times as long)\n"
+	"  --only       scenarios whose name contains one of these texts, comma-separated\n"
+	"  --consumers  only these, and " REFERENCE ", which ratios are taken against\n"
+	"  --pin        driver on processor 0, consumer on the following ones\n"
+	"  --out        where measurements.csv and medians.csv go\n";
+
+/* Is one of the comma-separated words in name (or name itself, when whole)? No list: yes. */
+static bool listed(const char *list, const char *name, bool whole)
+{
+	char word[64];
+
+	if (list == NULL)
+		return true;
+	while (*list != '\0') {
+		size_t len = strcspn(list, ",");
+
+		snprintf(word, sizeof(word), "%.*s", (int)len, list);
+		if (len > 0 && (whole ? strcmp(name, word) == 0 : strstr(name, word) != NULL))
+			return true;
+		list += len + (list[len] == ',');
+	}
+	return false;
+}
+
+static int list_all(void)
+{
+	for (unsigned i = 0; i < scenario_count; i++)
+		printf("%-20s %s, %u bytes\n", scenarios[i].name, scenarios[i].what, scenarios[i].size);
+	printf("\n");
+	for (unsigned i = 0; i < consumer_count; i++)
+		printf("%-14s %s\n", consumers[i].name, consumers[i].title);
+	return 0;
+}
+
+static int parse(int argc, char **argv, struct options *o)
+{
+	static const struct option known[] = {
+		{ "quick", no_argument, NULL, 'q' },
+		{ "rounds", required_argument, NULL, 'r' },
+		{ "scale", required_argument, NULL, 's' },
+		{ "only", required_argument, NULL, 'o' },
+		{ "out", required_argument, NULL, 'd' },
+		{ "consumers", required_argument, NULL, 'c' },
+		{ "pin", no_argument, NULL, 'p' },
+		{ "list", no_argument, NULL, 'l' },
+		{ NULL, 0, NULL, 0 },
+	};
+	int option;
+
+	while ((option = getopt_long(argc, argv, "", known, NULL)) != -1) {
+		switch (option) {
+		case 'q':
+			o->rounds = 3;
+			o->scale = 1;
+			break;
+		case 'r':
+			o->rounds = (unsigned)strtoul(optarg, NULL, 10);
+			break;
+		case 's':
+			o->scale = (unsigned)strtoul(optarg, NULL, 10);
+			break;
+		case 'o':
+			o->only = optarg;
+			break;
+		case 'd':
+			o->out = optarg;
+			break;
+		case 'c':
+			o->consumers = optarg;
+			break;
+		case 'p':
+			o->pin = true;
+			break;
+		case 'l':
+			exit(list_all());
+		default:
+			return -1;
+		}
+	}
+	return optind == argc && o->rounds > 0 && o->rounds <= 101 && o->scale > 0 && o->scale <= 1000 ? 0
+												       : -1;
+}
+
+/* All consumers in turn, then all again, each round beginning with another one. Returns the failures. */
+static unsigned run_scenario(const struct options *o, struct results *all, unsigned scenario)
+{
+	const struct scenario *s = &scenarios[scenario];
+	unsigned failed = 0;
+
+	for (unsigned i = 0; i < o->rounds * consumer_count; i++) {
+		unsigned round = i / consumer_count, c = (i + round) % consumer_count;
+		bool wanted = listed(o->consumers, consumers[c].name, true) ||
+			      strcmp(consumers[c].name, REFERENCE) == 0;
+
+		if (!wanted || !scenario_suits(s, &consumers[c]))
+			continue;
+		if (measure(s, &consumers[c], o->scale, o->pin, result_at(all, scenario, c, round)) < 0) {
+			fprintf(stderr, "bench: %s, %s, round %u: failed\n", s->name, consumers[c].name,
+				round + 1);
+			failed++;
+		}
+	}
+	report_scenario(all, scenario);
+	return failed;
+}
+
+int main(int argc, char **argv)
+{
+	struct options o = { .rounds = 7, .scale = 3 };
+	struct results all;
+	unsigned failed = 0;
+
+	signal(SIGPIPE, SIG_IGN);
+	if (parse(argc, argv, &o) < 0) {
+		fputs(usage, stderr);
+		return 2;
+	}
+	all.rounds = o.rounds;
+	all.cell = calloc((size_t)scenario_count * consumer_count * o.rounds, sizeof(*all.cell));
+	if (all.cell == NULL || ground_enter() < 0)
+		return 77;
+	for (unsigned s = 0; s < scenario_count; s++)
+		if (listed(o.only, scenarios[s].name, false))
+			failed += run_scenario(&o, &all, s);
+	judge(&all);
+	if (o.out != NULL && report_csv(&all, o.out) < 0)
+		failed++;
+	free(all.cell);
+	if (failed > 0)
+		printf("\n%u measurements failed\n", failed);
+	return failed > 0 ? 1 : 0;
+}

@@ -1,0 +1,184 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* Medians, ratios, tables, CSV. */
+#include <errno.h>
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+#include <inttypes.h>
+#include "bench.h"
+
+#define MAX_ROUNDS 101
+
+struct result *result_at(const struct results *all, unsigned scenario, unsigned consumer, unsigned round)
+{
+	return &all->cell[(scenario * consumer_count + consumer) * all->rounds + round];
+}
+
+static double value_of(const struct result *r, enum metric metric)
+{
+	switch (metric) {
+	case RATE:
+		return r->rate;
+	case CPU:
+		return r->cpu;
+	case CPU_AND_KERNEL:
+		return r->cpu + r->kernel;
+	case P50:
+		return r->p50;
+	case P99:
+		return r->p99;
+	}
+	return NAN;
+}
+
+static int by_value(const void *a, const void *b)
+{
+	double x = *(const double *)a, y = *(const double *)b;
+
+	return (x > y) - (x < y);
+}
+
+static double median(double *value, unsigned n)
+{
+	if (n == 0)
+		return NAN;
+	qsort(value, n, sizeof(*value), by_value);
+	return n % 2 ? value[n / 2] : (value[n / 2 - 1] + value[n / 2]) / 2;
+}
+
+double median_of(const struct results *all, unsigned scenario, unsigned consumer, enum metric metric)
+{
+	double value[MAX_ROUNDS];
+	unsigned n = 0;
+
+	for (unsigned i = 0; i < all->rounds && n < MAX_ROUNDS; i++) {
+		const struct result *r = result_at(all, scenario, consumer, i);
+
+		if (r->done)
+			value[n++] = value_of(r, metric);
+	}
+	return median(value, n);
+}
+
+double ratio_of(const struct results *all, unsigned scenario, unsigned a, unsigned b, enum metric metric)
+{
+	double value[MAX_ROUNDS];
+	unsigned n = 0;
+
+	for (unsigned i = 0; i < all->rounds && n < MAX_ROUNDS; i++) {
+		const struct result *x = result_at(all, scenario, a, i), *y = result_at(all, scenario, b, i);
+
+		if (x->done && y->done && value_of(y, metric) > 0)
+			value[n++] = value_of(x, metric) / value_of(y, metric);
+	}
+	return median(value, n);
+}
+
+static double lost_share(const struct results *all, unsigned scenario, unsigned consumer)
+{
+	uint64_t sent = 0, lost = 0;
+
+	for (unsigned i = 0; i < all->rounds; i++) {
+		const struct result *r = result_at(all, scenario, consumer, i);
+
+		sent += r->total_sent;
+		lost += r->lost;
+	}
+	return sent ? 100.0 * (double)lost / (double)sent : 0;
+}
+
+void report_scenario(const struct results *all, unsigned scenario)
+{
+	const struct scenario *s = &scenarios[scenario];
+	unsigned reference = (unsigned)consumer_index(REFERENCE);
+	bool tcp = s->pattern == TCP, latency = s->pattern == LATENCY;
+
+	printf("\n%s: %s", s->name, s->what);
+	if (!tcp)
+		printf(", %u bytes", s->size);
+	printf("\n  %-14s %10s %6s %9s %6s %9s %6s %7s", "", tcp ? "Gbit/s" : "packets/s", "x",
+	       tcp ? "CPU ns/kB" : "CPU ns", "x", "+ kernel", "x", "lost %");
+	printf(latency ? " %8s %6s %8s\n" : "\n", "p50 us", "x", "p99 us");
+	for (unsigned c = 0; c < consumer_count; c++) {
+		double rate = median_of(all, scenario, c, RATE);
+
+		if (isnan(rate))
+			continue;
+		printf("  %-14s ", consumers[c].name);
+		printf(tcp ? "%10.2f" : "%10.0f", tcp ? rate * 8 / 1000 : rate);
+		printf(" %6.2f %9.0f %6.2f %9.0f %6.2f %7.2f", ratio_of(all, scenario, c, reference, RATE),
+		       median_of(all, scenario, c, CPU), ratio_of(all, scenario, c, reference, CPU),
+		       median_of(all, scenario, c, CPU_AND_KERNEL),
+		       ratio_of(all, scenario, c, reference, CPU_AND_KERNEL), lost_share(all, scenario, c));
+		if (latency)
+			printf(" %8.1f %6.2f %8.1f", median_of(all, scenario, c, P50),
+			       ratio_of(all, scenario, c, reference, P50), median_of(all, scenario, c, P99));
+		printf("\n");
+	}
+	fflush(stdout);
+}
+
+static FILE *create(const char *directory, const char *name)
+{
+	char path[4096];
+	FILE *f;
+
+	snprintf(path, sizeof(path), "%s/%s", directory, name);
+	f = fopen(path, "we");
+	if (f == NULL)
+		fprintf(stderr, "bench: %s: %s\n", path, strerror(errno));
+	return f;
+}
+
+static void write_rows(FILE *f, const struct results *all, unsigned s, unsigned c)
+{
+	for (unsigned i = 0; i < all->rounds; i++) {
+		const struct result *r = result_at(all, s, c, i);
+
+		if (r->done)
+			fprintf(f,
+				"%s,%s,%u,%" PRIu64 ",%" PRIu64 ",%.6f,%.1f,%.1f,%.1f,%.2f,%.2f,%" PRIu64
+				",%" PRIu64 ",%" PRIu64 ",%" PRIu64 ",%" PRIu64 ",%" PRIu64 "\n",
+				scenarios[s].name, consumers[c].name, i + 1, r->sent, r->handled, r->seconds,
+				r->rate, r->cpu, r->kernel, r->p50, r->p99, r->total_sent, r->accepted,
+				r->dropped, r->arrived, r->lost, r->overflow);
+	}
+}
+
+static void write_medians(FILE *f, const struct results *all, unsigned s, unsigned c)
+{
+	unsigned reference = (unsigned)consumer_index(REFERENCE);
+
+	if (isnan(median_of(all, s, c, RATE)))
+		return;
+	fprintf(f, "%s,%s,%.1f,%.3f,%.1f,%.3f,%.1f,%.3f,%.2f,%.2f,%.3f\n", scenarios[s].name,
+		consumers[c].name, median_of(all, s, c, RATE), ratio_of(all, s, c, reference, RATE),
+		median_of(all, s, c, CPU), ratio_of(all, s, c, reference, CPU),
+		median_of(all, s, c, CPU_AND_KERNEL), ratio_of(all, s, c, reference, CPU_AND_KERNEL),
+		median_of(all, s, c, P50), median_of(all, s, c, P99), lost_share(all, s, c));
+}
+
+int report_csv(const struct results *all, const char *directory)
+{
+	FILE *rows = create(directory, "measurements.csv"), *medians = create(directory, "medians.csv");
+	int err = rows != NULL && medians != NULL ? 0 : -1;
+
+	if (err == 0) {
+		fprintf(rows,
+			"scenario,consumer,round,sent,handled,seconds,rate,cpu_ns,kernel_ns,p50_us,p99_us,"
+			"total_sent,accepted,dropped,arrived,lost,lost_counted\n");
+		fprintf(medians,
+			"scenario,consumer,rate,rate_x,cpu_ns,cpu_x,cpu_kernel_ns,cpu_kernel_x,p50_us,"
+			"p99_us,lost_percent\n");
+		for (unsigned s = 0; s < scenario_count; s++)
+			for (unsigned c = 0; c < consumer_count; c++) {
+				write_rows(rows, all, s, c);
+				write_medians(medians, all, s, c);
+			}
+	}
+	if (rows != NULL && fclose(rows) != 0)
+		err = -1;
+	if (medians != NULL && fclose(medians) != 0)
+		err = -1;
+	return err;
+}

@@ -1,0 +1,370 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * UDP over loopback, sent and received by one thread.
+ *
+ * To reach a queue in bursts, packets are sent as UDP GSO (UDP_SEGMENT), 32 a send, and the queue's kernel
+ * side splits them: so do packets arrive that a network card has merged, and it costs the sender a third of
+ * what single sends cost. Sent singly over loopback, each packet takes the sender longer than a reader needs
+ * to decide it, and no reader ever finds two.
+ *
+ * A packet that was accepted waits in one of two sockets. The last packets of each group, one a flow, go
+ * to the second one: since a queue keeps the order of a flow, their arrival says that the whole group has
+ * been decided. So the driver sleeps until a marker comes, is woken once a group, and reads the first
+ * socket while the clock is stopped (bursts) or in large bites (everything else).
+ */
+#include <arpa/inet.h>
+#include <errno.h>
+#include <netinet/in.h>
+#include <netinet/udp.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/time.h>
+#include <time.h>
+#include <unistd.h>
+#include <inttypes.h>
+#include "bench.h"
+
+#define LARGEST_GROUP 1024
+#define FLOWS 16 /* for more than one queue: --queue-balance hashes the addresses */
+#define BITE 64	 /* FLOOD, HOLDING: packets between looks at anything else */
+#define LARGEST_SEND 60000
+#ifndef UDP_SEGMENT
+#define UDP_SEGMENT 103
+#endif
+#define UNREAD_MOST 2048 /* HOLDING: what may wait in the consumer's socket */
+
+struct traffic {
+	const struct scenario *s;
+	int send_fd, marked_fd, packets_fd, markers_fd;
+	unsigned flows;
+	uint64_t sent, arrived, markers_due, sink_errors;
+	unsigned unread; /* packets sent since the packets' socket was last emptied */
+	uint64_t paused_ns;
+	double *latency;
+	unsigned samples;
+	unsigned next_flow;
+	unsigned char payload[LARGEST_SEND];
+	struct iovec out[LARGEST_GROUP], in;
+	struct sockaddr_in to[2][FLOWS];
+	struct mmsghdr send[LARGEST_GROUP], sink[LARGEST_GROUP];
+};
+
+static int udp_socket(int port)
+{
+	struct sockaddr_in addr = { .sin_family = AF_INET, .sin_port = htons((uint16_t)port) };
+	struct timeval patience = { .tv_sec = 2 };
+	int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+
+	if (fd < 0)
+		return -1;
+	socket_enlarge(fd);
+	setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof(patience));
+	if (port != 0 && bind(fd, (struct sockaddr *)&addr, sizeof(addr)) < 0) {
+		close(fd);
+		return -1;
+	}
+	return fd;
+}
+
+static void prepare(struct traffic *t)
+{
+	for (unsigned i = 0; i < FLOWS; i++) {
+		t->to[0][i] = (struct sockaddr_in){ .sin_family = AF_INET, .sin_port = htons(PORT_PACKETS) };
+		t->to[0][i].sin_addr.s_addr = htonl(INADDR_LOOPBACK + i);
+		t->to[1][i] = t->to[0][i];
+		t->to[1][i].sin_port = htons(PORT_MARKERS);
+	}
+	t->in = (struct iovec){ t->payload, 4 }; /* the rest is cut off */
+	for (unsigned i = 0; i < LARGEST_GROUP; i++) {
+		t->out[i].iov_base = t->payload;
+		t->send[i].msg_hdr = (struct msghdr){ .msg_namelen = sizeof(t->to[0][0]),
+						      .msg_iov = &t->out[i],
+						      .msg_iovlen = 1 };
+		t->sink[i].msg_hdr = (struct msghdr){ .msg_iov = &t->in, .msg_iovlen = 1 };
+	}
+}
+
+int traffic_open(struct traffic **out, const struct scenario *s)
+{
+	struct traffic *t = calloc(1, sizeof(*t));
+	uint32_t mark = MARKER;
+	int size = (int)s->size;
+
+	*out = t;
+	if (t == NULL || s->size * s->segments > LARGEST_SEND)
+		return -1;
+	t->s = s;
+	t->flows = s->queues > 1 ? FLOWS : 1;
+	t->sink_errors = ground_sink_errors();
+	t->send_fd = udp_socket(0);
+	t->marked_fd = udp_socket(0);
+	t->packets_fd = udp_socket(PORT_PACKETS);
+	t->markers_fd = udp_socket(PORT_MARKERS);
+	prepare(t);
+	if (t->send_fd < 0 || t->marked_fd < 0 || t->packets_fd < 0 || t->markers_fd < 0 ||
+	    setsockopt(t->marked_fd, SOL_SOCKET, SO_MARK, &mark, sizeof(mark)) < 0 ||
+	    (s->segments > 1 && setsockopt(t->send_fd, SOL_UDP, UDP_SEGMENT, &size, sizeof(size)) < 0)) {
+		fprintf(stderr, "bench: UDP sockets: %s\n", strerror(errno));
+		return -1;
+	}
+	return 0;
+}
+
+void traffic_close(struct traffic *t)
+{
+	if (t == NULL)
+		return;
+	close(t->send_fd);
+	close(t->marked_fd);
+	close(t->packets_fd);
+	close(t->markers_fd);
+	free(t->latency);
+	free(t);
+}
+
+uint64_t traffic_sent(const struct traffic *t)
+{
+	return t->sent;
+}
+
+/* One message a flow for the markers; else as many packets a message as the scenario says. */
+static unsigned messages_make(struct traffic *t, bool markers, unsigned packets)
+{
+	unsigned most = markers || t->s->segments == 0 ? 1 : t->s->segments, n;
+
+	for (n = 0; packets > 0; n++) {
+		unsigned k = packets < most ? packets : most;
+
+		t->out[n].iov_len = (size_t)k * t->s->size;
+		t->send[n].msg_hdr.msg_name = &t->to[markers][(markers ? n : t->next_flow++) % t->flows];
+		packets -= k;
+	}
+	return n;
+}
+
+static int send_some(struct traffic *t, bool markers, unsigned packets)
+{
+	unsigned n = messages_make(t, markers, packets), bite = t->s->one_by_one ? 1 : LARGEST_GROUP;
+
+	for (unsigned done = 0; done < n;) {
+		int k = sendmmsg(markers ? t->marked_fd : t->send_fd, t->send + done,
+				 n - done < bite ? n - done : bite, 0);
+
+		if (k <= 0) {
+			fprintf(stderr, "bench: sendmmsg: %s\n", strerror(errno));
+			return -1;
+		}
+		done += (unsigned)k;
+	}
+	t->sent += packets;
+	return 0;
+}
+
+/* A group: packets, and at its end a marker for each flow. */
+static int send_group(struct traffic *t)
+{
+	unsigned plain = t->s->group - t->flows;
+
+	if (plain > 0 && send_some(t, false, plain) < 0)
+		return -1;
+	t->unread += plain;
+	t->markers_due += t->flows;
+	return send_some(t, true, t->flows);
+}
+
+/* Reads what is there; returns the packets, or -1 when nothing came in time (or at once, with MSG_DONTWAIT).
+ */
+static int sink(struct traffic *t, int fd, unsigned most, int flags)
+{
+	int n = recvmmsg(fd, t->sink, most < LARGEST_GROUP ? most : LARGEST_GROUP, flags, NULL);
+
+	if (n > 0)
+		t->arrived += (unsigned)n;
+	return n > 0 ? n : -1;
+}
+
+static void sink_all(struct traffic *t, int fd)
+{
+	while (sink(t, fd, LARGEST_GROUP, MSG_DONTWAIT) > 0)
+		;
+}
+
+/* Sleeps until no more than due markers are under way. */
+static int wait_markers(struct traffic *t, uint64_t due)
+{
+	while (t->markers_due > due) {
+		int n = sink(t, t->markers_fd, LARGEST_GROUP, MSG_WAITFORONE);
+
+		if (n < 0) {
+			fprintf(stderr, "bench: %s: packets are missing\n", t->s->name);
+			return -1;
+		}
+		t->markers_due -= (unsigned)n;
+	}
+	return 0;
+}
+
+static int run_window(struct traffic *t, unsigned packets)
+{
+	const struct scenario *s = t->s;
+	uint64_t most = (uint64_t)(s->window - s->group) / s->group * t->flows;
+	bool burst = s->window == s->group;
+
+	for (unsigned i = 0; i < packets; i += s->group) {
+		if (wait_markers(t, most) < 0)
+			return -1;
+		if (t->unread >= 2 * LARGEST_GROUP || (burst && t->unread > 0)) {
+			uint64_t start = now_ns();
+
+			sink_all(t, t->packets_fd);
+			t->unread = 0;
+			t->paused_ns += burst ? now_ns() - start : 0;
+		}
+		if (send_group(t) < 0)
+			return -1;
+	}
+	return wait_markers(t, 0);
+}
+
+static int run_latency(struct traffic *t, unsigned packets)
+{
+	t->samples = 0;
+	free(t->latency);
+	t->latency = calloc(packets, sizeof(*t->latency));
+	if (t->latency == NULL)
+		return -1;
+	for (unsigned i = 0; i < packets; i++) {
+		uint64_t start = now_ns();
+
+		t->markers_due++;
+		if (send_some(t, true, 1) < 0 || wait_markers(t, 0) < 0)
+			return -1;
+		t->latency[t->samples++] = (double)(now_ns() - start) / 1000;
+	}
+	return 0;
+}
+
+static uint64_t read_by(const struct job *job, bool decided)
+{
+	uint64_t n = 0;
+
+	for (unsigned i = 0; i < job->queues; i++)
+		n += decided ? job->tally[i].accepted + job->tally[i].dropped : job->tally[i].received;
+	return n;
+}
+
+static void doze(long us)
+{
+	struct timespec t = { .tv_nsec = us * 1000 };
+
+	nanosleep(&t, NULL);
+}
+
+/* Until nothing waits in the kernel. */
+static int wait_decided(struct traffic *t)
+{
+	uint64_t limit = now_ns() + 5000000000u, waiting;
+
+	while ((waiting = ground_queues().waiting) > 0) {
+		sink_all(t, t->packets_fd);
+		sink_all(t, t->markers_fd);
+		doze(100);
+		if (now_ns() > limit) {
+			fprintf(stderr, "bench: %s: %" PRIu64 " packets were never decided\n", t->s->name,
+				waiting);
+			return -1;
+		}
+	}
+	return 0;
+}
+
+static int run_flood(struct traffic *t, unsigned packets)
+{
+	for (unsigned i = 0; i < packets; i += BITE) {
+		if (send_some(t, false, BITE) < 0)
+			return -1;
+		if (i % (8 * BITE) == 0)
+			sink_all(t, t->packets_fd);
+	}
+	return wait_decided(t);
+}
+
+/* Until no more than UNREAD_MOST packets wait in the consumer's socket. */
+static int wait_read(struct traffic *t, const struct job *job)
+{
+	uint64_t limit = now_ns() + 5000000000u;
+
+	while (t->sent - read_by(job, false) > UNREAD_MOST) {
+		sink_all(t, t->packets_fd);
+		doze(50);
+		if (now_ns() > limit) {
+			fprintf(stderr, "bench: %s: the consumer reads no more\n", t->s->name);
+			return -1;
+		}
+	}
+	return 0;
+}
+
+static int run_holding(struct traffic *t, const struct job *job, unsigned packets)
+{
+	for (unsigned i = 0; i < packets; i += BITE) {
+		unsigned n = packets - i < BITE ? packets - i : BITE;
+
+		if (wait_read(t, job) < 0)
+			return -1;
+		if (send_some(t, false, n) < 0)
+			return -1;
+	}
+	return wait_decided(t);
+}
+
+static int by_size(const void *a, const void *b)
+{
+	double x = *(const double *)a, y = *(const double *)b;
+
+	return (x > y) - (x < y);
+}
+
+int traffic_run(struct traffic *t, const struct job *job, unsigned packets, struct result *r)
+{
+	uint64_t sent = t->sent, decided = read_by(job, true), start = now_ns();
+	int err;
+
+	t->paused_ns = 0;
+	if (t->s->pattern == WINDOW)
+		err = run_window(t, packets);
+	else if (t->s->pattern == LATENCY)
+		err = run_latency(t, packets);
+	else if (t->s->pattern == FLOOD)
+		err = run_flood(t, packets);
+	else
+		err = run_holding(t, job, packets);
+	if (err < 0)
+		return err;
+	r->seconds = (double)(now_ns() - start - t->paused_ns) / 1e9;
+	doze(1000); /* the consumer writes its tally after its verdict has gone */
+	r->sent = t->sent - sent;
+	r->handled = read_by(job, true) - decided;
+	r->rate = (double)r->handled / r->seconds;
+	if (t->samples > 0) {
+		qsort(t->latency, t->samples, sizeof(*t->latency), by_size);
+		r->p50 = t->latency[t->samples / 2];
+		r->p99 = t->latency[(uint64_t)t->samples * 99 / 100];
+	}
+	return 0;
+}
+
+uint64_t traffic_arrived(struct traffic *t, uint64_t expected)
+{
+	uint64_t limit = now_ns() + 1000000000u, errors;
+
+	for (;;) {
+		sink_all(t, t->packets_fd);
+		sink_all(t, t->markers_fd);
+		errors = ground_sink_errors() - t->sink_errors;
+		if (t->arrived + errors >= expected || now_ns() > limit)
+			return t->arrived + errors;
+		doze(1000);
+	}
+}
