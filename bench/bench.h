@@ -145,7 +145,7 @@ bool scenario_suits(const struct scenario *s, const struct consumer *c);
 /* ---- one measurement ---------------------------------------------------------------------------- */
 
 struct result {
-	bool done;
+	bool done, overflow_known;
 	uint64_t sent, handled; /* packets decided by the consumer within the measured time */
 	/* over the consumer's whole life, warm-up included */
 	uint64_t total_sent, accepted, dropped, arrived;
@@ -177,6 +177,7 @@ int ground_enter(void); /* private namespaces, loopback up */
 int ground_rules(unsigned queues);
 int ground_command(const char *format, ...) __attribute__((format(printf, 1, 2)));
 struct queue_counts {
+	bool known; /* the file is for root of the first user namespace only */
 	uint64_t waiting;
 	uint64_t overflow; /* dropped by the kernel before a consumer had them */
 };

@@ -109,7 +109,7 @@ int ground_rules(unsigned queues)
 struct queue_counts ground_queues(void)
 {
 	FILE *f = fopen("/proc/self/net/netfilter/nfnetlink_queue", "re");
-	struct queue_counts sum = { 0 };
+	struct queue_counts sum = { .known = f != NULL };
 	uint64_t waiting, queue_dropped, user_dropped;
 	char line[256];
 

@@ -40,7 +40,8 @@ struct traffic {
 	unsigned flows;
 	uint64_t sent, arrived, markers_due, sink_errors;
 	unsigned unread; /* packets sent since the packets' socket was last emptied */
-	uint64_t paused_ns;
+	uint64_t paused_ns,
+		quiet_ns; /* taken off the time: reading between bursts, waiting for nothing at the end */
 	double *latency;
 	unsigned samples;
 	unsigned next_flow;
@@ -261,25 +262,39 @@ static void doze(long us)
 	nanosleep(&t, NULL);
 }
 
-/* Until nothing waits in the kernel. */
-static int wait_decided(struct traffic *t)
+/* Until nothing waits in the kernel; where it does not tell, until the consumer has decided no more for 20
+ * ms. */
+static bool all_decided(const struct job *job, uint64_t *decided, uint64_t *since)
 {
-	uint64_t limit = now_ns() + 5000000000u, waiting;
+	struct queue_counts counts = ground_queues();
+	uint64_t now = read_by(job, true);
 
-	while ((waiting = ground_queues().waiting) > 0) {
+	if (counts.known)
+		return counts.waiting == 0;
+	if (now != *decided)
+		*since = now_ns();
+	*decided = now;
+	return now_ns() - *since > 20000000u;
+}
+
+static int wait_decided(struct traffic *t, const struct job *job)
+{
+	uint64_t since = now_ns(), limit = since + 5000000000u, decided = 0;
+
+	while (!all_decided(job, &decided, &since)) {
 		sink_all(t, t->packets_fd);
 		sink_all(t, t->markers_fd);
 		doze(100);
 		if (now_ns() > limit) {
-			fprintf(stderr, "bench: %s: %" PRIu64 " packets were never decided\n", t->s->name,
-				waiting);
+			fprintf(stderr, "bench: %s: packets were never decided\n", t->s->name);
 			return -1;
 		}
 	}
+	t->quiet_ns = ground_queues().known ? 0 : now_ns() - since;
 	return 0;
 }
 
-static int run_flood(struct traffic *t, unsigned packets)
+static int run_flood(struct traffic *t, const struct job *job, unsigned packets)
 {
 	for (unsigned i = 0; i < packets; i += BITE) {
 		if (send_some(t, false, BITE) < 0)
@@ -287,7 +302,7 @@ static int run_flood(struct traffic *t, unsigned packets)
 		if (i % (8 * BITE) == 0)
 			sink_all(t, t->packets_fd);
 	}
-	return wait_decided(t);
+	return wait_decided(t, job);
 }
 
 /* Until no more than UNREAD_MOST packets wait in the consumer's socket. */
@@ -316,7 +331,7 @@ static int run_holding(struct traffic *t, const struct job *job, unsigned packet
 		if (send_some(t, false, n) < 0)
 			return -1;
 	}
-	return wait_decided(t);
+	return wait_decided(t, job);
 }
 
 static int by_size(const void *a, const void *b)
@@ -331,18 +346,18 @@ int traffic_run(struct traffic *t, const struct job *job, unsigned packets, stru
 	uint64_t sent = t->sent, decided = read_by(job, true), start = now_ns();
 	int err;
 
-	t->paused_ns = 0;
+	t->paused_ns = t->quiet_ns = 0;
 	if (t->s->pattern == WINDOW)
 		err = run_window(t, packets);
 	else if (t->s->pattern == LATENCY)
 		err = run_latency(t, packets);
 	else if (t->s->pattern == FLOOD)
-		err = run_flood(t, packets);
+		err = run_flood(t, job, packets);
 	else
 		err = run_holding(t, job, packets);
 	if (err < 0)
 		return err;
-	r->seconds = (double)(now_ns() - start - t->paused_ns) / 1e9;
+	r->seconds = (double)(now_ns() - start - t->paused_ns - t->quiet_ns) / 1e9;
 	doze(1000); /* the consumer writes its tally after its verdict has gone */
 	r->sent = t->sent - sent;
 	r->handled = read_by(job, true) - decided;
