@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * Capture files as streams of records: reading through libpcap, which knows the formats, and writing
- * classic pcap. Neither knows of packets or verdicts.
+ * Capture files as streams of records: reading pcap and pcapng, writing pcap. Neither knows of packets or verdicts.
  */
 #ifndef CAPTURE_H
 #define CAPTURE_H

@@ -1,9 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/*
- * Writing capture files. Not by pcap_dump(), which wants a record in one piece of memory: a packet that
- * was changed has its link-layer header in one place and its new payload in another, and would be copied
- * together first.
- */
+/* Writing capture files. */
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
@@ -141,7 +137,7 @@ int capture_writer_open(struct capture_writer **writer, const char *path, const 
 		.major = 2,
 		.minor = 4,
 		.snaplen = SNAPLEN,
-		.link_type = capture_reader_link(r)->file_type,
+		.link_type = capture_reader_link(r)->type,
 	};
 	struct capture_writer *w = malloc(sizeof(*w));
 	int err;

@@ -4,7 +4,6 @@
 #include <sys/socket.h>
 #include <linux/if_arp.h>
 #include <linux/if_ether.h>
-#include <pcap/dlt.h>
 #include "frame.h"
 
 #define VLAN_TAGS_MAX 4
@@ -113,23 +112,49 @@ static bool parse_loopback(const uint8_t *data, size_t len, struct frame *f)
 	return true;
 }
 
-const struct frame_link *frame_link_find(int dlt)
+const struct frame_link *frame_link_find(uint32_t type)
 {
 	static const struct frame_link links[] = {
-		{ DLT_EN10MB, 1, ARPHRD_ETHER, parse_ethernet },
-		{ DLT_RAW, 101, ARPHRD_NONE, parse_raw },
-		{ DLT_IPV4, 228, ARPHRD_NONE, parse_raw },
-		{ DLT_IPV6, 229, ARPHRD_NONE, parse_raw },
-		{ DLT_LINUX_SLL, 113, ARPHRD_ETHER, parse_cooked1 },
-		{ DLT_LINUX_SLL2, 276, ARPHRD_ETHER, parse_cooked2 },
-		{ DLT_NULL, 0, ARPHRD_LOOPBACK, parse_loopback },
-		{ DLT_LOOP, 108, ARPHRD_LOOPBACK, parse_loopback },
+		{ LINKTYPE_ETHERNET, ARPHRD_ETHER, parse_ethernet },
+		{ LINKTYPE_RAW, ARPHRD_NONE, parse_raw },
+		{ LINKTYPE_IPV4, ARPHRD_NONE, parse_raw },
+		{ LINKTYPE_IPV6, ARPHRD_NONE, parse_raw },
+		{ LINKTYPE_LINUX_SLL, ARPHRD_ETHER, parse_cooked1 },
+		{ LINKTYPE_LINUX_SLL2, ARPHRD_ETHER, parse_cooked2 },
+		{ LINKTYPE_NULL, ARPHRD_LOOPBACK, parse_loopback },
+		{ LINKTYPE_LOOP, ARPHRD_LOOPBACK, parse_loopback },
 	};
 
+	if (type == 12 ||
+	    type == 14) /* DLT_RAW of Linux and OpenBSD, in files that never saw the other number */
+		type = LINKTYPE_RAW;
 	for (size_t i = 0; i < sizeof(links) / sizeof(links[0]); i++)
-		if (links[i].dlt == dlt)
+		if (links[i].type == type)
 			return &links[i];
 	return NULL;
+}
+
+const char *frame_link_name(uint32_t type)
+{
+	static const struct {
+		uint32_t type;
+		const char *name;
+	} others[] = {
+		{ 9, " (PPP)" },
+		{ 105, " (IEEE802_11)" },
+		{ 127, " (IEEE802_11_RADIOTAP)" },
+		{ 187, " (BLUETOOTH_HCI_H4)" },
+		{ 189, " (USB_LINUX)" },
+		{ 195, " (IEEE802_15_4_WITHFCS)" },
+		{ 220, " (USB_LINUX_MMAPPED)" },
+		{ 239, " (NFLOG)" },
+		{ 249, " (USBPCAP)" },
+	};
+
+	for (size_t i = 0; i < sizeof(others) / sizeof(others[0]); i++)
+		if (others[i].type == type)
+			return others[i].name;
+	return "";
 }
 
 /* Length by the IP header; 0 when it has none to offer (a GSO or jumbo packet) or lies. */

@@ -12,11 +12,21 @@
 
 struct frame;
 
-/* A link type that we understand, under libpcap's number (DLT_) and the one that stands in files. */
+/* As they stand in files. */
+enum frame_link_type {
+	LINKTYPE_NULL = 0,
+	LINKTYPE_ETHERNET = 1,
+	LINKTYPE_RAW = 101,
+	LINKTYPE_LOOP = 108,
+	LINKTYPE_LINUX_SLL = 113,
+	LINKTYPE_IPV4 = 228,
+	LINKTYPE_IPV6 = 229,
+	LINKTYPE_LINUX_SLL2 = 276
+};
+
 struct frame_link {
-	int dlt;
-	uint32_t file_type; /* LINKTYPE_ */
-	uint16_t arphrd;    /* ARPHRD_ type of the interface */
+	uint32_t type;
+	uint16_t arphrd; /* ARPHRD_ type of the interface */
 	bool (*parse)(const uint8_t *data, size_t len, struct frame *f);
 };
 
@@ -32,7 +42,9 @@ struct frame {
 };
 
 /* NULL when the link type is not one of ours. */
-const struct frame_link *frame_link_find(int dlt);
+const struct frame_link *frame_link_find(uint32_t type);
+/* What others are called, for messages: " (NAME)" or "". */
+const char *frame_link_name(uint32_t type);
 
 /*
  * Reads the headers of a frame of which len bytes of full_len were captured. False, with family 0, when
