@@ -1,0 +1,296 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* pcapng: blocks of every kind, clocks of every resolution, and damage. Pcap is tested with source_pcap. */
+#include <stdarg.h>
+#include <stddef.h>
+#include <setjmp.h>
+#include <stdint.h>
+#include <errno.h>
+#include <cmocka.h>
+#include "capture.h"
+#include "capture_file.h"
+
+static struct capture_file in;
+static struct capture_reader *reader;
+static struct capture_record record;
+static const uint8_t *data;
+static struct ipq_error error;
+
+static void put_block(uint32_t type, const void *head, uint32_t head_len, const void *body, uint32_t body_len)
+{
+	static const uint8_t zeros[4];
+	uint32_t padding = -(head_len + body_len) & 3, len = 12 + head_len + body_len + padding;
+
+	put32(&in, type);
+	put32(&in, len);
+	put(&in, head, head_len);
+	put(&in, body, body_len);
+	put(&in, zeros, padding);
+	put32(&in, len);
+}
+
+static void put_section(bool swapped)
+{
+	in.len = 0;
+	in.swapped = swapped;
+	put32(&in, 0x0a0d0d0a);
+	put32(&in, 28);
+	put32(&in, 0x1a2b3c4d);
+	put16(&in, 1);
+	put16(&in, 0);
+	put32(&in, UINT32_MAX);
+	put32(&in, UINT32_MAX);
+	put32(&in, 28);
+}
+
+/* options are bytes in the file's order, a multiple of 4. */
+static void put_interface(uint16_t link_type, uint32_t snaplen, const void *options, uint32_t len)
+{
+	put32(&in, 1);
+	put32(&in, 20 + len);
+	put16(&in, link_type);
+	put16(&in, 0);
+	put32(&in, snaplen);
+	put(&in, options, len);
+	put32(&in, 20 + len);
+}
+
+static void put_packet(uint32_t interface, uint64_t stamp, uint32_t caplen, uint32_t len)
+{
+	uint8_t bytes[100];
+	uint32_t whole = 32 + ((caplen + 3) & ~3U);
+
+	memset(bytes, 0x77, sizeof(bytes));
+	put32(&in, 6);
+	put32(&in, whole);
+	put32(&in, interface);
+	put32(&in, (uint32_t)(stamp >> 32));
+	put32(&in, (uint32_t)stamp);
+	put32(&in, caplen);
+	put32(&in, len);
+	put(&in, bytes, (caplen + 3) & ~3U);
+	put32(&in, whole);
+}
+
+static int begin(void)
+{
+	return capture_reader_open(&reader, place(&in), &error);
+}
+
+static int next(void)
+{
+	return capture_read(reader, &record, &data, &error);
+}
+
+static void a_clock_of_any_resolution_gives_nanoseconds(void **state)
+{
+	static const struct {
+		uint8_t resolution;
+		uint64_t stamp;
+		int64_t sec;
+		uint64_t nsec;
+	} clocks[] = {
+		{ 0, 77, 77, 0 },
+		{ 3, 77001, 77, 1000000 },
+		{ 6, 77000001, 77, 1000 },
+		{ 9, 77000000001, 77, 1 },
+		{ 12, 77000000001999, 77, 1 },
+		{ 19, 10000000990000000000U, 1, 99 },
+		{ 0x80, 77, 77, 0 },
+		{ 0x80 | 1, 155, 77, 500000000 },
+		{ 0x80 | 32, (77ULL << 32) + (1U << 31), 77, 500000000 },
+		{ 0x80 | 40, (77ULL << 40) + (1ULL << 38), 77, 250000000 },
+		{ 0x80 | 63, (1ULL << 63) + (1ULL << 62), 1, 500000000 },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < 2 * sizeof(clocks) / sizeof(clocks[0]); i++) {
+		const uint8_t r = clocks[i / 2].resolution;
+		const uint8_t little[] = { 9, 0, 1, 0, r, 0, 0, 0, 0, 0, 0, 0 },
+			      big[] = { 0, 9, 0, 1, r, 0, 0, 0 };
+
+		put_section(i % 2);
+		put_interface(1, 0, i % 2 ? big : little, i % 2 ? sizeof(big) : sizeof(little));
+		put_packet(0, clocks[i / 2].stamp, 60, 1500);
+		assert_int_equal(begin(), 0);
+		assert_true(capture_reader_nanoseconds(reader));
+		assert_int_equal(next(), 1);
+		assert_int_equal(record.sec, clocks[i / 2].sec);
+		assert_int_equal(record.nsec, clocks[i / 2].nsec);
+		assert_int_equal(record.caplen, 60);
+		assert_int_equal(record.len, 1500);
+		assert_int_equal(data[59], 0x77);
+		assert_int_equal(next(), -ENODATA);
+		capture_reader_close(reader);
+	}
+}
+
+static void an_offset_moves_the_clock(void **state)
+{
+	static const uint8_t little[] = { 2, 0, 3, 0, 'e', 't', 'h', 0, 14, 0, 8, 0, 0, 0, 0, 0, 1, 0, 0, 0 };
+	static const uint8_t big[] = { 0, 14, 0, 8, 0, 0, 0, 1, 0, 0, 0, 0 };
+
+	(void)state;
+	for (int swapped = 0; swapped < 2; swapped++) {
+		put_section(swapped);
+		put_interface(1, 0, swapped ? big : little, swapped ? sizeof(big) : sizeof(little));
+		put_packet(0, 5000000, 60, 60);
+		assert_int_equal(begin(), 0);
+		assert_int_equal(next(), 1);
+		assert_int_equal(record.sec, (1LL << 32) + 5);
+		capture_reader_close(reader);
+	}
+}
+
+static void unknown_blocks_are_stepped_over_and_the_other_packet_blocks_read(void **state)
+{
+	static const uint8_t big_block[100000];
+	uint32_t simple = 30, old[] = { 0, 0, 9000000, 20, 40 };
+
+	(void)state;
+	put_section(false);
+	put_interface(1, 25, NULL, 0);
+	put_block(0xbad, big_block, sizeof(big_block), NULL, 0);
+	put_block(3, &simple, 4, big_block, 25); /* cut by the interface's snaplen */
+	put_block(5, big_block, 12, NULL, 0);
+	put_block(2, old, sizeof(old), big_block, 20);
+	assert_int_equal(begin(), 0);
+	assert_int_equal(next(), 1);
+	assert_int_equal(record.caplen, 25);
+	assert_int_equal(record.len, 30);
+	assert_int_equal(next(), 1);
+	assert_int_equal(record.sec, 9);
+	assert_int_equal(record.caplen, 20);
+	assert_int_equal(record.len, 40);
+	assert_int_equal(next(), -ENODATA);
+	assert_int_equal(capture_reader_position(reader), in.len);
+	capture_reader_close(reader);
+}
+
+static void a_second_section_may_turn_the_bytes_and_count_interfaces_anew(void **state)
+{
+	static struct capture_file first;
+
+	(void)state;
+	put_section(false);
+	put_interface(1, 0, NULL, 0);
+	put_packet(0, 1000000, 60, 60);
+	first = in;
+	put_section(true);
+	put_interface(1, 0, NULL, 0);
+	put_packet(0, 2000000, 61, 61);
+	put_packet(1, 3000000, 61, 61);
+	put(&first, in.bytes, in.len);
+	in = first;
+	assert_int_equal(begin(), 0);
+	assert_int_equal(next(), 1);
+	assert_int_equal(next(), 1);
+	assert_int_equal(record.sec, 2);
+	assert_int_equal(record.caplen, 61);
+	assert_int_equal(next(), -EBADMSG);
+	assert_non_null(strstr(error.text, "packet 3"));
+	assert_non_null(strstr(error.text, "interface that the file does not describe"));
+	capture_reader_close(reader);
+}
+
+static void a_file_cut_anywhere_tells_the_place(void **state)
+{
+	size_t second, whole;
+	char text[128];
+
+	(void)state;
+	put_section(false);
+	put_interface(1, 0, NULL, 0);
+	put_packet(0, 1, 60, 60);
+	second = in.len;
+	put_packet(0, 2, 60, 60);
+	whole = in.len;
+	for (in.len = second + 1; in.len < whole; in.len++) {
+		assert_int_equal(begin(), 0);
+		assert_int_equal(next(), 1);
+		assert_int_equal(next(), -EBADMSG);
+		snprintf(text, sizeof(text), "cut: packet 2 begins at byte %zu, the file ends at byte %zu",
+			 second, in.len);
+		assert_non_null(strstr(error.text, text));
+		capture_reader_close(reader);
+	}
+	for (in.len = 1; in.len < 28 + 20; in.len++)
+		assert_int_equal(begin(), -EINVAL);
+}
+
+static void damage_is_never_believed(void **state)
+{
+	static const struct {
+		size_t offset; /* from the beginning of the packet's block */
+		uint32_t value;
+		const char *word;
+	} damages[] = {
+		{ 4, 0, "impossible length" },
+		{ 4, 8, "impossible length" },
+		{ 4, 93, "impossible length" },
+		{ 4, 28, "impossible length" },
+		{ 4, 0xfffffffc, "impossible length" },
+		{ 4, 88, "two lengths" },
+		{ 8, 1, "does not describe" },
+		{ 20, 61, "more than its block" },
+		{ 20, UINT32_MAX, "more than its block" },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(damages) / sizeof(damages[0]); i++) {
+		put_section(false);
+		put_interface(1, 0, NULL, 0);
+		put_packet(0, 1, 60, 60);
+		memcpy(in.bytes + 48 + damages[i].offset, &damages[i].value, 4);
+		assert_int_equal(begin(), 0);
+		assert_int_equal(next(), -EBADMSG);
+		assert_non_null(strstr(error.text, damages[i].word));
+		assert_non_null(strstr(error.text, "packet 1, which begins at byte 48"));
+		capture_reader_close(reader);
+	}
+}
+
+static void interfaces_of_two_link_types_do_not_mix(void **state)
+{
+	(void)state;
+	put_section(false);
+	put_interface(1, 0, NULL, 0);
+	put_interface(105, 0, NULL, 0);
+	put_packet(0, 1, 60, 60);
+	put_packet(1, 1, 60, 60);
+	assert_int_equal(begin(), 0);
+	assert_int_equal(next(), 1);
+	assert_int_equal(next(), -EBADMSG);
+	assert_non_null(strstr(error.text, "link type"));
+	capture_reader_close(reader);
+}
+
+static void a_clock_too_fine_is_refused(void **state)
+{
+	static const uint8_t decimal[] = { 9, 0, 1, 0, 20, 0, 0, 0 },
+			     binary[] = { 9, 0, 1, 0, 0x80 | 64, 0, 0, 0 };
+
+	(void)state;
+	put_section(false);
+	put_interface(1, 0, decimal, sizeof(decimal));
+	assert_int_equal(begin(), -EINVAL);
+	put_section(false);
+	put_interface(1, 0, binary, sizeof(binary));
+	assert_int_equal(begin(), -EINVAL);
+	assert_non_null(strstr(error.text, "clock"));
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(a_clock_of_any_resolution_gives_nanoseconds),
+		cmocka_unit_test(an_offset_moves_the_clock),
+		cmocka_unit_test(unknown_blocks_are_stepped_over_and_the_other_packet_blocks_read),
+		cmocka_unit_test(a_second_section_may_turn_the_bytes_and_count_interfaces_anew),
+		cmocka_unit_test(a_file_cut_anywhere_tells_the_place),
+		cmocka_unit_test(damage_is_never_believed),
+		cmocka_unit_test(interfaces_of_two_link_types_do_not_mix),
+		cmocka_unit_test(a_clock_too_fine_is_refused),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
