@@ -15,7 +15,6 @@
 #include <string.h>
 #include <time.h>
 #include "classic.h"
-#include "links.h"
 #include "wire.h"
 
 #define HEAD (sizeof(ipq_packet_msg_t) + NLMSG_HDRLEN)
@@ -135,9 +134,9 @@ static void describe(struct classic *c, const struct ipq_packet *p, struct wire_
 		w->timestamp_usec = p->timestamp % 1000000000 / 1000;
 	}
 	if (p->present & IPQ_HAS_INDEV)
-		links_get(c->source->links, p->indev, w->indev, &w->hw_type);
+		source_interface(c->source, p->indev, w->indev, &w->hw_type);
 	if (p->present & IPQ_HAS_OUTDEV)
-		links_get(c->source->links, p->outdev, w->outdev, &ignored);
+		source_interface(c->source, p->outdev, w->outdev, &ignored);
 	if (p->present & IPQ_HAS_HWADDR) {
 		w->hw_addrlen = p->hw_addr_len;
 		memcpy(w->hw_addr, p->hw_addr, sizeof(w->hw_addr));

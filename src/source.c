@@ -2,6 +2,7 @@
 /* Sources by name. */
 #include <errno.h>
 #include <string.h>
+#include "links.h"
 #include "source.h"
 
 int source_open(struct source **s, const char *name, struct ipq_error *e)
@@ -20,4 +21,14 @@ int source_open(struct source **s, const char *name, struct ipq_error *e)
 			return all[i]->open(s, colon != NULL ? colon + 1 : "", e);
 	return ipq_fail(e, EINVAL, "no source is called \"%.*s\": use nfqueue:NUMBER, ip_queue: or pcap:FILE",
 			(int)len, name);
+}
+
+void source_interface(const struct source *s, uint32_t index, char name[16], uint16_t *type)
+{
+	if (s->ops->interface == NULL) {
+		links_get(s->links, index, name, type);
+	} else if (s->ops->interface(s, index, name, type) < 0) {
+		memset(name, 0, IFNAMSIZ);
+		*type = 0;
+	}
 }

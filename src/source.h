@@ -62,7 +62,7 @@ struct source_verdict {
 	uint32_t tag;      /* comes back in source_refusal; netlink's sequence number */
 	uint32_t mark, priority, conntrack_mark, conntrack_mark_mask;
 	uint16_t vlan_proto, vlan_tci;
-	const uint8_t *conntrack_labels; /* 16 bytes */
+	uint8_t conntrack_labels[16];
 	const void *payload;
 	size_t payload_len;
 };
@@ -128,6 +128,9 @@ struct source_ops {
 	/* Name (padded with zeros) and ARPHRD_ type of an interface, for sources without links. 0, -ENODEV. */
 	int (*interface)(const struct source *s, uint32_t index, char name[16], uint16_t *type);
 };
+
+/* Name (IFNAMSIZ bytes, padded with zeros, "" when unknown) and ARPHRD_ type of an interface of the origin. */
+void source_interface(const struct source *s, uint32_t index, char name[16], uint16_t *type);
 
 /* By name ("nfqueue:0"); NULL is "nfqueue:0". */
 int source_open(struct source **s, const char *name, struct ipq_error *e);

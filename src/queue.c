@@ -1,0 +1,569 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * Theory of operation: the new API over any source. Packets are received in batches into slots of the
+ * queue's own memory, one behind the other; verdicts are collected (verdicts.c) and sent in as few
+ * messages and system calls as keep their meaning. A replacement that lies in the packet itself is sent
+ * from there: its slot is not reused before the verdicts have left.
+ */
+#include <errno.h>
+#include <linux/netfilter.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/socket.h>
+#include <time.h>
+#include <ipq_edit.h>
+#include "links.h"
+#include "queue.h"
+#include "verdicts.h"
+
+#define QUEUE_LENGTH 8192
+#define PENDING_MAX 1024      /* verdicts that are collected before they are sent unasked */
+#define COPIES_MAX (1 << 20)  /* bytes of replacements, likewise */
+#define HEAD_ROOM 4096        /* attributes in front of the payload: a security context may be long */
+
+struct copy {
+	struct copy *next;
+	uint8_t bytes[];
+};
+
+struct ipq_queue {
+	struct source *source;
+	bool owned;
+	uint32_t flags, spin_usec;
+	unsigned char *memory;
+	size_t memory_size, slot_size;
+	struct source_slot slot[QUEUE_BATCH_MAX];
+	struct verdicts verdicts;
+	struct copy *copies; /* replacements that were not sent yet */
+	size_t copies_size;
+	struct ipq_stats stats;
+	bool denied; /* the kernel refused a verdict for want of the capability */
+	source_refused refused;
+	void *refused_context;
+	struct ipq_error error;
+	char interface[IFNAMSIZ];
+};
+
+/* ---- opening ------------------------------------------------------------------------------------ */
+
+static int map_slots(struct ipq_queue *q)
+{
+	unsigned i;
+
+	q->memory_size = q->slot_size * QUEUE_BATCH_MAX;
+	q->memory = mmap(NULL, q->memory_size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	if (q->memory == MAP_FAILED) {
+		q->memory = NULL;
+		return -ENOMEM;
+	}
+	for (i = 0; i < QUEUE_BATCH_MAX; i++)
+		q->slot[i] = (struct source_slot){ .head = q->memory + i * q->slot_size, .head_room = q->slot_size };
+	return 0;
+}
+
+int queue_over(struct ipq_queue **queue, struct source *source, size_t slot_size, uint32_t flags, uint32_t spin_usec)
+{
+	struct ipq_queue *q = calloc(1, sizeof(*q));
+
+	*queue = NULL;
+	if (q == NULL)
+		return -ENOMEM;
+	q->source = source;
+	q->flags = flags;
+	q->spin_usec = spin_usec;
+	q->slot_size = slot_size;
+	if (map_slots(q) < 0) {
+		free(q);
+		return -ENOMEM;
+	}
+	*queue = q;
+	return 0;
+}
+
+void queue_on_refused(struct ipq_queue *q, source_refused refused, void *context)
+{
+	q->refused = refused;
+	q->refused_context = context;
+}
+
+/* Not a multiple of a page or of 4 KiB, or the slots' heads would compete for the same cache lines. */
+static size_t slot_size_for(const struct ipq_options *o)
+{
+	size_t payload = o->flags & IPQ_O_META_ONLY ? 0 : o->copy_range != 0 ? o->copy_range : 65536;
+
+	if (payload > 65536)
+		payload = 65536;
+	return ((payload + HEAD_ROOM + 4095) & ~(size_t)4095) + 64;
+}
+
+/* What a full queue takes of the socket's buffer: the kernel charges 832 bytes for a small packet, 2304 for
+ * one of 1,400 bytes, 57 KiB for one of GSO size, of which few are there at once. */
+static uint32_t buffer_for(const struct ipq_options *o)
+{
+	uint64_t each = o->flags & IPQ_O_META_ONLY ? 1024 : 4096, all = each * o->queue_length;
+
+	if (!(o->flags & IPQ_O_META_ONLY) && all < 64U << 20)
+		all = 64U << 20;
+	return all > 512U << 20 ? 512U << 20 : (uint32_t)all;
+}
+
+static int take_options(struct ipq_options *o, const struct ipq_options *given, struct ipq_error *e)
+{
+	const uint32_t known = IPQ_O_META_ONLY | IPQ_O_FAIL_OPEN | IPQ_O_SEGMENT | IPQ_O_CONNTRACK | IPQ_O_OWNER |
+			       IPQ_O_SECURITY_CONTEXT | IPQ_O_TIMESTAMP | IPQ_O_BEST_EFFORT;
+	const unsigned char *bytes = (const unsigned char *)given;
+	size_t i;
+
+	memset(o, 0, sizeof(*o));
+	if (given != NULL) {
+		if (given->size < sizeof(given->size) + sizeof(given->flags) || given->size > 65536)
+			return ipq_fail(e, EINVAL, "options.size is %zu: set it to sizeof(struct ipq_options)", given->size);
+		memcpy(o, given, given->size < sizeof(*o) ? given->size : sizeof(*o));
+		for (i = sizeof(*o); i < given->size; i++)
+			if (bytes[i] != 0)
+				return ipq_fail(e, EINVAL, "the program sets an option that this libipq does not know: use a newer libipq");
+	}
+	if (o->flags & ~known || o->reserved != 0)
+		return ipq_fail(e, EINVAL, "options.flags has bits 0x%x that this libipq does not know", o->flags & ~known);
+	if (o->queue_length == 0)
+		o->queue_length = QUEUE_LENGTH;
+	if (o->receive_buffer == 0)
+		o->receive_buffer = buffer_for(o);
+	return 0;
+}
+
+static int open_queue(struct ipq_queue **q, const char *name, const struct ipq_options *o, struct ipq_error *e)
+{
+	struct source_config config = {
+		.mode = o->flags & IPQ_O_META_ONLY ? COPY_META : COPY_PACKET,
+		.range = o->copy_range,
+		.queue_length = o->queue_length,
+		.receive_buffer = o->receive_buffer,
+		.flags = o->flags,
+	};
+	struct source *source;
+	int flags, err = source_open(&source, name, e);
+
+	if (err < 0)
+		return err;
+	flags = source->ops->configure(source, &config, e);
+	err = flags;
+	if (err >= 0)
+		err = queue_over(q, source, slot_size_for(o), (uint32_t)flags, o->spin_usec);
+	if (err < 0) {
+		source->ops->close(source);
+		return err == -ENOMEM ? ipq_fail(e, ENOMEM, "no memory") : err;
+	}
+	(*q)->owned = true;
+	return 0;
+}
+
+int ipq_queue_open(struct ipq_queue **q, const char *source, const struct ipq_options *options)
+{
+	struct ipq_error e = { "" };
+	struct ipq_options o;
+	int err;
+
+	*q = NULL;
+	err = take_options(&o, options, &e);
+	if (err == 0)
+		err = open_queue(q, source, &o, &e);
+	if (options != NULL && o.error != NULL && o.error_size > 0)
+		snprintf(o.error, o.error_size, "%s", e.text);
+	return err;
+}
+
+static void free_copies(struct ipq_queue *q)
+{
+	while (q->copies != NULL) {
+		struct copy *c = q->copies;
+
+		q->copies = c->next;
+		free(c);
+	}
+	q->copies_size = 0;
+}
+
+void ipq_queue_close(struct ipq_queue *q)
+{
+	if (q == NULL)
+		return;
+	ipq_queue_flush(q);
+	if (q->owned)
+		q->source->ops->close(q->source);
+	free_copies(q);
+	verdicts_free(&q->verdicts);
+	munmap(q->memory, q->memory_size);
+	free(q);
+}
+
+const char *ipq_queue_error(const struct ipq_queue *q)
+{
+	return q->error.text;
+}
+
+uint32_t ipq_queue_flags(const struct ipq_queue *q)
+{
+	return q->flags;
+}
+
+int ipq_queue_fd(const struct ipq_queue *q)
+{
+	return q->source->ops->fd(q->source);
+}
+
+int ipq_queue_wake(struct ipq_queue *q)
+{
+	return q->source->ops->wake(q->source);
+}
+
+/* ---- packets -------------------------------------------------------------------------------------- */
+
+static int64_t now_us(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	return (int64_t)t.tv_sec * 1000000 + t.tv_nsec / 1000;
+}
+
+static void count_refused(void *context, const struct source_refusal *refusal)
+{
+	struct ipq_queue *q = context;
+
+	q->stats.refused++;
+	if (refusal->error == EPERM)
+		q->denied = true;
+	if (q->refused != NULL)
+		q->refused(q->refused_context, refusal);
+}
+
+static int receive(struct ipq_queue *q, struct ipq_packet *packet, unsigned max, int timeout_ms)
+{
+	q->stats.receives++;
+	return q->source->ops->recv(q->source, q->slot, packet, max, timeout_ms, count_refused, q);
+}
+
+/* Looks again and again for spin_usec, then sleeps: a packet that comes soon finds the reader awake. */
+static int receive_spinning(struct ipq_queue *q, struct ipq_packet *packet, unsigned max, int64_t end)
+{
+	int64_t stop = now_us() + q->spin_usec;
+	int n;
+
+	if (end >= 0 && end < stop)
+		stop = end;
+	do
+		n = receive(q, packet, max, 0);
+	while (n == 0 && now_us() < stop);
+	return n;
+}
+
+/* end: when to give up, microseconds of the monotonic clock; -1: never. */
+static int receive_until(struct ipq_queue *q, struct ipq_packet *packet, unsigned max, int64_t end)
+{
+	for (;;) {
+		int64_t left = end < 0 ? 0 : end - now_us();
+		int n = 0;
+
+		if (q->spin_usec > 0)
+			n = receive_spinning(q, packet, max, end);
+		if (n == 0)
+			n = receive(q, packet, max, end < 0 ? IPQ_FOREVER : left > 0 ? (int)((left + 999) / 1000) : 0);
+		/* 0: the time is over, or only refusals came. */
+		if (n != 0 || q->denied || (end >= 0 && now_us() >= end))
+			return n;
+	}
+}
+
+static int fail_recv(struct ipq_queue *q, int err)
+{
+	switch (err) {
+	case -EINTR:
+		return ipq_fail(&q->error, EINTR, "interrupted by a signal");
+	case -ECANCELED:
+		return ipq_fail(&q->error, ECANCELED, "woken by ipq_queue_wake");
+	case -ENODATA:
+		return ipq_fail(&q->error, ENODATA, "the capture file has ended");
+	default:
+		return ipq_fail(&q->error, -err, "cannot receive: %s", strerror(-err));
+	}
+}
+
+int ipq_queue_recv(struct ipq_queue *q, struct ipq_packet *packet, unsigned max, int timeout_ms)
+{
+	int err = ipq_queue_flush(q), n, i;
+
+	if (err < 0)
+		return err;
+	if (max == 0)
+		return ipq_fail(&q->error, EINVAL, "ipq_queue_recv was given room for no packet");
+	if (max > QUEUE_BATCH_MAX)
+		max = QUEUE_BATCH_MAX;
+	if (timeout_ms == 0)
+		n = receive(q, packet, max, 0);
+	else if (timeout_ms < 0 && q->spin_usec == 0)
+		while ((n = receive(q, packet, max, IPQ_FOREVER)) == 0 && !q->denied)
+			;
+	else
+		n = receive_until(q, packet, max, timeout_ms < 0 ? -1 : now_us() + (int64_t)timeout_ms * 1000);
+	if (n < 0)
+		return fail_recv(q, n);
+	if (q->denied)
+		return ipq_fail(&q->error, EPERM, "the kernel refuses verdicts: this process gave up CAP_NET_ADMIN, keep it");
+	for (i = 0; i < n; i++) {
+		err = verdicts_wait(&q->verdicts, packet[i].id);
+		if (err < 0)
+			return ipq_fail(&q->error, ENOMEM, "no memory to note the packets that wait");
+	}
+	q->stats.received += (unsigned)n;
+	return n;
+}
+
+const char *ipq_queue_interface(struct ipq_queue *q, uint32_t index, uint16_t *type)
+{
+	uint16_t ignored;
+
+	source_interface(q->source, index, q->interface, type != NULL ? type : &ignored);
+	return q->interface;
+}
+
+/* Copies one of the packet's views behind the others and lets the pointer follow. */
+static uint8_t *append(uint8_t *at, const void *from, size_t len, const void **view)
+{
+	memcpy(at, from, len);
+	*view = at;
+	return at + len;
+}
+
+struct ipq_packet *ipq_packet_keep(const struct ipq_packet *packet)
+{
+	const struct ipq_packet *p = packet;
+	size_t payload = p->present & IPQ_HAS_PAYLOAD ? p->payload_len : 0;
+	struct ipq_packet *kept = malloc(sizeof(*kept) + payload + p->link_header_len + p->security_context_len +
+					 p->conntrack_len + p->expectation_len + 8);
+	uint8_t *at = (uint8_t *)(kept + 1);
+	const void *view;
+
+	if (kept == NULL)
+		return NULL;
+	*kept = *p;
+	/* Attributes first: they are read as numbers, so they stay aligned to 4 bytes. */
+	if (p->conntrack_len > 0)
+		at = append(at, p->conntrack, p->conntrack_len, &kept->conntrack);
+	at = (uint8_t *)(((uintptr_t)at + 3) & ~(uintptr_t)3);
+	if (p->expectation_len > 0)
+		at = append(at, p->expectation, p->expectation_len, &kept->expectation);
+	if (p->link_header_len > 0) {
+		at = append(at, p->link_header, p->link_header_len, &view);
+		kept->link_header = view;
+	}
+	if (p->security_context_len > 0) {
+		at = append(at, p->security_context, p->security_context_len, &view);
+		kept->security_context = view;
+	}
+	kept->payload = at;
+	if (payload > 0)
+		memcpy(at, p->payload, payload);
+	return kept;
+}
+
+void ipq_packet_free(struct ipq_packet *kept)
+{
+	free(kept);
+}
+
+/* ---- verdicts --------------------------------------------------------------------------------------- */
+
+static int fail_verdict(struct ipq_queue *q, int err, uint32_t id)
+{
+	if (err == -ENOENT)
+		return ipq_fail(&q->error, ENOENT, "packet %u does not wait for a verdict: it was never received or is already decided",
+				id);
+	return ipq_fail(&q->error, -err, "cannot note the verdict: %s", strerror(-err));
+}
+
+static int give(struct ipq_queue *q, uint32_t id, uint32_t code, const struct source_verdict *extra)
+{
+	int err = verdicts_give(&q->verdicts, id, code, extra);
+
+	if (err < 0)
+		return fail_verdict(q, err, id);
+	if (q->verdicts.count >= PENDING_MAX || q->copies_size >= COPIES_MAX)
+		return ipq_queue_flush(q);
+	return 0;
+}
+
+int ipq_accept(struct ipq_queue *q, const struct ipq_packet *packet)
+{
+	return give(q, packet->id, NF_ACCEPT, NULL);
+}
+
+int ipq_drop(struct ipq_queue *q, const struct ipq_packet *packet)
+{
+	return give(q, packet->id, NF_DROP, NULL);
+}
+
+static uint8_t *copy_payload(struct ipq_queue *q, const void *bytes, size_t len)
+{
+	struct copy *c = malloc(sizeof(*c) + len);
+
+	if (c == NULL)
+		return NULL;
+	memcpy(c->bytes, bytes, len);
+	c->next = q->copies;
+	q->copies = c;
+	q->copies_size += len;
+	return c->bytes;
+}
+
+/* In place: inside the slot from which the packet was received, which is not reused before a flush. */
+static bool in_place(const struct ipq_queue *q, const struct ipq_packet *packet, const uint8_t *bytes, size_t len)
+{
+	return packet->payload >= q->memory && packet->payload < q->memory + q->memory_size &&
+	       bytes >= packet->payload && bytes + len <= packet->payload + packet->payload_len;
+}
+
+static int set_payload(struct ipq_queue *q, struct source_verdict *v, const struct ipq_packet *packet,
+		       const void *bytes, size_t len)
+{
+	uint8_t *payload = (uint8_t *)(uintptr_t)bytes;
+
+	if (bytes == NULL || len == 0 || len > 65531)
+		return ipq_fail(&q->error, bytes == NULL || len == 0 ? EINVAL : EMSGSIZE,
+				"a replacement of %zu bytes: the kernel takes 1 to 65531", len);
+	if (!in_place(q, packet, bytes, len))
+		payload = copy_payload(q, bytes, len);
+	if (payload == NULL)
+		return ipq_fail(&q->error, ENOMEM, "no memory for the replacement");
+	if ((packet->present & IPQ_HAS_PAYLOAD) && (packet->flags & IPQ_PACKET_CHECKSUM_NOT_READY))
+		ipq_checksum_complete(payload, len);
+	v->present |= IPQ_SET_PAYLOAD;
+	v->payload = payload;
+	v->payload_len = len;
+	return 0;
+}
+
+int ipq_replace(struct ipq_queue *q, const struct ipq_packet *packet, const void *bytes, size_t len)
+{
+	struct source_verdict v = { 0 };
+	int err = set_payload(q, &v, packet, bytes, len);
+
+	return err < 0 ? err : give(q, packet->id, NF_ACCEPT, &v);
+}
+
+static int take_verdict(struct ipq_queue *q, struct ipq_verdict *v, const struct ipq_verdict *given)
+{
+	const uint32_t known = IPQ_SET_MARK | IPQ_SET_PRIORITY | IPQ_SET_CONNTRACK_MARK | IPQ_SET_CONNTRACK_LABELS |
+			       IPQ_SET_VLAN | IPQ_SET_PAYLOAD;
+
+	memset(v, 0, sizeof(*v));
+	if (given->size < offsetof(struct ipq_verdict, queue) || given->size > 65536)
+		return ipq_fail(&q->error, EINVAL, "verdict.size is %zu: set it to sizeof(struct ipq_verdict)", given->size);
+	memcpy(v, given, given->size < sizeof(*v) ? given->size : sizeof(*v));
+	if (v->present & ~known)
+		return ipq_fail(&q->error, EINVAL, "verdict.present has bits 0x%x that this libipq does not know", v->present & ~known);
+	if (v->code > IPQ_STOP || v->code == NF_STOLEN)
+		return ipq_fail(&q->error, EINVAL, "no verdict has the code %u", v->code);
+	return 0;
+}
+
+int ipq_decide(struct ipq_queue *q, const struct ipq_packet *packet, const struct ipq_verdict *verdict)
+{
+	struct ipq_verdict given;
+	struct source_verdict v;
+	int err = take_verdict(q, &given, verdict);
+	uint32_t code = given.code == IPQ_QUEUE ? NF_QUEUE_NR((uint32_t)given.queue) : given.code;
+
+	if (err < 0)
+		return err;
+	if (given.present == 0)
+		return give(q, packet->id, code, NULL);
+	v = (struct source_verdict){
+		.present = given.present & ~(uint32_t)IPQ_SET_PAYLOAD,
+		.mark = given.mark,
+		.priority = given.priority,
+		.conntrack_mark = given.conntrack_mark,
+		.conntrack_mark_mask = given.conntrack_mark_mask,
+		.vlan_proto = given.vlan_proto,
+		.vlan_tci = given.vlan_tci,
+	};
+	if (given.present & IPQ_SET_CONNTRACK_LABELS)
+		memcpy(v.conntrack_labels, given.conntrack_labels, sizeof(v.conntrack_labels));
+	if (given.present & IPQ_SET_PAYLOAD)
+		err = set_payload(q, &v, packet, given.payload, given.payload_len);
+	return err < 0 ? err : give(q, packet->id, code, &v);
+}
+
+/* The verdicts from log[from] to log[to] have left. */
+static void count_sent(struct ipq_queue *q, size_t from, size_t to)
+{
+	const struct pending *p;
+
+	for (p = q->verdicts.log + from; p < q->verdicts.log + to; p++) {
+		if (p->code == NF_ACCEPT)
+			q->stats.accepted++;
+		else if (p->code == NF_DROP)
+			q->stats.dropped++;
+		else
+			q->stats.other++;
+		if (p->extra >= 0 && (q->verdicts.extra[p->extra].present & IPQ_SET_PAYLOAD))
+			q->stats.replaced++;
+	}
+}
+
+int ipq_queue_flush(struct ipq_queue *q)
+{
+	struct source_verdict out[QUEUE_BATCH_MAX];
+	size_t covers[QUEUE_BATCH_MAX];
+
+	while (q->verdicts.count > 0) {
+		unsigned n = verdicts_pack(&q->verdicts, out, covers, QUEUE_BATCH_MAX);
+		int sent = q->source->ops->send(q->source, out, n);
+
+		q->stats.sends++;
+		if (sent > 0) {
+			count_sent(q, 0, covers[sent - 1]);
+			verdicts_sent(&q->verdicts, covers[sent - 1]);
+		}
+		if (sent < 0)
+			return ipq_fail(&q->error, -sent, "cannot send verdicts: %s", strerror(-sent));
+	}
+	free_copies(q);
+	return 0;
+}
+
+void queue_counters(const struct ipq_queue *q, struct ipq_stats *stats)
+{
+	*stats = q->stats;
+	stats->waiting = q->verdicts.waiting;
+}
+
+int queue_add_losses(const struct ipq_queue *q, struct ipq_stats *stats)
+{
+	struct source_counts counts;
+	int err = q->source->ops->counts(q->source, &counts);
+
+	if (err < 0)
+		return err;
+	stats->lost += counts.lost;
+	stats->queue_dropped += counts.queue_dropped;
+	stats->malformed += counts.malformed;
+	return 0;
+}
+
+int ipq_queue_stats(struct ipq_queue *q, struct ipq_stats *stats)
+{
+	size_t size = stats->size;
+	struct ipq_stats now;
+	int err;
+
+	queue_counters(q, &now);
+	err = queue_add_losses(q, &now);
+	if (err < 0)
+		return ipq_fail(&q->error, -err, "cannot read the counters of the source: %s", strerror(-err));
+	now.size = size;
+	memcpy(stats, &now, size < sizeof(now) ? size : sizeof(now));
+	return 0;
+}

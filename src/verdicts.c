@@ -1,0 +1,205 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include <errno.h>
+#include <linux/netfilter.h>
+#include <stdlib.h>
+#include <string.h>
+#include "verdicts.h"
+
+enum { WAITS, GIVEN, GONE };
+
+void verdicts_free(struct verdicts *v)
+{
+	free(v->id);
+	free(v->state);
+	free(v->log);
+	free(v->extra);
+	memset(v, 0, sizeof(*v));
+}
+
+static size_t slot(const struct verdicts *v, size_t position)
+{
+	return position & (v->room - 1);
+}
+
+static bool after(uint32_t a, uint32_t b)
+{
+	return (int32_t)(a - b) > 0;
+}
+
+/* Doubles the ring; positions stay what they are. */
+static int grow_ring(struct verdicts *v)
+{
+	size_t room = v->room != 0 ? 2 * v->room : 256, i;
+	uint32_t *id = malloc(room * sizeof(*id));
+	uint8_t *state = malloc(room * sizeof(*state));
+
+	if (id == NULL || state == NULL) {
+		free(id);
+		free(state);
+		return -ENOMEM;
+	}
+	for (i = v->head; i != v->tail; i++) {
+		id[i & (room - 1)] = v->id[slot(v, i)];
+		state[i & (room - 1)] = v->state[slot(v, i)];
+	}
+	free(v->id);
+	free(v->state);
+	v->id = id;
+	v->state = state;
+	v->room = room;
+	return 0;
+}
+
+int verdicts_wait(struct verdicts *v, uint32_t id)
+{
+	size_t at, i;
+	int err;
+
+	if (v->tail - v->head == v->room) {
+		err = grow_ring(v);
+		if (err < 0)
+			return err;
+	}
+	/* Ids come in order, but for packets that were put aside while the queue was reconfigured. */
+	for (at = v->tail; at != v->head && after(v->id[slot(v, at - 1)], id); at--) {
+		v->id[slot(v, at)] = v->id[slot(v, at - 1)];
+		v->state[slot(v, at)] = v->state[slot(v, at - 1)];
+	}
+	for (i = 0; at != v->tail && i < v->count; i++)
+		v->log[i].at += v->log[i].at >= at;
+	v->id[slot(v, at)] = id;
+	v->state[slot(v, at)] = WAITS;
+	v->tail++;
+	v->waiting++;
+	return 0;
+}
+
+/* The position of id, or tail. Ids mostly have no gaps: then the first guess is right. */
+static size_t find(const struct verdicts *v, uint32_t id)
+{
+	size_t low = v->head, high = v->tail, guess;
+
+	if (low == high)
+		return v->tail;
+	guess = low + (uint32_t)(id - v->id[slot(v, low)]);
+	if (guess - low < high - low && v->id[slot(v, guess)] == id)
+		return guess;
+	while (low != high) {
+		size_t mid = low + (high - low) / 2;
+
+		if (after(id, v->id[slot(v, mid)]))
+			low = mid + 1;
+		else
+			high = mid;
+	}
+	return low != v->tail && v->id[slot(v, low)] == id ? low : v->tail;
+}
+
+static void *grow(void *array, size_t count, size_t *room, size_t size)
+{
+	size_t more = *room != 0 ? 2 * *room : 64;
+
+	if (count < *room)
+		return array;
+	array = realloc(array, more * size);
+	if (array != NULL)
+		*room = more;
+	return array;
+}
+
+int verdicts_give(struct verdicts *v, uint32_t id, uint32_t code, const struct source_verdict *extra)
+{
+	size_t at = find(v, id);
+	void *grown;
+
+	if (at == v->tail || v->state[slot(v, at)] != WAITS)
+		return -ENOENT;
+	grown = grow(v->log, v->count, &v->log_room, sizeof(*v->log));
+	if (grown == NULL)
+		return -ENOMEM;
+	v->log = grown;
+	if (extra != NULL) {
+		grown = grow(v->extra, v->extra_count, &v->extra_room, sizeof(*v->extra));
+		if (grown == NULL)
+			return -ENOMEM;
+		v->extra = grown;
+		v->extra[v->extra_count] = *extra;
+	}
+	v->log[v->count++] = (struct pending){ at, id, code, extra != NULL ? (int32_t)v->extra_count++ : -1 };
+	v->state[slot(v, at)] = GIVEN;
+	v->waiting--;
+	return 0;
+}
+
+/*
+ * A batch of drops is freed in one go, which stalls the sender: single messages in one send measured
+ * better (see bench/).
+ */
+static bool may_batch(const struct pending *p)
+{
+	return p->extra < 0 && p->code != NF_DROP;
+}
+
+/* The first position from at on that is not GONE. */
+static size_t next_here(const struct verdicts *v, size_t at)
+{
+	while (at != v->tail && v->state[slot(v, at)] == GONE)
+		at++;
+	return at;
+}
+
+/* How many verdicts from log[i] on are the same and name exactly the packets that wait first, in order. */
+static size_t run_length(const struct verdicts *v, size_t i, size_t oldest)
+{
+	const struct pending *first = &v->log[i], *p = first;
+
+	if (!may_batch(first))
+		return 1;
+	while (p < v->log + v->count && p->at == oldest && p->extra < 0 && p->code == first->code) {
+		oldest = next_here(v, oldest + 1);
+		p++;
+	}
+	return p == first ? 1 : (size_t)(p - first);
+}
+
+static void mark(struct verdicts *v, size_t from, size_t to, uint8_t state)
+{
+	for (; from < to; from++)
+		v->state[slot(v, v->log[from].at)] = state;
+}
+
+unsigned verdicts_pack(struct verdicts *v, struct source_verdict *out, size_t *covers, unsigned max)
+{
+	size_t done = 0, oldest = next_here(v, v->head);
+	unsigned n;
+
+	for (n = 0; n < max && done < v->count; n++) {
+		const struct pending *p = &v->log[done];
+		size_t run = run_length(v, done, oldest);
+
+		if (p->extra >= 0)
+			out[n] = v->extra[p->extra];
+		else
+			memset(&out[n], 0, sizeof(out[n]));
+		out[n].batch = run > 1;
+		out[n].id = v->log[done + run - 1].id;
+		out[n].code = p->code;
+		mark(v, done, done + run, GONE);
+		oldest = next_here(v, oldest);
+		done += run;
+		covers[n] = done;
+	}
+	mark(v, 0, done, GIVEN);
+	return n;
+}
+
+void verdicts_sent(struct verdicts *v, size_t n)
+{
+	mark(v, 0, n, GONE);
+	v->count -= n;
+	memmove(v->log, v->log + n, v->count * sizeof(*v->log));
+	if (v->count == 0)
+		v->extra_count = 0;
+	while (v->head != v->tail && v->state[slot(v, v->head)] == GONE)
+		v->head++;
+}

@@ -1,0 +1,340 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * Coalescing changes what verdicts cost, never what they do. The reference is the kernel's rule, in a few
+ * lines: a single message judges one packet, a batch judges every waiting packet up to its id, oldest
+ * first. What packed messages do to it must be what the verdicts given one by one do: the same packets,
+ * the same verdicts, in the same order.
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <cmocka.h>
+#include <errno.h>
+#include <linux/netfilter.h>
+#include <stdlib.h>
+#include <string.h>
+#include "verdicts.h"
+
+#define PACKETS 8
+
+struct kernel {
+	uint32_t waiting[64];
+	unsigned count;
+	/* What was done, in order. */
+	uint32_t id[64], code[64], mark[64];
+	unsigned done;
+};
+
+static void reinject(struct kernel *k, unsigned at, const struct source_verdict *v)
+{
+	k->id[k->done] = k->waiting[at];
+	k->code[k->done] = v->code;
+	k->mark[k->done++] = v->present & IPQ_SET_MARK ? v->mark : 0;
+	memmove(k->waiting + at, k->waiting + at + 1, (k->count - at - 1) * sizeof(k->waiting[0]));
+	k->count--;
+}
+
+static void judge(struct kernel *k, const struct source_verdict *v)
+{
+	unsigned at;
+
+	if (v->batch) {
+		assert_int_equal(v->present, 0);
+		while (k->count > 0 && (int32_t)(k->waiting[0] - v->id) <= 0)
+			reinject(k, 0, v);
+		return;
+	}
+	for (at = 0; at < k->count && k->waiting[at] != v->id; at++)
+		;
+	assert_true(at < k->count); /* else the kernel would answer ENOENT */
+	reinject(k, at, v);
+}
+
+struct given {
+	uint32_t id, code, mark; /* mark 0: a bare verdict */
+};
+
+static void give(struct verdicts *v, const struct given *g)
+{
+	struct source_verdict extra = { .present = IPQ_SET_MARK, .mark = g->mark };
+
+	assert_int_equal(verdicts_give(v, g->id, g->code, g->mark ? &extra : NULL), 0);
+}
+
+/* Sends all that is pending, max messages a time; fail_at: the send after which the rest is refused once. */
+static unsigned flush(struct verdicts *v, struct kernel *k, unsigned max)
+{
+	struct source_verdict out[64];
+	size_t covers[64];
+	unsigned n, i, messages = 0;
+
+	while (v->count > 0) {
+		n = verdicts_pack(v, out, covers, max);
+		assert_true(n > 0);
+		for (i = 0; i < n; i++)
+			judge(k, &out[i]);
+		verdicts_sent(v, covers[n - 1]);
+		messages += n;
+	}
+	return messages;
+}
+
+static void expect(const struct kernel *k, const struct given *g, unsigned n)
+{
+	unsigned i;
+
+	assert_int_equal(k->done, n);
+	for (i = 0; i < n; i++) {
+		assert_int_equal(k->id[i], g[i].id);
+		assert_int_equal(k->code[i], g[i].code);
+		assert_int_equal(k->mark[i], g[i].mark);
+	}
+}
+
+static void receive(struct verdicts *v, struct kernel *k, uint32_t id)
+{
+	assert_int_equal(verdicts_wait(v, id), 0);
+	k->waiting[k->count++] = id;
+}
+
+/* n packets, verdicts in the order of g, flushed after each whose bit is set in flushes, kept packets undecided. */
+static unsigned play(uint32_t first, unsigned packets, const struct given *g, unsigned n, unsigned flushes, unsigned max)
+{
+	struct verdicts v = { 0 };
+	struct kernel k = { .count = 0 };
+	unsigned i, messages = 0;
+
+	for (i = 0; i < packets; i++)
+		receive(&v, &k, first + i);
+	for (i = 0; i < n; i++) {
+		give(&v, &g[i]);
+		if (flushes & (1U << i))
+			messages += flush(&v, &k, max);
+	}
+	messages += flush(&v, &k, max);
+	expect(&k, g, n);
+	assert_int_equal(k.count, packets - n);
+	assert_int_equal(v.waiting, packets - n);
+	verdicts_free(&v);
+	return messages;
+}
+
+/* Every order of up to 8 packets, with every subset left undecided by cutting the order short. */
+static void permute(struct given *g, unsigned at, unsigned n, uint32_t first, unsigned long *played)
+{
+	unsigned i, cut;
+
+	if (at == n) {
+		for (cut = 1; cut <= n; cut++)
+			play(first, n, g, cut, 0, 64);
+		++*played;
+		return;
+	}
+	for (i = at; i < n; i++) {
+		struct given t = g[at];
+
+		g[at] = g[i];
+		g[i] = t;
+		permute(g, at + 1, n, first, played);
+		t = g[at];
+		g[at] = g[i];
+		g[i] = t;
+	}
+}
+
+static void every_order_of_8_packets_keeps_its_meaning(void **state)
+{
+	struct given g[PACKETS];
+	unsigned long played = 0;
+	unsigned i;
+
+	(void)state;
+	for (i = 0; i < PACKETS; i++)
+		g[i] = (struct given){ 100 + i, NF_ACCEPT, 0 };
+	permute(g, 0, PACKETS, 100, &played);
+	assert_int_equal(played, 40320);
+}
+
+/* Each of up to 6 packets accepted, stopped, dropped, or accepted with a mark, in every order, with every
+ * pattern of flushes between them. */
+static void every_mix_of_verdicts_keeps_its_meaning(void **state)
+{
+	static const struct { uint32_t code, mark; } kind[] = {
+		{ NF_ACCEPT, 0 }, { NF_STOP, 0 }, { NF_DROP, 0 }, { NF_ACCEPT, 7 } };
+	unsigned n, mix, i, flushes;
+
+	(void)state;
+	for (n = 1; n <= 6; n++) {
+		for (mix = 0; mix < 1U << (2 * n); mix++) {
+			struct given g[6];
+
+			for (i = 0; i < n; i++)
+				g[i] = (struct given){ 1 + i, kind[mix >> (2 * i) & 3].code, kind[mix >> (2 * i) & 3].mark };
+			for (flushes = 0; flushes < 1U << n; flushes++)
+				play(1, n, g, n, flushes, 64);
+		}
+	}
+	for (mix = 0; mix < 1U << 8; mix++) {
+		struct given g[4];
+		unsigned long played = 0;
+
+		for (i = 0; i < 4; i++)
+			g[i] = (struct given){ 1 + i, kind[mix >> (2 * i) & 3].code, kind[mix >> (2 * i) & 3].mark };
+		permute(g, 0, 4, 1, &played);
+	}
+}
+
+static void ids_that_wrap_are_in_order(void **state)
+{
+	struct given g[PACKETS];
+	unsigned i;
+
+	(void)state;
+	for (i = 0; i < PACKETS; i++)
+		g[i] = (struct given){ UINT32_MAX - 3 + i, NF_ACCEPT, 0 };
+	assert_int_equal(play(UINT32_MAX - 3, PACKETS, g, PACKETS, 0, 64), 1);
+}
+
+/* Coalescing must also happen, or this would be a packing of singles. */
+static void verdicts_in_order_become_one_message(void **state)
+{
+	struct given g[PACKETS];
+	unsigned i;
+
+	(void)state;
+	for (i = 0; i < PACKETS; i++)
+		g[i] = (struct given){ 5 + i, NF_ACCEPT, 0 };
+	assert_int_equal(play(5, PACKETS, g, PACKETS, 0, 64), 1);
+	g[3].mark = 9;
+	assert_int_equal(play(5, PACKETS, g, PACKETS, 0, 64), 3);
+	/* The oldest packet waits: nothing above it may be judged by a batch. */
+	assert_int_equal(play(4, PACKETS + 1, g, PACKETS, 0, 64), PACKETS);
+}
+
+static void a_packet_is_judged_once(void **state)
+{
+	struct verdicts v = { 0 };
+	struct kernel k = { .count = 0 };
+	struct given g = { 1, NF_ACCEPT, 0 };
+
+	(void)state;
+	assert_int_equal(verdicts_give(&v, 1, NF_ACCEPT, NULL), -ENOENT);
+	receive(&v, &k, 1);
+	receive(&v, &k, 2);
+	give(&v, &g);
+	assert_int_equal(verdicts_give(&v, 1, NF_DROP, NULL), -ENOENT);
+	flush(&v, &k, 64);
+	assert_int_equal(verdicts_give(&v, 1, NF_DROP, NULL), -ENOENT);
+	assert_int_equal(verdicts_give(&v, 3, NF_DROP, NULL), -ENOENT);
+	assert_int_equal(v.waiting, 1);
+	verdicts_free(&v);
+}
+
+/* A send that takes only part leaves the rest pending, in order, and nothing judged twice. */
+static void what_could_not_be_sent_stays_pending(void **state)
+{
+	unsigned round;
+
+	(void)state;
+	srand(1);
+	for (round = 0; round < 2000; round++) {
+		struct verdicts v = { 0 };
+		struct kernel k = { .count = 0 };
+		struct source_verdict out[8];
+		size_t covers[8];
+		struct given g[16];
+		unsigned i, n, taken, total = 0;
+
+		for (i = 0; i < 16; i++)
+			receive(&v, &k, 10 + 2 * i); /* gaps: packets lost on the way */
+		for (i = 0; i < 16; i++) {
+			g[i] = (struct given){ 10 + 2 * i, rand() % 3 ? NF_ACCEPT : NF_DROP, rand() % 4 ? 0 : 1 + (uint32_t)rand() % 9 };
+			give(&v, &g[i]);
+		}
+		while (v.count > 0) {
+			n = verdicts_pack(&v, out, covers, 1 + (unsigned)rand() % 8);
+			taken = (unsigned)rand() % (n + 1);
+			for (i = 0; i < taken; i++)
+				judge(&k, &out[i]);
+			if (taken > 0)
+				verdicts_sent(&v, covers[taken - 1]);
+			assert_true(++total < 10000);
+		}
+		expect(&k, g, 16);
+		verdicts_free(&v);
+	}
+}
+
+/* Many packets, verdicts out of order, more arriving between flushes: the ring grows and wraps. */
+static void random_traffic_keeps_its_meaning(void **state)
+{
+	unsigned round;
+
+	(void)state;
+	srand(2);
+	for (round = 0; round < 300; round++) {
+		struct verdicts v = { 0 };
+		struct kernel k = { .count = 0 };
+		uint32_t next = (uint32_t)rand() * 2U, held[48];
+		unsigned count = 0, step, judged = 0;
+
+		for (step = 0; step < 400; step++) {
+			if (count < 48 && rand() % 2) {
+				next += rand() % 10 ? 1 : 2;
+				receive(&v, &k, next);
+				held[count++] = next;
+			} else if (count > 0) {
+				unsigned pick = rand() % 3 ? 0 : (unsigned)rand() % count;
+				struct given g = { held[pick], NF_ACCEPT, rand() % 8 ? 0 : 3 };
+
+				give(&v, &g);
+				memmove(held + pick, held + pick + 1, (count - pick - 1) * sizeof(held[0]));
+				count--;
+				judged++;
+			}
+			if (rand() % 5 == 0) {
+				flush(&v, &k, 1 + (unsigned)rand() % 64);
+				assert_int_equal(k.done, judged);
+				k.done = judged = 0;
+				assert_int_equal(k.count, count);
+			}
+		}
+		verdicts_free(&v);
+	}
+}
+
+static void packets_out_of_order_are_waited_for_in_order(void **state)
+{
+	struct verdicts v = { 0 };
+	struct kernel k = { .count = 0 };
+	struct given g[3] = { { 2, NF_ACCEPT, 0 }, { 1, NF_ACCEPT, 0 }, { 3, NF_ACCEPT, 0 } };
+
+	(void)state;
+	k.waiting[0] = 1, k.waiting[1] = 2, k.waiting[2] = 3;
+	k.count = 3;
+	verdicts_wait(&v, 2);
+	give(&v, &g[0]);
+	verdicts_wait(&v, 1); /* was put aside */
+	verdicts_wait(&v, 3);
+	give(&v, &g[1]);
+	give(&v, &g[2]);
+	flush(&v, &k, 64);
+	expect(&k, g, 3);
+	verdicts_free(&v);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(every_order_of_8_packets_keeps_its_meaning),
+		cmocka_unit_test(every_mix_of_verdicts_keeps_its_meaning),
+		cmocka_unit_test(ids_that_wrap_are_in_order),
+		cmocka_unit_test(verdicts_in_order_become_one_message),
+		cmocka_unit_test(a_packet_is_judged_once),
+		cmocka_unit_test(what_could_not_be_sent_stays_pending),
+		cmocka_unit_test(random_traffic_keeps_its_meaning),
+		cmocka_unit_test(packets_out_of_order_are_waited_for_in_order),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
