@@ -13,6 +13,8 @@ struct command {
 	int (*run)(int argc, char **argv); /* argv[0] is the name. Returns the exit status */
 };
 
+extern const struct command command_run;
+
 enum { EXIT_USAGE = 2 };
 
 /* Says what is wrong and where help is, on stderr. Returns EXIT_USAGE. */
