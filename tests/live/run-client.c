@@ -73,12 +73,13 @@ static void die(const char *what)
 	exit(1);
 }
 
-#define EXPECT(condition)                                                                             \
-	do {                                                                                          \
-		if (!(condition)) {                                                                   \
-			fprintf(stderr, "line %d: not so: %s (%s)\n", __LINE__, #condition, strerror(errno)); \
-			exit(1);                                                                      \
-		}                                                                                     \
+#define EXPECT(condition)                                                                   \
+	do {                                                                                \
+		if (!(condition)) {                                                         \
+			fprintf(stderr, "line %d: not so: %s (%s)\n", __LINE__, #condition, \
+				strerror(errno));                                           \
+			exit(1);                                                            \
+		}                                                                           \
 	} while (0)
 
 /* ---- as a client of ip_queue ------------------------------------------------------------------- */
@@ -101,7 +102,9 @@ static void request(int fd, uint16_t type, const ipq_peer_msg_t *body)
 	struct {
 		struct nlmsghdr header;
 		ipq_peer_msg_t body;
-	} m = { .header = { .nlmsg_len = sizeof(m), .nlmsg_type = type, .nlmsg_flags = NLM_F_REQUEST,
+	} m = { .header = { .nlmsg_len = sizeof(m),
+			    .nlmsg_type = type,
+			    .nlmsg_flags = NLM_F_REQUEST,
 			    .nlmsg_pid = (uint32_t)getpid() } };
 
 	m.body = *body;
@@ -237,7 +240,8 @@ static void probe_names(int fd)
 	EXPECT(name_of(fd, &got, &len) == 0 && len == sizeof(got));
 	EXPECT(got.nl_family == AF_NETLINK && got.nl_pid == (uint32_t)getpid() && got.nl_groups == 0);
 	len = sizeof(small) - 4; /* as much as fits, and how much there was */
-	EXPECT(name_of(fd, small, &len) == 0 && len == sizeof(got) && small[0] == AF_NETLINK && small[4] == 0);
+	EXPECT(name_of(fd, small, &len) == 0 && len == sizeof(got) && small[0] == AF_NETLINK &&
+	       small[4] == 0);
 	EXPECT(name_of(fd, (void *)8, &len) < 0 && errno == EFAULT);
 	EXPECT(connect_to(fd, &kernel, sizeof(kernel)) == 0);
 	me.nl_pid++;
@@ -285,7 +289,8 @@ static int unrelated(void)
 
 	fd = open_socket(AF_INET, SOCK_DGRAM, 0);
 	EXPECT(fd >= 0 && bind_to(fd, &in, sizeof(in)) == 0);
-	EXPECT(name_of(fd, &in, &len) == 0 && len == sizeof(in) && in.sin_family == AF_INET && in.sin_port != 0);
+	EXPECT(name_of(fd, &in, &len) == 0 && len == sizeof(in) && in.sin_family == AF_INET &&
+	       in.sin_port != 0);
 	EXPECT(connect_to(fd, &in, sizeof(in)) == 0);
 	EXPECT(value_of(fd, SOL_SOCKET, SO_TYPE) == SOCK_DGRAM);
 	EXPECT(value_of(fd, SOL_SOCKET, SO_DOMAIN) == AF_INET);
@@ -347,8 +352,10 @@ static void send_garbage(int fd)
 	for (size_t len = 1; len < 200; len++)
 		send(fd, bytes, len, MSG_DONTWAIT);
 	for (uint32_t lie = 0; lie < 32; lie++) {
-		*header = (struct nlmsghdr){ .nlmsg_len = lie * 0x08421084U, .nlmsg_type = (uint16_t)(0x10 + lie % 5),
-					     .nlmsg_flags = NLM_F_REQUEST, .nlmsg_pid = (uint32_t)getpid() };
+		*header = (struct nlmsghdr){ .nlmsg_len = lie * 0x08421084U,
+					     .nlmsg_type = (uint16_t)(0x10 + lie % 5),
+					     .nlmsg_flags = NLM_F_REQUEST,
+					     .nlmsg_pid = (uint32_t)getpid() };
 		send(fd, bytes, lie % 2 == 0 ? 40 : sizeof(bytes), MSG_DONTWAIT);
 	}
 }

@@ -26,10 +26,12 @@ const struct command command_run = {
 	.summary = "run a program written for ip_queue, unmodified",
 	.help = "Usage: ipq run [--source NAME] [--log FILE] [--] PROGRAM [ARGUMENT...]\n"
 		"\n"
-		"Runs PROGRAM, which speaks to the kernel's old ip_queue, on today's kernel: static or dynamic,\n"
+		"Runs PROGRAM, which speaks to the kernel's old ip_queue, on today's kernel: static or "
+		"dynamic,\n"
 		"64-bit or 32-bit, with or without libipq inside. Its exit status is that of PROGRAM.\n"
 		"\n"
-		"  --source NAME  where packets come from: nfqueue:0 (default, or $IPQ_SOURCE), pcap:IN[,OUT], ...\n"
+		"  --source NAME  where packets come from: nfqueue:0 (default, or $IPQ_SOURCE), "
+		"pcap:IN[,OUT], ...\n"
 		"  --log FILE     append a line for each event, and a summary (-: standard error)\n"
 		"\n"
 		"Exit status 125: ipq run itself failed; 126: PROGRAM cannot be run; 127: there is none.\n"
@@ -101,7 +103,8 @@ static void forward(int signals, pid_t supervisor)
 static bool wait_for_report(int link, int signals, pid_t supervisor, struct run_report *report)
 {
 	for (;;) {
-		struct pollfd p[2] = { { .fd = link, .events = POLLIN }, { .fd = signals, .events = POLLIN } };
+		struct pollfd p[2] = { { .fd = link, .events = POLLIN },
+				       { .fd = signals, .events = POLLIN } };
 
 		if (poll(p, 2, -1) < 0)
 			continue;

@@ -25,8 +25,8 @@ enum { RUN_FAILED = 125, RUN_NOT_EXECUTABLE = 126, RUN_NOT_FOUND = 127 };
 struct run_options {
 	const char *source;
 	const char *log; /* NULL: none; "-": stderr */
-	char **program;  /* argv, NULL at its end */
-	sigset_t mask;   /* the program's, and what it does about SIGCHLD */
+	char **program;	 /* argv, NULL at its end */
+	sigset_t mask;	 /* the program's, and what it does about SIGCHLD */
 	void (*sigchld)(int);
 };
 
@@ -50,10 +50,10 @@ enum run_call {
 
 /* A way into the kernel that a program may use. */
 struct run_arch {
-	uint32_t audit;         /* AUDIT_ARCH_ of the notification */
+	uint32_t audit; /* AUDIT_ARCH_ of the notification */
 	enum wire_layout layout;
-	int nr[CALL_COUNT];     /* system call numbers; -1: there is none */
-	int socketcall;         /* all of the above through one door, arguments in memory; -1: none */
+	int nr[CALL_COUNT]; /* system call numbers; -1: there is none */
+	int socketcall;	    /* all of the above through one door, arguments in memory; -1: none */
 };
 
 /* The one that a notification came by; NULL: unknown. */
@@ -80,9 +80,6 @@ void run_calls_close(struct run_calls *calls);
 
 /* Answers one waiting call. Call when the listener is readable: it does not block then. */
 void run_calls_answer(struct run_calls *calls);
-
-/* No more packets will come: programs read the end of the file, their last verdicts still count. */
-void run_calls_end(struct run_calls *calls);
 
 /* The engine is gone: new sockets are refused. */
 void run_calls_orphan(struct run_calls *calls);

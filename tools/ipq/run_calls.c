@@ -40,14 +40,14 @@
 #include <linux/netfilter_ipv4/ip_queue.h>
 #include "run.h"
 
-#define SOL_NETLINK_    270
+#define SOL_NETLINK_ 270
 #define SOCK_TYPE_MASK_ 0xf /* the rest of the type are flags */
 
 /* A client, at the index of the engine's descriptor. */
 struct client {
 	ino_t ours, theirs; /* inodes of the two ends; 0: never used */
-	uint32_t pid;       /* as the program sees itself */
-	uint32_t port;      /* what it is bound to; 0: not bound by name yet */
+	uint32_t pid;	    /* as the program sees itself */
+	uint32_t port;	    /* what it is bound to; 0: not bound by name yet */
 	int type, protocol; /* what it asked for */
 };
 
@@ -55,13 +55,12 @@ struct run_calls {
 	int listener;
 	struct engine *engine;
 	bool everybody_capable;
-	bool atomic;            /* the kernel hands over and answers in one step (Linux 5.14) */
-	bool ended;
-	bool blind;             /* a program's memory could not be read */
+	bool atomic; /* the kernel hands over and answers in one step (Linux 5.14) */
+	bool blind;  /* a program's memory could not be read */
 	FILE *log;
 	ino_t user_namespace;
-	uint32_t serial;        /* of the next name */
-	unsigned limit;         /* entries in client */
+	uint32_t serial; /* of the next name */
+	unsigned limit;	 /* entries in client */
 	struct client *client;
 	struct seccomp_notif *request;
 	struct seccomp_notif_resp *response;
@@ -92,8 +91,10 @@ static bool open_memory(struct run_calls *calls, struct call *call)
 	if (call->memory < 0 && errno != ENOENT && errno != ESRCH && !calls->blind) {
 		calls->blind = true; /* said once */
 		if (calls->log != NULL)
-			fprintf(calls->log, "thread %d: its memory cannot be read (%s): such calls go to the "
-				"kernel\n", (int)call->tid, strerror(errno));
+			fprintf(calls->log,
+				"thread %d: its memory cannot be read (%s): such calls go to the "
+				"kernel\n",
+				(int)call->tid, strerror(errno));
 	}
 	return call->memory >= 0;
 }
@@ -156,8 +157,8 @@ static bool identify(const struct run_calls *calls, pid_t tid, struct identity *
 			break;
 	}
 	fclose(f);
-	id->capable = calls->everybody_capable || ((effective >> CAP_NET_ADMIN & 1) != 0 &&
-						   user_namespace(tid) == calls->user_namespace);
+	id->capable = calls->everybody_capable ||
+		      ((effective >> CAP_NET_ADMIN & 1) != 0 && user_namespace(tid) == calls->user_namespace);
 	return id->pid != 0;
 }
 
@@ -169,8 +170,8 @@ static bool alive(const struct run_calls *calls, unsigned fd)
 	struct pollfd p = { .fd = (int)fd, .events = 0 };
 	struct stat st;
 
-	return c->ours != 0 && fstat((int)fd, &st) == 0 && st.st_ino == c->ours &&
-	       poll(&p, 1, 0) >= 0 && (p.revents & POLLHUP) == 0;
+	return c->ours != 0 && fstat((int)fd, &st) == 0 && st.st_ino == c->ours && poll(&p, 1, 0) >= 0 &&
+	       (p.revents & POLLHUP) == 0;
 }
 
 /* The client behind a descriptor of the program's; NULL: not one of ours. */
@@ -244,16 +245,17 @@ static int add_client(struct run_calls *calls, const struct call *call, int pair
 		close(pair[0]);
 		return -ENOBUFS;
 	}
-	err = engine_add(calls->engine, pair[0], family, call->arch->layout, id.pid, id.capable);
+	/* Its port id is not known before it binds or asks: the engine takes it from the first request. */
+	err = engine_add(calls->engine, pair[0], family, call->arch->layout, 0, id.capable);
 	if (err < 0) {
 		close(pair[0]);
 		return err;
 	}
-	calls->client[pair[0]] = (struct client){ .ours = st[0].st_ino, .theirs = st[1].st_ino, .pid = id.pid,
+	calls->client[pair[0]] = (struct client){ .ours = st[0].st_ino,
+						  .theirs = st[1].st_ino,
+						  .pid = id.pid,
 						  .type = (int)call->arg[1] & ~(SOCK_CLOEXEC | SOCK_NONBLOCK),
 						  .protocol = protocol };
-	if (calls->ended)
-		shutdown(pair[0], SHUT_WR);
 	if (calls->log != NULL)
 		fprintf(calls->log, "socket: process %u opened %s (%s)%s\n", id.pid,
 			family == AF_INET ? "ip_queue" : "ip6_queue",
@@ -262,7 +264,8 @@ static int add_client(struct run_calls *calls, const struct call *call, int pair
 	return 0;
 }
 
-/* Puts fd among the program's descriptors. Its number there, or -errno. *answered: the program has it already. */
+/* Puts fd among the program's descriptors. Its number there, or -errno. *answered: the program has it
+ * already. */
 static int hand_over(const struct run_calls *calls, const struct call *call, int fd, bool *answered)
 {
 	struct seccomp_notif_addfd add = {
@@ -284,15 +287,14 @@ static int do_socket(struct run_calls *calls, const struct call *call, bool *ans
 
 	if (call->x32 || calls->engine == NULL) {
 		if (call->x32 && calls->log != NULL)
-			fprintf(calls->log, "socket: refused, thread %d runs an x32 program\n", (int)call->tid);
+			fprintf(calls->log, "socket: refused, thread %d runs an x32 program\n",
+				(int)call->tid);
 		return -EPROTONOSUPPORT;
 	}
 	if ((flags & ~(SOCK_CLOEXEC | SOCK_NONBLOCK)) != 0)
 		return -EINVAL;
 	if (type != SOCK_RAW && type != SOCK_DGRAM)
 		return -ESOCKTNOSUPPORT;
-	/* Clients that have gone make room, and give up the queue, before the next one comes. */
-	engine_step(calls->engine, 0);
 	err = make_pair(calls, (int)call->arg[1], pair);
 	if (err < 0)
 		return err;
@@ -386,7 +388,8 @@ static int do_getsockopt(const struct call *call, const struct client *c)
 
 	if (level == SOL_SOCKET)
 		value = option == SO_TYPE ? c->type : option == SO_DOMAIN ? AF_NETLINK : c->protocol;
-	else if (option == NETLINK_PKTINFO || option == NETLINK_BROADCAST_ERROR || option == NETLINK_NO_ENOBUFS)
+	else if (option == NETLINK_PKTINFO || option == NETLINK_BROADCAST_ERROR ||
+		 option == NETLINK_NO_ENOBUFS)
 		value = 0;
 	else
 		return -ENOPROTOOPT;
@@ -426,8 +429,9 @@ static bool read_call(struct run_calls *calls, struct call *call)
 	/* How many arguments each call has, and so how much of the caller's memory is there to be read. */
 	static const unsigned char arguments[CALL_COUNT] = { 3, 3, 3, 3, 5, 5 };
 
-	*call = (struct call){ .id = n->id, .tid = (pid_t)n->pid, .memory = -1,
-			       .arch = run_arch_find(n->data.arch) };
+	*call = (struct call){
+		.id = n->id, .tid = (pid_t)n->pid, .memory = -1, .arch = run_arch_find(n->data.arch)
+	};
 	call->x32 = run_is_x32(&n->data);
 	if (call->arch == NULL)
 		return false;
@@ -440,9 +444,9 @@ static bool read_call(struct run_calls *calls, struct call *call)
 	}
 	if (!open_memory(calls, call) || !still_there(calls, call->id))
 		return false;
-	if (call->arch->layout == WIRE_ILP32 ?
-		    !peek(call, n->data.args[1], word, arguments[call->what] * sizeof(word[0])) :
-		    !peek(call, n->data.args[1], native, arguments[call->what] * sizeof(native[0])))
+	if (call->arch->layout == WIRE_ILP32
+		    ? !peek(call, n->data.args[1], word, arguments[call->what] * sizeof(word[0]))
+		    : !peek(call, n->data.args[1], native, arguments[call->what] * sizeof(native[0])))
 		return false;
 	for (unsigned i = 0; i < 6; i++)
 		call->arg[i] = call->arch->layout == WIRE_ILP32 ? word[i] : native[i];
@@ -500,16 +504,6 @@ void run_calls_answer(struct run_calls *calls)
 	ioctl(calls->listener, SECCOMP_IOCTL_NOTIF_SEND, calls->response);
 }
 
-void run_calls_end(struct run_calls *calls)
-{
-	if (calls->ended)
-		return;
-	calls->ended = true;
-	for (unsigned i = 0; i < calls->limit; i++)
-		if (alive(calls, i))
-			shutdown((int)i, SHUT_WR);
-}
-
 void run_calls_orphan(struct run_calls *calls)
 {
 	calls->engine = NULL;
@@ -518,7 +512,8 @@ void run_calls_orphan(struct run_calls *calls)
 
 /* ---- opening ------------------------------------------------------------------------------------ */
 
-/* A request that cannot succeed tells by its error what the kernel knows: ENOENT, there is no such notification. */
+/* A request that cannot succeed tells by its error what the kernel knows: ENOENT, there is no such
+ * notification. */
 static bool knows_addfd(int listener, uint32_t flags)
 {
 	struct seccomp_notif_addfd add = { .flags = flags, .srcfd = (uint32_t)listener };
@@ -534,10 +529,10 @@ static int allocate(struct run_calls *calls)
 	if (syscall(__NR_seccomp, SECCOMP_GET_NOTIF_SIZES, 0, &sizes) < 0)
 		return -errno;
 	/* A newer kernel's structures may be longer than those that we know. */
-	calls->request_size = sizes.seccomp_notif > sizeof(*calls->request) ? sizes.seccomp_notif :
-									      sizeof(*calls->request);
-	response = sizes.seccomp_notif_resp > sizeof(*calls->response) ? sizes.seccomp_notif_resp :
-									 sizeof(*calls->response);
+	calls->request_size =
+		sizes.seccomp_notif > sizeof(*calls->request) ? sizes.seccomp_notif : sizeof(*calls->request);
+	response = sizes.seccomp_notif_resp > sizeof(*calls->response) ? sizes.seccomp_notif_resp
+								       : sizeof(*calls->response);
 	calls->request = calloc(1, calls->request_size);
 	calls->response = calloc(1, response);
 	calls->client = calloc(calls->limit, sizeof(calls->client[0]));
@@ -553,7 +548,10 @@ int run_calls_open(struct run_calls **out, int listener, struct engine *engine, 
 	*out = NULL;
 	if (calls == NULL)
 		return ipq_fail(e, ENOMEM, "no memory");
-	*calls = (struct run_calls){ .listener = listener, .engine = engine, .limit = limit, .log = log,
+	*calls = (struct run_calls){ .listener = listener,
+				     .engine = engine,
+				     .limit = limit,
+				     .log = log,
 				     .everybody_capable = everybody_capable };
 	calls->user_namespace = user_namespace(getpid());
 	if (getrandom(&calls->serial, sizeof(calls->serial), GRND_NONBLOCK) < 0)
@@ -562,7 +560,8 @@ int run_calls_open(struct run_calls **out, int listener, struct engine *engine, 
 	if (err < 0) {
 		ipq_fail(e, -err, "no memory for the program's calls: %s", strerror(-err));
 	} else if (!knows_addfd(listener, 0)) {
-		err = ipq_fail(e, ENOSYS, "this kernel cannot hand a socket to another process "
+		err = ipq_fail(e, ENOSYS,
+			       "this kernel cannot hand a socket to another process "
 			       "(SECCOMP_IOCTL_NOTIF_ADDFD): ipq run needs Linux 5.9 or newer");
 	} else {
 		calls->atomic = knows_addfd(listener, SECCOMP_ADDFD_FLAG_SEND);

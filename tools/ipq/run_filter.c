@@ -57,7 +57,7 @@
 #endif
 
 #define SOL_NETLINK_ 270 /* <sys/socket.h> has it only with some feature macros */
-#define X32_BIT      0x40000000
+#define X32_BIT 0x40000000
 
 static const struct run_arch arches[] = {
 	{ AUDIT_ARCH_HERE,
@@ -117,8 +117,8 @@ struct code {
 static void emit(struct code *c, unsigned code, unsigned k, unsigned jt, unsigned jf)
 {
 	if (c->len < sizeof(c->at) / sizeof(c->at[0]))
-		c->at[c->len++] = (struct sock_filter){ (unsigned short)code, (unsigned char)jt,
-							(unsigned char)jf, k };
+		c->at[c->len++] =
+			(struct sock_filter){ (unsigned short)code, (unsigned char)jt, (unsigned char)jf, k };
 }
 
 static void load(struct code *c, size_t offset)
@@ -238,11 +238,13 @@ static int explain(int err, struct ipq_error *e)
 {
 	switch (err) {
 	case EBUSY:
-		return ipq_fail(e, err, "this program is already watched in the same way, by a container manager or "
+		return ipq_fail(e, err,
+				"this program is already watched in the same way, by a container manager or "
 				"another ipq run, and the kernel allows only one: run ipq outside of it");
 	case EINVAL:
 	case ENOSYS:
-		return ipq_fail(e, err, "this kernel has no seccomp user notification: ipq run needs Linux 5.9 or "
+		return ipq_fail(e, err,
+				"this kernel has no seccomp user notification: ipq run needs Linux 5.9 or "
 				"newer, built with CONFIG_SECCOMP_FILTER");
 	default:
 		return ipq_fail(e, err, "cannot install the system call filter: %m");

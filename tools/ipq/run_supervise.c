@@ -47,12 +47,12 @@
 
 struct supervisor {
 	const struct run_options *options;
-	int link;       /* to "ipq run" */
+	int link; /* to "ipq run" */
 	int signals;
 	int program_end, our_end; /* until the program runs: the listener comes this way, then "go" */
-	int listener;   /* -1: nobody is under the filter any more */
+	int listener;		  /* -1: nobody is under the filter any more */
 	pid_t program;
-	bool ended;     /* the program has, with this status: */
+	bool ended; /* the program has, with this status: */
 	int status;
 	bool detached;
 	int64_t deadline; /* of the grace, in milliseconds */
@@ -135,8 +135,9 @@ static int send_listener(int socket, int listener)
 {
 	char control[CMSG_SPACE(sizeof(int))] = { 0 };
 	struct iovec piece = { "", 1 };
-	struct msghdr msg = { .msg_iov = &piece, .msg_iovlen = 1, .msg_control = control,
-			      .msg_controllen = sizeof(control) };
+	struct msghdr msg = {
+		.msg_iov = &piece, .msg_iovlen = 1, .msg_control = control, .msg_controllen = sizeof(control)
+	};
 	struct cmsghdr *c = CMSG_FIRSTHDR(&msg);
 
 	c->cmsg_level = SOL_SOCKET;
@@ -150,8 +151,9 @@ static int receive_listener(int socket)
 {
 	char control[CMSG_SPACE(sizeof(int))] = { 0 }, byte;
 	struct iovec piece = { &byte, 1 };
-	struct msghdr msg = { .msg_iov = &piece, .msg_iovlen = 1, .msg_control = control,
-			      .msg_controllen = sizeof(control) };
+	struct msghdr msg = {
+		.msg_iov = &piece, .msg_iovlen = 1, .msg_control = control, .msg_controllen = sizeof(control)
+	};
 	struct cmsghdr *c;
 	int fd = -1;
 
@@ -245,15 +247,15 @@ static void close_inherited(const struct supervisor *s)
 
 /*
  * CAP_NET_ADMIN for the queue; the others because a program that has changed its user must still be
- * answered (its memory and descriptors in /proc are then another's) and ended. Without CAP_SYS_PTRACE the kernel lets us look at the
- * program only while we have all the capabilities that it has: then nothing is dropped.
+ * answered (its memory and descriptors in /proc are then another's) and ended. Without CAP_SYS_PTRACE the
+ * kernel lets us look at the program only while we have all the capabilities that it has: then nothing is
+ * dropped.
  */
 static void drop_capabilities(void)
 {
 	struct __user_cap_header_struct header = { .version = _LINUX_CAPABILITY_VERSION_3 };
 	struct __user_cap_data_struct data[2];
-	uint32_t keep = 1U << CAP_NET_ADMIN | 1U << CAP_SYS_PTRACE | 1U << CAP_DAC_OVERRIDE |
-			1U << CAP_KILL;
+	uint32_t keep = 1U << CAP_NET_ADMIN | 1U << CAP_SYS_PTRACE | 1U << CAP_DAC_OVERRIDE | 1U << CAP_KILL;
 
 	prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
 	if (syscall(__NR_capget, &header, data) < 0 || (data[0].effective & 1U << CAP_SYS_PTRACE) == 0)
@@ -339,15 +341,19 @@ static int open_all(struct supervisor *s)
 
 static void log_summary(const struct supervisor *s)
 {
-	static const struct { uint8_t family; const char *name; } families[] = { { AF_INET, "IPv4" },
-										 { AF_INET6, "IPv6" } };
+	static const struct {
+		uint8_t family;
+		const char *name;
+	} families[] = { { AF_INET, "IPv4" }, { AF_INET6, "IPv6" } };
 	struct engine_counts n;
 
 	for (size_t i = 0; s->log != NULL && s->engine != NULL && i < 2; i++) {
 		engine_counts(s->engine, families[i].family, &n);
-		fprintf(s->log, "summary: %s: %llu packets, %llu accepted, %llu replaced, %llu dropped, %llu without a "
-			"reader, %llu lost to a full queue, %llu to a full socket\n", families[i].name,
-			(unsigned long long)n.packets, (unsigned long long)n.accepted,
+		fprintf(s->log,
+			"summary: %s: %llu packets, %llu accepted, %llu replaced, %llu dropped, %llu without "
+			"a "
+			"reader, %llu lost to a full queue, %llu to a full socket\n",
+			families[i].name, (unsigned long long)n.packets, (unsigned long long)n.accepted,
 			(unsigned long long)n.replaced, (unsigned long long)n.dropped,
 			(unsigned long long)n.foreign, (unsigned long long)n.queue_dropped,
 			(unsigned long long)n.netlink_dropped);
@@ -369,9 +375,8 @@ static void step(struct supervisor *s)
 {
 	int err = engine_step(s->engine, 0);
 
-	if (err == -ENODATA) {
-		run_calls_end(s->calls);
-	} else if (err < 0 && err != -EINTR && err != -EAGAIN) {
+	/* -ENODATA: the capture file has ended. Its readers know; others may still come and read the same. */
+	if (err < 0 && err != -ENODATA && err != -EINTR && err != -ECANCELED) {
 		run_complain("the source of packets failed: %s", strerror(-err));
 		if (s->log != NULL)
 			fprintf(s->log, "source failed: %s\n", strerror(-err));
@@ -432,7 +437,8 @@ static void detach(struct supervisor *s)
 {
 	s->detached = true;
 	if (s->log != NULL)
-		fprintf(s->log, "program: ended, its children live on; process %d serves them\n", (int)getpid());
+		fprintf(s->log, "program: ended, its children live on; process %d serves them\n",
+			(int)getpid());
 	report(s, true);
 	close(s->link);
 	s->link = -1;
@@ -453,7 +459,9 @@ static void serve(struct supervisor *s)
 {
 	enum { LISTENER, SIGNALS, LINK, ENGINE, COUNT };
 
-	for (;;) {
+	while (!s->ended || s->listener >= 0) {
+		if (s->ended && !s->detached && timeout_of(s) == 0)
+			detach(s);
 		struct pollfd p[COUNT] = {
 			[LISTENER] = { .fd = s->listener, .events = POLLIN },
 			[SIGNALS] = { .fd = s->signals, .events = POLLIN },
@@ -461,10 +469,6 @@ static void serve(struct supervisor *s)
 			[ENGINE] = { .fd = s->engine != NULL ? engine_fd(s->engine) : -1, .events = POLLIN },
 		};
 
-		if (s->ended && s->listener < 0)
-			return;
-		if (s->ended && !s->detached && timeout_of(s) == 0)
-			detach(s);
 		if (poll(p, COUNT, timeout_of(s)) < 0)
 			continue;
 		if (p[LINK].revents != 0) {
@@ -520,8 +524,12 @@ void run_supervise(const struct run_options *options, int link)
 	static struct supervisor s;
 	sigset_t all, forwarded;
 
-	s = (struct supervisor){ .options = options, .link = link, .listener = -1, .our_end = -1,
-				 .program_end = -1, .signals = -1 };
+	s = (struct supervisor){ .options = options,
+				 .link = link,
+				 .listener = -1,
+				 .our_end = -1,
+				 .program_end = -1,
+				 .signals = -1 };
 	list_inherited(&s);
 	prctl(PR_SET_CHILD_SUBREAPER, 1);
 	/* Nothing interrupts us: neither a closed socket (SIGPIPE) nor writing to the terminal (SIGTTOU). */
