@@ -51,15 +51,16 @@ static unsigned best_floor(const struct results *all, unsigned scenario, enum me
 	return batch;
 }
 
-static void say(const char *scenario, const char *consumer, const char *against, enum metric metric,
-		double ratio, enum bound bound, double limit)
+static void say(const struct results *all, unsigned s, unsigned a, unsigned b, enum metric metric,
+		enum bound bound, double limit)
 {
+	double low, high, ratio = ratio_of(all, s, a, b, metric, &low, &high);
 	bool met = bound == AT_LEAST ? ratio >= limit : ratio <= limit;
 
 	if (!isnan(ratio))
-		printf("  %-6s %-20s %-13s %s: %.2f of %s (%s %.2f)\n", met ? "met" : "MISSED", scenario,
-		       consumer, metric_names[metric], ratio, against,
-		       bound == AT_LEAST ? "at least" : "at most", limit);
+		printf("  %-6s %-20s %-13s %s: %.2f (%.2f to %.2f) of %s, %s %.2f\n", met ? "met" : "MISSED",
+		       scenarios[s].name, consumers[a].name, metric_names[metric], ratio, low, high,
+		       consumers[b].name, bound == AT_LEAST ? "at least" : "at most", limit);
 }
 
 static void judge_limit(const struct results *all, const struct limit *l)
@@ -67,8 +68,7 @@ static void judge_limit(const struct results *all, const struct limit *l)
 	unsigned s = (unsigned)scenario_index(l->scenario);
 	unsigned against = l->against ? (unsigned)consumer_index(l->against) : best_floor(all, s, l->metric);
 
-	say(l->scenario, l->consumer, consumers[against].name, l->metric,
-	    ratio_of(all, s, (unsigned)consumer_index(l->consumer), against, l->metric), l->bound, l->value);
+	say(all, s, (unsigned)consumer_index(l->consumer), against, l->metric, l->bound, l->value);
 }
 
 /* For every scenario: no dearer than the floor of the same shape, no slower or dearer than the reference. */
@@ -76,33 +76,30 @@ static void judge_everywhere(const struct results *all, unsigned s)
 {
 	unsigned ipq = (unsigned)consumer_index("ipq"), classic = (unsigned)consumer_index("classic");
 	unsigned batch = (unsigned)consumer_index("classic-batch"), one = (unsigned)consumer_index("raw-one");
-	unsigned reference = (unsigned)consumer_index(REFERENCE),
-		 floor_index = best_floor(all, s, CPU_AND_KERNEL);
-	const char *name = scenarios[s].name;
+	unsigned reference = (unsigned)consumer_index(REFERENCE);
 
-	say(name, "ipq", consumers[floor_index].name, CPU_AND_KERNEL,
-	    ratio_of(all, s, ipq, floor_index, CPU_AND_KERNEL), AT_MOST, 1.05);
-	say(name, "classic", "raw-one", CPU_AND_KERNEL, ratio_of(all, s, classic, one, CPU_AND_KERNEL),
-	    AT_MOST, 1.05);
-	say(name, "classic-batch", "classic", CPU_AND_KERNEL,
-	    ratio_of(all, s, batch, classic, CPU_AND_KERNEL), AT_MOST, 1.0);
-	say(name, "ipq", REFERENCE, RATE, ratio_of(all, s, ipq, reference, RATE), AT_LEAST, 1.0);
-	say(name, "ipq", REFERENCE, CPU_AND_KERNEL, ratio_of(all, s, ipq, reference, CPU_AND_KERNEL), AT_MOST,
-	    1.0);
+	say(all, s, ipq, best_floor(all, s, CPU_AND_KERNEL), CPU_AND_KERNEL, AT_MOST, 1.05);
+	say(all, s, ipq, reference, RATE, AT_LEAST, 1.0);
+	say(all, s, ipq, reference, CPU_AND_KERNEL, AT_MOST, 1.0);
+	say(all, s, classic, one, CPU_AND_KERNEL, AT_MOST, 1.05);
+	say(all, s, batch, classic, CPU_AND_KERNEL, AT_MOST, 1.0);
 }
 
 static void judge_growth(const struct results *all, const char *name)
 {
-	unsigned ipq = (unsigned)consumer_index("ipq");
-	double first = median_of(all, (unsigned)scenario_index("hold-1"), ipq, CPU_AND_KERNEL);
+	unsigned s = (unsigned)scenario_index(name), ipq = (unsigned)consumer_index("ipq");
+	double growth = median_of(all, s, ipq, CPU_AND_KERNEL) /
+			median_of(all, (unsigned)scenario_index("hold-1"), ipq, CPU_AND_KERNEL);
 
-	say(name, "ipq", "hold-1", CPU_AND_KERNEL,
-	    median_of(all, (unsigned)scenario_index(name), ipq, CPU_AND_KERNEL) / first, AT_MOST, 1.2);
+	if (!isnan(growth))
+		printf("  %-6s %-20s %-13s %s: %.2f of hold-1, at most 1.20\n",
+		       growth <= 1.2 ? "met" : "MISSED", name, "ipq", metric_names[CPU_AND_KERNEL], growth);
 }
 
 void judge(const struct results *all)
 {
-	printf("\nlimits (medians of ratios within a round; rates, CPU a packet)\n");
+	printf("\nlimits: the median of the ratios within a round (their middle half), rates and CPU a "
+	       "packet\n");
 	for (unsigned i = 0; i < sizeof(limits) / sizeof(*limits); i++)
 		judge_limit(all, &limits[i]);
 	judge_growth(all, "hold-100");

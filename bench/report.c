@@ -60,9 +60,10 @@ double median_of(const struct results *all, unsigned scenario, unsigned consumer
 	return median(value, n);
 }
 
-double ratio_of(const struct results *all, unsigned scenario, unsigned a, unsigned b, enum metric metric)
+double ratio_of(const struct results *all, unsigned scenario, unsigned a, unsigned b, enum metric metric,
+		double *low, double *high)
 {
-	double value[MAX_ROUNDS];
+	double value[MAX_ROUNDS], middle;
 	unsigned n = 0;
 
 	for (unsigned i = 0; i < all->rounds && n < MAX_ROUNDS; i++) {
@@ -71,7 +72,17 @@ double ratio_of(const struct results *all, unsigned scenario, unsigned a, unsign
 		if (x->done && y->done && value_of(y, metric) > 0)
 			value[n++] = value_of(x, metric) / value_of(y, metric);
 	}
-	return median(value, n);
+	middle = median(value, n); /* sorts */
+	*low = n > 0 ? value[n / 4] : NAN;
+	*high = n > 0 ? value[3 * n / 4] : NAN;
+	return middle;
+}
+
+static double against_reference(const struct results *all, unsigned scenario, unsigned a, enum metric metric)
+{
+	double low, high;
+
+	return ratio_of(all, scenario, a, (unsigned)consumer_index(REFERENCE), metric, &low, &high);
 }
 
 static double lost_share(const struct results *all, unsigned scenario, unsigned consumer)
@@ -90,7 +101,6 @@ static double lost_share(const struct results *all, unsigned scenario, unsigned 
 void report_scenario(const struct results *all, unsigned scenario)
 {
 	const struct scenario *s = &scenarios[scenario];
-	unsigned reference = (unsigned)consumer_index(REFERENCE);
 	bool tcp = s->pattern == TCP, latency = s->pattern == LATENCY;
 
 	printf("\n%s: %s", s->name, s->what);
@@ -106,13 +116,13 @@ void report_scenario(const struct results *all, unsigned scenario)
 			continue;
 		printf("  %-14s ", consumers[c].name);
 		printf(tcp ? "%10.2f" : "%10.0f", tcp ? rate * 8 / 1000 : rate);
-		printf(" %6.2f %9.0f %6.2f %9.0f %6.2f %7.2f", ratio_of(all, scenario, c, reference, RATE),
-		       median_of(all, scenario, c, CPU), ratio_of(all, scenario, c, reference, CPU),
+		printf(" %6.2f %9.0f %6.2f %9.0f %6.2f %7.2f", against_reference(all, scenario, c, RATE),
+		       median_of(all, scenario, c, CPU), against_reference(all, scenario, c, CPU),
 		       median_of(all, scenario, c, CPU_AND_KERNEL),
-		       ratio_of(all, scenario, c, reference, CPU_AND_KERNEL), lost_share(all, scenario, c));
+		       against_reference(all, scenario, c, CPU_AND_KERNEL), lost_share(all, scenario, c));
 		if (latency)
 			printf(" %8.1f %6.2f %8.1f", median_of(all, scenario, c, P50),
-			       ratio_of(all, scenario, c, reference, P50), median_of(all, scenario, c, P99));
+			       against_reference(all, scenario, c, P50), median_of(all, scenario, c, P99));
 		printf("\n");
 	}
 	fflush(stdout);
@@ -147,14 +157,13 @@ static void write_rows(FILE *f, const struct results *all, unsigned s, unsigned 
 
 static void write_medians(FILE *f, const struct results *all, unsigned s, unsigned c)
 {
-	unsigned reference = (unsigned)consumer_index(REFERENCE);
 
 	if (isnan(median_of(all, s, c, RATE)))
 		return;
 	fprintf(f, "%s,%s,%.1f,%.3f,%.1f,%.3f,%.1f,%.3f,%.2f,%.2f,%.3f\n", scenarios[s].name,
-		consumers[c].name, median_of(all, s, c, RATE), ratio_of(all, s, c, reference, RATE),
-		median_of(all, s, c, CPU), ratio_of(all, s, c, reference, CPU),
-		median_of(all, s, c, CPU_AND_KERNEL), ratio_of(all, s, c, reference, CPU_AND_KERNEL),
+		consumers[c].name, median_of(all, s, c, RATE), against_reference(all, s, c, RATE),
+		median_of(all, s, c, CPU), against_reference(all, s, c, CPU),
+		median_of(all, s, c, CPU_AND_KERNEL), against_reference(all, s, c, CPU_AND_KERNEL),
 		median_of(all, s, c, P50), median_of(all, s, c, P99), lost_share(all, s, c));
 }
 
