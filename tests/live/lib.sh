@@ -23,33 +23,36 @@ skip() {
 	exit 77
 }
 
-# The iptables that works here: the kernel may have only one of the two kinds.
+# find_iptables NAME: the command that works here, and in what words it knows the queue. Kernels may have only
+# one kind of tables, and iptables-nft knows QUEUE by the name of NFQUEUE alone.
 find_iptables() {
-	for candidate in ${1}-legacy ${1} ${1}-nft; do
-		command -v $candidate >/dev/null 2>&1 || continue
-		$candidate -w -A OUTPUT -p udp --dport 9 -j QUEUE 2>/dev/null || continue
-		$candidate -w -D OUTPUT -p udp --dport 9 -j QUEUE
-		echo $candidate
-		return
+	for target in "QUEUE" "NFQUEUE --queue-num 0"; do
+		for command in $1-legacy $1 $1-nft; do
+			command -v $command >/dev/null 2>&1 || continue
+			$command -w -A OUTPUT -p udp --dport 9 -j $target 2>/dev/null || continue
+			$command -w -D OUTPUT -p udp --dport 9 -j $target
+			return 0
+		done
 	done
+	return 1
 }
 
-iptables=$(find_iptables iptables)
-[ -n "$iptables" ] || skip "no iptables that knows -j QUEUE here"
+find_iptables iptables || skip "no iptables here that can queue packets"
+iptables=$command
+queue_target=$target
 
 # queue CHAIN MATCH...: what matches goes to queue 0, by the rule that old scripts used.
 queue() {
 	chain=$1
 	shift
-	$iptables -w -A "$chain" "$@" -j QUEUE || fail "cannot add a rule: $chain $*"
+	$iptables -w -A "$chain" "$@" -j $queue_target || fail "cannot add a rule: $chain $*"
 }
 
 queue6() {
 	chain=$1
 	shift
-	ip6tables=${ip6tables:-$(find_iptables ip6tables)}
-	[ -n "$ip6tables" ] || skip "no ip6tables that knows -j QUEUE here"
-	$ip6tables -w -A "$chain" "$@" -j QUEUE || fail "cannot add a rule: $chain $*"
+	find_iptables ip6tables || skip "no ip6tables here that can queue packets"
+	$command -w -A "$chain" "$@" -j $target || fail "cannot add a rule: $chain $*"
 }
 
 # start COMMAND...: in the background, what it says goes to $log. Its process is $started.
