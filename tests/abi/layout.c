@@ -1,5 +1,8 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-/* Compiling this is the test: every offset that programs of 2001 have in their binaries, for both word sizes. */
+/*
+ * Compiling this is the test: every offset that programs of 2001 have in their binaries, for both
+ * word sizes.
+ */
 #include <stddef.h>
 #include <libipq.h>
 

@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* Creates its handle while it can still complain on the terminal, then becomes a daemon, then sets the mode. */
+/*
+ * Creates its handle while it can still complain on the terminal, then becomes a daemon, then sets
+ * the mode.
+ */
 #include <libipq.h>
 #include <linux/netfilter.h>
 #include <stdio.h>

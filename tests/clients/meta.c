@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
  * Decides by what stands around the packet, with IPQ_COPY_META into 128 bytes: accepts what came in by
- * the loopback device (ARPHRD type 772, six bytes of address), at the INPUT hook, with mark 7, with a timestamp.
+ * the loopback device (ARPHRD type 772, six bytes of address), at the INPUT hook, with mark 7, with a
+ * timestamp.
  */
 #include <arpa/inet.h>
 #include <libipq.h>

@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* One thread reads and hands ids to workers; they give the verdicts while the reader is blocked in ipq_read. */
+/*
+ * One thread reads and hands ids to workers; they give the verdicts while the reader is blocked in
+ * ipq_read.
+ */
 #include <libipq.h>
 #include <linux/netfilter.h>
 #include <pthread.h>

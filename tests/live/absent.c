@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 /*
- * The manual page's example, on a kernel that has no queue handler. Such a kernel is made with a seccomp filter:
- * netlink sockets of netfilter cannot be had.
+ * The manual page's example, on a kernel that has no queue handler. Such a kernel is made with a seccomp
+ * filter: netlink sockets of netfilter cannot be had.
  */
 #include <libipq.h>
 #include <linux/filter.h>

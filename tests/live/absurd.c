@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 /*
- * Every classic call with what a careless program gives it, with a real packet behind it all: after each piece
- * of nonsense the next packet must still be read, decided and arrive. What happens on the wire is sent and
+ * Every classic call with what a careless program gives it, with a real packet behind it all: after each
+ * piece of nonsense the next packet must still be read, decided and arrive. What happens on the wire is sent and
  * received here, over loopback port 7000, which the rule queues.
  */
 #include <arpa/inet.h>
