@@ -1,0 +1,49 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * The firewall rule that feeds a queue: put up, taken down, never left behind.
+ *
+ *	rules_pick_queue -> rules_open -> (bind the queue) -> rules_install -> ... -> rules_close
+ *
+ * rules_open prepares everything that can fail without touching a packet; rules_install makes packets
+ * come, so the queue must be bound by then. What a process leaves that was killed goes away by itself,
+ * or at the next rules_open: see rules.c.
+ */
+#ifndef RULES_H
+#define RULES_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <pcap/bpf.h>
+#include "source.h"
+
+struct rules; /* opaque */
+
+enum rules_via { RULES_AUTO, RULES_NFTABLES, RULES_IPTABLES };
+
+struct rules_options {
+	const char *on;                    /* "INPUT,OUTPUT", in any case */
+	enum rules_via via;
+	uint16_t queue_first, queue_last;
+	bool bypass;                       /* let packets through while nobody owns the queue */
+	const struct bpf_program *filter;  /* only packets that one of these matches; DLT_RAW */
+	size_t filters;                    /* 0: every packet */
+	bool dry;                          /* only for rules_print(): nothing is created */
+};
+
+/* First of `count` adjacent queue numbers that nobody has bound in this network namespace. */
+int rules_pick_queue(unsigned count, uint16_t *first, struct ipq_error *e);
+
+/* Call before threads exist: it may fork. 0 or -errno with words in *e. */
+int rules_open(struct rules **rules, const struct rules_options *options, struct ipq_error *e);
+int rules_install(struct rules *rules, struct ipq_error *e);
+/* Takes down what stands and frees. Whatever happens all of it is tried. NULL is allowed. */
+void rules_close(struct rules *rules);
+
+/* The plan, as the commands that would be typed. */
+void rules_print(const struct rules *rules, FILE *out);
+/* Do all packets of the hooks cross, because this way of queueing could not take the filter along? */
+bool rules_unfiltered(const struct rules *rules);
+
+#endif
