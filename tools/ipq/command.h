@@ -13,7 +13,8 @@ struct command {
 	int (*run)(int argc, char **argv); /* argv[0] is the name. Returns the exit status */
 };
 
-extern const struct command command_run;
+extern const struct command command_filter;
+extern const struct command command_watch;
 
 enum { EXIT_USAGE = 2 };
 

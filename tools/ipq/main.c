@@ -8,7 +8,8 @@
 #include "command.h"
 
 static const struct command *const commands[] = {
-	&command_run,
+	&command_watch,
+	&command_filter,
 	NULL
 };
 

@@ -1,0 +1,28 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* What a line about a packet needs to know, read from its bytes. */
+#ifndef DECODE_H
+#define DECODE_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+struct decoded {
+	uint8_t version;  /* 4 or 6; 0: not an IP packet, nothing below counts */
+	uint8_t protocol; /* IPPROTO_ behind extension headers */
+	bool ports;       /* source_port and destination_port were there */
+	bool tcp;         /* tcp_flags, sequence, acknowledgement too */
+	bool icmp;        /* type and code */
+	bool fragment;    /* a later one: protocol is known, its header is elsewhere */
+	const uint8_t *source, *destination; /* 4 or 16 bytes, inside the packet */
+	uint16_t source_port, destination_port;
+	uint8_t tcp_flags, icmp_type, icmp_code;
+	uint32_t sequence, acknowledgement;
+};
+
+/* Never reads beyond len; what is cut off is left out. */
+void decode(struct decoded *d, const uint8_t *p, uint32_t len);
+
+/* "tcp", "udp", ...; NULL: no name for it here. */
+const char *decode_protocol(const struct decoded *d);
+
+#endif

@@ -1,0 +1,31 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* Packets that wait for their time, the next one on top of a binary heap. One heap belongs to one thread. */
+#ifndef DELAY_H
+#define DELAY_H
+
+#include <stddef.h>
+#include <stdint.h>
+#include <ipq.h>
+
+struct delayed {
+	int64_t due;               /* ns, of whatever clock the owner has */
+	uint64_t order;            /* packets that are due together leave as they came */
+	struct ipq_packet *packet; /* from ipq_packet_keep() */
+	struct ipq_verdict verdict;
+};
+
+struct delays {
+	struct delayed *heap;
+	size_t count, room;
+	uint64_t order;
+};
+
+/* The heap owns the packet from then on. 0 or -ENOMEM. */
+int delays_add(struct delays *d, int64_t due, struct ipq_packet *packet, const struct ipq_verdict *verdict);
+/* Takes the next one if it is due. 1, or 0. Its packet is the caller's then. */
+int delays_take(struct delays *d, int64_t now, struct delayed *out);
+/* ms until the next is due, rounded up; -1: none waits. */
+int delays_timeout(const struct delays *d, int64_t now);
+void delays_free(struct delays *d);
+
+#endif

@@ -1,0 +1,38 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * A packet as a line of text or of JSON. Nothing that comes from a packet or names an interface reaches
+ * the terminal unescaped.
+ */
+#ifndef PRINT_H
+#define PRINT_H
+
+#include <stdbool.h>
+#include <stdio.h>
+#include <ipq.h>
+
+struct print_style {
+	bool colour;
+	bool json;
+	bool bytes; /* a hex dump below the line, or in the JSON */
+};
+
+struct print_packet {
+	const struct ipq_packet *packet;
+	int64_t time;              /* ns since 1970 */
+	char indev[32], outdev[32]; /* names, "" where there is none */
+	const char *verdict;       /* "accept"; NULL: not decided */
+};
+
+/* Should this stream be coloured? A terminal that is not "dumb", and NO_COLOR is not set. */
+bool print_wants_colour(FILE *out);
+
+/* One line; with bytes, several. */
+void print_packet(FILE *out, const struct print_style *style, const struct print_packet *p);
+
+/* Text in quotes, as JSON has it. Bytes beyond ASCII become their Latin-1 characters. */
+void print_json_string(FILE *out, const char *text);
+
+/* "INPUT"; "hook N" cannot be: numbers beyond the five give "-". */
+const char *print_hook(unsigned hook);
+
+#endif
