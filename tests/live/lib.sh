@@ -153,6 +153,39 @@ queued() {
 	$iptables -w -L "${1:-OUTPUT}" -v -x -n | awk '$3 ~ /^(N?F?QUEUE)$/ { sum += $1 } END { print sum + 0 }'
 }
 
+# What `ipq` has put into the firewall and not removed.
+rules_of_ours() {
+	for tool in iptables ip6tables; do
+		for variant in $tool $tool-legacy $tool-nft; do
+			command -v $variant >/dev/null && $variant -w -t mangle -S 2>/dev/null | grep ipq-
+		done
+	done
+	command -v nft >/dev/null && nft list tables 2>/dev/null | grep ipq_
+	return 0
+}
+
+# Until `ipq --on HOOK` has set its rule, 5 s at most.
+wait_for_rule() {
+	tries=250
+	until rules_of_ours | grep -qiE -- "-A $1 -j|ipq_"; do
+		tries=$((tries - 1))
+		if [ $tries -le 0 ]; then
+			fail "no rule of ours in $1"
+			cat "$log"
+			finish
+		fi
+		sleep 0.02
+	done
+	sleep 0.1 # IPv6 comes second
+}
+
+# The counters that `ipq filter` printed in FILE: do they add up?
+adds_up() {
+	awk '/^ *[0-9-]+ +[0-9]+ +[0-9]+  / { rules += $2 }
+		/^[0-9]+ packets: / { all = $1; out = $3 + $5 + $7 }
+		END { print (all > 0 && rules == all && out == all) ? "adds up" : "rules " rules " all " all " out " out }' "$1"
+}
+
 ok() {
 	checks=$((checks + 1))
 	echo "ok: $*"

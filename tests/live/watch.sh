@@ -1,0 +1,50 @@
+#!/bin/sh
+# SPDX-License-Identifier: LGPL-2.1-or-later
+# ipq watch shows what passes, lets it pass, and records it in a file that others can read.
+. "$IPQ_LIVE/lib.sh"
+
+start $IPQ watch --on INPUT,OUTPUT -w $work/seen.pcapng 'udp dst port 7001'
+wait_for_rule OUTPUT
+expect "what is watched passes" $FLOW udp -n 20 -s 100 7001
+stop INT
+expect_text "a line for each, where it goes out and where it comes in" "20 20" sh -c \
+	"echo \$(grep -c ' out  lo udp 127.0.0.1:.* > 127.0.0.1:7001 len 128 uid 0 .*accept' $log) \
+		\$(grep -c ' in   lo udp 127.0.0.1:.* > 127.0.0.1:7001 len 128 .*accept' $log)"
+if command -v tshark >/dev/null; then
+	expect_text "tshark reads the file, the interface, and the verdict" "40 lo accept" sh -c \
+		"tshark -r $work/seen.pcapng -T fields -e frame.interface_name -e frame.comment 2>/dev/null |
+			sort | uniq -c | awk '{ print \$1, \$2, \$3 }'"
+	expect_text "no packet in it looks damaged" "0" sh -c \
+		"tshark -r $work/seen.pcapng -o udp.check_checksum:TRUE -Y 'udp.checksum.status == Bad' 2>/dev/null | wc -l"
+fi
+
+start $IPQ watch --on INPUT --json -x 'udp dst port 7001'
+wait_for_rule INPUT
+$FLOW say 7001 'a "quoted" text' >/dev/null
+stop INT
+if command -v python3 >/dev/null; then
+	expect_text "JSON is JSON" "INPUT lo udp 7001 17" python3 -c "
+import json
+for line in open('$log'):
+    if line.startswith('{'):
+        p = json.loads(line)
+        assert len(p['bytes']) == 2 * p['length'] and b'quoted' in bytes.fromhex(p['bytes'])
+        print(p['hook'], p['indev'], p['protocol_name'], p['destination_port'], p['protocol'])
+"
+fi
+
+# What was dropped, recorded.
+start $IPQ filter --on INPUT -w $work/dropped.pcapng --record drop 'drop udp dst port 7002' 'count udp'
+wait_for_rule INPUT
+$FLOW udp -n 5 -e 0 -w 200 7002 >/dev/null
+$FLOW udp -n 5 7003 >/dev/null
+stop INT
+if command -v tshark >/dev/null; then
+	expect_text "the record of drops has the drops, and says which rule it was" "5 drop: drop udp dst port 7002" sh -c \
+		"tshark -r $work/dropped.pcapng -T fields -e frame.comment 2>/dev/null | sort | uniq -c | sed 's/^ *//'"
+fi
+
+expect "watch | head ends when head does" timeout 10 sh -c \
+	"$IPQ watch --on INPUT udp | head -n 1 >/dev/null & sleep 0.7; $FLOW udp -n 50 7004 >/dev/null; wait"
+expect_text "and leaves nothing" "" rules_of_ours
+finish
