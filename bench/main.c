@@ -16,12 +16,12 @@ static const char usage[] =
 	"bench [--quick] [--rounds N] [--scale N] [--only TEXT] [--consumers A,B,...] [--pin] [--out DIR] "
 	"[--list]\n"
 	"  --quick      3 rounds of short measurements (default: 7 rounds, three times as long)\n"
-	"  --only       scenarios whose name contains one of these texts, comma-separated\n"
+	"  --only       these scenarios, comma-separated; what is no whole name is a part of one\n"
 	"  --consumers  only these, and " REFERENCE ", which ratios are taken against\n"
 	"  --pin        driver on processor 0, consumer on the following ones\n"
 	"  --out        where measurements.csv and medians.csv go\n";
 
-/* Is one of the comma-separated words in name (or name itself, when whole)? No list: yes. */
+/* Is name in the list, or a word of it that is no scenario's whole name a part of name? No list: yes. */
 static bool listed(const char *list, const char *name, bool whole)
 {
 	char word[64];
@@ -32,7 +32,8 @@ static bool listed(const char *list, const char *name, bool whole)
 		size_t len = strcspn(list, ",");
 
 		snprintf(word, sizeof(word), "%.*s", (int)len, list);
-		if (len > 0 && (whole ? strcmp(name, word) == 0 : strstr(name, word) != NULL))
+		if (len > 0 && (whole || scenario_index(word) >= 0 ? strcmp(name, word) == 0
+								   : strstr(name, word) != NULL))
 			return true;
 		list += len + (list[len] == ',');
 	}
@@ -101,6 +102,7 @@ static int parse(int argc, char **argv, struct options *o)
 /* All consumers in turn, then all again, each round beginning with another one. Returns the failures. */
 static unsigned run_scenario(const struct options *o, struct results *all, unsigned scenario)
 {
+	static bool unavailable[32]; /* said once */
 	const struct scenario *s = &scenarios[scenario];
 	unsigned failed = 0;
 
@@ -109,9 +111,12 @@ static unsigned run_scenario(const struct options *o, struct results *all, unsig
 		bool wanted = listed(o->consumers, consumers[c].name, true) ||
 			      strcmp(consumers[c].name, REFERENCE) == 0;
 
-		if (!wanted || !scenario_suits(s, &consumers[c]))
+		if (!wanted || unavailable[c] || !scenario_suits(s, &consumers[c]))
 			continue;
-		if (measure(s, &consumers[c], o->scale, o->pin, result_at(all, scenario, c, round)) < 0) {
+		int err = measure(s, &consumers[c], o->scale, o->pin, result_at(all, scenario, c, round));
+
+		unavailable[c] = err == UNAVAILABLE;
+		if (err < 0) {
 			fprintf(stderr, "bench: %s, %s, round %u: failed\n", s->name, consumers[c].name,
 				round + 1);
 			failed++;
