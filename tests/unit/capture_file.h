@@ -24,7 +24,8 @@ static inline void put(struct capture_file *f, const void *bytes, size_t len)
 {
 	if (f->len + len > sizeof(f->bytes))
 		abort();
-	memcpy(f->bytes + f->len, bytes, len);
+	if (len > 0) /* memcpy takes no NULL, not even for nothing */
+		memcpy(f->bytes + f->len, bytes, len);
 	f->len += len;
 }
 
