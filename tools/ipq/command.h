@@ -14,6 +14,7 @@ struct command {
 };
 
 extern const struct command command_filter;
+extern const struct command command_run;
 extern const struct command command_watch;
 
 enum { EXIT_USAGE = 2 };

@@ -10,6 +10,7 @@
 static const struct command *const commands[] = {
 	&command_watch,
 	&command_filter,
+	&command_run,
 	NULL
 };
 

@@ -1,0 +1,435 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * A program that speaks ip_queue's raw protocol, without libipq: what `ipq run` has to serve. Built
+ * statically, 64-bit and 32-bit, and with VIA_SOCKETCALL in the way of programs of 2003.
+ *
+ *	accept N [range]   owns the queue, accepts N packets (0: to the end of the file), says how many
+ *	drop N             drops them
+ *	both N             IPv4 and IPv6 in two threads, N packets each
+ *	probe              everything a program may ask of its socket gets netlink's answer
+ *	probe-kernel       the same of two families that the kernel still has: proves the probe itself
+ *	unrelated          sockets that are none of ours are left alone
+ *	storm              hostile: garbage, thousands of sockets, threads that die while they ask
+ *	daemon FILE        goes into the background and accepts; FILE appears when the queue is owned
+ *	sleep FILE         owns the queue and does nothing; FILE appears then
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+#include <netinet/in.h>
+#include <sys/socket.h>
+#include <sys/syscall.h>
+#include <sys/un.h>
+#include <sys/wait.h>
+#include <linux/net.h>
+#include <linux/netlink.h>
+#include <linux/netfilter_ipv4/ip_queue.h>
+
+#ifdef VIA_SOCKETCALL
+#define CALL(name, number, ...) syscall(__NR_socketcall, SYS_##number, (long[]){ __VA_ARGS__ })
+#else
+#define CALL(name, number, ...) syscall(__NR_##name, __VA_ARGS__)
+#endif
+
+static int open_socket(int domain, int type, int protocol)
+{
+	return (int)CALL(socket, SOCKET, domain, type, protocol);
+}
+
+static int bind_to(int fd, const void *address, socklen_t len)
+{
+	return (int)CALL(bind, BIND, fd, (long)address, (long)len);
+}
+
+static int connect_to(int fd, const void *address, socklen_t len)
+{
+	return (int)CALL(connect, CONNECT, fd, (long)address, (long)len);
+}
+
+static int name_of(int fd, void *address, socklen_t *len)
+{
+	return (int)CALL(getsockname, GETSOCKNAME, fd, (long)address, (long)len);
+}
+
+static int set_option(int fd, int level, int option, const void *value, socklen_t len)
+{
+	return (int)CALL(setsockopt, SETSOCKOPT, fd, level, option, (long)value, (long)len);
+}
+
+static int get_option(int fd, int level, int option, void *value, socklen_t *len)
+{
+	return (int)CALL(getsockopt, GETSOCKOPT, fd, level, option, (long)value, (long)len);
+}
+
+static void die(const char *what)
+{
+	fprintf(stderr, "%s: %s\n", what, strerror(errno));
+	exit(1);
+}
+
+#define EXPECT(condition)                                                                   \
+	do {                                                                                \
+		if (!(condition)) {                                                         \
+			fprintf(stderr, "line %d: not so: %s (%s)\n", __LINE__, #condition, \
+				strerror(errno));                                           \
+			exit(1);                                                            \
+		}                                                                           \
+	} while (0)
+
+/* ---- as a client of ip_queue ------------------------------------------------------------------- */
+
+static int open_queue(int protocol)
+{
+	struct sockaddr_nl me = { .nl_family = AF_NETLINK, .nl_pid = (uint32_t)getpid() };
+	int fd = open_socket(AF_NETLINK, SOCK_RAW, protocol);
+
+	if (fd < 0)
+		die("socket");
+	if (bind_to(fd, &me, sizeof(me)) < 0)
+		die("bind");
+	return fd;
+}
+
+static void request(int fd, uint16_t type, const ipq_peer_msg_t *body)
+{
+	struct sockaddr_nl kernel = { .nl_family = AF_NETLINK };
+	struct {
+		struct nlmsghdr header;
+		ipq_peer_msg_t body;
+	} m = { .header = { .nlmsg_len = sizeof(m),
+			    .nlmsg_type = type,
+			    .nlmsg_flags = NLM_F_REQUEST,
+			    .nlmsg_pid = (uint32_t)getpid() } };
+
+	m.body = *body;
+	if (sendto(fd, &m, sizeof(m), 0, (void *)&kernel, sizeof(kernel)) != (ssize_t)sizeof(m))
+		die("sendto");
+}
+
+static void set_mode(int fd, unsigned char mode, size_t range)
+{
+	ipq_peer_msg_t body = { .msg.mode = { .value = mode, .range = range } };
+
+	request(fd, IPQM_MODE, &body);
+}
+
+static void decide(int fd, unsigned long id, unsigned verdict)
+{
+	ipq_peer_msg_t body = { .msg.verdict = { .value = verdict, .id = id } };
+
+	request(fd, IPQM_VERDICT, &body);
+}
+
+/* 1: a packet, decided; 0: the end. */
+static int one_packet(int fd, unsigned verdict)
+{
+	static __thread unsigned char buf[65536 + 256] __attribute__((aligned(8)));
+	struct sockaddr_nl from;
+	socklen_t len = sizeof(from);
+	const struct nlmsghdr *header = (const void *)buf;
+	const ipq_packet_msg_t *packet = (const void *)(buf + sizeof(*header));
+	ssize_t n = recvfrom(fd, buf, sizeof(buf), 0, (void *)&from, &len);
+
+	if (n == 0)
+		return 0;
+	if (n < 0)
+		die("recvfrom");
+	/* The two things that libipq itself looks at. */
+	if (len != sizeof(from) || from.nl_pid != 0) {
+		fprintf(stderr, "address of %u bytes, nl_pid %u\n", (unsigned)len, from.nl_pid);
+		exit(1);
+	}
+	if (header->nlmsg_type == NLMSG_ERROR) {
+		errno = -*(const int *)(header + 1);
+		die("refused");
+	}
+	if (header->nlmsg_type != IPQM_PACKET || n < (ssize_t)(sizeof(*header) + sizeof(*packet)) ||
+	    packet->data_len > (size_t)n - sizeof(*header) - sizeof(*packet)) {
+		fprintf(stderr, "malformed packet message of %zd bytes\n", n);
+		exit(1);
+	}
+	decide(fd, packet->packet_id, verdict);
+	return 1;
+}
+
+static unsigned long handle(int protocol, unsigned long count, size_t range, unsigned verdict)
+{
+	int fd = open_queue(protocol);
+	unsigned long n = 0;
+
+	set_mode(fd, IPQ_COPY_PACKET, range);
+	while ((count == 0 || n < count) && one_packet(fd, verdict))
+		n++;
+	close(fd);
+	return n;
+}
+
+struct side {
+	int protocol;
+	unsigned long count, seen;
+};
+
+static void *side_thread(void *arg)
+{
+	struct side *s = arg;
+
+	s->seen = handle(s->protocol, s->count, 0, 1);
+	return NULL;
+}
+
+static int both(unsigned long count)
+{
+	struct side s[2] = { { NETLINK_FIREWALL, count, 0 }, { NETLINK_IP6_FW, count, 0 } };
+	pthread_t t[2];
+
+	for (int i = 0; i < 2; i++)
+		EXPECT(pthread_create(&t[i], NULL, side_thread, &s[i]) == 0);
+	for (int i = 0; i < 2; i++)
+		EXPECT(pthread_join(t[i], NULL) == 0);
+	printf("%lu IPv4 and %lu IPv6 packets\n", s[0].seen, s[1].seen);
+	return 0;
+}
+
+/* ---- what a program may ask of its socket ------------------------------------------------------ */
+
+static int value_of(int fd, int level, int option)
+{
+	int value = -1;
+	socklen_t len = sizeof(value);
+
+	EXPECT(get_option(fd, level, option, &value, &len) == 0 && len == sizeof(value));
+	return value;
+}
+
+static int probed = NETLINK_FIREWALL, other = NETLINK_IP6_FW;
+
+static void probe_options(int fd)
+{
+	int one = 1, size = 65536;
+	socklen_t len = sizeof(one);
+
+	EXPECT(value_of(fd, SOL_SOCKET, SO_TYPE) == SOCK_RAW);
+	EXPECT(value_of(fd, SOL_SOCKET, SO_DOMAIN) == AF_NETLINK);
+	EXPECT(value_of(fd, SOL_SOCKET, SO_PROTOCOL) == probed);
+	EXPECT(set_option(fd, SOL_SOCKET, SO_RCVBUF, &size, sizeof(size)) == 0);
+	EXPECT(value_of(fd, SOL_SOCKET, SO_RCVBUF) == 2 * size);
+	EXPECT(set_option(fd, 270, NETLINK_NO_ENOBUFS, &one, sizeof(one)) == 0);
+	EXPECT(set_option(fd, 270, NETLINK_ADD_MEMBERSHIP, &one, sizeof(one)) == 0);
+	EXPECT(set_option(fd, 270, NETLINK_NO_ENOBUFS, &one, 2) == 0);
+	EXPECT(set_option(fd, 270, NETLINK_ADD_MEMBERSHIP, &one, 2) < 0 && errno == EINVAL);
+	EXPECT(set_option(fd, 270, NETLINK_NO_ENOBUFS, (void *)8, sizeof(one)) < 0 && errno == EFAULT);
+	EXPECT(set_option(fd, 270, 99, &one, sizeof(one)) < 0 && errno == ENOPROTOOPT);
+	EXPECT(get_option(fd, 270, 99, &one, &len) < 0 && errno == ENOPROTOOPT);
+}
+
+static void probe_names(int fd)
+{
+	struct sockaddr_nl me = { .nl_family = AF_NETLINK, .nl_pid = (uint32_t)getpid() }, got;
+	struct sockaddr_nl kernel = { .nl_family = AF_NETLINK };
+	unsigned char small[8] = { 0 };
+	socklen_t len = sizeof(got);
+	int second;
+
+	EXPECT(bind_to(fd, &me, sizeof(me)) == 0);
+	EXPECT(name_of(fd, &got, &len) == 0 && len == sizeof(got));
+	EXPECT(got.nl_family == AF_NETLINK && got.nl_pid == (uint32_t)getpid() && got.nl_groups == 0);
+	len = sizeof(small) - 4; /* as much as fits, and how much there was */
+	EXPECT(name_of(fd, small, &len) == 0 && len == sizeof(got) && small[0] == AF_NETLINK &&
+	       small[4] == 0);
+	EXPECT(name_of(fd, (void *)8, &len) < 0 && errno == EFAULT);
+	EXPECT(connect_to(fd, &kernel, sizeof(kernel)) == 0);
+	me.nl_pid++;
+	EXPECT(bind_to(fd, &me, sizeof(me)) < 0 && errno == EINVAL);
+
+	/* The port id is taken while the socket lives, and free right after. */
+	me.nl_pid--;
+	second = open_socket(AF_NETLINK, SOCK_DGRAM, probed);
+	EXPECT(second >= 0);
+	EXPECT(bind_to(second, &me, sizeof(me)) < 0 && errno == EADDRINUSE);
+	close(fd);
+	EXPECT(bind_to(second, &me, sizeof(me)) == 0);
+	EXPECT(value_of(second, SOL_SOCKET, SO_TYPE) == SOCK_DGRAM);
+	close(second);
+}
+
+static int probe(void)
+{
+	struct sockaddr_nl kernel = { .nl_family = AF_NETLINK };
+	int fd = open_socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC | SOCK_NONBLOCK, probed), plain;
+	char byte;
+
+	EXPECT(fd >= 0);
+	EXPECT(fcntl(fd, F_GETFD) == FD_CLOEXEC && (fcntl(fd, F_GETFL) & O_NONBLOCK) != 0);
+	EXPECT(recv(fd, &byte, 1, 0) < 0 && errno == EAGAIN);
+	plain = open_socket(AF_NETLINK, SOCK_RAW, other);
+	EXPECT(plain == fd + 1 && fcntl(plain, F_GETFD) == 0 && (fcntl(plain, F_GETFL) & O_NONBLOCK) == 0);
+	EXPECT(value_of(plain, SOL_SOCKET, SO_PROTOCOL) == other);
+	EXPECT(sendto(plain, "x", 1, 0, (void *)&kernel, sizeof(kernel)) == 1);
+	close(plain);
+	EXPECT(open_socket(AF_NETLINK, SOCK_STREAM, probed) < 0 && errno == ESOCKTNOSUPPORT);
+	probe_options(fd);
+	probe_names(fd);
+	puts("netlink's answers");
+	return 0;
+}
+
+static int unrelated(void)
+{
+	struct sockaddr_in in = { .sin_family = AF_INET, .sin_addr = { htonl(INADDR_LOOPBACK) } };
+	struct sockaddr_un un = { .sun_family = AF_UNIX };
+	struct sockaddr_nl nl = { .nl_family = AF_NETLINK };
+	socklen_t len = sizeof(in);
+	int fd;
+
+	fd = open_socket(AF_INET, SOCK_DGRAM, 0);
+	EXPECT(fd >= 0 && bind_to(fd, &in, sizeof(in)) == 0);
+	EXPECT(name_of(fd, &in, &len) == 0 && len == sizeof(in) && in.sin_family == AF_INET &&
+	       in.sin_port != 0);
+	EXPECT(connect_to(fd, &in, sizeof(in)) == 0);
+	EXPECT(value_of(fd, SOL_SOCKET, SO_TYPE) == SOCK_DGRAM);
+	EXPECT(value_of(fd, SOL_SOCKET, SO_DOMAIN) == AF_INET);
+	close(fd);
+
+	fd = open_socket(AF_UNIX, SOCK_DGRAM, 0); /* an address of netlink's length */
+	snprintf(un.sun_path + 1, 10, "%09d", (int)getpid());
+	EXPECT(fd >= 0 && bind_to(fd, &un, 12) == 0);
+	EXPECT(connect_to(fd, &un, 12) == 0);
+	EXPECT(bind_to(fd, &nl, sizeof(nl)) < 0 && errno == EINVAL);
+	close(fd);
+
+	fd = open_socket(AF_NETLINK, SOCK_RAW, NETLINK_ROUTE);
+	len = sizeof(nl);
+	EXPECT(fd >= 0 && bind_to(fd, &nl, sizeof(nl)) == 0 && name_of(fd, &nl, &len) == 0);
+	EXPECT(nl.nl_family == AF_NETLINK && nl.nl_pid != 0);
+	EXPECT(value_of(fd, SOL_SOCKET, SO_PROTOCOL) == NETLINK_ROUTE);
+	close(fd);
+	EXPECT(name_of(fd, &nl, &len) < 0 && errno == EBADF);
+	puts("left alone");
+	return 0;
+}
+
+/* ---- hostile ------------------------------------------------------------------------------------- */
+
+static void *ask_for_ever(void *arg)
+{
+	(void)arg;
+	for (;;)
+		close(open_socket(AF_NETLINK, SOCK_RAW, NETLINK_FIREWALL));
+	return NULL;
+}
+
+/* Processes that are killed while their threads wait for an answer. */
+static void die_while_asking(void)
+{
+	for (int i = 0; i < 20; i++) {
+		pid_t pid = fork();
+		pthread_t t;
+
+		if (pid == 0) {
+			for (int n = 0; n < 4; n++)
+				pthread_create(&t, NULL, ask_for_ever, NULL);
+			pause();
+		}
+		usleep(2000 * (unsigned)(i % 5));
+		kill(pid, SIGKILL);
+		waitpid(pid, NULL, 0);
+	}
+}
+
+static void send_garbage(int fd)
+{
+	static unsigned char bytes[70000];
+	struct nlmsghdr *header = (void *)bytes;
+
+	for (size_t i = 0; i < sizeof(bytes); i++)
+		bytes[i] = (unsigned char)rand();
+	for (size_t len = 1; len < 200; len++)
+		send(fd, bytes, len, MSG_DONTWAIT);
+	for (uint32_t lie = 0; lie < 32; lie++) {
+		*header = (struct nlmsghdr){ .nlmsg_len = lie * 0x08421084U,
+					     .nlmsg_type = (uint16_t)(0x10 + lie % 5),
+					     .nlmsg_flags = NLM_F_REQUEST,
+					     .nlmsg_pid = (uint32_t)getpid() };
+		send(fd, bytes, lie % 2 == 0 ? 40 : sizeof(bytes), MSG_DONTWAIT);
+	}
+}
+
+static int storm(void)
+{
+	unsigned n = 0;
+	int fd, last = -1;
+
+	srand(1);
+	signal(SIGPIPE, SIG_IGN);
+	fd = open_queue(NETLINK_FIREWALL);
+	send_garbage(fd);
+	die_while_asking();
+	while (n < 5000 && (last = open_socket(AF_NETLINK, SOCK_RAW, NETLINK_IP6_FW)) >= 0)
+		n++;
+	/* Somewhere there is a limit: of this process or of the supervisor. */
+	EXPECT(last < 0 && n > 100);
+	printf("%u sockets, then %s\n", n, strerror(errno));
+	return 0;
+}
+
+/* ---- staying ------------------------------------------------------------------------------------- */
+
+static int stay(const char *file, int background)
+{
+	int fd, flag;
+
+	if (background && fork() != 0)
+		_exit(42);
+	if (background)
+		setsid();
+	fd = open_queue(NETLINK_FIREWALL);
+	set_mode(fd, IPQ_COPY_PACKET, 0);
+	flag = open(file, O_WRONLY | O_CREAT, 0600);
+	if (flag < 0)
+		die(file);
+	close(flag);
+	if (!background)
+		for (;;)
+			pause();
+	close(0);
+	close(1);
+	close(2);
+	while (one_packet(fd, 1))
+		;
+	return 0;
+}
+
+int main(int argc, char **argv)
+{
+	const char *what = argc > 1 ? argv[1] : "", *arg = argc > 2 ? argv[2] : "0";
+	unsigned long count = strtoul(arg, NULL, 0);
+	size_t range = argc > 3 ? strtoul(argv[3], NULL, 0) : 0;
+
+	if (strcmp(what, "accept") == 0)
+		return printf("%lu packets\n", handle(NETLINK_FIREWALL, count, range, 1)) < 0;
+	if (strcmp(what, "drop") == 0)
+		return printf("%lu packets\n", handle(NETLINK_FIREWALL, count, range, 0)) < 0;
+	if (strcmp(what, "both") == 0)
+		return both(count);
+	if (strcmp(what, "probe") == 0)
+		return probe();
+	if (strcmp(what, "probe-kernel") == 0) {
+		probed = NETLINK_GENERIC;
+		other = NETLINK_ROUTE;
+		return probe();
+	}
+	if (strcmp(what, "unrelated") == 0)
+		return unrelated();
+	if (strcmp(what, "storm") == 0)
+		return storm();
+	if (strcmp(what, "daemon") == 0 || strcmp(what, "sleep") == 0)
+		return stay(arg, what[0] == 'd');
+	fprintf(stderr, "there is no \"%s\"\n", what);
+	return 2;
+}

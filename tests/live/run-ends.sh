@@ -1,0 +1,71 @@
+#!/bin/sh
+# SPDX-License-Identifier: LGPL-2.1-or-later
+# How ipq run ends: as its program did, and whoever is killed, nobody and nothing stays behind.
+. "$IPQ_LIVE/lib.sh"
+. "$IPQ_LIVE/run-lib.sh"
+queue OUTPUT -p udp --dport 7000
+
+expect_text "the exit status is the program's" 7 status_of $IPQ run sh -c 'exit 7'
+expect_text "no such program" 127 status_of $IPQ run -- /nonexistent
+expect_text "not a program" 126 status_of $IPQ run -- /etc/passwd
+expect_text "no such source" 125 status_of $IPQ run --source nonsense:1 true
+expect_text "no such option" 125 status_of $IPQ run --nonsense true
+expect_text "a log that cannot be" 125 status_of $IPQ run --log /nonexistent/log true
+expect_text "one filter cannot watch the other" 125 status_of $IPQ run $IPQ run true
+for signal in 15 9 11 1; do
+	expect_text "a program that dies of signal $signal" $((128 + signal)) \
+		status_of $IPQ run sh -c "kill -$signal \$\$"
+done
+
+$IPQ run sh -c 'trap "exit 9" USR1; : >/run/test/trap; while :; do sleep 0.05; done' &
+started=$!
+until_there $work/trap
+kill -USR1 $started
+wait $started
+expect_text "a signal for ipq run reaches the program" 9 echo $?
+started=
+
+# a program, a child and a child with a session of its own; by turns each part is killed in a burst
+family="$RAW sleep $work/owned & setsid sleep 4321 & wait"
+for victim in front supervisor program; do
+	rm -f $work/owned
+	$IPQ run sh -c "$family" 2>$work/said &
+	started=$!
+	until_there $work/owned
+	$FLOW udp -n 20000 -e 0 -w 300 7000 >/dev/null &
+	flow=$!
+	sleep 0.1
+	supervisor=$(cat /proc/$started/task/$started/children)
+	program=$(cat /proc/${supervisor% }/task/${supervisor% }/children)
+	case $victim in
+	front) kill -KILL $started ;;
+	supervisor) kill -KILL $supervisor ;;
+	program) kill -KILL $program $(cat /proc/${program% }/task/${program% }/children) ;;
+	esac
+	wait $started
+	status=$?
+	case $victim in
+	supervisor) want=125 ;;
+	*) want=137 ;;
+	esac
+	expect_text "$victim killed: the exit status" $want echo $status
+	expect "$victim killed: no child stays" until_gone sleep
+	expect "$victim killed: the queue's owner is gone" until_gone raw-native
+	expect "$victim killed: ipq itself is gone" until_gone ipq
+	expect "$victim killed: the queue is free" wait_for_no_queue
+	wait $flow
+	started=
+done
+
+# A program that makes a daemon of itself gives the shell back, and is served on.
+rm -f $work/owned
+expect_text "a daemon's parent ends" 42 status_of timeout 5 $IPQ run --log $work/log $RAW daemon $work/owned
+until_there $work/owned
+expect "the daemon is served" $FLOW udp -n 100 7000
+expect_text "by one process" 1 alive ipq
+supervisor=$(sed -n 's/.*; process \([0-9]*\) serves them.*/\1/p' $work/log)
+kill -TERM "$supervisor"
+expect "SIGTERM for the supervisor ends the daemon" until_gone raw-native
+expect "and itself" until_gone ipq
+expect "and frees the queue" wait_for_no_queue
+finish

@@ -1,0 +1,18 @@
+#!/bin/sh
+# SPDX-License-Identifier: LGPL-2.1-or-later
+# A hostile program harms neither ipq run nor the queue: afterwards the next program works, at once.
+. "$IPQ_LIVE/lib.sh"
+. "$IPQ_LIVE/run-lib.sh"
+queue OUTPUT -p udp --dport 7000
+
+for client in $clients; do
+	name=$(basename "$client")
+	expect "$name: the supervisor survives it" timeout 60 $IPQ run -- "$client" storm
+	expect "$name: nobody stays behind" until_gone ipq
+	# inside the same ipq run, after the storm
+	start $IPQ run -- sh -c "ulimit -n 3000; $client storm; $RAW accept 100"
+	wait_for_queue
+	expect "$name: after a storm its neighbour is served" $FLOW udp -n 100 7000
+	stop
+done
+finish

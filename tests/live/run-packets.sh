@@ -1,0 +1,45 @@
+#!/bin/sh
+# SPDX-License-Identifier: LGPL-2.1-or-later
+# Static programs without libipq, of both word sizes, decide real packets under ipq run.
+. "$IPQ_LIVE/lib.sh"
+. "$IPQ_LIVE/run-lib.sh"
+queue OUTPUT -p udp --dport 7000
+queue6 OUTPUT -p udp --dport 7006
+
+for client in $clients; do
+	name=$(basename "$client")
+	expect "$name: the kernel's own netlink sockets answer as the test believes" "$client" probe-kernel
+	expect "$name: its ip_queue socket answers like them" $IPQ run "$client" probe
+	expect "$name: other sockets are left alone" $IPQ run "$client" unrelated
+
+	start timeout 30 $IPQ run -- "$client" accept 500
+	wait_for_queue
+	expect "$name: accepted datagrams of all sizes arrive" $FLOW udp -n 500 -s 0-60000 7000
+	wait $started
+	expect_text "$name: ends when it likes" 0 echo $?
+	expect_text "$name: has seen every packet" "500 packets" cat "$log"
+	started=
+
+	start timeout 30 $IPQ run -- "$client" drop 0
+	wait_for_queue
+	expect "$name: dropped datagrams do not arrive" $FLOW udp -n 50 -e 0 -w 300 7000
+	stop
+	expect "$name: its end frees the queue" wait_for_no_queue
+
+	start timeout 30 $IPQ run --log "$work/log" -- "$client" both 200
+	wait_for_queue
+	sleep 0.1 # the second family's request
+	expect "$name: IPv4 datagrams arrive" $FLOW udp -n 200 7000
+	expect "$name: IPv6 datagrams arrive" $FLOW udp -a ::1 -n 200 7006
+	wait $started
+	expect_text "$name: two threads, two families" "200 IPv4 and 200 IPv6 packets" cat "$log"
+	started=
+	expect "$name: the log adds up" grep -q "IPv6: 200 packets, 200 accepted" "$work/log"
+	rm -f "$work/log"
+done
+
+start timeout 30 $IPQ run -- sh -c "env $RAW accept 100"
+wait_for_queue
+expect "children of the program are served" $FLOW udp -n 100 7000
+stop
+finish
