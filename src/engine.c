@@ -442,7 +442,6 @@ int engine_open(struct engine **engine, struct source *source, const struct engi
 	if (options != NULL) {
 		e->log = options->log;
 		e->adopt = options->adopt;
-		e->requeue_to = options->requeue_to;
 	}
 	ret = open_descriptors(e);
 	if (ret == 0)

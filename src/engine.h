@@ -26,7 +26,6 @@ struct engine_options {
 	/* Packets that the engine has never seen may wait in the source (it was in use before): verdicts
 	 * for unknown ids go to it, and what it refuses is answered when it says so. */
 	bool adopt;
-	uint16_t requeue_to; /* queue number for NF_QUEUE, to which ip_queue's programs gave none */
 };
 
 /* The engine owns the source from then on; options may be NULL. 0, or -errno with words in *e: then the

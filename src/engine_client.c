@@ -122,7 +122,9 @@ static void end(struct engine *e, struct client *c)
 	}
 	if (f->claimant == c)
 		f->claimant = NULL;
-	close(c->fd); /* leaves the epoll set by itself: nobody else has this end */
+	/* Closing alone would leave it in the set when a child process has this end too. */
+	epoll_ctl(e->epoll, EPOLL_CTL_DEL, c->fd, NULL);
+	close(c->fd);
 	c->fd = -1;
 	if (c->prev != NULL)
 		c->prev->next = c->next;
@@ -297,8 +299,8 @@ static int set_verdict(struct engine *e, struct family *f, const struct client *
 	replacement(f, r, &v);
 	if (v.code == NF_STOLEN) /* today's kernel refuses it, and nobody here would free the packet */
 		v.code = NF_DROP;
-	if (v.code == NF_QUEUE)
-		v.code |= (uint32_t)e->requeue_to << 16;
+	if (v.code == NF_QUEUE) /* ip_queue's programs gave no number: the packet came back to them */
+		v.code = NF_QUEUE_NR(e->source->queue_number);
 	if (v.code == NF_DROP)
 		v.present = 0;
 	if (r->verdict.value == NF_QUEUE || r->verdict.value == NF_REPEAT)

@@ -61,7 +61,6 @@ struct engine {
 	int grace;  /* timer: runs while the end waits for the last verdicts */
 	bool adopt, patient;
 	bool configured, watched, ended, said_end;
-	uint16_t requeue_to;
 	int failed; /* what the source died of */
 	struct source_config config;
 	struct family family[2];

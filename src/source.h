@@ -88,6 +88,7 @@ struct source_counts {
 struct source {
 	const struct source_ops *ops;
 	struct links *links; /* of the origin's network namespace; NULL when it has none */
+	uint16_t queue_number; /* what NF_QUEUE must carry to bring a packet back here */
 };
 
 /* Every call returns 0 or more, or -errno with words in *e where it has one. */

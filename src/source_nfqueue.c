@@ -143,7 +143,7 @@ static int nfqueue_open(struct source **s, const char *arg, struct ipq_error *e)
 	if (q == NULL)
 		return ipq_fail(e, ENOMEM, "no memory");
 	q->base.ops = &source_nfqueue;
-	q->number = (uint16_t)number;
+	q->number = q->base.queue_number = (uint16_t)number;
 	q->config.flags = IPQ_O_SEGMENT; /* how a queue is born */
 	q->aside_end = &q->aside;
 	pthread_mutex_init(&q->config_lock, NULL);

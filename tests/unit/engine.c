@@ -247,12 +247,12 @@ static void adopted_source_gets_verdicts_on_ids_the_engine_never_saw(void **stat
 
 static void requeued_packets_go_to_the_sources_own_queue(void **state)
 {
-	static const struct engine_options options = { .requeue_to = 5 };
-	struct room r = open_room(false, &options);
+	struct room r = open_room(false, NULL);
 	int fd = add(&r, AF_INET, WIRE_LP64, 7);
 	uint32_t id = fake_push_plain(r.fake, AF_INET, 60);
 
 	(void)state;
+	r.fake->source.queue_number = 5;
 	ask_mode(fd, WIRE_LP64, 7, COPY_META, 0);
 	settle(&r);
 	ask_verdict(fd, 7, NF_QUEUE, id, NULL, 0);
@@ -533,6 +533,51 @@ static void garbage_harms_nobody(void **state)
 	close_room(&r);
 }
 
+/* As after a fork of the process that the engine lives in: the descriptor lives on elsewhere. */
+static void closed_client_is_forgotten_though_its_socket_was_inherited(void **state)
+{
+	struct room r = open_room(false, NULL);
+	int pair[2], inherited, i;
+
+	(void)state;
+	assert_int_equal(socketpair(AF_UNIX, SOCK_SEQPACKET, 0, pair), 0);
+	inherited = dup(pair[1]);
+	assert_int_equal(engine_add(r.engine, pair[1], AF_INET, WIRE_LP64, 7, true), 0);
+	ask_mode(pair[0], WIRE_LP64, 7, COPY_META, 0);
+	settle(&r);
+	close(pair[0]);
+	for (i = 0; i < 3; i++)
+		settle(&r);
+	assert_int_equal(counts(&r, AF_INET).peer_pid, 0);
+	close(inherited);
+	close_room(&r);
+}
+
+static void end_of_a_datagram_client_shows_with_the_next_packet(void **state)
+{
+	struct room r = open_room(false, NULL);
+	int pair[2];
+	uint32_t id;
+
+	(void)state;
+	assert_int_equal(socketpair(AF_UNIX, SOCK_DGRAM, 0, pair), 0);
+	assert_int_equal(engine_add(r.engine, pair[1], AF_INET, WIRE_LP64, 7, true), 0);
+	ask_mode(pair[0], WIRE_LP64, 7, COPY_META, 0);
+	settle(&r);
+	id = fake_push_plain(r.fake, AF_INET, 60);
+	settle(&r);
+	assert_int_equal(next_id(pair[0]), id);
+	ask_verdict(pair[0], 7, NF_ACCEPT, id, NULL, 0);
+	settle(&r);
+	expect_verdict(&r, id, NF_ACCEPT);
+	close(pair[0]);
+	id = fake_push_plain(r.fake, AF_INET, 60);
+	settle(&r);
+	expect_verdict(&r, id, NF_DROP);
+	assert_int_equal(counts(&r, AF_INET).peer_pid, 0);
+	close_room(&r);
+}
+
 static void empty_datagram_is_not_the_end(void **state)
 {
 	struct room r = open_room(false, NULL);
@@ -784,6 +829,8 @@ int main(void)
 		cmocka_unit_test(client_that_never_reads_loses_its_own_packets_only),
 		cmocka_unit_test(program_that_is_slow_for_a_moment_loses_nothing),
 		cmocka_unit_test(garbage_harms_nobody),
+		cmocka_unit_test(closed_client_is_forgotten_though_its_socket_was_inherited),
+		cmocka_unit_test(end_of_a_datagram_client_shows_with_the_next_packet),
 		cmocka_unit_test(empty_datagram_is_not_the_end),
 		cmocka_unit_test(unfit_sockets_are_refused_and_stay_the_callers),
 		cmocka_unit_test(patient_source_waits_for_a_slow_program),
