@@ -43,6 +43,12 @@
 #define SOL_NETLINK_ 270
 #define SOCK_TYPE_MASK_ 0xf /* the rest of the type are flags */
 
+/* Linux 6.6: the waking thread gives its processor to the woken one. Not in older headers. */
+#ifndef SECCOMP_IOCTL_NOTIF_SET_FLAGS
+#define SECCOMP_IOCTL_NOTIF_SET_FLAGS	   SECCOMP_IOW(4, __u64)
+#define SECCOMP_USER_NOTIF_FD_SYNC_WAKE_UP (1UL << 0)
+#endif
+
 /* A client, at the index of the engine's descriptor. */
 struct client {
 	ino_t ours, theirs; /* inodes of the two ends; 0: never used */
@@ -565,6 +571,8 @@ int run_calls_open(struct run_calls **out, int listener, struct engine *engine, 
 			       "(SECCOMP_IOCTL_NOTIF_ADDFD): ipq run needs Linux 5.9 or newer");
 	} else {
 		calls->atomic = knows_addfd(listener, SECCOMP_ADDFD_FLAG_SEND);
+		/* Answers are then several times faster. Nothing depends on it. */
+		ioctl(listener, SECCOMP_IOCTL_NOTIF_SET_FLAGS, SECCOMP_USER_NOTIF_FD_SYNC_WAKE_UP);
 		*out = calls;
 		return 0;
 	}
