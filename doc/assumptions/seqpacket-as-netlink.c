@@ -17,10 +17,12 @@
 
 #define MESSAGES 200
 
-#define BELIEVE(condition)                                                 \
-	do {                                                               \
-		if (!(condition))                                          \
-			return fprintf(stderr, "not so: %s\n", #condition); \
+#define BELIEVE(condition)                                           \
+	do {                                                         \
+		if (!(condition)) {                                  \
+			fprintf(stderr, "not so: %s\n", #condition); \
+			return 1;                                    \
+		}                                                    \
 	} while (0)
 
 static int receive_one(int fd, int flags)
@@ -28,7 +30,9 @@ static int receive_one(int fd, int flags)
 	struct sockaddr_storage from;
 	struct sockaddr_nl nl;
 	struct iovec piece;
-	struct msghdr msg = { .msg_name = &from, .msg_namelen = sizeof(from), .msg_iov = &piece, .msg_iovlen = 1 };
+	struct msghdr msg = {
+		.msg_name = &from, .msg_namelen = sizeof(from), .msg_iov = &piece, .msg_iovlen = 1
+	};
 	socklen_t len = sizeof(from);
 	char byte;
 
@@ -45,7 +49,9 @@ int main(void)
 	struct sockaddr_un name = { .sun_family = AF_UNIX };
 	struct sockaddr_nl kernel = { .nl_family = AF_NETLINK };
 	struct iovec piece = { "x", 1 };
-	struct msghdr msg = { .msg_name = &kernel, .msg_namelen = sizeof(kernel), .msg_iov = &piece, .msg_iovlen = 1 };
+	struct msghdr msg = {
+		.msg_name = &kernel, .msg_namelen = sizeof(kernel), .msg_iov = &piece, .msg_iovlen = 1
+	};
 	int pair[2], serial = (int)getpid();
 	char byte;
 
