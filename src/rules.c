@@ -39,7 +39,9 @@ static const char *const hook_names[] = { "PREROUTING", "INPUT", "FORWARD", "OUT
 struct rules {
 	unsigned hooks; /* bit i: hook_names[i] */
 	uint16_t queue_first, queue_last;
-	bool bypass, unfiltered, dry;
+	bool bypass, dry;
+	bool no_match;   /* there is no bpf match here */
+	bool unfiltered; /* so, or a filter is too long for it: all packets cross */
 	enum rules_via via;
 	char name[48]; /* of our chain or table */
 	const struct bpf_program *filter;
@@ -185,6 +187,15 @@ static size_t queue_commands(const struct rules *r)
 	return r->unfiltered || r->filters == 0 ? 1 : r->filters;
 }
 
+static void set_filters(struct rules *r, const struct bpf_program *filter, size_t filters)
+{
+	r->filter = filter;
+	r->filters = filters;
+	r->unfiltered = r->no_match && filters > 0;
+	for (size_t i = 0; i < filters; i++)
+		r->unfiltered |= filter[i].bf_len > BPF_MATCH_MAX;
+}
+
 static int fill_chain(struct rules *r, int family, struct ipq_error *e)
 {
 	for (size_t i = 0; i < queue_commands(r); i++) {
@@ -297,7 +308,7 @@ static int prepare_family(struct rules *r, int family, struct ipq_error *e)
 		/* No bpf match here: all packets cross, and user space filters. */
 		chain_command(&w, r, family, "-F", r->name);
 		finish(&w, NULL);
-		r->unfiltered = true;
+		r->no_match = r->unfiltered = true;
 		err = fill_chain(r, family, e);
 	}
 	if (err < 0) {
@@ -484,9 +495,7 @@ static int prepare(struct rules *r, enum rules_via via, struct ipq_error *e)
 	}
 	name_table(r, '-');
 	r->via = RULES_IPTABLES;
-	r->unfiltered = false;
-	for (size_t i = 0; i < r->filters; i++)
-		r->unfiltered |= r->filter[i].bf_len > BPF_MATCH_MAX;
+	set_filters(r, r->filter, r->filters);
 	err = prepare_iptables(r, e);
 	return err < 0 || r->dry ? err : start_guardian(r);
 }
@@ -534,6 +543,29 @@ int rules_install(struct rules *r, struct ipq_error *e)
 		}
 	}
 	return 0;
+}
+
+int rules_change(struct rules *r, const struct bpf_program *filter, size_t filters, struct ipq_error *e)
+{
+	size_t old = queue_commands(r);
+	int err = 0;
+
+	if (r->via == RULES_NFTABLES)
+		return 0;
+	set_filters(r, filter, filters);
+	for (int family = 0; family < FAMILIES && err == 0; family++)
+		if (r->chain[family])
+			err = fill_chain(r, family, e);
+	for (int family = 0; family < FAMILIES && err == 0; family++) {
+		for (size_t i = 0; r->chain[family] && i < old && err == 0; i++) {
+			struct words w = { .word = NULL };
+
+			chain_command(&w, r, family, "-D", r->name);
+			words_add_list(&w, "1");
+			err = finish(&w, e);
+		}
+	}
+	return err;
 }
 
 void rules_close(struct rules *r)

@@ -38,6 +38,11 @@ int rules_pick_queue(unsigned count, uint16_t *first, struct ipq_error *e);
 /* Call before threads exist: it may fork. 0 or -errno with words in *e. */
 int rules_open(struct rules **rules, const struct rules_options *options, struct ipq_error *e);
 int rules_install(struct rules *rules, struct ipq_error *e);
+/*
+ * Other filters from now on. The new rules stand before the old ones go, so that nothing slips through in
+ * between. Nothing to do where all packets cross anyway. The filters must stay until the next change.
+ */
+int rules_change(struct rules *rules, const struct bpf_program *filter, size_t filters, struct ipq_error *e);
 /* Takes down what stands and frees. Whatever happens all of it is tried. NULL is allowed. */
 void rules_close(struct rules *rules);
 

@@ -4,7 +4,7 @@
 . "$IPQ_LIVE/lib.sh"
 
 printf '# a comment\n\ndrop udp dst port 7001   # and another\ncount udp dst port 7002\n' >$work/rules
-start $IPQ filter --on INPUT --queues 10-13 -f $work/rules 'count udp'
+start $IPQ filter --on INPUT --queues 10-13 -f $work/rules
 wait_for_rule INPUT
 expect "a rule from a file works" $FLOW udp -n 5 -e 0 -w 200 7001
 printf 'drop udp dst port 7003\ncount udp dst port 7002\n' >$work/rules
@@ -12,6 +12,10 @@ printf 'drop udp dst port 7003\ncount udp dst port 7002\n' >$work/rules
 expect "no packet is lost while rules are reloaded" $FLOW udp -n 5000 7002
 wait $!
 expect "the new rule is in force" $FLOW udp -n 5 -e 0 -w 200 7003
+rules_that_queue() {
+	rules_of_ours | grep NFQUEUE | sort -u | wc -l
+}
+expect_text "the kernel sends what the two rules may decide, and nothing for the old ones" 2 rules_that_queue
 expect "the old one is not" $FLOW udp -n 5 7001
 echo 'dorp udp' >>$work/rules
 kill -HUP $started

@@ -9,6 +9,7 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <time.h>
 #include <unistd.h>
 #include "decide.h"
@@ -18,6 +19,7 @@ struct filter {
 	struct decide_common common;
 	struct plan_source rules;
 	struct plan *old; /* still in use by a worker that has not looked yet */
+	struct bpf_program *filters; /* of the firewall rule */
 	const char *record_path;
 	bool counters;
 	unsigned lines;   /* of the table on the terminal */
@@ -48,6 +50,32 @@ static void retire(struct filter *f, bool ended)
 	f->old = NULL;
 }
 
+/* The kernel sends what the new rules decide, too. Frees the plan when that cannot be. */
+static int prepare_change(struct filter *f, struct plan *new)
+{
+	struct session *s = &f->session;
+	struct bpf_program *filters = calloc(new->set.count + 1, sizeof(*filters));
+	struct ipq_error e = { .text = "out of memory" };
+	int err = filters != NULL ? 0 : -ENOMEM;
+
+	if (err == 0 && plan_needs_segments(new) && (s->flags & IPQ_O_SEGMENT) == 0)
+		err = ipq_fail(&e, EBUSY, "rewrite and rate are new in these rules: end and start again for them");
+	if (err == 0 && s->rules != NULL) {
+		s->filters = plan_filters(new, filters);
+		err = rules_change(s->rules, filters, s->filters, &e);
+		new->kernel_accepts = s->filters > 0;
+	}
+	if (err < 0) {
+		fprintf(stderr, "ipq filter: %s\n", e.text);
+		plan_free(new);
+		free(filters);
+		return err;
+	}
+	free(f->filters);
+	f->filters = filters;
+	return 0;
+}
+
 static void reload(struct filter *f)
 {
 	struct plan *new;
@@ -58,7 +86,7 @@ static void reload(struct filter *f)
 		usleep(1000);
 		retire(f, false);
 	}
-	if (f->old != NULL || plan_load(&new, &f->rules, f->session.workers) < 0) {
+	if (f->old != NULL || plan_load(&new, &f->rules, f->session.workers) < 0 || prepare_change(f, new) < 0) {
 		fputs("ipq filter: the rules stay as they were\n", stderr);
 		return;
 	}
@@ -70,11 +98,22 @@ static void reload(struct filter *f)
 		fprintf(stderr, "ipq filter: %u rules in force\n", new->set.count);
 }
 
+/* In place means over the last table: only where it fits the terminal, and with lines that do not wrap. */
 static void print_counters(struct filter *f, bool in_place)
 {
+	const struct plan *plan = f->common.plan;
+	struct winsize size = { .ws_row = 24, .ws_col = 80 };
+	bool json = f->common.style.json;
+
+	in_place = in_place && !json && isatty(STDERR_FILENO);
+	if (in_place)
+		ioctl(STDERR_FILENO, TIOCGWINSZ, &size);
+	in_place = in_place && plan->set.count + 3 < size.ws_row;
 	if (in_place && f->lines > 0)
-		fprintf(stderr, "\033[%uA\033[J", f->lines);
-	f->lines = plan_print(f->common.plan, f->common.style.json ? stdout : stderr, f->common.style.json);
+		fprintf(stderr, "\r\033[%uA\033[J", f->lines);
+	f->lines = plan_print(plan, json ? stdout : stderr, json, in_place && size.ws_col > 1 ? size.ws_col - 1U : 0);
+	if (!in_place)
+		f->lines = 0;
 }
 
 static void on_signal(struct session *s, int signo)
@@ -98,7 +137,7 @@ static void tick(struct session *s)
 	if (!f->counters || t.tv_sec == f->shown || s->virtual_time)
 		return;
 	f->shown = t.tv_sec;
-	print_counters(f, isatty(STDERR_FILENO) && !f->common.style.json);
+	print_counters(f, true);
 }
 
 static const struct session_handler handler = { .batch = decide_batch,
@@ -205,7 +244,7 @@ static void report(struct filter *f)
 	retire(f, true);
 	if (f->session.quiet)
 		return;
-	print_counters(f, f->counters && isatty(STDERR_FILENO) && !f->common.style.json);
+	print_counters(f, f->counters);
 	session_stats(&f->session, &stats);
 	if (f->common.style.json)
 		return;
@@ -218,16 +257,17 @@ static void report(struct filter *f)
 			(unsigned long long)stats.lost);
 }
 
-static int run_with(struct filter *f, struct bpf_program *filters)
+static int run_with(struct filter *f)
 {
 	struct session *s = &f->session;
 	unsigned n = s->source != NULL ? 1 : s->queue_last - s->queue_first + 1;
 	void *context[SESSION_QUEUES_MAX] = { NULL };
 	int status = 1;
 
-	s->filter = filters;
-	s->filters = plan_filters(f->common.plan, filters);
-	s->copy_range = f->record_path != NULL ? 0 : plan_copy_range(f->common.plan);
+	s->filter = f->filters;
+	s->filters = plan_filters(f->common.plan, f->filters);
+	f->common.plan->kernel_accepts = s->on != NULL && s->filters > 0;
+	s->copy_range = f->record_path != NULL || f->rules.file != NULL ? 0 : plan_copy_range(f->common.plan);
 	s->flags = plan_needs_segments(f->common.plan) ? IPQ_O_SEGMENT : 0;
 	if (prepare_workers(f, n, context) == 0)
 		status = session_run(s, context);
@@ -242,7 +282,6 @@ static int run_with(struct filter *f, struct bpf_program *filters)
 static int run(int argc, char **argv)
 {
 	struct filter f = { .session = { .command = &command_filter, .handler = &handler } };
-	struct bpf_program *filters;
 	struct plan *plan;
 	int status, err = 0;
 
@@ -257,9 +296,9 @@ static int run(int argc, char **argv)
 	warn_one_way(&f);
 	if (f.record_path != NULL && !f.session.dry_run)
 		err = pcapng_open(&f.common.record, f.record_path);
-	filters = calloc(plan->set.count + 1, sizeof(*filters));
-	if (err == 0 && filters != NULL)
-		status = run_with(&f, filters);
+	f.filters = calloc(plan->set.count + 1, sizeof(*f.filters));
+	if (err == 0 && f.filters != NULL)
+		status = run_with(&f);
 	if (err == 0)
 		err = pcapng_close(f.common.record);
 	if (err < 0) {
@@ -267,7 +306,7 @@ static int run(int argc, char **argv)
 		status = 1;
 	}
 	plan_free(f.common.plan);
-	free(filters);
+	free(f.filters);
 	return status;
 }
 
@@ -280,12 +319,12 @@ const struct command command_filter = {
 		"  accept, drop, mark N, rewrite /this/that/[g], delay TIME, rate N/s [burst N],\n"
 		"  repeat N, queue N; log and count go on with the next rule. No match: accept.\n"
 		"\n"
-		"  --on HOOK,...     set the firewall rule too: INPUT, OUTPUT, FORWARD, PREROUTING,\n"
-		"                    POSTROUTING; it is removed at the end\n"
-		"  --bypass          let packets through should ipq be gone; else they are dropped\n"
+		"  --on HOOK,...     set the firewall rule too, remove it at the end: INPUT,\n"
+		"                    OUTPUT, FORWARD, PREROUTING, POSTROUTING\n"
+		"  --bypass          should ipq be gone, let packets pass; else they are dropped\n"
 		"  --dry-run         only show the rule that --on would set\n"
 		"  --via nftables|iptables\n"
-		"  -q, --queue N, --queues N-M   a thread for each; without --on the rule is yours\n"
+		"  -q, --queue N, --queues N-M   a thread for each; without --on rules are yours\n"
 		"  -s, --source pcap:IN,OUT      decide packets of a capture file, without root\n"
 		"  -f, --file FILE   rules, one a line, # comment; SIGHUP reads it again\n"
 		"  -w, --write FILE  record packets (pcapng); --record drop|accept|all\n"

@@ -167,8 +167,9 @@ void plan_inherit_rates(struct plan *p, const struct plan *old)
 	}
 }
 
-static void print_row(const struct plan *p, FILE *out, unsigned i)
+static void format_row(const struct plan *p, FILE *out, unsigned i)
 {
+	bool last = i + 1 == p->set.count;
 	struct tally t;
 
 	plan_sum(p, i, &t);
@@ -178,14 +179,29 @@ static void print_row(const struct plan *p, FILE *out, unsigned i)
 		fputs("   -", out);
 	fprintf(out, " %12llu %14llu  ", (unsigned long long)t.packets, (unsigned long long)t.bytes);
 	if (i == p->set.count)
-		fputs("no rule matched: accepted", out);
+		fputs(p->kernel_accepts ? "no rule matched" : "no rule matched: accepted", out);
 	for (const char *at = i < p->set.count ? p->set.rule[i].text : ""; *at != '\0'; at++)
 		fputc(isprint((unsigned char)*at) ? *at : '?', out);
+	if (p->kernel_accepts && last && p->set.rule[i].filter[0] == '\0')
+		fputs("  (in the kernel, not counted)", out);
 	if (t.places > 0)
 		fprintf(out, "  (%llu rewritten)", (unsigned long long)t.places);
 	if (t.dropped > 0)
 		fprintf(out, "  (%llu dropped)", (unsigned long long)t.dropped);
-	fputc('\n', out);
+}
+
+static void print_row(const struct plan *p, FILE *out, unsigned i, unsigned width)
+{
+	char *text = NULL;
+	size_t size;
+	FILE *row = open_memstream(&text, &size);
+
+	if (row == NULL)
+		return;
+	format_row(p, row, i);
+	if (fclose(row) == 0)
+		fprintf(out, "%.*s\n", width > 0 && width < size ? (int)width : (int)size, text);
+	free(text);
 }
 
 static void print_json_row(const struct plan *p, FILE *out, unsigned i)
@@ -205,14 +221,14 @@ static void print_json_row(const struct plan *p, FILE *out, unsigned i)
 		(unsigned long long)t.places);
 }
 
-unsigned plan_print(const struct plan *p, FILE *out, bool json)
+unsigned plan_print(const struct plan *p, FILE *out, bool json, unsigned width)
 {
 	fputs(json ? "{\"rules\":[" : "   #      packets          bytes  rule\n", out);
 	for (unsigned i = 0; i <= p->set.count; i++) {
 		if (json)
 			print_json_row(p, out, i);
 		else
-			print_row(p, out, i);
+			print_row(p, out, i, width);
 	}
 	if (json)
 		fputs("}\n", out);

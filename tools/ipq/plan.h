@@ -19,6 +19,7 @@ struct tally {
 struct plan {
 	struct ruleset set;
 	unsigned workers;
+	bool kernel_accepts; /* what the last accept would accept does not come to user space */
 	bool resizes_tcp;    /* a rule changes the length of TCP payload */
 	struct tally *tally; /* [worker][rule]; rule set.count stands for "no rule" */
 	struct tally *base;  /* [rule]: what the same rule counted before a reload */
@@ -47,8 +48,9 @@ void plan_inherit_rates(struct plan *plan, const struct plan *old);
 
 /* Sum over workers, with base. */
 void plan_sum(const struct plan *plan, unsigned rule, struct tally *sum);
-/* The table of counters: text, or one line of JSON. Returns the number of lines. */
-unsigned plan_print(const struct plan *plan, FILE *out, bool json);
+/* The table of counters: text, its lines cut to width (0: as long as they are), or one line of JSON. Returns
+ * the number of lines. */
+unsigned plan_print(const struct plan *plan, FILE *out, bool json, unsigned width);
 
 /* Bytes of a packet that the filters look at; 0: all of it may be needed. */
 uint32_t plan_copy_range(const struct plan *plan);
