@@ -88,20 +88,15 @@ static struct {
 	struct classic *first;
 } open_handles = { .lock = PTHREAD_MUTEX_INITIALIZER };
 
-static bool enlist(struct classic *c)
+/* open_handles.lock is held. */
+static bool is_taken(const struct classic *c)
 {
 	const struct classic *other;
 
-	pthread_mutex_lock(&open_handles.lock);
 	for (other = open_handles.first; other != NULL; other = other->next)
 		if (other->family == c->family && other->pid == c->pid)
-			break;
-	if (other == NULL) {
-		c->next = open_handles.first;
-		open_handles.first = c;
-	}
-	pthread_mutex_unlock(&open_handles.lock);
-	return other == NULL;
+			return true;
+	return false;
 }
 
 static void delist(struct classic *c)
@@ -116,56 +111,107 @@ static void delist(struct classic *c)
 	pthread_mutex_unlock(&open_handles.lock);
 }
 
+static void free_handle(struct classic *c)
+{
+	free(c->source_name);
+	free(c);
+}
+
 static void release(struct classic *c)
 {
 	if (atomic_fetch_sub(&c->refs, 1) == 1)
-		free(c);
+		free_handle(c);
 }
 
-static int open_transport(struct classic *c)
+static bool starts_with(const char *s, const char *prefix)
 {
-	const char *source = c->family == AF_INET6 ? setting.source_inet6 : setting.source;
-	struct ipq_error e = { "" };
-	int err;
+	return strncmp(s, prefix, strlen(prefix)) == 0;
+}
 
-	err = classic_nfqueue.open(c, source, &e);
-	memcpy(c->explanation, e.text, sizeof(c->explanation));
-	return err;
+/*
+ * A handle of the other family that sits on the same queue. One socket owns a queue: when a second handle
+ * comes, an engine takes the queue over and serves both.
+ */
+static struct classic *find_sharer(const struct classic *c)
+{
+	struct classic *other;
+
+	for (other = open_handles.first; other != NULL; other = other->next)
+		if (other != c && other->family != c->family && other->pid == c->pid &&
+		    strcmp(other->source_name, c->source_name) == 0)
+			return other;
+	return NULL;
+}
+
+static int open_transport(struct classic *c, struct ipq_error *e)
+{
+	struct classic *other = find_sharer(c);
+	int err = 0;
+
+	if (!starts_with(c->source_name, "nfqueue:"))
+		return classic_wire.open(c, c->source_name, e);
+	if (other == NULL)
+		return classic_nfqueue.open(c, c->source_name, e);
+	if (other->transport == &classic_nfqueue)
+		err = classic_share(other, e);
+	return err < 0 ? err : classic_wire.open(c, c->source_name, e);
+}
+
+static struct classic *new_handle(uint8_t family)
+{
+	const char *source = family == AF_INET6 ? setting.source_inet6 : setting.source;
+	struct classic *c = calloc(1, sizeof(*c));
+
+	if (c == NULL)
+		return NULL;
+	c->source_name = strdup(source != NULL ? source : "nfqueue:0");
+	if (c->source_name == NULL) {
+		free(c);
+		return NULL;
+	}
+	c->refs = 1;
+	c->pid = getpid();
+	c->family = family;
+	c->batch = setting.batch;
+	c->queue_length = CLASSIC_QUEUE_LENGTH;
+	c->public.blocking = 1;
+	c->public.local.nl_family = c->public.peer.nl_family = AF_NETLINK;
+	c->public.local.nl_pid = (uint32_t)c->pid;
+	return c;
 }
 
 struct ipq_handle *ipq_create_handle(uint32_t flags, uint32_t protocol)
 {
+	struct ipq_error e = { "" };
 	int saved = errno, err;
 	struct classic *c;
+	bool taken;
+	int cancel;
 
 	(void)flags;
 	if (protocol != PF_INET && protocol != PF_INET6) {
 		classic_fail(IPQ_ERR_PROTOCOL, 0);
 		return NULL;
 	}
-	c = calloc(1, sizeof(*c));
+	c = new_handle((uint8_t)protocol);
 	if (c == NULL) {
 		classic_fail(IPQ_ERR_HANDLE, ENOMEM);
 		return NULL;
 	}
-	c->refs = 1;
-	c->pid = getpid();
-	c->family = (uint8_t)protocol;
-	c->batch = setting.batch;
-	c->queue_length = CLASSIC_QUEUE_LENGTH;
-	c->public.blocking = 1;
-	c->public.local.nl_family = c->public.peer.nl_family = AF_NETLINK;
-	c->public.local.nl_pid = (uint32_t)c->pid;
-	if (!enlist(c)) {
-		free(c);
-		classic_fail(IPQ_ERR_BIND, EADDRINUSE);
-		return NULL;
+	/* The list stays locked, so that two threads that open the two families do not miss each other. */
+	pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &cancel);
+	pthread_mutex_lock(&open_handles.lock);
+	taken = is_taken(c);
+	err = taken ? -EADDRINUSE : open_transport(c, &e);
+	if (err == 0) {
+		c->next = open_handles.first;
+		open_handles.first = c;
 	}
-	err = open_transport(c);
+	pthread_mutex_unlock(&open_handles.lock);
+	pthread_setcancelstate(cancel, NULL);
 	if (err < 0) {
-		delist(c);
-		free(c);
-		classic_fail(IPQ_ERR_SOCKET, -err);
+		free_handle(c);
+		classic_fail(taken ? IPQ_ERR_BIND : IPQ_ERR_SOCKET, -err);
 		return NULL;
 	}
 	errno = saved;
@@ -216,7 +262,9 @@ ssize_t ipq_read(const struct ipq_handle *h, unsigned char *buf, size_t len, int
 		return classic_fail(IPQ_ERR_RECVBUF, 0);
 	atomic_fetch_add(&c->refs, 1);
 	errno = 0;
-	n = c->transport->read(c, buf, len, timeout);
+	do
+		n = c->transport->read(c, buf, len, timeout);
+	while (n == CLASSIC_MOVED);
 	release(c);
 	if (n > 0 || errno == 0)
 		errno = saved;

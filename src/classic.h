@@ -32,6 +32,8 @@ enum {
 #define CLASSIC_QUEUE_LENGTH 1024 /* as ip_queue had it */
 #define CLASSIC_REQUEST_MAX 110000 /* bytes of replacement: more did not fit the send buffer of old */
 
+#define CLASSIC_MOVED (-2) /* what read returns when it is to be called again: maybe by another transport */
+
 struct classic;
 
 /* Each returns 0 or more, or -errno; read as ipq_read does, with the error already set. */
@@ -49,7 +51,8 @@ struct transport {
 struct classic {
 	struct ipq_handle public; /* first: what programs see */
 	struct classic *next;     /* of the process's open handles */
-	const struct transport *transport;
+	const struct transport *_Atomic transport;
+	char *source_name;
 	atomic_int refs;          /* the program's own and one for each ipq_read under way */
 	atomic_bool closing;
 	pid_t pid;                /* that created it */
@@ -62,6 +65,11 @@ struct classic {
 	uint32_t range;
 	char explanation[sizeof(struct ipq_error)];
 
+	/* classic_wire */
+	struct host *host;        /* the engine; NULL: the kernel's ip_queue */
+	atomic_bool acknowledged;
+
+	/* classic_nfqueue */
 	struct source *source;
 	uint16_t queue_number;
 	int default_rcvbuf;       /* as the socket was born: another value is the program's own */
@@ -81,6 +89,10 @@ long classic_fail(int ipq_error, int err);
 /* Bytes that the kernel granted. */
 int classic_receive_buffer(const struct classic *c);
 
-extern const struct transport classic_nfqueue;
+extern const struct transport classic_nfqueue, classic_wire;
+
+/* Moves a handle from the queue's own socket to an engine, which takes the queue over; the program keeps its
+ * descriptor number. 0 or -errno. */
+int classic_share(struct classic *c, struct ipq_error *e);
 
 #endif

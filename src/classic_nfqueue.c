@@ -9,12 +9,14 @@
  * 32 bits) are never sent: the refusal is put into the stream of messages, see source_nfqueue.c.
  */
 #include <errno.h>
+#include <fcntl.h>
 #include <linux/netfilter.h>
 #include <poll.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
 #include "classic.h"
+#include "classic_host.h"
 #include "wire.h"
 
 #define HEAD (sizeof(ipq_packet_msg_t) + NLMSG_HDRLEN)
@@ -57,14 +59,46 @@ static int open_nfqueue(struct classic *c, const char *name, struct ipq_error *e
 	return 0;
 }
 
-static void close_nfqueue(struct classic *c)
+static void wake_readers(struct classic *c)
 {
 	int readers;
 
-	/* Each reader that sleeps is woken; what it holds of this handle is freed when it leaves. */
 	for (readers = atomic_load(&c->refs) - 1; readers > 0; readers--)
 		c->source->ops->wake(c->source);
+}
+
+static void close_nfqueue(struct classic *c)
+{
+	wake_readers(c); /* what a reader holds of this handle is freed when it leaves */
 	c->source->ops->close(c->source);
+}
+
+/*
+ * The queue's socket goes to an engine, under another number; the program's number becomes a connection to
+ * that engine. Packets that the program has read but not judged go on waiting in the kernel, and the engine
+ * passes their verdicts through. Readers that sleep on the old socket are woken, and a poll of the program's
+ * own on it finds it readable once more before the engine reads from it.
+ */
+int classic_share(struct classic *c, struct ipq_error *e)
+{
+	const struct timespec grace = { .tv_nsec = 20000000 };
+	int old = c->source->ops->move(c->source), fd, err;
+
+	if (old < 0)
+		return ipq_fail(e, -old, "cannot duplicate a descriptor: %s", strerror(-old));
+	fd = host_adopt(&c->host, c->source_name, c->source, c->family, e);
+	if (fd < 0)
+		return fd;
+	err = dup3(fd, old, O_CLOEXEC) < 0 ? -errno : 0;
+	close(fd);
+	if (err < 0)
+		return ipq_fail(e, -err, "cannot duplicate a descriptor: %s", strerror(-err));
+	c->transport = &classic_wire;
+	/* The engine does not read before it is told a mode. */
+	c->source->ops->wake(c->source);
+	wake_readers(c);
+	nanosleep(&grace, NULL);
+	return c->configured ? classic_wire.set_mode(c, c->mode, c->range) : 0;
 }
 
 /* ---- settings --------------------------------------------------------------------------------------- */
@@ -224,7 +258,7 @@ static ssize_t read_one(struct classic *c, unsigned char *buf, size_t len, int t
 	if (n == -ENODATA)
 		return classic_fail(IPQ_ERR_NLEOF, 0);
 	if (n == -ECANCELED)
-		return 0;
+		return c->transport != &classic_nfqueue ? CLASSIC_MOVED : 0;
 	if (n < 0)
 		return classic_fail(IPQ_ERR_RECV, -n);
 	if (refusal.error != 0) {
@@ -281,6 +315,8 @@ static ssize_t read_nfqueue(struct classic *c, unsigned char *buf, size_t len, i
 			if (n == 0)
 				return timed_out();
 		}
+		if (c->transport != &classic_nfqueue)
+			return CLASSIC_MOVED;
 		n = read_one(c, buf, len, 0);
 		if (n != 0)
 			return n;

@@ -124,6 +124,9 @@ struct source_ops {
 
 	/* NULL where there is nothing to say. */
 
+	/* Goes on with a duplicate of its descriptor and leaves the old one to the caller, whose number is returned. */
+	int (*move)(struct source *s);
+
 	/* Cause and remedy of the last recv or send that failed; never NULL, valid until close. */
 	const char *(*error)(const struct source *s);
 	/* Name (padded with zeros) and ARPHRD_ type of an interface, for sources without links. 0, -ENODEV. */

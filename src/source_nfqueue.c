@@ -21,6 +21,7 @@
  */
 #include <arpa/inet.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <libmnl/libmnl.h>
 #include <linux/netfilter/nfnetlink.h>
 #include <linux/netfilter/nfnetlink_queue.h>
@@ -55,7 +56,7 @@ struct aside {
 
 struct nfqueue {
 	struct source base;
-	struct mnl_socket *socket;
+	int fd;
 	uint16_t number;
 	bool absent; /* no NETLINK_NETFILTER in this kernel: the socket is a placeholder */
 	bool bound;
@@ -79,34 +80,48 @@ static struct nfqueue *nfqueue(const struct source *s)
 
 static int nfqueue_fd(const struct source *s)
 {
-	return mnl_socket_get_fd(nfqueue(s)->socket);
+	return nfqueue(s)->fd;
 }
 
 /* ---- opening ------------------------------------------------------------------------------------ */
 
-static int connect_to_kernel(int fd)
+/* Binds to a port of the kernel's choosing and takes messages from the kernel only. */
+static int bind_to_kernel(int fd)
 {
-	struct sockaddr_nl kernel = { .nl_family = AF_NETLINK };
+	struct sockaddr_nl address = { .nl_family = AF_NETLINK };
 
-	return connect(fd, (struct sockaddr *)&kernel, sizeof(kernel)) < 0 ? -errno : 0;
+	if (bind(fd, (struct sockaddr *)&address, sizeof(address)) < 0 ||
+	    connect(fd, (struct sockaddr *)&address, sizeof(address)) < 0)
+		return -errno;
+	return 0;
 }
 
 static int open_socket(struct nfqueue *q)
 {
 	const int on = 1;
-	int fd;
 
-	q->socket = mnl_socket_open2(NETLINK_NETFILTER, SOCK_CLOEXEC);
-	if (q->socket == NULL && errno == EPROTONOSUPPORT) {
+	q->fd = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, NETLINK_NETFILTER);
+	if (q->fd < 0 && errno == EPROTONOSUPPORT) {
 		q->absent = true; /* known now, told by configure: opening takes nothing */
-		q->socket = mnl_socket_open2(NETLINK_ROUTE, SOCK_CLOEXEC);
+		q->fd = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, NETLINK_ROUTE);
 	}
-	if (q->socket == NULL || mnl_socket_bind(q->socket, 0, MNL_SOCKET_AUTOPID) < 0)
+	if (q->fd < 0)
 		return -errno;
-	fd = mnl_socket_get_fd(q->socket);
-	if (setsockopt(fd, SOL_NETLINK, NETLINK_NO_ENOBUFS, &on, sizeof(on)) < 0)
+	if (setsockopt(q->fd, SOL_NETLINK, NETLINK_NO_ENOBUFS, &on, sizeof(on)) < 0)
 		return -errno;
-	return connect_to_kernel(fd);
+	return bind_to_kernel(q->fd);
+}
+
+/* Goes on with another descriptor number. Returns the old one, which is the caller's. */
+static int nfqueue_move(struct source *s)
+{
+	struct nfqueue *q = nfqueue(s);
+	int old = q->fd, fd = fcntl(old, F_DUPFD_CLOEXEC, 0);
+
+	if (fd < 0)
+		return -errno;
+	q->fd = fd;
+	return old;
 }
 
 static void nfqueue_close(struct source *s)
@@ -119,8 +134,8 @@ static void nfqueue_close(struct source *s)
 		q->aside = a->next;
 		free(a);
 	}
-	if (q->socket != NULL)
-		mnl_socket_close(q->socket); /* the kernel unbinds the queue and drops what waits */
+	if (q->fd >= 0)
+		close(q->fd); /* the kernel unbinds the queue and drops what waits */
 	links_close(q->base.links);
 	pthread_mutex_destroy(&q->config_lock);
 	pthread_mutex_destroy(&q->aside_lock);
@@ -143,6 +158,7 @@ static int nfqueue_open(struct source **s, const char *arg, struct ipq_error *e)
 	if (q == NULL)
 		return ipq_fail(e, ENOMEM, "no memory");
 	q->base.ops = &source_nfqueue;
+	q->fd = -1;
 	q->number = q->base.queue_number = (uint16_t)number;
 	q->config.flags = IPQ_O_SEGMENT; /* how a queue is born */
 	q->aside_end = &q->aside;
@@ -171,7 +187,7 @@ static int provoke(const struct nfqueue *q, uint32_t seq)
 		.nlmsg_seq = seq,
 	};
 
-	while (send(mnl_socket_get_fd(q->socket), &nlh, sizeof(nlh), 0) < 0)
+	while (send(q->fd, &nlh, sizeof(nlh), 0) < 0)
 		if (errno != EINTR)
 			return -errno;
 	return 0;
@@ -235,7 +251,7 @@ static void leave_answer(struct nfqueue *q, uint32_t seq, int error)
 static int read_up(struct nfqueue *q)
 {
 	unsigned char *buf = malloc(SOURCE_SLOT_SIZE);
-	int fd = mnl_socket_get_fd(q->socket), err = 0;
+	int err = 0;
 	uint32_t last = q->seq;
 	unsigned standing = 0; /* NOOPs that stood for packets already aside */
 
@@ -245,7 +261,7 @@ static int read_up(struct nfqueue *q)
 		struct source_slot slot = { .head = buf, .head_room = SOURCE_SLOT_SIZE };
 		struct ipq_packet p;
 		struct nfq_reply r;
-		ssize_t n = recv(fd, buf, SOURCE_SLOT_SIZE, MSG_DONTWAIT);
+		ssize_t n = recv(q->fd, buf, SOURCE_SLOT_SIZE, MSG_DONTWAIT);
 
 		if (n < 0 && errno == EINTR)
 			continue;
@@ -276,7 +292,7 @@ static int ask(struct nfqueue *q, struct nlmsghdr *nlh)
 	for (try = 0; try < CONFIG_TRIES; try++) {
 		nlh->nlmsg_seq = ++q->seq;
 		atomic_store(&q->awaited, nlh->nlmsg_seq);
-		if (send(mnl_socket_get_fd(q->socket), nlh, nlh->nlmsg_len, 0) < 0)
+		if (send(q->fd, nlh, nlh->nlmsg_len, 0) < 0)
 			return -errno;
 		for (wait = 0; wait <= ANSWER_WAIT_MS / CONFIG_TRIES; wait++) {
 			err = read_up(q);
@@ -427,12 +443,12 @@ static int set_flags(struct nfqueue *q, uint32_t wanted, struct ipq_error *e)
 
 static void set_receive_buffer(struct nfqueue *q, uint32_t bytes)
 {
-	int fd = mnl_socket_get_fd(q->socket), half = (int)(bytes / 2); /* the kernel doubles it */
+	int half = (int)(bytes / 2); /* the kernel doubles it */
 
 	if (bytes == 0)
 		return;
-	if (setsockopt(fd, SOL_SOCKET, SO_RCVBUFFORCE, &half, sizeof(half)) < 0)
-		setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &half, sizeof(half));
+	if (setsockopt(q->fd, SOL_SOCKET, SO_RCVBUFFORCE, &half, sizeof(half)) < 0)
+		setsockopt(q->fd, SOL_SOCKET, SO_RCVBUF, &half, sizeof(half));
 }
 
 /* Asks only for what changes: each request is a moment in which packets have to be put aside. */
@@ -449,7 +465,7 @@ static int configure(struct nfqueue *q, const struct source_config *c, struct ip
 			return err;
 	}
 	set_receive_buffer(q, c->receive_buffer);
-	setsockopt(mnl_socket_get_fd(q->socket), SOL_SOCKET, SO_TIMESTAMP, &on, sizeof(on));
+	setsockopt(q->fd, SOL_SOCKET, SO_TIMESTAMP, &on, sizeof(on));
 	if (first)
 		q->flags = IPQ_O_SEGMENT;
 	if (c->flags != q->config.flags) {
@@ -768,4 +784,5 @@ const struct source_ops source_nfqueue = {
 	.refuse = nfqueue_refuse,
 	.counts = nfqueue_counts,
 	.wake = nfqueue_wake,
+	.move = nfqueue_move,
 };
