@@ -86,6 +86,18 @@ static inline struct classic *classic(const struct ipq_handle *h)
 /* Sets this thread's error, and errno unless err is 0. Returns -1. */
 long classic_fail(int ipq_error, int err);
 
+/* classic_nfqueue.c, for batching. Messages to the program; a refusal that a later read brings. */
+ssize_t classic_deliver(struct classic *c, const struct source_slot *slot, const struct ipq_packet *p,
+			unsigned char *buf, size_t len);
+ssize_t classic_deliver_refusal(struct classic *c, const struct source_refusal *r, unsigned char *buf, size_t len);
+int classic_refuse(struct classic *c, int error, uint64_t id, uint32_t verdict, size_t len);
+
+/* classic_batch.c. size packets a receive; 0 or 1: strict. */
+int classic_batch_set(struct classic *c, unsigned size);
+void classic_batch_free(struct classic *c);
+ssize_t classic_batch_read(struct classic *c, unsigned char *buf, size_t len, int timeout);
+int classic_batch_verdict(struct classic *c, const struct source_verdict *v);
+
 /* Bytes that the kernel granted. */
 int classic_receive_buffer(const struct classic *c);
 

@@ -56,7 +56,7 @@ static int open_nfqueue(struct classic *c, const char *name, struct ipq_error *e
 	if (getsockname(c->public.fd, (struct sockaddr *)&local, &len) == 0)
 		c->public.local = local;
 	c->default_rcvbuf = classic_receive_buffer(c);
-	return 0;
+	return c->batch > 1 ? classic_batch_set(c, c->batch) : 0;
 }
 
 static void wake_readers(struct classic *c)
@@ -69,6 +69,7 @@ static void wake_readers(struct classic *c)
 
 static void close_nfqueue(struct classic *c)
 {
+	classic_batch_free(c);
 	wake_readers(c); /* what a reader holds of this handle is freed when it leaves */
 	c->source->ops->close(c->source);
 }
@@ -82,8 +83,12 @@ static void close_nfqueue(struct classic *c)
 int classic_share(struct classic *c, struct ipq_error *e)
 {
 	const struct timespec grace = { .tv_nsec = 20000000 };
-	int old = c->source->ops->move(c->source), fd, err;
+	int old, fd, err;
 
+	if (c->batching != NULL)
+		return ipq_fail(e, EBUSY, "queue %u is read in batches by the other family's handle: unset IPQ_BATCH",
+				c->queue_number);
+	old = c->source->ops->move(c->source);
 	if (old < 0)
 		return ipq_fail(e, -old, "cannot duplicate a descriptor: %s", strerror(-old));
 	fd = host_adopt(&c->host, c->source_name, c->source, c->family, e);
@@ -178,13 +183,14 @@ static void describe(struct classic *c, const struct ipq_packet *p, struct wire_
 }
 
 /* slot->tail is buf: the payload's second part lies at its beginning. */
-static ssize_t deliver(struct classic *c, const struct source_slot *slot, const struct ipq_packet *p,
-		       unsigned char *buf, size_t len)
+ssize_t classic_deliver(struct classic *c, const struct source_slot *slot, const struct ipq_packet *p,
+			unsigned char *buf, size_t len)
 {
 	size_t data_len = p->payload_len, split = slot->payload_split, whole;
 	unsigned char head[HEAD];
 	struct wire_packet w;
 
+	atomic_fetch_add_explicit(&c->packets, 1, memory_order_relaxed);
 	describe(c, p, &w);
 	if (len < sizeof(head)) {
 		wire_put_packet(WIRE_NATIVE, head, &w, 0);
@@ -208,13 +214,14 @@ static ssize_t deliver(struct classic *c, const struct source_slot *slot, const 
 }
 
 /* ip_queue's answer to a request that it refused: the request quoted, without its payload. */
-static ssize_t deliver_refusal(struct classic *c, const struct source_refusal *r, unsigned char *buf, size_t len)
+ssize_t classic_deliver_refusal(struct classic *c, const struct source_refusal *r, unsigned char *buf, size_t len)
 {
 	unsigned char request[sizeof(ipq_peer_msg_t) + NLMSG_HDRLEN] = { 0 };
 	unsigned char message[sizeof(request) + NLMSG_HDRLEN + 4];
 	int error = r->error == ENODEV ? ENOENT : r->error; /* no queue was ever taken: no such packet */
 	size_t n, quote = sizeof(request);
 
+	atomic_fetch_add(&c->refused, 1);
 	if (r->mode)
 		wire_put_mode(WIRE_NATIVE, request, c->public.local.nl_pid, (uint8_t)r->code, r->id);
 	else
@@ -261,10 +268,8 @@ static ssize_t read_one(struct classic *c, unsigned char *buf, size_t len, int t
 		return c->transport != &classic_nfqueue ? CLASSIC_MOVED : 0;
 	if (n < 0)
 		return classic_fail(IPQ_ERR_RECV, -n);
-	if (refusal.error != 0) {
-		atomic_fetch_add(&c->refused, 1);
-		return deliver_refusal(c, &refusal, buf, len);
-	}
+	if (refusal.error != 0)
+		return classic_deliver_refusal(c, &refusal, buf, len);
 	errno = n == 0 ? EAGAIN : 0;
 	if (n == 0)
 		return 0;
@@ -272,8 +277,7 @@ static ssize_t read_one(struct classic *c, unsigned char *buf, size_t len, int t
 		drop_foreign(c, p.id);
 		return 0;
 	}
-	atomic_fetch_add_explicit(&c->packets, 1, memory_order_relaxed);
-	return deliver(c, &slot, &p, buf, len);
+	return classic_deliver(c, &slot, &p, buf, len);
 }
 
 static int64_t now_us(void)
@@ -299,6 +303,8 @@ static ssize_t read_nfqueue(struct classic *c, unsigned char *buf, size_t len, i
 	struct timespec t;
 	ssize_t n;
 
+	if (c->batching != NULL)
+		return classic_batch_read(c, buf, len, timeout);
 	if (timeout == 0) {
 		while ((n = read_one(c, buf, len, IPQ_FOREVER)) == 0)
 			;
@@ -327,7 +333,7 @@ static ssize_t read_nfqueue(struct classic *c, unsigned char *buf, size_t len, i
 
 /* ---- verdicts ----------------------------------------------------------------------------------------- */
 
-static int refuse(struct classic *c, int error, uint64_t id, uint32_t verdict, size_t len)
+int classic_refuse(struct classic *c, int error, uint64_t id, uint32_t verdict, size_t len)
 {
 	struct source_refusal r = { .error = error, .id = id, .code = verdict, .tag = verdict, .payload_len = (uint32_t)len };
 
@@ -354,9 +360,9 @@ static int set_verdict(struct classic *c, uint64_t id, uint32_t verdict, const v
 	int n;
 
 	if (verdict > NF_MAX_VERDICT)
-		return refuse(c, EINVAL, id, verdict, len);
+		return classic_refuse(c, EINVAL, id, verdict, len);
 	if (id > UINT32_MAX)
-		return refuse(c, ENOENT, id, verdict, len);
+		return classic_refuse(c, ENOENT, id, verdict, len);
 	if (len > CLASSIC_REQUEST_MAX)
 		return -EMSGSIZE;
 	if (verdict == NF_STOLEN) /* the kernel takes it no more; what programs meant by it is that the packet is gone */
@@ -365,17 +371,11 @@ static int set_verdict(struct classic *c, uint64_t id, uint32_t verdict, const v
 		v.code = NF_QUEUE_NR(c->queue_number);
 	if (payload != NULL)
 		set_payload(c, &v, payload, len);
-	n = c->source->ops->send(c->source, &v, 1);
+	n = c->batching != NULL ? classic_batch_verdict(c, &v) : c->source->ops->send(c->source, &v, 1);
 	if (n < 0)
 		return n;
 	atomic_fetch_add_explicit(&c->verdicts, 1, memory_order_relaxed);
 	return 0;
-}
-
-static int set_batch(struct classic *c, unsigned batch)
-{
-	(void)c;
-	return batch > 1 ? -ENOTSUP : 0;
 }
 
 static void stats(struct classic *c, struct ipq_ctl_stats *s)
@@ -399,6 +399,6 @@ const struct transport classic_nfqueue = {
 	.read = read_nfqueue,
 	.set_verdict = set_verdict,
 	.reconfigure = reconfigure,
-	.set_batch = set_batch,
+	.set_batch = classic_batch_set,
 	.stats = stats,
 };
