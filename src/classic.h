@@ -71,7 +71,6 @@ struct classic {
 
 	/* classic_nfqueue */
 	struct source *source;
-	uint16_t queue_number;
 	int default_rcvbuf;       /* as the socket was born: another value is the program's own */
 	bool configured;
 	atomic_uint_fast64_t packets, verdicts, refused, foreign;

@@ -259,15 +259,8 @@ static int use_host(struct host *h, uint8_t family)
 	return fd < 0 ? fd : err;
 }
 
-/* NF_QUEUE brings a packet back to the queue that it came from. */
-static uint16_t queue_number(const char *name)
-{
-	return strncmp(name, "nfqueue:", 8) == 0 ? (uint16_t)strtoul(name + 8, NULL, 10) : 0;
-}
-
 int host_attach(struct host **host, const char *name, uint8_t family, struct ipq_error *e)
 {
-	struct engine_options options = { .requeue_to = queue_number(name) };
 	struct source *source;
 	struct host *h;
 	int ret = 0;
@@ -277,7 +270,7 @@ int host_attach(struct host **host, const char *name, uint8_t family, struct ipq
 	if (h == NULL) {
 		ret = source_open(&source, name, e);
 		if (ret == 0) {
-			ret = new_host(&h, name, source, &options, e);
+			ret = new_host(&h, name, source, NULL, e);
 			if (ret < 0)
 				source->ops->close(source);
 		}
@@ -291,7 +284,7 @@ int host_attach(struct host **host, const char *name, uint8_t family, struct ipq
 
 int host_adopt(struct host **host, const char *name, struct source *source, uint8_t family, struct ipq_error *e)
 {
-	struct engine_options options = { .adopt = true, .requeue_to = queue_number(name) };
+	struct engine_options options = { .adopt = true };
 	struct host *h;
 	int ret;
 

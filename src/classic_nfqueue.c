@@ -12,7 +12,6 @@
 #include <fcntl.h>
 #include <linux/netfilter.h>
 #include <poll.h>
-#include <stdlib.h>
 #include <string.h>
 #include <time.h>
 #include "classic.h"
@@ -51,7 +50,6 @@ static int open_nfqueue(struct classic *c, const char *name, struct ipq_error *e
 	if (err < 0)
 		return err;
 	c->transport = &classic_nfqueue;
-	c->queue_number = name != NULL ? (uint16_t)strtoul(strchr(name, ':') + 1, NULL, 10) : 0;
 	c->public.fd = c->source->ops->fd(c->source);
 	if (getsockname(c->public.fd, (struct sockaddr *)&local, &len) == 0)
 		c->public.local = local;
@@ -87,7 +85,7 @@ int classic_share(struct classic *c, struct ipq_error *e)
 
 	if (c->batching != NULL)
 		return ipq_fail(e, EBUSY, "queue %u is read in batches by the other family's handle: unset IPQ_BATCH",
-				c->queue_number);
+				c->source->queue_number);
 	old = c->source->ops->move(c->source);
 	if (old < 0)
 		return ipq_fail(e, -old, "cannot duplicate a descriptor: %s", strerror(-old));
@@ -368,7 +366,7 @@ static int set_verdict(struct classic *c, uint64_t id, uint32_t verdict, const v
 	if (verdict == NF_STOLEN) /* the kernel takes it no more; what programs meant by it is that the packet is gone */
 		v.code = NF_DROP;
 	else if (verdict == NF_QUEUE)
-		v.code = NF_QUEUE_NR(c->queue_number);
+		v.code = NF_QUEUE_NR(c->source->queue_number);
 	if (payload != NULL)
 		set_payload(c, &v, payload, len);
 	n = c->batching != NULL ? classic_batch_verdict(c, &v) : c->source->ops->send(c->source, &v, 1);
