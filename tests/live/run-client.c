@@ -9,6 +9,7 @@
  *	probe              everything a program may ask of its socket gets netlink's answer
  *	probe-kernel       the same of two families that the kernel still has: proves the probe itself
  *	unrelated          sockets that are none of ours are left alone
+ *	x32                a call in the manner of an x32 program is refused as an unknown protocol
  *	storm              hostile: garbage, thousands of sockets, threads that die while they ask
  *	daemon FILE        goes into the background and accepts; FILE appears when the queue is owned
  *	sleep FILE         owns the queue and does nothing; FILE appears then
@@ -426,6 +427,13 @@ int main(int argc, char **argv)
 	}
 	if (strcmp(what, "unrelated") == 0)
 		return unrelated();
+#ifdef __x86_64__
+	if (strcmp(what, "x32") == 0) {
+		EXPECT(syscall(0x40000000 | __NR_socket, AF_NETLINK, SOCK_RAW, NETLINK_FIREWALL) < 0 &&
+		       errno == EPROTONOSUPPORT);
+		return 0;
+	}
+#endif
 	if (strcmp(what, "storm") == 0)
 		return storm();
 	if (strcmp(what, "daemon") == 0 || strcmp(what, "sleep") == 0)

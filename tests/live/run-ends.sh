@@ -12,6 +12,8 @@ expect_text "no such source" 125 status_of $IPQ run --source nonsense:1 true
 expect_text "no such option" 125 status_of $IPQ run --nonsense true
 expect_text "a log that cannot be" 125 status_of $IPQ run --log /nonexistent/log true
 expect_text "one filter cannot watch the other" 125 status_of $IPQ run $IPQ run true
+expect_text "closed standard descriptors" 4 status_of sh -c "exec $IPQ run sh -c 'exit 4' <&- >&- 2>&-"
+expect_text "SIGCHLD ignored by the caller" 6 status_of sh -c "trap '' CHLD; exec $IPQ run sh -c 'true & wait; exit 6'"
 for signal in 15 9 11 1; do
 	expect_text "a program that dies of signal $signal" $((128 + signal)) \
 		status_of $IPQ run sh -c "kill -$signal \$\$"

@@ -6,6 +6,7 @@
  * as the program ends. See run_supervise.c for who is who.
  */
 #include <errno.h>
+#include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdlib.h>
@@ -134,6 +135,17 @@ static int end_like(int status)
 	return 128 + WTERMSIG(status);
 }
 
+/* Were 0, 1 or 2 closed, our own sockets would get these numbers, and the program would be given them. */
+static void fill_standard_descriptors(void)
+{
+	int fd;
+
+	do
+		fd = open("/dev/null", O_RDWR);
+	while (fd >= 0 && fd <= STDERR_FILENO);
+	close(fd);
+}
+
 static int wait_for_program(int link, int signals, pid_t supervisor)
 {
 	struct run_report report;
@@ -158,6 +170,7 @@ static int run(int argc, char **argv)
 	(void)argc;
 	if (parse(argv, &options) != 0)
 		return RUN_FAILED;
+	fill_standard_descriptors();
 	run_signals(&set);
 	sigprocmask(SIG_BLOCK, &set, &options.mask);
 	options.sigchld = signal(SIGCHLD, SIG_DFL); /* inherited as ignored, nothing could be waited for */
