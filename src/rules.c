@@ -118,6 +118,12 @@ static void begin(struct words *w, const struct rules *r, int family)
 	words_add_list(w, "-w 5 -t mangle");
 }
 
+/* Are we not allowed to, or is something missing? */
+static const char *remedy(const char *said)
+{
+	return strcasestr(said, "permi") != NULL ? REMEDY : "\"ipq doctor\" looks for what is missing";
+}
+
 /* Runs and frees. An error's first line goes to *e. */
 static int finish(struct words *w, struct ipq_error *e)
 {
@@ -128,8 +134,9 @@ static int finish(struct words *w, struct ipq_error *e)
 		err = exec_run(w->word, NULL, NULL, 0, said, sizeof(said));
 	if (err != 0) {
 		said[strcspn(said, "\n")] = '\0';
-		ipq_fail(e, EIO, "%s: %s; %s", w->word != NULL && w->word[0] != NULL ? w->word[0] : "iptables",
-			 said[0] != '\0' ? said : err < 0 ? strerror(-err) : "failed", REMEDY);
+		/* The tools begin with their own name. */
+		ipq_fail(e, EIO, "%s; %s", said[0] != '\0' ? said : err < 0 ? strerror(-err) : "iptables failed",
+			 remedy(said));
 		err = err < 0 ? err : -EIO;
 	}
 	words_free(w);
@@ -429,7 +436,7 @@ static int prepare_nftables(struct rules *r, struct ipq_error *e)
 		return ipq_fail(e, -err, "nft does not start: %s", strerror(-err));
 	if (err > 0)
 		return ipq_fail(e, EOPNOTSUPP, "this kernel does not queue from nftables (%s); %s",
-				said[0] != '\0' ? said : "nft failed", REMEDY);
+				said[0] != '\0' ? said : "nft failed", remedy(said));
 	r->unfiltered = r->filters > 0;
 	return 0;
 }

@@ -44,6 +44,8 @@ if command -v tshark >/dev/null; then
 		"tshark -r $work/dropped.pcapng -T fields -e frame.comment 2>/dev/null | sort | uniq -c | sed 's/^ *//'"
 fi
 
+expect "a full disk is an error, and ends in order" sh -c \
+	"$IPQ watch --on INPUT -w /dev/full udp 2>$work/error; [ \$? = 1 ] && grep -q 'No space left' $work/error"
 expect "watch | head ends when head does" timeout 10 sh -c \
 	"$IPQ watch --on INPUT udp | head -n 1 >/dev/null & sleep 0.7; $FLOW udp -n 50 7004 >/dev/null; wait"
 expect_text "and leaves nothing" "" rules_of_ours

@@ -237,15 +237,15 @@ static int prepare_workers(struct filter *f, unsigned n, void **context)
 	return 0;
 }
 
-static void report(struct filter *f)
+static void report(struct filter *f, int status)
 {
 	struct ipq_stats stats;
 
 	retire(f, true);
-	if (f->session.quiet)
+	session_stats(&f->session, &stats);
+	if (f->session.quiet || (status != 0 && stats.received == 0))
 		return;
 	print_counters(f, f->counters);
-	session_stats(&f->session, &stats);
 	if (f->common.style.json)
 		return;
 	fprintf(stderr, "%llu packets: %llu accepted, %llu dropped, %llu sent elsewhere; %llu with new payload\n",
@@ -272,7 +272,7 @@ static int run_with(struct filter *f)
 	if (prepare_workers(f, n, context) == 0)
 		status = session_run(s, context);
 	if (s->worker != NULL)
-		report(f);
+		report(f, status);
 	for (unsigned i = 0; i < n; i++)
 		decider_free(context[i]);
 	session_close(s);
@@ -312,7 +312,7 @@ static int run(int argc, char **argv)
 
 const struct command command_filter = {
 	.name = "filter",
-	.summary = "Decide packets by rules: drop, mark, rewrite, delay, limit",
+	.summary = "decide packets by rules: drop, mark, rewrite, delay, limit",
 	.help = "Usage: ipq filter [OPTIONS] RULE...\n"
 		"\n"
 		"RULE is an action and a filter as in tcpdump; the first that matches decides.\n"

@@ -173,8 +173,12 @@ int pcapng_open(struct pcapng **file, const char *path)
 	pthread_mutex_init(&f->lock, NULL);
 	put_section(f);
 	interface_number(f, ""); /* a file without an interface is refused by some readers */
-	*file = f;
-	return pcapng_flush(f);
+	err = pcapng_flush(f);
+	if (err == 0)
+		*file = f;
+	else
+		pcapng_close(f);
+	return err;
 }
 
 int pcapng_write(struct pcapng *f, const struct pcapng_record *record)

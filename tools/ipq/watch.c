@@ -172,7 +172,7 @@ static int watch_queues(struct watch *watch)
 	}
 	status = session_run(s, none);
 	session_stats(s, &stats);
-	if (!s->quiet && s->worker != NULL)
+	if (!s->quiet && s->worker != NULL && (status == 0 || stats.received > 0))
 		fprintf(stderr, "%llu packets shown, %llu queued, %llu lost\n",
 			(unsigned long long)(watch->limit != 0 && watch->shown > watch->limit ? watch->limit : watch->shown),
 			(unsigned long long)stats.received, (unsigned long long)stats.lost);
@@ -206,7 +206,7 @@ static int run(int argc, char **argv)
 
 const struct command command_watch = {
 	.name = "watch",
-	.summary = "Show queued packets and let them pass",
+	.summary = "show queued packets and let them pass",
 	.help = "Usage: ipq watch [OPTIONS] [FILTER]\n"
 		"\n"
 		"A line for each queued packet, which is accepted. FILTER is that of tcpdump: it\n"
