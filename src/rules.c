@@ -40,7 +40,7 @@ struct rules {
 	unsigned hooks; /* bit i: hook_names[i] */
 	uint16_t queue_first, queue_last;
 	bool bypass, dry;
-	bool no_match;   /* there is no bpf match here */
+	bool no_match;	 /* there is no bpf match here */
 	bool unfiltered; /* so, or a filter is too long for it: all packets cross */
 	enum rules_via via;
 	char name[48]; /* of our chain or table */
@@ -48,7 +48,7 @@ struct rules {
 	size_t filters;
 
 	char tool[FAMILIES][24]; /* iptables; "" when it cannot be used */
-	bool chain[FAMILIES];    /* our chain exists */
+	bool chain[FAMILIES];	 /* our chain exists */
 	pid_t guardian;
 	int guardian_fd;
 
@@ -58,7 +58,7 @@ struct rules {
 
 /* ---- who is alive -------------------------------------------------------------------------------- */
 
-/* Field 22 of /proc/PID/stat, counted behind the command's name, which may hold anything. 0: no such process. */
+/* Field 22 of /proc/PID/stat, counted behind the command's name, which may hold anything. 0: no such one. */
 static unsigned long long start_time(long pid)
 {
 	unsigned long long value = 0;
@@ -107,7 +107,8 @@ int rules_pick_queue(unsigned count, uint16_t *first, struct ipq_error *e)
 			return 0;
 		}
 	}
-	return ipq_fail(e, EBUSY, "no %u free queue numbers from %d on: name some with --queue", count, FIRST_QUEUE);
+	return ipq_fail(e, EBUSY, "no %u free queue numbers from %d on: name some with --queue", count,
+			FIRST_QUEUE);
 }
 
 /* ---- iptables ------------------------------------------------------------------------------------ */
@@ -134,23 +135,25 @@ static int finish(struct words *w, struct ipq_error *e)
 		err = exec_run(w->word, NULL, NULL, 0, said, sizeof(said));
 	if (err != 0) {
 		said[strcspn(said, "\n")] = '\0';
-		/* The tools begin with their own name. */
-		ipq_fail(e, EIO, "%s; %s", said[0] != '\0' ? said : err < 0 ? strerror(-err) : "iptables failed",
-			 remedy(said));
+		if (said[0] == '\0')
+			snprintf(said, sizeof(said), "iptables: %s", err < 0 ? strerror(-err) : "failed");
+		ipq_fail(e, EIO, "%s; %s", said, remedy(said));
 		err = err < 0 ? err : -EIO;
 	}
 	words_free(w);
 	return err;
 }
 
-static void chain_command(struct words *w, const struct rules *r, int family, const char *option, const char *name)
+static void chain_command(struct words *w, const struct rules *r, int family, const char *option,
+			  const char *name)
 {
 	begin(w, r, family);
 	words_add(w, "%s", option);
 	words_add(w, "%s", name);
 }
 
-static void jump_command(struct words *w, const struct rules *r, int family, unsigned hook, bool add, const char *name)
+static void jump_command(struct words *w, const struct rules *r, int family, unsigned hook, bool add,
+			 const char *name)
 {
 	begin(w, r, family);
 	words_add_list(w, add ? "-I" : "-D");
@@ -416,8 +419,8 @@ static void nft_script(const struct rules *r, char *text, size_t room)
 		for (size_t i = 0; hook_names[h][i] != '\0'; i++)
 			hook[i] = (char)tolower((unsigned char)hook_names[h][i]);
 		n += snprintf(text + n, room - (size_t)n,
-			      "chain %s { type filter hook %s priority -150; queue num %s%s; }; ", hook, hook, range,
-			      r->bypass ? " bypass" : "");
+			      "chain %s { type filter hook %s priority -150; queue num %s%s; }; ", hook, hook,
+			      range, r->bypass ? " bypass" : "");
 	}
 	snprintf(text + n, room - (size_t)n, "}\n");
 }
@@ -474,8 +477,10 @@ static int parse_hooks(const char *on, unsigned *hooks, struct ipq_error *e)
 			if (strlen(hook_names[h]) == len && strncasecmp(hook_names[h], at, len) == 0)
 				break;
 		if (h == HOOKS)
-			return ipq_fail(e, EINVAL, "\"%.*s\" is no hook: PREROUTING, INPUT, FORWARD, OUTPUT and "
-					"POSTROUTING are, with commas between", (int)len, at);
+			return ipq_fail(e, EINVAL,
+					"\"%.*s\" is no hook: PREROUTING, INPUT, FORWARD, OUTPUT and "
+					"POSTROUTING are, with commas between",
+					(int)len, at);
 		*hooks |= 1U << h;
 		at += len;
 		at += *at != '\0';

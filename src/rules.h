@@ -23,13 +23,13 @@ struct rules; /* opaque */
 enum rules_via { RULES_AUTO, RULES_NFTABLES, RULES_IPTABLES };
 
 struct rules_options {
-	const char *on;                    /* "INPUT,OUTPUT", in any case */
+	const char *on; /* "INPUT,OUTPUT", in any case */
 	enum rules_via via;
 	uint16_t queue_first, queue_last;
-	bool bypass;                       /* let packets through while nobody owns the queue */
-	const struct bpf_program *filter;  /* only packets that one of these matches; DLT_RAW */
-	size_t filters;                    /* 0: every packet */
-	bool dry;                          /* only for rules_print(): nothing is created */
+	bool bypass;			  /* let packets through while nobody owns the queue */
+	const struct bpf_program *filter; /* only packets that one of these matches; DLT_RAW */
+	size_t filters;			  /* 0: every packet */
+	bool dry;			  /* only for rules_print(): nothing is created */
 };
 
 /* First of `count` adjacent queue numbers that nobody has bound in this network namespace. */

@@ -76,7 +76,8 @@ static int start(char *const argv[], const int fds[3], pid_t *pid)
 	posix_spawnattr_init(&attr);
 	for (int i = 0; i < 3; i++) {
 		if (fds[i] < 0)
-			posix_spawn_file_actions_addopen(&actions, i, "/dev/null", i == 0 ? O_RDONLY : O_WRONLY, 0);
+			posix_spawn_file_actions_addopen(&actions, i, "/dev/null",
+							 i == 0 ? O_RDONLY : O_WRONLY, 0);
 		else
 			posix_spawn_file_actions_adddup2(&actions, fds[i], i);
 	}
@@ -119,7 +120,8 @@ static void take(struct stream *s)
 static void take_all(struct stream s[2])
 {
 	while (s[0].fd >= 0 || s[1].fd >= 0) {
-		struct pollfd p[2] = { { .fd = s[0].fd, .events = POLLIN }, { .fd = s[1].fd, .events = POLLIN } };
+		struct pollfd p[2] = { { .fd = s[0].fd, .events = POLLIN },
+				       { .fd = s[1].fd, .events = POLLIN } };
 
 		if (poll(p, 2, -1) < 0 && errno != EINTR)
 			break;

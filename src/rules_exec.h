@@ -12,7 +12,7 @@
 struct words {
 	char **word; /* ends with NULL */
 	size_t count;
-	int failed;  /* -ENOMEM once a word could not be added */
+	int failed; /* -ENOMEM once a word could not be added */
 };
 
 void words_add(struct words *w, const char *format, ...) __attribute__((format(printf, 2, 3)));

@@ -24,8 +24,8 @@ __attribute__((visibility("default"))) int getaddrinfo(const char *node, const c
 }
 
 static const uint8_t packets[][60] = {
-	{ 0x45, 0, 0, 60, 0, 0, 0x40, 0, 64, 6, 0, 0, 10, 0, 0, 1, 10, 0, 0, 2, 0x9c, 0x40, 0, 23, 0, 0, 0, 1,
-	  0, 0, 0, 2, 0x50, 0x12, 1, 0 },
+	{ 0x45, 0, 0,	 60,   0, 0,  0x40, 0, 64, 6, 0, 0, 10, 0, 0,	 1,    10, 0,
+	  0,	2, 0x9c, 0x40, 0, 23, 0,    0, 0,  1, 0, 0, 0,	2, 0x50, 0x12, 1,  0 },
 	{ 0x45, 0, 0, 60, 0, 0, 0, 0, 64, 17, 0, 0, 10, 0, 0, 1, 10, 0, 0, 2, 0x9c, 0x40, 0, 53, 0, 40 },
 	{ 0x60, 0, 0, 0, 0, 20, 6, 64, 0xfe, 0x80, [40] = 0, 80, 0, 81, 0, 0, 0, 1 },
 	{ 0 },
@@ -60,7 +60,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		const uint8_t *newline = memchr(data + at, '\n', size - at);
 		size_t len = newline != NULL ? (size_t)(newline - data) - at : size - at;
 
-		snprintf(line, sizeof(line), "%.*s", (int)(len < LINE_MAX_LEN ? len : LINE_MAX_LEN), (const char *)data + at);
+		snprintf(line, sizeof(line), "%.*s", (int)(len < LINE_MAX_LEN ? len : LINE_MAX_LEN),
+			 (const char *)data + at);
 		at += len + 1;
 		/* The caret stands under the text or just behind it. */
 		if (ruleset_add(&set, line, &e) < 0 && e.offset > strlen(line))

@@ -41,8 +41,8 @@ static uint32_t get32(const uint8_t *p)
 	return ntohl(v);
 }
 
-static size_t segment(uint8_t *p, bool from_sender, uint32_t sequence, uint32_t acknowledgement, uint8_t flags,
-		      const uint8_t *text, size_t len)
+static size_t segment(uint8_t *p, bool from_sender, uint32_t sequence, uint32_t acknowledgement,
+		      uint8_t flags, const uint8_t *text, size_t len)
 {
 	size_t total = 40 + len;
 
@@ -75,8 +75,8 @@ static void send_text(struct simulation *s, uint32_t from, uint32_t to, int loss
 {
 	uint8_t p[8192];
 	struct ipq_edit e;
-	size_t len = segment(p, true, s->sender_isn + 1 + from, s->receiver_isn + 1, IPQ_TCP_ACK, s->stream + from,
-			     to - from);
+	size_t len = segment(p, true, s->sender_isn + 1 + from, s->receiver_isn + 1, IPQ_TCP_ACK,
+			     s->stream + from, to - from);
 	uint32_t at;
 	int done;
 
@@ -96,7 +96,8 @@ static void send_text(struct simulation *s, uint32_t from, uint32_t to, int loss
 			continue; /* it has this, and looks no more */
 		assert_true(at + i < sizeof(s->received));
 		if (s->have[at + i] && s->received[at + i] != p[e.payload + i])
-			fail_msg("byte %u was %02x, came again as %02x", at + i, s->received[at + i], p[e.payload + i]);
+			fail_msg("byte %u was %02x, came again as %02x", at + i, s->received[at + i],
+				 p[e.payload + i]);
 		s->have[at + i] = true;
 		s->received[at + i] = p[e.payload + i];
 	}
@@ -109,7 +110,8 @@ static void send_acknowledgement(struct simulation *s, int loss)
 {
 	uint8_t p[128];
 	struct ipq_edit e;
-	size_t len = segment(p, false, s->receiver_isn + 1, s->sender_isn + 1 + s->prefix, IPQ_TCP_ACK, NULL, 0);
+	size_t len =
+		segment(p, false, s->receiver_isn + 1, s->sender_isn + 1 + s->prefix, IPQ_TCP_ACK, NULL, 0);
 	uint32_t old;
 
 	assert_int_equal(ipq_edit_begin(&e, p, len, sizeof(p), 0), 0);
@@ -130,8 +132,8 @@ static void begin(struct simulation *s, const char *from, const char *to)
 	struct ipq_edit e;
 
 	s->flows = flows_new();
-	s->rewrite = (struct rewrite){ (unsigned char *)strdup(from), (unsigned char *)strdup(to), strlen(from),
-				       strlen(to), true };
+	s->rewrite = (struct rewrite){ (unsigned char *)strdup(from), (unsigned char *)strdup(to),
+				       strlen(from), strlen(to), true };
 	for (size_t n = 0; n < STREAM;) {
 		const char *w = words[random() % 7];
 
@@ -140,7 +142,9 @@ static void begin(struct simulation *s, const char *from, const char *to)
 	}
 	s->sender_isn = 0xfffff000; /* wraps on the way */
 	s->receiver_isn = 77;
-	assert_int_equal(ipq_edit_begin(&e, p, segment(p, true, s->sender_isn, 0, IPQ_TCP_SYN, NULL, 0), sizeof(p), 0), 0);
+	assert_int_equal(
+		ipq_edit_begin(&e, p, segment(p, true, s->sender_isn, 0, IPQ_TCP_SYN, NULL, 0), sizeof(p), 0),
+		0);
 	assert_true(flow_pass(s->flows, 0, &e, &s->rewrite, 0) >= 0);
 }
 

@@ -8,8 +8,8 @@
 #include "decode.h"
 #include "print.h"
 
-static uint8_t udp4[] = { 0x45, 0, 0, 36, 0, 0, 0, 0, 64, 17, 0, 0, 10, 0, 0, 1, 10, 0, 0, 2,
-			  0x14, 0xe9, 0, 53, 0, 16, 0, 0, 27, '[', '2', 'J', 'e', 'v', 'i', 'l' };
+static uint8_t udp4[] = { 0x45, 0, 0,	 36,   0, 0,  0, 0,  64, 17, 0,	 0,   10,  0,	0,   1,	  10,  0,
+			  0,	2, 0x14, 0xe9, 0, 53, 0, 16, 0,	 0,  27, '[', '2', 'J', 'e', 'v', 'i', 'l' };
 
 static char *print(const struct print_style *style, const char *indev, uint8_t *payload, uint32_t len)
 {
@@ -20,7 +20,9 @@ static char *print(const struct print_style *style, const char *indev, uint8_t *
 				     .full_len = 36,
 				     .mark = 7,
 				     .uid = 1000 };
-	struct print_packet p = { .packet = &packet, .time = INT64_C(1700000000123456789), .verdict = "drop" };
+	struct print_packet p = { .packet = &packet,
+				  .time = INT64_C(1700000000123456789),
+				  .verdict = "drop" };
 	char *text;
 	size_t size;
 	FILE *f = open_memstream(&text, &size);
@@ -65,13 +67,17 @@ static void test_nothing_from_outside_reaches_the_terminal_raw(void **state)
 
 static void test_json_is_one_line_with_everything_escaped(void **state)
 {
-	char *text = print(&(struct print_style){ .json = true, .bytes = true }, "e\033\"\\\n\xff", udp4, sizeof(udp4));
+	char *text = print(&(struct print_style){ .json = true, .bytes = true }, "e\033\"\\\n\xff", udp4,
+			   sizeof(udp4));
 
 	(void)state;
-	assert_true(strncmp(text, "{\"time\":1700000000.123456789,\"hook\":\"INPUT\",\"indev\":\"e\\u001b\\\"\\\\\\u000a\\u00ff\",",
+	assert_true(strncmp(text,
+			    "{\"time\":1700000000.123456789,\"hook\":\"INPUT\",\"indev\":"
+			    "\"e\\u001b\\\"\\\\\\u000a\\u00ff\",",
 			    20) == 0);
 	assert_non_null(strstr(text, "\"indev\":\"e\\u001b\\\"\\\\\\u000a\\u00ff\","));
-	assert_non_null(strstr(text, "\"source\":\"10.0.0.1\",\"destination\":\"10.0.0.2\",\"source_port\":5353,\"destination_port\":53,"));
+	assert_non_null(strstr(text, "\"source\":\"10.0.0.1\",\"destination\":\"10.0.0.2\",\"source_port\":"
+				     "5353,\"destination_port\":53,"));
 	assert_non_null(strstr(text, "\"bytes\":\"4500"));
 	assert_ptr_equal(strchr(text, '\n'), text + strlen(text) - 1);
 	free(text);

@@ -22,9 +22,17 @@ static void parse_all(struct ruleset *set, const char *const *text, size_t n)
 
 static void test_values_of_each_action_are_read(void **state)
 {
-	static const char *const text[] = { "mark 0x1f udp", "delay 50ms icmp", "delay 2s", "delay 7us",
-					    "rate 100/s udp port 53", "rate 6/m burst 3", "repeat 9 tcp", "queue 65535",
-					    "rewrite /e\\x76il\\n/g\\/d\\\\/g tcp port 80", "rewrite |a||", "  drop   tcp  ",
+	static const char *const text[] = { "mark 0x1f udp",
+					    "delay 50ms icmp",
+					    "delay 2s",
+					    "delay 7us",
+					    "rate 100/s udp port 53",
+					    "rate 6/m burst 3",
+					    "repeat 9 tcp",
+					    "queue 65535",
+					    "rewrite /e\\x76il\\n/g\\/d\\\\/g tcp port 80",
+					    "rewrite |a||",
+					    "  drop   tcp  ",
 					    "accept" };
 	struct ruleset set;
 
@@ -91,7 +99,8 @@ static void test_the_caret_stands_under_the_mistake(void **state)
 	for (size_t i = 0; i < COUNT(wrong); i++) {
 		assert_int_equal(ruleset_add(&set, wrong[i].text, &e), -EINVAL);
 		if (e.offset != wrong[i].offset)
-			fail_msg("\"%s\": caret at %zu, not %zu (%s)", wrong[i].text, e.offset, wrong[i].offset, e.text);
+			fail_msg("\"%s\": caret at %zu, not %zu (%s)", wrong[i].text, e.offset,
+				 wrong[i].offset, e.text);
 		assert_true(strlen(e.text) > 0);
 	}
 	assert_int_equal(set.count, 0);
@@ -119,10 +128,16 @@ static size_t random_packet(uint8_t *p)
 
 static void test_one_pass_finds_what_libpcap_finds_rule_by_rule(void **state)
 {
-	static const char *const text[] = { "drop tcp port 23", "mark 1 udp dst port 22 or tcp src port 21",
-					    "count ip6 and not tcp", "accept icmp", "drop tcp[tcpflags] & tcp-syn != 0",
-					    "drop udp[4:2] > 30000", "accept ip host 10.0.0.1", "drop greater 90",
-					    "log sctp", "mark 3 tcp portrange 20-22" };
+	static const char *const text[] = { "drop tcp port 23",
+					    "mark 1 udp dst port 22 or tcp src port 21",
+					    "count ip6 and not tcp",
+					    "accept icmp",
+					    "drop tcp[tcpflags] & tcp-syn != 0",
+					    "drop udp[4:2] > 30000",
+					    "accept ip host 10.0.0.1",
+					    "drop greater 90",
+					    "log sctp",
+					    "mark 3 tcp portrange 20-22" };
 	unsigned found[COUNT(text) + 1] = { 0 };
 	struct ruleset set;
 	uint8_t p[128];

@@ -10,10 +10,10 @@
 /* How a packet is to leave. */
 struct outcome {
 	struct ipq_verdict verdict;
-	int64_t delay;       /* ns */
+	int64_t delay;		 /* ns */
 	const struct rule *rule; /* that decided; NULL: none */
 	struct tally *tally;
-	bool dropped;        /* by the rule's rate, or because it could not be edited */
+	bool dropped; /* by the rule's rate, or because it could not be edited */
 };
 
 static struct decide_common *common_of(const struct worker *w)
@@ -95,7 +95,8 @@ static bool was_repeated(const struct rule *rule, const struct ipq_packet *packe
 	       packet->mark == rule->number;
 }
 
-static void choose(struct worker *w, const struct plan *plan, const struct ipq_packet *packet, struct outcome *o)
+static void choose(struct worker *w, const struct plan *plan, const struct ipq_packet *packet,
+		   struct outcome *o)
 {
 	bool payload = (packet->present & IPQ_HAS_PAYLOAD) != 0;
 	unsigned i = 0;
@@ -168,13 +169,15 @@ static const struct rewrite *rewrite_of_answers(struct decider *d, const struct 
 	memcpy(p + e->transport + 2, e->data + e->transport, 2);
 	i = ruleset_match(&plan->set, 0, p, e->len, e->len);
 	rule = i < plan->set.count ? &plan->set.rule[i] : NULL;
-	return rule != NULL && rule->action == ACTION_REWRITE && rule->rewrite.from_len != rule->rewrite.to_len ?
-		       &rule->rewrite :
-		       NULL;
+	return rule != NULL && rule->action == ACTION_REWRITE &&
+			       rule->rewrite.from_len != rule->rewrite.to_len
+		       ? &rule->rewrite
+		       : NULL;
 }
 
 /* The number of places changed, FLOW_SAME, FLOW_DROP or -errno. */
-static int edit_packet(struct worker *w, const struct ipq_packet *packet, const struct rewrite *r, struct ipq_edit *e)
+static int edit_packet(struct worker *w, const struct ipq_packet *packet, const struct rewrite *r,
+		       struct ipq_edit *e)
 {
 	struct decider *d = w->context;
 	const struct rewrite *answers;
@@ -201,7 +204,8 @@ static int edit_packet(struct worker *w, const struct ipq_packet *packet, const 
 static void edit(struct worker *w, const struct ipq_packet *packet, struct outcome *o)
 {
 	struct decider *d = w->context;
-	const struct rewrite *r = o->rule != NULL && o->rule->action == ACTION_REWRITE ? &o->rule->rewrite : NULL;
+	const struct rewrite *r =
+		o->rule != NULL && o->rule->action == ACTION_REWRITE ? &o->rule->rewrite : NULL;
 	struct ipq_edit e;
 	int done;
 
@@ -290,7 +294,8 @@ static int decide(struct worker *w, struct ipq_packet *packet)
 	struct outcome o = { .verdict = { .size = sizeof(o.verdict), .code = IPQ_ACCEPT } };
 	int err;
 
-	if (w->session->virtual_time && (packet->present & IPQ_HAS_TIMESTAMP) != 0 && packet->timestamp > w->now)
+	if (w->session->virtual_time && (packet->present & IPQ_HAS_TIMESTAMP) != 0 &&
+	    packet->timestamp > w->now)
 		w->now = packet->timestamp;
 	choose(w, plan, packet, &o);
 	edit(w, packet, &o);

@@ -124,10 +124,10 @@ const char *decode_protocol(const struct decoded *d)
 		uint8_t number;
 		const char *name;
 	} names[] = {
-		{ IPPROTO_TCP, "tcp" },	  { IPPROTO_UDP, "udp" },     { IPPROTO_ICMP, "icmp" },
-		{ IPPROTO_ICMPV6, "icmp6" }, { IPPROTO_SCTP, "sctp" }, { IPPROTO_DCCP, "dccp" },
-		{ IPPROTO_UDPLITE, "udplite" }, { IPPROTO_GRE, "gre" }, { IPPROTO_ESP, "esp" },
-		{ IPPROTO_AH, "ah" },	  { IPPROTO_IGMP, "igmp" },
+		{ IPPROTO_TCP, "tcp" },		{ IPPROTO_UDP, "udp" },	  { IPPROTO_ICMP, "icmp" },
+		{ IPPROTO_ICMPV6, "icmp6" },	{ IPPROTO_SCTP, "sctp" }, { IPPROTO_DCCP, "dccp" },
+		{ IPPROTO_UDPLITE, "udplite" }, { IPPROTO_GRE, "gre" },	  { IPPROTO_ESP, "esp" },
+		{ IPPROTO_AH, "ah" },		{ IPPROTO_IGMP, "igmp" },
 	};
 
 	for (unsigned i = 0; i < sizeof(names) / sizeof(names[0]); i++)

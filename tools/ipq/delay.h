@@ -8,8 +8,8 @@
 #include <ipq.h>
 
 struct delayed {
-	int64_t due;               /* ns, of whatever clock the owner has */
-	uint64_t order;            /* packets that are due together leave as they came */
+	int64_t due;		   /* ns, of whatever clock the owner has */
+	uint64_t order;		   /* packets that are due together leave as they came */
 	struct ipq_packet *packet; /* from ipq_packet_keep() */
 	struct ipq_verdict verdict;
 };

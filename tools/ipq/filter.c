@@ -18,11 +18,11 @@ struct filter {
 	struct session session;
 	struct decide_common common;
 	struct plan_source rules;
-	struct plan *old; /* still in use by a worker that has not looked yet */
+	struct plan *old;	     /* still in use by a worker that has not looked yet */
 	struct bpf_program *filters; /* of the firewall rule */
 	const char *record_path;
 	bool counters;
-	unsigned lines;   /* of the table on the terminal */
+	unsigned lines; /* of the table on the terminal */
 	int64_t shown;
 };
 
@@ -59,7 +59,8 @@ static int prepare_change(struct filter *f, struct plan *new)
 	int err = filters != NULL ? 0 : -ENOMEM;
 
 	if (err == 0 && plan_needs_segments(new) && (s->flags & IPQ_O_SEGMENT) == 0)
-		err = ipq_fail(&e, EBUSY, "rewrite and rate are new in these rules: end and start again for them");
+		err = ipq_fail(&e, EBUSY,
+			       "rewrite and rate are new in these rules: end and start again for them");
 	if (err == 0 && s->rules != NULL) {
 		s->filters = plan_filters(new, filters);
 		err = rules_change(s->rules, filters, s->filters, &e);
@@ -86,7 +87,8 @@ static void reload(struct filter *f)
 		usleep(1000);
 		retire(f, false);
 	}
-	if (f->old != NULL || plan_load(&new, &f->rules, f->session.workers) < 0 || prepare_change(f, new) < 0) {
+	if (f->old != NULL || plan_load(&new, &f->rules, f->session.workers) < 0 ||
+	    prepare_change(f, new) < 0) {
 		fputs("ipq filter: the rules stay as they were\n", stderr);
 		return;
 	}
@@ -111,7 +113,8 @@ static void print_counters(struct filter *f, bool in_place)
 	in_place = in_place && plan->set.count + 3 < size.ws_row;
 	if (in_place && f->lines > 0)
 		fprintf(stderr, "\r\033[%uA\033[J", f->lines);
-	f->lines = plan_print(plan, json ? stdout : stderr, json, in_place && size.ws_col > 1 ? size.ws_col - 1U : 0);
+	f->lines = plan_print(plan, json ? stdout : stderr, json,
+			      in_place && size.ws_col > 1 ? size.ws_col - 1U : 0);
 	if (!in_place)
 		f->lines = 0;
 }
@@ -191,7 +194,8 @@ static int option(struct filter *f, int c)
 		return 0;
 	default:
 		status = session_option(&f->session, c, optarg);
-		return status == 1 ? command_usage(&command_filter, "unknown option or missing value") : status;
+		return status == 1 ? command_usage(&command_filter, "unknown option or missing value")
+				   : status;
 	}
 }
 
@@ -200,7 +204,8 @@ static int parse(struct filter *f, int argc, char **argv)
 	int c, status = 0;
 
 	opterr = 0;
-	while (status == 0 && (c = getopt_long(argc, argv, "+f:w:" SESSION_SHORT_OPTIONS, long_options, NULL)) != -1)
+	while (status == 0 &&
+	       (c = getopt_long(argc, argv, "+f:w:" SESSION_SHORT_OPTIONS, long_options, NULL)) != -1)
 		status = option(f, c);
 	if (status != 0)
 		return status;
@@ -220,8 +225,10 @@ static void warn_one_way(const struct filter *f)
 	if (r == NULL || on == NULL || strcasestr(on, "FORWARD") != NULL ||
 	    (strcasestr(on, "INPUT") != NULL && strcasestr(on, "OUTPUT") != NULL))
 		return;
-	fprintf(stderr, "ipq filter: \"%s\" changes the length of TCP payload: packets both ways must pass, or\n"
-		"connections stall. Use --on INPUT,OUTPUT (this machine's own) or --on FORWARD (a router's).\n",
+	fprintf(stderr,
+		"ipq filter: \"%s\" changes the length of TCP payload: packets both ways must pass, or\n"
+		"connections stall. Use --on INPUT,OUTPUT (this machine's own) or --on FORWARD (a "
+		"router's).\n",
 		r->text);
 }
 
@@ -248,12 +255,15 @@ static void report(struct filter *f, int status)
 	print_counters(f, f->counters);
 	if (f->common.style.json)
 		return;
-	fprintf(stderr, "%llu packets: %llu accepted, %llu dropped, %llu sent elsewhere; %llu with new payload\n",
+	fprintf(stderr,
+		"%llu packets: %llu accepted, %llu dropped, %llu sent elsewhere; %llu with new payload\n",
 		(unsigned long long)stats.received, (unsigned long long)stats.accepted,
 		(unsigned long long)stats.dropped, (unsigned long long)stats.other,
 		(unsigned long long)stats.replaced);
 	if (stats.lost > 0)
-		fprintf(stderr, "%llu packets were lost because they came faster than they were decided; try --queues\n",
+		fprintf(stderr,
+			"%llu packets were lost because they came faster than they were decided; try "
+			"--queues\n",
 			(unsigned long long)stats.lost);
 }
 
@@ -290,7 +300,8 @@ static int run(int argc, char **argv)
 	if (status != 0)
 		return status;
 	f.common.style.colour = print_wants_colour(stdout);
-	if (plan_load(&plan, &f.rules, f.session.source != NULL ? 1 : f.session.queue_last - f.session.queue_first + 1) < 0)
+	if (plan_load(&plan, &f.rules,
+		      f.session.source != NULL ? 1 : f.session.queue_last - f.session.queue_first + 1) < 0)
 		return EXIT_USAGE;
 	f.common.plan = plan;
 	warn_one_way(&f);

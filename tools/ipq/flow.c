@@ -32,15 +32,15 @@
 
 struct place {
 	uint32_t begin, end; /* of the text, in the sender's numbers */
-	int32_t delta;       /* how much longer it became */
+	int32_t delta;	     /* how much longer it became */
 };
 
 struct direction {
 	struct place *place; /* in order */
 	size_t places, room;
 	int32_t base;
-	uint32_t next; /* what comes next without a hole */
-	bool known;    /* next is */
+	uint32_t next;	/* what comes next without a hole */
+	bool known;	/* next is */
 	bool rewritten; /* its text may change, so it must come in order */
 	bool finished;
 };
@@ -276,7 +276,8 @@ static int cut_to_edges(const struct direction *d, struct ipq_edit *e, uint32_t 
 		if (before(p->begin, end) && before(end, p->end) && !before(p->begin, *sequence))
 			err = ipq_edit_replace(e, p->begin - *sequence, end - p->begin, "", 0);
 		else if (before(p->begin, *sequence) && before(*sequence, p->end)) {
-			uint32_t cut = p->end - *sequence < e->payload_len ? p->end - *sequence : e->payload_len;
+			uint32_t cut =
+				p->end - *sequence < e->payload_len ? p->end - *sequence : e->payload_len;
 
 			err = ipq_edit_replace(e, 0, cut, "", 0);
 			*sequence += cut;
@@ -448,7 +449,8 @@ int flow_pass(struct flows *t, uint32_t zone, struct ipq_edit *e, const struct r
 	return pass(f, side, e, rewrite);
 }
 
-int flow_expect(struct flows *t, uint32_t zone, struct ipq_edit *e, const struct rewrite *rewrite, int64_t now)
+int flow_expect(struct flows *t, uint32_t zone, struct ipq_edit *e, const struct rewrite *rewrite,
+		int64_t now)
 {
 	struct flow *f;
 	unsigned side;

@@ -14,7 +14,7 @@ struct pcapng;
 
 struct pcapng_record {
 	const struct ipq_packet *packet;
-	int64_t time;          /* ns since 1970 */
+	int64_t time;	       /* ns since 1970 */
 	const char *interface; /* its name; "" when there is none */
 	const char *comment;
 };

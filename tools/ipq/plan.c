@@ -14,7 +14,10 @@ static void show_mistake(const char *where, const char *text, const struct rule_
 {
 	fprintf(stderr, "ipq filter: %s: %s\n  ", where, e->text);
 	for (; *text != '\0'; text++)
-		fputc(isprint((unsigned char)*text) ? *text : isspace((unsigned char)*text) ? ' ' : '?', stderr);
+		fputc(isprint((unsigned char)*text)   ? *text
+		      : isspace((unsigned char)*text) ? ' '
+						      : '?',
+		      stderr);
 	fprintf(stderr, "\n  %*s^\n", (int)e->offset, "");
 }
 
@@ -307,7 +310,8 @@ const struct rule *plan_resizes_tcp(const struct plan *p)
 	for (unsigned i = 0; i < p->set.count; i++) {
 		const struct rule *r = &p->set.rule[i];
 
-		if (r->action == ACTION_REWRITE && r->rewrite.from_len != r->rewrite.to_len && may_match_tcp(r))
+		if (r->action == ACTION_REWRITE && r->rewrite.from_len != r->rewrite.to_len &&
+		    may_match_tcp(r))
 			return r;
 	}
 	return NULL;

@@ -12,8 +12,8 @@
 /* Counters of one rule in one worker. */
 struct tally {
 	_Atomic uint64_t packets, bytes;
-	_Atomic uint64_t dropped;  /* of these: beyond a rate, out of order, or not editable */
-	_Atomic uint64_t places;   /* texts rewritten */
+	_Atomic uint64_t dropped; /* of these: beyond a rate, out of order, or not editable */
+	_Atomic uint64_t places;  /* texts rewritten */
 };
 
 struct plan {
@@ -29,7 +29,7 @@ struct plan {
 struct plan_source {
 	char *const *text; /* arguments */
 	unsigned count;
-	const char *file;  /* or NULL; its rules come first */
+	const char *file; /* or NULL; its rules come first */
 };
 
 /* Reads and parses. What is wrong is shown on stderr with a caret. 0 or -errno. */

@@ -18,7 +18,8 @@ bool print_wants_colour(FILE *out)
 {
 	const char *no = getenv("NO_COLOR"), *term = getenv("TERM");
 
-	return (no == NULL || *no == '\0') && term != NULL && strcmp(term, "dumb") != 0 && isatty(fileno(out));
+	return (no == NULL || *no == '\0') && term != NULL && strcmp(term, "dumb") != 0 &&
+	       isatty(fileno(out));
 }
 
 const char *print_hook(unsigned hook)
@@ -106,11 +107,20 @@ static const char *icmp_name(const struct decoded *d)
 		uint8_t version, type;
 		const char *name;
 	} names[] = {
-		{ 4, 0, "echo reply" },		{ 4, 3, "unreachable" },       { 4, 5, "redirect" },
-		{ 4, 8, "echo request" },	{ 4, 11, "time exceeded" },    { 6, 1, "unreachable" },
-		{ 6, 2, "packet too big" },	{ 6, 3, "time exceeded" },     { 6, 128, "echo request" },
-		{ 6, 129, "echo reply" },	{ 6, 133, "router solicitation" }, { 6, 134, "router advertisement" },
-		{ 6, 135, "neighbour solicitation" }, { 6, 136, "neighbour advertisement" },
+		{ 4, 0, "echo reply" },
+		{ 4, 3, "unreachable" },
+		{ 4, 5, "redirect" },
+		{ 4, 8, "echo request" },
+		{ 4, 11, "time exceeded" },
+		{ 6, 1, "unreachable" },
+		{ 6, 2, "packet too big" },
+		{ 6, 3, "time exceeded" },
+		{ 6, 128, "echo request" },
+		{ 6, 129, "echo reply" },
+		{ 6, 133, "router solicitation" },
+		{ 6, 134, "router advertisement" },
+		{ 6, 135, "neighbour solicitation" },
+		{ 6, 136, "neighbour advertisement" },
 	};
 
 	for (unsigned i = 0; i < sizeof(names) / sizeof(names[0]); i++)
@@ -127,8 +137,8 @@ static void print_addresses(FILE *out, const struct decoded *d)
 	address(d, d->source, source);
 	address(d, d->destination, destination);
 	if (d->ports)
-		fprintf(out, " %s%s%s:%u > %s%s%s:%u", open, source, close, d->source_port, open, destination, close,
-			d->destination_port);
+		fprintf(out, " %s%s%s:%u > %s%s%s:%u", open, source, close, d->source_port, open, destination,
+			close, d->destination_port);
 	else
 		fprintf(out, " %s > %s", source, destination);
 }
@@ -230,7 +240,8 @@ static void json_headers(FILE *out, const struct decoded *d)
 	address(d, d->destination, text);
 	json_member(out, "destination", text);
 	if (d->ports)
-		fprintf(out, ",\"source_port\":%u,\"destination_port\":%u", d->source_port, d->destination_port);
+		fprintf(out, ",\"source_port\":%u,\"destination_port\":%u", d->source_port,
+			d->destination_port);
 	if (d->tcp) {
 		tcp_flags(d->tcp_flags, text);
 		json_member(out, "tcp_flags", text);

@@ -18,9 +18,9 @@ struct print_style {
 
 struct print_packet {
 	const struct ipq_packet *packet;
-	int64_t time;              /* ns since 1970 */
+	int64_t time;		    /* ns since 1970 */
 	char indev[32], outdev[32]; /* names, "" where there is none */
-	const char *verdict;       /* "accept"; NULL: not decided */
+	const char *verdict;	    /* "accept"; NULL: not decided */
 };
 
 /* Should this stream be coloured? A terminal that is not "dumb", and NO_COLOR is not set. */

@@ -21,9 +21,9 @@ static const struct {
 	const char *name;
 	enum action action;
 } actions[] = {
-	{ "accept", ACTION_ACCEPT }, { "drop", ACTION_DROP },     { "mark", ACTION_MARK },
+	{ "accept", ACTION_ACCEPT },   { "drop", ACTION_DROP },	  { "mark", ACTION_MARK },
 	{ "rewrite", ACTION_REWRITE }, { "delay", ACTION_DELAY }, { "rate", ACTION_RATE },
-	{ "repeat", ACTION_REPEAT }, { "queue", ACTION_QUEUE },   { "log", ACTION_LOG },
+	{ "repeat", ACTION_REPEAT },   { "queue", ACTION_QUEUE }, { "log", ACTION_LOG },
 	{ "count", ACTION_COUNT },
 };
 
@@ -97,7 +97,8 @@ static int read_delay(struct cursor *c, struct rule *rule)
 	if (err < 0)
 		return err;
 	for (size_t i = 0; i < sizeof(unit) / sizeof(unit[0]); i++) {
-		if (word_length(c->at) != strlen(unit[i].name) || strncmp(c->at, unit[i].name, strlen(unit[i].name)) != 0)
+		if (word_length(c->at) != strlen(unit[i].name) ||
+		    strncmp(c->at, unit[i].name, strlen(unit[i].name)) != 0)
 			continue;
 		rule->interval = (int64_t)n * unit[i].ns;
 		if (rule->interval > INT64_C(3600000000000))
@@ -128,7 +129,8 @@ static int read_rate(struct cursor *c, struct rule *rule)
 	burst = n / 10 > 0 ? n / 10 : 1; /* a tenth of a period, one packet at least */
 	if (strncmp(c->at, "burst", 5) == 0 && word_length(c->at) == 5) {
 		c->at += 5;
-		err = read_number(c, 1000000, "", &burst, "the number of packets is wanted here, as in: burst 20");
+		err = read_number(c, 1000000, "", &burst,
+				  "the number of packets is wanted here, as in: burst 20");
 		if (err < 0)
 			return err;
 		if (burst == 0)
@@ -181,7 +183,8 @@ static int read_part(struct cursor *c, char delimiter, unsigned char **bytes, si
 		return -ENOMEM;
 	while (*c->at != delimiter) {
 		if (*c->at == '\0')
-			return wrong(c, c->at, "the closing delimiter is missing, as in: rewrite /this/that/");
+			return wrong(c, c->at,
+				     "the closing delimiter is missing, as in: rewrite /this/that/");
 		err = read_byte(c, &(*bytes)[*len]);
 		if (err < 0)
 			return err;
@@ -202,7 +205,8 @@ static int read_rewrite(struct cursor *c, struct rule *rule)
 	begin = c->at;
 	delimiter = *c->at;
 	if (!ispunct((unsigned char)delimiter) || delimiter == '\\')
-		return wrong(c, c->at, "what to rewrite is wanted here, as in: rewrite /this/that/g tcp port 80");
+		return wrong(c, c->at,
+			     "what to rewrite is wanted here, as in: rewrite /this/that/g tcp port 80");
 	c->at++;
 	err = read_part(c, delimiter, &r->from, &r->from_len);
 	if (err == 0)
@@ -218,7 +222,8 @@ static int read_rewrite(struct cursor *c, struct rule *rule)
 		c->at++;
 	}
 	if (word_length(c->at) != 0)
-		return wrong(c, c->at, "only g (all places in the packet) may stand behind the last delimiter");
+		return wrong(c, c->at,
+			     "only g (all places in the packet) may stand behind the last delimiter");
 	return 0;
 }
 
@@ -232,7 +237,8 @@ static int read_action(struct cursor *c, struct rule *rule)
 		if (strlen(actions[i].name) == len && memcmp(actions[i].name, c->at, len) == 0)
 			break;
 	if (i == sizeof(actions) / sizeof(actions[0]))
-		return wrong(c, c->at, "an action is wanted here: accept, drop, mark N, rewrite /this/that/, delay "
+		return wrong(c, c->at,
+			     "an action is wanted here: accept, drop, mark N, rewrite /this/that/, delay "
 			     "TIME, rate N/s, repeat N, queue N, log or count");
 	rule->action = actions[i].action;
 	c->at += len;
@@ -277,7 +283,8 @@ static size_t token_end(const char *filter, size_t at)
 
 	if (strchr(single, filter[at]) != NULL)
 		return at + 1;
-	while (filter[at] != '\0' && !isspace((unsigned char)filter[at]) && strchr("()[]!&|<>=", filter[at]) == NULL)
+	while (filter[at] != '\0' && !isspace((unsigned char)filter[at]) &&
+	       strchr("()[]!&|<>=", filter[at]) == NULL)
 		at++;
 	return at;
 }
@@ -359,7 +366,8 @@ int filter_compile(struct bpf_program *program, const char *filter, struct rule_
 	if (err == -ENOMEM)
 		return err;
 	e->offset = locate(filter, message);
-	said = strstr(message, "syntax error") != NULL ? "this is no filter from here on, see pcap-filter(7)" : message;
+	said = strstr(message, "syntax error") != NULL ? "this is no filter from here on, see pcap-filter(7)"
+						       : message;
 	snprintf(e->text, sizeof(e->text), "%s", said);
 	return err;
 }
@@ -454,8 +462,8 @@ void ruleset_free(struct ruleset *set)
 	*set = (struct ruleset){ .rule = NULL };
 }
 
-static unsigned match_one_by_one(const struct ruleset *set, unsigned from, const uint8_t *payload, uint32_t len,
-				 uint32_t full_len)
+static unsigned match_one_by_one(const struct ruleset *set, unsigned from, const uint8_t *payload,
+				 uint32_t len, uint32_t full_len)
 {
 	unsigned i;
 

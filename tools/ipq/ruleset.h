@@ -16,14 +16,14 @@
 enum action {
 	ACTION_ACCEPT,
 	ACTION_DROP,
-	ACTION_MARK,    /* accept with another mark */
+	ACTION_MARK,	/* accept with another mark */
 	ACTION_REWRITE, /* accept with other payload */
-	ACTION_DELAY,   /* accept later */
-	ACTION_RATE,    /* accept so many a second, drop the others */
-	ACTION_REPEAT,  /* set a mark and send the packet through the hook again */
-	ACTION_QUEUE,   /* to another queue */
-	ACTION_LOG,     /* show, and go on with the next rule */
-	ACTION_COUNT    /* count, and go on with the next rule */
+	ACTION_DELAY,	/* accept later */
+	ACTION_RATE,	/* accept so many a second, drop the others */
+	ACTION_REPEAT,	/* set a mark and send the packet through the hook again */
+	ACTION_QUEUE,	/* to another queue */
+	ACTION_LOG,	/* show, and go on with the next rule */
+	ACTION_COUNT	/* count, and go on with the next rule */
 };
 
 struct rewrite {
@@ -34,11 +34,11 @@ struct rewrite {
 
 struct rule {
 	enum action action;
-	char *text;         /* as it was written */
+	char *text;	    /* as it was written */
 	const char *filter; /* inside text; "" matches everything */
 	uint32_t number;    /* mark or queue */
 	int64_t interval;   /* ns: the delay, or what one packet uses up of a rate */
-	int64_t burst;      /* ns: how far a rate may run ahead */
+	int64_t burst;	    /* ns: how far a rate may run ahead */
 	struct rewrite rewrite;
 	struct bpf_program program;
 	_Atomic int64_t used_until; /* rate: the time up to which it is used up, ns */

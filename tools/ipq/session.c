@@ -37,8 +37,10 @@ static int parse_queues(struct session *s, const char *value)
 		value = end + 1;
 		s->queue_last = (unsigned)strtoul(value, &end, 10);
 	}
-	if (end == value || *end != '\0' || errno != 0 || s->queue_last > 65535 || s->queue_first > s->queue_last)
-		return command_usage(s->command, "a queue number or a range is wanted, as in --queue 5 or --queues 0-3");
+	if (end == value || *end != '\0' || errno != 0 || s->queue_last > 65535 ||
+	    s->queue_first > s->queue_last)
+		return command_usage(s->command,
+				     "a queue number or a range is wanted, as in --queue 5 or --queues 0-3");
 	if (s->queue_last - s->queue_first >= SESSION_QUEUES_MAX)
 		return command_usage(s->command, "%d queues at most", SESSION_QUEUES_MAX);
 	s->queue_given = true;
@@ -86,9 +88,11 @@ int session_option(struct session *s, int option, const char *value)
 int session_check(struct session *s)
 {
 	if (s->source != NULL && (s->on != NULL || s->queue_given))
-		return command_usage(s->command, "--source brings its own packets: leave out --on and --queue");
+		return command_usage(s->command,
+				     "--source brings its own packets: leave out --on and --queue");
 	if ((s->bypass || s->dry_run || s->via != RULES_AUTO) && s->on == NULL)
-		return command_usage(s->command, "--bypass, --dry-run and --via are about the rule that --on HOOK sets");
+		return command_usage(s->command,
+				     "--bypass, --dry-run and --via are about the rule that --on HOOK sets");
 	s->virtual_time = s->source != NULL && strncmp(s->source, "pcap:", 5) == 0;
 	return 0;
 }
@@ -137,7 +141,8 @@ static int receive(struct worker *w)
 	const struct session_handler *h = w->session->handler;
 
 	while (!w->session->stopping) {
-		int n = ipq_queue_recv(w->queue, w->packet, SESSION_BATCH, h->timeout != NULL ? h->timeout(w) : -1);
+		int n = ipq_queue_recv(w->queue, w->packet, SESSION_BATCH,
+				       h->timeout != NULL ? h->timeout(w) : -1);
 		int err;
 
 		if (n < 0 && n != -EINTR && n != -ECANCELED)
@@ -311,7 +316,8 @@ static bool wants_progress(struct session *s)
 	struct stat st;
 
 	snprintf(name, sizeof(name), "%.*s", (int)strcspn(path, ","), path);
-	if (s->quiet || !s->virtual_time || !isatty(STDERR_FILENO) || stat(name, &st) < 0 || st.st_size < 1 << 20)
+	if (s->quiet || !s->virtual_time || !isatty(STDERR_FILENO) || stat(name, &st) < 0 ||
+	    st.st_size < 1 << 20)
 		return false;
 	s->progress_total = st.st_size;
 	return true;

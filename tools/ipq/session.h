@@ -27,8 +27,8 @@ struct worker {
 	unsigned index;
 	struct ipq_queue *queue;
 	struct ipq_packet packet[SESSION_BATCH];
-	int64_t now;   /* ns; of the capture file when packets come from one, else CLOCK_MONOTONIC */
-	int error;     /* what ended it: 0 or -errno */
+	int64_t now; /* ns; of the capture file when packets come from one, else CLOCK_MONOTONIC */
+	int error;   /* what ended it: 0 or -errno */
 	pthread_t thread;
 	bool started;
 	void *context; /* the subcommand's own */
@@ -62,8 +62,8 @@ struct session {
 	enum rules_via via;
 	unsigned queue_first, queue_last;
 	bool queue_given, bypass, dry_run, quiet;
-	bool needs_reader;   /* end when nobody reads the standard output any more */
-	uint32_t flags;      /* IPQ_O_ */
+	bool needs_reader; /* end when nobody reads the standard output any more */
+	uint32_t flags;	   /* IPQ_O_ */
 	uint32_t copy_range;
 	const struct bpf_program *filter; /* for the firewall rule */
 	size_t filters;
@@ -73,7 +73,7 @@ struct session {
 	unsigned workers;
 	bool virtual_time; /* packets come from a capture file */
 	struct rules *rules;
-	int wake_fd;       /* eventfd: a worker has ended, or session_stop() */
+	int wake_fd; /* eventfd: a worker has ended, or session_stop() */
 	_Atomic bool stopping;
 	_Atomic unsigned ended;
 	int error;
@@ -81,11 +81,14 @@ struct session {
 
 /* The options that both have: long options to append to, and what to do with them. */
 #define SESSION_SHORT_OPTIONS "s:q:"
-#define SESSION_LONG_OPTIONS \
-	{ "source", required_argument, NULL, 's' }, { "queue", required_argument, NULL, 'q' }, \
-	{ "queues", required_argument, NULL, 'q' }, { "on", required_argument, NULL, 1000 }, \
-	{ "via", required_argument, NULL, 1001 }, { "bypass", no_argument, NULL, 1002 }, \
-	{ "dry-run", no_argument, NULL, 1003 }, { "quiet", no_argument, NULL, 1004 }
+#define SESSION_LONG_OPTIONS                                                                         \
+	{ "source", required_argument, NULL, 's' }, { "queue", required_argument, NULL, 'q' },       \
+		{ "queues", required_argument, NULL, 'q' }, { "on", required_argument, NULL, 1000 }, \
+		{ "via", required_argument, NULL, 1001 }, { "bypass", no_argument, NULL, 1002 },     \
+		{ "dry-run", no_argument, NULL, 1003 },                                              \
+	{                                                                                            \
+		"quiet", no_argument, NULL, 1004                                                     \
+	}
 
 /* 0: taken. 1: not one of these. EXIT_USAGE: a bad value, said so. */
 int session_option(struct session *s, int option, const char *value);

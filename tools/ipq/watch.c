@@ -35,7 +35,9 @@ static bool wanted(const struct watch *watch, const struct ipq_packet *packet)
 static int show(struct worker *w, const struct ipq_packet *packet)
 {
 	struct watch *watch = w->session->context;
-	struct print_packet p = { .packet = packet, .time = session_packet_time(w, packet), .verdict = "accept" };
+	struct print_packet p = { .packet = packet,
+				  .time = session_packet_time(w, packet),
+				  .verdict = "accept" };
 	struct pcapng_record r = { .packet = packet, .time = p.time, .comment = p.verdict };
 	uint64_t number = atomic_fetch_add(&watch->shown, 1) + 1;
 
@@ -116,7 +118,8 @@ static int option(struct watch *watch, int c)
 		return 0;
 	default:
 		status = session_option(&watch->session, c, optarg);
-		return status == 1 ? command_usage(&command_watch, "unknown option or missing value") : status;
+		return status == 1 ? command_usage(&command_watch, "unknown option or missing value")
+				   : status;
 	}
 }
 
@@ -137,8 +140,8 @@ static int compile(struct watch *watch, int words, char **word)
 		strcat(strcat(text, i > 0 ? " " : ""), word[i]);
 	err = filter_compile(&watch->filter, text, &e);
 	if (err < 0)
-		fprintf(stderr, "ipq watch: %s\n  %s\n  %*s^\n", err == -ENOMEM ? "out of memory" : e.text, text,
-			(int)e.offset, "");
+		fprintf(stderr, "ipq watch: %s\n  %s\n  %*s^\n", err == -ENOMEM ? "out of memory" : e.text,
+			text, (int)e.offset, "");
 	watch->filtered = err == 0 && words > 0;
 	free(text);
 	return err < 0 ? EXIT_USAGE : 0;
@@ -149,7 +152,8 @@ static int parse(struct watch *watch, int argc, char **argv)
 	int c, status = 0;
 
 	opterr = 0;
-	while (status == 0 && (c = getopt_long(argc, argv, "+w:c:x" SESSION_SHORT_OPTIONS, long_options, NULL)) != -1)
+	while (status == 0 &&
+	       (c = getopt_long(argc, argv, "+w:c:x" SESSION_SHORT_OPTIONS, long_options, NULL)) != -1)
 		status = option(watch, c);
 	if (status == 0)
 		status = session_check(&watch->session);
@@ -174,7 +178,8 @@ static int watch_queues(struct watch *watch)
 	session_stats(s, &stats);
 	if (!s->quiet && s->worker != NULL && (status == 0 || stats.received > 0))
 		fprintf(stderr, "%llu packets shown, %llu queued, %llu lost\n",
-			(unsigned long long)(watch->limit != 0 && watch->shown > watch->limit ? watch->limit : watch->shown),
+			(unsigned long long)(watch->limit != 0 && watch->shown > watch->limit ? watch->limit
+											      : watch->shown),
 			(unsigned long long)stats.received, (unsigned long long)stats.lost);
 	session_close(s);
 	return status;
