@@ -113,6 +113,7 @@ static void delist(struct classic *c)
 
 static void free_handle(struct classic *c)
 {
+	free(c->scratch);
 	free(c->source_name);
 	free(c);
 }
@@ -141,6 +142,19 @@ static struct classic *find_sharer(const struct classic *c)
 		    strcmp(other->source_name, c->source_name) == 0)
 			return other;
 	return NULL;
+}
+
+int classic_share_locked(struct classic *c, struct ipq_error *e)
+{
+	int err = 0, cancel;
+
+	pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &cancel);
+	pthread_mutex_lock(&open_handles.lock);
+	if (c->transport == &classic_nfqueue)
+		err = c->batching == NULL ? classic_share(c, e) : -EBUSY;
+	pthread_mutex_unlock(&open_handles.lock);
+	pthread_setcancelstate(cancel, NULL);
+	return err;
 }
 
 static int open_transport(struct classic *c, struct ipq_error *e)
@@ -250,6 +264,26 @@ int ipq_set_mode(const struct ipq_handle *h, uint8_t mode, size_t range)
 	return (int)(sizeof(struct nlmsghdr) + NLMSG_LENGTH(sizeof(ipq_peer_msg_t)));
 }
 
+static void leave(void *c)
+{
+	release(c);
+}
+
+/* With other threads about, the handle must outlive its destruction until this reader has left, and a reader
+ * that is cancelled must not keep it for ever. */
+static ssize_t read_among_threads(struct classic *c, unsigned char *buf, size_t len, int timeout)
+{
+	ssize_t n;
+
+	atomic_fetch_add(&c->refs, 1);
+	pthread_cleanup_push(leave, c);
+	do
+		n = c->transport->read(c, buf, len, timeout);
+	while (n == CLASSIC_MOVED);
+	pthread_cleanup_pop(1);
+	return n;
+}
+
 ssize_t ipq_read(const struct ipq_handle *h, unsigned char *buf, size_t len, int timeout)
 {
 	struct classic *c = classic(h);
@@ -260,12 +294,12 @@ ssize_t ipq_read(const struct ipq_handle *h, unsigned char *buf, size_t len, int
 		return classic_fail(IPQ_ERR_IMPL, EINVAL);
 	if (len < sizeof(struct nlmsgerr))
 		return classic_fail(IPQ_ERR_RECVBUF, 0);
-	atomic_fetch_add(&c->refs, 1);
 	errno = 0;
-	do
-		n = c->transport->read(c, buf, len, timeout);
-	while (n == CLASSIC_MOVED);
-	release(c);
+	if (__libc_single_threaded)
+		while ((n = c->transport->read(c, buf, len, timeout)) == CLASSIC_MOVED)
+			;
+	else
+		n = read_among_threads(c, buf, len, timeout);
 	if (n > 0 || errno == 0)
 		errno = saved;
 	return n;

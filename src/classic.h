@@ -5,6 +5,8 @@
 
 #include <stdatomic.h>
 #include <stdbool.h>
+#include <sys/single_threaded.h>
+#include <time.h>
 #include <libipq.h>
 #include "source.h"
 
@@ -48,6 +50,14 @@ struct transport {
 	void (*stats)(struct classic *c, struct ipq_ctl_stats *stats);
 };
 
+/* An interface as the last packet had it, good for one tick of the clock. */
+struct known_interface {
+	uint32_t index;
+	uint16_t type;
+	char name[IFNAMSIZ];
+	struct timespec tick;
+};
+
 struct classic {
 	struct ipq_handle public; /* first: what programs see */
 	struct classic *next;     /* of the process's open handles */
@@ -71,6 +81,9 @@ struct classic {
 
 	/* classic_nfqueue */
 	struct source *source;
+	unsigned char *scratch;   /* where one reader at a time receives */
+	atomic_flag scratch_taken;
+	struct known_interface known[2]; /* in and out, of the reader that has the scratch */
 	int default_rcvbuf;       /* as the socket was born: another value is the program's own */
 	bool configured;
 	atomic_uint_fast64_t packets, verdicts, refused, foreign;
@@ -80,6 +93,16 @@ struct classic {
 static inline struct classic *classic(const struct ipq_handle *h)
 {
 	return (struct classic *)(uintptr_t)h;
+}
+
+/* Counts without the price of an atomic operation in programs that have one thread. */
+static inline void count(atomic_uint_fast64_t *counter)
+{
+	if (__libc_single_threaded)
+		atomic_store_explicit(counter, atomic_load_explicit(counter, memory_order_relaxed) + 1,
+				      memory_order_relaxed);
+	else
+		atomic_fetch_add_explicit(counter, 1, memory_order_relaxed);
 }
 
 /* Sets this thread's error, and errno unless err is 0. Returns -1. */
@@ -105,5 +128,7 @@ extern const struct transport classic_nfqueue, classic_wire;
 /* Moves a handle from the queue's own socket to an engine, which takes the queue over; the program keeps its
  * descriptor number. 0 or -errno. */
 int classic_share(struct classic *c, struct ipq_error *e);
+/* The same from a reader, who does not hold the list of handles. Another reader may have been faster. */
+int classic_share_locked(struct classic *c, struct ipq_error *e);
 
 #endif

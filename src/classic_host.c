@@ -332,12 +332,14 @@ __attribute__((destructor)) static void end_hosts(void)
 
 void host_stats(struct host *h, uint8_t family, struct ipq_ctl_stats *stats)
 {
-	struct engine_counts n;
+	struct engine_counts n, other, neither;
 
 	engine_counts(h->engine, family, &n);
+	engine_counts(h->engine, family == AF_INET ? AF_INET6 : AF_INET, &other);
+	engine_counts(h->engine, AF_UNSPEC, &neither);
 	stats->packets = n.packets;
 	stats->verdicts = n.accepted + n.dropped;
-	stats->foreign = n.foreign;
+	stats->foreign = other.foreign + neither.foreign;
 	stats->lost = n.netlink_dropped;
 	stats->queue_dropped = n.queue_dropped;
 	stats->waiting = n.queue_length;

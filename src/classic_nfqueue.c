@@ -1,9 +1,14 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
  * Theory of operation: nfnetlink_queue's packets as ip_queue's messages, one receive and one send a
- * packet. h->fd is the queue's own socket. A message is received in two pieces: what stands before the
- * payload into a scratch area on the stack, the rest straight into the caller's buffer, where it is moved
- * behind ip_queue's header. So no memory is shared between readers, and the payload is touched once.
+ * packet. h->fd is the queue's own socket. A reader receives into the handle's scratch memory and writes
+ * ip_queue's message from there into the caller's buffer. A second reader of the same handle meanwhile
+ * (or one after a reader that was cancelled with the scratch in its hands) receives in two pieces: what
+ * stands before the payload on its stack, the rest straight into the caller's buffer, where it is moved.
+ *
+ * A packet of the other family in this queue is dropped, as ip_queue dropped what nobody had asked for. But
+ * it has made h->fd readable for nothing, which programs that select() and then read must not see: from the
+ * first one on an engine takes the queue over (classic_share) and h->fd carries this family's messages only.
  *
  * Requests that ip_queue refused by a message (a mode or verdict that does not exist, an id of more than
  * 32 bits) are never sent: the refusal is put into the stream of messages, see source_nfqueue.c.
@@ -12,11 +17,16 @@
 #include <fcntl.h>
 #include <linux/netfilter.h>
 #include <poll.h>
+#include <stdlib.h>
 #include <string.h>
 #include <time.h>
 #include "classic.h"
 #include "classic_host.h"
 #include "wire.h"
+
+/* What reading may come to beside a message, beside CLASSIC_MOVED. */
+#define NOT_FOR_US (-3) /* woken, or nothing that the program is told */
+#define FOREIGN (-4)    /* a packet of another family, dropped */
 
 #define HEAD (sizeof(ipq_packet_msg_t) + NLMSG_HDRLEN)
 
@@ -49,6 +59,11 @@ static int open_nfqueue(struct classic *c, const char *name, struct ipq_error *e
 
 	if (err < 0)
 		return err;
+	c->scratch = malloc(SOURCE_SLOT_SIZE);
+	if (c->scratch == NULL) {
+		c->source->ops->close(c->source);
+		return ipq_fail(e, ENOMEM, "no memory");
+	}
 	c->transport = &classic_nfqueue;
 	c->public.fd = c->source->ops->fd(c->source);
 	if (getsockname(c->public.fd, (struct sockaddr *)&local, &len) == 0)
@@ -157,7 +172,27 @@ static ssize_t deliver_short(unsigned char *buf, size_t len, const void *message
 	return classic_fail(IPQ_ERR_RTRUNC, 0);
 }
 
-static void describe(struct classic *c, const struct ipq_packet *p, struct wire_packet *w)
+/* known: what the last packet's interface was, or NULL. One look at the clock tells whether that still holds. */
+static void describe_interface(struct classic *c, uint32_t index, struct known_interface *known, char name[IFNAMSIZ],
+			       uint16_t *type)
+{
+	struct timespec now;
+
+	if (known == NULL) {
+		source_interface(c->source, index, name, type);
+		return;
+	}
+	clock_gettime(CLOCK_MONOTONIC_COARSE, &now);
+	if (known->index != index || known->tick.tv_nsec != now.tv_nsec || known->tick.tv_sec != now.tv_sec) {
+		source_interface(c->source, index, known->name, &known->type);
+		known->index = index;
+		known->tick = now;
+	}
+	memcpy(name, known->name, IFNAMSIZ);
+	*type = known->type;
+}
+
+static void describe(struct classic *c, const struct ipq_packet *p, struct known_interface *known, struct wire_packet *w)
 {
 	uint16_t ignored;
 
@@ -171,9 +206,9 @@ static void describe(struct classic *c, const struct ipq_packet *p, struct wire_
 		w->timestamp_usec = p->timestamp % 1000000000 / 1000;
 	}
 	if (p->present & IPQ_HAS_INDEV)
-		source_interface(c->source, p->indev, w->indev, &w->hw_type);
+		describe_interface(c, p->indev, known, w->indev, &w->hw_type);
 	if (p->present & IPQ_HAS_OUTDEV)
-		source_interface(c->source, p->outdev, w->outdev, &ignored);
+		describe_interface(c, p->outdev, known != NULL ? known + 1 : NULL, w->outdev, &ignored);
 	if (p->present & IPQ_HAS_HWADDR) {
 		w->hw_addrlen = p->hw_addr_len;
 		memcpy(w->hw_addr, p->hw_addr, sizeof(w->hw_addr));
@@ -188,8 +223,8 @@ ssize_t classic_deliver(struct classic *c, const struct source_slot *slot, const
 	unsigned char head[HEAD];
 	struct wire_packet w;
 
-	atomic_fetch_add_explicit(&c->packets, 1, memory_order_relaxed);
-	describe(c, p, &w);
+	count(&c->packets);
+	describe(c, p, slot->head == c->scratch ? c->known : NULL, &w);
 	if (len < sizeof(head)) {
 		wire_put_packet(WIRE_NATIVE, head, &w, 0);
 		return deliver_short(buf, len, head, sizeof(head));
@@ -246,36 +281,65 @@ static void keep_refusal(void *context, const struct source_refusal *refusal)
 	*(struct source_refusal *)context = *refusal;
 }
 
+/* What receive() brought: a message for the program, or why there is none. */
+static ssize_t hand_over(struct classic *c, int n, const struct source_slot *slot, const struct ipq_packet *p,
+			 const struct source_refusal *refusal, unsigned char *buf, size_t len)
+{
+	if (c->closing)
+		return classic_fail(IPQ_ERR_RECV, EBADF);
+	if (n == -ECANCELED)
+		return c->transport != &classic_nfqueue ? CLASSIC_MOVED : NOT_FOR_US;
+	if (n < 0)
+		return classic_fail(IPQ_ERR_RECV, -n);
+	if (refusal->error != 0)
+		return classic_deliver_refusal(c, refusal, buf, len);
+	if (n == 0)
+		return 0;
+	if (p->family != c->family) {
+		drop_foreign(c, p->id);
+		return FOREIGN;
+	}
+	return classic_deliver(c, slot, p, buf, len);
+}
+
 /*
- * One message that is there (or, timeout_ms IPQ_FOREVER, the next one). 0 when what came was not for the
- * program, or nothing was there (errno EAGAIN).
+ * One message that is there (or, timeout_ms IPQ_FOREVER, the next one); 0 when nothing was there, NOT_FOR_US,
+ * FOREIGN.
  */
 static ssize_t read_one(struct classic *c, unsigned char *buf, size_t len, int timeout_ms)
 {
-	unsigned char scratch[SOURCE_HEAD_MIN];
-	struct source_slot slot = { .head = scratch, .head_room = sizeof(scratch), .tail = buf, .tail_room = len };
-	struct source_refusal refusal = { 0 };
+	struct source_slot slot = { .head = c->scratch, .head_room = SOURCE_SLOT_SIZE };
+	struct source_refusal refusal;
 	struct ipq_packet p;
-	int n = c->source->ops->recv(c->source, &slot, &p, 1, timeout_ms, keep_refusal, &refusal);
+	ssize_t ret;
+	int n;
 
-	if (atomic_load(&c->closing))
-		return classic_fail(IPQ_ERR_RECV, EBADF);
-	if (n == -ENODATA)
-		return classic_fail(IPQ_ERR_NLEOF, 0);
-	if (n == -ECANCELED)
-		return c->transport != &classic_nfqueue ? CLASSIC_MOVED : 0;
-	if (n < 0)
-		return classic_fail(IPQ_ERR_RECV, -n);
-	if (refusal.error != 0)
-		return classic_deliver_refusal(c, &refusal, buf, len);
-	errno = n == 0 ? EAGAIN : 0;
-	if (n == 0)
-		return 0;
-	if (p.family != c->family) {
-		drop_foreign(c, p.id);
-		return 0;
-	}
-	return classic_deliver(c, &slot, &p, buf, len);
+	refusal.error = 0;
+	n = c->source->ops->recv(c->source, &slot, &p, 1, timeout_ms, keep_refusal, &refusal);
+	ret = hand_over(c, n, &slot, &p, &refusal, buf, len);
+	atomic_flag_clear_explicit(&c->scratch_taken, memory_order_release);
+	return ret;
+}
+
+/* The same for a reader that does not have the scratch. */
+static ssize_t read_one_in_pieces(struct classic *c, unsigned char *buf, size_t len, int timeout_ms)
+{
+	unsigned char head[SOURCE_HEAD_MIN];
+	struct source_slot slot = { .head = head, .head_room = sizeof(head), .tail = buf, .tail_room = len };
+	struct source_refusal refusal;
+	struct ipq_packet p;
+	int n;
+
+	refusal.error = 0;
+	n = c->source->ops->recv(c->source, &slot, &p, 1, timeout_ms, keep_refusal, &refusal);
+	return hand_over(c, n, &slot, &p, &refusal, buf, len);
+}
+
+static ssize_t read_message(struct classic *c, unsigned char *buf, size_t len, int timeout_ms)
+{
+	if (!atomic_flag_test_and_set_explicit(&c->scratch_taken, memory_order_acquire))
+		return read_one(c, buf, len, timeout_ms);
+	return read_one_in_pieces(c, buf, len, timeout_ms);
 }
 
 static int64_t now_us(void)
@@ -293,6 +357,62 @@ static ssize_t timed_out(void)
 	return 0;
 }
 
+static bool same_tick(const struct timespec *a)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC_COARSE, &now);
+	return a->tv_sec == now.tv_sec && a->tv_nsec == now.tv_nsec;
+}
+
+/* What a program reads that had seen h->fd readable for a packet that was not its own: "error 0", by the rules
+ * of netlink an acknowledgement, and no packet. */
+static ssize_t deliver_nothing(struct classic *c, unsigned char *buf, size_t len)
+{
+	unsigned char request[NLMSG_HDRLEN + sizeof(ipq_peer_msg_t)], message[NLMSG_HDRLEN + sizeof(struct nlmsgerr)];
+	size_t n;
+
+	wire_put_mode(WIRE_NATIVE, request, c->public.local.nl_pid, c->mode, c->range);
+	n = wire_put_error(message, 0, c->public.local.nl_pid, request, NLMSG_HDRLEN);
+	if (n > len)
+		return deliver_short(buf, len, message, n);
+	memcpy(buf, message, n);
+	return (ssize_t)n;
+}
+
+/*
+ * The first packet of the other family. The program may sleep in ipq_read: then it goes on sleeping. Or it had
+ * seen h->fd readable, does not expect to sleep and would not wake up for its other work: which of the two shows
+ * in whether time has passed since the call.
+ */
+static ssize_t leave_to_engine(struct classic *c, unsigned char *buf, size_t len, const struct timespec *called)
+{
+	struct ipq_error e = { "" };
+	bool at_once = called != NULL && same_tick(called);
+	ssize_t n;
+
+	n = at_once ? read_message(c, buf, len, 0) : 0;
+	if (n != 0 && n != FOREIGN && n != NOT_FOR_US)
+		return n;
+	if (classic_share_locked(c, &e) < 0)
+		return NOT_FOR_US;
+	return at_once ? deliver_nothing(c, buf, len) : CLASSIC_MOVED;
+}
+
+static ssize_t read_for_ever(struct classic *c, unsigned char *buf, size_t len)
+{
+	struct timespec called;
+	ssize_t n;
+
+	clock_gettime(CLOCK_MONOTONIC_COARSE, &called);
+	do {
+		n = read_message(c, buf, len, IPQ_FOREVER);
+		if (n == FOREIGN)
+			n = leave_to_engine(c, buf, len, &called);
+	} while (n == 0 || n == NOT_FOR_US);
+	return n;
+}
+
 /* timeout in microseconds, as ipq_read has it. */
 static ssize_t read_nfqueue(struct classic *c, unsigned char *buf, size_t len, int timeout)
 {
@@ -303,11 +423,8 @@ static ssize_t read_nfqueue(struct classic *c, unsigned char *buf, size_t len, i
 
 	if (c->batching != NULL)
 		return classic_batch_read(c, buf, len, timeout);
-	if (timeout == 0) {
-		while ((n = read_one(c, buf, len, IPQ_FOREVER)) == 0)
-			;
-		return n;
-	}
+	if (timeout == 0)
+		return read_for_ever(c, buf, len);
 	for (;;) {
 		if (timeout > 0) {
 			left = end - now_us();
@@ -321,10 +438,14 @@ static ssize_t read_nfqueue(struct classic *c, unsigned char *buf, size_t len, i
 		}
 		if (c->transport != &classic_nfqueue)
 			return CLASSIC_MOVED;
-		n = read_one(c, buf, len, 0);
-		if (n != 0)
+		n = read_message(c, buf, len, 0);
+		if (n == FOREIGN)
+			n = leave_to_engine(c, buf, len, NULL);
+		if (n == CLASSIC_MOVED && timeout > 0)
+			return classic_wire.read(c, buf, len, end > now_us() ? (int)(end - now_us()) : -1);
+		if (n != 0 && n != NOT_FOR_US)
 			return n;
-		if (timeout < 0 && errno == EAGAIN)
+		if (timeout < 0 && n == 0)
 			return timed_out();
 	}
 }
@@ -372,7 +493,7 @@ static int set_verdict(struct classic *c, uint64_t id, uint32_t verdict, const v
 	n = c->batching != NULL ? classic_batch_verdict(c, &v) : c->source->ops->send(c->source, &v, 1);
 	if (n < 0)
 		return n;
-	atomic_fetch_add_explicit(&c->verdicts, 1, memory_order_relaxed);
+	count(&c->verdicts);
 	return 0;
 }
 

@@ -35,48 +35,11 @@
 #include <unistd.h>
 #include "diagnose.h"
 #include "links.h"
+#include "nfqueue.h"
 #include "nfqueue_wire.h"
 
-#define SEQ_WAKE 0x77616b65U
-#define SEQ_ASIDE 0x61736964U
-#define BATCH_MAX 64          /* packets a recvmmsg */
-#define SEND_MAX (128 * 1024) /* bytes a send; the default send buffer takes 200 KiB */
-#define SEND_PIECES 128
-#define HEADS_MAX 4096
 #define CONFIG_TRIES 5
 #define ANSWER_WAIT_MS 1000
-
-/* What a later recv() has to return: a message that was read while an acknowledgement was awaited, or a refusal of ours. */
-struct aside {
-	struct aside *next;
-	struct source_refusal refusal; /* when len is 0 */
-	size_t len;
-	unsigned char message[];
-};
-
-struct nfqueue {
-	struct source base;
-	int fd;
-	uint16_t number;
-	bool absent; /* no NETLINK_NETFILTER in this kernel: the socket is a placeholder */
-	bool bound;
-	pthread_mutex_t config_lock;
-	struct source_config config; /* in force */
-	int flags;                   /* in force, of those asked for */
-	uint32_t seq;
-	atomic_uint awaited, answered; /* sequence numbers */
-	atomic_int answer;             /* errno of `answered` */
-	pthread_mutex_t aside_lock;
-	struct aside *aside, **aside_end;
-	atomic_uint aside_count;
-	atomic_uint_fast64_t received, malformed;
-	atomic_uint_fast32_t first_id, last_id;
-};
-
-static struct nfqueue *nfqueue(const struct source *s)
-{
-	return (struct nfqueue *)s;
-}
 
 static int nfqueue_fd(const struct source *s)
 {
@@ -222,7 +185,7 @@ static int nfqueue_refuse(struct source *s, const struct source_refusal *refusal
 	return put_aside(nfqueue(s), NULL, 0, refusal);
 }
 
-static struct aside *take_aside(struct nfqueue *q)
+struct aside *nfqueue_take_aside(struct nfqueue *q)
 {
 	struct aside *a;
 
@@ -238,8 +201,7 @@ static struct aside *take_aside(struct nfqueue *q)
 	return a;
 }
 
-/* Whoever reads an acknowledgement leaves it here for the thread that asked. */
-static void leave_answer(struct nfqueue *q, uint32_t seq, int error)
+void nfqueue_leave_answer(struct nfqueue *q, uint32_t seq, int error)
 {
 	if (seq != atomic_load(&q->awaited))
 		return; /* late or doubled: of a request that was given up or sent again */
@@ -271,7 +233,7 @@ static int read_up(struct nfqueue *q)
 		}
 		nfq_parse(&slot, (size_t)n, &p, &r);
 		if (r.kind == NFQ_ACK && r.type != NLMSG_NOOP)
-			leave_answer(q, r.seq, r.refusal.error);
+			nfqueue_leave_answer(q, r.seq, r.refusal.error);
 		else if (r.kind == NFQ_ACK && r.seq == SEQ_ASIDE)
 			standing++;
 		else
@@ -504,254 +466,6 @@ static int nfqueue_configure(struct source *s, const struct source_config *c, st
 	pthread_mutex_unlock(&q->config_lock);
 	pthread_setcancelstate(cancel, NULL);
 	return ret;
-}
-
-/* ---- packets ----------------------------------------------------------------------------------------- */
-
-/* Ids grow by one with each packet sent to us: what lies between the first and the last was either received or lost. */
-static void note_id(struct nfqueue *q, uint32_t id)
-{
-	if (atomic_fetch_add_explicit(&q->received, 1, memory_order_relaxed) == 0) {
-		atomic_store_explicit(&q->first_id, id, memory_order_relaxed);
-		atomic_store_explicit(&q->last_id, id, memory_order_relaxed);
-	} else if ((int32_t)(id - (uint32_t)atomic_load_explicit(&q->last_id, memory_order_relaxed)) > 0) {
-		atomic_store_explicit(&q->last_id, id, memory_order_relaxed);
-	}
-}
-
-/* A packet that was put aside, into a slot as if it had just been received. */
-static size_t copy_aside(const struct aside *a, struct source_slot *slot)
-{
-	size_t first = a->len < slot->head_room ? a->len : slot->head_room;
-	size_t rest = slot->tail != NULL ? a->len - first : 0;
-
-	memcpy(slot->head, a->message, first);
-	if (rest > slot->tail_room)
-		rest = slot->tail_room;
-	if (rest > 0)
-		memcpy(slot->tail, a->message + first, rest);
-	return first + rest;
-}
-
-struct receiving {
-	struct nfqueue *q;
-	source_refused refused;
-	void *context;
-	bool woken;
-};
-
-static bool take_message(struct receiving *rx, struct source_slot *slot, size_t len, struct ipq_packet *p);
-
-/* What was put aside first. True when *p is a packet now. */
-static bool take_first_aside(struct receiving *rx, struct source_slot *slot, struct ipq_packet *p)
-{
-	struct aside *a = take_aside(rx->q);
-	bool packet = false;
-
-	if (a == NULL)
-		return false;
-	if (a->len == 0)
-		rx->refused(rx->context, &a->refusal);
-	else
-		packet = take_message(rx, slot, copy_aside(a, slot), p);
-	free(a);
-	return packet;
-}
-
-static void take_answer(struct receiving *rx, const struct nfq_reply *r)
-{
-	if (r->type != NLMSG_NOOP)
-		leave_answer(rx->q, r->seq, r->refusal.error);
-	else if (r->seq == SEQ_WAKE)
-		rx->woken = true;
-}
-
-static void drop_malformed(struct nfqueue *q, const struct nfq_reply *r, uint32_t id)
-{
-	struct source_verdict drop = { .id = id };
-
-	atomic_fetch_add(&q->malformed, 1);
-	if (!r->has_id)
-		return;
-	note_id(q, id);
-	q->base.ops->send(&q->base, &drop, 1);
-}
-
-/* One datagram of len bytes. True when *p is a packet now. */
-static bool take_message(struct receiving *rx, struct source_slot *slot, size_t len, struct ipq_packet *p)
-{
-	struct nfq_reply r;
-
-	nfq_parse(slot, len, p, &r);
-	switch (r.kind) {
-	case NFQ_PACKET:
-		note_id(rx->q, p->id);
-		return true;
-	case NFQ_REFUSED:
-		rx->refused(rx->context, &r.refusal);
-		return false;
-	case NFQ_ACK:
-		if (r.type == NLMSG_NOOP && r.seq == SEQ_ASIDE)
-			return take_first_aside(rx, slot, p);
-		take_answer(rx, &r);
-		return false;
-	case NFQ_OTHER:
-		drop_malformed(rx->q, &r, p->id);
-		return false;
-	}
-	return false;
-}
-
-static int64_t now_ms(void)
-{
-	struct timespec t;
-
-	clock_gettime(CLOCK_MONOTONIC, &t);
-	return (int64_t)t.tv_sec * 1000 + t.tv_nsec / 1000000;
-}
-
-/* Up to max datagrams; 0 when the time is over. */
-static int receive(int fd, struct mmsghdr *msg, unsigned max, int timeout_ms)
-{
-	int64_t end = timeout_ms > 0 ? now_ms() + timeout_ms : 0;
-
-	for (;;) {
-		int flags = timeout_ms == IPQ_FOREVER ? MSG_WAITFORONE : MSG_DONTWAIT;
-		struct pollfd wait = { .fd = fd, .events = POLLIN };
-		int n;
-
-		if (max == 1) {
-			ssize_t len = recvmsg(fd, &msg->msg_hdr, flags & MSG_DONTWAIT);
-
-			msg->msg_len = (unsigned)len;
-			n = len < 0 ? -1 : 1;
-		} else {
-			n = recvmmsg(fd, msg, max, flags, NULL);
-		}
-		if (n > 0)
-			return n;
-		if (errno == ENOBUFS)
-			continue; /* delivered once, see the top */
-		if (errno != EAGAIN || timeout_ms == IPQ_FOREVER)
-			return -errno;
-		if (timeout_ms == 0)
-			return 0;
-		n = poll(&wait, 1, end > now_ms() ? (int)(end - now_ms()) : 0);
-		if (n <= 0)
-			return n < 0 ? -errno : 0;
-	}
-}
-
-static int nfqueue_recv(struct source *s, struct source_slot *slot, struct ipq_packet *packet, unsigned max,
-			int timeout_ms, source_refused refused, void *context)
-{
-	struct receiving rx = { .q = nfqueue(s), .refused = refused, .context = context };
-	struct mmsghdr msg[BATCH_MAX];
-	struct iovec iov[BATCH_MAX][2];
-	unsigned i, count = 0;
-	int n;
-
-	if (max > BATCH_MAX)
-		max = BATCH_MAX;
-	for (i = 0; i < max; i++) {
-		iov[i][0] = (struct iovec){ slot[i].head, slot[i].head_room };
-		iov[i][1] = (struct iovec){ slot[i].tail, slot[i].tail_room };
-		msg[i].msg_hdr = (struct msghdr){ .msg_iov = iov[i], .msg_iovlen = slot[i].tail != NULL ? 2 : 1 };
-	}
-	/* With something aside the socket is readable, unless the NOOP for it was lost to a full buffer. */
-	if (atomic_load_explicit(&rx.q->aside_count, memory_order_relaxed) > 0)
-		timeout_ms = 0;
-	n = receive(nfqueue_fd(s), msg, max, timeout_ms);
-	if (n == 0 && timeout_ms == 0)
-		return take_first_aside(&rx, &slot[0], &packet[0]);
-	for (i = 0; n > 0 && i < (unsigned)n; i++) {
-		if (!take_message(&rx, &slot[i], msg[i].msg_len, &packet[count]))
-			continue;
-		slot[count].payload_split = slot[i].payload_split;
-		count++;
-	}
-	if (n < 0)
-		return n;
-	return count > 0 || !rx.woken ? (int)count : -ECANCELED;
-}
-
-/* ---- verdicts ---------------------------------------------------------------------------------------- */
-
-/* What one send will carry: heads run together in head[], payloads stay where they are. */
-struct packing {
-	unsigned char head[HEADS_MAX];
-	struct iovec iov[SEND_PIECES];
-	size_t used, pieces, bytes;
-};
-
-static void add_piece(struct packing *k, const void *base, size_t len)
-{
-	struct iovec *last = k->pieces > 0 ? &k->iov[k->pieces - 1] : NULL;
-
-	if (last != NULL && (const unsigned char *)last->iov_base + last->iov_len == (const unsigned char *)base)
-		last->iov_len += len;
-	else
-		k->iov[k->pieces++] = (struct iovec){ (void *)base, len };
-	k->bytes += len;
-}
-
-static bool fits(const struct packing *k, const struct source_verdict *v)
-{
-	return k->used + NFQ_VERDICT_MAX <= sizeof(k->head) && k->pieces + 3 <= SEND_PIECES &&
-	       (k->bytes == 0 || k->bytes + NFQ_VERDICT_MAX + v->payload_len <= SEND_MAX);
-}
-
-static void pack(struct packing *k, uint16_t queue, const struct source_verdict *v)
-{
-	unsigned char *at = k->head + k->used;
-	size_t pad, len = nfq_put_verdict(at, queue, v, &pad);
-
-	add_piece(k, at, len);
-	k->used += len;
-	if (!(v->present & IPQ_SET_PAYLOAD))
-		return;
-	add_piece(k, v->payload, v->payload_len);
-	if (pad > 0) {
-		memset(k->head + k->used, 0, pad);
-		add_piece(k, k->head + k->used, pad);
-		k->used += pad;
-	}
-}
-
-static int send_packed(int fd, struct packing *k)
-{
-	struct msghdr msg = { .msg_iov = k->iov, .msg_iovlen = k->pieces };
-	ssize_t n;
-
-	do
-		n = k->pieces == 1 ? send(fd, k->iov[0].iov_base, k->iov[0].iov_len, 0) : sendmsg(fd, &msg, 0);
-	while (n < 0 && errno == EINTR);
-	return n < 0 ? -errno : 0;
-}
-
-static int nfqueue_send(struct source *s, const struct source_verdict *verdict, unsigned n)
-{
-	struct nfqueue *q = nfqueue(s);
-	unsigned done = 0, i;
-
-	while (done < n) {
-		struct packing k;
-		int err;
-
-		if (verdict[done].present & IPQ_SET_PAYLOAD && verdict[done].payload_len > NFQ_PAYLOAD_MAX)
-			return done > 0 ? (int)done : -EMSGSIZE;
-		k.used = k.pieces = k.bytes = 0;
-		for (i = done; i < n && fits(&k, &verdict[i]); i++) {
-			if (verdict[i].present & IPQ_SET_PAYLOAD && verdict[i].payload_len > NFQ_PAYLOAD_MAX)
-				break;
-			pack(&k, q->number, &verdict[i]);
-		}
-		err = send_packed(nfqueue_fd(s), &k);
-		if (err < 0)
-			return done > 0 ? (int)done : err;
-		done = i;
-	}
-	return (int)n;
 }
 
 static int nfqueue_counts(struct source *s, struct source_counts *c)

@@ -1,0 +1,57 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* The inside of the nfnetlink_queue source: source_nfqueue.c opens and configures, nfqueue_flow.c moves packets. */
+#ifndef NFQUEUE_H
+#define NFQUEUE_H
+
+#include <pthread.h>
+#include <stdatomic.h>
+#include "source.h"
+
+/* Sequence numbers of the NOOPs that make the socket readable, see source_nfqueue.c. */
+#define SEQ_WAKE 0x77616b65U
+#define SEQ_ASIDE 0x61736964U
+
+/* What a later recv() has to return: a message that was read while an acknowledgement was awaited, or a refusal of ours. */
+struct aside {
+	struct aside *next;
+	struct source_refusal refusal; /* when len is 0 */
+	size_t len;
+	unsigned char message[];
+};
+
+struct nfqueue {
+	struct source base;
+	int fd;
+	uint16_t number;
+	bool absent; /* no NETLINK_NETFILTER in this kernel: the socket is a placeholder */
+	bool bound;
+	pthread_mutex_t config_lock;
+	struct source_config config; /* in force */
+	int flags;                   /* in force, of those asked for */
+	uint32_t seq;
+	atomic_uint awaited, answered; /* sequence numbers */
+	atomic_int answer;             /* errno of `answered` */
+	pthread_mutex_t aside_lock;
+	struct aside *aside, **aside_end;
+	atomic_uint aside_count;
+	atomic_uint_fast64_t received, malformed;
+	atomic_uint_fast32_t first_id, last_id;
+};
+
+static inline struct nfqueue *nfqueue(const struct source *s)
+{
+	return (struct nfqueue *)(uintptr_t)s;
+}
+
+/* The next thing put aside, which the caller frees; NULL: nothing. */
+struct aside *nfqueue_take_aside(struct nfqueue *q);
+
+/* Whoever reads an acknowledgement leaves it here for the thread that asked. */
+void nfqueue_leave_answer(struct nfqueue *q, uint32_t seq, int error);
+
+/* source_ops */
+int nfqueue_recv(struct source *s, struct source_slot *slot, struct ipq_packet *packet, unsigned max, int timeout_ms,
+		 source_refused refused, void *context);
+int nfqueue_send(struct source *s, const struct source_verdict *verdict, unsigned n);
+
+#endif

@@ -1,0 +1,320 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* Packets and verdicts of the nfnetlink_queue source: the path that every packet takes. See source_nfqueue.c. */
+#include <errno.h>
+#include <linux/netlink.h>
+#include <poll.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <time.h>
+#include "nfqueue.h"
+#include "nfqueue_wire.h"
+
+#define BATCH_MAX 64          /* packets a recvmmsg */
+#define SEND_MAX (128 * 1024) /* bytes a send; the default send buffer takes 200 KiB */
+#define SEND_PIECES 128
+#define HEADS_MAX 4096
+
+/* Ids grow by one with each packet sent to us: what lies between the first and the last was either received or lost. */
+static void note_id(struct nfqueue *q, uint32_t id)
+{
+	if (atomic_fetch_add_explicit(&q->received, 1, memory_order_relaxed) == 0) {
+		atomic_store_explicit(&q->first_id, id, memory_order_relaxed);
+		atomic_store_explicit(&q->last_id, id, memory_order_relaxed);
+	} else if ((int32_t)(id - (uint32_t)atomic_load_explicit(&q->last_id, memory_order_relaxed)) > 0) {
+		atomic_store_explicit(&q->last_id, id, memory_order_relaxed);
+	}
+}
+
+/* A packet that was put aside, into a slot as if it had just been received. */
+static size_t copy_aside(const struct aside *a, struct source_slot *slot)
+{
+	size_t first = a->len < slot->head_room ? a->len : slot->head_room;
+	size_t rest = slot->tail != NULL ? a->len - first : 0;
+
+	memcpy(slot->head, a->message, first);
+	if (rest > slot->tail_room)
+		rest = slot->tail_room;
+	if (rest > 0)
+		memcpy(slot->tail, a->message + first, rest);
+	return first + rest;
+}
+
+struct receiving {
+	struct nfqueue *q;
+	source_refused refused;
+	void *context;
+	bool woken;
+};
+
+static bool take_message(struct receiving *rx, struct source_slot *slot, size_t len, struct ipq_packet *p);
+
+/* What was put aside first. True when *p is a packet now. */
+static bool take_first_aside(struct receiving *rx, struct source_slot *slot, struct ipq_packet *p)
+{
+	struct aside *a = nfqueue_take_aside(rx->q);
+	bool packet = false;
+
+	if (a == NULL)
+		return false;
+	if (a->len == 0)
+		rx->refused(rx->context, &a->refusal);
+	else
+		packet = take_message(rx, slot, copy_aside(a, slot), p);
+	free(a);
+	return packet;
+}
+
+static void take_answer(struct receiving *rx, const struct nfq_reply *r)
+{
+	if (r->type != NLMSG_NOOP)
+		nfqueue_leave_answer(rx->q, r->seq, r->refusal.error);
+	else if (r->seq == SEQ_WAKE)
+		rx->woken = true;
+}
+
+static void drop_malformed(struct nfqueue *q, const struct nfq_reply *r, uint32_t id)
+{
+	struct source_verdict drop = { .id = id };
+
+	atomic_fetch_add(&q->malformed, 1);
+	if (!r->has_id)
+		return;
+	note_id(q, id);
+	q->base.ops->send(&q->base, &drop, 1);
+}
+
+/* One datagram of len bytes. True when *p is a packet now. */
+static bool take_message(struct receiving *rx, struct source_slot *slot, size_t len, struct ipq_packet *p)
+{
+	struct nfq_reply r;
+
+	nfq_parse(slot, len, p, &r);
+	switch (r.kind) {
+	case NFQ_PACKET:
+		note_id(rx->q, p->id);
+		return true;
+	case NFQ_REFUSED:
+		rx->refused(rx->context, &r.refusal);
+		return false;
+	case NFQ_ACK:
+		if (r.type == NLMSG_NOOP && r.seq == SEQ_ASIDE)
+			return take_first_aside(rx, slot, p);
+		take_answer(rx, &r);
+		return false;
+	case NFQ_OTHER:
+		drop_malformed(rx->q, &r, p->id);
+		return false;
+	}
+	return false;
+}
+
+static int64_t now_ms(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	return (int64_t)t.tv_sec * 1000 + t.tv_nsec / 1000000;
+}
+
+/* After a failed receive: 1 to try again, 0 when the time is over, -errno. end: of the monotonic clock. */
+static int wait_more(int fd, int timeout_ms, int64_t end)
+{
+	struct pollfd wait = { .fd = fd, .events = POLLIN };
+	int n;
+
+	if (errno == ENOBUFS)
+		return 1; /* delivered once, see source_nfqueue.c */
+	if (errno != EAGAIN || timeout_ms == IPQ_FOREVER)
+		return -errno;
+	if (timeout_ms == 0)
+		return 0;
+	n = poll(&wait, 1, end > now_ms() ? (int)(end - now_ms()) : 0);
+	return n < 0 ? -errno : n;
+}
+
+static int64_t end_of(int timeout_ms)
+{
+	return timeout_ms > 0 ? now_ms() + timeout_ms : 0;
+}
+
+/* One datagram, in one piece or two. Its length; 0 when the time is over; -errno. */
+static ssize_t receive_one(int fd, struct source_slot *slot, int timeout_ms)
+{
+	struct iovec iov[2] = { { slot->head, slot->head_room }, { slot->tail, slot->tail_room } };
+	struct msghdr msg = { .msg_iov = iov, .msg_iovlen = 2 };
+	int flags = timeout_ms == IPQ_FOREVER ? 0 : MSG_DONTWAIT, more;
+	int64_t end = end_of(timeout_ms);
+	ssize_t n;
+
+	for (;;) {
+		n = slot->tail == NULL ? recv(fd, slot->head, slot->head_room, flags) : recvmsg(fd, &msg, flags);
+		if (n >= 0)
+			return n;
+		more = wait_more(fd, timeout_ms, end);
+		if (more <= 0)
+			return more;
+	}
+}
+
+/* Up to max datagrams. Their number; 0 when the time is over; -errno. */
+static int receive(int fd, struct mmsghdr *msg, unsigned max, int timeout_ms)
+{
+	int flags = timeout_ms == IPQ_FOREVER ? MSG_WAITFORONE : MSG_DONTWAIT, more, n;
+	int64_t end = end_of(timeout_ms);
+
+	for (;;) {
+		n = recvmmsg(fd, msg, max, flags, NULL);
+		if (n > 0)
+			return n;
+		more = wait_more(fd, timeout_ms, end);
+		if (more <= 0)
+			return more;
+	}
+}
+
+static int recv_one(struct receiving *rx, struct source_slot *slot, struct ipq_packet *packet, int timeout_ms)
+{
+	ssize_t len = receive_one(rx->q->fd, slot, timeout_ms);
+
+	if (len < 0)
+		return (int)len;
+	if (len == 0 && timeout_ms == 0)
+		return take_first_aside(rx, slot, packet);
+	if (take_message(rx, slot, (size_t)len, packet))
+		return 1;
+	return rx->woken ? -ECANCELED : 0;
+}
+
+static int recv_many(struct receiving *rx, struct source_slot *slot, struct ipq_packet *packet, unsigned max,
+		     int timeout_ms)
+{
+	struct mmsghdr msg[BATCH_MAX];
+	struct iovec iov[BATCH_MAX][2];
+	unsigned i, count = 0;
+	int n;
+
+	for (i = 0; i < max; i++) {
+		iov[i][0] = (struct iovec){ slot[i].head, slot[i].head_room };
+		iov[i][1] = (struct iovec){ slot[i].tail, slot[i].tail_room };
+		msg[i].msg_hdr = (struct msghdr){ .msg_iov = iov[i], .msg_iovlen = slot[i].tail != NULL ? 2 : 1 };
+	}
+	n = receive(rx->q->fd, msg, max, timeout_ms);
+	if (n < 0)
+		return n;
+	if (n == 0 && timeout_ms == 0)
+		return take_first_aside(rx, slot, packet);
+	for (i = 0; i < (unsigned)n; i++) {
+		if (!take_message(rx, &slot[i], msg[i].msg_len, &packet[count]))
+			continue;
+		slot[count].payload_split = slot[i].payload_split;
+		count++;
+	}
+	return count > 0 || !rx->woken ? (int)count : -ECANCELED;
+}
+
+int nfqueue_recv(struct source *s, struct source_slot *slot, struct ipq_packet *packet, unsigned max, int timeout_ms,
+		 source_refused refused, void *context)
+{
+	struct receiving rx = { .q = nfqueue(s), .refused = refused, .context = context };
+
+	/* With something aside the socket is readable, unless the NOOP for it was lost to a full buffer. */
+	if (atomic_load_explicit(&rx.q->aside_count, memory_order_relaxed) > 0)
+		timeout_ms = 0;
+	if (max == 1)
+		return recv_one(&rx, slot, packet, timeout_ms);
+	return recv_many(&rx, slot, packet, max < BATCH_MAX ? max : BATCH_MAX, timeout_ms);
+}
+
+/* ---- verdicts ---------------------------------------------------------------------------------------- */
+
+/* What one send will carry: heads run together in head[], payloads stay where they are. */
+struct packing {
+	unsigned char head[HEADS_MAX];
+	struct iovec iov[SEND_PIECES];
+	size_t used, pieces, bytes;
+};
+
+static void add_piece(struct packing *k, const void *base, size_t len)
+{
+	struct iovec *last = k->pieces > 0 ? &k->iov[k->pieces - 1] : NULL;
+
+	if (last != NULL && (const unsigned char *)last->iov_base + last->iov_len == (const unsigned char *)base)
+		last->iov_len += len;
+	else
+		k->iov[k->pieces++] = (struct iovec){ (void *)base, len };
+	k->bytes += len;
+}
+
+static bool fits(const struct packing *k, const struct source_verdict *v)
+{
+	return k->used + NFQ_VERDICT_MAX <= sizeof(k->head) && k->pieces + 3 <= SEND_PIECES &&
+	       (k->bytes == 0 || k->bytes + NFQ_VERDICT_MAX + v->payload_len <= SEND_MAX);
+}
+
+static void pack(struct packing *k, uint16_t queue, const struct source_verdict *v)
+{
+	unsigned char *at = k->head + k->used;
+	size_t pad, len = nfq_put_verdict(at, queue, v, &pad);
+
+	add_piece(k, at, len);
+	k->used += len;
+	if (!(v->present & IPQ_SET_PAYLOAD))
+		return;
+	add_piece(k, v->payload, v->payload_len);
+	if (pad > 0) {
+		memset(k->head + k->used, 0, pad);
+		add_piece(k, k->head + k->used, pad);
+		k->used += pad;
+	}
+}
+
+static int send_packed(int fd, struct packing *k)
+{
+	struct msghdr msg = { .msg_iov = k->iov, .msg_iovlen = k->pieces };
+	ssize_t n;
+
+	do
+		n = k->pieces == 1 ? send(fd, k->iov[0].iov_base, k->iov[0].iov_len, 0) : sendmsg(fd, &msg, 0);
+	while (n < 0 && errno == EINTR);
+	return n < 0 ? -errno : 0;
+}
+
+static int send_bare(const struct nfqueue *q, const struct source_verdict *v)
+{
+	unsigned char buf[NFQ_VERDICT_MAX];
+	size_t pad, len = nfq_put_verdict(buf, q->number, v, &pad);
+
+	while (send(q->fd, buf, len, 0) < 0)
+		if (errno != EINTR)
+			return -errno;
+	return 1;
+}
+
+int nfqueue_send(struct source *s, const struct source_verdict *verdict, unsigned n)
+{
+	struct nfqueue *q = nfqueue(s);
+	unsigned done = 0, i;
+
+	if (n == 1 && !(verdict->present & IPQ_SET_PAYLOAD))
+		return send_bare(q, verdict);
+	while (done < n) {
+		struct packing k;
+		int err;
+
+		if (verdict[done].present & IPQ_SET_PAYLOAD && verdict[done].payload_len > NFQ_PAYLOAD_MAX)
+			return done > 0 ? (int)done : -EMSGSIZE;
+		k.used = k.pieces = k.bytes = 0;
+		for (i = done; i < n && fits(&k, &verdict[i]); i++) {
+			if (verdict[i].present & IPQ_SET_PAYLOAD && verdict[i].payload_len > NFQ_PAYLOAD_MAX)
+				break;
+			pack(&k, q->number, &verdict[i]);
+		}
+		err = send_packed(q->fd, &k);
+		if (err < 0)
+			return done > 0 ? (int)done : err;
+		done = i;
+	}
+	return (int)n;
+}
+
