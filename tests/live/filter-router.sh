@@ -1,0 +1,69 @@
+#!/bin/sh
+# SPDX-License-Identifier: LGPL-2.1-or-later
+#
+#	        a                       here                        b
+#	 +--------------+      +-------------------+      +---------------+
+#	 | a0 10.9.1.2  |------| to-a     to-b     |------| b0 10.9.2.2   |
+#	 +--------------+ veth | 10.9.1.1 10.9.2.1 | veth +---------------+
+#	                       |    ipq filter     |
+#	                       +-------------------+
+#
+# Text that grows in a connection between two other hosts (FORWARD), and in one of our own (INPUT,OUTPUT):
+# segments must still fit the Ethernet's 1500 bytes, and both ends must see a whole stream.
+. "$IPQ_LIVE/lib.sh"
+command -v python3 >/dev/null || skip "no python3"
+
+for host in a b; do
+	ip netns add $host || skip "no network namespaces within this one"
+	ip link add to-$host type veth peer name ${host}0 netns $host || skip "no veth here"
+	ip link set to-$host up
+	ip -n $host link set ${host}0 up
+done
+ip addr add 10.9.1.1/24 dev to-a
+ip addr add 10.9.2.1/24 dev to-b
+ip -n a addr add 10.9.1.2/24 dev a0
+ip -n b addr add 10.9.2.2/24 dev b0
+ip -n a route add default via 10.9.1.1
+ip -n b route add default via 10.9.2.1
+echo 1 >/proc/sys/net/ipv4/ip_forward || skip "cannot forward here"
+
+cat >$work/text.py <<'END'
+import random, socket, sys
+random.seed(5)
+sent = b''.join(random.choice([b'evil', b'ev', b'il ', b'good ', b'x' * 50]) for _ in range(60000))
+if sys.argv[1:] == ['serve']:
+    server = socket.create_server(('', 7001))
+    for _ in range(2):
+        connection, _ = server.accept()
+        connection.sendall(sent)
+        connection.shutdown(socket.SHUT_WR)
+        while connection.recv(65536):
+            pass
+    sys.exit()
+client = socket.create_connection(('10.9.2.2', 7001), 10)
+client.settimeout(15)
+received = b''
+while chunk := client.recv(65536):
+    received += chunk
+assert received.replace(b'WONDERFUL', b'evil') == sent, 'the stream is torn'
+assert received.count(b'WONDERFUL') > sent.count(b'evil') * 0.9
+END
+timeout 60 ip netns exec b python3 $work/text.py serve &
+sleep 0.5
+rule='rewrite /evil/WONDERFUL/g tcp src port 7001'
+start $IPQ filter --on FORWARD "$rule"
+wait_for_rule FORWARD
+expect "a router's connection stays whole" timeout 30 ip netns exec a python3 $work/text.py
+stop INT
+start $IPQ filter --on INPUT,OUTPUT "$rule"
+wait_for_rule OUTPUT
+expect "and so does one of our own" timeout 30 python3 $work/text.py
+stop INT
+
+# A delay and a mark for what only passes by.
+start $IPQ filter --on FORWARD 'delay 30ms icmp' 'drop udp'
+wait_for_rule FORWARD
+time=$(ip netns exec a ping -n -c 3 -i 0.2 10.9.2.2 | sed -n 's/.* = \([0-9]*\).*/\1/p')
+expect "an echo and its answer are delayed, each by 30 ms" [ "${time:-0}" -ge 60 -a "${time:-0}" -lt 110 ]
+expect "datagrams do not pass" ip netns exec a $FLOW udp -n 5 -e 0 -w 300 -N b -a 10.9.2.2 7000
+finish
