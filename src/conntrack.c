@@ -9,9 +9,30 @@
 
 typedef int (*attribute_reader)(const struct nlattr *attr, void *context);
 
+/* mnl_attr_parse_payload() passes over what does not fit; here it makes the whole entry malformed. */
+static int read_all(const void *attributes, size_t len, attribute_reader read, void *context)
+{
+	const struct nlattr *attr = attributes;
+
+	while (len > 0) {
+		size_t step;
+
+		if (len < sizeof(*attr) || attr->nla_len < sizeof(*attr) || attr->nla_len > len)
+			return MNL_CB_ERROR;
+		if (read(attr, context) == MNL_CB_ERROR)
+			return MNL_CB_ERROR;
+		step = MNL_ALIGN(attr->nla_len);
+		if (step >= len) /* the last one's padding may be missing */
+			break;
+		len -= step;
+		attr = mnl_attr_next(attr);
+	}
+	return MNL_CB_OK;
+}
+
 static int read_nested(const struct nlattr *nest, attribute_reader read, void *context)
 {
-	return mnl_attr_parse_nested(nest, read, context) == MNL_CB_ERROR ? MNL_CB_ERROR : MNL_CB_OK;
+	return read_all(mnl_attr_get_payload(nest), mnl_attr_get_payload_len(nest), read, context);
 }
 
 /* Attributes without enough bytes for their number make the whole entry malformed. */
@@ -158,7 +179,7 @@ int ipq_packet_conntrack(const struct ipq_packet *packet, struct ipq_conntrack *
 
 	if (!(packet->present & IPQ_HAS_CONNTRACK))
 		return -ENODATA;
-	if (mnl_attr_parse_payload(packet->conntrack, packet->conntrack_len, read_entry, &all) == MNL_CB_ERROR)
+	if (read_all(packet->conntrack, packet->conntrack_len, read_entry, &all) == MNL_CB_ERROR)
 		return -EBADMSG;
 	all.size = ct->size;
 	memcpy(ct, &all, size);

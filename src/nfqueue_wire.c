@@ -85,7 +85,7 @@ static void get_timestamp(struct ipq_packet *p, const unsigned char *v, size_t l
 {
 	if (len < 16)
 		return;
-	p->timestamp = (int64_t)be64(v) * 1000000000 + (int64_t)be64(v + 8) * 1000;
+	p->timestamp = (int64_t)(be64(v) * 1000000000 + be64(v + 8) * 1000); /* unsigned: an absurd one wraps */
 	p->present |= IPQ_HAS_TIMESTAMP;
 }
 
@@ -199,18 +199,23 @@ static void get_payload(struct source_slot *slot, size_t len, size_t offset, siz
 	if (slot->tail != NULL && slot->tail != slot->head + slot->head_room && offset + have > slot->head_room)
 		slot->payload_split = slot->head_room - offset;
 	p->present |= IPQ_HAS_PAYLOAD;
+}
+
+/* Known only when all attributes are: NFQA_CAP_LEN may stand before or behind the payload, or beyond the cut. */
+static void compare_lengths(struct ipq_packet *p, size_t claimed, bool cut)
+{
 	if (p->full_len == 0)
 		p->full_len = (uint32_t)claimed;
-	if (p->full_len > have)
+	if (cut || ((p->present & IPQ_HAS_PAYLOAD) && p->full_len > p->payload_len))
 		p->flags |= IPQ_PACKET_TRUNCATED;
 }
 
-/* len bytes were received; only the first room of them are in one piece. */
-static bool parse_packet(struct source_slot *slot, size_t len, struct ipq_packet *p, struct nfq_reply *r)
+/* len bytes of the message were received, not all of it when cut; only the first room of them are in one piece. */
+static bool parse_packet(struct source_slot *slot, size_t len, bool cut, struct ipq_packet *p, struct nfq_reply *r)
 {
 	const unsigned char *msg = slot->head;
 	size_t room = len < slot->head_room || slot->tail == NULL ? len : slot->head_room;
-	size_t at = ATTRIBUTES;
+	size_t at = ATTRIBUTES, claimed = 0;
 	bool whole = true;
 
 	clear_packet(p);
@@ -226,7 +231,8 @@ static bool parse_packet(struct source_slot *slot, size_t len, struct ipq_packet
 		if (a.nla_len < NLA_HDRLEN)
 			return false;
 		if (type == NFQA_PAYLOAD) {
-			get_payload(slot, len, at + NLA_HDRLEN, (size_t)a.nla_len - NLA_HDRLEN, p);
+			claimed = (size_t)a.nla_len - NLA_HDRLEN;
+			get_payload(slot, len, at + NLA_HDRLEN, claimed, p);
 		} else if (a.nla_len > room - at) {
 			whole = false;
 			break;
@@ -242,6 +248,7 @@ static bool parse_packet(struct source_slot *slot, size_t len, struct ipq_packet
 		}
 		at += NLA_ALIGN(a.nla_len);
 	}
+	compare_lengths(p, claimed, cut);
 	return whole && r->has_id;
 }
 
@@ -306,7 +313,7 @@ void nfq_parse(struct source_slot *slot, size_t len, struct ipq_packet *p, struc
 		len = nlh.nlmsg_len;
 	if (nlh.nlmsg_type == NLMSG_ERROR)
 		parse_error(slot->head, len < slot->head_room ? len : slot->head_room, r);
-	else if (nlh.nlmsg_type == PACKET_TYPE && parse_packet(slot, len, p, r))
+	else if (nlh.nlmsg_type == PACKET_TYPE && parse_packet(slot, len, nlh.nlmsg_len > len, p, r))
 		r->kind = NFQ_PACKET;
 }
 
