@@ -52,7 +52,8 @@ static void stop(struct ipq_group *g, int result)
 	atomic_compare_exchange_strong(&g->result, &none, result);
 	atomic_store(&g->stopping, true);
 	for (i = 0; i < g->count; i++)
-		ipq_queue_wake(g->member[i].queue);
+		if (g->member[i].queue != NULL) /* the one that could not be opened, while starting */
+			ipq_queue_wake(g->member[i].queue);
 }
 
 static void *run(void *arg)
