@@ -10,6 +10,7 @@
 /* Sequence numbers of the NOOPs that make the socket readable, see source_nfqueue.c. */
 #define SEQ_WAKE 0x77616b65U
 #define SEQ_ASIDE 0x61736964U
+#define SEQ_READABLE 0x72656164U
 
 /* What a later recv() has to return: a message that was read while an acknowledgement was awaited, or a refusal of ours. */
 struct aside {
@@ -34,6 +35,7 @@ struct nfqueue {
 	pthread_mutex_t aside_lock;
 	struct aside *aside, **aside_end;
 	atomic_uint aside_count;
+	atomic_bool woken; /* a wake that recv() has still to return */
 	atomic_uint_fast64_t received, malformed;
 	atomic_uint_fast32_t first_id, last_id;
 };
@@ -42,6 +44,9 @@ static inline struct nfqueue *nfqueue(const struct source *s)
 {
 	return (struct nfqueue *)(uintptr_t)s;
 }
+
+/* A NOOP that the kernel acknowledges, which makes the socket readable once. Async-signal-safe. 0 or -errno. */
+int nfqueue_provoke(const struct nfqueue *q, uint32_t seq);
 
 /* The next thing put aside, which the caller frees; NULL: nothing. */
 struct aside *nfqueue_take_aside(struct nfqueue *q);

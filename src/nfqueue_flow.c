@@ -210,7 +210,13 @@ static int recv_many(struct receiving *rx, struct source_slot *slot, struct ipq_
 		slot[count].payload_split = slot[i].payload_split;
 		count++;
 	}
-	return count > 0 || !rx->woken ? (int)count : -ECANCELED;
+	if (!rx->woken)
+		return (int)count;
+	if (count == 0)
+		return -ECANCELED;
+	atomic_store(&rx->q->woken, true);
+	nfqueue_provoke(rx->q, SEQ_READABLE);
+	return (int)count;
 }
 
 int nfqueue_recv(struct source *s, struct source_slot *slot, struct ipq_packet *packet, unsigned max, int timeout_ms,
@@ -218,6 +224,8 @@ int nfqueue_recv(struct source *s, struct source_slot *slot, struct ipq_packet *
 {
 	struct receiving rx = { .q = nfqueue(s), .refused = refused, .context = context };
 
+	if (atomic_load_explicit(&rx.q->woken, memory_order_relaxed) && atomic_exchange(&rx.q->woken, false))
+		return -ECANCELED;
 	/* With something aside the socket is readable, unless the NOOP for it was lost to a full buffer. */
 	if (atomic_load_explicit(&rx.q->aside_count, memory_order_relaxed) > 0)
 		timeout_ms = 0;

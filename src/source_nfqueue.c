@@ -10,7 +10,8 @@
  * once, needs no capability and works from any thread and signal handler:
  * - Packets that arrive between a configuration request and its acknowledgement are read on the way to
  *   it. They are put aside, and for each a NOOP is sent, whose answer stands for the packet.
- * - A blocked recv() is woken by a NOOP of another sequence number.
+ * - A blocked recv() is woken by a NOOP of another sequence number. When packets came in the same batch, they
+ *   are returned first; the wake is noted, and a third kind of NOOP keeps the socket readable for it.
  *
  * The kernel answers a request before the send returns. An answer that is not there when the socket is
  * empty was either lost to a full buffer (then the request is sent again: all of them may be repeated)
@@ -140,8 +141,7 @@ static int nfqueue_open(struct source **s, const char *arg, struct ipq_error *e)
 
 /* ---- requests that are acknowledged ---------------------------------------------------------------- */
 
-/* A NOOP that the kernel acknowledges, which makes the socket readable once. Async-signal-safe. */
-static int provoke(const struct nfqueue *q, uint32_t seq)
+int nfqueue_provoke(const struct nfqueue *q, uint32_t seq)
 {
 	struct nlmsghdr nlh = {
 		.nlmsg_len = NLMSG_HDRLEN,
@@ -158,7 +158,7 @@ static int provoke(const struct nfqueue *q, uint32_t seq)
 
 static int nfqueue_wake(struct source *s)
 {
-	return provoke(nfqueue(s), SEQ_WAKE);
+	return nfqueue_provoke(nfqueue(s), SEQ_WAKE);
 }
 
 static int put_aside(struct nfqueue *q, const unsigned char *message, size_t len, const struct source_refusal *refusal)
@@ -177,7 +177,7 @@ static int put_aside(struct nfqueue *q, const unsigned char *message, size_t len
 	q->aside_end = &a->next;
 	atomic_fetch_add(&q->aside_count, 1);
 	pthread_mutex_unlock(&q->aside_lock);
-	return provoke(q, SEQ_ASIDE);
+	return nfqueue_provoke(q, SEQ_ASIDE);
 }
 
 static int nfqueue_refuse(struct source *s, const struct source_refusal *refusal)
@@ -241,7 +241,7 @@ static int read_up(struct nfqueue *q)
 	}
 	free(buf);
 	while (standing-- > 0)
-		provoke(q, SEQ_ASIDE);
+		nfqueue_provoke(q, SEQ_ASIDE);
 	return err;
 }
 
