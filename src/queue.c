@@ -429,6 +429,7 @@ static int set_payload(struct ipq_queue *q, struct source_verdict *v, const stru
 		       const void *bytes, size_t len)
 {
 	uint8_t *payload = (uint8_t *)(uintptr_t)bytes;
+	int err = 0;
 
 	if (bytes == NULL || len == 0 || len > 65531)
 		return ipq_fail(&q->error, bytes == NULL || len == 0 ? EINVAL : EMSGSIZE,
@@ -438,7 +439,11 @@ static int set_payload(struct ipq_queue *q, struct source_verdict *v, const stru
 	if (payload == NULL)
 		return ipq_fail(&q->error, ENOMEM, "no memory for the replacement");
 	if ((packet->present & IPQ_HAS_PAYLOAD) && (packet->flags & IPQ_PACKET_CHECKSUM_NOT_READY))
-		ipq_checksum_complete(payload, len);
+		err = ipq_checksum_complete(payload, len);
+	/* Nobody would complete it once the kernel has the bytes: they would go out damaged. */
+	if (err < 0)
+		return ipq_fail(&q->error, -err, "cannot complete the checksum that was left to a device (%s): open with "
+				"IPQ_O_SEGMENT to have the kernel do it", strerror(-err));
 	v->present |= IPQ_SET_PAYLOAD;
 	v->payload = payload;
 	v->payload_len = len;
