@@ -1,0 +1,79 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * hold_and_release MILLISECONDS [SOURCE]: a longer way to the other end. Each packet is kept and let go
+ * after that time, in the order in which the packets came. What waits at the end is dropped by the kernel.
+ *
+ *	iptables -A OUTPUT -p udp -j NFQUEUE --queue-num 0
+ */
+#include <errno.h>
+#include <ipq.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <time.h>
+
+#define MAX 8192 /* as many as wait in the kernel unless it is told otherwise */
+
+static struct ipq_queue *queue;
+static struct held {
+	struct ipq_packet *packet;
+	long long due;
+} held[MAX];
+static unsigned first, count;
+
+static void end(int signal)
+{
+	(void)signal;
+	ipq_queue_wake(queue);
+}
+
+static long long now_ms(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	return t.tv_sec * 1000LL + t.tv_nsec / 1000000;
+}
+
+static void hold(const struct ipq_packet *packet, long long due)
+{
+	struct ipq_packet *kept = count < MAX ? ipq_packet_keep(packet) : NULL;
+
+	if (kept == NULL)
+		ipq_drop(queue, packet);
+	else
+		held[(first + count++) % MAX] = (struct held){ kept, due };
+}
+
+/* Lets go what is due. Returns the milliseconds until the next one, IPQ_FOREVER when there is none. */
+static int release(void)
+{
+	long long now = now_ms();
+
+	for (; count > 0 && held[first].due <= now; first = (first + 1) % MAX, count--) {
+		ipq_accept(queue, held[first].packet);
+		ipq_packet_free(held[first].packet);
+	}
+	return count > 0 ? (int)(held[first].due - now) : IPQ_FOREVER;
+}
+
+int main(int argc, char **argv)
+{
+	int n, delay = argc > 1 ? atoi(argv[1]) : 0;
+	struct ipq_options options = { .size = sizeof(options), .flags = IPQ_O_META_ONLY }; /* nobody looks inside */
+	struct ipq_packet packet[64];
+
+	if (delay <= 0 || ipq_queue_open(&queue, argc > 2 ? argv[2] : NULL, &options) < 0) {
+		fputs("hold_and_release MILLISECONDS [SOURCE]: no time given, or the source cannot be opened\n", stderr);
+		return 1;
+	}
+	signal(SIGINT, end);
+	signal(SIGTERM, end);
+	while ((n = ipq_queue_recv(queue, packet, 64, release())) >= 0)
+		for (int i = 0; i < n; i++)
+			hold(&packet[i], now_ms() + delay);
+	while (count-- > 0)
+		ipq_packet_free(held[first++ % MAX].packet);
+	ipq_queue_close(queue);
+	return n != -ECANCELED && n != -ENODATA;
+}
