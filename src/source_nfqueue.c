@@ -314,7 +314,7 @@ static int ask_length(struct nfqueue *q, uint32_t length)
 static int ask_mode(struct nfqueue *q, enum copy_mode mode, uint32_t range)
 {
 	struct nfqnl_msg_config_params params = { .copy_range = htonl(range), .copy_mode = (uint8_t)mode };
-	unsigned char buf[128];
+	unsigned char buf[128] = { 0 }; /* libmnl leaves the padding behind 5 bytes as it was */
 	struct nlmsghdr *nlh = request(q, buf);
 
 	mnl_attr_put(nlh, NFQA_CFG_PARAMS, sizeof(params), &params);
