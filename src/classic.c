@@ -13,6 +13,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 #include <libipq.h>
 #include "classic.h"
 
@@ -118,10 +119,14 @@ static void free_handle(struct classic *c)
 	free(c);
 }
 
+#define READERS_WAIT_MS 500
+
 static void release(struct classic *c)
 {
-	if (atomic_fetch_sub(&c->refs, 1) == 1)
-		free_handle(c);
+	if (atomic_fetch_sub(&c->refs, 1) != 1)
+		return;
+	c->transport->close(c);
+	free_handle(c);
 }
 
 static bool starts_with(const char *s, const char *prefix)
@@ -232,6 +237,22 @@ struct ipq_handle *ipq_create_handle(uint32_t flags, uint32_t protocol)
 	return &c->public;
 }
 
+/*
+ * Until the threads that are in ipq_read have left, so that the queue is free when ipq_destroy_handle returns.
+ * Who destroys a handle from a signal handler that interrupted ipq_read waits in vain: the last reader
+ * closes then, whenever that is.
+ */
+static void await_readers(struct classic *c)
+{
+	const struct timespec pause = { .tv_nsec = 1000000 };
+	int i;
+
+	for (i = 0; i < READERS_WAIT_MS && atomic_load(&c->refs) > 1; i++) {
+		c->transport->wake(c);
+		nanosleep(&pause, NULL);
+	}
+}
+
 int ipq_destroy_handle(struct ipq_handle *h)
 {
 	int saved = errno;
@@ -241,7 +262,10 @@ int ipq_destroy_handle(struct ipq_handle *h)
 		return 0;
 	delist(c);
 	atomic_store(&c->closing, true);
-	c->transport->close(c);
+	if (c->pid == getpid())
+		await_readers(c);
+	else
+		atomic_store(&c->refs, 1); /* the parent's readers are not in this process */
 	release(c);
 	errno = saved;
 	return 0;
@@ -279,7 +303,9 @@ static ssize_t read_among_threads(struct classic *c, unsigned char *buf, size_t 
 	pthread_cleanup_push(leave, c);
 	do
 		n = c->transport->read(c, buf, len, timeout);
-	while (n == CLASSIC_MOVED);
+	while (n == CLASSIC_MOVED && !atomic_load(&c->closing));
+	if (atomic_load(&c->closing)) /* whatever woke it: what was read goes down with the handle */
+		n = classic_fail(IPQ_ERR_RECV, EBADF);
 	pthread_cleanup_pop(1);
 	return n;
 }

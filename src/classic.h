@@ -41,7 +41,8 @@ struct classic;
 /* Each returns 0 or more, or -errno; read as ipq_read does, with the error already set. */
 struct transport {
 	int (*open)(struct classic *c, const char *source, struct ipq_error *e);
-	void (*close)(struct classic *c);
+	void (*wake)(struct classic *c);  /* all readers, so that they see c->closing */
+	void (*close)(struct classic *c); /* nobody is inside any more */
 	int (*set_mode)(struct classic *c, uint8_t mode, uint32_t range);
 	ssize_t (*read)(struct classic *c, unsigned char *buf, size_t len, int timeout);
 	int (*set_verdict)(struct classic *c, uint64_t id, uint32_t verdict, const void *payload, size_t len);

@@ -83,7 +83,6 @@ static void wake_readers(struct classic *c)
 static void close_nfqueue(struct classic *c)
 {
 	classic_batch_free(c);
-	wake_readers(c); /* what a reader holds of this handle is freed when it leaves */
 	c->source->ops->close(c->source);
 }
 
@@ -513,6 +512,7 @@ static void stats(struct classic *c, struct ipq_ctl_stats *s)
 
 const struct transport classic_nfqueue = {
 	.open = open_nfqueue,
+	.wake = wake_readers,
 	.close = close_nfqueue,
 	.set_mode = set_mode,
 	.read = read_nfqueue,

@@ -58,10 +58,14 @@ static int open_wire(struct classic *c, const char *name, struct ipq_error *e)
 	return 0;
 }
 
+/* A reader that sleeps sees the end of the socket. */
+static void wake_wire(struct classic *c)
+{
+	shutdown(c->public.fd, SHUT_RDWR);
+}
+
 static void close_wire(struct classic *c)
 {
-	/* A reader that sleeps sees the end of the socket. */
-	shutdown(c->public.fd, SHUT_RDWR);
 	close(c->public.fd);
 	if (c->host != NULL)
 		host_detach(c->host);
@@ -255,6 +259,7 @@ static void stats(struct classic *c, struct ipq_ctl_stats *s)
 
 const struct transport classic_wire = {
 	.open = open_wire,
+	.wake = wake_wire,
 	.close = close_wire,
 	.set_mode = set_mode,
 	.read = read_wire,
