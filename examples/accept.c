@@ -24,15 +24,16 @@ static void report(void)
 	struct ipq_stats s = { .size = sizeof(s) };
 
 	if (ipq_queue_stats(queue, &s) == 0)
-		printf("%" PRIu64 " received, %" PRIu64 " accepted, %" PRIu64 " lost\n", s.received, s.accepted,
-		       s.lost + s.queue_dropped);
+		printf("%" PRIu64 " received, %" PRIu64 " accepted, %" PRIu64 " lost\n", s.received,
+		       s.accepted, s.lost + s.queue_dropped);
 }
 
 int main(int argc, char **argv)
 {
 	char error[320];
-	struct ipq_options options = { .size = sizeof(options), .flags = IPQ_O_META_ONLY, .error = error,
-				       .error_size = sizeof(error) };
+	struct ipq_options options = {
+		.size = sizeof(options), .flags = IPQ_O_META_ONLY, .error = error, .error_size = sizeof(error)
+	};
 	struct ipq_packet packet[64];
 	int n, err;
 

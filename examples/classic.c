@@ -26,7 +26,8 @@ int main(void)
 		case IPQM_PACKET:
 			m = ipq_get_packet(buf);
 			printf("packet %lu: %zu bytes, in %s, out %s, mark %lu\n", m->packet_id, m->data_len,
-			       m->indev_name[0] ? m->indev_name : "-", m->outdev_name[0] ? m->outdev_name : "-", m->mark);
+			       m->indev_name[0] ? m->indev_name : "-",
+			       m->outdev_name[0] ? m->outdev_name : "-", m->mark);
 			fflush(stdout);
 			if (ipq_set_verdict(h, m->packet_id, NF_ACCEPT, 0, NULL) < 0)
 				goto fail;

@@ -30,7 +30,8 @@ static bool goes_to(const struct ipq_packet *packet, unsigned port)
 
 	/* A cut packet is as long as its header says only on paper. */
 	if (!(packet->present & IPQ_HAS_PAYLOAD) ||
-	    ipq_edit_begin(&e, packet->payload, packet->payload_len, packet->payload_len, packet->flags) < 0 ||
+	    ipq_edit_begin(&e, packet->payload, packet->payload_len, packet->payload_len, packet->flags) <
+		    0 ||
 	    e.transport_error < 0)
 		return false;
 	if (e.protocol != IPPROTO_TCP && e.protocol != IPPROTO_UDP)

@@ -13,7 +13,6 @@
 #include <time.h>
 
 #define MAX 8192 /* as many as wait in the kernel unless it is told otherwise */
-
 static struct ipq_queue *queue;
 static struct held {
 	struct ipq_packet *packet;
@@ -60,11 +59,11 @@ static int release(void)
 int main(int argc, char **argv)
 {
 	int n, delay = argc > 1 ? atoi(argv[1]) : 0;
-	struct ipq_options options = { .size = sizeof(options), .flags = IPQ_O_META_ONLY }; /* nobody looks inside */
+	struct ipq_options options = { .size = sizeof(options), .flags = IPQ_O_META_ONLY };
 	struct ipq_packet packet[64];
 
 	if (delay <= 0 || ipq_queue_open(&queue, argc > 2 ? argv[2] : NULL, &options) < 0) {
-		fputs("hold_and_release MILLISECONDS [SOURCE]: no time given, or the source cannot be opened\n", stderr);
+		fputs("hold_and_release MILLISECONDS [SOURCE]: no time, or no such source\n", stderr);
 		return 1;
 	}
 	signal(SIGINT, end);
@@ -72,7 +71,7 @@ int main(int argc, char **argv)
 	while ((n = ipq_queue_recv(queue, packet, 64, release())) >= 0)
 		for (int i = 0; i < n; i++)
 			hold(&packet[i], now_ms() + delay);
-	while (count-- > 0)
+	for (; count > 0; count--)
 		ipq_packet_free(held[first++ % MAX].packet);
 	ipq_queue_close(queue);
 	return n != -ECANCELED && n != -ENODATA;

@@ -21,7 +21,9 @@ struct worker {
 static int mark(struct ipq_queue *q, struct ipq_packet *packet, unsigned n, void *context)
 {
 	struct worker *w = context;
-	struct ipq_verdict v = { .size = sizeof(v), .present = IPQ_SET_MARK, .code = IPQ_ACCEPT, .mark = w->number };
+	struct ipq_verdict v = {
+		.size = sizeof(v), .present = IPQ_SET_MARK, .code = IPQ_ACCEPT, .mark = w->number
+	};
 
 	for (unsigned i = 0; i < n; i++) {
 		w->packets++;
@@ -38,8 +40,11 @@ int main(int argc, char **argv)
 	static void *context[256];
 	char error[320] = "";
 	struct ipq_options options = { .size = sizeof(options), .copy_range = 1 };
-	struct ipq_group_options group_options = { .size = sizeof(group_options), .pin = 1, .queue = &options,
-						   .error = error, .error_size = sizeof(error) };
+	struct ipq_group_options group_options = { .size = sizeof(group_options),
+						   .pin = 1,
+						   .queue = &options,
+						   .error = error,
+						   .error_size = sizeof(error) };
 	struct ipq_group *group;
 	sigset_t ends;
 	int signal, err;
@@ -55,7 +60,8 @@ int main(int argc, char **argv)
 	sigemptyset(&ends);
 	sigaddset(&ends, SIGINT);
 	sigaddset(&ends, SIGTERM);
-	sigprocmask(SIG_BLOCK, &ends, NULL); /* before the threads, which inherit it: the signals are this one's */
+	sigprocmask(SIG_BLOCK, &ends,
+		    NULL); /* before the threads, which inherit it: the signals are this one's */
 	if (ipq_group_start(&group, &group_options, mark, context) < 0) {
 		fprintf(stderr, "many_cores: %s\n", error);
 		return 1;
@@ -63,7 +69,7 @@ int main(int argc, char **argv)
 	sigwait(&ends, &signal);
 	err = ipq_group_stop(group);
 	for (uint32_t i = 0; i < group_options.count; i++)
-		printf("queue %" PRIu32 ": %" PRIu64 " packets, %" PRIu64 " bytes\n", worker[i].number, worker[i].packets,
-		       worker[i].bytes);
+		printf("queue %" PRIu32 ": %" PRIu64 " packets, %" PRIu64 " bytes\n", worker[i].number,
+		       worker[i].packets, worker[i].bytes);
 	return err < 0;
 }

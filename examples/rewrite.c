@@ -46,9 +46,11 @@ static int rewrite(const struct ipq_packet *packet, const char *before, const ch
 int main(int argc, char **argv)
 {
 	char error[320];
-	/* Whole packets, but none larger than a device sends: those would be larger than a verdict carries. */
-	struct ipq_options options = { .size = sizeof(options), .flags = IPQ_O_SEGMENT, .error = error,
-				       .error_size = sizeof(error) };
+	/* Whole packets, but none larger than a device sends: those would be larger than a verdict carries.
+	 */
+	struct ipq_options options = {
+		.size = sizeof(options), .flags = IPQ_O_SEGMENT, .error = error, .error_size = sizeof(error)
+	};
 	struct ipq_packet packet[64];
 	int n;
 

@@ -58,7 +58,9 @@ static int rx = -1, tx = -1;
 
 static struct sockaddr_in address(uint32_t host, uint16_t port)
 {
-	return (struct sockaddr_in){ .sin_family = AF_INET, .sin_port = htons(port), .sin_addr.s_addr = htonl(host) };
+	return (struct sockaddr_in){ .sin_family = AF_INET,
+				     .sin_port = htons(port),
+				     .sin_addr.s_addr = htonl(host) };
 }
 
 static void sockets(uint16_t port)
@@ -71,7 +73,8 @@ static void sockets(uint16_t port)
 	rx = socket(AF_INET, SOCK_DGRAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
 	tx = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
 	setsockopt(rx, SOL_SOCKET, SO_RCVBUFFORCE, &room, sizeof(room));
-	if (bind(rx, (struct sockaddr *)&any, sizeof(any)) < 0 || connect(tx, (struct sockaddr *)&to, sizeof(to)) < 0) {
+	if (bind(rx, (struct sockaddr *)&any, sizeof(any)) < 0 ||
+	    connect(tx, (struct sockaddr *)&to, sizeof(to)) < 0) {
 		perror("sockets");
 		exit(2);
 	}
@@ -116,7 +119,10 @@ static unsigned heard_in_all(void)
 static struct ipq_queue *open_number(const char *source, uint32_t flags, uint32_t queue_length)
 {
 	char error[320];
-	struct ipq_options o = { .size = sizeof(o), .flags = flags, .queue_length = queue_length, .error = error,
+	struct ipq_options o = { .size = sizeof(o),
+				 .flags = flags,
+				 .queue_length = queue_length,
+				 .error = error,
 				 .error_size = sizeof(error) };
 	struct ipq_queue *q;
 
@@ -247,8 +253,8 @@ static void replace_one(struct ipq_queue *q, const char *before, const char *aft
 	}
 	if (!same)
 		memcpy(buffer, kept->payload, kept->payload_len);
-	want(ipq_edit_begin(&e, same ? kept->payload : buffer, kept->payload_len, same ? kept->payload_len : sizeof(buffer),
-			    kept->flags) == 0);
+	want(ipq_edit_begin(&e, same ? kept->payload : buffer, kept->payload_len,
+			    same ? kept->payload_len : sizeof(buffer), kept->flags) == 0);
 	want(ipq_edit_replace(&e, 0, strlen(before), after, strlen(after)) == 0);
 	want(ipq_replace(q, kept, e.data, e.len) == 0);
 	memset(buffer, 0, sizeof(buffer)); /* it was copied */
@@ -285,8 +291,11 @@ static void replacements(void)
 
 static void verdict_codes(void)
 {
-	struct ipq_verdict v = { .size = sizeof(v), .present = IPQ_SET_MARK | IPQ_SET_PRIORITY, .code = IPQ_REPEAT,
-				 .mark = 7, .priority = 0x10003 };
+	struct ipq_verdict v = { .size = sizeof(v),
+				 .present = IPQ_SET_MARK | IPQ_SET_PRIORITY,
+				 .code = IPQ_REPEAT,
+				 .mark = 7,
+				 .priority = 0x10003 };
 	struct ipq_queue *q = open_plain(), *other;
 	struct ipq_packet p;
 
@@ -305,7 +314,9 @@ static void verdict_codes(void)
 	want(stats_of(q).other == 2 && stats_of(other).other == 1);
 
 	say("marked");
-	v = (struct ipq_verdict){ .size = sizeof(v), .present = IPQ_SET_MARK, .code = IPQ_ACCEPT, .mark = 42 };
+	v = (struct ipq_verdict){
+		.size = sizeof(v), .present = IPQ_SET_MARK, .code = IPQ_ACCEPT, .mark = 42
+	};
 	want(one(q, &p) && ipq_decide(q, &p, &v) == 0 && ipq_queue_flush(q) == 0);
 	want(*heard() == '\0'); /* the rule for mark 42 has it */
 
@@ -484,7 +495,8 @@ static void waking(void)
 	pthread_join(t, NULL);
 	signal_soon(wake_it, SA_RESTART);
 	want(ipq_queue_recv(q, p, 8, IPQ_FOREVER) == -ECANCELED);
-	signal_soon(wake_it, SA_RESTART); /* poll(2) is never restarted: the signal may be told before the wake */
+	signal_soon(wake_it,
+		    SA_RESTART); /* poll(2) is never restarted: the signal may be told before the wake */
 	n = ipq_queue_recv(q, p, 8, 2000);
 	want(n == -ECANCELED || (n == -EINTR && ipq_queue_recv(q, p, 8, IPQ_FOREVER) == -ECANCELED));
 	signal_soon(nothing, 0);
@@ -539,7 +551,8 @@ static void timeouts(void)
 	timeouts_of(2000);
 }
 
-/* ---- the tests in the other file ------------------------------------------------------------------------ */
+/* ---- the tests in the other file ------------------------------------------------------------------------
+ */
 
 #include "newapi_open.h"
 
@@ -547,12 +560,24 @@ static const struct {
 	const char *name;
 	void (*run)(void);
 } tests[] = {
-	{ "batches", batches },		  { "order", order_of_verdicts }, { "replace", replacements },
-	{ "codes", verdict_codes },	  { "gso", gso },		  { "segments", segments },
-	{ "wake", waking },		  { "timeouts", timeouts },	  { "refused", opening_refused },
-	{ "capability", capability_lost }, { "lacking", lacking_flags },	  { "fields", fields },
-	{ "counts", counts_add_up },	  { "overrun", overrun },	  { "failopen", fail_open },
-	{ "gone", packets_gone },	  { "group", group },		  { "group-ends", group_ends },
+	{ "batches", batches },
+	{ "order", order_of_verdicts },
+	{ "replace", replacements },
+	{ "codes", verdict_codes },
+	{ "gso", gso },
+	{ "segments", segments },
+	{ "wake", waking },
+	{ "timeouts", timeouts },
+	{ "refused", opening_refused },
+	{ "capability", capability_lost },
+	{ "lacking", lacking_flags },
+	{ "fields", fields },
+	{ "counts", counts_add_up },
+	{ "overrun", overrun },
+	{ "failopen", fail_open },
+	{ "gone", packets_gone },
+	{ "group", group },
+	{ "group-ends", group_ends },
 };
 
 int main(int argc, char **argv)

@@ -19,14 +19,17 @@ static int open_error(const char *name, const struct ipq_options *given, char te
 
 static void opening_refused(void)
 {
-	static const char *const names[] = { "nfqueue:65536", "nfqueue:", "nfqueue:1x", "nfqueue: 1", "nfqueue:-1", "nowhere:1", "" };
+	static const char *const names[] = {
+		"nfqueue:65536", "nfqueue:", "nfqueue:1x", "nfqueue: 1", "nfqueue:-1", "nowhere:1", ""
+	};
 	struct ipq_options o = { .size = sizeof(o) };
 	struct ipq_queue *q = open_plain();
 	char text[320], small[8];
 
 	want(open_error("nfqueue:0", NULL, text) == -EBUSY && strstr(text, "queue 0 is taken") != NULL);
 	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++)
-		want(open_error(names[i], NULL, text) == -EINVAL && strcmp(text, "untouched") != 0 && *text != '\0');
+		want(open_error(names[i], NULL, text) == -EINVAL && strcmp(text, "untouched") != 0 &&
+		     *text != '\0');
 	o.flags = 1u << 31;
 	want(open_error("nfqueue:1", &o, text) == -EINVAL && strstr(text, "0x80000000") != NULL);
 	o = (struct ipq_options){ .size = 4 };
@@ -81,7 +84,8 @@ static void lacking_flags(void)
 			continue;
 		lacking++;
 		want(err == -EOPNOTSUPP && strstr(text, flags[i].name) != NULL);
-		o.flags |= IPQ_O_BEST_EFFORT | IPQ_O_OWNER; /* the queue is free again, and the rest is given */
+		o.flags |=
+			IPQ_O_BEST_EFFORT | IPQ_O_OWNER; /* the queue is free again, and the rest is given */
 		if (want(ipq_queue_open(&q, "nfqueue:0", &o) == 0)) {
 			want(ipq_queue_flags(q) == (IPQ_O_BEST_EFFORT | IPQ_O_OWNER));
 			ipq_queue_close(q);
@@ -119,7 +123,8 @@ static void fields(void)
 	say(text);
 	want(one(q, &p) && p.payload_len == 40 && p.full_len == 1028 && (p.flags & IPQ_PACKET_TRUNCATED));
 	want((p.present & IPQ_HAS_UID) && p.uid == uid_outside());
-	want(!(p.present & IPQ_HAS_TIMESTAMP) && !(p.present & IPQ_HAS_INDEV) && (p.present & IPQ_HAS_OUTDEV));
+	want(!(p.present & IPQ_HAS_TIMESTAMP) && !(p.present & IPQ_HAS_INDEV) &&
+	     (p.present & IPQ_HAS_OUTDEV));
 	snprintf(name, sizeof(name), "%s", ipq_queue_interface(q, p.outdev, &type));
 	want(strcmp(name, "lo") == 0 && type == 772 && p.outdev == if_nametoindex("lo"));
 	want(*ipq_queue_interface(q, 0x7ffffff0, NULL) == '\0');
@@ -129,7 +134,8 @@ static void fields(void)
 
 	q = open_with(IPQ_O_META_ONLY, 0);
 	say(text);
-	want(one(q, &p) && !(p.present & IPQ_HAS_PAYLOAD) && p.payload_len == 0 && !(p.flags & IPQ_PACKET_TRUNCATED));
+	want(one(q, &p) && !(p.present & IPQ_HAS_PAYLOAD) && p.payload_len == 0 &&
+	     !(p.flags & IPQ_PACKET_TRUNCATED));
 	ipq_queue_close(q);
 
 	q = open_with(IPQ_O_TIMESTAMP, 0);
@@ -142,7 +148,8 @@ static void fields(void)
 	ipq_queue_close(q);
 }
 
-/* ---- counters -------------------------------------------------------------------------------------------- */
+/* ---- counters --------------------------------------------------------------------------------------------
+ */
 
 static bool kernel_table(void)
 {
@@ -171,11 +178,13 @@ static void counts_add_up(void)
 	want(ipq_queue_flush(q) == 0);
 	want(heard_in_all() == 22);
 	s = stats_of(q);
-	want(s.received == 32 && s.dropped == 10 && s.accepted == 22 && s.waiting == 0 && s.refused == 0 && s.lost == 0);
+	want(s.received == 32 && s.dropped == 10 && s.accepted == 22 && s.waiting == 0 && s.refused == 0 &&
+	     s.lost == 0);
 	if (kernel_table())
 		want(s.queue_dropped == 68);
 	s = (struct ipq_stats){ .size = offsetof(struct ipq_stats, dropped), .dropped = 4711 };
-	want(ipq_queue_stats(q, &s) == 0 && s.accepted == 22 && s.dropped == 4711); /* an older program's structure */
+	want(ipq_queue_stats(q, &s) == 0 && s.accepted == 22 &&
+	     s.dropped == 4711); /* an older program's structure */
 	ipq_queue_close(q);
 }
 
@@ -231,7 +240,8 @@ static void packets_gone(void)
 	ipq_queue_close(q);
 }
 
-/* ---- groups ---------------------------------------------------------------------------------------------- */
+/* ---- groups ----------------------------------------------------------------------------------------------
+ */
 
 struct share {
 	atomic_uint packets;
@@ -273,9 +283,11 @@ static void group(void)
 	want(share[0].packets > 0 && share[1].packets > 0 && share[0].packets + share[1].packets == 400);
 	sched_getaffinity(0, sizeof(allowed), &allowed);
 	want(CPU_COUNT(&allowed) < 2 || share[0].cpu != share[1].cpu);
-	want(ipq_group_stats(g, &s) == 0 && s.received == 400 && s.accepted == 400 && s.waiting == 0 && s.lost == 0);
+	want(ipq_group_stats(g, &s) == 0 && s.received == 400 && s.accepted == 400 && s.waiting == 0 &&
+	     s.lost == 0);
 	want(ipq_group_stop(g) == 0);
-	want(ipq_group_start(&g, &o, accept_all, context) == 0 && ipq_group_stop(g) == 0); /* the queues are free */
+	want(ipq_group_start(&g, &o, accept_all, context) == 0 &&
+	     ipq_group_stop(g) == 0); /* the queues are free */
 }
 
 static void group_ends(void)
@@ -283,7 +295,9 @@ static void group_ends(void)
 	struct share share[2] = { { .fail_with = -EIO }, { .fail_with = -EIO } };
 	void *context[2] = { &share[0], &share[1] };
 	char text[320] = "";
-	struct ipq_group_options o = { .size = sizeof(o), .first = 2, .count = 2, .error = text, .error_size = sizeof(text) };
+	struct ipq_group_options o = {
+		.size = sizeof(o), .first = 2, .count = 2, .error = text, .error_size = sizeof(text)
+	};
 	struct ipq_group *g = NULL;
 	struct ipq_queue *q;
 
@@ -298,7 +312,8 @@ static void group_ends(void)
 	want(ipq_group_start(&g, &o, accept_all, context) == -EINVAL && g == NULL && *text != '\0');
 	o.first = 2;
 	want(ipq_queue_open(&q, "nfqueue:3", NULL) == 0);
-	want(ipq_group_start(&g, &o, accept_all, context) == -EBUSY && g == NULL && strstr(text, "queue 3") != NULL);
+	want(ipq_group_start(&g, &o, accept_all, context) == -EBUSY && g == NULL &&
+	     strstr(text, "queue 3") != NULL);
 	ipq_queue_close(q);
 	want(ipq_queue_open(&q, "nfqueue:2", NULL) == 0); /* nothing was left behind */
 	ipq_queue_close(q);

@@ -49,7 +49,8 @@ static void nest(struct entry *e, unsigned type, const struct entry *inner)
 	attribute(e, type | NLA_F_NESTED, inner->bytes, inner->len);
 }
 
-static void tuple4(struct entry *e, unsigned type, const char *source, const char *destination, uint16_t from, uint16_t to)
+static void tuple4(struct entry *e, unsigned type, const char *source, const char *destination, uint16_t from,
+		   uint16_t to)
 {
 	struct entry ip = { .len = 0 }, proto = { .len = 0 }, tuple = { .len = 0 };
 	uint8_t protocol = IPPROTO_TCP;
@@ -93,7 +94,9 @@ static void make_rich(struct entry *e)
 static int read_entry(const void *bytes, size_t len, struct ipq_conntrack *ct)
 {
 	void *memory = malloc(len + !len);
-	struct ipq_packet p = { .present = IPQ_HAS_CONNTRACK, .conntrack = memory, .conntrack_len = (uint16_t)len };
+	struct ipq_packet p = { .present = IPQ_HAS_CONNTRACK,
+				.conntrack = memory,
+				.conntrack_len = (uint16_t)len };
 	int ret;
 
 	assert_non_null(memory);
@@ -111,9 +114,9 @@ static void every_field_of_an_entry_is_read(void **state)
 	(void)state;
 	make_rich(&e);
 	assert_int_equal(read_entry(e.bytes, e.len, &ct), 0);
-	assert_int_equal(ct.present, IPQ_CT_HAS_ID | IPQ_CT_HAS_STATUS | IPQ_CT_HAS_MARK | IPQ_CT_HAS_TIMEOUT |
-				     IPQ_CT_HAS_ZONE | IPQ_CT_HAS_TCP_STATE | IPQ_CT_HAS_ORIGINAL | IPQ_CT_HAS_REPLY |
-				     IPQ_CT_HAS_LABELS);
+	assert_int_equal(ct.present, IPQ_CT_HAS_ID | IPQ_CT_HAS_STATUS | IPQ_CT_HAS_MARK |
+					     IPQ_CT_HAS_TIMEOUT | IPQ_CT_HAS_ZONE | IPQ_CT_HAS_TCP_STATE |
+					     IPQ_CT_HAS_ORIGINAL | IPQ_CT_HAS_REPLY | IPQ_CT_HAS_LABELS);
 	assert_int_equal(ct.size, sizeof(ct));
 	assert_int_equal(ct.id, 0x12345678);
 	assert_int_equal(ct.status, 0x18e);
@@ -217,7 +220,9 @@ static void numbers_too_short_are_malformed(void **state)
 	static const struct {
 		unsigned type;
 		size_t size;
-	} numbers[] = { { CTA_STATUS, 4 }, { CTA_TIMEOUT, 4 }, { CTA_MARK, 4 }, { CTA_ID, 4 }, { CTA_ZONE, 2 } };
+	} numbers[] = {
+		{ CTA_STATUS, 4 }, { CTA_TIMEOUT, 4 }, { CTA_MARK, 4 }, { CTA_ID, 4 }, { CTA_ZONE, 2 }
+	};
 
 	(void)state;
 	for (size_t i = 0; i < sizeof(numbers) / sizeof(numbers[0]); i++) {
@@ -236,9 +241,9 @@ static void addresses_and_ports_too_short_are_malformed(void **state)
 		unsigned where, type;
 		size_t size;
 	} fields[] = {
-		{ CTA_TUPLE_IP, CTA_IP_V4_SRC, 4 },	   { CTA_TUPLE_IP, CTA_IP_V4_DST, 4 },
-		{ CTA_TUPLE_IP, CTA_IP_V6_SRC, 16 },	   { CTA_TUPLE_IP, CTA_IP_V6_DST, 16 },
-		{ CTA_TUPLE_PROTO, CTA_PROTO_NUM, 1 },	   { CTA_TUPLE_PROTO, CTA_PROTO_SRC_PORT, 2 },
+		{ CTA_TUPLE_IP, CTA_IP_V4_SRC, 4 },	    { CTA_TUPLE_IP, CTA_IP_V4_DST, 4 },
+		{ CTA_TUPLE_IP, CTA_IP_V6_SRC, 16 },	    { CTA_TUPLE_IP, CTA_IP_V6_DST, 16 },
+		{ CTA_TUPLE_PROTO, CTA_PROTO_NUM, 1 },	    { CTA_TUPLE_PROTO, CTA_PROTO_SRC_PORT, 2 },
 		{ CTA_TUPLE_PROTO, CTA_PROTO_DST_PORT, 2 }, { CTA_TUPLE_PROTO, CTA_PROTO_ICMP_TYPE, 1 },
 	};
 	static const unsigned char bytes[16];
@@ -257,7 +262,7 @@ static void addresses_and_ports_too_short_are_malformed(void **state)
 static void nests_that_do_not_end_are_malformed(void **state)
 {
 	static const unsigned char bad[][8] = {
-		{ 0 },			       /* no length: must not go round for ever */
+		{ 0 }, /* no length: must not go round for ever */
 		{ 3, 0, 1, 0 },
 		{ 12, 0, 1, 0, 0, 0, 0, 0 }, /* longer than the nest */
 	};

@@ -14,7 +14,6 @@
 #include <cmocka.h>
 #include <linux/netfilter.h>
 #include <linux/netfilter/nfnetlink.h>
-#include <linux/netfilter/nfnetlink_conntrack.h>
 #include <linux/netfilter/nfnetlink_queue.h>
 #include <linux/netlink.h>
 #include "nfqueue_wire.h"
@@ -103,7 +102,8 @@ static void make_rich(struct message *m)
 {
 	const uint8_t hw[12] = { 0, 6, 0, 0, 2, 4, 6, 8, 10, 12, 0x55, 0x55 };
 	const uint8_t stamp[16] = { 0, 0, 0, 0, 0x65, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0x03, 0xe8 };
-	const uint8_t vlan[] = { 6, 0, NFQA_VLAN_TCI, 0, 0xa0, 0x64, 0, 0, 6, 0, NFQA_VLAN_PROTO, 0, 0x88, 0xa8, 0, 0 };
+	const uint8_t vlan[] = { 6, 0, NFQA_VLAN_TCI,	0, 0xa0, 0x64, 0, 0,
+				 6, 0, NFQA_VLAN_PROTO, 0, 0x88, 0xa8, 0, 0 };
 
 	begin_packet(m, 0x01020304);
 	attribute32(m, NFQA_MARK, 0xaabbccdd);
@@ -318,9 +318,21 @@ static void unknown_attributes_are_skipped(void **state)
 static void attributes_too_short_for_their_number_are_not_believed(void **state)
 {
 	static const unsigned types[] = {
-		NFQA_MARK,	     NFQA_TIMESTAMP, NFQA_IFINDEX_INDEV, NFQA_IFINDEX_OUTDEV, NFQA_IFINDEX_PHYSINDEV,
-		NFQA_IFINDEX_PHYSOUTDEV, NFQA_HWADDR,    NFQA_CAP_LEN,	 NFQA_SKB_INFO,	      NFQA_UID,
-		NFQA_GID,	     NFQA_VLAN,	     NFQA_CT_INFO,	 PRIORITY,	      CGROUP,
+		NFQA_MARK,
+		NFQA_TIMESTAMP,
+		NFQA_IFINDEX_INDEV,
+		NFQA_IFINDEX_OUTDEV,
+		NFQA_IFINDEX_PHYSINDEV,
+		NFQA_IFINDEX_PHYSOUTDEV,
+		NFQA_HWADDR,
+		NFQA_CAP_LEN,
+		NFQA_SKB_INFO,
+		NFQA_UID,
+		NFQA_GID,
+		NFQA_VLAN,
+		NFQA_CT_INFO,
+		PRIORITY,
+		CGROUP,
 	};
 	struct message m;
 
@@ -374,7 +386,9 @@ static void lengths_that_cannot_be_are_refused_with_the_id(void **state)
 
 static void hardware_addresses_longer_than_the_field_are_cut(void **state)
 {
-	const uint8_t hw[12] = { 0x01, 0x14, 0, 0, 1, 2, 3, 4, 5, 6, 7, 8 }; /* says 276 bytes, of which 20 by the last byte */
+	const uint8_t hw[12] = {
+		0x01, 0x14, 0, 0, 1, 2, 3, 4, 5, 6, 7, 8
+	}; /* says 276 bytes, of which 20 by the last byte */
 	struct message m;
 	struct parsed d;
 
@@ -391,10 +405,10 @@ static void hardware_addresses_longer_than_the_field_are_cut(void **state)
 static void malformed_vlan_nests_end_quietly(void **state)
 {
 	static const unsigned char nests[][8] = {
-		{ 0, 0, NFQA_VLAN_TCI, 0 },	    /* no length: must not go round for ever */
+		{ 0, 0, NFQA_VLAN_TCI, 0 }, /* no length: must not go round for ever */
 		{ 3, 0, NFQA_VLAN_TCI, 0 },
-		{ 9, 0, NFQA_VLAN_TCI, 0, 1, 1 },   /* longer than the nest */
-		{ 5, 0, NFQA_VLAN_TCI, 0, 1 },	    /* too short for its number */
+		{ 9, 0, NFQA_VLAN_TCI, 0, 1, 1 }, /* longer than the nest */
+		{ 5, 0, NFQA_VLAN_TCI, 0, 1 },	  /* too short for its number */
 	};
 	struct message m;
 
@@ -449,7 +463,8 @@ static void a_packet_keeps_nothing_of_the_one_before(void **state)
 	assert_int_equal(d.p.full_len, 0);
 	assert_null(d.p.payload);
 	assert_int_equal(d.p.mark, 0);
-	assert_int_equal(d.p.conntrack_len + d.p.expectation_len + d.p.link_header_len + d.p.security_context_len, 0);
+	assert_int_equal(
+		d.p.conntrack_len + d.p.expectation_len + d.p.link_header_len + d.p.security_context_len, 0);
 	free(d.memory);
 }
 
@@ -466,7 +481,9 @@ static void payloads_in_two_pieces_lose_no_byte(void **state)
 	end(&m);
 	for (size_t first = m.len - 37; first <= m.len; first++) {
 		unsigned char *head = malloc(first), *tail = malloc(m.len - first + 1), whole[37];
-		struct source_slot slot = { .head = head, .head_room = first, .tail = tail, .tail_room = m.len - first };
+		struct source_slot slot = {
+			.head = head, .head_room = first, .tail = tail, .tail_room = m.len - first
+		};
 		struct ipq_packet p;
 		struct nfq_reply r;
 
@@ -489,7 +506,9 @@ static void a_message_larger_than_its_room_is_a_truncated_packet(void **state)
 	static const unsigned char bytes[200];
 	struct message m;
 	unsigned char head[80], tail[10];
-	struct source_slot slot = { .head = head, .head_room = sizeof(head), .tail = tail, .tail_room = sizeof(tail) };
+	struct source_slot slot = {
+		.head = head, .head_room = sizeof(head), .tail = tail, .tail_room = sizeof(tail)
+	};
 	struct ipq_packet p;
 	struct nfq_reply r;
 
@@ -521,8 +540,13 @@ static void begin_error(struct message *m, int error, const void *quoted, size_t
 
 static void refused_verdicts_name_their_packet(void **state)
 {
-	const struct source_verdict v = { .id = 0x01020304, .code = NF_REPEAT, .tag = 99, .present = IPQ_SET_MARK | IPQ_SET_PAYLOAD,
-					  .mark = 3, .payload = "", .payload_len = 777 };
+	const struct source_verdict v = { .id = 0x01020304,
+					  .code = NF_REPEAT,
+					  .tag = 99,
+					  .present = IPQ_SET_MARK | IPQ_SET_PAYLOAD,
+					  .mark = 3,
+					  .payload = "",
+					  .payload_len = 777 };
 	unsigned char buf[NFQ_VERDICT_MAX];
 	size_t padding, len = nfq_put_verdict(buf, 7, &v, &padding);
 	struct message m;
@@ -540,7 +564,8 @@ static void refused_verdicts_name_their_packet(void **state)
 	free(d.memory);
 	for (size_t cut = 0; cut < m.len; cut++) {
 		d = parse(&m, cut);
-		/* A quotation of no more than the header, as NETLINK_CAP_ACK makes it, is a refusal all the same. */
+		/* A quotation of no more than the header, as NETLINK_CAP_ACK makes it, is a refusal all the
+		 * same. */
 		assert_int_equal(d.r.kind, cut < 16 + 4 + 16 ? NFQ_OTHER : NFQ_REFUSED);
 		if (cut >= 16 + 4 + 20 + 12)
 			assert_int_equal(d.r.refusal.id, 0x01020304);
@@ -550,9 +575,12 @@ static void refused_verdicts_name_their_packet(void **state)
 
 static void acknowledgements_are_told_from_refusals(void **state)
 {
-	struct nlmsghdr config = { .nlmsg_len = 16, .nlmsg_seq = 41, .nlmsg_type = NFNL_SUBSYS_QUEUE << 8 | NFQNL_MSG_CONFIG };
+	struct nlmsghdr config = { .nlmsg_len = 16,
+				   .nlmsg_seq = 41,
+				   .nlmsg_type = NFNL_SUBSYS_QUEUE << 8 | NFQNL_MSG_CONFIG };
 	struct nlmsghdr noop = { .nlmsg_len = 16, .nlmsg_seq = 42, .nlmsg_type = NLMSG_NOOP };
-	struct nlmsghdr verdict = { .nlmsg_len = 16, .nlmsg_type = NFNL_SUBSYS_QUEUE << 8 | NFQNL_MSG_VERDICT };
+	struct nlmsghdr verdict = { .nlmsg_len = 16,
+				    .nlmsg_type = NFNL_SUBSYS_QUEUE << 8 | NFQNL_MSG_VERDICT };
 	struct message m;
 	struct parsed d;
 
@@ -578,7 +606,8 @@ static void acknowledgements_are_told_from_refusals(void **state)
 
 static void other_messages_are_nothing(void **state)
 {
-	static const unsigned types[] = { NLMSG_DONE, NLMSG_OVERRUN, NFNL_SUBSYS_QUEUE << 8 | NFQNL_MSG_VERDICT,
+	static const unsigned types[] = { NLMSG_DONE, NLMSG_OVERRUN,
+					  NFNL_SUBSYS_QUEUE << 8 | NFQNL_MSG_VERDICT,
 					  NFNL_SUBSYS_CTNETLINK << 8 };
 	struct message m;
 
@@ -593,173 +622,6 @@ static void other_messages_are_nothing(void **state)
 		assert_int_equal(d.r.kind, NFQ_OTHER);
 		assert_false(d.r.has_id);
 		free(d.memory);
-	}
-}
-
-/* ---- verdicts ------------------------------------------------------------------------------------- */
-
-static void a_bare_verdict_is_these_bytes(void **state)
-{
-	const struct source_verdict v = { .id = 0x0a0b0c0d, .code = NF_QUEUE_NR(9), .tag = 0x11223344 };
-	unsigned char wire[32] = { 32, 0, 0, 0, 1, 3, 1, 0, 0x44, 0x33, 0x22, 0x11, 0, 0, 0, 0, /* nlmsghdr */
-				   0, 0, 0x12, 0x34,					  /* nfgenmsg: queue 0x1234 */
-				   12, 0, 2, 0, 0, 9, 0, 3, 0x0a, 0x0b, 0x0c, 0x0d };
-	unsigned char buf[NFQ_VERDICT_MAX];
-	size_t padding = 99;
-
-	(void)state;
-	if (htons(1) == 1) { /* netlink's own numbers are the host's */
-		const struct nlmsghdr nlh = { 32, 0x301, 1, 0x11223344, 0 };
-		const struct nlattr a = { 12, 2 };
-
-		memcpy(wire, &nlh, sizeof(nlh));
-		memcpy(wire + 20, &a, sizeof(a));
-	}
-	assert_int_equal(nfq_put_verdict(buf, 0x1234, &v, &padding), sizeof(wire));
-	assert_memory_equal(buf, wire, sizeof(wire));
-	assert_int_equal(padding, 0);
-}
-
-static void a_batch_is_another_type_and_nothing_else(void **state)
-{
-	const struct source_verdict one = { .id = 5, .code = NF_ACCEPT }, all = { .id = 5, .code = NF_ACCEPT, .batch = 1 };
-	unsigned char a[NFQ_VERDICT_MAX], b[NFQ_VERDICT_MAX];
-	size_t padding, len = nfq_put_verdict(a, 0, &one, &padding);
-
-	(void)state;
-	assert_int_equal(nfq_put_verdict(b, 0, &all, &padding), len);
-	assert_int_equal(((struct nlmsghdr *)(void *)b)->nlmsg_type, NFNL_SUBSYS_QUEUE << 8 | NFQNL_MSG_VERDICT_BATCH);
-	((struct nlmsghdr *)(void *)b)->nlmsg_type = NFNL_SUBSYS_QUEUE << 8 | NFQNL_MSG_VERDICT;
-	assert_memory_equal(a, b, len);
-}
-
-/* An independent reader: the value of an attribute among bytes, NULL when it is not there. */
-static const unsigned char *value_of(const unsigned char *at, size_t len, unsigned type, size_t wanted)
-{
-	while (len >= 4) {
-		struct nlattr a;
-		size_t step;
-
-		memcpy(&a, at, sizeof(a));
-		assert_true(a.nla_len >= 4 && a.nla_len <= len);
-		step = (a.nla_len + 3u) & ~3u;
-		for (size_t i = a.nla_len; i < step && i < len; i++)
-			assert_int_equal(at[i], 0); /* nothing of the stack goes to the kernel */
-		if (a.nla_type == type) {
-			assert_int_equal(a.nla_len - 4, wanted);
-			return at + 4;
-		}
-		if (step >= len)
-			return NULL;
-		at += step;
-		len -= step;
-	}
-	return NULL;
-}
-
-static const struct source_verdict everything = {
-	.id = 5,
-	.code = NF_ACCEPT,
-	.present = IPQ_SET_MARK | IPQ_SET_PRIORITY | IPQ_SET_CONNTRACK_MARK | IPQ_SET_CONNTRACK_LABELS | IPQ_SET_VLAN |
-		   IPQ_SET_PAYLOAD,
-	.mark = 0x01020304,
-	.priority = 0x05060708,
-	.conntrack_mark = 0x11121314,
-	.conntrack_mark_mask = 0xff00ff00,
-	.vlan_proto = 0x88a8,
-	.vlan_tci = 0x2064,
-	.conntrack_labels = "fifteen letters",
-	.payload = "payload",
-	.payload_len = 7,
-};
-
-static void every_extra_is_an_attribute(void **state)
-{
-	unsigned char buf[NFQ_VERDICT_MAX];
-	const unsigned char *at, *nest;
-	size_t padding, written, len;
-
-	(void)state;
-	memset(buf, 0xcc, sizeof(buf));
-	written = nfq_put_verdict(buf, 0, &everything, &padding);
-	assert_true(written <= NFQ_VERDICT_MAX);
-	assert_int_equal(padding, 1);
-	assert_int_equal(((struct nlmsghdr *)(void *)buf)->nlmsg_len, written + 8);
-	/* The payload's header is the last thing written. */
-	assert_int_equal(((struct nlattr *)(void *)(buf + written - 4))->nla_len, 4 + 7);
-	assert_int_equal(((struct nlattr *)(void *)(buf + written - 4))->nla_type, NFQA_PAYLOAD);
-	at = buf + 20;
-	len = written - 20 - 4;
-	assert_memory_equal(value_of(at, len, NFQA_MARK, 4), "\x01\x02\x03\x04", 4);
-	assert_memory_equal(value_of(at, len, PRIORITY, 4), "\x05\x06\x07\x08", 4);
-	nest = value_of(at, len, NFQA_VLAN | NLA_F_NESTED, 16);
-	assert_non_null(nest);
-	assert_memory_equal(value_of(nest, 16, NFQA_VLAN_PROTO, 2), "\x88\xa8", 2);
-	assert_memory_equal(value_of(nest, 16, NFQA_VLAN_TCI, 2), "\x20\x64", 2);
-	nest = value_of(at, len, NFQA_CT | NLA_F_NESTED, 36);
-	assert_non_null(nest);
-	assert_memory_equal(value_of(nest, 36, CTA_MARK, 4), "\x11\x12\x13\x14", 4);
-	assert_memory_equal(value_of(nest, 36, CTA_MARK_MASK, 4), "\xff\x00\xff\x00", 4);
-	assert_memory_equal(value_of(nest, 36, CTA_LABELS, 16), "fifteen letters", 16);
-}
-
-static void each_extra_comes_alone(void **state)
-{
-	static const struct {
-		uint32_t present;
-		unsigned type;
-		size_t size;
-	} all[] = {
-		{ IPQ_SET_MARK, NFQA_MARK, 4 },
-		{ IPQ_SET_PRIORITY, PRIORITY, 4 },
-		{ IPQ_SET_VLAN, NFQA_VLAN | NLA_F_NESTED, 16 },
-		{ IPQ_SET_CONNTRACK_MARK, NFQA_CT | NLA_F_NESTED, 16 },
-		{ IPQ_SET_CONNTRACK_LABELS, NFQA_CT | NLA_F_NESTED, 20 },
-	};
-	unsigned char buf[NFQ_VERDICT_MAX];
-	size_t padding;
-
-	(void)state;
-	for (size_t i = 0; i < sizeof(all) / sizeof(all[0]); i++) {
-		struct source_verdict v = everything;
-		size_t written;
-
-		v.present = all[i].present;
-		written = nfq_put_verdict(buf, 0, &v, &padding);
-		assert_int_equal(written, 32 + 4 + all[i].size);
-		assert_int_equal(((struct nlmsghdr *)(void *)buf)->nlmsg_len, written);
-		assert_non_null(value_of(buf + 20, written - 20, all[i].type, all[i].size));
-	}
-}
-
-static void a_conntrack_mark_without_mask_sets_all_bits(void **state)
-{
-	struct source_verdict v = { .present = IPQ_SET_CONNTRACK_MARK, .conntrack_mark = 1 };
-	unsigned char buf[NFQ_VERDICT_MAX];
-	size_t padding, written = nfq_put_verdict(buf, 0, &v, &padding);
-	const unsigned char *nest = value_of(buf + 20, written - 20, NFQA_CT | NLA_F_NESTED, 8);
-
-	(void)state;
-	assert_non_null(nest);
-	assert_non_null(value_of(nest, 8, CTA_MARK, 4));
-	assert_null(value_of(nest, 8, CTA_MARK_MASK, 4)); /* the kernel takes its absence for all bits */
-}
-
-static void payload_lengths_and_padding_add_up(void **state)
-{
-	unsigned char buf[NFQ_VERDICT_MAX];
-
-	(void)state;
-	for (size_t len = 1; len <= NFQ_PAYLOAD_MAX; len += len < 10 ? 1 : len < 65000 ? 9973 : 1) {
-		struct source_verdict v = { .present = IPQ_SET_PAYLOAD, .payload = "", .payload_len = len };
-		size_t padding, written = nfq_put_verdict(buf, 0, &v, &padding);
-		struct nlattr a;
-
-		memcpy(&a, buf + written - 4, sizeof(a));
-		assert_int_equal(a.nla_len, len + 4);
-		assert_int_equal((len + padding) % 4, 0);
-		assert_true(padding < 4);
-		assert_int_equal(((struct nlmsghdr *)(void *)buf)->nlmsg_len, written + len + padding);
 	}
 }
 
@@ -784,12 +646,6 @@ int main(void)
 		cmocka_unit_test(refused_verdicts_name_their_packet),
 		cmocka_unit_test(acknowledgements_are_told_from_refusals),
 		cmocka_unit_test(other_messages_are_nothing),
-		cmocka_unit_test(a_bare_verdict_is_these_bytes),
-		cmocka_unit_test(a_batch_is_another_type_and_nothing_else),
-		cmocka_unit_test(every_extra_is_an_attribute),
-		cmocka_unit_test(each_extra_comes_alone),
-		cmocka_unit_test(a_conntrack_mark_without_mask_sets_all_bits),
-		cmocka_unit_test(payload_lengths_and_padding_add_up),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
