@@ -23,7 +23,7 @@ static void opening_refused(void)
 		"nfqueue:65536", "nfqueue:", "nfqueue:1x", "nfqueue: 1", "nfqueue:-1", "nowhere:1", ""
 	};
 	struct ipq_options o = { .size = sizeof(o) };
-	struct ipq_queue *q = open_plain();
+	struct ipq_queue *q = open_plain(), *none = q;
 	char text[320], small[8];
 
 	want(open_error("nfqueue:0", NULL, text) == -EBUSY && strstr(text, "queue 0 is taken") != NULL);
@@ -36,17 +36,20 @@ static void opening_refused(void)
 	want(open_error("nfqueue:1", &o, text) == -EINVAL);
 	o = (struct ipq_options){ .size = sizeof(o), .error = small, .error_size = sizeof(small) };
 	memset(small, 'x', sizeof(small));
-	want(ipq_queue_open(&q, "nowhere:1", &o) == -EINVAL && memchr(small, '\0', sizeof(small)) != NULL);
+	want(ipq_queue_open(&none, "nowhere:1", &o) == -EINVAL && none == NULL &&
+	     memchr(small, '\0', sizeof(small)) != NULL);
 	if (fork() == 0) {
 		failures = 0;
 		want(drop_capabilities() == 0);
 		want(open_error("nfqueue:9", NULL, text) == -EPERM && strstr(text, "CAP_NET_ADMIN") != NULL);
+		ipq_queue_close(q); /* its own copy: the parent's socket stays */
 		_exit(failures != 0);
 	}
 	int status = 1;
 
 	wait(&status);
 	want(status == 0);
+	ipq_queue_close(q);
 }
 
 static void capability_lost(void)
