@@ -19,7 +19,7 @@ int source_open(struct source **s, const char *name, struct ipq_error *e)
 	for (i = 0; i < sizeof(all) / sizeof(all[0]); i++)
 		if (strlen(all[i]->name) == len && memcmp(all[i]->name, name, len) == 0)
 			return all[i]->open(s, colon != NULL ? colon + 1 : "", e);
-	return ipq_fail(e, EINVAL, "no source is called \"%.*s\": use nfqueue:NUMBER, ip_queue: or pcap:FILE",
+	return ipq_fail(e, EINVAL, "no source is called \"%.*s\": use nfqueue:NUMBER or pcap:FILE",
 			(int)len, name);
 }
 
