@@ -13,6 +13,7 @@
  * Requests that ip_queue refused by a message (a mode or verdict that does not exist, an id of more than
  * 32 bits) are never sent: the refusal is put into the stream of messages, see source_nfqueue.c.
  */
+#include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/netfilter.h>
@@ -28,7 +29,6 @@
 #define NOT_FOR_US (-3) /* woken, or nothing that the program is told */
 #define FOREIGN (-4)    /* a packet of another family, dropped */
 
-#define HEAD (sizeof(ipq_packet_msg_t) + NLMSG_HDRLEN)
 
 /* A full queue fits: this much the kernel charges for a packet that carries range bytes (doc/assumptions). */
 static uint32_t buffer_for(uint32_t queue_length, uint8_t mode, uint32_t range)
@@ -191,58 +191,67 @@ static void describe_interface(struct classic *c, uint32_t index, struct known_i
 	*type = known->type;
 }
 
-static void describe(struct classic *c, const struct ipq_packet *p, struct known_interface *known, struct wire_packet *w)
+/* A packet message as this process's word size has it, payload excluded. */
+struct message {
+	struct nlmsghdr nlh;
+	ipq_packet_msg_t packet;
+};
+
+static void describe(struct classic *c, const struct ipq_packet *p, struct known_interface *known, struct message *m)
 {
 	uint16_t ignored;
 
-	memset(w, 0, sizeof(*w));
-	w->packet_id = p->id;
-	w->mark = p->mark;
-	w->hook = p->hook;
-	w->hw_protocol = p->hw_protocol;
+	memset(m, 0, sizeof(*m));
+	m->nlh.nlmsg_type = IPQM_PACKET;
+	m->packet.packet_id = p->id;
+	m->packet.mark = p->mark;
+	m->packet.hook = p->hook;
+	m->packet.hw_protocol = htons(p->hw_protocol);
 	if (p->present & IPQ_HAS_TIMESTAMP) {
-		w->timestamp_sec = p->timestamp / 1000000000;
-		w->timestamp_usec = p->timestamp % 1000000000 / 1000;
+		m->packet.timestamp_sec = (long)(p->timestamp / 1000000000);
+		m->packet.timestamp_usec = (long)(p->timestamp % 1000000000 / 1000);
 	}
 	if (p->present & IPQ_HAS_INDEV)
-		describe_interface(c, p->indev, known, w->indev, &w->hw_type);
+		describe_interface(c, p->indev, known, m->packet.indev_name, &m->packet.hw_type);
 	if (p->present & IPQ_HAS_OUTDEV)
-		describe_interface(c, p->outdev, known != NULL ? known + 1 : NULL, w->outdev, &ignored);
+		describe_interface(c, p->outdev, known != NULL ? known + 1 : NULL, m->packet.outdev_name, &ignored);
 	if (p->present & IPQ_HAS_HWADDR) {
-		w->hw_addrlen = p->hw_addr_len;
-		memcpy(w->hw_addr, p->hw_addr, sizeof(w->hw_addr));
+		m->packet.hw_addrlen = p->hw_addr_len;
+		memcpy(m->packet.hw_addr, p->hw_addr, sizeof(p->hw_addr));
 	}
 }
 
-/* slot->tail is buf: the payload's second part lies at its beginning. */
+/* In two pieces, slot->tail is buf: the payload's second part lies at its beginning. */
 ssize_t classic_deliver(struct classic *c, const struct source_slot *slot, const struct ipq_packet *p,
 			unsigned char *buf, size_t len)
 {
-	size_t data_len = p->payload_len, split = slot->payload_split, whole;
-	unsigned char head[HEAD];
-	struct wire_packet w;
+	size_t data_len = p->payload_len, split = slot->payload_split, whole, rounded;
+	struct message m;
 
 	count(&c->packets);
-	describe(c, p, slot->head == c->scratch ? c->known : NULL, &w);
-	if (len < sizeof(head)) {
-		wire_put_packet(WIRE_NATIVE, head, &w, 0);
-		return deliver_short(buf, len, head, sizeof(head));
+	describe(c, p, slot->head == c->scratch ? c->known : NULL, &m);
+	if (len < sizeof(m)) {
+		m.nlh.nlmsg_len = sizeof(m);
+		return deliver_short(buf, len, &m, sizeof(m));
 	}
-	if (data_len > len - sizeof(head))
-		data_len = len - sizeof(head);
+	if (data_len > len - sizeof(m))
+		data_len = len - sizeof(m);
 	if (split > data_len)
 		split = data_len;
 	if (data_len > split)
-		memmove(buf + sizeof(head) + split, buf, data_len - split);
+		memmove(buf + sizeof(m) + split, buf, data_len - split);
 	if (split > 0)
-		memcpy(buf + sizeof(head), p->payload, split);
-	whole = wire_put_packet(WIRE_NATIVE, buf, &w, data_len);
-	if (NLMSG_ALIGN(whole) <= len) {
-		memset(buf + whole, 0, NLMSG_ALIGN(whole) - whole);
-		return (ssize_t)NLMSG_ALIGN(whole);
-	}
-	((struct nlmsghdr *)(void *)buf)->nlmsg_len = (uint32_t)whole; /* no room for the padding: not insisted on */
-	return (ssize_t)whole;
+		memcpy(buf + sizeof(m), p->payload, split);
+	whole = sizeof(m) + data_len;
+	rounded = NLMSG_ALIGN(whole);
+	if (rounded <= len)
+		memset(buf + whole, 0, rounded - whole);
+	else
+		rounded = whole; /* no room for the padding: not insisted on */
+	m.nlh.nlmsg_len = (uint32_t)rounded;
+	m.packet.data_len = data_len;
+	memcpy(buf, &m, sizeof(m));
+	return (ssize_t)rounded;
 }
 
 /* ip_queue's answer to a request that it refused: the request quoted, without its payload. */
@@ -336,7 +345,7 @@ static ssize_t read_one_in_pieces(struct classic *c, unsigned char *buf, size_t 
 
 static ssize_t read_message(struct classic *c, unsigned char *buf, size_t len, int timeout_ms)
 {
-	if (!atomic_flag_test_and_set_explicit(&c->scratch_taken, memory_order_acquire))
+	if (__libc_single_threaded || !atomic_flag_test_and_set_explicit(&c->scratch_taken, memory_order_acquire))
 		return read_one(c, buf, len, timeout_ms);
 	return read_one_in_pieces(c, buf, len, timeout_ms);
 }

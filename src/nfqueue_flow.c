@@ -5,6 +5,7 @@
 #include <poll.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/single_threaded.h>
 #include <sys/socket.h>
 #include <time.h>
 #include "nfqueue.h"
@@ -18,12 +19,16 @@
 /* Ids grow by one with each packet sent to us: what lies between the first and the last was either received or lost. */
 static void note_id(struct nfqueue *q, uint32_t id)
 {
-	if (atomic_fetch_add_explicit(&q->received, 1, memory_order_relaxed) == 0) {
+	uint64_t before = atomic_load_explicit(&q->received, memory_order_relaxed);
+
+	if (__libc_single_threaded)
+		atomic_store_explicit(&q->received, before + 1, memory_order_relaxed);
+	else
+		before = atomic_fetch_add_explicit(&q->received, 1, memory_order_relaxed);
+	if (before == 0)
 		atomic_store_explicit(&q->first_id, id, memory_order_relaxed);
+	if (before == 0 || (int32_t)(id - (uint32_t)atomic_load_explicit(&q->last_id, memory_order_relaxed)) > 0)
 		atomic_store_explicit(&q->last_id, id, memory_order_relaxed);
-	} else if ((int32_t)(id - (uint32_t)atomic_load_explicit(&q->last_id, memory_order_relaxed)) > 0) {
-		atomic_store_explicit(&q->last_id, id, memory_order_relaxed);
-	}
 }
 
 /* A packet that was put aside, into a slot as if it had just been received. */

@@ -60,87 +60,102 @@ static void get_vlan(struct ipq_packet *p, const unsigned char *at, size_t len)
 	}
 }
 
-static void get_number(struct ipq_packet *p, uint32_t bit, uint32_t *field, const unsigned char *v, size_t len)
-{
-	if (len < 4)
-		return;
-	*field = be32(v);
-	p->present |= bit;
-}
+/* What an attribute's value must have at least; shorter ones are skipped like unknown ones. */
+static const uint8_t least[] = {
+	[NFQA_PACKET_HDR] = sizeof(struct nfqnl_msg_packet_hdr),
+	[NFQA_MARK] = 4,
+	[NFQA_TIMESTAMP] = 16,
+	[NFQA_IFINDEX_INDEV] = 4,
+	[NFQA_IFINDEX_OUTDEV] = 4,
+	[NFQA_IFINDEX_PHYSINDEV] = 4,
+	[NFQA_IFINDEX_PHYSOUTDEV] = 4,
+	[NFQA_HWADDR] = sizeof(struct nfqnl_msg_packet_hw),
+	[NFQA_CT_INFO] = 4,
+	[NFQA_CAP_LEN] = 4,
+	[NFQA_SKB_INFO] = 4,
+	[NFQA_UID] = 4,
+	[NFQA_GID] = 4,
+	[IPQ_NFQA_PRIORITY] = 4,
+	[IPQ_NFQA_CGROUP_CLASSID] = 4,
+};
 
-static void get_hwaddr(struct ipq_packet *p, const unsigned char *v, size_t len)
+static inline void get_hwaddr(struct ipq_packet *p, const unsigned char *v)
 {
-	if (len < sizeof(struct nfqnl_msg_packet_hw))
-		return;
-	p->hw_addr_len = (uint8_t)be16(v);
-	if (p->hw_addr_len > sizeof(p->hw_addr))
-		p->hw_addr_len = sizeof(p->hw_addr);
+	unsigned len = be16(v);
+
+	p->hw_addr_len = (uint8_t)(len < sizeof(p->hw_addr) ? len : sizeof(p->hw_addr));
+	memcpy(p->hw_addr, v + 4, sizeof(p->hw_addr));
 	/* The kernel fills in the address only: what stands behind it is stale. */
-	memset(p->hw_addr, 0, sizeof(p->hw_addr));
-	memcpy(p->hw_addr, v + 4, p->hw_addr_len);
-	p->present |= IPQ_HAS_HWADDR;
+	for (; len < sizeof(p->hw_addr); len++)
+		p->hw_addr[len] = 0;
 }
 
-static void get_timestamp(struct ipq_packet *p, const unsigned char *v, size_t len)
-{
-	if (len < 16)
-		return;
-	p->timestamp = (int64_t)(be64(v) * 1000000000 + be64(v + 8) * 1000); /* unsigned: an absurd one wraps */
-	p->present |= IPQ_HAS_TIMESTAMP;
-}
-
-static void get_skb_info(struct ipq_packet *p, const unsigned char *v, size_t len)
+static inline void get_skb_info(struct ipq_packet *p, const unsigned char *v)
 {
 	_Static_assert(IPQ_PACKET_CHECKSUM_NOT_READY == NFQA_SKB_CSUMNOTREADY, "the kernel's bits are ours");
 	_Static_assert(IPQ_PACKET_GSO == NFQA_SKB_GSO, "the kernel's bits are ours");
 	_Static_assert(IPQ_PACKET_CHECKSUM_NOT_VERIFIED == NFQA_SKB_CSUM_NOTVERIFIED, "the kernel's bits are ours");
-	if (len >= 4)
-		p->flags |= be32(v) & (NFQA_SKB_CSUMNOTREADY | NFQA_SKB_GSO | NFQA_SKB_CSUM_NOTVERIFIED);
+	p->flags |= be32(v) & (NFQA_SKB_CSUMNOTREADY | NFQA_SKB_GSO | NFQA_SKB_CSUM_NOTVERIFIED);
 }
 
-/* An attribute other than header and payload. v holds len bytes. */
-static void get_attribute(struct ipq_packet *p, unsigned type, const unsigned char *v, size_t len)
+/* An attribute other than the payload; v holds len bytes, enough of them. */
+static inline void get_attribute(struct ipq_packet *p, unsigned type, const unsigned char *v, size_t len)
 {
 	switch (type) {
+	case NFQA_PACKET_HDR:
+		p->id = be32(v);
+		p->hw_protocol = be16(v + 4);
+		p->hook = v[6];
+		break;
 	case NFQA_MARK:
-		get_number(p, IPQ_HAS_MARK, &p->mark, v, len);
+		p->mark = be32(v);
+		p->present |= IPQ_HAS_MARK;
 		break;
 	case NFQA_TIMESTAMP:
-		get_timestamp(p, v, len);
+		p->timestamp = (int64_t)(be64(v) * 1000000000 + be64(v + 8) * 1000); /* unsigned: an absurd one wraps */
+		p->present |= IPQ_HAS_TIMESTAMP;
 		break;
 	case NFQA_IFINDEX_INDEV:
-		get_number(p, IPQ_HAS_INDEV, &p->indev, v, len);
+		p->indev = be32(v);
+		p->present |= IPQ_HAS_INDEV;
 		break;
 	case NFQA_IFINDEX_OUTDEV:
-		get_number(p, IPQ_HAS_OUTDEV, &p->outdev, v, len);
+		p->outdev = be32(v);
+		p->present |= IPQ_HAS_OUTDEV;
 		break;
 	case NFQA_IFINDEX_PHYSINDEV:
-		get_number(p, IPQ_HAS_PHYSINDEV, &p->physindev, v, len);
+		p->physindev = be32(v);
+		p->present |= IPQ_HAS_PHYSINDEV;
 		break;
 	case NFQA_IFINDEX_PHYSOUTDEV:
-		get_number(p, IPQ_HAS_PHYSOUTDEV, &p->physoutdev, v, len);
+		p->physoutdev = be32(v);
+		p->present |= IPQ_HAS_PHYSOUTDEV;
 		break;
 	case NFQA_HWADDR:
-		get_hwaddr(p, v, len);
+		get_hwaddr(p, v);
+		p->present |= IPQ_HAS_HWADDR;
 		break;
 	case NFQA_CAP_LEN:
-		if (len >= 4)
-			p->full_len = be32(v);
+		p->full_len = be32(v);
 		break;
 	case NFQA_SKB_INFO:
-		get_skb_info(p, v, len);
+		get_skb_info(p, v);
 		break;
 	case NFQA_UID:
-		get_number(p, IPQ_HAS_UID, &p->uid, v, len);
+		p->uid = be32(v);
+		p->present |= IPQ_HAS_UID;
 		break;
 	case NFQA_GID:
-		get_number(p, IPQ_HAS_GID, &p->gid, v, len);
+		p->gid = be32(v);
+		p->present |= IPQ_HAS_GID;
 		break;
 	case IPQ_NFQA_PRIORITY:
-		get_number(p, IPQ_HAS_PRIORITY, &p->priority, v, len);
+		p->priority = be32(v);
+		p->present |= IPQ_HAS_PRIORITY;
 		break;
 	case IPQ_NFQA_CGROUP_CLASSID:
-		get_number(p, IPQ_HAS_CGROUP, &p->cgroup, v, len);
+		p->cgroup = be32(v);
+		p->present |= IPQ_HAS_CGROUP;
 		break;
 	case NFQA_SECCTX:
 		p->security_context = (const char *)v;
@@ -161,7 +176,8 @@ static void get_attribute(struct ipq_packet *p, unsigned type, const unsigned ch
 		p->present |= IPQ_HAS_CONNTRACK;
 		break;
 	case NFQA_CT_INFO:
-		get_number(p, IPQ_HAS_CONNTRACK_INFO, &p->conntrack_info, v, len);
+		p->conntrack_info = be32(v);
+		p->present |= IPQ_HAS_CONNTRACK_INFO;
 		break;
 	case NFQA_EXP:
 		p->expectation = v;
@@ -173,19 +189,15 @@ static void get_attribute(struct ipq_packet *p, unsigned type, const unsigned ch
 	}
 }
 
-/* What the program cannot rely on is cleared; the rest is written by whoever sets its bit. */
-static void clear_packet(struct ipq_packet *p)
+/* What is read without a bit that says it is there; the rest is written by whoever sets its bit. */
+static inline void clear_packet(struct ipq_packet *p)
 {
 	p->present = p->flags = 0;
 	p->payload = NULL;
 	p->payload_len = p->full_len = 0;
-	p->mark = 0;
-	p->timestamp = 0;
-	p->indev = p->outdev = p->physindev = p->physoutdev = 0;
-	p->hw_addr_len = 0;
-	p->security_context_len = p->link_header_len = p->conntrack_len = p->expectation_len = 0;
-	p->conntrack = p->expectation = NULL;
-	p->vlan_proto = p->vlan_tci = 0;
+	p->mark = p->indev = p->outdev = 0;
+	p->link_header_len = 0;
+	p->security_context_len = p->conntrack_len = p->expectation_len = 0;
 }
 
 /* The payload attribute begins at offset of a message of which len bytes were received. */
@@ -213,40 +225,40 @@ static void compare_lengths(struct ipq_packet *p, size_t claimed, bool cut)
 /* len bytes of the message were received, not all of it when cut; only the first room of them are in one piece. */
 static bool parse_packet(struct source_slot *slot, size_t len, bool cut, struct ipq_packet *p, struct nfq_reply *r)
 {
-	const unsigned char *msg = slot->head;
-	size_t room = len < slot->head_room || slot->tail == NULL ? len : slot->head_room;
-	size_t at = ATTRIBUTES, claimed = 0;
+	const unsigned char *at = slot->head + ATTRIBUTES;
+	size_t left = len < slot->head_room || slot->tail == NULL ? len : slot->head_room, claimed = 0;
 	bool whole = true;
 
 	clear_packet(p);
 	if (len < ATTRIBUTES)
 		return false;
-	p->family = msg[NLMSG_HDRLEN];
-	while (at + NLA_HDRLEN <= room) {
+	p->family = slot->head[NLMSG_HDRLEN];
+	left -= ATTRIBUTES;
+	while (left >= NLA_HDRLEN) {
 		struct nlattr a;
+		size_t value, step;
 		unsigned type;
 
-		memcpy(&a, msg + at, sizeof(a));
+		memcpy(&a, at, sizeof(a));
 		type = a.nla_type & NLA_TYPE_MASK;
+		value = (size_t)a.nla_len - NLA_HDRLEN;
 		if (a.nla_len < NLA_HDRLEN)
 			return false;
 		if (type == NFQA_PAYLOAD) {
-			claimed = (size_t)a.nla_len - NLA_HDRLEN;
-			get_payload(slot, len, at + NLA_HDRLEN, claimed, p);
-		} else if (a.nla_len > room - at) {
+			claimed = value;
+			get_payload(slot, len, (size_t)(at + NLA_HDRLEN - slot->head), value, p);
+		} else if (a.nla_len > left) {
 			whole = false;
 			break;
-		} else if (type == NFQA_PACKET_HDR) {
-			if (a.nla_len < NLA_HDRLEN + sizeof(struct nfqnl_msg_packet_hdr))
-				return false;
-			p->id = be32(msg + at + NLA_HDRLEN);
-			p->hw_protocol = be16(msg + at + NLA_HDRLEN + 4);
-			p->hook = msg[at + NLA_HDRLEN + 6];
-			r->has_id = true;
-		} else {
-			get_attribute(p, type, msg + at + NLA_HDRLEN, (size_t)a.nla_len - NLA_HDRLEN);
+		} else if (type >= sizeof(least) || value >= least[type]) {
+			get_attribute(p, type, at + NLA_HDRLEN, value);
+			r->has_id |= type == NFQA_PACKET_HDR;
 		}
-		at += NLA_ALIGN(a.nla_len);
+		step = NLA_ALIGN(a.nla_len);
+		if (step >= left)
+			break;
+		at += step;
+		left -= step;
 	}
 	compare_lengths(p, claimed, cut);
 	return whole && r->has_id;
@@ -280,6 +292,7 @@ static void parse_error(const unsigned char *msg, size_t len, struct nfq_reply *
 	if (len < NLMSG_HDRLEN + sizeof(e))
 		return;
 	memcpy(&e, msg + NLMSG_HDRLEN, sizeof(e));
+	memset(&r->refusal, 0, sizeof(r->refusal));
 	r->type = e.msg.nlmsg_type;
 	r->seq = e.msg.nlmsg_seq;
 	r->refusal.error = -e.error;
@@ -299,8 +312,8 @@ void nfq_parse(struct source_slot *slot, size_t len, struct ipq_packet *p, struc
 	struct nlmsghdr nlh;
 	size_t held = slot->head_room + (slot->tail != NULL ? slot->tail_room : 0);
 
-	memset(r, 0, sizeof(*r));
 	r->kind = NFQ_OTHER;
+	r->has_id = false;
 	slot->payload_split = 0;
 	if (len > held)
 		len = held;
