@@ -13,8 +13,11 @@ struct command {
 	int (*run)(int argc, char **argv); /* argv[0] is the name. Returns the exit status */
 };
 
+extern const struct command command_bench;
+extern const struct command command_doctor;
 extern const struct command command_filter;
 extern const struct command command_run;
+extern const struct command command_status;
 extern const struct command command_watch;
 
 enum { EXIT_USAGE = 2 };

@@ -11,6 +11,8 @@ static const struct command *const commands[] = {
 	&command_watch,
 	&command_filter,
 	&command_run,
+	&command_status,
+	&command_doctor,
 	NULL
 };
 

@@ -1,0 +1,74 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * The firewall rules that hand packets to a queue, whoever set them up: read from what iptables-save and
+ * "nft list ruleset" print.
+ */
+#ifndef FIREWALL_H
+#define FIREWALL_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+enum firewall_kind {
+	FIREWALL_IPTABLES_LEGACY,
+	FIREWALL_IP6TABLES_LEGACY,
+	FIREWALL_IPTABLES_NFT,
+	FIREWALL_IP6TABLES_NFT,
+	FIREWALL_NFT, /* tables that iptables does not manage */
+	FIREWALL_KINDS
+};
+
+/* A rule that queues. */
+struct queue_rule {
+	enum firewall_kind kind;
+	uint16_t first, last; /* queue numbers, both included */
+	bool computed;        /* the number comes from a map, or is not shown: first and last mean nothing */
+	bool bypass;          /* packets pass while nobody owns the queue */
+	char family[8];       /* "ip", "ip6", "inet", "bridge", ... */
+	char table[64], chain[64];
+	char text[400];       /* as the tool shows it, cut; chosen by others: see text.h */
+};
+
+/* What became of asking a tool. */
+enum firewall_state {
+	FIREWALL_READ,
+	FIREWALL_NO_TOOL,
+	FIREWALL_REFUSED /* no right to, no such thing in this kernel, or no answer */
+};
+
+/* A chain that iptables-nft has shown: "nft list ruleset" shows it again. */
+struct firewall_chain {
+	char family[8], table[64], chain[64];
+};
+
+struct firewall {
+	enum firewall_state state[FIREWALL_KINDS];
+	int error[FIREWALL_KINDS]; /* with FIREWALL_REFUSED: the exit status, or -errno */
+	struct queue_rule *rule;
+	size_t count;
+	struct firewall_chain *chain;
+	size_t chains;
+};
+
+/* "iptables-legacy", ..., "nft": what a person types. */
+const char *firewall_tool(enum firewall_kind kind);
+
+/* Asks every tool that is there. Changes nothing. 0, or -ENOMEM. */
+int firewall_read(struct firewall *f);
+void firewall_free(struct firewall *f);
+
+/* Was at least one kind of firewall read, and none refused? Else "no rule" means "none that can be seen". */
+bool firewall_complete(const struct firewall *f);
+
+/* Does the rule name this queue? */
+bool queue_rule_feeds(const struct queue_rule *rule, uint32_t queue);
+
+/* The command that takes the rule away, as it would be typed; "" when there is no simple one. */
+void queue_rule_removal(const struct queue_rule *rule, char *to, size_t room);
+
+/* The parsers: add to f what they find in this text. 0 or -ENOMEM; what they do not know they skip. */
+int firewall_parse_save(struct firewall *f, enum firewall_kind kind, const char *text);
+int firewall_parse_nft(struct firewall *f, const char *text);
+
+#endif

@@ -1,0 +1,28 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* Questions to the kernel's nfnetlink_queue that change nothing. */
+#ifndef PROBE_H
+#define PROBE_H
+
+#include <stdint.h>
+
+enum probe_kernel {
+	PROBE_PRESENT,
+	PROBE_NO_QUEUE,     /* no nfnetlink_queue, or its module is not loaded */
+	PROBE_NO_NFNETLINK, /* not even nfnetlink */
+	PROBE_FORBIDDEN     /* no CAP_NET_ADMIN: the kernel does not say */
+};
+
+/* Does this kernel have it? */
+enum probe_kernel probe_kernel(void);
+
+/*
+ * owned[i] becomes 1 for every queue of first to last that a program owns, else 0. 0, or -errno: -EPERM
+ * without CAP_NET_ADMIN, -EOPNOTSUPP where there is no nfnetlink_queue. All 65536 take a few hundredths
+ * of a second.
+ */
+int probe_queues(uint8_t *owned, uint32_t first, uint32_t last);
+
+/* Port ids of the netfilter netlink sockets of this network namespace. Their number, or -errno. */
+int netfilter_sockets(uint32_t *port, unsigned max);
+
+#endif

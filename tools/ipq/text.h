@@ -1,0 +1,18 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* Text that others chose (names of processes, comments of rules) on its way to a terminal or a reader of JSON. */
+#ifndef TEXT_H
+#define TEXT_H
+
+#include <stddef.h>
+#include <stdio.h>
+
+/* Everything but printable ASCII becomes \xNN, a backslash is doubled. Cut to the room. Returns `to`. */
+char *text_safe(char *to, size_t room, const char *text);
+
+/* The same, to a stream. */
+void text_put(FILE *out, const char *text);
+
+/* In quotes. Well-formed UTF-8 stays; a byte that belongs to none becomes U+FFFD. */
+void text_put_json(FILE *out, const char *text);
+
+#endif

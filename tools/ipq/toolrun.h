@@ -1,0 +1,25 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* The system's own tools, asked for facts: bounded in time and in what they may answer. */
+#ifndef TOOLRUN_H
+#define TOOLRUN_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#define TOOL_WORDS 32 /* in a command, at most */
+
+/* Is there such a tool in $PATH or in the directories of the superuser? Fills in where. */
+bool tool_find(const char *name, char *path, size_t room);
+
+/*
+ * Runs a tool, in the C locale, its standard error to nowhere, and reads what it says.
+ * *output (may be NULL: not wanted) is terminated and freed by the caller; NULL after an error.
+ * Returns the exit status; -ENOENT (no such tool), -ETIMEDOUT (killed after 5 s), -EFBIG (said more
+ * than 16 MiB), or another -errno.
+ */
+int tool_run(const char *const argv[], char **output);
+
+/* A command line of words without quotes or spaces inside. */
+int tool_run_line(const char *line, char **output);
+
+#endif
