@@ -51,10 +51,10 @@ void doctor_say(struct doctor *d, enum check_result result, const char *check, c
 	d->warnings += result == CHECK_WARNING;
 	d->failures += result == CHECK_FAIL;
 	if (!d->json) {
-		printf("%-8s %-11s ", words[result], check);
+		printf("%-8s %-10s ", words[result], check);
 		text_put(stdout, text);
 		if (remedy != NULL) {
-			printf("\n%20s > ", "");
+			printf("\n%18s > ", "");
 			text_put(stdout, remedy);
 		}
 		putchar('\n');

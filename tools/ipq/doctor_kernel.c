@@ -98,7 +98,7 @@ static void check_namespace(struct doctor *d)
 	else if (first[0] != '\0')
 		doctor_say(d, CHECK_OK, "namespace", NULL, "the machine's own network, %s", own);
 	else
-		doctor_say(d, CHECK_OK, "namespace", NULL, "network %s; only root can compare it with that of process 1",
+		doctor_say(d, CHECK_OK, "namespace", NULL, "network %s; it cannot be compared with that of process 1",
 			   own);
 }
 
@@ -117,31 +117,32 @@ void doctor_rights(struct doctor *d)
 
 static void say_iptables(struct doctor *d, const char *tool, int queue, int nfqueue)
 {
+	bool nft = strcmp(tool, "iptables-nft") == 0;
+	char remedy[160];
+
+	snprintf(remedy, sizeof(remedy), "sudo %s -A INPUT -p icmp -j NFQUEUE --queue-num 0   (the same as -j QUEUE)%s", tool,
+		 nft ? ", or use iptables-legacy" : "");
 	if (queue == 0 && nfqueue == 0)
-		doctor_say(d, CHECK_OK, tool, NULL, "%s takes -j QUEUE and -j NFQUEUE", tool);
+		doctor_say(d, CHECK_OK, "tools", NULL, "%s takes -j QUEUE and -j NFQUEUE", tool);
 	else if (nfqueue == 0)
-		doctor_say(d, CHECK_WARNING, tool, strcmp(tool, "iptables-nft") == 0 ?
-			   "-j NFQUEUE --queue-num 0 in place of -j QUEUE, or iptables-legacy" :
-			   "-j NFQUEUE --queue-num 0 in place of -j QUEUE",
-			   "%s takes -j NFQUEUE, but not -j QUEUE", tool);
+		doctor_say(d, CHECK_WARNING, "tools", remedy, "%s takes -j NFQUEUE, but not -j QUEUE", tool);
 	else if (queue == 0)
-		doctor_say(d, CHECK_OK, tool, NULL, "%s takes -j QUEUE", tool);
+		doctor_say(d, CHECK_OK, "tools", NULL, "%s takes -j QUEUE", tool);
 	else if (queue == -ENOENT)
-		doctor_say(d, CHECK_OK, tool, NULL, "%s is not installed", tool);
+		doctor_say(d, CHECK_OK, "tools", NULL, "%s is not installed", tool);
 	else
-		doctor_say(d, CHECK_WARNING, tool, strcmp(tool, "iptables-nft") == 0 ?
-			   "sudo modprobe -a nft_compat xt_NFQUEUE" : "sudo modprobe -a ip_tables iptable_filter xt_NFQUEUE",
-			   "%s cannot queue with this kernel", tool);
+		doctor_say(d, CHECK_WARNING, "tools", nft ? "sudo modprobe -a nft_compat xt_NFQUEUE" :
+			   "sudo modprobe -a ip_tables iptable_filter xt_NFQUEUE", "%s cannot queue with this kernel", tool);
 }
 
 static void say_nft(struct doctor *d, int result)
 {
 	if (result == 0)
-		doctor_say(d, CHECK_OK, "nft", NULL, "nft takes queue rules");
+		doctor_say(d, CHECK_OK, "tools", NULL, "nft takes queue rules");
 	else if (result == -ENOENT)
-		doctor_say(d, CHECK_OK, "nft", NULL, "nft is not installed");
+		doctor_say(d, CHECK_OK, "tools", NULL, "nft is not installed");
 	else
-		doctor_say(d, CHECK_WARNING, "nft", "sudo modprobe nft_queue   (or iptables -j NFQUEUE)",
+		doctor_say(d, CHECK_WARNING, "tools", "sudo modprobe nft_queue   (or iptables -j NFQUEUE)",
 			   "nft's own rules cannot queue with this kernel (CONFIG_NFT_QUEUE)");
 }
 

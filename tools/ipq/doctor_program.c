@@ -201,11 +201,15 @@ static bool say_kind(struct doctor *d, const struct elf_facts *e)
 	return true;
 }
 
-void doctor_program(struct doctor *d, const char *path)
+void doctor_program(struct doctor *d, const char *name)
 {
 	struct elf_facts *e = malloc(sizeof(*e));
-	char script[128] = "", remedy[1100];
-	int err = e == NULL ? -ENOMEM : doctor_read_elf(path, e, script, sizeof(script));
+	char script[128] = "", remedy[1100], path[1024];
+	int err;
+
+	/* as it is typed: a bare name would be looked for in $PATH */
+	snprintf(path, sizeof(path), "%s%s", strchr(name, '/') == NULL ? "./" : "", name);
+	err = e == NULL ? -ENOMEM : doctor_read_elf(path, e, script, sizeof(script));
 
 	snprintf(remedy, sizeof(remedy), "ipq run -- %s", path);
 	if (err == -ENOEXEC && script[0] != '\0')

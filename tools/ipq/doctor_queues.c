@@ -127,6 +127,8 @@ void doctor_rules(struct doctor *d, const struct snapshot *s)
 	const struct firewall *f = &s->firewall;
 	unsigned total = 0, bypass = 0, n;
 	bool legacy = false, nft = false;
+	char refused[128] = ""; /* room for all names */
+	size_t used = 0;
 
 	for (enum firewall_kind kind = 0; kind < FIREWALL_KINDS; kind++) {
 		n = count_kind(f, kind, &bypass);
@@ -134,11 +136,13 @@ void doctor_rules(struct doctor *d, const struct snapshot *s)
 		legacy |= n > 0 && kind <= FIREWALL_IP6TABLES_LEGACY;
 		nft |= n > 0 && kind > FIREWALL_IP6TABLES_LEGACY;
 		if (f->state[kind] == FIREWALL_REFUSED)
-			doctor_say(d, CHECK_WARNING, "rules", "sudo ipq doctor", "those of %s could not be read",
-				   firewall_tool(kind));
+			used += (size_t)snprintf(refused + used, sizeof(refused) - used, "%s%s", used > 0 ? ", " : "",
+						 firewall_tool(kind));
 		else if (n > 0)
 			doctor_say(d, CHECK_OK, "rules", NULL, "%u of %s queue%s", n, firewall_tool(kind), n == 1 ? "s" : "");
 	}
+	if (used > 0)
+		doctor_say(d, CHECK_WARNING, "rules", "sudo ipq doctor", "those of %s could not be read", refused);
 	if (legacy && nft)
 		doctor_say(d, CHECK_WARNING, "rules", "iptables-legacy-save; nft list ruleset",
 			   "both iptables-legacy and nftables queue: a packet may be queued twice");

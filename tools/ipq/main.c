@@ -13,6 +13,7 @@ static const struct command *const commands[] = {
 	&command_run,
 	&command_status,
 	&command_doctor,
+	&command_bench,
 	NULL
 };
 

@@ -74,20 +74,28 @@ int private_enter(void)
 }
 
 static const struct {
-	const char *tool, *command;
+	const char *tool, *rule, *command;
 } ways[WAYS] = {
-	[WAY_LEGACY_QUEUE] = { "iptables-legacy", "iptables-legacy -w -A OUTPUT -p udp --dport 9 -j QUEUE" },
-	[WAY_LEGACY_NFQUEUE] = { "iptables-legacy",
+	[WAY_LEGACY_QUEUE] = { "iptables-legacy", "iptables-legacy -j QUEUE",
+			       "iptables-legacy -w -A OUTPUT -p udp --dport 9 -j QUEUE" },
+	[WAY_LEGACY_NFQUEUE] = { "iptables-legacy", "iptables-legacy -j NFQUEUE",
 				 "iptables-legacy -w -A OUTPUT -p udp --dport 9 -j NFQUEUE --queue-num 0" },
-	[WAY_NFT_QUEUE] = { "iptables-nft", "iptables-nft -w -A OUTPUT -p udp --dport 9 -j QUEUE" },
-	[WAY_NFT_NFQUEUE] = { "iptables-nft", "iptables-nft -w -A OUTPUT -p udp --dport 9 -j NFQUEUE --queue-num 0" },
-	[WAY_NFTABLES] = { "nft", "nft add table ip t; add chain ip t c { type filter hook output priority 0 ; }; "
+	[WAY_NFT_QUEUE] = { "iptables-nft", "iptables-nft -j QUEUE",
+			    "iptables-nft -w -A OUTPUT -p udp --dport 9 -j QUEUE" },
+	[WAY_NFT_NFQUEUE] = { "iptables-nft", "iptables-nft -j NFQUEUE",
+			      "iptables-nft -w -A OUTPUT -p udp --dport 9 -j NFQUEUE --queue-num 0" },
+	[WAY_NFTABLES] = { "nft", "nft queue num", "nft add table ip t; add chain ip t c { type filter hook output priority 0 ; }; "
 				  "add rule ip t c udp dport 9 queue num 0" },
 };
 
 const char *way_tool(enum way way)
 {
 	return ways[way].tool;
+}
+
+const char *way_rule(enum way way)
+{
+	return ways[way].rule;
 }
 
 int private_try(enum way way)

@@ -26,7 +26,8 @@ int private_try(enum way way);
 /* Tries all of them in a child with a network of its own. result[way]: as private_try. 0 or -errno. */
 int private_try_all(int result[WAYS]);
 
-/* What a person types, for queue N; the rule is an example. */
+/* "iptables-legacy"; "iptables-legacy -j QUEUE". */
 const char *way_tool(enum way way);
+const char *way_rule(enum way way);
 
 #endif
