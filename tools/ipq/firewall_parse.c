@@ -213,7 +213,7 @@ struct nft {
 	unsigned depth;       /* open braces */
 	unsigned chain_depth; /* depth inside the chain; 0: in no chain */
 	struct line line;     /* the statement so far */
-	const char *start;    /* of its text */
+	const char *start, *end; /* of its text */
 };
 
 static bool shown_before(const struct nft *n)
@@ -300,9 +300,9 @@ static bool is_xt_target(const struct line *l, size_t i)
 	       (strcmp(at(l, i + 2), "NFQUEUE") == 0 || strcmp(at(l, i + 2), "QUEUE") == 0);
 }
 
-static int nft_statement(struct nft *n, const char *end)
+static int nft_statement(struct nft *n)
 {
-	size_t len = n->start == NULL ? 0 : (size_t)(end - n->start);
+	size_t len = n->start == NULL ? 0 : (size_t)(n->end - n->start);
 	int err = 0;
 
 	for (size_t i = 0; i < n->line.count; i++) {
@@ -344,10 +344,12 @@ static int close_brace(struct nft *n, const char *s)
 	int err = 0;
 
 	if (n->chain_depth != 0 && n->depth == n->chain_depth) {
-		err = nft_statement(n, s);
+		err = nft_statement(n);
 		n->chain_depth = 0;
 	} else if (n->chain_depth == 0) {
 		n->line.count = 0;
+	} else {
+		n->end = s + 1; /* the end of a set, perhaps of the rule */
 	}
 	if (n->depth > 0)
 		n->depth--;
@@ -371,7 +373,7 @@ static int nft_step(struct nft *n, const char *s)
 			n->line.count = 0;
 			n->start = NULL;
 		} else if (n->chain_depth == n->depth) { /* else inside a set's braces: the statement goes on */
-			return nft_statement(n, s) < 0 ? -ENOMEM : 1;
+			return nft_statement(n) < 0 ? -ENOMEM : 1;
 		}
 		return 1;
 	}
@@ -384,6 +386,7 @@ static int nft_step(struct nft *n, const char *s)
 		n->start = s;
 	if (n->line.count < WORDS)
 		n->line.word[n->line.count++] = w;
+	n->end = end;
 	return end > s ? (int)(end - s) : 1;
 }
 

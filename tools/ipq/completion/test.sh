@@ -23,6 +23,10 @@ offers() {
 
 offers filter ipq fi
 offers watch ipq help w
+offers status ipq st
+offers --openmetrics ipq status --o
+offers --program ipq doctor --p
+offers --seconds ipq bench --s
 offers --bypass ipq filter --by
 offers --record ipq filter -w x --rec
 offers FORWARD ipq watch --on F

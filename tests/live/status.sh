@@ -1,0 +1,77 @@
+#!/bin/sh
+# SPDX-License-Identifier: LGPL-2.1-or-later
+# ipq status: two queues, one without a rule; one rule without an owner; in every form of output.
+. "$IPQ_LIVE/lib.sh"
+command -v python3 >/dev/null || skip "no python3"
+
+expect "no queues is no error" $IPQ status
+start $IPQ watch --queue 3
+three=$started
+$IPQ watch --queue 4 >/dev/null 2>&1 &
+four=$!
+wait_for_queue 3
+wait_for_queue 4
+nfqueue() {
+	number=$1
+	shift
+	$iptables -w -A OUTPUT "$@" -j NFQUEUE --queue-num $number
+}
+nfqueue 3 -p udp --dport 7003
+nfqueue 5 -p udp --dport 7005 -m comment --comment "$(printf 'red \033[31m -j NFQUEUE --queue-num 9')"
+$iptables -w -A OUTPUT -p udp --dport 7006 -j NFQUEUE --queue-num 6 --queue-bypass
+expect "packets pass queue 3" $FLOW udp -n 20 7003
+expect "the rule without owner drops" $FLOW udp -n 5 -e 0 -w 200 7005
+
+says() {
+	$IPQ status | grep -q "$1"
+}
+expect "queue 3's owner is named" says "^ *3 $three "
+expect "queue 4's owner is named" says "^ *4 $four "
+expect "a queue that no rule feeds is flagged" says '^! queue 4: no rule feeds it'
+expect "a rule that feeds a queue of nobody is flagged" says '^! queue 5: nobody owns it, .* dropped'
+expect "with bypass its packets pass" says '^! queue 6: nobody owns it; its rules have bypass'
+expect "a good queue is not flagged" sh -c "! $IPQ status | grep '^! queue 3'"
+expect "a comment is no rule" sh -c "! $IPQ status | grep '^ *9 '"
+expect "a comment's escape sequence does not reach the terminal" sh -c \
+	"$IPQ status | grep -q 'red.*31m' && ! $IPQ status | LC_ALL=C grep -q '[^ -~]'"
+
+$IPQ status --json >$work/json
+expect_text "JSON is JSON, and agrees" "3:True:None 4:True:no 5:False:nobody 6:False:nobody 20" python3 -c "
+import json
+s = json.load(open('$work/json'))
+print(*('%d:%s:%s' % (q['queue'], q['owned'], q['problem'] and q['problem'].split()[0]) for q in s['queues']),
+      s['queues'][0].get('packets', 20))"
+
+for python in python3 /usr/bin/python3; do
+	$python -c 'import prometheus_client.openmetrics.parser' 2>/dev/null && parser=$python
+done
+umask 027
+echo old >$work/ipq.prom
+expect "the file is replaced" $IPQ status --openmetrics --output $work/ipq.prom
+expect_text "readable for those whom the umask lets" "640" stat -c %a $work/ipq.prom
+expect_text "nothing is left beside it" "ipq.prom" sh -c "ls $work | grep prom"
+expect_text "the format ends as it must" "# EOF" tail -n 1 $work/ipq.prom
+if [ -n "${parser:-}" ]; then
+	expect_text "OpenMetrics is OpenMetrics, and the older text format" "20 0 1 1" $parser -c "
+from prometheus_client.openmetrics import parser as new
+from prometheus_client import parser as old
+text = open('$work/ipq.prom').read()
+both = [{(s.name, s.labels.get('queue')): s.value for f in p.text_string_to_metric_families(text) for s in f.samples}
+        for p in (new, old)]
+assert both[0] == both[1]
+m = both[0]
+print(m.get(('ipq_queue_handed_packets_total', '3'), 20), m[('ipq_queue_orphaned', '3')],
+      m[('ipq_queue_orphaned', '5')], m[('ipq_queue_idle', '4')])"
+else
+	echo "not looked at: OpenMetrics (no python3-prometheus-client)"
+fi
+
+expect "a directory that is not there is an error" sh -c "! $IPQ status -o /nonexistent/x 2>/dev/null"
+for wrong in --nonsense extra --watch=0 "--json --openmetrics" "--watch --json"; do
+	$IPQ status $wrong >/dev/null 2>&1
+	expect_text "wrong use: $wrong" 2 echo $?
+done
+kill $four
+wait $four 2>/dev/null
+stop INT
+finish

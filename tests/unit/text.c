@@ -1,0 +1,69 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+#include <cmocka.h>
+#include "text.h"
+
+static void nothing_but_printable_ascii_reaches_a_terminal(void **state)
+{
+	char in[257], out[4 * 256 + 1];
+
+	(void)state;
+	for (unsigned i = 0; i < 255; i++)
+		in[i] = (char)(i + 1);
+	in[255] = '\0';
+	text_safe(out, sizeof(out), in);
+	assert_true(strlen(out) > 255);
+	for (const char *s = out; *s != '\0'; s++)
+		assert_in_range(*s, 0x20, 0x7e);
+	assert_string_equal(text_safe(out, sizeof(out), "a\033[31m\\x\n"), "a\\x1b[31m\\\\x\\x0a");
+}
+
+static void cut_text_ends_before_half_an_escape(void **state)
+{
+	char out[8];
+
+	(void)state;
+	assert_string_equal(text_safe(out, sizeof(out), "abcdefghij"), "abcdefg");
+	assert_string_equal(text_safe(out, sizeof(out), "abcde\033f"), "abcde");
+	assert_string_equal(text_safe(out, 1, "abc"), "");
+}
+
+static void json_is(const char *in, const char *expected)
+{
+	char *got = NULL;
+	size_t len;
+	FILE *f = open_memstream(&got, &len);
+
+	assert_non_null(f);
+	text_put_json(f, in);
+	fclose(f);
+	assert_string_equal(got, expected);
+	free(got);
+}
+
+static void json_stays_well_formed_whatever_the_bytes(void **state)
+{
+	(void)state;
+	json_is("a\"b\\c\n\x7f", "\"a\\\"b\\\\c\\u000a\\u007f\"");
+	json_is("gr\xc3\xbc\xc3\x9f \xe2\x82\xac \xf0\x9f\x90\xa7", "\"gr\xc3\xbc\xc3\x9f \xe2\x82\xac \xf0\x9f\x90\xa7\"");
+	json_is("\xff\xc3", "\"\\ufffd\\ufffd\"");
+	json_is("\xc0\xaf", "\"\\ufffd\\ufffd\"");             /* longer than need be */
+	json_is("\xed\xa0\x80", "\"\\ufffd\\ufffd\\ufffd\""); /* a surrogate */
+	json_is("\xc2\x9b", "\"\\u009b\"");                    /* CSI in one byte, to some terminals */
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(nothing_but_printable_ascii_reaches_a_terminal),
+		cmocka_unit_test(cut_text_ends_before_half_an_escape),
+		cmocka_unit_test(json_stays_well_formed_whatever_the_bytes),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
