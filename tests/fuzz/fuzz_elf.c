@@ -28,8 +28,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	must(e.bits == 32 || e.bits == 64, "neither 32 nor 64 bits");
 	must(e.needed_count <= ELF_NEEDED, "too many libraries");
 	for (unsigned i = 0; i < e.needed_count; i++)
-		must(strnlen(e.needed[i], sizeof(e.needed[i])) < sizeof(e.needed[i]), "a library's name does not end");
-	must(strnlen(e.interpreter, sizeof(e.interpreter)) < sizeof(e.interpreter), "the loader's name does not end");
+		must(strnlen(e.needed[i], sizeof(e.needed[i])) < sizeof(e.needed[i]),
+		     "a library's name does not end");
+	must(strnlen(e.interpreter, sizeof(e.interpreter)) < sizeof(e.interpreter),
+	     "the loader's name does not end");
 	must(strnlen(e.runpath, sizeof(e.runpath)) < sizeof(e.runpath), "the path does not end");
 	must(strnlen(e.soname, sizeof(e.soname)) < sizeof(e.soname), "the own name does not end");
 	return 0;

@@ -25,7 +25,7 @@ static void put(size_t at, unsigned size, uint64_t value)
 		file[at + i] = (uint8_t)(value >> 8 * (big ? size - 1 - i : i));
 }
 
-#define PUT(at, type, field, value) \
+#define PUT(at, type, field, value)                                                                  \
 	(wide ? put((at) + offsetof(Elf64_##type, field), sizeof(((Elf64_##type *)0)->field), value) \
 	      : put((at) + offsetof(Elf32_##type, field), sizeof(((Elf32_##type *)0)->field), value))
 
@@ -101,10 +101,11 @@ static void both_sizes_and_byte_orders_are_read(void **state)
 
 static void libipq_inside_is_known_by_its_messages(void **state)
 {
-	static const char messages[] =
-		"Unable to create netlink handle\0Unable to create netlink socket\0Unable to bind netlink socket\0"
-		"Failed to receive netlink message\0Received EOF on netlink socket\0Invalid peer address length\0"
-		"Failed to send netlink message\0Receive buffer size invalid";
+	static const char messages[] = "Unable to create netlink handle\0Unable to create netlink "
+				       "socket\0Unable to bind netlink socket\0"
+				       "Failed to receive netlink message\0Received EOF on netlink "
+				       "socket\0Invalid peer address length\0"
+				       "Failed to send netlink message\0Receive buffer size invalid";
 	struct elf_facts e;
 
 	(void)state;

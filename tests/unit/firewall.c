@@ -28,7 +28,8 @@ static void nft(const char *text)
 	assert_int_equal(firewall_parse_nft(&f, text), 0);
 }
 
-static void is_rule(size_t i, const char *table, const char *chain, unsigned first, unsigned last, bool bypass)
+static void is_rule(size_t i, const char *table, const char *chain, unsigned first, unsigned last,
+		    bool bypass)
 {
 	assert_true(i < f.count);
 	assert_string_equal(f.rule[i].table, table);
@@ -60,7 +61,8 @@ static void every_form_of_iptables_is_read(void **state)
 	assert_true(queue_rule_feeds(&f.rule[1], 7));
 	assert_false(queue_rule_feeds(&f.rule[1], 8));
 	queue_rule_removal(&f.rule[2], removal, sizeof(removal));
-	assert_string_equal(removal, "iptables-legacy -t filter -D OUTPUT -p udp -m udp --dport 7000 -j QUEUE");
+	assert_string_equal(removal,
+			    "iptables-legacy -t filter -D OUTPUT -p udp -m udp --dport 7000 -j QUEUE");
 }
 
 static void a_comment_does_not_pass_for_a_rule(void **state)
@@ -108,7 +110,8 @@ static void every_form_of_nft_is_read(void **state)
 	    "\t\tqueue\n"
 	    "\t\tip saddr { 10.0.0.1,\n\t\t\t   10.0.0.2 } queue to 8 comment \"to 9\"\n"
 	    "\t}\n}\n"
-	    "table ip u {\n\tchain d {\n\t\tqueue to udp dport map { 1 : 3, 2 : 5 }\n\t\txt target \"NFQUEUE\"\n\t}\n}\n");
+	    "table ip u {\n\tchain d {\n\t\tqueue to udp dport map { 1 : 3, 2 : 5 }\n\t\txt target "
+	    "\"NFQUEUE\"\n\t}\n}\n");
 	assert_int_equal(f.count, 9);
 	is_rule(0, "t", "c", 3, 3, false);
 	is_rule(1, "t", "c", 0, 3, true);
@@ -127,10 +130,14 @@ static void every_form_of_nft_is_read(void **state)
 static void a_rule_of_iptables_nft_is_not_counted_twice(void **state)
 {
 	(void)state;
-	assert_int_equal(firewall_parse_save(&f, FIREWALL_IPTABLES_NFT,
-					     "*filter\n:OUTPUT ACCEPT [0:0]\n-A OUTPUT -j NFQUEUE --queue-num 6\nCOMMIT\n"), 0);
+	assert_int_equal(
+		firewall_parse_save(
+			&f, FIREWALL_IPTABLES_NFT,
+			"*filter\n:OUTPUT ACCEPT [0:0]\n-A OUTPUT -j NFQUEUE --queue-num 6\nCOMMIT\n"),
+		0);
 	nft("table ip filter {\n\tchain OUTPUT {\n\t\tcounter packets 0 bytes 0 queue num 6\n\t}\n"
-	    "\tchain mine {\n\t\tqueue to 7\n\t}\n}\ntable ip6 filter {\n\tchain OUTPUT {\n\t\tqueue to 8\n\t}\n}\n");
+	    "\tchain mine {\n\t\tqueue to 7\n\t}\n}\ntable ip6 filter {\n\tchain OUTPUT {\n\t\tqueue to "
+	    "8\n\t}\n}\n");
 	assert_int_equal(f.count, 3);
 	is_rule(0, "filter", "OUTPUT", 6, 6, false);
 	is_rule(1, "filter", "mine", 7, 7, false);
@@ -140,8 +147,10 @@ static void a_rule_of_iptables_nft_is_not_counted_twice(void **state)
 /* Cut and changed in every place: nothing is read beyond its end (the sanitizers watch), nothing loops. */
 static void damaged_listings_do_no_harm(void **state)
 {
-	static const char text[] = "*filter\n:I A [0:0]\n[1:2] -A I -m comment --comment \"a\\\"b\" -j NFQUEUE --queue-balance 1:2\n"
-				   "table inet t {\n chain c {\n tcp dport { 1, 2 } queue flags bypass to 0-3 comment \"x\"; }\n}\n";
+	static const char text[] = "*filter\n:I A [0:0]\n[1:2] -A I -m comment --comment \"a\\\"b\" -j "
+				   "NFQUEUE --queue-balance 1:2\n"
+				   "table inet t {\n chain c {\n tcp dport { 1, 2 } queue flags bypass to "
+				   "0-3 comment \"x\"; }\n}\n";
 	static const char bytes[] = "{}\"\\#;\n -:,*[";
 
 	(void)state;

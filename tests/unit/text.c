@@ -50,11 +50,12 @@ static void json_stays_well_formed_whatever_the_bytes(void **state)
 {
 	(void)state;
 	json_is("a\"b\\c\n\x7f", "\"a\\\"b\\\\c\\u000a\\u007f\"");
-	json_is("gr\xc3\xbc\xc3\x9f \xe2\x82\xac \xf0\x9f\x90\xa7", "\"gr\xc3\xbc\xc3\x9f \xe2\x82\xac \xf0\x9f\x90\xa7\"");
+	json_is("gr\xc3\xbc\xc3\x9f \xe2\x82\xac \xf0\x9f\x90\xa7",
+		"\"gr\xc3\xbc\xc3\x9f \xe2\x82\xac \xf0\x9f\x90\xa7\"");
 	json_is("\xff\xc3", "\"\\ufffd\\ufffd\"");
-	json_is("\xc0\xaf", "\"\\ufffd\\ufffd\"");             /* longer than need be */
+	json_is("\xc0\xaf", "\"\\ufffd\\ufffd\"");	      /* longer than need be */
 	json_is("\xed\xa0\x80", "\"\\ufffd\\ufffd\\ufffd\""); /* a surrogate */
-	json_is("\xc2\x9b", "\"\\u009b\"");                    /* CSI in one byte, to some terminals */
+	json_is("\xc2\x9b", "\"\\u009b\"");		      /* CSI in one byte, to some terminals */
 }
 
 int main(void)

@@ -76,7 +76,11 @@ static struct measurement plan[] = {
 	{ .name = "queue, 32 bytes", .bytes = 32, .queued = true },
 	{ .name = "queue, 1400 bytes", .bytes = 1400, .queued = true },
 	{ .name = "queue, one at a time", .bytes = 32, .queued = true, .latency = true },
-	{ .name = "queue, one, reader spins", .bytes = 32, .queued = true, .latency = true, .spin_usec = SPIN_USEC },
+	{ .name = "queue, one, reader spins",
+	  .bytes = 32,
+	  .queued = true,
+	  .latency = true,
+	  .spin_usec = SPIN_USEC },
 };
 #define PLAN (sizeof(plan) / sizeof(plan[0]))
 
@@ -116,8 +120,9 @@ static void *read_queue(void *arg)
 static int start_reader(struct reader *r, uint32_t spin_usec)
 {
 	char error[256] = "";
-	const struct ipq_options options = { .size = sizeof(options), .spin_usec = spin_usec, .error = error,
-					     .error_size = sizeof(error) };
+	const struct ipq_options options = {
+		.size = sizeof(options), .spin_usec = spin_usec, .error = error, .error_size = sizeof(error)
+	};
 	int err;
 
 	*r = (struct reader){ .queue = NULL };
@@ -152,7 +157,9 @@ struct traffic {
 
 static int open_traffic(struct traffic *t)
 {
-	struct sockaddr_in to = { .sin_family = AF_INET, .sin_port = htons(PORT), .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
+	struct sockaddr_in to = { .sin_family = AF_INET,
+				  .sin_port = htons(PORT),
+				  .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
 	struct timeval second = { .tv_sec = 1 };
 	int err;
 
@@ -183,7 +190,8 @@ static int send_batch(const struct traffic *t, unsigned bytes)
 }
 
 /* Nobody takes what arrives: the sink's buffer is full soon, and the rest is thrown away at once. */
-static int measure_rate(struct measurement *m, const struct traffic *t, const struct reader *r, double seconds)
+static int measure_rate(struct measurement *m, const struct traffic *t, const struct reader *r,
+			double seconds)
 {
 	int64_t start = now_ns(), end = start + (int64_t)(seconds * 1e9), now = start;
 	uint64_t sent = 0;
@@ -226,7 +234,8 @@ static int measure_latency(struct measurement *m, const struct traffic *t, doubl
 
 	while (err == 0 && after < end && n < SAMPLES_MAX) {
 		before = now_ns();
-		if (send(t->source, payload, m->bytes, 0) < 0 || recv(t->sink, payload, sizeof(payload), 0) < 0)
+		if (send(t->source, payload, m->bytes, 0) < 0 ||
+		    recv(t->sink, payload, sizeof(payload), 0) < 0)
 			err = errno == EAGAIN ? -ETIMEDOUT : -errno;
 		after = now_ns();
 		if (err == 0)
@@ -266,8 +275,8 @@ static int measure(struct measurement *m, double seconds)
 
 static void print_table(const char *release, enum way way, double seconds)
 {
-	printf("Linux %s, %ld processors, %s, loopback, %g s each\n\n", release, sysconf(_SC_NPROCESSORS_ONLN),
-	       way_rule(way), seconds);
+	printf("Linux %s, %ld processors, %s, loopback, %g s each\n\n", release,
+	       sysconf(_SC_NPROCESSORS_ONLN), way_rule(way), seconds);
 	printf("%-26s %12s %9s %9s %7s\n", "", "packets/s", "p50", "p99", "lost");
 	for (size_t i = 0; i < PLAN; i++) {
 		const struct measurement *m = &plan[i];
@@ -287,16 +296,18 @@ static void print_json(const char *release, enum way way, double seconds)
 {
 	fputs("{\"kernel\":", stdout);
 	text_put_json(stdout, release);
-	printf(",\"processors\":%ld,\"rule\":\"%s\",\"seconds\":%g,\"measurements\":[", sysconf(_SC_NPROCESSORS_ONLN),
-	       way_rule(way), seconds);
+	printf(",\"processors\":%ld,\"rule\":\"%s\",\"seconds\":%g,\"measurements\":[",
+	       sysconf(_SC_NPROCESSORS_ONLN), way_rule(way), seconds);
 	for (size_t i = 0; i < PLAN; i++) {
 		const struct measurement *m = &plan[i];
 
 		printf("%s{\"name\":\"%s\",\"bytes\":%u,\"queued\":%s", i > 0 ? "," : "", m->name, m->bytes,
 		       m->queued ? "true" : "false");
-		printf(",\"packets\":%" PRIu64 ",\"packets_per_second\":%.0f", m->packets, (double)m->packets / m->seconds);
+		printf(",\"packets\":%" PRIu64 ",\"packets_per_second\":%.0f", m->packets,
+		       (double)m->packets / m->seconds);
 		if (m->latency)
-			printf(",\"p50_us\":%.1f,\"p99_us\":%.1f,\"spin_us\":%" PRIu32, m->p50, m->p99, m->spin_usec);
+			printf(",\"p50_us\":%.1f,\"p99_us\":%.1f,\"spin_us\":%" PRIu32, m->p50, m->p99,
+			       m->spin_usec);
 		if (m->queued)
 			printf(",\"lost\":%" PRIu64, m->lost);
 		putchar('}');
@@ -319,14 +330,17 @@ static int bench(double seconds, bool json)
 
 	if (err < 0)
 		return failed("no network namespace of one's own here", err,
-			      "; as root, or with user namespaces allowed (sysctl kernel.unprivileged_userns_clone, "
+			      "; as root, or with user namespaces allowed (sysctl "
+			      "kernel.unprivileged_userns_clone, "
 			      "user.max_user_namespaces)");
 	for (size_t i = 0; i < PLAN; i++) {
 		if (plan[i].queued && way == WAYS) {
 			for (way = 0; way < WAYS && (set = private_try(way)) != 0; way++)
 				;
 			if (set != 0) {
-				fputs("ipq bench: no tool here can set a rule that queues; \"ipq doctor\" says more\n", stderr);
+				fputs("ipq bench: no tool here can set a rule that queues; \"ipq doctor\" "
+				      "says more\n",
+				      stderr);
 				return 1;
 			}
 		}
@@ -358,9 +372,11 @@ static int parse(int argc, char **argv, double *seconds, bool *json)
 		if (c == 2)
 			*json = true;
 		else if (c != 1)
-			return command_usage(&command_bench, "there is no option \"%s\", or its value is missing",
+			return command_usage(&command_bench,
+					     "there is no option \"%s\", or its value is missing",
 					     argv[optind - 1]);
-		else if (*seconds = strtod(optarg, &end), end == optarg || *end != '\0' || !(*seconds >= 0.1 && *seconds <= 10))
+		else if (*seconds = strtod(optarg, &end),
+			 end == optarg || *end != '\0' || !(*seconds >= 0.1 && *seconds <= 10))
 			return command_usage(&command_bench, "--seconds wants 0.1 to 10, not \"%s\"", optarg);
 	}
 	return optind < argc ? command_usage(&command_bench, "\"%s\" is too much", argv[optind]) : 0;

@@ -61,7 +61,8 @@ void doctor_say(struct doctor *d, enum check_result result, const char *check, c
 		fflush(stdout);
 		return;
 	}
-	printf("%s{\"check\":\"%s\",\"result\":\"%s\",\"text\":", d->said++ > 0 ? "," : "", check, words[result]);
+	printf("%s{\"check\":\"%s\",\"result\":\"%s\",\"text\":", d->said++ > 0 ? "," : "", check,
+	       words[result]);
 	text_put_json(stdout, text);
 	fputs(",\"type\":", stdout);
 	if (remedy != NULL)
@@ -77,7 +78,8 @@ static int read_queue(const char *text, uint32_t *queue)
 	unsigned long n = strtoul(text, &end, 10);
 
 	if (text[0] < '0' || text[0] > '9' || *end != '\0' || n > 65535)
-		return command_usage(&command_doctor, "a queue is a number from 0 to 65535, not \"%s\"", text);
+		return command_usage(&command_doctor, "a queue is a number from 0 to 65535, not \"%s\"",
+				     text);
 	*queue = (uint32_t)n;
 	return 0;
 }
@@ -85,8 +87,10 @@ static int read_queue(const char *text, uint32_t *queue)
 static int parse(int argc, char **argv, struct doctor *d, const char **script, const char **program)
 {
 	static const struct option options[] = {
-		{ "queue", required_argument, NULL, 'q' }, { "script", required_argument, NULL, 1 },
-		{ "program", required_argument, NULL, 2 }, { "json", no_argument, NULL, 3 },
+		{ "queue", required_argument, NULL, 'q' },
+		{ "script", required_argument, NULL, 1 },
+		{ "program", required_argument, NULL, 2 },
+		{ "json", no_argument, NULL, 3 },
 		{ NULL, 0, NULL, 0 },
 	};
 	unsigned scripts = 0;
@@ -97,7 +101,8 @@ static int parse(int argc, char **argv, struct doctor *d, const char **script, c
 		if (c == 'q')
 			err = read_queue(optarg, &d->queue);
 		else if (c == 1 && scripts == SCRIPTS_MAX)
-			return command_usage(&command_doctor, "at most %d scripts; name a directory", SCRIPTS_MAX);
+			return command_usage(&command_doctor, "at most %d scripts; name a directory",
+					     SCRIPTS_MAX);
 		else if (c == 1)
 			script[scripts++] = optarg;
 		else if (c == 2)
@@ -105,12 +110,13 @@ static int parse(int argc, char **argv, struct doctor *d, const char **script, c
 		else if (c == 3)
 			d->json = true;
 		else
-			return command_usage(&command_doctor, "there is no option \"%s\", or its value is missing",
+			return command_usage(&command_doctor,
+					     "there is no option \"%s\", or its value is missing",
 					     argv[optind - 1]);
 	}
 	if (err == 0 && optind < argc)
-		return command_usage(&command_doctor, "\"%s\" is too much; for a program: --program %s", argv[optind],
-				     argv[optind]);
+		return command_usage(&command_doctor, "\"%s\" is too much; for a program: --program %s",
+				     argv[optind], argv[optind]);
 	script[scripts] = NULL;
 	d->script = script;
 	return err;

@@ -67,7 +67,9 @@ void doctor_kernel(struct doctor *d)
 			   "Linux %s has no netfilter netlink (CONFIG_NETFILTER_NETLINK)", u.release);
 	else
 		doctor_say(d, CHECK_FAIL, "kernel", load, "Linux %s has no nfnetlink_queue: %s", u.release,
-			   state != NULL ? state : "a module that is not loaded, or CONFIG_NETFILTER_NETLINK_QUEUE is not set");
+			   state != NULL ? state
+					 : "a module that is not loaded, or CONFIG_NETFILTER_NETLINK_QUEUE "
+					   "is not set");
 	if (access("/proc/net/ip_queue", F_OK) == 0)
 		doctor_say(d, CHECK_OK, "ip_queue", NULL, "this kernel still has ip_queue itself");
 }
@@ -85,30 +87,37 @@ static void check_namespace(struct doctor *d)
 	bool init_visible = link_is("/proc/self/ns/pid", FIRST_PID_NS);
 
 	if (readlink("/proc/self/ns/net", own, sizeof(own) - 1) < 0)
-		doctor_say(d, CHECK_WARNING, "namespace", NULL, "this kernel does not tell which network namespace this is");
-	else if (init_visible && readlink("/proc/1/ns/net", first, sizeof(first) - 1) > 0 && strcmp(own, first) != 0)
+		doctor_say(d, CHECK_WARNING, "namespace", NULL,
+			   "this kernel does not tell which network namespace this is");
+	else if (init_visible && readlink("/proc/1/ns/net", first, sizeof(first) - 1) > 0 &&
+		 strcmp(own, first) != 0)
 		doctor_say(d, CHECK_WARNING, "namespace", "sudo nsenter -t 1 -n ipq doctor",
-			   "a network namespace of its own (%s): rules and queues of the machine are not seen here", own);
+			   "a network namespace of its own (%s): rules and queues of the machine are not "
+			   "seen here",
+			   own);
 	else if (!link_is("/proc/self/ns/user", FIRST_USER_NS))
 		doctor_say(d, CHECK_WARNING, "namespace", NULL,
-			   "in a user namespace (a container, or unshare): what is seen is its network, %s", own);
+			   "in a user namespace (a container, or unshare): what is seen is its network, %s",
+			   own);
 	else if (!init_visible)
 		doctor_say(d, CHECK_WARNING, "namespace", NULL,
 			   "in a process namespace (a container): what is seen is its network, %s", own);
 	else if (first[0] != '\0')
 		doctor_say(d, CHECK_OK, "namespace", NULL, "the machine's own network, %s", own);
 	else
-		doctor_say(d, CHECK_OK, "namespace", NULL, "network %s; it cannot be compared with that of process 1",
-			   own);
+		doctor_say(d, CHECK_OK, "namespace", NULL,
+			   "network %s; it cannot be compared with that of process 1", own);
 }
 
 void doctor_rights(struct doctor *d)
 {
 	if (have_net_admin())
-		doctor_say(d, CHECK_OK, "capability", NULL, "CAP_NET_ADMIN: this process may own queues and set rules");
+		doctor_say(d, CHECK_OK, "capability", NULL,
+			   "CAP_NET_ADMIN: this process may own queues and set rules");
 	else
 		doctor_say(d, CHECK_FAIL, "capability",
-			   "sudo ipq doctor   (for one program: sudo setcap cap_net_admin+ep PROGRAM; to try: unshare -Urn)",
+			   "sudo ipq doctor   (for one program: sudo setcap cap_net_admin+ep PROGRAM; to "
+			   "try: unshare -Urn)",
 			   "no CAP_NET_ADMIN: this process may neither own a queue nor see all rules");
 	check_namespace(d);
 }
@@ -120,7 +129,8 @@ static void say_iptables(struct doctor *d, const char *tool, int queue, int nfqu
 	bool nft = strcmp(tool, "iptables-nft") == 0;
 	char remedy[160];
 
-	snprintf(remedy, sizeof(remedy), "sudo %s -A INPUT -p icmp -j NFQUEUE --queue-num 0   (the same as -j QUEUE)%s", tool,
+	snprintf(remedy, sizeof(remedy),
+		 "sudo %s -A INPUT -p icmp -j NFQUEUE --queue-num 0   (the same as -j QUEUE)%s", tool,
 		 nft ? ", or use iptables-legacy" : "");
 	if (queue == 0 && nfqueue == 0)
 		doctor_say(d, CHECK_OK, "tools", NULL, "%s takes -j QUEUE and -j NFQUEUE", tool);
@@ -131,8 +141,10 @@ static void say_iptables(struct doctor *d, const char *tool, int queue, int nfqu
 	else if (queue == -ENOENT)
 		doctor_say(d, CHECK_OK, "tools", NULL, "%s is not installed", tool);
 	else
-		doctor_say(d, CHECK_WARNING, "tools", nft ? "sudo modprobe -a nft_compat xt_NFQUEUE" :
-			   "sudo modprobe -a ip_tables iptable_filter xt_NFQUEUE", "%s cannot queue with this kernel", tool);
+		doctor_say(d, CHECK_WARNING, "tools",
+			   nft ? "sudo modprobe -a nft_compat xt_NFQUEUE"
+			       : "sudo modprobe -a ip_tables iptable_filter xt_NFQUEUE",
+			   "%s cannot queue with this kernel", tool);
 }
 
 static void say_nft(struct doctor *d, int result)
@@ -152,7 +164,8 @@ void doctor_tools(struct doctor *d)
 
 	if (err < 0) {
 		doctor_say(d, CHECK_WARNING, "tools", "sudo ipq doctor",
-			   "which rules this kernel takes was not tried: no network namespace of one's own here (%s)",
+			   "which rules this kernel takes was not tried: no network namespace of one's own "
+			   "here (%s)",
 			   strerror(-err));
 		return;
 	}
@@ -192,7 +205,8 @@ static bool may_force_buffer(void)
 
 static void check_buffer(struct doctor *d)
 {
-	/* What the kernel charges for a waiting packet of 1,400 bytes, and how many an ip_queue of old held. */
+	/* What the kernel charges for a waiting packet of 1,400 bytes, and how many an ip_queue of old held.
+	 */
 	const unsigned long charge = 2304, wanted = 1024 * charge;
 	unsigned long max = 0;
 
@@ -200,14 +214,16 @@ static void check_buffer(struct doctor *d)
 		doctor_say(d, CHECK_OK, "buffer", NULL, "net.core.rmem_max is not shown in this namespace");
 	else if (max >= wanted)
 		doctor_say(d, CHECK_OK, "buffer", NULL,
-			   "receive buffers may have %lu bytes: some %lu packets of 1400 bytes wait", max, max / charge);
+			   "receive buffers may have %lu bytes: some %lu packets of 1400 bytes wait", max,
+			   max / charge);
 	else if (may_force_buffer())
 		doctor_say(d, CHECK_OK, "buffer", NULL,
 			   "net.core.rmem_max is %lu, but this process may exceed it (SO_RCVBUFFORCE)", max);
 	else
 		doctor_say(d, CHECK_WARNING, "buffer", "sudo sysctl -w net.core.rmem_max=8388608",
-			   "net.core.rmem_max is %lu: no more than %lu packets of 1400 bytes wait, others are lost", max,
-			   max / charge);
+			   "net.core.rmem_max is %lu: no more than %lu packets of 1400 bytes wait, others "
+			   "are lost",
+			   max, max / charge);
 }
 
 static void check_conntrack(struct doctor *d)
@@ -224,10 +240,11 @@ static void check_conntrack(struct doctor *d)
 	snprintf(remedy, sizeof(remedy), "sudo sysctl -w net.netfilter.nf_conntrack_max=%lu", 2 * max);
 	if (max > 0 && count >= max)
 		doctor_say(d, CHECK_FAIL, "conntrack", remedy,
-			   "the table of connections is full (%lu): packets are dropped before any rule", max);
+			   "the table of connections is full (%lu): packets are dropped before any rule",
+			   max);
 	else if (max > 0 && count > max / 10 * 9)
-		doctor_say(d, CHECK_WARNING, "conntrack", remedy, "the table of connections is nearly full: %lu of %lu",
-			   count, max);
+		doctor_say(d, CHECK_WARNING, "conntrack", remedy,
+			   "the table of connections is nearly full: %lu of %lu", count, max);
 	else
 		doctor_say(d, CHECK_OK, "conntrack", NULL, "%lu of %lu connections", count, max);
 }

@@ -64,7 +64,8 @@ int doctor_read_elf(const char *path, struct elf_facts *e, char *script, size_t 
 		script[0] = '\0';
 		if (size > 2 && bytes[0] == '#' && bytes[1] == '!') {
 			bytes[size] = '\0';
-			snprintf(script, room, "%.*s", (int)strcspn((char *)bytes + 2, "\n"), (char *)bytes + 2);
+			snprintf(script, room, "%.*s", (int)strcspn((char *)bytes + 2, "\n"),
+				 (char *)bytes + 2);
 		}
 	}
 	free(bytes);
@@ -104,15 +105,17 @@ void doctor_library(struct doctor *d)
 		if ((e->apis & API_OURS) != 0)
 			doctor_say(d, CHECK_OK, "libipq", NULL, "%s, %u bits, is this one", path, e->bits);
 		else
-			doctor_say(d, CHECK_WARNING, "libipq", "ipq run -- PROGRAM   (or: ipq doctor --program PROGRAM)",
+			doctor_say(d, CHECK_WARNING, "libipq",
+				   "ipq run -- PROGRAM   (or: ipq doctor --program PROGRAM)",
 				   "%s is the old one, which needs the kernel's ip_queue", path);
 	}
 	if (!ours_cached && access(installed, R_OK) == 0)
 		doctor_say(d, CHECK_WARNING, "libipq", "sudo ldconfig",
 			   "%s is installed, but the loader does not know it", installed);
 	else if (!found)
-		doctor_say(d, CHECK_OK, "libipq", NULL, "no libipq.so.0 is installed: only programs that were linked with "
-							"one want it");
+		doctor_say(d, CHECK_OK, "libipq", NULL,
+			   "no libipq.so.0 is installed: only programs that were linked with "
+			   "one want it");
 	free(cache);
 	free(e);
 }

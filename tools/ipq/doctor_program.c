@@ -41,11 +41,11 @@ static void expand(const char *entry, size_t len, const char *program, char *to,
 	int directory = slash == NULL ? 0 : (int)(slash - program);
 
 	if (len >= 7 && strncmp(entry, "$ORIGIN", 7) == 0)
-		snprintf(to, room, "%.*s%.*s", slash == NULL ? 1 : directory, slash == NULL ? "." : program, (int)len - 7,
-			 entry + 7);
+		snprintf(to, room, "%.*s%.*s", slash == NULL ? 1 : directory, slash == NULL ? "." : program,
+			 (int)len - 7, entry + 7);
 	else if (len >= 9 && strncmp(entry, "${ORIGIN}", 9) == 0)
-		snprintf(to, room, "%.*s%.*s", slash == NULL ? 1 : directory, slash == NULL ? "." : program, (int)len - 9,
-			 entry + 9);
+		snprintf(to, room, "%.*s%.*s", slash == NULL ? 1 : directory, slash == NULL ? "." : program,
+			 (int)len - 9, entry + 9);
 	else
 		snprintf(to, room, "%.*s", (int)len, entry);
 }
@@ -76,7 +76,8 @@ static void find_library(const char *program, const struct elf_facts *e, struct 
 	done = done || (!e->is_rpath && search_list(e->runpath, program, e, found));
 	if (!done)
 		tool_run_line("ldconfig -p", &cache);
-	for (unsigned i = 0; !done && i < CACHED_MAX && doctor_cached_library(cache, i, path, sizeof(path)); i++)
+	for (unsigned i = 0; !done && i < CACHED_MAX && doctor_cached_library(cache, i, path, sizeof(path));
+	     i++)
 		done = suits(path, e, found);
 	free(cache);
 }
@@ -93,8 +94,10 @@ static void say_shared(struct doctor *d, const char *path, const struct elf_fact
 	}
 	if (search_list(IPQ_LIBDIR, path, e, &installed) && installed.ours) {
 		snprintf(remedy, sizeof(remedy), "LD_LIBRARY_PATH=%s %s", IPQ_LIBDIR, path);
-		doctor_say(d, CHECK_WARNING, "run", remedy, found.any ? "as it is, it gets the old libipq: %s" :
-			   "as it is, it finds no libipq.so.0%s", found.path);
+		doctor_say(d, CHECK_WARNING, "run", remedy,
+			   found.any ? "as it is, it gets the old libipq: %s"
+				     : "as it is, it finds no libipq.so.0%s",
+			   found.path);
 	} else if (found.any) {
 		snprintf(remedy, sizeof(remedy), "ipq run -- %s", path);
 		doctor_say(d, CHECK_WARNING, "run", remedy,
@@ -102,7 +105,8 @@ static void say_shared(struct doctor *d, const char *path, const struct elf_fact
 	} else {
 		snprintf(remedy, sizeof(remedy), "LD_LIBRARY_PATH=DIRECTORY %s", path);
 		doctor_say(d, CHECK_FAIL, "run", remedy,
-			   "no libipq.so.0 of %u bits for %s is installed: build this library for it", e->bits,
+			   "no libipq.so.0 of %u bits for %s is installed: build this library for it",
+			   e->bits,
 			   elf_machine(e->machine) != NULL ? elf_machine(e->machine) : "its machine");
 	}
 }
@@ -115,14 +119,17 @@ static void say_run(struct doctor *d, const char *path, const struct elf_facts *
 	if ((e->apis & API_LIBIPQ) != 0)
 		say_shared(d, path, e);
 	else if ((e->apis & API_LIBIPQ_STATIC) != 0 && (e->apis & API_OURS) == 0)
-		doctor_say(d, CHECK_WARNING, "run", remedy, "as it is, it asks the kernel for ip_queue in vain");
+		doctor_say(d, CHECK_WARNING, "run", remedy,
+			   "as it is, it asks the kernel for ip_queue in vain");
 	else if ((e->apis & (API_LIBIPQ_STATIC | API_IPQ | API_NFQUEUE | API_NFQUEUE_STATIC)) != 0)
 		doctor_say(d, CHECK_OK, "run", path, "as it is, with CAP_NET_ADMIN");
 	else if ((e->apis & API_IP_QUEUE_NAMED) != 0)
-		doctor_say(d, CHECK_WARNING, "run", remedy, "if it speaks to ip_queue itself, it does not get it as it is");
+		doctor_say(d, CHECK_WARNING, "run", remedy,
+			   "if it speaks to ip_queue itself, it does not get it as it is");
 	else {
 		snprintf(remedy, sizeof(remedy), "ipq run --log - -- %s", path);
-		doctor_say(d, CHECK_WARNING, "run", remedy, "whether it asks for ip_queue shows when it runs");
+		doctor_say(d, CHECK_WARNING, "run", remedy,
+			   "whether it asks for ip_queue shows when it runs");
 	}
 }
 
@@ -133,7 +140,8 @@ static void say_api(struct doctor *d, const struct elf_facts *e)
 	if ((e->apis & API_LIBIPQ) != 0)
 		api = "libipq, shared: it needs libipq.so.0";
 	else if ((e->apis & API_LIBIPQ_STATIC) != 0)
-		api = (e->apis & API_OURS) != 0 ? "libipq, this one, linked statically" : "libipq, the old one, linked statically";
+		api = (e->apis & API_OURS) != 0 ? "libipq, this one, linked statically"
+						: "libipq, the old one, linked statically";
 	else if ((e->apis & API_IPQ) != 0)
 		api = "ipq.h, the new interface of this library";
 	else if ((e->apis & API_NFQUEUE) != 0)
@@ -145,7 +153,8 @@ static void say_api(struct doctor *d, const struct elf_facts *e)
 	if (api != NULL)
 		doctor_say(d, CHECK_OK, "interface", NULL, "%s", api);
 	else
-		doctor_say(d, CHECK_WARNING, "interface", NULL, "no sign of libipq, ipq.h or libnetfilter_queue");
+		doctor_say(d, CHECK_WARNING, "interface", NULL,
+			   "no sign of libipq, ipq.h or libnetfilter_queue");
 }
 
 /* Can this kernel run it? What cannot be told is left to the trial. */
@@ -155,10 +164,11 @@ static bool machine_fits(uint16_t machine)
 		const char *kernel;
 		uint16_t machine;
 	} pairs[] = {
-		{ "x86_64", EM_X86_64 }, { "x86_64", EM_386 },   { "i686", EM_386 },    { "i586", EM_386 },
-		{ "aarch64", EM_AARCH64 }, { "aarch64", EM_ARM }, { "armv7l", EM_ARM }, { "ppc64le", EM_PPC64 },
-		{ "ppc64", EM_PPC64 },   { "ppc64", EM_PPC },    { "s390x", EM_S390 },  { "riscv64", EM_RISCV },
-		{ "mips", EM_MIPS },     { "mips64", EM_MIPS },
+		{ "x86_64", EM_X86_64 }, { "x86_64", EM_386 },	    { "i686", EM_386 },
+		{ "i586", EM_386 },	 { "aarch64", EM_AARCH64 }, { "aarch64", EM_ARM },
+		{ "armv7l", EM_ARM },	 { "ppc64le", EM_PPC64 },   { "ppc64", EM_PPC64 },
+		{ "ppc64", EM_PPC },	 { "s390x", EM_S390 },	    { "riscv64", EM_RISCV },
+		{ "mips", EM_MIPS },	 { "mips64", EM_MIPS },
 	};
 	struct utsname u;
 	bool known = false;
@@ -181,10 +191,12 @@ static bool say_kind(struct doctor *d, const struct elf_facts *e)
 	const char *machine = elf_machine(e->machine);
 	char kind[160];
 
-	snprintf(kind, sizeof(kind), "%s, %u bits, %s-endian, %s", machine != NULL ? machine : "an unknown machine", e->bits,
-		 e->little ? "little" : "big", e->dynamic ? "dynamic" : "static");
+	snprintf(kind, sizeof(kind), "%s, %u bits, %s-endian, %s",
+		 machine != NULL ? machine : "an unknown machine", e->bits, e->little ? "little" : "big",
+		 e->dynamic ? "dynamic" : "static");
 	if (e->type != ET_EXEC && e->type != ET_DYN) {
-		doctor_say(d, CHECK_FAIL, "program", NULL, "%s, but no program: an object file or a core", kind);
+		doctor_say(d, CHECK_FAIL, "program", NULL, "%s, but no program: an object file or a core",
+			   kind);
 		return false;
 	}
 	if (!machine_fits(e->machine)) {
@@ -192,8 +204,10 @@ static bool say_kind(struct doctor *d, const struct elf_facts *e)
 		return false;
 	}
 	if (e->interpreter[0] != '\0' && access(e->interpreter, F_OK) < 0) {
-		doctor_say(d, CHECK_FAIL, "program", e->machine == EM_386 ?
-			   "sudo dpkg --add-architecture i386; sudo apt-get update; sudo apt-get install libc6:i386" : NULL,
+		doctor_say(d, CHECK_FAIL, "program",
+			   e->machine == EM_386 ? "sudo dpkg --add-architecture i386; sudo apt-get update; "
+						  "sudo apt-get install libc6:i386"
+						: NULL,
 			   "%s; its loader %s is missing", kind, e->interpreter);
 		return false;
 	}
@@ -218,7 +232,8 @@ void doctor_program(struct doctor *d, const char *name)
 	else if (err == -ENOEXEC)
 		doctor_say(d, CHECK_FAIL, "program", NULL, "%s is not a program", path);
 	else if (err == -EBADMSG)
-		doctor_say(d, CHECK_FAIL, "program", NULL, "%s is damaged: its ELF headers contradict its size", path);
+		doctor_say(d, CHECK_FAIL, "program", NULL,
+			   "%s is damaged: its ELF headers contradict its size", path);
 	else if (err < 0)
 		doctor_say(d, CHECK_FAIL, "program", NULL, "%s cannot be read: %s", path, strerror(-err));
 	else if (say_kind(d, e)) {

@@ -14,10 +14,15 @@ static const char *example(const struct doctor *d, uint32_t queue, char *to, siz
 	if (d->way == NULL)
 		return NULL;
 	if (strcmp(d->way, "nft") == 0)
-		snprintf(to, room, "sudo nft 'add table ip q; add chain ip q in { type filter hook input priority 0; }; "
-				   "add rule ip q in icmp type echo-request queue num %" PRIu32 "'", queue);
+		snprintf(
+			to, room,
+			"sudo nft 'add table ip q; add chain ip q in { type filter hook input priority 0; }; "
+			"add rule ip q in icmp type echo-request queue num %" PRIu32 "'",
+			queue);
 	else
-		snprintf(to, room, "sudo %s -A INPUT -p icmp -j NFQUEUE --queue-num %" PRIu32 "   (pings, as an example)",
+		snprintf(to, room,
+			 "sudo %s -A INPUT -p icmp -j NFQUEUE --queue-num %" PRIu32
+			 "   (pings, as an example)",
 			 d->way, queue);
 	return to;
 }
@@ -37,9 +42,10 @@ static void say_orphan(struct doctor *d, const struct snapshot *s, const struct 
 
 	if (rule != NULL)
 		queue_rule_removal(rule, removal, sizeof(removal));
-	snprintf(text, sizeof(text), "start the program%s%s", removal[0] != '\0' ? ", or take the rule away: sudo " : "",
-		 removal);
-	doctor_say(d, CHECK_FAIL, "queue", text, "nobody owns queue %" PRIu32 ", and a rule feeds it: its packets are dropped",
+	snprintf(text, sizeof(text), "start the program%s%s",
+		 removal[0] != '\0' ? ", or take the rule away: sudo " : "", removal);
+	doctor_say(d, CHECK_FAIL, "queue", text,
+		   "nobody owns queue %" PRIu32 ", and a rule feeds it: its packets are dropped",
 		   row->line.number);
 }
 
@@ -49,8 +55,8 @@ static void say_lossy(struct doctor *d, const struct queue_row *row)
 		return;
 	doctor_say(d, CHECK_WARNING, "losses", "ipq status --watch",
 		   "queue %" PRIu32 " has lost %" PRIu32 " packets because it was full, %" PRIu32
-		   " because its owner's receive buffer was", row->line.number, row->line.queue_dropped,
-		   row->line.user_dropped);
+		   " because its owner's receive buffer was",
+		   row->line.number, row->line.queue_dropped, row->line.user_dropped);
 }
 
 static void say_owned(struct doctor *d, const struct snapshot *s, const struct queue_row *row)
@@ -65,13 +71,16 @@ static void say_owned(struct doctor *d, const struct snapshot *s, const struct q
 			   row->line.number, who);
 	else if (row_is_idle(s, row))
 		doctor_say(d, CHECK_FAIL, "queue", example(d, row->line.number, text, sizeof(text)),
-			   "queue %" PRIu32 " is owned by %s, but no rule feeds it: nothing arrives", row->line.number, who);
+			   "queue %" PRIu32 " is owned by %s, but no rule feeds it: nothing arrives",
+			   row->line.number, who);
 	else if (row->rules == 0)
 		doctor_say(d, CHECK_WARNING, "queue", "sudo ipq doctor",
-			   "queue %" PRIu32 " is taken by %s; no rule for it can be seen", row->line.number, who);
+			   "queue %" PRIu32 " is taken by %s; no rule for it can be seen", row->line.number,
+			   who);
 	else
 		doctor_say(d, CHECK_OK, "queue", NULL,
-			   "queue %" PRIu32 " is taken by %s and fed by %u rule%s; a second program is refused (EBUSY)",
+			   "queue %" PRIu32
+			   " is taken by %s and fed by %u rule%s; a second program is refused (EBUSY)",
 			   row->line.number, who, row->rules, row->rules == 1 ? "" : "s");
 	say_lossy(d, row);
 }
@@ -81,13 +90,14 @@ static void say_row(struct doctor *d, const struct snapshot *s, const struct que
 	if (row->owned)
 		say_owned(d, s, row);
 	else if (s->blind)
-		doctor_say(d, CHECK_WARNING, "queue", "sudo ipq doctor", "who owns queue %" PRIu32 " cannot be told",
-			   row->line.number);
+		doctor_say(d, CHECK_WARNING, "queue", "sudo ipq doctor",
+			   "who owns queue %" PRIu32 " cannot be told", row->line.number);
 	else if (row_is_orphan(s, row))
 		say_orphan(d, s, row);
 	else
 		doctor_say(d, CHECK_WARNING, "queue", "start the program",
-			   "nobody owns queue %" PRIu32 "; its rules have bypass, so packets pass unseen", row->line.number);
+			   "nobody owns queue %" PRIu32 "; its rules have bypass, so packets pass unseen",
+			   row->line.number);
 }
 
 void doctor_queues(struct doctor *d, const struct snapshot *s)
@@ -101,10 +111,11 @@ void doctor_queues(struct doctor *d, const struct snapshot *s)
 			say_row(d, s, &s->row[i]);
 	}
 	if (s->count > QUEUES_MAX)
-		doctor_say(d, CHECK_WARNING, "queue", "ipq status", "%zu queues; not all were looked at", s->count);
+		doctor_say(d, CHECK_WARNING, "queue", "ipq status", "%zu queues; not all were looked at",
+			   s->count);
 	if (s->blind && !asked_for)
-		doctor_say(d, CHECK_WARNING, "queue", "sudo ipq doctor", "who owns queue %" PRIu32 " cannot be told",
-			   d->queue);
+		doctor_say(d, CHECK_WARNING, "queue", "sudo ipq doctor",
+			   "who owns queue %" PRIu32 " cannot be told", d->queue);
 	else if (!asked_for)
 		doctor_say(d, CHECK_WARNING, "queue", example(d, d->queue, text, sizeof(text)),
 			   "nobody owns queue %" PRIu32 ", and no rule %s feeds it", d->queue,
@@ -136,21 +147,25 @@ void doctor_rules(struct doctor *d, const struct snapshot *s)
 		legacy |= n > 0 && kind <= FIREWALL_IP6TABLES_LEGACY;
 		nft |= n > 0 && kind > FIREWALL_IP6TABLES_LEGACY;
 		if (f->state[kind] == FIREWALL_REFUSED)
-			used += (size_t)snprintf(refused + used, sizeof(refused) - used, "%s%s", used > 0 ? ", " : "",
-						 firewall_tool(kind));
+			used += (size_t)snprintf(refused + used, sizeof(refused) - used, "%s%s",
+						 used > 0 ? ", " : "", firewall_tool(kind));
 		else if (n > 0)
-			doctor_say(d, CHECK_OK, "rules", NULL, "%u of %s queue%s", n, firewall_tool(kind), n == 1 ? "s" : "");
+			doctor_say(d, CHECK_OK, "rules", NULL, "%u of %s queue%s", n, firewall_tool(kind),
+				   n == 1 ? "s" : "");
 	}
 	if (used > 0)
-		doctor_say(d, CHECK_WARNING, "rules", "sudo ipq doctor", "those of %s could not be read", refused);
+		doctor_say(d, CHECK_WARNING, "rules", "sudo ipq doctor", "those of %s could not be read",
+			   refused);
 	if (legacy && nft)
 		doctor_say(d, CHECK_WARNING, "rules", "iptables-legacy-save; nft list ruleset",
 			   "both iptables-legacy and nftables queue: a packet may be queued twice");
 	if (total == 0 && firewall_complete(f))
 		doctor_say(d, CHECK_OK, "rules", NULL, "none here queues");
 	if (total > 0)
-		doctor_say(d, CHECK_OK, "bypass", NULL, bypass == total ?
-			   "%u of %u rules let packets pass while nobody owns the queue" :
-			   "%u of %u rules let packets pass while nobody owns the queue; the others drop them "
-			   "(--queue-bypass, or \"queue flags bypass\")", bypass, total);
+		doctor_say(d, CHECK_OK, "bypass", NULL,
+			   bypass == total ? "%u of %u rules let packets pass while nobody owns the queue"
+					   : "%u of %u rules let packets pass while nobody owns the queue; "
+					     "the others drop them "
+					     "(--queue-bypass, or \"queue flags bypass\")",
+			   bypass, total);
 }

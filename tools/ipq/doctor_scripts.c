@@ -66,8 +66,9 @@ static void search_stream(struct search *s, const char *path, FILE *f)
 		if (at == NULL || line[strspn(line, " \t")] == '#')
 			continue;
 		if (s->findings++ < FINDINGS_MAX)
-			doctor_say(s->d, CHECK_WARNING, "script", replacement(line, at), "%s:%u: %.*s", path, number,
-				   (int)strcspn(line + strspn(line, " \t"), "\n"), line + strspn(line, " \t"));
+			doctor_say(s->d, CHECK_WARNING, "script", replacement(line, at), "%s:%u: %.*s", path,
+				   number, (int)strcspn(line + strspn(line, " \t"), "\n"),
+				   line + strspn(line, " \t"));
 	}
 }
 
@@ -124,9 +125,10 @@ static void search_directory(struct search *s, const char *path)
 static void search_system(struct search *s)
 {
 	static const char *const places[] = {
-		"/etc/rc.local",          "/etc/rc.d/*",      "/etc/rc?.d/*",          "/etc/init.d/*",
-		"/etc/modules",           "/etc/modules-load.d/*", "/etc/modprobe.d/*", "/etc/network/if-*.d/*",
-		"/etc/network/interfaces", "/etc/ppp/ip-up.d/*", "/etc/sysctl.conf",    "/etc/sysctl.d/*",
+		"/etc/rc.local",      "/etc/rc.d/*",	       "/etc/rc?.d/*",
+		"/etc/init.d/*",      "/etc/modules",	       "/etc/modules-load.d/*",
+		"/etc/modprobe.d/*",  "/etc/network/if-*.d/*", "/etc/network/interfaces",
+		"/etc/ppp/ip-up.d/*", "/etc/sysctl.conf",      "/etc/sysctl.d/*",
 	};
 
 	for (size_t i = 0; i < sizeof(places) / sizeof(places[0]); i++) {
@@ -153,12 +155,15 @@ void doctor_scripts(struct doctor *d)
 		if (err > 0)
 			search_directory(s, d->script[i]);
 		else if (err < 0)
-			doctor_say(d, CHECK_FAIL, "script", NULL, "%s cannot be read: %s", d->script[i], strerror(-err));
+			doctor_say(d, CHECK_FAIL, "script", NULL, "%s cannot be read: %s", d->script[i],
+				   strerror(-err));
 	}
 	search_system(s);
 	if (s->findings > FINDINGS_MAX)
-		doctor_say(d, CHECK_WARNING, "script", NULL, "%u more lines name ip_queue", s->findings - FINDINGS_MAX);
+		doctor_say(d, CHECK_WARNING, "script", NULL, "%u more lines name ip_queue",
+			   s->findings - FINDINGS_MAX);
 	if (s->findings == 0)
-		doctor_say(d, CHECK_OK, "script", NULL, "none of %u start scripts and settings names ip_queue", s->files);
+		doctor_say(d, CHECK_OK, "script", NULL,
+			   "none of %u start scripts and settings names ip_queue", s->files);
 	free(s);
 }

@@ -38,7 +38,7 @@ static uint64_t number(const struct file *f, size_t at, unsigned size)
 }
 
 /* A field of a structure that differs in the two sizes. */
-#define FIELD(f, at, type, field) \
+#define FIELD(f, at, type, field)                                                                        \
 	((f)->wide ? number(f, (at) + offsetof(Elf64_##type, field), sizeof(((Elf64_##type *)0)->field)) \
 		   : number(f, (at) + offsetof(Elf32_##type, field), sizeof(((Elf32_##type *)0)->field)))
 #define SIZE(f, type) ((f)->wide ? sizeof(Elf64_##type) : sizeof(Elf32_##type))
@@ -91,7 +91,8 @@ static struct piece at_address(const struct file *f, const struct program_header
 			continue;
 		if (!inside(f, offset, size))
 			continue;
-		return (struct piece){ (size_t)(offset + (address - start)), (size_t)(size - (address - start)) };
+		return (struct piece){ (size_t)(offset + (address - start)),
+				       (size_t)(size - (address - start)) };
 	}
 	return (struct piece){ 0, 0 };
 }
@@ -172,13 +173,16 @@ static bool contains_whole(const struct file *f, const char *text, size_t len)
 }
 #define HAS_WHOLE(f, text) contains_whole(f, "\0" text, sizeof("\0" text))
 
-/* One message may be anybody's. Compilers share the ends of texts, so these are looked for without their beginning. */
+/* One message may be anybody's. Compilers share the ends of texts, so these are looked for without their
+ * beginning. */
 static unsigned libipq_messages(const struct file *f)
 {
 	static const char *const messages[] = {
-		"Unable to create netlink handle",  "Unable to create netlink socket", "Unable to bind netlink socket",
-		"Failed to receive netlink message", "Received EOF on netlink socket",  "Invalid peer address length",
-		"Received error from netlink",       "Failed to send netlink message",  "Receive buffer size invalid",
+		"Unable to create netlink handle", "Unable to create netlink socket",
+		"Unable to bind netlink socket",   "Failed to receive netlink message",
+		"Received EOF on netlink socket",  "Invalid peer address length",
+		"Received error from netlink",	   "Failed to send netlink message",
+		"Receive buffer size invalid",
 	};
 	unsigned n = 0;
 
@@ -241,10 +245,11 @@ const char *elf_machine(uint16_t machine)
 		uint16_t machine;
 		const char *name;
 	} names[] = {
-		{ EM_386, "i386" },   { EM_X86_64, "x86-64" }, { EM_ARM, "ARM" },     { EM_AARCH64, "AArch64" },
-		{ EM_MIPS, "MIPS" },  { EM_PPC, "PowerPC" },   { EM_PPC64, "PowerPC 64" }, { EM_S390, "S/390" },
-		{ EM_SPARC, "SPARC" }, { EM_SPARCV9, "SPARC V9" }, { EM_RISCV, "RISC-V" }, { EM_ALPHA, "Alpha" },
-		{ EM_IA_64, "IA-64" }, { EM_PARISC, "PA-RISC" },
+		{ EM_386, "i386" },	    { EM_X86_64, "x86-64" },  { EM_ARM, "ARM" },
+		{ EM_AARCH64, "AArch64" },  { EM_MIPS, "MIPS" },      { EM_PPC, "PowerPC" },
+		{ EM_PPC64, "PowerPC 64" }, { EM_S390, "S/390" },     { EM_SPARC, "SPARC" },
+		{ EM_SPARCV9, "SPARC V9" }, { EM_RISCV, "RISC-V" },   { EM_ALPHA, "Alpha" },
+		{ EM_IA_64, "IA-64" },	    { EM_PARISC, "PA-RISC" },
 	};
 
 	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++)

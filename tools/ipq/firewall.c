@@ -28,7 +28,8 @@ static int ask(enum firewall_kind kind, char **text)
 	int status = tool_run_line(kinds[kind].show, text);
 	char path[512];
 
-	if (status != -ENOENT || kind > FIREWALL_IP6TABLES_LEGACY || tool_find("iptables-nft", path, sizeof(path)))
+	if (status != -ENOENT || kind > FIREWALL_IP6TABLES_LEGACY ||
+	    tool_find("iptables-nft", path, sizeof(path)))
 		return status;
 	/* iptables from before 1.8 has one flavour and no suffix. */
 	return tool_run_line(kind == FIREWALL_IPTABLES_LEGACY ? "iptables-save" : "ip6tables-save", text);

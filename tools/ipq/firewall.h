@@ -23,11 +23,11 @@ enum firewall_kind {
 struct queue_rule {
 	enum firewall_kind kind;
 	uint16_t first, last; /* queue numbers, both included */
-	bool computed;        /* the number comes from a map, or is not shown: first and last mean nothing */
-	bool bypass;          /* packets pass while nobody owns the queue */
-	char family[8];       /* "ip", "ip6", "inet", "bridge", ... */
+	bool computed;	      /* the number comes from a map, or is not shown: first and last mean nothing */
+	bool bypass;	      /* packets pass while nobody owns the queue */
+	char family[8];	      /* "ip", "ip6", "inet", "bridge", ... */
 	char table[64], chain[64];
-	char text[400];       /* as the tool shows it, cut; chosen by others: see text.h */
+	char text[400]; /* as the tool shows it, cut; chosen by others: see text.h */
 };
 
 /* What became of asking a tool. */

@@ -115,7 +115,8 @@ static bool read_range(const char *s, char separator, uint16_t *first, uint16_t 
 
 	if (middle == NULL)
 		return read_number(s, s + strlen(s), first) && (*last = *first, true);
-	return read_number(s, middle, first) && read_number(middle + 1, s + strlen(s), last) && *first <= *last;
+	return read_number(s, middle, first) && read_number(middle + 1, s + strlen(s), last) &&
+	       *first <= *last;
 }
 
 static void copy_text(char *to, size_t room, const char *from, size_t len)
@@ -155,7 +156,8 @@ static void read_target(const struct line *l, size_t i, struct queue_rule *r)
 	}
 }
 
-static int save_rule(struct firewall *f, struct queue_rule *r, const struct line *l, const char *s, size_t len)
+static int save_rule(struct firewall *f, struct queue_rule *r, const struct line *l, const char *s,
+		     size_t len)
 {
 	size_t i = at(l, 0)[0] == '[' ? 1 : 0; /* counters, with iptables-save -c */
 	const char *text = strstr(s, "-A ");
@@ -209,10 +211,10 @@ int firewall_parse_save(struct firewall *f, enum firewall_kind kind, const char 
 
 struct nft {
 	struct firewall *f;
-	struct queue_rule r;  /* family, table and chain of the place where we are */
-	unsigned depth;       /* open braces */
-	unsigned chain_depth; /* depth inside the chain; 0: in no chain */
-	struct line line;     /* the statement so far */
+	struct queue_rule r;	 /* family, table and chain of the place where we are */
+	unsigned depth;		 /* open braces */
+	unsigned chain_depth;	 /* depth inside the chain; 0: in no chain */
+	struct line line;	 /* the statement so far */
 	const char *start, *end; /* of its text */
 };
 
@@ -280,8 +282,9 @@ static void read_queue(const struct line *l, size_t i, struct queue_rule *r)
 		number = true;
 		if (read_range(at(l, i), '-', &r->first, &r->last))
 			continue;
-		r->computed = is(l, i, "numgen") || is(l, i, "symhash") || is(l, i, "jhash") ? !read_modulus(l, i, r) :
-											       true;
+		r->computed = is(l, i, "numgen") || is(l, i, "symhash") || is(l, i, "jhash")
+				      ? !read_modulus(l, i, r)
+				      : true;
 		return;
 	}
 }
@@ -329,7 +332,8 @@ static void open_brace(struct nft *n)
 	if (n->chain_depth != 0)
 		return; /* a set inside a rule */
 	if (n->depth == 1 && is(&n->line, 0, "table")) {
-		snprintf(n->r.family, sizeof(n->r.family), "%.7s", n->line.count > 2 ? at(&n->line, 1) : "ip");
+		snprintf(n->r.family, sizeof(n->r.family), "%.7s",
+			 n->line.count > 2 ? at(&n->line, 1) : "ip");
 		snprintf(n->r.table, sizeof(n->r.table), "%.63s", at(&n->line, n->line.count - 1));
 	} else if (n->depth == 2 && is(&n->line, 0, "chain")) {
 		snprintf(n->r.chain, sizeof(n->r.chain), "%.63s", at(&n->line, 1));
@@ -372,7 +376,8 @@ static int nft_step(struct nft *n, const char *s)
 		if (n->chain_depth == 0) {
 			n->line.count = 0;
 			n->start = NULL;
-		} else if (n->chain_depth == n->depth) { /* else inside a set's braces: the statement goes on */
+		} else if (n->chain_depth ==
+			   n->depth) { /* else inside a set's braces: the statement goes on */
 			return nft_statement(n) < 0 ? -ENOMEM : 1;
 		}
 		return 1;

@@ -84,8 +84,9 @@ static const struct {
 			    "iptables-nft -w -A OUTPUT -p udp --dport 9 -j QUEUE" },
 	[WAY_NFT_NFQUEUE] = { "iptables-nft", "iptables-nft -j NFQUEUE",
 			      "iptables-nft -w -A OUTPUT -p udp --dport 9 -j NFQUEUE --queue-num 0" },
-	[WAY_NFTABLES] = { "nft", "nft queue num", "nft add table ip t; add chain ip t c { type filter hook output priority 0 ; }; "
-				  "add rule ip t c udp dport 9 queue num 0" },
+	[WAY_NFTABLES] = { "nft", "nft queue num",
+			   "nft add table ip t; add chain ip t c { type filter hook output priority 0 ; }; "
+			   "add rule ip t c udp dport 9 queue num 0" },
 };
 
 const char *way_tool(enum way way)

@@ -14,9 +14,9 @@ int private_enter(void);
 enum way {
 	WAY_LEGACY_QUEUE,
 	WAY_LEGACY_NFQUEUE,
-	WAY_NFT_QUEUE,   /* iptables-nft -j QUEUE */
+	WAY_NFT_QUEUE,	 /* iptables-nft -j QUEUE */
 	WAY_NFT_NFQUEUE, /* iptables-nft -j NFQUEUE */
-	WAY_NFTABLES,    /* nft ... queue */
+	WAY_NFTABLES,	 /* nft ... queue */
 	WAYS
 };
 

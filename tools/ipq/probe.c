@@ -35,7 +35,9 @@ static void ask(struct question *q, uint32_t queue, uint32_t seq)
 			    .nlmsg_type = NFNL_SUBSYS_QUEUE << 8 | NFQNL_MSG_VERDICT,
 			    .nlmsg_flags = NLM_F_REQUEST | NLM_F_ACK,
 			    .nlmsg_seq = seq },
-		.generic = { .nfgen_family = AF_UNSPEC, .version = NFNETLINK_V0, .res_id = htons((uint16_t)queue) },
+		.generic = { .nfgen_family = AF_UNSPEC,
+			     .version = NFNETLINK_V0,
+			     .res_id = htons((uint16_t)queue) },
 		.attribute = { .nla_len = sizeof(struct nlattr) + sizeof(struct nfqnl_msg_verdict_hdr),
 			       .nla_type = NFQA_VERDICT_HDR },
 		.verdict = { .verdict = htonl(NF_DROP) },
@@ -72,8 +74,8 @@ static int answer(int fd, uint32_t *seq)
 	return a.error.error;
 }
 
-/* Without the capability everything is EPERM: a queue of nobody's tells. Bound only here: an obsolete command that
- * current kernels accept and ignore. */
+/* Without the capability everything is EPERM: a queue of nobody's tells. Bound only here: an obsolete command
+ * that current kernels accept and ignore. */
 static int allowed(int fd)
 {
 	struct {
@@ -157,7 +159,8 @@ int netfilter_sockets(uint32_t *port, unsigned max)
 		uint32_t id;
 		int protocol;
 
-		if (sscanf(text, "%*s %d %" SCNu32, &protocol, &id) == 2 && protocol == NETLINK_NETFILTER && id != 0)
+		if (sscanf(text, "%*s %d %" SCNu32, &protocol, &id) == 2 && protocol == NETLINK_NETFILTER &&
+		    id != 0)
 			port[n++] = id;
 	}
 	fclose(f);

@@ -11,12 +11,12 @@
 
 struct queue_row {
 	struct queue_line line;
-	bool owned;      /* else only rules name it */
-	bool counted;    /* line has more than the number */
-	pid_t pid;       /* 0: unknown */
+	bool owned;   /* else only rules name it */
+	bool counted; /* line has more than the number */
+	pid_t pid;    /* 0: unknown */
 	char command[64];
-	unsigned rules;  /* that feed it */
-	bool bypass;     /* all of these have it */
+	unsigned rules; /* that feed it */
+	bool bypass;	/* all of these have it */
 };
 
 /* A process that holds a netfilter socket, and so may own a queue. */
@@ -26,13 +26,13 @@ struct queue_suspect {
 };
 
 struct snapshot {
-	int64_t time; /* CLOCK_MONOTONIC, ns */
+	int64_t time;	       /* CLOCK_MONOTONIC, ns */
 	struct queue_row *row; /* by number: owned ones, and those that a rule names */
 	size_t count;
 	struct firewall firewall;
 	unsigned computed; /* rules whose queue cannot be told */
-	int table;         /* 0, or why the kernel's table of queues could not be read (-errno) */
-	bool blind;        /* nor could queues be asked for: who owns what is unknown */
+	int table;	   /* 0, or why the kernel's table of queues could not be read (-errno) */
+	bool blind;	   /* nor could queues be asked for: who owns what is unknown */
 	struct queue_suspect suspect[8]; /* only where table says nothing */
 	unsigned suspects;
 };

@@ -52,7 +52,8 @@ static int read_interval(const char *text, unsigned *ms)
 	double seconds = text == NULL ? 1 : strtod(text, &end);
 
 	if (text != NULL && (end == text || *end != '\0' || !(seconds >= 0.1 && seconds <= 3600)))
-		return command_usage(&command_status, "--watch wants seconds from 0.1 to 3600, not \"%s\"", text);
+		return command_usage(&command_status, "--watch wants seconds from 0.1 to 3600, not \"%s\"",
+				     text);
 	*ms = (unsigned)(seconds * 1000);
 	return 0;
 }
@@ -60,8 +61,10 @@ static int read_interval(const char *text, unsigned *ms)
 static int parse(int argc, char **argv, struct options *o)
 {
 	static const struct option options[] = {
-		{ "watch", optional_argument, NULL, 'w' },  { "json", no_argument, NULL, 1 },
-		{ "openmetrics", no_argument, NULL, 2 },    { "output", required_argument, NULL, 'o' },
+		{ "watch", optional_argument, NULL, 'w' },
+		{ "json", no_argument, NULL, 1 },
+		{ "openmetrics", no_argument, NULL, 2 },
+		{ "output", required_argument, NULL, 'o' },
 		{ NULL, 0, NULL, 0 },
 	};
 	bool json = false, metrics = false;
@@ -80,7 +83,8 @@ static int parse(int argc, char **argv, struct options *o)
 		} else if (c == 'o') {
 			o->output = optarg;
 		} else {
-			return command_usage(&command_status, "there is no option \"%s\", or its value is missing",
+			return command_usage(&command_status,
+					     "there is no option \"%s\", or its value is missing",
 					     argv[optind - 1]);
 		}
 	}
@@ -91,7 +95,9 @@ static int parse(int argc, char **argv, struct options *o)
 	if (json && metrics)
 		return command_usage(&command_status, "either --json or --openmetrics");
 	if (o->watch && (json || metrics || o->output != NULL))
-		return command_usage(&command_status, "--watch draws on the terminal: no --json, --openmetrics or --output with it");
+		return command_usage(
+			&command_status,
+			"--watch draws on the terminal: no --json, --openmetrics or --output with it");
 	o->format = json ? JSON : metrics ? OPENMETRICS : TABLE;
 	return 0;
 }

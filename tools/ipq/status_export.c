@@ -27,10 +27,11 @@ static void json_row(const struct snapshot *s, const struct queue_row *row, FILE
 		if (l->copy_mode <= 2)
 			fprintf(out, ",\"copy_mode\":\"%s\"", modes[l->copy_mode]);
 		fprintf(out, ",\"copy_range\":%" PRIu32 ",\"packets\":%" PRIu32, l->copy_range, l->last_id);
-		fprintf(out, ",\"dropped_queue_full\":%" PRIu32 ",\"dropped_socket_full\":%" PRIu32, l->queue_dropped,
-			l->user_dropped);
+		fprintf(out, ",\"dropped_queue_full\":%" PRIu32 ",\"dropped_socket_full\":%" PRIu32,
+			l->queue_dropped, l->user_dropped);
 	}
-	fprintf(out, ",\"rules\":%u,\"bypass\":%s,\"problem\":", row->rules, json_bool(row->rules > 0 && row->bypass));
+	fprintf(out, ",\"rules\":%u,\"bypass\":%s,\"problem\":", row->rules,
+		json_bool(row->rules > 0 && row->bypass));
 	if (problem != NULL)
 		text_put_json(out, problem);
 	else
@@ -69,14 +70,17 @@ void status_print_json(const struct snapshot *s, FILE *out)
 	}
 	fputs("],\"firewalls\":{", out);
 	for (enum firewall_kind k = 0; k < FIREWALL_KINDS; k++)
-		fprintf(out, "%s\"%s\":\"%s\"", k > 0 ? "," : "", firewall_tool(k), states[s->firewall.state[k]]);
+		fprintf(out, "%s\"%s\":\"%s\"", k > 0 ? "," : "", firewall_tool(k),
+			states[s->firewall.state[k]]);
 	fputs("},\"suspects\":[", out);
 	for (unsigned i = 0; i < s->suspects; i++) {
-		fprintf(out, "%s{\"pid\":%" PRId32 ",\"command\":", i > 0 ? "," : "", (int32_t)s->suspect[i].pid);
+		fprintf(out, "%s{\"pid\":%" PRId32 ",\"command\":", i > 0 ? "," : "",
+			(int32_t)s->suspect[i].pid);
 		text_put_json(out, s->suspect[i].command);
 		fputc('}', out);
 	}
-	fprintf(out, "],\"counters_readable\":%s,\"owners_known\":%s}\n", json_bool(s->table == 0), json_bool(!s->blind));
+	fprintf(out, "],\"counters_readable\":%s,\"owners_known\":%s}\n", json_bool(s->table == 0),
+		json_bool(!s->blind));
 }
 
 /* ---- OpenMetrics ------------------------------------------------------------------------------------ */
@@ -87,7 +91,7 @@ void status_print_json(const struct snapshot *s, FILE *out)
  */
 struct family {
 	const char *name, *type, *unit, *help; /* unit "": none */
-	bool counters; /* only where the kernel's table could be read */
+	bool counters;			       /* only where the kernel's table could be read */
 	double (*value)(const struct snapshot *s, const struct queue_row *row);
 };
 
@@ -146,14 +150,16 @@ static double idle(const struct snapshot *s, const struct queue_row *row)
 static const struct family families[] = {
 	{ "ipq_queue_owned", "gauge", "", "Whether a program owns the queue.", false, owned },
 	{ "ipq_queue_rules", "gauge", "", "Firewall rules that feed the queue.", false, rules },
-	{ "ipq_queue_orphaned", "gauge", "", "Whether packets are dropped because nobody owns the queue.", false, orphan },
+	{ "ipq_queue_orphaned", "gauge", "", "Whether packets are dropped because nobody owns the queue.",
+	  false, orphan },
 	{ "ipq_queue_idle", "gauge", "", "Whether the queue has an owner and no rule.", false, idle },
 	{ "ipq_queue_waiting_packets", "gauge", "packets", "Packets without a verdict.", true, waiting },
-	{ "ipq_queue_copy_range_bytes", "gauge", "bytes", "Payload copied of each packet at most.", true, copy_range },
-	{ "ipq_queue_handed_packets", "counter", "packets", "Packets given to the owner or lost at its socket.", true,
-	  packets },
-	{ "ipq_queue_full_dropped_packets", "counter", "packets", "Packets dropped because too many waited.", true,
-	  queue_full },
+	{ "ipq_queue_copy_range_bytes", "gauge", "bytes", "Payload copied of each packet at most.", true,
+	  copy_range },
+	{ "ipq_queue_handed_packets", "counter", "packets",
+	  "Packets given to the owner or lost at its socket.", true, packets },
+	{ "ipq_queue_full_dropped_packets", "counter", "packets", "Packets dropped because too many waited.",
+	  true, queue_full },
 	{ "ipq_queue_socket_dropped_packets", "counter", "packets",
 	  "Packets dropped because the owner's receive buffer was full.", true, socket_full },
 };
@@ -182,8 +188,8 @@ static void print_family(const struct snapshot *s, const struct family *f, FILE 
 	print_head(f->name, f->type, f->unit, f->help, out);
 	for (size_t i = 0; i < s->count; i++)
 		if (!f->counters || s->row[i].counted)
-			fprintf(out, "%s%s{queue=\"%" PRIu32 "\"} %.0f\n", f->name, suffix, s->row[i].line.number,
-				f->value(s, &s->row[i]));
+			fprintf(out, "%s%s{queue=\"%" PRIu32 "\"} %.0f\n", f->name, suffix,
+				s->row[i].line.number, f->value(s, &s->row[i]));
 }
 
 void status_print_openmetrics(const struct snapshot *s, FILE *out)
@@ -194,13 +200,14 @@ void status_print_openmetrics(const struct snapshot *s, FILE *out)
 
 		if (row->pid == 0)
 			continue;
-		fprintf(out, "ipq_queue_owner{queue=\"%" PRIu32 "\",pid=\"%" PRId32 "\",command=\"", row->line.number,
-			(int32_t)row->pid);
+		fprintf(out, "ipq_queue_owner{queue=\"%" PRIu32 "\",pid=\"%" PRId32 "\",command=\"",
+			row->line.number, (int32_t)row->pid);
 		print_label(row->command, out);
 		fputs("\"} 1\n", out);
 	}
 	for (size_t i = 0; i < sizeof(families) / sizeof(families[0]); i++)
 		print_family(s, &families[i], out);
-	print_head("ipq_counters_readable", "gauge", "", "Whether the kernel's table of queues could be read.", out);
+	print_head("ipq_counters_readable", "gauge", "",
+		   "Whether the kernel's table of queues could be read.", out);
 	fprintf(out, "ipq_counters_readable %d\n# EOF\n", s->table == 0);
 }

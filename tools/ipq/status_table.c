@@ -39,8 +39,8 @@ static const char *copy_mode(const struct queue_row *row, char *to, size_t room)
 static const struct queue_row *find_row(const struct snapshot *s, const struct queue_row *like)
 {
 	for (size_t i = 0; s != NULL && i < s->count; i++)
-		if (s->row[i].line.number == like->line.number && s->row[i].line.port_id == like->line.port_id &&
-		    s->row[i].counted)
+		if (s->row[i].line.number == like->line.number &&
+		    s->row[i].line.port_id == like->line.port_id && s->row[i].counted)
 			return &s->row[i];
 	return NULL;
 }
@@ -49,7 +49,9 @@ enum counter { PACKETS, QUEUE_FULL, SOCKET_FULL };
 
 static uint32_t counter_of(const struct queue_row *row, enum counter c)
 {
-	return c == PACKETS ? row->line.last_id : c == QUEUE_FULL ? row->line.queue_dropped : row->line.user_dropped;
+	return c == PACKETS	 ? row->line.last_id
+	       : c == QUEUE_FULL ? row->line.queue_dropped
+				 : row->line.user_dropped;
 }
 
 static void print_counter(FILE *out, int width, const struct queue_row *row, enum counter c)
@@ -61,13 +63,15 @@ static void print_counter(FILE *out, int width, const struct queue_row *row, enu
 }
 
 /* The counters wrap at 2^32, and so does their difference. */
-static void print_rate(FILE *out, int width, const struct status_view *v, const struct queue_row *row, enum counter c)
+static void print_rate(FILE *out, int width, const struct status_view *v, const struct queue_row *row,
+		       enum counter c)
 {
 	const struct queue_row *before = row->counted ? find_row(v->before, row) : NULL;
 	double seconds = v->before != NULL ? (double)(v->now->time - v->before->time) / 1e9 : 0;
 
 	if (before != NULL && seconds > 0)
-		fprintf(out, " %*.0f", width, (uint32_t)(counter_of(row, c) - counter_of(before, c)) / seconds);
+		fprintf(out, " %*.0f", width,
+			(uint32_t)(counter_of(row, c) - counter_of(before, c)) / seconds);
 	else
 		fprintf(out, " %*s", width, "-");
 }
@@ -81,7 +85,8 @@ static void print_owner(FILE *out, int width, const struct snapshot *s, const st
 	else if (row->pid == 0)
 		snprintf(text, sizeof(text), "somebody");
 	else
-		snprintf(text, sizeof(text), "%" PRId32 " %s", (int32_t)row->pid, text_safe(safe, sizeof(safe), row->command));
+		snprintf(text, sizeof(text), "%" PRId32 " %s", (int32_t)row->pid,
+			 text_safe(safe, sizeof(safe), row->command));
 	fprintf(out, "%5" PRIu32 " %-*.*s", row->line.number, width, width, text);
 }
 
@@ -131,7 +136,8 @@ static void print_problems(FILE *out, const struct snapshot *s)
 		const char *problem = status_problem(s, &s->row[i]);
 
 		if (problem != NULL)
-			fprintf(out, "%s! queue %" PRIu32 ": %s\n", any ? "" : "\n", s->row[i].line.number, problem);
+			fprintf(out, "%s! queue %" PRIu32 ": %s\n", any ? "" : "\n", s->row[i].line.number,
+				problem);
 		any |= problem != NULL;
 	}
 }
@@ -141,18 +147,21 @@ static void print_limits(FILE *out, const struct snapshot *s)
 	char safe[264];
 
 	if (s->table == -EACCES || s->table == -EPERM)
-		fputs("\nThe kernel's counters can be read by root of the machine only (/proc/net/netfilter/\n"
-		      "nfnetlink_queue): waiting, copy mode and losses are not known here.\n", out);
+		fputs("\nThe kernel's counters can be read by root of the machine only "
+		      "(/proc/net/netfilter/\n"
+		      "nfnetlink_queue): waiting, copy mode and losses are not known here.\n",
+		      out);
 	else if (s->table == -ENOENT)
-		fputs("\nThis kernel has no nfnetlink_queue, or its module is not loaded: modprobe nfnetlink_queue\n",
+		fputs("\nThis kernel has no nfnetlink_queue, or its module is not loaded: modprobe "
+		      "nfnetlink_queue\n",
 		      out);
 	else if (s->table < 0)
 		fprintf(out, "\nThe kernel's table of queues cannot be read: %s\n", strerror(-s->table));
 	if (s->table < 0 && s->table != -ENOENT && s->blind)
 		fputs("Nor whose they are, without CAP_NET_ADMIN: sudo ipq status\n", out);
 	for (unsigned i = 0; i < s->suspects; i++)
-		fprintf(out, "  holds a netfilter socket, may own a queue: %" PRId32 " %s\n", (int32_t)s->suspect[i].pid,
-			text_safe(safe, sizeof(safe), s->suspect[i].command));
+		fprintf(out, "  holds a netfilter socket, may own a queue: %" PRId32 " %s\n",
+			(int32_t)s->suspect[i].pid, text_safe(safe, sizeof(safe), s->suspect[i].command));
 }
 
 static void print_rule(FILE *out, const struct queue_rule *r)
@@ -193,7 +202,8 @@ void status_print(const struct status_view *v, FILE *out)
 	else if (s->blind)
 		fputs("No rule that queues can be seen.\n", out);
 	else
-		fputs("No queues, and no rule for one that can be seen. \"ipq doctor\" helps to begin.\n", out);
+		fputs("No queues, and no rule for one that can be seen. \"ipq doctor\" helps to begin.\n",
+		      out);
 	print_problems(out, s);
 	print_limits(out, s);
 	print_rules(out, s);

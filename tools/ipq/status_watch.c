@@ -80,7 +80,8 @@ static void draw(const struct screen *s, const char *text)
 	while (*text != '\0' && line < s->lines) {
 		size_t n = strcspn(text, "\n");
 
-		fprintf(out, "%s%.*s\033[K", line > 0 ? "\r\n" : "", (int)(n < s->columns ? n : s->columns), text);
+		fprintf(out, "%s%.*s\033[K", line > 0 ? "\r\n" : "", (int)(n < s->columns ? n : s->columns),
+			text);
 		text += n + (text[n] == '\n');
 		line++;
 	}
@@ -90,7 +91,8 @@ static void draw(const struct screen *s, const char *text)
 	free(frame);
 }
 
-static void show(struct screen *s, const struct snapshot *now, const struct snapshot *before, unsigned interval_ms)
+static void show(struct screen *s, const struct snapshot *now, const struct snapshot *before,
+		 unsigned interval_ms)
 {
 	const struct status_view view = { .now = now, .before = before, .columns = s->columns };
 	char *text = NULL, clock[16] = "";
@@ -159,7 +161,8 @@ static int64_t now_ms(void)
 /* Until it is time for new numbers. A resize or a key draws the old ones again. */
 static enum event wait_for(struct screen *s, int64_t until)
 {
-	struct pollfd p[2] = { { .fd = s->signals, .events = POLLIN }, { .fd = STDIN_FILENO, .events = POLLIN } };
+	struct pollfd p[2] = { { .fd = s->signals, .events = POLLIN },
+			       { .fd = STDIN_FILENO, .events = POLLIN } };
 	int64_t left = until - now_ms();
 
 	if (left <= 0)
@@ -209,7 +212,8 @@ int status_watch(unsigned interval_ms)
 	int err;
 
 	if (!isatty(STDOUT_FILENO) || tcgetattr(STDIN_FILENO, &s.before) < 0) {
-		fputs("ipq status: --watch needs a terminal; elsewhere use --json, again and again\n", stderr);
+		fputs("ipq status: --watch needs a terminal; elsewhere use --json, again and again\n",
+		      stderr);
 		return EXIT_USAGE;
 	}
 	sigemptyset(&set);

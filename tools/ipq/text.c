@@ -38,7 +38,10 @@ void text_put(FILE *out, const char *text)
 static size_t character(const unsigned char *s)
 {
 	unsigned char low = 0x80, high = 0xbf;
-	size_t n = s[0] >= 0xc2 && s[0] < 0xe0 ? 2 : s[0] >= 0xe0 && s[0] < 0xf0 ? 3 : s[0] >= 0xf0 && s[0] < 0xf5 ? 4 : 0;
+	size_t n = s[0] >= 0xc2 && s[0] < 0xe0	 ? 2
+		   : s[0] >= 0xe0 && s[0] < 0xf0 ? 3
+		   : s[0] >= 0xf0 && s[0] < 0xf5 ? 4
+						 : 0;
 
 	if (s[0] == 0xe0)
 		low = 0xa0; /* would be shorter */

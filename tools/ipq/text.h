@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* Text that others chose (names of processes, comments of rules) on its way to a terminal or a reader of JSON. */
+/* Text that others chose (names of processes, comments of rules) on its way to a terminal or a reader of
+ * JSON. */
 #ifndef TEXT_H
 #define TEXT_H
 
