@@ -321,7 +321,7 @@ ssize_t ipq_read(const struct ipq_handle *h, unsigned char *buf, size_t len, int
 	if (len < sizeof(struct nlmsgerr))
 		return classic_fail(IPQ_ERR_RECVBUF, 0);
 	errno = 0;
-	if (__libc_single_threaded)
+	if (single_threaded())
 		while ((n = c->transport->read(c, buf, len, timeout)) == CLASSIC_MOVED)
 			;
 	else

@@ -5,10 +5,10 @@
 
 #include <stdatomic.h>
 #include <stdbool.h>
-#include <sys/single_threaded.h>
 #include <time.h>
 #include <libipq.h>
 #include "source.h"
+#include "threads.h"
 
 /* libipq's own numbers for its messages. */
 enum {
@@ -94,16 +94,6 @@ struct classic {
 static inline struct classic *classic(const struct ipq_handle *h)
 {
 	return (struct classic *)(uintptr_t)h;
-}
-
-/* Counts without the price of an atomic operation in programs that have one thread. */
-static inline void count(atomic_uint_fast64_t *counter)
-{
-	if (__libc_single_threaded)
-		atomic_store_explicit(counter, atomic_load_explicit(counter, memory_order_relaxed) + 1,
-				      memory_order_relaxed);
-	else
-		atomic_fetch_add_explicit(counter, 1, memory_order_relaxed);
 }
 
 /* Sets this thread's error, and errno unless err is 0. Returns -1. */

@@ -345,7 +345,7 @@ static ssize_t read_one_in_pieces(struct classic *c, unsigned char *buf, size_t 
 
 static ssize_t read_message(struct classic *c, unsigned char *buf, size_t len, int timeout_ms)
 {
-	if (__libc_single_threaded || !atomic_flag_test_and_set_explicit(&c->scratch_taken, memory_order_acquire))
+	if (single_threaded() || !atomic_flag_test_and_set_explicit(&c->scratch_taken, memory_order_acquire))
 		return read_one(c, buf, len, timeout_ms);
 	return read_one_in_pieces(c, buf, len, timeout_ms);
 }

@@ -5,11 +5,11 @@
 #include <poll.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/single_threaded.h>
 #include <sys/socket.h>
 #include <time.h>
 #include "nfqueue.h"
 #include "nfqueue_wire.h"
+#include "threads.h"
 
 #define BATCH_MAX 64          /* packets a recvmmsg */
 #define SEND_MAX (128 * 1024) /* bytes a send; the default send buffer takes 200 KiB */
@@ -19,12 +19,8 @@
 /* Ids grow by one with each packet sent to us: what lies between the first and the last was either received or lost. */
 static void note_id(struct nfqueue *q, uint32_t id)
 {
-	uint64_t before = atomic_load_explicit(&q->received, memory_order_relaxed);
+	uint64_t before = count(&q->received);
 
-	if (__libc_single_threaded)
-		atomic_store_explicit(&q->received, before + 1, memory_order_relaxed);
-	else
-		before = atomic_fetch_add_explicit(&q->received, 1, memory_order_relaxed);
 	if (before == 0)
 		atomic_store_explicit(&q->first_id, id, memory_order_relaxed);
 	if (before == 0 || (int32_t)(id - (uint32_t)atomic_load_explicit(&q->last_id, memory_order_relaxed)) > 0)

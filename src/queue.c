@@ -277,6 +277,16 @@ static int receive_until(struct ipq_queue *q, struct ipq_packet *packet, unsigne
 	}
 }
 
+/* What the source says of its failure, or what errno says. */
+static int fail_source(struct ipq_queue *q, int err, const char *what)
+{
+	const struct source_ops *ops = q->source->ops;
+
+	if (ops->error != NULL && ops->error(q->source)[0] != '\0')
+		return ipq_fail(&q->error, -err, "%s", ops->error(q->source));
+	return ipq_fail(&q->error, -err, "cannot %s: %s", what, strerror(-err));
+}
+
 static int fail_recv(struct ipq_queue *q, int err)
 {
 	switch (err) {
@@ -287,7 +297,7 @@ static int fail_recv(struct ipq_queue *q, int err)
 	case -ENODATA:
 		return ipq_fail(&q->error, ENODATA, "the capture file has ended");
 	default:
-		return ipq_fail(&q->error, -err, "cannot receive: %s", strerror(-err));
+		return fail_source(q, err, "receive");
 	}
 }
 
@@ -533,7 +543,7 @@ int ipq_queue_flush(struct ipq_queue *q)
 			verdicts_sent(&q->verdicts, covers[sent - 1]);
 		}
 		if (sent < 0)
-			return ipq_fail(&q->error, -sent, "cannot send verdicts: %s", strerror(-sent));
+			return fail_source(q, sent, "send verdicts");
 	}
 	free_copies(q);
 	return 0;
