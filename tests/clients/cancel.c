@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
  * Reloads its configuration the hard way: a thread that is blocked in ipq_read is cancelled, its handle is
- * destroyed by another thread, and a new thread starts with a new handle. Only the third one accepts.
+ * destroyed by another thread, and a new thread starts with a new handle. Only the third one asks for packets.
  */
 #include <libipq.h>
 #include <linux/netfilter.h>
@@ -27,7 +27,7 @@ int main(void)
 
 	for (i = 0;; i++) {
 		h = ipq_create_handle(0, PF_INET);
-		if (!h || ipq_set_mode(h, i < 2 ? IPQ_COPY_META : IPQ_COPY_PACKET, 0) < 0) {
+		if (!h || ipq_set_mode(h, i < 2 ? IPQ_COPY_NONE : IPQ_COPY_PACKET, 0) < 0) {
 			ipq_perror("cancel");
 			return 1;
 		}
