@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include <errno.h>
-#include <linux/netfilter.h>
 #include <stdlib.h>
 #include <string.h>
 #include "verdicts.h"
@@ -131,15 +130,6 @@ int verdicts_give(struct verdicts *v, uint32_t id, uint32_t code, const struct s
 	return 0;
 }
 
-/*
- * A batch of drops is freed in one go, which stalls the sender: single messages in one send measured
- * better (see bench/).
- */
-static bool may_batch(const struct pending *p)
-{
-	return p->extra < 0 && p->code != NF_DROP;
-}
-
 /* The first position from at on that is not GONE. */
 static size_t next_here(const struct verdicts *v, size_t at)
 {
@@ -153,8 +143,6 @@ static size_t run_length(const struct verdicts *v, size_t i, size_t oldest)
 {
 	const struct pending *first = &v->log[i], *p = first;
 
-	if (!may_batch(first))
-		return 1;
 	while (p < v->log + v->count && p->at == oldest && p->extra < 0 && p->code == first->code) {
 		oldest = next_here(v, oldest + 1);
 		p++;
