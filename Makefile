@@ -22,6 +22,7 @@ all: $(BUILD)/build.ninja
 
 demo: build-stamps/demo all
 	demo/run $(BUILD)
+	demo/without-kernel $(BUILD)
 
 check: build-stamps/check
 	scripts/check -j $(JOBS)
