@@ -27,6 +27,14 @@ until_shown() {
 		sleep 0.05
 	done
 }
+until_gone() {
+	tries=100
+	while screen | grep -q "$1"; do
+		tries=$((tries - 1))
+		[ $tries -gt 0 ] || return 1
+		sleep 0.05
+	done
+}
 widest() {
 	screen | awk '{ if (length($0) > n) n = length($0) } END { print n <= '$1' }'
 }
@@ -38,20 +46,26 @@ tmux -L ipq send-keys 'echo before' Enter
 until_shown '^before'
 tmux -L ipq send-keys "$IPQ status --watch=0.2" Enter
 expect "at 80 columns: the header" until_shown '^QUEUE OWNER .*WAITING COPY .*PACKETS/S Q-FULL/S S-FULL/S RULES$'
-expect "the queue and its owner, escaped" until_shown '^    0 [0-9]* ev.x1b\[31mil .* 1$'
-expect "the shell's screen is out of sight" sh -c "! tmux -L ipq capture-pane -p | grep -q '^before'"
-$FLOW udp -n 3000 7000 >/dev/null
-if [ -r $queue_table ]; then
-	expect "a rate above zero while packets pass" sh -c "
-		$FLOW udp -n 20000 -w 3000 7000 >/dev/null & flow=\$!
-		for i in 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20; do
-			tmux -L ipq capture-pane -p | grep -qE '^ +0 .* packet [0-9]+ +[1-9][0-9]*( +[0-9]+)+\$' && seen=1
-			sleep 0.05
-		done
-		wait \$flow; [ -n \"\${seen:-}\" ]"
+if [ -n "$(cat $queue_table 2>/dev/null)" ]; then
+	expect "the queue and its owner, escaped" until_shown '^    0 [0-9]* ev.x1b\[31mil .* 1$'
+else
+	expect "the queue, and who may own it, escaped" until_shown 'may own a queue: [0-9]* ev.x1b\[31mil$'
 fi
-expect_text "no line is wider than the screen" 1 widest 80
+expect "the shell's screen is out of sight" sh -c "! tmux -L ipq capture-pane -p | grep -q '^before'"
+if [ -n "$(cat $queue_table 2>/dev/null)" ]; then
+	for i in 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20; do
+		$FLOW udp -n 5000 -w 3000 7000
+	done >/dev/null 2>&1 &
+	traffic=$!
+	expect "a rate above zero while packets pass" until_shown '^ *0 .* packet [0-9]* *[1-9][0-9]* '
+	kill $traffic
+	wait $traffic 2>/dev/null
+fi
+tmux -L ipq send-keys q
+expect "q brings the shell's screen back" until_shown '^before'
 
+tmux -L ipq send-keys "clear; $IPQ status --watch=0.2" Enter
+until_shown '^QUEUE OWNER'
 tmux -L ipq resize-window -x 200 -y 30
 expect "at 200 columns: totals too" until_shown 'PACKETS/S .* PACKETS  QUEUE-FULL SOCKET-FULL RULES$'
 expect_text "no line is wider than 200" 1 widest 200
@@ -60,12 +74,13 @@ expect "a low screen shows the top" until_shown '^ipq status'
 tmux -L ipq resize-window -x 80 -y 24
 
 tmux -L ipq send-keys q
-expect "q brings the shell's screen back" until_shown '^before'
+until_gone '^QUEUE OWNER'
 tmux -L ipq send-keys "stty -a | grep -o ' echo ' ; echo status \$?" Enter
 expect "the terminal echoes as before" until_shown '^status 0'
 tmux -L ipq send-keys "clear; $IPQ status --watch" Enter
 until_shown '^QUEUE OWNER'
 tmux -L ipq send-keys C-c
+until_gone '^QUEUE OWNER'
 tmux -L ipq send-keys "echo ended with \$?" Enter
 expect "Ctrl-C ends it" until_shown '^ended with 0'
 expect "without a terminal it says what to do" sh -c "$IPQ status --watch 2>&1 </dev/null | grep -q -- --json"

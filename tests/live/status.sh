@@ -25,8 +25,14 @@ expect "the rule without owner drops" $FLOW udp -n 5 -e 0 -w 200 7005
 says() {
 	$IPQ status | grep -q "$1"
 }
-expect "queue 3's owner is named" says "^ *3 $three "
-expect "queue 4's owner is named" says "^ *4 $four "
+if [ -n "$(cat $queue_table 2>/dev/null)" ]; then
+	expect "queue 3's owner is named" says "^ *3 $three "
+	expect "queue 4's owner is named" says "^ *4 $four "
+else
+	expect "queue 3 is somebody's" says "^ *3 somebody "
+	expect "that the counters cannot be read is said" says 'counters can be read by root of the machine only'
+	expect "those who may be the owners are named" says "may own a queue: $three ipq"
+fi
 expect "a queue that no rule feeds is flagged" says '^! queue 4: no rule feeds it'
 expect "a rule that feeds a queue of nobody is flagged" says '^! queue 5: nobody owns it, .* dropped'
 expect "with bypass its packets pass" says '^! queue 6: nobody owns it; its rules have bypass'

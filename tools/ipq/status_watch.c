@@ -137,16 +137,16 @@ static enum event on_signal(struct screen *s)
 	return AGAIN;
 }
 
+/* One at a time: what is typed behind the q is the shell's. */
 static enum event on_key(void)
 {
-	char keys[64];
-	ssize_t n = read(STDIN_FILENO, keys, sizeof(keys));
+	char key;
+	ssize_t n = read(STDIN_FILENO, &key, 1);
 
 	if (n == 0 || (n < 0 && errno != EINTR && errno != EAGAIN))
 		return QUIT; /* the terminal is gone */
-	for (ssize_t i = 0; i < n; i++)
-		if (keys[i] == 'q' || keys[i] == 'Q' || keys[i] == 4)
-			return QUIT;
+	if (n > 0 && (key == 'q' || key == 'Q' || key == 4))
+		return QUIT;
 	return n > 0 ? AGAIN : NOTHING;
 }
 
@@ -165,9 +165,7 @@ static enum event wait_for(struct screen *s, int64_t until)
 			       { .fd = STDIN_FILENO, .events = POLLIN } };
 	int64_t left = until - now_ms();
 
-	if (left <= 0)
-		return NOTHING;
-	if (poll(p, 2, (int)left) <= 0)
+	if (poll(p, 2, left > 0 ? (int)left : 0) <= 0)
 		return NOTHING;
 	if (p[0].revents != 0)
 		return on_signal(s);
@@ -182,11 +180,12 @@ static int loop(struct screen *s, unsigned interval_ms)
 
 	for (;;) {
 		enum event event = AGAIN;
-		int64_t next = now_ms() + interval_ms;
+		int64_t next;
 
 		err = snapshot_take(&now);
 		if (err < 0)
 			break;
+		next = now_ms() + interval_ms; /* from now: looking may take longer than the interval */
 		while (event != QUIT && (event == AGAIN || now_ms() < next)) {
 			if (event == AGAIN)
 				show(s, &now, have_before ? &before : NULL, interval_ms);
