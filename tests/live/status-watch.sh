@@ -42,6 +42,7 @@ widest() {
 tmux -L ipq -f /dev/null new-session -d -x 80 -y 24 "env PS1='prompt> ' sh" || skip "tmux does not start here"
 tmux -L ipq set-option -g status off 2>/dev/null
 tmux -L ipq resize-window -x 80 -y 24
+until_shown '^prompt>'
 tmux -L ipq send-keys 'echo before' Enter
 until_shown '^before'
 tmux -L ipq send-keys "$IPQ status --watch=0.2" Enter
