@@ -116,12 +116,19 @@ static void fail_start(const struct ipq_group_options *o, const char *text)
 
 static int open_member(struct member *m, const struct ipq_group_options *o, uint32_t number)
 {
-	struct ipq_options options = { .size = sizeof(options) };
+	struct ipq_options options = { 0 };
 	char name[32], text[sizeof(struct ipq_error)] = "";
+	struct ipq_error e;
 	int err;
 
-	if (o->queue != NULL)
-		memcpy(&options, o->queue, o->queue->size < sizeof(options) ? o->queue->size : sizeof(options));
+	if (o->queue != NULL) {
+		err = ipq_take(&options, sizeof(options), o->queue, offsetof(struct ipq_options, copy_range),
+			       "ipq_options", &e);
+		if (err < 0) {
+			fail_start(o, e.text);
+			return err;
+		}
+	}
 	options.size = sizeof(options);
 	options.error = text;
 	options.error_size = sizeof(text);
@@ -174,8 +181,11 @@ int ipq_group_start(struct ipq_group **group, const struct ipq_group_options *gi
 	int err = 0;
 
 	*group = NULL;
-	if (given != NULL)
-		memcpy(&o, given, given->size < sizeof(o) ? given->size : sizeof(o));
+	if (given != NULL) {
+		err = ipq_take(&o, sizeof(o), given, sizeof(given->size), "ipq_group_options", NULL);
+		if (err < 0)
+			return err;
+	}
 	if (o.count == 0)
 		o.count = processors();
 	if (handler == NULL || o.first > 65535 || o.count > 65536 - o.first) {

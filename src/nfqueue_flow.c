@@ -187,26 +187,50 @@ static int recv_one(struct receiving *rx, struct source_slot *slot, struct ipq_p
 	return rx->woken ? -ECANCELED : 0;
 }
 
+/* What recvmmsg wants to know. It changes none of it, so that it is written once for the slots of a reader. */
+struct batch {
+	struct mmsghdr msg[BATCH_MAX];
+	struct iovec iov[BATCH_MAX][2];
+	const struct source_slot *slot;
+	unsigned count;
+};
+
+static struct batch *prepare(struct nfqueue *q, const struct source_slot *slot, unsigned max)
+{
+	struct batch *b = q->batch;
+	unsigned i;
+
+	if (b == NULL)
+		b = q->batch = calloc(1, sizeof(*b));
+	if (b == NULL || (b->slot == slot && b->count >= max))
+		return b;
+	for (i = 0; i < max; i++) {
+		b->iov[i][0] = (struct iovec){ slot[i].head, slot[i].head_room };
+		b->iov[i][1] = (struct iovec){ slot[i].tail, slot[i].tail_room };
+		b->msg[i].msg_hdr =
+			(struct msghdr){ .msg_iov = b->iov[i], .msg_iovlen = slot[i].tail != NULL ? 2 : 1 };
+	}
+	b->slot = slot;
+	b->count = max;
+	return b;
+}
+
 static int recv_many(struct receiving *rx, struct source_slot *slot, struct ipq_packet *packet, unsigned max,
 		     int timeout_ms)
 {
-	struct mmsghdr msg[BATCH_MAX];
-	struct iovec iov[BATCH_MAX][2];
+	struct batch *b = prepare(rx->q, slot, max);
 	unsigned i, count = 0;
 	int n;
 
-	for (i = 0; i < max; i++) {
-		iov[i][0] = (struct iovec){ slot[i].head, slot[i].head_room };
-		iov[i][1] = (struct iovec){ slot[i].tail, slot[i].tail_room };
-		msg[i].msg_hdr = (struct msghdr){ .msg_iov = iov[i], .msg_iovlen = slot[i].tail != NULL ? 2 : 1 };
-	}
-	n = receive(rx->q->fd, msg, max, timeout_ms);
+	if (b == NULL)
+		return -ENOMEM;
+	n = receive(rx->q->fd, b->msg, max, timeout_ms);
 	if (n < 0)
 		return n;
 	if (n == 0 && timeout_ms == 0)
 		return take_first_aside(rx, slot, packet);
 	for (i = 0; i < (unsigned)n; i++) {
-		if (!take_message(rx, &slot[i], msg[i].msg_len, &packet[count]))
+		if (!take_message(rx, &slot[i], b->msg[i].msg_len, &packet[count]))
 			continue;
 		slot[count].payload_split = slot[i].payload_split;
 		count++;

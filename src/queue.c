@@ -113,17 +113,13 @@ static int take_options(struct ipq_options *o, const struct ipq_options *given, 
 {
 	const uint32_t known = IPQ_O_META_ONLY | IPQ_O_FAIL_OPEN | IPQ_O_SEGMENT | IPQ_O_CONNTRACK | IPQ_O_OWNER |
 			       IPQ_O_SECURITY_CONTEXT | IPQ_O_TIMESTAMP | IPQ_O_BEST_EFFORT;
-	const unsigned char *bytes = (const unsigned char *)given;
-	size_t i;
+	int err;
 
 	memset(o, 0, sizeof(*o));
 	if (given != NULL) {
-		if (given->size < sizeof(given->size) + sizeof(given->flags) || given->size > 65536)
-			return ipq_fail(e, EINVAL, "options.size is %zu: set it to sizeof(struct ipq_options)", given->size);
-		memcpy(o, given, given->size < sizeof(*o) ? given->size : sizeof(*o));
-		for (i = sizeof(*o); i < given->size; i++)
-			if (bytes[i] != 0)
-				return ipq_fail(e, EINVAL, "the program sets an option that this libipq does not know: use a newer libipq");
+		err = ipq_take(o, sizeof(*o), given, offsetof(struct ipq_options, copy_range), "ipq_options", e);
+		if (err < 0)
+			return err;
 	}
 	if (o->flags & ~known || o->reserved != 0)
 		return ipq_fail(e, EINVAL, "options.flags has bits 0x%x that this libipq does not know", o->flags & ~known);
@@ -472,11 +468,10 @@ static int take_verdict(struct ipq_queue *q, struct ipq_verdict *v, const struct
 {
 	const uint32_t known = IPQ_SET_MARK | IPQ_SET_PRIORITY | IPQ_SET_CONNTRACK_MARK | IPQ_SET_CONNTRACK_LABELS |
 			       IPQ_SET_VLAN | IPQ_SET_PAYLOAD;
+	int err = ipq_take(v, sizeof(*v), given, offsetof(struct ipq_verdict, queue), "ipq_verdict", &q->error);
 
-	memset(v, 0, sizeof(*v));
-	if (given->size < offsetof(struct ipq_verdict, queue) || given->size > 65536)
-		return ipq_fail(&q->error, EINVAL, "verdict.size is %zu: set it to sizeof(struct ipq_verdict)", given->size);
-	memcpy(v, given, given->size < sizeof(*v) ? given->size : sizeof(*v));
+	if (err < 0)
+		return err;
 	if (v->present & ~known)
 		return ipq_fail(&q->error, EINVAL, "verdict.present has bits 0x%x that this libipq does not know", v->present & ~known);
 	if (v->code > IPQ_STOP || v->code == NF_STOLEN)
@@ -489,10 +484,11 @@ int ipq_decide(struct ipq_queue *q, const struct ipq_packet *packet, const struc
 	struct ipq_verdict given;
 	struct source_verdict v;
 	int err = take_verdict(q, &given, verdict);
-	uint32_t code = given.code == IPQ_QUEUE ? NF_QUEUE_NR((uint32_t)given.queue) : given.code;
+	uint32_t code;
 
 	if (err < 0)
 		return err;
+	code = given.code == IPQ_QUEUE ? NF_QUEUE_NR((uint32_t)given.queue) : given.code;
 	if (given.present == 0)
 		return give(q, packet->id, code, NULL);
 	v = (struct source_verdict){

@@ -26,6 +26,13 @@ struct ipq_error {
 /* Stores the text and returns -err, so that a failing path is one line. err is a positive errno. */
 int ipq_fail(struct ipq_error *e, int err, const char *format, ...) __attribute__((format(printf, 3, 4)));
 
+/*
+ * Takes over a public struct that begins with its size (struct name, of which this library knows known bytes and
+ * needs least). A program that is older gets zeros for what it does not have; one that is newer may not set
+ * what is not known here. 0 or -EINVAL.
+ */
+int ipq_take(void *to, size_t known, const void *given, size_t least, const char *name, struct ipq_error *e);
+
 enum copy_mode { COPY_NONE, COPY_META, COPY_PACKET }; /* the kernel's values, in ip_queue and nfnetlink_queue alike */
 
 struct source_config {
@@ -108,7 +115,8 @@ struct source_ops {
 
 	/*
 	 * Up to max packets. timeout_ms as in ipq_queue_recv(). Returns the count (0: timed out, or only
-	 * refusals came), -EINTR, -ECANCELED (woken), -ENODATA (end), -errno.
+	 * refusals came), -EINTR, -ECANCELED (woken), -ENODATA (end), -errno. Any thread with max 1; with
+	 * more, one thread at a time, and a slot[] that it has handed in before is as it was then.
 	 */
 	int (*recv)(struct source *s, struct source_slot *slot, struct ipq_packet *packet, unsigned max,
 		    int timeout_ms, source_refused refused, void *context);

@@ -101,6 +101,7 @@ static void nfqueue_close(struct source *s)
 	if (q->fd >= 0)
 		close(q->fd); /* the kernel unbinds the queue and drops what waits */
 	links_close(q->base.links);
+	free(q->batch);
 	pthread_mutex_destroy(&q->config_lock);
 	pthread_mutex_destroy(&q->aside_lock);
 	free(q);
