@@ -192,6 +192,7 @@ static struct classic *new_handle(uint8_t family)
 	c->pid = getpid();
 	c->family = family;
 	c->batch = setting.batch;
+	c->probes = source == NULL;
 	c->queue_length = CLASSIC_QUEUE_LENGTH;
 	c->public.blocking = 1;
 	c->public.local.nl_family = c->public.peer.nl_family = AF_NETLINK;
@@ -277,11 +278,16 @@ int ipq_set_mode(const struct ipq_handle *h, uint8_t mode, size_t range)
 {
 	/* What ip_queue made of it: 32 bits first, then the largest packet. */
 	uint32_t bytes = mode == IPQ_COPY_PACKET ? (uint32_t)range : 0;
+	struct classic *c = classic(h);
 	int saved = errno, err;
 
 	if (h == NULL)
 		return (int)classic_fail(IPQ_ERR_IMPL, EINVAL);
-	err = classic(h)->transport->set_mode(classic(h), mode, bytes > 65535 ? 65535 : bytes);
+	if (bytes > 65535)
+		bytes = 65535;
+	err = c->transport->set_mode(c, mode, bytes);
+	if (err == -ECONNREFUSED && c->probes && classic_fall_back(c) == 0)
+		err = c->transport->set_mode(c, mode, bytes);
 	if (err < 0)
 		return (int)classic_fail(IPQ_ERR_SEND, -err);
 	errno = saved;

@@ -72,6 +72,7 @@ struct classic {
 	unsigned batch;
 	uint32_t queue_length, receive_buffer;
 	bool fail_open;
+	bool probes;              /* no source was named: what the kernel has is found out */
 	uint8_t mode;
 	uint32_t range;
 	char explanation[sizeof(struct ipq_error)];
@@ -115,6 +116,10 @@ int classic_batch_verdict(struct classic *c, const struct source_verdict *v);
 int classic_receive_buffer(const struct classic *c);
 
 extern const struct transport classic_nfqueue, classic_wire;
+
+/* The kernel has no nfnetlink_queue: goes on with its ip_queue, if it has that. The program keeps its descriptor
+ * number. 0 or -errno. */
+int classic_fall_back(struct classic *c);
 
 /* Moves a handle from the queue's own socket to an engine, which takes the queue over; the program keeps its
  * descriptor number. 0 or -errno. */

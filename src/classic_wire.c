@@ -58,6 +58,41 @@ static int open_wire(struct classic *c, const char *name, struct ipq_error *e)
 	return 0;
 }
 
+int classic_fall_back(struct classic *c)
+{
+	const char *name = c->family == AF_INET6 ? "ip6_queue:" : "ip_queue:";
+	int fd = open_kernel(c, NULL), own = c->public.fd;
+	char *source_name = fd >= 0 ? strdup(name) : NULL;
+	struct sockaddr_nl local;
+	socklen_t len = sizeof(local);
+	int readers;
+
+	if (fd >= 0 && source_name != NULL && c->host == NULL)
+		own = c->source->ops->move(c->source);
+	if (fd < 0 || source_name == NULL || own < 0 || dup3(fd, own, O_CLOEXEC) < 0) {
+		if (fd >= 0)
+			close(fd);
+		free(source_name);
+		return -ECONNREFUSED;
+	}
+	close(fd);
+	if (c->host != NULL) {
+		host_detach(c->host);
+		c->source = NULL; /* was the engine's */
+	}
+	c->host = NULL;
+	c->probes = false;
+	free(c->source_name);
+	c->source_name = source_name; /* no handle of the other family shares it */
+	c->explanation[0] = '\0';
+	if (getsockname(own, (struct sockaddr *)&local, &len) == 0)
+		c->public.local = local;
+	c->transport = &classic_wire;
+	for (readers = atomic_load(&c->refs) - 1; readers > 0 && c->source != NULL; readers--)
+		c->source->ops->wake(c->source);
+	return 0;
+}
+
 /* A reader that sleeps sees the end of the socket. */
 static void wake_wire(struct classic *c)
 {
@@ -67,8 +102,12 @@ static void wake_wire(struct classic *c)
 static void close_wire(struct classic *c)
 {
 	close(c->public.fd);
-	if (c->host != NULL)
+	if (c->host != NULL) {
 		host_detach(c->host);
+	} else if (c->source != NULL) { /* tried before the kernel's ip_queue was */
+		classic_batch_free(c);
+		c->source->ops->close(c->source);
+	}
 }
 
 /* ---- requests ---------------------------------------------------------------------------------------- */

@@ -29,6 +29,7 @@
 
 #define QUEUE_LENGTH 1024 /* ip_queue's own */
 #define ROUNDS 4	  /* batches a step */
+#define HOPE_MS 200	  /* for the second family's first request */
 #define RECEIVE_BUFFER_MAX (16u << 20)
 
 void engine_log(struct engine *e, const char *format, ...)
@@ -220,6 +221,28 @@ static void say_end(struct engine *e, bool silent)
 	e->said_end = true;
 }
 
+bool engine_hopes(struct engine *e, const struct family *f)
+{
+	static const struct itimerspec soon = { .it_value.tv_nsec = HOPE_MS * 1000000L };
+
+	if (!e->patient || f->settled)
+		return false;
+	if (!e->hoping)
+		timerfd_settime(e->hope, 0, &soon, NULL);
+	e->hoping = true;
+	return true;
+}
+
+/* Nobody has come: what was held is dropped, and so is all that follows until somebody does. */
+static void stop_hoping(struct engine *e)
+{
+	unsigned i;
+
+	e->hoping = false;
+	for (i = 0; i < 2; i++)
+		e->family[i].settled = true;
+}
+
 /* One batch. Returns whether there may be more at once. */
 static bool receive(struct engine *e)
 {
@@ -261,6 +284,9 @@ static void serve_events(struct engine *e, const struct epoll_event *event, int 
 			seen->woken = read(e->wake, &count, sizeof(count)) > 0;
 		} else if ((void *)c == (void *)&e->grace) {
 			seen->silent = read(e->grace, &count, sizeof(count)) > 0;
+		} else if ((void *)c == (void *)&e->hope) {
+			if (read(e->hope, &count, sizeof(count)) > 0)
+				stop_hoping(e);
 		} else if (c->fd >= 0) {
 			c->hung_up |= (event[i].events & (EPOLLHUP | EPOLLRDHUP | EPOLLERR)) != 0;
 			client_serve(e, c);
@@ -386,14 +412,17 @@ static int open_descriptors(struct engine *e)
 {
 	struct epoll_event wake = { .events = EPOLLIN, .data.ptr = &e->wake };
 	struct epoll_event grace = { .events = EPOLLIN, .data.ptr = &e->grace };
+	struct epoll_event hope = { .events = EPOLLIN, .data.ptr = &e->hope };
 
 	e->epoll = epoll_create1(EPOLL_CLOEXEC);
 	e->wake = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	e->always = eventfd(1, EFD_CLOEXEC | EFD_NONBLOCK);
 	e->grace = timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK);
-	if (e->epoll < 0 || e->wake < 0 || e->always < 0 || e->grace < 0 ||
+	e->hope = timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK);
+	if (e->epoll < 0 || e->wake < 0 || e->always < 0 || e->grace < 0 || e->hope < 0 ||
 	    epoll_ctl(e->epoll, EPOLL_CTL_ADD, e->wake, &wake) < 0 ||
-	    epoll_ctl(e->epoll, EPOLL_CTL_ADD, e->grace, &grace) < 0)
+	    epoll_ctl(e->epoll, EPOLL_CTL_ADD, e->grace, &grace) < 0 ||
+	    epoll_ctl(e->epoll, EPOLL_CTL_ADD, e->hope, &hope) < 0)
 		return -errno;
 	return 0;
 }
@@ -412,6 +441,8 @@ static void free_engine(struct engine *e)
 		close(e->always);
 	if (e->grace >= 0)
 		close(e->grace);
+	if (e->hope >= 0)
+		close(e->hope);
 	pthread_mutex_destroy(&e->lock);
 	free(e->slots);
 	free(e->requests);
@@ -431,7 +462,7 @@ int engine_open(struct engine **engine, struct source *source, const struct engi
 	if (e == NULL)
 		return ipq_fail(error, ENOMEM, "no memory for the engine");
 	pthread_mutex_init(&e->lock, NULL);
-	e->epoll = e->wake = e->always = e->grace = -1;
+	e->epoll = e->wake = e->always = e->grace = e->hope = -1;
 	e->source = source;
 	e->patient = source->ops->patient;
 	for (i = 0; i < 2; i++) {

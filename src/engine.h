@@ -5,7 +5,9 @@
  * owner, a mode, a queue limit and counters of its own.
  *
  * A source that can wait (source_ops.patient: a capture file) is read only as fast as its clients go; from
- * any other, what a client has no room for is dropped and counted, as ip_queue did.
+ * any other, what a client has no room for is dropped and counted, as ip_queue did. Nor does a source that can
+ * wait lose a family's packets to a program that asks for the other family first: once for each family they
+ * are held for a moment.
  *
  * Threads: engine_step() runs in one thread at a time; everything else but engine_close() may be called
  * from any thread meanwhile. Nothing starts a thread here, so an engine may also live in a forked child.

@@ -230,6 +230,7 @@ static int acquire(struct engine *e, struct family *f, struct client *c, uint32_
 	if (f->peer_pid != 0)
 		return EBUSY;
 	f->peer_pid = pid;
+	f->settled = true;
 	f->claimant = c;
 	f->owner = c->pid == pid ? c : find_pid(e, f->af, pid);
 	if (f->owner != NULL)

@@ -83,6 +83,8 @@ static unsigned collect(struct engine *e, struct family *f)
 	for (i = 0; i < e->received; i++) {
 		if (e->done[i] || e->packet[i].family != f->af)
 			continue;
+		if (f->peer_pid == 0 && engine_hopes(e, f))
+			break;
 		if (f->peer_pid == 0 || f->mode == COPY_NONE) {
 			f->counts.foreign += f->peer_pid == 0;
 			drop(e, f, i);

@@ -36,6 +36,7 @@ struct family {
 	uint32_t peer_pid;	 /* 0: nobody */
 	struct client *owner;	 /* who has that port id; NULL: nobody, packets get lost */
 	struct client *claimant; /* who sent the request that made it the peer */
+	bool settled;		 /* somebody has owned it, or was waited for in vain */
 	enum copy_mode mode;
 	uint32_t range;
 	uint32_t queue_max;
@@ -59,8 +60,9 @@ struct engine {
 	int epoll, wake;
 	int always; /* readable without end, stands for a source without descriptor */
 	int grace;  /* timer: runs while the end waits for the last verdicts */
+	int hope;   /* timer: runs while packets wait for somebody to own their family */
 	bool adopt, patient;
-	bool configured, watched, ended, said_end;
+	bool configured, watched, ended, said_end, hoping;
 	int failed; /* what the source died of */
 	struct source_config config;
 	struct family family[2];
@@ -100,6 +102,8 @@ void engine_drop(struct engine *e, uint32_t id);
 void engine_flush(struct engine *e);
 /* A client has asked something: the end of the packets, if it is near, waits a little longer. */
 void engine_active(struct engine *e);
+/* Whether a packet of a family without an owner is to be held: one may come in a moment. */
+bool engine_hopes(struct engine *e, const struct family *f);
 struct family *engine_family(struct engine *e, uint8_t af);
 
 /* engine_client.c */

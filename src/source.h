@@ -147,6 +147,6 @@ void source_interface(const struct source *s, uint32_t index, char name[16], uin
 /* By name ("nfqueue:0"); NULL is "nfqueue:0". */
 int source_open(struct source **s, const char *name, struct ipq_error *e);
 
-extern const struct source_ops source_nfqueue, source_ipqueue, source_pcap;
+extern const struct source_ops source_nfqueue, source_ipqueue, source_ip6queue, source_pcap;
 
 #endif

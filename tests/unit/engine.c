@@ -664,6 +664,62 @@ static void full_socket_holds_a_patient_source(void **state)
 	close_room(&r);
 }
 
+static void a_patient_source_loses_nothing_to_the_family_that_asks_second(void **state)
+{
+	struct room r = open_room(true, NULL);
+	int four = add(&r, AF_INET, WIRE_LP64, 7), six;
+	uint32_t id[3];
+
+	(void)state;
+	id[0] = fake_push_plain(r.fake, AF_INET, 40);
+	id[1] = fake_push_plain(r.fake, AF_INET6, 60);
+	id[2] = fake_push_plain(r.fake, AF_INET, 40);
+	ask_mode(four, WIRE_LP64, 7, 2, 0);
+	settle(&r);
+	assert_int_equal(next_id(four), id[0]); /* the other family does not wait */
+	assert_int_equal(next_id(four), id[2]);
+	assert_null(fake_verdict(r.fake));
+	six = add(&r, AF_INET6, WIRE_LP64, 8);
+	ask_mode(six, WIRE_LP64, 8, 2, 0);
+	settle(&r);
+	assert_int_equal(next_id(six), id[1]);
+	/* Who has been there and gone is not waited for. */
+	close(six);
+	settle(&r);
+	expect_verdict(&r, id[1], NF_DROP);
+	id[1] = fake_push_plain(r.fake, AF_INET6, 60);
+	settle(&r);
+	expect_verdict(&r, id[1], NF_DROP);
+	close(four);
+	close_room(&r);
+}
+
+static void a_family_that_nobody_asks_for_delays_a_patient_source_once(void **state)
+{
+	struct room r = open_room(true, NULL);
+	int four = add(&r, AF_INET, WIRE_LP64, 7);
+	struct pollfd p = { .fd = engine_fd(r.engine), .events = POLLIN };
+	uint32_t id;
+
+	(void)state;
+	ask_mode(four, WIRE_LP64, 7, 2, 0);
+	id = fake_push_plain(r.fake, AF_INET6, 60);
+	settle(&r);
+	assert_null(fake_verdict(r.fake));
+	assert_int_equal(poll(&p, 1, 5000), 1);
+	settle(&r);
+	expect_verdict(&r, id, NF_DROP);
+	assert_true(counts(&r, AF_INET6).foreign == 1);
+	id = fake_push_plain(r.fake, AF_INET6, 60);
+	settle(&r);
+	expect_verdict(&r, id, NF_DROP);
+	id = fake_push_plain(r.fake, AF_INET, 40);
+	settle(&r);
+	assert_int_equal(next_id(four), id);
+	close(four);
+	close_room(&r);
+}
+
 static void nothing_is_read_from_a_patient_source_while_nobody_is_ready(void **state)
 {
 	struct room r = open_room(true, NULL);
@@ -835,6 +891,8 @@ int main(void)
 		cmocka_unit_test(unfit_sockets_are_refused_and_stay_the_callers),
 		cmocka_unit_test(patient_source_waits_for_a_slow_program),
 		cmocka_unit_test(full_socket_holds_a_patient_source),
+		cmocka_unit_test(a_patient_source_loses_nothing_to_the_family_that_asks_second),
+		cmocka_unit_test(a_family_that_nobody_asks_for_delays_a_patient_source_once),
 		cmocka_unit_test(nothing_is_read_from_a_patient_source_while_nobody_is_ready),
 		cmocka_unit_test(source_without_descriptor_is_read_to_its_end),
 		cmocka_unit_test(end_of_the_source_reads_as_the_end_of_the_socket),

@@ -1,0 +1,27 @@
+#!/bin/sh
+# SPDX-License-Identifier: LGPL-2.1-or-later
+# Where the kernel has ip_queue and no nfnetlink_queue (here ipq run stands for it), programs get their packets
+# from ip_queue without being told; where it has neither, the words are those of the manual page.
+. "$IPQ_LIVE/lib.sh"
+
+command -v python3 >/dev/null || skip "no python3 to make capture files with"
+python3 "$IPQ_LIVE/capture.py" $work/four.pcap 500 4 || fail "no capture file"
+python3 "$IPQ_LIVE/capture.py" $work/six.pcap 500 6 || fail "no capture file"
+run="timeout 30 $IPQ run --source pcap:$work"
+for when in apart together; do
+	expect_text "handles opened $when: IPv4 comes from ip_queue" "500 and 0 packets" \
+		$run/four.pcap,$work/out.pcap -- "$FALLBACK" $when
+	expect "handles opened $when: and their verdicts count" cmp $work/four.pcap $work/out.pcap
+	expect_text "handles opened $when: IPv6 comes from ip6_queue" "0 and 500 packets" \
+		$run/six.pcap,$work/out.pcap -- "$FALLBACK" $when
+	expect "handles opened $when: and its verdicts count" cmp $work/six.pcap $work/out.pcap
+	expect_text "handles opened $when: neither is there" \
+		"fallback: Failed to send netlink message: Connection refused" sh -c "$FALLBACK $when 2>&1"
+done
+rm $work/out.pcap
+expect_text "the new calls read ip_queue" "500 packets, then the end" \
+	$run/four.pcap,$work/out.pcap -- "$FALLBACK" new
+expect "and their verdicts count" cmp $work/four.pcap $work/out.pcap
+expect_text "and say what is missing" "this kernel has no ip_queue (it left Linux in 3.5): use nfqueue:NUMBER" \
+	sh -c "$FALLBACK new || true"
+finish
