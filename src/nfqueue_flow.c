@@ -193,7 +193,19 @@ struct batch {
 	struct iovec iov[BATCH_MAX][2];
 	const struct source_slot *slot;
 	unsigned count;
+	unsigned alone; /* receives in a row that brought one packet */
 };
+
+/*
+ * A packet that comes alone costs less by recv, which does not look for a second one. Whether packets still come
+ * alone shows every LOOK_EVERY-th time, by recvmmsg.
+ */
+#define LOOK_EVERY 8
+
+static bool comes_alone(const struct batch *b)
+{
+	return b->alone > 1 && b->alone % LOOK_EVERY != 0;
+}
 
 static struct batch *prepare(struct nfqueue *q, const struct source_slot *slot, unsigned max)
 {
@@ -224,9 +236,14 @@ static int recv_many(struct receiving *rx, struct source_slot *slot, struct ipq_
 
 	if (b == NULL)
 		return -ENOMEM;
+	if (comes_alone(b)) {
+		b->alone++;
+		return recv_one(rx, slot, packet, timeout_ms);
+	}
 	n = receive(rx->q->fd, b->msg, max, timeout_ms);
 	if (n < 0)
 		return n;
+	b->alone = n == 1 ? b->alone + 1 : n == 0 ? b->alone : 0;
 	if (n == 0 && timeout_ms == 0)
 		return take_first_aside(rx, slot, packet);
 	for (i = 0; i < (unsigned)n; i++) {

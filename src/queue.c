@@ -7,6 +7,7 @@
  */
 #include <errno.h>
 #include <linux/netfilter.h>
+#include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -250,9 +251,8 @@ static int receive_spinning(struct ipq_queue *q, struct ipq_packet *packet, unsi
 
 	if (end >= 0 && end < stop)
 		stop = end;
-	do
-		n = receive(q, packet, max, 0);
-	while (n == 0 && now_us() < stop);
+	while ((n = receive(q, packet, max, 0)) == 0 && now_us() < stop)
+		sched_yield(); /* whoever is to send the packet may want this very core */
 	return n;
 }
 
