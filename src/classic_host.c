@@ -217,8 +217,9 @@ static int connect_client(struct host *h, uint8_t family)
 {
 	int pair[2], err;
 
-	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) < 0)
-		return -errno;
+	err = engine_socketpair(pair, 0);
+	if (err < 0)
+		return err;
 	err = engine_add(h->engine, pair[0], family, WIRE_NATIVE, (uint32_t)getpid(), true);
 	if (err < 0) {
 		close(pair[0]);

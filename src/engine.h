@@ -47,6 +47,14 @@ void engine_close(struct engine *engine);
 int engine_add(struct engine *engine, int fd, uint8_t family, enum wire_layout layout, uint32_t pid,
 	       bool capable);
 
+/*
+ * A pair for engine_add(): pair[0] is for the engine, pair[1] the program's, close-on-exec, SOCK_SEQPACKET; flags
+ * may be SOCK_NONBLOCK. The engine's end has an abstract name of ten bytes, six of them 0: an address that the
+ * program's recvfrom returns is then 12 bytes long with nl_pid 0, which is all that programs look at
+ * (doc/assumptions/seqpacket-as-netlink.c). 0 or -errno.
+ */
+int engine_socketpair(int pair[2], int flags);
+
 /* Readable when engine_step has something to do. */
 int engine_fd(const struct engine *engine);
 

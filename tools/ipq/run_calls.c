@@ -6,9 +6,8 @@
  * SEQPACKET pair in place of the netlink socket; the engine gets the other. From then on the program's
  * own send, recv, poll and close run natively and never come here. What makes the pair pass for netlink:
  *
- *  - The engine's end is bound to an abstract name of ten bytes, six of them 0. An address that
- *    recvfrom returns is then 12 bytes long with nl_pid 0, which is all that programs look at, and a
- *    destination given to sendto is ignored (doc/assumptions/seqpacket-as-netlink.c).
+ *  - The engine's end has a name that reads as the kernel's (engine_socketpair), and a destination given
+ *    to sendto is ignored (doc/assumptions/seqpacket-as-netlink.c).
  *  - bind, connect, getsockname and the options of SOL_NETLINK, which the pair would refuse or answer
  *    as a Unix socket, are answered here.
  *
@@ -30,11 +29,9 @@
 #include <string.h>
 #include <unistd.h>
 #include <sys/ioctl.h>
-#include <sys/random.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
-#include <sys/un.h>
 #include <linux/capability.h>
 #include <linux/netlink.h>
 #include <linux/netfilter_ipv4/ip_queue.h>
@@ -65,7 +62,6 @@ struct run_calls {
 	bool blind;  /* a program's memory could not be read */
 	FILE *log;
 	ino_t user_namespace;
-	uint32_t serial; /* of the next name */
 	unsigned limit;	 /* entries in client */
 	struct client *client;
 	struct seccomp_notif *request;
@@ -202,32 +198,14 @@ static bool port_taken(const struct run_calls *calls, const struct client *me, u
 
 /* ---- socket ------------------------------------------------------------------------------------- */
 
-/* Names our end so that the program reads a netlink address. */
-static int name_socket(struct run_calls *calls, int fd)
-{
-	struct sockaddr_un name = { .sun_family = AF_UNIX };
-	socklen_t len = sizeof(struct sockaddr_nl);
-
-	for (int attempt = 0; attempt < 100; attempt++) {
-		calls->serial++;
-		memcpy(name.sun_path + 6, &calls->serial, sizeof(calls->serial));
-		if (bind(fd, (const struct sockaddr *)&name, len) == 0)
-			return 0;
-		if (errno != EADDRINUSE)
-			break;
-	}
-	return -errno;
-}
-
 /* pair[0] is ours, pair[1] the program's. */
 static int make_pair(struct run_calls *calls, int type, int pair[2])
 {
-	int err;
+	int err = engine_socketpair(pair, SOCK_NONBLOCK);
 
-	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, pair) < 0)
-		return errno == ENFILE || errno == EMFILE ? -ENOBUFS : -errno;
-	err = name_socket(calls, pair[0]);
-	if (err == 0 && (type & SOCK_NONBLOCK) == 0 && fcntl(pair[1], F_SETFL, 0) < 0)
+	if (err < 0)
+		return err == -ENFILE || err == -EMFILE ? -ENOBUFS : err;
+	if ((type & SOCK_NONBLOCK) == 0 && fcntl(pair[1], F_SETFL, 0) < 0)
 		err = -errno;
 	/* A few descriptors stay free for looking into /proc. */
 	if (err == 0 && (unsigned)pair[0] + 16 > calls->limit)
@@ -560,8 +538,6 @@ int run_calls_open(struct run_calls **out, int listener, struct engine *engine, 
 				     .log = log,
 				     .everybody_capable = everybody_capable };
 	calls->user_namespace = user_namespace(getpid());
-	if (getrandom(&calls->serial, sizeof(calls->serial), GRND_NONBLOCK) < 0)
-		calls->serial = (uint32_t)getpid() << 8;
 	err = allocate(calls);
 	if (err < 0) {
 		ipq_fail(e, -err, "no memory for the program's calls: %s", strerror(-err));

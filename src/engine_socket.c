@@ -1,0 +1,49 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* The pair of sockets between an engine and a program that believes it speaks to the kernel. */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdatomic.h>
+#include <string.h>
+#include <unistd.h>
+#include <sys/random.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <linux/netlink.h>
+#include "engine.h"
+
+#define ATTEMPTS 100
+
+/* Names are the network namespace's: another process may have the same idea. */
+static int name_socket(int fd)
+{
+	static atomic_uint_fast32_t last;
+	struct sockaddr_un name = { .sun_family = AF_UNIX };
+	uint32_t serial;
+	int i;
+
+	if (atomic_load(&last) == 0 && getrandom(&serial, sizeof(serial), GRND_NONBLOCK) == sizeof(serial))
+		atomic_store(&last, serial);
+	for (i = 0; i < ATTEMPTS; i++) {
+		serial = (uint32_t)atomic_fetch_add(&last, 1) + 1;
+		memcpy(name.sun_path + 6, &serial, sizeof(serial));
+		if (bind(fd, (const struct sockaddr *)&name, sizeof(struct sockaddr_nl)) == 0)
+			return 0;
+		if (errno != EADDRINUSE)
+			break;
+	}
+	return -errno;
+}
+
+int engine_socketpair(int pair[2], int flags)
+{
+	int err;
+
+	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | flags, 0, pair) < 0)
+		return -errno;
+	err = name_socket(pair[0]);
+	if (err < 0) {
+		close(pair[0]);
+		close(pair[1]);
+	}
+	return err;
+}
