@@ -243,7 +243,6 @@ static int recv_many(struct receiving *rx, struct source_slot *slot, struct ipq_
 	n = receive(rx->q->fd, b->msg, max, timeout_ms);
 	if (n < 0)
 		return n;
-	b->alone = n == 1 ? b->alone + 1 : n == 0 ? b->alone : 0;
 	if (n == 0 && timeout_ms == 0)
 		return take_first_aside(rx, slot, packet);
 	for (i = 0; i < (unsigned)n; i++) {
@@ -252,6 +251,7 @@ static int recv_many(struct receiving *rx, struct source_slot *slot, struct ipq_
 		slot[count].payload_split = slot[i].payload_split;
 		count++;
 	}
+	b->alone = count == 1 && n == 1 ? b->alone + 1 : 0;
 	if (!rx->woken)
 		return (int)count;
 	if (count == 0)

@@ -55,7 +55,7 @@ start $EXAMPLE_MANY_CORES 2 2
 wait_for_queue 2
 wait_for_queue 3
 for host in 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16; do
-	expect "many_cores lets packets to 127.0.0.$host pass" $FLOW udp -n 10 -w 100 -a 127.0.0.$host 7100
+	expect "many_cores lets packets to 127.0.0.$host pass" $FLOW udp -n 10 -w 500 -a 127.0.0.$host 7100
 done
 expect_end "many_cores ends in order"
 expect_text "all of them were marked" 160 sh -c "echo \$(($(marked 2) + $(marked 3)))"
