@@ -264,7 +264,7 @@ static int udp(const struct settings *s)
 	int in = receiving_socket(s, SOCK_DGRAM), out = sending_socket(s, SOCK_DGRAM);
 	uint64_t expected = s->expected < 0 ? s->count : (uint64_t)s->expected;
 	bool lossless = expected == s->count;
-	struct arrivals a = { .seen = calloc(s->count / 8 + 1, 1) };
+	struct arrivals a = { .seen = calloc((size_t)(s->count / 8 + 1), 1) };
 	size_t under_way = 0;
 	int give_up = s->wait_ms;
 

@@ -46,6 +46,10 @@
 #define AUDIT_ARCH_HERE AUDIT_ARCH_S390X
 #elif defined(__loongarch__) && __loongarch_grlen == 64
 #define AUDIT_ARCH_HERE AUDIT_ARCH_LOONGARCH64
+#elif defined(__mips64) && _MIPS_SIM == _ABI64 && defined(__MIPSEL__)
+#define AUDIT_ARCH_HERE AUDIT_ARCH_MIPSEL64
+#elif defined(__mips64) && _MIPS_SIM == _ABI64
+#define AUDIT_ARCH_HERE AUDIT_ARCH_MIPS64
 #else
 #error "ipq run does not know this architecture: add its AUDIT_ARCH_ of <linux/audit.h> here"
 #endif
