@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 /*
- * The manual page's example, on a kernel that has no queue handler. Such a kernel is made with a seccomp
- * filter: netlink sockets of netfilter cannot be had.
+ * absent [kernel [FILE]]: the manual page's example, on a kernel that has no queue handler. Such a kernel is
+ * made with a seccomp filter, under which netlink sockets of netfilter cannot be had; with `kernel` the kernel
+ * is one. With FILE the handle is created, FILE.created says so, and the mode waits for FILE to appear.
  */
 #include <libipq.h>
 #include <linux/filter.h>
@@ -9,15 +10,24 @@
 #include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/prctl.h>
 #include <sys/syscall.h>
+
+/* The offset of an argument's lower 32 bits: a filter loads no more at once. */
+static unsigned low_half(unsigned argument)
+{
+	unsigned at = offsetof(struct seccomp_data, args) + 8 * argument;
+
+	return __BYTE_ORDER__ == __ORDER_BIG_ENDIAN__ ? at + 4 : at;
+}
 
 static void forbid(unsigned call, unsigned argument, unsigned value, int error)
 {
 	struct sock_filter filter[] = {
 		BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),
 		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, call, 0, 3),
-		BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, args) + 8 * argument),
+		BPF_STMT(BPF_LD | BPF_W | BPF_ABS, low_half(argument)),
 		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, value, 0, 1),
 		BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | (unsigned)error),
 		BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
@@ -28,16 +38,36 @@ static void forbid(unsigned call, unsigned argument, unsigned value, int error)
 		exit(77);
 }
 
-int main(void)
+static void wait_for(const char *file)
+{
+	char created[256];
+
+	snprintf(created, sizeof(created), "%s.created", file);
+	close(open(created, O_CREAT | O_WRONLY, 0600));
+	for (int tries = 0; access(file, F_OK) != 0 && tries < 3000; tries++)
+		usleep(20000);
+	errno = 0;
+}
+
+int main(int argc, char **argv)
 {
 	struct ipq_handle *h;
 
-	forbid(SYS_socket, 2, NETLINK_NETFILTER, EPROTONOSUPPORT);
+	if (argc < 2 || strcmp(argv[1], "kernel") != 0) {
+		forbid(SYS_socket, 2, NETLINK_NETFILTER, EPROTONOSUPPORT);
+		if (socket(AF_NETLINK, SOCK_RAW, NETLINK_NETFILTER) >= 0) {
+			puts("this C library makes sockets by socketcall(2), into which no filter can look");
+			return 77;
+		}
+		errno = 0;
+	}
 	h = ipq_create_handle(0, PF_INET);
 	if (!h) {
 		ipq_perror("create");
 		return 1;
 	}
+	if (argc > 2)
+		wait_for(argv[2]);
 	if (ipq_set_mode(h, IPQ_COPY_PACKET, 2048) >= 0)
 		return 1;
 	ipq_perror("myapp");

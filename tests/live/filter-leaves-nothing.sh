@@ -42,7 +42,7 @@ kill -KILL $guardian
 stop KILL
 expect "without the guardian it stays, or this test proves nothing" [ -n "$(rules_of_ours)" ]
 expect "a rerun for another hook" timeout 10 sh -c "
-	$IPQ watch --on OUTPUT -c 1 udp dst port 7003 & sleep 0.7; $FLOW udp -n 1 7003 >/dev/null; wait"
+	$IPQ watch --on OUTPUT -c 1 udp dst port 7003 & sleep ${IPQ_MOMENT:-0.7}; $FLOW udp -n 1 7003 >/dev/null; wait"
 expect_text "removes what was left" "" rules_of_ours
 
 # What lives is left alone.

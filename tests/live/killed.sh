@@ -9,7 +9,7 @@ for turn in 1 2 3; do
 	wait_for_queue
 	$FLOW udp -n 100000 -s 0-1400 -e 0 -w 300 7000 >$work/flow &
 	flow=$!
-	sleep 0.2
+	sleep ${IPQ_MOMENT:-0.2}
 	expect "it was in the middle of the flow ($turn)" kill -0 $flow
 	stop KILL
 	expect "the queue has no owner any more ($turn)" wait_for_no_queue

@@ -47,6 +47,6 @@ fi
 expect "a full disk is an error, and ends in order" sh -c \
 	"$IPQ watch --on INPUT -w /dev/full udp 2>$work/error; [ \$? = 1 ] && grep -q 'No space left' $work/error"
 expect "watch | head ends when head does" timeout 10 sh -c \
-	"$IPQ watch --on INPUT udp | head -n 1 >/dev/null & sleep 0.7; $FLOW udp -n 50 7004 >/dev/null; wait"
+	"$IPQ watch --on INPUT udp | head -n 1 >/dev/null & sleep ${IPQ_MOMENT:-0.7}; $FLOW udp -n 50 7004 >/dev/null; wait"
 expect_text "and leaves nothing" "" rules_of_ours
 finish

@@ -20,6 +20,11 @@ struct capture_file {
 	char path[32];
 };
 
+#define HOST_IS_BIG (__BYTE_ORDER__ == __ORDER_BIG_ENDIAN__)
+/* Two fields of 16 bits as the word of 32 that they are in a file of our own byte order. */
+#define HALVES(first, second) \
+	(HOST_IS_BIG ? (uint32_t)(first) << 16 | (second) : (uint32_t)(second) << 16 | (first))
+
 static inline void put(struct capture_file *f, const void *bytes, size_t len)
 {
 	if (f->len + len > sizeof(f->bytes))

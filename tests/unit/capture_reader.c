@@ -108,7 +108,7 @@ static void a_clock_of_any_resolution_gives_nanoseconds(void **state)
 		const uint8_t little[] = { 9, 0, 1, 0, r, 0, 0, 0, 0, 0, 0, 0 },
 			      big[] = { 0, 9, 0, 1, r, 0, 0, 0 };
 
-		put_section(i % 2);
+		put_section(i % 2 != HOST_IS_BIG); /* a little-endian file first, then a big-endian one */
 		put_interface(1, 0, i % 2 ? big : little, i % 2 ? sizeof(big) : sizeof(little));
 		put_packet(0, clocks[i / 2].stamp, 60, 1500);
 		assert_int_equal(begin(), 0);
@@ -130,9 +130,9 @@ static void an_offset_moves_the_clock(void **state)
 	static const uint8_t big[] = { 0, 14, 0, 8, 0, 0, 0, 1, 0, 0, 0, 0 };
 
 	(void)state;
-	for (int swapped = 0; swapped < 2; swapped++) {
-		put_section(swapped);
-		put_interface(1, 0, swapped ? big : little, swapped ? sizeof(big) : sizeof(little));
+	for (int is_big = 0; is_big < 2; is_big++) {
+		put_section(is_big != HOST_IS_BIG);
+		put_interface(1, 0, is_big ? big : little, is_big ? sizeof(big) : sizeof(little));
 		put_packet(0, 5000000, 60, 60);
 		assert_int_equal(begin(), 0);
 		assert_int_equal(next(), 1);
@@ -270,10 +270,10 @@ static void a_clock_too_fine_is_refused(void **state)
 			     binary[] = { 9, 0, 1, 0, 0x80 | 64, 0, 0, 0 };
 
 	(void)state;
-	put_section(false);
+	put_section(HOST_IS_BIG);
 	put_interface(1, 0, decimal, sizeof(decimal));
 	assert_int_equal(begin(), -EINVAL);
-	put_section(false);
+	put_section(HOST_IS_BIG);
 	put_interface(1, 0, binary, sizeof(binary));
 	assert_int_equal(begin(), -EINVAL);
 	assert_non_null(strstr(error.text, "clock"));

@@ -850,10 +850,12 @@ static void engine_in_a_thread_takes_clients_and_wakes(void **state)
 	for (i = 0; i < 50; i++) {
 		unsigned char request[64];
 		size_t len = wire_put_mode(WIRE_LP64, request, 7, COPY_META, 0);
+		struct nlmsghdr header;
 
 		fd = add(&r, i % 2 == 0 ? AF_INET : AF_INET6, WIRE_LP64, 7);
-		request[6] |= NLM_F_ACK; /* flags, on a little-endian machine */
-		request[7] |= (unsigned char)(NLM_F_ACK >> 8);
+		memcpy(&header, request, sizeof(header));
+		header.nlmsg_flags |= NLM_F_ACK;
+		memcpy(request, &header, sizeof(header));
 		assert_int_equal(send(fd, request, len, 0), len);
 		assert_true(recv(fd, buf, sizeof(buf), 0) >= 36); /* waits for the thread */
 		engine_proc(r.engine, AF_INET, (char *)buf, sizeof(buf));
