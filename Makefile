@@ -6,7 +6,7 @@ BUILD ?= build
 JOBS ?= $(shell nproc)
 
 .DEFAULT_GOAL := all
-.PHONY: all demo check bench install clean help
+.PHONY: all demo check check-vm bench install clean help
 
 # One stamp for each set of packages: the second run asks nobody.
 build-stamps/%: scripts/packages
@@ -27,6 +27,10 @@ demo: build-stamps/demo all
 check: build-stamps/check
 	scripts/check -j $(JOBS)
 
+# Other kernels and processors, emulated. TARGET=s390x: only this one; VM=--full: every live test.
+check-vm: build-stamps/vm
+	tests/vm/run -j $(JOBS) $(VM) $(TARGET)
+
 # BENCH='--quick --only tcp': what bench/run understands
 bench: build-stamps/bench
 	bench/run $(BENCH)
@@ -38,12 +42,13 @@ install: all
 	DESTDIR="$(DESTDIR)" meson install -C $(BUILD) --no-rebuild
 
 clean:
-	rm -rf $(BUILD) build-bench build-gcc build-clang build-asan build-stamps
+	rm -rf $(BUILD) build-vm build-bench build-gcc build-clang build-asan build-stamps
 
 help:
 	@echo "make            build the library and the tools (in $(BUILD)/)"
 	@echo "make demo       an old libipq program decides about real packets, in a private namespace"
 	@echo "make check      every test tier, with gcc, clang, the sanitizers and valgrind"
+	@echo "make check-vm   the tests on Debian's kernels for other processors, in qemu; TARGET=s390x for one"
 	@echo "make bench      measure against libnetfilter_queue and loops by hand; BENCH=--quick for less"
 	@echo "make install    PREFIX=$(PREFIX) DESTDIR=$(DESTDIR)"
 	@echo "make clean      remove what was built"

@@ -1,0 +1,47 @@
+#!/bin/sh
+# SPDX-License-Identifier: LGPL-2.1-or-later
+# The module under a running program: the kernel keeps it while a queue is bound, and when it has gone, what
+# a program is told is what it would have been told without it from the start.
+. "$IPQ_LIVE/lib.sh"
+refused="myapp: Failed to send netlink message: Connection refused"
+
+# A queue that was closed lets go of its module a grace period later: 5 s at most.
+module_goes() {
+	tries=250
+	until rmmod nfnetlink_queue 2>/dev/null; do
+		tries=$((tries - 1))
+		[ $tries -gt 0 ] || { lsmod | grep nfnetlink; cat /proc/net/netfilter/nfnetlink_queue; ps; return 1; }
+		sleep 0.02
+	done
+}
+
+queue OUTPUT -p udp --dport 7000
+start $DECIDE accept
+wait_for_queue
+expect "the module of a queue in use stays" sh -c '! rmmod nfnetlink_queue 2>/dev/null'
+expect "and the queue works on" $FLOW udp -n 100 7000
+stop
+expect_text "the program ended well" 0 echo $status
+wait_for_no_queue
+expect "the module of no queue goes" module_goes
+expect "what is queued then is lost" $FLOW udp -n 10 -e 0 -w 300 7000
+expect_text "a program that comes later is refused" "$refused" sh -c "$ABSENT kernel 2>&1"
+
+# A handle that was there before: its mode is refused as long as the module is away.
+start $ABSENT kernel $work/go
+tries=250
+until [ -e $work/go.created ] || [ $tries = 0 ]; do sleep 0.02; tries=$((tries - 1)); done
+insmod /vm/modules/nfnetlink_queue.ko
+expect "the module comes back and packets go through again" sh -c "$DECIDE accept >/dev/null & sleep 1
+	$FLOW udp -n 100 7000; status=\$?; kill \$!; wait; exit \$status"
+wait_for_no_queue
+expect "and away once more" module_goes
+: >$work/go
+wait $started
+started=
+expect_text "an old handle is told the same" "$refused" cat "$log"
+insmod /vm/modules/nfnetlink_queue.ko
+start $DECIDE accept
+wait_for_queue
+expect "a new program works" $FLOW udp -n 100 7000
+finish

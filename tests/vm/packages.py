@@ -1,0 +1,159 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""Debian packages of other architectures, fetched by apt into a cache of ours and unpacked there.
+
+The system is not changed: apt gets the system's sources and keys, but a state and a cache of our own and
+another architecture's name. What was unpacked once is not fetched again until the list of packages changes;
+remove the cache directory to get newer kernels.
+"""
+import hashlib
+import os
+import re
+import shutil
+import subprocess
+
+# Programs of the guest. What they depend on comes along if it is a library.
+PROGRAMS = ['busybox-static', 'coreutils', 'dash', 'iptables', 'iproute2', 'nftables', 'util-linux', 'libcmocka0',
+            'libmnl0', 'libpcap0.8']
+# Headers and link libraries to build ours with.
+DEVELOPMENT = ['libc6-dev', 'linux-libc-dev', 'libmnl-dev', 'libcmocka-dev', 'libpcap0.8-dev', 'libdbus-1-dev',
+               'libcrypt-dev']
+
+
+class Missing(Exception):
+    """Something that this machine does not have; the text says what."""
+
+
+def cache_directory():
+    base = os.environ.get('XDG_CACHE_HOME') or os.path.expanduser('~/.cache')
+    return os.path.join(base, 'libipq-vm')
+
+
+class Apt:
+    def __init__(self, arch):
+        for tool in 'apt-get', 'apt-cache', 'dpkg-deb', 'tar':
+            if not shutil.which(tool):
+                raise Missing(f'no {tool} here')
+        self.arch = arch
+        self.state = os.path.join(cache_directory(), 'apt', arch)
+        for directory in 'lists/partial', 'archives/partial':
+            os.makedirs(os.path.join(self.state, directory), exist_ok=True)
+        open(os.path.join(self.state, 'status'), 'a').close()
+        self.options = []
+        for name, value in (('Dir::State', self.state), ('Dir::State::lists', self.state + '/lists'),
+                            ('Dir::State::status', self.state + '/status'), ('Dir::Cache', self.state),
+                            ('APT::Architecture', arch), ('APT::Architectures', arch),
+                            ('APT::Sandbox::User', ''), ('Acquire::Languages', 'none')):
+            self.options += ['-o', f'{name}={value}']
+        self.updated = False
+        self.incomplete = ''
+
+    def call(self, *command, directory=None):
+        tool, *rest = command
+        done = subprocess.run([tool, *self.options, *rest], cwd=directory or self.state, text=True,
+                              stdout=subprocess.PIPE, stderr=subprocess.PIPE, timeout=600)
+        if done.returncode:
+            last = (done.stderr.strip().splitlines() or ['no reason given'])[-1]
+            raise Missing(f'{tool} {rest[0]} for {self.arch}: {last}')
+        return done.stdout
+
+    def update(self):
+        if not self.updated:
+            try:
+                self.call('apt-get', 'update', '-q')
+            except Missing as e:
+                # A mirror may be lacking one index of several: whether it matters shows when a package does.
+                self.incomplete = f' ({e})'
+            self.updated = True
+
+    def depends(self, package, recurse=False):
+        """Names of packages, virtual ones left out; with recurse the package itself among them."""
+        relations = 'recommends suggests conflicts breaks replaces enhances'.split()
+        text = self.call('apt-cache', 'depends', *['--no-' + r for r in relations],
+                         *(['--recurse'] if recurse else []), package)
+        names = re.findall(r'^(\w\S*)$' if recurse else r'^ +Depends: (\w\S*)$', text, re.M)
+        if not names:
+            raise Missing(f'no package {package} for {self.arch} in the sources of apt{self.incomplete}')
+        return names
+
+    def newest(self, pattern):
+        """The package whose name has the highest number in it, of those that look like the pattern."""
+        names = [n for n in self.call('apt-cache', 'pkgnames', pattern.split('(')[0]).split()
+                 if re.fullmatch(pattern, n)]
+        if not names:
+            raise Missing(f'no package like {pattern} for {self.arch} in the sources of apt{self.incomplete}')
+        return max(names, key=lambda n: int(re.search(r'\d+', n).group()))
+
+    def unpack(self, packages, root):
+        """Fetches the packages and unpacks them into one root, in which /lib is /usr/lib as on any Debian."""
+        self.call('apt-get', 'download', '-q', *sorted(packages), directory=self.state + '/archives')
+        for name in 'bin', 'sbin', 'lib', 'lib64', 'lib32':
+            os.makedirs(os.path.join(root, 'usr', name), exist_ok=True)
+            if not os.path.lexists(os.path.join(root, name)):
+                os.symlink('usr/' + name, os.path.join(root, name))
+        for name in sorted(os.listdir(self.state + '/archives')):
+            if not name.endswith('.deb'):
+                continue
+            archive = os.path.join(self.state, 'archives', name)
+            data = subprocess.Popen(['dpkg-deb', '--fsys-tarfile', archive], stdout=subprocess.PIPE)
+            subprocess.run(['tar', '-x', '--keep-directory-symlink', '--no-same-owner', '--exclude=./usr/share/*',
+                            '-C', root], stdin=data.stdout, check=True)
+            if data.wait():
+                raise Missing(f'{name} cannot be unpacked')
+            os.unlink(archive)
+        relative_links(root)
+
+
+def relative_links(root):
+    """A link to /lib/... means the root's own, for the linker too."""
+    for directory, directories, files in os.walk(root):
+        for name in directories + files:
+            path = os.path.join(directory, name)
+            if os.path.islink(path) and os.readlink(path).startswith('/'):
+                there = os.path.relpath(root + os.readlink(path), os.path.realpath(directory))
+                os.unlink(path)
+                os.symlink(there, path)
+
+
+def once(path, key, make):
+    """Makes the directory unless it was made before by the same key; never leaves half of it."""
+    stamp = hashlib.sha256(repr(key).encode()).hexdigest()
+    try:
+        with open(path + '.stamp', encoding='ascii') as f:
+            if f.read() == stamp:
+                return path
+    except FileNotFoundError:
+        pass
+    fresh = path + '.new'
+    shutil.rmtree(fresh, ignore_errors=True)
+    os.makedirs(fresh)
+    make(fresh)
+    shutil.rmtree(path, ignore_errors=True)
+    os.rename(fresh, path)
+    with open(path + '.stamp', 'w', encoding='ascii') as f:
+        f.write(stamp)
+    return path
+
+
+def sysroot(arch):
+    """A root with what the guest runs and what our programs are built with."""
+    def make(root):
+        apt = Apt(arch)
+        apt.update()
+        wanted = set(PROGRAMS + DEVELOPMENT)
+        for package in PROGRAMS:
+            wanted |= {name for name in apt.depends(package, recurse=True) if re.match(r'z?lib', name)}
+        wanted |= {apt.newest(r'libgcc-(\d+)-dev'), 'libgcc-s1'}
+        apt.unpack(wanted, root)
+    return once(os.path.join(cache_directory(), 'sysroot-' + arch), (PROGRAMS, DEVELOPMENT), make)
+
+
+def kernel(arch, package):
+    """The kernel that a package depends on, unpacked: boot/ and lib/modules/VERSION/."""
+    def make(root):
+        apt = Apt(arch)
+        apt.update()
+        images = [name for name in apt.depends(package) if name.startswith('linux-image-')]
+        if not images:
+            raise Missing(f'{package} depends on no kernel')
+        apt.unpack(images[:1], root)
+    return once(os.path.join(cache_directory(), f'kernel-{arch}-{package}'), package, make)
