@@ -20,16 +20,9 @@
 #include <sys/wait.h>
 #include <linux/filter.h>
 #include <linux/seccomp.h>
+#include "believe.h"
 
 #define SKIPPED 77
-#define BELIEVE(condition)                                           \
-	do {                                                         \
-		if (!(condition)) {                                  \
-			fprintf(stderr, "not so: %s\n", #condition); \
-			return 1;                                    \
-		}                                                    \
-	} while (0)
-
 static int listen_to_myself(void)
 {
 	struct sock_filter allow = BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW);

@@ -16,14 +16,7 @@
 #include <sys/socket.h>
 #include <sys/syscall.h>
 #include <unistd.h>
-
-#define BELIEVE(condition)                                           \
-	do {                                                         \
-		if (!(condition)) {                                  \
-			fprintf(stderr, "not so: %s\n", #condition); \
-			return 1;                                    \
-		}                                                    \
-	} while (0)
+#include "believe.h"
 
 static int open_bound(struct sockaddr_nl *name)
 {

@@ -10,14 +10,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
-
-#define BELIEVE(condition)                                           \
-	do {                                                         \
-		if (!(condition)) {                                  \
-			fprintf(stderr, "not so: %s\n", #condition); \
-			return 1;                                    \
-		}                                                    \
-	} while (0)
+#include "believe.h"
 
 int main(void)
 {

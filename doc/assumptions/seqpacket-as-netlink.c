@@ -14,16 +14,9 @@
 #include <sys/socket.h>
 #include <sys/un.h>
 #include <linux/netlink.h>
+#include "believe.h"
 
 #define MESSAGES 200
-
-#define BELIEVE(condition)                                           \
-	do {                                                         \
-		if (!(condition)) {                                  \
-			fprintf(stderr, "not so: %s\n", #condition); \
-			return 1;                                    \
-		}                                                    \
-	} while (0)
 
 static int receive_one(int fd, int flags)
 {
