@@ -18,6 +18,12 @@
 #include <linux/netlink.h>
 #include "nfqueue_wire.h"
 
+/* A number of 16 bits in our own byte order, among bytes. */
+#if __BYTE_ORDER__ == __ORDER_BIG_ENDIAN__
+#define NATIVE16(n) (n) >> 8, (n) & 255
+#else
+#define NATIVE16(n) (n) & 255, (n) >> 8
+#endif
 #define PRIORITY 21 /* NFQA_PRIORITY and NFQA_CGROUP_CLASSID: newer than some headers */
 #define CGROUP 22
 
@@ -102,8 +108,8 @@ static void make_rich(struct message *m)
 {
 	const uint8_t hw[12] = { 0, 6, 0, 0, 2, 4, 6, 8, 10, 12, 0x55, 0x55 };
 	const uint8_t stamp[16] = { 0, 0, 0, 0, 0x65, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0x03, 0xe8 };
-	const uint8_t vlan[] = { 6, 0, NFQA_VLAN_TCI,	0, 0xa0, 0x64, 0, 0,
-				 6, 0, NFQA_VLAN_PROTO, 0, 0x88, 0xa8, 0, 0 };
+	const uint8_t vlan[] = { NATIVE16(6), NATIVE16(NFQA_VLAN_TCI),	 0xa0, 0x64, 0, 0,
+				 NATIVE16(6), NATIVE16(NFQA_VLAN_PROTO), 0x88, 0xa8, 0, 0 };
 
 	begin_packet(m, 0x01020304);
 	attribute32(m, NFQA_MARK, 0xaabbccdd);
@@ -405,10 +411,10 @@ static void hardware_addresses_longer_than_the_field_are_cut(void **state)
 static void malformed_vlan_nests_end_quietly(void **state)
 {
 	static const unsigned char nests[][8] = {
-		{ 0, 0, NFQA_VLAN_TCI, 0 }, /* no length: must not go round for ever */
-		{ 3, 0, NFQA_VLAN_TCI, 0 },
-		{ 9, 0, NFQA_VLAN_TCI, 0, 1, 1 }, /* longer than the nest */
-		{ 5, 0, NFQA_VLAN_TCI, 0, 1 },	  /* too short for its number */
+		{ NATIVE16(0), NATIVE16(NFQA_VLAN_TCI) }, /* no length: must not go round for ever */
+		{ NATIVE16(3), NATIVE16(NFQA_VLAN_TCI) },
+		{ NATIVE16(9), NATIVE16(NFQA_VLAN_TCI), 1, 1 }, /* longer than the nest */
+		{ NATIVE16(5), NATIVE16(NFQA_VLAN_TCI), 1 },	  /* too short for its number */
 	};
 	struct message m;
 
