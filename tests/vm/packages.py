@@ -49,8 +49,11 @@ class Apt:
 
     def call(self, *command, directory=None):
         tool, *rest = command
-        done = subprocess.run([tool, *self.options, *rest], cwd=directory or self.state, text=True,
-                              stdout=subprocess.PIPE, stderr=subprocess.PIPE, timeout=600)
+        try:
+            done = subprocess.run([tool, *self.options, *rest], cwd=directory or self.state, text=True,
+                                  stdout=subprocess.PIPE, stderr=subprocess.PIPE, timeout=300)
+        except subprocess.TimeoutExpired:
+            raise Missing(f'{tool} {rest[0]} for {self.arch} took longer than 300 s') from None
         if done.returncode:
             last = (done.stderr.strip().splitlines() or ['no reason given'])[-1]
             raise Missing(f'{tool} {rest[0]} for {self.arch}: {last}')
