@@ -57,6 +57,7 @@ struct job {
 	bool pin;
 	uint32_t queue_length;
 	struct tally *tally; /* one for each queue */
+	int tally_file;	     /* what it is mapped from */
 };
 
 /* The verdict that every consumer has to give: NF_ACCEPT or NF_DROP. */
@@ -73,7 +74,7 @@ static inline void tally_verdict(struct tally *tally, unsigned verdict)
 }
 
 /* What a consumer can do besides accepting and dropping at once. */
-enum consumer_traits { ANY_ORDER = 1 << 0, REPLACES = 1 << 1, MANY_QUEUES = 1 << 2, LATENCY_ONLY = 1 << 3 };
+enum consumer_traits { ANY_ORDER = 1 << 0, REPLACES = 1 << 1, MANY_QUEUES = 1 << 2, LATENCY_ONLY = 1 << 3, SUPERVISED = 1 << 4 };
 
 #define UNAVAILABLE 77
 /* Reads the queue until it is killed; returns only after saying on stderr why: UNAVAILABLE, or -1. */
@@ -86,9 +87,12 @@ struct consumer {
 };
 
 consumer_run consume_ipq, consume_ipq_spin, consume_classic, consume_classic_batch;
+consumer_run consume_run;
 consumer_run consume_nfq, consume_mnl, consume_raw_one, consume_raw_packed, consume_raw_batch;
 extern const struct consumer consumers[];
 extern const unsigned consumer_count;
+#define OLD_PROGRAM "--old-program"
+int old_program(char **argument); /* what consume_run starts */
 #define REFERENCE "nfq" /* what ratios are taken against */
 
 /* ---- consumers that decide one packet at a time share the holding back (hold.c) ---------------- */
@@ -184,7 +188,7 @@ struct queue_counts {
 struct queue_counts ground_queues(void);
 uint64_t ground_sink_errors(void); /* UDP packets that arrived at a full socket of the driver's */
 uint64_t kernel_threads_ns(void);
-uint64_t process_ns(pid_t pid);
+uint64_t process_ns(pid_t pid); /* with its descendants' */
 uint64_t now_ns(void);
 void pin_to(int cpu); /* -1: anywhere */
 

@@ -152,11 +152,21 @@ uint64_t now_ns(void)
 uint64_t process_ns(pid_t pid)
 {
 	struct timespec t = { 0 };
+	uint64_t sum = 0;
 	clockid_t clock;
+	char path[64];
+	int child;
+	FILE *f;
 
-	if (clock_getcpuclockid(pid, &clock) != 0 || clock_gettime(clock, &t) < 0)
-		return 0;
-	return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
+	if (clock_getcpuclockid(pid, &clock) == 0 && clock_gettime(clock, &t) == 0)
+		sum = (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
+	snprintf(path, sizeof(path), "/proc/%d/task/%d/children", (int)pid, (int)pid);
+	f = fopen(path, "re");
+	while (f != NULL && fscanf(f, "%d", &child) == 1)
+		sum += process_ns(child);
+	if (f != NULL)
+		fclose(f);
+	return sum;
 }
 
 static bool is_kernel_thread(int dir)

@@ -36,6 +36,10 @@ static const struct limit limits[] = {
 	{ "tcp", "ipq", "nfq", RATE, AT_LEAST, 5.0 },
 	{ "tcp", "ipq", NULL, RATE, AT_LEAST, 0.95 },
 	{ "tcp-back", "ipq", "nfq", RATE, AT_LEAST, 4.0 },
+	{ "burst-64", "run", "classic", RATE, AT_LEAST, 0.7 },
+	{ "burst-1400", "run", "classic", RATE, AT_LEAST, 0.7 },
+	{ "burst-64-back", "run", "classic", RATE, AT_LEAST, 0.7 },
+	{ "group-64", "run", "classic", RATE, AT_LEAST, 0.7 },
 };
 
 static const char *const metric_names[] = { "packets/s", "CPU", "CPU with kernel threads", "p50", "p99" };

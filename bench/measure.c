@@ -72,6 +72,22 @@ static int consumer_await(pid_t pid, const struct job *job)
 	return end.si_status == UNAVAILABLE ? UNAVAILABLE : -1;
 }
 
+/* What stands between us and the queue must have let go of it when the next consumer comes. */
+static void consumer_end(const struct consumer *c, pid_t pid)
+{
+	bool asked = (c->traits & SUPERVISED) != 0;
+
+	if (asked)
+		kill(pid, SIGTERM);
+	for (unsigned ms = 0; asked && ms < 2000; ms++) {
+		if (waitpid(pid, NULL, WNOHANG) == pid)
+			return;
+		pause_ms(1);
+	}
+	kill(pid, SIGKILL);
+	waitpid(pid, NULL, 0);
+}
+
 static unsigned packets_of(const struct scenario *s, unsigned scale)
 {
 	unsigned n = s->packets * scale;
@@ -146,8 +162,10 @@ static int run(const struct scenario *s, const struct job *job, struct traffic *
 
 int measure(const struct scenario *s, const struct consumer *c, unsigned scale, bool pin, struct result *r)
 {
-	struct tally *tally = mmap(NULL, sizeof(*tally) * MAX_QUEUES, PROT_READ | PROT_WRITE,
-				   MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	int file = memfd_create("tally", 0);
+	struct tally *tally = file < 0 || ftruncate(file, sizeof(*tally) * MAX_QUEUES) < 0 ?
+				      MAP_FAILED :
+				      mmap(NULL, sizeof(*tally) * MAX_QUEUES, PROT_READ | PROT_WRITE, MAP_SHARED, file, 0);
 	struct job job = { .verdict = s->verdict,
 			   .order = s->order,
 			   .hold = s->hold,
@@ -156,7 +174,8 @@ int measure(const struct scenario *s, const struct consumer *c, unsigned scale, 
 			   .split = s->split || s->segments > 1,
 			   .pin = pin || s->apart,
 			   .queue_length = s->queue_length ? s->queue_length : 8192,
-			   .tally = tally };
+			   .tally = tally,
+			   .tally_file = file };
 	struct traffic *t = NULL;
 	pid_t pid = -1;
 	int err = -1;
@@ -177,11 +196,10 @@ int measure(const struct scenario *s, const struct consumer *c, unsigned scale, 
 		err = check_sums(s, c, &job, t, r);
 	r->done = err == 0;
 out:
-	if (pid > 0) {
-		kill(pid, SIGKILL);
-		waitpid(pid, NULL, 0);
-	}
+	if (pid > 0)
+		consumer_end(c, pid);
 	traffic_close(t);
+	close(file);
 	munmap(tally, sizeof(*tally) * MAX_QUEUES);
 	return err;
 }

@@ -13,6 +13,7 @@ const struct consumer consumers[] = {
 	{ "classic", "libipq, classic calls", ANY_ORDER | REPLACES, consume_classic },
 	{ "classic-batch", "libipq, classic calls, batching", ANY_ORDER | REPLACES, consume_classic_batch },
 	{ "ipq", "libipq, new calls", ANY_ORDER | REPLACES | MANY_QUEUES, consume_ipq },
+	{ "run", "a program of 2001 under ipq run", REPLACES | SUPERVISED, consume_run },
 	{ "ipq-spin", "libipq, new calls, spin 50 us", LATENCY_ONLY, consume_ipq_spin },
 };
 const unsigned consumer_count = sizeof(consumers) / sizeof(*consumers);
@@ -89,6 +90,9 @@ bool scenario_suits(const struct scenario *s, const struct consumer *c)
 {
 	if (c->traits & LATENCY_ONLY)
 		return s->pattern == LATENCY;
+	/* Its queue has ip_queue's own length, and what overflows there no kernel counts. */
+	if ((c->traits & SUPERVISED) && (s->pattern != WINDOW && s->pattern != LATENCY))
+		return false;
 	if (s->hold > 1 && s->order != OLDEST_FIRST && !(c->traits & ANY_ORDER))
 		return false;
 	if (s->verdict == SEND_BACK && !(c->traits & REPLACES))

@@ -80,11 +80,22 @@ static int one(struct ipq_handle *h, unsigned *packets)
 	return 1;
 }
 
+/* Which of them has something to read. */
+static int readable(struct ipq_handle *const h[2])
+{
+	struct pollfd p[2] = { { .fd = h[0] != NULL ? h[0]->fd : -1, .events = POLLIN },
+			       { .fd = h[1] != NULL ? h[1]->fd : -1, .events = POLLIN } };
+
+	if (poll(p, 2, 10000) <= 0)
+		die("poll");
+	return p[0].revents == 0;
+}
+
 static int classic(int together)
 {
 	struct ipq_handle *h[2];
 	unsigned packets[2] = { 0, 0 };
-	int i, open = 2;
+	int i;
 
 	for (i = 0; i < 2; i++) {
 		h[i] = open_handle(i == 0 ? PF_INET : PF_INET6);
@@ -93,19 +104,11 @@ static int classic(int together)
 	}
 	for (i = 0; i < 2 && together; i++)
 		set_mode(h[i]);
-	while (open > 0) {
-		struct pollfd p[2];
-
-		for (i = 0; i < 2; i++)
-			p[i] = (struct pollfd){ .fd = h[i] != NULL ? h[i]->fd : -1, .events = POLLIN };
-		if (poll(p, 2, 10000) <= 0)
-			die("poll");
-		for (i = 0; i < 2; i++) {
-			if (p[i].revents == 0 || one(h[i], &packets[i]))
-				continue;
+	while (h[0] != NULL || h[1] != NULL) {
+		i = readable(h);
+		if (!one(h[i], &packets[i])) {
 			ipq_destroy_handle(h[i]);
 			h[i] = NULL;
-			open--;
 		}
 	}
 	printf("%u and %u packets\n", packets[0], packets[1]);
