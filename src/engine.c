@@ -393,14 +393,14 @@ static int allocate(struct engine *e)
 	unsigned i;
 
 	/* Address space only: a page is used when a packet or a request has reached that far. */
-	e->slots = malloc((size_t)BATCH * SOURCE_SLOT_SIZE);
+	e->slots = malloc((size_t)BATCH * SLOT_SIZE);
 	e->requests = malloc((size_t)BATCH * REQUEST_ROOM);
 	e->last = malloc(REQUEST_ROOM);
 	e->answer = malloc(REQUEST_ROOM + 64);
 	if (e->last == NULL || e->slots == NULL || e->requests == NULL || e->answer == NULL)
 		return -ENOMEM;
 	for (i = 0; i < BATCH; i++) {
-		e->slot[i] = (struct source_slot){ .head = e->slots + (size_t)i * SOURCE_SLOT_SIZE,
+		e->slot[i] = (struct source_slot){ .head = e->slots + (size_t)i * SLOT_SIZE + SLOT_FRONT,
 						   .head_room = SOURCE_SLOT_SIZE };
 		e->in_iov[i] = (struct iovec){ e->requests + (size_t)i * REQUEST_ROOM, REQUEST_ROOM };
 		e->in[i].msg_hdr = (struct msghdr){ .msg_iov = &e->in_iov[i], .msg_iovlen = 1 };

@@ -39,12 +39,19 @@ static void fill_hardware(struct wire_packet *w, const struct ipq_packet *p, uin
 	w->hw_type = type;
 }
 
+/* Then there is room around the payload for all of the message. */
+static bool in_slot(const struct engine *e, const struct ipq_packet *p)
+{
+	return (p->present & IPQ_HAS_PAYLOAD) != 0 && p->payload >= e->slots + SLOT_FRONT &&
+	       p->payload < e->slots + (size_t)BATCH * SLOT_SIZE;
+}
+
 static void encode(struct engine *e, const struct family *f, const struct ipq_packet *p, unsigned k)
 {
 	struct wire_packet w = { .packet_id = p->id, .hook = p->hook, .hw_protocol = p->hw_protocol };
 	struct iovec *iov = e->out_iov[k];
 	uint16_t type = 0, ignored;
-	size_t len = payload_len(f, p), head = wire_packet_head(f->owner->layout);
+	size_t len = payload_len(f, p), head = wire_packet_head(f->owner->layout), pieces;
 
 	if ((p->present & IPQ_HAS_MARK) != 0)
 		w.mark = p->mark;
@@ -55,14 +62,17 @@ static void encode(struct engine *e, const struct family *f, const struct ipq_pa
 	name_device(e, p, IPQ_HAS_INDEV, p->indev, w.indev, &type);
 	name_device(e, p, IPQ_HAS_OUTDEV, p->outdev, w.outdev, &ignored);
 	fill_hardware(&w, p, type);
-	wire_put_packet(f->owner->layout, e->out_head[k], &w, len);
 	iov[0] = (struct iovec){ e->out_head[k], head };
 	iov[1] = (struct iovec){ p->payload, len };
 	iov[2] = (struct iovec){ padding, (0 - len) & 3 };
-	e->out[k].msg_hdr = (struct msghdr){ .msg_iov = iov,
-					     .msg_iovlen = len == 0		 ? 1
-							   : iov[2].iov_len == 0 ? 2
-										 : 3 };
+	pieces = len == 0 ? 1 : iov[2].iov_len == 0 ? 2 : 3;
+	if (in_slot(e, p) && len == p->payload_len) { /* one piece is cheaper, and the whole payload stays whole */
+		iov[0] = (struct iovec){ p->payload - head, head + len + iov[2].iov_len };
+		memset(p->payload + len, 0, iov[2].iov_len);
+		pieces = 1;
+	}
+	wire_put_packet(f->owner->layout, iov[0].iov_base, &w, len);
+	e->out[k].msg_hdr = (struct msghdr){ .msg_iov = iov, .msg_iovlen = pieces };
 }
 
 static void drop(struct engine *e, struct family *f, unsigned i)

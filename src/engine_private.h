@@ -13,6 +13,9 @@
 /* A verdict with the largest replacement, and something to see that there was more. */
 #define REQUEST_ROOM (65536 + 64)
 #define HEAD_MAX 112
+/* A slot for a packet, with room in front of the payload for its message's head, and behind for the padding. */
+#define SLOT_FRONT 128
+#define SLOT_SIZE (SLOT_FRONT + SOURCE_SLOT_SIZE + 64)
 /* How much of a verdict is kept in case the source refuses it: all of one without replacement. */
 #define KEPT_ROOM 64
 #define KEPT 1024

@@ -12,6 +12,7 @@ struct idset {
 	uint64_t *slot; /* USED | id, or 0 */
 	size_t mask;	/* slots - 1, slots is a power of two; 0: none allocated */
 	size_t count;
+	size_t displaced; /* ids that are not in the slot that is theirs by number */
 };
 
 /* Makes room for more ids, so that as many idset_add() cannot fail. 0 or -ENOMEM. */
