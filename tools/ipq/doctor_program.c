@@ -15,7 +15,7 @@
 
 /* Which libipq.so.0 the loader would take, by the rules of ld.so(8). */
 struct found {
-	char path[1024];
+	char path[1024 + 16]; /* a directory and the name of the library */
 	bool any, ours;
 };
 

@@ -5,7 +5,7 @@
 #include <string.h>
 #include <unistd.h>
 #include "plan.h"
-#include "print.h"
+#include "text.h"
 
 /* ---- reading ------------------------------------------------------------------------------------- */
 
@@ -72,6 +72,11 @@ static int add_file(struct ruleset *set, const char *path)
 			err = add(set, where, text);
 	}
 	free(line);
+	/* a directory opens, and fails when it is read */
+	if (err == 0 && ferror(f)) {
+		err = -EIO;
+		fprintf(stderr, "ipq filter: %s cannot be read: %s\n", path, strerror(errno));
+	}
 	if (f != stdin)
 		fclose(f);
 	return err;
@@ -214,7 +219,7 @@ static void print_json_row(const struct plan *p, FILE *out, unsigned i)
 	plan_sum(p, i, &t);
 	if (i < p->set.count) {
 		fprintf(out, "%s{\"rule\":", i > 0 ? "," : "");
-		print_json_string(out, p->set.rule[i].text);
+		text_put_json(out, p->set.rule[i].text);
 		fputc(',', out);
 	} else {
 		fputs("],\"no_rule\":{", out);

@@ -6,6 +6,7 @@
 #include <unistd.h>
 #include "decode.h"
 #include "print.h"
+#include "text.h"
 
 /* Eight colours of the terminal's own palette, so that they suit dark and light backgrounds. */
 #define DIM "2"
@@ -57,20 +58,6 @@ static void escape(FILE *out, const char *text)
 		else
 			fprintf(out, "\\x%02x", (unsigned char)*text);
 	}
-}
-
-void print_json_string(FILE *out, const char *text)
-{
-	fputc('"', out);
-	for (; *text != '\0'; text++) {
-		if (*text == '"' || *text == '\\')
-			fprintf(out, "\\%c", *text);
-		else if (printable((unsigned char)*text))
-			fputc(*text, out);
-		else
-			fprintf(out, "\\u%04x", (unsigned char)*text);
-	}
-	fputc('"', out);
 }
 
 static void print_time(FILE *out, const struct print_style *style, int64_t ns)
@@ -226,7 +213,7 @@ static void json_member(FILE *out, const char *name, const char *text)
 	if (text == NULL || *text == '\0')
 		return;
 	fprintf(out, ",\"%s\":", name);
-	print_json_string(out, text);
+	text_put_json(out, text);
 }
 
 static void json_headers(FILE *out, const struct decoded *d)

@@ -29,9 +29,6 @@ bool print_wants_colour(FILE *out);
 /* One line; with bytes, several. */
 void print_packet(FILE *out, const struct print_style *style, const struct print_packet *p);
 
-/* Text in quotes, as JSON has it. Bytes beyond ASCII become their Latin-1 characters. */
-void print_json_string(FILE *out, const char *text);
-
 /* "INPUT"; "hook N" cannot be: numbers beyond the five give "-". */
 const char *print_hook(unsigned hook);
 
