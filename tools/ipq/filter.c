@@ -21,7 +21,7 @@ struct filter {
 	struct plan *old;	     /* still in use by a worker that has not looked yet */
 	struct bpf_program *filters; /* of the firewall rule */
 	const char *record_path;
-	bool counters;
+	bool counters, record_given;
 	unsigned lines; /* of the table on the terminal */
 	int64_t shown;
 };
@@ -167,6 +167,7 @@ static int set_record(struct filter *f, const char *value)
 	for (unsigned i = 0; i < 3; i++) {
 		if (strcmp(value, names[i]) == 0) {
 			f->common.record_what = i;
+			f->record_given = true;
 			return 0;
 		}
 	}
@@ -211,6 +212,14 @@ static int parse(struct filter *f, int argc, char **argv)
 		return status;
 	f->rules.text = argv + optind;
 	f->rules.count = (unsigned)(argc - optind);
+	for (unsigned i = 0; i < f->rules.count; i++)
+		if (f->rules.text[i][0] == '-')
+			return command_usage(&command_filter,
+					     "\"%s\" stands behind a rule: options come first",
+					     f->rules.text[i]);
+	if (f->record_given && f->record_path == NULL)
+		return command_usage(&command_filter,
+				     "--record says which packets -w FILE gets: it needs that");
 	if (f->rules.count == 0 && f->rules.file == NULL)
 		return command_usage(&command_filter, "no rules: try 'drop tcp port 23', or -f FILE");
 	return session_check(&f->session);
@@ -346,6 +355,7 @@ const struct command command_filter = {
 		"  ipq filter --on OUTPUT 'delay 50ms udp dst port 53'\n"
 		"  ipq filter --source pcap:in.pcap,out.pcap 'rewrite /evil/good/g tcp port 80'\n"
 		"\n"
-		"Exit status: 0 ended or interrupted, 1 failed, 2 usage or a wrong rule.\n",
+		"Exit status: 0 ended or interrupted, 1 failed, 2 usage or a wrong rule.\n"
+		"See ipq-filter(1).\n",
 	.run = run,
 };

@@ -42,10 +42,18 @@ static int help(FILE *out)
 	fputs("Usage: ipq COMMAND [OPTIONS]\n"
 	      "       ipq help COMMAND\n"
 	      "       ipq --version\n\n"
-	      "Packets that a firewall rule queued for a program (-j QUEUE, -j NFQUEUE), from the shell.\n\n",
+	      "Packets that a firewall rule queued for a program (-j QUEUE, -j NFQUEUE), from\n"
+	      "the shell.\n\n",
 	      out);
 	for (const struct command *const *c = commands; *c != NULL; c++)
 		fprintf(out, "  %-10s %s\n", (*c)->name, (*c)->summary);
+	fputs("\n"
+	      "  sudo ipq watch --on INPUT icmp or icmp6\n"
+	      "  sudo ipq filter --on INPUT 'drop tcp dst port 23'\n"
+	      "  sudo ipq doctor\n"
+	      "\n"
+	      "See ipq(1).\n",
+	      out);
 	return out == stderr ? EXIT_USAGE : fflush(out) != 0;
 }
 

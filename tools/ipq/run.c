@@ -27,16 +27,19 @@ const struct command command_run = {
 	.summary = "run a program written for ip_queue, unmodified",
 	.help = "Usage: ipq run [--source NAME] [--log FILE] [--] PROGRAM [ARGUMENT...]\n"
 		"\n"
-		"Runs PROGRAM, which speaks to the kernel's old ip_queue, on today's kernel: static or "
-		"dynamic,\n"
-		"64-bit or 32-bit, with or without libipq inside. Its exit status is that of PROGRAM.\n"
+		"Runs PROGRAM, which speaks to the kernel's old ip_queue, on today's kernel:\n"
+		"static or dynamic, 64-bit or 32-bit, with or without libipq inside.\n"
 		"\n"
-		"  --source NAME  where packets come from: nfqueue:0 (default, or $IPQ_SOURCE), "
-		"pcap:IN[,OUT], ...\n"
+		"  --source NAME  where packets come from: nfqueue:0 (default, or $IPQ_SOURCE),\n"
+		"                 pcap:IN[,OUT], ...\n"
 		"  --log FILE     append a line for each event, and a summary (-: standard error)\n"
 		"\n"
-		"Exit status 125: ipq run itself failed; 126: PROGRAM cannot be run; 127: there is none.\n"
-		"See ipq-run(1).\n",
+		"  sudo ipq run -- ./old-program its arguments\n"
+		"  sudo ipq run --log - -- ./old-program\n"
+		"  ipq run --source pcap:in.pcap,out.pcap -- ./old-program\n"
+		"\n"
+		"Exit status: that of PROGRAM; 125: ipq run itself failed; 126: PROGRAM cannot be\n"
+		"run; 127: there is none. See ipq-run(1).\n",
 	.run = run,
 };
 

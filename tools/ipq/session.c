@@ -222,6 +222,7 @@ static int open_rules(struct session *s)
 					 .filters = s->filters,
 					 .dry = s->dry_run };
 	uint16_t first;
+	int err;
 
 	if (!s->queue_given) {
 		if (rules_pick_queue(1, &first, &e) < 0)
@@ -230,9 +231,10 @@ static int open_rules(struct session *s)
 	}
 	options.queue_first = (uint16_t)s->queue_first;
 	options.queue_last = (uint16_t)s->queue_last;
-	if (rules_open(&s->rules, &options, &e) < 0)
-		return complain(s, e.text);
-	return 0;
+	err = rules_open(&s->rules, &options, &e);
+	if (err < 0)
+		complain(s, e.text);
+	return err == -EINVAL ? EXIT_USAGE : err < 0; /* EINVAL: a hook that does not exist */
 }
 
 static int open_queue(struct session *s, struct worker *w)
@@ -368,9 +370,10 @@ static void wait_for_end(struct session *s, int signals)
 static int run(struct session *s, void *const *context, int signals)
 {
 	struct ipq_error e = { .text = "" };
+	int status = s->on != NULL ? open_rules(s) : 0;
 
-	if (s->on != NULL && open_rules(s) != 0)
-		return 1;
+	if (status != 0)
+		return status;
 	if (s->dry_run) {
 		rules_print(s->rules, stdout);
 		return 0;
@@ -407,7 +410,7 @@ int session_run(struct session *s, void *const *context)
 	s->rules = NULL;
 	join_workers(s);
 	close(signals);
-	return status != 0 || s->error < 0;
+	return status != 0 ? status : s->error < 0;
 }
 
 void session_stats(struct session *s, struct ipq_stats *sum)

@@ -233,6 +233,7 @@ const struct command command_watch = {
 		"  ipq watch --on INPUT,OUTPUT -c 20 -x 'tcp port 80'\n"
 		"  ipq watch --on FORWARD -w seen.pcapng --json\n"
 		"\n"
-		"Exit status: 0 ended or interrupted, 1 failed, 2 usage or a wrong filter.\n",
+		"Exit status: 0 ended or interrupted, 1 failed, 2 usage or a wrong filter.\n"
+		"See ipq-watch(1).\n",
 	.run = run,
 };
