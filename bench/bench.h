@@ -175,9 +175,15 @@ uint64_t traffic_arrived(struct traffic *t, uint64_t expected);
 int tcp_start(void); /* the second namespace; stays until the driver ends */
 int tcp_run(unsigned megabytes, struct result *r);
 
+/* ---- ipq filter (filter.c) ------------------------------------------------------------------------ */
+
+/* Prints tables and limits; returns what failed. */
+unsigned filter_measure(unsigned rounds, unsigned scale, unsigned capture_mib, bool live, bool capture);
+
 /* ---- the ground (ground.c) ----------------------------------------------------------------------- */
 
 int ground_enter(void); /* private namespaces, loopback up */
+const char *ground_iptables(void); /* one that can queue here, or NULL; its probe stays in INPUT */
 int ground_rules(unsigned queues);
 int ground_command(const char *format, ...) __attribute__((format(printf, 1, 2)));
 struct queue_counts {
@@ -200,6 +206,7 @@ struct results {
 	struct result *cell; /* [scenario][consumer][round] */
 };
 struct result *result_at(const struct results *all, unsigned scenario, unsigned consumer, unsigned round);
+double median(double *value, unsigned n); /* sorts; NAN for none */
 double median_of(const struct results *all, unsigned scenario, unsigned consumer, enum metric metric);
 /* Median over the rounds of a's figure divided by b's (NAN when one is missing), and the middle half of them.
  */

@@ -75,7 +75,7 @@ int ground_enter(void)
 	return ground_command("ip link set lo up");
 }
 
-static const char *iptables(void)
+const char *ground_iptables(void)
 {
 	static const char *const names[] = { "iptables-legacy", "iptables", "iptables-nft" };
 	static const char *found;
@@ -91,7 +91,7 @@ static const char *iptables(void)
 
 int ground_rules(unsigned queues)
 {
-	const char *tool = iptables();
+	const char *tool = ground_iptables();
 	char target[64] = "NFQUEUE --queue-num 0";
 
 	if (tool == NULL) {

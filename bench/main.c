@@ -7,18 +7,19 @@
 #include "bench.h"
 
 struct options {
-	unsigned rounds, scale;
+	unsigned rounds, scale, capture;
 	const char *only, *consumers, *out;
 	bool pin;
 };
 
 static const char usage[] =
-	"bench [--quick] [--rounds N] [--scale N] [--only TEXT] [--consumers A,B,...] [--pin] [--out DIR] "
-	"[--list]\n"
+	"bench [--quick] [--rounds N] [--scale N] [--only TEXT] [--consumers A,B,...] [--pin] "
+	"[--capture MB] [--out DIR] [--list]\n"
 	"  --quick      3 rounds of short measurements (default: 7 rounds, three times as long)\n"
 	"  --only       these scenarios, comma-separated; what is no whole name is a part of one\n"
 	"  --consumers  only these, and " REFERENCE ", which ratios are taken against\n"
 	"  --pin        driver on processor 0, consumer on the following ones\n"
+	"  --capture    megabytes of the capture that ipq filter is measured with (256)\n"
 	"  --out        where measurements.csv and medians.csv go\n";
 
 /* Is name in the list, or a word of it that is no scenario's whole name a part of name? No list: yes. */
@@ -44,6 +45,8 @@ static int list_all(void)
 {
 	for (unsigned i = 0; i < scenario_count; i++)
 		printf("%-20s %s, %u bytes\n", scenarios[i].name, scenarios[i].what, scenarios[i].size);
+	printf("%-20s ipq filter, a C program and Python, ten rules\n", "filter-live");
+	printf("%-20s ipq filter over a capture, ten rules\n", "filter-capture");
 	printf("\n");
 	for (unsigned i = 0; i < consumer_count; i++)
 		printf("%-14s %s\n", consumers[i].name, consumers[i].title);
@@ -59,6 +62,7 @@ static int parse(int argc, char **argv, struct options *o)
 		{ "only", required_argument, NULL, 'o' },
 		{ "out", required_argument, NULL, 'd' },
 		{ "consumers", required_argument, NULL, 'c' },
+		{ "capture", required_argument, NULL, 'm' },
 		{ "pin", no_argument, NULL, 'p' },
 		{ "list", no_argument, NULL, 'l' },
 		{ NULL, 0, NULL, 0 },
@@ -86,6 +90,9 @@ static int parse(int argc, char **argv, struct options *o)
 		case 'c':
 			o->consumers = optarg;
 			break;
+		case 'm':
+			o->capture = (unsigned)strtoul(optarg, NULL, 10);
+			break;
 		case 'p':
 			o->pin = true;
 			break;
@@ -95,6 +102,8 @@ static int parse(int argc, char **argv, struct options *o)
 			return -1;
 		}
 	}
+	if (o->capture < 4 || o->capture > 4096)
+		return -1;
 	return optind == argc && o->rounds > 0 && o->rounds <= 101 && o->scale > 0 && o->scale <= 1000 ? 0
 												       : -1;
 }
@@ -128,7 +137,7 @@ static unsigned run_scenario(const struct options *o, struct results *all, unsig
 
 int main(int argc, char **argv)
 {
-	struct options o = { .rounds = 7, .scale = 3 };
+	struct options o = { .rounds = 7, .scale = 3, .capture = 256 };
 	struct results all;
 	unsigned failed = 0;
 
@@ -150,6 +159,8 @@ int main(int argc, char **argv)
 		if (listed(o.only, scenarios[s].name, false))
 			failed += run_scenario(&o, &all, s);
 	judge(&all);
+	failed += filter_measure(o.rounds, o.scale, o.capture, listed(o.only, "filter-live", false),
+				 listed(o.only, "filter-capture", false));
 	if (o.out != NULL && report_csv(&all, o.out) < 0)
 		failed++;
 	free(all.cell);

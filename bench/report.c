@@ -38,7 +38,7 @@ static int by_value(const void *a, const void *b)
 	return (x > y) - (x < y);
 }
 
-static double median(double *value, unsigned n)
+double median(double *value, unsigned n)
 {
 	if (n == 0)
 		return NAN;
