@@ -1,10 +1,13 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* ipq: finds the subcommand. */
+#include <fcntl.h>
+#include <poll.h>
 #include <stdarg.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 #include "command.h"
 
 static const struct command *const commands[] = {
@@ -78,10 +81,39 @@ static int help_of(const char *name)
 	return fflush(stdout) != 0;
 }
 
+/* A queue's socket must not become descriptor 1, where what is printed would go. What was closed stays closed
+ * for writing: the writer learns of it. */
+static void occupy_standard_descriptors(void)
+{
+	int fd;
+
+	do
+		fd = open("/dev/null", O_RDONLY);
+	while (fd >= 0 && fd <= STDERR_FILENO);
+	if (fd >= 0)
+		close(fd);
+}
+
+/* A reader that has gone (ipq watch | head) is no failure. The failing write may be long past, and its errno
+ * with it: poll() still knows of the reader. */
+static int check_output(const struct command *c, int status)
+{
+	struct pollfd out = { .fd = STDOUT_FILENO };
+
+	if (status != 0 || (fflush(stdout) == 0 && !ferror(stdout)))
+		return status;
+	if (poll(&out, 1, 0) == 1 && (out.revents & POLLERR) != 0)
+		return status;
+	fprintf(stderr, "ipq %s: standard output was not written completely: is it closed, or the disk full?\n",
+		c->name);
+	return 1;
+}
+
 int main(int argc, char **argv)
 {
 	const struct command *c;
 
+	occupy_standard_descriptors();
 	if (argc < 2)
 		return help(stderr);
 	if (is_help(argv[1]))
@@ -95,5 +127,5 @@ int main(int argc, char **argv)
 		return unknown(argv[1]);
 	if (argc > 2 && is_help(argv[2]))
 		return help_of(c->name);
-	return c->run(argc - 1, argv + 1);
+	return check_output(c, c->run(argc - 1, argv + 1));
 }

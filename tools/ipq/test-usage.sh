@@ -29,6 +29,26 @@ refused 'is no hook' watch --on INPTU --dry-run
 refused 'no filter from here on' filter 'drop tcp prot 23'
 refused 'no filter from here on' watch tcp prot 23
 
+# A closed standard output is no descriptor for anything else, and what cannot be written is an error.
+printf '\324\303\262\241\2\0\4\0\0\0\0\0\0\0\0\0\377\377\0\0\145\0\0\0' >"$work/in.pcap"
+printf '\0\0\0\0\0\0\0\0\24\0\0\0\24\0\0\0' >>"$work/in.pcap"
+printf 'E\0\0\24\0\0\0\0\100\1\0\0\12\0\0\1\12\0\0\2' >>"$work/in.pcap"
+"$ipq" watch --quiet -s "pcap:$work/in.pcap" -w "$work/whole" >/dev/null
+timeout 10 "$ipq" watch -s "pcap:$work/in.pcap" -w "$work/record" >&- 2>"$work/error"
+if [ $? -ne 1 ] || ! grep -q 'not written' "$work/error" || ! cmp "$work/whole" "$work/record"; then
+	echo "ipq watch with a closed standard output:"
+	cat "$work/error"
+	failed=1
+fi
+for command in "watch -s pcap:$work/in.pcap" "filter -s pcap:$work/in.pcap --json accept" 'doctor --program /bin/sh'; do
+	timeout 60 "$ipq" $command >/dev/full 2>"$work/error"
+	if [ $? -ne 1 ] || ! grep -q 'not written' "$work/error"; then
+		echo "ipq $command to a full disk:"
+		cat "$work/error"
+		failed=1
+	fi
+done
+
 # The help fits a screen of 80 by 24 and has three examples.
 for command in '' watch filter run status doctor bench; do
 	"$ipq" $command --help >"$work/help"
