@@ -6,7 +6,7 @@ BUILD ?= build
 JOBS ?= $(shell nproc)
 
 .DEFAULT_GOAL := all
-.PHONY: all demo check check-vm bench install clean help
+.PHONY: all demo check check-vm fuzz bench install clean help
 
 # One stamp for each set of packages: the second run asks nobody.
 build-stamps/%: scripts/packages
@@ -31,6 +31,12 @@ check: build-stamps/check
 check-vm: build-stamps/vm
 	tests/vm/run -j $(JOBS) $(VM) $(TARGET)
 
+# FUZZ_SECONDS=60 FUZZ='wire pcap': each for that long, all of them when none is named
+fuzz: build-stamps/check
+	CC=clang meson setup $(if $(wildcard build-fuzz/build.ninja),--reconfigure) -Db_sanitize=address,undefined \
+		-Db_lundef=false build-fuzz
+	tests/fuzz/run build-fuzz $(FUZZ)
+
 # BENCH='--quick --only tcp': what bench/run understands
 bench: build-stamps/bench
 	bench/run $(BENCH)
@@ -42,13 +48,14 @@ install: all
 	DESTDIR="$(DESTDIR)" meson install -C $(BUILD) --no-rebuild
 
 clean:
-	rm -rf $(BUILD) build-vm build-bench build-gcc build-clang build-asan build-stamps
+	rm -rf $(BUILD) build-vm build-bench build-gcc build-clang build-asan build-fuzz build-stamps
 
 help:
 	@echo "make            build the library and the tools (in $(BUILD)/)"
 	@echo "make demo       an old libipq program decides about real packets, in a private namespace"
 	@echo "make check      every test tier, with gcc, clang, the sanitizers and valgrind"
 	@echo "make check-vm   the tests on Debian's kernels for other processors, in qemu; TARGET=s390x for one"
+	@echo "make fuzz       hostile input, FUZZ_SECONDS=600 for each parser; FUZZ='wire pcap' for these only"
 	@echo "make bench      measure against libnetfilter_queue and loops by hand; BENCH=--quick for less"
 	@echo "make install    PREFIX=$(PREFIX) DESTDIR=$(DESTDIR)"
 	@echo "make clean      remove what was built"

@@ -197,17 +197,41 @@ static void take(struct links *l, const struct nlmsghdr *nlh, uint32_t wanted)
 }
 
 /*
+ * Takes in the messages of one datagram of len bytes. True when the answer to request seq (0: none) was among
+ * them. By hand: mnl_nlmsg_ok() of libmnl 1.0.5 compares lengths as int, and believes one of 2 GiB.
+ */
+static bool take_all(struct links *l, size_t len, uint32_t seq, uint32_t wanted)
+{
+	bool answered = false;
+	size_t at, step;
+
+	for (at = 0; len - at >= sizeof(struct nlmsghdr); at += step) {
+		const struct nlmsghdr *nlh = (const struct nlmsghdr *)(const void *)(l->buf + at);
+		bool mine;
+
+		if (nlh->nlmsg_len < sizeof(*nlh) || nlh->nlmsg_len > len - at)
+			break;
+		mine = seq != 0 && nlh->nlmsg_seq == seq && nlh->nlmsg_pid == mnl_socket_get_portid(l->socket);
+		take(l, nlh, mine ? wanted : 0);
+		answered |= mine;
+		step = NLMSG_ALIGN(nlh->nlmsg_len);
+		if (step > len - at)
+			break;
+	}
+	return answered;
+}
+
+/*
  * Reads what the socket holds. Returns 1 once the answer to request seq was among it (0: none asked),
  * 0 when there is nothing left to read.
  */
 static int drain(struct links *l, uint32_t seq, uint32_t wanted)
 {
-	int i, answered = 0;
+	bool answered = false;
+	int i;
 
 	for (i = 0; i < MESSAGES_MAX; i++) {
 		ssize_t n = mnl_socket_recvfrom(l->socket, l->buf, sizeof(l->buf));
-		struct nlmsghdr *nlh = (struct nlmsghdr *)l->buf;
-		int len = (int)n;
 
 		if (n < 0 && errno == EINTR)
 			continue;
@@ -217,13 +241,7 @@ static int drain(struct links *l, uint32_t seq, uint32_t wanted)
 		}
 		if (n <= 0)
 			break;
-		for (; mnl_nlmsg_ok(nlh, len); nlh = mnl_nlmsg_next(nlh, &len)) {
-			bool mine = seq != 0 && nlh->nlmsg_seq == seq &&
-				    nlh->nlmsg_pid == mnl_socket_get_portid(l->socket);
-
-			take(l, nlh, mine ? wanted : 0);
-			answered |= mine;
-		}
+		answered |= take_all(l, (size_t)n, seq, wanted);
 	}
 	return answered;
 }

@@ -17,6 +17,8 @@
 #define BATCH_TYPE ((NFNL_SUBSYS_QUEUE << 8) | NFQNL_MSG_VERDICT_BATCH)
 #define ATTRIBUTES (NLMSG_HDRLEN + NLMSG_ALIGN(sizeof(struct nfgenmsg)))
 
+#define ERRNO_MAX 4095 /* as the kernel has it */
+
 /* Attributes are aligned to 4 bytes only, and a slot may begin anywhere. */
 static uint32_t be32(const unsigned char *p)
 {
@@ -226,14 +228,14 @@ static void compare_lengths(struct ipq_packet *p, size_t claimed, bool cut)
 static bool parse_packet(struct source_slot *slot, size_t len, bool cut, struct ipq_packet *p, struct nfq_reply *r)
 {
 	const unsigned char *at = slot->head + ATTRIBUTES;
-	size_t left = len < slot->head_room || slot->tail == NULL ? len : slot->head_room, claimed = 0;
+	size_t room = len < slot->head_room || slot->tail == NULL ? len : slot->head_room, left, claimed = 0;
 	bool whole = true;
 
 	clear_packet(p);
 	if (len < ATTRIBUTES)
 		return false;
 	p->family = slot->head[NLMSG_HDRLEN];
-	left -= ATTRIBUTES;
+	left = room - ATTRIBUTES;
 	while (left >= NLA_HDRLEN) {
 		struct nlattr a;
 		size_t value, step;
@@ -260,6 +262,9 @@ static bool parse_packet(struct source_slot *slot, size_t len, bool cut, struct 
 		at += step;
 		left -= step;
 	}
+	/* What stands behind the first piece is payload or nothing: another attribute there would be overlooked. */
+	if (room < len && !(p->present & IPQ_HAS_PAYLOAD))
+		whole = false;
 	compare_lengths(p, claimed, cut);
 	return whole && r->has_id;
 }
@@ -292,6 +297,8 @@ static void parse_error(const unsigned char *msg, size_t len, struct nfq_reply *
 	if (len < NLMSG_HDRLEN + sizeof(e))
 		return;
 	memcpy(&e, msg + NLMSG_HDRLEN, sizeof(e));
+	if (e.error > 0 || e.error < -ERRNO_MAX)
+		return;
 	memset(&r->refusal, 0, sizeof(r->refusal));
 	r->type = e.msg.nlmsg_type;
 	r->seq = e.msg.nlmsg_seq;

@@ -1,0 +1,37 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * A conntrack entry as the kernel would attach it to a packet, or as it never would. Read into a structure of
+ * today and into one of an older program, which ends wherever the first byte says: nothing is written behind
+ * it.
+ */
+#include <errno.h>
+#include <ipq.h>
+#include "main.h"
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+	struct ipq_packet p = { .present = IPQ_HAS_CONNTRACK };
+	struct ipq_conntrack whole = { .size = sizeof(whole) }, *older;
+	size_t room;
+	void *entry;
+	int err;
+
+	if (size < 1 || size > 65536)
+		return 0;
+	room = sizeof(size_t) + data[0] % (sizeof(whole) - sizeof(size_t) + 1);
+	entry = exact_copy(data + 1, size - 1);
+	p.conntrack = entry;
+	p.conntrack_len = (uint16_t)(size - 1);
+	err = ipq_packet_conntrack(&p, &whole);
+	require(err == 0 || err == -EBADMSG);
+	older = malloc(room);
+	require(older != NULL);
+	older->size = room;
+	require(ipq_packet_conntrack(&p, older) == err && older->size == room);
+	if (err == 0)
+		require(memcmp((char *)older + sizeof(size_t), (char *)&whole + sizeof(size_t),
+			       room - sizeof(size_t)) == 0);
+	free(older);
+	free(entry);
+	return 0;
+}

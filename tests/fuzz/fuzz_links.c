@@ -1,0 +1,120 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * rtnetlink as the kernel would speak it, or as it never would: the table of interfaces reads datagrams from
+ * the input instead of a socket (-Wl,--wrap). Names that come out of it are terminated and padded with zeros,
+ * whatever was told; an interface that nobody told of has none.
+ *
+ * Input: steps of one byte (the index asked for) and two bytes of length, then a datagram of that length. A
+ * length of 0xffff is an overrun (ENOBUFS), 0xfffe a signal (EINTR).
+ */
+#include <errno.h>
+#include <libmnl/libmnl.h>
+#include <net/if.h>
+#include <stdbool.h>
+#include <time.h>
+#include "links.h"
+#include "main.h"
+
+static struct {
+	const uint8_t *at;
+	size_t left;
+	bool told; /* the datagram of this step */
+	uint32_t seq;
+} in;
+
+ssize_t __wrap_mnl_socket_recvfrom(const struct mnl_socket *s, void *buf, size_t size);
+ssize_t __wrap_mnl_socket_sendto(const struct mnl_socket *s, const void *buf, size_t len);
+int __wrap_poll(void *fds, unsigned long n, int timeout);
+int __wrap_clock_gettime(clockid_t clock, struct timespec *t);
+
+ssize_t __wrap_mnl_socket_recvfrom(const struct mnl_socket *s, void *buf, size_t size)
+{
+	struct nlmsghdr nlh;
+	size_t len;
+
+	errno = EAGAIN;
+	if (in.told || in.left < 2)
+		return -1;
+	len = (size_t)(in.at[0] << 8 | in.at[1]);
+	in.told = true;
+	in.at += 2;
+	in.left -= 2;
+	if (len >= 0xfffe) {
+		errno = len == 0xffff ? ENOBUFS : EINTR;
+		return -1;
+	}
+	if (len > in.left)
+		len = in.left;
+	if (len > size) { /* as libmnl has it */
+		errno = ENOSPC;
+		return -1;
+	}
+	memcpy(buf, in.at, len);
+	in.at += len;
+	in.left -= len;
+	/* A recorded answer becomes the answer to the question just asked. */
+	if (len >= sizeof(nlh)) {
+		memcpy(&nlh, buf, sizeof(nlh));
+		if (nlh.nlmsg_seq == 1) {
+			nlh.nlmsg_seq = in.seq;
+			nlh.nlmsg_pid = mnl_socket_get_portid(s);
+			memcpy(buf, &nlh, sizeof(nlh));
+		}
+	}
+	return (ssize_t)len;
+}
+
+ssize_t __wrap_mnl_socket_sendto(const struct mnl_socket *s, const void *buf, size_t len)
+{
+	const struct nlmsghdr *nlh = buf;
+
+	(void)s;
+	require(len >= sizeof(*nlh) && nlh->nlmsg_len == len);
+	in.seq = nlh->nlmsg_seq;
+	return (ssize_t)len;
+}
+
+int __wrap_poll(void *fds, unsigned long n, int timeout)
+{
+	(void)fds;
+	(void)n;
+	(void)timeout;
+	return 0;
+}
+
+/* Each look at the clock is a tick later: events are read every time. */
+int __wrap_clock_gettime(clockid_t clock, struct timespec *t)
+{
+	static long ticks;
+
+	(void)clock;
+	*t = (struct timespec){ .tv_sec = ++ticks };
+	return 0;
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+	struct links *l;
+	char name[IFNAMSIZ];
+	uint16_t type;
+
+	in.at = data;
+	in.left = size;
+	require(links_open(&l) == 0);
+	while (in.left > 0) {
+		uint32_t index = *in.at++;
+		size_t len;
+
+		in.left--;
+		in.told = false;
+		memset(name, 'x', sizeof(name));
+		links_get(l, index, name, &type);
+		len = strnlen(name, sizeof(name));
+		require(len < sizeof(name));
+		for (; len < sizeof(name); len++)
+			require(name[len] == '\0');
+		require(index != 0 || *name == '\0');
+	}
+	links_close(l);
+	return 0;
+}
