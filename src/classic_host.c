@@ -239,8 +239,9 @@ static void unlink_host(struct host *host)
 	*at = host->next;
 }
 
-/* hosts.lock is held. A host without a user has no thread yet, or not any more. */
-static int use_host(struct host *h, uint8_t family)
+/* hosts.lock is held. A host without a user has no thread yet, or not any more. What fails leaves an adopted source
+ * as it was. */
+static int use_host(struct host *h, uint8_t family, bool adopted)
 {
 	int err = 0, fd = connect_client(h, family);
 
@@ -254,7 +255,7 @@ static int use_host(struct host *h, uint8_t family)
 	}
 	if (h->users == 0) {
 		unlink_host(h);
-		engine_close(h->engine);
+		(adopted ? engine_detach : engine_close)(h->engine);
 		free_host(h);
 	}
 	return fd < 0 ? fd : err;
@@ -277,7 +278,7 @@ int host_attach(struct host **host, const char *name, uint8_t family, struct ipq
 		}
 	}
 	if (ret == 0)
-		ret = use_host(h, family);
+		ret = use_host(h, family, false);
 	pthread_mutex_unlock(&hosts.lock);
 	*host = ret >= 0 ? h : NULL;
 	return ret;
@@ -292,13 +293,13 @@ int host_adopt(struct host **host, const char *name, struct source *source, uint
 	pthread_mutex_lock(&hosts.lock);
 	ret = new_host(&h, name, source, &options, e);
 	if (ret == 0)
-		ret = use_host(h, family);
+		ret = use_host(h, family, true);
 	pthread_mutex_unlock(&hosts.lock);
 	*host = ret >= 0 ? h : NULL;
 	return ret;
 }
 
-void host_detach(struct host *h)
+static void detach(struct host *h, void (*end)(struct engine *e))
 {
 	bool last;
 
@@ -311,8 +312,18 @@ void host_detach(struct host *h)
 		return;
 	stop_thread(h);
 	if (h->lifeline[1] >= 0) /* else the parent runs the engine and closes it */
-		engine_close(h->engine);
+		end(h->engine);
 	free_host(h);
+}
+
+void host_detach(struct host *h)
+{
+	detach(h, engine_close);
+}
+
+void host_disown(struct host *h)
+{
+	detach(h, engine_detach);
 }
 
 /* A program that exits without destroying its handles: what is on its way to a file must get there. */

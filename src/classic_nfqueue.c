@@ -69,7 +69,10 @@ static int open_nfqueue(struct classic *c, const char *name, struct ipq_error *e
 	if (getsockname(c->public.fd, (struct sockaddr *)&local, &len) == 0)
 		c->public.local = local;
 	c->default_rcvbuf = classic_receive_buffer(c);
-	return c->batch > 1 ? classic_batch_set(c, c->batch) : 0;
+	err = c->batch > 1 ? classic_batch_set(c, c->batch) : 0;
+	if (err < 0)
+		c->source->ops->close(c->source);
+	return err;
 }
 
 static void wake_readers(struct classic *c)
@@ -95,27 +98,42 @@ static void close_nfqueue(struct classic *c)
 int classic_share(struct classic *c, struct ipq_error *e)
 {
 	const struct timespec grace = { .tv_nsec = 20000000 };
-	int old, fd, err;
+	int old, fd, err, tries;
 
 	if (c->batching != NULL)
 		return ipq_fail(e, EBUSY, "queue %u is read in batches by the other family's handle: unset IPQ_BATCH",
 				c->source->queue_number);
-	old = c->source->ops->move(c->source);
+	old = c->source->ops->move(c->source, -1);
 	if (old < 0)
 		return ipq_fail(e, -old, "cannot duplicate a descriptor: %s", strerror(-old));
 	fd = host_adopt(&c->host, c->source_name, c->source, c->family, e);
-	if (fd < 0)
+	if (fd < 0) {
+		c->source->ops->move(c->source, old);
 		return fd;
+	}
 	err = dup3(fd, old, O_CLOEXEC) < 0 ? -errno : 0;
 	close(fd);
-	if (err < 0)
+	if (err < 0) {
+		host_disown(c->host);
+		c->host = NULL;
+		c->source->ops->move(c->source, old);
 		return ipq_fail(e, -err, "cannot duplicate a descriptor: %s", strerror(-err));
+	}
 	c->transport = &classic_wire;
 	/* The engine does not read before it is told a mode. */
 	c->source->ops->wake(c->source);
 	wake_readers(c);
 	nanosleep(&grace, NULL);
-	return c->configured ? classic_wire.set_mode(c, c->mode, c->range) : 0;
+	if (!c->configured)
+		return 0;
+	/* There is no way back from here: a shortage of memory for a moment must not end it. */
+	for (tries = 0; tries < 10; tries++) {
+		err = classic_wire.set_mode(c, c->mode, c->range);
+		if (err != -ENOBUFS && err != -ENOMEM)
+			break;
+		nanosleep(&grace, NULL);
+	}
+	return err;
 }
 
 /* ---- settings --------------------------------------------------------------------------------------- */

@@ -27,6 +27,7 @@
 #include <sys/timerfd.h>
 #include "engine_private.h"
 
+#define SEND_TRIES 100 /* a millisecond each */
 #define QUEUE_LENGTH 1024 /* ip_queue's own */
 #define ROUNDS 4	  /* batches a step */
 #define HOPE_MS 200	  /* for the second family's first request */
@@ -153,9 +154,20 @@ static void refuse_sent(struct engine *e, struct source_verdict *v, int err)
 	*v = (struct source_verdict){ .id = v->id, .code = NF_DROP, .tag = v->tag };
 }
 
+/* The kernel may lack memory for a moment. That must cost no verdict, but no more than a while either. */
+static bool try_again(int err, unsigned *tries)
+{
+	const struct timespec pause = { .tv_nsec = 1000000 };
+
+	if ((err != -ENOBUFS && err != -ENOMEM && err != -EAGAIN) || ++*tries > SEND_TRIES)
+		return false;
+	nanosleep(&pause, NULL);
+	return true;
+}
+
 void engine_flush(struct engine *e)
 {
-	unsigned done = 0;
+	unsigned done = 0, tries = 0;
 	int ret;
 
 	while (done < e->verdicts && e->failed == 0) {
@@ -164,7 +176,7 @@ void engine_flush(struct engine *e)
 			done += (unsigned)ret;
 		else if (ret == -EINVAL || ret == -EMSGSIZE)
 			refuse_sent(e, &e->verdict[done], ret);
-		else if (ret != -EINTR)
+		else if (ret != -EINTR && !try_again(ret, &tries))
 			e->failed = ret == 0 ? -EIO : ret;
 	}
 	e->verdicts = 0;
@@ -216,6 +228,19 @@ static void say_end(struct engine *e, bool silent)
 			}
 	}
 	engine_log(e, "source: end");
+	for (c = e->clients; c != NULL; c = c->next)
+		shutdown(c->fd, SHUT_WR);
+	e->said_end = true;
+}
+
+/* A source that failed brings no more packets: for the programs that is the end, and no silence for ever. */
+static void say_failed(struct engine *e)
+{
+	struct client *c;
+
+	if (e->failed == 0 || e->said_end)
+		return;
+	engine_log(e, "source: failed: %s", engine_error(e));
 	for (c = e->clients; c != NULL; c = c->next)
 		shutdown(c->fd, SHUT_WR);
 	e->said_end = true;
@@ -313,6 +338,7 @@ int engine_step(struct engine *e, int timeout_ms)
 	serve_events(e, event, n, &seen);
 	watch_source(e);
 	say_end(e, seen.silent);
+	say_failed(e);
 	client_free_ended(e);
 	ret = e->failed;
 	if (ret == 0 && e->said_end && e->family[0].waiting.count + e->family[1].waiting.count == 0)
@@ -485,12 +511,10 @@ int engine_open(struct engine **engine, struct source *source, const struct engi
 	return 0;
 }
 
-void engine_close(struct engine *e)
+void engine_detach(struct engine *e)
 {
 	struct client *c;
 
-	if (e == NULL)
-		return;
 	for (c = e->clients; c != NULL; c = c->next)
 		close(c->fd);
 	while ((c = e->clients) != NULL) {
@@ -498,6 +522,16 @@ void engine_close(struct engine *e)
 		free(c);
 	}
 	client_free_ended(e);
-	e->source->ops->close(e->source);
 	free_engine(e);
+}
+
+void engine_close(struct engine *e)
+{
+	struct source *source;
+
+	if (e == NULL)
+		return;
+	source = e->source;
+	engine_detach(e);
+	source->ops->close(source);
 }

@@ -36,6 +36,8 @@ int engine_open(struct engine **engine, struct source *source, const struct engi
 		struct ipq_error *e);
 /* Closes the source and every client's socket. */
 void engine_close(struct engine *engine);
+/* The same, but the source stays open and is the caller's. */
+void engine_detach(struct engine *engine);
 
 /*
  * Serves the program at the other end of fd (SOCK_SEQPACKET; SOCK_DGRAM works, but its end shows only

@@ -55,6 +55,11 @@ struct aside *nfqueue_take_aside(struct nfqueue *q);
 /* Whoever reads an acknowledgement leaves it here for the thread that asked. */
 void nfqueue_leave_answer(struct nfqueue *q, uint32_t seq, int error);
 
+struct nfq_reply;
+
+/* A packet that no reader will get, because it is malformed or there is no memory for it. */
+void nfqueue_drop(struct nfqueue *q, const struct nfq_reply *r, uint32_t id);
+
 /* source_ops */
 int nfqueue_recv(struct source *s, struct source_slot *slot, struct ipq_packet *packet, unsigned max, int timeout_ms,
 		 source_refused refused, void *context);

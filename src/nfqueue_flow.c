@@ -74,7 +74,7 @@ static void take_answer(struct receiving *rx, const struct nfq_reply *r)
 		rx->woken = true;
 }
 
-static void drop_malformed(struct nfqueue *q, const struct nfq_reply *r, uint32_t id)
+void nfqueue_drop(struct nfqueue *q, const struct nfq_reply *r, uint32_t id)
 {
 	struct source_verdict drop = { .id = id };
 
@@ -104,7 +104,7 @@ static bool take_message(struct receiving *rx, struct source_slot *slot, size_t 
 		take_answer(rx, &r);
 		return false;
 	case NFQ_OTHER:
-		drop_malformed(rx->q, &r, p->id);
+		nfqueue_drop(rx->q, &r, p->id);
 		return false;
 	}
 	return false;

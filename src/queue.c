@@ -151,7 +151,7 @@ static int open_queue(struct ipq_queue **q, const char *name, const struct ipq_o
 		err = queue_over(q, source, slot_size_for(o), (uint32_t)flags, o->spin_usec);
 	if (err < 0) {
 		source->ops->close(source);
-		return err == -ENOMEM ? ipq_fail(e, ENOMEM, "no memory") : err;
+		return err;
 	}
 	(*q)->owned = true;
 	return 0;
@@ -167,6 +167,8 @@ int ipq_queue_open(struct ipq_queue **q, const char *source, const struct ipq_op
 	err = take_options(&o, options, &e);
 	if (err == 0)
 		err = open_queue(q, source, &o, &e);
+	if (err < 0 && e.text[0] == '\0')
+		ipq_fail(&e, -err, "cannot open %s: %s", source != NULL ? source : "nfqueue:0", strerror(-err));
 	if (options != NULL && o.error != NULL && o.error_size > 0)
 		snprintf(o.error, o.error_size, "%s", e.text);
 	return err;
@@ -297,6 +299,23 @@ static int fail_recv(struct ipq_queue *q, int err)
 	}
 }
 
+/* Packets that cannot be noted nobody may decide: they are dropped, before a verdict for all up to some id passes them. */
+static int drop_unnoted(struct ipq_queue *q, const struct ipq_packet *packet, unsigned n)
+{
+	unsigned i;
+
+	for (i = 0; i < n; i++) {
+		struct source_verdict drop = { .id = packet[i].id, .code = NF_DROP };
+
+		q->stats.sends++;
+		if (q->source->ops->send(q->source, &drop, 1) == 1)
+			q->stats.dropped++;
+		else
+			q->verdicts.strangers = true;
+	}
+	return ipq_fail(&q->error, ENOMEM, "no memory to note the packets that wait: %u were dropped", n);
+}
+
 int ipq_queue_recv(struct ipq_queue *q, struct ipq_packet *packet, unsigned max, int timeout_ms)
 {
 	int err = ipq_queue_flush(q), n, i;
@@ -318,12 +337,13 @@ int ipq_queue_recv(struct ipq_queue *q, struct ipq_packet *packet, unsigned max,
 		return fail_recv(q, n);
 	if (q->denied)
 		return ipq_fail(&q->error, EPERM, "the kernel refuses verdicts: this process gave up CAP_NET_ADMIN, keep it");
-	for (i = 0; i < n; i++) {
-		err = verdicts_wait(&q->verdicts, packet[i].id);
-		if (err < 0)
-			return ipq_fail(&q->error, ENOMEM, "no memory to note the packets that wait");
-	}
 	q->stats.received += (unsigned)n;
+	for (i = 0; i < n; i++) {
+		if (verdicts_wait(&q->verdicts, packet[i].id) < 0) {
+			err = drop_unnoted(q, packet + i, (unsigned)(n - i));
+			return i > 0 ? i : err;
+		}
+	}
 	return n;
 }
 

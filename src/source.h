@@ -132,8 +132,9 @@ struct source_ops {
 
 	/* NULL where there is nothing to say. */
 
-	/* Goes on with a duplicate of its descriptor and leaves the old one to the caller, whose number is returned. */
-	int (*move)(struct source *s);
+	/* to < 0: goes on with a duplicate of its descriptor and leaves the old one to the caller, whose number is
+	 * returned. Else back: goes on with that number, which is the source's again. */
+	int (*move)(struct source *s, int to);
 
 	/* Cause and remedy of the last recv or send that failed; never NULL, valid until close. */
 	const char *(*error)(const struct source *s);

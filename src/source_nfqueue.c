@@ -76,15 +76,16 @@ static int open_socket(struct nfqueue *q)
 	return bind_to_kernel(q->fd);
 }
 
-/* Goes on with another descriptor number. Returns the old one, which is the caller's. */
-static int nfqueue_move(struct source *s)
+static int nfqueue_move(struct source *s, int to)
 {
 	struct nfqueue *q = nfqueue(s);
-	int old = q->fd, fd = fcntl(old, F_DUPFD_CLOEXEC, 0);
+	int old = q->fd, fd = to < 0 ? fcntl(old, F_DUPFD_CLOEXEC, 0) : to;
 
 	if (fd < 0)
 		return -errno;
 	q->fd = fd;
+	if (to >= 0)
+		close(old);
 	return old;
 }
 
@@ -162,7 +163,7 @@ static int nfqueue_wake(struct source *s)
 	return nfqueue_provoke(nfqueue(s), SEQ_WAKE);
 }
 
-static int put_aside(struct nfqueue *q, const unsigned char *message, size_t len, const struct source_refusal *refusal)
+static int list_aside(struct nfqueue *q, const unsigned char *message, size_t len, const struct source_refusal *refusal)
 {
 	struct aside *a = calloc(1, sizeof(*a) + len);
 
@@ -178,12 +179,27 @@ static int put_aside(struct nfqueue *q, const unsigned char *message, size_t len
 	q->aside_end = &a->next;
 	atomic_fetch_add(&q->aside_count, 1);
 	pthread_mutex_unlock(&q->aside_lock);
-	return nfqueue_provoke(q, SEQ_ASIDE);
+	return 0;
 }
 
 static int nfqueue_refuse(struct source *s, const struct source_refusal *refusal)
 {
-	return put_aside(nfqueue(s), NULL, 0, refusal);
+	struct nfqueue *q = nfqueue(s);
+	int err = list_aside(q, NULL, 0, refusal);
+
+	return err < 0 ? err : nfqueue_provoke(q, SEQ_ASIDE);
+}
+
+/* What was read instead of an answer. A packet that finds no memory is dropped: nobody will ever know of it. */
+static int put_aside(struct nfqueue *q, const unsigned char *message, size_t len, const struct nfq_reply *r, uint32_t id)
+{
+	int err = list_aside(q, message, len, NULL);
+
+	if (err == 0)
+		return nfqueue_provoke(q, SEQ_ASIDE);
+	if (r->kind == NFQ_PACKET || r->kind == NFQ_OTHER)
+		nfqueue_drop(q, r, id);
+	return err;
 }
 
 struct aside *nfqueue_take_aside(struct nfqueue *q)
@@ -222,7 +238,7 @@ static int read_up(struct nfqueue *q)
 		return -ENOMEM;
 	while (err == 0 && atomic_load(&q->answered) != last) {
 		struct source_slot slot = { .head = buf, .head_room = SOURCE_SLOT_SIZE };
-		struct ipq_packet p;
+		struct ipq_packet p = { .id = 0 };
 		struct nfq_reply r;
 		ssize_t n = recv(q->fd, buf, SOURCE_SLOT_SIZE, MSG_DONTWAIT);
 
@@ -238,7 +254,7 @@ static int read_up(struct nfqueue *q)
 		else if (r.kind == NFQ_ACK && r.seq == SEQ_ASIDE)
 			standing++;
 		else
-			err = put_aside(q, buf, (size_t)n, NULL);
+			err = put_aside(q, buf, (size_t)n, &r, p.id);
 	}
 	free(buf);
 	while (standing-- > 0)

@@ -143,6 +143,8 @@ static size_t run_length(const struct verdicts *v, size_t i, size_t oldest)
 {
 	const struct pending *first = &v->log[i], *p = first;
 
+	if (v->strangers)
+		return 1;
 	while (p < v->log + v->count && p->at == oldest && p->extra < 0 && p->code == first->code) {
 		oldest = next_here(v, oldest + 1);
 		p++;

@@ -24,6 +24,7 @@ struct verdicts {
 	uint8_t *state;
 	size_t room, head, tail; /* room is a power of 2; head and tail only grow */
 	uint64_t waiting;        /* without a verdict */
+	bool strangers;          /* packets wait that are not known here: no verdict may stand for more than its own */
 	/* Verdicts in the order given. */
 	struct pending *log;
 	size_t count, log_room;
