@@ -207,14 +207,17 @@ static bool comes_alone(const struct batch *b)
 	return b->alone > 1 && b->alone % LOOK_EVERY != 0;
 }
 
+struct batch *nfqueue_new_batch(void)
+{
+	return calloc(1, sizeof(struct batch));
+}
+
 static struct batch *prepare(struct nfqueue *q, const struct source_slot *slot, unsigned max)
 {
 	struct batch *b = q->batch;
 	unsigned i;
 
-	if (b == NULL)
-		b = q->batch = calloc(1, sizeof(*b));
-	if (b == NULL || (b->slot == slot && b->count >= max))
+	if (b->slot == slot && b->count >= max)
 		return b;
 	for (i = 0; i < max; i++) {
 		b->iov[i][0] = (struct iovec){ slot[i].head, slot[i].head_room };
@@ -234,8 +237,6 @@ static int recv_many(struct receiving *rx, struct source_slot *slot, struct ipq_
 	unsigned i, count = 0;
 	int n;
 
-	if (b == NULL)
-		return -ENOMEM;
 	if (comes_alone(b)) {
 		b->alone++;
 		return recv_one(rx, slot, packet, timeout_ms);

@@ -130,7 +130,8 @@ static int nfqueue_open(struct source **s, const char *arg, struct ipq_error *e)
 	q->aside_end = &q->aside;
 	pthread_mutex_init(&q->config_lock, NULL);
 	pthread_mutex_init(&q->aside_lock, NULL);
-	err = open_socket(q);
+	q->batch = nfqueue_new_batch();
+	err = q->batch != NULL ? open_socket(q) : -ENOMEM;
 	if (err == 0)
 		err = links_open(&q->base.links);
 	if (err < 0) {
