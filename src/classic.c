@@ -47,6 +47,13 @@ long classic_fail(int ipq_error, int err)
 	return -1;
 }
 
+ssize_t classic_timed_out(void)
+{
+	classic_fail(IPQ_ERR_TIMEOUT, 0);
+	errno = 0;
+	return 0;
+}
+
 char *ipq_errstr(void)
 {
 	return (char *)error_text[last_error];

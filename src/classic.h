@@ -100,6 +100,9 @@ static inline struct classic *classic(const struct ipq_handle *h)
 /* Sets this thread's error, and errno unless err is 0. Returns -1. */
 long classic_fail(int ipq_error, int err);
 
+/* What a read returns when its time is over: 0, «Timeout», and no errno. */
+ssize_t classic_timed_out(void);
+
 /* classic_nfqueue.c, for batching. Messages to the program; a refusal that a later read brings. */
 ssize_t classic_deliver(struct classic *c, const struct source_slot *slot, const struct ipq_packet *p,
 			unsigned char *buf, size_t len);

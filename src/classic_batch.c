@@ -109,9 +109,7 @@ static int receive(struct classic *c, int timeout)
 	b->count = n;
 	if (n > 0 || b->refusals > 0)
 		return 1;
-	classic_fail(IPQ_ERR_TIMEOUT, 0);
-	errno = 0;
-	return 0;
+	return (int)classic_timed_out();
 }
 
 ssize_t classic_batch_read(struct classic *c, unsigned char *buf, size_t len, int timeout)

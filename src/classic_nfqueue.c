@@ -22,6 +22,7 @@
 #include <string.h>
 #include <time.h>
 #include "classic.h"
+#include "clock.h"
 #include "classic_host.h"
 #include "wire.h"
 
@@ -368,21 +369,6 @@ static ssize_t read_message(struct classic *c, unsigned char *buf, size_t len, i
 	return read_one_in_pieces(c, buf, len, timeout_ms);
 }
 
-static int64_t now_us(void)
-{
-	struct timespec t;
-
-	clock_gettime(CLOCK_MONOTONIC, &t);
-	return (int64_t)t.tv_sec * 1000000 + t.tv_nsec / 1000;
-}
-
-static ssize_t timed_out(void)
-{
-	classic_fail(IPQ_ERR_TIMEOUT, 0);
-	errno = 0;
-	return 0;
-}
-
 static bool same_tick(const struct timespec *a)
 {
 	struct timespec now;
@@ -460,7 +446,7 @@ static ssize_t read_nfqueue(struct classic *c, unsigned char *buf, size_t len, i
 			if (n < 0)
 				return errno == EINTR ? 0 : classic_fail(IPQ_ERR_RECV, errno);
 			if (n == 0)
-				return timed_out();
+				return classic_timed_out();
 		}
 		if (c->transport != &classic_nfqueue)
 			return CLASSIC_MOVED;
@@ -472,7 +458,7 @@ static ssize_t read_nfqueue(struct classic *c, unsigned char *buf, size_t len, i
 		if (n != 0 && n != NOT_FOR_US)
 			return n;
 		if (timeout < 0 && n == 0)
-			return timed_out();
+			return classic_timed_out();
 	}
 }
 

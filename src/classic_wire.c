@@ -241,13 +241,6 @@ static ssize_t receive(struct classic *c, unsigned char *buf, size_t len, int fl
 	return (size_t)n <= len ? n : shorten(buf, len, &nlh);
 }
 
-static ssize_t timed_out(void)
-{
-	classic_fail(IPQ_ERR_TIMEOUT, 0);
-	errno = 0;
-	return 0;
-}
-
 static ssize_t read_wire(struct classic *c, unsigned char *buf, size_t len, int timeout)
 {
 	struct pollfd wait = { .fd = c->public.fd, .events = POLLIN };
@@ -262,10 +255,10 @@ static ssize_t read_wire(struct classic *c, unsigned char *buf, size_t len, int 
 	if (n < 0)
 		return errno == EINTR ? 0 : classic_fail(IPQ_ERR_RECV, errno);
 	if (n == 0)
-		return timed_out();
+		return classic_timed_out();
 	n = receive(c, buf, len, MSG_DONTWAIT);
 	if (n < 0 && errno == EAGAIN)
-		return timed_out(); /* another reader was faster */
+		return classic_timed_out(); /* another reader was faster */
 	return n;
 }
 

@@ -7,6 +7,7 @@
 #include <string.h>
 #include <sys/socket.h>
 #include <time.h>
+#include "clock.h"
 #include "nfqueue.h"
 #include "nfqueue_wire.h"
 #include "threads.h"
@@ -108,14 +109,6 @@ static bool take_message(struct receiving *rx, struct source_slot *slot, size_t 
 		return false;
 	}
 	return false;
-}
-
-static int64_t now_ms(void)
-{
-	struct timespec t;
-
-	clock_gettime(CLOCK_MONOTONIC, &t);
-	return (int64_t)t.tv_sec * 1000 + t.tv_nsec / 1000000;
 }
 
 /* After a failed receive: 1 to try again, 0 when the time is over, -errno. end: of the monotonic clock. */

@@ -15,6 +15,7 @@
 #include <sys/socket.h>
 #include <time.h>
 #include <ipq_edit.h>
+#include "clock.h"
 #include "links.h"
 #include "queue.h"
 #include "verdicts.h"
@@ -219,14 +220,6 @@ int ipq_queue_wake(struct ipq_queue *q)
 }
 
 /* ---- packets -------------------------------------------------------------------------------------- */
-
-static int64_t now_us(void)
-{
-	struct timespec t;
-
-	clock_gettime(CLOCK_MONOTONIC, &t);
-	return (int64_t)t.tv_sec * 1000000 + t.tv_nsec / 1000;
-}
 
 static void count_refused(void *context, const struct source_refusal *refusal)
 {

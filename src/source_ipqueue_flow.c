@@ -9,6 +9,7 @@
 #include <sys/socket.h>
 #include <linux/netlink.h>
 #include <linux/netfilter_ipv4/ip_queue.h>
+#include "clock.h"
 #include "source_ipqueue.h"
 #include <linux/netfilter.h>
 
@@ -275,14 +276,6 @@ static int receive_now(struct ipqueue *q, struct source_slot *slot, struct ipq_p
 	if (count == 0 && q->ended)
 		return ipq_fail(&q->text, ENODATA, "the other end of ip_queue's socket is closed");
 	return n < 0 ? n : (int)count;
-}
-
-static int64_t now_ms(void)
-{
-	struct timespec t;
-
-	clock_gettime(CLOCK_MONOTONIC, &t);
-	return (int64_t)t.tv_sec * 1000 + t.tv_nsec / 1000000;
 }
 
 /* Until something is there: 1; the time is over: 0; -EINTR. */
