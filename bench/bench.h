@@ -156,7 +156,7 @@ struct result {
 	uint64_t lost, overflow; /* never seen by the consumer; what the kernel counted of that */
 	double seconds;
 	double rate;	    /* packets a second; TCP: megabytes a second */
-	double cpu, kernel; /* ns a packet (TCP: a kilobyte): the consumer's, all kernel threads' */
+	double cpu, kernel; /* ns a packet (TCP: a kilobyte): the consumer's, the kernel threads' */
 	double p50, p99;    /* us, LATENCY only */
 };
 

@@ -169,6 +169,17 @@ uint64_t process_ns(pid_t pid)
 	return sum;
 }
 
+/* Those that look after memory and disks work at their own pace, whoever takes packets. */
+static bool is_housekeeper(const char *stat)
+{
+	static const char *const names[] = { "(kdamond", "(kcompactd", "(kswapd", "(khugepaged", "(ksmd", "(jbd2/" };
+
+	for (size_t i = 0; i < sizeof(names) / sizeof(*names); i++)
+		if (strstr(stat, names[i]) != NULL)
+			return true;
+	return false;
+}
+
 static bool is_kernel_thread(int dir)
 {
 	char stat[256] = "";
@@ -179,7 +190,7 @@ static bool is_kernel_thread(int dir)
 	if (fd >= 0)
 		close(fd);
 	paren = n > 0 ? strrchr(stat, ')') : NULL;
-	return paren != NULL && sscanf(paren, ") %*c %d", &parent) == 1 && parent == 2;
+	return paren != NULL && sscanf(paren, ") %*c %d", &parent) == 1 && parent == 2 && !is_housekeeper(stat);
 }
 
 static uint64_t thread_ns(int dir)
@@ -193,7 +204,7 @@ static uint64_t thread_ns(int dir)
 	return n > 0 ? strtoull(text, NULL, 10) : 0;
 }
 
-/* The processor time of all kernel threads that are there now (ksoftirqd, kworker, rcu ...). */
+/* The processor time of the kernel threads that are there now (ksoftirqd, kworker, rcu ...). */
 uint64_t kernel_threads_ns(void)
 {
 	DIR *proc = opendir("/proc");

@@ -17,6 +17,7 @@
 #include <ipq_edit.h>
 #include "clock.h"
 #include "links.h"
+#include "moderation.h"
 #include "queue.h"
 #include "verdicts.h"
 
@@ -41,6 +42,8 @@ struct ipq_queue {
 	struct copy *copies; /* replacements that were not sent yet */
 	size_t copies_size;
 	struct ipq_stats stats;
+	struct moderation moderation;
+	bool pinned; /* a verdict that was not sent yet has its payload in a slot */
 	bool denied; /* the kernel refused a verdict for want of the capability */
 	source_refused refused;
 	void *refused_context;
@@ -195,6 +198,7 @@ void ipq_queue_close(struct ipq_queue *q)
 		q->source->ops->close(q->source);
 	free_copies(q);
 	verdicts_free(&q->verdicts);
+	moderation_end(&q->moderation);
 	munmap(q->memory, q->memory_size);
 	free(q);
 }
@@ -217,6 +221,67 @@ int ipq_queue_fd(const struct ipq_queue *q)
 int ipq_queue_wake(struct ipq_queue *q)
 {
 	return q->source->ops->wake(q->source);
+}
+
+/* ---- sending verdicts ---------------------------------------------------------------------------------- */
+
+/* What the source says of its failure, or what errno says. */
+static int fail_source(struct ipq_queue *q, int err, const char *what)
+{
+	const struct source_ops *ops = q->source->ops;
+
+	if (ops->error != NULL && ops->error(q->source)[0] != '\0')
+		return ipq_fail(&q->error, -err, "%s", ops->error(q->source));
+	return ipq_fail(&q->error, -err, "cannot %s: %s", what, strerror(-err));
+}
+
+/* The verdicts from log[from] to log[to] have left. */
+static void count_sent(struct ipq_queue *q, size_t from, size_t to)
+{
+	const struct pending *p;
+
+	for (p = q->verdicts.log + from; p < q->verdicts.log + to; p++) {
+		if (p->code == NF_ACCEPT)
+			q->stats.accepted++;
+		else if (p->code == NF_DROP)
+			q->stats.dropped++;
+		else
+			q->stats.other++;
+		if (p->extra >= 0 && (q->verdicts.extra[p->extra].present & IPQ_SET_PAYLOAD))
+			q->stats.replaced++;
+	}
+}
+
+/* Sends all but the newest verdicts. */
+static int flush_but(struct ipq_queue *q, size_t keep)
+{
+	struct source_verdict out[QUEUE_BATCH_MAX];
+	size_t covers[QUEUE_BATCH_MAX];
+
+	while (q->verdicts.count > keep) {
+		unsigned n = verdicts_pack(&q->verdicts, q->verdicts.count - keep, out, covers, QUEUE_BATCH_MAX);
+		int sent = q->source->ops->send(q->source, out, n);
+
+		q->stats.sends++;
+		if (sent > 0) {
+			count_sent(q, 0, covers[sent - 1]);
+			verdicts_sent(&q->verdicts, covers[sent - 1]);
+		}
+		if (sent < 0)
+			return fail_source(q, sent, "send verdicts");
+	}
+	return 0;
+}
+
+int ipq_queue_flush(struct ipq_queue *q)
+{
+	int err = flush_but(q, 0);
+
+	if (err < 0)
+		return err;
+	free_copies(q);
+	q->pinned = false;
+	return 0;
 }
 
 /* ---- packets -------------------------------------------------------------------------------------- */
@@ -268,16 +333,6 @@ static int receive_until(struct ipq_queue *q, struct ipq_packet *packet, unsigne
 	}
 }
 
-/* What the source says of its failure, or what errno says. */
-static int fail_source(struct ipq_queue *q, int err, const char *what)
-{
-	const struct source_ops *ops = q->source->ops;
-
-	if (ops->error != NULL && ops->error(q->source)[0] != '\0')
-		return ipq_fail(&q->error, -err, "%s", ops->error(q->source));
-	return ipq_fail(&q->error, -err, "cannot %s: %s", what, strerror(-err));
-}
-
 static int fail_recv(struct ipq_queue *q, int err)
 {
 	switch (err) {
@@ -309,25 +364,52 @@ static int drop_unnoted(struct ipq_queue *q, const struct ipq_packet *packet, un
 	return ipq_fail(&q->error, ENOMEM, "no memory to note the packets that wait: %u were dropped", n);
 }
 
+static int receive_within(struct ipq_queue *q, struct ipq_packet *packet, unsigned max, int timeout_ms)
+{
+	int n;
+
+	if (timeout_ms == 0)
+		return receive(q, packet, max, 0);
+	if (timeout_ms > 0 || q->spin_usec > 0)
+		return receive_until(q, packet, max, timeout_ms < 0 ? -1 : now_us() + (int64_t)timeout_ms * 1000);
+	while ((n = receive(q, packet, max, IPQ_FOREVER)) == 0 && !q->denied)
+		;
+	return n;
+}
+
+/* The next packets of a busy queue; its newest verdicts leave after them, see moderation.c. 0: it is not busy. */
+static int receive_moderated(struct ipq_queue *q, struct ipq_packet *packet, unsigned max)
+{
+	size_t keep = q->pinned ? 0 : moderation_keeps(&q->moderation);
+	int err;
+
+	if (keep == 0)
+		return 0;
+	err = flush_but(q, keep);
+	if (err == 0)
+		err = moderation_pause(&q->moderation, q->source);
+	return err < 0 ? err : receive(q, packet, max, 0);
+}
+
 int ipq_queue_recv(struct ipq_queue *q, struct ipq_packet *packet, unsigned max, int timeout_ms)
 {
-	int err = ipq_queue_flush(q), n, i;
+	int err = 0, n = 0, i;
 
-	if (err < 0)
-		return err;
 	if (max == 0)
 		return ipq_fail(&q->error, EINVAL, "ipq_queue_recv was given room for no packet");
 	if (max > QUEUE_BATCH_MAX)
 		max = QUEUE_BATCH_MAX;
-	if (timeout_ms == 0)
-		n = receive(q, packet, max, 0);
-	else if (timeout_ms < 0 && q->spin_usec == 0)
-		while ((n = receive(q, packet, max, IPQ_FOREVER)) == 0 && !q->denied)
-			;
-	else
-		n = receive_until(q, packet, max, timeout_ms < 0 ? -1 : now_us() + (int64_t)timeout_ms * 1000);
+	if (timeout_ms != 0 && q->spin_usec == 0)
+		n = receive_moderated(q, packet, max);
+	if (n <= 0)
+		err = ipq_queue_flush(q);
+	if (err < 0)
+		return err;
+	if (n == 0)
+		n = receive_within(q, packet, max, timeout_ms);
 	if (n < 0)
 		return fail_recv(q, n);
+	moderation_note(&q->moderation, (unsigned)n, max);
 	if (q->denied)
 		return ipq_fail(&q->error, EPERM, "the kernel refuses verdicts: this process gave up CAP_NET_ADMIN, keep it");
 	q->stats.received += (unsigned)n;
@@ -453,7 +535,9 @@ static int set_payload(struct ipq_queue *q, struct source_verdict *v, const stru
 	if (bytes == NULL || len == 0 || len > 65531)
 		return ipq_fail(&q->error, bytes == NULL || len == 0 ? EINVAL : EMSGSIZE,
 				"a replacement of %zu bytes: the kernel takes 1 to 65531", len);
-	if (!in_place(q, packet, bytes, len))
+	if (in_place(q, packet, bytes, len))
+		q->pinned = true;
+	else
 		payload = copy_payload(q, bytes, len);
 	if (payload == NULL)
 		return ipq_fail(&q->error, ENOMEM, "no memory for the replacement");
@@ -518,44 +602,6 @@ int ipq_decide(struct ipq_queue *q, const struct ipq_packet *packet, const struc
 	if (given.present & IPQ_SET_PAYLOAD)
 		err = set_payload(q, &v, packet, given.payload, given.payload_len);
 	return err < 0 ? err : give(q, packet->id, code, &v);
-}
-
-/* The verdicts from log[from] to log[to] have left. */
-static void count_sent(struct ipq_queue *q, size_t from, size_t to)
-{
-	const struct pending *p;
-
-	for (p = q->verdicts.log + from; p < q->verdicts.log + to; p++) {
-		if (p->code == NF_ACCEPT)
-			q->stats.accepted++;
-		else if (p->code == NF_DROP)
-			q->stats.dropped++;
-		else
-			q->stats.other++;
-		if (p->extra >= 0 && (q->verdicts.extra[p->extra].present & IPQ_SET_PAYLOAD))
-			q->stats.replaced++;
-	}
-}
-
-int ipq_queue_flush(struct ipq_queue *q)
-{
-	struct source_verdict out[QUEUE_BATCH_MAX];
-	size_t covers[QUEUE_BATCH_MAX];
-
-	while (q->verdicts.count > 0) {
-		unsigned n = verdicts_pack(&q->verdicts, out, covers, QUEUE_BATCH_MAX);
-		int sent = q->source->ops->send(q->source, out, n);
-
-		q->stats.sends++;
-		if (sent > 0) {
-			count_sent(q, 0, covers[sent - 1]);
-			verdicts_sent(&q->verdicts, covers[sent - 1]);
-		}
-		if (sent < 0)
-			return fail_source(q, sent, "send verdicts");
-	}
-	free_copies(q);
-	return 0;
 }
 
 void queue_counters(const struct ipq_queue *q, struct ipq_stats *stats)

@@ -136,6 +136,8 @@ struct source_ops {
 	 * returned. Else back: goes on with that number, which is the source's again. */
 	int (*move)(struct source *s, int to);
 
+	/* Memory that is taken by what waits to be received: more when more waits. -1 when not known. */
+	int64_t (*backlog)(const struct source *s);
 	/* Cause and remedy of the last recv or send that failed; never NULL, valid until close. */
 	const char *(*error)(const struct source *s);
 	/* Name (padded with zeros) and ARPHRD_ type of an interface, for sources without links. 0, -ENODEV. */

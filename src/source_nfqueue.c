@@ -26,6 +26,7 @@
 #include <libmnl/libmnl.h>
 #include <linux/netfilter/nfnetlink.h>
 #include <linux/netfilter/nfnetlink_queue.h>
+#include <linux/sock_diag.h>
 #include <poll.h>
 #include <pthread.h>
 #include <stdatomic.h>
@@ -505,6 +506,16 @@ static int nfqueue_counts(struct source *s, struct source_counts *c)
 	return 0;
 }
 
+static int64_t nfqueue_backlog(const struct source *s)
+{
+	uint32_t info[SK_MEMINFO_VARS] = { 0 };
+	socklen_t len = sizeof(info);
+
+	if (getsockopt(nfqueue(s)->fd, SOL_SOCKET, SO_MEMINFO, info, &len) < 0)
+		return -1; /* before Linux 4.12 */
+	return info[SK_MEMINFO_RMEM_ALLOC];
+}
+
 const struct source_ops source_nfqueue = {
 	.name = "nfqueue",
 	.open = nfqueue_open,
@@ -517,4 +528,5 @@ const struct source_ops source_nfqueue = {
 	.counts = nfqueue_counts,
 	.wake = nfqueue_wake,
 	.move = nfqueue_move,
+	.backlog = nfqueue_backlog,
 };

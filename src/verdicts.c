@@ -138,14 +138,14 @@ static size_t next_here(const struct verdicts *v, size_t at)
 	return at;
 }
 
-/* How many verdicts from log[i] on are the same and name exactly the packets that wait first, in order. */
-static size_t run_length(const struct verdicts *v, size_t i, size_t oldest)
+/* How many verdicts from log[i] to log[end] are the same and name exactly the packets that wait first, in order. */
+static size_t run_length(const struct verdicts *v, size_t i, size_t end, size_t oldest)
 {
 	const struct pending *first = &v->log[i], *p = first;
 
 	if (v->strangers)
 		return 1;
-	while (p < v->log + v->count && p->at == oldest && p->extra < 0 && p->code == first->code) {
+	while (p < v->log + end && p->at == oldest && p->extra < 0 && p->code == first->code) {
 		oldest = next_here(v, oldest + 1);
 		p++;
 	}
@@ -158,14 +158,14 @@ static void mark(struct verdicts *v, size_t from, size_t to, uint8_t state)
 		v->state[slot(v, v->log[from].at)] = state;
 }
 
-unsigned verdicts_pack(struct verdicts *v, struct source_verdict *out, size_t *covers, unsigned max)
+unsigned verdicts_pack(struct verdicts *v, size_t end, struct source_verdict *out, size_t *covers, unsigned max)
 {
 	size_t done = 0, oldest = next_here(v, v->head);
 	unsigned n;
 
-	for (n = 0; n < max && done < v->count; n++) {
+	for (n = 0; n < max && done < end; n++) {
 		const struct pending *p = &v->log[done];
-		size_t run = run_length(v, done, oldest);
+		size_t run = run_length(v, done, end, oldest);
 
 		if (p->extra >= 0)
 			out[n] = v->extra[p->extra];

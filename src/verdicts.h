@@ -42,10 +42,10 @@ int verdicts_wait(struct verdicts *v, uint32_t id);
 int verdicts_give(struct verdicts *v, uint32_t id, uint32_t code, const struct source_verdict *extra);
 
 /*
- * Fills out[] with up to max messages for the verdicts that were given, in order; covers[i] says how many
- * verdicts out[0] to out[i] stand for. Nothing is changed until verdicts_sent().
+ * Fills out[] with up to max messages for the first end verdicts that were given, in order; covers[i] says how
+ * many verdicts out[0] to out[i] stand for. Nothing is changed until verdicts_sent().
  */
-unsigned verdicts_pack(struct verdicts *v, struct source_verdict *out, size_t *covers, unsigned max);
+unsigned verdicts_pack(struct verdicts *v, size_t end, struct source_verdict *out, size_t *covers, unsigned max);
 
 /* The first n verdicts have been sent: they are forgotten. */
 void verdicts_sent(struct verdicts *v, size_t n);

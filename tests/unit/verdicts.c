@@ -69,7 +69,7 @@ static unsigned flush(struct verdicts *v, struct kernel *k, unsigned max)
 	unsigned n, i, messages = 0;
 
 	while (v->count > 0) {
-		n = verdicts_pack(v, out, covers, max);
+		n = verdicts_pack(v, v->count, out, covers, max);
 		assert_true(n > 0);
 		for (i = 0; i < n; i++)
 			judge(k, &out[i]);
@@ -252,7 +252,7 @@ static void what_could_not_be_sent_stays_pending(void **state)
 			give(&v, &g[i]);
 		}
 		while (v.count > 0) {
-			n = verdicts_pack(&v, out, covers, 1 + (unsigned)rand() % 8);
+			n = verdicts_pack(&v, v.count, out, covers, 1 + (unsigned)rand() % 8);
 			taken = (unsigned)rand() % (n + 1);
 			for (i = 0; i < taken; i++)
 				judge(&k, &out[i]);
