@@ -209,7 +209,7 @@ enum ipq_conntrack_fields {
 	IPQ_CT_HAS_LABELS = 1 << 8
 };
 
-/* Reads the conntrack entry of a packet. 0, -ENODATA (none attached), -EBADMSG (malformed). */
+/* Reads the conntrack entry of a packet. 0, -ENODATA (none attached), -EBADMSG (malformed), -EINVAL (size). */
 int ipq_packet_conntrack(const struct ipq_packet *packet, struct ipq_conntrack *ct);
 
 /* ---- verdicts --------------------------------------------------------------------------------- */
@@ -287,7 +287,7 @@ struct ipq_stats {
 	uint64_t receives, sends; /* system calls */
 };
 
-/* Counters since open. 0 or -errno. queue_dropped reads /proc; the rest costs nothing. */
+/* Counters since open. 0 or -errno (-EINVAL: size). queue_dropped reads /proc; the rest costs nothing. */
 int ipq_queue_stats(struct ipq_queue *q, struct ipq_stats *stats);
 
 /* ---- more than one core ------------------------------------------------------------------------- */
@@ -316,7 +316,7 @@ int ipq_group_start(struct ipq_group **group, const struct ipq_group_options *op
 int ipq_group_stop(struct ipq_group *group);
 /* Waits until the group stops by itself (a handler's or a source's error). The same value. */
 int ipq_group_wait(struct ipq_group *group);
-/* Sum over all queues. Any thread. */
+/* Sum over all queues. Any thread. 0 or -EINVAL (size). */
 int ipq_group_stats(struct ipq_group *group, struct ipq_stats *stats);
 
 #pragma GCC visibility pop

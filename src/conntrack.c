@@ -5,7 +5,7 @@
 #include <libmnl/libmnl.h>
 #include <linux/netfilter/nfnetlink_conntrack.h>
 #include <string.h>
-#include <ipq.h>
+#include "source.h"
 
 typedef int (*attribute_reader)(const struct nlattr *attr, void *context);
 
@@ -175,13 +175,10 @@ static int read_entry(const struct nlattr *attr, void *context)
 int ipq_packet_conntrack(const struct ipq_packet *packet, struct ipq_conntrack *ct)
 {
 	struct ipq_conntrack all = { 0 };
-	size_t size = ct->size < sizeof(all) ? ct->size : sizeof(all);
 
 	if (!(packet->present & IPQ_HAS_CONNTRACK))
 		return -ENODATA;
 	if (read_all(packet->conntrack, packet->conntrack_len, read_entry, &all) == MNL_CB_ERROR)
 		return -EBADMSG;
-	all.size = ct->size;
-	memcpy(ct, &all, size);
-	return 0;
+	return ipq_give(ct, &all, sizeof(all), offsetof(struct ipq_conntrack, id));
 }

@@ -25,11 +25,26 @@ int ipq_take(void *to, size_t known, const void *given, size_t least, const char
 	memcpy(&size, given, sizeof(size));
 	if (size < least || size > 65536)
 		return ipq_fail(e, EINVAL, "the size in struct %s is %zu: set it to sizeof(struct %s)", name, size, name);
+	/* Also when it is refused: the caller finds in there where the words of the refusal go. */
+	memset(to, 0, known);
+	memcpy(to, given, size < known ? size : known);
 	for (i = known; i < size; i++)
 		if (bytes[i] != 0)
 			return ipq_fail(e, EINVAL, "the program sets a field of struct %s that this libipq does not know: "
 					"use a newer libipq", name);
-	memset(to, 0, known);
-	memcpy(to, given, size < known ? size : known);
+	return 0;
+}
+
+int ipq_give(void *given, const void *ours, size_t known, size_t least)
+{
+	size_t size;
+
+	memcpy(&size, given, sizeof(size));
+	if (size < least || size > 65536)
+		return -EINVAL;
+	memcpy((unsigned char *)given + sizeof(size), (const unsigned char *)ours + sizeof(size),
+	       (size < known ? size : known) - sizeof(size));
+	if (size > known)
+		memset((unsigned char *)given + known, 0, size - known);
 	return 0;
 }

@@ -176,15 +176,18 @@ int ipq_group_start(struct ipq_group **group, const struct ipq_group_options *gi
 		    void *const *context)
 {
 	struct ipq_group_options o = { 0 };
+	struct ipq_error e = { "" };
 	struct ipq_group *g;
 	unsigned i;
 	int err = 0;
 
 	*group = NULL;
 	if (given != NULL) {
-		err = ipq_take(&o, sizeof(o), given, sizeof(given->size), "ipq_group_options", NULL);
-		if (err < 0)
+		err = ipq_take(&o, sizeof(o), given, sizeof(given->size), "ipq_group_options", &e);
+		if (err < 0) {
+			fail_start(&o, e.text);
 			return err;
+		}
 	}
 	if (o.count == 0)
 		o.count = processors();
@@ -267,7 +270,5 @@ int ipq_group_stats(struct ipq_group *group, struct ipq_stats *stats)
 		queue_add_losses(m->queue, &one);
 		add(&sum, &one);
 	}
-	sum.size = stats->size;
-	memcpy(stats, &sum, stats->size < sizeof(sum) ? stats->size : sizeof(sum));
-	return 0;
+	return ipq_give(stats, &sum, sizeof(sum), sizeof(sum.size) + 1);
 }

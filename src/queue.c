@@ -126,7 +126,9 @@ static int take_options(struct ipq_options *o, const struct ipq_options *given, 
 		if (err < 0)
 			return err;
 	}
-	if (o->flags & ~known || o->reserved != 0)
+	if (o->reserved != 0)
+		return ipq_fail(e, EINVAL, "options.reserved is not 0: begin with a struct ipq_options of zeros");
+	if (o->flags & ~known)
 		return ipq_fail(e, EINVAL, "options.flags has bits 0x%x that this libipq does not know", o->flags & ~known);
 	if (o->queue_length == 0)
 		o->queue_length = QUEUE_LENGTH;
@@ -625,7 +627,6 @@ int queue_add_losses(const struct ipq_queue *q, struct ipq_stats *stats)
 
 int ipq_queue_stats(struct ipq_queue *q, struct ipq_stats *stats)
 {
-	size_t size = stats->size;
 	struct ipq_stats now;
 	int err;
 
@@ -633,7 +634,8 @@ int ipq_queue_stats(struct ipq_queue *q, struct ipq_stats *stats)
 	err = queue_add_losses(q, &now);
 	if (err < 0)
 		return ipq_fail(&q->error, -err, "cannot read the counters of the source: %s", strerror(-err));
-	now.size = size;
-	memcpy(stats, &now, size < sizeof(now) ? size : sizeof(now));
+	if (ipq_give(stats, &now, sizeof(now), sizeof(now.size) + 1) < 0)
+		return ipq_fail(&q->error, EINVAL, "the size in struct ipq_stats is %zu: set it to sizeof(struct ipq_stats)",
+				stats->size);
 	return 0;
 }

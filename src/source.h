@@ -33,6 +33,13 @@ int ipq_fail(struct ipq_error *e, int err, const char *format, ...) __attribute_
  */
 int ipq_take(void *to, size_t known, const void *given, size_t least, const char *name, struct ipq_error *e);
 
+/*
+ * The other way: fills in a public struct that begins with its size, from ours of known bytes. A program that is older
+ * gets what it knows, one that is newer zeros for what is not known here. 0, or -EINVAL when size is less than least or
+ * absurd: nobody has set it.
+ */
+int ipq_give(void *given, const void *ours, size_t known, size_t least);
+
 enum copy_mode { COPY_NONE, COPY_META, COPY_PACKET }; /* the kernel's values, in ip_queue and nfnetlink_queue alike */
 
 struct source_config {
