@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * A program and a library of different age: each struct that begins with its size, shorter and longer than the one
- * that this library knows. A capture file takes the kernel's place.
+ * A program and a library of different age: each struct that begins with its size, shorter and longer than
+ * the one that this library knows. A capture file takes the kernel's place.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -37,7 +37,8 @@ struct newer_options {
 
 static void a_newer_program_is_told_what_an_older_library_lacks(void **state)
 {
-	struct newer_options o = { .known = { .size = sizeof(o), .error = words, .error_size = sizeof(words) } };
+	struct newer_options o = { .known = {
+					   .size = sizeof(o), .error = words, .error_size = sizeof(words) } };
 	struct ipq_queue *q = (struct ipq_queue *)&o;
 
 	(void)state;
@@ -70,7 +71,9 @@ static void an_older_program_gets_defaults_for_what_it_does_not_know(void **stat
 
 static void what_nobody_has_set_is_refused(void **state)
 {
-	struct ipq_options o = { .size = sizeof(o), .reserved = 1, .error = words, .error_size = sizeof(words) };
+	struct ipq_options o = {
+		.size = sizeof(o), .reserved = 1, .error = words, .error_size = sizeof(words)
+	};
 	struct ipq_stats stats = { .size = 0 };
 	struct ipq_queue *q;
 
