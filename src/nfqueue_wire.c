@@ -364,6 +364,7 @@ static void close_nest(unsigned char *start, const unsigned char *end, uint16_t 
 static unsigned char *put_extras(unsigned char *at, const struct source_verdict *v)
 {
 	unsigned char *nest;
+	uint32_t mask;
 
 	if (v->present & IPQ_SET_MARK)
 		at = put32(at, NFQA_MARK, v->mark);
@@ -381,9 +382,11 @@ static unsigned char *put_extras(unsigned char *at, const struct source_verdict 
 		nest = at;
 		at += NLA_HDRLEN;
 		if (v->present & IPQ_SET_CONNTRACK_MARK) {
-			at = put32(at, CTA_MARK, v->conntrack_mark);
-			if (v->conntrack_mark_mask != 0)
-				at = put32(at, CTA_MARK_MASK, v->conntrack_mark_mask);
+			/* The kernel xors what is outside the mask (ctnetlink_change_mark): there is to be nothing. */
+			mask = v->conntrack_mark_mask != 0 ? v->conntrack_mark_mask : UINT32_MAX;
+			at = put32(at, CTA_MARK, v->conntrack_mark & mask);
+			if (mask != UINT32_MAX)
+				at = put32(at, CTA_MARK_MASK, mask);
 		}
 		if (v->present & IPQ_SET_CONNTRACK_LABELS)
 			at = put(at, CTA_LABELS, v->conntrack_labels, 16);
