@@ -254,13 +254,17 @@ struct ipq_verdict {
 	uint16_t reserved;
 	uint32_t mark;
 	uint32_t priority;
-	uint32_t conntrack_mark, conntrack_mark_mask; /* new = (old & ~mask) | mark; 0: all bits */
+	uint32_t conntrack_mark, conntrack_mark_mask; /* of it, the bits in mask change; 0: all */
 	uint8_t conntrack_labels[16];
 	const void *payload;
 	size_t payload_len;
 };
 
-/* Any verdict with anything the kernel takes along. */
+/*
+ * Any verdict with anything the kernel takes along. Besides the errors above: -EOPNOTSUPP for a conntrack mark or labels
+ * without IPQ_O_CONNTRACK in force (open tells whether this kernel has it) and for the VLAN of a packet that is not
+ * bridged: the kernel would pass over them in silence.
+ */
 int ipq_decide(struct ipq_queue *q, const struct ipq_packet *packet, const struct ipq_verdict *verdict);
 
 /* Sends pending verdicts now. 0 or -errno; after an error what could not be sent stays pending. */

@@ -578,6 +578,18 @@ static int take_verdict(struct ipq_queue *q, struct ipq_verdict *v, const struct
 	return 0;
 }
 
+/* What the kernel would pass over in silence is told here. */
+static int check_offered(struct ipq_queue *q, const struct ipq_packet *packet, uint32_t present)
+{
+	if ((present & (IPQ_SET_CONNTRACK_MARK | IPQ_SET_CONNTRACK_LABELS)) && !(q->flags & IPQ_O_CONNTRACK))
+		return ipq_fail(&q->error, EOPNOTSUPP, "no conntrack mark or labels can be set in this queue: open it with "
+				"IPQ_O_CONNTRACK, which tells whether the kernel has what it takes");
+	if ((present & IPQ_SET_VLAN) && packet->family != AF_BRIDGE)
+		return ipq_fail(&q->error, EOPNOTSUPP, "packet %u has no VLAN tag to set: only those queued by a rule of the "
+				"bridge family have", packet->id);
+	return 0;
+}
+
 int ipq_decide(struct ipq_queue *q, const struct ipq_packet *packet, const struct ipq_verdict *verdict)
 {
 	struct ipq_verdict given;
@@ -585,6 +597,8 @@ int ipq_decide(struct ipq_queue *q, const struct ipq_packet *packet, const struc
 	int err = take_verdict(q, &given, verdict);
 	uint32_t code;
 
+	if (err == 0)
+		err = check_offered(q, packet, given.present);
 	if (err < 0)
 		return err;
 	code = given.code == IPQ_QUEUE ? NF_QUEUE_NR((uint32_t)given.queue) : given.code;
