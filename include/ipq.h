@@ -61,7 +61,7 @@ struct ipq_options {
 	uint32_t copy_range;     /* payload bytes at most; 0: the whole packet */
 	uint32_t queue_length;   /* packets that may wait in the kernel; 0: 8192 */
 	uint32_t receive_buffer; /* bytes; 0: sized for queue_length */
-	uint32_t spin_usec;      /* look for this long before sleeping: latency for a core's time; 0: sleep at once */
+	uint32_t spin_usec;      /* look for this long before sleeping, while that pays; 0: sleep at once */
 	uint32_t reserved;       /* 0 */
 	char *error;             /* when open fails: cause and remedy in words, always terminated; or NULL */
 	size_t error_size;       /* bytes of error */
@@ -141,20 +141,20 @@ struct ipq_packet {
 	uint32_t physindev, physoutdev; /* ports of a bridge */
 	uint32_t uid, gid;
 	uint32_t priority;
-	uint32_t cgroup;      /* class id */
-	uint16_t vlan_proto;  /* EtherType of the tag: 0x8100, 0x88a8 */
+	uint32_t cgroup;      /* class id of net_cls */
+	uint16_t vlan_proto;  /* of the bridge family: EtherType of the tag, 0x8100 or 0x88a8 */
 	uint16_t vlan_tci;    /* priority (3 bits), drop eligible, id (12 bits) */
 	uint8_t hw_addr[8];   /* link-layer source address */
 	uint8_t hw_addr_len;
 	uint8_t reserved1;
 	uint16_t link_header_len;
-	const uint8_t *link_header;   /* incoming packets: the whole link-layer header */
+	const uint8_t *link_header;   /* of the bridge family: the whole header, less a VLAN tag */
 	const char *security_context; /* not terminated */
 	uint16_t security_context_len;
 	uint16_t conntrack_len;       /* for ipq_packet_conntrack() */
 	uint32_t conntrack_info;      /* IP_CT_ESTABLISHED (0), IP_CT_RELATED (1), IP_CT_NEW (2), + 3 for replies */
 	const void *conntrack;        /* netlink attributes CTA_* as the kernel sent them */
-	const void *expectation;      /* netlink attributes CTA_EXPECT_* */
+	const void *expectation;      /* netlink attributes CTA_EXPECT_*; no kernel has sent any so far */
 	uint16_t expectation_len;
 	uint16_t reserved2[3];
 	uint64_t reserved3[6];

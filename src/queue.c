@@ -35,6 +35,7 @@ struct ipq_queue {
 	struct source *source;
 	bool owned;
 	uint32_t flags, spin_usec;
+	uint32_t spin_now; /* what it has paid to spin lately, up to spin_usec */
 	unsigned char *memory;
 	size_t memory_size, slot_size;
 	struct source_slot slot[QUEUE_BATCH_MAX];
@@ -77,7 +78,7 @@ int queue_over(struct ipq_queue **queue, struct source *source, size_t slot_size
 		return -ENOMEM;
 	q->source = source;
 	q->flags = flags;
-	q->spin_usec = spin_usec;
+	q->spin_usec = q->spin_now = spin_usec;
 	q->slot_size = slot_size;
 	if (map_slots(q) < 0) {
 		free(q);
@@ -305,10 +306,10 @@ static int receive(struct ipq_queue *q, struct ipq_packet *packet, unsigned max,
 	return q->source->ops->recv(q->source, q->slot, packet, max, timeout_ms, count_refused, q);
 }
 
-/* Looks again and again for spin_usec, then sleeps: a packet that comes soon finds the reader awake. */
+/* Looks again and again, then sleeps: a packet that comes soon finds the reader awake. */
 static int receive_spinning(struct ipq_queue *q, struct ipq_packet *packet, unsigned max, int64_t end)
 {
-	int64_t stop = now_us() + q->spin_usec;
+	int64_t stop = now_us() + q->spin_now;
 	int n;
 
 	if (end >= 0 && end < stop)
@@ -318,17 +319,25 @@ static int receive_spinning(struct ipq_queue *q, struct ipq_packet *packet, unsi
 	return n;
 }
 
+/* Spinning pays while packets come within spin_usec. Each that did not halves it, until it costs nothing. */
+static void adapt_spin(struct ipq_queue *q, int64_t began)
+{
+	q->spin_now = now_us() - began <= q->spin_usec ? q->spin_usec : q->spin_now / 2;
+}
+
 /* end: when to give up, microseconds of the monotonic clock; -1: never. */
 static int receive_until(struct ipq_queue *q, struct ipq_packet *packet, unsigned max, int64_t end)
 {
 	for (;;) {
-		int64_t left = end < 0 ? 0 : end - now_us();
+		int64_t began = now_us(), left = end < 0 ? 0 : end - began;
 		int n = 0;
 
-		if (q->spin_usec > 0)
+		if (q->spin_now > 0)
 			n = receive_spinning(q, packet, max, end);
 		if (n == 0)
 			n = receive(q, packet, max, end < 0 ? IPQ_FOREVER : left > 0 ? (int)((left + 999) / 1000) : 0);
+		if (q->spin_usec > 0)
+			adapt_spin(q, began);
 		/* 0: the time is over, or only refusals came. */
 		if (n != 0 || q->denied || (end >= 0 && now_us() >= end))
 			return n;
