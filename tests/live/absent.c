@@ -2,8 +2,9 @@
 /*
  * absent [kernel [FILE]]: the manual page's example, on a kernel that has no queue handler. Such a kernel is
  * made with a seccomp filter, under which netlink sockets of netfilter cannot be had; with `kernel` the kernel
- * is one. With FILE the handle is created, FILE.created says so, and the mode waits for FILE to appear.
+ * is one. The new calls say the same in their own words. With FILE the handle is created, FILE.created says so, and the mode waits for FILE to appear.
  */
+#include <ipq.h>
 #include <libipq.h>
 #include <linux/filter.h>
 #include <linux/seccomp.h>
@@ -49,6 +50,18 @@ static void wait_for(const char *file)
 	errno = 0;
 }
 
+/* Prints only what is not as it should be. */
+static void open_new(void)
+{
+	char words[320] = "";
+	struct ipq_options o = { .size = sizeof(o), .error = words, .error_size = sizeof(words) };
+	struct ipq_queue *q;
+	int err = ipq_queue_open(&q, "nfqueue:7", &o);
+
+	if (err != -ECONNREFUSED || q != NULL || strstr(words, "modprobe nfnetlink_queue") == NULL)
+		printf("ipq_queue_open returned %d, and says: %s\n", err, words);
+}
+
 int main(int argc, char **argv)
 {
 	struct ipq_handle *h;
@@ -71,5 +84,6 @@ int main(int argc, char **argv)
 	if (ipq_set_mode(h, IPQ_COPY_PACKET, 2048) >= 0)
 		return 1;
 	ipq_perror("myapp");
+	open_new();
 	return ipq_destroy_handle(h);
 }
