@@ -9,11 +9,15 @@
  *	UDP port 7100			OUTPUT, queues 2 and 3 by address (--queue-balance 2:3)
  *	UDP port 7200			INPUT, queue 0
  *	mark 42				INPUT, dropped
+ *
+ * The last three tests are for rules of their own: conntrack.sh, bridge.sh.
  */
 #include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/capability.h>
+#include <linux/if_ether.h>
+#include <linux/if_packet.h>
 #include <net/if.h>
 #include <netinet/in.h>
 #include <poll.h>
@@ -28,6 +32,7 @@
 #include <sys/socket.h>
 #include <sys/syscall.h>
 #include <sys/time.h>
+#include <sys/utsname.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -289,6 +294,16 @@ static void replacements(void)
 	want(strcmp(heard(), "stays") == 0);
 }
 
+/* The kernel tells and takes priorities from 5.18 on. */
+static bool has_priority(void)
+{
+	unsigned major = 0, minor = 0;
+	struct utsname u;
+
+	return uname(&u) == 0 && sscanf(u.release, "%u.%u", &major, &minor) == 2 &&
+	       (major > 5 || (major == 5 && minor >= 18));
+}
+
 static void verdict_codes(void)
 {
 	struct ipq_verdict v = { .size = sizeof(v),
@@ -304,7 +319,8 @@ static void verdict_codes(void)
 	say("round");
 	want(one(q, &p) && !(p.present & IPQ_HAS_MARK) && ipq_decide(q, &p, &v) == 0);
 	want(one(q, &p) && (p.present & IPQ_HAS_MARK) && p.mark == 7 && is_text(&p, "round"));
-	want(!(p.present & IPQ_HAS_PRIORITY) || p.priority == 0x10003);
+	if (has_priority())
+		want((p.present & IPQ_HAS_PRIORITY) && p.priority == 0x10003);
 	v = (struct ipq_verdict){ .size = sizeof(v), .code = IPQ_QUEUE, .queue = 1 };
 	want(ipq_decide(q, &p, &v) == 0 && ipq_queue_flush(q) == 0);
 	want(one(other, &p) && is_text(&p, "round"));
@@ -551,10 +567,10 @@ static void timeouts(void)
 	timeouts_of(2000);
 }
 
-/* ---- the tests in the other file ------------------------------------------------------------------------
- */
+/* ---- the tests in the other files ----------------------------------------------------------------------- */
 
 #include "newapi_open.h"
+#include "newapi_more.h"
 
 static const struct {
 	const char *name;
@@ -578,6 +594,12 @@ static const struct {
 	{ "gone", packets_gone },
 	{ "group", group },
 	{ "group-ends", group_ends },
+	{ "random", random_verdicts },
+	{ "spin", spinning },
+	{ "untracked", untracked },
+	{ "connections", connections },
+	{ "ports", ports },
+	{ "bridged", bridged },
 };
 
 int main(int argc, char **argv)

@@ -11,20 +11,6 @@ $iptables -w -A OUTPUT -p udp --dport 7100 -j NFQUEUE --queue-balance 2:3
 $iptables -w -A INPUT -p udp --dport 7200 -j NFQUEUE --queue-num 0
 $iptables -w -A INPUT -m mark --mark 42 -j DROP || skip "no mark match here"
 
-# expect_test NAME WHAT: a test that cannot be made here says why.
-expect_test() {
-	log=$work/$1
-	timeout 30 $NEWAPI "$1" >"$log" 2>&1
-	status=$?
-	cat "$log"
-	look_for_findings
-	case $status in
-	0) ok "$2" ;;
-	77) echo "not tested here: $2" ;;
-	*) fail "$2 ($1: status $status)" ;;
-	esac
-}
-
 expect_test batches "packets come in batches, in order, and leave with few system calls"
 expect_test order "kept packets are decided in any order, once each"
 expect_test replace "replaced packets arrive, whether longer, shorter or as long"
@@ -41,6 +27,9 @@ expect_test counts "counters add up when the queue is full"
 expect_test overrun "counters add up when the reader is too slow"
 expect_test failopen "a full queue lets packets pass on request"
 expect_test gone "packets that are gone are counted, and the queue goes on"
+expect_test random "verdicts in random order, coalesced or not, do what each says"
+expect_test spin "a reader that spins gives the core back"
+expect_test untracked "verdicts that the kernel would ignore are refused"
 expect_test group "a group shares what --queue-balance distributes"
 expect_test group-ends "a group ends with the reason, and a start that fails leaves nothing"
 finish

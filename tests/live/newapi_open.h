@@ -98,13 +98,14 @@ static void lacking_flags(void)
 		skip("this kernel lacks nothing");
 }
 
-static uint32_t uid_outside(void)
+/* Of the first user namespace, which is what the kernel tells. map: /proc/self/uid_map or gid_map. */
+static uint32_t id_outside(const char *map, uint32_t here)
 {
-	FILE *f = fopen("/proc/self/uid_map", "re");
+	FILE *f = fopen(map, "re");
 	unsigned inside = 0, outside = 0;
 
 	if (f == NULL || fscanf(f, "%u %u", &inside, &outside) != 2)
-		outside = getuid();
+		outside = here;
 	if (f != NULL)
 		fclose(f);
 	return outside;
@@ -125,7 +126,8 @@ static void fields(void)
 	sockets(7000);
 	say(text);
 	want(one(q, &p) && p.payload_len == 40 && p.full_len == 1028 && (p.flags & IPQ_PACKET_TRUNCATED));
-	want((p.present & IPQ_HAS_UID) && p.uid == uid_outside());
+	want((p.present & IPQ_HAS_UID) && p.uid == id_outside("/proc/self/uid_map", getuid()));
+	want((p.present & IPQ_HAS_GID) && p.gid == id_outside("/proc/self/gid_map", getgid()));
 	want(!(p.present & IPQ_HAS_TIMESTAMP) && !(p.present & IPQ_HAS_INDEV) &&
 	     (p.present & IPQ_HAS_OUTDEV));
 	snprintf(name, sizeof(name), "%s", ipq_queue_interface(q, p.outdev, &type));
