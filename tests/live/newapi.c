@@ -10,7 +10,7 @@
  *	UDP port 7200			INPUT, queue 0
  *	mark 42				INPUT, dropped
  *
- * The last three tests are for rules of their own: conntrack.sh, bridge.sh.
+ * Three tests are for rules of their own: conntrack.sh, bridge.sh.
  */
 #include <arpa/inet.h>
 #include <errno.h>
