@@ -11,6 +11,7 @@
  * hooked, waits for the end of a pipe from us and then removes jumps and chain, unless we said that we
  * did. Should the guardian be killed as well, the next rules_open finds a chain whose process is gone
  * (or is another one, with another start time) and whose queue nobody has bound, and removes it.
+ * Guardians never see a packet, and keep the rights that the tools need and no others.
  *
  * The table is mangle because a packet that user space accepts skips the rest of the table it was queued
  * from: the firewall's own rules, in filter, still decide after us.
@@ -24,6 +25,7 @@
 #include <sys/socket.h>
 #include <time.h>
 #include <unistd.h>
+#include "privileges.h"
 #include "rules.h"
 #include "rules_exec.h"
 
@@ -220,8 +222,9 @@ static int fill_chain(struct rules *r, int family, struct ipq_error *e)
 	return 0;
 }
 
-/* Takes down a chain and the jumps to it. Every step is tried: what isn't there can't be removed. */
-static void remove_chain(const struct rules *r, int family, const char *name, unsigned hooks)
+/* Takes down a chain and the jumps to it. Every step is tried: what isn't there can't be removed. The last
+ * one tells: a chain that is still jumped to stays. */
+static bool remove_chain(const struct rules *r, int family, const char *name, unsigned hooks)
 {
 	struct words w = { .word = NULL };
 
@@ -234,7 +237,7 @@ static void remove_chain(const struct rules *r, int family, const char *name, un
 	chain_command(&w, r, family, "-F", name);
 	finish(&w, NULL);
 	chain_command(&w, r, family, "-X", name);
-	finish(&w, NULL);
+	return finish(&w, NULL) == 0;
 }
 
 /* Is the maker of this chain gone? `listing` is all that "iptables -S" prints. */
@@ -352,11 +355,14 @@ static int prepare_iptables(struct rules *r, struct ipq_error *e)
 
 /* ---- the guardian -------------------------------------------------------------------------------- */
 
-static void remove_all(const struct rules *r)
+static bool remove_all(const struct rules *r)
 {
+	bool removed = true;
+
 	for (int family = 0; family < FAMILIES; family++)
 		if (r->chain[family])
-			remove_chain(r, family, r->name, r->hooks);
+			removed &= remove_chain(r, family, r->name, r->hooks);
+	return removed;
 }
 
 static void guard(const struct rules *r, int fd)
@@ -374,6 +380,7 @@ static void guard(const struct rules *r, int fd)
 	if (fd != 3)
 		dup2(fd, 3);
 	close_range(4, ~0U, 0);
+	privileges_keep(PRIVILEGE(CAP_NET_ADMIN) | PRIVILEGE(CAP_NET_RAW));
 	if (read(3, &done, 1) == 0)
 		remove_all(r);
 	_exit(0);
@@ -582,16 +589,20 @@ int rules_change(struct rules *r, const struct bpf_program *filter, size_t filte
 
 void rules_close(struct rules *r)
 {
+	bool removed;
+
 	if (r == NULL)
 		return;
 	if (r->nft_fd >= 0) {
 		close(r->nft_fd);
 		exec_reap(r->nft, 2000);
 	}
-	remove_all(r);
+	removed = remove_all(r);
 	if (r->guardian_fd >= 0) {
-		/* One byte: all is removed. Without it the guardian would remove it a second time. */
-		send(r->guardian_fd, "", 1, MSG_NOSIGNAL);
+		/* One byte: all is removed. Without it the guardian tries, who has more rights than we have
+		 * left. */
+		if (removed)
+			send(r->guardian_fd, "", 1, MSG_NOSIGNAL);
 		close(r->guardian_fd);
 		exec_reap(r->guardian, 2000);
 	}

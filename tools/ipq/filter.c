@@ -284,6 +284,7 @@ static int run_with(struct filter *f)
 	int status = 1;
 
 	s->filter = f->filters;
+	s->reads_later = f->rules.file != NULL;
 	s->filters = plan_filters(f->common.plan, f->filters);
 	f->common.plan->kernel_accepts = s->on != NULL && s->filters > 0;
 	s->copy_range = f->record_path != NULL || f->rules.file != NULL ? 0 : plan_copy_range(f->common.plan);

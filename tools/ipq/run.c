@@ -18,6 +18,7 @@
 #include <sys/socket.h>
 #include <sys/wait.h>
 #include "command.h"
+#include "privileges.h"
 #include "run.h"
 
 static int run(int argc, char **argv);
@@ -58,7 +59,7 @@ static int parse(char **argv, struct run_options *options)
 {
 	int i, found;
 
-	*options = (struct run_options){ .source = getenv("IPQ_SOURCE") };
+	*options = (struct run_options){ .source = secure_getenv("IPQ_SOURCE") };
 	for (i = 1; argv[i] != NULL && argv[i][0] == '-'; i++) {
 		const char *word = argv[i];
 
@@ -149,10 +150,21 @@ static void fill_standard_descriptors(void)
 	close(fd);
 }
 
+/* What the shell gave us is the program's now: a pipe that we held open would never end. We wait, hand signals
+ * on, and may have to end processes that have changed their user (and be able to see them). */
+static void keep_nothing(void)
+{
+	privileges_close_inherited();
+	run_give_away(STDIN_FILENO);
+	run_give_away(STDOUT_FILENO);
+	privileges_keep(PRIVILEGE(CAP_KILL) | PRIVILEGE(CAP_SYS_PTRACE));
+}
+
 static int wait_for_program(int link, int signals, pid_t supervisor)
 {
 	struct run_report report;
 
+	keep_nothing();
 	if (!wait_for_report(link, signals, supervisor, &report)) {
 		run_complain("the supervisor was killed; so is the program");
 		run_kill_descendants();

@@ -95,6 +95,9 @@ struct run_report {
 /* The supervisor's whole life, in a process of its own. Does not return. */
 void run_supervise(const struct run_options *options, int link) __attribute__((noreturn));
 
+/* The null device takes the place of this descriptor. */
+void run_give_away(int fd);
+
 /* Kills and reaps every descendant (the caller is a child subreaper). */
 void run_kill_descendants(void);
 

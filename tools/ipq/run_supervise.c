@@ -36,7 +36,7 @@
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
-#include <linux/capability.h>
+#include "privileges.h"
 #include "run.h"
 
 /* How long the descendants of an ended program may take to end too before they pass for daemons. */
@@ -227,7 +227,7 @@ static void list_inherited(struct supervisor *s)
 		closedir(dir);
 }
 
-static void give_away(int fd)
+void run_give_away(int fd)
 {
 	int null = open("/dev/null", O_RDWR | O_CLOEXEC);
 
@@ -241,8 +241,8 @@ static void close_inherited(const struct supervisor *s)
 {
 	for (unsigned i = 0; i < s->inherited_count; i++)
 		close(s->inherited[i]);
-	give_away(STDIN_FILENO);
-	give_away(STDOUT_FILENO);
+	run_give_away(STDIN_FILENO);
+	run_give_away(STDOUT_FILENO);
 }
 
 /*
@@ -254,17 +254,13 @@ static void close_inherited(const struct supervisor *s)
 static void drop_capabilities(void)
 {
 	struct __user_cap_header_struct header = { .version = _LINUX_CAPABILITY_VERSION_3 };
-	struct __user_cap_data_struct data[2];
-	uint32_t keep = 1U << CAP_NET_ADMIN | 1U << CAP_SYS_PTRACE | 1U << CAP_DAC_OVERRIDE | 1U << CAP_KILL;
+	struct __user_cap_data_struct data[_LINUX_CAPABILITY_U32S_3];
 
-	prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
-	if (syscall(__NR_capget, &header, data) < 0 || (data[0].effective & 1U << CAP_SYS_PTRACE) == 0)
-		return;
-	data[0].effective &= keep;
-	data[0].permitted &= keep;
-	data[0].inheritable = 0;
-	memset(&data[1], 0, sizeof(data[1]));
-	syscall(__NR_capset, &header, data);
+	if (syscall(SYS_capget, &header, data) < 0 || (data[0].effective & PRIVILEGE(CAP_SYS_PTRACE)) == 0)
+		prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
+	else
+		privileges_keep(PRIVILEGE(CAP_NET_ADMIN) | PRIVILEGE(CAP_SYS_PTRACE) |
+				PRIVILEGE(CAP_DAC_OVERRIDE) | PRIVILEGE(CAP_KILL));
 }
 
 /* Bounds the descriptors of this process, and with them the program's sockets. */
@@ -442,7 +438,7 @@ static void detach(struct supervisor *s)
 	report(s, true);
 	close(s->link);
 	s->link = -1;
-	give_away(STDERR_FILENO);
+	run_give_away(STDERR_FILENO);
 }
 
 static int timeout_of(const struct supervisor *s)

@@ -15,6 +15,7 @@
 #include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
+#include "privileges.h"
 #include "session.h"
 
 static int64_t clock_ns(clockid_t clock)
@@ -367,6 +368,23 @@ static void wait_for_end(struct session *s, int signals)
 		fputs("\r\033[K", stderr);
 }
 
+/* Packets are hostile: from here on we can decide them, change our rule, and no more. The tools that change it
+ * are started by us and get what we have. */
+static void give_up_privileges(const struct session *s)
+{
+	const char *lock = secure_getenv("XTABLES_LOCKFILE");
+	const char *const written[] = { "/dev/null", lock != NULL ? lock : "/run/xtables.lock", NULL };
+	uint64_t keep = s->virtual_time ? 0 : PRIVILEGE(CAP_NET_ADMIN);
+
+	if (s->rules != NULL)
+		keep |= PRIVILEGE(CAP_NET_RAW); /* iptables-legacy speaks through a raw socket */
+	if (s->reads_later)
+		keep |= PRIVILEGE(CAP_DAC_READ_SEARCH);
+	privileges_close_inherited();
+	privileges_keep(keep);
+	privileges_write_only(written);
+}
+
 static int run(struct session *s, void *const *context, int signals)
 {
 	struct ipq_error e = { .text = "" };
@@ -380,6 +398,7 @@ static int run(struct session *s, void *const *context, int signals)
 	}
 	if (open_workers(s, context) != 0)
 		return 1;
+	give_up_privileges(s);
 	if (start_workers(s) != 0)
 		return 1;
 	if (s->rules != NULL && rules_install(s->rules, &e) < 0)

@@ -63,6 +63,7 @@ struct session {
 	unsigned queue_first, queue_last;
 	bool queue_given, bypass, dry_run, quiet;
 	bool needs_reader; /* end when nobody reads the standard output any more */
+	bool reads_later;  /* a file of rules, on SIGHUP */
 	uint32_t flags;	   /* IPQ_O_ */
 	uint32_t copy_range;
 	const struct bpf_program *filter; /* for the firewall rule */

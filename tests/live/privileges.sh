@@ -1,0 +1,144 @@
+#!/bin/sh
+# SPDX-License-Identifier: LGPL-2.1-or-later
+# What a running ipq can still do: the kernel's own account of it, in /proc. As root of a user namespace, and
+# (privileges-root) as root of the machine.
+. "$IPQ_LIVE/lib.sh"
+. "$IPQ_LIVE/run-lib.sh"
+
+# Capabilities as /proc/PID/status writes them.
+none=0000000000000000
+net_admin=0000000000001000
+net_admin_raw=0000000000003000
+
+# field NAME PID: of its status.
+field() {
+	sed -n "s/^$1:[[:space:]]*//p" "/proc/$2/status"
+}
+
+# of_all NAME PID: the same of all its threads, each value once.
+of_all() {
+	sed -n "s/^$1:[[:space:]]*//p" /proc/$2/task/*/status | sort -u | tr '\n' ' ' | sed 's/ $//'
+}
+
+child_of() {
+	for child in $(cat "/proc/$1/task/$1/children"); do
+		echo "$child"
+		return
+	done
+}
+
+# expect_rights WHO PID CAPABILITIES: these and no others, in every set of every thread.
+expect_rights() {
+	expect_text "$1: what it may do" "$3" of_all CapEff "$2"
+	expect_text "$1: what it could get back" "$3" of_all CapPrm "$2"
+	expect_text "$1: what a program that it starts could get" "$3" of_all CapBnd "$2"
+	expect_text "$1: nothing is inherited" "$none $none" echo "$(of_all CapInh "$2") $(of_all CapAmb "$2")"
+	expect_text "$1: set-user-ID programs give it nothing" 1 of_all NoNewPrivs "$2"
+}
+
+# Descriptor 9 is the shell's: it leads to this file.
+: >$work/inherited
+exec 9<$work/inherited
+inherits() {
+	ls -l "/proc/$1/fd" | grep -q "$work/inherited"
+}
+
+start $IPQ watch --on INPUT udp dst port 7001
+wait_for_rule INPUT
+$FLOW udp -n 1 7001 >/dev/null
+expect "watch has a thread" [ "$(ls /proc/$started/task | wc -l)" = 2 ]
+expect_rights watch $started $net_admin_raw
+expect "watch has let go of what it inherited" sh -c "! ls -l /proc/$started/fd | grep -q $work/inherited"
+guardian=$(child_of $started)
+expect_rights "its guardian" "$guardian" $net_admin_raw
+expect_text "its guardian holds a socket and nothing else" "/dev/null /dev/null /dev/null socket" sh -c \
+	"for fd in 0 1 2 3; do readlink /proc/$guardian/fd/\$fd; done | sed 's/:.*//' | tr '\n' ' ' | sed 's/ \$//'"
+expect_text "and no fifth descriptor" 4 sh -c "ls /proc/$guardian/fd | wc -l"
+stop INT
+expect_text "its rule is gone" "" rules_of_ours
+
+start $IPQ watch --queue 0
+wait_for_queue
+expect_rights "watch without a rule of its own" $started $net_admin
+stop INT
+
+# From a capture file there is nothing to decide in the kernel. The FIFO keeps it waiting.
+mkfifo $work/packets
+start $IPQ watch --source pcap:$work/packets
+printf '\324\303\262\241\2\0\4\0\0\0\0\0\0\0\0\0\377\377\0\0\145\0\0\0' >$work/head
+exec 8>$work/packets
+cat $work/head >&8
+tries=250
+until [ "$(ls /proc/$started/task | wc -l)" = 2 ] || [ $tries = 0 ]; do
+	tries=$((tries - 1))
+	sleep 0.02
+done
+expect_rights "watch of a capture file" $started $none
+exec 8>&-
+stop INT
+
+# A reload reads the file again, whoever's it is, and changes the rule in the firewall.
+mkdir -m 700 $work/somebody
+echo 'drop udp dst port 7001' >$work/somebody/rules
+chmod 600 $work/somebody/rules
+if [ "$(awk '{ print $3 }' /proc/self/uid_map)" != 1 ]; then
+	chown -R 1000:1000 $work/somebody
+fi
+start $IPQ filter --on INPUT -f $work/somebody/rules
+wait_for_rule INPUT
+expect_text "filter with a file of rules" 0000000000003004 of_all CapEff $started
+expect "what the file says is dropped" $FLOW udp -n 5 -e 0 -w 200 7001
+echo 'drop udp dst port 7002' >$work/somebody/rules
+kill -HUP $started
+wait_for_line '1 rules in force'
+expect "after a reload what it says now" $FLOW udp -n 5 -e 0 -w 200 7002
+expect "and nothing else" $FLOW udp -n 5 7001
+stop INT
+expect_text "that rule is gone, too" "" rules_of_ours
+
+# Landlock has no line in /proc: what can a tool do that ipq starts before it reads packets, and after?
+real=$(command -v iptables)
+mkdir -p $work/bin
+cat >$work/bin/iptables <<END
+#!/bin/sh
+case "\$*" in
+*-N*) touch $work/before ;;
+*-I*) touch $work/after; mkdir $work/after; rm $work/kept; mv $work/kept $work/after ;;
+esac 2>/dev/null
+exec $real "\$@"
+END
+chmod +x $work/bin/iptables
+: >$work/kept
+if $LANDLOCK; then
+	PATH=$work/bin:$PATH start $IPQ watch --on INPUT udp
+	wait_for_rule INPUT
+	stop INT
+	expect "before ipq reads packets it may write files" [ -e $work/before ]
+	expect "after that it can make none" [ ! -e $work/after ]
+	expect "and remove none" [ -e $work/kept ]
+	expect_text "yet its rule is gone" "" rules_of_ours
+else
+	echo "not tested: no Landlock in this kernel"
+fi
+
+# ipq run: the program keeps what it was given, the two around it do not.
+queue OUTPUT -p udp --dport 7000
+start $IPQ run -- sh -c "$RAW sleep $work/owned & wait"
+until_there $work/owned
+supervisor=$(child_of $started)
+program=$(child_of "$supervisor")
+expect_text "the program keeps its rights" "$(field CapEff $$) $(field CapBnd $$)" \
+	echo "$(field CapEff "$program") $(field CapBnd "$program")"
+expect_text "and may start set-user-ID programs where we may let it" "$(field NoNewPrivs $$)" field NoNewPrivs "$program"
+expect_text "it runs under the filter" 2 field Seccomp "$program"
+expect "it keeps what it inherited" inherits "$program"
+expect_rights "ipq run" $started 0000000000080020
+expect_rights "its supervisor" "$supervisor" 0000000000081022
+expect_text "neither of them runs under the filter" "0 0" echo "$(field Seccomp $started) $(field Seccomp "$supervisor")"
+for process in $started $supervisor; do
+	expect "nor holds what the program inherited" sh -c "! ls -l /proc/$process/fd | grep -q $work/inherited"
+	expect_text "nor its standard input and output" "/dev/null /dev/null" sh -c \
+		"echo \$(readlink /proc/$process/fd/0 /proc/$process/fd/1)"
+done
+stop
+finish
