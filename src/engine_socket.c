@@ -13,6 +13,25 @@
 
 #define ATTEMPTS 100
 
+/* Linux 6.16, where asm-generic counts the options. Not in older headers. */
+#if !defined(SO_PASSRIGHTS) && !defined(__mips__) && !defined(__sparc__) && !defined(__hppa__) && \
+	!defined(__alpha__)
+#define SO_PASSRIGHTS 83
+#endif
+
+/* Descriptors that a program sends along would be closed by us, and closing may take as long as it likes (a
+ * TCP socket that lingers). */
+static void refuse_descriptors(int fd)
+{
+#ifdef SO_PASSRIGHTS
+	int off = 0;
+
+	setsockopt(fd, SOL_SOCKET, SO_PASSRIGHTS, &off, sizeof(off));
+#else
+	(void)fd;
+#endif
+}
+
 /* Names are the network namespace's: another process may have the same idea. */
 static int name_socket(int fd)
 {
@@ -40,6 +59,7 @@ int engine_socketpair(int pair[2], int flags)
 
 	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | flags, 0, pair) < 0)
 		return -errno;
+	refuse_descriptors(pair[0]);
 	err = name_socket(pair[0]);
 	if (err < 0) {
 		close(pair[0]);

@@ -11,6 +11,9 @@
  *	unrelated          sockets that are none of ours are left alone
  *	x32                a call in the manner of an x32 program is refused as an unknown protocol
  *	storm              hostile: garbage, thousands of sockets, threads that die while they ask
+ *	misuse             hostile: pointers and lengths that lie, arguments that change while they are read
+ *	crowd              hostile: handles that are passed on, inherited, and left by the dead
+ *	linger             hostile: a descriptor sent along whose end takes 20 seconds
  *	daemon FILE        goes into the background and accepts; FILE appears when the queue is owned
  *	sleep FILE         owns the queue and does nothing; FILE appears then
  */
@@ -24,6 +27,7 @@
 #include <string.h>
 #include <unistd.h>
 #include <netinet/in.h>
+#include <stdbool.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
 #include <sys/un.h>
@@ -314,69 +318,7 @@ static int unrelated(void)
 	return 0;
 }
 
-/* ---- hostile ------------------------------------------------------------------------------------- */
-
-static void *ask_for_ever(void *arg)
-{
-	(void)arg;
-	for (;;)
-		close(open_socket(AF_NETLINK, SOCK_RAW, NETLINK_FIREWALL));
-	return NULL;
-}
-
-/* Processes that are killed while their threads wait for an answer. */
-static void die_while_asking(void)
-{
-	for (int i = 0; i < 20; i++) {
-		pid_t pid = fork();
-		pthread_t t;
-
-		if (pid == 0) {
-			for (int n = 0; n < 4; n++)
-				pthread_create(&t, NULL, ask_for_ever, NULL);
-			pause();
-		}
-		usleep(2000 * (unsigned)(i % 5));
-		kill(pid, SIGKILL);
-		waitpid(pid, NULL, 0);
-	}
-}
-
-static void send_garbage(int fd)
-{
-	static unsigned char bytes[70000];
-	struct nlmsghdr *header = (void *)bytes;
-
-	for (size_t i = 0; i < sizeof(bytes); i++)
-		bytes[i] = (unsigned char)rand();
-	for (size_t len = 1; len < 200; len++)
-		send(fd, bytes, len, MSG_DONTWAIT);
-	for (uint32_t lie = 0; lie < 32; lie++) {
-		*header = (struct nlmsghdr){ .nlmsg_len = lie * 0x08421084U,
-					     .nlmsg_type = (uint16_t)(0x10 + lie % 5),
-					     .nlmsg_flags = NLM_F_REQUEST,
-					     .nlmsg_pid = (uint32_t)getpid() };
-		send(fd, bytes, lie % 2 == 0 ? 40 : sizeof(bytes), MSG_DONTWAIT);
-	}
-}
-
-static int storm(void)
-{
-	unsigned n = 0;
-	int fd, last = -1;
-
-	srand(1);
-	signal(SIGPIPE, SIG_IGN);
-	fd = open_queue(NETLINK_FIREWALL);
-	send_garbage(fd);
-	die_while_asking();
-	while (n < 5000 && (last = open_socket(AF_NETLINK, SOCK_RAW, NETLINK_IP6_FW)) >= 0)
-		n++;
-	/* Somewhere there is a limit: of this process or of the supervisor. */
-	EXPECT(last < 0 && n > 100);
-	printf("%u sockets, then %s\n", n, strerror(errno));
-	return 0;
-}
+#include "run-client-hostile.h"
 
 /* ---- staying ------------------------------------------------------------------------------------- */
 
@@ -435,6 +377,12 @@ int main(int argc, char **argv)
 #endif
 	if (strcmp(what, "storm") == 0)
 		return storm();
+	if (strcmp(what, "misuse") == 0)
+		return misuse();
+	if (strcmp(what, "crowd") == 0)
+		return crowd();
+	if (strcmp(what, "linger") == 0)
+		return linger();
 	if (strcmp(what, "daemon") == 0 || strcmp(what, "sleep") == 0)
 		return stay(arg, what[0] == 'd');
 	fprintf(stderr, "there is no \"%s\"\n", what);

@@ -7,12 +7,14 @@ queue OUTPUT -p udp --dport 7000
 
 for client in $clients; do
 	name=$(basename "$client")
-	expect "$name: the supervisor survives it" timeout 60 $IPQ run -- "$client" storm
-	expect "$name: nobody stays behind" until_gone ipq
+	for harm in storm misuse crowd linger; do
+		expect "$name: the supervisor survives: $harm" timeout 30 $IPQ run -- "$client" $harm
+		expect "$name: nobody stays behind" until_gone ipq
+	done
 	# inside the same ipq run, after the storm
-	start $IPQ run -- sh -c "ulimit -n 3000; $client storm; $RAW accept 100"
+	start $IPQ run -- sh -c "ulimit -n 3000; $client storm; $client crowd; $RAW accept 100"
 	wait_for_queue
-	expect "$name: after a storm its neighbour is served" $FLOW udp -n 100 7000
+	expect "$name: after all that its neighbour is served" $FLOW udp -n 100 7000
 	stop
 done
 finish
