@@ -12,8 +12,7 @@
 #include <time.h>
 #include <unistd.h>
 #include "rules_exec.h"
-
-extern char **environ;
+#include "tool.h"
 
 void words_add(struct words *w, const char *format, ...)
 {
@@ -70,8 +69,11 @@ static int start(char *const argv[], const int fds[3], pid_t *pid)
 	posix_spawn_file_actions_t actions;
 	posix_spawnattr_t attr;
 	sigset_t none, all;
+	char path[512];
 	int err;
 
+	if (!tool_find(argv[0], path, sizeof(path)))
+		return -ENOENT;
 	posix_spawn_file_actions_init(&actions);
 	posix_spawnattr_init(&attr);
 	for (int i = 0; i < 3; i++) {
@@ -88,7 +90,7 @@ static int start(char *const argv[], const int fds[3], pid_t *pid)
 	posix_spawnattr_setpgroup(&attr, 0);
 	posix_spawnattr_setflags(&attr,
 				 POSIX_SPAWN_SETPGROUP | POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF);
-	err = posix_spawnp(pid, argv[0], &actions, &attr, argv, environ);
+	err = posix_spawn(pid, path, &actions, &attr, argv, tool_environment());
 	posix_spawnattr_destroy(&attr);
 	posix_spawn_file_actions_destroy(&actions);
 	return -err;

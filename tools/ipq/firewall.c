@@ -6,6 +6,7 @@
 #include <unistd.h>
 #include "diagnose.h"
 #include "firewall.h"
+#include "tool.h"
 #include "toolrun.h"
 
 static const struct {

@@ -11,36 +11,11 @@
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
+#include "tool.h"
 #include "toolrun.h"
 
 #define TIME_MS 5000
 #define OUTPUT_MAX (16u << 20)
-
-extern char **environ;
-
-static bool runnable(const char *dir, size_t len, const char *name, char *path, size_t room)
-{
-	/* A relative directory in $PATH is not ours to trust. */
-	if (len == 0 || dir[0] != '/' || snprintf(path, room, "%.*s/%s", (int)len, dir, name) >= (int)room)
-		return false;
-	return access(path, X_OK) == 0;
-}
-
-bool tool_find(const char *name, char *path, size_t room)
-{
-	static const char more[] = "/usr/sbin:/sbin:/usr/local/sbin";
-	const char *lists[] = { getenv("PATH"), more };
-
-	for (size_t i = 0; i < 2; i++)
-		for (const char *dir = lists[i]; dir != NULL && *dir != '\0';) {
-			size_t len = strcspn(dir, ":");
-
-			if (runnable(dir, len, name, path, room))
-				return true;
-			dir += len + (dir[len] == ':');
-		}
-	return false;
-}
 
 static int64_t now_ms(void)
 {
@@ -50,35 +25,14 @@ static int64_t now_ms(void)
 	return t.tv_sec * INT64_C(1000) + t.tv_nsec / 1000000;
 }
 
-/* The environment with LC_ALL=C in front: the first of two is what counts. */
-static char **environment(void)
-{
-	static char locale[] = "LC_ALL=C";
-	size_t n = 0;
-	char **env;
-
-	while (environ != NULL && environ[n] != NULL)
-		n++;
-	env = calloc(n + 2, sizeof(*env));
-	if (env == NULL)
-		return NULL;
-	env[0] = locale;
-	if (n > 0)
-		memcpy(env + 1, environ, n * sizeof(*env));
-	return env;
-}
-
 /* In a process group of its own, signals as in a fresh shell: Ctrl-C is for us. */
 static int start(const char *path, const char *const argv[], int output, pid_t *pid)
 {
 	posix_spawn_file_actions_t actions;
 	posix_spawnattr_t attr;
-	char **env = environment();
 	sigset_t none, all;
 	int err;
 
-	if (env == NULL)
-		return -ENOMEM;
 	posix_spawn_file_actions_init(&actions);
 	posix_spawnattr_init(&attr);
 	posix_spawn_file_actions_addopen(&actions, 0, "/dev/null", O_RDONLY, 0);
@@ -91,10 +45,9 @@ static int start(const char *path, const char *const argv[], int output, pid_t *
 	posix_spawnattr_setpgroup(&attr, 0);
 	posix_spawnattr_setflags(&attr,
 				 POSIX_SPAWN_SETPGROUP | POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF);
-	err = posix_spawn(pid, path, &actions, &attr, (char *const *)argv, env);
+	err = posix_spawn(pid, path, &actions, &attr, (char *const *)argv, tool_environment());
 	posix_spawnattr_destroy(&attr);
 	posix_spawn_file_actions_destroy(&actions);
-	free(env);
 	return -err;
 }
 

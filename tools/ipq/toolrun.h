@@ -3,13 +3,7 @@
 #ifndef TOOLRUN_H
 #define TOOLRUN_H
 
-#include <stdbool.h>
-#include <stddef.h>
-
 #define TOOL_WORDS 32 /* in a command, at most */
-
-/* Is there such a tool in $PATH or in the directories of the superuser? Fills in where. */
-bool tool_find(const char *name, char *path, size_t room);
 
 /*
  * Runs a tool, in the C locale, its standard error to nowhere, and reads what it says.
