@@ -350,7 +350,7 @@ static int ask_mode(struct nfqueue *q, enum copy_mode mode, uint32_t range)
 static int explain_bind(struct nfqueue *q, int err, bool capable, struct ipq_error *e)
 {
 	struct queue_line line;
-	char command[64];
+	char command[64], *c;
 	pid_t pid;
 
 	if (err == -EINVAL || err == -EOPNOTSUPP || err == -ENOSYS)
@@ -367,6 +367,10 @@ static int explain_bind(struct nfqueue *q, int err, bool capable, struct ipq_err
 	if (queue_owner(line.port_id, &pid, command) < 0)
 		return ipq_fail(e, EBUSY, "queue %u is taken by netlink port %u: stop that program or use another "
 				"queue number", q->number, line.port_id);
+	/* Programs print our errors, and a process calls itself what it likes. */
+	for (c = command; *c != '\0'; c++)
+		if (*c < 0x20 || *c >= 0x7f)
+			*c = '?';
 	return ipq_fail(e, EBUSY, "queue %u is taken by %s (pid %d): stop it or use another queue number", q->number,
 			command, (int)pid);
 }
