@@ -33,6 +33,20 @@ static void cut_text_ends_before_half_an_escape(void **state)
 	assert_string_equal(text_safe(out, 1, "abc"), "");
 }
 
+static void a_caret_below_text_points_at_its_byte(void **state)
+{
+	char *got = NULL;
+	size_t len;
+	FILE *f = open_memstream(&got, &len);
+
+	(void)state;
+	assert_non_null(f);
+	text_put_columns(f, "a\tb\033[2J\xc3\xbc\x7f\x9b\\\n");
+	fclose(f);
+	assert_string_equal(got, "a b?[2J????\\ ");
+	free(got);
+}
+
 static void json_is(const char *in, const char *expected)
 {
 	char *got = NULL;
@@ -56,12 +70,17 @@ static void json_stays_well_formed_whatever_the_bytes(void **state)
 	json_is("\xc0\xaf", "\"\\ufffd\\ufffd\"");	      /* longer than need be */
 	json_is("\xed\xa0\x80", "\"\\ufffd\\ufffd\\ufffd\""); /* a surrogate */
 	json_is("\xc2\x9b", "\"\\u009b\"");		      /* CSI in one byte, to some terminals */
+	json_is("a\xe2\x80\xae"
+		"b\xe2\x81\xa6\xd8\x9c\xe2\x80\xa8",
+		"\"a\\u202eb\\u2066\\u061c\\u2028\"");
+	json_is("\xe2\x80\xa7\xe2\x80\xaf", "\"\xe2\x80\xa7\xe2\x80\xaf\""); /* their neighbours */
 }
 
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(nothing_but_printable_ascii_reaches_a_terminal),
+		cmocka_unit_test(a_caret_below_text_points_at_its_byte),
 		cmocka_unit_test(cut_text_ends_before_half_an_escape),
 		cmocka_unit_test(json_stays_well_formed_whatever_the_bytes),
 	};

@@ -9,15 +9,10 @@
 #include <string.h>
 #include <unistd.h>
 #include "command.h"
+#include "text.h"
 
 static const struct command *const commands[] = {
-	&command_watch,
-	&command_filter,
-	&command_run,
-	&command_status,
-	&command_doctor,
-	&command_bench,
-	NULL
+	&command_watch, &command_filter, &command_run, &command_status, &command_doctor, &command_bench, NULL
 };
 
 static const struct command *find(const char *name)
@@ -30,13 +25,15 @@ static const struct command *find(const char *name)
 
 int command_usage(const struct command *command, const char *format, ...)
 {
+	char text[512], who[32];
 	va_list args;
 
-	fprintf(stderr, "ipq %s: ", command->name);
 	va_start(args, format);
-	vfprintf(stderr, format, args);
+	vsnprintf(text, sizeof(text), format, args);
 	va_end(args);
-	fprintf(stderr, "\nTry \"ipq help %s\".\n", command->name);
+	snprintf(who, sizeof(who), "ipq %s", command->name);
+	text_complain(who, "%s", text);
+	fprintf(stderr, "Try \"ipq help %s\".\n", command->name);
 	return EXIT_USAGE;
 }
 
@@ -62,7 +59,7 @@ static int help(FILE *out)
 
 static int unknown(const char *name)
 {
-	fprintf(stderr, "ipq: there is no command \"%s\". Try \"ipq --help\".\n", name);
+	text_complain("ipq", "there is no command \"%s\". Try \"ipq --help\".", name);
 	return EXIT_USAGE;
 }
 
@@ -104,7 +101,8 @@ static int check_output(const struct command *c, int status)
 		return status;
 	if (poll(&out, 1, 0) == 1 && (out.revents & POLLERR) != 0)
 		return status;
-	fprintf(stderr, "ipq %s: standard output was not written completely: is it closed, or the disk full?\n",
+	fprintf(stderr,
+		"ipq %s: standard output was not written completely: is it closed, or the disk full?\n",
 		c->name);
 	return 1;
 }

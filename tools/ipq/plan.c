@@ -9,15 +9,12 @@
 
 /* ---- reading ------------------------------------------------------------------------------------- */
 
-/* The rule with a caret below the mistake. Tabs would move the caret: they are shown as spaces. */
+/* The rule with a caret below the mistake. */
 static void show_mistake(const char *where, const char *text, const struct rule_error *e)
 {
-	fprintf(stderr, "ipq filter: %s: %s\n  ", where, e->text);
-	for (; *text != '\0'; text++)
-		fputc(isprint((unsigned char)*text)   ? *text
-		      : isspace((unsigned char)*text) ? ' '
-						      : '?',
-		      stderr);
+	text_complain("ipq filter", "%s: %s", where, e->text);
+	fputs("  ", stderr);
+	text_put_columns(stderr, text);
 	fprintf(stderr, "\n  %*s^\n", (int)e->offset, "");
 }
 
@@ -60,7 +57,7 @@ static int add_file(struct ruleset *set, const char *path)
 
 	if (f == NULL) {
 		err = -errno;
-		fprintf(stderr, "ipq filter: %s: %s\n", path, strerror(errno));
+		text_complain("ipq filter", "%s: %s", path, strerror(-err));
 		return err;
 	}
 	while (err == 0 && getline(&line, &room, f) >= 0) {
@@ -75,7 +72,7 @@ static int add_file(struct ruleset *set, const char *path)
 	/* a directory opens, and fails when it is read */
 	if (err == 0 && ferror(f)) {
 		err = -EIO;
-		fprintf(stderr, "ipq filter: %s cannot be read: %s\n", path, strerror(errno));
+		text_complain("ipq filter", "%s cannot be read: %s", path, strerror(errno));
 	}
 	if (f != stdin)
 		fclose(f);
@@ -188,8 +185,8 @@ static void format_row(const struct plan *p, FILE *out, unsigned i)
 	fprintf(out, " %12llu %14llu  ", (unsigned long long)t.packets, (unsigned long long)t.bytes);
 	if (i == p->set.count)
 		fputs(p->kernel_accepts ? "no rule matched" : "no rule matched: accepted", out);
-	for (const char *at = i < p->set.count ? p->set.rule[i].text : ""; *at != '\0'; at++)
-		fputc(isprint((unsigned char)*at) ? *at : '?', out);
+	else
+		text_put_columns(out, p->set.rule[i].text);
 	if (p->kernel_accepts && last && p->set.rule[i].filter[0] == '\0')
 		fputs("  (in the kernel, not counted)", out);
 	if (t.places > 0)

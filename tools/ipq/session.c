@@ -17,6 +17,7 @@
 #include <unistd.h>
 #include "privileges.h"
 #include "session.h"
+#include "text.h"
 
 static int64_t clock_ns(clockid_t clock)
 {
@@ -209,7 +210,10 @@ void session_wake_all(struct session *s)
 
 static int complain(const struct session *s, const char *text)
 {
-	fprintf(stderr, "ipq %s: %s\n", s->command->name, text);
+	char who[32];
+
+	snprintf(who, sizeof(who), "ipq %s", s->command->name);
+	text_complain(who, "%s", text);
 	return 1;
 }
 
@@ -368,8 +372,8 @@ static void wait_for_end(struct session *s, int signals)
 		fputs("\r\033[K", stderr);
 }
 
-/* Packets are hostile: from here on we can decide them, change our rule, and no more. The tools that change it
- * are started by us and get what we have. */
+/* Packets are hostile: from here on we can decide them, change our rule, and no more. The tools that change
+ * it are started by us and get what we have. */
 static void give_up_privileges(const struct session *s)
 {
 	const char *lock = secure_getenv("XTABLES_LOCKFILE");

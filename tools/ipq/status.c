@@ -175,8 +175,8 @@ static int run(int argc, char **argv)
 		err = print_to_file(&s, &o);
 	}
 	if (err < 0)
-		fprintf(stderr, "ipq status: cannot write%s%s: %s\n", o.output != NULL ? " " : "",
-			o.output != NULL ? o.output : "", strerror(-err));
+		text_complain("ipq status", "cannot write%s%s: %s", o.output != NULL ? " " : "",
+			      o.output != NULL ? o.output : "", strerror(-err));
 	snapshot_free(&s);
 	return err < 0;
 }

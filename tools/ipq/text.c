@@ -1,4 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include <stdarg.h>
+#include <stdbool.h>
+#include <stdlib.h>
 #include <string.h>
 #include "text.h"
 
@@ -34,6 +37,32 @@ void text_put(FILE *out, const char *text)
 		fwrite(one, 1, escape(one, (unsigned char)*text), out);
 }
 
+void text_put_columns(FILE *out, const char *text)
+{
+	for (; *text != '\0'; text++)
+		fputc(*text >= 0x20 && *text < 0x7f    ? *text
+		      : *text >= '\t' && *text <= '\r' ? ' '
+						       : '?',
+		      out);
+}
+
+void text_complain(const char *who, const char *format, ...)
+{
+	char *text = NULL;
+	va_list args;
+
+	va_start(args, format);
+	if (vasprintf(&text, format, args) < 0)
+		text = NULL;
+	va_end(args);
+	flockfile(stderr);
+	fprintf(stderr, "%s: ", who);
+	text_put(stderr, text != NULL ? text : "out of memory");
+	fputc('\n', stderr);
+	funlockfile(stderr);
+	free(text);
+}
+
 /* Bytes of the character that begins here: 2 to 4, or 0 when this is no UTF-8 (RFC 3629). */
 static size_t character(const unsigned char *s)
 {
@@ -59,6 +88,19 @@ static size_t character(const unsigned char *s)
 	return n;
 }
 
+/* C1 controls, which a terminal may obey, line separators, and what changes the direction of writing: a
+ * screen would show something else than what is there. n bytes of UTF-8, 2 or 3 of them. 0: not one of these.
+ */
+static unsigned deceptive(const unsigned char *s, size_t n)
+{
+	unsigned c = n == 2 ? (s[0] & 0x1fU) << 6 | (s[1] & 0x3fU)
+			    : (s[0] & 0x0fU) << 12 | (s[1] & 0x3fU) << 6 | (s[2] & 0x3fU);
+	bool is = c < 0xa0 || c == 0x61c || c == 0x200e || c == 0x200f || (c >= 0x2028 && c <= 0x202e) ||
+		  (c >= 0x2066 && c <= 0x2069);
+
+	return is ? c : 0;
+}
+
 void text_put_json(FILE *out, const char *text)
 {
 	const unsigned char *s = (const unsigned char *)text;
@@ -71,8 +113,8 @@ void text_put_json(FILE *out, const char *text)
 			fputs("\\ufffd", out);
 		else if (*s < 0x20 || *s == 0x7f)
 			fprintf(out, "\\u%04x", *s);
-		else if (n == 2 && s[0] == 0xc2 && s[1] < 0xa0)
-			fprintf(out, "\\u%04x", s[1]); /* C1 controls: a terminal may obey them */
+		else if ((n == 2 || n == 3) && deceptive(s, n) != 0)
+			fprintf(out, "\\u%04x", deceptive(s, n));
 		else if (*s == '"' || *s == '\\')
 			fprintf(out, "\\%c", *s);
 		else

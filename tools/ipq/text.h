@@ -13,7 +13,15 @@ char *text_safe(char *to, size_t room, const char *text);
 /* The same, to a stream. */
 void text_put(FILE *out, const char *text);
 
-/* In quotes. Well-formed UTF-8 stays; a byte that belongs to none becomes U+FFFD. */
+/* The same with a column for each byte, so that a caret below it points to the right one: ? for what is not
+ * printable, blanks for tabs. */
+void text_put_columns(FILE *out, const char *text);
+
+/* On standard error: who (a constant), ": ", the formatted text made harmless, a newline. */
+void text_complain(const char *who, const char *format, ...) __attribute__((format(printf, 2, 3)));
+
+/* In quotes. Well-formed UTF-8 stays, but what would turn the text around it on a screen is written as
+ * \uNNNN, as control characters are; a byte that belongs to none becomes U+FFFD. */
 void text_put_json(FILE *out, const char *text);
 
 #endif
