@@ -9,6 +9,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 #include "capture.h"
+#include "outfile.h"
 
 #define WRITE_BUFFER (256 * 1024)
 #define SNAPLEN 262144 /* more than any record has, changed or not; what tcpdump writes */
@@ -109,11 +110,13 @@ static int open_file(const char *path, const struct capture_reader *r, struct ip
 	struct stat in, out;
 	int fd, err;
 
-	fd = standard ? fcntl(STDOUT_FILENO, F_DUPFD_CLOEXEC, 0)
-		      : open(path, O_WRONLY | O_CREAT | O_CLOEXEC, 0666);
-	if (fd < 0) {
-		err = errno;
-		return ipq_fail(e, err, "%s: %s", path, strerror(err));
+	fd = standard ? fcntl(STDOUT_FILENO, F_DUPFD_CLOEXEC, 0) : outfile_open(path, 0, e);
+	if (fd < 0)
+		return standard ? ipq_fail(e, errno, "standard output: %s", strerror(errno)) : fd;
+	err = outfile_refuse_terminal(fd, path, e);
+	if (err < 0) {
+		close(fd);
+		return err;
 	}
 	if (fstat(fd, &out) < 0 || fstat(capture_reader_fd(r), &in) < 0) {
 		err = ipq_fail(e, errno, "%s: cannot be examined", path);

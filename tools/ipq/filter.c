@@ -13,6 +13,7 @@
 #include <time.h>
 #include <unistd.h>
 #include "decide.h"
+#include "text.h"
 
 struct filter {
 	struct session session;
@@ -67,7 +68,7 @@ static int prepare_change(struct filter *f, struct plan *new)
 		new->kernel_accepts = s->filters > 0;
 	}
 	if (err < 0) {
-		fprintf(stderr, "ipq filter: %s\n", e.text);
+		text_complain("ipq filter", "%s", e.text);
 		plan_free(new);
 		free(filters);
 		return err;
@@ -234,11 +235,10 @@ static void warn_one_way(const struct filter *f)
 	if (r == NULL || on == NULL || strcasestr(on, "FORWARD") != NULL ||
 	    (strcasestr(on, "INPUT") != NULL && strcasestr(on, "OUTPUT") != NULL))
 		return;
-	fprintf(stderr,
-		"ipq filter: \"%s\" changes the length of TCP payload: packets both ways must pass, or\n"
-		"connections stall. Use --on INPUT,OUTPUT (this machine's own) or --on FORWARD (a "
-		"router's).\n",
-		r->text);
+	text_complain("ipq filter",
+		      "\"%s\" changes the length of TCP payload: packets both ways must pass, or", r->text);
+	fputs("connections stall. Use --on INPUT,OUTPUT (this machine's own) or --on FORWARD (a router's).\n",
+	      stderr);
 }
 
 /* ---- running ------------------------------------------------------------------------------------- */
@@ -302,6 +302,7 @@ static int run_with(struct filter *f)
 static int run(int argc, char **argv)
 {
 	struct filter f = { .session = { .command = &command_filter, .handler = &handler } };
+	struct ipq_error e = { .text = "" };
 	struct plan *plan;
 	int status, err = 0;
 
@@ -316,14 +317,16 @@ static int run(int argc, char **argv)
 	f.common.plan = plan;
 	warn_one_way(&f);
 	if (f.record_path != NULL && !f.session.dry_run)
-		err = pcapng_open(&f.common.record, f.record_path);
+		err = pcapng_open(&f.common.record, f.record_path, &e);
 	f.filters = calloc(plan->set.count + 1, sizeof(*f.filters));
 	if (err == 0 && f.filters != NULL)
 		status = run_with(&f);
 	if (err == 0)
 		err = pcapng_close(f.common.record);
 	if (err < 0) {
-		fprintf(stderr, "ipq filter: %s: %s\n", f.record_path, strerror(-err));
+		if (e.text[0] == '\0')
+			ipq_fail(&e, -err, "%s: %s", f.record_path, strerror(-err));
+		text_complain("ipq filter", "%s", e.text);
 		status = 1;
 	}
 	plan_free(f.common.plan);

@@ -1,10 +1,14 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include <errno.h>
+#include <fcntl.h>
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
 #include <ipq_edit.h>
+#include "outfile.h"
 #include "pcapng.h"
 
 enum {
@@ -155,30 +159,51 @@ static void put_packet(struct pcapng *f, const struct pcapng_record *r)
 	end(f);
 }
 
-int pcapng_open(struct pcapng **file, const char *path)
+/* An existing file is emptied, as shells do. */
+static FILE *open_file(const char *path, struct ipq_error *e)
+{
+	int fd = strcmp(path, "-") == 0 ? STDOUT_FILENO : outfile_open(path, 0, e);
+	struct stat st;
+	FILE *out = NULL;
+
+	if (fd < 0 || outfile_refuse_terminal(fd, path, e) < 0)
+		goto out;
+	if (fd == STDOUT_FILENO)
+		return stdout;
+	if (fstat(fd, &st) == 0 && (!S_ISREG(st.st_mode) || ftruncate(fd, 0) == 0))
+		out = fdopen(fd, "w");
+	if (out == NULL)
+		ipq_fail(e, errno, "%s: %s", path, strerror(errno));
+out:
+	if (out == NULL && fd > STDERR_FILENO)
+		close(fd);
+	return out;
+}
+
+int pcapng_open(struct pcapng **file, const char *path, struct ipq_error *e)
 {
 	struct pcapng *f = calloc(1, sizeof(*f));
 	int err;
 
 	*file = NULL;
 	if (f == NULL)
-		return -ENOMEM;
-	f->out = strcmp(path, "-") == 0 ? stdout : fopen(path, "we");
+		return ipq_fail(e, ENOMEM, "out of memory");
+	f->out = open_file(path, e);
 	if (f->out == NULL) {
-		err = -errno;
 		free(f);
-		return err;
+		return -EIO;
 	}
 	setvbuf(f->out, NULL, _IOFBF, 1 << 18);
 	pthread_mutex_init(&f->lock, NULL);
 	put_section(f);
 	interface_number(f, ""); /* a file without an interface is refused by some readers */
 	err = pcapng_flush(f);
-	if (err == 0)
+	if (err == 0) {
 		*file = f;
-	else
-		pcapng_close(f);
-	return err;
+		return 0;
+	}
+	pcapng_close(f);
+	return ipq_fail(e, -err, "%s: %s", path, strerror(-err));
 }
 
 int pcapng_write(struct pcapng *f, const struct pcapng_record *record)

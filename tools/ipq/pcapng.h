@@ -9,6 +9,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 #include <ipq.h>
+#include "source.h"
 
 struct pcapng;
 
@@ -19,8 +20,8 @@ struct pcapng_record {
 	const char *comment;
 };
 
-/* "-" is the standard output. 0 or -errno. */
-int pcapng_open(struct pcapng **file, const char *path);
+/* "-" is the standard output. 0, or -errno with words in *e. */
+int pcapng_open(struct pcapng **file, const char *path, struct ipq_error *e);
 int pcapng_write(struct pcapng *file, const struct pcapng_record *record);
 /* What was written reaches the file. */
 int pcapng_flush(struct pcapng *file);

@@ -150,8 +150,8 @@ static void fill_standard_descriptors(void)
 	close(fd);
 }
 
-/* What the shell gave us is the program's now: a pipe that we held open would never end. We wait, hand signals
- * on, and may have to end processes that have changed their user (and be able to see them). */
+/* What the shell gave us is the program's now: a pipe that we held open would never end. We wait, hand
+ * signals on, and may have to end processes that have changed their user (and be able to see them). */
 static void keep_nothing(void)
 {
 	privileges_close_inherited();

@@ -36,8 +36,10 @@
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
+#include "outfile.h"
 #include "privileges.h"
 #include "run.h"
+#include "text.h"
 
 /* How long the descendants of an ended program may take to end too before they pass for daemons. */
 #define GRACE_MS 200
@@ -71,7 +73,7 @@ void run_complain(const char *format, ...)
 	va_start(args, format);
 	vsnprintf(text, sizeof(text), format, args);
 	va_end(args);
-	fprintf(stderr, "ipq run: %s\n", text);
+	text_complain("ipq run", "%s", text);
 }
 
 static int64_t now_ms(void)
@@ -280,6 +282,7 @@ static unsigned limit_descriptors(void)
 static int open_log(struct supervisor *s)
 {
 	const char *name = s->options->log;
+	struct ipq_error e;
 	int fd;
 
 	if (name == NULL)
@@ -288,10 +291,11 @@ static int open_log(struct supervisor *s)
 	if (strcmp(name, "-") == 0)
 		fd = fcntl(STDERR_FILENO, F_DUPFD_CLOEXEC, 3);
 	else
-		fd = open(name, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC | O_NONBLOCK | O_NOCTTY, 0666);
+		fd = outfile_open(name, O_APPEND | O_NONBLOCK, &e);
 	s->log = fd >= 0 ? fdopen(fd, "a") : NULL;
 	if (s->log == NULL) {
-		run_complain("cannot write the log to %s: %s", name, strerror(errno));
+		run_complain("cannot write the log: %s",
+			     fd < 0 && strcmp(name, "-") != 0 ? e.text : strerror(errno));
 		return -1;
 	}
 	setvbuf(s->log, NULL, _IOLBF, BUFSIZ);
@@ -542,8 +546,11 @@ void run_supervise(const struct run_options *options, int link)
 		fail(&s);
 	close(s.our_end);
 	s.our_end = -1;
-	if (s.log != NULL)
-		fprintf(s.log, "program: %s, process %d\n", options->program[0], (int)s.program);
+	if (s.log != NULL) {
+		fputs("program: ", s.log);
+		text_put(s.log, options->program[0]);
+		fprintf(s.log, ", process %d\n", (int)s.program);
+	}
 	serve(&s);
 	finish(&s);
 }

@@ -10,6 +10,7 @@
 #include "print.h"
 #include "ruleset.h"
 #include "session.h"
+#include "text.h"
 
 #define HEADERS 256 /* bytes of a packet that a line is made of */
 
@@ -139,9 +140,12 @@ static int compile(struct watch *watch, int words, char **word)
 	for (int i = 0; i < words; i++)
 		strcat(strcat(text, i > 0 ? " " : ""), word[i]);
 	err = filter_compile(&watch->filter, text, &e);
-	if (err < 0)
-		fprintf(stderr, "ipq watch: %s\n  %s\n  %*s^\n", err == -ENOMEM ? "out of memory" : e.text,
-			text, (int)e.offset, "");
+	if (err < 0) {
+		text_complain("ipq watch", "%s", err == -ENOMEM ? "out of memory" : e.text);
+		fputs("  ", stderr);
+		text_put_columns(stderr, text);
+		fprintf(stderr, "\n  %*s^\n", (int)e.offset, "");
+	}
 	watch->filtered = err == 0 && words > 0;
 	free(text);
 	return err < 0 ? EXIT_USAGE : 0;
@@ -188,6 +192,7 @@ static int watch_queues(struct watch *watch)
 static int run(int argc, char **argv)
 {
 	struct watch watch = { .session = { .command = &command_watch, .handler = &handler } };
+	struct ipq_error e = { .text = "" };
 	int status, err = 0;
 
 	watch.session.context = &watch;
@@ -196,13 +201,15 @@ static int run(int argc, char **argv)
 		return status;
 	watch.style.colour = print_wants_colour(stdout);
 	if (watch.record_path != NULL && !watch.session.dry_run)
-		err = pcapng_open(&watch.record, watch.record_path);
+		err = pcapng_open(&watch.record, watch.record_path, &e);
 	if (err == 0) {
 		status = watch_queues(&watch);
 		err = pcapng_close(watch.record);
 	}
 	if (err < 0) {
-		fprintf(stderr, "ipq watch: %s: %s\n", watch.record_path, strerror(-err));
+		if (e.text[0] == '\0')
+			ipq_fail(&e, -err, "%s: %s", watch.record_path, strerror(-err));
+		text_complain("ipq watch", "%s", e.text);
 		status = 1;
 	}
 	pcap_freecode(&watch.filter);

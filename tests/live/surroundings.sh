@@ -1,0 +1,107 @@
+#!/bin/sh
+# SPDX-License-Identifier: LGPL-2.1-or-later
+# Files that others have prepared, and an environment that somebody else chose.
+. "$IPQ_LIVE/lib.sh"
+umask 0
+in=$work/in.pcap
+printf '\324\303\262\241\2\0\4\0\0\0\0\0\0\0\0\0\377\377\0\0\145\0\0\0' >$in
+printf '\0\0\0\0\0\0\0\0\24\0\0\0\24\0\0\0E\0\0\24\0\0\0\0\100\1\0\0\12\0\0\1\12\0\0\2' >>$in
+mode() {
+	stat -c %a "$1"
+}
+record() {
+	$IPQ watch --quiet --source pcap:$in -w "$1" >/dev/null 2>$work/error
+}
+copy() {
+	$IPQ watch --quiet --source "pcap:$in,$1" >/dev/null 2>$work/error
+}
+log() {
+	$IPQ run --source pcap:$in --log "$1" true 2>$work/error
+}
+
+# ---- files
+mkdir -m 1777 $work/shared
+for write in record copy log; do
+	expect "$write: a new file" $write $work/$write
+	expect_text "$write: is its owner's" 600 mode $work/$write
+	: >$work/there
+	chmod 644 $work/there
+	ln -sf there $work/link
+	expect "$write: a link leads where it leads" $write $work/link
+	expect_text "$write: and what was there keeps its mode" 644 mode $work/there
+	expect "$write: it has been written" [ -s $work/there ]
+
+	# a directory where everybody may write
+	expect "$write: a new file there" $write $work/shared/$write
+	expect_text "$write: is its owner's, too" 600 mode $work/shared/$write
+	expect "$write: and may be written again" $write $work/shared/$write
+	echo precious >$work/precious
+	ln -s $work/precious $work/shared/link.$write
+	ln -s $work/new $work/shared/dangling.$write
+	$write $work/shared/link.$write && fail "$write: followed a link"
+	expect "$write: no link there is followed" grep -q 'symbolic link' $work/error
+	$write $work/shared/dangling.$write && fail "$write: made a file elsewhere"
+	expect "$write: nothing is made elsewhere" [ ! -e $work/new ]
+	ln $work/precious $work/shared/hard.$write
+	$write $work/shared/hard.$write && fail "$write: another name of a file"
+	expect "$write: says why" grep -q 'another name' $work/error
+	expect_text "$write: what they lead to is as it was" precious cat $work/precious
+	if chown 12345 $work/shared/$write 2>/dev/null; then
+		$write $work/shared/$write && fail "$write: somebody else's file"
+		expect "$write: somebody else's file is left alone" grep -q 'somebody else' $work/error
+	fi
+done
+expect "a record is written from its beginning" sh -c \
+	"head -c 100000 /dev/zero >$work/record; $IPQ watch --quiet -s pcap:$in -w $work/record >/dev/null; [ \$(stat -c %s $work/record) -lt 1000 ]"
+lines=$(grep -c '^summary: IPv4' $work/log)
+log $work/log
+expect_text "a log goes on at its end" $((lines + 1)) grep -c '^summary: IPv4' $work/log
+
+mkfifo $work/fifo
+timeout 10 cat $work/fifo >$work/copied &
+expect "a FIFO has a reader" record $work/fifo
+wait $!
+expect "who reads the same" cmp $work/record $work/copied
+expect "a device" record /dev/null
+
+if command -v python3 >/dev/null; then
+	python3 -c "import pty, sys
+for line in sys.argv[2:]:
+    pty.spawn([sys.argv[1], *line.split()])" $IPQ "watch -s pcap:$in -w -" "watch -s pcap:$in -w /dev/tty" \
+		"watch -s pcap:$in,-" >$work/screen </dev/null
+	expect_text "no packets on a terminal, by none of its names" 3 grep -c 'is a terminal' $work/screen
+fi
+
+# ---- the tools that are started
+real=$(command -v iptables)
+mkdir -p $work/bin $work/trap
+cat >$work/bin/iptables <<END
+#!/bin/sh
+env >$work/environment
+exec $real "\$@"
+END
+cat >$work/trap/iptables <<END
+#!/bin/sh
+touch $work/trapped
+exec $real "\$@"
+END
+chmod +x $work/bin/iptables $work/trap/iptables
+cd $work/trap || exit 1
+SECRET=1 IFS=x ENV=$work/trap/iptables LD_DEBUG_OUTPUT=/dev/null PATH=.::trap:$work/bin:$PATH \
+	start $IPQ watch --on INPUT udp
+wait_for_rule INPUT
+stop INT
+expect "a tool is not taken from where we happen to be" [ ! -e $work/trapped ]
+expect_text "what a tool sees of our environment" "HOME LC_ALL PATH XTABLES_LOCKFILE" sh -c \
+	"sed 's/=.*//' $work/environment | grep -vxE 'PWD|OLDPWD|SHLVL|_' | sort | tr '\n' ' ' | sed 's/ \$//'"
+
+# ---- the library in a set-user-ID program
+cp $SECURE_SOURCE $work/secure
+expect_text "a program's caller may name the source" "no such source" env IPQ_SOURCE=nonsense:1 $work/secure
+if chown 0:0 $work/secure && chmod 4755 $work/secure && setpriv --reuid=12345 --clear-groups true 2>/dev/null; then
+	expect_text "but not a set-user-ID program's" "the kernel's queue" \
+		setpriv --reuid=12345 --clear-groups env IPQ_SOURCE=nonsense:1 $work/secure
+else
+	echo "not tested: set-user-ID programs, there is no second user here"
+fi
+finish
