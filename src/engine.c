@@ -229,7 +229,7 @@ static void say_end(struct engine *e, bool silent)
 	}
 	engine_log(e, "source: end");
 	for (c = e->clients; c != NULL; c = c->next)
-		shutdown(c->fd, SHUT_WR);
+		client_say_end(c);
 	e->said_end = true;
 }
 
@@ -242,7 +242,7 @@ static void say_failed(struct engine *e)
 		return;
 	engine_log(e, "source: failed: %s", engine_error(e));
 	for (c = e->clients; c != NULL; c = c->next)
-		shutdown(c->fd, SHUT_WR);
+		client_say_end(c);
 	e->said_end = true;
 }
 

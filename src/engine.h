@@ -57,6 +57,10 @@ int engine_add(struct engine *engine, int fd, uint8_t family, enum wire_layout l
  */
 int engine_socketpair(int pair[2], int flags);
 
+#define ENGINE_BUFFER (1024 * 4096) /* for as many messages as wait at most, unless the limit is changed */
+/* Lets at least so many bytes wait behind fd, as far as the system allows it. */
+void engine_enlarge(int fd, int bytes);
+
 /* Readable when engine_step has something to do. */
 int engine_fd(const struct engine *engine);
 

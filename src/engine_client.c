@@ -50,6 +50,16 @@ void client_watch(struct engine *e, struct client *c)
 	epoll_ctl(e->epoll, EPOLL_CTL_MOD, c->fd, &event);
 }
 
+/*
+ * The end of the file comes without an address, which libipq of 2001 takes for a message from a stranger ("Failed to
+ * receive netlink message"). An empty message is read as the end too, and has the kernel's address.
+ */
+void client_say_end(const struct client *c)
+{
+	send(c->fd, "", 0, MSG_DONTWAIT | MSG_NOSIGNAL);
+	shutdown(c->fd, SHUT_WR);
+}
+
 int engine_add(struct engine *e, int fd, uint8_t family, enum wire_layout layout, uint32_t pid, bool capable)
 {
 	struct epoll_event event = { .events = EPOLLIN | EPOLLRDHUP };
@@ -83,7 +93,7 @@ int engine_add(struct engine *e, int fd, uint8_t family, enum wire_layout layout
 	e->clients = c;
 	set_pid(e, c, pid);
 	if (e->said_end)
-		shutdown(fd, SHUT_WR);
+		client_say_end(c);
 	engine_log(e, "client %u: new, pid %u, %s, %s%s", c->serial, pid, family == AF_INET ? "IPv4" : "IPv6",
 		   layout == WIRE_LP64 ? "64-bit" : "32-bit", capable ? "" : ", no CAP_NET_ADMIN");
 out:
@@ -210,14 +220,8 @@ static bool has_gone(const struct client *c)
 static void enlarge_buffer(const struct family *f, const struct client *c)
 {
 	uint64_t want = (uint64_t)f->queue_max * 4096;
-	int bytes = want > SEND_BUFFER_MAX ? SEND_BUFFER_MAX : (int)want;
-	int old = 0;
-	socklen_t len = sizeof(old);
 
-	if (getsockopt(c->fd, SOL_SOCKET, SO_SNDBUF, &old, &len) == 0 && old / 2 >= bytes)
-		return;
-	if (setsockopt(c->fd, SOL_SOCKET, SO_SNDBUFFORCE, &bytes, sizeof(bytes)) < 0)
-		setsockopt(c->fd, SOL_SOCKET, SO_SNDBUF, &bytes, sizeof(bytes));
+	engine_enlarge(c->fd, want > SEND_BUFFER_MAX ? SEND_BUFFER_MAX : (int)want);
 }
 
 /* The first valid request makes its sender the peer. 0 or a positive errno. */

@@ -116,6 +116,8 @@ void client_serve(struct engine *e, struct client *c);
 void client_finish(struct engine *e, struct client *c);
 void client_refused(struct engine *e, uint32_t tag, int error);
 void client_watch(struct engine *e, struct client *c);
+/* There are no more packets: the program reads that behind those that it has been sent. */
+void client_say_end(const struct client *c);
 void client_free_ended(struct engine *e);
 
 /* engine_deliver.c */

@@ -53,6 +53,17 @@ static int name_socket(int fd)
 	return -errno;
 }
 
+void engine_enlarge(int fd, int bytes)
+{
+	int old = 0;
+	socklen_t len = sizeof(old);
+
+	if (getsockopt(fd, SOL_SOCKET, SO_SNDBUF, &old, &len) == 0 && old / 2 >= bytes)
+		return;
+	if (setsockopt(fd, SOL_SOCKET, SO_SNDBUFFORCE, &bytes, sizeof(bytes)) < 0)
+		setsockopt(fd, SOL_SOCKET, SO_SNDBUF, &bytes, sizeof(bytes));
+}
+
 int engine_socketpair(int pair[2], int flags)
 {
 	int err;
@@ -60,6 +71,9 @@ int engine_socketpair(int pair[2], int flags)
 	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | flags, 0, pair) < 0)
 		return -errno;
 	refuse_descriptors(pair[0]);
+	/* Netlink takes a request at once, also from a program that has made its descriptor non-blocking. Here a
+	 * verdict waits until the engine comes by: for each packet on the way there, one must fit on the way back. */
+	engine_enlarge(pair[1], ENGINE_BUFFER);
 	err = name_socket(pair[0]);
 	if (err < 0) {
 		close(pair[0]);

@@ -5,6 +5,7 @@
  *    other then reads addresses of 12 bytes whose bytes 4 to 7, nl_pid, are 0;
  *  - a netlink address as destination of sendto and sendmsg is ignored;
  *  - more messages may wait than net.unix.max_dgram_qlen says, as each end is the other's only peer;
+ *  - an empty message is read as 0 bytes, with an address; the end of the file has none;
  *  - after shutdown(SHUT_WR) of one end, the other reads what waits, then the end of the file, and can
  *    still send.
  */
@@ -46,6 +47,8 @@ int main(void)
 		.msg_name = &kernel, .msg_namelen = sizeof(kernel), .msg_iov = &piece, .msg_iovlen = 1
 	};
 	int pair[2], serial = (int)getpid();
+	struct sockaddr_storage from;
+	socklen_t len = sizeof(from);
 	char byte;
 
 	BELIEVE(socketpair(AF_UNIX, SOCK_SEQPACKET, 0, pair) == 0);
@@ -60,10 +63,12 @@ int main(void)
 	BELIEVE(sendto(pair[1], "x", 1, 0, (void *)&kernel, sizeof(kernel)) == 1);
 	BELIEVE(sendmsg(pair[1], &msg, 0) == 1);
 
+	BELIEVE(send(pair[0], "", 0, MSG_DONTWAIT) == 0);
 	BELIEVE(shutdown(pair[0], SHUT_WR) == 0);
 	if (receive_one(pair[1], MSG_DONTWAIT) != 0)
 		return 1;
-	BELIEVE(recv(pair[1], &byte, 1, MSG_DONTWAIT) == 0);
+	BELIEVE(recvfrom(pair[1], &byte, 1, MSG_DONTWAIT, (void *)&from, &len) == 0 && len == sizeof(kernel));
+	BELIEVE(recvfrom(pair[1], &byte, 1, MSG_DONTWAIT, (void *)&from, &len) == 0 && len == 0);
 	BELIEVE(send(pair[1], "y", 1, MSG_DONTWAIT) == 1);
 	for (int i = 0; i < 3; i++)
 		BELIEVE(recv(pair[0], &byte, 1, MSG_DONTWAIT) == 1);
