@@ -1,0 +1,34 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+# To be sourced by the tests of the original library: programs of ours, linked statically with it.
+
+original=$(sh "${IPQ_ORIGINAL:?}/fetch") || {
+	echo "$original"
+	exit 77
+}
+
+# compiles WORD ARGUMENT...: with the original's own headers, for a word of 64 or 32 bits.
+compiles() {
+	machine=
+	[ "$1" != 32 ] || machine=-m32
+	shift
+	# -w: programs of old, in their own dialects
+	${CC:-cc} $machine -O2 -w -static -I"$original/include" -I"$original/include/libipq" "$@"
+}
+
+# links_with_the_original WORD OUTPUT ARGUMENT...: a static program with the original library in it.
+links_with_the_original() {
+	word=$1
+	output=$2
+	shift 2
+	[ "$word" = 64 ] || [ "$(uname -m)" = x86_64 ] || { echo "skipped: no 32-bit programs on this machine"; exit 77; }
+	echo 'int main(void) { return 0; }' >"$output.c"
+	compiles "$word" -o "$output" "$output.c" 2>/dev/null ||
+		{ echo "skipped: this compiler has no static $word-bit C library"; exit 77; }
+	compiles "$word" -c -o "$output.o" "$original/libipq/libipq.c"
+	compiles "$word" -o "$output" "$@" "$output.o" -lpthread
+	rm "$output.c" "$output.o"
+}
+
+# An ordinary user, for those who start as root: nobody.
+as_user=
+[ "$(id -u)" != 0 ] || as_user="setpriv --reuid 65534 --regid 65534 --clear-groups"

@@ -1,0 +1,15 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+# The program accepts all, but what is larger than its buffer ends it: the original library has it so.
+queue OUTPUT -p udp --dport 7000
+queue OUTPUT -p tcp --dport 7001
+start $CLIENT
+wait_for_queue
+expect "small datagrams arrive" $FLOW udp -n 300 -s 0-64 7000
+expect "datagrams up to the MTU of an Ethernet arrive" $FLOW udp -n 300 -s 0-1472 7000
+expect "what is too large for the program does not arrive" $FLOW udp -n 1 -e 0 -w 300 -s 3000-3000 7000
+expect_text "and ends it as it always did" "page: Received message truncated" cat "$log"
+wait $started
+expect_text "with its own status" 1 echo $?
+started=
+expect "nothing of it is left" wait_for_no_queue
+expect "what is queued now is lost" $FLOW udp -n 10 -e 0 -w 200 7000
