@@ -186,7 +186,14 @@ void engine_flush(struct engine *e)
 
 const char *engine_error(const struct engine *e)
 {
-	return e->source->ops->error != NULL ? e->source->ops->error(e->source) : strerror(-e->failed);
+	int err = e->failed != 0 ? e->failed : e->broken;
+
+	return e->source->ops->error != NULL ? e->source->ops->error(e->source) : strerror(-err);
+}
+
+bool engine_lives(const struct engine *e)
+{
+	return e->failed == 0;
 }
 
 /* ---- the end ---------------------------------------------------------------------------------- */
@@ -227,7 +234,10 @@ static void say_end(struct engine *e, bool silent)
 				return;
 			}
 	}
-	engine_log(e, "source: end");
+	if (e->broken != 0)
+		engine_log(e, "source: failed: %s", engine_error(e));
+	else
+		engine_log(e, "source: end");
 	for (c = e->clients; c != NULL; c = c->next)
 		client_say_end(c);
 	e->said_end = true;
@@ -268,6 +278,18 @@ static void stop_hoping(struct engine *e)
 		e->family[i].settled = true;
 }
 
+/* A file that is damaged ends there. What it had before can still be decided. */
+static void no_more_packets(struct engine *e, int err)
+{
+	if (err != -ENODATA && !e->patient) {
+		e->failed = err;
+		return;
+	}
+	e->broken = err == -ENODATA ? 0 : err;
+	e->ended = true;
+	engine_active(e);
+}
+
 /* One batch. Returns whether there may be more at once. */
 static bool receive(struct engine *e)
 {
@@ -275,12 +297,8 @@ static bool receive(struct engine *e)
 
 	e->received = n > 0 ? (unsigned)n : 0;
 	memset(e->done, 0, sizeof(e->done));
-	if (n == -ENODATA) {
-		e->ended = true;
-		engine_active(e);
-	} else if (n < 0 && n != -EINTR && n != -ECANCELED && n != -EAGAIN) {
-		e->failed = n;
-	}
+	if (n < 0 && n != -EINTR && n != -ECANCELED && n != -EAGAIN)
+		no_more_packets(e, n);
 	if (n > 0)
 		engine_deliver(e);
 	engine_flush(e);
@@ -342,7 +360,7 @@ int engine_step(struct engine *e, int timeout_ms)
 	client_free_ended(e);
 	ret = e->failed;
 	if (ret == 0 && e->said_end && e->family[0].waiting.count + e->family[1].waiting.count == 0)
-		ret = -ENODATA;
+		ret = e->broken != 0 ? e->broken : -ENODATA;
 	if (ret == 0 && seen.woken)
 		ret = -ECANCELED;
 	pthread_mutex_unlock(&e->lock);

@@ -15,6 +15,7 @@
 #ifndef ENGINE_H
 #define ENGINE_H
 
+#include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
 #include "source.h"
@@ -72,6 +73,9 @@ int engine_fd(const struct engine *engine);
 int engine_step(struct engine *engine, int timeout_ms);
 /* What the source says of its failure: cause and remedy. Never NULL, valid until engine_close(). */
 const char *engine_error(const struct engine *engine);
+/* Whether it still takes verdicts. A capture file that is damaged brings no more packets, but those before the damage
+ * can be decided like any others: engine_step says what is wrong when they have been. */
+bool engine_lives(const struct engine *engine);
 /* Makes a blocked (or the next) engine_step return. Async-signal-safe. */
 void engine_wake(struct engine *engine);
 

@@ -224,7 +224,7 @@ static int op_recv(struct source *s, struct source_slot *slot, struct ipq_packet
 		slot[n].payload_split = p->packet.payload_len;
 	}
 	if (n == 0 && f->end)
-		return -ENODATA;
+		return f->end_error != 0 ? -f->end_error : -ENODATA;
 	ring(f);
 	return (int)n;
 }

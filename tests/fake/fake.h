@@ -21,7 +21,8 @@ struct fake {
 	struct source_refusal refusal[64];
 	unsigned refusals;
 	uint32_t next_id;
-	bool end;     /* behind the last packet comes -ENODATA */
+	bool end;     /* behind the last packet comes -ENODATA, or this: */
+	int end_error;
 	bool patient; /* set before the source is asked for */
 	bool repeats; /* NF_REPEAT and NF_QUEUE bring packets back */
 	struct source_config config;

@@ -50,6 +50,11 @@ for client in $clients; do
 	expect_text "$name: gets netlink's answers" "netlink's answers" \
 		"$($run --source "pcap:$work/four.pcap" -- "$client" probe)"
 done
+head -c -3 "$work/four.pcap" >"$work/cut.pcap"
+expect_text "a file that is cut is read up to the cut" "2999 packets" \
+	"$($run --source "pcap:$work/cut.pcap,$work/out.pcap" -- "$RAW" accept 2>"$work/said")"
+expect_text "what came before is in the output" "$(stat -c %s "$work/out.pcap")" \
+	"$(grep -o 'packet 3000 begins at byte [0-9]*' "$work/said" | grep -o '[0-9]*$')"
 $run --source "pcap:$work/missing.pcap" -- true 2>"$work/said"
 expect_text "a missing file is an error before the program starts" 125 $?
 expect_text "that names the file" 1 "$(grep -c missing.pcap "$work/said")"

@@ -810,6 +810,34 @@ static void end_of_the_source_reads_as_the_end_of_the_socket(void **state)
 	close_room(&r);
 }
 
+static void packets_before_the_damage_of_a_file_are_decided(void **state)
+{
+	struct room r = open_room(true, NULL);
+	int fd = add(&r, AF_INET, WIRE_LP64, 7);
+	unsigned char buf[ROOM];
+	uint32_t id[2];
+
+	(void)state;
+	fake_push_plain(r.fake, AF_INET, 60);
+	fake_push_plain(r.fake, AF_INET, 60);
+	fake_end(r.fake);
+	r.fake->end_error = EBADMSG;
+	ask_mode(fd, WIRE_LP64, 7, COPY_META, 0);
+	assert_int_equal(settle(&r), 0);
+	id[0] = next_id(fd);
+	id[1] = next_id(fd);
+	ask_verdict(fd, 7, NF_ACCEPT, id[0], NULL, 0);
+	assert_int_equal(settle(&r), 0);
+	ask_verdict(fd, 7, NF_ACCEPT, id[1], NULL, 0);
+	assert_int_equal(settle(&r), -EBADMSG);
+	assert_true(engine_lives(r.engine));
+	assert_int_equal(next(fd, buf), -1);
+	expect_verdict(&r, id[0], NF_ACCEPT);
+	expect_verdict(&r, id[1], NF_ACCEPT);
+	close(fd);
+	close_room(&r);
+}
+
 static void packet_repeated_at_the_very_end_comes_back(void **state)
 {
 	struct room r = open_room(true, NULL);
@@ -930,6 +958,7 @@ int main(void)
 		cmocka_unit_test(nothing_is_read_from_a_patient_source_while_nobody_is_ready),
 		cmocka_unit_test(source_without_descriptor_is_read_to_its_end),
 		cmocka_unit_test(end_of_the_source_reads_as_the_end_of_the_socket),
+		cmocka_unit_test(packets_before_the_damage_of_a_file_are_decided),
 		cmocka_unit_test(packet_repeated_at_the_very_end_comes_back),
 		cmocka_unit_test(end_comes_though_verdicts_never_do),
 		cmocka_unit_test(engine_in_a_thread_takes_clients_and_wakes),

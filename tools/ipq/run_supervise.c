@@ -56,6 +56,7 @@ struct supervisor {
 	pid_t program;
 	bool ended; /* the program has, with this status: */
 	int status;
+	bool source_failed; /* and that was said */
 	bool detached;
 	int64_t deadline; /* of the grace, in milliseconds */
 	FILE *log;
@@ -376,12 +377,13 @@ static void step(struct supervisor *s)
 	int err = engine_step(s->engine, 0);
 
 	/* -ENODATA: the capture file has ended. Its readers know; others may still come and read the same. */
-	if (err < 0 && err != -ENODATA && err != -EINTR && err != -ECANCELED) {
-		run_complain("the source of packets failed: %s", strerror(-err));
-		if (s->log != NULL)
-			fprintf(s->log, "source failed: %s\n", strerror(-err));
+	if (err == 0 || err == -ENODATA || err == -EINTR || err == -ECANCELED)
+		return;
+	if (!s->source_failed)
+		run_complain("%s", engine_error(s->engine));
+	s->source_failed = true;
+	if (!engine_lives(s->engine))
 		close_engine(s); /* programs read the end of the file */
-	}
 }
 
 /* The verdicts that the program sent before it ended still count. */
