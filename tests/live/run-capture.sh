@@ -55,6 +55,9 @@ expect_text "a file that is cut is read up to the cut" "2999 packets" \
 	"$($run --source "pcap:$work/cut.pcap,$work/out.pcap" -- "$RAW" accept 2>"$work/said")"
 expect_text "what came before is in the output" "$(stat -c %s "$work/out.pcap")" \
 	"$(grep -o 'packet 3000 begins at byte [0-9]*' "$work/said" | grep -o '[0-9]*$')"
+timeout 30 env IPQ_SOURCE="pcap:$work/four.pcap,$work/out.pcap" "$IPQ" run -- "$EXAMPLE_CLASSIC" >"$work/said" 2>&1
+cmp -s "$work/four.pcap" "$work/out.pcap"
+expect_text "a program with the new library inside is served, and does not open the source itself" 0 $?
 $run --source "pcap:$work/missing.pcap" -- true 2>"$work/said"
 expect_text "a missing file is an error before the program starts" 125 $?
 expect_text "that names the file" 1 "$(grep -c missing.pcap "$work/said")"

@@ -190,6 +190,9 @@ static void __attribute__((noreturn)) become_program(const struct supervisor *s)
 	close(s->program_end);
 	signal(SIGCHLD, s->options->sigchld);
 	sigprocmask(SIG_SETMASK, &s->options->mask, NULL);
+	/* A program with the new library inside would open the source itself, beside the supervisor. */
+	setenv("IPQ_SOURCE", "ip_queue:", 1);
+	unsetenv("IPQ_SOURCE_INET6");
 	execvp(program[0], program);
 	listener = errno;
 	run_complain("cannot run \"%s\": %s", program[0], strerror(listener));
