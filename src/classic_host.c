@@ -357,6 +357,13 @@ void host_stats(struct host *h, uint8_t family, struct ipq_ctl_stats *stats)
 	stats->waiting = n.queue_length;
 }
 
+int host_failure(struct host *h, struct ipq_error *e)
+{
+	int err = engine_failure(h->engine);
+
+	return err == 0 ? 0 : ipq_fail(e, -err, "%s", engine_error(h->engine));
+}
+
 void host_set_queue_length(struct host *h, uint8_t family, uint32_t length)
 {
 	engine_set_queue_max(h->engine, family, length);

@@ -26,6 +26,9 @@ void host_detach(struct host *host);
 /* The same, but the source that was adopted is the caller's again. */
 void host_disown(struct host *host);
 
+/* Why there are no more packets, with words in *e: -errno; 0: the source has come to its end. */
+int host_failure(struct host *host, struct ipq_error *e);
+
 /* What the engine counts for a family, and its limit of waiting packets. */
 void host_stats(struct host *host, uint8_t family, struct ipq_ctl_stats *stats);
 void host_set_queue_length(struct host *host, uint8_t family, uint32_t length);

@@ -216,6 +216,16 @@ static ssize_t shorten(unsigned char *buf, size_t len, struct nlmsghdr *nlh)
 	return (ssize_t)nlh->nlmsg_len;
 }
 
+/* A capture that is damaged, and did not just end, says so in errno, and where in IPQ_CTL_EXPLAIN. */
+static ssize_t no_more_packets(struct classic *c)
+{
+	struct ipq_error e = { "" };
+	int err = c->host != NULL ? host_failure(c->host, &e) : 0;
+
+	memcpy(c->explanation, e.text, sizeof(c->explanation));
+	return classic_fail(IPQ_ERR_NLEOF, -err);
+}
+
 static ssize_t receive(struct classic *c, unsigned char *buf, size_t len, int flags)
 {
 	struct nlmsghdr nlh;
@@ -226,7 +236,7 @@ static ssize_t receive(struct classic *c, unsigned char *buf, size_t len, int fl
 	if (n < 0)
 		return classic_fail(IPQ_ERR_RECV, errno);
 	if (n == 0)
-		return classic_fail(IPQ_ERR_NLEOF, 0);
+		return no_more_packets(c);
 	if (n < NLMSG_HDRLEN)
 		return classic_fail(IPQ_ERR_RTRUNC, 0);
 	memcpy(&nlh, buf, sizeof(nlh));

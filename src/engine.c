@@ -191,6 +191,16 @@ const char *engine_error(const struct engine *e)
 	return e->source->ops->error != NULL ? e->source->ops->error(e->source) : strerror(-err);
 }
 
+int engine_failure(struct engine *e)
+{
+	int err;
+
+	pthread_mutex_lock(&e->lock);
+	err = e->failed != 0 ? e->failed : e->broken;
+	pthread_mutex_unlock(&e->lock);
+	return err;
+}
+
 bool engine_lives(const struct engine *e)
 {
 	return e->failed == 0;

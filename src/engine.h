@@ -73,6 +73,8 @@ int engine_fd(const struct engine *engine);
 int engine_step(struct engine *engine, int timeout_ms);
 /* What the source says of its failure: cause and remedy. Never NULL, valid until engine_close(). */
 const char *engine_error(const struct engine *engine);
+/* What engine_step says or will say of a failure of the source, so far: 0 or -errno. */
+int engine_failure(struct engine *engine);
 /* Whether it still takes verdicts. A capture file that is damaged brings no more packets, but those before the damage
  * can be decided like any others: engine_step says what is wrong when they have been. */
 bool engine_lives(const struct engine *engine);

@@ -55,6 +55,8 @@ expect_text "a file that is cut is read up to the cut" "2999 packets" \
 	"$($run --source "pcap:$work/cut.pcap,$work/out.pcap" -- "$RAW" accept 2>"$work/said")"
 expect_text "what came before is in the output" "$(stat -c %s "$work/out.pcap")" \
 	"$(grep -o 'packet 3000 begins at byte [0-9]*' "$work/said" | grep -o '[0-9]*$')"
+expect_text "the library says that it is cut" "classic: Received EOF on netlink socket: Bad message" \
+	"$(IPQ_SOURCE="pcap:$work/cut.pcap" timeout 30 "$EXAMPLE_CLASSIC" 2>&1 >"$work/said")"
 timeout 30 env IPQ_SOURCE="pcap:$work/four.pcap,$work/out.pcap" "$IPQ" run -- "$EXAMPLE_CLASSIC" >"$work/said" 2>&1
 cmp -s "$work/four.pcap" "$work/out.pcap"
 expect_text "a program with the new library inside is served, and does not open the source itself" 0 $?
