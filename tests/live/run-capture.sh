@@ -60,6 +60,8 @@ expect_text "the library says that it is cut" "classic: Received EOF on netlink 
 timeout 30 env IPQ_SOURCE="pcap:$work/four.pcap,$work/out.pcap" "$IPQ" run -- "$EXAMPLE_CLASSIC" >"$work/said" 2>&1
 cmp -s "$work/four.pcap" "$work/out.pcap"
 expect_text "a program with the new library inside is served, and does not open the source itself" 0 $?
+$run --source "pcap:$work/four.pcap,$work/four.pcap" -- true 2>"$work/said"
+expect_text "an output that is the input is an error before the program starts" 125 $?
 $run --source "pcap:$work/missing.pcap" -- true 2>"$work/said"
 expect_text "a missing file is an error before the program starts" 125 $?
 expect_text "that names the file" 1 "$(grep -c missing.pcap "$work/said")"

@@ -323,6 +323,11 @@ static int open_all(struct supervisor *s)
 	}
 	/* A capture file belongs to whoever can read it. */
 	capture = strcmp(source->ops->name, "pcap") == 0;
+	/* An output that cannot be written is said here and now: the program would be told EINVAL, much later. */
+	if (capture && source->ops->configure(source, &(struct source_config){ .mode = COPY_NONE }, &e) < 0) {
+		run_complain("%s", e.text);
+		return -1;
+	}
 	err = engine_open(&s->engine, source, &options, &e);
 	if (err < 0) {
 		run_complain("%s", e.text[0] != '\0' ? e.text : strerror(-err));
