@@ -173,7 +173,7 @@ static int recv_one(struct receiving *rx, struct source_slot *slot, struct ipq_p
 
 	if (len < 0)
 		return (int)len;
-	if (len == 0 && timeout_ms == 0)
+	if (len == 0) /* the time is over */
 		return take_first_aside(rx, slot, packet);
 	if (take_message(rx, slot, (size_t)len, packet))
 		return 1;

@@ -539,6 +539,7 @@ static void waking(void)
 static void timeouts_of(uint32_t spin_usec)
 {
 	struct ipq_options o = { .size = sizeof(o), .spin_usec = spin_usec };
+	struct ipq_stats stats = { .size = sizeof(stats) };
 	struct ipq_queue *q;
 	struct ipq_packet p;
 	int64_t start;
@@ -558,6 +559,7 @@ static void timeouts_of(uint32_t spin_usec)
 	say("there");
 	want(readable(q));
 	want(ipq_queue_recv(q, &p, 1, 0) == 1 && is_text(&p, "there"));
+	want(ipq_queue_stats(q, &stats) == 0 && stats.malformed == 0); /* a time that is over is no message */
 	ipq_queue_close(q);
 }
 
