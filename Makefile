@@ -6,7 +6,7 @@ BUILD ?= build
 JOBS ?= $(shell nproc)
 
 .DEFAULT_GOAL := all
-.PHONY: all demo check check-vm fuzz bench install clean help
+.PHONY: all demo check check-vm fuzz soak bench install clean help
 
 # One stamp for each set of packages: the second run asks nobody.
 build-stamps/%: scripts/packages
@@ -37,6 +37,10 @@ fuzz: build-stamps/check
 		-Db_lundef=false build-fuzz
 	tests/fuzz/run build-fuzz $(FUZZ)
 
+# SOAK_SECONDS=600 for less than an hour; SOAK_SEED=N for the random numbers of an earlier run
+soak: build-stamps/demo all
+	SOAK_SECONDS=$${SOAK_SECONDS:-3600} tests/soak/run $(BUILD)
+
 # BENCH='--quick --only tcp': what bench/run understands
 bench: build-stamps/bench
 	bench/run $(BENCH)
@@ -56,6 +60,7 @@ help:
 	@echo "make check      every test tier, with gcc, clang, the sanitizers and valgrind"
 	@echo "make check-vm   the tests on Debian's kernels for other processors, in qemu; TARGET=s390x for one"
 	@echo "make fuzz       hostile input, FUZZ_SECONDS=600 for each parser; FUZZ='wire pcap' for these only"
+	@echo "make soak       an hour of everything at full load, in a private namespace; SOAK_SECONDS=60 for less"
 	@echo "make bench      measure against libnetfilter_queue and loops by hand; BENCH=--quick for less"
 	@echo "make install    PREFIX=$(PREFIX) DESTDIR=$(DESTDIR)"
 	@echo "make clean      remove what was built"

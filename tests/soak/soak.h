@@ -1,0 +1,217 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * Theory of operation: a lane (udp or tcp) is a queue of the kernel's, a process that sends, one that
+ * receives, and one reader at a time. All of them map one piece of memory, struct shared, where each field
+ * has one writer. The coordinator (main.c) divides the time into eras. An era has one kind of reader:
+ *
+ *	gate shut -> reader opens -> gate open ... reloads, bursts ... gate shut -> drained -> accounts ->
+ *closed
+ *
+ * What becomes of a packet is written down twice: by the reader before it gives the verdict (fate), and by
+ * the receiver (arrived). At the end of an era nothing is under way, and every packet has to be accounted
+ *for:
+ *
+ *	sent + repeated = handed out + overflow (as the kernel and ip_queue's engine count it) + lost at
+ *reloads to arrive       = arrived once each + dropped by full receiving sockets (as the kernel counts it)
+ *
+ * The second equation, and the first without a reload, hold exactly. A reload while traffic runs loses what
+ * waits and what comes while nobody owns the queue: only numbers between the last one handed out before
+ * (where ids run out of order: REORDER) and the last one sent when the queue was open again may be missing.
+ */
+#ifndef SOAK_H
+#define SOAK_H
+
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <sys/types.h>
+
+#define FLOWS 4 /* of UDP: IPv4 and IPv6 by OUTPUT, IPv4 and IPv6 by INPUT; of TCP: IPv4 and IPv6 */
+#define IPV4_FLOWS 0x5
+#define IPV6_FLOWS 0xa
+#define ERA_PACKETS (1u << 20) /* of a flow in an era */
+#define RELOADS_MAX 16
+#define TABLE (1u << 17) /* bytes that payloads are slices of */
+#define DATAGRAM_MIN sizeof(struct header)
+#define KERNEL_COPIES 65531 /* bytes of a packet at most */
+#define XOR_EVERY 4096	    /* bytes of a TCP stream: one of them is changed on its way */
+#define XOR_AT 7
+
+enum kind { NEW, STRICT, BATCH, ENGINE, RUN, FILTER, KINDS };
+enum class { ACCEPT, DROP, MARK, REPEAT, REPLACE, HOLD, CLASSES };
+enum fate { UNSEEN, ACCEPTED, DROPPED, MARKED, REPEATED, AGAIN, REPLACED, HELD, RELEASED, ABANDONED };
+enum role { READS_NEW, READS_CLASSIC, READS_UNDER_RUN };
+enum order { IDLE, OPEN, RELOAD, DRAIN, CLOSE, QUIT };
+
+#define MARK_OF(seq) (0x1000 + (uint32_t)((seq)&0xff))
+#define REPEAT_MARK 9
+#define FILTER_MARK 7
+
+/* In front of each datagram; the body is a slice of the table. */
+struct header {
+	char magic[4]; /* what `ipq filter` rewrites */
+	uint8_t class; /* and what its rules match */
+	uint8_t flow;
+	uint16_t era;
+	uint32_t size, check;
+	uint64_t seq;
+	int64_t sent_ns;
+};
+#define MAGIC "SOAK"
+#define REWRITTEN "soaked-through"
+
+struct settings { /* of a reader; changed at each reload */
+	uint32_t flags, queue_length, receive_buffer, spin_usec, batch, queue, flows;
+};
+
+struct health {
+	uint64_t heap; /* bytes in use */
+	uint64_t rss_kib, descriptors, threads;
+};
+
+struct queue_line { /* of /proc/net/netfilter/nfnetlink_queue */
+	uint64_t waiting, queue_dropped, user_dropped, ids;
+};
+
+#define BUCKETS (64 * 16)
+struct histogram {
+	uint64_t count, max, bucket[BUCKETS];
+};
+
+struct flow {
+	_Atomic uint64_t claimed; /* numbers below it may have been sent */
+	_Atomic uint64_t sent;
+	_Atomic uint64_t handed;       /* all below the highest number handed out so far, and it */
+	_Atomic uint64_t arrived;      /* the same at the receiver */
+	_Atomic uint64_t socket_drops; /* of the receiving socket, ever */
+	uint64_t socket_drops_before;  /* this era; the coordinator's */
+};
+
+struct totals { /* of packets, over all eras; the coordinator's */
+	uint64_t sent, arrived, dropped, overflow, socket_drops, reload_losses, repeats, reloads, handed;
+};
+
+struct window { /* numbers that a reload may have lost */
+	uint64_t from[FLOWS], to[FLOWS];
+};
+
+struct shared {
+	/* the coordinator's */
+	uint64_t seed;
+	bool tcp, sees_table;
+	_Atomic uint32_t era;
+	enum kind kind;
+	_Atomic uint32_t gate; /* flows that may send */
+	_Atomic bool burst, ending;
+	_Atomic uint32_t order_number;
+	enum order order;
+	enum role order_for;
+	struct settings next; /* for the next opening */
+	struct totals total;
+	/* the sender's */
+	_Atomic uint32_t gate_seen;
+	struct flow flow[FLOWS];
+	_Atomic uint64_t bytes_sent;
+	/* the receiver's */
+	_Atomic uint32_t idle_ticks, connections;
+	_Atomic uint64_t bytes_arrived;
+	struct histogram prompt, held;
+	/* the reader's */
+	_Atomic uint32_t order_done;
+	int order_result;
+	struct settings settings;		    /* in force */
+	_Atomic uint64_t handed, repeats, overflow; /* in this era */
+	unsigned reloads;
+	struct window window[RELOADS_MAX];
+	struct health opened, drained, closed;
+	uint32_t isn[2][65536]; /* of TCP: by source port, IPv4 and IPv6 */
+	/* anybody's */
+	_Atomic uint32_t violations;
+	uint8_t table[TABLE];
+	uint8_t fate[FLOWS][ERA_PACKETS];    /* the reader's */
+	uint8_t arrived[FLOWS][ERA_PACKETS]; /* the receiver's */
+};
+
+extern struct shared *S;
+extern const char *const kind_name[KINDS];
+
+/* Says what is wrong and where, the first twenty times. */
+void violation(const char *format, ...) __attribute__((format(printf, 1, 2)));
+
+/* packets.c: what datagrams look like and what becomes of them; functions of seed, era, flow and number */
+uint64_t scramble(uint64_t x);
+uint64_t number_of(unsigned flow, uint64_t seq); /* random, the same for everybody */
+enum class class_of(unsigned flow, uint64_t seq);
+void header_make(struct header *h, unsigned flow, uint64_t seq);
+bool header_check(const struct header *h);
+const uint8_t *body_of(const struct header *h);
+/* A replacement: cut bytes at the beginning of the body give way to add bytes. */
+void replacement_of(const struct header *h, size_t *cut, size_t *add, const uint8_t **bytes);
+/* NULL or what is wrong with len bytes of payload; fate is the reader's, of FILTER the class alone counts. */
+const char *payload_check(const uint8_t *payload, size_t len, enum fate fate, struct header *h);
+void stream_make(uint8_t *to, size_t len, unsigned flow, uint64_t offset, bool changed);
+
+/* udp.c, tcp.c: the two ends */
+void udp_send(void);
+void udp_receive(void);
+void tcp_send(void);
+void tcp_receive(void);
+
+/* reader.c */
+struct look {	      /* a packet that waits, of either API */
+	void *packet; /* struct ipq_packet, or struct ipq_handle */
+	unsigned long id;
+	uint8_t *payload;
+	size_t len;
+	uint32_t flags, mark;
+	bool has_mark;
+};
+struct action {
+	uint32_t code;		/* NF_ACCEPT, NF_DROP, NF_REPEAT */
+	uint32_t mark;		/* 0: as it is */
+	const uint8_t *payload; /* NULL: as it is */
+	size_t len;
+};
+struct reader_ops {
+	bool marks; /* verdicts may carry them */
+	int (*open)(const struct settings *s);
+	int (*receive)(int timeout_ms); /* calls reader_look; packets, or -errno */
+	void (*decide)(const struct look *l, const struct action *a);
+	struct look (*keep)(const struct look *l);
+	void (*free)(struct look *kept);
+	void (*flush)(void);
+	uint64_t (*lost)(
+		void); /* beyond what the kernel's table of queues counts, or all of it without the table */
+	uint64_t (*refused)(void);
+	void (*close)(void);
+};
+extern const struct reader_ops reader_new, reader_classic;
+enum role role_of(enum kind kind);
+int reader_main(const struct reader_ops *ops, enum role role);
+void reader_look(struct look *l);
+void decide_tcp(const struct look *l, struct action *a); /* decide_tcp.c */
+
+/* health.c */
+bool queue_line(unsigned queue, struct queue_line *line);
+void health_of(pid_t pid, struct health *h); /* heap only of this process */
+uint64_t now_ns(void);
+void histogram_add(struct histogram *h, uint64_t ns);
+void histogram_print(const char *what, const struct histogram *h);
+uint64_t snmp(const char *protocol, const char *name); /* this namespace's counter, both families */
+
+/* account.c */
+void account_udp(const char *log); /* what RUN and FILTER printed at their end, NULL for the others */
+void account_tcp(void);
+/* more: by how much it may have grown */
+void account_health(const char *of, const char *when, const struct health *before, const struct health *now,
+		    const struct health *more);
+
+/* process.c: the processes of a lane */
+pid_t start(void (*work)(void));
+pid_t start_program(char *const argv[], const char *output);
+void stop_program(pid_t pid, const char *what, int signal);
+void watch_children(void); /* none has ended */
+
+#endif
