@@ -18,7 +18,7 @@
 #include <ipq.h>
 #include "soak.h"
 
-#define WAIT_MS 30000
+#define WAIT_MS 150000
 #define ERA_MS_MAX 8000
 
 const char *const kind_name[KINDS] = {

@@ -16,7 +16,8 @@
 
 #define PORT 7002
 #define CHUNK 65536
-#define SEGMENT 1448 /* so that large packets are large: many segments of this in one */
+#define END_MS 120000 /* TCP waits so long at most before it tries again, and does on a starved machine */
+#define SEGMENT 1448  /* so that large packets are large: many segments of this in one */
 
 static uint8_t chunk[CHUNK], expected[CHUNK];
 
@@ -88,7 +89,7 @@ static void finish(int fd, unsigned flow)
 	struct pollfd p = { .fd = fd, .events = POLLIN };
 
 	shutdown(fd, SHUT_WR);
-	if (poll(&p, 1, 20000) != 1 || recv(fd, &byte, 1, 0) != 0)
+	if (poll(&p, 1, END_MS) != 1 || recv(fd, &byte, 1, 0) != 0)
 		stalled(fd, flow);
 	close(fd);
 }
