@@ -345,6 +345,7 @@ __attribute__((destructor)) static void end_hosts(void)
 void host_stats(struct host *h, uint8_t family, struct ipq_ctl_stats *stats)
 {
 	struct engine_counts n, other, neither;
+	struct source_counts unseen;
 
 	engine_counts(h->engine, family, &n);
 	engine_counts(h->engine, family == AF_INET ? AF_INET6 : AF_INET, &other);
@@ -355,6 +356,11 @@ void host_stats(struct host *h, uint8_t family, struct ipq_ctl_stats *stats)
 	stats->lost = n.netlink_dropped;
 	stats->queue_dropped = n.queue_dropped;
 	stats->waiting = n.queue_length;
+	/* What never came as far as the engine; of which family it was nobody knows. */
+	if (engine_source_counts(h->engine, &unseen) == 0) {
+		stats->lost += unseen.lost;
+		stats->queue_dropped += unseen.queue_dropped;
+	}
 }
 
 int host_failure(struct host *h, struct ipq_error *e)

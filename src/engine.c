@@ -423,6 +423,16 @@ void engine_counts(struct engine *e, uint8_t family, struct engine_counts *count
 	pthread_mutex_unlock(&e->lock);
 }
 
+int engine_source_counts(struct engine *e, struct source_counts *counts)
+{
+	int err;
+
+	pthread_mutex_lock(&e->lock);
+	err = e->source->ops->counts(e->source, counts);
+	pthread_mutex_unlock(&e->lock);
+	return err;
+}
+
 int engine_proc(struct engine *e, uint8_t family, char *buf, size_t room)
 {
 	struct engine_counts c;

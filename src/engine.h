@@ -97,6 +97,8 @@ struct engine_counts {
 };
 /* Of one family: what /proc/net/ip_queue would say, and more. For any other family only foreign counts. */
 void engine_counts(struct engine *engine, uint8_t family, struct engine_counts *counts);
+/* What the source has lost before the engine saw it. 0, -errno. */
+int engine_source_counts(struct engine *engine, struct source_counts *counts);
 /* The text of /proc/net/ip_queue or /proc/net/ip6_queue. Returns its length, as snprintf does. */
 int engine_proc(struct engine *engine, uint8_t family, char *buf, size_t room);
 
