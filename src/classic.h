@@ -103,11 +103,10 @@ long classic_fail(int ipq_error, int err);
 /* What a read returns when its time is over: 0, «Timeout», and no errno. */
 ssize_t classic_timed_out(void);
 
-/* classic_nfqueue.c, for batching. Messages to the program; a refusal that a later read brings. */
+/* classic_nfqueue.c, for batching: messages to the program. */
 ssize_t classic_deliver(struct classic *c, const struct source_slot *slot, const struct ipq_packet *p,
 			unsigned char *buf, size_t len);
 ssize_t classic_deliver_refusal(struct classic *c, const struct source_refusal *r, unsigned char *buf, size_t len);
-int classic_refuse(struct classic *c, int error, uint64_t id, uint32_t verdict, size_t len);
 
 /* classic_batch.c. size packets a receive; 0 or 1: strict. */
 int classic_batch_set(struct classic *c, unsigned size);

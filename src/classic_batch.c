@@ -49,6 +49,8 @@ int classic_batch_set(struct classic *c, unsigned size)
 		return err;
 	}
 	queue_on_refused(b->queue, keep_refusal, b);
+	if (c->configured)
+		queue_expect_strangers(b->queue);
 	c->batching = b;
 	return 0;
 }
@@ -138,6 +140,9 @@ int classic_batch_verdict(struct classic *c, const struct source_verdict *v)
 	};
 	int err = ipq_decide(c->batching->queue, &packet, &verdict);
 
-	/* ENOENT is told as ip_queue told it: by a message. */
-	return err == -ENOENT ? classic_refuse(c, ENOENT, v->id, v->tag, v->payload_len) : err;
+	if (err != -ENOENT)
+		return err;
+	/* Read by another process, read before batching was switched on, or no packet at all: the kernel knows. */
+	err = ipq_queue_flush(c->batching->queue);
+	return err < 0 ? err : c->source->ops->send(c->source, v, 1);
 }

@@ -464,7 +464,7 @@ static ssize_t read_nfqueue(struct classic *c, unsigned char *buf, size_t len, i
 
 /* ---- verdicts ----------------------------------------------------------------------------------------- */
 
-int classic_refuse(struct classic *c, int error, uint64_t id, uint32_t verdict, size_t len)
+static int refuse(struct classic *c, int error, uint64_t id, uint32_t verdict, size_t len)
 {
 	struct source_refusal r = { .error = error, .id = id, .code = verdict, .tag = verdict, .payload_len = (uint32_t)len };
 
@@ -491,9 +491,9 @@ static int set_verdict(struct classic *c, uint64_t id, uint32_t verdict, const v
 	int n;
 
 	if (verdict > NF_MAX_VERDICT)
-		return classic_refuse(c, EINVAL, id, verdict, len);
+		return refuse(c, EINVAL, id, verdict, len);
 	if (id > UINT32_MAX)
-		return classic_refuse(c, ENOENT, id, verdict, len);
+		return refuse(c, ENOENT, id, verdict, len);
 	if (len > CLASSIC_REQUEST_MAX)
 		return -EMSGSIZE;
 	if (verdict == NF_STOLEN) /* the kernel takes it no more; what programs meant by it is that the packet is gone */

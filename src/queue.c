@@ -88,6 +88,11 @@ int queue_over(struct ipq_queue **queue, struct source *source, size_t slot_size
 	return 0;
 }
 
+void queue_expect_strangers(struct ipq_queue *q)
+{
+	q->verdicts.strangers = true;
+}
+
 void queue_on_refused(struct ipq_queue *q, source_refused refused, void *context)
 {
 	q->refused = refused;

@@ -10,6 +10,9 @@
 /* A queue over a source that is open and configured, and stays the caller's. slot_size: bytes for a packet. */
 int queue_over(struct ipq_queue **q, struct source *source, size_t slot_size, uint32_t flags, uint32_t spin_usec);
 
+/* Packets may wait that were received before this queue was put over the source. */
+void queue_expect_strangers(struct ipq_queue *q);
+
 /* Who hears of refusals, beside the counter. */
 void queue_on_refused(struct ipq_queue *q, source_refused refused, void *context);
 
