@@ -7,7 +7,9 @@
  */
 #include <errno.h>
 #include <linux/netfilter.h>
+#include <pthread.h>
 #include <sched.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -40,6 +42,9 @@ struct ipq_queue {
 	size_t memory_size, slot_size;
 	struct source_slot slot[QUEUE_BATCH_MAX];
 	struct verdicts verdicts;
+	unsigned forks;    /* when the queue was opened */
+	uint32_t last_id;  /* of the packet received last; they count up from 1 */
+	bool receiving;    /* somebody is in ipq_queue_recv, or was cancelled there */
 	struct copy *copies; /* replacements that were not sent yet */
 	size_t copies_size;
 	struct ipq_stats stats;
@@ -69,6 +74,19 @@ static int map_slots(struct ipq_queue *q)
 	return 0;
 }
 
+/* Counted in both processes: from then on either may read packets that the other one does not know. */
+static atomic_uint forks;
+
+static void count_fork(void)
+{
+	atomic_fetch_add(&forks, 1);
+}
+
+__attribute__((constructor)) static void watch_forks(void)
+{
+	pthread_atfork(NULL, count_fork, count_fork);
+}
+
 int queue_over(struct ipq_queue **queue, struct source *source, size_t slot_size, uint32_t flags, uint32_t spin_usec)
 {
 	struct ipq_queue *q = calloc(1, sizeof(*q));
@@ -80,6 +98,7 @@ int queue_over(struct ipq_queue **queue, struct source *source, size_t slot_size
 	q->flags = flags;
 	q->spin_usec = q->spin_now = spin_usec;
 	q->slot_size = slot_size;
+	q->forks = atomic_load(&forks);
 	if (map_slots(q) < 0) {
 		free(q);
 		return -ENOMEM;
@@ -407,27 +426,25 @@ static int receive_moderated(struct ipq_queue *q, struct ipq_packet *packet, uns
 	return err < 0 ? err : receive(q, packet, max, 0);
 }
 
-int ipq_queue_recv(struct ipq_queue *q, struct ipq_packet *packet, unsigned max, int timeout_ms)
+/*
+ * Packets wait that this process does not know when another one that shares the queue has read them, which shows
+ * as a gap in the ids, or when a reader was cancelled with them in its hands. A verdict for all packets up to
+ * some id would decide those, too.
+ */
+static void look_for_strangers(struct ipq_queue *q, const struct ipq_packet *packet, int n)
 {
-	int err = 0, n = 0, i;
+	int i;
 
-	if (max == 0)
-		return ipq_fail(&q->error, EINVAL, "ipq_queue_recv was given room for no packet");
-	if (max > QUEUE_BATCH_MAX)
-		max = QUEUE_BATCH_MAX;
-	if (timeout_ms != 0 && q->spin_usec == 0)
-		n = receive_moderated(q, packet, max);
-	if (n <= 0)
-		err = ipq_queue_flush(q);
-	if (err < 0)
-		return err;
-	if (n == 0)
-		n = receive_within(q, packet, max, timeout_ms);
-	if (n < 0)
-		return fail_recv(q, n);
-	moderation_note(&q->moderation, (unsigned)n, max);
-	if (q->denied)
-		return ipq_fail(&q->error, EPERM, "the kernel refuses verdicts: this process gave up CAP_NET_ADMIN, keep it");
+	for (i = 0; i < n && q->forks != atomic_load_explicit(&forks, memory_order_relaxed); i++)
+		q->verdicts.strangers |= packet[i].id != (i > 0 ? packet[i - 1].id : q->last_id) + 1;
+	if (n > 0)
+		q->last_id = packet[n - 1].id;
+}
+
+static int note_packets(struct ipq_queue *q, const struct ipq_packet *packet, int n)
+{
+	int i, err;
+
 	q->stats.received += (unsigned)n;
 	for (i = 0; i < n; i++) {
 		if (verdicts_wait(&q->verdicts, packet[i].id) < 0) {
@@ -435,6 +452,36 @@ int ipq_queue_recv(struct ipq_queue *q, struct ipq_packet *packet, unsigned max,
 			return i > 0 ? i : err;
 		}
 	}
+	return n;
+}
+
+int ipq_queue_recv(struct ipq_queue *q, struct ipq_packet *packet, unsigned max, int timeout_ms)
+{
+	int err = 0, n = 0;
+
+	if (max == 0)
+		return ipq_fail(&q->error, EINVAL, "ipq_queue_recv was given room for no packet");
+	if (max > QUEUE_BATCH_MAX)
+		max = QUEUE_BATCH_MAX;
+	q->verdicts.strangers |= q->receiving;
+	q->receiving = true;
+	if (timeout_ms != 0 && q->spin_usec == 0)
+		n = receive_moderated(q, packet, max);
+	if (n <= 0)
+		err = ipq_queue_flush(q);
+	if (n == 0 && err == 0)
+		n = receive_within(q, packet, max, timeout_ms);
+	look_for_strangers(q, packet, n);
+	if (err < 0)
+		n = err;
+	else if (n < 0)
+		n = fail_recv(q, n);
+	else if (q->denied)
+		n = ipq_fail(&q->error, EPERM, "the kernel refuses verdicts: this process gave up CAP_NET_ADMIN, keep it");
+	else
+		n = note_packets(q, packet, n);
+	moderation_note(&q->moderation, n > 0 ? (unsigned)n : 0, max);
+	q->receiving = false;
 	return n;
 }
 
