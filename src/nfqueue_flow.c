@@ -115,6 +115,7 @@ static bool take_message(struct receiving *rx, struct source_slot *slot, size_t 
 static int wait_more(int fd, int timeout_ms, int64_t end)
 {
 	struct pollfd wait = { .fd = fd, .events = POLLIN };
+	int64_t left;
 	int n;
 
 	if (errno == ENOBUFS)
@@ -123,7 +124,8 @@ static int wait_more(int fd, int timeout_ms, int64_t end)
 		return -errno;
 	if (timeout_ms == 0)
 		return 0;
-	n = poll(&wait, 1, end > now_ms() ? (int)(end - now_ms()) : 0);
+	left = end - now_ms(); /* one look: poll takes a negative number for no timeout at all */
+	n = poll(&wait, 1, left > 0 ? (int)left : 0);
 	return n < 0 ? -errno : n;
 }
 

@@ -1,0 +1,114 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * clock API: the monotonic clock jumps between any two looks at it, as it does for a process that was stopped
+ * or a machine that slept, and the wall clock goes back and forth. A wait with a timeout ends, never becomes
+ * one for ever, never brings a packet late; a packet that is there is returned whatever the clock says.
+ */
+#include <errno.h>
+#include <signal.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/time.h>
+#include <time.h>
+#include <unistd.h>
+#include "packets.h"
+
+#define SECOND 1000000000LL
+
+static atomic_llong step; /* how far the clocks jump at each look, ns */
+static atomic_llong offset;
+
+int __real_clock_gettime(clockid_t clock, struct timespec *t);
+int __wrap_clock_gettime(clockid_t clock, struct timespec *t);
+int __wrap_clock_gettime(clockid_t clock, struct timespec *t)
+{
+	int ret = __real_clock_gettime(clock, t);
+	int64_t ns = t->tv_sec * SECOND + t->tv_nsec + atomic_fetch_add(&offset, atomic_load(&step));
+
+	t->tv_sec = ns / SECOND;
+	t->tv_nsec = ns % SECOND;
+	return ret;
+}
+
+static int64_t true_ms(void)
+{
+	struct timespec t;
+
+	__real_clock_gettime(CLOCK_MONOTONIC, &t);
+	return t.tv_sec * 1000 + t.tv_nsec / 1000000;
+}
+
+static void nothing(int signal)
+{
+	(void)signal;
+}
+
+/* Each look at the clock finds it this much further. True when a wait of 50 ms ended within 2 s. */
+static bool wait_ends(struct reader *r, int64_t jump)
+{
+	const struct itimerval never = { .it_value.tv_sec = 0 }, soon = { .it_value.tv_sec = 2 };
+	int64_t start = true_ms();
+	struct seen s;
+	int n;
+
+	setitimer(ITIMER_REAL, &soon, NULL); /* ends a wait that would last for ever */
+	atomic_store(&step, jump);
+	n = reader_next(r, &s, 50);
+	atomic_store(&step, 0);
+	setitimer(ITIMER_REAL, &never, NULL);
+	if (n != 0 || true_ms() - start > 1500)
+		printf("a jump of %lld ns: %d after %lld ms\n", (long long)jump, n,
+		       (long long)(true_ms() - start));
+	return n == 0 && true_ms() - start <= 1500;
+}
+
+static void forward_and_back(struct reader *r)
+{
+	int64_t ms;
+
+	/* Between any two looks the timeout may be over: a matter of the right jump. */
+	for (ms = 1; ms < 60; ms += 2)
+		want(wait_ends(r, ms * SECOND / 1000));
+	want(wait_ends(r, SECOND));
+	want(wait_ends(r, 86400 * SECOND));
+	want(wait_ends(r, -SECOND / 1000));
+}
+
+static void packets_come_through(struct reader *r, unsigned first, int64_t jump)
+{
+	unsigned n = 0;
+	struct seen s;
+
+	say(first, 10);
+	atomic_store(&step, jump);
+	while (n < 10 && reader_next(r, &s, 1000) == 1) {
+		want(reader_judge(r, &s) == 0);
+		n++;
+	}
+	reader_flush(r);
+	atomic_store(&step, 0);
+	want(n == 10);
+	want(heard(100) == 5);
+}
+
+int main(int argc, char **argv)
+{
+	struct sigaction sa = { .sa_handler = nothing };
+	struct reader r = { .q = NULL };
+	const char *why;
+
+	(void)argc;
+	choose_api(argv);
+	open_sockets();
+	sigaction(SIGALRM, &sa, NULL);
+	atomic_store(&step, 3600 * SECOND);
+	want(reader_open(&r, &why) == 0);
+	atomic_store(&step, 0);
+	forward_and_back(&r);
+	packets_come_through(&r, 0, 3600 * SECOND);
+	packets_come_through(&r, 10, -SECOND);
+	packets_come_through(&r, 20, 0);
+	reader_close(&r);
+	return failures != 0;
+}
