@@ -56,10 +56,14 @@ __attribute__((constructor)) static void watch_forks(void)
 
 static int open_socket(struct links *l)
 {
+	static const struct sockaddr_nl kernel = { .nl_family = AF_NETLINK };
+
 	l->socket = mnl_socket_open2(NETLINK_ROUTE, SOCK_CLOEXEC | SOCK_NONBLOCK);
 	if (l->socket == NULL)
 		return -errno;
-	if (mnl_socket_bind(l->socket, RTMGRP_LINK, MNL_SOCKET_AUTOPID) < 0) {
+	/* Connected, so that it takes messages from the kernel only (doc/assumptions/netlink-connect.c). */
+	if (mnl_socket_bind(l->socket, RTMGRP_LINK, MNL_SOCKET_AUTOPID) < 0 ||
+	    connect(mnl_socket_get_fd(l->socket), (const struct sockaddr *)&kernel, sizeof(kernel)) < 0) {
 		int err = errno;
 
 		mnl_socket_close(l->socket);
