@@ -79,6 +79,7 @@ struct classic {
 
 	/* classic_wire */
 	struct host *host;        /* the engine; NULL: the kernel's ip_queue */
+	uint32_t seq;             /* of the last request that asked for an answer */
 	atomic_bool acknowledged;
 
 	/* classic_nfqueue */

@@ -133,7 +133,7 @@ static int send_request(struct classic *c, struct iovec *iov, size_t pieces)
 	return 0;
 }
 
-/* What the first message says. 0 or -errno; -EAGAIN: there is none. */
+/* What the next message says to the request c->seq. 0 or -errno; -EAGAIN: there is none yet. */
 static int read_answer(struct classic *c)
 {
 	unsigned char buf[512];
@@ -147,7 +147,9 @@ static int read_answer(struct classic *c)
 		return n == 0 ? -ECONNREFUSED : -EBADMSG;
 	memcpy(&nlh, buf, sizeof(nlh));
 	memcpy(&answer, buf + NLMSG_HDRLEN, sizeof(answer));
-	return nlh.nlmsg_type == NLMSG_ERROR ? answer.error : -EBADMSG;
+	if (nlh.nlmsg_type != NLMSG_ERROR)
+		return -EBADMSG;
+	return nlh.nlmsg_seq == c->seq ? answer.error : -EAGAIN; /* late: of a request that was given up */
 }
 
 /* The answer to the request with NLM_F_ACK that was just sent, by whichever thread reads it: 0 or -errno. */
@@ -175,8 +177,10 @@ static int set_mode(struct classic *c, uint8_t mode, uint32_t range)
 	int err;
 
 	iov.iov_len = wire_put_mode(WIRE_NATIVE, request, c->public.local.nl_pid, mode, range);
-	if (!c->configured && mode <= IPQ_COPY_MAX)
+	if (!c->configured && mode <= IPQ_COPY_MAX) {
 		nlh->nlmsg_flags |= NLM_F_ACK;
+		nlh->nlmsg_seq = ++c->seq;
+	}
 	err = send_request(c, &iov, 1);
 	if (err == 0 && (nlh->nlmsg_flags & NLM_F_ACK)) {
 		err = await_answer(c);
