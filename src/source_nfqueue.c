@@ -387,10 +387,10 @@ static int take_queue(struct nfqueue *q, struct ipq_error *e)
 	capable = ask_command(q, NFQNL_CFG_CMD_PF_BIND, AF_INET) != -EPERM;
 	ask_command(q, NFQNL_CFG_CMD_PF_BIND, AF_INET6);
 	err = ask_command(q, NFQNL_CFG_CMD_BIND, AF_UNSPEC);
-	if (err < 0)
-		return explain_bind(q, err, capable, e);
-	q->bound = true;
-	return 0;
+	if (err == -EBUSY) /* this very socket has it (another's is EPERM): the answer to an earlier request was lost */
+		err = 0;
+	q->bound = err == 0 || err == -ETIMEDOUT; /* the latter may be, and is to be undone */
+	return err < 0 ? explain_bind(q, err, capable, e) : 0;
 }
 
 /* One flag at a time, so that what is lacking has a name. Returns the flags in force. */

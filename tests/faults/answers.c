@@ -1,0 +1,256 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * answers API: the kernel's answers to what a source asks of nfnetlink_queue come late, twice, not at all, or
+ * with an older one in front; and somebody else sends some. The queue then works, or what was asked fails in
+ * words after a while.
+ */
+#include <errno.h>
+#include <linux/capability.h>
+#include <linux/netfilter/nfnetlink.h>
+#include <linux/netfilter/nfnetlink_queue.h>
+#include <linux/netlink.h>
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+#include "packets.h"
+
+enum fate { IN_ORDER, LATE, DOUBLED, STALE_FIRST, FIRST_MISSING, MISSING };
+
+#define LATE_MS 40
+#define ANSWER_MAX 512
+
+/* What happens to answers, on the one socket that asks. One thread at a time is in here: it asks and reads.
+ */
+static struct {
+	_Atomic enum fate fate;
+	unsigned char held[ANSWER_MAX]; /* an answer on its way */
+	ssize_t held_len;
+	int64_t due;   /* of the held one, ms */
+	uint32_t seen; /* sequence number of the last answer */
+	unsigned answers;
+} wire;
+
+struct answer {
+	struct nlmsghdr nlh;
+	struct nlmsgerr error;
+};
+
+static bool is_answer(const void *buf, ssize_t len, struct answer *a)
+{
+	if (len < (ssize_t)sizeof(*a) || len > ANSWER_MAX)
+		return false;
+	memcpy(a, buf, sizeof(*a));
+	return a->nlh.nlmsg_type == NLMSG_ERROR &&
+	       a->error.msg.nlmsg_type == (NFNL_SUBSYS_QUEUE << 8 | NFQNL_MSG_CONFIG);
+}
+
+static ssize_t nothing_there(void)
+{
+	errno = EAGAIN;
+	return -1;
+}
+
+static void hold(const void *buf, ssize_t len, int64_t due)
+{
+	memcpy(wire.held, buf, (size_t)len);
+	wire.held_len = len;
+	wire.due = due;
+}
+
+static ssize_t take_held(void *buf)
+{
+	ssize_t len = wire.held_len;
+
+	memcpy(buf, wire.held, (size_t)len);
+	wire.held_len = 0;
+	return len;
+}
+
+/* What becomes of an answer that was just received. */
+static ssize_t meet_fate(void *buf, ssize_t len, struct answer *a)
+{
+	bool again = a->error.msg.nlmsg_seq == wire.seen + 1; /* the same was asked before, in vain */
+
+	wire.answers++;
+	wire.seen = a->error.msg.nlmsg_seq;
+	switch (wire.fate) {
+	case LATE:
+		hold(buf, len, clock_ms() + LATE_MS);
+		return nothing_there();
+	case DOUBLED:
+		hold(buf, len, 0);
+		return len;
+	case STALE_FIRST:
+		hold(buf, len, 0);
+		a->error.error = -EPERM;
+		a->error.msg.nlmsg_seq--;
+		memcpy(buf, a, sizeof(*a));
+		return len;
+	case FIRST_MISSING: /* every other: each question is asked twice */
+		return wire.answers % 2 == 1 || !again ? nothing_there() : len;
+	case MISSING:
+		return nothing_there();
+	default:
+		return len;
+	}
+}
+
+ssize_t __real_recv(int fd, void *buf, size_t len, int flags);
+ssize_t __wrap_recv(int fd, void *buf, size_t len, int flags);
+ssize_t __wrap_recv(int fd, void *buf, size_t len, int flags)
+{
+	struct answer a;
+	ssize_t n;
+
+	if (wire.held_len > 0 && len >= ANSWER_MAX)
+		return clock_ms() >= wire.due ? take_held(buf) : nothing_there();
+	n = __real_recv(fd, buf, len, flags);
+	return n > 0 && is_answer(buf, n, &a) ? meet_fate(buf, n, &a) : n;
+}
+
+/* ---- the tests -------------------------------------------------------------------------------------------
+ */
+
+static void works(struct reader *r)
+{
+	static unsigned next;
+
+	say(next, 10);
+	next += 10;
+	want(reader_work(r, 100) == 10);
+	reader_flush(r);
+	want(heard(100) == 5);
+	want(r->refusals == 0);
+}
+
+/* A setting beside the first, which only the classic calls have. */
+static int ask_again(struct reader *r)
+{
+	return api == NEW || ipq_set_mode(r->h, IPQ_COPY_PACKET, 1000) > 0 ? 0 : -errno;
+}
+
+static void survives(enum fate fate)
+{
+	struct reader r = { .q = NULL };
+	const char *why = "";
+
+	atomic_store(&wire.fate, fate);
+	if (want(reader_open(&r, &why) == 0)) {
+		works(&r);
+		want(ask_again(&r) == 0);
+		atomic_store(&wire.fate, IN_ORDER);
+		works(&r);
+	} else {
+		printf("%s\n", why);
+	}
+	atomic_store(&wire.fate, IN_ORDER);
+	reader_close(&r);
+	want(queue_is_free());
+}
+
+static void fails_after_a_while(void)
+{
+	struct reader r = { .q = NULL };
+	int64_t start = clock_ms();
+	const char *why = "";
+
+	atomic_store(&wire.fate, MISSING);
+	want(reader_open(&r, &why) == -ETIMEDOUT && *why != '\0');
+	want(clock_ms() - start < 8000);
+	atomic_store(&wire.fate, IN_ORDER);
+	want(reader_open(&r, &why) == 0); /* with the same handle, where there is one */
+	works(&r);
+	if (api == STRICT || api == BATCH) {
+		atomic_store(&wire.fate, MISSING);
+		want(ask_again(&r) == -ETIMEDOUT);
+		atomic_store(&wire.fate, IN_ORDER);
+		works(&r);
+	}
+	reader_close(&r);
+	want(queue_is_free());
+}
+
+static void drop_capabilities(void)
+{
+	struct __user_cap_header_struct header = { .version = _LINUX_CAPABILITY_VERSION_3 };
+	struct __user_cap_data_struct none[_LINUX_CAPABILITY_U32S_3] = { 0 };
+
+	want(syscall(SYS_capset, &header, none) == 0);
+}
+
+/* From a socket of our own to that one: whether the kernel let it through. */
+static bool reaches(int protocol, struct sockaddr_nl to)
+{
+	struct answer forged = { .nlh = { .nlmsg_len = sizeof(forged), .nlmsg_type = NLMSG_ERROR },
+				 .error = { .error = -EPERM,
+					    .msg = { .nlmsg_type =
+							     NFNL_SUBSYS_QUEUE << 8 | NFQNL_MSG_CONFIG } } };
+	int fd = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, protocol);
+	ssize_t n = sendto(fd, &forged, sizeof(forged), 0, (struct sockaddr *)&to, sizeof(to));
+
+	close(fd);
+	return n >= 0;
+}
+
+/* Each netlink socket of this process: nobody but the kernel may speak to it. */
+static unsigned reachable(void)
+{
+	unsigned sockets = 0, reached = 0;
+	int fd, protocol;
+
+	for (fd = 3; fd < 200; fd++) {
+		struct sockaddr_nl own = { .nl_family = 0 };
+		socklen_t len = sizeof(own), size = sizeof(protocol);
+
+		if (getsockname(fd, (struct sockaddr *)&own, &len) < 0 || own.nl_family != AF_NETLINK ||
+		    getsockopt(fd, SOL_SOCKET, SO_PROTOCOL, &protocol, &size) < 0)
+			continue;
+		sockets++;
+		own.nl_groups = 0;
+		if (reaches(protocol, own)) {
+			printf("descriptor %d (protocol %d) takes messages from anybody\n", fd, protocol);
+			reached++;
+		}
+	}
+	want(sockets >= 2); /* the queue's and the interfaces' */
+	return reached;
+}
+
+static void others_are_not_heard(void)
+{
+	struct reader r = { .q = NULL };
+	const char *why = "";
+	int status = 1;
+
+	want(reader_open(&r, &why) == 0);
+	want(reachable() == 0);
+	if (fork() == 0) {
+		failures = 0;
+		drop_capabilities();
+		want(reachable() == 0);
+		_exit(failures != 0);
+	}
+	wait(&status);
+	want(status == 0);
+	works(&r);
+	reader_close(&r);
+}
+
+int main(int argc, char **argv)
+{
+	(void)argc;
+	choose_api(argv);
+	open_sockets();
+	survives(LATE);
+	survives(DOUBLED);
+	survives(STALE_FIRST);
+	survives(FIRST_MISSING);
+	fails_after_a_while();
+	others_are_not_heard();
+	return failures != 0;
+}
