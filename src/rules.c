@@ -7,9 +7,10 @@
  * the pipe, ends too, and the kernel removes the table.
  *
  * iptables has no owner. All rules stand in one chain of our own, in the table mangle, whose name says
- * who made it: ipq-PID-STARTTIME. The hooks only jump there. A guardian, forked before anything is
- * hooked, waits for the end of a pipe from us and then removes jumps and chain, unless we said that we
- * did. Should the guardian be killed as well, the next rules_open finds a chain whose process is gone
+ * who made it: ipq-PID-STARTTIME. The hooks only jump there. A guardian, forked before there is such a
+ * chain, waits for the end of a pipe from us and then removes jumps and chain, unless we said that we
+ * did. The tools that we run hold our end of the pipe, too: one that is still at work when we are killed
+ * ends first. Should the guardian be killed as well, the next rules_open finds a chain whose process is gone
  * (or is another one, with another start time) and whose queue nobody has bound, and removes it.
  * Guardians never see a packet, and keep the rights that the tools need and no others.
  *
@@ -117,6 +118,7 @@ int rules_pick_queue(unsigned count, uint16_t *first, struct ipq_error *e)
 
 static void begin(struct words *w, const struct rules *r, int family)
 {
+	w->lifeline = r->guardian_fd;
 	words_add(w, "%s", r->tool[family]);
 	words_add_list(w, "-w 5 -t mangle");
 }
@@ -134,7 +136,7 @@ static int finish(struct words *w, struct ipq_error *e)
 	int err = w->failed;
 
 	if (err == 0)
-		err = exec_run(w->word, NULL, NULL, 0, said, sizeof(said));
+		err = exec_run(w->word, w->lifeline, NULL, NULL, 0, said, sizeof(said));
 	if (err != 0) {
 		said[strcspn(said, "\n")] = '\0';
 		if (said[0] == '\0')
@@ -290,7 +292,7 @@ static void sweep(const struct rules *r, int family)
 
 	begin(&w, r, family);
 	words_add_list(&w, "-S");
-	if (listing == NULL || w.failed != 0 || exec_run(w.word, NULL, listing, room, NULL, 0) != 0)
+	if (listing == NULL || w.failed != 0 || exec_run(w.word, -1, NULL, listing, room, NULL, 0) != 0)
 		goto out;
 	for (at = strstr(listing, "-N ipq-"); at != NULL; at = strstr(at + 1, "-N ipq-")) {
 		char name[48];
@@ -331,15 +333,22 @@ static int prepare_family(struct rules *r, int family, struct ipq_error *e)
 	return err;
 }
 
+static const char *const variants[] = { "", "-legacy", "-nft" };
+#define VARIANTS (sizeof(variants) / sizeof(variants[0]))
+
+static void name_tools(struct rules *r, size_t variant)
+{
+	snprintf(r->tool[0], sizeof(r->tool[0]), "iptables%s", variants[variant]);
+	snprintf(r->tool[1], sizeof(r->tool[1]), "ip6tables%s", variants[variant]);
+}
+
 static int prepare_iptables(struct rules *r, struct ipq_error *e)
 {
-	static const char *const variant[] = { "", "-legacy", "-nft" };
 	struct ipq_error first = { .text = "" }, *where = e;
 	int err = -ENOENT;
 
-	for (size_t i = 0; i < sizeof(variant) / sizeof(variant[0]) && err < 0; i++) {
-		snprintf(r->tool[0], sizeof(r->tool[0]), "iptables%s", variant[i]);
-		snprintf(r->tool[1], sizeof(r->tool[1]), "ip6tables%s", variant[i]);
+	for (size_t i = 0; i < VARIANTS && err < 0; i++) {
+		name_tools(r, i);
 		if (r->dry)
 			return 0;
 		err = prepare_family(r, 0, where);
@@ -365,7 +374,17 @@ static bool remove_all(const struct rules *r)
 	return removed;
 }
 
-static void guard(const struct rules *r, int fd)
+/* With whatever tool it was made: the guardian is older than the choice. */
+static void remove_everywhere(struct rules *r)
+{
+	for (size_t i = 0; i < VARIANTS; i++) {
+		name_tools(r, i);
+		for (int family = 0; family < FAMILIES; family++)
+			remove_chain(r, family, r->name, r->hooks);
+	}
+}
+
+static void guard(struct rules *r, int fd)
 {
 	int null = open("/dev/null", O_RDWR);
 	sigset_t all;
@@ -382,7 +401,7 @@ static void guard(const struct rules *r, int fd)
 	close_range(4, ~0U, 0);
 	privileges_keep(PRIVILEGE(CAP_NET_ADMIN) | PRIVILEGE(CAP_NET_RAW));
 	if (read(3, &done, 1) == 0)
-		remove_all(r);
+		remove_everywhere(r);
 	_exit(0);
 }
 
@@ -440,7 +459,7 @@ static int prepare_nftables(struct rules *r, struct ipq_error *e)
 	int err;
 
 	nft_script(r, script, sizeof(script));
-	err = exec_run((char *const *)check, script, NULL, 0, said, sizeof(said));
+	err = exec_run((char *const *)check, -1, script, NULL, 0, said, sizeof(said));
 	said[strcspn(said, "\n")] = '\0';
 	if (err < 0)
 		return ipq_fail(e, -err, "nft does not start: %s", strerror(-err));
@@ -465,7 +484,7 @@ static int install_nftables(struct rules *r, struct ipq_error *e)
 	if (send(r->nft_fd, script, strlen(script), MSG_NOSIGNAL) < 0)
 		return ipq_fail(e, errno, "nft ended early: %s", strerror(errno));
 	for (int i = 0; i < 150; i++) {
-		if (exec_run((char *const *)list, NULL, NULL, 0, NULL, 0) == 0)
+		if (exec_run((char *const *)list, -1, NULL, NULL, 0, NULL, 0) == 0)
 			return 0;
 		nanosleep(&pause, NULL);
 	}
@@ -515,8 +534,8 @@ static int prepare(struct rules *r, enum rules_via via, struct ipq_error *e)
 	name_table(r, '-');
 	r->via = RULES_IPTABLES;
 	set_filters(r, r->filter, r->filters);
-	err = prepare_iptables(r, e);
-	return err < 0 || r->dry ? err : start_guardian(r);
+	err = r->dry ? 0 : start_guardian(r);
+	return err < 0 ? err : prepare_iptables(r, e);
 }
 
 int rules_open(struct rules **rules, const struct rules_options *options, struct ipq_error *e)

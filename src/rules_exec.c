@@ -64,7 +64,7 @@ void words_print(const struct words *w, FILE *out)
 }
 
 /* In a process group of its own, with signals as in a fresh shell: Ctrl-C is for us, not for the tool. */
-static int start(char *const argv[], const int fds[3], pid_t *pid)
+static int start(char *const argv[], const int fds[3], int lifeline, pid_t *pid)
 {
 	posix_spawn_file_actions_t actions;
 	posix_spawnattr_t attr;
@@ -83,6 +83,8 @@ static int start(char *const argv[], const int fds[3], pid_t *pid)
 		else
 			posix_spawn_file_actions_adddup2(&actions, fds[i], i);
 	}
+	if (lifeline >= 0)
+		posix_spawn_file_actions_adddup2(&actions, lifeline, 3);
 	sigemptyset(&none);
 	sigfillset(&all);
 	posix_spawnattr_setsigmask(&attr, &none);
@@ -147,7 +149,8 @@ static int input_pipe(int fds[2])
 	return socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, fds);
 }
 
-int exec_run(char *const argv[], const char *input, char *out, size_t out_room, char *err, size_t err_room)
+int exec_run(char *const argv[], int lifeline, const char *input, char *out, size_t out_room, char *err,
+	     size_t err_room)
 {
 	int in[2] = { -1, -1 }, pipe_out[2] = { -1, -1 }, pipe_err[2] = { -1, -1 }, status, failed;
 	struct stream s[2];
@@ -157,7 +160,7 @@ int exec_run(char *const argv[], const char *input, char *out, size_t out_room, 
 		failed = -errno;
 		goto undo;
 	}
-	failed = start(argv, (int[3]){ in[0], pipe_out[1], pipe_err[1] }, &pid);
+	failed = start(argv, (int[3]){ in[0], pipe_out[1], pipe_err[1] }, lifeline, &pid);
 	if (failed < 0)
 		goto undo;
 	close(in[0]);
@@ -192,7 +195,7 @@ int exec_start(char *const argv[], pid_t *pid, int *fd)
 
 	if (input_pipe(in) < 0)
 		return -errno;
-	err = start(argv, (int[3]){ in[0], -1, -1 }, pid);
+	err = start(argv, (int[3]){ in[0], -1, -1 }, -1, pid);
 	close(in[0]);
 	if (err < 0)
 		close(in[1]);

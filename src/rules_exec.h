@@ -13,6 +13,7 @@ struct words {
 	char **word; /* ends with NULL */
 	size_t count;
 	int failed; /* -ENOMEM once a word could not be added */
+	int lifeline; /* a descriptor that the command holds while it runs; -1: none */
 };
 
 void words_add(struct words *w, const char *format, ...) __attribute__((format(printf, 2, 3)));
@@ -24,9 +25,11 @@ void words_print(const struct words *w, FILE *out);
 
 /*
  * Runs a command to its end, out of reach of the terminal's signals. What it wrote goes to out and err
- * (or NULL), terminated and cut to the room. Returns its exit status, or -errno when it did not start.
+ * (or NULL), terminated and cut to the room. lifeline: see struct words. Returns its exit status, or -errno when
+ * it did not start.
  */
-int exec_run(char *const argv[], const char *input, char *out, size_t out_room, char *err, size_t err_room);
+int exec_run(char *const argv[], int lifeline, const char *input, char *out, size_t out_room, char *err,
+	     size_t err_room);
 
 /* Starts a command that reads what is sent to the socket *fd. Its output goes nowhere. 0 or -errno. */
 int exec_start(char *const argv[], pid_t *pid, int *fd);
