@@ -1,0 +1,159 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * halfway new: a packet's message that makes no sense; a send of many verdicts that fails half-way; losses
+ * that nobody may look up. The packet is dropped and counted, the rest of the verdicts leaves with the next
+ * send, and the gaps in the ids say what was lost.
+ */
+#include <errno.h>
+#include <linux/netfilter/nfnetlink.h>
+#include <linux/netfilter/nfnetlink_queue.h>
+#include <linux/netlink.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/socket.h>
+#include "packets.h"
+
+#define MANY 64
+
+static bool spoil, hide_table;
+static unsigned sends, send_to_fail; /* 0: none */
+static unsigned hidden;
+
+/* The attribute behind the packet's header gets a length that cannot be. */
+static void spoil_message(const struct msghdr *msg)
+{
+	unsigned char *at = msg->msg_iov[0].iov_base;
+	struct nlmsghdr nlh;
+	struct nlattr a;
+
+	memcpy(&nlh, at, sizeof(nlh));
+	if (nlh.nlmsg_type != (NFNL_SUBSYS_QUEUE << 8 | NFQNL_MSG_PACKET))
+		return;
+	at += NLMSG_HDRLEN + sizeof(struct nfgenmsg);
+	memcpy(&a, at, sizeof(a));
+	at += NLA_ALIGN(a.nla_len);
+	memcpy(&a, at, sizeof(a));
+	a.nla_len = 1;
+	memcpy(at, &a, sizeof(a));
+	spoil = false;
+}
+
+int __real_recvmmsg(int fd, struct mmsghdr *msg, unsigned n, int flags, struct timespec *t);
+int __wrap_recvmmsg(int fd, struct mmsghdr *msg, unsigned n, int flags, struct timespec *t);
+int __wrap_recvmmsg(int fd, struct mmsghdr *msg, unsigned n, int flags, struct timespec *t)
+{
+	int got = __real_recvmmsg(fd, msg, n, flags, t);
+
+	if (got > 0 && spoil)
+		spoil_message(&msg[0].msg_hdr);
+	return got;
+}
+
+ssize_t __real_sendmsg(int fd, const struct msghdr *msg, int flags);
+ssize_t __wrap_sendmsg(int fd, const struct msghdr *msg, int flags);
+ssize_t __wrap_sendmsg(int fd, const struct msghdr *msg, int flags)
+{
+	if (++sends != send_to_fail)
+		return __real_sendmsg(fd, msg, flags);
+	errno = ENOBUFS;
+	return -1;
+}
+
+/* fopen, with meson's _FILE_OFFSET_BITS=64 */
+FILE *__real_fopen64(const char *path, const char *mode);
+FILE *__wrap_fopen64(const char *path, const char *mode);
+FILE *__wrap_fopen64(const char *path, const char *mode)
+{
+	if (!hide_table || strstr(path, "nfnetlink_queue") == NULL)
+		return __real_fopen64(path, mode);
+	hidden++;
+	errno = EACCES;
+	return NULL;
+}
+
+static struct ipq_stats stats(struct ipq_queue *q)
+{
+	struct ipq_stats s = { .size = sizeof(s) };
+
+	want(ipq_queue_stats(q, &s) == 0);
+	return s;
+}
+
+static void a_message_without_sense_is_a_drop(void)
+{
+	struct reader r = { .q = NULL };
+	const char *why;
+
+	want(reader_open(&r, &why) == 0);
+	spoil = true;
+	say(0, 1);
+	say(2, 1);
+	want(reader_work(&r, 100) == 1);
+	reader_flush(&r);
+	want(!spoil && heard(100) == 1);
+	want(stats(r.q).malformed == 1 && stats(r.q).waiting == 0 && stats(r.q).refused == 0);
+	reader_close(&r); /* had it only been forgotten it would have gone now */
+}
+
+static void a_send_fails_half_way(unsigned which)
+{
+	struct reader r = { .q = NULL };
+	struct ipq_packet p[MANY];
+	const char *why;
+	int i, n;
+
+	want(reader_open(&r, &why) == 0);
+	for (i = 0; i < MANY; i++)
+		say(1000 * which + 2 * (unsigned)i, 1);
+	n = ipq_queue_recv(r.q, p, MANY, 1000);
+	want(n == MANY);
+	for (i = 0; i < n; i++) /* with payload, so that one send does not hold them all */
+		want(ipq_replace(r.q, &p[i], p[i].payload, p[i].payload_len) == 0);
+	sends = 0;
+	send_to_fail = which;
+	if (ipq_queue_flush(r.q) < 0)
+		want(ipq_queue_flush(r.q) == 0);
+	want(sends >= 3);
+	send_to_fail = 0;
+	want(heard(100) == MANY);
+	want(stats(r.q).accepted == MANY && stats(r.q).replaced == MANY && stats(r.q).waiting == 0);
+	want(ipq_queue_recv(r.q, p, 1, 0) == 0 && stats(r.q).refused == 0); /* none was sent twice */
+	reader_close(&r);
+}
+
+static void losses_show_as_gaps(void)
+{
+	struct reader r = { .q = NULL };
+	int bytes = 8192;
+	const char *why;
+	unsigned read;
+
+	want(reader_open(&r, &why) == 0);
+	want(setsockopt(ipq_queue_fd(r.q), SOL_SOCKET, SO_RCVBUF, &bytes, sizeof(bytes)) == 0);
+	hide_table = true;
+	say(10001, 1);
+	want(reader_work(&r, 100) == 1 && stats(r.q).lost == 0);
+	say(20000, 300);
+	read = reader_work(&r, 100);
+	say(30001, 1); /* behind which nothing is missing */
+	read += reader_work(&r, 100);
+	reader_flush(&r);
+	heard(100);
+	want(read > 1 && read < 301 && stats(r.q).lost + read == 301);
+	want(hidden >= 2);
+	hide_table = false;
+	want(stats(r.q).lost + read == 301);
+	reader_close(&r);
+}
+
+int main(int argc, char **argv)
+{
+	(void)argc;
+	choose_api(argv);
+	open_sockets();
+	a_message_without_sense_is_a_drop();
+	a_send_fails_half_way(1);
+	a_send_fails_half_way(2);
+	losses_show_as_gaps();
+	return failures != 0;
+}
