@@ -378,6 +378,44 @@ static void packets_out_of_order_are_waited_for_in_order(void **state)
 	verdicts_free(&v);
 }
 
+/* Packet 2 has a verdict that has not left when 1 comes: it stays the one of 2. */
+static void a_packet_that_comes_late_leaves_pending_verdicts_alone(void **state)
+{
+	struct verdicts v = { 0 };
+	struct kernel k = { .waiting = { 1, 2 }, .count = 2 };
+	struct given g[2] = { { 2, NF_DROP, 0 }, { 1, NF_ACCEPT, 0 } };
+
+	(void)state;
+	verdicts_wait(&v, 2);
+	give(&v, &g[0]);
+	verdicts_wait(&v, 1);
+	flush(&v, &k, 64);
+	assert_int_equal(verdicts_give(&v, 2, NF_ACCEPT, NULL), -ENOENT);
+	give(&v, &g[1]);
+	flush(&v, &k, 64);
+	expect(&k, g, 2);
+	verdicts_free(&v);
+}
+
+static void years_of_verdicts_take_no_more_room(void **state)
+{
+	const struct source_verdict marked = { .present = IPQ_SET_MARK, .mark = 1 };
+	struct verdicts v = { 0 };
+	struct source_verdict out[4];
+	size_t covers[4];
+	uint32_t id;
+
+	(void)state;
+	for (id = 1; id < 10000; id++) {
+		assert_int_equal(verdicts_wait(&v, id), 0);
+		assert_int_equal(verdicts_give(&v, id, NF_ACCEPT, &marked), 0);
+		assert_int_equal(verdicts_pack(&v, out, covers, 4), 1);
+		verdicts_sent(&v, covers[0]);
+	}
+	assert_true(v.room <= 256 && v.log_room <= 64 && v.extra_room <= 64);
+	verdicts_free(&v);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -390,6 +428,8 @@ int main(void)
 		cmocka_unit_test(what_could_not_be_sent_stays_pending),
 		cmocka_unit_test(random_traffic_keeps_its_meaning),
 		cmocka_unit_test(packets_out_of_order_are_waited_for_in_order),
+		cmocka_unit_test(a_packet_that_comes_late_leaves_pending_verdicts_alone),
+		cmocka_unit_test(years_of_verdicts_take_no_more_room),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
