@@ -1,0 +1,139 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * renamed API: an interface gets another name, and goes, while packets for it wait. They are told with the
+ * name that it has, their verdicts are answered, and packets of other interfaces are decided as before.
+ */
+#include <arpa/inet.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+#include "packets.h"
+
+static void run(const char *command)
+{
+	if (system(command) != 0) {
+		printf("skipped: cannot do here: %s\n", command);
+		exit(failures ? 1 : 77);
+	}
+}
+
+/* A packet that leaves by the first device: queued in OUTPUT, sent to nobody. */
+static void send_out(void)
+{
+	struct sockaddr_in to = { .sin_family = AF_INET, .sin_port = htons(7000) };
+	int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+
+	inet_pton(AF_INET, "10.7.7.2", &to.sin_addr);
+	want(sendto(fd, "0", 1, 0, (struct sockaddr *)&to, sizeof(to)) == 1);
+	close(fd);
+}
+
+/* Packets that the device was given to send; -1: there is no such device. */
+static int sent_by(const char *device)
+{
+	FILE *f = fopen("/proc/net/dev", "re");
+	int n = -1;
+
+	while (f != NULL && n < 0) {
+		char line[256], *colon;
+		unsigned long packets;
+
+		if (fgets(line, sizeof(line), f) == NULL)
+			break;
+		colon = strchr(line, ':');
+		if (colon == NULL)
+			continue;
+		*colon = '\0';
+		if (strcmp(line + strspn(line, " "), device) == 0 &&
+		    sscanf(colon + 1, "%*u %*u %*u %*u %*u %*u %*u %*u %*u %lu", &packets) == 1)
+			n = (int)packets;
+	}
+	if (f != NULL)
+		fclose(f);
+	return n;
+}
+
+/* Soon: an engine sends verdicts on in its own time. */
+static bool comes_to(const char *device, int n)
+{
+	int tries;
+
+	for (tries = 0; tries < 50 && sent_by(device) < n; tries++)
+		usleep(10000);
+	return sent_by(device) == n;
+}
+
+static bool leaves_by(struct reader *r, const struct seen *s, const char *name)
+{
+	const char *told = api == NEW ? ipq_queue_interface(r->q, s->packet.outdev, NULL)
+				      : ipq_get_packet(r->buf)->outdev_name;
+
+	if (strcmp(told, name) != 0)
+		printf("«%s» in place of «%s»\n", told, name);
+	return strcmp(told, name) == 0;
+}
+
+static void next_leaves_by(struct reader *r, const char *name)
+{
+	struct seen s;
+
+	if (!want(reader_next(r, &s, 1000) == 1))
+		return;
+	want(leaves_by(r, &s, name));
+	want(reader_decide(r, &s, true) == 0);
+	reader_flush(r);
+}
+
+static unsigned refused(struct reader *r)
+{
+	struct ipq_stats n = { .size = sizeof(n) };
+	struct seen s;
+
+	want(reader_next(r, &s, 100) == 0);
+	return api == NEW && want(ipq_queue_stats(r->q, &n) == 0) ? (unsigned)n.refused : r->refusals;
+}
+
+int main(int argc, char **argv)
+{
+	struct reader r = { .q = NULL };
+	const char *why;
+	int before;
+
+	(void)argc;
+	choose_api(argv);
+	open_sockets();
+	run("ip link add first type veth peer name other && ip link set first addrgenmode none && ip addr "
+	    "add 10.7.7.1/24 dev first && ip link set "
+	    "other up && "
+	    "ip link set first up && ip neigh add 10.7.7.2 lladdr 02:00:00:00:00:02 dev first");
+	want(reader_open(&r, &why) == 0);
+	before = sent_by("first");
+	send_out();
+	next_leaves_by(&r, "first");
+	want(comes_to("first", before + 1));
+
+	send_out();
+	run("ip link set first name second"); /* Linux 6.2: also while it is up */
+	usleep(20000);
+	next_leaves_by(&r, api == ENGINE ? "first" : "second"); /* the engine had it before */
+	want(comes_to("second", before + 2));
+	send_out();
+	next_leaves_by(&r, "second");
+	want(comes_to("second", before + 3));
+	want(refused(&r) == 0);
+
+	send_out();
+	usleep(20000);
+	run("ip link del second");
+	usleep(20000);
+	next_leaves_by(&r, api == ENGINE ? "second" : "");
+	want(refused(&r) == 1); /* it went with its interface */
+	say(0, 10);
+	want(reader_work(&r, 100) == 10);
+	reader_flush(&r);
+	want(heard(100) == 5);
+	reader_close(&r);
+	return failures != 0;
+}
