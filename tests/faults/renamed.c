@@ -113,6 +113,7 @@ int main(int argc, char **argv)
 	send_out();
 	next_leaves_by(&r, "first");
 	want(comes_to("first", before + 1));
+	puts("told by its name");
 
 	send_out();
 	run("ip link set first name second"); /* Linux 6.2: also while it is up */
@@ -123,10 +124,12 @@ int main(int argc, char **argv)
 	next_leaves_by(&r, "second");
 	want(comes_to("second", before + 3));
 	want(refused(&r) == 0);
+	puts("renamed");
 
 	send_out();
 	usleep(20000);
 	run("ip link del second");
+	puts("gone");
 	usleep(20000);
 	next_leaves_by(&r, api == ENGINE ? "second" : "");
 	want(refused(&r) == 1); /* it went with its interface */
