@@ -27,7 +27,7 @@ enum fate { IN_ORDER, LATE, DOUBLED, STALE_FIRST, FIRST_MISSING, MISSING };
 /* What happens to answers, on the one socket that asks. One thread at a time is in here: it asks and reads.
  */
 static struct {
-	_Atomic enum fate fate;
+	atomic_int fate;		/* enum fate */
 	unsigned char held[ANSWER_MAX]; /* an answer on its way */
 	ssize_t held_len;
 	int64_t due;   /* of the held one, ms */
@@ -78,7 +78,7 @@ static ssize_t meet_fate(void *buf, ssize_t len, struct answer *a)
 
 	wire.answers++;
 	wire.seen = a->error.msg.nlmsg_seq;
-	switch (wire.fate) {
+	switch (atomic_load(&wire.fate)) {
 	case LATE:
 		hold(buf, len, clock_ms() + LATE_MS);
 		return nothing_there();

@@ -67,11 +67,15 @@ static bool comes_to(const char *device, int n)
 
 static bool leaves_by(struct reader *r, const struct seen *s, const char *name)
 {
-	const char *told = api == NEW ? ipq_queue_interface(r->q, s->packet.outdev, NULL)
-				      : ipq_get_packet(r->buf)->outdev_name;
+	const ipq_packet_msg_t *m = ipq_get_packet(r->buf);
+	const char *told = "";
 
+	if (api == NEW)
+		told = ipq_queue_interface(r->q, s->packet.outdev, NULL);
+	else if (m != NULL)
+		told = m->outdev_name;
 	if (strcmp(told, name) != 0)
-		printf("«%s» in place of «%s»\n", told, name);
+		printf("not told as «%s»\n", name);
 	return strcmp(told, name) == 0;
 }
 
