@@ -507,12 +507,13 @@ struct ipq_packet *ipq_packet_keep(const struct ipq_packet *packet)
 	size_t payload = p->present & IPQ_HAS_PAYLOAD ? p->payload_len : 0;
 	struct ipq_packet *kept = malloc(sizeof(*kept) + payload + p->link_header_len + p->security_context_len +
 					 p->conntrack_len + p->expectation_len + 8);
-	uint8_t *at = (uint8_t *)(kept + 1);
 	const void *view;
+	uint8_t *at;
 
 	if (kept == NULL)
 		return NULL;
 	*kept = *p;
+	at = (uint8_t *)(kept + 1);
 	/* Attributes first: they are read as numbers, so they stay aligned to 4 bytes. */
 	if (p->conntrack_len > 0)
 		at = append(at, p->conntrack, p->conntrack_len, &kept->conntrack);

@@ -33,8 +33,10 @@ void text_put(FILE *out, const char *text)
 {
 	char one[5];
 
-	for (; *text != '\0'; text++)
-		fwrite(one, 1, escape(one, (unsigned char)*text), out);
+	for (; *text != '\0'; text++) {
+		escape(one, (unsigned char)*text);
+		fputs(one, out);
+	}
 }
 
 void text_put_columns(FILE *out, const char *text)
