@@ -1,0 +1,195 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* Capture files that cannot be opened, read or written, and pipes of others that do not block. */
+#include <stdarg.h>
+#include <stddef.h>
+#include <setjmp.h>
+#include <stdint.h>
+#include <errno.h>
+#include <signal.h>
+#include <sys/resource.h>
+#include <sys/wait.h>
+#include <cmocka.h>
+#include "capture.h"
+#include "capture_file.h"
+
+#define MANY 4000
+
+static struct capture_file in;
+static struct ipq_error error;
+static uint8_t frame[100];
+
+static struct capture_reader *reader_of_one_packet(void)
+{
+	struct capture_reader *r;
+
+	make_frame(frame, sizeof(frame), 0, 1);
+	put_header(&in, false, false, 1);
+	put_record(&in, 7, 8, frame, sizeof(frame), sizeof(frame));
+	assert_int_equal(capture_reader_open(&r, place(&in), &error), 0);
+	return r;
+}
+
+static void expect_unreadable(const char *path, int err, const char *words)
+{
+	struct capture_reader *r;
+
+	assert_int_equal(capture_reader_open(&r, path, &error), -err);
+	assert_non_null(strstr(error.text, path));
+	assert_non_null(strstr(error.text, words));
+}
+
+static void what_cannot_be_read_says_why(void **state)
+{
+	(void)state;
+	expect_unreadable("/nonexistent/file", ENOENT, strerror(ENOENT));
+	expect_unreadable("/proc/self", EISDIR, "is a directory");
+	expect_unreadable("/proc/self/mem", EIO, strerror(EIO)); /* nothing is mapped at 0 */
+	put_header(&in, false, false, 1);
+	in.bytes[4] = 3;
+	in.bytes[5] = 3; /* whatever the byte order */
+	expect_unreadable(place(&in), EINVAL, "version");
+}
+
+static void what_cannot_be_written_says_why(void **state)
+{
+	struct capture_reader *r = reader_of_one_packet();
+	struct capture_writer *w;
+
+	(void)state;
+	assert_int_equal(capture_writer_open(&w, "/proc/self", r, &error), -EISDIR);
+	assert_non_null(strstr(error.text, strerror(EISDIR)));
+	/* The header is written at once. */
+	assert_int_equal(capture_writer_open(&w, "/dev/full", r, &error), -ENOSPC);
+	assert_non_null(strstr(error.text, strerror(ENOSPC)));
+	capture_reader_close(r);
+}
+
+/* A disk that is full later: the first to know is the flush, and from then on every call. */
+static void what_cannot_be_written_any_more_stays_an_error(void **state)
+{
+	const struct rlimit little = { 1000, RLIM_INFINITY }, all = { RLIM_INFINITY, RLIM_INFINITY };
+	const struct capture_record record = { .sec = 1, .caplen = sizeof(frame), .len = sizeof(frame) };
+	struct capture_reader *r = reader_of_one_packet();
+	struct capture_file out = { .fd = 0 };
+	struct capture_writer *w;
+	int i;
+
+	(void)state;
+	signal(SIGXFSZ, SIG_IGN);
+	for (int by_itself = 0; by_itself < 2; by_itself++) {
+		assert_int_equal(capture_writer_open(&w, place(&out), r, &error), 0);
+		setrlimit(RLIMIT_FSIZE, &little);
+		for (i = 0; i < (by_itself ? MANY : 10); i++)
+			if (capture_write(w, &record, frame, sizeof(frame), NULL, 0) < 0)
+				break;
+		assert_true(i > 0);
+		if (!by_itself)
+			assert_int_equal(capture_flush(w), -EFBIG);
+		assert_int_equal(capture_write(w, &record, frame, sizeof(frame), NULL, 0), -EFBIG);
+		assert_int_equal(capture_flush(w), -EFBIG);
+		setrlimit(RLIMIT_FSIZE, &all);
+		capture_writer_close(w);
+	}
+	capture_reader_close(r);
+}
+
+/* A child at the other end of a pipe that does not block becomes descriptor fd here. Returns the child; 0 in
+ * it. */
+static pid_t across_a_pipe(int fd, int *other)
+{
+	int pair[2], ours = fd == STDIN_FILENO ? 0 : 1;
+	pid_t child;
+
+	assert_int_equal(pipe2(pair, O_CLOEXEC | O_NONBLOCK), 0);
+	child = fork();
+	assert_true(child >= 0);
+	if (child != 0) {
+		assert_int_equal(dup2(pair[ours], fd), fd);
+		close(pair[0]);
+		close(pair[1]);
+	} else {
+		close(pair[ours]);
+		*other = pair[1 - ours];
+		fcntl(*other, F_SETFL, 0);
+		usleep(50000); /* the parent has to wait */
+	}
+	return child;
+}
+
+static void expect_success(pid_t child)
+{
+	int status;
+
+	assert_int_equal(waitpid(child, &status, 0), child);
+	assert_int_equal(status, 0);
+}
+
+static void a_pipe_with_nothing_in_it_is_waited_for(void **state)
+{
+	int saved = dup(STDIN_FILENO), other, n;
+	struct capture_record record;
+	struct capture_reader *r;
+	const uint8_t *data;
+	pid_t child;
+
+	(void)state;
+	capture_reader_close(reader_of_one_packet());
+	child = across_a_pipe(STDIN_FILENO, &other);
+	if (child == 0) {
+		/* In the middle of the packet it has to wait again. */
+		n = (int)write(other, in.bytes, 60);
+		usleep(50000);
+		n += (int)write(other, in.bytes + 60, in.len - 60);
+		_exit(n != (int)in.len);
+	}
+	assert_int_equal(capture_reader_open(&r, "-", &error), 0);
+	while ((n = capture_read(r, &record, &data, &error)) == 0)
+		usleep(1000);
+	assert_int_equal(n, 1);
+	assert_memory_equal(data, frame, sizeof(frame));
+	assert_int_equal(capture_read(r, &record, &data, &error), -ENODATA);
+	capture_reader_close(r);
+	dup2(saved, STDIN_FILENO);
+	close(saved);
+	expect_success(child);
+}
+
+static void a_full_pipe_is_waited_for(void **state)
+{
+	const struct capture_record record = { .sec = 1, .caplen = sizeof(frame), .len = sizeof(frame) };
+	struct capture_reader *r = reader_of_one_packet();
+	int saved = dup(STDOUT_FILENO), other;
+	struct capture_writer *w;
+	char bytes[4096];
+	size_t all = 0;
+	ssize_t n;
+	pid_t child = across_a_pipe(STDOUT_FILENO, &other);
+
+	(void)state;
+	if (child == 0) {
+		while ((n = read(other, bytes, sizeof(bytes))) > 0)
+			all += (size_t)n;
+		_exit(all != 24 + MANY * (16 + sizeof(frame)));
+	}
+	assert_int_equal(capture_writer_open(&w, "-", r, &error), 0);
+	for (int i = 0; i < MANY; i++)
+		assert_int_equal(capture_write(w, &record, frame, sizeof(frame), NULL, 0), 0);
+	capture_writer_close(w);
+	dup2(saved, STDOUT_FILENO);
+	close(saved);
+	expect_success(child);
+	capture_reader_close(r);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(what_cannot_be_read_says_why),
+		cmocka_unit_test(what_cannot_be_written_says_why),
+		cmocka_unit_test(what_cannot_be_written_any_more_stays_an_error),
+		cmocka_unit_test(a_pipe_with_nothing_in_it_is_waited_for),
+		cmocka_unit_test(a_full_pipe_is_waited_for),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
