@@ -628,11 +628,6 @@ void rules_close(struct rules *r)
 	free(r);
 }
 
-bool rules_unfiltered(const struct rules *r)
-{
-	return r->unfiltered;
-}
-
 static void print_family(const struct rules *r, int family, FILE *out)
 {
 	struct words w = { .word = NULL };

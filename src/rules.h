@@ -48,7 +48,5 @@ void rules_close(struct rules *rules);
 
 /* The plan, as the commands that would be typed. */
 void rules_print(const struct rules *rules, FILE *out);
-/* Do all packets of the hooks cross, because this way of queueing could not take the filter along? */
-bool rules_unfiltered(const struct rules *rules);
 
 #endif
