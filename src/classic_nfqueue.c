@@ -52,6 +52,13 @@ int classic_receive_buffer(const struct classic *c)
 	return getsockopt(c->public.fd, SOL_SOCKET, SO_RCVBUF, &bytes, &len) < 0 ? -errno : bytes;
 }
 
+static void close_nfqueue(struct classic *c)
+{
+	classic_batch_free(c);
+	c->source->ops->close(c->source);
+	close(c->public.fd);
+}
+
 static int open_nfqueue(struct classic *c, const char *name, struct ipq_error *e)
 {
 	struct sockaddr_nl local;
@@ -66,13 +73,20 @@ static int open_nfqueue(struct classic *c, const char *name, struct ipq_error *e
 		return ipq_fail(e, ENOMEM, "no memory");
 	}
 	c->transport = &classic_nfqueue;
-	c->public.fd = c->source->ops->fd(c->source);
+	/* A number of the program's own: threads may be about to use the source's when this one turns into
+	 * something else (classic_share). */
+	c->public.fd = fcntl(c->source->ops->fd(c->source), F_DUPFD_CLOEXEC, 0);
+	if (c->public.fd < 0) {
+		err = -errno;
+		c->source->ops->close(c->source);
+		return ipq_fail(e, -err, "cannot duplicate a descriptor: %s", strerror(-err));
+	}
 	if (getsockname(c->public.fd, (struct sockaddr *)&local, &len) == 0)
 		c->public.local = local;
 	c->default_rcvbuf = classic_receive_buffer(c);
 	err = c->batch > 1 ? classic_batch_set(c, c->batch) : 0;
 	if (err < 0)
-		c->source->ops->close(c->source);
+		close_nfqueue(c);
 	return err;
 }
 
@@ -84,40 +98,28 @@ static void wake_readers(struct classic *c)
 		c->source->ops->wake(c->source);
 }
 
-static void close_nfqueue(struct classic *c)
-{
-	classic_batch_free(c);
-	c->source->ops->close(c->source);
-}
-
 /*
- * The queue's socket goes to an engine, under another number; the program's number becomes a connection to
- * that engine. Packets that the program has read but not judged go on waiting in the kernel, and the engine
- * passes their verdicts through. Readers that sleep on the old socket are woken, and a poll of the program's
- * own on it finds it readable once more before the engine reads from it.
+ * The queue's socket goes to an engine, and the program's number for it becomes a connection to that engine.
+ * Packets that the program has read but not judged go on waiting in the kernel, and the engine passes their
+ * verdicts through. Readers that sleep on the old socket are woken, and a poll of the program's own on it finds it
+ * readable once more before the engine reads from it.
  */
 int classic_share(struct classic *c, struct ipq_error *e)
 {
 	const struct timespec grace = { .tv_nsec = 20000000 };
-	int old, fd, err, tries;
+	int fd, err, tries;
 
 	if (c->batching != NULL)
 		return ipq_fail(e, EBUSY, "queue %u is read in batches by the other family's handle: unset IPQ_BATCH",
 				c->source->queue_number);
-	old = c->source->ops->move(c->source, -1);
-	if (old < 0)
-		return ipq_fail(e, -old, "cannot duplicate a descriptor: %s", strerror(-old));
 	fd = host_adopt(&c->host, c->source_name, c->source, c->family, e);
-	if (fd < 0) {
-		c->source->ops->move(c->source, old);
+	if (fd < 0)
 		return fd;
-	}
-	err = dup3(fd, old, O_CLOEXEC) < 0 ? -errno : 0;
+	err = dup3(fd, c->public.fd, O_CLOEXEC) < 0 ? -errno : 0;
 	close(fd);
 	if (err < 0) {
 		host_disown(c->host);
 		c->host = NULL;
-		c->source->ops->move(c->source, old);
 		return ipq_fail(e, -err, "cannot duplicate a descriptor: %s", strerror(-err));
 	}
 	c->transport = &classic_wire;

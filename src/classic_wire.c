@@ -62,22 +62,15 @@ int classic_fall_back(struct classic *c)
 {
 	const char *name = c->family == AF_INET6 ? "ip6_queue:" : "ip_queue:";
 	int fd = open_kernel(c, NULL), own = c->public.fd;
-	bool moved = false;
 	char *source_name = fd >= 0 ? strdup(name) : NULL;
 	struct sockaddr_nl local;
 	socklen_t len = sizeof(local);
 	int readers;
 
-	if (fd >= 0 && source_name != NULL && c->host == NULL) {
-		own = c->source->ops->move(c->source, -1);
-		moved = own >= 0;
-	}
-	if (fd < 0 || source_name == NULL || own < 0 || dup3(fd, own, O_CLOEXEC) < 0) {
+	if (fd < 0 || source_name == NULL || dup3(fd, own, O_CLOEXEC) < 0) {
 		if (fd >= 0)
 			close(fd);
 		free(source_name);
-		if (moved)
-			c->source->ops->move(c->source, own);
 		return -ECONNREFUSED;
 	}
 	close(fd);

@@ -139,10 +139,6 @@ struct source_ops {
 
 	/* NULL where there is nothing to say. */
 
-	/* to < 0: goes on with a duplicate of its descriptor and leaves the old one to the caller, whose number is
-	 * returned. Else back: goes on with that number, which is the source's again. */
-	int (*move)(struct source *s, int to);
-
 	/* Memory that is taken by what waits to be received: more when more waits. -1 when not known. */
 	int64_t (*backlog)(const struct source *s);
 	/* Cause and remedy of the last recv or send that failed; never NULL, valid until close. */

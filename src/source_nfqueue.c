@@ -22,7 +22,6 @@
  */
 #include <arpa/inet.h>
 #include <errno.h>
-#include <fcntl.h>
 #include <libmnl/libmnl.h>
 #include <linux/netfilter/nfnetlink.h>
 #include <linux/netfilter/nfnetlink_queue.h>
@@ -75,19 +74,6 @@ static int open_socket(struct nfqueue *q)
 	if (setsockopt(q->fd, SOL_NETLINK, NETLINK_NO_ENOBUFS, &on, sizeof(on)) < 0)
 		return -errno;
 	return bind_to_kernel(q->fd);
-}
-
-static int nfqueue_move(struct source *s, int to)
-{
-	struct nfqueue *q = nfqueue(s);
-	int old = q->fd, fd = to < 0 ? fcntl(old, F_DUPFD_CLOEXEC, 0) : to;
-
-	if (fd < 0)
-		return -errno;
-	q->fd = fd;
-	if (to >= 0)
-		close(old);
-	return old;
 }
 
 static void nfqueue_close(struct source *s)
@@ -531,6 +517,5 @@ const struct source_ops source_nfqueue = {
 	.refuse = nfqueue_refuse,
 	.counts = nfqueue_counts,
 	.wake = nfqueue_wake,
-	.move = nfqueue_move,
 	.backlog = nfqueue_backlog,
 };
