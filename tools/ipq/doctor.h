@@ -31,7 +31,7 @@ void doctor_rules(struct doctor *d, const struct snapshot *s);	/* rules and bypa
 void doctor_limits(struct doctor *d);				/* receive buffer, conntrack */
 void doctor_library(struct doctor *d);				/* libipq.so.0: ours or the old one */
 void doctor_scripts(struct doctor *d);				/* ip_queue by name */
-void doctor_program(struct doctor *d, const char *path);
+void doctor_program(struct doctor *d, const char *name);
 
 /* ---- libraries, for two of these --------------------------------------------------------------- */
 

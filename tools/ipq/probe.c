@@ -40,6 +40,7 @@ static void ask(struct question *q, uint32_t queue, uint32_t seq)
 			     .res_id = htons((uint16_t)queue) },
 		.attribute = { .nla_len = sizeof(struct nlattr) + sizeof(struct nfqnl_msg_verdict_hdr),
 			       .nla_type = NFQA_VERDICT_HDR },
+		/* cppcheck-suppress unknownEvaluationOrder; htonl changes nothing, as the one above */
 		.verdict = { .verdict = htonl(NF_DROP) },
 	};
 }
