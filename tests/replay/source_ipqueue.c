@@ -403,11 +403,42 @@ static void a_wake_ends_a_wait_once(void **state)
 	close_room(&r);
 }
 
+static void what_it_cannot_do_is_said(void **state)
+{
+	const struct source_config wishes = { .mode = COPY_PACKET, .flags = IPQ_O_FAIL_OPEN | IPQ_O_CONNTRACK };
+	struct ipq_error e = { "" };
+	struct room r;
+
+	(void)state;
+	open_room(&r, AF_INET6, true);
+	assert_int_equal(configure(&r, &wishes, &e), -EOPNOTSUPP);
+	assert_non_null(strstr(e.text, "ip6_queue cannot fail open"));
+	assert_true(configure(&r, &config, NULL) >= 0);
+	close_room(&r);
+}
+
+static void an_end_that_nobody_holds_is_refused(void **state)
+{
+	struct ipq_error e = { "" };
+	struct source *s;
+	int pair[2];
+
+	(void)state;
+	assert_int_equal(socketpair(AF_UNIX, SOCK_SEQPACKET, 0, pair), 0);
+	close(pair[1]);
+	s = open_on("ip_queue", pair[0]);
+	assert_int_equal(s->ops->configure(s, &config, &e), -ECONNREFUSED);
+	assert_non_null(strstr(e.text, "nobody answers in ip_queue's place"));
+	s->ops->close(s);
+}
+
 static void bad_names_say_what_is_wrong(void **state)
 {
 	static const char *const names[] = { "ip_queue:0", "ip_queue:fd=", "ip_queue:fd=x", "ip6_queue:fd=99999999999" };
 	struct ipq_error e = { "" };
 	struct source *s;
+	char name[32];
+	int pair[2];
 	unsigned i;
 
 	(void)state;
@@ -417,6 +448,11 @@ static void bad_names_say_what_is_wrong(void **state)
 		assert_null(s);
 		assert_string_not_equal(e.text, "");
 	}
+	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM, 0, pair), 0);
+	snprintf(name, sizeof(name), "ip_queue:fd=%d", pair[0]);
+	assert_int_equal(source_open(&s, name, &e), -EINVAL);
+	assert_non_null(strstr(e.text, "is a stream"));
+	assert_int_equal(close(pair[0]) + close(pair[1]), 0);
 	/* A descriptor that was not taken stays the caller's. */
 	assert_int_equal(source_open(&s, "ip_queue:fd=0", &e), -ENOTSOCK);
 	assert_true(lseek(0, 0, SEEK_CUR) >= 0 || errno != EBADF);
@@ -664,6 +700,8 @@ int main(int argc, char **argv)
 		cmocka_unit_test(a_taken_queue_and_a_missing_right_are_told_apart),
 		cmocka_unit_test(the_end_of_the_other_side_is_the_end),
 		cmocka_unit_test(a_wake_ends_a_wait_once),
+		cmocka_unit_test(what_it_cannot_do_is_said),
+		cmocka_unit_test(an_end_that_nobody_holds_is_refused),
 		cmocka_unit_test(bad_names_say_what_is_wrong),
 		cmocka_unit_test(packets_of_real_kernels_are_understood),
 		cmocka_unit_test(a_number_that_comes_again_is_another_packet),
