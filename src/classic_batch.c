@@ -96,15 +96,21 @@ static int receive(struct classic *c, int timeout)
 	struct timespec t = { .tv_sec = timeout / 1000000, .tv_nsec = timeout % 1000000 * 1000L };
 	struct pollfd wait = { .fd = c->public.fd, .events = POLLIN };
 	unsigned max = c->batch > QUEUE_BATCH_MAX ? QUEUE_BATCH_MAX : c->batch > 1 ? c->batch : 1;
-	int n;
+	bool waited = false;
+	int n, ready;
 
 	b->next = b->count = 0;
-	n = ipq_queue_recv(b->queue, b->packet, max, timeout == 0 ? IPQ_FOREVER : 0);
-	if (n == 0 && b->refusals == 0 && timeout > 0) {
-		n = ppoll(&wait, 1, &t, NULL);
-		if (n < 0 && errno == EINTR)
+	/* Never IPQ_FOREVER: who waits for ever waits for a refusal, too. */
+	for (;;) {
+		n = ipq_queue_recv(b->queue, b->packet, max, 0);
+		if (n != 0 || b->refusals > 0 || timeout < 0 || waited)
+			break;
+		ready = ppoll(&wait, 1, timeout > 0 ? &t : NULL, NULL);
+		if (ready < 0 && errno == EINTR && timeout > 0)
 			return 0; /* errno says so */
-		n = n > 0 ? ipq_queue_recv(b->queue, b->packet, max, 0) : n;
+		if (ready < 0)
+			return (int)classic_fail(IPQ_ERR_RECV, errno);
+		waited = timeout > 0;
 	}
 	if (n < 0)
 		return (int)classic_fail(IPQ_ERR_RECV, -n);
