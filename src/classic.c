@@ -409,6 +409,19 @@ static int get_stats(struct classic *c, struct ipq_ctl_stats *stats)
 	return 0;
 }
 
+/* What is refused leaves nothing behind: it would make every later request fail. */
+static int set_fail_open(struct classic *c, bool fail_open)
+{
+	bool before = c->fail_open;
+	int err;
+
+	c->fail_open = fail_open;
+	err = c->transport->reconfigure(c);
+	if (err < 0)
+		c->fail_open = before;
+	return err;
+}
+
 int ipq_ctl(const struct ipq_handle *h, int request, ...)
 {
 	struct classic *c = classic(h);
@@ -430,8 +443,7 @@ int ipq_ctl(const struct ipq_handle *h, int request, ...)
 			ret = classic_receive_buffer(c);
 		break;
 	case IPQ_CTL_FAIL_OPEN:
-		c->fail_open = va_arg(args, int) != 0;
-		ret = c->transport->reconfigure(c);
+		ret = set_fail_open(c, va_arg(args, int) != 0);
 		break;
 	case IPQ_CTL_BATCH:
 		ret = c->transport->set_batch(c, va_arg(args, unsigned int));
