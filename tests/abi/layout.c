@@ -52,3 +52,19 @@ _Static_assert(IPQ_COPY_NONE == 0 && IPQ_COPY_META == 1 && IPQ_COPY_PACKET == 2 
 _Static_assert(IPQM_BASE == 0x10 && IPQM_MODE == 0x11 && IPQM_VERDICT == 0x12 && IPQM_PACKET == 0x13 &&
 	       IPQM_MAX == 0x14, "message types");
 _Static_assert(NETLINK_FIREWALL == 3 && NETLINK_IP6_FW == 13, "netlink families");
+
+/* 32 bits as on x86, where a 64-bit number is aligned to four bytes. */
+#if __SIZEOF_LONG__ == 8 || defined(__i386__)
+OFFSET(struct ipq_ctl_stats, size, 0, 0);
+OFFSET(struct ipq_ctl_stats, packets, 8, 4);
+OFFSET(struct ipq_ctl_stats, verdicts, 16, 12);
+OFFSET(struct ipq_ctl_stats, refused, 24, 20);
+OFFSET(struct ipq_ctl_stats, foreign, 32, 28);
+OFFSET(struct ipq_ctl_stats, lost, 40, 36);
+OFFSET(struct ipq_ctl_stats, queue_dropped, 48, 44);
+OFFSET(struct ipq_ctl_stats, waiting, 56, 52);
+SIZE(struct ipq_ctl_stats, 64, 60);
+#endif
+
+_Static_assert(IPQ_CTL_QUEUE_LENGTH == 0x1001 && IPQ_CTL_RECEIVE_BUFFER == 0x1002 && IPQ_CTL_FAIL_OPEN == 0x1003 &&
+	       IPQ_CTL_BATCH == 0x1004 && IPQ_CTL_STATS == 0x1005 && IPQ_CTL_EXPLAIN == 0x1006, "requests of ipq_ctl");

@@ -1,0 +1,251 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+/*
+ * ctl strict|batch|engine: what ipq_ctl promises, looked at from the other side: which datagrams arrive,
+ * which packets are counted. Over loopback port 7000, which the rule queues. The origin is IPQ_SOURCE's.
+ */
+#include <arpa/inet.h>
+#include <libipq.h>
+#include <linux/netfilter.h>
+#include <poll.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+
+static int failures, out, in;
+static struct ipq_handle *h;
+static unsigned char buf[4096];
+static bool engine, sees_counts; /* the kernel's table of queues may be read here */
+
+#define CHECK(condition) check((condition), #condition, __LINE__)
+
+static void check(bool good, const char *what, int line)
+{
+	if (good)
+		return;
+	printf("FAILED: line %d: %s (%s, errno %d)\n", line, what, ipq_errstr(), errno);
+	failures++;
+}
+
+static void open_ends(void)
+{
+	struct sockaddr_in a = { .sin_family = AF_INET,
+				 .sin_port = htons(7000),
+				 .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
+
+	out = socket(AF_INET, SOCK_DGRAM, 0);
+	in = socket(AF_INET, SOCK_DGRAM, 0);
+	if (bind(in, (struct sockaddr *)&a, sizeof(a)) < 0 ||
+	    connect(out, (struct sockaddr *)&a, sizeof(a)) < 0) {
+		perror("ctl");
+		exit(1);
+	}
+}
+
+static void say(unsigned n)
+{
+	for (; n > 0; n--)
+		CHECK(send(out, "x", 1, 0) == 1);
+}
+
+/* How many have arrived, once nothing comes for 100 ms. */
+static unsigned arrived(void)
+{
+	struct pollfd p = { .fd = in, .events = POLLIN };
+	char text[8];
+	unsigned n = 0;
+
+	while (poll(&p, 1, 100) == 1 && recv(in, text, sizeof(text), 0) > 0)
+		n++;
+	return n;
+}
+
+/* The type of the next message; 0: none. */
+static int next(void)
+{
+	return ipq_read(h, buf, sizeof(buf), 300000) > 0 ? ipq_message_type(buf) : 0;
+}
+
+/* All that waits gets this verdict. Returns how many. */
+static unsigned decide(unsigned verdict)
+{
+	unsigned n = 0;
+
+	for (; next() == IPQM_PACKET; n++)
+		CHECK(ipq_set_verdict(h, ipq_get_packet(buf)->packet_id, verdict, 0, NULL) > 0);
+	return n;
+}
+
+static struct ipq_ctl_stats stats(void)
+{
+	struct ipq_ctl_stats s = { .size = sizeof(s) };
+
+	errno = 0;
+	CHECK(ipq_ctl(h, IPQ_CTL_STATS, &s) == 0 && errno == 0);
+	return s;
+}
+
+static void what_is_not_there(void)
+{
+	struct ipq_ctl_stats s = { .size = sizeof(s.size) - 1 };
+
+	CHECK(ipq_ctl(NULL, IPQ_CTL_BATCH, 1U) == -1 && errno == EINVAL);
+	CHECK(ipq_ctl(h, 1) == -1 && errno == ENOTSUP &&
+	      strcmp(ipq_errstr(), "Operation not supported") == 0);
+	CHECK(ipq_ctl(h, IPQ_CTL_STATS, NULL) == -1 && errno == EINVAL);
+	CHECK(ipq_ctl(h, IPQ_CTL_STATS, &s) == -1 && errno == EINVAL);
+}
+
+/* Another process, for one process has one handle of a family. */
+static void the_explanation_names_the_owner(void)
+{
+	struct ipq_handle *second;
+	const char *text = NULL;
+	int status = -1;
+	pid_t child;
+
+	CHECK(ipq_ctl(h, IPQ_CTL_EXPLAIN, &text) == 0 && text != NULL && *text == '\0');
+	if (engine) /* a second client of the queue's owner, not a second owner */
+		return;
+	child = fork();
+	if (child == 0) {
+		ipq_destroy_handle(h);
+		second = ipq_create_handle(0, PF_INET);
+		CHECK(second != NULL && ipq_set_mode(second, IPQ_COPY_META, 0) == -1);
+		CHECK(ipq_ctl(second, IPQ_CTL_EXPLAIN, &text) == 0 && strstr(text, "taken") != NULL);
+		exit(failures != 0);
+	}
+	CHECK(child > 0 && waitpid(child, &status, 0) == child && status == 0);
+}
+
+/* A program that is older than the library has a shorter structure: nothing behind it is touched. */
+static void counts_are_right_and_no_longer_than_asked(void)
+{
+	struct ipq_ctl_stats before = stats(), after, cut;
+
+	say(5);
+	CHECK(decide(NF_ACCEPT) == 5);
+	CHECK(arrived() == 5);
+	say(3);
+	CHECK(decide(NF_DROP) == 3);
+	CHECK(arrived() == 0);
+	after = stats();
+	CHECK(after.packets == before.packets + 8 && after.verdicts == before.verdicts + 8);
+	CHECK(after.refused == before.refused && after.foreign == before.foreign);
+	memset(&cut, 0x55, sizeof(cut));
+	cut.size = offsetof(struct ipq_ctl_stats, verdicts);
+	CHECK(ipq_ctl(h, IPQ_CTL_STATS, &cut) == 0);
+	CHECK(cut.packets == after.packets && cut.verdicts == 0x5555555555555555);
+}
+
+/* Whoever waits for ever is told, too. */
+static void a_refusal_is_a_message(void)
+{
+	struct ipq_ctl_stats before = stats();
+
+	CHECK(ipq_set_verdict(h, 0x7ffffff0, NF_ACCEPT, 0, NULL) > 0);
+	CHECK(ipq_read(h, buf, sizeof(buf), 0) > 0 && ipq_message_type(buf) == NLMSG_ERROR);
+	CHECK(ipq_get_msgerr(buf) == ENOENT);
+	CHECK(stats().refused == before.refused + 1);
+}
+
+static void a_short_queue_loses_what_is_beyond(void)
+{
+	struct ipq_ctl_stats before = stats();
+
+	CHECK(ipq_ctl(h, IPQ_CTL_QUEUE_LENGTH, 3U) == 0);
+	say(5);
+	if (sees_counts || engine)
+		CHECK(next() == IPQM_PACKET && stats().waiting == 3 &&
+		      stats().queue_dropped == before.queue_dropped + 2);
+	else
+		CHECK(next() == IPQM_PACKET);
+	CHECK(ipq_set_verdict(h, ipq_get_packet(buf)->packet_id, NF_ACCEPT, 0, NULL) > 0);
+	CHECK(decide(NF_ACCEPT) == 2);
+	CHECK(arrived() == 3);
+}
+
+/* The queue is still as short as that. */
+static void fail_open_lets_them_through(void)
+{
+	int ret = ipq_ctl(h, IPQ_CTL_FAIL_OPEN, 1);
+
+	if (engine) {
+		CHECK(ret == -1 && errno == ENOTSUP);
+		return;
+	}
+	CHECK(ret == 0);
+	say(5);
+	CHECK(arrived() == 2);
+	CHECK(decide(NF_DROP) == 3);
+	CHECK(arrived() == 0);
+	CHECK(ipq_ctl(h, IPQ_CTL_FAIL_OPEN, 0) == 0);
+	say(5);
+	CHECK(arrived() == 0);
+	CHECK(decide(NF_DROP) == 3);
+}
+
+static void the_receive_buffer_is_what_was_granted(void)
+{
+	int small = ipq_ctl(h, IPQ_CTL_RECEIVE_BUFFER, 20000U),
+	    large = ipq_ctl(h, IPQ_CTL_RECEIVE_BUFFER, 100000U);
+	int granted = 0;
+	socklen_t len = sizeof(granted);
+
+	CHECK(getsockopt(h->fd, SOL_SOCKET, SO_RCVBUF, &granted, &len) == 0);
+	CHECK(small >= 20000 && large >= 100000 && large == granted);
+}
+
+/* In batches verdicts leave with the next read, and a program may go back to one at a time. */
+static void batches_decide_every_packet(void)
+{
+	unsigned i, n = 0;
+	ipq_id_t id[12];
+
+	CHECK(ipq_ctl(h, IPQ_CTL_BATCH, 8U) == 0 && ipq_ctl(h, IPQ_CTL_BATCH, 16U) == 0);
+	CHECK(ipq_ctl(h, IPQ_CTL_QUEUE_LENGTH, 1024U) == 0);
+	say(12);
+	while (n < 12 && next() == IPQM_PACKET)
+		id[n++] = ipq_get_packet(buf)->packet_id;
+	CHECK(n == 12);
+	for (i = 0; i < n; i++)
+		CHECK(ipq_set_verdict(h, id[i], i % 3 == 0 ? NF_DROP : NF_ACCEPT, 0, NULL) > 0);
+	CHECK(next() == 0 && strcmp(ipq_errstr(), "Timeout") == 0);
+	CHECK(arrived() == 8);
+	a_refusal_is_a_message();
+	say(2);
+	CHECK(decide(NF_ACCEPT) == 2);
+	CHECK(ipq_ctl(h, IPQ_CTL_BATCH, 0U) == 0);
+	CHECK(arrived() == 2);
+	say(4);
+	CHECK(decide(NF_ACCEPT) == 4);
+	CHECK(arrived() == 4);
+}
+
+int main(int argc, char **argv)
+{
+	FILE *table = fopen("/proc/net/netfilter/nfnetlink_queue", "re");
+
+	if (argc != 2)
+		return 2;
+	alarm(60);
+	engine = strcmp(argv[1], "engine") == 0;
+	open_ends();
+	h = ipq_create_handle(0, PF_INET);
+	CHECK(h != NULL && ipq_set_mode(h, IPQ_COPY_PACKET, 0) > 0);
+	if (failures > 0)
+		return 1;
+	sees_counts = table != NULL && fgetc(table) != EOF;
+	what_is_not_there();
+	if (strcmp(argv[1], "batch") != 0)
+		the_explanation_names_the_owner();
+	counts_are_right_and_no_longer_than_asked();
+	a_refusal_is_a_message();
+	a_short_queue_loses_what_is_beyond();
+	fail_open_lets_them_through();
+	the_receive_buffer_is_what_was_granted();
+	batches_decide_every_packet();
+	ipq_destroy_handle(h);
+	return failures != 0;
+}

@@ -1,0 +1,18 @@
+#!/bin/sh
+# SPDX-License-Identifier: LGPL-2.1-or-later
+# Every request of ipq_ctl does what libipq.h says: on the queue's own socket, in batches, through the engine.
+. "$IPQ_LIVE/lib.sh"
+queue OUTPUT -p udp --dport 7000
+for how in strict batch engine; do
+	case $how in
+	strict) setting=IPQ_BATCH=0 ;;
+	batch) setting=IPQ_BATCH=32 ;;
+	engine) setting=IPQ_SOURCE=engine:nfqueue:0 ;;
+	esac
+	log=$work/$how
+	env $setting "$CTL" $how >"$log" 2>&1
+	expect_text "ipq_ctl does what it says ($how)" 0 echo $?
+	look_for_findings
+	cat "$log"
+done
+finish

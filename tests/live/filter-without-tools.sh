@@ -1,0 +1,50 @@
+#!/bin/sh
+# SPDX-License-Identifier: LGPL-2.1-or-later
+# Where iptables cannot set the rule, ipq says what iptables said and what helps; where only its bpf match is
+# missing, all packets cross to user space and are decided there.
+. "$IPQ_LIVE/lib.sh"
+
+# Stand in front of the system's: every name that ipq tries.
+tools=$work/tools
+mkdir -p $tools
+stand_in() {
+	for name in iptables iptables-legacy iptables-nft ip6tables ip6tables-legacy ip6tables-nft; do
+		real=$(command -v $name) || continue
+		printf '#!/bin/sh\n%s\nexec %s "$@"\n' "$1" "$real" >$tools/$name
+		chmod +x $tools/$name
+	done
+}
+
+# refused WITH-WORDS...: ipq ends at once, with these words.
+refused() {
+	PATH=$tools:$PATH timeout 10 $IPQ filter --on INPUT 'drop udp dst port 7001' >$work/said 2>&1
+	[ $? -eq 1 ] || { cat $work/said; return 1; }
+	for words; do
+		grep -q -- "$words" $work/said || { cat $work/said; return 1; }
+	done
+}
+
+stand_in 'echo "iptables: Permission denied (you must be root)" >&2; exit 4'
+expect "what iptables may not do is told with a remedy" refused "Permission denied" "run as root"
+stand_in 'echo "iptables: No chain/target/match by that name." >&2; exit 1'
+expect "what it does not know, too" refused "No chain/target/match" "ipq doctor"
+stand_in 'exit 3'
+expect "an iptables without words fails all the same" refused "iptables: failed"
+stand_in 'case "$*" in *NFQUEUE*) echo "no NFQUEUE here" >&2; exit 2 ;; esac'
+expect "so does one without the target" refused "no NFQUEUE here"
+rm -r $tools
+expect_text "nothing is left of all that" "" rules_of_ours
+
+mkdir -p $tools
+stand_in 'case "$*" in *bytecode*) echo "no bpf match" >&2; exit 2 ;; esac'
+log=$work/log
+PATH=$tools:$PATH $IPQ filter --on INPUT 'drop udp dst port 7001' 'accept udp dst port 7002' >"$log" 2>&1 &
+started=$!
+wait_for_rule INPUT
+expect_text "the rule in the kernel has no filter" 0 sh -c "$iptables -w -t mangle -S | grep -c bytecode; true"
+expect "what a rule drops is dropped" $FLOW udp -n 5 -e 0 -w 300 7001
+expect "what a rule accepts arrives" $FLOW udp -n 5 7002
+expect "what no rule names arrives" $FLOW udp -n 5 7003
+stop INT
+expect_text "nothing is left" "" rules_of_ours
+finish
