@@ -6,7 +6,7 @@ BUILD ?= build
 JOBS ?= $(shell nproc)
 
 .DEFAULT_GOAL := all
-.PHONY: all demo check check-vm fuzz soak bench install clean help
+.PHONY: all demo check coverage check-vm fuzz soak bench install clean help
 
 # One stamp for each set of packages: the second run asks nobody.
 build-stamps/%: scripts/packages
@@ -26,6 +26,10 @@ demo: build-stamps/demo all
 
 check: build-stamps/check
 	scripts/check -j $(JOBS)
+
+# Every test, and then the lines that none has reached.
+coverage: build-stamps/check
+	scripts/check -j $(JOBS) coverage
 
 # Other kernels and processors, emulated. TARGET=s390x: only this one; VM=--full: every live test.
 check-vm: build-stamps/vm
@@ -52,12 +56,14 @@ install: all
 	DESTDIR="$(DESTDIR)" meson install -C $(BUILD) --no-rebuild
 
 clean:
-	rm -rf $(BUILD) build-vm build-bench build-gcc build-clang build-asan build-fuzz build-stamps
+	rm -rf $(BUILD) build-vm build-bench build-gcc build-clang build-asan build-tsan \
+		build-coverage build-analyzer build-fuzz build-stamps
 
 help:
 	@echo "make            build the library and the tools (in $(BUILD)/)"
 	@echo "make demo       an old libipq program decides about real packets, in a private namespace"
-	@echo "make check      every test tier, with gcc, clang, the sanitizers and valgrind"
+	@echo "make check      every test tier, with gcc, clang, the sanitizers, valgrind, cppcheck"
+	@echo "make coverage   the lines of src/ and tools/ipq/ that no test reaches"
 	@echo "make check-vm   the tests on Debian's kernels for other processors, in qemu; TARGET=s390x for one"
 	@echo "make fuzz       hostile input, FUZZ_SECONDS=600 for each parser; FUZZ='wire pcap' for these only"
 	@echo "make soak       an hour of everything at full load, in a private namespace; SOAK_SECONDS=60 for less"

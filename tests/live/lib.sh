@@ -79,7 +79,7 @@ stop() {
 }
 
 look_for_findings() {
-	if grep -qE 'AddressSanitizer|LeakSanitizer|runtime error:|ERROR SUMMARY: [1-9]' "$log"; then
+	if grep -qE 'AddressSanitizer|LeakSanitizer|ThreadSanitizer|runtime error:|ERROR SUMMARY: [1-9]' "$log"; then
 		fail "a sanitizer found something"
 		cat "$log"
 	fi
