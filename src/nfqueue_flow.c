@@ -232,6 +232,11 @@ static int recv_many(struct receiving *rx, struct source_slot *slot, struct ipq_
 	unsigned i, count = 0;
 	int n;
 
+	/* The oldest first: a verdict for all packets up to one of the socket's would decide these unseen. */
+	while (count < max && atomic_load_explicit(&rx->q->aside_count, memory_order_relaxed) > 0)
+		count += take_first_aside(rx, &slot[count], &packet[count]);
+	if (count > 0)
+		return (int)count;
 	if (comes_alone(b)) {
 		b->alone++;
 		return recv_one(rx, slot, packet, timeout_ms);

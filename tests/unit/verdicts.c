@@ -409,7 +409,7 @@ static void years_of_verdicts_take_no_more_room(void **state)
 	for (id = 1; id < 10000; id++) {
 		assert_int_equal(verdicts_wait(&v, id), 0);
 		assert_int_equal(verdicts_give(&v, id, NF_ACCEPT, &marked), 0);
-		assert_int_equal(verdicts_pack(&v, out, covers, 4), 1);
+		assert_int_equal(verdicts_pack(&v, v.count, out, covers, 4), 1);
 		verdicts_sent(&v, covers[0]);
 	}
 	assert_true(v.room <= 256 && v.log_room <= 64 && v.extra_room <= 64);
