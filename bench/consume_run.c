@@ -16,13 +16,15 @@
 #include <unistd.h>
 #include "bench.h"
 
+static uint32_t port; /* as the library of 2001 had it in its handle */
+
 static int request(int fd, uint16_t type, const ipq_peer_msg_t *body, const void *payload, size_t len)
 {
 	struct sockaddr_nl kernel = { .nl_family = AF_NETLINK };
 	struct nlmsghdr header = { .nlmsg_len = (uint32_t)(sizeof(header) + sizeof(*body) + len),
 				   .nlmsg_type = type,
 				   .nlmsg_flags = NLM_F_REQUEST,
-				   .nlmsg_pid = (uint32_t)getpid() };
+				   .nlmsg_pid = port };
 	struct iovec iov[3] = { { &header, sizeof(header) },
 				{ (void *)(uintptr_t)body, sizeof(*body) },
 				{ (void *)(uintptr_t)payload, len } };
@@ -69,7 +71,7 @@ static int read_packets(int fd, const struct job *job)
 int old_program(char **argument)
 {
 	struct job job = { .verdict = (enum bench_verdict)atoi(argument[1]), .meta = atoi(argument[2]) != 0 };
-	struct sockaddr_nl me = { .nl_family = AF_NETLINK, .nl_pid = (uint32_t)getpid() };
+	struct sockaddr_nl me = { .nl_family = AF_NETLINK, .nl_pid = port = (uint32_t)getpid() };
 	ipq_peer_msg_t body = { .msg.mode = { .value = job.meta ? IPQ_COPY_META : IPQ_COPY_PACKET } };
 	int fd = socket(AF_NETLINK, SOCK_RAW, NETLINK_FIREWALL);
 
