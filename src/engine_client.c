@@ -288,6 +288,17 @@ static void replacement(const struct family *f, const struct wire_request *r, st
 	v->payload_len = r->verdict.payload_len;
 }
 
+/* ip_queue and ip6_queue had no packet in common: one's program cannot judge what the other's waits for. */
+static bool waits_for_other(struct engine *e, const struct family *f, uint32_t id)
+{
+	struct idset *other = &e->family[f == &e->family[0]].waiting;
+
+	if (!idset_remove(other, id))
+		return false;
+	idset_add(other, id);
+	return true;
+}
+
 static int set_verdict(struct engine *e, struct family *f, const struct client *c,
 		       const struct wire_request *r, const void *request)
 {
@@ -299,7 +310,7 @@ static int set_verdict(struct engine *e, struct family *f, const struct client *
 	if (r->verdict.id > UINT32_MAX)
 		return ENOENT;
 	known = idset_remove(&f->waiting, v.id);
-	if (!known && !e->adopt)
+	if (!known && (!e->adopt || waits_for_other(e, f, v.id)))
 		return ENOENT;
 	replacement(f, r, &v);
 	if (v.code == NF_STOLEN) /* today's kernel refuses it, and nobody here would free the packet */

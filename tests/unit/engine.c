@@ -245,6 +245,32 @@ static void adopted_source_gets_verdicts_on_ids_the_engine_never_saw(void **stat
 	close_room(&r);
 }
 
+static void adopted_source_keeps_the_families_apart(void **state)
+{
+	static const struct engine_options adopt = { .adopt = true };
+	struct room r = open_room(false, &adopt);
+	int v4 = add(&r, AF_INET, WIRE_LP64, 7), v6 = add(&r, AF_INET6, WIRE_LP64, 7);
+	uint32_t id;
+
+	(void)state;
+	ask_mode(v4, WIRE_LP64, 7, COPY_META, 0);
+	ask_mode(v6, WIRE_LP64, 7, COPY_META, 0);
+	settle(&r);
+	fake_push_plain(r.fake, AF_INET, 60);
+	settle(&r);
+	id = next_id(v4);
+	ask_verdict(v6, 7, NF_DROP, id, NULL, 0);
+	settle(&r);
+	assert_int_equal(next_error(v6), ENOENT);
+	ask_verdict(v4, 7, NF_ACCEPT, id, NULL, 0);
+	settle(&r);
+	expect_verdict(&r, id, NF_ACCEPT);
+	assert_int_equal(fake_waiting(r.fake), 0);
+	close(v4);
+	close(v6);
+	close_room(&r);
+}
+
 static void requeued_packets_go_to_the_sources_own_queue(void **state)
 {
 	struct room r = open_room(false, NULL);
@@ -934,6 +960,7 @@ int main(void)
 		cmocka_unit_test(source_that_refuses_is_the_answer_and_the_mode_stays),
 		cmocka_unit_test(verdict_that_the_source_refuses_later_is_answered_with_its_request),
 		cmocka_unit_test(adopted_source_gets_verdicts_on_ids_the_engine_never_saw),
+		cmocka_unit_test(adopted_source_keeps_the_families_apart),
 		cmocka_unit_test(requeued_packets_go_to_the_sources_own_queue),
 		cmocka_unit_test(replacement_that_the_source_cannot_carry_drops_the_packet_only),
 		cmocka_unit_test(source_that_dies_ends_the_step_with_its_error),
