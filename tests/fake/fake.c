@@ -242,6 +242,7 @@ static void refuse(struct fake *f, const struct source_verdict *v, int error)
 {
 	if (f->refusals == sizeof(f->refusal) / sizeof(f->refusal[0]))
 		abort();
+	f->refused++;
 	f->refusal[f->refusals++] =
 		(struct source_refusal){ .error = error, .id = v->id, .code = v->code, .tag = v->tag };
 }

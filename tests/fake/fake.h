@@ -18,8 +18,9 @@ struct fake {
 	int event;			       /* readable while there is something; -1: recv never blocks */
 	struct fake_packet *packets, *waiting; /* to be received; handed out */
 	struct fake_verdict *verdicts;	       /* in order */
-	struct source_refusal refusal[64];
+	struct source_refusal refusal[1024]; /* more than an engine asks between two looks */
 	unsigned refusals;
+	unsigned long refused; /* all that there ever were */
 	uint32_t next_id;
 	bool end;     /* behind the last packet comes -ENODATA, or this: */
 	int end_error;

@@ -1,129 +1,227 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * Programs that send the engine anything. The input is a list of steps: a byte that says what happens and
- * to whom, a byte of length, and that many bytes as a request. After every step the engine must know
- * exactly the packets that the source has handed out: none lost, none invented. Built with libFuzzer by
- * clang; otherwise a program that runs the files it is given.
+ * Programs that send the engine anything. After every step the engine must know exactly the packets that the
+ * source has handed out: none lost, none invented, none judged twice. What a program reads is a right message
+ * in its own layout, with the packet's own bytes.
+ *
+ * Input: one byte that says what the source, the engine and the third program are like, then steps: a byte
+ * that says what happens and to whom, a byte of length, and that many bytes as a request.
  */
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
-#include <stdint.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
 #include <unistd.h>
 #include <sys/socket.h>
-#include "engine.h"
+#include "engine_private.h" /* what it holds; and before <linux/netfilter.h>, which this does without */
+#include <linux/netlink.h>
+#include <linux/netfilter_ipv4/ip_queue.h>
 #include "fake.h"
+#include "main.h"
 
 #define CLIENTS 4
 #define PACKETS 300
 
-enum { PUSH_INET, PUSH_INET6, CLOSE, READ, SEND }; /* and all above: SEND */
+#define UNSETTLED_MAX 16 /* requests in a row that the engine has not looked at */
 
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+enum { PATIENT = 1, REPEATS = 2, INCAPABLE = 4, ADOPT = 8 };
+enum { PUSH_INET, PUSH_INET6, CLOSE, READ, SEND, LIMIT, TROUBLE, MORE = 8, LONG = 16 }; /* 7: SEND */
 
 static int client[CLIENTS];
+static unsigned unsettled, flags;
+
+static enum wire_layout layout(unsigned i)
+{
+	return i < 2 ? WIRE_LP64 : WIRE_ILP32;
+}
 
 /* 0 and 1 have each family in 64 bits, 2 and 3 in 32 bits; 3 is of a pid nobody has told. */
 static void open_client(struct engine *e, unsigned i)
 {
+	bool capable = i != 2 || !(flags & INCAPABLE);
 	int pair[2];
 
 	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) < 0 ||
-	    engine_add(e, pair[1], i % 2 == 0 ? AF_INET : AF_INET6, i < 2 ? WIRE_LP64 : WIRE_ILP32,
-		       i == 3 ? 0 : 7 + i, i != 2) < 0)
+	    engine_add(e, pair[1], i % 2 == 0 ? AF_INET : AF_INET6, layout(i), i == 3 ? 0 : 7 + i, capable) <
+		    0)
 		abort();
 	client[i] = pair[0];
 }
 
-static void settle(struct engine *e, struct fake *f)
+/* False when the source would not even drop a packet: that is its end. */
+static bool settle(struct engine *e, struct fake *f)
 {
 	struct pollfd p = { .fd = engine_fd(e), .events = POLLIN };
 	struct engine_counts v4, v6;
 	struct fake_verdict *v;
 	unsigned i;
+	int ret = 0;
 
-	for (i = 0; poll(&p, 1, 0) > 0; i++)
-		if (i > 1000 || engine_step(e, 0) < 0)
-			abort();
+	unsettled = 0;
+	for (i = 0; ret == 0 && poll(&p, 1, 0) > 0; i++) {
+		require(i < 1000);
+		ret = engine_step(e, 0);
+	}
+	if (ret == -EINVAL)
+		return false;
+	require(ret == 0 || ret == -ENODATA);
 	engine_counts(e, AF_INET, &v4);
 	engine_counts(e, AF_INET6, &v6);
-	if (fake_waiting(f) != v4.queue_length + v6.queue_length)
-		abort();
+	require(fake_waiting(f) == v4.queue_length + v6.queue_length + e->held);
+	require(f->refused == 0 || (flags & ADOPT));
 	while ((v = fake_verdict(f)) != NULL)
 		fake_verdict_free(v);
+	return true;
 }
 
-static void step(struct engine *e, struct fake *f, uint8_t op, const uint8_t *request, size_t len)
+/* What program `who` has in its socket: the engine owes it whole messages, and nothing else. */
+static void read_one(unsigned who)
 {
 	static uint8_t buf[70000];
+	ssize_t n = recv(client[who], buf, sizeof(buf), MSG_DONTWAIT);
+	struct wire_packet p;
+	const uint8_t *payload;
+	struct nlmsghdr nlh;
+	size_t len;
+
+	if (n <= 0) {
+		require(n == 0 || errno == EAGAIN || errno == ECONNRESET);
+		return;
+	}
+	require(n >= NLMSG_HDRLEN && n % 4 == 0);
+	memcpy(&nlh, buf, sizeof(nlh));
+	if (nlh.nlmsg_type == NLMSG_ERROR) {
+		require(nlh.nlmsg_len <= (size_t)n && nlh.nlmsg_len >= NLMSG_HDRLEN + 4 + NLMSG_HDRLEN);
+		return;
+	}
+	require(nlh.nlmsg_type == IPQM_PACKET && nlh.nlmsg_len == (size_t)n);
+	require(wire_get_packet(layout(who), buf, (size_t)n, &p, (const void **)&payload, &len) == 0);
+	require(p.hook == 1 && p.hw_protocol == (who % 2 == 0 ? 0x0800 : 0x86dd) && p.packet_id > 0x20000000);
+	for (size_t i = 0; i < len; i++)
+		require(payload[i] == (uint8_t)i);
+}
+
+/* What the source does of its own accord, and what an administrator does. */
+static void trouble(struct engine *e, struct fake *f, unsigned what, size_t len)
+{
+	char proc[400];
+
+	switch (what) {
+	case 0:
+		fake_end(f);
+		break;
+	case 1:
+		f->send_error = len % 2 ? EINVAL : EINTR;
+		break;
+	case 2:
+		f->configure_error = EPERM;
+		break;
+	default:
+		require(engine_proc(e, len % 2 ? AF_INET : AF_INET6, proc, sizeof(proc)) < (int)sizeof(proc));
+	}
+}
+
+/* Eight bytes for each of the step's; the first one says what is known of the packet. */
+static void push(struct fake *f, bool inet6, const uint8_t *request, size_t len)
+{
+	static uint8_t payload[8 * 255];
+	struct ipq_packet p = { .family = inet6 ? AF_INET6 : AF_INET,
+				.hook = 1,
+				.hw_protocol = inet6 ? 0x86dd : 0x0800,
+				.mark = 7,
+				.timestamp = 1234567890123456789,
+				.indev = fake_interface("eth0", 1),
+				.hw_addr_len = 6 };
+	uint8_t what = len > 0 ? request[0] : 0;
+
+	if (f->next_id >= 0x20000001 + PACKETS)
+		return;
+	p.outdev = p.indev + (what & 32);
+	if (what & 1)
+		p.present = IPQ_HAS_MARK | IPQ_HAS_TIMESTAMP;
+	if (what & 2)
+		p.present |= IPQ_HAS_INDEV | IPQ_HAS_HWADDR;
+	if (what & 4)
+		p.present |= IPQ_HAS_OUTDEV;
+	if (what & 64)
+		p.family = 7; /* of a bridge: nobody's */
+	for (size_t i = 0; i < sizeof(payload); i++)
+		payload[i] = (uint8_t)i;
+	fake_push(f, &p, payload, len * 8);
+}
+
+/* With LONG the request is followed by zeros: a replacement may be longer than any packet. */
+static void ask(int fd, bool long_one, const uint8_t *request, size_t len)
+{
+	static uint8_t buf[255 * 300];
+
+	if (!long_one) {
+		send(fd, request, len, MSG_DONTWAIT | MSG_NOSIGNAL);
+		return;
+	}
+	memset(buf, 0, sizeof(buf));
+	if (len > 0)
+		memcpy(buf, request, len);
+	send(fd, buf, len * 300, MSG_DONTWAIT | MSG_NOSIGNAL);
+}
+
+static bool step(struct engine *e, struct fake *f, uint8_t op, const uint8_t *request, size_t len)
+{
 	unsigned who = op >> 6;
 
 	switch (op & 7) {
 	case PUSH_INET:
 	case PUSH_INET6:
-		if (f->next_id < 0x20000001 + PACKETS)
-			fake_push_plain(f, (op & 7) == PUSH_INET ? AF_INET : AF_INET6, len * 8);
+		push(f, (op & 7) == PUSH_INET6, request, len);
 		break;
 	case CLOSE:
 		close(client[who]);
 		open_client(e, who);
 		break;
 	case READ:
-		if (recv(client[who], buf, sizeof(buf), MSG_DONTWAIT) < 0 && errno != EAGAIN)
-			abort();
+		read_one(who);
+		break;
+	case LIMIT:
+		engine_set_queue_max(e, who % 2 == 0 ? AF_INET : AF_INET6, (uint32_t)len);
+		break;
+	case TROUBLE:
+		trouble(e, f, who, len);
 		break;
 	default:
-		send(client[who], request, len, MSG_DONTWAIT | MSG_NOSIGNAL);
-		if (op & 8) /* the next one comes before this is looked at */
-			return;
+		ask(client[who], op & LONG, request, len);
+		if (op & MORE &&
+		    ++unsettled < UNSETTLED_MAX) /* the next one comes before this is looked at */
+			return true;
 	}
-	settle(e, f);
+	return settle(e, f);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-	static const struct engine_options options = { .queue_length = 20 };
-	struct fake *f = fake_new(true);
+	struct engine_options options = { .queue_length = 20 };
+	struct fake *f;
 	struct engine *e;
+	bool works = true;
 	size_t i, len;
 
+	if (size < 1)
+		return 0;
+	flags = data[0];
+	f = fake_new(true);
 	f->closed_is_freed = true;
-	if (engine_open(&e, fake_source(f), &options, NULL) < 0)
-		abort();
+	f->patient = flags & PATIENT;
+	f->repeats = flags & REPEATS;
+	options.adopt = flags & ADOPT;
+	require(engine_open(&e, fake_source(f), &options, NULL) == 0);
 	for (i = 0; i < CLIENTS; i++)
 		open_client(e, (unsigned)i);
-	for (i = 0; i + 2 <= size; i += 2 + len) {
+	for (i = 1; works && i + 2 <= size; i += 2 + len) {
 		len = data[i + 1] < size - i - 2 ? data[i + 1] : size - i - 2;
-		step(e, f, data[i], data + i + 2, len);
+		works = step(e, f, data[i], data + i + 2, len);
 	}
 	for (i = 0; i < CLIENTS; i++)
 		close(client[i]);
-	settle(e, f);
-	if (fake_waiting(f) != 0) /* whoever ends leaves nothing behind */
-		abort();
+	if (works && settle(e, f))
+		require(fake_waiting(f) == e->held); /* whoever ends leaves nothing behind */
 	engine_close(e);
 	return 0;
 }
-
-#ifndef FUZZING
-int main(int argc, char **argv)
-{
-	static uint8_t data[1 << 20];
-
-	for (int i = 1; i < argc; i++) {
-		int fd = open(argv[i], O_RDONLY | O_CLOEXEC);
-		ssize_t n = fd >= 0 ? read(fd, data, sizeof(data)) : -1;
-
-		if (n < 0) {
-			fprintf(stderr, "%s: %s\n", argv[i], strerror(errno));
-			return 1;
-		}
-		close(fd);
-		LLVMFuzzerTestOneInput(data, (size_t)n);
-	}
-	return 0;
-}
-#endif
