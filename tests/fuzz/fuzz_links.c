@@ -4,8 +4,9 @@
  * the input instead of a socket (-Wl,--wrap). Names that come out of it are terminated and padded with zeros,
  * whatever was told; an interface that nobody told of has none.
  *
- * Input: steps of one byte (the index asked for) and two bytes of length, then a datagram of that length. A
- * length of 0xffff is an overrun (ENOBUFS), 0xfffe a signal (EINTR).
+ * Input: steps of one byte, the index asked for, and up to two datagrams: what the socket holds by itself,
+ * and, when the table asks for an index that it does not know, the answer. Each has two bytes of length
+ * first. A length of 0 is nothing, 0xffff an overrun (ENOBUFS), 0xfffe a signal (EINTR).
  */
 #include <errno.h>
 #include <libmnl/libmnl.h>
@@ -18,7 +19,8 @@
 static struct {
 	const uint8_t *at;
 	size_t left;
-	bool told; /* the datagram of this step */
+	bool told; /* there is nothing more to read until the table asks */
+	bool mute; /* nor then */
 	uint32_t seq;
 } in;
 
@@ -33,12 +35,14 @@ ssize_t __wrap_mnl_socket_recvfrom(const struct mnl_socket *s, void *buf, size_t
 	size_t len;
 
 	errno = EAGAIN;
-	if (in.told || in.left < 2)
+	if (in.told || in.mute || in.left < 2)
 		return -1;
 	len = (size_t)(in.at[0] << 8 | in.at[1]);
 	in.told = true;
 	in.at += 2;
 	in.left -= 2;
+	if (len == 0)
+		return -1;
 	if (len >= 0xfffe) {
 		errno = len == 0xffff ? ENOBUFS : EINTR;
 		return -1;
@@ -71,6 +75,7 @@ ssize_t __wrap_mnl_socket_sendto(const struct mnl_socket *s, const void *buf, si
 	(void)s;
 	require(len >= sizeof(*nlh) && nlh->nlmsg_len == len);
 	in.seq = nlh->nlmsg_seq;
+	in.told = false;
 	return (ssize_t)len;
 }
 
@@ -92,28 +97,38 @@ int __wrap_clock_gettime(clockid_t clock, struct timespec *t)
 	return 0;
 }
 
+static void get(struct links *l, uint32_t index, char name[IFNAMSIZ], uint16_t *type)
+{
+	size_t len;
+
+	memset(name, 'x', IFNAMSIZ);
+	links_get(l, index, name, type);
+	len = strnlen(name, IFNAMSIZ);
+	require(len < IFNAMSIZ);
+	for (; len < IFNAMSIZ; len++)
+		require(name[len] == '\0');
+	require(index != 0 || *name == '\0');
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
+	char name[IFNAMSIZ], again[IFNAMSIZ];
+	uint16_t type, same_type;
 	struct links *l;
-	char name[IFNAMSIZ];
-	uint16_t type;
 
 	in.at = data;
 	in.left = size;
 	require(links_open(&l) == 0);
 	while (in.left > 0) {
 		uint32_t index = *in.at++;
-		size_t len;
 
 		in.left--;
-		in.told = false;
-		memset(name, 'x', sizeof(name));
-		links_get(l, index, name, &type);
-		len = strnlen(name, sizeof(name));
-		require(len < sizeof(name));
-		for (; len < sizeof(name); len++)
-			require(name[len] == '\0');
-		require(index != 0 || *name == '\0');
+		in.told = in.mute = false;
+		get(l, index, name, &type);
+		/* As long as nobody says anything new, what was known stays known. */
+		in.mute = true;
+		get(l, index, again, &same_type);
+		require(memcmp(name, again, sizeof(name)) == 0 && type == same_type);
 	}
 	links_close(l);
 	return 0;
