@@ -1,19 +1,16 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * Rules as somebody might type them, a line each; what parses is run over packets, alone and as one
- * program, which must agree. Without -DFUZZING a program that runs the files it is given.
+ * Rules as somebody might type them, a line each; what parses is run over whole and cut packets of every
+ * shape, alone and as one program, which must agree from whichever rule on. A rate lets no more pass than it
+ * says, and the caret below a mistake points into the line.
  */
 #include <netdb.h>
-#include <stdint.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
 #include "ruleset.h"
+#include "../unit/edit_packets.h"
+#include "main.h"
 
 #define RULES_MAX 16
 #define LINE_MAX_LEN 200
-
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 /* Names in filters are not looked up: a fuzzer that asks the network finds nothing but slowness. */
 __attribute__((visibility("default"))) int getaddrinfo(const char *node, const char *service,
@@ -23,29 +20,68 @@ __attribute__((visibility("default"))) int getaddrinfo(const char *node, const c
 	return EAI_NONAME;
 }
 
-static const uint8_t packets[][60] = {
-	{ 0x45, 0, 0,	 60,   0, 0,  0x40, 0, 64, 6, 0, 0, 10, 0, 0,	 1,    10, 0,
-	  0,	2, 0x9c, 0x40, 0, 23, 0,    0, 0,  1, 0, 0, 0,	2, 0x50, 0x12, 1,  0 },
-	{ 0x45, 0, 0, 60, 0, 0, 0, 0, 64, 17, 0, 0, 10, 0, 0, 1, 10, 0, 0, 2, 0x9c, 0x40, 0, 53, 0, 40 },
-	{ 0x60, 0, 0, 0, 0, 20, 6, 64, 0xfe, 0x80, [40] = 0, 80, 0, 81, 0, 0, 0, 1 },
-	{ 0 },
-};
-
-static void run_on_packets(const struct ruleset *set)
+static void match(const struct ruleset *set, const uint8_t *packet, uint32_t len, uint32_t full_len)
 {
-	for (size_t i = 0; i < sizeof(packets) / sizeof(packets[0]); i++) {
-		for (uint32_t len = 0; len <= 60; len += 20) {
-			uint8_t *p = malloc(len + (len == 0));
-			unsigned expected;
+	uint8_t *p = exact_copy(packet, len);
+	unsigned first = set->count;
 
-			memcpy(p, packets[i], len);
-			for (expected = 0; expected < set->count; expected++)
-				if (bpf_filter(set->rule[expected].program.bf_insns, p, 60, len) != 0)
-					break;
-			if (ruleset_match(set, 0, p, len, 60) != expected)
-				abort();
-			free(p);
-		}
+	for (unsigned i = set->count; i-- > 0;) {
+		if (bpf_filter(set->rule[i].program.bf_insns, p, full_len, len) != 0)
+			first = i;
+		require(ruleset_match(set, i, p, len, full_len) == first);
+	}
+	require(ruleset_match(set, set->count, p, len, full_len) == set->count);
+	free(p);
+}
+
+static void match_all(const struct ruleset *set)
+{
+	static uint8_t packet[1200];
+
+	for (size_t i = 0; i < SHAPES; i++) {
+		uint32_t len;
+
+		random_state = i;
+		len = (uint32_t)build(packet, shapes[i].shape, 40).len;
+		for (uint32_t cut = 0; cut < 60 && cut < len; cut += 19)
+			match(set, packet, cut, len);
+		match(set, packet, len, len);
+	}
+}
+
+/* A packet each millisecond, for 100 of them. */
+static void rate(struct rule *rule)
+{
+	int64_t passed = 0, most;
+
+	for (int64_t now = 0; now < 100000000; now += 1000000)
+		passed += rule_rate_pass(rule, now);
+	most = 100;
+	if (rule->interval > 0)
+		most = (rule->burst + 99000000) / rule->interval + 1;
+	require(passed >= 1 && passed <= (most < 100 ? most : 100));
+}
+
+static void look(struct rule *rule)
+{
+	size_t len = strlen(rule->text);
+
+	require(rule->filter >= rule->text && rule->filter <= rule->text + len);
+	switch (rule->action) {
+	case ACTION_RATE:
+		rate(rule);
+		break;
+	case ACTION_REWRITE:
+		require(rule->rewrite.from_len > 0 && rule->rewrite.from_len + rule->rewrite.to_len < len);
+		break;
+	case ACTION_DELAY:
+		require(rule->interval >= 0 && rule->interval <= INT64_C(3600000000000));
+		break;
+	case ACTION_QUEUE:
+		require(rule->number <= 65535);
+		break;
+	default:
+		break;
 	}
 }
 
@@ -64,35 +100,13 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 			 (const char *)data + at);
 		at += len + 1;
 		/* The caret stands under the text or just behind it. */
-		if (ruleset_add(&set, line, &e) < 0 && e.offset > strlen(line))
-			abort();
+		if (ruleset_add(&set, line, &e) < 0)
+			require(e.offset <= strlen(line) && e.text[0] != '\0');
 	}
-	if (ruleset_finish(&set) == 0)
-		run_on_packets(&set);
+	require(ruleset_finish(&set) == 0);
+	match_all(&set);
 	for (unsigned i = 0; i < set.count; i++)
-		for (int64_t now = 0; now < 100; now += 10)
-			rule_rate_pass(&set.rule[i], now);
+		look(&set.rule[i]);
 	ruleset_free(&set);
 	return 0;
 }
-
-#ifndef FUZZING
-int main(int argc, char **argv)
-{
-	static uint8_t bytes[65536];
-
-	for (int i = 1; i < argc; i++) {
-		FILE *f = fopen(argv[i], "rbe");
-		size_t n;
-
-		if (f == NULL) {
-			perror(argv[i]);
-			return 1;
-		}
-		n = fread(bytes, 1, sizeof(bytes), f);
-		fclose(f);
-		LLVMFuzzerTestOneInput(bytes, n);
-	}
-	return 0;
-}
-#endif
