@@ -32,8 +32,12 @@ start $ABSENT kernel $work/go
 tries=250
 until [ -e $work/go.created ] || [ $tries = 0 ]; do sleep 0.02; tries=$((tries - 1)); done
 insmod /vm/modules/nfnetlink_queue.ko
-expect "the module comes back and packets go through again" sh -c "$DECIDE accept >/dev/null & sleep 1
-	$FLOW udp -n 100 7000; status=\$?; kill \$!; wait; exit \$status"
+$DECIDE accept >/dev/null &
+other=$!
+wait_for_queue
+expect "the module comes back and packets go through again" $FLOW udp -n 100 7000
+kill $other
+wait $other
 wait_for_no_queue
 expect "and away once more" module_goes
 : >$work/go
