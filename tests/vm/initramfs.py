@@ -4,6 +4,7 @@
 Everything is taken from an unpacked root of the guest's architecture or from a build for it; nothing here
 runs a program of the guest's, and none of it needs root: device nodes exist only in the archive.
 """
+import lzma
 import os
 import re
 import stat
@@ -39,8 +40,8 @@ class Image:
     def directory(self, path):
         self.add(path, stat.S_IFDIR | 0o755)
 
-    def put(self, path, text, mode=0o644):
-        self.add(path, stat.S_IFREG | mode, text.encode())
+    def put(self, path, content, mode=0o644):
+        self.add(path, stat.S_IFREG | mode, content.encode() if isinstance(content, str) else content)
 
     def device(self, path, major, minor):
         self.add(path, stat.S_IFCHR | 0o600, device=major << 8 | minor)
@@ -112,12 +113,15 @@ class Modules:
         self.files = {}
         for directory, _, files in os.walk(os.path.join(base, self.version)):
             for name in files:
-                if name.endswith('.ko'):
-                    self.files[name[:-3].replace('-', '_')] = os.path.join(directory, name)
+                if name.endswith(('.ko', '.ko.xz')):
+                    self.files[name.split('.')[0].replace('-', '_')] = os.path.join(directory, name)
+
+    def read(self, name):
+        with (lzma.open if self.files[name].endswith('.xz') else open)(self.files[name], 'rb') as f:
+            return f.read()
 
     def depends(self, name):
-        with open(self.files[name], 'rb') as f:
-            found = re.search(rb'\0depends=([^\0]*)\0', f.read())
+        found = re.search(rb'\0depends=([^\0]*)\0', self.read(name))
         return [d.replace('-', '_') for d in found.group(1).decode().split(',') if d] if found else []
 
     def order(self, names):

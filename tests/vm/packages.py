@@ -29,12 +29,12 @@ def cache_directory():
 
 
 class Apt:
-    def __init__(self, arch):
+    def __init__(self, arch, suffix=''):
         for tool in 'apt-get', 'apt-cache', 'dpkg-deb', 'tar':
             if not shutil.which(tool):
                 raise Missing(f'no {tool} here')
         self.arch = arch
-        self.state = os.path.join(cache_directory(), 'apt', arch)
+        self.state = os.path.join(cache_directory(), 'apt', arch + suffix)
         for directory in 'lists/partial', 'archives/partial':
             os.makedirs(os.path.join(self.state, directory), exist_ok=True)
         open(os.path.join(self.state, 'status'), 'a').close()
@@ -44,8 +44,24 @@ class Apt:
                             ('APT::Architecture', arch), ('APT::Architectures', arch),
                             ('APT::Sandbox::User', ''), ('Acquire::Languages', 'none')):
             self.options += ['-o', f'{name}={value}']
+        if suffix:
+            self.only_release(suffix)
         self.updated = False
         self.incomplete = ''
+
+    def only_release(self, suffix):
+        """In place of the system's sources: the release beside the system's own, on the same server."""
+        targets = self.call('apt-get', 'indextargets', '--no-release-info', '--format',
+                            '$(REPO_URI) $(RELEASE) $(COMPONENT)', 'Created-By: Packages')
+        with open('/etc/os-release', encoding='utf-8') as f:
+            codename = re.search(r'^VERSION_CODENAME=(\w+)$', f.read(), re.M)
+        uris = [uri for uri, release, component in re.findall(r'^(\S+) (\S+) (\S+)$', targets, re.M)
+                if codename and release == codename[1] and component == 'main']
+        if not uris:
+            raise Missing(f'no sources of apt for this system, and so no {suffix[1:]} beside them')
+        with open(os.path.join(self.state, 'sources.list'), 'w', encoding='utf-8') as f:
+            f.write(f'deb {uris[0]} {codename[1]}{suffix} main\n')
+        self.options += ['-o', f'Dir::Etc::sourcelist={f.name}', '-o', 'Dir::Etc::sourceparts=/dev/null']
 
     def call(self, *command, directory=None):
         tool, *rest = command
@@ -150,13 +166,14 @@ def sysroot(arch):
     return once(os.path.join(cache_directory(), 'sysroot-' + arch), (PROGRAMS, DEVELOPMENT), make)
 
 
-def kernel(arch, package):
-    """The kernel that a package depends on, unpacked: boot/ and lib/modules/VERSION/."""
+def kernel(arch, package, release=''):
+    """The kernel that a package depends on, unpacked: boot/ and lib/modules/VERSION/. release: '' the system's own,
+    '-backports' the one of that name beside it."""
     def make(root):
-        apt = Apt(arch)
+        apt = Apt(arch, release)
         apt.update()
         images = [name for name in apt.depends(package) if name.startswith('linux-image-')]
         if not images:
             raise Missing(f'{package} depends on no kernel')
         apt.unpack(images[:1], root)
-    return once(os.path.join(cache_directory(), f'kernel-{arch}-{package}'), package, make)
+    return once(os.path.join(cache_directory(), f'kernel-{arch}-{package}{release}'), package, make)
