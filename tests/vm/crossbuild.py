@@ -82,7 +82,7 @@ endian = '{t.endian}'
     def make(self):
         cross = self.write_tools()
         meson = os.path.join(self.directory, 'meson')
-        setup = ['meson', 'setup', '--werror', '--cross-file', cross, '-Doptimization=2', '-Ddebug=false', meson, TOP]
+        setup = ['meson', 'setup', '--werror', '--cross-file', cross, '-Doptimization=1', '-Ddebug=false', meson, TOP]
         if os.path.exists(os.path.join(meson, 'build.ninja')):
             setup.insert(2, '--reconfigure')
         else:
