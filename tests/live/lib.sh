@@ -216,7 +216,7 @@ expect_text() {
 # expect_test NAME WHAT: this test of newapi.c; one that cannot be made here says why.
 expect_test() {
 	log=$work/$1
-	timeout 60 $NEWAPI "$1" >"$log" 2>&1
+	timeout ${IPQ_PATIENCE:-60} $NEWAPI "$1" >"$log" 2>&1
 	status=$?
 	cat "$log"
 	look_for_findings

@@ -61,7 +61,7 @@ done
 
 # A program that makes a daemon of itself gives the shell back, and is served on.
 rm -f $work/owned
-expect_text "a daemon's parent ends" 42 status_of timeout 5 $IPQ run --log $work/log $RAW daemon $work/owned
+expect_text "a daemon's parent ends" 42 status_of timeout ${IPQ_PATIENCE:-5} $IPQ run --log $work/log $RAW daemon $work/owned
 until_there $work/owned
 expect "the daemon is served" $FLOW udp -n 100 7000
 expect_text "by one process" 1 alive ipq

@@ -12,7 +12,7 @@ for client in $clients; do
 	expect "$name: its ip_queue socket answers like them" $IPQ run "$client" probe
 	expect "$name: other sockets are left alone" $IPQ run "$client" unrelated
 
-	start timeout 30 $IPQ run -- "$client" accept 500
+	start timeout ${IPQ_PATIENCE:-30} $IPQ run -- "$client" accept 500
 	wait_for_queue
 	expect "$name: accepted datagrams of all sizes arrive" $FLOW udp -n 500 -s 0-60000 7000
 	wait $started
@@ -20,13 +20,13 @@ for client in $clients; do
 	expect_text "$name: has seen every packet" "500 packets" cat "$log"
 	started=
 
-	start timeout 30 $IPQ run -- "$client" drop 0
+	start timeout ${IPQ_PATIENCE:-30} $IPQ run -- "$client" drop 0
 	wait_for_queue
 	expect "$name: dropped datagrams do not arrive" $FLOW udp -n 50 -e 0 -w 300 7000
 	stop
 	expect "$name: its end frees the queue" wait_for_no_queue
 
-	start timeout 30 $IPQ run --log "$work/log" -- "$client" both 200
+	start timeout ${IPQ_PATIENCE:-30} $IPQ run --log "$work/log" -- "$client" both 200
 	wait_for_queue
 	sleep 0.1 # the second family's request
 	expect "$name: IPv4 datagrams arrive" $FLOW udp -n 200 7000
@@ -44,7 +44,7 @@ if [ "$(uname -m)" = x86_64 ]; then
 	rm -f "$work/log"
 fi
 
-start timeout 30 $IPQ run -- sh -c "env $RAW accept 100"
+start timeout ${IPQ_PATIENCE:-30} $IPQ run -- sh -c "env $RAW accept 100"
 wait_for_queue
 expect "children of the program are served" $FLOW udp -n 100 7000
 stop
