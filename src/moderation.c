@@ -43,13 +43,10 @@ static int rest(const struct moderation *m, long us)
 	return 0;
 }
 
-static bool have_timer(struct moderation *m)
+void moderation_begin(struct moderation *m)
 {
-	if (m->timer == 0) {
-		m->timer = timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC);
-		m->owner = getpid();
-	}
-	return m->timer > 0 && m->owner == getpid();
+	m->timer = timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC);
+	m->owner = getpid();
 }
 
 /* Has more come in the second half than was there after the first? */
@@ -97,7 +94,7 @@ int moderation_pause(struct moderation *m, const struct source *s)
 	if (!m->emptied || s->ops->backlog == NULL)
 		return 0;
 	now = now_us();
-	if (now < m->not_before || !have_timer(m))
+	if (now < m->not_before || m->timer < 0 || m->owner != getpid())
 		return 0;
 	err = now < m->trusted_until ? rest(m, PAUSE_US) : try_pause(m, s, now);
 	return err == -EINTR ? err : 0;
@@ -105,6 +102,6 @@ int moderation_pause(struct moderation *m, const struct source *s)
 
 void moderation_end(struct moderation *m)
 {
-	if (m->timer > 0)
+	if (m->timer >= 0)
 		close(m->timer);
 }

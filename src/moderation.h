@@ -11,13 +11,15 @@
 #include "source.h"
 
 struct moderation {
-	int timer; /* a timerfd; 0: none yet, -1: none to be had */
+	int timer; /* a timerfd; -1: none to be had, and no pauses */
 	pid_t owner;
 	int64_t not_before, trusted_until, backoff; /* microseconds */
 	int64_t received;			    /* when, if the queue was busy; else 0 */
 	unsigned last, before_last;		    /* packets of two receives of a busy queue */
 	bool emptied;				    /* there were no more */
 };
+
+void moderation_begin(struct moderation *m);
 
 /* Up to max packets were asked for and n were received. */
 void moderation_note(struct moderation *m, unsigned n, unsigned max);

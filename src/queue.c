@@ -103,6 +103,7 @@ int queue_over(struct ipq_queue **queue, struct source *source, size_t slot_size
 		free(q);
 		return -ENOMEM;
 	}
+	moderation_begin(&q->moderation);
 	*queue = q;
 	return 0;
 }

@@ -131,7 +131,8 @@ static void flush(void)
 
 static uint64_t sum_of(bool losses)
 {
-	uint64_t sum = 0;
+	struct queue_line line;
+	uint64_t sum = 0, handles = 0;
 
 	for (unsigned i = 0; i < 2; i++) {
 		struct ipq_ctl_stats s = { .size = sizeof(s) };
@@ -142,7 +143,11 @@ static uint64_t sum_of(bool losses)
 		if (s.foreign > 0 && S->kind != ENGINE)
 			violation("%llu packets were of another family", (unsigned long long)s.foreign);
 		sum += losses ? s.lost + s.queue_dropped + s.foreign : s.refused;
+		handles++;
 	}
+	/* Both handles tell of the losses of the queue that they share. */
+	if (losses && S->kind == ENGINE && queue_line(S->settings.queue, &line))
+		sum -= handles * (uint64_t)(line.queue_dropped + line.user_dropped);
 	return sum;
 }
 
