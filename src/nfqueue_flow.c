@@ -134,17 +134,23 @@ static int64_t end_of(int timeout_ms)
 	return timeout_ms > 0 ? now_ms() + timeout_ms : 0;
 }
 
-/* One datagram, in one piece or two. Its length; 0 when the time is over; -errno. */
-static ssize_t receive_one(int fd, struct source_slot *slot, int timeout_ms)
+static ssize_t receive_in_pieces(int fd, const struct source_slot *slot, int flags)
 {
 	struct iovec iov[2] = { { slot->head, slot->head_room }, { slot->tail, slot->tail_room } };
 	struct msghdr msg = { .msg_iov = iov, .msg_iovlen = 2 };
+
+	return recvmsg(fd, &msg, flags);
+}
+
+/* One datagram, in one piece or two. Its length; 0 when the time is over; -errno. */
+static ssize_t receive_one(int fd, const struct source_slot *slot, int timeout_ms)
+{
 	int flags = timeout_ms == IPQ_FOREVER ? 0 : MSG_DONTWAIT, more;
 	int64_t end = end_of(timeout_ms);
 	ssize_t n;
 
 	for (;;) {
-		n = slot->tail == NULL ? recv(fd, slot->head, slot->head_room, flags) : recvmsg(fd, &msg, flags);
+		n = slot->tail == NULL ? recv(fd, slot->head, slot->head_room, flags) : receive_in_pieces(fd, slot, flags);
 		if (n >= 0)
 			return n;
 		more = wait_more(fd, timeout_ms, end);
