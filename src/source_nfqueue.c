@@ -158,10 +158,10 @@ static int list_aside(struct nfqueue *q, const unsigned char *message, size_t le
 	if (a == NULL)
 		return -ENOMEM;
 	a->len = len;
-	if (refusal != NULL)
-		a->refusal = *refusal;
-	else
+	if (message != NULL)
 		memcpy(a->message, message, len);
+	else
+		a->refusal = *refusal;
 	pthread_mutex_lock(&q->aside_lock);
 	*q->aside_end = a;
 	q->aside_end = &a->next;

@@ -38,9 +38,9 @@ static int set_hook(struct source_pcap_name *name, const char *value, struct ipq
 		[NF_INET_POST_ROUTING] = "POSTROUTING",
 	};
 
-	for (uint8_t i = 0; i < sizeof(hooks) / sizeof(hooks[0]); i++) {
+	for (unsigned i = 0; i < sizeof(hooks) / sizeof(hooks[0]); i++) {
 		if (strcasecmp(value, hooks[i]) == 0) {
-			name->hook = i;
+			name->hook = (uint8_t)i;
 			return 0;
 		}
 	}
@@ -55,7 +55,7 @@ static int set_device(char to[IFNAMSIZ], const char *value, struct ipq_error *e)
 		return ipq_fail(e, EINVAL, "\"%s\" is no interface name: use 1 to %d characters", value,
 				IFNAMSIZ - 1);
 	memset(to, 0, IFNAMSIZ);
-	memcpy(to, value, len);
+	memcpy(to, value, len + 1);
 	return 0;
 }
 

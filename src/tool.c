@@ -35,7 +35,8 @@ bool tool_find(const char *name, char *path, size_t room)
 char *const *tool_environment(void)
 {
 	static char lock[PATH_MAX + 32];
-	static char *environment[] = { "PATH=" SYSTEM, "LC_ALL=C", "HOME=/nonexistent", NULL, NULL };
+	static char path[] = "PATH=" SYSTEM;
+	static char *environment[] = { path, "LC_ALL=C", "HOME=/nonexistent", NULL, NULL };
 	const char *file = secure_getenv("XTABLES_LOCKFILE");
 	bool fits =
 		file != NULL && snprintf(lock, sizeof(lock), "XTABLES_LOCKFILE=%s", file) < (int)sizeof(lock);

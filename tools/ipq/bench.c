@@ -141,6 +141,7 @@ static int stop_reader(struct reader *r, uint64_t *lost)
 {
 	struct ipq_stats stats = { .size = sizeof(stats) };
 
+	/* NOLINTNEXTLINE(clang-analyzer-core.CallAndMessage): only of a reader that was started */
 	ipq_queue_wake(r->queue);
 	pthread_join(r->thread, NULL);
 	if (ipq_queue_stats(r->queue, &stats) == 0)

@@ -91,7 +91,7 @@ void doctor_library(struct doctor *d)
 {
 	char path[512], installed[512], *cache = NULL;
 	bool found = false, ours_cached = false;
-	struct elf_facts *e = malloc(sizeof(*e));
+	struct elf_facts *e = calloc(1, sizeof(*e));
 
 	if (e == NULL)
 		return;

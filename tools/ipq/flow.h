@@ -15,8 +15,8 @@
 struct flows;
 
 struct flows *flows_new(void); /* NULL: no memory */
-void flows_free(struct flows *flows);
-size_t flows_count(const struct flows *flows);
+void flows_free(struct flows *t);
+size_t flows_count(const struct flows *t);
 
 /*
  * Passes one TCP packet through. zone tells apart places that see the same packet one after the other.
@@ -25,14 +25,14 @@ size_t flows_count(const struct flows *flows);
  * packet came out of order and must come again, or -errno: edit failed, packet unchanged or dropped.
  */
 enum { FLOW_SAME = -1000, FLOW_DROP = -1001 };
-int flow_pass(struct flows *flows, uint32_t zone, struct ipq_edit *e, const struct rewrite *rewrite,
+int flow_pass(struct flows *t, uint32_t zone, struct ipq_edit *e, const struct rewrite *rewrite,
 	      int64_t now);
 
 /*
  * Passes the SYN of a connection whose other side's text `rewrite` will change. Its maximum segment size is
  * lowered, so that what grows still fits. The values of flow_pass().
  */
-int flow_expect(struct flows *flows, uint32_t zone, struct ipq_edit *e, const struct rewrite *rewrite,
+int flow_expect(struct flows *t, uint32_t zone, struct ipq_edit *e, const struct rewrite *rewrite,
 		int64_t now);
 
 #endif

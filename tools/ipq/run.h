@@ -74,7 +74,7 @@ struct run_calls;
 
 /* listener is the filter's; limit bounds the descriptors of this process and so the program's sockets.
  * engine may become NULL later: see run_calls_orphan. 0 or -errno with words in *e. */
-int run_calls_open(struct run_calls **calls, int listener, struct engine *engine, bool everybody_capable,
+int run_calls_open(struct run_calls **result, int listener, struct engine *engine, bool everybody_capable,
 		   unsigned limit, FILE *log, struct ipq_error *e);
 void run_calls_close(struct run_calls *calls);
 

@@ -523,13 +523,13 @@ static int allocate(struct run_calls *calls)
 	return calls->request == NULL || calls->response == NULL || calls->client == NULL ? -ENOMEM : 0;
 }
 
-int run_calls_open(struct run_calls **out, int listener, struct engine *engine, bool everybody_capable,
+int run_calls_open(struct run_calls **result, int listener, struct engine *engine, bool everybody_capable,
 		   unsigned limit, FILE *log, struct ipq_error *e)
 {
 	struct run_calls *calls = calloc(1, sizeof(*calls));
 	int err;
 
-	*out = NULL;
+	*result = NULL;
 	if (calls == NULL)
 		return ipq_fail(e, ENOMEM, "no memory");
 	*calls = (struct run_calls){ .listener = listener,
@@ -549,7 +549,7 @@ int run_calls_open(struct run_calls **out, int listener, struct engine *engine, 
 		calls->atomic = knows_addfd(listener, SECCOMP_ADDFD_FLAG_SEND);
 		/* Answers are then several times faster. Nothing depends on it. */
 		ioctl(listener, SECCOMP_IOCTL_NOTIF_SET_FLAGS, SECCOMP_USER_NOTIF_FD_SYNC_WAKE_UP);
-		*out = calls;
+		*result = calls;
 		return 0;
 	}
 	run_calls_close(calls);
