@@ -49,7 +49,7 @@ static uint32_t check_of(const struct header *h)
 void header_make(struct header *h, unsigned flow, uint64_t seq)
 {
 	memcpy(h->magic, MAGIC, sizeof(h->magic));
-	h->class = class_of(flow, seq);
+	h->class = (uint8_t)class_of(flow, seq);
 	h->flow = (uint8_t)flow;
 	h->era = (uint16_t)atomic_load(&S->era);
 	h->size = size_of(flow, seq);

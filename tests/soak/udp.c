@@ -131,10 +131,7 @@ void udp_send(void)
 
 static struct {
 	uint8_t bytes[DATAGRAM_MIN + 65536];
-	union {
-		char room[CMSG_SPACE(sizeof(uint32_t))];
-		struct cmsghdr align;
-	} control;
+	_Alignas(struct cmsghdr) char control[CMSG_SPACE(sizeof(uint32_t))];
 	struct iovec iov;
 } slot[BURST];
 static struct mmsghdr message[BURST];
