@@ -211,8 +211,8 @@ static void receive_some(int fd, unsigned flow)
 		slot[i].iov = (struct iovec){ slot[i].bytes, sizeof(slot[i].bytes) };
 		message[i].msg_hdr = (struct msghdr){ .msg_iov = &slot[i].iov,
 						      .msg_iovlen = 1,
-						      .msg_control = slot[i].control.room,
-						      .msg_controllen = sizeof(slot[i].control.room) };
+						      .msg_control = slot[i].control,
+						      .msg_controllen = sizeof(slot[i].control) };
 	}
 	n = recvmmsg(fd, message, BURST, MSG_DONTWAIT, NULL);
 	now = now_ns();

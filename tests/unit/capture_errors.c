@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* Capture files that cannot be opened, read or written, and pipes of others that do not block. */
 #include <stdarg.h>
+#include <stdbool.h>
 #include <stddef.h>
 #include <setjmp.h>
 #include <stdint.h>
@@ -116,6 +117,15 @@ static pid_t across_a_pipe(int fd, int *other)
 	return child;
 }
 
+/* Ends a child as another program: of what the parent had allocated nobody asks whether it leaks. */
+static _Noreturn void leave(bool good)
+{
+	const char *program = good ? "true" : "false";
+
+	execlp(program, program, NULL);
+	_exit(2);
+}
+
 static void expect_success(pid_t child)
 {
 	int status;
@@ -140,14 +150,16 @@ static void a_pipe_with_nothing_in_it_is_waited_for(void **state)
 		n = (int)write(other, in.bytes, 60);
 		usleep(50000);
 		n += (int)write(other, in.bytes + 60, in.len - 60);
-		_exit(n != (int)in.len);
+		leave(n == (int)in.len);
 	}
 	assert_int_equal(capture_reader_open(&r, "-", &error), 0);
 	while ((n = capture_read(r, &record, &data, &error)) == 0)
 		usleep(1000);
 	assert_int_equal(n, 1);
 	assert_memory_equal(data, frame, sizeof(frame));
-	assert_int_equal(capture_read(r, &record, &data, &error), -ENODATA);
+	while ((n = capture_read(r, &record, &data, &error)) == 0)
+		usleep(1000); /* the child has not ended yet */
+	assert_int_equal(n, -ENODATA);
 	capture_reader_close(r);
 	dup2(saved, STDIN_FILENO);
 	close(saved);
@@ -169,7 +181,7 @@ static void a_full_pipe_is_waited_for(void **state)
 	if (child == 0) {
 		while ((n = read(other, bytes, sizeof(bytes))) > 0)
 			all += (size_t)n;
-		_exit(all != 24 + MANY * (16 + sizeof(frame)));
+		leave(all == 24 + MANY * (16 + sizeof(frame)));
 	}
 	assert_int_equal(capture_writer_open(&w, "-", r, &error), 0);
 	for (int i = 0; i < MANY; i++)

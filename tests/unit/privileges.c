@@ -42,7 +42,7 @@ static void in_child(void (*body)(void))
 static void keep_one(void)
 {
 	struct __user_cap_header_struct header = { .version = _LINUX_CAPABILITY_VERSION_3 };
-	struct __user_cap_data_struct before[2], after[2];
+	struct __user_cap_data_struct before[2] = { 0 }, after[2] = { 0 };
 	uint32_t admin = 1U << CAP_NET_ADMIN;
 
 	CHECK(syscall(SYS_capget, &header, before) == 0);
