@@ -416,7 +416,8 @@ static int receive_within(struct ipq_queue *q, struct ipq_packet *packet, unsign
 /* The next packets of a busy queue; its newest verdicts leave after them, see moderation.c. 0: it is not busy. */
 static int receive_moderated(struct ipq_queue *q, struct ipq_packet *packet, unsigned max)
 {
-	size_t keep = q->pinned ? 0 : moderation_keeps(&q->moderation);
+	/* What goes with verdicts is forgotten when all have left: now and then all must. */
+	size_t keep = q->pinned || q->verdicts.extra_count >= PENDING_MAX ? 0 : moderation_keeps(&q->moderation);
 	int err;
 
 	if (keep == 0)
