@@ -74,7 +74,14 @@ static inline void tally_verdict(struct tally *tally, unsigned verdict)
 }
 
 /* What a consumer can do besides accepting and dropping at once. */
-enum consumer_traits { ANY_ORDER = 1 << 0, REPLACES = 1 << 1, MANY_QUEUES = 1 << 2, LATENCY_ONLY = 1 << 3, SUPERVISED = 1 << 4 };
+enum consumer_traits {
+	ANY_ORDER = 1 << 0,
+	REPLACES = 1 << 1,
+	MANY_QUEUES = 1 << 2,
+	LATENCY_ONLY = 1 << 3,
+	SUPERVISED = 1 << 4,
+	HOLDING_ONLY = 1 << 5
+};
 
 #define UNAVAILABLE 77
 /* Reads the queue until it is killed; returns only after saying on stderr why: UNAVAILABLE, or -1. */
@@ -86,7 +93,7 @@ struct consumer {
 	consumer_run *run;
 };
 
-consumer_run consume_ipq, consume_ipq_spin, consume_classic, consume_classic_batch;
+consumer_run consume_ipq, consume_ipq_spin, consume_ipq_keep, consume_classic, consume_classic_batch;
 consumer_run consume_run;
 consumer_run consume_nfq, consume_mnl, consume_raw_one, consume_raw_packed, consume_raw_batch;
 extern const struct consumer consumers[];

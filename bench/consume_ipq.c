@@ -1,75 +1,89 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* This library's new calls, in batches of 64; and the same with the latency option. */
+/* This library's new calls, in batches of 64; the same with the latency option, and with whole packets held back. */
 #include <ipq.h>
 #include <stdlib.h>
 #include "bench.h"
 
-struct holder {
+/* Whole packets held back. */
+struct keeper {
 	struct ipq_packet **kept;
 	uint32_t *order;
 	unsigned n;
 };
 
-static int decide_held(struct ipq_queue *q, const struct job *job, struct tally *tally, struct holder *held)
+static int give_verdict(struct ipq_queue *q, struct tally *tally, const struct ipq_packet *packet, unsigned verdict)
+{
+	tally_verdict(tally, verdict);
+	return verdict ? ipq_accept(q, packet) : ipq_drop(q, packet);
+}
+
+/* Of a packet that is held back the others note the id: so do we. */
+static int decide_id(void *context, uint32_t id, unsigned verdict)
+{
+	const struct ipq_packet packet = { .id = id };
+
+	return verdict ? ipq_accept(context, &packet) : ipq_drop(context, &packet);
+}
+
+static int keep(struct ipq_queue *q, const struct job *job, struct tally *tally, struct keeper *k,
+		const struct ipq_packet *packet)
 {
 	int err = 0;
 
-	for (unsigned i = 0; i < held->n && err >= 0; i++) {
-		struct ipq_packet *packet = held->kept[held->order[i]];
-		unsigned verdict = job_verdict(job, packet->id, 0);
+	k->kept[k->n] = ipq_packet_keep(packet);
+	if (k->kept[k->n++] == NULL)
+		return -1;
+	if (k->n < job->hold)
+		return 0;
+	for (unsigned i = 0; i < k->n && err >= 0; i++) {
+		struct ipq_packet *kept = k->kept[k->order[i]];
 
-		err = verdict ? ipq_accept(q, packet) : ipq_drop(q, packet);
-		tally_verdict(tally, verdict);
-		ipq_packet_free(packet);
+		err = give_verdict(q, tally, kept, job_verdict(job, kept->id, 0));
+		ipq_packet_free(kept);
 	}
-	held->n = 0;
+	k->n = 0;
 	return err;
 }
 
-static int packet_decide(struct ipq_queue *q, const struct job *job, struct tally *tally, struct holder *held,
-			 const struct ipq_packet *packet)
+static int decide_now(struct ipq_queue *q, const struct job *job, struct tally *tally, const struct ipq_packet *packet)
 {
-	unsigned verdict;
-	int err;
+	unsigned verdict = job_verdict(job, packet->id, packet->present & IPQ_HAS_MARK ? packet->mark : 0);
 
-	if (held->kept != NULL) {
-		held->kept[held->n] = ipq_packet_keep(packet);
-		if (held->kept[held->n++] == NULL)
-			return -1;
-		return held->n == job->hold ? decide_held(q, job, tally, held) : 0;
-	}
-	verdict = job_verdict(job, packet->id, packet->present & IPQ_HAS_MARK ? packet->mark : 0);
-	if (job->verdict == SEND_BACK)
-		err = ipq_replace(q, packet, packet->payload, packet->payload_len);
-	else
-		err = verdict ? ipq_accept(q, packet) : ipq_drop(q, packet);
+	if (job->verdict != SEND_BACK)
+		return give_verdict(q, tally, packet, verdict);
 	tally_verdict(tally, verdict);
-	return err;
+	return ipq_replace(q, packet, packet->payload, packet->payload_len);
 }
 
-static int loop(struct ipq_queue *q, const struct job *job, struct tally *tally)
+static int loop(struct ipq_queue *q, const struct job *job, struct tally *tally, bool whole)
 {
 	struct ipq_packet packet[BATCH];
-	struct holder held = { .kept = NULL };
-	int n;
+	struct keeper k = { .kept = calloc(job->hold, sizeof(struct ipq_packet *)),
+			    .order = order_make(job->order, job->hold) };
+	struct hold hold;
+	int n, err = 0;
 
-	if (job->hold > 1) {
-		held.kept = calloc(job->hold, sizeof(struct ipq_packet *));
-		held.order = order_make(job->order, job->hold);
-		if (held.kept == NULL || held.order == NULL)
-			return -1;
-	}
+	if (k.kept == NULL || k.order == NULL || hold_init(&hold, job, tally, decide_id, q) < 0)
+		return -1;
 	atomic_store(&tally->ready, 1);
 	while ((n = ipq_queue_recv(q, packet, BATCH, IPQ_FOREVER)) >= 0) {
-		tally_add(&tally->received, (uint64_t)n);
-		for (int i = 0; i < n; i++)
-			if (packet_decide(q, job, tally, &held, &packet[i]) < 0)
-				return -1;
+		if (job->hold <= 1 || whole)
+			tally_add(&tally->received, (uint64_t)n);
+		for (int i = 0; i < n && err >= 0; i++) {
+			if (job->hold <= 1)
+				err = decide_now(q, job, tally, &packet[i]);
+			else if (whole)
+				err = keep(q, job, tally, &k, &packet[i]);
+			else
+				err = hold_packet(&hold, packet[i].id, 0);
+		}
+		if (err < 0)
+			return err;
 	}
 	return n;
 }
 
-static int consume(const struct job *job, unsigned queue, struct tally *tally, unsigned spin_usec)
+static int consume(const struct job *job, unsigned queue, struct tally *tally, unsigned spin_usec, bool whole)
 {
 	char name[32], error[320] = "";
 	struct ipq_options options = {
@@ -88,17 +102,22 @@ static int consume(const struct job *job, unsigned queue, struct tally *tally, u
 		fprintf(stderr, "ipq: %s\n", error);
 		return -1;
 	}
-	loop(q, job, tally);
+	loop(q, job, tally, whole);
 	fprintf(stderr, "ipq: %s\n", ipq_queue_error(q));
 	return -1;
 }
 
 int consume_ipq(const struct job *job, unsigned queue, struct tally *tally)
 {
-	return consume(job, queue, tally, 0);
+	return consume(job, queue, tally, 0, false);
 }
 
 int consume_ipq_spin(const struct job *job, unsigned queue, struct tally *tally)
 {
-	return consume(job, queue, tally, 50);
+	return consume(job, queue, tally, 50, false);
+}
+
+int consume_ipq_keep(const struct job *job, unsigned queue, struct tally *tally)
+{
+	return consume(job, queue, tally, 0, true);
 }

@@ -15,6 +15,7 @@ const struct consumer consumers[] = {
 	{ "ipq", "libipq, new calls", ANY_ORDER | REPLACES | MANY_QUEUES, consume_ipq },
 	{ "run", "a program of 2001 under ipq run", REPLACES | SUPERVISED, consume_run },
 	{ "ipq-spin", "libipq, new calls, spin 50 us", LATENCY_ONLY, consume_ipq_spin },
+	{ "ipq-keep", "libipq, new calls, whole packets held", ANY_ORDER | HOLDING_ONLY, consume_ipq_keep },
 };
 const unsigned consumer_count = sizeof(consumers) / sizeof(*consumers);
 
@@ -90,6 +91,8 @@ bool scenario_suits(const struct scenario *s, const struct consumer *c)
 {
 	if (c->traits & LATENCY_ONLY)
 		return s->pattern == LATENCY;
+	if ((c->traits & HOLDING_ONLY) && s->hold <= 1)
+		return false;
 	/* Its queue has ip_queue's own length, and what overflows there no kernel counts. */
 	if ((c->traits & SUPERVISED) && (s->pattern != WINDOW && s->pattern != LATENCY))
 		return false;

@@ -24,7 +24,8 @@
 #include "verdicts.h"
 
 #define QUEUE_LENGTH 8192
-#define PENDING_MAX 1024      /* verdicts that are collected before they are sent unasked */
+#define PENDING_MAX 16384     /* verdicts that are collected before they are sent unasked */
+#define EXTRAS_MAX 1024       /* those with something beside the code, likewise */
 #define COPIES_MAX (1 << 20)  /* bytes of replacements, likewise */
 #define HEAD_ROOM 4096        /* attributes in front of the payload: a security context may be long */
 
@@ -417,7 +418,7 @@ static int receive_within(struct ipq_queue *q, struct ipq_packet *packet, unsign
 static int receive_moderated(struct ipq_queue *q, struct ipq_packet *packet, unsigned max)
 {
 	/* What goes with verdicts is forgotten when all have left: now and then all must. */
-	size_t keep = q->pinned || q->verdicts.extra_count >= PENDING_MAX ? 0 : moderation_keeps(&q->moderation);
+	size_t keep = q->pinned || q->verdicts.extra_count >= EXTRAS_MAX ? 0 : moderation_keeps(&q->moderation);
 	int err;
 
 	if (keep == 0)
@@ -557,7 +558,7 @@ static int give(struct ipq_queue *q, uint32_t id, uint32_t code, const struct so
 
 	if (err < 0)
 		return fail_verdict(q, err, id);
-	if (q->verdicts.count >= PENDING_MAX || q->copies_size >= COPIES_MAX)
+	if (q->verdicts.count >= PENDING_MAX || q->verdicts.extra_count >= EXTRAS_MAX || q->copies_size >= COPIES_MAX)
 		return ipq_queue_flush(q);
 	return 0;
 }

@@ -15,7 +15,7 @@ void verdicts_free(struct verdicts *v)
 	memset(v, 0, sizeof(*v));
 }
 
-static size_t slot(const struct verdicts *v, size_t position)
+static uint32_t slot(const struct verdicts *v, uint32_t position)
 {
 	return position & (v->room - 1);
 }
@@ -28,7 +28,7 @@ static bool after(uint32_t a, uint32_t b)
 /* Doubles the ring; positions stay what they are. */
 static int grow_ring(struct verdicts *v)
 {
-	size_t room = v->room != 0 ? 2 * v->room : 256, i;
+	uint32_t room = v->room != 0 ? 2 * v->room : 256, i;
 	uint32_t *id = malloc(room * sizeof(*id));
 	uint8_t *state = malloc(room * sizeof(*state));
 
@@ -51,7 +51,8 @@ static int grow_ring(struct verdicts *v)
 
 int verdicts_wait(struct verdicts *v, uint32_t id)
 {
-	size_t at, i;
+	uint32_t at;
+	size_t i;
 	int err;
 
 	if (v->tail - v->head == v->room) {
@@ -65,7 +66,7 @@ int verdicts_wait(struct verdicts *v, uint32_t id)
 		v->state[slot(v, at)] = v->state[slot(v, at - 1)];
 	}
 	for (i = 0; at != v->tail && i < v->count; i++)
-		v->log[i].at += v->log[i].at >= at;
+		v->log[i].at += !after(at, v->log[i].at);
 	v->id[slot(v, at)] = id;
 	v->state[slot(v, at)] = WAITS;
 	v->tail++;
@@ -74,17 +75,17 @@ int verdicts_wait(struct verdicts *v, uint32_t id)
 }
 
 /* The position of id, or tail. Ids mostly have no gaps: then the first guess is right. */
-static size_t find(const struct verdicts *v, uint32_t id)
+static uint32_t find(const struct verdicts *v, uint32_t id)
 {
-	size_t low = v->head, high = v->tail, guess;
+	uint32_t low = v->head, high = v->tail, guess;
 
 	if (low == high)
 		return v->tail;
-	guess = low + (uint32_t)(id - v->id[slot(v, low)]);
+	guess = low + (id - v->id[slot(v, low)]);
 	if (guess - low < high - low && v->id[slot(v, guess)] == id)
 		return guess;
 	while (low != high) {
-		size_t mid = low + (high - low) / 2;
+		uint32_t mid = low + (high - low) / 2;
 
 		if (after(id, v->id[slot(v, mid)]))
 			low = mid + 1;
@@ -108,7 +109,7 @@ static void *grow(void *array, size_t count, size_t *room, size_t size)
 
 int verdicts_give(struct verdicts *v, uint32_t id, uint32_t code, const struct source_verdict *extra)
 {
-	size_t at = find(v, id);
+	uint32_t at = find(v, id);
 	void *grown;
 
 	if (at == v->tail || v->state[slot(v, at)] != WAITS)
@@ -131,7 +132,7 @@ int verdicts_give(struct verdicts *v, uint32_t id, uint32_t code, const struct s
 }
 
 /* The first position from at on that is not GONE. */
-static size_t next_here(const struct verdicts *v, size_t at)
+static uint32_t next_here(const struct verdicts *v, uint32_t at)
 {
 	while (at != v->tail && v->state[slot(v, at)] == GONE)
 		at++;
@@ -139,7 +140,7 @@ static size_t next_here(const struct verdicts *v, size_t at)
 }
 
 /* How many verdicts from log[i] to log[end] are the same and name exactly the packets that wait first, in order. */
-static size_t run_length(const struct verdicts *v, size_t i, size_t end, size_t oldest)
+static size_t run_length(const struct verdicts *v, size_t i, size_t end, uint32_t oldest)
 {
 	const struct pending *first = &v->log[i], *p = first;
 
@@ -160,7 +161,8 @@ static void mark(struct verdicts *v, size_t from, size_t to, uint8_t state)
 
 unsigned verdicts_pack(struct verdicts *v, size_t end, struct source_verdict *out, size_t *covers, unsigned max)
 {
-	size_t done = 0, oldest = next_here(v, v->head);
+	uint32_t oldest = next_here(v, v->head);
+	size_t done = 0;
 	unsigned n;
 
 	for (n = 0; n < max && done < end; n++) {

@@ -13,7 +13,7 @@
 #include "source.h"
 
 struct pending {
-	size_t at; /* position in the ring */
+	uint32_t at; /* position in the ring */
 	uint32_t id, code;
 	int32_t extra; /* index of struct source_verdict in extra[], or -1: a bare verdict */
 };
@@ -22,7 +22,7 @@ struct verdicts {
 	/* Ring of ids that wait, ascending as the kernel counts (they wrap); state says what is known of each. */
 	uint32_t *id;
 	uint8_t *state;
-	size_t room, head, tail; /* room is a power of 2; head and tail only grow */
+	uint32_t room, head, tail; /* room is a power of 2; positions only grow, and wrap */
 	uint64_t waiting;        /* without a verdict */
 	bool strangers;          /* packets wait that are not known here: no verdict may stand for more than its own */
 	/* Verdicts in the order given. */

@@ -101,7 +101,8 @@ static void receive(struct verdicts *v, struct kernel *k, uint32_t id)
 /* n packets, verdicts in the order of g, flushed after each whose bit is set in flushes, kept packets undecided. */
 static unsigned play(uint32_t first, unsigned packets, const struct given *g, unsigned n, unsigned flushes, unsigned max)
 {
-	struct verdicts v = { 0 };
+	/* Positions wrap like ids, after as many packets: in the middle of these. */
+	struct verdicts v = { .head = UINT32_MAX - 2, .tail = UINT32_MAX - 2 };
 	struct kernel k = { .count = 0 };
 	unsigned i, messages = 0;
 
@@ -381,7 +382,7 @@ static void packets_out_of_order_are_waited_for_in_order(void **state)
 /* Packet 2 has a verdict that has not left when 1 comes: it stays the one of 2. */
 static void a_packet_that_comes_late_leaves_pending_verdicts_alone(void **state)
 {
-	struct verdicts v = { 0 };
+	struct verdicts v = { .head = UINT32_MAX, .tail = UINT32_MAX };
 	struct kernel k = { .waiting = { 1, 2 }, .count = 2 };
 	struct given g[2] = { { 2, NF_DROP, 0 }, { 1, NF_ACCEPT, 0 } };
 
