@@ -5,6 +5,8 @@ The system is not changed: apt gets the system's sources and keys, but a state a
 another architecture's name. What was unpacked once is not fetched again until the list of packages changes;
 remove the cache directory to get newer kernels.
 """
+import contextlib
+import fcntl
 import hashlib
 import os
 import re
@@ -133,8 +135,22 @@ def relative_links(root):
                 os.symlink(there, path)
 
 
+@contextlib.contextmanager
+def alone():
+    """One fetches at a time: targets share what they need, and so do two of us."""
+    os.makedirs(cache_directory(), exist_ok=True)
+    with open(os.path.join(cache_directory(), 'lock'), 'w', encoding='ascii') as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
 def once(path, key, make):
     """Makes the directory unless it was made before by the same key; never leaves half of it."""
+    with alone():
+        return make_once(path, key, make)
+
+
+def make_once(path, key, make):
     stamp = hashlib.sha256(repr(key).encode()).hexdigest()
     try:
         with open(path + '.stamp', encoding='ascii') as f:
