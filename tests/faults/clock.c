@@ -26,7 +26,7 @@ int __wrap_clock_gettime(clockid_t clock, struct timespec *t)
 	int ret = __real_clock_gettime(clock, t);
 	int64_t ns = t->tv_sec * SECOND + t->tv_nsec + atomic_fetch_add(&offset, atomic_load(&step));
 
-	t->tv_sec = ns / SECOND;
+	t->tv_sec = (time_t)(ns / SECOND);
 	t->tv_nsec = ns % SECOND;
 	return ret;
 }
