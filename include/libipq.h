@@ -23,8 +23,9 @@
  * Packets come from today's nfnetlink_queue (or whatever IPQ_SOURCE in the environment names, see
  * ip_queue(7)) in ip_queue's own format. New programs are better served by <ipq.h>.
  *
- * Threads: every call may be made from any thread at any time, on one handle too; the last error is
- * kept for each thread. A call that succeeds leaves errno alone. Pages: libipq(3) and one for each call.
+ * Threads: every call may be made from any thread at any time, on one handle too, unless it batches
+ * (IPQ_CTL_BATCH): then by one thread at a time. The last error is kept for each thread. A call that succeeds
+ * leaves errno alone. Pages: libipq(3) and one for each call.
  */
 #ifndef _LIBIPQ_H
 #define _LIBIPQ_H
@@ -105,7 +106,8 @@ enum {
 	IPQ_CTL_QUEUE_LENGTH = 0x1001, /* unsigned int: packets that may wait in the kernel (1024) */
 	IPQ_CTL_RECEIVE_BUFFER,        /* unsigned int: bytes; what the kernel granted is returned */
 	IPQ_CTL_FAIL_OPEN,             /* int: 1: a full queue lets packets through; 0: drops them */
-	IPQ_CTL_BATCH,                 /* unsigned int: packets a system call; 0 or 1: strict */
+	IPQ_CTL_BATCH,                 /* unsigned int: packets a system call, as IPQ_BATCH in the environment has it;
+	                                * from then on for one thread at a time. 0 or 1: strict */
 	IPQ_CTL_STATS,                 /* struct ipq_ctl_stats *: filled */
 	IPQ_CTL_EXPLAIN                /* const char **: why ipq_set_mode failed last: cause and remedy */
 };

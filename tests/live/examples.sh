@@ -1,16 +1,8 @@
 #!/bin/sh
 # SPDX-License-Identifier: LGPL-2.1-or-later
-# Each program of examples/ does with real packets what its first lines say.
+# Each program of examples/ does with real packets what its first lines say; many_cores: many-cores.sh.
 . "$IPQ_LIVE/lib.sh"
 queue OUTPUT -p udp --dport 7000:7099
-$iptables -w -A OUTPUT -p udp --dport 7100 -j NFQUEUE --queue-balance 2:3 || skip "no NFQUEUE here"
-$iptables -w -A INPUT -p udp --dport 7100 -m mark --mark 2 || skip "no mark match here"
-$iptables -w -A INPUT -p udp --dport 7100 -m mark --mark 3
-
-# marked N: packets that came in with that mark.
-marked() {
-	$iptables -w -L INPUT -v -x -n | awk -v m="$(printf '0x%x' "$1")" '$NF == m { print $1 }'
-}
 
 # expect_end WHAT: the program ends by SIGTERM, with status 0.
 expect_end() {
@@ -50,17 +42,6 @@ sleep 0.5
 expect_text "hold_and_release lets go" "late" $FLOW say -w 2000 7000 late
 expect "hold_and_release loses nothing" $FLOW udp -n 200 -w 1000 7000
 expect_end "hold_and_release ends in order"
-
-start $EXAMPLE_MANY_CORES 2 2
-wait_for_queue 2
-wait_for_queue 3
-for host in 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16; do
-	expect "many_cores lets packets to 127.0.0.$host pass" $FLOW udp -n 10 -w 500 -a 127.0.0.$host 7100
-done
-expect_end "many_cores ends in order"
-expect_text "all of them were marked" 160 sh -c "echo \$(($(marked 2) + $(marked 3)))"
-expect "both queues had some" [ "$(marked 2)" -gt 0 -a "$(marked 3)" -gt 0 ]
-expect_text "many_cores counted them" 160 awk '/^queue/ { sum += $3 } END { print sum }' "$log"
 
 start $EXAMPLE_CLASSIC
 wait_for_queue

@@ -509,8 +509,10 @@ static void waking(void)
 	pthread_create(&t, NULL, wake_later, q);
 	want(ipq_queue_recv(q, p, 8, IPQ_FOREVER) == -ECANCELED);
 	pthread_join(t, NULL);
+#ifndef __SANITIZE_THREAD__ /* which calls a handler after recvmmsg has returned: this one makes it return */
 	signal_soon(wake_it, SA_RESTART);
 	want(ipq_queue_recv(q, p, 8, IPQ_FOREVER) == -ECANCELED);
+#endif
 	signal_soon(wake_it,
 		    SA_RESTART); /* poll(2) is never restarted: the signal may be told before the wake */
 	n = ipq_queue_recv(q, p, 8, 2000);
