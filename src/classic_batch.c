@@ -12,6 +12,7 @@
 #include <string.h>
 #include <time.h>
 #include "classic.h"
+#include "clock.h"
 #include "queue.h"
 
 struct classic_batch {
@@ -89,28 +90,30 @@ static ssize_t next_message(struct classic *c, unsigned char *buf, size_t len)
 	return 0;
 }
 
-/* Receives, waiting for timeout microseconds as ipq_read has it. 1, 0 (timed out), -1 (the error is set). */
-static int receive(struct classic *c, int timeout)
+/* Receives, waiting until end, where timeout says so. 1, 0 (timed out), -1 (the error is set). */
+static int receive(struct classic *c, int timeout, int64_t end)
 {
 	struct classic_batch *b = c->batching;
-	struct timespec t = { .tv_sec = timeout / 1000000, .tv_nsec = timeout % 1000000 * 1000L };
 	struct pollfd wait = { .fd = c->public.fd, .events = POLLIN };
 	unsigned max = c->batch > QUEUE_BATCH_MAX ? QUEUE_BATCH_MAX : c->batch > 1 ? c->batch : 1;
-	bool waited = false;
+	int64_t left = 0;
+	struct timespec t;
 	int n, ready;
 
 	b->next = b->count = 0;
 	/* Never IPQ_FOREVER: who waits for ever waits for a refusal, too. */
 	for (;;) {
 		n = ipq_queue_recv(b->queue, b->packet, max, 0);
-		if (n != 0 || b->refusals > 0 || timeout < 0 || waited)
+		if (timeout > 0)
+			left = end - now_us();
+		if (n != 0 || b->refusals > 0 || timeout < 0 || left < 0)
 			break;
+		t = (struct timespec){ .tv_sec = left / 1000000, .tv_nsec = left % 1000000 * 1000 };
 		ready = ppoll(&wait, 1, timeout > 0 ? &t : NULL, NULL);
 		if (ready < 0 && errno == EINTR && timeout > 0)
 			return 0; /* errno says so */
 		if (ready < 0)
 			return (int)classic_fail(IPQ_ERR_RECV, errno);
-		waited = timeout > 0;
 	}
 	if (n < 0)
 		return (int)classic_fail(IPQ_ERR_RECV, -n);
@@ -122,11 +125,14 @@ static int receive(struct classic *c, int timeout)
 
 ssize_t classic_batch_read(struct classic *c, unsigned char *buf, size_t len, int timeout)
 {
+	int64_t end = 0; /* of all receives together: packets of another family do not begin it anew */
 	ssize_t n;
 	int got;
 
 	while ((n = next_message(c, buf, len)) == 0) {
-		got = receive(c, timeout);
+		if (timeout > 0 && end == 0)
+			end = now_us() + timeout;
+		got = receive(c, timeout, end);
 		if (got <= 0)
 			return got;
 	}
