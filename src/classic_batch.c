@@ -108,7 +108,7 @@ static int receive(struct classic *c, int timeout, int64_t end)
 			left = end - now_us();
 		if (n != 0 || b->refusals > 0 || timeout < 0 || left < 0)
 			break;
-		t = (struct timespec){ .tv_sec = left / 1000000, .tv_nsec = left % 1000000 * 1000 };
+		t = (struct timespec){ .tv_sec = (time_t)(left / 1000000), .tv_nsec = (long)(left % 1000000 * 1000) };
 		ready = ppoll(&wait, 1, timeout > 0 ? &t : NULL, NULL);
 		if (ready < 0 && errno == EINTR && timeout > 0)
 			return 0; /* errno says so */
