@@ -443,7 +443,7 @@ static ssize_t read_nfqueue(struct classic *c, unsigned char *buf, size_t len, i
 		if (timeout > 0) {
 			left = end - now_us();
 			t = (struct timespec){ .tv_sec = left > 0 ? (time_t)(left / 1000000) : 0,
-					       .tv_nsec = left > 0 ? left % 1000000 * 1000 : 0 };
+					       .tv_nsec = left > 0 ? (long)(left % 1000000 * 1000) : 0 };
 			n = ppoll(&wait, 1, &t, NULL);
 			if (n < 0)
 				return errno == EINTR ? 0 : classic_fail(IPQ_ERR_RECV, errno);

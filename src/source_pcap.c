@@ -44,7 +44,7 @@ static void watch(struct pcap_source *p, int op, int fd)
 
 static void set_timer(struct pcap_source *p, int64_t at)
 {
-	struct itimerspec t = { .it_value = { .tv_sec = (time_t)(at / NSEC), .tv_nsec = at % NSEC } };
+	struct itimerspec t = { .it_value = { .tv_sec = (time_t)(at / NSEC), .tv_nsec = (long)(at % NSEC) } };
 
 	timerfd_settime(p->timer_fd, TFD_TIMER_ABSTIME, &t, NULL);
 }
