@@ -12,7 +12,6 @@
 #include <errno.h>
 #include <poll.h>
 #include <pthread.h>
-#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
@@ -20,6 +19,7 @@
 #include <libmnl/libmnl.h>
 #include <linux/rtnetlink.h>
 #include <sys/socket.h>
+#include "forks.h"
 #include "links.h"
 
 #define LOOKUP_WAIT_MS 1000
@@ -37,22 +37,10 @@ struct links {
 	struct link_entry *entry; /* sorted by index */
 	size_t count, room;
 	uint32_t seq;
-	unsigned forks;
+	unsigned forks; /* forks_behind when the socket was opened */
 	struct timespec tick; /* when events were last read */
 	unsigned char buf[32768];
 };
-
-static atomic_uint forks; /* how many forks lie between this process and the loading of the library */
-
-static void count_fork(void)
-{
-	atomic_fetch_add(&forks, 1);
-}
-
-__attribute__((constructor)) static void watch_forks(void)
-{
-	pthread_atfork(NULL, NULL, count_fork);
-}
 
 static int open_socket(struct links *l)
 {
@@ -83,7 +71,7 @@ int links_open(struct links **links)
 	if (l == NULL)
 		return -ENOMEM;
 	pthread_mutex_init(&l->lock, NULL);
-	l->forks = atomic_load(&forks);
+	l->forks = atomic_load(&forks_behind);
 	err = open_socket(l);
 	if (err < 0) {
 		free(l);
@@ -287,7 +275,7 @@ static bool tick(struct links *l)
 /* A child of fork opens a socket of its own; another thread may have held the lock while the fork happened. */
 static void notice_fork(struct links *l)
 {
-	unsigned now = atomic_load_explicit(&forks, memory_order_relaxed);
+	unsigned now = atomic_load_explicit(&forks_behind, memory_order_relaxed);
 
 	if (l->forks == now)
 		return;

@@ -7,9 +7,7 @@
  */
 #include <errno.h>
 #include <linux/netfilter.h>
-#include <pthread.h>
 #include <sched.h>
-#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -18,6 +16,7 @@
 #include <time.h>
 #include <ipq_edit.h>
 #include "clock.h"
+#include "forks.h"
 #include "links.h"
 #include "moderation.h"
 #include "queue.h"
@@ -75,19 +74,6 @@ static int map_slots(struct ipq_queue *q)
 	return 0;
 }
 
-/* Counted in both processes: from then on either may read packets that the other one does not know. */
-static atomic_uint forks;
-
-static void count_fork(void)
-{
-	atomic_fetch_add(&forks, 1);
-}
-
-__attribute__((constructor)) static void watch_forks(void)
-{
-	pthread_atfork(NULL, count_fork, count_fork);
-}
-
 int queue_over(struct ipq_queue **queue, struct source *source, size_t slot_size, uint32_t flags, uint32_t spin_usec)
 {
 	struct ipq_queue *q = calloc(1, sizeof(*q));
@@ -99,7 +85,7 @@ int queue_over(struct ipq_queue **queue, struct source *source, size_t slot_size
 	q->flags = flags;
 	q->spin_usec = q->spin_now = spin_usec;
 	q->slot_size = slot_size;
-	q->forks = atomic_load(&forks);
+	q->forks = atomic_load(&forks_seen);
 	if (map_slots(q) < 0) {
 		free(q);
 		return -ENOMEM;
@@ -438,7 +424,7 @@ static void look_for_strangers(struct ipq_queue *q, const struct ipq_packet *pac
 {
 	int i;
 
-	for (i = 0; i < n && q->forks != atomic_load_explicit(&forks, memory_order_relaxed); i++)
+	for (i = 0; i < n && q->forks != atomic_load_explicit(&forks_seen, memory_order_relaxed); i++)
 		q->verdicts.strangers |= packet[i].id != (i > 0 ? packet[i - 1].id : q->last_id) + 1;
 	if (n > 0)
 		q->last_id = packet[n - 1].id;
