@@ -177,6 +177,11 @@ void capture_writer_close(struct capture_writer *w)
 	free(w);
 }
 
+void capture_writer_forget(struct capture_writer *w)
+{
+	w->filled = 0;
+}
+
 uint64_t capture_writer_position(const struct capture_writer *w)
 {
 	return w->position;

@@ -29,8 +29,10 @@ struct host {
 	struct engine *engine;
 	pthread_mutex_t step_lock;
 	pthread_t thread;
+	bool threaded;   /* there is one: a child may have failed to start it */
+	bool waits;      /* a child, whose parent still runs the engine */
 	atomic_bool stopping;
-	int lifeline[2]; /* [0] ends when nobody holds [1]; [1] is -1 in a child that only waits */
+	int lifeline[2]; /* [0] ends when nobody holds [1]; [1] is -1 in a child that waits */
 	int stop[2];     /* written to when this process's thread shall end */
 };
 
@@ -71,6 +73,7 @@ static void take_over(struct host *h)
 		close(h->lifeline[0]);
 		memcpy(h->lifeline, fresh, sizeof(fresh));
 	}
+	h->waits = false;
 	pthread_mutex_unlock(&h->step_lock);
 }
 
@@ -79,7 +82,7 @@ static void *serve(void *arg)
 	struct host *h = arg;
 	int err = 0, i;
 
-	if (h->lifeline[1] < 0) {
+	if (h->waits) {
 		if (!wait_for(h, h->lifeline[0]))
 			return NULL;
 		take_over(h);
@@ -106,6 +109,7 @@ static int start_thread(struct host *h)
 	pthread_sigmask(SIG_SETMASK, &all, &before);
 	err = pthread_create(&h->thread, NULL, serve, h);
 	pthread_sigmask(SIG_SETMASK, &before, NULL);
+	h->threaded = err == 0;
 	if (err != 0) {
 		close(h->stop[0]);
 		close(h->stop[1]);
@@ -115,6 +119,8 @@ static int start_thread(struct host *h)
 
 static void stop_thread(struct host *h)
 {
+	if (!h->threaded)
+		return;
 	atomic_store(&h->stopping, true);
 	close(h->stop[1]);
 	pthread_join(h->thread, NULL);
@@ -149,8 +155,12 @@ static void after_fork_in_child(void)
 		if (h->lifeline[1] >= 0)
 			close(h->lifeline[1]);
 		h->lifeline[1] = -1;
-		close(h->stop[0]);
-		close(h->stop[1]);
+		h->waits = true;
+		if (h->threaded) {
+			close(h->stop[0]);
+			close(h->stop[1]);
+		}
+		h->threaded = false;
 		pthread_mutex_unlock(&h->step_lock);
 		start_thread(h);
 	}
@@ -313,8 +323,7 @@ static void detach(struct host *h, void (*end)(struct engine *e))
 	if (!last)
 		return;
 	stop_thread(h);
-	if (h->lifeline[1] >= 0) /* else the parent runs the engine and closes it */
-		end(h->engine);
+	(h->waits ? engine_forget : end)(h->engine);
 	free_host(h);
 }
 
@@ -337,8 +346,7 @@ __attribute__((destructor)) static void end_hosts(void)
 	while ((h = hosts.first) != NULL) {
 		hosts.first = h->next;
 		stop_thread(h);
-		if (h->lifeline[1] >= 0)
-			engine_close(h->engine);
+		(h->waits ? engine_forget : engine_close)(h->engine);
 		free_host(h);
 	}
 	pthread_mutex_unlock(&hosts.lock);

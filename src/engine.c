@@ -588,6 +588,14 @@ void engine_detach(struct engine *e)
 	free_engine(e);
 }
 
+void engine_forget(struct engine *e)
+{
+	struct source *source = e->source;
+
+	engine_detach(e);
+	(source->ops->forget != NULL ? source->ops->forget : source->ops->close)(source);
+}
+
 void engine_close(struct engine *e)
 {
 	struct source *source;

@@ -39,6 +39,8 @@ int engine_open(struct engine **engine, struct source *source, const struct engi
 void engine_close(struct engine *engine);
 /* The same, but the source stays open and is the caller's. */
 void engine_detach(struct engine *engine);
+/* Frees what this process, a child of fork, has of an engine that another one steps, which notices nothing. */
+void engine_forget(struct engine *engine);
 
 /*
  * Serves the program at the other end of fd (SOCK_SEQPACKET; SOCK_DGRAM works, but its end shows only

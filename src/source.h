@@ -139,6 +139,9 @@ struct source_ops {
 
 	/* NULL where there is nothing to say. */
 
+	/* Frees what this process, a child of fork, has of a source that another one goes on with: nothing is written.
+	 * NULL: close does no more. */
+	void (*forget)(struct source *s);
 	/* Memory that is taken by what waits to be received: more when more waits. -1 when not known. */
 	int64_t (*backlog)(const struct source *s);
 	/* Cause and remedy of the last recv or send that failed; never NULL, valid until close. */

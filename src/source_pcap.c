@@ -107,13 +107,8 @@ static void give_back_all(struct held_store *store, struct held_list *l)
 	}
 }
 
-static void pcap_close_source(struct source *s)
+static void free_source(struct pcap_source *p)
 {
-	struct pcap_source *p = pcap_of(s);
-
-	if (s == NULL)
-		return;
-	source_pcap_let_pass(p, 0, true);
 	give_back_all(&p->store, &p->passing);
 	give_back_all(&p->store, &p->again);
 	held_free(&p->store);
@@ -126,6 +121,23 @@ static void pcap_close_source(struct source *s)
 	source_pcap_name_free(&p->name);
 	pthread_mutex_destroy(&p->lock);
 	free(p);
+}
+
+static void pcap_close_source(struct source *s)
+{
+	struct pcap_source *p = pcap_of(s);
+
+	source_pcap_let_pass(p, 0, true);
+	free_source(p);
+}
+
+static void pcap_forget_source(struct source *s)
+{
+	struct pcap_source *p = pcap_of(s);
+
+	if (p->out != NULL)
+		capture_writer_forget(p->out);
+	free_source(p);
 }
 
 static int pcap_open_source(struct source **s, const char *arg, struct ipq_error *e)
@@ -271,6 +283,7 @@ const struct source_ops source_pcap = {
 	.refuse = source_pcap_refuse,
 	.counts = pcap_counts,
 	.wake = pcap_wake,
+	.forget = pcap_forget_source,
 	.error = pcap_error_text,
 	.interface = pcap_interface,
 };

@@ -1,0 +1,157 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * A capture file that an engine in the parent reads, and children that inherit the handle: one that closes it, one
+ * that only exits, one whose engine's thread could not be started, and a child of that one. Each keeps no
+ * descriptor of it, and the output has every record once: what the parent had not yet written is not the children's.
+ */
+#include <dirent.h>
+#include <errno.h>
+#include <linux/netfilter.h>
+#include <pthread.h>
+#include <stdbool.h>
+#include <sys/wait.h>
+#include <libipq.h>
+#include "capture_file.h"
+
+#define IN_FD 50 /* known to IPQ_SOURCE by these numbers */
+#define OUT_FD 51
+#define PACKETS 300
+
+#define want(what) check(what, #what, __LINE__)
+
+static bool fails, threads_fail;
+
+static void check(bool right, const char *what, int line)
+{
+	if (right)
+		return;
+	printf("line %d: not so: %s\n", line, what);
+	fails = true;
+}
+
+int __real_pthread_create(pthread_t *t, const pthread_attr_t *attr, void *(*start)(void *), void *arg);
+int __wrap_pthread_create(pthread_t *t, const pthread_attr_t *attr, void *(*start)(void *), void *arg);
+int __wrap_pthread_create(pthread_t *t, const pthread_attr_t *attr, void *(*start)(void *), void *arg)
+{
+	return threads_fail ? EAGAIN : __real_pthread_create(t, attr, start, arg);
+}
+
+static unsigned open_descriptors(void)
+{
+	DIR *d = opendir("/proc/self/fd");
+	unsigned n = 0;
+
+	if (d == NULL)
+		abort();
+	while (readdir(d) != NULL)
+		n++;
+	closedir(d);
+	return n;
+}
+
+static unsigned accept_packets(const struct ipq_handle *h, unsigned most)
+{
+	static unsigned char buf[4096];
+	unsigned n = 0;
+
+	while (n < most && ipq_read(h, buf, sizeof(buf), 0) > 0) {
+		want(ipq_message_type(buf) == IPQM_PACKET);
+		want(ipq_set_verdict(h, ipq_get_packet(buf)->packet_id, NF_ACCEPT, 0, NULL) > 0);
+		n++;
+	}
+	return n;
+}
+
+static void closes(struct ipq_handle *h, unsigned before)
+{
+	ipq_destroy_handle(h);
+	want(open_descriptors() == before);
+}
+
+static void only_exits(struct ipq_handle *h, unsigned before)
+{
+	(void)h;
+	(void)before;
+}
+
+static void in_child(struct ipq_handle *h, unsigned before, void (*how)(struct ipq_handle *, unsigned))
+{
+	int status = 1;
+	pid_t child = fork();
+
+	if (child == 0) {
+		how(h, before);
+		exit(fails);
+	}
+	want(waitpid(child, &status, 0) == child && status == 0);
+}
+
+static void has_a_child(struct ipq_handle *h, unsigned before)
+{
+	int own[2] = { dup(STDIN_FILENO), dup(STDIN_FILENO) }; /* numbers that the thread would have had */
+
+	want(own[0] >= 0 && own[1] >= 0);
+	threads_fail = false;
+	in_child(h, before + 2, closes);
+	closes(h, before + 2);
+}
+
+static void without_thread(struct ipq_handle *h, unsigned before)
+{
+	threads_fail = true;
+	in_child(h, before, has_a_child);
+	threads_fail = false;
+}
+
+static void make_input(struct capture_file *f)
+{
+	put_header(f, false, false, 1);
+	for (unsigned i = 0; i < PACKETS; i++) {
+		put_frame(f, i, i, 100, (uint8_t)i);
+		if (i % 10 == 5)
+			put_arp(f, (uint8_t)i);
+	}
+	place(f);
+}
+
+static void start_again(char **argv)
+{
+	static struct capture_file in, out;
+
+	make_input(&in);
+	place(&out);
+	if (dup2(in.fd, IN_FD) < 0 || dup2(out.fd, OUT_FD) < 0)
+		abort();
+	setenv("IPQ_SOURCE", "pcap:/proc/self/fd/50,/proc/self/fd/51", 1);
+	execv("/proc/self/exe", argv);
+	abort();
+}
+
+int main(int argc, char **argv)
+{
+	static struct capture_file in, out = { .fd = OUT_FD };
+	unsigned before = open_descriptors();
+	struct ipq_handle *h;
+
+	(void)argc;
+	if (getenv("IPQ_SOURCE") == NULL)
+		start_again(argv);
+	alarm(60);
+	h = ipq_create_handle(0, PF_INET);
+	if (h == NULL || ipq_set_mode(h, IPQ_COPY_PACKET, 0) < 0) {
+		ipq_perror("inherited");
+		return 1;
+	}
+	want(accept_packets(h, 100) == 100);
+	usleep(50000); /* the engine has taken the verdicts, and keeps the records until it has more */
+	in_child(h, before, closes);
+	in_child(h, before, only_exits);
+	without_thread(h, before);
+	want(accept_packets(h, PACKETS) == PACKETS - 100);
+	ipq_destroy_handle(h);
+	make_input(&in);
+	fetch(&out);
+	want(out.len == in.len && memcmp(out.bytes, in.bytes, in.len) == 0);
+	want(open_descriptors() == before + 1); /* in */
+	return fails;
+}
