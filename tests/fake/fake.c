@@ -161,6 +161,7 @@ static struct fake_verdict *judge(struct fake_packet *p, const struct source_ver
 	v->id = s->id;
 	v->code = s->code;
 	v->tag = s->tag;
+	v->mark = s->mark;
 	v->replaced = (s->present & IPQ_SET_PAYLOAD) != 0;
 	v->payload_len = v->replaced ? s->payload_len : p->packet.payload_len;
 	v->payload = malloc(v->payload_len + 1);

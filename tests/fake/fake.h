@@ -6,7 +6,7 @@
 #include "source.h"
 
 struct fake_verdict {
-	uint32_t id, code, tag;
+	uint32_t id, code, tag, mark;
 	bool replaced;
 	unsigned char *payload; /* what goes on: the replacement, or the packet itself */
 	size_t payload_len;
