@@ -216,48 +216,69 @@ static void check_ports(struct ipq_queue *q, const struct ipq_packet *p)
 	want((p->present & IPQ_HAS_PHYSOUTDEV) && is_interface(q, p->physoutdev, "out"));
 }
 
+struct bridge {
+	struct ipq_queue *q;
+	int left, right;
+	uint8_t frame[256]; /* that was sent */
+	size_t len;
+};
+
+static struct bridge open_bridge(void)
+{
+	return (struct bridge){ .q = open_number("nfqueue:5", 0, 0),
+				.left = frame_socket("left"),
+				.right = frame_socket("right") };
+}
+
+static void close_bridge(struct bridge *b)
+{
+	ipq_queue_close(b->q);
+	close(b->left);
+	close(b->right);
+}
+
+/* True when the frame has been queued. */
+static bool frame_said(struct bridge *b, uint16_t tci, struct ipq_packet *p)
+{
+	b->len = make_frame(b->frame, tci);
+	want(send(b->left, b->frame, b->len, 0) == (ssize_t)b->len);
+	return one(b->q, p);
+}
+
 /* A rule of iptables, to which the bridge hands its packets. */
 static void ports(void)
 {
-	struct ipq_queue *q = open_number("nfqueue:5", 0, 0);
-	int left = frame_socket("left"), right = frame_socket("right");
+	struct bridge b = open_bridge();
 	struct tpacket_auxdata tag = { 0 };
-	uint8_t frame[256];
-	size_t len = make_frame(frame, 0);
 	struct ipq_packet p;
 
-	want(send(left, frame, len, 0) == (ssize_t)len);
-	if (!one(q, &p))
+	if (!frame_said(&b, 0, &p))
 		return;
 	want(p.family == AF_INET && p.hook == 2 && !(p.present & (IPQ_HAS_VLAN | IPQ_HAS_LINK_HEADER)));
-	check_ports(q, &p);
-	want(ipq_accept(q, &p) == 0 && ipq_queue_flush(q) == 0);
-	want(frame_heard(right, frame, sizeof(frame), &tag) == len);
-	ipq_queue_close(q);
-	close(left);
-	close(right);
+	check_ports(b.q, &p);
+	want(ipq_accept(b.q, &p) == 0 && ipq_queue_flush(b.q) == 0);
+	want(frame_heard(b.right, b.frame, sizeof(b.frame), &tag) == b.len);
+	close_bridge(&b);
 }
 
 /* A rule of the bridge family. */
 static void bridged(void)
 {
 	struct ipq_verdict v = { .present = IPQ_SET_VLAN | IPQ_SET_PAYLOAD, .code = IPQ_ACCEPT };
-	struct ipq_queue *q = open_number("nfqueue:5", 0, 0);
-	int left = frame_socket("left"), right = frame_socket("right");
 	struct tpacket_auxdata tag = { 0 };
-	uint8_t frame[256];
-	size_t len = make_frame(frame, 0x6064);
+	struct bridge b = open_bridge();
+	uint8_t *frame = b.frame;
 	struct ipq_packet p;
 	struct ipq_edit e;
+	size_t len;
 
-	want(send(left, frame, len, 0) == (ssize_t)len);
-	if (!one(q, &p))
+	if (!frame_said(&b, 0x6064, &p))
 		return;
 	want(p.family == AF_BRIDGE && p.hook == 2 && p.hw_protocol == ETH_P_IP);
 	want((p.present & IPQ_HAS_VLAN) && p.vlan_proto == 0x8100 && p.vlan_tci == 0x6064);
 	want((p.present & IPQ_HAS_LINK_HEADER) && p.link_header_len == 14);
 	want(memcmp(p.link_header, frame, 12) == 0); /* without the tag, which stands beside it */
-	check_ports(q, &p);
+	check_ports(b.q, &p);
 	want(p.payload_len == 34 && p.full_len == 34 && memcmp(p.payload, frame + 18, 34) == 0);
 
 	v.size = sizeof(v);
@@ -267,8 +288,8 @@ static void bridged(void)
 	want(ipq_edit_replace(&e, 0, 6, "TAGGED", 6) == 0);
 	v.payload = e.data;
 	v.payload_len = e.len;
-	want(ipq_decide(q, &p, &v) == 0 && ipq_queue_flush(q) == 0);
-	len = frame_heard(right, frame, sizeof(frame), &tag);
+	want(ipq_decide(b.q, &p, &v) == 0 && ipq_queue_flush(b.q) == 0);
+	len = frame_heard(b.right, frame, sizeof(b.frame), &tag);
 	if (len == 52) { /* a device that puts tags into frames itself */
 		tag.tp_vlan_tpid = (uint16_t)(frame[12] << 8 | frame[13]);
 		tag.tp_vlan_tci = (uint16_t)(frame[14] << 8 | frame[15]);
@@ -277,10 +298,8 @@ static void bridged(void)
 	want(tag.tp_vlan_tci == 0x20c8 && tag.tp_vlan_tpid == 0x88a8);
 	want(len > 34 && memcmp(frame + len - 6, "TAGGED", 6) == 0);
 	want(ipq_checksum_verify(frame + len - 34, 34) == 0);
-	want(stats_of(q).refused == 0 && stats_of(q).replaced == 1);
-	ipq_queue_close(q);
-	close(left);
-	close(right);
+	want(stats_of(b.q).refused == 0 && stats_of(b.q).replaced == 1);
+	close_bridge(&b);
 }
 
 /* ---- verdicts at random ---------------------------------------------------------------------------------

@@ -494,6 +494,7 @@ int main(int argc, char **argv)
 	lane.directory = argv[4];
 	snprintf(lane.shared_file, sizeof(lane.shared_file), "%s/%s.shared", lane.directory, lane.lane);
 	snprintf(lane.rules_file, sizeof(lane.rules_file), "%s/%s.rules", lane.directory, lane.lane);
+	unlink(lane.shared_file); /* of an earlier run */
 	if (!map_shared(lane.shared_file)) {
 		perror(lane.shared_file);
 		return 2;

@@ -283,6 +283,23 @@ static int drain(void)
 	return 0;
 }
 
+/* SOAK_LEAK=memory or =descriptors: each closing keeps some, so that the account of both can be seen to fail. */
+static void leak(const char *what)
+{
+	static void *kept; /* of all earlier ones */
+	void **more;
+
+	if (what != NULL && strcmp(what, "descriptors") == 0 && dup(STDOUT_FILENO) < 0)
+		violation("no descriptor to leak");
+	if (what == NULL || strcmp(what, "memory") != 0)
+		return;
+	more = malloc(16384);
+	if (more == NULL)
+		return;
+	*more = kept;
+	kept = more;
+}
+
 static int obey(enum order order)
 {
 	switch (order) {
@@ -294,6 +311,7 @@ static int obey(enum order order)
 		return drain();
 	case CLOSE:
 		close_queue();
+		leak(getenv("SOAK_LEAK"));
 		health_of(getpid(), &S->closed);
 		return 0;
 	default:

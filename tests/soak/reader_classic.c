@@ -174,12 +174,6 @@ static void close_classic(void)
 
 const struct reader_ops reader_classic = {
 	.open = open_classic,
-	.receive = receive,
-	.decide = decide,
-	.keep = keep,
-	.free = free_kept,
-	.flush = flush,
-	.lost = lost,
-	.refused = refused,
 	.close = close_classic,
+	READER_OPS,
 };

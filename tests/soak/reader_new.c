@@ -119,12 +119,6 @@ static void close_new(void)
 const struct reader_ops reader_new = {
 	.marks = true,
 	.open = open_new,
-	.receive = receive,
-	.decide = decide,
-	.keep = keep,
-	.free = free_kept,
-	.flush = flush,
-	.lost = lost,
-	.refused = refused,
 	.close = close_new,
+	READER_OPS,
 };

@@ -187,6 +187,10 @@ struct reader_ops {
 	uint64_t (*refused)(void);
 	void (*close)(void);
 };
+/* What each of them calls its own by the same name. */
+#define READER_OPS                                                                                            \
+	.receive = receive, .decide = decide, .keep = keep, .free = free_kept, .flush = flush, .lost = lost, \
+	.refused = refused
 extern const struct reader_ops reader_new, reader_classic;
 enum role role_of(enum kind kind);
 int reader_main(const struct reader_ops *ops, enum role role);
