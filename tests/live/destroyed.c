@@ -1,15 +1,19 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 /*
  * A handle of the classic API that is destroyed under threads that wait in ipq_read: each gets -1 and EBADF,
- * whether it waits for ever or with a timeout, and the queue is free for the next handle.
+ * whether it waits for ever or with a timeout, and the queue is free for the next handle. In batches there is one
+ * such thread: a handle that batches is for one at a time.
  */
 #include <errno.h>
 #include <libipq.h>
 #include <pthread.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <unistd.h>
 
-#define READERS 4
+#define READERS_MAX 4
+
+static int readers;
 
 struct reader {
 	pthread_t thread;
@@ -31,16 +35,16 @@ static void *wait_in_read(void *arg)
 
 static int round_of(struct ipq_handle *h, int timeout)
 {
-	struct reader reader[READERS];
+	struct reader reader[READERS_MAX];
 	int wrong = 0;
 
-	for (int i = 0; i < READERS; i++) {
+	for (int i = 0; i < readers; i++) {
 		reader[i] = (struct reader){ .handle = h, .timeout = timeout };
 		pthread_create(&reader[i].thread, NULL, wait_in_read, &reader[i]);
 	}
 	usleep(100000); /* all of them wait by now */
 	ipq_destroy_handle(h);
-	for (int i = 0; i < READERS; i++) {
+	for (int i = 0; i < readers; i++) {
 		pthread_join(reader[i].thread, NULL);
 		if (reader[i].returned == -1 && reader[i].error == EBADF)
 			continue;
@@ -56,6 +60,7 @@ int main(void)
 	const int timeouts[] = { 0, 20000000 };
 	int wrong = 0;
 
+	readers = getenv("IPQ_BATCH") != NULL && atoi(getenv("IPQ_BATCH")) > 1 ? 1 : READERS_MAX;
 	alarm(15);
 	for (int i = 0; i < 6; i++) {
 		struct ipq_handle *h = ipq_create_handle(0, i < 4 ? PF_INET : PF_INET6);
