@@ -1,17 +1,19 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 /*
- * ctl strict|batch|engine: what ipq_ctl promises, looked at from the other side: which datagrams arrive,
- * which packets are counted. Over loopback port 7000, which the rule queues. The origin is IPQ_SOURCE's.
+ * ctl strict|batch|engine [six]: what ipq_ctl promises, looked at from the other side: which datagrams arrive,
+ * which packets are counted. Over loopback port 7000, which the rule queues; six: and port 7006 of ::1. The origin is IPQ_SOURCE's.
  */
 #include <arpa/inet.h>
 #include <libipq.h>
 #include <linux/netfilter.h>
 #include <poll.h>
+#include <signal.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/wait.h>
+#include <time.h>
 
 static int failures, out, in;
 static struct ipq_handle *h;
@@ -236,11 +238,51 @@ static void batches_decide_every_packet(void)
 	CHECK(arrived() == 4);
 }
 
+static int64_t now_ms(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	return (int64_t)t.tv_sec * 1000 + t.tv_nsec / 1000000;
+}
+
+/* Every 30 ms, for as long as a read that begins its timeout anew with each of them would last. */
+static pid_t say_in_ipv6(void)
+{
+	struct sockaddr_in6 a = { .sin6_family = AF_INET6, .sin6_port = htons(7006), .sin6_addr = IN6ADDR_LOOPBACK_INIT };
+	pid_t child = fork();
+	int fd;
+
+	if (child != 0)
+		return child;
+	fd = socket(AF_INET6, SOCK_DGRAM, 0);
+	for (int i = 0; i < 100; i++) {
+		sendto(fd, "x", 1, 0, (struct sockaddr *)&a, sizeof(a));
+		usleep(30000);
+	}
+	_exit(0);
+}
+
+static void the_other_family_prolongs_no_timeout(void)
+{
+	struct ipq_ctl_stats before = stats();
+	pid_t child = say_in_ipv6();
+	int64_t start = now_ms();
+
+	CHECK(next_within(300) == 0 && strcmp(ipq_errstr(), "Timeout") == 0);
+	CHECK(now_ms() - start >= 300 && now_ms() - start < 2000);
+	CHECK(stats().foreign > before.foreign);
+	kill(child, SIGKILL);
+	waitpid(child, NULL, 0);
+	while (next_within(100) != 0)
+		;
+}
+
 int main(int argc, char **argv)
 {
 	FILE *table = fopen("/proc/net/netfilter/nfnetlink_queue", "re");
 
-	if (argc != 2)
+	if (argc < 2)
 		return 2;
 	alarm(60);
 	engine = strcmp(argv[1], "engine") == 0;
@@ -258,6 +300,8 @@ int main(int argc, char **argv)
 	a_short_queue_loses_what_is_beyond();
 	fail_open_lets_them_through();
 	the_receive_buffer_is_what_was_granted();
+	if (argc > 2 && strcmp(argv[1], "batch") == 0)
+		the_other_family_prolongs_no_timeout();
 	batches_decide_every_packet();
 	ipq_destroy_handle(h);
 	return failures != 0;

@@ -3,6 +3,11 @@
 # Every request of ipq_ctl does what libipq.h says: on the queue's own socket, in batches, through the engine.
 . "$IPQ_LIVE/lib.sh"
 queue OUTPUT -p udp --dport 7000
+six=
+if find_iptables ip6tables; then
+	queue6 OUTPUT -p udp --dport 7006
+	six=six
+fi
 for how in strict batch engine; do
 	case $how in
 	strict) setting=IPQ_BATCH=0 ;;
@@ -10,7 +15,7 @@ for how in strict batch engine; do
 	engine) setting=IPQ_SOURCE=engine:nfqueue:0 ;;
 	esac
 	log=$work/$how
-	env $setting "$CTL" $how >"$log" 2>&1
+	env $setting "$CTL" $how $six >"$log" 2>&1
 	expect_text "ipq_ctl does what it says ($how)" 0 echo $?
 	look_for_findings
 	cat "$log"
