@@ -131,9 +131,6 @@ struct source_ops {
 	/* Sends verdicts in order, in as few system calls as it takes. Returns how many went, or -errno for none. */
 	int (*send)(struct source *s, const struct source_verdict *verdict, unsigned n);
 
-	/* Has a refusal come out of a later recv, in its turn, for a request that cannot even be sent. */
-	int (*refuse)(struct source *s, const struct source_refusal *refusal);
-
 	int (*counts)(struct source *s, struct source_counts *counts);
 	int (*wake)(struct source *s); /* async-signal-safe */
 
@@ -142,6 +139,9 @@ struct source_ops {
 	/* Frees what this process, a child of fork, has of a source that another one goes on with: nothing is written.
 	 * NULL: close does no more. */
 	void (*forget)(struct source *s);
+	/* Has a refusal come out of a later recv, in its turn, for a request that cannot even be sent. */
+	int (*refuse)(struct source *s, const struct source_refusal *refusal);
+
 	/* Memory that is taken by what waits to be received: more when more waits. -1 when not known. */
 	int64_t (*backlog)(const struct source *s);
 	/* Cause and remedy of the last recv or send that failed; never NULL, valid until close. */

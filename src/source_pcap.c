@@ -280,7 +280,6 @@ const struct source_ops source_pcap = {
 	.fd = pcap_fd,
 	.recv = source_pcap_recv,
 	.send = source_pcap_send,
-	.refuse = source_pcap_refuse,
 	.counts = pcap_counts,
 	.wake = pcap_wake,
 	.forget = pcap_forget_source,

@@ -57,35 +57,18 @@ int source_pcap_let_pass(struct pcap_source *p, uint32_t id, bool all)
 
 /* ---- verdicts ----------------------------------------------------------------------------------- */
 
-static void keep_refusal(struct pcap_source *p, const struct source_refusal *refusal)
-{
-	p->summary.refused++;
-	if (p->refusals < REFUSALS_MAX)
-		p->refusal[p->refusals++] = *refusal;
-}
-
 static void refuse(struct pcap_source *p, const struct source_verdict *v, int error)
 {
-	struct source_refusal refusal = {
+	p->summary.refused++;
+	if (p->refusals == REFUSALS_MAX)
+		return;
+	p->refusal[p->refusals++] = (struct source_refusal){
 		.error = error,
 		.id = v->id,
 		.code = v->code,
 		.tag = v->tag,
 		.payload_len = (uint32_t)v->payload_len,
 	};
-
-	keep_refusal(p, &refusal);
-}
-
-int source_pcap_refuse(struct source *s, const struct source_refusal *refusal)
-{
-	struct pcap_source *p = pcap_of(s);
-
-	pthread_mutex_lock(&p->lock);
-	keep_refusal(p, refusal);
-	source_pcap_wait_for(p, WAIT_NOTHING, 0);
-	pthread_mutex_unlock(&p->lock);
-	return 0;
 }
 
 static void release(struct pcap_source *p, struct held *h)

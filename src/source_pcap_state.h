@@ -75,6 +75,5 @@ int source_pcap_let_pass(struct pcap_source *p, uint32_t id, bool all);
 int source_pcap_recv(struct source *s, struct source_slot *slot, struct ipq_packet *packet, unsigned max,
 		     int timeout_ms, source_refused refused, void *context);
 int source_pcap_send(struct source *s, const struct source_verdict *verdict, unsigned n);
-int source_pcap_refuse(struct source *s, const struct source_refusal *refusal);
 
 #endif
