@@ -2,6 +2,7 @@
 /*
  * ctl strict|batch|engine [six]: what ipq_ctl promises, looked at from the other side: which datagrams arrive,
  * which packets are counted. Over loopback port 7000, which the rule queues; six: and port 7006 of ::1. The origin is IPQ_SOURCE's.
+ * ctl foreign|foreign-timeout: one packet of the other family comes first.
  */
 #include <arpa/inet.h>
 #include <libipq.h>
@@ -263,6 +264,59 @@ static pid_t say_in_ipv6(void)
 	_exit(0);
 }
 
+static void say_once_in_ipv6(void)
+{
+	pid_t child = say_in_ipv6();
+
+	usleep(50000);
+	kill(child, SIGKILL);
+	waitpid(child, NULL, 0);
+}
+
+static bool readable(int milliseconds)
+{
+	struct pollfd p = { .fd = h->fd, .events = POLLIN };
+
+	return poll(&p, 1, milliseconds) == 1;
+}
+
+/* A program that polled h->fd, and then reads without a timeout, must come back to its other work. */
+static void a_foreign_packet_keeps_nobody_who_polled(void)
+{
+	int64_t start;
+
+	say_once_in_ipv6();
+	CHECK(readable(1000));
+	start = now_ms();
+	CHECK(ipq_read(h, buf, sizeof(buf), 0) > 0 && now_ms() - start < 2000);
+	CHECK(ipq_message_type(buf) == NLMSG_ERROR && ipq_get_msgerr(buf) == 0);
+	CHECK(stats().foreign > 0 && !readable(100));
+	say(3);
+	CHECK(decide(3, NF_ACCEPT) && arrived() == 3);
+}
+
+/* The same packet while a timeout runs: the read goes on, for what is left of it, and finds what comes. */
+static void a_foreign_packet_leaves_the_timeout_alone(void)
+{
+	pid_t child = say_in_ipv6();
+	int64_t start = now_ms();
+
+	CHECK(next_within(300) == 0 && strcmp(ipq_errstr(), "Timeout") == 0);
+	CHECK(now_ms() - start >= 299 && now_ms() - start < 2000);
+	CHECK(stats().foreign > 0);
+	say(3);
+	CHECK(decide(3, NF_ACCEPT) && arrived() == 3);
+	kill(child, SIGKILL);
+	waitpid(child, NULL, 0);
+}
+
+/* One queue in batches is for one family. */
+static void the_other_family_cannot_share_a_batch(void)
+{
+	errno = 0;
+	CHECK(ipq_create_handle(0, PF_INET6) == NULL && errno == EBUSY);
+}
+
 static void the_other_family_prolongs_no_timeout(void)
 {
 	struct ipq_ctl_stats before = stats();
@@ -291,6 +345,13 @@ int main(int argc, char **argv)
 	CHECK(h != NULL && ipq_set_mode(h, IPQ_COPY_PACKET, 0) > 0);
 	if (failures > 0)
 		return 1;
+	if (strncmp(argv[1], "foreign", 7) == 0) {
+		alarm(10);
+		(strcmp(argv[1], "foreign") == 0 ? a_foreign_packet_keeps_nobody_who_polled
+						 : a_foreign_packet_leaves_the_timeout_alone)();
+		ipq_destroy_handle(h);
+		return failures != 0;
+	}
 	sees_counts = table != NULL && fgetc(table) != EOF;
 	what_is_not_there();
 	if (strcmp(argv[1], "batch") != 0)
@@ -300,6 +361,8 @@ int main(int argc, char **argv)
 	a_short_queue_loses_what_is_beyond();
 	fail_open_lets_them_through();
 	the_receive_buffer_is_what_was_granted();
+	if (strcmp(argv[1], "batch") == 0)
+		the_other_family_cannot_share_a_batch();
 	if (argc > 2 && strcmp(argv[1], "batch") == 0)
 		the_other_family_prolongs_no_timeout();
 	batches_decide_every_packet();

@@ -20,4 +20,12 @@ for how in strict batch engine; do
 	look_for_findings
 	cat "$log"
 done
+for how in ${six:+foreign foreign-timeout}; do
+	log=$work/$how
+	# Once more, for a reader that another process has interrupted looks like one that slept.
+	"$CTL" $how >"$log" 2>&1 || "$CTL" $how >>"$log" 2>&1
+	expect_text "a packet of the other family is passed over ($how)" 0 echo $?
+	look_for_findings
+	cat "$log"
+done
 finish
