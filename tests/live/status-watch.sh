@@ -77,13 +77,13 @@ tmux -L ipq resize-window -x 80 -y 24
 tmux -L ipq send-keys q
 until_gone '^QUEUE OWNER'
 tmux -L ipq send-keys "stty -a | grep -o ' echo ' ; echo status \$?" Enter
-expect "the terminal echoes as before" until_shown '^status 0'
+expect "the terminal echoes as before" until_shown 'status 0$'
 tmux -L ipq send-keys "clear; $IPQ status --watch" Enter
 until_shown '^QUEUE OWNER'
 tmux -L ipq send-keys C-c
 until_gone '^QUEUE OWNER'
 tmux -L ipq send-keys "echo ended with \$?" Enter
-expect "Ctrl-C ends it" until_shown '^ended with 0'
+expect "Ctrl-C ends it" until_shown 'ended with 0$' # behind the prompt, or in front of a late one
 expect "without a terminal it says what to do" sh -c "$IPQ status --watch 2>&1 </dev/null | grep -q -- --json"
 tmux -L ipq kill-server
 stop INT
