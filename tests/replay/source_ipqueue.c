@@ -4,6 +4,7 @@
  * arguments are scripts of tests/replay, of which those of this word size are played.
  */
 #include <errno.h>
+#include <fcntl.h>
 #include <poll.h>
 #include <pthread.h>
 #include <setjmp.h>
@@ -33,6 +34,7 @@ struct room {
 	struct fake *fake;
 	struct engine *engine;
 	struct source *source;
+	int source_fd; /* of a peer: the source's own */
 	struct source_refusal refused[256];
 	unsigned refusals;
 };
@@ -520,6 +522,7 @@ static void open_peer(struct peer *p, const char *kind)
 	assert_int_equal(socketpair(AF_UNIX, SOCK_SEQPACKET, 0, pair), 0);
 	p->fd = pair[1];
 	p->room.source = open_on(kind, pair[0]);
+	p->room.source_fd = pair[0];
 	assert_int_equal(pthread_create(&thread, NULL, acknowledge, p), 0);
 	assert_true(p->room.source->ops->configure(p->room.source, &config, NULL) >= 0);
 	pthread_join(thread, NULL);
@@ -685,6 +688,158 @@ static void garbage_is_counted_and_survived(void **state)
 	close_peer(&p);
 }
 
+/* Ids of n packets that wait. */
+static void let_wait(struct peer *p, unsigned n, uint32_t *id)
+{
+	unsigned char message[256];
+	unsigned i;
+
+	for (i = 0; i < n; i++) {
+		size_t len = plain_packet(message, 0x88000e800000 + 64 * i);
+
+		assert_int_equal(send(p->fd, message, len, 0), len);
+		assert_int_equal(receive(&p->room, 1, 0), 1);
+		id[i] = packet[0].id;
+	}
+}
+
+static unsigned waiting(const struct peer *p)
+{
+	struct source_counts c;
+
+	assert_int_equal(p->room.source->ops->counts(p->room.source, &c), 0);
+	return (unsigned)c.waiting;
+}
+
+/* More than leave in one call, in their order; and a batch of as many. */
+static void many_verdicts_leave_together(void **state)
+{
+	static struct source_verdict v[3 * MANY];
+	static uint32_t id[3 * MANY];
+	unsigned char request[256];
+	ipq_verdict_msg_t m;
+	struct peer p;
+	unsigned i;
+
+	(void)state;
+	open_peer(&p, "ip_queue");
+	let_wait(&p, 2 * MANY, id);
+	for (i = 0; i < 2 * MANY; i++)
+		v[i] = (struct source_verdict){ .id = id[2 * MANY - 1 - i], .code = i % 2 };
+	assert_int_equal(p.room.source->ops->send(p.room.source, v, 2 * MANY), 2 * MANY);
+	for (i = 0; i < 2 * MANY; i++) {
+		assert_int_equal(recv(p.fd, request, sizeof(request), MSG_DONTWAIT), wire_request_head(WIRE_NATIVE));
+		memcpy(&m, request + NLMSG_HDRLEN, sizeof(m));
+		assert_int_equal(m.id, (unsigned long)(0x88000e800000 + 64 * (2 * MANY - 1 - i)));
+		assert_int_equal(m.value, i % 2);
+	}
+	assert_int_equal(waiting(&p), 0);
+	let_wait(&p, 3 * MANY, id);
+	v[0] = (struct source_verdict){ .id = id[3 * MANY - 1], .code = NF_ACCEPT, .batch = 1 };
+	assert_int_equal(p.room.source->ops->send(p.room.source, v, 1), 1);
+	for (i = 0; i < 3 * MANY; i++)
+		assert_int_equal(recv(p.fd, request, sizeof(request), MSG_DONTWAIT), wire_request_head(WIRE_NATIVE));
+	assert_int_equal(waiting(&p), 0);
+	close_peer(&p);
+}
+
+/* What did not leave waits on, and the reason is there in words. */
+static void verdicts_that_cannot_leave_are_not_lost(void **state)
+{
+	struct source_verdict v[2] = { { .code = NF_ACCEPT }, { .code = NF_DROP } };
+	const struct source_ops *ops;
+	uint32_t id[2];
+	struct peer p;
+
+	(void)state;
+	open_peer(&p, "ip_queue");
+	ops = p.room.source->ops;
+	let_wait(&p, 2, id);
+	v[0].id = id[0];
+	v[1].id = id[1];
+	assert_int_equal(shutdown(p.fd, SHUT_RD), 0);
+	assert_int_equal(ops->send(p.room.source, v, 2), -EPIPE);
+	assert_non_null(strstr(ops->error(p.room.source), "cannot send verdicts to ip_queue"));
+	assert_int_equal(waiting(&p), 2);
+	/* Still known, and still as they were: the same again is no "no such packet". */
+	assert_int_equal(ops->send(p.room.source, v, 2), -EPIPE);
+	assert_int_equal(receive(&p.room, 1, 0), 0);
+	assert_int_equal(p.room.refusals, 0);
+	close_peer(&p);
+}
+
+static void *read_all(void *arg)
+{
+	unsigned char request[70000];
+	const struct peer *p = arg;
+
+	usleep(50000); /* the sender waits by now */
+	while (recv(p->fd, request, sizeof(request), 0) > 0)
+		;
+	return NULL;
+}
+
+/* The kernel takes a request at once; a socket in its place may be full for a moment. */
+static void a_full_socket_is_waited_for(void **state)
+{
+	static struct source_verdict v[MANY];
+	static unsigned char payload[60000];
+	static uint32_t id[MANY];
+	pthread_t reader;
+	struct peer p;
+	unsigned i;
+
+	(void)state;
+	open_peer(&p, "ip_queue");
+	let_wait(&p, MANY, id);
+	for (i = 0; i < MANY; i++)
+		v[i] = (struct source_verdict){ .id = id[i], .code = NF_ACCEPT, .present = IPQ_SET_PAYLOAD,
+						.payload = payload, .payload_len = sizeof(payload) };
+	assert_int_equal(fcntl(p.room.source_fd, F_SETFL, O_NONBLOCK), 0);
+	assert_int_equal(pthread_create(&reader, NULL, read_all, &p), 0);
+	assert_int_equal(p.room.source->ops->send(p.room.source, v, MANY), MANY);
+	assert_int_equal(waiting(&p), 0);
+	shutdown(p.fd, SHUT_RD);
+	pthread_join(reader, NULL);
+	close_peer(&p);
+}
+
+/* A batch of verdicts of a kind that ip_queue does not have decides nothing. */
+static void a_batch_that_it_cannot_carry_is_refused(void **state)
+{
+	struct source_verdict v = { .code = NF_ACCEPT, .batch = 1, .present = IPQ_SET_MARK, .mark = 1 };
+	unsigned char request[256];
+	uint32_t id[3];
+	struct peer p;
+
+	(void)state;
+	open_peer(&p, "ip_queue");
+	let_wait(&p, 3, id);
+	v.id = id[2];
+	assert_int_equal(p.room.source->ops->send(p.room.source, &v, 1), 1);
+	assert_int_equal(recv(p.fd, request, sizeof(request), MSG_DONTWAIT), -1);
+	expect_refusal(&p.room, id[2], EOPNOTSUPP, 0);
+	assert_int_equal(waiting(&p), 3);
+	close_peer(&p);
+}
+
+/* An error too short to say which. */
+static void half_an_answer_is_counted(void **state)
+{
+	struct nlmsghdr nlh = { .nlmsg_len = sizeof(nlh), .nlmsg_type = NLMSG_ERROR };
+	struct source_counts c;
+	struct peer p;
+
+	(void)state;
+	open_peer(&p, "ip_queue");
+	assert_int_equal(send(p.fd, &nlh, sizeof(nlh), 0), sizeof(nlh));
+	assert_int_equal(receive(&p.room, 1, 0), 0);
+	assert_int_equal(p.room.refusals, 0);
+	assert_int_equal(p.room.source->ops->counts(p.room.source, &c), 0);
+	assert_int_equal(c.malformed, 1);
+	close_peer(&p);
+}
+
 int main(int argc, char **argv)
 {
 	static uint8_t inet = AF_INET, inet6 = AF_INET6;
@@ -706,6 +861,11 @@ int main(int argc, char **argv)
 		cmocka_unit_test(packets_of_real_kernels_are_understood),
 		cmocka_unit_test(a_number_that_comes_again_is_another_packet),
 		cmocka_unit_test(garbage_is_counted_and_survived),
+		cmocka_unit_test(many_verdicts_leave_together),
+		cmocka_unit_test(verdicts_that_cannot_leave_are_not_lost),
+		cmocka_unit_test(a_full_socket_is_waited_for),
+		cmocka_unit_test(a_batch_that_it_cannot_carry_is_refused),
+		cmocka_unit_test(half_an_answer_is_counted),
 	};
 
 	scripts = argv + (argc > 0);

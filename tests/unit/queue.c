@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-/* The new calls over a source that is never found empty. */
+/* The new calls: a source that is never found empty, packets that are kept. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -80,10 +80,64 @@ static void what_goes_with_verdicts_does_not_gather(void **state)
 	fake_free(f);
 }
 
+/* Attributes lie where they can be read as numbers, behind lengths of any kind. */
+static void keep_and_compare(uint8_t *bytes, uint16_t ct, uint16_t exp, uint16_t link, uint16_t context, uint16_t payload)
+{
+	struct ipq_packet p = {
+		.id = 7,
+		.present = payload > 0 ? IPQ_HAS_PAYLOAD : 0,
+		.conntrack = bytes,
+		.conntrack_len = ct,
+		.expectation = bytes + 64,
+		.expectation_len = exp,
+		.link_header = bytes + 128,
+		.link_header_len = link,
+		.security_context = (const char *)bytes + 192,
+		.security_context_len = context,
+		.payload = bytes + 256,
+		.payload_len = payload,
+	};
+	struct ipq_packet *kept = ipq_packet_keep(&p);
+	uint8_t before[512];
+	unsigned i;
+
+	assert_non_null(kept);
+	memcpy(before, bytes, sizeof(before));
+	memset(bytes, 0xee, sizeof(before)); /* the slot is used again */
+	assert_int_equal(kept->id, 7);
+	assert_true(ct == 0 || (uintptr_t)kept->conntrack % 4 == 0);
+	assert_true(exp == 0 || (uintptr_t)kept->expectation % 4 == 0);
+	assert_true(ct == 0 || memcmp(kept->conntrack, before, ct) == 0);
+	assert_true(exp == 0 || memcmp(kept->expectation, before + 64, exp) == 0);
+	assert_true(link == 0 || memcmp(kept->link_header, before + 128, link) == 0);
+	assert_true(context == 0 || memcmp(kept->security_context, before + 192, context) == 0);
+	assert_true(payload == 0 || memcmp(kept->payload, before + 256, payload) == 0);
+	for (i = 0; i < payload; i++)
+		kept->payload[i]++; /* the caller's own, up to its end */
+	ipq_packet_free(kept);
+	memcpy(bytes, before, sizeof(before));
+}
+
+static void a_kept_packet_has_all_its_bytes(void **state)
+{
+	static const uint16_t lengths[] = { 0, 1, 3, 4, 14, 63 };
+	uint8_t bytes[512];
+	unsigned i;
+
+	(void)state;
+	for (i = 0; i < sizeof(bytes); i++)
+		bytes[i] = (uint8_t)(i * 7);
+	for (i = 0; i < 6 * 6 * 6; i++) {
+		keep_and_compare(bytes, lengths[i % 6], lengths[i / 6 % 6], lengths[i / 36], 20, 200);
+		keep_and_compare(bytes, 0, lengths[i % 6], 0, lengths[i / 6 % 6], lengths[i / 36]);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(what_goes_with_verdicts_does_not_gather),
+		cmocka_unit_test(a_kept_packet_has_all_its_bytes),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

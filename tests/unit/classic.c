@@ -1,0 +1,169 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * The classic calls with what programs should not give them, and with buffers that are too small, on a capture file:
+ * its packets come by ip_queue's own protocol. Texts and values are those of 2001.
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <cmocka.h>
+#include <linux/netfilter.h>
+#include <libipq.h>
+#include "capture_file.h"
+
+#define IN_FD 50 /* known to IPQ_SOURCE by this number */
+#define PACKETS 100
+#define LENGTH 86 /* of an IP packet */
+#define HEAD (sizeof(struct nlmsghdr) + sizeof(ipq_packet_msg_t))
+#define EXPECT_ERROR(call, number, text)                     \
+	do {                                                 \
+		errno = 0;                                   \
+		assert_int_equal((call), -1);                \
+		assert_int_equal(errno, (number));           \
+		assert_string_equal(ipq_errstr(), (text));   \
+	} while (0)
+
+static unsigned char buf[4096];
+static struct ipq_handle *h;
+
+static void no_handle_is_an_error(void **state)
+{
+	(void)state;
+	EXPECT_ERROR(ipq_set_mode(NULL, IPQ_COPY_META, 0), EINVAL, "Implementation error");
+	EXPECT_ERROR(ipq_read(NULL, buf, sizeof(buf), 0), EINVAL, "Implementation error");
+	EXPECT_ERROR(ipq_set_verdict(NULL, 1, NF_ACCEPT, 0, NULL), EINVAL, "Implementation error");
+	EXPECT_ERROR(ipq_ctl(NULL, IPQ_CTL_BATCH, 1U), EINVAL, "Implementation error");
+	assert_int_equal(ipq_destroy_handle(NULL), 0);
+	assert_int_equal(ipq_message_type(NULL), 0);
+	assert_null(ipq_get_packet(NULL));
+	assert_int_equal(ipq_get_msgerr(NULL), EINVAL);
+}
+
+static void buffers_that_hold_no_message_are_refused(void **state)
+{
+	(void)state;
+	EXPECT_ERROR(ipq_read(h, NULL, sizeof(buf), 0), EINVAL, "Implementation error");
+	EXPECT_ERROR(ipq_read(h, buf, sizeof(struct nlmsgerr) - 1, 0), 0, "Receive buffer size invalid");
+}
+
+/* Reads the next packet into len bytes, behind which nothing is written. */
+static ssize_t read_into(size_t len)
+{
+	ssize_t n;
+
+	memset(buf, 0xaa, sizeof(buf));
+	n = ipq_read(h, buf, len, 0);
+	for (size_t i = len; i < sizeof(buf); i++)
+		assert_int_equal(buf[i], 0xaa);
+	return n;
+}
+
+static void a_packet_that_does_not_fit_is_shortened(void **state)
+{
+	const size_t lengths[] = { HEAD, HEAD + 1, HEAD + 20, HEAD + LENGTH - 1, HEAD + LENGTH };
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(lengths) / sizeof(lengths[0]); i++) {
+		size_t data_len = lengths[i] - HEAD;
+		ipq_packet_msg_t *m = ipq_get_packet(buf);
+		struct nlmsghdr nlh;
+
+		assert_int_equal(read_into(lengths[i]), lengths[i]);
+		memcpy(&nlh, buf, sizeof(nlh));
+		assert_int_equal(nlh.nlmsg_type, IPQM_PACKET);
+		assert_int_equal(nlh.nlmsg_len, lengths[i]);
+		assert_int_equal(m->data_len, data_len);
+		assert_true(data_len == 0 || buf[HEAD] == 0x45);
+		/* What was not seen is not lost. */
+		assert_true(ipq_set_verdict(h, m->packet_id, NF_ACCEPT, 0, NULL) > 0);
+	}
+	EXPECT_ERROR(read_into(HEAD - 1), 0, "Received message truncated");
+	EXPECT_ERROR(read_into(sizeof(struct nlmsgerr)), 0, "Received message truncated");
+}
+
+static uint64_t refused(void)
+{
+	struct ipq_ctl_stats s = { .size = sizeof(s) };
+
+	assert_int_equal(ipq_ctl(h, IPQ_CTL_STATS, &s), 0);
+	return s.refused;
+}
+
+/* A refusal that does not fit is counted; one that does is read, whole. Packets are on their way before both. */
+static void a_refusal_that_does_not_fit_is_cut(void **state)
+{
+	(void)state;
+	assert_true(ipq_set_verdict(h, 999999, NF_ACCEPT, 0, NULL) > 0);
+	while (refused() == 0)
+		EXPECT_ERROR(read_into(sizeof(struct nlmsgerr) + 4), 0, "Received message truncated");
+	assert_true(ipq_set_verdict(h, 999999, NF_ACCEPT, 0, NULL) > 0);
+	while (read_into(sizeof(buf)) > 0 && ipq_message_type(buf) == IPQM_PACKET)
+		;
+	assert_int_equal(ipq_message_type(buf), NLMSG_ERROR);
+	assert_int_equal(ipq_get_msgerr(buf), ENOENT);
+	assert_int_equal(refused(), 2);
+}
+
+static void replacements_have_a_length_that_can_be(void **state)
+{
+	(void)state;
+	EXPECT_ERROR(ipq_set_verdict(h, 1, NF_ACCEPT, SIZE_MAX, buf), EMSGSIZE, "Failed to send netlink message");
+	EXPECT_ERROR(ipq_set_verdict(h, 1, NF_ACCEPT, INT32_MAX, buf), EMSGSIZE, "Failed to send netlink message");
+}
+
+static void settings_that_a_capture_cannot_have_are_refused(void **state)
+{
+	(void)state;
+	EXPECT_ERROR(ipq_ctl(h, IPQ_CTL_FAIL_OPEN, 1), EOPNOTSUPP, "Operation not supported");
+	assert_int_equal(ipq_ctl(h, IPQ_CTL_BATCH, 16U), 0);
+	assert_true(ipq_ctl(h, IPQ_CTL_RECEIVE_BUFFER, 100000U) >= 100000);
+	EXPECT_ERROR(ipq_ctl(h, 0x7fff), ENOTSUP, "Operation not supported");
+}
+
+static void start_again(char **argv)
+{
+	static struct capture_file f;
+	char out[] = "pcap:/proc/self/fd/50";
+
+	put_header(&f, false, false, 1);
+	for (unsigned i = 0; i < PACKETS; i++)
+		put_frame(&f, i, i, LENGTH + 14, (uint8_t)i);
+	place(&f);
+	if (dup2(f.fd, IN_FD) < 0)
+		abort();
+	setenv("IPQ_SOURCE", out, 1);
+	execv("/proc/self/exe", argv);
+	abort();
+}
+
+static int begin(void **state)
+{
+	(void)state;
+	h = ipq_create_handle(0, PF_INET);
+	return h != NULL && ipq_set_mode(h, IPQ_COPY_PACKET, 0) > 0 ? 0 : -1;
+}
+
+static int end(void **state)
+{
+	(void)state;
+	return ipq_destroy_handle(h);
+}
+
+int main(int argc, char **argv)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(no_handle_is_an_error),
+		cmocka_unit_test(buffers_that_hold_no_message_are_refused),
+		cmocka_unit_test(a_packet_that_does_not_fit_is_shortened),
+		cmocka_unit_test(a_refusal_that_does_not_fit_is_cut),
+		cmocka_unit_test(replacements_have_a_length_that_can_be),
+		cmocka_unit_test(settings_that_a_capture_cannot_have_are_refused),
+	};
+
+	(void)argc;
+	if (getenv("IPQ_SOURCE") == NULL)
+		start_again(argv);
+	alarm(60);
+	return cmocka_run_group_tests(tests, begin, end);
+}
