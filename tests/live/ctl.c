@@ -2,7 +2,7 @@
 /*
  * ctl strict|batch|engine [six]: what ipq_ctl promises, looked at from the other side: which datagrams arrive,
  * which packets are counted. Over loopback port 7000, which the rule queues; six: and port 7006 of ::1. The origin is IPQ_SOURCE's.
- * ctl foreign|foreign-timeout: one packet of the other family comes first.
+ * ctl foreign|foreign-timeout: one packet of the other family comes first. ctl again: a packet comes back.
  */
 #include <arpa/inet.h>
 #include <libipq.h>
@@ -229,6 +229,14 @@ static void batches_decide_every_packet(void)
 		CHECK(ipq_set_verdict(h, id[i], i % 3 == 0 ? NF_DROP : NF_ACCEPT, 0, NULL) > 0);
 	CHECK(next_within(300) == 0 && strcmp(ipq_errstr(), "Timeout") == 0);
 	CHECK(arrived() == 8);
+	/* One that the kernel alone can judge leaves behind those that were given before it. */
+	say(1);
+	CHECK(next() == IPQM_PACKET &&
+	      ipq_set_verdict(h, ipq_get_packet(buf)->packet_id, NF_ACCEPT, 0, NULL) > 0);
+	CHECK(engine || arrived() == 0);
+	CHECK(ipq_set_verdict(h, 0x7ffffff0, NF_ACCEPT, 0, NULL) > 0);
+	CHECK(arrived() == 1);
+	CHECK(next() == NLMSG_ERROR && ipq_get_msgerr(buf) == ENOENT);
 	a_refusal_is_a_message();
 	say(2);
 	CHECK(decide(2, NF_ACCEPT));
@@ -325,11 +333,22 @@ static void the_other_family_prolongs_no_timeout(void)
 
 	CHECK(next_within(300) == 0 && strcmp(ipq_errstr(), "Timeout") == 0);
 	CHECK(now_ms() - start >= 300 && now_ms() - start < 2000);
-	CHECK(stats().foreign > before.foreign);
 	kill(child, SIGKILL);
 	waitpid(child, NULL, 0);
 	while (next_within(100) != 0)
 		;
+	CHECK(stats().foreign > before.foreign);
+	CHECK(!sees_counts || stats().waiting == 0); /* dropped, and not only passed over */
+}
+
+/* NF_QUEUE brings a packet back to the queue that it came from, whichever that is. */
+static void a_packet_comes_back(void)
+{
+	say(1);
+	CHECK(next() == IPQM_PACKET && ipq_set_verdict(h, ipq_get_packet(buf)->packet_id, NF_QUEUE, 0, NULL) > 0);
+	CHECK(arrived() == 0);
+	CHECK(decide(1, NF_ACCEPT));
+	CHECK(arrived() == 1);
 }
 
 int main(int argc, char **argv)
@@ -345,6 +364,11 @@ int main(int argc, char **argv)
 	CHECK(h != NULL && ipq_set_mode(h, IPQ_COPY_PACKET, 0) > 0);
 	if (failures > 0)
 		return 1;
+	if (strcmp(argv[1], "again") == 0) {
+		a_packet_comes_back();
+		ipq_destroy_handle(h);
+		return failures != 0;
+	}
 	if (strncmp(argv[1], "foreign", 7) == 0) {
 		alarm(10);
 		(strcmp(argv[1], "foreign") == 0 ? a_foreign_packet_keeps_nobody_who_polled

@@ -20,6 +20,17 @@ for how in strict batch engine; do
 	look_for_findings
 	cat "$log"
 done
+$iptables -w -D OUTPUT -p udp --dport 7000 -j $queue_target
+$iptables -w -A OUTPUT -p udp --dport 7000 -j NFQUEUE --queue-num 3
+for batch in 0 8; do
+	log=$work/again-$batch
+	env IPQ_SOURCE=nfqueue:3 IPQ_BATCH=$batch "$CTL" again >"$log" 2>&1
+	expect_text "a packet comes back to its own queue (IPQ_BATCH=$batch)" 0 echo $?
+	look_for_findings
+	cat "$log"
+done
+$iptables -w -D OUTPUT -p udp --dport 7000 -j NFQUEUE --queue-num 3
+queue OUTPUT -p udp --dport 7000
 for how in ${six:+foreign foreign-timeout}; do
 	log=$work/$how
 	# Once more, for a reader that another process has interrupted looks like one that slept.
