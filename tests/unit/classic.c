@@ -9,6 +9,8 @@
 #include <stdint.h>
 #include <cmocka.h>
 #include <linux/netfilter.h>
+#include <pthread.h>
+#include <stdatomic.h>
 #include <libipq.h>
 #include "capture_file.h"
 
@@ -121,6 +123,60 @@ static void settings_that_a_capture_cannot_have_are_refused(void **state)
 	EXPECT_ERROR(ipq_ctl(h, 0x7fff), ENOTSUP, "Operation not supported");
 }
 
+static atomic_bool done;
+static atomic_uint got, failed;
+
+static void *read_some(void *arg)
+{
+	unsigned char own[4096];
+	ssize_t n;
+
+	(void)arg;
+	while (!atomic_load(&done)) {
+		n = ipq_read(h, own, sizeof(own), 100000);
+		atomic_fetch_add(n > 0 ? &got : &failed, n != 0);
+	}
+	return NULL;
+}
+
+/* All are woken by one message: for the others, nothing has come. */
+static void the_slower_of_readers_have_waited_in_vain(void **state)
+{
+	pthread_t reader[6];
+	unsigned i, before;
+
+	(void)state;
+	for (i = 0; i < 6; i++)
+		assert_int_equal(pthread_create(&reader[i], NULL, read_some, NULL), 0);
+	do { /* what is under way */
+		before = got;
+		usleep(100000);
+	} while (got != before);
+	for (i = 0; i < 300; i++) {
+		assert_true(ipq_set_verdict(h, 999999, NF_ACCEPT, 0, NULL) > 0);
+		usleep(1000);
+	}
+	usleep(100000);
+	atomic_store(&done, true);
+	for (i = 0; i < 6; i++)
+		pthread_join(reader[i], NULL);
+	assert_int_equal(got - before, 300);
+	assert_int_equal(failed, 0);
+}
+
+/* O_NONBLOCK speaks of reading: no verdict is lost because the other end has not read the last ones yet. */
+static void verdicts_wait_for_room(void **state)
+{
+	static unsigned char payload[60000] = { 0x45 };
+	int flags = fcntl(h->fd, F_GETFL);
+
+	(void)state;
+	assert_int_equal(fcntl(h->fd, F_SETFL, flags | O_NONBLOCK), 0);
+	for (unsigned i = 0; i < 2000; i++)
+		assert_true(ipq_set_verdict(h, 1000000 + i, NF_ACCEPT, sizeof(payload), payload) > 0);
+	assert_int_equal(fcntl(h->fd, F_SETFL, flags), 0);
+}
+
 static void start_again(char **argv)
 {
 	static struct capture_file f;
@@ -170,6 +226,8 @@ int main(int argc, char **argv)
 		cmocka_unit_test(a_refusal_that_does_not_fit_is_cut),
 		cmocka_unit_test(replacements_have_a_length_that_can_be),
 		cmocka_unit_test(settings_that_a_capture_cannot_have_are_refused),
+		cmocka_unit_test(the_slower_of_readers_have_waited_in_vain),
+		cmocka_unit_test(verdicts_wait_for_room),
 	};
 
 	(void)argc;

@@ -308,6 +308,29 @@ static void replacement_that_the_source_cannot_carry_drops_the_packet_only(void 
 	close_room(&r);
 }
 
+static void shortage_for_a_moment_costs_no_verdict(void **state)
+{
+	static const int shortages[] = { ENOBUFS, ENOMEM, EAGAIN, EINTR };
+	struct room r = open_room(false, NULL);
+	int fd = add(&r, AF_INET, WIRE_LP64, 7);
+	unsigned i;
+
+	(void)state;
+	ask_mode(fd, WIRE_LP64, 7, COPY_META, 0);
+	settle(&r);
+	for (i = 0; i < sizeof(shortages) / sizeof(shortages[0]); i++) {
+		uint32_t id = fake_push_plain(r.fake, AF_INET, 60);
+
+		settle(&r);
+		r.fake->send_error = shortages[i];
+		ask_verdict(fd, 7, NF_ACCEPT, id, NULL, 0);
+		assert_int_equal(settle(&r), 0);
+		expect_verdict(&r, id, NF_ACCEPT);
+	}
+	close(fd);
+	close_room(&r);
+}
+
 static void source_that_dies_ends_the_step_with_its_error(void **state)
 {
 	struct room r = open_room(false, NULL);
@@ -963,6 +986,7 @@ int main(void)
 		cmocka_unit_test(adopted_source_keeps_the_families_apart),
 		cmocka_unit_test(requeued_packets_go_to_the_sources_own_queue),
 		cmocka_unit_test(replacement_that_the_source_cannot_carry_drops_the_packet_only),
+		cmocka_unit_test(shortage_for_a_moment_costs_no_verdict),
 		cmocka_unit_test(source_that_dies_ends_the_step_with_its_error),
 		cmocka_unit_test(packets_and_verdicts_travel_in_batches),
 		cmocka_unit_test(each_family_gets_its_own_packets_in_its_own_layout),

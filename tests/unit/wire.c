@@ -193,6 +193,12 @@ static void packet_whose_lengths_lie_is_refused(void **state)
 	n = wire_put_packet(WIRE_LP64, buf, &p, 21);
 	memcpy(buf, &small, 4);
 	assert_int_equal(wire_get_packet(WIRE_LP64, buf, n, &p, &payload, &len), -EBADMSG);
+	/* The head and less than the payload, though the bytes of another message follow. */
+	small = 112 + 20;
+	n = wire_put_packet(WIRE_LP64, buf, &p, 21);
+	memcpy(buf, &small, 4);
+	assert_int_equal(wire_get_packet(WIRE_LP64, buf, n, &p, &payload, &len), -EBADMSG);
+	assert_int_equal(wire_get_packet(WIRE_LP64, buf, sizeof(buf), &p, &payload, &len), -EBADMSG);
 	n = wire_put_packet(WIRE_LP64, buf, &p, 21);
 	buf[4] ^= 1;
 	buf[5] ^= 1;
