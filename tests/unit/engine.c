@@ -859,6 +859,35 @@ static void end_of_the_source_reads_as_the_end_of_the_socket(void **state)
 	close_room(&r);
 }
 
+static int after_silence(struct room *r)
+{
+	usleep(1100000);
+	return settle(r);
+}
+
+/* A verdict may bring a packet back; but a program may also never give one. */
+static void the_end_waits_for_silence_while_packets_wait(void **state)
+{
+	struct room r = open_room(true, NULL);
+	int fd = add(&r, AF_INET, WIRE_LP64, 7);
+	unsigned char buf[ROOM];
+
+	(void)state;
+	fake_push_plain(r.fake, AF_INET, 60);
+	fake_end(r.fake);
+	ask_mode(fd, WIRE_LP64, 7, COPY_META, 0);
+	assert_int_equal(settle(&r), 0);
+	assert_int_equal(after_silence(&r), 0); /* it has not even read the packet */
+	next_id(fd);
+	engine_step(r.engine, 0);
+	assert_int_equal(next(fd, buf), 0);
+	assert_int_equal(after_silence(&r), 0);
+	assert_int_equal(recv(fd, buf, sizeof(buf), MSG_DONTWAIT), 0);
+	assert_int_equal(next(fd, buf), -1);
+	close(fd);
+	close_room(&r);
+}
+
 static void packets_before_the_damage_of_a_file_are_decided(void **state)
 {
 	struct room r = open_room(true, NULL);
@@ -1009,6 +1038,7 @@ int main(void)
 		cmocka_unit_test(nothing_is_read_from_a_patient_source_while_nobody_is_ready),
 		cmocka_unit_test(source_without_descriptor_is_read_to_its_end),
 		cmocka_unit_test(end_of_the_source_reads_as_the_end_of_the_socket),
+		cmocka_unit_test(the_end_waits_for_silence_while_packets_wait),
 		cmocka_unit_test(packets_before_the_damage_of_a_file_are_decided),
 		cmocka_unit_test(packet_repeated_at_the_very_end_comes_back),
 		cmocka_unit_test(end_comes_though_verdicts_never_do),
