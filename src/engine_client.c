@@ -299,6 +299,17 @@ static bool waits_for_other(struct engine *e, const struct family *f, uint32_t i
 	return true;
 }
 
+/* Received, but handed to nobody so far: who names it has guessed. */
+static bool is_held(const struct engine *e, uint32_t id)
+{
+	unsigned i;
+
+	for (i = 0; i < e->received; i++)
+		if (!e->done[i] && e->packet[i].id == id)
+			return true;
+	return false;
+}
+
 static int set_verdict(struct engine *e, struct family *f, const struct client *c,
 		       const struct wire_request *r, const void *request)
 {
@@ -310,7 +321,7 @@ static int set_verdict(struct engine *e, struct family *f, const struct client *
 	if (r->verdict.id > UINT32_MAX)
 		return ENOENT;
 	known = idset_remove(&f->waiting, v.id);
-	if (!known && (!e->adopt || waits_for_other(e, f, v.id)))
+	if (!known && (!e->adopt || waits_for_other(e, f, v.id) || is_held(e, v.id)))
 		return ENOENT;
 	replacement(f, r, &v);
 	if (v.code == NF_STOLEN) /* today's kernel refuses it, and nobody here would free the packet */

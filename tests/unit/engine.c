@@ -271,6 +271,36 @@ static void adopted_source_keeps_the_families_apart(void **state)
 	close_room(&r);
 }
 
+static void packet_that_is_held_back_cannot_be_judged(void **state)
+{
+	static const struct engine_options adopt = { .queue_length = 2, .adopt = true };
+	struct room r = open_room(true, &adopt);
+	int fd = add(&r, AF_INET, WIRE_LP64, 7);
+	uint32_t first;
+
+	(void)state;
+	first = fake_push_plain(r.fake, AF_INET, 60);
+	fake_push_plain(r.fake, AF_INET, 60);
+	fake_push_plain(r.fake, AF_INET, 60);
+	ask_mode(fd, WIRE_LP64, 7, COPY_META, 0);
+	settle(&r);
+	ask_verdict(fd, 7, NF_ACCEPT, first + 2, NULL, 0); /* guessed: nobody has been given it */
+	settle(&r);
+	assert_int_equal(next_id(fd), first);
+	assert_int_equal(next_id(fd), first + 1);
+	assert_int_equal(next_error(fd), ENOENT);
+	ask_verdict(fd, 7, NF_ACCEPT, first, NULL, 0);
+	settle(&r);
+	expect_verdict(&r, first, NF_ACCEPT);
+	assert_int_equal(next_id(fd), first + 2);
+	ask_verdict(fd, 7, NF_DROP, first + 2, NULL, 0);
+	settle(&r);
+	expect_verdict(&r, first + 2, NF_DROP);
+	assert_int_equal(fake_waiting(r.fake), 1);
+	close(fd);
+	close_room(&r);
+}
+
 static void requeued_packets_go_to_the_sources_own_queue(void **state)
 {
 	struct room r = open_room(false, NULL);
@@ -1013,6 +1043,7 @@ int main(void)
 		cmocka_unit_test(verdict_that_the_source_refuses_later_is_answered_with_its_request),
 		cmocka_unit_test(adopted_source_gets_verdicts_on_ids_the_engine_never_saw),
 		cmocka_unit_test(adopted_source_keeps_the_families_apart),
+		cmocka_unit_test(packet_that_is_held_back_cannot_be_judged),
 		cmocka_unit_test(requeued_packets_go_to_the_sources_own_queue),
 		cmocka_unit_test(replacement_that_the_source_cannot_carry_drops_the_packet_only),
 		cmocka_unit_test(shortage_for_a_moment_costs_no_verdict),
