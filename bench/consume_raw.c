@@ -7,60 +7,15 @@
 #include <arpa/inet.h>
 #include <errno.h>
 #include <linux/netfilter.h>
-#include <linux/netfilter/nfnetlink.h>
-#include <linux/netfilter/nfnetlink_queue.h>
-#include <linux/netlink.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
-#include <sys/uio.h>
 #include <unistd.h>
-#include "bench.h"
+#include "raw.h"
 
 #ifndef NETLINK_CAP_ACK
 #define NETLINK_CAP_ACK 10
 #endif
-#define SLOT                                                                                                \
-	(65536 + 4096 + 64) /* any packet; not a multiple of the page, so that slots don't share cache sets \
-			     */
-#define SEND_BYTES (160u << 10) /* a send stays below the default send buffer */
-
-struct verdict_message {
-	struct nlmsghdr nlh;
-	struct nfgenmsg gen;
-	struct nlattr attr;
-	struct nfqnl_msg_verdict_hdr verdict;
-};
-
-struct payload_header {
-	struct verdict_message message;
-	struct nlattr attr;
-};
-
-struct raw {
-	int fd;
-	uint16_t queue;
-	const struct job *job;
-	struct tally *tally;
-	bool coalesce;
-	unsigned limit; /* messages a send */
-	unsigned n;	/* messages not sent yet */
-	size_t bytes;	/* their length */
-	unsigned pieces;
-	struct payload_header message[BATCH];
-	struct iovec iov[3 * BATCH];
-	/* a run of equal verdicts not put into a message yet */
-	bool run;
-	uint32_t run_id;
-	unsigned run_verdict, run_length;
-};
-
-struct raw_packet {
-	uint32_t id, mark, info;
-	unsigned char *payload;
-	size_t len;
-};
-
 static int complain(const char *what)
 {
 	fprintf(stderr, "raw: %s: %s\n", what, strerror(errno));
@@ -107,7 +62,7 @@ static int configure(const struct raw *raw, uint32_t flags)
 	return 0;
 }
 
-static int raw_open(struct raw *raw, const struct job *job, unsigned queue, struct tally *tally, bool gso)
+int raw_open(struct raw *raw, const struct job *job, unsigned queue, struct tally *tally, bool gso)
 {
 	int one = 1;
 
@@ -136,7 +91,7 @@ static uint32_t attr_u32(const struct nlattr *attr)
 	return ntohl(value);
 }
 
-static bool parse(unsigned char *buf, size_t len, struct raw_packet *packet)
+bool raw_parse(unsigned char *buf, size_t len, struct raw_packet *packet)
 {
 	struct nlattr *found[NFQA_MAX + 1] = { NULL };
 	struct nlmsghdr *nlh = (struct nlmsghdr *)buf;
@@ -249,7 +204,7 @@ static int run_end(struct raw *raw)
 	return raw->n == raw->limit ? message_send(raw) : 0;
 }
 
-static int verdict_add(void *context, uint32_t id, unsigned verdict)
+int raw_verdict(void *context, uint32_t id, unsigned verdict)
 {
 	struct raw *raw = context;
 
@@ -265,16 +220,26 @@ static int verdict_add(void *context, uint32_t id, unsigned verdict)
 	return 0;
 }
 
+int raw_flush(struct raw *raw)
+{
+	return run_end(raw) < 0 ? -1 : message_send(raw);
+}
+
+int raw_replace(struct raw *raw, const struct raw_packet *packet)
+{
+	if (raw->bytes + packet->len > SEND_BYTES && message_send(raw) < 0)
+		return -1;
+	message_payload(raw, message_add(raw, NFQNL_MSG_VERDICT, packet->id, NF_ACCEPT), packet);
+	return raw->n == raw->limit ? message_send(raw) : 0;
+}
+
 static int packet_decide(struct raw *raw, struct hold *hold, const struct raw_packet *packet)
 {
 	if (raw->job->verdict != SEND_BACK)
 		return hold_packet(hold, packet->id, packet->mark);
 	tally_add(&raw->tally->received, 1);
-	if (raw->bytes + packet->len > SEND_BYTES && message_send(raw) < 0)
-		return -1;
-	message_payload(raw, message_add(raw, NFQNL_MSG_VERDICT, packet->id, NF_ACCEPT), packet);
 	tally_add(&raw->tally->accepted, 1);
-	return raw->n == raw->limit ? message_send(raw) : 0;
+	return raw_replace(raw, packet);
 }
 
 int consume_raw_one(const struct job *job, unsigned queue, struct tally *tally)
@@ -285,7 +250,7 @@ int consume_raw_one(const struct job *job, unsigned queue, struct tally *tally)
 	struct hold hold;
 
 	if (raw == NULL || raw_open(raw, job, queue, tally, false) < 0 ||
-	    hold_init(&hold, job, tally, verdict_add, raw) < 0)
+	    hold_init(&hold, job, tally, raw_verdict, raw) < 0)
 		return -1;
 	raw->limit = 1;
 	for (;;) {
@@ -293,7 +258,7 @@ int consume_raw_one(const struct job *job, unsigned queue, struct tally *tally)
 
 		if (n < 0)
 			return complain("recv");
-		if (!parse(buf, (size_t)n, &packet))
+		if (!raw_parse(buf, (size_t)n, &packet))
 			continue;
 		if (packet_decide(raw, &hold, &packet) < 0)
 			return -1;
@@ -310,7 +275,7 @@ static int consume_batches(const struct job *job, unsigned queue, struct tally *
 	struct hold hold;
 
 	if (slots == NULL || raw == NULL || raw_open(raw, job, queue, tally, true) < 0 ||
-	    hold_init(&hold, job, tally, verdict_add, raw) < 0)
+	    hold_init(&hold, job, tally, raw_verdict, raw) < 0)
 		return -1;
 	raw->coalesce = coalesce;
 	raw->limit = BATCH;
@@ -324,10 +289,10 @@ static int consume_batches(const struct job *job, unsigned queue, struct tally *
 		if (n < 0)
 			return complain("recvmmsg");
 		for (int i = 0; i < n; i++)
-			if (parse(iov[i].iov_base, msg[i].msg_len, &packet) &&
+			if (raw_parse(iov[i].iov_base, msg[i].msg_len, &packet) &&
 			    packet_decide(raw, &hold, &packet) < 0)
 				return -1;
-		if (run_end(raw) < 0 || message_send(raw) < 0)
+		if (raw_flush(raw) < 0)
 			return -1;
 	}
 }

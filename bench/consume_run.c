@@ -67,17 +67,25 @@ static int read_packets(int fd, const struct job *job)
 	}
 }
 
-/* OLD_PROGRAM TALLY VERDICT META: does not return while all is well. */
+static int ip_queue_socket(void)
+{
+	struct sockaddr_nl me = { .nl_family = AF_NETLINK, .nl_pid = port };
+	int fd = socket(AF_NETLINK, SOCK_RAW, NETLINK_FIREWALL);
+
+	return fd < 0 || bind(fd, (struct sockaddr *)&me, sizeof(me)) < 0 ? -1 : fd;
+}
+
+/* OLD_PROGRAM TALLY VERDICT META [SOCKET]: does not return while all is well. */
 int old_program(char **argument)
 {
 	struct job job = { .verdict = (enum bench_verdict)atoi(argument[1]), .meta = atoi(argument[2]) != 0 };
-	struct sockaddr_nl me = { .nl_family = AF_NETLINK, .nl_pid = port = (uint32_t)getpid() };
 	ipq_peer_msg_t body = { .msg.mode = { .value = job.meta ? IPQ_COPY_META : IPQ_COPY_PACKET } };
-	int fd = socket(AF_NETLINK, SOCK_RAW, NETLINK_FIREWALL);
+	int fd;
 
+	port = (uint32_t)getpid();
+	fd = argument[3] != NULL ? atoi(argument[3]) : ip_queue_socket();
 	job.tally = mmap(NULL, sizeof(*job.tally), PROT_READ | PROT_WRITE, MAP_SHARED, atoi(argument[0]), 0);
-	if (job.tally == MAP_FAILED || fd < 0 || bind(fd, (struct sockaddr *)&me, sizeof(me)) < 0 ||
-	    request(fd, IPQM_MODE, &body, NULL, 0) < 0)
+	if (job.tally == MAP_FAILED || fd < 0 || request(fd, IPQM_MODE, &body, NULL, 0) < 0)
 		return 1;
 	usleep(50000); /* nothing says that the mode is set; a refusal would be there by now */
 	atomic_store(&job.tally->ready, 1);

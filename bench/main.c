@@ -141,7 +141,7 @@ int main(int argc, char **argv)
 	struct results all;
 	unsigned failed = 0;
 
-	if (argc == 5 && strcmp(argv[1], OLD_PROGRAM) == 0)
+	if (argc >= 5 && strcmp(argv[1], OLD_PROGRAM) == 0)
 		return old_program(argv + 2);
 	signal(SIGPIPE, SIG_IGN);
 	if (parse(argc, argv, &o) < 0) {

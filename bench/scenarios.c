@@ -13,6 +13,7 @@ const struct consumer consumers[] = {
 	{ "classic", "libipq, classic calls", ANY_ORDER | REPLACES, consume_classic },
 	{ "classic-batch", "libipq, classic calls, batching", ANY_ORDER | REPLACES, consume_classic_batch },
 	{ "ipq", "libipq, new calls", ANY_ORDER | REPLACES | MANY_QUEUES, consume_ipq },
+	{ "relay", "by hand: a program of 2001 behind a process", REPLACES | SUPERVISED, consume_relay },
 	{ "run", "a program of 2001 under ipq run", REPLACES | SUPERVISED, consume_run },
 	{ "ipq-spin", "libipq, new calls, spin 50 us", LATENCY_ONLY, consume_ipq_spin },
 	{ "ipq-keep", "libipq, new calls, whole packets held", ANY_ORDER | HOLDING_ONLY, consume_ipq_keep },

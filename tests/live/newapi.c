@@ -10,7 +10,7 @@
  *	UDP port 7200			INPUT, queue 0
  *	mark 42				INPUT, dropped
  *
- * Three tests are for rules of their own: conntrack.sh, bridge.sh.
+ * Some tests are for surroundings of their own: conntrack.sh, bridge.sh, origin.sh.
  */
 #include <arpa/inet.h>
 #include <errno.h>
@@ -602,6 +602,8 @@ static const struct {
 	{ "spin", spinning },
 	{ "untracked", untracked },
 	{ "connections", connections },
+	{ "class", class_of_sender },
+	{ "context", security_context },
 	{ "ports", ports },
 	{ "bridged", bridged },
 };

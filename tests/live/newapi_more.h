@@ -134,6 +134,34 @@ static void untracked(void)
 	ipq_queue_close(q);
 }
 
+/* ---- whose a packet is: origin.sh has put us into a class of net_cls, or marks packets with a context ---- */
+
+static void class_of_sender(void)
+{
+	struct ipq_queue *q = open_plain();
+	struct ipq_packet p;
+
+	sockets(7000);
+	say("of a class");
+	want(one(q, &p) && (p.present & IPQ_HAS_CGROUP) && p.cgroup == 0x100001);
+	want(ipq_accept(q, &p) == 0 && ipq_queue_flush(q) == 0 && strcmp(heard(), "of a class") == 0);
+	ipq_queue_close(q);
+}
+
+static void security_context(void)
+{
+	static const char expected[] = "unconfined";
+	struct ipq_queue *q = open_number(NULL, IPQ_O_SECURITY_CONTEXT, 0);
+	struct ipq_packet p;
+
+	sockets(7000);
+	say("with a context");
+	want(one(q, &p) && (p.present & IPQ_HAS_SECURITY_CONTEXT));
+	want(p.security_context_len == strlen(expected) && memcmp(p.security_context, expected, strlen(expected)) == 0);
+	want(ipq_accept(q, &p) == 0 && ipq_queue_flush(q) == 0 && strcmp(heard(), "with a context") == 0);
+	ipq_queue_close(q);
+}
+
 /* ---- a bridge: bridge.sh has put a frame's way from "left" to "right" over ports "in" and "out" ---------
  */
 

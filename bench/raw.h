@@ -1,0 +1,63 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* nfnetlink_queue by hand, for the consumers that use no library. */
+#ifndef RAW_H
+#define RAW_H
+
+#include <linux/netfilter/nfnetlink.h>
+#include <linux/netfilter/nfnetlink_queue.h>
+#include <linux/netlink.h>
+#include <sys/uio.h>
+#include "bench.h"
+
+#define SLOT                                                                                                \
+	(65536 + 4096 + 64) /* any packet; not a multiple of the page, so that slots don't share cache sets \
+			     */
+#define SEND_BYTES (160u << 10) /* a send stays below the default send buffer */
+
+struct verdict_message {
+	struct nlmsghdr nlh;
+	struct nfgenmsg gen;
+	struct nlattr attr;
+	struct nfqnl_msg_verdict_hdr verdict;
+};
+
+struct payload_header {
+	struct verdict_message message;
+	struct nlattr attr;
+};
+
+struct raw {
+	int fd;
+	uint16_t queue;
+	const struct job *job;
+	struct tally *tally;
+	bool coalesce;
+	unsigned limit; /* messages a send */
+	unsigned n;	/* messages not sent yet */
+	size_t bytes;	/* their length */
+	unsigned pieces;
+	struct payload_header message[BATCH];
+	struct iovec iov[3 * BATCH];
+	/* a run of equal verdicts not put into a message yet */
+	bool run;
+	uint32_t run_id;
+	unsigned run_verdict, run_length;
+};
+
+struct raw_packet {
+	uint32_t id, mark, info;
+	unsigned char *payload;
+	size_t len;
+};
+
+/* Takes the queue; the tally says that it is ready. 0, or -1 with words on stderr, as all of these. */
+int raw_open(struct raw *raw, const struct job *job, unsigned queue, struct tally *tally, bool gso);
+/* False: not a packet. The payload points into buf. */
+bool raw_parse(unsigned char *buf, size_t len, struct raw_packet *packet);
+/* Collects a verdict: the raw's own tally is the caller's business. */
+int raw_verdict(void *raw, uint32_t id, unsigned verdict);
+/* Accepts with the payload, which must live until the flush. */
+int raw_replace(struct raw *raw, const struct raw_packet *packet);
+int raw_flush(struct raw *raw);
+
+#endif
