@@ -5,16 +5,15 @@
  * nothing checked, counted, kept or remembered. What ipq run is measured against, for it cannot be less.
  */
 #include <errno.h>
-#include <fcntl.h>
 #include <linux/netfilter.h>
 #include <linux/netfilter_ipv4/ip_queue.h>
 #include <poll.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/un.h>
-#include <signal.h>
 #include <time.h>
 #include <unistd.h>
 #include "raw.h"

@@ -402,6 +402,7 @@ static int serve_batch(struct engine *e, struct client *c)
 			return BATCH;
 		return errno == EAGAIN || errno == ECONNREFUSED ? 0 : -1;
 	}
+	e->work += (unsigned)n;
 	for (i = 0; i < n && c->fd >= 0; i++)
 		serve(e, c, e->in_iov[i].iov_base, e->in[i].msg_len);
 	engine_flush(e);
