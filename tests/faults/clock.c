@@ -16,16 +16,18 @@
 
 #define SECOND 1000000000LL
 
-static atomic_llong step; /* how far the clocks jump at each look, ns */
-static atomic_llong offset;
+static atomic_llong step; /* how far the clocks jump at each look, ns; back only the wall clock does */
+static atomic_llong forth, back;
 
 int __real_clock_gettime(clockid_t clock, struct timespec *t);
 int __wrap_clock_gettime(clockid_t clock, struct timespec *t);
 int __wrap_clock_gettime(clockid_t clock, struct timespec *t)
 {
 	int ret = __real_clock_gettime(clock, t);
-	int64_t ns = t->tv_sec * SECOND + t->tv_nsec + atomic_fetch_add(&offset, atomic_load(&step));
+	int64_t jump = atomic_load(&step), ns = t->tv_sec * SECOND + t->tv_nsec;
 
+	atomic_fetch_add(jump < 0 ? &back : &forth, jump);
+	ns += atomic_load(&forth) + (clock == CLOCK_REALTIME ? atomic_load(&back) : 0);
 	t->tv_sec = (time_t)(ns / SECOND);
 	t->tv_nsec = ns % SECOND;
 	return ret;
