@@ -16,6 +16,7 @@
 #ifndef NETLINK_CAP_ACK
 #define NETLINK_CAP_ACK 10
 #endif
+
 static int complain(const char *what)
 {
 	fprintf(stderr, "raw: %s: %s\n", what, strerror(errno));
@@ -76,10 +77,7 @@ int raw_open(struct raw *raw, const struct job *job, unsigned queue, struct tall
 	socket_enlarge(raw->fd);
 	setsockopt(raw->fd, SOL_NETLINK, NETLINK_NO_ENOBUFS, &one, sizeof(one));
 	setsockopt(raw->fd, SOL_NETLINK, NETLINK_CAP_ACK, &one, sizeof(one));
-	if (configure(raw, gso && !job->split ? NFQA_CFG_F_GSO : 0) < 0)
-		return -1;
-	atomic_store(&tally->ready, 1);
-	return 0;
+	return configure(raw, gso && !job->split ? NFQA_CFG_F_GSO : 0);
 }
 
 static uint32_t attr_u32(const struct nlattr *attr)
@@ -252,6 +250,7 @@ int consume_raw_one(const struct job *job, unsigned queue, struct tally *tally)
 	if (raw == NULL || raw_open(raw, job, queue, tally, false) < 0 ||
 	    hold_init(&hold, job, tally, raw_verdict, raw) < 0)
 		return -1;
+	atomic_store(&tally->ready, 1);
 	raw->limit = 1;
 	for (;;) {
 		ssize_t n = recv(raw->fd, buf, sizeof(buf), 0);
@@ -277,6 +276,7 @@ static int consume_batches(const struct job *job, unsigned queue, struct tally *
 	if (slots == NULL || raw == NULL || raw_open(raw, job, queue, tally, true) < 0 ||
 	    hold_init(&hold, job, tally, raw_verdict, raw) < 0)
 		return -1;
+	atomic_store(&tally->ready, 1);
 	raw->coalesce = coalesce;
 	raw->limit = BATCH;
 	for (unsigned i = 0; i < BATCH; i++) {

@@ -5,6 +5,7 @@
  * nothing checked, counted, kept or remembered. What ipq run is measured against, for it cannot be less.
  */
 #include <errno.h>
+#include <fcntl.h>
 #include <linux/netfilter.h>
 #include <linux/netfilter_ipv4/ip_queue.h>
 #include <poll.h>
@@ -13,9 +14,9 @@
 #include <string.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
-#include <sys/un.h>
 #include <time.h>
 #include <unistd.h>
+#include "engine.h" /* the pair only: nothing of it is measured */
 #include "raw.h"
 
 #define FRONT 128 /* more than there is in front of a payload in ip_queue's message */
@@ -48,19 +49,15 @@ static void start_program(const struct job *job, int fd)
 	_exit(1);
 }
 
-/* The program looks at the length of the sender's address, and at the two words behind the family. */
 static int pair_up(const struct job *job)
 {
-	struct sockaddr_un name = { .sun_family = AF_UNIX };
-	pid_t self = getpid(), program;
+	pid_t program;
 	int pair[2];
 
-	memcpy(name.sun_path + 6, &self, sizeof(self));
-	if (socketpair(AF_UNIX, SOCK_SEQPACKET, 0, pair) < 0 || bind(pair[0], (void *)&name, 12) < 0)
+	if (engine_socketpair(pair, 0) < 0 || fcntl(pair[1], F_SETFD, 0) < 0)
 		return complain("pair of sockets");
 	for (int i = 0; i < 2; i++)
-		if (setsockopt(pair[i], SOL_SOCKET, SO_SNDBUFFORCE, &(int){ RECEIVE_BUFFER }, sizeof(int)) < 0)
-			return complain("send buffer");
+		engine_enlarge(pair[i], RECEIVE_BUFFER);
 	program = fork();
 	if (program == 0)
 		start_program(job, pair[1]);
@@ -85,7 +82,7 @@ static int bring_packets(struct relay *r)
 	for (int i = 0; i < n; i++) {
 		if (!raw_parse(r->in_iov[i].iov_base, r->in[i].msg_len, &p))
 			continue;
-		unsigned char *payload = p.payload != NULL ? p.payload : (unsigned char *)r->in_iov[i].iov_base + 128;
+		unsigned char *payload = p.payload != NULL ? p.payload : (unsigned char *)r->in_iov[i].iov_base + FRONT;
 		ipq_packet_msg_t m = { .packet_id = p.id, .mark = p.mark, .hook = 1, .data_len = p.len };
 		struct nlmsghdr nlh = { .nlmsg_len = (uint32_t)NLMSG_ALIGN(sizeof(nlh) + sizeof(m) + p.len),
 					.nlmsg_type = IPQM_PACKET };
@@ -160,7 +157,6 @@ int consume_relay(const struct job *job, unsigned queue, struct tally *tally)
 		message_set(&r->in[i], &r->in_iov[i], r->packets + (size_t)i * PLACE + FRONT, SLOT);
 		message_set(&r->asked[i], &r->asked_iov[i], r->requests + (size_t)i * PLACE, SLOT);
 	}
-	atomic_store(&tally->ready, 0); /* the program will say so */
-	r->fd = pair_up(job);
+	r->fd = pair_up(job); /* the program says that it is ready */
 	return r->fd < 0 ? -1 : relay(r);
 }

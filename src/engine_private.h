@@ -67,8 +67,8 @@ struct engine {
 	bool adopt, patient;
 	bool configured, watched, ended, said_end, hoping;
 	int failed; /* what the source died of */
-	unsigned work; /* packets received and requests served in this step */
 	int broken; /* why a patient source brings no more packets; verdicts it still takes */
+	unsigned work; /* packets received and requests served in this step */
 	struct source_config config;
 	struct family family[2];
 	uint64_t foreign;
