@@ -155,7 +155,8 @@ void account_udp(const char *log)
 		S->total.dropped += S->handed - S->repeats - s.due;
 		S->total.reload_losses += s.unseen + s.lost_again - S->overflow;
 	} else {
-		S->total.dropped += s.sent - s.due;
+		/* those that were to be dropped, without the ones that a full queue had dropped before */
+		S->total.dropped += s.sent - s.arrived - drops - (S->sees_table ? S->overflow : 0);
 	}
 	S->total.reloads += S->reloads;
 }
