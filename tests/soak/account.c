@@ -19,6 +19,11 @@ struct sums {
 	uint64_t windows;
 };
 
+/* What `ipq run` and `ipq filter` said at their end. */
+struct said {
+	uint64_t handed, dropped, lost;
+};
+
 static bool in_window(unsigned flow, uint64_t seq)
 {
 	for (unsigned i = 0; i < S->reloads; i++)
@@ -67,40 +72,46 @@ static uint64_t number_before(const char *text, const char *what)
 	return at != NULL ? strtoull(at, NULL, 10) : 0;
 }
 
-/* Adds up what `ipq run` and `ipq filter` said at their end. */
-static void read_log(const char *path, uint64_t *handed, uint64_t *lost)
+static struct said read_log(const char *path)
 {
 	FILE *f = path != NULL ? fopen(path, "re") : NULL;
+	struct said said = { 0 };
 	char line[512];
 
-	*handed = *lost = 0;
 	while (f != NULL && fgets(line, sizeof(line), f) != NULL) {
-		if (strstr(line, "summary:") != NULL || strstr(line, " packets: ") != NULL)
-			*handed += number_before(line, " packets");
-		*lost += number_before(line, " lost to a full queue") +
-			 number_before(line, " to a full socket");
+		if (strstr(line, "summary:") != NULL || strstr(line, " packets: ") != NULL) {
+			said.handed += number_before(line, " packets");
+			said.dropped += number_before(line, " dropped");
+		}
+		said.lost += number_before(line, " lost to a full queue") +
+			     number_before(line, " to a full socket");
 	}
 	if (f != NULL)
 		fclose(f);
+	return said;
 }
 
 /* The reader wrote nothing down: it was `ipq filter`. Without the kernel's table what was lost is not known.
  */
-static void account_filter(const struct sums *s, uint64_t handed, uint64_t drops)
+static void account_filter(const struct sums *s, const struct said *said, uint64_t drops)
 {
 	uint64_t missing = s->due - s->arrived;
 
 	if (!S->sees_table)
 		return;
-	if (handed + S->overflow < s->sent + s->arrived_again ||
-	    handed + S->overflow > s->sent + s->sent_again)
+	if (said->handed + S->overflow < s->sent + s->arrived_again ||
+	    said->handed + S->overflow > s->sent + s->sent_again)
 		violation("%" PRIu64 " sent, %" PRIu64 " to be repeated, but %" PRIu64 " decided, %" PRIu64
 			  " lost",
-			  s->sent, s->sent_again, handed, S->overflow);
+			  s->sent, s->sent_again, said->handed, S->overflow);
 	if (missing < drops || missing > drops + S->overflow)
 		violation("%" PRIu64 " of %" PRIu64 " did not arrive, sockets dropped %" PRIu64
 			  ", the queue %" PRIu64,
 			  missing, s->due, drops, S->overflow);
+	if (s->sent != s->arrived + drops + said->dropped + S->overflow)
+		violation("%" PRIu64 " sent, but %" PRIu64 " arrived, sockets dropped %" PRIu64
+			  ", ipq filter %" PRIu64 ", the queue %" PRIu64,
+			  s->sent, s->arrived, drops, said->dropped, S->overflow);
 }
 
 static void account_library(const struct sums *s, uint64_t drops)
@@ -129,22 +140,22 @@ static void account_library(const struct sums *s, uint64_t drops)
 
 void account_udp(const char *log)
 {
-	uint64_t handed, lost, drops = 0;
+	struct said said = read_log(log);
 	struct sums s = { 0 };
+	uint64_t drops = 0;
 
 	for (unsigned i = 0; i < FLOWS; i++) {
 		add_flow(i, &s);
 		drops += S->flow[i].socket_drops - S->flow[i].socket_drops_before;
 	}
-	read_log(log, &handed, &lost);
-	S->overflow += lost;
+	S->overflow += said.lost;
 	if (S->kind == FILTER)
-		account_filter(&s, handed, drops);
+		account_filter(&s, &said, drops);
 	else
 		account_library(&s, drops);
 	/* What lies in the program's socket when it closes that is lost in a reload. */
-	if (S->kind == RUN && (handed < S->handed || (S->reloads == 0 && handed != S->handed)))
-		violation("ipq run handed out %" PRIu64 " packets, the program got %" PRIu64, handed,
+	if (S->kind == RUN && (said.handed < S->handed || (S->reloads == 0 && said.handed != S->handed)))
+		violation("ipq run handed out %" PRIu64 " packets, the program got %" PRIu64, said.handed,
 			  (uint64_t)S->handed);
 	S->total.sent += s.sent;
 	S->total.arrived += s.arrived;
@@ -155,8 +166,7 @@ void account_udp(const char *log)
 		S->total.dropped += S->handed - S->repeats - s.due;
 		S->total.reload_losses += s.unseen + s.lost_again - S->overflow;
 	} else {
-		/* those that were to be dropped, without the ones that a full queue had dropped before */
-		S->total.dropped += s.sent - s.arrived - drops - (S->sees_table ? S->overflow : 0);
+		S->total.dropped += said.dropped;
 	}
 	S->total.reloads += S->reloads;
 }
