@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * halfway new: a packet's message that makes no sense; a send of many verdicts that fails half-way; losses
- * that nobody may look up. The packet is dropped and counted, the rest of the verdicts leaves with the next
- * send, and the gaps in the ids say what was lost.
+ * halfway new: a packet's message that makes no sense; an overrun that the socket tells of; a send of many
+ * verdicts that fails half-way; losses that nobody may look up. The packet is dropped and counted, the reader
+ * hears nothing of the overrun, the rest of the verdicts leaves with the next send, and the gaps in the ids
+ * say what was lost.
  */
 #include <errno.h>
+#include <limits.h>
 #include <linux/netfilter/nfnetlink.h>
 #include <linux/netfilter/nfnetlink_queue.h>
 #include <linux/netlink.h>
@@ -15,7 +17,7 @@
 
 #define MANY 64
 
-static bool spoil, hide_table;
+static bool spoil, overrun, hide_table;
 static unsigned sends, send_to_fail; /* 0: none */
 static unsigned hidden;
 
@@ -42,8 +44,14 @@ int __real_recvmmsg(int fd, struct mmsghdr *msg, unsigned n, int flags, struct t
 int __wrap_recvmmsg(int fd, struct mmsghdr *msg, unsigned n, int flags, struct timespec *t);
 int __wrap_recvmmsg(int fd, struct mmsghdr *msg, unsigned n, int flags, struct timespec *t)
 {
-	int got = __real_recvmmsg(fd, msg, n, flags, t);
+	int got;
 
+	if (overrun) {
+		overrun = false;
+		errno = ENOBUFS;
+		return -1;
+	}
+	got = __real_recvmmsg(fd, msg, n, flags, t);
 	if (got > 0 && spoil)
 		spoil_message(&msg[0].msg_hdr);
 	return got;
@@ -79,6 +87,19 @@ static struct ipq_stats stats(struct ipq_queue *q)
 	return s;
 }
 
+/* How many packets the kernel has in queue 0. */
+static unsigned kernel_waiting(void)
+{
+	FILE *f = fopen("/proc/net/netfilter/nfnetlink_queue", "re");
+	unsigned waiting = UINT_MAX;
+
+	if (!want(f != NULL))
+		return waiting;
+	want(fscanf(f, " 0 %*u %u", &waiting) == 1);
+	fclose(f);
+	return waiting;
+}
+
 static void a_message_without_sense_is_a_drop(void)
 {
 	struct reader r = { .q = NULL };
@@ -88,11 +109,28 @@ static void a_message_without_sense_is_a_drop(void)
 	spoil = true;
 	say(0, 1);
 	say(2, 1);
+	want(kernel_waiting() == 2);
 	want(reader_work(&r, 100) == 1);
 	reader_flush(&r);
+	want(kernel_waiting() == 0);
 	want(!spoil && heard(100) == 1);
 	want(stats(r.q).malformed == 1 && stats(r.q).waiting == 0 && stats(r.q).refused == 0);
-	reader_close(&r); /* had it only been forgotten it would have gone now */
+	reader_close(&r);
+}
+
+static void an_overrun_is_no_error(void)
+{
+	struct reader r = { .q = NULL };
+	struct ipq_packet p[MANY];
+	const char *why;
+
+	want(reader_open(&r, &why) == 0);
+	say(30, 1);
+	overrun = true;
+	want(ipq_queue_recv(r.q, p, MANY, 1000) == 1);
+	want(!overrun && ipq_accept(r.q, &p[0]) == 0 && ipq_queue_flush(r.q) == 0);
+	want(heard(100) == 1);
+	reader_close(&r);
 }
 
 static void a_send_fails_half_way(unsigned which)
@@ -152,6 +190,7 @@ int main(int argc, char **argv)
 	choose_api(argv);
 	open_sockets();
 	a_message_without_sense_is_a_drop();
+	an_overrun_is_no_error();
 	a_send_fails_half_way(1);
 	a_send_fails_half_way(2);
 	losses_show_as_gaps();
