@@ -74,6 +74,7 @@ static void take_over(struct host *h)
 		memcpy(h->lifeline, fresh, sizeof(fresh));
 	}
 	h->waits = false;
+	engine_resume(h->engine);
 	pthread_mutex_unlock(&h->step_lock);
 }
 

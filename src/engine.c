@@ -78,24 +78,28 @@ static void wanted(const struct engine *e, struct source_config *config)
 	config->receive_buffer = length > RECEIVE_BUFFER_MAX ? RECEIVE_BUFFER_MAX : (uint32_t)length;
 }
 
-/* Listens to the source only while somebody can take packets: see engine.h on patience. */
-static void watch_source(struct engine *e)
+/* Only while somebody can take packets: see engine.h on patience. */
+static bool wants_packets(const struct engine *e)
 {
-	int fd = e->source->ops->fd(e->source);
-	struct epoll_event event = { .data.ptr = NULL };
-	bool want = e->configured && !e->ended && e->held == 0;
 	unsigned i, ready = 0;
 
 	for (i = 0; i < 2; i++)
 		ready += e->family[i].mode != COPY_NONE && e->family[i].peer_pid != 0;
-	if (e->patient && ready == 0)
-		want = false;
+	return e->configured && !e->ended && e->held == 0 && (!e->patient || ready > 0);
+}
+
+static void watch_source(struct engine *e)
+{
+	int fd = e->source->ops->fd(e->source);
+	struct epoll_event event = { .events = EPOLLIN, .data.ptr = NULL };
+	bool want = !e->polling && wants_packets(e);
+
 	if (want == e->watched)
 		return;
-	event.events = EPOLLIN;
 	if (fd < 0)
 		fd = e->always;
-	if (epoll_ctl(e->epoll, want ? EPOLL_CTL_ADD : EPOLL_CTL_DEL, fd, &event) < 0 && want)
+	if (epoll_ctl(e->epoll, want ? EPOLL_CTL_ADD : EPOLL_CTL_DEL, fd, &event) < 0 && want &&
+	    errno != EEXIST)
 		e->failed = -errno;
 	e->watched = want;
 }
@@ -325,9 +329,39 @@ struct seen {
 	bool woken, silent;
 };
 
+/*
+ * A socket that is in an epoll set costs whoever sends to it or reads from its other end a wakeup each time, though
+ * nobody sleeps: the program twice a packet, and the sender of the packet once. So while there is much to do the
+ * source and the owners are out of the set and looked at in every step, and something that is always readable stands
+ * in it for them.
+ */
+static void set_polling(struct engine *e, bool on)
+{
+	struct epoll_event event = { .events = EPOLLIN, .data.ptr = &e->always };
+	struct client *c;
+
+	e->polling = on;
+	if (!on)
+		epoll_ctl(e->epoll, EPOLL_CTL_DEL, e->always, NULL);
+	watch_source(e);
+	for (c = e->clients; c != NULL; c = c->next)
+		client_watch(e, c);
+	if (on && epoll_ctl(e->epoll, EPOLL_CTL_ADD, e->always, &event) < 0)
+		set_polling(e, false);
+}
+
+static void serve_polled(struct engine *e)
+{
+	struct family *f;
+
+	for (f = e->family; f < e->family + 2; f++)
+		if (f->owner != NULL && !f->owner->watched)
+			client_serve(e, f->owner);
+}
+
 static void serve_events(struct engine *e, const struct epoll_event *event, int n, struct seen *seen)
 {
-	bool packets = false;
+	bool packets = e->polling && wants_packets(e);
 	uint64_t count;
 	unsigned round;
 	int i;
@@ -337,6 +371,8 @@ static void serve_events(struct engine *e, const struct epoll_event *event, int 
 
 		if (c == NULL) {
 			packets = true;
+		} else if ((void *)c == (void *)&e->always) {
+			serve_polled(e);
 		} else if ((void *)c == (void *)&e->wake) {
 			seen->woken = read(e->wake, &count, sizeof(count)) > 0;
 		} else if ((void *)c == (void *)&e->grace) {
@@ -351,7 +387,7 @@ static void serve_events(struct engine *e, const struct epoll_event *event, int 
 	}
 	if (e->held > 0)
 		engine_deliver(e);
-	for (round = 0; packets && e->watched && e->held == 0 && round < ROUNDS; round++)
+	for (round = 0; packets && wants_packets(e) && round < ROUNDS; round++)
 		if (!receive(e))
 			break;
 	engine_flush(e);
@@ -401,10 +437,24 @@ int engine_step(struct engine *e, int timeout_ms)
 	if (ret == 0 && seen.woken)
 		ret = -ECANCELED;
 	early = ret == 0 && is_early(e);
+	if (e->polling ? e->work == 0 : early || e->work >= BATCH)
+		set_polling(e, !e->polling);
+	early = early && e->polling;
 	pthread_mutex_unlock(&e->lock);
 	if (early)
 		nanosleep(&moderation, NULL);
 	return ret;
+}
+
+void engine_resume(struct engine *e)
+{
+	int fd = e->source->ops->fd(e->source);
+
+	pthread_mutex_lock(&e->lock);
+	epoll_ctl(e->epoll, EPOLL_CTL_DEL, fd < 0 ? e->always : fd, NULL);
+	e->watched = false;
+	set_polling(e, false);
+	pthread_mutex_unlock(&e->lock);
 }
 
 void engine_wake(struct engine *e)

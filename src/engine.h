@@ -80,6 +80,9 @@ int engine_failure(struct engine *engine);
 /* Whether it still takes verdicts. A capture file that is damaged brings no more packets, but those before the damage
  * can be decided like any others: engine_step says what is wrong when they have been. */
 bool engine_lives(const struct engine *engine);
+/* To be called in a child of fork before it steps an engine that its parent may have stepped meanwhile: both share
+ * the kernel's side of it, and this makes ours agree with that. */
+void engine_resume(struct engine *engine);
 /* Makes a blocked (or the next) engine_step return. Async-signal-safe. */
 void engine_wake(struct engine *engine);
 

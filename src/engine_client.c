@@ -47,7 +47,12 @@ void client_watch(struct engine *e, struct client *c)
 	struct epoll_event event = { .events = EPOLLIN | EPOLLRDHUP | (c->blocked ? (uint32_t)EPOLLOUT : 0),
 				     .data.ptr = c };
 
-	epoll_ctl(e->epoll, EPOLL_CTL_MOD, c->fd, &event);
+	c->watched = c->blocked || !e->polling || engine_family(e, c->family)->owner != c;
+	if (!c->watched)
+		epoll_ctl(e->epoll, EPOLL_CTL_DEL, c->fd, NULL);
+	else if (epoll_ctl(e->epoll, EPOLL_CTL_MOD, c->fd, &event) < 0 &&
+		 epoll_ctl(e->epoll, EPOLL_CTL_ADD, c->fd, &event) < 0)
+		e->failed = -errno;
 }
 
 /*
@@ -87,6 +92,7 @@ int engine_add(struct engine *e, int fd, uint8_t family, enum wire_layout layout
 		free(c);
 		goto out;
 	}
+	c->watched = true;
 	c->next = e->clients;
 	if (c->next != NULL)
 		c->next->prev = c;
@@ -408,7 +414,7 @@ static int serve_batch(struct engine *e, struct client *c)
 	engine_flush(e);
 	engine_active(e);
 	/* The end reads as empty datagrams without end. */
-	if (n > 0 && e->in[n - 1].msg_len == 0 && c->hung_up)
+	if (n > 0 && e->in[n - 1].msg_len == 0 && has_gone(c))
 		return -1;
 	return n;
 }

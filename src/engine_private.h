@@ -31,6 +31,7 @@ struct client {
 	bool capable;
 	bool hung_up; /* the other end is closed; requests may be left to read */
 	bool blocked; /* packets are held until its socket has room */
+	bool watched; /* its socket is in the epoll set */
 };
 
 /* ip_queue or ip6_queue. */
@@ -65,7 +66,9 @@ struct engine {
 	int grace;  /* timer: runs while the end waits for the last verdicts */
 	int hope;   /* timer: runs while packets wait for somebody to own their family */
 	bool adopt, patient;
-	bool configured, watched, ended, said_end, hoping;
+	bool configured, ended, said_end, hoping;
+	bool watched; /* the source is in the epoll set */
+	bool polling; /* it and the owners are looked at in every step instead */
 	int failed; /* what the source died of */
 	int broken; /* why a patient source brings no more packets; verdicts it still takes */
 	unsigned work; /* packets received and requests served in this step */
@@ -117,6 +120,7 @@ void client_serve(struct engine *e, struct client *c);
 /* The other end has gone: does what is left to read, then ends the client. */
 void client_finish(struct engine *e, struct client *c);
 void client_refused(struct engine *e, uint32_t tag, int error);
+/* Puts its socket into the epoll set, or takes it out. */
 void client_watch(struct engine *e, struct client *c);
 /* There are no more packets: the program reads that behind those that it has been sent. */
 void client_say_end(const struct client *c);
