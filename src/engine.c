@@ -437,9 +437,9 @@ int engine_step(struct engine *e, int timeout_ms)
 	if (ret == 0 && seen.woken)
 		ret = -ECANCELED;
 	early = ret == 0 && is_early(e);
-	if (e->polling ? e->work == 0 : early || e->work >= BATCH)
+	if (e->polling ? e->work == 0 : e->work >= (early ? BUSY_PACKETS : BATCH))
 		set_polling(e, !e->polling);
-	early = early && e->polling;
+	early = early && e->work > 0;
 	pthread_mutex_unlock(&e->lock);
 	if (early)
 		nanosleep(&moderation, NULL);

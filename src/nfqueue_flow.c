@@ -201,7 +201,7 @@ struct batch {
  * A packet that comes alone costs less by recv, which does not look for a second one. Whether packets still come
  * alone shows every LOOK_EVERY-th time, by recvmmsg.
  */
-#define LOOK_EVERY 8
+#define LOOK_EVERY 4
 
 static bool comes_alone(const struct batch *b)
 {
