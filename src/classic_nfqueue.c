@@ -427,7 +427,8 @@ static ssize_t read_for_ever(struct classic *c, unsigned char *buf, size_t len)
 	return n;
 }
 
-/* timeout in microseconds, as ipq_read has it. */
+/* timeout in microseconds, as ipq_read has it. Flat for the same reason as nfqueue_recv(). */
+__attribute__((flatten))
 static ssize_t read_nfqueue(struct classic *c, unsigned char *buf, size_t len, int timeout)
 {
 	int64_t left, end = timeout > 0 ? now_us() + timeout : 0;

@@ -268,6 +268,8 @@ static int recv_many(struct receiving *rx, struct source_slot *slot, struct ipq_
 	return (int)count;
 }
 
+/* Flat: after a system call the processor predicts wrongly each return to a function that was entered before it. */
+__attribute__((flatten))
 int nfqueue_recv(struct source *s, struct source_slot *slot, struct ipq_packet *packet, unsigned max, int timeout_ms,
 		 source_refused refused, void *context)
 {
@@ -348,13 +350,10 @@ static int send_bare(const struct nfqueue *q, const struct source_verdict *v)
 	return 1;
 }
 
-int nfqueue_send(struct source *s, const struct source_verdict *verdict, unsigned n)
+static int send_all(const struct nfqueue *q, const struct source_verdict *verdict, unsigned n)
 {
-	struct nfqueue *q = nfqueue(s);
 	unsigned done = 0, i;
 
-	if (n == 1 && !(verdict->present & IPQ_SET_PAYLOAD))
-		return send_bare(q, verdict);
 	while (done < n) {
 		struct packing k;
 		int err;
@@ -373,5 +372,12 @@ int nfqueue_send(struct source *s, const struct source_verdict *verdict, unsigne
 		done = i;
 	}
 	return (int)n;
+}
+
+int nfqueue_send(struct source *s, const struct source_verdict *verdict, unsigned n)
+{
+	const struct nfqueue *q = nfqueue(s);
+
+	return n == 1 && !(verdict->present & IPQ_SET_PAYLOAD) ? send_bare(q, verdict) : send_all(q, verdict, n);
 }
 
