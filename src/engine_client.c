@@ -120,6 +120,7 @@ static void release(struct engine *e, struct family *f)
 	f->peer_pid = 0;
 	f->owner = f->claimant = NULL;
 	f->mode = COPY_NONE;
+	f->had_meta = false;
 	f->range = 0;
 	if (e->configured)
 		engine_configure(e, NULL);
@@ -273,6 +274,7 @@ static int set_mode(struct engine *e, struct family *f, const struct client *c, 
 		f->range = range;
 		return -ret;
 	}
+	f->had_meta |= f->mode == COPY_META;
 	engine_log(e, "client %u: mode %u, range %u", c->serial, (unsigned)f->mode, f->range);
 	return 0;
 }

@@ -82,6 +82,15 @@ static void drop(struct engine *e, struct family *f, unsigned i)
 	e->done[i] = true;
 }
 
+/*
+ * Sent without its bytes, to a peer that never asked for that: the kernel does it while it is told to copy nothing, or
+ * to copy again (doc/assumptions/mode-before-range.c). ip_queue dropped what came when nobody had set a mode.
+ */
+static bool came_before_peer(const struct family *f, const struct ipq_packet *p)
+{
+	return f->mode == COPY_PACKET && !f->had_meta && (p->present & IPQ_HAS_PAYLOAD) == 0;
+}
+
 /* Picks the family's packets for which there is room and puts them into messages. */
 static unsigned collect(struct engine *e, struct family *f)
 {
@@ -95,8 +104,8 @@ static unsigned collect(struct engine *e, struct family *f)
 			continue;
 		if (f->peer_pid == 0 && engine_hopes(e, f))
 			break;
-		if (f->peer_pid == 0 || f->mode == COPY_NONE) {
-			f->counts.foreign += f->peer_pid == 0;
+		if (f->peer_pid == 0 || f->mode == COPY_NONE || came_before_peer(f, &e->packet[i])) {
+			f->counts.foreign += f->mode != COPY_NONE || f->peer_pid == 0;
 			drop(e, f, i);
 		} else if (!room || f->waiting.count + n >= f->queue_max) {
 			if (e->patient && f->waiting.count + n > 0)

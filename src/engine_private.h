@@ -42,6 +42,7 @@ struct family {
 	struct client *claimant; /* who sent the request that made it the peer */
 	bool settled;		 /* somebody has owned it, or was waited for in vain */
 	enum copy_mode mode;
+	bool had_meta; /* the peer has asked for packets without their bytes */
 	uint32_t range;
 	uint32_t queue_max;
 	struct idset waiting;

@@ -75,7 +75,8 @@ uint32_t fake_push(struct fake *f, const struct ipq_packet *p, const void *paylo
 	n->packet.id = f->next_id++;
 	n->packet.payload = n->payload;
 	n->packet.payload_len = n->packet.full_len = (uint32_t)len;
-	n->packet.present |= IPQ_HAS_PAYLOAD;
+	if (payload != NULL)
+		n->packet.present |= IPQ_HAS_PAYLOAD;
 	n->next = NULL;
 	if (len > 0)
 		memcpy(n->payload, payload, len);

@@ -460,6 +460,34 @@ static void packets_that_nobody_wants_are_dropped_and_counted(void **state)
 
 /* ---- clients ---------------------------------------------------------------------------------- */
 
+static void packet_without_its_bytes_is_not_for_who_wants_bytes(void **state)
+{
+	struct room r = open_room(false, NULL);
+	struct ipq_packet bare = { .family = AF_INET, .hook = 1, .hw_protocol = 0x0800 };
+	int fd = add(&r, AF_INET, WIRE_LP64, 7);
+	uint32_t early, late;
+
+	(void)state;
+	ask_mode(fd, WIRE_LP64, 7, COPY_PACKET, 0);
+	settle(&r);
+	early = fake_push(r.fake, &bare, NULL, 0);
+	late = fake_push_plain(r.fake, AF_INET, 60);
+	settle(&r);
+	expect_verdict(&r, early, NF_DROP);
+	assert_int_equal(next_id(fd), late);
+	assert_int_equal(counts(&r, AF_INET).foreign, 1);
+	/* Who had them without is told of those that were under way. */
+	ask_mode(fd, WIRE_LP64, 7, COPY_META, 0);
+	settle(&r);
+	ask_mode(fd, WIRE_LP64, 7, COPY_PACKET, 0);
+	settle(&r);
+	early = fake_push(r.fake, &bare, NULL, 0);
+	settle(&r);
+	assert_int_equal(next_id(fd), early);
+	close(fd);
+	close_room(&r);
+}
+
 static void verdicts_left_behind_by_a_closed_client_still_count(void **state)
 {
 	struct room r = open_room(false, NULL);
@@ -1157,6 +1185,7 @@ int main(void)
 		cmocka_unit_test(packets_and_verdicts_travel_in_batches),
 		cmocka_unit_test(each_family_gets_its_own_packets_in_its_own_layout),
 		cmocka_unit_test(packets_that_nobody_wants_are_dropped_and_counted),
+		cmocka_unit_test(packet_without_its_bytes_is_not_for_who_wants_bytes),
 		cmocka_unit_test(verdicts_left_behind_by_a_closed_client_still_count),
 		cmocka_unit_test(peer_that_has_closed_makes_nobody_busy),
 		cmocka_unit_test(client_of_unknown_pid_is_known_by_its_first_request),
