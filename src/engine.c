@@ -2,9 +2,9 @@
 /*
  * Theory of operation
  *
- * One epoll set holds the source's descriptor and every client's socket. A step reads what clients ask
- * (engine_client.c), takes a batch of packets from the source and hands it to their owners
- * (engine_deliver.c). Verdicts are collected and leave in one send before the memory that they point
+ * One epoll set holds the source's descriptor and every client's socket; see set_polling() for when there is
+ * much to do. A step reads what clients ask (engine_client.c), takes a batch of packets from the source and
+ * hands it to their owners (engine_deliver.c). Verdicts are collected and leave in one send before the memory that they point
  * into is used again.
  *
  * Invariant: a packet that the source handed out is in exactly one place: held here (e->done[i] is
@@ -88,18 +88,22 @@ static bool wants_packets(const struct engine *e)
 	return e->configured && !e->ended && e->held == 0 && (!e->patient || ready > 0);
 }
 
-static void watch_source(struct engine *e)
+/* What stands for the source in the epoll set. */
+static int source_fd(const struct engine *e)
 {
 	int fd = e->source->ops->fd(e->source);
+
+	return fd < 0 ? e->always : fd;
+}
+
+static void watch_source(struct engine *e)
+{
 	struct epoll_event event = { .events = EPOLLIN, .data.ptr = NULL };
 	bool want = !e->polling && wants_packets(e);
 
 	if (want == e->watched)
 		return;
-	if (fd < 0)
-		fd = e->always;
-	if (epoll_ctl(e->epoll, want ? EPOLL_CTL_ADD : EPOLL_CTL_DEL, fd, &event) < 0 && want &&
-	    errno != EEXIST)
+	if (epoll_ctl(e->epoll, want ? EPOLL_CTL_ADD : EPOLL_CTL_DEL, source_fd(e), &event) < 0 && want)
 		e->failed = -errno;
 	e->watched = want;
 }
@@ -338,14 +342,15 @@ struct seen {
 static void set_polling(struct engine *e, bool on)
 {
 	struct epoll_event event = { .events = EPOLLIN, .data.ptr = &e->always };
-	struct client *c;
+	struct family *f;
 
 	e->polling = on;
 	if (!on)
 		epoll_ctl(e->epoll, EPOLL_CTL_DEL, e->always, NULL);
 	watch_source(e);
-	for (c = e->clients; c != NULL; c = c->next)
-		client_watch(e, c);
+	for (f = e->family; f < e->family + 2; f++)
+		if (f->owner != NULL)
+			client_watch(e, f->owner);
 	if (on && epoll_ctl(e->epoll, EPOLL_CTL_ADD, e->always, &event) < 0)
 		set_polling(e, false);
 }
@@ -361,7 +366,7 @@ static void serve_polled(struct engine *e)
 
 static void serve_events(struct engine *e, const struct epoll_event *event, int n, struct seen *seen)
 {
-	bool packets = e->polling && wants_packets(e);
+	bool packets = e->polling;
 	uint64_t count;
 	unsigned round;
 	int i;
@@ -448,12 +453,14 @@ int engine_step(struct engine *e, int timeout_ms)
 
 void engine_resume(struct engine *e)
 {
-	int fd = e->source->ops->fd(e->source);
+	struct client *c;
 
 	pthread_mutex_lock(&e->lock);
-	epoll_ctl(e->epoll, EPOLL_CTL_DEL, fd < 0 ? e->always : fd, NULL);
+	epoll_ctl(e->epoll, EPOLL_CTL_DEL, source_fd(e), NULL);
 	e->watched = false;
 	set_polling(e, false);
+	for (c = e->clients; c != NULL; c = c->next)
+		client_watch(e, c);
 	pthread_mutex_unlock(&e->lock);
 }
 
