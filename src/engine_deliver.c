@@ -83,8 +83,8 @@ static void drop(struct engine *e, struct family *f, unsigned i)
 }
 
 /*
- * Sent without its bytes, to a peer that never asked for that: the kernel does it while it is told to copy nothing, or
- * to copy again (doc/assumptions/mode-before-range.c). ip_queue dropped what came when nobody had set a mode.
+ * Received without its bytes, for a peer that never asked for that: it came when the other family's peer wanted none.
+ * ip_queue dropped what came when nobody had set a mode.
  */
 static bool came_before_peer(const struct family *f, const struct ipq_packet *p)
 {

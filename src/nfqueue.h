@@ -36,6 +36,7 @@ struct nfqueue {
 	struct aside *aside, **aside_end;
 	atomic_uint aside_count;
 	atomic_bool woken; /* a wake that recv() has still to return */
+	atomic_uint again_left; /* packets without bytes that may still be queued once more: none ever loops for good */
 	struct batch *batch; /* of the thread that receives many at a time */
 	atomic_uint_fast64_t received, malformed;
 	atomic_uint_fast32_t first_id, last_id;

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* Packets and verdicts of the nfnetlink_queue source: the path that every packet takes. See source_nfqueue.c. */
 #include <errno.h>
+#include <linux/netfilter.h>
 #include <linux/netlink.h>
 #include <poll.h>
 #include <stdlib.h>
@@ -86,6 +87,22 @@ void nfqueue_drop(struct nfqueue *q, const struct nfq_reply *r, uint32_t id)
 	q->base.ops->send(&q->base, &drop, 1);
 }
 
+/*
+ * Linux writes a new copy mode before its range, so that a packet of this moment comes without its bytes, and so do
+ * those that were queued before (doc/assumptions/mode-before-range.c). The kernel queues it once more: it comes back
+ * whole, under another id.
+ */
+__attribute__((noinline, cold)) static bool queued_again(struct nfqueue *q, uint32_t id)
+{
+	const struct source_verdict again = { .id = id, .code = NF_QUEUE_NR(q->number) };
+	unsigned left = atomic_load(&q->again_left);
+
+	while (left > 0)
+		if (atomic_compare_exchange_weak(&q->again_left, &left, left - 1))
+			return q->base.ops->send(&q->base, &again, 1) == 1;
+	return false;
+}
+
 /* One datagram of len bytes. True when *p is a packet now. */
 static bool take_message(struct receiving *rx, struct source_slot *slot, size_t len, struct ipq_packet *p)
 {
@@ -95,7 +112,7 @@ static bool take_message(struct receiving *rx, struct source_slot *slot, size_t 
 	switch (r.kind) {
 	case NFQ_PACKET:
 		note_id(rx->q, p->id);
-		return true;
+		return (p->present & IPQ_HAS_PAYLOAD) || !queued_again(rx->q, p->id);
 	case NFQ_REFUSED:
 		rx->refused(rx->context, &r.refusal);
 		return false;
@@ -380,4 +397,3 @@ int nfqueue_send(struct source *s, const struct source_verdict *verdict, unsigne
 
 	return n == 1 && !(verdict->present & IPQ_SET_PAYLOAD) ? send_bare(q, verdict) : send_all(q, verdict, n);
 }
-

@@ -41,6 +41,7 @@
 
 #define CONFIG_TRIES 5
 #define ANSWER_WAIT_MS 1000
+#define AGAIN_MAX 65536 /* a change of mode */
 
 static int nfqueue_fd(const struct source *s)
 {
@@ -450,6 +451,7 @@ static int configure(struct nfqueue *q, const struct source_config *c, struct ip
 			return ipq_fail(e, -err, "cannot set the length of queue %u: %s", q->number, strerror(-err));
 	}
 	/* Last: until here nothing was queued on a first call. */
+	atomic_store(&q->again_left, c->mode == COPY_PACKET ? AGAIN_MAX : 0);
 	err = ask_mode(q, c->mode, range);
 	if (err < 0)
 		return ipq_fail(e, -err, "cannot set the copy mode of queue %u: %s", q->number, strerror(-err));
