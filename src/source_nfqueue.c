@@ -246,6 +246,9 @@ static int read_up(struct nfqueue *q)
 			err = put_aside(q, buf, (size_t)n, &r, p.id);
 	}
 	free(buf);
+	/* recv_many() takes what is aside without its NOOPs: what stands for nothing more must not fill the socket. */
+	if (standing > atomic_load(&q->aside_count))
+		standing = atomic_load(&q->aside_count);
 	while (standing-- > 0)
 		nfqueue_provoke(q, SEQ_ASIDE);
 	return err;

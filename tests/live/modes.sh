@@ -3,7 +3,7 @@
 # While the mode changes to and fro, no packet is handed out without the bytes that were asked for.
 . "$IPQ_LIVE/lib.sh"
 queue OUTPUT -p udp --dport 9
-for setting in IPQ_BATCH=0; do
+for setting in IPQ_BATCH=0 IPQ_BATCH=32; do
 	log=$work/$setting
 	env $setting "$MODES" 1000 >"$log" 2>&1
 	expect_text "packets come with their bytes ($setting)" 0 echo $?
