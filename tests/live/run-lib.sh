@@ -9,18 +9,26 @@ build_client() {
 	name=$1
 	shift
 	if [ -n "${IPQ_CLIENTS:-}" ]; then
-		cp "$IPQ_CLIENTS/$name" "$work/$name" 2>/dev/null && clients="$clients $work/$name" && return
-		[ "$name" != raw-native ] || skip "no raw-native in $IPQ_CLIENTS"
-		echo "not tested: $name, not prepared"
-	elif ${CC:-cc} -O1 -g -D_GNU_SOURCE -static "$@" -I"$here/../../include" -o "$work/$name" \
-		"$here/run-client.c" -lpthread 2>"$work/$name.errors"; then
-		clients="$clients $work/$name"
-	elif [ "$name" = raw-native ]; then
-		cat "$work/$name.errors"
-		skip "no static C library"
+		cp "$IPQ_CLIENTS/$name" "$work/$name" 2>/dev/null || lacks "it was not prepared in $IPQ_CLIENTS" || return 0
 	else
-		echo "not tested: $name, this compiler cannot build it"
+		${CC:-cc} -O1 -g -D_GNU_SOURCE -static "$@" -I"$here/../../include" -o "$work/$name" \
+			"$here/run-client.c" -lpthread 2>"$work/$name.errors" || lacks "this compiler cannot build it" || return 0
 	fi
+	[ "$(status_of "$work/$name" runs)" = 42 ] || lacks "this kernel does not run such programs" || return 0
+	clients="$clients $work/$name"
+}
+
+lacks() {
+	echo "not tested: $name, $1"
+	[ ! -s "$work/$name.errors" ] || cat "$work/$name.errors"
+	[ "$name" != raw-native ] || skip "no program to run"
+	return 1
+}
+
+# status_of COMMAND...: prints its exit status.
+status_of() {
+	"$@" >/dev/null 2>&1
+	echo $?
 }
 
 build_client raw-native
@@ -53,10 +61,4 @@ until_there() {
 		[ $tries -gt 0 ] || return 1
 		sleep 0.02
 	done
-}
-
-# status_of COMMAND...: prints its exit status.
-status_of() {
-	"$@" >/dev/null 2>&1
-	echo $?
 }

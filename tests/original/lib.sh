@@ -21,9 +21,10 @@ links_with_the_original() {
 	output=$2
 	shift 2
 	[ "$word" = 64 ] || [ "$(uname -m)" = x86_64 ] || { echo "skipped: no 32-bit programs on this machine"; exit 77; }
-	echo 'int main(void) { return 0; }' >"$output.c"
+	echo 'int main(void) { return 42; }' >"$output.c"
 	compiles "$word" -o "$output" "$output.c" 2>/dev/null ||
 		{ echo "skipped: this compiler has no static $word-bit C library"; exit 77; }
+	"$output" 2>/dev/null || [ $? = 42 ] || { echo "skipped: this kernel runs no $word-bit programs"; exit 77; }
 	compiles "$word" -c -o "$output.o" "$original/libipq/libipq.c"
 	compiles "$word" -o "$output" "$@" "$output.o" -lpthread
 	rm "$output.c" "$output.o"
