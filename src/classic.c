@@ -318,9 +318,7 @@ static ssize_t read_among_threads(struct classic *c, unsigned char *buf, size_t 
 
 	atomic_fetch_add(&c->refs, 1);
 	pthread_cleanup_push(leave, c);
-	do
-		n = c->transport->read(c, buf, len, timeout);
-	while (n == CLASSIC_MOVED && !atomic_load(&c->closing));
+	n = c->transport->read(c, buf, len, timeout);
 	if (atomic_load(&c->closing)) /* whatever woke it: what was read goes down with the handle */
 		n = classic_fail(IPQ_ERR_RECV, EBADF);
 	pthread_cleanup_pop(1);
@@ -330,19 +328,18 @@ static ssize_t read_among_threads(struct classic *c, unsigned char *buf, size_t 
 ssize_t ipq_read(const struct ipq_handle *h, unsigned char *buf, size_t len, int timeout)
 {
 	struct classic *c = classic(h);
-	int saved = errno;
 	ssize_t n;
+	int saved;
 
 	if (h == NULL || buf == NULL)
 		return classic_fail(IPQ_ERR_IMPL, EINVAL);
 	if (len < sizeof(struct nlmsgerr))
 		return classic_fail(IPQ_ERR_RECVBUF, 0);
+	if (timeout == 0 && single_threaded())
+		return c->transport->read(c, buf, len, 0); /* where errno stays as it was unless it says what failed */
+	saved = errno;
 	errno = 0;
-	if (single_threaded())
-		while ((n = c->transport->read(c, buf, len, timeout)) == CLASSIC_MOVED)
-			;
-	else
-		n = read_among_threads(c, buf, len, timeout);
+	n = single_threaded() ? c->transport->read(c, buf, len, timeout) : read_among_threads(c, buf, len, timeout);
 	if (n > 0 || errno == 0)
 		errno = saved;
 	return n;
@@ -375,22 +372,15 @@ int ipq_get_msgerr(const unsigned char *buf)
 
 int ipq_set_verdict(const struct ipq_handle *h, ipq_id_t id, unsigned int verdict, size_t data_len, unsigned char *buf)
 {
-	size_t head = NLMSG_LENGTH(sizeof(ipq_verdict_msg_t));
-	int saved = errno, err;
-
 	if (h == NULL)
 		return (int)classic_fail(IPQ_ERR_IMPL, EINVAL);
 	if (buf == NULL || data_len == 0) {
 		buf = NULL;
 		data_len = 0;
 	}
-	if (data_len > INT32_MAX - head)
-		return (int)classic_fail(IPQ_ERR_SEND, EMSGSIZE);
-	err = classic(h)->transport->set_verdict(classic(h), id, verdict, buf, data_len);
-	if (err < 0)
-		return (int)classic_fail(IPQ_ERR_SEND, -err);
-	errno = saved;
-	return (int)(head + data_len);
+	if (data_len > CLASSIC_REQUEST_MAX)
+		return classic_sent(-EMSGSIZE, 0);
+	return classic(h)->transport->set_verdict(classic(h), id, verdict, buf, data_len);
 }
 
 /* ---- the extension point ----------------------------------------------------------------------------- */

@@ -34,11 +34,13 @@ enum {
 #define CLASSIC_QUEUE_LENGTH 1024 /* as ip_queue had it */
 #define CLASSIC_REQUEST_MAX 110000 /* bytes of replacement: more did not fit the send buffer of old */
 
-#define CLASSIC_MOVED (-2) /* what read returns when it is to be called again: maybe by another transport */
-
 struct classic;
 
-/* Each returns 0 or more, or -errno; read as ipq_read does, with the error already set. */
+/*
+ * Each returns 0 or more, or -errno. But read and set_verdict are the rest of ipq_read and ipq_set_verdict: they return
+ * what these do, with the error already set. After a system call the processor predicts wrongly each return to a
+ * function that was entered before it, and finds little in its caches: so little as can be is left to do then.
+ */
 struct transport {
 	int (*open)(struct classic *c, const char *source, struct ipq_error *e);
 	void (*wake)(struct classic *c);  /* all readers, so that they see c->closing */
@@ -51,12 +53,12 @@ struct transport {
 	void (*stats)(struct classic *c, struct ipq_ctl_stats *stats);
 };
 
-/* An interface as the last packet had it, good for one tick of the clock. */
+/* An interface as the last packets had it, good for those of the same moment. */
 struct known_interface {
 	uint32_t index;
 	uint16_t type;
 	char name[IFNAMSIZ];
-	struct timespec tick;
+	int64_t moment;
 };
 
 struct classic {
@@ -100,6 +102,12 @@ static inline struct classic *classic(const struct ipq_handle *h)
 
 /* Sets this thread's error, and errno unless err is 0. Returns -1. */
 long classic_fail(int ipq_error, int err);
+
+/* What ipq_set_verdict returns: err is 0 or -errno of a verdict with len bytes of payload. */
+static inline int classic_sent(int err, size_t len)
+{
+	return err < 0 ? (int)classic_fail(IPQ_ERR_SEND, -err) : (int)(NLMSG_LENGTH(sizeof(ipq_verdict_msg_t)) + len);
+}
 
 /* What a read returns when its time is over: 0, «Timeout», and no errno. */
 ssize_t classic_timed_out(void);

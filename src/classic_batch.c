@@ -126,8 +126,8 @@ static int receive(struct classic *c, int timeout, int64_t end)
 ssize_t classic_batch_read(struct classic *c, unsigned char *buf, size_t len, int timeout)
 {
 	int64_t end = 0; /* of all receives together: packets of another family do not begin it anew */
+	int saved = errno, got;
 	ssize_t n;
-	int got;
 
 	while ((n = next_message(c, buf, len)) == 0) {
 		if (timeout > 0 && end == 0)
@@ -136,6 +136,8 @@ ssize_t classic_batch_read(struct classic *c, unsigned char *buf, size_t len, in
 		if (got <= 0)
 			return got;
 	}
+	if (n > 0)
+		errno = saved; /* a queue found empty is no news */
 	return n;
 }
 
@@ -150,11 +152,15 @@ int classic_batch_verdict(struct classic *c, const struct source_verdict *v)
 		.payload = v->payload,
 		.payload_len = v->payload_len,
 	};
-	int err = ipq_decide(c->batching->queue, &packet, &verdict);
+	int saved = errno, err = ipq_decide(c->batching->queue, &packet, &verdict);
 
-	if (err != -ENOENT)
-		return err;
 	/* Read by another process, read before batching was switched on, or no packet at all: the kernel knows. */
-	err = ipq_queue_flush(c->batching->queue);
-	return err < 0 ? err : c->source->ops->send(c->source, v, 1);
+	if (err == -ENOENT) {
+		err = ipq_queue_flush(c->batching->queue);
+		if (err >= 0)
+			err = c->source->ops->send(c->source, v, 1);
+	}
+	if (err >= 0)
+		errno = saved;
+	return err;
 }

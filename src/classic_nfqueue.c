@@ -26,9 +26,12 @@
 #include "classic_host.h"
 #include "wire.h"
 
-/* What reading may come to beside a message, beside CLASSIC_MOVED. */
+/* What reading may come to beside a message. */
+#define MOVED (-2)      /* to an engine: classic_wire reads from here on */
 #define NOT_FOR_US (-3) /* woken, or nothing that the program is told */
 #define FOREIGN (-4)    /* a packet of another family, dropped */
+
+#define MOMENT_NS 4000000 /* a tick of the clock, or less */
 
 
 /* A full queue fits: this much the kernel charges for a packet that carries range bytes (doc/assumptions). */
@@ -192,21 +195,32 @@ static ssize_t deliver_short(unsigned char *buf, size_t len, const void *message
 	return classic_fail(IPQ_ERR_RTRUNC, 0);
 }
 
-/* known: what the last packet's interface was, or NULL. One look at the clock tells whether that still holds. */
-static void describe_interface(struct classic *c, uint32_t index, struct known_interface *known, char name[IFNAMSIZ],
-			       uint16_t *type)
+/* When the packet came, in nanoseconds; where its origin does not say so, when it is read. Of which clock is all the same. */
+static int64_t moment_of(const struct ipq_packet *p)
 {
 	struct timespec now;
+
+	if (p->present & IPQ_HAS_TIMESTAMP)
+		return p->timestamp;
+	clock_gettime(CLOCK_MONOTONIC_COARSE, &now);
+	return now.tv_sec * INT64_C(1000000000) + now.tv_nsec;
+}
+
+/* known: what the interface of the last packet was, or NULL. It holds for packets of the same moment. */
+static void describe_interface(struct classic *c, uint32_t index, const struct ipq_packet *p,
+			       struct known_interface *known, char name[IFNAMSIZ], uint16_t *type)
+{
+	int64_t moment;
 
 	if (known == NULL) {
 		source_interface(c->source, index, name, type);
 		return;
 	}
-	clock_gettime(CLOCK_MONOTONIC_COARSE, &now);
-	if (known->index != index || known->tick.tv_nsec != now.tv_nsec || known->tick.tv_sec != now.tv_sec) {
+	moment = moment_of(p);
+	if (known->index != index || (uint64_t)moment - (uint64_t)known->moment >= MOMENT_NS) {
 		source_interface(c->source, index, known->name, &known->type);
 		known->index = index;
-		known->tick = now;
+		known->moment = moment;
 	}
 	memcpy(name, known->name, IFNAMSIZ);
 	*type = known->type;
@@ -233,9 +247,9 @@ static void describe(struct classic *c, const struct ipq_packet *p, struct known
 		m->packet.timestamp_usec = (long)(p->timestamp % 1000000000 / 1000);
 	}
 	if (p->present & IPQ_HAS_INDEV)
-		describe_interface(c, p->indev, known, m->packet.indev_name, &m->packet.hw_type);
+		describe_interface(c, p->indev, p, known, m->packet.indev_name, &m->packet.hw_type);
 	if (p->present & IPQ_HAS_OUTDEV)
-		describe_interface(c, p->outdev, known != NULL ? known + 1 : NULL, m->packet.outdev_name, &ignored);
+		describe_interface(c, p->outdev, p, known != NULL ? known + 1 : NULL, m->packet.outdev_name, &ignored);
 	if (p->present & IPQ_HAS_HWADDR) {
 		m->packet.hw_addrlen = p->hw_addr_len;
 		memcpy(m->packet.hw_addr, p->hw_addr, sizeof(p->hw_addr));
@@ -317,7 +331,7 @@ static ssize_t hand_over(struct classic *c, int n, const struct source_slot *slo
 	if (c->closing)
 		return classic_fail(IPQ_ERR_RECV, EBADF);
 	if (n == -ECANCELED)
-		return c->transport != &classic_nfqueue ? CLASSIC_MOVED : NOT_FOR_US;
+		return c->transport != &classic_nfqueue ? MOVED : NOT_FOR_US;
 	if (n < 0)
 		return classic_fail(IPQ_ERR_RECV, -n);
 	if (refusal->error != 0)
@@ -410,7 +424,7 @@ static ssize_t leave_to_engine(struct classic *c, unsigned char *buf, size_t len
 		return n;
 	if (classic_share_locked(c, &e) < 0)
 		return NOT_FOR_US;
-	return at_once ? deliver_nothing(c, buf, len) : CLASSIC_MOVED;
+	return at_once ? deliver_nothing(c, buf, len) : MOVED;
 }
 
 static ssize_t read_for_ever(struct classic *c, unsigned char *buf, size_t len)
@@ -424,15 +438,23 @@ static ssize_t read_for_ever(struct classic *c, unsigned char *buf, size_t len)
 		if (n == FOREIGN)
 			n = leave_to_engine(c, buf, len, &called);
 	} while (n == 0 || n == NOT_FOR_US);
-	return n;
+	return n != MOVED ? n : classic_wire.read(c, buf, len, 0);
+}
+
+/* What is left of a timeout that ends at end, as ipq_read has it. */
+static int time_left(int64_t end)
+{
+	int64_t left = end - now_us();
+
+	return left > 0 ? (int)left : -1;
 }
 
 /* timeout in microseconds, as ipq_read has it. Flat for the same reason as nfqueue_recv(). */
 __attribute__((flatten))
 static ssize_t read_nfqueue(struct classic *c, unsigned char *buf, size_t len, int timeout)
 {
-	int64_t left, end = timeout > 0 ? now_us() + timeout : 0;
 	struct pollfd wait = { .fd = c->public.fd, .events = POLLIN };
+	int64_t left, end;
 	struct timespec t;
 	ssize_t n;
 
@@ -440,6 +462,7 @@ static ssize_t read_nfqueue(struct classic *c, unsigned char *buf, size_t len, i
 		return classic_batch_read(c, buf, len, timeout);
 	if (timeout == 0)
 		return read_for_ever(c, buf, len);
+	end = timeout > 0 ? now_us() + timeout : 0;
 	for (;;) {
 		if (timeout > 0) {
 			left = end - now_us();
@@ -451,13 +474,11 @@ static ssize_t read_nfqueue(struct classic *c, unsigned char *buf, size_t len, i
 			if (n == 0)
 				return classic_timed_out();
 		}
-		if (c->transport != &classic_nfqueue)
-			return CLASSIC_MOVED;
-		n = read_message(c, buf, len, 0);
+		n = c->transport == &classic_nfqueue ? read_message(c, buf, len, 0) : MOVED;
 		if (n == FOREIGN)
 			n = leave_to_engine(c, buf, len, NULL);
-		if (n == CLASSIC_MOVED && timeout > 0)
-			return classic_wire.read(c, buf, len, end > now_us() ? (int)(end - now_us()) : -1);
+		if (n == MOVED)
+			return classic_wire.read(c, buf, len, timeout > 0 ? time_left(end) : timeout);
 		if (n != 0 && n != NOT_FOR_US)
 			return n;
 		if (timeout < 0 && n == 0)
@@ -494,22 +515,20 @@ static int set_verdict(struct classic *c, uint64_t id, uint32_t verdict, const v
 	int n;
 
 	if (verdict > NF_MAX_VERDICT)
-		return refuse(c, EINVAL, id, verdict, len);
+		return classic_sent(refuse(c, EINVAL, id, verdict, len), len);
 	if (id > UINT32_MAX)
-		return refuse(c, ENOENT, id, verdict, len);
-	if (len > CLASSIC_REQUEST_MAX)
-		return -EMSGSIZE;
+		return classic_sent(refuse(c, ENOENT, id, verdict, len), len);
 	if (verdict == NF_STOLEN) /* the kernel takes it no more; what programs meant by it is that the packet is gone */
 		v.code = NF_DROP;
 	else if (verdict == NF_QUEUE)
 		v.code = NF_QUEUE_NR(c->source->queue_number);
 	if (payload != NULL)
 		set_payload(c, &v, payload, len);
+	count(&c->verdicts);
 	n = c->batching != NULL ? classic_batch_verdict(c, &v) : c->source->ops->send(c->source, &v, 1);
 	if (n < 0)
-		return n;
-	count(&c->verdicts);
-	return 0;
+		atomic_fetch_sub(&c->verdicts, 1);
+	return classic_sent(n, len);
 }
 
 static void stats(struct classic *c, struct ipq_ctl_stats *s)

@@ -19,6 +19,7 @@
 #define HEAD (sizeof(ipq_packet_msg_t) + NLMSG_HDRLEN)
 #define ANSWER_WAIT_MS 5000
 #define ANSWER_LOOK_MS 50
+#define ANSWERED (-2) /* what was read is for the thread that sets a mode */
 
 /* ---- opening ------------------------------------------------------------------------------------- */
 
@@ -187,11 +188,9 @@ static int set_verdict(struct classic *c, uint64_t id, uint32_t verdict, const v
 	unsigned char head[NLMSG_HDRLEN + sizeof(ipq_peer_msg_t)];
 	struct iovec iov[2] = { { head, sizeof(head) }, { (void *)(uintptr_t)payload, len } };
 
-	if (len > CLASSIC_REQUEST_MAX)
-		return -EMSGSIZE;
 	wire_put_verdict(WIRE_NATIVE, head, c->public.local.nl_pid, verdict, id, len);
 	atomic_fetch_add_explicit(&c->verdicts, 1, memory_order_relaxed);
-	return send_request(c, iov, len > 0 ? 2 : 1);
+	return classic_sent(send_request(c, iov, len > 0 ? 2 : 1), len);
 }
 
 /* ---- messages ---------------------------------------------------------------------------------------- */
@@ -239,7 +238,7 @@ static ssize_t receive(struct classic *c, unsigned char *buf, size_t len, int fl
 	memcpy(&nlh, buf, sizeof(nlh));
 	if (nlh.nlmsg_type == NLMSG_ERROR && (size_t)n <= len && ipq_get_msgerr(buf) == 0) {
 		atomic_store(&c->acknowledged, true); /* for the thread that sets a mode */
-		return CLASSIC_MOVED;
+		return ANSWERED;
 	}
 	if (nlh.nlmsg_type == NLMSG_ERROR)
 		atomic_fetch_add(&c->refused, 1);
@@ -254,17 +253,17 @@ static ssize_t read_wire(struct classic *c, unsigned char *buf, size_t len, int 
 	struct timespec t = { .tv_sec = timeout / 1000000, .tv_nsec = timeout % 1000000 * 1000L };
 	ssize_t n;
 
-	if (timeout == 0)
-		return receive(c, buf, len, 0);
 	if (timeout < 0)
 		t = (struct timespec){ 0, 0 };
-	n = ppoll(&wait, 1, &t, NULL);
-	if (n < 0)
-		return errno == EINTR ? 0 : classic_fail(IPQ_ERR_RECV, errno);
-	if (n == 0)
-		return classic_timed_out();
-	n = receive(c, buf, len, MSG_DONTWAIT);
-	if (n < 0 && errno == EAGAIN)
+	do {
+		n = timeout != 0 ? ppoll(&wait, 1, &t, NULL) : 1;
+		if (n < 0)
+			return errno == EINTR ? 0 : classic_fail(IPQ_ERR_RECV, errno);
+		if (n == 0)
+			return classic_timed_out();
+		n = receive(c, buf, len, timeout != 0 ? MSG_DONTWAIT : 0);
+	} while (n == ANSWERED);
+	if (n < 0 && timeout != 0 && errno == EAGAIN)
 		return classic_timed_out(); /* another reader was faster */
 	return n;
 }

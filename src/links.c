@@ -289,7 +289,7 @@ static void notice_fork(struct links *l)
 void links_get(struct links *l, uint32_t index, char name[IFNAMSIZ], uint16_t *type)
 {
 	struct link_entry *e = NULL;
-	int cancel;
+	int saved = errno, cancel;
 
 	memset(name, 0, IFNAMSIZ);
 	*type = 0;
@@ -314,4 +314,5 @@ void links_get(struct links *l, uint32_t index, char name[IFNAMSIZ], uint16_t *t
 	}
 	pthread_mutex_unlock(&l->lock);
 	pthread_setcancelstate(cancel, NULL);
+	errno = saved; /* no events are no error of the caller's */
 }
