@@ -16,6 +16,7 @@
 #include <time.h>
 #include <libipq.h>
 #include "classic.h"
+#include "paths.h"
 
 static const char *const error_text[] = {
 	[IPQ_ERR_NONE] = "Unknown error",
@@ -325,7 +326,7 @@ static ssize_t read_among_threads(struct classic *c, unsigned char *buf, size_t 
 	return n;
 }
 
-ssize_t ipq_read(const struct ipq_handle *h, unsigned char *buf, size_t len, int timeout)
+HOT ssize_t ipq_read(const struct ipq_handle *h, unsigned char *buf, size_t len, int timeout)
 {
 	struct classic *c = classic(h);
 	ssize_t n;
@@ -345,7 +346,7 @@ ssize_t ipq_read(const struct ipq_handle *h, unsigned char *buf, size_t len, int
 	return n;
 }
 
-int ipq_message_type(const unsigned char *buf)
+HOT int ipq_message_type(const unsigned char *buf)
 {
 	struct nlmsghdr nlh;
 
@@ -355,7 +356,7 @@ int ipq_message_type(const unsigned char *buf)
 	return nlh.nlmsg_type;
 }
 
-ipq_packet_msg_t *ipq_get_packet(const unsigned char *buf)
+HOT ipq_packet_msg_t *ipq_get_packet(const unsigned char *buf)
 {
 	return buf != NULL ? (ipq_packet_msg_t *)(uintptr_t)(buf + NLMSG_HDRLEN) : NULL;
 }
@@ -370,7 +371,8 @@ int ipq_get_msgerr(const unsigned char *buf)
 	return -error;
 }
 
-int ipq_set_verdict(const struct ipq_handle *h, ipq_id_t id, unsigned int verdict, size_t data_len, unsigned char *buf)
+HOT int ipq_set_verdict(const struct ipq_handle *h, ipq_id_t id, unsigned int verdict, size_t data_len,
+			unsigned char *buf)
 {
 	if (h == NULL)
 		return (int)classic_fail(IPQ_ERR_IMPL, EINVAL);

@@ -38,8 +38,7 @@ struct classic;
 
 /*
  * Each returns 0 or more, or -errno. But read and set_verdict are the rest of ipq_read and ipq_set_verdict: they return
- * what these do, with the error already set. After a system call the processor predicts wrongly each return to a
- * function that was entered before it, and finds little in its caches: so little as can be is left to do then.
+ * what these do, with the error already set, so that nothing is left to do behind them (paths.h).
  */
 struct transport {
 	int (*open)(struct classic *c, const char *source, struct ipq_error *e);

@@ -24,6 +24,7 @@
 #include "classic.h"
 #include "clock.h"
 #include "classic_host.h"
+#include "paths.h"
 #include "wire.h"
 
 /* What reading may come to beside a message. */
@@ -189,7 +190,7 @@ static int reconfigure(struct classic *c)
 /* ---- messages ---------------------------------------------------------------------------------------- */
 
 /* Copies what fits of a short message, as recvfrom did; ip_queue's programs can still read the id. */
-static ssize_t deliver_short(unsigned char *buf, size_t len, const void *message, size_t message_len)
+COLD static ssize_t deliver_short(unsigned char *buf, size_t len, const void *message, size_t message_len)
 {
 	memcpy(buf, message, len < message_len ? len : message_len);
 	return classic_fail(IPQ_ERR_RTRUNC, 0);
@@ -290,7 +291,7 @@ ssize_t classic_deliver(struct classic *c, const struct source_slot *slot, const
 }
 
 /* ip_queue's answer to a request that it refused: the request quoted, without its payload. */
-ssize_t classic_deliver_refusal(struct classic *c, const struct source_refusal *r, unsigned char *buf, size_t len)
+COLD ssize_t classic_deliver_refusal(struct classic *c, const struct source_refusal *r, unsigned char *buf, size_t len)
 {
 	unsigned char request[sizeof(ipq_peer_msg_t) + NLMSG_HDRLEN] = { 0 };
 	unsigned char message[sizeof(request) + NLMSG_HDRLEN + 4];
@@ -311,7 +312,7 @@ ssize_t classic_deliver_refusal(struct classic *c, const struct source_refusal *
 	return (ssize_t)n;
 }
 
-static void drop_foreign(struct classic *c, uint32_t id)
+COLD static void drop_foreign(struct classic *c, uint32_t id)
 {
 	const struct source_verdict drop = { .id = id, .code = NF_DROP };
 
@@ -365,7 +366,7 @@ static ssize_t read_one(struct classic *c, unsigned char *buf, size_t len, int t
 }
 
 /* The same for a reader that does not have the scratch. */
-static ssize_t read_one_in_pieces(struct classic *c, unsigned char *buf, size_t len, int timeout_ms)
+APART static ssize_t read_one_in_pieces(struct classic *c, unsigned char *buf, size_t len, int timeout_ms)
 {
 	unsigned char head[SOURCE_HEAD_MIN];
 	struct source_slot slot = { .head = head, .head_room = sizeof(head), .tail = buf, .tail_room = len };
@@ -413,7 +414,7 @@ static ssize_t deliver_nothing(struct classic *c, unsigned char *buf, size_t len
  * seen h->fd readable, does not expect to sleep and would not wake up for its other work: which of the two shows
  * in whether time has passed since the call.
  */
-static ssize_t leave_to_engine(struct classic *c, unsigned char *buf, size_t len, const struct timespec *called)
+COLD static ssize_t leave_to_engine(struct classic *c, unsigned char *buf, size_t len, const struct timespec *called)
 {
 	struct ipq_error e = { "" };
 	bool at_once = called != NULL && same_tick(called);
@@ -449,19 +450,14 @@ static int time_left(int64_t end)
 	return left > 0 ? (int)left : -1;
 }
 
-/* timeout in microseconds, as ipq_read has it. Flat for the same reason as nfqueue_recv(). */
-__attribute__((flatten))
-static ssize_t read_nfqueue(struct classic *c, unsigned char *buf, size_t len, int timeout)
+/* timeout in microseconds, as ipq_read has it: not 0. */
+APART static ssize_t read_for_a_time(struct classic *c, unsigned char *buf, size_t len, int timeout)
 {
 	struct pollfd wait = { .fd = c->public.fd, .events = POLLIN };
 	int64_t left, end;
 	struct timespec t;
 	ssize_t n;
 
-	if (c->batching != NULL)
-		return classic_batch_read(c, buf, len, timeout);
-	if (timeout == 0)
-		return read_for_ever(c, buf, len);
 	end = timeout > 0 ? now_us() + timeout : 0;
 	for (;;) {
 		if (timeout > 0) {
@@ -486,9 +482,16 @@ static ssize_t read_nfqueue(struct classic *c, unsigned char *buf, size_t len, i
 	}
 }
 
+FLAT static ssize_t read_nfqueue(struct classic *c, unsigned char *buf, size_t len, int timeout)
+{
+	if (c->batching != NULL)
+		return classic_batch_read(c, buf, len, timeout);
+	return timeout == 0 ? read_for_ever(c, buf, len) : read_for_a_time(c, buf, len, timeout);
+}
+
 /* ---- verdicts ----------------------------------------------------------------------------------------- */
 
-static int refuse(struct classic *c, int error, uint64_t id, uint32_t verdict, size_t len)
+COLD static int refuse(struct classic *c, int error, uint64_t id, uint32_t verdict, size_t len)
 {
 	struct source_refusal r = { .error = error, .id = id, .code = verdict, .tag = verdict, .payload_len = (uint32_t)len };
 
@@ -509,7 +512,7 @@ static void set_payload(const struct classic *c, struct source_verdict *v, const
 	v->payload_len = len;
 }
 
-static int set_verdict(struct classic *c, uint64_t id, uint32_t verdict, const void *payload, size_t len)
+HOT static int set_verdict(struct classic *c, uint64_t id, uint32_t verdict, const void *payload, size_t len)
 {
 	struct source_verdict v = { .id = (uint32_t)id, .code = verdict, .tag = verdict };
 	int n;

@@ -11,6 +11,7 @@
 #include "clock.h"
 #include "nfqueue.h"
 #include "nfqueue_wire.h"
+#include "paths.h"
 #include "threads.h"
 
 #define BATCH_MAX 64          /* packets a recvmmsg */
@@ -53,7 +54,7 @@ struct receiving {
 static bool take_message(struct receiving *rx, struct source_slot *slot, size_t len, struct ipq_packet *p);
 
 /* What was put aside first. True when *p is a packet now. */
-static bool take_first_aside(struct receiving *rx, struct source_slot *slot, struct ipq_packet *p)
+COLD static bool take_first_aside(struct receiving *rx, struct source_slot *slot, struct ipq_packet *p)
 {
 	struct aside *a = nfqueue_take_aside(rx->q);
 	bool packet = false;
@@ -68,7 +69,7 @@ static bool take_first_aside(struct receiving *rx, struct source_slot *slot, str
 	return packet;
 }
 
-static void take_answer(struct receiving *rx, const struct nfq_reply *r)
+COLD static void take_answer(struct receiving *rx, const struct nfq_reply *r)
 {
 	if (r->type != NLMSG_NOOP)
 		nfqueue_leave_answer(rx->q, r->seq, r->refusal.error);
@@ -76,7 +77,7 @@ static void take_answer(struct receiving *rx, const struct nfq_reply *r)
 		rx->woken = true;
 }
 
-void nfqueue_drop(struct nfqueue *q, const struct nfq_reply *r, uint32_t id)
+COLD void nfqueue_drop(struct nfqueue *q, const struct nfq_reply *r, uint32_t id)
 {
 	struct source_verdict drop = { .id = id };
 
@@ -92,7 +93,7 @@ void nfqueue_drop(struct nfqueue *q, const struct nfq_reply *r, uint32_t id)
  * those that were queued before (doc/assumptions/mode-before-range.c). The kernel queues it once more: it comes back
  * whole, under another id.
  */
-__attribute__((noinline, cold)) static bool queued_again(struct nfqueue *q, uint32_t id)
+COLD static bool queued_again(struct nfqueue *q, uint32_t id)
 {
 	const struct source_verdict again = { .id = id, .code = NF_QUEUE_NR(q->number) };
 	unsigned left = atomic_load(&q->again_left);
@@ -129,7 +130,7 @@ static bool take_message(struct receiving *rx, struct source_slot *slot, size_t 
 }
 
 /* After a failed receive: 1 to try again, 0 when the time is over, -errno. end: of the monotonic clock. */
-static int wait_more(int fd, int timeout_ms, int64_t end)
+APART static int wait_more(int fd, int timeout_ms, int64_t end)
 {
 	struct pollfd wait = { .fd = fd, .events = POLLIN };
 	int64_t left;
@@ -151,7 +152,7 @@ static int64_t end_of(int timeout_ms)
 	return timeout_ms > 0 ? now_ms() + timeout_ms : 0;
 }
 
-static ssize_t receive_in_pieces(int fd, const struct source_slot *slot, int flags)
+APART static ssize_t receive_in_pieces(int fd, const struct source_slot *slot, int flags)
 {
 	struct iovec iov[2] = { { slot->head, slot->head_room }, { slot->tail, slot->tail_room } };
 	struct msghdr msg = { .msg_iov = iov, .msg_iovlen = 2 };
@@ -285,9 +286,7 @@ static int recv_many(struct receiving *rx, struct source_slot *slot, struct ipq_
 	return (int)count;
 }
 
-/* Flat: after a system call the processor predicts wrongly each return to a function that was entered before it. */
-__attribute__((flatten))
-int nfqueue_recv(struct source *s, struct source_slot *slot, struct ipq_packet *packet, unsigned max, int timeout_ms,
+FLAT int nfqueue_recv(struct source *s, struct source_slot *slot, struct ipq_packet *packet, unsigned max, int timeout_ms,
 		 source_refused refused, void *context)
 {
 	struct receiving rx = { .q = nfqueue(s), .refused = refused, .context = context };
@@ -391,7 +390,7 @@ static int send_all(const struct nfqueue *q, const struct source_verdict *verdic
 	return (int)n;
 }
 
-int nfqueue_send(struct source *s, const struct source_verdict *verdict, unsigned n)
+HOT int nfqueue_send(struct source *s, const struct source_verdict *verdict, unsigned n)
 {
 	const struct nfqueue *q = nfqueue(s);
 

@@ -7,6 +7,7 @@
 #include <linux/netfilter/nfnetlink_queue.h>
 #include <linux/netlink.h>
 #include "nfqueue_wire.h"
+#include "paths.h"
 
 /* Newer than the headers of some distributions; <linux/netfilter/nfnetlink_queue.h> of Linux 6.15. */
 #define IPQ_NFQA_PRIORITY 21
@@ -314,7 +315,7 @@ static void parse_error(const unsigned char *msg, size_t len, struct nfq_reply *
 	get_refused(msg + NLMSG_HDRLEN + 4, len - NLMSG_HDRLEN - 4, &r->refusal);
 }
 
-void nfq_parse(struct source_slot *slot, size_t len, struct ipq_packet *p, struct nfq_reply *r)
+HOT void nfq_parse(struct source_slot *slot, size_t len, struct ipq_packet *p, struct nfq_reply *r)
 {
 	struct nlmsghdr nlh;
 	size_t held = slot->head_room + (slot->tail != NULL ? slot->tail_room : 0);
@@ -395,7 +396,7 @@ static unsigned char *put_extras(unsigned char *at, const struct source_verdict 
 	return at;
 }
 
-size_t nfq_put_verdict(void *buf, uint16_t queue, const struct source_verdict *v, size_t *pad)
+HOT size_t nfq_put_verdict(void *buf, uint16_t queue, const struct source_verdict *v, size_t *pad)
 {
 	struct nlmsghdr nlh = {
 		.nlmsg_type = v->batch ? BATCH_TYPE : VERDICT_TYPE,

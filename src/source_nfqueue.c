@@ -456,8 +456,10 @@ static int configure(struct nfqueue *q, const struct source_config *c, struct ip
 	/* Last: until here nothing was queued on a first call. */
 	atomic_store(&q->again_left, c->mode == COPY_PACKET ? AGAIN_MAX : 0);
 	err = ask_mode(q, c->mode, range);
-	if (err < 0)
+	if (err < 0) {
+		atomic_store(&q->again_left, q->config.mode == COPY_PACKET ? AGAIN_MAX : 0); /* the mode is what it was */
 		return ipq_fail(e, -err, "cannot set the copy mode of queue %u: %s", q->number, strerror(-err));
+	}
 	q->config = *c;
 	return q->flags;
 }
