@@ -6,16 +6,15 @@
 #include "edit.h"
 
 /*
- * 32 bytes a turn, each 64-bit word as two 32-bit halves into accumulators of 64 bits: they cannot overflow
- * before 2^31 turns, so no carry has to be looked at, and four chains keep the processor's adders busy.
+ * 32 bytes a turn, each 64-bit word as two 32-bit halves into accumulators of 64 bits: all together they cannot
+ * overflow before 2^29 turns, so no carry has to be looked at, and four chains keep the processor's adders busy.
  * Where a word ends up among the 16-bit columns of an accumulator does not matter: folding adds them up.
  */
-uint16_t sum_bytes(const void *bytes, size_t len, bool odd)
+static inline uint64_t sum_unfolded(const uint8_t *p, size_t len)
 {
-	const uint8_t *p = bytes;
 	uint64_t a = 0, b = 0, c = 0, d = 0, w[4];
 	uint32_t word;
-	uint16_t half, sum;
+	uint16_t half = 0;
 
 	for (; len >= sizeof(w); len -= sizeof(w), p += sizeof(w)) {
 		memcpy(w, p, sizeof(w));
@@ -28,16 +27,24 @@ uint16_t sum_bytes(const void *bytes, size_t len, bool odd)
 		memcpy(&word, p, sizeof(word));
 		a += word;
 	}
-	for (; len; p += half, len -= half) {
-		word = 0;
-		half = len > 1 ? 2 : 1;
-		memcpy(&word, p, half);
-		b += word;
+	if (len & 2) {
+		memcpy(&half, p, 2);
+		b += half;
+		p += 2;
 	}
-	sum = sum_fold((uint64_t)sum_fold(a) + sum_fold(b) + sum_fold(c) + sum_fold(d));
-	if (odd)
-		sum = (uint16_t)(sum << 8 | sum >> 8);
-	return sum;
+	if (len & 1) {
+		half = 0;
+		memcpy(&half, p, 1);
+		c += half;
+	}
+	return a + b + c + d;
+}
+
+uint16_t sum_bytes(const void *bytes, size_t len, bool odd)
+{
+	uint16_t sum = sum_fold(sum_unfolded(bytes, len));
+
+	return odd ? (uint16_t)(sum << 8 | sum >> 8) : sum;
 }
 
 bool edit_has_pseudo_header(const struct ipq_edit *e)
@@ -49,11 +56,11 @@ bool edit_has_pseudo_header(const struct ipq_edit *e)
 static uint16_t transport_sum(const struct ipq_edit *e)
 {
 	size_t address = e->version == 4 ? 4 : 16;
-	uint64_t sum = sum_bytes(e->data + e->transport, e->covered, false);
+	uint64_t sum = sum_unfolded(e->data + e->transport, e->covered);
 
 	if (edit_has_pseudo_header(e))
-		sum += (uint64_t)sum_bytes(e->data + e->final_source, address, false) +
-		       sum_bytes(e->data + e->final_destination, address, false) + htons(e->protocol) +
+		sum += sum_unfolded(e->data + e->final_source, address) +
+		       sum_unfolded(e->data + e->final_destination, address) + htons(e->protocol) +
 		       htons((uint16_t)e->transport_len);
 	return sum_fold(sum);
 }

@@ -28,9 +28,10 @@ static inline void put16(uint8_t *p, unsigned value)
 
 static inline uint16_t sum_fold(uint64_t sum)
 {
-	while (sum >> 16)
-		sum = (sum & 0xffff) + (sum >> 16);
-	return (uint16_t)sum;
+	sum = (sum & UINT32_MAX) + (sum >> 32);
+	sum = (sum & 0xffff) + (sum >> 16); /* 18 bits are left */
+	sum = (sum & 0xffff) + (sum >> 16);
+	return (uint16_t)((sum & 0xffff) + (sum >> 16));
 }
 
 /* Folded sum of len bytes; odd: they begin at an odd offset of the checksummed data. */

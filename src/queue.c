@@ -27,6 +27,7 @@
 #define EXTRAS_MAX 1024       /* those with something beside the code, likewise */
 #define COPIES_MAX (1 << 20)  /* bytes of replacements, likewise */
 #define HEAD_ROOM 4096        /* attributes in front of the payload: a security context may be long */
+#define SPIN_LOOKS 4 /* between two yields, each of which takes as long as a look */
 
 struct copy {
 	struct copy *next;
@@ -322,12 +323,14 @@ static int receive(struct ipq_queue *q, struct ipq_packet *packet, unsigned max,
 static int receive_spinning(struct ipq_queue *q, struct ipq_packet *packet, unsigned max, int64_t end)
 {
 	int64_t stop = now_us() + q->spin_now;
+	unsigned looks = 0;
 	int n;
 
 	if (end >= 0 && end < stop)
 		stop = end;
 	while ((n = receive(q, packet, max, 0)) == 0 && now_us() < stop)
-		sched_yield(); /* whoever is to send the packet may want this very core */
+		if (++looks % SPIN_LOOKS == 0)
+			sched_yield(); /* whoever is to send the packet may want this very core */
 	return n;
 }
 
