@@ -58,6 +58,16 @@ expect "its interface" says ok interface 'libipq, shared' --program $DECIDE
 expect "a program without any" says warning interface 'no sign' --program "$(command -v true | grep / || echo /bin/true)"
 expect_text "no program" 1 status_of $IPQ doctor --program /etc/passwd
 expect_text "nothing there" 1 status_of $IPQ doctor --program /nonexistent
+# The smallest i386 program: what doctor says of it is what happens when it is run.
+if echo 'int main(void) { return 42; }' | ${CC:-cc} -m32 -static -x c -o $work/small - 2>/dev/null; then
+	if [ "$(status_of $work/small)" = 42 ]; then
+		expect "a program of 32 bits" says ok program '32 bits' --program $work/small
+	else
+		expect "one of 32 bits that this kernel refuses" says FAIL program 'runs no such' --program $work/small
+	fi
+else
+	echo "not tested: a program of 32 bits, this compiler cannot build it"
+fi
 head -c 100 $DECIDE >$work/damaged
 expect "a damaged one" says FAIL program damaged --program $work/damaged
 for wrong in --nonsense "--queue 65536" "--queue x" extra; do

@@ -8,6 +8,18 @@ queue OUTPUT -p udp --dport 7000
 expect_text "the exit status is the program's" 7 status_of $IPQ run sh -c 'exit 7'
 expect_text "no such program" 127 status_of $IPQ run -- /nonexistent
 expect_text "not a program" 126 status_of $IPQ run -- /etc/passwd
+# Bytes 18 and 19 are the machine: one that there is not.
+{ head -c 18 $IPQ; printf '\252\252'; tail -c +21 $IPQ; } >$work/foreign
+chmod +x $work/foreign
+foreign_program() {
+	$IPQ run -- "$@" 2>&1 | grep -q 'not a program that this kernel can run'
+}
+expect "a program for another machine is not taken for a script" foreign_program $work/foreign
+PATH=$work:$PATH expect "nor one that is found in PATH" foreign_program foreign
+expect_text "its status" 126 status_of $IPQ run -- $work/foreign
+printf 'exit 7\n' >$work/script
+chmod +x $work/script
+expect_text "a script without a first line is one" 7 status_of $IPQ run -- $work/script
 expect_text "no such source" 125 status_of $IPQ run --source nonsense:1 true
 expect_text "no such option" 125 status_of $IPQ run --nonsense true
 expect_text "a log that cannot be" 125 status_of $IPQ run --log /nonexistent/log true

@@ -5,7 +5,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/utsname.h>
+#include <sys/wait.h>
 #include <unistd.h>
 #include "doctor.h"
 #include "elf_facts.h"
@@ -157,6 +159,50 @@ static void say_api(struct doctor *d, const struct elf_facts *e)
 			   "no sign of libipq, ipq.h or libnetfilter_queue");
 }
 
+/*
+ * Some kernels for x86-64 run no programs of 32 bits, which nothing tells but the trial: with the smallest program there
+ * is, which exits with 42.
+ */
+static bool runs_i386(void)
+{
+	enum { BASE = 0x10000 };
+	static const struct {
+		Elf32_Ehdr header;
+		Elf32_Phdr segment;
+		unsigned char code[12];
+	} program = {
+		.header = { .e_ident = { ELFMAG0, ELFMAG1, ELFMAG2, ELFMAG3, ELFCLASS32, ELFDATA2LSB, EV_CURRENT },
+			    .e_type = ET_EXEC,
+			    .e_machine = EM_386,
+			    .e_version = EV_CURRENT,
+			    .e_entry = BASE + sizeof(Elf32_Ehdr) + sizeof(Elf32_Phdr),
+			    .e_phoff = sizeof(Elf32_Ehdr),
+			    .e_ehsize = sizeof(Elf32_Ehdr),
+			    .e_phentsize = sizeof(Elf32_Phdr),
+			    .e_phnum = 1 },
+		.segment = { .p_type = PT_LOAD,
+			     .p_vaddr = BASE,
+			     .p_filesz = sizeof(program),
+			     .p_memsz = sizeof(program),
+			     .p_flags = PF_R | PF_X,
+			     .p_align = 4096 },
+		.code = { 0xb8, 1, 0, 0, 0, 0xbb, 42, 0, 0, 0, 0xcd, 0x80 }, /* _exit(42) */
+	};
+	char *none[] = { NULL };
+	int fd = memfd_create("ipq-doctor", MFD_CLOEXEC), status = 0;
+	pid_t child = -1;
+
+	if (fd >= 0 && write(fd, &program, sizeof(program)) == sizeof(program))
+		child = fork();
+	if (child == 0) {
+		fexecve(fd, none, none);
+		_exit(errno == ENOEXEC);
+	}
+	if (fd >= 0)
+		close(fd);
+	return child < 0 || waitpid(child, &status, 0) < 0 || !WIFEXITED(status) || WEXITSTATUS(status) != 1;
+}
+
 /* Can this kernel run it? What cannot be told is left to the trial. */
 static bool machine_fits(uint16_t machine)
 {
@@ -201,6 +247,13 @@ static bool say_kind(struct doctor *d, const struct elf_facts *e)
 	}
 	if (!machine_fits(e->machine)) {
 		doctor_say(d, CHECK_FAIL, "program", NULL, "%s: not for this machine", kind);
+		return false;
+	}
+	if (e->machine == EM_386 && !runs_i386()) {
+		doctor_say(d, CHECK_FAIL, "program", NULL,
+			   "%s: this kernel runs no such programs; one with CONFIG_IA32_EMULATION that is not started with "
+			   "ia32_emulation=off does",
+			   kind);
 		return false;
 	}
 	if (e->interpreter[0] != '\0' && access(e->interpreter, F_OK) < 0) {

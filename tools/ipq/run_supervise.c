@@ -20,8 +20,10 @@
  * a hangup) reaches the program as ever, and never the supervisor.
  */
 #include <dirent.h>
+#include <elf.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdarg.h>
@@ -168,6 +170,48 @@ static int receive_listener(int socket)
 	return fd;
 }
 
+/* Where execvp() finds a program that may be executed. */
+static bool find_program(const char *name, char path[PATH_MAX])
+{
+	const char *at = getenv("PATH");
+	size_t len;
+
+	if (strchr(name, '/') != NULL)
+		return snprintf(path, PATH_MAX, "%s", name) < PATH_MAX && access(path, X_OK) == 0;
+	for (; at != NULL && *at != '\0'; at += len + (at[len] == ':')) {
+		len = strcspn(at, ":");
+		if (snprintf(path, PATH_MAX, "%.*s%s%s", (int)len, at, len > 0 ? "/" : "", name) < PATH_MAX &&
+		    access(path, X_OK) == 0)
+			return true;
+	}
+	return false;
+}
+
+static bool is_elf(const char *path)
+{
+	char magic[SELFMAG] = "";
+	int fd = open(path, O_RDONLY | O_CLOEXEC);
+	bool yes = fd >= 0 && read(fd, magic, sizeof(magic)) == SELFMAG && memcmp(magic, ELFMAG, SELFMAG) == 0;
+
+	if (fd >= 0)
+		close(fd);
+	return yes;
+}
+
+/*
+ * What the kernel does not take execvp() gives to the shell, as is right for a script without "#!". Of a binary, say
+ * one of 32 bits for a kernel that runs 64 only, the shell says what nobody understands. Returns when it fails.
+ */
+static void execute(char **program)
+{
+	char path[PATH_MAX];
+
+	if (find_program(program[0], path) && is_elf(path))
+		execv(path, program);
+	else
+		execvp(program[0], program);
+}
+
 /* In the child that becomes the program. */
 static void __attribute__((noreturn)) become_program(const struct supervisor *s)
 {
@@ -193,9 +237,10 @@ static void __attribute__((noreturn)) become_program(const struct supervisor *s)
 	/* A program with the new library inside would open the source itself, beside the supervisor. */
 	setenv("IPQ_SOURCE", "ip_queue:", 1);
 	unsetenv("IPQ_SOURCE_INET6");
-	execvp(program[0], program);
+	execute(program);
 	listener = errno;
-	run_complain("cannot run \"%s\": %s", program[0], strerror(listener));
+	run_complain("cannot run \"%s\": %s%s", program[0], strerror(listener),
+		     listener == ENOEXEC ? ": not a program that this kernel can run; see ipq doctor --program" : "");
 	_exit(listener == ENOENT ? RUN_NOT_FOUND : RUN_NOT_EXECUTABLE);
 }
 
