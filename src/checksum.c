@@ -44,7 +44,7 @@ uint16_t sum_bytes(const void *bytes, size_t len, bool odd)
 {
 	uint16_t sum = sum_fold(sum_unfolded(bytes, len));
 
-	return odd ? (uint16_t)(sum << 8 | sum >> 8) : sum;
+	return (uint16_t)(odd ? sum << 8 | sum >> 8 : sum);
 }
 
 bool edit_has_pseudo_header(const struct ipq_edit *e)

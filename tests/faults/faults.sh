@@ -6,7 +6,7 @@
 queue OUTPUT -p udp --dport 7000
 for api in new classic classic6; do
 	log=$work/$api
-	timeout 50 "$FAULTS" $api live >"$log" 2>&1
+	timeout 100 "$FAULTS" $api live >"$log" 2>&1
 	status=$?
 	cat "$log"
 	look_for_findings

@@ -329,7 +329,10 @@ static void release(struct worker *w, int64_t now)
 int decide_batch(struct worker *w, unsigned n)
 {
 	struct decide_common *c = common_of(w);
+	struct decider *d = w->context;
 
+	/* What arrived with the wakeup is judged by the rules that it came for: they were said to be in force. */
+	d->plan = c->plan;
 	for (unsigned i = 0; i < n; i++) {
 		int err = decide(w, &w->packet[i]);
 
