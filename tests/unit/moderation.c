@@ -1,0 +1,110 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* When a busy reader pauses, and when it does not: told by how often it looks how much has come meanwhile. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <cmocka.h>
+#include "clock.h"
+#include "moderation.h"
+
+static int64_t waiting, added; /* what waits; what comes between two looks */
+static unsigned looks;
+
+static int64_t backlog(const struct source *s)
+{
+	(void)s;
+	looks++;
+	return waiting += added;
+}
+
+static const struct source_ops ops = { .backlog = backlog };
+static const struct source source = { .ops = &ops };
+
+static void begin(struct moderation *m, int64_t growth)
+{
+	*m = (struct moderation){ 0 };
+	moderation_begin(m);
+	waiting = looks = 0;
+	added = growth;
+}
+
+/* Microseconds that the reader slept after a receive of n packets of 64 asked for. */
+static int64_t slept(struct moderation *m, unsigned n)
+{
+	int64_t before;
+
+	moderation_note(m, n, 64);
+	before = now_us();
+	assert_int_equal(moderation_pause(m, &source), 0);
+	return now_us() - before;
+}
+
+static void few_packets_are_worth_a_pause(void **state)
+{
+	struct moderation m;
+
+	(void)state;
+	begin(&m, 1);
+	assert_true(slept(&m, 16) >= 50);
+	assert_int_equal(looks, 2); /* in two halves, the first time */
+	assert_true(slept(&m, 24) >= 50);
+	moderation_end(&m);
+}
+
+static void a_large_batch_is_not(void **state)
+{
+	struct moderation m;
+
+	(void)state;
+	begin(&m, 1);
+	slept(&m, 25);
+	slept(&m, 63);
+	slept(&m, 64);
+	assert_int_equal(looks, 0);
+	moderation_end(&m);
+}
+
+static void where_nothing_comes_in_a_pause_there_are_fewer(void **state)
+{
+	struct moderation m;
+	int64_t end;
+
+	(void)state;
+	begin(&m, 0);
+	for (end = now_us() + 30000; now_us() < end;)
+		slept(&m, 20);
+	assert_in_range(looks, 2, 2 * 5); /* at once, and 1, 2, 4 and 8 milliseconds after the last one */
+	moderation_end(&m);
+}
+
+static void verdicts_wait_for_two_receives_of_a_busy_queue_only(void **state)
+{
+	struct moderation m;
+	unsigned i = 0;
+	size_t keeps;
+
+	(void)state;
+	begin(&m, 1);
+	/* None wait either when it takes the program more than a millisecond to come here: once it will not. */
+	do {
+		moderation_note(&m, 30, 64);
+		moderation_note(&m, 40, 64);
+		keeps = moderation_keeps(&m);
+	} while (keeps == 0 && ++i < 1000);
+	assert_int_equal(keeps, 70);
+	moderation_note(&m, 15, 64);
+	assert_int_equal(moderation_keeps(&m), 0);
+	moderation_end(&m);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(few_packets_are_worth_a_pause),
+		cmocka_unit_test(a_large_batch_is_not),
+		cmocka_unit_test(where_nothing_comes_in_a_pause_there_are_fewer),
+		cmocka_unit_test(verdicts_wait_for_two_receives_of_a_busy_queue_only),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
