@@ -95,7 +95,7 @@ struct consumer {
 
 consumer_run consume_ipq, consume_ipq_spin, consume_ipq_keep, consume_classic, consume_classic_batch;
 consumer_run consume_run, consume_relay;
-consumer_run consume_nfq, consume_mnl, consume_raw_one, consume_raw_packed, consume_raw_batch;
+consumer_run consume_nfq, consume_mnl, consume_raw_one, consume_raw_spin, consume_raw_packed, consume_raw_batch;
 extern const struct consumer consumers[];
 extern const unsigned consumer_count;
 #define OLD_PROGRAM "--old-program"

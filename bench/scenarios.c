@@ -7,6 +7,7 @@ const struct consumer consumers[] = {
 	{ "nfq", "libnetfilter_queue, nfq_handle_packet", ANY_ORDER | REPLACES | MANY_QUEUES, consume_nfq },
 	{ "mnl", "libnetfilter_queue, libmnl style", ANY_ORDER | REPLACES | MANY_QUEUES, consume_mnl },
 	{ "raw-one", "by hand: recv, send", ANY_ORDER | REPLACES | MANY_QUEUES, consume_raw_one },
+	{ "raw-spin", "by hand: recv without waiting, send", LATENCY_ONLY, consume_raw_spin },
 	{ "raw-packed", "by hand: recvmmsg, packed send", ANY_ORDER | REPLACES | MANY_QUEUES,
 	  consume_raw_packed },
 	{ "raw-batch", "by hand: recvmmsg, VERDICT_BATCH", MANY_QUEUES, consume_raw_batch },
