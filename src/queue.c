@@ -23,7 +23,7 @@
 #include "verdicts.h"
 
 #define QUEUE_LENGTH 8192
-#define PENDING_MAX 16384     /* verdicts that are collected before they are sent unasked */
+#define PENDING_MAX 65536     /* verdicts that are collected before they are sent unasked */
 #define EXTRAS_MAX 1024       /* those with something beside the code, likewise */
 #define COPIES_MAX (1 << 20)  /* bytes of replacements, likewise */
 #define HEAD_ROOM 4096        /* attributes in front of the payload: a security context may be long */
@@ -251,12 +251,12 @@ static int fail_source(struct ipq_queue *q, int err, const char *what)
 	return ipq_fail(&q->error, -err, "cannot %s: %s", what, strerror(-err));
 }
 
-/* The verdicts from log[from] to log[to] have left. */
-static void count_sent(struct ipq_queue *q, size_t from, size_t to)
+/* The first n verdicts have left. */
+static void count_sent(struct ipq_queue *q, size_t n)
 {
-	const struct pending *p;
+	const struct pending *p = q->verdicts.log + q->verdicts.first, *end = p + n;
 
-	for (p = q->verdicts.log + from; p < q->verdicts.log + to; p++) {
+	for (; p < end; p++) {
 		if (p->code == NF_ACCEPT)
 			q->stats.accepted++;
 		else if (p->code == NF_DROP)
@@ -280,7 +280,7 @@ static int flush_but(struct ipq_queue *q, size_t keep)
 
 		q->stats.sends++;
 		if (sent > 0) {
-			count_sent(q, 0, covers[sent - 1]);
+			count_sent(q, covers[sent - 1]);
 			verdicts_sent(&q->verdicts, covers[sent - 1]);
 		}
 		if (sent < 0)

@@ -65,7 +65,7 @@ int verdicts_wait(struct verdicts *v, uint32_t id)
 		v->id[slot(v, at)] = v->id[slot(v, at - 1)];
 		v->state[slot(v, at)] = v->state[slot(v, at - 1)];
 	}
-	for (i = 0; at != v->tail && i < v->count; i++)
+	for (i = v->first; at != v->tail && i < v->first + v->count; i++)
 		v->log[i].at += !after(at, v->log[i].at);
 	v->id[slot(v, at)] = id;
 	v->state[slot(v, at)] = WAITS;
@@ -107,6 +107,23 @@ static void *grow(void *array, size_t count, size_t *room, size_t size)
 	return array;
 }
 
+/* Room for one more in the log: at its end, or in front where half of it or more has been sent. */
+static int make_room(struct verdicts *v)
+{
+	struct pending *grown;
+
+	if (v->first > 0 && v->first >= v->log_room / 2) {
+		memmove(v->log, v->log + v->first, v->count * sizeof(*v->log));
+		v->first = 0;
+		return 0;
+	}
+	grown = grow(v->log, v->first + v->count, &v->log_room, sizeof(*v->log));
+	if (grown == NULL)
+		return -ENOMEM;
+	v->log = grown;
+	return 0;
+}
+
 int verdicts_give(struct verdicts *v, uint32_t id, uint32_t code, const struct source_verdict *extra)
 {
 	uint32_t at = find(v, id);
@@ -114,10 +131,8 @@ int verdicts_give(struct verdicts *v, uint32_t id, uint32_t code, const struct s
 
 	if (at == v->tail || v->state[slot(v, at)] != WAITS)
 		return -ENOENT;
-	grown = grow(v->log, v->count, &v->log_room, sizeof(*v->log));
-	if (grown == NULL)
+	if (v->first + v->count == v->log_room && make_room(v) < 0)
 		return -ENOMEM;
-	v->log = grown;
 	if (extra != NULL) {
 		grown = grow(v->extra, v->extra_count, &v->extra_room, sizeof(*v->extra));
 		if (grown == NULL)
@@ -125,7 +140,7 @@ int verdicts_give(struct verdicts *v, uint32_t id, uint32_t code, const struct s
 		v->extra = grown;
 		v->extra[v->extra_count] = *extra;
 	}
-	v->log[v->count++] = (struct pending){ at, id, code, extra != NULL ? (int32_t)v->extra_count++ : -1 };
+	v->log[v->first + v->count++] = (struct pending){ at, id, code, extra != NULL ? (int32_t)v->extra_count++ : -1 };
 	v->state[slot(v, at)] = GIVEN;
 	v->waiting--;
 	return 0;
@@ -139,59 +154,60 @@ static uint32_t next_here(const struct verdicts *v, uint32_t at)
 	return at;
 }
 
-/* How many verdicts from log[i] to log[end] are the same and name exactly the packets that wait first, in order. */
-static size_t run_length(const struct verdicts *v, size_t i, size_t end, uint32_t oldest)
+/* How many verdicts from first to end are the same and name exactly the packets that wait first, in order. */
+static size_t run_length(const struct verdicts *v, const struct pending *first, const struct pending *end, uint32_t oldest)
 {
-	const struct pending *first = &v->log[i], *p = first;
+	const struct pending *p = first;
 
 	if (v->strangers)
 		return 1;
-	while (p < v->log + end && p->at == oldest && p->extra < 0 && p->code == first->code) {
+	while (p < end && p->at == oldest && p->extra < 0 && p->code == first->code) {
 		oldest = next_here(v, oldest + 1);
 		p++;
 	}
 	return p == first ? 1 : (size_t)(p - first);
 }
 
-static void mark(struct verdicts *v, size_t from, size_t to, uint8_t state)
+static void mark(struct verdicts *v, const struct pending *p, size_t n, uint8_t state)
 {
-	for (; from < to; from++)
-		v->state[slot(v, v->log[from].at)] = state;
+	for (; n > 0; n--, p++)
+		v->state[slot(v, p->at)] = state;
 }
 
 unsigned verdicts_pack(struct verdicts *v, size_t end, struct source_verdict *out, size_t *covers, unsigned max)
 {
+	const struct pending *log = v->log + v->first;
 	uint32_t oldest = next_here(v, v->head);
 	size_t done = 0;
 	unsigned n;
 
 	for (n = 0; n < max && done < end; n++) {
-		const struct pending *p = &v->log[done];
-		size_t run = run_length(v, done, end, oldest);
+		const struct pending *p = &log[done];
+		size_t run = run_length(v, p, log + end, oldest);
 
 		if (p->extra >= 0)
 			out[n] = v->extra[p->extra];
 		else
 			memset(&out[n], 0, sizeof(out[n]));
 		out[n].batch = run > 1;
-		out[n].id = v->log[done + run - 1].id;
+		out[n].id = p[run - 1].id;
 		out[n].code = p->code;
-		mark(v, done, done + run, GONE);
+		mark(v, p, run, GONE);
 		oldest = next_here(v, oldest);
 		done += run;
 		covers[n] = done;
 	}
-	mark(v, 0, done, GIVEN);
+	mark(v, log, done, GIVEN);
 	return n;
 }
 
 void verdicts_sent(struct verdicts *v, size_t n)
 {
-	mark(v, 0, n, GONE);
+	mark(v, v->log + v->first, n, GONE);
+	v->first += n;
 	v->count -= n;
-	memmove(v->log, v->log + n, v->count * sizeof(*v->log));
 	if (v->count == 0)
-		v->extra_count = 0;
+		v->first = v->extra_count = 0;
 	while (v->head != v->tail && v->state[slot(v, v->head)] == GONE)
 		v->head++;
 }

@@ -25,9 +25,9 @@ struct verdicts {
 	uint32_t room, head, tail; /* room is a power of 2; positions only grow, and wrap */
 	uint64_t waiting;        /* without a verdict */
 	bool strangers;          /* packets wait that are not known here: no verdict may stand for more than its own */
-	/* Verdicts in the order given. */
+	/* Verdicts in the order given: count of them, from log[first] on. */
 	struct pending *log;
-	size_t count, log_room;
+	size_t first, count, log_room;
 	struct source_verdict *extra;
 	size_t extra_count, extra_room;
 };

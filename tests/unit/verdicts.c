@@ -417,6 +417,29 @@ static void years_of_verdicts_take_no_more_room(void **state)
 	verdicts_free(&v);
 }
 
+/* As those of a busy queue, of which the newest wait for more. */
+static void some_may_always_wait(void **state)
+{
+	struct verdicts v = { 0 };
+	struct source_verdict out[4];
+	size_t covers[4];
+	uint32_t id;
+
+	(void)state;
+	for (id = 1; id < 10000; id++) {
+		assert_int_equal(verdicts_wait(&v, id), 0);
+		assert_int_equal(verdicts_give(&v, id, NF_ACCEPT, NULL), 0);
+		if (id % 41 != 0)
+			continue;
+		assert_int_equal(verdicts_pack(&v, v.count - 8, out, covers, 4), 1);
+		assert_int_equal(out[0].id, id - 8);
+		assert_int_equal(covers[0], v.count - 8);
+		verdicts_sent(&v, covers[0]);
+	}
+	assert_true(v.room <= 256 && v.log_room <= 128);
+	verdicts_free(&v);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -431,6 +454,7 @@ int main(void)
 		cmocka_unit_test(packets_out_of_order_are_waited_for_in_order),
 		cmocka_unit_test(a_packet_that_comes_late_leaves_pending_verdicts_alone),
 		cmocka_unit_test(years_of_verdicts_take_no_more_room),
+		cmocka_unit_test(some_may_always_wait),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
