@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
  * Theory of operation: batching for programs that only block in ipq_read, asked for by IPQ_BATCH or
- * IPQ_CTL_BATCH. Packets are received many at a time and handed out one by one; verdicts leave together
- * before the next receive. What strict mode promises of h->fd does not hold then: packets and verdicts may
- * be here while the descriptor says nothing.
+ * IPQ_CTL_BATCH. Packets are received many at a time and handed out one by one; verdicts leave together around
+ * the next receive (moderation.c). What strict mode promises of h->fd does not hold then: packets and verdicts
+ * may be here while the descriptor says nothing.
  */
 #include <errno.h>
 #include <linux/netfilter.h>
@@ -101,16 +101,15 @@ static int receive(struct classic *c, int timeout, int64_t end)
 	int n, ready;
 
 	b->next = b->count = 0;
-	/* Never IPQ_FOREVER: who waits for ever waits for a refusal, too. */
 	for (;;) {
-		n = ipq_queue_recv(b->queue, b->packet, max, 0);
+		n = ipq_queue_recv(b->queue, b->packet, max, timeout == 0 ? IPQ_FOREVER : 0);
 		if (timeout > 0)
 			left = end - now_us();
-		if (n != 0 || b->refusals > 0 || timeout < 0 || left < 0)
+		if (n != 0 || b->refusals > 0 || timeout <= 0 || left < 0)
 			break;
 		t = (struct timespec){ .tv_sec = (time_t)(left / 1000000), .tv_nsec = (long)(left % 1000000 * 1000) };
-		ready = ppoll(&wait, 1, timeout > 0 ? &t : NULL, NULL);
-		if (ready < 0 && errno == EINTR && timeout > 0)
+		ready = ppoll(&wait, 1, &t, NULL);
+		if (ready < 0 && errno == EINTR)
 			return 0; /* errno says so */
 		if (ready < 0)
 			return (int)classic_fail(IPQ_ERR_RECV, errno);

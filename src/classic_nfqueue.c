@@ -34,7 +34,6 @@
 
 #define MOMENT_NS 4000000 /* a tick of the clock, or less */
 
-
 /* A full queue fits: this much the kernel charges for a packet that carries range bytes (doc/assumptions). */
 static uint32_t buffer_for(uint32_t queue_length, uint8_t mode, uint32_t range)
 {

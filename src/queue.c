@@ -54,6 +54,7 @@ struct ipq_queue {
 	bool denied; /* the kernel refused a verdict for want of the capability */
 	source_refused refused;
 	void *refused_context;
+	bool told; /* refused was called in this receive */
 	struct ipq_error error;
 	char interface[IFNAMSIZ];
 };
@@ -309,8 +310,10 @@ static void count_refused(void *context, const struct source_refusal *refusal)
 	q->stats.refused++;
 	if (refusal->error == EPERM)
 		q->denied = true;
-	if (q->refused != NULL)
-		q->refused(q->refused_context, refusal);
+	if (q->refused == NULL)
+		return;
+	q->refused(q->refused_context, refusal);
+	q->told = true;
 }
 
 static int receive(struct ipq_queue *q, struct ipq_packet *packet, unsigned max, int timeout_ms)
@@ -354,7 +357,7 @@ static int receive_until(struct ipq_queue *q, struct ipq_packet *packet, unsigne
 		if (q->spin_usec > 0)
 			adapt_spin(q, began);
 		/* 0: the time is over, or only refusals came. */
-		if (n != 0 || q->denied || (end >= 0 && now_us() >= end))
+		if (n != 0 || q->denied || q->told || (end >= 0 && now_us() >= end))
 			return n;
 	}
 }
@@ -398,7 +401,7 @@ static int receive_within(struct ipq_queue *q, struct ipq_packet *packet, unsign
 		return receive(q, packet, max, 0);
 	if (timeout_ms > 0 || q->spin_usec > 0)
 		return receive_until(q, packet, max, timeout_ms < 0 ? -1 : now_us() + (int64_t)timeout_ms * 1000);
-	while ((n = receive(q, packet, max, IPQ_FOREVER)) == 0 && !q->denied)
+	while ((n = receive(q, packet, max, IPQ_FOREVER)) == 0 && !q->denied && !q->told)
 		;
 	return n;
 }
@@ -457,11 +460,12 @@ int ipq_queue_recv(struct ipq_queue *q, struct ipq_packet *packet, unsigned max,
 		max = QUEUE_BATCH_MAX;
 	q->verdicts.strangers |= q->receiving;
 	q->receiving = true;
+	q->told = false;
 	if (timeout_ms != 0 && q->spin_usec == 0)
 		n = receive_moderated(q, packet, max);
 	if (n <= 0)
 		err = ipq_queue_flush(q);
-	if (n == 0 && err == 0)
+	if (n == 0 && err == 0 && !q->told)
 		n = receive_within(q, packet, max, timeout_ms);
 	look_for_strangers(q, packet, n);
 	if (err < 0)

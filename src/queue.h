@@ -13,7 +13,7 @@ int queue_over(struct ipq_queue **q, struct source *source, size_t slot_size, ui
 /* Packets may wait that were received before this queue was put over the source. */
 void queue_expect_strangers(struct ipq_queue *q);
 
-/* Who hears of refusals, beside the counter. */
+/* Who hears of refusals, beside the counter. ipq_queue_recv does not wait any longer then: 0. */
 void queue_on_refused(struct ipq_queue *q, source_refused refused, void *context);
 
 /* What the queue has counted itself: for the thread that owns the queue. */

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 /* The new calls: a source that is never found empty, packets that are kept. */
+#include <errno.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -133,9 +134,39 @@ static void a_kept_packet_has_all_its_bytes(void **state)
 	}
 }
 
+static void count_refusal(void *context, const struct source_refusal *refusal)
+{
+	assert_int_equal(refusal->error, ENOENT);
+	++*(unsigned *)context;
+}
+
+/* Whoever is told of refusals waits for them as for packets. */
+static void a_refusal_ends_the_wait_of_who_is_told(void **state)
+{
+	struct fake *f = fake_new(false);
+	struct ipq_packet packet[4];
+	struct ipq_queue *q;
+	unsigned told = 0;
+
+	(void)state;
+	assert_int_equal(queue_over(&q, fake_source(f), 4096, 0, 0), 0);
+	queue_on_refused(q, count_refusal, &told);
+	fake_push_plain(f, AF_INET, 20);
+	assert_int_equal(ipq_queue_recv(q, packet, 4, IPQ_FOREVER), 1);
+	fake_forget(f, 0);
+	fake_end(f);
+	assert_int_equal(ipq_accept(q, packet), 0);
+	assert_int_equal(ipq_queue_recv(q, packet, 4, IPQ_FOREVER), 0);
+	assert_int_equal(told, 1);
+	assert_int_equal(ipq_queue_recv(q, packet, 4, IPQ_FOREVER), -ENODATA);
+	ipq_queue_close(q);
+	fake_free(f);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(a_refusal_ends_the_wait_of_who_is_told),
 		cmocka_unit_test(what_goes_with_verdicts_does_not_gather),
 		cmocka_unit_test(a_kept_packet_has_all_its_bytes),
 	};
