@@ -24,6 +24,7 @@
 #include <linux/sockios.h>
 #include <sys/eventfd.h>
 #include <sys/ioctl.h>
+#include <sys/mman.h>
 #include <sys/timerfd.h>
 #include "engine_private.h"
 
@@ -419,6 +420,71 @@ static bool is_early(const struct engine *e)
  */
 static const struct timespec moderation = { .tv_nsec = 20000 };
 
+/* ---- a child that steps after its parent --------------------------------------------------------- */
+
+static uint32_t serial_of(const struct client *c)
+{
+	return c != NULL ? c->serial : 0;
+}
+
+static struct client *find_serial(const struct engine *e, uint32_t serial)
+{
+	struct client *c;
+
+	for (c = e->clients; c != NULL && c->serial != serial; c = c->next)
+		;
+	return c;
+}
+
+static void bequeath(struct engine *e)
+{
+	struct legacy *l = e->legacy;
+	unsigned i;
+
+	l->configured = e->configured;
+	l->config = e->config;
+	for (i = 0; i < 2; i++) {
+		const struct family *f = &e->family[i];
+
+		l->family[i].peer_pid = f->peer_pid;
+		l->family[i].owner = serial_of(f->owner);
+		l->family[i].claimant = serial_of(f->claimant);
+		l->family[i].mode = f->mode;
+		l->family[i].range = f->range;
+		l->family[i].had_meta = f->had_meta;
+		l->family[i].settled = f->settled;
+	}
+}
+
+/* A peer that only the parent had has ended with it. */
+static void inherit(struct engine *e)
+{
+	const struct legacy *l = e->legacy;
+	unsigned i;
+
+	for (i = 0; i < 2; i++) {
+		struct family *f = &e->family[i];
+		bool lives;
+
+		f->owner = find_serial(e, l->family[i].owner);
+		f->claimant = find_serial(e, l->family[i].claimant);
+		lives = f->owner != NULL || f->claimant != NULL;
+		f->peer_pid = lives ? l->family[i].peer_pid : 0;
+		f->mode = lives ? l->family[i].mode : COPY_NONE;
+		f->range = lives ? l->family[i].range : 0;
+		f->had_meta = lives && l->family[i].had_meta;
+		f->settled = l->family[i].settled;
+	}
+	/* What the source has in this process knows nothing of what the parent's was told. */
+	if (l->configured && !(e->configured && memcmp(&l->config, &e->config, sizeof(e->config)) == 0))
+		e->source->ops->configure(e->source, &l->config, NULL);
+	e->config = l->config;
+	e->configured = l->configured;
+	if (e->configured)
+		engine_configure(e, NULL);
+	e->adopt = true; /* packets that the parent's engine has handed out */
+}
+
 int engine_step(struct engine *e, int timeout_ms)
 {
 	struct epoll_event event[BATCH];
@@ -436,6 +502,7 @@ int engine_step(struct engine *e, int timeout_ms)
 	say_end(e, seen.silent);
 	say_failed(e);
 	client_free_ended(e);
+	bequeath(e);
 	ret = e->failed;
 	if (ret == 0 && e->said_end && e->family[0].waiting.count + e->family[1].waiting.count == 0)
 		ret = e->broken != 0 ? e->broken : -ENODATA;
@@ -456,6 +523,7 @@ void engine_resume(struct engine *e)
 	struct client *c;
 
 	pthread_mutex_lock(&e->lock);
+	inherit(e);
 	epoll_ctl(e->epoll, EPOLL_CTL_DEL, source_fd(e), NULL);
 	e->watched = false;
 	set_polling(e, false);
@@ -488,6 +556,7 @@ void engine_set_queue_max(struct engine *e, uint8_t family, uint32_t max)
 		f->queue_max = max;
 		if (e->configured)
 			engine_configure(e, NULL);
+		bequeath(e);
 	}
 	pthread_mutex_unlock(&e->lock);
 }
@@ -550,6 +619,11 @@ static int allocate(struct engine *e)
 	e->answer = malloc(REQUEST_ROOM + 64);
 	if (e->last == NULL || e->slots == NULL || e->requests == NULL || e->answer == NULL)
 		return -ENOMEM;
+	e->legacy = mmap(NULL, sizeof(*e->legacy), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	if (e->legacy == MAP_FAILED) {
+		e->legacy = NULL;
+		return -ENOMEM;
+	}
 	for (i = 0; i < BATCH; i++) {
 		e->slot[i] = (struct source_slot){ .head = e->slots + (size_t)i * SLOT_SIZE + SLOT_FRONT,
 						   .head_room = SOURCE_SLOT_SIZE };
@@ -595,6 +669,8 @@ static void free_engine(struct engine *e)
 	if (e->hope >= 0)
 		close(e->hope);
 	pthread_mutex_destroy(&e->lock);
+	if (e->legacy != NULL)
+		munmap(e->legacy, sizeof(*e->legacy));
 	free(e->slots);
 	free(e->requests);
 	free(e->last);

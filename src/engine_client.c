@@ -86,7 +86,7 @@ int engine_add(struct engine *e, int fd, uint8_t family, enum wire_layout layout
 	c->capable = capable;
 	event.data.ptr = c;
 	pthread_mutex_lock(&e->lock);
-	c->serial = ++e->serial;
+	c->serial = atomic_fetch_add(&e->legacy->serial, 1) + 1;
 	if (epoll_ctl(e->epoll, EPOLL_CTL_ADD, fd, &event) < 0) {
 		ret = -errno;
 		free(c);

@@ -4,6 +4,7 @@
 #define ENGINE_PRIVATE_H
 
 #include <pthread.h>
+#include <stdatomic.h>
 #include <sys/socket.h>
 #include <sys/uio.h>
 #include "engine.h"
@@ -49,6 +50,19 @@ struct family {
 	struct engine_counts counts; /* only what counts up */
 };
 
+/* What a child of fork that steps the engine after its parent must know of what the parent did last. In memory that
+ * both have; clients by their serials, 0: none. */
+struct legacy {
+	atomic_uint serial; /* the newest client's, of whichever process */
+	bool configured;
+	struct source_config config;
+	struct {
+		uint32_t peer_pid, owner, claimant, range;
+		enum copy_mode mode;
+		bool had_meta, settled;
+	} family[2];
+};
+
 /* A verdict that went to the source and may still be refused. */
 struct kept {
 	uint32_t tag; /* 0: none */
@@ -75,9 +89,10 @@ struct engine {
 	unsigned work; /* packets received and requests served in this step */
 	struct source_config config;
 	struct family family[2];
+	struct legacy *legacy;
 	uint64_t foreign;
 	struct client *clients, *ended_clients;
-	uint32_t serial, tag;
+	uint32_t tag;
 
 	/* Packets from the source. Those not done are held back: only a patient engine does that. */
 	struct source_slot slot[BATCH];

@@ -106,7 +106,7 @@ static void forked_before_it_is_taken(struct reader *r)
 #endif
 	child = born();
 	if (child == 0) {
-		usleep(100000); /* the parent has let go */
+		usleep(1000); /* the parent may have let go, and its engine may have served us before */
 		open_or_end(r);
 		work(r);
 		work(r);

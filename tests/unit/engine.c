@@ -15,6 +15,7 @@
 #include <unistd.h>
 #include <cmocka.h>
 #include <sys/socket.h>
+#include <sys/wait.h>
 #include "engine.h"
 #include <linux/netfilter.h>
 #include <linux/netlink.h>
@@ -846,6 +847,89 @@ static void engine_that_is_resumed_hears_everybody(void **state)
 	close_room(&r);
 }
 
+static void stepped_by_another_process(struct room *r)
+{
+	int status = 1;
+	pid_t other = fork();
+
+	if (other == 0) {
+		settle(r);
+		_exit(0);
+	}
+	assert_int_equal(waitpid(other, &status, 0), other);
+	assert_int_equal(status, 0);
+}
+
+/* Here the child goes first and this process, which shares as much with it as it would with its parent, resumes. */
+static void who_resumes_knows_what_was_asked_of_the_other(void **state)
+{
+	struct room r = open_room(false, NULL);
+	int fd = add(&r, AF_INET, WIRE_LP64, 7), other = add(&r, AF_INET, WIRE_LP64, 8);
+
+	(void)state;
+	ask_mode(fd, WIRE_LP64, 7, COPY_PACKET, 40);
+	stepped_by_another_process(&r);
+	assert_int_equal(r.fake->configured, 0);
+	engine_resume(r.engine);
+	assert_true(r.fake->configured > 0);
+	assert_int_equal(r.fake->config.mode, COPY_PACKET);
+	assert_int_equal(r.fake->config.range, 40);
+	fake_push_plain(r.fake, AF_INET, 60);
+	settle(&r);
+	ask_verdict(fd, 7, NF_ACCEPT, next_id(fd), NULL, 0);
+	ask_mode(other, WIRE_LP64, 8, COPY_META, 0);
+	settle(&r);
+	assert_int_equal(next_error(other), EBUSY);
+	close(fd);
+	close(other);
+	close_room(&r);
+}
+
+static void who_resumes_forgets_clients_of_the_other(void **state)
+{
+	struct room r = open_room(false, NULL);
+	int fd = add(&r, AF_INET, WIRE_LP64, 8), status = 1;
+	pid_t other = fork();
+
+	(void)state;
+	if (other == 0) {
+		int own = add(&r, AF_INET, WIRE_LP64, 7);
+
+		ask_mode(own, WIRE_LP64, 7, COPY_PACKET, 0);
+		settle(&r);
+		_exit(0);
+	}
+	assert_int_equal(waitpid(other, &status, 0), other);
+	assert_int_equal(status, 0);
+	engine_resume(r.engine);
+	assert_int_equal(counts(&r, AF_INET).peer_pid, 0);
+	ask_mode(fd, WIRE_LP64, 8, COPY_META, 0);
+	settle(&r);
+	assert_int_equal(counts(&r, AF_INET).peer_pid, 8);
+	close(fd);
+	close_room(&r);
+}
+
+/* A packet that the other process's engine has handed out: its verdict goes through. */
+static void who_resumes_passes_verdicts_on(void **state)
+{
+	struct room r = open_room(false, NULL);
+	int fd = add(&r, AF_INET, WIRE_LP64, 7);
+	struct ipq_packet p;
+
+	(void)state;
+	ask_mode(fd, WIRE_LP64, 7, COPY_PACKET, 0);
+	settle(&r);
+	fake_push_plain(r.fake, AF_INET, 60);
+	fake_receive(r.fake, &p);
+	engine_resume(r.engine);
+	ask_verdict(fd, 7, NF_ACCEPT, p.id, NULL, 0);
+	settle(&r);
+	expect_verdict(&r, p.id, NF_ACCEPT);
+	close(fd);
+	close_room(&r);
+}
+
 /* ---- sources that can wait, and end ----------------------------------------------------------- */
 
 static void patient_source_waits_for_a_slow_program(void **state)
@@ -1201,6 +1285,9 @@ int main(void)
 		cmocka_unit_test(end_of_a_busy_client_drops_what_it_had),
 		cmocka_unit_test(others_are_answered_while_one_is_busy),
 		cmocka_unit_test(engine_that_is_resumed_hears_everybody),
+		cmocka_unit_test(who_resumes_knows_what_was_asked_of_the_other),
+		cmocka_unit_test(who_resumes_forgets_clients_of_the_other),
+		cmocka_unit_test(who_resumes_passes_verdicts_on),
 		cmocka_unit_test(patient_source_waits_for_a_slow_program),
 		cmocka_unit_test(full_socket_holds_a_patient_source),
 		cmocka_unit_test(a_patient_source_loses_nothing_to_the_family_that_asks_second),
