@@ -325,6 +325,83 @@ static bool receive(struct engine *e)
 	return n == BATCH && e->held == 0 && e->failed == 0;
 }
 
+/* ---- a child that steps after its parent --------------------------------------------------------- */
+
+static uint32_t serial_of(const struct client *c)
+{
+	return c != NULL ? c->serial : 0;
+}
+
+static struct client *find_serial(const struct engine *e, uint32_t serial)
+{
+	struct client *c;
+
+	for (c = e->clients; c != NULL && c->serial != serial; c = c->next)
+		;
+	return c;
+}
+
+static bool same_traffic(const struct engine_counts *a, const struct engine_counts *b)
+{
+	return a->packets == b->packets && a->accepted == b->accepted && a->dropped == b->dropped;
+}
+
+static void bequeath(struct engine *e)
+{
+	struct legacy *l = e->legacy;
+	unsigned i;
+
+	l->configured = e->configured;
+	l->config = e->config;
+	for (i = 0; i < 2; i++) {
+		const struct family *f = &e->family[i];
+
+		l->family[i].peer_pid = f->peer_pid;
+		l->family[i].owner = serial_of(f->owner);
+		l->family[i].claimant = serial_of(f->claimant);
+		l->family[i].mode = f->mode;
+		l->family[i].range = f->range;
+		l->family[i].had_meta = f->had_meta;
+		l->family[i].settled = f->settled;
+		l->family[i].counts = f->counts;
+	}
+}
+
+/*
+ * A peer that only the parent had has ended with it. When packets have come and gone meanwhile nobody knows which ones
+ * wait: the source says so when a verdict comes.
+ */
+static void inherit(struct engine *e)
+{
+	const struct legacy *l = e->legacy;
+	unsigned i;
+
+	for (i = 0; i < 2; i++) {
+		struct family *f = &e->family[i];
+		bool lives;
+
+		f->owner = find_serial(e, l->family[i].owner);
+		f->claimant = find_serial(e, l->family[i].claimant);
+		lives = f->owner != NULL || f->claimant != NULL;
+		f->peer_pid = lives ? l->family[i].peer_pid : 0;
+		f->mode = lives ? l->family[i].mode : COPY_NONE;
+		f->range = lives ? l->family[i].range : 0;
+		f->had_meta = lives && l->family[i].had_meta;
+		f->settled = l->family[i].settled;
+		if (!same_traffic(&f->counts, &l->family[i].counts))
+			idset_free(&f->waiting);
+		f->counts = l->family[i].counts;
+	}
+	e->adopt = true;
+	/* What the source has in this process knows nothing of what the parent's was told. */
+	if (l->configured && !(e->configured && memcmp(&l->config, &e->config, sizeof(e->config)) == 0))
+		e->source->ops->configure(e->source, &l->config, NULL);
+	e->config = l->config;
+	e->configured = l->configured;
+	if (e->configured)
+		engine_configure(e, NULL);
+}
+
 /* ---- stepping --------------------------------------------------------------------------------- */
 
 #define BUSY_PACKETS 16
@@ -419,71 +496,6 @@ static bool is_early(const struct engine *e)
  * thread's timers.
  */
 static const struct timespec moderation = { .tv_nsec = 20000 };
-
-/* ---- a child that steps after its parent --------------------------------------------------------- */
-
-static uint32_t serial_of(const struct client *c)
-{
-	return c != NULL ? c->serial : 0;
-}
-
-static struct client *find_serial(const struct engine *e, uint32_t serial)
-{
-	struct client *c;
-
-	for (c = e->clients; c != NULL && c->serial != serial; c = c->next)
-		;
-	return c;
-}
-
-static void bequeath(struct engine *e)
-{
-	struct legacy *l = e->legacy;
-	unsigned i;
-
-	l->configured = e->configured;
-	l->config = e->config;
-	for (i = 0; i < 2; i++) {
-		const struct family *f = &e->family[i];
-
-		l->family[i].peer_pid = f->peer_pid;
-		l->family[i].owner = serial_of(f->owner);
-		l->family[i].claimant = serial_of(f->claimant);
-		l->family[i].mode = f->mode;
-		l->family[i].range = f->range;
-		l->family[i].had_meta = f->had_meta;
-		l->family[i].settled = f->settled;
-	}
-}
-
-/* A peer that only the parent had has ended with it. */
-static void inherit(struct engine *e)
-{
-	const struct legacy *l = e->legacy;
-	unsigned i;
-
-	for (i = 0; i < 2; i++) {
-		struct family *f = &e->family[i];
-		bool lives;
-
-		f->owner = find_serial(e, l->family[i].owner);
-		f->claimant = find_serial(e, l->family[i].claimant);
-		lives = f->owner != NULL || f->claimant != NULL;
-		f->peer_pid = lives ? l->family[i].peer_pid : 0;
-		f->mode = lives ? l->family[i].mode : COPY_NONE;
-		f->range = lives ? l->family[i].range : 0;
-		f->had_meta = lives && l->family[i].had_meta;
-		f->settled = l->family[i].settled;
-	}
-	/* What the source has in this process knows nothing of what the parent's was told. */
-	if (l->configured && !(e->configured && memcmp(&l->config, &e->config, sizeof(e->config)) == 0))
-		e->source->ops->configure(e->source, &l->config, NULL);
-	e->config = l->config;
-	e->configured = l->configured;
-	if (e->configured)
-		engine_configure(e, NULL);
-	e->adopt = true; /* packets that the parent's engine has handed out */
-}
 
 int engine_step(struct engine *e, int timeout_ms)
 {

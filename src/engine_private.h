@@ -60,6 +60,7 @@ struct legacy {
 		uint32_t peer_pid, owner, claimant, range;
 		enum copy_mode mode;
 		bool had_meta, settled;
+		struct engine_counts counts;
 	} family[2];
 };
 

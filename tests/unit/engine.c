@@ -910,22 +910,34 @@ static void who_resumes_forgets_clients_of_the_other(void **state)
 	close_room(&r);
 }
 
-/* A packet that the other process's engine has handed out: its verdict goes through. */
-static void who_resumes_passes_verdicts_on(void **state)
+/* Packets have come and gone there: which ones wait the source knows, and verdicts on unknown ones go through. */
+static void who_resumes_does_not_count_what_the_other_decided(void **state)
 {
 	struct room r = open_room(false, NULL);
-	int fd = add(&r, AF_INET, WIRE_LP64, 7);
-	struct ipq_packet p;
+	int fd = add(&r, AF_INET, WIRE_LP64, 7), status = 1;
+	uint32_t id;
+	pid_t other;
 
 	(void)state;
 	ask_mode(fd, WIRE_LP64, 7, COPY_PACKET, 0);
-	settle(&r);
 	fake_push_plain(r.fake, AF_INET, 60);
-	fake_receive(r.fake, &p);
-	engine_resume(r.engine);
-	ask_verdict(fd, 7, NF_ACCEPT, p.id, NULL, 0);
 	settle(&r);
-	expect_verdict(&r, p.id, NF_ACCEPT);
+	id = next_id(fd);
+	assert_int_equal(counts(&r, AF_INET).queue_length, 1);
+	other = fork();
+	if (other == 0) {
+		fake_push_plain(r.fake, AF_INET, 60);
+		settle(&r);
+		_exit(0);
+	}
+	assert_int_equal(waitpid(other, &status, 0), other);
+	assert_int_equal(status, 0);
+	engine_resume(r.engine);
+	assert_int_equal(counts(&r, AF_INET).packets, 2);
+	assert_int_equal(counts(&r, AF_INET).queue_length, 0);
+	ask_verdict(fd, 7, NF_ACCEPT, id, NULL, 0);
+	settle(&r);
+	expect_verdict(&r, id, NF_ACCEPT);
 	close(fd);
 	close_room(&r);
 }
@@ -1287,7 +1299,7 @@ int main(void)
 		cmocka_unit_test(engine_that_is_resumed_hears_everybody),
 		cmocka_unit_test(who_resumes_knows_what_was_asked_of_the_other),
 		cmocka_unit_test(who_resumes_forgets_clients_of_the_other),
-		cmocka_unit_test(who_resumes_passes_verdicts_on),
+		cmocka_unit_test(who_resumes_does_not_count_what_the_other_decided),
 		cmocka_unit_test(patient_source_waits_for_a_slow_program),
 		cmocka_unit_test(full_socket_holds_a_patient_source),
 		cmocka_unit_test(a_patient_source_loses_nothing_to_the_family_that_asks_second),
