@@ -847,15 +847,10 @@ static void engine_that_is_resumed_hears_everybody(void **state)
 	close_room(&r);
 }
 
-static void stepped_by_another_process(struct room *r)
+static void ends_well(pid_t other)
 {
 	int status = 1;
-	pid_t other = fork();
 
-	if (other == 0) {
-		settle(r);
-		_exit(0);
-	}
 	assert_int_equal(waitpid(other, &status, 0), other);
 	assert_int_equal(status, 0);
 }
@@ -864,11 +859,17 @@ static void stepped_by_another_process(struct room *r)
 static void who_resumes_knows_what_was_asked_of_the_other(void **state)
 {
 	struct room r = open_room(false, NULL);
-	int fd = add(&r, AF_INET, WIRE_LP64, 7), other = add(&r, AF_INET, WIRE_LP64, 8);
+	int fd = add(&r, AF_INET, WIRE_LP64, 7), second = add(&r, AF_INET, WIRE_LP64, 8);
+	pid_t other;
 
 	(void)state;
 	ask_mode(fd, WIRE_LP64, 7, COPY_PACKET, 40);
-	stepped_by_another_process(&r);
+	other = fork();
+	if (other == 0) {
+		settle(&r);
+		_exit(0);
+	}
+	ends_well(other);
 	assert_int_equal(r.fake->configured, 0);
 	engine_resume(r.engine);
 	assert_true(r.fake->configured > 0);
@@ -877,18 +878,18 @@ static void who_resumes_knows_what_was_asked_of_the_other(void **state)
 	fake_push_plain(r.fake, AF_INET, 60);
 	settle(&r);
 	ask_verdict(fd, 7, NF_ACCEPT, next_id(fd), NULL, 0);
-	ask_mode(other, WIRE_LP64, 8, COPY_META, 0);
+	ask_mode(second, WIRE_LP64, 8, COPY_META, 0);
 	settle(&r);
-	assert_int_equal(next_error(other), EBUSY);
+	assert_int_equal(next_error(second), EBUSY);
 	close(fd);
-	close(other);
+	close(second);
 	close_room(&r);
 }
 
 static void who_resumes_forgets_clients_of_the_other(void **state)
 {
 	struct room r = open_room(false, NULL);
-	int fd = add(&r, AF_INET, WIRE_LP64, 8), status = 1;
+	int fd = add(&r, AF_INET, WIRE_LP64, 8);
 	pid_t other = fork();
 
 	(void)state;
@@ -899,8 +900,7 @@ static void who_resumes_forgets_clients_of_the_other(void **state)
 		settle(&r);
 		_exit(0);
 	}
-	assert_int_equal(waitpid(other, &status, 0), other);
-	assert_int_equal(status, 0);
+	ends_well(other);
 	engine_resume(r.engine);
 	assert_int_equal(counts(&r, AF_INET).peer_pid, 0);
 	ask_mode(fd, WIRE_LP64, 8, COPY_META, 0);
@@ -914,7 +914,7 @@ static void who_resumes_forgets_clients_of_the_other(void **state)
 static void who_resumes_does_not_count_what_the_other_decided(void **state)
 {
 	struct room r = open_room(false, NULL);
-	int fd = add(&r, AF_INET, WIRE_LP64, 7), status = 1;
+	int fd = add(&r, AF_INET, WIRE_LP64, 7);
 	uint32_t id;
 	pid_t other;
 
@@ -930,8 +930,7 @@ static void who_resumes_does_not_count_what_the_other_decided(void **state)
 		settle(&r);
 		_exit(0);
 	}
-	assert_int_equal(waitpid(other, &status, 0), other);
-	assert_int_equal(status, 0);
+	ends_well(other);
 	engine_resume(r.engine);
 	assert_int_equal(counts(&r, AF_INET).packets, 2);
 	assert_int_equal(counts(&r, AF_INET).queue_length, 0);
