@@ -40,7 +40,7 @@ static const char *const error_text[] = {
 
 static _Thread_local int last_error;
 
-long classic_fail(int ipq_error, int err)
+COLD long classic_fail(int ipq_error, int err)
 {
 	last_error = ipq_error;
 	if (err != 0)
@@ -326,24 +326,32 @@ static ssize_t read_among_threads(struct classic *c, unsigned char *buf, size_t 
 	return n;
 }
 
-HOT ssize_t ipq_read(const struct ipq_handle *h, unsigned char *buf, size_t len, int timeout)
+/* Without a timeout a transport's read leaves errno as it was unless that says what failed. Otherwise this sees to it. */
+APART static ssize_t read_with_errno(struct classic *c, unsigned char *buf, size_t len, int timeout)
 {
-	struct classic *c = classic(h);
+	int saved = errno;
 	ssize_t n;
-	int saved;
 
-	if (h == NULL || buf == NULL)
-		return classic_fail(IPQ_ERR_IMPL, EINVAL);
-	if (len < sizeof(struct nlmsgerr))
-		return classic_fail(IPQ_ERR_RECVBUF, 0);
-	if (timeout == 0 && single_threaded())
-		return c->transport->read(c, buf, len, 0); /* where errno stays as it was unless it says what failed */
-	saved = errno;
 	errno = 0;
 	n = single_threaded() ? c->transport->read(c, buf, len, timeout) : read_among_threads(c, buf, len, timeout);
 	if (n > 0 || errno == 0)
 		errno = saved;
 	return n;
+}
+
+HOT ssize_t ipq_read(const struct ipq_handle *h, unsigned char *buf, size_t len, int timeout)
+{
+	struct classic *c = classic(h);
+	const struct transport *t;
+
+	if (UNLIKELY(h == NULL || buf == NULL))
+		return classic_fail(IPQ_ERR_IMPL, EINVAL);
+	if (UNLIKELY(len < sizeof(struct nlmsgerr)))
+		return classic_fail(IPQ_ERR_RECVBUF, 0);
+	if (timeout != 0 || !single_threaded())
+		return read_with_errno(c, buf, len, timeout);
+	t = c->transport;
+	return CALL_MOSTLY(classic_nfqueue_read, t->read, c, buf, len, 0);
 }
 
 HOT int ipq_message_type(const unsigned char *buf)
@@ -374,15 +382,19 @@ int ipq_get_msgerr(const unsigned char *buf)
 HOT int ipq_set_verdict(const struct ipq_handle *h, ipq_id_t id, unsigned int verdict, size_t data_len,
 			unsigned char *buf)
 {
-	if (h == NULL)
+	struct classic *c = classic(h);
+	const struct transport *t;
+
+	if (UNLIKELY(h == NULL))
 		return (int)classic_fail(IPQ_ERR_IMPL, EINVAL);
-	if (buf == NULL || data_len == 0) {
-		buf = NULL;
+	if (buf == NULL)
 		data_len = 0;
-	}
-	if (data_len > CLASSIC_REQUEST_MAX)
+	if (data_len == 0)
+		buf = NULL;
+	if (UNLIKELY(data_len > CLASSIC_REQUEST_MAX))
 		return classic_sent(-EMSGSIZE, 0);
-	return classic(h)->transport->set_verdict(classic(h), id, verdict, buf, data_len);
+	t = c->transport;
+	return CALL_MOSTLY(classic_nfqueue_set_verdict, t->set_verdict, c, id, verdict, buf, data_len);
 }
 
 /* ---- the extension point ----------------------------------------------------------------------------- */

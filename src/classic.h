@@ -122,6 +122,10 @@ void classic_batch_free(struct classic *c);
 ssize_t classic_batch_read(struct classic *c, unsigned char *buf, size_t len, int timeout);
 int classic_batch_verdict(struct classic *c, const struct source_verdict *v);
 
+/* classic_nfqueue's. */
+ssize_t classic_nfqueue_read(struct classic *c, unsigned char *buf, size_t len, int timeout);
+int classic_nfqueue_set_verdict(struct classic *c, uint64_t id, uint32_t verdict, const void *payload, size_t len);
+
 /* Bytes that the kernel granted. */
 int classic_receive_buffer(const struct classic *c);
 

@@ -157,7 +157,7 @@ int classic_batch_verdict(struct classic *c, const struct source_verdict *v)
 	if (err == -ENOENT) {
 		err = ipq_queue_flush(c->batching->queue);
 		if (err >= 0)
-			err = c->source->ops->send(c->source, v, 1);
+			err = source_send(c->source, v, 1);
 	}
 	if (err >= 0)
 		errno = saved;

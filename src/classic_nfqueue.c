@@ -35,7 +35,7 @@
 #define MOMENT_NS 4000000 /* a tick of the clock, or less */
 
 /* A full queue fits: this much the kernel charges for a packet that carries range bytes (doc/assumptions). */
-static uint32_t buffer_for(uint32_t queue_length, uint8_t mode, uint32_t range)
+static uint32_t buffer_for_mode(uint32_t queue_length, uint8_t mode, uint32_t range)
 {
 	uint64_t each = 1024, all;
 
@@ -157,7 +157,7 @@ static int configure(struct classic *c)
 	int err;
 
 	if (config.receive_buffer == 0 && classic_receive_buffer(c) == c->default_rcvbuf) {
-		config.receive_buffer = buffer_for(c->queue_length, c->mode, c->range);
+		config.receive_buffer = buffer_for_mode(c->queue_length, c->mode, c->range);
 	}
 	err = c->source->ops->configure(c->source, &config, &e);
 	memcpy(c->explanation, e.text, sizeof(c->explanation));
@@ -227,17 +227,18 @@ static void describe_interface(struct classic *c, uint32_t index, const struct i
 }
 
 /* A packet message as this process's word size has it, payload excluded. */
-struct message {
+struct __attribute__((may_alias)) message {
 	struct nlmsghdr nlh;
 	ipq_packet_msg_t packet;
 };
+typedef struct message __attribute__((aligned(1))) message_anywhere; /* a program's buffer is just bytes */
 
-static void describe(struct classic *c, const struct ipq_packet *p, struct known_interface *known, struct message *m)
+static void describe(struct classic *c, const struct ipq_packet *p, struct known_interface *known, message_anywhere *m)
 {
-	uint16_t ignored;
+	uint16_t type;
 
-	memset(m, 0, sizeof(*m));
-	m->nlh.nlmsg_type = IPQM_PACKET;
+	m->nlh = (struct nlmsghdr){ .nlmsg_type = IPQM_PACKET };
+	memset(&m->packet, 0, sizeof(m->packet));
 	m->packet.packet_id = p->id;
 	m->packet.mark = p->mark;
 	m->packet.hook = p->hook;
@@ -246,14 +247,25 @@ static void describe(struct classic *c, const struct ipq_packet *p, struct known
 		m->packet.timestamp_sec = (long)(p->timestamp / 1000000000);
 		m->packet.timestamp_usec = (long)(p->timestamp % 1000000000 / 1000);
 	}
-	if (p->present & IPQ_HAS_INDEV)
-		describe_interface(c, p->indev, p, known, m->packet.indev_name, &m->packet.hw_type);
-	if (p->present & IPQ_HAS_OUTDEV)
-		describe_interface(c, p->outdev, p, known != NULL ? known + 1 : NULL, m->packet.outdev_name, &ignored);
 	if (p->present & IPQ_HAS_HWADDR) {
 		m->packet.hw_addrlen = p->hw_addr_len;
 		memcpy(m->packet.hw_addr, p->hw_addr, sizeof(p->hw_addr));
 	}
+	if (p->present & IPQ_HAS_INDEV) {
+		describe_interface(c, p->indev, p, known, m->packet.indev_name, &type);
+		m->packet.hw_type = type;
+	}
+	if (p->present & IPQ_HAS_OUTDEV)
+		describe_interface(c, p->outdev, p, known != NULL ? known + 1 : NULL, m->packet.outdev_name, &type);
+}
+
+COLD static ssize_t deliver_without_payload(struct classic *c, const struct ipq_packet *p, unsigned char *buf, size_t len)
+{
+	message_anywhere m;
+
+	describe(c, p, NULL, &m);
+	m.nlh.nlmsg_len = sizeof(m);
+	return deliver_short(buf, len, &m, sizeof(m));
 }
 
 /* In two pieces, slot->tail is buf: the payload's second part lies at its beginning. */
@@ -261,31 +273,28 @@ ssize_t classic_deliver(struct classic *c, const struct source_slot *slot, const
 			unsigned char *buf, size_t len)
 {
 	size_t data_len = p->payload_len, split = slot->payload_split, whole, rounded;
-	struct message m;
+	message_anywhere *m = (message_anywhere *)buf;
 
 	count(&c->packets);
-	describe(c, p, slot->head == c->scratch ? c->known : NULL, &m);
-	if (len < sizeof(m)) {
-		m.nlh.nlmsg_len = sizeof(m);
-		return deliver_short(buf, len, &m, sizeof(m));
-	}
-	if (data_len > len - sizeof(m))
-		data_len = len - sizeof(m);
+	if (UNLIKELY(len < sizeof(*m)))
+		return deliver_without_payload(c, p, buf, len);
+	if (data_len > len - sizeof(*m))
+		data_len = len - sizeof(*m);
 	if (split > data_len)
 		split = data_len;
-	if (data_len > split)
-		memmove(buf + sizeof(m) + split, buf, data_len - split);
+	if (UNLIKELY(data_len > split))
+		memmove(buf + sizeof(*m) + split, buf, data_len - split);
 	if (split > 0)
-		memcpy(buf + sizeof(m), p->payload, split);
-	whole = sizeof(m) + data_len;
+		memcpy(buf + sizeof(*m), p->payload, split);
+	describe(c, p, slot->head == c->scratch ? c->known : NULL, m);
+	m->packet.data_len = data_len;
+	whole = sizeof(*m) + data_len;
 	rounded = NLMSG_ALIGN(whole);
-	if (rounded <= len)
+	if (UNLIKELY(rounded > len)) /* no room for the padding: not insisted on */
+		rounded = whole;
+	else if (rounded > whole)
 		memset(buf + whole, 0, rounded - whole);
-	else
-		rounded = whole; /* no room for the padding: not insisted on */
-	m.nlh.nlmsg_len = (uint32_t)rounded;
-	m.packet.data_len = data_len;
-	memcpy(buf, &m, sizeof(m));
+	m->nlh.nlmsg_len = (uint32_t)rounded;
 	return (ssize_t)rounded;
 }
 
@@ -316,7 +325,7 @@ COLD static void drop_foreign(struct classic *c, uint32_t id)
 	const struct source_verdict drop = { .id = id, .code = NF_DROP };
 
 	atomic_fetch_add(&c->foreign, 1);
-	c->source->ops->send(c->source, &drop, 1);
+	source_send(c->source, &drop, 1);
 }
 
 static void keep_refusal(void *context, const struct source_refusal *refusal)
@@ -324,9 +333,9 @@ static void keep_refusal(void *context, const struct source_refusal *refusal)
 	*(struct source_refusal *)context = *refusal;
 }
 
-/* What receive() brought: a message for the program, or why there is none. */
-static ssize_t hand_over(struct classic *c, int n, const struct source_slot *slot, const struct ipq_packet *p,
-			 const struct source_refusal *refusal, unsigned char *buf, size_t len)
+/* What recv() brought instead of a packet for us: a message for the program, or why there is none. */
+COLD static ssize_t hand_over_other(struct classic *c, int n, const struct ipq_packet *p,
+				    const struct source_refusal *refusal, unsigned char *buf, size_t len)
 {
 	if (c->closing)
 		return classic_fail(IPQ_ERR_RECV, EBADF);
@@ -338,10 +347,15 @@ static ssize_t hand_over(struct classic *c, int n, const struct source_slot *slo
 		return classic_deliver_refusal(c, refusal, buf, len);
 	if (n == 0)
 		return 0;
-	if (p->family != c->family) {
-		drop_foreign(c, p->id);
-		return FOREIGN;
-	}
+	drop_foreign(c, p->id);
+	return FOREIGN;
+}
+
+static ssize_t hand_over(struct classic *c, int n, const struct source_slot *slot, const struct ipq_packet *p,
+			 const struct source_refusal *refusal, unsigned char *buf, size_t len)
+{
+	if (UNLIKELY(n <= 0 || refusal->error != 0 || p->family != c->family || c->closing))
+		return hand_over_other(c, n, p, refusal, buf, len);
 	return classic_deliver(c, slot, p, buf, len);
 }
 
@@ -358,7 +372,7 @@ static ssize_t read_one(struct classic *c, unsigned char *buf, size_t len, int t
 	int n;
 
 	refusal.error = 0;
-	n = c->source->ops->recv(c->source, &slot, &p, 1, timeout_ms, keep_refusal, &refusal);
+	n = source_recv(c->source, &slot, &p, 1, timeout_ms, keep_refusal, &refusal);
 	ret = hand_over(c, n, &slot, &p, &refusal, buf, len);
 	atomic_flag_clear_explicit(&c->scratch_taken, memory_order_release);
 	return ret;
@@ -374,7 +388,7 @@ APART static ssize_t read_one_in_pieces(struct classic *c, unsigned char *buf, s
 	int n;
 
 	refusal.error = 0;
-	n = c->source->ops->recv(c->source, &slot, &p, 1, timeout_ms, keep_refusal, &refusal);
+	n = source_recv(c->source, &slot, &p, 1, timeout_ms, keep_refusal, &refusal);
 	return hand_over(c, n, &slot, &p, &refusal, buf, len);
 }
 
@@ -481,7 +495,7 @@ APART static ssize_t read_for_a_time(struct classic *c, unsigned char *buf, size
 	}
 }
 
-FLAT static ssize_t read_nfqueue(struct classic *c, unsigned char *buf, size_t len, int timeout)
+FLAT ssize_t classic_nfqueue_read(struct classic *c, unsigned char *buf, size_t len, int timeout)
 {
 	if (c->batching != NULL)
 		return classic_batch_read(c, buf, len, timeout);
@@ -498,7 +512,7 @@ COLD static int refuse(struct classic *c, int error, uint64_t id, uint32_t verdi
 }
 
 /* A replacement shorter than an IP header was ignored by ip_queue; one that no packet can be was the packet's end. */
-static void set_payload(const struct classic *c, struct source_verdict *v, const void *payload, size_t len)
+static void set_replacement(const struct classic *c, struct source_verdict *v, const void *payload, size_t len)
 {
 	if (len < (c->family == AF_INET6 ? 40U : 20U) || v->code == NF_DROP)
 		return;
@@ -511,7 +525,7 @@ static void set_payload(const struct classic *c, struct source_verdict *v, const
 	v->payload_len = len;
 }
 
-HOT static int set_verdict(struct classic *c, uint64_t id, uint32_t verdict, const void *payload, size_t len)
+FLAT int classic_nfqueue_set_verdict(struct classic *c, uint64_t id, uint32_t verdict, const void *payload, size_t len)
 {
 	struct source_verdict v = { .id = (uint32_t)id, .code = verdict, .tag = verdict };
 	int n;
@@ -525,9 +539,12 @@ HOT static int set_verdict(struct classic *c, uint64_t id, uint32_t verdict, con
 	else if (verdict == NF_QUEUE)
 		v.code = NF_QUEUE_NR(c->source->queue_number);
 	if (payload != NULL)
-		set_payload(c, &v, payload, len);
+		set_replacement(c, &v, payload, len);
 	count(&c->verdicts);
-	n = c->batching != NULL ? classic_batch_verdict(c, &v) : c->source->ops->send(c->source, &v, 1);
+	if (UNLIKELY(c->batching != NULL))
+		n = classic_batch_verdict(c, &v);
+	else
+		n = source_send(c->source, &v, 1);
 	if (n < 0)
 		atomic_fetch_sub(&c->verdicts, 1);
 	return classic_sent(n, len);
@@ -552,8 +569,8 @@ const struct transport classic_nfqueue = {
 	.wake = wake_readers,
 	.close = close_nfqueue,
 	.set_mode = set_mode,
-	.read = read_nfqueue,
-	.set_verdict = set_verdict,
+	.read = classic_nfqueue_read,
+	.set_verdict = classic_nfqueue_set_verdict,
 	.reconfigure = reconfigure,
 	.set_batch = classic_batch_set,
 	.stats = stats,

@@ -180,7 +180,7 @@ void engine_flush(struct engine *e)
 	int ret;
 
 	while (done < e->verdicts && e->failed == 0) {
-		ret = e->source->ops->send(e->source, e->verdict + done, e->verdicts - done);
+		ret = source_send(e->source, e->verdict + done, e->verdicts - done);
 		if (ret > 0)
 			done += (unsigned)ret;
 		else if (ret == -EINVAL || ret == -EMSGSIZE)
@@ -312,7 +312,7 @@ static void no_more_packets(struct engine *e, int err)
 /* One batch. Returns whether there may be more at once. */
 static bool receive(struct engine *e)
 {
-	int n = e->source->ops->recv(e->source, e->slot, e->packet, BATCH, 0, refused, e);
+	int n = source_recv(e->source, e->slot, e->packet, BATCH, 0, refused, e);
 
 	e->received = n > 0 ? (unsigned)n : 0;
 	e->work += e->received;

@@ -64,9 +64,4 @@ void nfqueue_drop(struct nfqueue *q, const struct nfq_reply *r, uint32_t id);
 /* What a reader of many packets a call needs; free() ends it. NULL: no memory. */
 struct batch *nfqueue_new_batch(void);
 
-/* source_ops */
-int nfqueue_recv(struct source *s, struct source_slot *slot, struct ipq_packet *packet, unsigned max, int timeout_ms,
-		 source_refused refused, void *context);
-int nfqueue_send(struct source *s, const struct source_verdict *verdict, unsigned n);
-
 #endif

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* Packets and verdicts of the nfnetlink_queue source: the path that every packet takes. See source_nfqueue.c. */
+#include <arpa/inet.h>
 #include <errno.h>
 #include <linux/netfilter.h>
 #include <linux/netlink.h>
@@ -69,7 +70,7 @@ COLD static bool take_first_aside(struct receiving *rx, struct source_slot *slot
 	return packet;
 }
 
-COLD static void take_answer(struct receiving *rx, const struct nfq_reply *r)
+static void take_answer(struct receiving *rx, const struct nfq_reply *r)
 {
 	if (r->type != NLMSG_NOOP)
 		nfqueue_leave_answer(rx->q, r->seq, r->refusal.error);
@@ -104,29 +105,33 @@ COLD static bool queued_again(struct nfqueue *q, uint32_t id)
 	return false;
 }
 
+/* A datagram that is not a packet, or no good one. True when *p is a packet now: one that was put aside. */
+COLD static bool take_other(struct receiving *rx, struct source_slot *slot, const struct nfq_reply *r,
+			    struct ipq_packet *p)
+{
+	if (r->kind == NFQ_ACK && r->type == NLMSG_NOOP && r->seq == SEQ_ASIDE)
+		return take_first_aside(rx, slot, p);
+	if (r->kind == NFQ_ACK)
+		take_answer(rx, r);
+	else if (r->kind == NFQ_REFUSED)
+		rx->refused(rx->context, &r->refusal);
+	else
+		nfqueue_drop(rx->q, r, p->id);
+	return false;
+}
+
 /* One datagram of len bytes. True when *p is a packet now. */
 static bool take_message(struct receiving *rx, struct source_slot *slot, size_t len, struct ipq_packet *p)
 {
 	struct nfq_reply r;
 
 	nfq_parse(slot, len, p, &r);
-	switch (r.kind) {
-	case NFQ_PACKET:
-		note_id(rx->q, p->id);
-		return (p->present & IPQ_HAS_PAYLOAD) || !queued_again(rx->q, p->id);
-	case NFQ_REFUSED:
-		rx->refused(rx->context, &r.refusal);
-		return false;
-	case NFQ_ACK:
-		if (r.type == NLMSG_NOOP && r.seq == SEQ_ASIDE)
-			return take_first_aside(rx, slot, p);
-		take_answer(rx, &r);
-		return false;
-	case NFQ_OTHER:
-		nfqueue_drop(rx->q, &r, p->id);
-		return false;
-	}
-	return false;
+	if (UNLIKELY(r.kind != NFQ_PACKET))
+		return take_other(rx, slot, &r, p);
+	note_id(rx->q, p->id);
+	if (UNLIKELY(!(p->present & IPQ_HAS_PAYLOAD)))
+		return !queued_again(rx->q, p->id);
+	return true;
 }
 
 /* After a failed receive: 1 to try again, 0 when the time is over, -errno. end: of the monotonic clock. */
@@ -169,7 +174,7 @@ static ssize_t receive_one(int fd, const struct source_slot *slot, int timeout_m
 
 	for (;;) {
 		n = slot->tail == NULL ? recv(fd, slot->head, slot->head_room, flags) : receive_in_pieces(fd, slot, flags);
-		if (n >= 0)
+		if (LIKELY(n >= 0))
 			return n;
 		more = wait_more(fd, timeout_ms, end);
 		if (more <= 0)
@@ -178,7 +183,7 @@ static ssize_t receive_one(int fd, const struct source_slot *slot, int timeout_m
 }
 
 /* Up to max datagrams. Their number; 0 when the time is over; -errno. */
-static int receive(int fd, struct mmsghdr *msg, unsigned max, int timeout_ms)
+static int receive_many(int fd, struct mmsghdr *msg, unsigned max, int timeout_ms)
 {
 	int flags = timeout_ms == IPQ_FOREVER ? MSG_WAITFORONE : MSG_DONTWAIT, more, n;
 	int64_t end = end_of(timeout_ms);
@@ -197,11 +202,11 @@ static int recv_one(struct receiving *rx, struct source_slot *slot, struct ipq_p
 {
 	ssize_t len = receive_one(rx->q->fd, slot, timeout_ms);
 
-	if (len < 0)
+	if (UNLIKELY(len < 0))
 		return (int)len;
-	if (len == 0) /* the time is over */
+	if (UNLIKELY(len == 0)) /* the time is over */
 		return take_first_aside(rx, slot, packet);
-	if (take_message(rx, slot, (size_t)len, packet))
+	if (LIKELY(take_message(rx, slot, (size_t)len, packet)))
 		return 1;
 	return rx->woken ? -ECANCELED : 0;
 }
@@ -249,8 +254,8 @@ static struct batch *prepare(struct nfqueue *q, const struct source_slot *slot, 
 	return b;
 }
 
-static int recv_many(struct receiving *rx, struct source_slot *slot, struct ipq_packet *packet, unsigned max,
-		     int timeout_ms)
+APART static int recv_many(struct receiving *rx, struct source_slot *slot, struct ipq_packet *packet, unsigned max,
+			   int timeout_ms)
 {
 	struct batch *b = prepare(rx->q, slot, max);
 	unsigned i, count = 0;
@@ -265,7 +270,7 @@ static int recv_many(struct receiving *rx, struct source_slot *slot, struct ipq_
 		b->alone++;
 		return recv_one(rx, slot, packet, timeout_ms);
 	}
-	n = receive(rx->q->fd, b->msg, max, timeout_ms);
+	n = receive_many(rx->q->fd, b->msg, max, timeout_ms);
 	if (n < 0)
 		return n;
 	if (n == 0 && timeout_ms == 0)
@@ -296,7 +301,7 @@ FLAT int nfqueue_recv(struct source *s, struct source_slot *slot, struct ipq_pac
 	/* With something aside the socket is readable, unless the NOOP for it was lost to a full buffer. */
 	if (atomic_load_explicit(&rx.q->aside_count, memory_order_relaxed) > 0)
 		timeout_ms = 0;
-	if (max == 1)
+	if (LIKELY(max == 1))
 		return recv_one(&rx, slot, packet, timeout_ms);
 	return recv_many(&rx, slot, packet, max < BATCH_MAX ? max : BATCH_MAX, timeout_ms);
 }
@@ -357,16 +362,15 @@ static int send_packed(int fd, struct packing *k)
 
 static int send_bare(const struct nfqueue *q, const struct source_verdict *v)
 {
-	unsigned char buf[NFQ_VERDICT_MAX];
-	size_t pad, len = nfq_put_verdict(buf, q->number, v, &pad);
+	const struct nfq_bare message = nfq_bare(q->number, v);
 
-	while (send(q->fd, buf, len, 0) < 0)
+	while (UNLIKELY(send(q->fd, &message, sizeof(message), 0) < 0))
 		if (errno != EINTR)
 			return -errno;
 	return 1;
 }
 
-static int send_all(const struct nfqueue *q, const struct source_verdict *verdict, unsigned n)
+APART static int send_all(const struct nfqueue *q, const struct source_verdict *verdict, unsigned n)
 {
 	unsigned done = 0, i;
 
@@ -394,5 +398,5 @@ HOT int nfqueue_send(struct source *s, const struct source_verdict *verdict, uns
 {
 	const struct nfqueue *q = nfqueue(s);
 
-	return n == 1 && !(verdict->present & IPQ_SET_PAYLOAD) ? send_bare(q, verdict) : send_all(q, verdict, n);
+	return n == 1 && verdict->present == 0 ? send_bare(q, verdict) : send_all(q, verdict, n);
 }

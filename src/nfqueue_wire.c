@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include <arpa/inet.h>
+#include <endian.h>
 #include <errno.h>
 #include <string.h>
 #include <linux/netfilter/nfnetlink.h>
@@ -85,12 +86,14 @@ static const uint8_t least[] = {
 static inline void get_hwaddr(struct ipq_packet *p, const unsigned char *v)
 {
 	unsigned len = be16(v);
+	uint64_t address, keep;
 
-	p->hw_addr_len = (uint8_t)(len < sizeof(p->hw_addr) ? len : sizeof(p->hw_addr));
-	memcpy(p->hw_addr, v + 4, sizeof(p->hw_addr));
 	/* The kernel fills in the address only: what stands behind it is stale. */
-	for (; len < sizeof(p->hw_addr); len++)
-		p->hw_addr[len] = 0;
+	keep = len < sizeof(keep) ? ~(UINT64_MAX >> (8 * len)) : UINT64_MAX;
+	memcpy(&address, v + 4, sizeof(address));
+	address &= htobe64(keep);
+	memcpy(p->hw_addr, &address, sizeof(address));
+	p->hw_addr_len = (uint8_t)(len < sizeof(p->hw_addr) ? len : sizeof(p->hw_addr));
 }
 
 static inline void get_skb_info(struct ipq_packet *p, const unsigned char *v)
@@ -225,49 +228,115 @@ static void compare_lengths(struct ipq_packet *p, size_t claimed, bool cut)
 		p->flags |= IPQ_PACKET_TRUNCATED;
 }
 
+/* The attributes of one message, as far as they have been read. */
+struct reading {
+	const unsigned char *at;
+	size_t left;    /* bytes in one piece */
+	size_t claimed; /* bytes of payload, by its own account */
+	bool has_id;
+};
+
+static inline void step(struct reading *m, size_t len)
+{
+	if (NLA_ALIGN(len) >= m->left) {
+		m->left = 0;
+		return;
+	}
+	m->at += NLA_ALIGN(len);
+	m->left -= NLA_ALIGN(len);
+}
+
+/* Reads the next attribute if it is this one, of len bytes. */
+static inline bool read_expected(struct reading *m, struct ipq_packet *p, uint16_t type, uint16_t len)
+{
+	const struct nlattr expected = { .nla_len = NLA_HDRLEN + len, .nla_type = type };
+
+	if (m->left < NLA_HDRLEN + (size_t)len || memcmp(m->at, &expected, sizeof(expected)) != 0)
+		return false;
+	get_attribute(p, type, m->at + NLA_HDRLEN, len);
+	step(m, NLA_HDRLEN + len);
+	return true;
+}
+
+/* The same for the payload, which may have any length, and go on in a second piece. */
+static inline void read_payload(struct reading *m, struct ipq_packet *p, struct source_slot *slot, size_t len,
+				const struct nlattr *a)
+{
+	m->claimed = (size_t)a->nla_len - NLA_HDRLEN;
+	get_payload(slot, len, (size_t)(m->at + NLA_HDRLEN - slot->head), m->claimed, p);
+	step(m, a->nla_len);
+}
+
+/* Any attributes in any order. False when they are not well formed, or do not end where the first piece does. */
+APART static bool read_any(struct reading *m, struct ipq_packet *p, struct source_slot *slot, size_t len)
+{
+	while (m->left >= NLA_HDRLEN) {
+		struct nlattr a;
+		size_t value;
+		unsigned type;
+
+		memcpy(&a, m->at, sizeof(a));
+		if (a.nla_len < NLA_HDRLEN)
+			return false;
+		type = a.nla_type & NLA_TYPE_MASK;
+		value = (size_t)a.nla_len - NLA_HDRLEN;
+		if (type == NFQA_PAYLOAD) {
+			read_payload(m, p, slot, len, &a);
+			continue;
+		}
+		if (a.nla_len > m->left)
+			return false;
+		if (type >= sizeof(least) || value >= least[type]) {
+			get_attribute(p, type, m->at + NLA_HDRLEN, value);
+			m->has_id |= type == NFQA_PACKET_HDR;
+		}
+		step(m, a.nla_len);
+	}
+	return true;
+}
+
+/*
+ * What most packets have, in the order in which Linux writes it: a line of tests that are passed once each, where the
+ * loop over any attributes jumps several times for each (paths.h). What is not as expected is left to that.
+ */
+static inline void read_usual(struct reading *m, struct ipq_packet *p, struct source_slot *slot, size_t len)
+{
+	struct nlattr a;
+
+	m->has_id = read_expected(m, p, NFQA_PACKET_HDR, sizeof(struct nfqnl_msg_packet_hdr));
+	read_expected(m, p, NFQA_IFINDEX_INDEV, 4);
+	read_expected(m, p, NFQA_IFINDEX_OUTDEV, 4);
+	read_expected(m, p, NFQA_MARK, 4);
+	read_expected(m, p, NFQA_HWADDR, sizeof(struct nfqnl_msg_packet_hw));
+	read_expected(m, p, NFQA_TIMESTAMP, sizeof(struct nfqnl_msg_packet_timestamp));
+	if (m->left < NLA_HDRLEN)
+		return;
+	memcpy(&a, m->at, sizeof(a));
+	if (LIKELY(a.nla_type == NFQA_PAYLOAD && a.nla_len >= NLA_HDRLEN))
+		read_payload(m, p, slot, len, &a);
+}
+
 /* len bytes of the message were received, not all of it when cut; only the first room of them are in one piece. */
 static bool parse_packet(struct source_slot *slot, size_t len, bool cut, struct ipq_packet *p, struct nfq_reply *r)
 {
-	const unsigned char *at = slot->head + ATTRIBUTES;
-	size_t room = len < slot->head_room || slot->tail == NULL ? len : slot->head_room, left, claimed = 0;
+	size_t room = len < slot->head_room || slot->tail == NULL ? len : slot->head_room;
+	struct reading m = { .at = slot->head + ATTRIBUTES };
 	bool whole = true;
 
 	clear_packet(p);
 	if (len < ATTRIBUTES)
 		return false;
 	p->family = slot->head[NLMSG_HDRLEN];
-	left = room - ATTRIBUTES;
-	while (left >= NLA_HDRLEN) {
-		struct nlattr a;
-		size_t value, step;
-		unsigned type;
-
-		memcpy(&a, at, sizeof(a));
-		type = a.nla_type & NLA_TYPE_MASK;
-		value = (size_t)a.nla_len - NLA_HDRLEN;
-		if (a.nla_len < NLA_HDRLEN)
-			return false;
-		if (type == NFQA_PAYLOAD) {
-			claimed = value;
-			get_payload(slot, len, (size_t)(at + NLA_HDRLEN - slot->head), value, p);
-		} else if (a.nla_len > left) {
-			whole = false;
-			break;
-		} else if (type >= sizeof(least) || value >= least[type]) {
-			get_attribute(p, type, at + NLA_HDRLEN, value);
-			r->has_id |= type == NFQA_PACKET_HDR;
-		}
-		step = NLA_ALIGN(a.nla_len);
-		if (step >= left)
-			break;
-		at += step;
-		left -= step;
-	}
+	m.left = room - ATTRIBUTES;
+	read_usual(&m, p, slot, len);
+	if (UNLIKELY(m.left > 0))
+		whole = read_any(&m, p, slot, len);
+	r->has_id = m.has_id;
 	/* What stands behind the first piece is payload or nothing: another attribute there would be overlooked. */
 	if (room < len && !(p->present & IPQ_HAS_PAYLOAD))
 		whole = false;
-	compare_lengths(p, claimed, cut);
-	return whole && r->has_id;
+	compare_lengths(p, m.claimed, cut);
+	return whole && m.has_id;
 }
 
 /* The verdict that an NLMSG_ERROR quotes, as far as it is quoted. */
@@ -291,7 +360,7 @@ static void get_refused(const unsigned char *quoted, size_t len, struct source_r
 	}
 }
 
-static void parse_error(const unsigned char *msg, size_t len, struct nfq_reply *r)
+APART static void parse_error(const unsigned char *msg, size_t len, struct nfq_reply *r)
 {
 	struct nlmsgerr e;
 
@@ -315,7 +384,7 @@ static void parse_error(const unsigned char *msg, size_t len, struct nfq_reply *
 	get_refused(msg + NLMSG_HDRLEN + 4, len - NLMSG_HDRLEN - 4, &r->refusal);
 }
 
-HOT void nfq_parse(struct source_slot *slot, size_t len, struct ipq_packet *p, struct nfq_reply *r)
+FLAT APART void nfq_parse(struct source_slot *slot, size_t len, struct ipq_packet *p, struct nfq_reply *r)
 {
 	struct nlmsghdr nlh;
 	size_t held = slot->head_room + (slot->tail != NULL ? slot->tail_room : 0);
@@ -332,10 +401,12 @@ HOT void nfq_parse(struct source_slot *slot, size_t len, struct ipq_packet *p, s
 		return;
 	if (len > nlh.nlmsg_len)
 		len = nlh.nlmsg_len;
-	if (nlh.nlmsg_type == NLMSG_ERROR)
+	if (LIKELY(nlh.nlmsg_type == PACKET_TYPE)) {
+		if (LIKELY(parse_packet(slot, len, nlh.nlmsg_len > len, p, r)))
+			r->kind = NFQ_PACKET;
+	} else if (nlh.nlmsg_type == NLMSG_ERROR) {
 		parse_error(slot->head, len < slot->head_room ? len : slot->head_room, r);
-	else if (nlh.nlmsg_type == PACKET_TYPE && parse_packet(slot, len, nlh.nlmsg_len > len, p, r))
-		r->kind = NFQ_PACKET;
+	}
 }
 
 static unsigned char *put(unsigned char *at, uint16_t type, const void *value, size_t len)
@@ -398,20 +469,13 @@ static unsigned char *put_extras(unsigned char *at, const struct source_verdict 
 
 HOT size_t nfq_put_verdict(void *buf, uint16_t queue, const struct source_verdict *v, size_t *pad)
 {
-	struct nlmsghdr nlh = {
-		.nlmsg_type = v->batch ? BATCH_TYPE : VERDICT_TYPE,
-		.nlmsg_flags = NLM_F_REQUEST,
-		.nlmsg_seq = v->tag,
-	};
-	struct nfgenmsg gen = { .nfgen_family = 0, .version = NFNETLINK_V0, .res_id = htons(queue) };
-	struct nfqnl_msg_verdict_hdr hdr = { .verdict = htonl(v->code), .id = htonl(v->id) };
-	unsigned char *at = (unsigned char *)buf + ATTRIBUTES;
+	struct nfq_bare bare = nfq_bare(queue, v);
+	unsigned char *at = (unsigned char *)buf + sizeof(bare);
 	size_t written;
 
-	at = put(at, NFQA_VERDICT_HDR, &hdr, sizeof(hdr));
+	*pad = 0;
 	if (v->present & ~(uint32_t)IPQ_SET_PAYLOAD)
 		at = put_extras(at, v);
-	*pad = 0;
 	if (v->present & IPQ_SET_PAYLOAD) {
 		struct nlattr a = { .nla_len = (uint16_t)(NLA_HDRLEN + v->payload_len), .nla_type = NFQA_PAYLOAD };
 
@@ -420,10 +484,9 @@ HOT size_t nfq_put_verdict(void *buf, uint16_t queue, const struct source_verdic
 		*pad = NLA_ALIGN(v->payload_len) - v->payload_len;
 	}
 	written = (size_t)(at - (unsigned char *)buf);
-	nlh.nlmsg_len = (uint32_t)written;
+	bare.nlh.nlmsg_len = (uint32_t)written;
 	if (v->present & IPQ_SET_PAYLOAD)
-		nlh.nlmsg_len += (uint32_t)(v->payload_len + *pad);
-	memcpy(buf, &nlh, sizeof(nlh));
-	memcpy((unsigned char *)buf + NLMSG_HDRLEN, &gen, sizeof(gen));
+		bare.nlh.nlmsg_len += (uint32_t)(v->payload_len + *pad);
+	memcpy(buf, &bare, sizeof(bare));
 	return written;
 }

@@ -7,6 +7,10 @@
 #ifndef NFQUEUE_WIRE_H
 #define NFQUEUE_WIRE_H
 
+#include <arpa/inet.h>
+#include <linux/netfilter/nfnetlink.h>
+#include <linux/netfilter/nfnetlink_queue.h>
+#include <linux/netlink.h>
 #include <stdbool.h>
 #include <sys/uio.h>
 #include "source.h"
@@ -32,6 +36,28 @@ struct nfq_reply {
  * pointers into the slot.
  */
 void nfq_parse(struct source_slot *slot, size_t len, struct ipq_packet *p, struct nfq_reply *r);
+
+/* A verdict with nothing in it, which most are. */
+struct nfq_bare {
+	struct nlmsghdr nlh;
+	struct nfgenmsg gen;
+	struct nlattr attribute;
+	struct nfqnl_msg_verdict_hdr hdr;
+};
+
+static inline struct nfq_bare nfq_bare(uint16_t queue, const struct source_verdict *v)
+{
+	return (struct nfq_bare){
+		.nlh = { .nlmsg_len = sizeof(struct nfq_bare),
+			 .nlmsg_type = (NFNL_SUBSYS_QUEUE << 8) | (v->batch ? NFQNL_MSG_VERDICT_BATCH : NFQNL_MSG_VERDICT),
+			 .nlmsg_flags = NLM_F_REQUEST,
+			 .nlmsg_seq = v->tag },
+		.gen = { .version = NFNETLINK_V0, .res_id = htons(queue) },
+		.attribute = { .nla_len = NLA_HDRLEN + sizeof(struct nfqnl_msg_verdict_hdr),
+			       .nla_type = NFQA_VERDICT_HDR },
+		.hdr = { .verdict = htonl(v->code), .id = htonl(v->id) },
+	};
+}
 
 /* The longest verdict without payload. */
 #define NFQ_VERDICT_MAX 192

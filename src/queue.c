@@ -277,7 +277,7 @@ static int flush_but(struct ipq_queue *q, size_t keep)
 
 	while (q->verdicts.count > keep) {
 		unsigned n = verdicts_pack(&q->verdicts, q->verdicts.count - keep, out, covers, QUEUE_BATCH_MAX);
-		int sent = q->source->ops->send(q->source, out, n);
+		int sent = source_send(q->source, out, n);
 
 		q->stats.sends++;
 		if (sent > 0) {
@@ -319,7 +319,7 @@ static void count_refused(void *context, const struct source_refusal *refusal)
 static int receive(struct ipq_queue *q, struct ipq_packet *packet, unsigned max, int timeout_ms)
 {
 	q->stats.receives++;
-	return q->source->ops->recv(q->source, q->slot, packet, max, timeout_ms, count_refused, q);
+	return source_recv(q->source, q->slot, packet, max, timeout_ms, count_refused, q);
 }
 
 /* Looks again and again, then sleeps: a packet that comes soon finds the reader awake. */
@@ -385,7 +385,7 @@ static int drop_unnoted(struct ipq_queue *q, const struct ipq_packet *packet, un
 		struct source_verdict drop = { .id = packet[i].id, .code = NF_DROP };
 
 		q->stats.sends++;
-		if (q->source->ops->send(q->source, &drop, 1) == 1)
+		if (source_send(q->source, &drop, 1) == 1)
 			q->stats.dropped++;
 		else
 			q->verdicts.strangers = true;

@@ -15,6 +15,7 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <ipq.h>
+#include "paths.h"
 
 struct links;
 
@@ -149,6 +150,22 @@ struct source_ops {
 	/* Name (padded with zeros) and ARPHRD_ type of an interface, for sources without links. 0, -ENODEV. */
 	int (*interface)(const struct source *s, uint32_t index, char name[16], uint16_t *type);
 };
+
+int nfqueue_recv(struct source *s, struct source_slot *slot, struct ipq_packet *packet, unsigned max, int timeout_ms,
+		 source_refused refused, void *context);
+int nfqueue_send(struct source *s, const struct source_verdict *verdict, unsigned n);
+
+/* For readers: the source's recv and send, which are nfnetlink_queue's in nearly every program. */
+static inline int source_recv(struct source *s, struct source_slot *slot, struct ipq_packet *packet, unsigned max,
+			      int timeout_ms, source_refused refused, void *context)
+{
+	return CALL_MOSTLY(nfqueue_recv, s->ops->recv, s, slot, packet, max, timeout_ms, refused, context);
+}
+
+static inline int source_send(struct source *s, const struct source_verdict *verdict, unsigned n)
+{
+	return CALL_MOSTLY(nfqueue_send, s->ops->send, s, verdict, n);
+}
 
 /* Name (IFNAMSIZ bytes, padded with zeros, "" when unknown) and ARPHRD_ type of an interface of the origin. */
 void source_interface(const struct source *s, uint32_t index, char name[16], uint16_t *type);

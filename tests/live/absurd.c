@@ -167,6 +167,22 @@ static void nonsense_in_reads(void)
 		CHECK(arrives("sane"));
 	}
 	sane();
+	/* At any address. */
+	for (size_t shift = 1; shift < 8; shift++) {
+		unsigned char *at = buf + shift;
+		ipq_packet_msg_t m;
+
+		CHECK(send(out, "sane", 4, 0) == 4);
+		CHECK(ipq_read(h, at, sizeof(buf) - shift, 500000) == (ssize_t)(16 + sizeof(m) + 20 + 8 + 4));
+		CHECK(ipq_message_type(at) == IPQM_PACKET);
+		memcpy(&m, at + 16, sizeof(m));
+		CHECK(m.data_len == 20 + 8 + 4);
+		CHECK(strcmp(m.indev_name, "lo") == 0 || strcmp(m.outdev_name, "lo") == 0);
+		CHECK(memcmp(at + 16 + sizeof(m) + 20 + 8, "sane", 4) == 0);
+		CHECK(ipq_set_verdict(h, m.packet_id, NF_ACCEPT, 0, NULL) > 0);
+		CHECK(arrives("sane"));
+	}
+	sane();
 }
 
 static void nonsense_in_verdicts(void)

@@ -449,6 +449,50 @@ static void absurd_timestamps_are_only_numbers(void **state)
 	free(d.memory);
 }
 
+/* Linux has an order for attributes, and may change it: that one is read faster, and no other one otherwise. */
+static void attributes_may_stand_in_any_order(void **state)
+{
+	struct message usual, m;
+	struct parsed expected, d;
+	size_t at[32], count = 0;
+
+	(void)state;
+	make_rich(&usual);
+	expected = parse(&usual, usual.len);
+	for (size_t i = NLMSG_LENGTH(sizeof(struct nfgenmsg)); i < usual.len; count++) {
+		at[count] = i;
+		i += NLA_ALIGN(((struct nlattr *)(void *)(usual.bytes + i))->nla_len);
+	}
+	assert_int_equal(count, 21);
+	for (size_t first = 0; first < count; first++)
+		for (size_t stride = 1; stride < count; stride++) {
+			if (stride % 3 == 0 || stride % 7 == 0) /* would not meet all 21 */
+				continue;
+			begin(&m, NFNL_SUBSYS_QUEUE << 8 | NFQNL_MSG_PACKET);
+			for (size_t k = 0; k < count; k++) {
+				const struct nlattr *a = (void *)(usual.bytes + at[(first + k * stride) % count]);
+
+				attribute(&m, a->nla_type, a + 1, a->nla_len - NLA_HDRLEN);
+			}
+			end(&m);
+			d = parse(&m, m.len);
+			assert_int_equal(d.r.kind, NFQ_PACKET);
+			assert_int_equal(d.p.present, expected.p.present);
+			assert_int_equal(d.p.flags, expected.p.flags);
+			assert_int_equal(d.p.id, expected.p.id);
+			assert_int_equal(d.p.indev, 11);
+			assert_int_equal(d.p.outdev, 12);
+			assert_int_equal(d.p.mark, expected.p.mark);
+			assert_memory_equal(d.p.hw_addr, expected.p.hw_addr, 8);
+			assert_true(d.p.timestamp == expected.p.timestamp);
+			assert_int_equal(d.p.full_len, 1500);
+			assert_int_equal(d.p.payload_len, expected.p.payload_len);
+			assert_memory_equal(d.p.payload, expected.p.payload, d.p.payload_len);
+			free(d.memory);
+		}
+	free(expected.memory);
+}
+
 static void a_packet_keeps_nothing_of_the_one_before(void **state)
 {
 	struct message m;
@@ -647,6 +691,7 @@ int main(void)
 		cmocka_unit_test(hardware_addresses_longer_than_the_field_are_cut),
 		cmocka_unit_test(malformed_vlan_nests_end_quietly),
 		cmocka_unit_test(absurd_timestamps_are_only_numbers),
+		cmocka_unit_test(attributes_may_stand_in_any_order),
 		cmocka_unit_test(a_packet_keeps_nothing_of_the_one_before),
 		cmocka_unit_test(payloads_in_two_pieces_lose_no_byte),
 		cmocka_unit_test(a_message_larger_than_its_room_is_a_truncated_packet),
