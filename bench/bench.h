@@ -215,10 +215,12 @@ struct results {
 struct result *result_at(const struct results *all, unsigned scenario, unsigned consumer, unsigned round);
 double median(double *value, unsigned n); /* sorts; NAN for none */
 double median_of(const struct results *all, unsigned scenario, unsigned consumer, enum metric metric);
-/* Median over the rounds of a's figure divided by b's (NAN when one is missing), and the middle half of them.
- */
-double ratio_of(const struct results *all, unsigned scenario, unsigned a, unsigned b, enum metric metric,
-		double *low, double *high);
+/* A row of a scenario. */
+struct place {
+	unsigned scenario, consumer;
+};
+/* Median over the rounds of a's figure divided by b's (NAN when one is missing), and the middle half of them. */
+double ratio_of(const struct results *all, struct place a, struct place b, enum metric metric, double *low, double *high);
 int consumer_index(const char *name); /* -1: not there */
 int scenario_index(const char *name);
 void report_scenario(const struct results *all, unsigned scenario);

@@ -55,16 +55,17 @@ static unsigned best_floor(const struct results *all, unsigned scenario, enum me
 	return batch;
 }
 
-static void say(const struct results *all, unsigned s, unsigned a, unsigned b, enum metric metric,
-		enum bound bound, double limit)
+static void say(const struct results *all, struct place a, struct place b, enum metric metric, enum bound bound,
+		double limit)
 {
-	double low, high, ratio = ratio_of(all, s, a, b, metric, &low, &high);
+	double low, high, ratio = ratio_of(all, a, b, metric, &low, &high);
 	bool met = bound == AT_LEAST ? ratio >= limit : ratio <= limit;
 
 	if (!isnan(ratio))
 		printf("  %-6s %-20s %-13s %s: %.2f (%.2f to %.2f) of %s, %s %.2f\n", met ? "met" : "MISSED",
-		       scenarios[s].name, consumers[a].name, metric_names[metric], ratio, low, high,
-		       consumers[b].name, bound == AT_LEAST ? "at least" : "at most", limit);
+		       scenarios[a.scenario].name, consumers[a.consumer].name, metric_names[metric], ratio, low, high,
+		       a.scenario == b.scenario ? consumers[b.consumer].name : scenarios[b.scenario].name,
+		       bound == AT_LEAST ? "at least" : "at most", limit);
 }
 
 static void judge_limit(const struct results *all, const struct limit *l)
@@ -72,32 +73,33 @@ static void judge_limit(const struct results *all, const struct limit *l)
 	unsigned s = (unsigned)scenario_index(l->scenario);
 	unsigned against = l->against ? (unsigned)consumer_index(l->against) : best_floor(all, s, l->metric);
 
-	say(all, s, (unsigned)consumer_index(l->consumer), against, l->metric, l->bound, l->value);
+	say(all, (struct place){ s, (unsigned)consumer_index(l->consumer) }, (struct place){ s, against }, l->metric,
+	    l->bound, l->value);
 }
 
 /* For every scenario: no dearer than the floor of the same shape, no slower or dearer than the reference. */
 static void judge_everywhere(const struct results *all, unsigned s)
 {
-	unsigned ipq = (unsigned)consumer_index("ipq"), classic = (unsigned)consumer_index("classic");
-	unsigned batch = (unsigned)consumer_index("classic-batch"), one = (unsigned)consumer_index("raw-one");
-	unsigned reference = (unsigned)consumer_index(REFERENCE);
+	struct place ipq = { s, (unsigned)consumer_index("ipq") }, reference = { s, (unsigned)consumer_index(REFERENCE) };
+	struct place classic = { s, (unsigned)consumer_index("classic") };
+	struct place batch = { s, (unsigned)consumer_index("classic-batch") };
+	struct place one = { s, (unsigned)consumer_index("raw-one") };
+	struct place floor = { s, best_floor(all, s, CPU_AND_KERNEL) };
 
-	say(all, s, ipq, best_floor(all, s, CPU_AND_KERNEL), CPU_AND_KERNEL, AT_MOST, 1.05);
-	say(all, s, ipq, reference, RATE, AT_LEAST, 1.0);
-	say(all, s, ipq, reference, CPU_AND_KERNEL, AT_MOST, 1.0);
-	say(all, s, classic, one, CPU_AND_KERNEL, AT_MOST, 1.05);
-	say(all, s, batch, classic, CPU_AND_KERNEL, AT_MOST, 1.0);
+	say(all, ipq, floor, CPU_AND_KERNEL, AT_MOST, 1.05);
+	say(all, ipq, reference, RATE, AT_LEAST, 1.0);
+	say(all, ipq, reference, CPU_AND_KERNEL, AT_MOST, 1.0);
+	say(all, classic, one, CPU_AND_KERNEL, AT_MOST, 1.05);
+	say(all, batch, classic, CPU_AND_KERNEL, AT_MOST, 1.0);
 }
 
+/* What is measured in turn with hold-1: see run_scenarios. */
 static void judge_growth(const struct results *all, const char *name)
 {
-	unsigned s = (unsigned)scenario_index(name), ipq = (unsigned)consumer_index("ipq");
-	double growth = median_of(all, s, ipq, CPU_AND_KERNEL) /
-			median_of(all, (unsigned)scenario_index("hold-1"), ipq, CPU_AND_KERNEL);
+	unsigned ipq = (unsigned)consumer_index("ipq");
 
-	if (!isnan(growth))
-		printf("  %-6s %-20s %-13s %s: %.2f of hold-1, at most 1.20\n",
-		       growth <= 1.2 ? "met" : "MISSED", name, "ipq", metric_names[CPU_AND_KERNEL], growth);
+	say(all, (struct place){ (unsigned)scenario_index(name), ipq },
+	    (struct place){ (unsigned)scenario_index("hold-1"), ipq }, CPU_AND_KERNEL, AT_MOST, 1.2);
 }
 
 void judge(const struct results *all)

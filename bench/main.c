@@ -108,31 +108,50 @@ static int parse(int argc, char **argv, struct options *o)
 												       : -1;
 }
 
-/* All consumers in turn, then all again, each round beginning with another one. Returns the failures. */
-static unsigned run_scenario(const struct options *o, struct results *all, unsigned scenario)
+static unsigned run_one(const struct options *o, struct results *all, unsigned scenario, unsigned c, unsigned round)
 {
 	static bool unavailable[32]; /* said once */
 	const struct scenario *s = &scenarios[scenario];
-	unsigned failed = 0;
+	bool wanted = listed(o->consumers, consumers[c].name, true) || strcmp(consumers[c].name, REFERENCE) == 0;
 
-	for (unsigned i = 0; i < o->rounds * consumer_count; i++) {
-		unsigned round = i / consumer_count, c = (i + round) % consumer_count;
-		bool wanted = listed(o->consumers, consumers[c].name, true) ||
-			      strcmp(consumers[c].name, REFERENCE) == 0;
+	if (!wanted || unavailable[c] || !scenario_suits(s, &consumers[c]))
+		return 0;
+	int err = measure(s, &consumers[c], o->scale, o->pin, result_at(all, scenario, c, round));
 
-		if (!wanted || unavailable[c] || !scenario_suits(s, &consumers[c]))
-			continue;
-		int err = measure(s, &consumers[c], o->scale, o->pin, result_at(all, scenario, c, round));
+	unavailable[c] = err == UNAVAILABLE;
+	if (err >= 0)
+		return 0;
+	fprintf(stderr, "bench: %s, %s, round %u: failed\n", s->name, consumers[c].name, round + 1);
+	return 1;
+}
 
-		unavailable[c] = err == UNAVAILABLE;
-		if (err < 0) {
-			fprintf(stderr, "bench: %s, %s, round %u: failed\n", s->name, consumers[c].name,
-				round + 1);
-			failed++;
-		}
-	}
-	report_scenario(all, scenario);
+/*
+ * Scenarios first to last: all consumers in turn in each of them, then all again, each round beginning with another
+ * consumer. Returns the failures.
+ */
+static unsigned run_scenarios(const struct options *o, struct results *all, unsigned first, unsigned last)
+{
+	unsigned failed = 0, round, s, i;
+
+	for (round = 0; round < o->rounds; round++)
+		for (s = first; s <= last; s++)
+			for (i = 0; listed(o->only, scenarios[s].name, false) && i < consumer_count; i++)
+				failed += run_one(o, all, s, (i + round) % consumer_count, round);
+	for (s = first; s <= last; s++)
+		if (listed(o->only, scenarios[s].name, false))
+			report_scenario(all, s);
 	return failed;
+}
+
+/* The last of the scenarios that are compared with each other, not only their rows, and measured in turn for that. */
+static unsigned last_with(unsigned first)
+{
+	unsigned last = first;
+
+	while (scenarios[first].pattern == HOLDING && last + 1 < scenario_count &&
+	       scenarios[last + 1].pattern == HOLDING && scenarios[last + 1].order == scenarios[first].order)
+		last++;
+	return last;
 }
 
 int main(int argc, char **argv)
@@ -155,9 +174,8 @@ int main(int argc, char **argv)
 	if (!ground_queues().known)
 		printf("the kernel's counters are not to be read here: losses are shown, not compared with "
 		       "them\n");
-	for (unsigned s = 0; s < scenario_count; s++)
-		if (listed(o.only, scenarios[s].name, false))
-			failed += run_scenario(&o, &all, s);
+	for (unsigned s = 0; s < scenario_count; s = last_with(s) + 1)
+		failed += run_scenarios(&o, &all, s, last_with(s));
 	judge(&all);
 	failed += filter_measure(o.rounds, o.scale, o.capture, listed(o.only, "filter-live", false),
 				 listed(o.only, "filter-capture", false));

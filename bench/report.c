@@ -60,14 +60,14 @@ double median_of(const struct results *all, unsigned scenario, unsigned consumer
 	return median(value, n);
 }
 
-double ratio_of(const struct results *all, unsigned scenario, unsigned a, unsigned b, enum metric metric,
-		double *low, double *high)
+double ratio_of(const struct results *all, struct place a, struct place b, enum metric metric, double *low, double *high)
 {
 	double value[MAX_ROUNDS], middle;
 	unsigned n = 0;
 
 	for (unsigned i = 0; i < all->rounds && n < MAX_ROUNDS; i++) {
-		const struct result *x = result_at(all, scenario, a, i), *y = result_at(all, scenario, b, i);
+		const struct result *x = result_at(all, a.scenario, a.consumer, i);
+		const struct result *y = result_at(all, b.scenario, b.consumer, i);
 
 		if (x->done && y->done && value_of(y, metric) > 0)
 			value[n++] = value_of(x, metric) / value_of(y, metric);
@@ -82,7 +82,8 @@ static double against_reference(const struct results *all, unsigned scenario, un
 {
 	double low, high;
 
-	return ratio_of(all, scenario, a, (unsigned)consumer_index(REFERENCE), metric, &low, &high);
+	return ratio_of(all, (struct place){ scenario, a },
+			(struct place){ scenario, (unsigned)consumer_index(REFERENCE) }, metric, &low, &high);
 }
 
 static double lost_share(const struct results *all, unsigned scenario, unsigned consumer)
