@@ -15,8 +15,6 @@
 #define IPQ_NFQA_CGROUP_CLASSID 22
 
 #define PACKET_TYPE ((NFNL_SUBSYS_QUEUE << 8) | NFQNL_MSG_PACKET)
-#define VERDICT_TYPE ((NFNL_SUBSYS_QUEUE << 8) | NFQNL_MSG_VERDICT)
-#define BATCH_TYPE ((NFNL_SUBSYS_QUEUE << 8) | NFQNL_MSG_VERDICT_BATCH)
 #define ATTRIBUTES (NLMSG_HDRLEN + NLMSG_ALIGN(sizeof(struct nfgenmsg)))
 
 #define ERRNO_MAX 4095 /* as the kernel has it */
@@ -374,7 +372,7 @@ APART static void parse_error(const unsigned char *msg, size_t len, struct nfq_r
 	r->seq = e.msg.nlmsg_seq;
 	r->refusal.error = -e.error;
 	r->refusal.tag = e.msg.nlmsg_seq;
-	if (r->type != VERDICT_TYPE && r->type != BATCH_TYPE) {
+	if (r->type != NFQ_VERDICT_TYPE && r->type != NFQ_BATCH_TYPE) {
 		r->kind = NFQ_ACK;
 		return;
 	}

@@ -37,6 +37,9 @@ struct nfq_reply {
  */
 void nfq_parse(struct source_slot *slot, size_t len, struct ipq_packet *p, struct nfq_reply *r);
 
+#define NFQ_VERDICT_TYPE ((NFNL_SUBSYS_QUEUE << 8) | NFQNL_MSG_VERDICT)
+#define NFQ_BATCH_TYPE ((NFNL_SUBSYS_QUEUE << 8) | NFQNL_MSG_VERDICT_BATCH)
+
 /* A verdict with nothing in it, which most are. */
 struct nfq_bare {
 	struct nlmsghdr nlh;
@@ -49,7 +52,7 @@ static inline struct nfq_bare nfq_bare(uint16_t queue, const struct source_verdi
 {
 	return (struct nfq_bare){
 		.nlh = { .nlmsg_len = sizeof(struct nfq_bare),
-			 .nlmsg_type = (NFNL_SUBSYS_QUEUE << 8) | (v->batch ? NFQNL_MSG_VERDICT_BATCH : NFQNL_MSG_VERDICT),
+			 .nlmsg_type = v->batch ? NFQ_BATCH_TYPE : NFQ_VERDICT_TYPE,
 			 .nlmsg_flags = NLM_F_REQUEST,
 			 .nlmsg_seq = v->tag },
 		.gen = { .version = NFNETLINK_V0, .res_id = htons(queue) },
