@@ -222,13 +222,18 @@ struct batch {
 
 /*
  * A packet that comes alone costs less by recv, which does not look for a second one. Whether packets still come
- * alone shows every LOOK_EVERY-th time, by recvmmsg.
+ * alone shows every LOOK_OFTEN-th time, by recvmmsg, or LOOK_SELDOM-th, when they have for LONG.
  */
-#define LOOK_EVERY 4
+#define LOOK_OFTEN 4
+#define LOOK_SELDOM 16
+#define LONG 64
 
-static bool comes_alone(const struct batch *b)
+static bool comes_alone(struct batch *b)
 {
-	return b->alone > 1 && b->alone % LOOK_EVERY != 0;
+	if (b->alone < 2 || b->alone % (b->alone < LONG ? LOOK_OFTEN : LOOK_SELDOM) == 0)
+		return false;
+	b->alone++;
+	return true;
 }
 
 struct batch *nfqueue_new_batch(void)
@@ -266,10 +271,6 @@ APART static int recv_many(struct receiving *rx, struct source_slot *slot, struc
 		count += take_first_aside(rx, &slot[count], &packet[count]);
 	if (count > 0)
 		return (int)count;
-	if (comes_alone(b)) {
-		b->alone++;
-		return recv_one(rx, slot, packet, timeout_ms);
-	}
 	n = receive_many(rx->q->fd, b->msg, max, timeout_ms);
 	if (n < 0)
 		return n;
@@ -299,8 +300,10 @@ FLAT int nfqueue_recv(struct source *s, struct source_slot *slot, struct ipq_pac
 	if (atomic_load_explicit(&rx.q->woken, memory_order_relaxed) && atomic_exchange(&rx.q->woken, false))
 		return -ECANCELED;
 	/* With something aside the socket is readable, unless the NOOP for it was lost to a full buffer. */
-	if (atomic_load_explicit(&rx.q->aside_count, memory_order_relaxed) > 0)
+	if (UNLIKELY(atomic_load_explicit(&rx.q->aside_count, memory_order_relaxed) > 0))
 		timeout_ms = 0;
+	else if (max > 1 && comes_alone(rx.q->batch))
+		max = 1;
 	if (LIKELY(max == 1))
 		return recv_one(&rx, slot, packet, timeout_ms);
 	return recv_many(&rx, slot, packet, max < BATCH_MAX ? max : BATCH_MAX, timeout_ms);

@@ -307,6 +307,7 @@ static inline void read_usual(struct reading *m, struct ipq_packet *p, struct so
 	read_expected(m, p, NFQA_MARK, 4);
 	read_expected(m, p, NFQA_HWADDR, sizeof(struct nfqnl_msg_packet_hw));
 	read_expected(m, p, NFQA_TIMESTAMP, sizeof(struct nfqnl_msg_packet_timestamp));
+	read_expected(m, p, NFQA_SKB_INFO, 4);
 	if (m->left < NLA_HDRLEN)
 		return;
 	memcpy(&a, m->at, sizeof(a));

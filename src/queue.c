@@ -19,6 +19,7 @@
 #include "forks.h"
 #include "links.h"
 #include "moderation.h"
+#include "paths.h"
 #include "queue.h"
 #include "verdicts.h"
 
@@ -270,7 +271,7 @@ static void count_sent(struct ipq_queue *q, size_t n)
 }
 
 /* Sends all but the newest verdicts. */
-static int flush_but(struct ipq_queue *q, size_t keep)
+APART static int flush_but(struct ipq_queue *q, size_t keep)
 {
 	struct source_verdict out[QUEUE_BATCH_MAX];
 	size_t covers[QUEUE_BATCH_MAX];
@@ -290,15 +291,34 @@ static int flush_but(struct ipq_queue *q, size_t keep)
 	return 0;
 }
 
-int ipq_queue_flush(struct ipq_queue *q)
+/* Sends the only verdict that there is. */
+static int flush_only(struct ipq_queue *q, const struct source_verdict *verdict)
 {
-	int err = flush_but(q, 0);
+	int sent = source_send(q->source, verdict, 1);
+
+	q->stats.sends++;
+	if (sent < 0)
+		return fail_source(q, sent, "send verdicts");
+	count_sent(q, 1);
+	verdicts_sent(&q->verdicts, 1);
+	return 0;
+}
+
+static inline int flush(struct ipq_queue *q)
+{
+	struct source_verdict only;
+	int err = verdicts_only(&q->verdicts, &only) ? flush_only(q, &only) : flush_but(q, 0);
 
 	if (err < 0)
 		return err;
 	free_copies(q);
 	q->pinned = false;
 	return 0;
+}
+
+int ipq_queue_flush(struct ipq_queue *q)
+{
+	return flush(q);
 }
 
 /* ---- packets -------------------------------------------------------------------------------------- */
@@ -344,7 +364,7 @@ static void adapt_spin(struct ipq_queue *q, int64_t began)
 }
 
 /* end: when to give up, microseconds of the monotonic clock; -1: never. */
-static int receive_until(struct ipq_queue *q, struct ipq_packet *packet, unsigned max, int64_t end)
+APART static int receive_until(struct ipq_queue *q, struct ipq_packet *packet, unsigned max, int64_t end)
 {
 	for (;;) {
 		int64_t began = now_us(), left = end < 0 ? 0 : end - began;
@@ -397,25 +417,26 @@ static int receive_within(struct ipq_queue *q, struct ipq_packet *packet, unsign
 {
 	int n;
 
-	if (timeout_ms == 0)
-		return receive(q, packet, max, 0);
-	if (timeout_ms > 0 || q->spin_usec > 0)
+	if (timeout_ms > 0 || (timeout_ms < 0 && q->spin_usec > 0))
 		return receive_until(q, packet, max, timeout_ms < 0 ? -1 : now_us() + (int64_t)timeout_ms * 1000);
-	while ((n = receive(q, packet, max, IPQ_FOREVER)) == 0 && !q->denied && !q->told)
-		;
+	do
+		n = receive(q, packet, max, timeout_ms);
+	while (n == 0 && timeout_ms != 0 && !q->denied && !q->told);
 	return n;
 }
 
-/* The next packets of a busy queue; its newest verdicts leave after them, see moderation.c. 0: it is not busy. */
-static int receive_moderated(struct ipq_queue *q, struct ipq_packet *packet, unsigned max)
+/* How many verdicts may leave after the next packets have been fetched. */
+static size_t keeps(const struct ipq_queue *q)
 {
 	/* What goes with verdicts is forgotten when all have left: now and then all must. */
-	size_t keep = q->pinned || q->verdicts.extra_count >= EXTRAS_MAX ? 0 : moderation_keeps(&q->moderation);
-	int err;
+	return q->pinned || q->verdicts.extra_count >= EXTRAS_MAX ? 0 : moderation_keeps(&q->moderation);
+}
 
-	if (keep == 0)
-		return 0;
-	err = flush_but(q, keep);
+/* The next packets of a busy queue; its newest verdicts leave after them, see moderation.c. */
+APART static int receive_moderated(struct ipq_queue *q, struct ipq_packet *packet, unsigned max, size_t keep)
+{
+	int err = flush_but(q, keep);
+
 	if (err == 0)
 		err = moderation_pause(&q->moderation, q->source);
 	return err < 0 ? err : receive(q, packet, max, 0);
@@ -450,8 +471,9 @@ static int note_packets(struct ipq_queue *q, const struct ipq_packet *packet, in
 	return n;
 }
 
-int ipq_queue_recv(struct ipq_queue *q, struct ipq_packet *packet, unsigned max, int timeout_ms)
+FLAT int ipq_queue_recv(struct ipq_queue *q, struct ipq_packet *packet, unsigned max, int timeout_ms)
 {
+	size_t keep;
 	int err = 0, n = 0;
 
 	if (max == 0)
@@ -461,10 +483,11 @@ int ipq_queue_recv(struct ipq_queue *q, struct ipq_packet *packet, unsigned max,
 	q->verdicts.strangers |= q->receiving;
 	q->receiving = true;
 	q->told = false;
-	if (timeout_ms != 0 && q->spin_usec == 0)
-		n = receive_moderated(q, packet, max);
+	keep = timeout_ms != 0 && q->spin_usec == 0 ? keeps(q) : 0;
+	if (keep > 0)
+		n = receive_moderated(q, packet, max, keep);
 	if (n <= 0)
-		err = ipq_queue_flush(q);
+		err = flush(q);
 	if (n == 0 && err == 0 && !q->told)
 		n = receive_within(q, packet, max, timeout_ms);
 	look_for_strangers(q, packet, n);

@@ -174,6 +174,16 @@ static void mark(struct verdicts *v, const struct pending *p, size_t n, uint8_t 
 		v->state[slot(v, p->at)] = state;
 }
 
+bool verdicts_only(const struct verdicts *v, struct source_verdict *out)
+{
+	const struct pending *p = v->log + v->first;
+
+	if (v->count != 1 || p->extra >= 0)
+		return false;
+	*out = (struct source_verdict){ .id = p->id, .code = p->code };
+	return true;
+}
+
 unsigned verdicts_pack(struct verdicts *v, size_t end, struct source_verdict *out, size_t *covers, unsigned max)
 {
 	const struct pending *log = v->log + v->first;

@@ -41,6 +41,9 @@ int verdicts_wait(struct verdicts *v, uint32_t id);
  * 0, -ENOENT (does not wait), -ENOMEM. */
 int verdicts_give(struct verdicts *v, uint32_t id, uint32_t code, const struct source_verdict *extra);
 
+/* Is there one verdict to be sent, and a bare one? *out is it then. */
+bool verdicts_only(const struct verdicts *v, struct source_verdict *out);
+
 /*
  * Fills out[] with up to max messages for the first end verdicts that were given, in order; covers[i] says how
  * many verdicts out[0] to out[i] stand for. Nothing is changed until verdicts_sent().
