@@ -24,6 +24,7 @@
 #include <sys/types.h>
 
 #define MAX_QUEUES 2
+#define MAX_CONSUMERS 32
 #define BATCH 64u
 #define PORT_PACKETS 9000 /* read now and then */
 #define PORT_MARKERS 9001 /* the last packets of each group: the driver sleeps until they arrive */
@@ -54,7 +55,7 @@ struct job {
 	unsigned queues;
 	bool meta;  /* copy no payload */
 	bool split; /* NFQA_CFG_F_GSO off for everybody: what was merged arrives as packets */
-	bool pin;
+	int cpu; /* of the first thread; -1: any */
 	uint32_t queue_length;
 	struct tally *tally; /* one for each queue */
 	int tally_file;	     /* what it is mapped from */
@@ -133,6 +134,12 @@ enum pattern {
 	TCP	 /* a stream over veth, MTU 1500 */
 };
 
+enum placement {
+	PLACED_ANYWHERE, /* as the scheduler likes */
+	PLACED_APART,	  /* the driver on the first processor, the consumer on the following ones, as with --pin */
+	PLACED_TOGETHER /* on one processor */
+};
+
 struct scenario {
 	const char *name, *what;
 	enum pattern pattern;
@@ -145,7 +152,8 @@ struct scenario {
 	unsigned hold;
 	unsigned queues;
 	bool meta, split;
-	bool apart;	       /* driver and consumer each on a processor of its own, as with --pin */
+	enum placement place;
+	bool awake;	       /* the driver looks for what arrives without sleeping */
 	bool one_by_one;       /* a system call a packet on the sending side */
 	unsigned queue_length; /* 0: 8192 */
 };
@@ -170,11 +178,23 @@ struct result {
 /* 0, UNAVAILABLE (this consumer can't), or -1 */
 int measure(const struct scenario *s, const struct consumer *c, unsigned scale, bool pin, struct result *r);
 
+/* Several at once, which take turns of a few packets: LATENCY. */
+struct contest {
+	const struct consumer *consumer;
+	struct result *result;
+	int err; /* as measure() returns it */
+};
+void measure_in_turn(const struct scenario *s, struct contest *all, unsigned n, unsigned scale);
+
 struct traffic;
 int traffic_open(struct traffic **t, const struct scenario *s);
 void traffic_close(struct traffic *t);
-/* Sends packets in the scenario's pattern and waits until all are decided. */
+/* Sends packets in the scenario's pattern and waits until all are decided. Adds to what the result has. */
 int traffic_run(struct traffic *t, const struct job *job, unsigned packets, struct result *r);
+/* The same, and forgets it. */
+int traffic_warm_up(struct traffic *t, const struct job *job, unsigned packets);
+/* Of all runs so far. */
+void traffic_latency(struct traffic *t, struct result *r);
 uint64_t traffic_sent(const struct traffic *t);
 /* Waits until what was accepted has arrived and counts it. */
 uint64_t traffic_arrived(struct traffic *t, uint64_t expected);
@@ -190,7 +210,10 @@ unsigned filter_measure(unsigned rounds, unsigned scale, unsigned capture_mib, b
 /* ---- the ground (ground.c) ----------------------------------------------------------------------- */
 
 int ground_enter(void); /* private namespaces, loopback up */
-const char *ground_iptables(void); /* one that can queue here, or NULL; its probe stays in INPUT */
+int ground_net(void);		   /* the network namespace, as a descriptor; -1 */
+int ground_new_net(void);	   /* enters a new one, loopback up; the same */
+int ground_enter_net(int net);
+const char *ground_iptables(void); /* one that can queue here, or NULL */
 int ground_rules(unsigned queues);
 int ground_command(const char *format, ...) __attribute__((format(printf, 1, 2)));
 struct queue_counts {

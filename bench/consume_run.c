@@ -58,7 +58,9 @@ static int read_packets(int fd, const struct job *job)
 		ssize_t n = recvfrom(fd, buf, sizeof(buf), 0, (struct sockaddr *)&from, &len);
 		const struct nlmsghdr *header = (const void *)buf;
 
-		if (n <= 0 || len != sizeof(from))
+		if (n == 0) /* a relay that has ended */
+			return 0;
+		if (n < 0 || len != sizeof(from))
 			return -1;
 		if (header->nlmsg_type == IPQM_PACKET && decide(fd, job, (const void *)(header + 1)) < 0)
 			return -1;
@@ -89,7 +91,8 @@ int old_program(char **argument)
 		return 1;
 	usleep(50000); /* nothing says that the mode is set; a refusal would be there by now */
 	atomic_store(&job.tally->ready, 1);
-	read_packets(fd, &job);
+	if (read_packets(fd, &job) == 0)
+		return 0;
 	perror("old program");
 	return 1;
 }

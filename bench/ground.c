@@ -75,14 +75,32 @@ int ground_enter(void)
 	return ground_command("ip link set lo up");
 }
 
+int ground_new_net(void)
+{
+	if (unshare(CLONE_NEWNET) < 0 || ground_command("ip link set lo up") < 0)
+		return -1;
+	return ground_net();
+}
+
+int ground_net(void)
+{
+	return open("/proc/self/ns/net", O_RDONLY | O_CLOEXEC);
+}
+
+int ground_enter_net(int net)
+{
+	return setns(net, CLONE_NEWNET);
+}
+
 const char *ground_iptables(void)
 {
 	static const char *const names[] = { "iptables-legacy", "iptables", "iptables-nft" };
 	static const char *found;
-	char command[96];
+	char command[128];
 
 	for (unsigned i = 0; found == NULL && i < sizeof(names) / sizeof(*names); i++) {
-		snprintf(command, sizeof(command), "%s -A INPUT -j NFQUEUE >/dev/null 2>&1", names[i]);
+		snprintf(command, sizeof(command), "%s -A INPUT -j NFQUEUE 2>/dev/null && %s -D INPUT -j NFQUEUE",
+			 names[i], names[i]);
 		if (system(command) == 0)
 			found = names[i];
 	}

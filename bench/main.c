@@ -108,16 +108,18 @@ static int parse(int argc, char **argv, struct options *o)
 												       : -1;
 }
 
-static unsigned run_one(const struct options *o, struct results *all, unsigned scenario, unsigned c, unsigned round)
+static bool unavailable[MAX_CONSUMERS]; /* said once */
+
+static bool takes_part(const struct options *o, const struct scenario *s, unsigned c)
 {
-	static bool unavailable[32]; /* said once */
-	const struct scenario *s = &scenarios[scenario];
 	bool wanted = listed(o->consumers, consumers[c].name, true) || strcmp(consumers[c].name, REFERENCE) == 0;
 
-	if (!wanted || unavailable[c] || !scenario_suits(s, &consumers[c]))
-		return 0;
-	int err = measure(s, &consumers[c], o->scale, o->pin, result_at(all, scenario, c, round));
+	return wanted && !unavailable[c] && scenario_suits(s, &consumers[c]);
+}
 
+/* Returns the failures. */
+static unsigned note(const struct scenario *s, unsigned c, unsigned round, int err)
+{
 	unavailable[c] = err == UNAVAILABLE;
 	if (err >= 0)
 		return 0;
@@ -125,18 +127,51 @@ static unsigned run_one(const struct options *o, struct results *all, unsigned s
 	return 1;
 }
 
+static unsigned run_side_by_side(const struct options *o, struct results *all, unsigned scenario, unsigned round)
+{
+	struct contest contest[MAX_CONSUMERS];
+	unsigned who[MAX_CONSUMERS], n = 0, failed = 0;
+
+	for (unsigned c = 0; c < consumer_count; c++) {
+		if (!takes_part(o, &scenarios[scenario], c))
+			continue;
+		contest[n] = (struct contest){ &consumers[c], result_at(all, scenario, c, round), 0 };
+		who[n++] = c;
+	}
+	measure_in_turn(&scenarios[scenario], contest, n, o->scale);
+	for (unsigned i = 0; i < n; i++)
+		failed += note(&scenarios[scenario], who[i], round, contest[i].err);
+	return failed;
+}
+
+static unsigned run_one_by_one(const struct options *o, struct results *all, unsigned scenario, unsigned round)
+{
+	const struct scenario *s = &scenarios[scenario];
+	unsigned failed = 0;
+
+	for (unsigned i = 0; i < consumer_count; i++) {
+		unsigned c = (i + round) % consumer_count;
+
+		if (takes_part(o, s, c))
+			failed += note(s, c, round,
+				       measure(s, &consumers[c], o->scale, o->pin, result_at(all, scenario, c, round)));
+	}
+	return failed;
+}
+
 /*
- * Scenarios first to last: all consumers in turn in each of them, then all again, each round beginning with another
- * consumer. Returns the failures.
+ * Scenarios first to last: all consumers in each of them, then all again, each round beginning with another consumer.
+ * Returns the failures.
  */
 static unsigned run_scenarios(const struct options *o, struct results *all, unsigned first, unsigned last)
 {
-	unsigned failed = 0, round, s, i;
+	unsigned failed = 0, round, s;
 
 	for (round = 0; round < o->rounds; round++)
 		for (s = first; s <= last; s++)
-			for (i = 0; listed(o->only, scenarios[s].name, false) && i < consumer_count; i++)
-				failed += run_one(o, all, s, (i + round) % consumer_count, round);
+			if (listed(o->only, scenarios[s].name, false))
+				failed += scenarios[s].pattern == LATENCY ? run_side_by_side(o, all, s, round)
+									  : run_one_by_one(o, all, s, round);
 	for (s = first; s <= last; s++)
 		if (listed(o->only, scenarios[s].name, false))
 			report_scenario(all, s);

@@ -31,8 +31,8 @@ static void *read_queue(void *arg)
 {
 	const struct reader *r = arg;
 
-	if (r->job->pin)
-		pin_to(1 + (int)r->queue);
+	if (r->job->cpu >= 0)
+		pin_to(r->job->cpu + (int)r->queue);
 	_exit(r->consumer->run(r->job, r->queue, &r->job->tally[r->queue]) == UNAVAILABLE ? UNAVAILABLE : 1);
 }
 
@@ -132,74 +132,179 @@ static int check_sums(const struct scenario *s, const struct consumer *c, const 
 	return -1;
 }
 
-static int run(const struct scenario *s, const struct job *job, struct traffic *t, pid_t pid,
-	       unsigned packets, struct result *r)
-{
-	struct queue_counts counts;
-	uint64_t cpu, kernel;
-	int err;
+/* A consumer that reads its queue, and what stands around it. */
+struct stand {
+	const struct scenario *s;
+	const struct consumer *consumer;
+	struct job job;
+	struct traffic *traffic; /* NULL: TCP */
+	pid_t pid;
+	int net; /* its network namespace, when it is in one of its own; else -1 */
+};
 
-	err = s->pattern == TCP ? tcp_run(warm_up_of(s), r) : traffic_run(t, job, warm_up_of(s), r);
+static void stand_down(struct stand *st)
+{
+	if (st->pid > 0)
+		consumer_end(st->consumer, st->pid);
+	traffic_close(st->traffic);
+	if (st->job.tally_file >= 0)
+		close(st->job.tally_file);
+	if (st->job.tally != MAP_FAILED)
+		munmap(st->job.tally, sizeof(*st->job.tally) * MAX_QUEUES);
+	if (st->net >= 0)
+		close(st->net);
+}
+
+/* In the present network namespace. Whatever it returns, stand_down is to follow. */
+static int stand_up(struct stand *st, const struct scenario *s, const struct consumer *c, bool pin)
+{
+	size_t size = sizeof(struct tally) * MAX_QUEUES;
+	int file = memfd_create("tally", 0), err;
+	enum placement place = pin && s->place == PLACED_ANYWHERE ? PLACED_APART : s->place;
+	void *tally = file < 0 || ftruncate(file, (off_t)size) < 0 ?
+			      MAP_FAILED :
+			      mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED, file, 0);
+
+	*st = (struct stand){ .s = s, .consumer = c, .pid = -1, .net = -1 };
+	pin_to(place == PLACED_ANYWHERE ? -1 : 0);
+	st->job = (struct job){ .verdict = s->verdict,
+				.order = s->order,
+				.hold = s->hold,
+				.meta = s->meta,
+				.queues = s->queues ? s->queues : 1,
+				.split = s->split || s->segments > 1,
+				.cpu = place == PLACED_APART ? 1 : place == PLACED_TOGETHER ? 0 : -1,
+				.queue_length = s->queue_length ? s->queue_length : 8192,
+				.tally = tally,
+				.tally_file = file };
+	if (tally == MAP_FAILED || ground_rules(st->job.queues) < 0)
+		return -1;
+	st->pid = consumer_start(c, &st->job);
+	err = st->pid < 0 ? -1 : consumer_await(st->pid, &st->job);
+	if (err != 0)
+		return err;
+	return s->pattern == TCP ? tcp_start() : traffic_open(&st->traffic, s);
+}
+
+static int warm_up(struct stand *st, unsigned packets)
+{
+	struct result ignored = { 0 };
+
+	return st->traffic == NULL ? tcp_run(packets, &ignored) : traffic_warm_up(st->traffic, &st->job, packets);
+}
+
+/* Adds to what the result has; its CPU is the sum of ns until finish(). */
+static int timed(struct stand *st, unsigned packets, long settle_ms, struct result *r)
+{
+	uint64_t kernel = kernel_threads_ns(), cpu = process_ns(st->pid);
+	int err = st->traffic == NULL ? tcp_run(packets, r) : traffic_run(st->traffic, &st->job, packets, r);
+
 	if (err < 0)
 		return err;
-	pause_ms(SETTLE_MS);
-	kernel = kernel_threads_ns();
-	cpu = process_ns(pid);
-	err = s->pattern == TCP ? tcp_run(packets, r) : traffic_run(t, job, packets, r);
-	if (err < 0)
-		return err;
-	pause_ms(1);
-	r->cpu = (double)(process_ns(pid) - cpu) / (double)r->handled;
-	pause_ms(SETTLE_MS);
+	pause_ms(settle_ms > 0 ? 1 : 0);
+	r->cpu += (double)(process_ns(st->pid) - cpu);
+	pause_ms(settle_ms);
 	/* a kernel thread that ended meanwhile takes its time along: then there is nothing to report */
 	kernel = kernel_threads_ns() - kernel;
-	r->kernel = (int64_t)kernel < 0 ? 0 : (double)kernel / (double)r->handled;
-	counts = ground_queues();
+	r->kernel += (int64_t)kernel < 0 ? 0 : (double)kernel;
+	return 0;
+}
+
+static int finish(struct stand *st, struct result *r)
+{
+	struct queue_counts counts = ground_queues();
+	int err = 0;
+
+	r->cpu /= (double)r->handled;
+	r->kernel /= (double)r->handled;
 	r->overflow = counts.overflow;
 	r->overflow_known = counts.known;
-	return 0;
+	if (st->traffic != NULL) {
+		traffic_latency(st->traffic, r);
+		err = check_sums(st->s, st->consumer, &st->job, st->traffic, r);
+	}
+	r->done = err == 0;
+	return err;
 }
 
 int measure(const struct scenario *s, const struct consumer *c, unsigned scale, bool pin, struct result *r)
 {
-	int file = memfd_create("tally", 0);
-	struct tally *tally = file < 0 || ftruncate(file, sizeof(*tally) * MAX_QUEUES) < 0 ?
-				      MAP_FAILED :
-				      mmap(NULL, sizeof(*tally) * MAX_QUEUES, PROT_READ | PROT_WRITE, MAP_SHARED, file, 0);
-	struct job job = { .verdict = s->verdict,
-			   .order = s->order,
-			   .hold = s->hold,
-			   .meta = s->meta,
-			   .queues = s->queues ? s->queues : 1,
-			   .split = s->split || s->segments > 1,
-			   .pin = pin || s->apart,
-			   .queue_length = s->queue_length ? s->queue_length : 8192,
-			   .tally = tally,
-			   .tally_file = file };
-	struct traffic *t = NULL;
-	pid_t pid = -1;
-	int err = -1;
+	struct stand st;
+	int err;
 
 	memset(r, 0, sizeof(*r));
-	pin_to(job.pin ? 0 : -1);
-	if (tally == MAP_FAILED || ground_rules(job.queues) < 0)
-		return -1;
-	pid = consumer_start(c, &job);
-	err = pid < 0 ? -1 : consumer_await(pid, &job);
-	if (err != 0)
-		goto out;
-	err = -1;
-	if (s->pattern == TCP ? tcp_start() < 0 : traffic_open(&t, s) < 0)
-		goto out;
-	err = run(s, &job, t, pid, packets_of(s, scale), r);
-	if (err == 0 && s->pattern != TCP)
-		err = check_sums(s, c, &job, t, r);
-	r->done = err == 0;
-out:
-	if (pid > 0)
-		consumer_end(c, pid);
-	traffic_close(t);
-	close(file);
-	munmap(tally, sizeof(*tally) * MAX_QUEUES);
+	err = stand_up(&st, s, c, pin);
+	if (err == 0)
+		err = warm_up(&st, warm_up_of(s));
+	if (err == 0) {
+		pause_ms(SETTLE_MS);
+		err = timed(&st, packets_of(s, scale), SETTLE_MS, r);
+	}
+	if (err == 0)
+		err = finish(&st, r);
+	stand_down(&st);
 	return err;
+}
+
+/*
+ * With one packet in flight consumers differ by less than the machine changes its pace from one second to the next. So
+ * they are measured side by side, each in a network namespace of its own: all sleep but the one whose turn it is, or
+ * are stopped, if they never sleep.
+ */
+#define TURN 100
+#define TURN_WARM_UP 10
+
+static int take_turn(struct stand *st, struct result *r)
+{
+	bool sleepless = (st->consumer->traits & LATENCY_ONLY) != 0;
+	int err;
+
+	if (sleepless)
+		kill(st->pid, SIGCONT);
+	err = warm_up(st, TURN_WARM_UP);
+	if (err == 0)
+		err = timed(st, TURN, 0, r);
+	if (sleepless)
+		kill(st->pid, SIGSTOP);
+	return err;
+}
+
+static int stand_up_in_own_net(struct stand *st, const struct scenario *s, const struct consumer *c)
+{
+	int net = ground_new_net(), err;
+
+	err = stand_up(st, s, c, false);
+	st->net = net;
+	if (err == 0)
+		err = net < 0 ? -1 : warm_up(st, warm_up_of(s));
+	if (err == 0 && (c->traits & LATENCY_ONLY))
+		kill(st->pid, SIGSTOP);
+	return err;
+}
+
+void measure_in_turn(const struct scenario *s, struct contest *all, unsigned n, unsigned scale)
+{
+	unsigned turns = packets_of(s, scale) / TURN;
+	struct stand stand[MAX_CONSUMERS];
+	int home = ground_net();
+
+	for (unsigned i = 0; i < n; i++) {
+		memset(all[i].result, 0, sizeof(*all[i].result));
+		all[i].err = stand_up_in_own_net(&stand[i], s, all[i].consumer);
+	}
+	for (unsigned turn = 0; turn < turns; turn++)
+		for (unsigned i = 0; i < n; i++) {
+			unsigned k = (turn + i) % n;
+
+			if (all[k].err == 0)
+				all[k].err = take_turn(&stand[k], all[k].result);
+		}
+	for (unsigned i = 0; i < n; i++) {
+		ground_enter_net(stand[i].net);
+		if (all[i].err == 0)
+			all[i].err = finish(&stand[i], all[i].result);
+		stand_down(&stand[i]);
+	}
+	ground_enter_net(home);
+	close(home);
 }

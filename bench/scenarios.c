@@ -23,6 +23,7 @@ const unsigned consumer_count = sizeof(consumers) / sizeof(*consumers);
 
 #define BURST .segments = 32, .pattern = WINDOW, .group = 1024, .window = 1024, .packets = 20480
 #define GROUPS .segments = 32, .pattern = WINDOW, .group = 32, .window = 512, .packets = 20480
+#define SINGLE .pattern = LATENCY, .packets = 3000, .group = 1
 
 const struct scenario scenarios[] = {
 	{ "burst-32", "bursts of 1,024", BURST, .size = 32 },
@@ -57,10 +58,12 @@ const struct scenario scenarios[] = {
 	  .packets = 40960, .size = 64, .verdict = ALWAYS_DROP },
 	{ "overflow-64", "sent singly, without waiting, into a queue of 32", .pattern = FLOOD,
 	  .packets = 40960, .size = 64, .queue_length = 32 },
-	{ "latency-64", "one in flight", .pattern = LATENCY, .packets = 3000, .size = 64, .group = 1 },
-	{ "latency-64-apart", "one in flight, driver and consumer on a processor each", .pattern = LATENCY,
-	  .packets = 3000, .size = 64, .group = 1, .apart = true },
-	{ "latency-1400", "one in flight", .pattern = LATENCY, .packets = 3000, .size = 1400, .group = 1 },
+	{ "latency-64", "one in flight", SINGLE, .place = PLACED_APART, .size = 64 },
+	{ "latency-64-awake", "one in flight, the driver does not sleep", SINGLE, .place = PLACED_APART, .size = 64,
+	  .awake = true },
+	{ "latency-64-together", "one in flight, driver and consumer on one processor", SINGLE, .place = PLACED_TOGETHER,
+	  .size = 64 },
+	{ "latency-1400", "one in flight", SINGLE, .place = PLACED_APART, .size = 1400 },
 	{ "burst-64-2q", "bursts of 1,024, two queues", BURST, .size = 64, .queues = 2 },
 	{ "burst-64-drop-2q", "bursts of 1,024, dropped, two queues", BURST, .size = 64, .queues = 2,
 	  .verdict = ALWAYS_DROP },

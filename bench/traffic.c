@@ -193,16 +193,16 @@ static void sink_all(struct traffic *t, int fd)
 
 #define MISSING_NS 2000000000u
 
-/* Sleeps until no more than due markers are under way; with a processor of its own it looks again and again, so that
- * what it takes to wake the driver is not in the figures of the consumers. */
+/* Sleeps until no more than due markers are under way, or looks again and again, so that what it takes to wake the
+ * driver is not in the figures of the consumers. */
 static int wait_markers(struct traffic *t, uint64_t due)
 {
-	uint64_t limit = t->s->apart ? now_ns() + MISSING_NS : 0;
+	uint64_t limit = t->s->awake ? now_ns() + MISSING_NS : 0;
 
 	while (t->markers_due > due) {
-		int n = sink(t, t->markers_fd, LARGEST_GROUP, t->s->apart ? MSG_DONTWAIT : MSG_WAITFORONE);
+		int n = sink(t, t->markers_fd, LARGEST_GROUP, t->s->awake ? MSG_DONTWAIT : MSG_WAITFORONE);
 
-		if (n < 0 && t->s->apart && errno == EAGAIN && now_ns() < limit)
+		if (n < 0 && t->s->awake && errno == EAGAIN && now_ns() < limit)
 			continue;
 		if (n < 0) {
 			fprintf(stderr, "bench: %s: packets are missing\n", t->s->name);
@@ -237,11 +237,11 @@ static int run_window(struct traffic *t, unsigned packets)
 
 static int run_latency(struct traffic *t, unsigned packets)
 {
-	t->samples = 0;
-	free(t->latency);
-	t->latency = calloc(packets, sizeof(*t->latency));
-	if (t->latency == NULL)
+	double *grown = realloc(t->latency, (t->samples + packets) * sizeof(*grown));
+
+	if (grown == NULL)
 		return -1;
+	t->latency = grown;
 	for (unsigned i = 0; i < packets; i++) {
 		uint64_t start = now_ns();
 
@@ -348,6 +348,15 @@ static int by_size(const void *a, const void *b)
 	return (x > y) - (x < y);
 }
 
+/* The consumer writes its tally after its verdict has gone: for a moment, or until it has decided so many. */
+static void wait_tally(const struct job *job, uint64_t expected)
+{
+	uint64_t limit = now_ns() + 1000000u;
+
+	while (read_by(job, true) < expected && now_ns() < limit)
+		doze(20);
+}
+
 int traffic_run(struct traffic *t, const struct job *job, unsigned packets, struct result *r)
 {
 	uint64_t sent = t->sent, decided = read_by(job, true), start = now_ns();
@@ -364,17 +373,31 @@ int traffic_run(struct traffic *t, const struct job *job, unsigned packets, stru
 		err = run_holding(t, job, packets);
 	if (err < 0)
 		return err;
-	r->seconds = (double)(now_ns() - start - t->paused_ns - t->quiet_ns) / 1e9;
-	doze(1000); /* the consumer writes its tally after its verdict has gone */
-	r->sent = t->sent - sent;
-	r->handled = read_by(job, true) - decided;
+	r->seconds += (double)(now_ns() - start - t->paused_ns - t->quiet_ns) / 1e9;
+	wait_tally(job, t->s->pattern == LATENCY ? decided + packets : UINT64_MAX);
+	r->sent += t->sent - sent;
+	r->handled += read_by(job, true) - decided;
 	r->rate = (double)r->handled / r->seconds;
-	if (t->samples > 0) {
-		qsort(t->latency, t->samples, sizeof(*t->latency), by_size);
-		r->p50 = t->latency[t->samples / 2];
-		r->p99 = t->latency[(uint64_t)t->samples * 99 / 100];
-	}
 	return 0;
+}
+
+void traffic_latency(struct traffic *t, struct result *r)
+{
+	if (t->samples == 0)
+		return;
+	qsort(t->latency, t->samples, sizeof(*t->latency), by_size);
+	r->p50 = t->latency[t->samples / 2];
+	r->p99 = t->latency[(uint64_t)t->samples * 99 / 100];
+}
+
+int traffic_warm_up(struct traffic *t, const struct job *job, unsigned packets)
+{
+	struct result ignored = { 0 };
+	unsigned samples = t->samples;
+	int err = traffic_run(t, job, packets, &ignored);
+
+	t->samples = samples;
+	return err;
 }
 
 uint64_t traffic_arrived(struct traffic *t, uint64_t expected)

@@ -22,8 +22,16 @@ struct aside {
 
 struct nfqueue {
 	struct source base;
+
+	/* What every packet needs. */
 	int fd;
 	uint16_t number;
+	atomic_bool woken; /* a wake that recv() has still to return */
+	atomic_uint aside_count;
+	atomic_uint_fast64_t received, malformed;
+	atomic_uint_fast32_t first_id, last_id;
+	struct batch *batch; /* of the thread that receives many at a time */
+
 	bool absent; /* no NETLINK_NETFILTER in this kernel: the socket is a placeholder */
 	bool bound;
 	pthread_mutex_t config_lock;
@@ -34,12 +42,7 @@ struct nfqueue {
 	atomic_int answer;             /* errno of `answered` */
 	pthread_mutex_t aside_lock;
 	struct aside *aside, **aside_end;
-	atomic_uint aside_count;
-	atomic_bool woken; /* a wake that recv() has still to return */
 	atomic_uint again_left; /* packets without bytes that may still be queued once more: none ever loops for good */
-	struct batch *batch; /* of the thread that receives many at a time */
-	atomic_uint_fast64_t received, malformed;
-	atomic_uint_fast32_t first_id, last_id;
 };
 
 static inline struct nfqueue *nfqueue(const struct source *s)

@@ -36,26 +36,29 @@ struct copy {
 };
 
 struct ipq_queue {
+	/* What every packet needs, side by side: it takes a receive that has slept a while to fetch it. */
 	struct source *source;
-	bool owned;
-	uint32_t flags, spin_usec;
-	uint32_t spin_now; /* what it has paid to spin lately, up to spin_usec */
-	unsigned char *memory;
-	size_t memory_size, slot_size;
-	struct source_slot slot[QUEUE_BATCH_MAX];
 	struct verdicts verdicts;
 	unsigned forks;    /* when the queue was opened */
 	uint32_t last_id;  /* of the packet received last; they count up from 1 */
+	uint32_t spin_usec;
 	bool receiving;    /* somebody is in ipq_queue_recv, or was cancelled there */
+	bool pinned;       /* a verdict that was not sent yet has its payload in a slot */
+	bool denied;       /* the kernel refused a verdict for want of the capability */
+	bool told;         /* refused was called in this receive */
 	struct copy *copies; /* replacements that were not sent yet */
 	size_t copies_size;
-	struct ipq_stats stats;
 	struct moderation moderation;
-	bool pinned; /* a verdict that was not sent yet has its payload in a slot */
-	bool denied; /* the kernel refused a verdict for want of the capability */
+	struct ipq_stats stats;
+	struct source_slot slot[QUEUE_BATCH_MAX];
+
+	bool owned;
+	uint32_t flags;
+	uint32_t spin_now; /* what it has paid to spin lately, up to spin_usec */
+	unsigned char *memory;
+	size_t memory_size, slot_size;
 	source_refused refused;
 	void *refused_context;
-	bool told; /* refused was called in this receive */
 	struct ipq_error error;
 	char interface[IFNAMSIZ];
 };
