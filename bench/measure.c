@@ -45,6 +45,7 @@ static pid_t consumer_start(const struct consumer *c, const struct job *job)
 	if (pid != 0)
 		return pid;
 	prctl(PR_SET_PDEATHSIG, SIGKILL);
+	setpgid(0, 0); /* the kernel hangs up on all of a group in which somebody is stopped */
 	for (unsigned i = 0; i < job->queues; i++)
 		reader[i] = (struct reader){ c, job, i };
 	for (unsigned i = 1; i < job->queues; i++)

@@ -31,21 +31,6 @@ static double value_of(const struct result *r, enum metric metric)
 	return NAN;
 }
 
-static int by_value(const void *a, const void *b)
-{
-	double x = *(const double *)a, y = *(const double *)b;
-
-	return (x > y) - (x < y);
-}
-
-double median(double *value, unsigned n)
-{
-	if (n == 0)
-		return NAN;
-	qsort(value, n, sizeof(*value), by_value);
-	return n % 2 ? value[n / 2] : (value[n / 2 - 1] + value[n / 2]) / 2;
-}
-
 double median_of(const struct results *all, unsigned scenario, unsigned consumer, enum metric metric)
 {
 	double value[MAX_ROUNDS];

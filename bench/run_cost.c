@@ -16,6 +16,7 @@
 #include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
+#include "bench.h"
 
 #define MAX_ROUNDS 99
 
@@ -120,22 +121,6 @@ static int run(const char *command, double result[TASKS])
 	return pclose(f) == 0 && good ? 0 : -1;
 }
 
-static int compare(const void *x, const void *y)
-{
-	const double *p = x, *q = y;
-
-	return (*p > *q) - (*p < *q);
-}
-
-static double median(const double *value, size_t n)
-{
-	double sorted[MAX_ROUNDS];
-
-	memcpy(sorted, value, n * sizeof(*value));
-	qsort(sorted, n, sizeof(*sorted), compare);
-	return sorted[n / 2];
-}
-
 static int make_capture(char *name)
 {
 	static const uint32_t header[] = { 0xa1b2c3d4, 2 | 4 << 16, 0, 0, 65535, 101 };
@@ -174,9 +159,11 @@ int main(int argc, char **argv)
 	if (failed)
 		return fprintf(stderr, "run-cost: a measurement failed\n"), 1;
 	printf("%-36s %10s %14s %7s %10s\n", "", "ns alone", "under ipq run", "ratio", "difference");
-	for (size_t i = 0; i < TASKS; i++)
-		printf("%-36s %10.0f %14.0f %7.3f %10.0f\n", tasks[i].what, median(native[i], (size_t)rounds),
-		       median(filtered[i], (size_t)rounds), median(ratio[i], (size_t)rounds),
-		       median(filtered[i], (size_t)rounds) - median(native[i], (size_t)rounds));
+	for (size_t i = 0; i < TASKS; i++) {
+		double alone = median(native[i], (unsigned)rounds), run = median(filtered[i], (unsigned)rounds);
+
+		printf("%-36s %10.0f %14.0f %7.3f %10.0f\n", tasks[i].what, alone, run,
+		       median(ratio[i], (unsigned)rounds), run - alone);
+	}
 	return 0;
 }

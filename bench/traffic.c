@@ -341,13 +341,6 @@ static int run_holding(struct traffic *t, const struct job *job, unsigned packet
 	return wait_decided(t, job);
 }
 
-static int by_size(const void *a, const void *b)
-{
-	double x = *(const double *)a, y = *(const double *)b;
-
-	return (x > y) - (x < y);
-}
-
 /* The consumer writes its tally after its verdict has gone: for a moment, or until it has decided so many. */
 static void wait_tally(const struct job *job, uint64_t expected)
 {
@@ -385,8 +378,7 @@ void traffic_latency(struct traffic *t, struct result *r)
 {
 	if (t->samples == 0)
 		return;
-	qsort(t->latency, t->samples, sizeof(*t->latency), by_size);
-	r->p50 = t->latency[t->samples / 2];
+	r->p50 = median(t->latency, t->samples);
 	r->p99 = t->latency[(uint64_t)t->samples * 99 / 100];
 }
 

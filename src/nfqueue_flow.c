@@ -86,7 +86,7 @@ COLD void nfqueue_drop(struct nfqueue *q, const struct nfq_reply *r, uint32_t id
 	if (!r->has_id)
 		return;
 	note_id(q, id);
-	q->base.ops->send(&q->base, &drop, 1);
+	nfqueue_send(&q->base, &drop, 1);
 }
 
 /*
@@ -101,7 +101,7 @@ COLD static bool queued_again(struct nfqueue *q, uint32_t id)
 
 	while (left > 0)
 		if (atomic_compare_exchange_weak(&q->again_left, &left, left - 1))
-			return q->base.ops->send(&q->base, &again, 1) == 1;
+			return nfqueue_send(&q->base, &again, 1) == 1;
 	return false;
 }
 

@@ -204,19 +204,6 @@ static inline void clear_packet(struct ipq_packet *p)
 	p->security_context_len = p->conntrack_len = p->expectation_len = 0;
 }
 
-/* The payload attribute begins at offset of a message of which len bytes were received. */
-static void get_payload(struct source_slot *slot, size_t len, size_t offset, size_t claimed, struct ipq_packet *p)
-{
-	size_t have = len - offset < claimed ? len - offset : claimed;
-
-	p->payload = slot->head + offset;
-	p->payload_len = (uint32_t)have;
-	slot->payload_split = have;
-	if (slot->tail != NULL && slot->tail != slot->head + slot->head_room && offset + have > slot->head_room)
-		slot->payload_split = slot->head_room - offset;
-	p->present |= IPQ_HAS_PAYLOAD;
-}
-
 /* Known only when all attributes are: NFQA_CAP_LEN may stand before or behind the payload, or beyond the cut. */
 static void compare_lengths(struct ipq_packet *p, size_t claimed, bool cut)
 {
@@ -260,8 +247,17 @@ static inline bool read_expected(struct reading *m, struct ipq_packet *p, uint16
 static inline void read_payload(struct reading *m, struct ipq_packet *p, struct source_slot *slot, size_t len,
 				const struct nlattr *a)
 {
+	size_t offset = (size_t)(m->at + NLA_HDRLEN - slot->head), have = len - offset;
+
 	m->claimed = (size_t)a->nla_len - NLA_HDRLEN;
-	get_payload(slot, len, (size_t)(m->at + NLA_HDRLEN - slot->head), m->claimed, p);
+	if (have > m->claimed)
+		have = m->claimed;
+	p->payload = slot->head + offset;
+	p->payload_len = (uint32_t)have;
+	slot->payload_split = have;
+	if (slot->tail != NULL && slot->tail != slot->head + slot->head_room && offset + have > slot->head_room)
+		slot->payload_split = slot->head_room - offset;
+	p->present |= IPQ_HAS_PAYLOAD;
 	step(m, a->nla_len);
 }
 
