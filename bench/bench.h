@@ -178,13 +178,13 @@ struct result {
 /* 0, UNAVAILABLE (this consumer can't), or -1 */
 int measure(const struct scenario *s, const struct consumer *c, unsigned scale, bool pin, struct result *r);
 
-/* Several at once, which take turns of a few packets: LATENCY. */
+/* Several at once, which take turns. Not for TCP. */
 struct contest {
 	const struct consumer *consumer;
 	struct result *result;
 	int err; /* as measure() returns it */
 };
-void measure_in_turn(const struct scenario *s, struct contest *all, unsigned n, unsigned scale);
+void measure_in_turn(const struct scenario *s, struct contest *all, unsigned n, unsigned scale, bool pin);
 
 struct traffic;
 int traffic_open(struct traffic **t, const struct scenario *s);

@@ -248,33 +248,46 @@ int measure(const struct scenario *s, const struct consumer *c, unsigned scale, 
 }
 
 /*
- * With one packet in flight consumers differ by less than the machine changes its pace from one second to the next. So
- * they are measured side by side, each in a network namespace of its own: all sleep but the one whose turn it is, or
- * are stopped, if they never sleep.
+ * Consumers often differ by less than the machine changes its pace by from one second to the next. So they are measured
+ * side by side, each in a network namespace of its own, and take turns of some 10 ms: all sleep but the one whose turn
+ * it is, or are stopped, if they never sleep.
  */
-#define TURN 100
-#define TURN_WARM_UP 10
+static unsigned turns_of(const struct scenario *s, unsigned scale)
+{
+	if (s->pattern == LATENCY)
+		return packets_of(s, scale) / 100;
+	return s->pattern == FLOOD ? 5 : 10;
+}
 
-static int take_turn(struct stand *st, struct result *r)
+static unsigned whole_groups(const struct scenario *s, unsigned packets)
+{
+	unsigned group = s->group > 0 ? s->group : 1;
+
+	return packets < group ? group : packets / group * group;
+}
+
+static int take_turn(struct stand *st, unsigned packets, struct result *r)
 {
 	bool sleepless = (st->consumer->traits & LATENCY_ONLY) != 0;
 	int err;
 
+	if (ground_enter_net(st->net) < 0)
+		return -1;
 	if (sleepless)
 		kill(st->pid, SIGCONT);
-	err = warm_up(st, TURN_WARM_UP);
+	err = warm_up(st, whole_groups(st->s, 16));
 	if (err == 0)
-		err = timed(st, TURN, 0, r);
+		err = timed(st, packets, st->s->pattern == LATENCY ? 0 : SETTLE_MS, r);
 	if (sleepless)
 		kill(st->pid, SIGSTOP);
 	return err;
 }
 
-static int stand_up_in_own_net(struct stand *st, const struct scenario *s, const struct consumer *c)
+static int stand_up_in_own_net(struct stand *st, const struct scenario *s, const struct consumer *c, bool pin)
 {
 	int net = ground_new_net(), err;
 
-	err = stand_up(st, s, c, false);
+	err = stand_up(st, s, c, pin);
 	st->net = net;
 	if (err == 0)
 		err = net < 0 ? -1 : warm_up(st, warm_up_of(s));
@@ -283,22 +296,22 @@ static int stand_up_in_own_net(struct stand *st, const struct scenario *s, const
 	return err;
 }
 
-void measure_in_turn(const struct scenario *s, struct contest *all, unsigned n, unsigned scale)
+void measure_in_turn(const struct scenario *s, struct contest *all, unsigned n, unsigned scale, bool pin)
 {
-	unsigned turns = packets_of(s, scale) / TURN;
+	unsigned turns = turns_of(s, scale), packets = whole_groups(s, packets_of(s, scale) / turns);
 	struct stand stand[MAX_CONSUMERS];
 	int home = ground_net();
 
 	for (unsigned i = 0; i < n; i++) {
 		memset(all[i].result, 0, sizeof(*all[i].result));
-		all[i].err = stand_up_in_own_net(&stand[i], s, all[i].consumer);
+		all[i].err = stand_up_in_own_net(&stand[i], s, all[i].consumer, pin);
 	}
 	for (unsigned turn = 0; turn < turns; turn++)
 		for (unsigned i = 0; i < n; i++) {
 			unsigned k = (turn + i) % n;
 
 			if (all[k].err == 0)
-				all[k].err = take_turn(&stand[k], all[k].result);
+				all[k].err = take_turn(&stand[k], packets, all[k].result);
 		}
 	for (unsigned i = 0; i < n; i++) {
 		ground_enter_net(stand[i].net);
