@@ -259,8 +259,8 @@ static struct batch *prepare(struct nfqueue *q, const struct source_slot *slot, 
 	return b;
 }
 
-APART static int recv_many(struct receiving *rx, struct source_slot *slot, struct ipq_packet *packet, unsigned max,
-			   int timeout_ms)
+FLAT APART static int recv_many(struct receiving *rx, struct source_slot *slot, struct ipq_packet *packet, unsigned max,
+				int timeout_ms)
 {
 	struct batch *b = prepare(rx->q, slot, max);
 	unsigned i, count = 0;

@@ -2,6 +2,7 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include "paths.h"
 #include "verdicts.h"
 
 enum { WAITS, GIVEN, GONE };
@@ -49,10 +50,24 @@ static int grow_ring(struct verdicts *v)
 	return 0;
 }
 
-int verdicts_wait(struct verdicts *v, uint32_t id)
+/* Moves what has a later id up by one. The position that is free then. */
+COLD static uint32_t make_way(struct verdicts *v, uint32_t id)
 {
 	uint32_t at;
 	size_t i;
+
+	for (at = v->tail; at != v->head && after(v->id[slot(v, at - 1)], id); at--) {
+		v->id[slot(v, at)] = v->id[slot(v, at - 1)];
+		v->state[slot(v, at)] = v->state[slot(v, at - 1)];
+	}
+	for (i = v->first; i < v->first + v->count; i++)
+		v->log[i].at += !after(at, v->log[i].at);
+	return at;
+}
+
+int verdicts_wait(struct verdicts *v, uint32_t id)
+{
+	uint32_t at = v->tail;
 	int err;
 
 	if (v->tail - v->head == v->room) {
@@ -61,12 +76,8 @@ int verdicts_wait(struct verdicts *v, uint32_t id)
 			return err;
 	}
 	/* Ids come in order, but for packets that were put aside while the queue was reconfigured. */
-	for (at = v->tail; at != v->head && after(v->id[slot(v, at - 1)], id); at--) {
-		v->id[slot(v, at)] = v->id[slot(v, at - 1)];
-		v->state[slot(v, at)] = v->state[slot(v, at - 1)];
-	}
-	for (i = v->first; at != v->tail && i < v->first + v->count; i++)
-		v->log[i].at += !after(at, v->log[i].at);
+	if (at != v->head && after(v->id[slot(v, at - 1)], id))
+		at = make_way(v, id);
 	v->id[slot(v, at)] = id;
 	v->state[slot(v, at)] = WAITS;
 	v->tail++;
@@ -74,16 +85,10 @@ int verdicts_wait(struct verdicts *v, uint32_t id)
 	return 0;
 }
 
-/* The position of id, or tail. Ids mostly have no gaps: then the first guess is right. */
-static uint32_t find(const struct verdicts *v, uint32_t id)
+APART static uint32_t search(const struct verdicts *v, uint32_t id)
 {
-	uint32_t low = v->head, high = v->tail, guess;
+	uint32_t low = v->head, high = v->tail;
 
-	if (low == high)
-		return v->tail;
-	guess = low + (id - v->id[slot(v, low)]);
-	if (guess - low < high - low && v->id[slot(v, guess)] == id)
-		return guess;
 	while (low != high) {
 		uint32_t mid = low + (high - low) / 2;
 
@@ -93,6 +98,19 @@ static uint32_t find(const struct verdicts *v, uint32_t id)
 			high = mid;
 	}
 	return low != v->tail && v->id[slot(v, low)] == id ? low : v->tail;
+}
+
+/* The position of id, or tail. Ids mostly have no gaps: then the first guess is right. */
+static uint32_t find(const struct verdicts *v, uint32_t id)
+{
+	uint32_t guess;
+
+	if (v->head == v->tail)
+		return v->tail;
+	guess = v->head + (id - v->id[slot(v, v->head)]);
+	if (guess - v->head < v->tail - v->head && v->id[slot(v, guess)] == id)
+		return guess;
+	return search(v, id);
 }
 
 static void *grow(void *array, size_t count, size_t *room, size_t size)
@@ -108,7 +126,7 @@ static void *grow(void *array, size_t count, size_t *room, size_t size)
 }
 
 /* Room for one more in the log: at its end, or in front where half of it or more has been sent. */
-static int make_room(struct verdicts *v)
+COLD static int make_room(struct verdicts *v)
 {
 	struct pending *grown;
 
@@ -124,23 +142,33 @@ static int make_room(struct verdicts *v)
 	return 0;
 }
 
+/* Its index, or -ENOMEM. */
+APART static int keep_extra(struct verdicts *v, const struct source_verdict *extra)
+{
+	struct source_verdict *grown = grow(v->extra, v->extra_count, &v->extra_room, sizeof(*v->extra));
+
+	if (grown == NULL)
+		return -ENOMEM;
+	v->extra = grown;
+	v->extra[v->extra_count] = *extra;
+	return (int)v->extra_count++;
+}
+
 int verdicts_give(struct verdicts *v, uint32_t id, uint32_t code, const struct source_verdict *extra)
 {
 	uint32_t at = find(v, id);
-	void *grown;
+	int32_t index = -1;
 
 	if (at == v->tail || v->state[slot(v, at)] != WAITS)
 		return -ENOENT;
 	if (v->first + v->count == v->log_room && make_room(v) < 0)
 		return -ENOMEM;
 	if (extra != NULL) {
-		grown = grow(v->extra, v->extra_count, &v->extra_room, sizeof(*v->extra));
-		if (grown == NULL)
-			return -ENOMEM;
-		v->extra = grown;
-		v->extra[v->extra_count] = *extra;
+		index = keep_extra(v, extra);
+		if (index < 0)
+			return index;
 	}
-	v->log[v->first + v->count++] = (struct pending){ at, id, code, extra != NULL ? (int32_t)v->extra_count++ : -1 };
+	v->log[v->first + v->count++] = (struct pending){ at, id, code, index };
 	v->state[slot(v, at)] = GIVEN;
 	v->waiting--;
 	return 0;
@@ -188,7 +216,7 @@ unsigned verdicts_pack(struct verdicts *v, size_t end, struct source_verdict *ou
 {
 	const struct pending *log = v->log + v->first;
 	uint32_t oldest = next_here(v, v->head);
-	size_t done = 0;
+	size_t done = 0, marked = 0;
 	unsigned n;
 
 	for (n = 0; n < max && done < end; n++) {
@@ -202,12 +230,15 @@ unsigned verdicts_pack(struct verdicts *v, size_t end, struct source_verdict *ou
 		out[n].batch = run > 1;
 		out[n].id = p[run - 1].id;
 		out[n].code = p->code;
-		mark(v, p, run, GONE);
-		oldest = next_here(v, oldest);
 		done += run;
 		covers[n] = done;
+		if (done < end) {
+			mark(v, p, run, GONE);
+			marked = done;
+			oldest = next_here(v, oldest);
+		}
 	}
-	mark(v, log, done, GIVEN);
+	mark(v, log, marked, GIVEN);
 	return n;
 }
 
