@@ -418,14 +418,14 @@ static int drop_unnoted(struct ipq_queue *q, const struct ipq_packet *packet, un
 
 static int receive_within(struct ipq_queue *q, struct ipq_packet *packet, unsigned max, int timeout_ms)
 {
-	int n;
-
 	if (timeout_ms > 0 || (timeout_ms < 0 && q->spin_usec > 0))
 		return receive_until(q, packet, max, timeout_ms < 0 ? -1 : now_us() + (int64_t)timeout_ms * 1000);
-	do
-		n = receive(q, packet, max, timeout_ms);
-	while (n == 0 && timeout_ms != 0 && !q->denied && !q->told);
-	return n;
+	for (;;) {
+		int n = receive(q, packet, max, timeout_ms);
+
+		if (n != 0 || timeout_ms == 0 || q->denied || q->told)
+			return n;
+	}
 }
 
 /* How many verdicts may leave after the next packets have been fetched. */
