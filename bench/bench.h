@@ -2,16 +2,17 @@
 /*
  * Theory of operation
  *
- * The driver (main.c) makes a private network namespace, and for each measurement starts one consumer, a
- * process of its own, so that its CPU time is its own. The driver itself sends the traffic and receives
- * what was accepted: nothing that a consumer says about itself enters a figure. Consumers keep a tally in
- * shared memory, only so that the sums can be checked afterwards: sent = accepted + dropped + overflow,
- * and accepted = arrived. A measurement whose sums disagree fails the whole run. (Of a merged packet that
- * is split in front of a full queue, the kernel drops all that follows the first piece that did not fit and
+ * The driver (main.c) makes a private network namespace, for most scenarios another one for each consumer, and
+ * starts consumers, each a process of its own, so that its CPU time is its own. The driver itself sends the
+ * traffic and receives what was accepted: nothing that a consumer says about itself enters a figure. Consumers
+ * keep a tally in shared memory, only so that the sums can be checked afterwards: sent = accepted + dropped +
+ * overflow, and accepted = arrived. A measurement whose sums disagree fails the whole run. (Of a merged packet
+ * that is split in front of a full queue, the kernel drops all that follows the first piece that did not fit and
  * counts that one piece: there the sum is checked between these bounds.)
  *
- * Measurements are paired: A, B, C, A, B, C ..., one round after another, and a ratio is the median of
- * the ratios within the rounds, so that what disturbs a whole round cancels out.
+ * Measurements are paired: A, B, C, A, B, C ..., by turns of some 10 ms within a round (measure.c), one round
+ * after another, and a ratio is the median of the ratios within the rounds, so that what disturbs a whole
+ * round cancels out.
  */
 #ifndef BENCH_H
 #define BENCH_H
