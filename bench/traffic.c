@@ -341,7 +341,7 @@ static int run_holding(struct traffic *t, const struct job *job, unsigned packet
 	return wait_decided(t, job);
 }
 
-/* The consumer writes its tally after its verdict has gone: for a moment, or until it has decided so many. */
+/* The consumer writes its tally after its verdict has gone. Of what overflowed it never will: only for a moment. */
 static void wait_tally(const struct job *job, uint64_t expected)
 {
 	uint64_t limit = now_ns() + 1000000u;
@@ -367,7 +367,7 @@ int traffic_run(struct traffic *t, const struct job *job, unsigned packets, stru
 	if (err < 0)
 		return err;
 	r->seconds += (double)(now_ns() - start - t->paused_ns - t->quiet_ns) / 1e9;
-	wait_tally(job, t->s->pattern == LATENCY ? decided + packets : UINT64_MAX);
+	wait_tally(job, decided + (t->sent - sent));
 	r->sent += t->sent - sent;
 	r->handled += read_by(job, true) - decided;
 	r->rate = (double)r->handled / r->seconds;
