@@ -16,7 +16,7 @@
 #include <sys/socket.h>
 #include <time.h>
 #include <unistd.h>
-#include "engine.h" /* the pair only: nothing of it is measured */
+#include "ipqueue/engine.h" /* the pair only: nothing of it is measured */
 #include "raw.h"
 
 #define FRONT 128 /* more than there is in front of a payload in ip_queue's message */

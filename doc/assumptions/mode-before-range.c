@@ -4,7 +4,7 @@
  *
  * Yes, seldom: with the mode "nothing" the range becomes 0, and the mode "packet" is written before its range (Linux
  * 6.18). A packet that is queued at this moment, or was while the mode was taken away, comes without a payload. The
- * library has it queued once more (src/nfqueue_flow.c), and it comes back with its bytes.
+ * library has it queued once more (src/nfqueue/io.c), and it comes back with its bytes.
  *
  * cc mode-before-range.c -lmnl && unshare -Urn sh -c 'ip link set lo up;
  *	iptables-legacy -A OUTPUT -p udp -j NFQUEUE; ./a.out'

@@ -6,7 +6,7 @@
 #include <linux/netfilter.h>
 #include <sys/eventfd.h>
 #include "fake.h"
-#include "links.h"
+#include "source/links.h"
 
 struct fake_packet {
 	struct ipq_packet packet;

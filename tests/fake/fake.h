@@ -3,7 +3,7 @@
 #ifndef FAKE_H
 #define FAKE_H
 
-#include "source.h"
+#include "source/source.h"
 
 struct fake_verdict {
 	uint32_t id, code, tag, mark;

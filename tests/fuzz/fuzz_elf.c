@@ -3,7 +3,7 @@
  * Any file as a program to inspect. What is found must be terminated, inside its room, and agree with itself;
  * the file is read no further than it goes.
  */
-#include "elf_facts.h"
+#include "doctor/elf_scan.h"
 #include "main.h"
 
 static void look(const struct elf_facts *e)

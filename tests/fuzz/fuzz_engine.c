@@ -12,7 +12,7 @@
 #include <poll.h>
 #include <unistd.h>
 #include <sys/socket.h>
-#include "engine_private.h" /* what it holds; and before <linux/netfilter.h>, which this does without */
+#include "ipqueue/state.h" /* what it holds; and before <linux/netfilter.h>, which this does without */
 #include <linux/netlink.h>
 #include <linux/netfilter_ipv4/ip_queue.h>
 #include "fake.h"

@@ -13,7 +13,7 @@
 #include <net/if.h>
 #include <stdbool.h>
 #include <time.h>
-#include "links.h"
+#include "source/links.h"
 #include "main.h"
 
 static struct {

@@ -9,9 +9,9 @@
  */
 #include <linux/netfilter/nfnetlink_queue.h>
 #include <linux/netlink.h>
-#include "classic.h"
-#include "nfqueue_wire.h"
-#include "wire.h"
+#include "classic/classic.h"
+#include "nfqueue/messages.h"
+#include "ipqueue/messages.h"
 #include "main.h"
 
 #define HEADERS (NLMSG_HDRLEN + 4) /* of netlink and nfnetlink */

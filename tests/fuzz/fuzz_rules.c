@@ -5,7 +5,7 @@
  * says, and the caret below a mistake points into the line.
  */
 #include <netdb.h>
-#include "ruleset.h"
+#include "filter/ruleset.h"
 #include "../unit/edit_packets.h"
 #include "main.h"
 

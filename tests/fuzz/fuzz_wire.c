@@ -7,7 +7,7 @@
  */
 #include <linux/netlink.h>
 #include <linux/netfilter_ipv4/ip_queue.h>
-#include "wire.h"
+#include "ipqueue/messages.h"
 #include "main.h"
 
 static void packet(enum wire_layout layout, const uint8_t *message, size_t size)

@@ -12,7 +12,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
-#include "engine.h"
+#include "ipqueue/engine.h"
 #include <linux/netfilter.h>
 #include <linux/netlink.h>
 

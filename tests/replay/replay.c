@@ -14,7 +14,7 @@
 #include <unistd.h>
 #include <linux/netfilter.h>
 #include <sys/socket.h>
-#include "engine.h"
+#include "ipqueue/engine.h"
 #include "fake.h"
 
 #define MESSAGE_ROOM 140000

@@ -19,7 +19,7 @@
 #include <sys/socket.h>
 #include <linux/netlink.h>
 #include <linux/netfilter_ipv4/ip_queue.h>
-#include "engine.h"
+#include "ipqueue/engine.h"
 #include "fake.h"
 #include <linux/netfilter.h>
 

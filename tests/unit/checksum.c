@@ -7,7 +7,7 @@
 #include <stdio.h>
 #include <cmocka.h>
 
-#include "edit.h"
+#include "edit/edit.h"
 #include "edit_packets.h"
 
 static uint8_t packet[70000];

@@ -4,7 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <cmocka.h>
-#include "delay.h"
+#include "filter/delay.h"
 
 static void test_packets_leave_in_the_order_of_their_time_and_then_of_their_coming(void **state)
 {

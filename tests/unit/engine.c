@@ -16,7 +16,7 @@
 #include <cmocka.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
-#include "engine.h"
+#include "ipqueue/engine.h"
 #include <linux/netfilter.h>
 #include <linux/netlink.h>
 #include "fake.h"

@@ -7,7 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <cmocka.h>
-#include "firewall.h"
+#include "firewall/firewall.h"
 
 static struct firewall f;
 

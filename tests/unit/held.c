@@ -7,7 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <cmocka.h>
-#include "held.h"
+#include "capture/held.h"
 
 static struct held *add(struct held_store *s, uint32_t id, size_t len)
 {

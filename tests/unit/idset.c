@@ -5,7 +5,7 @@
 #include <stdint.h>
 #include <stdlib.h>
 #include <cmocka.h>
-#include "idset.h"
+#include "ipqueue/idset.h"
 
 static void nothing_is_found_in_an_empty_set(void **state)
 {

@@ -4,8 +4,8 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <cmocka.h>
-#include "clock.h"
-#include "moderation.h"
+#include "util/clock.h"
+#include "core/moderation.h"
 
 static int64_t waiting, added; /* what waits; what comes between two looks */
 static unsigned looks;

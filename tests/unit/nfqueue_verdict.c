@@ -13,7 +13,7 @@
 #include <linux/netfilter/nfnetlink_conntrack.h>
 #include <linux/netfilter/nfnetlink_queue.h>
 #include <linux/netlink.h>
-#include "nfqueue_wire.h"
+#include "nfqueue/messages.h"
 
 #define PRIORITY 21 /* NFQA_PRIORITY: newer than some headers */
 

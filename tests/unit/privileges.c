@@ -17,7 +17,7 @@
 #if __has_include(<linux/landlock.h>)
 #include <linux/landlock.h>
 #endif
-#include "privileges.h"
+#include "common/privileges.h"
 
 /* What is given up is gone for good, so each test is a process: 0, or the number of the line that failed. */
 #define CHECK(condition)                           \

@@ -5,8 +5,8 @@
 #include <stdlib.h>
 #include <string.h>
 #include <cmocka.h>
-#include "plan.h"
-#include "ruleset.h"
+#include "filter/active_rules.h"
+#include "filter/ruleset.h"
 
 #define COUNT(a) (sizeof(a) / sizeof((a)[0]))
 

@@ -12,7 +12,7 @@
 #include <linux/netfilter.h>
 #include <cmocka.h>
 #include "capture_file.h"
-#include "source_pcap.h"
+#include "capture/source.h"
 
 #define SLOTS 64
 

@@ -7,7 +7,7 @@
 #include <errno.h>
 #include <string.h>
 #include <cmocka.h>
-#include "source_pcap.h"
+#include "capture/source.h"
 
 static struct source_pcap_name parsed(const char *arg)
 {

@@ -6,7 +6,7 @@
 #include <errno.h>
 #include <linux/netfilter.h>
 #include "capture_file.h"
-#include "source_pcap.h"
+#include "capture/source.h"
 
 enum { SKIPPED = 77 };
 

@@ -6,7 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <cmocka.h>
-#include "text.h"
+#include "common/text.h"
 
 static void nothing_but_printable_ascii_reaches_a_terminal(void **state)
 {

@@ -14,7 +14,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
-#include "verdicts.h"
+#include "core/verdicts.h"
 
 #define PACKETS 8
 

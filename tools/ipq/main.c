@@ -9,7 +9,7 @@
 #include <string.h>
 #include <unistd.h>
 #include "command.h"
-#include "text.h"
+#include "common/text.h"
 
 static const struct command *const commands[] = {
 	&command_watch, &command_filter, &command_run, &command_status, &command_doctor, &command_bench, NULL

@@ -1,0 +1,64 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * Packets with their bytes, held until somebody decides them: found by id, in the order of ids, in any
+ * order of removal. Memory is taken once and used again; one packet that is never decided costs no
+ * more than itself.
+ */
+#ifndef HELD_H
+#define HELD_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include "capture/capture.h"
+#include "capture/link_layer.h"
+
+/* Enough for a frame of the usual MTU; together with what stands before it no multiple of a page. */
+#define HELD_INLINE 2048
+/* Longer frames get memory of their own, this much of it in all (one frame at least). */
+#define HELD_LONG_MAX (64U << 20)
+
+struct held {
+	struct held *next, *previous, *next_in_bucket;
+	uint32_t id;
+	uint32_t mark;
+	bool marked;
+	struct capture_record record;
+	struct frame frame;
+	uint8_t *data; /* the frame, record.caplen bytes */
+	uint8_t *longer;
+	size_t longer_room;
+	uint8_t inside[HELD_INLINE];
+};
+
+struct held_list {
+	struct held *first, *last;
+};
+
+struct held_store {
+	struct held_list waiting; /* those with an id, in its order */
+	struct held **bucket;
+	uint32_t bucket_mask;
+	uint32_t in_use; /* taken and not given back */
+	uint32_t waiting_count;
+	size_t longer_bytes;
+	struct held *unused;
+};
+
+int held_init(struct held_store *s, uint32_t expected);
+void held_free(struct held_store *s);
+
+/* A packet with room for len bytes at data; NULL: no memory. */
+struct held *held_take(struct held_store *s, size_t len);
+/* Room for len bytes at data; the first keep bytes stay. 0, -ENOMEM. */
+int held_resize(struct held_store *s, struct held *h, size_t len, size_t keep);
+void held_give_back(struct held_store *s, struct held *h);
+
+/* id is above that of everything that waits. */
+void held_wait(struct held_store *s, struct held *h, uint32_t id);
+struct held *held_find(const struct held_store *s, uint32_t id);
+void held_decided(struct held_store *s, struct held *h);
+
+void held_list_append(struct held_list *l, struct held *h);
+void held_list_remove(struct held_list *l, struct held *h);
+
+#endif

@@ -1,0 +1,363 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* Capture files as a source: from the file to the reader. */
+#include <errno.h>
+#include <poll.h>
+#include <string.h>
+#include <time.h>
+#include <linux/netfilter.h>
+#include <sys/eventfd.h>
+#include "capture/state.h"
+
+static int64_t now(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	return t.tv_sec * NSEC + t.tv_nsec;
+}
+
+/* ---- when the next packet comes ----------------------------------------------------------------- */
+
+/* When the record at hand is to be delivered, by CLOCK_MONOTONIC. 0: now. Receiver only. */
+static int64_t due(struct pcap_source *p)
+{
+	int64_t stamp, at;
+
+	if (!p->name.by_clock || __builtin_mul_overflow(p->record.sec, NSEC, &stamp) ||
+	    __builtin_add_overflow(stamp, (int64_t)p->record.nsec, &stamp))
+		return 0;
+	if (!p->clock_runs) {
+		p->clock_runs = true;
+		p->clock_start = now();
+		p->file_start = stamp;
+	}
+	if (__builtin_sub_overflow(stamp, p->file_start, &at) ||
+	    __builtin_add_overflow(at, p->clock_start, &at) || at < 0)
+		return 0;
+	return at;
+}
+
+static bool is_due(struct pcap_source *p)
+{
+	int64_t at = due(p);
+
+	return at == 0 || at <= now();
+}
+
+/* Receiver only, lock held. The order is that of next_packet(). */
+static void wait_for_next(struct pcap_source *p)
+{
+	int64_t at = p->at_hand ? due(p) : 0;
+
+	if (p->refusals > 0)
+		source_pcap_wait_for(p, WAIT_NOTHING, 0);
+	else if (p->config.mode == COPY_NONE)
+		source_pcap_wait_for(p, WAIT_VERDICT, 0);
+	else if (p->again.first != NULL || p->end != 0)
+		source_pcap_wait_for(p, WAIT_NOTHING, 0);
+	else if (source_pcap_full(p))
+		source_pcap_wait_for(p, WAIT_VERDICT, 0);
+	else if (p->at_hand)
+		source_pcap_wait_for(p, at > now() ? WAIT_TIME : WAIT_NOTHING, at);
+	else
+		source_pcap_wait_for(p, capture_reader_ready(p->in) ? WAIT_NOTHING : WAIT_INPUT, 0);
+}
+
+/* ---- receiving ---------------------------------------------------------------------------------- */
+
+static size_t min(size_t a, size_t b)
+{
+	return a < b ? a : b;
+}
+
+/* Puts the payload at offset at of the slot and, when that is full, on at the tail. */
+static void fill_payload(const struct pcap_source *p, const struct held *h, struct source_slot *slot,
+			 size_t at, struct ipq_packet *packet)
+{
+	size_t tail_room = slot->tail != NULL ? slot->tail_room : 0;
+	size_t room = slot->head_room - at + tail_room;
+	size_t range = p->config.range != 0 ? p->config.range : PAYLOAD_MAX;
+	size_t n = min(min(h->frame.payload_len, min(range, PAYLOAD_MAX)), room);
+	size_t split = min(n, slot->head_room - at);
+	const uint8_t *from = h->data + h->frame.link_len;
+
+	memcpy(slot->head + at, from, split);
+	if (n > split)
+		memcpy(slot->tail, from + split, n - split);
+	slot->payload_split = slot->head + slot->head_room == slot->tail ? n : split;
+	packet->payload = slot->head + at;
+	packet->payload_len = (uint32_t)n;
+	packet->present |= IPQ_HAS_PAYLOAD;
+	if (n < h->frame.full_len)
+		packet->flags |= IPQ_PACKET_TRUNCATED;
+}
+
+static void fill_devices(const struct pcap_source *p, struct ipq_packet *packet)
+{
+	if (p->name.hook <= NF_INET_FORWARD) {
+		packet->indev = 1;
+		packet->present |= IPQ_HAS_INDEV;
+	}
+	if (p->name.hook >= NF_INET_FORWARD) {
+		packet->outdev = 2;
+		packet->present |= IPQ_HAS_OUTDEV;
+	}
+}
+
+/* The link layer, which the kernel shows of packets that came in. Returns the bytes it takes in the slot. */
+static size_t fill_link(const struct pcap_source *p, const struct held *h, struct source_slot *slot,
+			struct ipq_packet *packet)
+{
+	const struct frame *f = &h->frame;
+	size_t room = (f->link_len + 3U) & ~3U; /* IP headers lie on 4 bytes */
+
+	if (p->name.hook >= NF_INET_LOCAL_OUT || room > slot->head_room)
+		return 0;
+	if (f->hw_addr_len > 0) {
+		memcpy(packet->hw_addr, f->hw_addr, sizeof(packet->hw_addr));
+		packet->hw_addr_len = f->hw_addr_len;
+		packet->present |= IPQ_HAS_HWADDR;
+	}
+	if (f->vlan_proto != 0) {
+		packet->vlan_proto = f->vlan_proto;
+		packet->vlan_tci = f->vlan_tci;
+		packet->present |= IPQ_HAS_VLAN;
+	}
+	if (f->link_len == 0)
+		return 0;
+	memcpy(slot->head, h->data, f->link_len);
+	packet->link_header = slot->head;
+	packet->link_header_len = f->link_len;
+	packet->present |= IPQ_HAS_LINK_HEADER;
+	return room;
+}
+
+static void fill_packet(const struct pcap_source *p, const struct held *h, struct source_slot *slot,
+			struct ipq_packet *packet)
+{
+	size_t at;
+
+	memset(packet, 0, sizeof(*packet));
+	packet->id = h->id;
+	packet->family = h->frame.family;
+	packet->hook = p->name.hook;
+	packet->hw_protocol = p->name.hook == NF_INET_LOCAL_OUT ? 0 : h->frame.protocol;
+	packet->full_len = h->frame.full_len;
+	if (!__builtin_mul_overflow(h->record.sec, NSEC, &packet->timestamp) &&
+	    !__builtin_add_overflow(packet->timestamp, (int64_t)h->record.nsec, &packet->timestamp))
+		packet->present |= IPQ_HAS_TIMESTAMP;
+	if (h->marked) {
+		packet->mark = h->mark;
+		packet->present |= IPQ_HAS_MARK;
+	}
+	fill_devices(p, packet);
+	at = fill_link(p, h, slot, packet);
+	slot->payload_split = 0;
+	if (p->config.mode == COPY_PACKET)
+		fill_payload(p, h, slot, at, packet);
+}
+
+/* Lock held. */
+static void deliver(struct pcap_source *p, struct held *h, struct source_slot *slot,
+		    struct ipq_packet *packet)
+{
+	held_wait(&p->store, h, p->next_id++);
+	p->summary.delivered++;
+	fill_packet(p, h, slot, packet);
+}
+
+/* Has the next record at hand, if it isn't. 1; 0: not yet; or the end. Called without the lock. */
+static int read_record(struct pcap_source *p)
+{
+	int n;
+
+	if (p->at_hand)
+		return 1;
+	n = capture_read(p->in, &p->record, &p->data, &p->end_text);
+	if (n <= 0)
+		return n;
+	frame_parse(capture_reader_link(p->in), p->data, p->record.caplen, p->record.len, &p->frame);
+	p->at_hand = true;
+	return 1;
+}
+
+/* The end: what was accepted must be in the file before we say that all is well. Lock held. */
+static int set_end(struct pcap_source *p, int end)
+{
+	int err = source_pcap_flush(p);
+
+	p->summary.bytes_read = capture_reader_position(p->in);
+	p->end = err < 0 && end == -ENODATA ? err : end;
+	return p->end;
+}
+
+/* By the file's clock, the timer must know when the next packet comes. */
+static void read_ahead(struct pcap_source *p)
+{
+	int n;
+
+	if (!p->name.by_clock || p->end != 0)
+		return;
+	n = read_record(p);
+	if (n >= 0)
+		return;
+	pthread_mutex_lock(&p->lock);
+	set_end(p, n);
+	pthread_mutex_unlock(&p->lock);
+}
+
+/* Delivers the record at hand, or lets it pass. 1: delivered; 0: passes; -errno. Lock held. */
+static int take_record(struct pcap_source *p, struct source_slot *slot, struct ipq_packet *packet)
+{
+	struct held *h = held_take(&p->store, p->record.caplen);
+
+	if (h == NULL)
+		return -ENOMEM;
+	p->at_hand = false;
+	p->summary.bytes_read = capture_reader_position(p->in);
+	h->record = p->record;
+	h->frame = p->frame;
+	memcpy(h->data, p->data, p->record.caplen);
+	if (h->frame.family != 0) {
+		deliver(p, h, slot, packet);
+		return 1;
+	}
+	h->id = p->next_id;
+	held_list_append(&p->passing, h);
+	return p->store.waiting_count == 0 ? source_pcap_let_pass(p, 0, true) : 0;
+}
+
+enum { ASK_FILE = 2 };
+
+/* What needs no look into the file: a packet that came back (1), nothing to give now (0), the end (-errno).
+ */
+static int next_in_memory(struct pcap_source *p, struct source_slot *slot, struct ipq_packet *packet)
+{
+	struct held *h = p->again.first;
+
+	if (p->config.mode == COPY_NONE)
+		return 0;
+	if (h != NULL) {
+		held_list_remove(&p->again, h);
+		deliver(p, h, slot, packet);
+		return 1;
+	}
+	if (p->end != 0)
+		return p->end;
+	return source_pcap_full(p) ? 0 : ASK_FILE;
+}
+
+/* 1: delivered; 0: nothing for now; -errno: the end, or an error. */
+static int next_packet(struct pcap_source *p, struct source_slot *slot, struct ipq_packet *packet)
+{
+	int n;
+
+	do {
+		pthread_mutex_lock(&p->lock);
+		n = next_in_memory(p, slot, packet);
+		pthread_mutex_unlock(&p->lock);
+		if (n != ASK_FILE)
+			return n;
+		n = read_record(p);
+		if (n == 0 || (n == 1 && !is_due(p)))
+			return 0;
+		pthread_mutex_lock(&p->lock);
+		if (n == 1)
+			n = take_record(p, slot, packet);
+		if (n < 0)
+			n = set_end(p, n);
+		pthread_mutex_unlock(&p->lock);
+	} while (n == 0);
+	return n;
+}
+
+static int next_packets(struct pcap_source *p, struct source_slot *slot, struct ipq_packet *packet,
+			unsigned max)
+{
+	unsigned n = 0;
+	int got;
+
+	while (n < max) {
+		got = next_packet(p, &slot[n], &packet[n]);
+		if (got < 0 && n == 0)
+			return got;
+		if (got <= 0)
+			break;
+		n++;
+	}
+	return (int)n;
+}
+
+/* Hands out what was refused; returns how many. Not under the lock: the callback may send. */
+static unsigned report_refusals(struct pcap_source *p, source_refused refused, void *context)
+{
+	struct source_refusal some[16];
+	unsigned n, total = 0;
+
+	do {
+		pthread_mutex_lock(&p->lock);
+		n = (unsigned)min(p->refusals, sizeof(some) / sizeof(some[0]));
+		memcpy(some, p->refusal, n * sizeof(some[0]));
+		p->refusals -= n;
+		memmove(p->refusal, p->refusal + n, p->refusals * sizeof(some[0]));
+		pthread_mutex_unlock(&p->lock);
+		for (unsigned i = 0; i < n && refused != NULL; i++)
+			refused(context, &some[i]);
+		total += n;
+	} while (n > 0 && total < REFUSALS_MAX);
+	return total;
+}
+
+/* Waits until the descriptor is readable. 1: it is; 0: the time is over; -EINTR. */
+static int wait_until(struct pcap_source *p, int64_t deadline, int timeout_ms)
+{
+	struct pollfd fd = { .fd = p->poll_fd, .events = POLLIN };
+	int64_t left = -1;
+	int n;
+
+	if (timeout_ms >= 0) {
+		left = (deadline - now() + 999999) / 1000000;
+		if (left <= 0)
+			return 0;
+	}
+	n = poll(&fd, 1, (int)left);
+	return n < 0 ? -errno : n;
+}
+
+static bool take_wake(struct pcap_source *p)
+{
+	eventfd_t value;
+
+	if (!atomic_exchange(&p->woken, false))
+		return false;
+	eventfd_read(p->wake_fd, &value);
+	return true;
+}
+
+int source_pcap_recv(struct source *s, struct source_slot *slot, struct ipq_packet *packet, unsigned max,
+		     int timeout_ms, source_refused refused, void *context)
+{
+	int64_t deadline = timeout_ms > 0 ? now() + timeout_ms * 1000000LL : 0;
+	struct pcap_source *p = pcap_of(s);
+	unsigned reported;
+	int n;
+
+	for (;;) {
+		if (take_wake(p))
+			return -ECANCELED;
+		reported = report_refusals(p, refused, context);
+		n = next_packets(p, slot, packet, max);
+		if (n >= 0)
+			read_ahead(p);
+		pthread_mutex_lock(&p->lock);
+		wait_for_next(p);
+		if (n == 0)
+			source_pcap_flush(p); /* who reads what we write waits too */
+		pthread_mutex_unlock(&p->lock);
+		if (n != 0 || reported > 0 || timeout_ms == 0 || max == 0)
+			return n < 0 && reported > 0 ? 0 : n; /* an end can be told again */
+		n = wait_until(p, deadline, timeout_ms);
+		if (n <= 0)
+			return n;
+	}
+}

@@ -1,0 +1,288 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * Capture files as a source of packets.
+ *
+ * Theory of operation. A packet is read, copied to the reader's memory, and held with its bytes until its
+ * verdict; then its record is written, or not. What differs from the kernel's queue:
+ *
+ * - A file can wait. When queue_length packets wait for verdicts, recv gives nothing more until some
+ *   come; the kernel would drop. So recv with IPQ_FOREVER blocks until another thread decides: a reader
+ *   that alone both reads and decides must decide before that many wait. In COPY_NONE the file waits too.
+ * - Frames without IP never reach a firewall's queue. They go to the output unseen, each behind the
+ *   packets that stood before it in the file if these are decided in order: a frame is held until a
+ *   packet behind it is decided, or none waits.
+ * - NF_REPEAT and NF_QUEUE bring a packet back under a new id, before the file goes on, with the payload
+ *   and mark that the verdict gave it. It stays among the queue_length.
+ * - The end of the file is reported at once, waiting packets or not; verdicts are taken until close.
+ * - Everything lives in this process: a forked child's verdicts stay in the child. Programs that decide
+ *   in children get their packets through the engine.
+ *
+ * Threads: one receives, any number send. The capture reader, the record at hand and the clock belong to
+ * the receiver alone; all else is under the lock, which nobody holds while waiting for input or time.
+ *
+ * What a reader polls is an epoll descriptor, and struct pcap_source.wait says what makes it readable.
+ */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+#include <sys/epoll.h>
+#include <sys/eventfd.h>
+#include <sys/timerfd.h>
+#include "capture/state.h"
+
+#define QUEUE_LENGTH_DEFAULT 8192
+
+/* ---- what the descriptor waits for -------------------------------------------------------------- */
+
+static void watch(struct pcap_source *p, int op, int fd)
+{
+	struct epoll_event event = { .events = EPOLLIN };
+
+	epoll_ctl(p->poll_fd, op, fd, &event);
+}
+
+static void set_timer(struct pcap_source *p, int64_t at)
+{
+	struct itimerspec t = { .it_value = { .tv_sec = (time_t)(at / NSEC), .tv_nsec = (long)(at % NSEC) } };
+
+	timerfd_settime(p->timer_fd, TFD_TIMER_ABSTIME, &t, NULL);
+}
+
+void source_pcap_wait_for(struct pcap_source *p, enum wait wait, int64_t due)
+{
+	eventfd_t value;
+
+	if (wait == p->wait && wait != WAIT_TIME)
+		return;
+	if (p->wait == WAIT_NOTHING)
+		eventfd_read(p->ready_fd, &value);
+	else if (p->wait == WAIT_TIME)
+		set_timer(p, 0);
+	else if (p->wait == WAIT_INPUT)
+		watch(p, EPOLL_CTL_DEL, capture_reader_fd(p->in));
+	p->wait = wait;
+	if (wait == WAIT_NOTHING)
+		eventfd_write(p->ready_fd, 1);
+	else if (wait == WAIT_TIME)
+		set_timer(p, due);
+	else if (wait == WAIT_INPUT)
+		watch(p, EPOLL_CTL_ADD, capture_reader_fd(p->in));
+}
+
+bool source_pcap_full(const struct pcap_source *p)
+{
+	return p->store.in_use >= p->config.queue_length || p->store.longer_bytes >= HELD_LONG_MAX;
+}
+
+/* ---- the rest of the seam ----------------------------------------------------------------------- */
+
+static int open_descriptors(struct pcap_source *p)
+{
+	p->poll_fd = epoll_create1(EPOLL_CLOEXEC);
+	p->ready_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	p->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	p->timer_fd = timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK);
+	if (p->poll_fd < 0 || p->ready_fd < 0 || p->wake_fd < 0 || p->timer_fd < 0)
+		return -errno;
+	watch(p, EPOLL_CTL_ADD, p->ready_fd);
+	watch(p, EPOLL_CTL_ADD, p->wake_fd);
+	watch(p, EPOLL_CTL_ADD, p->timer_fd);
+	return 0;
+}
+
+static void close_descriptor(int fd)
+{
+	if (fd >= 0)
+		close(fd);
+}
+
+static void give_back_all(struct held_store *store, struct held_list *l)
+{
+	struct held *h;
+
+	while ((h = l->first) != NULL) {
+		held_list_remove(l, h);
+		held_give_back(store, h);
+	}
+}
+
+static void free_source(struct pcap_source *p)
+{
+	give_back_all(&p->store, &p->passing);
+	give_back_all(&p->store, &p->again);
+	held_free(&p->store);
+	capture_writer_close(p->out);
+	capture_reader_close(p->in);
+	close_descriptor(p->poll_fd);
+	close_descriptor(p->ready_fd);
+	close_descriptor(p->wake_fd);
+	close_descriptor(p->timer_fd);
+	source_pcap_name_free(&p->name);
+	pthread_mutex_destroy(&p->lock);
+	free(p);
+}
+
+static void pcap_close_source(struct source *s)
+{
+	struct pcap_source *p = pcap_of(s);
+
+	source_pcap_let_pass(p, 0, true);
+	free_source(p);
+}
+
+static void pcap_forget_source(struct source *s)
+{
+	struct pcap_source *p = pcap_of(s);
+
+	if (p->out != NULL)
+		capture_writer_forget(p->out);
+	free_source(p);
+}
+
+static int pcap_open_source(struct source **s, const char *arg, struct ipq_error *e)
+{
+	struct pcap_source *p = calloc(1, sizeof(*p));
+	int err;
+
+	*s = NULL;
+	if (p == NULL)
+		return -ENOMEM;
+	p->source.ops = &source_pcap;
+	p->poll_fd = p->ready_fd = p->wake_fd = p->timer_fd = -1;
+	p->wait = WAIT_VERDICT; /* until configure says COPY_META or COPY_PACKET */
+	p->next_id = 1;
+	pthread_mutex_init(&p->lock, NULL);
+	err = source_pcap_name_parse(&p->name, arg, e);
+	if (err == 0)
+		err = open_descriptors(p);
+	if (err == 0)
+		err = capture_reader_open(&p->in, p->name.in, e);
+	if (err < 0) {
+		pcap_close_source(&p->source);
+		return err;
+	}
+	p->summary.bytes_size = capture_reader_size(p->in);
+	*s = &p->source;
+	return 0;
+}
+
+/* A file has no attributes that only the kernel knows. The rest of the flags it fulfils, or they ask nothing.
+ */
+static int usable_flags(uint32_t *flags, struct ipq_error *e)
+{
+	const uint32_t absent = IPQ_O_CONNTRACK | IPQ_O_OWNER | IPQ_O_SECURITY_CONTEXT;
+
+	if ((*flags & absent) && !(*flags & IPQ_O_BEST_EFFORT))
+		return ipq_fail(e, EOPNOTSUPP,
+				"a capture file holds no conntrack entries, owners or security contexts: ask "
+				"without them, or with IPQ_O_BEST_EFFORT");
+	*flags &= ~absent;
+	return 0;
+}
+
+/* The first time: creates the output, and makes room. Lock held. */
+static int start(struct pcap_source *p, uint32_t queue_length, struct ipq_error *e)
+{
+	int err = held_init(&p->store, queue_length);
+
+	if (err == 0 && p->name.out != NULL)
+		err = capture_writer_open(&p->out, p->name.out, p->in, e);
+	if (err < 0)
+		held_free(&p->store);
+	p->configured = err == 0;
+	return err;
+}
+
+static int pcap_configure(struct source *s, const struct source_config *config, struct ipq_error *e)
+{
+	struct source_config c = *config;
+	struct pcap_source *p = pcap_of(s);
+	int err = usable_flags(&c.flags, e);
+
+	if (err < 0)
+		return err;
+	if (c.queue_length == 0)
+		c.queue_length = QUEUE_LENGTH_DEFAULT;
+	pthread_mutex_lock(&p->lock);
+	if (!p->configured)
+		err = start(p, c.queue_length, e);
+	if (err == 0) {
+		p->config = c;
+		if (p->wait == WAIT_VERDICT && c.mode != COPY_NONE && !source_pcap_full(p))
+			source_pcap_wait_for(p, WAIT_NOTHING, 0);
+	}
+	pthread_mutex_unlock(&p->lock);
+	return err < 0 ? err : (int)c.flags;
+}
+
+static int pcap_fd(const struct source *s)
+{
+	return ((const struct pcap_source *)s)->poll_fd;
+}
+
+static int pcap_counts(struct source *s, struct source_counts *counts)
+{
+	struct pcap_source *p = pcap_of(s);
+
+	pthread_mutex_lock(&p->lock);
+	*counts = (struct source_counts){ .waiting = p->store.waiting_count };
+	pthread_mutex_unlock(&p->lock);
+	return 0;
+}
+
+/* The descriptor first: a receiver that sees woken then finds it readable, and clears it. */
+static int pcap_wake(struct source *s)
+{
+	struct pcap_source *p = pcap_of(s);
+
+	eventfd_write(p->wake_fd, 1);
+	atomic_store(&p->woken, true);
+	return 0;
+}
+
+static const char *pcap_error_text(const struct source *s)
+{
+	const struct pcap_source *p = (const struct pcap_source *)s;
+
+	return p->write_text.text[0] != '\0' ? p->write_text.text : p->end_text.text;
+}
+
+static int pcap_interface(const struct source *s, uint32_t index, char name[16], uint16_t *type)
+{
+	const struct pcap_source *p = (const struct pcap_source *)s;
+
+	if (index != 1 && index != 2)
+		return -ENODEV;
+	memcpy(name, index == 1 ? p->name.indev : p->name.outdev, IFNAMSIZ);
+	*type = capture_reader_link(p->in)->arphrd;
+	return 0;
+}
+
+void source_pcap_summary(struct source *s, struct pcap_summary *summary)
+{
+	struct pcap_source *p = pcap_of(s);
+
+	pthread_mutex_lock(&p->lock);
+	*summary = p->summary;
+	summary->waiting = p->store.waiting_count;
+	if (p->out != NULL)
+		summary->bytes_written = capture_writer_position(p->out);
+	pthread_mutex_unlock(&p->lock);
+}
+
+const struct source_ops source_pcap = {
+	.name = "pcap",
+	.patient = true,
+	.open = pcap_open_source,
+	.close = pcap_close_source,
+	.configure = pcap_configure,
+	.fd = pcap_fd,
+	.recv = source_pcap_recv,
+	.send = source_pcap_send,
+	.counts = pcap_counts,
+	.wake = pcap_wake,
+	.forget = pcap_forget_source,
+	.error = pcap_error_text,
+	.interface = pcap_interface,
+};

@@ -1,0 +1,471 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * Theory of operation: the calls of 2001. A handle is the public structure with our own behind it. What
+ * differs between origins lives behind struct transport: classic_nfqueue.c turns nfnetlink_queue's packets
+ * into ip_queue's messages; classic_wire.c speaks ip_queue's protocol itself.
+ *
+ * Any thread may call anything at any time. Nothing is locked while ipq_read waits; a handle that is
+ * destroyed meanwhile lives on until its last reader has left (refs).
+ */
+#include <errno.h>
+#include <pthread.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <libipq.h>
+#include "classic/classic.h"
+#include "util/compiler.h"
+
+static const char *const error_text[] = {
+	[IPQ_ERR_NONE] = "Unknown error",
+	[IPQ_ERR_IMPL] = "Implementation error",
+	[IPQ_ERR_HANDLE] = "Unable to create netlink handle",
+	[IPQ_ERR_SOCKET] = "Unable to create netlink socket",
+	[IPQ_ERR_BIND] = "Unable to bind netlink socket",
+	[IPQ_ERR_BUFFER] = "Unable to allocate buffer",
+	[IPQ_ERR_RECV] = "Failed to receive netlink message",
+	[IPQ_ERR_NLEOF] = "Received EOF on netlink socket",
+	[IPQ_ERR_ADDRLEN] = "Invalid peer address length",
+	[IPQ_ERR_STRUNC] = "Sent message truncated",
+	[IPQ_ERR_RTRUNC] = "Received message truncated",
+	[IPQ_ERR_NLRECV] = "Received error from netlink",
+	[IPQ_ERR_SEND] = "Failed to send netlink message",
+	[IPQ_ERR_SUPP] = "Operation not supported",
+	[IPQ_ERR_RECVBUF] = "Receive buffer size invalid",
+	[IPQ_ERR_TIMEOUT] = "Timeout",
+	[IPQ_ERR_PROTOCOL] = "Invalid protocol specified",
+};
+
+static _Thread_local int last_error;
+
+COLD long classic_fail(int ipq_error, int err)
+{
+	last_error = ipq_error;
+	if (err != 0)
+		errno = err;
+	return -1;
+}
+
+ssize_t classic_timed_out(void)
+{
+	classic_fail(IPQ_ERR_TIMEOUT, 0);
+	errno = 0;
+	return 0;
+}
+
+char *ipq_errstr(void)
+{
+	return (char *)error_text[last_error];
+}
+
+void ipq_perror(const char *s)
+{
+	int err = errno;
+
+	fputs(s != NULL ? s : "ERROR", stderr);
+	if (last_error != IPQ_ERR_NONE)
+		fprintf(stderr, ": %s", ipq_errstr());
+	if (err != 0)
+		fprintf(stderr, ": %s", strerror(err));
+	fputc('\n', stderr);
+}
+
+/* ---- what the environment says, read before the program can clear it ------------------------------- */
+
+static struct {
+	char *source, *source_inet6;
+	unsigned batch;
+} setting;
+
+__attribute__((constructor)) static void read_environment(void)
+{
+	const char *source = secure_getenv("IPQ_SOURCE"), *inet6 = secure_getenv("IPQ_SOURCE_INET6");
+	const char *batch = secure_getenv("IPQ_BATCH");
+
+	setting.source = source != NULL && *source != '\0' ? strdup(source) : NULL;
+	setting.source_inet6 = inet6 != NULL && *inet6 != '\0' ? strdup(inet6) : setting.source;
+	setting.batch = batch != NULL ? (unsigned)strtoul(batch, NULL, 10) : 0;
+}
+
+/* ---- open and close --------------------------------------------------------------------------------- */
+
+/* Handles of this process: one for each family, as the kernel's port numbers once had it. */
+static struct {
+	pthread_mutex_t lock;
+	struct classic *first;
+} open_handles = { .lock = PTHREAD_MUTEX_INITIALIZER };
+
+/* open_handles.lock is held. */
+static bool is_taken(const struct classic *c)
+{
+	const struct classic *other;
+
+	for (other = open_handles.first; other != NULL; other = other->next)
+		if (other->family == c->family && other->pid == c->pid)
+			return true;
+	return false;
+}
+
+static void delist(struct classic *c)
+{
+	struct classic **at;
+
+	pthread_mutex_lock(&open_handles.lock);
+	for (at = &open_handles.first; *at != NULL && *at != c; at = &(*at)->next)
+		;
+	if (*at != NULL)
+		*at = c->next;
+	pthread_mutex_unlock(&open_handles.lock);
+}
+
+static void free_handle(struct classic *c)
+{
+	free(c->scratch);
+	free(c->source_name);
+	free(c);
+}
+
+#define READERS_WAIT_MS 500
+
+static void release(struct classic *c)
+{
+	if (atomic_fetch_sub(&c->refs, 1) != 1)
+		return;
+	c->transport->close(c);
+	free_handle(c);
+}
+
+static bool starts_with(const char *s, const char *prefix)
+{
+	return strncmp(s, prefix, strlen(prefix)) == 0;
+}
+
+/*
+ * A handle of the other family that sits on the same queue. One socket owns a queue: when a second handle
+ * comes, an engine takes the queue over and serves both.
+ */
+static struct classic *find_sharer(const struct classic *c)
+{
+	struct classic *other;
+
+	for (other = open_handles.first; other != NULL; other = other->next)
+		if (other != c && other->family != c->family && other->pid == c->pid &&
+		    strcmp(other->source_name, c->source_name) == 0)
+			return other;
+	return NULL;
+}
+
+int classic_share_locked(struct classic *c, struct ipq_error *e)
+{
+	int err = 0, cancel;
+
+	pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &cancel);
+	pthread_mutex_lock(&open_handles.lock);
+	if (c->transport == &classic_nfqueue)
+		err = c->batching == NULL ? classic_share(c, e) : -EBUSY;
+	pthread_mutex_unlock(&open_handles.lock);
+	pthread_setcancelstate(cancel, NULL);
+	return err;
+}
+
+static int open_transport(struct classic *c, struct ipq_error *e)
+{
+	struct classic *other = find_sharer(c);
+	int err = 0;
+
+	if (!starts_with(c->source_name, "nfqueue:"))
+		return classic_wire.open(c, c->source_name, e);
+	if (other == NULL)
+		return classic_nfqueue.open(c, c->source_name, e);
+	if (other->transport == &classic_nfqueue)
+		err = classic_share(other, e);
+	return err < 0 ? err : classic_wire.open(c, c->source_name, e);
+}
+
+static struct classic *new_handle(uint8_t family)
+{
+	const char *source = family == AF_INET6 ? setting.source_inet6 : setting.source;
+	struct classic *c = calloc(1, sizeof(*c));
+
+	if (c == NULL)
+		return NULL;
+	c->source_name = strdup(source != NULL ? source : "nfqueue:0");
+	if (c->source_name == NULL) {
+		free(c);
+		return NULL;
+	}
+	c->refs = 1;
+	c->pid = getpid();
+	c->family = family;
+	c->batch = setting.batch;
+	c->probes = source == NULL;
+	c->queue_length = CLASSIC_QUEUE_LENGTH;
+	c->public.blocking = 1;
+	c->public.local.nl_family = c->public.peer.nl_family = AF_NETLINK;
+	c->public.local.nl_pid = (uint32_t)c->pid;
+	return c;
+}
+
+struct ipq_handle *ipq_create_handle(uint32_t flags, uint32_t protocol)
+{
+	struct ipq_error e = { "" };
+	int saved = errno, err;
+	struct classic *c;
+	bool taken;
+	int cancel;
+
+	(void)flags;
+	if (protocol != PF_INET && protocol != PF_INET6) {
+		classic_fail(IPQ_ERR_PROTOCOL, 0);
+		return NULL;
+	}
+	c = new_handle((uint8_t)protocol);
+	if (c == NULL) {
+		classic_fail(IPQ_ERR_HANDLE, ENOMEM);
+		return NULL;
+	}
+	/* The list stays locked, so that two threads that open the two families do not miss each other. */
+	pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &cancel);
+	pthread_mutex_lock(&open_handles.lock);
+	taken = is_taken(c);
+	err = taken ? -EADDRINUSE : open_transport(c, &e);
+	if (err == 0) {
+		c->next = open_handles.first;
+		open_handles.first = c;
+	}
+	pthread_mutex_unlock(&open_handles.lock);
+	pthread_setcancelstate(cancel, NULL);
+	if (err < 0) {
+		free_handle(c);
+		classic_fail(taken ? IPQ_ERR_BIND : IPQ_ERR_SOCKET, -err);
+		return NULL;
+	}
+	errno = saved;
+	return &c->public;
+}
+
+/*
+ * Until the threads that are in ipq_read have left, so that the queue is free when ipq_destroy_handle returns.
+ * Who destroys a handle from a signal handler that interrupted ipq_read waits in vain: the last reader
+ * closes then, whenever that is.
+ */
+static void await_readers(struct classic *c)
+{
+	const struct timespec pause = { .tv_nsec = 1000000 };
+	int i;
+
+	for (i = 0; i < READERS_WAIT_MS && atomic_load(&c->refs) > 1; i++) {
+		c->transport->wake(c);
+		nanosleep(&pause, NULL);
+	}
+}
+
+int ipq_destroy_handle(struct ipq_handle *h)
+{
+	int saved = errno;
+	struct classic *c = classic(h);
+
+	if (h == NULL)
+		return 0;
+	delist(c);
+	atomic_store(&c->closing, true);
+	if (c->pid == getpid())
+		await_readers(c);
+	else
+		atomic_store(&c->refs, 1); /* the parent's readers are not in this process */
+	release(c);
+	errno = saved;
+	return 0;
+}
+
+/* ---- requests and messages ------------------------------------------------------------------------- */
+
+int ipq_set_mode(const struct ipq_handle *h, uint8_t mode, size_t range)
+{
+	/* What ip_queue made of it: 32 bits first, then the largest packet. */
+	uint32_t bytes = mode == IPQ_COPY_PACKET ? (uint32_t)range : 0;
+	struct classic *c = classic(h);
+	int saved = errno, err;
+
+	if (h == NULL)
+		return (int)classic_fail(IPQ_ERR_IMPL, EINVAL);
+	if (bytes > 65535)
+		bytes = 65535;
+	err = c->transport->set_mode(c, mode, bytes);
+	if (err == -ECONNREFUSED && c->probes && classic_fall_back(c) == 0)
+		err = c->transport->set_mode(c, mode, bytes);
+	if (err < 0)
+		return (int)classic_fail(IPQ_ERR_SEND, -err);
+	errno = saved;
+	return (int)(sizeof(struct nlmsghdr) + NLMSG_LENGTH(sizeof(ipq_peer_msg_t)));
+}
+
+static void leave(void *c)
+{
+	release(c);
+}
+
+/*
+ * With other threads about, the handle must outlive its destruction until this reader has left, and a reader
+ * that is cancelled must not keep it for ever. AddressSanitizer does not know of the frames that a cancellation
+ * has left, and would call what this one does a mistake.
+ */
+__attribute__((no_sanitize_address))
+static ssize_t read_among_threads(struct classic *c, unsigned char *buf, size_t len, int timeout)
+{
+	ssize_t n;
+
+	atomic_fetch_add(&c->refs, 1);
+	pthread_cleanup_push(leave, c);
+	n = c->transport->read(c, buf, len, timeout);
+	if (atomic_load(&c->closing)) /* whatever woke it: what was read goes down with the handle */
+		n = classic_fail(IPQ_ERR_RECV, EBADF);
+	pthread_cleanup_pop(1);
+	return n;
+}
+
+/* Without a timeout a transport's read leaves errno as it was unless that says what failed. Otherwise this sees to it. */
+APART static ssize_t read_with_errno(struct classic *c, unsigned char *buf, size_t len, int timeout)
+{
+	int saved = errno;
+	ssize_t n;
+
+	errno = 0;
+	n = single_threaded() ? c->transport->read(c, buf, len, timeout) : read_among_threads(c, buf, len, timeout);
+	if (n > 0 || errno == 0)
+		errno = saved;
+	return n;
+}
+
+HOT ssize_t ipq_read(const struct ipq_handle *h, unsigned char *buf, size_t len, int timeout)
+{
+	struct classic *c = classic(h);
+	const struct transport *t;
+
+	if (UNLIKELY(h == NULL || buf == NULL))
+		return classic_fail(IPQ_ERR_IMPL, EINVAL);
+	if (UNLIKELY(len < sizeof(struct nlmsgerr)))
+		return classic_fail(IPQ_ERR_RECVBUF, 0);
+	if (timeout != 0 || !single_threaded())
+		return read_with_errno(c, buf, len, timeout);
+	t = c->transport;
+	return CALL_MOSTLY(classic_nfqueue_read, t->read, c, buf, len, 0);
+}
+
+HOT int ipq_message_type(const unsigned char *buf)
+{
+	struct nlmsghdr nlh;
+
+	if (buf == NULL)
+		return 0;
+	memcpy(&nlh, buf, sizeof(nlh));
+	return nlh.nlmsg_type;
+}
+
+HOT ipq_packet_msg_t *ipq_get_packet(const unsigned char *buf)
+{
+	return buf != NULL ? (ipq_packet_msg_t *)(uintptr_t)(buf + NLMSG_HDRLEN) : NULL;
+}
+
+int ipq_get_msgerr(const unsigned char *buf)
+{
+	int error;
+
+	if (buf == NULL)
+		return EINVAL;
+	memcpy(&error, buf + NLMSG_HDRLEN, sizeof(error));
+	return -error;
+}
+
+HOT int ipq_set_verdict(const struct ipq_handle *h, ipq_id_t id, unsigned int verdict, size_t data_len,
+			unsigned char *buf)
+{
+	struct classic *c = classic(h);
+	const struct transport *t;
+
+	if (UNLIKELY(h == NULL))
+		return (int)classic_fail(IPQ_ERR_IMPL, EINVAL);
+	if (buf == NULL)
+		data_len = 0;
+	if (data_len == 0)
+		buf = NULL;
+	if (UNLIKELY(data_len > CLASSIC_REQUEST_MAX))
+		return classic_sent(-EMSGSIZE, 0);
+	t = c->transport;
+	return CALL_MOSTLY(classic_nfqueue_set_verdict, t->set_verdict, c, id, verdict, buf, data_len);
+}
+
+/* ---- the extension point ----------------------------------------------------------------------------- */
+
+static int get_stats(struct classic *c, struct ipq_ctl_stats *stats)
+{
+	struct ipq_ctl_stats now = { 0 };
+	size_t size;
+
+	if (stats == NULL || stats->size < sizeof(stats->size))
+		return -EINVAL;
+	size = stats->size < sizeof(now) ? stats->size : sizeof(now);
+	c->transport->stats(c, &now);
+	now.size = stats->size;
+	memcpy(stats, &now, size);
+	return 0;
+}
+
+/* What is refused leaves nothing behind: it would make every later request fail. */
+static int set_fail_open(struct classic *c, bool fail_open)
+{
+	bool before = c->fail_open;
+	int err;
+
+	c->fail_open = fail_open;
+	err = c->transport->reconfigure(c);
+	if (err < 0)
+		c->fail_open = before;
+	return err;
+}
+
+int ipq_ctl(const struct ipq_handle *h, int request, ...)
+{
+	struct classic *c = classic(h);
+	int saved = errno, ret;
+	va_list args;
+
+	if (h == NULL)
+		return (int)classic_fail(IPQ_ERR_IMPL, EINVAL);
+	va_start(args, request);
+	switch (request) {
+	case IPQ_CTL_QUEUE_LENGTH:
+		c->queue_length = va_arg(args, unsigned int);
+		ret = c->transport->reconfigure(c);
+		break;
+	case IPQ_CTL_RECEIVE_BUFFER:
+		c->receive_buffer = va_arg(args, unsigned int);
+		ret = c->transport->reconfigure(c);
+		if (ret == 0)
+			ret = classic_receive_buffer(c);
+		break;
+	case IPQ_CTL_FAIL_OPEN:
+		ret = set_fail_open(c, va_arg(args, int) != 0);
+		break;
+	case IPQ_CTL_BATCH:
+		ret = c->transport->set_batch(c, va_arg(args, unsigned int));
+		break;
+	case IPQ_CTL_STATS:
+		ret = get_stats(c, va_arg(args, struct ipq_ctl_stats *));
+		break;
+	case IPQ_CTL_EXPLAIN:
+		ret = 0;
+		*va_arg(args, const char **) = c->explanation;
+		break;
+	default:
+		ret = -ENOTSUP;
+		break;
+	}
+	va_end(args);
+	if (ret < 0)
+		return (int)classic_fail(IPQ_ERR_SUPP, -ret);
+	errno = saved;
+	return ret;
+}

@@ -1,0 +1,387 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * Theory of operation: each host has one engine and one thread, which polls without a lock and steps the
+ * engine with step_lock held. A fork finds the lock free and the engine between two steps.
+ *
+ * The child of a fork inherits sockets and engine, but not the thread. As long as the parent lives, its
+ * thread serves the child's handles too, for they are the same sockets. When the parent ends (a program that
+ * becomes a daemon after it opened its handle), the child must go on alone: it waits for the end of the
+ * lifeline, a pipe whose other end only the process that runs the engine keeps, and starts where the
+ * parent left off.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+#include "classic/host.h"
+#include "ipqueue/engine.h"
+
+#define LAST_STEPS 64 /* at the end, for what the clients have left behind */
+
+struct host {
+	struct host *next;
+	char *name;
+	unsigned users;
+	struct engine *engine;
+	pthread_mutex_t step_lock;
+	pthread_t thread;
+	bool threaded;   /* there is one: a child may have failed to start it */
+	bool waits;      /* a child, whose parent still runs the engine */
+	atomic_bool stopping;
+	int lifeline[2]; /* [0] ends when nobody holds [1]; [1] is -1 in a child that waits */
+	int stop[2];     /* written to when this process's thread shall end */
+};
+
+static struct {
+	pthread_mutex_t lock; /* taken before any step_lock */
+	struct host *first;
+} hosts = { .lock = PTHREAD_MUTEX_INITIALIZER };
+
+/* ---- the thread ------------------------------------------------------------------------------------- */
+
+/* Waits for an event on either. True when it was on the first, and not the order to stop. */
+static bool wait_for(struct host *h, int fd)
+{
+	struct pollfd p[2] = { { .fd = fd, .events = POLLIN }, { .fd = h->stop[0], .events = POLLIN } };
+
+	while (poll(p, 2, -1) < 0 && errno == EINTR)
+		;
+	return p[1].revents == 0 && !atomic_load(&h->stopping);
+}
+
+static int step(struct host *h)
+{
+	int err;
+
+	pthread_mutex_lock(&h->step_lock);
+	err = engine_step(h->engine, 0);
+	pthread_mutex_unlock(&h->step_lock);
+	return err;
+}
+
+/* The parent has ended: this process runs the engine now, and its children wait for it in turn. */
+static void take_over(struct host *h)
+{
+	int fresh[2] = { -1, -1 };
+
+	pthread_mutex_lock(&h->step_lock);
+	if (pipe2(fresh, O_CLOEXEC) == 0) {
+		close(h->lifeline[0]);
+		memcpy(h->lifeline, fresh, sizeof(fresh));
+	}
+	h->waits = false;
+	engine_resume(h->engine);
+	pthread_mutex_unlock(&h->step_lock);
+}
+
+static void *serve(void *arg)
+{
+	struct host *h = arg;
+	int err = 0, i;
+
+	if (h->waits) {
+		if (!wait_for(h, h->lifeline[0]))
+			return NULL;
+		take_over(h);
+	}
+	while (wait_for(h, engine_fd(h->engine)) && err != -ENODATA)
+		err = step(h);
+	/* After the end of a capture handles may still come, ask and go. */
+	while (wait_for(h, engine_fd(h->engine)))
+		step(h);
+	for (i = 0; i < LAST_STEPS; i++)
+		step(h);
+	return NULL;
+}
+
+/* The program's signals are none of this thread's. */
+static int start_thread(struct host *h)
+{
+	sigset_t all, before;
+	int err;
+
+	if (pipe2(h->stop, O_CLOEXEC) < 0)
+		return -errno;
+	sigfillset(&all);
+	pthread_sigmask(SIG_SETMASK, &all, &before);
+	err = pthread_create(&h->thread, NULL, serve, h);
+	pthread_sigmask(SIG_SETMASK, &before, NULL);
+	h->threaded = err == 0;
+	if (err != 0) {
+		close(h->stop[0]);
+		close(h->stop[1]);
+	}
+	return -err;
+}
+
+static void stop_thread(struct host *h)
+{
+	if (!h->threaded)
+		return;
+	atomic_store(&h->stopping, true);
+	close(h->stop[1]);
+	pthread_join(h->thread, NULL);
+	close(h->stop[0]);
+}
+
+/* ---- fork -------------------------------------------------------------------------------------------- */
+
+static void before_fork(void)
+{
+	struct host *h;
+
+	pthread_mutex_lock(&hosts.lock);
+	for (h = hosts.first; h != NULL; h = h->next)
+		pthread_mutex_lock(&h->step_lock);
+}
+
+static void after_fork_in_parent(void)
+{
+	struct host *h;
+
+	for (h = hosts.first; h != NULL; h = h->next)
+		pthread_mutex_unlock(&h->step_lock);
+	pthread_mutex_unlock(&hosts.lock);
+}
+
+static void after_fork_in_child(void)
+{
+	struct host *h;
+
+	for (h = hosts.first; h != NULL; h = h->next) {
+		if (h->lifeline[1] >= 0)
+			close(h->lifeline[1]);
+		h->lifeline[1] = -1;
+		h->waits = true;
+		if (h->threaded) {
+			close(h->stop[0]);
+			close(h->stop[1]);
+		}
+		h->threaded = false;
+		pthread_mutex_unlock(&h->step_lock);
+		start_thread(h);
+	}
+	pthread_mutex_unlock(&hosts.lock);
+}
+
+__attribute__((constructor)) static void watch_forks(void)
+{
+	pthread_atfork(before_fork, after_fork_in_parent, after_fork_in_child);
+}
+
+/* ---- hosts ------------------------------------------------------------------------------------------- */
+
+static struct host *find(const char *name)
+{
+	struct host *h;
+
+	for (h = hosts.first; h != NULL && strcmp(h->name, name) != 0; h = h->next)
+		;
+	return h;
+}
+
+static void free_host(struct host *h)
+{
+	if (h->lifeline[0] >= 0)
+		close(h->lifeline[0]);
+	if (h->lifeline[1] >= 0)
+		close(h->lifeline[1]);
+	pthread_mutex_destroy(&h->step_lock);
+	free(h->name);
+	free(h);
+}
+
+/* Owns the source when it succeeds. */
+static int new_host(struct host **host, const char *name, struct source *source, const struct engine_options *options,
+		    struct ipq_error *e)
+{
+	struct host *h = calloc(1, sizeof(*h));
+	int err;
+
+	if (h == NULL)
+		return -ENOMEM;
+	h->lifeline[0] = h->lifeline[1] = -1;
+	pthread_mutex_init(&h->step_lock, NULL);
+	h->name = strdup(name);
+	if (h->name == NULL || pipe2(h->lifeline, O_CLOEXEC) < 0) {
+		err = h->name == NULL ? -ENOMEM : -errno;
+		goto fail;
+	}
+	err = engine_open(&h->engine, source, options, e);
+	if (err < 0)
+		goto fail;
+	h->next = hosts.first;
+	hosts.first = h;
+	*host = h;
+	return 0;
+fail:
+	free_host(h);
+	return err;
+}
+
+/* A connection to the engine. Returns the program's end. */
+static int connect_client(struct host *h, uint8_t family)
+{
+	int pair[2], err;
+
+	err = engine_socketpair(pair, 0);
+	if (err < 0)
+		return err;
+	/* NOLINTNEXTLINE(clang-analyzer-core.NullDereference): h is there whenever new_host() returned 0 */
+	err = engine_add(h->engine, pair[0], family, WIRE_NATIVE, (uint32_t)getpid(), true);
+	if (err < 0) {
+		close(pair[0]);
+		close(pair[1]);
+		return err;
+	}
+	h->users++;
+	return pair[1];
+}
+
+static void unlink_host(struct host *host)
+{
+	struct host **at;
+
+	for (at = &hosts.first; *at != host; at = &(*at)->next)
+		;
+	*at = host->next;
+}
+
+/* hosts.lock is held. A host without a user has no thread yet, or not any more. What fails leaves an adopted source
+ * as it was. */
+static int use_host(struct host *h, uint8_t family, bool adopted)
+{
+	int err = 0, fd = connect_client(h, family);
+
+	if (fd >= 0 && h->users == 1)
+		err = start_thread(h);
+	if (fd >= 0 && err == 0)
+		return fd;
+	if (fd >= 0) {
+		close(fd);
+		h->users--;
+	}
+	/* NOLINTNEXTLINE(clang-analyzer-core.NullDereference): as above */
+	if (h->users == 0) {
+		unlink_host(h);
+		(adopted ? engine_detach : engine_close)(h->engine);
+		free_host(h);
+	}
+	return fd < 0 ? fd : err;
+}
+
+int host_attach(struct host **host, const char *name, uint8_t family, struct ipq_error *e)
+{
+	struct source *source;
+	struct host *h;
+	int ret = 0;
+
+	pthread_mutex_lock(&hosts.lock);
+	h = find(name);
+	if (h == NULL) {
+		ret = source_open(&source, name, e);
+		if (ret == 0) {
+			ret = new_host(&h, name, source, NULL, e);
+			if (ret < 0)
+				source->ops->close(source);
+		}
+	}
+	if (ret == 0)
+		ret = use_host(h, family, false);
+	pthread_mutex_unlock(&hosts.lock);
+	*host = ret >= 0 ? h : NULL;
+	return ret;
+}
+
+int host_adopt(struct host **host, const char *name, struct source *source, uint8_t family, struct ipq_error *e)
+{
+	struct engine_options options = { .adopt = true };
+	struct host *h = NULL;
+	int ret;
+
+	pthread_mutex_lock(&hosts.lock);
+	ret = new_host(&h, name, source, &options, e);
+	if (ret == 0)
+		ret = use_host(h, family, true);
+	pthread_mutex_unlock(&hosts.lock);
+	*host = ret >= 0 ? h : NULL;
+	return ret;
+}
+
+static void detach(struct host *h, void (*end)(struct engine *e))
+{
+	bool last;
+
+	pthread_mutex_lock(&hosts.lock);
+	last = --h->users == 0;
+	if (last)
+		unlink_host(h);
+	pthread_mutex_unlock(&hosts.lock);
+	if (!last)
+		return;
+	stop_thread(h);
+	(h->waits ? engine_forget : end)(h->engine);
+	free_host(h);
+}
+
+void host_detach(struct host *h)
+{
+	detach(h, engine_close);
+}
+
+void host_disown(struct host *h)
+{
+	detach(h, engine_detach);
+}
+
+/* A program that exits without destroying its handles: what is on its way to a file must get there. */
+__attribute__((destructor)) static void end_hosts(void)
+{
+	struct host *h;
+
+	pthread_mutex_lock(&hosts.lock);
+	while ((h = hosts.first) != NULL) {
+		hosts.first = h->next;
+		stop_thread(h);
+		(h->waits ? engine_forget : engine_close)(h->engine);
+		free_host(h);
+	}
+	pthread_mutex_unlock(&hosts.lock);
+}
+
+void host_stats(struct host *h, uint8_t family, struct ipq_ctl_stats *stats)
+{
+	struct engine_counts n, other, neither;
+	struct source_counts unseen;
+
+	engine_counts(h->engine, family, &n);
+	engine_counts(h->engine, family == AF_INET ? AF_INET6 : AF_INET, &other);
+	engine_counts(h->engine, AF_UNSPEC, &neither);
+	stats->packets = n.packets;
+	stats->verdicts = n.accepted + n.dropped;
+	stats->foreign = other.foreign + neither.foreign;
+	stats->lost = n.netlink_dropped;
+	stats->queue_dropped = n.queue_dropped;
+	stats->waiting = n.queue_length;
+	/* What never came as far as the engine; of which family it was nobody knows. */
+	if (engine_source_counts(h->engine, &unseen) == 0) {
+		stats->lost += unseen.lost;
+		stats->queue_dropped += unseen.queue_dropped;
+	}
+}
+
+int host_failure(struct host *h, struct ipq_error *e)
+{
+	int err = engine_failure(h->engine);
+
+	return err == 0 ? 0 : ipq_fail(e, -err, "%s", engine_error(h->engine));
+}
+
+void host_set_queue_length(struct host *h, uint8_t family, uint32_t length)
+{
+	engine_set_queue_max(h->engine, family, length);
+}

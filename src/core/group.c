@@ -1,0 +1,274 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * A queue and a thread for each core. Threads share nothing on the packet path: each has its queue, its
+ * slots and its verdicts; the group is looked at only when it stops. Counters are published by each
+ * thread after a batch, so that anybody may add them up while the threads run.
+ */
+#include <errno.h>
+#include <pthread.h>
+#include <sched.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include "core/queue.h"
+
+#define BATCH 64
+
+struct member {
+	struct ipq_group *group;
+	struct ipq_queue *queue;
+	void *context;
+	pthread_t thread;
+	bool running;
+	pthread_mutex_t stats_lock; /* taken once a batch, contended only while somebody asks */
+	struct ipq_stats stats;
+};
+
+struct ipq_group {
+	unsigned count, batch;
+	ipq_group_handler handler;
+	atomic_bool stopping;
+	atomic_int result; /* the first error */
+	struct member member[];
+};
+
+static void publish(struct member *m)
+{
+	struct ipq_stats now = { .size = sizeof(now) };
+
+	queue_counters(m->queue, &now);
+	pthread_mutex_lock(&m->stats_lock);
+	m->stats = now;
+	pthread_mutex_unlock(&m->stats_lock);
+}
+
+/* Everybody is woken; the first reason is kept. */
+static void stop(struct ipq_group *g, int result)
+{
+	int none = 0;
+	unsigned i;
+
+	atomic_compare_exchange_strong(&g->result, &none, result);
+	atomic_store(&g->stopping, true);
+	for (i = 0; i < g->count; i++)
+		if (g->member[i].queue != NULL) /* the one that could not be opened, while starting */
+			ipq_queue_wake(g->member[i].queue);
+}
+
+static void *run(void *arg)
+{
+	struct member *m = arg;
+	struct ipq_group *g = m->group;
+	struct ipq_packet packet[BATCH];
+	int err = 0;
+
+	while (err == 0 && !atomic_load_explicit(&g->stopping, memory_order_relaxed)) {
+		int n = ipq_queue_recv(m->queue, packet, g->batch, IPQ_FOREVER);
+
+		if (n == -EINTR || n == -ECANCELED)
+			continue;
+		err = n < 0 ? n : g->handler(m->queue, packet, (unsigned)n, m->context);
+		if (err >= 0)
+			err = ipq_queue_flush(m->queue);
+		publish(m);
+	}
+	if (err < 0)
+		stop(g, err);
+	return NULL;
+}
+
+/* The i-th processor that this process may use. */
+static void pin_to(pthread_attr_t *attr, unsigned i)
+{
+	cpu_set_t allowed, one;
+	int cpu, seen = -1;
+
+	if (sched_getaffinity(0, sizeof(allowed), &allowed) < 0 || CPU_COUNT(&allowed) == 0)
+		return;
+	i %= (unsigned)CPU_COUNT(&allowed);
+	for (cpu = 0; cpu < CPU_SETSIZE && seen < (int)i; cpu++)
+		seen += CPU_ISSET(cpu, &allowed);
+	CPU_ZERO(&one);
+	CPU_SET(cpu - 1, &one);
+	pthread_attr_setaffinity_np(attr, sizeof(one), &one);
+}
+
+static int start_thread(struct member *m, unsigned i, bool pin)
+{
+	pthread_attr_t attr;
+	int err;
+
+	pthread_attr_init(&attr);
+	if (pin)
+		pin_to(&attr, i);
+	err = pthread_create(&m->thread, &attr, run, m);
+	pthread_attr_destroy(&attr);
+	m->running = err == 0;
+	return -err;
+}
+
+static void fail_start(const struct ipq_group_options *o, const char *text)
+{
+	if (o->error != NULL && o->error_size > 0)
+		snprintf(o->error, o->error_size, "%s", text);
+}
+
+static int open_member(struct member *m, const struct ipq_group_options *o, uint32_t number)
+{
+	struct ipq_options options = { 0 };
+	char name[32], text[sizeof(struct ipq_error)] = "";
+	struct ipq_error e;
+	int err;
+
+	if (o->queue != NULL) {
+		err = ipq_take(&options, sizeof(options), o->queue, offsetof(struct ipq_options, copy_range),
+			       "ipq_options", &e);
+		if (err < 0) {
+			fail_start(o, e.text);
+			return err;
+		}
+	}
+	options.size = sizeof(options);
+	options.error = text;
+	options.error_size = sizeof(text);
+	snprintf(name, sizeof(name), "nfqueue:%u", number);
+	err = ipq_queue_open(&m->queue, name, &options);
+	if (err < 0)
+		fail_start(o, text);
+	return err;
+}
+
+static unsigned processors(void)
+{
+	cpu_set_t allowed;
+
+	return sched_getaffinity(0, sizeof(allowed), &allowed) < 0 || CPU_COUNT(&allowed) == 0 ?
+	       1 : (unsigned)CPU_COUNT(&allowed);
+}
+
+static int join_all(struct ipq_group *g)
+{
+	unsigned i;
+
+	for (i = 0; i < g->count; i++) {
+		struct member *m = &g->member[i];
+
+		if (m->running)
+			pthread_join(m->thread, NULL);
+		m->running = false;
+	}
+	return atomic_load(&g->result);
+}
+
+static void release(struct ipq_group *g)
+{
+	unsigned i;
+
+	for (i = 0; i < g->count; i++) {
+		ipq_queue_close(g->member[i].queue);
+		pthread_mutex_destroy(&g->member[i].stats_lock);
+	}
+	free(g);
+}
+
+int ipq_group_start(struct ipq_group **group, const struct ipq_group_options *options, ipq_group_handler handler,
+		    void *const *context)
+{
+	struct ipq_group_options o = { 0 };
+	struct ipq_error e = { "" };
+	struct ipq_group *g;
+	unsigned i;
+	int err = 0;
+
+	*group = NULL;
+	if (options != NULL) {
+		err = ipq_take(&o, sizeof(o), options, sizeof(options->size), "ipq_group_options", &e);
+		if (err < 0) {
+			fail_start(&o, e.text);
+			return err;
+		}
+	}
+	if (o.count == 0)
+		o.count = processors();
+	if (handler == NULL || o.first > 65535 || o.count > 65536 - o.first) {
+		fail_start(&o, "queue numbers go from 0 to 65535, and a handler is needed");
+		return -EINVAL;
+	}
+	g = calloc(1, sizeof(*g) + o.count * sizeof(g->member[0]));
+	if (g == NULL)
+		return -ENOMEM;
+	g->batch = o.batch == 0 || o.batch > BATCH ? BATCH : o.batch;
+	g->handler = handler;
+	for (i = 0; i < o.count && err == 0; i++) {
+		struct member *m = &g->member[i];
+
+		m->group = g;
+		m->context = context != NULL ? context[i] : NULL;
+		pthread_mutex_init(&m->stats_lock, NULL);
+		g->count = i + 1;
+		err = open_member(m, &o, o.first + i);
+	}
+	/* All queues are there before the first thread runs. */
+	for (i = 0; i < o.count && err == 0; i++)
+		err = start_thread(&g->member[i], i, o.pin != 0);
+	if (err < 0) {
+		stop(g, err);
+		join_all(g);
+		release(g);
+		return err;
+	}
+	*group = g;
+	return 0;
+}
+
+int ipq_group_wait(struct ipq_group *group)
+{
+	return join_all(group);
+}
+
+int ipq_group_stop(struct ipq_group *group)
+{
+	int result;
+
+	if (group == NULL)
+		return 0;
+	stop(group, 0);
+	result = join_all(group);
+	release(group);
+	return result;
+}
+
+static void add(struct ipq_stats *sum, const struct ipq_stats *one)
+{
+	sum->received += one->received;
+	sum->accepted += one->accepted;
+	sum->dropped += one->dropped;
+	sum->other += one->other;
+	sum->replaced += one->replaced;
+	sum->refused += one->refused;
+	sum->lost += one->lost;
+	sum->queue_dropped += one->queue_dropped;
+	sum->malformed += one->malformed;
+	sum->waiting += one->waiting;
+	sum->receives += one->receives;
+	sum->sends += one->sends;
+}
+
+int ipq_group_stats(struct ipq_group *group, struct ipq_stats *stats)
+{
+	struct ipq_stats sum = { 0 };
+	unsigned i;
+
+	for (i = 0; i < group->count; i++) {
+		struct member *m = &group->member[i];
+		struct ipq_stats one;
+
+		pthread_mutex_lock(&m->stats_lock);
+		one = m->stats;
+		pthread_mutex_unlock(&m->stats_lock);
+		queue_add_losses(m->queue, &one);
+		add(&sum, &one);
+	}
+	return ipq_give(stats, &sum, sizeof(sum), sizeof(sum.size) + 1);
+}

@@ -1,0 +1,254 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include "core/verdicts.h"
+#include "util/compiler.h"
+
+enum { WAITS, GIVEN, GONE };
+
+void verdicts_free(struct verdicts *v)
+{
+	free(v->id);
+	free(v->state);
+	free(v->log);
+	free(v->extra);
+	memset(v, 0, sizeof(*v));
+}
+
+static uint32_t slot(const struct verdicts *v, uint32_t position)
+{
+	return position & (v->room - 1);
+}
+
+static bool after(uint32_t a, uint32_t b)
+{
+	return (int32_t)(a - b) > 0;
+}
+
+/* Doubles the ring; positions stay what they are. */
+static int grow_ring(struct verdicts *v)
+{
+	uint32_t room = v->room != 0 ? 2 * v->room : 256, i;
+	uint32_t *id = malloc(room * sizeof(*id));
+	uint8_t *state = malloc(room * sizeof(*state));
+
+	if (id == NULL || state == NULL) {
+		free(id);
+		free(state);
+		return -ENOMEM;
+	}
+	for (i = v->head; i != v->tail; i++) {
+		id[i & (room - 1)] = v->id[slot(v, i)];
+		state[i & (room - 1)] = v->state[slot(v, i)];
+	}
+	free(v->id);
+	free(v->state);
+	v->id = id;
+	v->state = state;
+	v->room = room;
+	return 0;
+}
+
+/* Moves what has a later id up by one. The position that is free then. */
+COLD static uint32_t make_way(struct verdicts *v, uint32_t id)
+{
+	uint32_t at;
+	size_t i;
+
+	for (at = v->tail; at != v->head && after(v->id[slot(v, at - 1)], id); at--) {
+		v->id[slot(v, at)] = v->id[slot(v, at - 1)];
+		v->state[slot(v, at)] = v->state[slot(v, at - 1)];
+	}
+	for (i = v->first; i < v->first + v->count; i++)
+		v->log[i].at += !after(at, v->log[i].at);
+	return at;
+}
+
+int verdicts_wait(struct verdicts *v, uint32_t id)
+{
+	uint32_t at = v->tail;
+	int err;
+
+	if (v->tail - v->head == v->room) {
+		err = grow_ring(v);
+		if (err < 0)
+			return err;
+	}
+	/* Ids come in order, but for packets that were put aside while the queue was reconfigured. */
+	if (at != v->head && after(v->id[slot(v, at - 1)], id))
+		at = make_way(v, id);
+	v->id[slot(v, at)] = id;
+	v->state[slot(v, at)] = WAITS;
+	v->tail++;
+	v->waiting++;
+	return 0;
+}
+
+APART static uint32_t search(const struct verdicts *v, uint32_t id)
+{
+	uint32_t low = v->head, high = v->tail;
+
+	while (low != high) {
+		uint32_t mid = low + (high - low) / 2;
+
+		if (after(id, v->id[slot(v, mid)]))
+			low = mid + 1;
+		else
+			high = mid;
+	}
+	return low != v->tail && v->id[slot(v, low)] == id ? low : v->tail;
+}
+
+/* The position of id, or tail. Ids mostly have no gaps: then the first guess is right. */
+static uint32_t find(const struct verdicts *v, uint32_t id)
+{
+	uint32_t guess;
+
+	if (v->head == v->tail)
+		return v->tail;
+	guess = v->head + (id - v->id[slot(v, v->head)]);
+	if (guess - v->head < v->tail - v->head && v->id[slot(v, guess)] == id)
+		return guess;
+	return search(v, id);
+}
+
+static void *grow(void *array, size_t count, size_t *room, size_t size)
+{
+	size_t more = *room != 0 ? 2 * *room : 64;
+
+	if (count < *room)
+		return array;
+	array = realloc(array, more * size);
+	if (array != NULL)
+		*room = more;
+	return array;
+}
+
+/* Room for one more in the log: at its end, or in front where half of it or more has been sent. */
+COLD static int make_room(struct verdicts *v)
+{
+	struct pending *grown;
+
+	if (v->first > 0 && v->first >= v->log_room / 2) {
+		memmove(v->log, v->log + v->first, v->count * sizeof(*v->log));
+		v->first = 0;
+		return 0;
+	}
+	grown = grow(v->log, v->first + v->count, &v->log_room, sizeof(*v->log));
+	if (grown == NULL)
+		return -ENOMEM;
+	v->log = grown;
+	return 0;
+}
+
+/* Its index, or -ENOMEM. */
+APART static int keep_extra(struct verdicts *v, const struct source_verdict *extra)
+{
+	struct source_verdict *grown = grow(v->extra, v->extra_count, &v->extra_room, sizeof(*v->extra));
+
+	if (grown == NULL)
+		return -ENOMEM;
+	v->extra = grown;
+	v->extra[v->extra_count] = *extra;
+	return (int)v->extra_count++;
+}
+
+int verdicts_give(struct verdicts *v, uint32_t id, uint32_t code, const struct source_verdict *extra)
+{
+	uint32_t at = find(v, id);
+	int32_t index = -1;
+
+	if (at == v->tail || v->state[slot(v, at)] != WAITS)
+		return -ENOENT;
+	if (v->first + v->count == v->log_room && make_room(v) < 0)
+		return -ENOMEM;
+	if (extra != NULL) {
+		index = keep_extra(v, extra);
+		if (index < 0)
+			return index;
+	}
+	v->log[v->first + v->count++] = (struct pending){ at, id, code, index };
+	v->state[slot(v, at)] = GIVEN;
+	v->waiting--;
+	return 0;
+}
+
+/* The first position from at on that is not GONE. */
+static uint32_t next_here(const struct verdicts *v, uint32_t at)
+{
+	while (at != v->tail && v->state[slot(v, at)] == GONE)
+		at++;
+	return at;
+}
+
+/* How many verdicts from first to end are the same and name exactly the packets that wait first, in order. */
+static size_t run_length(const struct verdicts *v, const struct pending *first, const struct pending *end, uint32_t oldest)
+{
+	const struct pending *p = first;
+
+	if (v->strangers)
+		return 1;
+	while (p < end && p->at == oldest && p->extra < 0 && p->code == first->code) {
+		oldest = next_here(v, oldest + 1);
+		p++;
+	}
+	return p == first ? 1 : (size_t)(p - first);
+}
+
+static void mark(struct verdicts *v, const struct pending *p, size_t n, uint8_t state)
+{
+	for (; n > 0; n--, p++)
+		v->state[slot(v, p->at)] = state;
+}
+
+bool verdicts_only(const struct verdicts *v, struct source_verdict *out)
+{
+	const struct pending *p = v->log + v->first;
+
+	if (v->count != 1 || p->extra >= 0)
+		return false;
+	*out = (struct source_verdict){ .id = p->id, .code = p->code };
+	return true;
+}
+
+unsigned verdicts_pack(struct verdicts *v, size_t end, struct source_verdict *out, size_t *covers, unsigned max)
+{
+	const struct pending *log = v->log + v->first;
+	uint32_t oldest = next_here(v, v->head);
+	size_t done = 0, marked = 0;
+	unsigned n;
+
+	for (n = 0; n < max && done < end; n++) {
+		const struct pending *p = &log[done];
+		size_t run = run_length(v, p, log + end, oldest);
+
+		if (p->extra >= 0)
+			out[n] = v->extra[p->extra];
+		else
+			memset(&out[n], 0, sizeof(out[n]));
+		out[n].batch = run > 1;
+		out[n].id = p[run - 1].id;
+		out[n].code = p->code;
+		done += run;
+		covers[n] = done;
+		if (done < end) {
+			mark(v, p, run, GONE);
+			marked = done;
+			oldest = next_here(v, oldest);
+		}
+	}
+	mark(v, log, marked, GIVEN);
+	return n;
+}
+
+void verdicts_sent(struct verdicts *v, size_t n)
+{
+	mark(v, v->log + v->first, n, GONE);
+	v->first += n;
+	v->count -= n;
+	if (v->count == 0)
+		v->first = v->extra_count = 0;
+	while (v->head != v->tail && v->state[slot(v, v->head)] == GONE)
+		v->head++;
+}

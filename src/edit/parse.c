@@ -1,0 +1,296 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+/* Where everything is in a packet: ipq_edit_begin(). Every offset it leaves behind lies within the packet. */
+#include <errno.h>
+#include <netinet/in.h>
+
+#include "edit/edit.h"
+
+enum {
+	IPV4_HEADER = 20,
+	IPV6_HEADER = 40,
+	IPV4_FRAGMENT_OFFSET = 0x1fff,
+	IPV4_MORE_FRAGMENTS = 0x2000,
+	IPV4_OPTION_END = 0,
+	IPV4_OPTION_NOP = 1,
+	IPV4_OPTION_LSRR = 131,
+	IPV4_OPTION_SSRR = 137,
+	IPV6_OPTION_PAD1 = 0,
+	IPV6_OPTION_HOME_ADDRESS = 0xc9, /* RFC 6275, 6.3 */
+	ROUTING_SOURCE = 0,		 /* RFC 2460, 4.4 */
+	ROUTING_MOBILE = 2,		 /* RFC 6275, 6.4 */
+	ROUTING_SEGMENT = 4,		 /* RFC 8754 */
+	/* RFC 8200 has each extension header once, destination options twice. */
+	MAX_EXTENSIONS = 16,
+};
+
+/* While a source route is under way, the checksum covers its last address (RFC 1122, 3.2.1.8). */
+static int parse_ipv4_options(struct ipq_edit *e, size_t end)
+{
+	size_t at = IPV4_HEADER, len;
+
+	while (at < end && e->data[at] != IPV4_OPTION_END) {
+		if (e->data[at] == IPV4_OPTION_NOP) {
+			at++;
+			continue;
+		}
+		if (end - at < 2)
+			return -EBADMSG;
+		len = e->data[at + 1];
+		if (len < 2 || len > end - at)
+			return -EBADMSG;
+		if (e->data[at] == IPV4_OPTION_LSRR || e->data[at] == IPV4_OPTION_SSRR) {
+			/* Pointer counts from 1; past the option: the route is done. */
+			if (len < 3 || (len - 3) % 4)
+				return -EBADMSG;
+			if (len > 3 && e->data[at + 2] <= len)
+				e->final_destination = (uint32_t)(at + len - 4);
+		}
+		at += len;
+	}
+	return 0;
+}
+
+static int parse_ipv4(struct ipq_edit *e, size_t len)
+{
+	const uint8_t *p = e->data;
+	unsigned header, total, fragment;
+
+	if (len < IPV4_HEADER)
+		return -EBADMSG;
+	header = (p[0] & 15) * 4u;
+	total = get16(p + 2);
+	/* BIG TCP (Linux 6.3) leaves 0 in packets over 64 KiB. */
+	if (!total && len > UINT16_MAX)
+		return -EMSGSIZE;
+	if (header < IPV4_HEADER || total < header)
+		return -EBADMSG;
+	if (total > len)
+		return -ENODATA;
+	e->len = total;
+	e->protocol = p[9];
+	e->transport = header;
+	e->final_source = 12;
+	e->final_destination = 16;
+	fragment = get16(p + 6);
+	if (fragment & (IPV4_FRAGMENT_OFFSET | IPV4_MORE_FRAGMENTS))
+		e->flags |= IPQ_EDIT_FRAGMENT;
+	if (fragment & IPV4_FRAGMENT_OFFSET)
+		e->flags |= IPQ_EDIT_LATER_FRAGMENT;
+	return parse_ipv4_options(e, header);
+}
+
+/* With a Home Address option, the checksum covers that one as the source (RFC 6275, 6.3). */
+static int parse_destination_options(struct ipq_edit *e, size_t at, size_t end)
+{
+	size_t len;
+
+	while (at < end) {
+		if (e->data[at] == IPV6_OPTION_PAD1) {
+			at++;
+			continue;
+		}
+		if (end - at < 2)
+			return -EBADMSG;
+		len = e->data[at + 1];
+		if (len > end - at - 2)
+			return -EBADMSG;
+		if (e->data[at] == IPV6_OPTION_HOME_ADDRESS) {
+			if (len != 16)
+				return -EBADMSG;
+			e->final_source = (uint32_t)at + 2;
+		}
+		at += 2 + len;
+	}
+	return 0;
+}
+
+/* While segments are left, the checksum covers the last address of the route (RFC 8200, 8.1). */
+static int parse_routing(struct ipq_edit *e, size_t at, size_t len)
+{
+	const uint8_t *p = e->data + at;
+
+	if (!p[3])
+		return 0;
+	switch (p[2]) {
+	case ROUTING_SOURCE:
+	case ROUTING_MOBILE:
+		if (len < 24 || (len - 8) % 16)
+			return -EBADMSG;
+		e->final_destination = (uint32_t)(at + len - 16);
+		return 0;
+	case ROUTING_SEGMENT: /* kept in reverse: the first is the last */
+		if (len < 24)
+			return -EBADMSG;
+		e->final_destination = (uint32_t)at + 8;
+		return 0;
+	default:
+		e->final_destination = 0;
+		return 0;
+	}
+}
+
+/* One header in front of the transport's: its length, 0 when it is none, or -errno. */
+static int parse_extension(struct ipq_edit *e)
+{
+	const uint8_t *p = e->data + e->transport;
+	size_t here = e->len - e->transport, len;
+	int err = 0;
+
+	if (e->protocol != IPPROTO_AH &&
+	    (e->version != 6 || (e->protocol != IPPROTO_HOPOPTS && e->protocol != IPPROTO_DSTOPTS &&
+				 e->protocol != IPPROTO_ROUTING && e->protocol != IPPROTO_FRAGMENT)))
+		return 0;
+	if (here < 8)
+		return -EBADMSG;
+	len = e->protocol == IPPROTO_AH		? (p[1] + 2u) * 4
+	      : e->protocol == IPPROTO_FRAGMENT ? 8
+						: (p[1] + 1u) * 8;
+	if (len > here || len < 8)
+		return -EBADMSG;
+	switch (e->protocol) {
+	case IPPROTO_AH:
+		e->flags |= IPQ_EDIT_AUTHENTICATED;
+		break;
+	case IPPROTO_FRAGMENT: /* offset 0 and no more: an «atomic» fragment, which is whole (RFC 6946) */
+		if (get16(p + 2) & ~6u)
+			e->flags |= IPQ_EDIT_FRAGMENT;
+		if (get16(p + 2) & ~7u)
+			e->flags |= IPQ_EDIT_LATER_FRAGMENT;
+		break;
+	case IPPROTO_ROUTING:
+		err = parse_routing(e, e->transport, len);
+		break;
+	case IPPROTO_DSTOPTS:
+		err = parse_destination_options(e, e->transport + 2, e->transport + len);
+		break;
+	}
+	e->protocol = p[0];
+	return err ? err : (int)len;
+}
+
+static int parse_extensions(struct ipq_edit *e)
+{
+	for (int i = 0; i < MAX_EXTENSIONS; i++) {
+		int len;
+
+		/* A later fragment continues what the first began: what is here is no header. */
+		if (e->flags & IPQ_EDIT_LATER_FRAGMENT) {
+			if (e->protocol == IPPROTO_AH)
+				e->flags |= IPQ_EDIT_AUTHENTICATED;
+			return 0;
+		}
+		len = parse_extension(e);
+		if (len <= 0)
+			return len;
+		e->transport += (uint32_t)len;
+	}
+	return -EBADMSG;
+}
+
+static int parse_ipv6(struct ipq_edit *e, size_t len)
+{
+	unsigned payload;
+
+	if (len < IPV6_HEADER)
+		return -EBADMSG;
+	payload = get16(e->data + 4);
+	if (!payload && len > IPV6_HEADER && e->data[6] == IPPROTO_HOPOPTS)
+		return -EMSGSIZE; /* a jumbogram (RFC 2675) */
+	if (payload > len - IPV6_HEADER)
+		return -ENODATA;
+	e->len = payload + IPV6_HEADER;
+	e->protocol = e->data[6];
+	e->transport = IPV6_HEADER;
+	e->final_source = 8;
+	e->final_destination = 24;
+	return 0;
+}
+
+/* header: bytes in front of the payload; checksum: where in there; covered: bytes under it, as the header
+ * says, which in a first fragment may be more than are here. */
+static void set_transport(struct ipq_edit *e, size_t header, size_t checksum, size_t len, size_t covered)
+{
+	size_t here = e->len - e->transport;
+	bool fragment = e->flags & IPQ_EDIT_FRAGMENT;
+
+	if (header > len || covered < header || (!fragment && (len > here || covered > len))) {
+		e->transport_error = -EBADMSG;
+		return;
+	}
+	if (len > here)
+		len = here;
+	if (header > len) {
+		e->transport_error = -EOPNOTSUPP; /* the rest is in another fragment */
+		return;
+	}
+	e->transport_len = (uint32_t)len;
+	e->payload = e->transport + (uint32_t)header;
+	e->payload_len = (uint32_t)(len - header);
+	e->checksum = e->transport + (uint32_t)checksum;
+	e->covered = (uint32_t)(covered < len ? covered : len);
+}
+
+static void parse_transport(struct ipq_edit *e)
+{
+	const uint8_t *p = e->data + e->transport;
+	size_t here = e->len - e->transport, header = e->protocol == IPPROTO_TCP ? 20 : 8;
+	size_t whole = e->flags & IPQ_EDIT_FRAGMENT ? UINT16_MAX : here;
+	unsigned n;
+
+	e->payload = e->transport;
+	e->payload_len = e->transport_len = (uint32_t)here;
+	if (e->flags & IPQ_EDIT_LATER_FRAGMENT || e->protocol == IPPROTO_ESP) {
+		e->transport_error = -EOPNOTSUPP;
+		return;
+	}
+	if (e->protocol != IPPROTO_TCP && e->protocol != IPPROTO_UDP && e->protocol != IPPROTO_UDPLITE &&
+	    e->protocol != (e->version == 4 ? IPPROTO_ICMP : IPPROTO_ICMPV6)) {
+		e->transport_error = -EPROTONOSUPPORT;
+		return;
+	}
+	if (here < header) {
+		e->transport_error = e->flags & IPQ_EDIT_FRAGMENT ? -EOPNOTSUPP : -EBADMSG;
+		return;
+	}
+	switch (e->protocol) {
+	case IPPROTO_TCP:
+		n = (p[12] >> 4) * 4u;
+		if (n < header)
+			e->transport_error = -EBADMSG;
+		else
+			set_transport(e, n, 16, whole, whole);
+		break;
+	case IPPROTO_UDP:
+		n = get16(p + 4);
+		set_transport(e, header, 6, n, n);
+		break;
+	case IPPROTO_UDPLITE: /* the field is not the length but what is covered, 0 for all (RFC 3828) */
+		n = get16(p + 4);
+		set_transport(e, header, 6, whole, n ? n : whole);
+		break;
+	default: /* ICMP and ICMPv6 */
+		set_transport(e, header, 2, whole, whole);
+		break;
+	}
+}
+
+int ipq_edit_begin(struct ipq_edit *e, void *data, size_t len, size_t room, uint32_t flags)
+{
+	int err;
+
+	memset(e, 0, sizeof(*e));
+	if (room < len)
+		return -EINVAL;
+	if (!len)
+		return -EBADMSG;
+	e->data = data;
+	e->room = room < UINT32_MAX ? (uint32_t)room : UINT32_MAX;
+	e->flags = flags & IPQ_EDIT_CHECKSUM_NOT_READY;
+	e->version = e->data[0] >> 4;
+	err = e->version == 4 ? parse_ipv4(e, len) : e->version == 6 ? parse_ipv6(e, len) : -EBADMSG;
+	if (!err)
+		err = parse_extensions(e);
+	if (!err)
+		parse_transport(e);
+	return err;
+}

@@ -1,0 +1,237 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+/* Editing TCP headers: fixed fields and options (RFC 9293, 3.1 and 3.2). */
+#include <errno.h>
+#include <netinet/in.h>
+
+#include "edit/edit.h"
+
+enum {
+	TCP_HEADER = 20,
+	TCP_MAX_OPTIONS = 40,
+	TCP_OPTION_END = 0,
+	TCP_OPTION_NOP = 1,
+	TCP_OPTION_MSS = 2,
+	TCP_FLAGS = 0x1ff,
+};
+
+static int write_tcp(struct ipq_edit *e, size_t offset, const void *bytes, size_t n)
+{
+	int err = edit_transport(e, IPPROTO_TCP);
+
+	if (!err)
+		edit_write(e, e->transport + offset, bytes, n);
+	return err;
+}
+
+static int write_tcp32(struct ipq_edit *e, size_t offset, uint32_t value)
+{
+	uint32_t bytes = htonl(value);
+
+	return write_tcp(e, offset, &bytes, sizeof(bytes));
+}
+
+int ipq_edit_set_tcp_flags(struct ipq_edit *e, unsigned flags, unsigned mask)
+{
+	int err = edit_transport(e, IPPROTO_TCP);
+	uint8_t bytes[2];
+
+	if (err)
+		return err;
+	if ((flags | mask) & ~(unsigned)TCP_FLAGS)
+		return -EINVAL;
+	put16(bytes, (get16(e->data + e->transport + 12) & ~mask) | (flags & mask));
+	return write_tcp(e, 12, bytes, sizeof(bytes));
+}
+
+int ipq_edit_set_tcp_sequence(struct ipq_edit *e, uint32_t sequence)
+{
+	return write_tcp32(e, 4, sequence);
+}
+
+int ipq_edit_set_tcp_acknowledgement(struct ipq_edit *e, uint32_t acknowledgement)
+{
+	return write_tcp32(e, 8, acknowledgement);
+}
+
+int ipq_edit_set_tcp_window(struct ipq_edit *e, uint16_t window)
+{
+	uint8_t bytes[2];
+
+	put16(bytes, window);
+	return write_tcp(e, 14, bytes, sizeof(bytes));
+}
+
+/* ---- options ---- */
+
+/* Length of the option at at, which lies before end: NOP and the end of the list count 1. -EBADMSG. */
+static int option_len(const uint8_t *data, size_t at, size_t end)
+{
+	unsigned len;
+
+	if (data[at] == TCP_OPTION_NOP || data[at] == TCP_OPTION_END)
+		return 1;
+	if (end - at < 2)
+		return -EBADMSG;
+	len = data[at + 1];
+	return len < 2 || len > end - at ? -EBADMSG : (int)len;
+}
+
+/* Offset of the first option of this kind at or behind from, -ENOENT or -EBADMSG. */
+static int find_option(const struct ipq_edit *e, size_t from, uint8_t kind)
+{
+	int len;
+
+	for (size_t at = from; at < e->payload && e->data[at] != TCP_OPTION_END; at += (size_t)len) {
+		len = option_len(e->data, at, e->payload);
+		if (len < 0)
+			return len;
+		if (e->data[at] == kind)
+			return (int)at;
+	}
+	return -ENOENT;
+}
+
+static size_t first_option(const struct ipq_edit *e)
+{
+	return e->transport + TCP_HEADER;
+}
+
+int ipq_edit_find_tcp_option(const struct ipq_edit *e, uint8_t kind, size_t *len)
+{
+	int at;
+
+	if (e->transport_error)
+		return e->transport_error;
+	if (e->protocol != IPPROTO_TCP)
+		return -EPROTONOSUPPORT;
+	if (kind == TCP_OPTION_END || kind == TCP_OPTION_NOP)
+		return -ENOENT;
+	at = find_option(e, first_option(e), kind);
+	if (at < 0)
+		return at;
+	if (len)
+		*len = e->data[at + 1] - 2u;
+	return at + 2;
+}
+
+/* A list of options under construction. */
+struct options {
+	uint8_t bytes[TCP_MAX_OPTIONS];
+	size_t len; /* may run past the bytes: too long */
+};
+
+static void append_option(struct options *o, const uint8_t *head, size_t head_len, const void *value,
+			  size_t len)
+{
+	if (o->len + head_len + len <= sizeof(o->bytes)) {
+		memcpy(o->bytes + o->len, head, head_len);
+		if (len)
+			memcpy(o->bytes + o->len + head_len, value, len);
+	}
+	o->len += head_len + len;
+}
+
+/* The packet's options with this value for this kind, padded to whole words. 0, -EBADMSG or -EMSGSIZE. */
+static int build_options(const struct ipq_edit *e, struct options *o, bool keep_nop, uint8_t kind,
+			 const void *value, size_t value_len)
+{
+	uint8_t head[2] = { kind, (uint8_t)(value_len + 2) };
+	bool done = false;
+	int len;
+
+	memset(o, 0, sizeof(*o));
+	for (size_t at = first_option(e); at < e->payload && e->data[at] != TCP_OPTION_END;
+	     at += (size_t)len) {
+		len = option_len(e->data, at, e->payload);
+		if (len < 0)
+			return len;
+		if (e->data[at] == kind && !done) {
+			append_option(o, head, sizeof(head), value, value_len);
+			done = true;
+		} else if (e->data[at] != TCP_OPTION_NOP || keep_nop) {
+			append_option(o, e->data + at, (size_t)len, NULL, 0);
+		}
+	}
+	if (!done)
+		append_option(o, head, sizeof(head), value, value_len);
+	/* The rest is zero already: the end of the list. */
+	o->len = (o->len + 3) & ~(size_t)3;
+	return o->len > sizeof(o->bytes) ? -EMSGSIZE : 0;
+}
+
+int ipq_edit_set_tcp_option(struct ipq_edit *e, uint8_t kind, const void *value, size_t len)
+{
+	int err = edit_transport(e, IPPROTO_TCP);
+	struct options o;
+	uint8_t bytes[2];
+
+	if (err)
+		return err;
+	if (kind == TCP_OPTION_END || kind == TCP_OPTION_NOP)
+		return -EINVAL;
+	if (len > TCP_MAX_OPTIONS - 2)
+		return -EMSGSIZE;
+	err = build_options(e, &o, true, kind, value, len);
+	if (err == -EMSGSIZE)
+		err = build_options(e, &o, false, kind, value, len);
+	if (!err)
+		err = edit_splice(e, first_option(e), e->payload - first_option(e), o.bytes, o.len);
+	if (err)
+		return err;
+	e->payload = (uint32_t)(first_option(e) + o.len);
+	/* The length of the header counts words, in the upper four bits. */
+	put16(bytes,
+	      (get16(e->data + e->transport + 12) & 0xfffu) | (unsigned)(TCP_HEADER + o.len) / 4 << 12);
+	return write_tcp(e, 12, bytes, sizeof(bytes));
+}
+
+int ipq_edit_clear_tcp_option(struct ipq_edit *e, uint8_t kind)
+{
+	int err = edit_transport(e, IPPROTO_TCP), found = 0, len;
+	uint8_t options[TCP_MAX_OPTIONS];
+	size_t n, at;
+
+	if (err)
+		return err;
+	if (kind == TCP_OPTION_END || kind == TCP_OPTION_NOP)
+		return -EINVAL;
+	n = e->payload - first_option(e);
+	memcpy(options, e->data + first_option(e), n);
+	for (at = 0; at < n && options[at] != TCP_OPTION_END; at += (size_t)len) {
+		len = option_len(options, at, n);
+		if (len < 0)
+			return len;
+		if (options[at] == kind) {
+			memset(options + at, TCP_OPTION_NOP, (size_t)len);
+			found = 1;
+		}
+	}
+	if (!found)
+		return -ENOENT;
+	edit_write(e, first_option(e), options, n);
+	return 0;
+}
+
+int ipq_edit_clamp_mss(struct ipq_edit *e, uint16_t mss)
+{
+	int err = edit_transport(e, IPPROTO_TCP), at;
+	uint8_t bytes[2];
+	size_t len = 0;
+
+	if (err)
+		return err;
+	if (!(e->data[e->transport + 13] & IPQ_TCP_SYN))
+		return 0;
+	at = ipq_edit_find_tcp_option(e, TCP_OPTION_MSS, &len);
+	if (at == -ENOENT)
+		return 0;
+	if (at < 0)
+		return at;
+	if (len != 2)
+		return -EBADMSG;
+	if (get16(e->data + at) <= mss)
+		return 0;
+	put16(bytes, mss);
+	edit_write(e, (size_t)at, bytes, sizeof(bytes));
+	return 1;
+}

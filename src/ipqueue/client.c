@@ -1,0 +1,456 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+/*
+ * What programs ask of ip_queue, and what it answered: see ip_queue(7) and the recordings in
+ * tests/replay/data. As in the kernel, access goes by the port id in a request's netlink header.
+ *
+ * Two deviations, both kinder: a port id that nobody has is released when the client that claimed it
+ * ends, and a peer whose socket is closed already never makes another one busy.
+ */
+#include <errno.h>
+#include <poll.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+#include <sys/epoll.h>
+#include "ipqueue/state.h" /* before <linux/netfilter.h>, behind which <net/if.h> and <linux/if.h> clash */
+#include <linux/netfilter.h>
+#include <linux/netfilter_ipv4/ip_queue.h>
+
+#define ROUNDS 4	 /* batches of requests a step and client */
+#define FINISH_MAX 16384 /* requests that a client has left behind: more than its buffer holds */
+#define PACKET_MAX 65535
+#define SEND_BUFFER_MAX (16 << 20)
+
+/* ---- clients ---------------------------------------------------------------------------------- */
+
+static struct client *find_pid(struct engine *e, uint8_t family, uint32_t pid)
+{
+	struct client *c;
+
+	for (c = e->clients; c != NULL; c = c->next)
+		if (c->family == family && c->pid == pid)
+			return c;
+	return NULL;
+}
+
+static void set_pid(struct engine *e, struct client *c, uint32_t pid)
+{
+	struct family *f = engine_family(e, c->family);
+
+	c->pid = pid;
+	if (f->peer_pid == pid && f->owner == NULL)
+		f->owner = c;
+}
+
+void client_watch(struct engine *e, struct client *c)
+{
+	struct epoll_event event = { .events = EPOLLIN | EPOLLRDHUP | (c->blocked ? (uint32_t)EPOLLOUT : 0),
+				     .data.ptr = c };
+
+	c->watched = c->blocked || !e->polling || engine_family(e, c->family)->owner != c;
+	if (!c->watched)
+		epoll_ctl(e->epoll, EPOLL_CTL_DEL, c->fd, NULL);
+	else if (epoll_ctl(e->epoll, EPOLL_CTL_MOD, c->fd, &event) < 0 &&
+		 epoll_ctl(e->epoll, EPOLL_CTL_ADD, c->fd, &event) < 0)
+		e->failed = -errno;
+}
+
+/*
+ * The end of the file comes without an address, which libipq of 2001 takes for a message from a stranger ("Failed to
+ * receive netlink message"). An empty message is read as the end too, and has the kernel's address.
+ */
+void client_say_end(const struct client *c)
+{
+	send(c->fd, "", 0, MSG_DONTWAIT | MSG_NOSIGNAL);
+	shutdown(c->fd, SHUT_WR);
+}
+
+int engine_add(struct engine *e, int fd, uint8_t family, enum wire_layout layout, uint32_t pid, bool capable)
+{
+	struct epoll_event event = { .events = EPOLLIN | EPOLLRDHUP };
+	struct client *c;
+	int type = 0, ret = 0;
+	socklen_t len = sizeof(type);
+
+	if (getsockopt(fd, SOL_SOCKET, SO_TYPE, &type, &len) < 0)
+		return -errno;
+	if ((type != SOCK_SEQPACKET && type != SOCK_DGRAM) || engine_family(e, family) == NULL)
+		return -EINVAL;
+	c = calloc(1, sizeof(*c));
+	if (c == NULL)
+		return -ENOMEM;
+	c->fd = fd;
+	c->type = type;
+	c->family = family;
+	c->layout = layout;
+	c->capable = capable;
+	event.data.ptr = c;
+	pthread_mutex_lock(&e->lock);
+	c->serial = atomic_fetch_add(&e->legacy->serial, 1) + 1;
+	if (epoll_ctl(e->epoll, EPOLL_CTL_ADD, fd, &event) < 0) {
+		ret = -errno;
+		free(c);
+		goto out;
+	}
+	c->watched = true;
+	c->next = e->clients;
+	if (c->next != NULL)
+		c->next->prev = c;
+	e->clients = c;
+	set_pid(e, c, pid);
+	if (e->said_end)
+		client_say_end(c);
+	engine_log(e, "client %u: new, pid %u, %s, %s%s", c->serial, pid, family == AF_INET ? "IPv4" : "IPv6",
+		   layout == WIRE_LP64 ? "64-bit" : "32-bit", capable ? "" : ", no CAP_NET_ADMIN");
+out:
+	pthread_mutex_unlock(&e->lock);
+	return ret;
+}
+
+/* The peer has gone: what it had is dropped, and the next one starts from mode NONE. */
+static void release(struct engine *e, struct family *f)
+{
+	size_t cursor = 0;
+	uint32_t id;
+
+	while (idset_take(&f->waiting, &cursor, &id)) {
+		engine_drop(e, id);
+		f->counts.dropped++;
+	}
+	f->peer_pid = 0;
+	f->owner = f->claimant = NULL;
+	f->mode = COPY_NONE;
+	f->had_meta = false;
+	f->range = 0;
+	if (e->configured)
+		engine_configure(e, NULL);
+}
+
+static void end(struct engine *e, struct client *c)
+{
+	struct family *f = engine_family(e, c->family);
+	size_t waiting = f->waiting.count;
+
+	if (f->owner == c || (f->owner == NULL && f->claimant == c && f->peer_pid != 0)) {
+		release(e, f);
+		engine_log(e, "client %u: end, %zu waiting packets dropped", c->serial, waiting);
+	} else {
+		engine_log(e, "client %u: end", c->serial);
+	}
+	if (f->claimant == c)
+		f->claimant = NULL;
+	/* Closing alone would leave it in the set when a child process has this end too. */
+	epoll_ctl(e->epoll, EPOLL_CTL_DEL, c->fd, NULL);
+	close(c->fd);
+	c->fd = -1;
+	if (c->prev != NULL)
+		c->prev->next = c->next;
+	else
+		e->clients = c->next;
+	if (c->next != NULL)
+		c->next->prev = c->prev;
+	c->next = e->ended_clients;
+	e->ended_clients = c;
+}
+
+void client_free_ended(struct engine *e)
+{
+	struct client *c;
+
+	while ((c = e->ended_clients) != NULL) {
+		e->ended_clients = c->next;
+		free(c);
+	}
+}
+
+/* ---- answers ---------------------------------------------------------------------------------- */
+
+/* error 0 acknowledges. Nobody waits for a client that doesn't read: its answers are lost. */
+static void answer(struct engine *e, const struct client *c, int error, const void *request, size_t quote)
+{
+	size_t len = wire_put_error(e->answer, error, c->pid, request, quote);
+	size_t padded = (len + 3) & ~(size_t)3;
+
+	memset(e->answer + len, 0, padded - len);
+	send(c->fd, e->answer, padded, MSG_DONTWAIT | MSG_NOSIGNAL);
+}
+
+/* The source has said no to a verdict that was accepted here, as ip_queue said itself. */
+void client_refused(struct engine *e, uint32_t tag, int error)
+{
+	struct kept *k = &e->kept[tag % KEPT];
+	struct client *c;
+	struct family *f;
+
+	if (tag == 0 || k->tag != tag)
+		return;
+	k->tag = 0;
+	for (c = e->clients; c != NULL && c->serial != k->serial; c = c->next)
+		;
+	if (c == NULL)
+		return;
+	f = engine_family(e, c->family);
+	/* A refused verdict leaves the packet waiting, unless there is no packet. */
+	if (error != ENOENT && k->known && f->peer_pid != 0 && idset_reserve(&f->waiting, 1) == 0)
+		idset_add(&f->waiting, k->id);
+	answer(e, c, error, k->request, k->len <= KEPT_ROOM ? k->len : WIRE_NLHDR);
+}
+
+static uint32_t keep(struct engine *e, const struct client *c, const struct wire_request *r,
+		     const void *request, bool known)
+{
+	struct kept *k;
+
+	if (++e->tag == 0)
+		e->tag = 1;
+	k = &e->kept[e->tag % KEPT];
+	k->tag = e->tag;
+	k->serial = c->serial;
+	k->id = (uint32_t)r->verdict.id;
+	k->len = r->len;
+	k->known = known;
+	memcpy(k->request, request, r->len < KEPT_ROOM ? r->len : KEPT_ROOM);
+	return k->tag;
+}
+
+/* ---- requests --------------------------------------------------------------------------------- */
+
+/* Whether the other end is closed, though the event has not been seen yet. */
+static bool has_gone(const struct client *c)
+{
+	struct pollfd p = { .fd = c->fd, .events = POLLRDHUP };
+
+	return c->hung_up || (poll(&p, 1, 0) > 0 && (p.revents & (POLLRDHUP | POLLHUP)) != 0);
+}
+
+/* Room for many packets on their way to a program that is slow for a moment. */
+static void enlarge_buffer(const struct family *f, const struct client *c)
+{
+	uint64_t want = (uint64_t)f->queue_max * 4096;
+
+	engine_enlarge(c->fd, want > SEND_BUFFER_MAX ? SEND_BUFFER_MAX : (int)want);
+}
+
+/* The first valid request makes its sender the peer. 0 or a positive errno. */
+static int acquire(struct engine *e, struct family *f, struct client *c, uint32_t pid)
+{
+	if (f->peer_pid != 0 && f->owner != NULL && f->owner != c && has_gone(f->owner))
+		client_finish(e, f->owner);
+	if (f->peer_pid == pid)
+		return 0;
+	if (f->peer_pid != 0)
+		return EBUSY;
+	f->peer_pid = pid;
+	f->settled = true;
+	f->claimant = c;
+	f->owner = c->pid == pid ? c : find_pid(e, f->af, pid);
+	if (f->owner != NULL)
+		enlarge_buffer(f, f->owner);
+	engine_log(e, "client %u: pid %u is the peer now", c->serial, pid);
+	return 0;
+}
+
+static int set_mode(struct engine *e, struct family *f, const struct client *c, const struct wire_request *r)
+{
+	enum copy_mode mode = f->mode;
+	uint32_t range = f->range;
+	struct ipq_error error = { "" };
+	int ret;
+
+	if (r->mode.value > IPQ_COPY_MAX)
+		return EINVAL;
+	f->mode = (enum copy_mode)r->mode.value;
+	f->range = 0;
+	if (f->mode == COPY_PACKET) {
+		/* ip_queue kept 32 bits, and looked at the limit only then. */
+		f->range = (uint32_t)r->mode.range;
+		if (f->range > PACKET_MAX)
+			f->range = PACKET_MAX;
+	}
+	ret = engine_configure(e, &error);
+	if (ret < 0) {
+		engine_log(e, "client %u: %s", c->serial, error.text);
+		f->mode = mode;
+		f->range = range;
+		return -ret;
+	}
+	f->had_meta |= f->mode == COPY_META;
+	engine_log(e, "client %u: mode %u, range %u", c->serial, (unsigned)f->mode, f->range);
+	return 0;
+}
+
+/* ip_queue replaced a packet only when the lengths agree and there is room for an IP header. */
+static void replacement(const struct family *f, const struct wire_request *r, struct source_verdict *v)
+{
+	size_t least = f->af == AF_INET ? 20 : 40;
+
+	if (r->verdict.data_len == 0 || r->verdict.data_len != r->verdict.payload_len ||
+	    r->verdict.payload_len < least)
+		return;
+	if (r->verdict.payload_len > PACKET_MAX) {
+		v->code = NF_DROP;
+		return;
+	}
+	v->present = IPQ_SET_PAYLOAD;
+	v->payload = r->verdict.payload;
+	v->payload_len = r->verdict.payload_len;
+}
+
+/* ip_queue and ip6_queue had no packet in common: one's program cannot judge what the other's waits for. */
+static bool waits_for_other(struct engine *e, const struct family *f, uint32_t id)
+{
+	struct idset *other = &e->family[f == &e->family[0]].waiting;
+
+	if (!idset_remove(other, id))
+		return false;
+	idset_add(other, id);
+	return true;
+}
+
+/* Received, but handed to nobody so far: who names it has guessed. */
+static bool is_held(const struct engine *e, uint32_t id)
+{
+	unsigned i;
+
+	for (i = 0; i < e->received; i++)
+		if (!e->done[i] && e->packet[i].id == id)
+			return true;
+	return false;
+}
+
+static int set_verdict(struct engine *e, struct family *f, const struct client *c,
+		       const struct wire_request *r, const void *request)
+{
+	struct source_verdict v = { .id = (uint32_t)r->verdict.id, .code = r->verdict.value };
+	bool known;
+
+	if (r->verdict.value > NF_MAX_VERDICT)
+		return EINVAL;
+	if (r->verdict.id > UINT32_MAX)
+		return ENOENT;
+	known = idset_remove(&f->waiting, v.id);
+	if (!known && (!e->adopt || waits_for_other(e, f, v.id) || is_held(e, v.id)))
+		return ENOENT;
+	replacement(f, r, &v);
+	if (v.code == NF_STOLEN) /* today's kernel refuses it, and nobody here would free the packet */
+		v.code = NF_DROP;
+	if (v.code == NF_QUEUE) /* ip_queue's programs gave no number: the packet came back to them */
+		v.code = NF_QUEUE_NR(e->source->queue_number);
+	if (v.code == NF_DROP)
+		v.present = 0;
+	if (r->verdict.value == NF_QUEUE || r->verdict.value == NF_REPEAT)
+		e->ended = e->said_end; /* it comes back, even from a file that is at its end */
+	v.tag = keep(e, c, r, request, known);
+	f->counts.dropped += v.code == NF_DROP;
+	f->counts.accepted += v.code == NF_ACCEPT || v.code == NF_STOP;
+	f->counts.replaced += v.present != 0;
+	engine_verdict(e, &v);
+	return 0;
+}
+
+/* 0 or a positive errno, in the order in which ip_queue looked; *silent: no answer whatever was asked. */
+static int do_request(struct engine *e, struct client *c, const struct wire_request *r, bool too_short,
+		      const void *request, bool *silent)
+{
+	struct family *f = engine_family(e, c->family);
+	int err;
+
+	if ((int32_t)r->pid <= 0 || (r->flags & NLM_F_REQUEST) == 0 || (r->flags & NLM_F_MULTI) != 0)
+		return EINVAL;
+	if ((r->flags & MSG_TRUNC) != 0) /* a socket flag where netlink flags are; ip_queue did look for it */
+		return ECOMM;
+	if (r->type < NLMSG_NOOP || r->type >= IPQM_MAX)
+		return EINVAL;
+	*silent = r->type <= IPQM_BASE;
+	if (*silent)
+		return 0;
+	if (!c->capable)
+		return EPERM;
+	err = acquire(e, f, c, r->pid);
+	if (err != 0)
+		return err;
+	if (too_short)
+		return EINVAL;
+	if (r->type == IPQM_MODE)
+		return set_mode(e, f, c, r);
+	return r->type == IPQM_VERDICT ? set_verdict(e, f, c, r, request) : EINVAL;
+}
+
+/* One datagram. Only the first message in it counts; len may be more than there is room for. */
+static void serve(struct engine *e, struct client *c, const void *request, size_t len)
+{
+	struct wire_request r;
+	bool silent = false;
+	int err = wire_get_request(c->layout, request, len, &r);
+
+	if (err == -EBADMSG)
+		return;
+	if (c->pid == 0 && (int32_t)r.pid > 0)
+		set_pid(e, c, r.pid);
+	err = do_request(e, c, &r, err != 0, request, &silent);
+	if (err != 0) {
+		engine_log(e, "client %u: request of type 0x%x refused: %s", c->serial, r.type,
+			   strerror(err));
+		answer(e, c, err, request, r.len <= REQUEST_ROOM ? r.len : WIRE_NLHDR);
+	} else if ((r.flags & NLM_F_ACK) != 0 && !silent) {
+		answer(e, c, 0, request, WIRE_NLHDR);
+	}
+}
+
+/* Returns how many datagrams were there, less than BATCH when there are no more; -1: the socket is gone. */
+static int serve_batch(struct engine *e, struct client *c)
+{
+	/* With MSG_TRUNC msg_len is the true length, also of what was cut. */
+	int i, n = recvmmsg(c->fd, e->in, BATCH, MSG_DONTWAIT | MSG_TRUNC, NULL);
+
+	if (n < 0) {
+		/* A peer that closed with unread packets resets the connection once; its requests are still
+		 * there. */
+		if (errno == EINTR || errno == ECONNRESET)
+			return BATCH;
+		return errno == EAGAIN || errno == ECONNREFUSED ? 0 : -1;
+	}
+	e->work += (unsigned)n;
+	for (i = 0; i < n && c->fd >= 0; i++)
+		serve(e, c, e->in_iov[i].iov_base, e->in[i].msg_len);
+	engine_flush(e);
+	engine_active(e);
+	/* The end reads as empty datagrams without end. */
+	if (n > 0 && e->in[n - 1].msg_len == 0 && has_gone(c))
+		return -1;
+	return n;
+}
+
+void client_serve(struct engine *e, struct client *c)
+{
+	unsigned round;
+	int n = BATCH;
+
+	for (round = 0; n == BATCH && round < ROUNDS; round++)
+		n = serve_batch(e, c);
+	if (n < 0)
+		end(e, c);
+	else if (c->blocked) {
+		c->blocked = false; /* engine_deliver() tries again and says so when it still is */
+		client_watch(e, c);
+	}
+}
+
+void client_finish(struct engine *e, struct client *c)
+{
+	unsigned i;
+	ssize_t n;
+
+	c->hung_up = true;
+	for (i = 0; i < FINISH_MAX; i++) {
+		n = recv(c->fd, e->last, REQUEST_ROOM, MSG_DONTWAIT | MSG_TRUNC);
+		if (n < 0 && (errno == EINTR || errno == ECONNRESET))
+			continue;
+		if (n <= 0)
+			break;
+		serve(e, c, e->last, (size_t)n);
+		engine_flush(e);
+	}
+	if (c->fd >= 0)
+		end(e, c);
+}

@@ -1,0 +1,189 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+/* Packets from the source become ip_queue's messages and go to their owners, a batch in one call. */
+#include <errno.h>
+#include <string.h>
+#include "ipqueue/state.h"
+#include "source/links.h"
+
+#define NSEC_PER_SEC 1000000000
+
+static unsigned char padding[4]; /* what follows data_len up to the rounded nlmsg_len: cleared here */
+
+static uint32_t payload_len(const struct family *f, const struct ipq_packet *p)
+{
+	if (f->mode != COPY_PACKET || (p->present & IPQ_HAS_PAYLOAD) == 0)
+		return 0;
+	return f->range != 0 && f->range < p->payload_len ? f->range : p->payload_len;
+}
+
+static void name_device(struct engine *e, const struct ipq_packet *p, uint32_t has, uint32_t index,
+			char *name, uint16_t *type)
+{
+	const struct source *s = e->source;
+
+	if ((p->present & has) == 0)
+		return;
+	if (s->links != NULL)
+		links_get(s->links, index, name, type);
+	else if (s->ops->interface != NULL && s->ops->interface(s, index, name, type) < 0)
+		*type = 0;
+}
+
+/* ip_queue filled in the hardware fields where the packet still had a link header: it came in by a device. */
+static void fill_hardware(struct wire_packet *w, const struct ipq_packet *p, uint16_t type)
+{
+	if ((p->present & IPQ_HAS_HWADDR) == 0 || p->hw_addr_len == 0)
+		return;
+	w->hw_addrlen = p->hw_addr_len < sizeof(w->hw_addr) ? p->hw_addr_len : sizeof(w->hw_addr);
+	memcpy(w->hw_addr, p->hw_addr, w->hw_addrlen);
+	w->hw_type = type;
+}
+
+/* Then there is room around the payload for all of the message. */
+static bool in_slot(const struct engine *e, const struct ipq_packet *p)
+{
+	return (p->present & IPQ_HAS_PAYLOAD) != 0 && p->payload >= e->slots + SLOT_FRONT &&
+	       p->payload < e->slots + (size_t)BATCH * SLOT_SIZE;
+}
+
+static void encode(struct engine *e, const struct family *f, const struct ipq_packet *p, unsigned k)
+{
+	struct wire_packet w = { .packet_id = p->id, .hook = p->hook, .hw_protocol = p->hw_protocol };
+	struct iovec *iov = e->out_iov[k];
+	uint16_t type = 0, ignored;
+	size_t len = payload_len(f, p), head = wire_packet_head(f->owner->layout), pieces;
+
+	if ((p->present & IPQ_HAS_MARK) != 0)
+		w.mark = p->mark;
+	if ((p->present & IPQ_HAS_TIMESTAMP) != 0) {
+		w.timestamp_sec = p->timestamp / NSEC_PER_SEC;
+		w.timestamp_usec = p->timestamp % NSEC_PER_SEC / 1000;
+	}
+	name_device(e, p, IPQ_HAS_INDEV, p->indev, w.indev, &type);
+	name_device(e, p, IPQ_HAS_OUTDEV, p->outdev, w.outdev, &ignored);
+	fill_hardware(&w, p, type);
+	iov[0] = (struct iovec){ e->out_head[k], head };
+	iov[1] = (struct iovec){ p->payload, len };
+	iov[2] = (struct iovec){ padding, (0 - len) & 3 };
+	pieces = len == 0 ? 1 : iov[2].iov_len == 0 ? 2 : 3;
+	if (in_slot(e, p) && len == p->payload_len) { /* one piece is cheaper, and the whole payload stays whole */
+		iov[0] = (struct iovec){ p->payload - head, head + len + iov[2].iov_len };
+		memset(p->payload + len, 0, iov[2].iov_len);
+		pieces = 1;
+	}
+	wire_put_packet(f->owner->layout, iov[0].iov_base, &w, len);
+	e->out[k].msg_hdr = (struct msghdr){ .msg_iov = iov, .msg_iovlen = pieces };
+}
+
+static void drop(struct engine *e, struct family *f, unsigned i)
+{
+	engine_drop(e, e->packet[i].id);
+	f->counts.dropped++;
+	e->done[i] = true;
+}
+
+/*
+ * Received without its bytes, for a peer that never asked for that: it came when the other family's peer wanted none.
+ * ip_queue dropped what came when nobody had set a mode.
+ */
+static bool came_before_peer(const struct family *f, const struct ipq_packet *p)
+{
+	return f->mode == COPY_PACKET && !f->had_meta && (p->present & IPQ_HAS_PAYLOAD) == 0;
+}
+
+/* Picks the family's packets for which there is room and puts them into messages. */
+static unsigned collect(struct engine *e, struct family *f)
+{
+	unsigned i, n = 0;
+
+	/* Room for all of them first: whoever has a packet must be able to give a verdict. */
+	bool room = idset_reserve(&f->waiting, BATCH) == 0;
+
+	for (i = 0; i < e->received; i++) {
+		if (e->done[i] || e->packet[i].family != f->af)
+			continue;
+		if (f->peer_pid == 0 && engine_hopes(e, f))
+			break;
+		if (f->peer_pid == 0 || f->mode == COPY_NONE || came_before_peer(f, &e->packet[i])) {
+			f->counts.foreign += f->mode != COPY_NONE || f->peer_pid == 0;
+			drop(e, f, i);
+		} else if (!room || f->waiting.count + n >= f->queue_max) {
+			if (e->patient && f->waiting.count + n > 0)
+				break;
+			f->counts.queue_dropped++;
+			drop(e, f, i);
+		} else if (f->owner == NULL) {
+			f->counts.netlink_dropped++;
+			drop(e, f, i);
+		} else {
+			encode(e, f, &e->packet[i], n);
+			e->out_packet[n++] = i;
+		}
+	}
+	return n;
+}
+
+static void sent(struct engine *e, struct family *f, unsigned i)
+{
+	idset_add(&f->waiting, e->packet[i].id);
+	f->counts.packets++;
+	e->done[i] = true;
+}
+
+/*
+ * What to do after packet k could not be sent: how many to pass over. ip_queue, too, lost everything
+ * behind a full socket until the program had caught up.
+ */
+static unsigned give_up(struct engine *e, struct family *f, unsigned k, unsigned n, int err, bool *gone)
+{
+	unsigned i;
+
+	if ((err == EAGAIN || err == ENOBUFS) && e->patient) {
+		f->owner->blocked = true;
+		client_watch(e, f->owner);
+		return n - k;
+	}
+	*gone = err == EPIPE || err == ECONNRESET || err == ECONNREFUSED || err == ENOTCONN;
+	if (err != EMSGSIZE && err != EAGAIN && err != ENOBUFS && !*gone)
+		engine_log(e, "client %u: cannot send packets: %s", f->owner->serial, strerror(err));
+	n = err == EMSGSIZE ? k + 1 : n;
+	for (i = k; i < n; i++) {
+		f->counts.netlink_dropped++;
+		drop(e, f, e->out_packet[i]);
+	}
+	return n - k;
+}
+
+static void deliver(struct engine *e, struct family *f)
+{
+	unsigned i, k = 0, n = collect(e, f);
+	bool gone = false;
+
+	while (k < n) {
+		int ret = sendmmsg(f->owner->fd, e->out + k, n - k, MSG_DONTWAIT | MSG_NOSIGNAL);
+
+		if (ret < 0 && errno == EINTR)
+			continue;
+		for (i = 0; ret > 0 && i < (unsigned)ret; i++)
+			sent(e, f, e->out_packet[k + i]);
+		k += ret > 0 ? (unsigned)ret : give_up(e, f, k, n, errno, &gone);
+	}
+	if (gone)
+		client_finish(e, f->owner);
+}
+
+void engine_deliver(struct engine *e)
+{
+	unsigned i;
+
+	for (i = 0; i < e->received; i++)
+		if (!e->done[i] && engine_family(e, e->packet[i].family) == NULL) {
+			e->foreign++;
+			engine_drop(e, e->packet[i].id);
+			e->done[i] = true;
+		}
+	deliver(e, &e->family[0]);
+	deliver(e, &e->family[1]);
+	for (i = 0, e->held = 0; i < e->received; i++)
+		e->held += !e->done[i];
+}

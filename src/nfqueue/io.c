@@ -1,0 +1,405 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* Packets and verdicts of the nfnetlink_queue source: the path that every packet takes. See source_nfqueue.c. */
+#include <arpa/inet.h>
+#include <errno.h>
+#include <linux/netfilter.h>
+#include <linux/netlink.h>
+#include <poll.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <time.h>
+#include "nfqueue/messages.h"
+#include "nfqueue/nfqueue.h"
+#include "util/clock.h"
+#include "util/compiler.h"
+#include "util/count.h"
+
+#define BATCH_MAX 64          /* packets a recvmmsg */
+#define SEND_MAX (128 * 1024) /* bytes a send; the default send buffer takes 200 KiB */
+#define SEND_PIECES 128
+#define HEADS_MAX 4096
+
+/* Ids grow by one with each packet sent to us: what lies between the first and the last was either received or lost. */
+static void note_id(struct nfqueue *q, uint32_t id)
+{
+	uint64_t before = count(&q->received);
+
+	if (before == 0)
+		atomic_store_explicit(&q->first_id, id, memory_order_relaxed);
+	if (before == 0 || (int32_t)(id - (uint32_t)atomic_load_explicit(&q->last_id, memory_order_relaxed)) > 0)
+		atomic_store_explicit(&q->last_id, id, memory_order_relaxed);
+}
+
+/* A packet that was put aside, into a slot as if it had just been received. */
+static size_t copy_aside(const struct aside *a, struct source_slot *slot)
+{
+	size_t first = a->len < slot->head_room ? a->len : slot->head_room;
+	size_t rest = slot->tail != NULL ? a->len - first : 0;
+
+	memcpy(slot->head, a->message, first);
+	if (rest > slot->tail_room)
+		rest = slot->tail_room;
+	if (rest > 0)
+		memcpy(slot->tail, a->message + first, rest);
+	return first + rest;
+}
+
+struct receiving {
+	struct nfqueue *q;
+	source_refused refused;
+	void *context;
+	bool woken;
+};
+
+static bool take_message(struct receiving *rx, struct source_slot *slot, size_t len, struct ipq_packet *p);
+
+/* What was put aside first. True when *p is a packet now. */
+COLD static bool take_first_aside(struct receiving *rx, struct source_slot *slot, struct ipq_packet *p)
+{
+	struct aside *a = nfqueue_take_aside(rx->q);
+	bool packet = false;
+
+	if (a == NULL)
+		return false;
+	if (a->len == 0)
+		rx->refused(rx->context, &a->refusal);
+	else
+		packet = take_message(rx, slot, copy_aside(a, slot), p);
+	free(a);
+	return packet;
+}
+
+static void take_answer(struct receiving *rx, const struct nfq_reply *r)
+{
+	if (r->type != NLMSG_NOOP)
+		nfqueue_leave_answer(rx->q, r->seq, r->refusal.error);
+	else if (r->seq == SEQ_WAKE)
+		rx->woken = true;
+}
+
+COLD void nfqueue_drop(struct nfqueue *q, const struct nfq_reply *r, uint32_t id)
+{
+	struct source_verdict drop = { .id = id };
+
+	atomic_fetch_add(&q->malformed, 1);
+	if (!r->has_id)
+		return;
+	note_id(q, id);
+	nfqueue_send(&q->base, &drop, 1);
+}
+
+/*
+ * Linux writes a new copy mode before its range, so that a packet of this moment comes without its bytes, and so do
+ * those that were queued before (doc/assumptions/mode-before-range.c). The kernel queues it once more: it comes back
+ * whole, under another id.
+ */
+COLD static bool queued_again(struct nfqueue *q, uint32_t id)
+{
+	const struct source_verdict again = { .id = id, .code = NF_QUEUE_NR(q->number) };
+	unsigned left = atomic_load(&q->again_left);
+
+	while (left > 0)
+		if (atomic_compare_exchange_weak(&q->again_left, &left, left - 1))
+			return nfqueue_send(&q->base, &again, 1) == 1;
+	return false;
+}
+
+/* A datagram that is not a packet, or no good one. True when *p is a packet now: one that was put aside. */
+COLD static bool take_other(struct receiving *rx, struct source_slot *slot, const struct nfq_reply *r,
+			    struct ipq_packet *p)
+{
+	if (r->kind == NFQ_ACK && r->type == NLMSG_NOOP && r->seq == SEQ_ASIDE)
+		return take_first_aside(rx, slot, p);
+	if (r->kind == NFQ_ACK)
+		take_answer(rx, r);
+	else if (r->kind == NFQ_REFUSED)
+		rx->refused(rx->context, &r->refusal);
+	else
+		nfqueue_drop(rx->q, r, p->id);
+	return false;
+}
+
+/* One datagram of len bytes. True when *p is a packet now. */
+static bool take_message(struct receiving *rx, struct source_slot *slot, size_t len, struct ipq_packet *p)
+{
+	struct nfq_reply r;
+
+	nfq_parse(slot, len, p, &r);
+	if (UNLIKELY(r.kind != NFQ_PACKET))
+		return take_other(rx, slot, &r, p);
+	note_id(rx->q, p->id);
+	if (UNLIKELY(!(p->present & IPQ_HAS_PAYLOAD)))
+		return !queued_again(rx->q, p->id);
+	return true;
+}
+
+/* After a failed receive: 1 to try again, 0 when the time is over, -errno. end: of the monotonic clock. */
+APART static int wait_more(int fd, int timeout_ms, int64_t end)
+{
+	struct pollfd wait = { .fd = fd, .events = POLLIN };
+	int64_t left;
+	int n;
+
+	if (errno == ENOBUFS)
+		return 1; /* delivered once, see source_nfqueue.c */
+	if (errno != EAGAIN || timeout_ms == IPQ_FOREVER)
+		return -errno;
+	if (timeout_ms == 0)
+		return 0;
+	left = end - now_ms(); /* one look: poll takes a negative number for no timeout at all */
+	n = poll(&wait, 1, left > 0 ? (int)left : 0);
+	return n < 0 ? -errno : n;
+}
+
+static int64_t end_of(int timeout_ms)
+{
+	return timeout_ms > 0 ? now_ms() + timeout_ms : 0;
+}
+
+APART static ssize_t receive_in_pieces(int fd, const struct source_slot *slot, int flags)
+{
+	struct iovec iov[2] = { { slot->head, slot->head_room }, { slot->tail, slot->tail_room } };
+	struct msghdr msg = { .msg_iov = iov, .msg_iovlen = 2 };
+
+	return recvmsg(fd, &msg, flags);
+}
+
+/* One datagram, in one piece or two. Its length; 0 when the time is over; -errno. */
+static ssize_t receive_one(int fd, const struct source_slot *slot, int timeout_ms)
+{
+	int flags = timeout_ms == IPQ_FOREVER ? 0 : MSG_DONTWAIT, more;
+	int64_t end = end_of(timeout_ms);
+	ssize_t n;
+
+	for (;;) {
+		n = slot->tail == NULL ? recv(fd, slot->head, slot->head_room, flags) : receive_in_pieces(fd, slot, flags);
+		if (LIKELY(n >= 0))
+			return n;
+		more = wait_more(fd, timeout_ms, end);
+		if (more <= 0)
+			return more;
+	}
+}
+
+/* Up to max datagrams. Their number; 0 when the time is over; -errno. */
+static int receive_many(int fd, struct mmsghdr *msg, unsigned max, int timeout_ms)
+{
+	int flags = timeout_ms == IPQ_FOREVER ? MSG_WAITFORONE : MSG_DONTWAIT, more, n;
+	int64_t end = end_of(timeout_ms);
+
+	for (;;) {
+		n = recvmmsg(fd, msg, max, flags, NULL);
+		if (n > 0)
+			return n;
+		more = wait_more(fd, timeout_ms, end);
+		if (more <= 0)
+			return more;
+	}
+}
+
+static int recv_one(struct receiving *rx, struct source_slot *slot, struct ipq_packet *packet, int timeout_ms)
+{
+	ssize_t len = receive_one(rx->q->fd, slot, timeout_ms);
+
+	if (UNLIKELY(len < 0))
+		return (int)len;
+	if (UNLIKELY(len == 0)) /* the time is over */
+		return take_first_aside(rx, slot, packet);
+	if (LIKELY(take_message(rx, slot, (size_t)len, packet)))
+		return 1;
+	return rx->woken ? -ECANCELED : 0;
+}
+
+/* What recvmmsg wants to know. It changes none of it, so that it is written once for the slots of a reader. */
+struct batch {
+	struct mmsghdr msg[BATCH_MAX];
+	struct iovec iov[BATCH_MAX][2];
+	const struct source_slot *slot;
+	unsigned count;
+	unsigned alone; /* receives in a row that brought one packet */
+};
+
+/*
+ * A packet that comes alone costs less by recv, which does not look for a second one. Whether packets still come
+ * alone shows every LOOK_OFTEN-th time, by recvmmsg, or LOOK_SELDOM-th, when they have for LONG.
+ */
+#define LOOK_OFTEN 4
+#define LOOK_SELDOM 16
+#define LONG 64
+
+static bool comes_alone(struct batch *b)
+{
+	if (b->alone < 2 || b->alone % (b->alone < LONG ? LOOK_OFTEN : LOOK_SELDOM) == 0)
+		return false;
+	b->alone++;
+	return true;
+}
+
+struct batch *nfqueue_new_batch(void)
+{
+	return calloc(1, sizeof(struct batch));
+}
+
+static struct batch *prepare(struct nfqueue *q, const struct source_slot *slot, unsigned max)
+{
+	struct batch *b = q->batch;
+	unsigned i;
+
+	if (b->slot == slot && b->count >= max)
+		return b;
+	for (i = 0; i < max; i++) {
+		b->iov[i][0] = (struct iovec){ slot[i].head, slot[i].head_room };
+		b->iov[i][1] = (struct iovec){ slot[i].tail, slot[i].tail_room };
+		b->msg[i].msg_hdr =
+			(struct msghdr){ .msg_iov = b->iov[i], .msg_iovlen = slot[i].tail != NULL ? 2 : 1 };
+	}
+	b->slot = slot;
+	b->count = max;
+	return b;
+}
+
+FLAT APART static int recv_many(struct receiving *rx, struct source_slot *slot, struct ipq_packet *packet, unsigned max,
+				int timeout_ms)
+{
+	struct batch *b = prepare(rx->q, slot, max);
+	unsigned i, count = 0;
+	int n;
+
+	/* The oldest first: a verdict for all packets up to one of the socket's would decide these unseen. */
+	while (count < max && atomic_load_explicit(&rx->q->aside_count, memory_order_relaxed) > 0)
+		count += take_first_aside(rx, &slot[count], &packet[count]);
+	if (count > 0)
+		return (int)count;
+	n = receive_many(rx->q->fd, b->msg, max, timeout_ms);
+	if (n < 0)
+		return n;
+	if (n == 0 && timeout_ms == 0)
+		return take_first_aside(rx, slot, packet);
+	for (i = 0; i < (unsigned)n; i++) {
+		if (!take_message(rx, &slot[i], b->msg[i].msg_len, &packet[count]))
+			continue;
+		slot[count].payload_split = slot[i].payload_split;
+		count++;
+	}
+	b->alone = count == 1 && n == 1 ? b->alone + 1 : 0;
+	if (!rx->woken)
+		return (int)count;
+	if (count == 0)
+		return -ECANCELED;
+	atomic_store(&rx->q->woken, true);
+	nfqueue_provoke(rx->q, SEQ_READABLE);
+	return (int)count;
+}
+
+FLAT int nfqueue_recv(struct source *s, struct source_slot *slot, struct ipq_packet *packet, unsigned max, int timeout_ms,
+		 source_refused refused, void *context)
+{
+	struct receiving rx = { .q = nfqueue(s), .refused = refused, .context = context };
+
+	if (atomic_load_explicit(&rx.q->woken, memory_order_relaxed) && atomic_exchange(&rx.q->woken, false))
+		return -ECANCELED;
+	/* With something aside the socket is readable, unless the NOOP for it was lost to a full buffer. */
+	if (UNLIKELY(atomic_load_explicit(&rx.q->aside_count, memory_order_relaxed) > 0))
+		timeout_ms = 0;
+	else if (max > 1 && comes_alone(rx.q->batch))
+		max = 1;
+	if (LIKELY(max == 1))
+		return recv_one(&rx, slot, packet, timeout_ms);
+	return recv_many(&rx, slot, packet, max < BATCH_MAX ? max : BATCH_MAX, timeout_ms);
+}
+
+/* ---- verdicts ---------------------------------------------------------------------------------------- */
+
+/* What one send will carry: heads run together in head[], payloads stay where they are. */
+struct packing {
+	unsigned char head[HEADS_MAX];
+	struct iovec iov[SEND_PIECES];
+	size_t used, pieces, bytes;
+};
+
+static void add_piece(struct packing *k, const void *base, size_t len)
+{
+	struct iovec *last = k->pieces > 0 ? &k->iov[k->pieces - 1] : NULL;
+
+	if (last != NULL && (const unsigned char *)last->iov_base + last->iov_len == (const unsigned char *)base)
+		last->iov_len += len;
+	else
+		k->iov[k->pieces++] = (struct iovec){ (void *)base, len };
+	k->bytes += len;
+}
+
+static bool fits(const struct packing *k, const struct source_verdict *v)
+{
+	return k->used + NFQ_VERDICT_MAX <= sizeof(k->head) && k->pieces + 3 <= SEND_PIECES &&
+	       (k->bytes == 0 || k->bytes + NFQ_VERDICT_MAX + v->payload_len <= SEND_MAX);
+}
+
+static void pack(struct packing *k, uint16_t queue, const struct source_verdict *v)
+{
+	unsigned char *at = k->head + k->used;
+	size_t pad, len = nfq_put_verdict(at, queue, v, &pad);
+
+	add_piece(k, at, len);
+	k->used += len;
+	if (!(v->present & IPQ_SET_PAYLOAD))
+		return;
+	add_piece(k, v->payload, v->payload_len);
+	if (pad > 0) {
+		memset(k->head + k->used, 0, pad);
+		add_piece(k, k->head + k->used, pad);
+		k->used += pad;
+	}
+}
+
+static int send_packed(int fd, struct packing *k)
+{
+	struct msghdr msg = { .msg_iov = k->iov, .msg_iovlen = k->pieces };
+	ssize_t n;
+
+	do
+		n = k->pieces == 1 ? send(fd, k->iov[0].iov_base, k->iov[0].iov_len, 0) : sendmsg(fd, &msg, 0);
+	while (n < 0 && errno == EINTR);
+	return n < 0 ? -errno : 0;
+}
+
+static int send_bare(const struct nfqueue *q, const struct source_verdict *v)
+{
+	const struct nfq_bare message = nfq_bare(q->number, v);
+
+	while (UNLIKELY(send(q->fd, &message, sizeof(message), 0) < 0))
+		if (errno != EINTR)
+			return -errno;
+	return 1;
+}
+
+APART static int send_all(const struct nfqueue *q, const struct source_verdict *verdict, unsigned n)
+{
+	unsigned done = 0, i;
+
+	while (done < n) {
+		struct packing k;
+		int err;
+
+		if (verdict[done].present & IPQ_SET_PAYLOAD && verdict[done].payload_len > NFQ_PAYLOAD_MAX)
+			return done > 0 ? (int)done : -EMSGSIZE;
+		k.used = k.pieces = k.bytes = 0;
+		for (i = done; i < n && fits(&k, &verdict[i]); i++) {
+			if (verdict[i].present & IPQ_SET_PAYLOAD && verdict[i].payload_len > NFQ_PAYLOAD_MAX)
+				break;
+			pack(&k, q->number, &verdict[i]);
+		}
+		err = send_packed(q->fd, &k);
+		if (err < 0)
+			return done > 0 ? (int)done : err;
+		done = i;
+	}
+	return (int)n;
+}
+
+HOT int nfqueue_send(struct source *s, const struct source_verdict *verdict, unsigned n)
+{
+	const struct nfqueue *q = nfqueue(s);
+
+	return n == 1 && verdict->present == 0 ? send_bare(q, verdict) : send_all(q, verdict, n);
+}

@@ -1,0 +1,487 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include <arpa/inet.h>
+#include <endian.h>
+#include <errno.h>
+#include <string.h>
+#include <linux/netfilter/nfnetlink.h>
+#include <linux/netfilter/nfnetlink_conntrack.h>
+#include <linux/netfilter/nfnetlink_queue.h>
+#include <linux/netlink.h>
+#include "nfqueue/messages.h"
+#include "util/compiler.h"
+
+/* Newer than the headers of some distributions; <linux/netfilter/nfnetlink_queue.h> of Linux 6.15. */
+#define IPQ_NFQA_PRIORITY 21
+#define IPQ_NFQA_CGROUP_CLASSID 22
+
+#define PACKET_TYPE ((NFNL_SUBSYS_QUEUE << 8) | NFQNL_MSG_PACKET)
+#define ATTRIBUTES (NLMSG_HDRLEN + NLMSG_ALIGN(sizeof(struct nfgenmsg)))
+
+#define ERRNO_MAX 4095 /* as the kernel has it */
+
+/* Attributes are aligned to 4 bytes only, and a slot may begin anywhere. */
+static uint32_t be32(const unsigned char *p)
+{
+	uint32_t v;
+
+	memcpy(&v, p, sizeof(v));
+	return ntohl(v);
+}
+
+static uint16_t be16(const unsigned char *p)
+{
+	uint16_t v;
+
+	memcpy(&v, p, sizeof(v));
+	return ntohs(v);
+}
+
+static uint64_t be64(const unsigned char *p)
+{
+	return ((uint64_t)be32(p) << 32) | be32(p + 4);
+}
+
+static void get_vlan(struct ipq_packet *p, const unsigned char *at, size_t len)
+{
+	while (len >= NLA_HDRLEN) {
+		struct nlattr a;
+
+		memcpy(&a, at, sizeof(a));
+		if (a.nla_len < NLA_HDRLEN || a.nla_len > len)
+			return;
+		if (a.nla_len >= NLA_HDRLEN + 2 && (a.nla_type & NLA_TYPE_MASK) == NFQA_VLAN_PROTO)
+			p->vlan_proto = be16(at + NLA_HDRLEN);
+		if (a.nla_len >= NLA_HDRLEN + 2 && (a.nla_type & NLA_TYPE_MASK) == NFQA_VLAN_TCI) {
+			p->vlan_tci = be16(at + NLA_HDRLEN);
+			p->present |= IPQ_HAS_VLAN;
+		}
+		if ((size_t)NLA_ALIGN(a.nla_len) >= len)
+			return;
+		at += NLA_ALIGN(a.nla_len);
+		len -= NLA_ALIGN(a.nla_len);
+	}
+}
+
+/* What an attribute's value must have at least; shorter ones are skipped like unknown ones. */
+static const uint8_t least[] = {
+	[NFQA_PACKET_HDR] = sizeof(struct nfqnl_msg_packet_hdr),
+	[NFQA_MARK] = 4,
+	[NFQA_TIMESTAMP] = 16,
+	[NFQA_IFINDEX_INDEV] = 4,
+	[NFQA_IFINDEX_OUTDEV] = 4,
+	[NFQA_IFINDEX_PHYSINDEV] = 4,
+	[NFQA_IFINDEX_PHYSOUTDEV] = 4,
+	[NFQA_HWADDR] = sizeof(struct nfqnl_msg_packet_hw),
+	[NFQA_CT_INFO] = 4,
+	[NFQA_CAP_LEN] = 4,
+	[NFQA_SKB_INFO] = 4,
+	[NFQA_UID] = 4,
+	[NFQA_GID] = 4,
+	[IPQ_NFQA_PRIORITY] = 4,
+	[IPQ_NFQA_CGROUP_CLASSID] = 4,
+};
+
+static inline void get_hwaddr(struct ipq_packet *p, const unsigned char *v)
+{
+	unsigned len = be16(v);
+	uint64_t address, keep;
+
+	/* The kernel fills in the address only: what stands behind it is stale. */
+	keep = len < sizeof(keep) ? ~(UINT64_MAX >> (8 * len)) : UINT64_MAX;
+	memcpy(&address, v + 4, sizeof(address));
+	address &= htobe64(keep);
+	memcpy(p->hw_addr, &address, sizeof(address));
+	p->hw_addr_len = (uint8_t)(len < sizeof(p->hw_addr) ? len : sizeof(p->hw_addr));
+}
+
+static inline void get_skb_info(struct ipq_packet *p, const unsigned char *v)
+{
+	_Static_assert(IPQ_PACKET_CHECKSUM_NOT_READY == NFQA_SKB_CSUMNOTREADY, "the kernel's bits are ours");
+	_Static_assert(IPQ_PACKET_GSO == NFQA_SKB_GSO, "the kernel's bits are ours");
+	_Static_assert(IPQ_PACKET_CHECKSUM_NOT_VERIFIED == NFQA_SKB_CSUM_NOTVERIFIED, "the kernel's bits are ours");
+	p->flags |= be32(v) & (NFQA_SKB_CSUMNOTREADY | NFQA_SKB_GSO | NFQA_SKB_CSUM_NOTVERIFIED);
+}
+
+/* An attribute other than the payload; v holds len bytes, enough of them. */
+static inline void get_attribute(struct ipq_packet *p, unsigned type, const unsigned char *v, size_t len)
+{
+	switch (type) {
+	case NFQA_PACKET_HDR:
+		p->id = be32(v);
+		p->hw_protocol = be16(v + 4);
+		p->hook = v[6];
+		break;
+	case NFQA_MARK:
+		p->mark = be32(v);
+		p->present |= IPQ_HAS_MARK;
+		break;
+	case NFQA_TIMESTAMP:
+		p->timestamp = (int64_t)(be64(v) * 1000000000 + be64(v + 8) * 1000); /* unsigned: an absurd one wraps */
+		p->present |= IPQ_HAS_TIMESTAMP;
+		break;
+	case NFQA_IFINDEX_INDEV:
+		p->indev = be32(v);
+		p->present |= IPQ_HAS_INDEV;
+		break;
+	case NFQA_IFINDEX_OUTDEV:
+		p->outdev = be32(v);
+		p->present |= IPQ_HAS_OUTDEV;
+		break;
+	case NFQA_IFINDEX_PHYSINDEV:
+		p->physindev = be32(v);
+		p->present |= IPQ_HAS_PHYSINDEV;
+		break;
+	case NFQA_IFINDEX_PHYSOUTDEV:
+		p->physoutdev = be32(v);
+		p->present |= IPQ_HAS_PHYSOUTDEV;
+		break;
+	case NFQA_HWADDR:
+		get_hwaddr(p, v);
+		p->present |= IPQ_HAS_HWADDR;
+		break;
+	case NFQA_CAP_LEN:
+		p->full_len = be32(v);
+		break;
+	case NFQA_SKB_INFO:
+		get_skb_info(p, v);
+		break;
+	case NFQA_UID:
+		p->uid = be32(v);
+		p->present |= IPQ_HAS_UID;
+		break;
+	case NFQA_GID:
+		p->gid = be32(v);
+		p->present |= IPQ_HAS_GID;
+		break;
+	case IPQ_NFQA_PRIORITY:
+		p->priority = be32(v);
+		p->present |= IPQ_HAS_PRIORITY;
+		break;
+	case IPQ_NFQA_CGROUP_CLASSID:
+		p->cgroup = be32(v);
+		p->present |= IPQ_HAS_CGROUP;
+		break;
+	case NFQA_SECCTX:
+		p->security_context = (const char *)v;
+		p->security_context_len = (uint16_t)len;
+		p->present |= IPQ_HAS_SECURITY_CONTEXT;
+		break;
+	case NFQA_VLAN:
+		get_vlan(p, v, len);
+		break;
+	case NFQA_L2HDR:
+		p->link_header = v;
+		p->link_header_len = (uint16_t)len;
+		p->present |= IPQ_HAS_LINK_HEADER;
+		break;
+	case NFQA_CT:
+		p->conntrack = v;
+		p->conntrack_len = (uint16_t)len;
+		p->present |= IPQ_HAS_CONNTRACK;
+		break;
+	case NFQA_CT_INFO:
+		p->conntrack_info = be32(v);
+		p->present |= IPQ_HAS_CONNTRACK_INFO;
+		break;
+	case NFQA_EXP:
+		p->expectation = v;
+		p->expectation_len = (uint16_t)len;
+		p->present |= IPQ_HAS_EXPECTATION;
+		break;
+	default: /* of a newer kernel */
+		break;
+	}
+}
+
+/* What is read without a bit that says it is there; the rest is written by whoever sets its bit. */
+static inline void clear_packet(struct ipq_packet *p)
+{
+	p->present = p->flags = 0;
+	p->payload = NULL;
+	p->payload_len = p->full_len = 0;
+	p->mark = p->indev = p->outdev = 0;
+	p->link_header_len = 0;
+	p->security_context_len = p->conntrack_len = p->expectation_len = 0;
+}
+
+/* Known only when all attributes are: NFQA_CAP_LEN may stand before or behind the payload, or beyond the cut. */
+static void compare_lengths(struct ipq_packet *p, size_t claimed, bool cut)
+{
+	if (p->full_len == 0)
+		p->full_len = (uint32_t)claimed;
+	if (cut || ((p->present & IPQ_HAS_PAYLOAD) && p->full_len > p->payload_len))
+		p->flags |= IPQ_PACKET_TRUNCATED;
+}
+
+/* The attributes of one message, as far as they have been read. */
+struct reading {
+	const unsigned char *at;
+	size_t left;    /* bytes in one piece */
+	size_t claimed; /* bytes of payload, by its own account */
+	bool has_id;
+};
+
+static inline void step(struct reading *m, size_t len)
+{
+	if (NLA_ALIGN(len) >= m->left) {
+		m->left = 0;
+		return;
+	}
+	m->at += NLA_ALIGN(len);
+	m->left -= NLA_ALIGN(len);
+}
+
+/* Reads the next attribute if it is this one, of len bytes. */
+static inline bool read_expected(struct reading *m, struct ipq_packet *p, uint16_t type, uint16_t len)
+{
+	const struct nlattr expected = { .nla_len = NLA_HDRLEN + len, .nla_type = type };
+
+	if (m->left < NLA_HDRLEN + (size_t)len || memcmp(m->at, &expected, sizeof(expected)) != 0)
+		return false;
+	get_attribute(p, type, m->at + NLA_HDRLEN, len);
+	step(m, NLA_HDRLEN + len);
+	return true;
+}
+
+/* The same for the payload, which may have any length, and go on in a second piece. */
+static inline void read_payload(struct reading *m, struct ipq_packet *p, struct source_slot *slot, size_t len,
+				const struct nlattr *a)
+{
+	size_t offset = (size_t)(m->at + NLA_HDRLEN - slot->head), have = len - offset;
+
+	m->claimed = (size_t)a->nla_len - NLA_HDRLEN;
+	if (have > m->claimed)
+		have = m->claimed;
+	p->payload = slot->head + offset;
+	p->payload_len = (uint32_t)have;
+	slot->payload_split = have;
+	if (slot->tail != NULL && slot->tail != slot->head + slot->head_room && offset + have > slot->head_room)
+		slot->payload_split = slot->head_room - offset;
+	p->present |= IPQ_HAS_PAYLOAD;
+	step(m, a->nla_len);
+}
+
+/* Any attributes in any order. False when they are not well formed, or do not end where the first piece does. */
+APART static bool read_any(struct reading *m, struct ipq_packet *p, struct source_slot *slot, size_t len)
+{
+	while (m->left >= NLA_HDRLEN) {
+		struct nlattr a;
+		size_t value;
+		unsigned type;
+
+		memcpy(&a, m->at, sizeof(a));
+		if (a.nla_len < NLA_HDRLEN)
+			return false;
+		type = a.nla_type & NLA_TYPE_MASK;
+		value = (size_t)a.nla_len - NLA_HDRLEN;
+		if (type == NFQA_PAYLOAD) {
+			read_payload(m, p, slot, len, &a);
+			continue;
+		}
+		if (a.nla_len > m->left)
+			return false;
+		if (type >= sizeof(least) || value >= least[type]) {
+			get_attribute(p, type, m->at + NLA_HDRLEN, value);
+			m->has_id |= type == NFQA_PACKET_HDR;
+		}
+		step(m, a.nla_len);
+	}
+	return true;
+}
+
+/*
+ * What most packets have, in the order in which Linux writes it: a line of tests that are passed once each, where the
+ * loop over any attributes jumps several times for each (paths.h). What is not as expected is left to that.
+ */
+static inline void read_usual(struct reading *m, struct ipq_packet *p, struct source_slot *slot, size_t len)
+{
+	struct nlattr a;
+
+	m->has_id = read_expected(m, p, NFQA_PACKET_HDR, sizeof(struct nfqnl_msg_packet_hdr));
+	read_expected(m, p, NFQA_IFINDEX_INDEV, 4);
+	read_expected(m, p, NFQA_IFINDEX_OUTDEV, 4);
+	read_expected(m, p, NFQA_MARK, 4);
+	read_expected(m, p, NFQA_HWADDR, sizeof(struct nfqnl_msg_packet_hw));
+	read_expected(m, p, NFQA_TIMESTAMP, sizeof(struct nfqnl_msg_packet_timestamp));
+	read_expected(m, p, NFQA_SKB_INFO, 4);
+	if (m->left < NLA_HDRLEN)
+		return;
+	memcpy(&a, m->at, sizeof(a));
+	if (LIKELY(a.nla_type == NFQA_PAYLOAD && a.nla_len >= NLA_HDRLEN))
+		read_payload(m, p, slot, len, &a);
+}
+
+/* len bytes of the message were received, not all of it when cut; only the first room of them are in one piece. */
+static bool parse_packet(struct source_slot *slot, size_t len, bool cut, struct ipq_packet *p, struct nfq_reply *r)
+{
+	size_t room = len < slot->head_room || slot->tail == NULL ? len : slot->head_room;
+	struct reading m = { .at = slot->head + ATTRIBUTES };
+	bool whole = true;
+
+	clear_packet(p);
+	if (len < ATTRIBUTES)
+		return false;
+	p->family = slot->head[NLMSG_HDRLEN];
+	m.left = room - ATTRIBUTES;
+	read_usual(&m, p, slot, len);
+	if (UNLIKELY(m.left > 0))
+		whole = read_any(&m, p, slot, len);
+	r->has_id = m.has_id;
+	/* What stands behind the first piece is payload or nothing: another attribute there would be overlooked. */
+	if (room < len && !(p->present & IPQ_HAS_PAYLOAD))
+		whole = false;
+	compare_lengths(p, m.claimed, cut);
+	return whole && m.has_id;
+}
+
+/* The verdict that an NLMSG_ERROR quotes, as far as it is quoted. */
+static void get_refused(const unsigned char *quoted, size_t len, struct source_refusal *f)
+{
+	size_t at = ATTRIBUTES;
+
+	while (at + NLA_HDRLEN <= len) {
+		struct nlattr a;
+
+		memcpy(&a, quoted + at, sizeof(a));
+		if (a.nla_len < NLA_HDRLEN)
+			return;
+		if (a.nla_type == NFQA_VERDICT_HDR && a.nla_len >= NLA_HDRLEN + 8 && at + a.nla_len <= len) {
+			f->code = be32(quoted + at + NLA_HDRLEN);
+			f->id = be32(quoted + at + NLA_HDRLEN + 4);
+		} else if (a.nla_type == NFQA_PAYLOAD) {
+			f->payload_len = (uint32_t)a.nla_len - NLA_HDRLEN;
+		}
+		at += NLA_ALIGN(a.nla_len);
+	}
+}
+
+APART static void parse_error(const unsigned char *msg, size_t len, struct nfq_reply *r)
+{
+	struct nlmsgerr e;
+
+	if (len < NLMSG_HDRLEN + sizeof(e))
+		return;
+	memcpy(&e, msg + NLMSG_HDRLEN, sizeof(e));
+	if (e.error > 0 || e.error < -ERRNO_MAX)
+		return;
+	memset(&r->refusal, 0, sizeof(r->refusal));
+	r->type = e.msg.nlmsg_type;
+	r->seq = e.msg.nlmsg_seq;
+	r->refusal.error = -e.error;
+	r->refusal.tag = e.msg.nlmsg_seq;
+	if (r->type != NFQ_VERDICT_TYPE && r->type != NFQ_BATCH_TYPE) {
+		r->kind = NFQ_ACK;
+		return;
+	}
+	if (e.error == 0)
+		return;
+	r->kind = NFQ_REFUSED;
+	get_refused(msg + NLMSG_HDRLEN + 4, len - NLMSG_HDRLEN - 4, &r->refusal);
+}
+
+FLAT APART void nfq_parse(struct source_slot *slot, size_t len, struct ipq_packet *p, struct nfq_reply *r)
+{
+	struct nlmsghdr nlh;
+	size_t held = slot->head_room + (slot->tail != NULL ? slot->tail_room : 0);
+
+	r->kind = NFQ_OTHER;
+	r->has_id = false;
+	slot->payload_split = 0;
+	if (len > held)
+		len = held;
+	if (len < NLMSG_HDRLEN)
+		return;
+	memcpy(&nlh, slot->head, sizeof(nlh));
+	if (nlh.nlmsg_len < NLMSG_HDRLEN)
+		return;
+	if (len > nlh.nlmsg_len)
+		len = nlh.nlmsg_len;
+	if (LIKELY(nlh.nlmsg_type == PACKET_TYPE)) {
+		if (LIKELY(parse_packet(slot, len, nlh.nlmsg_len > len, p, r)))
+			r->kind = NFQ_PACKET;
+	} else if (nlh.nlmsg_type == NLMSG_ERROR) {
+		parse_error(slot->head, len < slot->head_room ? len : slot->head_room, r);
+	}
+}
+
+static unsigned char *put(unsigned char *at, uint16_t type, const void *value, size_t len)
+{
+	struct nlattr a = { .nla_len = (uint16_t)(NLA_HDRLEN + len), .nla_type = type };
+
+	memcpy(at, &a, sizeof(a));
+	memcpy(at + NLA_HDRLEN, value, len);
+	memset(at + NLA_HDRLEN + len, 0, NLA_ALIGN(len) - len);
+	return at + NLA_HDRLEN + NLA_ALIGN(len);
+}
+
+static unsigned char *put32(unsigned char *at, uint16_t type, uint32_t value)
+{
+	value = htonl(value);
+	return put(at, type, &value, sizeof(value));
+}
+
+/* Closes a nest that began at start: its length is known now. */
+static void close_nest(unsigned char *start, const unsigned char *end, uint16_t type)
+{
+	struct nlattr a = { .nla_len = (uint16_t)(end - start), .nla_type = (uint16_t)(type | NLA_F_NESTED) };
+
+	memcpy(start, &a, sizeof(a));
+}
+
+static unsigned char *put_extras(unsigned char *at, const struct source_verdict *v)
+{
+	unsigned char *nest;
+	uint32_t mask;
+
+	if (v->present & IPQ_SET_MARK)
+		at = put32(at, NFQA_MARK, v->mark);
+	if (v->present & IPQ_SET_PRIORITY)
+		at = put32(at, IPQ_NFQA_PRIORITY, v->priority);
+	if (v->present & IPQ_SET_VLAN) {
+		uint16_t proto = htons(v->vlan_proto), tci = htons(v->vlan_tci);
+
+		nest = at;
+		at = put(at + NLA_HDRLEN, NFQA_VLAN_PROTO, &proto, sizeof(proto));
+		at = put(at, NFQA_VLAN_TCI, &tci, sizeof(tci));
+		close_nest(nest, at, NFQA_VLAN);
+	}
+	if (v->present & (IPQ_SET_CONNTRACK_MARK | IPQ_SET_CONNTRACK_LABELS)) {
+		nest = at;
+		at += NLA_HDRLEN;
+		if (v->present & IPQ_SET_CONNTRACK_MARK) {
+			/* The kernel xors what is outside the mask (ctnetlink_change_mark): there is to be nothing. */
+			mask = v->conntrack_mark_mask != 0 ? v->conntrack_mark_mask : UINT32_MAX;
+			at = put32(at, CTA_MARK, v->conntrack_mark & mask);
+			if (mask != UINT32_MAX)
+				at = put32(at, CTA_MARK_MASK, mask);
+		}
+		if (v->present & IPQ_SET_CONNTRACK_LABELS)
+			at = put(at, CTA_LABELS, v->conntrack_labels, 16);
+		close_nest(nest, at, NFQA_CT);
+	}
+	return at;
+}
+
+HOT size_t nfq_put_verdict(void *buf, uint16_t queue, const struct source_verdict *v, size_t *pad)
+{
+	struct nfq_bare bare = nfq_bare(queue, v);
+	unsigned char *at = (unsigned char *)buf + sizeof(bare);
+	size_t written;
+
+	*pad = 0;
+	if (v->present & ~(uint32_t)IPQ_SET_PAYLOAD)
+		at = put_extras(at, v);
+	if (v->present & IPQ_SET_PAYLOAD) {
+		struct nlattr a = { .nla_len = (uint16_t)(NLA_HDRLEN + v->payload_len), .nla_type = NFQA_PAYLOAD };
+
+		memcpy(at, &a, sizeof(a));
+		at += NLA_HDRLEN;
+		*pad = NLA_ALIGN(v->payload_len) - v->payload_len;
+	}
+	written = (size_t)(at - (unsigned char *)buf);
+	bare.nlh.nlmsg_len = (uint32_t)written;
+	if (v->present & IPQ_SET_PAYLOAD)
+		bare.nlh.nlmsg_len += (uint32_t)(v->payload_len + *pad);
+	memcpy(buf, &bare, sizeof(bare));
+	return written;
+}

@@ -1,0 +1,76 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * nfnetlink_queue's messages, to and from values. Pure functions: no I/O. This is the path that every
+ * packet takes, so attributes are walked by hand, once, each bounded before it is believed; unknown ones
+ * are skipped.
+ */
+#ifndef NFQUEUE_WIRE_H
+#define NFQUEUE_WIRE_H
+
+#include <arpa/inet.h>
+#include <linux/netfilter/nfnetlink.h>
+#include <linux/netfilter/nfnetlink_queue.h>
+#include <linux/netlink.h>
+#include <stdbool.h>
+#include <sys/uio.h>
+#include "source/source.h"
+
+/* What one datagram was. */
+enum nfq_kind {
+	NFQ_PACKET,
+	NFQ_ACK,     /* answer to a request that asked for one: r->error 0 or not, r->type its type */
+	NFQ_REFUSED, /* a verdict that failed */
+	NFQ_OTHER    /* not understood: skipped */
+};
+
+struct nfq_reply {
+	enum nfq_kind kind;
+	uint16_t type;               /* netlink type of the request answered */
+	uint32_t seq;
+	struct source_refusal refusal;
+	bool has_id;                 /* NFQ_OTHER: a packet message too short or malformed, with a known id */
+};
+
+/*
+ * Reads a message of len bytes of which the slot's pieces hold what fits. Packets are filled into p with
+ * pointers into the slot.
+ */
+void nfq_parse(struct source_slot *slot, size_t len, struct ipq_packet *p, struct nfq_reply *r);
+
+#define NFQ_VERDICT_TYPE ((NFNL_SUBSYS_QUEUE << 8) | NFQNL_MSG_VERDICT)
+#define NFQ_BATCH_TYPE ((NFNL_SUBSYS_QUEUE << 8) | NFQNL_MSG_VERDICT_BATCH)
+
+/* A verdict with nothing in it, which most are. */
+struct nfq_bare {
+	struct nlmsghdr nlh;
+	struct nfgenmsg gen;
+	struct nlattr attribute;
+	struct nfqnl_msg_verdict_hdr hdr;
+};
+
+static inline struct nfq_bare nfq_bare(uint16_t queue, const struct source_verdict *v)
+{
+	return (struct nfq_bare){
+		.nlh = { .nlmsg_len = sizeof(struct nfq_bare),
+			 .nlmsg_type = v->batch ? NFQ_BATCH_TYPE : NFQ_VERDICT_TYPE,
+			 .nlmsg_flags = NLM_F_REQUEST,
+			 .nlmsg_seq = v->tag },
+		.gen = { .version = NFNETLINK_V0, .res_id = htons(queue) },
+		.attribute = { .nla_len = NLA_HDRLEN + sizeof(struct nfqnl_msg_verdict_hdr),
+			       .nla_type = NFQA_VERDICT_HDR },
+		.hdr = { .verdict = htonl(v->code), .id = htonl(v->id) },
+	};
+}
+
+/* The longest verdict without payload. */
+#define NFQ_VERDICT_MAX 192
+
+/*
+ * Writes a verdict for queue number queue into buf (NFQ_VERDICT_MAX bytes). The payload is not copied:
+ * it goes behind, followed by *pad zeros. Returns the bytes written; nlmsg_len counts everything.
+ */
+size_t nfq_put_verdict(void *buf, uint16_t queue, const struct source_verdict *v, size_t *pad);
+
+#define NFQ_PAYLOAD_MAX 65531 /* an attribute's length has 16 bits and counts its own 4-byte header */
+
+#endif

@@ -1,0 +1,528 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * Theory of operation: packets come from one queue of nfnetlink_queue by one netlink socket.
+ *
+ * The socket is connected to the kernel (port id 0), so that the kernel itself refuses messages from
+ * anybody else (doc/assumptions/netlink-connect.c) and no sender's address need be asked for.
+ *
+ * It is readable exactly when recv() has something to return. Two things could break that, and both
+ * are mended by asking the kernel for the acknowledgement of a NOOP, which makes the socket readable
+ * once, needs no capability and works from any thread and signal handler:
+ * - Packets that arrive between a configuration request and its acknowledgement are read on the way to
+ *   it. They are put aside, and for each a NOOP is sent, whose answer stands for the packet.
+ * - A blocked recv() is woken by a NOOP of another sequence number. When packets came in the same batch, they
+ *   are returned first; the wake is noted, and a third kind of NOOP keeps the socket readable for it.
+ *
+ * The kernel answers a request before the send returns. An answer that is not there when the socket is
+ * empty was either lost to a full buffer (then the request is sent again: all of them may be repeated)
+ * or taken by another thread in recv(), which leaves it in `answer`.
+ *
+ * NETLINK_NO_ENOBUFS: an overrun is no event on the socket (which would stop delivery until it had been
+ * drained); what was lost shows in /proc and as a gap in the ids.
+ */
+#include <arpa/inet.h>
+#include <errno.h>
+#include <libmnl/libmnl.h>
+#include <linux/netfilter/nfnetlink.h>
+#include <linux/netfilter/nfnetlink_queue.h>
+#include <linux/sock_diag.h>
+#include <poll.h>
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <time.h>
+#include <unistd.h>
+#include "nfqueue/diagnose.h"
+#include "nfqueue/messages.h"
+#include "nfqueue/nfqueue.h"
+#include "source/links.h"
+
+#define CONFIG_TRIES 5
+#define ANSWER_WAIT_MS 1000
+#define AGAIN_MAX 65536 /* a change of mode */
+
+static int nfqueue_fd(const struct source *s)
+{
+	return nfqueue(s)->fd;
+}
+
+/* ---- opening ------------------------------------------------------------------------------------ */
+
+/* Binds to a port of the kernel's choosing and takes messages from the kernel only. */
+static int bind_to_kernel(int fd)
+{
+	struct sockaddr_nl address = { .nl_family = AF_NETLINK };
+
+	if (bind(fd, (struct sockaddr *)&address, sizeof(address)) < 0 ||
+	    connect(fd, (struct sockaddr *)&address, sizeof(address)) < 0)
+		return -errno;
+	return 0;
+}
+
+static int open_socket(struct nfqueue *q)
+{
+	const int on = 1;
+
+	q->fd = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, NETLINK_NETFILTER);
+	if (q->fd < 0 && errno == EPROTONOSUPPORT) {
+		q->absent = true; /* known now, told by configure: opening takes nothing */
+		q->fd = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, NETLINK_ROUTE);
+	}
+	if (q->fd < 0)
+		return -errno;
+	if (setsockopt(q->fd, SOL_NETLINK, NETLINK_NO_ENOBUFS, &on, sizeof(on)) < 0)
+		return -errno;
+	return bind_to_kernel(q->fd);
+}
+
+static void nfqueue_close(struct source *s)
+{
+	struct nfqueue *q = nfqueue(s);
+
+	while (q->aside != NULL) {
+		struct aside *a = q->aside;
+
+		q->aside = a->next;
+		free(a);
+	}
+	if (q->fd >= 0)
+		close(q->fd); /* the kernel unbinds the queue and drops what waits */
+	links_close(q->base.links);
+	free(q->batch);
+	pthread_mutex_destroy(&q->config_lock);
+	pthread_mutex_destroy(&q->aside_lock);
+	free(q);
+}
+
+static int nfqueue_open(struct source **s, const char *arg, struct ipq_error *e)
+{
+	struct nfqueue *q;
+	unsigned long number;
+	char *end;
+	int err;
+
+	*s = NULL;
+	errno = 0;
+	number = strtoul(arg, &end, 10);
+	if (arg[0] < '0' || arg[0] > '9' || *end != '\0' || errno != 0 || number > 65535)
+		return ipq_fail(e, EINVAL, "\"nfqueue:%s\": a queue number from 0 to 65535 goes behind the colon", arg);
+	q = calloc(1, sizeof(*q));
+	if (q == NULL)
+		return ipq_fail(e, ENOMEM, "no memory");
+	q->base.ops = &source_nfqueue;
+	q->fd = -1;
+	q->number = q->base.queue_number = (uint16_t)number;
+	q->config.flags = IPQ_O_SEGMENT; /* how a queue is born */
+	q->aside_end = &q->aside;
+	pthread_mutex_init(&q->config_lock, NULL);
+	pthread_mutex_init(&q->aside_lock, NULL);
+	q->batch = nfqueue_new_batch();
+	err = q->batch != NULL ? open_socket(q) : -ENOMEM;
+	if (err == 0)
+		err = links_open(&q->base.links);
+	if (err < 0) {
+		nfqueue_close(&q->base);
+		return ipq_fail(e, -err, "cannot open a netlink socket: %s", strerror(-err));
+	}
+	*s = &q->base;
+	return 0;
+}
+
+/* ---- requests that are acknowledged ---------------------------------------------------------------- */
+
+int nfqueue_provoke(const struct nfqueue *q, uint32_t seq)
+{
+	struct nlmsghdr nlh = {
+		.nlmsg_len = NLMSG_HDRLEN,
+		.nlmsg_type = NLMSG_NOOP,
+		.nlmsg_flags = NLM_F_REQUEST | NLM_F_ACK,
+		.nlmsg_seq = seq,
+	};
+
+	while (send(q->fd, &nlh, sizeof(nlh), 0) < 0)
+		if (errno != EINTR)
+			return -errno;
+	return 0;
+}
+
+static int nfqueue_wake(struct source *s)
+{
+	return nfqueue_provoke(nfqueue(s), SEQ_WAKE);
+}
+
+static int list_aside(struct nfqueue *q, const unsigned char *message, size_t len, const struct source_refusal *refusal)
+{
+	struct aside *a = calloc(1, sizeof(*a) + len);
+
+	if (a == NULL)
+		return -ENOMEM;
+	a->len = len;
+	if (message != NULL)
+		memcpy(a->message, message, len);
+	else
+		a->refusal = *refusal;
+	pthread_mutex_lock(&q->aside_lock);
+	*q->aside_end = a;
+	q->aside_end = &a->next;
+	atomic_fetch_add(&q->aside_count, 1);
+	pthread_mutex_unlock(&q->aside_lock);
+	return 0;
+}
+
+static int nfqueue_refuse(struct source *s, const struct source_refusal *refusal)
+{
+	struct nfqueue *q = nfqueue(s);
+	int err = list_aside(q, NULL, 0, refusal);
+
+	return err < 0 ? err : nfqueue_provoke(q, SEQ_ASIDE);
+}
+
+/* What was read instead of an answer. A packet that finds no memory is dropped: nobody will ever know of it. */
+static int put_aside(struct nfqueue *q, const unsigned char *message, size_t len, const struct nfq_reply *r, uint32_t id)
+{
+	int err = list_aside(q, message, len, NULL);
+
+	if (err == 0)
+		return nfqueue_provoke(q, SEQ_ASIDE);
+	if (r->kind == NFQ_PACKET || r->kind == NFQ_OTHER)
+		nfqueue_drop(q, r, id);
+	return err;
+}
+
+struct aside *nfqueue_take_aside(struct nfqueue *q)
+{
+	struct aside *a;
+
+	pthread_mutex_lock(&q->aside_lock);
+	a = q->aside;
+	if (a != NULL) {
+		q->aside = a->next;
+		if (q->aside == NULL)
+			q->aside_end = &q->aside;
+		atomic_fetch_sub(&q->aside_count, 1);
+	}
+	pthread_mutex_unlock(&q->aside_lock);
+	return a;
+}
+
+void nfqueue_leave_answer(struct nfqueue *q, uint32_t seq, int error)
+{
+	if (seq != atomic_load(&q->awaited))
+		return; /* late or doubled: of a request that was given up or sent again */
+	atomic_store(&q->answer, error);
+	atomic_store(&q->answered, seq);
+}
+
+/* Reads what is there: acknowledgements are left for their thread, all else is put aside. 0 when the socket is empty. */
+static int read_up(struct nfqueue *q)
+{
+	unsigned char *buf = malloc(SOURCE_SLOT_SIZE);
+	int err = 0;
+	uint32_t last = q->seq;
+	unsigned standing = 0; /* NOOPs that stood for packets already aside */
+
+	if (buf == NULL)
+		return -ENOMEM;
+	while (err == 0 && atomic_load(&q->answered) != last) {
+		struct source_slot slot = { .head = buf, .head_room = SOURCE_SLOT_SIZE };
+		struct ipq_packet p = { .id = 0 };
+		struct nfq_reply r;
+		ssize_t n = recv(q->fd, buf, SOURCE_SLOT_SIZE, MSG_DONTWAIT);
+
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n < 0) {
+			err = errno == EAGAIN || errno == ENOBUFS ? 0 : -errno;
+			break;
+		}
+		nfq_parse(&slot, (size_t)n, &p, &r);
+		if (r.kind == NFQ_ACK && r.type != NLMSG_NOOP)
+			nfqueue_leave_answer(q, r.seq, r.refusal.error);
+		else if (r.kind == NFQ_ACK && r.seq == SEQ_ASIDE)
+			standing++;
+		else
+			err = put_aside(q, buf, (size_t)n, &r, p.id);
+	}
+	free(buf);
+	/* recv_many() takes what is aside without its NOOPs: what stands for nothing more must not fill the socket. */
+	if (standing > atomic_load(&q->aside_count))
+		standing = atomic_load(&q->aside_count);
+	while (standing-- > 0)
+		nfqueue_provoke(q, SEQ_ASIDE);
+	return err;
+}
+
+/* Asks and waits for the answer. Returns 0, -errno as the kernel said, -ETIMEDOUT. */
+static int ask(struct nfqueue *q, struct nlmsghdr *nlh)
+{
+	const struct timespec pause = { .tv_nsec = 1000000 };
+	int try, wait, err = 0;
+
+	for (try = 0; try < CONFIG_TRIES; try++) {
+		nlh->nlmsg_seq = ++q->seq;
+		atomic_store(&q->awaited, nlh->nlmsg_seq);
+		if (send(q->fd, nlh, nlh->nlmsg_len, 0) < 0)
+			return -errno;
+		for (wait = 0; wait <= ANSWER_WAIT_MS / CONFIG_TRIES; wait++) {
+			err = read_up(q);
+			if (err < 0)
+				return err;
+			if (atomic_load(&q->answered) == nlh->nlmsg_seq)
+				return -atomic_load(&q->answer);
+			nanosleep(&pause, NULL); /* a reader in another thread has it, or it was lost */
+		}
+	}
+	return -ETIMEDOUT;
+}
+
+static struct nlmsghdr *request(struct nfqueue *q, void *buf)
+{
+	struct nlmsghdr *nlh = mnl_nlmsg_put_header(buf);
+	struct nfgenmsg *gen;
+
+	nlh->nlmsg_type = (NFNL_SUBSYS_QUEUE << 8) | NFQNL_MSG_CONFIG;
+	nlh->nlmsg_flags = NLM_F_REQUEST | NLM_F_ACK;
+	gen = mnl_nlmsg_put_extra_header(nlh, sizeof(*gen));
+	gen->nfgen_family = AF_UNSPEC;
+	gen->version = NFNETLINK_V0;
+	gen->res_id = htons(q->number);
+	return nlh;
+}
+
+static int ask_command(struct nfqueue *q, uint8_t command, uint16_t family)
+{
+	struct nfqnl_msg_config_cmd cmd = { .command = command, .pf = htons(family) };
+	unsigned char buf[128];
+	struct nlmsghdr *nlh = request(q, buf);
+
+	mnl_attr_put(nlh, NFQA_CFG_CMD, sizeof(cmd), &cmd);
+	return ask(q, nlh);
+}
+
+static int ask_flags(struct nfqueue *q, uint32_t mask, uint32_t flags)
+{
+	unsigned char buf[128];
+	struct nlmsghdr *nlh = request(q, buf);
+
+	mnl_attr_put_u32(nlh, NFQA_CFG_MASK, htonl(mask));
+	mnl_attr_put_u32(nlh, NFQA_CFG_FLAGS, htonl(flags));
+	return ask(q, nlh);
+}
+
+static int ask_length(struct nfqueue *q, uint32_t length)
+{
+	unsigned char buf[128];
+	struct nlmsghdr *nlh = request(q, buf);
+
+	mnl_attr_put_u32(nlh, NFQA_CFG_QUEUE_MAXLEN, htonl(length));
+	return ask(q, nlh);
+}
+
+static int ask_mode(struct nfqueue *q, enum copy_mode mode, uint32_t range)
+{
+	struct nfqnl_msg_config_params params = { .copy_range = htonl(range), .copy_mode = (uint8_t)mode };
+	unsigned char buf[128] = { 0 }; /* libmnl leaves the padding behind 5 bytes as it was */
+	struct nlmsghdr *nlh = request(q, buf);
+
+	mnl_attr_put(nlh, NFQA_CFG_PARAMS, sizeof(params), &params);
+	return ask(q, nlh);
+}
+
+/* ---- configuration ---------------------------------------------------------------------------------- */
+
+/*
+ * EPERM is what the kernel says both to those without the capability and when another socket has the queue.
+ * capable tells them apart; /proc/net/netfilter/nfnetlink_queue does too, but not to an ordinary user in a
+ * namespace of their own, who may not read it.
+ */
+static int explain_bind(struct nfqueue *q, int err, bool capable, struct ipq_error *e)
+{
+	struct queue_line line;
+	char command[64], *c;
+	pid_t pid;
+
+	if (err == -EINVAL || err == -EOPNOTSUPP || err == -ENOSYS)
+		return ipq_fail(e, ECONNREFUSED, "this kernel has no nfnetlink_queue: load it with \"modprobe "
+				"nfnetlink_queue\", or use a kernel with CONFIG_NETFILTER_NETLINK_QUEUE");
+	if (err != -EPERM && err != -EBUSY)
+		return ipq_fail(e, -err, "cannot take queue %u: %s", q->number, strerror(-err));
+	if (!capable)
+		return ipq_fail(e, EPERM, "taking queue %u needs CAP_NET_ADMIN: run as root, or in a namespace of your "
+				"own (unshare -Urn)", q->number);
+	if (queue_line(q->number, &line) < 0)
+		return ipq_fail(e, EBUSY, "queue %u is taken by another program: stop it or use another queue number",
+				q->number);
+	if (queue_owner(line.port_id, &pid, command) < 0)
+		return ipq_fail(e, EBUSY, "queue %u is taken by netlink port %u: stop that program or use another "
+				"queue number", q->number, line.port_id);
+	/* Programs print our errors, and a process calls itself what it likes. */
+	for (c = command; *c != '\0'; c++)
+		if (*c < 0x20 || *c >= 0x7f)
+			*c = '?';
+	return ipq_fail(e, EBUSY, "queue %u is taken by %s (pid %d): stop it or use another queue number", q->number,
+			command, (int)pid);
+}
+
+static int take_queue(struct nfqueue *q, struct ipq_error *e)
+{
+	bool capable;
+	int err;
+
+	if (q->absent)
+		return explain_bind(q, -EOPNOTSUPP, true, e);
+	/* Kernels before 3.8 hand packets to nfnetlink_queue only after this; later ones accept and ignore it
+	 * from those who have the capability. */
+	capable = ask_command(q, NFQNL_CFG_CMD_PF_BIND, AF_INET) != -EPERM;
+	ask_command(q, NFQNL_CFG_CMD_PF_BIND, AF_INET6);
+	err = ask_command(q, NFQNL_CFG_CMD_BIND, AF_UNSPEC);
+	if (err == -EBUSY) /* this very socket has it (another's is EPERM): the answer to an earlier request was lost */
+		err = 0;
+	q->bound = err == 0 || err == -ETIMEDOUT; /* the latter may be, and is to be undone */
+	return err < 0 ? explain_bind(q, err, capable, e) : 0;
+}
+
+/* One flag at a time, so that what is lacking has a name. Returns the flags in force. */
+static int set_flags(struct nfqueue *q, uint32_t wanted, struct ipq_error *e)
+{
+	static const struct {
+		uint32_t flag, kernel;
+		const char *name;
+	} all[] = {
+		{ IPQ_O_FAIL_OPEN, NFQA_CFG_F_FAIL_OPEN, "fail-open (NFQA_CFG_F_FAIL_OPEN, Linux 3.6)" },
+		{ IPQ_O_CONNTRACK, NFQA_CFG_F_CONNTRACK, "conntrack (NFQA_CFG_F_CONNTRACK, module nf_conntrack_netlink)" },
+		{ IPQ_O_OWNER, NFQA_CFG_F_UID_GID, "the owner's uid and gid (NFQA_CFG_F_UID_GID, Linux 3.14)" },
+		{ IPQ_O_SECURITY_CONTEXT, NFQA_CFG_F_SECCTX, "security contexts (NFQA_CFG_F_SECCTX, CONFIG_NETWORK_SECMARK)" },
+	};
+	uint32_t got = wanted, change = wanted ^ q->config.flags;
+	size_t i;
+	int err;
+
+	for (i = 0; i < sizeof(all) / sizeof(all[0]); i++) {
+		if (!(change & all[i].flag))
+			continue;
+		err = ask_flags(q, all[i].kernel, wanted & all[i].flag ? all[i].kernel : 0);
+		if (err == 0 || !(wanted & all[i].flag))
+			continue;
+		if (!(wanted & IPQ_O_BEST_EFFORT))
+			return ipq_fail(e, err == -EINVAL ? EOPNOTSUPP : -err,
+					"this kernel does not offer %s: do without, or open with IPQ_O_BEST_EFFORT", all[i].name);
+		got &= ~all[i].flag;
+	}
+	/* Without the flag packets come split, which is all that kernels before 3.10 can do. */
+	if ((change & IPQ_O_SEGMENT) && ask_flags(q, NFQA_CFG_F_GSO, wanted & IPQ_O_SEGMENT ? 0 : NFQA_CFG_F_GSO) < 0)
+		got |= IPQ_O_SEGMENT;
+	return (int)got;
+}
+
+static void set_receive_buffer(struct nfqueue *q, uint32_t bytes)
+{
+	int half = (int)(bytes / 2); /* the kernel doubles it */
+
+	if (bytes == 0)
+		return;
+	if (setsockopt(q->fd, SOL_SOCKET, SO_RCVBUFFORCE, &half, sizeof(half)) < 0)
+		setsockopt(q->fd, SOL_SOCKET, SO_RCVBUF, &half, sizeof(half));
+}
+
+/* Asks only for what changes: each request is a moment in which packets have to be put aside. */
+static int configure(struct nfqueue *q, const struct source_config *c, struct ipq_error *e)
+{
+	/* 0 is everything, here as in ip_queue; an attribute cannot hold more than this. */
+	uint32_t range = c->range > NFQ_PAYLOAD_MAX ? 0 : c->range;
+	int on = (c->flags & IPQ_O_TIMESTAMP) != 0 && c->mode != COPY_NONE, err;
+	bool first = !q->bound;
+
+	if (first) {
+		err = take_queue(q, e);
+		if (err < 0)
+			return err;
+	}
+	set_receive_buffer(q, c->receive_buffer);
+	setsockopt(q->fd, SOL_SOCKET, SO_TIMESTAMP, &on, sizeof(on));
+	if (first)
+		q->flags = IPQ_O_SEGMENT;
+	if (c->flags != q->config.flags) {
+		q->flags = set_flags(q, c->flags, e);
+		if (q->flags < 0)
+			return q->flags;
+	}
+	if (first || c->queue_length != q->config.queue_length) {
+		err = ask_length(q, c->queue_length);
+		if (err < 0)
+			return ipq_fail(e, -err, "cannot set the length of queue %u: %s", q->number, strerror(-err));
+	}
+	/* Last: until here nothing was queued on a first call. */
+	atomic_store(&q->again_left, c->mode == COPY_PACKET ? AGAIN_MAX : 0);
+	err = ask_mode(q, c->mode, range);
+	if (err < 0) {
+		atomic_store(&q->again_left, q->config.mode == COPY_PACKET ? AGAIN_MAX : 0); /* the mode is what it was */
+		return ipq_fail(e, -err, "cannot set the copy mode of queue %u: %s", q->number, strerror(-err));
+	}
+	q->config = *c;
+	return q->flags;
+}
+
+static int nfqueue_configure(struct source *s, const struct source_config *c, struct ipq_error *e)
+{
+	struct nfqueue *q = nfqueue(s);
+	bool was_bound;
+	int ret, cancel;
+
+	/* A thread that is cancelled must not take the lock with it. */
+	pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &cancel);
+	pthread_mutex_lock(&q->config_lock);
+	was_bound = q->bound;
+	ret = configure(q, c, e);
+	if (ret < 0 && !was_bound && q->bound) {
+		ask_command(q, NFQNL_CFG_CMD_UNBIND, AF_UNSPEC);
+		q->bound = false;
+	}
+	pthread_mutex_unlock(&q->config_lock);
+	pthread_setcancelstate(cancel, NULL);
+	return ret;
+}
+
+static int nfqueue_counts(struct source *s, struct source_counts *c)
+{
+	struct nfqueue *q = nfqueue(s);
+	struct queue_line line;
+	uint64_t received = atomic_load(&q->received);
+	uint32_t span = (uint32_t)(atomic_load(&q->last_id) - atomic_load(&q->first_id)) + 1;
+
+	memset(c, 0, sizeof(*c));
+	c->malformed = atomic_load(&q->malformed);
+	if (q->bound && queue_line(q->number, &line) == 0) {
+		c->lost = line.user_dropped;
+		c->queue_dropped = line.queue_dropped;
+		c->waiting = line.waiting;
+	} else if (received > 0) {
+		c->lost = span - (uint32_t)received; /* both modulo 2^32 */
+	}
+	return 0;
+}
+
+static int64_t nfqueue_backlog(const struct source *s)
+{
+	uint32_t info[SK_MEMINFO_VARS] = { 0 };
+	socklen_t len = sizeof(info);
+
+	if (getsockopt(nfqueue(s)->fd, SOL_SOCKET, SO_MEMINFO, info, &len) < 0)
+		return -1; /* before Linux 4.12 */
+	return info[SK_MEMINFO_RMEM_ALLOC];
+}
+
+const struct source_ops source_nfqueue = {
+	.name = "nfqueue",
+	.open = nfqueue_open,
+	.close = nfqueue_close,
+	.configure = nfqueue_configure,
+	.fd = nfqueue_fd,
+	.recv = nfqueue_recv,
+	.send = nfqueue_send,
+	.refuse = nfqueue_refuse,
+	.counts = nfqueue_counts,
+	.wake = nfqueue_wake,
+	.backlog = nfqueue_backlog,
+};

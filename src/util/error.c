@@ -1,0 +1,50 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* Errors in words. Apart from source.c, so that one source can be linked without the others. */
+#include <errno.h>
+#include <string.h>
+#include <stdio.h>
+#include "source/source.h"
+
+int ipq_fail(struct ipq_error *e, int err, const char *format, ...)
+{
+	va_list args;
+
+	if (e != NULL) {
+		va_start(args, format);
+		vsnprintf(e->text, sizeof(e->text), format, args);
+		va_end(args);
+	}
+	return -err;
+}
+
+int ipq_take(void *to, size_t known, const void *given, size_t least, const char *name, struct ipq_error *e)
+{
+	const unsigned char *bytes = given;
+	size_t size, i;
+
+	memcpy(&size, given, sizeof(size));
+	if (size < least || size > 65536)
+		return ipq_fail(e, EINVAL, "the size in struct %s is %zu: set it to sizeof(struct %s)", name, size, name);
+	/* Also when it is refused: the caller finds in there where the words of the refusal go. */
+	memset(to, 0, known);
+	memcpy(to, given, size < known ? size : known);
+	for (i = known; i < size; i++)
+		if (bytes[i] != 0)
+			return ipq_fail(e, EINVAL, "the program sets a field of struct %s that this libipq does not know: "
+					"use a newer libipq", name);
+	return 0;
+}
+
+int ipq_give(void *given, const void *ours, size_t known, size_t least)
+{
+	size_t size;
+
+	memcpy(&size, given, sizeof(size));
+	if (size < least || size > 65536)
+		return -EINVAL;
+	memcpy((unsigned char *)given + sizeof(size), (const unsigned char *)ours + sizeof(size),
+	       (size < known ? size : known) - sizeof(size));
+	if (size > known)
+		memset((unsigned char *)given + known, 0, size - known);
+	return 0;
+}

@@ -1,0 +1,204 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <elf.h>
+#include <errno.h>
+#include <cmocka.h>
+#include "doctor/elf_scan.h"
+
+#define SIZE 4096
+#define STRINGS 2048
+#define ADDRESS 0x400000
+
+static uint8_t file[SIZE];
+static bool big, wide;
+
+/* A number in the file's byte order. */
+static void put(size_t at, unsigned size, uint64_t value)
+{
+	for (unsigned i = 0; i < size; i++)
+		file[at + i] = (uint8_t)(value >> 8 * (big ? size - 1 - i : i));
+}
+
+#define PUT(at, type, field, value)                                                                  \
+	(wide ? put((at) + offsetof(Elf64_##type, field), sizeof(((Elf64_##type *)0)->field), value) \
+	      : put((at) + offsetof(Elf32_##type, field), sizeof(((Elf32_##type *)0)->field), value))
+
+static size_t put_segment(size_t at, uint32_t type, uint64_t offset, uint64_t size)
+{
+	PUT(at, Phdr, p_type, type);
+	PUT(at, Phdr, p_offset, offset);
+	PUT(at, Phdr, p_vaddr, ADDRESS + offset);
+	PUT(at, Phdr, p_filesz, size);
+	return at + (wide ? sizeof(Elf64_Phdr) : sizeof(Elf32_Phdr));
+}
+
+static size_t put_dynamic(size_t at, uint64_t tag, uint64_t value)
+{
+	PUT(at, Dyn, d_tag, tag);
+	PUT(at, Dyn, d_un, value);
+	return at + (wide ? sizeof(Elf64_Dyn) : sizeof(Elf32_Dyn));
+}
+
+/* A program that needs libipq.so.0, as a linker lays it out. */
+static void build(bool is_wide, bool is_big)
+{
+	static const char strings[] = "\0libipq.so.0\0libc.so.6\0$ORIGIN/lib\0me.so";
+	size_t at;
+
+	wide = is_wide;
+	big = is_big;
+	memset(file, 0, sizeof(file));
+	memcpy(file, ELFMAG, SELFMAG);
+	file[EI_CLASS] = wide ? ELFCLASS64 : ELFCLASS32;
+	file[EI_DATA] = big ? ELFDATA2MSB : ELFDATA2LSB;
+	PUT(0, Ehdr, e_type, ET_DYN);
+	PUT(0, Ehdr, e_machine, EM_MIPS);
+	PUT(0, Ehdr, e_phoff, 64);
+	PUT(0, Ehdr, e_phnum, 3);
+	PUT(0, Ehdr, e_phentsize, wide ? sizeof(Elf64_Phdr) : sizeof(Elf32_Phdr));
+	at = put_segment(64, PT_LOAD, 0, SIZE);
+	at = put_segment(at, PT_INTERP, 512, 14);
+	put_segment(at, PT_DYNAMIC, 1024, 512);
+	memcpy(file + 512, "/lib/ld.so.1\0", 14);
+	memcpy(file + STRINGS, strings, sizeof(strings));
+	at = put_dynamic(1024, DT_NEEDED, 1);
+	at = put_dynamic(at, DT_NEEDED, 13);
+	at = put_dynamic(at, DT_RUNPATH, 23);
+	at = put_dynamic(at, DT_SONAME, 35);
+	at = put_dynamic(at, DT_STRTAB, ADDRESS + STRINGS);
+	at = put_dynamic(at, DT_STRSZ, sizeof(strings));
+	put_dynamic(at, DT_NULL, 0);
+}
+
+static void both_sizes_and_byte_orders_are_read(void **state)
+{
+	struct elf_facts e;
+
+	(void)state;
+	for (int i = 0; i < 4; i++) {
+		build((i & 1) != 0, (i & 2) != 0);
+		assert_int_equal(elf_read(&e, file, SIZE), 0);
+		assert_int_equal(e.bits, (i & 1) != 0 ? 64 : 32);
+		assert_int_equal(e.little, (i & 2) == 0);
+		assert_int_equal(e.type, ET_DYN);
+		assert_int_equal(e.machine, EM_MIPS);
+		assert_true(e.dynamic);
+		assert_string_equal(e.interpreter, "/lib/ld.so.1");
+		assert_int_equal(e.needed_count, 2);
+		assert_string_equal(e.needed[0], "libipq.so.0");
+		assert_string_equal(e.needed[1], "libc.so.6");
+		assert_string_equal(e.runpath, "$ORIGIN/lib");
+		assert_string_equal(e.soname, "me.so");
+		assert_int_equal(e.apis, API_LIBIPQ);
+	}
+}
+
+static void libipq_inside_is_known_by_its_messages(void **state)
+{
+	static const char messages[] = "Unable to create netlink handle\0Unable to create netlink "
+				       "socket\0Unable to bind netlink socket\0"
+				       "Failed to receive netlink message\0Received EOF on netlink "
+				       "socket\0Invalid peer address length\0"
+				       "Failed to send netlink message\0Receive buffer size invalid";
+	struct elf_facts e;
+
+	(void)state;
+	build(false, false);
+	PUT(0, Ehdr, e_phnum, 0); /* static */
+	memcpy(file + 3000, messages, sizeof(messages));
+	assert_int_equal(elf_read(&e, file, SIZE), 0);
+	assert_false(e.dynamic);
+	assert_int_equal(e.apis, API_LIBIPQ_STATIC);
+	memcpy(file + 3500, "\0IPQ_SOURCE", 12);
+	assert_int_equal(elf_read(&e, file, SIZE), 0);
+	assert_int_equal(e.apis, API_LIBIPQ_STATIC | API_OURS);
+	/* one message may be anybody's */
+	memset(file + 3000, 0, 1000);
+	memcpy(file + 3000, "Unable to bind netlink socket", 30);
+	assert_int_equal(elf_read(&e, file, SIZE), 0);
+	assert_int_equal(e.apis, 0);
+}
+
+static void what_is_no_elf_file_is_told_from_a_damaged_one(void **state)
+{
+	struct elf_facts e;
+
+	(void)state;
+	build(true, false);
+	assert_int_equal(elf_read(&e, file, 0), -ENOEXEC);
+	assert_int_equal(elf_read(&e, (const uint8_t *)"#!/bin/sh\necho hello\n", 21), -ENOEXEC);
+	assert_int_equal(elf_read(&e, file, 20), -EBADMSG);
+	file[EI_CLASS] = 3;
+	assert_int_equal(elf_read(&e, file, SIZE), -EBADMSG);
+	build(true, false);
+	PUT(0, Ehdr, e_phoff, UINT64_MAX - 8); /* a sum with it wraps */
+	assert_int_equal(elf_read(&e, file, SIZE), -EBADMSG);
+	build(true, false);
+	PUT(0, Ehdr, e_phentsize, 1);
+	assert_int_equal(elf_read(&e, file, SIZE), -EBADMSG);
+}
+
+static void names_that_never_end_are_not_believed(void **state)
+{
+	struct elf_facts e;
+
+	(void)state;
+	build(true, false);
+	memset(file + STRINGS, 'x', SIZE - STRINGS);
+	put_dynamic(1024 + 5 * sizeof(Elf64_Dyn), DT_STRSZ, UINT64_MAX);
+	assert_int_equal(elf_read(&e, file, SIZE), 0);
+	assert_int_equal(e.needed_count, 0);
+	memset(file + 512, 'x', 14);
+	assert_int_equal(elf_read(&e, file, SIZE), 0);
+	assert_string_equal(e.interpreter, "");
+}
+
+/* Each byte to its extremes, and every length: the copy has no byte to spare, and the sanitizers watch. */
+static void hostile_files_do_no_harm(void **state)
+{
+	static const uint8_t values[] = { 0, 1, 0x7f, 0x80, 0xff };
+	struct elf_facts *e = malloc(sizeof(*e));
+
+	(void)state;
+	assert_non_null(e);
+	for (int i = 0; i < 4; i++) {
+		build((i & 1) != 0, (i & 2) != 0);
+		for (size_t at = 4; at < 1200; at++)
+			for (size_t k = 0; k < sizeof(values); k++) {
+				uint8_t before = file[at];
+
+				file[at] = values[k];
+				elf_read(e, file, SIZE);
+				assert_true(e->needed_count <= ELF_NEEDED);
+				file[at] = before;
+			}
+		for (size_t len = 0; len < SIZE; len += len < 1200 ? 1 : 97) {
+			uint8_t *copy = malloc(len + 1);
+
+			assert_non_null(copy);
+			memcpy(copy + 1, file, len);
+			elf_read(e, copy + 1, len);
+			free(copy);
+		}
+	}
+	free(e);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(both_sizes_and_byte_orders_are_read),
+		cmocka_unit_test(libipq_inside_is_known_by_its_messages),
+		cmocka_unit_test(what_is_no_elf_file_is_told_from_a_damaged_one),
+		cmocka_unit_test(names_that_never_end_are_not_believed),
+		cmocka_unit_test(hostile_files_do_no_harm),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

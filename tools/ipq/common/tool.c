@@ -1,0 +1,46 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+#include "common/tool.h"
+
+#define SYSTEM "/usr/local/sbin:/usr/sbin:/sbin:/usr/local/bin:/usr/bin:/bin"
+
+static bool runnable(const char *dir, size_t len, const char *name, char *path, size_t room)
+{
+	/* A relative directory in $PATH is not ours to trust. */
+	if (len == 0 || dir[0] != '/' || snprintf(path, room, "%.*s/%s", (int)len, dir, name) >= (int)room)
+		return false;
+	return access(path, X_OK) == 0;
+}
+
+bool tool_find(const char *name, char *path, size_t room)
+{
+	/* Of a set-user-ID program's caller we take nothing. */
+	const char *lists[] = { secure_getenv("PATH"), SYSTEM };
+
+	for (size_t i = 0; i < 2; i++)
+		for (const char *dir = lists[i]; dir != NULL && *dir != '\0';) {
+			size_t len = strcspn(dir, ":");
+
+			if (runnable(dir, len, name, path, room))
+				return true;
+			dir += len + (dir[len] == ':');
+		}
+	return false;
+}
+
+char *const *tool_environment(void)
+{
+	static char lock[PATH_MAX + 32];
+	static char path[] = "PATH=" SYSTEM;
+	static char *environment[] = { path, "LC_ALL=C", "HOME=/nonexistent", NULL, NULL };
+	const char *file = secure_getenv("XTABLES_LOCKFILE");
+	bool fits =
+		file != NULL && snprintf(lock, sizeof(lock), "XTABLES_LOCKFILE=%s", file) < (int)sizeof(lock);
+
+	environment[3] = fits ? lock : NULL;
+	return environment;
+}

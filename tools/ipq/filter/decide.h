@@ -1,0 +1,44 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* What a worker of `ipq filter` does with packets: the rules applied, edits, delays, records. */
+#ifndef DECIDE_H
+#define DECIDE_H
+
+#include "filter/active_rules.h"
+#include "filter/delay.h"
+#include "filter/tcp_seq.h"
+#include "output/pcapng.h"
+#include "output/print.h"
+#include "session/session.h"
+
+#define PACKET_MAX 65535
+#define VERDICT_MAX 65531 /* what a verdict can carry */
+
+enum record_what { RECORD_ALL, RECORD_DROP, RECORD_ACCEPT };
+
+/* What all workers share; only the plan changes. It is the session's context. */
+struct decide_common {
+	struct plan *_Atomic plan; /* the newest */
+	struct pcapng *record;	   /* or NULL */
+	enum record_what record_what;
+	struct print_style style;
+};
+
+/* What a worker has to itself: its context. */
+struct decider {
+	struct plan *_Atomic plan; /* in use */
+	struct delays delays;
+	struct flows *flows;
+	uint8_t edited[PACKET_MAX], mirrored[PACKET_MAX];
+};
+
+/* NULL: no memory. */
+struct decider *decider_new(struct plan *plan);
+void decider_free(struct decider *d);
+
+/* Handlers of a session. */
+int decide_batch(struct worker *w, unsigned n);
+int decide_timeout(struct worker *w);
+void decide_wake(struct worker *w);
+void decide_finish(struct worker *w);
+
+#endif

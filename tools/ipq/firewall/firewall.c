@@ -1,0 +1,133 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+#include "common/subprocess.h"
+#include "common/tool.h"
+#include "firewall/firewall.h"
+#include "nfqueue/diagnose.h"
+
+static const struct {
+	const char *tool, *show;
+} kinds[FIREWALL_KINDS] = {
+	[FIREWALL_IPTABLES_LEGACY] = { "iptables-legacy", "iptables-legacy-save" },
+	[FIREWALL_IP6TABLES_LEGACY] = { "ip6tables-legacy", "ip6tables-legacy-save" },
+	[FIREWALL_IPTABLES_NFT] = { "iptables-nft", "iptables-nft-save" },
+	[FIREWALL_IP6TABLES_NFT] = { "ip6tables-nft", "ip6tables-nft-save" },
+	[FIREWALL_NFT] = { "nft", "nft list ruleset" },
+};
+
+const char *firewall_tool(enum firewall_kind kind)
+{
+	return kinds[kind].tool;
+}
+
+static int ask(enum firewall_kind kind, char **text)
+{
+	int status = tool_run_line(kinds[kind].show, text);
+	char path[512];
+
+	if (status != -ENOENT || kind > FIREWALL_IP6TABLES_LEGACY ||
+	    tool_find("iptables-nft", path, sizeof(path)))
+		return status;
+	/* iptables from before 1.8 has one flavour and no suffix. */
+	return tool_run_line(kind == FIREWALL_IPTABLES_LEGACY ? "iptables-save" : "ip6tables-save", text);
+}
+
+static int parse(struct firewall *f, enum firewall_kind kind, const char *text)
+{
+	if (text == NULL)
+		return 0;
+	return kind == FIREWALL_NFT ? firewall_parse_nft(f, text) : firewall_parse_save(f, kind, text);
+}
+
+/*
+ * The list of legacy tables, /proc/net/ip_tables_names, has mode 0440 and belongs to the machine's root,
+ * so that iptables-legacy-save fails for root of a namespace of one's own. Table by table it works there.
+ * It makes tables that were not there, empty: done in such a namespace only.
+ */
+static int read_tables(struct firewall *f, enum firewall_kind kind)
+{
+	static const char *const tables[] = { "raw", "mangle", "nat", "filter" };
+	char command[96], *text;
+	int err = 0;
+
+	f->state[kind] = FIREWALL_READ;
+	for (size_t i = 0; i < sizeof(tables) / sizeof(tables[0]) && err == 0; i++) {
+		snprintf(command, sizeof(command), "%s -t %s", kinds[kind].show, tables[i]);
+		if (tool_run_line(command, &text) == 0)
+			err = parse(f, kind, text);
+		else if (strcmp(tables[i], "filter") == 0) /* the others may be missing from the kernel */
+			f->state[kind] = FIREWALL_REFUSED;
+		free(text);
+	}
+	return err;
+}
+
+static int read_kind(struct firewall *f, enum firewall_kind kind)
+{
+	bool own_namespace = have_net_admin() && access("/proc/net/netfilter/nfnetlink_queue", R_OK) < 0;
+	char *text = NULL;
+	int err = 0, status = ask(kind, &text);
+
+	if (status == -ENOENT) {
+		f->state[kind] = FIREWALL_NO_TOOL;
+	} else if (status == 0) {
+		err = parse(f, kind, text);
+	} else {
+		f->state[kind] = FIREWALL_REFUSED;
+		f->error[kind] = status;
+		if (kind <= FIREWALL_IP6TABLES_LEGACY && own_namespace)
+			err = read_tables(f, kind);
+	}
+	free(text);
+	return err;
+}
+
+int firewall_read(struct firewall *f)
+{
+	int err = 0;
+
+	*f = (struct firewall){ .rule = NULL };
+	/* nft comes last: it shows again what iptables-nft has shown. */
+	for (enum firewall_kind kind = 0; kind < FIREWALL_KINDS && err == 0; kind++)
+		err = read_kind(f, kind);
+	if (err < 0)
+		firewall_free(f);
+	return err;
+}
+
+void firewall_free(struct firewall *f)
+{
+	free(f->rule);
+	free(f->chain);
+	*f = (struct firewall){ .rule = NULL };
+}
+
+bool firewall_complete(const struct firewall *f)
+{
+	bool any = false;
+
+	for (enum firewall_kind kind = 0; kind < FIREWALL_KINDS; kind++) {
+		if (f->state[kind] == FIREWALL_REFUSED)
+			return false;
+		any |= f->state[kind] == FIREWALL_READ;
+	}
+	return any;
+}
+
+bool queue_rule_feeds(const struct queue_rule *rule, uint32_t queue)
+{
+	return !rule->computed && queue >= rule->first && queue <= rule->last;
+}
+
+void queue_rule_removal(const struct queue_rule *rule, char *to, size_t room)
+{
+	to[0] = '\0';
+	if (rule->kind == FIREWALL_NFT) /* needs the handle, which only "nft -a" shows */
+		snprintf(to, room, "nft -a list chain %s %s %s", rule->family, rule->table, rule->chain);
+	else if (strncmp(rule->text, "-A ", 3) == 0 && strlen(rule->text) + 1 < sizeof(rule->text))
+		snprintf(to, room, "%s -t %s -D %s", firewall_tool(rule->kind), rule->table, rule->text + 3);
+}

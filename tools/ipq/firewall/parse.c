@@ -1,0 +1,411 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * Two languages, read only as far as queues need. Both are read as words: a text in quotes is one word and
+ * never a keyword, so that a rule's comment cannot pass for a rule.
+ */
+#include <ctype.h>
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include "firewall/firewall.h"
+
+#define WORDS 256 /* of a rule that are looked at */
+
+struct word {
+	char text[96]; /* cut */
+	bool quoted;
+};
+
+struct line {
+	struct word word[WORDS];
+	size_t count;
+};
+
+static bool is(const struct line *l, size_t i, const char *text)
+{
+	return i < l->count && !l->word[i].quoted && strcmp(l->word[i].text, text) == 0;
+}
+
+static const char *at(const struct line *l, size_t i)
+{
+	return i < l->count ? l->word[i].text : "";
+}
+
+/* A word, up to what `stops` says. Returns the place behind it. */
+static const char *read_word(const char *s, const char *stops, struct word *w)
+{
+	size_t used = 0;
+	char quote = '\0';
+
+	*w = (struct word){ .text = "" };
+	for (; *s != '\0' && *s != '\n' && (quote != '\0' || strchr(stops, *s) == NULL); s++) {
+		if (quote == '\0' && *s == '"') {
+			quote = *s;
+			w->quoted = true;
+			continue;
+		}
+		if (quote != '\0' && *s == quote) {
+			quote = '\0';
+			continue;
+		}
+		if (quote != '\0' && *s == '\\' && s[1] != '\0' && s[1] != '\n')
+			s++;
+		if (used + 1 < sizeof(w->text))
+			w->text[used++] = *s;
+	}
+	w->text[used] = '\0';
+	return s;
+}
+
+/* Room for one more element. */
+static void *grow(void *array, size_t count, size_t size)
+{
+	if ((count & (count - 1)) != 0 && count > 0)
+		return array; /* not a power of two: there is room */
+	return realloc(array, (count == 0 ? 1 : 2 * count) * size);
+}
+
+static int add_rule(struct firewall *f, const struct queue_rule *r)
+{
+	struct queue_rule *grown = grow(f->rule, f->count, sizeof(*grown));
+
+	if (grown == NULL)
+		return -ENOMEM;
+	f->rule = grown;
+	f->rule[f->count++] = *r;
+	return 0;
+}
+
+static int add_chain(struct firewall *f, const char *family, const char *table, const char *chain)
+{
+	struct firewall_chain *grown = grow(f->chain, f->chains, sizeof(*grown));
+	struct firewall_chain *c;
+
+	if (grown == NULL)
+		return -ENOMEM;
+	f->chain = grown;
+	c = &f->chain[f->chains++];
+	snprintf(c->family, sizeof(c->family), "%s", family);
+	snprintf(c->table, sizeof(c->table), "%s", table);
+	snprintf(c->chain, sizeof(c->chain), "%s", chain);
+	return 0;
+}
+
+/* Digits and nothing else, up to 65535. */
+static bool read_number(const char *s, const char *end, uint16_t *value)
+{
+	uint32_t n = 0;
+
+	if (s == end || end - s > 5)
+		return false;
+	for (; s < end; s++) {
+		if (!isdigit((unsigned char)*s))
+			return false;
+		n = n * 10 + (uint32_t)(*s - '0');
+	}
+	*value = (uint16_t)n;
+	return n <= UINT16_MAX;
+}
+
+/* "3", or "0-3" with that separator. */
+static bool read_range(const char *s, char separator, uint16_t *first, uint16_t *last)
+{
+	const char *middle = strchr(s, separator);
+
+	if (middle == NULL)
+		return read_number(s, s + strlen(s), first) && (*last = *first, true);
+	return read_number(s, middle, first) && read_number(middle + 1, s + strlen(s), last) &&
+	       *first <= *last;
+}
+
+static void copy_text(char *to, size_t room, const char *from, size_t len)
+{
+	snprintf(to, room, "%.*s", (int)(len < room ? len : room - 1), from);
+}
+
+/* ---- iptables-save -------------------------------------------------------------------------------- */
+
+static size_t split(const char *s, struct line *l)
+{
+	const char *start = s;
+
+	l->count = 0;
+	while (*s != '\0' && *s != '\n') {
+		struct word w;
+
+		if (*s == ' ' || *s == '\t') {
+			s++;
+			continue;
+		}
+		s = read_word(s, " \t", &w);
+		if (l->count < WORDS)
+			l->word[l->count++] = w;
+	}
+	return (size_t)(s - start);
+}
+
+/* The words behind -j. */
+static void read_target(const struct line *l, size_t i, struct queue_rule *r)
+{
+	for (i += 1; i < l->count; i++) {
+		if (is(l, i, "--queue-num") || is(l, i, "--queue-balance"))
+			r->computed = !read_range(at(l, i + 1), ':', &r->first, &r->last);
+		else if (is(l, i, "--queue-bypass"))
+			r->bypass = true;
+	}
+}
+
+static int save_rule(struct firewall *f, struct queue_rule *r, const struct line *l, const char *s,
+		     size_t len)
+{
+	size_t i = at(l, 0)[0] == '[' ? 1 : 0; /* counters, with iptables-save -c */
+	const char *text = strstr(s, "-A ");
+
+	if (!is(l, i, "-A") || text == NULL || text >= s + len)
+		return 0;
+	snprintf(r->chain, sizeof(r->chain), "%.63s", at(l, i + 1));
+	copy_text(r->text, sizeof(r->text), text, len - (size_t)(text - s));
+	for (i += 2; i + 1 < l->count; i++) {
+		if (is(l, i, "--comment")) {
+			i++; /* of one word it has no quotes */
+			continue;
+		}
+		if (!is(l, i, "-j") && !is(l, i, "--jump"))
+			continue;
+		if (!is(l, i + 1, "NFQUEUE") && !is(l, i + 1, "QUEUE"))
+			return 0;
+		r->first = r->last = 0;
+		r->bypass = r->computed = false;
+		read_target(l, i + 1, r);
+		return add_rule(f, r);
+	}
+	return 0;
+}
+
+int firewall_parse_save(struct firewall *f, enum firewall_kind kind, const char *text)
+{
+	bool six = kind == FIREWALL_IP6TABLES_LEGACY || kind == FIREWALL_IP6TABLES_NFT;
+	bool nft = kind == FIREWALL_IPTABLES_NFT || kind == FIREWALL_IP6TABLES_NFT;
+	struct queue_rule r = { .kind = kind };
+	struct line *l = malloc(sizeof(*l));
+	int err = l == NULL ? -ENOMEM : 0;
+
+	snprintf(r.family, sizeof(r.family), six ? "ip6" : "ip");
+	while (err == 0 && *text != '\0') {
+		size_t len = split(text, l);
+
+		if (text[0] == '*')
+			snprintf(r.table, sizeof(r.table), "%.63s", at(l, 0) + 1);
+		else if (text[0] == ':' && nft)
+			err = add_chain(f, r.family, r.table, at(l, 0) + 1);
+		else if (text[0] != '#' && text[0] != ':')
+			err = save_rule(f, &r, l, text, len);
+		text += len + (text[len] == '\n');
+	}
+	free(l);
+	return err;
+}
+
+/* ---- nft list ruleset ------------------------------------------------------------------------------ */
+
+struct nft {
+	struct firewall *f;
+	struct queue_rule r;	 /* family, table and chain of the place where we are */
+	unsigned depth;		 /* open braces */
+	unsigned chain_depth;	 /* depth inside the chain; 0: in no chain */
+	struct line line;	 /* the statement so far */
+	const char *start, *end; /* of its text */
+};
+
+static bool shown_before(const struct nft *n)
+{
+	for (size_t i = 0; i < n->f->chains; i++) {
+		const struct firewall_chain *c = &n->f->chain[i];
+
+		if (strcmp(c->family, n->r.family) == 0 && strcmp(c->table, n->r.table) == 0 &&
+		    strcmp(c->chain, n->r.chain) == 0)
+			return true;
+	}
+	return false;
+}
+
+/* "mod 3 offset 4": the numbers 4 to 6. */
+static bool read_modulus(const struct line *l, size_t i, struct queue_rule *r)
+{
+	uint16_t modulus = 0, offset = 0;
+
+	for (; i + 1 < l->count; i++) {
+		const char *number = at(l, i + 1);
+
+		if (is(l, i, "mod"))
+			read_number(number, number + strlen(number), &modulus);
+		else if (is(l, i, "offset"))
+			read_number(number, number + strlen(number), &offset);
+	}
+	if (modulus == 0 || offset + modulus - 1 > UINT16_MAX)
+		return false;
+	r->first = offset;
+	r->last = (uint16_t)(offset + modulus - 1);
+	return true;
+}
+
+static bool is_flags(const char *word, bool *bypass)
+{
+	bool found = false;
+
+	while (*word != '\0') {
+		size_t len = strcspn(word, ",");
+
+		if (len == 6 && strncmp(word, "bypass", 6) == 0)
+			*bypass = true;
+		else if (len != 6 || strncmp(word, "fanout", 6) != 0)
+			return false;
+		found = true;
+		word += len + (word[len] == ',');
+	}
+	return found;
+}
+
+/* Behind "queue": [flags F[,F]] [num|to] NUMBER|RANGE|EXPRESSION [F[,F]], or nothing: number 0. */
+static void read_queue(const struct line *l, size_t i, struct queue_rule *r)
+{
+	bool number = false;
+
+	r->first = r->last = 0;
+	r->bypass = r->computed = false;
+	for (; i < l->count && !is(l, i, "comment"); i++) {
+		if (is(l, i, "flags") || is(l, i, "num") || is(l, i, "to") || is_flags(at(l, i), &r->bypass))
+			continue;
+		if (number)
+			continue;
+		number = true;
+		if (read_range(at(l, i), '-', &r->first, &r->last))
+			continue;
+		r->computed = is(l, i, "numgen") || is(l, i, "symhash") || is(l, i, "jhash")
+				      ? !read_modulus(l, i, r)
+				      : true;
+		return;
+	}
+}
+
+static bool is_queue_statement(const struct line *l, size_t i)
+{
+	if (i > 0 && (is(l, i - 1, "jump") || is(l, i - 1, "goto")))
+		return false; /* a chain of that name */
+	return is(l, i, "queue");
+}
+
+/* nft without xtables' own parsers: xt target "NFQUEUE". */
+static bool is_xt_target(const struct line *l, size_t i)
+{
+	return is(l, i, "xt") && is(l, i + 1, "target") &&
+	       (strcmp(at(l, i + 2), "NFQUEUE") == 0 || strcmp(at(l, i + 2), "QUEUE") == 0);
+}
+
+static int nft_statement(struct nft *n)
+{
+	size_t len = n->start == NULL ? 0 : (size_t)(n->end - n->start);
+	int err = 0;
+
+	for (size_t i = 0; i < n->line.count; i++) {
+		bool queue = is_queue_statement(&n->line, i);
+
+		if (!queue && !is_xt_target(&n->line, i))
+			continue;
+		if (queue)
+			read_queue(&n->line, i + 1, &n->r);
+		n->r.computed |= !queue;
+		copy_text(n->r.text, sizeof(n->r.text), n->start, len);
+		if (!shown_before(n))
+			err = add_rule(n->f, &n->r);
+		break;
+	}
+	n->line.count = 0;
+	n->start = NULL;
+	return err;
+}
+
+static void open_brace(struct nft *n)
+{
+	n->depth++;
+	if (n->chain_depth != 0)
+		return; /* a set inside a rule */
+	if (n->depth == 1 && is(&n->line, 0, "table")) {
+		snprintf(n->r.family, sizeof(n->r.family), "%.7s",
+			 n->line.count > 2 ? at(&n->line, 1) : "ip");
+		snprintf(n->r.table, sizeof(n->r.table), "%.63s", at(&n->line, n->line.count - 1));
+	} else if (n->depth == 2 && is(&n->line, 0, "chain")) {
+		snprintf(n->r.chain, sizeof(n->r.chain), "%.63s", at(&n->line, 1));
+		n->chain_depth = n->depth;
+	}
+	n->line.count = 0;
+	n->start = NULL;
+}
+
+static int close_brace(struct nft *n, const char *s)
+{
+	int err = 0;
+
+	if (n->chain_depth != 0 && n->depth == n->chain_depth) {
+		err = nft_statement(n);
+		n->chain_depth = 0;
+	} else if (n->chain_depth == 0) {
+		n->line.count = 0;
+	} else {
+		n->end = s + 1; /* the end of a set, perhaps of the rule */
+	}
+	if (n->depth > 0)
+		n->depth--;
+	return err;
+}
+
+/* One word, brace or end of line. Returns how long it is, or -ENOMEM. */
+static int nft_step(struct nft *n, const char *s)
+{
+	struct word w;
+	const char *end;
+
+	if (*s == '{') {
+		open_brace(n);
+		return 1;
+	}
+	if (*s == '}')
+		return close_brace(n, s) < 0 ? -ENOMEM : 1;
+	if (*s == '\n' || *s == ';') {
+		if (n->chain_depth == 0) {
+			n->line.count = 0;
+			n->start = NULL;
+		} else if (n->chain_depth ==
+			   n->depth) { /* else inside a set's braces: the statement goes on */
+			return nft_statement(n) < 0 ? -ENOMEM : 1;
+		}
+		return 1;
+	}
+	if (*s == ' ' || *s == '\t')
+		return 1;
+	if (*s == '#')
+		return (int)strcspn(s, "\n");
+	end = read_word(s, " \t{};", &w);
+	if (n->start == NULL)
+		n->start = s;
+	if (n->line.count < WORDS)
+		n->line.word[n->line.count++] = w;
+	n->end = end;
+	return end > s ? (int)(end - s) : 1;
+}
+
+int firewall_parse_nft(struct firewall *f, const char *text)
+{
+	struct nft *n = calloc(1, sizeof(*n));
+	int len = 1;
+
+	if (n == NULL)
+		return -ENOMEM;
+	n->f = f;
+	n->r.kind = FIREWALL_NFT;
+	while (*text != '\0' && (len = nft_step(n, text)) > 0)
+		text += len;
+	free(n);
+	return len < 0 ? len : 0;
+}

@@ -1,0 +1,567 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * What the supervisor answers.
+ *
+ * Theory of operation. A program that asks for socket(AF_NETLINK, type, 3 or 13) gets one end of a
+ * SEQPACKET pair in place of the netlink socket; the engine gets the other. From then on the program's
+ * own send, recv, poll and close run natively and never come here. What makes the pair pass for netlink:
+ *
+ *  - The engine's end has a name that reads as the kernel's (engine_socketpair), and a destination given
+ *    to sendto is ignored (doc/assumptions/seqpacket-as-netlink.c).
+ *  - bind, connect, getsockname and the options of SOL_NETLINK, which the pair would refuse or answer
+ *    as a Unix socket, are answered here.
+ *
+ * The invariant behind it: a socket of ours is known by the inode of the program's end, in a table
+ * indexed by the number of the engine's descriptor. An entry is alive while that descriptor still is
+ * the socket it was and its peer has not hung up, so nobody has to report the end of a client: the
+ * kernel's own state is asked. Any other descriptor is none of our business: the call continues.
+ *
+ * We emulate, we do not confine: what continues was never meant to be forbidden, and a program that
+ * changes its arguments behind our back only fools itself. Yet nothing it does may harm us: the number
+ * of sockets is bounded, no copy of a descriptor of the program's is ever kept or closed here (closing
+ * a lingering TCP socket could block), and every answer may come too late (ENOENT), because the thread
+ * that asked may have died.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+#include <sys/ioctl.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <linux/capability.h>
+#include <linux/netlink.h>
+#include <linux/netfilter_ipv4/ip_queue.h>
+#include "run/run.h"
+
+#define SOL_NETLINK_ 270
+#define SOCK_TYPE_MASK_ 0xf /* the rest of the type are flags */
+
+/* Linux 6.6: the waking thread gives its processor to the woken one. Not in older headers. */
+#ifndef SECCOMP_IOCTL_NOTIF_SET_FLAGS
+#define SECCOMP_IOCTL_NOTIF_SET_FLAGS	   SECCOMP_IOW(4, __u64)
+#define SECCOMP_USER_NOTIF_FD_SYNC_WAKE_UP (1UL << 0)
+#endif
+
+/* A client, at the index of the engine's descriptor. */
+struct client {
+	ino_t ours, theirs; /* inodes of the two ends; 0: never used */
+	uint32_t pid;	    /* as the program sees itself */
+	uint32_t port;	    /* what it is bound to; 0: not bound by name yet */
+	int type, protocol; /* what it asked for */
+};
+
+struct run_calls {
+	int listener;
+	struct engine *engine;
+	bool everybody_capable;
+	bool atomic; /* the kernel hands over and answers in one step (Linux 5.14) */
+	bool blind;  /* a program's memory could not be read */
+	FILE *log;
+	ino_t user_namespace;
+	unsigned limit;	 /* entries in client */
+	struct client *client;
+	struct seccomp_notif *request;
+	struct seccomp_notif_resp *response;
+	size_t request_size;
+};
+
+/* A call with its arguments where they belong. */
+struct call {
+	enum run_call what;
+	uint64_t id;
+	pid_t tid;
+	const struct run_arch *arch;
+	bool x32;
+	int memory; /* of the program; -1: not opened */
+	uint64_t arg[6];
+};
+
+/* ---- the program's memory, descriptors and credentials ------------------------------------------ */
+
+/* A thread's number may pass to another process; an open descriptor of its memory may not. */
+static bool open_memory(struct run_calls *calls, struct call *call)
+{
+	char path[64];
+
+	snprintf(path, sizeof(path), "/proc/%d/mem", (int)call->tid);
+	if (call->memory < 0)
+		call->memory = open(path, O_RDWR | O_CLOEXEC);
+	if (call->memory < 0 && errno != ENOENT && errno != ESRCH && !calls->blind) {
+		calls->blind = true; /* said once */
+		if (calls->log != NULL)
+			fprintf(calls->log,
+				"thread %d: its memory cannot be read (%s): such calls go to the "
+				"kernel\n",
+				(int)call->tid, strerror(errno));
+	}
+	return call->memory >= 0;
+}
+
+static bool peek(const struct call *call, uint64_t at, void *to, size_t len)
+{
+	return pread(call->memory, to, len, (off_t)at) == (ssize_t)len;
+}
+
+static bool poke(const struct call *call, uint64_t at, const void *from, size_t len)
+{
+	return len == 0 || pwrite(call->memory, from, len, (off_t)at) == (ssize_t)len;
+}
+
+/* The inode of a socket among the program's descriptors; 0: no socket, or not to be seen. */
+static ino_t socket_inode(pid_t tid, int fd)
+{
+	char path[64], link[64];
+	unsigned long inode;
+	ssize_t n;
+
+	snprintf(path, sizeof(path), "/proc/%d/fd/%d", (int)tid, fd);
+	n = readlink(path, link, sizeof(link) - 1);
+	if (n <= 0)
+		return 0;
+	link[n] = '\0';
+	return sscanf(link, "socket:[%lu]", &inode) == 1 ? (ino_t)inode : 0;
+}
+
+static ino_t user_namespace(pid_t tid)
+{
+	char path[64];
+	struct stat st;
+
+	snprintf(path, sizeof(path), "/proc/%d/ns/user", (int)tid);
+	return stat(path, &st) == 0 ? st.st_ino : 0;
+}
+
+struct identity {
+	uint32_t pid; /* of the process, in its own namespace */
+	bool capable;
+};
+
+static bool identify(const struct run_calls *calls, pid_t tid, struct identity *id)
+{
+	char path[64], line[256], *last;
+	unsigned long long effective = 0;
+	FILE *f;
+
+	snprintf(path, sizeof(path), "/proc/%d/status", (int)tid);
+	f = fopen(path, "re");
+	if (f == NULL)
+		return false;
+	id->pid = 0;
+	while (fgets(line, sizeof(line), f) != NULL) {
+		/* One number for each namespace, the innermost last. */
+		if (strncmp(line, "NStgid:", 7) == 0 && (last = strrchr(line, '\t')) != NULL)
+			id->pid = (uint32_t)strtoul(last, NULL, 10);
+		else if (sscanf(line, "CapEff: %llx", &effective) == 1)
+			break;
+	}
+	fclose(f);
+	id->capable = calls->everybody_capable ||
+		      ((effective >> CAP_NET_ADMIN & 1) != 0 && user_namespace(tid) == calls->user_namespace);
+	return id->pid != 0;
+}
+
+/* ---- the table of sockets ----------------------------------------------------------------------- */
+
+static bool alive(const struct run_calls *calls, unsigned fd)
+{
+	const struct client *c = &calls->client[fd];
+	struct pollfd p = { .fd = (int)fd, .events = 0 };
+	struct stat st;
+
+	return c->ours != 0 && fstat((int)fd, &st) == 0 && st.st_ino == c->ours && poll(&p, 1, 0) >= 0 &&
+	       (p.revents & POLLHUP) == 0;
+}
+
+/* The client behind a descriptor of the program's; NULL: not one of ours. */
+static struct client *find(const struct run_calls *calls, const struct call *call)
+{
+	ino_t inode = socket_inode(call->tid, (int)call->arg[0]);
+
+	for (unsigned i = 0; inode != 0 && i < calls->limit; i++)
+		if (calls->client[i].theirs == inode && alive(calls, i))
+			return &calls->client[i];
+	return NULL;
+}
+
+static bool port_taken(const struct run_calls *calls, const struct client *me, uint32_t port)
+{
+	for (unsigned i = 0; i < calls->limit; i++)
+		if (&calls->client[i] != me && calls->client[i].port == port && calls->client[i].ours != 0 &&
+		    calls->client[i].protocol == me->protocol && alive(calls, i))
+			return true;
+	return false;
+}
+
+/* ---- socket ------------------------------------------------------------------------------------- */
+
+/* pair[0] is ours, pair[1] the program's. */
+static int make_pair(struct run_calls *calls, int type, int pair[2])
+{
+	int err = engine_socketpair(pair, SOCK_NONBLOCK);
+
+	if (err < 0)
+		return err == -ENFILE || err == -EMFILE ? -ENOBUFS : err;
+	if ((type & SOCK_NONBLOCK) == 0 && fcntl(pair[1], F_SETFL, 0) < 0)
+		err = -errno;
+	/* A few descriptors stay free for looking into /proc. */
+	if (err == 0 && (unsigned)pair[0] + 16 > calls->limit)
+		err = -ENOBUFS;
+	if (err < 0) {
+		close(pair[0]);
+		close(pair[1]);
+	}
+	return err;
+}
+
+static int add_client(struct run_calls *calls, const struct call *call, int pair[2])
+{
+	int protocol = (int)call->arg[2];
+	uint8_t family = protocol == NETLINK_FIREWALL ? AF_INET : AF_INET6;
+	struct identity id;
+	struct stat st[2];
+	int err;
+
+	if (!identify(calls, call->tid, &id) || fstat(pair[0], &st[0]) < 0 || fstat(pair[1], &st[1]) < 0) {
+		close(pair[0]);
+		return -ENOBUFS;
+	}
+	/* Its port id is not known before it binds or asks: the engine takes it from the first request. */
+	err = engine_add(calls->engine, pair[0], family, call->arch->layout, 0, id.capable);
+	if (err < 0) {
+		close(pair[0]);
+		return err;
+	}
+	calls->client[pair[0]] = (struct client){ .ours = st[0].st_ino,
+						  .theirs = st[1].st_ino,
+						  .pid = id.pid,
+						  .type = (int)call->arg[1] & ~(SOCK_CLOEXEC | SOCK_NONBLOCK),
+						  .protocol = protocol };
+	if (calls->log != NULL)
+		fprintf(calls->log, "socket: process %u opened %s (%s)%s\n", id.pid,
+			family == AF_INET ? "ip_queue" : "ip6_queue",
+			call->arch->layout == WIRE_LP64 ? "64-bit" : "32-bit",
+			id.capable ? "" : ", without CAP_NET_ADMIN");
+	return 0;
+}
+
+/* Puts fd among the program's descriptors. Its number there, or -errno. *answered: the program has it
+ * already. */
+static int hand_over(const struct run_calls *calls, const struct call *call, int fd, bool *answered)
+{
+	struct seccomp_notif_addfd add = {
+		.id = call->id,
+		.flags = calls->atomic ? SECCOMP_ADDFD_FLAG_SEND : 0,
+		.srcfd = (uint32_t)fd,
+		.newfd_flags = (call->arg[1] & SOCK_CLOEXEC) != 0 ? O_CLOEXEC : 0,
+	};
+	int n = ioctl(calls->listener, SECCOMP_IOCTL_NOTIF_ADDFD, &add);
+
+	*answered = n >= 0 && calls->atomic;
+	return n >= 0 ? n : -errno;
+}
+
+static int do_socket(struct run_calls *calls, const struct call *call, bool *answered)
+{
+	int flags = (int)call->arg[1] & ~SOCK_TYPE_MASK_, type = (int)call->arg[1] & SOCK_TYPE_MASK_;
+	int pair[2], err;
+
+	if (call->x32 || calls->engine == NULL) {
+		if (call->x32 && calls->log != NULL)
+			fprintf(calls->log, "socket: refused, thread %d runs an x32 program\n",
+				(int)call->tid);
+		return -EPROTONOSUPPORT;
+	}
+	if ((flags & ~(SOCK_CLOEXEC | SOCK_NONBLOCK)) != 0)
+		return -EINVAL;
+	if (type != SOCK_RAW && type != SOCK_DGRAM)
+		return -ESOCKTNOSUPPORT;
+	err = make_pair(calls, (int)call->arg[1], pair);
+	if (err < 0)
+		return err;
+	err = add_client(calls, call, pair);
+	if (err == 0)
+		err = hand_over(calls, call, pair[1], answered);
+	close(pair[1]); /* if the program did not get it, the engine now sees the end of the client */
+	return err;
+}
+
+/* ---- the rest ----------------------------------------------------------------------------------- */
+
+static int do_bind(struct run_calls *calls, const struct call *call, struct client *c)
+{
+	struct sockaddr_nl address;
+	uint32_t port;
+
+	if (!peek(call, call->arg[1], &address, sizeof(address)))
+		return -EFAULT;
+	if (address.nl_family != AF_NETLINK)
+		return -EINVAL;
+	if (c->port != 0)
+		return address.nl_pid == 0 || address.nl_pid == c->port ? 0 : -EINVAL;
+	port = address.nl_pid != 0 ? address.nl_pid : c->pid;
+	if (port_taken(calls, c, port)) {
+		if (address.nl_pid != 0)
+			return -EADDRINUSE;
+		/* netlink then takes a number that no process has */
+		for (port = UINT32_MAX - 4096; port_taken(calls, c, port); port--)
+			;
+	}
+	c->port = port;
+	return 0;
+}
+
+static int do_connect(const struct call *call)
+{
+	struct sockaddr_nl address;
+
+	if (!peek(call, call->arg[1], &address, sizeof(address)))
+		return -EFAULT;
+	return address.nl_family == AF_NETLINK || address.nl_family == AF_UNSPEC ? 0 : -EINVAL;
+}
+
+/* value goes where getsockname and getsockopt want it: as much as fits, *len says how much there is. */
+static int put_value(const struct call *call, uint64_t at, uint64_t len_at, const void *value, uint32_t len)
+{
+	int32_t room;
+
+	if (!peek(call, len_at, &room, sizeof(room)))
+		return -EFAULT;
+	if (room < 0)
+		return -EINVAL;
+	if (!poke(call, at, value, (uint32_t)room < len ? (uint32_t)room : len) ||
+	    !poke(call, len_at, &len, sizeof(len)))
+		return -EFAULT;
+	return 0;
+}
+
+static int do_getsockname(const struct call *call, const struct client *c)
+{
+	struct sockaddr_nl address = { .nl_family = AF_NETLINK, .nl_pid = c->port != 0 ? c->port : c->pid };
+
+	return put_value(call, call->arg[1], call->arg[2], &address, sizeof(address));
+}
+
+/* ip_queue had no multicast groups of its own; the kernel gives every family 32. */
+static int do_setsockopt(const struct call *call)
+{
+	uint32_t value = 0;
+
+	/* Too short a value counts as 0. */
+	if ((uint32_t)call->arg[4] >= sizeof(value) && !peek(call, call->arg[3], &value, sizeof(value)))
+		return -EFAULT;
+	switch ((int)call->arg[2]) {
+	case NETLINK_ADD_MEMBERSHIP:
+	case NETLINK_DROP_MEMBERSHIP:
+		return value >= 1 && value <= 32 ? 0 : -EINVAL;
+	case NETLINK_PKTINFO:
+	case NETLINK_BROADCAST_ERROR:
+	case NETLINK_NO_ENOBUFS:
+		return 0;
+	default:
+		return -ENOPROTOOPT;
+	}
+}
+
+static int do_getsockopt(const struct call *call, const struct client *c)
+{
+	int level = (int)call->arg[1], option = (int)call->arg[2], value;
+
+	if (level == SOL_SOCKET)
+		value = option == SO_TYPE ? c->type : option == SO_DOMAIN ? AF_NETLINK : c->protocol;
+	else if (option == NETLINK_PKTINFO || option == NETLINK_BROADCAST_ERROR ||
+		 option == NETLINK_NO_ENOBUFS)
+		value = 0;
+	else
+		return -ENOPROTOOPT;
+	return put_value(call, call->arg[3], call->arg[4], &value, sizeof(value));
+}
+
+static bool is_ours(const struct call *call)
+{
+	if (call->what == CALL_SOCKET)
+		return (int)call->arg[0] == AF_NETLINK &&
+		       ((int)call->arg[2] == NETLINK_FIREWALL || (int)call->arg[2] == NETLINK_IP6_FW);
+	if (call->what == CALL_SETSOCKOPT)
+		return (int)call->arg[1] == SOL_NETLINK_;
+	if (call->what == CALL_BIND || call->what == CALL_CONNECT)
+		return (int)call->arg[2] == sizeof(struct sockaddr_nl);
+	if (call->what == CALL_GETSOCKOPT && (int)call->arg[1] == SOL_SOCKET)
+		return (int)call->arg[2] == SO_TYPE || (int)call->arg[2] == SO_DOMAIN ||
+		       (int)call->arg[2] == SO_PROTOCOL;
+	return call->what == CALL_GETSOCKNAME || (int)call->arg[1] == SOL_NETLINK_;
+}
+
+/* ---- a notification from end to end ------------------------------------------------------------- */
+
+/* The thread still waits in the call that we look at: its number was not given to another process. */
+static bool still_there(const struct run_calls *calls, uint64_t id)
+{
+	return ioctl(calls->listener, SECCOMP_IOCTL_NOTIF_ID_VALID, &id) == 0;
+}
+
+/* false: not a call of ours after all. */
+static bool read_call(struct run_calls *calls, struct call *call)
+{
+	const struct seccomp_notif *n = calls->request;
+	uint32_t word[6] = { 0 };
+	unsigned long native[6] = { 0 };
+	bool memory;
+	/* How many arguments each call has, and so how much of the caller's memory is there to be read. */
+	static const unsigned char arguments[CALL_COUNT] = { 3, 3, 3, 3, 5, 5 };
+
+	*call = (struct call){
+		.id = n->id, .tid = (pid_t)n->pid, .memory = -1, .arch = run_arch_find(n->data.arch)
+	};
+	call->x32 = run_is_x32(&n->data);
+	if (call->arch == NULL)
+		return false;
+	call->what = call->x32 ? CALL_SOCKET : run_call_find(call->arch, &n->data, &memory);
+	if (call->what == CALL_COUNT)
+		return false;
+	if (call->x32 || !memory) {
+		memcpy(call->arg, n->data.args, sizeof(call->arg));
+		return true;
+	}
+	if (!open_memory(calls, call) || !still_there(calls, call->id))
+		return false;
+	if (call->arch->layout == WIRE_ILP32
+		    ? !peek(call, n->data.args[1], word, arguments[call->what] * sizeof(word[0]))
+		    : !peek(call, n->data.args[1], native, arguments[call->what] * sizeof(native[0])))
+		return false;
+	for (unsigned i = 0; i < 6; i++)
+		call->arg[i] = call->arch->layout == WIRE_ILP32 ? word[i] : native[i];
+	return true;
+}
+
+/* What the program gets: a result or -errno. *pass: the kernel is to do the call itself. */
+static int decide(struct run_calls *calls, struct call *call, bool *pass, bool *answered)
+{
+	struct client *c;
+
+	*pass = !is_ours(call);
+	if (*pass)
+		return 0;
+	if (call->what == CALL_SOCKET)
+		return do_socket(calls, call, answered);
+	c = find(calls, call);
+	*pass = c == NULL || !open_memory(calls, call) || !still_there(calls, call->id);
+	if (*pass)
+		return 0;
+	switch (call->what) {
+	case CALL_BIND:
+		return do_bind(calls, call, c);
+	case CALL_CONNECT:
+		return do_connect(call);
+	case CALL_GETSOCKNAME:
+		return do_getsockname(call, c);
+	case CALL_SETSOCKOPT:
+		return do_setsockopt(call);
+	default:
+		return do_getsockopt(call, c);
+	}
+}
+
+void run_calls_answer(struct run_calls *calls)
+{
+	bool pass = true, answered = false;
+	struct call call;
+	int result = 0;
+
+	memset(calls->request, 0, calls->request_size);
+	if (ioctl(calls->listener, SECCOMP_IOCTL_NOTIF_RECV, calls->request) < 0)
+		return; /* the thread died in the meantime */
+	if (read_call(calls, &call) && still_there(calls, call.id))
+		result = decide(calls, &call, &pass, &answered);
+	if (call.memory >= 0)
+		close(call.memory);
+	if (answered)
+		return;
+	calls->response->id = calls->request->id;
+	calls->response->flags = pass ? SECCOMP_USER_NOTIF_FLAG_CONTINUE : 0;
+	calls->response->val = result > 0 ? result : 0;
+	calls->response->error = result < 0 ? result : 0;
+	/* Fails when the thread has died: nobody waits for the answer then. */
+	ioctl(calls->listener, SECCOMP_IOCTL_NOTIF_SEND, calls->response);
+}
+
+void run_calls_orphan(struct run_calls *calls)
+{
+	calls->engine = NULL;
+	memset(calls->client, 0, calls->limit * sizeof(calls->client[0]));
+}
+
+/* ---- opening ------------------------------------------------------------------------------------ */
+
+/* A request that cannot succeed tells by its error what the kernel knows: ENOENT, there is no such
+ * notification. */
+static bool knows_addfd(int listener, uint32_t flags)
+{
+	struct seccomp_notif_addfd add = { .flags = flags, .srcfd = (uint32_t)listener };
+
+	return ioctl(listener, SECCOMP_IOCTL_NOTIF_ADDFD, &add) < 0 && errno == ENOENT;
+}
+
+static int allocate(struct run_calls *calls)
+{
+	struct seccomp_notif_sizes sizes;
+	size_t response;
+
+	if (syscall(__NR_seccomp, SECCOMP_GET_NOTIF_SIZES, 0, &sizes) < 0)
+		return -errno;
+	/* A newer kernel's structures may be longer than those that we know. */
+	calls->request_size =
+		sizes.seccomp_notif > sizeof(*calls->request) ? sizes.seccomp_notif : sizeof(*calls->request);
+	response = sizes.seccomp_notif_resp > sizeof(*calls->response) ? sizes.seccomp_notif_resp
+								       : sizeof(*calls->response);
+	calls->request = calloc(1, calls->request_size);
+	calls->response = calloc(1, response);
+	calls->client = calloc(calls->limit, sizeof(calls->client[0]));
+	return calls->request == NULL || calls->response == NULL || calls->client == NULL ? -ENOMEM : 0;
+}
+
+int run_calls_open(struct run_calls **result, int listener, struct engine *engine, bool everybody_capable,
+		   unsigned limit, FILE *log, struct ipq_error *e)
+{
+	struct run_calls *calls = calloc(1, sizeof(*calls));
+	int err;
+
+	*result = NULL;
+	if (calls == NULL)
+		return ipq_fail(e, ENOMEM, "no memory");
+	*calls = (struct run_calls){ .listener = listener,
+				     .engine = engine,
+				     .limit = limit,
+				     .log = log,
+				     .everybody_capable = everybody_capable };
+	calls->user_namespace = user_namespace(getpid());
+	err = allocate(calls);
+	if (err < 0) {
+		ipq_fail(e, -err, "no memory for the program's calls: %s", strerror(-err));
+	} else if (!knows_addfd(listener, 0)) {
+		err = ipq_fail(e, ENOSYS,
+			       "this kernel cannot hand a socket to another process "
+			       "(SECCOMP_IOCTL_NOTIF_ADDFD): ipq run needs Linux 5.9 or newer");
+	} else {
+		calls->atomic = knows_addfd(listener, SECCOMP_ADDFD_FLAG_SEND);
+		/* Answers are then several times faster. Nothing depends on it. */
+		ioctl(listener, SECCOMP_IOCTL_NOTIF_SET_FLAGS, SECCOMP_USER_NOTIF_FD_SYNC_WAKE_UP);
+		*result = calls;
+		return 0;
+	}
+	run_calls_close(calls);
+	return err;
+}
+
+void run_calls_close(struct run_calls *calls)
+{
+	if (calls == NULL)
+		return;
+	free(calls->client);
+	free(calls->response);
+	free(calls->request);
+	free(calls);
+}

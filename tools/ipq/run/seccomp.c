@@ -1,0 +1,286 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * Which system calls of the program come to the supervisor.
+ *
+ * The program must run at full speed, so the filter lets everything through but:
+ *
+ *	socket(AF_NETLINK, any, 3 or 13)    exactly
+ *	bind, connect                       with an address of 12 bytes, netlink's size
+ *	getsockname                         always: nothing in its arguments tells sockets apart
+ *	setsockopt                          level SOL_NETLINK
+ *	getsockopt                          level SOL_NETLINK, and SO_TYPE, SO_DOMAIN, SO_PROTOCOL
+ *	socketcall                          the six above, whatever their arguments: those are in memory,
+ *	                                    where a filter cannot look
+ *
+ * None of them moves data. For all other system calls the decision depends on nothing but the number,
+ * which the kernel (5.11 on) finds out once and keeps in a bitmap.
+ */
+#include <errno.h>
+#include <stdio.h>
+#include <sys/prctl.h>
+#include <sys/socket.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+#include <linux/audit.h>
+#include <linux/filter.h>
+#include <linux/net.h>
+#include <linux/netlink.h>
+#include <linux/netfilter_ipv4/ip_queue.h>
+#include "run/run.h"
+
+#if defined(__x86_64__) && defined(__LP64__)
+#define AUDIT_ARCH_HERE AUDIT_ARCH_X86_64
+#elif defined(__i386__)
+#define AUDIT_ARCH_HERE AUDIT_ARCH_I386
+#elif defined(__aarch64__) && defined(__LP64__) && defined(__AARCH64EL__)
+#define AUDIT_ARCH_HERE AUDIT_ARCH_AARCH64
+#elif defined(__arm__) && defined(__ARM_EABI__) && defined(__ARMEL__)
+#define AUDIT_ARCH_HERE AUDIT_ARCH_ARM
+#elif defined(__riscv) && __riscv_xlen == 64
+#define AUDIT_ARCH_HERE AUDIT_ARCH_RISCV64
+#elif defined(__powerpc64__) && defined(__LITTLE_ENDIAN__)
+#define AUDIT_ARCH_HERE AUDIT_ARCH_PPC64LE
+#elif defined(__powerpc64__)
+#define AUDIT_ARCH_HERE AUDIT_ARCH_PPC64
+#elif defined(__s390x__)
+#define AUDIT_ARCH_HERE AUDIT_ARCH_S390X
+#elif defined(__loongarch__) && __loongarch_grlen == 64
+#define AUDIT_ARCH_HERE AUDIT_ARCH_LOONGARCH64
+#elif defined(__mips64) && _MIPS_SIM == _ABI64 && defined(__MIPSEL__)
+#define AUDIT_ARCH_HERE AUDIT_ARCH_MIPSEL64
+#elif defined(__mips64) && _MIPS_SIM == _ABI64
+#define AUDIT_ARCH_HERE AUDIT_ARCH_MIPS64
+#else
+#error "ipq run does not know this architecture: add its AUDIT_ARCH_ of <linux/audit.h> here"
+#endif
+
+#ifdef __NR_socketcall
+#define SOCKETCALL_HERE __NR_socketcall
+#else
+#define SOCKETCALL_HERE (-1)
+#endif
+
+#define SOL_NETLINK_ 270 /* <sys/socket.h> has it only with some feature macros */
+#define X32_BIT 0x40000000
+
+static const struct run_arch arches[] = {
+	{ AUDIT_ARCH_HERE,
+	  WIRE_NATIVE,
+	  { __NR_socket, __NR_bind, __NR_connect, __NR_getsockname, __NR_setsockopt, __NR_getsockopt },
+	  SOCKETCALL_HERE },
+#if defined(__x86_64__)
+	/* Programs older than Linux 4.3 know only socketcall. */
+	{ AUDIT_ARCH_I386, WIRE_ILP32, { 359, 361, 362, 367, 366, 365 }, 102 },
+#elif defined(__aarch64__)
+	{ AUDIT_ARCH_ARM, WIRE_ILP32, { 281, 282, 283, 286, 294, 295 }, -1 },
+#endif
+};
+#define ARCHES (sizeof(arches) / sizeof(arches[0]))
+
+/* The call's number in socketcall(2). */
+static const int socketcall_number[CALL_COUNT] = { SYS_SOCKET,	    SYS_BIND,	    SYS_CONNECT,
+						   SYS_GETSOCKNAME, SYS_SETSOCKOPT, SYS_GETSOCKOPT };
+
+const struct run_arch *run_arch_find(uint32_t audit)
+{
+	for (size_t i = 0; i < ARCHES; i++)
+		if (arches[i].audit == audit)
+			return &arches[i];
+	return NULL;
+}
+
+bool run_is_x32(const struct seccomp_data *data)
+{
+#if defined(__x86_64__)
+	return data->arch == AUDIT_ARCH_X86_64 && (data->nr & X32_BIT) != 0;
+#else
+	(void)data;
+	return false;
+#endif
+}
+
+enum run_call run_call_find(const struct run_arch *arch, const struct seccomp_data *data, bool *memory)
+{
+	enum run_call call;
+
+	*memory = arch->socketcall >= 0 && data->nr == arch->socketcall;
+	for (call = 0; call < CALL_COUNT; call++)
+		if (*memory ? (int)data->args[0] == socketcall_number[call] : data->nr == arch->nr[call])
+			break;
+	return call;
+}
+
+/* ---- the filter --------------------------------------------------------------------------------- */
+
+/* Room enough: about 60 instructions for each architecture. The kernel takes 4096. */
+struct code {
+	struct sock_filter at[256];
+	unsigned short len;
+};
+
+static void emit(struct code *c, unsigned code, unsigned k, unsigned jt, unsigned jf)
+{
+	if (c->len < sizeof(c->at) / sizeof(c->at[0]))
+		c->at[c->len++] =
+			(struct sock_filter){ (unsigned short)code, (unsigned char)jt, (unsigned char)jf, k };
+}
+
+static void load(struct code *c, size_t offset)
+{
+	emit(c, BPF_LD | BPF_W | BPF_ABS, (unsigned)offset, 0, 0);
+}
+
+/* The arguments that matter are ints: the lower half, as the kernel itself takes them. */
+static void load_arg(struct code *c, unsigned n)
+{
+	size_t low = __BYTE_ORDER__ == __ORDER_BIG_ENDIAN__ ? 4 : 0;
+
+	load(c, offsetof(struct seccomp_data, args) + n * 8 + low);
+}
+
+static void give(struct code *c, unsigned action)
+{
+	emit(c, BPF_RET | BPF_K, action, 0, 0);
+}
+
+/* When the loaded value is k: action. */
+static void give_if(struct code *c, unsigned k, unsigned action)
+{
+	emit(c, BPF_JMP | BPF_JEQ | BPF_K, k, 0, 1);
+	give(c, action);
+}
+
+static void give_unless(struct code *c, unsigned k, unsigned action)
+{
+	emit(c, BPF_JMP | BPF_JEQ | BPF_K, k, 1, 0);
+	give(c, action);
+}
+
+/* Decides call, whose number has been recognised: notification or not. */
+static void check_arguments(struct code *c, enum run_call call)
+{
+	switch (call) {
+	case CALL_SOCKET:
+		load_arg(c, 0);
+		give_unless(c, AF_NETLINK, SECCOMP_RET_ALLOW);
+		load_arg(c, 2);
+		give_if(c, NETLINK_FIREWALL, SECCOMP_RET_USER_NOTIF);
+		give_if(c, NETLINK_IP6_FW, SECCOMP_RET_USER_NOTIF);
+		break;
+	case CALL_BIND:
+	case CALL_CONNECT:
+		load_arg(c, 2);
+		give_if(c, sizeof(struct sockaddr_nl), SECCOMP_RET_USER_NOTIF);
+		break;
+	case CALL_GETSOCKOPT:
+		load_arg(c, 1);
+		give_if(c, SOL_NETLINK_, SECCOMP_RET_USER_NOTIF);
+		give_unless(c, SOL_SOCKET, SECCOMP_RET_ALLOW);
+		load_arg(c, 2);
+		give_if(c, SO_TYPE, SECCOMP_RET_USER_NOTIF);
+		give_if(c, SO_DOMAIN, SECCOMP_RET_USER_NOTIF);
+		give_if(c, SO_PROTOCOL, SECCOMP_RET_USER_NOTIF);
+		break;
+	case CALL_SETSOCKOPT:
+		load_arg(c, 1);
+		give_if(c, SOL_NETLINK_, SECCOMP_RET_USER_NOTIF);
+		break;
+	default: /* getsockname */
+		give(c, SECCOMP_RET_USER_NOTIF);
+		return;
+	}
+	give(c, SECCOMP_RET_ALLOW);
+}
+
+/* When the number in the accumulator is nr: what check_arguments says. Otherwise goes on. */
+static void check_call(struct code *c, int nr, enum run_call call)
+{
+	unsigned short jump = c->len;
+
+	if (nr < 0)
+		return;
+	emit(c, BPF_JMP | BPF_JEQ | BPF_K, (unsigned)nr, 0, 0);
+	check_arguments(c, call);
+	c->at[jump].jf = (unsigned char)(c->len - jump - 1);
+}
+
+static void check_socketcall(struct code *c, int nr)
+{
+	unsigned short jump = c->len;
+
+	if (nr < 0)
+		return;
+	emit(c, BPF_JMP | BPF_JEQ | BPF_K, (unsigned)nr, 0, 0);
+	load_arg(c, 0);
+	for (int i = 0; i < CALL_COUNT; i++)
+		give_if(c, (unsigned)socketcall_number[i], SECCOMP_RET_USER_NOTIF);
+	give(c, SECCOMP_RET_ALLOW);
+	c->at[jump].jf = (unsigned char)(c->len - jump - 1);
+}
+
+static void check_arch(struct code *c, const struct run_arch *arch)
+{
+	unsigned short jump;
+
+	load(c, offsetof(struct seccomp_data, arch));
+	emit(c, BPF_JMP | BPF_JEQ | BPF_K, arch->audit, 1, 0);
+	jump = c->len;
+	emit(c, BPF_JMP | BPF_JA, 0, 0, 0); /* too far for a conditional jump */
+	load(c, offsetof(struct seccomp_data, nr));
+	for (int i = 0; i < CALL_COUNT; i++)
+		check_call(c, arch->nr[i], (enum run_call)i);
+	check_socketcall(c, arch->socketcall);
+#if defined(__x86_64__)
+	if (arch->audit == AUDIT_ARCH_X86_64) /* an x32 program is told in words that it cannot be served */
+		check_call(c, X32_BIT | __NR_socket, CALL_SOCKET);
+#endif
+	give(c, SECCOMP_RET_ALLOW);
+	c->at[jump].k = (unsigned)(c->len - jump - 1);
+}
+
+static int explain(int err, struct ipq_error *e)
+{
+	switch (err) {
+	case EBUSY:
+		return ipq_fail(e, err,
+				"this program is already watched in the same way, by a container manager or "
+				"another ipq run, and the kernel allows only one: run ipq outside of it");
+	case EINVAL:
+	case ENOSYS:
+		return ipq_fail(e, err,
+				"this kernel has no seccomp user notification: ipq run needs Linux 5.9 or "
+				"newer, built with CONFIG_SECCOMP_FILTER");
+	default:
+		return ipq_fail(e, err, "cannot install the system call filter: %m");
+	}
+}
+
+static int set_filter(unsigned long flags, const struct sock_fprog *program)
+{
+	int fd;
+
+	flags |= SECCOMP_FILTER_FLAG_NEW_LISTENER;
+	fd = (int)syscall(__NR_seccomp, SECCOMP_SET_MODE_FILTER, flags, program);
+	/* No CAP_SYS_ADMIN. The price: set-user-ID programs inside keep the caller's rights. */
+	if (fd < 0 && errno == EACCES && prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0)
+		fd = (int)syscall(__NR_seccomp, SECCOMP_SET_MODE_FILTER, flags, program);
+	return fd;
+}
+
+int run_filter_install(struct ipq_error *e)
+{
+	struct code c = { .len = 0 };
+	struct sock_fprog program;
+	int fd;
+
+	for (size_t i = 0; i < ARCHES; i++)
+		check_arch(&c, &arches[i]);
+	give(&c, SECCOMP_RET_ALLOW);
+	program = (struct sock_fprog){ .len = c.len, .filter = c.at };
+
+	/* Before Linux 5.19 a signal restarts a call that is being answered: slower, not wrong. */
+	fd = set_filter(SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV, &program);
+	if (fd < 0 && errno == EINVAL)
+		fd = set_filter(0, &program);
+	return fd >= 0 ? fd : explain(errno, e);
+}

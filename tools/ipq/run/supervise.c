@@ -1,0 +1,611 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * The supervisor: starts the program, answers its calls, feeds it packets.
+ *
+ * Theory of operation. Three processes:
+ *
+ *	ipq run ──── the supervisor ──── the program ──── whatever it starts
+ *
+ * "ipq run" is what the shell waits for: it hands signals on and ends as the program ended. The
+ * supervisor is the program's parent and, as a child subreaper, the parent of every descendant that
+ * has lost its own: it can find and end them all. So can "ipq run" when the supervisor is gone.
+ *
+ * The invariant: a process under the filter never outlives both. Each watches the other over their
+ * link; whoever finds the other dead kills all descendants. The one exception is wanted: when the
+ * program has ended while descendants live on (it made a daemon of itself), the supervisor reports the
+ * status, "ipq run" ends with it, and the supervisor stays until the last of them is gone, which the
+ * kernel shows as POLLHUP on the filter's listener (doc/assumptions/listener-hangs-up.c).
+ *
+ * The supervisor lives in a process group of its own: what the terminal sends to the program (^C, ^Z,
+ * a hangup) reaches the program as ever, and never the supervisor.
+ */
+#include <dirent.h>
+#include <elf.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <sys/signalfd.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include "common/privileges.h"
+#include "common/text.h"
+#include "run/run.h"
+#include "util/safe_open.h"
+
+/* How long the descendants of an ended program may take to end too before they pass for daemons. */
+#define GRACE_MS 200
+/* The program's sockets, at most, and what the supervisor needs itself. */
+#define MAX_SOCKETS 1024
+#define MAX_INHERITED 1024
+
+struct supervisor {
+	const struct run_options *options;
+	int link; /* to "ipq run" */
+	int signals;
+	int program_end, our_end; /* until the program runs: the listener comes this way, then "go" */
+	int listener;		  /* -1: nobody is under the filter any more */
+	pid_t program;
+	bool ended; /* the program has, with this status: */
+	int status;
+	bool source_failed; /* and that was said */
+	bool detached;
+	int64_t deadline; /* of the grace, in milliseconds */
+	FILE *log;
+	struct engine *engine;
+	struct run_calls *calls;
+	int inherited[MAX_INHERITED];
+	unsigned inherited_count;
+};
+
+void run_complain(const char *format, ...)
+{
+	char text[512];
+	va_list args;
+
+	va_start(args, format);
+	vsnprintf(text, sizeof(text), format, args);
+	va_end(args);
+	text_complain("ipq run", "%s", text);
+}
+
+static int64_t now_ms(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	return t.tv_sec * 1000 + t.tv_nsec / 1000000;
+}
+
+/* ---- the end of everything ---------------------------------------------------------------------- */
+
+static bool is_my_child(const char *name)
+{
+	char path[300], line[512], *end;
+	int parent = 0;
+	FILE *f;
+
+	snprintf(path, sizeof(path), "/proc/%s/stat", name);
+	f = fopen(path, "re");
+	if (f == NULL)
+		return false;
+	/* The name of the command stands in parentheses and may hold some itself. */
+	if (fgets(line, sizeof(line), f) != NULL && (end = strrchr(line, ')')) != NULL)
+		sscanf(end + 1, " %*c %d", &parent);
+	fclose(f);
+	return parent == getpid();
+}
+
+static void kill_children(void)
+{
+	DIR *proc = opendir("/proc");
+	struct dirent *entry;
+
+	while (proc != NULL && (entry = readdir(proc)) != NULL)
+		if (entry->d_name[0] >= '1' && entry->d_name[0] <= '9' && is_my_child(entry->d_name))
+			kill(atoi(entry->d_name), SIGKILL);
+	if (proc != NULL)
+		closedir(proc);
+}
+
+void run_kill_descendants(void)
+{
+	int64_t give_up = now_ms() + 5000;
+	pid_t pid;
+
+	/* The children of those that die become ours, so this ends with the last generation. */
+	while (now_ms() < give_up) {
+		kill_children();
+		while ((pid = waitpid(-1, NULL, WNOHANG)) > 0)
+			;
+		if (pid < 0)
+			return; /* none left */
+		nanosleep(&(struct timespec){ .tv_nsec = 1000000 }, NULL);
+	}
+}
+
+/* ---- the program -------------------------------------------------------------------------------- */
+
+static int send_listener(int socket, int listener)
+{
+	char control[CMSG_SPACE(sizeof(int))] = { 0 };
+	struct iovec piece = { "", 1 };
+	struct msghdr msg = {
+		.msg_iov = &piece, .msg_iovlen = 1, .msg_control = control, .msg_controllen = sizeof(control)
+	};
+	struct cmsghdr *c = CMSG_FIRSTHDR(&msg);
+
+	c->cmsg_level = SOL_SOCKET;
+	c->cmsg_type = SCM_RIGHTS;
+	c->cmsg_len = CMSG_LEN(sizeof(int));
+	memcpy(CMSG_DATA(c), &listener, sizeof(listener));
+	return sendmsg(socket, &msg, MSG_NOSIGNAL) < 0 ? -errno : 0;
+}
+
+static int receive_listener(int socket)
+{
+	char control[CMSG_SPACE(sizeof(int))] = { 0 }, byte;
+	struct iovec piece = { &byte, 1 };
+	struct msghdr msg = {
+		.msg_iov = &piece, .msg_iovlen = 1, .msg_control = control, .msg_controllen = sizeof(control)
+	};
+	struct cmsghdr *c;
+	int fd = -1;
+
+	if (recvmsg(socket, &msg, MSG_CMSG_CLOEXEC) != 1)
+		return -1;
+	c = CMSG_FIRSTHDR(&msg);
+	if (c != NULL && c->cmsg_type == SCM_RIGHTS)
+		memcpy(&fd, CMSG_DATA(c), sizeof(fd));
+	return fd;
+}
+
+/* Where execvp() finds a program that may be executed. */
+static bool find_program(const char *name, char path[PATH_MAX])
+{
+	const char *at = getenv("PATH");
+	size_t len;
+
+	if (strchr(name, '/') != NULL)
+		return snprintf(path, PATH_MAX, "%s", name) < PATH_MAX && access(path, X_OK) == 0;
+	for (; at != NULL && *at != '\0'; at += len + (at[len] == ':')) {
+		len = strcspn(at, ":");
+		if (snprintf(path, PATH_MAX, "%.*s%s%s", (int)len, at, len > 0 ? "/" : "", name) < PATH_MAX &&
+		    access(path, X_OK) == 0)
+			return true;
+	}
+	return false;
+}
+
+static bool is_elf(const char *path)
+{
+	char magic[SELFMAG] = "";
+	int fd = open(path, O_RDONLY | O_CLOEXEC);
+	bool yes = fd >= 0 && read(fd, magic, sizeof(magic)) == SELFMAG && memcmp(magic, ELFMAG, SELFMAG) == 0;
+
+	if (fd >= 0)
+		close(fd);
+	return yes;
+}
+
+/*
+ * What the kernel does not take execvp() gives to the shell, as is right for a script without "#!". Of a binary, say
+ * one of 32 bits for a kernel that runs 64 only, the shell says what nobody understands. Returns when it fails.
+ */
+static void execute(char **program)
+{
+	char path[PATH_MAX];
+
+	if (find_program(program[0], path) && is_elf(path))
+		execv(path, program);
+	else
+		execvp(program[0], program);
+}
+
+/* In the child that becomes the program. */
+static void __attribute__((noreturn)) become_program(const struct supervisor *s)
+{
+	char **program = s->options->program;
+	struct ipq_error e;
+	int listener;
+	char go;
+
+	/* Should the supervisor be killed, the kernel sees to the program at once. */
+	prctl(PR_SET_PDEATHSIG, SIGKILL);
+	close(s->our_end);
+	listener = run_filter_install(&e);
+	if (listener < 0) {
+		run_complain("%s", e.text);
+		_exit(RUN_FAILED);
+	}
+	if (send_listener(s->program_end, listener) < 0 || read(s->program_end, &go, 1) != 1)
+		_exit(RUN_FAILED); /* the supervisor has said why */
+	close(listener);
+	close(s->program_end);
+	signal(SIGCHLD, s->options->sigchld);
+	sigprocmask(SIG_SETMASK, &s->options->mask, NULL);
+	/* A program with the new library inside would open the source itself, beside the supervisor. */
+	setenv("IPQ_SOURCE", "ip_queue:", 1);
+	unsetenv("IPQ_SOURCE_INET6");
+	execute(program);
+	listener = errno;
+	run_complain("cannot run \"%s\": %s%s", program[0], strerror(listener),
+		     listener == ENOEXEC ? ": not a program that this kernel can run; see ipq doctor --program" : "");
+	_exit(listener == ENOENT ? RUN_NOT_FOUND : RUN_NOT_EXECUTABLE);
+}
+
+static int fork_program(struct supervisor *s)
+{
+	int pair[2];
+
+	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) < 0)
+		return -errno;
+	s->our_end = pair[0];
+	s->program_end = pair[1];
+	s->program = fork();
+	if (s->program < 0)
+		return -errno;
+	if (s->program == 0)
+		become_program(s);
+	close(s->program_end);
+	return 0;
+}
+
+/* ---- what the supervisor does without ----------------------------------------------------------- */
+
+static void list_inherited(struct supervisor *s)
+{
+	DIR *dir = opendir("/proc/self/fd");
+	struct dirent *entry;
+
+	while (dir != NULL && (entry = readdir(dir)) != NULL && s->inherited_count < MAX_INHERITED) {
+		int fd = atoi(entry->d_name);
+
+		if (entry->d_name[0] != '.' && fd > STDERR_FILENO && fd != dirfd(dir) && fd != s->link)
+			s->inherited[s->inherited_count++] = fd;
+	}
+	if (dir != NULL)
+		closedir(dir);
+}
+
+void run_give_away(int fd)
+{
+	int null = open("/dev/null", O_RDWR | O_CLOEXEC);
+
+	if (null >= 0)
+		dup2(null, fd);
+	close(null);
+}
+
+/* What the program got from the shell is the program's: a pipe that we held open would never end. */
+static void close_inherited(const struct supervisor *s)
+{
+	for (unsigned i = 0; i < s->inherited_count; i++)
+		close(s->inherited[i]);
+	run_give_away(STDIN_FILENO);
+	run_give_away(STDOUT_FILENO);
+}
+
+/*
+ * CAP_NET_ADMIN for the queue; the others because a program that has changed its user must still be
+ * answered (its memory and descriptors in /proc are then another's) and ended. Without CAP_SYS_PTRACE the
+ * kernel lets us look at the program only while we have all the capabilities that it has: then nothing is
+ * dropped.
+ */
+static void drop_capabilities(void)
+{
+	struct __user_cap_header_struct header = { .version = _LINUX_CAPABILITY_VERSION_3 };
+	struct __user_cap_data_struct data[_LINUX_CAPABILITY_U32S_3];
+
+	if (syscall(SYS_capget, &header, data) < 0 || (data[0].effective & PRIVILEGE(CAP_SYS_PTRACE)) == 0)
+		prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
+	else
+		privileges_keep(PRIVILEGE(CAP_NET_ADMIN) | PRIVILEGE(CAP_SYS_PTRACE) |
+				PRIVILEGE(CAP_DAC_OVERRIDE) | PRIVILEGE(CAP_KILL));
+}
+
+/* Bounds the descriptors of this process, and with them the program's sockets. */
+static unsigned limit_descriptors(void)
+{
+	struct rlimit limit;
+
+	if (getrlimit(RLIMIT_NOFILE, &limit) < 0)
+		return 256;
+	limit.rlim_cur = limit.rlim_max < MAX_SOCKETS + 64 ? limit.rlim_max : MAX_SOCKETS + 64;
+	setrlimit(RLIMIT_NOFILE, &limit);
+	return (unsigned)limit.rlim_cur;
+}
+
+/* ---- opening ------------------------------------------------------------------------------------ */
+
+static int open_log(struct supervisor *s)
+{
+	const char *name = s->options->log;
+	struct ipq_error e;
+	int fd;
+
+	if (name == NULL)
+		return 0;
+	/* O_NONBLOCK: a full pipe loses lines, it does not stop packets. */
+	if (strcmp(name, "-") == 0)
+		fd = fcntl(STDERR_FILENO, F_DUPFD_CLOEXEC, 3);
+	else
+		fd = outfile_open(name, O_APPEND | O_NONBLOCK, &e);
+	s->log = fd >= 0 ? fdopen(fd, "a") : NULL;
+	if (s->log == NULL) {
+		run_complain("cannot write the log: %s",
+			     fd < 0 && strcmp(name, "-") != 0 ? e.text : strerror(errno));
+		return -1;
+	}
+	setvbuf(s->log, NULL, _IOLBF, BUFSIZ);
+	return 0;
+}
+
+/* The source, the engine on it, and the listener once the program's filter is in place. */
+static int open_all(struct supervisor *s)
+{
+	struct engine_options options = { .log = s->log };
+	struct ipq_error e = { .text = "" };
+	struct source *source;
+	bool capture;
+	unsigned limit;
+	int err;
+
+	err = source_open(&source, s->options->source, &e);
+	if (err < 0) {
+		run_complain("%s", e.text[0] != '\0' ? e.text : strerror(-err));
+		return -1;
+	}
+	/* A capture file belongs to whoever can read it. */
+	capture = strcmp(source->ops->name, "pcap") == 0;
+	/* An output that cannot be written is said here and now: the program would be told EINVAL, much later. */
+	if (capture && source->ops->configure(source, &(struct source_config){ .mode = COPY_NONE }, &e) < 0) {
+		run_complain("%s", e.text);
+		return -1;
+	}
+	err = engine_open(&s->engine, source, &options, &e);
+	if (err < 0) {
+		run_complain("%s", e.text[0] != '\0' ? e.text : strerror(-err));
+		return -1;
+	}
+	s->listener = receive_listener(s->our_end);
+	if (s->listener < 0)
+		return -1; /* the child has said why */
+	close_inherited(s);
+	limit = limit_descriptors();
+	if (run_calls_open(&s->calls, s->listener, s->engine, capture, limit, s->log, &e) < 0) {
+		run_complain("%s", e.text);
+		return -1;
+	}
+	drop_capabilities();
+	return 0;
+}
+
+/* ---- the loop ----------------------------------------------------------------------------------- */
+
+static void log_summary(const struct supervisor *s)
+{
+	static const struct {
+		uint8_t family;
+		const char *name;
+	} families[] = { { AF_INET, "IPv4" }, { AF_INET6, "IPv6" } };
+	struct engine_counts n;
+
+	for (size_t i = 0; s->log != NULL && s->engine != NULL && i < 2; i++) {
+		engine_counts(s->engine, families[i].family, &n);
+		fprintf(s->log,
+			"summary: %s: %llu packets, %llu accepted, %llu replaced, %llu dropped, %llu without "
+			"a "
+			"reader, %llu lost to a full queue, %llu to a full socket\n",
+			families[i].name, (unsigned long long)n.packets, (unsigned long long)n.accepted,
+			(unsigned long long)n.replaced, (unsigned long long)n.dropped,
+			(unsigned long long)n.foreign, (unsigned long long)n.queue_dropped,
+			(unsigned long long)n.netlink_dropped);
+	}
+}
+
+static void close_engine(struct supervisor *s)
+{
+	if (s->engine == NULL)
+		return;
+	log_summary(s);
+	if (s->calls != NULL)
+		run_calls_orphan(s->calls);
+	engine_close(s->engine);
+	s->engine = NULL;
+}
+
+static void step(struct supervisor *s)
+{
+	int err = engine_step(s->engine, 0);
+
+	/* -ENODATA: the capture file has ended. Its readers know; others may still come and read the same. */
+	if (err == 0 || err == -ENODATA || err == -EINTR || err == -ECANCELED)
+		return;
+	if (!s->source_failed)
+		run_complain("%s", engine_error(s->engine));
+	s->source_failed = true;
+	if (!engine_lives(s->engine))
+		close_engine(s); /* programs read the end of the file */
+}
+
+/* The verdicts that the program sent before it ended still count. */
+static void drain(struct supervisor *s)
+{
+	int64_t give_up = now_ms() + 2000;
+
+	while (s->engine != NULL && now_ms() < give_up) {
+		struct pollfd p = { .fd = engine_fd(s->engine), .events = POLLIN };
+
+		if (poll(&p, 1, 0) != 1)
+			return;
+		step(s);
+	}
+}
+
+static void report(const struct supervisor *s, bool detached)
+{
+	struct run_report r = { .status = s->status, .detached = detached };
+
+	(void)!send(s->link, &r, sizeof(r), MSG_NOSIGNAL);
+}
+
+static void reap(struct supervisor *s)
+{
+	int status;
+	pid_t pid;
+
+	while ((pid = waitpid(-1, &status, WNOHANG)) > 0) {
+		if (pid != s->program)
+			continue; /* an orphan that came to us as its subreaper */
+		s->ended = true;
+		s->status = status;
+		s->deadline = now_ms() + GRACE_MS;
+	}
+}
+
+static void handle_signal(struct supervisor *s)
+{
+	struct signalfd_siginfo info;
+
+	if (read(s->signals, &info, sizeof(info)) != sizeof(info))
+		return;
+	if (info.ssi_signo == SIGCHLD)
+		reap(s);
+	else if (!s->ended)
+		kill(s->program, (int)info.ssi_signo);
+	else if (info.ssi_signo == SIGTERM || info.ssi_signo == SIGINT)
+		run_kill_descendants(); /* and the listener hangs up */
+}
+
+static void detach(struct supervisor *s)
+{
+	s->detached = true;
+	if (s->log != NULL)
+		fprintf(s->log, "program: ended, its children live on; process %d serves them\n",
+			(int)getpid());
+	report(s, true);
+	close(s->link);
+	s->link = -1;
+	run_give_away(STDERR_FILENO);
+}
+
+static int timeout_of(const struct supervisor *s)
+{
+	int64_t left = s->deadline - now_ms();
+
+	if (!s->ended || s->detached)
+		return -1;
+	return left > 0 ? (int)left : 0;
+}
+
+/* Until nobody is left. Returns when there is nothing more to do. */
+static void serve(struct supervisor *s)
+{
+	enum { LISTENER, SIGNALS, LINK, ENGINE, COUNT };
+
+	while (!s->ended || s->listener >= 0) {
+		if (s->ended && !s->detached && timeout_of(s) == 0)
+			detach(s);
+		struct pollfd p[COUNT] = {
+			[LISTENER] = { .fd = s->listener, .events = POLLIN },
+			[SIGNALS] = { .fd = s->signals, .events = POLLIN },
+			[LINK] = { .fd = s->link, .events = POLLIN },
+			[ENGINE] = { .fd = s->engine != NULL ? engine_fd(s->engine) : -1, .events = POLLIN },
+		};
+
+		if (poll(p, COUNT, timeout_of(s)) < 0)
+			continue;
+		if (p[LINK].revents != 0) {
+			run_kill_descendants(); /* "ipq run" was killed */
+			return;
+		}
+		if ((p[LISTENER].revents & POLLIN) != 0) {
+			run_calls_answer(s->calls);
+		} else if (p[LISTENER].revents != 0) {
+			close(s->listener);
+			s->listener = -1;
+		}
+		if (p[SIGNALS].revents != 0)
+			handle_signal(s);
+		if (p[ENGINE].revents != 0 && s->engine != NULL)
+			step(s);
+	}
+}
+
+static void __attribute__((noreturn)) finish(struct supervisor *s)
+{
+	drain(s);
+	close_engine(s);
+	if (s->log != NULL) {
+		if (WIFSIGNALED(s->status))
+			fprintf(s->log, "program: killed by signal %d\n", WTERMSIG(s->status));
+		else
+			fprintf(s->log, "program: exit status %d\n", WEXITSTATUS(s->status));
+		fclose(s->log);
+	}
+	run_calls_close(s->calls);
+	if (s->link >= 0)
+		report(s, false);
+	_exit(0);
+}
+
+/* Never got so far as to run the program. */
+static void __attribute__((noreturn)) fail(struct supervisor *s)
+{
+	s->status = RUN_FAILED << 8;
+	if (s->our_end >= 0)
+		close(s->our_end); /* the child gives up */
+	if (s->program > 0)
+		waitpid(s->program, NULL, 0);
+	if (s->engine != NULL)
+		engine_close(s->engine);
+	report(s, false);
+	_exit(0);
+}
+
+void run_supervise(const struct run_options *options, int link)
+{
+	static struct supervisor s;
+	sigset_t all, forwarded;
+
+	s = (struct supervisor){ .options = options,
+				 .link = link,
+				 .listener = -1,
+				 .our_end = -1,
+				 .program_end = -1,
+				 .signals = -1 };
+	list_inherited(&s);
+	prctl(PR_SET_CHILD_SUBREAPER, 1);
+	/* Nothing interrupts us: neither a closed socket (SIGPIPE) nor writing to the terminal (SIGTTOU). */
+	sigfillset(&all);
+	sigprocmask(SIG_SETMASK, &all, NULL);
+	run_signals(&forwarded);
+	s.signals = signalfd(-1, &forwarded, SFD_CLOEXEC | SFD_NONBLOCK);
+	if (s.signals < 0 || fork_program(&s) < 0) {
+		run_complain("cannot start: %s", strerror(errno));
+		fail(&s);
+	}
+	setpgid(0, 0);
+	if (open_log(&s) < 0 || open_all(&s) < 0 || write(s.our_end, "", 1) != 1)
+		fail(&s);
+	close(s.our_end);
+	s.our_end = -1;
+	if (s.log != NULL) {
+		fputs("program: ", s.log);
+		text_put(s.log, options->program[0]);
+		fprintf(s.log, ", process %d\n", (int)s.program);
+	}
+	serve(&s);
+	finish(&s);
+}

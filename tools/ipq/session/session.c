@@ -1,0 +1,468 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * Theory of operation. The main thread owns the firewall rule and all signals, workers own a queue each.
+ * The end has an order that loses nothing: first the rule goes, so that no new packet is queued; then the
+ * workers empty their queues and decide what they still hold; then the queues are closed. It is the same
+ * order for Ctrl-C, for an error and for the end of a capture file.
+ */
+#include <errno.h>
+#include <poll.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <sys/signalfd.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+#include "common/privileges.h"
+#include "common/text.h"
+#include "session/session.h"
+
+static int64_t clock_ns(clockid_t clock)
+{
+	struct timespec t;
+
+	clock_gettime(clock, &t);
+	return (int64_t)t.tv_sec * 1000000000 + t.tv_nsec;
+}
+
+/* ---- options ------------------------------------------------------------------------------------- */
+
+static int parse_queues(struct session *s, const char *value)
+{
+	char *end;
+
+	errno = 0;
+	s->queue_first = s->queue_last = (unsigned)strtoul(value, &end, 10);
+	if (end != value && *end == '-') {
+		value = end + 1;
+		s->queue_last = (unsigned)strtoul(value, &end, 10);
+	}
+	if (end == value || *end != '\0' || errno != 0 || s->queue_last > 65535 ||
+	    s->queue_first > s->queue_last)
+		return command_usage(s->command,
+				     "a queue number or a range is wanted, as in --queue 5 or --queues 0-3");
+	if (s->queue_last - s->queue_first >= SESSION_QUEUES_MAX)
+		return command_usage(s->command, "%d queues at most", SESSION_QUEUES_MAX);
+	s->queue_given = true;
+	return 0;
+}
+
+static int parse_via(struct session *s, const char *value)
+{
+	if (strcmp(value, "nftables") == 0 || strcmp(value, "nft") == 0)
+		s->via = RULES_NFTABLES;
+	else if (strcmp(value, "iptables") == 0)
+		s->via = RULES_IPTABLES;
+	else
+		return command_usage(s->command, "--via is nftables or iptables");
+	return 0;
+}
+
+int session_option(struct session *s, int option, const char *value)
+{
+	switch (option) {
+	case 's':
+		s->source = value;
+		return 0;
+	case 'q':
+		return parse_queues(s, value);
+	case 1000:
+		s->on = value;
+		return 0;
+	case 1001:
+		return parse_via(s, value);
+	case 1002:
+		s->bypass = true;
+		return 0;
+	case 1003:
+		s->dry_run = true;
+		return 0;
+	case 1004:
+		s->quiet = true;
+		return 0;
+	default:
+		return 1;
+	}
+}
+
+int session_check(struct session *s)
+{
+	if (s->source != NULL && (s->on != NULL || s->queue_given))
+		return command_usage(s->command,
+				     "--source brings its own packets: leave out --on and --queue");
+	if ((s->bypass || s->dry_run || s->via != RULES_AUTO) && s->on == NULL)
+		return command_usage(s->command,
+				     "--bypass, --dry-run and --via are about the rule that --on HOOK sets");
+	s->virtual_time = s->source != NULL && strncmp(s->source, "pcap:", 5) == 0;
+	return 0;
+}
+
+/* ---- workers ------------------------------------------------------------------------------------- */
+
+int64_t session_packet_time(const struct worker *w, const struct ipq_packet *packet)
+{
+	if ((packet->present & IPQ_HAS_TIMESTAMP) != 0 && packet->timestamp != 0)
+		return packet->timestamp;
+	return w->session->virtual_time ? w->now : clock_ns(CLOCK_REALTIME);
+}
+
+void session_interface(struct worker *w, const struct ipq_packet *packet, bool in, char name[32])
+{
+	uint32_t index = in ? packet->indev : packet->outdev;
+
+	name[0] = '\0';
+	if ((packet->present & (in ? IPQ_HAS_INDEV : IPQ_HAS_OUTDEV)) != 0)
+		snprintf(name, 32, "%s", ipq_queue_interface(w->queue, index, NULL));
+}
+
+static void count_batch(struct worker *w, unsigned n)
+{
+	uint64_t bytes = 0;
+
+	for (unsigned i = 0; i < n; i++)
+		bytes += w->packet[i].full_len;
+	atomic_fetch_add_explicit(&w->packets, n, memory_order_relaxed);
+	atomic_fetch_add_explicit(&w->bytes, bytes, memory_order_relaxed);
+}
+
+static int handle(struct worker *w, unsigned n)
+{
+	if (!w->session->virtual_time)
+		w->now = clock_ns(CLOCK_MONOTONIC);
+	else if ((w->packet[0].present & IPQ_HAS_TIMESTAMP) != 0 && w->packet[0].timestamp > w->now)
+		w->now = w->packet[0].timestamp;
+	count_batch(w, n);
+	return w->session->handler->batch(w, n);
+}
+
+/* Up to the end of the source, an error, or session_stop(). */
+static int receive(struct worker *w)
+{
+	const struct session_handler *h = w->session->handler;
+
+	while (!w->session->stopping) {
+		int n = ipq_queue_recv(w->queue, w->packet, SESSION_BATCH,
+				       h->timeout != NULL ? h->timeout(w) : -1);
+		int err;
+
+		if (n < 0 && n != -EINTR && n != -ECANCELED)
+			return n;
+		err = n > 0 ? handle(w, (unsigned)n) : 0;
+		if (err < 0)
+			return err;
+		if (!w->session->virtual_time)
+			w->now = clock_ns(CLOCK_MONOTONIC);
+		if (h->wake != NULL)
+			h->wake(w);
+	}
+	return 0;
+}
+
+/* The rule has gone: decides what was queued before. Bounded, should somebody else's rule feed the queue. */
+static void drain(struct worker *w)
+{
+	int64_t deadline = clock_ns(CLOCK_MONOTONIC) + 1000000000;
+
+	for (;;) {
+		int n = ipq_queue_recv(w->queue, w->packet, SESSION_BATCH, 0);
+
+		if (n == -ECANCELED || n == -EINTR)
+			continue;
+		if (n <= 0 || handle(w, (unsigned)n) < 0 || clock_ns(CLOCK_MONOTONIC) > deadline)
+			break;
+	}
+}
+
+static void *work(void *arg)
+{
+	struct worker *w = arg;
+	struct session *s = w->session;
+
+	w->error = receive(w);
+	if (w->error == -ENODATA)
+		w->error = 0;
+	else if (w->error == 0 && !s->virtual_time)
+		drain(w);
+	if (s->handler->finish != NULL)
+		s->handler->finish(w);
+	ipq_queue_flush(w->queue);
+	atomic_fetch_add(&s->ended, 1);
+	eventfd_write(s->wake_fd, 1);
+	return NULL;
+}
+
+void session_stop(struct session *s)
+{
+	s->stopping = true;
+	eventfd_write(s->wake_fd, 1);
+}
+
+void session_wake_all(struct session *s)
+{
+	for (unsigned i = 0; i < s->workers; i++)
+		if (s->worker[i].queue != NULL)
+			ipq_queue_wake(s->worker[i].queue);
+}
+
+/* ---- start and end ------------------------------------------------------------------------------- */
+
+static int complain(const struct session *s, const char *text)
+{
+	char who[32];
+
+	snprintf(who, sizeof(who), "ipq %s", s->command->name);
+	text_complain(who, "%s", text);
+	return 1;
+}
+
+static int open_rules(struct session *s)
+{
+	struct ipq_error e = { .text = "" };
+	struct rules_options options = { .on = s->on,
+					 .via = s->via,
+					 .bypass = s->bypass,
+					 .filter = s->filter,
+					 .filters = s->filters,
+					 .dry = s->dry_run };
+	uint16_t first;
+	int err;
+
+	if (!s->queue_given) {
+		if (rules_pick_queue(1, &first, &e) < 0)
+			return complain(s, e.text);
+		s->queue_first = s->queue_last = first;
+	}
+	options.queue_first = (uint16_t)s->queue_first;
+	options.queue_last = (uint16_t)s->queue_last;
+	err = rules_open(&s->rules, &options, &e);
+	if (err < 0)
+		complain(s, e.text);
+	return err == -EINVAL ? EXIT_USAGE : err < 0; /* EINVAL: a hook that does not exist */
+}
+
+static int open_queue(struct session *s, struct worker *w)
+{
+	char name[32], error[320] = "";
+	struct ipq_options options = { .size = sizeof(options),
+				       .flags = s->flags | IPQ_O_BEST_EFFORT,
+				       .copy_range = s->copy_range,
+				       .error = error,
+				       .error_size = sizeof(error) };
+	int err;
+
+	snprintf(name, sizeof(name), "nfqueue:%u", s->queue_first + w->index);
+	err = ipq_queue_open(&w->queue, s->source != NULL ? s->source : name, &options);
+	if (err < 0)
+		return complain(s, error[0] != '\0' ? error : strerror(-err));
+	return 0;
+}
+
+static int open_workers(struct session *s, void *const *context)
+{
+	s->workers = s->source != NULL ? 1 : s->queue_last - s->queue_first + 1;
+	s->worker = calloc(s->workers, sizeof(*s->worker));
+	if (s->worker == NULL)
+		return complain(s, "out of memory");
+	for (unsigned i = 0; i < s->workers; i++) {
+		s->worker[i].session = s;
+		s->worker[i].index = i;
+		s->worker[i].context = context[i];
+		s->worker[i].now = s->virtual_time ? 0 : clock_ns(CLOCK_MONOTONIC);
+		if (open_queue(s, &s->worker[i]) != 0)
+			return 1;
+	}
+	return 0;
+}
+
+static int start_workers(struct session *s)
+{
+	for (unsigned i = 0; i < s->workers; i++) {
+		if (pthread_create(&s->worker[i].thread, NULL, work, &s->worker[i]) != 0)
+			return complain(s, "no thread could be started: too many processes?");
+		s->worker[i].started = true;
+	}
+	return 0;
+}
+
+static void join_workers(struct session *s)
+{
+	s->stopping = true;
+	session_wake_all(s);
+	for (unsigned i = 0; i < s->workers; i++) {
+		struct worker *w = &s->worker[i];
+
+		if (w->started)
+			pthread_join(w->thread, NULL);
+		w->started = false;
+		if (w->error < 0 && s->error == 0) {
+			const char *why = ipq_queue_error(w->queue);
+
+			s->error = w->error;
+			complain(s, *why != '\0' ? why : strerror(-w->error));
+		}
+	}
+}
+
+static void show_progress(struct session *s, int64_t began)
+{
+	double seconds = (double)(clock_ns(CLOCK_MONOTONIC) - began) / 1e9;
+	uint64_t packets = atomic_load(&s->worker[0].packets), bytes = atomic_load(&s->worker[0].bytes);
+	/* Each packet has a header in the file that is not in `bytes`. */
+	double done = (double)(bytes + packets * 16) / (double)s->progress_total;
+
+	fprintf(stderr, "\r%3.0f%%  %llu packets  %.0f MB/s \033[K", done > 1 ? 100.0 : done * 100,
+		(unsigned long long)packets, (double)bytes / 1e6 / seconds);
+}
+
+static bool wants_progress(struct session *s)
+{
+	const char *path = s->virtual_time ? s->source + 5 : "";
+	char name[4096];
+	struct stat st;
+
+	snprintf(name, sizeof(name), "%.*s", (int)strcspn(path, ","), path);
+	if (s->quiet || !s->virtual_time || !isatty(STDERR_FILENO) || stat(name, &st) < 0 ||
+	    st.st_size < 1 << 20)
+		return false;
+	s->progress_total = st.st_size;
+	return true;
+}
+
+static void take_signal(struct session *s, int fd)
+{
+	struct signalfd_siginfo info;
+
+	if (read(fd, &info, sizeof(info)) != (ssize_t)sizeof(info))
+		return;
+	if (info.ssi_signo == SIGHUP || info.ssi_signo == SIGUSR1) {
+		if (s->handler->signal != NULL)
+			s->handler->signal(s, (int)info.ssi_signo);
+		else if (info.ssi_signo == SIGHUP)
+			s->stopping = true;
+	} else {
+		s->stopping = true;
+	}
+}
+
+static void wait_for_end(struct session *s, int signals)
+{
+	int64_t began = clock_ns(CLOCK_MONOTONIC);
+	bool progress = wants_progress(s);
+
+	while (!s->stopping && atomic_load(&s->ended) == 0) {
+		struct pollfd p[3] = { { .fd = signals, .events = POLLIN },
+				       { .fd = s->wake_fd, .events = POLLIN },
+				       { .fd = s->needs_reader ? STDOUT_FILENO : -1 } };
+		eventfd_t ignored;
+
+		poll(p, 3, progress ? 250 : 1000);
+		if (p[0].revents != 0)
+			take_signal(s, signals);
+		if (p[1].revents != 0)
+			eventfd_read(s->wake_fd, &ignored);
+		s->stopping |= (p[2].revents & (POLLERR | POLLHUP)) != 0;
+		if (progress)
+			show_progress(s, began);
+		if (s->handler->tick != NULL)
+			s->handler->tick(s);
+	}
+	if (progress)
+		fputs("\r\033[K", stderr);
+}
+
+/* Packets are hostile: from here on we can decide them, change our rule, and no more. The tools that change
+ * it are started by us and get what we have. */
+static void give_up_privileges(const struct session *s)
+{
+	const char *lock = secure_getenv("XTABLES_LOCKFILE");
+	const char *const written[] = { "/dev/null", lock != NULL ? lock : "/run/xtables.lock", NULL };
+	uint64_t keep = s->virtual_time ? 0 : PRIVILEGE(CAP_NET_ADMIN);
+
+	if (s->rules != NULL)
+		keep |= PRIVILEGE(CAP_NET_RAW); /* iptables-legacy speaks through a raw socket */
+	if (s->reads_later)
+		keep |= PRIVILEGE(CAP_DAC_READ_SEARCH);
+	privileges_close_inherited();
+	privileges_keep(keep);
+	privileges_write_only(written);
+}
+
+static int run(struct session *s, void *const *context, int signals)
+{
+	struct ipq_error e = { .text = "" };
+	int status = s->on != NULL ? open_rules(s) : 0;
+
+	if (status != 0)
+		return status;
+	if (s->dry_run) {
+		rules_print(s->rules, stdout);
+		return 0;
+	}
+	if (open_workers(s, context) != 0)
+		return 1;
+	give_up_privileges(s);
+	if (start_workers(s) != 0)
+		return 1;
+	if (s->rules != NULL && rules_install(s->rules, &e) < 0)
+		return complain(s, e.text);
+	wait_for_end(s, signals);
+	return 0;
+}
+
+int session_run(struct session *s, void *const *context)
+{
+	sigset_t set;
+	int signals, status;
+
+	sigemptyset(&set);
+	sigaddset(&set, SIGINT);
+	sigaddset(&set, SIGTERM);
+	sigaddset(&set, SIGQUIT);
+	sigaddset(&set, SIGHUP);
+	sigaddset(&set, SIGUSR1);
+	sigprocmask(SIG_BLOCK, &set, NULL);
+	signal(SIGPIPE, SIG_IGN); /* a reader that goes is a write error, and an orderly end */
+	signals = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
+	s->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	if (signals < 0 || s->wake_fd < 0)
+		return complain(s, strerror(errno));
+	status = run(s, context, signals);
+	rules_close(s->rules);
+	s->rules = NULL;
+	join_workers(s);
+	close(signals);
+	return status != 0 ? status : s->error < 0;
+}
+
+void session_stats(struct session *s, struct ipq_stats *sum)
+{
+	*sum = (struct ipq_stats){ .size = sizeof(*sum) };
+	for (unsigned i = 0; i < s->workers; i++) {
+		struct ipq_stats one = { .size = sizeof(one) };
+
+		if (s->worker[i].queue == NULL || ipq_queue_stats(s->worker[i].queue, &one) < 0)
+			continue;
+		sum->received += one.received;
+		sum->accepted += one.accepted;
+		sum->dropped += one.dropped;
+		sum->other += one.other;
+		sum->replaced += one.replaced;
+		sum->refused += one.refused;
+		sum->lost += one.lost;
+		sum->queue_dropped += one.queue_dropped;
+		sum->malformed += one.malformed;
+		sum->waiting += one.waiting;
+	}
+}
+
+void session_close(struct session *s)
+{
+	for (unsigned i = 0; i < s->workers && s->worker != NULL; i++)
+		ipq_queue_close(s->worker[i].queue);
+	free(s->worker);
+	s->worker = NULL;
+	s->workers = 0;
+	close(s->wake_fd);
+}

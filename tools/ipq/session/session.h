@@ -1,0 +1,117 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * What watch and filter have in common: options, the firewall rule, a thread for each queue, signals,
+ * and an end at which nothing is lost or left behind. The subcommand brings the handler.
+ */
+#ifndef SESSION_H
+#define SESSION_H
+
+#include <getopt.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <ipq.h>
+#include "command.h"
+#include "firewall/rules.h"
+
+#define SESSION_BATCH 128
+#define SESSION_QUEUES_MAX 64
+
+struct session;
+
+/* One queue and the thread that owns it. */
+struct worker {
+	struct session *session;
+	unsigned index;
+	struct ipq_queue *queue;
+	struct ipq_packet packet[SESSION_BATCH];
+	int64_t now; /* ns; of the capture file when packets come from one, else CLOCK_MONOTONIC */
+	int error;   /* what ended it: 0 or -errno */
+	pthread_t thread;
+	bool started;
+	void *context; /* the subcommand's own */
+	_Atomic uint64_t packets, bytes;
+};
+
+/* All run on the worker's thread but signal, tick and stop. NULL: nothing to do. */
+struct session_handler {
+	/* Decides n packets of w->packet. Returns 0, or -errno to stop. */
+	int (*batch)(struct worker *w, unsigned n);
+	/* How long may the worker wait, in ms? IPQ_FOREVER. Called before each wait. */
+	int (*timeout)(struct worker *w);
+	/* Called after each wait. */
+	void (*wake)(struct worker *w);
+	/* Last call: decides whatever is still held. */
+	void (*finish)(struct worker *w);
+	/* Main thread: SIGHUP, SIGUSR1. */
+	void (*signal)(struct session *s, int signo);
+	/* Main thread: now and then, at least once a second. */
+	void (*tick)(struct session *s);
+};
+
+struct session {
+	const struct command *command;
+	const struct session_handler *handler;
+	void *context; /* the subcommand's own */
+
+	/* options */
+	const char *source; /* NULL: a queue of the kernel */
+	const char *on;
+	enum rules_via via;
+	unsigned queue_first, queue_last;
+	bool queue_given, bypass, dry_run, quiet;
+	bool needs_reader; /* end when nobody reads the standard output any more */
+	bool reads_later;  /* a file of rules, on SIGHUP */
+	uint32_t flags;	   /* IPQ_O_ */
+	uint32_t copy_range;
+	const struct bpf_program *filter; /* for the firewall rule */
+	size_t filters;
+	int64_t progress_total; /* bytes of the capture file; 0: no progress line */
+
+	struct worker *worker;
+	unsigned workers;
+	bool virtual_time; /* packets come from a capture file */
+	struct rules *rules;
+	int wake_fd; /* eventfd: a worker has ended, or session_stop() */
+	_Atomic bool stopping;
+	_Atomic unsigned ended;
+	int error;
+};
+
+/* The options that both have: long options to append to, and what to do with them. */
+#define SESSION_SHORT_OPTIONS "s:q:"
+#define SESSION_LONG_OPTIONS                                                                         \
+	{ "source", required_argument, NULL, 's' }, { "queue", required_argument, NULL, 'q' },       \
+		{ "queues", required_argument, NULL, 'q' }, { "on", required_argument, NULL, 1000 }, \
+		{ "via", required_argument, NULL, 1001 }, { "bypass", no_argument, NULL, 1002 },     \
+		{ "dry-run", no_argument, NULL, 1003 },                                              \
+	{                                                                                            \
+		"quiet", no_argument, NULL, 1004                                                     \
+	}
+
+/* 0: taken. 1: not one of these. EXIT_USAGE: a bad value, said so. */
+int session_option(struct session *s, int option, const char *value);
+/* Do the options fit together? 0, or EXIT_USAGE and said so. */
+int session_check(struct session *s);
+
+/* Runs to the end; context[i] becomes that of worker i. Returns the exit status: 0, or 1 and said why. */
+int session_run(struct session *s, void *const *context);
+/* Closes the queues. */
+void session_close(struct session *s);
+
+/* Ends the session from any thread. */
+void session_stop(struct session *s);
+/* Makes every worker call its handler's wake(). */
+void session_wake_all(struct session *s);
+
+/* ns since 1970 when this packet came. */
+int64_t session_packet_time(const struct worker *w, const struct ipq_packet *packet);
+/* Copies the name of an interface; "" for none. */
+void session_interface(struct worker *w, const struct ipq_packet *packet, bool in, char name[32]);
+
+/* Sum of the workers' statistics, when they have ended. */
+void session_stats(struct session *s, struct ipq_stats *sum);
+
+#endif

@@ -1,0 +1,213 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* `ipq status` for machines: JSON (RFC 8259) and OpenMetrics 1.0. */
+#include <inttypes.h>
+#include <string.h>
+#include "common/text.h"
+#include "status/status.h"
+
+static const char *json_bool(bool value)
+{
+	return value ? "true" : "false";
+}
+
+static void json_row(const struct snapshot *s, const struct queue_row *row, FILE *out)
+{
+	static const char *const modes[] = { "none", "meta", "packet" };
+	const struct queue_line *l = &row->line;
+	const char *problem = status_problem(s, row);
+
+	fprintf(out, "{\"queue\":%" PRIu32 ",\"owned\":%s", l->number,
+		s->blind && !row->owned ? "null" : json_bool(row->owned));
+	if (row->pid != 0) {
+		fprintf(out, ",\"pid\":%" PRId32 ",\"command\":", (int32_t)row->pid);
+		text_put_json(out, row->command);
+	}
+	if (row->counted) {
+		fprintf(out, ",\"port_id\":%" PRIu32 ",\"waiting\":%" PRIu32, l->port_id, l->waiting);
+		if (l->copy_mode <= 2)
+			fprintf(out, ",\"copy_mode\":\"%s\"", modes[l->copy_mode]);
+		fprintf(out, ",\"copy_range\":%" PRIu32 ",\"packets\":%" PRIu32, l->copy_range, l->last_id);
+		fprintf(out, ",\"dropped_queue_full\":%" PRIu32 ",\"dropped_socket_full\":%" PRIu32,
+			l->queue_dropped, l->user_dropped);
+	}
+	fprintf(out, ",\"rules\":%u,\"bypass\":%s,\"problem\":", row->rules,
+		json_bool(row->rules > 0 && row->bypass));
+	if (problem != NULL)
+		text_put_json(out, problem);
+	else
+		fputs("null", out);
+	fputc('}', out);
+}
+
+static void json_rule(const struct queue_rule *r, FILE *out)
+{
+	fprintf(out, "{\"firewall\":\"%s\",\"family\":", firewall_tool(r->kind));
+	text_put_json(out, r->family);
+	fputs(",\"table\":", out);
+	text_put_json(out, r->table);
+	fputs(",\"chain\":", out);
+	text_put_json(out, r->chain);
+	if (!r->computed)
+		fprintf(out, ",\"first\":%u,\"last\":%u", r->first, r->last);
+	fprintf(out, ",\"bypass\":%s,\"rule\":", json_bool(r->bypass));
+	text_put_json(out, r->text);
+	fputc('}', out);
+}
+
+void status_print_json(const struct snapshot *s, FILE *out)
+{
+	static const char *const states[] = { "read", "no tool", "refused" };
+
+	fputs("{\"queues\":[", out);
+	for (size_t i = 0; i < s->count; i++) {
+		fputs(i > 0 ? "," : "", out);
+		json_row(s, &s->row[i], out);
+	}
+	fputs("],\"rules\":[", out);
+	for (size_t i = 0; i < s->firewall.count; i++) {
+		fputs(i > 0 ? "," : "", out);
+		json_rule(&s->firewall.rule[i], out);
+	}
+	fputs("],\"firewalls\":{", out);
+	for (enum firewall_kind k = 0; k < FIREWALL_KINDS; k++)
+		fprintf(out, "%s\"%s\":\"%s\"", k > 0 ? "," : "", firewall_tool(k),
+			states[s->firewall.state[k]]);
+	fputs("},\"suspects\":[", out);
+	for (unsigned i = 0; i < s->suspects; i++) {
+		fprintf(out, "%s{\"pid\":%" PRId32 ",\"command\":", i > 0 ? "," : "",
+			(int32_t)s->suspect[i].pid);
+		text_put_json(out, s->suspect[i].command);
+		fputc('}', out);
+	}
+	fprintf(out, "],\"counters_readable\":%s,\"owners_known\":%s}\n", json_bool(s->table == 0),
+		json_bool(!s->blind));
+}
+
+/* ---- OpenMetrics ------------------------------------------------------------------------------------ */
+
+/*
+ * Types are gauge and counter only, no info: the text format of Prometheus, which a node exporter's
+ * textfile collector reads, does not know the newer ones.
+ */
+struct family {
+	const char *name, *type, *unit, *help; /* unit "": none */
+	bool counters;			       /* only where the kernel's table could be read */
+	double (*value)(const struct snapshot *s, const struct queue_row *row);
+};
+
+static double waiting(const struct snapshot *s, const struct queue_row *row)
+{
+	(void)s;
+	return row->line.waiting;
+}
+
+static double copy_range(const struct snapshot *s, const struct queue_row *row)
+{
+	(void)s;
+	return row->line.copy_mode == 2 ? row->line.copy_range : 0;
+}
+
+static double packets(const struct snapshot *s, const struct queue_row *row)
+{
+	(void)s;
+	return row->line.last_id;
+}
+
+static double queue_full(const struct snapshot *s, const struct queue_row *row)
+{
+	(void)s;
+	return row->line.queue_dropped;
+}
+
+static double socket_full(const struct snapshot *s, const struct queue_row *row)
+{
+	(void)s;
+	return row->line.user_dropped;
+}
+
+static double owned(const struct snapshot *s, const struct queue_row *row)
+{
+	(void)s;
+	return row->owned;
+}
+
+static double rules(const struct snapshot *s, const struct queue_row *row)
+{
+	(void)s;
+	return row->rules;
+}
+
+static double orphan(const struct snapshot *s, const struct queue_row *row)
+{
+	return row_is_orphan(s, row);
+}
+
+static double idle(const struct snapshot *s, const struct queue_row *row)
+{
+	return row_is_idle(s, row);
+}
+
+static const struct family families[] = {
+	{ "ipq_queue_owned", "gauge", "", "Whether a program owns the queue.", false, owned },
+	{ "ipq_queue_rules", "gauge", "", "Firewall rules that feed the queue.", false, rules },
+	{ "ipq_queue_orphaned", "gauge", "", "Whether packets are dropped because nobody owns the queue.",
+	  false, orphan },
+	{ "ipq_queue_idle", "gauge", "", "Whether the queue has an owner and no rule.", false, idle },
+	{ "ipq_queue_waiting_packets", "gauge", "packets", "Packets without a verdict.", true, waiting },
+	{ "ipq_queue_copy_range_bytes", "gauge", "bytes", "Payload copied of each packet at most.", true,
+	  copy_range },
+	{ "ipq_queue_handed_packets", "counter", "packets",
+	  "Packets given to the owner or lost at its socket.", true, packets },
+	{ "ipq_queue_full_dropped_packets", "counter", "packets", "Packets dropped because too many waited.",
+	  true, queue_full },
+	{ "ipq_queue_socket_dropped_packets", "counter", "packets",
+	  "Packets dropped because the owner's receive buffer was full.", true, socket_full },
+};
+
+static void print_head(const char *name, const char *type, const char *unit, const char *help, FILE *out)
+{
+	fprintf(out, "# TYPE %s %s\n", name, type);
+	if (unit[0] != '\0')
+		fprintf(out, "# UNIT %s %s\n", name, unit);
+	fprintf(out, "# HELP %s %s\n", name, help);
+}
+
+/* Printable ASCII, then as a label's value wants it. */
+static void print_label(const char *text, FILE *out)
+{
+	char safe[264];
+
+	for (const char *s = text_safe(safe, sizeof(safe), text); *s != '\0'; s++)
+		fprintf(out, *s == '"' || *s == '\\' ? "\\%c" : "%c", *s);
+}
+
+static void print_family(const struct snapshot *s, const struct family *f, FILE *out)
+{
+	const char *suffix = strcmp(f->type, "counter") == 0 ? "_total" : "";
+
+	print_head(f->name, f->type, f->unit, f->help, out);
+	for (size_t i = 0; i < s->count; i++)
+		if (!f->counters || s->row[i].counted)
+			fprintf(out, "%s%s{queue=\"%" PRIu32 "\"} %.0f\n", f->name, suffix,
+				s->row[i].line.number, f->value(s, &s->row[i]));
+}
+
+void status_print_openmetrics(const struct snapshot *s, FILE *out)
+{
+	print_head("ipq_queue_owner", "gauge", "", "The process that owns the queue; always 1.", out);
+	for (size_t i = 0; i < s->count; i++) {
+		const struct queue_row *row = &s->row[i];
+
+		if (row->pid == 0)
+			continue;
+		fprintf(out, "ipq_queue_owner{queue=\"%" PRIu32 "\",pid=\"%" PRId32 "\",command=\"",
+			row->line.number, (int32_t)row->pid);
+		print_label(row->command, out);
+		fputs("\"} 1\n", out);
+	}
+	for (size_t i = 0; i < sizeof(families) / sizeof(families[0]); i++)
+		print_family(s, &families[i], out);
+	print_head("ipq_counters_readable", "gauge", "",
+		   "Whether the kernel's table of queues could be read.", out);
+	fprintf(out, "ipq_counters_readable %d\n# EOF\n", s->table == 0);
+}

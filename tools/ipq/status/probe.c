@@ -1,0 +1,169 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include <arpa/inet.h>
+#include <errno.h>
+#include <inttypes.h>
+#include <linux/netfilter.h>
+#include <linux/netfilter/nfnetlink.h>
+#include <linux/netfilter/nfnetlink_queue.h>
+#include <linux/netlink.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/time.h>
+#include <unistd.h>
+#include "nfqueue/diagnose.h"
+#include "status/probe.h"
+
+#define BATCH 64u /* questions in one send: their answers must fit the smallest receive buffer */
+
+/*
+ * A verdict on packet 0, which never exists: ids begin with 1 and skip it only after four thousand million.
+ * A queue that nobody owns is answered ENODEV, somebody else's EPERM, before the id is looked at.
+ */
+struct question {
+	struct nlmsghdr header;
+	struct nfgenmsg generic;
+	struct nlattr attribute;
+	struct nfqnl_msg_verdict_hdr verdict;
+};
+
+static void ask(struct question *q, uint32_t queue, uint32_t seq)
+{
+	*q = (struct question){
+		.header = { .nlmsg_len = sizeof(*q),
+			    .nlmsg_type = NFNL_SUBSYS_QUEUE << 8 | NFQNL_MSG_VERDICT,
+			    .nlmsg_flags = NLM_F_REQUEST | NLM_F_ACK,
+			    .nlmsg_seq = seq },
+		.generic = { .nfgen_family = AF_UNSPEC,
+			     .version = NFNETLINK_V0,
+			     .res_id = htons((uint16_t)queue) },
+		.attribute = { .nla_len = sizeof(struct nlattr) + sizeof(struct nfqnl_msg_verdict_hdr),
+			       .nla_type = NFQA_VERDICT_HDR },
+		/* cppcheck-suppress unknownEvaluationOrder; htonl changes nothing, as the one above */
+		.verdict = { .verdict = htonl(NF_DROP) },
+	};
+}
+
+static int open_socket(void)
+{
+	struct timeval second = { .tv_sec = 1 };
+	int one = 1, fd = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, NETLINK_NETFILTER);
+
+	if (fd < 0)
+		return -errno;
+	setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &second, sizeof(second));
+	setsockopt(fd, SOL_NETLINK, NETLINK_CAP_ACK, &one, sizeof(one)); /* answers quote only the header */
+	return fd;
+}
+
+/* The errno of one answer, and what it answers. */
+static int answer(int fd, uint32_t *seq)
+{
+	struct {
+		struct nlmsghdr header;
+		struct nlmsgerr error;
+		char quoted[256];
+	} a = { .header.nlmsg_len = 0 };
+	ssize_t n = recv(fd, &a, sizeof(a), 0);
+
+	if (n < 0)
+		return errno == EAGAIN ? -ETIMEDOUT : -errno;
+	if (n < (ssize_t)NLMSG_LENGTH(sizeof(a.error)) || a.header.nlmsg_type != NLMSG_ERROR)
+		return -EBADMSG;
+	*seq = a.header.nlmsg_seq;
+	return a.error.error;
+}
+
+/* Without the capability everything is EPERM: a queue of nobody's tells. Bound only here: an obsolete command
+ * that current kernels accept and ignore. */
+static int allowed(int fd)
+{
+	struct {
+		struct nlmsghdr header;
+		struct nfgenmsg generic;
+		struct nlattr attribute;
+		struct nfqnl_msg_config_cmd command;
+	} q = {
+		.header = { .nlmsg_len = sizeof(q),
+			    .nlmsg_type = NFNL_SUBSYS_QUEUE << 8 | NFQNL_MSG_CONFIG,
+			    .nlmsg_flags = NLM_F_REQUEST | NLM_F_ACK },
+		.generic = { .nfgen_family = AF_UNSPEC, .version = NFNETLINK_V0 },
+		.attribute = { .nla_len = sizeof(struct nlattr) + sizeof(struct nfqnl_msg_config_cmd),
+			       .nla_type = NFQA_CFG_CMD },
+		.command = { .command = NFQNL_CFG_CMD_PF_BIND, .pf = htons(AF_INET) },
+	};
+	uint32_t seq;
+
+	if (send(fd, &q, sizeof(q), 0) < 0)
+		return -errno;
+	return answer(fd, &seq);
+}
+
+static int probe_some(int fd, uint8_t *owned, uint32_t first, uint32_t n)
+{
+	struct question q[BATCH] = { 0 };
+	int sent, err;
+
+	for (uint32_t i = 0; i < n; i++)
+		ask(&q[i], first + i, i);
+	sent = send(fd, q, n * sizeof(q[0]), 0) < 0 ? -errno : 0;
+	for (uint32_t i = 0; sent == 0 && i < n; i++) {
+		uint32_t seq = UINT32_MAX;
+
+		err = answer(fd, &seq);
+		if (seq >= n)
+			return err < 0 ? err : -EBADMSG;
+		if (err != -EPERM && err != -ENODEV)
+			return err < 0 ? err : -EBADMSG;
+		owned[seq] = err == -EPERM;
+	}
+	return sent;
+}
+
+int probe_queues(uint8_t *owned, uint32_t first, uint32_t last)
+{
+	int fd = open_socket(), err;
+
+	if (fd < 0)
+		return fd;
+	err = have_net_admin() ? allowed(fd) : -EPERM;
+	for (uint32_t q = first; err == 0 && q <= last; q += BATCH)
+		err = probe_some(fd, owned + (q - first), q, last - q + 1 < BATCH ? last - q + 1 : BATCH);
+	close(fd);
+	return err;
+}
+
+enum probe_kernel probe_kernel(void)
+{
+	int fd = open_socket(), err;
+
+	if (fd < 0)
+		return PROBE_NO_NFNETLINK;
+	err = allowed(fd);
+	close(fd);
+	if (err == -EPERM)
+		return PROBE_FORBIDDEN;
+	/* EINVAL: the subsystem is not there and could not be loaded */
+	return err == 0 ? PROBE_PRESENT : PROBE_NO_QUEUE;
+}
+
+int netfilter_sockets(uint32_t *port, unsigned max)
+{
+	FILE *f = fopen("/proc/self/net/netlink", "re");
+	unsigned n = 0;
+	char text[256];
+
+	if (f == NULL)
+		return -errno;
+	while (n < max && fgets(text, sizeof(text), f) != NULL) {
+		uint32_t id;
+		int protocol;
+
+		if (sscanf(text, "%*s %d %" SCNu32, &protocol, &id) == 2 && protocol == NETLINK_NETFILTER &&
+		    id != 0)
+			port[n++] = id;
+	}
+	fclose(f);
+	return (int)n;
+}

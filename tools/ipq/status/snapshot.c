@@ -1,0 +1,193 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * The kernel's table of queues, /proc/net/netfilter/nfnetlink_queue, belongs to the machine's root and
+ * has mode 0440: root of a namespace of one's own cannot read it. Whoever has CAP_NET_ADMIN there can ask
+ * queue by queue, though, with a message that changes nothing (see probe.h), so it is known then
+ * which numbers are owned; the counters are not.
+ */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+#include "status/probe.h"
+#include "status/snapshot.h"
+
+#define QUEUES 65536
+#define RULE_SPAN 1024 /* of the numbers that a rule names, so many get a row */
+
+/* A snapshot in the making: place[number] is the row's place + 1. */
+struct taking {
+	struct snapshot *s;
+	uint32_t place[QUEUES];
+};
+
+/* The row of a queue, made when there is none. NULL: no memory. */
+static struct queue_row *row_of(struct taking *t, uint32_t number)
+{
+	struct snapshot *s = t->s;
+	struct queue_row *grown;
+
+	if (t->place[number] != 0)
+		return &s->row[t->place[number] - 1];
+	if ((s->count & (s->count - 1)) == 0) { /* a power of two, or none: full */
+		grown = realloc(s->row, (s->count == 0 ? 1 : 2 * s->count) * sizeof(*grown));
+		if (grown == NULL)
+			return NULL;
+		s->row = grown;
+	}
+	s->row[s->count] = (struct queue_row){ .line.number = number, .bypass = true };
+	t->place[number] = (uint32_t)++s->count;
+	return &s->row[s->count - 1];
+}
+
+/* One process may own many queues by one socket: it is looked for once. */
+static void find_owner(struct snapshot *s, struct queue_row *r)
+{
+	for (struct queue_row *o = s->row; o < r; o++)
+		if (o->line.port_id == r->line.port_id) {
+			r->pid = o->pid;
+			memcpy(r->command, o->command, sizeof(r->command));
+			return;
+		}
+	if (queue_owner(r->line.port_id, &r->pid, r->command) < 0)
+		r->pid = 0;
+}
+
+static int add_lines(struct taking *t)
+{
+	struct queue_line *line = calloc(QUEUES, sizeof(*line));
+	int n = line == NULL ? -ENOMEM : queue_lines(line, QUEUES);
+
+	for (int i = 0; i < n; i++) {
+		struct queue_row *r = line[i].number < QUEUES ? row_of(t, line[i].number) : NULL;
+
+		if (r == NULL) {
+			n = -ENOMEM;
+			break;
+		}
+		r->line = line[i];
+		r->owned = r->counted = true;
+		find_owner(t->s, r);
+	}
+	free(line);
+	return n < 0 ? n : 0;
+}
+
+/* Who might it be? Those with a netfilter socket. */
+static void add_suspects(struct snapshot *s)
+{
+	uint32_t port[64];
+	int n = netfilter_sockets(port, sizeof(port) / sizeof(port[0]));
+
+	for (int i = 0; i < n && s->suspects < sizeof(s->suspect) / sizeof(s->suspect[0]); i++) {
+		struct queue_suspect *suspect = &s->suspect[s->suspects];
+
+		if (queue_owner(port[i], &suspect->pid, suspect->command) == 0 && suspect->pid != getpid())
+			s->suspects++;
+	}
+}
+
+static int add_probed(struct taking *t)
+{
+	uint8_t *owned = calloc(QUEUES, 1);
+	int err = owned == NULL ? -ENOMEM : probe_queues(owned, 0, QUEUES - 1);
+
+	for (uint32_t i = 0; err == 0 && i < QUEUES; i++) {
+		struct queue_row *r = owned[i] ? row_of(t, i) : NULL;
+
+		if (r != NULL)
+			r->owned = true;
+		else if (owned[i])
+			err = -ENOMEM;
+	}
+	free(owned);
+	return err;
+}
+
+static int add_rules(struct taking *t)
+{
+	struct snapshot *s = t->s;
+
+	for (size_t i = 0; i < s->firewall.count; i++) {
+		const struct queue_rule *rule = &s->firewall.rule[i];
+
+		if (rule->computed) {
+			s->computed++;
+			continue;
+		}
+		for (uint32_t q = rule->first; q <= rule->last; q++) {
+			struct queue_row *r;
+
+			if (t->place[q] == 0 && q - rule->first >= RULE_SPAN)
+				continue;
+			r = row_of(t, q);
+			if (r == NULL)
+				return -ENOMEM;
+			r->rules++;
+			r->bypass &= rule->bypass;
+		}
+	}
+	return 0;
+}
+
+static int by_number(const void *a, const void *b)
+{
+	const struct queue_row *x = a, *y = b;
+
+	return (x->line.number > y->line.number) - (x->line.number < y->line.number);
+}
+
+static int take(struct taking *t)
+{
+	struct snapshot *s = t->s;
+	struct timespec now;
+
+	s->table = add_lines(t);
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	s->time = now.tv_sec * INT64_C(1000000000) + now.tv_nsec;
+	if (s->table == -ENOMEM)
+		return -ENOMEM;
+	if (s->table < 0) {
+		s->blind = add_probed(t) < 0;
+		add_suspects(s);
+	}
+	return add_rules(t);
+}
+
+int snapshot_take(struct snapshot *s)
+{
+	struct taking *t = calloc(1, sizeof(*t));
+	int err;
+
+	*s = (struct snapshot){ .row = NULL };
+	if (t == NULL)
+		return -ENOMEM;
+	t->s = s;
+	err = firewall_read(&s->firewall);
+	if (err == 0)
+		err = take(t);
+	free(t);
+	if (err < 0)
+		snapshot_free(s);
+	else if (s->count > 0)
+		qsort(s->row, s->count, sizeof(*s->row), by_number);
+	return err;
+}
+
+void snapshot_free(struct snapshot *s)
+{
+	free(s->row);
+	firewall_free(&s->firewall);
+	*s = (struct snapshot){ .row = NULL };
+}
+
+bool row_is_orphan(const struct snapshot *s, const struct queue_row *row)
+{
+	return !s->blind && !row->owned && row->rules > 0 && !row->bypass;
+}
+
+bool row_is_idle(const struct snapshot *s, const struct queue_row *row)
+{
+	return row->owned && row->rules == 0 && s->computed == 0 && firewall_complete(&s->firewall);
+}

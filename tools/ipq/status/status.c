@@ -1,0 +1,182 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* ipq status: options, and output to a file that is never seen half-written. */
+#include <errno.h>
+#include <fcntl.h>
+#include <getopt.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+#include "command.h"
+#include "common/text.h"
+#include "status/status.h"
+
+enum format { TABLE, JSON, OPENMETRICS };
+
+struct options {
+	enum format format;
+	const char *output;
+	bool watch;
+	unsigned interval_ms;
+};
+
+static int run(int argc, char **argv);
+
+const struct command command_status = {
+	.name = "status",
+	.summary = "show all queues, their owners and the rules that feed them",
+	.help = "Usage: ipq status [OPTIONS]\n"
+		"\n"
+		"The queues of this network namespace: who owns them, what waits, what was lost,\n"
+		"and which firewall rules feed them. A rule that feeds a queue of nobody, and a\n"
+		"queue that no rule feeds, are pointed out. Root sees everything.\n"
+		"\n"
+		"  -w, --watch[=SECONDS]  full-screen table with rates, again every second;\n"
+		"                         q or Ctrl-C ends it\n"
+		"  --json                 one JSON object\n"
+		"  --openmetrics          for Prometheus and what reads its format\n"
+		"  -o, --output FILE      write to FILE, which is replaced at once (for the\n"
+		"                         textfile directory of a node exporter)\n"
+		"\n"
+		"  ipq status\n"
+		"  ipq status --watch=0.5\n"
+		"  ipq status --openmetrics -o /var/lib/prometheus/node-exporter/ipq.prom\n"
+		"\n"
+		"Exit status: 0 shown, 1 failed, 2 usage. See ipq-status(1).\n",
+	.run = run,
+};
+
+static int read_interval(const char *text, unsigned *ms)
+{
+	char *end;
+	double seconds = text == NULL ? 1 : strtod(text, &end);
+
+	if (text != NULL && (end == text || *end != '\0' || !(seconds >= 0.1 && seconds <= 3600)))
+		return command_usage(&command_status, "--watch wants seconds from 0.1 to 3600, not \"%s\"",
+				     text);
+	*ms = (unsigned)(seconds * 1000);
+	return 0;
+}
+
+static int parse(int argc, char **argv, struct options *o)
+{
+	static const struct option options[] = {
+		{ "watch", optional_argument, NULL, 'w' },
+		{ "json", no_argument, NULL, 1 },
+		{ "openmetrics", no_argument, NULL, 2 },
+		{ "output", required_argument, NULL, 'o' },
+		{ NULL, 0, NULL, 0 },
+	};
+	bool json = false, metrics = false;
+	int c, err = 0;
+
+	*o = (struct options){ .format = TABLE };
+	opterr = 0;
+	while (err == 0 && (c = getopt_long(argc, argv, "w::o:", options, NULL)) >= 0) {
+		if (c == 'w') {
+			o->watch = true;
+			err = read_interval(optarg, &o->interval_ms);
+		} else if (c == 1) {
+			json = true;
+		} else if (c == 2) {
+			metrics = true;
+		} else if (c == 'o') {
+			o->output = optarg;
+		} else {
+			return command_usage(&command_status,
+					     "there is no option \"%s\", or its value is missing",
+					     argv[optind - 1]);
+		}
+	}
+	if (err != 0)
+		return err;
+	if (optind < argc)
+		return command_usage(&command_status, "\"%s\" is too much", argv[optind]);
+	if (json && metrics)
+		return command_usage(&command_status, "either --json or --openmetrics");
+	if (o->watch && (json || metrics || o->output != NULL))
+		return command_usage(
+			&command_status,
+			"--watch draws on the terminal: no --json, --openmetrics or --output with it");
+	o->format = json ? JSON : metrics ? OPENMETRICS : TABLE;
+	return 0;
+}
+
+static void print(const struct snapshot *s, enum format format, FILE *out)
+{
+	const struct status_view view = { .now = s };
+
+	if (format == JSON)
+		status_print_json(s, out);
+	else if (format == OPENMETRICS)
+		status_print_openmetrics(s, out);
+	else
+		status_print(&view, out);
+}
+
+/* Into a new file beside it, which then takes its name: a reader sees the old one or the new one. */
+static int print_to_file(const struct snapshot *s, const struct options *o)
+{
+	size_t room = strlen(o->output) + sizeof(".XXXXXX");
+	char *name = malloc(room);
+	mode_t mask = umask(0);
+	FILE *out = NULL;
+	int fd, err;
+
+	umask(mask);
+	if (name == NULL)
+		return -ENOMEM;
+	snprintf(name, room, "%s.XXXXXX", o->output);
+	fd = mkostemp(name, O_CLOEXEC);
+	if (fd < 0) {
+		err = -errno;
+		free(name);
+		return err;
+	}
+	err = fchmod(fd, 0644 & ~mask) < 0 ? -errno : 0;
+	out = fdopen(fd, "w");
+	if (out == NULL) {
+		err = -errno;
+		close(fd);
+	} else {
+		print(s, o->format, out);
+		if ((fflush(out) != 0 || fsync(fd) < 0) && err == 0)
+			err = -errno;
+		if (fclose(out) != 0 && err == 0)
+			err = -errno;
+	}
+	if (err == 0 && rename(name, o->output) < 0)
+		err = -errno;
+	if (err < 0)
+		unlink(name);
+	free(name);
+	return err;
+}
+
+static int run(int argc, char **argv)
+{
+	struct options o;
+	struct snapshot s;
+	int err = parse(argc, argv, &o);
+
+	if (err != 0)
+		return err;
+	if (o.watch)
+		return status_watch(o.interval_ms);
+	err = snapshot_take(&s);
+	if (err < 0) {
+		fprintf(stderr, "ipq status: cannot look: %s\n", strerror(-err));
+		return 1;
+	}
+	if (o.output == NULL) {
+		print(&s, o.format, stdout);
+		err = fflush(stdout) != 0 ? -errno : 0;
+	} else {
+		err = print_to_file(&s, &o);
+	}
+	if (err < 0)
+		text_complain("ipq status", "cannot write%s%s: %s", o.output != NULL ? " " : "",
+			      o.output != NULL ? o.output : "", strerror(-err));
+	snapshot_free(&s);
+	return err < 0;
+}

@@ -1,0 +1,27 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* `ipq status`: one snapshot in its several forms. */
+#ifndef STATUS_H
+#define STATUS_H
+
+#include <stdbool.h>
+#include <stdio.h>
+#include "status/snapshot.h"
+
+/* Between two snapshots, for rates. before may be NULL. */
+struct status_view {
+	const struct snapshot *now, *before;
+	unsigned columns; /* of the terminal; 0: lines are as long as they are */
+};
+
+/* What is wrong with a queue, in words; NULL: nothing. */
+const char *status_problem(const struct snapshot *s, const struct queue_row *row);
+
+/* The table, what is wrong, the rules. Everything from outside is escaped. */
+void status_print(const struct status_view *v, FILE *out);
+void status_print_json(const struct snapshot *s, FILE *out);
+void status_print_openmetrics(const struct snapshot *s, FILE *out);
+
+/* The table again every interval_ms, until q or Ctrl-C. Returns the exit status. */
+int status_watch(unsigned interval_ms);
+
+#endif

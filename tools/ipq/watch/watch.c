@@ -1,0 +1,246 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * ipq watch: shows what is queued, and accepts it. The verdicts leave before anything is printed, so that
+ * a slow terminal delays no packet that is already here.
+ */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include "common/text.h"
+#include "filter/ruleset.h"
+#include "output/pcapng.h"
+#include "output/print.h"
+#include "session/session.h"
+
+#define HEADERS 256 /* bytes of a packet that a line is made of */
+
+struct watch {
+	struct session session;
+	struct print_style style;
+	struct bpf_program filter;
+	bool filtered;
+	const char *record_path;
+	struct pcapng *record;
+	uint64_t limit; /* packets to show; 0: no end */
+	_Atomic uint64_t shown;
+};
+
+static bool wanted(const struct watch *watch, const struct ipq_packet *packet)
+{
+	bool payload = (packet->present & IPQ_HAS_PAYLOAD) != 0;
+
+	return !watch->filtered || bpf_filter(watch->filter.bf_insns, packet->payload, packet->full_len,
+					      payload ? packet->payload_len : 0) != 0;
+}
+
+static int show(struct worker *w, const struct ipq_packet *packet)
+{
+	struct watch *watch = w->session->context;
+	struct print_packet p = { .packet = packet,
+				  .time = session_packet_time(w, packet),
+				  .verdict = "accept" };
+	struct pcapng_record r = { .packet = packet, .time = p.time, .comment = p.verdict };
+	uint64_t number = atomic_fetch_add(&watch->shown, 1) + 1;
+
+	if (watch->limit != 0 && number > watch->limit)
+		return 0;
+	session_interface(w, packet, true, p.indev);
+	session_interface(w, packet, false, p.outdev);
+	r.interface = p.indev[0] != '\0' ? p.indev : p.outdev;
+	if (watch->record == NULL || strcmp(watch->record_path, "-") != 0)
+		print_packet(stdout, &watch->style, &p);
+	if (watch->limit != 0 && number == watch->limit)
+		session_stop(w->session);
+	return watch->record != NULL ? pcapng_write(watch->record, &r) : 0;
+}
+
+static int batch(struct worker *w, unsigned n)
+{
+	struct watch *watch = w->session->context;
+	int err;
+
+	for (unsigned i = 0; i < n; i++) {
+		err = ipq_accept(w->queue, &w->packet[i]);
+		if (err < 0 && err != -ENOENT)
+			return err;
+	}
+	err = ipq_queue_flush(w->queue);
+	for (unsigned i = 0; i < n && err == 0; i++)
+		if (wanted(watch, &w->packet[i]))
+			err = show(w, &w->packet[i]);
+	if (err == 0 && watch->record != NULL && !w->session->virtual_time)
+		err = pcapng_flush(watch->record);
+	if (err < 0)
+		return err;
+	if (!w->session->virtual_time)
+		fflush(stdout);
+	if (ferror(stdout))
+		session_stop(w->session); /* nobody reads: ipq watch | head */
+	return 0;
+}
+
+static const struct session_handler handler = { .batch = batch };
+
+/* ---- options ------------------------------------------------------------------------------------- */
+
+static const struct option long_options[] = { SESSION_LONG_OPTIONS,
+					      { "write", required_argument, NULL, 'w' },
+					      { "count", required_argument, NULL, 'c' },
+					      { "bytes", no_argument, NULL, 'x' },
+					      { "json", no_argument, NULL, 1 },
+					      { NULL, 0, NULL, 0 } };
+
+static int set_limit(struct watch *watch)
+{
+	char *end;
+
+	errno = 0;
+	watch->limit = strtoull(optarg, &end, 10);
+	if (errno != 0 || *end != '\0' || optarg[0] < '0' || optarg[0] > '9' || watch->limit == 0)
+		return command_usage(&command_watch, "-c wants a number of packets, as in -c 10");
+	return 0;
+}
+
+static int option(struct watch *watch, int c)
+{
+	int status;
+
+	switch (c) {
+	case 'w':
+		watch->record_path = optarg;
+		return 0;
+	case 'c':
+		return set_limit(watch);
+	case 'x':
+		watch->style.bytes = true;
+		return 0;
+	case 1:
+		watch->style.json = true;
+		return 0;
+	default:
+		status = session_option(&watch->session, c, optarg);
+		return status == 1 ? command_usage(&command_watch, "unknown option or missing value")
+				   : status;
+	}
+}
+
+/* The words of the filter may come as one argument or as several. */
+static int compile(struct watch *watch, int words, char **word)
+{
+	struct rule_error e = { .offset = 0 };
+	size_t room = 1;
+	char *text;
+	int err;
+
+	for (int i = 0; i < words; i++)
+		room += strlen(word[i]) + 1;
+	text = calloc(1, room);
+	if (text == NULL)
+		return 1;
+	for (int i = 0; i < words; i++)
+		strcat(strcat(text, i > 0 ? " " : ""), word[i]);
+	err = filter_compile(&watch->filter, text, &e);
+	if (err < 0) {
+		text_complain("ipq watch", "%s", err == -ENOMEM ? "out of memory" : e.text);
+		fputs("  ", stderr);
+		text_put_columns(stderr, text);
+		fprintf(stderr, "\n  %*s^\n", (int)e.offset, "");
+	}
+	watch->filtered = err == 0 && words > 0;
+	free(text);
+	return err < 0 ? EXIT_USAGE : 0;
+}
+
+static int parse(struct watch *watch, int argc, char **argv)
+{
+	int c, status = 0;
+
+	opterr = 0;
+	while (status == 0 &&
+	       (c = getopt_long(argc, argv, "+w:c:x" SESSION_SHORT_OPTIONS, long_options, NULL)) != -1)
+		status = option(watch, c);
+	if (status == 0)
+		status = session_check(&watch->session);
+	return status != 0 ? status : compile(watch, argc - optind, argv + optind);
+}
+
+static int watch_queues(struct watch *watch)
+{
+	struct session *s = &watch->session;
+	void *none[SESSION_QUEUES_MAX] = { NULL };
+	struct ipq_stats stats;
+	int status;
+
+	s->flags = IPQ_O_OWNER;
+	s->needs_reader = true;
+	s->copy_range = watch->record_path == NULL && !watch->style.bytes && !watch->filtered ? HEADERS : 0;
+	if (watch->filtered) {
+		s->filter = &watch->filter;
+		s->filters = 1;
+	}
+	status = session_run(s, none);
+	session_stats(s, &stats);
+	if (!s->quiet && s->worker != NULL && (status == 0 || stats.received > 0))
+		fprintf(stderr, "%llu packets shown, %llu queued, %llu lost\n",
+			(unsigned long long)(watch->limit != 0 && watch->shown > watch->limit ? watch->limit
+											      : watch->shown),
+			(unsigned long long)stats.received, (unsigned long long)stats.lost);
+	session_close(s);
+	return status;
+}
+
+static int run(int argc, char **argv)
+{
+	struct watch watch = { .session = { .command = &command_watch, .handler = &handler } };
+	struct ipq_error e = { .text = "" };
+	int status, err = 0;
+
+	watch.session.context = &watch;
+	status = parse(&watch, argc, argv);
+	if (status != 0)
+		return status;
+	watch.style.colour = print_wants_colour(stdout);
+	if (watch.record_path != NULL && !watch.session.dry_run)
+		err = pcapng_open(&watch.record, watch.record_path, &e);
+	if (err == 0) {
+		status = watch_queues(&watch);
+		err = pcapng_close(watch.record);
+	}
+	if (err < 0) {
+		if (e.text[0] == '\0')
+			ipq_fail(&e, -err, "%s: %s", watch.record_path, strerror(-err));
+		text_complain("ipq watch", "%s", e.text);
+		status = 1;
+	}
+	pcap_freecode(&watch.filter);
+	return status;
+}
+
+const struct command command_watch = {
+	.name = "watch",
+	.summary = "show queued packets and let them pass",
+	.help = "Usage: ipq watch [OPTIONS] [FILTER]\n"
+		"\n"
+		"A line for each queued packet, which is accepted. FILTER is that of tcpdump: it\n"
+		"selects what is shown and, with --on, what is queued at all.\n"
+		"\n"
+		"  --on HOOK,...     set the firewall rule too, remove it at the end: INPUT,\n"
+		"                    OUTPUT, FORWARD, PREROUTING, POSTROUTING\n"
+		"  --bypass          should ipq be gone, let packets pass; else they are dropped\n"
+		"  --dry-run         only show the rule that --on would set\n"
+		"  --via nftables|iptables\n"
+		"  -q, --queue N, --queues N-M   default 0; without --on rules are yours\n"
+		"  -s, --source pcap:IN          packets of a capture file, without root\n"
+		"  -w, --write FILE  record to a pcapng file, - is the standard output\n"
+		"  -c, --count N     end after N packets\n"
+		"  -x, --bytes       show the bytes too\n"
+		"  --json            a line of JSON for each packet\n"
+		"\n"
+		"  ipq watch --on INPUT icmp or icmp6\n"
+		"  ipq watch --on INPUT,OUTPUT -c 20 -x 'tcp port 80'\n"
+		"  ipq watch --on FORWARD -w seen.pcapng --json\n"
+		"\n"
+		"Exit status: 0 ended or interrupted, 1 failed, 2 usage or a wrong filter.\n"
+		"See ipq-watch(1).\n",
+	.run = run,
+};
