@@ -2,8 +2,8 @@
 /*
  * Capture files as streams of records: reading pcap and pcapng, writing pcap. Neither knows of packets or verdicts.
  */
-#ifndef CAPTURE_H
-#define CAPTURE_H
+#ifndef CAPTURE_CAPTURE_H
+#define CAPTURE_CAPTURE_H
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -49,7 +49,7 @@ struct capture_writer;
 int capture_writer_open(struct capture_writer **w, const char *path, const struct capture_reader *r,
 			struct ipq_error *e);
 void capture_writer_close(struct capture_writer *w); /* flushes */
-void capture_writer_forget(struct capture_writer *w); /* what is buffered: a forked child's copy of it */
+void capture_writer_close_after_fork(struct capture_writer *w); /* what is buffered: a forked child's copy of it */
 
 /*
  * Appends a record whose bytes are head and then body; caplen of the record is their sum. 0 or -errno;

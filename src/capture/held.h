@@ -4,8 +4,8 @@
  * order of removal. Memory is taken once and used again; one packet that is never decided costs no
  * more than itself.
  */
-#ifndef HELD_H
-#define HELD_H
+#ifndef CAPTURE_HELD_H
+#define CAPTURE_HELD_H
 
 #include <stdbool.h>
 #include <stdint.h>

@@ -3,8 +3,8 @@
  * Where the IP packet lies in a captured frame, for the link types that a capture of IP traffic has.
  * Pure functions over bytes that nobody has checked before.
  */
-#ifndef FRAME_H
-#define FRAME_H
+#ifndef CAPTURE_LINK_LAYER_H
+#define CAPTURE_LINK_LAYER_H
 
 #include <stdbool.h>
 #include <stddef.h>

@@ -131,12 +131,12 @@ static void pcap_close_source(struct source *s)
 	free_source(p);
 }
 
-static void pcap_forget_source(struct source *s)
+static void pcap_close_after_fork(struct source *s)
 {
 	struct pcap_source *p = pcap_of(s);
 
 	if (p->out != NULL)
-		capture_writer_forget(p->out);
+		capture_writer_close_after_fork(p->out);
 	free_source(p);
 }
 
@@ -273,7 +273,7 @@ void source_pcap_summary(struct source *s, struct pcap_summary *summary)
 
 const struct source_ops source_pcap = {
 	.name = "pcap",
-	.patient = true,
+	.lossless = true,
 	.open = pcap_open_source,
 	.close = pcap_close_source,
 	.configure = pcap_configure,
@@ -282,7 +282,7 @@ const struct source_ops source_pcap = {
 	.send = source_pcap_send,
 	.counts = pcap_counts,
 	.wake = pcap_wake,
-	.forget = pcap_forget_source,
+	.close_after_fork = pcap_close_after_fork,
 	.error = pcap_error_text,
 	.interface = pcap_interface,
 };

@@ -11,8 +11,8 @@
  *   indev=NAME       the interface they seem to come in by (hooks up to FORWARD; default "pcap0")
  *   outdev=NAME      the interface they seem to leave by (hooks from FORWARD on; default "pcap0")
  */
-#ifndef SOURCE_PCAP_H
-#define SOURCE_PCAP_H
+#ifndef CAPTURE_SOURCE_H
+#define CAPTURE_SOURCE_H
 
 #include <stdbool.h>
 #include <stdint.h>

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* The inside of the capture source, shared by its halves: see source_pcap.c for how it works. */
-#ifndef SOURCE_PCAP_STATE_H
-#define SOURCE_PCAP_STATE_H
+#ifndef CAPTURE_STATE_H
+#define CAPTURE_STATE_H
 
 #include <pthread.h>
 #include <stdatomic.h>

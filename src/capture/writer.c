@@ -110,10 +110,10 @@ static int open_file(const char *path, const struct capture_reader *r, struct ip
 	struct stat in, out;
 	int fd, err;
 
-	fd = standard ? fcntl(STDOUT_FILENO, F_DUPFD_CLOEXEC, 0) : outfile_open(path, 0, e);
+	fd = standard ? fcntl(STDOUT_FILENO, F_DUPFD_CLOEXEC, 0) : safe_open(path, 0, e);
 	if (fd < 0)
 		return standard ? ipq_fail(e, errno, "standard output: %s", strerror(errno)) : fd;
-	err = outfile_refuse_terminal(fd, path, e);
+	err = safe_open_refuse_terminal(fd, path, e);
 	if (err < 0) {
 		close(fd);
 		return err;
@@ -177,7 +177,7 @@ void capture_writer_close(struct capture_writer *w)
 	free(w);
 }
 
-void capture_writer_forget(struct capture_writer *w)
+void capture_writer_close_after_fork(struct capture_writer *w)
 {
 	w->filled = 0;
 }

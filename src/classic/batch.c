@@ -44,14 +44,14 @@ int classic_batch_set(struct classic *c, unsigned size)
 	b = calloc(1, sizeof(*b));
 	if (b == NULL)
 		return -ENOMEM;
-	err = queue_over(&b->queue, c->source, SOURCE_SLOT_SIZE, 0, 0);
+	err = queue_create(&b->queue, c->source, SOURCE_SLOT_SIZE, 0, 0);
 	if (err < 0) {
 		free(b);
 		return err;
 	}
 	queue_on_refused(b->queue, keep_refusal, b);
 	if (c->configured)
-		queue_expect_strangers(b->queue);
+		queue_expect_unknown_pending(b->queue);
 	c->batching = b;
 	return 0;
 }
@@ -84,7 +84,7 @@ static ssize_t next_message(struct classic *c, unsigned char *buf, size_t len)
 			slot.payload_split = p->payload_len;
 			return classic_deliver(c, &slot, p, buf, len);
 		}
-		atomic_fetch_add(&c->foreign, 1);
+		atomic_fetch_add(&c->wrong_family, 1);
 		ipq_drop(b->queue, p);
 	}
 	return 0;

@@ -40,7 +40,7 @@ static const char *const error_text[] = {
 
 static _Thread_local int last_error;
 
-COLD long classic_fail(int ipq_error, int err)
+__cold long classic_fail(int ipq_error, int err)
 {
 	last_error = ipq_error;
 	if (err != 0)
@@ -108,7 +108,7 @@ static bool is_taken(const struct classic *c)
 	return false;
 }
 
-static void delist(struct classic *c)
+static void list_del(struct classic *c)
 {
 	struct classic **at;
 
@@ -269,7 +269,7 @@ int ipq_destroy_handle(struct ipq_handle *h)
 
 	if (h == NULL)
 		return 0;
-	delist(c);
+	list_del(c);
 	atomic_store(&c->closing, true);
 	if (c->pid == getpid())
 		await_readers(c);
@@ -327,7 +327,7 @@ static ssize_t read_among_threads(struct classic *c, unsigned char *buf, size_t 
 }
 
 /* Without a timeout a transport's read leaves errno as it was unless that says what failed. Otherwise this sees to it. */
-APART static ssize_t read_with_errno(struct classic *c, unsigned char *buf, size_t len, int timeout)
+__noinline static ssize_t read_with_errno(struct classic *c, unsigned char *buf, size_t len, int timeout)
 {
 	int saved = errno;
 	ssize_t n;
@@ -339,22 +339,22 @@ APART static ssize_t read_with_errno(struct classic *c, unsigned char *buf, size
 	return n;
 }
 
-HOT ssize_t ipq_read(const struct ipq_handle *h, unsigned char *buf, size_t len, int timeout)
+__hot ssize_t ipq_read(const struct ipq_handle *h, unsigned char *buf, size_t len, int timeout)
 {
 	struct classic *c = classic(h);
 	const struct transport *t;
 
-	if (UNLIKELY(h == NULL || buf == NULL))
+	if (unlikely(h == NULL || buf == NULL))
 		return classic_fail(IPQ_ERR_IMPL, EINVAL);
-	if (UNLIKELY(len < sizeof(struct nlmsgerr)))
+	if (unlikely(len < sizeof(struct nlmsgerr)))
 		return classic_fail(IPQ_ERR_RECVBUF, 0);
 	if (timeout != 0 || !single_threaded())
 		return read_with_errno(c, buf, len, timeout);
 	t = c->transport;
-	return CALL_MOSTLY(classic_nfqueue_read, t->read, c, buf, len, 0);
+	return DIRECT_CALL(classic_nfqueue_read, t->read, c, buf, len, 0);
 }
 
-HOT int ipq_message_type(const unsigned char *buf)
+__hot int ipq_message_type(const unsigned char *buf)
 {
 	struct nlmsghdr nlh;
 
@@ -364,7 +364,7 @@ HOT int ipq_message_type(const unsigned char *buf)
 	return nlh.nlmsg_type;
 }
 
-HOT ipq_packet_msg_t *ipq_get_packet(const unsigned char *buf)
+__hot ipq_packet_msg_t *ipq_get_packet(const unsigned char *buf)
 {
 	return buf != NULL ? (ipq_packet_msg_t *)(uintptr_t)(buf + NLMSG_HDRLEN) : NULL;
 }
@@ -379,22 +379,22 @@ int ipq_get_msgerr(const unsigned char *buf)
 	return -error;
 }
 
-HOT int ipq_set_verdict(const struct ipq_handle *h, ipq_id_t id, unsigned int verdict, size_t data_len,
+__hot int ipq_set_verdict(const struct ipq_handle *h, ipq_id_t id, unsigned int verdict, size_t data_len,
 			unsigned char *buf)
 {
 	struct classic *c = classic(h);
 	const struct transport *t;
 
-	if (UNLIKELY(h == NULL))
+	if (unlikely(h == NULL))
 		return (int)classic_fail(IPQ_ERR_IMPL, EINVAL);
 	if (buf == NULL)
 		data_len = 0;
 	if (data_len == 0)
 		buf = NULL;
-	if (UNLIKELY(data_len > CLASSIC_REQUEST_MAX))
+	if (unlikely(data_len > CLASSIC_REQUEST_MAX))
 		return classic_sent(-EMSGSIZE, 0);
 	t = c->transport;
-	return CALL_MOSTLY(classic_nfqueue_set_verdict, t->set_verdict, c, id, verdict, buf, data_len);
+	return DIRECT_CALL(classic_nfqueue_set_verdict, t->set_verdict, c, id, verdict, buf, data_len);
 }
 
 /* ---- the extension point ----------------------------------------------------------------------------- */

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* The inside of a classic handle, shared by classic.c and its transports. */
-#ifndef CLASSIC_H
-#define CLASSIC_H
+#ifndef CLASSIC_CLASSIC_H
+#define CLASSIC_CLASSIC_H
 
 #include <stdatomic.h>
 #include <stdbool.h>
@@ -90,7 +90,7 @@ struct classic {
 	struct known_interface known[2]; /* in and out, of the reader that has the scratch */
 	int default_rcvbuf;       /* as the socket was born: another value is the program's own */
 	bool configured;
-	atomic_uint_fast64_t packets, verdicts, refused, foreign;
+	atomic_uint_fast64_t packets, verdicts, refused, wrong_family;
 	struct classic_batch *batching;
 };
 

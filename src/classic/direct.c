@@ -121,7 +121,7 @@ int classic_share(struct classic *c, struct ipq_error *e)
 	err = dup3(fd, c->public.fd, O_CLOEXEC) < 0 ? -errno : 0;
 	close(fd);
 	if (err < 0) {
-		host_disown(c->host);
+		host_release_source(c->host);
 		c->host = NULL;
 		return ipq_fail(e, -err, "cannot duplicate a descriptor: %s", strerror(-err));
 	}
@@ -189,14 +189,14 @@ static int reconfigure(struct classic *c)
 /* ---- messages ---------------------------------------------------------------------------------------- */
 
 /* Copies what fits of a short message, as recvfrom did; ip_queue's programs can still read the id. */
-COLD static ssize_t deliver_short(unsigned char *buf, size_t len, const void *message, size_t message_len)
+__cold static ssize_t deliver_short(unsigned char *buf, size_t len, const void *message, size_t message_len)
 {
 	memcpy(buf, message, len < message_len ? len : message_len);
 	return classic_fail(IPQ_ERR_RTRUNC, 0);
 }
 
 /* When the packet came, in nanoseconds; where its origin does not say so, when it is read. Of which clock is all the same. */
-static int64_t moment_of(const struct ipq_packet *p)
+static int64_t packet_time(const struct ipq_packet *p)
 {
 	struct timespec now;
 
@@ -216,7 +216,7 @@ static void describe_interface(struct classic *c, uint32_t index, const struct i
 		source_interface(c->source, index, name, type);
 		return;
 	}
-	moment = moment_of(p);
+	moment = packet_time(p);
 	if (known->index != index || (uint64_t)moment - (uint64_t)known->moment >= MOMENT_NS) {
 		source_interface(c->source, index, known->name, &known->type);
 		known->index = index;
@@ -259,7 +259,7 @@ static void describe(struct classic *c, const struct ipq_packet *p, struct known
 		describe_interface(c, p->outdev, p, known != NULL ? known + 1 : NULL, m->packet.outdev_name, &type);
 }
 
-COLD static ssize_t deliver_without_payload(struct classic *c, const struct ipq_packet *p, unsigned char *buf, size_t len)
+__cold static ssize_t deliver_without_payload(struct classic *c, const struct ipq_packet *p, unsigned char *buf, size_t len)
 {
 	message_anywhere m;
 
@@ -276,13 +276,13 @@ ssize_t classic_deliver(struct classic *c, const struct source_slot *slot, const
 	message_anywhere *m = (message_anywhere *)buf;
 
 	count(&c->packets);
-	if (UNLIKELY(len < sizeof(*m)))
+	if (unlikely(len < sizeof(*m)))
 		return deliver_without_payload(c, p, buf, len);
 	if (data_len > len - sizeof(*m))
 		data_len = len - sizeof(*m);
 	if (split > data_len)
 		split = data_len;
-	if (UNLIKELY(data_len > split))
+	if (unlikely(data_len > split))
 		memmove(buf + sizeof(*m) + split, buf, data_len - split);
 	if (split > 0)
 		memcpy(buf + sizeof(*m), p->payload, split);
@@ -290,7 +290,7 @@ ssize_t classic_deliver(struct classic *c, const struct source_slot *slot, const
 	m->packet.data_len = data_len;
 	whole = sizeof(*m) + data_len;
 	rounded = NLMSG_ALIGN(whole);
-	if (UNLIKELY(rounded > len)) /* no room for the padding: not insisted on */
+	if (unlikely(rounded > len)) /* no room for the padding: not insisted on */
 		rounded = whole;
 	else if (rounded > whole)
 		memset(buf + whole, 0, rounded - whole);
@@ -299,7 +299,7 @@ ssize_t classic_deliver(struct classic *c, const struct source_slot *slot, const
 }
 
 /* ip_queue's answer to a request that it refused: the request quoted, without its payload. */
-COLD ssize_t classic_deliver_refusal(struct classic *c, const struct source_refusal *r, unsigned char *buf, size_t len)
+__cold ssize_t classic_deliver_refusal(struct classic *c, const struct source_refusal *r, unsigned char *buf, size_t len)
 {
 	unsigned char request[sizeof(ipq_peer_msg_t) + NLMSG_HDRLEN] = { 0 };
 	unsigned char message[sizeof(request) + NLMSG_HDRLEN + 4];
@@ -320,11 +320,11 @@ COLD ssize_t classic_deliver_refusal(struct classic *c, const struct source_refu
 	return (ssize_t)n;
 }
 
-COLD static void drop_foreign(struct classic *c, uint32_t id)
+__cold static void drop_foreign(struct classic *c, uint32_t id)
 {
 	const struct source_verdict drop = { .id = id, .code = NF_DROP };
 
-	atomic_fetch_add(&c->foreign, 1);
+	atomic_fetch_add(&c->wrong_family, 1);
 	source_send(c->source, &drop, 1);
 }
 
@@ -334,7 +334,7 @@ static void keep_refusal(void *context, const struct source_refusal *refusal)
 }
 
 /* What recv() brought instead of a packet for us: a message for the program, or why there is none. */
-COLD static ssize_t hand_over_other(struct classic *c, int n, const struct ipq_packet *p,
+__cold static ssize_t hand_over_other(struct classic *c, int n, const struct ipq_packet *p,
 				    const struct source_refusal *refusal, unsigned char *buf, size_t len)
 {
 	if (c->closing)
@@ -351,10 +351,10 @@ COLD static ssize_t hand_over_other(struct classic *c, int n, const struct ipq_p
 	return FOREIGN;
 }
 
-static ssize_t hand_over(struct classic *c, int n, const struct source_slot *slot, const struct ipq_packet *p,
+static ssize_t deliver(struct classic *c, int n, const struct source_slot *slot, const struct ipq_packet *p,
 			 const struct source_refusal *refusal, unsigned char *buf, size_t len)
 {
-	if (UNLIKELY(n <= 0 || refusal->error != 0 || p->family != c->family || c->closing))
+	if (unlikely(n <= 0 || refusal->error != 0 || p->family != c->family || c->closing))
 		return hand_over_other(c, n, p, refusal, buf, len);
 	return classic_deliver(c, slot, p, buf, len);
 }
@@ -373,13 +373,13 @@ static ssize_t read_one(struct classic *c, unsigned char *buf, size_t len, int t
 
 	refusal.error = 0;
 	n = source_recv(c->source, &slot, &p, 1, timeout_ms, keep_refusal, &refusal);
-	ret = hand_over(c, n, &slot, &p, &refusal, buf, len);
+	ret = deliver(c, n, &slot, &p, &refusal, buf, len);
 	atomic_flag_clear_explicit(&c->scratch_taken, memory_order_release);
 	return ret;
 }
 
 /* The same for a reader that does not have the scratch. */
-APART static ssize_t read_one_in_pieces(struct classic *c, unsigned char *buf, size_t len, int timeout_ms)
+__noinline static ssize_t read_one_in_pieces(struct classic *c, unsigned char *buf, size_t len, int timeout_ms)
 {
 	unsigned char head[SOURCE_HEAD_MIN];
 	struct source_slot slot = { .head = head, .head_room = sizeof(head), .tail = buf, .tail_room = len };
@@ -389,7 +389,7 @@ APART static ssize_t read_one_in_pieces(struct classic *c, unsigned char *buf, s
 
 	refusal.error = 0;
 	n = source_recv(c->source, &slot, &p, 1, timeout_ms, keep_refusal, &refusal);
-	return hand_over(c, n, &slot, &p, &refusal, buf, len);
+	return deliver(c, n, &slot, &p, &refusal, buf, len);
 }
 
 static ssize_t read_message(struct classic *c, unsigned char *buf, size_t len, int timeout_ms)
@@ -427,7 +427,7 @@ static ssize_t deliver_nothing(struct classic *c, unsigned char *buf, size_t len
  * seen h->fd readable, does not expect to sleep and would not wake up for its other work: which of the two shows
  * in whether time has passed since the call.
  */
-COLD static ssize_t leave_to_engine(struct classic *c, unsigned char *buf, size_t len, const struct timespec *called)
+__cold static ssize_t hand_off_to_engine(struct classic *c, unsigned char *buf, size_t len, const struct timespec *called)
 {
 	struct ipq_error e = { "" };
 	bool at_once = called != NULL && same_tick(called);
@@ -441,7 +441,7 @@ COLD static ssize_t leave_to_engine(struct classic *c, unsigned char *buf, size_
 	return at_once ? deliver_nothing(c, buf, len) : MOVED;
 }
 
-static ssize_t read_for_ever(struct classic *c, unsigned char *buf, size_t len)
+static ssize_t read_blocking(struct classic *c, unsigned char *buf, size_t len)
 {
 	struct timespec called;
 	ssize_t n;
@@ -450,7 +450,7 @@ static ssize_t read_for_ever(struct classic *c, unsigned char *buf, size_t len)
 	do {
 		n = read_message(c, buf, len, IPQ_FOREVER);
 		if (n == FOREIGN)
-			n = leave_to_engine(c, buf, len, &called);
+			n = hand_off_to_engine(c, buf, len, &called);
 	} while (n == 0 || n == NOT_FOR_US);
 	return n != MOVED ? n : classic_wire.read(c, buf, len, 0);
 }
@@ -464,7 +464,7 @@ static int time_left(int64_t end)
 }
 
 /* timeout in microseconds, as ipq_read has it: not 0. */
-APART static ssize_t read_for_a_time(struct classic *c, unsigned char *buf, size_t len, int timeout)
+__noinline static ssize_t read_timed(struct classic *c, unsigned char *buf, size_t len, int timeout)
 {
 	struct pollfd wait = { .fd = c->public.fd, .events = POLLIN };
 	int64_t left, end;
@@ -485,7 +485,7 @@ APART static ssize_t read_for_a_time(struct classic *c, unsigned char *buf, size
 		}
 		n = c->transport == &classic_nfqueue ? read_message(c, buf, len, 0) : MOVED;
 		if (n == FOREIGN)
-			n = leave_to_engine(c, buf, len, NULL);
+			n = hand_off_to_engine(c, buf, len, NULL);
 		if (n == MOVED)
 			return classic_wire.read(c, buf, len, timeout > 0 ? time_left(end) : timeout);
 		if (n != 0 && n != NOT_FOR_US)
@@ -495,16 +495,16 @@ APART static ssize_t read_for_a_time(struct classic *c, unsigned char *buf, size
 	}
 }
 
-FLAT ssize_t classic_nfqueue_read(struct classic *c, unsigned char *buf, size_t len, int timeout)
+__flatten ssize_t classic_nfqueue_read(struct classic *c, unsigned char *buf, size_t len, int timeout)
 {
 	if (c->batching != NULL)
 		return classic_batch_read(c, buf, len, timeout);
-	return timeout == 0 ? read_for_ever(c, buf, len) : read_for_a_time(c, buf, len, timeout);
+	return timeout == 0 ? read_blocking(c, buf, len) : read_timed(c, buf, len, timeout);
 }
 
 /* ---- verdicts ----------------------------------------------------------------------------------------- */
 
-COLD static int refuse(struct classic *c, int error, uint64_t id, uint32_t verdict, size_t len)
+__cold static int refuse(struct classic *c, int error, uint64_t id, uint32_t verdict, size_t len)
 {
 	struct source_refusal r = { .error = error, .id = id, .code = verdict, .tag = verdict, .payload_len = (uint32_t)len };
 
@@ -525,7 +525,7 @@ static void set_replacement(const struct classic *c, struct source_verdict *v, c
 	v->payload_len = len;
 }
 
-FLAT int classic_nfqueue_set_verdict(struct classic *c, uint64_t id, uint32_t verdict, const void *payload, size_t len)
+__flatten int classic_nfqueue_set_verdict(struct classic *c, uint64_t id, uint32_t verdict, const void *payload, size_t len)
 {
 	struct source_verdict v = { .id = (uint32_t)id, .code = verdict, .tag = verdict };
 	int n;
@@ -541,7 +541,7 @@ FLAT int classic_nfqueue_set_verdict(struct classic *c, uint64_t id, uint32_t ve
 	if (payload != NULL)
 		set_replacement(c, &v, payload, len);
 	count(&c->verdicts);
-	if (UNLIKELY(c->batching != NULL))
+	if (unlikely(c->batching != NULL))
 		n = classic_batch_verdict(c, &v);
 	else
 		n = source_send(c->source, &v, 1);
@@ -558,7 +558,7 @@ static void stats(struct classic *c, struct ipq_ctl_stats *s)
 	s->packets = atomic_load(&c->packets);
 	s->verdicts = atomic_load(&c->verdicts);
 	s->refused = atomic_load(&c->refused);
-	s->foreign = atomic_load(&c->foreign);
+	s->foreign = atomic_load(&c->wrong_family);
 	s->lost = counts.lost;
 	s->queue_dropped = counts.queue_dropped;
 	s->waiting = counts.waiting;

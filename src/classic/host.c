@@ -324,7 +324,7 @@ static void detach(struct host *h, void (*end)(struct engine *e))
 	if (!last)
 		return;
 	stop_thread(h);
-	(h->waits ? engine_forget : end)(h->engine);
+	(h->waits ? engine_close_after_fork : end)(h->engine);
 	free_host(h);
 }
 
@@ -333,7 +333,7 @@ void host_detach(struct host *h)
 	detach(h, engine_close);
 }
 
-void host_disown(struct host *h)
+void host_release_source(struct host *h)
 {
 	detach(h, engine_detach);
 }
@@ -347,7 +347,7 @@ __attribute__((destructor)) static void end_hosts(void)
 	while ((h = hosts.first) != NULL) {
 		hosts.first = h->next;
 		stop_thread(h);
-		(h->waits ? engine_forget : engine_close)(h->engine);
+		(h->waits ? engine_close_after_fork : engine_close)(h->engine);
 		free_host(h);
 	}
 	pthread_mutex_unlock(&hosts.lock);
@@ -363,7 +363,7 @@ void host_stats(struct host *h, uint8_t family, struct ipq_ctl_stats *stats)
 	engine_counts(h->engine, AF_UNSPEC, &neither);
 	stats->packets = n.packets;
 	stats->verdicts = n.accepted + n.dropped;
-	stats->foreign = other.foreign + neither.foreign;
+	stats->foreign = other.wrong_family + neither.wrong_family;
 	stats->lost = n.netlink_dropped;
 	stats->queue_dropped = n.queue_dropped;
 	stats->waiting = n.queue_length;

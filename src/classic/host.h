@@ -24,7 +24,7 @@ int host_adopt(struct host **host, const char *name, struct source *source, uint
 void host_detach(struct host *host);
 
 /* The same, but the source that was adopted is the caller's again. */
-void host_disown(struct host *host);
+void host_release_source(struct host *host);
 
 /* Why there are no more packets, with words in *e: -errno; 0: the source has come to its end. */
 int host_failure(struct host *host, struct ipq_error *e);

@@ -294,7 +294,7 @@ static void stats(struct classic *c, struct ipq_ctl_stats *s)
 {
 	if (c->host != NULL)
 		host_stats(c->host, c->family, s);
-	s->foreign += atomic_load(&c->foreign);
+	s->foreign += atomic_load(&c->wrong_family);
 	s->packets = atomic_load(&c->packets);
 	s->verdicts = atomic_load(&c->verdicts);
 	s->refused = atomic_load(&c->refused);

@@ -180,5 +180,5 @@ int ipq_packet_conntrack(const struct ipq_packet *packet, struct ipq_conntrack *
 		return -ENODATA;
 	if (read_all(packet->conntrack, packet->conntrack_len, read_entry, &all) == MNL_CB_ERROR)
 		return -EBADMSG;
-	return ipq_give(ct, &all, sizeof(all), offsetof(struct ipq_conntrack, id));
+	return copy_struct_out(ct, &all, sizeof(all), offsetof(struct ipq_conntrack, id));
 }

@@ -122,7 +122,7 @@ static int open_member(struct member *m, const struct ipq_group_options *o, uint
 	int err;
 
 	if (o->queue != NULL) {
-		err = ipq_take(&options, sizeof(options), o->queue, offsetof(struct ipq_options, copy_range),
+		err = copy_struct_in(&options, sizeof(options), o->queue, offsetof(struct ipq_options, copy_range),
 			       "ipq_options", &e);
 		if (err < 0) {
 			fail_start(o, e.text);
@@ -183,7 +183,7 @@ int ipq_group_start(struct ipq_group **group, const struct ipq_group_options *op
 
 	*group = NULL;
 	if (options != NULL) {
-		err = ipq_take(&o, sizeof(o), options, sizeof(options->size), "ipq_group_options", &e);
+		err = copy_struct_in(&o, sizeof(o), options, sizeof(options->size), "ipq_group_options", &e);
 		if (err < 0) {
 			fail_start(&o, e.text);
 			return err;
@@ -270,5 +270,5 @@ int ipq_group_stats(struct ipq_group *group, struct ipq_stats *stats)
 		queue_add_losses(m->queue, &one);
 		add(&sum, &one);
 	}
-	return ipq_give(stats, &sum, sizeof(sum), sizeof(sum.size) + 1);
+	return copy_struct_out(stats, &sum, sizeof(sum), sizeof(sum.size) + 1);
 }

@@ -79,11 +79,11 @@ void moderation_note(struct moderation *m, unsigned n, unsigned max)
 {
 	m->before_last = m->last;
 	m->last = n;
-	m->few = n < max && n <= FEW;
+	m->small_batch = n < max && n <= FEW;
 	m->received = n >= BUSY ? now_us() : 0;
 }
 
-size_t moderation_keeps(const struct moderation *m)
+size_t moderation_deferred_count(const struct moderation *m)
 {
 	return m->received != 0 && now_us() - m->received < DECIDED_US ? m->last + m->before_last : 0;
 }
@@ -93,7 +93,7 @@ int moderation_pause(struct moderation *m, const struct source *s)
 	int64_t now;
 	int err;
 
-	if (!m->few || s->ops->backlog == NULL)
+	if (!m->small_batch || s->ops->backlog == NULL)
 		return 0;
 	now = now_us();
 	if (now < m->not_before || m->timer < 0 || m->owner != getpid())

@@ -3,8 +3,8 @@
  * Moderation, as network cards moderate their interrupts: a reader that has emptied a busy queue waits for a
  * moment, so that it finds many packets and not the first of them.
  */
-#ifndef MODERATION_H
-#define MODERATION_H
+#ifndef CORE_MODERATION_H
+#define CORE_MODERATION_H
 
 #include <stdint.h>
 #include <sys/types.h>
@@ -16,7 +16,7 @@ struct moderation {
 	int64_t not_before, trusted_until, backoff; /* microseconds */
 	int64_t received;			    /* when, if the queue was busy; else 0 */
 	unsigned last, before_last;		    /* packets of two receives of a busy queue */
-	bool few;				    /* came, and there were no more */
+	bool small_batch;				    /* came, and there were no more */
 };
 
 void moderation_begin(struct moderation *m);
@@ -25,7 +25,7 @@ void moderation_begin(struct moderation *m);
 void moderation_note(struct moderation *m, unsigned n, unsigned max);
 
 /* How many verdicts may wait until more packets have been fetched: 0 when the queue is not busy. */
-size_t moderation_keeps(const struct moderation *m);
+size_t moderation_deferred_count(const struct moderation *m);
 
 /*
  * Sleeps for a moment if packets keep coming meanwhile, as far as is known. 0, or -EINTR under the same

@@ -44,8 +44,8 @@ struct ipq_queue {
 	uint32_t spin_usec;
 	bool receiving;    /* somebody is in ipq_queue_recv, or was cancelled there */
 	bool pinned;       /* a verdict that was not sent yet has its payload in a slot */
-	bool denied;       /* the kernel refused a verdict for want of the capability */
-	bool told;         /* refused was called in this receive */
+	bool eperm_seen;       /* the kernel refused a verdict for want of the capability */
+	bool refusal_reported;         /* refused was called in this receive */
 	struct copy *copies; /* replacements that were not sent yet */
 	size_t copies_size;
 	struct moderation moderation;
@@ -80,7 +80,7 @@ static int map_slots(struct ipq_queue *q)
 	return 0;
 }
 
-int queue_over(struct ipq_queue **queue, struct source *source, size_t slot_size, uint32_t flags, uint32_t spin_usec)
+int queue_create(struct ipq_queue **queue, struct source *source, size_t slot_size, uint32_t flags, uint32_t spin_usec)
 {
 	struct ipq_queue *q = calloc(1, sizeof(*q));
 
@@ -91,7 +91,7 @@ int queue_over(struct ipq_queue **queue, struct source *source, size_t slot_size
 	q->flags = flags;
 	q->spin_usec = q->spin_now = spin_usec;
 	q->slot_size = slot_size;
-	q->forks = atomic_load(&forks_seen);
+	q->forks = atomic_load(&fork_count);
 	if (map_slots(q) < 0) {
 		free(q);
 		return -ENOMEM;
@@ -101,9 +101,9 @@ int queue_over(struct ipq_queue **queue, struct source *source, size_t slot_size
 	return 0;
 }
 
-void queue_expect_strangers(struct ipq_queue *q)
+void queue_expect_unknown_pending(struct ipq_queue *q)
 {
-	q->verdicts.strangers = true;
+	q->verdicts.unknown_pending = true;
 }
 
 void queue_on_refused(struct ipq_queue *q, source_refused refused, void *context)
@@ -141,7 +141,7 @@ static int take_options(struct ipq_options *o, const struct ipq_options *given, 
 
 	memset(o, 0, sizeof(*o));
 	if (given != NULL) {
-		err = ipq_take(o, sizeof(*o), given, offsetof(struct ipq_options, copy_range), "ipq_options", e);
+		err = copy_struct_in(o, sizeof(*o), given, offsetof(struct ipq_options, copy_range), "ipq_options", e);
 		if (err < 0)
 			return err;
 	}
@@ -173,7 +173,7 @@ static int open_queue(struct ipq_queue **q, const char *name, const struct ipq_o
 	flags = source->ops->configure(source, &config, e);
 	err = flags;
 	if (err >= 0)
-		err = queue_over(q, source, slot_size_for(o), (uint32_t)flags, o->spin_usec);
+		err = queue_create(q, source, slot_size_for(o), (uint32_t)flags, o->spin_usec);
 	if (err < 0) {
 		source->ops->close(source);
 		return err;
@@ -274,7 +274,7 @@ static void count_sent(struct ipq_queue *q, size_t n)
 }
 
 /* Sends all but the newest verdicts. */
-APART static int flush_but(struct ipq_queue *q, size_t keep)
+__noinline static int flush_but(struct ipq_queue *q, size_t keep)
 {
 	struct source_verdict out[QUEUE_BATCH_MAX];
 	size_t covers[QUEUE_BATCH_MAX];
@@ -332,11 +332,11 @@ static void count_refused(void *context, const struct source_refusal *refusal)
 
 	q->stats.refused++;
 	if (refusal->error == EPERM)
-		q->denied = true;
+		q->eperm_seen = true;
 	if (q->refused == NULL)
 		return;
 	q->refused(q->refused_context, refusal);
-	q->told = true;
+	q->refusal_reported = true;
 }
 
 static int receive(struct ipq_queue *q, struct ipq_packet *packet, unsigned max, int timeout_ms)
@@ -367,7 +367,7 @@ static void adapt_spin(struct ipq_queue *q, int64_t began)
 }
 
 /* end: when to give up, microseconds of the monotonic clock; -1: never. */
-APART static int receive_until(struct ipq_queue *q, struct ipq_packet *packet, unsigned max, int64_t end)
+__noinline static int receive_until(struct ipq_queue *q, struct ipq_packet *packet, unsigned max, int64_t end)
 {
 	for (;;) {
 		int64_t began = now_us(), left = end < 0 ? 0 : end - began;
@@ -380,7 +380,7 @@ APART static int receive_until(struct ipq_queue *q, struct ipq_packet *packet, u
 		if (q->spin_usec > 0)
 			adapt_spin(q, began);
 		/* 0: the time is over, or only refusals came. */
-		if (n != 0 || q->denied || q->told || (end >= 0 && now_us() >= end))
+		if (n != 0 || q->eperm_seen || q->refusal_reported || (end >= 0 && now_us() >= end))
 			return n;
 	}
 }
@@ -411,7 +411,7 @@ static int drop_unnoted(struct ipq_queue *q, const struct ipq_packet *packet, un
 		if (source_send(q->source, &drop, 1) == 1)
 			q->stats.dropped++;
 		else
-			q->verdicts.strangers = true;
+			q->verdicts.unknown_pending = true;
 	}
 	return ipq_fail(&q->error, ENOMEM, "no memory to note the packets that wait: %u were dropped", n);
 }
@@ -423,7 +423,7 @@ static int receive_within(struct ipq_queue *q, struct ipq_packet *packet, unsign
 	for (;;) {
 		int n = receive(q, packet, max, timeout_ms);
 
-		if (n != 0 || timeout_ms == 0 || q->denied || q->told)
+		if (n != 0 || timeout_ms == 0 || q->eperm_seen || q->refusal_reported)
 			return n;
 	}
 }
@@ -432,11 +432,11 @@ static int receive_within(struct ipq_queue *q, struct ipq_packet *packet, unsign
 static size_t keeps(const struct ipq_queue *q)
 {
 	/* What goes with verdicts is forgotten when all have left: now and then all must. */
-	return q->pinned || q->verdicts.extra_count >= EXTRAS_MAX ? 0 : moderation_keeps(&q->moderation);
+	return q->pinned || q->verdicts.extra_count >= EXTRAS_MAX ? 0 : moderation_deferred_count(&q->moderation);
 }
 
 /* The next packets of a busy queue; its newest verdicts leave after them, see moderation.c. */
-APART static int receive_moderated(struct ipq_queue *q, struct ipq_packet *packet, unsigned max, size_t keep)
+__noinline static int receive_moderated(struct ipq_queue *q, struct ipq_packet *packet, unsigned max, size_t keep)
 {
 	int err = flush_but(q, keep);
 
@@ -450,12 +450,12 @@ APART static int receive_moderated(struct ipq_queue *q, struct ipq_packet *packe
  * as a gap in the ids, or when a reader was cancelled with them in its hands. A verdict for all packets up to
  * some id would decide those, too.
  */
-static void look_for_strangers(struct ipq_queue *q, const struct ipq_packet *packet, int n)
+static void detect_id_gap(struct ipq_queue *q, const struct ipq_packet *packet, int n)
 {
 	int i;
 
-	for (i = 0; i < n && q->forks != atomic_load_explicit(&forks_seen, memory_order_relaxed); i++)
-		q->verdicts.strangers |= packet[i].id != (i > 0 ? packet[i - 1].id : q->last_id) + 1;
+	for (i = 0; i < n && q->forks != atomic_load_explicit(&fork_count, memory_order_relaxed); i++)
+		q->verdicts.unknown_pending |= packet[i].id != (i > 0 ? packet[i - 1].id : q->last_id) + 1;
 	if (n > 0)
 		q->last_id = packet[n - 1].id;
 }
@@ -466,7 +466,7 @@ static int note_packets(struct ipq_queue *q, const struct ipq_packet *packet, in
 
 	q->stats.received += (unsigned)n;
 	for (i = 0; i < n; i++) {
-		if (verdicts_wait(&q->verdicts, packet[i].id) < 0) {
+		if (verdicts_add_pending(&q->verdicts, packet[i].id) < 0) {
 			err = drop_unnoted(q, packet + i, (unsigned)(n - i));
 			return i > 0 ? i : err;
 		}
@@ -474,7 +474,7 @@ static int note_packets(struct ipq_queue *q, const struct ipq_packet *packet, in
 	return n;
 }
 
-FLAT int ipq_queue_recv(struct ipq_queue *q, struct ipq_packet *packet, unsigned max, int timeout_ms)
+__flatten int ipq_queue_recv(struct ipq_queue *q, struct ipq_packet *packet, unsigned max, int timeout_ms)
 {
 	size_t keep;
 	int err = 0, n = 0;
@@ -483,22 +483,22 @@ FLAT int ipq_queue_recv(struct ipq_queue *q, struct ipq_packet *packet, unsigned
 		return ipq_fail(&q->error, EINVAL, "ipq_queue_recv was given room for no packet");
 	if (max > QUEUE_BATCH_MAX)
 		max = QUEUE_BATCH_MAX;
-	q->verdicts.strangers |= q->receiving;
+	q->verdicts.unknown_pending |= q->receiving;
 	q->receiving = true;
-	q->told = false;
+	q->refusal_reported = false;
 	keep = timeout_ms != 0 && q->spin_usec == 0 ? keeps(q) : 0;
 	if (keep > 0)
 		n = receive_moderated(q, packet, max, keep);
 	if (n <= 0)
 		err = flush(q);
-	if (n == 0 && err == 0 && !q->told)
+	if (n == 0 && err == 0 && !q->refusal_reported)
 		n = receive_within(q, packet, max, timeout_ms);
-	look_for_strangers(q, packet, n);
+	detect_id_gap(q, packet, n);
 	if (err < 0)
 		n = err;
 	else if (n < 0)
 		n = fail_recv(q, n);
-	else if (q->denied)
+	else if (q->eperm_seen)
 		n = ipq_fail(&q->error, EPERM, "the kernel refuses verdicts: this process gave up CAP_NET_ADMIN, keep it");
 	else
 		n = note_packets(q, packet, n);
@@ -573,7 +573,7 @@ static int fail_verdict(struct ipq_queue *q, int err, uint32_t id)
 
 static int give(struct ipq_queue *q, uint32_t id, uint32_t code, const struct source_verdict *extra)
 {
-	int err = verdicts_give(&q->verdicts, id, code, extra);
+	int err = verdicts_set(&q->verdicts, id, code, extra);
 
 	if (err < 0)
 		return fail_verdict(q, err, id);
@@ -651,7 +651,7 @@ static int take_verdict(struct ipq_queue *q, struct ipq_verdict *v, const struct
 {
 	const uint32_t known = IPQ_SET_MARK | IPQ_SET_PRIORITY | IPQ_SET_CONNTRACK_MARK | IPQ_SET_CONNTRACK_LABELS |
 			       IPQ_SET_VLAN | IPQ_SET_PAYLOAD;
-	int err = ipq_take(v, sizeof(*v), given, offsetof(struct ipq_verdict, queue), "ipq_verdict", &q->error);
+	int err = copy_struct_in(v, sizeof(*v), given, offsetof(struct ipq_verdict, queue), "ipq_verdict", &q->error);
 
 	if (err < 0)
 		return err;
@@ -732,7 +732,7 @@ int ipq_queue_stats(struct ipq_queue *q, struct ipq_stats *stats)
 	err = queue_add_losses(q, &now);
 	if (err < 0)
 		return ipq_fail(&q->error, -err, "cannot read the counters of the source: %s", strerror(-err));
-	if (ipq_give(stats, &now, sizeof(now), sizeof(now.size) + 1) < 0)
+	if (copy_struct_out(stats, &now, sizeof(now), sizeof(now.size) + 1) < 0)
 		return ipq_fail(&q->error, EINVAL, "the size in struct ipq_stats is %zu: set it to sizeof(struct ipq_stats)",
 				stats->size);
 	return 0;

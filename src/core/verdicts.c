@@ -5,7 +5,7 @@
 #include "core/verdicts.h"
 #include "util/compiler.h"
 
-enum { WAITS, GIVEN, GONE };
+enum { PENDING, DECIDED, SENT };
 
 void verdicts_free(struct verdicts *v)
 {
@@ -51,7 +51,7 @@ static int grow_ring(struct verdicts *v)
 }
 
 /* Moves what has a later id up by one. The position that is free then. */
-COLD static uint32_t make_way(struct verdicts *v, uint32_t id)
+__cold static uint32_t insert_slot(struct verdicts *v, uint32_t id)
 {
 	uint32_t at;
 	size_t i;
@@ -65,7 +65,7 @@ COLD static uint32_t make_way(struct verdicts *v, uint32_t id)
 	return at;
 }
 
-int verdicts_wait(struct verdicts *v, uint32_t id)
+int verdicts_add_pending(struct verdicts *v, uint32_t id)
 {
 	uint32_t at = v->tail;
 	int err;
@@ -77,15 +77,15 @@ int verdicts_wait(struct verdicts *v, uint32_t id)
 	}
 	/* Ids come in order, but for packets that were put aside while the queue was reconfigured. */
 	if (at != v->head && after(v->id[slot(v, at - 1)], id))
-		at = make_way(v, id);
+		at = insert_slot(v, id);
 	v->id[slot(v, at)] = id;
-	v->state[slot(v, at)] = WAITS;
+	v->state[slot(v, at)] = PENDING;
 	v->tail++;
 	v->waiting++;
 	return 0;
 }
 
-APART static uint32_t search(const struct verdicts *v, uint32_t id)
+__noinline static uint32_t search(const struct verdicts *v, uint32_t id)
 {
 	uint32_t low = v->head, high = v->tail;
 
@@ -126,7 +126,7 @@ static void *grow(void *array, size_t count, size_t *room, size_t size)
 }
 
 /* Room for one more in the log: at its end, or in front where half of it or more has been sent. */
-COLD static int make_room(struct verdicts *v)
+__cold static int make_room(struct verdicts *v)
 {
 	struct pending *grown;
 
@@ -143,7 +143,7 @@ COLD static int make_room(struct verdicts *v)
 }
 
 /* Its index, or -ENOMEM. */
-APART static int keep_extra(struct verdicts *v, const struct source_verdict *extra)
+__noinline static int keep_extra(struct verdicts *v, const struct source_verdict *extra)
 {
 	struct source_verdict *grown = grow(v->extra, v->extra_count, &v->extra_room, sizeof(*v->extra));
 
@@ -154,12 +154,12 @@ APART static int keep_extra(struct verdicts *v, const struct source_verdict *ext
 	return (int)v->extra_count++;
 }
 
-int verdicts_give(struct verdicts *v, uint32_t id, uint32_t code, const struct source_verdict *extra)
+int verdicts_set(struct verdicts *v, uint32_t id, uint32_t code, const struct source_verdict *extra)
 {
 	uint32_t at = find(v, id);
 	int32_t index = -1;
 
-	if (at == v->tail || v->state[slot(v, at)] != WAITS)
+	if (at == v->tail || v->state[slot(v, at)] != PENDING)
 		return -ENOENT;
 	if (v->first + v->count == v->log_room && make_room(v) < 0)
 		return -ENOMEM;
@@ -169,15 +169,15 @@ int verdicts_give(struct verdicts *v, uint32_t id, uint32_t code, const struct s
 			return index;
 	}
 	v->log[v->first + v->count++] = (struct pending){ at, id, code, index };
-	v->state[slot(v, at)] = GIVEN;
+	v->state[slot(v, at)] = DECIDED;
 	v->waiting--;
 	return 0;
 }
 
 /* The first position from at on that is not GONE. */
-static uint32_t next_here(const struct verdicts *v, uint32_t at)
+static uint32_t next_live(const struct verdicts *v, uint32_t at)
 {
-	while (at != v->tail && v->state[slot(v, at)] == GONE)
+	while (at != v->tail && v->state[slot(v, at)] == SENT)
 		at++;
 	return at;
 }
@@ -187,10 +187,10 @@ static size_t run_length(const struct verdicts *v, const struct pending *first, 
 {
 	const struct pending *p = first;
 
-	if (v->strangers)
+	if (v->unknown_pending)
 		return 1;
 	while (p < end && p->at == oldest && p->extra < 0 && p->code == first->code) {
-		oldest = next_here(v, oldest + 1);
+		oldest = next_live(v, oldest + 1);
 		p++;
 	}
 	return p == first ? 1 : (size_t)(p - first);
@@ -215,7 +215,7 @@ bool verdicts_only(const struct verdicts *v, struct source_verdict *out)
 unsigned verdicts_pack(struct verdicts *v, size_t end, struct source_verdict *out, size_t *covers, unsigned max)
 {
 	const struct pending *log = v->log + v->first;
-	uint32_t oldest = next_here(v, v->head);
+	uint32_t oldest = next_live(v, v->head);
 	size_t done = 0, marked = 0;
 	unsigned n;
 
@@ -233,22 +233,22 @@ unsigned verdicts_pack(struct verdicts *v, size_t end, struct source_verdict *ou
 		done += run;
 		covers[n] = done;
 		if (done < end) {
-			mark(v, p, run, GONE);
+			mark(v, p, run, SENT);
 			marked = done;
-			oldest = next_here(v, oldest);
+			oldest = next_live(v, oldest);
 		}
 	}
-	mark(v, log, marked, GIVEN);
+	mark(v, log, marked, DECIDED);
 	return n;
 }
 
 void verdicts_sent(struct verdicts *v, size_t n)
 {
-	mark(v, v->log + v->first, n, GONE);
+	mark(v, v->log + v->first, n, SENT);
 	v->first += n;
 	v->count -= n;
 	if (v->count == 0)
 		v->first = v->extra_count = 0;
-	while (v->head != v->tail && v->state[slot(v, v->head)] == GONE)
+	while (v->head != v->tail && v->state[slot(v, v->head)] == SENT)
 		v->head++;
 }

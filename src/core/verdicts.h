@@ -6,8 +6,8 @@
  * packet up to an id only if it names, in order and with the same bare verdict, exactly the packets that
  * wait up to there: the kernel then does what the single messages would have done.
  */
-#ifndef VERDICTS_H
-#define VERDICTS_H
+#ifndef CORE_VERDICTS_H
+#define CORE_VERDICTS_H
 
 #include <stdbool.h>
 #include "source/source.h"
@@ -24,7 +24,7 @@ struct verdicts {
 	uint8_t *state;
 	uint32_t room, head, tail; /* room is a power of 2; positions only grow, and wrap */
 	uint64_t waiting;        /* without a verdict */
-	bool strangers;          /* packets wait that are not known here: no verdict may stand for more than its own */
+	bool unknown_pending;          /* packets wait that are not known here: no verdict may stand for more than its own */
 	/* Verdicts in the order given: count of them, from log[first] on. */
 	struct pending *log;
 	size_t first, count, log_room;
@@ -35,11 +35,11 @@ struct verdicts {
 void verdicts_free(struct verdicts *v);
 
 /* A packet was received. 0, -ENOMEM. */
-int verdicts_wait(struct verdicts *v, uint32_t id);
+int verdicts_add_pending(struct verdicts *v, uint32_t id);
 
 /* A verdict for it. Anything beyond the code is given in *extra (copied; payload and labels are not), else NULL.
  * 0, -ENOENT (does not wait), -ENOMEM. */
-int verdicts_give(struct verdicts *v, uint32_t id, uint32_t code, const struct source_verdict *extra);
+int verdicts_set(struct verdicts *v, uint32_t id, uint32_t code, const struct source_verdict *extra);
 
 /* Is there one verdict to be sent, and a bare one? *out is it then. */
 bool verdicts_only(const struct verdicts *v, struct source_verdict *out);

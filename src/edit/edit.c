@@ -125,12 +125,12 @@ int edit_transport(const struct ipq_edit *e, int protocol)
 /* ---- changes of length ---- */
 
 /* A stretch of the packet, in the transport header or behind, before it is rewritten. */
-struct stretch {
+struct run {
 	size_t begin, old_len, new_len;
 	uint16_t before; /* sum of what the rewriting changes */
 };
 
-static size_t stretch_end(const struct ipq_edit *e, const struct stretch *s, size_t len)
+static size_t run_end(const struct ipq_edit *e, const struct run *s, size_t len)
 {
 	/* The tail counts when it moves by an odd number of bytes. */
 	return (s->old_len ^ s->new_len) & 1 ? e->len : s->begin + len;
@@ -151,7 +151,7 @@ static int length_can_become(const struct ipq_edit *e, size_t len)
 }
 
 /* Can old_len bytes at begin become new_len? If so notes what stretch_close() needs. */
-static int stretch_open(const struct ipq_edit *e, struct stretch *s, size_t begin, size_t old_len,
+static int run_open(const struct ipq_edit *e, struct run *s, size_t begin, size_t old_len,
 			size_t new_len)
 {
 	int err;
@@ -161,9 +161,9 @@ static int stretch_open(const struct ipq_edit *e, struct stretch *s, size_t begi
 	err = length_can_become(e, e->len - old_len + new_len);
 	if (err)
 		return err;
-	*s = (struct stretch){ .begin = begin, .old_len = old_len, .new_len = new_len };
+	*s = (struct run){ .begin = begin, .old_len = old_len, .new_len = new_len };
 	if (checksum_follows(e))
-		s->before = covered_sum(e, begin, stretch_end(e, s, old_len));
+		s->before = covered_sum(e, begin, run_end(e, s, old_len));
 	return 0;
 }
 
@@ -178,7 +178,7 @@ static uint16_t write_length(uint8_t *field, size_t len)
 }
 
 /* The bytes have been rewritten: lengths and the checksum follow. */
-static void stretch_close(struct ipq_edit *e, const struct stretch *s)
+static void run_close(struct ipq_edit *e, const struct run *s)
 {
 	uint32_t grown = (uint32_t)(s->new_len - s->old_len); /* modulo 2^32: may be negative */
 	uint16_t before = htons((uint16_t)e->transport_len), change;
@@ -198,7 +198,7 @@ static void stretch_close(struct ipq_edit *e, const struct stretch *s)
 	}
 	if (checksum_follows(e))
 		transport_adjust(
-			e, sum_change(s->before, covered_sum(e, s->begin, stretch_end(e, s, s->new_len))));
+			e, sum_change(s->before, covered_sum(e, s->begin, run_end(e, s, s->new_len))));
 }
 
 static void move_tail(struct ipq_edit *e, size_t from, size_t to)
@@ -209,15 +209,15 @@ static void move_tail(struct ipq_edit *e, size_t from, size_t to)
 
 int edit_splice(struct ipq_edit *e, size_t offset, size_t old_len, const void *bytes, size_t new_len)
 {
-	struct stretch s;
-	int err = stretch_open(e, &s, offset, old_len, new_len);
+	struct run s;
+	int err = run_open(e, &s, offset, old_len, new_len);
 
 	if (err)
 		return err;
 	move_tail(e, offset + old_len, offset + new_len);
 	if (new_len)
 		memcpy(e->data + offset, bytes, new_len);
-	stretch_close(e, &s);
+	run_close(e, &s);
 	return 0;
 }
 
@@ -442,7 +442,7 @@ int ipq_edit_substitute(struct ipq_edit *e, const void *old_bytes, size_t old_le
 			size_t new_len)
 {
 	size_t begin, end, before, after, source;
-	struct stretch s;
+	struct run s;
 	unsigned n;
 	int err = edit_transport(e, 0);
 
@@ -458,7 +458,7 @@ int ipq_edit_substitute(struct ipq_edit *e, const void *old_bytes, size_t old_le
 	before = end - begin;
 	after = before - n * old_len + n * new_len;
 	begin += e->payload;
-	err = stretch_open(e, &s, begin, before, after);
+	err = run_open(e, &s, begin, before, after);
 	if (err)
 		return err;
 	/* Growing, the old bytes first move back against the tail, so that copying never overtakes reading.
@@ -470,7 +470,7 @@ int ipq_edit_substitute(struct ipq_edit *e, const void *old_bytes, size_t old_le
 			 new_len);
 	if (after < before)
 		move_tail(e, begin + before, begin + after);
-	stretch_close(e, &s);
+	run_close(e, &s);
 	e->payload_len += (uint32_t)(after - before);
 	return (int)n;
 }

@@ -6,8 +6,8 @@
  * the same bytes on either endianness, so nothing is swapped but the sum of bytes that begin at an odd
  * offset. A sum that has been folded is 16 bits wide; 0 and 0xffff both mean zero.
  */
-#ifndef EDIT_H
-#define EDIT_H
+#ifndef EDIT_EDIT_H
+#define EDIT_EDIT_H
 
 #include <arpa/inet.h>
 #include <stdbool.h>

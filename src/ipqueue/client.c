@@ -59,7 +59,7 @@ void client_watch(struct engine *e, struct client *c)
  * The end of the file comes without an address, which libipq of 2001 takes for a message from a stranger ("Failed to
  * receive netlink message"). An empty message is read as the end too, and has the kernel's address.
  */
-void client_say_end(const struct client *c)
+void client_send_eof(const struct client *c)
 {
 	send(c->fd, "", 0, MSG_DONTWAIT | MSG_NOSIGNAL);
 	shutdown(c->fd, SHUT_WR);
@@ -86,7 +86,7 @@ int engine_add(struct engine *e, int fd, uint8_t family, enum wire_layout layout
 	c->capable = capable;
 	event.data.ptr = c;
 	pthread_mutex_lock(&e->lock);
-	c->serial = atomic_fetch_add(&e->legacy->serial, 1) + 1;
+	c->serial = atomic_fetch_add(&e->shared_state->serial, 1) + 1;
 	if (epoll_ctl(e->epoll, EPOLL_CTL_ADD, fd, &event) < 0) {
 		ret = -errno;
 		free(c);
@@ -99,7 +99,7 @@ int engine_add(struct engine *e, int fd, uint8_t family, enum wire_layout layout
 	e->clients = c;
 	set_pid(e, c, pid);
 	if (e->said_end)
-		client_say_end(c);
+		client_send_eof(c);
 	engine_log(e, "client %u: new, pid %u, %s, %s%s", c->serial, pid, family == AF_INET ? "IPv4" : "IPv6",
 		   layout == WIRE_LP64 ? "64-bit" : "32-bit", capable ? "" : ", no CAP_NET_ADMIN");
 out:
@@ -118,7 +118,7 @@ static void release(struct engine *e, struct family *f)
 		f->counts.dropped++;
 	}
 	f->peer_pid = 0;
-	f->owner = f->claimant = NULL;
+	f->owner = f->requester = NULL;
 	f->mode = COPY_NONE;
 	f->had_meta = false;
 	f->range = 0;
@@ -131,14 +131,14 @@ static void end(struct engine *e, struct client *c)
 	struct family *f = engine_family(e, c->family);
 	size_t waiting = f->waiting.count;
 
-	if (f->owner == c || (f->owner == NULL && f->claimant == c && f->peer_pid != 0)) {
+	if (f->owner == c || (f->owner == NULL && f->requester == c && f->peer_pid != 0)) {
 		release(e, f);
 		engine_log(e, "client %u: end, %zu waiting packets dropped", c->serial, waiting);
 	} else {
 		engine_log(e, "client %u: end", c->serial);
 	}
-	if (f->claimant == c)
-		f->claimant = NULL;
+	if (f->requester == c)
+		f->requester = NULL;
 	/* Closing alone would leave it in the set when a child process has this end too. */
 	epoll_ctl(e->epoll, EPOLL_CTL_DEL, c->fd, NULL);
 	close(c->fd);
@@ -216,7 +216,7 @@ static uint32_t keep(struct engine *e, const struct client *c, const struct wire
 /* ---- requests --------------------------------------------------------------------------------- */
 
 /* Whether the other end is closed, though the event has not been seen yet. */
-static bool has_gone(const struct client *c)
+static bool peer_closed(const struct client *c)
 {
 	struct pollfd p = { .fd = c->fd, .events = POLLRDHUP };
 
@@ -234,15 +234,15 @@ static void enlarge_buffer(const struct family *f, const struct client *c)
 /* The first valid request makes its sender the peer. 0 or a positive errno. */
 static int acquire(struct engine *e, struct family *f, struct client *c, uint32_t pid)
 {
-	if (f->peer_pid != 0 && f->owner != NULL && f->owner != c && has_gone(f->owner))
+	if (f->peer_pid != 0 && f->owner != NULL && f->owner != c && peer_closed(f->owner))
 		client_finish(e, f->owner);
 	if (f->peer_pid == pid)
 		return 0;
 	if (f->peer_pid != 0)
 		return EBUSY;
 	f->peer_pid = pid;
-	f->settled = true;
-	f->claimant = c;
+	f->owner_decided = true;
+	f->requester = c;
 	f->owner = c->pid == pid ? c : find_pid(e, f->af, pid);
 	if (f->owner != NULL)
 		enlarge_buffer(f, f->owner);
@@ -416,7 +416,7 @@ static int serve_batch(struct engine *e, struct client *c)
 	engine_flush(e);
 	engine_active(e);
 	/* The end reads as empty datagrams without end. */
-	if (n > 0 && e->in[n - 1].msg_len == 0 && has_gone(c))
+	if (n > 0 && e->in[n - 1].msg_len == 0 && peer_closed(c))
 		return -1;
 	return n;
 }

@@ -105,10 +105,10 @@ static unsigned collect(struct engine *e, struct family *f)
 		if (f->peer_pid == 0 && engine_hopes(e, f))
 			break;
 		if (f->peer_pid == 0 || f->mode == COPY_NONE || came_before_peer(f, &e->packet[i])) {
-			f->counts.foreign += f->mode != COPY_NONE || f->peer_pid == 0;
+			f->counts.wrong_family += f->mode != COPY_NONE || f->peer_pid == 0;
 			drop(e, f, i);
 		} else if (!room || f->waiting.count + n >= f->queue_max) {
-			if (e->patient && f->waiting.count + n > 0)
+			if (e->lossless && f->waiting.count + n > 0)
 				break;
 			f->counts.queue_dropped++;
 			drop(e, f, i);
@@ -138,7 +138,7 @@ static unsigned give_up(struct engine *e, struct family *f, unsigned k, unsigned
 {
 	unsigned i;
 
-	if ((err == EAGAIN || err == ENOBUFS) && e->patient) {
+	if ((err == EAGAIN || err == ENOBUFS) && e->lossless) {
 		f->owner->blocked = true;
 		client_watch(e, f->owner);
 		return n - k;
@@ -178,7 +178,7 @@ void engine_deliver(struct engine *e)
 
 	for (i = 0; i < e->received; i++)
 		if (!e->done[i] && engine_family(e, e->packet[i].family) == NULL) {
-			e->foreign++;
+			e->wrong_family++;
 			engine_drop(e, e->packet[i].id);
 			e->done[i] = true;
 		}

@@ -86,7 +86,7 @@ static bool wants_packets(const struct engine *e)
 
 	for (i = 0; i < 2; i++)
 		ready += e->family[i].mode != COPY_NONE && e->family[i].peer_pid != 0;
-	return e->configured && !e->ended && e->held == 0 && (!e->patient || ready > 0);
+	return e->configured && !e->ended && e->held == 0 && (!e->lossless || ready > 0);
 }
 
 /* What stands for the source in the epoll set. */
@@ -238,7 +238,7 @@ void engine_active(struct engine *e)
  * wait, a verdict may bring one back (NF_REPEAT), so the end is not told yet; but a program may also never
  * give them, so it is told when all clients have read everything and been silent for a while.
  */
-static void say_end(struct engine *e, bool silent)
+static void send_eof(struct engine *e, bool silent)
 {
 	struct client *c;
 
@@ -258,7 +258,7 @@ static void say_end(struct engine *e, bool silent)
 	else
 		engine_log(e, "source: end");
 	for (c = e->clients; c != NULL; c = c->next)
-		client_say_end(c);
+		client_send_eof(c);
 	e->said_end = true;
 }
 
@@ -271,7 +271,7 @@ static void say_failed(struct engine *e)
 		return;
 	engine_log(e, "source: failed: %s", engine_error(e));
 	for (c = e->clients; c != NULL; c = c->next)
-		client_say_end(c);
+		client_send_eof(c);
 	e->said_end = true;
 }
 
@@ -279,7 +279,7 @@ bool engine_hopes(struct engine *e, const struct family *f)
 {
 	static const struct itimerspec soon = { .it_value.tv_nsec = HOPE_MS * 1000000L };
 
-	if (!e->patient || f->settled)
+	if (!e->lossless || f->owner_decided)
 		return false;
 	if (!e->hoping)
 		timerfd_settime(e->hope, 0, &soon, NULL);
@@ -288,19 +288,19 @@ bool engine_hopes(struct engine *e, const struct family *f)
 }
 
 /* Nobody has come: what was held is dropped, and so is all that follows until somebody does. */
-static void stop_hoping(struct engine *e)
+static void end_grace(struct engine *e)
 {
 	unsigned i;
 
 	e->hoping = false;
 	for (i = 0; i < 2; i++)
-		e->family[i].settled = true;
+		e->family[i].owner_decided = true;
 }
 
 /* A file that is damaged ends there. What it had before can still be decided. */
 static void no_more_packets(struct engine *e, int err)
 {
-	if (err != -ENODATA && !e->patient) {
+	if (err != -ENODATA && !e->lossless) {
 		e->failed = err;
 		return;
 	}
@@ -346,9 +346,9 @@ static bool same_traffic(const struct engine_counts *a, const struct engine_coun
 	return a->packets == b->packets && a->accepted == b->accepted && a->dropped == b->dropped;
 }
 
-static void bequeath(struct engine *e)
+static void save_state(struct engine *e)
 {
-	struct legacy *l = e->legacy;
+	struct shared_state *l = e->shared_state;
 	unsigned i;
 
 	l->configured = e->configured;
@@ -358,11 +358,11 @@ static void bequeath(struct engine *e)
 
 		l->family[i].peer_pid = f->peer_pid;
 		l->family[i].owner = serial_of(f->owner);
-		l->family[i].claimant = serial_of(f->claimant);
+		l->family[i].requester = serial_of(f->requester);
 		l->family[i].mode = f->mode;
 		l->family[i].range = f->range;
 		l->family[i].had_meta = f->had_meta;
-		l->family[i].settled = f->settled;
+		l->family[i].owner_decided = f->owner_decided;
 		l->family[i].counts = f->counts;
 	}
 }
@@ -371,9 +371,9 @@ static void bequeath(struct engine *e)
  * A peer that only the parent had has ended with it. When packets have come and gone meanwhile nobody knows which ones
  * wait: the source says so when a verdict comes.
  */
-static void inherit(struct engine *e)
+static void restore_state(struct engine *e)
 {
-	const struct legacy *l = e->legacy;
+	const struct shared_state *l = e->shared_state;
 	unsigned i;
 
 	for (i = 0; i < 2; i++) {
@@ -381,13 +381,13 @@ static void inherit(struct engine *e)
 		bool lives;
 
 		f->owner = find_serial(e, l->family[i].owner);
-		f->claimant = find_serial(e, l->family[i].claimant);
-		lives = f->owner != NULL || f->claimant != NULL;
+		f->requester = find_serial(e, l->family[i].requester);
+		lives = f->owner != NULL || f->requester != NULL;
 		f->peer_pid = lives ? l->family[i].peer_pid : 0;
 		f->mode = lives ? l->family[i].mode : COPY_NONE;
 		f->range = lives ? l->family[i].range : 0;
 		f->had_meta = lives && l->family[i].had_meta;
-		f->settled = l->family[i].settled;
+		f->owner_decided = l->family[i].owner_decided;
 		if (!same_traffic(&f->counts, &l->family[i].counts))
 			idset_free(&f->waiting);
 		f->counts = l->family[i].counts;
@@ -462,7 +462,7 @@ static void serve_events(struct engine *e, const struct epoll_event *event, int 
 			seen->silent = read(e->grace, &count, sizeof(count)) > 0;
 		} else if ((void *)c == (void *)&e->hope) {
 			if (read(e->hope, &count, sizeof(count)) > 0)
-				stop_hoping(e);
+				end_grace(e);
 		} else if (c->fd >= 0) {
 			c->hung_up |= (event[i].events & (EPOLLHUP | EPOLLRDHUP | EPOLLERR)) != 0;
 			client_serve(e, c);
@@ -511,10 +511,10 @@ int engine_step(struct engine *e, int timeout_ms)
 	e->work = 0;
 	serve_events(e, event, n, &seen);
 	watch_source(e);
-	say_end(e, seen.silent);
+	send_eof(e, seen.silent);
 	say_failed(e);
 	client_free_ended(e);
-	bequeath(e);
+	save_state(e);
 	ret = e->failed;
 	if (ret == 0 && e->said_end && e->family[0].waiting.count + e->family[1].waiting.count == 0)
 		ret = e->broken != 0 ? e->broken : -ENODATA;
@@ -535,7 +535,7 @@ void engine_resume(struct engine *e)
 	struct client *c;
 
 	pthread_mutex_lock(&e->lock);
-	inherit(e);
+	restore_state(e);
 	epoll_ctl(e->epoll, EPOLL_CTL_DEL, source_fd(e), NULL);
 	e->watched = false;
 	set_polling(e, false);
@@ -568,7 +568,7 @@ void engine_set_queue_max(struct engine *e, uint8_t family, uint32_t max)
 		f->queue_max = max;
 		if (e->configured)
 			engine_configure(e, NULL);
-		bequeath(e);
+		save_state(e);
 	}
 	pthread_mutex_unlock(&e->lock);
 }
@@ -586,7 +586,7 @@ void engine_counts(struct engine *e, uint8_t family, struct engine_counts *count
 		counts->queue_length = (uint32_t)f->waiting.count;
 		counts->queue_max = f->queue_max;
 	} else {
-		*counts = (struct engine_counts){ .foreign = e->foreign };
+		*counts = (struct engine_counts){ .wrong_family = e->wrong_family };
 	}
 	pthread_mutex_unlock(&e->lock);
 }
@@ -631,9 +631,9 @@ static int allocate(struct engine *e)
 	e->answer = malloc(REQUEST_ROOM + 64);
 	if (e->last == NULL || e->slots == NULL || e->requests == NULL || e->answer == NULL)
 		return -ENOMEM;
-	e->legacy = mmap(NULL, sizeof(*e->legacy), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-	if (e->legacy == MAP_FAILED) {
-		e->legacy = NULL;
+	e->shared_state = mmap(NULL, sizeof(*e->shared_state), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	if (e->shared_state == MAP_FAILED) {
+		e->shared_state = NULL;
 		return -ENOMEM;
 	}
 	for (i = 0; i < BATCH; i++) {
@@ -681,8 +681,8 @@ static void free_engine(struct engine *e)
 	if (e->hope >= 0)
 		close(e->hope);
 	pthread_mutex_destroy(&e->lock);
-	if (e->legacy != NULL)
-		munmap(e->legacy, sizeof(*e->legacy));
+	if (e->shared_state != NULL)
+		munmap(e->shared_state, sizeof(*e->shared_state));
 	free(e->slots);
 	free(e->requests);
 	free(e->last);
@@ -703,7 +703,7 @@ int engine_open(struct engine **engine, struct source *source, const struct engi
 	pthread_mutex_init(&e->lock, NULL);
 	e->epoll = e->wake = e->always = e->grace = e->hope = -1;
 	e->source = source;
-	e->patient = source->ops->patient;
+	e->lossless = source->ops->lossless;
 	for (i = 0; i < 2; i++) {
 		e->family[i].af = i == 0 ? AF_INET : AF_INET6;
 		e->family[i].queue_max =
@@ -738,12 +738,12 @@ void engine_detach(struct engine *e)
 	free_engine(e);
 }
 
-void engine_forget(struct engine *e)
+void engine_close_after_fork(struct engine *e)
 {
 	struct source *source = e->source;
 
 	engine_detach(e);
-	(source->ops->forget != NULL ? source->ops->forget : source->ops->close)(source);
+	(source->ops->close_after_fork != NULL ? source->ops->close_after_fork : source->ops->close)(source);
 }
 
 void engine_close(struct engine *e)

@@ -12,8 +12,8 @@
  * Threads: engine_step() runs in one thread at a time; everything else but engine_close() may be called
  * from any thread meanwhile. Nothing starts a thread here, so an engine may also live in a forked child.
  */
-#ifndef ENGINE_H
-#define ENGINE_H
+#ifndef IPQUEUE_ENGINE_H
+#define IPQUEUE_ENGINE_H
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -40,7 +40,7 @@ void engine_close(struct engine *engine);
 /* The same, but the source stays open and is the caller's. */
 void engine_detach(struct engine *engine);
 /* Frees what this process, a child of fork, has of an engine that another one steps, which notices nothing. */
-void engine_forget(struct engine *engine);
+void engine_close_after_fork(struct engine *engine);
 
 /*
  * Serves the program at the other end of fd (SOCK_SEQPACKET; SOCK_DGRAM works, but its end shows only
@@ -98,7 +98,7 @@ struct engine_counts {
 	uint64_t netlink_dropped;	      /* the client's socket was full */
 	uint64_t packets;		      /* handed out */
 	uint64_t accepted, dropped, replaced; /* by verdict */
-	uint64_t foreign;		      /* dropped: nobody wanted this family */
+	uint64_t wrong_family;		      /* dropped: nobody wanted this family */
 };
 /* Of one family: what /proc/net/ip_queue would say, and more. For any other family only foreign counts. */
 void engine_counts(struct engine *engine, uint8_t family, struct engine_counts *counts);

@@ -3,8 +3,8 @@
  * Who waits at an origin that names its packets by 64-bit numbers which come again (ip_queue: addresses in
  * the kernel): each gets a number of 32 bits that counts up. Found by either, in the order of arrival.
  */
-#ifndef IDMAP_H
-#define IDMAP_H
+#ifndef IPQUEUE_IDMAP_H
+#define IPQUEUE_IDMAP_H
 
 #include <stdbool.h>
 #include <stddef.h>

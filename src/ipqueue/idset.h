@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* A set of packet ids: who still waits. Ids come from a source and mostly count up, which is fastest. */
-#ifndef IDSET_H
-#define IDSET_H
+#ifndef IPQUEUE_IDSET_H
+#define IPQUEUE_IDSET_H
 
 #include <stdbool.h>
 #include <stddef.h>

@@ -3,8 +3,8 @@
  * ip_queue's messages, to and from values, in the layout of 64-bit (LP64) and 32-bit (ILP32)
  * programs. Pure functions: no I/O, no allocation; every length is checked before it is believed.
  */
-#ifndef WIRE_H
-#define WIRE_H
+#ifndef IPQUEUE_MESSAGES_H
+#define IPQUEUE_MESSAGES_H
 
 #include <stddef.h>
 #include <stdint.h>

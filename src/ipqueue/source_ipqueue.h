@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* Between source_ipqueue.c (the socket and its settings) and source_ipqueue_flow.c (packets and verdicts). */
-#ifndef SOURCE_IPQUEUE_H
-#define SOURCE_IPQUEUE_H
+#ifndef IPQUEUE_SOURCE_IPQUEUE_H
+#define IPQUEUE_SOURCE_IPQUEUE_H
 
 #include <pthread.h>
 #include <stdatomic.h>

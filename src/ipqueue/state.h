@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* Between engine.c (source side), engine_client.c (client side) and engine_deliver.c (packets to clients). */
-#ifndef ENGINE_PRIVATE_H
-#define ENGINE_PRIVATE_H
+#ifndef IPQUEUE_STATE_H
+#define IPQUEUE_STATE_H
 
 #include <pthread.h>
 #include <stdatomic.h>
@@ -40,8 +40,8 @@ struct family {
 	uint8_t af;
 	uint32_t peer_pid;	 /* 0: nobody */
 	struct client *owner;	 /* who has that port id; NULL: nobody, packets get lost */
-	struct client *claimant; /* who sent the request that made it the peer */
-	bool settled;		 /* somebody has owned it, or was waited for in vain */
+	struct client *requester; /* who sent the request that made it the peer */
+	bool owner_decided;		 /* somebody has owned it, or was waited for in vain */
 	enum copy_mode mode;
 	bool had_meta; /* the peer has asked for packets without their bytes */
 	uint32_t range;
@@ -52,14 +52,14 @@ struct family {
 
 /* What a child of fork that steps the engine after its parent must know of what the parent did last. In memory that
  * both have; clients by their serials, 0: none. */
-struct legacy {
+struct shared_state {
 	atomic_uint serial; /* the newest client's, of whichever process */
 	bool configured;
 	struct source_config config;
 	struct {
-		uint32_t peer_pid, owner, claimant, range;
+		uint32_t peer_pid, owner, requester, range;
 		enum copy_mode mode;
-		bool had_meta, settled;
+		bool had_meta, owner_decided;
 		struct engine_counts counts;
 	} family[2];
 };
@@ -81,7 +81,7 @@ struct engine {
 	int always; /* readable without end, stands for a source without descriptor */
 	int grace;  /* timer: runs while the end waits for the last verdicts */
 	int hope;   /* timer: runs while packets wait for somebody to own their family */
-	bool adopt, patient;
+	bool adopt, lossless;
 	bool configured, ended, said_end, hoping;
 	bool watched; /* the source is in the epoll set */
 	bool polling; /* it and the owners are looked at in every step instead */
@@ -90,8 +90,8 @@ struct engine {
 	unsigned work; /* packets received and requests served in this step */
 	struct source_config config;
 	struct family family[2];
-	struct legacy *legacy;
-	uint64_t foreign;
+	struct shared_state *shared_state;
+	uint64_t wrong_family;
 	struct client *clients, *ended_clients;
 	uint32_t tag;
 
@@ -140,7 +140,7 @@ void client_refused(struct engine *e, uint32_t tag, int error);
 /* Puts its socket into the epoll set, or takes it out. */
 void client_watch(struct engine *e, struct client *c);
 /* There are no more packets: the program reads that behind those that it has been sent. */
-void client_say_end(const struct client *c);
+void client_send_eof(const struct client *c);
 void client_free_ended(struct engine *e);
 
 /* engine_deliver.c */

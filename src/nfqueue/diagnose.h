@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* Why it does not work: what /proc says of queues, their owners and this process's rights. */
-#ifndef DIAGNOSE_H
-#define DIAGNOSE_H
+#ifndef NFQUEUE_DIAGNOSE_H
+#define NFQUEUE_DIAGNOSE_H
 
 #include <stdbool.h>
 #include <stdint.h>

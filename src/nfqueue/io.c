@@ -32,7 +32,7 @@ static void note_id(struct nfqueue *q, uint32_t id)
 }
 
 /* A packet that was put aside, into a slot as if it had just been received. */
-static size_t copy_aside(const struct aside *a, struct source_slot *slot)
+static size_t copy_aside(const struct deferred *a, struct source_slot *slot)
 {
 	size_t first = a->len < slot->head_room ? a->len : slot->head_room;
 	size_t rest = slot->tail != NULL ? a->len - first : 0;
@@ -55,9 +55,9 @@ struct receiving {
 static bool take_message(struct receiving *rx, struct source_slot *slot, size_t len, struct ipq_packet *p);
 
 /* What was put aside first. True when *p is a packet now. */
-COLD static bool take_first_aside(struct receiving *rx, struct source_slot *slot, struct ipq_packet *p)
+__cold static bool pop_deferred(struct receiving *rx, struct source_slot *slot, struct ipq_packet *p)
 {
-	struct aside *a = nfqueue_take_aside(rx->q);
+	struct deferred *a = nfqueue_pop_deferred(rx->q);
 	bool packet = false;
 
 	if (a == NULL)
@@ -73,12 +73,12 @@ COLD static bool take_first_aside(struct receiving *rx, struct source_slot *slot
 static void take_answer(struct receiving *rx, const struct nfq_reply *r)
 {
 	if (r->type != NLMSG_NOOP)
-		nfqueue_leave_answer(rx->q, r->seq, r->refusal.error);
+		nfqueue_post_ack(rx->q, r->seq, r->refusal.error);
 	else if (r->seq == SEQ_WAKE)
 		rx->woken = true;
 }
 
-COLD void nfqueue_drop(struct nfqueue *q, const struct nfq_reply *r, uint32_t id)
+__cold void nfqueue_drop(struct nfqueue *q, const struct nfq_reply *r, uint32_t id)
 {
 	struct source_verdict drop = { .id = id };
 
@@ -94,7 +94,7 @@ COLD void nfqueue_drop(struct nfqueue *q, const struct nfq_reply *r, uint32_t id
  * those that were queued before (doc/assumptions/mode-before-range.c). The kernel queues it once more: it comes back
  * whole, under another id.
  */
-COLD static bool queued_again(struct nfqueue *q, uint32_t id)
+__cold static bool queued_again(struct nfqueue *q, uint32_t id)
 {
 	const struct source_verdict again = { .id = id, .code = NF_QUEUE_NR(q->number) };
 	unsigned left = atomic_load(&q->again_left);
@@ -106,11 +106,11 @@ COLD static bool queued_again(struct nfqueue *q, uint32_t id)
 }
 
 /* A datagram that is not a packet, or no good one. True when *p is a packet now: one that was put aside. */
-COLD static bool take_other(struct receiving *rx, struct source_slot *slot, const struct nfq_reply *r,
+__cold static bool take_other(struct receiving *rx, struct source_slot *slot, const struct nfq_reply *r,
 			    struct ipq_packet *p)
 {
-	if (r->kind == NFQ_ACK && r->type == NLMSG_NOOP && r->seq == SEQ_ASIDE)
-		return take_first_aside(rx, slot, p);
+	if (r->kind == NFQ_ACK && r->type == NLMSG_NOOP && r->seq == SEQ_DEFERRED)
+		return pop_deferred(rx, slot, p);
 	if (r->kind == NFQ_ACK)
 		take_answer(rx, r);
 	else if (r->kind == NFQ_REFUSED)
@@ -126,16 +126,16 @@ static bool take_message(struct receiving *rx, struct source_slot *slot, size_t 
 	struct nfq_reply r;
 
 	nfq_parse(slot, len, p, &r);
-	if (UNLIKELY(r.kind != NFQ_PACKET))
+	if (unlikely(r.kind != NFQ_PACKET))
 		return take_other(rx, slot, &r, p);
 	note_id(rx->q, p->id);
-	if (UNLIKELY(!(p->present & IPQ_HAS_PAYLOAD)))
+	if (unlikely(!(p->present & IPQ_HAS_PAYLOAD)))
 		return !queued_again(rx->q, p->id);
 	return true;
 }
 
 /* After a failed receive: 1 to try again, 0 when the time is over, -errno. end: of the monotonic clock. */
-APART static int wait_more(int fd, int timeout_ms, int64_t end)
+__noinline static int wait_more(int fd, int timeout_ms, int64_t end)
 {
 	struct pollfd wait = { .fd = fd, .events = POLLIN };
 	int64_t left;
@@ -157,7 +157,7 @@ static int64_t end_of(int timeout_ms)
 	return timeout_ms > 0 ? now_ms() + timeout_ms : 0;
 }
 
-APART static ssize_t receive_in_pieces(int fd, const struct source_slot *slot, int flags)
+__noinline static ssize_t receive_in_pieces(int fd, const struct source_slot *slot, int flags)
 {
 	struct iovec iov[2] = { { slot->head, slot->head_room }, { slot->tail, slot->tail_room } };
 	struct msghdr msg = { .msg_iov = iov, .msg_iovlen = 2 };
@@ -174,7 +174,7 @@ static ssize_t receive_one(int fd, const struct source_slot *slot, int timeout_m
 
 	for (;;) {
 		n = slot->tail == NULL ? recv(fd, slot->head, slot->head_room, flags) : receive_in_pieces(fd, slot, flags);
-		if (LIKELY(n >= 0))
+		if (likely(n >= 0))
 			return n;
 		more = wait_more(fd, timeout_ms, end);
 		if (more <= 0)
@@ -202,11 +202,11 @@ static int recv_one(struct receiving *rx, struct source_slot *slot, struct ipq_p
 {
 	ssize_t len = receive_one(rx->q->fd, slot, timeout_ms);
 
-	if (UNLIKELY(len < 0))
+	if (unlikely(len < 0))
 		return (int)len;
-	if (UNLIKELY(len == 0)) /* the time is over */
-		return take_first_aside(rx, slot, packet);
-	if (LIKELY(take_message(rx, slot, (size_t)len, packet)))
+	if (unlikely(len == 0)) /* the time is over */
+		return pop_deferred(rx, slot, packet);
+	if (likely(take_message(rx, slot, (size_t)len, packet)))
 		return 1;
 	return rx->woken ? -ECANCELED : 0;
 }
@@ -228,7 +228,7 @@ struct batch {
 #define LOOK_SELDOM 16
 #define LONG 64
 
-static bool comes_alone(struct batch *b)
+static bool single_packet(struct batch *b)
 {
 	if (b->alone < 2 || b->alone % (b->alone < LONG ? LOOK_OFTEN : LOOK_SELDOM) == 0)
 		return false;
@@ -259,7 +259,7 @@ static struct batch *prepare(struct nfqueue *q, const struct source_slot *slot, 
 	return b;
 }
 
-FLAT APART static int recv_many(struct receiving *rx, struct source_slot *slot, struct ipq_packet *packet, unsigned max,
+__flatten __noinline static int recv_many(struct receiving *rx, struct source_slot *slot, struct ipq_packet *packet, unsigned max,
 				int timeout_ms)
 {
 	struct batch *b = prepare(rx->q, slot, max);
@@ -267,15 +267,15 @@ FLAT APART static int recv_many(struct receiving *rx, struct source_slot *slot, 
 	int n;
 
 	/* The oldest first: a verdict for all packets up to one of the socket's would decide these unseen. */
-	while (count < max && atomic_load_explicit(&rx->q->aside_count, memory_order_relaxed) > 0)
-		count += take_first_aside(rx, &slot[count], &packet[count]);
+	while (count < max && atomic_load_explicit(&rx->q->deferred_count, memory_order_relaxed) > 0)
+		count += pop_deferred(rx, &slot[count], &packet[count]);
 	if (count > 0)
 		return (int)count;
 	n = receive_many(rx->q->fd, b->msg, max, timeout_ms);
 	if (n < 0)
 		return n;
 	if (n == 0 && timeout_ms == 0)
-		return take_first_aside(rx, slot, packet);
+		return pop_deferred(rx, slot, packet);
 	for (i = 0; i < (unsigned)n; i++) {
 		if (!take_message(rx, &slot[i], b->msg[i].msg_len, &packet[count]))
 			continue;
@@ -288,11 +288,11 @@ FLAT APART static int recv_many(struct receiving *rx, struct source_slot *slot, 
 	if (count == 0)
 		return -ECANCELED;
 	atomic_store(&rx->q->woken, true);
-	nfqueue_provoke(rx->q, SEQ_READABLE);
+	nfqueue_send_noop(rx->q, SEQ_READABLE);
 	return (int)count;
 }
 
-FLAT int nfqueue_recv(struct source *s, struct source_slot *slot, struct ipq_packet *packet, unsigned max, int timeout_ms,
+__flatten int nfqueue_recv(struct source *s, struct source_slot *slot, struct ipq_packet *packet, unsigned max, int timeout_ms,
 		 source_refused refused, void *context)
 {
 	struct receiving rx = { .q = nfqueue(s), .refused = refused, .context = context };
@@ -300,11 +300,11 @@ FLAT int nfqueue_recv(struct source *s, struct source_slot *slot, struct ipq_pac
 	if (atomic_load_explicit(&rx.q->woken, memory_order_relaxed) && atomic_exchange(&rx.q->woken, false))
 		return -ECANCELED;
 	/* With something aside the socket is readable, unless the NOOP for it was lost to a full buffer. */
-	if (UNLIKELY(atomic_load_explicit(&rx.q->aside_count, memory_order_relaxed) > 0))
+	if (unlikely(atomic_load_explicit(&rx.q->deferred_count, memory_order_relaxed) > 0))
 		timeout_ms = 0;
-	else if (max > 1 && comes_alone(rx.q->batch))
+	else if (max > 1 && single_packet(rx.q->batch))
 		max = 1;
-	if (LIKELY(max == 1))
+	if (likely(max == 1))
 		return recv_one(&rx, slot, packet, timeout_ms);
 	return recv_many(&rx, slot, packet, max < BATCH_MAX ? max : BATCH_MAX, timeout_ms);
 }
@@ -367,13 +367,13 @@ static int send_bare(const struct nfqueue *q, const struct source_verdict *v)
 {
 	const struct nfq_bare message = nfq_bare(q->number, v);
 
-	while (UNLIKELY(send(q->fd, &message, sizeof(message), 0) < 0))
+	while (unlikely(send(q->fd, &message, sizeof(message), 0) < 0))
 		if (errno != EINTR)
 			return -errno;
 	return 1;
 }
 
-APART static int send_all(const struct nfqueue *q, const struct source_verdict *verdict, unsigned n)
+__noinline static int send_all(const struct nfqueue *q, const struct source_verdict *verdict, unsigned n)
 {
 	unsigned done = 0, i;
 
@@ -397,7 +397,7 @@ APART static int send_all(const struct nfqueue *q, const struct source_verdict *
 	return (int)n;
 }
 
-HOT int nfqueue_send(struct source *s, const struct source_verdict *verdict, unsigned n)
+__hot int nfqueue_send(struct source *s, const struct source_verdict *verdict, unsigned n)
 {
 	const struct nfqueue *q = nfqueue(s);
 

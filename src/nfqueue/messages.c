@@ -63,7 +63,7 @@ static void get_vlan(struct ipq_packet *p, const unsigned char *at, size_t len)
 }
 
 /* What an attribute's value must have at least; shorter ones are skipped like unknown ones. */
-static const uint8_t least[] = {
+static const uint8_t min_len[] = {
 	[NFQA_PACKET_HDR] = sizeof(struct nfqnl_msg_packet_hdr),
 	[NFQA_MARK] = 4,
 	[NFQA_TIMESTAMP] = 16,
@@ -262,7 +262,7 @@ static inline void read_payload(struct reading *m, struct ipq_packet *p, struct 
 }
 
 /* Any attributes in any order. False when they are not well formed, or do not end where the first piece does. */
-APART static bool read_any(struct reading *m, struct ipq_packet *p, struct source_slot *slot, size_t len)
+__noinline static bool parse_generic(struct reading *m, struct ipq_packet *p, struct source_slot *slot, size_t len)
 {
 	while (m->left >= NLA_HDRLEN) {
 		struct nlattr a;
@@ -280,7 +280,7 @@ APART static bool read_any(struct reading *m, struct ipq_packet *p, struct sourc
 		}
 		if (a.nla_len > m->left)
 			return false;
-		if (type >= sizeof(least) || value >= least[type]) {
+		if (type >= sizeof(min_len) || value >= min_len[type]) {
 			get_attribute(p, type, m->at + NLA_HDRLEN, value);
 			m->has_id |= type == NFQA_PACKET_HDR;
 		}
@@ -293,7 +293,7 @@ APART static bool read_any(struct reading *m, struct ipq_packet *p, struct sourc
  * What most packets have, in the order in which Linux writes it: a line of tests that are passed once each, where the
  * loop over any attributes jumps several times for each (paths.h). What is not as expected is left to that.
  */
-static inline void read_usual(struct reading *m, struct ipq_packet *p, struct source_slot *slot, size_t len)
+static inline void parse_fast(struct reading *m, struct ipq_packet *p, struct source_slot *slot, size_t len)
 {
 	struct nlattr a;
 
@@ -307,7 +307,7 @@ static inline void read_usual(struct reading *m, struct ipq_packet *p, struct so
 	if (m->left < NLA_HDRLEN)
 		return;
 	memcpy(&a, m->at, sizeof(a));
-	if (LIKELY(a.nla_type == NFQA_PAYLOAD && a.nla_len >= NLA_HDRLEN))
+	if (likely(a.nla_type == NFQA_PAYLOAD && a.nla_len >= NLA_HDRLEN))
 		read_payload(m, p, slot, len, &a);
 }
 
@@ -323,9 +323,9 @@ static bool parse_packet(struct source_slot *slot, size_t len, bool cut, struct 
 		return false;
 	p->family = slot->head[NLMSG_HDRLEN];
 	m.left = room - ATTRIBUTES;
-	read_usual(&m, p, slot, len);
-	if (UNLIKELY(m.left > 0))
-		whole = read_any(&m, p, slot, len);
+	parse_fast(&m, p, slot, len);
+	if (unlikely(m.left > 0))
+		whole = parse_generic(&m, p, slot, len);
 	r->has_id = m.has_id;
 	/* What stands behind the first piece is payload or nothing: another attribute there would be overlooked. */
 	if (room < len && !(p->present & IPQ_HAS_PAYLOAD))
@@ -355,7 +355,7 @@ static void get_refused(const unsigned char *quoted, size_t len, struct source_r
 	}
 }
 
-APART static void parse_error(const unsigned char *msg, size_t len, struct nfq_reply *r)
+__noinline static void parse_error(const unsigned char *msg, size_t len, struct nfq_reply *r)
 {
 	struct nlmsgerr e;
 
@@ -379,7 +379,7 @@ APART static void parse_error(const unsigned char *msg, size_t len, struct nfq_r
 	get_refused(msg + NLMSG_HDRLEN + 4, len - NLMSG_HDRLEN - 4, &r->refusal);
 }
 
-FLAT APART void nfq_parse(struct source_slot *slot, size_t len, struct ipq_packet *p, struct nfq_reply *r)
+__flatten __noinline void nfq_parse(struct source_slot *slot, size_t len, struct ipq_packet *p, struct nfq_reply *r)
 {
 	struct nlmsghdr nlh;
 	size_t held = slot->head_room + (slot->tail != NULL ? slot->tail_room : 0);
@@ -396,8 +396,8 @@ FLAT APART void nfq_parse(struct source_slot *slot, size_t len, struct ipq_packe
 		return;
 	if (len > nlh.nlmsg_len)
 		len = nlh.nlmsg_len;
-	if (LIKELY(nlh.nlmsg_type == PACKET_TYPE)) {
-		if (LIKELY(parse_packet(slot, len, nlh.nlmsg_len > len, p, r)))
+	if (likely(nlh.nlmsg_type == PACKET_TYPE)) {
+		if (likely(parse_packet(slot, len, nlh.nlmsg_len > len, p, r)))
 			r->kind = NFQ_PACKET;
 	} else if (nlh.nlmsg_type == NLMSG_ERROR) {
 		parse_error(slot->head, len < slot->head_room ? len : slot->head_room, r);
@@ -462,7 +462,7 @@ static unsigned char *put_extras(unsigned char *at, const struct source_verdict 
 	return at;
 }
 
-HOT size_t nfq_put_verdict(void *buf, uint16_t queue, const struct source_verdict *v, size_t *pad)
+__hot size_t nfq_put_verdict(void *buf, uint16_t queue, const struct source_verdict *v, size_t *pad)
 {
 	struct nfq_bare bare = nfq_bare(queue, v);
 	unsigned char *at = (unsigned char *)buf + sizeof(bare);

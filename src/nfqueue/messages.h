@@ -4,8 +4,8 @@
  * packet takes, so attributes are walked by hand, once, each bounded before it is believed; unknown ones
  * are skipped.
  */
-#ifndef NFQUEUE_WIRE_H
-#define NFQUEUE_WIRE_H
+#ifndef NFQUEUE_MESSAGES_H
+#define NFQUEUE_MESSAGES_H
 
 #include <arpa/inet.h>
 #include <linux/netfilter/nfnetlink.h>

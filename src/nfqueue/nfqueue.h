@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* The inside of the nfnetlink_queue source: source_nfqueue.c opens and configures, nfqueue_flow.c moves packets. */
-#ifndef NFQUEUE_H
-#define NFQUEUE_H
+#ifndef NFQUEUE_NFQUEUE_H
+#define NFQUEUE_NFQUEUE_H
 
 #include <pthread.h>
 #include <stdatomic.h>
@@ -9,12 +9,12 @@
 
 /* Sequence numbers of the NOOPs that make the socket readable, see source_nfqueue.c. */
 #define SEQ_WAKE 0x77616b65U
-#define SEQ_ASIDE 0x61736964U
+#define SEQ_DEFERRED 0x61736964U
 #define SEQ_READABLE 0x72656164U
 
 /* What a later recv() has to return: a message that was read while an acknowledgement was awaited, or a refusal of ours. */
-struct aside {
-	struct aside *next;
+struct deferred {
+	struct deferred *next;
 	struct source_refusal refusal; /* when len is 0 */
 	size_t len;
 	unsigned char message[];
@@ -27,7 +27,7 @@ struct nfqueue {
 	int fd;
 	uint16_t number;
 	atomic_bool woken; /* a wake that recv() has still to return */
-	atomic_uint aside_count;
+	atomic_uint deferred_count;
 	atomic_uint_fast64_t received, malformed;
 	atomic_uint_fast32_t first_id, last_id;
 	struct batch *batch; /* of the thread that receives many at a time */
@@ -40,8 +40,8 @@ struct nfqueue {
 	uint32_t seq;
 	atomic_uint awaited, answered; /* sequence numbers */
 	atomic_int answer;             /* errno of `answered` */
-	pthread_mutex_t aside_lock;
-	struct aside *aside, **aside_end;
+	pthread_mutex_t deferred_lock;
+	struct deferred *deferred, **deferred_end;
 	atomic_uint again_left; /* packets without bytes that may still be queued once more: none ever loops for good */
 };
 
@@ -51,13 +51,13 @@ static inline struct nfqueue *nfqueue(const struct source *s)
 }
 
 /* A NOOP that the kernel acknowledges, which makes the socket readable once. Async-signal-safe. 0 or -errno. */
-int nfqueue_provoke(const struct nfqueue *q, uint32_t seq);
+int nfqueue_send_noop(const struct nfqueue *q, uint32_t seq);
 
 /* The next thing put aside, which the caller frees; NULL: nothing. */
-struct aside *nfqueue_take_aside(struct nfqueue *q);
+struct deferred *nfqueue_pop_deferred(struct nfqueue *q);
 
 /* Whoever reads an acknowledgement leaves it here for the thread that asked. */
-void nfqueue_leave_answer(struct nfqueue *q, uint32_t seq, int error);
+void nfqueue_post_ack(struct nfqueue *q, uint32_t seq, int error);
 
 struct nfq_reply;
 

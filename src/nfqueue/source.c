@@ -81,10 +81,10 @@ static void nfqueue_close(struct source *s)
 {
 	struct nfqueue *q = nfqueue(s);
 
-	while (q->aside != NULL) {
-		struct aside *a = q->aside;
+	while (q->deferred != NULL) {
+		struct deferred *a = q->deferred;
 
-		q->aside = a->next;
+		q->deferred = a->next;
 		free(a);
 	}
 	if (q->fd >= 0)
@@ -92,7 +92,7 @@ static void nfqueue_close(struct source *s)
 	links_close(q->base.links);
 	free(q->batch);
 	pthread_mutex_destroy(&q->config_lock);
-	pthread_mutex_destroy(&q->aside_lock);
+	pthread_mutex_destroy(&q->deferred_lock);
 	free(q);
 }
 
@@ -115,9 +115,9 @@ static int nfqueue_open(struct source **s, const char *arg, struct ipq_error *e)
 	q->fd = -1;
 	q->number = q->base.queue_number = (uint16_t)number;
 	q->config.flags = IPQ_O_SEGMENT; /* how a queue is born */
-	q->aside_end = &q->aside;
+	q->deferred_end = &q->deferred;
 	pthread_mutex_init(&q->config_lock, NULL);
-	pthread_mutex_init(&q->aside_lock, NULL);
+	pthread_mutex_init(&q->deferred_lock, NULL);
 	q->batch = nfqueue_new_batch();
 	err = q->batch != NULL ? open_socket(q) : -ENOMEM;
 	if (err == 0)
@@ -132,7 +132,7 @@ static int nfqueue_open(struct source **s, const char *arg, struct ipq_error *e)
 
 /* ---- requests that are acknowledged ---------------------------------------------------------------- */
 
-int nfqueue_provoke(const struct nfqueue *q, uint32_t seq)
+int nfqueue_send_noop(const struct nfqueue *q, uint32_t seq)
 {
 	struct nlmsghdr nlh = {
 		.nlmsg_len = NLMSG_HDRLEN,
@@ -149,12 +149,12 @@ int nfqueue_provoke(const struct nfqueue *q, uint32_t seq)
 
 static int nfqueue_wake(struct source *s)
 {
-	return nfqueue_provoke(nfqueue(s), SEQ_WAKE);
+	return nfqueue_send_noop(nfqueue(s), SEQ_WAKE);
 }
 
 static int list_aside(struct nfqueue *q, const unsigned char *message, size_t len, const struct source_refusal *refusal)
 {
-	struct aside *a = calloc(1, sizeof(*a) + len);
+	struct deferred *a = calloc(1, sizeof(*a) + len);
 
 	if (a == NULL)
 		return -ENOMEM;
@@ -163,11 +163,11 @@ static int list_aside(struct nfqueue *q, const unsigned char *message, size_t le
 		memcpy(a->message, message, len);
 	else
 		a->refusal = *refusal;
-	pthread_mutex_lock(&q->aside_lock);
-	*q->aside_end = a;
-	q->aside_end = &a->next;
-	atomic_fetch_add(&q->aside_count, 1);
-	pthread_mutex_unlock(&q->aside_lock);
+	pthread_mutex_lock(&q->deferred_lock);
+	*q->deferred_end = a;
+	q->deferred_end = &a->next;
+	atomic_fetch_add(&q->deferred_count, 1);
+	pthread_mutex_unlock(&q->deferred_lock);
 	return 0;
 }
 
@@ -176,38 +176,38 @@ static int nfqueue_refuse(struct source *s, const struct source_refusal *refusal
 	struct nfqueue *q = nfqueue(s);
 	int err = list_aside(q, NULL, 0, refusal);
 
-	return err < 0 ? err : nfqueue_provoke(q, SEQ_ASIDE);
+	return err < 0 ? err : nfqueue_send_noop(q, SEQ_DEFERRED);
 }
 
 /* What was read instead of an answer. A packet that finds no memory is dropped: nobody will ever know of it. */
-static int put_aside(struct nfqueue *q, const unsigned char *message, size_t len, const struct nfq_reply *r, uint32_t id)
+static int defer(struct nfqueue *q, const unsigned char *message, size_t len, const struct nfq_reply *r, uint32_t id)
 {
 	int err = list_aside(q, message, len, NULL);
 
 	if (err == 0)
-		return nfqueue_provoke(q, SEQ_ASIDE);
+		return nfqueue_send_noop(q, SEQ_DEFERRED);
 	if (r->kind == NFQ_PACKET || r->kind == NFQ_OTHER)
 		nfqueue_drop(q, r, id);
 	return err;
 }
 
-struct aside *nfqueue_take_aside(struct nfqueue *q)
+struct deferred *nfqueue_pop_deferred(struct nfqueue *q)
 {
-	struct aside *a;
+	struct deferred *a;
 
-	pthread_mutex_lock(&q->aside_lock);
-	a = q->aside;
+	pthread_mutex_lock(&q->deferred_lock);
+	a = q->deferred;
 	if (a != NULL) {
-		q->aside = a->next;
-		if (q->aside == NULL)
-			q->aside_end = &q->aside;
-		atomic_fetch_sub(&q->aside_count, 1);
+		q->deferred = a->next;
+		if (q->deferred == NULL)
+			q->deferred_end = &q->deferred;
+		atomic_fetch_sub(&q->deferred_count, 1);
 	}
-	pthread_mutex_unlock(&q->aside_lock);
+	pthread_mutex_unlock(&q->deferred_lock);
 	return a;
 }
 
-void nfqueue_leave_answer(struct nfqueue *q, uint32_t seq, int error)
+void nfqueue_post_ack(struct nfqueue *q, uint32_t seq, int error)
 {
 	if (seq != atomic_load(&q->awaited))
 		return; /* late or doubled: of a request that was given up or sent again */
@@ -216,7 +216,7 @@ void nfqueue_leave_answer(struct nfqueue *q, uint32_t seq, int error)
 }
 
 /* Reads what is there: acknowledgements are left for their thread, all else is put aside. 0 when the socket is empty. */
-static int read_up(struct nfqueue *q)
+static int drain_until_ack(struct nfqueue *q)
 {
 	unsigned char *buf = malloc(SOURCE_SLOT_SIZE);
 	int err = 0;
@@ -239,18 +239,18 @@ static int read_up(struct nfqueue *q)
 		}
 		nfq_parse(&slot, (size_t)n, &p, &r);
 		if (r.kind == NFQ_ACK && r.type != NLMSG_NOOP)
-			nfqueue_leave_answer(q, r.seq, r.refusal.error);
-		else if (r.kind == NFQ_ACK && r.seq == SEQ_ASIDE)
+			nfqueue_post_ack(q, r.seq, r.refusal.error);
+		else if (r.kind == NFQ_ACK && r.seq == SEQ_DEFERRED)
 			standing++;
 		else
-			err = put_aside(q, buf, (size_t)n, &r, p.id);
+			err = defer(q, buf, (size_t)n, &r, p.id);
 	}
 	free(buf);
 	/* recv_many() takes what is aside without its NOOPs: what stands for nothing more must not fill the socket. */
-	if (standing > atomic_load(&q->aside_count))
-		standing = atomic_load(&q->aside_count);
+	if (standing > atomic_load(&q->deferred_count))
+		standing = atomic_load(&q->deferred_count);
 	while (standing-- > 0)
-		nfqueue_provoke(q, SEQ_ASIDE);
+		nfqueue_send_noop(q, SEQ_DEFERRED);
 	return err;
 }
 
@@ -266,7 +266,7 @@ static int ask(struct nfqueue *q, struct nlmsghdr *nlh)
 		if (send(q->fd, nlh, nlh->nlmsg_len, 0) < 0)
 			return -errno;
 		for (wait = 0; wait <= ANSWER_WAIT_MS / CONFIG_TRIES; wait++) {
-			err = read_up(q);
+			err = drain_until_ack(q);
 			if (err < 0)
 				return err;
 			if (atomic_load(&q->answered) == nlh->nlmsg_seq)

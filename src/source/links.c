@@ -71,7 +71,7 @@ int links_open(struct links **links)
 	if (l == NULL)
 		return -ENOMEM;
 	pthread_mutex_init(&l->lock, NULL);
-	l->forks = atomic_load(&forks_behind);
+	l->forks = atomic_load(&fork_depth);
 	err = open_socket(l);
 	if (err < 0) {
 		free(l);
@@ -275,7 +275,7 @@ static bool tick(struct links *l)
 /* A child of fork opens a socket of its own; another thread may have held the lock while the fork happened. */
 static void notice_fork(struct links *l)
 {
-	unsigned now = atomic_load_explicit(&forks_behind, memory_order_relaxed);
+	unsigned now = atomic_load_explicit(&fork_depth, memory_order_relaxed);
 
 	if (l->forks == now)
 		return;

@@ -3,8 +3,8 @@
  * Interface index to name and hardware type, for the network namespace in which the table was opened,
  * kept current by the kernel's own events. Thread-safe.
  */
-#ifndef LINKS_H
-#define LINKS_H
+#ifndef SOURCE_LINKS_H
+#define SOURCE_LINKS_H
 
 #include <stdint.h>
 #include <net/if.h>

@@ -7,8 +7,8 @@
  * verdicts, and nothing of netlink or files. Packets flow one way, verdicts the other; nothing here is
  * kept for a reader, so that recv and send may run in different threads without a lock.
  */
-#ifndef SOURCE_H
-#define SOURCE_H
+#ifndef SOURCE_SOURCE_H
+#define SOURCE_SOURCE_H
 
 #include <stdarg.h>
 #include <stdbool.h>
@@ -32,14 +32,14 @@ int ipq_fail(struct ipq_error *e, int err, const char *format, ...) __attribute_
  * needs least). A program that is older gets zeros for what it does not have; one that is newer may not set
  * what is not known here. 0 or -EINVAL.
  */
-int ipq_take(void *to, size_t known, const void *given, size_t least, const char *name, struct ipq_error *e);
+int copy_struct_in(void *to, size_t known, const void *given, size_t min_size, const char *name, struct ipq_error *e);
 
 /*
  * The other way: fills in a public struct that begins with its size, from ours of known bytes. A program that is older
  * gets what it knows, one that is newer zeros for what is not known here. 0, or -EINVAL when size is less than least or
  * absurd: nobody has set it.
  */
-int ipq_give(void *given, const void *ours, size_t known, size_t least);
+int copy_struct_out(void *given, const void *ours, size_t known, size_t min_size);
 
 enum copy_mode { COPY_NONE, COPY_META, COPY_PACKET }; /* the kernel's values, in ip_queue and nfnetlink_queue alike */
 
@@ -109,7 +109,7 @@ struct source {
 /* Every call returns 0 or more, or -errno with words in *e where it has one. */
 struct source_ops {
 	const char *name; /* what stands before the colon */
-	bool patient;     /* packets may stay in it for as long as the reader likes: a file */
+	bool lossless;     /* packets may stay in it for as long as the reader likes: a file */
 
 	/* arg is what stands behind the colon. Nothing is taken yet: see configure. */
 	int (*open)(struct source **s, const char *arg, struct ipq_error *e);
@@ -139,7 +139,7 @@ struct source_ops {
 
 	/* Frees what this process, a child of fork, has of a source that another one goes on with: nothing is written.
 	 * NULL: close does no more. */
-	void (*forget)(struct source *s);
+	void (*close_after_fork)(struct source *s);
 	/* Has a refusal come out of a later recv, in its turn, for a request that cannot even be sent. */
 	int (*refuse)(struct source *s, const struct source_refusal *refusal);
 
@@ -159,12 +159,12 @@ int nfqueue_send(struct source *s, const struct source_verdict *verdict, unsigne
 static inline int source_recv(struct source *s, struct source_slot *slot, struct ipq_packet *packet, unsigned max,
 			      int timeout_ms, source_refused refused, void *context)
 {
-	return CALL_MOSTLY(nfqueue_recv, s->ops->recv, s, slot, packet, max, timeout_ms, refused, context);
+	return DIRECT_CALL(nfqueue_recv, s->ops->recv, s, slot, packet, max, timeout_ms, refused, context);
 }
 
 static inline int source_send(struct source *s, const struct source_verdict *verdict, unsigned n)
 {
-	return CALL_MOSTLY(nfqueue_send, s->ops->send, s, verdict, n);
+	return DIRECT_CALL(nfqueue_send, s->ops->send, s, verdict, n);
 }
 
 /* Name (IFNAMSIZ bytes, padded with zeros, "" when unknown) and ARPHRD_ type of an interface of the origin. */

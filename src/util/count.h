@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* Whether this process has one thread: then counting needs no atomic operation. */
-#ifndef THREADS_H
-#define THREADS_H
+#ifndef UTIL_COUNT_H
+#define UTIL_COUNT_H
 
 #include <stdatomic.h>
 #include <stdbool.h>

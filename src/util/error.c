@@ -17,13 +17,13 @@ int ipq_fail(struct ipq_error *e, int err, const char *format, ...)
 	return -err;
 }
 
-int ipq_take(void *to, size_t known, const void *given, size_t least, const char *name, struct ipq_error *e)
+int copy_struct_in(void *to, size_t known, const void *given, size_t min_size, const char *name, struct ipq_error *e)
 {
 	const unsigned char *bytes = given;
 	size_t size, i;
 
 	memcpy(&size, given, sizeof(size));
-	if (size < least || size > 65536)
+	if (size < min_size || size > 65536)
 		return ipq_fail(e, EINVAL, "the size in struct %s is %zu: set it to sizeof(struct %s)", name, size, name);
 	/* Also when it is refused: the caller finds in there where the words of the refusal go. */
 	memset(to, 0, known);
@@ -35,12 +35,12 @@ int ipq_take(void *to, size_t known, const void *given, size_t least, const char
 	return 0;
 }
 
-int ipq_give(void *given, const void *ours, size_t known, size_t least)
+int copy_struct_out(void *given, const void *ours, size_t known, size_t min_size)
 {
 	size_t size;
 
 	memcpy(&size, given, sizeof(size));
-	if (size < least || size > 65536)
+	if (size < min_size || size > 65536)
 		return -EINVAL;
 	memcpy((unsigned char *)given + sizeof(size), (const unsigned char *)ours + sizeof(size),
 	       (size < known ? size : known) - sizeof(size));

@@ -2,17 +2,17 @@
 #include <pthread.h>
 #include "util/fork_count.h"
 
-atomic_uint forks_seen, forks_behind;
+atomic_uint fork_count, fork_depth;
 
 static void in_parent(void)
 {
-	atomic_fetch_add(&forks_seen, 1);
+	atomic_fetch_add(&fork_count, 1);
 }
 
 static void in_child(void)
 {
-	atomic_fetch_add(&forks_seen, 1);
-	atomic_fetch_add(&forks_behind, 1);
+	atomic_fetch_add(&fork_count, 1);
+	atomic_fetch_add(&fork_depth, 1);
 }
 
 __attribute__((constructor)) static void watch_forks(void)

@@ -63,7 +63,7 @@ static int open_in(int directory, const char *base, const char *path, int flags,
 	return err < 0 ? err : fd;
 }
 
-int outfile_open(const char *path, int flags, struct ipq_error *e)
+int safe_open(const char *path, int flags, struct ipq_error *e)
 {
 	const char *slash = strrchr(path, '/'), *base = slash != NULL ? slash + 1 : path;
 	int directory = open_directory(path, base), fd;
@@ -76,7 +76,7 @@ int outfile_open(const char *path, int flags, struct ipq_error *e)
 	return fd;
 }
 
-int outfile_refuse_terminal(int fd, const char *path, struct ipq_error *e)
+int safe_open_refuse_terminal(int fd, const char *path, struct ipq_error *e)
 {
 	if (!isatty(fd))
 		return 0;

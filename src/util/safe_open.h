@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* Files that we write: recordings and logs, whose content is not for everybody. */
-#ifndef OUTFILE_H
-#define OUTFILE_H
+#ifndef UTIL_SAFE_OPEN_H
+#define UTIL_SAFE_OPEN_H
 
 #include "source/source.h"
 
@@ -11,9 +11,9 @@
  * name of a file of ours, and what belongs to somebody else are refused. A descriptor, or -errno with words
  * in *e.
  */
-int outfile_open(const char *path, int flags, struct ipq_error *e);
+int safe_open(const char *path, int flags, struct ipq_error *e);
 
 /* Packets on a terminal are commands to it. 0, or -errno with words in *e. */
-int outfile_refuse_terminal(int fd, const char *path, struct ipq_error *e);
+int safe_open_refuse_terminal(int fd, const char *path, struct ipq_error *e);
 
 #endif

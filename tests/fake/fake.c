@@ -205,12 +205,12 @@ static int op_recv(struct source *s, struct source_slot *slot, struct ipq_packet
 		   int timeout_ms, source_refused refused, void *context)
 {
 	struct fake *f = (struct fake *)s;
-	unsigned n, told;
+	unsigned n, refusal_reported;
 
 	(void)timeout_ms;
 	f->receives++;
-	for (told = 0; told < f->refusals; told++)
-		refused(context, &f->refusal[told]);
+	for (refusal_reported = 0; refusal_reported < f->refusals; refusal_reported++)
+		refused(context, &f->refusal[refusal_reported]);
 	f->refusals = 0;
 	for (n = 0; n < max && f->packets != NULL; n++) {
 		struct fake_packet *p = f->packets;
@@ -225,7 +225,7 @@ static int op_recv(struct source *s, struct source_slot *slot, struct ipq_packet
 		memcpy(slot[n].head, p->payload, p->packet.payload_len);
 		slot[n].payload_split = p->packet.payload_len;
 	}
-	if (n == 0 && told == 0 && f->end)
+	if (n == 0 && refusal_reported == 0 && f->end)
 		return f->end_error != 0 ? -f->end_error : -ENODATA;
 	ring(f);
 	return (int)n;
@@ -307,9 +307,9 @@ static const char *op_error(const struct source *s)
 
 struct source *fake_source(struct fake *f)
 {
-	static const struct source_ops live = { OPS }, patient = { OPS, .patient = true };
+	static const struct source_ops live = { OPS }, lossless = { OPS, .lossless = true };
 
-	f->source.ops = f->patient ? &patient : &live;
+	f->source.ops = f->lossless ? &lossless : &live;
 	return &f->source;
 }
 

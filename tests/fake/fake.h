@@ -24,7 +24,7 @@ struct fake {
 	uint32_t next_id;
 	bool end;     /* behind the last packet comes -ENODATA, or this: */
 	int end_error;
-	bool patient; /* set before the source is asked for */
+	bool lossless; /* set before the source is asked for */
 	bool repeats; /* NF_REPEAT and NF_QUEUE bring packets back */
 	struct source_config config;
 	unsigned configured, sends, receives;

@@ -208,7 +208,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	flags = data[0];
 	f = fake_new(true);
 	f->closed_is_freed = true;
-	f->patient = flags & PATIENT;
+	f->lossless = flags & PATIENT;
 	f->repeats = flags & REPEATS;
 	options.adopt = flags & ADOPT;
 	require(engine_open(&e, fake_source(f), &options, NULL) == 0);

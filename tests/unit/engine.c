@@ -28,11 +28,11 @@ struct room {
 	struct engine *engine;
 };
 
-static struct room open_room(bool patient, const struct engine_options *options)
+static struct room open_room(bool lossless, const struct engine_options *options)
 {
 	struct room r = { .fake = fake_new(true) };
 
-	r.fake->patient = patient;
+	r.fake->lossless = lossless;
 	assert_int_equal(engine_open(&r.engine, fake_source(r.fake), options, NULL), 0);
 	return r;
 }
@@ -452,9 +452,9 @@ static void packets_that_nobody_wants_are_dropped_and_counted(void **state)
 	settle(&r);
 	expect_verdict(&r, bridge, NF_DROP);
 	expect_verdict(&r, v6, NF_DROP);
-	assert_true(counts(&r, AF_INET6).foreign == 1 && counts(&r, AF_INET6).dropped == 1);
-	assert_true(counts(&r, AF_UNSPEC).foreign == 1);
-	assert_true(counts(&r, AF_INET).foreign == 0);
+	assert_true(counts(&r, AF_INET6).wrong_family == 1 && counts(&r, AF_INET6).dropped == 1);
+	assert_true(counts(&r, AF_UNSPEC).wrong_family == 1);
+	assert_true(counts(&r, AF_INET).wrong_family == 0);
 	close(fd);
 	close_room(&r);
 }
@@ -476,7 +476,7 @@ static void packet_without_its_bytes_is_not_for_who_wants_bytes(void **state)
 	settle(&r);
 	expect_verdict(&r, early, NF_DROP);
 	assert_int_equal(next_id(fd), late);
-	assert_int_equal(counts(&r, AF_INET).foreign, 1);
+	assert_int_equal(counts(&r, AF_INET).wrong_family, 1);
 	/* Who had them without is told of those that were under way. */
 	ask_mode(fd, WIRE_LP64, 7, COPY_META, 0);
 	settle(&r);
@@ -1040,7 +1040,7 @@ static void a_family_that_nobody_asks_for_delays_a_patient_source_once(void **st
 	assert_int_equal(poll(&p, 1, 5000), 1);
 	settle(&r);
 	expect_verdict(&r, id, NF_DROP);
-	assert_true(counts(&r, AF_INET6).foreign == 1);
+	assert_true(counts(&r, AF_INET6).wrong_family == 1);
 	id = fake_push_plain(r.fake, AF_INET6, 60);
 	settle(&r);
 	expect_verdict(&r, id, NF_DROP);

@@ -93,11 +93,11 @@ static void verdicts_wait_for_two_receives_of_a_busy_queue_only(void **state)
 	do {
 		moderation_note(&m, 30, 64);
 		moderation_note(&m, 40, 64);
-		keeps = moderation_keeps(&m);
+		keeps = moderation_deferred_count(&m);
 	} while (keeps == 0 && ++i < 1000);
 	assert_int_equal(keeps, 70);
 	moderation_note(&m, 15, 64);
-	assert_int_equal(moderation_keeps(&m), 0);
+	assert_int_equal(moderation_deferred_count(&m), 0);
 	moderation_end(&m);
 }
 

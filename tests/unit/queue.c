@@ -56,7 +56,7 @@ static void what_goes_with_verdicts_does_not_gather(void **state)
 
 	(void)state;
 	largest = 0;
-	assert_int_equal(queue_over(&q, fake_source(f), 4096, 0, 0), 0);
+	assert_int_equal(queue_create(&q, fake_source(f), 4096, 0, 0), 0);
 	for (round = 0; round < ROUNDS; round++) {
 		for (i = 0; i < EACH; i++)
 			fake_push_plain(f, AF_INET, 20);
@@ -146,18 +146,18 @@ static void a_refusal_ends_the_wait_of_who_is_told(void **state)
 	struct fake *f = fake_new(false);
 	struct ipq_packet packet[4];
 	struct ipq_queue *q;
-	unsigned told = 0;
+	unsigned refusal_reported = 0;
 
 	(void)state;
-	assert_int_equal(queue_over(&q, fake_source(f), 4096, 0, 0), 0);
-	queue_on_refused(q, count_refusal, &told);
+	assert_int_equal(queue_create(&q, fake_source(f), 4096, 0, 0), 0);
+	queue_on_refused(q, count_refusal, &refusal_reported);
 	fake_push_plain(f, AF_INET, 20);
 	assert_int_equal(ipq_queue_recv(q, packet, 4, IPQ_FOREVER), 1);
 	fake_forget(f, 0);
 	fake_end(f);
 	assert_int_equal(ipq_accept(q, packet), 0);
 	assert_int_equal(ipq_queue_recv(q, packet, 4, IPQ_FOREVER), 0);
-	assert_int_equal(told, 1);
+	assert_int_equal(refusal_reported, 1);
 	assert_int_equal(ipq_queue_recv(q, packet, 4, IPQ_FOREVER), -ENODATA);
 	ipq_queue_close(q);
 	fake_free(f);

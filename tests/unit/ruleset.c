@@ -180,13 +180,13 @@ static void test_a_rate_passes_its_burst_and_then_its_rate(void **state)
 	ruleset_free(&set);
 }
 
-static struct plan *load(const char *const *text, unsigned n)
+static struct active_rules *load(const char *const *text, unsigned n)
 {
-	struct plan_source from = { .text = (char *const *)text, .count = n };
-	struct plan *plan;
+	struct active_rules_source from = { .text = (char *const *)text, .count = n };
+	struct active_rules *active_rules;
 
-	assert_int_equal(plan_load(&plan, &from, 1), 0);
-	return plan;
+	assert_int_equal(active_rules_load(&active_rules, &from, 1), 0);
+	return active_rules;
 }
 
 static void test_only_as_much_is_copied_as_the_filters_look_at(void **state)
@@ -195,20 +195,20 @@ static void test_only_as_much_is_copied_as_the_filters_look_at(void **state)
 	static const char *const far[] = { "drop udp[300:2] = 7" };
 	static const char *const computed[] = { "drop tcp[((tcp[12:1] & 0xf0) >> 2):4] = 0x47455420" };
 	static const char *const edits[] = { "rewrite /a/b/ udp" };
-	struct plan *p = load(header, 2);
+	struct active_rules *p = load(header, 2);
 
 	(void)state;
-	assert_int_equal(plan_copy_range(p), 128);
-	plan_free(p);
+	assert_int_equal(active_rules_copy_range(p), 128);
+	active_rules_free(p);
 	p = load(far, 1);
-	assert_true(plan_copy_range(p) >= 300 + 60 + 2);
-	plan_free(p);
+	assert_true(active_rules_copy_range(p) >= 300 + 60 + 2);
+	active_rules_free(p);
 	p = load(computed, 1);
-	assert_int_equal(plan_copy_range(p), 0);
-	plan_free(p);
+	assert_int_equal(active_rules_copy_range(p), 0);
+	active_rules_free(p);
 	p = load(edits, 1);
-	assert_int_equal(plan_copy_range(p), 0);
-	plan_free(p);
+	assert_int_equal(active_rules_copy_range(p), 0);
+	active_rules_free(p);
 }
 
 static void test_the_kernel_sends_all_that_a_rule_may_decide(void **state)
@@ -218,44 +218,44 @@ static void test_the_kernel_sends_all_that_a_rule_may_decide(void **state)
 	static const char *const resized[] = { "rewrite /evil/better/ tcp port 80" };
 	static const char *const same[] = { "rewrite /evil/good/ tcp port 80", "rewrite /a/bb/ udp" };
 	struct bpf_program filters[3];
-	struct plan *p = load(some, 3);
+	struct active_rules *p = load(some, 3);
 
 	(void)state;
-	assert_int_equal(plan_filters(p, filters), 2);
-	plan_free(p);
+	assert_int_equal(active_rules_filters(p, filters), 2);
+	active_rules_free(p);
 	p = load(all, 2);
-	assert_int_equal(plan_filters(p, filters), 0);
-	plan_free(p);
+	assert_int_equal(active_rules_filters(p, filters), 0);
+	active_rules_free(p);
 	p = load(resized, 1);
-	assert_non_null(plan_resizes_tcp(p));
-	assert_int_equal(plan_filters(p, filters), 0);
-	plan_free(p);
+	assert_non_null(active_rules_resize_tcp(p));
+	assert_int_equal(active_rules_filters(p, filters), 0);
+	active_rules_free(p);
 	p = load(same, 2);
-	assert_null(plan_resizes_tcp(p));
-	assert_int_equal(plan_filters(p, filters), 2);
-	plan_free(p);
+	assert_null(active_rules_resize_tcp(p));
+	assert_int_equal(active_rules_filters(p, filters), 2);
+	active_rules_free(p);
 }
 
 static void test_a_reload_keeps_the_counters_of_rules_that_stay(void **state)
 {
 	static const char *const before[] = { "drop tcp", "drop udp" };
 	static const char *const after[] = { "accept icmp", "drop udp" };
-	struct plan *old = load(before, 2), *new = load(after, 2);
-	struct tally sum;
+	struct active_rules *old = load(before, 2), *new = load(after, 2);
+	struct counters sum;
 
 	(void)state;
-	plan_tally(old, 0, 1)->packets = 5;
-	plan_tally(old, 0, 2)->packets = 7;
-	plan_inherit(new, old);
-	plan_free(old);
-	plan_tally(new, 0, 1)->packets = 2;
-	plan_sum(new, 0, &sum);
+	active_rules_counters(old, 0, 1)->packets = 5;
+	active_rules_counters(old, 0, 2)->packets = 7;
+	active_rules_restore(new, old);
+	active_rules_free(old);
+	active_rules_counters(new, 0, 1)->packets = 2;
+	active_rules_sum(new, 0, &sum);
 	assert_int_equal(sum.packets, 0);
-	plan_sum(new, 1, &sum);
+	active_rules_sum(new, 1, &sum);
 	assert_int_equal(sum.packets, 7);
-	plan_sum(new, 2, &sum);
+	active_rules_sum(new, 2, &sum);
 	assert_int_equal(sum.packets, 7);
-	plan_free(new);
+	active_rules_free(new);
 }
 
 int main(void)

@@ -59,7 +59,7 @@ static void give(struct verdicts *v, const struct given *g)
 {
 	struct source_verdict extra = { .present = IPQ_SET_MARK, .mark = g->mark };
 
-	assert_int_equal(verdicts_give(v, g->id, g->code, g->mark ? &extra : NULL), 0);
+	assert_int_equal(verdicts_set(v, g->id, g->code, g->mark ? &extra : NULL), 0);
 }
 
 /* Sends all that is pending, max messages a time; fail_at: the send after which the rest is refused once. */
@@ -94,7 +94,7 @@ static void expect(const struct kernel *k, const struct given *g, unsigned n)
 
 static void receive(struct verdicts *v, struct kernel *k, uint32_t id)
 {
-	assert_int_equal(verdicts_wait(v, id), 0);
+	assert_int_equal(verdicts_add_pending(v, id), 0);
 	k->waiting[k->count++] = id;
 }
 
@@ -274,14 +274,14 @@ static void a_packet_is_judged_once(void **state)
 	struct given g = { 1, NF_ACCEPT, 0 };
 
 	(void)state;
-	assert_int_equal(verdicts_give(&v, 1, NF_ACCEPT, NULL), -ENOENT);
+	assert_int_equal(verdicts_set(&v, 1, NF_ACCEPT, NULL), -ENOENT);
 	receive(&v, &k, 1);
 	receive(&v, &k, 2);
 	give(&v, &g);
-	assert_int_equal(verdicts_give(&v, 1, NF_DROP, NULL), -ENOENT);
+	assert_int_equal(verdicts_set(&v, 1, NF_DROP, NULL), -ENOENT);
 	flush(&v, &k, 64);
-	assert_int_equal(verdicts_give(&v, 1, NF_DROP, NULL), -ENOENT);
-	assert_int_equal(verdicts_give(&v, 3, NF_DROP, NULL), -ENOENT);
+	assert_int_equal(verdicts_set(&v, 1, NF_DROP, NULL), -ENOENT);
+	assert_int_equal(verdicts_set(&v, 3, NF_DROP, NULL), -ENOENT);
 	assert_int_equal(v.waiting, 1);
 	verdicts_free(&v);
 }
@@ -368,10 +368,10 @@ static void packets_out_of_order_are_waited_for_in_order(void **state)
 	(void)state;
 	k.waiting[0] = 1, k.waiting[1] = 2, k.waiting[2] = 3;
 	k.count = 3;
-	verdicts_wait(&v, 2);
+	verdicts_add_pending(&v, 2);
 	give(&v, &g[0]);
-	verdicts_wait(&v, 1); /* was put aside */
-	verdicts_wait(&v, 3);
+	verdicts_add_pending(&v, 1); /* was put aside */
+	verdicts_add_pending(&v, 3);
 	give(&v, &g[1]);
 	give(&v, &g[2]);
 	flush(&v, &k, 64);
@@ -387,11 +387,11 @@ static void a_packet_that_comes_late_leaves_pending_verdicts_alone(void **state)
 	struct given g[2] = { { 2, NF_DROP, 0 }, { 1, NF_ACCEPT, 0 } };
 
 	(void)state;
-	verdicts_wait(&v, 2);
+	verdicts_add_pending(&v, 2);
 	give(&v, &g[0]);
-	verdicts_wait(&v, 1);
+	verdicts_add_pending(&v, 1);
 	flush(&v, &k, 64);
-	assert_int_equal(verdicts_give(&v, 2, NF_ACCEPT, NULL), -ENOENT);
+	assert_int_equal(verdicts_set(&v, 2, NF_ACCEPT, NULL), -ENOENT);
 	give(&v, &g[1]);
 	flush(&v, &k, 64);
 	expect(&k, g, 2);
@@ -408,8 +408,8 @@ static void years_of_verdicts_take_no_more_room(void **state)
 
 	(void)state;
 	for (id = 1; id < 10000; id++) {
-		assert_int_equal(verdicts_wait(&v, id), 0);
-		assert_int_equal(verdicts_give(&v, id, NF_ACCEPT, &marked), 0);
+		assert_int_equal(verdicts_add_pending(&v, id), 0);
+		assert_int_equal(verdicts_set(&v, id, NF_ACCEPT, &marked), 0);
 		assert_int_equal(verdicts_pack(&v, v.count, out, covers, 4), 1);
 		verdicts_sent(&v, covers[0]);
 	}
@@ -427,8 +427,8 @@ static void some_may_always_wait(void **state)
 
 	(void)state;
 	for (id = 1; id < 10000; id++) {
-		assert_int_equal(verdicts_wait(&v, id), 0);
-		assert_int_equal(verdicts_give(&v, id, NF_ACCEPT, NULL), 0);
+		assert_int_equal(verdicts_add_pending(&v, id), 0);
+		assert_int_equal(verdicts_set(&v, id, NF_ACCEPT, NULL), 0);
 		if (id % 41 != 0)
 			continue;
 		assert_int_equal(verdicts_pack(&v, v.count - 8, out, covers, 4), 1);

@@ -3,8 +3,8 @@
  * One file for each subcommand of ipq. A new one takes three lines: the file in meson.build, its
  * declaration here, its place in the table of main.c.
  */
-#ifndef COMMAND_H
-#define COMMAND_H
+#ifndef IPQ_COMMAND_H
+#define IPQ_COMMAND_H
 
 struct command {
 	const char *name;

@@ -274,10 +274,10 @@ static int measure(struct measurement *m, double seconds)
 
 /* ---- what comes of it ------------------------------------------------------------------------------ */
 
-static void print_table(const char *release, enum way way, double seconds)
+static void print_table(const char *release, enum method method, double seconds)
 {
 	printf("Linux %s, %ld processors, %s, loopback, %g s each\n\n", release,
-	       sysconf(_SC_NPROCESSORS_ONLN), way_rule(way), seconds);
+	       sysconf(_SC_NPROCESSORS_ONLN), method_rule(method), seconds);
 	printf("%-26s %12s %9s %9s %7s\n", "", "packets/s", "p50", "p99", "lost");
 	for (size_t i = 0; i < PLAN; i++) {
 		const struct measurement *m = &plan[i];
@@ -293,12 +293,12 @@ static void print_table(const char *release, enum way way, double seconds)
 	}
 }
 
-static void print_json(const char *release, enum way way, double seconds)
+static void print_json(const char *release, enum method method, double seconds)
 {
 	fputs("{\"kernel\":", stdout);
 	text_put_json(stdout, release);
 	printf(",\"processors\":%ld,\"rule\":\"%s\",\"seconds\":%g,\"measurements\":[",
-	       sysconf(_SC_NPROCESSORS_ONLN), way_rule(way), seconds);
+	       sysconf(_SC_NPROCESSORS_ONLN), method_rule(method), seconds);
 	for (size_t i = 0; i < PLAN; i++) {
 		const struct measurement *m = &plan[i];
 
@@ -325,8 +325,8 @@ static int failed(const char *what, int err, const char *remedy)
 /* All of it, in the child. Returns the exit status. */
 static int bench(double seconds, bool json)
 {
-	int err = private_enter(), set = -1;
-	enum way way = WAYS;
+	int err = test_netns_enter(), set = -1;
+	enum method method = METHODS;
 	struct utsname u;
 
 	if (err < 0)
@@ -335,8 +335,8 @@ static int bench(double seconds, bool json)
 			      "kernel.unprivileged_userns_clone, "
 			      "user.max_user_namespaces)");
 	for (size_t i = 0; i < PLAN; i++) {
-		if (plan[i].queued && way == WAYS) {
-			for (way = 0; way < WAYS && (set = private_try(way)) != 0; way++)
+		if (plan[i].queued && method == METHODS) {
+			for (method = 0; method < METHODS && (set = test_netns_try(method)) != 0; method++)
 				;
 			if (set != 0) {
 				fputs("ipq bench: no tool here can set a rule that queues; \"ipq doctor\" "
@@ -352,9 +352,9 @@ static int bench(double seconds, bool json)
 	if (uname(&u) < 0)
 		strcpy(u.release, "?");
 	if (json)
-		print_json(u.release, way, seconds);
+		print_json(u.release, method, seconds);
 	else
-		print_table(u.release, way, seconds);
+		print_table(u.release, method, seconds);
 	return fflush(stdout) != 0;
 }
 

@@ -5,8 +5,8 @@
  * All of it is best effort: a kernel that does not know one of these leaves us as we were without it, and
  * where a container forbids it there was less to lose. Call before threads are started: each has its own.
  */
-#ifndef PRIVILEGES_H
-#define PRIVILEGES_H
+#ifndef IPQ_COMMON_PRIVILEGES_H
+#define IPQ_COMMON_PRIVILEGES_H
 
 #include <stdint.h>
 #include <linux/capability.h>

@@ -120,7 +120,7 @@ static int reap(pid_t pid, bool kill_now)
 	return WIFEXITED(status) ? WEXITSTATUS(status) : -ECANCELED;
 }
 
-int tool_run(const char *const argv[], char **output)
+int subprocess_run(const char *const argv[], char **output)
 {
 	struct buffer b = { .bytes = NULL };
 	int fd[2], err, status;
@@ -150,7 +150,7 @@ int tool_run(const char *const argv[], char **output)
 	return status;
 }
 
-int tool_run_line(const char *line, char **output)
+int subprocess_run_line(const char *line, char **output)
 {
 	const char *argv[TOOL_WORDS + 1];
 	char words[512], *save = NULL;
@@ -164,5 +164,5 @@ int tool_run_line(const char *line, char **output)
 		argv[n++] = w;
 	}
 	argv[n] = NULL;
-	return n > 0 ? tool_run(argv, output) : -EINVAL;
+	return n > 0 ? subprocess_run(argv, output) : -EINVAL;
 }

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* The system's own tools, asked for facts: bounded in time and in what they may answer. */
-#ifndef TOOLRUN_H
-#define TOOLRUN_H
+#ifndef IPQ_COMMON_SUBPROCESS_H
+#define IPQ_COMMON_SUBPROCESS_H
 
 #define TOOL_WORDS 32 /* in a command, at most */
 
@@ -11,9 +11,9 @@
  * Returns the exit status; -ENOENT (no such tool), -ETIMEDOUT (killed after 5 s), -EFBIG (said more
  * than 16 MiB), or another -errno.
  */
-int tool_run(const char *const argv[], char **output);
+int subprocess_run(const char *const argv[], char **output);
 
 /* A command line of words without quotes or spaces inside. */
-int tool_run_line(const char *line, char **output);
+int subprocess_run_line(const char *line, char **output);
 
 #endif

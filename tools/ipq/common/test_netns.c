@@ -61,7 +61,7 @@ static int loopback_up(void)
 	return err;
 }
 
-int private_enter(void)
+int test_netns_enter(void)
 {
 	int err = 0;
 
@@ -75,48 +75,48 @@ int private_enter(void)
 
 static const struct {
 	const char *tool, *rule, *command;
-} ways[WAYS] = {
-	[WAY_LEGACY_QUEUE] = { "iptables-legacy", "iptables-legacy -j QUEUE",
+} ways[METHODS] = {
+	[METHOD_LEGACY_QUEUE] = { "iptables-legacy", "iptables-legacy -j QUEUE",
 			       "iptables-legacy -w -A OUTPUT -p udp --dport 9 -j QUEUE" },
-	[WAY_LEGACY_NFQUEUE] = { "iptables-legacy", "iptables-legacy -j NFQUEUE",
+	[METHOD_LEGACY_NFQUEUE] = { "iptables-legacy", "iptables-legacy -j NFQUEUE",
 				 "iptables-legacy -w -A OUTPUT -p udp --dport 9 -j NFQUEUE --queue-num 0" },
-	[WAY_NFT_QUEUE] = { "iptables-nft", "iptables-nft -j QUEUE",
+	[METHOD_NFT_QUEUE] = { "iptables-nft", "iptables-nft -j QUEUE",
 			    "iptables-nft -w -A OUTPUT -p udp --dport 9 -j QUEUE" },
-	[WAY_NFT_NFQUEUE] = { "iptables-nft", "iptables-nft -j NFQUEUE",
+	[METHOD_NFT_NFQUEUE] = { "iptables-nft", "iptables-nft -j NFQUEUE",
 			      "iptables-nft -w -A OUTPUT -p udp --dport 9 -j NFQUEUE --queue-num 0" },
-	[WAY_NFTABLES] = { "nft", "nft queue num",
+	[METHOD_NFTABLES] = { "nft", "nft queue num",
 			   "nft add table ip t; add chain ip t c { type filter hook output priority 0 ; }; "
 			   "add rule ip t c udp dport 9 queue num 0" },
 };
 
-const char *way_tool(enum way way)
+const char *method_tool(enum method method)
 {
-	return ways[way].tool;
+	return ways[method].tool;
 }
 
-const char *way_rule(enum way way)
+const char *method_rule(enum method method)
 {
-	return ways[way].rule;
+	return ways[method].rule;
 }
 
-int private_try(enum way way)
+int test_netns_try(enum method method)
 {
-	return tool_run_line(ways[way].command, NULL);
+	return subprocess_run_line(ways[method].command, NULL);
 }
 
 static void __attribute__((noreturn)) try_in_child(int to)
 {
-	int result[WAYS + 1] = { private_enter() };
+	int result[METHODS + 1] = { test_netns_enter() };
 
 	prctl(PR_SET_PDEATHSIG, SIGKILL);
-	for (enum way way = 0; way < WAYS && result[0] == 0; way++)
-		result[way + 1] = private_try(way);
+	for (enum method method = 0; method < METHODS && result[0] == 0; method++)
+		result[method + 1] = test_netns_try(method);
 	_exit(write(to, result, sizeof(result)) != sizeof(result));
 }
 
-int private_try_all(int result[WAYS])
+int test_netns_try_all(int result[METHODS])
 {
-	int all[WAYS + 1], fd[2], err = 0;
+	int all[METHODS + 1], fd[2], err = 0;
 	pid_t child;
 
 	if (pipe2(fd, O_CLOEXEC) < 0)

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* Text that others chose (names of processes, comments of rules) on its way to a terminal or a reader of
  * JSON. */
-#ifndef TEXT_H
-#define TEXT_H
+#ifndef IPQ_COMMON_TEXT_H
+#define IPQ_COMMON_TEXT_H
 
 #include <stddef.h>
 #include <stdio.h>

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* Where the system's own tools are, and in what environment they are started. */
-#ifndef TOOL_H
-#define TOOL_H
+#ifndef IPQ_COMMON_TOOL_H
+#define IPQ_COMMON_TOOL_H
 
 #include <stdbool.h>
 #include <stddef.h>

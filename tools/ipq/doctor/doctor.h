@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* `ipq doctor`: checks, each of which says one line. */
-#ifndef DOCTOR_H
-#define DOCTOR_H
+#ifndef IPQ_DOCTOR_DOCTOR_H
+#define IPQ_DOCTOR_DOCTOR_H
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -15,7 +15,7 @@ struct doctor {
 	unsigned said, warnings, failures;
 	uint32_t queue;		   /* the number in question */
 	const char *const *script; /* files and directories to search; ends with NULL */
-	const char *way;	   /* the tool with which a rule that queues can be set here; NULL: none */
+	const char *method;	   /* the tool with which a rule that queues can be set here; NULL: none */
 	bool way_queue;		   /* ... and it takes -j QUEUE */
 };
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* What an ELF file says of itself, as far as it matters for how a program gets its packets. Pure: no I/O. */
-#ifndef ELF_FACTS_H
-#define ELF_FACTS_H
+#ifndef IPQ_DOCTOR_ELF_SCAN_H
+#define IPQ_DOCTOR_ELF_SCAN_H
 
 #include <stdbool.h>
 #include <stddef.h>

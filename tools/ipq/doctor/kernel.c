@@ -160,7 +160,7 @@ static void say_nft(struct doctor *d, int result)
 
 void doctor_tools(struct doctor *d)
 {
-	int result[WAYS], err = private_try_all(result);
+	int result[METHODS], err = test_netns_try_all(result);
 
 	if (err < 0) {
 		doctor_say(d, CHECK_WARNING, "tools", "sudo ipq doctor",
@@ -169,13 +169,13 @@ void doctor_tools(struct doctor *d)
 			   strerror(-err));
 		return;
 	}
-	say_iptables(d, "iptables-legacy", result[WAY_LEGACY_QUEUE], result[WAY_LEGACY_NFQUEUE]);
-	say_iptables(d, "iptables-nft", result[WAY_NFT_QUEUE], result[WAY_NFT_NFQUEUE]);
-	say_nft(d, result[WAY_NFTABLES]);
-	for (enum way way = 0; way < WAYS && d->way == NULL; way++)
-		if (result[way] == 0)
-			d->way = way_tool(way);
-	if (d->way == NULL)
+	say_iptables(d, "iptables-legacy", result[METHOD_LEGACY_QUEUE], result[METHOD_LEGACY_NFQUEUE]);
+	say_iptables(d, "iptables-nft", result[METHOD_NFT_QUEUE], result[METHOD_NFT_NFQUEUE]);
+	say_nft(d, result[METHOD_NFTABLES]);
+	for (enum method method = 0; method < METHODS && d->method == NULL; method++)
+		if (result[method] == 0)
+			d->method = method_tool(method);
+	if (d->method == NULL)
 		doctor_say(d, CHECK_FAIL, "tools", "sudo apt-get install iptables",
 			   "no tool here can set a rule that queues");
 }

@@ -96,7 +96,7 @@ void doctor_library(struct doctor *d)
 	if (e == NULL)
 		return;
 	snprintf(installed, sizeof(installed), "%s/libipq.so.0", IPQ_LIBDIR);
-	tool_run_line("ldconfig -p", &cache);
+	subprocess_run_line("ldconfig -p", &cache);
 	for (unsigned i = 0; i < CACHED_MAX && doctor_cached_library(cache, i, path, sizeof(path)); i++) {
 		if (doctor_read_elf(path, e, NULL, 0) < 0)
 			continue;

@@ -77,7 +77,7 @@ static void find_library(const char *program, const struct elf_facts *e, struct 
 	done = done || search_list(getenv("LD_LIBRARY_PATH"), program, e, found);
 	done = done || (!e->is_rpath && search_list(e->runpath, program, e, found));
 	if (!done)
-		tool_run_line("ldconfig -p", &cache);
+		subprocess_run_line("ldconfig -p", &cache);
 	for (unsigned i = 0; !done && i < CACHED_MAX && doctor_cached_library(cache, i, path, sizeof(path));
 	     i++)
 		done = suits(path, e, found);

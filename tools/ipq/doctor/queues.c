@@ -11,9 +11,9 @@
 /* A rule to try with, in the way that works here. */
 static const char *example(const struct doctor *d, uint32_t queue, char *to, size_t room)
 {
-	if (d->way == NULL)
+	if (d->method == NULL)
 		return NULL;
-	if (strcmp(d->way, "nft") == 0)
+	if (strcmp(d->method, "nft") == 0)
 		snprintf(
 			to, room,
 			"sudo nft 'add table ip q; add chain ip q in { type filter hook input priority 0; }; "
@@ -23,7 +23,7 @@ static const char *example(const struct doctor *d, uint32_t queue, char *to, siz
 		snprintf(to, room,
 			 "sudo %s -A INPUT -p icmp -j NFQUEUE --queue-num %" PRIu32
 			 "   (pings, as an example)",
-			 d->way, queue);
+			 d->method, queue);
 	return to;
 }
 

@@ -79,13 +79,13 @@ static int add_file(struct ruleset *set, const char *path)
 	return err;
 }
 
-int plan_load(struct plan **plan, const struct plan_source *from, unsigned workers)
+int active_rules_load(struct active_rules **active_rules, const struct active_rules_source *from, unsigned workers)
 {
-	struct plan *p = calloc(1, sizeof(*p));
+	struct active_rules *p = calloc(1, sizeof(*p));
 	char where[32];
 	int err = p != NULL ? 0 : -ENOMEM;
 
-	*plan = NULL;
+	*active_rules = NULL;
 	if (err == 0 && from->file != NULL)
 		err = add_file(&p->set, from->file);
 	for (unsigned i = 0; i < from->count && err == 0; i++) {
@@ -96,33 +96,33 @@ int plan_load(struct plan **plan, const struct plan_source *from, unsigned worke
 		err = ruleset_finish(&p->set);
 	if (err == 0) {
 		p->workers = workers;
-		p->resizes_tcp = plan_resizes_tcp(p) != NULL;
-		p->tally = calloc((size_t)workers * (p->set.count + 1), sizeof(*p->tally));
+		p->resizes_tcp = active_rules_resize_tcp(p) != NULL;
+		p->counters = calloc((size_t)workers * (p->set.count + 1), sizeof(*p->counters));
 		p->base = calloc(p->set.count + 1, sizeof(*p->base));
-		err = p->tally != NULL && p->base != NULL ? 0 : -ENOMEM;
+		err = p->counters != NULL && p->base != NULL ? 0 : -ENOMEM;
 	}
 	if (err == -ENOMEM)
 		fputs("ipq filter: out of memory\n", stderr);
 	if (err < 0)
-		plan_free(p);
+		active_rules_free(p);
 	else
-		*plan = p;
+		*active_rules = p;
 	return err;
 }
 
-void plan_free(struct plan *p)
+void active_rules_free(struct active_rules *p)
 {
 	if (p == NULL)
 		return;
 	ruleset_free(&p->set);
-	free(p->tally);
+	free(p->counters);
 	free(p->base);
 	free(p);
 }
 
 /* ---- counters ------------------------------------------------------------------------------------ */
 
-static void add_tally(struct tally *to, const struct tally *from)
+static void add_tally(struct counters *to, const struct counters *from)
 {
 	to->packets += from->packets;
 	to->bytes += from->bytes;
@@ -130,16 +130,16 @@ static void add_tally(struct tally *to, const struct tally *from)
 	to->places += from->places;
 }
 
-void plan_sum(const struct plan *p, unsigned rule, struct tally *sum)
+void active_rules_sum(const struct active_rules *p, unsigned rule, struct counters *sum)
 {
 	memset(sum, 0, sizeof(*sum));
 	add_tally(sum, &p->base[rule]);
 	for (unsigned w = 0; w < p->workers; w++)
-		add_tally(sum, plan_tally(p, w, rule));
+		add_tally(sum, active_rules_counters(p, w, rule));
 }
 
 /* The rule of the old plan with this text; count when it has none. */
-static unsigned same_rule(const struct plan *old, const char *text)
+static unsigned same_rule(const struct active_rules *old, const char *text)
 {
 	unsigned i;
 
@@ -149,20 +149,20 @@ static unsigned same_rule(const struct plan *old, const char *text)
 	return i;
 }
 
-void plan_inherit(struct plan *p, const struct plan *old)
+void active_rules_restore(struct active_rules *p, const struct active_rules *old)
 {
 	for (unsigned i = 0; i <= p->set.count; i++) {
 		unsigned from = i < p->set.count ? same_rule(old, p->set.rule[i].text) : old->set.count;
-		struct tally sum;
+		struct counters sum;
 
 		if (i < p->set.count && from == old->set.count)
 			continue;
-		plan_sum(old, from, &sum);
+		active_rules_sum(old, from, &sum);
 		add_tally(&p->base[i], &sum);
 	}
 }
 
-void plan_inherit_rates(struct plan *p, const struct plan *old)
+void active_rules_restore_rates(struct active_rules *p, const struct active_rules *old)
 {
 	for (unsigned i = 0; i < p->set.count; i++) {
 		unsigned from = same_rule(old, p->set.rule[i].text);
@@ -172,12 +172,12 @@ void plan_inherit_rates(struct plan *p, const struct plan *old)
 	}
 }
 
-static void format_row(const struct plan *p, FILE *out, unsigned i)
+static void format_row(const struct active_rules *p, FILE *out, unsigned i)
 {
 	bool last = i + 1 == p->set.count;
-	struct tally t;
+	struct counters t;
 
-	plan_sum(p, i, &t);
+	active_rules_sum(p, i, &t);
 	if (i < p->set.count)
 		fprintf(out, "%4u", i + 1);
 	else
@@ -195,7 +195,7 @@ static void format_row(const struct plan *p, FILE *out, unsigned i)
 		fprintf(out, "  (%llu dropped)", (unsigned long long)t.dropped);
 }
 
-static void print_row(const struct plan *p, FILE *out, unsigned i, unsigned width)
+static void print_row(const struct active_rules *p, FILE *out, unsigned i, unsigned width)
 {
 	char *text = NULL;
 	size_t size;
@@ -209,11 +209,11 @@ static void print_row(const struct plan *p, FILE *out, unsigned i, unsigned widt
 	free(text);
 }
 
-static void print_json_row(const struct plan *p, FILE *out, unsigned i)
+static void print_json_row(const struct active_rules *p, FILE *out, unsigned i)
 {
-	struct tally t;
+	struct counters t;
 
-	plan_sum(p, i, &t);
+	active_rules_sum(p, i, &t);
 	if (i < p->set.count) {
 		fprintf(out, "%s{\"rule\":", i > 0 ? "," : "");
 		text_put_json(out, p->set.rule[i].text);
@@ -226,7 +226,7 @@ static void print_json_row(const struct plan *p, FILE *out, unsigned i)
 		(unsigned long long)t.places);
 }
 
-unsigned plan_print(const struct plan *p, FILE *out, bool json, unsigned width)
+unsigned active_rules_print(const struct active_rules *p, FILE *out, bool json, unsigned width)
 {
 	fputs(json ? "{\"rules\":[" : "   #      packets          bytes  rule\n", out);
 	for (unsigned i = 0; i <= p->set.count; i++) {
@@ -266,7 +266,7 @@ static uint32_t reach(const struct bpf_program *p)
 	return far;
 }
 
-uint32_t plan_copy_range(const struct plan *p)
+uint32_t active_rules_copy_range(const struct active_rules *p)
 {
 	uint32_t far = 128; /* headers, for whatever is printed */
 
@@ -280,7 +280,7 @@ uint32_t plan_copy_range(const struct plan *p)
 	return far;
 }
 
-bool plan_needs_segments(const struct plan *p)
+bool active_rules_need_segments(const struct active_rules *p)
 {
 	for (unsigned i = 0; i < p->set.count; i++)
 		if (p->set.rule[i].action == ACTION_REWRITE || p->set.rule[i].action == ACTION_RATE)
@@ -307,7 +307,7 @@ static bool may_match_tcp(const struct rule *rule)
 	return may;
 }
 
-const struct rule *plan_resizes_tcp(const struct plan *p)
+const struct rule *active_rules_resize_tcp(const struct active_rules *p)
 {
 	for (unsigned i = 0; i < p->set.count; i++) {
 		const struct rule *r = &p->set.rule[i];
@@ -319,11 +319,11 @@ const struct rule *plan_resizes_tcp(const struct plan *p)
 	return NULL;
 }
 
-size_t plan_filters(const struct plan *p, struct bpf_program *filters)
+size_t active_rules_filters(const struct active_rules *p, struct bpf_program *filters)
 {
 	size_t n = 0;
 
-	if (plan_resizes_tcp(p) != NULL)
+	if (active_rules_resize_tcp(p) != NULL)
 		return 0; /* both directions of whatever connection it may be */
 	for (unsigned i = 0; i < p->set.count; i++) {
 		const struct rule *r = &p->set.rule[i];

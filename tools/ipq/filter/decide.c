@@ -12,7 +12,7 @@ struct outcome {
 	struct ipq_verdict verdict;
 	int64_t delay;		 /* ns */
 	const struct rule *rule; /* that decided; NULL: none */
-	struct tally *tally;
+	struct counters *counters;
 	bool dropped; /* by the rule's rate, or because it could not be edited */
 };
 
@@ -95,31 +95,31 @@ static bool was_repeated(const struct rule *rule, const struct ipq_packet *packe
 	       packet->mark == rule->number;
 }
 
-static void choose(struct worker *w, const struct plan *plan, const struct ipq_packet *packet,
+static void choose(struct worker *w, const struct active_rules *active_rules, const struct ipq_packet *packet,
 		   struct outcome *o)
 {
 	bool payload = (packet->present & IPQ_HAS_PAYLOAD) != 0;
 	unsigned i = 0;
 
 	for (;; i++) {
-		i = ruleset_match(&plan->set, i, packet->payload, payload ? packet->payload_len : 0,
+		i = ruleset_match(&active_rules->set, i, packet->payload, payload ? packet->payload_len : 0,
 				  packet->full_len);
-		o->tally = plan_tally(plan, w->index, i);
-		if (i == plan->set.count)
+		o->counters = active_rules_counters(active_rules, w->index, i);
+		if (i == active_rules->set.count)
 			break;
-		if (was_repeated(&plan->set.rule[i], packet))
+		if (was_repeated(&active_rules->set.rule[i], packet))
 			continue;
-		if (plan->set.rule[i].action != ACTION_LOG && plan->set.rule[i].action != ACTION_COUNT)
+		if (active_rules->set.rule[i].action != ACTION_LOG && active_rules->set.rule[i].action != ACTION_COUNT)
 			break;
-		add(&o->tally->packets, 1);
-		add(&o->tally->bytes, packet->full_len);
-		if (plan->set.rule[i].action == ACTION_LOG)
+		add(&o->counters->packets, 1);
+		add(&o->counters->bytes, packet->full_len);
+		if (active_rules->set.rule[i].action == ACTION_LOG)
 			log_packet(w, packet);
 	}
-	add(&o->tally->packets, 1);
-	add(&o->tally->bytes, packet->full_len);
-	if (i < plan->set.count)
-		apply_rule(w, &plan->set.rule[i], o);
+	add(&o->counters->packets, 1);
+	add(&o->counters->bytes, packet->full_len);
+	if (i < active_rules->set.count)
+		apply_rule(w, &active_rules->set.rule[i], o);
 }
 
 /* A packet that stays on this machine passes OUTPUT and INPUT: two places, two streams. */
@@ -151,15 +151,15 @@ static int rewrite_plain(struct ipq_edit *e, const struct rewrite *r)
  * The rule that will rewrite the answers to this SYN, if it changes their length: the one that matches the
  * packet with its sides exchanged.
  */
-static const struct rewrite *rewrite_of_answers(struct decider *d, const struct ipq_edit *e)
+static const struct rewrite *rewrite_of_answers(struct filter_worker *d, const struct ipq_edit *e)
 {
-	const struct plan *plan = d->plan;
+	const struct active_rules *active_rules = d->active_rules;
 	const struct rule *rule;
 	size_t len = e->version == 4 ? 4 : 16, at = e->version == 4 ? 12 : 8;
 	uint8_t *p = d->mirrored;
 	unsigned i;
 
-	if (!plan->resizes_tcp || e->protocol != IPPROTO_TCP || e->transport_error < 0 ||
+	if (!active_rules->resizes_tcp || e->protocol != IPPROTO_TCP || e->transport_error < 0 ||
 	    (e->data[e->transport + 13] & (IPQ_TCP_SYN | IPQ_TCP_ACK)) != IPQ_TCP_SYN)
 		return NULL;
 	memcpy(p, e->data, e->len);
@@ -167,8 +167,8 @@ static const struct rewrite *rewrite_of_answers(struct decider *d, const struct 
 	memcpy(p + at + len, e->data + at, len);
 	memcpy(p + e->transport, e->data + e->transport + 2, 2);
 	memcpy(p + e->transport + 2, e->data + e->transport, 2);
-	i = ruleset_match(&plan->set, 0, p, e->len, e->len);
-	rule = i < plan->set.count ? &plan->set.rule[i] : NULL;
+	i = ruleset_match(&active_rules->set, 0, p, e->len, e->len);
+	rule = i < active_rules->set.count ? &active_rules->set.rule[i] : NULL;
 	return rule != NULL && rule->action == ACTION_REWRITE &&
 			       rule->rewrite.from_len != rule->rewrite.to_len
 		       ? &rule->rewrite
@@ -179,7 +179,7 @@ static const struct rewrite *rewrite_of_answers(struct decider *d, const struct 
 static int edit_packet(struct worker *w, const struct ipq_packet *packet, const struct rewrite *r,
 		       struct ipq_edit *e)
 {
-	struct decider *d = w->context;
+	struct filter_worker *d = w->context;
 	const struct rewrite *answers;
 	size_t room = packet->payload_len > VERDICT_MAX ? packet->payload_len : VERDICT_MAX;
 	int err, done = FLOW_SAME;
@@ -203,13 +203,13 @@ static int edit_packet(struct worker *w, const struct ipq_packet *packet, const 
 
 static void edit(struct worker *w, const struct ipq_packet *packet, struct outcome *o)
 {
-	struct decider *d = w->context;
+	struct filter_worker *d = w->context;
 	const struct rewrite *r =
 		o->rule != NULL && o->rule->action == ACTION_REWRITE ? &o->rule->rewrite : NULL;
 	struct ipq_edit e;
 	int done;
 
-	if ((r == NULL && flows_count(d->flows) == 0 && !d->plan->resizes_tcp) || o->verdict.code == IPQ_DROP)
+	if ((r == NULL && flows_count(d->flows) == 0 && !d->active_rules->resizes_tcp) || o->verdict.code == IPQ_DROP)
 		return;
 	done = edit_packet(w, packet, r, &e);
 	if (done == -EPROTONOSUPPORT || done == -EOPNOTSUPP || done == -ENODATA)
@@ -220,7 +220,7 @@ static void edit(struct worker *w, const struct ipq_packet *packet, struct outco
 		drop(o);
 		return;
 	}
-	add(&o->tally->places, (uint64_t)done);
+	add(&o->counters->places, (uint64_t)done);
 	if (e.len == packet->payload_len && memcmp(e.data, packet->payload, e.len) == 0)
 		return;
 	if (e.len > VERDICT_MAX) {
@@ -269,7 +269,7 @@ static int record(struct worker *w, const struct ipq_packet *packet, const struc
 
 static int send_later(struct worker *w, const struct ipq_packet *packet, struct outcome *o)
 {
-	struct decider *d = w->context;
+	struct filter_worker *d = w->context;
 	struct ipq_packet *kept = ipq_packet_keep(packet);
 	uint32_t len = (uint32_t)o->verdict.payload_len;
 
@@ -289,18 +289,18 @@ static int send_later(struct worker *w, const struct ipq_packet *packet, struct 
 
 static int decide(struct worker *w, struct ipq_packet *packet)
 {
-	struct decider *d = w->context;
-	struct plan *plan = atomic_load_explicit(&d->plan, memory_order_relaxed);
+	struct filter_worker *d = w->context;
+	struct active_rules *active_rules = atomic_load_explicit(&d->active_rules, memory_order_relaxed);
 	struct outcome o = { .verdict = { .size = sizeof(o.verdict), .code = IPQ_ACCEPT } };
 	int err;
 
 	if (w->session->virtual_time && (packet->present & IPQ_HAS_TIMESTAMP) != 0 &&
 	    packet->timestamp > w->now)
 		w->now = packet->timestamp;
-	choose(w, plan, packet, &o);
+	choose(w, active_rules, packet, &o);
 	edit(w, packet, &o);
 	if (o.dropped)
-		add(&o.tally->dropped, 1);
+		add(&o.counters->dropped, 1);
 	err = record(w, packet, &o);
 	if (err < 0)
 		return err;
@@ -317,7 +317,7 @@ static int decide(struct worker *w, struct ipq_packet *packet)
 
 static void release(struct worker *w, int64_t now)
 {
-	struct decider *d = w->context;
+	struct filter_worker *d = w->context;
 	struct delayed next;
 
 	while (delays_take(&d->delays, now, &next)) {
@@ -329,10 +329,10 @@ static void release(struct worker *w, int64_t now)
 int decide_batch(struct worker *w, unsigned n)
 {
 	struct decide_common *c = common_of(w);
-	struct decider *d = w->context;
+	struct filter_worker *d = w->context;
 
 	/* What arrived with the wakeup is judged by the rules that it came for: they were said to be in force. */
-	d->plan = c->plan;
+	d->active_rules = c->active_rules;
 	for (unsigned i = 0; i < n; i++) {
 		int err = decide(w, &w->packet[i]);
 
@@ -349,7 +349,7 @@ int decide_batch(struct worker *w, unsigned n)
 
 int decide_timeout(struct worker *w)
 {
-	const struct decider *d = w->context;
+	const struct filter_worker *d = w->context;
 
 	/* In a capture file the next packet is the clock. */
 	return w->session->virtual_time ? IPQ_FOREVER : delays_timeout(&d->delays, w->now);
@@ -357,9 +357,9 @@ int decide_timeout(struct worker *w)
 
 void decide_wake(struct worker *w)
 {
-	struct decider *d = w->context;
+	struct filter_worker *d = w->context;
 
-	d->plan = common_of(w)->plan;
+	d->active_rules = common_of(w)->active_rules;
 	release(w, w->now);
 }
 
@@ -368,13 +368,13 @@ void decide_finish(struct worker *w)
 	release(w, INT64_MAX);
 }
 
-struct decider *decider_new(struct plan *plan)
+struct filter_worker *filter_worker_new(struct active_rules *active_rules)
 {
-	struct decider *d = calloc(1, sizeof(*d));
+	struct filter_worker *d = calloc(1, sizeof(*d));
 
 	if (d == NULL)
 		return NULL;
-	d->plan = plan;
+	d->active_rules = active_rules;
 	d->flows = flows_new();
 	if (d->flows != NULL)
 		return d;
@@ -382,7 +382,7 @@ struct decider *decider_new(struct plan *plan)
 	return NULL;
 }
 
-void decider_free(struct decider *d)
+void filter_worker_free(struct filter_worker *d)
 {
 	if (d == NULL)
 		return;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* What a worker of `ipq filter` does with packets: the rules applied, edits, delays, records. */
-#ifndef DECIDE_H
-#define DECIDE_H
+#ifndef IPQ_FILTER_DECIDE_H
+#define IPQ_FILTER_DECIDE_H
 
 #include "filter/active_rules.h"
 #include "filter/delay.h"
@@ -17,23 +17,23 @@ enum record_what { RECORD_ALL, RECORD_DROP, RECORD_ACCEPT };
 
 /* What all workers share; only the plan changes. It is the session's context. */
 struct decide_common {
-	struct plan *_Atomic plan; /* the newest */
+	struct active_rules *_Atomic active_rules; /* the newest */
 	struct pcapng *record;	   /* or NULL */
 	enum record_what record_what;
 	struct print_style style;
 };
 
 /* What a worker has to itself: its context. */
-struct decider {
-	struct plan *_Atomic plan; /* in use */
+struct filter_worker {
+	struct active_rules *_Atomic active_rules; /* in use */
 	struct delays delays;
 	struct flows *flows;
 	uint8_t edited[PACKET_MAX], mirrored[PACKET_MAX];
 };
 
 /* NULL: no memory. */
-struct decider *decider_new(struct plan *plan);
-void decider_free(struct decider *d);
+struct filter_worker *filter_worker_new(struct active_rules *active_rules);
+void filter_worker_free(struct filter_worker *d);
 
 /* Handlers of a session. */
 int decide_batch(struct worker *w, unsigned n);

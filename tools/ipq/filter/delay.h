@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* Packets that wait for their time, the next one on top of a binary heap. One heap belongs to one thread. */
-#ifndef DELAY_H
-#define DELAY_H
+#ifndef IPQ_FILTER_DELAY_H
+#define IPQ_FILTER_DELAY_H
 
 #include <stddef.h>
 #include <stdint.h>

@@ -18,8 +18,8 @@
 struct filter {
 	struct session session;
 	struct decide_common common;
-	struct plan_source rules;
-	struct plan *old;	     /* still in use by a worker that has not looked yet */
+	struct active_rules_source rules;
+	struct active_rules *old;	     /* still in use by a worker that has not looked yet */
 	struct bpf_program *filters; /* of the firewall rule */
 	const char *record_path;
 	bool counters, record_given;
@@ -41,35 +41,35 @@ static void retire(struct filter *f, bool ended)
 	if (f->old == NULL)
 		return;
 	for (unsigned i = 0; i < f->session.workers && !ended; i++) {
-		const struct decider *d = f->session.worker[i].context;
+		const struct filter_worker *d = f->session.worker[i].context;
 
-		if (d->plan == f->old)
+		if (d->active_rules == f->old)
 			return;
 	}
-	plan_inherit(f->common.plan, f->old);
-	plan_free(f->old);
+	active_rules_restore(f->common.active_rules, f->old);
+	active_rules_free(f->old);
 	f->old = NULL;
 }
 
 /* The kernel sends what the new rules decide, too. Frees the plan when that cannot be. */
-static int prepare_change(struct filter *f, struct plan *new)
+static int prepare_change(struct filter *f, struct active_rules *new)
 {
 	struct session *s = &f->session;
 	struct bpf_program *filters = calloc(new->set.count + 1, sizeof(*filters));
 	struct ipq_error e = { .text = "out of memory" };
 	int err = filters != NULL ? 0 : -ENOMEM;
 
-	if (err == 0 && plan_needs_segments(new) && (s->flags & IPQ_O_SEGMENT) == 0)
+	if (err == 0 && active_rules_need_segments(new) && (s->flags & IPQ_O_SEGMENT) == 0)
 		err = ipq_fail(&e, EBUSY,
 			       "rewrite and rate are new in these rules: end and start again for them");
 	if (err == 0 && s->rules != NULL) {
-		s->filters = plan_filters(new, filters);
+		s->filters = active_rules_filters(new, filters);
 		err = rules_change(s->rules, filters, s->filters, &e);
 		new->kernel_accepts = s->filters > 0;
 	}
 	if (err < 0) {
 		text_complain("ipq filter", "%s", e.text);
-		plan_free(new);
+		active_rules_free(new);
 		free(filters);
 		return err;
 	}
@@ -80,7 +80,7 @@ static int prepare_change(struct filter *f, struct plan *new)
 
 static void reload(struct filter *f)
 {
-	struct plan *new;
+	struct active_rules *new;
 
 	/* The last reload's workers are between two batches of SESSION_BATCH packets at most. */
 	for (int i = 0; i < 1000 && f->old != NULL; i++) {
@@ -88,14 +88,14 @@ static void reload(struct filter *f)
 		usleep(1000);
 		retire(f, false);
 	}
-	if (f->old != NULL || plan_load(&new, &f->rules, f->session.workers) < 0 ||
+	if (f->old != NULL || active_rules_load(&new, &f->rules, f->session.workers) < 0 ||
 	    prepare_change(f, new) < 0) {
 		fputs("ipq filter: the rules stay as they were\n", stderr);
 		return;
 	}
-	plan_inherit_rates(new, f->common.plan);
-	f->old = f->common.plan;
-	f->common.plan = new;
+	active_rules_restore_rates(new, f->common.active_rules);
+	f->old = f->common.active_rules;
+	f->common.active_rules = new;
 	session_wake_all(&f->session);
 	if (!f->session.quiet)
 		fprintf(stderr, "ipq filter: %u rules in force\n", new->set.count);
@@ -104,17 +104,17 @@ static void reload(struct filter *f)
 /* In place means over the last table: only where it fits the terminal, and with lines that do not wrap. */
 static void print_counters(struct filter *f, bool in_place)
 {
-	const struct plan *plan = f->common.plan;
+	const struct active_rules *active_rules = f->common.active_rules;
 	struct winsize size = { .ws_row = 24, .ws_col = 80 };
 	bool json = f->common.style.json;
 
 	in_place = in_place && !json && isatty(STDERR_FILENO);
 	if (in_place)
 		ioctl(STDERR_FILENO, TIOCGWINSZ, &size);
-	in_place = in_place && plan->set.count + 3 < size.ws_row;
+	in_place = in_place && active_rules->set.count + 3 < size.ws_row;
 	if (in_place && f->lines > 0)
 		fprintf(stderr, "\r\033[%uA\033[J", f->lines);
-	f->lines = plan_print(plan, json ? stdout : stderr, json,
+	f->lines = active_rules_print(active_rules, json ? stdout : stderr, json,
 			      in_place && size.ws_col > 1 ? size.ws_col - 1U : 0);
 	if (!in_place)
 		f->lines = 0;
@@ -229,7 +229,7 @@ static int parse(struct filter *f, int argc, char **argv)
 /* A connection whose text changes its length needs both directions here. */
 static void warn_one_way(const struct filter *f)
 {
-	const struct rule *r = plan_resizes_tcp(f->common.plan);
+	const struct rule *r = active_rules_resize_tcp(f->common.active_rules);
 	const char *on = f->session.on;
 
 	if (r == NULL || on == NULL || strcasestr(on, "FORWARD") != NULL ||
@@ -246,7 +246,7 @@ static void warn_one_way(const struct filter *f)
 static int prepare_workers(struct filter *f, unsigned n, void **context)
 {
 	for (unsigned i = 0; i < n; i++) {
-		context[i] = decider_new(f->common.plan);
+		context[i] = filter_worker_new(f->common.active_rules);
 		if (context[i] == NULL)
 			return -ENOMEM;
 	}
@@ -285,16 +285,16 @@ static int run_with(struct filter *f)
 
 	s->filter = f->filters;
 	s->reads_later = f->rules.file != NULL;
-	s->filters = plan_filters(f->common.plan, f->filters);
-	f->common.plan->kernel_accepts = s->on != NULL && s->filters > 0;
-	s->copy_range = f->record_path != NULL || f->rules.file != NULL ? 0 : plan_copy_range(f->common.plan);
-	s->flags = plan_needs_segments(f->common.plan) ? IPQ_O_SEGMENT : 0;
+	s->filters = active_rules_filters(f->common.active_rules, f->filters);
+	f->common.active_rules->kernel_accepts = s->on != NULL && s->filters > 0;
+	s->copy_range = f->record_path != NULL || f->rules.file != NULL ? 0 : active_rules_copy_range(f->common.active_rules);
+	s->flags = active_rules_need_segments(f->common.active_rules) ? IPQ_O_SEGMENT : 0;
 	if (prepare_workers(f, n, context) == 0)
 		status = session_run(s, context);
 	if (s->worker != NULL)
 		report(f, status);
 	for (unsigned i = 0; i < n; i++)
-		decider_free(context[i]);
+		filter_worker_free(context[i]);
 	session_close(s);
 	return status;
 }
@@ -303,7 +303,7 @@ static int run(int argc, char **argv)
 {
 	struct filter f = { .session = { .command = &command_filter, .handler = &handler } };
 	struct ipq_error e = { .text = "" };
-	struct plan *plan;
+	struct active_rules *active_rules;
 	int status, err = 0;
 
 	f.session.context = &f.common;
@@ -311,14 +311,14 @@ static int run(int argc, char **argv)
 	if (status != 0)
 		return status;
 	f.common.style.colour = print_wants_colour(stdout);
-	if (plan_load(&plan, &f.rules,
+	if (active_rules_load(&active_rules, &f.rules,
 		      f.session.source != NULL ? 1 : f.session.queue_last - f.session.queue_first + 1) < 0)
 		return EXIT_USAGE;
-	f.common.plan = plan;
+	f.common.active_rules = active_rules;
 	warn_one_way(&f);
 	if (f.record_path != NULL && !f.session.dry_run)
 		err = pcapng_open(&f.common.record, f.record_path, &e);
-	f.filters = calloc(plan->set.count + 1, sizeof(*f.filters));
+	f.filters = calloc(active_rules->set.count + 1, sizeof(*f.filters));
 	if (err == 0 && f.filters != NULL)
 		status = run_with(&f);
 	if (err == 0)
@@ -329,7 +329,7 @@ static int run(int argc, char **argv)
 		text_complain("ipq filter", "%s", e.text);
 		status = 1;
 	}
-	plan_free(f.common.plan);
+	active_rules_free(f.common.active_rules);
 	free(f.filters);
 	return status;
 }

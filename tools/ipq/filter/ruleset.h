@@ -4,8 +4,8 @@
  * Parsing gives a set that is read by any number of threads at once; the only thing in it that changes
  * is the clock of a rate, which is atomic.
  */
-#ifndef RULESET_H
-#define RULESET_H
+#ifndef IPQ_FILTER_RULESET_H
+#define IPQ_FILTER_RULESET_H
 
 #include <stdatomic.h>
 #include <stdbool.h>

@@ -4,8 +4,8 @@
  * acknowledgements the other are moved so that both ends see a stream without holes. One table belongs
  * to one thread.
  */
-#ifndef FLOW_H
-#define FLOW_H
+#ifndef IPQ_FILTER_TCP_SEQ_H
+#define IPQ_FILTER_TCP_SEQ_H
 
 #include <stddef.h>
 #include <stdint.h>

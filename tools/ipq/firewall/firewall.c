@@ -26,14 +26,14 @@ const char *firewall_tool(enum firewall_kind kind)
 
 static int ask(enum firewall_kind kind, char **text)
 {
-	int status = tool_run_line(kinds[kind].show, text);
+	int status = subprocess_run_line(kinds[kind].show, text);
 	char path[512];
 
 	if (status != -ENOENT || kind > FIREWALL_IP6TABLES_LEGACY ||
 	    tool_find("iptables-nft", path, sizeof(path)))
 		return status;
 	/* iptables from before 1.8 has one flavour and no suffix. */
-	return tool_run_line(kind == FIREWALL_IPTABLES_LEGACY ? "iptables-save" : "ip6tables-save", text);
+	return subprocess_run_line(kind == FIREWALL_IPTABLES_LEGACY ? "iptables-save" : "ip6tables-save", text);
 }
 
 static int parse(struct firewall *f, enum firewall_kind kind, const char *text)
@@ -57,7 +57,7 @@ static int read_tables(struct firewall *f, enum firewall_kind kind)
 	f->state[kind] = FIREWALL_READ;
 	for (size_t i = 0; i < sizeof(tables) / sizeof(tables[0]) && err == 0; i++) {
 		snprintf(command, sizeof(command), "%s -t %s", kinds[kind].show, tables[i]);
-		if (tool_run_line(command, &text) == 0)
+		if (subprocess_run_line(command, &text) == 0)
 			err = parse(f, kind, text);
 		else if (strcmp(tables[i], "filter") == 0) /* the others may be missing from the kernel */
 			f->state[kind] = FIREWALL_REFUSED;

@@ -3,8 +3,8 @@
  * The firewall rules that hand packets to a queue, whoever set them up: read from what iptables-save and
  * "nft list ruleset" print.
  */
-#ifndef FIREWALL_H
-#define FIREWALL_H
+#ifndef IPQ_FIREWALL_FIREWALL_H
+#define IPQ_FIREWALL_FIREWALL_H
 
 #include <stdbool.h>
 #include <stddef.h>

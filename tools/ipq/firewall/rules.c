@@ -116,11 +116,11 @@ int rules_pick_queue(unsigned count, uint16_t *first, struct ipq_error *e)
 
 /* ---- iptables ------------------------------------------------------------------------------------ */
 
-static void begin(struct words *w, const struct rules *r, int family)
+static void begin(struct argv_builder *w, const struct rules *r, int family)
 {
 	w->lifeline = r->guardian_fd;
-	words_add(w, "%s", r->tool[family]);
-	words_add_list(w, "-w 5 -t mangle");
+	argv_add(w, "%s", r->tool[family]);
+	argv_add_list(w, "-w 5 -t mangle");
 }
 
 /* Are we not allowed to, or is something missing? */
@@ -130,7 +130,7 @@ static const char *remedy(const char *said)
 }
 
 /* Runs and frees. An error's first line goes to *e. */
-static int finish(struct words *w, struct ipq_error *e)
+static int finish(struct argv_builder *w, struct ipq_error *e)
 {
 	char said[512] = "";
 	int err = w->failed;
@@ -144,29 +144,29 @@ static int finish(struct words *w, struct ipq_error *e)
 		ipq_fail(e, EIO, "%s; %s", said, remedy(said));
 		err = err < 0 ? err : -EIO;
 	}
-	words_free(w);
+	argv_free(w);
 	return err;
 }
 
-static void chain_command(struct words *w, const struct rules *r, int family, const char *option,
+static void chain_command(struct argv_builder *w, const struct rules *r, int family, const char *option,
 			  const char *name)
 {
 	begin(w, r, family);
-	words_add(w, "%s", option);
-	words_add(w, "%s", name);
+	argv_add(w, "%s", option);
+	argv_add(w, "%s", name);
 }
 
-static void jump_command(struct words *w, const struct rules *r, int family, unsigned hook, bool add,
+static void jump_command(struct argv_builder *w, const struct rules *r, int family, unsigned hook, bool add,
 			 const char *name)
 {
 	begin(w, r, family);
-	words_add_list(w, add ? "-I" : "-D");
-	words_add(w, "%s", hook_names[hook]);
-	words_add_list(w, "-j");
-	words_add(w, "%s", name);
+	argv_add_list(w, add ? "-I" : "-D");
+	argv_add(w, "%s", hook_names[hook]);
+	argv_add_list(w, "-j");
+	argv_add(w, "%s", name);
 }
 
-static void bytecode_word(struct words *w, const struct bpf_program *p)
+static void bytecode_word(struct argv_builder *w, const struct bpf_program *p)
 {
 	char text[BPF_MATCH_MAX * 40 + 16];
 	int n = snprintf(text, sizeof(text), "%u", p->bf_len);
@@ -174,26 +174,26 @@ static void bytecode_word(struct words *w, const struct bpf_program *p)
 	for (unsigned i = 0; i < p->bf_len; i++)
 		n += snprintf(text + n, sizeof(text) - (size_t)n, ",%u %u %u %u", p->bf_insns[i].code,
 			      p->bf_insns[i].jt, p->bf_insns[i].jf, p->bf_insns[i].k);
-	words_add(w, "%s", text);
+	argv_add(w, "%s", text);
 }
 
-static void queue_command(struct words *w, const struct rules *r, int family, size_t filter)
+static void queue_command(struct argv_builder *w, const struct rules *r, int family, size_t filter)
 {
 	chain_command(w, r, family, "-A", r->name);
 	if (!r->unfiltered && r->filters > 0) {
-		words_add_list(w, "-m bpf --bytecode");
+		argv_add_list(w, "-m bpf --bytecode");
 		bytecode_word(w, &r->filter[filter]);
 	}
-	words_add_list(w, "-j NFQUEUE");
+	argv_add_list(w, "-j NFQUEUE");
 	if (r->queue_first == r->queue_last) {
-		words_add_list(w, "--queue-num");
-		words_add(w, "%u", r->queue_first);
+		argv_add_list(w, "--queue-num");
+		argv_add(w, "%u", r->queue_first);
 	} else {
-		words_add_list(w, "--queue-balance");
-		words_add(w, "%u:%u", r->queue_first, r->queue_last);
+		argv_add_list(w, "--queue-balance");
+		argv_add(w, "%u:%u", r->queue_first, r->queue_last);
 	}
 	if (r->bypass)
-		words_add_list(w, "--queue-bypass");
+		argv_add_list(w, "--queue-bypass");
 }
 
 static size_t queue_commands(const struct rules *r)
@@ -213,7 +213,7 @@ static void set_filters(struct rules *r, const struct bpf_program *filter, size_
 static int fill_chain(struct rules *r, int family, struct ipq_error *e)
 {
 	for (size_t i = 0; i < queue_commands(r); i++) {
-		struct words w = { .word = NULL };
+		struct argv_builder w = { .word = NULL };
 		int err;
 
 		queue_command(&w, r, family, i);
@@ -228,7 +228,7 @@ static int fill_chain(struct rules *r, int family, struct ipq_error *e)
  * one tells: a chain that is still jumped to stays. */
 static bool remove_chain(const struct rules *r, int family, const char *name, unsigned hooks)
 {
-	struct words w = { .word = NULL };
+	struct argv_builder w = { .word = NULL };
 
 	for (unsigned h = 0; h < HOOKS; h++) {
 		if ((hooks & 1U << h) == 0)
@@ -286,12 +286,12 @@ static unsigned hooks_that_jump(const char *listing, const char *name)
 static void sweep(const struct rules *r, int family)
 {
 	const size_t room = 1 << 20;
-	struct words w = { .word = NULL };
+	struct argv_builder w = { .word = NULL };
 	char *listing = malloc(room);
 	const char *at;
 
 	begin(&w, r, family);
-	words_add_list(&w, "-S");
+	argv_add_list(&w, "-S");
 	if (listing == NULL || w.failed != 0 || exec_run(w.word, -1, NULL, listing, room, NULL, 0) != 0)
 		goto out;
 	for (at = strstr(listing, "-N ipq-"); at != NULL; at = strstr(at + 1, "-N ipq-")) {
@@ -302,14 +302,14 @@ static void sweep(const struct rules *r, int family)
 			remove_chain(r, family, name, hooks_that_jump(listing, name));
 	}
 out:
-	words_free(&w);
+	argv_free(&w);
 	free(listing);
 }
 
 /* Makes and fills our chain with one of the system's tools. The kernel says whether it can. */
 static int prepare_family(struct rules *r, int family, struct ipq_error *e)
 {
-	struct words w = { .word = NULL };
+	struct argv_builder w = { .word = NULL };
 	int err;
 
 	sweep(r, family);
@@ -569,7 +569,7 @@ int rules_install(struct rules *r, struct ipq_error *e)
 		return install_nftables(r, e);
 	for (int family = 0; family < FAMILIES; family++) {
 		for (unsigned h = 0; r->chain[family] && h < HOOKS; h++) {
-			struct words w = { .word = NULL };
+			struct argv_builder w = { .word = NULL };
 			int err;
 
 			if ((r->hooks & 1U << h) == 0)
@@ -596,10 +596,10 @@ int rules_change(struct rules *r, const struct bpf_program *filter, size_t filte
 			err = fill_chain(r, family, e);
 	for (int family = 0; family < FAMILIES && err == 0; family++) {
 		for (size_t i = 0; r->chain[family] && i < old && err == 0; i++) {
-			struct words w = { .word = NULL };
+			struct argv_builder w = { .word = NULL };
 
 			chain_command(&w, r, family, "-D", r->name);
-			words_add_list(&w, "1");
+			argv_add_list(&w, "1");
 			err = finish(&w, e);
 		}
 	}
@@ -630,22 +630,22 @@ void rules_close(struct rules *r)
 
 static void print_family(const struct rules *r, int family, FILE *out)
 {
-	struct words w = { .word = NULL };
+	struct argv_builder w = { .word = NULL };
 
 	chain_command(&w, r, family, "-N", r->name);
-	words_print(&w, out);
-	words_free(&w);
+	argv_print(&w, out);
+	argv_free(&w);
 	for (size_t i = 0; i < queue_commands(r); i++) {
 		queue_command(&w, r, family, i);
-		words_print(&w, out);
-		words_free(&w);
+		argv_print(&w, out);
+		argv_free(&w);
 	}
 	for (unsigned h = 0; h < HOOKS; h++) {
 		if ((r->hooks & 1U << h) == 0)
 			continue;
 		jump_command(&w, r, family, h, true, r->name);
-		words_print(&w, out);
-		words_free(&w);
+		argv_print(&w, out);
+		argv_free(&w);
 	}
 }
 

@@ -8,8 +8,8 @@
  * come, so the queue must be bound by then. What a process leaves that was killed goes away by itself,
  * or at the next rules_open: see rules.c.
  */
-#ifndef RULES_H
-#define RULES_H
+#ifndef IPQ_FIREWALL_RULES_H
+#define IPQ_FIREWALL_RULES_H
 
 #include <stdbool.h>
 #include <stddef.h>

@@ -14,7 +14,7 @@
 #include "common/tool.h"
 #include "firewall/rules_exec.h"
 
-void words_add(struct words *w, const char *format, ...)
+void argv_add(struct argv_builder *w, const char *format, ...)
 {
 	char **grown = realloc(w->word, (w->count + 2) * sizeof(*grown));
 	va_list args;
@@ -34,26 +34,26 @@ void words_add(struct words *w, const char *format, ...)
 	va_end(args);
 }
 
-void words_add_list(struct words *w, const char *list)
+void argv_add_list(struct argv_builder *w, const char *list)
 {
 	while (*list != '\0') {
 		size_t len = strcspn(list, " ");
 
-		words_add(w, "%.*s", (int)len, list);
+		argv_add(w, "%.*s", (int)len, list);
 		list += len;
 		list += strspn(list, " ");
 	}
 }
 
-void words_free(struct words *w)
+void argv_free(struct argv_builder *w)
 {
 	for (size_t i = 0; i < w->count; i++)
 		free(w->word[i]);
 	free(w->word);
-	*w = (struct words){ .word = NULL };
+	*w = (struct argv_builder){ .word = NULL };
 }
 
-void words_print(const struct words *w, FILE *out)
+void argv_print(const struct argv_builder *w, FILE *out)
 {
 	for (size_t i = 0; i < w->count; i++) {
 		bool plain = w->word[i][0] != '\0' && strpbrk(w->word[i], " \t'\"\\$;{}()<>|&*?") == NULL;

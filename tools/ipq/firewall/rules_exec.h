@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* Starting the system's firewall tools, for rules.c. */
-#ifndef RULES_EXEC_H
-#define RULES_EXEC_H
+#ifndef IPQ_FIREWALL_RULES_EXEC_H
+#define IPQ_FIREWALL_RULES_EXEC_H
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -9,19 +9,19 @@
 #include <sys/types.h>
 
 /* A command, built word by word. */
-struct words {
+struct argv_builder {
 	char **word; /* ends with NULL */
 	size_t count;
 	int failed; /* -ENOMEM once a word could not be added */
 	int lifeline; /* a descriptor that the command holds while it runs; -1: none */
 };
 
-void words_add(struct words *w, const char *format, ...) __attribute__((format(printf, 2, 3)));
+void argv_add(struct argv_builder *w, const char *format, ...) __attribute__((format(printf, 2, 3)));
 /* Words that are separated by single spaces. */
-void words_add_list(struct words *w, const char *list);
-void words_free(struct words *w);
+void argv_add_list(struct argv_builder *w, const char *list);
+void argv_free(struct argv_builder *w);
 /* As it would be typed at a shell, with a newline. */
-void words_print(const struct words *w, FILE *out);
+void argv_print(const struct argv_builder *w, FILE *out);
 
 /*
  * Runs a command to its end, out of reach of the terminal's signals. What it wrote goes to out and err

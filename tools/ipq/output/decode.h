@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* What a line about a packet needs to know, read from its bytes. */
-#ifndef DECODE_H
-#define DECODE_H
+#ifndef IPQ_OUTPUT_DECODE_H
+#define IPQ_OUTPUT_DECODE_H
 
 #include <stdbool.h>
 #include <stdint.h>

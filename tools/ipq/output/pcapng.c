@@ -162,11 +162,11 @@ static void put_packet(struct pcapng *f, const struct pcapng_record *r)
 /* An existing file is emptied, as shells do. */
 static FILE *open_file(const char *path, struct ipq_error *e)
 {
-	int fd = strcmp(path, "-") == 0 ? STDOUT_FILENO : outfile_open(path, 0, e);
+	int fd = strcmp(path, "-") == 0 ? STDOUT_FILENO : safe_open(path, 0, e);
 	struct stat st;
 	FILE *out = NULL;
 
-	if (fd < 0 || outfile_refuse_terminal(fd, path, e) < 0)
+	if (fd < 0 || safe_open_refuse_terminal(fd, path, e) < 0)
 		goto out;
 	if (fd == STDOUT_FILENO)
 		return stdout;

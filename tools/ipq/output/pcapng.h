@@ -3,8 +3,8 @@
  * Recording to a pcapng file (draft-ietf-opsawg-pcapng): packets from the IP header on, each with the
  * interface it came from or leaves by, its direction, and what was decided as a comment. Any thread.
  */
-#ifndef PCAPNG_H
-#define PCAPNG_H
+#ifndef IPQ_OUTPUT_PCAPNG_H
+#define IPQ_OUTPUT_PCAPNG_H
 
 #include <stdbool.h>
 #include <stdint.h>

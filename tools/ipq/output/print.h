@@ -3,8 +3,8 @@
  * A packet as a line of text or of JSON. Nothing that comes from a packet or names an interface reaches
  * the terminal unescaped.
  */
-#ifndef PRINT_H
-#define PRINT_H
+#ifndef IPQ_OUTPUT_PRINT_H
+#define IPQ_OUTPUT_PRINT_H
 
 #include <stdbool.h>
 #include <stdio.h>

@@ -48,7 +48,7 @@
 
 /* A client, at the index of the engine's descriptor. */
 struct client {
-	ino_t ours, theirs; /* inodes of the two ends; 0: never used */
+	ino_t local, remote; /* inodes of the two ends; 0: never used */
 	uint32_t pid;	    /* as the program sees itself */
 	uint32_t port;	    /* what it is bound to; 0: not bound by name yet */
 	int type, protocol; /* what it asked for */
@@ -172,7 +172,7 @@ static bool alive(const struct run_calls *calls, unsigned fd)
 	struct pollfd p = { .fd = (int)fd, .events = 0 };
 	struct stat st;
 
-	return c->ours != 0 && fstat((int)fd, &st) == 0 && st.st_ino == c->ours && poll(&p, 1, 0) >= 0 &&
+	return c->local != 0 && fstat((int)fd, &st) == 0 && st.st_ino == c->local && poll(&p, 1, 0) >= 0 &&
 	       (p.revents & POLLHUP) == 0;
 }
 
@@ -182,7 +182,7 @@ static struct client *find(const struct run_calls *calls, const struct call *cal
 	ino_t inode = socket_inode(call->tid, (int)call->arg[0]);
 
 	for (unsigned i = 0; inode != 0 && i < calls->limit; i++)
-		if (calls->client[i].theirs == inode && alive(calls, i))
+		if (calls->client[i].remote == inode && alive(calls, i))
 			return &calls->client[i];
 	return NULL;
 }
@@ -190,7 +190,7 @@ static struct client *find(const struct run_calls *calls, const struct call *cal
 static bool port_taken(const struct run_calls *calls, const struct client *me, uint32_t port)
 {
 	for (unsigned i = 0; i < calls->limit; i++)
-		if (&calls->client[i] != me && calls->client[i].port == port && calls->client[i].ours != 0 &&
+		if (&calls->client[i] != me && calls->client[i].port == port && calls->client[i].local != 0 &&
 		    calls->client[i].protocol == me->protocol && alive(calls, i))
 			return true;
 	return false;
@@ -235,8 +235,8 @@ static int add_client(struct run_calls *calls, const struct call *call, int pair
 		close(pair[0]);
 		return err;
 	}
-	calls->client[pair[0]] = (struct client){ .ours = st[0].st_ino,
-						  .theirs = st[1].st_ino,
+	calls->client[pair[0]] = (struct client){ .local = st[0].st_ino,
+						  .remote = st[1].st_ino,
 						  .pid = id.pid,
 						  .type = (int)call->arg[1] & ~(SOCK_CLOEXEC | SOCK_NONBLOCK),
 						  .protocol = protocol };
@@ -250,7 +250,7 @@ static int add_client(struct run_calls *calls, const struct call *call, int pair
 
 /* Puts fd among the program's descriptors. Its number there, or -errno. *answered: the program has it
  * already. */
-static int hand_over(const struct run_calls *calls, const struct call *call, int fd, bool *answered)
+static int install_fd(const struct run_calls *calls, const struct call *call, int fd, bool *answered)
 {
 	struct seccomp_notif_addfd add = {
 		.id = call->id,
@@ -284,7 +284,7 @@ static int do_socket(struct run_calls *calls, const struct call *call, bool *ans
 		return err;
 	err = add_client(calls, call, pair);
 	if (err == 0)
-		err = hand_over(calls, call, pair[1], answered);
+		err = install_fd(calls, call, pair[1], answered);
 	close(pair[1]); /* if the program did not get it, the engine now sees the end of the client */
 	return err;
 }

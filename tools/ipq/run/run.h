@@ -7,8 +7,8 @@
  *	run_filter.c     which system calls of the program come to the supervisor
  *	run_calls.c      what the supervisor answers
  */
-#ifndef RUN_H
-#define RUN_H
+#ifndef IPQ_RUN_RUN_H
+#define IPQ_RUN_RUN_H
 
 #include <signal.h>
 #include <stdbool.h>

@@ -340,7 +340,7 @@ static int open_log(struct supervisor *s)
 	if (strcmp(name, "-") == 0)
 		fd = fcntl(STDERR_FILENO, F_DUPFD_CLOEXEC, 3);
 	else
-		fd = outfile_open(name, O_APPEND | O_NONBLOCK, &e);
+		fd = safe_open(name, O_APPEND | O_NONBLOCK, &e);
 	s->log = fd >= 0 ? fdopen(fd, "a") : NULL;
 	if (s->log == NULL) {
 		run_complain("cannot write the log: %s",
@@ -409,7 +409,7 @@ static void log_summary(const struct supervisor *s)
 			"reader, %llu lost to a full queue, %llu to a full socket\n",
 			families[i].name, (unsigned long long)n.packets, (unsigned long long)n.accepted,
 			(unsigned long long)n.replaced, (unsigned long long)n.dropped,
-			(unsigned long long)n.foreign, (unsigned long long)n.queue_dropped,
+			(unsigned long long)n.wrong_family, (unsigned long long)n.queue_dropped,
 			(unsigned long long)n.netlink_dropped);
 	}
 }

@@ -3,8 +3,8 @@
  * What watch and filter have in common: options, the firewall rule, a thread for each queue, signals,
  * and an end at which nothing is lost or left behind. The subcommand brings the handler.
  */
-#ifndef SESSION_H
-#define SESSION_H
+#ifndef IPQ_SESSION_SESSION_H
+#define IPQ_SESSION_SESSION_H
 
 #include <getopt.h>
 #include <pthread.h>

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* Questions to the kernel's nfnetlink_queue that change nothing. */
-#ifndef PROBE_H
-#define PROBE_H
+#ifndef IPQ_STATUS_PROBE_H
+#define IPQ_STATUS_PROBE_H
 
 #include <stdint.h>
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* The queues of this network namespace, whose they are, and the rules that feed them, at one moment. */
-#ifndef SNAPSHOT_H
-#define SNAPSHOT_H
+#ifndef IPQ_STATUS_SNAPSHOT_H
+#define IPQ_STATUS_SNAPSHOT_H
 
 #include <stdbool.h>
 #include <stdint.h>

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* `ipq status`: one snapshot in its several forms. */
-#ifndef STATUS_H
-#define STATUS_H
+#ifndef IPQ_STATUS_STATUS_H
+#define IPQ_STATUS_STATUS_H
 
 #include <stdbool.h>
 #include <stdio.h>
