@@ -56,7 +56,7 @@ struct job {
 	unsigned queues;
 	bool meta;  /* copy no payload */
 	bool split; /* NFQA_CFG_F_GSO off for everybody: what was merged arrives as packets */
-	int cpu; /* of the first thread; -1: any */
+	int cpu;    /* of the first thread; -1: any */
 	uint32_t queue_length;
 	struct tally *tally; /* one for each queue */
 	int tally_file;	     /* what it is mapped from */
@@ -97,12 +97,13 @@ struct consumer {
 
 consumer_run consume_ipq, consume_ipq_spin, consume_ipq_keep, consume_classic, consume_classic_batch;
 consumer_run consume_run, consume_relay;
-consumer_run consume_nfq, consume_mnl, consume_raw_one, consume_raw_spin, consume_raw_packed, consume_raw_batch;
+consumer_run consume_nfq, consume_mnl, consume_raw_one, consume_raw_spin, consume_raw_packed,
+	consume_raw_batch;
 extern const struct consumer consumers[];
 extern const unsigned consumer_count;
 #define OLD_PROGRAM "--old-program"
 int old_program(char **argument); /* what consume_run starts */
-#define REFERENCE "nfq" /* what ratios are taken against */
+#define REFERENCE "nfq"		  /* what ratios are taken against */
 
 /* ---- consumers that decide one packet at a time share the holding back (hold.c) ---------------- */
 
@@ -137,7 +138,7 @@ enum pattern {
 
 enum placement {
 	PLACED_ANYWHERE, /* as the scheduler likes */
-	PLACED_APART,	  /* the driver on the first processor, the consumer on the following ones, as with --pin */
+	PLACED_APART, /* the driver on the first processor, the consumer on the following ones, as with --pin */
 	PLACED_TOGETHER /* on one processor */
 };
 
@@ -210,9 +211,9 @@ unsigned filter_measure(unsigned rounds, unsigned scale, unsigned capture_mib, b
 
 /* ---- the ground (ground.c) ----------------------------------------------------------------------- */
 
-int ground_enter(void); /* private namespaces, loopback up */
-int ground_net(void);		   /* the network namespace, as a descriptor; -1 */
-int ground_new_net(void);	   /* enters a new one, loopback up; the same */
+int ground_enter(void);	  /* private namespaces, loopback up */
+int ground_net(void);	  /* the network namespace, as a descriptor; -1 */
+int ground_new_net(void); /* enters a new one, loopback up; the same */
 int ground_enter_net(int net);
 const char *ground_iptables(void); /* one that can queue here, or NULL */
 int ground_rules(unsigned queues);
@@ -244,7 +245,8 @@ struct place {
 	unsigned scenario, consumer;
 };
 /* Median over the rounds of a's figure divided by b's (NAN when one is missing), and the middle half of them. */
-double ratio_of(const struct results *all, struct place a, struct place b, enum metric metric, double *low, double *high);
+double ratio_of(const struct results *all, struct place a, struct place b, enum metric metric, double *low,
+		double *high);
 int consumer_index(const char *name); /* -1: not there */
 int scenario_index(const char *name);
 void report_scenario(const struct results *all, unsigned scenario);

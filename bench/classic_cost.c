@@ -54,7 +54,8 @@ static void accept_by_hand(void)
 	for (int i = 0; i < PACKETS; i++) {
 		ssize_t n = recv(raw.fd, buf, sizeof(buf), 0);
 
-		if (n < 0 || !raw_parse(buf, (size_t)n, &packet) || raw_verdict(&raw, packet.id, NF_ACCEPT) < 0)
+		if (n < 0 || !raw_parse(buf, (size_t)n, &packet) ||
+		    raw_verdict(&raw, packet.id, NF_ACCEPT) < 0)
 			fail("classic-cost: by hand");
 	}
 }
@@ -123,7 +124,8 @@ int main(int argc, char **argv)
 	pin_to(0);
 	for (int way = 0; way < WAYS; way++) {
 		sink[way] = connected_to_itself(PORT + (unsigned)way);
-		if (ground_command("%s -A INPUT -p udp --dport %d -j NFQUEUE --queue-num %d", tool, PORT + way, way) < 0)
+		if (ground_command("%s -A INPUT -p udp --dport %d -j NFQUEUE --queue-num %d", tool,
+				   PORT + way, way) < 0)
 			return 1;
 	}
 	h = ipq_create_handle(0, PF_INET);

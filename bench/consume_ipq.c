@@ -11,7 +11,8 @@ struct keeper {
 	unsigned n;
 };
 
-static int give_verdict(struct ipq_queue *q, struct tally *tally, const struct ipq_packet *packet, unsigned verdict)
+static int give_verdict(struct ipq_queue *q, struct tally *tally, const struct ipq_packet *packet,
+			unsigned verdict)
 {
 	tally_verdict(tally, verdict);
 	return verdict ? ipq_accept(q, packet) : ipq_drop(q, packet);
@@ -45,7 +46,8 @@ static int keep(struct ipq_queue *q, const struct job *job, struct tally *tally,
 	return err;
 }
 
-static int decide_now(struct ipq_queue *q, const struct job *job, struct tally *tally, const struct ipq_packet *packet)
+static int decide_now(struct ipq_queue *q, const struct job *job, struct tally *tally,
+		      const struct ipq_packet *packet)
 {
 	unsigned verdict = job_verdict(job, packet->id, packet->present & IPQ_HAS_MARK ? packet->mark : 0);
 

@@ -265,7 +265,8 @@ static int consume_singly(const struct job *job, unsigned queue, struct tally *t
 	atomic_store(&tally->ready, 1);
 	raw->limit = 1;
 	for (;;) {
-		ssize_t n = spin ? recv_spinning(raw->fd, buf, sizeof(buf)) : recv(raw->fd, buf, sizeof(buf), 0);
+		ssize_t n =
+			spin ? recv_spinning(raw->fd, buf, sizeof(buf)) : recv(raw->fd, buf, sizeof(buf), 0);
 
 		if (n < 0)
 			return complain("recv");

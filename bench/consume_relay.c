@@ -45,7 +45,8 @@ static void start_program(const struct job *job, int fd)
 	snprintf(file, sizeof(file), "%d", job->tally_file);
 	snprintf(verdict, sizeof(verdict), "%d", (int)job->verdict);
 	snprintf(socket, sizeof(socket), "%d", fd);
-	execl("/proc/self/exe", "bench", OLD_PROGRAM, file, verdict, job->meta ? "1" : "0", socket, (char *)NULL);
+	execl("/proc/self/exe", "bench", OLD_PROGRAM, file, verdict, job->meta ? "1" : "0", socket,
+	      (char *)NULL);
 	_exit(1);
 }
 
@@ -82,14 +83,16 @@ static int bring_packets(struct relay *r)
 	for (int i = 0; i < n; i++) {
 		if (!raw_parse(r->in_iov[i].iov_base, r->in[i].msg_len, &p))
 			continue;
-		unsigned char *payload = p.payload != NULL ? p.payload : (unsigned char *)r->in_iov[i].iov_base + FRONT;
+		unsigned char *payload =
+			p.payload != NULL ? p.payload : (unsigned char *)r->in_iov[i].iov_base + FRONT;
 		ipq_packet_msg_t m = { .packet_id = p.id, .mark = p.mark, .hook = 1, .data_len = p.len };
 		struct nlmsghdr nlh = { .nlmsg_len = (uint32_t)NLMSG_ALIGN(sizeof(nlh) + sizeof(m) + p.len),
 					.nlmsg_type = IPQM_PACKET };
 
 		memcpy(payload - sizeof(m), &m, sizeof(m));
 		memcpy(payload - sizeof(m) - sizeof(nlh), &nlh, sizeof(nlh));
-		message_set(&r->out[count], &r->out_iov[count], payload - sizeof(m) - sizeof(nlh), nlh.nlmsg_len);
+		message_set(&r->out[count], &r->out_iov[count], payload - sizeof(m) - sizeof(nlh),
+			    nlh.nlmsg_len);
 		count++;
 	}
 	while (sent < count) {
@@ -112,7 +115,8 @@ static int bring_verdicts(struct relay *r)
 	for (int i = 0; i < n; i++) {
 		const struct nlmsghdr *nlh = r->asked_iov[i].iov_base;
 		const ipq_verdict_msg_t *v = (const void *)(nlh + 1);
-		struct raw_packet p = { .id = (uint32_t)v->id, .payload = (unsigned char *)(uintptr_t)(v + 1),
+		struct raw_packet p = { .id = (uint32_t)v->id,
+					.payload = (unsigned char *)(uintptr_t)(v + 1),
 					.len = v->data_len };
 
 		if (r->asked[i].msg_len == 0)
@@ -131,7 +135,8 @@ static int relay(struct relay *r)
 	int packets, verdicts;
 
 	for (;;) {
-		struct pollfd p[2] = { { .fd = r->raw.fd, .events = POLLIN }, { .fd = r->fd, .events = POLLIN } };
+		struct pollfd p[2] = { { .fd = r->raw.fd, .events = POLLIN },
+				       { .fd = r->fd, .events = POLLIN } };
 
 		if (poll(p, 2, -1) < 0)
 			return complain("poll");
@@ -149,7 +154,8 @@ int consume_relay(const struct job *job, unsigned queue, struct tally *tally)
 	struct relay *r = calloc(1, sizeof(*r));
 
 	if (r == NULL || (r->packets = malloc((size_t)BATCH * PLACE)) == NULL ||
-	    (r->requests = malloc((size_t)BATCH * PLACE)) == NULL || raw_open(&r->raw, job, queue, tally, false) < 0)
+	    (r->requests = malloc((size_t)BATCH * PLACE)) == NULL ||
+	    raw_open(&r->raw, job, queue, tally, false) < 0)
 		return -1;
 	r->raw.coalesce = job->verdict == ALWAYS_ACCEPT || job->verdict == ALWAYS_DROP;
 	r->raw.limit = BATCH;

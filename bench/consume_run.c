@@ -28,7 +28,9 @@ static int request(int fd, uint16_t type, const ipq_peer_msg_t *body, const void
 	struct iovec iov[3] = { { &header, sizeof(header) },
 				{ (void *)(uintptr_t)body, sizeof(*body) },
 				{ (void *)(uintptr_t)payload, len } };
-	struct msghdr msg = { .msg_name = &kernel, .msg_namelen = sizeof(kernel), .msg_iov = iov,
+	struct msghdr msg = { .msg_name = &kernel,
+			      .msg_namelen = sizeof(kernel),
+			      .msg_iov = iov,
 			      .msg_iovlen = len > 0 ? 3 : 2 };
 
 	return sendmsg(fd, &msg, 0) < 0 ? -1 : 0;
@@ -116,7 +118,7 @@ int consume_run(const struct job *job, unsigned queue, struct tally *tally)
 	}
 	snprintf(file, sizeof(file), "%d", job->tally_file);
 	snprintf(verdict, sizeof(verdict), "%d", (int)job->verdict);
-	execl(ipq, ipq, "run", "--source", "nfqueue:0", "--", self, OLD_PROGRAM, file, verdict, job->meta ? "1" : "0",
-	      (char *)NULL);
+	execl(ipq, ipq, "run", "--source", "nfqueue:0", "--", self, OLD_PROGRAM, file, verdict,
+	      job->meta ? "1" : "0", (char *)NULL);
 	return -1;
 }

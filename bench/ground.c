@@ -99,8 +99,8 @@ const char *ground_iptables(void)
 	char command[128];
 
 	for (unsigned i = 0; found == NULL && i < sizeof(names) / sizeof(*names); i++) {
-		snprintf(command, sizeof(command), "%s -A INPUT -j NFQUEUE 2>/dev/null && %s -D INPUT -j NFQUEUE",
-			 names[i], names[i]);
+		snprintf(command, sizeof(command),
+			 "%s -A INPUT -j NFQUEUE 2>/dev/null && %s -D INPUT -j NFQUEUE", names[i], names[i]);
 		if (system(command) == 0)
 			found = names[i];
 	}
@@ -190,7 +190,8 @@ uint64_t process_ns(pid_t pid)
 /* Those that look after memory and disks work at their own pace, whoever takes packets. */
 static bool is_housekeeper(const char *stat)
 {
-	static const char *const names[] = { "(kdamond", "(kcompactd", "(kswapd", "(khugepaged", "(ksmd", "(jbd2/" };
+	static const char *const names[] = { "(kdamond",    "(kcompactd", "(kswapd",
+					     "(khugepaged", "(ksmd",	  "(jbd2/" };
 
 	for (size_t i = 0; i < sizeof(names) / sizeof(*names); i++)
 		if (strstr(stat, names[i]) != NULL)
@@ -208,7 +209,8 @@ static bool is_kernel_thread(int dir)
 	if (fd >= 0)
 		close(fd);
 	paren = n > 0 ? strrchr(stat, ')') : NULL;
-	return paren != NULL && sscanf(paren, ") %*c %d", &parent) == 1 && parent == 2 && !is_housekeeper(stat);
+	return paren != NULL && sscanf(paren, ") %*c %d", &parent) == 1 && parent == 2 &&
+	       !is_housekeeper(stat);
 }
 
 static uint64_t thread_ns(int dir)

@@ -57,8 +57,8 @@ static unsigned best_floor(const struct results *all, unsigned scenario, enum me
 	return batch;
 }
 
-static void say(const struct results *all, struct place a, struct place b, enum metric metric, enum bound bound,
-		double limit)
+static void say(const struct results *all, struct place a, struct place b, enum metric metric,
+		enum bound bound, double limit)
 {
 	double low, high, ratio = ratio_of(all, a, b, metric, &low, &high);
 	double printed = round(ratio * 100) / 100; /* a run resolves no more */
@@ -66,7 +66,8 @@ static void say(const struct results *all, struct place a, struct place b, enum 
 
 	if (!isnan(ratio))
 		printf("  %-6s %-20s %-13s %s: %.2f (%.2f to %.2f) of %s, %s %.2f\n", met ? "met" : "MISSED",
-		       scenarios[a.scenario].name, consumers[a.consumer].name, metric_names[metric], ratio, low, high,
+		       scenarios[a.scenario].name, consumers[a.consumer].name, metric_names[metric], ratio,
+		       low, high,
 		       a.scenario == b.scenario ? consumers[b.consumer].name : scenarios[b.scenario].name,
 		       bound == AT_LEAST ? "at least" : "at most", limit);
 }
@@ -76,14 +77,15 @@ static void judge_limit(const struct results *all, const struct limit *l)
 	unsigned s = (unsigned)scenario_index(l->scenario);
 	unsigned against = l->against ? (unsigned)consumer_index(l->against) : best_floor(all, s, l->metric);
 
-	say(all, (struct place){ s, (unsigned)consumer_index(l->consumer) }, (struct place){ s, against }, l->metric,
-	    l->bound, l->value);
+	say(all, (struct place){ s, (unsigned)consumer_index(l->consumer) }, (struct place){ s, against },
+	    l->metric, l->bound, l->value);
 }
 
 /* For every scenario: no dearer than the floor of the same shape, no slower or dearer than the reference. */
 static void judge_everywhere(const struct results *all, unsigned s)
 {
-	struct place ipq = { s, (unsigned)consumer_index("ipq") }, reference = { s, (unsigned)consumer_index(REFERENCE) };
+	struct place ipq = { s, (unsigned)consumer_index("ipq") },
+		     reference = { s, (unsigned)consumer_index(REFERENCE) };
 	struct place classic = { s, (unsigned)consumer_index("classic") };
 	struct place batch = { s, (unsigned)consumer_index("classic-batch") };
 	struct place one = { s, (unsigned)consumer_index("raw-one") };

@@ -56,16 +56,11 @@ static int list_all(void)
 static int parse(int argc, char **argv, struct options *o)
 {
 	static const struct option known[] = {
-		{ "quick", no_argument, NULL, 'q' },
-		{ "rounds", required_argument, NULL, 'r' },
-		{ "scale", required_argument, NULL, 's' },
-		{ "only", required_argument, NULL, 'o' },
-		{ "out", required_argument, NULL, 'd' },
-		{ "consumers", required_argument, NULL, 'c' },
-		{ "capture", required_argument, NULL, 'm' },
-		{ "pin", no_argument, NULL, 'p' },
-		{ "list", no_argument, NULL, 'l' },
-		{ NULL, 0, NULL, 0 },
+		{ "quick", no_argument, NULL, 'q' },	     { "rounds", required_argument, NULL, 'r' },
+		{ "scale", required_argument, NULL, 's' },   { "only", required_argument, NULL, 'o' },
+		{ "out", required_argument, NULL, 'd' },     { "consumers", required_argument, NULL, 'c' },
+		{ "capture", required_argument, NULL, 'm' }, { "pin", no_argument, NULL, 'p' },
+		{ "list", no_argument, NULL, 'l' },	     { NULL, 0, NULL, 0 },
 	};
 	int option;
 
@@ -112,7 +107,8 @@ static bool unavailable[MAX_CONSUMERS]; /* said once */
 
 static bool takes_part(const struct options *o, const struct scenario *s, unsigned c)
 {
-	bool wanted = listed(o->consumers, consumers[c].name, true) || strcmp(consumers[c].name, REFERENCE) == 0;
+	bool wanted =
+		listed(o->consumers, consumers[c].name, true) || strcmp(consumers[c].name, REFERENCE) == 0;
 
 	return wanted && !unavailable[c] && scenario_suits(s, &consumers[c]);
 }
@@ -133,7 +129,8 @@ static bool is_side_by_side(const struct scenario *s)
 	return s->pattern != TCP && s->pattern != HOLDING;
 }
 
-static unsigned run_side_by_side(const struct options *o, struct results *all, unsigned scenario, unsigned round)
+static unsigned run_side_by_side(const struct options *o, struct results *all, unsigned scenario,
+				 unsigned round)
 {
 	struct contest contest[MAX_CONSUMERS];
 	unsigned who[MAX_CONSUMERS], n = 0, failed = 0;
@@ -150,7 +147,8 @@ static unsigned run_side_by_side(const struct options *o, struct results *all, u
 	return failed;
 }
 
-static unsigned run_one_by_one(const struct options *o, struct results *all, unsigned scenario, unsigned round)
+static unsigned run_one_by_one(const struct options *o, struct results *all, unsigned scenario,
+			       unsigned round)
 {
 	const struct scenario *s = &scenarios[scenario];
 	unsigned failed = 0;
@@ -160,7 +158,8 @@ static unsigned run_one_by_one(const struct options *o, struct results *all, uns
 
 		if (takes_part(o, s, c))
 			failed += note(s, c, round,
-				       measure(s, &consumers[c], o->scale, o->pin, result_at(all, scenario, c, round)));
+				       measure(s, &consumers[c], o->scale, o->pin,
+					       result_at(all, scenario, c, round)));
 	}
 	return failed;
 }

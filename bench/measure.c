@@ -162,9 +162,9 @@ static int stand_up(struct stand *st, const struct scenario *s, const struct con
 	size_t size = sizeof(struct tally) * MAX_QUEUES;
 	int file = memfd_create("tally", 0), err;
 	enum placement place = pin && s->place == PLACED_ANYWHERE ? PLACED_APART : s->place;
-	void *tally = file < 0 || ftruncate(file, (off_t)size) < 0 ?
-			      MAP_FAILED :
-			      mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED, file, 0);
+	void *tally = file < 0 || ftruncate(file, (off_t)size) < 0
+			      ? MAP_FAILED
+			      : mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED, file, 0);
 
 	*st = (struct stand){ .s = s, .consumer = c, .pid = -1, .net = -1 };
 	pin_to(place == PLACED_ANYWHERE ? -1 : 0);
@@ -174,7 +174,9 @@ static int stand_up(struct stand *st, const struct scenario *s, const struct con
 				.meta = s->meta,
 				.queues = s->queues ? s->queues : 1,
 				.split = s->split || s->segments > 1,
-				.cpu = place == PLACED_APART ? 1 : place == PLACED_TOGETHER ? 0 : -1,
+				.cpu = place == PLACED_APART	  ? 1
+				       : place == PLACED_TOGETHER ? 0
+								  : -1,
 				.queue_length = s->queue_length ? s->queue_length : 8192,
 				.tally = tally,
 				.tally_file = file };
@@ -191,7 +193,8 @@ static int warm_up(struct stand *st, unsigned packets)
 {
 	struct result ignored = { 0 };
 
-	return st->traffic == NULL ? tcp_run(packets, &ignored) : traffic_warm_up(st->traffic, &st->job, packets);
+	return st->traffic == NULL ? tcp_run(packets, &ignored)
+				   : traffic_warm_up(st->traffic, &st->job, packets);
 }
 
 /* Adds to what the result has; its CPU is the sum of ns until finish(). */

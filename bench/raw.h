@@ -9,8 +9,9 @@
 #include <sys/uio.h>
 #include "bench.h"
 
-#define SLOT                                                                                                \
-	(65536 + 4096 + 64) /* any packet; not a multiple of the page, so that slots don't share cache sets \
+#define SLOT            \
+	(65536 + 4096 + \
+	 64) /* any packet; not a multiple of the page, so that slots don't share cache sets \
 			     */
 #define SEND_BYTES (160u << 10) /* a send stays below the default send buffer */
 

@@ -45,7 +45,8 @@ double median_of(const struct results *all, unsigned scenario, unsigned consumer
 	return median(value, n);
 }
 
-double ratio_of(const struct results *all, struct place a, struct place b, enum metric metric, double *low, double *high)
+double ratio_of(const struct results *all, struct place a, struct place b, enum metric metric, double *low,
+		double *high)
 {
 	double value[MAX_ROUNDS], middle;
 	unsigned n = 0;

@@ -160,7 +160,8 @@ int main(int argc, char **argv)
 		return fprintf(stderr, "run-cost: a measurement failed\n"), 1;
 	printf("%-36s %10s %14s %7s %10s\n", "", "ns alone", "under ipq run", "ratio", "difference");
 	for (size_t i = 0; i < TASKS; i++) {
-		double alone = median(native[i], (unsigned)rounds), supervised = median(filtered[i], (unsigned)rounds);
+		double alone = median(native[i], (unsigned)rounds),
+		       supervised = median(filtered[i], (unsigned)rounds);
 
 		printf("%-36s %10.0f %14.0f %7.3f %10.0f\n", tasks[i].what, alone, supervised,
 		       median(ratio[i], (unsigned)rounds), supervised - alone);

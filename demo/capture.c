@@ -38,7 +38,9 @@ int main(int argc, char **argv)
 		uint16_t port;
 		int times;
 		const char *text;
-	} flow[] = { { 7000, 5, "good morning" }, { 7001, 5, "let me in" }, { 7002, 3, "we attack at dawn" } };
+	} flow[] = { { 7000, 5, "good morning" },
+		     { 7001, 5, "let me in" },
+		     { 7002, 3, "we attack at dawn" } };
 	/* Magic, version 2.4, time zone and accuracy, longest packet, LINKTYPE_RAW. */
 	const uint32_t head[] = { 0xa1b2c3d4, 0, 0, 65535, 101 };
 	const uint16_t version[2] = { 2, 4 };

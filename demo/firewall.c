@@ -158,7 +158,8 @@ int main(void)
 	}
 	ipq_destroy_handle(h);
 	for (i = 0; i < RULES; i++)
-		printf("%s %d %lu\n", rules[i].protocol == IPPROTO_UDP ? "udp" : "tcp", rules[i].port, decided[i]);
+		printf("%s %d %lu\n", rules[i].protocol == IPPROTO_UDP ? "udp" : "tcp", rules[i].port,
+		       decided[i]);
 	printf("strangers 0 %lu\n", strangers);
 	return 0;
 }

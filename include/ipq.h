@@ -44,27 +44,28 @@ struct ipq_queue; /* opaque */
 
 /* Flags of struct ipq_options. What the kernel lacks makes open fail with -EOPNOTSUPP, by name. */
 enum ipq_option_flags {
-	IPQ_O_META_ONLY = 1 << 0,        /* no payload is copied */
-	IPQ_O_FAIL_OPEN = 1 << 1,        /* a full queue lets packets through instead of dropping them */
-	IPQ_O_SEGMENT = 1 << 2,          /* the kernel splits large (GSO) packets and completes checksums */
-	IPQ_O_CONNTRACK = 1 << 3,        /* attach conntrack id, state, mark and tuples */
-	IPQ_O_OWNER = 1 << 4,            /* attach uid and gid of the socket that sent the packet */
+	IPQ_O_META_ONLY = 1 << 0,	 /* no payload is copied */
+	IPQ_O_FAIL_OPEN = 1 << 1,	 /* a full queue lets packets through instead of dropping them */
+	IPQ_O_SEGMENT = 1 << 2,		 /* the kernel splits large (GSO) packets and completes checksums */
+	IPQ_O_CONNTRACK = 1 << 3,	 /* attach conntrack id, state, mark and tuples */
+	IPQ_O_OWNER = 1 << 4,		 /* attach uid and gid of the socket that sent the packet */
 	IPQ_O_SECURITY_CONTEXT = 1 << 5, /* attach the security context of that socket */
-	IPQ_O_TIMESTAMP = 1 << 6,        /* have arriving packets stamped (costs every packet of the host a little) */
-	IPQ_O_BEST_EFFORT = 1 << 7       /* go on without what the kernel lacks; see ipq_queue_flags() */
+	IPQ_O_TIMESTAMP =
+		1 << 6, /* have arriving packets stamped (costs every packet of the host a little) */
+	IPQ_O_BEST_EFFORT = 1 << 7 /* go on without what the kernel lacks; see ipq_queue_flags() */
 };
 
 /* Zero means the default everywhere. Begins with its own size so that library and program may differ in age. */
 struct ipq_options {
-	size_t size;             /* sizeof(struct ipq_options) */
-	uint32_t flags;          /* IPQ_O_ */
-	uint32_t copy_range;     /* payload bytes at most; 0: the whole packet */
-	uint32_t queue_length;   /* packets that may wait in the kernel; 0: 8192 */
+	size_t size;		 /* sizeof(struct ipq_options) */
+	uint32_t flags;		 /* IPQ_O_ */
+	uint32_t copy_range;	 /* payload bytes at most; 0: the whole packet */
+	uint32_t queue_length;	 /* packets that may wait in the kernel; 0: 8192 */
 	uint32_t receive_buffer; /* bytes; 0: sized for queue_length */
-	uint32_t spin_usec;      /* look for this long before sleeping, while that pays; 0: sleep at once */
-	uint32_t reserved;       /* 0 */
-	char *error;             /* when open fails: cause and remedy in words, always terminated; or NULL */
-	size_t error_size;       /* bytes of error */
+	uint32_t spin_usec;	 /* look for this long before sleeping, while that pays; 0: sleep at once */
+	uint32_t reserved;	 /* 0 */
+	char *error;		 /* when open fails: cause and remedy in words, always terminated; or NULL */
+	size_t error_size;	 /* bytes of error */
 };
 
 /*
@@ -115,10 +116,11 @@ enum ipq_packet_fields {
 
 /* Bits of ipq_packet.flags. */
 enum ipq_packet_flags {
-	IPQ_PACKET_CHECKSUM_NOT_READY = 1 << 0,    /* looks wrong, will be completed by a device: see ipq_replace() */
-	IPQ_PACKET_GSO = 1 << 1,                   /* larger than the device's MTU, split later */
+	IPQ_PACKET_CHECKSUM_NOT_READY =
+		1 << 0,		 /* looks wrong, will be completed by a device: see ipq_replace() */
+	IPQ_PACKET_GSO = 1 << 1, /* larger than the device's MTU, split later */
 	IPQ_PACKET_CHECKSUM_NOT_VERIFIED = 1 << 2, /* came in, nobody has checked it */
-	IPQ_PACKET_TRUNCATED = 1 << 3              /* payload is only the first payload_len of full_len bytes */
+	IPQ_PACKET_TRUNCATED = 1 << 3 /* payload is only the first payload_len of full_len bytes */
 };
 
 /*
@@ -127,34 +129,35 @@ enum ipq_packet_flags {
  */
 struct ipq_packet {
 	uint32_t present;     /* IPQ_HAS_ */
-	uint32_t flags;       /* IPQ_PACKET_ */
-	uint32_t id;          /* names the packet in verdicts; grows by one from packet to packet, wraps */
-	uint8_t family;       /* AF_INET, AF_INET6, AF_BRIDGE, ... (NFPROTO_ of the hook) */
-	uint8_t hook;         /* NF_INET_PRE_ROUTING (0) ... NF_INET_POST_ROUTING (4) */
+	uint32_t flags;	      /* IPQ_PACKET_ */
+	uint32_t id;	      /* names the packet in verdicts; grows by one from packet to packet, wraps */
+	uint8_t family;	      /* AF_INET, AF_INET6, AF_BRIDGE, ... (NFPROTO_ of the hook) */
+	uint8_t hook;	      /* NF_INET_PRE_ROUTING (0) ... NF_INET_POST_ROUTING (4) */
 	uint16_t hw_protocol; /* EtherType; 0 at NF_INET_LOCAL_OUT */
 	uint8_t *payload;     /* from the network header on; may be edited in place */
 	uint32_t payload_len; /* bytes at payload */
 	uint32_t full_len;    /* bytes of the packet */
 	int64_t timestamp;    /* arrival, nanoseconds since 1970 UTC */
 	uint32_t mark;
-	uint32_t indev, outdev;         /* interface indices, see ipq_queue_interface() */
+	uint32_t indev, outdev;		/* interface indices, see ipq_queue_interface() */
 	uint32_t physindev, physoutdev; /* ports of a bridge */
 	uint32_t uid, gid;
 	uint32_t priority;
-	uint32_t cgroup;      /* class id of net_cls */
-	uint16_t vlan_proto;  /* of the bridge family: EtherType of the tag, 0x8100 or 0x88a8 */
-	uint16_t vlan_tci;    /* priority (3 bits), drop eligible, id (12 bits) */
-	uint8_t hw_addr[8];   /* link-layer source address */
+	uint32_t cgroup;     /* class id of net_cls */
+	uint16_t vlan_proto; /* of the bridge family: EtherType of the tag, 0x8100 or 0x88a8 */
+	uint16_t vlan_tci;   /* priority (3 bits), drop eligible, id (12 bits) */
+	uint8_t hw_addr[8];  /* link-layer source address */
 	uint8_t hw_addr_len;
 	uint8_t reserved1;
 	uint16_t link_header_len;
 	const uint8_t *link_header;   /* of the bridge family: the whole header, less a VLAN tag */
 	const char *security_context; /* not terminated */
 	uint16_t security_context_len;
-	uint16_t conntrack_len;       /* for ipq_packet_conntrack() */
-	uint32_t conntrack_info;      /* IP_CT_ESTABLISHED (0), IP_CT_RELATED (1), IP_CT_NEW (2), + 3 for replies */
-	const void *conntrack;        /* netlink attributes CTA_* as the kernel sent them */
-	const void *expectation;      /* netlink attributes CTA_EXPECT_*; no kernel has sent any so far */
+	uint16_t conntrack_len; /* for ipq_packet_conntrack() */
+	uint32_t
+		conntrack_info; /* IP_CT_ESTABLISHED (0), IP_CT_RELATED (1), IP_CT_NEW (2), + 3 for replies */
+	const void *conntrack;	/* netlink attributes CTA_* as the kernel sent them */
+	const void *expectation; /* netlink attributes CTA_EXPECT_*; no kernel has sent any so far */
 	uint16_t expectation_len;
 	uint16_t reserved2[3];
 	uint64_t reserved3[6];
@@ -178,7 +181,7 @@ void ipq_packet_free(struct ipq_packet *kept);
 const char *ipq_queue_interface(struct ipq_queue *q, uint32_t index, uint16_t *type);
 
 struct ipq_tuple {
-	uint8_t family;       /* AF_INET, AF_INET6 */
+	uint8_t family;	      /* AF_INET, AF_INET6 */
 	uint8_t protocol;     /* IPPROTO_ */
 	uint16_t source_port; /* or the id of an ICMP query */
 	uint16_t destination_port;
@@ -187,8 +190,8 @@ struct ipq_tuple {
 };
 
 struct ipq_conntrack {
-	size_t size;      /* in: sizeof(struct ipq_conntrack) */
-	uint32_t present; /* IPQ_CT_HAS_ */
+	size_t size;			    /* in: sizeof(struct ipq_conntrack) */
+	uint32_t present;		    /* IPQ_CT_HAS_ */
 	uint32_t id, status, mark, timeout; /* timeout in seconds */
 	uint16_t zone;
 	uint8_t tcp_state;
@@ -240,16 +243,16 @@ enum ipq_verdict_fields {
 enum ipq_verdict_code {
 	IPQ_DROP = 0,
 	IPQ_ACCEPT = 1,
-	IPQ_QUEUE = 3,  /* to queue number ipq_verdict.queue */
+	IPQ_QUEUE = 3,	/* to queue number ipq_verdict.queue */
 	IPQ_REPEAT = 4, /* through the same hook again; set a mark to break the loop */
-	IPQ_STOP = 5    /* accepted; no further hook function of this hook sees it */
+	IPQ_STOP = 5	/* accepted; no further hook function of this hook sees it */
 };
 
 struct ipq_verdict {
-	size_t size;      /* sizeof(struct ipq_verdict) */
+	size_t size;	  /* sizeof(struct ipq_verdict) */
 	uint32_t present; /* IPQ_SET_ */
-	uint32_t code;    /* IPQ_DROP ... */
-	uint16_t queue;   /* for IPQ_QUEUE */
+	uint32_t code;	  /* IPQ_DROP ... */
+	uint16_t queue;	  /* for IPQ_QUEUE */
 	uint16_t vlan_proto, vlan_tci;
 	uint16_t reserved;
 	uint32_t mark;
@@ -279,16 +282,16 @@ int ipq_queue_fd(const struct ipq_queue *q);
 int ipq_queue_wake(struct ipq_queue *q);
 
 struct ipq_stats {
-	size_t size;            /* in: sizeof(struct ipq_stats) */
-	uint64_t received;      /* packets handed out */
+	size_t size;			   /* in: sizeof(struct ipq_stats) */
+	uint64_t received;		   /* packets handed out */
 	uint64_t accepted, dropped, other; /* verdicts sent, by code */
-	uint64_t replaced;      /* of these, with new payload */
-	uint64_t refused;       /* verdicts the kernel refused (the packet had gone) */
-	uint64_t lost;          /* dropped by the kernel because the socket's buffer was full */
-	uint64_t queue_dropped; /* dropped by the kernel because the queue was full */
-	uint64_t malformed;     /* messages not understood (their packets dropped) */
-	uint64_t waiting;       /* handed out, no verdict yet */
-	uint64_t receives, sends; /* system calls */
+	uint64_t replaced;		   /* of these, with new payload */
+	uint64_t refused;		   /* verdicts the kernel refused (the packet had gone) */
+	uint64_t lost;			   /* dropped by the kernel because the socket's buffer was full */
+	uint64_t queue_dropped;		   /* dropped by the kernel because the queue was full */
+	uint64_t malformed;		   /* messages not understood (their packets dropped) */
+	uint64_t waiting;		   /* handed out, no verdict yet */
+	uint64_t receives, sends;	   /* system calls */
 };
 
 /* Counters since open. 0 or -errno (-EINVAL: size). queue_dropped reads /proc; the rest costs nothing. */
@@ -302,11 +305,11 @@ struct ipq_group; /* opaque */
 typedef int (*ipq_group_handler)(struct ipq_queue *q, struct ipq_packet *packet, unsigned n, void *context);
 
 struct ipq_group_options {
-	size_t size;     /* sizeof(struct ipq_group_options) */
-	uint32_t first;  /* number of the first queue */
-	uint32_t count;  /* queues and threads; 0: one for each processor this process may use */
-	uint32_t pin;    /* 1: thread i stays on the i-th processor (for --queue-cpu-fanout) */
-	uint32_t batch;  /* packets a call at most; 0: 64 */
+	size_t size;	/* sizeof(struct ipq_group_options) */
+	uint32_t first; /* number of the first queue */
+	uint32_t count; /* queues and threads; 0: one for each processor this process may use */
+	uint32_t pin;	/* 1: thread i stays on the i-th processor (for --queue-cpu-fanout) */
+	uint32_t batch; /* packets a call at most; 0: 64 */
 	const struct ipq_options *queue; /* for every queue; or NULL */
 	char *error;
 	size_t error_size;

@@ -104,23 +104,23 @@ int ipq_ctl(const struct ipq_handle *h, int request, ...);
 
 enum {
 	IPQ_CTL_QUEUE_LENGTH = 0x1001, /* unsigned int: packets that may wait in the kernel (1024) */
-	IPQ_CTL_RECEIVE_BUFFER,        /* unsigned int: bytes; what the kernel granted is returned */
-	IPQ_CTL_FAIL_OPEN,             /* int: 1: a full queue lets packets through; 0: drops them */
-	IPQ_CTL_BATCH,                 /* unsigned int: packets a system call, as IPQ_BATCH in the environment has it;
+	IPQ_CTL_RECEIVE_BUFFER,	       /* unsigned int: bytes; what the kernel granted is returned */
+	IPQ_CTL_FAIL_OPEN,	       /* int: 1: a full queue lets packets through; 0: drops them */
+	IPQ_CTL_BATCH,	/* unsigned int: packets a system call, as IPQ_BATCH in the environment has it;
 	                                * from then on for one thread at a time. 0 or 1: strict */
-	IPQ_CTL_STATS,                 /* struct ipq_ctl_stats *: filled */
-	IPQ_CTL_EXPLAIN                /* const char **: why ipq_set_mode failed last: cause and remedy */
+	IPQ_CTL_STATS,	/* struct ipq_ctl_stats *: filled */
+	IPQ_CTL_EXPLAIN /* const char **: why ipq_set_mode failed last: cause and remedy */
 };
 
 struct ipq_ctl_stats {
-	size_t size;             /* in: sizeof(struct ipq_ctl_stats) */
-	uint64_t packets;        /* read by the program */
-	uint64_t verdicts;       /* sent */
-	uint64_t refused;        /* requests that the kernel refused */
-	uint64_t foreign;        /* dropped here: another address family */
-	uint64_t lost;           /* dropped by the kernel: the socket's buffer was full */
-	uint64_t queue_dropped;  /* dropped by the kernel: too many were waiting */
-	uint64_t waiting;        /* without a verdict now */
+	size_t size;		/* in: sizeof(struct ipq_ctl_stats) */
+	uint64_t packets;	/* read by the program */
+	uint64_t verdicts;	/* sent */
+	uint64_t refused;	/* requests that the kernel refused */
+	uint64_t foreign;	/* dropped here: another address family */
+	uint64_t lost;		/* dropped by the kernel: the socket's buffer was full */
+	uint64_t queue_dropped; /* dropped by the kernel: too many were waiting */
+	uint64_t waiting;	/* without a verdict now */
 };
 
 /* The last error of this thread, in words; and on stderr, after s (or "ERROR" when s is NULL). */

@@ -24,7 +24,9 @@ static struct mnl_socket *netlink;
 
 static void flood(void)
 {
-	struct sockaddr_in to = { .sin_family = AF_INET, .sin_port = htons(9), .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
+	struct sockaddr_in to = { .sin_family = AF_INET,
+				  .sin_port = htons(9),
+				  .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
 
 	for (;;) {
 		int fd = socket(AF_INET, SOCK_DGRAM, 0);
@@ -76,7 +78,8 @@ static int judge(const void *packet)
 	const struct nlattr *attr;
 	int bytes = 0;
 
-	mnl_attr_for_each(attr, (const struct nlmsghdr *)packet, sizeof(struct nfgenmsg)) {
+	mnl_attr_for_each(attr, (const struct nlmsghdr *)packet, sizeof(struct nfgenmsg))
+	{
 		if (mnl_attr_get_type(attr) == NFQA_PACKET_HDR)
 			verdict.id = ((struct nfqnl_msg_packet_hdr *)mnl_attr_get_payload(attr))->packet_id;
 		bytes |= mnl_attr_get_type(attr) == NFQA_PAYLOAD;
@@ -105,12 +108,14 @@ int main(void)
 		for (int i = 0; i < 100; i++) {
 			ssize_t n = recv(mnl_socket_get_fd(netlink), buf, sizeof(buf), MSG_DONTWAIT);
 
-			if (n > 0 && ((struct nlmsghdr *)buf)->nlmsg_type == (NFNL_SUBSYS_QUEUE << 8 | NFQNL_MSG_PACKET))
+			if (n > 0 && ((struct nlmsghdr *)buf)->nlmsg_type ==
+					     (NFNL_SUBSYS_QUEUE << 8 | NFQNL_MSG_PACKET))
 				packets[judge(buf)]++;
 		}
 		set_mode(NFQNL_COPY_NONE);
 	}
 	kill(sender, SIGKILL);
-	printf("%lu changes of mode: %lu packets with their bytes, %lu without\n", changes, packets[1], packets[0]);
+	printf("%lu changes of mode: %lu packets with their bytes, %lu without\n", changes, packets[1],
+	       packets[0]);
 	return packets[1] == 0;
 }

@@ -32,7 +32,9 @@ static int open_bound(struct sockaddr_nl *name)
 /* The error in the answer to a NOOP, which is there at once; 1 when it is not. */
 static int noop(int fd)
 {
-	struct nlmsghdr ask = { .nlmsg_len = sizeof(ask), .nlmsg_type = NLMSG_NOOP, .nlmsg_flags = NLM_F_REQUEST | NLM_F_ACK };
+	struct nlmsghdr ask = { .nlmsg_len = sizeof(ask),
+				.nlmsg_type = NLMSG_NOOP,
+				.nlmsg_flags = NLM_F_REQUEST | NLM_F_ACK };
 	struct {
 		struct nlmsghdr nlh;
 		struct nlmsgerr error;
@@ -67,7 +69,8 @@ int main(void)
 	BELIEVE(recv(fd, &byte, 1, MSG_DONTWAIT) == 1);
 
 	BELIEVE(connect(fd, (void *)&kernel, sizeof(kernel)) == 0);
-	BELIEVE(sendto(other, &forged, sizeof(forged), 0, (void *)&ours, sizeof(ours)) < 0 && errno == ECONNREFUSED);
+	BELIEVE(sendto(other, &forged, sizeof(forged), 0, (void *)&ours, sizeof(ours)) < 0 &&
+		errno == ECONNREFUSED);
 	BELIEVE(recv(fd, &byte, 1, MSG_DONTWAIT) < 0 && errno == EAGAIN);
 	BELIEVE(noop(fd) == 0);
 

@@ -14,10 +14,14 @@
 
 int main(void)
 {
-	struct nlmsghdr ask = { .nlmsg_len = sizeof(ask), .nlmsg_type = NLMSG_NOOP, .nlmsg_flags = NLM_F_REQUEST | NLM_F_ACK };
+	struct nlmsghdr ask = { .nlmsg_len = sizeof(ask),
+				.nlmsg_type = NLMSG_NOOP,
+				.nlmsg_flags = NLM_F_REQUEST | NLM_F_ACK };
 	char buf[256], control[256];
 	struct iovec piece = { buf, sizeof(buf) };
-	struct msghdr msg = { .msg_iov = &piece, .msg_iovlen = 1, .msg_control = control, .msg_controllen = sizeof(control) };
+	struct msghdr msg = {
+		.msg_iov = &piece, .msg_iovlen = 1, .msg_control = control, .msg_controllen = sizeof(control)
+	};
 	struct sockaddr_nl kernel = { .nl_family = AF_NETLINK };
 	int fd = socket(AF_NETLINK, SOCK_RAW, NETLINK_ROUTE), on = 1;
 	socklen_t len = sizeof(on);

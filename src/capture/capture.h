@@ -49,7 +49,8 @@ struct capture_writer;
 int capture_writer_open(struct capture_writer **w, const char *path, const struct capture_reader *r,
 			struct ipq_error *e);
 void capture_writer_close(struct capture_writer *w); /* flushes */
-void capture_writer_close_after_fork(struct capture_writer *w); /* what is buffered: a forked child's copy of it */
+void capture_writer_close_after_fork(
+	struct capture_writer *w); /* what is buffered: a forked child's copy of it */
 
 /*
  * Appends a record whose bytes are head and then body; caplen of the record is their sum. 0 or -errno;

@@ -107,7 +107,8 @@ static int receive(struct classic *c, int timeout, int64_t end)
 			left = end - now_us();
 		if (n != 0 || b->refusals > 0 || timeout <= 0 || left < 0)
 			break;
-		t = (struct timespec){ .tv_sec = (time_t)(left / 1000000), .tv_nsec = (long)(left % 1000000 * 1000) };
+		t = (struct timespec){ .tv_sec = (time_t)(left / 1000000),
+				       .tv_nsec = (long)(left % 1000000 * 1000) };
 		ready = ppoll(&wait, 1, &t, NULL);
 		if (ready < 0 && errno == EINTR)
 			return 0; /* errno says so */

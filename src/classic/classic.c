@@ -312,8 +312,8 @@ static void leave(void *c)
  * that is cancelled must not keep it for ever. AddressSanitizer does not know of the frames that a cancellation
  * has left, and would call what this one does a mistake.
  */
-__attribute__((no_sanitize_address))
-static ssize_t read_among_threads(struct classic *c, unsigned char *buf, size_t len, int timeout)
+__attribute__((no_sanitize_address)) static ssize_t read_among_threads(struct classic *c, unsigned char *buf,
+								       size_t len, int timeout)
 {
 	ssize_t n;
 
@@ -333,7 +333,8 @@ __noinline static ssize_t read_with_errno(struct classic *c, unsigned char *buf,
 	ssize_t n;
 
 	errno = 0;
-	n = single_threaded() ? c->transport->read(c, buf, len, timeout) : read_among_threads(c, buf, len, timeout);
+	n = single_threaded() ? c->transport->read(c, buf, len, timeout)
+			      : read_among_threads(c, buf, len, timeout);
 	if (n > 0 || errno == 0)
 		errno = saved;
 	return n;
@@ -380,7 +381,7 @@ int ipq_get_msgerr(const unsigned char *buf)
 }
 
 __hot int ipq_set_verdict(const struct ipq_handle *h, ipq_id_t id, unsigned int verdict, size_t data_len,
-			unsigned char *buf)
+			  unsigned char *buf)
 {
 	struct classic *c = classic(h);
 	const struct transport *t;

@@ -31,7 +31,7 @@ enum {
 	IPQ_ERR_PROTOCOL
 };
 
-#define CLASSIC_QUEUE_LENGTH 1024 /* as ip_queue had it */
+#define CLASSIC_QUEUE_LENGTH 1024  /* as ip_queue had it */
 #define CLASSIC_REQUEST_MAX 110000 /* bytes of replacement: more did not fit the send buffer of old */
 
 struct classic;
@@ -62,33 +62,33 @@ struct known_interface {
 
 struct classic {
 	struct ipq_handle public; /* first: what programs see */
-	struct classic *next;     /* of the process's open handles */
+	struct classic *next;	  /* of the process's open handles */
 	const struct transport *_Atomic transport;
 	char *source_name;
-	atomic_int refs;          /* the program's own and one for each ipq_read under way */
+	atomic_int refs; /* the program's own and one for each ipq_read under way */
 	atomic_bool closing;
-	pid_t pid;                /* that created it */
-	uint8_t family;           /* AF_INET, AF_INET6 */
+	pid_t pid;	/* that created it */
+	uint8_t family; /* AF_INET, AF_INET6 */
 
 	unsigned batch;
 	uint32_t queue_length, receive_buffer;
 	bool fail_open;
-	bool probes;              /* no source was named: what the kernel has is found out */
+	bool probes; /* no source was named: what the kernel has is found out */
 	uint8_t mode;
 	uint32_t range;
 	char explanation[sizeof(struct ipq_error)];
 
 	/* classic_wire */
-	struct host *host;        /* the engine; NULL: the kernel's ip_queue */
-	uint32_t seq;             /* of the last request that asked for an answer */
+	struct host *host; /* the engine; NULL: the kernel's ip_queue */
+	uint32_t seq;	   /* of the last request that asked for an answer */
 	atomic_bool acknowledged;
 
 	/* classic_nfqueue */
 	struct source *source;
-	unsigned char *scratch;   /* where one reader at a time receives */
+	unsigned char *scratch; /* where one reader at a time receives */
 	atomic_flag scratch_taken;
 	struct known_interface known[2]; /* in and out, of the reader that has the scratch */
-	int default_rcvbuf;       /* as the socket was born: another value is the program's own */
+	int default_rcvbuf;		 /* as the socket was born: another value is the program's own */
 	bool configured;
 	atomic_uint_fast64_t packets, verdicts, refused, wrong_family;
 	struct classic_batch *batching;
@@ -105,7 +105,8 @@ long classic_fail(int ipq_error, int err);
 /* What ipq_set_verdict returns: err is 0 or -errno of a verdict with len bytes of payload. */
 static inline int classic_sent(int err, size_t len)
 {
-	return err < 0 ? (int)classic_fail(IPQ_ERR_SEND, -err) : (int)(NLMSG_LENGTH(sizeof(ipq_verdict_msg_t)) + len);
+	return err < 0 ? (int)classic_fail(IPQ_ERR_SEND, -err)
+		       : (int)(NLMSG_LENGTH(sizeof(ipq_verdict_msg_t)) + len);
 }
 
 /* What a read returns when its time is over: 0, «Timeout», and no errno. */
@@ -114,7 +115,8 @@ ssize_t classic_timed_out(void);
 /* classic_nfqueue.c, for batching: messages to the program. */
 ssize_t classic_deliver(struct classic *c, const struct source_slot *slot, const struct ipq_packet *p,
 			unsigned char *buf, size_t len);
-ssize_t classic_deliver_refusal(struct classic *c, const struct source_refusal *r, unsigned char *buf, size_t len);
+ssize_t classic_deliver_refusal(struct classic *c, const struct source_refusal *r, unsigned char *buf,
+				size_t len);
 
 /* classic_batch.c. size packets a receive; 0 or 1: strict. */
 int classic_batch_set(struct classic *c, unsigned size);
@@ -124,7 +126,8 @@ int classic_batch_verdict(struct classic *c, const struct source_verdict *v);
 
 /* classic_nfqueue's. */
 ssize_t classic_nfqueue_read(struct classic *c, unsigned char *buf, size_t len, int timeout);
-int classic_nfqueue_set_verdict(struct classic *c, uint64_t id, uint32_t verdict, const void *payload, size_t len);
+int classic_nfqueue_set_verdict(struct classic *c, uint64_t id, uint32_t verdict, const void *payload,
+				size_t len);
 
 /* Bytes that the kernel granted. */
 int classic_receive_buffer(const struct classic *c);

@@ -28,9 +28,9 @@
 #include "util/compiler.h"
 
 /* What reading may come to beside a message. */
-#define MOVED (-2)      /* to an engine: classic_wire reads from here on */
+#define MOVED (-2)	/* to an engine: classic_wire reads from here on */
 #define NOT_FOR_US (-3) /* woken, or nothing that the program is told */
-#define FOREIGN (-4)    /* a packet of another family, dropped */
+#define FOREIGN (-4)	/* a packet of another family, dropped */
 
 #define MOMENT_NS 4000000 /* a tick of the clock, or less */
 
@@ -113,7 +113,8 @@ int classic_share(struct classic *c, struct ipq_error *e)
 	int fd, err, tries;
 
 	if (c->batching != NULL)
-		return ipq_fail(e, EBUSY, "queue %u is read in batches by the other family's handle: unset IPQ_BATCH",
+		return ipq_fail(e, EBUSY,
+				"queue %u is read in batches by the other family's handle: unset IPQ_BATCH",
 				c->source->queue_number);
 	fd = host_adopt(&c->host, c->source_name, c->source, c->family, e);
 	if (fd < 0)
@@ -233,7 +234,8 @@ struct __attribute__((may_alias)) message {
 };
 typedef struct message __attribute__((aligned(1))) message_anywhere; /* a program's buffer is just bytes */
 
-static void describe(struct classic *c, const struct ipq_packet *p, struct known_interface *known, message_anywhere *m)
+static void describe(struct classic *c, const struct ipq_packet *p, struct known_interface *known,
+		     message_anywhere *m)
 {
 	uint16_t type;
 
@@ -256,10 +258,12 @@ static void describe(struct classic *c, const struct ipq_packet *p, struct known
 		m->packet.hw_type = type;
 	}
 	if (p->present & IPQ_HAS_OUTDEV)
-		describe_interface(c, p->outdev, p, known != NULL ? known + 1 : NULL, m->packet.outdev_name, &type);
+		describe_interface(c, p->outdev, p, known != NULL ? known + 1 : NULL, m->packet.outdev_name,
+				   &type);
 }
 
-__cold static ssize_t deliver_without_payload(struct classic *c, const struct ipq_packet *p, unsigned char *buf, size_t len)
+__cold static ssize_t deliver_without_payload(struct classic *c, const struct ipq_packet *p,
+					      unsigned char *buf, size_t len)
 {
 	message_anywhere m;
 
@@ -299,7 +303,8 @@ ssize_t classic_deliver(struct classic *c, const struct source_slot *slot, const
 }
 
 /* ip_queue's answer to a request that it refused: the request quoted, without its payload. */
-__cold ssize_t classic_deliver_refusal(struct classic *c, const struct source_refusal *r, unsigned char *buf, size_t len)
+__cold ssize_t classic_deliver_refusal(struct classic *c, const struct source_refusal *r, unsigned char *buf,
+				       size_t len)
 {
 	unsigned char request[sizeof(ipq_peer_msg_t) + NLMSG_HDRLEN] = { 0 };
 	unsigned char message[sizeof(request) + NLMSG_HDRLEN + 4];
@@ -335,7 +340,7 @@ static void keep_refusal(void *context, const struct source_refusal *refusal)
 
 /* What recv() brought instead of a packet for us: a message for the program, or why there is none. */
 __cold static ssize_t hand_over_other(struct classic *c, int n, const struct ipq_packet *p,
-				    const struct source_refusal *refusal, unsigned char *buf, size_t len)
+				      const struct source_refusal *refusal, unsigned char *buf, size_t len)
 {
 	if (c->closing)
 		return classic_fail(IPQ_ERR_RECV, EBADF);
@@ -352,7 +357,7 @@ __cold static ssize_t hand_over_other(struct classic *c, int n, const struct ipq
 }
 
 static ssize_t deliver(struct classic *c, int n, const struct source_slot *slot, const struct ipq_packet *p,
-			 const struct source_refusal *refusal, unsigned char *buf, size_t len)
+		       const struct source_refusal *refusal, unsigned char *buf, size_t len)
 {
 	if (unlikely(n <= 0 || refusal->error != 0 || p->family != c->family || c->closing))
 		return hand_over_other(c, n, p, refusal, buf, len);
@@ -379,7 +384,8 @@ static ssize_t read_one(struct classic *c, unsigned char *buf, size_t len, int t
 }
 
 /* The same for a reader that does not have the scratch. */
-__noinline static ssize_t read_one_in_pieces(struct classic *c, unsigned char *buf, size_t len, int timeout_ms)
+__noinline static ssize_t read_one_in_pieces(struct classic *c, unsigned char *buf, size_t len,
+					     int timeout_ms)
 {
 	unsigned char head[SOURCE_HEAD_MIN];
 	struct source_slot slot = { .head = head, .head_room = sizeof(head), .tail = buf, .tail_room = len };
@@ -411,7 +417,8 @@ static bool same_tick(const struct timespec *a)
  * of netlink an acknowledgement, and no packet. */
 static ssize_t deliver_nothing(struct classic *c, unsigned char *buf, size_t len)
 {
-	unsigned char request[NLMSG_HDRLEN + sizeof(ipq_peer_msg_t)], message[NLMSG_HDRLEN + sizeof(struct nlmsgerr)];
+	unsigned char request[NLMSG_HDRLEN + sizeof(ipq_peer_msg_t)],
+		message[NLMSG_HDRLEN + sizeof(struct nlmsgerr)];
 	size_t n;
 
 	wire_put_mode(WIRE_NATIVE, request, c->public.local.nl_pid, c->mode, c->range);
@@ -427,7 +434,8 @@ static ssize_t deliver_nothing(struct classic *c, unsigned char *buf, size_t len
  * seen h->fd readable, does not expect to sleep and would not wake up for its other work: which of the two shows
  * in whether time has passed since the call.
  */
-__cold static ssize_t hand_off_to_engine(struct classic *c, unsigned char *buf, size_t len, const struct timespec *called)
+__cold static ssize_t hand_off_to_engine(struct classic *c, unsigned char *buf, size_t len,
+					 const struct timespec *called)
 {
 	struct ipq_error e = { "" };
 	bool at_once = called != NULL && same_tick(called);
@@ -506,13 +514,16 @@ __flatten ssize_t classic_nfqueue_read(struct classic *c, unsigned char *buf, si
 
 __cold static int refuse(struct classic *c, int error, uint64_t id, uint32_t verdict, size_t len)
 {
-	struct source_refusal r = { .error = error, .id = id, .code = verdict, .tag = verdict, .payload_len = (uint32_t)len };
+	struct source_refusal r = {
+		.error = error, .id = id, .code = verdict, .tag = verdict, .payload_len = (uint32_t)len
+	};
 
 	return c->source->ops->refuse(c->source, &r);
 }
 
 /* A replacement shorter than an IP header was ignored by ip_queue; one that no packet can be was the packet's end. */
-static void set_replacement(const struct classic *c, struct source_verdict *v, const void *payload, size_t len)
+static void set_replacement(const struct classic *c, struct source_verdict *v, const void *payload,
+			    size_t len)
 {
 	if (len < (c->family == AF_INET6 ? 40U : 20U) || v->code == NF_DROP)
 		return;
@@ -525,7 +536,8 @@ static void set_replacement(const struct classic *c, struct source_verdict *v, c
 	v->payload_len = len;
 }
 
-__flatten int classic_nfqueue_set_verdict(struct classic *c, uint64_t id, uint32_t verdict, const void *payload, size_t len)
+__flatten int classic_nfqueue_set_verdict(struct classic *c, uint64_t id, uint32_t verdict,
+					  const void *payload, size_t len)
 {
 	struct source_verdict v = { .id = (uint32_t)id, .code = verdict, .tag = verdict };
 	int n;
@@ -534,7 +546,8 @@ __flatten int classic_nfqueue_set_verdict(struct classic *c, uint64_t id, uint32
 		return classic_sent(refuse(c, EINVAL, id, verdict, len), len);
 	if (id > UINT32_MAX)
 		return classic_sent(refuse(c, ENOENT, id, verdict, len), len);
-	if (verdict == NF_STOLEN) /* the kernel takes it no more; what programs meant by it is that the packet is gone */
+	if (verdict ==
+	    NF_STOLEN) /* the kernel takes it no more; what programs meant by it is that the packet is gone */
 		v.code = NF_DROP;
 	else if (verdict == NF_QUEUE)
 		v.code = NF_QUEUE_NR(c->source->queue_number);

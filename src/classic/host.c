@@ -29,11 +29,11 @@ struct host {
 	struct engine *engine;
 	pthread_mutex_t step_lock;
 	pthread_t thread;
-	bool threaded;   /* there is one: a child may have failed to start it */
-	bool waits;      /* a child, whose parent still runs the engine */
+	bool threaded; /* there is one: a child may have failed to start it */
+	bool waits;    /* a child, whose parent still runs the engine */
 	atomic_bool stopping;
 	int lifeline[2]; /* [0] ends when nobody holds [1]; [1] is -1 in a child that waits */
-	int stop[2];     /* written to when this process's thread shall end */
+	int stop[2];	 /* written to when this process's thread shall end */
 };
 
 static struct {
@@ -196,8 +196,8 @@ static void free_host(struct host *h)
 }
 
 /* Owns the source when it succeeds. */
-static int new_host(struct host **host, const char *name, struct source *source, const struct engine_options *options,
-		    struct ipq_error *e)
+static int new_host(struct host **host, const char *name, struct source *source,
+		    const struct engine_options *options, struct ipq_error *e)
 {
 	struct host *h = calloc(1, sizeof(*h));
 	int err;
@@ -297,7 +297,8 @@ int host_attach(struct host **host, const char *name, uint8_t family, struct ipq
 	return ret;
 }
 
-int host_adopt(struct host **host, const char *name, struct source *source, uint8_t family, struct ipq_error *e)
+int host_adopt(struct host **host, const char *name, struct source *source, uint8_t family,
+	       struct ipq_error *e)
 {
 	struct engine_options options = { .adopt = true };
 	struct host *h = NULL;

@@ -18,7 +18,8 @@ int host_attach(struct host **host, const char *name, uint8_t family, struct ipq
 
 /* The same with a source that is already in use: the host owns it from then on, and goes by name. The caller keeps
  * the source when this fails. */
-int host_adopt(struct host **host, const char *name, struct source *source, uint8_t family, struct ipq_error *e);
+int host_adopt(struct host **host, const char *name, struct source *source, uint8_t family,
+	       struct ipq_error *e);
 
 /* The handle has closed its socket. With the last one the engine ends and its source is closed. */
 void host_detach(struct host *host);

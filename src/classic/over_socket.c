@@ -26,10 +26,12 @@
 static int open_kernel(struct classic *c, struct ipq_error *e)
 {
 	struct sockaddr_nl kernel = { .nl_family = AF_NETLINK };
-	int fd = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, c->family == AF_INET6 ? NETLINK_IP6_FW : NETLINK_FIREWALL);
+	int fd = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC,
+			c->family == AF_INET6 ? NETLINK_IP6_FW : NETLINK_FIREWALL);
 
 	if (fd < 0)
-		return ipq_fail(e, errno, "this kernel has no ip_queue (it left Linux in 3.5): use nfqueue:NUMBER");
+		return ipq_fail(e, errno,
+				"this kernel has no ip_queue (it left Linux in 3.5): use nfqueue:NUMBER");
 	if (bind(fd, (struct sockaddr *)&kernel, sizeof(kernel)) < 0 ||
 	    connect(fd, (struct sockaddr *)&kernel, sizeof(kernel)) < 0) {
 		int err = errno;
@@ -276,7 +278,8 @@ static int reconfigure(struct classic *c)
 
 	if (c->fail_open)
 		return -EOPNOTSUPP;
-	if (c->receive_buffer != 0 && setsockopt(c->public.fd, SOL_SOCKET, SO_RCVBUF, &bytes, sizeof(bytes)) < 0)
+	if (c->receive_buffer != 0 &&
+	    setsockopt(c->public.fd, SOL_SOCKET, SO_RCVBUF, &bytes, sizeof(bytes)) < 0)
 		return -errno;
 	if (c->host != NULL)
 		host_set_queue_length(c->host, c->family, c->queue_length);

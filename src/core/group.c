@@ -122,8 +122,8 @@ static int open_member(struct member *m, const struct ipq_group_options *o, uint
 	int err;
 
 	if (o->queue != NULL) {
-		err = copy_struct_in(&options, sizeof(options), o->queue, offsetof(struct ipq_options, copy_range),
-			       "ipq_options", &e);
+		err = copy_struct_in(&options, sizeof(options), o->queue,
+				     offsetof(struct ipq_options, copy_range), "ipq_options", &e);
 		if (err < 0) {
 			fail_start(o, e.text);
 			return err;
@@ -143,8 +143,9 @@ static unsigned processors(void)
 {
 	cpu_set_t allowed;
 
-	return sched_getaffinity(0, sizeof(allowed), &allowed) < 0 || CPU_COUNT(&allowed) == 0 ?
-	       1 : (unsigned)CPU_COUNT(&allowed);
+	return sched_getaffinity(0, sizeof(allowed), &allowed) < 0 || CPU_COUNT(&allowed) == 0
+		       ? 1
+		       : (unsigned)CPU_COUNT(&allowed);
 }
 
 static int join_all(struct ipq_group *g)
@@ -172,8 +173,8 @@ static void release(struct ipq_group *g)
 	free(g);
 }
 
-int ipq_group_start(struct ipq_group **group, const struct ipq_group_options *options, ipq_group_handler handler,
-		    void *const *context)
+int ipq_group_start(struct ipq_group **group, const struct ipq_group_options *options,
+		    ipq_group_handler handler, void *const *context)
 {
 	struct ipq_group_options o = { 0 };
 	struct ipq_error e = { "" };

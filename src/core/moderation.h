@@ -16,7 +16,7 @@ struct moderation {
 	int64_t not_before, trusted_until, backoff; /* microseconds */
 	int64_t received;			    /* when, if the queue was busy; else 0 */
 	unsigned last, before_last;		    /* packets of two receives of a busy queue */
-	bool small_batch;				    /* came, and there were no more */
+	bool small_batch;			    /* came, and there were no more */
 };
 
 void moderation_begin(struct moderation *m);

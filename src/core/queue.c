@@ -24,11 +24,11 @@
 #include "util/fork_count.h"
 
 #define QUEUE_LENGTH 8192
-#define PENDING_MAX 65536     /* verdicts that are collected before they are sent unasked */
-#define EXTRAS_MAX 1024       /* those with something beside the code, likewise */
-#define COPIES_MAX (1 << 20)  /* bytes of replacements, likewise */
-#define HEAD_ROOM 4096        /* attributes in front of the payload: a security context may be long */
-#define SPIN_LOOKS 4 /* between two yields, each of which takes as long as a look */
+#define PENDING_MAX 65536    /* verdicts that are collected before they are sent unasked */
+#define EXTRAS_MAX 1024	     /* those with something beside the code, likewise */
+#define COPIES_MAX (1 << 20) /* bytes of replacements, likewise */
+#define HEAD_ROOM 4096	     /* attributes in front of the payload: a security context may be long */
+#define SPIN_LOOKS 4	     /* between two yields, each of which takes as long as a look */
 
 struct copy {
 	struct copy *next;
@@ -39,14 +39,14 @@ struct ipq_queue {
 	/* What every packet needs, side by side: it takes a receive that has slept a while to fetch it. */
 	struct source *source;
 	struct verdicts verdicts;
-	unsigned forks;    /* when the queue was opened */
-	uint32_t last_id;  /* of the packet received last; they count up from 1 */
+	unsigned forks;	  /* when the queue was opened */
+	uint32_t last_id; /* of the packet received last; they count up from 1 */
 	uint32_t spin_usec;
-	bool receiving;    /* somebody is in ipq_queue_recv, or was cancelled there */
-	bool pinned;       /* a verdict that was not sent yet has its payload in a slot */
+	bool receiving;	       /* somebody is in ipq_queue_recv, or was cancelled there */
+	bool pinned;	       /* a verdict that was not sent yet has its payload in a slot */
 	bool eperm_seen;       /* the kernel refused a verdict for want of the capability */
-	bool refusal_reported;         /* refused was called in this receive */
-	struct copy *copies; /* replacements that were not sent yet */
+	bool refusal_reported; /* refused was called in this receive */
+	struct copy *copies;   /* replacements that were not sent yet */
 	size_t copies_size;
 	struct moderation moderation;
 	struct ipq_stats stats;
@@ -76,11 +76,13 @@ static int map_slots(struct ipq_queue *q)
 		return -ENOMEM;
 	}
 	for (i = 0; i < QUEUE_BATCH_MAX; i++)
-		q->slot[i] = (struct source_slot){ .head = q->memory + i * q->slot_size, .head_room = q->slot_size };
+		q->slot[i] = (struct source_slot){ .head = q->memory + i * q->slot_size,
+						   .head_room = q->slot_size };
 	return 0;
 }
 
-int queue_create(struct ipq_queue **queue, struct source *source, size_t slot_size, uint32_t flags, uint32_t spin_usec)
+int queue_create(struct ipq_queue **queue, struct source *source, size_t slot_size, uint32_t flags,
+		 uint32_t spin_usec)
 {
 	struct ipq_queue *q = calloc(1, sizeof(*q));
 
@@ -135,20 +137,23 @@ static uint32_t buffer_for(const struct ipq_options *o)
 
 static int take_options(struct ipq_options *o, const struct ipq_options *given, struct ipq_error *e)
 {
-	const uint32_t known = IPQ_O_META_ONLY | IPQ_O_FAIL_OPEN | IPQ_O_SEGMENT | IPQ_O_CONNTRACK | IPQ_O_OWNER |
-			       IPQ_O_SECURITY_CONTEXT | IPQ_O_TIMESTAMP | IPQ_O_BEST_EFFORT;
+	const uint32_t known = IPQ_O_META_ONLY | IPQ_O_FAIL_OPEN | IPQ_O_SEGMENT | IPQ_O_CONNTRACK |
+			       IPQ_O_OWNER | IPQ_O_SECURITY_CONTEXT | IPQ_O_TIMESTAMP | IPQ_O_BEST_EFFORT;
 	int err;
 
 	memset(o, 0, sizeof(*o));
 	if (given != NULL) {
-		err = copy_struct_in(o, sizeof(*o), given, offsetof(struct ipq_options, copy_range), "ipq_options", e);
+		err = copy_struct_in(o, sizeof(*o), given, offsetof(struct ipq_options, copy_range),
+				     "ipq_options", e);
 		if (err < 0)
 			return err;
 	}
 	if (o->reserved != 0)
-		return ipq_fail(e, EINVAL, "options.reserved is not 0: begin with a struct ipq_options of zeros");
+		return ipq_fail(e, EINVAL,
+				"options.reserved is not 0: begin with a struct ipq_options of zeros");
 	if (o->flags & ~known)
-		return ipq_fail(e, EINVAL, "options.flags has bits 0x%x that this libipq does not know", o->flags & ~known);
+		return ipq_fail(e, EINVAL, "options.flags has bits 0x%x that this libipq does not know",
+				o->flags & ~known);
 	if (o->queue_length == 0)
 		o->queue_length = QUEUE_LENGTH;
 	if (o->receive_buffer == 0)
@@ -156,7 +161,8 @@ static int take_options(struct ipq_options *o, const struct ipq_options *given, 
 	return 0;
 }
 
-static int open_queue(struct ipq_queue **q, const char *name, const struct ipq_options *o, struct ipq_error *e)
+static int open_queue(struct ipq_queue **q, const char *name, const struct ipq_options *o,
+		      struct ipq_error *e)
 {
 	struct source_config config = {
 		.mode = o->flags & IPQ_O_META_ONLY ? COPY_META : COPY_PACKET,
@@ -193,7 +199,8 @@ int ipq_queue_open(struct ipq_queue **q, const char *source, const struct ipq_op
 	if (err == 0)
 		err = open_queue(q, source, &o, &e);
 	if (err < 0 && e.text[0] == '\0')
-		ipq_fail(&e, -err, "cannot open %s: %s", source != NULL ? source : "nfqueue:0", strerror(-err));
+		ipq_fail(&e, -err, "cannot open %s: %s", source != NULL ? source : "nfqueue:0",
+			 strerror(-err));
 	if (options != NULL && o.error != NULL && o.error_size > 0)
 		snprintf(o.error, o.error_size, "%s", e.text);
 	return err;
@@ -280,7 +287,8 @@ __noinline static int flush_but(struct ipq_queue *q, size_t keep)
 	size_t covers[QUEUE_BATCH_MAX];
 
 	while (q->verdicts.count > keep) {
-		unsigned n = verdicts_pack(&q->verdicts, q->verdicts.count - keep, out, covers, QUEUE_BATCH_MAX);
+		unsigned n =
+			verdicts_pack(&q->verdicts, q->verdicts.count - keep, out, covers, QUEUE_BATCH_MAX);
 		int sent = source_send(q->source, out, n);
 
 		q->stats.sends++;
@@ -376,7 +384,10 @@ __noinline static int receive_until(struct ipq_queue *q, struct ipq_packet *pack
 		if (q->spin_now > 0)
 			n = receive_spinning(q, packet, max, end);
 		if (n == 0)
-			n = receive(q, packet, max, end < 0 ? IPQ_FOREVER : left > 0 ? (int)((left + 999) / 1000) : 0);
+			n = receive(q, packet, max,
+				    end < 0    ? IPQ_FOREVER
+				    : left > 0 ? (int)((left + 999) / 1000)
+					       : 0);
 		if (q->spin_usec > 0)
 			adapt_spin(q, began);
 		/* 0: the time is over, or only refusals came. */
@@ -419,7 +430,8 @@ static int drop_unnoted(struct ipq_queue *q, const struct ipq_packet *packet, un
 static int receive_within(struct ipq_queue *q, struct ipq_packet *packet, unsigned max, int timeout_ms)
 {
 	if (timeout_ms > 0 || (timeout_ms < 0 && q->spin_usec > 0))
-		return receive_until(q, packet, max, timeout_ms < 0 ? -1 : now_us() + (int64_t)timeout_ms * 1000);
+		return receive_until(q, packet, max,
+				     timeout_ms < 0 ? -1 : now_us() + (int64_t)timeout_ms * 1000);
 	for (;;) {
 		int n = receive(q, packet, max, timeout_ms);
 
@@ -432,11 +444,13 @@ static int receive_within(struct ipq_queue *q, struct ipq_packet *packet, unsign
 static size_t keeps(const struct ipq_queue *q)
 {
 	/* What goes with verdicts is forgotten when all have left: now and then all must. */
-	return q->pinned || q->verdicts.extra_count >= EXTRAS_MAX ? 0 : moderation_deferred_count(&q->moderation);
+	return q->pinned || q->verdicts.extra_count >= EXTRAS_MAX ? 0
+								  : moderation_deferred_count(&q->moderation);
 }
 
 /* The next packets of a busy queue; its newest verdicts leave after them, see moderation.c. */
-__noinline static int receive_moderated(struct ipq_queue *q, struct ipq_packet *packet, unsigned max, size_t keep)
+__noinline static int receive_moderated(struct ipq_queue *q, struct ipq_packet *packet, unsigned max,
+					size_t keep)
 {
 	int err = flush_but(q, keep);
 
@@ -499,7 +513,8 @@ __flatten int ipq_queue_recv(struct ipq_queue *q, struct ipq_packet *packet, uns
 	else if (n < 0)
 		n = fail_recv(q, n);
 	else if (q->eperm_seen)
-		n = ipq_fail(&q->error, EPERM, "the kernel refuses verdicts: this process gave up CAP_NET_ADMIN, keep it");
+		n = ipq_fail(&q->error, EPERM,
+			     "the kernel refuses verdicts: this process gave up CAP_NET_ADMIN, keep it");
 	else
 		n = note_packets(q, packet, n);
 	moderation_note(&q->moderation, n > 0 ? (unsigned)n : 0, max);
@@ -527,8 +542,8 @@ struct ipq_packet *ipq_packet_keep(const struct ipq_packet *packet)
 {
 	const struct ipq_packet *p = packet;
 	size_t payload = p->present & IPQ_HAS_PAYLOAD ? p->payload_len : 0;
-	struct ipq_packet *kept = malloc(sizeof(*kept) + payload + p->link_header_len + p->security_context_len +
-					 p->conntrack_len + p->expectation_len + 8);
+	struct ipq_packet *kept = malloc(sizeof(*kept) + payload + p->link_header_len +
+					 p->security_context_len + p->conntrack_len + p->expectation_len + 8);
 	const void *view;
 	uint8_t *at;
 
@@ -566,8 +581,10 @@ void ipq_packet_free(struct ipq_packet *kept)
 static int fail_verdict(struct ipq_queue *q, int err, uint32_t id)
 {
 	if (err == -ENOENT)
-		return ipq_fail(&q->error, ENOENT, "packet %u does not wait for a verdict: it was never received or is already decided",
-				id);
+		return ipq_fail(
+			&q->error, ENOENT,
+			"packet %u does not wait for a verdict: it was never received or is already decided",
+			id);
 	return ipq_fail(&q->error, -err, "cannot note the verdict: %s", strerror(-err));
 }
 
@@ -577,7 +594,8 @@ static int give(struct ipq_queue *q, uint32_t id, uint32_t code, const struct so
 
 	if (err < 0)
 		return fail_verdict(q, err, id);
-	if (q->verdicts.count >= PENDING_MAX || q->verdicts.extra_count >= EXTRAS_MAX || q->copies_size >= COPIES_MAX)
+	if (q->verdicts.count >= PENDING_MAX || q->verdicts.extra_count >= EXTRAS_MAX ||
+	    q->copies_size >= COPIES_MAX)
 		return ipq_queue_flush(q);
 	return 0;
 }
@@ -606,7 +624,8 @@ static uint8_t *copy_payload(struct ipq_queue *q, const void *bytes, size_t len)
 }
 
 /* In place: inside the slot from which the packet was received, which is not reused before a flush. */
-static bool in_place(const struct ipq_queue *q, const struct ipq_packet *packet, const uint8_t *bytes, size_t len)
+static bool in_place(const struct ipq_queue *q, const struct ipq_packet *packet, const uint8_t *bytes,
+		     size_t len)
 {
 	return packet->payload >= q->memory && packet->payload < q->memory + q->memory_size &&
 	       bytes >= packet->payload && bytes + len <= packet->payload + packet->payload_len;
@@ -631,8 +650,10 @@ static int set_payload(struct ipq_queue *q, struct source_verdict *v, const stru
 		err = ipq_checksum_complete(payload, len);
 	/* Nobody would complete it once the kernel has the bytes: they would go out damaged. */
 	if (err < 0)
-		return ipq_fail(&q->error, -err, "cannot complete the checksum that was left to a device (%s): open with "
-				"IPQ_O_SEGMENT to have the kernel do it", strerror(-err));
+		return ipq_fail(&q->error, -err,
+				"cannot complete the checksum that was left to a device (%s): open with "
+				"IPQ_O_SEGMENT to have the kernel do it",
+				strerror(-err));
 	v->present |= IPQ_SET_PAYLOAD;
 	v->payload = payload;
 	v->payload_len = len;
@@ -649,14 +670,17 @@ int ipq_replace(struct ipq_queue *q, const struct ipq_packet *packet, const void
 
 static int take_verdict(struct ipq_queue *q, struct ipq_verdict *v, const struct ipq_verdict *given)
 {
-	const uint32_t known = IPQ_SET_MARK | IPQ_SET_PRIORITY | IPQ_SET_CONNTRACK_MARK | IPQ_SET_CONNTRACK_LABELS |
-			       IPQ_SET_VLAN | IPQ_SET_PAYLOAD;
-	int err = copy_struct_in(v, sizeof(*v), given, offsetof(struct ipq_verdict, queue), "ipq_verdict", &q->error);
+	const uint32_t known = IPQ_SET_MARK | IPQ_SET_PRIORITY | IPQ_SET_CONNTRACK_MARK |
+			       IPQ_SET_CONNTRACK_LABELS | IPQ_SET_VLAN | IPQ_SET_PAYLOAD;
+	int err = copy_struct_in(v, sizeof(*v), given, offsetof(struct ipq_verdict, queue), "ipq_verdict",
+				 &q->error);
 
 	if (err < 0)
 		return err;
 	if (v->present & ~known)
-		return ipq_fail(&q->error, EINVAL, "verdict.present has bits 0x%x that this libipq does not know", v->present & ~known);
+		return ipq_fail(&q->error, EINVAL,
+				"verdict.present has bits 0x%x that this libipq does not know",
+				v->present & ~known);
 	if (v->code > IPQ_STOP || v->code == NF_STOLEN)
 		return ipq_fail(&q->error, EINVAL, "no verdict has the code %u", v->code);
 	return 0;
@@ -666,11 +690,14 @@ static int take_verdict(struct ipq_queue *q, struct ipq_verdict *v, const struct
 static int check_offered(struct ipq_queue *q, const struct ipq_packet *packet, uint32_t present)
 {
 	if ((present & (IPQ_SET_CONNTRACK_MARK | IPQ_SET_CONNTRACK_LABELS)) && !(q->flags & IPQ_O_CONNTRACK))
-		return ipq_fail(&q->error, EOPNOTSUPP, "no conntrack mark or labels can be set in this queue: open it with "
+		return ipq_fail(&q->error, EOPNOTSUPP,
+				"no conntrack mark or labels can be set in this queue: open it with "
 				"IPQ_O_CONNTRACK, which tells whether the kernel has what it takes");
 	if ((present & IPQ_SET_VLAN) && packet->family != AF_BRIDGE)
-		return ipq_fail(&q->error, EOPNOTSUPP, "packet %u has no VLAN tag to set: only those queued by a rule of the "
-				"bridge family have", packet->id);
+		return ipq_fail(&q->error, EOPNOTSUPP,
+				"packet %u has no VLAN tag to set: only those queued by a rule of the "
+				"bridge family have",
+				packet->id);
 	return 0;
 }
 
@@ -731,9 +758,11 @@ int ipq_queue_stats(struct ipq_queue *q, struct ipq_stats *stats)
 	queue_counters(q, &now);
 	err = queue_add_losses(q, &now);
 	if (err < 0)
-		return ipq_fail(&q->error, -err, "cannot read the counters of the source: %s", strerror(-err));
+		return ipq_fail(&q->error, -err, "cannot read the counters of the source: %s",
+				strerror(-err));
 	if (copy_struct_out(stats, &now, sizeof(now), sizeof(now.size) + 1) < 0)
-		return ipq_fail(&q->error, EINVAL, "the size in struct ipq_stats is %zu: set it to sizeof(struct ipq_stats)",
+		return ipq_fail(&q->error, EINVAL,
+				"the size in struct ipq_stats is %zu: set it to sizeof(struct ipq_stats)",
 				stats->size);
 	return 0;
 }

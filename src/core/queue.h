@@ -8,7 +8,8 @@
 #define QUEUE_BATCH_MAX 64
 
 /* A queue over a source that is open and configured, and stays the caller's. slot_size: bytes for a packet. */
-int queue_create(struct ipq_queue **q, struct source *source, size_t slot_size, uint32_t flags, uint32_t spin_usec);
+int queue_create(struct ipq_queue **q, struct source *source, size_t slot_size, uint32_t flags,
+		 uint32_t spin_usec);
 
 /* Packets may wait that were received before this queue was put over the source. */
 void queue_expect_unknown_pending(struct ipq_queue *q);

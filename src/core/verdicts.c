@@ -183,7 +183,8 @@ static uint32_t next_live(const struct verdicts *v, uint32_t at)
 }
 
 /* How many verdicts from first to end are the same and name exactly the packets that wait first, in order. */
-static size_t run_length(const struct verdicts *v, const struct pending *first, const struct pending *end, uint32_t oldest)
+static size_t run_length(const struct verdicts *v, const struct pending *first, const struct pending *end,
+			 uint32_t oldest)
 {
 	const struct pending *p = first;
 
@@ -212,7 +213,8 @@ bool verdicts_only(const struct verdicts *v, struct source_verdict *out)
 	return true;
 }
 
-unsigned verdicts_pack(struct verdicts *v, size_t end, struct source_verdict *out, size_t *covers, unsigned max)
+unsigned verdicts_pack(struct verdicts *v, size_t end, struct source_verdict *out, size_t *covers,
+		       unsigned max)
 {
 	const struct pending *log = v->log + v->first;
 	uint32_t oldest = next_live(v, v->head);

@@ -23,8 +23,8 @@ struct verdicts {
 	uint32_t *id;
 	uint8_t *state;
 	uint32_t room, head, tail; /* room is a power of 2; positions only grow, and wrap */
-	uint64_t waiting;        /* without a verdict */
-	bool unknown_pending;          /* packets wait that are not known here: no verdict may stand for more than its own */
+	uint64_t waiting;	   /* without a verdict */
+	bool unknown_pending; /* packets wait that are not known here: no verdict may stand for more than its own */
 	/* Verdicts in the order given: count of them, from log[first] on. */
 	struct pending *log;
 	size_t first, count, log_room;
@@ -48,7 +48,8 @@ bool verdicts_only(const struct verdicts *v, struct source_verdict *out);
  * Fills out[] with up to max messages for the first end verdicts that were given, in order; covers[i] says how
  * many verdicts out[0] to out[i] stand for. Nothing is changed until verdicts_sent().
  */
-unsigned verdicts_pack(struct verdicts *v, size_t end, struct source_verdict *out, size_t *covers, unsigned max);
+unsigned verdicts_pack(struct verdicts *v, size_t end, struct source_verdict *out, size_t *covers,
+		       unsigned max);
 
 /* The first n verdicts have been sent: they are forgotten. */
 void verdicts_sent(struct verdicts *v, size_t n);

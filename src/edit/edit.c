@@ -151,8 +151,7 @@ static int length_can_become(const struct ipq_edit *e, size_t len)
 }
 
 /* Can old_len bytes at begin become new_len? If so notes what stretch_close() needs. */
-static int run_open(const struct ipq_edit *e, struct run *s, size_t begin, size_t old_len,
-			size_t new_len)
+static int run_open(const struct ipq_edit *e, struct run *s, size_t begin, size_t old_len, size_t new_len)
 {
 	int err;
 
@@ -197,8 +196,8 @@ static void run_close(struct ipq_edit *e, const struct run *s)
 		pseudo_adjust(e, sum_change(before, htons((uint16_t)e->transport_len)));
 	}
 	if (checksum_follows(e))
-		transport_adjust(
-			e, sum_change(s->before, covered_sum(e, s->begin, run_end(e, s, s->new_len))));
+		transport_adjust(e,
+				 sum_change(s->before, covered_sum(e, s->begin, run_end(e, s, s->new_len))));
 }
 
 static void move_tail(struct ipq_edit *e, size_t from, size_t to)

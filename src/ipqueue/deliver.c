@@ -66,7 +66,8 @@ static void encode(struct engine *e, const struct family *f, const struct ipq_pa
 	iov[1] = (struct iovec){ p->payload, len };
 	iov[2] = (struct iovec){ padding, (0 - len) & 3 };
 	pieces = len == 0 ? 1 : iov[2].iov_len == 0 ? 2 : 3;
-	if (in_slot(e, p) && len == p->payload_len) { /* one piece is cheaper, and the whole payload stays whole */
+	if (in_slot(e, p) &&
+	    len == p->payload_len) { /* one piece is cheaper, and the whole payload stays whole */
 		iov[0] = (struct iovec){ p->payload - head, head + len + iov[2].iov_len };
 		memset(p->payload + len, 0, iov[2].iov_len);
 		pieces = 1;

@@ -28,7 +28,7 @@
 #include <sys/timerfd.h>
 #include "ipqueue/state.h"
 
-#define SEND_TRIES 100 /* a millisecond each */
+#define SEND_TRIES 100	  /* a millisecond each */
 #define QUEUE_LENGTH 1024 /* ip_queue's own */
 #define ROUNDS 4	  /* batches a step */
 #define HOPE_MS 200	  /* for the second family's first request */
@@ -631,7 +631,8 @@ static int allocate(struct engine *e)
 	e->answer = malloc(REQUEST_ROOM + 64);
 	if (e->last == NULL || e->slots == NULL || e->requests == NULL || e->answer == NULL)
 		return -ENOMEM;
-	e->shared_state = mmap(NULL, sizeof(*e->shared_state), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	e->shared_state = mmap(NULL, sizeof(*e->shared_state), PROT_READ | PROT_WRITE,
+			       MAP_SHARED | MAP_ANONYMOUS, -1, 0);
 	if (e->shared_state == MAP_FAILED) {
 		e->shared_state = NULL;
 		return -ENOMEM;

@@ -45,17 +45,17 @@ int wire_get_packet(enum wire_layout layout, const void *buf, size_t len, struct
 struct wire_request {
 	uint16_t type, flags; /* of the netlink header */
 	uint32_t seq, pid;
-	uint32_t len;         /* nlmsg_len */
+	uint32_t len; /* nlmsg_len */
 	struct {
 		uint8_t value;
 		uint64_t range;
-	} mode;               /* IPQM_MODE */
+	} mode; /* IPQM_MODE */
 	struct {
 		uint32_t value;
 		uint64_t id, data_len;
-		const void *payload;  /* the bytes that follow, whatever data_len says; NULL when none */
+		const void *payload; /* the bytes that follow, whatever data_len says; NULL when none */
 		size_t payload_len;
-	} verdict;            /* IPQM_VERDICT */
+	} verdict; /* IPQM_VERDICT */
 };
 
 /* First only the header (enough to answer an error), then the body according to type. 0, -EINVAL (shorter

@@ -44,7 +44,8 @@ static int open_kernel(struct ipqueue *q, struct ipq_error *e)
 	socklen_t len = sizeof(address);
 
 	q->netlink = true;
-	q->fd = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, q->family == AF_INET6 ? NETLINK_IP6_FW : NETLINK_FIREWALL);
+	q->fd = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC,
+		       q->family == AF_INET6 ? NETLINK_IP6_FW : NETLINK_FIREWALL);
 	if (q->fd < 0 && errno == EPROTONOSUPPORT)
 		return ipq_fail(e, ECONNREFUSED, ABSENT, name_of(q));
 	if (q->fd < 0 || bind(q->fd, (struct sockaddr *)&address, sizeof(address)) < 0 ||
@@ -66,12 +67,15 @@ static int take_descriptor(struct ipqueue *q, const char *arg, struct ipq_error 
 	errno = 0;
 	fd = strtoul(arg, &end, 10);
 	if (arg[0] < '0' || arg[0] > '9' || *end != '\0' || errno != 0 || fd > INT32_MAX)
-		return ipq_fail(e, EINVAL, "\"%s:fd=%s\": the number of a descriptor goes behind fd=", name_of(q), arg);
+		return ipq_fail(e, EINVAL,
+				"\"%s:fd=%s\": the number of a descriptor goes behind fd=", name_of(q), arg);
 	if (getsockopt((int)fd, SOL_SOCKET, SO_TYPE, &type, &len) < 0)
 		return ipq_fail(e, errno, "descriptor %lu is no socket: %s", fd, strerror(errno));
 	if (type == SOCK_STREAM)
-		return ipq_fail(e, EINVAL, "descriptor %lu is a stream: ip_queue's messages need SOCK_SEQPACKET or "
-				"SOCK_DGRAM", fd);
+		return ipq_fail(e, EINVAL,
+				"descriptor %lu is a stream: ip_queue's messages need SOCK_SEQPACKET or "
+				"SOCK_DGRAM",
+				fd);
 	q->fd = (int)fd;
 	q->port = (uint32_t)getpid();
 	return 0;
@@ -215,13 +219,13 @@ static int explain(const struct ipqueue *q, int err, struct ipq_error *e)
 	switch (err) {
 	case -ECONNREFUSED:
 	case -EPIPE:
-		return q->netlink ? ipq_fail(e, ECONNREFUSED, ABSENT, name_of(q)) :
-				    ipq_fail(e, ECONNREFUSED, "nobody answers in %s's place", name_of(q));
+		return q->netlink ? ipq_fail(e, ECONNREFUSED, ABSENT, name_of(q))
+				  : ipq_fail(e, ECONNREFUSED, "nobody answers in %s's place", name_of(q));
 	case -EPERM:
 		return ipq_fail(e, EPERM, "taking %s needs CAP_NET_ADMIN: run as root", name_of(q));
 	case -EBUSY:
-		return ipq_fail(e, EBUSY, "%s is taken by another program (/proc/net/%s says which): stop it", name_of(q),
-				name_of(q));
+		return ipq_fail(e, EBUSY, "%s is taken by another program (/proc/net/%s says which): stop it",
+				name_of(q), name_of(q));
 	default:
 		return ipq_fail(e, -err, "%s does not take the mode: %s", name_of(q), strerror(-err));
 	}
@@ -246,8 +250,10 @@ static int ipqueue_configure(struct source *s, const struct source_config *c, st
 	int err = 0;
 
 	if ((c->flags & absent) != 0 && (c->flags & IPQ_O_BEST_EFFORT) == 0)
-		return ipq_fail(e, EOPNOTSUPP, "%s cannot fail open and knows no conntrack entries, owners or security "
-				"contexts: ask without them, or with IPQ_O_BEST_EFFORT", name_of(q));
+		return ipq_fail(e, EOPNOTSUPP,
+				"%s cannot fail open and knows no conntrack entries, owners or security "
+				"contexts: ask without them, or with IPQ_O_BEST_EFFORT",
+				name_of(q));
 	set_receive_buffer(q, c->receive_buffer);
 	pthread_mutex_lock(&q->send_lock);
 	if (first)
@@ -338,9 +344,9 @@ static int ipqueue_counts(struct source *s, struct source_counts *c)
 	return 0;
 }
 
-#define REST                                                                                               \
-	.close = ipqueue_close, .configure = ipqueue_configure, .fd = ipqueue_fd, .recv = ipqueue_recv,    \
-	.send = ipqueue_send, .refuse = ipqueue_refuse, .counts = ipqueue_counts, .wake = ipqueue_wake,    \
+#define REST                                                                                            \
+	.close = ipqueue_close, .configure = ipqueue_configure, .fd = ipqueue_fd, .recv = ipqueue_recv, \
+	.send = ipqueue_send, .refuse = ipqueue_refuse, .counts = ipqueue_counts, .wake = ipqueue_wake, \
 	.error = ipqueue_error, .interface = ipqueue_interface
 
 const struct source_ops source_ipqueue = { .name = "ip_queue", .open = open_inet, REST };

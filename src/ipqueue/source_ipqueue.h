@@ -55,8 +55,8 @@ static inline struct ipqueue *ipqueue(struct source *s)
 /* Gives the request a sequence number under which a refusal finds as again. */
 void ipqueue_remember(struct ipqueue *q, void *request, const struct source_refusal *as);
 
-int ipqueue_recv(struct source *s, struct source_slot *slot, struct ipq_packet *packet, unsigned max, int timeout_ms,
-		 source_refused refused, void *context);
+int ipqueue_recv(struct source *s, struct source_slot *slot, struct ipq_packet *packet, unsigned max,
+		 int timeout_ms, source_refused refused, void *context);
 int ipqueue_send(struct source *s, const struct source_verdict *verdict, unsigned n);
 int ipqueue_refuse(struct source *s, const struct source_refusal *refusal);
 

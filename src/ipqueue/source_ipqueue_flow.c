@@ -92,7 +92,8 @@ static uint32_t interface_index(struct ipqueue *q, const char *name, uint16_t ty
 	for (i = 0; i < q->interfaces && memcmp(q->interface[i].name, name, IFNAMSIZ) != 0; i++)
 		;
 	if (i == q->interfaces && i == q->interface_room) {
-		void *more = room <= INTERFACES_MAX ? realloc(q->interface, room * sizeof(*q->interface)) : NULL;
+		void *more =
+			room <= INTERFACES_MAX ? realloc(q->interface, room * sizeof(*q->interface)) : NULL;
 
 		if (more == NULL)
 			return 0;
@@ -126,7 +127,8 @@ static uint32_t full_len(const struct ipqueue *q, const uint8_t *ip, size_t len)
 	return whole > len ? whole : (uint32_t)len;
 }
 
-static void fill_payload(const struct ipqueue *q, struct source_slot *slot, struct ipq_packet *p, size_t data_len)
+static void fill_payload(const struct ipqueue *q, struct source_slot *slot, struct ipq_packet *p,
+			 size_t data_len)
 {
 	size_t at = wire_packet_head(WIRE_NATIVE), in_head = slot->head_room - at;
 	size_t n = min(data_len, in_head + (slot->tail != NULL ? slot->tail_room : 0));
@@ -195,7 +197,8 @@ static bool take_packet(struct ipqueue *q, struct source_slot *slot, size_t len,
 }
 
 /* ip_queue said no, or yes to somebody who did not wait for it. True: a refusal was reported. */
-static bool take_error(struct ipqueue *q, const unsigned char *message, size_t len, source_refused refused, void *context)
+static bool take_error(struct ipqueue *q, const unsigned char *message, size_t len, source_refused refused,
+		       void *context)
 {
 	struct source_refusal as = { 0 };
 	struct ipqueue_sent *sent;
@@ -235,7 +238,8 @@ static int receive(struct ipqueue *q, struct receiving *rx, const struct source_
 	for (i = 0; i < max; i++) {
 		rx->iov[i][0] = (struct iovec){ slot[i].head, slot[i].head_room };
 		rx->iov[i][1] = (struct iovec){ slot[i].tail, slot[i].tail_room };
-		rx->msg[i].msg_hdr = (struct msghdr){ .msg_iov = rx->iov[i], .msg_iovlen = slot[i].tail != NULL ? 2 : 1 };
+		rx->msg[i].msg_hdr =
+			(struct msghdr){ .msg_iov = rx->iov[i], .msg_iovlen = slot[i].tail != NULL ? 2 : 1 };
 	}
 	for (;;) {
 		n = recvmmsg(q->fd, rx->msg, max, MSG_DONTWAIT | MSG_TRUNC, NULL);
@@ -245,7 +249,8 @@ static int receive(struct ipqueue *q, struct receiving *rx, const struct source_
 			atomic_fetch_add(&q->overruns, 1); /* told once; the socket goes on */
 		else if (errno == EAGAIN)
 			return 0;
-		else if (errno != EINTR && errno != ECONNRESET) /* the latter once, from a peer that has closed */
+		else if (errno != EINTR &&
+			 errno != ECONNRESET) /* the latter once, from a peer that has closed */
 			return ipq_fail(&q->text, errno, "cannot receive from ip_queue: %s", strerror(errno));
 	}
 }
@@ -291,8 +296,8 @@ static int wait_until(const struct ipqueue *q, int64_t end, int timeout_ms)
 	return n < 0 ? -errno : n;
 }
 
-int ipqueue_recv(struct source *s, struct source_slot *slot, struct ipq_packet *packet, unsigned max, int timeout_ms,
-		 source_refused refused, void *context)
+int ipqueue_recv(struct source *s, struct source_slot *slot, struct ipq_packet *packet, unsigned max,
+		 int timeout_ms, source_refused refused, void *context)
 {
 	int64_t end = timeout_ms > 0 ? now_ms() + timeout_ms : 0;
 	struct ipqueue *q = ipqueue(s);
@@ -330,8 +335,13 @@ struct outgoing {
 
 static void report_as(const struct source_verdict *v, uint32_t id, int error, struct source_refusal *as)
 {
-	*as = (struct source_refusal){ .error = error, .id = id, .code = v->code, .tag = v->tag,
-				       .payload_len = (uint32_t)((v->present & IPQ_SET_PAYLOAD) ? v->payload_len : 0) };
+	*as = (struct source_refusal){
+		.error = error,
+		.id = id,
+		.code = v->code,
+		.tag = v->tag,
+		.payload_len = (uint32_t)((v->present & IPQ_SET_PAYLOAD) ? v->payload_len : 0)
+	};
 }
 
 /* Lock held. */
@@ -407,12 +417,14 @@ static int cannot(const struct ipqueue *q, const struct source_verdict *v)
 	if ((v->present & IPQ_SET_PAYLOAD) == 0)
 		return 0;
 	/* ip_queue would let the packet go unchanged, or drop it. */
-	return v->payload_len < (q->family == AF_INET6 ? 40U : 20U) ? EINVAL : v->payload_len > 65535 ? EMSGSIZE : 0;
+	return v->payload_len < (q->family == AF_INET6 ? 40U : 20U) ? EINVAL
+	       : v->payload_len > 65535				    ? EMSGSIZE
+								    : 0;
 }
 
 /* One packet's verdict. */
-static int send_single(struct ipqueue *q, struct outgoing *out, const struct source_verdict *v, unsigned index,
-		       unsigned *done)
+static int send_single(struct ipqueue *q, struct outgoing *out, const struct source_verdict *v,
+		       unsigned index, unsigned *done)
 {
 	struct idmap_entry *entry;
 	struct source_refusal as;
@@ -450,7 +462,8 @@ static int send_batch(struct ipqueue *q, struct outgoing *out, const struct sour
 	}
 	for (;;) {
 		pthread_mutex_lock(&q->lock);
-		for (entry = q->waiting.first; entry != NULL && (int32_t)(entry->ours - v->id) <= 0; entry = entry->next) {
+		for (entry = q->waiting.first; entry != NULL && (int32_t)(entry->ours - v->id) <= 0;
+		     entry = entry->next) {
 			if (out->n == BATCH_MAX)
 				break;
 			if (!entry->taken)

@@ -38,10 +38,10 @@ struct client {
 /* ip_queue or ip6_queue. */
 struct family {
 	uint8_t af;
-	uint32_t peer_pid;	 /* 0: nobody */
-	struct client *owner;	 /* who has that port id; NULL: nobody, packets get lost */
+	uint32_t peer_pid;	  /* 0: nobody */
+	struct client *owner;	  /* who has that port id; NULL: nobody, packets get lost */
 	struct client *requester; /* who sent the request that made it the peer */
-	bool owner_decided;		 /* somebody has owned it, or was waited for in vain */
+	bool owner_decided;	  /* somebody has owned it, or was waited for in vain */
 	enum copy_mode mode;
 	bool had_meta; /* the peer has asked for packets without their bytes */
 	uint32_t range;
@@ -83,10 +83,10 @@ struct engine {
 	int hope;   /* timer: runs while packets wait for somebody to own their family */
 	bool adopt, lossless;
 	bool configured, ended, said_end, hoping;
-	bool watched; /* the source is in the epoll set */
-	bool polling; /* it and the owners are looked at in every step instead */
-	int failed; /* what the source died of */
-	int broken; /* why a patient source brings no more packets; verdicts it still takes */
+	bool watched;  /* the source is in the epoll set */
+	bool polling;  /* it and the owners are looked at in every step instead */
+	int failed;    /* what the source died of */
+	int broken;    /* why a patient source brings no more packets; verdicts it still takes */
 	unsigned work; /* packets received and requests served in this step */
 	struct source_config config;
 	struct family family[2];

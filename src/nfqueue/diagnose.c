@@ -37,8 +37,10 @@ int queue_lines(struct queue_line *line, unsigned max)
 	while (n < max && fgets(text, sizeof(text), f) != NULL) {
 		struct queue_line *l = &line[n];
 
-		if (sscanf(text, "%" SCNu32 " %" SCNu32 " %" SCNu32 " %" SCNu32 " %" SCNu32 " %" SCNu32 " %" SCNu32
-			   " %" SCNu32, &l->number, &l->port_id, &l->waiting, &l->copy_mode, &l->copy_range,
+		if (sscanf(text,
+			   "%" SCNu32 " %" SCNu32 " %" SCNu32 " %" SCNu32 " %" SCNu32 " %" SCNu32 " %" SCNu32
+			   " %" SCNu32,
+			   &l->number, &l->port_id, &l->waiting, &l->copy_mode, &l->copy_range,
 			   &l->queue_dropped, &l->user_dropped, &l->last_id) == 8)
 			n++;
 	}
@@ -76,7 +78,8 @@ static unsigned long socket_inode(uint32_t port_id)
 		uint32_t port;
 		int protocol;
 
-		if (sscanf(text, "%*s %d %" SCNu32 " %*s %*s %*s %*s %*s %*s %lu", &protocol, &port, &found) == 3 &&
+		if (sscanf(text, "%*s %d %" SCNu32 " %*s %*s %*s %*s %*s %*s %lu", &protocol, &port,
+			   &found) == 3 &&
 		    protocol == NETLINK_NETFILTER && port == port_id)
 			inode = found;
 	}

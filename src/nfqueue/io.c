@@ -15,7 +15,7 @@
 #include "util/compiler.h"
 #include "util/count.h"
 
-#define BATCH_MAX 64          /* packets a recvmmsg */
+#define BATCH_MAX 64	      /* packets a recvmmsg */
 #define SEND_MAX (128 * 1024) /* bytes a send; the default send buffer takes 200 KiB */
 #define SEND_PIECES 128
 #define HEADS_MAX 4096
@@ -27,7 +27,8 @@ static void note_id(struct nfqueue *q, uint32_t id)
 
 	if (before == 0)
 		atomic_store_explicit(&q->first_id, id, memory_order_relaxed);
-	if (before == 0 || (int32_t)(id - (uint32_t)atomic_load_explicit(&q->last_id, memory_order_relaxed)) > 0)
+	if (before == 0 ||
+	    (int32_t)(id - (uint32_t)atomic_load_explicit(&q->last_id, memory_order_relaxed)) > 0)
 		atomic_store_explicit(&q->last_id, id, memory_order_relaxed);
 }
 
@@ -107,7 +108,7 @@ __cold static bool queued_again(struct nfqueue *q, uint32_t id)
 
 /* A datagram that is not a packet, or no good one. True when *p is a packet now: one that was put aside. */
 __cold static bool take_other(struct receiving *rx, struct source_slot *slot, const struct nfq_reply *r,
-			    struct ipq_packet *p)
+			      struct ipq_packet *p)
 {
 	if (r->kind == NFQ_ACK && r->type == NLMSG_NOOP && r->seq == SEQ_DEFERRED)
 		return pop_deferred(rx, slot, p);
@@ -173,7 +174,8 @@ static ssize_t receive_one(int fd, const struct source_slot *slot, int timeout_m
 	ssize_t n;
 
 	for (;;) {
-		n = slot->tail == NULL ? recv(fd, slot->head, slot->head_room, flags) : receive_in_pieces(fd, slot, flags);
+		n = slot->tail == NULL ? recv(fd, slot->head, slot->head_room, flags)
+				       : receive_in_pieces(fd, slot, flags);
 		if (likely(n >= 0))
 			return n;
 		more = wait_more(fd, timeout_ms, end);
@@ -259,8 +261,8 @@ static struct batch *prepare(struct nfqueue *q, const struct source_slot *slot, 
 	return b;
 }
 
-__flatten __noinline static int recv_many(struct receiving *rx, struct source_slot *slot, struct ipq_packet *packet, unsigned max,
-				int timeout_ms)
+__flatten __noinline static int recv_many(struct receiving *rx, struct source_slot *slot,
+					  struct ipq_packet *packet, unsigned max, int timeout_ms)
 {
 	struct batch *b = prepare(rx->q, slot, max);
 	unsigned i, count = 0;
@@ -292,8 +294,8 @@ __flatten __noinline static int recv_many(struct receiving *rx, struct source_sl
 	return (int)count;
 }
 
-__flatten int nfqueue_recv(struct source *s, struct source_slot *slot, struct ipq_packet *packet, unsigned max, int timeout_ms,
-		 source_refused refused, void *context)
+__flatten int nfqueue_recv(struct source *s, struct source_slot *slot, struct ipq_packet *packet,
+			   unsigned max, int timeout_ms, source_refused refused, void *context)
 {
 	struct receiving rx = { .q = nfqueue(s), .refused = refused, .context = context };
 
@@ -322,7 +324,8 @@ static void add_piece(struct packing *k, const void *base, size_t len)
 {
 	struct iovec *last = k->pieces > 0 ? &k->iov[k->pieces - 1] : NULL;
 
-	if (last != NULL && (const unsigned char *)last->iov_base + last->iov_len == (const unsigned char *)base)
+	if (last != NULL &&
+	    (const unsigned char *)last->iov_base + last->iov_len == (const unsigned char *)base)
 		last->iov_len += len;
 	else
 		k->iov[k->pieces++] = (struct iovec){ (void *)base, len };
@@ -358,7 +361,8 @@ static int send_packed(int fd, struct packing *k)
 	ssize_t n;
 
 	do
-		n = k->pieces == 1 ? send(fd, k->iov[0].iov_base, k->iov[0].iov_len, 0) : sendmsg(fd, &msg, 0);
+		n = k->pieces == 1 ? send(fd, k->iov[0].iov_base, k->iov[0].iov_len, 0)
+				   : sendmsg(fd, &msg, 0);
 	while (n < 0 && errno == EINTR);
 	return n < 0 ? -errno : 0;
 }

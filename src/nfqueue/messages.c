@@ -98,7 +98,8 @@ static inline void get_skb_info(struct ipq_packet *p, const unsigned char *v)
 {
 	_Static_assert(IPQ_PACKET_CHECKSUM_NOT_READY == NFQA_SKB_CSUMNOTREADY, "the kernel's bits are ours");
 	_Static_assert(IPQ_PACKET_GSO == NFQA_SKB_GSO, "the kernel's bits are ours");
-	_Static_assert(IPQ_PACKET_CHECKSUM_NOT_VERIFIED == NFQA_SKB_CSUM_NOTVERIFIED, "the kernel's bits are ours");
+	_Static_assert(IPQ_PACKET_CHECKSUM_NOT_VERIFIED == NFQA_SKB_CSUM_NOTVERIFIED,
+		       "the kernel's bits are ours");
 	p->flags |= be32(v) & (NFQA_SKB_CSUMNOTREADY | NFQA_SKB_GSO | NFQA_SKB_CSUM_NOTVERIFIED);
 }
 
@@ -116,7 +117,8 @@ static inline void get_attribute(struct ipq_packet *p, unsigned type, const unsi
 		p->present |= IPQ_HAS_MARK;
 		break;
 	case NFQA_TIMESTAMP:
-		p->timestamp = (int64_t)(be64(v) * 1000000000 + be64(v + 8) * 1000); /* unsigned: an absurd one wraps */
+		p->timestamp = (int64_t)(be64(v) * 1000000000 +
+					 be64(v + 8) * 1000); /* unsigned: an absurd one wraps */
 		p->present |= IPQ_HAS_TIMESTAMP;
 		break;
 	case NFQA_IFINDEX_INDEV:
@@ -216,7 +218,7 @@ static void compare_lengths(struct ipq_packet *p, size_t claimed, bool cut)
 /* The attributes of one message, as far as they have been read. */
 struct reading {
 	const unsigned char *at;
-	size_t left;    /* bytes in one piece */
+	size_t left;	/* bytes in one piece */
 	size_t claimed; /* bytes of payload, by its own account */
 	bool has_id;
 };
@@ -255,14 +257,16 @@ static inline void read_payload(struct reading *m, struct ipq_packet *p, struct 
 	p->payload = slot->head + offset;
 	p->payload_len = (uint32_t)have;
 	slot->payload_split = have;
-	if (slot->tail != NULL && slot->tail != slot->head + slot->head_room && offset + have > slot->head_room)
+	if (slot->tail != NULL && slot->tail != slot->head + slot->head_room &&
+	    offset + have > slot->head_room)
 		slot->payload_split = slot->head_room - offset;
 	p->present |= IPQ_HAS_PAYLOAD;
 	step(m, a->nla_len);
 }
 
 /* Any attributes in any order. False when they are not well formed, or do not end where the first piece does. */
-__noinline static bool parse_generic(struct reading *m, struct ipq_packet *p, struct source_slot *slot, size_t len)
+__noinline static bool parse_generic(struct reading *m, struct ipq_packet *p, struct source_slot *slot,
+				     size_t len)
 {
 	while (m->left >= NLA_HDRLEN) {
 		struct nlattr a;
@@ -312,7 +316,8 @@ static inline void parse_fast(struct reading *m, struct ipq_packet *p, struct so
 }
 
 /* len bytes of the message were received, not all of it when cut; only the first room of them are in one piece. */
-static bool parse_packet(struct source_slot *slot, size_t len, bool cut, struct ipq_packet *p, struct nfq_reply *r)
+static bool parse_packet(struct source_slot *slot, size_t len, bool cut, struct ipq_packet *p,
+			 struct nfq_reply *r)
 {
 	size_t room = len < slot->head_room || slot->tail == NULL ? len : slot->head_room;
 	struct reading m = { .at = slot->head + ATTRIBUTES };
@@ -379,7 +384,8 @@ __noinline static void parse_error(const unsigned char *msg, size_t len, struct 
 	get_refused(msg + NLMSG_HDRLEN + 4, len - NLMSG_HDRLEN - 4, &r->refusal);
 }
 
-__flatten __noinline void nfq_parse(struct source_slot *slot, size_t len, struct ipq_packet *p, struct nfq_reply *r)
+__flatten __noinline void nfq_parse(struct source_slot *slot, size_t len, struct ipq_packet *p,
+				    struct nfq_reply *r)
 {
 	struct nlmsghdr nlh;
 	size_t held = slot->head_room + (slot->tail != NULL ? slot->tail_room : 0);
@@ -472,7 +478,8 @@ __hot size_t nfq_put_verdict(void *buf, uint16_t queue, const struct source_verd
 	if (v->present & ~(uint32_t)IPQ_SET_PAYLOAD)
 		at = put_extras(at, v);
 	if (v->present & IPQ_SET_PAYLOAD) {
-		struct nlattr a = { .nla_len = (uint16_t)(NLA_HDRLEN + v->payload_len), .nla_type = NFQA_PAYLOAD };
+		struct nlattr a = { .nla_len = (uint16_t)(NLA_HDRLEN + v->payload_len),
+				    .nla_type = NFQA_PAYLOAD };
 
 		memcpy(at, &a, sizeof(a));
 		at += NLA_HDRLEN;

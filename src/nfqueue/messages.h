@@ -25,10 +25,10 @@ enum nfq_kind {
 
 struct nfq_reply {
 	enum nfq_kind kind;
-	uint16_t type;               /* netlink type of the request answered */
+	uint16_t type; /* netlink type of the request answered */
 	uint32_t seq;
 	struct source_refusal refusal;
-	bool has_id;                 /* NFQ_OTHER: a packet message too short or malformed, with a known id */
+	bool has_id; /* NFQ_OTHER: a packet message too short or malformed, with a known id */
 };
 
 /*

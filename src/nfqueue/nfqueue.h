@@ -36,13 +36,14 @@ struct nfqueue {
 	bool bound;
 	pthread_mutex_t config_lock;
 	struct source_config config; /* in force */
-	int flags;                   /* in force, of those asked for */
+	int flags;		     /* in force, of those asked for */
 	uint32_t seq;
 	atomic_uint awaited, answered; /* sequence numbers */
-	atomic_int answer;             /* errno of `answered` */
+	atomic_int answer;	       /* errno of `answered` */
 	pthread_mutex_t deferred_lock;
 	struct deferred *deferred, **deferred_end;
-	atomic_uint again_left; /* packets without bytes that may still be queued once more: none ever loops for good */
+	atomic_uint
+		again_left; /* packets without bytes that may still be queued once more: none ever loops for good */
 };
 
 static inline struct nfqueue *nfqueue(const struct source *s)

@@ -107,7 +107,8 @@ static int nfqueue_open(struct source **s, const char *arg, struct ipq_error *e)
 	errno = 0;
 	number = strtoul(arg, &end, 10);
 	if (arg[0] < '0' || arg[0] > '9' || *end != '\0' || errno != 0 || number > 65535)
-		return ipq_fail(e, EINVAL, "\"nfqueue:%s\": a queue number from 0 to 65535 goes behind the colon", arg);
+		return ipq_fail(e, EINVAL,
+				"\"nfqueue:%s\": a queue number from 0 to 65535 goes behind the colon", arg);
 	q = calloc(1, sizeof(*q));
 	if (q == NULL)
 		return ipq_fail(e, ENOMEM, "no memory");
@@ -152,7 +153,8 @@ static int nfqueue_wake(struct source *s)
 	return nfqueue_send_noop(nfqueue(s), SEQ_WAKE);
 }
 
-static int list_aside(struct nfqueue *q, const unsigned char *message, size_t len, const struct source_refusal *refusal)
+static int list_aside(struct nfqueue *q, const unsigned char *message, size_t len,
+		      const struct source_refusal *refusal)
 {
 	struct deferred *a = calloc(1, sizeof(*a) + len);
 
@@ -180,7 +182,8 @@ static int nfqueue_refuse(struct source *s, const struct source_refusal *refusal
 }
 
 /* What was read instead of an answer. A packet that finds no memory is dropped: nobody will ever know of it. */
-static int defer(struct nfqueue *q, const unsigned char *message, size_t len, const struct nfq_reply *r, uint32_t id)
+static int defer(struct nfqueue *q, const unsigned char *message, size_t len, const struct nfq_reply *r,
+		 uint32_t id)
 {
 	int err = list_aside(q, message, len, NULL);
 
@@ -344,25 +347,31 @@ static int explain_bind(struct nfqueue *q, int err, bool capable, struct ipq_err
 	pid_t pid;
 
 	if (err == -EINVAL || err == -EOPNOTSUPP || err == -ENOSYS)
-		return ipq_fail(e, ECONNREFUSED, "this kernel has no nfnetlink_queue: load it with \"modprobe "
+		return ipq_fail(e, ECONNREFUSED,
+				"this kernel has no nfnetlink_queue: load it with \"modprobe "
 				"nfnetlink_queue\", or use a kernel with CONFIG_NETFILTER_NETLINK_QUEUE");
 	if (err != -EPERM && err != -EBUSY)
 		return ipq_fail(e, -err, "cannot take queue %u: %s", q->number, strerror(-err));
 	if (!capable)
-		return ipq_fail(e, EPERM, "taking queue %u needs CAP_NET_ADMIN: run as root, or in a namespace of your "
-				"own (unshare -Urn)", q->number);
+		return ipq_fail(e, EPERM,
+				"taking queue %u needs CAP_NET_ADMIN: run as root, or in a namespace of your "
+				"own (unshare -Urn)",
+				q->number);
 	if (queue_line(q->number, &line) < 0)
-		return ipq_fail(e, EBUSY, "queue %u is taken by another program: stop it or use another queue number",
+		return ipq_fail(e, EBUSY,
+				"queue %u is taken by another program: stop it or use another queue number",
 				q->number);
 	if (queue_owner(line.port_id, &pid, command) < 0)
-		return ipq_fail(e, EBUSY, "queue %u is taken by netlink port %u: stop that program or use another "
-				"queue number", q->number, line.port_id);
+		return ipq_fail(e, EBUSY,
+				"queue %u is taken by netlink port %u: stop that program or use another "
+				"queue number",
+				q->number, line.port_id);
 	/* Programs print our errors, and a process calls itself what it likes. */
 	for (c = command; *c != '\0'; c++)
 		if (*c < 0x20 || *c >= 0x7f)
 			*c = '?';
-	return ipq_fail(e, EBUSY, "queue %u is taken by %s (pid %d): stop it or use another queue number", q->number,
-			command, (int)pid);
+	return ipq_fail(e, EBUSY, "queue %u is taken by %s (pid %d): stop it or use another queue number",
+			q->number, command, (int)pid);
 }
 
 static int take_queue(struct nfqueue *q, struct ipq_error *e)
@@ -377,7 +386,8 @@ static int take_queue(struct nfqueue *q, struct ipq_error *e)
 	capable = ask_command(q, NFQNL_CFG_CMD_PF_BIND, AF_INET) != -EPERM;
 	ask_command(q, NFQNL_CFG_CMD_PF_BIND, AF_INET6);
 	err = ask_command(q, NFQNL_CFG_CMD_BIND, AF_UNSPEC);
-	if (err == -EBUSY) /* this very socket has it (another's is EPERM): the answer to an earlier request was lost */
+	if (err ==
+	    -EBUSY) /* this very socket has it (another's is EPERM): the answer to an earlier request was lost */
 		err = 0;
 	q->bound = err == 0 || err == -ETIMEDOUT; /* the latter may be, and is to be undone */
 	return err < 0 ? explain_bind(q, err, capable, e) : 0;
@@ -391,9 +401,12 @@ static int set_flags(struct nfqueue *q, uint32_t wanted, struct ipq_error *e)
 		const char *name;
 	} all[] = {
 		{ IPQ_O_FAIL_OPEN, NFQA_CFG_F_FAIL_OPEN, "fail-open (NFQA_CFG_F_FAIL_OPEN, Linux 3.6)" },
-		{ IPQ_O_CONNTRACK, NFQA_CFG_F_CONNTRACK, "conntrack (NFQA_CFG_F_CONNTRACK, module nf_conntrack_netlink)" },
-		{ IPQ_O_OWNER, NFQA_CFG_F_UID_GID, "the owner's uid and gid (NFQA_CFG_F_UID_GID, Linux 3.14)" },
-		{ IPQ_O_SECURITY_CONTEXT, NFQA_CFG_F_SECCTX, "security contexts (NFQA_CFG_F_SECCTX, CONFIG_NETWORK_SECMARK)" },
+		{ IPQ_O_CONNTRACK, NFQA_CFG_F_CONNTRACK,
+		  "conntrack (NFQA_CFG_F_CONNTRACK, module nf_conntrack_netlink)" },
+		{ IPQ_O_OWNER, NFQA_CFG_F_UID_GID,
+		  "the owner's uid and gid (NFQA_CFG_F_UID_GID, Linux 3.14)" },
+		{ IPQ_O_SECURITY_CONTEXT, NFQA_CFG_F_SECCTX,
+		  "security contexts (NFQA_CFG_F_SECCTX, CONFIG_NETWORK_SECMARK)" },
 	};
 	uint32_t got = wanted, change = wanted ^ q->config.flags;
 	size_t i;
@@ -406,12 +419,15 @@ static int set_flags(struct nfqueue *q, uint32_t wanted, struct ipq_error *e)
 		if (err == 0 || !(wanted & all[i].flag))
 			continue;
 		if (!(wanted & IPQ_O_BEST_EFFORT))
-			return ipq_fail(e, err == -EINVAL ? EOPNOTSUPP : -err,
-					"this kernel does not offer %s: do without, or open with IPQ_O_BEST_EFFORT", all[i].name);
+			return ipq_fail(
+				e, err == -EINVAL ? EOPNOTSUPP : -err,
+				"this kernel does not offer %s: do without, or open with IPQ_O_BEST_EFFORT",
+				all[i].name);
 		got &= ~all[i].flag;
 	}
 	/* Without the flag packets come split, which is all that kernels before 3.10 can do. */
-	if ((change & IPQ_O_SEGMENT) && ask_flags(q, NFQA_CFG_F_GSO, wanted & IPQ_O_SEGMENT ? 0 : NFQA_CFG_F_GSO) < 0)
+	if ((change & IPQ_O_SEGMENT) &&
+	    ask_flags(q, NFQA_CFG_F_GSO, wanted & IPQ_O_SEGMENT ? 0 : NFQA_CFG_F_GSO) < 0)
 		got |= IPQ_O_SEGMENT;
 	return (int)got;
 }
@@ -451,14 +467,17 @@ static int configure(struct nfqueue *q, const struct source_config *c, struct ip
 	if (first || c->queue_length != q->config.queue_length) {
 		err = ask_length(q, c->queue_length);
 		if (err < 0)
-			return ipq_fail(e, -err, "cannot set the length of queue %u: %s", q->number, strerror(-err));
+			return ipq_fail(e, -err, "cannot set the length of queue %u: %s", q->number,
+					strerror(-err));
 	}
 	/* Last: until here nothing was queued on a first call. */
 	atomic_store(&q->again_left, c->mode == COPY_PACKET ? AGAIN_MAX : 0);
 	err = ask_mode(q, c->mode, range);
 	if (err < 0) {
-		atomic_store(&q->again_left, q->config.mode == COPY_PACKET ? AGAIN_MAX : 0); /* the mode is what it was */
-		return ipq_fail(e, -err, "cannot set the copy mode of queue %u: %s", q->number, strerror(-err));
+		atomic_store(&q->again_left,
+			     q->config.mode == COPY_PACKET ? AGAIN_MAX : 0); /* the mode is what it was */
+		return ipq_fail(e, -err, "cannot set the copy mode of queue %u: %s", q->number,
+				strerror(-err));
 	}
 	q->config = *c;
 	return q->flags;

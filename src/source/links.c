@@ -37,7 +37,7 @@ struct links {
 	struct link_entry *entry; /* sorted by index */
 	size_t count, room;
 	uint32_t seq;
-	unsigned forks; /* forks_behind when the socket was opened */
+	unsigned forks;	      /* forks_behind when the socket was opened */
 	struct timespec tick; /* when events were last read */
 	unsigned char buf[32768];
 };
@@ -203,7 +203,8 @@ static bool take_all(struct links *l, size_t len, uint32_t seq, uint32_t wanted)
 
 		if (nlh->nlmsg_len < sizeof(*nlh) || nlh->nlmsg_len > len - at)
 			break;
-		mine = seq != 0 && nlh->nlmsg_seq == seq && nlh->nlmsg_pid == mnl_socket_get_portid(l->socket);
+		mine = seq != 0 && nlh->nlmsg_seq == seq &&
+		       nlh->nlmsg_pid == mnl_socket_get_portid(l->socket);
 		take(l, nlh, mine ? wanted : 0);
 		answered |= mine;
 		step = NLMSG_ALIGN(nlh->nlmsg_len);

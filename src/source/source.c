@@ -8,7 +8,7 @@
 int source_open(struct source **s, const char *name, struct ipq_error *e)
 {
 	static const struct source_ops *const all[] = { &source_nfqueue, &source_ipqueue, &source_ip6queue,
-							 &source_pcap };
+							&source_pcap };
 	const char *colon;
 	size_t i, len;
 
@@ -20,8 +20,8 @@ int source_open(struct source **s, const char *name, struct ipq_error *e)
 	for (i = 0; i < sizeof(all) / sizeof(all[0]); i++)
 		if (strlen(all[i]->name) == len && memcmp(all[i]->name, name, len) == 0)
 			return all[i]->open(s, colon != NULL ? colon + 1 : "", e);
-	return ipq_fail(e, EINVAL, "no source is called \"%.*s\": use nfqueue:NUMBER or pcap:FILE",
-			(int)len, name);
+	return ipq_fail(e, EINVAL, "no source is called \"%.*s\": use nfqueue:NUMBER or pcap:FILE", (int)len,
+			name);
 }
 
 void source_interface(const struct source *s, uint32_t index, char name[16], uint16_t *type)

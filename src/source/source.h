@@ -32,7 +32,8 @@ int ipq_fail(struct ipq_error *e, int err, const char *format, ...) __attribute_
  * needs least). A program that is older gets zeros for what it does not have; one that is newer may not set
  * what is not known here. 0 or -EINVAL.
  */
-int copy_struct_in(void *to, size_t known, const void *given, size_t min_size, const char *name, struct ipq_error *e);
+int copy_struct_in(void *to, size_t known, const void *given, size_t min_size, const char *name,
+		   struct ipq_error *e);
 
 /*
  * The other way: fills in a public struct that begins with its size, from ours of known bytes. A program that is older
@@ -41,14 +42,18 @@ int copy_struct_in(void *to, size_t known, const void *given, size_t min_size, c
  */
 int copy_struct_out(void *given, const void *ours, size_t known, size_t min_size);
 
-enum copy_mode { COPY_NONE, COPY_META, COPY_PACKET }; /* the kernel's values, in ip_queue and nfnetlink_queue alike */
+enum copy_mode {
+	COPY_NONE,
+	COPY_META,
+	COPY_PACKET
+}; /* the kernel's values, in ip_queue and nfnetlink_queue alike */
 
 struct source_config {
 	enum copy_mode mode;
-	uint32_t range;        /* COPY_PACKET: payload bytes at most, 0: all */
-	uint32_t queue_length; /* packets waiting at most */
+	uint32_t range;		 /* COPY_PACKET: payload bytes at most, 0: all */
+	uint32_t queue_length;	 /* packets waiting at most */
 	uint32_t receive_buffer; /* bytes; 0: leave as it is */
-	uint32_t flags;        /* IPQ_O_ */
+	uint32_t flags;		 /* IPQ_O_ */
 };
 
 /*
@@ -71,10 +76,10 @@ struct source_slot {
 /* A verdict as sources take it: everything of struct ipq_verdict, by packet id. */
 struct source_verdict {
 	uint32_t id;
-	uint32_t batch;    /* 1: for every waiting packet up to id (bare verdicts only) */
-	uint32_t present;  /* IPQ_SET_ */
-	uint32_t code;     /* NF_ value, the queue number of NF_QUEUE in the upper 16 bits */
-	uint32_t tag;      /* comes back in source_refusal; netlink's sequence number */
+	uint32_t batch;	  /* 1: for every waiting packet up to id (bare verdicts only) */
+	uint32_t present; /* IPQ_SET_ */
+	uint32_t code;	  /* NF_ value, the queue number of NF_QUEUE in the upper 16 bits */
+	uint32_t tag;	  /* comes back in source_refusal; netlink's sequence number */
 	uint32_t mark, priority, conntrack_mark, conntrack_mark_mask;
 	uint16_t vlan_proto, vlan_tci;
 	uint8_t conntrack_labels[16];
@@ -84,9 +89,9 @@ struct source_verdict {
 
 /* A verdict or configuration that the origin refused after it was sent. */
 struct source_refusal {
-	int error;        /* positive errno */
-	bool mode;        /* a mode: code is its value, id its range; else a verdict */
-	uint64_t id;      /* of the packet; 0 when unknown */
+	int error;   /* positive errno */
+	bool mode;   /* a mode: code is its value, id its range; else a verdict */
+	uint64_t id; /* of the packet; 0 when unknown */
 	uint32_t code;
 	uint32_t tag;
 	uint32_t payload_len;
@@ -94,22 +99,22 @@ struct source_refusal {
 typedef void (*source_refused)(void *context, const struct source_refusal *refusal);
 
 struct source_counts {
-	uint64_t lost;          /* packets that the reader never got: gaps in the ids */
+	uint64_t lost; /* packets that the reader never got: gaps in the ids */
 	uint64_t queue_dropped;
-	uint64_t waiting;       /* as the origin counts them */
+	uint64_t waiting; /* as the origin counts them */
 	uint64_t malformed;
 };
 
 struct source {
 	const struct source_ops *ops;
-	struct links *links; /* of the origin's network namespace; NULL when it has none */
+	struct links *links;   /* of the origin's network namespace; NULL when it has none */
 	uint16_t queue_number; /* what NF_QUEUE must carry to bring a packet back here */
 };
 
 /* Every call returns 0 or more, or -errno with words in *e where it has one. */
 struct source_ops {
 	const char *name; /* what stands before the colon */
-	bool lossless;     /* packets may stay in it for as long as the reader likes: a file */
+	bool lossless;	  /* packets may stay in it for as long as the reader likes: a file */
 
 	/* arg is what stands behind the colon. Nothing is taken yet: see configure. */
 	int (*open)(struct source **s, const char *arg, struct ipq_error *e);
@@ -151,13 +156,13 @@ struct source_ops {
 	int (*interface)(const struct source *s, uint32_t index, char name[16], uint16_t *type);
 };
 
-int nfqueue_recv(struct source *s, struct source_slot *slot, struct ipq_packet *packet, unsigned max, int timeout_ms,
-		 source_refused refused, void *context);
+int nfqueue_recv(struct source *s, struct source_slot *slot, struct ipq_packet *packet, unsigned max,
+		 int timeout_ms, source_refused refused, void *context);
 int nfqueue_send(struct source *s, const struct source_verdict *verdict, unsigned n);
 
 /* For readers: the source's recv and send, which are nfnetlink_queue's in nearly every program. */
-static inline int source_recv(struct source *s, struct source_slot *slot, struct ipq_packet *packet, unsigned max,
-			      int timeout_ms, source_refused refused, void *context)
+static inline int source_recv(struct source *s, struct source_slot *slot, struct ipq_packet *packet,
+			      unsigned max, int timeout_ms, source_refused refused, void *context)
 {
 	return DIRECT_CALL(nfqueue_recv, s->ops->recv, s, slot, packet, max, timeout_ms, refused, context);
 }

@@ -11,7 +11,8 @@
 #define UTIL_COMPILER_H
 
 #define __hot __attribute__((__hot__))
-#define __flatten __attribute__((__hot__, __flatten__)) /* inline all callees that are not __noinline or __cold */
+#define __flatten \
+	__attribute__((__hot__, __flatten__)) /* inline all callees that are not __noinline or __cold */
 #define __noinline __attribute__((__noinline__))
 #define __cold __attribute__((__cold__, __noinline__))
 

@@ -17,21 +17,26 @@ int ipq_fail(struct ipq_error *e, int err, const char *format, ...)
 	return -err;
 }
 
-int copy_struct_in(void *to, size_t known, const void *given, size_t min_size, const char *name, struct ipq_error *e)
+int copy_struct_in(void *to, size_t known, const void *given, size_t min_size, const char *name,
+		   struct ipq_error *e)
 {
 	const unsigned char *bytes = given;
 	size_t size, i;
 
 	memcpy(&size, given, sizeof(size));
 	if (size < min_size || size > 65536)
-		return ipq_fail(e, EINVAL, "the size in struct %s is %zu: set it to sizeof(struct %s)", name, size, name);
+		return ipq_fail(e, EINVAL, "the size in struct %s is %zu: set it to sizeof(struct %s)", name,
+				size, name);
 	/* Also when it is refused: the caller finds in there where the words of the refusal go. */
 	memset(to, 0, known);
 	memcpy(to, given, size < known ? size : known);
 	for (i = known; i < size; i++)
 		if (bytes[i] != 0)
-			return ipq_fail(e, EINVAL, "the program sets a field of struct %s that this libipq does not know: "
-					"use a newer libipq", name);
+			return ipq_fail(
+				e, EINVAL,
+				"the program sets a field of struct %s that this libipq does not know: "
+				"use a newer libipq",
+				name);
 	return 0;
 }
 

@@ -48,9 +48,11 @@ OFFSET(struct ipq_handle, local, 8, 8);
 OFFSET(struct ipq_handle, peer, 20, 20);
 SIZE(struct ipq_handle, 32, 32);
 
-_Static_assert(IPQ_COPY_NONE == 0 && IPQ_COPY_META == 1 && IPQ_COPY_PACKET == 2 && IPQ_COPY_MAX == 2, "modes");
+_Static_assert(IPQ_COPY_NONE == 0 && IPQ_COPY_META == 1 && IPQ_COPY_PACKET == 2 && IPQ_COPY_MAX == 2,
+	       "modes");
 _Static_assert(IPQM_BASE == 0x10 && IPQM_MODE == 0x11 && IPQM_VERDICT == 0x12 && IPQM_PACKET == 0x13 &&
-	       IPQM_MAX == 0x14, "message types");
+		       IPQM_MAX == 0x14,
+	       "message types");
 _Static_assert(NETLINK_FIREWALL == 3 && NETLINK_IP6_FW == 13, "netlink families");
 
 /* 32 bits as on x86, where a 64-bit number is aligned to four bytes. */
@@ -66,5 +68,7 @@ OFFSET(struct ipq_ctl_stats, waiting, 56, 52);
 SIZE(struct ipq_ctl_stats, 64, 60);
 #endif
 
-_Static_assert(IPQ_CTL_QUEUE_LENGTH == 0x1001 && IPQ_CTL_RECEIVE_BUFFER == 0x1002 && IPQ_CTL_FAIL_OPEN == 0x1003 &&
-	       IPQ_CTL_BATCH == 0x1004 && IPQ_CTL_STATS == 0x1005 && IPQ_CTL_EXPLAIN == 0x1006, "requests of ipq_ctl");
+_Static_assert(IPQ_CTL_QUEUE_LENGTH == 0x1001 && IPQ_CTL_RECEIVE_BUFFER == 0x1002 &&
+		       IPQ_CTL_FAIL_OPEN == 0x1003 && IPQ_CTL_BATCH == 0x1004 && IPQ_CTL_STATS == 0x1005 &&
+		       IPQ_CTL_EXPLAIN == 0x1006,
+	       "requests of ipq_ctl");

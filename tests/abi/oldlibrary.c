@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 /* Stands in for the old library at link time: the same names, no versions, and nothing behind them. */
-#define STUB(name) \
-	int name(void); \
-	int name(void) \
-	{ \
+#define STUB(name)          \
+	int name(void);     \
+	int name(void)      \
+	{                   \
 		return -99; \
 	}
 STUB(ipq_create_handle)

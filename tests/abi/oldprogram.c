@@ -12,9 +12,10 @@ typedef void (*any_call)(void);
 int main(void)
 {
 	static const any_call volatile all[] = {
-		(any_call)ipq_create_handle, (any_call)ipq_destroy_handle, (any_call)ipq_read, (any_call)ipq_set_mode,
-		(any_call)ipq_get_packet, (any_call)ipq_message_type, (any_call)ipq_get_msgerr,
-		(any_call)ipq_set_verdict, (any_call)ipq_ctl, (any_call)ipq_errstr, (any_call)ipq_perror,
+		(any_call)ipq_create_handle, (any_call)ipq_destroy_handle, (any_call)ipq_read,
+		(any_call)ipq_set_mode,	     (any_call)ipq_get_packet,	   (any_call)ipq_message_type,
+		(any_call)ipq_get_msgerr,    (any_call)ipq_set_verdict,	   (any_call)ipq_ctl,
+		(any_call)ipq_errstr,	     (any_call)ipq_perror,
 	};
 	struct {
 		struct nlmsghdr header;

@@ -14,7 +14,7 @@ int main(int argc, char *argv[])
 	struct ipq_handle *h;
 	ipq_packet_msg_t *m;
 
-	buf = (unsigned char *) malloc(len);
+	buf = (unsigned char *)malloc(len);
 	h = ipq_create_handle(0, PF_INET);
 	if (h == NULL || buf == NULL) {
 		ipq_perror(argv[0]);

@@ -28,10 +28,13 @@ int main(void)
 		if (ipq_message_type(buf) != IPQM_PACKET)
 			return 1;
 		ours = strcmp(m->indev_name, "lo") == 0 && m->outdev_name[0] == 0 && m->hook == 1 &&
-		       m->mark == 7 && m->data_len == 0 && m->hw_type == 772 && ntohs(m->hw_protocol) == 0x0800 &&
-		       m->hw_addrlen == 6 && memcmp(m->hw_addr, "\0\0\0\0\0", 6) == 0 && age >= -1 && age <= 10;
+		       m->mark == 7 && m->data_len == 0 && m->hw_type == 772 &&
+		       ntohs(m->hw_protocol) == 0x0800 && m->hw_addrlen == 6 &&
+		       memcmp(m->hw_addr, "\0\0\0\0\0", 6) == 0 && age >= -1 && age <= 10;
 		if (!ours)
-			fprintf(stderr, "in %s out %s hook %u mark %lu len %zu type %u proto %#x addrlen %u time %ld\n",
+			fprintf(stderr,
+				"in %s out %s hook %u mark %lu len %zu type %u proto %#x addrlen %u time "
+				"%ld\n",
 				m->indev_name, m->outdev_name, m->hook, m->mark, m->data_len, m->hw_type,
 				ntohs(m->hw_protocol), m->hw_addrlen, m->timestamp_sec);
 		ipq_set_verdict(h, m->packet_id, ours ? NF_ACCEPT : NF_DROP, 0, NULL);

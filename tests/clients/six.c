@@ -16,7 +16,8 @@ int main(void)
 		ipq_packet_msg_t *m = ipq_get_packet(buf);
 
 		if (ipq_message_type(buf) == IPQM_PACKET)
-			ipq_set_verdict(h, m->packet_id, m->payload[0] >> 4 == 6 ? NF_ACCEPT : NF_DROP, 0, NULL);
+			ipq_set_verdict(h, m->packet_id, m->payload[0] >> 4 == 6 ? NF_ACCEPT : NF_DROP, 0,
+					NULL);
 	}
 	ipq_perror("six");
 	return 1;

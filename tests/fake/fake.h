@@ -18,14 +18,14 @@ struct fake {
 	int event;			       /* readable while there is something; -1: recv never blocks */
 	struct fake_packet *packets, *waiting; /* to be received; handed out */
 	struct fake_verdict *verdicts;	       /* in order */
-	struct source_refusal refusal[1024]; /* more than an engine asks between two looks */
+	struct source_refusal refusal[1024];   /* more than an engine asks between two looks */
 	unsigned refusals;
 	unsigned long refused; /* all that there ever were */
 	uint32_t next_id;
-	bool end;     /* behind the last packet comes -ENODATA, or this: */
+	bool end; /* behind the last packet comes -ENODATA, or this: */
 	int end_error;
 	bool lossless; /* set before the source is asked for */
-	bool repeats; /* NF_REPEAT and NF_QUEUE bring packets back */
+	bool repeats;  /* NF_REPEAT and NF_QUEUE bring packets back */
 	struct source_config config;
 	unsigned configured, sends, receives;
 	int configure_error, send_error; /* given once, then cleared */

@@ -31,12 +31,14 @@ static void check(bool good, const char *what, int line)
 
 static void open_ends(void)
 {
-	struct sockaddr_in a = { .sin_family = AF_INET, .sin_port = htons(7000),
+	struct sockaddr_in a = { .sin_family = AF_INET,
+				 .sin_port = htons(7000),
 				 .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
 
 	out = socket(AF_INET, SOCK_DGRAM, 0);
 	in = socket(AF_INET, SOCK_DGRAM, 0);
-	if (bind(in, (struct sockaddr *)&a, sizeof(a)) < 0 || connect(out, (struct sockaddr *)&a, sizeof(a)) < 0) {
+	if (bind(in, (struct sockaddr *)&a, sizeof(a)) < 0 ||
+	    connect(out, (struct sockaddr *)&a, sizeof(a)) < 0) {
 		perror("absurd");
 		exit(1);
 	}

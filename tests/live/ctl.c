@@ -258,7 +258,9 @@ static int64_t now_ms(void)
 /* Every 30 ms, for as long as a read that begins its timeout anew with each of them would last. */
 static pid_t say_in_ipv6(void)
 {
-	struct sockaddr_in6 a = { .sin6_family = AF_INET6, .sin6_port = htons(7006), .sin6_addr = IN6ADDR_LOOPBACK_INIT };
+	struct sockaddr_in6 a = { .sin6_family = AF_INET6,
+				  .sin6_port = htons(7006),
+				  .sin6_addr = IN6ADDR_LOOPBACK_INIT };
 	pid_t child = fork();
 	int fd;
 
@@ -345,7 +347,8 @@ static void the_other_family_prolongs_no_timeout(void)
 static void a_packet_comes_back(void)
 {
 	say(1);
-	CHECK(next() == IPQM_PACKET && ipq_set_verdict(h, ipq_get_packet(buf)->packet_id, NF_QUEUE, 0, NULL) > 0);
+	CHECK(next() == IPQM_PACKET &&
+	      ipq_set_verdict(h, ipq_get_packet(buf)->packet_id, NF_QUEUE, 0, NULL) > 0);
 	CHECK(arrived() == 0);
 	CHECK(decide(1, NF_ACCEPT));
 	CHECK(arrived() == 1);

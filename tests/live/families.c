@@ -55,7 +55,8 @@ static void peek(const struct ipq_handle *h)
 	socklen_t len = sizeof(from);
 	ssize_t n = recvfrom(h->fd, &m, sizeof(m), MSG_PEEK, (struct sockaddr *)&from, &len);
 
-	if (n != (ssize_t)sizeof(m) || len != sizeof(from) || from.nl_pid != 0 || m.nlh.nlmsg_type != IPQM_PACKET) {
+	if (n != (ssize_t)sizeof(m) || len != sizeof(from) || from.nl_pid != 0 ||
+	    m.nlh.nlmsg_type != IPQM_PACKET) {
 		printf("%zd bytes of type %d from an address of %u bytes, nl_pid %u\n", n, m.nlh.nlmsg_type,
 		       (unsigned)len, from.nl_pid);
 		exit(1);
@@ -120,7 +121,8 @@ static void by_select(struct ipq_handle *const h[2])
 
 static void by_epoll(struct ipq_handle *const h[2])
 {
-	struct epoll_event event[2] = { { .events = EPOLLIN, .data.u32 = 0 }, { .events = EPOLLIN, .data.u32 = 1 } };
+	struct epoll_event event[2] = { { .events = EPOLLIN, .data.u32 = 0 },
+					{ .events = EPOLLIN, .data.u32 = 1 } };
 	int set = epoll_create1(0), i, n;
 
 	for (i = 0; i < 2; i++)

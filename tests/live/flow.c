@@ -193,8 +193,8 @@ static bool readable(int fd, int timeout_ms)
 
 struct arrivals {
 	uint64_t right, wrong, twice;
-	uint8_t *seen;         /* a bit for each number */
-	uint64_t small[8];     /* datagrams too small to carry a number, by size */
+	uint8_t *seen;	   /* a bit for each number */
+	uint64_t small[8]; /* datagrams too small to carry a number, by size */
 };
 
 /* What arrived must be one of ours, byte for byte, and for the first time. */
@@ -310,7 +310,8 @@ static int connect_out(const struct settings *s)
 	if (connect(fd, &a.any, len) < 0) {
 		if (errno != EINPROGRESS)
 			die("connect");
-		if (poll(&p, 1, s->wait_ms) != 1 || getsockopt(fd, SOL_SOCKET, SO_ERROR, &error, &size) || error) {
+		if (poll(&p, 1, s->wait_ms) != 1 || getsockopt(fd, SOL_SOCKET, SO_ERROR, &error, &size) ||
+		    error) {
 			close(fd);
 			return -1;
 		}
@@ -387,8 +388,8 @@ static int tcp(const struct settings *s)
 		right = false;
 	close(in);
 	waitpid(sender, &status, 0);
-	printf("tcp: %llu sent, the first %llu arrived as sent; expected %llu\n", (unsigned long long)s->count,
-	       (unsigned long long)at, (unsigned long long)expected);
+	printf("tcp: %llu sent, the first %llu arrived as sent; expected %llu\n",
+	       (unsigned long long)s->count, (unsigned long long)at, (unsigned long long)expected);
 	return !right || at != expected || expected == 0;
 }
 
@@ -485,20 +486,37 @@ static void read_sizes(struct settings *s, const char *text)
 
 int main(int argc, char **argv)
 {
-	struct settings s = { .count = 1000, .expected = -1, .max = 1400, .address = "127.0.0.1", .wait_ms = 1500 };
+	struct settings s = {
+		.count = 1000, .expected = -1, .max = 1400, .address = "127.0.0.1", .wait_ms = 1500
+	};
 	const char *what = argc > 1 ? argv[1] : "";
 	int option;
 
 	while ((option = getopt(argc - (argc > 1), argv + (argc > 1), "n:s:e:a:N:w:t")) != -1) {
 		switch (option) {
-		case 'n': s.count = strtoull(optarg, NULL, 0); break;
-		case 's': read_sizes(&s, optarg); break;
-		case 'e': s.expected = strtoll(optarg, NULL, 0); break;
-		case 'a': s.address = optarg; break;
-		case 'N': s.netns = optarg; break;
-		case 'w': s.wait_ms = atoi(optarg); break;
-		case 't': s.stream = true; break;
-		default: usage();
+		case 'n':
+			s.count = strtoull(optarg, NULL, 0);
+			break;
+		case 's':
+			read_sizes(&s, optarg);
+			break;
+		case 'e':
+			s.expected = strtoll(optarg, NULL, 0);
+			break;
+		case 'a':
+			s.address = optarg;
+			break;
+		case 'N':
+			s.netns = optarg;
+			break;
+		case 'w':
+			s.wait_ms = atoi(optarg);
+			break;
+		case 't':
+			s.stream = true;
+			break;
+		default:
+			usage();
 		}
 	}
 	argv += optind + (argc > 1);

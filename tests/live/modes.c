@@ -15,7 +15,8 @@
 
 static void flood(void)
 {
-	const struct sockaddr_in to = { .sin_family = AF_INET, .sin_port = htons(9),
+	const struct sockaddr_in to = { .sin_family = AF_INET,
+					.sin_port = htons(9),
 					.sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
 
 	prctl(PR_SET_PDEATHSIG, SIGKILL);

@@ -157,7 +157,8 @@ static void security_context(void)
 	sockets(7000);
 	say("with a context");
 	want(one(q, &p) && (p.present & IPQ_HAS_SECURITY_CONTEXT));
-	want(p.security_context_len == strlen(expected) && memcmp(p.security_context, expected, strlen(expected)) == 0);
+	want(p.security_context_len == strlen(expected) &&
+	     memcmp(p.security_context, expected, strlen(expected)) == 0);
 	want(ipq_accept(q, &p) == 0 && ipq_queue_flush(q) == 0 && strcmp(heard(), "with a context") == 0);
 	ipq_queue_close(q);
 }

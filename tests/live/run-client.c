@@ -245,7 +245,8 @@ static void probe_names(int fd)
 	EXPECT(name_of(fd, &got, &len) == 0 && len == sizeof(got));
 	EXPECT(got.nl_family == AF_NETLINK && got.nl_pid == (uint32_t)getpid() && got.nl_groups == 0);
 	len = sizeof(small) - 4; /* as much as fits, and how much there was */
-	EXPECT(name_of(fd, small, &len) == 0 && len == sizeof(got) && memcmp(small, &got, 4) == 0 && small[4] == 0);
+	EXPECT(name_of(fd, small, &len) == 0 && len == sizeof(got) && memcmp(small, &got, 4) == 0 &&
+	       small[4] == 0);
 	EXPECT(name_of(fd, (void *)8, &len) < 0 && errno == EFAULT);
 	EXPECT(connect_to(fd, &kernel, sizeof(kernel)) == 0);
 	me.nl_pid++;

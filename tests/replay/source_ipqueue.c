@@ -169,8 +169,11 @@ static void packets_and_verdicts_pass(void **state)
 	assert_int_equal(packet[2].payload[61], 61);
 	assert_int_equal(slot[2].payload_split, 62);
 	send_verdict(&r, &(struct source_verdict){ .id = packet[1].id, .code = NF_DROP });
-	send_verdict(&r, &(struct source_verdict){ .id = packet[0].id, .code = NF_ACCEPT, .present = IPQ_SET_PAYLOAD,
-						   .payload = instead, .payload_len = sizeof(instead) });
+	send_verdict(&r, &(struct source_verdict){ .id = packet[0].id,
+						   .code = NF_ACCEPT,
+						   .present = IPQ_SET_PAYLOAD,
+						   .payload = instead,
+						   .payload_len = sizeof(instead) });
 	expect_verdict(&r, id[1], NF_DROP, 0);
 	expect_verdict(&r, id[0], NF_ACCEPT, sizeof(instead));
 	assert_int_equal(fake_waiting(r.fake), 1);
@@ -194,8 +197,13 @@ static void a_batch_means_each_that_waits_and_no_other(void **state)
 			ours[got++] = packet[i].id;
 	assert_int_equal(got, MANY);
 	/* One is decided by itself, in the same send: the batch is for the rest up to the last but one. */
-	assert_int_equal(r.source->ops->send(r.source, (const struct source_verdict[]){
-		{ .id = ours[7], .code = NF_DROP }, { .id = ours[MANY - 2], .code = NF_ACCEPT, .batch = 1 } }, 2), 2);
+	assert_int_equal(
+		r.source->ops->send(r.source,
+				    (const struct source_verdict[]){
+					    { .id = ours[7], .code = NF_DROP },
+					    { .id = ours[MANY - 2], .code = NF_ACCEPT, .batch = 1 } },
+				    2),
+		2);
 	settle(&r);
 	expect_verdict(&r, id[7], NF_DROP, 0);
 	for (i = 0; i < MANY - 1; i++)
@@ -234,12 +242,17 @@ static void what_ip_queue_cannot_carry_is_refused(void **state)
 	settle(&r);
 	assert_int_equal(receive(&r, 1, 0), 1);
 	id = packet[0].id;
-	send_verdict(&r, &(struct source_verdict){ .id = id, .code = NF_ACCEPT, .present = IPQ_SET_MARK, .tag = 1 });
+	send_verdict(&r, &(struct source_verdict){
+				 .id = id, .code = NF_ACCEPT, .present = IPQ_SET_MARK, .tag = 1 });
 	expect_refusal(&r, id, EOPNOTSUPP, 1);
 	send_verdict(&r, &(struct source_verdict){ .id = id, .code = NF_QUEUE_NR(3), .tag = 2 });
 	expect_refusal(&r, id, EOPNOTSUPP, 2);
-	send_verdict(&r, &(struct source_verdict){ .id = id, .code = NF_ACCEPT, .present = IPQ_SET_PAYLOAD,
-						   .payload = payload, .payload_len = 65536, .tag = 3 });
+	send_verdict(&r, &(struct source_verdict){ .id = id,
+						   .code = NF_ACCEPT,
+						   .present = IPQ_SET_PAYLOAD,
+						   .payload = payload,
+						   .payload_len = 65536,
+						   .tag = 3 });
 	expect_refusal(&r, id, EMSGSIZE, 3);
 	send_verdict(&r, &(struct source_verdict){ .id = id + 1, .code = NF_ACCEPT, .tag = 4 });
 	expect_refusal(&r, id + 1, ENOENT, 4);
@@ -259,7 +272,8 @@ static void a_refusal_of_the_other_end_names_packet_and_tag(void **state)
 	(void)state;
 	open_room(&r, AF_INET, true);
 	assert_true(configure(&r, &config, NULL) >= 0);
-	fake_push(r.fake, &(struct ipq_packet){ .family = AF_INET, .indev = 3, .present = IPQ_HAS_INDEV }, "x", 1);
+	fake_push(r.fake, &(struct ipq_packet){ .family = AF_INET, .indev = 3, .present = IPQ_HAS_INDEV },
+		  "x", 1);
 	settle(&r);
 	assert_int_equal(receive(&r, 1, 0), 1);
 	id = packet[0].id;
@@ -282,8 +296,13 @@ static void interfaces_have_numbers_names_and_types(void **state)
 	open_room(&r, AF_INET, true);
 	assert_true(configure(&r, &config, NULL) >= 0);
 	for (int i = 0; i < 2; i++)
-		fake_push(r.fake, &(struct ipq_packet){ .family = AF_INET, .indev = lo, .outdev = eth, .hw_addr_len = 6,
-			.present = IPQ_HAS_INDEV | IPQ_HAS_OUTDEV | IPQ_HAS_HWADDR }, "x", 1);
+		fake_push(r.fake,
+			  &(struct ipq_packet){ .family = AF_INET,
+						.indev = lo,
+						.outdev = eth,
+						.hw_addr_len = 6,
+						.present = IPQ_HAS_INDEV | IPQ_HAS_OUTDEV | IPQ_HAS_HWADDR },
+			  "x", 1);
 	settle(&r);
 	assert_int_equal(receive(&r, 64, 0), 2);
 	assert_int_equal(packet[0].indev, packet[1].indev);
@@ -328,7 +347,9 @@ static void a_range_cuts_and_says_so(void **state)
 static void a_small_slot_takes_what_fits(void **state)
 {
 	unsigned char head[SOURCE_HEAD_MIN], tail[100];
-	struct source_slot small = { .head = head, .head_room = sizeof(head), .tail = tail, .tail_room = sizeof(tail) };
+	struct source_slot small = {
+		.head = head, .head_room = sizeof(head), .tail = tail, .tail_room = sizeof(tail)
+	};
 	size_t in_head = sizeof(head) - wire_packet_head(WIRE_NATIVE);
 	struct ipq_packet p;
 	struct room r;
@@ -407,7 +428,8 @@ static void a_wake_ends_a_wait_once(void **state)
 
 static void what_it_cannot_do_is_said(void **state)
 {
-	const struct source_config wishes = { .mode = COPY_PACKET, .flags = IPQ_O_FAIL_OPEN | IPQ_O_CONNTRACK };
+	const struct source_config wishes = { .mode = COPY_PACKET,
+					      .flags = IPQ_O_FAIL_OPEN | IPQ_O_CONNTRACK };
 	struct ipq_error e = { "" };
 	struct room r;
 
@@ -436,7 +458,8 @@ static void an_end_that_nobody_holds_is_refused(void **state)
 
 static void bad_names_say_what_is_wrong(void **state)
 {
-	static const char *const names[] = { "ip_queue:0", "ip_queue:fd=", "ip_queue:fd=x", "ip6_queue:fd=99999999999" };
+	static const char *const names[] = { "ip_queue:0", "ip_queue:fd=", "ip_queue:fd=x",
+					     "ip6_queue:fd=99999999999" };
 	struct ipq_error e = { "" };
 	struct source *s;
 	char name[32];
@@ -571,8 +594,10 @@ static void check_packet(struct peer *p, const unsigned char *message)
 	if (m.data_len > 0)
 		assert_memory_equal(packet[0].payload, message + NLMSG_HDRLEN + sizeof(m), m.data_len);
 	/* The verdict names the packet as the kernel did. */
-	assert_int_equal(p->room.source->ops->send(p->room.source,
-		&(struct source_verdict){ .id = packet[0].id, .code = NF_ACCEPT }, 1), 1);
+	assert_int_equal(
+		p->room.source->ops->send(
+			p->room.source, &(struct source_verdict){ .id = packet[0].id, .code = NF_ACCEPT }, 1),
+		1);
 	assert_int_equal(recv(p->fd, request, sizeof(request), MSG_DONTWAIT), wire_request_head(WIRE_NATIVE));
 	memcpy(&v, request + NLMSG_HDRLEN, sizeof(v));
 	id = m.packet_id;
@@ -728,7 +753,8 @@ static void many_verdicts_leave_together(void **state)
 		v[i] = (struct source_verdict){ .id = id[2 * MANY - 1 - i], .code = i % 2 };
 	assert_int_equal(p.room.source->ops->send(p.room.source, v, 2 * MANY), 2 * MANY);
 	for (i = 0; i < 2 * MANY; i++) {
-		assert_int_equal(recv(p.fd, request, sizeof(request), MSG_DONTWAIT), wire_request_head(WIRE_NATIVE));
+		assert_int_equal(recv(p.fd, request, sizeof(request), MSG_DONTWAIT),
+				 wire_request_head(WIRE_NATIVE));
 		memcpy(&m, request + NLMSG_HDRLEN, sizeof(m));
 		assert_int_equal(m.id, (unsigned long)(0x88000e800000 + 64 * (2 * MANY - 1 - i)));
 		assert_int_equal(m.value, i % 2);
@@ -738,7 +764,8 @@ static void many_verdicts_leave_together(void **state)
 	v[0] = (struct source_verdict){ .id = id[3 * MANY - 1], .code = NF_ACCEPT, .batch = 1 };
 	assert_int_equal(p.room.source->ops->send(p.room.source, v, 1), 1);
 	for (i = 0; i < 3 * MANY; i++)
-		assert_int_equal(recv(p.fd, request, sizeof(request), MSG_DONTWAIT), wire_request_head(WIRE_NATIVE));
+		assert_int_equal(recv(p.fd, request, sizeof(request), MSG_DONTWAIT),
+				 wire_request_head(WIRE_NATIVE));
 	assert_int_equal(waiting(&p), 0);
 	close_peer(&p);
 }
@@ -793,8 +820,11 @@ static void a_full_socket_is_waited_for(void **state)
 	open_peer(&p, "ip_queue");
 	let_wait(&p, MANY, id);
 	for (i = 0; i < MANY; i++)
-		v[i] = (struct source_verdict){ .id = id[i], .code = NF_ACCEPT, .present = IPQ_SET_PAYLOAD,
-						.payload = payload, .payload_len = sizeof(payload) };
+		v[i] = (struct source_verdict){ .id = id[i],
+						.code = NF_ACCEPT,
+						.present = IPQ_SET_PAYLOAD,
+						.payload = payload,
+						.payload_len = sizeof(payload) };
 	assert_int_equal(fcntl(p.room.source_fd, F_SETFL, O_NONBLOCK), 0);
 	assert_int_equal(pthread_create(&reader, NULL, read_all, &p), 0);
 	assert_int_equal(p.room.source->ops->send(p.room.source, v, MANY), MANY);

@@ -146,7 +146,9 @@ static void set_rules(unsigned queue)
 	char command[512];
 
 	snprintf(command, sizeof(command), "%s %s %u%s", getenv("SOAK_RULES"), lane.lane, queue,
-		 S->next.flows == IPV4_FLOWS ? " iptables" : S->next.flows == IPV6_FLOWS ? " ip6tables" : "");
+		 S->next.flows == IPV4_FLOWS   ? " iptables"
+		 : S->next.flows == IPV6_FLOWS ? " ip6tables"
+					       : "");
 	if (system(command) != 0)
 		violation("the firewall rules cannot be set: %s", command);
 }

@@ -188,7 +188,7 @@ struct reader_ops {
 	void (*close)(void);
 };
 /* What each of them calls its own by the same name. */
-#define READER_OPS                                                                                            \
+#define READER_OPS                                                                                           \
 	.receive = receive, .decide = decide, .keep = keep, .free = free_kept, .flush = flush, .lost = lost, \
 	.refused = refused
 extern const struct reader_ops reader_new, reader_classic;

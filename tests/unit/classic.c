@@ -18,12 +18,12 @@
 #define PACKETS 100
 #define LENGTH 86 /* of an IP packet */
 #define HEAD (sizeof(struct nlmsghdr) + sizeof(ipq_packet_msg_t))
-#define EXPECT_ERROR(call, number, text)                     \
-	do {                                                 \
-		errno = 0;                                   \
-		assert_int_equal((call), -1);                \
-		assert_int_equal(errno, (number));           \
-		assert_string_equal(ipq_errstr(), (text));   \
+#define EXPECT_ERROR(call, number, text)                   \
+	do {                                               \
+		errno = 0;                                 \
+		assert_int_equal((call), -1);              \
+		assert_int_equal(errno, (number));         \
+		assert_string_equal(ipq_errstr(), (text)); \
 	} while (0)
 
 static unsigned char buf[4096];
@@ -110,8 +110,10 @@ static void a_refusal_that_does_not_fit_is_cut(void **state)
 static void replacements_have_a_length_that_can_be(void **state)
 {
 	(void)state;
-	EXPECT_ERROR(ipq_set_verdict(h, 1, NF_ACCEPT, SIZE_MAX, buf), EMSGSIZE, "Failed to send netlink message");
-	EXPECT_ERROR(ipq_set_verdict(h, 1, NF_ACCEPT, INT32_MAX, buf), EMSGSIZE, "Failed to send netlink message");
+	EXPECT_ERROR(ipq_set_verdict(h, 1, NF_ACCEPT, SIZE_MAX, buf), EMSGSIZE,
+		     "Failed to send netlink message");
+	EXPECT_ERROR(ipq_set_verdict(h, 1, NF_ACCEPT, INT32_MAX, buf), EMSGSIZE,
+		     "Failed to send netlink message");
 }
 
 static void settings_that_a_capture_cannot_have_are_refused(void **state)
@@ -199,7 +201,9 @@ static int begin(void **state)
 	struct {
 		struct nlmsghdr nlh;
 		ipq_peer_msg_t m;
-	} request = { .nlh = { .nlmsg_len = sizeof(request), .nlmsg_type = IPQM_MODE, .nlmsg_flags = NLM_F_REQUEST,
+	} request = { .nlh = { .nlmsg_len = sizeof(request),
+			       .nlmsg_type = IPQM_MODE,
+			       .nlmsg_flags = NLM_F_REQUEST,
 			       .nlmsg_seq = 7777 },
 		      .m.msg.mode.value = 99 };
 
@@ -208,7 +212,8 @@ static int begin(void **state)
 	if (h == NULL)
 		return -1;
 	request.nlh.nlmsg_pid = h->local.nl_pid;
-	return send(h->fd, &request, sizeof(request), 0) > 0 && ipq_set_mode(h, IPQ_COPY_PACKET, 0) > 0 ? 0 : -1;
+	return send(h->fd, &request, sizeof(request), 0) > 0 && ipq_set_mode(h, IPQ_COPY_PACKET, 0) > 0 ? 0
+													: -1;
 }
 
 static int end(void **state)

@@ -20,7 +20,7 @@
 
 /* A number of 16 bits in our own byte order, among bytes. */
 #if __BYTE_ORDER__ == __ORDER_BIG_ENDIAN__
-#define NATIVE16(n) (n) >> 8, (n) & 255
+#define NATIVE16(n) (n) >> 8, (n)&255
 #else
 #define NATIVE16(n) (n) & 255, (n) >> 8
 #endif
@@ -414,7 +414,7 @@ static void malformed_vlan_nests_end_quietly(void **state)
 		{ NATIVE16(0), NATIVE16(NFQA_VLAN_TCI) }, /* no length: must not go round for ever */
 		{ NATIVE16(3), NATIVE16(NFQA_VLAN_TCI) },
 		{ NATIVE16(9), NATIVE16(NFQA_VLAN_TCI), 1, 1 }, /* longer than the nest */
-		{ NATIVE16(5), NATIVE16(NFQA_VLAN_TCI), 1 },	  /* too short for its number */
+		{ NATIVE16(5), NATIVE16(NFQA_VLAN_TCI), 1 },	/* too short for its number */
 	};
 	struct message m;
 
@@ -470,7 +470,8 @@ static void attributes_may_stand_in_any_order(void **state)
 				continue;
 			begin(&m, NFNL_SUBSYS_QUEUE << 8 | NFQNL_MSG_PACKET);
 			for (size_t k = 0; k < count; k++) {
-				const struct nlattr *a = (void *)(usual.bytes + at[(first + k * stride) % count]);
+				const struct nlattr *a =
+					(void *)(usual.bytes + at[(first + k * stride) % count]);
 
 				attribute(&m, a->nla_type, a + 1, a->nla_len - NLA_HDRLEN);
 			}
@@ -531,7 +532,8 @@ static void payloads_in_two_pieces_lose_no_byte(void **state)
 	end(&m);
 	for (size_t first = m.len - 37; first <= m.len; first++) {
 		/* Not behind one another, wherever malloc puts them: that would be one piece. */
-		unsigned char *head = malloc(first), *gap = malloc(1 + m.len - first), *tail = gap + 1, whole[37];
+		unsigned char *head = malloc(first), *gap = malloc(1 + m.len - first), *tail = gap + 1,
+			      whole[37];
 		struct source_slot slot = {
 			.head = head, .head_room = first, .tail = tail, .tail_room = m.len - first
 		};

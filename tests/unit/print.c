@@ -67,8 +67,8 @@ static void test_nothing_from_outside_reaches_the_terminal_raw(void **state)
 
 static void test_json_is_one_line_with_everything_escaped(void **state)
 {
-	char *text = print(&(struct print_style){ .json = true, .bytes = true }, "e\033\"\\\n\xff\xc3\xbc", udp4,
-			   sizeof(udp4));
+	char *text = print(&(struct print_style){ .json = true, .bytes = true }, "e\033\"\\\n\xff\xc3\xbc",
+			   udp4, sizeof(udp4));
 
 	(void)state;
 	assert_ptr_equal(strstr(text, "{\"time\":1700000000.123456789,\"hook\":\"INPUT\",\"indev\":"), text);

@@ -65,7 +65,9 @@ static void what_goes_with_verdicts_does_not_gather(void **state)
 		moderated += fake_waiting(f) > EACH;
 		decided += look_at_verdicts(f, &id);
 		for (i = 0; i < n; i++) {
-			struct ipq_verdict v = { .size = sizeof(v), .present = IPQ_SET_MARK, .mark = packet[i].id ^ 0x5a5a,
+			struct ipq_verdict v = { .size = sizeof(v),
+						 .present = IPQ_SET_MARK,
+						 .mark = packet[i].id ^ 0x5a5a,
 						 .code = IPQ_ACCEPT };
 
 			assert_int_equal(ipq_decide(q, &packet[i], &v), 0);
@@ -82,7 +84,8 @@ static void what_goes_with_verdicts_does_not_gather(void **state)
 }
 
 /* Attributes lie where they can be read as numbers, behind lengths of any kind. */
-static void keep_and_compare(uint8_t *bytes, uint16_t ct, uint16_t exp, uint16_t link, uint16_t context, uint16_t payload)
+static void keep_and_compare(uint8_t *bytes, uint16_t ct, uint16_t exp, uint16_t link, uint16_t context,
+			     uint16_t payload)
 {
 	struct ipq_packet p = {
 		.id = 7,

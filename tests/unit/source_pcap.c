@@ -180,11 +180,25 @@ static void time_is_right_in_every_kind_of_file(void **state)
 static void pcapng_is_read(void **state)
 {
 	static const uint32_t blocks[] = {
-		0x0a0d0d0a, 28, 0x1a2b3c4d, HALVES(1, 0), 0xffffffff,
-		0xffffffff, 28,				 /* section header */
-		1,	    20, HALVES(101, 0), 262144,	20, /* interface: raw IP */
-		6,	    60, 0,	    0x5f5e1, 0x00bc614e,
-		28,	    28 /* packet; high, low time; lengths */
+		0x0a0d0d0a,
+		28,
+		0x1a2b3c4d,
+		HALVES(1, 0),
+		0xffffffff,
+		0xffffffff,
+		28, /* section header */
+		1,
+		20,
+		HALVES(101, 0),
+		262144,
+		20, /* interface: raw IP */
+		6,
+		60,
+		0,
+		0x5f5e1,
+		0x00bc614e,
+		28,
+		28 /* packet; high, low time; lengths */
 	};
 	uint8_t frame[42];
 

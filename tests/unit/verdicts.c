@@ -99,7 +99,8 @@ static void receive(struct verdicts *v, struct kernel *k, uint32_t id)
 }
 
 /* n packets, verdicts in the order of g, flushed after each whose bit is set in flushes, kept packets undecided. */
-static unsigned play(uint32_t first, unsigned packets, const struct given *g, unsigned n, unsigned flushes, unsigned max)
+static unsigned play(uint32_t first, unsigned packets, const struct given *g, unsigned n, unsigned flushes,
+		     unsigned max)
 {
 	/* Positions wrap like ids, after as many packets: in the middle of these. */
 	struct verdicts v = { .head = UINT32_MAX - 2, .tail = UINT32_MAX - 2 };
@@ -197,7 +198,8 @@ static void every_order_of_every_two_verdicts_keeps_its_meaning(void **state)
 
 	(void)state;
 	for (n = 1; n <= PACKETS; n++) {
-		if (seconds > 1) { /* valgrind, sanitizers, emulated processors: minutes for what takes 6 s elsewhere */
+		if (seconds >
+		    1) { /* valgrind, sanitizers, emulated processors: minutes for what takes 6 s elsewhere */
 			print_message("7 took %.1f s: 8 are left out here\n", seconds);
 			break;
 		}
@@ -215,8 +217,9 @@ static void every_order_of_every_two_verdicts_keeps_its_meaning(void **state)
  * pattern of flushes between them. */
 static void every_mix_of_verdicts_keeps_its_meaning(void **state)
 {
-	static const struct { uint32_t code, mark; } kind[] = {
-		{ NF_ACCEPT, 0 }, { NF_STOP, 0 }, { NF_DROP, 0 }, { NF_ACCEPT, 7 } };
+	static const struct {
+		uint32_t code, mark;
+	} kind[] = { { NF_ACCEPT, 0 }, { NF_STOP, 0 }, { NF_DROP, 0 }, { NF_ACCEPT, 7 } };
 	unsigned n, mix, i, flushes;
 
 	(void)state;
@@ -225,7 +228,8 @@ static void every_mix_of_verdicts_keeps_its_meaning(void **state)
 			struct given g[6];
 
 			for (i = 0; i < n; i++)
-				g[i] = (struct given){ 1 + i, kind[mix >> (2 * i) & 3].code, kind[mix >> (2 * i) & 3].mark };
+				g[i] = (struct given){ 1 + i, kind[mix >> (2 * i) & 3].code,
+						       kind[mix >> (2 * i) & 3].mark };
 			for (flushes = 0; flushes < 1U << n; flushes++)
 				play(1, n, g, n, flushes, 64);
 		}
@@ -235,7 +239,8 @@ static void every_mix_of_verdicts_keeps_its_meaning(void **state)
 		unsigned long played = 0;
 
 		for (i = 0; i < 4; i++)
-			g[i] = (struct given){ 1 + i, kind[mix >> (2 * i) & 3].code, kind[mix >> (2 * i) & 3].mark };
+			g[i] = (struct given){ 1 + i, kind[mix >> (2 * i) & 3].code,
+					       kind[mix >> (2 * i) & 3].mark };
 		permute(g, 0, 4, 1, &played);
 	}
 }
@@ -304,7 +309,8 @@ static void what_could_not_be_sent_stays_pending(void **state)
 		for (i = 0; i < 16; i++)
 			receive(&v, &k, 10 + 2 * i); /* gaps: packets lost on the way */
 		for (i = 0; i < 16; i++) {
-			g[i] = (struct given){ 10 + 2 * i, rand() % 3 ? NF_ACCEPT : NF_DROP, rand() % 4 ? 0 : 1 + (uint32_t)rand() % 9 };
+			g[i] = (struct given){ 10 + 2 * i, rand() % 3 ? NF_ACCEPT : NF_DROP,
+					       rand() % 4 ? 0 : 1 + (uint32_t)rand() % 9 };
 			give(&v, &g[i]);
 		}
 		while (v.count > 0) {

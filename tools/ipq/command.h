@@ -8,8 +8,8 @@
 
 struct command {
 	const char *name;
-	const char *summary; /* one line, no full stop */
-	const char *help;    /* usage and options, for `ipq NAME --help`: whole lines */
+	const char *summary;		   /* one line, no full stop */
+	const char *help;		   /* usage and options, for `ipq NAME --help`: whole lines */
 	int (*run)(int argc, char **argv); /* argv[0] is the name. Returns the exit status */
 };
 
@@ -23,6 +23,7 @@ extern const struct command command_watch;
 enum { EXIT_USAGE = 2 };
 
 /* Says what is wrong and where help is, on stderr. Returns EXIT_USAGE. */
-int command_usage(const struct command *command, const char *format, ...) __attribute__((format(printf, 2, 3)));
+int command_usage(const struct command *command, const char *format, ...)
+	__attribute__((format(printf, 2, 3)));
 
 #endif

@@ -12,12 +12,12 @@
 
 #include <stddef.h>
 #include <sys/types.h>
-#ifndef _LINUX_IF_H   /* behind <linux/if.h>, <net/if.h> cannot come */
-#include <net/if.h>   /* before any kernel header, so that <linux/if.h> may still follow */
+#ifndef _LINUX_IF_H /* behind <linux/if.h>, <net/if.h> cannot come */
+#include <net/if.h> /* before any kernel header, so that <linux/if.h> may still follow */
 #endif
 #include <linux/types.h>
 #include <linux/netlink.h>
-#ifndef IFNAMSIZ      /* <net/if.h> keeps it to itself under -std=c89 and -std=c99 */
+#ifndef IFNAMSIZ /* <net/if.h> keeps it to itself under -std=c89 and -std=c99 */
 #define IFNAMSIZ 16
 #endif
 
@@ -31,33 +31,33 @@
 
 /* A packet, kernel to program (IPQM_PACKET). Sizes: 96 bytes (LP64), 72 bytes (ILP32). */
 typedef struct ipq_packet_msg {
-	unsigned long packet_id;      /* name it in the verdict */
-	unsigned long mark;           /* netfilter mark */
-	long timestamp_sec;           /* arrival; both 0 when the packet was made here */
+	unsigned long packet_id; /* name it in the verdict */
+	unsigned long mark;	 /* netfilter mark */
+	long timestamp_sec;	 /* arrival; both 0 when the packet was made here */
 	long timestamp_usec;
-	unsigned int hook;            /* NF_INET_PRE_ROUTING (0) to NF_INET_POST_ROUTING (4) */
-	char indev_name[IFNAMSIZ];    /* "" when the packet did not come in by a device */
-	char outdev_name[IFNAMSIZ];   /* "" when it has no way out yet */
-	__be16 hw_protocol;           /* EtherType, network byte order; 0 at NF_INET_LOCAL_OUT */
-	unsigned short hw_type;       /* ARPHRD_ type of the incoming device */
-	unsigned char hw_addrlen;     /* bytes of hw_addr that count */
-	unsigned char hw_addr[8];     /* link-layer source address */
-	size_t data_len;              /* bytes of payload[] */
-	unsigned char payload[0];     /* from the network header on; IPQ_COPY_PACKET only */
+	unsigned int hook;	    /* NF_INET_PRE_ROUTING (0) to NF_INET_POST_ROUTING (4) */
+	char indev_name[IFNAMSIZ];  /* "" when the packet did not come in by a device */
+	char outdev_name[IFNAMSIZ]; /* "" when it has no way out yet */
+	__be16 hw_protocol;	    /* EtherType, network byte order; 0 at NF_INET_LOCAL_OUT */
+	unsigned short hw_type;	    /* ARPHRD_ type of the incoming device */
+	unsigned char hw_addrlen;   /* bytes of hw_addr that count */
+	unsigned char hw_addr[8];   /* link-layer source address */
+	size_t data_len;	    /* bytes of payload[] */
+	unsigned char payload[0];   /* from the network header on; IPQ_COPY_PACKET only */
 } ipq_packet_msg_t;
 
 /* Program to kernel (IPQM_MODE): ready, and what to copy. 16 bytes (LP64), 8 bytes (ILP32). */
 typedef struct ipq_mode_msg {
-	unsigned char value;          /* IPQ_COPY_ */
-	size_t range;                 /* payload bytes at most, IPQ_COPY_PACKET only; 0: all */
+	unsigned char value; /* IPQ_COPY_ */
+	size_t range;	     /* payload bytes at most, IPQ_COPY_PACKET only; 0: all */
 } ipq_mode_msg_t;
 
 /* Program to kernel (IPQM_VERDICT): what becomes of one packet. 24 bytes (LP64), 12 (ILP32). */
 typedef struct ipq_verdict_msg {
-	unsigned int value;           /* NF_ACCEPT, NF_DROP, ... */
-	unsigned long id;             /* packet_id */
-	size_t data_len;              /* bytes of payload[]; 0: the packet stays as it is */
-	unsigned char payload[0];     /* the packet that takes its place */
+	unsigned int value;	  /* NF_ACCEPT, NF_DROP, ... */
+	unsigned long id;	  /* packet_id */
+	size_t data_len;	  /* bytes of payload[]; 0: the packet stays as it is */
+	unsigned char payload[0]; /* the packet that takes its place */
 } ipq_verdict_msg_t;
 
 /* What a program sends: always this much, whichever of the two it is. */
@@ -69,16 +69,16 @@ typedef struct ipq_peer_msg {
 } ipq_peer_msg_t;
 
 enum {
-	IPQ_COPY_NONE,   /* nothing is queued, every packet is dropped: the state before the first request */
-	IPQ_COPY_META,   /* all but the payload */
-	IPQ_COPY_PACKET  /* the payload too */
+	IPQ_COPY_NONE,	/* nothing is queued, every packet is dropped: the state before the first request */
+	IPQ_COPY_META,	/* all but the payload */
+	IPQ_COPY_PACKET /* the payload too */
 };
 #define IPQ_COPY_MAX IPQ_COPY_PACKET
 
-#define IPQM_BASE    0x10
-#define IPQM_MODE    (IPQM_BASE + 1)
+#define IPQM_BASE 0x10
+#define IPQM_MODE (IPQM_BASE + 1)
 #define IPQM_VERDICT (IPQM_BASE + 2)
-#define IPQM_PACKET  (IPQM_BASE + 3)
-#define IPQM_MAX     (IPQM_BASE + 4)
+#define IPQM_PACKET (IPQM_BASE + 3)
+#define IPQM_MAX (IPQM_BASE + 4)
 
 #endif

@@ -77,16 +77,18 @@ static const struct {
 	const char *tool, *rule, *command;
 } ways[METHODS] = {
 	[METHOD_LEGACY_QUEUE] = { "iptables-legacy", "iptables-legacy -j QUEUE",
-			       "iptables-legacy -w -A OUTPUT -p udp --dport 9 -j QUEUE" },
+				  "iptables-legacy -w -A OUTPUT -p udp --dport 9 -j QUEUE" },
 	[METHOD_LEGACY_NFQUEUE] = { "iptables-legacy", "iptables-legacy -j NFQUEUE",
-				 "iptables-legacy -w -A OUTPUT -p udp --dport 9 -j NFQUEUE --queue-num 0" },
+				    "iptables-legacy -w -A OUTPUT -p udp --dport 9 -j NFQUEUE --queue-num "
+				    "0" },
 	[METHOD_NFT_QUEUE] = { "iptables-nft", "iptables-nft -j QUEUE",
-			    "iptables-nft -w -A OUTPUT -p udp --dport 9 -j QUEUE" },
+			       "iptables-nft -w -A OUTPUT -p udp --dport 9 -j QUEUE" },
 	[METHOD_NFT_NFQUEUE] = { "iptables-nft", "iptables-nft -j NFQUEUE",
-			      "iptables-nft -w -A OUTPUT -p udp --dport 9 -j NFQUEUE --queue-num 0" },
+				 "iptables-nft -w -A OUTPUT -p udp --dport 9 -j NFQUEUE --queue-num 0" },
 	[METHOD_NFTABLES] = { "nft", "nft queue num",
-			   "nft add table ip t; add chain ip t c { type filter hook output priority 0 ; }; "
-			   "add rule ip t c udp dport 9 queue num 0" },
+			      "nft add table ip t; add chain ip t c { type filter hook output priority 0 ; "
+			      "}; "
+			      "add rule ip t c udp dport 9 queue num 0" },
 };
 
 const char *method_tool(enum method method)

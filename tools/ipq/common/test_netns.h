@@ -14,9 +14,9 @@ int test_netns_enter(void);
 enum method {
 	METHOD_LEGACY_QUEUE,
 	METHOD_LEGACY_NFQUEUE,
-	METHOD_NFT_QUEUE,	 /* iptables-nft -j QUEUE */
+	METHOD_NFT_QUEUE,   /* iptables-nft -j QUEUE */
 	METHOD_NFT_NFQUEUE, /* iptables-nft -j NFQUEUE */
-	METHOD_NFTABLES,	 /* nft ... queue */
+	METHOD_NFTABLES,    /* nft ... queue */
 	METHODS
 };
 

@@ -171,7 +171,8 @@ static bool runs_i386(void)
 		Elf32_Phdr segment;
 		unsigned char code[12];
 	} program = {
-		.header = { .e_ident = { ELFMAG0, ELFMAG1, ELFMAG2, ELFMAG3, ELFCLASS32, ELFDATA2LSB, EV_CURRENT },
+		.header = { .e_ident = { ELFMAG0, ELFMAG1, ELFMAG2, ELFMAG3, ELFCLASS32, ELFDATA2LSB,
+					 EV_CURRENT },
 			    .e_type = ET_EXEC,
 			    .e_machine = EM_386,
 			    .e_version = EV_CURRENT,
@@ -251,7 +252,8 @@ static bool say_kind(struct doctor *d, const struct elf_facts *e)
 	}
 	if (e->machine == EM_386 && !runs_i386()) {
 		doctor_say(d, CHECK_FAIL, "program", NULL,
-			   "%s: this kernel runs no such programs; one with CONFIG_IA32_EMULATION that is not started with "
+			   "%s: this kernel runs no such programs; one with CONFIG_IA32_EMULATION that is "
+			   "not started with "
 			   "ia32_emulation=off does",
 			   kind);
 		return false;

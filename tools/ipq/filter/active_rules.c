@@ -79,7 +79,8 @@ static int add_file(struct ruleset *set, const char *path)
 	return err;
 }
 
-int active_rules_load(struct active_rules **active_rules, const struct active_rules_source *from, unsigned workers)
+int active_rules_load(struct active_rules **active_rules, const struct active_rules_source *from,
+		      unsigned workers)
 {
 	struct active_rules *p = calloc(1, sizeof(*p));
 	char where[32];

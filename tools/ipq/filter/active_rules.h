@@ -19,10 +19,10 @@ struct counters {
 struct active_rules {
 	struct ruleset set;
 	unsigned workers;
-	bool kernel_accepts; /* what the last accept would accept does not come to user space */
-	bool resizes_tcp;    /* a rule changes the length of TCP payload */
+	bool kernel_accepts;	   /* what the last accept would accept does not come to user space */
+	bool resizes_tcp;	   /* a rule changes the length of TCP payload */
 	struct counters *counters; /* [worker][rule]; rule set.count stands for "no rule" */
-	struct counters *base;  /* [rule]: what the same rule counted before a reload */
+	struct counters *base;	   /* [rule]: what the same rule counted before a reload */
 };
 
 /* Where rules come from. */
@@ -33,10 +33,12 @@ struct active_rules_source {
 };
 
 /* Reads and parses. What is wrong is shown on stderr with a caret. 0 or -errno. */
-int active_rules_load(struct active_rules **active_rules, const struct active_rules_source *from, unsigned workers);
+int active_rules_load(struct active_rules **active_rules, const struct active_rules_source *from,
+		      unsigned workers);
 void active_rules_free(struct active_rules *active_rules);
 
-static inline struct counters *active_rules_counters(const struct active_rules *active_rules, unsigned worker, unsigned rule)
+static inline struct counters *active_rules_counters(const struct active_rules *active_rules, unsigned worker,
+						     unsigned rule)
 {
 	return &active_rules->counters[(size_t)worker * (active_rules->set.count + 1) + rule];
 }

@@ -109,7 +109,8 @@ static void choose(struct worker *w, const struct active_rules *active_rules, co
 			break;
 		if (was_repeated(&active_rules->set.rule[i], packet))
 			continue;
-		if (active_rules->set.rule[i].action != ACTION_LOG && active_rules->set.rule[i].action != ACTION_COUNT)
+		if (active_rules->set.rule[i].action != ACTION_LOG &&
+		    active_rules->set.rule[i].action != ACTION_COUNT)
 			break;
 		add(&o->counters->packets, 1);
 		add(&o->counters->bytes, packet->full_len);
@@ -209,7 +210,8 @@ static void edit(struct worker *w, const struct ipq_packet *packet, struct outco
 	struct ipq_edit e;
 	int done;
 
-	if ((r == NULL && flows_count(d->flows) == 0 && !d->active_rules->resizes_tcp) || o->verdict.code == IPQ_DROP)
+	if ((r == NULL && flows_count(d->flows) == 0 && !d->active_rules->resizes_tcp) ||
+	    o->verdict.code == IPQ_DROP)
 		return;
 	done = edit_packet(w, packet, r, &e);
 	if (done == -EPROTONOSUPPORT || done == -EOPNOTSUPP || done == -ENODATA)

@@ -18,7 +18,7 @@ enum record_what { RECORD_ALL, RECORD_DROP, RECORD_ACCEPT };
 /* What all workers share; only the plan changes. It is the session's context. */
 struct decide_common {
 	struct active_rules *_Atomic active_rules; /* the newest */
-	struct pcapng *record;	   /* or NULL */
+	struct pcapng *record;			   /* or NULL */
 	enum record_what record_what;
 	struct print_style style;
 };

@@ -19,7 +19,7 @@ struct filter {
 	struct session session;
 	struct decide_common common;
 	struct active_rules_source rules;
-	struct active_rules *old;	     /* still in use by a worker that has not looked yet */
+	struct active_rules *old;    /* still in use by a worker that has not looked yet */
 	struct bpf_program *filters; /* of the firewall rule */
 	const char *record_path;
 	bool counters, record_given;
@@ -115,7 +115,7 @@ static void print_counters(struct filter *f, bool in_place)
 	if (in_place && f->lines > 0)
 		fprintf(stderr, "\r\033[%uA\033[J", f->lines);
 	f->lines = active_rules_print(active_rules, json ? stdout : stderr, json,
-			      in_place && size.ws_col > 1 ? size.ws_col - 1U : 0);
+				      in_place && size.ws_col > 1 ? size.ws_col - 1U : 0);
 	if (!in_place)
 		f->lines = 0;
 }
@@ -287,7 +287,9 @@ static int run_with(struct filter *f)
 	s->reads_later = f->rules.file != NULL;
 	s->filters = active_rules_filters(f->common.active_rules, f->filters);
 	f->common.active_rules->kernel_accepts = s->on != NULL && s->filters > 0;
-	s->copy_range = f->record_path != NULL || f->rules.file != NULL ? 0 : active_rules_copy_range(f->common.active_rules);
+	s->copy_range = f->record_path != NULL || f->rules.file != NULL
+				? 0
+				: active_rules_copy_range(f->common.active_rules);
 	s->flags = active_rules_need_segments(f->common.active_rules) ? IPQ_O_SEGMENT : 0;
 	if (prepare_workers(f, n, context) == 0)
 		status = session_run(s, context);
@@ -311,8 +313,9 @@ static int run(int argc, char **argv)
 	if (status != 0)
 		return status;
 	f.common.style.colour = print_wants_colour(stdout);
-	if (active_rules_load(&active_rules, &f.rules,
-		      f.session.source != NULL ? 1 : f.session.queue_last - f.session.queue_first + 1) < 0)
+	if (active_rules_load(
+		    &active_rules, &f.rules,
+		    f.session.source != NULL ? 1 : f.session.queue_last - f.session.queue_first + 1) < 0)
 		return EXIT_USAGE;
 	f.common.active_rules = active_rules;
 	warn_one_way(&f);

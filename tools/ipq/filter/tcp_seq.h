@@ -25,8 +25,7 @@ size_t flows_count(const struct flows *t);
  * packet came out of order and must come again, or -errno: edit failed, packet unchanged or dropped.
  */
 enum { FLOW_SAME = -1000, FLOW_DROP = -1001 };
-int flow_pass(struct flows *t, uint32_t zone, struct ipq_edit *e, const struct rewrite *rewrite,
-	      int64_t now);
+int flow_pass(struct flows *t, uint32_t zone, struct ipq_edit *e, const struct rewrite *rewrite, int64_t now);
 
 /*
  * Passes the SYN of a connection whose other side's text `rewrite` will change. Its maximum segment size is

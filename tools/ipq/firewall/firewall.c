@@ -33,7 +33,8 @@ static int ask(enum firewall_kind kind, char **text)
 	    tool_find("iptables-nft", path, sizeof(path)))
 		return status;
 	/* iptables from before 1.8 has one flavour and no suffix. */
-	return subprocess_run_line(kind == FIREWALL_IPTABLES_LEGACY ? "iptables-save" : "ip6tables-save", text);
+	return subprocess_run_line(kind == FIREWALL_IPTABLES_LEGACY ? "iptables-save" : "ip6tables-save",
+				   text);
 }
 
 static int parse(struct firewall *f, enum firewall_kind kind, const char *text)

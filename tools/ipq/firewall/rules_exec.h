@@ -12,7 +12,7 @@
 struct argv_builder {
 	char **word; /* ends with NULL */
 	size_t count;
-	int failed; /* -ENOMEM once a word could not be added */
+	int failed;   /* -ENOMEM once a word could not be added */
 	int lifeline; /* a descriptor that the command holds while it runs; -1: none */
 };
 

@@ -42,16 +42,16 @@
 
 /* Linux 6.6: the waking thread gives its processor to the woken one. Not in older headers. */
 #ifndef SECCOMP_IOCTL_NOTIF_SET_FLAGS
-#define SECCOMP_IOCTL_NOTIF_SET_FLAGS	   SECCOMP_IOW(4, __u64)
+#define SECCOMP_IOCTL_NOTIF_SET_FLAGS SECCOMP_IOW(4, __u64)
 #define SECCOMP_USER_NOTIF_FD_SYNC_WAKE_UP (1UL << 0)
 #endif
 
 /* A client, at the index of the engine's descriptor. */
 struct client {
 	ino_t local, remote; /* inodes of the two ends; 0: never used */
-	uint32_t pid;	    /* as the program sees itself */
-	uint32_t port;	    /* what it is bound to; 0: not bound by name yet */
-	int type, protocol; /* what it asked for */
+	uint32_t pid;	     /* as the program sees itself */
+	uint32_t port;	     /* what it is bound to; 0: not bound by name yet */
+	int type, protocol;  /* what it asked for */
 };
 
 struct run_calls {
@@ -62,7 +62,7 @@ struct run_calls {
 	bool blind;  /* a program's memory could not be read */
 	FILE *log;
 	ino_t user_namespace;
-	unsigned limit;	 /* entries in client */
+	unsigned limit; /* entries in client */
 	struct client *client;
 	struct seccomp_notif *request;
 	struct seccomp_notif_resp *response;

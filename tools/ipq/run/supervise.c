@@ -191,7 +191,8 @@ static bool is_elf(const char *path)
 {
 	char magic[SELFMAG] = "";
 	int fd = open(path, O_RDONLY | O_CLOEXEC);
-	bool yes = fd >= 0 && read(fd, magic, sizeof(magic)) == SELFMAG && memcmp(magic, ELFMAG, SELFMAG) == 0;
+	bool yes =
+		fd >= 0 && read(fd, magic, sizeof(magic)) == SELFMAG && memcmp(magic, ELFMAG, SELFMAG) == 0;
 
 	if (fd >= 0)
 		close(fd);
@@ -240,7 +241,9 @@ static void __attribute__((noreturn)) become_program(const struct supervisor *s)
 	execute(program);
 	listener = errno;
 	run_complain("cannot run \"%s\": %s%s", program[0], strerror(listener),
-		     listener == ENOEXEC ? ": not a program that this kernel can run; see ipq doctor --program" : "");
+		     listener == ENOEXEC
+			     ? ": not a program that this kernel can run; see ipq doctor --program"
+			     : "");
 	_exit(listener == ENOENT ? RUN_NOT_FOUND : RUN_NOT_EXECUTABLE);
 }
 
