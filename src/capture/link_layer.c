@@ -5,20 +5,11 @@
 #include <linux/if_arp.h>
 #include <linux/if_ether.h>
 #include "capture/link_layer.h"
+#include "util/bytes.h"
 
 #define VLAN_TAGS_MAX 4
 #define IPV4_HEADER 20
 #define IPV6_HEADER 40
-
-static uint16_t be16(const uint8_t *p)
-{
-	return (uint16_t)(p[0] << 8 | p[1]);
-}
-
-static uint32_t be32(const uint8_t *p)
-{
-	return (uint32_t)be16(p) << 16 | be16(p + 2);
-}
 
 /* Takes protocol behind the VLAN tags, if any, that begin at f->link_len. */
 static bool parse_tags(const uint8_t *data, size_t len, struct frame *f)
@@ -30,9 +21,9 @@ static bool parse_tags(const uint8_t *data, size_t len, struct frame *f)
 			return false;
 		if (f->vlan_proto == 0) {
 			f->vlan_proto = f->protocol;
-			f->vlan_tci = be16(data + f->link_len);
+			f->vlan_tci = get16(data + f->link_len);
 		}
-		f->protocol = be16(data + f->link_len + 2);
+		f->protocol = get16(data + f->link_len + 2);
 		f->link_len = (uint16_t)(f->link_len + 4);
 	}
 	return true;
@@ -49,7 +40,7 @@ static bool parse_ethernet(const uint8_t *data, size_t len, struct frame *f)
 	if (len < ETH_HLEN)
 		return false;
 	set_address(f, data + ETH_ALEN, ETH_ALEN);
-	f->protocol = be16(data + 2 * ETH_ALEN);
+	f->protocol = get16(data + 2 * ETH_ALEN);
 	f->link_len = ETH_HLEN;
 	return parse_tags(data, len, f);
 }
@@ -59,8 +50,8 @@ static bool parse_cooked1(const uint8_t *data, size_t len, struct frame *f)
 {
 	if (len < 16)
 		return false;
-	set_address(f, data + 6, be16(data + 4));
-	f->protocol = be16(data + 14);
+	set_address(f, data + 6, get16(data + 4));
+	f->protocol = get16(data + 14);
 	f->link_len = 16;
 	return parse_tags(data, len, f);
 }
@@ -71,7 +62,7 @@ static bool parse_cooked2(const uint8_t *data, size_t len, struct frame *f)
 	if (len < 20)
 		return false;
 	set_address(f, data + 12, data[11]);
-	f->protocol = be16(data);
+	f->protocol = get16(data);
 	f->link_len = 20;
 	return parse_tags(data, len, f);
 }
@@ -92,7 +83,7 @@ static bool parse_loopback(const uint8_t *data, size_t len, struct frame *f)
 
 	if (len < 4)
 		return false;
-	af = be32(data);
+	af = get32(data);
 	if (af > 0xffff)
 		af = __builtin_bswap32(af);
 	switch (af) {
@@ -163,10 +154,10 @@ static size_t ip_length(const uint8_t *ip, uint8_t family)
 	size_t len;
 
 	if (family == AF_INET6) {
-		len = be16(ip + 4);
+		len = get16(ip + 4);
 		return len != 0 ? len + IPV6_HEADER : 0;
 	}
-	len = be16(ip + 2);
+	len = get16(ip + 2);
 	return len >= (ip[0] & 0xfU) * 4 ? len : 0;
 }
 

@@ -7,14 +7,7 @@
 #include <linux/netfilter.h>
 #include <sys/eventfd.h>
 #include "capture/state.h"
-
-static int64_t now(void)
-{
-	struct timespec t;
-
-	clock_gettime(CLOCK_MONOTONIC, &t);
-	return t.tv_sec * NSEC + t.tv_nsec;
-}
+#include "util/clock.h"
 
 /* ---- when the next packet comes ----------------------------------------------------------------- */
 
@@ -28,7 +21,7 @@ static int64_t due(struct pcap_source *p)
 		return 0;
 	if (!p->clock_runs) {
 		p->clock_runs = true;
-		p->clock_start = now();
+		p->clock_start = now_ns();
 		p->file_start = stamp;
 	}
 	if (__builtin_sub_overflow(stamp, p->file_start, &at) ||
@@ -41,7 +34,7 @@ static bool is_due(struct pcap_source *p)
 {
 	int64_t at = due(p);
 
-	return at == 0 || at <= now();
+	return at == 0 || at <= now_ns();
 }
 
 /* Receiver only, lock held. The order is that of next_packet(). */
@@ -58,7 +51,7 @@ static void wait_for_next(struct pcap_source *p)
 	else if (source_pcap_full(p))
 		source_pcap_wait_for(p, WAIT_VERDICT, 0);
 	else if (p->at_hand)
-		source_pcap_wait_for(p, at > now() ? WAIT_TIME : WAIT_NOTHING, at);
+		source_pcap_wait_for(p, at > now_ns() ? WAIT_TIME : WAIT_NOTHING, at);
 	else
 		source_pcap_wait_for(p, capture_reader_ready(p->in) ? WAIT_NOTHING : WAIT_INPUT, 0);
 }
@@ -316,7 +309,7 @@ static int wait_until(struct pcap_source *p, int64_t deadline, int timeout_ms)
 	int n;
 
 	if (timeout_ms >= 0) {
-		left = (deadline - now() + 999999) / 1000000;
+		left = (deadline - now_ns() + 999999) / 1000000;
 		if (left <= 0)
 			return 0;
 	}
@@ -337,7 +330,7 @@ static bool take_wake(struct pcap_source *p)
 int source_pcap_recv(struct source *s, struct source_slot *slot, struct ipq_packet *packet, unsigned max,
 		     int timeout_ms, source_refused refused, void *context)
 {
-	int64_t deadline = timeout_ms > 0 ? now() + timeout_ms * 1000000LL : 0;
+	int64_t deadline = timeout_ms > 0 ? now_ns() + timeout_ms * 1000000LL : 0;
 	struct pcap_source *p = pcap_of(s);
 	unsigned reported;
 	int n;

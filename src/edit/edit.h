@@ -14,17 +14,7 @@
 #include <string.h>
 
 #include "ipq_edit.h"
-
-static inline uint16_t get16(const uint8_t *p)
-{
-	return (uint16_t)(p[0] << 8 | p[1]);
-}
-
-static inline void put16(uint8_t *p, unsigned value)
-{
-	p[0] = (uint8_t)(value >> 8);
-	p[1] = (uint8_t)value;
-}
+#include "util/bytes.h"
 
 static inline uint16_t sum_fold(uint64_t sum)
 {

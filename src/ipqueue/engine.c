@@ -15,6 +15,7 @@
  * over one client's requests is bounded, so that a client can only harm itself.
  */
 #include <errno.h>
+#include <stdarg.h>
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>

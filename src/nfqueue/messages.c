@@ -8,6 +8,7 @@
 #include <linux/netfilter/nfnetlink_queue.h>
 #include <linux/netlink.h>
 #include "nfqueue/messages.h"
+#include "util/bytes.h"
 #include "util/compiler.h"
 
 /* Newer than the headers of some distributions; <linux/netfilter/nfnetlink_queue.h> of Linux 6.15. */
@@ -19,28 +20,6 @@
 
 #define ERRNO_MAX 4095 /* as the kernel has it */
 
-/* Attributes are aligned to 4 bytes only, and a slot may begin anywhere. */
-static uint32_t be32(const unsigned char *p)
-{
-	uint32_t v;
-
-	memcpy(&v, p, sizeof(v));
-	return ntohl(v);
-}
-
-static uint16_t be16(const unsigned char *p)
-{
-	uint16_t v;
-
-	memcpy(&v, p, sizeof(v));
-	return ntohs(v);
-}
-
-static uint64_t be64(const unsigned char *p)
-{
-	return ((uint64_t)be32(p) << 32) | be32(p + 4);
-}
-
 static void get_vlan(struct ipq_packet *p, const unsigned char *at, size_t len)
 {
 	while (len >= NLA_HDRLEN) {
@@ -50,9 +29,9 @@ static void get_vlan(struct ipq_packet *p, const unsigned char *at, size_t len)
 		if (a.nla_len < NLA_HDRLEN || a.nla_len > len)
 			return;
 		if (a.nla_len >= NLA_HDRLEN + 2 && (a.nla_type & NLA_TYPE_MASK) == NFQA_VLAN_PROTO)
-			p->vlan_proto = be16(at + NLA_HDRLEN);
+			p->vlan_proto = get16(at + NLA_HDRLEN);
 		if (a.nla_len >= NLA_HDRLEN + 2 && (a.nla_type & NLA_TYPE_MASK) == NFQA_VLAN_TCI) {
-			p->vlan_tci = be16(at + NLA_HDRLEN);
+			p->vlan_tci = get16(at + NLA_HDRLEN);
 			p->present |= IPQ_HAS_VLAN;
 		}
 		if ((size_t)NLA_ALIGN(a.nla_len) >= len)
@@ -83,7 +62,7 @@ static const uint8_t min_len[] = {
 
 static inline void get_hwaddr(struct ipq_packet *p, const unsigned char *v)
 {
-	unsigned len = be16(v);
+	unsigned len = get16(v);
 	uint64_t address, keep;
 
 	/* The kernel fills in the address only: what stands behind it is stale. */
@@ -100,7 +79,7 @@ static inline void get_skb_info(struct ipq_packet *p, const unsigned char *v)
 	_Static_assert(IPQ_PACKET_GSO == NFQA_SKB_GSO, "the kernel's bits are ours");
 	_Static_assert(IPQ_PACKET_CHECKSUM_NOT_VERIFIED == NFQA_SKB_CSUM_NOTVERIFIED,
 		       "the kernel's bits are ours");
-	p->flags |= be32(v) & (NFQA_SKB_CSUMNOTREADY | NFQA_SKB_GSO | NFQA_SKB_CSUM_NOTVERIFIED);
+	p->flags |= get32(v) & (NFQA_SKB_CSUMNOTREADY | NFQA_SKB_GSO | NFQA_SKB_CSUM_NOTVERIFIED);
 }
 
 /* An attribute other than the payload; v holds len bytes, enough of them. */
@@ -108,33 +87,33 @@ static inline void get_attribute(struct ipq_packet *p, unsigned type, const unsi
 {
 	switch (type) {
 	case NFQA_PACKET_HDR:
-		p->id = be32(v);
-		p->hw_protocol = be16(v + 4);
+		p->id = get32(v);
+		p->hw_protocol = get16(v + 4);
 		p->hook = v[6];
 		break;
 	case NFQA_MARK:
-		p->mark = be32(v);
+		p->mark = get32(v);
 		p->present |= IPQ_HAS_MARK;
 		break;
 	case NFQA_TIMESTAMP:
-		p->timestamp = (int64_t)(be64(v) * 1000000000 +
-					 be64(v + 8) * 1000); /* unsigned: an absurd one wraps */
+		p->timestamp = (int64_t)(get64(v) * 1000000000 +
+					 get64(v + 8) * 1000); /* unsigned: an absurd one wraps */
 		p->present |= IPQ_HAS_TIMESTAMP;
 		break;
 	case NFQA_IFINDEX_INDEV:
-		p->indev = be32(v);
+		p->indev = get32(v);
 		p->present |= IPQ_HAS_INDEV;
 		break;
 	case NFQA_IFINDEX_OUTDEV:
-		p->outdev = be32(v);
+		p->outdev = get32(v);
 		p->present |= IPQ_HAS_OUTDEV;
 		break;
 	case NFQA_IFINDEX_PHYSINDEV:
-		p->physindev = be32(v);
+		p->physindev = get32(v);
 		p->present |= IPQ_HAS_PHYSINDEV;
 		break;
 	case NFQA_IFINDEX_PHYSOUTDEV:
-		p->physoutdev = be32(v);
+		p->physoutdev = get32(v);
 		p->present |= IPQ_HAS_PHYSOUTDEV;
 		break;
 	case NFQA_HWADDR:
@@ -142,25 +121,25 @@ static inline void get_attribute(struct ipq_packet *p, unsigned type, const unsi
 		p->present |= IPQ_HAS_HWADDR;
 		break;
 	case NFQA_CAP_LEN:
-		p->full_len = be32(v);
+		p->full_len = get32(v);
 		break;
 	case NFQA_SKB_INFO:
 		get_skb_info(p, v);
 		break;
 	case NFQA_UID:
-		p->uid = be32(v);
+		p->uid = get32(v);
 		p->present |= IPQ_HAS_UID;
 		break;
 	case NFQA_GID:
-		p->gid = be32(v);
+		p->gid = get32(v);
 		p->present |= IPQ_HAS_GID;
 		break;
 	case IPQ_NFQA_PRIORITY:
-		p->priority = be32(v);
+		p->priority = get32(v);
 		p->present |= IPQ_HAS_PRIORITY;
 		break;
 	case IPQ_NFQA_CGROUP_CLASSID:
-		p->cgroup = be32(v);
+		p->cgroup = get32(v);
 		p->present |= IPQ_HAS_CGROUP;
 		break;
 	case NFQA_SECCTX:
@@ -182,7 +161,7 @@ static inline void get_attribute(struct ipq_packet *p, unsigned type, const unsi
 		p->present |= IPQ_HAS_CONNTRACK;
 		break;
 	case NFQA_CT_INFO:
-		p->conntrack_info = be32(v);
+		p->conntrack_info = get32(v);
 		p->present |= IPQ_HAS_CONNTRACK_INFO;
 		break;
 	case NFQA_EXP:
@@ -351,8 +330,8 @@ static void get_refused(const unsigned char *quoted, size_t len, struct source_r
 		if (a.nla_len < NLA_HDRLEN)
 			return;
 		if (a.nla_type == NFQA_VERDICT_HDR && a.nla_len >= NLA_HDRLEN + 8 && at + a.nla_len <= len) {
-			f->code = be32(quoted + at + NLA_HDRLEN);
-			f->id = be32(quoted + at + NLA_HDRLEN + 4);
+			f->code = get32(quoted + at + NLA_HDRLEN);
+			f->id = get32(quoted + at + NLA_HDRLEN + 4);
 		} else if (a.nla_type == NFQA_PAYLOAD) {
 			f->payload_len = (uint32_t)a.nla_len - NLA_HDRLEN;
 		}
@@ -420,7 +399,7 @@ static unsigned char *put(unsigned char *at, uint16_t type, const void *value, s
 	return at + NLA_HDRLEN + NLA_ALIGN(len);
 }
 
-static unsigned char *put32(unsigned char *at, uint16_t type, uint32_t value)
+static unsigned char *put_attribute32(unsigned char *at, uint16_t type, uint32_t value)
 {
 	value = htonl(value);
 	return put(at, type, &value, sizeof(value));
@@ -440,9 +419,9 @@ static unsigned char *put_extras(unsigned char *at, const struct source_verdict 
 	uint32_t mask;
 
 	if (v->present & IPQ_SET_MARK)
-		at = put32(at, NFQA_MARK, v->mark);
+		at = put_attribute32(at, NFQA_MARK, v->mark);
 	if (v->present & IPQ_SET_PRIORITY)
-		at = put32(at, IPQ_NFQA_PRIORITY, v->priority);
+		at = put_attribute32(at, IPQ_NFQA_PRIORITY, v->priority);
 	if (v->present & IPQ_SET_VLAN) {
 		uint16_t proto = htons(v->vlan_proto), tci = htons(v->vlan_tci);
 
@@ -457,9 +436,9 @@ static unsigned char *put_extras(unsigned char *at, const struct source_verdict 
 		if (v->present & IPQ_SET_CONNTRACK_MARK) {
 			/* The kernel xors what is outside the mask (ctnetlink_change_mark): there is to be nothing. */
 			mask = v->conntrack_mark_mask != 0 ? v->conntrack_mark_mask : UINT32_MAX;
-			at = put32(at, CTA_MARK, v->conntrack_mark & mask);
+			at = put_attribute32(at, CTA_MARK, v->conntrack_mark & mask);
 			if (mask != UINT32_MAX)
-				at = put32(at, CTA_MARK_MASK, mask);
+				at = put_attribute32(at, CTA_MARK_MASK, mask);
 		}
 		if (v->present & IPQ_SET_CONNTRACK_LABELS)
 			at = put(at, CTA_LABELS, v->conntrack_labels, 16);

@@ -10,37 +10,14 @@
 #ifndef SOURCE_SOURCE_H
 #define SOURCE_SOURCE_H
 
-#include <stdarg.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <ipq.h>
 #include "util/compiler.h"
+#include "util/error.h"
 
 struct links;
-
-/* Where an error goes in words: cause and remedy. */
-struct ipq_error {
-	char text[320];
-};
-
-/* Stores the text and returns -err, so that a failing path is one line. err is a positive errno. */
-int ipq_fail(struct ipq_error *e, int err, const char *format, ...) __attribute__((format(printf, 3, 4)));
-
-/*
- * Takes over a public struct that begins with its size (struct name, of which this library knows known bytes and
- * needs least). A program that is older gets zeros for what it does not have; one that is newer may not set
- * what is not known here. 0 or -EINVAL.
- */
-int copy_struct_in(void *to, size_t known, const void *given, size_t min_size, const char *name,
-		   struct ipq_error *e);
-
-/*
- * The other way: fills in a public struct that begins with its size, from ours of known bytes. A program that is older
- * gets what it knows, one that is newer zeros for what is not known here. 0, or -EINVAL when size is less than least or
- * absurd: nobody has set it.
- */
-int copy_struct_out(void *given, const void *ours, size_t known, size_t min_size);
 
 enum copy_mode {
 	COPY_NONE,

@@ -1,22 +1,43 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* The monotonic clock in one number, for deadlines. */
+/* The system's clocks as one number. now_*() is monotonic, for deadlines and durations. */
 #ifndef UTIL_CLOCK_H
 #define UTIL_CLOCK_H
 
 #include <stdint.h>
 #include <time.h>
 
-static inline int64_t now_us(void)
+static inline int64_t clock_ns(clockid_t clock)
 {
 	struct timespec t;
 
-	clock_gettime(CLOCK_MONOTONIC, &t);
-	return (int64_t)t.tv_sec * 1000000 + t.tv_nsec / 1000;
+	clock_gettime(clock, &t);
+	return (int64_t)t.tv_sec * 1000000000 + t.tv_nsec;
+}
+
+static inline int64_t now_ns(void)
+{
+	return clock_ns(CLOCK_MONOTONIC);
+}
+
+static inline int64_t now_us(void)
+{
+	return now_ns() / 1000;
 }
 
 static inline int64_t now_ms(void)
 {
-	return now_us() / 1000;
+	return now_ns() / 1000000;
+}
+
+/* Cheaper: advances every 1 to 4 ms. */
+static inline int64_t now_coarse_ns(void)
+{
+	return clock_ns(CLOCK_MONOTONIC_COARSE);
+}
+
+static inline int64_t realtime_ns(void)
+{
+	return clock_ns(CLOCK_REALTIME);
 }
 
 #endif

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* Errors in words. Apart from source.c, so that one source can be linked without the others. */
 #include <errno.h>
-#include <string.h>
+#include <stdarg.h>
 #include <stdio.h>
-#include "source/source.h"
+#include <string.h>
+#include "util/error.h"
 
 int ipq_fail(struct ipq_error *e, int err, const char *format, ...)
 {
@@ -27,7 +27,7 @@ int copy_struct_in(void *to, size_t known, const void *given, size_t min_size, c
 	if (size < min_size || size > 65536)
 		return ipq_fail(e, EINVAL, "the size in struct %s is %zu: set it to sizeof(struct %s)", name,
 				size, name);
-	/* Also when it is refused: the caller finds in there where the words of the refusal go. */
+	/* Also on failure: the caller finds the program's error buffer in it. */
 	memset(to, 0, known);
 	memcpy(to, given, size < known ? size : known);
 	for (i = known; i < size; i++)

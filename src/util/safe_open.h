@@ -3,7 +3,7 @@
 #ifndef UTIL_SAFE_OPEN_H
 #define UTIL_SAFE_OPEN_H
 
-#include "source/source.h"
+#include "util/error.h"
 
 /*
  * Opens path for writing, and makes it, with mode 0600, if there is none. Nothing is emptied. flags: more of

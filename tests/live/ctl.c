@@ -15,6 +15,7 @@
 #include <string.h>
 #include <sys/wait.h>
 #include <time.h>
+#include "util/clock.h"
 
 static int failures, out, in;
 static struct ipq_handle *h;
@@ -245,14 +246,6 @@ static void batches_decide_every_packet(void)
 	say(4);
 	CHECK(decide(4, NF_ACCEPT));
 	CHECK(arrived() == 4);
-}
-
-static int64_t now_ms(void)
-{
-	struct timespec t;
-
-	clock_gettime(CLOCK_MONOTONIC, &t);
-	return (int64_t)t.tv_sec * 1000 + t.tv_nsec / 1000000;
 }
 
 /* Every 30 ms, for as long as a read that begins its timeout anew with each of them would last. */

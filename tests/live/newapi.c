@@ -38,6 +38,7 @@
 #include <unistd.h>
 #include <ipq.h>
 #include <ipq_edit.h>
+#include "util/clock.h"
 
 static int failures;
 #define want(what) check(what, #what, __LINE__)
@@ -165,14 +166,6 @@ static bool one(struct ipq_queue *q, struct ipq_packet *p)
 static bool is_text(const struct ipq_packet *p, const char *text)
 {
 	return p->payload_len == 28 + strlen(text) && memcmp(p->payload + 28, text, strlen(text)) == 0;
-}
-
-static int64_t now_ms(void)
-{
-	struct timespec t;
-
-	clock_gettime(CLOCK_MONOTONIC, &t);
-	return (int64_t)t.tv_sec * 1000 + t.tv_nsec / 1000000;
 }
 
 static int drop_capabilities(void)

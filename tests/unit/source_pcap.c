@@ -13,6 +13,7 @@
 #include <cmocka.h>
 #include "capture_file.h"
 #include "capture/source.h"
+#include "util/clock.h"
 
 #define SLOTS 64
 
@@ -87,14 +88,6 @@ static bool readable(void)
 static uint8_t last_byte(const struct ipq_packet *p)
 {
 	return p->payload[p->payload_len - 1];
-}
-
-static int64_t milliseconds(void)
-{
-	struct timespec t;
-
-	clock_gettime(CLOCK_MONOTONIC, &t);
-	return t.tv_sec * 1000 + t.tv_nsec / 1000000;
 }
 
 /* A file of n packets whose last bytes are 1, 2, ... */
@@ -620,9 +613,9 @@ static void a_full_queue_makes_the_file_wait_and_loses_nothing(void **state)
 	begin_with("", 2);
 	assert_int_equal(receive(SLOTS, 0), 2);
 	assert_false(readable());
-	start = milliseconds();
+	start = now_ms();
 	assert_int_equal(receive(SLOTS, 30), 0);
-	assert_true(milliseconds() - start >= 29);
+	assert_true(now_ms() - start >= 29);
 	assert_int_equal(decide(2, NF_ACCEPT), 1);
 	assert_true(readable());
 	assert_int_equal(receive(SLOTS, IPQ_FOREVER), 1);
@@ -689,7 +682,7 @@ static void wake_ends_a_wait_once(void **state)
 static bool the_files_clock_paces(uint32_t gap)
 {
 	struct pollfd fd = { .events = POLLIN };
-	int64_t start = milliseconds();
+	int64_t start = now_ms();
 	bool readable_early, readable_between;
 	int early, second;
 
@@ -702,22 +695,22 @@ static bool the_files_clock_paces(uint32_t gap)
 	assert_true(receive(1, 0) == 1);
 	readable_early = readable();
 	early = receive(1, 0);
-	if (milliseconds() - start >= gap)
+	if (now_ms() - start >= gap)
 		goto too_late;
 	assert_false(readable_early);
 	assert_int_equal(early, 0);
 	fd.fd = source_pcap.fd(source);
 	assert_int_equal(poll(&fd, 1, 60000), 1);
-	assert_true(milliseconds() - start >= gap - 1);
+	assert_true(now_ms() - start >= gap - 1);
 	second = receive(SLOTS, 0);
 	readable_between = readable();
-	if (milliseconds() - start >= 2 * gap)
+	if (now_ms() - start >= 2 * gap)
 		goto too_late;
 	assert_int_equal(second, 2);
 	assert_int_equal(last_byte(&packet[1]), 3);
 	assert_false(readable_between);
 	assert_int_equal(receive(SLOTS, IPQ_FOREVER), 1);
-	assert_true(milliseconds() - start >= 2 * gap - 1);
+	assert_true(now_ms() - start >= 2 * gap - 1);
 	assert_true(readable()); /* the end */
 	assert_int_equal(receive(SLOTS, IPQ_FOREVER), -ENODATA);
 	finish();

@@ -29,6 +29,7 @@
 #include "command.h"
 #include "common/test_netns.h"
 #include "common/text.h"
+#include "util/clock.h"
 
 #define PORT 9 /* see private_try() */
 #define BATCH 64u
@@ -83,14 +84,6 @@ static struct measurement plan[] = {
 	  .spin_usec = SPIN_USEC },
 };
 #define PLAN (sizeof(plan) / sizeof(plan[0]))
-
-static int64_t now_ns(void)
-{
-	struct timespec t;
-
-	clock_gettime(CLOCK_MONOTONIC, &t);
-	return t.tv_sec * INT64_C(1000000000) + t.tv_nsec;
-}
 
 /* ---- the reader ------------------------------------------------------------------------------------ */
 

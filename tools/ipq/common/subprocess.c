@@ -13,17 +13,10 @@
 #include <unistd.h>
 #include "common/subprocess.h"
 #include "common/tool.h"
+#include "util/clock.h"
 
 #define TIME_MS 5000
 #define OUTPUT_MAX (16u << 20)
-
-static int64_t now_ms(void)
-{
-	struct timespec t;
-
-	clock_gettime(CLOCK_MONOTONIC, &t);
-	return t.tv_sec * INT64_C(1000) + t.tv_nsec / 1000000;
-}
 
 /* In a process group of its own, signals as in a fresh shell: Ctrl-C is for us. */
 static int start(const char *path, const char *const argv[], int output, pid_t *pid)

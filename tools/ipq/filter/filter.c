@@ -14,6 +14,7 @@
 #include <unistd.h>
 #include "common/text.h"
 #include "filter/decide.h"
+#include "util/clock.h"
 
 struct filter {
 	struct session session;
@@ -134,13 +135,12 @@ static void on_signal(struct session *s, int signo)
 static void tick(struct session *s)
 {
 	struct filter *f = filter_of(s);
-	struct timespec t;
+	int64_t second = now_ns() / 1000000000;
 
 	retire(f, false);
-	clock_gettime(CLOCK_MONOTONIC, &t);
-	if (!f->counters || t.tv_sec == f->shown || s->virtual_time)
+	if (!f->counters || second == f->shown || s->virtual_time)
 		return;
-	f->shown = t.tv_sec;
+	f->shown = second;
 	print_counters(f, true);
 }
 

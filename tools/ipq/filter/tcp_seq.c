@@ -20,6 +20,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include "filter/tcp_seq.h"
+#include "util/bytes.h"
 
 #define BUCKETS 4096
 #define FLOWS_MAX 262144
@@ -72,19 +73,6 @@ struct flows {
 static bool before(uint32_t a, uint32_t b)
 {
 	return (int32_t)(a - b) < 0;
-}
-
-static uint32_t get32(const uint8_t *p)
-{
-	return (uint32_t)p[0] << 24 | (uint32_t)p[1] << 16 | (uint32_t)p[2] << 8 | p[3];
-}
-
-static void put32(uint8_t *p, uint32_t value)
-{
-	p[0] = (uint8_t)(value >> 24);
-	p[1] = (uint8_t)(value >> 16);
-	p[2] = (uint8_t)(value >> 8);
-	p[3] = (uint8_t)value;
 }
 
 /* ---- the table ----------------------------------------------------------------------------------- */

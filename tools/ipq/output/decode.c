@@ -2,16 +2,7 @@
 #include <netinet/in.h>
 #include <string.h>
 #include "output/decode.h"
-
-static uint16_t get16(const uint8_t *p)
-{
-	return (uint16_t)(p[0] << 8 | p[1]);
-}
-
-static uint32_t get32(const uint8_t *p)
-{
-	return (uint32_t)get16(p) << 16 | get16(p + 2);
-}
+#include "util/bytes.h"
 
 static void decode_transport(struct decoded *d, const uint8_t *p, uint32_t len)
 {

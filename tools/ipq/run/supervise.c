@@ -42,6 +42,7 @@
 #include "common/text.h"
 #include "run/run.h"
 #include "util/safe_open.h"
+#include "util/clock.h"
 
 /* How long the descendants of an ended program may take to end too before they pass for daemons. */
 #define GRACE_MS 200
@@ -77,14 +78,6 @@ void run_complain(const char *format, ...)
 	vsnprintf(text, sizeof(text), format, args);
 	va_end(args);
 	text_complain("ipq run", "%s", text);
-}
-
-static int64_t now_ms(void)
-{
-	struct timespec t;
-
-	clock_gettime(CLOCK_MONOTONIC, &t);
-	return t.tv_sec * 1000 + t.tv_nsec / 1000000;
 }
 
 /* ---- the end of everything ---------------------------------------------------------------------- */

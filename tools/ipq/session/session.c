@@ -18,14 +18,7 @@
 #include "common/privileges.h"
 #include "common/text.h"
 #include "session/session.h"
-
-static int64_t clock_ns(clockid_t clock)
-{
-	struct timespec t;
-
-	clock_gettime(clock, &t);
-	return (int64_t)t.tv_sec * 1000000000 + t.tv_nsec;
-}
+#include "util/clock.h"
 
 /* ---- options ------------------------------------------------------------------------------------- */
 

@@ -12,6 +12,7 @@
 #include <unistd.h>
 #include "status/probe.h"
 #include "status/snapshot.h"
+#include "util/clock.h"
 
 #define QUEUES 65536
 #define RULE_SPAN 1024 /* of the numbers that a rule names, so many get a row */
@@ -141,11 +142,9 @@ static int by_number(const void *a, const void *b)
 static int take(struct taking *t)
 {
 	struct snapshot *s = t->s;
-	struct timespec now;
 
 	s->table = add_lines(t);
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	s->time = now.tv_sec * INT64_C(1000000000) + now.tv_nsec;
+	s->time = now_ns();
 	if (s->table == -ENOMEM)
 		return -ENOMEM;
 	if (s->table < 0) {

@@ -15,6 +15,7 @@
 #include <unistd.h>
 #include "command.h"
 #include "status/status.h"
+#include "util/clock.h"
 
 #define ENTER "\033[?1049h\033[?25l"
 #define LEAVE "\033[?25h\033[?1049l"
@@ -148,14 +149,6 @@ static enum event on_key(void)
 	if (n > 0 && (key == 'q' || key == 'Q' || key == 4))
 		return QUIT;
 	return n > 0 ? AGAIN : NOTHING;
-}
-
-static int64_t now_ms(void)
-{
-	struct timespec t;
-
-	clock_gettime(CLOCK_MONOTONIC, &t);
-	return t.tv_sec * INT64_C(1000) + t.tv_nsec / 1000000;
 }
 
 /* Until it is time for new numbers. A resize or a key draws the old ones again. */
