@@ -1,64 +1,38 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * Capture files as streams of records: reading pcap and pcapng, writing pcap. Neither knows of packets or verdicts.
+ * Capture files as a source of packets. This is the only header of the room that others include.
+ *
+ * The name of a source is pcap:IN[,OUT][,OPTION=VALUE]... IN and OUT may be "-" for standard input and output, OUT
+ * may be empty. A comma or backslash in a file's name is written with a backslash before it. Options:
+ *
+ *   pace=fast|file   deliver at once (default), or at the intervals of the timestamps
+ *   hook=NAME        PREROUTING, INPUT (default), FORWARD, OUTPUT or POSTROUTING
+ *   indev=NAME       input interface (hooks up to FORWARD; default "pcap0")
+ *   outdev=NAME      output interface (hooks from FORWARD on; default "pcap0")
  */
 #ifndef CAPTURE_CAPTURE_H
 #define CAPTURE_CAPTURE_H
 
-#include <stdbool.h>
 #include <stdint.h>
-#include <sys/types.h>
-#include "capture/link_layer.h"
 #include "source/source.h"
 
-/* A record as it stands in the file. */
-struct capture_record {
-	int64_t sec;
-	uint64_t nsec;	      /* some files have more than a second's worth, and keep it */
-	uint32_t caplen, len; /* bytes here, bytes of the frame */
+extern const struct source_ops source_pcap;
+
+struct pcap_summary {
+	uint64_t delivered; /* packets, including repeated ones */
+	uint64_t accepted;  /* written to OUT, if there is one */
+	uint64_t replaced;  /* of the accepted: with new payload */
+	uint64_t dropped;
+	uint64_t repeated;		 /* NF_REPEAT and NF_QUEUE: delivered again under a new id */
+	uint64_t passed;		 /* frames without an IP packet, written to OUT without a verdict */
+	uint64_t waiting;		 /* for a verdict; dropped when the source is closed */
+	uint64_t refused;		 /* verdicts for unknown ids, and invalid ones */
+	uint64_t ignored;		 /* marks, priorities and the like, which a file cannot store */
+	uint64_t bytes_read, bytes_size; /* of IN; size is 0 for a pipe */
+	uint64_t bytes_written;
 };
 
-struct capture_reader;
-
-/* Opens path ("-": standard input) and reads what stands before the first record. */
-int capture_reader_open(struct capture_reader **r, const char *path, struct ipq_error *e);
-void capture_reader_close(struct capture_reader *r);
-
-/*
- * The next record, valid until the next call. 1; 0 when a pipe has nothing yet; -ENODATA at the end;
- * -EBADMSG when the file is cut or damaged, with the place in *e; -errno when reading failed. Blocks only
- * for the rest of a record whose beginning has come through a pipe.
- */
-int capture_read(struct capture_reader *r, struct capture_record *record, const uint8_t **data,
-		 struct ipq_error *e);
-
-/* The descriptor to wait for when capture_read returned 0. */
-int capture_reader_fd(const struct capture_reader *r);
-bool capture_reader_ready(const struct capture_reader *r);
-const struct frame_link *capture_reader_link(const struct capture_reader *r);
-bool capture_reader_nanoseconds(const struct capture_reader *r);
-uint64_t capture_reader_position(const struct capture_reader *r); /* bytes read so far */
-uint64_t capture_reader_size(const struct capture_reader *r);	  /* of the file; 0 when it is none */
-
-struct capture_writer;
-
-/*
- * Creates or empties path ("-": standard output) and writes the file's header. Refuses (-EINVAL) the file
- * that r reads. What is written has r's link type and resolution of time.
- */
-int capture_writer_open(struct capture_writer **w, const char *path, const struct capture_reader *r,
-			struct ipq_error *e);
-void capture_writer_close(struct capture_writer *w); /* flushes */
-void capture_writer_close_after_fork(
-	struct capture_writer *w); /* what is buffered: a forked child's copy of it */
-
-/*
- * Appends a record whose bytes are head and then body; caplen of the record is their sum. 0 or -errno;
- * after an error nothing more can be written and every call returns it. No cancellation point.
- */
-int capture_write(struct capture_writer *w, const struct capture_record *record, const void *head,
-		  size_t head_len, const void *body, size_t body_len);
-int capture_flush(struct capture_writer *w);
-uint64_t capture_writer_position(const struct capture_writer *w); /* bytes written so far, buffered or not */
+/* For s->ops == &source_pcap. Any thread. */
+void source_pcap_summary(struct source *s, struct pcap_summary *summary);
 
 #endif

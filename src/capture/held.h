@@ -9,7 +9,7 @@
 
 #include <stdbool.h>
 #include <stdint.h>
-#include "capture/capture.h"
+#include "capture/file.h"
 #include "capture/link_layer.h"
 
 /* Enough for a frame of the usual MTU; together with what stands before it no multiple of a page. */

@@ -5,7 +5,7 @@
 #include <string.h>
 #include <strings.h>
 #include <linux/netfilter.h>
-#include "capture/source.h"
+#include "capture/state.h"
 
 /* Cuts the first field off *rest, in place, and takes its backslashes away. *rest: NULL behind the last. */
 static char *next_field(char **rest)

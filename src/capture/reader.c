@@ -17,7 +17,7 @@
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
-#include "capture/capture.h"
+#include "capture/file.h"
 
 #define READ_BUFFER (512 * 1024)
 #define CAPLEN_MAX 262144 /* what libpcap and Wireshark take */

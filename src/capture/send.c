@@ -1,61 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* Capture files as a source: from the verdict to the file. */
+/* Capture files as a source: carrying out verdicts. */
 #include <errno.h>
 #include <string.h>
 #include <linux/netfilter.h>
 #include "capture/state.h"
-
-/* ---- writing ------------------------------------------------------------------------------------ */
-
-/* Lock held. Keeps the reason in words. */
-static int written(struct pcap_source *p, int err)
-{
-	if (err < 0)
-		ipq_fail(&p->write_text, -err, "%s: %s: what is accepted from here on is lost", p->name.out,
-			 strerror(-err));
-	return err;
-}
-
-static int write_record(struct pcap_source *p, const struct held *h)
-{
-	if (p->out == NULL)
-		return 0;
-	return written(p, capture_write(p->out, &h->record, h->data, h->record.caplen, NULL, 0));
-}
-
-static int write_replaced(struct pcap_source *p, const struct held *h, const struct source_verdict *v)
-{
-	struct capture_record record = h->record;
-
-	if (p->out == NULL)
-		return 0;
-	record.caplen = record.len = (uint32_t)(h->frame.link_len + v->payload_len);
-	return written(
-		p, capture_write(p->out, &record, h->data, h->frame.link_len, v->payload, v->payload_len));
-}
-
-int source_pcap_flush(struct pcap_source *p)
-{
-	return p->out != NULL ? written(p, capture_flush(p->out)) : 0;
-}
-
-int source_pcap_let_pass(struct pcap_source *p, uint32_t id, bool all)
-{
-	struct held *h;
-	int err;
-
-	while ((h = p->passing.first) != NULL && (all || (int32_t)(h->id - id) <= 0)) {
-		err = write_record(p, h);
-		if (err < 0)
-			return err;
-		held_list_remove(&p->passing, h);
-		held_give_back(&p->store, h);
-		p->summary.passed++;
-	}
-	return 0;
-}
-
-/* ---- verdicts ----------------------------------------------------------------------------------- */
 
 static void refuse(struct pcap_source *p, const struct source_verdict *v, int error)
 {
@@ -79,13 +27,12 @@ static void release(struct pcap_source *p, struct held *h)
 
 static int accept_packet(struct pcap_source *p, struct held *h, const struct source_verdict *v)
 {
-	bool replaced = (v->present & IPQ_SET_PAYLOAD) != 0;
-	int err = replaced ? write_replaced(p, h, v) : write_record(p, h);
+	int err = source_pcap_write(p, h, v);
 
 	if (err < 0)
 		return err;
 	p->summary.accepted++;
-	p->summary.replaced += replaced;
+	p->summary.replaced += (v->present & IPQ_SET_PAYLOAD) != 0;
 	release(p, h);
 	return 0;
 }

@@ -25,77 +25,10 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
-#include <sys/epoll.h>
 #include <sys/eventfd.h>
-#include <sys/timerfd.h>
 #include "capture/state.h"
 
 #define QUEUE_LENGTH_DEFAULT 8192
-
-/* ---- what the descriptor waits for -------------------------------------------------------------- */
-
-static void watch(struct pcap_source *p, int op, int fd)
-{
-	struct epoll_event event = { .events = EPOLLIN };
-
-	epoll_ctl(p->poll_fd, op, fd, &event);
-}
-
-static void set_timer(struct pcap_source *p, int64_t at)
-{
-	struct itimerspec t = { .it_value = { .tv_sec = (time_t)(at / NSEC), .tv_nsec = (long)(at % NSEC) } };
-
-	timerfd_settime(p->timer_fd, TFD_TIMER_ABSTIME, &t, NULL);
-}
-
-void source_pcap_wait_for(struct pcap_source *p, enum wait wait, int64_t due)
-{
-	eventfd_t value;
-
-	if (wait == p->wait && wait != WAIT_TIME)
-		return;
-	if (p->wait == WAIT_NOTHING)
-		eventfd_read(p->ready_fd, &value);
-	else if (p->wait == WAIT_TIME)
-		set_timer(p, 0);
-	else if (p->wait == WAIT_INPUT)
-		watch(p, EPOLL_CTL_DEL, capture_reader_fd(p->in));
-	p->wait = wait;
-	if (wait == WAIT_NOTHING)
-		eventfd_write(p->ready_fd, 1);
-	else if (wait == WAIT_TIME)
-		set_timer(p, due);
-	else if (wait == WAIT_INPUT)
-		watch(p, EPOLL_CTL_ADD, capture_reader_fd(p->in));
-}
-
-bool source_pcap_full(const struct pcap_source *p)
-{
-	return p->store.in_use >= p->config.queue_length || p->store.longer_bytes >= HELD_LONG_MAX;
-}
-
-/* ---- the rest of the seam ----------------------------------------------------------------------- */
-
-static int open_descriptors(struct pcap_source *p)
-{
-	p->poll_fd = epoll_create1(EPOLL_CLOEXEC);
-	p->ready_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-	p->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-	p->timer_fd = timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK);
-	if (p->poll_fd < 0 || p->ready_fd < 0 || p->wake_fd < 0 || p->timer_fd < 0)
-		return -errno;
-	watch(p, EPOLL_CTL_ADD, p->ready_fd);
-	watch(p, EPOLL_CTL_ADD, p->wake_fd);
-	watch(p, EPOLL_CTL_ADD, p->timer_fd);
-	return 0;
-}
-
-static void close_descriptor(int fd)
-{
-	if (fd >= 0)
-		close(fd);
-}
 
 static void give_back_all(struct held_store *store, struct held_list *l)
 {
@@ -114,10 +47,7 @@ static void free_source(struct pcap_source *p)
 	held_free(&p->store);
 	capture_writer_close(p->out);
 	capture_reader_close(p->in);
-	close_descriptor(p->poll_fd);
-	close_descriptor(p->ready_fd);
-	close_descriptor(p->wake_fd);
-	close_descriptor(p->timer_fd);
+	source_pcap_wait_close(p);
 	source_pcap_name_free(&p->name);
 	pthread_mutex_destroy(&p->lock);
 	free(p);
@@ -155,7 +85,7 @@ static int pcap_open_source(struct source **s, const char *arg, struct ipq_error
 	pthread_mutex_init(&p->lock, NULL);
 	err = source_pcap_name_parse(&p->name, arg, e);
 	if (err == 0)
-		err = open_descriptors(p);
+		err = source_pcap_wait_open(p);
 	if (err == 0)
 		err = capture_reader_open(&p->in, p->name.in, e);
 	if (err < 0) {

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* The inside of the capture source, shared by its halves: see source_pcap.c for how it works. */
+/* The state of the capture source, shared by its files: see source.c for how it works. */
 #ifndef CAPTURE_STATE_H
 #define CAPTURE_STATE_H
 
@@ -7,34 +7,46 @@
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
+#include <linux/if.h>
 #include "capture/capture.h"
+#include "capture/file.h"
 #include "capture/held.h"
-#include "capture/source.h"
-#include "source/source.h"
 
-#define REFUSALS_MAX 1024 /* not yet reported; more are only counted, as a full socket would lose them */
+#define REFUSALS_MAX 1024 /* waiting to be reported; further ones are only counted */
 #define PAYLOAD_MAX 65535
 #define NSEC 1000000000LL
 
+/* The parsed name of a source. */
+struct source_pcap_name {
+	char *in, *out; /* out: NULL when nothing is written */
+	bool by_clock;
+	uint8_t hook;
+	char indev[IFNAMSIZ], outdev[IFNAMSIZ]; /* padded with zeros */
+};
+
+/* 0; -EINVAL with a message in *e; -ENOMEM. */
+int source_pcap_name_parse(struct source_pcap_name *name, const char *arg, struct ipq_error *e);
+void source_pcap_name_free(struct source_pcap_name *name);
+
 enum wait {
-	WAIT_NOTHING, /* recv has something: "ready" is readable */
-	WAIT_VERDICT, /* nothing until send or configure is called */
-	WAIT_TIME,    /* the record at hand is not due: "timer" is armed */
-	WAIT_INPUT    /* a pipe is empty: its descriptor is in the set */
+	WAIT_NOTHING, /* recv would return something: ready_fd is readable */
+	WAIT_VERDICT, /* until send or configure is called */
+	WAIT_TIME,    /* the next record is not due yet: timer_fd is armed */
+	WAIT_INPUT    /* the input pipe is empty: its descriptor is in the epoll set */
 };
 
 struct pcap_source {
 	struct source source;
 	struct source_pcap_name name;
 
-	/* the receiver's own */
+	/* used by the receiver only */
 	struct capture_reader *in;
-	bool at_hand; /* record, data and frame hold what is to be delivered next */
+	bool at_hand; /* record, data and frame describe the next record to deliver */
 	struct capture_record record;
 	const uint8_t *data;
 	struct frame frame;
 	bool clock_runs;
-	int64_t clock_start, file_start; /* what the clocks showed at the first record */
+	int64_t clock_start, file_start; /* monotonic clock and timestamp at the first record */
 	struct ipq_error end_text;
 
 	pthread_mutex_t lock;
@@ -42,10 +54,10 @@ struct pcap_source {
 	bool configured;
 	struct capture_writer *out;
 	struct held_store store;
-	struct held_list again;	  /* come back, not yet delivered */
-	struct held_list passing; /* no IP; id is that of the first packet behind */
+	struct held_list again;	  /* repeated packets, not yet delivered again */
+	struct held_list passing; /* frames without IP; id is that of the packet after them */
 	uint32_t next_id;
-	int end; /* what recv returns when all is delivered: -ENODATA, -errno; 0: not there yet */
+	int end; /* result of recv after the last packet: -ENODATA or -errno; 0: end not reached */
 	struct source_refusal refusal[REFUSALS_MAX];
 	unsigned refusals;
 	struct pcap_summary summary;
@@ -61,15 +73,21 @@ static inline struct pcap_source *pcap_of(struct source *s)
 	return (struct pcap_source *)s;
 }
 
-/* Lock held, for all of these. */
+/* Descriptors. 0 or -errno. */
+int source_pcap_wait_open(struct pcap_source *p);
+void source_pcap_wait_close(struct pcap_source *p);
 
-/* What makes the descriptor readable from now on. due is for WAIT_TIME, by CLOCK_MONOTONIC. */
+/* The lock must be held for the following. */
+
+/* Selects the event that makes the descriptor readable. due: for WAIT_TIME, by CLOCK_MONOTONIC. */
 void source_pcap_wait_for(struct pcap_source *p, enum wait wait, int64_t due);
-/* As many wait for verdicts as may. */
+/* Whether the limit of packets waiting for verdicts is reached. */
 bool source_pcap_full(const struct pcap_source *p);
-/* Puts into the file what is buffered. 0 or -errno, also in words. */
+/* Writes an accepted packet, with the verdict's payload if it has one. 0, or -errno with a message in write_text. */
+int source_pcap_write(struct pcap_source *p, const struct held *h, const struct source_verdict *v);
+/* Writes what is buffered to the file. 0, or -errno with a message in write_text. */
 int source_pcap_flush(struct pcap_source *p);
-/* Lets the frames without IP go that stand before packet id, or all when nothing waits. 0 or -errno. */
+/* Writes the frames without IP that precede packet id in the file; all of them if all is set. 0 or -errno. */
 int source_pcap_let_pass(struct pcap_source *p, uint32_t id, bool all);
 
 int source_pcap_recv(struct source *s, struct source_slot *slot, struct ipq_packet *packet, unsigned max,

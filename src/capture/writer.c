@@ -8,7 +8,7 @@
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
-#include "capture/capture.h"
+#include "capture/file.h"
 #include "util/safe_open.h"
 
 #define WRITE_BUFFER (256 * 1024)

@@ -10,8 +10,8 @@
 #include <unistd.h>
 #include <linux/netfilter.h>
 #include <sys/mman.h>
+#include "capture/file.h"
 #include "capture/capture.h"
-#include "capture/source.h"
 #include "main.h"
 
 #define SLOTS 4

@@ -10,7 +10,7 @@
 #include <sys/resource.h>
 #include <sys/wait.h>
 #include <cmocka.h>
-#include "capture/capture.h"
+#include "capture/file.h"
 #include "capture_file.h"
 
 #define MANY 4000

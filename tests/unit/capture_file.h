@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* Capture files in memory for tests, written by hand so that what reads them is tested against the format. */
-#ifndef CAPTURE_FILE_H
-#define CAPTURE_FILE_H
+#ifndef UNIT_CAPTURE_FILE_H
+#define UNIT_CAPTURE_FILE_H
 
 #include <fcntl.h>
 #include <stdbool.h>

@@ -6,7 +6,7 @@
 #include <stdint.h>
 #include <errno.h>
 #include <cmocka.h>
-#include "capture/capture.h"
+#include "capture/file.h"
 #include "capture_file.h"
 
 static struct capture_file in;

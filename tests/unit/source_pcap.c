@@ -12,7 +12,7 @@
 #include <linux/netfilter.h>
 #include <cmocka.h>
 #include "capture_file.h"
-#include "capture/source.h"
+#include "capture/capture.h"
 #include "util/clock.h"
 
 #define SLOTS 64

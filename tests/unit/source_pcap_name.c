@@ -7,7 +7,7 @@
 #include <errno.h>
 #include <string.h>
 #include <cmocka.h>
-#include "capture/source.h"
+#include "capture/state.h"
 
 static struct source_pcap_name parsed(const char *arg)
 {

@@ -6,7 +6,7 @@
 #include <errno.h>
 #include <linux/netfilter.h>
 #include "capture_file.h"
-#include "capture/source.h"
+#include "capture/capture.h"
 
 enum { SKIPPED = 77 };
 
