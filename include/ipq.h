@@ -71,8 +71,6 @@ struct ipq_options {
 /*
  * Opens a source of packets, ready to receive. source is
  *   "nfqueue:N"               the kernel's queue number N (needs CAP_NET_ADMIN in the network namespace)
- *   "ip_queue:" "ip6_queue:"  the ip_queue of a kernel up to 3.4
- *   "ip_queue:fd=N"           a socket on which somebody speaks ip_queue's protocol; taken over (ip6_queue: too)
  *   "pcap:IN[,OUT]"           a capture file; accepted packets go to OUT
  * or NULL for "nfqueue:0". options may be NULL. Returns 0, or -errno with *q = NULL: -EPERM (no
  * CAP_NET_ADMIN), -EBUSY (another program owns the queue), -ECONNREFUSED (no nfnetlink_queue in this

@@ -103,13 +103,6 @@ static uint64_t get_word(const struct shape *s, const unsigned char *p)
 	return v;
 }
 
-static int64_t get_signed_word(const struct shape *s, const unsigned char *p)
-{
-	uint64_t v = get_word(s, p);
-
-	return s->word == 8 ? (int64_t)v : (int32_t)v;
-}
-
 static void put_header(unsigned char *p, size_t len, uint16_t type, uint16_t flags, uint32_t seq,
 		       uint32_t pid)
 {
@@ -151,39 +144,6 @@ size_t wire_put_packet(enum wire_layout layout, void *buf, const struct wire_pac
 	memcpy(m + s->hw_addr, p->hw_addr, sizeof(p->hw_addr));
 	put_word(s, m + s->data_len, payload_len);
 	return len;
-}
-
-int wire_get_packet(enum wire_layout layout, const void *buf, size_t len, struct wire_packet *p,
-		    const void **payload, size_t *payload_len)
-{
-	const struct shape *s = &shapes[layout];
-	const unsigned char *m = (const unsigned char *)buf + WIRE_NLHDR;
-	size_t head = WIRE_NLHDR + s->packet, nlmsg_len;
-	uint64_t data_len;
-
-	if (len < head || get16((const unsigned char *)buf + 4) != IPQM_PACKET)
-		return -EBADMSG;
-	/* The padding that nlmsg_len counts may be missing at the end of the buffer. */
-	nlmsg_len = get32(buf);
-	data_len = get_word(s, m + s->data_len);
-	if (nlmsg_len < head || nlmsg_len > NLMSG_ALIGN(len) || data_len > len - head ||
-	    data_len > nlmsg_len - head)
-		return -EBADMSG;
-	memset(p, 0, sizeof(*p));
-	p->packet_id = get_word(s, m);
-	p->mark = get_word(s, m + s->mark);
-	p->timestamp_sec = get_signed_word(s, m + s->sec);
-	p->timestamp_usec = get_signed_word(s, m + s->usec);
-	p->hook = get32(m + s->hook);
-	memcpy(p->indev, m + s->indev, IFNAMSIZ - 1);
-	memcpy(p->outdev, m + s->outdev, IFNAMSIZ - 1);
-	p->hw_protocol = ntohs(get16(m + s->hw_protocol));
-	p->hw_type = get16(m + s->hw_type);
-	p->hw_addrlen = m[s->hw_addrlen];
-	memcpy(p->hw_addr, m + s->hw_addr, sizeof(p->hw_addr));
-	*payload = m + s->packet;
-	*payload_len = (size_t)data_len;
-	return 0;
 }
 
 int wire_get_request(enum wire_layout layout, const void *buf, size_t len, struct wire_request *r)

@@ -37,10 +37,6 @@ size_t wire_request_head(enum wire_layout layout);
  */
 size_t wire_put_packet(enum wire_layout layout, void *buf, const struct wire_packet *p, size_t payload_len);
 
-/* The other way. *payload points into buf. 0, -EBADMSG (too short, lengths that lie). */
-int wire_get_packet(enum wire_layout layout, const void *buf, size_t len, struct wire_packet *p,
-		    const void **payload, size_t *payload_len);
-
 /* What a program asks. */
 struct wire_request {
 	uint16_t type, flags; /* of the netlink header */

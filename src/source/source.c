@@ -7,8 +7,7 @@
 
 int source_open(struct source **s, const char *name, struct ipq_error *e)
 {
-	static const struct source_ops *const all[] = { &source_nfqueue, &source_ipqueue, &source_ip6queue,
-							&source_pcap };
+	static const struct source_ops *const all[] = { &source_nfqueue, &source_pcap };
 	const char *colon;
 	size_t i, len;
 

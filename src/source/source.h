@@ -2,7 +2,7 @@
 /*
  * The seam between where packets come from and who decides them.
  *
- * A source knows one kind of origin (the kernel's nfnetlink_queue, its old ip_queue, a capture file)
+ * A source knows one kind of origin (the kernel's nfnetlink_queue, a capture file)
  * and nothing of its readers. Readers (queue.c, classic.c, engine.c) bring the memory, know packets and
  * verdicts, and nothing of netlink or files. Packets flow one way, verdicts the other; nothing here is
  * kept for a reader, so that recv and send may run in different threads without a lock.
@@ -155,6 +155,6 @@ void source_interface(const struct source *s, uint32_t index, char name[16], uin
 /* By name ("nfqueue:0"); NULL is "nfqueue:0". */
 int source_open(struct source **s, const char *name, struct ipq_error *e);
 
-extern const struct source_ops source_nfqueue, source_ipqueue, source_ip6queue, source_pcap;
+extern const struct source_ops source_nfqueue, source_pcap;
 
 #endif

@@ -16,6 +16,7 @@
 #include <linux/netlink.h>
 #include <linux/netfilter_ipv4/ip_queue.h>
 #include "fake.h"
+#include "packet_message.h"
 #include "main.h"
 
 #define CLIENTS 4
@@ -94,7 +95,7 @@ static void read_one(unsigned who)
 		return;
 	}
 	require(nlh.nlmsg_type == IPQM_PACKET && nlh.nlmsg_len == (size_t)n);
-	require(wire_get_packet(layout(who), buf, (size_t)n, &p, (const void **)&payload, &len) == 0);
+	require(get_packet(layout(who), buf, (size_t)n, &p, (const void **)&payload, &len));
 	require(p.hook == 1 && p.hw_protocol == (who % 2 == 0 ? 0x0800 : 0x86dd) && p.packet_id > 0x20000000);
 	for (size_t i = 0; i < len; i++)
 		require(payload[i] == (uint8_t)i);

@@ -13,6 +13,7 @@
 #include "nfqueue/messages.h"
 #include "ipqueue/messages.h"
 #include "main.h"
+#include "packet_message.h"
 
 #define HEADERS (NLMSG_HDRLEN + 4) /* of netlink and nfnetlink */
 #define HEAD (sizeof(ipq_packet_msg_t) + NLMSG_HDRLEN)
@@ -83,7 +84,7 @@ static void deliver(const struct source_slot *slot, const struct ipq_packet *p, 
 		return;
 	}
 	require(n >= (ssize_t)HEAD && (size_t)n <= room);
-	require(wire_get_packet(WIRE_NATIVE, buf, (size_t)n, &w, &data, &data_len) == 0);
+	require(get_packet(WIRE_NATIVE, buf, (size_t)n, &w, &data, &data_len));
 	require(w.packet_id == p->id && w.hook == p->hook && w.hw_protocol == p->hw_protocol);
 	require(data_len == (p->payload_len < room - HEAD ? p->payload_len : room - HEAD));
 	require(data_len == 0 || memcmp(data, payload, data_len) == 0);

@@ -13,6 +13,7 @@
 #include <string.h>
 #include <sys/socket.h>
 #include "ipqueue/engine.h"
+#include "packet_message.h"
 #include <linux/netfilter.h>
 #include <linux/netlink.h>
 
@@ -77,7 +78,7 @@ static void read_one(int fd, unsigned family)
 
 	if (n <= 0)
 		exit(1);
-	if (wire_get_packet(WIRE_NATIVE, buf, (size_t)n, &p, &payload, &len) == 0) {
+	if (get_packet(WIRE_NATIVE, buf, (size_t)n, &p, &payload, &len)) {
 		printf("IPv%u hook=%u in=%s out=%s protocol=%04x type=%u address=%u stamped=%u mark=%llx "
 		       "length=%zu\n",
 		       family == 0 ? 4 : 6, p.hook, p.indev, p.outdev, p.hw_protocol, p.hw_type, p.hw_addrlen,

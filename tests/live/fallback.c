@@ -4,9 +4,7 @@
  * seccomp filter, the second with ipq run. Accepts what comes to its two handles until both have ended.
  *
  *	fallback together|apart     both handles are there before the first mode is set, or not
- *	fallback new                the same by the new calls, IPv4 only
  */
-#include <ipq.h>
 #include <libipq.h>
 #include <linux/filter.h>
 #include <linux/netfilter.h>
@@ -116,33 +114,10 @@ static int classic(int together)
 	return 0;
 }
 
-static int new_calls(void)
-{
-	char text[256];
-	struct ipq_options o = { .size = sizeof(o), .error = text, .error_size = sizeof(text) };
-	struct ipq_packet packet[64];
-	struct ipq_queue *q;
-	int n, i, sum = 0;
-
-	if (ipq_queue_open(&q, "ip_queue:", &o) < 0) {
-		puts(text);
-		return 1;
-	}
-	while ((n = ipq_queue_recv(q, packet, 64, 10000)) > 0)
-		for (i = 0; i < n; i++, sum++)
-			if (ipq_accept(q, &packet[i]) < 0)
-				break;
-	printf("%d packets, %s\n", sum, n == -ENODATA ? "then the end" : ipq_queue_error(q));
-	ipq_queue_close(q);
-	return 0;
-}
-
 int main(int argc, char **argv)
 {
 	const char *what = argc > 1 ? argv[1] : "";
 
 	forbid_nfnetlink();
-	if (strcmp(what, "new") == 0)
-		return new_calls();
 	return classic(strcmp(what, "together") == 0);
 }

@@ -18,10 +18,4 @@ for when in apart together; do
 	expect_text "handles opened $when: neither is there" \
 		"fallback: Failed to send netlink message: Connection refused" sh -c "$FALLBACK $when 2>&1"
 done
-rm $work/out.pcap
-expect_text "the new calls read ip_queue" "500 packets, then the end" \
-	$run/four.pcap,$work/out.pcap -- "$FALLBACK" new
-expect "and their verdicts count" cmp $work/four.pcap $work/out.pcap
-expect_text "and say what is missing" "this kernel has no ip_queue (it left Linux in 3.5): use nfqueue:NUMBER" \
-	sh -c "$FALLBACK new || true"
 finish

@@ -20,6 +20,7 @@
 #include <linux/netfilter.h>
 #include <linux/netlink.h>
 #include "fake.h"
+#include "packet_message.h"
 
 #define ROOM 70000
 
@@ -104,7 +105,7 @@ static uint32_t next_id(int fd)
 	int n = next(fd, buf);
 
 	assert_true(n > 0);
-	assert_int_equal(wire_get_packet(WIRE_LP64, buf, (size_t)n, &p, &payload, &len), 0);
+	assert_true(get_packet(WIRE_LP64, buf, (size_t)n, &p, &payload, &len));
 	return (uint32_t)p.packet_id;
 }
 
@@ -423,10 +424,10 @@ static void each_family_gets_its_own_packets_in_its_own_layout(void **state)
 	settle(&r);
 	for (i = 0; i < 10; i++) {
 		assert_int_equal(next(v4, buf), 112 + 40);
-		assert_int_equal(wire_get_packet(WIRE_LP64, buf, 152, &p, &payload, &len), 0);
+		assert_true(get_packet(WIRE_LP64, buf, 152, &p, &payload, &len));
 		assert_int_equal(p.packet_id, 0x20000001 + 2 * i);
 		assert_int_equal(next(v6, buf), 88 + 64);
-		assert_int_equal(wire_get_packet(WIRE_ILP32, buf, 152, &p, &payload, &len), 0);
+		assert_true(get_packet(WIRE_ILP32, buf, 152, &p, &payload, &len));
 		assert_int_equal(p.packet_id, 0x20000002 + 2 * i);
 		assert_int_equal(len, 61);
 		assert_memory_equal(buf + 88 + 61, "\0\0\0", 3); /* cleared padding */
