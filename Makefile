@@ -1,33 +1,40 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
-# The commands that people type; the building itself is meson's. `make help` lists them.
+# The commands that people type. Meson does the building. `make help` lists the commands.
 
 PREFIX ?= /usr/local
 BUILD ?= build
 JOBS ?= $(shell nproc)
 
 .DEFAULT_GOAL := all
-.PHONY: all demo check coverage check-vm fuzz soak bench install clean help
+.PHONY: all demo quick check coverage check-vm fuzz soak bench install clean help
 
-# One stamp for each set of packages: the second run asks nobody.
+# Installs the packages that a target needs. The stamp makes the second run skip it.
 build-stamps/%: scripts/packages
 	scripts/packages $*
 	@mkdir -p $(@D) && touch $@
 
-# A build directory without build.ninja is the remains of a set-up that failed.
-$(BUILD)/build.ninja: | build-stamps/build
+# A build directory without build.ninja is left over from a failed set-up.
+$(BUILD)/build.ninja:
+	@for tool in meson ninja pkg-config; do command -v $$tool >/dev/null || { \
+		echo "make: $$tool is missing; \"scripts/packages build\" installs what the build needs" >&2; exit 1; }; done
 	meson setup $(if $(wildcard $(BUILD)/meson-private),--wipe) --prefix=$(abspath $(PREFIX)) $(BUILD)
 
+# Installs no packages. Without libpcap or cmocka it leaves out the command or the tests.
 all: $(BUILD)/build.ninja
 	ninja -j$(JOBS) -C $(BUILD)
 
-demo: build-stamps/demo all
+demo: build-stamps/demo $(BUILD)/build.ninja
+	ninja -j$(JOBS) -C $(BUILD) demo/firewall demo/capture demo/traffic tools/ipq/ipq
 	demo/run $(BUILD)
 	demo/without-kernel $(BUILD)
+
+quick: build-stamps/build
+	scripts/check -j $(JOBS) quick
 
 check: build-stamps/check
 	scripts/check -j $(JOBS)
 
-# Every test, and then the lines that none has reached.
+# Runs every test, then lists the lines that no test reached.
 coverage: build-stamps/check
 	scripts/check -j $(JOBS) coverage
 
@@ -35,38 +42,40 @@ coverage: build-stamps/check
 check-vm: build-stamps/vm
 	tests/vm/run -j $(JOBS) $(VM) $(TARGET)
 
-# FUZZ_SECONDS=60 FUZZ='wire pcap': each for that long, all of them when none is named
+# FUZZ_SECONDS=60 FUZZ='ipqueue pcap': these fuzzers, 60 seconds each. Without FUZZ: all of them.
 fuzz: build-stamps/check
 	CC=clang meson setup $(if $(wildcard build-fuzz/build.ninja),--reconfigure) -Db_sanitize=address,undefined \
 		-Db_lundef=false build-fuzz
 	tests/fuzz/run build-fuzz $(FUZZ)
 
-# SOAK_SECONDS=600 for less than an hour; SOAK_SEED=N for the random numbers of an earlier run
+# SOAK_SECONDS=600: ten minutes instead of an hour; SOAK_SEED=N: the random numbers of an earlier run.
 soak: build-stamps/demo all
 	SOAK_SECONDS=$${SOAK_SECONDS:-3600} tests/soak/run $(BUILD)
 
-# BENCH='--quick --only tcp': what bench/run understands
+# BENCH='--quick --only tcp': options of bench/run.
 bench: build-stamps/bench
 	bench/run $(BENCH)
 
-# PREFIX=/usr puts things where a distribution has them; DESTDIR goes in front of it.
+# Distributions use PREFIX=/usr. DESTDIR is put in front of it.
 install: all
 	meson configure $(BUILD) -Dprefix=$(abspath $(PREFIX))
 	ninja -j$(JOBS) -C $(BUILD)
 	DESTDIR="$(DESTDIR)" meson install -C $(BUILD) --no-rebuild
+	@[ -n "$(DESTDIR)" ] || [ "$$(id -u)" != 0 ] || ldconfig || true
 
 clean:
-	rm -rf $(BUILD) build-vm build-bench build-gcc build-clang build-asan build-tsan \
+	rm -rf $(BUILD) build-vm build-bench build-gcc build-clang build-asan build-ubsan build-tsan \
 		build-coverage build-analyzer build-fuzz build-stamps
 
 help:
-	@echo "make            build the library and the tools (in $(BUILD)/)"
+	@echo "make            build the library and the command (in $(BUILD)/); installs no packages"
 	@echo "make demo       an old libipq program decides about real packets, in a private namespace"
-	@echo "make check      every test tier, with gcc, clang, the sanitizers, valgrind, cppcheck"
+	@echo "make quick      a test result in a minute: gcc, unit tests and the most important live tests"
+	@echo "make check      every test, with gcc, clang, the sanitizers, valgrind and the analyzers"
 	@echo "make coverage   the lines of src/ and tools/ipq/ that no test reaches"
 	@echo "make check-vm   the tests on Debian's kernels for other processors, in qemu; TARGET=s390x for one"
 	@echo "make fuzz       hostile input, FUZZ_SECONDS=600 for each parser; FUZZ='wire pcap' for these only"
 	@echo "make soak       an hour of everything at full load, in a private namespace; SOAK_SECONDS=60 for less"
-	@echo "make bench      measure against libnetfilter_queue and loops by hand; BENCH=--quick for less"
+	@echo "make bench      measure against libnetfilter_queue and hand-written loops; BENCH=--quick for less"
 	@echo "make install    PREFIX=$(PREFIX) DESTDIR=$(DESTDIR)"
 	@echo "make clean      remove what was built"

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 #
 # What live tests share; to be sourced. A test starts a program, sends real packets past it, and asserts
-# on what arrived. $FLOW is the traffic tool (flow.c says what it can do). Call finish at the end.
+# on what arrived. $FLOW is the traffic tool (traffic.c says what it can do). Call finish at the end.
 #
 #	. "$IPQ_LIVE/lib.sh"
 #	queue OUTPUT -p udp --dport 7000

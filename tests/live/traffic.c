@@ -1,15 +1,15 @@
-// SPDX-License-Identifier: LGPL-2.1-or-later
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * flow: traffic whose every byte is known beforehand. It owns both ends, sends, receives, compares, and
+ * traffic: data whose every byte is known beforehand. It owns both ends, sends, receives, compares, and
  * exits 0 only when exactly what was expected arrived.
  *
- *	flow udp [-n COUNT] [-s SIZE | -s MIN-MAX] [-e COUNT] PORT
+ *	traffic udp [-n COUNT] [-s SIZE | -s MIN-MAX] [-e COUNT] PORT
  *		sends COUNT datagrams (1000; sizes from MIN to MAX, mixed) and expects -e of them (all)
- *	flow tcp [-n BYTES] [-e BYTES] PORT
+ *	traffic tcp [-n BYTES] [-e BYTES] PORT
  *		one connection, BYTES through it (-e 0: it must not even come about)
- *	flow owned QUEUE
+ *	traffic owned QUEUE
  *		exits 0 when a program owns this queue of the kernel's
- *	flow say [-t] PORT TEXT...
+ *	traffic say [-t] PORT TEXT...
  *		sends each text, as a datagram or (-t) over one connection each, and prints what arrived
  *		for it on a line: the text, or (nothing)
  *
@@ -66,9 +66,10 @@ static void die(const char *what)
 
 static void usage(void)
 {
-	fputs("usage: flow udp|tcp [-n COUNT] [-s MIN-MAX] [-e COUNT] [-a ADDRESS] [-N NETNS] [-w MS] PORT\n"
-	      "       flow owned QUEUE\n"
-	      "       flow say [-t] [-a ADDRESS] [-N NETNS] [-w MS] PORT TEXT...\n",
+	fputs("usage: traffic udp|tcp [-n COUNT] [-s MIN-MAX] [-e COUNT] [-a ADDRESS] [-N NETNS] [-w MS] "
+	      "PORT\n"
+	      "       traffic owned QUEUE\n"
+	      "       traffic say [-t] [-a ADDRESS] [-N NETNS] [-w MS] PORT TEXT...\n",
 	      stderr);
 	exit(2);
 }
@@ -229,12 +230,12 @@ static void check_datagram(const struct settings *s, struct arrivals *a, const u
 	}
 }
 
-/* Takes what comes until upto datagrams have come in all, or nothing more does. */
-static void take(const struct settings *s, int fd, struct arrivals *a, uint64_t upto, int timeout_ms)
+/* Takes what comes until limit datagrams have come in all, or nothing more does. */
+static void take(const struct settings *s, int fd, struct arrivals *a, uint64_t limit, int timeout_ms)
 {
 	static uint8_t got[DATAGRAM_MAX + 8];
 
-	while (a->right + a->wrong + a->twice < upto && readable(fd, timeout_ms)) {
+	while (a->right + a->wrong + a->twice < limit && readable(fd, timeout_ms)) {
 		ssize_t n = recv(fd, got, sizeof(got), 0);
 
 		if (n < 0)
