@@ -12,14 +12,14 @@
 #include <string.h>
 #include <time.h>
 #include "classic/classic.h"
-#include "core/queue.h"
+#include "core/core.h"
 #include "util/clock.h"
 
 struct classic_batch {
 	struct ipq_queue *queue;
-	struct ipq_packet packet[QUEUE_BATCH_MAX];
+	struct ipq_packet packet[SOURCE_BATCH_MAX];
 	int next, count;
-	struct source_refusal refusal[QUEUE_BATCH_MAX];
+	struct source_refusal refusal[SOURCE_BATCH_MAX];
 	unsigned refusals;
 };
 
@@ -27,7 +27,7 @@ static void keep_refusal(void *context, const struct source_refusal *refusal)
 {
 	struct classic_batch *b = context;
 
-	if (b->refusals < QUEUE_BATCH_MAX)
+	if (b->refusals < SOURCE_BATCH_MAX)
 		b->refusal[b->refusals++] = *refusal;
 }
 
@@ -95,7 +95,7 @@ static int receive(struct classic *c, int timeout, int64_t end)
 {
 	struct classic_batch *b = c->batching;
 	struct pollfd wait = { .fd = c->public.fd, .events = POLLIN };
-	unsigned max = c->batch > QUEUE_BATCH_MAX ? QUEUE_BATCH_MAX : c->batch > 1 ? c->batch : 1;
+	unsigned max = c->batch > SOURCE_BATCH_MAX ? SOURCE_BATCH_MAX : c->batch > 1 ? c->batch : 1;
 	int64_t left = 0;
 	struct timespec t;
 	int n, ready;

@@ -16,6 +16,7 @@
 #include <time.h>
 #include <libipq.h>
 #include "classic/classic.h"
+#include "core/core.h"
 #include "util/compiler.h"
 
 static const char *const error_text[] = {
@@ -137,11 +138,6 @@ static void release(struct classic *c)
 	free_handle(c);
 }
 
-static bool starts_with(const char *s, const char *prefix)
-{
-	return strncmp(s, prefix, strlen(prefix)) == 0;
-}
-
 /*
  * A handle of the other family that sits on the same queue. One socket owns a queue: when a second handle
  * comes, an engine takes the queue over and serves both.
@@ -175,7 +171,7 @@ static int open_transport(struct classic *c, struct ipq_error *e)
 	struct classic *other = find_sharer(c);
 	int err = 0;
 
-	if (!starts_with(c->source_name, "nfqueue:"))
+	if (source_kind(c->source_name) != &source_nfqueue)
 		return classic_wire.open(c, c->source_name, e);
 	if (other == NULL)
 		return classic_nfqueue.open(c, c->source_name, e);
@@ -191,7 +187,7 @@ static struct classic *new_handle(uint8_t family)
 
 	if (c == NULL)
 		return NULL;
-	c->source_name = strdup(source != NULL ? source : "nfqueue:0");
+	c->source_name = strdup(source != NULL ? source : SOURCE_DEFAULT);
 	if (c->source_name == NULL) {
 		free(c);
 		return NULL;

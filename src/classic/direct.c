@@ -23,6 +23,7 @@
 #include <time.h>
 #include "classic/classic.h"
 #include "classic/host.h"
+#include "core/core.h"
 #include "ipqueue/messages.h"
 #include "util/clock.h"
 #include "util/compiler.h"

@@ -18,6 +18,7 @@
 #include <string.h>
 #include <unistd.h>
 #include "classic/host.h"
+#include "core/core.h"
 #include "ipqueue/engine.h"
 
 #define LAST_STEPS 64 /* at the end, for what the clients have left behind */

@@ -14,6 +14,7 @@
 #include <string.h>
 #include <time.h>
 #include "classic/host.h"
+#include "core/core.h"
 #include "ipqueue/messages.h"
 
 #define HEAD (sizeof(ipq_packet_msg_t) + NLMSG_HDRLEN)
@@ -51,7 +52,7 @@ static int open_wire(struct classic *c, const char *name, struct ipq_error *e)
 	if (strcmp(name, "ip_queue:") == 0 || strcmp(name, "ip6_queue:") == 0)
 		fd = open_kernel(c, e);
 	else
-		fd = host_attach(&c->host, strncmp(name, "engine:", 7) == 0 ? name + 7 : name, c->family, e);
+		fd = host_attach(&c->host, source_skip_engine(name), c->family, e);
 	if (fd < 0)
 		return fd;
 	c->transport = &classic_wire;

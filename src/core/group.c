@@ -11,9 +11,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include "core/queue.h"
-
-#define BATCH 64
+#include "core/core.h"
 
 struct member {
 	struct ipq_group *group;
@@ -60,7 +58,7 @@ static void *run(void *arg)
 {
 	struct member *m = arg;
 	struct ipq_group *g = m->group;
-	struct ipq_packet packet[BATCH];
+	struct ipq_packet packet[SOURCE_BATCH_MAX];
 	int err = 0;
 
 	while (err == 0 && !atomic_load_explicit(&g->stopping, memory_order_relaxed)) {
@@ -199,7 +197,7 @@ int ipq_group_start(struct ipq_group **group, const struct ipq_group_options *op
 	g = calloc(1, sizeof(*g) + o.count * sizeof(g->member[0]));
 	if (g == NULL)
 		return -ENOMEM;
-	g->batch = o.batch == 0 || o.batch > BATCH ? BATCH : o.batch;
+	g->batch = o.batch == 0 || o.batch > SOURCE_BATCH_MAX ? SOURCE_BATCH_MAX : o.batch;
 	g->handler = handler;
 	for (i = 0; i < o.count && err == 0; i++) {
 		struct member *m = &g->member[i];

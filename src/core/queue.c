@@ -16,7 +16,7 @@
 #include <time.h>
 #include <ipq_edit.h>
 #include "core/moderation.h"
-#include "core/queue.h"
+#include "core/core.h"
 #include "core/verdicts.h"
 #include "source/links.h"
 #include "util/clock.h"
@@ -50,7 +50,7 @@ struct ipq_queue {
 	size_t copies_size;
 	struct moderation moderation;
 	struct ipq_stats stats;
-	struct source_slot slot[QUEUE_BATCH_MAX];
+	struct source_slot slot[SOURCE_BATCH_MAX];
 
 	bool owned;
 	uint32_t flags;
@@ -69,13 +69,13 @@ static int map_slots(struct ipq_queue *q)
 {
 	unsigned i;
 
-	q->memory_size = q->slot_size * QUEUE_BATCH_MAX;
+	q->memory_size = q->slot_size * SOURCE_BATCH_MAX;
 	q->memory = mmap(NULL, q->memory_size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 	if (q->memory == MAP_FAILED) {
 		q->memory = NULL;
 		return -ENOMEM;
 	}
-	for (i = 0; i < QUEUE_BATCH_MAX; i++)
+	for (i = 0; i < SOURCE_BATCH_MAX; i++)
 		q->slot[i] = (struct source_slot){ .head = q->memory + i * q->slot_size,
 						   .head_room = q->slot_size };
 	return 0;
@@ -199,7 +199,7 @@ int ipq_queue_open(struct ipq_queue **q, const char *source, const struct ipq_op
 	if (err == 0)
 		err = open_queue(q, source, &o, &e);
 	if (err < 0 && e.text[0] == '\0')
-		ipq_fail(&e, -err, "cannot open %s: %s", source != NULL ? source : "nfqueue:0",
+		ipq_fail(&e, -err, "cannot open %s: %s", source != NULL ? source : SOURCE_DEFAULT,
 			 strerror(-err));
 	if (options != NULL && o.error != NULL && o.error_size > 0)
 		snprintf(o.error, o.error_size, "%s", e.text);
@@ -283,12 +283,12 @@ static void count_sent(struct ipq_queue *q, size_t n)
 /* Sends all but the newest verdicts. */
 __noinline static int flush_but(struct ipq_queue *q, size_t keep)
 {
-	struct source_verdict out[QUEUE_BATCH_MAX];
-	size_t covers[QUEUE_BATCH_MAX];
+	struct source_verdict out[SOURCE_BATCH_MAX];
+	size_t covers[SOURCE_BATCH_MAX];
 
 	while (q->verdicts.count > keep) {
 		unsigned n =
-			verdicts_pack(&q->verdicts, q->verdicts.count - keep, out, covers, QUEUE_BATCH_MAX);
+			verdicts_pack(&q->verdicts, q->verdicts.count - keep, out, covers, SOURCE_BATCH_MAX);
 		int sent = source_send(q->source, out, n);
 
 		q->stats.sends++;
@@ -495,8 +495,8 @@ __flatten int ipq_queue_recv(struct ipq_queue *q, struct ipq_packet *packet, uns
 
 	if (max == 0)
 		return ipq_fail(&q->error, EINVAL, "ipq_queue_recv was given room for no packet");
-	if (max > QUEUE_BATCH_MAX)
-		max = QUEUE_BATCH_MAX;
+	if (max > SOURCE_BATCH_MAX)
+		max = SOURCE_BATCH_MAX;
 	q->verdicts.unknown_pending |= q->receiving;
 	q->receiving = true;
 	q->refusal_reported = false;
@@ -637,9 +637,9 @@ static int set_payload(struct ipq_queue *q, struct source_verdict *v, const stru
 	uint8_t *payload = (uint8_t *)(uintptr_t)bytes;
 	int err = 0;
 
-	if (bytes == NULL || len == 0 || len > 65531)
+	if (bytes == NULL || len == 0 || len > NFQ_PAYLOAD_MAX)
 		return ipq_fail(&q->error, bytes == NULL || len == 0 ? EINVAL : EMSGSIZE,
-				"a replacement of %zu bytes: the kernel takes 1 to 65531", len);
+				"a replacement of %zu bytes: the kernel takes 1 to %d", len, NFQ_PAYLOAD_MAX);
 	if (in_place(q, packet, bytes, len))
 		q->pinned = true;
 	else

@@ -27,6 +27,7 @@
 #include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/timerfd.h>
+#include "core/core.h"
 #include "ipqueue/state.h"
 
 #define SEND_TRIES 100	  /* a millisecond each */

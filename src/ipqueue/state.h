@@ -10,7 +10,7 @@
 #include "ipqueue/engine.h"
 #include "ipqueue/idset.h"
 
-#define BATCH 64
+#define BATCH SOURCE_BATCH_MAX
 /* A verdict with the largest replacement, and something to see that there was more. */
 #define REQUEST_ROOM (65536 + 64)
 #define HEAD_MAX 112

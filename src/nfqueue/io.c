@@ -10,12 +10,11 @@
 #include <sys/socket.h>
 #include <time.h>
 #include "nfqueue/messages.h"
-#include "nfqueue/nfqueue.h"
+#include "nfqueue/state.h"
 #include "util/clock.h"
 #include "util/compiler.h"
 #include "util/count.h"
 
-#define BATCH_MAX 64	      /* packets a recvmmsg */
 #define SEND_MAX (128 * 1024) /* bytes a send; the default send buffer takes 200 KiB */
 #define SEND_PIECES 128
 #define HEADS_MAX 4096
@@ -98,10 +97,10 @@ __cold void nfqueue_drop(struct nfqueue *q, const struct nfq_reply *r, uint32_t 
 __cold static bool queued_again(struct nfqueue *q, uint32_t id)
 {
 	const struct source_verdict again = { .id = id, .code = NF_QUEUE_NR(q->number) };
-	unsigned left = atomic_load(&q->again_left);
+	unsigned left = atomic_load(&q->requeues_left);
 
 	while (left > 0)
-		if (atomic_compare_exchange_weak(&q->again_left, &left, left - 1))
+		if (atomic_compare_exchange_weak(&q->requeues_left, &left, left - 1))
 			return nfqueue_send(&q->base, &again, 1) == 1;
 	return false;
 }
@@ -215,8 +214,8 @@ static int recv_one(struct receiving *rx, struct source_slot *slot, struct ipq_p
 
 /* What recvmmsg wants to know. It changes none of it, so that it is written once for the slots of a reader. */
 struct batch {
-	struct mmsghdr msg[BATCH_MAX];
-	struct iovec iov[BATCH_MAX][2];
+	struct mmsghdr msg[SOURCE_BATCH_MAX];
+	struct iovec iov[SOURCE_BATCH_MAX][2];
 	const struct source_slot *slot;
 	unsigned count;
 	unsigned alone; /* receives in a row that brought one packet */
@@ -308,7 +307,7 @@ __flatten int nfqueue_recv(struct source *s, struct source_slot *slot, struct ip
 		max = 1;
 	if (likely(max == 1))
 		return recv_one(&rx, slot, packet, timeout_ms);
-	return recv_many(&rx, slot, packet, max < BATCH_MAX ? max : BATCH_MAX, timeout_ms);
+	return recv_many(&rx, slot, packet, max < SOURCE_BATCH_MAX ? max : SOURCE_BATCH_MAX, timeout_ms);
 }
 
 /* ---- verdicts ---------------------------------------------------------------------------------------- */

@@ -71,6 +71,4 @@ static inline struct nfq_bare nfq_bare(uint16_t queue, const struct source_verdi
  */
 size_t nfq_put_verdict(void *buf, uint16_t queue, const struct source_verdict *v, size_t *pad);
 
-#define NFQ_PAYLOAD_MAX 65531 /* an attribute's length has 16 bits and counts its own 4-byte header */
-
 #endif

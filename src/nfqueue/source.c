@@ -36,12 +36,12 @@
 #include <unistd.h>
 #include "nfqueue/diagnose.h"
 #include "nfqueue/messages.h"
-#include "nfqueue/nfqueue.h"
+#include "nfqueue/state.h"
 #include "source/links.h"
 
 #define CONFIG_TRIES 5
 #define ANSWER_WAIT_MS 1000
-#define AGAIN_MAX 65536 /* a change of mode */
+#define REQUEUES_MAX 65536 /* after each change of mode */
 
 static int nfqueue_fd(const struct source *s)
 {
@@ -133,50 +133,15 @@ static int nfqueue_open(struct source **s, const char *arg, struct ipq_error *e)
 
 /* ---- requests that are acknowledged ---------------------------------------------------------------- */
 
-int nfqueue_send_noop(const struct nfqueue *q, uint32_t seq)
-{
-	struct nlmsghdr nlh = {
-		.nlmsg_len = NLMSG_HDRLEN,
-		.nlmsg_type = NLMSG_NOOP,
-		.nlmsg_flags = NLM_F_REQUEST | NLM_F_ACK,
-		.nlmsg_seq = seq,
-	};
-
-	while (send(q->fd, &nlh, sizeof(nlh), 0) < 0)
-		if (errno != EINTR)
-			return -errno;
-	return 0;
-}
-
 static int nfqueue_wake(struct source *s)
 {
 	return nfqueue_send_noop(nfqueue(s), SEQ_WAKE);
 }
 
-static int list_aside(struct nfqueue *q, const unsigned char *message, size_t len,
-		      const struct source_refusal *refusal)
-{
-	struct deferred *a = calloc(1, sizeof(*a) + len);
-
-	if (a == NULL)
-		return -ENOMEM;
-	a->len = len;
-	if (message != NULL)
-		memcpy(a->message, message, len);
-	else
-		a->refusal = *refusal;
-	pthread_mutex_lock(&q->deferred_lock);
-	*q->deferred_end = a;
-	q->deferred_end = &a->next;
-	atomic_fetch_add(&q->deferred_count, 1);
-	pthread_mutex_unlock(&q->deferred_lock);
-	return 0;
-}
-
 static int nfqueue_refuse(struct source *s, const struct source_refusal *refusal)
 {
 	struct nfqueue *q = nfqueue(s);
-	int err = list_aside(q, NULL, 0, refusal);
+	int err = nfqueue_defer(q, NULL, 0, refusal);
 
 	return err < 0 ? err : nfqueue_send_noop(q, SEQ_DEFERRED);
 }
@@ -185,37 +150,13 @@ static int nfqueue_refuse(struct source *s, const struct source_refusal *refusal
 static int defer(struct nfqueue *q, const unsigned char *message, size_t len, const struct nfq_reply *r,
 		 uint32_t id)
 {
-	int err = list_aside(q, message, len, NULL);
+	int err = nfqueue_defer(q, message, len, NULL);
 
 	if (err == 0)
 		return nfqueue_send_noop(q, SEQ_DEFERRED);
 	if (r->kind == NFQ_PACKET || r->kind == NFQ_OTHER)
 		nfqueue_drop(q, r, id);
 	return err;
-}
-
-struct deferred *nfqueue_pop_deferred(struct nfqueue *q)
-{
-	struct deferred *a;
-
-	pthread_mutex_lock(&q->deferred_lock);
-	a = q->deferred;
-	if (a != NULL) {
-		q->deferred = a->next;
-		if (q->deferred == NULL)
-			q->deferred_end = &q->deferred;
-		atomic_fetch_sub(&q->deferred_count, 1);
-	}
-	pthread_mutex_unlock(&q->deferred_lock);
-	return a;
-}
-
-void nfqueue_post_ack(struct nfqueue *q, uint32_t seq, int error)
-{
-	if (seq != atomic_load(&q->awaited))
-		return; /* late or doubled: of a request that was given up or sent again */
-	atomic_store(&q->answer, error);
-	atomic_store(&q->answered, seq);
 }
 
 /* Reads what is there: acknowledgements are left for their thread, all else is put aside. 0 when the socket is empty. */
@@ -471,11 +412,11 @@ static int configure(struct nfqueue *q, const struct source_config *c, struct ip
 					strerror(-err));
 	}
 	/* Last: until here nothing was queued on a first call. */
-	atomic_store(&q->again_left, c->mode == COPY_PACKET ? AGAIN_MAX : 0);
+	atomic_store(&q->requeues_left, c->mode == COPY_PACKET ? REQUEUES_MAX : 0);
 	err = ask_mode(q, c->mode, range);
 	if (err < 0) {
-		atomic_store(&q->again_left,
-			     q->config.mode == COPY_PACKET ? AGAIN_MAX : 0); /* the mode is what it was */
+		atomic_store(&q->requeues_left,
+			     q->config.mode == COPY_PACKET ? REQUEUES_MAX : 0); /* the mode is what it was */
 		return ipq_fail(e, -err, "cannot set the copy mode of queue %u: %s", q->number,
 				strerror(-err));
 	}

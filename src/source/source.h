@@ -46,6 +46,9 @@ struct source_slot {
 	size_t tail_room;
 	size_t payload_split; /* out: bytes of payload in head; payload_len when all of it is */
 };
+/* Packets that one receive returns at most. */
+#define SOURCE_BATCH_MAX 64
+
 #define SOURCE_HEAD_MIN 1024
 /* One contiguous slot that takes any packet with all its attributes; not a multiple of the page, see PERF.md. */
 #define SOURCE_SLOT_SIZE (65536 + 4096 + 64)
@@ -133,28 +136,7 @@ struct source_ops {
 	int (*interface)(const struct source *s, uint32_t index, char name[16], uint16_t *type);
 };
 
-int nfqueue_recv(struct source *s, struct source_slot *slot, struct ipq_packet *packet, unsigned max,
-		 int timeout_ms, source_refused refused, void *context);
-int nfqueue_send(struct source *s, const struct source_verdict *verdict, unsigned n);
-
-/* For readers: the source's recv and send, which are nfnetlink_queue's in nearly every program. */
-static inline int source_recv(struct source *s, struct source_slot *slot, struct ipq_packet *packet,
-			      unsigned max, int timeout_ms, source_refused refused, void *context)
-{
-	return DIRECT_CALL(nfqueue_recv, s->ops->recv, s, slot, packet, max, timeout_ms, refused, context);
-}
-
-static inline int source_send(struct source *s, const struct source_verdict *verdict, unsigned n)
-{
-	return DIRECT_CALL(nfqueue_send, s->ops->send, s, verdict, n);
-}
-
 /* Name (IFNAMSIZ bytes, padded with zeros, "" when unknown) and ARPHRD_ type of an interface of the origin. */
 void source_interface(const struct source *s, uint32_t index, char name[16], uint16_t *type);
-
-/* By name ("nfqueue:0"); NULL is "nfqueue:0". */
-int source_open(struct source **s, const char *name, struct ipq_error *e);
-
-extern const struct source_ops source_nfqueue, source_pcap;
 
 #endif

@@ -12,6 +12,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include "core/core.h"
 #include "ipqueue/engine.h"
 #include "packet_message.h"
 #include <linux/netfilter.h>

@@ -14,6 +14,7 @@
 #include <linux/netfilter/nfnetlink_queue.h>
 #include <linux/netlink.h>
 #include "nfqueue/messages.h"
+#include "nfqueue/nfqueue.h"
 
 #define PRIORITY 21 /* NFQA_PRIORITY: newer than some headers */
 

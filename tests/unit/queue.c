@@ -10,7 +10,7 @@
 #include <string.h>
 #include <sys/socket.h>
 #include "fake.h"
-#include "core/queue.h"
+#include "core/core.h"
 
 #define EACH 32 /* packets a receive: enough for a queue to be busy */
 #define ROUNDS 1500

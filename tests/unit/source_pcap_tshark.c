@@ -5,6 +5,7 @@
  */
 #include <errno.h>
 #include <linux/netfilter.h>
+#include "core/core.h"
 #include "capture_file.h"
 #include "capture/capture.h"
 

@@ -6,12 +6,13 @@
 #include "filter/active_rules.h"
 #include "filter/delay.h"
 #include "filter/tcp_seq.h"
+#include "nfqueue/nfqueue.h"
 #include "output/pcapng.h"
 #include "output/print.h"
 #include "session/session.h"
 
 #define PACKET_MAX 65535
-#define VERDICT_MAX 65531 /* what a verdict can carry */
+#define VERDICT_MAX NFQ_PAYLOAD_MAX
 
 enum record_what { RECORD_ALL, RECORD_DROP, RECORD_ACCEPT };
 

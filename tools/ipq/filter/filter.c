@@ -83,7 +83,7 @@ static void reload(struct filter *f)
 {
 	struct active_rules *new;
 
-	/* The last reload's workers are between two batches of SESSION_BATCH packets at most. */
+	/* The last reload's workers are between two batches of SOURCE_BATCH_MAX packets at most. */
 	for (int i = 0; i < 1000 && f->old != NULL; i++) {
 		session_wake_all(&f->session);
 		usleep(1000);

@@ -40,6 +40,7 @@
 #include <sys/wait.h>
 #include "common/privileges.h"
 #include "common/text.h"
+#include "core/core.h"
 #include "run/run.h"
 #include "util/safe_open.h"
 #include "util/clock.h"
@@ -363,7 +364,7 @@ static int open_all(struct supervisor *s)
 		return -1;
 	}
 	/* A capture file belongs to whoever can read it. */
-	capture = strcmp(source->ops->name, "pcap") == 0;
+	capture = source->ops->lossless;
 	/* An output that cannot be written is said here and now: the program would be told EINVAL, much later. */
 	if (capture && source->ops->configure(source, &(struct source_config){ .mode = COPY_NONE }, &e) < 0) {
 		run_complain("%s", e.text);

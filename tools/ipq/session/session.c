@@ -17,6 +17,7 @@
 #include <unistd.h>
 #include "common/privileges.h"
 #include "common/text.h"
+#include "core/core.h"
 #include "session/session.h"
 #include "util/clock.h"
 
@@ -88,7 +89,7 @@ int session_check(struct session *s)
 	if ((s->bypass || s->dry_run || s->via != RULES_AUTO) && s->on == NULL)
 		return command_usage(s->command,
 				     "--bypass, --dry-run and --via are about the rule that --on HOOK sets");
-	s->virtual_time = s->source != NULL && strncmp(s->source, "pcap:", 5) == 0;
+	s->virtual_time = s->source != NULL && source_is_file(s->source);
 	return 0;
 }
 
@@ -136,7 +137,7 @@ static int receive(struct worker *w)
 	const struct session_handler *h = w->session->handler;
 
 	while (!w->session->stopping) {
-		int n = ipq_queue_recv(w->queue, w->packet, SESSION_BATCH,
+		int n = ipq_queue_recv(w->queue, w->packet, SOURCE_BATCH_MAX,
 				       h->timeout != NULL ? h->timeout(w) : -1);
 		int err;
 
@@ -159,7 +160,7 @@ static void drain(struct worker *w)
 	int64_t deadline = clock_ns(CLOCK_MONOTONIC) + 1000000000;
 
 	for (;;) {
-		int n = ipq_queue_recv(w->queue, w->packet, SESSION_BATCH, 0);
+		int n = ipq_queue_recv(w->queue, w->packet, SOURCE_BATCH_MAX, 0);
 
 		if (n == -ECANCELED || n == -EINTR)
 			continue;

@@ -16,7 +16,6 @@
 #include "command.h"
 #include "firewall/rules.h"
 
-#define SESSION_BATCH 128
 #define SESSION_QUEUES_MAX 64
 
 struct session;
@@ -26,7 +25,7 @@ struct worker {
 	struct session *session;
 	unsigned index;
 	struct ipq_queue *queue;
-	struct ipq_packet packet[SESSION_BATCH];
+	struct ipq_packet packet[SOURCE_BATCH_MAX];
 	int64_t now; /* ns; of the capture file when packets come from one, else CLOCK_MONOTONIC */
 	int error;   /* what ended it: 0 or -errno */
 	pthread_t thread;

@@ -1,0 +1,57 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * The room of ipq.h: queues, pending verdicts and their coalescing, moderation, groups, conntrack entries. It knows
+ * every kind of source, so other rooms open one here. May use source, nfqueue, capture, edit, util.
+ */
+#ifndef CORE_CORE_H
+#define CORE_CORE_H
+
+#include "nfqueue/nfqueue.h"
+#include "source/source.h"
+
+#define SOURCE_DEFAULT "nfqueue:0"
+
+/* Opens a source by name, such as "nfqueue:0" or "pcap:in.pcap"; NULL is SOURCE_DEFAULT. */
+int source_open(struct source **s, const char *name, struct ipq_error *e);
+
+/* The kind of source that name selects, by the word before the colon. NULL: none. */
+const struct source_ops *source_kind(const char *name);
+
+/* Whether name selects capture files. */
+bool source_is_file(const char *name);
+
+/* "engine:NAME", a source that is to be read through an engine: returns NAME. Any other name is returned as it is. */
+const char *source_skip_engine(const char *name);
+
+/* The source's recv and send, which are nfnetlink_queue's in nearly every program. */
+static inline int source_recv(struct source *s, struct source_slot *slot, struct ipq_packet *packet,
+			      unsigned max, int timeout_ms, source_refused refused, void *context)
+{
+	return DIRECT_CALL(nfqueue_recv, s->ops->recv, s, slot, packet, max, timeout_ms, refused, context);
+}
+
+static inline int source_send(struct source *s, const struct source_verdict *verdict, unsigned n)
+{
+	return DIRECT_CALL(nfqueue_send, s->ops->send, s, verdict, n);
+}
+
+/*
+ * A queue over a source that is open and configured. The caller still owns the source and closes it after the queue.
+ * slot_size: bytes of memory for each packet. 0 or -ENOMEM.
+ */
+int queue_create(struct ipq_queue **q, struct source *source, size_t slot_size, uint32_t flags,
+		 uint32_t spin_usec);
+
+/* Packets may wait that the queue has not received, so no verdict may cover more packets than its own. */
+void queue_expect_unknown_pending(struct ipq_queue *q);
+
+/* Calls refused for each refused verdict, too. ipq_queue_recv returns 0 then, without waiting any longer. */
+void queue_on_refused(struct ipq_queue *q, source_refused refused, void *context);
+
+/* The queue's own counters, without those of the source. Only in the thread that uses the queue. */
+void queue_counters(const struct ipq_queue *q, struct ipq_stats *stats);
+
+/* Adds the source's counters (lost, queue_dropped, malformed). Any thread. 0 or -errno. */
+int queue_add_losses(const struct ipq_queue *q, struct ipq_stats *stats);
+
+#endif
