@@ -48,21 +48,70 @@ void text_put_columns(FILE *out, const char *text)
 		      out);
 }
 
-void text_complain(const char *who, const char *format, ...)
+static void put_to_stderr(const char *text, size_t len)
+{
+	fwrite(text, 1, len, stderr);
+}
+
+static void (*put)(const char *text, size_t len) = put_to_stderr;
+
+void text_redirect(void (*to)(const char *text, size_t len))
+{
+	put = to != NULL ? to : put_to_stderr;
+}
+
+void text_note(const char *format, ...)
 {
 	char *text = NULL;
 	va_list args;
+	int len;
+
+	va_start(args, format);
+	len = vasprintf(&text, format, args);
+	va_end(args);
+	if (len > 0)
+		put(text, (size_t)len);
+	if (len >= 0)
+		free(text);
+}
+
+void text_complain(const char *who, const char *format, ...)
+{
+	char *text = NULL, *line = NULL;
+	size_t len = 0;
+	va_list args;
+	FILE *f;
 
 	va_start(args, format);
 	if (vasprintf(&text, format, args) < 0)
 		text = NULL;
 	va_end(args);
-	flockfile(stderr);
-	fprintf(stderr, "%s: ", who);
-	text_put(stderr, text != NULL ? text : "out of memory");
-	fputc('\n', stderr);
-	funlockfile(stderr);
+	f = open_memstream(&line, &len);
+	if (f != NULL) {
+		fprintf(f, "%s: ", who);
+		text_put(f, text != NULL ? text : "out of memory");
+		fputc('\n', f);
+		if (fclose(f) == 0)
+			put(line, len);
+	}
+	free(line);
 	free(text);
+}
+
+void text_point(const char *text, size_t offset)
+{
+	char *lines = NULL;
+	size_t len = 0;
+	FILE *f = open_memstream(&lines, &len);
+
+	if (f != NULL) {
+		fputs("  ", f);
+		text_put_columns(f, text);
+		fprintf(f, "\n  %*s^\n", (int)offset, "");
+		if (fclose(f) == 0)
+			put(lines, len);
+	}
+	free(lines);
 }
 
 /* Bytes of the character that begins here: 2 to 4, or 0 when this is no UTF-8 (RFC 3629). */

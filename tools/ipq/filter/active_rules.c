@@ -13,9 +13,7 @@
 static void show_mistake(const char *where, const char *text, const struct rule_error *e)
 {
 	text_complain("ipq filter", "%s: %s", where, e->text);
-	fputs("  ", stderr);
-	text_put_columns(stderr, text);
-	fprintf(stderr, "\n  %*s^\n", (int)e->offset, "");
+	text_point(text, e->offset);
 }
 
 static int add(struct ruleset *set, const char *where, const char *text)
@@ -103,7 +101,7 @@ int active_rules_load(struct active_rules **active_rules, const struct active_ru
 		err = p->counters != NULL && p->base != NULL ? 0 : -ENOMEM;
 	}
 	if (err == -ENOMEM)
-		fputs("ipq filter: out of memory\n", stderr);
+		text_complain("ipq filter", "out of memory");
 	if (err < 0)
 		active_rules_free(p);
 	else

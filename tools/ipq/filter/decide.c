@@ -43,7 +43,7 @@ static void log_packet(struct worker *w, const struct ipq_packet *packet)
 	struct print_packet p = { .verdict = "log" };
 
 	names_of(w, packet, &p);
-	print_packet(stdout, &common_of(w)->style, &p);
+	output_packet(w->session->output, &p);
 }
 
 static void drop(struct outcome *o)
@@ -248,7 +248,7 @@ static const char *verdict_name(const struct outcome *o)
 	}
 }
 
-static int record(struct worker *w, const struct ipq_packet *packet, const struct outcome *o)
+static void record(struct worker *w, const struct ipq_packet *packet, const struct outcome *o)
 {
 	struct decide_common *c = common_of(w);
 	bool dropped = o->verdict.code == IPQ_DROP;
@@ -256,9 +256,9 @@ static int record(struct worker *w, const struct ipq_packet *packet, const struc
 	char comment[320];
 	struct pcapng_record r;
 
-	if (c->record == NULL || (c->record_what == RECORD_DROP && !dropped) ||
+	if (!c->record || (c->record_what == RECORD_DROP && !dropped) ||
 	    (c->record_what == RECORD_ACCEPT && dropped))
-		return 0;
+		return;
 	names_of(w, packet, &names);
 	snprintf(comment, sizeof(comment), "%s: %s", verdict_name(o),
 		 o->rule != NULL ? o->rule->text : "no rule matched");
@@ -266,7 +266,7 @@ static int record(struct worker *w, const struct ipq_packet *packet, const struc
 				    .time = names.time,
 				    .interface = names.indev[0] != '\0' ? names.indev : names.outdev,
 				    .comment = comment };
-	return pcapng_write(c->record, &r);
+	output_record(w->session->output, &r);
 }
 
 static int send_later(struct worker *w, const struct ipq_packet *packet, struct outcome *o)
@@ -294,7 +294,6 @@ static int decide(struct worker *w, struct ipq_packet *packet)
 	struct filter_worker *d = w->context;
 	struct active_rules *active_rules = atomic_load_explicit(&d->active_rules, memory_order_relaxed);
 	struct outcome o = { .verdict = { .size = sizeof(o.verdict), .code = IPQ_ACCEPT } };
-	int err;
 
 	if (w->session->virtual_time && (packet->present & IPQ_HAS_TIMESTAMP) != 0 &&
 	    packet->timestamp > w->now)
@@ -303,9 +302,7 @@ static int decide(struct worker *w, struct ipq_packet *packet)
 	edit(w, packet, &o);
 	if (o.dropped)
 		add(&o.counters->dropped, 1);
-	err = record(w, packet, &o);
-	if (err < 0)
-		return err;
+	record(w, packet, &o);
 	if (o.delay > 0)
 		return send_later(w, packet, &o);
 	if (o.verdict.present == 0 && o.verdict.code == IPQ_ACCEPT)
@@ -343,10 +340,7 @@ int decide_batch(struct worker *w, unsigned n)
 		if (w->session->virtual_time)
 			release(w, w->now);
 	}
-	if (w->session->virtual_time)
-		return 0;
-	fflush(stdout);
-	return c->record != NULL ? pcapng_flush(c->record) : 0;
+	return 0;
 }
 
 int decide_timeout(struct worker *w)

@@ -7,8 +7,7 @@
 #include "filter/delay.h"
 #include "filter/tcp_seq.h"
 #include "nfqueue/nfqueue.h"
-#include "output/pcapng.h"
-#include "output/print.h"
+#include "output/output.h"
 #include "session/session.h"
 
 #define PACKET_MAX 65535
@@ -19,7 +18,7 @@ enum record_what { RECORD_ALL, RECORD_DROP, RECORD_ACCEPT };
 /* What all workers share; only the plan changes. It is the session's context. */
 struct decide_common {
 	struct active_rules *_Atomic active_rules; /* the newest */
-	struct pcapng *record;			   /* or NULL */
+	bool record;
 	enum record_what record_what;
 	struct print_style style;
 };

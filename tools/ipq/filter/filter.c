@@ -91,7 +91,7 @@ static void reload(struct filter *f)
 	}
 	if (f->old != NULL || active_rules_load(&new, &f->rules, f->session.workers) < 0 ||
 	    prepare_change(f, new) < 0) {
-		fputs("ipq filter: the rules stay as they were\n", stderr);
+		text_note("ipq filter: the rules stay as they were\n");
 		return;
 	}
 	active_rules_restore_rates(new, f->common.active_rules);
@@ -99,7 +99,7 @@ static void reload(struct filter *f)
 	f->common.active_rules = new;
 	session_wake_all(&f->session);
 	if (!f->session.quiet)
-		fprintf(stderr, "ipq filter: %u rules in force\n", new->set.count);
+		text_note("ipq filter: %u rules in force\n", new->set.count);
 }
 
 /* In place means over the last table: only where it fits the terminal, and with lines that do not wrap. */
@@ -108,17 +108,27 @@ static void print_counters(struct filter *f, bool in_place)
 	const struct active_rules *active_rules = f->common.active_rules;
 	struct winsize size = { .ws_row = 24, .ws_col = 80 };
 	bool json = f->common.style.json;
+	char *text = NULL;
+	size_t len = 0;
+	FILE *out = open_memstream(&text, &len);
 
+	if (out == NULL)
+		return;
 	in_place = in_place && !json && isatty(STDERR_FILENO);
 	if (in_place)
 		ioctl(STDERR_FILENO, TIOCGWINSZ, &size);
 	in_place = in_place && active_rules->set.count + 3 < size.ws_row;
 	if (in_place && f->lines > 0)
-		fprintf(stderr, "\r\033[%uA\033[J", f->lines);
-	f->lines = active_rules_print(active_rules, json ? stdout : stderr, json,
+		text_note("\r\033[%uA\033[J", f->lines);
+	f->lines = active_rules_print(active_rules, out, json,
 				      in_place && size.ws_col > 1 ? size.ws_col - 1U : 0);
 	if (!in_place)
 		f->lines = 0;
+	if (fclose(out) == 0 && json)
+		output_text(f->session.output, text, len);
+	else if (!json)
+		text_note("%s", text);
+	free(text);
 }
 
 static void on_signal(struct session *s, int signo)
@@ -264,16 +274,14 @@ static void report(struct filter *f, int status)
 	print_counters(f, f->counters);
 	if (f->common.style.json)
 		return;
-	fprintf(stderr,
-		"%llu packets: %llu accepted, %llu dropped, %llu sent elsewhere; %llu with new payload\n",
-		(unsigned long long)stats.received, (unsigned long long)stats.accepted,
-		(unsigned long long)stats.dropped, (unsigned long long)stats.other,
-		(unsigned long long)stats.replaced);
+	text_note("%llu packets: %llu accepted, %llu dropped, %llu sent elsewhere; %llu with new payload\n",
+		  (unsigned long long)stats.received, (unsigned long long)stats.accepted,
+		  (unsigned long long)stats.dropped, (unsigned long long)stats.other,
+		  (unsigned long long)stats.replaced);
 	if (stats.lost > 0)
-		fprintf(stderr,
-			"%llu packets were lost because they came faster than they were decided; try "
-			"--queues\n",
-			(unsigned long long)stats.lost);
+		text_note("%llu packets were lost because they came faster than they were decided; try "
+			  "--queues\n",
+			  (unsigned long long)stats.lost);
 }
 
 static int run_with(struct filter *f)
@@ -298,15 +306,17 @@ static int run_with(struct filter *f)
 	for (unsigned i = 0; i < n; i++)
 		filter_worker_free(context[i]);
 	session_close(s);
+	output_finish(s->output, s->interrupted);
 	return status;
 }
 
 static int run(int argc, char **argv)
 {
 	struct filter f = { .session = { .command = &command_filter, .handler = &handler } };
+	struct output_options options = { .who = "ipq filter" };
 	struct ipq_error e = { .text = "" };
 	struct active_rules *active_rules;
-	int status, err = 0;
+	int status;
 
 	f.session.context = &f.common;
 	status = parse(&f, argc, argv);
@@ -319,22 +329,19 @@ static int run(int argc, char **argv)
 		return EXIT_USAGE;
 	f.common.active_rules = active_rules;
 	warn_one_way(&f);
-	if (f.record_path != NULL && !f.session.dry_run)
-		err = pcapng_open(&f.common.record, f.record_path, &e);
+	f.common.record = f.record_path != NULL && !f.session.dry_run;
+	options.style = f.common.style;
+	options.record = f.common.record ? f.record_path : NULL;
+	options.lossless = f.session.virtual_time ? &f.session.stopping : NULL;
 	f.filters = calloc(active_rules->set.count + 1, sizeof(*f.filters));
-	if (err == 0 && f.filters != NULL)
-		status = run_with(&f);
-	if (err == 0)
-		err = pcapng_close(f.common.record);
-	if (err < 0) {
-		if (e.text[0] == '\0')
-			ipq_fail(&e, -err, "%s: %s", f.record_path, strerror(-err));
+	status = 1;
+	if (output_open(&f.session.output, &options, &e) < 0)
 		text_complain("ipq filter", "%s", e.text);
-		status = 1;
-	}
+	else if (f.filters != NULL)
+		status = run_with(&f);
 	active_rules_free(f.common.active_rules);
 	free(f.filters);
-	return status;
+	return output_close(f.session.output, status);
 }
 
 const struct command command_filter = {

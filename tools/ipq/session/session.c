@@ -306,8 +306,8 @@ static void show_progress(struct session *s, int64_t began)
 	/* Each packet has a header in the file that is not in `bytes`. */
 	double done = (double)(bytes + packets * 16) / (double)s->progress_total;
 
-	fprintf(stderr, "\r%3.0f%%  %llu packets  %.0f MB/s \033[K", done > 1 ? 100.0 : done * 100,
-		(unsigned long long)packets, (double)bytes / 1e6 / seconds);
+	text_note("\r%3.0f%%  %llu packets  %.0f MB/s \033[K", done > 1 ? 100.0 : done * 100,
+		  (unsigned long long)packets, (double)bytes / 1e6 / seconds);
 }
 
 static bool wants_progress(struct session *s)
@@ -334,10 +334,11 @@ static void take_signal(struct session *s, int fd)
 		if (s->handler->signal != NULL)
 			s->handler->signal(s, (int)info.ssi_signo);
 		else if (info.ssi_signo == SIGHUP)
-			s->stopping = true;
+			s->interrupted = true;
 	} else {
-		s->stopping = true;
+		s->interrupted = true;
 	}
+	s->stopping |= s->interrupted;
 }
 
 static void wait_for_end(struct session *s, int signals)
@@ -363,7 +364,7 @@ static void wait_for_end(struct session *s, int signals)
 			s->handler->tick(s);
 	}
 	if (progress)
-		fputs("\r\033[K", stderr);
+		text_note("\r\033[K");
 }
 
 /* Packets are hostile: from here on we can decide them, change our rule, and no more. The tools that change
@@ -397,6 +398,8 @@ static int run(struct session *s, void *const *context, int signals)
 	if (open_workers(s, context) != 0)
 		return 1;
 	give_up_privileges(s);
+	if (output_start(s->output) < 0)
+		return complain(s, "no thread could be started: too many processes?");
 	if (start_workers(s) != 0)
 		return 1;
 	if (s->rules != NULL && rules_install(s->rules, &e) < 0)

@@ -15,6 +15,7 @@
 #include <ipq.h>
 #include "command.h"
 #include "firewall/rules.h"
+#include "output/output.h"
 
 #define SESSION_QUEUES_MAX 64
 
@@ -65,6 +66,7 @@ struct session {
 	bool reads_later;  /* a file of rules, on SIGHUP */
 	uint32_t flags;	   /* IPQ_O_ */
 	uint32_t copy_range;
+	struct output *output;		  /* its threads are started by the session */
 	const struct bpf_program *filter; /* for the firewall rule */
 	size_t filters;
 	int64_t progress_total; /* bytes of the capture file; 0: no progress line */
@@ -75,6 +77,7 @@ struct session {
 	struct rules *rules;
 	int wake_fd; /* eventfd: a worker has ended, or session_stop() */
 	_Atomic bool stopping;
+	bool interrupted; /* by a signal */
 	_Atomic unsigned ended;
 	int error;
 };

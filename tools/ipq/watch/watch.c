@@ -1,15 +1,11 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/*
- * ipq watch: shows what is queued, and accepts it. The verdicts leave before anything is printed, so that
- * a slow terminal delays no packet that is already here.
- */
+/* ipq watch: shows packets. Those of a queue are accepted, and the verdicts are sent before anything is shown. */
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 #include "common/text.h"
 #include "filter/ruleset.h"
-#include "output/pcapng.h"
-#include "output/print.h"
+#include "output/output.h"
 #include "session/session.h"
 
 #define HEADERS 256 /* bytes of a packet that a line is made of */
@@ -20,7 +16,6 @@ struct watch {
 	struct bpf_program filter;
 	bool filtered;
 	const char *record_path;
-	struct pcapng *record;
 	uint64_t limit; /* packets to show; 0: no end */
 	_Atomic uint64_t shown;
 };
@@ -33,7 +28,7 @@ static bool wanted(const struct watch *watch, const struct ipq_packet *packet)
 					      payload ? packet->payload_len : 0) != 0;
 }
 
-static int show(struct worker *w, const struct ipq_packet *packet)
+static void show(struct worker *w, const struct ipq_packet *packet)
 {
 	struct watch *watch = w->session->context;
 	struct print_packet p = { .packet = packet,
@@ -43,15 +38,15 @@ static int show(struct worker *w, const struct ipq_packet *packet)
 	uint64_t number = atomic_fetch_add(&watch->shown, 1) + 1;
 
 	if (watch->limit != 0 && number > watch->limit)
-		return 0;
+		return;
 	session_interface(w, packet, true, p.indev);
 	session_interface(w, packet, false, p.outdev);
 	r.interface = p.indev[0] != '\0' ? p.indev : p.outdev;
-	if (watch->record == NULL || strcmp(watch->record_path, "-") != 0)
-		print_packet(stdout, &watch->style, &p);
+	if (watch->record_path == NULL || strcmp(watch->record_path, "-") != 0)
+		output_packet(w->session->output, &p);
+	output_record(w->session->output, &r);
 	if (watch->limit != 0 && number == watch->limit)
 		session_stop(w->session);
-	return watch->record != NULL ? pcapng_write(watch->record, &r) : 0;
 }
 
 static int batch(struct worker *w, unsigned n)
@@ -67,16 +62,17 @@ static int batch(struct worker *w, unsigned n)
 	err = ipq_queue_flush(w->queue);
 	for (unsigned i = 0; i < n && err == 0; i++)
 		if (wanted(watch, &w->packet[i]))
-			err = show(w, &w->packet[i]);
-	if (err == 0 && watch->record != NULL && !w->session->virtual_time)
-		err = pcapng_flush(watch->record);
-	if (err < 0)
-		return err;
-	if (!w->session->virtual_time)
-		fflush(stdout);
-	if (ferror(stdout))
-		session_stop(w->session); /* nobody reads: ipq watch | head */
-	return 0;
+			show(w, &w->packet[i]);
+	return err;
+}
+
+/* With nothing left to write to there is nothing to watch for. */
+static void failed(void *context, bool recording)
+{
+	struct watch *watch = context;
+
+	if (!recording || strcmp(watch->record_path, "-") == 0)
+		session_stop(&watch->session);
 }
 
 static const struct session_handler handler = { .batch = batch };
@@ -142,9 +138,7 @@ static int compile(struct watch *watch, int words, char **word)
 	err = filter_compile(&watch->filter, text, &e);
 	if (err < 0) {
 		text_complain("ipq watch", "%s", err == -ENOMEM ? "out of memory" : e.text);
-		fputs("  ", stderr);
-		text_put_columns(stderr, text);
-		fprintf(stderr, "\n  %*s^\n", (int)e.offset, "");
+		text_point(text, e.offset);
 	}
 	watch->filtered = err == 0 && words > 0;
 	free(text);
@@ -169,6 +163,8 @@ static int watch_queues(struct watch *watch)
 	struct session *s = &watch->session;
 	void *none[SESSION_QUEUES_MAX] = { NULL };
 	struct ipq_stats stats;
+	uint64_t shown;
+	bool opened;
 	int status;
 
 	s->flags = IPQ_O_OWNER;
@@ -179,41 +175,40 @@ static int watch_queues(struct watch *watch)
 		s->filters = 1;
 	}
 	status = session_run(s, none);
+	opened = s->worker != NULL;
 	session_stats(s, &stats);
-	if (!s->quiet && s->worker != NULL && (status == 0 || stats.received > 0))
-		fprintf(stderr, "%llu packets shown, %llu queued, %llu lost\n",
-			(unsigned long long)(watch->limit != 0 && watch->shown > watch->limit ? watch->limit
-											      : watch->shown),
-			(unsigned long long)stats.received, (unsigned long long)stats.lost);
 	session_close(s);
+	output_finish(s->output, s->interrupted);
+	shown = watch->limit != 0 && watch->shown > watch->limit ? watch->limit : watch->shown;
+	shown -= output_lines_dropped(s->output);
+	if (!s->quiet && opened && (status == 0 || stats.received > 0))
+		text_note("%llu packets shown, %llu queued, %llu lost\n", (unsigned long long)shown,
+			  (unsigned long long)stats.received, (unsigned long long)stats.lost);
 	return status;
 }
 
 static int run(int argc, char **argv)
 {
 	struct watch watch = { .session = { .command = &command_watch, .handler = &handler } };
+	struct output_options options = { .who = "ipq watch", .failed = failed, .context = &watch };
 	struct ipq_error e = { .text = "" };
-	int status, err = 0;
+	int status;
 
 	watch.session.context = &watch;
 	status = parse(&watch, argc, argv);
 	if (status != 0)
 		return status;
 	watch.style.colour = print_wants_colour(stdout);
-	if (watch.record_path != NULL && !watch.session.dry_run)
-		err = pcapng_open(&watch.record, watch.record_path, &e);
-	if (err == 0) {
-		status = watch_queues(&watch);
-		err = pcapng_close(watch.record);
-	}
-	if (err < 0) {
-		if (e.text[0] == '\0')
-			ipq_fail(&e, -err, "%s: %s", watch.record_path, strerror(-err));
+	options.style = watch.style;
+	options.record = watch.session.dry_run ? NULL : watch.record_path;
+	options.lossless = watch.session.virtual_time ? &watch.session.stopping : NULL;
+	status = 1;
+	if (output_open(&watch.session.output, &options, &e) < 0)
 		text_complain("ipq watch", "%s", e.text);
-		status = 1;
-	}
+	else
+		status = watch_queues(&watch);
 	pcap_freecode(&watch.filter);
-	return status;
+	return output_close(watch.session.output, status);
 }
 
 const struct command command_watch = {

@@ -1,0 +1,60 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * What a command prints and records while packets wait for it. Calls copy into bounded buffers and never wait for a
+ * file, a pipe or a terminal; threads of their own write (writer.h). With a capture file as the source no packet
+ * waits, and the calls wait for room instead of dropping.
+ *
+ *	output_open -> (give up privileges) -> output_start -> ... -> output_finish -> output_close
+ */
+#ifndef IPQ_OUTPUT_OUTPUT_H
+#define IPQ_OUTPUT_OUTPUT_H
+
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include "output/pcapng.h"
+#include "output/print.h"
+#include "source/source.h"
+
+struct output;
+
+struct output_options {
+	const char *who; /* "ipq watch": begins messages */
+	struct print_style style;
+	const char *record;	      /* the file to record to, "-": the standard output; NULL: none */
+	const _Atomic bool *lossless; /* NULL: drop; else wait for room until this is true */
+	/* Writing to the standard output (recording: to the file) failed, and goes on no more. Any thread. */
+	void (*failed)(void *context, bool recording);
+	void *context;
+};
+
+/* Opens the file to record to. 0, or -errno with words in *e. */
+int output_open(struct output **o, const struct output_options *options, struct ipq_error *e);
+/* Starts the threads. From now on text_complain() and text_note() do not wait either. 0 or -errno. */
+int output_start(struct output *o);
+
+/* A packet as a line, or as JSON. p->verdict must last. Any thread. False: dropped. */
+bool output_packet(struct output *o, const struct print_packet *p);
+/* Text to the standard output, whole lines. */
+bool output_text(struct output *o, const char *text, size_t len);
+/* A packet to the file. Nothing to do without one. */
+bool output_record(struct output *o, const struct pcapng_record *r);
+
+/*
+ * Waits until lines and records are written. After SIGINT, SIGTERM, SIGQUIT or SIGHUP (interrupted, or one that is
+ * pending and blocked) for half a second at most.
+ */
+void output_finish(struct output *o, bool interrupted);
+
+/* Lines and records that were dropped. */
+uint64_t output_lines_dropped(const struct output *o);
+uint64_t output_records_dropped(const struct output *o);
+
+/*
+ * Reports what was not written, and frees. Returns the exit status: status, or 1 when something could not be written.
+ * Ends the process with it when a thread is still stuck in a write.
+ */
+int output_close(struct output *o, int status);
+
+#endif
