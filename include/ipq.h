@@ -174,6 +174,14 @@ int ipq_queue_recv(struct ipq_queue *q, struct ipq_packet *packet, unsigned max,
 struct ipq_packet *ipq_packet_keep(const struct ipq_packet *packet);
 void ipq_packet_free(struct ipq_packet *kept);
 
+/*
+ * Hands the memory of the packets received so far to the caller, who frees it with munmap(*memory, *size). The packets
+ * of the last receive stay valid until then, also after ipq_queue_close(). The queue continues with new memory. For
+ * language bindings whose users may hold a view of a packet for any time: a system call and no copy. Sends pending
+ * verdicts first. 0, or -errno of ipq_queue_flush(), or -ENOMEM; then the memory stays the queue's.
+ */
+int ipq_queue_detach_memory(struct ipq_queue *q, void **memory, size_t *size);
+
 /* Name of an interface of the queue's network namespace, "" when unknown; type (may be NULL) is its
  * ARPHRD_ type. Valid until the next call on q. */
 const char *ipq_queue_interface(struct ipq_queue *q, uint32_t index, uint16_t *type);

@@ -67,14 +67,14 @@ struct ipq_queue {
 
 static int map_slots(struct ipq_queue *q)
 {
+	size_t size = q->slot_size * SOURCE_BATCH_MAX;
+	void *memory = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 	unsigned i;
 
-	q->memory_size = q->slot_size * SOURCE_BATCH_MAX;
-	q->memory = mmap(NULL, q->memory_size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-	if (q->memory == MAP_FAILED) {
-		q->memory = NULL;
+	if (memory == MAP_FAILED)
 		return -ENOMEM;
-	}
+	q->memory = memory;
+	q->memory_size = size;
 	for (i = 0; i < SOURCE_BATCH_MAX; i++)
 		q->slot[i] = (struct source_slot){ .head = q->memory + i * q->slot_size,
 						   .head_room = q->slot_size };
@@ -229,6 +229,23 @@ void ipq_queue_close(struct ipq_queue *q)
 	moderation_end(&q->moderation);
 	munmap(q->memory, q->memory_size);
 	free(q);
+}
+
+int ipq_queue_detach_memory(struct ipq_queue *q, void **memory, size_t *size)
+{
+	int err = ipq_queue_flush(q); /* a pending replacement may lie in the memory */
+
+	if (err < 0)
+		return err;
+	*memory = q->memory;
+	*size = q->memory_size;
+	err = map_slots(q);
+	if (err < 0) {
+		*memory = NULL;
+		*size = 0;
+		return ipq_fail(&q->error, ENOMEM, "no memory for new packets");
+	}
+	return 0;
 }
 
 const char *ipq_queue_error(const struct ipq_queue *q)

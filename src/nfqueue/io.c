@@ -247,7 +247,8 @@ static struct batch *prepare(struct nfqueue *q, const struct source_slot *slot, 
 	struct batch *b = q->batch;
 	unsigned i;
 
-	if (b->slot == slot && b->count >= max)
+	/* The reader may have given its slots other memory: see ipq_queue_detach_memory(). */
+	if (b->slot == slot && b->count >= max && b->iov[0][0].iov_base == slot[0].head)
 		return b;
 	for (i = 0; i < max; i++) {
 		b->iov[i][0] = (struct iovec){ slot[i].head, slot[i].head_room };

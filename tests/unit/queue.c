@@ -8,6 +8,7 @@
 #include <cmocka.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/socket.h>
 #include "fake.h"
 #include "core/core.h"
@@ -137,6 +138,36 @@ static void a_kept_packet_has_all_its_bytes(void **state)
 	}
 }
 
+static void detached_memory_keeps_packets_after_next_receive(void **state)
+{
+	struct fake *f = fake_new(false);
+	struct ipq_packet old, new;
+	struct ipq_queue *q;
+	uint8_t before[20];
+	void *memory;
+	size_t size;
+
+	(void)state;
+	assert_int_equal(queue_create(&q, fake_source(f), 4096, 0, 0), 0);
+	fake_push_plain(f, AF_INET, 20);
+	assert_int_equal(ipq_queue_recv(q, &old, 1, 1000), 1);
+	memcpy(before, old.payload, 20);
+	assert_int_equal(ipq_queue_detach_memory(q, &memory, &size), 0);
+	assert_true(old.payload >= (uint8_t *)memory && old.payload + 20 <= (uint8_t *)memory + size);
+	fake_push_plain(f, AF_INET, 40);
+	assert_int_equal(ipq_queue_recv(q, &new, 1, 1000), 1);
+	assert_true(new.payload < (uint8_t *)memory || new.payload >= (uint8_t *)memory + size);
+	assert_int_equal(ipq_accept(q, &old), 0);
+	assert_int_equal(ipq_queue_flush(q), 0);
+	assert_int_equal(ipq_accept(q, &new), 0);
+	assert_int_equal(ipq_queue_flush(q), 0);
+	assert_int_equal(fake_waiting(f), 0);
+	ipq_queue_close(q);
+	assert_memory_equal(old.payload, before, 20);
+	munmap(memory, size);
+	fake_free(f);
+}
+
 static void count_refusal(void *context, const struct source_refusal *refusal)
 {
 	assert_int_equal(refusal->error, ENOENT);
@@ -172,6 +203,7 @@ int main(void)
 		cmocka_unit_test(a_refusal_ends_the_wait_of_who_is_told),
 		cmocka_unit_test(what_goes_with_verdicts_does_not_gather),
 		cmocka_unit_test(a_kept_packet_has_all_its_bytes),
+		cmocka_unit_test(detached_memory_keeps_packets_after_next_receive),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
