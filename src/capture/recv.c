@@ -63,22 +63,15 @@ static size_t min(size_t a, size_t b)
 	return a < b ? a : b;
 }
 
-/* Puts the payload at offset at of the slot and, when that is full, on at the tail. */
-static void fill_payload(const struct pcap_source *p, const struct held *h, struct source_slot *slot,
+/* Puts the payload at offset at of the slot. */
+static void fill_payload(const struct pcap_source *p, const struct held *h, const struct iovec *slot,
 			 size_t at, struct ipq_packet *packet)
 {
-	size_t tail_room = slot->tail != NULL ? slot->tail_room : 0;
-	size_t room = slot->head_room - at + tail_room;
 	size_t range = p->config.range != 0 ? p->config.range : PAYLOAD_MAX;
-	size_t n = min(min(h->frame.payload_len, min(range, PAYLOAD_MAX)), room);
-	size_t split = min(n, slot->head_room - at);
-	const uint8_t *from = h->data + h->frame.link_len;
+	size_t n = min(min(h->frame.payload_len, min(range, PAYLOAD_MAX)), slot->iov_len - at);
 
-	memcpy(slot->head + at, from, split);
-	if (n > split)
-		memcpy(slot->tail, from + split, n - split);
-	slot->payload_split = slot->head + slot->head_room == slot->tail ? n : split;
-	packet->payload = slot->head + at;
+	packet->payload = (uint8_t *)slot->iov_base + at;
+	memcpy(packet->payload, h->data + h->frame.link_len, n);
 	packet->payload_len = (uint32_t)n;
 	packet->present |= IPQ_HAS_PAYLOAD;
 	if (n < h->frame.full_len)
@@ -98,13 +91,13 @@ static void fill_devices(const struct pcap_source *p, struct ipq_packet *packet)
 }
 
 /* The link layer, which the kernel shows of packets that came in. Returns the bytes it takes in the slot. */
-static size_t fill_link(const struct pcap_source *p, const struct held *h, struct source_slot *slot,
+static size_t fill_link(const struct pcap_source *p, const struct held *h, const struct iovec *slot,
 			struct ipq_packet *packet)
 {
 	const struct frame *f = &h->frame;
 	size_t room = (f->link_len + 3U) & ~3U; /* IP headers lie on 4 bytes */
 
-	if (p->name.hook >= NF_INET_LOCAL_OUT || room > slot->head_room)
+	if (p->name.hook >= NF_INET_LOCAL_OUT || room > slot->iov_len)
 		return 0;
 	if (f->hw_addr_len > 0) {
 		memcpy(packet->hw_addr, f->hw_addr, sizeof(packet->hw_addr));
@@ -118,14 +111,14 @@ static size_t fill_link(const struct pcap_source *p, const struct held *h, struc
 	}
 	if (f->link_len == 0)
 		return 0;
-	memcpy(slot->head, h->data, f->link_len);
-	packet->link_header = slot->head;
+	memcpy(slot->iov_base, h->data, f->link_len);
+	packet->link_header = slot->iov_base;
 	packet->link_header_len = f->link_len;
 	packet->present |= IPQ_HAS_LINK_HEADER;
 	return room;
 }
 
-static void fill_packet(const struct pcap_source *p, const struct held *h, struct source_slot *slot,
+static void fill_packet(const struct pcap_source *p, const struct held *h, const struct iovec *slot,
 			struct ipq_packet *packet)
 {
 	size_t at;
@@ -145,13 +138,12 @@ static void fill_packet(const struct pcap_source *p, const struct held *h, struc
 	}
 	fill_devices(p, packet);
 	at = fill_link(p, h, slot, packet);
-	slot->payload_split = 0;
 	if (p->config.mode == COPY_PACKET)
 		fill_payload(p, h, slot, at, packet);
 }
 
 /* Lock held. */
-static void deliver(struct pcap_source *p, struct held *h, struct source_slot *slot,
+static void deliver(struct pcap_source *p, struct held *h, const struct iovec *slot,
 		    struct ipq_packet *packet)
 {
 	held_wait(&p->store, h, p->next_id++);
@@ -200,7 +192,7 @@ static void read_ahead(struct pcap_source *p)
 }
 
 /* Delivers the record at hand, or lets it pass. 1: delivered; 0: passes; -errno. Lock held. */
-static int take_record(struct pcap_source *p, struct source_slot *slot, struct ipq_packet *packet)
+static int take_record(struct pcap_source *p, const struct iovec *slot, struct ipq_packet *packet)
 {
 	struct held *h = held_take(&p->store, p->record.caplen);
 
@@ -224,7 +216,7 @@ enum { ASK_FILE = 2 };
 
 /* What needs no look into the file: a packet that came back (1), nothing to give now (0), the end (-errno).
  */
-static int next_in_memory(struct pcap_source *p, struct source_slot *slot, struct ipq_packet *packet)
+static int next_in_memory(struct pcap_source *p, const struct iovec *slot, struct ipq_packet *packet)
 {
 	struct held *h = p->again.first;
 
@@ -241,7 +233,7 @@ static int next_in_memory(struct pcap_source *p, struct source_slot *slot, struc
 }
 
 /* 1: delivered; 0: nothing for now; -errno: the end, or an error. */
-static int next_packet(struct pcap_source *p, struct source_slot *slot, struct ipq_packet *packet)
+static int next_packet(struct pcap_source *p, const struct iovec *slot, struct ipq_packet *packet)
 {
 	int n;
 
@@ -264,7 +256,7 @@ static int next_packet(struct pcap_source *p, struct source_slot *slot, struct i
 	return n;
 }
 
-static int next_packets(struct pcap_source *p, struct source_slot *slot, struct ipq_packet *packet,
+static int next_packets(struct pcap_source *p, const struct iovec *slot, struct ipq_packet *packet,
 			unsigned max)
 {
 	unsigned n = 0;
@@ -327,7 +319,7 @@ static bool take_wake(struct pcap_source *p)
 	return true;
 }
 
-int source_pcap_recv(struct source *s, struct source_slot *slot, struct ipq_packet *packet, unsigned max,
+int source_pcap_recv(struct source *s, const struct iovec *slot, struct ipq_packet *packet, unsigned max,
 		     int timeout_ms, source_refused refused, void *context)
 {
 	int64_t deadline = timeout_ms > 0 ? now_ns() + timeout_ms * 1000000LL : 0;

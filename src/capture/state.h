@@ -90,7 +90,7 @@ int source_pcap_flush(struct pcap_source *p);
 /* Writes the frames without IP that precede packet id in the file; all of them if all is set. 0 or -errno. */
 int source_pcap_let_pass(struct pcap_source *p, uint32_t id, bool all);
 
-int source_pcap_recv(struct source *s, struct source_slot *slot, struct ipq_packet *packet, unsigned max,
+int source_pcap_recv(struct source *s, const struct iovec *slot, struct ipq_packet *packet, unsigned max,
 		     int timeout_ms, source_refused refused, void *context);
 int source_pcap_send(struct source *s, const struct source_verdict *verdict, unsigned n);
 

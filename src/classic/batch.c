@@ -69,7 +69,6 @@ void classic_batch_free(struct classic *c)
 static ssize_t next_message(struct classic *c, unsigned char *buf, size_t len)
 {
 	struct classic_batch *b = c->batching;
-	struct source_slot slot = { .head = NULL };
 	struct source_refusal r;
 
 	if (b->refusals > 0) {
@@ -80,10 +79,8 @@ static ssize_t next_message(struct classic *c, unsigned char *buf, size_t len)
 	while (b->next < b->count) {
 		const struct ipq_packet *p = &b->packet[b->next++];
 
-		if (p->family == c->family) {
-			slot.payload_split = p->payload_len;
-			return classic_deliver(c, &slot, p, buf, len);
-		}
+		if (p->family == c->family)
+			return classic_deliver(c, p, NULL, buf, len);
 		atomic_fetch_add(&c->wrong_family, 1);
 		ipq_drop(b->queue, p);
 	}

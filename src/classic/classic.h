@@ -113,7 +113,7 @@ static inline int classic_sent(int err, size_t len)
 ssize_t classic_timed_out(void);
 
 /* classic_nfqueue.c, for batching: messages to the program. */
-ssize_t classic_deliver(struct classic *c, const struct source_slot *slot, const struct ipq_packet *p,
+ssize_t classic_deliver(struct classic *c, const struct ipq_packet *p, struct known_interface *known,
 			unsigned char *buf, size_t len);
 ssize_t classic_deliver_refusal(struct classic *c, const struct source_refusal *r, unsigned char *buf,
 				size_t len);

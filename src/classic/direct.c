@@ -2,9 +2,8 @@
 /*
  * Theory of operation: nfnetlink_queue's packets as ip_queue's messages, one receive and one send a
  * packet. h->fd is the queue's own socket. A reader receives into the handle's scratch memory and writes
- * ip_queue's message from there into the caller's buffer. A second reader of the same handle meanwhile
- * (or one after a reader that was cancelled with the scratch in its hands) receives in two pieces: what
- * stands before the payload on its stack, the rest straight into the caller's buffer, where it is moved.
+ * ip_queue's message from there into the caller's buffer. A second reader of the same handle at the same time
+ * (or after a reader that was cancelled while it used the scratch memory) allocates memory for the call.
  *
  * A packet of the other family in this queue is dropped, as ip_queue dropped what nobody had asked for. But
  * it has made h->fd readable for nothing, which programs that select() and then read must not see: from the
@@ -18,6 +17,7 @@
 #include <fcntl.h>
 #include <linux/netfilter.h>
 #include <poll.h>
+#include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
@@ -273,11 +273,11 @@ __cold static ssize_t deliver_without_payload(struct classic *c, const struct ip
 	return deliver_short(buf, len, &m, sizeof(m));
 }
 
-/* In two pieces, slot->tail is buf: the payload's second part lies at its beginning. */
-ssize_t classic_deliver(struct classic *c, const struct source_slot *slot, const struct ipq_packet *p,
+/* known: the interfaces of the packet before, or NULL. */
+ssize_t classic_deliver(struct classic *c, const struct ipq_packet *p, struct known_interface *known,
 			unsigned char *buf, size_t len)
 {
-	size_t data_len = p->payload_len, split = slot->payload_split, whole, rounded;
+	size_t data_len = p->payload_len, whole, rounded;
 	message_anywhere *m = (message_anywhere *)buf;
 
 	count(&c->packets);
@@ -285,13 +285,9 @@ ssize_t classic_deliver(struct classic *c, const struct source_slot *slot, const
 		return deliver_without_payload(c, p, buf, len);
 	if (data_len > len - sizeof(*m))
 		data_len = len - sizeof(*m);
-	if (split > data_len)
-		split = data_len;
-	if (unlikely(data_len > split))
-		memmove(buf + sizeof(*m) + split, buf, data_len - split);
-	if (split > 0)
-		memcpy(buf + sizeof(*m), p->payload, split);
-	describe(c, p, slot->head == c->scratch ? c->known : NULL, m);
+	if (data_len > 0)
+		memcpy(buf + sizeof(*m), p->payload, data_len);
+	describe(c, p, known, m);
 	m->packet.data_len = data_len;
 	whole = sizeof(*m) + data_len;
 	rounded = NLMSG_ALIGN(whole);
@@ -357,53 +353,49 @@ __cold static ssize_t hand_over_other(struct classic *c, int n, const struct ipq
 	return FOREIGN;
 }
 
-static ssize_t deliver(struct classic *c, int n, const struct source_slot *slot, const struct ipq_packet *p,
-		       const struct source_refusal *refusal, unsigned char *buf, size_t len)
-{
-	if (unlikely(n <= 0 || refusal->error != 0 || p->family != c->family || c->closing))
-		return hand_over_other(c, n, p, refusal, buf, len);
-	return classic_deliver(c, slot, p, buf, len);
-}
-
 /*
  * One message that is there (or, timeout_ms IPQ_FOREVER, the next one); 0 when nothing was there, NOT_FOR_US,
- * FOREIGN.
+ * FOREIGN. memory: SOURCE_SLOT_SIZE bytes.
  */
-static ssize_t read_one(struct classic *c, unsigned char *buf, size_t len, int timeout_ms)
+static inline ssize_t read_into(struct classic *c, unsigned char *memory, struct known_interface *known,
+				unsigned char *buf, size_t len, int timeout_ms)
 {
-	struct source_slot slot = { .head = c->scratch, .head_room = SOURCE_SLOT_SIZE };
+	const struct iovec slot = { memory, SOURCE_SLOT_SIZE };
 	struct source_refusal refusal;
 	struct ipq_packet p;
-	ssize_t ret;
 	int n;
 
 	refusal.error = 0;
 	n = source_recv(c->source, &slot, &p, 1, timeout_ms, keep_refusal, &refusal);
-	ret = deliver(c, n, &slot, &p, &refusal, buf, len);
-	atomic_flag_clear_explicit(&c->scratch_taken, memory_order_release);
-	return ret;
+	if (unlikely(n <= 0 || refusal.error != 0 || p.family != c->family || c->closing))
+		return hand_over_other(c, n, &p, &refusal, buf, len);
+	return classic_deliver(c, &p, known, buf, len);
 }
 
-/* The same for a reader that does not have the scratch. */
-__noinline static ssize_t read_one_in_pieces(struct classic *c, unsigned char *buf, size_t len,
-					     int timeout_ms)
+/* For a reader that does not have the scratch memory. */
+__noinline static ssize_t read_with_own_memory(struct classic *c, unsigned char *buf, size_t len,
+					       int timeout_ms)
 {
-	unsigned char head[SOURCE_HEAD_MIN];
-	struct source_slot slot = { .head = head, .head_room = sizeof(head), .tail = buf, .tail_room = len };
-	struct source_refusal refusal;
-	struct ipq_packet p;
-	int n;
+	unsigned char *memory = malloc(SOURCE_SLOT_SIZE);
+	ssize_t ret;
 
-	refusal.error = 0;
-	n = source_recv(c->source, &slot, &p, 1, timeout_ms, keep_refusal, &refusal);
-	return deliver(c, n, &slot, &p, &refusal, buf, len);
+	if (memory == NULL)
+		return classic_fail(IPQ_ERR_RECV, ENOMEM);
+	pthread_cleanup_push(free, memory);
+	ret = read_into(c, memory, NULL, buf, len, timeout_ms);
+	pthread_cleanup_pop(1);
+	return ret;
 }
 
 static ssize_t read_message(struct classic *c, unsigned char *buf, size_t len, int timeout_ms)
 {
-	if (single_threaded() || !atomic_flag_test_and_set_explicit(&c->scratch_taken, memory_order_acquire))
-		return read_one(c, buf, len, timeout_ms);
-	return read_one_in_pieces(c, buf, len, timeout_ms);
+	ssize_t ret;
+
+	if (!single_threaded() && atomic_flag_test_and_set_explicit(&c->scratch_taken, memory_order_acquire))
+		return read_with_own_memory(c, buf, len, timeout_ms);
+	ret = read_into(c, c->scratch, c->known, buf, len, timeout_ms);
+	atomic_flag_clear_explicit(&c->scratch_taken, memory_order_release);
+	return ret;
 }
 
 static bool same_tick(const struct timespec *a)

@@ -24,7 +24,7 @@ bool source_is_file(const char *name);
 const char *source_skip_engine(const char *name);
 
 /* The source's recv and send, which are nfnetlink_queue's in nearly every program. */
-static inline int source_recv(struct source *s, struct source_slot *slot, struct ipq_packet *packet,
+static inline int source_recv(struct source *s, const struct iovec *slot, struct ipq_packet *packet,
 			      unsigned max, int timeout_ms, source_refused refused, void *context)
 {
 	return DIRECT_CALL(nfqueue_recv, s->ops->recv, s, slot, packet, max, timeout_ms, refused, context);

@@ -50,7 +50,7 @@ struct ipq_queue {
 	size_t copies_size;
 	struct moderation moderation;
 	struct ipq_stats stats;
-	struct source_slot slot[SOURCE_BATCH_MAX];
+	struct iovec slot[SOURCE_BATCH_MAX];
 
 	bool owned;
 	uint32_t flags;
@@ -76,8 +76,7 @@ static int map_slots(struct ipq_queue *q)
 	q->memory = memory;
 	q->memory_size = size;
 	for (i = 0; i < SOURCE_BATCH_MAX; i++)
-		q->slot[i] = (struct source_slot){ .head = q->memory + i * q->slot_size,
-						   .head_room = q->slot_size };
+		q->slot[i] = (struct iovec){ q->memory + i * q->slot_size, q->slot_size };
 	return 0;
 }
 

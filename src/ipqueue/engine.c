@@ -640,8 +640,8 @@ static int allocate(struct engine *e)
 		return -ENOMEM;
 	}
 	for (i = 0; i < BATCH; i++) {
-		e->slot[i] = (struct source_slot){ .head = e->slots + (size_t)i * SLOT_SIZE + SLOT_FRONT,
-						   .head_room = SOURCE_SLOT_SIZE };
+		e->slot[i] =
+			(struct iovec){ e->slots + (size_t)i * SLOT_SIZE + SLOT_FRONT, SOURCE_SLOT_SIZE };
 		e->in_iov[i] = (struct iovec){ e->requests + (size_t)i * REQUEST_ROOM, REQUEST_ROOM };
 		e->in[i].msg_hdr = (struct msghdr){ .msg_iov = &e->in_iov[i], .msg_iovlen = 1 };
 	}

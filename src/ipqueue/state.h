@@ -96,7 +96,7 @@ struct engine {
 	uint32_t tag;
 
 	/* Packets from the source. Those not done are held back: only a patient engine does that. */
-	struct source_slot slot[BATCH];
+	struct iovec slot[BATCH];
 	struct ipq_packet packet[BATCH];
 	bool done[BATCH];
 	unsigned held, received;

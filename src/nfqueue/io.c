@@ -31,20 +31,6 @@ static void note_id(struct nfqueue *q, uint32_t id)
 		atomic_store_explicit(&q->last_id, id, memory_order_relaxed);
 }
 
-/* A packet that was put aside, into a slot as if it had just been received. */
-static size_t copy_aside(const struct deferred *a, struct source_slot *slot)
-{
-	size_t first = a->len < slot->head_room ? a->len : slot->head_room;
-	size_t rest = slot->tail != NULL ? a->len - first : 0;
-
-	memcpy(slot->head, a->message, first);
-	if (rest > slot->tail_room)
-		rest = slot->tail_room;
-	if (rest > 0)
-		memcpy(slot->tail, a->message + first, rest);
-	return first + rest;
-}
-
 struct receiving {
 	struct nfqueue *q;
 	source_refused refused;
@@ -52,10 +38,19 @@ struct receiving {
 	bool woken;
 };
 
-static bool take_message(struct receiving *rx, struct source_slot *slot, size_t len, struct ipq_packet *p);
+static bool take_message(struct receiving *rx, const struct iovec *slot, size_t len, struct ipq_packet *p);
+
+/* Copies a deferred message to a slot, as if it had just been received. */
+static size_t copy_deferred(const struct deferred *d, const struct iovec *slot)
+{
+	size_t len = d->len < slot->iov_len ? d->len : slot->iov_len;
+
+	memcpy(slot->iov_base, d->message, len);
+	return len;
+}
 
 /* What was put aside first. True when *p is a packet now. */
-__cold static bool pop_deferred(struct receiving *rx, struct source_slot *slot, struct ipq_packet *p)
+__cold static bool pop_deferred(struct receiving *rx, const struct iovec *slot, struct ipq_packet *p)
 {
 	struct deferred *a = nfqueue_pop_deferred(rx->q);
 	bool packet = false;
@@ -65,7 +60,7 @@ __cold static bool pop_deferred(struct receiving *rx, struct source_slot *slot, 
 	if (a->len == 0)
 		rx->refused(rx->context, &a->refusal);
 	else
-		packet = take_message(rx, slot, copy_aside(a, slot), p);
+		packet = take_message(rx, slot, copy_deferred(a, slot), p);
 	free(a);
 	return packet;
 }
@@ -106,7 +101,7 @@ __cold static bool queued_again(struct nfqueue *q, uint32_t id)
 }
 
 /* A datagram that is not a packet, or no good one. True when *p is a packet now: one that was put aside. */
-__cold static bool take_other(struct receiving *rx, struct source_slot *slot, const struct nfq_reply *r,
+__cold static bool take_other(struct receiving *rx, const struct iovec *slot, const struct nfq_reply *r,
 			      struct ipq_packet *p)
 {
 	if (r->kind == NFQ_ACK && r->type == NLMSG_NOOP && r->seq == SEQ_DEFERRED)
@@ -121,11 +116,11 @@ __cold static bool take_other(struct receiving *rx, struct source_slot *slot, co
 }
 
 /* One datagram of len bytes. True when *p is a packet now. */
-static bool take_message(struct receiving *rx, struct source_slot *slot, size_t len, struct ipq_packet *p)
+static bool take_message(struct receiving *rx, const struct iovec *slot, size_t len, struct ipq_packet *p)
 {
 	struct nfq_reply r;
 
-	nfq_parse(slot, len, p, &r);
+	nfq_parse(slot->iov_base, len, p, &r);
 	if (unlikely(r.kind != NFQ_PACKET))
 		return take_other(rx, slot, &r, p);
 	note_id(rx->q, p->id);
@@ -157,24 +152,15 @@ static int64_t end_of(int timeout_ms)
 	return timeout_ms > 0 ? now_ms() + timeout_ms : 0;
 }
 
-__noinline static ssize_t receive_in_pieces(int fd, const struct source_slot *slot, int flags)
-{
-	struct iovec iov[2] = { { slot->head, slot->head_room }, { slot->tail, slot->tail_room } };
-	struct msghdr msg = { .msg_iov = iov, .msg_iovlen = 2 };
-
-	return recvmsg(fd, &msg, flags);
-}
-
-/* One datagram, in one piece or two. Its length; 0 when the time is over; -errno. */
-static ssize_t receive_one(int fd, const struct source_slot *slot, int timeout_ms)
+/* One datagram. Its length; 0 when the time is over; -errno. */
+static ssize_t receive_one(int fd, const struct iovec *slot, int timeout_ms)
 {
 	int flags = timeout_ms == IPQ_FOREVER ? 0 : MSG_DONTWAIT, more;
 	int64_t end = end_of(timeout_ms);
 	ssize_t n;
 
 	for (;;) {
-		n = slot->tail == NULL ? recv(fd, slot->head, slot->head_room, flags)
-				       : receive_in_pieces(fd, slot, flags);
+		n = recv(fd, slot->iov_base, slot->iov_len, flags);
 		if (likely(n >= 0))
 			return n;
 		more = wait_more(fd, timeout_ms, end);
@@ -199,7 +185,7 @@ static int receive_many(int fd, struct mmsghdr *msg, unsigned max, int timeout_m
 	}
 }
 
-static int recv_one(struct receiving *rx, struct source_slot *slot, struct ipq_packet *packet, int timeout_ms)
+static int recv_one(struct receiving *rx, const struct iovec *slot, struct ipq_packet *packet, int timeout_ms)
 {
 	ssize_t len = receive_one(rx->q->fd, slot, timeout_ms);
 
@@ -215,8 +201,7 @@ static int recv_one(struct receiving *rx, struct source_slot *slot, struct ipq_p
 /* What recvmmsg wants to know. It changes none of it, so that it is written once for the slots of a reader. */
 struct batch {
 	struct mmsghdr msg[SOURCE_BATCH_MAX];
-	struct iovec iov[SOURCE_BATCH_MAX][2];
-	const struct source_slot *slot;
+	const struct iovec *slot;
 	unsigned count;
 	unsigned alone; /* receives in a row that brought one packet */
 };
@@ -242,26 +227,21 @@ struct batch *nfqueue_new_batch(void)
 	return calloc(1, sizeof(struct batch));
 }
 
-static struct batch *prepare(struct nfqueue *q, const struct source_slot *slot, unsigned max)
+static struct batch *prepare(struct nfqueue *q, const struct iovec *slot, unsigned max)
 {
 	struct batch *b = q->batch;
 	unsigned i;
 
-	/* The reader may have given its slots other memory: see ipq_queue_detach_memory(). */
-	if (b->slot == slot && b->count >= max && b->iov[0][0].iov_base == slot[0].head)
+	if (b->slot == slot && b->count >= max)
 		return b;
-	for (i = 0; i < max; i++) {
-		b->iov[i][0] = (struct iovec){ slot[i].head, slot[i].head_room };
-		b->iov[i][1] = (struct iovec){ slot[i].tail, slot[i].tail_room };
-		b->msg[i].msg_hdr =
-			(struct msghdr){ .msg_iov = b->iov[i], .msg_iovlen = slot[i].tail != NULL ? 2 : 1 };
-	}
+	for (i = 0; i < max; i++)
+		b->msg[i].msg_hdr = (struct msghdr){ .msg_iov = (struct iovec *)&slot[i], .msg_iovlen = 1 };
 	b->slot = slot;
 	b->count = max;
 	return b;
 }
 
-__flatten __noinline static int recv_many(struct receiving *rx, struct source_slot *slot,
+__flatten __noinline static int recv_many(struct receiving *rx, const struct iovec *slot,
 					  struct ipq_packet *packet, unsigned max, int timeout_ms)
 {
 	struct batch *b = prepare(rx->q, slot, max);
@@ -278,12 +258,8 @@ __flatten __noinline static int recv_many(struct receiving *rx, struct source_sl
 		return n;
 	if (n == 0 && timeout_ms == 0)
 		return pop_deferred(rx, slot, packet);
-	for (i = 0; i < (unsigned)n; i++) {
-		if (!take_message(rx, &slot[i], b->msg[i].msg_len, &packet[count]))
-			continue;
-		slot[count].payload_split = slot[i].payload_split;
-		count++;
-	}
+	for (i = 0; i < (unsigned)n; i++)
+		count += take_message(rx, &slot[i], b->msg[i].msg_len, &packet[count]);
 	b->alone = count == 1 && n == 1 ? b->alone + 1 : 0;
 	if (!rx->woken)
 		return (int)count;
@@ -294,7 +270,7 @@ __flatten __noinline static int recv_many(struct receiving *rx, struct source_sl
 	return (int)count;
 }
 
-__flatten int nfqueue_recv(struct source *s, struct source_slot *slot, struct ipq_packet *packet,
+__flatten int nfqueue_recv(struct source *s, const struct iovec *slot, struct ipq_packet *packet,
 			   unsigned max, int timeout_ms, source_refused refused, void *context)
 {
 	struct receiving rx = { .q = nfqueue(s), .refused = refused, .context = context };

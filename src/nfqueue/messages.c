@@ -196,8 +196,8 @@ static void compare_lengths(struct ipq_packet *p, size_t claimed, bool cut)
 
 /* The attributes of one message, as far as they have been read. */
 struct reading {
-	const unsigned char *at;
-	size_t left;	/* bytes in one piece */
+	unsigned char *at;
+	size_t left;	/* bytes received */
 	size_t claimed; /* bytes of payload, by its own account */
 	bool has_id;
 };
@@ -224,28 +224,20 @@ static inline bool read_expected(struct reading *m, struct ipq_packet *p, uint16
 	return true;
 }
 
-/* The same for the payload, which may have any length, and go on in a second piece. */
-static inline void read_payload(struct reading *m, struct ipq_packet *p, struct source_slot *slot, size_t len,
-				const struct nlattr *a)
+/* The same for the payload, which may have any length and may be cut. */
+static inline void read_payload(struct reading *m, struct ipq_packet *p, const struct nlattr *a)
 {
-	size_t offset = (size_t)(m->at + NLA_HDRLEN - slot->head), have = len - offset;
+	size_t have = m->left - NLA_HDRLEN;
 
 	m->claimed = (size_t)a->nla_len - NLA_HDRLEN;
-	if (have > m->claimed)
-		have = m->claimed;
-	p->payload = slot->head + offset;
-	p->payload_len = (uint32_t)have;
-	slot->payload_split = have;
-	if (slot->tail != NULL && slot->tail != slot->head + slot->head_room &&
-	    offset + have > slot->head_room)
-		slot->payload_split = slot->head_room - offset;
+	p->payload = m->at + NLA_HDRLEN;
+	p->payload_len = (uint32_t)(have < m->claimed ? have : m->claimed);
 	p->present |= IPQ_HAS_PAYLOAD;
 	step(m, a->nla_len);
 }
 
-/* Any attributes in any order. False when they are not well formed, or do not end where the first piece does. */
-__noinline static bool parse_generic(struct reading *m, struct ipq_packet *p, struct source_slot *slot,
-				     size_t len)
+/* Any attributes in any order. False when they are malformed. */
+__noinline static bool parse_generic(struct reading *m, struct ipq_packet *p)
 {
 	while (m->left >= NLA_HDRLEN) {
 		struct nlattr a;
@@ -258,7 +250,7 @@ __noinline static bool parse_generic(struct reading *m, struct ipq_packet *p, st
 		type = a.nla_type & NLA_TYPE_MASK;
 		value = (size_t)a.nla_len - NLA_HDRLEN;
 		if (type == NFQA_PAYLOAD) {
-			read_payload(m, p, slot, len, &a);
+			read_payload(m, p, &a);
 			continue;
 		}
 		if (a.nla_len > m->left)
@@ -276,7 +268,7 @@ __noinline static bool parse_generic(struct reading *m, struct ipq_packet *p, st
  * What most packets have, in the order in which Linux writes it: a line of tests that are passed once each, where the
  * loop over any attributes jumps several times for each (paths.h). What is not as expected is left to that.
  */
-static inline void parse_fast(struct reading *m, struct ipq_packet *p, struct source_slot *slot, size_t len)
+static inline void parse_fast(struct reading *m, struct ipq_packet *p)
 {
 	struct nlattr a;
 
@@ -291,29 +283,25 @@ static inline void parse_fast(struct reading *m, struct ipq_packet *p, struct so
 		return;
 	memcpy(&a, m->at, sizeof(a));
 	if (likely(a.nla_type == NFQA_PAYLOAD && a.nla_len >= NLA_HDRLEN))
-		read_payload(m, p, slot, len, &a);
+		read_payload(m, p, &a);
 }
 
-/* len bytes of the message were received, not all of it when cut; only the first room of them are in one piece. */
-static bool parse_packet(struct source_slot *slot, size_t len, bool cut, struct ipq_packet *p,
+/* len bytes of the message were received, not all of them when cut. */
+static bool parse_packet(unsigned char *message, size_t len, bool cut, struct ipq_packet *p,
 			 struct nfq_reply *r)
 {
-	size_t room = len < slot->head_room || slot->tail == NULL ? len : slot->head_room;
-	struct reading m = { .at = slot->head + ATTRIBUTES };
+	struct reading m = { .at = message + ATTRIBUTES };
 	bool whole = true;
 
 	clear_packet(p);
 	if (len < ATTRIBUTES)
 		return false;
-	p->family = slot->head[NLMSG_HDRLEN];
-	m.left = room - ATTRIBUTES;
-	parse_fast(&m, p, slot, len);
+	p->family = message[NLMSG_HDRLEN];
+	m.left = len - ATTRIBUTES;
+	parse_fast(&m, p);
 	if (unlikely(m.left > 0))
-		whole = parse_generic(&m, p, slot, len);
+		whole = parse_generic(&m, p);
 	r->has_id = m.has_id;
-	/* What stands behind the first piece is payload or nothing: another attribute there would be overlooked. */
-	if (room < len && !(p->present & IPQ_HAS_PAYLOAD))
-		whole = false;
 	compare_lengths(p, m.claimed, cut);
 	return whole && m.has_id;
 }
@@ -363,29 +351,25 @@ __noinline static void parse_error(const unsigned char *msg, size_t len, struct 
 	get_refused(msg + NLMSG_HDRLEN + 4, len - NLMSG_HDRLEN - 4, &r->refusal);
 }
 
-__flatten __noinline void nfq_parse(struct source_slot *slot, size_t len, struct ipq_packet *p,
+__flatten __noinline void nfq_parse(unsigned char *message, size_t len, struct ipq_packet *p,
 				    struct nfq_reply *r)
 {
 	struct nlmsghdr nlh;
-	size_t held = slot->head_room + (slot->tail != NULL ? slot->tail_room : 0);
 
 	r->kind = NFQ_OTHER;
 	r->has_id = false;
-	slot->payload_split = 0;
-	if (len > held)
-		len = held;
 	if (len < NLMSG_HDRLEN)
 		return;
-	memcpy(&nlh, slot->head, sizeof(nlh));
+	memcpy(&nlh, message, sizeof(nlh));
 	if (nlh.nlmsg_len < NLMSG_HDRLEN)
 		return;
 	if (len > nlh.nlmsg_len)
 		len = nlh.nlmsg_len;
 	if (likely(nlh.nlmsg_type == PACKET_TYPE)) {
-		if (likely(parse_packet(slot, len, nlh.nlmsg_len > len, p, r)))
+		if (likely(parse_packet(message, len, nlh.nlmsg_len > len, p, r)))
 			r->kind = NFQ_PACKET;
 	} else if (nlh.nlmsg_type == NLMSG_ERROR) {
-		parse_error(slot->head, len < slot->head_room ? len : slot->head_room, r);
+		parse_error(message, len, r);
 	}
 }
 

@@ -31,11 +31,8 @@ struct nfq_reply {
 	bool has_id; /* NFQ_OTHER: a packet message too short or malformed, with a known id */
 };
 
-/*
- * Reads a message of len bytes of which the slot's pieces hold what fits. Packets are filled into p with
- * pointers into the slot.
- */
-void nfq_parse(struct source_slot *slot, size_t len, struct ipq_packet *p, struct nfq_reply *r);
+/* Reads a message of which len bytes were received. The packet's pointers in *p refer to the message. */
+void nfq_parse(unsigned char *message, size_t len, struct ipq_packet *p, struct nfq_reply *r);
 
 #define NFQ_VERDICT_TYPE ((NFNL_SUBSYS_QUEUE << 8) | NFQNL_MSG_VERDICT)
 #define NFQ_BATCH_TYPE ((NFNL_SUBSYS_QUEUE << 8) | NFQNL_MSG_VERDICT_BATCH)

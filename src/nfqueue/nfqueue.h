@@ -14,7 +14,7 @@
 extern const struct source_ops source_nfqueue;
 
 /* source_nfqueue.recv and .send, for a direct call. */
-int nfqueue_recv(struct source *s, struct source_slot *slot, struct ipq_packet *packet, unsigned max,
+int nfqueue_recv(struct source *s, const struct iovec *slot, struct ipq_packet *packet, unsigned max,
 		 int timeout_ms, source_refused refused, void *context);
 int nfqueue_send(struct source *s, const struct source_verdict *verdict, unsigned n);
 

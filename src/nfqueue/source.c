@@ -170,7 +170,6 @@ static int drain_until_ack(struct nfqueue *q)
 	if (buf == NULL)
 		return -ENOMEM;
 	while (err == 0 && atomic_load(&q->answered) != last) {
-		struct source_slot slot = { .head = buf, .head_room = SOURCE_SLOT_SIZE };
 		struct ipq_packet p = { .id = 0 };
 		struct nfq_reply r;
 		ssize_t n = recv(q->fd, buf, SOURCE_SLOT_SIZE, MSG_DONTWAIT);
@@ -181,7 +180,7 @@ static int drain_until_ack(struct nfqueue *q)
 			err = errno == EAGAIN || errno == ENOBUFS ? 0 : -errno;
 			break;
 		}
-		nfq_parse(&slot, (size_t)n, &p, &r);
+		nfq_parse(buf, (size_t)n, &p, &r);
 		if (r.kind == NFQ_ACK && r.type != NLMSG_NOOP)
 			nfqueue_post_ack(q, r.seq, r.refusal.error);
 		else if (r.kind == NFQ_ACK && r.seq == SEQ_DEFERRED)

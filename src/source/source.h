@@ -13,6 +13,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/uio.h>
 #include <ipq.h>
 #include "util/compiler.h"
 #include "util/error.h"
@@ -33,24 +34,13 @@ struct source_config {
 	uint32_t flags;		 /* IPQ_O_ */
 };
 
-/*
- * Room for one packet: pieces of memory that are filled in order. The first takes what stands before
- * the payload (SOURCE_HEAD_MIN bytes at least). When the pieces are one run of memory the payload comes
- * whole; otherwise pkt->payload points at its first byte and payload_split says how many bytes stand
- * there before it goes on at tail.
- */
-struct source_slot {
-	unsigned char *head;
-	size_t head_room;
-	unsigned char *tail; /* NULL: none */
-	size_t tail_room;
-	size_t payload_split; /* out: bytes of payload in head; payload_len when all of it is */
-};
 /* Packets that one receive returns at most. */
 #define SOURCE_BATCH_MAX 64
 
-#define SOURCE_HEAD_MIN 1024
-/* One contiguous slot that takes any packet with all its attributes; not a multiple of the page, see PERF.md. */
+/*
+ * A slot, memory for one packet (struct iovec), that holds any packet with all its attributes. Not a multiple of
+ * 4 KiB: else the beginnings of all slots would compete for the same cache lines.
+ */
 #define SOURCE_SLOT_SIZE (65536 + 4096 + 64)
 
 /* A verdict as sources take it: everything of struct ipq_verdict, by packet id. */
@@ -109,9 +99,9 @@ struct source_ops {
 	/*
 	 * Up to max packets. timeout_ms as in ipq_queue_recv(). Returns the count (0: timed out, or only
 	 * refusals came), -EINTR, -ECANCELED (woken), -ENODATA (end), -errno. Any thread with max 1; with
-	 * more, one thread at a time, and a slot[] that it has handed in before is as it was then.
+	 * more, one thread at a time; slot[] must stay valid until the next call (its elements may change).
 	 */
-	int (*recv)(struct source *s, struct source_slot *slot, struct ipq_packet *packet, unsigned max,
+	int (*recv)(struct source *s, const struct iovec *slot, struct ipq_packet *packet, unsigned max,
 		    int timeout_ms, source_refused refused, void *context);
 
 	/* Sends verdicts in order, in as few system calls as it takes. Returns how many went, or -errno for none. */

@@ -201,7 +201,7 @@ static int op_fd(const struct source *s)
 	return ((const struct fake *)s)->event;
 }
 
-static int op_recv(struct source *s, struct source_slot *slot, struct ipq_packet *packet, unsigned max,
+static int op_recv(struct source *s, const struct iovec *slot, struct ipq_packet *packet, unsigned max,
 		   int timeout_ms, source_refused refused, void *context)
 {
 	struct fake *f = (struct fake *)s;
@@ -215,15 +215,14 @@ static int op_recv(struct source *s, struct source_slot *slot, struct ipq_packet
 	for (n = 0; n < max && f->packets != NULL; n++) {
 		struct fake_packet *p = f->packets;
 
-		if (p->packet.payload_len > slot[n].head_room)
+		if (p->packet.payload_len > slot[n].iov_len)
 			abort();
 		f->packets = p->next;
 		p->next = f->waiting;
 		f->waiting = p;
 		packet[n] = p->packet;
-		packet[n].payload = slot[n].head;
-		memcpy(slot[n].head, p->payload, p->packet.payload_len);
-		slot[n].payload_split = p->packet.payload_len;
+		packet[n].payload = slot[n].iov_base;
+		memcpy(slot[n].iov_base, p->payload, p->packet.payload_len);
 	}
 	if (n == 0 && refusal_reported == 0 && f->end)
 		return f->end_error != 0 ? -f->end_error : -ENODATA;
@@ -234,7 +233,7 @@ static int op_recv(struct source *s, struct source_slot *slot, struct ipq_packet
 void fake_receive(struct fake *f, struct ipq_packet *packet)
 {
 	static unsigned char buf[SOURCE_SLOT_SIZE];
-	struct source_slot slot = { .head = buf, .head_room = sizeof(buf) };
+	const struct iovec slot = { buf, sizeof(buf) };
 
 	if (op_recv(&f->source, &slot, packet, 1, 0, NULL, NULL) != 1)
 		abort();

@@ -15,20 +15,20 @@
 #include "main.h"
 
 #define SLOTS 4
+#define SLOT_SIZE 4096
 
-static struct source_slot slot[SLOTS];
+static struct iovec slot[SLOTS];
 static struct ipq_packet packet[SLOTS];
 static volatile uint8_t sink;
 
 /* Looks at every byte that a packet claims to have, and at the claims. */
-static void look(const struct ipq_packet *p, const struct source_slot *s)
+static void look(const struct ipq_packet *p)
 {
 	uint8_t sum = 0;
 
-	require(p->payload_len <= p->full_len && p->link_header_len <= SOURCE_HEAD_MIN &&
-		p->hw_addr_len <= 8);
+	require(p->payload_len <= p->full_len && p->link_header_len <= SLOT_SIZE && p->hw_addr_len <= 8);
 	for (uint32_t i = 0; (p->present & IPQ_HAS_PAYLOAD) && i < p->payload_len; i++)
-		sum ^= i < s->payload_split ? p->payload[i] : s->tail[i - s->payload_split];
+		sum ^= p->payload[i];
 	for (uint16_t i = 0; (p->present & IPQ_HAS_LINK_HEADER) && i < p->link_header_len; i++)
 		sum ^= p->link_header[i];
 	sink = sum;
@@ -46,13 +46,13 @@ static void run(struct source *s, uint8_t seed)
 						    .present = seed & 0x20 ? IPQ_SET_MARK : 0,
 						    .mark = seed };
 
-			look(&packet[i], &slot[i]);
+			look(&packet[i]);
 			if ((v.code == NF_REPEAT || v.code == NF_QUEUE) && ++repeats > 100)
 				v.code = NF_DROP;
 			if (seed & 0x40 && packet[i].id % 3 == 0 && packet[i].present & IPQ_HAS_PAYLOAD) {
 				v.present |= IPQ_SET_PAYLOAD;
-				v.payload = slot[i].head;
-				v.payload_len = slot[i].head_room / 2;
+				v.payload = slot[i].iov_base;
+				v.payload_len = slot[i].iov_len / 2;
 			}
 			v.batch = seed & 0x80 && packet[i].id % 5 == 0;
 			source_pcap.send(s, &v, 1);
@@ -101,7 +101,7 @@ static uint64_t read_back(int fd)
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	static const char *const options[] = { "", ",hook=FORWARD", ",hook=OUTPUT,outdev=out", ",indev=in" };
-	static uint8_t head[SLOTS][2048], tail[SLOTS][1500];
+	static uint8_t memory[SLOTS][SLOT_SIZE];
 	struct source_config config = { .mode = COPY_PACKET, .queue_length = 16 };
 	struct ipq_error e;
 	struct source *s;
@@ -116,10 +116,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	out = memfd_create("out", MFD_CLOEXEC);
 	require(in >= 0 && out >= 0 && write(in, data + 2, size - 2) == (ssize_t)(size - 2));
 	for (int i = 0; i < SLOTS; i++)
-		slot[i] = (struct source_slot){ .head = head[i],
-						.head_room = sizeof(head[i]),
-						.tail = data[1] & 1 ? tail[i] : NULL,
-						.tail_room = sizeof(tail[i]) };
+		slot[i] = (struct iovec){ memory[i], data[1] & 1 ? SLOT_SIZE : SLOT_SIZE / 2 };
 	config.range = data[1] & 2 ? 60 : 0;
 	snprintf(arg, sizeof(arg), "/proc/self/fd/%d,/proc/self/fd/%d%s", in, out, options[data[1] >> 2 & 3]);
 	if (source_pcap.open(&s, arg, &e) == 0) {

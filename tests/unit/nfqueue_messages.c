@@ -87,7 +87,6 @@ static void end(struct message *m)
 /* A parsed message and the memory of exactly len bytes that it points into. */
 struct parsed {
 	unsigned char *memory;
-	struct source_slot slot;
 	struct ipq_packet p;
 	struct nfq_reply r;
 };
@@ -98,9 +97,8 @@ static struct parsed parse(const struct message *m, size_t len)
 
 	assert_non_null(d.memory);
 	memcpy(d.memory, m->bytes, len);
-	d.slot = (struct source_slot){ .head = d.memory, .head_room = len };
 	memset(&d.p, 0xa5, sizeof(d.p)); /* whatever the program had there */
-	nfq_parse(&d.slot, len, &d.p, &d.r);
+	nfq_parse(d.memory, len, &d.p, &d.r);
 	return d;
 }
 
@@ -174,7 +172,6 @@ static void every_attribute_becomes_its_field(void **state)
 	assert_int_equal(d.p.cgroup, 0x30004);
 	assert_int_equal(d.p.payload_len, 37);
 	assert_memory_equal(d.p.payload, "sixty bytes of a packet, more or less", 37);
-	assert_int_equal(d.slot.payload_split, 37);
 	/* A bit of a newer kernel's is not passed off as one of ours. */
 	assert_int_equal(d.p.flags, IPQ_PACKET_CHECKSUM_NOT_READY | IPQ_PACKET_GSO | IPQ_PACKET_TRUNCATED);
 	free(d.memory);
@@ -498,15 +495,13 @@ static void a_packet_keeps_nothing_of_the_one_before(void **state)
 {
 	struct message m;
 	struct parsed d;
-	struct source_slot slot;
 
 	(void)state;
 	make_rich(&m);
 	d = parse(&m, m.len);
 	begin_packet(&m, 2);
 	end(&m);
-	slot = (struct source_slot){ .head = m.bytes, .head_room = sizeof(m.bytes) };
-	nfq_parse(&slot, m.len, &d.p, &d.r);
+	nfq_parse(m.bytes, m.len, &d.p, &d.r);
 	assert_int_equal(d.r.kind, NFQ_PACKET);
 	assert_int_equal(d.p.present, 0);
 	assert_int_equal(d.p.flags, 0);
@@ -519,63 +514,22 @@ static void a_packet_keeps_nothing_of_the_one_before(void **state)
 	free(d.memory);
 }
 
-/* The classic API receives what stands before the payload beside the program's buffer. */
-static void payloads_in_two_pieces_lose_no_byte(void **state)
-{
-	const char text[] = "sixty bytes of a packet, more or less";
-	struct message m;
-
-	(void)state;
-	begin_packet(&m, 9);
-	attribute32(&m, NFQA_MARK, 5);
-	attribute(&m, NFQA_PAYLOAD, text, 37);
-	end(&m);
-	for (size_t first = m.len - 37; first <= m.len; first++) {
-		/* Not behind one another, wherever malloc puts them: that would be one piece. */
-		unsigned char *head = malloc(first), *gap = malloc(1 + m.len - first), *tail = gap + 1,
-			      whole[37];
-		struct source_slot slot = {
-			.head = head, .head_room = first, .tail = tail, .tail_room = m.len - first
-		};
-		struct ipq_packet p;
-		struct nfq_reply r;
-
-		memcpy(head, m.bytes, first);
-		memcpy(tail, m.bytes + first, m.len - first);
-		nfq_parse(&slot, m.len, &p, &r);
-		assert_int_equal(r.kind, NFQ_PACKET);
-		assert_int_equal(p.payload_len, 37);
-		assert_int_equal(slot.payload_split, first - (m.len - 37));
-		memcpy(whole, p.payload, slot.payload_split);
-		memcpy(whole + slot.payload_split, tail, 37 - slot.payload_split);
-		assert_memory_equal(whole, text, 37);
-		free(head);
-		free(gap);
-	}
-}
-
-static void a_message_larger_than_its_room_is_a_truncated_packet(void **state)
+static void message_longer_than_the_slot_is_a_truncated_packet(void **state)
 {
 	static const unsigned char bytes[200];
 	struct message m;
-	unsigned char head[80], tail[10];
-	struct source_slot slot = {
-		.head = head, .head_room = sizeof(head), .tail = tail, .tail_room = sizeof(tail)
-	};
-	struct ipq_packet p;
-	struct nfq_reply r;
+	struct parsed d;
 
 	(void)state;
 	begin_packet(&m, 9);
 	attribute(&m, NFQA_PAYLOAD, bytes, sizeof(bytes));
 	end(&m);
-	memcpy(head, m.bytes, sizeof(head));
-	memcpy(tail, m.bytes + sizeof(head), sizeof(tail));
-	nfq_parse(&slot, m.len, &p, &r); /* a length as MSG_TRUNC gives it */
-	assert_int_equal(r.kind, NFQ_PACKET);
-	assert_int_equal(p.payload_len, 90 - (m.len - 200));
-	assert_int_equal(p.full_len, 200);
-	assert_int_equal(p.flags, IPQ_PACKET_TRUNCATED);
+	d = parse(&m, 90);
+	assert_int_equal(d.r.kind, NFQ_PACKET);
+	assert_int_equal(d.p.payload_len, 90 - (m.len - 200));
+	assert_int_equal(d.p.full_len, 200);
+	assert_int_equal(d.p.flags, IPQ_PACKET_TRUNCATED);
+	free(d.memory);
 }
 
 /* ---- errors ------------------------------------------------------------------------------------- */
@@ -695,8 +649,7 @@ int main(void)
 		cmocka_unit_test(absurd_timestamps_are_only_numbers),
 		cmocka_unit_test(attributes_may_stand_in_any_order),
 		cmocka_unit_test(a_packet_keeps_nothing_of_the_one_before),
-		cmocka_unit_test(payloads_in_two_pieces_lose_no_byte),
-		cmocka_unit_test(a_message_larger_than_its_room_is_a_truncated_packet),
+		cmocka_unit_test(message_longer_than_the_slot_is_a_truncated_packet),
 		cmocka_unit_test(refused_verdicts_name_their_packet),
 		cmocka_unit_test(acknowledgements_are_told_from_refusals),
 		cmocka_unit_test(other_messages_are_nothing),

@@ -13,7 +13,7 @@ enum { SKIPPED = 77 };
 
 static struct capture_file in, out;
 static unsigned char memory[8][SOURCE_SLOT_SIZE];
-static struct source_slot slot[8];
+static struct iovec slot[8];
 static struct ipq_packet packet[8];
 
 static int failed(const char *what, const char *why)
@@ -142,7 +142,7 @@ int main(void)
 		return SKIPPED;
 	}
 	for (int i = 0; i < 8; i++)
-		slot[i] = (struct source_slot){ .head = memory[i], .head_room = sizeof(memory[i]) };
+		slot[i] = (struct iovec){ memory[i], sizeof(memory[i]) };
 	for (size_t i = 0; i < sizeof(links) / sizeof(links[0]); i++) {
 		make(links[i].type, i % 2, links[i].header, links[i].len);
 		if (pass() != 0 || ask_tshark(links[i].len, i % 2) != 0) {
