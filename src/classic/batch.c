@@ -1,19 +1,15 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * Theory of operation: batching for programs that only block in ipq_read, asked for by IPQ_BATCH or
- * IPQ_CTL_BATCH. Packets are received many at a time and handed out one by one; verdicts leave together around
- * the next receive (moderation.c). What strict mode promises of h->fd does not hold then: packets and verdicts
- * may be here while the descriptor says nothing.
+ * Batches, for programs that only wait in ipq_read and have asked for them by IPQ_BATCH or IPQ_CTL_BATCH. A
+ * receive fetches many packets, and each ipq_read returns one of them; verdicts are sent together around
+ * the next receive (core/moderation.c). So h->fd may be unreadable while packets are here.
  */
 #include <errno.h>
 #include <linux/netfilter.h>
-#include <poll.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 #include "classic/classic.h"
 #include "core/core.h"
-#include "util/clock.h"
 
 struct classic_batch {
 	struct ipq_queue *queue;
@@ -38,7 +34,7 @@ int classic_batch_set(struct classic *c, unsigned size)
 
 	c->batch = size;
 	if (size <= 1 && b != NULL)
-		return ipq_queue_flush(b->queue); /* packets that are here are still handed out */
+		return ipq_queue_flush(b->queue); /* packets that were received are still delivered */
 	if (size <= 1 || b != NULL)
 		return 0;
 	b = calloc(1, sizeof(*b));
@@ -65,7 +61,7 @@ void classic_batch_free(struct classic *c)
 	c->batching = NULL;
 }
 
-/* What is here already: a message, or 0. */
+/* A message that was received already; 0: none. */
 static ssize_t next_message(struct classic *c, unsigned char *buf, size_t len)
 {
 	struct classic_batch *b = c->batching;
@@ -87,55 +83,45 @@ static ssize_t next_message(struct classic *c, unsigned char *buf, size_t len)
 	return 0;
 }
 
-/* Receives, waiting until end, where timeout says so. 1, 0 (timed out), -1 (the error is set). */
-static int receive(struct classic *c, int timeout, int64_t end)
+/* The next batch. READ_NOTHING: it has packets or refusals. */
+static struct read_result receive(struct classic *c, int64_t deadline)
 {
 	struct classic_batch *b = c->batching;
-	struct pollfd wait = { .fd = c->public.fd, .events = POLLIN };
 	unsigned max = c->batch > SOURCE_BATCH_MAX ? SOURCE_BATCH_MAX : c->batch > 1 ? c->batch : 1;
-	int64_t left = 0;
-	struct timespec t;
-	int n, ready;
+	struct read_result wait;
+	int n;
 
 	b->next = b->count = 0;
 	for (;;) {
-		n = ipq_queue_recv(b->queue, b->packet, max, timeout == 0 ? IPQ_FOREVER : 0);
-		if (timeout > 0)
-			left = end - now_us();
-		if (n != 0 || b->refusals > 0 || timeout <= 0 || left < 0)
+		n = ipq_queue_recv(b->queue, b->packet, max, deadline == READ_FOREVER ? IPQ_FOREVER : 0);
+		if (n != 0 || b->refusals > 0)
 			break;
-		t = (struct timespec){ .tv_sec = (time_t)(left / 1000000),
-				       .tv_nsec = (long)(left % 1000000 * 1000) };
-		ready = ppoll(&wait, 1, &t, NULL);
-		if (ready < 0 && errno == EINTR)
-			return 0; /* errno says so */
-		if (ready < 0)
-			return (int)classic_fail(IPQ_ERR_RECV, errno);
+		if (deadline == READ_FOREVER)
+			continue;
+		wait = classic_wait(c, deadline);
+		if (wait.event != READ_NOTHING)
+			return wait;
 	}
 	if (n < 0)
-		return (int)classic_fail(IPQ_ERR_RECV, -n);
+		return classic_read_failed(IPQ_ERR_RECV, -n);
 	b->count = n;
-	if (n > 0 || b->refusals > 0)
-		return 1;
-	return (int)classic_timed_out();
+	return (struct read_result){ READ_NOTHING, 0 };
 }
 
-ssize_t classic_batch_read(struct classic *c, unsigned char *buf, size_t len, int timeout)
+struct read_result classic_batch_read(struct classic *c, unsigned char *buf, size_t len, int64_t deadline)
 {
-	int64_t end = 0; /* of all receives together: packets of another family do not begin it anew */
-	int saved = errno, got;
+	struct read_result r = { READ_NOTHING, 0 };
+	int saved = errno;
 	ssize_t n;
 
 	while ((n = next_message(c, buf, len)) == 0) {
-		if (timeout > 0 && end == 0)
-			end = now_us() + timeout;
-		got = receive(c, timeout, end);
-		if (got <= 0)
-			return got;
+		r = receive(c, deadline);
+		if (r.event != READ_NOTHING)
+			return r;
 	}
 	if (n > 0)
-		errno = saved; /* a queue found empty is no news */
-	return n;
+		errno = saved; /* a receive that found nothing has set it */
+	return classic_read_done(n);
 }
 
 int classic_batch_verdict(struct classic *c, const struct source_verdict *v)
@@ -151,7 +137,8 @@ int classic_batch_verdict(struct classic *c, const struct source_verdict *v)
 	};
 	int saved = errno, err = ipq_decide(c->batching->queue, &packet, &verdict);
 
-	/* Read by another process, read before batching was switched on, or no packet at all: the kernel knows. */
+	/* Read by another process, read before batching was switched on, or not a packet: the kernel
+	 * decides. */
 	if (err == -ENOENT) {
 		err = ipq_queue_flush(c->batching->queue);
 		if (err >= 0)

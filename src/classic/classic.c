@@ -1,79 +1,24 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * Theory of operation: the calls of 2001. A handle is the public structure with our own behind it. What
- * differs between origins lives behind struct transport: classic_nfqueue.c turns nfnetlink_queue's packets
- * into ip_queue's messages; classic_wire.c speaks ip_queue's protocol itself.
+ * The calls of <libipq.h>, the environment, and the list of open handles. A handle is the public structure
+ * followed by private members; its transport says where packets come from.
  *
- * Any thread may call anything at any time. Nothing is locked while ipq_read waits; a handle that is
- * destroyed meanwhile lives on until its last reader has left (refs).
+ * Any thread may call any function at any time. ipq_read takes no lock. A handle that is destroyed during
+ * an ipq_read is freed when its last reader has left (refs).
  */
 #include <errno.h>
 #include <pthread.h>
 #include <stdarg.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
 #include <libipq.h>
 #include "classic/classic.h"
 #include "core/core.h"
+#include "util/clock.h"
 #include "util/compiler.h"
 
-static const char *const error_text[] = {
-	[IPQ_ERR_NONE] = "Unknown error",
-	[IPQ_ERR_IMPL] = "Implementation error",
-	[IPQ_ERR_HANDLE] = "Unable to create netlink handle",
-	[IPQ_ERR_SOCKET] = "Unable to create netlink socket",
-	[IPQ_ERR_BIND] = "Unable to bind netlink socket",
-	[IPQ_ERR_BUFFER] = "Unable to allocate buffer",
-	[IPQ_ERR_RECV] = "Failed to receive netlink message",
-	[IPQ_ERR_NLEOF] = "Received EOF on netlink socket",
-	[IPQ_ERR_ADDRLEN] = "Invalid peer address length",
-	[IPQ_ERR_STRUNC] = "Sent message truncated",
-	[IPQ_ERR_RTRUNC] = "Received message truncated",
-	[IPQ_ERR_NLRECV] = "Received error from netlink",
-	[IPQ_ERR_SEND] = "Failed to send netlink message",
-	[IPQ_ERR_SUPP] = "Operation not supported",
-	[IPQ_ERR_RECVBUF] = "Receive buffer size invalid",
-	[IPQ_ERR_TIMEOUT] = "Timeout",
-	[IPQ_ERR_PROTOCOL] = "Invalid protocol specified",
-};
-
-static _Thread_local int last_error;
-
-__cold long classic_fail(int ipq_error, int err)
-{
-	last_error = ipq_error;
-	if (err != 0)
-		errno = err;
-	return -1;
-}
-
-ssize_t classic_timed_out(void)
-{
-	classic_fail(IPQ_ERR_TIMEOUT, 0);
-	errno = 0;
-	return 0;
-}
-
-char *ipq_errstr(void)
-{
-	return (char *)error_text[last_error];
-}
-
-void ipq_perror(const char *s)
-{
-	int err = errno;
-
-	fputs(s != NULL ? s : "ERROR", stderr);
-	if (last_error != IPQ_ERR_NONE)
-		fprintf(stderr, ": %s", ipq_errstr());
-	if (err != 0)
-		fprintf(stderr, ": %s", strerror(err));
-	fputc('\n', stderr);
-}
-
-/* ---- what the environment says, read before the program can clear it ------------------------------- */
+/* ---- the environment, read before the program can clear it ----------------------------------------- */
 
 static struct {
 	char *source, *source_inet6;
@@ -92,7 +37,7 @@ __attribute__((constructor)) static void read_environment(void)
 
 /* ---- open and close --------------------------------------------------------------------------------- */
 
-/* Handles of this process: one for each family, as the kernel's port numbers once had it. */
+/* A process may have one handle of each family: ip_queue knew it by its netlink port. */
 static struct {
 	pthread_mutex_t lock;
 	struct classic *first;
@@ -138,10 +83,8 @@ static void release(struct classic *c)
 	free_handle(c);
 }
 
-/*
- * A handle of the other family that sits on the same queue. One socket owns a queue: when a second handle
- * comes, an engine takes the queue over and serves both.
- */
+/* An open handle of the other family on the same source. A queue has one owner, so an engine must serve
+ * both. */
 static struct classic *find_sharer(const struct classic *c)
 {
 	struct classic *other;
@@ -153,31 +96,19 @@ static struct classic *find_sharer(const struct classic *c)
 	return NULL;
 }
 
-int classic_share_locked(struct classic *c, struct ipq_error *e)
-{
-	int err = 0, cancel;
-
-	pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &cancel);
-	pthread_mutex_lock(&open_handles.lock);
-	if (c->transport == &classic_nfqueue)
-		err = c->batching == NULL ? classic_share(c, e) : -EBUSY;
-	pthread_mutex_unlock(&open_handles.lock);
-	pthread_setcancelstate(cancel, NULL);
-	return err;
-}
-
+/* open_handles.lock is held. */
 static int open_transport(struct classic *c, struct ipq_error *e)
 {
 	struct classic *other = find_sharer(c);
 	int err = 0;
 
 	if (source_kind(c->source_name) != &source_nfqueue)
-		return classic_wire.open(c, c->source_name, e);
+		return classic_over_socket.open(c, c->source_name, e);
 	if (other == NULL)
-		return classic_nfqueue.open(c, c->source_name, e);
-	if (other->transport == &classic_nfqueue)
+		return classic_direct.open(c, c->source_name, e);
+	if (other->transport == &classic_direct)
 		err = classic_share(other, e);
-	return err < 0 ? err : classic_wire.open(c, c->source_name, e);
+	return err < 0 ? err : classic_over_socket.open(c, c->source_name, e);
 }
 
 static struct classic *new_handle(uint8_t family)
@@ -196,7 +127,7 @@ static struct classic *new_handle(uint8_t family)
 	c->pid = getpid();
 	c->family = family;
 	c->batch = setting.batch;
-	c->probes = source == NULL;
+	c->may_fall_back = source == NULL;
 	c->queue_length = CLASSIC_QUEUE_LENGTH;
 	c->public.blocking = 1;
 	c->public.local.nl_family = c->public.peer.nl_family = AF_NETLINK;
@@ -222,7 +153,7 @@ struct ipq_handle *ipq_create_handle(uint32_t flags, uint32_t protocol)
 		classic_fail(IPQ_ERR_HANDLE, ENOMEM);
 		return NULL;
 	}
-	/* The list stays locked, so that two threads that open the two families do not miss each other. */
+	/* Locked throughout, so that two threads that open a handle of each family see each other's. */
 	pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &cancel);
 	pthread_mutex_lock(&open_handles.lock);
 	taken = is_taken(c);
@@ -243,9 +174,9 @@ struct ipq_handle *ipq_create_handle(uint32_t flags, uint32_t protocol)
 }
 
 /*
- * Until the threads that are in ipq_read have left, so that the queue is free when ipq_destroy_handle returns.
- * Who destroys a handle from a signal handler that interrupted ipq_read waits in vain: the last reader
- * closes then, whenever that is.
+ * Waits until all threads have left ipq_read, so that the queue is free when ipq_destroy_handle returns.
+ * Not for ever: a signal handler may have interrupted ipq_read in this thread. The last reader closes the
+ * handle then.
  */
 static void await_readers(struct classic *c)
 {
@@ -270,7 +201,7 @@ int ipq_destroy_handle(struct ipq_handle *h)
 	if (c->pid == getpid())
 		await_readers(c);
 	else
-		atomic_store(&c->refs, 1); /* the parent's readers are not in this process */
+		atomic_store(&c->refs, 1); /* readers are threads of the parent */
 	release(c);
 	errno = saved;
 	return 0;
@@ -280,7 +211,7 @@ int ipq_destroy_handle(struct ipq_handle *h)
 
 int ipq_set_mode(const struct ipq_handle *h, uint8_t mode, size_t range)
 {
-	/* What ip_queue made of it: 32 bits first, then the largest packet. */
+	/* As in ip_queue: 32 bits are used, and 65,535 is the maximum. */
 	uint32_t bytes = mode == IPQ_COPY_PACKET ? (uint32_t)range : 0;
 	struct classic *c = classic(h);
 	int saved = errno, err;
@@ -290,12 +221,47 @@ int ipq_set_mode(const struct ipq_handle *h, uint8_t mode, size_t range)
 	if (bytes > 65535)
 		bytes = 65535;
 	err = c->transport->set_mode(c, mode, bytes);
-	if (err == -ECONNREFUSED && c->probes && classic_fall_back(c) == 0)
+	if (err == -ECONNREFUSED && c->may_fall_back && classic_fall_back(c) == 0)
 		err = c->transport->set_mode(c, mode, bytes);
 	if (err < 0)
 		return (int)classic_fail(IPQ_ERR_SEND, -err);
 	errno = saved;
 	return (int)(sizeof(struct nlmsghdr) + NLMSG_LENGTH(sizeof(ipq_peer_msg_t)));
+}
+
+/* A packet of the other family came. READ_DONE, or READ_WOKEN: read again. */
+__cold static struct read_result hand_off_to_engine(struct classic *c, ssize_t bytes)
+{
+	struct ipq_error e = { "" };
+	int err = 0, cancel;
+
+	pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &cancel);
+	pthread_mutex_lock(&open_handles.lock);
+	if (c->transport == &classic_direct) /* else another reader was faster */
+		err = c->batching == NULL ? classic_share(c, &e) : -EBUSY;
+	pthread_mutex_unlock(&open_handles.lock);
+	pthread_setcancelstate(cancel, NULL);
+	return err == 0 && bytes != 0 ? classic_read_done(bytes) : (struct read_result){ READ_WOKEN, 0 };
+}
+
+/* Reads until there is a result. A read must be repeated when the handle has another transport. */
+__noinline static ssize_t read_again(struct classic *c, struct read_result r, unsigned char *buf, size_t len,
+				     int64_t deadline)
+{
+	for (;;) {
+		if (r.event == READ_WRONG_FAMILY)
+			r = hand_off_to_engine(c, r.bytes);
+		if (r.event == READ_DONE)
+			return r.bytes;
+		if (atomic_load(&c->closing))
+			return classic_fail(IPQ_ERR_RECV, EBADF);
+		r = c->transport->read(c, buf, len, deadline);
+	}
+}
+
+static ssize_t read_until(struct classic *c, unsigned char *buf, size_t len, int64_t deadline)
+{
+	return read_again(c, c->transport->read(c, buf, len, deadline), buf, len, deadline);
 }
 
 static void leave(void *c)
@@ -304,33 +270,32 @@ static void leave(void *c)
 }
 
 /*
- * With other threads about, the handle must outlive its destruction until this reader has left, and a reader
- * that is cancelled must not keep it for ever. AddressSanitizer does not know of the frames that a cancellation
- * has left, and would call what this one does a mistake.
+ * In a process with several threads, the handle must not be freed before this reader has left, also when it
+ * is cancelled. AddressSanitizer reports frames that a cancellation has left as an error.
  */
 __attribute__((no_sanitize_address)) static ssize_t read_among_threads(struct classic *c, unsigned char *buf,
-								       size_t len, int timeout)
+								       size_t len, int64_t deadline)
 {
 	ssize_t n;
 
 	atomic_fetch_add(&c->refs, 1);
 	pthread_cleanup_push(leave, c);
-	n = c->transport->read(c, buf, len, timeout);
-	if (atomic_load(&c->closing)) /* whatever woke it: what was read goes down with the handle */
+	n = read_until(c, buf, len, deadline);
+	if (atomic_load(&c->closing)) /* a message that was read is lost with the handle */
 		n = classic_fail(IPQ_ERR_RECV, EBADF);
 	pthread_cleanup_pop(1);
 	return n;
 }
 
-/* Without a timeout a transport's read leaves errno as it was unless that says what failed. Otherwise this sees to it. */
+/* A read that waits for ever leaves errno unchanged unless it fails. The others do so here. */
 __noinline static ssize_t read_with_errno(struct classic *c, unsigned char *buf, size_t len, int timeout)
 {
+	int64_t deadline = timeout == 0 ? READ_FOREVER : timeout < 0 ? READ_NOW : now_us() + timeout;
 	int saved = errno;
 	ssize_t n;
 
 	errno = 0;
-	n = single_threaded() ? c->transport->read(c, buf, len, timeout)
-			      : read_among_threads(c, buf, len, timeout);
+	n = single_threaded() ? read_until(c, buf, len, deadline) : read_among_threads(c, buf, len, deadline);
 	if (n > 0 || errno == 0)
 		errno = saved;
 	return n;
@@ -340,6 +305,7 @@ __hot ssize_t ipq_read(const struct ipq_handle *h, unsigned char *buf, size_t le
 {
 	struct classic *c = classic(h);
 	const struct transport *t;
+	struct read_result r;
 
 	if (unlikely(h == NULL || buf == NULL))
 		return classic_fail(IPQ_ERR_IMPL, EINVAL);
@@ -348,32 +314,8 @@ __hot ssize_t ipq_read(const struct ipq_handle *h, unsigned char *buf, size_t le
 	if (timeout != 0 || !single_threaded())
 		return read_with_errno(c, buf, len, timeout);
 	t = c->transport;
-	return DIRECT_CALL(classic_nfqueue_read, t->read, c, buf, len, 0);
-}
-
-__hot int ipq_message_type(const unsigned char *buf)
-{
-	struct nlmsghdr nlh;
-
-	if (buf == NULL)
-		return 0;
-	memcpy(&nlh, buf, sizeof(nlh));
-	return nlh.nlmsg_type;
-}
-
-__hot ipq_packet_msg_t *ipq_get_packet(const unsigned char *buf)
-{
-	return buf != NULL ? (ipq_packet_msg_t *)(uintptr_t)(buf + NLMSG_HDRLEN) : NULL;
-}
-
-int ipq_get_msgerr(const unsigned char *buf)
-{
-	int error;
-
-	if (buf == NULL)
-		return EINVAL;
-	memcpy(&error, buf + NLMSG_HDRLEN, sizeof(error));
-	return -error;
+	r = DIRECT_CALL(classic_direct_read, t->read, c, buf, len, READ_FOREVER);
+	return likely(r.event == READ_DONE) ? r.bytes : read_again(c, r, buf, len, READ_FOREVER);
 }
 
 __hot int ipq_set_verdict(const struct ipq_handle *h, ipq_id_t id, unsigned int verdict, size_t data_len,
@@ -391,7 +333,7 @@ __hot int ipq_set_verdict(const struct ipq_handle *h, ipq_id_t id, unsigned int 
 	if (unlikely(data_len > CLASSIC_REQUEST_MAX))
 		return classic_sent(-EMSGSIZE, 0);
 	t = c->transport;
-	return DIRECT_CALL(classic_nfqueue_set_verdict, t->set_verdict, c, id, verdict, buf, data_len);
+	return DIRECT_CALL(classic_direct_set_verdict, t->set_verdict, c, id, verdict, buf, data_len);
 }
 
 /* ---- the extension point ----------------------------------------------------------------------------- */
@@ -410,7 +352,7 @@ static int get_stats(struct classic *c, struct ipq_ctl_stats *stats)
 	return 0;
 }
 
-/* What is refused leaves nothing behind: it would make every later request fail. */
+/* When this fails the old value is restored: else every later request would fail too. */
 static int set_fail_open(struct classic *c, bool fail_open)
 {
 	bool before = c->fail_open;

@@ -1,5 +1,16 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* The inside of a classic handle, shared by classic.c and its transports. */
+/*
+ * The classic calls of <libipq.h>, which is this room's only public header. It may use ipqueue, core,
+ * nfqueue, source and util. From top to bottom, each file uses only those below it:
+ *
+ *	classic.c      the calls, the environment, the list of open handles
+ *	over_socket.c  transport: ip_queue's messages on a socket, to an engine or an old kernel
+ *	host.c         an engine in a thread of the library
+ *	direct.c       transport: the queue's own socket, one packet for each ipq_read
+ *	batch.c        the same when the program has asked for batches
+ *	message.c      packets and refusals as ip_queue's messages
+ *	error.c        the error of the last call
+ */
 #ifndef CLASSIC_CLASSIC_H
 #define CLASSIC_CLASSIC_H
 
@@ -31,66 +42,84 @@ enum {
 	IPQ_ERR_PROTOCOL
 };
 
-#define CLASSIC_QUEUE_LENGTH 1024  /* as ip_queue had it */
-#define CLASSIC_REQUEST_MAX 110000 /* bytes of replacement: more did not fit the send buffer of old */
+#define CLASSIC_QUEUE_LENGTH 1024  /* ip_queue's default */
+#define CLASSIC_REQUEST_MAX 110000 /* bytes of replacement: more did not fit a netlink socket's send buffer */
+
+/* Deadlines of reads: a time of now_us(), or one of these. */
+#define READ_NOW INT64_C(0)
+#define READ_FOREVER INT64_MAX
+
+enum read_event {
+	READ_DONE,    /* bytes is what ipq_read returns; on failure the error is set */
+	READ_NOTHING, /* no message is there */
+	READ_WOKEN,   /* another thread has closed the handle or changed its transport */
+	/* A packet of the other family was dropped. If bytes is not 0, ipq_read must not wait, but return
+	 * bytes once an engine has taken over. */
+	READ_WRONG_FAMILY
+};
+
+struct read_result {
+	enum read_event event;
+	ssize_t bytes;
+};
 
 struct classic;
 
 /*
- * Each returns 0 or more, or -errno. But read and set_verdict are the rest of ipq_read and ipq_set_verdict: they return
- * what these do, with the error already set, so that nothing is left to do behind them (paths.h).
+ * How a handle gets packets. Calls return 0 or more, or -errno, except: read never returns READ_NOTHING, and
+ * set_verdict returns what ipq_set_verdict returns, so that a packet's path ends there (util/compiler.h).
  */
 struct transport {
 	int (*open)(struct classic *c, const char *source, struct ipq_error *e);
-	void (*wake)(struct classic *c);  /* all readers, so that they see c->closing */
-	void (*close)(struct classic *c); /* nobody is inside any more */
+	void (*wake)(struct classic *c);  /* all readers: they return READ_WOKEN or fail */
+	void (*close)(struct classic *c); /* no thread is in a call any more */
 	int (*set_mode)(struct classic *c, uint8_t mode, uint32_t range);
-	ssize_t (*read)(struct classic *c, unsigned char *buf, size_t len, int timeout);
+	struct read_result (*read)(struct classic *c, unsigned char *buf, size_t len, int64_t deadline);
 	int (*set_verdict)(struct classic *c, uint64_t id, uint32_t verdict, const void *payload, size_t len);
 	int (*reconfigure)(struct classic *c); /* queue_length, receive_buffer or fail_open changed */
 	int (*set_batch)(struct classic *c, unsigned batch);
 	void (*stats)(struct classic *c, struct ipq_ctl_stats *stats);
 };
 
-/* An interface as the last packets had it, good for those of the same moment. */
+/* The interface of the last packet. Valid for packets of the same clock tick. */
 struct known_interface {
 	uint32_t index;
 	uint16_t type;
 	char name[IFNAMSIZ];
-	int64_t moment;
+	int64_t time;
 };
 
 struct classic {
-	struct ipq_handle public; /* first: what programs see */
-	struct classic *next;	  /* of the process's open handles */
+	struct ipq_handle public; /* first: the part that programs see */
+	struct classic *next;	  /* in the list of open handles */
 	const struct transport *_Atomic transport;
 	char *source_name;
-	atomic_int refs; /* the program's own and one for each ipq_read under way */
+	atomic_int refs; /* one for the program and one for each ipq_read in progress */
 	atomic_bool closing;
-	pid_t pid;	/* that created it */
+	pid_t pid;	/* of the process that created it */
 	uint8_t family; /* AF_INET, AF_INET6 */
 
 	unsigned batch;
 	uint32_t queue_length, receive_buffer;
 	bool fail_open;
-	bool probes; /* no source was named: what the kernel has is found out */
+	bool may_fall_back; /* no source was named: the kernel's ip_queue will do */
 	uint8_t mode;
 	uint32_t range;
+	bool configured; /* a mode was set */
 	char explanation[sizeof(struct ipq_error)];
+	atomic_uint_fast64_t packets, verdicts, refused, wrong_family;
 
-	/* classic_wire */
+	/* over_socket.c */
 	struct host *host; /* the engine; NULL: the kernel's ip_queue */
-	uint32_t seq;	   /* of the last request that asked for an answer */
+	uint32_t seq;	   /* of the last request that asked for an acknowledgement */
 	atomic_bool acknowledged;
 
-	/* classic_nfqueue */
+	/* direct.c */
 	struct source *source;
 	unsigned char *scratch; /* where one reader at a time receives */
 	atomic_flag scratch_taken;
-	struct known_interface known[2]; /* in and out, of the reader that has the scratch */
-	int default_rcvbuf;		 /* as the socket was born: another value is the program's own */
-	bool configured;
-	atomic_uint_fast64_t packets, verdicts, refused, wrong_family;
+	struct known_interface known[2]; /* in and out; used by the reader that has the scratch */
+	int default_rcvbuf;		 /* of the new socket: another value was set by the program */
 	struct classic_batch *batching;
 };
 
@@ -99,8 +128,15 @@ static inline struct classic *classic(const struct ipq_handle *h)
 	return (struct classic *)(uintptr_t)h;
 }
 
-/* Sets this thread's error, and errno unless err is 0. Returns -1. */
+/* error.c. Sets this thread's error, and errno unless err is 0. Returns -1. */
 long classic_fail(int ipq_error, int err);
+/* The same for a read. */
+struct read_result classic_read_failed(int ipq_error, int err);
+/* A read that has timed out: 0, "Timeout", and errno 0. */
+struct read_result classic_timed_out(void);
+
+/* Waits until h->fd is readable. READ_NOTHING: it is; else what the read returns. */
+struct read_result classic_wait(const struct classic *c, int64_t deadline);
 
 /* What ipq_set_verdict returns: err is 0 or -errno of a verdict with len bytes of payload. */
 static inline int classic_sent(int err, size_t len)
@@ -109,39 +145,43 @@ static inline int classic_sent(int err, size_t len)
 		       : (int)(NLMSG_LENGTH(sizeof(ipq_verdict_msg_t)) + len);
 }
 
-/* What a read returns when its time is over: 0, «Timeout», and no errno. */
-ssize_t classic_timed_out(void);
+static inline struct read_result classic_read_done(ssize_t bytes)
+{
+	return (struct read_result){ READ_DONE, bytes };
+}
 
-/* classic_nfqueue.c, for batching: messages to the program. */
+/* message.c. Each writes a message into buf; returns its length, or -1 with the error set when it was cut.
+ * known: the interfaces of the last packet, or NULL. */
 ssize_t classic_deliver(struct classic *c, const struct ipq_packet *p, struct known_interface *known,
 			unsigned char *buf, size_t len);
 ssize_t classic_deliver_refusal(struct classic *c, const struct source_refusal *r, unsigned char *buf,
 				size_t len);
+/* An acknowledgement: for a program that has seen h->fd readable when there is no message for it. */
+ssize_t classic_deliver_nothing(struct classic *c, unsigned char *buf, size_t len);
 
-/* classic_batch.c. size packets a receive; 0 or 1: strict. */
+/* batch.c. size packets a receive; 0 or 1: none. */
 int classic_batch_set(struct classic *c, unsigned size);
 void classic_batch_free(struct classic *c);
-ssize_t classic_batch_read(struct classic *c, unsigned char *buf, size_t len, int timeout);
+struct read_result classic_batch_read(struct classic *c, unsigned char *buf, size_t len, int64_t deadline);
 int classic_batch_verdict(struct classic *c, const struct source_verdict *v);
 
-/* classic_nfqueue's. */
-ssize_t classic_nfqueue_read(struct classic *c, unsigned char *buf, size_t len, int timeout);
-int classic_nfqueue_set_verdict(struct classic *c, uint64_t id, uint32_t verdict, const void *payload,
-				size_t len);
-
-/* Bytes that the kernel granted. */
+/* direct.c. read and set_verdict are public for DIRECT_CALL. */
+extern const struct transport classic_direct;
+struct read_result classic_direct_read(struct classic *c, unsigned char *buf, size_t len, int64_t deadline);
+int classic_direct_set_verdict(struct classic *c, uint64_t id, uint32_t verdict, const void *payload,
+			       size_t len);
+/* The size of the socket's receive buffer, or -errno. */
 int classic_receive_buffer(const struct classic *c);
 
-extern const struct transport classic_nfqueue, classic_wire;
-
-/* The kernel has no nfnetlink_queue: goes on with its ip_queue, if it has that. The program keeps its descriptor
- * number. 0 or -errno. */
-int classic_fall_back(struct classic *c);
-
-/* Moves a handle from the queue's own socket to an engine, which takes the queue over; the program keeps its
- * descriptor number. 0 or -errno. */
+/* over_socket.c */
+extern const struct transport classic_over_socket;
+/*
+ * Move a handle from classic_direct to classic_over_socket. h->fd keeps its number. 0 or -errno.
+ * classic_share: an engine takes the queue over, so that handles of both families can use it. A poll
+ * of h->fd finds it readable once more.
+ * classic_fall_back: the kernel has no nfnetlink_queue; uses its ip_queue if there is one.
+ */
 int classic_share(struct classic *c, struct ipq_error *e);
-/* The same from a reader, who does not hold the list of handles. Another reader may have been faster. */
-int classic_share_locked(struct classic *c, struct ipq_error *e);
+int classic_fall_back(struct classic *c);
 
 #endif

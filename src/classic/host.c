@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * Theory of operation: each host has one engine and one thread, which polls without a lock and steps the
- * engine with step_lock held. A fork finds the lock free and the engine between two steps.
+ * Each host has an engine and a thread, which waits without a lock and steps the engine with step_lock
+ * held. So a fork happens between two steps.
  *
- * The child of a fork inherits sockets and engine, but not the thread. As long as the parent lives, its
- * thread serves the child's handles too, for they are the same sockets. When the parent ends (a program that
- * becomes a daemon after it opened its handle), the child must go on alone: it waits for the end of the
- * lifeline, a pipe whose other end only the process that runs the engine keeps, and starts where the
- * parent left off.
+ * The child of a fork inherits the sockets and the engine, but not the thread. While the parent lives, its
+ * thread serves the child's handles too, because they are the same sockets. When the parent ends (a program
+ * that becomes a daemon after it opened its handle), the child must continue alone. So its thread waits for
+ * the end of the lifeline, a pipe whose other end is held only by the process that runs the engine, and
+ * continues from there.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -21,7 +21,7 @@
 #include "core/core.h"
 #include "ipqueue/engine.h"
 
-#define LAST_STEPS 64 /* at the end, for what the clients have left behind */
+#define LAST_STEPS 64 /* at the end, for requests that clients have left */
 
 struct host {
 	struct host *next;
@@ -31,10 +31,10 @@ struct host {
 	pthread_mutex_t step_lock;
 	pthread_t thread;
 	bool threaded; /* there is one: a child may have failed to start it */
-	bool waits;    /* a child, whose parent still runs the engine */
+	bool waits;    /* a child whose parent runs the engine */
 	atomic_bool stopping;
-	int lifeline[2]; /* [0] ends when nobody holds [1]; [1] is -1 in a child that waits */
-	int stop[2];	 /* written to when this process's thread shall end */
+	int lifeline[2]; /* [0] is readable when no process holds [1]; [1] is -1 in a child that waits */
+	int stop[2];	 /* closing [1] stops this process's thread */
 };
 
 static struct {
@@ -44,7 +44,7 @@ static struct {
 
 /* ---- the thread ------------------------------------------------------------------------------------- */
 
-/* Waits for an event on either. True when it was on the first, and not the order to stop. */
+/* Waits for fd or the order to stop. False: stop. */
 static bool wait_for(struct host *h, int fd)
 {
 	struct pollfd p[2] = { { .fd = fd, .events = POLLIN }, { .fd = h->stop[0], .events = POLLIN } };
@@ -64,7 +64,7 @@ static int step(struct host *h)
 	return err;
 }
 
-/* The parent has ended: this process runs the engine now, and its children wait for it in turn. */
+/* The parent has ended: this process runs the engine now, and its own children wait for it. */
 static void take_over(struct host *h)
 {
 	int fresh[2] = { -1, -1 };
@@ -91,7 +91,7 @@ static void *serve(void *arg)
 	}
 	while (wait_for(h, engine_fd(h->engine)) && err != -ENODATA)
 		err = step(h);
-	/* After the end of a capture handles may still come, ask and go. */
+	/* After the end of a capture file, handles may still open, send requests and close. */
 	while (wait_for(h, engine_fd(h->engine)))
 		step(h);
 	for (i = 0; i < LAST_STEPS; i++)
@@ -99,7 +99,7 @@ static void *serve(void *arg)
 	return NULL;
 }
 
-/* The program's signals are none of this thread's. */
+/* The thread blocks all signals: they are for the program. */
 static int start_thread(struct host *h)
 {
 	sigset_t all, before;
@@ -232,7 +232,7 @@ static int connect_client(struct host *h, uint8_t family)
 	err = engine_socketpair(pair, 0);
 	if (err < 0)
 		return err;
-	/* NOLINTNEXTLINE(clang-analyzer-core.NullDereference): h is there whenever new_host() returned 0 */
+	/* NOLINTNEXTLINE(clang-analyzer-core.NullDereference): h is set when new_host() returned 0 */
 	err = engine_add(h->engine, pair[0], family, WIRE_NATIVE, (uint32_t)getpid(), true);
 	if (err < 0) {
 		close(pair[0]);
@@ -252,8 +252,7 @@ static void unlink_host(struct host *host)
 	*at = host->next;
 }
 
-/* hosts.lock is held. A host without a user has no thread yet, or not any more. What fails leaves an adopted source
- * as it was. */
+/* hosts.lock is held. A host without a user has no thread. On failure an adopted source stays open. */
 static int use_host(struct host *h, uint8_t family, bool adopted)
 {
 	int err = 0, fd = connect_client(h, family);
@@ -340,7 +339,7 @@ void host_release_source(struct host *h)
 	detach(h, engine_detach);
 }
 
-/* A program that exits without destroying its handles: what is on its way to a file must get there. */
+/* For a program that exits without destroying its handles: packets on their way to a file must be written. */
 __attribute__((destructor)) static void end_hosts(void)
 {
 	struct host *h;
@@ -369,7 +368,7 @@ void host_stats(struct host *h, uint8_t family, struct ipq_ctl_stats *stats)
 	stats->lost = n.netlink_dropped;
 	stats->queue_dropped = n.queue_dropped;
 	stats->waiting = n.queue_length;
-	/* What never came as far as the engine; of which family it was nobody knows. */
+	/* Packets that the engine never received. Their family is unknown. */
 	if (engine_source_counts(h->engine, &unseen) == 0) {
 		stats->lost += unseen.lost;
 		stats->queue_dropped += unseen.queue_dropped;

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * Theory of operation: ip_queue's own protocol on a datagram socket, as libipq always spoke it. At the
- * other end is an engine in this process (a capture file, both families on one queue, or because the
- * program reads h->fd itself), or the kernel's ip_queue where there is one (Linux up to 3.4).
+ * ip_queue's messages on a socket, as the library of 2001 used it. The other end is an engine in this
+ * process (a capture file, both families on one queue, a program that reads h->fd itself) or the ip_queue
+ * of a kernel up to 3.4.
  *
- * Only the first mode request is acknowledged: until it succeeds no packet can come, so that the answer is
- * the next message and nothing is read past it. Later requests are refused, if at all, by a message.
+ * Only the first mode request asks for an acknowledgement. No packet can come before it succeeds, so the
+ * acknowledgement is the next message. Later requests are refused by a message, which the program reads.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -13,14 +13,14 @@
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
+#include <unistd.h>
 #include "classic/host.h"
 #include "core/core.h"
 #include "ipqueue/messages.h"
 
 #define HEAD (sizeof(ipq_packet_msg_t) + NLMSG_HDRLEN)
-#define ANSWER_WAIT_MS 5000
-#define ANSWER_LOOK_MS 50
-#define ANSWERED (-2) /* what was read is for the thread that sets a mode */
+#define ACK_WAIT_MS 5000
+#define ACK_POLL_MS 50
 
 /* ---- opening ------------------------------------------------------------------------------------- */
 
@@ -43,70 +43,121 @@ static int open_kernel(struct classic *c, struct ipq_error *e)
 	return fd;
 }
 
-static int open_wire(struct classic *c, const char *name, struct ipq_error *e)
+static void read_local_address(struct classic *c)
 {
 	struct sockaddr_nl local;
 	socklen_t len = sizeof(local);
-	int fd;
 
-	if (strcmp(name, "ip_queue:") == 0 || strcmp(name, "ip6_queue:") == 0)
-		fd = open_kernel(c, e);
-	else
-		fd = host_attach(&c->host, source_skip_engine(name), c->family, e);
-	if (fd < 0)
-		return fd;
-	c->transport = &classic_wire;
-	c->public.fd = fd;
-	if (c->host == NULL && getsockname(fd, (struct sockaddr *)&local, &len) == 0)
+	if (getsockname(c->public.fd, (struct sockaddr *)&local, &len) == 0)
 		c->public.local = local;
+}
+
+/* "ip_queue:" is not in core's registry: it is for the classic calls only. */
+static int open_socket(struct classic *c, const char *name, struct ipq_error *e)
+{
+	bool kernel = strcmp(name, "ip_queue:") == 0 || strcmp(name, "ip6_queue:") == 0;
+
+	c->public.fd =
+		kernel ? open_kernel(c, e) : host_attach(&c->host, source_skip_engine(name), c->family, e);
+	if (c->public.fd < 0)
+		return c->public.fd;
+	c->transport = &classic_over_socket;
+	if (kernel)
+		read_local_address(c);
 	return 0;
+}
+
+static void wake_source_readers(struct classic *c)
+{
+	int readers;
+
+	for (readers = atomic_load(&c->refs) - 1; readers > 0; readers--)
+		c->source->ops->wake(c->source);
 }
 
 int classic_fall_back(struct classic *c)
 {
 	const char *name = c->family == AF_INET6 ? "ip6_queue:" : "ip_queue:";
-	int fd = open_kernel(c, NULL), own = c->public.fd;
+	int fd = open_kernel(c, NULL);
 	char *source_name = fd >= 0 ? strdup(name) : NULL;
-	struct sockaddr_nl local;
-	socklen_t len = sizeof(local);
-	int readers;
+	bool moved = source_name != NULL && dup3(fd, c->public.fd, O_CLOEXEC) >= 0;
 
-	if (fd < 0 || source_name == NULL || dup3(fd, own, O_CLOEXEC) < 0) {
-		if (fd >= 0)
-			close(fd);
+	if (fd >= 0)
+		close(fd);
+	if (!moved) {
 		free(source_name);
 		return -ECONNREFUSED;
 	}
-	close(fd);
 	if (c->host != NULL) {
 		host_detach(c->host);
 		c->source = NULL; /* was the engine's */
 	}
 	c->host = NULL;
-	c->probes = false;
+	c->may_fall_back = false;
 	free(c->source_name);
 	c->source_name = source_name; /* no handle of the other family shares it */
 	c->explanation[0] = '\0';
-	if (getsockname(own, (struct sockaddr *)&local, &len) == 0)
-		c->public.local = local;
-	c->transport = &classic_wire;
-	for (readers = atomic_load(&c->refs) - 1; readers > 0 && c->source != NULL; readers--)
-		c->source->ops->wake(c->source);
+	read_local_address(c);
+	c->transport = &classic_over_socket;
+	if (c->source != NULL)
+		wake_source_readers(c);
 	return 0;
 }
 
-/* A reader that sleeps sees the end of the socket. */
-static void wake_wire(struct classic *c)
+/*
+ * The engine owns the queue's socket from now on, and h->fd becomes a connection to the engine. Packets
+ * that the program has read but not decided still wait in the kernel, and the engine passes their verdicts
+ * on. Readers that sleep on the old socket are woken. The grace period lets a poll in another thread see it
+ * readable.
+ */
+int classic_share(struct classic *c, struct ipq_error *e)
+{
+	const struct timespec grace = { .tv_nsec = 20000000 };
+	int fd, err, tries;
+
+	if (c->batching != NULL)
+		return ipq_fail(e, EBUSY,
+				"queue %u is read in batches by the other family's handle: unset IPQ_BATCH",
+				c->source->queue_number);
+	fd = host_adopt(&c->host, c->source_name, c->source, c->family, e);
+	if (fd < 0)
+		return fd;
+	err = dup3(fd, c->public.fd, O_CLOEXEC) < 0 ? -errno : 0;
+	close(fd);
+	if (err < 0) {
+		host_release_source(c->host);
+		c->host = NULL;
+		return ipq_fail(e, -err, "cannot duplicate a descriptor: %s", strerror(-err));
+	}
+	c->transport = &classic_over_socket;
+	c->source->ops->wake(
+		c->source); /* stays readable: the engine does not receive before a mode is set */
+	wake_source_readers(c);
+	nanosleep(&grace, NULL);
+	if (!c->configured)
+		return 0;
+	/* This cannot be undone, so a short lack of memory must not make it fail. */
+	for (tries = 0; tries < 10; tries++) {
+		err = classic_over_socket.set_mode(c, c->mode, c->range);
+		if (err != -ENOBUFS && err != -ENOMEM)
+			break;
+		nanosleep(&grace, NULL);
+	}
+	return err;
+}
+
+/* Readers that sleep see the end of the socket. */
+static void wake_readers(struct classic *c)
 {
 	shutdown(c->public.fd, SHUT_RDWR);
 }
 
-static void close_wire(struct classic *c)
+static void close_socket(struct classic *c)
 {
 	close(c->public.fd);
 	if (c->host != NULL) {
 		host_detach(c->host);
-	} else if (c->source != NULL) { /* tried before the kernel's ip_queue was */
+	} else if (c->source != NULL) { /* it was tried before the kernel's ip_queue */
 		classic_batch_free(c);
 		c->source->ops->close(c->source);
 	}
@@ -114,8 +165,8 @@ static void close_wire(struct classic *c)
 
 /* ---- requests ---------------------------------------------------------------------------------------- */
 
-/* Netlink takes a request at once; an engine's socket may be full for a moment, and the program's O_NONBLOCK
- * speaks of reading. */
+/* A netlink socket takes a request at once. An engine's socket may be full for a moment, and if the program
+ * has set O_NONBLOCK, it meant its reads. */
 static int send_request(struct classic *c, struct iovec *iov, size_t pieces)
 {
 	struct pollfd room = { .fd = c->public.fd, .events = POLLOUT };
@@ -130,8 +181,8 @@ static int send_request(struct classic *c, struct iovec *iov, size_t pieces)
 	return 0;
 }
 
-/* What the next message says to the request c->seq. 0 or -errno; -EAGAIN: there is none yet. */
-static int read_answer(struct classic *c)
+/* The acknowledgement of request c->seq: 0 or -errno. -EAGAIN: it is not there yet. */
+static int read_acknowledgement(struct classic *c)
 {
 	unsigned char buf[512];
 	struct nlmsgerr answer;
@@ -146,20 +197,21 @@ static int read_answer(struct classic *c)
 	memcpy(&answer, buf + NLMSG_HDRLEN, sizeof(answer));
 	if (nlh.nlmsg_type != NLMSG_ERROR)
 		return -EBADMSG;
-	return nlh.nlmsg_seq == c->seq ? answer.error : -EAGAIN; /* late: of a request that was given up */
+	return nlh.nlmsg_seq == c->seq ? answer.error
+				       : -EAGAIN; /* of an earlier request that has timed out */
 }
 
-/* The answer to the request with NLM_F_ACK that was just sent, by whichever thread reads it: 0 or -errno. */
-static int await_answer(struct classic *c)
+/* Another thread may read the acknowledgement. 0 or -errno. */
+static int await_acknowledgement(struct classic *c)
 {
 	struct pollfd wait = { .fd = c->public.fd, .events = POLLIN };
 	int i, err;
 
-	for (i = 0; i < ANSWER_WAIT_MS / ANSWER_LOOK_MS; i++) {
-		poll(&wait, 1, ANSWER_LOOK_MS);
+	for (i = 0; i < ACK_WAIT_MS / ACK_POLL_MS; i++) {
+		poll(&wait, 1, ACK_POLL_MS);
 		if (atomic_exchange(&c->acknowledged, false))
 			return 0;
-		err = read_answer(c);
+		err = read_acknowledgement(c);
 		if (err != -EAGAIN && err != -EINTR)
 			return err;
 	}
@@ -180,7 +232,7 @@ static int set_mode(struct classic *c, uint8_t mode, uint32_t range)
 	}
 	err = send_request(c, &iov, 1);
 	if (err == 0 && (nlh->nlmsg_flags & NLM_F_ACK)) {
-		err = await_answer(c);
+		err = await_acknowledgement(c);
 		c->configured = err == 0;
 	}
 	return err;
@@ -192,83 +244,80 @@ static int set_verdict(struct classic *c, uint64_t id, uint32_t verdict, const v
 	struct iovec iov[2] = { { head, sizeof(head) }, { (void *)(uintptr_t)payload, len } };
 
 	wire_put_verdict(WIRE_NATIVE, head, c->public.local.nl_pid, verdict, id, len);
-	atomic_fetch_add_explicit(&c->verdicts, 1, memory_order_relaxed);
+	count(&c->verdicts);
 	return classic_sent(send_request(c, iov, len > 0 ? 2 : 1), len);
 }
 
 /* ---- messages ---------------------------------------------------------------------------------------- */
 
-/* A packet whose payload was cut by the caller's buffer becomes one of a smaller range. */
-static ssize_t shorten(unsigned char *buf, size_t len, struct nlmsghdr *nlh)
+/* The caller's buffer has cut a message. A packet is delivered as if its range were smaller. */
+static struct read_result shorten(unsigned char *buf, size_t len, struct nlmsghdr *nlh)
 {
 	ipq_packet_msg_t *m = ipq_get_packet(buf);
 	size_t data_len;
 
 	if (nlh->nlmsg_type != IPQM_PACKET || len < HEAD)
-		return classic_fail(IPQ_ERR_RTRUNC, 0);
+		return classic_read_failed(IPQ_ERR_RTRUNC, 0);
 	memcpy(&data_len, &m->data_len, sizeof(data_len));
 	if (data_len > len - HEAD)
 		data_len = len - HEAD;
 	memcpy(&m->data_len, &data_len, sizeof(data_len));
 	nlh->nlmsg_len = (uint32_t)(HEAD + data_len);
 	memcpy(buf, nlh, sizeof(*nlh));
-	return (ssize_t)nlh->nlmsg_len;
+	return classic_read_done((ssize_t)nlh->nlmsg_len);
 }
 
-/* A capture that is damaged, and did not just end, says so in errno, and where in IPQ_CTL_EXPLAIN. */
-static ssize_t no_more_packets(struct classic *c)
+/* When a capture file is damaged, errno is set, and IPQ_CTL_EXPLAIN returns the position. */
+static struct read_result no_more_packets(struct classic *c)
 {
 	struct ipq_error e = { "" };
 	int err = c->host != NULL ? host_failure(c->host, &e) : 0;
 
 	memcpy(c->explanation, e.text, sizeof(c->explanation));
-	return classic_fail(IPQ_ERR_NLEOF, -err);
+	return classic_read_failed(IPQ_ERR_NLEOF, -err);
 }
 
-static ssize_t receive(struct classic *c, unsigned char *buf, size_t len, int flags)
+/* READ_NOTHING: the message was an acknowledgement for the thread that sets a mode. */
+static struct read_result receive(struct classic *c, unsigned char *buf, size_t len, int flags)
 {
 	struct nlmsghdr nlh;
 	ssize_t n = recv(c->public.fd, buf, len, flags | MSG_TRUNC);
 
 	if (atomic_load(&c->closing))
-		return classic_fail(IPQ_ERR_RECV, EBADF);
+		return (struct read_result){ READ_WOKEN, 0 };
+	if (n < 0 && flags == MSG_DONTWAIT && errno == EAGAIN)
+		return classic_timed_out(); /* or another reader was faster */
 	if (n < 0)
-		return classic_fail(IPQ_ERR_RECV, errno);
+		return classic_read_failed(IPQ_ERR_RECV, errno);
 	if (n == 0)
 		return no_more_packets(c);
 	if (n < NLMSG_HDRLEN)
-		return classic_fail(IPQ_ERR_RTRUNC, 0);
+		return classic_read_failed(IPQ_ERR_RTRUNC, 0);
 	memcpy(&nlh, buf, sizeof(nlh));
 	if (nlh.nlmsg_type == NLMSG_ERROR && (size_t)n <= len && ipq_get_msgerr(buf) == 0) {
-		atomic_store(&c->acknowledged, true); /* for the thread that sets a mode */
-		return ANSWERED;
+		atomic_store(&c->acknowledged, true);
+		return (struct read_result){ READ_NOTHING, 0 };
 	}
 	if (nlh.nlmsg_type == NLMSG_ERROR)
-		atomic_fetch_add(&c->refused, 1);
+		count(&c->refused);
 	if (nlh.nlmsg_type == IPQM_PACKET)
-		atomic_fetch_add_explicit(&c->packets, 1, memory_order_relaxed);
-	return (size_t)n <= len ? n : shorten(buf, len, &nlh);
+		count(&c->packets);
+	return (size_t)n <= len ? classic_read_done(n) : shorten(buf, len, &nlh);
 }
 
-static ssize_t read_wire(struct classic *c, unsigned char *buf, size_t len, int timeout)
+static struct read_result read_socket(struct classic *c, unsigned char *buf, size_t len, int64_t deadline)
 {
-	struct pollfd wait = { .fd = c->public.fd, .events = POLLIN };
-	struct timespec t = { .tv_sec = timeout / 1000000, .tv_nsec = timeout % 1000000 * 1000L };
-	ssize_t n;
+	struct read_result r;
 
-	if (timeout < 0)
-		t = (struct timespec){ 0, 0 };
 	do {
-		n = timeout != 0 ? ppoll(&wait, 1, &t, NULL) : 1;
-		if (n < 0)
-			return errno == EINTR ? 0 : classic_fail(IPQ_ERR_RECV, errno);
-		if (n == 0)
-			return classic_timed_out();
-		n = receive(c, buf, len, timeout != 0 ? MSG_DONTWAIT : 0);
-	} while (n == ANSWERED);
-	if (n < 0 && timeout != 0 && errno == EAGAIN)
-		return classic_timed_out(); /* another reader was faster */
-	return n;
+		if (deadline != READ_FOREVER && deadline != READ_NOW) {
+			r = classic_wait(c, deadline);
+			if (r.event != READ_NOTHING)
+				return r;
+		}
+		r = receive(c, buf, len, deadline == READ_FOREVER ? 0 : MSG_DONTWAIT);
+	} while (r.event == READ_NOTHING);
+	return r;
 }
 
 /* ---- settings ------------------------------------------------------------------------------------------ */
@@ -291,7 +340,7 @@ static int set_batch(struct classic *c, unsigned batch)
 {
 	(void)c;
 	(void)batch;
-	return 0; /* the engine collects verdicts as they come */
+	return 0; /* the engine does that */
 }
 
 static void stats(struct classic *c, struct ipq_ctl_stats *s)
@@ -304,12 +353,12 @@ static void stats(struct classic *c, struct ipq_ctl_stats *s)
 	s->refused = atomic_load(&c->refused);
 }
 
-const struct transport classic_wire = {
-	.open = open_wire,
-	.wake = wake_wire,
-	.close = close_wire,
+const struct transport classic_over_socket = {
+	.open = open_socket,
+	.wake = wake_readers,
+	.close = close_socket,
 	.set_mode = set_mode,
-	.read = read_wire,
+	.read = read_socket,
 	.set_verdict = set_verdict,
 	.reconfigure = reconfigure,
 	.set_batch = set_batch,

@@ -1,0 +1,174 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* ip_queue's messages in the program's buffer: reading them, and writing those of packets and refusals. */
+#include <endian.h>
+#include <string.h>
+#include "classic/classic.h"
+#include "ipqueue/messages.h"
+#include "util/clock.h"
+#include "util/compiler.h"
+
+#define TICK_NS 4000000 /* the coarse clock's resolution, or more */
+
+__hot int ipq_message_type(const unsigned char *buf)
+{
+	struct nlmsghdr nlh;
+
+	if (buf == NULL)
+		return 0;
+	memcpy(&nlh, buf, sizeof(nlh));
+	return nlh.nlmsg_type;
+}
+
+__hot ipq_packet_msg_t *ipq_get_packet(const unsigned char *buf)
+{
+	return buf != NULL ? (ipq_packet_msg_t *)(uintptr_t)(buf + NLMSG_HDRLEN) : NULL;
+}
+
+int ipq_get_msgerr(const unsigned char *buf)
+{
+	int error;
+
+	if (buf == NULL)
+		return EINVAL;
+	memcpy(&error, buf + NLMSG_HDRLEN, sizeof(error));
+	return -error;
+}
+
+/* Copies as much as fits, as recvfrom did. The program can still read the packet's id. */
+__cold static ssize_t deliver_short(unsigned char *buf, size_t len, const void *message, size_t message_len)
+{
+	memcpy(buf, message, len < message_len ? len : message_len);
+	return classic_fail(IPQ_ERR_RTRUNC, 0);
+}
+
+/* Some clock: times are only compared with each other. */
+static int64_t packet_time(const struct ipq_packet *p)
+{
+	return p->present & IPQ_HAS_TIMESTAMP ? p->timestamp : now_coarse_ns();
+}
+
+/* known: the interface of the last packet, or NULL. */
+static void describe_interface(struct classic *c, uint32_t index, const struct ipq_packet *p,
+			       struct known_interface *known, char name[IFNAMSIZ], uint16_t *type)
+{
+	int64_t time;
+
+	if (known == NULL) {
+		source_interface(c->source, index, name, type);
+		return;
+	}
+	time = packet_time(p);
+	if (known->index != index || (uint64_t)time - (uint64_t)known->time >= TICK_NS) {
+		source_interface(c->source, index, known->name, &known->type);
+		known->index = index;
+		known->time = time;
+	}
+	memcpy(name, known->name, IFNAMSIZ);
+	*type = known->type;
+}
+
+/* A packet message without its payload, in this process's word size, at any address. */
+typedef struct {
+	struct nlmsghdr nlh;
+	ipq_packet_msg_t packet;
+} __attribute__((may_alias, aligned(1))) message_anywhere;
+
+static void describe(struct classic *c, const struct ipq_packet *p, struct known_interface *known,
+		     message_anywhere *m)
+{
+	uint16_t type;
+
+	m->nlh = (struct nlmsghdr){ .nlmsg_type = IPQM_PACKET };
+	memset(&m->packet, 0, sizeof(m->packet));
+	m->packet.packet_id = p->id;
+	m->packet.mark = p->mark;
+	m->packet.hook = p->hook;
+	m->packet.hw_protocol = htobe16(p->hw_protocol);
+	if (p->present & IPQ_HAS_TIMESTAMP) {
+		m->packet.timestamp_sec = (long)(p->timestamp / 1000000000);
+		m->packet.timestamp_usec = (long)(p->timestamp % 1000000000 / 1000);
+	}
+	if (p->present & IPQ_HAS_HWADDR) {
+		m->packet.hw_addrlen = p->hw_addr_len;
+		memcpy(m->packet.hw_addr, p->hw_addr, sizeof(p->hw_addr));
+	}
+	if (p->present & IPQ_HAS_INDEV) {
+		describe_interface(c, p->indev, p, known, m->packet.indev_name, &type);
+		m->packet.hw_type = type;
+	}
+	if (p->present & IPQ_HAS_OUTDEV)
+		describe_interface(c, p->outdev, p, known != NULL ? known + 1 : NULL, m->packet.outdev_name,
+				   &type);
+}
+
+__cold static ssize_t deliver_without_payload(struct classic *c, const struct ipq_packet *p,
+					      unsigned char *buf, size_t len)
+{
+	message_anywhere m;
+
+	describe(c, p, NULL, &m);
+	m.nlh.nlmsg_len = sizeof(m);
+	return deliver_short(buf, len, &m, sizeof(m));
+}
+
+ssize_t classic_deliver(struct classic *c, const struct ipq_packet *p, struct known_interface *known,
+			unsigned char *buf, size_t len)
+{
+	size_t data_len = p->payload_len, whole, rounded;
+	message_anywhere *m = (message_anywhere *)buf;
+
+	count(&c->packets);
+	if (unlikely(len < sizeof(*m)))
+		return deliver_without_payload(c, p, buf, len);
+	if (data_len > len - sizeof(*m))
+		data_len = len - sizeof(*m);
+	if (data_len > 0)
+		memcpy(buf + sizeof(*m), p->payload, data_len);
+	describe(c, p, known, m);
+	m->packet.data_len = data_len;
+	whole = sizeof(*m) + data_len;
+	rounded = NLMSG_ALIGN(whole);
+	if (unlikely(rounded > len)) /* no room for the padding */
+		rounded = whole;
+	else if (rounded > whole)
+		memset(buf + whole, 0, rounded - whole);
+	m->nlh.nlmsg_len = (uint32_t)rounded;
+	return (ssize_t)rounded;
+}
+
+/* ip_queue's NLMSG_ERROR, which quotes the request. */
+__cold ssize_t classic_deliver_refusal(struct classic *c, const struct source_refusal *r, unsigned char *buf,
+				       size_t len)
+{
+	unsigned char request[sizeof(ipq_peer_msg_t) + NLMSG_HDRLEN] = { 0 };
+	unsigned char message[sizeof(request) + NLMSG_HDRLEN + 4];
+	int error = r->error == ENODEV ? ENOENT : r->error; /* no queue was taken yet: no such packet */
+	size_t n, quote = sizeof(request);
+
+	atomic_fetch_add(&c->refused, 1);
+	if (r->mode)
+		wire_put_mode(WIRE_NATIVE, request, c->public.local.nl_pid, (uint8_t)r->code, r->id);
+	else
+		wire_put_verdict(WIRE_NATIVE, request, c->public.local.nl_pid, r->tag, r->id, r->payload_len);
+	if (len >= NLMSG_HDRLEN + sizeof(struct nlmsgerr) && len < sizeof(message))
+		quote = len - NLMSG_HDRLEN - 4;
+	n = wire_put_error(message, error, c->public.local.nl_pid, request, quote);
+	if (n > len)
+		return deliver_short(buf, len, message, n);
+	memcpy(buf, message, n);
+	return (ssize_t)n;
+}
+
+__cold ssize_t classic_deliver_nothing(struct classic *c, unsigned char *buf, size_t len)
+{
+	unsigned char request[NLMSG_HDRLEN + sizeof(ipq_peer_msg_t)],
+		message[NLMSG_HDRLEN + sizeof(struct nlmsgerr)];
+	size_t n;
+
+	wire_put_mode(WIRE_NATIVE, request, c->public.local.nl_pid, c->mode, c->range);
+	n = wire_put_error(message, 0, c->public.local.nl_pid, request, NLMSG_HDRLEN);
+	if (n > len)
+		return deliver_short(buf, len, message, n);
+	memcpy(buf, message, n);
+	return (ssize_t)n;
+}
