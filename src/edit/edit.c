@@ -1,18 +1,16 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 /*
- * Theory of operation
+ * Invariant: between calls the packet is complete: every length field, the IPv4 header checksum and the transport
+ * checksum are as right as they were when the packet arrived. A call first checks that it can keep this, then changes
+ * bytes; it never fails after the first change.
  *
- * Invariant: between calls the packet is whole: every length field, the IPv4 header checksum and the
- * transport checksum are as right as they were when the packet came. A call first finds out whether it can
- * keep that, then changes bytes; it never fails after the first change.
+ * A checksum is the complement of a sum, so that a change from m to m' gives HC' = ~(~HC + ~m + m') (RFC 1624). This
+ * needs no other byte of the packet, works in a first fragment without the others, and keeps an error in HC. A change
+ * of length moves the rest of the packet. By an even number of bytes its sum stays the same. By an odd number it is
+ * byte-swapped, and the rest is summed before and after.
  *
- * A checksum is the complement of a sum, so a change from m to m' is HC' = ~(~HC + ~m + m') (RFC 1624). It
- * needs no other byte of the packet, works in a first fragment whose other fragments are elsewhere, and keeps
- * an error in HC. A change of length moves the tail: by an even number of bytes its sum stays; by an odd
- * number the sum of the tail is swapped, and then the tail is summed before and after.
- *
- * IPQ_EDIT_CHECKSUM_NOT_READY: the field holds the sum of the pseudo-header, not complemented. Only changes
- * of addresses and of length touch it.
+ * With IPQ_EDIT_CHECKSUM_NOT_READY the field has the sum of the pseudo-header, not complemented. Only changes of
+ * addresses and lengths affect it.
  */
 #include <errno.h>
 #include <netinet/in.h>
@@ -23,7 +21,8 @@ enum {
 	IPV4_LENGTH = 2,
 	IPV4_CHECKSUM = 10,
 	IPV6_LENGTH = 4,
-	IPV6_HEADER = 40,
+	TCP_URGENT = 18,
+	SUBSTITUTE_MAX = 1 << 30,
 };
 
 static bool is_udp(const struct ipq_edit *e)
@@ -31,21 +30,27 @@ static bool is_udp(const struct ipq_edit *e)
 	return e->protocol == IPPROTO_UDP || e->protocol == IPPROTO_UDPLITE;
 }
 
-/* Is there a transport checksum that follows the bytes it covers? Zero in UDP says that there is none. */
+/* Protocols whose checksum covers the addresses. */
+static bool is_checksummed(const struct ipq_edit *e)
+{
+	return e->protocol == IPPROTO_TCP || is_udp(e) || (e->protocol == IPPROTO_ICMPV6 && e->version == 6);
+}
+
+/* Does a transport checksum have to follow changed bytes? Zero in UDP means none. */
 static bool checksum_follows(const struct ipq_edit *e)
 {
 	return e->checksum && !(e->flags & IPQ_EDIT_CHECKSUM_NOT_READY) &&
 	       !(is_udp(e) && !get16(e->data + e->checksum));
 }
 
-/* change: what the sum gains. zero: how the checksum of a sum of zero is written. */
+/* change: to add to the sum. zero: how the checksum of a sum of zero is written. */
 static void checksum_adjust(uint8_t *field, uint16_t change, uint16_t zero)
 {
 	uint16_t check;
 
 	memcpy(&check, field, sizeof(check));
 	check = (uint16_t)~sum_fold((uint64_t)(uint16_t)~check + change);
-	/* Both zeros are the same to the arithmetic, but not to receivers. */
+	/* Both zeros are equal in the arithmetic, but not for receivers. */
 	if (!check || check == UINT16_MAX)
 		check = zero;
 	memcpy(field, &check, sizeof(check));
@@ -58,8 +63,8 @@ static void transport_adjust(struct ipq_edit *e, uint16_t change)
 	if (!checksum_follows(e))
 		return;
 	checksum_adjust(field, change, is_udp(e) ? UINT16_MAX : 0);
-	/* RFC 1624 takes for granted that something is not zero. An echo reply without a pseudo-header may be
-	 * zeros throughout: then the complement of its sum is the other zero. */
+	/* RFC 1624 assumes that not all bytes are zero. An echo reply has no pseudo-header and may be all zeros:
+	 * then the complement of its sum is the other zero. */
 	if (!edit_has_pseudo_header(e) && !get16(field) &&
 	    !sum_bytes(e->data + e->transport, e->covered, false))
 		put16(field, UINT16_MAX);
@@ -81,7 +86,7 @@ static void pseudo_adjust(struct ipq_edit *e, uint16_t change)
 	memcpy(e->data + e->checksum, &sum, sizeof(sum));
 }
 
-/* Overwrites bytes of the network header and returns what its sum gained. n and offset are even. */
+/* Overwrites bytes of the network header and returns the change of its sum. n and offset are even. */
 static uint16_t write_network(struct ipq_edit *e, size_t offset, const void *bytes, size_t n)
 {
 	uint16_t change = sum_change(sum_bytes(e->data + offset, n, false), sum_bytes(bytes, n, false));
@@ -92,7 +97,7 @@ static uint16_t write_network(struct ipq_edit *e, size_t offset, const void *byt
 	return change;
 }
 
-/* Sum of what the checksum covers in [begin, end) of the packet. */
+/* Sum of the covered bytes in [begin, end) of the packet. */
 static uint16_t covered_sum(const struct ipq_edit *e, size_t begin, size_t end)
 {
 	size_t covered_end = e->transport + e->covered;
@@ -113,50 +118,45 @@ void edit_write(struct ipq_edit *e, size_t offset, const void *bytes, size_t n)
 		transport_adjust(e, sum_change(before, covered_sum(e, offset, offset + n)));
 }
 
-int edit_transport(const struct ipq_edit *e, int protocol)
-{
-	if (e->transport_error)
-		return e->transport_error;
-	if (e->flags & IPQ_EDIT_AUTHENTICATED)
-		return -EOPNOTSUPP;
-	return protocol && protocol != e->protocol ? -EPROTONOSUPPORT : 0;
-}
-
 /* ---- changes of length ---- */
 
-/* A stretch of the packet, in the transport header or behind, before it is rewritten. */
+/* A part of the packet that will be rewritten, at or after the transport header. */
 struct run {
 	size_t begin, old_len, new_len;
-	uint16_t before; /* sum of what the rewriting changes */
+	uint16_t before; /* sum of the bytes that will change */
 };
 
 static size_t run_end(const struct ipq_edit *e, const struct run *s, size_t len)
 {
-	/* The tail counts when it moves by an odd number of bytes. */
+	/* The sum of the rest changes when it moves by an odd number of bytes. */
 	return (s->old_len ^ s->new_len) & 1 ? e->len : s->begin + len;
 }
 
-static int length_can_become(const struct ipq_edit *e, size_t len)
+static int length_can_become(struct ipq_edit *e, size_t len)
 {
+	size_t header = e->version == 6 ? IPV6_HEADER : 0;
+
 	if (len == e->len)
 		return 0;
 	if (e->flags & IPQ_EDIT_FRAGMENT)
-		return -EOPNOTSUPP;
-	/* What of a longer or shorter packet a partial coverage is meant to cover, only the sender knows. */
+		return edit_fail(e, IPQ_EDIT_REASON_FRAGMENT, -EOPNOTSUPP);
+	/* With partial coverage, only the sender knows what should be covered after a change of length. */
 	if (e->protocol == IPPROTO_UDPLITE && e->covered != e->transport_len)
-		return -EOPNOTSUPP;
-	if (len > UINT16_MAX + (e->version == 6 ? IPV6_HEADER : 0u))
-		return -EMSGSIZE;
-	return len > e->room ? -ENOSPC : 0;
+		return edit_fail(e, IPQ_EDIT_REASON_COVERAGE, -EOPNOTSUPP);
+	/* A jumbogram has more than 65535 bytes, other packets have at most that many. */
+	if (e->jumbo ? len - header <= UINT16_MAX
+		     : !(e->flags & IPQ_EDIT_NO_LENGTH) && len - header > UINT16_MAX)
+		return edit_fail(e, IPQ_EDIT_REASON_SIZE, -EMSGSIZE);
+	return len > e->room ? edit_fail(e, IPQ_EDIT_REASON_ROOM, -ENOSPC) : 0;
 }
 
-/* Can old_len bytes at begin become new_len? If so notes what stretch_close() needs. */
-static int run_open(const struct ipq_edit *e, struct run *s, size_t begin, size_t old_len, size_t new_len)
+/* Can old_len bytes at begin become new_len? If so, prepares for run_close(). */
+static int run_open(struct ipq_edit *e, struct run *s, size_t begin, size_t old_len, size_t new_len)
 {
 	int err;
 
-	if (new_len > UINT16_MAX)
-		return -EMSGSIZE;
+	if (new_len > SUBSTITUTE_MAX)
+		return edit_fail(e, IPQ_EDIT_REASON_SIZE, -EMSGSIZE);
 	err = length_can_become(e, e->len - old_len + new_len);
 	if (err)
 		return err;
@@ -166,7 +166,7 @@ static int run_open(const struct ipq_edit *e, struct run *s, size_t begin, size_
 	return 0;
 }
 
-/* Writes a 16-bit length field and returns what a sum over it gains. */
+/* Writes a 16-bit length field and returns the change of a sum over it. */
 static uint16_t write_length(uint8_t *field, size_t len)
 {
 	uint16_t before, after = htons((uint16_t)len);
@@ -176,24 +176,34 @@ static uint16_t write_length(uint8_t *field, size_t len)
 	return sum_change(before, after);
 }
 
-/* The bytes have been rewritten: lengths and the checksum follow. */
+/* The length in the network header. */
+static void write_network_length(struct ipq_edit *e)
+{
+	if (e->jumbo)
+		put32(e->data + e->jumbo, e->len - IPV6_HEADER);
+	else if (e->flags & IPQ_EDIT_NO_LENGTH)
+		return;
+	else if (e->version == 6)
+		put16(e->data + IPV6_LENGTH, e->len - IPV6_HEADER);
+	else
+		checksum_adjust(e->data + IPV4_CHECKSUM, write_length(e->data + IPV4_LENGTH, e->len), 0);
+}
+
+/* The bytes have been rewritten: adjusts lengths and the checksum. */
 static void run_close(struct ipq_edit *e, const struct run *s)
 {
 	uint32_t grown = (uint32_t)(s->new_len - s->old_len); /* modulo 2^32: may be negative */
-	uint16_t before = htons((uint16_t)e->transport_len), change;
+	uint16_t before = sum_length(e->transport_len);
 
 	if (grown) {
 		e->len += grown;
 		e->transport_len += grown;
 		e->covered += grown;
-		change = write_length(e->data + (e->version == 4 ? IPV4_LENGTH : IPV6_LENGTH),
-				      e->version == 4 ? e->len : e->len - IPV6_HEADER);
-		if (e->version == 4)
-			checksum_adjust(e->data + IPV4_CHECKSUM, change, 0);
-		/* UDP's own length; UDP-Lite's coverage unless it is 0, all. */
+		write_network_length(e);
+		/* UDP's own length, and UDP-Lite's coverage; 0 means all in both. */
 		if (is_udp(e) && get16(e->data + e->transport + 4))
 			transport_adjust(e, write_length(e->data + e->transport + 4, e->transport_len));
-		pseudo_adjust(e, sum_change(before, htons((uint16_t)e->transport_len)));
+		pseudo_adjust(e, sum_change(before, sum_length(e->transport_len)));
 	}
 	if (checksum_follows(e))
 		transport_adjust(e,
@@ -222,22 +232,12 @@ int edit_splice(struct ipq_edit *e, size_t offset, size_t old_len, const void *b
 
 /* ---- network header ---- */
 
-/* Can the checksum behind this network header follow a change of address? */
-static int addresses_can_change(const struct ipq_edit *e)
+/* Can the transport checksum follow a change of address? */
+static int addresses_can_change(struct ipq_edit *e)
 {
 	if (e->flags & IPQ_EDIT_AUTHENTICATED)
-		return -EOPNOTSUPP;
+		return edit_fail(e, IPQ_EDIT_REASON_AUTHENTICATED, -EOPNOTSUPP);
 	switch (e->protocol) {
-	case IPPROTO_TCP:
-	case IPPROTO_UDP:
-	case IPPROTO_UDPLITE:
-		break;
-	case IPPROTO_ICMPV6:
-		if (e->version != 6)
-			return -EPROTONOSUPPORT;
-		break;
-	case IPPROTO_ICMP:
-		return e->version == 4 ? 0 : -EPROTONOSUPPORT;
 	case IPPROTO_IGMP:
 	case IPPROTO_IPIP:
 	case IPPROTO_IPV6:
@@ -245,13 +245,21 @@ static int addresses_can_change(const struct ipq_edit *e)
 	case IPPROTO_SCTP:
 	case IPPROTO_NONE:
 		return 0; /* no pseudo-header */
+	case IPPROTO_ICMP:
+		if (e->version == 4)
+			return 0;
+		break;
 	case IPPROTO_ESP:
-		return -EOPNOTSUPP;
+		return edit_fail(e, IPQ_EDIT_REASON_ENCRYPTED, -EOPNOTSUPP);
 	default:
-		return -EPROTONOSUPPORT;
+		break;
 	}
-	/* The first fragment takes care of it. */
-	return e->flags & IPQ_EDIT_LATER_FRAGMENT ? 0 : e->transport_error;
+	if (e->transport_error == -EPROTONOSUPPORT || !is_checksummed(e))
+		return edit_fail(e, IPQ_EDIT_REASON_PROTOCOL, -EPROTONOSUPPORT);
+	/* In a later fragment there is no checksum: the first one has it. */
+	if (e->flags & IPQ_EDIT_LATER_FRAGMENT)
+		return 0;
+	return edit_transport(e, 0);
 }
 
 static int set_address(struct ipq_edit *e, size_t offset, bool final, const void *address, size_t len)
@@ -260,7 +268,7 @@ static int set_address(struct ipq_edit *e, size_t offset, bool final, const void
 	int err;
 
 	if (len != (e->version == 4 ? 4 : 16))
-		return -EAFNOSUPPORT;
+		return edit_fail(e, IPQ_EDIT_REASON_ARGUMENT, -EAFNOSUPPORT);
 	err = addresses_can_change(e);
 	if (err)
 		return err;
@@ -282,7 +290,7 @@ int ipq_edit_set_destination(struct ipq_edit *e, const void *address, size_t len
 	size_t offset = e->version == 4 ? 16 : 24;
 
 	if (!e->final_destination)
-		return -EOPNOTSUPP;
+		return edit_fail(e, IPQ_EDIT_REASON_ROUTE, -EOPNOTSUPP);
 	return set_address(e, offset, e->final_destination == offset, address, len);
 }
 
@@ -295,7 +303,7 @@ int ipq_edit_set_ttl(struct ipq_edit *e, uint8_t ttl)
 	return 0;
 }
 
-/* The traffic class byte lies across two bytes in IPv6. */
+/* In IPv6, the traffic class is in the middle of the first two bytes. */
 static void set_traffic_class(struct ipq_edit *e, unsigned value, unsigned mask)
 {
 	unsigned word = get16(e->data), shift = e->version == 4 ? 0 : 4;
@@ -308,7 +316,7 @@ static void set_traffic_class(struct ipq_edit *e, unsigned value, unsigned mask)
 int ipq_edit_set_dscp(struct ipq_edit *e, unsigned dscp)
 {
 	if (dscp > 63)
-		return -EINVAL;
+		return edit_fail(e, IPQ_EDIT_REASON_ARGUMENT, -EINVAL);
 	set_traffic_class(e, dscp << 2, 0xfc);
 	return 0;
 }
@@ -316,7 +324,7 @@ int ipq_edit_set_dscp(struct ipq_edit *e, unsigned dscp)
 int ipq_edit_set_ecn(struct ipq_edit *e, unsigned ecn)
 {
 	if (ecn > 3)
-		return -EINVAL;
+		return edit_fail(e, IPQ_EDIT_REASON_ARGUMENT, -EINVAL);
 	set_traffic_class(e, ecn, 3);
 	return 0;
 }
@@ -331,7 +339,7 @@ static int set_port(struct ipq_edit *e, size_t offset, uint16_t port)
 	if (err)
 		return err;
 	if (e->protocol != IPPROTO_TCP && !is_udp(e))
-		return -EPROTONOSUPPORT;
+		return edit_fail(e, IPQ_EDIT_REASON_ARGUMENT, -EPROTONOSUPPORT);
 	put16(bytes, port);
 	edit_write(e, e->transport + offset, bytes, sizeof(bytes));
 	return 0;
@@ -374,24 +382,70 @@ int ipq_edit_set_icmp_id(struct ipq_edit *e, uint16_t id)
 	type = e->data[e->transport];
 	/* Echo reply and request (RFC 792; RFC 4443, 4). */
 	if (e->version == 4 ? type != 0 && type != 8 : type != 128 && type != 129)
-		return -EPROTONOSUPPORT;
+		return edit_fail(e, IPQ_EDIT_REASON_ARGUMENT, -EPROTONOSUPPORT);
 	return set_icmp_field(e, 4, id);
 }
 
 /* ---- payload ---- */
 
+/* Where a position of the payload is after old_len bytes at offset have become new_len. */
+static size_t moved(size_t position, size_t offset, size_t old_len, size_t new_len)
+{
+	if (position <= offset)
+		return position;
+	if (position >= offset + old_len)
+		return position - old_len + new_len;
+	return offset + (position - offset < new_len ? position - offset : new_len);
+}
+
+/* The end of urgent data as an offset in the payload, which may be beyond it; 0: no urgent data. */
+static size_t urgent_end(const struct ipq_edit *e)
+{
+	const uint8_t *tcp = e->data + e->transport;
+	unsigned syn = e->protocol == IPPROTO_TCP && tcp[13] & IPQ_TCP_SYN ? 1 : 0; /* counts as a byte */
+
+	if (e->protocol != IPPROTO_TCP || !(tcp[13] & IPQ_TCP_URG) || get16(tcp + TCP_URGENT) <= syn)
+		return 0;
+	return get16(tcp + TCP_URGENT) - syn;
+}
+
+/* -EMSGSIZE if the urgent pointer cannot have this value, else 0. */
+static int check_urgent_end(struct ipq_edit *e, size_t end)
+{
+	return end < UINT16_MAX ? 0 : edit_fail(e, IPQ_EDIT_REASON_SIZE, -EMSGSIZE);
+}
+
+static void set_urgent_end(struct ipq_edit *e, size_t end)
+{
+	size_t before = urgent_end(e);
+	uint8_t bytes[2];
+
+	if (!before || before == end)
+		return;
+	put16(bytes, (unsigned)(get16(e->data + e->transport + TCP_URGENT) - before + end));
+	edit_write(e, e->transport + TCP_URGENT, bytes, sizeof(bytes));
+}
+
 int ipq_edit_replace(struct ipq_edit *e, size_t offset, size_t old_len, const void *bytes, size_t new_len)
 {
-	int err = edit_transport(e, 0);
+	int err = edit_payload(e, old_len != new_len);
+	size_t urgent;
 
 	if (err)
 		return err;
 	if (offset > e->payload_len || old_len > e->payload_len - offset)
-		return -EINVAL;
-	err = edit_splice(e, e->payload + offset, old_len, bytes, new_len);
+		return edit_fail(e, IPQ_EDIT_REASON_ARGUMENT, -EINVAL);
+	if (new_len > SUBSTITUTE_MAX)
+		return edit_fail(e, IPQ_EDIT_REASON_SIZE, -EMSGSIZE);
+	urgent = moved(urgent_end(e), offset, old_len, new_len);
+	err = check_urgent_end(e, urgent);
 	if (!err)
-		e->payload_len += (uint32_t)(new_len - old_len);
-	return err;
+		err = edit_splice(e, e->payload + offset, old_len, bytes, new_len);
+	if (err)
+		return err;
+	e->payload_len += (uint32_t)(new_len - old_len);
+	set_urgent_end(e, urgent);
+	return 0;
 }
 
 int ipq_edit_find(const struct ipq_edit *e, size_t from, const void *bytes, size_t len)
@@ -404,23 +458,29 @@ int ipq_edit_find(const struct ipq_edit *e, size_t from, const void *bytes, size
 	return found ? (int)(found - payload) : -ENOENT;
 }
 
-/* How many there are, and where the first begins and the last ends. */
-static unsigned count_matches(const struct ipq_edit *e, const void *bytes, size_t len, size_t *begin,
-			      size_t *end)
+/* The occurrences of a text in the payload. */
+struct matches {
+	unsigned count;
+	size_t begin, end; /* begin of the first, end of the last */
+	size_t urgent;	   /* where the end of urgent data will be */
+};
+
+static struct matches find_matches(const struct ipq_edit *e, const void *bytes, size_t len, size_t new_len)
 {
-	unsigned n = 0;
+	struct matches m = { .urgent = urgent_end(e) };
 	int at;
 
-	*begin = *end = 0;
-	for (; (at = ipq_edit_find(e, *end, bytes, len)) >= 0; n++) {
-		if (!n)
-			*begin = (size_t)at;
-		*end = (size_t)at + len;
+	for (; (at = ipq_edit_find(e, m.end, bytes, len)) >= 0; m.count++) {
+		if (!m.count)
+			m.begin = (size_t)at;
+		m.end = (size_t)at + len;
+		/* This match has moved as far as the position has. */
+		m.urgent = moved(m.urgent, (size_t)at - m.count * len + m.count * new_len, len, new_len);
 	}
-	return n;
+	return m;
 }
 
-/* Copies from source to target, which may overlap in front of it, with n matches replaced on the way. */
+/* Copies from source to target, which may begin before it and overlap, and replaces n matches. */
 static void copy_substituted(uint8_t *target, const uint8_t *source, size_t source_len, unsigned n,
 			     const void *old_bytes, size_t old_len, const void *new_bytes, size_t new_len)
 {
@@ -440,36 +500,39 @@ static void copy_substituted(uint8_t *target, const uint8_t *source, size_t sour
 int ipq_edit_substitute(struct ipq_edit *e, const void *old_bytes, size_t old_len, const void *new_bytes,
 			size_t new_len)
 {
-	size_t begin, end, before, after, source;
+	size_t begin, before, after, source;
+	struct matches m;
 	struct run s;
-	unsigned n;
-	int err = edit_transport(e, 0);
+	int err;
 
-	if (err)
-		return err;
 	if (!old_len)
-		return -EINVAL;
+		return edit_fail(e, IPQ_EDIT_REASON_ARGUMENT, -EINVAL);
 	if (new_len > UINT16_MAX)
-		return -EMSGSIZE;
-	n = count_matches(e, old_bytes, old_len, &begin, &end);
-	if (!n)
+		return edit_fail(e, IPQ_EDIT_REASON_SIZE, -EMSGSIZE);
+	m = find_matches(e, old_bytes, old_len, new_len);
+	if (!m.count)
 		return 0;
-	before = end - begin;
-	after = before - n * old_len + n * new_len;
-	begin += e->payload;
-	err = run_open(e, &s, begin, before, after);
+	before = m.end - m.begin;
+	after = before - m.count * old_len + m.count * new_len;
+	begin = e->payload + m.begin;
+	err = edit_payload(e, old_len != new_len);
+	if (!err)
+		err = check_urgent_end(e, m.urgent);
+	if (!err)
+		err = run_open(e, &s, begin, before, after);
 	if (err)
 		return err;
-	/* Growing, the old bytes first move back against the tail, so that copying never overtakes reading.
-	 */
+	/* If the packet grows, the old bytes are first moved to the end of the new ones, so that copying never
+	 * overwrites bytes that are still to be read. */
 	source = after > before ? begin + after - before : begin;
 	if (after > before)
 		move_tail(e, begin, source);
-	copy_substituted(e->data + begin, e->data + source, before, n, old_bytes, old_len, new_bytes,
+	copy_substituted(e->data + begin, e->data + source, before, m.count, old_bytes, old_len, new_bytes,
 			 new_len);
 	if (after < before)
 		move_tail(e, begin + before, begin + after);
 	run_close(e, &s);
 	e->payload_len += (uint32_t)(after - before);
-	return (int)n;
+	set_urgent_end(e, m.urgent);
+	return (int)m.count;
 }

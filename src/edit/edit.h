@@ -1,15 +1,18 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * What the files behind ipq_edit.h share.
+ * Shared by the files of this room. Other rooms include ipq_edit.h only. The order of the files: sum.c and protect.c
+ * use none of the others, parse.c neither; edit.c uses the first two; tcp.c uses edit.c; checksum.c uses sum.c and
+ * parse.c.
  *
- * Sums are one's complement sums of 16-bit words as they lie in memory: RFC 1071 shows that the result is
- * the same bytes on either endianness, so nothing is swapped but the sum of bytes that begin at an odd
- * offset. A sum that has been folded is 16 bits wide; 0 and 0xffff both mean zero.
+ * Sums are one's complement sums of 16-bit words in memory order. RFC 1071 shows that the result is the same bytes on
+ * either endianness, so that only the sum of bytes that begin at an odd offset is swapped. A folded sum has 16 bits;
+ * 0 and 0xffff both mean zero.
  */
 #ifndef EDIT_EDIT_H
 #define EDIT_EDIT_H
 
 #include <arpa/inet.h>
+#include <netinet/in.h>
 #include <stdbool.h>
 #include <string.h>
 
@@ -33,17 +36,49 @@ static inline uint16_t sum_change(uint16_t before, uint16_t after)
 	return sum_fold((uint64_t)(uint16_t)~before + after);
 }
 
+/* Sum of a length in the pseudo-header: 32 bits, of which small lengths use 16. */
+static inline uint16_t sum_length(size_t len)
+{
+	return sum_fold((uint64_t)htons((uint16_t)(len >> 16)) + htons((uint16_t)len));
+}
+
 /* Does the transport checksum cover the addresses and a length besides the transport's own bytes? */
-bool edit_has_pseudo_header(const struct ipq_edit *e);
+static inline bool edit_has_pseudo_header(const struct ipq_edit *e)
+{
+	return e->protocol != IPPROTO_ICMP;
+}
 
-/* Can transport header and payload be changed? 0 or -errno. protocol: the one needed, 0 for any. */
-int edit_transport(const struct ipq_edit *e, int protocol);
+/* Notes the reason of a failure and returns err. */
+static inline int edit_fail(struct ipq_edit *e, unsigned reason, int err)
+{
+	e->reason = (uint16_t)reason;
+	return err;
+}
 
-/* Overwrites n bytes at offset of the packet, in the transport header or behind, keeping the checksum. */
+enum {
+	IPV6_HEADER = 40,
+	TCP_HEADER = 20,
+};
+
+/* Length of the TCP option at at, which is before end: NOP and the end of the list count 1. -EBADMSG. */
+int edit_option_len(const uint8_t *data, size_t at, size_t end);
+/* Offset of the first TCP option of this kind at or after from, -ENOENT or -EBADMSG. */
+int edit_find_option(const struct ipq_edit *e, size_t from, uint8_t kind);
+/* Kind of the TCP option that signs the packet; 0: none. */
+uint8_t edit_signature(const struct ipq_edit *e);
+
+/* The reason that belongs to e->transport_error. */
+unsigned edit_transport_reason(const struct ipq_edit *e);
+/* Can transport header and payload be changed? 0 or -errno. protocol: the required one, 0 for any. */
+int edit_transport(struct ipq_edit *e, int protocol);
+/* Can the payload be changed, and its length if resize is set? 0 or -errno. */
+int edit_payload(struct ipq_edit *e, bool resize);
+
+/* Overwrites n bytes at offset of the packet, at or after the transport header, and adjusts the checksum. */
 void edit_write(struct ipq_edit *e, size_t offset, const void *bytes, size_t n);
 
-/* Puts new_len bytes in place of old_len at offset of the packet, keeping all lengths and the checksum.
- * The caller has seen edit_transport() succeed and adjusts payload or payload_len. */
+/* Replaces old_len bytes at offset of the packet by new_len bytes and adjusts all lengths and the checksum. The caller
+ * has checked edit_transport() or edit_payload(), and adjusts payload or payload_len. 0 or -errno. */
 int edit_splice(struct ipq_edit *e, size_t offset, size_t old_len, const void *bytes, size_t new_len);
 
 #endif

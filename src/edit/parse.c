@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-/* Where everything is in a packet: ipq_edit_begin(). Every offset it leaves behind lies within the packet. */
+/* Finds the headers of a packet: ipq_edit_begin(). Every offset that it stores is within the packet. */
 #include <errno.h>
 #include <netinet/in.h>
 
@@ -7,7 +7,6 @@
 
 enum {
 	IPV4_HEADER = 20,
-	IPV6_HEADER = 40,
 	IPV4_FRAGMENT_OFFSET = 0x1fff,
 	IPV4_MORE_FRAGMENTS = 0x2000,
 	IPV4_OPTION_END = 0,
@@ -15,15 +14,17 @@ enum {
 	IPV4_OPTION_LSRR = 131,
 	IPV4_OPTION_SSRR = 137,
 	IPV6_OPTION_PAD1 = 0,
+	IPV6_OPTION_JUMBO = 0xc2,	 /* RFC 2675 */
 	IPV6_OPTION_HOME_ADDRESS = 0xc9, /* RFC 6275, 6.3 */
 	ROUTING_SOURCE = 0,		 /* RFC 2460, 4.4 */
 	ROUTING_MOBILE = 2,		 /* RFC 6275, 6.4 */
 	ROUTING_SEGMENT = 4,		 /* RFC 8754 */
-	/* RFC 8200 has each extension header once, destination options twice. */
+	/* RFC 8200 allows each extension header once, destination options twice. */
 	MAX_EXTENSIONS = 16,
+	PACKET_TRUNCATED = 1 << 3, /* IPQ_PACKET_TRUNCATED of ipq.h */
 };
 
-/* While a source route is under way, the checksum covers its last address (RFC 1122, 3.2.1.8). */
+/* Until a source route is completed, the checksum covers its last address (RFC 1122, 3.2.1.8). */
 static int parse_ipv4_options(struct ipq_edit *e, size_t end)
 {
 	size_t at = IPV4_HEADER, len;
@@ -39,7 +40,7 @@ static int parse_ipv4_options(struct ipq_edit *e, size_t end)
 		if (len < 2 || len > end - at)
 			return -EBADMSG;
 		if (e->data[at] == IPV4_OPTION_LSRR || e->data[at] == IPV4_OPTION_SSRR) {
-			/* Pointer counts from 1; past the option: the route is done. */
+			/* The pointer counts from 1; beyond the option the route is completed. */
 			if (len < 3 || (len - 3) % 4)
 				return -EBADMSG;
 			if (len > 3 && e->data[at + 2] <= len)
@@ -50,23 +51,39 @@ static int parse_ipv4_options(struct ipq_edit *e, size_t end)
 	return 0;
 }
 
-static int parse_ipv4(struct ipq_edit *e, size_t len)
+/*
+ * Segmentation offload sees packets before they are split: the length field may be 0, as it is in packets over 64 KiB
+ * (BIG TCP). Then the packet has all of the len bytes.
+ */
+static int length_of_caller(struct ipq_edit *e, size_t len, uint32_t flags)
+{
+	if (flags & PACKET_TRUNCATED)
+		return -ENODATA;
+	if (len > INT32_MAX)
+		return -EBADMSG;
+	e->flags |= IPQ_EDIT_NO_LENGTH;
+	e->len = (uint32_t)len;
+	return 0;
+}
+
+static int parse_ipv4(struct ipq_edit *e, size_t len, uint32_t flags)
 {
 	const uint8_t *p = e->data;
 	unsigned header, total, fragment;
+	int err;
 
 	if (len < IPV4_HEADER)
 		return -EBADMSG;
 	header = (p[0] & 15) * 4u;
 	total = get16(p + 2);
-	/* BIG TCP (Linux 6.3) leaves 0 in packets over 64 KiB. */
-	if (!total && len > UINT16_MAX)
-		return -EMSGSIZE;
-	if (header < IPV4_HEADER || total < header)
+	if (header < IPV4_HEADER || (total ? total < header : header > len))
 		return -EBADMSG;
 	if (total > len)
 		return -ENODATA;
 	e->len = total;
+	err = total ? 0 : length_of_caller(e, len, flags);
+	if (err)
+		return err;
 	e->protocol = p[9];
 	e->transport = header;
 	e->final_source = 12;
@@ -79,12 +96,40 @@ static int parse_ipv4(struct ipq_edit *e, size_t len)
 	return parse_ipv4_options(e, header);
 }
 
-/* With a Home Address option, the checksum covers that one as the source (RFC 6275, 6.3). */
-static int parse_destination_options(struct ipq_edit *e, size_t at, size_t end)
+/* The length of a jumbogram, which begins at at: the IPv6 header has 0. */
+static int parse_jumbo(struct ipq_edit *e, size_t at)
+{
+	size_t len = get32(e->data + at);
+
+	if (!(e->flags & IPQ_EDIT_NO_LENGTH) || len <= UINT16_MAX)
+		return -EBADMSG;
+	if (len > e->len - IPV6_HEADER)
+		return -ENODATA;
+	e->len = (uint32_t)len + IPV6_HEADER;
+	e->flags &= ~(uint32_t)IPQ_EDIT_NO_LENGTH;
+	e->jumbo = (uint32_t)at;
+	return 0;
+}
+
+static int parse_ipv6_option(struct ipq_edit *e, size_t at, size_t len)
+{
+	/* With a Home Address option, the checksum covers that address as the source (RFC 6275, 6.3). */
+	if (e->data[at] == IPV6_OPTION_HOME_ADDRESS && e->protocol == IPPROTO_DSTOPTS) {
+		e->final_source = (uint32_t)at + 2;
+		return len == 16 ? 0 : -EBADMSG;
+	}
+	if (e->data[at] == IPV6_OPTION_JUMBO && e->protocol == IPPROTO_HOPOPTS)
+		return len == 4 ? parse_jumbo(e, at + 2) : -EBADMSG;
+	return 0;
+}
+
+/* Of a hop-by-hop or destination options header. */
+static int parse_ipv6_options(struct ipq_edit *e, size_t at, size_t end)
 {
 	size_t len;
+	int err = 0;
 
-	while (at < end) {
+	while (at < end && !err) {
 		if (e->data[at] == IPV6_OPTION_PAD1) {
 			at++;
 			continue;
@@ -94,17 +139,13 @@ static int parse_destination_options(struct ipq_edit *e, size_t at, size_t end)
 		len = e->data[at + 1];
 		if (len > end - at - 2)
 			return -EBADMSG;
-		if (e->data[at] == IPV6_OPTION_HOME_ADDRESS) {
-			if (len != 16)
-				return -EBADMSG;
-			e->final_source = (uint32_t)at + 2;
-		}
+		err = parse_ipv6_option(e, at, len);
 		at += 2 + len;
 	}
-	return 0;
+	return err;
 }
 
-/* While segments are left, the checksum covers the last address of the route (RFC 8200, 8.1). */
+/* As long as segments are left, the checksum covers the last address of the route (RFC 8200, 8.1). */
 static int parse_routing(struct ipq_edit *e, size_t at, size_t len)
 {
 	const uint8_t *p = e->data + at;
@@ -118,7 +159,7 @@ static int parse_routing(struct ipq_edit *e, size_t at, size_t len)
 			return -EBADMSG;
 		e->final_destination = (uint32_t)(at + len - 16);
 		return 0;
-	case ROUTING_SEGMENT: /* kept in reverse: the first is the last */
+	case ROUTING_SEGMENT: /* the list is in reverse order */
 		if (len < 24)
 			return -EBADMSG;
 		e->final_destination = (uint32_t)at + 8;
@@ -129,7 +170,7 @@ static int parse_routing(struct ipq_edit *e, size_t at, size_t len)
 	}
 }
 
-/* One header in front of the transport's: its length, 0 when it is none, or -errno. */
+/* Parses an extension header. Returns its length, 0 if there is none, or -errno. */
 static int parse_extension(struct ipq_edit *e)
 {
 	const uint8_t *p = e->data + e->transport;
@@ -151,7 +192,7 @@ static int parse_extension(struct ipq_edit *e)
 	case IPPROTO_AH:
 		e->flags |= IPQ_EDIT_AUTHENTICATED;
 		break;
-	case IPPROTO_FRAGMENT: /* offset 0 and no more: an «atomic» fragment, which is whole (RFC 6946) */
+	case IPPROTO_FRAGMENT: /* offset 0 and no more fragments: complete (RFC 6946) */
 		if (get16(p + 2) & ~6u)
 			e->flags |= IPQ_EDIT_FRAGMENT;
 		if (get16(p + 2) & ~7u)
@@ -160,8 +201,9 @@ static int parse_extension(struct ipq_edit *e)
 	case IPPROTO_ROUTING:
 		err = parse_routing(e, e->transport, len);
 		break;
+	case IPPROTO_HOPOPTS:
 	case IPPROTO_DSTOPTS:
-		err = parse_destination_options(e, e->transport + 2, e->transport + len);
+		err = parse_ipv6_options(e, e->transport + 2, e->transport + len);
 		break;
 	}
 	e->protocol = p[0];
@@ -173,7 +215,7 @@ static int parse_extensions(struct ipq_edit *e)
 	for (int i = 0; i < MAX_EXTENSIONS; i++) {
 		int len;
 
-		/* A later fragment continues what the first began: what is here is no header. */
+		/* A later fragment has no transport header. */
 		if (e->flags & IPQ_EDIT_LATER_FRAGMENT) {
 			if (e->protocol == IPPROTO_AH)
 				e->flags |= IPQ_EDIT_AUTHENTICATED;
@@ -187,27 +229,28 @@ static int parse_extensions(struct ipq_edit *e)
 	return -EBADMSG;
 }
 
-static int parse_ipv6(struct ipq_edit *e, size_t len)
+static int parse_ipv6(struct ipq_edit *e, size_t len, uint32_t flags)
 {
 	unsigned payload;
+	int err = 0;
 
 	if (len < IPV6_HEADER)
 		return -EBADMSG;
 	payload = get16(e->data + 4);
-	if (!payload && len > IPV6_HEADER && e->data[6] == IPPROTO_HOPOPTS)
-		return -EMSGSIZE; /* a jumbogram (RFC 2675) */
 	if (payload > len - IPV6_HEADER)
 		return -ENODATA;
 	e->len = payload + IPV6_HEADER;
 	e->protocol = e->data[6];
+	if (!payload && e->protocol != IPPROTO_NONE && len > IPV6_HEADER)
+		err = length_of_caller(e, len, flags);
 	e->transport = IPV6_HEADER;
 	e->final_source = 8;
 	e->final_destination = 24;
-	return 0;
+	return err;
 }
 
-/* header: bytes in front of the payload; checksum: where in there; covered: bytes under it, as the header
- * says, which in a first fragment may be more than are here. */
+/* header: bytes before the payload; checksum: its offset in the header; len, covered: as the header has them, which in a
+ * first fragment may be more than this packet has. */
 static void set_transport(struct ipq_edit *e, size_t header, size_t checksum, size_t len, size_t covered)
 {
 	size_t here = e->len - e->transport;
@@ -220,7 +263,7 @@ static void set_transport(struct ipq_edit *e, size_t header, size_t checksum, si
 	if (len > here)
 		len = here;
 	if (header > len) {
-		e->transport_error = -EOPNOTSUPP; /* the rest is in another fragment */
+		e->transport_error = -EOPNOTSUPP; /* the rest of the header is in another fragment */
 		return;
 	}
 	e->transport_len = (uint32_t)len;
@@ -262,9 +305,12 @@ static void parse_transport(struct ipq_edit *e)
 		break;
 	case IPPROTO_UDP:
 		n = get16(p + 4);
-		set_transport(e, header, 6, n, n);
+		if (!n && (e->jumbo || e->flags & IPQ_EDIT_NO_LENGTH)) /* RFC 2675, 4 */
+			set_transport(e, header, 6, whole, whole);
+		else
+			set_transport(e, header, 6, n, n);
 		break;
-	case IPPROTO_UDPLITE: /* the field is not the length but what is covered, 0 for all (RFC 3828) */
+	case IPPROTO_UDPLITE: /* the field is the coverage, 0 for all (RFC 3828) */
 		n = get16(p + 4);
 		set_transport(e, header, 6, whole, n ? n : whole);
 		break;
@@ -274,23 +320,31 @@ static void parse_transport(struct ipq_edit *e)
 	}
 }
 
+static unsigned parse_reason(int err)
+{
+	return err == -ENODATA ? IPQ_EDIT_REASON_CUT : IPQ_EDIT_REASON_MALFORMED;
+}
+
 int ipq_edit_begin(struct ipq_edit *e, void *data, size_t len, size_t room, uint32_t flags)
 {
 	int err;
 
 	memset(e, 0, sizeof(*e));
 	if (room < len)
-		return -EINVAL;
+		return edit_fail(e, IPQ_EDIT_REASON_ARGUMENT, -EINVAL);
 	if (!len)
-		return -EBADMSG;
+		return edit_fail(e, IPQ_EDIT_REASON_MALFORMED, -EBADMSG);
 	e->data = data;
 	e->room = room < UINT32_MAX ? (uint32_t)room : UINT32_MAX;
 	e->flags = flags & IPQ_EDIT_CHECKSUM_NOT_READY;
 	e->version = e->data[0] >> 4;
-	err = e->version == 4 ? parse_ipv4(e, len) : e->version == 6 ? parse_ipv6(e, len) : -EBADMSG;
+	err = e->version == 4	? parse_ipv4(e, len, flags)
+	      : e->version == 6 ? parse_ipv6(e, len, flags)
+				: -EBADMSG;
 	if (!err)
 		err = parse_extensions(e);
-	if (!err)
-		parse_transport(e);
-	return err;
+	if (err)
+		return edit_fail(e, parse_reason(err), err);
+	parse_transport(e);
+	return 0;
 }

@@ -6,7 +6,6 @@
 #include "edit/edit.h"
 
 enum {
-	TCP_HEADER = 20,
 	TCP_MAX_OPTIONS = 40,
 	TCP_OPTION_END = 0,
 	TCP_OPTION_NOP = 1,
@@ -38,7 +37,7 @@ int ipq_edit_set_tcp_flags(struct ipq_edit *e, unsigned flags, unsigned mask)
 	if (err)
 		return err;
 	if ((flags | mask) & ~(unsigned)TCP_FLAGS)
-		return -EINVAL;
+		return edit_fail(e, IPQ_EDIT_REASON_ARGUMENT, -EINVAL);
 	put16(bytes, (get16(e->data + e->transport + 12) & ~mask) | (flags & mask));
 	return write_tcp(e, 12, bytes, sizeof(bytes));
 }
@@ -63,34 +62,6 @@ int ipq_edit_set_tcp_window(struct ipq_edit *e, uint16_t window)
 
 /* ---- options ---- */
 
-/* Length of the option at at, which lies before end: NOP and the end of the list count 1. -EBADMSG. */
-static int option_len(const uint8_t *data, size_t at, size_t end)
-{
-	unsigned len;
-
-	if (data[at] == TCP_OPTION_NOP || data[at] == TCP_OPTION_END)
-		return 1;
-	if (end - at < 2)
-		return -EBADMSG;
-	len = data[at + 1];
-	return len < 2 || len > end - at ? -EBADMSG : (int)len;
-}
-
-/* Offset of the first option of this kind at or behind from, -ENOENT or -EBADMSG. */
-static int find_option(const struct ipq_edit *e, size_t from, uint8_t kind)
-{
-	int len;
-
-	for (size_t at = from; at < e->payload && e->data[at] != TCP_OPTION_END; at += (size_t)len) {
-		len = option_len(e->data, at, e->payload);
-		if (len < 0)
-			return len;
-		if (e->data[at] == kind)
-			return (int)at;
-	}
-	return -ENOENT;
-}
-
 static size_t first_option(const struct ipq_edit *e)
 {
 	return e->transport + TCP_HEADER;
@@ -106,7 +77,7 @@ int ipq_edit_find_tcp_option(const struct ipq_edit *e, uint8_t kind, size_t *len
 		return -EPROTONOSUPPORT;
 	if (kind == TCP_OPTION_END || kind == TCP_OPTION_NOP)
 		return -ENOENT;
-	at = find_option(e, first_option(e), kind);
+	at = edit_find_option(e, first_option(e), kind);
 	if (at < 0)
 		return at;
 	if (len)
@@ -117,7 +88,7 @@ int ipq_edit_find_tcp_option(const struct ipq_edit *e, uint8_t kind, size_t *len
 /* A list of options under construction. */
 struct options {
 	uint8_t bytes[TCP_MAX_OPTIONS];
-	size_t len; /* may run past the bytes: too long */
+	size_t len; /* more than the bytes have: too long */
 };
 
 static void append_option(struct options *o, const uint8_t *head, size_t head_len, const void *value,
@@ -131,7 +102,7 @@ static void append_option(struct options *o, const uint8_t *head, size_t head_le
 	o->len += head_len + len;
 }
 
-/* The packet's options with this value for this kind, padded to whole words. 0, -EBADMSG or -EMSGSIZE. */
+/* Builds the packet's options with this value for this kind, padded to 32-bit words. 0, -EBADMSG or -EMSGSIZE. */
 static int build_options(const struct ipq_edit *e, struct options *o, bool keep_nop, uint8_t kind,
 			 const void *value, size_t value_len)
 {
@@ -142,7 +113,7 @@ static int build_options(const struct ipq_edit *e, struct options *o, bool keep_
 	memset(o, 0, sizeof(*o));
 	for (size_t at = first_option(e); at < e->payload && e->data[at] != TCP_OPTION_END;
 	     at += (size_t)len) {
-		len = option_len(e->data, at, e->payload);
+		len = edit_option_len(e->data, at, e->payload);
 		if (len < 0)
 			return len;
 		if (e->data[at] == kind && !done) {
@@ -159,55 +130,65 @@ static int build_options(const struct ipq_edit *e, struct options *o, bool keep_
 	return o->len > sizeof(o->bytes) ? -EMSGSIZE : 0;
 }
 
-int ipq_edit_set_tcp_option(struct ipq_edit *e, uint8_t kind, const void *value, size_t len)
+/* Can options of this kind be changed? A signature can be replaced or removed, other options of a signed packet cannot. */
+static int edit_option(struct ipq_edit *e, uint8_t kind)
 {
 	int err = edit_transport(e, IPPROTO_TCP);
+
+	if (err == -EOPNOTSUPP && e->reason == IPQ_EDIT_REASON_SIGNED && edit_signature(e) == kind)
+		err = 0;
+	if (!err && (kind == TCP_OPTION_END || kind == TCP_OPTION_NOP))
+		return edit_fail(e, IPQ_EDIT_REASON_ARGUMENT, -EINVAL);
+	return err;
+}
+
+int ipq_edit_set_tcp_option(struct ipq_edit *e, uint8_t kind, const void *value, size_t len)
+{
+	int err = edit_option(e, kind);
 	struct options o;
 	uint8_t bytes[2];
 
 	if (err)
 		return err;
-	if (kind == TCP_OPTION_END || kind == TCP_OPTION_NOP)
-		return -EINVAL;
 	if (len > TCP_MAX_OPTIONS - 2)
-		return -EMSGSIZE;
+		return edit_fail(e, IPQ_EDIT_REASON_SIZE, -EMSGSIZE);
 	err = build_options(e, &o, true, kind, value, len);
 	if (err == -EMSGSIZE)
 		err = build_options(e, &o, false, kind, value, len);
-	if (!err)
-		err = edit_splice(e, first_option(e), e->payload - first_option(e), o.bytes, o.len);
+	if (err)
+		return edit_fail(e, err == -EMSGSIZE ? IPQ_EDIT_REASON_SIZE : IPQ_EDIT_REASON_MALFORMED, err);
+	err = edit_splice(e, first_option(e), e->payload - first_option(e), o.bytes, o.len);
 	if (err)
 		return err;
 	e->payload = (uint32_t)(first_option(e) + o.len);
 	/* The length of the header counts words, in the upper four bits. */
 	put16(bytes,
 	      (get16(e->data + e->transport + 12) & 0xfffu) | (unsigned)(TCP_HEADER + o.len) / 4 << 12);
-	return write_tcp(e, 12, bytes, sizeof(bytes));
+	edit_write(e, e->transport + 12, bytes, sizeof(bytes));
+	return 0;
 }
 
 int ipq_edit_clear_tcp_option(struct ipq_edit *e, uint8_t kind)
 {
-	int err = edit_transport(e, IPPROTO_TCP), found = 0, len;
+	int err = edit_option(e, kind), found = 0, len;
 	uint8_t options[TCP_MAX_OPTIONS];
 	size_t n, at;
 
 	if (err)
 		return err;
-	if (kind == TCP_OPTION_END || kind == TCP_OPTION_NOP)
-		return -EINVAL;
 	n = e->payload - first_option(e);
 	memcpy(options, e->data + first_option(e), n);
 	for (at = 0; at < n && options[at] != TCP_OPTION_END; at += (size_t)len) {
-		len = option_len(options, at, n);
+		len = edit_option_len(options, at, n);
 		if (len < 0)
-			return len;
+			return edit_fail(e, IPQ_EDIT_REASON_MALFORMED, len);
 		if (options[at] == kind) {
 			memset(options + at, TCP_OPTION_NOP, (size_t)len);
 			found = 1;
 		}
 	}
 	if (!found)
-		return -ENOENT;
+		return edit_fail(e, IPQ_EDIT_REASON_ARGUMENT, -ENOENT);
 	edit_write(e, first_option(e), options, n);
 	return 0;
 }
@@ -225,10 +206,8 @@ int ipq_edit_clamp_mss(struct ipq_edit *e, uint16_t mss)
 	at = ipq_edit_find_tcp_option(e, TCP_OPTION_MSS, &len);
 	if (at == -ENOENT)
 		return 0;
-	if (at < 0)
-		return at;
-	if (len != 2)
-		return -EBADMSG;
+	if (at < 0 || len != 2)
+		return edit_fail(e, IPQ_EDIT_REASON_MALFORMED, -EBADMSG);
 	if (get16(e->data + at) <= mss)
 		return 0;
 	put16(bytes, mss);

@@ -132,6 +132,7 @@ OFFSET(struct ipq_edit, flags, 16, 12);
 OFFSET(struct ipq_edit, transport_error, 20, 16);
 OFFSET(struct ipq_edit, version, 24, 20);
 OFFSET(struct ipq_edit, protocol, 25, 21);
+OFFSET(struct ipq_edit, reason, 26, 22);
 OFFSET(struct ipq_edit, transport, 28, 24);
 OFFSET(struct ipq_edit, transport_len, 32, 28);
 OFFSET(struct ipq_edit, payload, 36, 32);
@@ -140,6 +141,7 @@ OFFSET(struct ipq_edit, checksum, 44, 40);
 OFFSET(struct ipq_edit, covered, 48, 44);
 OFFSET(struct ipq_edit, final_source, 52, 48);
 OFFSET(struct ipq_edit, final_destination, 56, 52);
+OFFSET(struct ipq_edit, jumbo, 60, 56);
 SIZE(struct ipq_edit, 88, 80);
 
 VALUE(IPQ_O_META_ONLY, 0x1);

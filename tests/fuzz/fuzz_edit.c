@@ -125,12 +125,15 @@ static void edit(struct ipq_edit *e, struct input *in)
 		err = what < 9	  ? change_header(e, what, in)
 		      : what < 16 ? change_tcp(e, what - 9, in)
 				  : change_payload(e, what == 16, in);
+		old.reason = e->reason;
 		if (err < 0) {
+			require(e->reason != IPQ_EDIT_REASON_NONE && e->reason < IPQ_EDIT_REASON_COUNT);
 			require(!memcmp(&old, e, sizeof(old)) && !memcmp(before, e->data, e->len));
 			continue;
 		}
 		require(e->len <= e->room && e->payload + e->payload_len <= e->len);
 		require(!ipq_edit_begin(&fresh, e->data, e->len, e->room, e->flags));
+		fresh.reason = e->reason;
 		require(!memcmp(&fresh, e, sizeof(fresh)));
 		if (right && !(e->flags & IPQ_EDIT_CHECKSUM_NOT_READY))
 			require(!ipq_checksum_verify(e->data, e->len));

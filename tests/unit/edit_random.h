@@ -14,7 +14,7 @@ static int begin(struct ipq_edit *e, size_t len)
 }
 
 /* One edit of any kind with random values. */
-static int random_edit(struct ipq_edit *e)
+static inline int random_edit(struct ipq_edit *e)
 {
 	uint8_t bytes[64];
 	size_t at = random_below(e->payload_len + 1), len = random_below(e->payload_len - (uint32_t)at + 1);

@@ -302,14 +302,12 @@ static void malformed_network_headers_are_refused(void **state)
 	assert_int_equal(begin(&e, b.len), -EBADMSG);
 	packet[0] = 0x56;
 	assert_int_equal(begin(&e, b.len), -EBADMSG);
+	packet[0] = 0x4f; /* length 0, and a header longer than the packet */
 	set_be16(packet + 2, 0);
-	packet[0] = 0x45;
-	assert_int_equal(begin(&e, 65536), -EMSGSIZE);
+	assert_int_equal(begin(&e, 59), -EBADMSG);
 	b = build(packet, (struct shape){ 6, IPPROTO_TCP, WITH_HOP_BY_HOP }, 5);
 	packet[41] = 200;
 	assert_int_equal(begin(&e, b.len), -EBADMSG);
-	set_be16(packet + 4, 0);
-	assert_int_equal(begin(&e, b.len), -EMSGSIZE);
 	/* A chain of extension headers without end. */
 	memset(packet + 40, 0, 1000);
 	set_be16(packet + 4, 1000);
