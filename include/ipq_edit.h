@@ -19,23 +19,23 @@
  *			ipq_replace(q, packet, e.data, e.len);
  *	}
  *
- * No call ends an edit. After every call the packet is complete and may be sent. A call that fails changes nothing
- * in the packet. An edit that keeps the length may be made in packet->payload itself (room = payload_len). An edit
- * that makes the packet longer needs a buffer with room, as above.
+ * No call ends an edit. After every call the packet is complete and may be sent. A call that fails changes
+ * nothing in the packet. An edit that keeps the length may be made in packet->payload itself (room =
+ * payload_len). An edit that makes the packet longer needs a buffer with room, as above.
  *
- * Checksums are adjusted for the changed bytes (RFC 1624), not recomputed. A packet that arrived with a wrong checksum
- * leaves with an equally wrong one, so that the receiver still detects the damage. ipq_checksum_complete() recomputes
- * checksums.
+ * Checksums are adjusted for the changed bytes (RFC 1624), not recomputed. A packet that arrived with a wrong
+ * checksum leaves with an equally wrong one, so that the receiver still detects the damage.
+ * ipq_checksum_complete() recomputes checksums.
  *
  * An edit is refused with -EOPNOTSUPP when another field covers the changed bytes and cannot follow: see
- * enum ipq_edit_reason. ipq_edit(7) has a table of all fields: which follow, which cause a refusal, and which are not
- * seen.
+ * enum ipq_edit_reason. ipq_edit(7) has a table of all fields: which follow, which cause a refusal, and which
+ * are not seen.
  *
- * IPv4 with options; IPv6 with hop-by-hop, routing, destination, fragment and authentication headers; TCP, UDP,
- * UDP-Lite, ICMP and ICMPv6; packets with length 0 from captures with segmentation offload; jumbograms. No call
- * allocates memory, blocks or prints, or keeps state outside struct ipq_edit: threads may edit different packets at
- * the same time. Numbers are in host byte order, addresses are bytes in network order. Calls return 0 or -errno unless
- * described otherwise.
+ * IPv4 with options; IPv6 with hop-by-hop, routing, destination, fragment and authentication headers; TCP,
+ * UDP, UDP-Lite, ICMP and ICMPv6; packets with length 0 from captures with segmentation offload; jumbograms.
+ * No call allocates memory, blocks or prints, or keeps state outside struct ipq_edit: threads may edit
+ * different packets at the same time. Numbers are in host byte order, addresses are bytes in network order.
+ * Calls return 0 or -errno unless described otherwise.
  */
 #ifndef IPQ_EDIT_H
 #define IPQ_EDIT_H
@@ -51,15 +51,16 @@ extern "C" {
 
 /* Bits of ipq_edit.flags. */
 enum ipq_edit_flags {
-	/* Partial checksum, completed by hardware or by ipq_checksum_complete(): the field holds the sum of the
-	 * pseudo-header. Input of ipq_edit_begin(); edits keep it. The same bit as IPQ_PACKET_CHECKSUM_NOT_READY. */
+	/* Partial checksum, completed by hardware or by ipq_checksum_complete(): the field holds the sum
+	 * of the pseudo-header. Input of ipq_edit_begin(); edits keep it. The same bit as
+	 * IPQ_PACKET_CHECKSUM_NOT_READY. */
 	IPQ_EDIT_CHECKSUM_NOT_READY = 1 << 0,
 	IPQ_EDIT_FRAGMENT = 1 << 8, /* set by ipq_edit_begin(): a fragment, first or later */
 	IPQ_EDIT_LATER_FRAGMENT =
 		1 << 9, /* set by ipq_edit_begin(): a later fragment, without a transport header */
 	IPQ_EDIT_AUTHENTICATED = 1 << 10, /* set by ipq_edit_begin(): an Authentication Header (RFC 4302) */
-	/* Set by ipq_edit_begin(): the length field is 0, from a capture with segmentation offload. The packet
-	 * has the length given to ipq_edit_begin(). Edits keep the 0. */
+	/* Set by ipq_edit_begin(): the length field is 0, from a capture with segmentation offload. The
+	 * packet has the length given to ipq_edit_begin(). Edits keep the 0. */
 	IPQ_EDIT_NO_LENGTH = 1 << 11
 };
 
@@ -84,12 +85,12 @@ enum ipq_edit_reason {
 	IPQ_EDIT_REASON_COUNT	  /* number of reasons in this version */
 };
 
-/* A reason in a few words, for messages and statistics: "fragment", "TCP-MD5 or TCP-AO signature". Static; never
- * NULL. */
+/* A reason in a few words, for messages and statistics: "fragment", "TCP-MD5 or TCP-AO signature". Static;
+ * never NULL. */
 const char *ipq_edit_reason_text(unsigned reason);
 
-/* A packet being edited. The caller allocates it, ipq_edit_begin() fills it in, and the calls below keep it current.
- * Callers only read it. Offsets count from data. */
+/* A packet being edited. The caller allocates it, ipq_edit_begin() fills it in, and the calls below keep
+ * it current. Callers only read it. Offsets count from data. */
 struct ipq_edit {
 	uint8_t *data;		 /* the packet: the caller's memory */
 	uint32_t len;		 /* its bytes now */
@@ -105,34 +106,37 @@ struct ipq_edit {
 	uint32_t payload_len;	 /* its bytes in this packet */
 	uint32_t checksum;	 /* offset of the transport checksum; 0: none in this packet */
 	uint32_t covered;	 /* bytes from transport on that the checksum covers */
-	/* Offsets of the addresses in the pseudo-header. They differ from those of the network header with a Home
-	 * Address option or a routing header. 0: unknown. */
+	/* Offsets of the addresses in the pseudo-header. They differ from those of the network header with
+	 * a Home Address option or a routing header. 0: unknown. */
 	uint32_t final_source, final_destination;
 	uint32_t jumbo; /* offset of the length in a jumbo payload option (RFC 2675); 0: none */
 	uint32_t reserved2[5];
 };
 
 /*
- * Parses the packet at data: len bytes from the network header on, in a buffer of room bytes. ipq_packet.flags may be
- * passed as flags: IPQ_PACKET_CHECKSUM_NOT_READY and IPQ_PACKET_TRUNCATED are used, the other bits are ignored. Bytes
- * after the end of the packet (padding of short Ethernet frames) are cut off: see e->len.
- * -EBADMSG: not IPv4 or IPv6, or a malformed network or extension header. -ENODATA: only the first bytes of the packet
- * are present (IPQ_PACKET_TRUNCATED). -EINVAL: room < len.
- * A malformed (-EBADMSG), encrypted (-EOPNOTSUPP) or unknown (-EPROTONOSUPPORT) transport header is no error here, nor
- * is one in another fragment (-EOPNOTSUPP): see e->transport_error. In a fragment, bytes of the payload can be replaced
- * by as many others if it is the first one; in later fragments only the network header can be changed.
+ * Parses the packet at data: len bytes from the network header on, in a buffer of room bytes.
+ * ipq_packet.flags may be passed as flags: IPQ_PACKET_CHECKSUM_NOT_READY and IPQ_PACKET_TRUNCATED are used,
+ * the other bits are ignored. Bytes after the end of the packet (padding of short Ethernet frames) are cut
+ * off: see e->len.
+ * -EBADMSG: not IPv4 or IPv6, or a malformed network or extension header. -ENODATA: only the first bytes of
+ * the packet are present (IPQ_PACKET_TRUNCATED). -EINVAL: room < len. A malformed (-EBADMSG), encrypted
+ * (-EOPNOTSUPP) or unknown (-EPROTONOSUPPORT) transport header is no error here, nor is one in another
+ * fragment (-EOPNOTSUPP): see e->transport_error. In a fragment, bytes of the payload can be replaced by as
+ * many others if it is the first one; in later fragments only the network header can be changed.
  */
 int ipq_edit_begin(struct ipq_edit *e, void *data, size_t len, size_t room, uint32_t flags);
 
 /* ---- network header --------------------------------------------------------------------------- */
 
 /*
- * Source and destination address: 4 bytes for IPv4, 16 for IPv6, in network order. In a fragmented packet, set the same
- * addresses in all fragments. A packet with a source route that is not completed (IPv4 LSRR or SSRR, IPv6 routing
- * header with segments left) keeps its final destination: only the next hop changes.
- * -EAFNOSUPPORT: len does not match the packet's family. -EOPNOTSUPP: authenticated or signed; encrypted (in transport
- * mode a checksum inside covers the addresses); or a routing header of unknown type has segments left.
- * -EPROTONOSUPPORT: unknown protocol, whose checksum may cover addresses. -EBADMSG: malformed transport header.
+ * Source and destination address: 4 bytes for IPv4, 16 for IPv6, in network order. In a fragmented packet,
+ * set the same addresses in all fragments. A packet with a source route that is not completed (IPv4 LSRR or
+ * SSRR, IPv6 routing header with segments left) keeps its final destination: only the next hop changes.
+ * -EAFNOSUPPORT: len does not match the packet's family. -EOPNOTSUPP: authenticated or signed; encrypted (in
+ * transport mode a checksum inside covers the addresses); or a routing header of unknown type has segments
+ * left.
+ * -EPROTONOSUPPORT: unknown protocol, whose checksum may cover addresses. -EBADMSG: malformed transport
+ * header.
  */
 int ipq_edit_set_source(struct ipq_edit *e, const void *address, size_t len);
 int ipq_edit_set_destination(struct ipq_edit *e, const void *address, size_t len);
@@ -147,7 +151,8 @@ int ipq_edit_set_ecn(struct ipq_edit *e, unsigned ecn);
 
 /* ---- TCP, UDP, ICMP --------------------------------------------------------------------------- */
 
-/* These calls return e->transport_error if it is set, -EOPNOTSUPP if the packet is authenticated or signed, and
+/* These calls return e->transport_error if it is set, -EOPNOTSUPP if the packet is authenticated or signed,
+ * and
  * -EPROTONOSUPPORT if its protocol has no such field. */
 
 /* TCP, UDP, UDP-Lite. */
@@ -174,8 +179,8 @@ enum ipq_tcp_flags {
 /* Sets the flags in mask to their values in flags; the others stay. -EINVAL: not IPQ_TCP_ flags. */
 int ipq_edit_set_tcp_flags(struct ipq_edit *e, unsigned flags, unsigned mask);
 
-/* Sequence and acknowledgement number, and window (unscaled). If the payload's length changes, sequence numbers must be
- * adjusted in both directions for the rest of the connection. */
+/* Sequence and acknowledgement number, and window (unscaled). If the payload's length changes, sequence
+ * numbers must be adjusted in both directions for the rest of the connection. */
 int ipq_edit_set_tcp_sequence(struct ipq_edit *e, uint32_t sequence);
 int ipq_edit_set_tcp_acknowledgement(struct ipq_edit *e, uint32_t acknowledgement);
 int ipq_edit_set_tcp_window(struct ipq_edit *e, uint16_t window);
@@ -185,16 +190,17 @@ int ipq_edit_set_tcp_window(struct ipq_edit *e, uint16_t window);
 int ipq_edit_find_tcp_option(const struct ipq_edit *e, uint8_t kind, size_t *len);
 
 /*
- * Sets the value of a TCP option (without kind and length; len may be 0). An existing option is replaced, a new one is
- * appended. The header grows or shrinks as needed; NOP padding is removed when room is short.
- * -EINVAL: kind 0 or 1 (they have no value). -EMSGSIZE: more than 40 bytes of options, or a packet over 65535 bytes.
- * -ENOSPC: more than e->room. -EOPNOTSUPP: a fragment would change its length. -EBADMSG: malformed options. value must
- * not be in the packet.
+ * Sets the value of a TCP option (without kind and length; len may be 0). An existing option is replaced, a
+ * new one is appended. The header grows or shrinks as needed; NOP padding is removed when room is short.
+ * -EINVAL: kind 0 or 1 (they have no value). -EMSGSIZE: more than 40 bytes of options, or a packet over 65535
+ * bytes.
+ * -ENOSPC: more than e->room. -EOPNOTSUPP: a fragment would change its length. -EBADMSG: malformed options.
+ * value must not be in the packet.
  */
 int ipq_edit_set_tcp_option(struct ipq_edit *e, uint8_t kind, const void *value, size_t len);
 
-/* Overwrites all TCP options of this kind with NOP; the length stays. A signed packet can lose its signature (kind 19 or
- * 29) only. -ENOENT: none. -EBADMSG: malformed options. -EINVAL: kind 0 or 1. */
+/* Overwrites all TCP options of this kind with NOP; the length stays. A signed packet can lose its
+ * signature (kind 19 or 29) only. -ENOENT: none. -EBADMSG: malformed options. -EINVAL: kind 0 or 1. */
 int ipq_edit_clear_tcp_option(struct ipq_edit *e, uint8_t kind);
 
 /* Lowers the maximum segment size of a SYN to mss. 1: lowered. 0: not a SYN, no such option, or not
@@ -204,31 +210,34 @@ int ipq_edit_clamp_mss(struct ipq_edit *e, uint16_t mss);
 /* ---- payload ---------------------------------------------------------------------------------- */
 
 /*
- * Replaces old_len bytes at offset of the payload by new_len bytes; either length may be 0. The urgent pointer of TCP
- * follows. bytes must not be in the packet. -EINVAL: outside the payload. -EOPNOTSUPP: see e->reason.
+ * Replaces old_len bytes at offset of the payload by new_len bytes; either length may be 0. The urgent
+ * pointer of TCP follows. bytes must not be in the packet. -EINVAL: outside the payload. -EOPNOTSUPP: see
+ * e->reason.
  * -EMSGSIZE: over 65535 bytes (a verdict of nfnetlink_queue carries 65531). -ENOSPC: more than e->room.
  * -EPROTONOSUPPORT, -EBADMSG: e->transport_error.
  */
 int ipq_edit_replace(struct ipq_edit *e, size_t offset, size_t old_len, const void *bytes, size_t new_len);
 
-/* Offset in the payload of the first such bytes at or after from. -ENOENT: none. -EINVAL: len is 0, or from is beyond
- * the payload. Every packet can be searched, including later fragments and unknown protocols. */
+/* Offset in the payload of the first such bytes at or after from. -ENOENT: none. -EINVAL: len is 0, or
+ * from is beyond the payload. Every packet can be searched, including later fragments and unknown
+ * protocols. */
 int ipq_edit_find(const struct ipq_edit *e, size_t from, const void *bytes, size_t len);
 
-/* Replaces every occurrence of old_bytes in the payload, from left to right, all or none. Returns their number, or the
- * errors of ipq_edit_replace(); 0 also for packets that cannot be edited, if old_bytes does not occur. Takes time linear
- * in the payload. */
+/* Replaces every occurrence of old_bytes in the payload, from left to right, all or none. Returns their
+ * number, or the errors of ipq_edit_replace(); 0 also for packets that cannot be edited, if old_bytes does
+ * not occur. Takes time linear in the payload. */
 int ipq_edit_substitute(struct ipq_edit *e, const void *old_bytes, size_t old_len, const void *new_bytes,
 			size_t new_len);
 
 /* ---- checksums -------------------------------------------------------------------------------- */
 
 /*
- * Computes all checksums of the packet: IPv4 header, TCP, UDP (even where it was 0, none), UDP-Lite, ICMP, ICMPv6. For
- * partial checksums (IPQ_PACKET_CHECKSUM_NOT_READY) of packets up to 64 KiB, and for new packets. Returns the errors of
- * ipq_edit_begin(). With these errors only the IPv4 header's checksum is set: -EOPNOTSUPP (a fragment, authenticated,
- * encrypted, or a routing header of unknown type with segments left), -EPROTONOSUPPORT (unknown protocol, or a tunnel,
- * whose inner packet may have a partial checksum), -EBADMSG (malformed transport header).
+ * Computes all checksums of the packet: IPv4 header, TCP, UDP (even where it was 0, none), UDP-Lite, ICMP,
+ * ICMPv6. For partial checksums (IPQ_PACKET_CHECKSUM_NOT_READY) of packets up to 64 KiB, and for new packets.
+ * Returns the errors of ipq_edit_begin(). With these errors only the IPv4 header's checksum is set:
+ * -EOPNOTSUPP (a fragment, authenticated, encrypted, or a routing header of unknown type with segments left),
+ * -EPROTONOSUPPORT (unknown protocol, or a tunnel, whose inner packet may have a partial checksum), -EBADMSG
+ * (malformed transport header).
  */
 int ipq_checksum_complete(void *packet, size_t len);
 
@@ -238,9 +247,9 @@ enum ipq_checksum_wrong {
 	IPQ_CHECKSUM_TRANSPORT_WRONG = 1 << 1 /* TCP, UDP, UDP-Lite, ICMP, ICMPv6 */
 };
 
-/* Verifies the checksums as a receiver would. 0: right. > 0: IPQ_CHECKSUM_ bits of the wrong ones. < 0: cannot be
- * verified: the errors of ipq_edit_begin() and ipq_checksum_complete(), except that authenticated packets can be
- * verified. */
+/* Verifies the checksums as a receiver would. 0: right. > 0: IPQ_CHECKSUM_ bits of the wrong ones. < 0:
+ * cannot be verified: the errors of ipq_edit_begin() and ipq_checksum_complete(), except that
+ * authenticated packets can be verified. */
 int ipq_checksum_verify(const void *packet, size_t len);
 
 #pragma GCC visibility pop

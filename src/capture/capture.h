@@ -2,8 +2,9 @@
 /*
  * Capture files as a source of packets. This is the only header of the room that others include.
  *
- * The name of a source is pcap:IN[,OUT][,OPTION=VALUE]... IN and OUT may be "-" for standard input and output, OUT
- * may be empty. A comma or backslash in a file's name is written with a backslash before it. Options:
+ * The name of a source is pcap:IN[,OUT][,OPTION=VALUE]... IN and OUT may be "-" for standard input and
+ * output, OUT may be empty. A comma or backslash in a file's name is written with a backslash before it.
+ * Options:
  *
  *   pace=fast|file   deliver at once (default), or at the intervals of the timestamps
  *   hook=NAME        PREROUTING, INPUT (default), FORWARD, OUTPUT or POSTROUTING

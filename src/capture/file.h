@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * Capture files as streams of records: reading pcap and pcapng, writing pcap. Neither knows of packets or verdicts.
+ * Capture files as streams of records: reading pcap and pcapng, writing pcap. Neither knows of packets or
+ * verdicts.
  */
 #ifndef CAPTURE_FILE_H
 #define CAPTURE_FILE_H

@@ -83,7 +83,8 @@ void source_pcap_wait_close(struct pcap_source *p);
 void source_pcap_wait_for(struct pcap_source *p, enum wait wait, int64_t due);
 /* Whether the limit of packets waiting for verdicts is reached. */
 bool source_pcap_full(const struct pcap_source *p);
-/* Writes an accepted packet, with the verdict's payload if it has one. 0, or -errno with a message in write_text. */
+/* Writes an accepted packet, with the verdict's payload if it has one. 0, or -errno with a message in
+ * write_text. */
 int source_pcap_write(struct pcap_source *p, const struct held *h, const struct source_verdict *v);
 /* Writes what is buffered to the file. 0, or -errno with a message in write_text. */
 int source_pcap_flush(struct pcap_source *p);

@@ -1,16 +1,16 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 /*
- * Invariant: between calls the packet is complete: every length field, the IPv4 header checksum and the transport
- * checksum are as right as they were when the packet arrived. A call first checks that it can keep this, then changes
- * bytes; it never fails after the first change.
+ * Invariant: between calls the packet is complete: every length field, the IPv4 header checksum and the
+ * transport checksum are as right as they were when the packet arrived. A call first checks that it can keep
+ * this, then changes bytes; it never fails after the first change.
  *
- * A checksum is the complement of a sum, so that a change from m to m' gives HC' = ~(~HC + ~m + m') (RFC 1624). This
- * needs no other byte of the packet, works in a first fragment without the others, and keeps an error in HC. A change
- * of length moves the rest of the packet. By an even number of bytes its sum stays the same. By an odd number it is
- * byte-swapped, and the rest is summed before and after.
+ * A checksum is the complement of a sum, so that a change from m to m' gives HC' = ~(~HC + ~m + m') (RFC
+ * 1624). This needs no other byte of the packet, works in a first fragment without the others, and keeps an
+ * error in HC. A change of length moves the rest of the packet. By an even number of bytes its sum stays the
+ * same. By an odd number it is byte-swapped, and the rest is summed before and after.
  *
- * With IPQ_EDIT_CHECKSUM_NOT_READY the field has the sum of the pseudo-header, not complemented. Only changes of
- * addresses and lengths affect it.
+ * With IPQ_EDIT_CHECKSUM_NOT_READY the field has the sum of the pseudo-header, not complemented. Only changes
+ * of addresses and lengths affect it.
  */
 #include <errno.h>
 #include <netinet/in.h>
@@ -63,8 +63,8 @@ static void transport_adjust(struct ipq_edit *e, uint16_t change)
 	if (!checksum_follows(e))
 		return;
 	checksum_adjust(field, change, is_udp(e) ? UINT16_MAX : 0);
-	/* RFC 1624 assumes that not all bytes are zero. An echo reply has no pseudo-header and may be all zeros:
-	 * then the complement of its sum is the other zero. */
+	/* RFC 1624 assumes that not all bytes are zero. An echo reply has no pseudo-header and may be all
+	 * zeros: then the complement of its sum is the other zero. */
 	if (!edit_has_pseudo_header(e) && !get16(field) &&
 	    !sum_bytes(e->data + e->transport, e->covered, false))
 		put16(field, UINT16_MAX);
@@ -522,8 +522,8 @@ int ipq_edit_substitute(struct ipq_edit *e, const void *old_bytes, size_t old_le
 		err = run_open(e, &s, begin, before, after);
 	if (err)
 		return err;
-	/* If the packet grows, the old bytes are first moved to the end of the new ones, so that copying never
-	 * overwrites bytes that are still to be read. */
+	/* If the packet grows, the old bytes are first moved to the end of the new ones, so that copying
+	 * never overwrites bytes that are still to be read. */
 	source = after > before ? begin + after - before : begin;
 	if (after > before)
 		move_tail(e, begin, source);

@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * Shared by the files of this room. Other rooms include ipq_edit.h only. The order of the files: sum.c and protect.c
- * use none of the others, parse.c neither; edit.c uses the first two; tcp.c uses edit.c; checksum.c uses sum.c and
- * parse.c.
+ * Shared by the files of this room. Other rooms include ipq_edit.h only. The order of the files: sum.c and
+ * protect.c use none of the others, parse.c neither; edit.c uses the first two; tcp.c uses edit.c; checksum.c
+ * uses sum.c and parse.c.
  *
- * Sums are one's complement sums of 16-bit words in memory order. RFC 1071 shows that the result is the same bytes on
- * either endianness, so that only the sum of bytes that begin at an odd offset is swapped. A folded sum has 16 bits;
- * 0 and 0xffff both mean zero.
+ * Sums are one's complement sums of 16-bit words in memory order. RFC 1071 shows that the result is the same
+ * bytes on either endianness, so that only the sum of bytes that begin at an odd offset is swapped. A folded
+ * sum has 16 bits; 0 and 0xffff both mean zero.
  */
 #ifndef EDIT_EDIT_H
 #define EDIT_EDIT_H
@@ -77,8 +77,9 @@ int edit_payload(struct ipq_edit *e, bool resize);
 /* Overwrites n bytes at offset of the packet, at or after the transport header, and adjusts the checksum. */
 void edit_write(struct ipq_edit *e, size_t offset, const void *bytes, size_t n);
 
-/* Replaces old_len bytes at offset of the packet by new_len bytes and adjusts all lengths and the checksum. The caller
- * has checked edit_transport() or edit_payload(), and adjusts payload or payload_len. 0 or -errno. */
+/* Replaces old_len bytes at offset of the packet by new_len bytes and adjusts all lengths and the
+ * checksum. The caller has checked edit_transport() or edit_payload(), and adjusts payload or payload_len.
+ * 0 or -errno. */
 int edit_splice(struct ipq_edit *e, size_t offset, size_t old_len, const void *bytes, size_t new_len);
 
 #endif

@@ -52,8 +52,8 @@ static int parse_ipv4_options(struct ipq_edit *e, size_t end)
 }
 
 /*
- * Segmentation offload sees packets before they are split: the length field may be 0, as it is in packets over 64 KiB
- * (BIG TCP). Then the packet has all of the len bytes.
+ * Segmentation offload sees packets before they are split: the length field may be 0, as it is in packets
+ * over 64 KiB (BIG TCP). Then the packet has all of the len bytes.
  */
 static int length_of_caller(struct ipq_edit *e, size_t len, uint32_t flags)
 {
@@ -249,8 +249,8 @@ static int parse_ipv6(struct ipq_edit *e, size_t len, uint32_t flags)
 	return err;
 }
 
-/* header: bytes before the payload; checksum: its offset in the header; len, covered: as the header has them, which in a
- * first fragment may be more than this packet has. */
+/* header: bytes before the payload; checksum: its offset in the header; len, covered: as the header has
+ * them, which in a first fragment may be more than this packet has. */
 static void set_transport(struct ipq_edit *e, size_t header, size_t checksum, size_t len, size_t covered)
 {
 	size_t here = e->len - e->transport;

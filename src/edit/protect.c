@@ -93,7 +93,8 @@ static bool mptcp_has_checksum(const uint8_t *option, size_t len)
 	return len != 4 + (flags & 1 ? (flags & 2 ? 8u : 4u) : 0) + mapping;
 }
 
-/* Multipath TCP counts the payload in its mappings; the options of data segments may have a checksum as well. */
+/* Multipath TCP counts the payload in its mappings; the options of data segments may have a checksum as
+ * well. */
 static bool mptcp_refuses(const struct ipq_edit *e, bool resize)
 {
 	int at = (int)(e->transport + TCP_HEADER);

@@ -102,7 +102,8 @@ static void append_option(struct options *o, const uint8_t *head, size_t head_le
 	o->len += head_len + len;
 }
 
-/* Builds the packet's options with this value for this kind, padded to 32-bit words. 0, -EBADMSG or -EMSGSIZE. */
+/* Builds the packet's options with this value for this kind, padded to 32-bit words. 0, -EBADMSG or
+ * -EMSGSIZE. */
 static int build_options(const struct ipq_edit *e, struct options *o, bool keep_nop, uint8_t kind,
 			 const void *value, size_t value_len)
 {
@@ -130,7 +131,8 @@ static int build_options(const struct ipq_edit *e, struct options *o, bool keep_
 	return o->len > sizeof(o->bytes) ? -EMSGSIZE : 0;
 }
 
-/* Can options of this kind be changed? A signature can be replaced or removed, other options of a signed packet cannot. */
+/* Can options of this kind be changed? A signature can be replaced or removed, other options of a signed
+ * packet cannot. */
 static int edit_option(struct ipq_edit *e, uint8_t kind)
 {
 	int err = edit_transport(e, IPPROTO_TCP);
