@@ -61,7 +61,9 @@ enum ipq_edit_flags {
 	IPQ_EDIT_AUTHENTICATED = 1 << 10, /* set by ipq_edit_begin(): an Authentication Header (RFC 4302) */
 	/* Set by ipq_edit_begin(): the length field is 0, from a capture with segmentation offload. The
 	 * packet has the length given to ipq_edit_begin(). Edits keep the 0. */
-	IPQ_EDIT_NO_LENGTH = 1 << 11
+	IPQ_EDIT_NO_LENGTH = 1 << 11,
+	IPQ_EDIT_JUMBO =
+		1 << 12 /* set by ipq_edit_begin(): a jumbo payload option has the length (RFC 2675) */
 };
 
 /* Why a call failed, more precisely than its -errno: see ipq_edit.reason. Later versions may add values. */
@@ -109,8 +111,7 @@ struct ipq_edit {
 	/* Offsets of the addresses in the pseudo-header. They differ from those of the network header with
 	 * a Home Address option or a routing header. 0: unknown. */
 	uint32_t final_source, final_destination;
-	uint32_t jumbo; /* offset of the length in a jumbo payload option (RFC 2675); 0: none */
-	uint32_t reserved2[5];
+	uint32_t reserved2[6];
 };
 
 /*

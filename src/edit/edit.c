@@ -144,8 +144,8 @@ static int length_can_become(struct ipq_edit *e, size_t len)
 	if (e->protocol == IPPROTO_UDPLITE && e->covered != e->transport_len)
 		return edit_fail(e, IPQ_EDIT_REASON_COVERAGE, -EOPNOTSUPP);
 	/* A jumbogram has more than 65535 bytes, other packets have at most that many. */
-	if (e->jumbo ? len - header <= UINT16_MAX
-		     : !(e->flags & IPQ_EDIT_NO_LENGTH) && len - header > UINT16_MAX)
+	if (e->flags & IPQ_EDIT_JUMBO ? len - header <= UINT16_MAX
+				      : !(e->flags & IPQ_EDIT_NO_LENGTH) && len - header > UINT16_MAX)
 		return edit_fail(e, IPQ_EDIT_REASON_SIZE, -EMSGSIZE);
 	return len > e->room ? edit_fail(e, IPQ_EDIT_REASON_ROOM, -ENOSPC) : 0;
 }
@@ -176,11 +176,21 @@ static uint16_t write_length(uint8_t *field, size_t len)
 	return sum_change(before, after);
 }
 
+/* Offset of the length in the jumbo payload option. ipq_edit_begin() has checked the header that has it. */
+static size_t jumbo_length(const struct ipq_edit *e)
+{
+	size_t at = IPV6_HEADER + 2;
+
+	while (e->data[at] != IPV6_OPTION_JUMBO)
+		at += e->data[at] == IPV6_OPTION_PAD1 ? 1u : 2u + e->data[at + 1];
+	return at + 2;
+}
+
 /* The length in the network header. */
 static void write_network_length(struct ipq_edit *e)
 {
-	if (e->jumbo)
-		put32(e->data + e->jumbo, e->len - IPV6_HEADER);
+	if (e->flags & IPQ_EDIT_JUMBO)
+		put32(e->data + jumbo_length(e), e->len - IPV6_HEADER);
 	else if (e->flags & IPQ_EDIT_NO_LENGTH)
 		return;
 	else if (e->version == 6)

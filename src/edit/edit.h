@@ -57,6 +57,8 @@ static inline int edit_fail(struct ipq_edit *e, unsigned reason, int err)
 
 enum {
 	IPV6_HEADER = 40,
+	IPV6_OPTION_PAD1 = 0,
+	IPV6_OPTION_JUMBO = 0xc2, /* RFC 2675 */
 	TCP_HEADER = 20,
 };
 

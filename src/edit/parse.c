@@ -13,8 +13,6 @@ enum {
 	IPV4_OPTION_NOP = 1,
 	IPV4_OPTION_LSRR = 131,
 	IPV4_OPTION_SSRR = 137,
-	IPV6_OPTION_PAD1 = 0,
-	IPV6_OPTION_JUMBO = 0xc2,	 /* RFC 2675 */
 	IPV6_OPTION_HOME_ADDRESS = 0xc9, /* RFC 6275, 6.3 */
 	ROUTING_SOURCE = 0,		 /* RFC 2460, 4.4 */
 	ROUTING_MOBILE = 2,		 /* RFC 6275, 6.4 */
@@ -101,13 +99,12 @@ static int parse_jumbo(struct ipq_edit *e, size_t at)
 {
 	size_t len = get32(e->data + at);
 
-	if (!(e->flags & IPQ_EDIT_NO_LENGTH) || len <= UINT16_MAX)
+	if (!(e->flags & IPQ_EDIT_NO_LENGTH) || len <= UINT16_MAX || e->transport != IPV6_HEADER)
 		return -EBADMSG;
 	if (len > e->len - IPV6_HEADER)
 		return -ENODATA;
 	e->len = (uint32_t)len + IPV6_HEADER;
-	e->flags &= ~(uint32_t)IPQ_EDIT_NO_LENGTH;
-	e->jumbo = (uint32_t)at;
+	e->flags ^= IPQ_EDIT_NO_LENGTH | IPQ_EDIT_JUMBO;
 	return 0;
 }
 
@@ -305,7 +302,7 @@ static void parse_transport(struct ipq_edit *e)
 		break;
 	case IPPROTO_UDP:
 		n = get16(p + 4);
-		if (!n && (e->jumbo || e->flags & IPQ_EDIT_NO_LENGTH)) /* RFC 2675, 4 */
+		if (!n && (e->flags & (IPQ_EDIT_JUMBO | IPQ_EDIT_NO_LENGTH))) /* RFC 2675, 4 */
 			set_transport(e, header, 6, whole, whole);
 		else
 			set_transport(e, header, 6, n, n);

@@ -141,7 +141,6 @@ OFFSET(struct ipq_edit, checksum, 44, 40);
 OFFSET(struct ipq_edit, covered, 48, 44);
 OFFSET(struct ipq_edit, final_source, 52, 48);
 OFFSET(struct ipq_edit, final_destination, 56, 52);
-OFFSET(struct ipq_edit, jumbo, 60, 56);
 SIZE(struct ipq_edit, 88, 80);
 
 VALUE(IPQ_O_META_ONLY, 0x1);

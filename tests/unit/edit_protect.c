@@ -346,7 +346,7 @@ static void jumbogram_length_follows(void **state)
 	memcpy(big + 56 + 1000, "text", 4);
 	assert_int_equal(ipq_checksum_complete(big, len), 0);
 	assert_int_equal(ipq_edit_begin(&e, big, len, sizeof(big), 0), 0);
-	assert_int_equal(e.jumbo, 44);
+	assert_int_equal(e.flags, IPQ_EDIT_JUMBO);
 	assert_int_equal(e.payload_len, payload);
 	assert_int_equal(ipq_edit_replace(&e, 1000, 4, "longer text", 11), 0);
 	assert_int_equal(be16(big + 44) * 65536 + be16(big + 46), len - 40 + 7);
