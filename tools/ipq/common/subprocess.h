@@ -1,16 +1,30 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* The system's own tools, asked for facts: bounded in time and in what they may answer. */
+/* Runs the system's own tools: bounded in time and in the size of their output. */
 #ifndef IPQ_COMMON_SUBPROCESS_H
 #define IPQ_COMMON_SUBPROCESS_H
 
+#include <stddef.h>
+
 #define TOOL_WORDS 32 /* in a command, at most */
 
+struct subprocess {
+	const char *const *argv; /* ends with NULL */
+	const char *input;	 /* its standard input; NULL: /dev/null */
+	char **output;		 /* its standard output, freed by the caller; NULL: not wanted */
+	char *error;		 /* its standard error, terminated and cut; NULL: not wanted */
+	size_t error_size;
+	int timeout_ms; /* then it is killed */
+	int hold;	/* a descriptor that it holds open while it runs; 0: none */
+};
+
 /*
- * Runs a tool, in the C locale, its standard error to nowhere, and reads what it says.
- * *output (may be NULL: not wanted) is terminated and freed by the caller; NULL after an error.
- * Returns the exit status; -ENOENT (no such tool), -ETIMEDOUT (killed after 5 s), -EFBIG (said more
- * than 16 MiB), or another -errno.
+ * Runs a tool in the C locale and in a process group of its own, so that Ctrl-C does not reach it.
+ * *output is NULL after an error. Returns the exit status; -ENOENT (no such tool), -ETIMEDOUT (killed),
+ * -EFBIG (more than 16 MiB of output), or another -errno.
  */
+int subprocess_exec(const struct subprocess *p);
+
+/* The same for at most 5 s, without input and error text. output may be NULL. */
 int subprocess_run(const char *const argv[], char **output);
 
 /* A command line of words without quotes or spaces inside. */

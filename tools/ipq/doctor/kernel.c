@@ -12,7 +12,7 @@
 #include "common/test_netns.h"
 #include "doctor/doctor.h"
 #include "nfqueue/diagnose.h"
-#include "status/probe.h"
+#include "firewall/probe.h"
 
 /* Inodes of the first namespaces: include/linux/proc_ns.h. */
 #define FIRST_USER_NS "user:[4026531837]"

@@ -65,7 +65,7 @@ static int prepare_change(struct filter *f, struct active_rules *new)
 			       "rewrite and rate are new in these rules: end and start again for them");
 	if (err == 0 && s->rules != NULL) {
 		s->filters = active_rules_filters(new, filters);
-		err = rules_change(s->rules, filters, s->filters, &e);
+		err = rules_extend(s->rules, filters, s->filters, &e);
 		new->kernel_accepts = s->filters > 0;
 	}
 	if (err < 0) {
@@ -240,10 +240,10 @@ static int parse(struct filter *f, int argc, char **argv)
 static void warn_one_way(const struct filter *f)
 {
 	const struct rule *r = active_rules_resize_tcp(f->common.active_rules);
-	const char *on = f->session.on;
+	unsigned hooks = f->session.hooks, input = 1U << 1, forward = 1U << 2, output = 1U << 3;
 
-	if (r == NULL || on == NULL || strcasestr(on, "FORWARD") != NULL ||
-	    (strcasestr(on, "INPUT") != NULL && strcasestr(on, "OUTPUT") != NULL))
+	if (r == NULL || hooks == 0 || (hooks & forward) != 0 ||
+	    ((hooks & input) != 0 && (hooks & output) != 0))
 		return;
 	text_complain("ipq filter",
 		      "\"%s\" changes the length of TCP payload: packets both ways must pass, or", r->text);
@@ -294,7 +294,7 @@ static int run_with(struct filter *f)
 	s->filter = f->filters;
 	s->reads_later = f->rules.file != NULL;
 	s->filters = active_rules_filters(f->common.active_rules, f->filters);
-	f->common.active_rules->kernel_accepts = s->on != NULL && s->filters > 0;
+	f->common.active_rules->kernel_accepts = s->hooks != 0 && s->filters > 0;
 	s->copy_range = f->record_path != NULL || f->rules.file != NULL
 				? 0
 				: active_rules_copy_range(f->common.active_rules);

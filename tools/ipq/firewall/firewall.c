@@ -21,6 +21,12 @@ static const struct {
 
 const char *firewall_tool(enum firewall_kind kind)
 {
+	char path[512];
+
+	/* iptables from before 1.8 has one flavour and no suffix. */
+	if (kind <= FIREWALL_IP6TABLES_LEGACY && !tool_find("iptables-nft", path, sizeof(path)) &&
+	    !tool_find(kinds[kind].tool, path, sizeof(path)))
+		return kind == FIREWALL_IPTABLES_LEGACY ? "iptables" : "ip6tables";
 	return kinds[kind].tool;
 }
 

@@ -1,541 +1,214 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/*
- * Theory of operation. Nothing of ours may outlive us, however we end. Two ways lead there.
- *
- * nftables: a table with the flag "owner" lives as long as the netlink socket that made it. That socket
- * belongs to a child, "nft -i", which reads commands from a pipe of ours: when we end, it reads the end of
- * the pipe, ends too, and the kernel removes the table.
- *
- * iptables has no owner. All rules stand in one chain of our own, in the table mangle, whose name says
- * who made it: ipq-PID-STARTTIME. The hooks only jump there. A guardian, forked before there is such a
- * chain, waits for the end of a pipe from us and then removes jumps and chain, unless we said that we
- * did. The tools that we run hold our end of the pipe, too: one that is still at work when we are killed
- * ends first. Should the guardian be killed as well, the next rules_open finds a chain whose process is gone
- * (or is another one, with another start time) and whose queue nobody has bound, and removes it.
- * Guardians never see a packet, and keep the rights that the tools need and no others.
- *
- * The table is mangle because a packet that user space accepts skips the rest of the table it was queued
- * from: the firewall's own rules, in filter, still decide after us.
- */
 #include <ctype.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/random.h>
 #include <sys/socket.h>
-#include <time.h>
 #include <unistd.h>
-#include "common/privileges.h"
-#include "firewall/rules.h"
-#include "firewall/rules_exec.h"
+#include "common/subprocess.h"
+#include "common/text.h"
+#include "common/tool.h"
+#include "firewall/rules_script.h"
 
-#define FIRST_QUEUE 61000 /* far from the numbers that people type */
-#define BPF_MATCH_MAX 64  /* instructions that xt_bpf takes */
-#define QUEUES_FILE "/proc/net/netfilter/nfnetlink_queue"
-#define REMEDY "run as root, or in a namespace of your own: unshare -Urn"
+#define MARK_BITS 0xff000000
+#define CHANGE_WAIT_MS 5000
 
-static const char *const hook_names[] = { "PREROUTING", "INPUT", "FORWARD", "OUTPUT", "POSTROUTING" };
-#define HOOKS (sizeof(hook_names) / sizeof(hook_names[0]))
-#define FAMILIES 2
-
-struct rules {
-	unsigned hooks; /* bit i: hook_names[i] */
-	uint16_t queue_first, queue_last;
-	bool bypass, dry;
-	bool no_match;	 /* there is no bpf match here */
-	bool unfiltered; /* so, or a filter is too long for it: all packets cross */
-	enum rules_via via;
-	char name[48]; /* of our chain or table */
-	const struct bpf_program *filter;
-	size_t filters;
-
-	char tool[FAMILIES][24]; /* iptables; "" when it cannot be used */
-	bool chain[FAMILIES];	 /* our chain exists */
-	pid_t guardian;
-	int guardian_fd;
-
-	pid_t nft;
-	int nft_fd;
-};
-
-/* ---- who is alive -------------------------------------------------------------------------------- */
-
-/* Field 22 of /proc/PID/stat, counted behind the command's name, which may hold anything. 0: no such one. */
-static unsigned long long start_time(long pid)
+int rules_parse_hooks(const char *on, unsigned *hooks, struct ipq_error *e)
 {
-	unsigned long long value = 0;
-	char path[64], line[1024], *at;
-	size_t n = 0;
-	FILE *f;
-
-	snprintf(path, sizeof(path), "/proc/%ld/stat", pid);
-	f = fopen(path, "re");
-	if (f == NULL)
-		return 0;
-	n = fread(line, 1, sizeof(line) - 1, f);
-	fclose(f);
-	line[n] = '\0';
-	at = strrchr(line, ')');
-	for (int field = 2; at != NULL && field < 22; field++)
-		at = strchr(at + 1, ' ');
-	if (at != NULL)
-		sscanf(at + 1, "%llu", &value);
-	return value;
-}
-
-static bool queue_bound(unsigned number)
-{
-	char line[256];
-	bool found = false;
-	unsigned n;
-	FILE *f = fopen(QUEUES_FILE, "re");
-
-	if (f == NULL)
-		return false;
-	while (!found && fgets(line, sizeof(line), f) != NULL)
-		found = sscanf(line, "%u", &n) == 1 && n == number;
-	fclose(f);
-	return found;
-}
-
-int rules_pick_queue(unsigned count, uint16_t *first, struct ipq_error *e)
-{
-	unsigned free_run = 0;
-
-	for (unsigned n = FIRST_QUEUE; n <= 65535; n++) {
-		free_run = queue_bound(n) ? 0 : free_run + 1;
-		if (free_run == count) {
-			*first = (uint16_t)(n + 1 - count);
-			return 0;
-		}
-	}
-	return ipq_fail(e, EBUSY, "no %u free queue numbers from %d on: name some with --queue", count,
-			FIRST_QUEUE);
-}
-
-/* ---- iptables ------------------------------------------------------------------------------------ */
-
-static void begin(struct argv_builder *w, const struct rules *r, int family)
-{
-	w->lifeline = r->guardian_fd;
-	argv_add(w, "%s", r->tool[family]);
-	argv_add_list(w, "-w 5 -t mangle");
-}
-
-/* Are we not allowed to, or is something missing? */
-static const char *remedy(const char *said)
-{
-	return strcasestr(said, "permi") != NULL ? REMEDY : "\"ipq doctor\" looks for what is missing";
-}
-
-/* Runs and frees. An error's first line goes to *e. */
-static int finish(struct argv_builder *w, struct ipq_error *e)
-{
-	char said[512] = "";
-	int err = w->failed;
-
-	if (err == 0)
-		err = exec_run(w->word, w->lifeline, NULL, NULL, 0, said, sizeof(said));
-	if (err != 0) {
-		said[strcspn(said, "\n")] = '\0';
-		if (said[0] == '\0')
-			snprintf(said, sizeof(said), "iptables: %s", err < 0 ? strerror(-err) : "failed");
-		ipq_fail(e, EIO, "%s; %s", said, remedy(said));
-		err = err < 0 ? err : -EIO;
-	}
-	argv_free(w);
-	return err;
-}
-
-static void chain_command(struct argv_builder *w, const struct rules *r, int family, const char *option,
-			  const char *name)
-{
-	begin(w, r, family);
-	argv_add(w, "%s", option);
-	argv_add(w, "%s", name);
-}
-
-static void jump_command(struct argv_builder *w, const struct rules *r, int family, unsigned hook, bool add,
-			 const char *name)
-{
-	begin(w, r, family);
-	argv_add_list(w, add ? "-I" : "-D");
-	argv_add(w, "%s", hook_names[hook]);
-	argv_add_list(w, "-j");
-	argv_add(w, "%s", name);
-}
-
-static void bytecode_word(struct argv_builder *w, const struct bpf_program *p)
-{
-	char text[BPF_MATCH_MAX * 40 + 16];
-	int n = snprintf(text, sizeof(text), "%u", p->bf_len);
-
-	for (unsigned i = 0; i < p->bf_len; i++)
-		n += snprintf(text + n, sizeof(text) - (size_t)n, ",%u %u %u %u", p->bf_insns[i].code,
-			      p->bf_insns[i].jt, p->bf_insns[i].jf, p->bf_insns[i].k);
-	argv_add(w, "%s", text);
-}
-
-static void queue_command(struct argv_builder *w, const struct rules *r, int family, size_t filter)
-{
-	chain_command(w, r, family, "-A", r->name);
-	if (!r->unfiltered && r->filters > 0) {
-		argv_add_list(w, "-m bpf --bytecode");
-		bytecode_word(w, &r->filter[filter]);
-	}
-	argv_add_list(w, "-j NFQUEUE");
-	if (r->queue_first == r->queue_last) {
-		argv_add_list(w, "--queue-num");
-		argv_add(w, "%u", r->queue_first);
-	} else {
-		argv_add_list(w, "--queue-balance");
-		argv_add(w, "%u:%u", r->queue_first, r->queue_last);
-	}
-	if (r->bypass)
-		argv_add_list(w, "--queue-bypass");
-}
-
-static size_t queue_commands(const struct rules *r)
-{
-	return r->unfiltered || r->filters == 0 ? 1 : r->filters;
-}
-
-static void set_filters(struct rules *r, const struct bpf_program *filter, size_t filters)
-{
-	r->filter = filter;
-	r->filters = filters;
-	r->unfiltered = r->no_match && filters > 0;
-	for (size_t i = 0; i < filters; i++)
-		r->unfiltered |= filter[i].bf_len > BPF_MATCH_MAX;
-}
-
-static int fill_chain(struct rules *r, int family, struct ipq_error *e)
-{
-	for (size_t i = 0; i < queue_commands(r); i++) {
-		struct argv_builder w = { .word = NULL };
-		int err;
-
-		queue_command(&w, r, family, i);
-		err = finish(&w, e);
-		if (err < 0)
-			return err;
-	}
-	return 0;
-}
-
-/* Takes down a chain and the jumps to it. Every step is tried: what isn't there can't be removed. The last
- * one tells: a chain that is still jumped to stays. */
-static bool remove_chain(const struct rules *r, int family, const char *name, unsigned hooks)
-{
-	struct argv_builder w = { .word = NULL };
-
-	for (unsigned h = 0; h < HOOKS; h++) {
-		if ((hooks & 1U << h) == 0)
-			continue;
-		jump_command(&w, r, family, h, false, name);
-		finish(&w, NULL);
-	}
-	chain_command(&w, r, family, "-F", name);
-	finish(&w, NULL);
-	chain_command(&w, r, family, "-X", name);
-	return finish(&w, NULL) == 0;
-}
-
-/* Is the maker of this chain gone? `listing` is all that "iptables -S" prints. */
-static bool is_stale(const char *listing, const char *name)
-{
-	char prefix[64];
-	unsigned long long start;
-	const char *at;
-	unsigned queue;
-	long pid;
-
-	if (sscanf(name, "ipq-%ld-%llu", &pid, &start) != 2 || start_time(pid) == start)
-		return false;
-	/* Alive in another PID namespace? Then it has its queue bound. */
-	snprintf(prefix, sizeof(prefix), "-A %s ", name);
-	for (at = strstr(listing, prefix); at != NULL; at = strstr(at + 1, prefix)) {
-		const char *num = strstr(at, "--queue-num "), *balance = strstr(at, "--queue-balance "),
-			   *end = strchr(at, '\n');
-
-		if (num != NULL && (end == NULL || num < end) && sscanf(num, "--queue-num %u", &queue) == 1 &&
-		    queue_bound(queue))
-			return false;
-		if (balance != NULL && (end == NULL || balance < end) &&
-		    sscanf(balance, "--queue-balance %u", &queue) == 1 && queue_bound(queue))
-			return false;
-	}
-	return true;
-}
-
-static unsigned hooks_that_jump(const char *listing, const char *name)
-{
-	unsigned hooks = 0;
-	char line[96];
-
-	for (unsigned h = 0; h < HOOKS; h++) {
-		snprintf(line, sizeof(line), "-A %s -j %s\n", hook_names[h], name);
-		if (strstr(listing, line) != NULL)
-			hooks |= 1U << h;
-	}
-	return hooks;
-}
-
-/* Removes what killed processes left. */
-static void sweep(const struct rules *r, int family)
-{
-	const size_t room = 1 << 20;
-	struct argv_builder w = { .word = NULL };
-	char *listing = malloc(room);
-	const char *at;
-
-	begin(&w, r, family);
-	argv_add_list(&w, "-S");
-	if (listing == NULL || w.failed != 0 || exec_run(w.word, -1, NULL, listing, room, NULL, 0) != 0)
-		goto out;
-	for (at = strstr(listing, "-N ipq-"); at != NULL; at = strstr(at + 1, "-N ipq-")) {
-		char name[48];
-
-		snprintf(name, sizeof(name), "%.*s", (int)strcspn(at + 3, " \n"), at + 3);
-		if (is_stale(listing, name))
-			remove_chain(r, family, name, hooks_that_jump(listing, name));
-	}
-out:
-	argv_free(&w);
-	free(listing);
-}
-
-/* Makes and fills our chain with one of the system's tools. The kernel says whether it can. */
-static int prepare_family(struct rules *r, int family, struct ipq_error *e)
-{
-	struct argv_builder w = { .word = NULL };
-	int err;
-
-	sweep(r, family);
-	chain_command(&w, r, family, "-N", r->name);
-	err = finish(&w, e);
-	if (err < 0)
-		return err;
-	r->chain[family] = true;
-	err = fill_chain(r, family, e);
-	if (err < 0 && !r->unfiltered && r->filters > 0) {
-		/* No bpf match here: all packets cross, and user space filters. */
-		chain_command(&w, r, family, "-F", r->name);
-		finish(&w, NULL);
-		r->no_match = r->unfiltered = true;
-		err = fill_chain(r, family, e);
-	}
-	if (err < 0) {
-		remove_chain(r, family, r->name, 0);
-		r->chain[family] = false;
-	}
-	return err;
-}
-
-static const char *const variants[] = { "", "-legacy", "-nft" };
-#define VARIANTS (sizeof(variants) / sizeof(variants[0]))
-
-static void name_tools(struct rules *r, size_t variant)
-{
-	snprintf(r->tool[0], sizeof(r->tool[0]), "iptables%s", variants[variant]);
-	snprintf(r->tool[1], sizeof(r->tool[1]), "ip6tables%s", variants[variant]);
-}
-
-static int prepare_iptables(struct rules *r, struct ipq_error *e)
-{
-	struct ipq_error first = { .text = "" }, *where = e;
-	int err = -ENOENT;
-
-	for (size_t i = 0; i < VARIANTS && err < 0; i++) {
-		name_tools(r, i);
-		if (r->dry)
-			return 0;
-		err = prepare_family(r, 0, where);
-		where = &first; /* the error of the tool that people have is the one to show */
-	}
-	if (err < 0)
-		return err;
-	/* A kernel without IPv6 has no IPv6 packets to queue. */
-	if (prepare_family(r, 1, NULL) < 0)
-		r->tool[1][0] = '\0';
-	return 0;
-}
-
-/* ---- the guardian -------------------------------------------------------------------------------- */
-
-static bool remove_all(const struct rules *r)
-{
-	bool removed = true;
-
-	for (int family = 0; family < FAMILIES; family++)
-		if (r->chain[family])
-			removed &= remove_chain(r, family, r->name, r->hooks);
-	return removed;
-}
-
-/* With whatever tool it was made: the guardian is older than the choice. */
-static void remove_everywhere(struct rules *r)
-{
-	for (size_t i = 0; i < VARIANTS; i++) {
-		name_tools(r, i);
-		for (int family = 0; family < FAMILIES; family++)
-			remove_chain(r, family, r->name, r->hooks);
-	}
-}
-
-static void guard(struct rules *r, int fd)
-{
-	int null = open("/dev/null", O_RDWR);
-	sigset_t all;
-	char done;
-
-	/* Holds nothing of the parent's: neither its terminal nor a pipe that somebody waits on. */
-	setsid();
-	sigfillset(&all);
-	sigprocmask(SIG_BLOCK, &all, NULL);
-	for (int i = 0; null >= 0 && i < 3; i++)
-		dup2(null, i);
-	if (fd != 3)
-		dup2(fd, 3);
-	close_range(4, ~0U, 0);
-	privileges_keep(PRIVILEGE(CAP_NET_ADMIN) | PRIVILEGE(CAP_NET_RAW));
-	if (read(3, &done, 1) == 0)
-		remove_everywhere(r);
-	_exit(0);
-}
-
-static int start_guardian(struct rules *r)
-{
-	int fds[2];
-
-	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, fds) < 0)
-		return -errno;
-	r->guardian = fork();
-	if (r->guardian == 0) {
-		close(fds[1]);
-		guard(r, fds[0]);
-	}
-	close(fds[0]);
-	if (r->guardian < 0) {
-		close(fds[1]);
-		return -errno;
-	}
-	r->guardian_fd = fds[1];
-	return 0;
-}
-
-/* ---- nftables ------------------------------------------------------------------------------------ */
-
-/* One line, so that it is one transaction. */
-static void nft_script(const struct rules *r, char *text, size_t room)
-{
-	int n = snprintf(text, room, "table inet %s { flags owner; ", r->name);
-	char range[16];
-
-	if (r->queue_first == r->queue_last)
-		snprintf(range, sizeof(range), "%u", r->queue_first);
-	else
-		snprintf(range, sizeof(range), "%u-%u", r->queue_first, r->queue_last);
-	for (unsigned h = 0; h < HOOKS; h++) {
-		char hook[16] = "";
-
-		if ((r->hooks & 1U << h) == 0)
-			continue;
-		for (size_t i = 0; hook_names[h][i] != '\0'; i++)
-			hook[i] = (char)tolower((unsigned char)hook_names[h][i]);
-		n += snprintf(text + n, room - (size_t)n,
-			      "chain %s { type filter hook %s priority -150; queue num %s%s; }; ", hook, hook,
-			      range, r->bypass ? " bypass" : "");
-	}
-	snprintf(text + n, room - (size_t)n, "}\n");
-}
-
-/* Would the kernel take our table? The whole transaction is sent, for a check only. */
-static int prepare_nftables(struct rules *r, struct ipq_error *e)
-{
-	static const char *const check[] = { "nft", "-c", "-f", "-", NULL };
-	char script[1024], said[512] = "";
-	int err;
-
-	nft_script(r, script, sizeof(script));
-	err = exec_run((char *const *)check, -1, script, NULL, 0, said, sizeof(said));
-	said[strcspn(said, "\n")] = '\0';
-	if (err < 0)
-		return ipq_fail(e, -err, "nft does not start: %s", strerror(-err));
-	if (err > 0)
-		return ipq_fail(e, EOPNOTSUPP, "this kernel does not queue from nftables (%s); %s",
-				said[0] != '\0' ? said : "nft failed", remedy(said));
-	r->unfiltered = r->filters > 0;
-	return 0;
-}
-
-static int install_nftables(struct rules *r, struct ipq_error *e)
-{
-	static const char *const shell[] = { "nft", "-i", NULL };
-	const char *const list[] = { "nft", "list", "table", "inet", r->name, NULL };
-	const struct timespec pause = { .tv_nsec = 20000000 };
-	char script[1024];
-	int err = exec_start((char *const *)shell, &r->nft, &r->nft_fd);
-
-	if (err < 0)
-		return ipq_fail(e, -err, "nft does not start: %s", strerror(-err));
-	nft_script(r, script, sizeof(script));
-	if (send(r->nft_fd, script, strlen(script), MSG_NOSIGNAL) < 0)
-		return ipq_fail(e, errno, "nft ended early: %s", strerror(errno));
-	for (int i = 0; i < 150; i++) {
-		if (exec_run((char *const *)list, -1, NULL, NULL, 0, NULL, 0) == 0)
-			return 0;
-		nanosleep(&pause, NULL);
-	}
-	return ipq_fail(e, EIO, "nft did not set the table inet %s; try --via iptables", r->name);
-}
-
-/* ---- the calls ----------------------------------------------------------------------------------- */
-
-static int parse_hooks(const char *on, unsigned *hooks, struct ipq_error *e)
-{
-	*hooks = 0;
-	for (const char *at = on; *at != '\0';) {
-		size_t len = strcspn(at, ",|"), h;
+	if (*on == '\0')
+		return ipq_fail(e, EINVAL, "name a hook, as in: --on INPUT");
+	while (*on != '\0') {
+		size_t len = strcspn(on, ",|"), h;
 
 		for (h = 0; h < HOOKS; h++)
-			if (strlen(hook_names[h]) == len && strncasecmp(hook_names[h], at, len) == 0)
+			if (strlen(hook_names[h]) == len && strncasecmp(hook_names[h], on, len) == 0)
 				break;
 		if (h == HOOKS)
 			return ipq_fail(e, EINVAL,
-					"\"%.*s\" is no hook: PREROUTING, INPUT, FORWARD, OUTPUT and "
-					"POSTROUTING are, with commas between",
-					(int)len, at);
+					"\"%.*s\" is no hook: use PREROUTING, INPUT, FORWARD, OUTPUT or "
+					"POSTROUTING, separated by commas",
+					(int)len, on);
 		*hooks |= 1U << h;
-		at += len;
-		at += *at != '\0';
+		on += len;
+		on += *on != '\0';
 	}
-	return *hooks != 0 ? 0 : ipq_fail(e, EINVAL, "name a hook, as in: --on INPUT");
+	return 0;
 }
 
-static void name_table(struct rules *r, char separator)
+int rules_parse_mark_bits(const char *text, uint32_t *mask, struct ipq_error *e)
 {
-	snprintf(r->name, sizeof(r->name), "ipq%c%ld%c%llu", separator, (long)getpid(), separator,
-		 start_time(getpid()));
+	char *end;
+	unsigned long long value = strtoull(text, &end, 0), low;
+
+	low = value & -value;
+	if (!isdigit((unsigned char)*text) || *end != '\0' || value > UINT32_MAX || value == UINT32_MAX ||
+	    value < 15 * low || value == 0 || ((value + low) & value) != 0)
+		return ipq_fail(e, EINVAL, "--mark-bits takes 4 to 31 adjacent bits, as in --mark-bits 0x%x",
+				MARK_BITS);
+	*mask = (uint32_t)value;
+	return 0;
 }
 
-static int prepare(struct rules *r, enum rules_via via, struct ipq_error *e)
-{
-	int err = -EOPNOTSUPP;
+/* ---- opening ------------------------------------------------------------------------------------- */
 
-	if (via != RULES_IPTABLES) {
-		name_table(r, '_');
-		r->via = RULES_NFTABLES;
-		err = prepare_nftables(r, e);
-		if (err == 0 || via == RULES_NFTABLES)
-			return err;
+static bool tool_exists(enum firewall_kind kind)
+{
+	char path[512];
+
+	return tool_find(firewall_tool(kind), path, sizeof(path));
+}
+
+/* Does plain "iptables" mean the nft flavour? */
+static bool prefers_nft_flavour(void)
+{
+	char *text = NULL;
+	bool nft = subprocess_run_line("iptables -V", &text) == 0 && text != NULL &&
+		   strstr(text, "nf_tables") != NULL;
+
+	free(text);
+	return nft;
+}
+
+/* Would the kernel take our table? nft checks the whole transaction. */
+static int check_nftables(struct rules *r, struct ipq_error *e)
+{
+	const char *const argv[] = { "nft", "-c", "-f", "-", NULL };
+	char text[512], *script = NULL;
+	size_t size;
+	FILE *f = open_memstream(&script, &size);
+	struct subprocess p = { .argv = argv, .error = text, .error_size = sizeof(text), .timeout_ms = 5000 };
+	int status = -ENOMEM;
+
+	if (f != NULL) {
+		snprintf(r->name, sizeof(r->name), "ipq_check_%ld", (long)getpid());
+		script_chain(r, FIREWALL_NFT, f);
+		p.input = fclose(f) == 0 ? script : "";
+		status = subprocess_exec(&p);
 	}
-	name_table(r, '-');
-	r->via = RULES_IPTABLES;
-	set_filters(r, r->filter, r->filters);
-	err = r->dry ? 0 : start_guardian(r);
-	return err < 0 ? err : prepare_iptables(r, e);
+	free(script);
+	if (status == 0)
+		return 0;
+	text[strcspn(text, "\n")] = '\0';
+	return ipq_fail(e, EOPNOTSUPP, "this kernel does not %s from nftables (%s); try --via iptables",
+			r->options.kind == RULES_LOG ? "log" : "queue",
+			status < 0	  ? strerror(-status)
+			: text[0] != '\0' ? text
+					  : "nft failed");
+}
+
+/* The flavours of iptables, the one that plain "iptables" means first. */
+static void add_iptables(struct rules *r)
+{
+	bool nft = prefers_nft_flavour();
+	enum firewall_kind order[2] = { nft ? FIREWALL_IPTABLES_NFT : FIREWALL_IPTABLES_LEGACY,
+					nft ? FIREWALL_IPTABLES_LEGACY : FIREWALL_IPTABLES_NFT };
+
+	for (unsigned i = 0; i < 2; i++) {
+		bool wanted = r->options.via == RULES_IPTABLES_LEGACY ? order[i] == FIREWALL_IPTABLES_LEGACY
+			      : r->options.via == RULES_IPTABLES_NFT  ? order[i] == FIREWALL_IPTABLES_NFT
+								      : i == 0 || tool_exists(order[i]);
+
+		if (wanted)
+			r->candidate[r->candidates++] = order[i];
+	}
+}
+
+static int choose_kinds(struct rules *r, struct ipq_error *e)
+{
+	enum rules_via via = r->options.via;
+	bool log = r->options.kind == RULES_LOG;
+	bool nft = via == RULES_AUTO || via == RULES_NFTABLES;
+	int err = nft ? check_nftables(r, e) : -EOPNOTSUPP;
+
+	if (via == RULES_NFTABLES && err < 0)
+		return err;
+	nft = err == 0;
+	/* Only iptables can select by a filter. A copy of each packet would cost more than the choice of tables. */
+	if (nft && !(via == RULES_AUTO && log && r->new.count > 0))
+		r->candidate[r->candidates++] = FIREWALL_NFT;
+	if (via != RULES_NFTABLES && (!nft || log))
+		add_iptables(r);
+	if (nft && r->candidate[0] != FIREWALL_NFT)
+		r->candidate[r->candidates++] = FIREWALL_NFT;
+	return 0;
+}
+
+static bool marks_collide(struct mark a, struct mark b)
+{
+	return b.mask != 0 && ((a.mark ^ b.mark) & a.mask & b.mask) == 0;
+}
+
+/*
+ * An even mark that no ipq chain here uses, alive or dead. It begins at a random one, so that a mark that an
+ * earlier run left somewhere (in a connection's entry, for example) is most likely not ours.
+ */
+static int choose_mark(struct rules *r, struct ipq_error *e)
+{
+	uint32_t mask = r->options.mark_bits, low = mask & -mask, count = mask / low / 2, start = 0;
+
+	if (!r->options.dry && getrandom(&start, sizeof(start), 0) < 0)
+		start = (uint32_t)getpid();
+	for (uint32_t i = 0; i < count && i < 4 * KNOWN_MAX; i++) {
+		struct mark m = { .mark = ((start + i) % count + 1) * 2 * low & mask, .mask = mask };
+		bool taken = m.mark == 0;
+
+		for (size_t c = 0; c < r->chains.count && !taken; c++)
+			taken = marks_collide(m, r->chains.chain[c].mark);
+		if (!taken) {
+			r->mark = m;
+			return 0;
+		}
+	}
+	return ipq_fail(e, EBUSY,
+			"all marks in the bits 0x%x are used by ipq processes: choose more --mark-bits",
+			mask);
+}
+
+/* iptables makes it, but once privileges_write_only() is in force it cannot. */
+static void make_lock_file(void)
+{
+	const char *path = secure_getenv("XTABLES_LOCKFILE");
+	int fd = open(path != NULL ? path : "/run/xtables.lock", O_RDONLY | O_CREAT | O_CLOEXEC | O_NOFOLLOW,
+		      0600);
+
+	if (fd >= 0)
+		close(fd);
+}
+
+static int open_rules(struct rules *r, struct ipq_error *e)
+{
+	int err = choose_kinds(r, e);
+
+	if (err < 0 || r->options.dry)
+		return err < 0 || r->options.kind == RULES_LOG ? err : choose_mark(r, e);
+	make_lock_file();
+	if (r->options.kind == RULES_LOG || r->options.bypass)
+		err = guardian_start(r, e);
+	if (err == 0)
+		err = r->lock = firewall_lock(r->options.who, e);
+	if (err < 0)
+		return err;
+	err = chains_read(&r->chains, ALL_KINDS);
+	if (err < 0)
+		return ipq_fail(e, ENOMEM, "out of memory");
+	return r->options.kind == RULES_LOG ? 0 : choose_mark(r, e);
+}
+
+static void release_lock(struct rules *r)
+{
+	if (r->lock >= 0)
+		close(r->lock);
+	r->lock = -1;
+}
+
+static void free_rules(struct rules *r)
+{
+	guardian_end(r);
+	release_lock(r);
+	chains_free(&r->chains);
+	free(r);
 }
 
 int rules_open(struct rules **rules, const struct rules_options *options, struct ipq_error *e)
@@ -546,120 +219,376 @@ int rules_open(struct rules **rules, const struct rules_options *options, struct
 	*rules = NULL;
 	if (r == NULL)
 		return ipq_fail(e, ENOMEM, "out of memory");
-	r->queue_first = options->queue_first;
-	r->queue_last = options->queue_last;
-	r->bypass = options->bypass;
-	r->dry = options->dry;
-	r->filter = options->filter;
-	r->filters = options->filters;
-	r->nft_fd = r->guardian_fd = -1;
-	err = parse_hooks(options->on, &r->hooks, e);
-	if (err == 0)
-		err = prepare(r, options->via, e);
+	r->options = *options;
+	r->new = (struct filters){ .program = options->filter, .count = options->filters };
+	if (r->options.mark_bits == 0)
+		r->options.mark_bits = MARK_BITS;
+	r->lock = r->guardian_fd = -1;
+	err = open_rules(r, e);
 	if (err < 0)
-		rules_close(r);
+		free_rules(r);
 	else
 		*rules = r;
 	return err;
 }
 
-int rules_install(struct rules *r, struct ipq_error *e)
+struct mark rules_mark(const struct rules *r)
 {
-	if (r->via == RULES_NFTABLES)
-		return install_nftables(r, e);
-	for (int family = 0; family < FAMILIES; family++) {
-		for (unsigned h = 0; r->chain[family] && h < HOOKS; h++) {
-			struct argv_builder w = { .word = NULL };
-			int err;
+	return r->candidate[0] == FIREWALL_NFT ? (struct mark){ .mask = 0 } : r->mark;
+}
 
-			if ((r->hooks & 1U << h) == 0)
-				continue;
-			jump_command(&w, r, family, h, true, r->name);
-			err = finish(&w, e);
-			if (err < 0)
-				return err;
-		}
+int rules_number_free(const struct rules *r, uint16_t number, struct ipq_error *e)
+{
+	bool log = r->options.kind == RULES_LOG, all;
+	char hooks[64], what[80];
+
+	for (size_t i = 0; i < r->chains.count; i++) {
+		const struct ipq_chain *c = &r->chains.chain[i];
+
+		if (c->log != log || c->number != number)
+			continue;
+		rules_takes_over(r, c, &all);
+		if (!all)
+			return ipq_fail(e, EBUSY,
+					"%s (%s) has this number: choose another, or \"ipq clean\" first",
+					chain_describe(c, what, sizeof(what)),
+					hooks_describe(c->hooks, hooks, sizeof(hooks)));
 	}
 	return 0;
 }
 
-int rules_change(struct rules *r, const struct bpf_program *filter, size_t filters, struct ipq_error *e)
+/* ---- installing ---------------------------------------------------------------------------------- */
+
+static const char *name_rules(struct rules *r, enum firewall_kind kind)
 {
-	size_t old = queue_commands(r);
-	int err = 0;
+	char separator = kind == FIREWALL_NFT ? '_' : '-';
 
-	if (r->via == RULES_NFTABLES)
-		return 0;
-	set_filters(r, filter, filters);
-	for (int family = 0; family < FAMILIES && err == 0; family++)
-		if (r->chain[family])
-			err = fill_chain(r, family, e);
-	for (int family = 0; family < FAMILIES && err == 0; family++) {
-		for (size_t i = 0; r->chain[family] && i < old && err == 0; i++) {
-			struct argv_builder w = { .word = NULL };
+	snprintf(r->name, sizeof(r->name), "%s%c%s%.1s%u", r->options.dry ? "dry" : "ipq", separator,
+		 r->options.kind == RULES_LOG ? "log" : "", r->options.kind == RULES_LOG ? &separator : "",
+		 r->first);
+	return r->name;
+}
 
-			chain_command(&w, r, family, "-D", r->name);
-			argv_add_list(&w, "1");
-			err = finish(&w, e);
-		}
+/* Applies what `write` writes as one transaction. */
+static int apply(struct rules *r, enum firewall_kind kind,
+		 void (*write)(const struct rules *r, enum firewall_kind kind, FILE *script),
+		 struct ipq_error *e)
+{
+	char *script = NULL;
+	size_t size;
+	FILE *f = open_memstream(&script, &size);
+	int err = -ENOMEM;
+
+	if (f != NULL) {
+		write(r, kind, f);
+		if (fclose(f) == 0)
+			err = firewall_apply(kind, script, CHANGE_WAIT_MS, r->options.who, r->lock, e);
+	}
+	free(script);
+	return err == -ENOMEM ? ipq_fail(e, ENOMEM, "out of memory") : err;
+}
+
+/* Without the filters where this kernel has no bpf match: all packets come, and the program selects. */
+static int install_kind(struct rules *r, enum firewall_kind kind, struct ipq_error *e)
+{
+	struct ipq_error second = { .text = "" };
+	int err = apply(r, kind, script_install, e);
+
+	if (err < 0 && err != -EAGAIN && !rules_unfiltered(r)) {
+		r->no_match = true;
+		if (apply(r, kind, script_install, &second) == 0)
+			return 0;
+		r->no_match = false;
 	}
 	return err;
 }
 
-void rules_close(struct rules *r)
+static bool kernel_has_ipv6(void)
 {
-	bool removed;
+	return access("/proc/net/if_inet6", F_OK) == 0;
+}
+
+/* One flavour, or nftables. */
+static int install_candidate(struct rules *r, enum firewall_kind kind, struct ipq_error *e)
+{
+	struct ipq_error six = { .text = "" };
+	int err;
+
+	name_rules(r, kind);
+	r->on_top = true;
+	r->families = 0;
+	err = install_kind(r, kind, e);
+	if (err < 0)
+		return err;
+	r->kind[r->families++] = kind;
+	if (kind == FIREWALL_NFT || !kernel_has_ipv6())
+		return 0;
+	/* The IPv6 kinds follow those of IPv4. */
+	err = install_kind(r, kind + 1, &six);
+	if (err == 0)
+		r->kind[r->families++] = kind + 1;
+	else if (err == -EAGAIN)
+		return ipq_fail(e, EAGAIN, "%s", six.text);
+	else
+		text_complain(r->options.who, "IPv6 packets do not come here: %s", six.text);
+	return 0;
+}
+
+/* Remains of other kinds of tables. Those of the same kind were removed in the transaction that added our rules. */
+static void remove_other_remains(struct rules *r)
+{
+	for (size_t i = 0; i < r->chains.count; i++) {
+		const struct ipq_chain *c = &r->chains.chain[i];
+		struct ipq_error e;
+		bool all, done = false;
+		unsigned hooks = rules_takes_over(r, c, &all);
+
+		for (unsigned k = 0; k < r->families; k++)
+			done |= r->kind[k] == c->kind;
+		if (hooks != 0 && !done &&
+		    chain_remove(c, hooks, CHANGE_WAIT_MS, r->options.who, r->lock, &e) < 0)
+			text_complain(r->options.who, "%s", e.text);
+	}
+}
+
+int rules_install(struct rules *r, uint16_t first, uint16_t last, struct ipq_error *e)
+{
+	struct ipq_error later, *where = e;
+	int err = -ENOENT;
+
+	r->first = first;
+	r->last = last;
+	if (r->guardian_fd >= 0)
+		send(r->guardian_fd, &first, sizeof(first), MSG_NOSIGNAL);
+	for (unsigned i = 0; i < r->candidates && err < 0; i++) {
+		err = install_candidate(r, r->candidate[i], where);
+		where = &later; /* the error of the tool that people have is the one to show */
+	}
+	if (err == 0)
+		remove_other_remains(r);
+	r->on_top = false;
+	release_lock(r);
+	return err;
+}
+
+/* ---- changing ------------------------------------------------------------------------------------ */
+
+/* Takes the lock and reads the chains of our kinds. */
+static int begin_change(struct rules *r, struct ipq_error *e)
+{
+	unsigned kinds = 0;
+	int lock = firewall_lock(r->options.who, e);
+
+	if (lock < 0)
+		return lock;
+	r->lock = lock;
+	for (unsigned k = 0; k < r->families; k++)
+		kinds |= 1U << r->kind[k];
+	chains_free(&r->chains);
+	if (chains_read(&r->chains, kinds) == 0 && (r->chains.unread & kinds) == 0)
+		return 0;
+	release_lock(r);
+	return ipq_fail(e, EIO, "the rules of %s could not be read", firewall_tool(r->kind[0]));
+}
+
+static int apply_all(struct rules *r, void (*write)(const struct rules *, enum firewall_kind, FILE *),
+		     struct ipq_error *e)
+{
+	int err = 0;
+
+	for (unsigned k = 0; k < r->families && err == 0; k++)
+		err = apply(r, r->kind[k], write, e);
+	return err;
+}
+
+/* Is our chain complete, with a jump from each hook? */
+static int find_missing(const struct rules *r, struct ipq_error *e)
+{
+	char what[80], hooks[64];
+
+	for (unsigned k = 0; k < r->families; k++) {
+		const struct ipq_chain *own = rules_own_chain(r, r->kind[k]);
+		struct ipq_chain missing = { .kind = r->kind[k] };
+		unsigned gone = r->options.hooks & ~(own != NULL ? own->hooks : 0);
+
+		snprintf(missing.name, sizeof(missing.name), "%s", r->name);
+		if (gone != 0)
+			return ipq_fail(
+				e, ENOENT,
+				"another program removed the rules that send packets here from %s (%s)",
+				hooks_describe(gone, hooks, sizeof(hooks)),
+				chain_describe(&missing, what, sizeof(what)));
+		if (r->kind[k] != FIREWALL_NFT && !r->unsettled && own->rules != rules_count(r, r->kind[k]))
+			return ipq_fail(e, ENOENT, "another program changed the rules in %s",
+					chain_describe(&missing, what, sizeof(what)));
+	}
+	return 0;
+}
+
+int rules_extend(struct rules *r, const struct bpf_program *filter, size_t filters, struct ipq_error *e)
+{
+	struct filters was = r->new;
+	int err;
+
+	if (r->kind[0] == FIREWALL_NFT)
+		return 0;
+	err = begin_change(r, e);
+	if (err < 0)
+		return err;
+	err = find_missing(r, e);
+	if (err == 0) {
+		r->old = was;
+		r->new = (struct filters){ .program = filter, .count = filters };
+		r->unsettled = true;
+		err = apply_all(r, script_chain, e);
+		if (err < 0) {
+			r->new = was;
+			r->old.count = 0;
+		}
+	}
+	release_lock(r);
+	return err;
+}
+
+int rules_settle(struct rules *r, struct ipq_error *e)
+{
+	int err;
+
+	if (!r->unsettled)
+		return 0;
+	r->old.count = 0;
+	err = begin_change(r, e);
+	if (err < 0)
+		return err;
+	err = apply_all(r, script_chain, e);
+	r->unsettled = err < 0;
+	release_lock(r);
+	return err;
+}
+
+int rules_restore(struct rules *r, struct ipq_error *e)
+{
+	int err = begin_change(r, e);
+
+	if (err < 0)
+		return err;
+	r->on_top = true;
+	err = apply_all(r, script_install, e);
+	r->on_top = false;
+	release_lock(r);
+	return err;
+}
+
+/* A chain that came after ours in the hook, and whose mark we do not know, would repeat packets for ever. */
+static bool knows_all(const struct rules *r, enum firewall_kind kind)
+{
+	const struct ipq_chain *own = rules_own_chain(r, kind);
+
+	for (size_t i = 0; i < r->chains.count; i++) {
+		const struct ipq_chain *c = &r->chains.chain[i];
+		bool known = !rules_must_know(r, kind, c);
+
+		for (unsigned k = 0; k < own->known_count && !known; k++)
+			known = own->known[k].mark == c->mark.mark && own->known[k].mask == c->mark.mask;
+		if (!known)
+			return false;
+	}
+	return true;
+}
+
+static bool mark_is_changed(const struct rules *r, enum firewall_kind kind)
+{
+	const struct ipq_chain *own = rules_own_chain(r, kind);
+
+	for (unsigned h = 0; h < HOOKS; h++)
+		if ((r->options.hooks & 1U << h) != 0 && r->chains.marks_at[kind][h] != 0 &&
+		    r->chains.marks_at[kind][h] < own->at[h])
+			return true;
+	return false;
+}
+
+int rules_check(struct rules *r, struct ipq_error *e)
+{
+	int err = begin_change(r, e);
+
+	if (err < 0)
+		return err;
+	err = find_missing(r, e);
+	for (unsigned k = 0; k < r->families && err == 0 && r->kind[k] != FIREWALL_NFT; k++) {
+		if (!knows_all(r, r->kind[k]))
+			err = apply(r, r->kind[k], script_chain, e);
+		else if (r->mark.mask != 0 && mark_is_changed(r, r->kind[k]))
+			err = -ELOOP;
+	}
+	release_lock(r);
+	if (err != -ELOOP)
+		return err;
+	r->mark.mask = 0;
+	return ipq_fail(
+		e, ELOOP,
+		"a rule before ours in %s changes packet marks: from now on accepted packets skip the rules "
+		"after ours in the table mangle. Add that rule after ours, and start again",
+		firewall_tool(r->kind[0]));
+}
+
+/* ---- the end ------------------------------------------------------------------------------------- */
+
+static int remove_all(struct rules *r, struct ipq_error *e)
+{
+	char what[80], hooks[64];
+	int err = begin_change(r, e), failed = 0;
+
+	if (err < 0)
+		return ipq_fail(e, -err, "%s; what is left there can be removed with \"ipq clean\"", e->text);
+	for (unsigned k = 0; k < r->families; k++) {
+		const struct ipq_chain *own = rules_own_chain(r, r->kind[k]);
+		struct ipq_error why;
+
+		err = own != NULL ? chain_remove(own, ALL_HOOKS, CLOSE_WAIT_MS, r->options.who, r->lock, &why)
+				  : 0;
+		if (err < 0)
+			failed = ipq_fail(e, -err, "left: %s (%s)%s; \"ipq clean\" removes it. %s",
+					  chain_describe(own, what, sizeof(what)),
+					  hooks_describe(own->hooks, hooks, sizeof(hooks)),
+					  chain_blocks(own) ? ", which drops packets from now on" : "",
+					  why.text);
+	}
+	release_lock(r);
+	return failed;
+}
+
+int rules_close(struct rules *r, struct ipq_error *e)
+{
+	int err;
 
 	if (r == NULL)
-		return;
-	if (r->nft_fd >= 0) {
-		close(r->nft_fd);
-		exec_reap(r->nft, 2000);
-	}
-	removed = remove_all(r);
-	if (r->guardian_fd >= 0) {
-		/* One byte: all is removed. Without it the guardian tries, who has more rights than we have
-		 * left. */
-		if (removed)
-			send(r->guardian_fd, "", 1, MSG_NOSIGNAL);
-		close(r->guardian_fd);
-		exec_reap(r->guardian, 2000);
-	}
-	free(r);
+		return 0;
+	err = r->families > 0 ? remove_all(r, e) : 0;
+	if (err == 0 && r->guardian_fd >= 0)
+		send(r->guardian_fd, "", 1, MSG_NOSIGNAL); /* nothing is left to do */
+	free_rules(r);
+	return err;
 }
 
-static void print_family(const struct rules *r, int family, FILE *out)
+void rules_abandon(struct rules *r)
 {
-	struct argv_builder w = { .word = NULL };
-
-	chain_command(&w, r, family, "-N", r->name);
-	argv_print(&w, out);
-	argv_free(&w);
-	for (size_t i = 0; i < queue_commands(r); i++) {
-		queue_command(&w, r, family, i);
-		argv_print(&w, out);
-		argv_free(&w);
-	}
-	for (unsigned h = 0; h < HOOKS; h++) {
-		if ((r->hooks & 1U << h) == 0)
-			continue;
-		jump_command(&w, r, family, h, true, r->name);
-		argv_print(&w, out);
-		argv_free(&w);
-	}
+	free_rules(r);
 }
 
-void rules_print(const struct rules *r, FILE *out)
+void rules_print(const struct rules *rules, uint16_t first, uint16_t last, FILE *out)
 {
-	char script[1024];
+	struct rules r = *rules;
+	enum firewall_kind kind = r.candidate[0];
 
-	if (r->via == RULES_NFTABLES) {
-		nft_script(r, script, sizeof(script));
-		script[strcspn(script, "\n")] = '\0';
-		fprintf(out, "nft -i <<< '%s'\n", script);
-		return;
+	r.first = first;
+	r.last = last;
+	name_rules(&r, kind);
+	for (unsigned family = 0; family < (kind == FIREWALL_NFT ? 1 : FAMILIES); family++) {
+		if (kind == FIREWALL_NFT)
+			fputs("nft -f - <<'END'\n", out);
+		else
+			fprintf(out, "%s-restore --noflush <<'END'\n*mangle\n", firewall_tool(kind + family));
+		script_install(&r, kind + family, out);
+		fputs(kind == FIREWALL_NFT ? "END\n" : "COMMIT\nEND\n", out);
 	}
-	for (int family = 0; family < FAMILIES; family++)
-		if (r->tool[family][0] != '\0')
-			print_family(r, family, out);
 }

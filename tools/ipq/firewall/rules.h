@@ -1,12 +1,13 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * The firewall rule that feeds a queue: put up, taken down, never left behind.
+ * The firewall rules of one ipq process.
  *
- *	rules_pick_queue -> rules_open -> (bind the queue) -> rules_install -> ... -> rules_close
+ *	rules_open -> (bind a queue that rules_number_free() allows) -> rules_install -> ... -> rules_close
  *
- * rules_open prepares everything that can fail without touching a packet; rules_install makes packets
- * come, so the queue must be bound by then. What a process leaves that was killed goes away by itself,
- * or at the next rules_open: see rules.c.
+ * rules_open takes the lock for changing such rules, reads what other ipq processes have in the firewall and does
+ * not change anything. rules_install adds the rules as one transaction for each family and releases the lock.
+ * A process that is killed leaves its rules: without a bound queue the kernel drops what they match. Only rules
+ * that keep nothing closed (RULES_LOG, bypass) are removed by a guardian process then.
  */
 #ifndef IPQ_FIREWALL_RULES_H
 #define IPQ_FIREWALL_RULES_H
@@ -16,37 +17,86 @@
 #include <stdint.h>
 #include <stdio.h>
 #include <pcap/bpf.h>
-#include "source/source.h"
+#include "firewall/chains.h"
 
 struct rules; /* opaque */
 
-enum rules_via { RULES_AUTO, RULES_NFTABLES, RULES_IPTABLES };
-
-struct rules_options {
-	const char *on; /* "INPUT,OUTPUT", in any case */
-	enum rules_via via;
-	uint16_t queue_first, queue_last;
-	bool bypass;			  /* let packets through while nobody owns the queue */
-	const struct bpf_program *filter; /* only packets that one of these matches; DLT_RAW */
-	size_t filters;			  /* 0: every packet */
-	bool dry;			  /* only for rules_print(): nothing is created */
+enum rules_kind {
+	RULES_QUEUE, /* packets wait for a verdict: NFQUEUE, "queue num" */
+	RULES_LOG    /* copies are sent, nothing waits: NFLOG, "log group" */
 };
 
-/* First of `count` adjacent queue numbers that nobody has bound in this network namespace. */
-int rules_pick_queue(unsigned count, uint16_t *first, struct ipq_error *e);
+enum rules_via { RULES_AUTO, RULES_NFTABLES, RULES_IPTABLES, RULES_IPTABLES_LEGACY, RULES_IPTABLES_NFT };
+
+struct rules_options {
+	const char *who; /* for messages: "ipq filter" */
+	enum rules_kind kind;
+	unsigned hooks; /* bit i: hook_names[i] */
+	enum rules_via via;
+	bool bypass;	    /* RULES_QUEUE: accept packets while no process is bound */
+	uint32_t mark_bits; /* of the packet mark, for packets that are repeated; 0: the default */
+	uint32_t snaplen;   /* RULES_LOG: bytes of each packet that are copied; 0: all */
+	const struct bpf_program
+		*filter; /* only packets that one of these matches; DLT_RAW. Kept by reference */
+	size_t filters;	 /* 0: every packet */
+	bool dry;	 /* only for rules_print(): no lock, and nothing is created */
+};
+
+/* "INPUT,OUTPUT", in any case: sets the bits in *hooks and keeps those that are set. 0 or -EINVAL. */
+int rules_parse_hooks(const char *on, unsigned *hooks, struct ipq_error *e);
+/* A mask of 4 to 31 adjacent bits, "0xff000000". 0 or -EINVAL. */
+int rules_parse_mark_bits(const char *text, uint32_t *mask, struct ipq_error *e);
 
 /* Call before threads exist: it may fork. 0 or -errno with words in *e. */
 int rules_open(struct rules **rules, const struct rules_options *options, struct ipq_error *e);
-int rules_install(struct rules *rules, struct ipq_error *e);
-/*
- * Other filters from now on. The new rules stand before the old ones go, so that nothing slips through in
- * between. Nothing to do where all packets cross anyway. The filters must stay until the next change.
- */
-int rules_change(struct rules *rules, const struct bpf_program *filter, size_t filters, struct ipq_error *e);
-/* Takes down what stands and frees. Whatever happens all of it is tried. NULL is allowed. */
-void rules_close(struct rules *rules);
 
-/* The plan, as the commands that would be typed. */
-void rules_print(const struct rules *rules, FILE *out);
+/*
+ * May these rules use this number? Not when the remains of another process name it and stay: they would count as
+ * alive, and its packets would come to us. -EBUSY with words in *e, or 0. Whether it is bound is not looked at.
+ */
+int rules_number_free(const struct rules *rules, uint16_t number, struct ipq_error *e);
+
+/*
+ * The queues (or the group: first == last) must be bound and read by now. Also removes the remains of dead
+ * processes: what keeps nothing closed, and, with RULES_QUEUE, what is in force on the same hooks.
+ */
+int rules_install(struct rules *rules, uint16_t first, uint16_t last, struct ipq_error *e);
+
+/*
+ * Accept with these bits in the mark and NF_REPEAT: the packet then continues with the rule after ours. mask 0: a
+ * plain accept does. Known from rules_open on.
+ */
+struct mark rules_mark(const struct rules *rules);
+
+/*
+ * Other filters, in two steps, so that each packet is decided by all of the old rules or by all of the new ones:
+ * rules_extend: packets of the old and of the new filters come. All or nothing: after an error the old rules are in
+ *	force. Then the program changes to its new rules.
+ * rules_settle: only those of the new filters come. After an error too many come, which is harmless; call again.
+ * Nothing to do where all packets come anyway. The filters must stay until the next settle.
+ */
+int rules_extend(struct rules *rules, const struct bpf_program *filter, size_t filters, struct ipq_error *e);
+int rules_settle(struct rules *rules, struct ipq_error *e);
+
+/*
+ * Are the rules still in force? 0, or with words in *e: -ENOENT (removed by another program), -ELOOP (a rule before
+ * ours changes marks, so that repeating would never end: rules_mark() has mask 0 from now on), or another -errno
+ * (could not be read).
+ */
+int rules_check(struct rules *rules, struct ipq_error *e);
+/* Adds them again. */
+int rules_restore(struct rules *rules, struct ipq_error *e);
+
+/*
+ * Removes the rules and frees. Waits up to 60 s for the xtables lock. 0, or -errno with words in *e that name what is
+ * left. NULL is allowed.
+ */
+int rules_close(struct rules *rules, struct ipq_error *e);
+
+/* Frees and leaves the rules in force: what they match is dropped from now on. */
+void rules_abandon(struct rules *rules);
+
+/* The rules as input for iptables-restore or nft. */
+void rules_print(const struct rules *rules, uint16_t first, uint16_t last, FILE *out);
 
 #endif

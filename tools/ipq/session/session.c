@@ -18,8 +18,12 @@
 #include "common/privileges.h"
 #include "common/text.h"
 #include "core/core.h"
+#include "firewall/probe.h"
 #include "session/session.h"
 #include "util/clock.h"
+
+#define FIRST_QUEUE 61000 /* far from the numbers that people type */
+#define LAST_QUEUE 65534  /* 65535 is the lock of firewall_lock() */
 
 /* ---- options ------------------------------------------------------------------------------------- */
 
@@ -49,9 +53,29 @@ static int parse_via(struct session *s, const char *value)
 		s->via = RULES_NFTABLES;
 	else if (strcmp(value, "iptables") == 0)
 		s->via = RULES_IPTABLES;
+	else if (strcmp(value, "iptables-legacy") == 0)
+		s->via = RULES_IPTABLES_LEGACY;
+	else if (strcmp(value, "iptables-nft") == 0)
+		s->via = RULES_IPTABLES_NFT;
 	else
-		return command_usage(s->command, "--via is nftables or iptables");
+		return command_usage(s->command,
+				     "--via is nftables, iptables, iptables-legacy or iptables-nft");
 	return 0;
+}
+
+static int parse_hooks(struct session *s, const char *value)
+{
+	struct ipq_error e;
+
+	return rules_parse_hooks(value, &s->hooks, &e) < 0 ? command_usage(s->command, "%s", e.text) : 0;
+}
+
+static int parse_mark_bits(struct session *s, const char *value)
+{
+	struct ipq_error e;
+
+	return rules_parse_mark_bits(value, &s->mark_bits, &e) < 0 ? command_usage(s->command, "%s", e.text)
+								   : 0;
 }
 
 int session_option(struct session *s, int option, const char *value)
@@ -63,8 +87,7 @@ int session_option(struct session *s, int option, const char *value)
 	case 'q':
 		return parse_queues(s, value);
 	case 1000:
-		s->on = value;
-		return 0;
+		return parse_hooks(s, value);
 	case 1001:
 		return parse_via(s, value);
 	case 1002:
@@ -76,6 +99,11 @@ int session_option(struct session *s, int option, const char *value)
 	case 1004:
 		s->quiet = true;
 		return 0;
+	case 1005:
+		return parse_mark_bits(s, value);
+	case 1006:
+		s->keep_rules = true;
+		return 0;
 	default:
 		return 1;
 	}
@@ -83,12 +111,14 @@ int session_option(struct session *s, int option, const char *value)
 
 int session_check(struct session *s)
 {
-	if (s->source != NULL && (s->on != NULL || s->queue_given))
+	if (s->source != NULL && (s->hooks != 0 || s->queue_given))
 		return command_usage(s->command,
 				     "--source brings its own packets: leave out --on and --queue");
-	if ((s->bypass || s->dry_run || s->via != RULES_AUTO) && s->on == NULL)
+	if ((s->bypass || s->dry_run || s->keep_rules || s->mark_bits != 0 || s->via != RULES_AUTO) &&
+	    s->hooks == 0)
 		return command_usage(s->command,
-				     "--bypass, --dry-run and --via are about the rule that --on HOOK sets");
+				     "--bypass, --dry-run, --keep-rules, --mark-bits and --via need "
+				     "--on HOOK");
 	s->virtual_time = s->source != NULL && source_is_file(s->source);
 	return 0;
 }
@@ -202,60 +232,92 @@ void session_wake_all(struct session *s)
 
 /* ---- start and end ------------------------------------------------------------------------------- */
 
+static const char *name_of(const struct session *s, char name[32])
+{
+	snprintf(name, 32, "ipq %s", s->command->name);
+	return name;
+}
+
 static int complain(const struct session *s, const char *text)
 {
 	char who[32];
 
-	snprintf(who, sizeof(who), "ipq %s", s->command->name);
-	text_complain(who, "%s", text);
+	text_complain(name_of(s, who), "%s", text);
 	return 1;
 }
 
 static int open_rules(struct session *s)
 {
 	struct ipq_error e = { .text = "" };
-	struct rules_options options = { .on = s->on,
+	struct rules_options options = { .who = s->name,
+					 .kind = s->rules_kind,
+					 .hooks = s->hooks,
 					 .via = s->via,
 					 .bypass = s->bypass,
+					 .mark_bits = s->mark_bits,
+					 .snaplen = s->snaplen,
 					 .filter = s->filter,
 					 .filters = s->filters,
 					 .dry = s->dry_run };
-	uint16_t first;
-	int err;
+	struct mark repeat;
 
-	if (!s->queue_given) {
-		if (rules_pick_queue(1, &first, &e) < 0)
-			return complain(s, e.text);
-		s->queue_first = s->queue_last = first;
-	}
-	options.queue_first = (uint16_t)s->queue_first;
-	options.queue_last = (uint16_t)s->queue_last;
-	err = rules_open(&s->rules, &options, &e);
-	if (err < 0)
-		complain(s, e.text);
-	return err == -EINVAL ? EXIT_USAGE : err < 0; /* EINVAL: a hook that does not exist */
+	name_of(s, s->name);
+	if (rules_open(&s->rules, &options, &e) < 0)
+		return complain(s, e.text);
+	repeat = rules_mark(s->rules);
+	s->repeat_mark = repeat.mark;
+	s->repeat_mask = repeat.mask;
+	return 0;
 }
 
-static int open_queue(struct session *s, struct worker *w)
+/* 0 or -errno with words in *e. */
+static int open_queue(struct session *s, struct worker *w, struct ipq_error *e)
 {
-	char name[32], error[320] = "";
+	char name[32];
 	struct ipq_options options = { .size = sizeof(options),
 				       .flags = s->flags | IPQ_O_BEST_EFFORT,
 				       .copy_range = s->copy_range,
-				       .error = error,
-				       .error_size = sizeof(error) };
+				       .error = e->text,
+				       .error_size = sizeof(e->text) };
+	unsigned number = s->queue_first + w->index;
 	int err;
 
-	snprintf(name, sizeof(name), "nfqueue:%u", s->queue_first + w->index);
-	err = ipq_queue_open(&w->queue, s->source != NULL ? s->source : name, &options);
+	e->text[0] = '\0';
+	err = s->rules != NULL ? rules_number_free(s->rules, (uint16_t)number, e) : 0;
 	if (err < 0)
-		return complain(s, error[0] != '\0' ? error : strerror(-err));
-	return 0;
+		return err;
+	snprintf(name, sizeof(name), "%s:%u", s->rules_kind == RULES_LOG ? "nflog" : "nfqueue", number);
+	err = ipq_queue_open(&w->queue, s->source != NULL ? s->source : name, &options);
+	if (err < 0 && e->text[0] == '\0')
+		ipq_fail(e, -err, "%s", strerror(-err));
+	return err;
+}
+
+/* The first number that is free: whether it is, only binding it tells when two processes start at once. */
+static int open_free_queue(struct session *s, struct ipq_error *e)
+{
+	bool log = s->rules_kind == RULES_LOG;
+
+	for (unsigned n = FIRST_QUEUE; n <= LAST_QUEUE; n++) {
+		int err;
+
+		if (probe_number(log, (uint16_t)n) > 0)
+			continue;
+		s->queue_first = s->queue_last = n;
+		err = open_queue(s, &s->worker[0], e);
+		if (err == 0 || (err != -EBUSY && !(err == -EPERM && probe_number(log, (uint16_t)n) > 0)))
+			return err;
+	}
+	return ipq_fail(e, EBUSY, "no free number from %d to %d: name one with --queue", FIRST_QUEUE,
+			LAST_QUEUE);
 }
 
 static int open_workers(struct session *s, void *const *context)
 {
-	s->workers = s->source != NULL ? 1 : s->queue_last - s->queue_first + 1;
+	bool pick = s->hooks != 0 && !s->queue_given;
+	struct ipq_error e;
+
+	s->workers = s->source != NULL || pick ? 1 : s->queue_last - s->queue_first + 1;
 	s->worker = calloc(s->workers, sizeof(*s->worker));
 	if (s->worker == NULL)
 		return complain(s, "out of memory");
@@ -264,8 +326,8 @@ static int open_workers(struct session *s, void *const *context)
 		s->worker[i].index = i;
 		s->worker[i].context = context[i];
 		s->worker[i].now = s->virtual_time ? 0 : clock_ns(CLOCK_MONOTONIC);
-		if (open_queue(s, &s->worker[i]) != 0)
-			return 1;
+		if ((pick ? open_free_queue(s, &e) : open_queue(s, &s->worker[i], &e)) < 0)
+			return complain(s, e.text);
 	}
 	return 0;
 }
@@ -341,6 +403,66 @@ static void take_signal(struct session *s, int fd)
 	s->stopping |= s->interrupted;
 }
 
+/* Once: the same state is not reported again. */
+static void report_rules(struct session *s, int state, const char *text)
+{
+	if (state == s->missing)
+		return;
+	s->missing = state;
+	if (state < 0)
+		complain(s, text);
+	else
+		complain(s, "the rules are in force again");
+}
+
+static void check_rules(struct session *s)
+{
+	struct ipq_error e = { .text = "" };
+	int64_t now = clock_ns(CLOCK_MONOTONIC);
+	struct mark repeat;
+	int err;
+
+	if (s->rules == NULL || now - s->checked < 1000000000)
+		return;
+	err = rules_settle(s->rules, &e);
+	if (err == 0)
+		err = rules_check(s->rules, &e);
+	repeat = rules_mark(s->rules);
+	s->repeat_mask = repeat.mask;
+	if (err == -ENOENT && s->keep_rules) {
+		complain(s, e.text);
+		err = rules_restore(s->rules, &e);
+		if (err == 0)
+			complain(s, "the rules were added again (--keep-rules)");
+		s->missing = 0;
+	}
+	if (err != -EBUSY && err != -ELOOP)
+		report_rules(s, err, e.text);
+	else if (err == -ELOOP)
+		complain(s, e.text);
+	s->checked = clock_ns(CLOCK_MONOTONIC);
+}
+
+void session_accept(struct session *s, const struct ipq_packet *packet, struct ipq_verdict *verdict)
+{
+	uint32_t mask = atomic_load_explicit(&s->repeat_mask, memory_order_relaxed);
+	uint32_t mark = atomic_load_explicit(&s->repeat_mark, memory_order_relaxed);
+	uint32_t has = (packet->present & IPQ_HAS_MARK) != 0 ? packet->mark : 0;
+	uint32_t want = (verdict->present & IPQ_SET_MARK) != 0 ? verdict->mark : has;
+
+	if (mask == 0 || verdict->code != IPQ_ACCEPT)
+		return;
+	verdict->present |= IPQ_SET_MARK;
+	if ((has & mask) == mark) {
+		/* Repeated by us, and no rule of ours was there to clear the mark. */
+		atomic_fetch_add_explicit(&s->came_back, 1, memory_order_relaxed);
+		verdict->mark = want & ~mask;
+		return;
+	}
+	verdict->code = IPQ_REPEAT;
+	verdict->mark = (want & ~mask) | mark;
+}
+
 static void wait_for_end(struct session *s, int signals)
 {
 	int64_t began = clock_ns(CLOCK_MONOTONIC);
@@ -362,6 +484,7 @@ static void wait_for_end(struct session *s, int signals)
 			show_progress(s, began);
 		if (s->handler->tick != NULL)
 			s->handler->tick(s);
+		check_rules(s);
 	}
 	if (progress)
 		text_note("\r\033[K");
@@ -387,12 +510,15 @@ static void give_up_privileges(const struct session *s)
 static int run(struct session *s, void *const *context, int signals)
 {
 	struct ipq_error e = { .text = "" };
-	int status = s->on != NULL ? open_rules(s) : 0;
+	int status = s->hooks != 0 ? open_rules(s) : 0;
 
 	if (status != 0)
 		return status;
 	if (s->dry_run) {
-		rules_print(s->rules, stdout);
+		unsigned first = s->queue_given ? s->queue_first : FIRST_QUEUE;
+
+		rules_print(s->rules, (uint16_t)first, (uint16_t)(s->queue_given ? s->queue_last : first),
+			    stdout);
 		return 0;
 	}
 	if (open_workers(s, context) != 0)
@@ -402,16 +528,43 @@ static int run(struct session *s, void *const *context, int signals)
 		return complain(s, "no thread could be started: too many processes?");
 	if (start_workers(s) != 0)
 		return 1;
-	if (s->rules != NULL && rules_install(s->rules, &e) < 0)
+	if (s->rules != NULL &&
+	    rules_install(s->rules, (uint16_t)s->queue_first, (uint16_t)s->queue_last, &e) < 0)
 		return complain(s, e.text);
+	s->checked = clock_ns(CLOCK_MONOTONIC);
 	wait_for_end(s, signals);
 	return 0;
+}
+
+/*
+ * Removes the rules; but after an error those that must stay closed remain, so that a packet which provokes the error
+ * does not open them. Returns 1 if something is left.
+ */
+static int close_rules(struct session *s)
+{
+	struct ipq_error e;
+	bool failed = false;
+	int err;
+
+	for (unsigned i = 0; i < s->workers && s->worker != NULL; i++)
+		failed |= s->worker[i].started && atomic_load(&s->ended) > 0 && s->worker[i].error < 0;
+	if (s->rules != NULL && failed && s->rules_kind == RULES_QUEUE && !s->bypass) {
+		rules_abandon(s->rules);
+		s->rules = NULL;
+		return complain(
+			s,
+			"after this error the rules stay and packets that they match are dropped. Start ipq "
+			"filter on the same hook again, or remove them: ipq clean");
+	}
+	err = rules_close(s->rules, &e);
+	s->rules = NULL;
+	return err < 0 ? complain(s, e.text) : 0;
 }
 
 int session_run(struct session *s, void *const *context)
 {
 	sigset_t set;
-	int signals, status;
+	int signals, status, left;
 
 	sigemptyset(&set);
 	sigaddset(&set, SIGINT);
@@ -426,11 +579,13 @@ int session_run(struct session *s, void *const *context)
 	if (signals < 0 || s->wake_fd < 0)
 		return complain(s, strerror(errno));
 	status = run(s, context, signals);
-	rules_close(s->rules);
-	s->rules = NULL;
+	left = close_rules(s);
 	join_workers(s);
 	close(signals);
-	return status != 0 ? status : s->error < 0;
+	if (s->came_back > 0)
+		text_complain(s->name, "%llu accepted packets came back because rules were missing",
+			      (unsigned long long)s->came_back);
+	return status != 0 ? status : s->error < 0 || left;
 }
 
 void session_stats(struct session *s, struct ipq_stats *sum)

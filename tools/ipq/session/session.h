@@ -53,15 +53,19 @@ struct session_handler {
 
 struct session {
 	const struct command *command;
+	char name[32]; /* "ipq filter" */
 	const struct session_handler *handler;
 	void *context; /* the subcommand's own */
 
 	/* options */
 	const char *source; /* NULL: a queue of the kernel */
-	const char *on;
+	unsigned hooks;	    /* --on: bits as in rules_options; 0: no rules of our own */
+	enum rules_kind rules_kind;
 	enum rules_via via;
+	uint32_t mark_bits; /* 0: the default */
+	uint32_t snaplen;   /* RULES_LOG: see rules_options */
 	unsigned queue_first, queue_last;
-	bool queue_given, bypass, dry_run, quiet;
+	bool queue_given, bypass, dry_run, quiet, keep_rules;
 	bool needs_reader; /* end when nobody reads the standard output any more */
 	bool reads_later;  /* a file of rules, on SIGHUP */
 	uint32_t flags;	   /* IPQ_O_ */
@@ -75,7 +79,11 @@ struct session {
 	unsigned workers;
 	bool virtual_time; /* packets come from a capture file */
 	struct rules *rules;
-	int wake_fd; /* eventfd: a worker has ended, or session_stop() */
+	_Atomic uint32_t repeat_mark, repeat_mask; /* see session_accept() */
+	_Atomic uint64_t came_back;		   /* packets that bore our mark already */
+	int64_t checked;			   /* when the rules were looked at last, ns */
+	int missing;				   /* what was reported then */
+	int wake_fd;				   /* eventfd: a worker has ended, or session_stop() */
 	_Atomic bool stopping;
 	bool interrupted; /* by a signal */
 	_Atomic unsigned ended;
@@ -84,13 +92,14 @@ struct session {
 
 /* The options that both have: long options to append to, and what to do with them. */
 #define SESSION_SHORT_OPTIONS "s:q:"
-#define SESSION_LONG_OPTIONS                                                                         \
-	{ "source", required_argument, NULL, 's' }, { "queue", required_argument, NULL, 'q' },       \
-		{ "queues", required_argument, NULL, 'q' }, { "on", required_argument, NULL, 1000 }, \
-		{ "via", required_argument, NULL, 1001 }, { "bypass", no_argument, NULL, 1002 },     \
-		{ "dry-run", no_argument, NULL, 1003 },                                              \
-	{                                                                                            \
-		"quiet", no_argument, NULL, 1004                                                     \
+#define SESSION_LONG_OPTIONS                                                                            \
+	{ "source", required_argument, NULL, 's' }, { "queue", required_argument, NULL, 'q' },          \
+		{ "queues", required_argument, NULL, 'q' }, { "on", required_argument, NULL, 1000 },    \
+		{ "via", required_argument, NULL, 1001 }, { "bypass", no_argument, NULL, 1002 },        \
+		{ "dry-run", no_argument, NULL, 1003 }, { "mark-bits", required_argument, NULL, 1005 }, \
+		{ "keep-rules", no_argument, NULL, 1006 },                                              \
+	{                                                                                               \
+		"quiet", no_argument, NULL, 1004                                                        \
 	}
 
 /* 0: taken. 1: not one of these. EXIT_USAGE: a bad value, said so. */
@@ -102,6 +111,12 @@ int session_check(struct session *s);
 int session_run(struct session *s, void *const *context);
 /* Closes the queues. */
 void session_close(struct session *s);
+
+/*
+ * Makes an accept verdict one after which the packet continues with the firewall rule after ours. Other verdicts, and
+ * accept where it does so anyway (nftables, a capture file, rules of the user's own), stay as they are.
+ */
+void session_accept(struct session *s, const struct ipq_packet *packet, struct ipq_verdict *verdict);
 
 /* Ends the session from any thread. */
 void session_stop(struct session *s);

@@ -10,7 +10,7 @@
 #include <string.h>
 #include <time.h>
 #include <unistd.h>
-#include "status/probe.h"
+#include "firewall/probe.h"
 #include "status/snapshot.h"
 #include "util/clock.h"
 

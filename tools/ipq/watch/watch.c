@@ -55,7 +55,10 @@ static int batch(struct worker *w, unsigned n)
 	int err;
 
 	for (unsigned i = 0; i < n; i++) {
-		err = ipq_accept(w->queue, &w->packet[i]);
+		struct ipq_verdict accept = { .size = sizeof(accept), .code = IPQ_ACCEPT };
+
+		session_accept(w->session, &w->packet[i], &accept);
+		err = ipq_decide(w->queue, &w->packet[i], &accept);
 		if (err < 0 && err != -ENOENT)
 			return err;
 	}

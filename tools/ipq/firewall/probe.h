@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* Questions to the kernel's nfnetlink_queue that change nothing. */
-#ifndef IPQ_STATUS_PROBE_H
-#define IPQ_STATUS_PROBE_H
+#ifndef IPQ_FIREWALL_PROBE_H
+#define IPQ_FIREWALL_PROBE_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 enum probe_kernel {
@@ -21,6 +22,15 @@ enum probe_kernel probe_kernel(void);
  * of a second.
  */
 int probe_queues(uint8_t *owned, uint32_t first, uint32_t last);
+
+/*
+ * Is this queue (log: this NFLOG group) bound by a process? 1, 0, or -errno: unknown. Known in every process and
+ * user namespace that has CAP_NET_ADMIN over this network namespace.
+ */
+int probe_number(bool log, uint16_t number);
+
+/* Binds a queue or group as its owner. A descriptor; closing it gives the number up. -EBUSY, or another -errno. */
+int probe_bind(bool log, uint16_t number);
 
 /* Port ids of the netfilter netlink sockets of this network namespace. Their number, or -errno. */
 int netfilter_sockets(uint32_t *port, unsigned max);

@@ -4,6 +4,7 @@
 #include <inttypes.h>
 #include <linux/netfilter.h>
 #include <linux/netfilter/nfnetlink.h>
+#include <linux/netfilter/nfnetlink_log.h>
 #include <linux/netfilter/nfnetlink_queue.h>
 #include <linux/netlink.h>
 #include <stdbool.h>
@@ -13,7 +14,7 @@
 #include <sys/time.h>
 #include <unistd.h>
 #include "nfqueue/diagnose.h"
-#include "status/probe.h"
+#include "firewall/probe.h"
 
 #define BATCH 64u /* questions in one send: their answers must fit the smallest receive buffer */
 
@@ -75,9 +76,8 @@ static int answer(int fd, uint32_t *seq)
 	return a.error.error;
 }
 
-/* Without the capability everything is EPERM: a queue of nobody's tells. Bound only here: an obsolete command
- * that current kernels accept and ignore. */
-static int allowed(int fd)
+/* A configuration command of nfnetlink_queue or nfnetlink_log for one number; the two have the same layout. */
+static int configure(int fd, bool log, uint16_t number, uint8_t command)
 {
 	struct {
 		struct nlmsghdr header;
@@ -86,18 +86,29 @@ static int allowed(int fd)
 		struct nfqnl_msg_config_cmd command;
 	} q = {
 		.header = { .nlmsg_len = sizeof(q),
-			    .nlmsg_type = NFNL_SUBSYS_QUEUE << 8 | NFQNL_MSG_CONFIG,
+			    .nlmsg_type = log ? NFNL_SUBSYS_ULOG << 8 | NFULNL_MSG_CONFIG
+					      : NFNL_SUBSYS_QUEUE << 8 | NFQNL_MSG_CONFIG,
 			    .nlmsg_flags = NLM_F_REQUEST | NLM_F_ACK },
-		.generic = { .nfgen_family = AF_UNSPEC, .version = NFNETLINK_V0 },
+		.generic = { .nfgen_family = AF_UNSPEC, .version = NFNETLINK_V0, .res_id = htons(number) },
 		.attribute = { .nla_len = sizeof(struct nlattr) + sizeof(struct nfqnl_msg_config_cmd),
-			       .nla_type = NFQA_CFG_CMD },
-		.command = { .command = NFQNL_CFG_CMD_PF_BIND, .pf = htons(AF_INET) },
+			       .nla_type = log ? NFULA_CFG_CMD : NFQA_CFG_CMD },
+		.command = { .command = command, .pf = htons(AF_INET) },
 	};
 	uint32_t seq;
 
+	/* struct nfulnl_msg_config_cmd is one byte; the kernel takes longer attributes. */
 	if (send(fd, &q, sizeof(q), 0) < 0)
 		return -errno;
 	return answer(fd, &seq);
+}
+
+/*
+ * Without the capability everything is EPERM: an obsolete command shows whether we have it. Current kernels accept
+ * it and do nothing.
+ */
+static int allowed(int fd)
+{
+	return configure(fd, false, 0, NFQNL_CFG_CMD_PF_BIND);
 }
 
 static int probe_some(int fd, uint8_t *owned, uint32_t first, uint32_t n)
@@ -132,6 +143,42 @@ int probe_queues(uint8_t *owned, uint32_t first, uint32_t last)
 		err = probe_some(fd, owned + (q - first), q, last - q + 1 < BATCH ? last - q + 1 : BATCH);
 	close(fd);
 	return err;
+}
+
+/* The request to give up a group of another process is EPERM, of no process ENODEV. */
+static int probe_group(uint16_t number)
+{
+	int fd = open_socket(), err;
+
+	if (fd < 0)
+		return fd;
+	err = have_net_admin() ? configure(fd, true, number, NFULNL_CFG_CMD_UNBIND) : -EACCES;
+	close(fd);
+	return err == -EPERM ? 1 : err == -ENODEV ? 0 : err < 0 ? err : -EBADMSG;
+}
+
+int probe_number(bool log, uint16_t number)
+{
+	uint8_t owned;
+	int err;
+
+	if (log)
+		return probe_group(number);
+	err = probe_queues(&owned, number, number);
+	return err < 0 ? err : owned;
+}
+
+int probe_bind(bool log, uint16_t number)
+{
+	int fd = open_socket(), err;
+
+	if (fd < 0)
+		return fd;
+	err = configure(fd, log, number, log ? NFULNL_CFG_CMD_BIND : NFQNL_CFG_CMD_BIND);
+	if (err == 0)
+		return fd;
+	close(fd);
+	return err == -EPERM && have_net_admin() ? -EBUSY : err;
 }
 
 enum probe_kernel probe_kernel(void)

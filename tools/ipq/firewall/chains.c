@@ -1,0 +1,446 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include <ctype.h>
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+#include "common/subprocess.h"
+#include "common/text.h"
+#include "firewall/chains.h"
+#include "firewall/probe.h"
+#include "util/clock.h"
+
+#define LOCK_NUMBER 65535
+#define LOCK_WAIT_MS 30000
+
+const char *const hook_names[HOOKS] = { "PREROUTING", "INPUT", "FORWARD", "OUTPUT", "POSTROUTING" };
+
+/* A name of ours, with that separator: "ipq-5", "ipq-log-5", and "ipq-5-done" as a helper. */
+static bool parse_name(const char *name, char separator, struct ipq_chain *c, bool *helper)
+{
+	char *end;
+	unsigned long number;
+
+	if (strncmp(name, "ipq", 3) != 0 || name[3] != separator)
+		return false;
+	name += 4;
+	c->log = strncmp(name, "log", 3) == 0 && name[3] == separator;
+	name += c->log ? 4 : 0;
+	if (!isdigit((unsigned char)*name))
+		return false;
+	number = strtoul(name, &end, 10);
+	*helper = strcmp(end, "-done") == 0;
+	if ((*end != '\0' && !*helper) || number > UINT16_MAX)
+		return false;
+	c->number = (uint16_t)number;
+	snprintf(c->name, sizeof(c->name), "ipq%c%s%s%lu", separator, c->log ? "log" : "",
+		 c->log ? (separator == '-' ? "-" : "_") : "", number);
+	return true;
+}
+
+/* The entry with this name, made if there is none. NULL: not a name of ours, or no memory. */
+static struct ipq_chain *chain_entry(struct chains *c, enum firewall_kind kind, const char *name,
+				     bool *helper)
+{
+	struct ipq_chain new = { .kind = kind }, *grown;
+
+	if (!parse_name(name, kind == FIREWALL_NFT ? '_' : '-', &new, helper))
+		return NULL;
+	for (size_t i = 0; i < c->count; i++)
+		if (c->chain[i].kind == kind && strcmp(c->chain[i].name, new.name) == 0)
+			return &c->chain[i];
+	grown = realloc(c->chain, (c->count + 1) * sizeof(*grown));
+	if (grown == NULL)
+		return NULL;
+	c->chain = grown;
+	c->chain[c->count] = new;
+	return &c->chain[c->count++];
+}
+
+/* ---- iptables-save ------------------------------------------------------------------------------- */
+
+static int hook_of(const char *name)
+{
+	for (int h = 0; h < HOOKS; h++)
+		if (strcmp(hook_names[h], name) == 0)
+			return h;
+	return -1;
+}
+
+/* A rule in one of our chains. */
+static void read_own_rule(struct ipq_chain *c, const char *rule)
+{
+	const char *mark = strstr(rule, "-m mark --mark ");
+	struct mark m;
+
+	c->rules++;
+	c->bypass |= strstr(rule, " --queue-bypass") != NULL;
+	if (mark == NULL || sscanf(mark, "-m mark --mark %x/%x", &m.mark, &m.mask) != 2)
+		return;
+	if (strstr(mark, " -g ") != NULL)
+		c->mark = m;
+	else if (c->known_count < KNOWN_MAX)
+		c->known[c->known_count++] = m;
+}
+
+/* May this rule give a packet another mark? "--save-mark" copies it to the connection only. */
+static bool changes_mark(const char *rule)
+{
+	return strstr(rule, " -j MARK ") != NULL ||
+	       (strstr(rule, " -j CONNMARK ") != NULL && strstr(rule, "--restore-mark") != NULL);
+}
+
+/* What is known while one table is read. */
+struct reading {
+	struct chains *c;
+	enum firewall_kind kind;
+	const char *text;
+	unsigned place[HOOKS];	 /* rules of each hook so far */
+	unsigned foreign[HOOKS]; /* the first one of each hook that jumps to a chain which is not ours */
+	bool foreign_marks;	 /* a rule in such a chain changes marks */
+};
+
+static bool is_chain(const struct reading *r, const char *target)
+{
+	char declaration[72];
+
+	snprintf(declaration, sizeof(declaration), "\n:%s ", target);
+	return strstr(r->text, declaration) != NULL;
+}
+
+static void read_hook_rule(struct reading *r, int hook, const char *line)
+{
+	const char *jump = strstr(line, " -j ") != NULL ? strstr(line, " -j ") : strstr(line, " -g ");
+	char target[64] = "";
+	struct ipq_chain *chain;
+	bool helper;
+
+	r->place[hook]++;
+	if (jump == NULL || sscanf(jump + 4, "%63s", target) != 1)
+		return;
+	chain = chain_entry(r->c, r->kind, target, &helper);
+	if (chain != NULL && !helper) {
+		chain->hooks |= 1U << hook;
+		if (chain->at[hook] == 0)
+			chain->at[hook] = r->place[hook];
+	} else if (changes_mark(line) && r->c->marks_at[r->kind][hook] == 0) {
+		r->c->marks_at[r->kind][hook] = r->place[hook];
+	} else if (r->foreign[hook] == 0 && is_chain(r, target)) {
+		r->foreign[hook] = r->place[hook];
+	}
+}
+
+static void read_line(struct reading *r, const char *line)
+{
+	struct ipq_chain *chain;
+	bool helper;
+	char name[64];
+	int hook;
+
+	if (sscanf(line, ":%63s", name) == 1) {
+		chain = chain_entry(r->c, r->kind, name, &helper);
+		if (chain != NULL)
+			*(helper ? &chain->helper : &chain->exists) = true;
+		return;
+	}
+	if (sscanf(line, "-A %63s", name) != 1)
+		return;
+	hook = hook_of(name);
+	chain = hook < 0 ? chain_entry(r->c, r->kind, name, &helper) : NULL;
+	if (hook >= 0)
+		read_hook_rule(r, hook, line);
+	else if (chain == NULL)
+		r->foreign_marks |= changes_mark(line);
+	else if (!helper)
+		read_own_rule(chain, line);
+}
+
+int chains_parse_save(struct chains *c, enum firewall_kind kind, const char *text)
+{
+	struct reading r = { .c = c, .kind = kind, .text = text };
+	char *copy = strdup(text), *save = NULL;
+
+	if (copy == NULL)
+		return -ENOMEM;
+	for (char *line = strtok_r(copy, "\n", &save); line != NULL; line = strtok_r(NULL, "\n", &save))
+		read_line(&r, line);
+	free(copy);
+	for (int h = 0; h < HOOKS && r.foreign_marks; h++)
+		if (r.foreign[h] != 0 && (c->marks_at[kind][h] == 0 || r.foreign[h] < c->marks_at[kind][h]))
+			c->marks_at[kind][h] = r.foreign[h];
+	return 0;
+}
+
+/* ---- nftables ------------------------------------------------------------------------------------ */
+
+/* The hooks and the bypass of a table of ours. */
+static void read_table(struct ipq_chain *c)
+{
+	const char *const argv[] = { "nft", "list", "table", "inet", c->name, NULL };
+	char *text, lower[32];
+
+	if (subprocess_run(argv, &text) != 0)
+		return;
+	for (unsigned h = 0; text != NULL && h < HOOKS; h++) {
+		size_t n = (size_t)snprintf(lower, sizeof(lower), " hook ");
+
+		for (const char *at = hook_names[h]; *at != '\0'; at++)
+			lower[n++] = (char)tolower((unsigned char)*at);
+		lower[n++] = ' ';
+		lower[n] = '\0';
+		if (strstr(text, lower) != NULL)
+			c->hooks |= 1U << h;
+	}
+	c->bypass = text != NULL && strstr(text, "bypass") != NULL;
+	free(text);
+}
+
+static void read_nft(struct chains *c, const char *text)
+{
+	char name[64];
+	bool helper;
+
+	for (const char *at = text; (at = strstr(at, "table inet ")) != NULL; at++) {
+		struct ipq_chain *chain;
+
+		if (sscanf(at, "table inet %63s", name) != 1)
+			continue;
+		chain = chain_entry(c, FIREWALL_NFT, name, &helper);
+		if (chain == NULL || helper)
+			continue;
+		chain->exists = true;
+		read_table(chain);
+	}
+}
+
+/* ---- reading ------------------------------------------------------------------------------------- */
+
+/*
+ * iptables-legacy-save makes the table mangle if there is none. Not where the kernel's list of tables shows that
+ * there is none.
+ */
+static bool without_legacy_mangle(enum firewall_kind kind)
+{
+	FILE *f = fopen(kind == FIREWALL_IPTABLES_LEGACY ? "/proc/net/ip_tables_names"
+							 : "/proc/net/ip6_tables_names",
+			"re");
+	char line[64];
+	bool found = false;
+
+	if (f == NULL)
+		return errno == ENOENT; /* EACCES: in a user namespace */
+	while (!found && fgets(line, sizeof(line), f) != NULL)
+		found = strcmp(line, "mangle\n") == 0;
+	fclose(f);
+	return !found;
+}
+
+static void read_kind(struct chains *c, enum firewall_kind kind)
+{
+	const char *const nft[] = { "nft", "list", "tables", "inet", NULL };
+	char save[48], *text = NULL;
+	const char *const iptables[] = { save, "-t", "mangle", NULL };
+	int status;
+
+	if (kind <= FIREWALL_IP6TABLES_LEGACY && without_legacy_mangle(kind))
+		return;
+	snprintf(save, sizeof(save), "%s-save", firewall_tool(kind));
+	status = subprocess_run(kind == FIREWALL_NFT ? nft : iptables, &text);
+	if (status == 0 && text != NULL && kind == FIREWALL_NFT)
+		read_nft(c, text);
+	else if (status == 0 && text != NULL)
+		status = chains_parse_save(c, kind, text);
+	if (status != 0 && status != -ENOENT)
+		c->unread |= 1U << kind;
+	free(text);
+}
+
+int chains_read(struct chains *c, unsigned kinds)
+{
+	*c = (struct chains){ .chain = NULL };
+	for (enum firewall_kind kind = 0; kind < FIREWALL_KINDS; kind++)
+		if ((kinds & 1U << kind) != 0)
+			read_kind(c, kind);
+	for (size_t i = 0; i < c->count; i++)
+		c->chain[i].alive = probe_number(c->chain[i].log, c->chain[i].number);
+	return 0;
+}
+
+void chains_free(struct chains *c)
+{
+	free(c->chain);
+	*c = (struct chains){ .chain = NULL };
+}
+
+bool chain_blocks(const struct ipq_chain *c)
+{
+	return !c->log && !c->bypass && c->hooks != 0;
+}
+
+const char *chain_describe(const struct ipq_chain *c, char *to, size_t room)
+{
+	if (c->kind == FIREWALL_NFT)
+		snprintf(to, room, "nft table inet %s", c->name);
+	else
+		snprintf(to, room, "%s -t mangle chain %s", firewall_tool(c->kind), c->name);
+	return to;
+}
+
+const char *hooks_describe(unsigned hooks, char *to, size_t room)
+{
+	size_t used = 0;
+
+	to[0] = '\0';
+	for (unsigned h = 0; h < HOOKS && used < room; h++)
+		if ((hooks & 1U << h) != 0)
+			used += (size_t)snprintf(to + used, room - used, "%s%s", used > 0 ? ", " : "",
+						 hook_names[h]);
+	return to;
+}
+
+/* ---- changing ------------------------------------------------------------------------------------ */
+
+static void nft_removal(const struct ipq_chain *c, unsigned hooks, FILE *script)
+{
+	if ((c->hooks & ~hooks) == 0) {
+		fprintf(script, "delete table inet %s\n", c->name);
+		return;
+	}
+	for (unsigned h = 0; h < HOOKS; h++) {
+		char chain[16] = "";
+
+		if ((c->hooks & hooks & 1U << h) == 0)
+			continue;
+		for (size_t i = 0; hook_names[h][i] != '\0'; i++)
+			chain[i] = (char)tolower((unsigned char)hook_names[h][i]);
+		fprintf(script, "flush chain inet %s %s\ndelete chain inet %s %s\n", c->name, chain, c->name,
+			chain);
+	}
+}
+
+void chain_removal(const struct ipq_chain *c, unsigned hooks, FILE *script)
+{
+	if (c->kind == FIREWALL_NFT) {
+		nft_removal(c, hooks, script);
+		return;
+	}
+	for (unsigned h = 0; h < HOOKS; h++)
+		if ((c->hooks & hooks & 1U << h) != 0)
+			fprintf(script, "-D %s -j %s\n", hook_names[h], c->name);
+	if ((c->hooks & ~hooks) != 0)
+		return;
+	if (c->exists)
+		fprintf(script, "-F %s\n", c->name);
+	if (c->helper)
+		fprintf(script, "-F %s-done\n", c->name);
+	if (c->exists)
+		fprintf(script, "-X %s\n", c->name);
+	if (c->helper)
+		fprintf(script, "-X %s-done\n", c->name);
+}
+
+/* Are we not allowed to, or is something missing? */
+static const char *remedy(const char *text)
+{
+	return strcasestr(text, "permi") != NULL ? "run as root, or in a namespace of your own: unshare -Urn"
+						 : "\"ipq doctor\" looks for what is missing";
+}
+
+static bool is_locked(const char *text)
+{
+	return strstr(text, "xtables lock") != NULL || strstr(text, "temporarily unavailable") != NULL;
+}
+
+/* Once: 0 or -errno; -EAGAIN: the lock is held. */
+static int apply_once(enum firewall_kind kind, const char *script, int hold, struct ipq_error *e)
+{
+	char tool[48], text[512];
+	const char *const nft[] = { "nft", "-f", "-", NULL }, *const iptables[] = { tool, "-w", "5",
+										    "--noflush", NULL };
+	struct subprocess p = { .argv = kind == FIREWALL_NFT ? nft : iptables,
+				.input = script,
+				.error = text,
+				.error_size = sizeof(text),
+				.timeout_ms = 30000,
+				.hold = hold };
+	int status;
+
+	snprintf(tool, sizeof(tool), "%s-restore", firewall_tool(kind));
+	status = subprocess_exec(&p);
+	if (status == 0)
+		return 0;
+	text[strcspn(text, "\n")] = '\0';
+	if (text[0] == '\0')
+		snprintf(text, sizeof(text), "%s: %s", p.argv[0], status < 0 ? strerror(-status) : "failed");
+	if (is_locked(text))
+		return ipq_fail(e, EAGAIN, "%s", text);
+	ipq_fail(e, EIO, "%s; %s", text, remedy(text));
+	return status < 0 ? status : -EIO;
+}
+
+int firewall_apply(enum firewall_kind kind, const char *script, int wait_ms, const char *who, int hold,
+		   struct ipq_error *e)
+{
+	char *whole = NULL;
+	int64_t end = now_ms() + wait_ms;
+	bool noted = false;
+	int err;
+
+	if (kind == FIREWALL_NFT)
+		return apply_once(kind, script, hold, e);
+	if (asprintf(&whole, "*mangle\n%sCOMMIT\n", script) < 0)
+		return ipq_fail(e, ENOMEM, "out of memory");
+	while ((err = apply_once(kind, whole, hold, e)) == -EAGAIN && now_ms() < end) {
+		if (!noted && who != NULL)
+			text_complain(who, "another program holds the xtables lock: waiting %d s at most",
+				      wait_ms / 1000);
+		noted = true;
+	}
+	free(whole);
+	return err;
+}
+
+int chain_remove(const struct ipq_chain *c, unsigned hooks, int wait_ms, const char *who, int hold,
+		 struct ipq_error *e)
+{
+	char *script = NULL;
+	size_t size;
+	FILE *f = open_memstream(&script, &size);
+	int err = -ENOMEM;
+
+	if (f != NULL) {
+		chain_removal(c, hooks, f);
+		if (fclose(f) == 0)
+			err = firewall_apply(c->kind, script, wait_ms, who, hold, e);
+	}
+	free(script);
+	return err == -ENOMEM ? ipq_fail(e, ENOMEM, "out of memory") : err;
+}
+
+int firewall_lock(const char *who, struct ipq_error *e)
+{
+	const struct timespec pause = { .tv_nsec = 10000000 };
+	int64_t began = now_ms();
+	bool noted = false;
+	int fd;
+
+	for (;;) {
+		fd = probe_bind(false, LOCK_NUMBER);
+		if (fd < 0 && fd != -EBUSY) /* a kernel without queues */
+			fd = probe_bind(true, LOCK_NUMBER);
+		if (fd != -EBUSY)
+			break;
+		if (now_ms() - began > LOCK_WAIT_MS)
+			return ipq_fail(e, EBUSY,
+					"another ipq process has been changing its rules for %d s (it holds "
+					"queue %d)",
+					LOCK_WAIT_MS / 1000, LOCK_NUMBER);
+		if (!noted && now_ms() - began > 2000)
+			text_complain(who, "waiting for another ipq process that changes its rules");
+		noted |= now_ms() - began > 2000;
+		nanosleep(&pause, NULL);
+	}
+	return fd >= 0 ? fd
+		       : ipq_fail(e, -fd, "no lock for changing rules (queue %d): %s", LOCK_NUMBER,
+				  strerror(-fd));
+}

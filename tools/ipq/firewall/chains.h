@@ -1,0 +1,92 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * The rules of ipq processes, live and dead, in the firewall of this network namespace.
+ *
+ * A process that has bound queue N (or NFLOG group N) has its rules in the chain ipq-N (ipq-log-N) of the table
+ * mangle, or in the nftables table "inet ipq_N" ("inet ipq_log_N"). It binds the number before it adds the rules
+ * and removes the rules before it closes the queue. So rules whose number is not bound are remains, and the
+ * kernel itself answers that question, across process and user namespaces.
+ */
+#ifndef IPQ_FIREWALL_CHAINS_H
+#define IPQ_FIREWALL_CHAINS_H
+
+#include "firewall/firewall.h"
+#include "source/source.h"
+
+#define HOOKS 5 /* PREROUTING, INPUT, FORWARD, OUTPUT, POSTROUTING */
+#define ALL_HOOKS ((1U << HOOKS) - 1)
+
+extern const char *const hook_names[HOOKS];
+
+#define KNOWN_MAX 128
+
+/* Bits of a packet mark: those in mask have the value of mark. */
+struct mark {
+	uint32_t mark, mask;
+};
+
+struct ipq_chain {
+	enum firewall_kind kind;
+	bool log; /* sends copies to NFLOG group `number`; else packets to queue `number` */
+	uint16_t number;
+	char name[32];	     /* of the chain, or of the nftables table */
+	bool exists, helper; /* the chain itself, and NAME-done */
+	bool bypass;
+	unsigned rules;		      /* in the chain */
+	unsigned hooks;		      /* bit i: hook_names[i] jumps to it */
+	unsigned at[HOOKS];	      /* the place of that jump among the rules of the hook, from 1 */
+	struct mark mark;	      /* of packets that its process repeats; mask 0: none */
+	struct mark known[KNOWN_MAX]; /* of chains after it, whose repeated packets it lets pass */
+	unsigned known_count;
+	int alive; /* 1, 0, or -errno: unknown */
+};
+
+struct chains {
+	struct ipq_chain *chain;
+	size_t count;
+	unsigned unread; /* bit k: firewall_kind k is there and could not be read */
+	/* The place of the first rule of another program in each hook that may change the mark; 0: none */
+	unsigned marks_at[FIREWALL_KINDS][HOOKS];
+};
+
+/* Reads those of the kinds whose bits are set, and asks the kernel which are alive. 0 or -ENOMEM. */
+int chains_read(struct chains *c, unsigned kinds);
+void chains_free(struct chains *c);
+
+/* What "iptables-save -t mangle" prints: adds to c. Alive is not filled in. 0 or -ENOMEM. */
+int chains_parse_save(struct chains *c, enum firewall_kind kind, const char *text);
+
+/* Can rules that the policy keeps closed be in it? Its packets are dropped while no process is bound. */
+bool chain_blocks(const struct ipq_chain *c);
+
+/* "iptables-nft -t mangle chain ipq-5", "nft table inet ipq_5". */
+const char *chain_describe(const struct ipq_chain *c, char *to, size_t room);
+/* "INPUT, OUTPUT" */
+const char *hooks_describe(unsigned hooks, char *to, size_t room);
+
+/*
+ * Appends the lines that remove the jumps from these hooks, and the chain once no hook is left, to a script for
+ * firewall_apply().
+ */
+void chain_removal(const struct ipq_chain *c, unsigned hooks, FILE *script);
+
+/*
+ * Has iptables-restore --noflush or nft execute a script as one transaction. While another program holds the
+ * xtables lock: tries again for wait_ms. who: says so on stderr under this name (NULL: does not). hold: see
+ * struct subprocess. 0, or -errno with words in *e.
+ */
+int firewall_apply(enum firewall_kind kind, const char *script, int wait_ms, const char *who, int hold,
+		   struct ipq_error *e);
+
+/* Removes the jumps from these hooks, and the chain once no hook is left. As firewall_apply(). */
+int chain_remove(const struct ipq_chain *c, unsigned hooks, int wait_ms, const char *who, int hold,
+		 struct ipq_error *e);
+
+/*
+ * The lock that a process holds while it changes such rules, for this network namespace: queue 65535, bound.
+ * Waits up to 30 s. Returns a descriptor to close; tools are to hold it too (struct subprocess), so that the lock
+ * is free only when they have ended. -errno with words in *e.
+ */
+int firewall_lock(const char *who, struct ipq_error *e);
+
+#endif

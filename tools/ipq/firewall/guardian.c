@@ -1,0 +1,89 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * A second process for rules that keep nothing closed (NFLOG, bypass): when ipq is killed, it removes them. Should it
+ * be killed too, the next start of ipq or "ipq clean" does. It sees no packet, and keeps the rights that the firewall
+ * tools need.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+#include "common/privileges.h"
+#include "firewall/probe.h"
+#include "firewall/rules_script.h"
+
+/* Removes the rules with this number, once no process is bound to it any more. */
+static void remove_remains(bool log, uint16_t number)
+{
+	const struct timespec pause = { .tv_nsec = 20000000 };
+	struct ipq_error e;
+	int lock = firewall_lock("ipq", &e);
+	struct chains c;
+
+	for (int i = 0; i < 100 && probe_number(log, number) > 0; i++)
+		nanosleep(&pause, NULL);
+	chains_read(&c, ALL_KINDS);
+	for (size_t i = 0; i < c.count; i++) {
+		const struct ipq_chain *chain = &c.chain[i];
+
+		if (chain->log == log && chain->number == number && chain->alive == 0 && !chain_blocks(chain))
+			chain_remove(chain, ALL_HOOKS, CLOSE_WAIT_MS, NULL, lock, &e);
+	}
+}
+
+/* Reads the number once it is known; then a byte (all is removed), or the end (the parent was killed). */
+static void guard(bool log, int fd)
+{
+	int null = open("/dev/null", O_RDWR);
+	uint16_t number = 0;
+	sigset_t all;
+	char done;
+
+	/* Holds nothing of the parent's: neither its terminal nor a pipe whose end another process waits for. */
+	setsid();
+	sigfillset(&all);
+	sigprocmask(SIG_BLOCK, &all, NULL);
+	for (int i = 0; null >= 0 && i < 3; i++)
+		dup2(null, i);
+	if (fd != 3)
+		dup2(fd, 3);
+	close_range(4, ~0U, 0);
+	privileges_keep(PRIVILEGE(CAP_NET_ADMIN) | PRIVILEGE(CAP_NET_RAW));
+	if (recv(3, &number, sizeof(number), 0) == (ssize_t)sizeof(number) && recv(3, &done, 1, 0) == 0)
+		remove_remains(log, number);
+	_exit(0);
+}
+
+int guardian_start(struct rules *r, struct ipq_error *e)
+{
+	int fds[2];
+
+	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, fds) < 0)
+		return ipq_fail(e, errno, "no socket: %s", strerror(errno));
+	r->guardian = fork();
+	if (r->guardian == 0) {
+		close(fds[1]);
+		guard(r->options.kind == RULES_LOG, fds[0]);
+	}
+	close(fds[0]);
+	if (r->guardian < 0) {
+		close(fds[1]);
+		return ipq_fail(e, EAGAIN, "no second process: %s", strerror(errno));
+	}
+	r->guardian_fd = fds[1];
+	return 0;
+}
+
+void guardian_end(struct rules *r)
+{
+	if (r->guardian_fd < 0)
+		return;
+	close(r->guardian_fd);
+	r->guardian_fd = -1;
+	while (waitpid(r->guardian, NULL, 0) < 0 && errno == EINTR)
+		;
+}

@@ -1,0 +1,62 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* What rules.c and rules_script.c share. */
+#ifndef IPQ_FIREWALL_RULES_SCRIPT_H
+#define IPQ_FIREWALL_RULES_SCRIPT_H
+
+#include <sys/types.h>
+#include "firewall/rules.h"
+
+#define FAMILIES 2 /* IPv4 and IPv6; nftables has one table for both */
+
+struct filters {
+	const struct bpf_program *program;
+	size_t count;
+};
+
+struct rules {
+	struct rules_options options;
+	enum firewall_kind candidate[3]; /* to be tried by rules_install, the IPv4 ones of iptables */
+	unsigned candidates;
+	enum firewall_kind kind[FAMILIES]; /* in use */
+	unsigned families;		   /* so many of these */
+	struct chains chains;		   /* all ipq chains, when they were read last */
+	struct mark mark;
+	uint16_t first, last;
+	char name[32];		 /* of our chain or table */
+	struct filters new, old; /* old: still in force while a change is under way */
+	bool no_match;		 /* this kernel has no bpf match */
+	bool on_top;		 /* our jumps are, or are about to become, the first rule of each hook */
+	bool unsettled;		 /* the chain has more rules than `new` needs */
+	int lock;		 /* -1: not held */
+	pid_t guardian;
+	int guardian_fd;
+};
+
+#define CLOSE_WAIT_MS 60000
+#define ALL_KINDS ((1U << FIREWALL_KINDS) - 1)
+
+/* Call before threads exist. 0 or -errno with words in *e. */
+int guardian_start(struct rules *r, struct ipq_error *e);
+/* Lets it end and waits for it. Send it one byte before that if all is removed. */
+void guardian_end(struct rules *r);
+
+/* The hooks from which these rules remove another chain. *all: the chain goes too. */
+unsigned rules_takes_over(const struct rules *r, const struct ipq_chain *c, bool *all);
+
+/* Our entry in r->chains, or NULL. */
+const struct ipq_chain *rules_own_chain(const struct rules *r, enum firewall_kind kind);
+
+/* Must our chain know the mark of this one? Only a chain that comes after ours matters. */
+bool rules_must_know(const struct rules *r, enum firewall_kind kind, const struct ipq_chain *c);
+
+/* Do all packets come, because a filter is too long for the bpf match or there is none? */
+bool rules_unfiltered(const struct rules *r);
+/* The number of rules that script_chain() writes into the chain. */
+unsigned rules_count(const struct rules *r, enum firewall_kind kind);
+
+/* Creates or replaces the content of our chain; no jumps. */
+void script_chain(const struct rules *r, enum firewall_kind kind, FILE *script);
+/* Everything, including the removal of what rules_takes_over() says. */
+void script_install(const struct rules *r, enum firewall_kind kind, FILE *script);
+
+#endif
