@@ -4,13 +4,13 @@
 # missing, all packets cross to user space and are decided there.
 . "$IPQ_LIVE/lib.sh"
 
-# Stand in front of the system's: every name that ipq tries.
+# In place of the system's: every name that ipq tries to change rules with.
 tools=$work/tools
 mkdir -p $tools
 stand_in() {
-	for name in iptables iptables-legacy iptables-nft ip6tables ip6tables-legacy ip6tables-nft; do
+	for name in iptables-legacy-restore iptables-nft-restore ip6tables-legacy-restore ip6tables-nft-restore; do
 		real=$(command -v $name) || continue
-		printf '#!/bin/sh\n%s\nexec %s "$@"\n' "$1" "$real" >$tools/$name
+		printf '#!/bin/sh\nscript=$(cat)\n%s\necho "$script" | exec %s "$@"\n' "$1" "$real" >$tools/$name
 		chmod +x $tools/$name
 	done
 }
@@ -25,18 +25,18 @@ refused() {
 }
 
 stand_in 'echo "iptables: Permission denied (you must be root)" >&2; exit 4'
-expect "what iptables may not do is told with a remedy" refused "Permission denied" "run as root"
+expect "a refusal by iptables is shown with a remedy" refused "Permission denied" "run as root"
 stand_in 'echo "iptables: No chain/target/match by that name." >&2; exit 1'
-expect "what it does not know, too" refused "No chain/target/match" "ipq doctor"
+expect "so is a target that it does not know" refused "No chain/target/match" "ipq doctor"
 stand_in 'exit 3'
-expect "an iptables without words fails all the same" refused "iptables: failed"
-stand_in 'case "$*" in *NFQUEUE*) echo "no NFQUEUE here" >&2; exit 2 ;; esac'
-expect "so does one without the target" refused "no NFQUEUE here"
+expect "a failure without a message is an error" refused "restore: failed"
+stand_in 'case "$script" in *NFQUEUE*) echo "no NFQUEUE here" >&2; exit 2 ;; esac'
+expect "so is a missing target" refused "no NFQUEUE here"
 rm -r $tools
-expect_text "nothing is left of all that" "" rules_of_ours
+expect_text "no rule is left" "" rules_of_ours
 
 mkdir -p $tools
-stand_in 'case "$*" in *bytecode*) echo "no bpf match" >&2; exit 2 ;; esac'
+stand_in 'case "$script" in *bytecode*) echo "no bpf match" >&2; exit 2 ;; esac'
 log=$work/log
 PATH=$tools:$PATH $IPQ filter --on INPUT 'drop udp dst port 7001' 'accept udp dst port 7002' >"$log" 2>&1 &
 started=$!

@@ -49,6 +49,12 @@ $FLOW udp -n 1 7001 >/dev/null
 expect "watch has a thread" [ "$(ls /proc/$started/task | wc -l)" = 2 ]
 expect_rights watch $started $net_admin_raw
 expect "watch has let go of what it inherited" sh -c "! ls -l /proc/$started/fd | grep -q $work/inherited"
+stop INT
+expect_text "its rule is gone" "" rules_of_ours
+
+start $IPQ filter --on INPUT --bypass 'drop udp dst port 7001'
+wait_for_rule INPUT
+expect_rights "filter --bypass" $started $net_admin_raw
 guardian=$(child_of $started)
 expect_rights "its guardian" "$guardian" $net_admin_raw
 expect_text "its guardian holds a socket and nothing else" "/dev/null /dev/null /dev/null socket" sh -c \
@@ -97,17 +103,18 @@ stop INT
 expect_text "that rule is gone, too" "" rules_of_ours
 
 # Landlock has no line in /proc: what can a tool do that ipq starts before it reads packets, and after?
-real=$(command -v iptables)
 mkdir -p $work/bin
-cat >$work/bin/iptables <<END
-#!/bin/sh
-case "\$*" in
-*-N*) touch $work/before ;;
-*-I*) touch $work/after; mkdir $work/after; rm $work/kept; mv $work/kept $work/after ;;
-esac 2>/dev/null
-exec $real "\$@"
-END
-chmod +x $work/bin/iptables
+for name in iptables-legacy-save iptables-nft-save; do
+	printf '#!/bin/sh\n[ -e %s/begun ] || touch %s/before\nexec %s "$@"\n' $work $work "$(command -v $name)" >$work/bin/$name
+done
+for name in iptables-legacy-restore iptables-nft-restore; do
+	cat >$work/bin/$name <<-END
+		#!/bin/sh
+		{ touch $work/after; mkdir $work/after; rm $work/kept; mv $work/kept $work/after; } 2>/dev/null
+		exec $(command -v $name) "\$@"
+	END
+done
+chmod +x $work/bin/*
 : >$work/kept
 if $LANDLOCK; then
 	PATH=$work/bin:$PATH start $IPQ watch --on INPUT udp

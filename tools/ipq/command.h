@@ -14,6 +14,7 @@ struct command {
 };
 
 extern const struct command command_bench;
+extern const struct command command_clean;
 extern const struct command command_doctor;
 extern const struct command command_filter;
 extern const struct command command_run;

@@ -14,6 +14,7 @@
 #include "source/source.h"
 
 #define HOOKS 5 /* PREROUTING, INPUT, FORWARD, OUTPUT, POSTROUTING */
+#define ALL_KINDS ((1U << FIREWALL_KINDS) - 1)
 #define ALL_HOOKS ((1U << HOOKS) - 1)
 
 extern const char *const hook_names[HOOKS];

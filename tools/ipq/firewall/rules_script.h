@@ -33,7 +33,6 @@ struct rules {
 };
 
 #define CLOSE_WAIT_MS 60000
-#define ALL_KINDS ((1U << FIREWALL_KINDS) - 1)
 
 /* Call before threads exist. 0 or -errno with words in *e. */
 int guardian_start(struct rules *r, struct ipq_error *e);

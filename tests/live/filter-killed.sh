@@ -1,0 +1,73 @@
+#!/bin/sh
+# SPDX-License-Identifier: LGPL-2.1-or-later
+# ipq filter without --bypass keeps closed what it filters, however it ends, until it is started on that hook again or
+# "ipq clean" removes its rules.
+. "$IPQ_LIVE/lib.sh"
+
+closed() {
+	$FLOW udp -n 5 -e 0 -w 200 7001 >/dev/null
+}
+
+open() {
+	$FLOW udp -n 5 7001 >/dev/null
+}
+
+# In both flavours of iptables, and in nftables where that can queue.
+ways=
+for way in iptables-legacy iptables-nft; do
+	command -v $way >/dev/null && $way -w -t mangle -A OUTPUT -p udp --dport 9 -j NFQUEUE --queue-num 0 2>/dev/null &&
+		$way -w -t mangle -F OUTPUT && ways="$ways $way"
+done
+nft -c 'table inet x { chain c { type filter hook input priority 0; queue num 9; }; }' 2>/dev/null && ways="$ways nftables"
+
+for way in $ways; do
+	filter="$IPQ filter --via $way"
+	start $filter --on INPUT 'drop udp dst port 7001'
+	wait_for_rule INPUT
+	expect "$way: drops while it runs" closed
+	stop KILL
+	expect "$way: blocks after kill -9" closed
+	expect "$way: other ports too only where the kernel cannot select" sh -c \
+		"[ $way = nftables ] || $FLOW udp -n 5 7002"
+
+	start $filter --on OUTPUT 'drop udp dst port 7003'
+	wait_for_rule OUTPUT
+	stop INT
+	expect "$way: ipq filter on another hook does not open it" closed
+
+	expect "$way: clean --dry-run names the rules" sh -c "$IPQ clean --dry-run | grep -q 'would remove .*ipq.*INPUT'"
+	expect "$way: and does not open" closed
+	expect "$way: clean names the rules" sh -c "$IPQ clean | grep -q 'removed .*ipq.*INPUT'"
+	expect_text "$way: clean leaves no rule" "" rules_of_ours
+	expect "$way: clean opens" open
+
+	start $filter --on INPUT,FORWARD 'drop udp dst port 7001'
+	wait_for_rule INPUT
+	stop KILL
+	start $filter --on INPUT 'drop udp dst port 7002'
+	wait_for_rule INPUT
+	expect "$way: a start on that hook takes over" sh -c "$FLOW udp -n 5 7001 && $FLOW udp -n 5 -e 0 -w 200 7002"
+	expect "$way: the other hook stays blocked" sh -c "$IPQ clean --dry-run | grep -q '(FORWARD)'"
+	expect "$way: clean removes that" $IPQ clean
+	expect "$way: and nothing of the live one" sh -c "$FLOW udp -n 5 -e 0 -w 200 7002"
+	stop INT
+	expect_text "$way: no rule is left" "" rules_of_ours
+
+	# The number of a killed one is not taken while its rules stay.
+	start $filter --on INPUT --queue 5 'drop udp dst port 7001'
+	wait_for_rule INPUT
+	stop KILL
+	expect "$way: --queue with that number and another hook is refused" sh -c \
+		"! timeout 5 $filter --on OUTPUT --queue 5 'drop udp dst port 7001' 2>$work/error"
+	expect "$way: naming ipq clean" grep -q 'ipq clean' $work/error
+	expect "$way: still blocked" closed
+	start $filter --on INPUT --queue 5 'drop udp dst port 7002'
+	wait_for_rule INPUT
+	sleep 0.3
+	expect "$way: on the same hook it takes over" open
+	stop INT
+	expect_text "$way: no rule is left then" "" rules_of_ours
+	expect_text "$way: clean has nothing to do" "" $IPQ clean
+done
+[ -n "$ways" ] || skip "no firewall here that can queue"
+finish
