@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 /*
- * What programs ask of ip_queue, and what it answered: see ip_queue(7) and the recordings in
- * tests/replay/data. As in the kernel, access goes by the port id in a request's netlink header.
+ * The clients and their requests, answered as ip_queue did: see ip_queue(7) and the recordings in
+ * tests/replay/data. As in the kernel, access is decided by the port id in a request's netlink header.
  *
- * Two deviations, both kinder: a port id that nobody has is released when the client that claimed it
- * ends, and a peer whose socket is closed already never makes another one busy.
+ * Two deviations help programs: a port id that no client has is released when the client that claimed it
+ * ends, and a peer whose socket is closed never makes another client busy.
  */
 #include <errno.h>
 #include <poll.h>
@@ -12,12 +12,12 @@
 #include <string.h>
 #include <unistd.h>
 #include <sys/epoll.h>
-#include "ipqueue/state.h" /* before <linux/netfilter.h>, behind which <net/if.h> and <linux/if.h> clash */
+#include "ipqueue/state.h" /* before <linux/netfilter.h>: after it, <net/if.h> and <linux/if.h> clash */
 #include <linux/netfilter.h>
 #include <linux/netfilter_ipv4/ip_queue.h>
 
 #define ROUNDS 4	 /* batches of requests a step and client */
-#define FINISH_MAX 16384 /* requests that a client has left behind: more than its buffer holds */
+#define FINISH_MAX 16384 /* requests left by a client that has ended: more than its buffer holds */
 #define PACKET_MAX 65535
 #define SEND_BUFFER_MAX (16 << 20)
 
@@ -42,22 +42,9 @@ static void set_pid(struct engine *e, struct client *c, uint32_t pid)
 		f->owner = c;
 }
 
-void client_watch(struct engine *e, struct client *c)
-{
-	struct epoll_event event = { .events = EPOLLIN | EPOLLRDHUP | (c->blocked ? (uint32_t)EPOLLOUT : 0),
-				     .data.ptr = c };
-
-	c->watched = c->blocked || !e->polling || engine_family(e, c->family)->owner != c;
-	if (!c->watched)
-		epoll_ctl(e->epoll, EPOLL_CTL_DEL, c->fd, NULL);
-	else if (epoll_ctl(e->epoll, EPOLL_CTL_MOD, c->fd, &event) < 0 &&
-		 epoll_ctl(e->epoll, EPOLL_CTL_ADD, c->fd, &event) < 0)
-		e->failed = -errno;
-}
-
 /*
- * The end of the file comes without an address, which libipq of 2001 takes for a message from a stranger ("Failed to
- * receive netlink message"). An empty message is read as the end too, and has the kernel's address.
+ * An end of file has no address, which the libipq of 2001 reports as "Failed to receive netlink message".
+ * An empty message is read as the end too, and has the kernel's address.
  */
 void client_send_eof(const struct client *c)
 {
@@ -98,7 +85,7 @@ int engine_add(struct engine *e, int fd, uint8_t family, enum wire_layout layout
 		c->next->prev = c;
 	e->clients = c;
 	set_pid(e, c, pid);
-	if (e->said_end)
+	if (e->eof_sent)
 		client_send_eof(c);
 	engine_log(e, "client %u: new, pid %u, %s, %s%s", c->serial, pid, family == AF_INET ? "IPv4" : "IPv6",
 		   layout == WIRE_LP64 ? "64-bit" : "32-bit", capable ? "" : ", no CAP_NET_ADMIN");
@@ -107,7 +94,7 @@ out:
 	return ret;
 }
 
-/* The peer has gone: what it had is dropped, and the next one starts from mode NONE. */
+/* The peer has ended: its packets are dropped, and the next peer starts from mode NONE. */
 static void release(struct engine *e, struct family *f)
 {
 	size_t cursor = 0;
@@ -139,7 +126,7 @@ static void end(struct engine *e, struct client *c)
 	}
 	if (f->requester == c)
 		f->requester = NULL;
-	/* Closing alone would leave it in the set when a child process has this end too. */
+	/* Closing it is not enough when a child process has this end too. */
 	epoll_ctl(e->epoll, EPOLL_CTL_DEL, c->fd, NULL);
 	close(c->fd);
 	c->fd = -1;
@@ -165,7 +152,7 @@ void client_free_ended(struct engine *e)
 
 /* ---- answers ---------------------------------------------------------------------------------- */
 
-/* error 0 acknowledges. Nobody waits for a client that doesn't read: its answers are lost. */
+/* error 0 acknowledges. The answer is lost if the client does not read. */
 static void answer(struct engine *e, const struct client *c, int error, const void *request, size_t quote)
 {
 	size_t len = wire_put_error(e->answer, error, c->pid, request, quote);
@@ -175,7 +162,7 @@ static void answer(struct engine *e, const struct client *c, int error, const vo
 	send(c->fd, e->answer, padded, MSG_DONTWAIT | MSG_NOSIGNAL);
 }
 
-/* The source has said no to a verdict that was accepted here, as ip_queue said itself. */
+/* The source has refused a verdict that was accepted here. */
 void client_refused(struct engine *e, uint32_t tag, int error)
 {
 	struct kept *k = &e->kept[tag % KEPT];
@@ -185,8 +172,7 @@ void client_refused(struct engine *e, uint32_t tag, int error)
 	if (tag == 0 || k->tag != tag)
 		return;
 	k->tag = 0;
-	for (c = e->clients; c != NULL && c->serial != k->serial; c = c->next)
-		;
+	c = engine_find_client(e, k->serial);
 	if (c == NULL)
 		return;
 	f = engine_family(e, c->family);
@@ -215,7 +201,7 @@ static uint32_t keep(struct engine *e, const struct client *c, const struct wire
 
 /* ---- requests --------------------------------------------------------------------------------- */
 
-/* Whether the other end is closed, though the event has not been seen yet. */
+/* Whether the other end is closed, even if the event has not arrived yet. */
 static bool peer_closed(const struct client *c)
 {
 	struct pollfd p = { .fd = c->fd, .events = POLLRDHUP };
@@ -223,7 +209,7 @@ static bool peer_closed(const struct client *c)
 	return c->hung_up || (poll(&p, 1, 0) > 0 && (p.revents & (POLLRDHUP | POLLHUP)) != 0);
 }
 
-/* Room for many packets on their way to a program that is slow for a moment. */
+/* Room for many packets, for a program that is slow for a moment. */
 static void enlarge_buffer(const struct family *f, const struct client *c)
 {
 	uint64_t want = (uint64_t)f->queue_max * 4096;
@@ -262,7 +248,7 @@ static int set_mode(struct engine *e, struct family *f, const struct client *c, 
 	f->mode = (enum copy_mode)r->mode.value;
 	f->range = 0;
 	if (f->mode == COPY_PACKET) {
-		/* ip_queue kept 32 bits, and looked at the limit only then. */
+		/* ip_queue took 32 bits, and then checked the limit. */
 		f->range = (uint32_t)r->mode.range;
 		if (f->range > PACKET_MAX)
 			f->range = PACKET_MAX;
@@ -279,7 +265,7 @@ static int set_mode(struct engine *e, struct family *f, const struct client *c, 
 	return 0;
 }
 
-/* ip_queue replaced a packet only when the lengths agree and there is room for an IP header. */
+/* ip_queue replaced a packet only when the lengths agreed and there was room for an IP header. */
 static void replacement(const struct family *f, const struct wire_request *r, struct source_verdict *v)
 {
 	size_t least = f->af == AF_INET ? 20 : 40;
@@ -296,7 +282,8 @@ static void replacement(const struct family *f, const struct wire_request *r, st
 	v->payload_len = r->verdict.payload_len;
 }
 
-/* ip_queue and ip6_queue had no packet in common: one's program cannot judge what the other's waits for. */
+/* ip_queue and ip6_queue shared no packet: a program of one family cannot decide the other family's
+ * packets. */
 static bool waits_for_other(struct engine *e, const struct family *f, uint32_t id)
 {
 	struct idset *other = &e->family[f == &e->family[0]].waiting;
@@ -307,7 +294,7 @@ static bool waits_for_other(struct engine *e, const struct family *f, uint32_t i
 	return true;
 }
 
-/* Received, but handed to nobody so far: who names it has guessed. */
+/* Whether the packet is held: no client has seen it yet, so its id was guessed. */
 static bool is_held(const struct engine *e, uint32_t id)
 {
 	unsigned i;
@@ -332,14 +319,14 @@ static int set_verdict(struct engine *e, struct family *f, const struct client *
 	if (!known && (!e->adopt || waits_for_other(e, f, v.id) || is_held(e, v.id)))
 		return ENOENT;
 	replacement(f, r, &v);
-	if (v.code == NF_STOLEN) /* today's kernel refuses it, and nobody here would free the packet */
+	if (v.code == NF_STOLEN) /* the kernel refuses it today */
 		v.code = NF_DROP;
-	if (v.code == NF_QUEUE) /* ip_queue's programs gave no number: the packet came back to them */
+	if (v.code == NF_QUEUE) /* without a number, it brought the packet back to the program */
 		v.code = NF_QUEUE_NR(e->source->queue_number);
 	if (v.code == NF_DROP)
 		v.present = 0;
 	if (r->verdict.value == NF_QUEUE || r->verdict.value == NF_REPEAT)
-		e->ended = e->said_end; /* it comes back, even from a file that is at its end */
+		e->ended = e->eof_sent; /* it comes back, even from a file that has ended */
 	v.tag = keep(e, c, r, request, known);
 	f->counts.dropped += v.code == NF_DROP;
 	f->counts.accepted += v.code == NF_ACCEPT || v.code == NF_STOP;
@@ -348,7 +335,7 @@ static int set_verdict(struct engine *e, struct family *f, const struct client *
 	return 0;
 }
 
-/* 0 or a positive errno, in the order in which ip_queue looked; *silent: no answer whatever was asked. */
+/* 0 or a positive errno, checked in ip_queue's order. *silent: no answer, whatever the request. */
 static int do_request(struct engine *e, struct client *c, const struct wire_request *r, bool too_short,
 		      const void *request, bool *silent)
 {
@@ -357,7 +344,7 @@ static int do_request(struct engine *e, struct client *c, const struct wire_requ
 
 	if ((int32_t)r->pid <= 0 || (r->flags & NLM_F_REQUEST) == 0 || (r->flags & NLM_F_MULTI) != 0)
 		return EINVAL;
-	if ((r->flags & MSG_TRUNC) != 0) /* a socket flag where netlink flags are; ip_queue did look for it */
+	if ((r->flags & MSG_TRUNC) != 0) /* a socket flag among netlink flags: ip_queue checked it */
 		return ECOMM;
 	if (r->type < NLMSG_NOOP || r->type >= IPQM_MAX)
 		return EINVAL;
@@ -376,7 +363,7 @@ static int do_request(struct engine *e, struct client *c, const struct wire_requ
 	return r->type == IPQM_VERDICT ? set_verdict(e, f, c, r, request) : EINVAL;
 }
 
-/* One datagram. Only the first message in it counts; len may be more than there is room for. */
+/* One datagram. Only its first message counts; len may exceed the buffer. */
 static void serve(struct engine *e, struct client *c, const void *request, size_t len)
 {
 	struct wire_request r;
@@ -397,15 +384,15 @@ static void serve(struct engine *e, struct client *c, const void *request, size_
 	}
 }
 
-/* Returns how many datagrams were there, less than BATCH when there are no more; -1: the socket is gone. */
+/* The number of datagrams, less than BATCH when there are no more; -1: the socket has ended. */
 static int serve_batch(struct engine *e, struct client *c)
 {
-	/* With MSG_TRUNC msg_len is the true length, also of what was cut. */
+	/* With MSG_TRUNC, msg_len is the length before truncation. */
 	int i, n = recvmmsg(c->fd, e->in, BATCH, MSG_DONTWAIT | MSG_TRUNC, NULL);
 
 	if (n < 0) {
-		/* A peer that closed with unread packets resets the connection once; its requests are still
-		 * there. */
+		/* A peer that closed with unread packets resets the connection once; its requests can still
+		 * be read. */
 		if (errno == EINTR || errno == ECONNRESET)
 			return BATCH;
 		return errno == EAGAIN || errno == ECONNREFUSED ? 0 : -1;
@@ -414,8 +401,8 @@ static int serve_batch(struct engine *e, struct client *c)
 	for (i = 0; i < n && c->fd >= 0; i++)
 		serve(e, c, e->in_iov[i].iov_base, e->in[i].msg_len);
 	engine_flush(e);
-	engine_active(e);
-	/* The end reads as empty datagrams without end. */
+	engine_extend_end(e);
+	/* At its end, a socket returns empty datagrams for ever. */
 	if (n > 0 && e->in[n - 1].msg_len == 0 && peer_closed(c))
 		return -1;
 	return n;
@@ -431,7 +418,7 @@ void client_serve(struct engine *e, struct client *c)
 	if (n < 0)
 		end(e, c);
 	else if (c->blocked) {
-		c->blocked = false; /* engine_deliver() tries again and says so when it still is */
+		c->blocked = false; /* engine_deliver() tries again */
 		client_watch(e, c);
 	}
 }

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-/* Packets from the source become ip_queue's messages and go to their owners, a batch in one call. */
+/* Sends packets from the source to their owners as ip_queue's messages, a batch in one call. */
 #include <errno.h>
 #include <string.h>
 #include "ipqueue/state.h"
@@ -7,7 +7,7 @@
 
 #define NSEC_PER_SEC 1000000000
 
-static unsigned char padding[4]; /* what follows data_len up to the rounded nlmsg_len: cleared here */
+static unsigned char padding[4]; /* zeros between data_len and the rounded nlmsg_len */
 
 static uint32_t payload_len(const struct family *f, const struct ipq_packet *p)
 {
@@ -29,7 +29,8 @@ static void name_device(struct engine *e, const struct ipq_packet *p, uint32_t h
 		*type = 0;
 }
 
-/* ip_queue filled in the hardware fields where the packet still had a link header: it came in by a device. */
+/* ip_queue filled in the hardware fields if the packet had a link header, which is so when it came in by a
+ * device. */
 static void fill_hardware(struct wire_packet *w, const struct ipq_packet *p, uint16_t type)
 {
 	if ((p->present & IPQ_HAS_HWADDR) == 0 || p->hw_addr_len == 0)
@@ -39,7 +40,7 @@ static void fill_hardware(struct wire_packet *w, const struct ipq_packet *p, uin
 	w->hw_type = type;
 }
 
-/* Then there is room around the payload for all of the message. */
+/* Whether there is room around the payload for the whole message. */
 static bool in_slot(const struct engine *e, const struct ipq_packet *p)
 {
 	return (p->present & IPQ_HAS_PAYLOAD) != 0 && p->payload >= e->slots + SLOT_FRONT &&
@@ -84,26 +85,26 @@ static void drop(struct engine *e, struct family *f, unsigned i)
 }
 
 /*
- * Received without its bytes, for a peer that never asked for that: it came when the other family's peer wanted none.
- * ip_queue dropped what came when nobody had set a mode.
+ * The packet came without payload while only the other family had a peer, which wanted none. ip_queue
+ * dropped packets of a family without a peer.
  */
 static bool came_before_peer(const struct family *f, const struct ipq_packet *p)
 {
 	return f->mode == COPY_PACKET && !f->had_meta && (p->present & IPQ_HAS_PAYLOAD) == 0;
 }
 
-/* Picks the family's packets for which there is room and puts them into messages. */
+/* Makes messages of the family's packets for which there is room. */
 static unsigned collect(struct engine *e, struct family *f)
 {
 	unsigned i, n = 0;
 
-	/* Room for all of them first: whoever has a packet must be able to give a verdict. */
+	/* Reserved first, so that every packet that is sent can get a verdict. */
 	bool room = idset_reserve(&f->waiting, BATCH) == 0;
 
 	for (i = 0; i < e->received; i++) {
 		if (e->done[i] || e->packet[i].family != f->af)
 			continue;
-		if (f->peer_pid == 0 && engine_hopes(e, f))
+		if (f->peer_pid == 0 && engine_await_owner(e, f))
 			break;
 		if (f->peer_pid == 0 || f->mode == COPY_NONE || came_before_peer(f, &e->packet[i])) {
 			f->counts.wrong_family += f->mode != COPY_NONE || f->peer_pid == 0;
@@ -132,8 +133,8 @@ static void sent(struct engine *e, struct family *f, unsigned i)
 }
 
 /*
- * What to do after packet k could not be sent: how many to pass over. ip_queue, too, lost everything
- * behind a full socket until the program had caught up.
+ * Packet k could not be sent. Returns how many to skip: like ip_queue, the engine loses packets while the
+ * socket is full.
  */
 static unsigned give_up(struct engine *e, struct family *f, unsigned k, unsigned n, int err, bool *gone)
 {

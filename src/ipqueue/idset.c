@@ -2,8 +2,7 @@
 /*
  * Open addressing with linear probing, at most half full. The id itself is the hash: ids that count up
  * fill neighbouring slots without a collision. Removal shifts what follows back, so that there are no
- * tombstones and a queue that lives for years stays as fast as on its first day. While every id has the slot
- * that is its own, as it mostly is, nothing needs to shift.
+ * tombstones. While every id is in its own slot, which is the usual case, nothing shifts.
  */
 #include <errno.h>
 #include <stdlib.h>
@@ -62,7 +61,7 @@ void idset_add(struct idset *set, uint32_t id)
 	set->displaced += !at_home(set, i);
 }
 
-/* Whether slot i, whose id would like to be at home, may move to the hole before it without being lost. */
+/* Whether the id in slot i is still found after a move to the hole before it. */
 static bool may_move(const struct idset *set, size_t hole, size_t i)
 {
 	size_t home = (uint32_t)set->slot[i] & set->mask;
@@ -96,7 +95,7 @@ bool idset_take(struct idset *set, size_t *cursor, uint32_t *id)
 {
 	if (set->count == 0)
 		return false;
-	/* Removal may shift an id from the table's end to where the cursor has been: hence the wrap. */
+	/* The cursor wraps, because removal may shift an id from the table's end to its beginning. */
 	while (set->slot[*cursor & set->mask] == 0)
 		++*cursor;
 	*id = (uint32_t)set->slot[*cursor & set->mask];

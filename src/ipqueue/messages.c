@@ -11,7 +11,7 @@
 #include <linux/netfilter_ipv4/ip_queue.h>
 #include "ipqueue/messages.h"
 
-/* Offsets behind the netlink header. */
+/* Offsets after the netlink header. */
 struct shape {
 	size_t word; /* sizeof(long) and sizeof(size_t) of the program */
 	size_t mark, sec, usec, hook, indev, outdev, hw_protocol, hw_type, hw_addrlen, hw_addr, data_len;
@@ -84,7 +84,7 @@ static uint32_t get32(const unsigned char *p)
 	return v;
 }
 
-/* A long or size_t of the program; 32-bit programs get the low half, as C's conversion would give it. */
+/* A long or size_t of the program. 32-bit programs get the low half, as in a C conversion. */
 static void put_word(const struct shape *s, unsigned char *p, uint64_t v)
 {
 	if (s->word == 8)

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * ip_queue's messages, to and from values, in the layout of 64-bit (LP64) and 32-bit (ILP32)
- * programs. Pure functions: no I/O, no allocation; every length is checked before it is believed.
+ * ip_queue's messages, encoded and decoded in the layout of 64-bit (LP64) and 32-bit (ILP32) programs. Pure
+ * functions: no I/O, no allocation; every length is checked first.
  */
 #ifndef IPQUEUE_MESSAGES_H
 #define IPQUEUE_MESSAGES_H
@@ -15,7 +15,7 @@ enum wire_layout { WIRE_LP64, WIRE_ILP32 };
 
 #define WIRE_NLHDR 16 /* struct nlmsghdr, the same everywhere */
 
-/* All of an IPQM_PACKET message but its payload. Host byte order. */
+/* An IPQM_PACKET message without its payload. Host byte order. */
 struct wire_packet {
 	uint64_t packet_id, mark;
 	int64_t timestamp_sec, timestamp_usec;
@@ -31,13 +31,12 @@ size_t wire_packet_head(enum wire_layout layout);
 size_t wire_request_head(enum wire_layout layout);
 
 /*
- * Writes header and packet message for a payload of payload_len bytes that the caller puts behind them.
- * buf has room for wire_packet_head(). Returns the whole length with payload, not rounded; nlmsg_len
- * says NLMSG_ALIGN of it.
+ * Writes the header and the packet message; the caller appends payload_len bytes of payload. buf has room for
+ * wire_packet_head(). Returns the length including the payload. nlmsg_len is NLMSG_ALIGN of it.
  */
 size_t wire_put_packet(enum wire_layout layout, void *buf, const struct wire_packet *p, size_t payload_len);
 
-/* What a program asks. */
+/* A request. */
 struct wire_request {
 	uint16_t type, flags; /* of the netlink header */
 	uint32_t seq, pid;
@@ -49,16 +48,17 @@ struct wire_request {
 	struct {
 		uint32_t value;
 		uint64_t id, data_len;
-		const void *payload; /* the bytes that follow, whatever data_len says; NULL when none */
+		const void *payload; /* the bytes that follow, whatever data_len is; NULL: none */
 		size_t payload_len;
 	} verdict; /* IPQM_VERDICT */
 };
 
-/* First only the header (enough to answer an error), then the body according to type. 0, -EINVAL (shorter
- * than a peer message), -EBADMSG (not even a netlink header, or nlmsg_len lies: ip_queue was silent). */
+/* Decodes the header, then the body. 0; -EINVAL: shorter than a peer message, only the header is set;
+ * -EBADMSG: not a netlink header or a wrong nlmsg_len, which ip_queue ignored. */
 int wire_get_request(enum wire_layout layout, const void *buf, size_t len, struct wire_request *r);
 
-/* Messages a program sends, header included. A verdict's payload goes behind. Returns the length with payload. */
+/* Requests, with their header. The caller appends a verdict's payload. Return the length including the
+ * payload. */
 size_t wire_put_mode(enum wire_layout layout, void *buf, uint32_t pid, uint8_t mode, uint64_t range);
 size_t wire_put_verdict(enum wire_layout layout, void *buf, uint32_t pid, uint32_t value, uint64_t id,
 			size_t payload_len);

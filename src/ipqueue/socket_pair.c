@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* The pair of sockets between an engine and a program that believes it speaks to the kernel. */
+/* The pair of sockets between an engine and a program that uses its end as a netlink socket. */
 #include <errno.h>
 #include <fcntl.h>
 #include <stdatomic.h>
@@ -19,8 +19,8 @@
 #define SO_PASSRIGHTS 83
 #endif
 
-/* Descriptors that a program sends along would be closed by us, and closing may take as long as it likes (a
- * TCP socket that lingers). */
+/* The engine would have to close descriptors that a program sends, which can block (a TCP socket that
+ * lingers). */
 static void refuse_descriptors(int fd)
 {
 #ifdef SO_PASSRIGHTS
@@ -32,7 +32,7 @@ static void refuse_descriptors(int fd)
 #endif
 }
 
-/* Names are the network namespace's: another process may have the same idea. */
+/* Names are unique in a network namespace: another process may have taken one. */
 static int name_socket(int fd)
 {
 	static atomic_uint_fast32_t last;
@@ -71,8 +71,8 @@ int engine_socketpair(int pair[2], int flags)
 	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | flags, 0, pair) < 0)
 		return -errno;
 	refuse_descriptors(pair[0]);
-	/* Netlink takes a request at once, also from a program that has made its descriptor non-blocking. Here a
-	 * verdict waits until the engine comes by: for each packet on the way there, one must fit on the way back. */
+	/* Netlink takes a request at once, also on a non-blocking descriptor. Here it waits in the socket
+	 * until the engine reads it, so there must be room for a verdict on every packet. */
 	engine_enlarge(pair[1], ENGINE_BUFFER);
 	err = name_socket(pair[0]);
 	if (err < 0) {

@@ -1,5 +1,14 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* Between engine.c (source side), engine_client.c (client side) and engine_deliver.c (packets to clients). */
+/*
+ * Private to the engine. From top to bottom, each file uses only those below it:
+ *
+ *	engine.c     opening, stepping, the end, counters
+ *	deliver.c    packets to clients
+ *	client.c     clients and their requests
+ *	fork.c       what a child process needs to continue
+ *	events.c     the epoll set and its timers
+ *	to_source.c  settings and verdicts for the source
+ */
 #ifndef IPQUEUE_STATE_H
 #define IPQUEUE_STATE_H
 
@@ -11,24 +20,24 @@
 #include "ipqueue/idset.h"
 
 #define BATCH SOURCE_BATCH_MAX
-/* A verdict with the largest replacement, and something to see that there was more. */
+/* A verdict with the largest replacement, and some bytes to notice a longer one. */
 #define REQUEST_ROOM (65536 + 64)
 #define HEAD_MAX 112
-/* A slot for a packet, with room in front of the payload for its message's head, and behind for the padding. */
+/* A slot for a packet: room for the message's head before the payload, and for the padding after it. */
 #define SLOT_FRONT 128
 #define SLOT_SIZE (SLOT_FRONT + SOURCE_SLOT_SIZE + 64)
-/* How much of a verdict is kept in case the source refuses it: all of one without replacement. */
+/* How much of a verdict is kept in case the source refuses it: a whole one if it has no replacement. */
 #define KEPT_ROOM 64
 #define KEPT 1024
 
 struct client {
 	struct client *next, *prev;
-	int fd;	  /* -1: has ended, freed when the step is over */
+	int fd;	  /* -1: has ended, freed at the end of the step */
 	int type; /* SOCK_ */
 	uint8_t family;
 	enum wire_layout layout;
 	uint32_t pid;	 /* its port id; 0: not known yet */
-	uint32_t serial; /* names the client for as long as the engine lives */
+	uint32_t serial; /* unique in this engine */
 	bool capable;
 	bool hung_up; /* the other end is closed; requests may be left to read */
 	bool blocked; /* packets are held until its socket has room */
@@ -38,10 +47,10 @@ struct client {
 /* ip_queue or ip6_queue. */
 struct family {
 	uint8_t af;
-	uint32_t peer_pid;	  /* 0: nobody */
-	struct client *owner;	  /* who has that port id; NULL: nobody, packets get lost */
-	struct client *requester; /* who sent the request that made it the peer */
-	bool owner_decided;	  /* somebody has owned it, or was waited for in vain */
+	uint32_t peer_pid;	  /* 0: none */
+	struct client *owner;	  /* the client with that port id; NULL: none, packets are lost */
+	struct client *requester; /* the client whose request made it the peer */
+	bool owner_decided;	  /* it has had an owner, or the wait for one has timed out */
 	enum copy_mode mode;
 	bool had_meta; /* the peer has asked for packets without their bytes */
 	uint32_t range;
@@ -50,10 +59,10 @@ struct family {
 	struct engine_counts counts; /* only what counts up */
 };
 
-/* What a child of fork that steps the engine after its parent must know of what the parent did last. In memory that
- * both have; clients by their serials, 0: none. */
+/* The parent's last state, for a child that steps the engine after it. In shared memory; clients by serial,
+ * 0: none. */
 struct shared_state {
-	atomic_uint serial; /* the newest client's, of whichever process */
+	atomic_uint serial; /* of the newest client of any process */
 	bool configured;
 	struct source_config config;
 	struct {
@@ -64,7 +73,7 @@ struct shared_state {
 	} family[2];
 };
 
-/* A verdict that went to the source and may still be refused. */
+/* A verdict that was sent to the source and may still be refused. */
 struct kept {
 	uint32_t tag; /* 0: none */
 	uint32_t serial;
@@ -78,15 +87,15 @@ struct engine {
 	struct source *source;
 	FILE *log;
 	int epoll, wake;
-	int always; /* readable without end, stands for a source without descriptor */
-	int grace;  /* timer: runs while the end waits for the last verdicts */
-	int hope;   /* timer: runs while packets wait for somebody to own their family */
+	int always_ready; /* an eventfd that is always readable */
+	int end_timer;	  /* runs while the end of the packets waits for the last verdicts */
+	int owner_timer;  /* runs while packets wait for an owner of their family */
 	bool adopt, lossless;
-	bool configured, ended, said_end, hoping;
+	bool configured, ended, eof_sent, awaiting_owner;
 	bool watched;  /* the source is in the epoll set */
-	bool polling;  /* it and the owners are looked at in every step instead */
-	int failed;    /* what the source died of */
-	int broken;    /* why a patient source brings no more packets; verdicts it still takes */
+	bool polling;  /* the source and the owners are not in the epoll set: see engine_set_polling */
+	int failed;    /* -errno: the source does not work any more */
+	int broken;    /* -errno: it has no more packets, but still takes verdicts */
 	unsigned work; /* packets received and requests served in this step */
 	struct source_config config;
 	struct family family[2];
@@ -95,7 +104,8 @@ struct engine {
 	struct client *clients, *ended_clients;
 	uint32_t tag;
 
-	/* Packets from the source. Those not done are held back: only a patient engine does that. */
+	/* Packets from the source. Those that are not done are held, which only happens with a lossless
+	 * source. */
 	struct iovec slot[BATCH];
 	struct ipq_packet packet[BATCH];
 	bool done[BATCH];
@@ -110,41 +120,64 @@ struct engine {
 	struct mmsghdr in[BATCH];
 	struct iovec in_iov[BATCH];
 	unsigned char *requests;
-	unsigned char *last; /* one request of a client that has gone, in the middle of another's batch */
+	unsigned char *last; /* one request of a client that has ended during another client's batch */
 	unsigned char *answer;
 	struct source_verdict verdict[BATCH];
 	unsigned verdicts;
 	struct kept kept[KEPT];
 };
 
-/* engine.c */
+static inline struct family *engine_family(struct engine *e, uint8_t af)
+{
+	return af == AF_INET ? &e->family[0] : af == AF_INET6 ? &e->family[1] : NULL;
+}
+
+static inline struct client *engine_find_client(const struct engine *e, uint32_t serial)
+{
+	struct client *c;
+
+	for (c = e->clients; c != NULL && c->serial != serial; c = c->next)
+		;
+	return c;
+}
+
+/* to_source.c */
 __attribute__((format(printf, 2, 3))) void engine_log(struct engine *e, const char *format, ...);
-/* Tells the source what the clients want. 0 or -errno with words. */
+/* Configures the source for what the clients have asked. 0 or -errno with a text. */
 int engine_configure(struct engine *e, struct ipq_error *error);
-/* A verdict to go with the next engine_flush(); the payload must live until then. */
+/* A verdict for the next engine_flush(). The payload must stay valid until then. */
 void engine_verdict(struct engine *e, const struct source_verdict *verdict);
 void engine_drop(struct engine *e, uint32_t id);
 void engine_flush(struct engine *e);
-/* A client has asked something: the end of the packets, if it is near, waits a little longer. */
-void engine_active(struct engine *e);
-/* Whether a packet of a family without an owner is to be held: one may come in a moment. */
-bool engine_hopes(struct engine *e, const struct family *f);
-struct family *engine_family(struct engine *e, uint8_t af);
 
-/* engine_client.c */
-/* Reads and does what the client asks, a bounded amount; ends it when it has hung up. */
+/* events.c */
+int engine_open_events(struct engine *e);
+int engine_source_fd(const struct engine *e);
+bool engine_wants_packets(const struct engine *e);
+/* Put the source or a client's socket into the epoll set, or take it out. */
+void engine_watch_source(struct engine *e);
+void client_watch(struct engine *e, struct client *c);
+void engine_set_polling(struct engine *e, bool on);
+/* A client has sent a request: the end of the packets, if it is near, waits a little longer. */
+void engine_extend_end(struct engine *e);
+/* Whether packets of a family without an owner are to be held because one may come in a moment. */
+bool engine_await_owner(struct engine *e, const struct family *f);
+
+/* fork.c */
+void engine_save_state(struct engine *e);
+void engine_restore_state(struct engine *e);
+
+/* client.c */
+/* Reads and serves the client's requests, a limited number; ends it when it has hung up. */
 void client_serve(struct engine *e, struct client *c);
-/* The other end has gone: does what is left to read, then ends the client. */
+/* The other end is closed: serves the requests that are left, then ends the client. */
 void client_finish(struct engine *e, struct client *c);
 void client_refused(struct engine *e, uint32_t tag, int error);
-/* Puts its socket into the epoll set, or takes it out. */
-void client_watch(struct engine *e, struct client *c);
-/* There are no more packets: the program reads that behind those that it has been sent. */
+/* The program reads an end of file after the last packet. */
 void client_send_eof(const struct client *c);
 void client_free_ended(struct engine *e);
 
-/* engine_deliver.c */
-/* Brings the received packets to their owners; counts those that have to wait in e->held. */
+/* deliver.c. Sends the received packets to their owners; e->held counts those that must wait. */
 void engine_deliver(struct engine *e);
 
 #endif
