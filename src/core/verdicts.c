@@ -26,31 +26,71 @@ static bool after(uint32_t a, uint32_t b)
 	return (int32_t)(a - b) > 0;
 }
 
-/* Doubles the ring; positions stay what they are. */
-static int grow_ring(struct verdicts *v)
+/* Compares distances from the oldest id, so that the ids in the ring may span all 32 bits. */
+__noinline static uint32_t search(const struct verdicts *v, uint32_t id)
 {
-	uint32_t room = v->room != 0 ? 2 * v->room : 256, i;
+	uint32_t oldest = v->id[slot(v, v->head)], low = v->head, high = v->tail;
+
+	while (low != high) {
+		uint32_t mid = low + (high - low) / 2;
+
+		if (id - oldest > v->id[slot(v, mid)] - oldest)
+			low = mid + 1;
+		else
+			high = mid;
+	}
+	return low != v->tail && v->id[slot(v, low)] == id ? low : v->tail;
+}
+
+/* The position of id, or tail. The newest ids mostly have no gaps: then the first guess is right. */
+static uint32_t find(const struct verdicts *v, uint32_t id)
+{
+	uint32_t guess;
+
+	if (v->head == v->tail)
+		return v->tail;
+	guess = v->tail - 1 - (v->id[slot(v, v->tail - 1)] - id);
+	if (guess - v->head < v->tail - v->head && v->id[slot(v, guess)] == id)
+		return guess;
+	return search(v, id);
+}
+
+/*
+ * Makes room in a full ring: moves everything to a new one without the packets whose verdict was sent, of which there
+ * are many after a packet that waits for long. The new ring is larger only if more than half of the old one is needed,
+ * so that its size depends on the packets that wait, not on those that pass.
+ */
+__cold static int renew_ring(struct verdicts *v)
+{
+	uint64_t needed = v->waiting + v->count;
+	uint32_t room = v->room == 0 ? 256 : needed > v->room / 2 ? 2 * v->room : v->room, from, to = v->head;
 	uint32_t *id = malloc(room * sizeof(*id));
 	uint8_t *state = malloc(room * sizeof(*state));
+	size_t i;
 
 	if (id == NULL || state == NULL) {
 		free(id);
 		free(state);
 		return -ENOMEM;
 	}
-	for (i = v->head; i != v->tail; i++) {
-		id[i & (room - 1)] = v->id[slot(v, i)];
-		state[i & (room - 1)] = v->state[slot(v, i)];
+	for (from = v->head; from != v->tail; from++) {
+		if (v->state[slot(v, from)] == SENT)
+			continue;
+		id[to & (room - 1)] = v->id[slot(v, from)];
+		state[to++ & (room - 1)] = v->state[slot(v, from)];
 	}
 	free(v->id);
 	free(v->state);
 	v->id = id;
 	v->state = state;
 	v->room = room;
+	v->tail = to;
+	for (i = v->first; i < v->first + v->count; i++)
+		v->log[i].at = find(v, v->log[i].id);
 	return 0;
 }
 
-/* Moves what has a later id up by one. The position that is free then. */
+/* Moves what has a later id up by one. Returns the position that is free then. */
 __cold static uint32_t insert_slot(struct verdicts *v, uint32_t id)
 {
 	uint32_t at;
@@ -67,15 +107,12 @@ __cold static uint32_t insert_slot(struct verdicts *v, uint32_t id)
 
 int verdicts_add_pending(struct verdicts *v, uint32_t id)
 {
-	uint32_t at = v->tail;
-	int err;
+	uint32_t at;
 
-	if (v->tail - v->head == v->room) {
-		err = grow_ring(v);
-		if (err < 0)
-			return err;
-	}
-	/* Ids come in order, but for packets that were put aside while the queue was reconfigured. */
+	if (v->tail - v->head == v->room && renew_ring(v) < 0)
+		return -ENOMEM;
+	at = v->tail;
+	/* Ids come in order, except those of packets that were deferred while the queue was reconfigured. */
 	if (at != v->head && after(v->id[slot(v, at - 1)], id))
 		at = insert_slot(v, id);
 	v->id[slot(v, at)] = id;
@@ -83,34 +120,6 @@ int verdicts_add_pending(struct verdicts *v, uint32_t id)
 	v->tail++;
 	v->waiting++;
 	return 0;
-}
-
-__noinline static uint32_t search(const struct verdicts *v, uint32_t id)
-{
-	uint32_t low = v->head, high = v->tail;
-
-	while (low != high) {
-		uint32_t mid = low + (high - low) / 2;
-
-		if (after(id, v->id[slot(v, mid)]))
-			low = mid + 1;
-		else
-			high = mid;
-	}
-	return low != v->tail && v->id[slot(v, low)] == id ? low : v->tail;
-}
-
-/* The position of id, or tail. Ids mostly have no gaps: then the first guess is right. */
-static uint32_t find(const struct verdicts *v, uint32_t id)
-{
-	uint32_t guess;
-
-	if (v->head == v->tail)
-		return v->tail;
-	guess = v->head + (id - v->id[slot(v, v->head)]);
-	if (guess - v->head < v->tail - v->head && v->id[slot(v, guess)] == id)
-		return guess;
-	return search(v, id);
 }
 
 static void *grow(void *array, size_t count, size_t *room, size_t size)
@@ -174,7 +183,7 @@ int verdicts_set(struct verdicts *v, uint32_t id, uint32_t code, const struct so
 	return 0;
 }
 
-/* The first position from at on that is not GONE. */
+/* The first position from at on that is not SENT. */
 static uint32_t next_live(const struct verdicts *v, uint32_t at)
 {
 	while (at != v->tail && v->state[slot(v, at)] == SENT)
@@ -182,7 +191,10 @@ static uint32_t next_live(const struct verdicts *v, uint32_t at)
 	return at;
 }
 
-/* How many verdicts from first to end are the same and name exactly the packets that wait first, in order. */
+/*
+ * How many verdicts from first to end are the same and name exactly the oldest packets, in order. The kernel compares
+ * ids as signed distances, so a run ends before it spans half of them.
+ */
 static size_t run_length(const struct verdicts *v, const struct pending *first, const struct pending *end,
 			 uint32_t oldest)
 {
@@ -190,14 +202,15 @@ static size_t run_length(const struct verdicts *v, const struct pending *first, 
 
 	if (v->unknown_pending)
 		return 1;
-	while (p < end && p->at == oldest && p->extra < 0 && p->code == first->code) {
+	while (p < end && p->at == oldest && p->extra < 0 && p->code == first->code &&
+	       p->id - first->id <= INT32_MAX) {
 		oldest = next_live(v, oldest + 1);
 		p++;
 	}
 	return p == first ? 1 : (size_t)(p - first);
 }
 
-static void mark(struct verdicts *v, const struct pending *p, size_t n, uint8_t state)
+static void set_state(struct verdicts *v, const struct pending *p, size_t n, uint8_t state)
 {
 	for (; n > 0; n--, p++)
 		v->state[slot(v, p->at)] = state;
@@ -205,22 +218,26 @@ static void mark(struct verdicts *v, const struct pending *p, size_t n, uint8_t 
 
 bool verdicts_only(const struct verdicts *v, struct source_verdict *out)
 {
-	const struct pending *p = v->log + v->first;
+	const struct pending *p;
 
-	if (v->count != 1 || p->extra >= 0)
+	if (v->count != 1)
 		return false;
+	p = &v->log[v->first];
 	*out = (struct source_verdict){ .id = p->id, .code = p->code };
-	return true;
+	return p->extra < 0;
 }
 
 unsigned verdicts_pack(struct verdicts *v, size_t end, struct source_verdict *out, size_t *covers,
 		       unsigned max)
 {
-	const struct pending *log = v->log + v->first;
+	const struct pending *log;
 	uint32_t oldest = next_live(v, v->head);
 	size_t done = 0, marked = 0;
 	unsigned n;
 
+	if (end == 0)
+		return 0; /* there may be no log yet */
+	log = v->log + v->first;
 	for (n = 0; n < max && done < end; n++) {
 		const struct pending *p = &log[done];
 		size_t run = run_length(v, p, log + end, oldest);
@@ -234,19 +251,20 @@ unsigned verdicts_pack(struct verdicts *v, size_t end, struct source_verdict *ou
 		out[n].code = p->code;
 		done += run;
 		covers[n] = done;
-		if (done < end) {
-			mark(v, p, run, SENT);
+		if (done < end) { /* the next run may begin after these */
+			set_state(v, p, run, SENT);
 			marked = done;
 			oldest = next_live(v, oldest);
 		}
 	}
-	mark(v, log, marked, DECIDED);
+	set_state(v, log, marked, DECIDED);
 	return n;
 }
 
 void verdicts_sent(struct verdicts *v, size_t n)
 {
-	mark(v, v->log + v->first, n, SENT);
+	if (n > 0)
+		set_state(v, v->log + v->first, n, SENT);
 	v->first += n;
 	v->count -= n;
 	if (v->count == 0)

@@ -279,6 +279,9 @@ static void a_packet_is_judged_once(void **state)
 	struct given g = { 1, NF_ACCEPT, 0 };
 
 	(void)state;
+	assert_int_equal(flush(&v, &k, 64), 0);
+	assert_int_equal(verdicts_pack(&v, 0, NULL, NULL, 1), 0);
+	verdicts_sent(&v, 0);
 	assert_int_equal(verdicts_set(&v, 1, NF_ACCEPT, NULL), -ENOENT);
 	receive(&v, &k, 1);
 	receive(&v, &k, 2);
@@ -327,12 +330,14 @@ static void what_could_not_be_sent_stays_pending(void **state)
 	}
 }
 
-/* Many packets, verdicts out of order, more arriving between flushes: the ring grows and wraps. */
-static void random_traffic_keeps_its_meaning(void **state)
+/*
+ * Many packets, verdicts out of order, more arriving between flushes: the ring grows and wraps. The first `stuck`
+ * packets wait until the end, so that the ring is renewed with verdicts in it that were not sent.
+ */
+static void play_random_traffic(unsigned stuck)
 {
 	unsigned round;
 
-	(void)state;
 	srand(2);
 	for (round = 0; round < 300; round++) {
 		struct verdicts v = { 0 };
@@ -340,13 +345,13 @@ static void random_traffic_keeps_its_meaning(void **state)
 		uint32_t next = (uint32_t)rand() * 2U, held[48];
 		unsigned count = 0, step, judged = 0;
 
-		for (step = 0; step < 400; step++) {
-			if (count < 48 && rand() % 2) {
+		for (step = 0; step < (stuck > 0 ? 4000U : 400U); step++) {
+			if (count < 48 && k.count < 64 && rand() % 2) {
 				next += rand() % 10 ? 1 : 2;
 				receive(&v, &k, next);
 				held[count++] = next;
-			} else if (count > 0) {
-				unsigned pick = rand() % 3 ? 0 : (unsigned)rand() % count;
+			} else if (count > stuck) {
+				unsigned pick = stuck + (rand() % 3 ? 0 : (unsigned)rand() % (count - stuck));
 				struct given g = { held[pick], NF_ACCEPT, rand() % 8 ? 0 : 3 };
 
 				give(&v, &g);
@@ -361,8 +366,22 @@ static void random_traffic_keeps_its_meaning(void **state)
 				assert_int_equal(k.count, count);
 			}
 		}
+		assert_true(v.room <= 256);
 		verdicts_free(&v);
 	}
+}
+
+static void random_traffic_keeps_its_meaning(void **state)
+{
+	(void)state;
+	play_random_traffic(0);
+}
+
+static void random_traffic_past_held_packets_keeps_its_meaning(void **state)
+{
+	(void)state;
+	play_random_traffic(1);
+	play_random_traffic(20);
 }
 
 static void packets_out_of_order_are_waited_for_in_order(void **state)
@@ -423,6 +442,53 @@ static void years_of_verdicts_take_no_more_room(void **state)
 	verdicts_free(&v);
 }
 
+/* A program that forgets or delays one packet: the others must not add up. */
+static void memory_depends_on_packets_that_wait_not_on_those_that_pass(void **state)
+{
+	struct verdicts v = { 0 };
+	struct source_verdict out[4];
+	size_t covers[4];
+	uint32_t id;
+
+	(void)state;
+	for (id = 1; id <= 100; id++) /* these wait until the end */
+		assert_int_equal(verdicts_add_pending(&v, id), 0);
+	for (; id < 2000000; id++) {
+		assert_int_equal(verdicts_add_pending(&v, id), 0);
+		assert_int_equal(verdicts_set(&v, id, NF_ACCEPT, NULL), 0);
+		if (id % 16 != 0)
+			continue;
+		while (v.count > 0)
+			verdicts_sent(&v, covers[verdicts_pack(&v, v.count, out, covers, 4) - 1]);
+	}
+	assert_true(v.room <= 512);
+	for (id = 1; id <= 100; id++)
+		assert_int_equal(verdicts_set(&v, id, NF_ACCEPT, NULL), 0);
+	while (v.count > 15)
+		verdicts_sent(&v, covers[verdicts_pack(&v, v.count - 15, out, covers, 1) - 1]);
+	verdicts_free(&v);
+}
+
+/* 2^31 packets later the kernel takes the oldest packet for a newer one. */
+static void run_ends_before_it_spans_half_of_all_ids(void **state)
+{
+	const uint32_t id[] = { 1, 5, INT32_MAX, INT32_MAX + 2U, INT32_MAX + 9U };
+	struct verdicts v = { 0 };
+	struct source_verdict out[8];
+	size_t covers[8];
+	unsigned i;
+
+	(void)state;
+	for (i = 0; i < 5; i++)
+		assert_int_equal(verdicts_add_pending(&v, id[i]), 0);
+	for (i = 0; i < 5; i++)
+		assert_int_equal(verdicts_set(&v, id[i], NF_ACCEPT, NULL), 0);
+	assert_int_equal(verdicts_pack(&v, v.count, out, covers, 8), 2);
+	assert_true(out[0].batch && out[0].id == INT32_MAX);
+	assert_true(out[1].batch && out[1].id == INT32_MAX + 9U);
+	verdicts_free(&v);
+}
+
 /* As those of a busy queue, of which the newest wait for more. */
 static void some_may_always_wait(void **state)
 {
@@ -460,6 +526,9 @@ int main(void)
 		cmocka_unit_test(packets_out_of_order_are_waited_for_in_order),
 		cmocka_unit_test(a_packet_that_comes_late_leaves_pending_verdicts_alone),
 		cmocka_unit_test(years_of_verdicts_take_no_more_room),
+		cmocka_unit_test(memory_depends_on_packets_that_wait_not_on_those_that_pass),
+		cmocka_unit_test(run_ends_before_it_spans_half_of_all_ids),
+		cmocka_unit_test(random_traffic_past_held_packets_keeps_its_meaning),
 		cmocka_unit_test(some_may_always_wait),
 	};
 
