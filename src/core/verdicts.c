@@ -166,18 +166,22 @@ __noinline static int keep_extra(struct verdicts *v, const struct source_verdict
 int verdicts_set(struct verdicts *v, uint32_t id, uint32_t code, const struct source_verdict *extra)
 {
 	uint32_t at = find(v, id);
-	int32_t index = -1;
+	uint32_t mark = 0;
+	int32_t index = VERDICT_BARE;
 
 	if (at == v->tail || v->state[slot(v, at)] != PENDING)
 		return -ENOENT;
 	if (v->first + v->count == v->log_room && make_room(v) < 0)
 		return -ENOMEM;
-	if (extra != NULL) {
+	if (extra != NULL && extra->present == IPQ_SET_MARK) {
+		index = VERDICT_MARK;
+		mark = extra->mark;
+	} else if (extra != NULL) {
 		index = keep_extra(v, extra);
 		if (index < 0)
 			return index;
 	}
-	v->log[v->first + v->count++] = (struct pending){ at, id, code, index };
+	v->log[v->first + v->count++] = (struct pending){ at, id, code, index, mark };
 	v->state[slot(v, at)] = DECIDED;
 	v->waiting--;
 	return 0;
@@ -200,10 +204,10 @@ static size_t run_length(const struct verdicts *v, const struct pending *first, 
 {
 	const struct pending *p = first;
 
-	if (v->unknown_pending)
+	if (v->unknown_pending || p->extra >= 0)
 		return 1;
-	while (p < end && p->at == oldest && p->extra < 0 && p->code == first->code &&
-	       p->id - first->id <= INT32_MAX) {
+	while (p < end && p->at == oldest && p->code == first->code && p->extra == first->extra &&
+	       p->mark == first->mark && p->id - first->id <= INT32_MAX) {
 		oldest = next_live(v, oldest + 1);
 		p++;
 	}
@@ -216,6 +220,18 @@ static void set_state(struct verdicts *v, const struct pending *p, size_t n, uin
 		v->state[slot(v, p->at)] = state;
 }
 
+/* The message for one verdict. */
+static inline void fill(const struct verdicts *v, const struct pending *p, struct source_verdict *out)
+{
+	if (p->extra >= 0)
+		*out = v->extra[p->extra];
+	else
+		*out = (struct source_verdict){ .present = p->extra == VERDICT_MARK ? IPQ_SET_MARK : 0,
+						.mark = p->mark };
+	out->id = p->id;
+	out->code = p->code;
+}
+
 bool verdicts_only(const struct verdicts *v, struct source_verdict *out)
 {
 	const struct pending *p;
@@ -223,7 +239,7 @@ bool verdicts_only(const struct verdicts *v, struct source_verdict *out)
 	if (v->count != 1)
 		return false;
 	p = &v->log[v->first];
-	*out = (struct source_verdict){ .id = p->id, .code = p->code };
+	fill(v, p, out);
 	return p->extra < 0;
 }
 
@@ -242,13 +258,9 @@ unsigned verdicts_pack(struct verdicts *v, size_t end, struct source_verdict *ou
 		const struct pending *p = &log[done];
 		size_t run = run_length(v, p, log + end, oldest);
 
-		if (p->extra >= 0)
-			out[n] = v->extra[p->extra];
-		else
-			memset(&out[n], 0, sizeof(out[n]));
+		fill(v, p, &out[n]);
 		out[n].batch = run > 1;
 		out[n].id = p[run - 1].id;
-		out[n].code = p->code;
 		done += run;
 		covers[n] = done;
 		if (done < end) { /* the next run may begin after these */

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * Who still waits for a verdict, and the verdicts that have not been sent. Pure: no I/O.
+ * Private: the packets that wait for a verdict, and the verdicts that have not been sent. No I/O.
  *
- * Verdicts leave in the order in which they were given. A run of them becomes one message for every
- * packet up to an id only if it names, in order and with the same bare verdict, exactly the packets that
- * wait up to there: the kernel then does what the single messages would have done.
+ * Verdicts are sent in the order in which they were given. The kernel can apply one verdict, with or without a mark, to
+ * every waiting packet up to an id. Such a message replaces a run of verdicts only if they are equal and name, in
+ * order, exactly the packets that wait up to that id: the kernel then does what the single messages would have done.
  */
 #ifndef CORE_VERDICTS_H
 #define CORE_VERDICTS_H
@@ -12,20 +12,28 @@
 #include <stdbool.h>
 #include "source/source.h"
 
+/* struct pending.extra of verdicts that can be in a run. */
+enum { VERDICT_BARE = -1, VERDICT_MARK = -2 };
+
+/* A verdict that has not been sent. */
 struct pending {
 	uint32_t at; /* position in the ring */
 	uint32_t id, code;
-	int32_t extra; /* index of struct source_verdict in extra[], or -1: a bare verdict */
+	int32_t extra; /* index in verdicts.extra[]; VERDICT_BARE: only a code; VERDICT_MARK: a code and a mark */
+	uint32_t mark; /* with VERDICT_MARK, else 0 */
 };
 
 struct verdicts {
-	/* Ring of ids that wait, ascending as the kernel counts (they wrap); state says what is known of each. */
+	/*
+	 * Ring of packets without a sent verdict, oldest first, and their states. Positions grow and wrap. After a packet
+	 * that waits there are also packets whose verdict was sent (state SENT), until the ring is full.
+	 */
 	uint32_t *id;
 	uint8_t *state;
-	uint32_t room, head, tail; /* room is a power of 2; positions only grow, and wrap */
-	uint64_t waiting;	   /* without a verdict */
-	bool unknown_pending; /* packets wait that are not known here: no verdict may stand for more than its own */
-	/* Verdicts in the order given: count of them, from log[first] on. */
+	uint32_t room, head, tail; /* room is a power of 2 */
+	uint64_t waiting;	   /* packets without a verdict */
+	bool unknown_pending; /* packets wait that are not in the ring: each verdict needs its own message */
+	/* Verdicts in the order given: `count` of them, from log[first] on. */
 	struct pending *log;
 	size_t first, count, log_room;
 	struct source_verdict *extra;
@@ -37,21 +45,23 @@ void verdicts_free(struct verdicts *v);
 /* A packet was received. 0, -ENOMEM. */
 int verdicts_add_pending(struct verdicts *v, uint32_t id);
 
-/* A verdict for it. Anything beyond the code is given in *extra (copied; payload and labels are not), else NULL.
- * 0, -ENOENT (does not wait), -ENOMEM. */
+/*
+ * A verdict for it. *extra (copied, except the payload) has everything beside the code; NULL: nothing.
+ * 0, -ENOENT (the packet does not wait for a verdict), -ENOMEM.
+ */
 int verdicts_set(struct verdicts *v, uint32_t id, uint32_t code, const struct source_verdict *extra);
 
-/* Is there one verdict to be sent, and a bare one? *out is it then. */
+/* Fills in *out and returns true if there is exactly one verdict to send, and its payload is not replaced. */
 bool verdicts_only(const struct verdicts *v, struct source_verdict *out);
 
 /*
- * Fills out[] with up to max messages for the first end verdicts that were given, in order; covers[i] says how
- * many verdicts out[0] to out[i] stand for. Nothing is changed until verdicts_sent().
+ * Fills out[] with up to max messages for the first `end` verdicts, in order; out[0] to out[i] carry the first
+ * covers[i] of them. Nothing is changed until verdicts_sent(). Returns the number of messages.
  */
 unsigned verdicts_pack(struct verdicts *v, size_t end, struct source_verdict *out, size_t *covers,
 		       unsigned max);
 
-/* The first n verdicts have been sent: they are forgotten. */
+/* The first n verdicts have been sent: removes them. */
 void verdicts_sent(struct verdicts *v, size_t n);
 
 #endif

@@ -46,7 +46,7 @@ struct source_config {
 /* A verdict as sources take it: everything of struct ipq_verdict, by packet id. */
 struct source_verdict {
 	uint32_t id;
-	uint32_t batch;	  /* 1: for every waiting packet up to id (bare verdicts only) */
+	uint32_t batch;	  /* 1: for every waiting packet up to id (with a mark, or bare) */
 	uint32_t present; /* IPQ_SET_ */
 	uint32_t code;	  /* NF_ value, the queue number of NF_QUEUE in the upper 16 bits */
 	uint32_t tag;	  /* comes back in source_refusal; netlink's sequence number */

@@ -297,6 +297,48 @@ static bool has_priority(void)
 	       (major > 5 || (major == 5 && minor >= 18));
 }
 
+/* Receives the numbers 0 to n-1, each with this mark (0: none). */
+static void receive_numbers(struct ipq_queue *q, struct ipq_packet *p, unsigned n, uint32_t mark)
+{
+	char text[16];
+	unsigned got = 0;
+
+	while (got < n && one(q, &p[got]))
+		got++;
+	for (unsigned i = 0; i < got; i++) {
+		snprintf(text, sizeof(text), "%u", i);
+		want(is_text(&p[i], text));
+		want(mark == 0 ? !(p[i].present & IPQ_HAS_MARK) : p[i].mark == mark);
+	}
+}
+
+/* One message carries the verdicts for all packets; the second half of them get another mark, in a message of its own. */
+static void equal_marks(void)
+{
+	struct ipq_verdict v = { .size = sizeof(v), .present = IPQ_SET_MARK, .code = IPQ_REPEAT, .mark = 7 };
+	struct ipq_queue *q = open_plain();
+	struct ipq_packet p[8];
+	uint64_t sends;
+
+	sockets(7000);
+	say_numbers(8);
+	receive_numbers(q, p, 8, 0);
+	sends = stats_of(q).sends;
+	for (unsigned i = 0; i < 8; i++)
+		want(ipq_decide(q, &p[i], &v) == 0);
+	want(ipq_queue_flush(q) == 0 && stats_of(q).sends == sends + 1);
+	receive_numbers(q, p, 8, 7);
+	v.code = IPQ_ACCEPT;
+	for (unsigned i = 0; i < 8; i++) {
+		v.mark = i < 4 ? 8 : 42; /* the rule for mark 42 drops */
+		want(ipq_decide(q, &p[i], &v) == 0);
+	}
+	want(ipq_queue_flush(q) == 0);
+	want(heard_in_all() == 4);
+	want(stats_of(q).refused == 0 && stats_of(q).waiting == 0 && stats_of(q).accepted == 8);
+	ipq_queue_close(q);
+}
+
 static void verdict_codes(void)
 {
 	struct ipq_verdict v = { .size = sizeof(v),
@@ -577,6 +619,7 @@ static const struct {
 	{ "order", order_of_verdicts },
 	{ "replace", replacements },
 	{ "codes", verdict_codes },
+	{ "equal-marks", equal_marks },
 	{ "gso", gso },
 	{ "segments", segments },
 	{ "wake", waking },

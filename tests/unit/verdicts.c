@@ -40,7 +40,7 @@ static void judge(struct kernel *k, const struct source_verdict *v)
 	unsigned at;
 
 	if (v->batch) {
-		assert_int_equal(v->present, 0);
+		assert_int_equal(v->present & ~(uint32_t)IPQ_SET_MARK, 0);
 		while (k->count > 0 && (int32_t)(k->waiting[0] - v->id) <= 0)
 			reinject(k, 0, v);
 		return;
@@ -213,13 +213,13 @@ static void every_order_of_every_two_verdicts_keeps_its_meaning(void **state)
 	}
 }
 
-/* Each of up to 6 packets accepted, stopped, dropped, or accepted with a mark, in every order, with every
+/* Each of up to 6 packets accepted, accepted with one of two marks, or repeated with a mark, in every order, with every
  * pattern of flushes between them. */
 static void every_mix_of_verdicts_keeps_its_meaning(void **state)
 {
 	static const struct {
 		uint32_t code, mark;
-	} kind[] = { { NF_ACCEPT, 0 }, { NF_STOP, 0 }, { NF_DROP, 0 }, { NF_ACCEPT, 7 } };
+	} kind[] = { { NF_ACCEPT, 0 }, { NF_ACCEPT, 8 }, { NF_REPEAT, 7 }, { NF_ACCEPT, 7 } };
 	unsigned n, mix, i, flushes;
 
 	(void)state;
@@ -270,6 +270,76 @@ static void verdicts_in_order_become_one_message(void **state)
 	assert_int_equal(play(5, PACKETS, g, PACKETS, 0, 64), 3);
 	/* The oldest packet waits: nothing above it may be judged by a batch. */
 	assert_int_equal(play(4, PACKETS + 1, g, PACKETS, 0, 64), PACKETS);
+}
+
+/* NFQNL_MSG_VERDICT_BATCH takes NFQA_MARK: the kernel sets it on every packet that the message judges. */
+static void equal_verdicts_with_equal_marks_become_one_message(void **state)
+{
+	struct given g[PACKETS];
+	unsigned i;
+
+	(void)state;
+	for (i = 0; i < PACKETS; i++)
+		g[i] = (struct given){ 5 + i, NF_REPEAT, 0x100 };
+	assert_int_equal(play(5, PACKETS, g, PACKETS, 0, 64), 1);
+	g[3].mark = 0x200; /* 3 + 1 + 4 */
+	assert_int_equal(play(5, PACKETS, g, PACKETS, 0, 64), 3);
+	g[3] = (struct given){ 8, NF_ACCEPT, 0x100 };
+	assert_int_equal(play(5, PACKETS, g, PACKETS, 0, 64), 3);
+	g[3] = (struct given){ 8, NF_REPEAT, 0 };
+	assert_int_equal(play(5, PACKETS, g, PACKETS, 0, 64), 3);
+	g[3] = (struct given){ 9, NF_REPEAT, 0x100 }; /* out of order: 5 to 7, 9, 8 to 12 */
+	g[4].id = 8;
+	assert_int_equal(play(5, PACKETS, g, PACKETS, 0, 64), 3);
+	/* The oldest packet waits. */
+	assert_int_equal(play(4, PACKETS + 1, g, PACKETS, 0, 64), PACKETS);
+}
+
+static void mark_of_0_is_not_the_same_as_no_mark(void **state)
+{
+	const struct source_verdict zero = { .present = IPQ_SET_MARK };
+	struct verdicts v = { 0 };
+	struct source_verdict out[4];
+	size_t covers[4];
+	uint32_t id;
+
+	(void)state;
+	for (id = 1; id <= 4; id++) {
+		assert_int_equal(verdicts_add_pending(&v, id), 0);
+		assert_int_equal(verdicts_set(&v, id, NF_ACCEPT, id <= 2 ? &zero : NULL), 0);
+	}
+	assert_int_equal(verdicts_pack(&v, 4, out, covers, 4), 2);
+	assert_true(out[0].batch && out[0].id == 2 && out[0].present == IPQ_SET_MARK && out[0].mark == 0);
+	assert_true(out[1].batch && out[1].id == 4 && out[1].present == 0);
+	verdicts_free(&v);
+}
+
+/* Only a mark can be in a batch: anything else keeps its own message. */
+static void verdicts_with_more_than_a_mark_are_sent_one_by_one(void **state)
+{
+	const struct source_verdict more[] = { { .present = IPQ_SET_PRIORITY, .priority = 3 },
+					       { .present = IPQ_SET_MARK | IPQ_SET_PRIORITY, .mark = 1 },
+					       { .present = IPQ_SET_MARK | IPQ_SET_PAYLOAD, .mark = 1 },
+					       { .present = IPQ_SET_MARK | IPQ_SET_CONNTRACK_MARK,
+						 .mark = 1 } };
+	struct source_verdict out[4];
+	size_t covers[4], i;
+	uint32_t id;
+
+	(void)state;
+	for (i = 0; i < sizeof(more) / sizeof(more[0]); i++) {
+		struct verdicts v = { 0 };
+
+		for (id = 1; id <= 3; id++) {
+			assert_int_equal(verdicts_add_pending(&v, id), 0);
+			assert_int_equal(verdicts_set(&v, id, NF_ACCEPT, &more[i]), 0);
+		}
+		assert_int_equal(verdicts_pack(&v, 3, out, covers, 4), 3);
+		for (id = 1; id <= 3; id++)
+			assert_true(!out[id - 1].batch && out[id - 1].id == id &&
+				    out[id - 1].present == more[i].present);
+		verdicts_free(&v);
+	}
 }
 
 static void a_packet_is_judged_once(void **state)
@@ -352,7 +422,8 @@ static void play_random_traffic(unsigned stuck)
 				held[count++] = next;
 			} else if (count > stuck) {
 				unsigned pick = stuck + (rand() % 3 ? 0 : (unsigned)rand() % (count - stuck));
-				struct given g = { held[pick], NF_ACCEPT, rand() % 8 ? 0 : 3 };
+				struct given g = { held[pick], NF_ACCEPT,
+						   rand() % 3 ? 0 : 3 + (uint32_t)rand() % 2 };
 
 				give(&v, &g);
 				memmove(held + pick, held + pick + 1, (count - pick - 1) * sizeof(held[0]));
@@ -425,7 +496,7 @@ static void a_packet_that_comes_late_leaves_pending_verdicts_alone(void **state)
 
 static void years_of_verdicts_take_no_more_room(void **state)
 {
-	const struct source_verdict marked = { .present = IPQ_SET_MARK, .mark = 1 };
+	const struct source_verdict prioritized = { .present = IPQ_SET_PRIORITY, .priority = 1 };
 	struct verdicts v = { 0 };
 	struct source_verdict out[4];
 	size_t covers[4];
@@ -434,7 +505,7 @@ static void years_of_verdicts_take_no_more_room(void **state)
 	(void)state;
 	for (id = 1; id < 10000; id++) {
 		assert_int_equal(verdicts_add_pending(&v, id), 0);
-		assert_int_equal(verdicts_set(&v, id, NF_ACCEPT, &marked), 0);
+		assert_int_equal(verdicts_set(&v, id, NF_ACCEPT, &prioritized), 0);
 		assert_int_equal(verdicts_pack(&v, v.count, out, covers, 4), 1);
 		verdicts_sent(&v, covers[0]);
 	}
@@ -520,6 +591,9 @@ int main(void)
 		cmocka_unit_test(every_mix_of_verdicts_keeps_its_meaning),
 		cmocka_unit_test(ids_that_wrap_are_in_order),
 		cmocka_unit_test(verdicts_in_order_become_one_message),
+		cmocka_unit_test(equal_verdicts_with_equal_marks_become_one_message),
+		cmocka_unit_test(mark_of_0_is_not_the_same_as_no_mark),
+		cmocka_unit_test(verdicts_with_more_than_a_mark_are_sent_one_by_one),
 		cmocka_unit_test(a_packet_is_judged_once),
 		cmocka_unit_test(what_could_not_be_sent_stays_pending),
 		cmocka_unit_test(random_traffic_keeps_its_meaning),
