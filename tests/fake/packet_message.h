@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* A program's view of a packet message, in either word size. The structs are written out here a second time on purpose. */
+/* A program's view of a packet message, in either word size. The structs are written out here a second time
+ * on purpose. */
 #ifndef PACKET_MESSAGE_H
 #define PACKET_MESSAGE_H
 

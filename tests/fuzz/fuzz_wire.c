@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * ip_queue's requests, in both word sizes. What is read can be written again and reads the same; a wrong length is
- * refused; an answer quotes no more than there is.
+ * ip_queue's requests, in both word sizes. What is read can be written again and reads the same; a wrong
+ * length is refused; an answer quotes no more than there is.
  *
  * Input: one byte (bit 0 the layout), then the message.
  */

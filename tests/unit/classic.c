@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * The classic calls with what programs should not give them, and with buffers that are too small, on a capture file:
- * its packets come by ip_queue's own protocol. Texts and values are those of 2001.
+ * The classic calls with what programs should not give them, and with buffers that are too small, on a
+ * capture file: its packets come by ip_queue's own protocol. Texts and values are those of 2001.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -29,7 +29,7 @@
 static unsigned char buf[4096];
 static struct ipq_handle *h;
 
-static void no_handle_is_an_error(void **state)
+static void calls_without_handle_fail(void **state)
 {
 	(void)state;
 	EXPECT_ERROR(ipq_set_mode(NULL, IPQ_COPY_META, 0), EINVAL, "Implementation error");
@@ -42,14 +42,14 @@ static void no_handle_is_an_error(void **state)
 	assert_int_equal(ipq_get_msgerr(NULL), EINVAL);
 }
 
-static void buffers_that_hold_no_message_are_refused(void **state)
+static void missing_or_short_buffer_is_refused(void **state)
 {
 	(void)state;
 	EXPECT_ERROR(ipq_read(h, NULL, sizeof(buf), 0), EINVAL, "Implementation error");
 	EXPECT_ERROR(ipq_read(h, buf, sizeof(struct nlmsgerr) - 1, 0), 0, "Receive buffer size invalid");
 }
 
-/* Reads the next packet into len bytes, behind which nothing is written. */
+/* Reads the next message into len bytes, and checks that nothing is written after them. */
 static ssize_t read_into(size_t len)
 {
 	ssize_t n;
@@ -61,7 +61,7 @@ static ssize_t read_into(size_t len)
 	return n;
 }
 
-static void a_packet_that_does_not_fit_is_shortened(void **state)
+static void packet_longer_than_buffer_is_shortened(void **state)
 {
 	const size_t lengths[] = { HEAD, HEAD + 1, HEAD + 20, HEAD + LENGTH - 1, HEAD + LENGTH };
 
@@ -77,7 +77,7 @@ static void a_packet_that_does_not_fit_is_shortened(void **state)
 		assert_int_equal(nlh.nlmsg_len, lengths[i]);
 		assert_int_equal(m->data_len, data_len);
 		assert_true(data_len == 0 || buf[HEAD] == 0x45);
-		/* What was not seen is not lost. */
+		/* The bytes that did not fit are not lost. */
 		assert_true(ipq_set_verdict(h, m->packet_id, NF_ACCEPT, 0, NULL) > 0);
 	}
 	EXPECT_ERROR(read_into(HEAD - 1), 0, "Received message truncated");
@@ -92,8 +92,9 @@ static uint64_t refused(void)
 	return s.refused;
 }
 
-/* A refusal that does not fit is counted; one that does is read, whole. Packets are on their way before both. */
-static void a_refusal_that_does_not_fit_is_cut(void **state)
+/* A refusal that does not fit is counted; one that does is read, whole. Packets are on their way before
+ * both. */
+static void refusal_longer_than_buffer_is_cut(void **state)
 {
 	(void)state;
 	assert_true(ipq_set_verdict(h, 999999, NF_ACCEPT, 0, NULL) > 0);
@@ -107,7 +108,7 @@ static void a_refusal_that_does_not_fit_is_cut(void **state)
 	assert_int_equal(refused(), 2);
 }
 
-static void replacements_have_a_length_that_can_be(void **state)
+static void oversized_replacement_is_refused(void **state)
 {
 	(void)state;
 	EXPECT_ERROR(ipq_set_verdict(h, 1, NF_ACCEPT, SIZE_MAX, buf), EMSGSIZE,
@@ -116,7 +117,7 @@ static void replacements_have_a_length_that_can_be(void **state)
 		     "Failed to send netlink message");
 }
 
-static void settings_that_a_capture_cannot_have_are_refused(void **state)
+static void fail_open_on_a_capture_file_is_refused(void **state)
 {
 	(void)state;
 	EXPECT_ERROR(ipq_ctl(h, IPQ_CTL_FAIL_OPEN, 1), EOPNOTSUPP, "Operation not supported");
@@ -141,8 +142,8 @@ static void *read_some(void *arg)
 	return NULL;
 }
 
-/* All are woken by one message: for the others, nothing has come. */
-static void the_slower_of_readers_have_waited_in_vain(void **state)
+/* One message wakes all readers, and one of them gets it. */
+static void readers_that_get_no_message_time_out(void **state)
 {
 	pthread_t reader[6];
 	unsigned i, before;
@@ -166,8 +167,8 @@ static void the_slower_of_readers_have_waited_in_vain(void **state)
 	assert_int_equal(failed, 0);
 }
 
-/* O_NONBLOCK speaks of reading: no verdict is lost because the other end has not read the last ones yet. */
-static void verdicts_wait_for_room(void **state)
+/* O_NONBLOCK is meant for reads: a verdict waits while the other end is busy. */
+static void verdicts_on_nonblocking_socket_wait_for_room(void **state)
 {
 	static unsigned char payload[60000] = { 0x45 };
 	int flags = fcntl(h->fd, F_GETFL);
@@ -225,14 +226,14 @@ static int end(void **state)
 int main(int argc, char **argv)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(no_handle_is_an_error),
-		cmocka_unit_test(buffers_that_hold_no_message_are_refused),
-		cmocka_unit_test(a_packet_that_does_not_fit_is_shortened),
-		cmocka_unit_test(a_refusal_that_does_not_fit_is_cut),
-		cmocka_unit_test(replacements_have_a_length_that_can_be),
-		cmocka_unit_test(settings_that_a_capture_cannot_have_are_refused),
-		cmocka_unit_test(the_slower_of_readers_have_waited_in_vain),
-		cmocka_unit_test(verdicts_wait_for_room),
+		cmocka_unit_test(calls_without_handle_fail),
+		cmocka_unit_test(missing_or_short_buffer_is_refused),
+		cmocka_unit_test(packet_longer_than_buffer_is_shortened),
+		cmocka_unit_test(refusal_longer_than_buffer_is_cut),
+		cmocka_unit_test(oversized_replacement_is_refused),
+		cmocka_unit_test(fail_open_on_a_capture_file_is_refused),
+		cmocka_unit_test(readers_that_get_no_message_time_out),
+		cmocka_unit_test(verdicts_on_nonblocking_socket_wait_for_room),
 	};
 
 	(void)argc;

@@ -7,7 +7,7 @@
 #include <cmocka.h>
 #include "ipqueue/idset.h"
 
-static void nothing_is_found_in_an_empty_set(void **state)
+static void empty_set_contains_no_id(void **state)
 {
 	struct idset set = { 0 };
 	size_t cursor = 0;
@@ -19,7 +19,7 @@ static void nothing_is_found_in_an_empty_set(void **state)
 	idset_free(&set);
 }
 
-static void an_id_is_in_once_and_out_once(void **state)
+static void id_added_twice_is_removed_once(void **state)
 {
 	struct idset set = { 0 };
 
@@ -67,7 +67,7 @@ static void removal_loses_no_other_id(void **state)
 	idset_free(&set);
 }
 
-static void taking_gives_every_id_once(void **state)
+static void take_returns_every_id_once(void **state)
 {
 	struct idset set = { 0 };
 	uint8_t seen[500] = { 0 };
@@ -92,10 +92,10 @@ static void taking_gives_every_id_once(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(nothing_is_found_in_an_empty_set),
-		cmocka_unit_test(an_id_is_in_once_and_out_once),
+		cmocka_unit_test(empty_set_contains_no_id),
+		cmocka_unit_test(id_added_twice_is_removed_once),
 		cmocka_unit_test(removal_loses_no_other_id),
-		cmocka_unit_test(taking_gives_every_id_once),
+		cmocka_unit_test(take_returns_every_id_once),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

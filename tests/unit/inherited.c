@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * A capture file that an engine in the parent reads, and children that inherit the handle: one that closes it, one
- * that only exits, one whose engine's thread could not be started, and a child of that one. Each keeps no
- * descriptor of it, and the output has every record once: what the parent had not yet written is not the children's.
+ * A capture file that an engine in the parent reads, and children that inherit the handle: one that closes
+ * it, one that only exits, one whose engine's thread could not be started, and a child of that one. Each
+ * keeps no descriptor of it, and the output has every record once: what the parent had not yet written is
+ * not the children's.
  */
 #include <dirent.h>
 #include <errno.h>

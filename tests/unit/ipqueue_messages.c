@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 /*
- * wire.c against bytes that Linux 3.0.8's ip_queue and the original library put on a netlink socket,
- * on x86_64 (LP64) and i686 (ILP32). The recordings are little-endian.
+ * ipqueue/messages.c against bytes that Linux 3.0.8's ip_queue and the original library put on a netlink
+ * socket, on x86_64 (LP64) and i686 (ILP32). The recordings are little-endian.
  */
 #include <errno.h>
 #include <setjmp.h>
@@ -68,7 +68,7 @@ static size_t bytes(unsigned char *buf, size_t room, const char *text)
 	return n;
 }
 
-static void packet_fields_are_read_where_the_kernel_put_them(void **state)
+static void recorded_packet_is_decoded(void **state)
 {
 	unsigned char buf[512];
 	size_t n, payload_len;
@@ -100,8 +100,8 @@ static void packet_fields_are_read_where_the_kernel_put_them(void **state)
 	assert_int_equal(payload_len, 0);
 }
 
-/* Decoding and encoding again must give the kernel's bytes; what is behind the end stays untouched. */
-static void packet_goes_out_byte_for_byte(void **state)
+/* Decoding and encoding again gives the kernel's bytes, and writes nothing after them. */
+static void packet_is_encoded_as_recorded(void **state)
 {
 	static const struct {
 		enum wire_layout layout;
@@ -125,7 +125,7 @@ static void packet_goes_out_byte_for_byte(void **state)
 	}
 }
 
-static void offsets_are_those_of_this_programs_own_structs(void **state)
+static void offsets_match_the_structs_of_this_program(void **state)
 {
 	unsigned char buf[256] = { 0 };
 	struct wire_packet p = { .packet_id = 0x11223344,
@@ -174,7 +174,7 @@ static void nlmsg_len_is_rounded_up_to_four(void **state)
 	assert_int_equal(h.nlmsg_len, 65624);
 }
 
-static void original_librarys_requests_are_understood(void **state)
+static void recorded_requests_are_decoded(void **state)
 {
 	unsigned char buf[256];
 	struct wire_request r;
@@ -202,7 +202,7 @@ static void original_librarys_requests_are_understood(void **state)
 	assert_true(r.verdict.data_len == 48 && r.verdict.payload_len == 48 && r.verdict.payload == buf + 28);
 }
 
-static void requests_are_written_as_the_kernel_read_them(void **state)
+static void requests_are_encoded_as_recorded(void **state)
 {
 	unsigned char buf[256], out[256];
 	size_t n;
@@ -226,7 +226,7 @@ static void requests_are_written_as_the_kernel_read_them(void **state)
 	assert_memory_equal(out + 4, buf + 4, 24);
 }
 
-static void request_whose_length_lies_is_told_from_a_short_one(void **state)
+static void wrong_length_and_short_request_give_different_errors(void **state)
 {
 	unsigned char buf[256] = { 0 };
 	struct wire_request r;
@@ -251,7 +251,7 @@ static void request_whose_length_lies_is_told_from_a_short_one(void **state)
 }
 
 /* data_len in a verdict is what the program claims; payload_len is what follows within nlmsg_len. */
-static void verdicts_payload_ends_with_nlmsg_len(void **state)
+static void payload_of_verdict_ends_with_nlmsg_len(void **state)
 {
 	unsigned char buf[256] = { 0 };
 	struct wire_request r;
@@ -269,7 +269,7 @@ static void verdicts_payload_ends_with_nlmsg_len(void **state)
 	assert_null(r.verdict.payload);
 }
 
-static void errors_quote_as_the_kernel_did(void **state)
+static void errors_quote_the_request_as_recorded(void **state)
 {
 	unsigned char request[256], expected[256], out[256];
 	size_t n, q;
@@ -293,15 +293,15 @@ static void errors_quote_as_the_kernel_did(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(packet_fields_are_read_where_the_kernel_put_them),
-		cmocka_unit_test(packet_goes_out_byte_for_byte),
-		cmocka_unit_test(offsets_are_those_of_this_programs_own_structs),
+		cmocka_unit_test(recorded_packet_is_decoded),
+		cmocka_unit_test(packet_is_encoded_as_recorded),
+		cmocka_unit_test(offsets_match_the_structs_of_this_program),
 		cmocka_unit_test(nlmsg_len_is_rounded_up_to_four),
-		cmocka_unit_test(original_librarys_requests_are_understood),
-		cmocka_unit_test(requests_are_written_as_the_kernel_read_them),
-		cmocka_unit_test(request_whose_length_lies_is_told_from_a_short_one),
-		cmocka_unit_test(verdicts_payload_ends_with_nlmsg_len),
-		cmocka_unit_test(errors_quote_as_the_kernel_did),
+		cmocka_unit_test(recorded_requests_are_decoded),
+		cmocka_unit_test(requests_are_encoded_as_recorded),
+		cmocka_unit_test(wrong_length_and_short_request_give_different_errors),
+		cmocka_unit_test(payload_of_verdict_ends_with_nlmsg_len),
+		cmocka_unit_test(errors_quote_the_request_as_recorded),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

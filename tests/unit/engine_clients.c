@@ -1,0 +1,385 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+/* The engine and its clients: batches, slow and hostile clients, their end. */
+#include "engine_room.h"
+
+static void packets_and_verdicts_are_sent_in_batches(void **state)
+{
+	struct room r = open_room(false, NULL);
+	int fd = add(&r, AF_INET, WIRE_LP64, 7), i;
+	uint32_t first;
+
+	(void)state;
+	ask_mode(fd, WIRE_LP64, 7, COPY_META, 0);
+	settle(&r);
+	first = fake_push_plain(r.fake, AF_INET, 60);
+	for (i = 1; i < 128; i++)
+		fake_push_plain(r.fake, AF_INET, 60);
+	r.fake->receives = 0;
+	settle(&r);
+	assert_true(r.fake->receives <= 4); /* two of them are empty */
+	for (i = 0; i < 128; i++)
+		ask_verdict(fd, 7, NF_ACCEPT, next_id(fd), NULL, 0);
+	settle(&r);
+	assert_true(r.fake->sends <= 3);
+	for (i = 0; i < 128; i++)
+		expect_verdict(&r, first + (uint32_t)i, NF_ACCEPT);
+	close(fd);
+	close_room(&r);
+}
+
+static void each_family_gets_its_packets_in_its_layout(void **state)
+{
+	struct room r = open_room(false, NULL);
+	int v4 = add(&r, AF_INET, WIRE_LP64, 7), v6 = add(&r, AF_INET6, WIRE_ILP32, 8), i;
+	unsigned char buf[ROOM];
+	struct wire_packet p;
+	const void *payload;
+	size_t len;
+
+	(void)state;
+	ask_mode(v4, WIRE_LP64, 7, COPY_PACKET, 40);
+	ask_mode(v6, WIRE_ILP32, 8, COPY_PACKET, 0);
+	settle(&r);
+	for (i = 0; i < 20; i++)
+		fake_push_plain(r.fake, i % 2 == 0 ? AF_INET : AF_INET6, 61);
+	settle(&r);
+	for (i = 0; i < 10; i++) {
+		assert_int_equal(next(v4, buf), 112 + 40);
+		assert_true(get_packet(WIRE_LP64, buf, 152, &p, &payload, &len));
+		assert_int_equal(p.packet_id, 0x20000001 + 2 * i);
+		assert_int_equal(next(v6, buf), 88 + 64);
+		assert_true(get_packet(WIRE_ILP32, buf, 152, &p, &payload, &len));
+		assert_int_equal(p.packet_id, 0x20000002 + 2 * i);
+		assert_int_equal(len, 61);
+		assert_memory_equal(buf + 88 + 61, "\0\0\0", 3); /* cleared padding */
+	}
+	assert_int_equal(next(v4, buf), 0);
+	assert_int_equal(next(v6, buf), 0);
+	close(v4);
+	close(v6);
+	close_room(&r);
+}
+
+static void packets_without_a_peer_are_dropped_and_counted(void **state)
+{
+	struct room r = open_room(false, NULL);
+	int fd = add(&r, AF_INET, WIRE_LP64, 7);
+	uint32_t v6, bridge;
+
+	(void)state;
+	ask_mode(fd, WIRE_LP64, 7, COPY_META, 0);
+	settle(&r);
+	v6 = fake_push_plain(r.fake, AF_INET6, 60);
+	bridge = fake_push_plain(r.fake, AF_BRIDGE, 60);
+	settle(&r);
+	expect_verdict(&r, bridge, NF_DROP);
+	expect_verdict(&r, v6, NF_DROP);
+	assert_true(counts(&r, AF_INET6).wrong_family == 1 && counts(&r, AF_INET6).dropped == 1);
+	assert_true(counts(&r, AF_UNSPEC).wrong_family == 1);
+	assert_true(counts(&r, AF_INET).wrong_family == 0);
+	close(fd);
+	close_room(&r);
+}
+
+static void packet_without_payload_is_dropped_before_mode_meta(void **state)
+{
+	struct room r = open_room(false, NULL);
+	struct ipq_packet bare = { .family = AF_INET, .hook = 1, .hw_protocol = 0x0800 };
+	int fd = add(&r, AF_INET, WIRE_LP64, 7);
+	uint32_t early, late;
+
+	(void)state;
+	ask_mode(fd, WIRE_LP64, 7, COPY_PACKET, 0);
+	settle(&r);
+	early = fake_push(r.fake, &bare, NULL, 0);
+	late = fake_push_plain(r.fake, AF_INET, 60);
+	settle(&r);
+	expect_verdict(&r, early, NF_DROP);
+	assert_int_equal(next_id(fd), late);
+	assert_int_equal(counts(&r, AF_INET).wrong_family, 1);
+	/* After mode META, such packets may be on their way. */
+	ask_mode(fd, WIRE_LP64, 7, COPY_META, 0);
+	settle(&r);
+	ask_mode(fd, WIRE_LP64, 7, COPY_PACKET, 0);
+	settle(&r);
+	early = fake_push(r.fake, &bare, NULL, 0);
+	settle(&r);
+	assert_int_equal(next_id(fd), early);
+	close(fd);
+	close_room(&r);
+}
+
+static void verdicts_sent_before_close_are_applied(void **state)
+{
+	struct room r = open_room(false, NULL);
+	int fd = add(&r, AF_INET, WIRE_LP64, 7);
+	uint32_t a, b;
+
+	(void)state;
+	ask_mode(fd, WIRE_LP64, 7, COPY_META, 0);
+	settle(&r);
+	a = fake_push_plain(r.fake, AF_INET, 60);
+	b = fake_push_plain(r.fake, AF_INET, 60);
+	settle(&r);
+	ask_verdict(fd, 7, NF_ACCEPT, a, NULL, 0);
+	close(fd); /* with unread packets: this end sees ECONNRESET first */
+	settle(&r);
+	expect_verdict(&r, a, NF_ACCEPT);
+	expect_verdict(&r, b, NF_DROP);
+	assert_int_equal(counts(&r, AF_INET).peer_pid, 0);
+	close_room(&r);
+}
+
+static void closed_peer_does_not_make_the_next_client_busy(void **state)
+{
+	struct room r = open_room(false, NULL);
+	int first = add(&r, AF_INET, WIRE_LP64, 7), second;
+	uint32_t id = fake_push_plain(r.fake, AF_INET, 60);
+	unsigned char buf[ROOM];
+
+	(void)state;
+	ask_mode(first, WIRE_LP64, 7, COPY_META, 0);
+	settle(&r);
+	/* The second client's request is served before the first one's end is seen. */
+	second = add(&r, AF_INET, WIRE_LP64, 8);
+	ask_mode(second, WIRE_LP64, 8, COPY_PACKET, 33);
+	ask_verdict(first, 7, NF_ACCEPT, id, NULL, 0);
+	close(first);
+	settle(&r);
+	assert_int_equal(next(second, buf), 0); /* no EBUSY */
+	assert_true(counts(&r, AF_INET).peer_pid == 8 && counts(&r, AF_INET).range == 33);
+	expect_verdict(&r, id, NF_ACCEPT);
+	close(second);
+	close_room(&r);
+}
+
+static void pid_is_taken_from_the_first_request(void **state)
+{
+	struct room r = open_room(false, NULL);
+	int fd = add(&r, AF_INET, WIRE_LP64, 0);
+	unsigned char buf[ROOM];
+
+	(void)state;
+	ask_mode(fd, WIRE_LP64, 4321, COPY_META, 0);
+	fake_push_plain(r.fake, AF_INET, 60);
+	settle(&r);
+	assert_int_equal(counts(&r, AF_INET).peer_pid, 4321);
+	assert_int_equal(next(fd, buf), 112);
+	close(fd);
+	close_room(&r);
+}
+
+static void client_that_does_not_read_loses_only_its_own_packets(void **state)
+{
+	struct room r = open_room(false, NULL);
+	int lazy = add(&r, AF_INET, WIRE_LP64, 7), busy = add(&r, AF_INET6, WIRE_LP64, 8), i;
+	struct engine_counts c;
+
+	(void)state;
+	engine_set_queue_max(r.engine, AF_INET, 100000);
+	ask_mode(lazy, WIRE_LP64, 7, COPY_PACKET, 0);
+	ask_mode(busy, WIRE_LP64, 8, COPY_PACKET, 0);
+	settle(&r);
+	for (i = 0; i < 3000; i++) {
+		fake_push_plain(r.fake, AF_INET, 20000);
+		fake_push_plain(r.fake, AF_INET6, 60);
+		settle(&r);
+		ask_verdict(busy, 8, NF_ACCEPT, next_id(busy), NULL, 0);
+		while (r.fake->verdicts != NULL)
+			fake_verdict_free(fake_verdict(r.fake));
+	}
+	settle(&r);
+	c = counts(&r, AF_INET);
+	assert_true(c.netlink_dropped > 0 && c.packets > 0);
+	assert_int_equal(c.netlink_dropped + c.packets, 3000);
+	assert_int_equal(c.queue_length, c.packets);
+	assert_int_equal(fake_waiting(r.fake), c.packets); /* lost packets were dropped in the source */
+	c = counts(&r, AF_INET6);
+	assert_true(c.packets == 3000 && c.accepted == 3000 && c.netlink_dropped == 0);
+	close(lazy);
+	settle(&r);
+	assert_int_equal(fake_waiting(r.fake), 0);
+	close(busy);
+	close_room(&r);
+}
+
+static void short_pause_of_a_client_loses_no_packet(void **state)
+{
+	struct room r = open_room(false, NULL);
+	int fd = add(&r, AF_INET, WIRE_LP64, 7), i;
+	struct engine_counts c;
+
+	(void)state;
+	ask_mode(fd, WIRE_LP64, 7, COPY_META, 0);
+	settle(&r);
+	for (i = 0; i < 150; i++)
+		fake_push_plain(r.fake, AF_INET, 1500);
+	settle(&r);
+	c = counts(&r, AF_INET);
+	assert_true(c.packets == 150 && c.netlink_dropped == 0);
+	close(fd);
+	close_room(&r);
+}
+
+static void nonblocking_client_can_send_all_its_verdicts(void **state)
+{
+	struct room r = open_room(true, NULL);
+	int pair[2], i, n;
+
+	(void)state;
+	assert_int_equal(engine_socketpair(pair, SOCK_NONBLOCK), 0);
+	assert_int_equal(engine_add(r.engine, pair[0], AF_INET, WIRE_LP64, 7, true), 0);
+	for (i = 0; i < 1024; i++)
+		fake_push_plain(r.fake, AF_INET, 60);
+	ask_mode(pair[1], WIRE_LP64, 7, COPY_META, 0);
+	settle(&r);
+	/* The engine does not step while the client sends verdicts on all its packets. */
+	n = (int)counts(&r, AF_INET).queue_length;
+	assert_true(n > 200);
+	for (i = 0; i < n; i++)
+		ask_verdict(pair[1], 7, NF_ACCEPT, next_id(pair[1]), NULL, 0);
+	settle(&r);
+	assert_true(counts(&r, AF_INET).accepted == (uint64_t)n);
+	close(pair[1]);
+	close_room(&r);
+}
+
+/* Random bytes, random sizes, floods: no crash, no send that blocks. */
+static void random_requests_affect_no_other_client(void **state)
+{
+	struct room r = open_room(false, NULL);
+	int bad = add(&r, AF_INET, WIRE_LP64, 7), good = add(&r, AF_INET6, WIRE_LP64, 8), i;
+	static unsigned char buf[ROOM * 2];
+	unsigned seed = 1;
+
+	(void)state;
+	ask_mode(good, WIRE_LP64, 8, COPY_META, 0);
+	settle(&r);
+	for (i = 0; i < 20000; i++) {
+		size_t len = (size_t)rand_r(&seed) % (i % 100 == 0 ? sizeof(buf) : 100), k;
+		struct nlmsghdr h = { .nlmsg_len =
+					      (uint32_t)(rand_r(&seed) % 3 == 0 ? rand_r(&seed) : (int)len),
+				      .nlmsg_type = (uint16_t)(0x10 + rand_r(&seed) % 5),
+				      .nlmsg_flags =
+					      (uint16_t)(NLM_F_REQUEST | (rand_r(&seed) % 2) * NLM_F_ACK),
+				      .nlmsg_pid = (uint32_t)(rand_r(&seed) % 4 == 0 ? 8 : 7) };
+
+		for (k = 0; k < 64 && k < len; k++)
+			buf[k] = (unsigned char)rand_r(&seed);
+		if (rand_r(&seed) % 4 != 0)
+			memcpy(buf, &h, len < sizeof(h) ? len : sizeof(h));
+		send(bad, buf, len, MSG_DONTWAIT); /* the answers are not read */
+		if (i % 64 == 0)
+			settle(&r);
+	}
+	settle(&r);
+	fake_push_plain(r.fake, AF_INET6, 60);
+	settle(&r);
+	ask_verdict(good, 8, NF_ACCEPT, next_id(good), NULL, 0);
+	settle(&r);
+	assert_int_equal(counts(&r, AF_INET6).accepted, 1);
+	close(bad);
+	close(good);
+	settle(&r);
+	close_room(&r);
+}
+
+/* As after a fork of the engine's process: another process has the descriptor too. */
+static void closed_client_ends_if_another_process_has_its_socket(void **state)
+{
+	struct room r = open_room(false, NULL);
+	int pair[2], inherited, i;
+
+	(void)state;
+	assert_int_equal(socketpair(AF_UNIX, SOCK_SEQPACKET, 0, pair), 0);
+	inherited = dup(pair[1]);
+	assert_int_equal(engine_add(r.engine, pair[1], AF_INET, WIRE_LP64, 7, true), 0);
+	ask_mode(pair[0], WIRE_LP64, 7, COPY_META, 0);
+	settle(&r);
+	close(pair[0]);
+	for (i = 0; i < 3; i++)
+		settle(&r);
+	assert_int_equal(counts(&r, AF_INET).peer_pid, 0);
+	close(inherited);
+	close_room(&r);
+}
+
+static void end_of_datagram_client_is_seen_at_the_next_packet(void **state)
+{
+	struct room r = open_room(false, NULL);
+	int pair[2];
+	uint32_t id;
+
+	(void)state;
+	assert_int_equal(socketpair(AF_UNIX, SOCK_DGRAM, 0, pair), 0);
+	assert_int_equal(engine_add(r.engine, pair[1], AF_INET, WIRE_LP64, 7, true), 0);
+	ask_mode(pair[0], WIRE_LP64, 7, COPY_META, 0);
+	settle(&r);
+	id = fake_push_plain(r.fake, AF_INET, 60);
+	settle(&r);
+	assert_int_equal(next_id(pair[0]), id);
+	ask_verdict(pair[0], 7, NF_ACCEPT, id, NULL, 0);
+	settle(&r);
+	expect_verdict(&r, id, NF_ACCEPT);
+	close(pair[0]);
+	id = fake_push_plain(r.fake, AF_INET, 60);
+	settle(&r);
+	expect_verdict(&r, id, NF_DROP);
+	assert_int_equal(counts(&r, AF_INET).peer_pid, 0);
+	close_room(&r);
+}
+
+static void empty_datagram_does_not_end_the_client(void **state)
+{
+	struct room r = open_room(false, NULL);
+	int fd = add(&r, AF_INET, WIRE_LP64, 7);
+
+	(void)state;
+	assert_int_equal(send(fd, "", 0, 0), 0);
+	ask_mode(fd, WIRE_LP64, 7, COPY_META, 0);
+	settle(&r);
+	assert_int_equal(counts(&r, AF_INET).peer_pid, 7);
+	close(fd);
+	close_room(&r);
+}
+
+static void unsuitable_sockets_are_refused_and_not_closed(void **state)
+{
+	struct room r = open_room(false, NULL);
+	int pair[2];
+
+	(void)state;
+	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM, 0, pair), 0);
+	assert_int_equal(engine_add(r.engine, pair[1], AF_INET, WIRE_LP64, 7, true), -EINVAL);
+	close(pair[0]);
+	assert_int_equal(close(pair[1]), 0);
+	assert_int_equal(socketpair(AF_UNIX, SOCK_SEQPACKET, 0, pair), 0);
+	assert_int_equal(engine_add(r.engine, pair[1], AF_BRIDGE, WIRE_LP64, 7, true), -EINVAL);
+	close(pair[0]);
+	assert_int_equal(close(pair[1]), 0);
+	assert_int_equal(engine_add(r.engine, -1, AF_INET, WIRE_LP64, 7, true), -EBADF);
+	close_room(&r);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(packets_and_verdicts_are_sent_in_batches),
+		cmocka_unit_test(each_family_gets_its_packets_in_its_layout),
+		cmocka_unit_test(packets_without_a_peer_are_dropped_and_counted),
+		cmocka_unit_test(packet_without_payload_is_dropped_before_mode_meta),
+		cmocka_unit_test(verdicts_sent_before_close_are_applied),
+		cmocka_unit_test(closed_peer_does_not_make_the_next_client_busy),
+		cmocka_unit_test(pid_is_taken_from_the_first_request),
+		cmocka_unit_test(client_that_does_not_read_loses_only_its_own_packets),
+		cmocka_unit_test(short_pause_of_a_client_loses_no_packet),
+		cmocka_unit_test(nonblocking_client_can_send_all_its_verdicts),
+		cmocka_unit_test(random_requests_affect_no_other_client),
+		cmocka_unit_test(closed_client_ends_if_another_process_has_its_socket),
+		cmocka_unit_test(end_of_datagram_client_is_seen_at_the_next_packet),
+		cmocka_unit_test(empty_datagram_does_not_end_the_client),
+		cmocka_unit_test(unsuitable_sockets_are_refused_and_not_closed),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

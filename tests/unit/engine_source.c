@@ -1,0 +1,258 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+/* The engine and its source: settings, verdicts that are refused, failures. */
+#include "engine_room.h"
+
+static void source_is_configured_by_the_first_mode_request(void **state)
+{
+	struct room r = open_room(false, NULL);
+	int fd = add(&r, AF_INET, WIRE_LP64, 7);
+
+	(void)state;
+	settle(&r);
+	assert_int_equal(r.fake->configured, 0);
+	ask_mode(fd, WIRE_LP64, 7, COPY_META, 0);
+	settle(&r);
+	assert_int_equal(r.fake->configured, 1);
+	assert_int_equal(r.fake->config.mode, COPY_META);
+	close(fd);
+	close_room(&r);
+}
+
+static void source_copies_the_larger_of_both_ranges(void **state)
+{
+	struct room r = open_room(false, NULL);
+	int v4 = add(&r, AF_INET, WIRE_LP64, 7), v6 = add(&r, AF_INET6, WIRE_LP64, 7);
+
+	(void)state;
+	ask_mode(v4, WIRE_LP64, 7, COPY_PACKET, 100);
+	ask_mode(v6, WIRE_LP64, 7, COPY_META, 0);
+	settle(&r);
+	assert_true(r.fake->config.mode == COPY_PACKET && r.fake->config.range == 100);
+	ask_mode(v6, WIRE_LP64, 7, COPY_PACKET, 200);
+	settle(&r);
+	assert_true(r.fake->config.mode == COPY_PACKET && r.fake->config.range == 200);
+	ask_mode(v4, WIRE_LP64, 7, COPY_PACKET, 0);
+	settle(&r);
+	assert_true(r.fake->config.mode == COPY_PACKET && r.fake->config.range == 0);
+	close(v4);
+	settle(&r);
+	assert_true(r.fake->config.mode == COPY_PACKET && r.fake->config.range == 200);
+	close(v6);
+	settle(&r);
+	assert_int_equal(r.fake->config.mode, COPY_NONE);
+	close_room(&r);
+}
+
+static void refused_configuration_is_reported_and_keeps_the_mode(void **state)
+{
+	struct room r = open_room(false, NULL);
+	int fd = add(&r, AF_INET, WIRE_LP64, 7);
+
+	(void)state;
+	r.fake->configure_error = ECONNREFUSED;
+	ask_mode(fd, WIRE_LP64, 7, COPY_META, 0);
+	settle(&r);
+	assert_int_equal(next_error(fd), ECONNREFUSED);
+	assert_int_equal(counts(&r, AF_INET).mode, COPY_NONE);
+	ask_mode(fd, WIRE_LP64, 7, COPY_META, 0);
+	settle(&r);
+	assert_int_equal(counts(&r, AF_INET).mode, COPY_META);
+	close(fd);
+	close_room(&r);
+}
+
+static void verdict_refused_by_the_source_is_reported_with_its_request(void **state)
+{
+	struct room r = open_room(false, NULL);
+	unsigned char buf[ROOM], request[64];
+	int fd = add(&r, AF_INET, WIRE_LP64, 7);
+	uint32_t id;
+
+	(void)state;
+	ask_mode(fd, WIRE_LP64, 7, COPY_META, 0);
+	settle(&r);
+	fake_push_plain(r.fake, AF_INET, 60);
+	settle(&r);
+	id = next_id(fd);
+	fake_forget(r.fake, 0); /* every packet without interface is gone */
+	ask_verdict(fd, 7, NF_ACCEPT, id, NULL, 0);
+	settle(&r);
+	assert_int_equal(next(fd, buf), 60);
+	wire_put_verdict(WIRE_LP64, request, 7, NF_ACCEPT, id, 0);
+	assert_memory_equal(buf + 20, request, 40);
+	assert_int_equal(next(fd, buf), 0);
+	close(fd);
+	close_room(&r);
+}
+
+static void verdict_on_unknown_id_is_passed_to_an_adopted_source(void **state)
+{
+	static const struct engine_options adopt = { .adopt = true };
+	struct room r = open_room(false, &adopt);
+	struct ipq_packet before;
+	int fd = add(&r, AF_INET, WIRE_LP64, 7);
+	uint32_t id = fake_push_plain(r.fake, AF_INET, 60);
+
+	(void)state;
+	fake_receive(r.fake, &before); /* by the reader before */
+	ask_mode(fd, WIRE_LP64, 7, COPY_META, 0);
+	ask_verdict(fd, 7, NF_ACCEPT, id, NULL, 0);
+	settle(&r);
+	expect_verdict(&r, id, NF_ACCEPT);
+	ask_verdict(fd, 7, NF_ACCEPT, id, NULL, 0); /* its verdict was given */
+	settle(&r);
+	assert_int_equal(next_error(fd), ENOENT);
+	close(fd);
+	close_room(&r);
+}
+
+static void verdict_on_packet_of_other_family_is_refused(void **state)
+{
+	static const struct engine_options adopt = { .adopt = true };
+	struct room r = open_room(false, &adopt);
+	int v4 = add(&r, AF_INET, WIRE_LP64, 7), v6 = add(&r, AF_INET6, WIRE_LP64, 7);
+	uint32_t id;
+
+	(void)state;
+	ask_mode(v4, WIRE_LP64, 7, COPY_META, 0);
+	ask_mode(v6, WIRE_LP64, 7, COPY_META, 0);
+	settle(&r);
+	fake_push_plain(r.fake, AF_INET, 60);
+	settle(&r);
+	id = next_id(v4);
+	ask_verdict(v6, 7, NF_DROP, id, NULL, 0);
+	settle(&r);
+	assert_int_equal(next_error(v6), ENOENT);
+	ask_verdict(v4, 7, NF_ACCEPT, id, NULL, 0);
+	settle(&r);
+	expect_verdict(&r, id, NF_ACCEPT);
+	assert_int_equal(fake_waiting(r.fake), 0);
+	close(v4);
+	close(v6);
+	close_room(&r);
+}
+
+static void verdict_on_held_packet_is_refused(void **state)
+{
+	static const struct engine_options adopt = { .queue_length = 2, .adopt = true };
+	struct room r = open_room(true, &adopt);
+	int fd = add(&r, AF_INET, WIRE_LP64, 7);
+	uint32_t first;
+
+	(void)state;
+	first = fake_push_plain(r.fake, AF_INET, 60);
+	fake_push_plain(r.fake, AF_INET, 60);
+	fake_push_plain(r.fake, AF_INET, 60);
+	ask_mode(fd, WIRE_LP64, 7, COPY_META, 0);
+	settle(&r);
+	ask_verdict(fd, 7, NF_ACCEPT, first + 2, NULL, 0); /* no client has seen it */
+	settle(&r);
+	assert_int_equal(next_id(fd), first);
+	assert_int_equal(next_id(fd), first + 1);
+	assert_int_equal(next_error(fd), ENOENT);
+	ask_verdict(fd, 7, NF_ACCEPT, first, NULL, 0);
+	settle(&r);
+	expect_verdict(&r, first, NF_ACCEPT);
+	assert_int_equal(next_id(fd), first + 2);
+	ask_verdict(fd, 7, NF_DROP, first + 2, NULL, 0);
+	settle(&r);
+	expect_verdict(&r, first + 2, NF_DROP);
+	assert_int_equal(fake_waiting(r.fake), 1);
+	close(fd);
+	close_room(&r);
+}
+
+static void nf_queue_without_number_returns_to_the_source_queue(void **state)
+{
+	struct room r = open_room(false, NULL);
+	int fd = add(&r, AF_INET, WIRE_LP64, 7);
+	uint32_t id = fake_push_plain(r.fake, AF_INET, 60);
+
+	(void)state;
+	r.fake->source.queue_number = 5;
+	ask_mode(fd, WIRE_LP64, 7, COPY_META, 0);
+	settle(&r);
+	ask_verdict(fd, 7, NF_QUEUE, id, NULL, 0);
+	settle(&r);
+	expect_verdict(&r, id, 5u << 16 | NF_QUEUE);
+	close(fd);
+	close_room(&r);
+}
+
+static void replacement_too_large_for_the_source_drops_one_packet(void **state)
+{
+	struct room r = open_room(false, NULL);
+	unsigned char buf[ROOM] = { 0x45 };
+	int fd = add(&r, AF_INET, WIRE_LP64, 7);
+	uint32_t first = fake_push_plain(r.fake, AF_INET, 60), second = fake_push_plain(r.fake, AF_INET, 60);
+
+	(void)state;
+	ask_mode(fd, WIRE_LP64, 7, COPY_META, 0);
+	settle(&r);
+	r.fake->send_error = EMSGSIZE;
+	ask_verdict(fd, 7, NF_ACCEPT, first, buf, 65535);
+	ask_verdict(fd, 7, NF_ACCEPT, second, NULL, 0);
+	assert_int_equal(settle(&r), 0);
+	expect_verdict(&r, first, NF_DROP);
+	expect_verdict(&r, second, NF_ACCEPT);
+	close(fd);
+	close_room(&r);
+}
+
+static void verdicts_survive_a_short_lack_of_memory(void **state)
+{
+	static const int shortages[] = { ENOBUFS, ENOMEM, EAGAIN, EINTR };
+	struct room r = open_room(false, NULL);
+	int fd = add(&r, AF_INET, WIRE_LP64, 7);
+	unsigned i;
+
+	(void)state;
+	ask_mode(fd, WIRE_LP64, 7, COPY_META, 0);
+	settle(&r);
+	for (i = 0; i < sizeof(shortages) / sizeof(shortages[0]); i++) {
+		uint32_t id = fake_push_plain(r.fake, AF_INET, 60);
+
+		settle(&r);
+		r.fake->send_error = shortages[i];
+		ask_verdict(fd, 7, NF_ACCEPT, id, NULL, 0);
+		assert_int_equal(settle(&r), 0);
+		expect_verdict(&r, id, NF_ACCEPT);
+	}
+	close(fd);
+	close_room(&r);
+}
+
+static void failed_source_ends_the_step_with_its_error(void **state)
+{
+	struct room r = open_room(false, NULL);
+	int fd = add(&r, AF_INET, WIRE_LP64, 7);
+	uint32_t id = fake_push_plain(r.fake, AF_INET, 60);
+
+	(void)state;
+	ask_mode(fd, WIRE_LP64, 7, COPY_META, 0);
+	settle(&r);
+	r.fake->send_error = EPERM;
+	ask_verdict(fd, 7, NF_ACCEPT, id, NULL, 0);
+	assert_int_equal(settle(&r), -EPERM);
+	close(fd);
+	close_room(&r);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(source_is_configured_by_the_first_mode_request),
+		cmocka_unit_test(source_copies_the_larger_of_both_ranges),
+		cmocka_unit_test(refused_configuration_is_reported_and_keeps_the_mode),
+		cmocka_unit_test(verdict_refused_by_the_source_is_reported_with_its_request),
+		cmocka_unit_test(verdict_on_unknown_id_is_passed_to_an_adopted_source),
+		cmocka_unit_test(verdict_on_packet_of_other_family_is_refused),
+		cmocka_unit_test(verdict_on_held_packet_is_refused),
+		cmocka_unit_test(nf_queue_without_number_returns_to_the_source_queue),
+		cmocka_unit_test(replacement_too_large_for_the_source_drops_one_packet),
+		cmocka_unit_test(verdicts_survive_a_short_lack_of_memory),
+		cmocka_unit_test(failed_source_ends_the_step_with_its_error),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
