@@ -39,7 +39,7 @@ static void expect_unreadable(const char *path, int err, const char *words)
 	assert_non_null(strstr(error.text, words));
 }
 
-static void what_cannot_be_read_says_why(void **state)
+static void file_that_cannot_be_read_is_an_error_with_reason(void **state)
 {
 	(void)state;
 	expect_unreadable("/nonexistent/file", ENOENT, strerror(ENOENT));
@@ -51,7 +51,7 @@ static void what_cannot_be_read_says_why(void **state)
 	expect_unreadable(place(&in), EINVAL, "version");
 }
 
-static void what_cannot_be_written_says_why(void **state)
+static void output_that_cannot_be_opened_is_an_error_with_reason(void **state)
 {
 	struct capture_reader *r = reader_of_one_packet();
 	struct capture_writer *w;
@@ -66,7 +66,7 @@ static void what_cannot_be_written_says_why(void **state)
 }
 
 /* A disk that is full later: the first to know is the flush, and from then on every call. */
-static void what_cannot_be_written_any_more_stays_an_error(void **state)
+static void every_call_fails_after_a_failed_write(void **state)
 {
 	const struct rlimit little = { 1000, RLIM_INFINITY }, all = { RLIM_INFINITY, RLIM_INFINITY };
 	const struct capture_record record = { .sec = 1, .caplen = sizeof(frame), .len = sizeof(frame) };
@@ -134,7 +134,7 @@ static void expect_success(pid_t child)
 	assert_int_equal(status, 0);
 }
 
-static void a_pipe_with_nothing_in_it_is_waited_for(void **state)
+static void empty_pipe_is_read_until_data_arrives(void **state)
 {
 	int saved = dup(STDIN_FILENO), other, n;
 	struct capture_record record;
@@ -166,7 +166,7 @@ static void a_pipe_with_nothing_in_it_is_waited_for(void **state)
 	expect_success(child);
 }
 
-static void a_full_pipe_is_waited_for(void **state)
+static void full_pipe_is_written_when_it_has_room(void **state)
 {
 	const struct capture_record record = { .sec = 1, .caplen = sizeof(frame), .len = sizeof(frame) };
 	struct capture_reader *r = reader_of_one_packet();
@@ -196,11 +196,11 @@ static void a_full_pipe_is_waited_for(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(what_cannot_be_read_says_why),
-		cmocka_unit_test(what_cannot_be_written_says_why),
-		cmocka_unit_test(what_cannot_be_written_any_more_stays_an_error),
-		cmocka_unit_test(a_pipe_with_nothing_in_it_is_waited_for),
-		cmocka_unit_test(a_full_pipe_is_waited_for),
+		cmocka_unit_test(file_that_cannot_be_read_is_an_error_with_reason),
+		cmocka_unit_test(output_that_cannot_be_opened_is_an_error_with_reason),
+		cmocka_unit_test(every_call_fails_after_a_failed_write),
+		cmocka_unit_test(empty_pipe_is_read_until_data_arrives),
+		cmocka_unit_test(full_pipe_is_written_when_it_has_room),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -81,7 +81,7 @@ static int next(void)
 	return capture_read(reader, &record, &data, &error);
 }
 
-static void a_clock_of_any_resolution_gives_nanoseconds(void **state)
+static void timestamps_of_any_resolution_become_nanoseconds(void **state)
 {
 	static const struct {
 		uint8_t resolution;
@@ -124,7 +124,7 @@ static void a_clock_of_any_resolution_gives_nanoseconds(void **state)
 	}
 }
 
-static void an_offset_moves_the_clock(void **state)
+static void timestamp_offset_is_added(void **state)
 {
 	static const uint8_t little[] = { 2, 0, 3, 0, 'e', 't', 'h', 0, 14, 0, 8, 0, 0, 0, 0, 0, 1, 0, 0, 0 };
 	static const uint8_t big[] = { 0, 14, 0, 8, 0, 0, 0, 1, 0, 0, 0, 0 };
@@ -141,7 +141,7 @@ static void an_offset_moves_the_clock(void **state)
 	}
 }
 
-static void unknown_blocks_are_stepped_over_and_the_other_packet_blocks_read(void **state)
+static void unknown_blocks_are_skipped_and_all_packet_blocks_read(void **state)
 {
 	static const uint8_t big_block[100000];
 	uint32_t simple = 30, old[] = { 0, 0, 9000000, 20, 40 };
@@ -166,7 +166,7 @@ static void unknown_blocks_are_stepped_over_and_the_other_packet_blocks_read(voi
 	capture_reader_close(reader);
 }
 
-static void a_second_section_may_turn_the_bytes_and_count_interfaces_anew(void **state)
+static void second_section_has_its_own_byte_order_and_interfaces(void **state)
 {
 	static struct capture_file first;
 
@@ -192,7 +192,7 @@ static void a_second_section_may_turn_the_bytes_and_count_interfaces_anew(void *
 	capture_reader_close(reader);
 }
 
-static void a_file_cut_anywhere_tells_the_place(void **state)
+static void truncated_pcapng_is_an_error_with_offset(void **state)
 {
 	size_t second, whole;
 	char text[128];
@@ -217,7 +217,7 @@ static void a_file_cut_anywhere_tells_the_place(void **state)
 		assert_int_equal(begin(), -EINVAL);
 }
 
-static void damage_is_never_believed(void **state)
+static void wrong_lengths_and_interface_numbers_are_rejected(void **state)
 {
 	static const struct {
 		size_t offset; /* from the beginning of the packet's block */
@@ -249,7 +249,7 @@ static void damage_is_never_believed(void **state)
 	}
 }
 
-static void interfaces_of_two_link_types_do_not_mix(void **state)
+static void packet_of_a_second_link_type_is_rejected(void **state)
 {
 	(void)state;
 	put_section(false);
@@ -264,7 +264,7 @@ static void interfaces_of_two_link_types_do_not_mix(void **state)
 	capture_reader_close(reader);
 }
 
-static void a_clock_too_fine_is_refused(void **state)
+static void timestamp_resolution_beyond_64_bits_is_rejected(void **state)
 {
 	static const uint8_t decimal[] = { 9, 0, 1, 0, 20, 0, 0, 0 },
 			     binary[] = { 9, 0, 1, 0, 0x80 | 64, 0, 0, 0 };
@@ -282,14 +282,14 @@ static void a_clock_too_fine_is_refused(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(a_clock_of_any_resolution_gives_nanoseconds),
-		cmocka_unit_test(an_offset_moves_the_clock),
-		cmocka_unit_test(unknown_blocks_are_stepped_over_and_the_other_packet_blocks_read),
-		cmocka_unit_test(a_second_section_may_turn_the_bytes_and_count_interfaces_anew),
-		cmocka_unit_test(a_file_cut_anywhere_tells_the_place),
-		cmocka_unit_test(damage_is_never_believed),
-		cmocka_unit_test(interfaces_of_two_link_types_do_not_mix),
-		cmocka_unit_test(a_clock_too_fine_is_refused),
+		cmocka_unit_test(timestamps_of_any_resolution_become_nanoseconds),
+		cmocka_unit_test(timestamp_offset_is_added),
+		cmocka_unit_test(unknown_blocks_are_skipped_and_all_packet_blocks_read),
+		cmocka_unit_test(second_section_has_its_own_byte_order_and_interfaces),
+		cmocka_unit_test(truncated_pcapng_is_an_error_with_offset),
+		cmocka_unit_test(wrong_lengths_and_interface_numbers_are_rejected),
+		cmocka_unit_test(packet_of_a_second_link_type_is_rejected),
+		cmocka_unit_test(timestamp_resolution_beyond_64_bits_is_rejected),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -12,7 +12,7 @@
 
 static uint8_t packet[70000];
 
-static void sum_of_rfc1071_example(void **state)
+static void rfc1071_example_has_its_sum(void **state)
 {
 	static const uint8_t example[] = { 0x00, 0x01, 0xf2, 0x03, 0xf4, 0xf5, 0xf6, 0xf7 };
 	uint16_t sum = sum_bytes(example, sizeof(example), false);
@@ -21,7 +21,7 @@ static void sum_of_rfc1071_example(void **state)
 	assert_int_equal(ntohs(sum), 0xddf2);
 }
 
-static void sum_of_any_length_and_alignment(void **state)
+static void sum_is_correct_for_any_length_and_alignment(void **state)
 {
 	(void)state;
 	random_fill(packet, sizeof(packet));
@@ -41,7 +41,7 @@ static void sum_of_any_length_and_alignment(void **state)
 }
 
 /* The header of a widely copied worked example (192.168.0.1 to 192.168.0.199, UDP, 115 bytes): b861. */
-static void ipv4_header_of_a_published_example(void **state)
+static void published_ipv4_header_has_its_checksum(void **state)
 {
 	static const uint8_t header[] = { 0x45, 0x00, 0x00, 0x73, 0x00, 0x00, 0x40, 0x00, 0x40, 0x11,
 					  0x12, 0x34, 0xc0, 0xa8, 0x00, 0x01, 0xc0, 0xa8, 0x00, 0xc7 };
@@ -54,7 +54,7 @@ static void ipv4_header_of_a_published_example(void **state)
 	assert_int_equal(be16(packet + 10), 0xb861);
 }
 
-static void complete_is_right_for_every_shape(void **state)
+static void complete_is_correct_for_every_packet_shape(void **state)
 {
 	static uint8_t expected[70000];
 
@@ -74,7 +74,7 @@ static void complete_is_right_for_every_shape(void **state)
 		}
 }
 
-static void complete_is_right_for_64_kilobytes(void **state)
+static void complete_is_correct_for_64_kilobytes(void **state)
 {
 	(void)state;
 	for (size_t i = 0; i < SHAPES; i++) {
@@ -86,7 +86,7 @@ static void complete_is_right_for_64_kilobytes(void **state)
 	}
 }
 
-static void verify_finds_every_single_wrong_bit(void **state)
+static void verify_detects_every_single_bit_error(void **state)
 {
 	(void)state;
 	for (size_t i = 0; i < SHAPES; i++) {
@@ -107,7 +107,7 @@ static void verify_finds_every_single_wrong_bit(void **state)
 	}
 }
 
-static void udp_without_checksum_is_right_in_ipv4_only(void **state)
+static void udp_without_checksum_is_valid_in_ipv4_only(void **state)
 {
 	struct built b = build(packet, (struct shape){ 4, IPPROTO_UDP, 0 }, 20);
 
@@ -119,7 +119,7 @@ static void udp_without_checksum_is_right_in_ipv4_only(void **state)
 	assert_int_equal(ipq_checksum_verify(packet, b.len), IPQ_CHECKSUM_TRANSPORT_WRONG);
 }
 
-static void udp_sum_of_zero_is_written_as_ffff(void **state)
+static void udp_checksum_of_zero_is_written_as_ffff(void **state)
 {
 	struct built b = build(packet, (struct shape){ 4, IPPROTO_UDP, 0 }, 20);
 	uint8_t *word = packet + b.len - 2;
@@ -132,7 +132,7 @@ static void udp_sum_of_zero_is_written_as_ffff(void **state)
 	assert_int_equal(ipq_checksum_verify(packet, b.len), 0);
 }
 
-static void udp_length_bounds_what_is_summed(void **state)
+static void bytes_after_udp_length_are_not_summed(void **state)
 {
 	struct built b = build(packet, (struct shape){ 4, IPPROTO_UDP, 0 }, 20);
 
@@ -144,7 +144,7 @@ static void udp_length_bounds_what_is_summed(void **state)
 	assert_int_equal(ipq_checksum_verify(packet, b.len + 26), 0);
 }
 
-static void udplite_sums_only_what_it_covers(void **state)
+static void bytes_outside_udplite_coverage_are_not_summed(void **state)
 {
 	struct built b = build(packet, (struct shape){ 6, IPPROTO_UDPLITE, 0 }, 20);
 
@@ -158,7 +158,7 @@ static void udplite_sums_only_what_it_covers(void **state)
 	assert_int_equal(ipq_checksum_verify(packet, b.len), IPQ_CHECKSUM_TRANSPORT_WRONG);
 }
 
-static void fragment_is_not_completed_but_its_header_is(void **state)
+static void fragment_gets_only_its_header_checksum(void **state)
 {
 	struct built b = build(packet, (struct shape){ 4, IPPROTO_UDP, 0 }, 40);
 	unsigned before = be16(checksum_field(&b, packet));
@@ -172,7 +172,7 @@ static void fragment_is_not_completed_but_its_header_is(void **state)
 	assert_int_equal(ipq_checksum_verify(packet, b.len), -EOPNOTSUPP);
 }
 
-static void protocol_without_known_checksum_is_refused(void **state)
+static void complete_rejects_unknown_protocol(void **state)
 {
 	struct built b = build(packet, (struct shape){ 4, IPPROTO_UDP, 0 }, 40);
 
@@ -183,7 +183,7 @@ static void protocol_without_known_checksum_is_refused(void **state)
 	assert_int_equal(ipq_checksum_complete(packet, b.len), -EOPNOTSUPP);
 }
 
-static void unknown_route_under_way_is_refused(void **state)
+static void complete_rejects_unknown_routing_header_with_segments_left(void **state)
 {
 	struct built b = build(packet, (struct shape){ 6, IPPROTO_TCP, WITH_SOURCE_ROUTE }, 40);
 
@@ -197,19 +197,19 @@ static void unknown_route_under_way_is_refused(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(sum_of_rfc1071_example),
-		cmocka_unit_test(sum_of_any_length_and_alignment),
-		cmocka_unit_test(ipv4_header_of_a_published_example),
-		cmocka_unit_test(complete_is_right_for_every_shape),
-		cmocka_unit_test(complete_is_right_for_64_kilobytes),
-		cmocka_unit_test(verify_finds_every_single_wrong_bit),
-		cmocka_unit_test(udp_without_checksum_is_right_in_ipv4_only),
-		cmocka_unit_test(udp_sum_of_zero_is_written_as_ffff),
-		cmocka_unit_test(udp_length_bounds_what_is_summed),
-		cmocka_unit_test(udplite_sums_only_what_it_covers),
-		cmocka_unit_test(fragment_is_not_completed_but_its_header_is),
-		cmocka_unit_test(protocol_without_known_checksum_is_refused),
-		cmocka_unit_test(unknown_route_under_way_is_refused),
+		cmocka_unit_test(rfc1071_example_has_its_sum),
+		cmocka_unit_test(sum_is_correct_for_any_length_and_alignment),
+		cmocka_unit_test(published_ipv4_header_has_its_checksum),
+		cmocka_unit_test(complete_is_correct_for_every_packet_shape),
+		cmocka_unit_test(complete_is_correct_for_64_kilobytes),
+		cmocka_unit_test(verify_detects_every_single_bit_error),
+		cmocka_unit_test(udp_without_checksum_is_valid_in_ipv4_only),
+		cmocka_unit_test(udp_checksum_of_zero_is_written_as_ffff),
+		cmocka_unit_test(bytes_after_udp_length_are_not_summed),
+		cmocka_unit_test(bytes_outside_udplite_coverage_are_not_summed),
+		cmocka_unit_test(fragment_gets_only_its_header_checksum),
+		cmocka_unit_test(complete_rejects_unknown_protocol),
+		cmocka_unit_test(complete_rejects_unknown_routing_header_with_segments_left),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -162,7 +162,7 @@ static void ipv6_and_icmp_tuples_are_read(void **state)
 	assert_int_equal(ct.original.icmp_code, 1);
 }
 
-static void packets_without_an_entry_say_so(void **state)
+static void packet_without_entry_returns_enodata(void **state)
 {
 	struct ipq_conntrack ct = { .size = sizeof(ct) };
 	struct ipq_packet p = { .present = ~(uint32_t)IPQ_HAS_CONNTRACK };
@@ -199,7 +199,7 @@ static bool ends_attribute(const struct entry *e, size_t len)
 	return len == 0;
 }
 
-static void an_entry_cut_inside_an_attribute_is_malformed(void **state)
+static void entry_truncated_inside_attribute_is_rejected(void **state)
 {
 	struct entry e;
 
@@ -215,7 +215,7 @@ static void an_entry_cut_inside_an_attribute_is_malformed(void **state)
 	}
 }
 
-static void numbers_too_short_are_malformed(void **state)
+static void short_numbers_are_rejected(void **state)
 {
 	static const struct {
 		unsigned type;
@@ -235,7 +235,7 @@ static void numbers_too_short_are_malformed(void **state)
 	}
 }
 
-static void addresses_and_ports_too_short_are_malformed(void **state)
+static void short_addresses_and_ports_are_rejected(void **state)
 {
 	static const struct {
 		unsigned where, type;
@@ -259,7 +259,7 @@ static void addresses_and_ports_too_short_are_malformed(void **state)
 	}
 }
 
-static void nests_that_do_not_end_are_malformed(void **state)
+static void nested_attribute_of_wrong_length_is_rejected(void **state)
 {
 	static const unsigned char bad[][8] = {
 		{ 0 }, /* no length: must not go round for ever */
@@ -280,7 +280,7 @@ static void nests_that_do_not_end_are_malformed(void **state)
 	}
 }
 
-static void labels_of_any_length_stay_within_the_field(void **state)
+static void labels_longer_than_the_field_are_cut(void **state)
 {
 	static const unsigned char ones[40] = { [0 ... 39] = 0xff };
 
@@ -296,7 +296,7 @@ static void labels_of_any_length_stay_within_the_field(void **state)
 	}
 }
 
-static void an_older_programs_structure_is_not_overrun(void **state)
+static void struct_of_older_program_is_not_overrun(void **state)
 {
 	struct ipq_conntrack ct;
 	unsigned char *bytes = (unsigned char *)&ct;
@@ -319,13 +319,13 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(every_field_of_an_entry_is_read),
 		cmocka_unit_test(ipv6_and_icmp_tuples_are_read),
-		cmocka_unit_test(packets_without_an_entry_say_so),
-		cmocka_unit_test(an_entry_cut_inside_an_attribute_is_malformed),
-		cmocka_unit_test(numbers_too_short_are_malformed),
-		cmocka_unit_test(addresses_and_ports_too_short_are_malformed),
-		cmocka_unit_test(nests_that_do_not_end_are_malformed),
-		cmocka_unit_test(labels_of_any_length_stay_within_the_field),
-		cmocka_unit_test(an_older_programs_structure_is_not_overrun),
+		cmocka_unit_test(packet_without_entry_returns_enodata),
+		cmocka_unit_test(entry_truncated_inside_attribute_is_rejected),
+		cmocka_unit_test(short_numbers_are_rejected),
+		cmocka_unit_test(short_addresses_and_ports_are_rejected),
+		cmocka_unit_test(nested_attribute_of_wrong_length_is_rejected),
+		cmocka_unit_test(labels_longer_than_the_field_are_cut),
+		cmocka_unit_test(struct_of_older_program_is_not_overrun),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

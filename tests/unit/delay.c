@@ -6,7 +6,7 @@
 #include <cmocka.h>
 #include "filter/delay.h"
 
-static void test_packets_leave_in_the_order_of_their_time_and_then_of_their_coming(void **state)
+static void packets_are_released_by_time_then_by_arrival(void **state)
 {
 	const struct ipq_packet packet = { .present = 0 };
 	const struct ipq_verdict verdict = { .size = sizeof(verdict) };
@@ -34,7 +34,7 @@ static void test_packets_leave_in_the_order_of_their_time_and_then_of_their_comi
 	delays_free(&d);
 }
 
-static void test_the_wait_ends_when_the_next_is_due_not_before(void **state)
+static void timeout_ends_when_next_packet_is_due(void **state)
 {
 	const struct ipq_packet packet = { .present = 0 };
 	const struct ipq_verdict verdict = { .size = sizeof(verdict) };
@@ -54,8 +54,8 @@ static void test_the_wait_ends_when_the_next_is_due_not_before(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_packets_leave_in_the_order_of_their_time_and_then_of_their_coming),
-		cmocka_unit_test(test_the_wait_ends_when_the_next_is_due_not_before),
+		cmocka_unit_test(packets_are_released_by_time_then_by_arrival),
+		cmocka_unit_test(timeout_ends_when_next_packet_is_due),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -10,7 +10,7 @@
 
 #include "edit_random.h"
 
-static void every_edit_of_every_shape_leaves_lengths_and_checksums_right(void **state)
+static void lengths_and_checksums_are_correct_after_every_edit(void **state)
 {
 	unsigned done = 0;
 
@@ -47,7 +47,7 @@ static void every_edit_of_every_shape_leaves_lengths_and_checksums_right(void **
 	assert_true(done > 400 * SHAPES);
 }
 
-static void wrong_checksum_stays_equally_wrong(void **state)
+static void wrong_checksum_stays_wrong_by_the_same_amount(void **state)
 {
 	(void)state;
 	for (unsigned round = 0; round < 200; round++)
@@ -70,7 +70,7 @@ static void wrong_checksum_stays_equally_wrong(void **state)
 		}
 }
 
-static void checksum_not_ready_keeps_the_sum_of_the_pseudo_header(void **state)
+static void partial_checksum_stays_the_pseudo_header_sum(void **state)
 {
 	(void)state;
 	for (unsigned round = 0; round < 200; round++)
@@ -93,7 +93,7 @@ static void checksum_not_ready_keeps_the_sum_of_the_pseudo_header(void **state)
 }
 
 /* RFC 1624, section 4: HC = 0xdd2f, m = 0x5555, m' = 0x3285 gives 0x0000, where RFC 1141 gave 0xffff. */
-static void example_of_rfc1624(void **state)
+static void rfc1624_example_has_its_checksum(void **state)
 {
 	static const uint8_t source[4] = { 0x32, 0x85, 0, 0 };
 	struct built b = build(packet, (struct shape){ 4, IPPROTO_ICMP, 0 }, 0);
@@ -107,7 +107,7 @@ static void example_of_rfc1624(void **state)
 	assert_int_equal(be16(packet + 10), 0);
 }
 
-static void udp_without_checksum_stays_without(void **state)
+static void udp_without_checksum_gets_none(void **state)
 {
 	struct built b = build(packet, (struct shape){ 4, IPPROTO_UDP, 0 }, 20);
 	struct ipq_edit e;
@@ -121,7 +121,7 @@ static void udp_without_checksum_stays_without(void **state)
 }
 
 /* Of 65,536 values for two bytes one makes the sum zero; no checksum may then become «none». */
-static void checksum_that_comes_to_zero_is_written_as_the_protocol_wants(void **state)
+static void checksum_of_zero_is_written_as_the_protocol_requires(void **state)
 {
 	(void)state;
 	for (size_t i = 0; i < SHAPES; i++) {
@@ -143,7 +143,7 @@ static void checksum_that_comes_to_zero_is_written_as_the_protocol_wants(void **
 }
 
 /* Here even RFC 1624 errs: of zeros alone the sum is the other zero. */
-static void echo_reply_that_becomes_all_zeros_keeps_a_right_checksum(void **state)
+static void echo_reply_of_zeros_has_a_correct_checksum(void **state)
 {
 	static const uint8_t zeros[8];
 	struct built b = build(packet, (struct shape){ 4, IPPROTO_ICMP, 0 }, 8);
@@ -161,7 +161,7 @@ static void echo_reply_that_becomes_all_zeros_keeps_a_right_checksum(void **stat
 	assert_int_equal(be16(checksum_field(&b, packet)), 0xffff - 7);
 }
 
-static void replaced_payload_is_what_was_asked_for(void **state)
+static void random_replacements_match_a_model(void **state)
 {
 	static uint8_t model[70000];
 	struct built b = build(packet, (struct shape){ 6, IPPROTO_TCP, WITH_OPTIONS }, 500);
@@ -233,7 +233,7 @@ static void substitute_replaces_all_matches_in_linear_time(void **state)
 	assert_int_equal(ipq_edit_substitute(&e, "", 0, "x", 1), -EINVAL);
 }
 
-static void mss_is_clamped_in_syns_only_and_never_raised(void **state)
+static void mss_is_lowered_in_syns_only_and_never_raised(void **state)
 {
 	struct built b = build(packet, (struct shape){ 6, IPPROTO_TCP, WITH_OPTIONS }, 0);
 	struct ipq_edit e;
@@ -255,7 +255,7 @@ static void mss_is_clamped_in_syns_only_and_never_raised(void **state)
 	assert_int_equal(reference_residue(&b, packet), 0xffff);
 }
 
-static void tcp_options_are_set_grown_and_bounded(void **state)
+static void tcp_options_grow_up_to_40_bytes(void **state)
 {
 	static const uint8_t grown[] = "\x02\x04\x05\xb4\x01\x03\x03\x07\x01\x01\x08\x0a\0\0\0\1\0\0\0\2"
 				       "\x22\x08"
@@ -294,7 +294,7 @@ static void tcp_options_are_set_grown_and_bounded(void **state)
 	assert_int_equal(ipq_edit_find_tcp_option(&e, 34, NULL), -EBADMSG);
 }
 
-static void second_tcp_option_of_a_kind_is_left_alone(void **state)
+static void second_tcp_option_of_a_kind_is_not_set(void **state)
 {
 	static const uint8_t twice[20] = "\xfd\x03\x11\xfd\x03\x22\x01\x01";
 	struct built b = build(packet, (struct shape){ 6, IPPROTO_TCP, WITH_OPTIONS }, 0);
@@ -312,7 +312,7 @@ static void second_tcp_option_of_a_kind_is_left_alone(void **state)
 	assert_int_equal(reference_residue(&b, packet), 0xffff);
 }
 
-static void fields_hold_what_was_set(void **state)
+static void fields_have_the_value_that_was_set(void **state)
 {
 	static const uint8_t a[16] = { 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16 };
 	uint8_t *p = packet;
@@ -363,7 +363,7 @@ static void fields_hold_what_was_set(void **state)
 	assert_int_equal(ipq_edit_set_source_port(&e, 1), -EPROTONOSUPPORT);
 }
 
-static void packet_on_a_source_route_keeps_its_final_destination(void **state)
+static void new_destination_of_source_route_keeps_final_destination(void **state)
 {
 	static const uint8_t address[16] = { 9, 9, 9, 9 };
 	struct ipq_edit e;
@@ -382,7 +382,7 @@ static void packet_on_a_source_route_keeps_its_final_destination(void **state)
 	}
 }
 
-static void padding_of_the_frame_is_cut_off(void **state)
+static void frame_padding_is_removed(void **state)
 {
 	struct built b = build(packet, (struct shape){ 4, IPPROTO_UDP, 0 }, 3);
 	struct ipq_edit e;
@@ -398,21 +398,21 @@ static void padding_of_the_frame_is_cut_off(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(every_edit_of_every_shape_leaves_lengths_and_checksums_right),
-		cmocka_unit_test(wrong_checksum_stays_equally_wrong),
-		cmocka_unit_test(checksum_not_ready_keeps_the_sum_of_the_pseudo_header),
-		cmocka_unit_test(example_of_rfc1624),
-		cmocka_unit_test(udp_without_checksum_stays_without),
-		cmocka_unit_test(checksum_that_comes_to_zero_is_written_as_the_protocol_wants),
-		cmocka_unit_test(echo_reply_that_becomes_all_zeros_keeps_a_right_checksum),
-		cmocka_unit_test(replaced_payload_is_what_was_asked_for),
+		cmocka_unit_test(lengths_and_checksums_are_correct_after_every_edit),
+		cmocka_unit_test(wrong_checksum_stays_wrong_by_the_same_amount),
+		cmocka_unit_test(partial_checksum_stays_the_pseudo_header_sum),
+		cmocka_unit_test(rfc1624_example_has_its_checksum),
+		cmocka_unit_test(udp_without_checksum_gets_none),
+		cmocka_unit_test(checksum_of_zero_is_written_as_the_protocol_requires),
+		cmocka_unit_test(echo_reply_of_zeros_has_a_correct_checksum),
+		cmocka_unit_test(random_replacements_match_a_model),
 		cmocka_unit_test(substitute_replaces_all_matches_in_linear_time),
-		cmocka_unit_test(mss_is_clamped_in_syns_only_and_never_raised),
-		cmocka_unit_test(tcp_options_are_set_grown_and_bounded),
-		cmocka_unit_test(second_tcp_option_of_a_kind_is_left_alone),
-		cmocka_unit_test(fields_hold_what_was_set),
-		cmocka_unit_test(packet_on_a_source_route_keeps_its_final_destination),
-		cmocka_unit_test(padding_of_the_frame_is_cut_off),
+		cmocka_unit_test(mss_is_lowered_in_syns_only_and_never_raised),
+		cmocka_unit_test(tcp_options_grow_up_to_40_bytes),
+		cmocka_unit_test(second_tcp_option_of_a_kind_is_not_set),
+		cmocka_unit_test(fields_have_the_value_that_was_set),
+		cmocka_unit_test(new_destination_of_source_route_keeps_final_destination),
+		cmocka_unit_test(frame_padding_is_removed),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

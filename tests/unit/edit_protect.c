@@ -55,7 +55,7 @@ static unsigned urgent_after(unsigned flags, unsigned urgent, const char *old, c
 	return be16(packet + b.transport + 18);
 }
 
-static void urgent_pointer_follows_a_change_of_length(void **state)
+static void urgent_pointer_is_adjusted_to_new_length(void **state)
 {
 	struct built b;
 	struct ipq_edit e;
@@ -83,7 +83,7 @@ static void urgent_pointer_follows_a_change_of_length(void **state)
 	assert_int_equal(reference_residue(&b, packet), 0xffff);
 }
 
-static void urgent_pointer_beyond_its_field_is_refused(void **state)
+static void edit_that_overflows_urgent_pointer_is_rejected(void **state)
 {
 	struct built b = tcp_packet(4, IPQ_TCP_URG, "", 0, "kill SECRET now!");
 	struct ipq_edit e;
@@ -99,7 +99,7 @@ static void urgent_pointer_beyond_its_field_is_refused(void **state)
 	assert_memory_equal(packet, copy, b.len);
 }
 
-static void signed_segments_keep_everything_that_the_signature_covers(void **state)
+static void edits_of_bytes_covered_by_tcp_signature_are_rejected(void **state)
 {
 	static const uint8_t md5[20] = { 1, 1, 19, 18 }, ao[16] = { 29, 16, 1 }, address[16];
 	static const struct {
@@ -150,7 +150,7 @@ static int mptcp_edit(const void *option, size_t len, const char *new)
 	return err;
 }
 
-static void multipath_segments_keep_their_length_and_their_checksum(void **state)
+static void mptcp_edits_of_length_or_checksum_are_rejected(void **state)
 {
 	static const uint8_t dss[20] = { 30, 18, 0x20, 5 }, dss_checksum[20] = { 30, 20, 0x20, 5 },
 			     dss_long[28] = { 30, 28, 0x20, 15 }, ack_only[8] = { 30, 8, 0x20, 1 },
@@ -180,7 +180,7 @@ static void fast_open_data_in_a_syn_is_payload(void **state)
 	assert_memory_equal(packet + b.transport + 20, cookie, sizeof(cookie));
 }
 
-static void packets_in_packets_are_not_edited(void **state)
+static void tunneled_packets_are_not_edited(void **state)
 {
 	static const struct {
 		unsigned from, to;
@@ -265,7 +265,7 @@ static int icmp_edit(int version, uint8_t type, const char *new)
 	return err;
 }
 
-static void quotes_in_icmp_errors_are_not_edited(void **state)
+static void packets_quoted_in_icmp_errors_are_not_edited(void **state)
 {
 	static const uint8_t errors4[] = { 3, 4, 5, 11, 12 }, errors6[] = { 1, 2, 3, 4 };
 
@@ -315,7 +315,7 @@ static void length_of_zero_is_kept_and_the_given_length_is_used(void **state)
 	}
 }
 
-static void padding_after_an_empty_ipv6_packet_is_cut_off(void **state)
+static void padding_after_empty_ipv6_packet_is_removed(void **state)
 {
 	struct ipq_edit e;
 
@@ -328,7 +328,7 @@ static void padding_after_an_empty_ipv6_packet_is_cut_off(void **state)
 }
 
 /* 70,000 bytes after a jumbo payload option, with a checksum made by the rules of RFC 2675. */
-static void jumbogram_length_follows(void **state)
+static void jumbogram_length_is_adjusted(void **state)
 {
 	static uint8_t big[80000];
 	const size_t payload = 70000, len = 40 + 8 + 8 + payload;
@@ -364,7 +364,7 @@ static void jumbogram_length_follows(void **state)
 	assert_int_equal(ipq_edit_begin(&e, big, len, sizeof(big), 0), -EBADMSG);
 }
 
-static void text_that_does_not_occur_changes_nothing_whatever_the_packet(void **state)
+static void substitute_without_match_changes_nothing(void **state)
 {
 	struct built b = udp_packet(53, 53, "hi", 2);
 	struct ipq_edit e;
@@ -378,7 +378,7 @@ static void text_that_does_not_occur_changes_nothing_whatever_the_packet(void **
 	assert_int_equal(e.reason, IPQ_EDIT_REASON_MALFORMED);
 }
 
-static void every_reason_has_a_text_of_its_own(void **state)
+static void every_reason_has_its_own_text(void **state)
 {
 	(void)state;
 	for (unsigned i = 0; i < IPQ_EDIT_REASON_COUNT; i++)
@@ -390,19 +390,19 @@ static void every_reason_has_a_text_of_its_own(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(urgent_pointer_follows_a_change_of_length),
-		cmocka_unit_test(urgent_pointer_beyond_its_field_is_refused),
-		cmocka_unit_test(signed_segments_keep_everything_that_the_signature_covers),
-		cmocka_unit_test(multipath_segments_keep_their_length_and_their_checksum),
+		cmocka_unit_test(urgent_pointer_is_adjusted_to_new_length),
+		cmocka_unit_test(edit_that_overflows_urgent_pointer_is_rejected),
+		cmocka_unit_test(edits_of_bytes_covered_by_tcp_signature_are_rejected),
+		cmocka_unit_test(mptcp_edits_of_length_or_checksum_are_rejected),
 		cmocka_unit_test(fast_open_data_in_a_syn_is_payload),
-		cmocka_unit_test(packets_in_packets_are_not_edited),
+		cmocka_unit_test(tunneled_packets_are_not_edited),
 		cmocka_unit_test(esp_in_udp_is_encrypted_and_ike_is_not),
-		cmocka_unit_test(quotes_in_icmp_errors_are_not_edited),
+		cmocka_unit_test(packets_quoted_in_icmp_errors_are_not_edited),
 		cmocka_unit_test(length_of_zero_is_kept_and_the_given_length_is_used),
-		cmocka_unit_test(padding_after_an_empty_ipv6_packet_is_cut_off),
-		cmocka_unit_test(jumbogram_length_follows),
-		cmocka_unit_test(text_that_does_not_occur_changes_nothing_whatever_the_packet),
-		cmocka_unit_test(every_reason_has_a_text_of_its_own),
+		cmocka_unit_test(padding_after_empty_ipv6_packet_is_removed),
+		cmocka_unit_test(jumbogram_length_is_adjusted),
+		cmocka_unit_test(substitute_without_match_changes_nothing),
+		cmocka_unit_test(every_reason_has_its_own_text),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -10,7 +10,7 @@
 
 #include "edit_random.h"
 
-static void lengths_outside_the_payload_are_refused(void **state)
+static void ranges_outside_payload_are_rejected(void **state)
 {
 	struct built b = build(packet, (struct shape){ 4, IPPROTO_TCP, 0 }, 20);
 	struct ipq_edit e;
@@ -30,7 +30,7 @@ static void lengths_outside_the_payload_are_refused(void **state)
 	assert_memory_equal(packet, copy, sizeof(packet));
 }
 
-static void growth_stops_at_the_room_and_at_65535(void **state)
+static void growth_beyond_buffer_or_65535_is_rejected(void **state)
 {
 	struct built b = build(packet, (struct shape){ 4, IPPROTO_UDP, 0 }, 100);
 	struct ipq_edit e;
@@ -57,7 +57,7 @@ static void growth_stops_at_the_room_and_at_65535(void **state)
 }
 
 /* A checksum over a whole datagram, followed through its first fragment alone. */
-static void first_fragment_follows_what_keeps_the_length(void **state)
+static void first_fragment_is_edited_if_length_is_kept(void **state)
 {
 	struct built b = build(packet, (struct shape){ 4, IPPROTO_UDP, 0 }, 100);
 	static const uint8_t address[4] = { 192, 0, 2, 77 };
@@ -83,7 +83,7 @@ static void first_fragment_follows_what_keeps_the_length(void **state)
 	assert_int_equal(reference_residue(&b, packet), 0xffff);
 }
 
-static void later_fragment_gives_addresses_but_no_contents(void **state)
+static void later_fragment_allows_addresses_but_not_payload(void **state)
 {
 	static const uint8_t address[16] = { 0x20, 0x01, 0x0d, 0xb8, 1 };
 	struct built b = build(packet, (struct shape){ 4, IPPROTO_TCP, 0 }, 100);
@@ -115,7 +115,7 @@ static void later_fragment_gives_addresses_but_no_contents(void **state)
 	assert_memory_equal(packet + 48, copy + 48, b.len - 48);
 }
 
-static void fragment_without_the_whole_transport_header_is_refused(void **state)
+static void fragment_with_partial_transport_header_is_rejected(void **state)
 {
 	static const uint8_t address[4] = { 192, 0, 2, 77 };
 	struct ipq_edit e;
@@ -131,7 +131,7 @@ static void fragment_without_the_whole_transport_header_is_refused(void **state)
 	}
 }
 
-static void authenticated_packet_gives_only_what_may_change_on_the_way(void **state)
+static void authenticated_packet_allows_mutable_fields_only(void **state)
 {
 	static const uint8_t address[16];
 
@@ -173,7 +173,7 @@ static void authenticated_packet_gives_only_what_may_change_on_the_way(void **st
 	}
 }
 
-static void encrypted_packet_is_refused(void **state)
+static void encrypted_packet_allows_ttl_only(void **state)
 {
 	static const uint8_t address[4];
 	struct built b = build(packet, (struct shape){ 4, IPPROTO_UDP, 0 }, 60);
@@ -190,7 +190,7 @@ static void encrypted_packet_is_refused(void **state)
 	assert_int_equal(ipq_edit_set_ttl(&e, 1), 0);
 }
 
-static void unknown_protocol_keeps_addresses_that_a_checksum_might_cover(void **state)
+static void unknown_protocol_with_possible_pseudo_header_keeps_addresses(void **state)
 {
 	static const uint8_t address[4];
 	struct built b = build(packet, (struct shape){ 4, IPPROTO_UDP, 0 }, 60);
@@ -207,7 +207,7 @@ static void unknown_protocol_keeps_addresses_that_a_checksum_might_cover(void **
 	assert_int_equal(ipq_edit_replace(&e, 0, 0, "x", 1), -EPROTONOSUPPORT);
 }
 
-static void udplite_covered_in_part_keeps_its_length(void **state)
+static void partially_covered_udplite_keeps_its_length(void **state)
 {
 	struct built b = build(packet, (struct shape){ 4, IPPROTO_UDPLITE, 0 }, 60);
 	struct ipq_edit e;
@@ -229,7 +229,7 @@ static void udplite_covered_in_part_keeps_its_length(void **state)
 }
 
 /* Memory ends where the packet does. */
-static void tcp_option_that_runs_past_the_header_is_refused(void **state)
+static void tcp_option_beyond_header_is_rejected(void **state)
 {
 	struct built b = build(packet, (struct shape){ 6, IPPROTO_TCP, WITH_OPTIONS }, 0);
 	static const struct {
@@ -257,7 +257,7 @@ static void tcp_option_that_runs_past_the_header_is_refused(void **state)
 }
 
 /* Every packet cut anywhere, in memory that ends there: nothing behind it is read, and it is told apart. */
-static void cut_packet_is_refused_without_reading_past_it(void **state)
+static void truncated_packet_is_rejected_without_overread(void **state)
 {
 	(void)state;
 	for (size_t i = 0; i < SHAPES; i++) {
@@ -287,7 +287,7 @@ static void cut_packet_is_refused_without_reading_past_it(void **state)
 	}
 }
 
-static void malformed_network_headers_are_refused(void **state)
+static void malformed_network_headers_are_rejected(void **state)
 {
 	struct built b = build(packet, (struct shape){ 4, IPPROTO_TCP, WITH_OPTIONS }, 5);
 	struct ipq_edit e;
@@ -319,7 +319,7 @@ static void malformed_network_headers_are_refused(void **state)
 	assert_int_equal(begin(&e, 1040), 0);
 }
 
-static void malformed_transport_header_leaves_the_network_header_editable(void **state)
+static void malformed_transport_header_allows_network_edits(void **state)
 {
 	static const uint8_t address[16];
 	struct built b = build(packet, (struct shape){ 4, IPPROTO_TCP, 0 }, 5);
@@ -351,19 +351,19 @@ static void malformed_transport_header_leaves_the_network_header_editable(void *
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(lengths_outside_the_payload_are_refused),
-		cmocka_unit_test(growth_stops_at_the_room_and_at_65535),
-		cmocka_unit_test(first_fragment_follows_what_keeps_the_length),
-		cmocka_unit_test(later_fragment_gives_addresses_but_no_contents),
-		cmocka_unit_test(fragment_without_the_whole_transport_header_is_refused),
-		cmocka_unit_test(authenticated_packet_gives_only_what_may_change_on_the_way),
-		cmocka_unit_test(encrypted_packet_is_refused),
-		cmocka_unit_test(unknown_protocol_keeps_addresses_that_a_checksum_might_cover),
-		cmocka_unit_test(udplite_covered_in_part_keeps_its_length),
-		cmocka_unit_test(tcp_option_that_runs_past_the_header_is_refused),
-		cmocka_unit_test(cut_packet_is_refused_without_reading_past_it),
-		cmocka_unit_test(malformed_network_headers_are_refused),
-		cmocka_unit_test(malformed_transport_header_leaves_the_network_header_editable),
+		cmocka_unit_test(ranges_outside_payload_are_rejected),
+		cmocka_unit_test(growth_beyond_buffer_or_65535_is_rejected),
+		cmocka_unit_test(first_fragment_is_edited_if_length_is_kept),
+		cmocka_unit_test(later_fragment_allows_addresses_but_not_payload),
+		cmocka_unit_test(fragment_with_partial_transport_header_is_rejected),
+		cmocka_unit_test(authenticated_packet_allows_mutable_fields_only),
+		cmocka_unit_test(encrypted_packet_allows_ttl_only),
+		cmocka_unit_test(unknown_protocol_with_possible_pseudo_header_keeps_addresses),
+		cmocka_unit_test(partially_covered_udplite_keeps_its_length),
+		cmocka_unit_test(tcp_option_beyond_header_is_rejected),
+		cmocka_unit_test(truncated_packet_is_rejected_without_overread),
+		cmocka_unit_test(malformed_network_headers_are_rejected),
+		cmocka_unit_test(malformed_transport_header_allows_network_edits),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

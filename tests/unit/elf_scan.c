@@ -99,7 +99,7 @@ static void both_sizes_and_byte_orders_are_read(void **state)
 	}
 }
 
-static void libipq_inside_is_known_by_its_messages(void **state)
+static void static_libipq_is_recognised_by_its_messages(void **state)
 {
 	static const char messages[] = "Unable to create netlink handle\0Unable to create netlink "
 				       "socket\0Unable to bind netlink socket\0"
@@ -125,7 +125,7 @@ static void libipq_inside_is_known_by_its_messages(void **state)
 	assert_int_equal(e.apis, 0);
 }
 
-static void what_is_no_elf_file_is_told_from_a_damaged_one(void **state)
+static void non_elf_is_distinguished_from_damaged_elf(void **state)
 {
 	struct elf_facts e;
 
@@ -144,7 +144,7 @@ static void what_is_no_elf_file_is_told_from_a_damaged_one(void **state)
 	assert_int_equal(elf_read(&e, file, SIZE), -EBADMSG);
 }
 
-static void names_that_never_end_are_not_believed(void **state)
+static void unterminated_names_are_ignored(void **state)
 {
 	struct elf_facts e;
 
@@ -160,7 +160,7 @@ static void names_that_never_end_are_not_believed(void **state)
 }
 
 /* Each byte to its extremes, and every length: the copy has no byte to spare, and the sanitizers watch. */
-static void hostile_files_do_no_harm(void **state)
+static void hostile_files_are_read_within_bounds(void **state)
 {
 	static const uint8_t values[] = { 0, 1, 0x7f, 0x80, 0xff };
 	struct elf_facts *e = malloc(sizeof(*e));
@@ -194,10 +194,10 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(both_sizes_and_byte_orders_are_read),
-		cmocka_unit_test(libipq_inside_is_known_by_its_messages),
-		cmocka_unit_test(what_is_no_elf_file_is_told_from_a_damaged_one),
-		cmocka_unit_test(names_that_never_end_are_not_believed),
-		cmocka_unit_test(hostile_files_do_no_harm),
+		cmocka_unit_test(static_libipq_is_recognised_by_its_messages),
+		cmocka_unit_test(non_elf_is_distinguished_from_damaged_elf),
+		cmocka_unit_test(unterminated_names_are_ignored),
+		cmocka_unit_test(hostile_files_are_read_within_bounds),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -19,7 +19,7 @@ static struct held *add(struct held_store *s, uint32_t id, size_t len)
 	return h;
 }
 
-static void ids_are_found_across_the_wrap_and_in_any_order(void **state)
+static void ids_are_found_across_wrap_and_in_any_order(void **state)
 {
 	const uint32_t first = UINT32_MAX - 500;
 	struct held_store s;
@@ -46,7 +46,7 @@ static void ids_are_found_across_the_wrap_and_in_any_order(void **state)
 	held_free(&s);
 }
 
-static void memory_is_used_again_while_one_packet_waits_for_ever(void **state)
+static void memory_is_reused_while_one_packet_waits(void **state)
 {
 	struct held_store s;
 	unsigned unused = 0;
@@ -68,7 +68,7 @@ static void memory_is_used_again_while_one_packet_waits_for_ever(void **state)
 	held_free(&s);
 }
 
-static void growing_keeps_the_header(void **state)
+static void growth_keeps_the_header(void **state)
 {
 	struct held_store s;
 	struct held *h;
@@ -91,9 +91,9 @@ static void growing_keeps_the_header(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(ids_are_found_across_the_wrap_and_in_any_order),
-		cmocka_unit_test(memory_is_used_again_while_one_packet_waits_for_ever),
-		cmocka_unit_test(growing_keeps_the_header),
+		cmocka_unit_test(ids_are_found_across_wrap_and_in_any_order),
+		cmocka_unit_test(memory_is_reused_while_one_packet_waits),
+		cmocka_unit_test(growth_keeps_the_header),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -37,7 +37,7 @@ static void id_added_twice_is_removed_once(void **state)
 }
 
 /* Against a plain array: colliding ids, random order, growth, ids beyond the table's end and around zero. */
-static void removal_loses_no_other_id(void **state)
+static void removal_keeps_all_other_ids(void **state)
 {
 	enum { N = 300 };
 	static const uint32_t starts[] = { 0, 1000000, UINT32_MAX - 150 };
@@ -94,7 +94,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(empty_set_contains_no_id),
 		cmocka_unit_test(id_added_twice_is_removed_once),
-		cmocka_unit_test(removal_loses_no_other_id),
+		cmocka_unit_test(removal_keeps_all_other_ids),
 		cmocka_unit_test(take_returns_every_id_once),
 	};
 

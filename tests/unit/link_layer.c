@@ -50,7 +50,7 @@ static void check(uint32_t type, const uint8_t *bytes, size_t len, uint8_t famil
 		check(type, bytes, sizeof(bytes), family, link_len); \
 	} while (0)
 
-static void ip_is_found_behind_each_link_header(void **state)
+static void ip_is_found_after_each_link_header(void **state)
 {
 	(void)state;
 	CHECK(LINKTYPE_ETHERNET, AF_INET, 14, MACS, 8, 0, IP4);
@@ -68,7 +68,7 @@ static void ip_is_found_behind_each_link_header(void **state)
 	CHECK(LINKTYPE_LOOP, AF_INET6, 4, 0, 0, 0, 24, IP6);
 }
 
-static void vlan_tags_are_taken_off_and_the_outer_one_is_told(void **state)
+static void vlan_tags_are_skipped_and_outer_one_reported(void **state)
 {
 	static const uint8_t one[] = { MACS, 0x81, 0, 0x60, 42, 8, 0, IP4 };
 	static const uint8_t two[] = { MACS, 0x88, 0xa8, 0, 7, 0x81, 0, 0, 42, 8, 0, IP4 };
@@ -86,7 +86,7 @@ static void vlan_tags_are_taken_off_and_the_outer_one_is_told(void **state)
 	assert_false(parse(LINKTYPE_ETHERNET, two, 20, sizeof(two), &f));
 }
 
-static void source_addresses_are_the_senders(void **state)
+static void source_hardware_address_is_read(void **state)
 {
 	static const uint8_t ethernet[] = { MACS, 8, 0, IP4 };
 	static const uint8_t cooked[] = { 0, 4, 0, 1, 0xff, 0xff, 1, 2, 3, 4, 5, 6, 7, 8, 8, 0, IP4 };
@@ -102,7 +102,7 @@ static void source_addresses_are_the_senders(void **state)
 	assert_memory_equal(f.hw_addr, eight, 8);
 }
 
-static void padding_is_no_payload(void **state)
+static void frame_padding_is_not_payload(void **state)
 {
 	static const uint8_t padded[] = { MACS, 8, 0, IP4, 0, 0, 0, 0, 0, 0, 0,
 					  0,	0, 0, 0,   0, 0, 0, 0, 0, 0, 0 };
@@ -114,7 +114,7 @@ static void padding_is_no_payload(void **state)
 	assert_int_equal(f.full_len, 24);
 }
 
-static void a_snapped_packet_tells_how_long_it_was(void **state)
+static void truncated_frame_keeps_full_length(void **state)
 {
 	static const uint8_t frame[] = { MACS, 8, 0, IP4 };
 	struct frame f;
@@ -125,7 +125,7 @@ static void a_snapped_packet_tells_how_long_it_was(void **state)
 	assert_int_equal(f.full_len, 24); /* by its header: the rest was padding */
 }
 
-static void a_length_that_lies_is_not_believed(void **state)
+static void wrong_ip_length_is_replaced_by_captured_length(void **state)
 {
 	uint8_t frame[] = { MACS, 8, 0, IP4 };
 	struct frame f;
@@ -147,7 +147,7 @@ static void a_length_that_lies_is_not_believed(void **state)
 	assert_int_equal(f.full_len, 24);
 }
 
-static void what_no_firewall_sees_is_no_packet(void **state)
+static void frames_without_valid_ip_are_rejected(void **state)
 {
 	static const uint8_t arp[] = { MACS, 8, 6, IP4 };
 	static const uint8_t wrong_version[] = { MACS, 0x86, 0xdd, IP4, ZERO16 };
@@ -169,13 +169,13 @@ static void what_no_firewall_sees_is_no_packet(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(ip_is_found_behind_each_link_header),
-		cmocka_unit_test(vlan_tags_are_taken_off_and_the_outer_one_is_told),
-		cmocka_unit_test(source_addresses_are_the_senders),
-		cmocka_unit_test(padding_is_no_payload),
-		cmocka_unit_test(a_snapped_packet_tells_how_long_it_was),
-		cmocka_unit_test(a_length_that_lies_is_not_believed),
-		cmocka_unit_test(what_no_firewall_sees_is_no_packet),
+		cmocka_unit_test(ip_is_found_after_each_link_header),
+		cmocka_unit_test(vlan_tags_are_skipped_and_outer_one_reported),
+		cmocka_unit_test(source_hardware_address_is_read),
+		cmocka_unit_test(frame_padding_is_not_payload),
+		cmocka_unit_test(truncated_frame_keeps_full_length),
+		cmocka_unit_test(wrong_ip_length_is_replaced_by_captured_length),
+		cmocka_unit_test(frames_without_valid_ip_are_rejected),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

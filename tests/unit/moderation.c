@@ -39,7 +39,7 @@ static int64_t slept(struct moderation *m, unsigned n)
 	return now_us() - before;
 }
 
-static void few_packets_are_worth_a_pause(void **state)
+static void small_batch_is_followed_by_a_pause(void **state)
 {
 	struct moderation m;
 
@@ -51,7 +51,7 @@ static void few_packets_are_worth_a_pause(void **state)
 	moderation_end(&m);
 }
 
-static void a_large_batch_is_not(void **state)
+static void large_batch_is_not_followed_by_a_pause(void **state)
 {
 	struct moderation m;
 
@@ -64,7 +64,7 @@ static void a_large_batch_is_not(void **state)
 	moderation_end(&m);
 }
 
-static void where_nothing_comes_in_a_pause_there_are_fewer(void **state)
+static void pauses_without_packets_become_rarer(void **state)
 {
 	struct moderation m;
 	int64_t began = now_us(), after;
@@ -81,7 +81,7 @@ static void where_nothing_comes_in_a_pause_there_are_fewer(void **state)
 	moderation_end(&m);
 }
 
-static void verdicts_wait_for_two_receives_of_a_busy_queue_only(void **state)
+static void verdicts_of_two_receives_are_deferred_on_busy_queue_only(void **state)
 {
 	struct moderation m;
 	unsigned i = 0;
@@ -104,10 +104,10 @@ static void verdicts_wait_for_two_receives_of_a_busy_queue_only(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(few_packets_are_worth_a_pause),
-		cmocka_unit_test(a_large_batch_is_not),
-		cmocka_unit_test(where_nothing_comes_in_a_pause_there_are_fewer),
-		cmocka_unit_test(verdicts_wait_for_two_receives_of_a_busy_queue_only),
+		cmocka_unit_test(small_batch_is_followed_by_a_pause),
+		cmocka_unit_test(large_batch_is_not_followed_by_a_pause),
+		cmocka_unit_test(pauses_without_packets_become_rarer),
+		cmocka_unit_test(verdicts_of_two_receives_are_deferred_on_busy_queue_only),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

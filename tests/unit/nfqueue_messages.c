@@ -133,7 +133,7 @@ static void make_rich(struct message *m)
 	end(m);
 }
 
-static void every_attribute_becomes_its_field(void **state)
+static void every_attribute_is_stored_in_its_field(void **state)
 {
 	struct message m;
 	struct parsed d;
@@ -178,7 +178,7 @@ static void every_attribute_becomes_its_field(void **state)
 }
 
 /* Of libnetfilter_queue's users: those who swapped packet_id twice gave verdicts to other packets. */
-static void ids_are_swapped_exactly_once_each_way(void **state)
+static void ids_are_byte_swapped_once_each_way(void **state)
 {
 	const struct source_verdict v = { .id = 0x01020304, .code = NF_ACCEPT };
 	const unsigned char wire[8] = { 0, 0, 0, 1, 1, 2, 3, 4 };
@@ -220,7 +220,7 @@ static void padding_is_not_counted_as_payload(void **state)
 	}
 }
 
-static void lengths_of_a_cut_packet_are_not_exchanged(void **state)
+static void truncated_packet_keeps_payload_and_full_length_apart(void **state)
 {
 	static const unsigned char bytes[100];
 	struct message m;
@@ -252,7 +252,7 @@ static void inside(const struct parsed *d, const void *view, size_t len, size_t 
 	assert_true(at >= d->memory && at + len <= d->memory + size);
 }
 
-static void a_message_cut_anywhere_is_refused_or_says_so(void **state)
+static void truncated_message_is_rejected_or_flagged(void **state)
 {
 	struct message m;
 
@@ -282,7 +282,7 @@ static void a_message_cut_anywhere_is_refused_or_says_so(void **state)
 	}
 }
 
-static void bytes_behind_the_message_are_not_part_of_it(void **state)
+static void bytes_after_nlmsg_len_are_ignored(void **state)
 {
 	struct message m;
 	struct parsed d;
@@ -318,7 +318,7 @@ static void unknown_attributes_are_skipped(void **state)
 	free(d.memory);
 }
 
-static void attributes_too_short_for_their_number_are_not_believed(void **state)
+static void attributes_shorter_than_their_type_are_ignored(void **state)
 {
 	static const unsigned types[] = {
 		NFQA_MARK,
@@ -357,7 +357,7 @@ static void attributes_too_short_for_their_number_are_not_believed(void **state)
 	}
 }
 
-static void lengths_that_cannot_be_are_refused_with_the_id(void **state)
+static void attribute_of_wrong_length_is_rejected_with_packet_id(void **state)
 {
 	struct message m;
 	struct parsed d;
@@ -387,7 +387,7 @@ static void lengths_that_cannot_be_are_refused_with_the_id(void **state)
 	free(d.memory);
 }
 
-static void hardware_addresses_longer_than_the_field_are_cut(void **state)
+static void hardware_address_longer_than_field_is_truncated(void **state)
 {
 	const uint8_t hw[12] = {
 		0x01, 0x14, 0, 0, 1, 2, 3, 4, 5, 6, 7, 8
@@ -405,7 +405,7 @@ static void hardware_addresses_longer_than_the_field_are_cut(void **state)
 	free(d.memory);
 }
 
-static void malformed_vlan_nests_end_quietly(void **state)
+static void malformed_vlan_attribute_is_ignored(void **state)
 {
 	static const unsigned char nests[][8] = {
 		{ NATIVE16(0), NATIVE16(NFQA_VLAN_TCI) }, /* no length: must not go round for ever */
@@ -429,7 +429,7 @@ static void malformed_vlan_nests_end_quietly(void **state)
 	}
 }
 
-static void absurd_timestamps_are_only_numbers(void **state)
+static void extreme_timestamp_is_accepted(void **state)
 {
 	unsigned char stamp[16];
 	struct message m;
@@ -447,7 +447,7 @@ static void absurd_timestamps_are_only_numbers(void **state)
 }
 
 /* Linux has an order for attributes, and may change it: that one is read faster, and no other one otherwise. */
-static void attributes_may_stand_in_any_order(void **state)
+static void attributes_are_read_in_any_order(void **state)
 {
 	struct message usual, m;
 	struct parsed expected, d;
@@ -491,7 +491,7 @@ static void attributes_may_stand_in_any_order(void **state)
 	free(expected.memory);
 }
 
-static void a_packet_keeps_nothing_of_the_one_before(void **state)
+static void packet_has_no_fields_of_previous_packet(void **state)
 {
 	struct message m;
 	struct parsed d;
@@ -514,7 +514,7 @@ static void a_packet_keeps_nothing_of_the_one_before(void **state)
 	free(d.memory);
 }
 
-static void message_longer_than_the_slot_is_a_truncated_packet(void **state)
+static void message_longer_than_slot_is_a_truncated_packet(void **state)
 {
 	static const unsigned char bytes[200];
 	struct message m;
@@ -545,7 +545,7 @@ static void begin_error(struct message *m, int error, const void *quoted, size_t
 	end(m);
 }
 
-static void refused_verdicts_name_their_packet(void **state)
+static void refused_verdict_has_its_packet_id(void **state)
 {
 	const struct source_verdict v = { .id = 0x01020304,
 					  .code = NF_REPEAT,
@@ -580,7 +580,7 @@ static void refused_verdicts_name_their_packet(void **state)
 	}
 }
 
-static void acknowledgements_are_told_from_refusals(void **state)
+static void acknowledgements_are_distinguished_from_refusals(void **state)
 {
 	struct nlmsghdr config = { .nlmsg_len = 16,
 				   .nlmsg_seq = 41,
@@ -611,7 +611,7 @@ static void acknowledgements_are_told_from_refusals(void **state)
 	free(d.memory);
 }
 
-static void other_messages_are_nothing(void **state)
+static void other_messages_are_ignored(void **state)
 {
 	static const unsigned types[] = { NLMSG_DONE, NLMSG_OVERRUN,
 					  NFNL_SUBSYS_QUEUE << 8 | NFQNL_MSG_VERDICT,
@@ -635,24 +635,24 @@ static void other_messages_are_nothing(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(every_attribute_becomes_its_field),
-		cmocka_unit_test(ids_are_swapped_exactly_once_each_way),
+		cmocka_unit_test(every_attribute_is_stored_in_its_field),
+		cmocka_unit_test(ids_are_byte_swapped_once_each_way),
 		cmocka_unit_test(padding_is_not_counted_as_payload),
-		cmocka_unit_test(lengths_of_a_cut_packet_are_not_exchanged),
-		cmocka_unit_test(a_message_cut_anywhere_is_refused_or_says_so),
-		cmocka_unit_test(bytes_behind_the_message_are_not_part_of_it),
+		cmocka_unit_test(truncated_packet_keeps_payload_and_full_length_apart),
+		cmocka_unit_test(truncated_message_is_rejected_or_flagged),
+		cmocka_unit_test(bytes_after_nlmsg_len_are_ignored),
 		cmocka_unit_test(unknown_attributes_are_skipped),
-		cmocka_unit_test(attributes_too_short_for_their_number_are_not_believed),
-		cmocka_unit_test(lengths_that_cannot_be_are_refused_with_the_id),
-		cmocka_unit_test(hardware_addresses_longer_than_the_field_are_cut),
-		cmocka_unit_test(malformed_vlan_nests_end_quietly),
-		cmocka_unit_test(absurd_timestamps_are_only_numbers),
-		cmocka_unit_test(attributes_may_stand_in_any_order),
-		cmocka_unit_test(a_packet_keeps_nothing_of_the_one_before),
-		cmocka_unit_test(message_longer_than_the_slot_is_a_truncated_packet),
-		cmocka_unit_test(refused_verdicts_name_their_packet),
-		cmocka_unit_test(acknowledgements_are_told_from_refusals),
-		cmocka_unit_test(other_messages_are_nothing),
+		cmocka_unit_test(attributes_shorter_than_their_type_are_ignored),
+		cmocka_unit_test(attribute_of_wrong_length_is_rejected_with_packet_id),
+		cmocka_unit_test(hardware_address_longer_than_field_is_truncated),
+		cmocka_unit_test(malformed_vlan_attribute_is_ignored),
+		cmocka_unit_test(extreme_timestamp_is_accepted),
+		cmocka_unit_test(attributes_are_read_in_any_order),
+		cmocka_unit_test(packet_has_no_fields_of_previous_packet),
+		cmocka_unit_test(message_longer_than_slot_is_a_truncated_packet),
+		cmocka_unit_test(refused_verdict_has_its_packet_id),
+		cmocka_unit_test(acknowledgements_are_distinguished_from_refusals),
+		cmocka_unit_test(other_messages_are_ignored),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -18,7 +18,7 @@
 
 #define PRIORITY 21 /* NFQA_PRIORITY: newer than some headers */
 
-static void a_bare_verdict_is_these_bytes(void **state)
+static void bare_verdict_has_expected_bytes(void **state)
 {
 	const struct source_verdict v = { .id = 0x0a0b0c0d, .code = NF_QUEUE_NR(9), .tag = 0x11223344 };
 	unsigned char wire[32] = { 32, 0, 0,	0,    1, 3, 1, 0, 0x44, 0x33, 0x22, 0x11,
@@ -41,7 +41,7 @@ static void a_bare_verdict_is_these_bytes(void **state)
 	assert_int_equal(padding, 0);
 }
 
-static void a_batch_is_another_type_and_nothing_else(void **state)
+static void batch_verdict_differs_only_in_message_type(void **state)
 {
 	const struct source_verdict one = { .id = 5, .code = NF_ACCEPT },
 				    all = { .id = 5, .code = NF_ACCEPT, .batch = 1 };
@@ -96,7 +96,7 @@ static const struct source_verdict everything = {
 	.payload_len = 7,
 };
 
-static void every_extra_is_an_attribute(void **state)
+static void all_attributes_of_a_verdict_are_written(void **state)
 {
 	unsigned char buf[NFQ_VERDICT_MAX];
 	const unsigned char *at, *nest;
@@ -127,7 +127,7 @@ static void every_extra_is_an_attribute(void **state)
 	assert_memory_equal(value_of(nest, 36, CTA_LABELS, 16), "fifteen letters", 16);
 }
 
-static void each_extra_comes_alone(void **state)
+static void each_attribute_of_a_verdict_is_written_alone(void **state)
 {
 	static const struct {
 		uint32_t present;
@@ -156,7 +156,7 @@ static void each_extra_comes_alone(void **state)
 	}
 }
 
-static void a_conntrack_mark_without_mask_sets_all_bits(void **state)
+static void conntrack_mark_without_mask_sets_all_bits(void **state)
 {
 	struct source_verdict v = { .present = IPQ_SET_CONNTRACK_MARK, .conntrack_mark = 1 };
 	unsigned char buf[NFQ_VERDICT_MAX];
@@ -169,7 +169,7 @@ static void a_conntrack_mark_without_mask_sets_all_bits(void **state)
 	assert_null(value_of(nest, 8, CTA_MARK_MASK, 4)); /* the kernel takes its absence for all bits */
 }
 
-static void payload_lengths_and_padding_add_up(void **state)
+static void message_length_includes_payload_and_padding(void **state)
 {
 	unsigned char buf[NFQ_VERDICT_MAX];
 
@@ -190,12 +190,12 @@ static void payload_lengths_and_padding_add_up(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(a_bare_verdict_is_these_bytes),
-		cmocka_unit_test(a_batch_is_another_type_and_nothing_else),
-		cmocka_unit_test(every_extra_is_an_attribute),
-		cmocka_unit_test(each_extra_comes_alone),
-		cmocka_unit_test(a_conntrack_mark_without_mask_sets_all_bits),
-		cmocka_unit_test(payload_lengths_and_padding_add_up),
+		cmocka_unit_test(bare_verdict_has_expected_bytes),
+		cmocka_unit_test(batch_verdict_differs_only_in_message_type),
+		cmocka_unit_test(all_attributes_of_a_verdict_are_written),
+		cmocka_unit_test(each_attribute_of_a_verdict_is_written_alone),
+		cmocka_unit_test(conntrack_mark_without_mask_sets_all_bits),
+		cmocka_unit_test(message_length_includes_payload_and_padding),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -57,7 +57,7 @@ static void keep_one(void)
 	      prctl(PR_CAPBSET_READ, CAP_SYS_ADMIN, 0, 0, 0) == 0);
 }
 
-static void capabilities_that_are_not_named_are_gone(void **state)
+static void unnamed_capabilities_are_dropped(void **state)
 {
 	(void)state;
 	in_child(keep_one);
@@ -75,7 +75,7 @@ static void close_some(void)
 		CHECK(fcntl(fd, F_GETFD) >= 0);
 }
 
-static void only_what_was_inherited_is_closed(void **state)
+static void only_inherited_descriptors_are_closed(void **state)
 {
 	(void)state;
 	in_child(close_some);
@@ -125,8 +125,8 @@ static void only_the_named_files_can_be_written(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(capabilities_that_are_not_named_are_gone),
-		cmocka_unit_test(only_what_was_inherited_is_closed),
+		cmocka_unit_test(unnamed_capabilities_are_dropped),
+		cmocka_unit_test(only_inherited_descriptors_are_closed),
 		cmocka_unit_test(only_the_named_files_can_be_written),
 	};
 

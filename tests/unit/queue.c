@@ -46,7 +46,7 @@ static unsigned look_at_verdicts(struct fake *f, uint32_t *id)
  * While a queue is busy its newest verdicts leave after the next packets, so that there may always be some that have
  * not left. What goes beside a verdict is forgotten when all have left, which must happen all the same.
  */
-static void what_goes_with_verdicts_does_not_gather(void **state)
+static void memory_of_verdict_attributes_is_bounded_on_busy_queue(void **state)
 {
 	struct fake *f = fake_new(false);
 	struct ipq_packet packet[64];
@@ -123,7 +123,7 @@ static void keep_and_compare(uint8_t *bytes, uint16_t ct, uint16_t exp, uint16_t
 	memcpy(bytes, before, sizeof(before));
 }
 
-static void a_kept_packet_has_all_its_bytes(void **state)
+static void kept_packet_has_all_its_bytes(void **state)
 {
 	static const uint16_t lengths[] = { 0, 1, 3, 4, 14, 63 };
 	uint8_t bytes[512];
@@ -175,7 +175,7 @@ static void count_refusal(void *context, const struct source_refusal *refusal)
 }
 
 /* Whoever is told of refusals waits for them as for packets. */
-static void a_refusal_ends_the_wait_of_who_is_told(void **state)
+static void receive_returns_after_a_reported_refusal(void **state)
 {
 	struct fake *f = fake_new(false);
 	struct ipq_packet packet[4];
@@ -200,9 +200,9 @@ static void a_refusal_ends_the_wait_of_who_is_told(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(a_refusal_ends_the_wait_of_who_is_told),
-		cmocka_unit_test(what_goes_with_verdicts_does_not_gather),
-		cmocka_unit_test(a_kept_packet_has_all_its_bytes),
+		cmocka_unit_test(receive_returns_after_a_reported_refusal),
+		cmocka_unit_test(memory_of_verdict_attributes_is_bounded_on_busy_queue),
+		cmocka_unit_test(kept_packet_has_all_its_bytes),
 		cmocka_unit_test(detached_memory_keeps_packets_after_next_receive),
 	};
 

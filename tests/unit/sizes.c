@@ -35,7 +35,7 @@ struct newer_options {
 	uint64_t later;
 };
 
-static void a_newer_program_is_told_what_an_older_library_lacks(void **state)
+static void options_of_newer_program_are_rejected_if_unknown_member_is_set(void **state)
 {
 	struct newer_options o = { .known = {
 					   .size = sizeof(o), .error = words, .error_size = sizeof(words) } };
@@ -50,7 +50,7 @@ static void a_newer_program_is_told_what_an_older_library_lacks(void **state)
 	assert_non_null(strstr(words, "newer libipq"));
 }
 
-static void an_older_program_gets_defaults_for_what_it_does_not_know(void **state)
+static void options_of_older_program_get_defaults(void **state)
 {
 	unsigned char old[offsetof(struct ipq_options, copy_range)];
 	const struct ipq_options o = { .size = sizeof(old), .flags = IPQ_O_META_ONLY };
@@ -69,7 +69,7 @@ static void an_older_program_gets_defaults_for_what_it_does_not_know(void **stat
 	free(memory);
 }
 
-static void what_nobody_has_set_is_refused(void **state)
+static void wrong_size_or_reserved_member_is_rejected(void **state)
 {
 	struct ipq_options o = {
 		.size = sizeof(o), .reserved = 1, .error = words, .error_size = sizeof(words)
@@ -90,7 +90,7 @@ static void what_nobody_has_set_is_refused(void **state)
 	ipq_queue_close(q);
 }
 
-static void counters_are_as_many_as_the_program_knows(void **state)
+static void stats_fill_exactly_the_given_size(void **state)
 {
 	struct {
 		struct ipq_stats known;
@@ -117,7 +117,7 @@ static void counters_are_as_many_as_the_program_knows(void **state)
 	ipq_queue_close(q);
 }
 
-static void verdicts_may_be_older_and_newer(void **state)
+static void verdicts_of_older_and_newer_programs_are_accepted(void **state)
 {
 	struct {
 		struct ipq_verdict known;
@@ -140,7 +140,7 @@ static void verdicts_may_be_older_and_newer(void **state)
 	ipq_queue_close(q);
 }
 
-static void a_conntrack_entry_is_as_long_as_the_program_knows(void **state)
+static void conntrack_fills_exactly_the_given_size(void **state)
 {
 	struct {
 		struct ipq_conntrack known;
@@ -168,7 +168,7 @@ static int never_called(struct ipq_queue *q, struct ipq_packet *packet, unsigned
 	return -EIO;
 }
 
-static void a_group_says_what_it_does_not_know(void **state)
+static void group_options_of_newer_program_are_rejected(void **state)
 {
 	struct {
 		struct ipq_group_options known;
@@ -186,13 +186,13 @@ static void a_group_says_what_it_does_not_know(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(a_newer_program_is_told_what_an_older_library_lacks),
-		cmocka_unit_test(an_older_program_gets_defaults_for_what_it_does_not_know),
-		cmocka_unit_test(what_nobody_has_set_is_refused),
-		cmocka_unit_test(counters_are_as_many_as_the_program_knows),
-		cmocka_unit_test(verdicts_may_be_older_and_newer),
-		cmocka_unit_test(a_conntrack_entry_is_as_long_as_the_program_knows),
-		cmocka_unit_test(a_group_says_what_it_does_not_know),
+		cmocka_unit_test(options_of_newer_program_are_rejected_if_unknown_member_is_set),
+		cmocka_unit_test(options_of_older_program_get_defaults),
+		cmocka_unit_test(wrong_size_or_reserved_member_is_rejected),
+		cmocka_unit_test(stats_fill_exactly_the_given_size),
+		cmocka_unit_test(verdicts_of_older_and_newer_programs_are_accepted),
+		cmocka_unit_test(conntrack_fills_exactly_the_given_size),
+		cmocka_unit_test(group_options_of_newer_program_are_rejected),
 	};
 
 	in.fd = -1;

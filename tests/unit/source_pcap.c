@@ -125,7 +125,7 @@ static void accept_everything(void)
 
 /* ---- reading ------------------------------------------------------------------------------------ */
 
-static void accepting_all_gives_the_file_back_byte_for_byte(void **state)
+static void accepting_all_packets_copies_the_file(void **state)
 {
 	uint8_t padded[60], frame[9000];
 
@@ -150,7 +150,7 @@ static void accepting_all_gives_the_file_back_byte_for_byte(void **state)
 	}
 }
 
-static void time_is_right_in_every_kind_of_file(void **state)
+static void timestamps_are_correct_in_every_kind_of_file(void **state)
 {
 	(void)state;
 	for (int kind = 0; kind < 4; kind++) {
@@ -215,7 +215,7 @@ static void pcapng_is_read(void **state)
 	assert_memory_equal(out.bytes + 40, frame + 14, 28);
 }
 
-static void a_packet_has_what_the_link_layer_says(void **state)
+static void packet_has_fields_from_the_link_layer(void **state)
 {
 	static const uint8_t sender[] = { 2, 0, 0, 0, 0, 9 };
 	uint8_t frame[64], tagged[68];
@@ -252,7 +252,7 @@ static void a_packet_has_what_the_link_layer_says(void **state)
 	finish();
 }
 
-static void outgoing_hooks_show_no_link_layer(void **state)
+static void packet_of_outgoing_hook_has_no_link_layer_fields(void **state)
 {
 	(void)state;
 	numbered(1);
@@ -281,7 +281,7 @@ static void payload_longer_than_the_slot_is_truncated(void **state)
 	finish();
 }
 
-static void the_mode_decides_how_much_is_copied(void **state)
+static void copy_mode_limits_the_copied_bytes(void **state)
 {
 	struct source_config config = { .mode = COPY_NONE };
 
@@ -311,7 +311,7 @@ static void the_mode_decides_how_much_is_copied(void **state)
 
 /* ---- damaged files ------------------------------------------------------------------------------ */
 
-static void a_file_cut_anywhere_gives_what_came_before_and_the_place(void **state)
+static void truncated_file_returns_earlier_packets_and_the_offset(void **state)
 {
 	size_t second, whole;
 	char place_text[128];
@@ -342,7 +342,7 @@ static void a_file_cut_anywhere_gives_what_came_before_and_the_place(void **stat
 	}
 }
 
-static void a_file_cut_in_its_header_is_refused(void **state)
+static void file_truncated_in_header_is_rejected(void **state)
 {
 	(void)state;
 	put_header(&in, false, false, 1);
@@ -353,7 +353,7 @@ static void a_file_cut_in_its_header_is_refused(void **state)
 	}
 }
 
-static void a_record_that_claims_too_much_is_damage(void **state)
+static void record_length_beyond_limit_is_rejected(void **state)
 {
 	static const uint32_t lengths[] = { 262145, 0x7fffffff, 0x80000000, 0xffffffff };
 
@@ -371,7 +371,7 @@ static void a_record_that_claims_too_much_is_damage(void **state)
 	}
 }
 
-static void other_link_types_are_refused_by_name(void **state)
+static void unsupported_link_type_is_rejected_by_name(void **state)
 {
 	(void)state;
 	put_header(&in, false, false, 105);
@@ -380,7 +380,7 @@ static void other_link_types_are_refused_by_name(void **state)
 	assert_null(source);
 }
 
-static void the_output_is_never_the_input(void **state)
+static void output_to_the_input_file_is_rejected(void **state)
 {
 	struct source_config config = { .mode = COPY_PACKET };
 	static struct capture_file before;
@@ -399,7 +399,7 @@ static void the_output_is_never_the_input(void **state)
 	assert_memory_equal(in.bytes, before.bytes, before.len);
 }
 
-static void what_a_file_cannot_have_is_refused_or_left_out(void **state)
+static void unsupported_flags_are_rejected_or_dropped(void **state)
 {
 	struct source_config config = { .mode = COPY_PACKET, .flags = IPQ_O_OWNER | IPQ_O_TIMESTAMP };
 
@@ -413,7 +413,7 @@ static void what_a_file_cannot_have_is_refused_or_left_out(void **state)
 
 /* ---- verdicts ----------------------------------------------------------------------------------- */
 
-static void packets_are_written_in_the_order_of_verdicts_and_dropped_ones_never(void **state)
+static void accepted_packets_are_written_in_verdict_order(void **state)
 {
 	struct pcap_summary summary;
 
@@ -436,7 +436,7 @@ static void packets_are_written_in_the_order_of_verdicts_and_dropped_ones_never(
 	assert_out("514");
 }
 
-static void a_batch_decides_all_that_waits_up_to_its_id(void **state)
+static void batch_verdict_decides_all_packets_up_to_its_id(void **state)
 {
 	struct source_verdict v[] = {
 		{ .id = 3, .code = NF_DROP },
@@ -454,7 +454,7 @@ static void a_batch_decides_all_that_waits_up_to_its_id(void **state)
 	assert_out("1247");
 }
 
-static void a_new_payload_keeps_the_link_header_and_sets_both_lengths(void **state)
+static void replaced_payload_keeps_link_header_and_sets_lengths(void **state)
 {
 	uint8_t bytes[3000], frame[100];
 	struct source_verdict v = { .code = NF_ACCEPT, .present = IPQ_SET_PAYLOAD, .payload = bytes };
@@ -483,7 +483,7 @@ static void a_new_payload_keeps_the_link_header_and_sets_both_lengths(void **sta
 	assert_int_equal(out.len, at);
 }
 
-static void a_payload_longer_than_ip_drops_the_packet(void **state)
+static void payload_over_65535_drops_the_packet(void **state)
 {
 	static uint8_t bytes[65536];
 	struct source_verdict v = { .id = 1,
@@ -501,7 +501,7 @@ static void a_payload_longer_than_ip_drops_the_packet(void **state)
 	assert_out("");
 }
 
-static void a_repeated_packet_comes_back_with_a_new_id_mark_and_payload(void **state)
+static void repeated_packet_returns_with_new_id_mark_and_payload(void **state)
 {
 	uint8_t bytes[5000];
 	struct source_verdict v = { .id = 1,
@@ -540,7 +540,7 @@ static void a_repeated_packet_comes_back_with_a_new_id_mark_and_payload(void **s
 	assert_out("32");
 }
 
-static void a_wrong_verdict_is_told_by_the_next_receive_and_changes_nothing(void **state)
+static void wrong_verdict_is_refused_at_next_receive(void **state)
 {
 	(void)state;
 	numbered(1);
@@ -565,7 +565,7 @@ static void a_wrong_verdict_is_told_by_the_next_receive_and_changes_nothing(void
 	assert_out("1");
 }
 
-static void frames_without_ip_keep_their_place(void **state)
+static void frames_without_ip_are_copied_in_order(void **state)
 {
 	static struct capture_file want;
 
@@ -593,7 +593,7 @@ static void frames_without_ip_keep_their_place(void **state)
 
 /* ---- waiting ------------------------------------------------------------------------------------ */
 
-static void a_full_queue_makes_the_file_wait_and_loses_nothing(void **state)
+static void full_queue_pauses_reading_without_loss(void **state)
 {
 	int64_t start;
 
@@ -612,7 +612,7 @@ static void a_full_queue_makes_the_file_wait_and_loses_nothing(void **state)
 	finish();
 }
 
-static void a_packet_that_is_never_decided_stalls_nobody(void **state)
+static void undecided_packet_does_not_stall_others(void **state)
 {
 	(void)state;
 	put_header(&in, false, false, 1);
@@ -636,7 +636,7 @@ static void *decide_later(void *context)
 	return NULL;
 }
 
-static void a_verdict_from_another_thread_ends_the_wait(void **state)
+static void verdict_of_another_thread_ends_a_blocked_receive(void **state)
 {
 	uint32_t id = 1;
 	pthread_t thread;
@@ -653,7 +653,7 @@ static void a_verdict_from_another_thread_ends_the_wait(void **state)
 	assert_out("1");
 }
 
-static void wake_ends_a_wait_once(void **state)
+static void wake_ends_one_receive(void **state)
 {
 	(void)state;
 	numbered(2);
@@ -710,7 +710,7 @@ too_late:
 	return false;
 }
 
-static void the_files_clock_paces_and_the_descriptor_follows(void **state)
+static void pace_file_delays_packets_and_readability(void **state)
 {
 	(void)state;
 	for (uint32_t gap = 200; !the_files_clock_paces(gap); gap *= 2)
@@ -736,7 +736,7 @@ static int begin_on_pipe(void)
 	return fd[1];
 }
 
-static void an_empty_pipe_makes_nobody_wait_longer_than_asked(void **state)
+static void receive_from_empty_pipe_respects_timeout(void **state)
 {
 	int fd;
 
@@ -759,7 +759,7 @@ static void an_empty_pipe_makes_nobody_wait_longer_than_asked(void **state)
 	finish();
 }
 
-static void a_pipe_cut_in_a_packet_tells_the_place(void **state)
+static void pipe_truncated_in_packet_is_an_error_with_offset(void **state)
 {
 	int fd;
 
@@ -776,7 +776,7 @@ static void a_pipe_cut_in_a_packet_tells_the_place(void **state)
 
 /* ---- writing that fails ------------------------------------------------------------------------- */
 
-static void a_full_disk_is_told_when_opening(void **state)
+static void full_disk_is_an_error_of_configure(void **state)
 {
 	struct source_config config = { .mode = COPY_PACKET };
 	char arg[64];
@@ -791,7 +791,7 @@ static void a_full_disk_is_told_when_opening(void **state)
 }
 
 /* A pipe whose reader goes away after the header stands for a disk that fills up. */
-static void a_write_that_fails_is_told_by_send_and_by_the_end(void **state)
+static void failed_write_is_an_error_of_send_and_of_the_end(void **state)
 {
 	struct source_config config = { .mode = COPY_PACKET };
 	struct pcap_summary summary;
@@ -843,35 +843,35 @@ static int free_slots(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(accepting_all_gives_the_file_back_byte_for_byte),
-		cmocka_unit_test(time_is_right_in_every_kind_of_file),
+		cmocka_unit_test(accepting_all_packets_copies_the_file),
+		cmocka_unit_test(timestamps_are_correct_in_every_kind_of_file),
 		cmocka_unit_test(pcapng_is_read),
-		cmocka_unit_test(a_packet_has_what_the_link_layer_says),
-		cmocka_unit_test(outgoing_hooks_show_no_link_layer),
+		cmocka_unit_test(packet_has_fields_from_the_link_layer),
+		cmocka_unit_test(packet_of_outgoing_hook_has_no_link_layer_fields),
 		cmocka_unit_test(payload_longer_than_the_slot_is_truncated),
-		cmocka_unit_test(the_mode_decides_how_much_is_copied),
-		cmocka_unit_test(a_file_cut_anywhere_gives_what_came_before_and_the_place),
-		cmocka_unit_test(a_file_cut_in_its_header_is_refused),
-		cmocka_unit_test(a_record_that_claims_too_much_is_damage),
-		cmocka_unit_test(other_link_types_are_refused_by_name),
-		cmocka_unit_test(the_output_is_never_the_input),
-		cmocka_unit_test(what_a_file_cannot_have_is_refused_or_left_out),
-		cmocka_unit_test(packets_are_written_in_the_order_of_verdicts_and_dropped_ones_never),
-		cmocka_unit_test(a_batch_decides_all_that_waits_up_to_its_id),
-		cmocka_unit_test(a_new_payload_keeps_the_link_header_and_sets_both_lengths),
-		cmocka_unit_test(a_payload_longer_than_ip_drops_the_packet),
-		cmocka_unit_test(a_repeated_packet_comes_back_with_a_new_id_mark_and_payload),
-		cmocka_unit_test(a_wrong_verdict_is_told_by_the_next_receive_and_changes_nothing),
-		cmocka_unit_test(frames_without_ip_keep_their_place),
-		cmocka_unit_test(a_full_queue_makes_the_file_wait_and_loses_nothing),
-		cmocka_unit_test(a_packet_that_is_never_decided_stalls_nobody),
-		cmocka_unit_test(a_verdict_from_another_thread_ends_the_wait),
-		cmocka_unit_test(wake_ends_a_wait_once),
-		cmocka_unit_test(the_files_clock_paces_and_the_descriptor_follows),
-		cmocka_unit_test(an_empty_pipe_makes_nobody_wait_longer_than_asked),
-		cmocka_unit_test(a_pipe_cut_in_a_packet_tells_the_place),
-		cmocka_unit_test(a_full_disk_is_told_when_opening),
-		cmocka_unit_test(a_write_that_fails_is_told_by_send_and_by_the_end),
+		cmocka_unit_test(copy_mode_limits_the_copied_bytes),
+		cmocka_unit_test(truncated_file_returns_earlier_packets_and_the_offset),
+		cmocka_unit_test(file_truncated_in_header_is_rejected),
+		cmocka_unit_test(record_length_beyond_limit_is_rejected),
+		cmocka_unit_test(unsupported_link_type_is_rejected_by_name),
+		cmocka_unit_test(output_to_the_input_file_is_rejected),
+		cmocka_unit_test(unsupported_flags_are_rejected_or_dropped),
+		cmocka_unit_test(accepted_packets_are_written_in_verdict_order),
+		cmocka_unit_test(batch_verdict_decides_all_packets_up_to_its_id),
+		cmocka_unit_test(replaced_payload_keeps_link_header_and_sets_lengths),
+		cmocka_unit_test(payload_over_65535_drops_the_packet),
+		cmocka_unit_test(repeated_packet_returns_with_new_id_mark_and_payload),
+		cmocka_unit_test(wrong_verdict_is_refused_at_next_receive),
+		cmocka_unit_test(frames_without_ip_are_copied_in_order),
+		cmocka_unit_test(full_queue_pauses_reading_without_loss),
+		cmocka_unit_test(undecided_packet_does_not_stall_others),
+		cmocka_unit_test(verdict_of_another_thread_ends_a_blocked_receive),
+		cmocka_unit_test(wake_ends_one_receive),
+		cmocka_unit_test(pace_file_delays_packets_and_readability),
+		cmocka_unit_test(receive_from_empty_pipe_respects_timeout),
+		cmocka_unit_test(pipe_truncated_in_packet_is_an_error_with_offset),
+		cmocka_unit_test(full_disk_is_an_error_of_configure),
+		cmocka_unit_test(failed_write_is_an_error_of_send_and_of_the_end),
 	};
 
 	return cmocka_run_group_tests(tests, make_slots, free_slots);

@@ -18,7 +18,7 @@ static struct source_pcap_name parsed(const char *arg)
 	return name;
 }
 
-static void files_and_options_are_told_apart(void **state)
+static void files_and_options_are_parsed(void **state)
 {
 	struct source_pcap_name n = parsed("in.pcap");
 
@@ -48,7 +48,7 @@ static void files_and_options_are_told_apart(void **state)
 	source_pcap_name_free(&n);
 }
 
-static void commas_and_backslashes_may_stand_in_names(void **state)
+static void escaped_commas_and_backslashes_are_part_of_names(void **state)
 {
 	struct source_pcap_name n = parsed("a\\,b\\\\c\\d,x\\,y");
 
@@ -67,7 +67,7 @@ static void refused(const char *arg, const char *word)
 	assert_non_null(strstr(e.text, word));
 }
 
-static void mistakes_are_named(void **state)
+static void wrong_names_are_rejected_with_reason(void **state)
 {
 	(void)state;
 	refused("", "names no file");
@@ -83,9 +83,9 @@ static void mistakes_are_named(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(files_and_options_are_told_apart),
-		cmocka_unit_test(commas_and_backslashes_may_stand_in_names),
-		cmocka_unit_test(mistakes_are_named),
+		cmocka_unit_test(files_and_options_are_parsed),
+		cmocka_unit_test(escaped_commas_and_backslashes_are_part_of_names),
+		cmocka_unit_test(wrong_names_are_rejected_with_reason),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -8,7 +8,7 @@
 #include <cmocka.h>
 #include "common/text.h"
 
-static void nothing_but_printable_ascii_reaches_a_terminal(void **state)
+static void everything_but_printable_ascii_is_escaped(void **state)
 {
 	char in[257], out[4 * 256 + 1];
 
@@ -23,7 +23,7 @@ static void nothing_but_printable_ascii_reaches_a_terminal(void **state)
 	assert_string_equal(text_safe(out, sizeof(out), "a\033[31m\\x\n"), "a\\x1b[31m\\\\x\\x0a");
 }
 
-static void cut_text_ends_before_half_an_escape(void **state)
+static void truncated_text_ends_with_a_whole_escape(void **state)
 {
 	char out[8];
 
@@ -33,7 +33,7 @@ static void cut_text_ends_before_half_an_escape(void **state)
 	assert_string_equal(text_safe(out, 1, "abc"), "");
 }
 
-static void a_caret_below_text_points_at_its_byte(void **state)
+static void line_for_caret_has_one_column_per_byte(void **state)
 {
 	char *got = NULL;
 	size_t len;
@@ -60,7 +60,7 @@ static void json_is(const char *in, const char *expected)
 	free(got);
 }
 
-static void json_stays_well_formed_whatever_the_bytes(void **state)
+static void json_is_well_formed_for_any_bytes(void **state)
 {
 	(void)state;
 	json_is("a\"b\\c\n\x7f", "\"a\\\"b\\\\c\\u000a\\u007f\"");
@@ -79,10 +79,10 @@ static void json_stays_well_formed_whatever_the_bytes(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(nothing_but_printable_ascii_reaches_a_terminal),
-		cmocka_unit_test(a_caret_below_text_points_at_its_byte),
-		cmocka_unit_test(cut_text_ends_before_half_an_escape),
-		cmocka_unit_test(json_stays_well_formed_whatever_the_bytes),
+		cmocka_unit_test(everything_but_printable_ascii_is_escaped),
+		cmocka_unit_test(line_for_caret_has_one_column_per_byte),
+		cmocka_unit_test(truncated_text_ends_with_a_whole_escape),
+		cmocka_unit_test(json_is_well_formed_for_any_bytes),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -145,7 +145,7 @@ static void permute(struct given *g, unsigned at, unsigned n, uint32_t first, un
 	}
 }
 
-static void every_order_of_up_to_8_packets_keeps_its_meaning(void **state)
+static void packing_any_order_of_8_packets_equals_single_verdicts(void **state)
 {
 	struct given g[PACKETS];
 	unsigned long played, orders = 1;
@@ -187,7 +187,7 @@ static void permute_mixed(struct given *g, unsigned at, unsigned n, unsigned lon
 	}
 }
 
-static void every_order_of_every_two_verdicts_keeps_its_meaning(void **state)
+static void packing_any_order_of_two_kinds_equals_single_verdicts(void **state)
 {
 	static const unsigned long wanted[] = { 0, 1, 4, 24, 192, 1920, 23040, 322560, 5160960 };
 	unsigned long played;
@@ -215,7 +215,7 @@ static void every_order_of_every_two_verdicts_keeps_its_meaning(void **state)
 
 /* Each of up to 6 packets accepted, accepted with one of two marks, or repeated with a mark, in every order, with every
  * pattern of flushes between them. */
-static void every_mix_of_verdicts_keeps_its_meaning(void **state)
+static void packing_any_mix_of_verdicts_equals_single_verdicts(void **state)
 {
 	static const struct {
 		uint32_t code, mark;
@@ -245,7 +245,7 @@ static void every_mix_of_verdicts_keeps_its_meaning(void **state)
 	}
 }
 
-static void ids_that_wrap_are_in_order(void **state)
+static void wrapping_ids_become_one_message(void **state)
 {
 	struct given g[PACKETS];
 	unsigned i;
@@ -342,7 +342,7 @@ static void verdicts_with_more_than_a_mark_are_sent_one_by_one(void **state)
 	}
 }
 
-static void a_packet_is_judged_once(void **state)
+static void packet_is_decided_once(void **state)
 {
 	struct verdicts v = { 0 };
 	struct kernel k = { .count = 0 };
@@ -365,7 +365,7 @@ static void a_packet_is_judged_once(void **state)
 }
 
 /* A send that takes only part leaves the rest pending, in order, and nothing judged twice. */
-static void what_could_not_be_sent_stays_pending(void **state)
+static void unsent_verdicts_stay_pending(void **state)
 {
 	unsigned round;
 
@@ -442,20 +442,20 @@ static void play_random_traffic(unsigned stuck)
 	}
 }
 
-static void random_traffic_keeps_its_meaning(void **state)
+static void packing_random_traffic_equals_single_verdicts(void **state)
 {
 	(void)state;
 	play_random_traffic(0);
 }
 
-static void random_traffic_past_held_packets_keeps_its_meaning(void **state)
+static void packing_random_traffic_past_held_packets_equals_single_verdicts(void **state)
 {
 	(void)state;
 	play_random_traffic(1);
 	play_random_traffic(20);
 }
 
-static void packets_out_of_order_are_waited_for_in_order(void **state)
+static void packet_added_out_of_order_is_decided_in_order(void **state)
 {
 	struct verdicts v = { 0 };
 	struct kernel k = { .count = 0 };
@@ -476,7 +476,7 @@ static void packets_out_of_order_are_waited_for_in_order(void **state)
 }
 
 /* Packet 2 has a verdict that has not left when 1 comes: it stays the one of 2. */
-static void a_packet_that_comes_late_leaves_pending_verdicts_alone(void **state)
+static void late_packet_does_not_change_pending_verdicts(void **state)
 {
 	struct verdicts v = { .head = UINT32_MAX, .tail = UINT32_MAX };
 	struct kernel k = { .waiting = { 1, 2 }, .count = 2 };
@@ -494,7 +494,7 @@ static void a_packet_that_comes_late_leaves_pending_verdicts_alone(void **state)
 	verdicts_free(&v);
 }
 
-static void years_of_verdicts_take_no_more_room(void **state)
+static void memory_is_constant_over_10000_verdicts(void **state)
 {
 	const struct source_verdict prioritized = { .present = IPQ_SET_PRIORITY, .priority = 1 };
 	struct verdicts v = { 0 };
@@ -561,7 +561,7 @@ static void run_ends_before_it_spans_half_of_all_ids(void **state)
 }
 
 /* As those of a busy queue, of which the newest wait for more. */
-static void some_may_always_wait(void **state)
+static void memory_is_bounded_while_newest_verdicts_are_deferred(void **state)
 {
 	struct verdicts v = { 0 };
 	struct source_verdict out[4];
@@ -586,24 +586,24 @@ static void some_may_always_wait(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(every_order_of_up_to_8_packets_keeps_its_meaning),
-		cmocka_unit_test(every_order_of_every_two_verdicts_keeps_its_meaning),
-		cmocka_unit_test(every_mix_of_verdicts_keeps_its_meaning),
-		cmocka_unit_test(ids_that_wrap_are_in_order),
+		cmocka_unit_test(packing_any_order_of_8_packets_equals_single_verdicts),
+		cmocka_unit_test(packing_any_order_of_two_kinds_equals_single_verdicts),
+		cmocka_unit_test(packing_any_mix_of_verdicts_equals_single_verdicts),
+		cmocka_unit_test(wrapping_ids_become_one_message),
 		cmocka_unit_test(verdicts_in_order_become_one_message),
 		cmocka_unit_test(equal_verdicts_with_equal_marks_become_one_message),
 		cmocka_unit_test(mark_of_0_is_not_the_same_as_no_mark),
 		cmocka_unit_test(verdicts_with_more_than_a_mark_are_sent_one_by_one),
-		cmocka_unit_test(a_packet_is_judged_once),
-		cmocka_unit_test(what_could_not_be_sent_stays_pending),
-		cmocka_unit_test(random_traffic_keeps_its_meaning),
-		cmocka_unit_test(packets_out_of_order_are_waited_for_in_order),
-		cmocka_unit_test(a_packet_that_comes_late_leaves_pending_verdicts_alone),
-		cmocka_unit_test(years_of_verdicts_take_no_more_room),
+		cmocka_unit_test(packet_is_decided_once),
+		cmocka_unit_test(unsent_verdicts_stay_pending),
+		cmocka_unit_test(packing_random_traffic_equals_single_verdicts),
+		cmocka_unit_test(packet_added_out_of_order_is_decided_in_order),
+		cmocka_unit_test(late_packet_does_not_change_pending_verdicts),
+		cmocka_unit_test(memory_is_constant_over_10000_verdicts),
 		cmocka_unit_test(memory_depends_on_packets_that_wait_not_on_those_that_pass),
 		cmocka_unit_test(run_ends_before_it_spans_half_of_all_ids),
-		cmocka_unit_test(random_traffic_past_held_packets_keeps_its_meaning),
-		cmocka_unit_test(some_may_always_wait),
+		cmocka_unit_test(packing_random_traffic_past_held_packets_equals_single_verdicts),
+		cmocka_unit_test(memory_is_bounded_while_newest_verdicts_are_deferred),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
