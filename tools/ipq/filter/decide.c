@@ -303,7 +303,7 @@ static int decide(struct worker *w, struct ipq_packet *packet)
 	if (o.dropped)
 		add(&o.counters->dropped, 1);
 	record(w, packet, &o);
-	session_accept(w->session, packet, &o.verdict);
+	session_accept(w, packet, &o.verdict);
 	if (o.delay > 0)
 		return send_later(w, packet, &o);
 	if (o.verdict.present == 0 && o.verdict.code == IPQ_ACCEPT)

@@ -20,8 +20,8 @@ struct filter {
 	struct session session;
 	struct decide_common common;
 	struct active_rules_source rules;
-	struct active_rules *old;    /* still in use by a worker that has not looked yet */
-	struct bpf_program *filters; /* of the firewall rule */
+	struct active_rules *old;		   /* still in use by a worker that has not looked yet */
+	struct bpf_program *filters, *old_filters; /* of the firewall rules */
 	const char *record_path;
 	bool counters, record_given;
 	unsigned lines; /* of the table on the terminal */
@@ -36,9 +36,11 @@ static struct filter *filter_of(struct session *s)
 
 /* ---- the main thread ----------------------------------------------------------------------------- */
 
-/* Folds and frees the old plan once no worker uses it. */
+/* Frees the old rules once no worker uses them. Only then packets that only they need stop coming. */
 static void retire(struct filter *f, bool ended)
 {
+	struct ipq_error e;
+
 	if (f->old == NULL)
 		return;
 	for (unsigned i = 0; i < f->session.workers && !ended; i++) {
@@ -47,57 +49,73 @@ static void retire(struct filter *f, bool ended)
 		if (d->active_rules == f->old)
 			return;
 	}
+	if (f->session.rules != NULL && rules_settle(f->session.rules, &e) < 0)
+		text_complain("ipq filter", "packets that the new rules do not need come too: %s", e.text);
 	active_rules_restore(f->common.active_rules, f->old);
 	active_rules_free(f->old);
+	free(f->old_filters);
 	f->old = NULL;
+	f->old_filters = NULL;
 }
 
-/* The kernel sends what the new rules decide, too. Frees the plan when that cannot be. */
-static int prepare_change(struct filter *f, struct active_rules *new)
+/* Wakes the workers until they use the newest rules: they are between two batches. At most a second. */
+static void wait_for_workers(struct filter *f)
 {
-	struct session *s = &f->session;
-	struct bpf_program *filters = calloc(new->set.count + 1, sizeof(*filters));
-	struct ipq_error e = { .text = "out of memory" };
-	int err = filters != NULL ? 0 : -ENOMEM;
-
-	if (err == 0 && active_rules_need_segments(new) && (s->flags & IPQ_O_SEGMENT) == 0)
-		err = ipq_fail(&e, EBUSY,
-			       "rewrite and rate are new in these rules: end and start again for them");
-	if (err == 0 && s->rules != NULL) {
-		s->filters = active_rules_filters(new, filters);
-		err = rules_extend(s->rules, filters, s->filters, &e);
-		new->kernel_accepts = s->filters > 0;
-	}
-	if (err < 0) {
-		text_complain("ipq filter", "%s", e.text);
-		active_rules_free(new);
-		free(filters);
-		return err;
-	}
-	free(f->filters);
-	f->filters = filters;
-	return 0;
-}
-
-static void reload(struct filter *f)
-{
-	struct active_rules *new;
-
-	/* The last reload's workers are between two batches of SOURCE_BATCH_MAX packets at most. */
 	for (int i = 0; i < 1000 && f->old != NULL; i++) {
 		session_wake_all(&f->session);
 		usleep(1000);
 		retire(f, false);
 	}
-	if (f->old != NULL || active_rules_load(&new, &f->rules, f->session.workers) < 0 ||
-	    prepare_change(f, new) < 0) {
+}
+
+/* The firewall sends what the old rules and the new ones decide. 0, or -errno and nothing has changed. */
+static int prepare_change(struct filter *f, struct active_rules *new, struct bpf_program *filters)
+{
+	struct session *s = &f->session;
+	struct ipq_error e = { .text = "out of memory" };
+	int err = filters != NULL ? 0 : -ENOMEM;
+
+	if (err == 0 && active_rules_need_segments(new) && (s->flags & IPQ_O_SEGMENT) == 0)
+		err = ipq_fail(&e, EBUSY, "cannot add rewrite or rate on reload; restart ipq filter");
+	if (err == 0 && s->rules != NULL) {
+		size_t count = active_rules_filters(new, filters);
+
+		err = session_extend_rules(s, filters, count, &e);
+		new->kernel_accepts = count > 0;
+	}
+	if (err < 0)
+		text_complain("ipq filter", "%s", e.text);
+	return err;
+}
+
+/*
+ * All or nothing, and each packet is decided by all of the old rules or all of the new ones: the firewall sends what
+ * either needs before the workers change, and stops sending what only the old ones need after that.
+ */
+static void reload(struct filter *f)
+{
+	struct bpf_program *filters = NULL;
+	struct active_rules *new = NULL;
+	int err;
+
+	wait_for_workers(f);
+	err = f->old != NULL ? -EBUSY : active_rules_load(&new, &f->rules, f->session.workers);
+	if (err == 0) {
+		filters = calloc(new->set.count + 1, sizeof(*filters));
+		err = prepare_change(f, new, filters);
+	}
+	if (err < 0) {
+		active_rules_free(new);
+		free(filters);
 		text_note("ipq filter: the rules stay as they were\n");
 		return;
 	}
 	active_rules_restore_rates(new, f->common.active_rules);
 	f->old = f->common.active_rules;
+	f->old_filters = f->filters;
+	f->filters = filters;
 	f->common.active_rules = new;
-	session_wake_all(&f->session);
+	wait_for_workers(f);
 	if (!f->session.quiet)
 		text_note("ipq filter: %u rules in force\n", new->set.count);
 }
@@ -341,6 +359,7 @@ static int run(int argc, char **argv)
 		status = run_with(&f);
 	active_rules_free(f.common.active_rules);
 	free(f.filters);
+	free(f.old_filters);
 	return output_close(f.session.output, status);
 }
 

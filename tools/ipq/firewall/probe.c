@@ -3,11 +3,14 @@
 #include <errno.h>
 #include <inttypes.h>
 #include <linux/netfilter.h>
+#include <linux/netfilter/nf_tables.h>
 #include <linux/netfilter/nfnetlink.h>
 #include <linux/netfilter/nfnetlink_log.h>
 #include <linux/netfilter/nfnetlink_queue.h>
 #include <linux/netlink.h>
+#include <netinet/in.h>
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -16,7 +19,8 @@
 #include "nfqueue/diagnose.h"
 #include "firewall/probe.h"
 
-#define BATCH 64u /* questions in one send: their answers must fit the smallest receive buffer */
+#define IPT_SO_GET_INFO 64 /* as IP6T_SO_GET_INFO */
+#define BATCH 64u	   /* questions in one send: their answers must fit the smallest receive buffer */
 
 /*
  * A verdict on packet 0, which never exists: ids begin with 1 and skip it only after four thousand million.
@@ -193,6 +197,67 @@ enum probe_kernel probe_kernel(void)
 		return PROBE_FORBIDDEN;
 	/* EINVAL: the subsystem is not there and could not be loaded */
 	return err == 0 ? PROBE_PRESENT : PROBE_NO_QUEUE;
+}
+
+/* nftables counts the transactions that changed its rules. */
+static uint64_t nft_generation(void)
+{
+	struct {
+		struct nlmsghdr header;
+		struct nfgenmsg generic;
+	} q = {
+		.header = { .nlmsg_len = sizeof(q),
+			    .nlmsg_type = NFNL_SUBSYS_NFTABLES << 8 | NFT_MSG_GETGEN,
+			    .nlmsg_flags = NLM_F_REQUEST },
+		.generic = { .nfgen_family = AF_UNSPEC, .version = NFNETLINK_V0 },
+	};
+	struct {
+		struct nlmsghdr header;
+		struct nfgenmsg generic;
+		struct nlattr attribute;
+		uint32_t id;
+		char rest[512];
+	} a = { .id = 0 };
+	int fd = open_socket();
+	ssize_t n = -1;
+
+	if (fd < 0)
+		return 0;
+	if (send(fd, &q, sizeof(q), 0) >= 0)
+		n = recv(fd, &a, sizeof(a), 0);
+	close(fd);
+	return n >= (ssize_t)offsetof(typeof(a), rest) &&
+			       a.header.nlmsg_type == (NFNL_SUBSYS_NFTABLES << 8 | NFT_MSG_NEWGEN) &&
+			       a.attribute.nla_type == NFTA_GEN_ID
+		       ? (uint64_t)ntohl(a.id) + 1
+		       : 0;
+}
+
+/* struct ipt_getinfo of <linux/netfilter_ipv4/ip_tables.h>, and ip6t_getinfo. */
+struct table_info {
+	char name[32];
+	unsigned valid_hooks, hook_entry[5], underflow[5], entries, size;
+};
+
+static uint64_t legacy_generation(bool ipv6)
+{
+	struct table_info info = { .name = "mangle" };
+	socklen_t len = sizeof(info);
+	uint64_t hash = 1469598103934665603u;
+	int fd = socket(ipv6 ? AF_INET6 : AF_INET, SOCK_RAW | SOCK_CLOEXEC, IPPROTO_RAW), err;
+
+	if (fd < 0)
+		return 0;
+	err = getsockopt(fd, ipv6 ? IPPROTO_IPV6 : IPPROTO_IP, IPT_SO_GET_INFO, &info, &len);
+	close(fd);
+	for (size_t i = 0; err == 0 && i < sizeof(info); i++)
+		hash = (hash ^ ((const uint8_t *)&info)[i]) * 1099511628211u;
+	return err == 0 ? hash | 1 : 0;
+}
+
+uint64_t probe_generation(bool legacy, bool ipv6)
+{
+	return legacy ? legacy_generation(ipv6) : nft_generation();
 }
 
 int netfilter_sockets(uint32_t *port, unsigned max)

@@ -32,6 +32,12 @@ int probe_number(bool log, uint16_t number);
 /* Binds a queue or group as its owner. A descriptor; closing it gives the number up. -EBUSY, or another -errno. */
 int probe_bind(bool log, uint16_t number);
 
+/*
+ * A number that differs once the rules were changed: nftables' generation, which includes iptables-nft, or the size and
+ * layout of the legacy table mangle. 0: unknown.
+ */
+uint64_t probe_generation(bool legacy, bool ipv6);
+
 /* Port ids of the netfilter netlink sockets of this network namespace. Their number, or -errno. */
 int netfilter_sockets(uint32_t *port, unsigned max);
 

@@ -10,6 +10,7 @@
 #include "common/subprocess.h"
 #include "common/text.h"
 #include "common/tool.h"
+#include "firewall/probe.h"
 #include "firewall/rules_script.h"
 
 #define MARK_BITS 0xff000000
@@ -373,22 +374,29 @@ int rules_install(struct rules *r, uint16_t first, uint16_t last, struct ipq_err
 
 /* ---- changing ------------------------------------------------------------------------------------ */
 
-/* Takes the lock and reads the chains of our kinds. */
-static int begin_change(struct rules *r, struct ipq_error *e)
+/* Reads the chains of our kinds. */
+static int read_chains(struct rules *r, struct ipq_error *e)
 {
 	unsigned kinds = 0;
-	int lock = firewall_lock(r->options.who, e);
 
-	if (lock < 0)
-		return lock;
-	r->lock = lock;
 	for (unsigned k = 0; k < r->families; k++)
 		kinds |= 1U << r->kind[k];
 	chains_free(&r->chains);
 	if (chains_read(&r->chains, kinds) == 0 && (r->chains.unread & kinds) == 0)
 		return 0;
-	release_lock(r);
 	return ipq_fail(e, EIO, "the rules of %s could not be read", firewall_tool(r->kind[0]));
+}
+
+/* Takes the lock and reads. */
+static int begin_change(struct rules *r, struct ipq_error *e)
+{
+	int err = r->lock = firewall_lock(r->options.who, e);
+
+	if (err >= 0)
+		err = read_chains(r, e);
+	if (err < 0)
+		release_lock(r);
+	return err;
 }
 
 static int apply_all(struct rules *r, void (*write)(const struct rules *, enum firewall_kind, FILE *),
@@ -399,6 +407,12 @@ static int apply_all(struct rules *r, void (*write)(const struct rules *, enum f
 	for (unsigned k = 0; k < r->families && err == 0; k++)
 		err = apply(r, r->kind[k], write, e);
 	return err;
+}
+
+static void forget_old(struct rules *r)
+{
+	r->old.count = 0;
+	r->old_all = false;
 }
 
 /* Is our chain complete, with a jump from each hook? */
@@ -418,7 +432,8 @@ static int find_missing(const struct rules *r, struct ipq_error *e)
 				"another program removed the rules that send packets here from %s (%s)",
 				hooks_describe(gone, hooks, sizeof(hooks)),
 				chain_describe(&missing, what, sizeof(what)));
-		if (r->kind[k] != FIREWALL_NFT && !r->unsettled && own->rules != rules_count(r, r->kind[k]))
+		if (r->kind[k] != FIREWALL_NFT && r->change == SETTLED &&
+		    own->rules != rules_count(r, r->kind[k]))
 			return ipq_fail(e, ENOENT, "another program changed the rules in %s",
 					chain_describe(&missing, what, sizeof(what)));
 	}
@@ -438,13 +453,14 @@ int rules_extend(struct rules *r, const struct bpf_program *filter, size_t filte
 	err = find_missing(r, e);
 	if (err == 0) {
 		r->old = was;
+		r->old_all = was.count == 0;
 		r->new = (struct filters){ .program = filter, .count = filters };
-		r->unsettled = true;
 		err = apply_all(r, script_chain, e);
-		if (err < 0) {
+		r->change = err < 0 ? UNSETTLED : EXTENDED;
+		if (err < 0)
 			r->new = was;
-			r->old.count = 0;
-		}
+		if (err < 0)
+			forget_old(r);
 	}
 	release_lock(r);
 	return err;
@@ -454,14 +470,15 @@ int rules_settle(struct rules *r, struct ipq_error *e)
 {
 	int err;
 
-	if (!r->unsettled)
+	if (r->change == SETTLED)
 		return 0;
-	r->old.count = 0;
+	forget_old(r);
+	r->change = UNSETTLED;
 	err = begin_change(r, e);
 	if (err < 0)
 		return err;
 	err = apply_all(r, script_chain, e);
-	r->unsettled = err < 0;
+	r->change = err < 0 ? UNSETTLED : SETTLED;
 	release_lock(r);
 	return err;
 }
@@ -507,28 +524,68 @@ static bool mark_is_changed(const struct rules *r, enum firewall_kind kind)
 	return false;
 }
 
-int rules_check(struct rules *r, struct ipq_error *e)
+/* Writes our chain again. */
+static int rewrite_chain(struct rules *r, struct ipq_error *e)
 {
 	int err = begin_change(r, e);
 
 	if (err < 0)
 		return err;
-	err = find_missing(r, e);
-	for (unsigned k = 0; k < r->families && err == 0 && r->kind[k] != FIREWALL_NFT; k++) {
-		if (!knows_all(r, r->kind[k]))
-			err = apply(r, r->kind[k], script_chain, e);
-		else if (r->mark.mask != 0 && mark_is_changed(r, r->kind[k]))
-			err = -ELOOP;
-	}
+	err = apply_all(r, script_chain, e);
 	release_lock(r);
-	if (err != -ELOOP)
+	return err;
+}
+
+/* Most often nothing has changed since the last look: that takes two system calls a family. */
+static bool unchanged(struct rules *r)
+{
+	bool same = r->change == SETTLED;
+
+	for (unsigned k = 0; k < r->families; k++) {
+		enum firewall_kind kind = r->kind[k];
+		uint64_t now = probe_generation(kind <= FIREWALL_IP6TABLES_LEGACY,
+						kind == FIREWALL_IP6TABLES_LEGACY);
+
+		same &= now != 0 && now == r->generation[k];
+		r->generation[k] = now;
+	}
+	return same;
+}
+
+static int check_all(struct rules *r, struct ipq_error *e)
+{
+	int err = read_chains(r, e);
+
+	if (err == 0)
+		err = find_missing(r, e);
+	if (err < 0 || r->kind[0] == FIREWALL_NFT)
 		return err;
-	r->mark.mask = 0;
-	return ipq_fail(
-		e, ELOOP,
-		"a rule before ours in %s changes packet marks: from now on accepted packets skip the rules "
-		"after ours in the table mangle. Add that rule after ours, and start again",
-		firewall_tool(r->kind[0]));
+	if (r->change == UNSETTLED)
+		return rules_settle(r, e);
+	for (unsigned k = 0; k < r->families; k++) {
+		if (!knows_all(r, r->kind[k]))
+			return rewrite_chain(r, e);
+		if (r->mark.mask != 0 && mark_is_changed(r, r->kind[k])) {
+			r->mark.mask = 0;
+			return ipq_fail(
+				e, ELOOP,
+				"a rule before ours in %s changes packet marks: from now on accepted packets "
+				"skip the rules after ours in the table mangle. Add that rule after ours, "
+				"and "
+				"start again",
+				firewall_tool(r->kind[k]));
+		}
+	}
+	return 0;
+}
+
+int rules_check(struct rules *r, struct ipq_error *e)
+{
+	int err = unchanged(r) ? 0 : check_all(r, e);
+
+	if (err < 0)
+		memset(r->generation, 0, sizeof(r->generation)); /* look again */
+	return err;
 }
 
 /* ---- the end ------------------------------------------------------------------------------------- */

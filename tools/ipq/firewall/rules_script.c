@@ -62,7 +62,7 @@ bool rules_unfiltered(const struct rules *r)
 {
 	const struct filters *both[] = { &r->new, &r->old };
 
-	if (r->no_match || r->new.count == 0)
+	if (r->no_match || r->new.count == 0 || r->old_all)
 		return true;
 	for (size_t f = 0; f < 2; f++)
 		for (size_t i = 0; i < both[f]->count; i++)

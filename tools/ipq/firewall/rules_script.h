@@ -26,8 +26,14 @@ struct rules {
 	struct filters new, old; /* old: still in force while a change is under way */
 	bool no_match;		 /* this kernel has no bpf match */
 	bool on_top;		 /* our jumps are, or are about to become, the first rule of each hook */
-	bool unsettled;		 /* the chain has more rules than `new` needs */
-	int lock;		 /* -1: not held */
+	bool old_all;		 /* all packets came by the old filters */
+	enum {
+		SETTLED,
+		EXTENDED,
+		UNSETTLED
+	} change;		       /* UNSETTLED: the chain may have more rules than `new` needs */
+	uint64_t generation[FAMILIES]; /* of the tables, when they were found in order */
+	int lock;		       /* -1: not held */
 	pid_t guardian;
 	int guardian_fd;
 };

@@ -415,6 +415,27 @@ static void report_rules(struct session *s, int state, const char *text)
 		complain(s, "the rules are in force again");
 }
 
+static int restore_rules(struct session *s, struct ipq_error *e)
+{
+	int err = rules_restore(s->rules, e);
+
+	if (err == 0)
+		complain(s, "the rules were added again (--keep-rules)");
+	return err;
+}
+
+int session_extend_rules(struct session *s, const struct bpf_program *filter, size_t filters,
+			 struct ipq_error *e)
+{
+	int err = rules_extend(s->rules, filter, filters, e);
+
+	if (err != -ENOENT || !s->keep_rules)
+		return err;
+	complain(s, e->text);
+	err = restore_rules(s, e);
+	return err < 0 ? err : rules_extend(s->rules, filter, filters, e);
+}
+
 static void check_rules(struct session *s)
 {
 	struct ipq_error e = { .text = "" };
@@ -424,16 +445,12 @@ static void check_rules(struct session *s)
 
 	if (s->rules == NULL || now - s->checked < 1000000000)
 		return;
-	err = rules_settle(s->rules, &e);
-	if (err == 0)
-		err = rules_check(s->rules, &e);
+	err = rules_check(s->rules, &e);
 	repeat = rules_mark(s->rules);
 	s->repeat_mask = repeat.mask;
 	if (err == -ENOENT && s->keep_rules) {
 		complain(s, e.text);
-		err = rules_restore(s->rules, &e);
-		if (err == 0)
-			complain(s, "the rules were added again (--keep-rules)");
+		err = restore_rules(s, &e);
 		s->missing = 0;
 	}
 	if (err != -EBUSY && err != -ELOOP)
@@ -443,8 +460,9 @@ static void check_rules(struct session *s)
 	s->checked = clock_ns(CLOCK_MONOTONIC);
 }
 
-void session_accept(struct session *s, const struct ipq_packet *packet, struct ipq_verdict *verdict)
+void session_accept(struct worker *w, const struct ipq_packet *packet, struct ipq_verdict *verdict)
 {
+	struct session *s = w->session;
 	uint32_t mask = atomic_load_explicit(&s->repeat_mask, memory_order_relaxed);
 	uint32_t mark = atomic_load_explicit(&s->repeat_mark, memory_order_relaxed);
 	uint32_t has = (packet->present & IPQ_HAS_MARK) != 0 ? packet->mark : 0;
@@ -459,6 +477,7 @@ void session_accept(struct session *s, const struct ipq_packet *packet, struct i
 		verdict->mark = want & ~mask;
 		return;
 	}
+	atomic_fetch_add_explicit(&w->continued, 1, memory_order_relaxed);
 	verdict->code = IPQ_REPEAT;
 	verdict->mark = (want & ~mask) | mark;
 }
@@ -597,9 +616,9 @@ void session_stats(struct session *s, struct ipq_stats *sum)
 		if (s->worker[i].queue == NULL || ipq_queue_stats(s->worker[i].queue, &one) < 0)
 			continue;
 		sum->received += one.received;
-		sum->accepted += one.accepted;
+		sum->accepted += one.accepted + s->worker[i].continued;
 		sum->dropped += one.dropped;
-		sum->other += one.other;
+		sum->other += one.other - s->worker[i].continued;
 		sum->replaced += one.replaced;
 		sum->refused += one.refused;
 		sum->lost += one.lost;

@@ -33,6 +33,7 @@ struct worker {
 	bool started;
 	void *context; /* the subcommand's own */
 	_Atomic uint64_t packets, bytes;
+	_Atomic uint64_t continued; /* packets that session_accept() repeats */
 };
 
 /* All run on the worker's thread but signal, tick and stop. NULL: nothing to do. */
@@ -116,7 +117,11 @@ void session_close(struct session *s);
  * Makes an accept verdict one after which the packet continues with the firewall rule after ours. Other verdicts, and
  * accept where it does so anyway (nftables, a capture file, rules of the user's own), stay as they are.
  */
-void session_accept(struct session *s, const struct ipq_packet *packet, struct ipq_verdict *verdict);
+void session_accept(struct worker *w, const struct ipq_packet *packet, struct ipq_verdict *verdict);
+
+/* rules_extend() on the session's rules; with --keep-rules it adds them again before that if they are missing. */
+int session_extend_rules(struct session *s, const struct bpf_program *filter, size_t filters,
+			 struct ipq_error *e);
 
 /* Ends the session from any thread. */
 void session_stop(struct session *s);

@@ -57,7 +57,7 @@ static int batch(struct worker *w, unsigned n)
 	for (unsigned i = 0; i < n; i++) {
 		struct ipq_verdict accept = { .size = sizeof(accept), .code = IPQ_ACCEPT };
 
-		session_accept(w->session, &w->packet[i], &accept);
+		session_accept(w, &w->packet[i], &accept);
 		err = ipq_decide(w->queue, &w->packet[i], &accept);
 		if (err < 0 && err != -ENOENT)
 			return err;
