@@ -71,10 +71,13 @@ struct ipq_options {
 /*
  * Opens a source of packets, ready to receive. source is
  *   "nfqueue:N"               the kernel's queue number N (needs CAP_NET_ADMIN in the network namespace)
+ *   "nflog:N[,batch=M]"       copies of the packets that rules log to NFLOG group N (CAP_NET_ADMIN as above).
+ *                             Packets never wait: verdicts are counted and have no effect. The kernel sends
+ *                             up to M copies together (32), at most 10 ms after the first
  *   "pcap:IN[,OUT]"           a capture file; accepted packets go to OUT
  * or NULL for "nfqueue:0". options may be NULL. Returns 0, or -errno with *q = NULL: -EPERM (no
- * CAP_NET_ADMIN), -EBUSY (another program owns the queue), -ECONNREFUSED (no nfnetlink_queue in this
- * kernel), -EOPNOTSUPP (a flag that this kernel lacks), -EINVAL (the name or an option), -ENOMEM, or
+ * CAP_NET_ADMIN), -EBUSY (another program owns the queue or group), -ECONNREFUSED (no nfnetlink_queue or
+ * nfnetlink_log in this kernel), -EOPNOTSUPP (a flag that this kernel lacks), -EINVAL (the name or an option), -ENOMEM, or
  * what opening a file gave. Does not block.
  */
 int ipq_queue_open(struct ipq_queue **q, const char *source, const struct ipq_options *options);

@@ -4,8 +4,9 @@
 #include <string.h>
 #include "capture/capture.h"
 #include "core/core.h"
+#include "nflog/nflog.h"
 
-static const struct source_ops *const all[] = { &source_nfqueue, &source_pcap };
+static const struct source_ops *const all[] = { &source_nfqueue, &source_nflog, &source_pcap };
 
 const struct source_ops *source_kind(const char *name)
 {
@@ -39,7 +40,8 @@ int source_open(struct source **s, const char *name, struct ipq_error *e)
 		name = SOURCE_DEFAULT;
 	ops = source_kind(name);
 	if (ops == NULL)
-		return ipq_fail(e, EINVAL, "no source is called \"%.*s\": use nfqueue:NUMBER or pcap:FILE",
+		return ipq_fail(e, EINVAL,
+				"no source is called \"%.*s\": use nfqueue:NUMBER, nflog:GROUP or pcap:FILE",
 				(int)strcspn(name, ":"), name);
 	colon = strchr(name, ':');
 	return ops->open(s, colon != NULL ? colon + 1 : "", e);

@@ -6,20 +6,11 @@
 #include <string.h>
 #include <sys/socket.h>
 #include "nfqueue/state.h"
+#include "util/netlink.h"
 
 int nfqueue_send_noop(const struct nfqueue *q, uint32_t seq)
 {
-	struct nlmsghdr nlh = {
-		.nlmsg_len = NLMSG_HDRLEN,
-		.nlmsg_type = NLMSG_NOOP,
-		.nlmsg_flags = NLM_F_REQUEST | NLM_F_ACK,
-		.nlmsg_seq = seq,
-	};
-
-	while (send(q->fd, &nlh, sizeof(nlh), 0) < 0)
-		if (errno != EINTR)
-			return -errno;
-	return 0;
+	return netlink_send_noop(q->fd, seq);
 }
 
 int nfqueue_defer(struct nfqueue *q, const unsigned char *message, size_t len,

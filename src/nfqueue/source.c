@@ -25,7 +25,6 @@
 #include <libmnl/libmnl.h>
 #include <linux/netfilter/nfnetlink.h>
 #include <linux/netfilter/nfnetlink_queue.h>
-#include <linux/sock_diag.h>
 #include <poll.h>
 #include <pthread.h>
 #include <stdatomic.h>
@@ -38,6 +37,7 @@
 #include "nfqueue/messages.h"
 #include "nfqueue/state.h"
 #include "source/links.h"
+#include "util/netlink.h"
 
 #define CONFIG_TRIES 5
 #define ANSWER_WAIT_MS 1000
@@ -49,33 +49,6 @@ static int nfqueue_fd(const struct source *s)
 }
 
 /* ---- opening ------------------------------------------------------------------------------------ */
-
-/* Binds to a port of the kernel's choosing and takes messages from the kernel only. */
-static int bind_to_kernel(int fd)
-{
-	struct sockaddr_nl address = { .nl_family = AF_NETLINK };
-
-	if (bind(fd, (struct sockaddr *)&address, sizeof(address)) < 0 ||
-	    connect(fd, (struct sockaddr *)&address, sizeof(address)) < 0)
-		return -errno;
-	return 0;
-}
-
-static int open_socket(struct nfqueue *q)
-{
-	const int on = 1;
-
-	q->fd = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, NETLINK_NETFILTER);
-	if (q->fd < 0 && errno == EPROTONOSUPPORT) {
-		q->absent = true; /* known now, told by configure: opening takes nothing */
-		q->fd = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, NETLINK_ROUTE);
-	}
-	if (q->fd < 0)
-		return -errno;
-	if (setsockopt(q->fd, SOL_NETLINK, NETLINK_NO_ENOBUFS, &on, sizeof(on)) < 0)
-		return -errno;
-	return bind_to_kernel(q->fd);
-}
 
 static void nfqueue_close(struct source *s)
 {
@@ -120,9 +93,8 @@ static int nfqueue_open(struct source **s, const char *arg, struct ipq_error *e)
 	pthread_mutex_init(&q->config_lock, NULL);
 	pthread_mutex_init(&q->deferred_lock, NULL);
 	q->batch = nfqueue_new_batch();
-	err = q->batch != NULL ? open_socket(q) : -ENOMEM;
-	if (err == 0)
-		err = links_open(&q->base.links);
+	q->fd = q->batch != NULL ? netlink_open(&q->absent) : -ENOMEM;
+	err = q->fd < 0 ? q->fd : links_open(&q->base.links);
 	if (err < 0) {
 		nfqueue_close(&q->base);
 		return ipq_fail(e, -err, "cannot open a netlink socket: %s", strerror(-err));
@@ -372,16 +344,6 @@ static int set_flags(struct nfqueue *q, uint32_t wanted, struct ipq_error *e)
 	return (int)got;
 }
 
-static void set_receive_buffer(struct nfqueue *q, uint32_t bytes)
-{
-	int half = (int)(bytes / 2); /* the kernel doubles it */
-
-	if (bytes == 0)
-		return;
-	if (setsockopt(q->fd, SOL_SOCKET, SO_RCVBUFFORCE, &half, sizeof(half)) < 0)
-		setsockopt(q->fd, SOL_SOCKET, SO_RCVBUF, &half, sizeof(half));
-}
-
 /* Asks only for what changes: each request is a moment in which packets have to be put aside. */
 static int configure(struct nfqueue *q, const struct source_config *c, struct ipq_error *e)
 {
@@ -395,7 +357,7 @@ static int configure(struct nfqueue *q, const struct source_config *c, struct ip
 		if (err < 0)
 			return err;
 	}
-	set_receive_buffer(q, c->receive_buffer);
+	netlink_set_receive_buffer(q->fd, c->receive_buffer);
 	setsockopt(q->fd, SOL_SOCKET, SO_TIMESTAMP, &on, sizeof(on));
 	if (first)
 		q->flags = IPQ_O_SEGMENT;
@@ -464,12 +426,7 @@ static int nfqueue_counts(struct source *s, struct source_counts *c)
 
 static int64_t nfqueue_backlog(const struct source *s)
 {
-	uint32_t info[SK_MEMINFO_VARS] = { 0 };
-	socklen_t len = sizeof(info);
-
-	if (getsockopt(nfqueue(s)->fd, SOL_SOCKET, SO_MEMINFO, info, &len) < 0)
-		return -1; /* before Linux 4.12 */
-	return info[SK_MEMINFO_RMEM_ALLOC];
+	return netlink_backlog(nfqueue(s)->fd);
 }
 
 const struct source_ops source_nfqueue = {

@@ -32,7 +32,7 @@ const struct command command_run = {
 		"static or dynamic, 64-bit or 32-bit, with or without libipq inside.\n"
 		"\n"
 		"  --source NAME  where packets come from: nfqueue:0 (default, or $IPQ_SOURCE),\n"
-		"                 pcap:IN[,OUT], ...\n"
+		"                 nflog:GROUP (copies, verdicts without effect), pcap:IN[,OUT]\n"
 		"  --log FILE     append a line for each event, and a summary (-: standard error)\n"
 		"\n"
 		"  sudo ipq run -- ./old-program its arguments\n"

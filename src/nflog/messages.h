@@ -1,0 +1,55 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* Private: nfnetlink_log's messages, to and from values. No I/O. */
+#ifndef NFLOG_MESSAGES_H
+#define NFLOG_MESSAGES_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <linux/netlink.h>
+#include "source/source.h"
+
+/* The longest payload: an attribute's 16-bit length includes its own 4-byte header. */
+#define NFLOG_PAYLOAD_MAX 65531
+/* Bytes of the payload from which the length of a packet is read. */
+#define NFLOG_LENGTH_RANGE 6
+
+enum nflog_kind {
+	NFLOG_PACKET,
+	NFLOG_ACK,   /* the answer to a request: error, type and seq are the request's */
+	NFLOG_OTHER, /* the end of a datagram, or a message of another kind */
+	NFLOG_MALFORMED
+};
+
+struct nflog_message {
+	enum nflog_kind kind;
+	size_t len;    /* to the next message of the datagram; at most what is left of it */
+	bool numbered; /* a packet with its number */
+	uint32_t seq;  /* of a packet: its number in the group; of an answer: the request's */
+	uint16_t type; /* of an answer */
+	int error;     /* of an answer: positive errno or 0 */
+};
+
+/*
+ * Reads the first message of a datagram of which len bytes (not 0) are left, aligned to 4 bytes. A packet is filled
+ * into p, with pointers into the message. p->id is not set.
+ */
+void nflog_parse(unsigned char *bytes, size_t len, struct ipq_packet *p, struct nflog_message *m);
+
+struct nflog_config {
+	uint16_t group;
+	uint8_t command;    /* NFULNL_CFG_CMD_; NFULNL_CFG_CMD_NONE: only the settings change */
+	uint8_t family;	    /* of NFULNL_CFG_CMD_PF_BIND */
+	bool settings;	    /* those that follow are in the message */
+	uint32_t range;	    /* payload bytes at most */
+	uint32_t buffer;    /* bytes that the kernel collects in one datagram */
+	uint32_t threshold; /* packets that it collects */
+	uint32_t timeout;   /* and for how long: hundredths of a second */
+	bool conntrack;	    /* with the conntrack entry */
+};
+
+#define NFLOG_REQUEST_MAX 128
+
+/* Writes a request that is acknowledged into buf (NFLOG_REQUEST_MAX bytes, aligned to 4). */
+struct nlmsghdr *nflog_request(void *buf, uint32_t seq, const struct nflog_config *config);
+
+#endif

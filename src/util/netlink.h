@@ -1,0 +1,26 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* A socket to the kernel's netfilter subsystems. */
+#ifndef UTIL_NETLINK_H
+#define UTIL_NETLINK_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+/*
+ * Opens a socket that takes messages from the kernel only. An overrun is no event on it: it would stop delivery until
+ * the socket is empty. *absent: this kernel has no NETLINK_NETFILTER, and the socket is a placeholder. A descriptor,
+ * or -errno.
+ */
+int netlink_open(bool *absent);
+
+/* Sends a NOOP that the kernel acknowledges, which makes the socket readable once. Needs no capability.
+ * Async-signal-safe. 0 or -errno. */
+int netlink_send_noop(int fd, uint32_t seq);
+
+/* As near to this size as the kernel permits. 0: leave it. */
+void netlink_set_receive_buffer(int fd, uint32_t bytes);
+
+/* Memory taken by what waits in the socket. -1: not known. */
+int64_t netlink_backlog(int fd);
+
+#endif
