@@ -301,18 +301,15 @@ static bool has_priority(void)
 static void receive_numbers(struct ipq_queue *q, struct ipq_packet *p, unsigned n, uint32_t mark)
 {
 	char text[16];
-	unsigned got = 0;
 
-	while (got < n && one(q, &p[got]))
-		got++;
-	for (unsigned i = 0; i < got; i++) {
+	for (unsigned i = 0; i < n && one(q, &p[i]); i++) {
 		snprintf(text, sizeof(text), "%u", i);
 		want(is_text(&p[i], text));
 		want(mark == 0 ? !(p[i].present & IPQ_HAS_MARK) : p[i].mark == mark);
 	}
 }
 
-/* One message carries the verdicts for all packets; the second half of them get another mark, in a message of its own. */
+/* Equal verdicts with equal marks share a message (tests/unit/verdicts.c): the kernel applies it to each packet. */
 static void equal_marks(void)
 {
 	struct ipq_verdict v = { .size = sizeof(v), .present = IPQ_SET_MARK, .code = IPQ_REPEAT, .mark = 7 };

@@ -15,7 +15,7 @@ expect_test batches "packets come in batches, in order, and leave with few syste
 expect_test order "kept packets are decided in any order, once each"
 expect_test replace "replaced packets arrive, whether longer, shorter or as long"
 expect_test codes "repeat, queue, stop and marks do what they say"
-expect_test equal-marks "equal verdicts with equal marks reach every packet in one message"
+expect_test equal-marks "equal verdicts with equal marks reach every packet"
 expect_test gso "large TCP packets sent back arrive with checksums completed"
 expect_test segments "packets are split on request"
 expect_test wake "a reader is woken by threads and signal handlers, never in vain"
