@@ -1,9 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * Theory of operation: the new API over any source. Packets are received in batches into slots of the
- * queue's own memory, one behind the other; verdicts are collected (verdicts.c) and sent in as few
- * messages and system calls as keep their meaning. A replacement that lies in the packet itself is sent
- * from there: its slot is not reused before the verdicts have left.
+ * Theory of operation: the new API over any source. Packets are received in batches into the slots, memory of the
+ * queue. Verdicts are recorded (decide.c, verdicts.c) and sent in as few messages and system calls as have the same
+ * meaning. A receive has three steps: send pending verdicts, receive packets, account for them.
  */
 #include <errno.h>
 #include <linux/netfilter.h>
@@ -12,56 +11,14 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
-#include <sys/socket.h>
-#include <time.h>
-#include <ipq_edit.h>
-#include "core/moderation.h"
-#include "core/core.h"
-#include "core/verdicts.h"
-#include "source/links.h"
+#include "core/state.h"
 #include "util/clock.h"
 #include "util/compiler.h"
 #include "util/fork_count.h"
 
 #define QUEUE_LENGTH 8192
-#define PENDING_MAX 65536    /* verdicts that are collected before they are sent unasked */
-#define EXTRAS_MAX 1024	     /* those with something beside the code, likewise */
-#define COPIES_MAX (1 << 20) /* bytes of replacements, likewise */
-#define HEAD_ROOM 4096	     /* attributes in front of the payload: a security context may be long */
-#define SPIN_LOOKS 4	     /* between two yields, each of which takes as long as a look */
-
-struct copy {
-	struct copy *next;
-	uint8_t bytes[];
-};
-
-struct ipq_queue {
-	/* What every packet needs, side by side: it takes a receive that has slept a while to fetch it. */
-	struct source *source;
-	struct verdicts verdicts;
-	unsigned forks;	  /* when the queue was opened */
-	uint32_t last_id; /* of the packet received last; they count up from 1 */
-	uint32_t spin_usec;
-	bool receiving;	       /* somebody is in ipq_queue_recv, or was cancelled there */
-	bool pinned;	       /* a verdict that was not sent yet has its payload in a slot */
-	bool eperm_seen;       /* the kernel refused a verdict for want of the capability */
-	bool refusal_reported; /* refused was called in this receive */
-	struct copy *copies;   /* replacements that were not sent yet */
-	size_t copies_size;
-	struct moderation moderation;
-	struct ipq_stats stats;
-	struct iovec slot[SOURCE_BATCH_MAX];
-
-	bool owned;
-	uint32_t flags;
-	uint32_t spin_now; /* what it has paid to spin lately, up to spin_usec */
-	unsigned char *memory;
-	size_t memory_size, slot_size;
-	source_refused refused;
-	void *refused_context;
-	struct ipq_error error;
-	char interface[IFNAMSIZ];
-};
+#define HEAD_ROOM 4096 /* for attributes before the payload: a security context may be long */
+#define SPIN_LOOKS 4   /* receives between two calls of sched_yield(), which costs as much as one */
 
 /* ---- opening ------------------------------------------------------------------------------------ */
 
@@ -151,7 +108,8 @@ static int take_options(struct ipq_options *o, const struct ipq_options *given, 
 		return ipq_fail(e, EINVAL,
 				"options.reserved is not 0: begin with a struct ipq_options of zeros");
 	if (o->flags & ~known)
-		return ipq_fail(e, EINVAL, "options.flags has bits 0x%x that this libipq does not know",
+		return ipq_fail(e, EINVAL,
+				"options.flags has unknown bits 0x%x: clear them or use a newer libipq",
 				o->flags & ~known);
 	if (o->queue_length == 0)
 		o->queue_length = QUEUE_LENGTH;
@@ -267,9 +225,9 @@ int ipq_queue_wake(struct ipq_queue *q)
 	return q->source->ops->wake(q->source);
 }
 
-/* ---- sending verdicts ---------------------------------------------------------------------------------- */
+/* ---- sending verdicts ------------------------------------------------------------------------------ */
 
-/* What the source says of its failure, or what errno says. */
+/* Stores the source's own error text, or that of err. Returns err. */
 static int fail_source(struct ipq_queue *q, int err, const char *what)
 {
 	const struct source_ops *ops = q->source->ops;
@@ -279,8 +237,8 @@ static int fail_source(struct ipq_queue *q, int err, const char *what)
 	return ipq_fail(&q->error, -err, "cannot %s: %s", what, strerror(-err));
 }
 
-/* The first n verdicts have left. */
-static void count_sent(struct ipq_queue *q, size_t n)
+/* The first n verdicts have been sent. */
+static void account_sent(struct ipq_queue *q, size_t n)
 {
 	const struct pending *p = q->verdicts.log + q->verdicts.first, *end = p + n;
 
@@ -294,50 +252,28 @@ static void count_sent(struct ipq_queue *q, size_t n)
 		if (p->extra >= 0 && (q->verdicts.extra[p->extra].present & IPQ_SET_PAYLOAD))
 			q->stats.replaced++;
 	}
+	verdicts_sent(&q->verdicts, n);
 }
 
-/* Sends all but the newest verdicts. */
-__noinline static int flush_but(struct ipq_queue *q, size_t keep)
+/* Sends all verdicts except the newest `defer`. 0 or -errno. */
+static int send_verdicts(struct ipq_queue *q, size_t defer)
 {
 	struct source_verdict out[SOURCE_BATCH_MAX];
 	size_t covers[SOURCE_BATCH_MAX];
 
-	while (q->verdicts.count > keep) {
+	while (q->verdicts.count > defer) {
 		unsigned n =
-			verdicts_pack(&q->verdicts, q->verdicts.count - keep, out, covers, SOURCE_BATCH_MAX);
+			verdicts_pack(&q->verdicts, q->verdicts.count - defer, out, covers, SOURCE_BATCH_MAX);
 		int sent = source_send(q->source, out, n);
 
 		q->stats.sends++;
-		if (sent > 0) {
-			count_sent(q, covers[sent - 1]);
-			verdicts_sent(&q->verdicts, covers[sent - 1]);
-		}
-		if (sent < 0)
+		if (unlikely(sent < 0))
 			return fail_source(q, sent, "send verdicts");
+		if (sent > 0)
+			account_sent(q, covers[sent - 1]);
 	}
-	return 0;
-}
-
-/* Sends the only verdict that there is. */
-static int flush_only(struct ipq_queue *q, const struct source_verdict *verdict)
-{
-	int sent = source_send(q->source, verdict, 1);
-
-	q->stats.sends++;
-	if (sent < 0)
-		return fail_source(q, sent, "send verdicts");
-	count_sent(q, 1);
-	verdicts_sent(&q->verdicts, 1);
-	return 0;
-}
-
-static inline int flush(struct ipq_queue *q)
-{
-	struct source_verdict only;
-	int err = verdicts_only(&q->verdicts, &only) ? flush_only(q, &only) : flush_but(q, 0);
-
-	if (err < 0)
-		return err;
+	if (defer > 0)
+		return 0;
 	free_copies(q);
 	q->pinned = false;
 	return 0;
@@ -345,10 +281,10 @@ static inline int flush(struct ipq_queue *q)
 
 int ipq_queue_flush(struct ipq_queue *q)
 {
-	return flush(q);
+	return send_verdicts(q, 0);
 }
 
-/* ---- packets -------------------------------------------------------------------------------------- */
+/* ---- receiving packets ----------------------------------------------------------------------------- */
 
 static void count_refused(void *context, const struct source_refusal *refusal)
 {
@@ -369,7 +305,7 @@ static int receive(struct ipq_queue *q, struct ipq_packet *packet, unsigned max,
 	return source_recv(q->source, q->slot, packet, max, timeout_ms, count_refused, q);
 }
 
-/* Looks again and again, then sleeps: a packet that comes soon finds the reader awake. */
+/* Receives without blocking for up to spin_now microseconds: a packet that comes soon need not wake the reader. */
 static int receive_spinning(struct ipq_queue *q, struct ipq_packet *packet, unsigned max, int64_t end)
 {
 	int64_t stop = now_us() + q->spin_now;
@@ -380,39 +316,31 @@ static int receive_spinning(struct ipq_queue *q, struct ipq_packet *packet, unsi
 		stop = end;
 	while ((n = receive(q, packet, max, 0)) == 0 && now_us() < stop)
 		if (++looks % SPIN_LOOKS == 0)
-			sched_yield(); /* whoever is to send the packet may want this very core */
+			sched_yield(); /* the sender of the packet may need this core */
 	return n;
 }
 
-/* Spinning pays while packets come within spin_usec. Each that did not halves it, until it costs nothing. */
-static void adapt_spin(struct ipq_queue *q, int64_t began)
-{
-	q->spin_now = now_us() - began <= q->spin_usec ? q->spin_usec : q->spin_now / 2;
-}
-
-/* end: when to give up, microseconds of the monotonic clock; -1: never. */
+/* Waits for packets or a refusal until end, microseconds of the monotonic clock; -1: without end. */
 __noinline static int receive_until(struct ipq_queue *q, struct ipq_packet *packet, unsigned max, int64_t end)
 {
 	for (;;) {
-		int64_t began = now_us(), left = end < 0 ? 0 : end - began;
-		int n = 0;
+		int64_t began = now_us(), left = end - began;
+		int n = 0, timeout_ms = end < 0 ? IPQ_FOREVER : left > 0 ? (int)((left + 999) / 1000) : 0;
 
 		if (q->spin_now > 0)
 			n = receive_spinning(q, packet, max, end);
 		if (n == 0)
-			n = receive(q, packet, max,
-				    end < 0    ? IPQ_FOREVER
-				    : left > 0 ? (int)((left + 999) / 1000)
-					       : 0);
+			n = receive(q, packet, max, timeout_ms);
+		/* Each time that no packet comes within spin_usec halves the spinning, until it costs nothing. */
 		if (q->spin_usec > 0)
-			adapt_spin(q, began);
-		/* 0: the time is over, or only refusals came. */
+			q->spin_now = now_us() - began <= q->spin_usec ? q->spin_usec : q->spin_now / 2;
+		/* 0: timeout, or only refusals were received. */
 		if (n != 0 || q->eperm_seen || q->refusal_reported || (end >= 0 && now_us() >= end))
 			return n;
 	}
 }
 
-static int fail_recv(struct ipq_queue *q, int err)
+static int fail_receive(struct ipq_queue *q, int err)
 {
 	switch (err) {
 	case -EINTR:
@@ -420,14 +348,57 @@ static int fail_recv(struct ipq_queue *q, int err)
 	case -ECANCELED:
 		return ipq_fail(&q->error, ECANCELED, "woken by ipq_queue_wake");
 	case -ENODATA:
-		return ipq_fail(&q->error, ENODATA, "the capture file has ended");
+		return ipq_fail(&q->error, ENODATA, "end of the capture file");
 	default:
 		return fail_source(q, err, "receive");
 	}
 }
 
-/* Packets that cannot be noted nobody may decide: they are dropped, before a verdict for all up to some id passes them. */
-static int drop_unnoted(struct ipq_queue *q, const struct ipq_packet *packet, unsigned n)
+static int receive_within(struct ipq_queue *q, struct ipq_packet *packet, unsigned max, int timeout_ms)
+{
+	int n;
+
+	if (timeout_ms > 0 || (timeout_ms < 0 && q->spin_usec > 0)) {
+		n = receive_until(q, packet, max,
+				  timeout_ms < 0 ? -1 : now_us() + (int64_t)timeout_ms * 1000);
+	} else {
+		do
+			n = receive(q, packet, max, timeout_ms);
+		while (n == 0 && timeout_ms != 0 && !q->eperm_seen && !q->refusal_reported);
+	}
+	return likely(n >= 0) ? n : fail_receive(q, n);
+}
+
+/*
+ * How many verdicts may be sent after the next receive: see moderation.c. Payloads and extras are freed when no verdict
+ * is pending, so now and then all must be sent.
+ */
+static size_t may_defer(const struct ipq_queue *q, int timeout_ms)
+{
+	if (timeout_ms == 0 || q->spin_usec > 0 || q->pinned || q->verdicts.extra_count >= EXTRAS_MAX)
+		return 0;
+	return moderation_deferred_count(&q->moderation);
+}
+
+/* From a busy queue whose newest verdicts are deferred. If it is found empty they are sent before the reader sleeps. */
+__noinline static int receive_moderated(struct ipq_queue *q, struct ipq_packet *packet, unsigned max,
+					int timeout_ms)
+{
+	int err = moderation_pause(&q->moderation, q->source);
+	int n = err < 0 ? err : receive(q, packet, max, 0);
+
+	if (n > 0)
+		return n;
+	if (n < 0)
+		n = fail_receive(q, n);
+	err = send_verdicts(q, 0);
+	if (err < 0)
+		return err;
+	return n < 0 || q->refusal_reported ? n : receive_within(q, packet, max, timeout_ms);
+}
+
+/* No memory to record these packets as waiting. They are dropped now, so that no batch verdict accepts them. */
+static int drop_unrecorded(struct ipq_queue *q, const struct ipq_packet *packet, unsigned n)
 {
 	unsigned i;
 
@@ -440,45 +411,13 @@ static int drop_unnoted(struct ipq_queue *q, const struct ipq_packet *packet, un
 		else
 			q->verdicts.unknown_pending = true;
 	}
-	return ipq_fail(&q->error, ENOMEM, "no memory to note the packets that wait: %u were dropped", n);
-}
-
-static int receive_within(struct ipq_queue *q, struct ipq_packet *packet, unsigned max, int timeout_ms)
-{
-	if (timeout_ms > 0 || (timeout_ms < 0 && q->spin_usec > 0))
-		return receive_until(q, packet, max,
-				     timeout_ms < 0 ? -1 : now_us() + (int64_t)timeout_ms * 1000);
-	for (;;) {
-		int n = receive(q, packet, max, timeout_ms);
-
-		if (n != 0 || timeout_ms == 0 || q->eperm_seen || q->refusal_reported)
-			return n;
-	}
-}
-
-/* How many verdicts may leave after the next packets have been fetched. */
-static size_t keeps(const struct ipq_queue *q)
-{
-	/* What goes with verdicts is forgotten when all have left: now and then all must. */
-	return q->pinned || q->verdicts.extra_count >= EXTRAS_MAX ? 0
-								  : moderation_deferred_count(&q->moderation);
-}
-
-/* The next packets of a busy queue; its newest verdicts leave after them, see moderation.c. */
-__noinline static int receive_moderated(struct ipq_queue *q, struct ipq_packet *packet, unsigned max,
-					size_t keep)
-{
-	int err = flush_but(q, keep);
-
-	if (err == 0)
-		err = moderation_pause(&q->moderation, q->source);
-	return err < 0 ? err : receive(q, packet, max, 0);
+	return ipq_fail(&q->error, ENOMEM, "no memory to record waiting packets: %u were dropped", n);
 }
 
 /*
- * Packets wait that this process does not know when another one that shares the queue has read them, which shows
- * as a gap in the ids, or when a reader was cancelled with them in its hands. A verdict for all packets up to
- * some id would decide those, too.
+ * Packets of this queue may wait without a record here: another process that shares the queue after a fork has read
+ * them (the ids have a gap), or a reader was cancelled after it had received them. Batch verdicts would decide those
+ * packets, too, and are no longer used.
  */
 static void detect_id_gap(struct ipq_queue *q, const struct ipq_packet *packet, int n)
 {
@@ -490,14 +429,21 @@ static void detect_id_gap(struct ipq_queue *q, const struct ipq_packet *packet, 
 		q->last_id = packet[n - 1].id;
 }
 
-static int note_packets(struct ipq_queue *q, const struct ipq_packet *packet, int n)
+/* n packets were received, or -errno. Returns what ipq_queue_recv returns. */
+static int account_received(struct ipq_queue *q, const struct ipq_packet *packet, int n)
 {
 	int i, err;
 
+	detect_id_gap(q, packet, n);
+	if (n < 0)
+		return n;
+	if (unlikely(q->eperm_seen))
+		return ipq_fail(&q->error, EPERM,
+				"the kernel refuses verdicts: this process gave up CAP_NET_ADMIN, keep it");
 	q->stats.received += (unsigned)n;
 	for (i = 0; i < n; i++) {
-		if (verdicts_add_pending(&q->verdicts, packet[i].id) < 0) {
-			err = drop_unnoted(q, packet + i, (unsigned)(n - i));
+		if (unlikely(verdicts_add_pending(&q->verdicts, packet[i].id) < 0)) {
+			err = drop_unrecorded(q, packet + i, (unsigned)(n - i));
 			return i > 0 ? i : err;
 		}
 	}
@@ -506,33 +452,22 @@ static int note_packets(struct ipq_queue *q, const struct ipq_packet *packet, in
 
 __flatten int ipq_queue_recv(struct ipq_queue *q, struct ipq_packet *packet, unsigned max, int timeout_ms)
 {
-	size_t keep;
-	int err = 0, n = 0;
+	size_t defer;
+	int n;
 
 	if (max == 0)
-		return ipq_fail(&q->error, EINVAL, "ipq_queue_recv was given room for no packet");
+		return ipq_fail(&q->error, EINVAL, "max must not be 0");
 	if (max > SOURCE_BATCH_MAX)
 		max = SOURCE_BATCH_MAX;
 	q->verdicts.unknown_pending |= q->receiving;
 	q->receiving = true;
 	q->refusal_reported = false;
-	keep = timeout_ms != 0 && q->spin_usec == 0 ? keeps(q) : 0;
-	if (keep > 0)
-		n = receive_moderated(q, packet, max, keep);
-	if (n <= 0)
-		err = flush(q);
-	if (n == 0 && err == 0 && !q->refusal_reported)
-		n = receive_within(q, packet, max, timeout_ms);
-	detect_id_gap(q, packet, n);
-	if (err < 0)
-		n = err;
-	else if (n < 0)
-		n = fail_recv(q, n);
-	else if (q->eperm_seen)
-		n = ipq_fail(&q->error, EPERM,
-			     "the kernel refuses verdicts: this process gave up CAP_NET_ADMIN, keep it");
-	else
-		n = note_packets(q, packet, n);
+	defer = may_defer(q, timeout_ms);
+	n = send_verdicts(q, defer);
+	if (likely(n == 0))
+		n = defer > 0 ? receive_moderated(q, packet, max, timeout_ms)
+			      : receive_within(q, packet, max, timeout_ms);
+	n = account_received(q, packet, n);
 	moderation_note(&q->moderation, n > 0 ? (unsigned)n : 0, max);
 	q->receiving = false;
 	return n;
@@ -544,207 +479,6 @@ const char *ipq_queue_interface(struct ipq_queue *q, uint32_t index, uint16_t *t
 
 	source_interface(q->source, index, q->interface, type != NULL ? type : &ignored);
 	return q->interface;
-}
-
-/* Copies one of the packet's views behind the others and lets the pointer follow. */
-static uint8_t *append(uint8_t *at, const void *from, size_t len, const void **view)
-{
-	memcpy(at, from, len);
-	*view = at;
-	return at + len;
-}
-
-struct ipq_packet *ipq_packet_keep(const struct ipq_packet *packet)
-{
-	const struct ipq_packet *p = packet;
-	size_t payload = p->present & IPQ_HAS_PAYLOAD ? p->payload_len : 0;
-	struct ipq_packet *kept = malloc(sizeof(*kept) + payload + p->link_header_len +
-					 p->security_context_len + p->conntrack_len + p->expectation_len + 8);
-	const void *view;
-	uint8_t *at;
-
-	if (kept == NULL)
-		return NULL;
-	*kept = *p;
-	at = (uint8_t *)(kept + 1);
-	/* Attributes first: they are read as numbers, so they stay aligned to 4 bytes. */
-	if (p->conntrack_len > 0)
-		at = append(at, p->conntrack, p->conntrack_len, &kept->conntrack);
-	at = (uint8_t *)(((uintptr_t)at + 3) & ~(uintptr_t)3);
-	if (p->expectation_len > 0)
-		at = append(at, p->expectation, p->expectation_len, &kept->expectation);
-	if (p->link_header_len > 0) {
-		at = append(at, p->link_header, p->link_header_len, &view);
-		kept->link_header = view;
-	}
-	if (p->security_context_len > 0) {
-		at = append(at, p->security_context, p->security_context_len, &view);
-		kept->security_context = view;
-	}
-	kept->payload = at;
-	if (payload > 0)
-		memcpy(at, p->payload, payload);
-	return kept;
-}
-
-void ipq_packet_free(struct ipq_packet *kept)
-{
-	free(kept);
-}
-
-/* ---- verdicts --------------------------------------------------------------------------------------- */
-
-static int fail_verdict(struct ipq_queue *q, int err, uint32_t id)
-{
-	if (err == -ENOENT)
-		return ipq_fail(
-			&q->error, ENOENT,
-			"packet %u does not wait for a verdict: it was never received or is already decided",
-			id);
-	return ipq_fail(&q->error, -err, "cannot note the verdict: %s", strerror(-err));
-}
-
-static int give(struct ipq_queue *q, uint32_t id, uint32_t code, const struct source_verdict *extra)
-{
-	int err = verdicts_set(&q->verdicts, id, code, extra);
-
-	if (err < 0)
-		return fail_verdict(q, err, id);
-	if (q->verdicts.count >= PENDING_MAX || q->verdicts.extra_count >= EXTRAS_MAX ||
-	    q->copies_size >= COPIES_MAX)
-		return ipq_queue_flush(q);
-	return 0;
-}
-
-int ipq_accept(struct ipq_queue *q, const struct ipq_packet *packet)
-{
-	return give(q, packet->id, NF_ACCEPT, NULL);
-}
-
-int ipq_drop(struct ipq_queue *q, const struct ipq_packet *packet)
-{
-	return give(q, packet->id, NF_DROP, NULL);
-}
-
-static uint8_t *copy_payload(struct ipq_queue *q, const void *bytes, size_t len)
-{
-	struct copy *c = malloc(sizeof(*c) + len);
-
-	if (c == NULL)
-		return NULL;
-	memcpy(c->bytes, bytes, len);
-	c->next = q->copies;
-	q->copies = c;
-	q->copies_size += len;
-	return c->bytes;
-}
-
-/* In place: inside the slot from which the packet was received, which is not reused before a flush. */
-static bool in_place(const struct ipq_queue *q, const struct ipq_packet *packet, const uint8_t *bytes,
-		     size_t len)
-{
-	return packet->payload >= q->memory && packet->payload < q->memory + q->memory_size &&
-	       bytes >= packet->payload && bytes + len <= packet->payload + packet->payload_len;
-}
-
-static int set_payload(struct ipq_queue *q, struct source_verdict *v, const struct ipq_packet *packet,
-		       const void *bytes, size_t len)
-{
-	uint8_t *payload = (uint8_t *)(uintptr_t)bytes;
-	int err = 0;
-
-	if (bytes == NULL || len == 0 || len > NFQ_PAYLOAD_MAX)
-		return ipq_fail(&q->error, bytes == NULL || len == 0 ? EINVAL : EMSGSIZE,
-				"a replacement of %zu bytes: the kernel takes 1 to %d", len, NFQ_PAYLOAD_MAX);
-	if (in_place(q, packet, bytes, len))
-		q->pinned = true;
-	else
-		payload = copy_payload(q, bytes, len);
-	if (payload == NULL)
-		return ipq_fail(&q->error, ENOMEM, "no memory for the replacement");
-	if ((packet->present & IPQ_HAS_PAYLOAD) && (packet->flags & IPQ_PACKET_CHECKSUM_NOT_READY))
-		err = ipq_checksum_complete(payload, len);
-	/* Nobody would complete it once the kernel has the bytes: they would go out damaged. */
-	if (err < 0)
-		return ipq_fail(&q->error, -err,
-				"cannot complete the checksum that was left to a device (%s): open with "
-				"IPQ_O_SEGMENT to have the kernel do it",
-				strerror(-err));
-	v->present |= IPQ_SET_PAYLOAD;
-	v->payload = payload;
-	v->payload_len = len;
-	return 0;
-}
-
-int ipq_replace(struct ipq_queue *q, const struct ipq_packet *packet, const void *bytes, size_t len)
-{
-	struct source_verdict v = { 0 };
-	int err = set_payload(q, &v, packet, bytes, len);
-
-	return err < 0 ? err : give(q, packet->id, NF_ACCEPT, &v);
-}
-
-static int take_verdict(struct ipq_queue *q, struct ipq_verdict *v, const struct ipq_verdict *given)
-{
-	const uint32_t known = IPQ_SET_MARK | IPQ_SET_PRIORITY | IPQ_SET_CONNTRACK_MARK |
-			       IPQ_SET_CONNTRACK_LABELS | IPQ_SET_VLAN | IPQ_SET_PAYLOAD;
-	int err = copy_struct_in(v, sizeof(*v), given, offsetof(struct ipq_verdict, queue), "ipq_verdict",
-				 &q->error);
-
-	if (err < 0)
-		return err;
-	if (v->present & ~known)
-		return ipq_fail(&q->error, EINVAL,
-				"verdict.present has bits 0x%x that this libipq does not know",
-				v->present & ~known);
-	if (v->code > IPQ_STOP || v->code == NF_STOLEN)
-		return ipq_fail(&q->error, EINVAL, "no verdict has the code %u", v->code);
-	return 0;
-}
-
-/* What the kernel would pass over in silence is told here. */
-static int check_offered(struct ipq_queue *q, const struct ipq_packet *packet, uint32_t present)
-{
-	if ((present & (IPQ_SET_CONNTRACK_MARK | IPQ_SET_CONNTRACK_LABELS)) && !(q->flags & IPQ_O_CONNTRACK))
-		return ipq_fail(&q->error, EOPNOTSUPP,
-				"no conntrack mark or labels can be set in this queue: open it with "
-				"IPQ_O_CONNTRACK, which tells whether the kernel has what it takes");
-	if ((present & IPQ_SET_VLAN) && packet->family != AF_BRIDGE)
-		return ipq_fail(&q->error, EOPNOTSUPP,
-				"packet %u has no VLAN tag to set: only those queued by a rule of the "
-				"bridge family have",
-				packet->id);
-	return 0;
-}
-
-int ipq_decide(struct ipq_queue *q, const struct ipq_packet *packet, const struct ipq_verdict *verdict)
-{
-	struct ipq_verdict given;
-	struct source_verdict v;
-	int err = take_verdict(q, &given, verdict);
-	uint32_t code;
-
-	if (err == 0)
-		err = check_offered(q, packet, given.present);
-	if (err < 0)
-		return err;
-	code = given.code == IPQ_QUEUE ? NF_QUEUE_NR((uint32_t)given.queue) : given.code;
-	if (given.present == 0)
-		return give(q, packet->id, code, NULL);
-	v = (struct source_verdict){
-		.present = given.present & ~(uint32_t)IPQ_SET_PAYLOAD,
-		.mark = given.mark,
-		.priority = given.priority,
-		.conntrack_mark = given.conntrack_mark,
-		.conntrack_mark_mask = given.conntrack_mark_mask,
-		.vlan_proto = given.vlan_proto,
-		.vlan_tci = given.vlan_tci,
-	};
-	if (given.present & IPQ_SET_CONNTRACK_LABELS)
-		memcpy(v.conntrack_labels, given.conntrack_labels, sizeof(v.conntrack_labels));
-	if (given.present & IPQ_SET_PAYLOAD)
-		err = set_payload(q, &v, packet, given.payload, given.payload_len);
-	return err < 0 ? err : give(q, packet->id, code, &v);
 }
 
 void queue_counters(const struct ipq_queue *q, struct ipq_stats *stats)

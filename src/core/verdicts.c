@@ -232,17 +232,6 @@ static inline void fill(const struct verdicts *v, const struct pending *p, struc
 	out->code = p->code;
 }
 
-bool verdicts_only(const struct verdicts *v, struct source_verdict *out)
-{
-	const struct pending *p;
-
-	if (v->count != 1)
-		return false;
-	p = &v->log[v->first];
-	fill(v, p, out);
-	return p->extra < 0;
-}
-
 unsigned verdicts_pack(struct verdicts *v, size_t end, struct source_verdict *out, size_t *covers,
 		       unsigned max)
 {
@@ -253,6 +242,11 @@ unsigned verdicts_pack(struct verdicts *v, size_t end, struct source_verdict *ou
 
 	if (end == 0)
 		return 0; /* there may be no log yet */
+	if (end == 1 && v->count == 1) {
+		fill(v, &v->log[v->first], out);
+		*covers = 1;
+		return 1;
+	}
 	log = v->log + v->first;
 	for (n = 0; n < max && done < end; n++) {
 		const struct pending *p = &log[done];

@@ -51,9 +51,6 @@ int verdicts_add_pending(struct verdicts *v, uint32_t id);
  */
 int verdicts_set(struct verdicts *v, uint32_t id, uint32_t code, const struct source_verdict *extra);
 
-/* Fills in *out and returns true if there is exactly one verdict to send, and its payload is not replaced. */
-bool verdicts_only(const struct verdicts *v, struct source_verdict *out);
-
 /*
  * Fills out[] with up to max messages for the first `end` verdicts, in order; out[0] to out[i] carry the first
  * covers[i] of them. Nothing is changed until verdicts_sent(). Returns the number of messages.
