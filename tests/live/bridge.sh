@@ -1,6 +1,6 @@
 #!/bin/sh
 # SPDX-License-Identifier: LGPL-2.1-or-later
-# A frame on its way through a bridge: what is told of it, and a new VLAN tag by the verdict.
+# A frame that passes a bridge: its fields, and a VLAN tag set by the verdict.
 #
 #	left -- in [bridge] out -- right	what comes from left: queue 5
 . "$IPQ_LIVE/lib.sh"
@@ -21,17 +21,17 @@ done
 
 if echo 1 2>/dev/null >/proc/sys/net/bridge/bridge-nf-call-iptables; then
 	$iptables -w -A FORWARD -d 10.0.0.2 -j NFQUEUE --queue-num 5
-	expect_test ports "the ports of a bridge are told beside the bridge"
+	expect_test ports "packets have the ports of the bridge"
 	$iptables -w -F FORWARD
 	echo 0 >/proc/sys/net/bridge/bridge-nf-call-iptables
 else
-	echo "not tested here: ports of a bridge, no br_netfilter"
+	echo "not tested here: ports of a bridge: no br_netfilter"
 fi
 if nft 'add table bridge t; add chain bridge t f { type filter hook forward priority 0; };
 	add rule bridge t f ether saddr 02:00:00:00:00:0a queue num 5'; then
-	expect_test bridged "VLAN and link-layer header are told, and the tag is set"
+	expect_test bridged "packets have VLAN and link-layer header, and a verdict sets the tag"
 else
-	echo "not tested here: VLAN and link-layer header, no nft that queues frames"
+	echo "not tested here: VLAN and link-layer header: nft cannot queue frames"
 fi
 [ $checks -gt 0 ] || skip "neither br_netfilter nor nftables for bridges here"
 finish

@@ -1,8 +1,8 @@
 #!/bin/sh
 # SPDX-License-Identifier: LGPL-2.1-or-later
-# A hundred thousand packets of all sizes: through an accepting program all arrive, through a dropping one none.
+# 100,000 packets of all sizes: an accepting program lets all arrive, a dropping one none.
 . "$IPQ_LIVE/lib.sh"
-# The sanitizers make the program slow; a tenth of it finds as much.
+# The sanitizers make the program slow: a tenth of the packets is enough.
 total=${IPQ_PACKETS:-100000}
 large=$((total / 10))
 
@@ -15,15 +15,15 @@ expect "datagrams of all sizes arrive" $FLOW udp -n $large -s 0-65507 7000
 expect "datagrams of common sizes arrive" $FLOW udp -n $((total - large)) -s 0-1472 7000
 expect "a TCP stream in large segments arrives" $FLOW tcp -n $((total * 1000)) 7001
 stop
-expect_text "the program ended well" 0 echo $status
-expect "the program has read every datagram" test "$(sed -n 's/^read \([0-9]*\) .*/\1/p' "$log")" -ge $total
+expect_text "the program exits with 0" 0 echo $status
+expect "the program read every datagram" test "$(sed -n 's/^read \([0-9]*\) .*/\1/p' "$log")" -ge $total
 expect_text "nothing was refused" 0 sed -n 's/.* refused //p' "$log"
 
 start $DECIDE drop
 wait_for_queue
 expect "no datagram arrives" $FLOW udp -n $total -s 0-1472 -e 0 -w 300 7000
 expect "no large datagram arrives" $FLOW udp -n 500 -s 0-65507 -e 0 -w 300 7000
-expect "no connection comes about" $FLOW tcp -e 0 -w 300 7001
+expect "no connection is made" $FLOW tcp -e 0 -w 300 7001
 stop
-expect_text "the program ended well" 0 echo $status
+expect_text "the program exits with 0" 0 echo $status
 finish

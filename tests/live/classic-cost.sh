@@ -1,9 +1,9 @@
 #!/bin/sh
 # SPDX-License-Identifier: LGPL-2.1-or-later
 #
-# The classic loop has no hidden cost: a packet is one receive and one send, nothing else, and the library's
-# own instructions are few beside what the two system calls take. Counted, not timed: the cost of 500 packets
-# is what 600 take less what 100 take, so that opening and closing drop out. bench/ measures the time.
+# The classic loop has no hidden cost: each packet takes one receive and one send, and the library's own
+# instructions are few compared with those system calls. Counted, not timed: the cost of 500 packets
+# is that of 600 minus that of 100, without opening and closing. bench/ measures the time.
 . "$IPQ_LIVE/lib.sh"
 
 LOOP=$CLASSIC_LOOP

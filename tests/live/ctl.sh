@@ -1,6 +1,6 @@
 #!/bin/sh
 # SPDX-License-Identifier: LGPL-2.1-or-later
-# Every request of ipq_ctl does what libipq.h says: on the queue's own socket, in batches, through the engine.
+# Every request of ipq_ctl works as documented: on the queue's own socket, in batches, through the engine.
 . "$IPQ_LIVE/lib.sh"
 queue OUTPUT -p udp --dport 7000
 six=
@@ -16,7 +16,7 @@ for how in strict batch engine; do
 	esac
 	log=$work/$how
 	env $setting "$CTL" $how $six >"$log" 2>&1
-	expect_text "ipq_ctl does what it says ($how)" 0 echo $?
+	expect_text "every request of ipq_ctl works ($how)" 0 echo $?
 	look_for_findings
 	cat "$log"
 done
@@ -25,7 +25,7 @@ $iptables -w -A OUTPUT -p udp --dport 7000 -j NFQUEUE --queue-num 3
 for batch in 0 8; do
 	log=$work/again-$batch
 	env IPQ_SOURCE=nfqueue:3 IPQ_BATCH=$batch "$CTL" again >"$log" 2>&1
-	expect_text "a packet comes back to its own queue (IPQ_BATCH=$batch)" 0 echo $?
+	expect_text "NF_QUEUE returns a packet to its own queue (IPQ_BATCH=$batch)" 0 echo $?
 	look_for_findings
 	cat "$log"
 done
@@ -35,7 +35,7 @@ for how in ${six:+foreign foreign-timeout}; do
 	log=$work/$how
 	# Once more, for a reader that another process has interrupted looks like one that slept.
 	"$CTL" $how >"$log" 2>&1 || "$CTL" $how >>"$log" 2>&1
-	expect_text "a packet of the other family is passed over ($how)" 0 echo $?
+	expect_text "a packet of the other family is dropped and not read ($how)" 0 echo $?
 	look_for_findings
 	cat "$log"
 done

@@ -1,7 +1,7 @@
 #!/bin/sh
 # SPDX-License-Identifier: LGPL-2.1-or-later
-# Where the kernel has ip_queue and no nfnetlink_queue (here ipq run stands for it), programs get their packets
-# from ip_queue without being told; where it has neither, the words are those of the manual page.
+# On a kernel with ip_queue and without nfnetlink_queue (emulated by ipq run), programs receive their packets
+# from ip_queue without a setting. Without both, the message is that of the manual page.
 . "$IPQ_LIVE/lib.sh"
 
 command -v python3 >/dev/null || skip "no python3 to make capture files with"

@@ -1,7 +1,7 @@
 #!/bin/sh
 # SPDX-License-Identifier: LGPL-2.1-or-later
-# A handle for each family in one process, both on the one queue of today's kernel: no packet is lost, none comes
-# twice, whichever is opened first, whenever the second comes and goes. Then the same programs on a capture file.
+# Two handles in one process, one per family, on one queue of the kernel: no packet is lost or read
+# twice, in any order of opening and closing. Then the same programs on a capture file.
 . "$IPQ_LIVE/lib.sh"
 
 queue OUTPUT -p udp --dport 7000

@@ -1,6 +1,6 @@
 #!/bin/sh
 # SPDX-License-Identifier: LGPL-2.1-or-later
-# A capture file is filtered and edited by the same rules, without a privilege, and memory stays flat.
+# A capture file is filtered and edited by the same rules, without privileges, in constant memory.
 . "$IPQ_LIVE/lib.sh"
 command -v python3 >/dev/null || skip "no python3"
 
@@ -56,23 +56,23 @@ filtered 'rewrite /evil/excellent/ dst port 80' >$work/out.txt
 sed '/^80 /s/evil/excellent/' $work/in.txt >$work/expected.txt
 same "a word is another in the packets of one port, and only there"
 filtered 'rate 5/s burst 1 dst port 5000' >$work/out.txt
-expect "a rate goes by the time of the packets" [ $(($(grep -c '^5000 ' $work/out.txt) / 5)) -eq 40 ]
+expect "rate uses the timestamps of the packets" [ $(($(grep -c '^5000 ' $work/out.txt) / 5)) -eq 40 ]
 filtered 'delay 20ms dst port 53' >$work/out.txt
 head -n 6 $work/out.txt | cut -d ' ' -f 1 | tr '\n' ' ' >$work/order
-expect "a delay goes by the time of the packets: two others pass one that waits" grep -q '^80 443 53 5000 ' $work/order
+expect "delay uses the timestamps of the packets: two others pass one that waits" grep -q '^80 443 53 5000 ' $work/order
 sort $work/out.txt >$work/sorted
-sort $work/in.txt | cmp -s - $work/sorted && ok "and none is lost" || fail "and none is lost"
+sort $work/in.txt | cmp -s - $work/sorted && ok "delay loses no packet" || fail "delay loses no packet"
 
-expect "the watcher shows as many as there are" [ "$($IPQ watch --quiet --source pcap:$work/in.pcap dst port 53 | wc -l)" = 1000 ]
-expect "the same in JSON" python3 -c "
+expect "watch shows every packet" [ "$($IPQ watch --quiet --source pcap:$work/in.pcap dst port 53 | wc -l)" = 1000 ]
+expect "watch --json shows every packet" python3 -c "
 import json, subprocess
 lines = subprocess.run(['$IPQ', 'watch', '--quiet', '--json', '--source', 'pcap:$work/in.pcap'], capture_output=True, text=True).stdout.splitlines()
 assert len(lines) == 4000 and sum(json.loads(l)['destination_port'] == 443 for l in lines) == 1000"
-expect "a file that is not there is named, with a status of 1" sh -c \
+expect "a missing file is named and exits with 1" sh -c \
 	"$IPQ filter --source pcap:$work/none.pcap accept 2>$work/error; [ \$? = 1 ] && grep -q none.pcap $work/error"
-expect "a wrong rule has a status of 2" sh -c "$IPQ filter --source pcap:$work/in.pcap dorp 2>/dev/null; [ \$? = 2 ]"
+expect "a wrong rule exits with 2" sh -c "$IPQ filter --source pcap:$work/in.pcap dorp 2>/dev/null; [ \$? = 2 ]"
 
-# The sanitizers' own memory would hide it; they set IPQ_PACKETS.
+# Not with the sanitizers, which set IPQ_PACKETS: their memory would dominate.
 if [ -z "${IPQ_PACKETS:-}" ]; then
 	python3 $work/make.py $work/in.pcap 600000
 	$IPQ filter --quiet --source pcap:$work/in.pcap,/dev/null 'drop port 53' 'rewrite /evil/excellent/' &

@@ -8,8 +8,8 @@
 #	                       |    ipq filter     |
 #	                       +-------------------+
 #
-# Text that grows in a connection between two other hosts (FORWARD), and in one of our own (INPUT,OUTPUT):
-# segments must still fit the Ethernet's 1500 bytes, and both ends must see a whole stream.
+# Text that grows in a connection between two other hosts (FORWARD), and in one of this host (INPUT,OUTPUT):
+# segments must fit into 1500 bytes, and both ends must receive the whole stream.
 . "$IPQ_LIVE/lib.sh"
 command -v python3 >/dev/null || skip "no python3"
 
@@ -53,17 +53,17 @@ sleep 0.5
 rule='rewrite /evil/WONDERFUL/g tcp src port 7001'
 start $IPQ filter --on FORWARD "$rule"
 wait_for_rule FORWARD
-expect "a router's connection stays whole" timeout 30 ip netns exec a python3 $work/text.py
+expect "a rewritten forwarded stream is complete" timeout 30 ip netns exec a python3 $work/text.py
 stop INT
 start $IPQ filter --on INPUT,OUTPUT "$rule"
 wait_for_rule OUTPUT
-expect "and so does one of our own" timeout 30 python3 $work/text.py
+expect "a rewritten local stream is complete" timeout 30 python3 $work/text.py
 stop INT
 
-# A delay and a mark for what only passes by.
+# A delay and a mark for forwarded packets.
 start $IPQ filter --on FORWARD 'delay 30ms icmp' 'drop udp'
 wait_for_rule FORWARD
 time=$(ip netns exec a ping -n -c 3 -i 0.2 10.9.2.2 | sed -n 's/.* = \([0-9]*\).*/\1/p')
-expect "an echo and its answer are delayed, each by 30 ms" [ "${time:-0}" -ge 60 -a "${time:-0}" -lt 110 ]
-expect "datagrams do not pass" ip netns exec a $FLOW udp -n 5 -e 0 -w 300 -N b -a 10.9.2.2 7000
+expect "an echo and its reply are each delayed by 30 ms" [ "${time:-0}" -ge 60 -a "${time:-0}" -lt 110 ]
+expect "dropped datagrams are not forwarded" ip netns exec a $FLOW udp -n 5 -e 0 -w 300 -N b -a 10.9.2.2 7000
 finish

@@ -1,10 +1,10 @@
 #!/bin/sh
 # SPDX-License-Identifier: LGPL-2.1-or-later
-# A connection whose text grows or shrinks on the way stays whole, with losses on both sides of us.
+# A TCP stream whose text grows or shrinks arrives complete, also with packet loss on both sides.
 . "$IPQ_LIVE/lib.sh"
 command -v python3 >/dev/null || skip "no python3"
 
-# stream PORT NEW: sends text full of "evil", and turns NEW in what arrives back into it.
+# stream PORT NEW: sends text full of "evil", and replaces NEW in the received text by it.
 cat >$work/stream.py <<'END'
 import random, socket, sys, threading
 port, new = int(sys.argv[1]), sys.argv[2].encode()
@@ -31,14 +31,14 @@ END
 start $IPQ filter --on INPUT,OUTPUT 'rewrite /evil/WONDERFUL/g tcp src port 7001' 'rewrite /evil/#/g tcp src port 7002' \
 	'rewrite /evil/EVEN-LONGER-TEXT/g tcp src port 7003'
 wait_for_rule OUTPUT
-expect "a stream whose text grows is whole" timeout 30 python3 $work/stream.py 7001 WONDERFUL
-expect "a stream whose text shrinks is whole" timeout 30 python3 $work/stream.py 7002 '#'
+expect "a stream whose text grows is complete" timeout 30 python3 $work/stream.py 7001 WONDERFUL
+expect "a stream whose text shrinks is complete" timeout 30 python3 $work/stream.py 7002 '#'
 $iptables -w -A INPUT -p tcp --sport 7003 -m statistic --mode nth --every 40 --packet 7 -j DROP
 $iptables -w -t raw -A OUTPUT -p tcp --dport 7003 -m statistic --mode nth --every 30 --packet 5 -j DROP
-expect "and so with losses" timeout 60 python3 $work/stream.py 7003 EVEN-LONGER-TEXT
+expect "a stream with losses is complete" timeout 60 python3 $work/stream.py 7003 EVEN-LONGER-TEXT
 stop
 
-# The same word, in an answer of a web server.
+# The same word in a reply of a web server.
 mkdir -p $work/www
 echo "the evil word" >$work/www/index.html
 (cd $work/www && exec timeout 30 python3 -m http.server 7080 --bind 127.0.0.1) >/dev/null 2>&1 &
@@ -49,6 +49,6 @@ got() {
 	timeout 10 python3 -c 'import urllib.request as u; print(u.urlopen("http://127.0.0.1:7080/").read().decode().strip())'
 }
 sleep 0.5
-expect_text "a word in an HTTP answer is another one" "the good word" got
+expect_text "a word in an HTTP reply is rewritten" "the good word" got
 kill $server
 finish

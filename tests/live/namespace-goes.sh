@@ -1,7 +1,7 @@
 #!/bin/sh
 # SPDX-License-Identifier: LGPL-2.1-or-later
-# Network namespaces are destroyed while a program decides: a neighbour's, which takes an interface and the
-# packets for it away, and the program's own.
+# Network namespaces are destroyed while a program decides packets: another one, which removes an interface
+# with its packets, and the program's own.
 . "$IPQ_LIVE/lib.sh"
 
 neighbour() {
@@ -13,7 +13,7 @@ neighbour() {
 	ip -n peer link set peer0 up
 }
 
-# The kernel takes a namespace down some time after its end: 10 s at most.
+# The kernel destroys a namespace some time after its last use: wait at most 10 s.
 neighbour_goes() {
 	ip netns del peer
 	tries=500
@@ -29,13 +29,13 @@ start $ENGINE_HOST
 wait_for_queue
 for turn in first second; do
 	neighbour
-	expect_text "a packet goes to the $turn neighbour" good $FLOW say -N peer -a 10.9.3.2 7000 good
-	expect_text "another waits for its verdict" "(nothing)" $FLOW say -w 200 -N peer -a 10.9.3.2 7000 hold
-	expect "the $turn neighbour goes, and its interface" neighbour_goes
-	expect_text "packets elsewhere are decided as before" good $FLOW say 7000 good
-	expect_column "and none waits" 3 0
+	expect_text "a packet reaches the $turn other namespace" good $FLOW say -N peer -a 10.9.3.2 7000 good
+	expect_text "another packet waits for its verdict" "(nothing)" $FLOW say -w 200 -N peer -a 10.9.3.2 7000 hold
+	expect "the $turn other namespace and its interface disappear" neighbour_goes
+	expect_text "packets of other interfaces are decided" good $FLOW say 7000 good
+	expect_column "no packet waits" 3 0
 done
-expect_text "the verdicts on packets that went with the interface were answered" 2 \
+expect_text "the verdicts on packets of the removed interface are refused" 2 \
 	grep -c '^IPv4 error=No such file or directory$' "$log"
 stop KILL
 
@@ -53,7 +53,7 @@ done
 sleep 0.2
 ip netns del own
 inside="nsenter -t $started -n"
-expect "the program works in a namespace that has lost its name" $inside $FLOW udp -n 100 7000
+expect "the program works in a namespace without a name" $inside $FLOW udp -n 100 7000
 stop
-expect_text "and ends well, with all it had to say" "0 read 100 refused 0" echo $status "$(cat "$log")"
+expect_text "the program exits with 0 and reports its counts" "0 read 100 refused 0" echo $status "$(cat "$log")"
 finish

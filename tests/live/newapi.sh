@@ -1,6 +1,6 @@
 #!/bin/sh
 # SPDX-License-Identifier: LGPL-2.1-or-later
-# <ipq.h> against the real kernel: newapi.c opens the queues, sends the packets and looks at what arrived.
+# <ipq.h> with the real kernel: newapi.c opens the queues, sends the packets and checks what arrived.
 . "$IPQ_LIVE/lib.sh"
 
 ip link set lo mtu 1500 # so that TCP's large packets are large: split by nobody on loopback
@@ -11,25 +11,25 @@ $iptables -w -A OUTPUT -p udp --dport 7100 -j NFQUEUE --queue-balance 2:3
 $iptables -w -A INPUT -p udp --dport 7200 -j NFQUEUE --queue-num 0
 $iptables -w -A INPUT -m mark --mark 42 -j DROP || skip "no mark match here"
 
-expect_test batches "packets come in batches, in order, and leave with few system calls"
-expect_test order "kept packets are decided in any order, once each"
-expect_test replace "replaced packets arrive, whether longer, shorter or as long"
-expect_test codes "repeat, queue, stop and marks do what they say"
+expect_test batches "packets are received in batches, in order, with few system calls"
+expect_test order "kept packets are decided in any order and once each"
+expect_test replace "replaced packets arrive, whether longer, shorter or of the same length"
+expect_test codes "repeat, queue, stop and marks work"
 expect_test equal-marks "equal verdicts with equal marks reach every packet"
-expect_test gso "large TCP packets sent back arrive with checksums completed"
-expect_test segments "packets are split on request"
-expect_test wake "a reader is woken by threads and signal handlers, never in vain"
-expect_test timeouts "timeouts are kept, spinning or not"
-expect_test refused "what open refuses has its errno and its words"
-expect_test capability "a capability given up is told"
-expect_test lacking "what this kernel lacks is told by name"
-expect_test fields "fields of a packet hold what the kernel knows"
+expect_test gso "large TCP packets that are sent back have complete checksums"
+expect_test segments "IPQ_O_SEGMENT splits packets"
+expect_test wake "threads and signal handlers wake a reader exactly when they call"
+expect_test timeouts "timeouts are respected, with and without spinning"
+expect_test refused "open fails with the right errno and a message"
+expect_test capability "a dropped capability is an error of receive"
+expect_test lacking "a feature that the kernel lacks is named"
+expect_test fields "packets have the fields that the kernel provides"
 expect_test counts "counters add up when the queue is full"
 expect_test overrun "counters add up when the reader is too slow"
-expect_test failopen "a full queue lets packets pass on request"
-expect_test gone "packets that are gone are counted, and the queue goes on"
-expect_test spin "a reader that spins gives the core back"
-expect_test untracked "verdicts that the kernel would ignore are refused"
-expect_test group "a group shares what --queue-balance distributes"
-expect_test group-ends "a group ends with the reason, and a start that fails leaves nothing"
+expect_test failopen "a full queue accepts packets with IPQ_O_FAIL_OPEN"
+expect_test gone "verdicts on lost packets are counted and the queue continues"
+expect_test spin "a spinning reader yields its processor"
+expect_test untracked "verdicts that the kernel would ignore are rejected"
+expect_test group "a group receives from all queues of --queue-balance"
+expect_test group-ends "a group returns the error that stopped it, and a failed start leaves no thread"
 finish

@@ -1,6 +1,6 @@
 #!/bin/sh
 # SPDX-License-Identifier: LGPL-2.1-or-later
-# Whose a packet is: the class of its sender's control group, and the security context that a rule has given it.
+# The origin of a packet: the class of its sender's control group, and a security context set by a rule.
 . "$IPQ_LIVE/lib.sh"
 queue OUTPUT -p udp --dport 7000:7099
 group=$work/net_cls/ipq-test-$$
@@ -9,8 +9,8 @@ is_gone() {
 	grep -q '^net_cls[[:space:]]*0[[:space:]]' /proc/cgroups
 }
 
-# The hierarchy is the machine's: there for a moment, it goes with its last mount, but not as long as a group that has
-# been removed is still remembered.
+# The hierarchy belongs to the machine. It disappears with its last mount, but not while the kernel remembers a group
+# that was removed.
 leave() {
 	echo 0 >$work/net_cls/cgroup.procs
 	rmdir $group
@@ -36,16 +36,16 @@ at_least() {
 }
 
 if ! at_least 6 4; then
-	echo "not tested here: classes, this kernel does not tell them, Linux 6.4 does"
+	echo "not tested here: classes: this kernel does not report them (Linux 6.4 does)"
 elif enter; then
-	expect_test class "the class of the sender's control group is told"
+	expect_test class "a packet has the class of its sender's control group"
 else
-	echo "not tested here: classes, only the machine's root can make one, and only where net_cls is there and unused"
+	echo "not tested here: classes: only root of the machine can create one, and only if net_cls is unused"
 fi
 if $iptables -w -t mangle -A OUTPUT -p udp --dport 7000 -j SECMARK --selctx unconfined 2>/dev/null; then
-	expect_test context "the security context of a packet is told"
+	expect_test context "a packet has its security context"
 else
-	echo "not tested here: security contexts, nothing here gives packets one"
+	echo "not tested here: security contexts: no tool here can set one"
 fi
 [ $checks -gt 0 ] || skip "neither net_cls nor SECMARK can be used here"
 finish

@@ -1,6 +1,6 @@
 #!/bin/sh
 # SPDX-License-Identifier: LGPL-2.1-or-later
-# What a running ipq can still do: the kernel's own account of it, in /proc. As root of a user namespace, and
+# The capabilities that a running ipq has left, according to /proc. As root of a user namespace, and
 # (privileges-root) as root of the machine.
 . "$IPQ_LIVE/lib.sh"
 . "$IPQ_LIVE/run-lib.sh"
@@ -10,12 +10,12 @@ none=0000000000000000
 net_admin=0000000000001000
 net_admin_raw=0000000000003000
 
-# field NAME PID: of its status.
+# field NAME PID: a field of /proc/PID/status.
 field() {
 	sed -n "s/^$1:[[:space:]]*//p" "/proc/$2/status"
 }
 
-# of_all NAME PID: the same of all its threads, each value once.
+# of_all NAME PID: that field of all its threads, each value once.
 of_all() {
 	sed -n "s/^$1:[[:space:]]*//p" /proc/$2/task/*/status | sort -u | tr '\n' ' ' | sed 's/ $//'
 }
@@ -27,7 +27,7 @@ child_of() {
 	done
 }
 
-# expect_rights WHO PID CAPABILITIES: these and no others, in every set of every thread.
+# expect_rights WHO PID CAPABILITIES: exactly these in every set of every thread.
 expect_rights() {
 	expect_text "$1: what it may do" "$3" of_all CapEff "$2"
 	expect_text "$1: what it could get back" "$3" of_all CapPrm "$2"
@@ -48,27 +48,27 @@ wait_for_rule INPUT
 $FLOW udp -n 1 7001 >/dev/null
 expect "watch has threads" [ "$(ls /proc/$started/task | wc -l)" -ge 2 ]
 expect_rights watch $started $net_admin_raw
-expect "watch has let go of what it inherited" sh -c "! ls -l /proc/$started/fd | grep -q $work/inherited"
+expect "watch has closed inherited descriptors" sh -c "! ls -l /proc/$started/fd | grep -q $work/inherited"
 stop INT
-expect_text "its rule is gone" "" rules_of_ours
+expect_text "its rule is removed" "" rules_of_ours
 
 start $IPQ filter --on INPUT --bypass 'drop udp dst port 7001'
 wait_for_rule INPUT
 expect_rights "filter --bypass" $started $net_admin_raw
 guardian=$(child_of $started)
 expect_rights "its guardian" "$guardian" $net_admin_raw
-expect_text "its guardian holds a socket and nothing else" "/dev/null /dev/null /dev/null socket" sh -c \
+expect_text "its guardian has one socket and no other descriptor" "/dev/null /dev/null /dev/null socket" sh -c \
 	"for fd in 0 1 2 3; do readlink /proc/$guardian/fd/\$fd; done | sed 's/:.*//' | tr '\n' ' ' | sed 's/ \$//'"
-expect_text "and no fifth descriptor" 4 sh -c "ls /proc/$guardian/fd | wc -l"
+expect_text "its guardian has four descriptors" 4 sh -c "ls /proc/$guardian/fd | wc -l"
 stop INT
-expect_text "its rule is gone" "" rules_of_ours
+expect_text "its rule is removed" "" rules_of_ours
 
 start $IPQ watch --queue 0
 wait_for_queue
 expect_rights "watch without a rule of its own" $started $net_admin
 stop INT
 
-# From a capture file there is nothing to decide in the kernel. The FIFO keeps it waiting.
+# A capture file needs no capability. The FIFO keeps ipq waiting.
 mkfifo $work/packets
 start $IPQ watch --source pcap:$work/packets
 printf '\324\303\262\241\2\0\4\0\0\0\0\0\0\0\0\0\377\377\0\0\145\0\0\0' >$work/head
@@ -93,16 +93,16 @@ fi
 start $IPQ filter --on INPUT -f $work/somebody/rules
 wait_for_rule INPUT
 expect_text "filter with a file of rules" 0000000000003004 of_all CapEff $started
-expect "what the file says is dropped" $FLOW udp -n 5 -e 0 -w 200 7001
+expect "a rule in the file drops packets" $FLOW udp -n 5 -e 0 -w 200 7001
 echo 'drop udp dst port 7002' >$work/somebody/rules
 kill -HUP $started
 wait_for_line '1 rules in force'
-expect "after a reload what it says now" $FLOW udp -n 5 -e 0 -w 200 7002
-expect "and nothing else" $FLOW udp -n 5 7001
+expect "after a reload the new rule drops packets" $FLOW udp -n 5 -e 0 -w 200 7002
+expect "after a reload the old rule does not" $FLOW udp -n 5 7001
 stop INT
-expect_text "that rule is gone, too" "" rules_of_ours
+expect_text "the rule of filter is removed" "" rules_of_ours
 
-# Landlock has no line in /proc: what can a tool do that ipq starts before it reads packets, and after?
+# /proc does not show Landlock: a tool that ipq starts tries what it may do, before and after ipq reads packets.
 mkdir -p $work/bin
 for name in iptables-legacy-save iptables-nft-save; do
 	printf '#!/bin/sh\n[ -e %s/begun ] || touch %s/before\nexec %s "$@"\n' $work $work "$(command -v $name)" >$work/bin/$name
@@ -120,31 +120,31 @@ if $LANDLOCK; then
 	PATH=$work/bin:$PATH start $IPQ watch --on INPUT udp
 	wait_for_rule INPUT
 	stop INT
-	expect "before ipq reads packets it may write files" [ -e $work/before ]
-	expect "after that it can make none" [ ! -e $work/after ]
-	expect "and remove none" [ -e $work/kept ]
-	expect_text "yet its rule is gone" "" rules_of_ours
+	expect "before ipq reads packets a tool can write files" [ -e $work/before ]
+	expect "afterwards a tool cannot create files" [ ! -e $work/after ]
+	expect "afterwards a tool cannot remove files" [ -e $work/kept ]
+	expect_text "its rule is removed despite Landlock" "" rules_of_ours
 else
-	echo "not tested: no Landlock in this kernel"
+	echo "not tested: Landlock: this kernel has none"
 fi
 
-# ipq run: the program keeps what it was given, the two around it do not.
+# ipq run: the program keeps its capabilities and descriptors, the other two processes do not.
 queue OUTPUT -p udp --dport 7000
 start $IPQ run -- sh -c "$RAW sleep $work/owned & wait"
 until_there $work/owned
 supervisor=$(child_of $started)
 program=$(child_of "$supervisor")
-expect_text "the program keeps its rights" "$(field CapEff $$) $(field CapBnd $$)" \
+expect_text "the program keeps its capabilities" "$(field CapEff $$) $(field CapBnd $$)" \
 	echo "$(field CapEff "$program") $(field CapBnd "$program")"
-expect_text "and may start set-user-ID programs where we may let it" "$(field NoNewPrivs $$)" field NoNewPrivs "$program"
-expect_text "it runs under the filter" 2 field Seccomp "$program"
-expect "it keeps what it inherited" inherits "$program"
+expect_text "the program may run set-user-ID programs if ipq run has CAP_SYS_ADMIN" "$(field NoNewPrivs $$)" field NoNewPrivs "$program"
+expect_text "the program runs under the filter" 2 field Seccomp "$program"
+expect "the program keeps inherited descriptors" inherits "$program"
 expect_rights "ipq run" $started 0000000000080020
 expect_rights "its supervisor" "$supervisor" 0000000000081022
-expect_text "neither of them runs under the filter" "0 0" echo "$(field Seccomp $started) $(field Seccomp "$supervisor")"
+expect_text "the other two do not run under the filter" "0 0" echo "$(field Seccomp $started) $(field Seccomp "$supervisor")"
 for process in $started $supervisor; do
-	expect "nor holds what the program inherited" sh -c "! ls -l /proc/$process/fd | grep -q $work/inherited"
-	expect_text "nor its standard input and output" "/dev/null /dev/null" sh -c \
+	expect "the other two have closed inherited descriptors" sh -c "! ls -l /proc/$process/fd | grep -q $work/inherited"
+	expect_text "the other two have closed standard input and output" "/dev/null /dev/null" sh -c \
 		"echo \$(readlink /proc/$process/fd/0 /proc/$process/fd/1)"
 done
 stop

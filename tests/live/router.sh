@@ -8,8 +8,8 @@
 #	                       |   FORWARD: QUEUE  |
 #	                       +-------------------+
 #
-# Packets that only pass by: fragments of an Ethernet's size, and TCP in segments that the sender left to
-# its network card (GSO), which a program must see split and with complete checksums.
+# Forwarded packets: fragments of the size of Ethernet frames, and TCP in segments that the sender left to
+# its network card (GSO), which a program receives split and with complete checksums.
 . "$IPQ_LIVE/lib.sh"
 
 for host in a b; do
@@ -29,7 +29,7 @@ echo 1 >/proc/sys/net/ipv4/ip_forward || skip "cannot forward here"
 from_a="ip netns exec a $FLOW"
 total=$((${IPQ_PACKETS:-100000} / 10))
 
-expect "the way is open without a rule" $from_a udp -n 100 -N b -a 10.9.2.2 7000
+expect "packets are forwarded without a rule" $from_a udp -n 100 -N b -a 10.9.2.2 7000
 queue FORWARD -p udp -d 10.9.2.2
 queue FORWARD -p tcp
 
@@ -37,7 +37,7 @@ start $DECIDE accept
 wait_for_queue
 expect "datagrams in one piece arrive" $from_a udp -n $total -s 0-1472 -N b -a 10.9.2.2 7000
 expect "datagrams in fragments arrive" $from_a udp -n $((total / 10)) -s 0-65507 -N b -a 10.9.2.2 7000
-expect "a TCP stream arrives, both its ways through the program" $from_a tcp -n $((total * 1000)) -N b -a 10.9.2.2 7001
+expect "a TCP stream arrives, both directions through the program" $from_a tcp -n $((total * 1000)) -N b -a 10.9.2.2 7001
 stop
 expect_text "nothing was refused" 0 sed -n 's/.* refused //p' "$log"
 
@@ -56,5 +56,5 @@ expect_text "a shorter packet arrives" "half" $from_a say -N b -a 10.9.2.2 7000 
 stop
 start $DECIDE same
 wait_for_queue
-expect_text "a packet as long arrives" "HELLO" $from_a say -N b -a 10.9.2.2 7000 hello
+expect_text "a packet of the same length arrives" "HELLO" $from_a say -N b -a 10.9.2.2 7000 hello
 finish

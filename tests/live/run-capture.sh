@@ -1,6 +1,6 @@
 #!/bin/sh
 # SPDX-License-Identifier: LGPL-2.1-or-later
-# Any user runs an old program over a capture file: no root, no namespace, no queue.
+# Any user can run an old program on a capture file: no root, no namespace, no queue.
 work=$(mktemp -d) || exit 1
 trap 'rm -rf "$work"' EXIT
 failures=0
@@ -51,18 +51,18 @@ for client in $clients; do
 		"$($run --source "pcap:$work/four.pcap" -- "$client" probe)"
 done
 head -c -3 "$work/four.pcap" >"$work/cut.pcap"
-expect_text "a file that is cut is read up to the cut" "2999 packets" \
+expect_text "a truncated file is read up to its end" "2999 packets" \
 	"$($run --source "pcap:$work/cut.pcap,$work/out.pcap" -- "$RAW" accept 2>"$work/said")"
-expect_text "what came before is in the output" "$(stat -c %s "$work/out.pcap")" \
+expect_text "the packets before it are in the output" "$(stat -c %s "$work/out.pcap")" \
 	"$(grep -o 'packet 3000 begins at byte [0-9]*' "$work/said" | grep -o '[0-9]*$')"
-expect_text "the library says that it is cut" "classic: Received EOF on netlink socket: Bad message" \
+expect_text "the library reports that the file is truncated" "classic: Received EOF on netlink socket: Bad message" \
 	"$(IPQ_SOURCE="pcap:$work/cut.pcap" timeout 30 "$EXAMPLE_CLASSIC" 2>&1 >"$work/said")"
 timeout 30 env IPQ_SOURCE="pcap:$work/four.pcap,$work/out.pcap" "$IPQ" run -- "$EXAMPLE_CLASSIC" >"$work/said" 2>&1
 cmp -s "$work/four.pcap" "$work/out.pcap"
-expect_text "a program with the new library inside is served, and does not open the source itself" 0 $?
+expect_text "a program with the new library uses the emulated ip_queue" 0 $?
 $run --source "pcap:$work/four.pcap,$work/four.pcap" -- true 2>"$work/said"
-expect_text "an output that is the input is an error before the program starts" 125 $?
+expect_text "output to the input file fails before the program starts" 125 $?
 $run --source "pcap:$work/missing.pcap" -- true 2>"$work/said"
-expect_text "a missing file is an error before the program starts" 125 $?
-expect_text "that names the file" 1 "$(grep -c missing.pcap "$work/said")"
+expect_text "a missing file fails before the program starts" 125 $?
+expect_text "the error names the file" 1 "$(grep -c missing.pcap "$work/said")"
 [ $failures -eq 0 ]

@@ -1,33 +1,33 @@
 #!/bin/sh
 # SPDX-License-Identifier: LGPL-2.1-or-later
-# How ipq run ends: as its program did, and whoever is killed, nobody and nothing stays behind.
+# ipq run ends like its program, and leaves no process and no queue if one of its processes is killed.
 . "$IPQ_LIVE/lib.sh"
 . "$IPQ_LIVE/run-lib.sh"
 queue OUTPUT -p udp --dport 7000
 
-expect_text "the exit status is the program's" 7 status_of $IPQ run sh -c 'exit 7'
-expect_text "no such program" 127 status_of $IPQ run -- /nonexistent
-expect_text "not a program" 126 status_of $IPQ run -- /etc/passwd
-# Bytes 18 and 19 are the machine: one that there is not.
+expect_text "exit status is that of the program" 7 status_of $IPQ run sh -c 'exit 7'
+expect_text "a missing program exits with 127" 127 status_of $IPQ run -- /nonexistent
+expect_text "a file that is no program exits with 126" 126 status_of $IPQ run -- /etc/passwd
+# Bytes 18 and 19 are the machine: an unknown one.
 { head -c 18 $IPQ; printf '\252\252'; tail -c +21 $IPQ; } >$work/foreign
 chmod +x $work/foreign
 foreign_program() {
 	$IPQ run -- "$@" 2>&1 | grep -q 'not a program that this kernel can run'
 }
-expect "a program for another machine is not taken for a script" foreign_program $work/foreign
-PATH=$work:$PATH expect "nor one that is found in PATH" foreign_program foreign
-expect_text "its status" 126 status_of $IPQ run -- $work/foreign
+expect "a program for another machine is not run as a script" foreign_program $work/foreign
+PATH=$work:$PATH expect "a program for another machine in PATH is not run as a script" foreign_program foreign
+expect_text "a program for another machine exits with 126" 126 status_of $IPQ run -- $work/foreign
 printf 'exit 7\n' >$work/script
 chmod +x $work/script
-expect_text "a script without a first line is one" 7 status_of $IPQ run -- $work/script
-expect_text "no such source" 125 status_of $IPQ run --source nonsense:1 true
-expect_text "no such option" 125 status_of $IPQ run --nonsense true
-expect_text "a log that cannot be" 125 status_of $IPQ run --log /nonexistent/log true
-expect_text "one filter cannot watch the other" 125 status_of $IPQ run $IPQ run true
-expect_text "closed standard descriptors" 4 status_of sh -c "exec $IPQ run sh -c 'exit 4' <&- >&- 2>&-"
-expect_text "SIGCHLD ignored by the caller" 6 status_of sh -c "trap '' CHLD; exec $IPQ run sh -c 'true & wait; exit 6'"
+expect_text "a script without #! runs" 7 status_of $IPQ run -- $work/script
+expect_text "an unknown source exits with 125" 125 status_of $IPQ run --source nonsense:1 true
+expect_text "an unknown option exits with 125" 125 status_of $IPQ run --nonsense true
+expect_text "a log that cannot be written exits with 125" 125 status_of $IPQ run --log /nonexistent/log true
+expect_text "ipq run inside ipq run exits with 125" 125 status_of $IPQ run $IPQ run true
+expect_text "closed standard descriptors do no harm" 4 status_of sh -c "exec $IPQ run sh -c 'exit 4' <&- >&- 2>&-"
+expect_text "SIGCHLD ignored by the caller does no harm" 6 status_of sh -c "trap '' CHLD; exec $IPQ run sh -c 'true & wait; exit 6'"
 for signal in 15 9 11 1; do
-	expect_text "a program that dies of signal $signal" $((128 + signal)) \
+	expect_text "a program killed by signal $signal has that status" $((128 + signal)) \
 		status_of $IPQ run sh -c "kill -$signal \$\$"
 done
 
@@ -36,10 +36,10 @@ started=$!
 until_there $work/trap
 kill -USR1 $started
 wait $started
-expect_text "a signal for ipq run reaches the program" 9 echo $?
+expect_text "a signal to ipq run reaches the program" 9 echo $?
 started=
 
-# a program, a child and a child with a session of its own; by turns each part is killed in a burst
+# a program, a child and a child with its own session; each process in turn is killed in a burst
 family="$RAW sleep $work/owned & setsid sleep 4321 & wait"
 for victim in front supervisor program; do
 	rm -f $work/owned
@@ -63,23 +63,23 @@ for victim in front supervisor program; do
 	*) want=137 ;;
 	esac
 	expect_text "$victim killed: the exit status" $want echo $status
-	expect "$victim killed: no child stays" until_gone sleep
-	expect "$victim killed: the queue's owner is gone" until_gone raw-native
-	expect "$victim killed: ipq itself is gone" until_gone ipq
+	expect "$victim killed: no child is left" until_gone sleep
+	expect "$victim killed: the owner of the queue has ended" until_gone raw-native
+	expect "$victim killed: ipq has ended" until_gone ipq
 	expect "$victim killed: the queue is free" wait_for_no_queue
 	wait $flow
 	started=
 done
 
-# A program that makes a daemon of itself gives the shell back, and is served on.
+# A program that becomes a daemon returns to the shell and still receives packets.
 rm -f $work/owned
-expect_text "a daemon's parent ends" 42 status_of timeout ${IPQ_PATIENCE:-5} $IPQ run --log $work/log $RAW daemon $work/owned
+expect_text "ipq run ends with the parent of a daemon" 42 status_of timeout ${IPQ_PATIENCE:-5} $IPQ run --log $work/log $RAW daemon $work/owned
 until_there $work/owned
-expect "the daemon is served" $FLOW udp -n 100 7000
-expect_text "by one process" 1 alive ipq
+expect "the daemon receives packets" $FLOW udp -n 100 7000
+expect_text "one process serves the daemon" 1 alive ipq
 supervisor=$(sed -n 's/.*; process \([0-9]*\) serves them.*/\1/p' $work/log)
 kill -TERM "$supervisor"
-expect "SIGTERM for the supervisor ends the daemon" until_gone raw-native
-expect "and itself" until_gone ipq
-expect "and frees the queue" wait_for_no_queue
+expect "SIGTERM to the supervisor ends the daemon" until_gone raw-native
+expect "the supervisor ends as well" until_gone ipq
+expect "the queue is free then" wait_for_no_queue
 finish

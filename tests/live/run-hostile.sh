@@ -1,6 +1,6 @@
 #!/bin/sh
 # SPDX-License-Identifier: LGPL-2.1-or-later
-# A hostile program harms neither ipq run nor the queue: afterwards the next program works, at once.
+# A hostile program harms neither ipq run nor the queue: the next program works at once.
 . "$IPQ_LIVE/lib.sh"
 . "$IPQ_LIVE/run-lib.sh"
 queue OUTPUT -p udp --dport 7000

@@ -40,12 +40,12 @@ done
 
 if [ "$(uname -m)" = x86_64 ]; then
 	expect "an x32 program is refused" $IPQ run --log "$work/log" "$RAW" x32
-	expect "and the log says so" grep -q "runs an x32 program" "$work/log"
+	expect "the log names the reason" grep -q "runs an x32 program" "$work/log"
 	rm -f "$work/log"
 fi
 
 start timeout ${IPQ_PATIENCE:-30} $IPQ run -- sh -c "env $RAW accept 100"
 wait_for_queue
-expect "children of the program are served" $FLOW udp -n 100 7000
+expect "children of the program receive packets" $FLOW udp -n 100 7000
 stop
 finish

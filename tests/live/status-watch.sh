@@ -1,6 +1,6 @@
 #!/bin/sh
 # SPDX-License-Identifier: LGPL-2.1-or-later
-# ipq status --watch in a real terminal: two widths, a resize, and the terminal as it was afterwards.
+# ipq status --watch in a real terminal: two widths, a resize, and the terminal is restored.
 . "$IPQ_LIVE/lib.sh"
 command -v tmux >/dev/null || skip "no tmux"
 LC_ALL=C.UTF-8
@@ -48,22 +48,22 @@ until_shown '^before'
 tmux -L ipq send-keys "$IPQ status --watch=0.2" Enter
 expect "at 80 columns: the header" until_shown '^QUEUE OWNER .*WAITING COPY .*PACKETS/S Q-FULL/S S-FULL/S RULES$'
 if [ -n "$(cat $queue_table 2>/dev/null)" ]; then
-	expect "the queue and its owner, escaped" until_shown '^    0 [0-9]* ev.x1b\[31mil .* 1$'
+	expect "the queue and its owner are shown, escaped" until_shown '^    0 [0-9]* ev.x1b\[31mil .* 1$'
 else
-	expect "the queue, and who may own it, escaped" until_shown 'may own a queue: [0-9]* ev.x1b\[31mil$'
+	expect "the queue and its possible owner are shown, escaped" until_shown 'may own a queue: [0-9]* ev.x1b\[31mil$'
 fi
-expect "the shell's screen is out of sight" sh -c "! tmux -L ipq capture-pane -p | grep -q '^before'"
+expect "the shell's screen is hidden" sh -c "! tmux -L ipq capture-pane -p | grep -q '^before'"
 if [ -n "$(cat $queue_table 2>/dev/null)" ]; then
 	for i in 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20; do
 		$FLOW udp -n 5000 -w 3000 7000
 	done >/dev/null 2>&1 &
 	traffic=$!
-	expect "a rate above zero while packets pass" until_shown '^ *0 .* packet [0-9]* *[1-9][0-9]* '
+	expect "the rate is above zero while packets pass" until_shown '^ *0 .* packet [0-9]* *[1-9][0-9]* '
 	kill $traffic
 	wait $traffic 2>/dev/null
 fi
 tmux -L ipq send-keys q
-expect "q brings the shell's screen back" until_shown '^before'
+expect "q restores the shell's screen" until_shown '^before'
 
 tmux -L ipq send-keys "clear; $IPQ status --watch=0.2" Enter
 until_shown '^QUEUE OWNER'
@@ -71,7 +71,7 @@ tmux -L ipq resize-window -x 200 -y 30
 expect "at 200 columns: totals too" until_shown 'PACKETS/S .* PACKETS  QUEUE-FULL SOCKET-FULL RULES$'
 expect_text "no line is wider than 200" 1 widest 200
 tmux -L ipq resize-window -x 80 -y 6
-expect "a low screen shows the top" until_shown '^ipq status'
+expect "a short screen shows the top of the table" until_shown '^ipq status'
 tmux -L ipq resize-window -x 80 -y 24
 
 tmux -L ipq send-keys q
@@ -83,8 +83,8 @@ until_shown '^QUEUE OWNER'
 tmux -L ipq send-keys C-c
 until_gone '^QUEUE OWNER'
 tmux -L ipq send-keys "echo ended with \$?" Enter
-expect "Ctrl-C ends it" until_shown 'ended with 0$' # behind the prompt, or in front of a late one
-expect "without a terminal it says what to do" sh -c "$IPQ status --watch 2>&1 </dev/null | grep -q -- --json"
+expect "Ctrl-C ends the table" until_shown 'ended with 0$' # behind the prompt, or in front of a late one
+expect "without a terminal the error has a remedy" sh -c "$IPQ status --watch 2>&1 </dev/null | grep -q -- --json"
 tmux -L ipq kill-server
 stop INT
 finish

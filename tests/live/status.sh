@@ -1,10 +1,10 @@
 #!/bin/sh
 # SPDX-License-Identifier: LGPL-2.1-or-later
-# ipq status: two queues, one without a rule; one rule without an owner; in every form of output.
+# ipq status: two queues, one of them without a rule, and a rule without an owner, in every output format.
 . "$IPQ_LIVE/lib.sh"
 command -v python3 >/dev/null || skip "no python3"
 
-expect "no queues is no error" $IPQ status
+expect "no queues exits with 0" $IPQ status
 start $IPQ watch --queue 3
 three=$started
 $IPQ watch --queue 4 >/dev/null 2>&1 &
@@ -19,8 +19,8 @@ nfqueue() {
 nfqueue 3 -p udp --dport 7003
 nfqueue 5 -p udp --dport 7005 -m comment --comment "$(printf 'red \033[31m -j NFQUEUE --queue-num 9')"
 $iptables -w -A OUTPUT -p udp --dport 7006 -j NFQUEUE --queue-num 6 --queue-bypass
-expect "packets pass queue 3" $FLOW udp -n 20 7003
-expect "the rule without owner drops" $FLOW udp -n 5 -e 0 -w 200 7005
+expect "packets pass through queue 3" $FLOW udp -n 20 7003
+expect "a rule without an owner drops packets" $FLOW udp -n 5 -e 0 -w 200 7005
 
 says() {
 	$IPQ status | grep -q "$1"
@@ -29,20 +29,20 @@ if [ -n "$(cat $queue_table 2>/dev/null)" ]; then
 	expect "queue 3's owner is named" says "^ *3 $three "
 	expect "queue 4's owner is named" says "^ *4 $four "
 else
-	expect "queue 3 is somebody's" says "^ *3 somebody "
-	expect "that the counters cannot be read is said" says 'counters can be read by root of the machine only'
-	expect "those who may be the owners are named" says "may own a queue: $three ipq"
+	expect "the owner of queue 3 is somebody" says "^ *3 somebody "
+	expect "unreadable counters are reported" says 'counters can be read by root of the machine only'
+	expect "possible owners are named" says "may own a queue: $three ipq"
 fi
 expect "a queue that no rule feeds is flagged" says '^! queue 4: no rule feeds it'
-expect "a rule that feeds a queue of nobody is flagged" says '^! queue 5: nobody owns it, .* dropped'
-expect "with bypass its packets pass" says '^! queue 6: nobody owns it; its rules have bypass'
-expect "a good queue is not flagged" sh -c "! $IPQ status | grep '^! queue 3'"
-expect "a comment is no rule" sh -c "! $IPQ status | grep '^ *9 '"
+expect "a rule whose queue has no owner is flagged" says '^! queue 5: nobody owns it, .* dropped'
+expect "a rule with bypass and without owner is flagged" says '^! queue 6: nobody owns it; its rules have bypass'
+expect "a queue with rule and owner is not flagged" sh -c "! $IPQ status | grep '^! queue 3'"
+expect "a queue number in a comment is not a rule" sh -c "! $IPQ status | grep '^ *9 '"
 expect "a comment's escape sequence does not reach the terminal" sh -c \
 	"$IPQ status | grep -q 'red.*31m' && ! $IPQ status | LC_ALL=C grep -q '[^ -~]'"
 
 $IPQ status --json >$work/json
-expect_text "JSON is JSON, and agrees" "3:True:None 4:True:no 5:False:nobody 6:False:nobody 20" python3 -c "
+expect_text "the JSON output is valid and has the same values" "3:True:None 4:True:no 5:False:nobody 6:False:nobody 20" python3 -c "
 import json
 s = json.load(open('$work/json'))
 print(*('%d:%s:%s' % (q['queue'], q['owned'], q['problem'] and q['problem'].split()[0]) for q in s['queues']),
@@ -53,12 +53,12 @@ for python in python3 /usr/bin/python3; do
 done
 umask 027
 echo old >$work/ipq.prom
-expect "the file is replaced" $IPQ status --openmetrics --output $work/ipq.prom
-expect_text "readable for those whom the umask lets" "640" stat -c %a $work/ipq.prom
-expect_text "nothing is left beside it" "ipq.prom" sh -c "ls $work | grep prom"
-expect_text "the format ends as it must" "# EOF" tail -n 1 $work/ipq.prom
+expect "the output file is replaced" $IPQ status --openmetrics --output $work/ipq.prom
+expect_text "the output file has the mode of the umask" "640" stat -c %a $work/ipq.prom
+expect_text "no temporary file is left" "ipq.prom" sh -c "ls $work | grep prom"
+expect_text "OpenMetrics ends with # EOF" "# EOF" tail -n 1 $work/ipq.prom
 if [ -n "${parser:-}" ]; then
-	expect_text "OpenMetrics is OpenMetrics, and the older text format" "20 0 1 1" $parser -c "
+	expect_text "a parser reads OpenMetrics and the older text format" "20 0 1 1" $parser -c "
 from prometheus_client.openmetrics import parser as new
 from prometheus_client import parser as old
 text = open('$work/ipq.prom').read()
@@ -69,13 +69,13 @@ m = both[0]
 print(m.get(('ipq_queue_handed_packets_total', '3'), 20), m[('ipq_queue_orphaned', '3')],
       m[('ipq_queue_orphaned', '5')], m[('ipq_queue_idle', '4')])"
 else
-	echo "not looked at: OpenMetrics (no python3-prometheus-client)"
+	echo "not tested: OpenMetrics (no python3-prometheus-client)"
 fi
 
-expect "a directory that is not there is an error" sh -c "! $IPQ status -o /nonexistent/x 2>/dev/null"
+expect "a missing directory is an error" sh -c "! $IPQ status -o /nonexistent/x 2>/dev/null"
 for wrong in --nonsense extra --watch=0 "--json --openmetrics" "--watch --json"; do
 	$IPQ status $wrong >/dev/null 2>&1
-	expect_text "wrong use: $wrong" 2 echo $?
+	expect_text "wrong option exits with 2: $wrong" 2 echo $?
 done
 kill $four
 wait $four 2>/dev/null

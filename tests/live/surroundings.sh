@@ -1,6 +1,6 @@
 #!/bin/sh
 # SPDX-License-Identifier: LGPL-2.1-or-later
-# Files that others have prepared, and an environment that somebody else chose.
+# Files prepared by other users, and an environment chosen by another user.
 . "$IPQ_LIVE/lib.sh"
 umask 0
 in=$work/in.pcap
@@ -22,54 +22,54 @@ log() {
 # ---- files
 mkdir -m 1777 $work/shared
 for write in record copy log; do
-	expect "$write: a new file" $write $work/$write
-	expect_text "$write: is its owner's" 600 mode $work/$write
+	expect "$write: a new file is written" $write $work/$write
+	expect_text "$write: a new file has mode 0600" 600 mode $work/$write
 	: >$work/there
 	chmod 644 $work/there
 	ln -sf there $work/link
-	expect "$write: a link leads where it leads" $write $work/link
-	expect_text "$write: and what was there keeps its mode" 644 mode $work/there
-	expect "$write: it has been written" [ -s $work/there ]
+	expect "$write: a link in a private directory is followed" $write $work/link
+	expect_text "$write: an existing file keeps its mode" 644 mode $work/there
+	expect "$write: the target of the link is written" [ -s $work/there ]
 
-	# a directory where everybody may write
-	expect "$write: a new file there" $write $work/shared/$write
-	expect_text "$write: is its owner's, too" 600 mode $work/shared/$write
-	expect "$write: and may be written again" $write $work/shared/$write
+	# a directory where every user may write
+	expect "$write: a new file in a shared directory is written" $write $work/shared/$write
+	expect_text "$write: a new file in a shared directory has mode 0600" 600 mode $work/shared/$write
+	expect "$write: an own file in a shared directory is written again" $write $work/shared/$write
 	echo precious >$work/precious
 	ln -s $work/precious $work/shared/link.$write
 	ln -s $work/new $work/shared/dangling.$write
 	$write $work/shared/link.$write && fail "$write: followed a link"
-	expect "$write: no link there is followed" grep -q 'symbolic link' $work/error
+	expect "$write: a link in a shared directory is refused" grep -q 'symbolic link' $work/error
 	$write $work/shared/dangling.$write && fail "$write: made a file elsewhere"
-	expect "$write: nothing is made elsewhere" [ ! -e $work/new ]
+	expect "$write: no file is created through a dangling link" [ ! -e $work/new ]
 	ln $work/precious $work/shared/hard.$write
 	$write $work/shared/hard.$write && fail "$write: another name of a file"
-	expect "$write: says why" grep -q 'another name' $work/error
-	expect_text "$write: what they lead to is as it was" precious cat $work/precious
+	expect "$write: a hard link is refused with the reason" grep -q 'another name' $work/error
+	expect_text "$write: the targets of refused links are unchanged" precious cat $work/precious
 	if chown 12345 $work/shared/$write 2>/dev/null; then
 		$write $work/shared/$write && fail "$write: somebody else's file"
-		expect "$write: somebody else's file is left alone" grep -q 'somebody else' $work/error
+		expect "$write: a file of another user is refused" grep -q 'somebody else' $work/error
 	fi
 done
-expect "a record is written from its beginning" sh -c \
+expect "a recording truncates an existing file" sh -c \
 	"head -c 100000 /dev/zero >$work/record; $IPQ watch --quiet -s pcap:$in -w $work/record >/dev/null; [ \$(stat -c %s $work/record) -lt 1000 ]"
 lines=$(grep -c '^summary: IPv4' $work/log)
 log $work/log
-expect_text "a log goes on at its end" $((lines + 1)) grep -c '^summary: IPv4' $work/log
+expect_text "a log is appended to" $((lines + 1)) grep -c '^summary: IPv4' $work/log
 
 mkfifo $work/fifo
 timeout 10 cat $work/fifo >$work/copied &
-expect "a FIFO has a reader" record $work/fifo
+expect "a recording is written to a FIFO" record $work/fifo
 wait $!
-expect "who reads the same" cmp $work/record $work/copied
-expect "a device" record /dev/null
+expect "the reader of the FIFO gets the same bytes" cmp $work/record $work/copied
+expect "a recording is written to a device" record /dev/null
 
 if command -v python3 >/dev/null; then
 	python3 -c "import pty, sys
 for line in sys.argv[2:]:
     pty.spawn([sys.argv[1], *line.split()])" $IPQ "watch -s pcap:$in -w -" "watch -s pcap:$in -w /dev/tty" \
 		"watch -s pcap:$in,-" >$work/screen </dev/null
-	expect_text "no packets on a terminal, by none of its names" 3 grep -c 'is a terminal' $work/screen
+	expect_text "packets are not written to a terminal under any name" 3 grep -c 'is a terminal' $work/screen
 fi
 
 # ---- the tools that are started
@@ -91,17 +91,17 @@ SECRET=1 IFS=x ENV=$work/trap/iptables LD_DEBUG_OUTPUT=/dev/null PATH=.::trap:$w
 	start $IPQ watch --on INPUT udp
 wait_for_rule INPUT
 stop INT
-expect "a tool is not taken from where we happen to be" [ ! -e $work/trapped ]
-expect_text "what a tool sees of our environment" "HOME LC_ALL PATH XTABLES_LOCKFILE" sh -c \
+expect "a tool in the current directory is not started" [ ! -e $work/trapped ]
+expect_text "a tool gets only four variables of the environment" "HOME LC_ALL PATH XTABLES_LOCKFILE" sh -c \
 	"sed 's/=.*//' $work/environment | grep -vxE 'PWD|OLDPWD|SHLVL|_' | sort | tr '\n' ' ' | sed 's/ \$//'"
 
 # ---- the library in a set-user-ID program
 cp $SECURE_SOURCE $work/secure
-expect_text "a program's caller may name the source" "no such source" env IPQ_SOURCE=nonsense:1 $work/secure
+expect_text "IPQ_SOURCE selects the source" "no such source" env IPQ_SOURCE=nonsense:1 $work/secure
 if chown 0:0 $work/secure && chmod 4755 $work/secure && setpriv --reuid=12345 --clear-groups true 2>/dev/null; then
-	expect_text "but not a set-user-ID program's" "the kernel's queue" \
+	expect_text "a set-user-ID program ignores IPQ_SOURCE" "the kernel's queue" \
 		setpriv --reuid=12345 --clear-groups env IPQ_SOURCE=nonsense:1 $work/secure
 else
-	echo "not tested: set-user-ID programs, there is no second user here"
+	echo "not tested: set-user-ID programs: there is no second user here"
 fi
 finish
