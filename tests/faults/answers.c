@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * answers API: the kernel's answers to what a source asks of nfnetlink_queue come late, twice, not at all, or
- * with an older one in front; and somebody else sends some. The queue then works, or what was asked fails in
- * words after a while.
+ * answers API: the kernel's answers to requests of the nfqueue source arrive late, twice, not at all, or after an
+ * older answer; and another process sends forged ones. The queue works, or the request fails with a message
+ * after a timeout.
  */
 #include <errno.h>
 #include <linux/capability.h>
@@ -24,8 +24,7 @@ enum fate { IN_ORDER, LATE, DOUBLED, STALE_FIRST, FIRST_MISSING, MISSING };
 #define LATE_MS 40
 #define ANSWER_MAX 512
 
-/* What happens to answers, on the one socket that asks. One thread at a time is in here: it asks and reads.
- */
+/* What happens to answers on the socket that sends requests. One thread at a time uses it. */
 static struct {
 	atomic_int fate;		/* enum fate */
 	unsigned char held[ANSWER_MAX]; /* an answer on its way */
@@ -49,20 +48,20 @@ static bool is_answer(const void *buf, ssize_t len, struct answer *a)
 	       a->error.msg.nlmsg_type == (NFNL_SUBSYS_QUEUE << 8 | NFQNL_MSG_CONFIG);
 }
 
-static ssize_t nothing_there(void)
+static ssize_t return_eagain(void)
 {
 	errno = EAGAIN;
 	return -1;
 }
 
-static void hold(const void *buf, ssize_t len, int64_t due)
+static void hold_answer(const void *buf, ssize_t len, int64_t due)
 {
 	memcpy(wire.held, buf, (size_t)len);
 	wire.held_len = len;
 	wire.due = due;
 }
 
-static ssize_t take_held(void *buf)
+static ssize_t return_held_answer(void *buf)
 {
 	ssize_t len = wire.held_len;
 
@@ -71,8 +70,8 @@ static ssize_t take_held(void *buf)
 	return len;
 }
 
-/* What becomes of an answer that was just received. */
-static ssize_t meet_fate(void *buf, ssize_t len, struct answer *a)
+/* Applies the fate of the test to an answer that was just received. */
+static ssize_t apply_fate(void *buf, ssize_t len, struct answer *a)
 {
 	bool again = a->error.msg.nlmsg_seq == wire.seen + 1; /* the same was asked before, in vain */
 
@@ -80,21 +79,21 @@ static ssize_t meet_fate(void *buf, ssize_t len, struct answer *a)
 	wire.seen = a->error.msg.nlmsg_seq;
 	switch (atomic_load(&wire.fate)) {
 	case LATE:
-		hold(buf, len, clock_ms() + LATE_MS);
-		return nothing_there();
+		hold_answer(buf, len, clock_ms() + LATE_MS);
+		return return_eagain();
 	case DOUBLED:
-		hold(buf, len, 0);
+		hold_answer(buf, len, 0);
 		return len;
 	case STALE_FIRST:
-		hold(buf, len, 0);
+		hold_answer(buf, len, 0);
 		a->error.error = -EPERM;
 		a->error.msg.nlmsg_seq--;
 		memcpy(buf, a, sizeof(*a));
 		return len;
 	case FIRST_MISSING: /* every other: each question is asked twice */
-		return wire.answers % 2 == 1 || !again ? nothing_there() : len;
+		return wire.answers % 2 == 1 || !again ? return_eagain() : len;
 	case MISSING:
-		return nothing_there();
+		return return_eagain();
 	default:
 		return len;
 	}
@@ -108,15 +107,15 @@ ssize_t __wrap_recv(int fd, void *buf, size_t len, int flags)
 	ssize_t n;
 
 	if (wire.held_len > 0 && len >= ANSWER_MAX)
-		return clock_ms() >= wire.due ? take_held(buf) : nothing_there();
+		return clock_ms() >= wire.due ? return_held_answer(buf) : return_eagain();
 	n = __real_recv(fd, buf, len, flags);
-	return n > 0 && is_answer(buf, n, &a) ? meet_fate(buf, n, &a) : n;
+	return n > 0 && is_answer(buf, n, &a) ? apply_fate(buf, n, &a) : n;
 }
 
 /* ---- the tests -------------------------------------------------------------------------------------------
  */
 
-static void works(struct reader *r)
+static void queue_works(struct reader *r)
 {
 	static unsigned next;
 	int wait_ms =
@@ -130,23 +129,23 @@ static void works(struct reader *r)
 	want(r->refusals == 0);
 }
 
-/* A setting beside the first, which only the classic calls have. */
+/* Changes a setting; only the classic calls can. */
 static int ask_again(struct reader *r)
 {
 	return api == NEW || ipq_set_mode(r->h, IPQ_COPY_PACKET, 1000) > 0 ? 0 : -errno;
 }
 
-static void survives(enum fate fate)
+static void queue_works_despite(enum fate fate)
 {
 	struct reader r = { .q = NULL };
 	const char *why = "";
 
 	atomic_store(&wire.fate, fate);
 	if (want(reader_open(&r, &why) == 0)) {
-		works(&r);
+		queue_works(&r);
 		want(ask_again(&r) == 0);
 		atomic_store(&wire.fate, IN_ORDER);
-		works(&r);
+		queue_works(&r);
 	} else {
 		printf("%s\n", why);
 	}
@@ -155,7 +154,7 @@ static void survives(enum fate fate)
 	want(queue_is_free());
 }
 
-static void fails_after_a_while(void)
+static void missing_answer_is_an_error(void)
 {
 	struct reader r = { .q = NULL };
 	int64_t start = clock_ms();
@@ -166,12 +165,12 @@ static void fails_after_a_while(void)
 	want(clock_ms() - start < 8000);
 	atomic_store(&wire.fate, IN_ORDER);
 	want(reader_open(&r, &why) == 0); /* with the same handle, where there is one */
-	works(&r);
+	queue_works(&r);
 	if (api == STRICT || api == BATCH) {
 		atomic_store(&wire.fate, MISSING);
 		want(ask_again(&r) == -ETIMEDOUT);
 		atomic_store(&wire.fate, IN_ORDER);
-		works(&r);
+		queue_works(&r);
 	}
 	reader_close(&r);
 	want(queue_is_free());
@@ -185,7 +184,7 @@ static void drop_capabilities(void)
 	want(syscall(SYS_capset, &header, none) == 0);
 }
 
-/* From a socket of our own to that one: whether the kernel let it through. */
+/* Sends from another socket to that one; true if the kernel delivers it. */
 static bool reaches(int protocol, struct sockaddr_nl to)
 {
 	struct answer forged = { .nlh = { .nlmsg_len = sizeof(forged), .nlmsg_type = NLMSG_ERROR },
@@ -199,7 +198,7 @@ static bool reaches(int protocol, struct sockaddr_nl to)
 	return n >= 0;
 }
 
-/* Each netlink socket of this process: nobody but the kernel may speak to it. */
+/* How many netlink sockets of this process accept messages from other processes. */
 static unsigned reachable(void)
 {
 	unsigned sockets = 0, reached = 0;
@@ -215,7 +214,8 @@ static unsigned reachable(void)
 		sockets++;
 		own.nl_groups = 0;
 		if (reaches(protocol, own)) {
-			printf("descriptor %d (protocol %d) takes messages from anybody\n", fd, protocol);
+			printf("descriptor %d (protocol %d) accepts messages from other processes\n", fd,
+			       protocol);
 			reached++;
 		}
 	}
@@ -223,7 +223,7 @@ static unsigned reachable(void)
 	return reached;
 }
 
-static void others_are_not_heard(void)
+static void only_the_kernel_can_send_to_the_sockets(void)
 {
 	struct reader r = { .q = NULL };
 	const char *why = "";
@@ -239,7 +239,7 @@ static void others_are_not_heard(void)
 	}
 	wait(&status);
 	want(status == 0);
-	works(&r);
+	queue_works(&r);
 	reader_close(&r);
 }
 
@@ -248,11 +248,11 @@ int main(int argc, char **argv)
 	(void)argc;
 	choose_api(argv);
 	open_sockets();
-	survives(LATE);
-	survives(DOUBLED);
-	survives(STALE_FIRST);
-	survives(FIRST_MISSING);
-	fails_after_a_while();
-	others_are_not_heard();
+	queue_works_despite(LATE);
+	queue_works_despite(DOUBLED);
+	queue_works_despite(STALE_FIRST);
+	queue_works_despite(FIRST_MISSING);
+	missing_answer_is_an_error();
+	only_the_kernel_can_send_to_the_sockets();
 	return failures != 0;
 }

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * cancelled API: threads are cancelled in ipq_read and ipq_queue_recv, asleep and in the middle of a burst.
- * The handle goes on in another thread, closing it waits for nobody, and no packet gets a wrong verdict.
+ * cancelled API: threads are cancelled in ipq_read and ipq_queue_recv, while blocked and during a burst. The
+ * handle works in another thread, closing it does not block, and no packet gets a wrong verdict.
  */
 #include <pthread.h>
 #include <stdio.h>
@@ -13,7 +13,7 @@
 
 static struct reader r;
 
-static void *work_for_ever(void *timeout)
+static void *read_until_cancelled(void *timeout)
 {
 	struct seen s;
 
@@ -28,14 +28,14 @@ static void cancel_after(int timeout_ms, unsigned usec)
 	pthread_t t;
 	void *ended = NULL;
 
-	pthread_create(&t, NULL, work_for_ever, &timeout_ms);
+	pthread_create(&t, NULL, read_until_cancelled, &timeout_ms);
 	usleep(usec);
 	pthread_cancel(t);
 	pthread_join(t, &ended);
 	want(ended == PTHREAD_CANCELED);
 }
 
-static void close_at_once(void)
+static void close_does_not_block(void)
 {
 	int64_t start = clock_ms();
 
@@ -44,7 +44,7 @@ static void close_at_once(void)
 	want(queue_is_free());
 }
 
-static void asleep(int timeout_ms, unsigned first)
+static void cancelled_while_blocked(int timeout_ms, unsigned first)
 {
 	const char *why;
 
@@ -56,10 +56,10 @@ static void asleep(int timeout_ms, unsigned first)
 	reader_flush(&r);
 	want(heard(100) == 5);
 	cancel_after(timeout_ms, 50000);
-	close_at_once();
+	close_does_not_block();
 }
 
-static void in_bursts(unsigned first)
+static void cancelled_in_bursts(unsigned first)
 {
 	unsigned i, passed = 0;
 	const char *why;
@@ -80,7 +80,7 @@ static void in_bursts(unsigned first)
 	want(reader_work(&r, 100) == 10);
 	reader_flush(&r);
 	want(heard(100) == 5);
-	close_at_once();
+	close_does_not_block();
 }
 
 int main(int argc, char **argv)
@@ -88,8 +88,8 @@ int main(int argc, char **argv)
 	(void)argc;
 	choose_api(argv);
 	open_sockets();
-	asleep(-1, 0);
-	asleep(5000, 20);
-	in_bursts(100);
+	cancelled_while_blocked(-1, 0);
+	cancelled_while_blocked(5000, 20);
+	cancelled_in_bursts(100);
 	return failures != 0;
 }

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * clock API: the monotonic clock jumps between any two looks at it, as it does for a process that was stopped
- * or a machine that slept, and the wall clock goes back and forth. A wait with a timeout ends, never becomes
- * one for ever, never brings a packet late; a packet that is there is returned whatever the clock says.
+ * clock API: the monotonic clock jumps between any two readings, as for a process that was stopped or a machine
+ * that slept, and the wall clock goes back and forth. A timeout always ends, and a packet that has arrived is
+ * returned in time, whatever the clock shows.
  */
 #include <errno.h>
 #include <signal.h>
@@ -41,13 +41,13 @@ static int64_t true_ms(void)
 	return t.tv_sec * 1000 + t.tv_nsec / 1000000;
 }
 
-static void nothing(int signal)
+static void ignore_signal(int signal)
 {
 	(void)signal;
 }
 
-/* Each look at the clock finds it this much further. True when a wait of 50 ms ended within 2 s. */
-static bool wait_ends(struct reader *r, int64_t jump)
+/* Each reading of the clock is this much later. True if a timeout of 50 ms ended within 2 s. */
+static bool timeout_ends_after_clock_jump(struct reader *r, int64_t jump)
 {
 	const struct itimerval never = { .it_value.tv_sec = 0 }, soon = { .it_value.tv_sec = 2 };
 	int64_t start = true_ms();
@@ -65,19 +65,19 @@ static bool wait_ends(struct reader *r, int64_t jump)
 	return n == 0 && true_ms() - start <= 1500;
 }
 
-static void forward_and_back(struct reader *r)
+static void timeouts_end_when_clock_jumps(struct reader *r)
 {
 	int64_t ms;
 
 	/* Between any two looks the timeout may be over: a matter of the right jump. */
 	for (ms = 1; ms < 60; ms += 2)
-		want(wait_ends(r, ms * SECOND / 1000));
-	want(wait_ends(r, SECOND));
-	want(wait_ends(r, 86400 * SECOND));
-	want(wait_ends(r, -SECOND / 1000));
+		want(timeout_ends_after_clock_jump(r, ms * SECOND / 1000));
+	want(timeout_ends_after_clock_jump(r, SECOND));
+	want(timeout_ends_after_clock_jump(r, 86400 * SECOND));
+	want(timeout_ends_after_clock_jump(r, -SECOND / 1000));
 }
 
-static void packets_come_through(struct reader *r, unsigned first, int64_t jump)
+static void packets_are_read_when_clock_jumps(struct reader *r, unsigned first, int64_t jump)
 {
 	unsigned n = 0;
 	struct seen s;
@@ -96,7 +96,7 @@ static void packets_come_through(struct reader *r, unsigned first, int64_t jump)
 
 int main(int argc, char **argv)
 {
-	struct sigaction sa = { .sa_handler = nothing };
+	struct sigaction sa = { .sa_handler = ignore_signal };
 	struct reader r = { .q = NULL };
 	const char *why;
 
@@ -107,10 +107,10 @@ int main(int argc, char **argv)
 	atomic_store(&step, 3600 * SECOND);
 	want(reader_open(&r, &why) == 0);
 	atomic_store(&step, 0);
-	forward_and_back(&r);
-	packets_come_through(&r, 0, 3600 * SECOND);
-	packets_come_through(&r, 10, -SECOND);
-	packets_come_through(&r, 20, 0);
+	timeouts_end_when_clock_jumps(&r);
+	packets_are_read_when_clock_jumps(&r, 0, 3600 * SECOND);
+	packets_are_read_when_clock_jumps(&r, 10, -SECOND);
+	packets_are_read_when_clock_jumps(&r, 20, 0);
 	reader_close(&r);
 	return failures != 0;
 }

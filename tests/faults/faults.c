@@ -2,10 +2,10 @@
 /*
  * faults new|classic|classic6 live|capture
  *
- * Every allocation, descriptor, thread, send, receive and wait of a short life with packets fails, one after
- * the other: once, and then for good. A packet carries a digit. The program accepts even ones and drops odd
- * ones, so that an odd one that arrives is a wrong verdict, whatever failed. A call that fails says why. When
- * something failed once only, the packets after it are decided as if nothing had been.
+ * A short program with packets runs again and again. In each run another allocation, descriptor, thread, send,
+ * receive or wait fails: first once, then permanently. A packet contains a digit. The program accepts even digits
+ * and drops odd ones, so that an odd one that arrives is a wrong verdict, whatever failed. A call that fails
+ * reports the reason. After a single failure, later packets are decided normally.
  *
  * live: datagrams over loopback, UDP port 7000 goes to queue 0 (faults.sh). capture: a file.
  */
@@ -32,10 +32,10 @@
 #define DIGIT 28 /* offset of the text in a packet */
 #define SITES_MAX 400
 
-/* In batches of four: were the first forgotten, a verdict for all up to the third of the second would let
- * them pass. */
+/* In batches of four: if the first batch were forgotten, a verdict for all packets up to the third of the second
+ * batch would accept it. */
 #define DIGITS "013588024"
-#define MORE_DIGITS "76" /* what comes when nothing fails any more */
+#define MORE_DIGITS "76" /* sent when nothing fails any more */
 
 static bool live, both;
 static bool told; /* the program has been told that its queue is in trouble */
@@ -110,7 +110,7 @@ static void write_capture(const char *digits)
 	}
 }
 
-/* What has arrived by now, added to heard. */
+/* Adds the digits that have arrived to heard. */
 static void listen_to_it(void)
 {
 	size_t n = strlen(heard);
@@ -170,7 +170,7 @@ static void decide(struct ipq_queue *q, const struct ipq_packet *p, struct ipq_p
 	}
 }
 
-/* Until nothing comes for a moment. */
+/* Works until no packet has arrived for a moment. */
 static void work_new(struct ipq_queue *q)
 {
 	struct ipq_packet p[4], *kept = NULL;
@@ -195,7 +195,7 @@ static void work_new(struct ipq_queue *q)
 		said_why(-1, ipq_queue_error(q));
 }
 
-/* True when it got as far as working. */
+/* True if the queue could be opened. */
 static bool life_new(enum fail_kind kind, unsigned long site, bool lasting, int error, bool *hit)
 {
 	char text[320] = "";
@@ -320,7 +320,7 @@ static unsigned descriptors(void)
 	return n;
 }
 
-/* False when nothing was left to fail. */
+/* False if no further call was left to fail. */
 static bool one_life(enum fail_kind kind, unsigned long site, bool lasting, int error)
 {
 	unsigned before;

@@ -1,6 +1,6 @@
 #!/bin/sh
 # SPDX-License-Identifier: LGPL-2.1-or-later
-# Everything that can fail fails once, with real packets under way.
+# Everything that can fail fails once, with real packets in flight.
 . "$IPQ_LIVE/lib.sh"
 
 queue OUTPUT -p udp --dport 7000

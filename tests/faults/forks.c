@@ -1,10 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * forks API: a queue and fork, in every order: before it is opened, before it is taken, after; the child
- * reads and the parent decides, and the other way round; both read; either ends first.
+ * forks API: fork before the queue is opened, before it is taken, and afterwards. The child reads and the parent
+ * decides, and the reverse; both read; either process ends first.
  *
- * The family of each case lives in a process of its own, so that it can end as it likes; this one sends the
- * packets and listens to what arrives.
+ * Each case runs in a process of its own. This process sends the packets and checks which ones arrive.
  */
 #include <dirent.h>
 #include <errno.h>
@@ -20,13 +19,13 @@
 static unsigned next_number;
 static int order[2], done[2]; /* pipes: from the sender, to the sender */
 
-static void tell(int fd)
+static void signal_done(int fd)
 {
 	if (write(fd, "x", 1) != 1)
 		_exit(9);
 }
 
-static void await(int fd)
+static void wait_done(int fd)
 {
 	char x;
 
@@ -44,17 +43,17 @@ static void open_or_end(struct reader *r)
 	}
 }
 
-/* Says that it is ready, reads and decides what comes, says that it is done. */
+/* Signals that it is ready, reads and decides packets, signals that it is done. */
 static void work(struct reader *r)
 {
-	tell(done[1]);
-	await(order[0]);
+	signal_done(done[1]);
+	wait_done(order[0]);
 	want(reader_work(r, 200) == EACH);
 	reader_flush(r);
-	tell(done[1]);
+	signal_done(done[1]);
 }
 
-static pid_t born(void)
+static pid_t fork_child(void)
 {
 	pid_t child = fork();
 
@@ -63,7 +62,7 @@ static pid_t born(void)
 	return child;
 }
 
-static void ends_well(pid_t child)
+static void expect_exit_0(pid_t child)
 {
 	int status = 1;
 
@@ -78,9 +77,9 @@ static _Noreturn void end(void)
 /* ---- the families ----------------------------------------------------------------------------------------
  */
 
-static void forked_before_it_is_opened(struct reader *r)
+static void child_opens_queue_after_fork(struct reader *r)
 {
-	pid_t child = born();
+	pid_t child = fork_child();
 
 	if (child == 0) {
 		open_or_end(r);
@@ -88,14 +87,13 @@ static void forked_before_it_is_opened(struct reader *r)
 		reader_close(r);
 		end();
 	}
-	ends_well(child);
+	expect_exit_0(child);
 	open_or_end(r);
 	work(r);
 }
 
-/* Of the classic calls: the child takes the queue with a handle that its parent made, and the parent lets go.
- */
-static void forked_before_it_is_taken(struct reader *r)
+/* Classic calls only: the child takes the queue with a handle that its parent created, and the parent closes it. */
+static void child_takes_queue_of_parents_handle(struct reader *r)
 {
 	pid_t child;
 
@@ -104,7 +102,7 @@ static void forked_before_it_is_taken(struct reader *r)
 #ifdef __SANITIZE_ADDRESS__
 	usleep(200000); /* a thread that starts holds the sanitizer's lock, for which a child of this moment waits for ever */
 #endif
-	child = born();
+	child = fork_child();
 	if (child == 0) {
 		usleep(1000); /* the parent may have let go, and its engine may have served us before */
 		open_or_end(r);
@@ -115,26 +113,26 @@ static void forked_before_it_is_taken(struct reader *r)
 	}
 	if (api != NEW)
 		ipq_destroy_handle(r->h);
-	ends_well(child);
+	expect_exit_0(child);
 	end();
 }
 
-static void parent_ends_first(struct reader *r)
+static void child_continues_after_parent_exits(struct reader *r)
 {
 	open_or_end(r);
-	if (born() > 0)
+	if (fork_child() > 0)
 		exit(failures != 0); /* as a program that becomes a daemon does */
 	usleep(100000);
 	work(r);
 	work(r);
 }
 
-static void parent_closes_first(struct reader *r)
+static void child_continues_after_parent_closes(struct reader *r)
 {
 	pid_t child;
 
 	open_or_end(r);
-	child = born();
+	child = fork_child();
 	if (child == 0) {
 		usleep(100000);
 		work(r);
@@ -143,35 +141,35 @@ static void parent_closes_first(struct reader *r)
 		end();
 	}
 	reader_close(r);
-	ends_well(child);
+	expect_exit_0(child);
 	end();
 }
 
-/* It worked, it closes, it exits by exit() with all that runs then: the parent must not notice. */
-static void child_ends_first(struct reader *r)
+/* The child worked, closes the queue and calls exit(): the parent must not notice. */
+static void parent_continues_after_child_exits(struct reader *r)
 {
 	pid_t child;
 
 	open_or_end(r);
-	child = born();
+	child = fork_child();
 	if (child == 0) {
 		work(r);
 		reader_close(r);
 		exit(failures != 0);
 	}
-	ends_well(child);
+	expect_exit_0(child);
 	work(r);
 }
 
-static void child_exits_without_closing(struct reader *r)
+static void parent_continues_after_child_exits_without_close(struct reader *r)
 {
 	pid_t child;
 
 	open_or_end(r);
-	child = born();
+	child = fork_child();
 	if (child == 0)
 		exit(0);
-	ends_well(child);
+	expect_exit_0(child);
 	work(r);
 	work(r);
 }
@@ -189,25 +187,25 @@ static unsigned open_descriptors(void)
 	return n;
 }
 
-/* A child that has no use for it, and no copy of it: for memory, LeakSanitizer looks. */
-static void child_closes_and_keeps_nothing(struct reader *r)
+/* A child that does not use the queue closes it: no descriptor is left (LeakSanitizer checks memory). */
+static void child_close_releases_everything(struct reader *r)
 {
 	unsigned before = open_descriptors();
 	pid_t child;
 
 	open_or_end(r);
-	child = born();
+	child = fork_child();
 	if (child == 0) {
 		reader_close(r);
 		want(open_descriptors() == before);
 		exit(failures != 0);
 	}
-	ends_well(child);
+	expect_exit_0(child);
 	work(r);
 	work(r);
 }
 
-/* Reads EACH packets and passes their names on. */
+/* Reads EACH packets and passes their ids on. */
 static void read_for_another(struct reader *r, int fd)
 {
 	struct seen s;
@@ -220,8 +218,7 @@ static void read_for_another(struct reader *r, int fd)
 	}
 }
 
-/* A verdict from the process that did not read: <ipq.h> says that it does not know the packet, which waits
- * on. */
+/* A verdict from the process that did not read the packet: <ipq.h> refuses it, and the packet keeps waiting. */
 static void decide_for_another(struct reader *r, int fd)
 {
 	struct seen s;
@@ -244,35 +241,35 @@ static void one_reads_the_other_decides(struct reader *r, bool child_reads)
 	open_or_end(r);
 	if (pipe(names) < 0)
 		_exit(5);
-	child = born();
+	child = fork_child();
 	if ((child == 0) == child_reads) {
-		tell(done[1]);
-		await(order[0]);
+		signal_done(done[1]);
+		wait_done(order[0]);
 		read_for_another(r, names[1]);
 	} else {
 		decide_for_another(r, names[0]);
-		tell(done[1]);
+		signal_done(done[1]);
 	}
 	if (child == 0)
 		end();
-	ends_well(child);
+	expect_exit_0(child);
 }
 
-static void child_reads_parent_decides(struct reader *r)
+static void parent_decides_packets_read_by_child(struct reader *r)
 {
 	one_reads_the_other_decides(r, true);
 }
 
-static void parent_reads_child_decides(struct reader *r)
+static void child_decides_packets_read_by_parent(struct reader *r)
 {
 	one_reads_the_other_decides(r, false);
 }
 
 /*
- * Two readers of one queue. The child has taken an odd packet and not decided it: the parent's verdicts on
- * even ones before and behind it must not be the child's.
+ * Two readers of one queue. The child has read an odd packet and not decided it: the parent's verdicts on even
+ * packets before and after it must not decide it.
  */
-static void both_read(struct reader *r)
+static void two_readers_decide_only_their_own_packets(struct reader *r)
 {
 	struct seen first, second, third;
 	int turn[2], taken[2];
@@ -281,28 +278,28 @@ static void both_read(struct reader *r)
 	open_or_end(r);
 	if (pipe(turn) < 0 || pipe(taken) < 0)
 		_exit(5);
-	child = born();
+	child = fork_child();
 	if (child == 0) {
-		await(turn[0]);
+		wait_done(turn[0]);
 		want(reader_next(r, &second, 2000) == 1);
 		want(second.number % 2 == 1);
-		tell(taken[1]);
-		tell(done[1]);
-		await(order[0]);
+		signal_done(taken[1]);
+		signal_done(done[1]);
+		wait_done(order[0]);
 		want(reader_judge(r, &second) == 0);
 		reader_flush(r);
-		tell(done[1]);
+		signal_done(done[1]);
 		end();
 	}
-	tell(done[1]);
+	signal_done(done[1]);
 	want(reader_next(r, &first, 2000) == 1);
-	tell(turn[1]);
-	await(taken[0]);
+	signal_done(turn[1]);
+	wait_done(taken[0]);
 	want(reader_next(r, &third, 5000) == 1);
 	want(reader_judge(r, &first) == 0 && reader_judge(r, &third) == 0);
 	reader_flush(r);
-	tell(done[1]);
-	ends_well(child);
+	signal_done(done[1]);
+	expect_exit_0(child);
 }
 
 /* ---- the sender ------------------------------------------------------------------------------------------
@@ -310,11 +307,11 @@ static void both_read(struct reader *r)
 
 static void round_of_packets(unsigned arrive)
 {
-	await(done[0]);
+	wait_done(done[0]);
 	say(next_number, EACH);
 	next_number += EACH;
-	tell(order[1]);
-	await(done[0]);
+	signal_done(order[1]);
+	wait_done(done[0]);
 	want(heard(100) == arrive);
 }
 
@@ -331,16 +328,16 @@ static void one_round(void)
 
 static void one_by_one(void)
 {
-	await(done[0]);
+	wait_done(done[0]);
 	say(next_number, 1);
 	usleep(50000); /* the parent has it */
 	say(next_number + 1, 1);
-	await(done[0]); /* the child has that */
+	wait_done(done[0]); /* the child has that */
 	say(next_number + 2, 1);
-	await(done[0]); /* the parent's verdicts have left */
+	wait_done(done[0]); /* the parent's verdicts have left */
 	want(heard(100) == 2);
-	tell(order[1]);
-	await(done[0]);
+	signal_done(order[1]);
+	wait_done(done[0]);
 	want(heard(100) == 0);
 	next_number += 4;
 }
@@ -350,16 +347,18 @@ static const struct {
 	void (*family)(struct reader *r);
 	void (*traffic)(void);
 } cases[] = {
-	{ "forked before it is opened", forked_before_it_is_opened, two_rounds },
-	{ "forked before it is taken", forked_before_it_is_taken, two_rounds },
-	{ "the parent ends first", parent_ends_first, two_rounds },
-	{ "the parent closes first", parent_closes_first, two_rounds },
-	{ "the child ends first", child_ends_first, two_rounds },
-	{ "the child exits without closing", child_exits_without_closing, two_rounds },
-	{ "the child closes and keeps nothing", child_closes_and_keeps_nothing, two_rounds },
-	{ "the child reads, the parent decides", child_reads_parent_decides, one_round },
-	{ "the parent reads, the child decides", parent_reads_child_decides, one_round },
-	{ "both read", both_read, one_by_one },
+	{ "child opens queue after fork", child_opens_queue_after_fork, two_rounds },
+	{ "child takes queue of parent's handle", child_takes_queue_of_parents_handle, two_rounds },
+	{ "child continues after parent exits", child_continues_after_parent_exits, two_rounds },
+	{ "child continues after parent closes", child_continues_after_parent_closes, two_rounds },
+	{ "parent continues after child exits", parent_continues_after_child_exits, two_rounds },
+	{ "parent continues after child exits without close",
+	  parent_continues_after_child_exits_without_close, two_rounds },
+	{ "child's close releases everything", child_close_releases_everything, two_rounds },
+	{ "parent decides packets read by child", parent_decides_packets_read_by_child, one_round },
+	{ "child decides packets read by parent", child_decides_packets_read_by_parent, one_round },
+	{ "two readers decide only their own packets", two_readers_decide_only_their_own_packets,
+	  one_by_one },
 };
 
 static void run(size_t i)
@@ -380,7 +379,7 @@ static void run(size_t i)
 	}
 	close(done[1]);
 	cases[i].traffic();
-	ends_well(family);
+	expect_exit_0(family);
 	want(heard(0) == 0);
 	want(queue_is_free());
 	close(order[0]);

@@ -1,10 +1,10 @@
 #!/bin/sh
 # SPDX-License-Identifier: LGPL-2.1-or-later
-# ipq is killed at each step of its setting up: no rule, no queue, no process of its own stays.
+# ipq is killed at each step of its start: no rule, no queue and no process is left.
 . "$IPQ_LIVE/lib.sh"
 log=$work/said
 
-# Soon: the guardian may be in the middle of its work.
+# Wait a moment: the guardian may still be working.
 is_clean() {
 	tries=150
 	while [ -n "$(rules_of_ours)" ] || pgrep -x ipq >/dev/null || $FLOW owned 0; do

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
  * killed_at new|strict|batch|engine
- *	Kills a process at each system call, before and after it, that it makes from opening a queue until it
- *has read a packet. Each time the queue is free at once, and in the end the next reader gets everything.
+ *	Kills a process before and after each system call between opening a queue and reading a packet. Each
+ *	time the queue is free at once, and the next reader receives every packet.
  * killed_at N COMMAND...
  *	The same at the N-th time that a program starts a process or opens a socket.
  *	Exits with 3 when the program does not do so often.
@@ -26,7 +26,7 @@ static _Noreturn void die(const char *what)
 	exit(2);
 }
 
-/* A child that has stopped and is ours to trace: in the child NULL is returned by not returning at all. */
+/* A child that has stopped and can be traced. Does not return in the child. */
 static pid_t traced(void (*life)(void *), void *arg)
 {
 	pid_t child = fork();
@@ -42,7 +42,7 @@ static pid_t traced(void (*life)(void *), void *arg)
 		_exit(0);
 	}
 	if (waitpid(child, &status, 0) < 0 || !WIFSTOPPED(status)) {
-		puts("skipped: nobody may be traced here");
+		puts("skipped: ptrace is not permitted here");
 		exit(77);
 	}
 	if (ptrace(PTRACE_SETOPTIONS, child, NULL, PTRACE_O_TRACESYSGOOD | PTRACE_O_EXITKILL) < 0)
@@ -50,7 +50,7 @@ static pid_t traced(void (*life)(void *), void *arg)
 	return child;
 }
 
-/* To the next system call, before it or after it. False when the process has ended. */
+/* Continues to the next entry or exit of a system call. False if the process has ended. */
 static bool next_call(pid_t child, struct __ptrace_syscall_info *info)
 {
 	int status, deliver = 0;

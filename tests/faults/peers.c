@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * peers BUG: mistakes that libraries and programs on nfnetlink_queue are known for, each by its name and each
- * looked for in what the kernel did. tests/unit/nfqueue_wire.c has the same ones that show in bytes.
+ * peers BUG: known mistakes of other libraries and programs that use nfnetlink_queue. Each is looked for in the
+ * kernel's behaviour; tests/unit/nfqueue_messages.c looks for those that show in the bytes of messages.
  */
 #include <arpa/inet.h>
 #include <errno.h>
@@ -82,8 +82,7 @@ static ssize_t arrived(void)
 /* ---- the mistakes
  * ------------------------------------------------------------------------------------------- */
 
-/* packet_id converted twice: the verdict for 1 then goes to 0x01000000, or the one for another packet to
- * this. */
+/* The byte order of packet_id converted twice: the verdict for packet 1 then decides packet 0x01000000. */
 static void ids_swapped_twice(void)
 {
 	struct reader r = { .q = NULL };
@@ -104,7 +103,7 @@ static void ids_swapped_twice(void)
 	reader_close(&r);
 }
 
-/* The attribute's aligned length taken for the packet's: up to three bytes more than were sent. */
+/* The aligned length of the attribute used as the length of the packet: up to three bytes too many. */
 static void padding_counted_as_payload(void)
 {
 	struct reader r = { .q = NULL };
@@ -136,7 +135,7 @@ static void padding_counted_as_payload(void)
 	close(out);
 }
 
-/* The length that was copied and the one that the packet has, exchanged when they differ. */
+/* The copied length and the packet's full length exchanged. */
 static void lengths_swapped_when_cut(void)
 {
 	struct ipq_options o = { .size = sizeof(o), .copy_range = 40 };
@@ -166,7 +165,7 @@ static void lengths_swapped_when_cut(void)
 	ipq_destroy_handle(h);
 }
 
-/* Settings that are sent and hoped for: a refusal is then found by nobody, or where a packet is expected. */
+/* Settings sent without waiting for the acknowledgement: a refusal is missed, or read as a packet. */
 static void configuration_unacknowledged(void)
 {
 	struct ipq_options o = { .size = sizeof(o), .queue_length = 3 };
@@ -183,7 +182,7 @@ static void configuration_unacknowledged(void)
 	want(heard(100) == 0);
 }
 
-/* Whoever waits for an acknowledgement reads what stands before it: packets, which then nobody decides. */
+/* Packets that arrive before an acknowledgement are read and discarded, so that no verdict is sent for them. */
 static void packets_discarded_while_waiting_for_an_answer(void)
 {
 	struct reader r = { .q = NULL };
@@ -199,7 +198,7 @@ static void packets_discarded_while_waiting_for_an_answer(void)
 	reader_close(&r);
 }
 
-/* One receive fails with ENOBUFS after a burst, and the program's loop ends. */
+/* After a burst a receive fails with ENOBUFS, and the program ends its loop. */
 static void enobufs_is_the_end(void)
 {
 	struct reader r = { .q = NULL };
@@ -229,7 +228,7 @@ static void drop_capabilities(void)
 	want(syscall(SYS_capset, &header, none) == 0);
 }
 
-/* The kernel says EPERM for want of the capability and for a queue that is owned: two different remedies. */
+/* The kernel returns EPERM if the capability is missing and if the queue is owned; the remedies differ. */
 static void eperm_misreported(void)
 {
 	struct reader first = { .q = NULL }, second = { .q = NULL };

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * renamed API: an interface gets another name, and goes, while packets for it wait. They are told with the
- * name that it has, their verdicts are answered, and packets of other interfaces are decided as before.
+ * renamed API: an interface is renamed, and then removed, while packets for it wait. Packets have its current
+ * name, verdicts on removed ones are refused, and packets of other interfaces are decided normally.
  */
 #include <arpa/inet.h>
 #include <stdio.h>
@@ -19,7 +19,7 @@ static void run(const char *command)
 	}
 }
 
-/* A packet that leaves by the first device: queued in OUTPUT, sent to nobody. */
+/* Sends a packet through the first device: queued in OUTPUT, with no receiver. */
 static void send_out(void)
 {
 	struct sockaddr_in to = { .sin_family = AF_INET, .sin_port = htons(7000) };
@@ -30,7 +30,7 @@ static void send_out(void)
 	close(fd);
 }
 
-/* Packets that the device was given to send; -1: there is no such device. */
+/* Packets that the device has sent; -1: there is no such device. */
 static int sent_by(const char *device)
 {
 	FILE *f = fopen("/proc/net/dev", "re");
@@ -55,7 +55,7 @@ static int sent_by(const char *device)
 	return n;
 }
 
-/* Soon: an engine sends verdicts on in its own time. */
+/* Waits a moment, because an engine sends verdicts later. */
 static bool comes_to(const char *device, int n)
 {
 	int tries;
@@ -117,7 +117,7 @@ int main(int argc, char **argv)
 	send_out();
 	next_leaves_by(&r, "first");
 	want(comes_to("first", before + 1));
-	puts("told by its name");
+	puts("packet has the name of its interface");
 
 	send_out();
 	run("ip link set first name second"); /* Linux 6.2: also while it is up */
@@ -128,12 +128,12 @@ int main(int argc, char **argv)
 	next_leaves_by(&r, "second");
 	want(comes_to("second", before + 3));
 	want(refused(&r) == 0);
-	puts("renamed");
+	puts("packet has the new name after a rename");
 
 	send_out();
 	usleep(20000);
 	run("ip link del second");
-	puts("gone");
+	puts("verdicts on packets of a removed interface are refused");
 	usleep(20000);
 	next_leaves_by(&r, api == ENGINE ? "second" : "");
 	want(refused(&r) == 1); /* it went with its interface */

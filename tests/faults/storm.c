@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * storm API: more packets than the socket takes, again and again, and a reader that is stopped and continued
- * under load. Whatever is sent was read, or is counted as lost; what was read is decided rightly; and between
- * the storms the queue works as if nothing had been.
+ * storm API: several times more packets than the socket's buffer can hold, and a reader that is stopped and
+ * continued under load. Every packet sent is read or counted as lost, every packet read gets its verdict, and
+ * between the storms the queue works normally.
  */
 #include <signal.h>
 #include <stdio.h>
@@ -17,7 +17,7 @@
 
 static unsigned next_number;
 
-/* The socket that packets come from: room for a few dozen. */
+/* Shrinks the socket's receive buffer to a few dozen packets. */
 static void make_narrow(struct reader *r)
 {
 	int fd = api == NEW ? ipq_queue_fd(r->q) : r->h->fd, bytes = 16384;
@@ -27,7 +27,7 @@ static void make_narrow(struct reader *r)
 	want(setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &bytes, sizeof(bytes)) == 0);
 }
 
-static void calm(struct reader *r)
+static void expect_no_packets_waiting(struct reader *r)
 {
 	say(next_number, 10);
 	next_number += 10;
@@ -36,7 +36,7 @@ static void calm(struct reader *r)
 	want(heard(100) == 5);
 }
 
-static void storms(void)
+static void overload_loses_only_counted_packets(void)
 {
 	struct reader r = { .q = NULL };
 	unsigned sent = 0, read = 0, i;
@@ -53,7 +53,7 @@ static void storms(void)
 		read += reader_work(&r, 100);
 		reader_flush(&r);
 		heard(100);
-		calm(&r);
+		expect_no_packets_waiting(&r);
 	}
 	losses = reader_losses(&r);
 	printf("%u sent in storms, %u read, %ju lost\n", sent, read, (uintmax_t)losses);
@@ -63,8 +63,8 @@ static void storms(void)
 	reader_close(&r);
 }
 
-/* Reads until it has seen the number that ends it, and reports what it counted. */
-static void be_stopped(int report, unsigned last)
+/* Reads until the last number arrives, and reports the counters. */
+static void read_while_stopped(int report, unsigned last)
 {
 	struct reader r = { .q = NULL };
 	uint64_t counts[2] = { 0, 0 };
@@ -88,7 +88,7 @@ static void be_stopped(int report, unsigned last)
 	_exit(failures != 0);
 }
 
-static void stopped_and_continued(void)
+static void reader_continues_after_sigstop(void)
 {
 	const unsigned last = next_number + STOPS * STORM, first = next_number;
 	unsigned passed = 0;
@@ -100,7 +100,7 @@ static void stopped_and_continued(void)
 	want(pipe(report) == 0);
 	child = fork();
 	if (child == 0)
-		be_stopped(report[1], last);
+		read_while_stopped(report[1], last);
 	close(report[1]);
 	want(read(report[0], &ready, sizeof(ready)) > 0 && ready);
 	for (i = 0; i < STOPS; i++) {
@@ -127,8 +127,8 @@ int main(int argc, char **argv)
 	(void)argc;
 	choose_api(argv);
 	open_sockets();
-	storms();
+	overload_loses_only_counted_packets();
 	next_number += next_number % 2;
-	stopped_and_continued();
+	reader_continues_after_sigstop();
 	return failures != 0;
 }

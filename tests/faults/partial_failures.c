@@ -1,9 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * halfway new: a packet's message that makes no sense; an overrun that the socket tells of; a send of many
- * verdicts that fails half-way; losses that nobody may look up. The packet is dropped and counted, the reader
- * hears nothing of the overrun, the rest of the verdicts leaves with the next send, and the gaps in the ids
- * say what was lost.
+ * partial_failures new: a malformed message; ENOBUFS on the socket; a send of many verdicts that fails after some
+ * of them; a kernel whose counters cannot be read. The packet of the malformed message is dropped and counted, the
+ * overrun is not an error, the remaining verdicts are sent with the next send, and gaps in the ids give the losses.
  */
 #include <errno.h>
 #include <limits.h>
@@ -21,7 +20,7 @@ static bool spoil, overrun, hide_table;
 static unsigned sends, send_to_fail; /* 0: none */
 static unsigned hidden;
 
-/* The attribute behind the packet's header gets a length that cannot be. */
+/* Gives the attribute after the packet's header a wrong length. */
 static void spoil_message(const struct msghdr *msg)
 {
 	unsigned char *at = msg->msg_iov[0].iov_base;
@@ -100,7 +99,7 @@ static unsigned kernel_waiting(void)
 	return waiting;
 }
 
-static void a_message_without_sense_is_a_drop(void)
+static void malformed_message_drops_its_packet(void)
 {
 	struct reader r = { .q = NULL };
 	const char *why;
@@ -118,7 +117,7 @@ static void a_message_without_sense_is_a_drop(void)
 	reader_close(&r);
 }
 
-static void an_overrun_is_no_error(void)
+static void overrun_is_counted_and_not_an_error(void)
 {
 	struct reader r = { .q = NULL };
 	struct ipq_packet p[MANY];
@@ -133,7 +132,7 @@ static void an_overrun_is_no_error(void)
 	reader_close(&r);
 }
 
-static void a_send_fails_half_way(unsigned which)
+static void partial_send_failure_loses_no_verdict(unsigned which)
 {
 	struct reader r = { .q = NULL };
 	struct ipq_packet p[MANY];
@@ -159,7 +158,7 @@ static void a_send_fails_half_way(unsigned which)
 	reader_close(&r);
 }
 
-static void losses_show_as_gaps(void)
+static void losses_are_counted_from_id_gaps(void)
 {
 	struct reader r = { .q = NULL };
 	int bytes = 8192;
@@ -189,10 +188,10 @@ int main(int argc, char **argv)
 	(void)argc;
 	choose_api(argv);
 	open_sockets();
-	a_message_without_sense_is_a_drop();
-	an_overrun_is_no_error();
-	a_send_fails_half_way(1);
-	a_send_fails_half_way(2);
-	losses_show_as_gaps();
+	malformed_message_drops_its_packet();
+	overrun_is_counted_and_not_an_error();
+	partial_send_failure_loses_no_verdict(1);
+	partial_send_failure_loses_no_verdict(2);
+	losses_are_counted_from_id_gaps();
 	return failures != 0;
 }

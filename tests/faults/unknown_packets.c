@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * strangers API: packets that wait and that the reader at work does not know, because another thread was
- * cancelled with them in its hands, or because they were read before verdicts were collected. No verdict for
- * several packets may decide them.
+ * unknown_packets API: packets wait that the present reader does not know, because another thread was cancelled
+ * after it had received them, or because they were read before batching was switched on. No verdict for several
+ * packets may decide them.
  */
 #include <pthread.h>
 #include <stdatomic.h>
@@ -10,8 +10,7 @@
 #include <sys/socket.h>
 #include "packets.h"
 
-/* What the C library may do as well: a thread is cancelled just after the kernel has handed over what it had.
- */
+/* As the C library may do: cancels the thread just after the kernel has returned the packets. */
 static atomic_bool cancel_now;
 
 int __real_recvmmsg(int fd, struct mmsghdr *msg, unsigned n, int flags, struct timespec *t);
@@ -35,7 +34,7 @@ static void *read_one(void *reader)
 	return NULL;
 }
 
-static void cancelled_with_packets_in_its_hands(void)
+static void packets_of_cancelled_reader_stay_undecided(void)
 {
 	struct reader r = { .q = NULL };
 	const char *why;
@@ -57,7 +56,7 @@ static void cancelled_with_packets_in_its_hands(void)
 	reader_close(&r);
 }
 
-static void read_before_verdicts_were_collected(void)
+static void packets_read_before_batching_stay_undecided(void)
 {
 	struct reader r = { .h = NULL };
 	struct seen odd, even;
@@ -87,8 +86,8 @@ int main(int argc, char **argv)
 	choose_api(argv);
 	open_sockets();
 	if (api == STRICT)
-		read_before_verdicts_were_collected();
+		packets_read_before_batching_stay_undecided();
 	else
-		cancelled_with_packets_in_its_hands();
+		packets_of_cancelled_reader_stay_undecided();
 	return failures != 0;
 }

@@ -3,8 +3,8 @@
 # Invalid arguments to every call: an error where it is one, no crash, and the next packet still arrives.
 . "$IPQ_LIVE/lib.sh"
 queue OUTPUT -p udp --dport 7000
-log=$work/absurd
-$ABSURD >"$log" 2>&1
+log=$work/log
+$INVALID_ARGUMENTS >"$log" 2>&1
 expect_text "invalid arguments to every call return errors without a crash" 0 echo $?
 look_for_findings
 cat "$log"
