@@ -34,7 +34,7 @@ stop INT
 expect_text "a line for each copy, with interface, length and user" "20 20" sh -c \
 	"echo \$(grep -c ' out  lo udp 127.0.0.1:.* > 127.0.0.1:7001 len 128 uid 0' $log) \
 		\$(grep -c ' in   lo udp 127.0.0.1:.* > 127.0.0.1:7001 len 128' $log)"
-expect "the summary counts them" grep -q '^40 packets shown, 40 queued, 0 lost$' $log
+expect "the summary counts them" grep -q '^40 packets shown, 40 received, 0 lost$' $log
 
 # A verdict has no effect: a filter that drops all, and a program of 2001 that does.
 start $IPQ filter --source nflog:5,batch=1 'drop udp'

@@ -8,12 +8,12 @@ wait_for_rule OUTPUT
 expect "what is watched passes" $FLOW udp -n 20 -s 100 7001
 stop INT
 expect_text "a line for each, where it goes out and where it comes in" "20 20" sh -c \
-	"echo \$(grep -c ' out  lo udp 127.0.0.1:.* > 127.0.0.1:7001 len 128 uid 0 .*accept' $log) \
-		\$(grep -c ' in   lo udp 127.0.0.1:.* > 127.0.0.1:7001 len 128 .*accept' $log)"
+	"echo \$(grep -c ' out  lo udp 127.0.0.1:.* > 127.0.0.1:7001 len 128 uid 0' $log) \
+		\$(grep -c ' in   lo udp 127.0.0.1:.* > 127.0.0.1:7001 len 128' $log)"
 if command -v tshark >/dev/null; then
-	expect_text "tshark reads the file, the interface, and the verdict" "40 lo accept" sh -c \
+	expect_text "tshark reads the file and the interface, and no verdict" "40 lo" sh -c \
 		"tshark -r $work/seen.pcapng -T fields -e frame.interface_name -e frame.comment 2>/dev/null |
-			sort | uniq -c | awk '{ print \$1, \$2, \$3 }'"
+			sort | uniq -c | awk '{ \$1 = \$1; print }'"
 	expect_text "no packet in it looks damaged" "0" sh -c \
 		"tshark -r $work/seen.pcapng -o udp.check_checksum:TRUE -Y 'udp.checksum.status == Bad' 2>/dev/null | wc -l"
 fi

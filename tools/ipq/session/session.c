@@ -19,9 +19,11 @@
 #include "common/text.h"
 #include "core/core.h"
 #include "firewall/probe.h"
+#include "nflog/nflog.h"
 #include "session/session.h"
 #include "util/clock.h"
 
+#define LOG_FLUSH_MS 20	  /* nflog sends what it holds after 10 ms */
 #define FIRST_QUEUE 61000 /* far from the numbers that people type */
 #define LAST_QUEUE 65534  /* 65535 is the lock of firewall_lock() */
 
@@ -120,6 +122,8 @@ int session_check(struct session *s)
 				     "--bypass, --dry-run, --keep-rules, --mark-bits and --via need "
 				     "--on HOOK");
 	s->virtual_time = s->source != NULL && source_is_file(s->source);
+	if (s->source != NULL && source_kind(s->source) == &source_nflog)
+		s->rules_kind = RULES_LOG;
 	return 0;
 }
 
@@ -184,13 +188,17 @@ static int receive(struct worker *w)
 	return 0;
 }
 
-/* The rule has gone: decides what was queued before. Bounded, should somebody else's rule feed the queue. */
+/*
+ * The rule has gone: decides what was queued before. Bounded, should somebody else's rule feed the queue. The kernel
+ * holds copies for LOG_FLUSH_MS before it sends them.
+ */
 static void drain(struct worker *w)
 {
+	int wait_ms = w->session->rules_kind == RULES_LOG ? LOG_FLUSH_MS : 0;
 	int64_t deadline = clock_ns(CLOCK_MONOTONIC) + 1000000000;
 
 	for (;;) {
-		int n = ipq_queue_recv(w->queue, w->packet, SOURCE_BATCH_MAX, 0);
+		int n = ipq_queue_recv(w->queue, w->packet, SOURCE_BATCH_MAX, wait_ms);
 
 		if (n == -ECANCELED || n == -EINTR)
 			continue;

@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* ipq watch: shows packets. Those of a queue are accepted, and the verdicts are sent before anything is shown. */
+/*
+ * ipq watch: shows packets. With --on they are copies that the kernel logs to us (nflog:N): no packet waits, and none is
+ * changed. Packets of a queue are accepted, and the verdicts are sent before anything is shown.
+ */
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -7,6 +10,7 @@
 #include "filter/ruleset.h"
 #include "output/output.h"
 #include "session/session.h"
+#include "watch/partial.h"
 
 #define HEADERS 256 /* bytes of a packet that a line is made of */
 
@@ -28,30 +32,50 @@ static bool wanted(const struct watch *watch, const struct ipq_packet *packet)
 					      payload ? packet->payload_len : 0) != 0;
 }
 
+/* No packet waits, and nothing is decided. */
+static bool is_passive(const struct watch *watch)
+{
+	return watch->session.rules_kind == RULES_LOG;
+}
+
+static void record(struct worker *w, const struct print_packet *p)
+{
+	const struct watch *watch = w->session->context;
+	struct ipq_packet packet = *p->packet;
+	struct pcapng_record r = { .packet = &packet,
+				   .time = p->time,
+				   .interface = p->indev[0] != '\0' ? p->indev : p->outdev,
+				   .comment = p->verdict };
+
+	if (watch->record_path == NULL)
+		return;
+	if (is_passive(watch) && is_checksum_partial(&packet))
+		packet.flags |= IPQ_PACKET_CHECKSUM_NOT_READY;
+	output_record(w->session->output, &r);
+}
+
 static void show(struct worker *w, const struct ipq_packet *packet)
 {
 	struct watch *watch = w->session->context;
 	struct print_packet p = { .packet = packet,
 				  .time = session_packet_time(w, packet),
-				  .verdict = "accept" };
-	struct pcapng_record r = { .packet = packet, .time = p.time, .comment = p.verdict };
+				  .verdict = is_passive(watch) ? NULL : "accept" };
 	uint64_t number = atomic_fetch_add(&watch->shown, 1) + 1;
 
 	if (watch->limit != 0 && number > watch->limit)
 		return;
 	session_interface(w, packet, true, p.indev);
 	session_interface(w, packet, false, p.outdev);
-	r.interface = p.indev[0] != '\0' ? p.indev : p.outdev;
 	if (watch->record_path == NULL || strcmp(watch->record_path, "-") != 0)
 		output_packet(w->session->output, &p);
-	output_record(w->session->output, &r);
+	record(w, &p);
 	if (watch->limit != 0 && number == watch->limit)
 		session_stop(w->session);
 }
 
-static int batch(struct worker *w, unsigned n)
+/* A verdict for a copy has no effect, but the library counts it as waiting until there is one. */
+static int accept_all(struct worker *w, unsigned n)
 {
-	struct watch *watch = w->session->context;
 	int err;
 
 	for (unsigned i = 0; i < n; i++) {
@@ -62,7 +86,14 @@ static int batch(struct worker *w, unsigned n)
 		if (err < 0 && err != -ENOENT)
 			return err;
 	}
-	err = ipq_queue_flush(w->queue);
+	return ipq_queue_flush(w->queue);
+}
+
+static int batch(struct worker *w, unsigned n)
+{
+	struct watch *watch = w->session->context;
+	int err = accept_all(w, n);
+
 	for (unsigned i = 0; i < n && err == 0; i++)
 		if (wanted(watch, &w->packet[i]))
 			show(w, &w->packet[i]);
@@ -156,6 +187,8 @@ static int parse(struct watch *watch, int argc, char **argv)
 	while (status == 0 &&
 	       (c = getopt_long(argc, argv, "+w:c:x" SESSION_SHORT_OPTIONS, long_options, NULL)) != -1)
 		status = option(watch, c);
+	if (watch->session.hooks != 0)
+		watch->session.rules_kind = RULES_LOG;
 	if (status == 0)
 		status = session_check(&watch->session);
 	return status != 0 ? status : compile(watch, argc - optind, argv + optind);
@@ -185,7 +218,7 @@ static int watch_queues(struct watch *watch)
 	shown = watch->limit != 0 && watch->shown > watch->limit ? watch->limit : watch->shown;
 	shown -= output_lines_dropped(s->output);
 	if (!s->quiet && opened && (status == 0 || stats.received > 0))
-		text_note("%llu packets shown, %llu queued, %llu lost\n", (unsigned long long)shown,
+		text_note("%llu packets shown, %llu received, %llu lost\n", (unsigned long long)shown,
 			  (unsigned long long)stats.received, (unsigned long long)stats.lost);
 	return status;
 }
