@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * A firewall as it was written for libipq in 2001, with the classic calls only. By destination port:
+ * A firewall in the style of 2001, with the classic calls only. By destination port:
  *
  *	udp 7000  accepted             tcp 8000  accepted
  *	udp 7001  dropped              tcp 8001  dropped
- *	udp 7002  accepted with `dawn' turned into `midnight', lengths and checksums with it
+ *	udp 7002  accepted with `dawn' replaced by `midnight'
  *
- * Build it anywhere with: cc firewall.c -lipq. On SIGTERM it prints what it decided, a line for each port.
+ * Build it with: cc firewall.c -lipq. On SIGTERM it prints the number of packets decided for each port.
  */
 #include <arpa/inet.h>
 #include <linux/netfilter.h>
@@ -61,7 +61,7 @@ static void put16(unsigned char *p, unsigned int value)
 	p[1] = (unsigned char)value;
 }
 
-/* The packet with one word turned into another, in out; its length, or 0 when the word is not there. */
+/* Copies the packet to out with one word replaced. Its length, or 0 if the word does not occur. */
 static size_t rewrite(const ipq_packet_msg_t *m, const char *from, const char *to, unsigned char *out)
 {
 	size_t head = (size_t)(m->payload[0] & 15) * 4, data = head + 8, at, len;
@@ -145,7 +145,7 @@ int main(void)
 		if (n < 0)
 			die(h);
 		if (n == 0)
-			continue; /* the time is over, or a signal came */
+			continue; /* timeout, or a signal */
 		switch (ipq_message_type(buf)) {
 		case NLMSG_ERROR:
 			fprintf(stderr, "firewall: error message: %s\n", strerror(ipq_get_msgerr(buf)));

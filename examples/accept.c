@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * accept [SOURCE]: lets every packet pass, and tells at the end (SIGINT, SIGTERM) what came and went. The
- * smallest program that is complete: errors in words, an orderly end, counters.
+ * accept [SOURCE]: accepts every packet and prints counters at the end (SIGINT, SIGTERM). The smallest complete
+ * program: error messages, an orderly end, counters.
  *
  *	iptables -A INPUT -p icmp -j NFQUEUE --queue-num 0
  */
@@ -16,7 +16,7 @@ static struct ipq_queue *queue;
 static void end(int signal)
 {
 	(void)signal;
-	ipq_queue_wake(queue); /* the one call that a handler may make */
+	ipq_queue_wake(queue); /* the only call that is allowed in a signal handler */
 }
 
 static void report(void)

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * classic: a program as they were written for libipq in 2001. It accepts every packet and prints a line for
- * each. It needs -lipq and nothing else, and runs on a capture file as well:
+ * classic: a program in the style of 2001. It accepts every packet and prints a line for each. It needs only -lipq,
+ * and also runs on a capture file:
  *
  *	iptables -A INPUT -p icmp -j QUEUE
  *	IPQ_SOURCE=pcap:in.pcap ./classic
@@ -20,7 +20,7 @@ int main(void)
 		goto fail;
 	while (ipq_read(h, buf, sizeof(buf), 0) > 0) {
 		switch (ipq_message_type(buf)) {
-		case NLMSG_ERROR: /* of an earlier request: a packet that had gone, most often */
+		case NLMSG_ERROR: /* an earlier request failed, mostly because its packet no longer existed */
 			fprintf(stderr, "classic: error %d\n", ipq_get_msgerr(buf));
 			break;
 		case IPQM_PACKET:

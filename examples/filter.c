@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * filter PORT [SOURCE]: drops TCP and UDP packets to PORT, IPv4 and IPv6 alike, and accepts the others. What
- * has no port to look at because it is a later fragment or encrypted is accepted too.
+ * filter PORT [SOURCE]: drops TCP and UDP packets to PORT, IPv4 and IPv6, and accepts all others, including packets
+ * without a visible port (later fragments, encrypted packets).
  *
  *	iptables -A INPUT -j NFQUEUE --queue-num 0; ip6tables -A INPUT -j NFQUEUE --queue-num 0
  */
@@ -22,13 +22,13 @@ static void end(int signal)
 	ipq_queue_wake(queue);
 }
 
-/* ipq_edit_begin() also finds the transport header, past options and extension headers. */
+/* ipq_edit_begin() finds the transport header after options and extension headers. */
 static bool goes_to(const struct ipq_packet *packet, unsigned port)
 {
 	struct ipq_edit e;
 	const uint8_t *transport;
 
-	/* A cut packet is as long as its header says only on paper. */
+	/* Fails for a truncated packet. */
 	if (!(packet->present & IPQ_HAS_PAYLOAD) ||
 	    ipq_edit_begin(&e, packet->payload, packet->payload_len, packet->payload_len, packet->flags) <
 		    0 ||

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * hold_and_release MILLISECONDS [SOURCE]: a longer way to the other end. Each packet is kept and let go
- * after that time, in the order in which the packets came. What waits at the end is dropped by the kernel.
+ * hold_and_release MILLISECONDS [SOURCE]: delays every packet by that time and keeps their order. At the end the
+ * kernel drops the packets that still wait.
  *
  *	iptables -A OUTPUT -p udp -j NFQUEUE --queue-num 0
  */
@@ -12,7 +12,7 @@
 #include <stdlib.h>
 #include <time.h>
 
-#define MAX 8192 /* as many as wait in the kernel unless it is told otherwise */
+#define MAX 8192 /* the default length of a queue */
 static struct ipq_queue *queue;
 static struct held {
 	struct ipq_packet *packet;
@@ -44,7 +44,7 @@ static void hold(const struct ipq_packet *packet, long long due)
 		held[(first + count++) % MAX] = (struct held){ kept, due };
 }
 
-/* Lets go what is due. Returns the milliseconds until the next one, IPQ_FOREVER when there is none. */
+/* Accepts packets that are due. Returns the milliseconds until the next one, or IPQ_FOREVER if there is none. */
 static int release(void)
 {
 	long long now = now_ms();

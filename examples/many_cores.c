@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * many_cores FIRST COUNT: a queue and a thread for each core, which share nothing while packets pass. Each
- * packet gets the number of its queue as its mark. SIGINT or SIGTERM ends it.
+ * many_cores FIRST COUNT: one queue and one thread per processor; they share nothing while they handle packets. The
+ * mark of each packet is set to the number of its queue. SIGINT or SIGTERM ends the program.
  *
  *	iptables -A INPUT -p udp -j NFQUEUE --queue-balance 0:3
  *	./many_cores 0 4
@@ -15,9 +15,9 @@
 struct worker {
 	uint32_t number;
 	uint64_t packets, bytes;
-} __attribute__((aligned(64))); /* no two of them in one cache line */
+} __attribute__((aligned(64))); /* each in its own cache line */
 
-/* Runs on the queue's own thread; nothing of another worker's is touched. */
+/* Runs on the thread of the queue and uses only data of this worker. */
 static int mark(struct ipq_queue *q, struct ipq_packet *packet, unsigned n, void *context)
 {
 	struct worker *w = context;
@@ -60,8 +60,7 @@ int main(int argc, char **argv)
 	sigemptyset(&ends);
 	sigaddset(&ends, SIGINT);
 	sigaddset(&ends, SIGTERM);
-	sigprocmask(SIG_BLOCK, &ends,
-		    NULL); /* before the threads, which inherit it: the signals are this one's */
+	sigprocmask(SIG_BLOCK, &ends, NULL); /* the threads inherit this: only sigwait() gets the signals */
 	if (ipq_group_start(&group, &group_options, mark, context) < 0) {
 		fprintf(stderr, "many_cores: %s\n", error);
 		return 1;

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * rewrite OLD NEW [SOURCE]: puts NEW in place of OLD in the payload of UDP packets, whatever their lengths;
- * UDP and IP lengths and checksums follow by themselves. Packets that cannot be changed rightly (fragments,
- * encrypted ones) are dropped: what must not pass unchanged does not.
+ * rewrite OLD NEW [SOURCE]: replaces OLD by NEW in the payload of UDP packets. The lengths may differ; the library
+ * adjusts UDP and IP lengths and checksums. Packets that cannot be changed correctly (fragments, encrypted packets)
+ * are dropped, so that OLD never passes.
  *
  *	iptables -A OUTPUT -p udp --dport 7000 -j NFQUEUE --queue-num 0
  */
@@ -40,14 +40,14 @@ static int rewrite(const struct ipq_packet *packet, const char *before, const ch
 		return ipq_accept(queue, packet);
 	if (n < 0)
 		return ipq_drop(queue, packet);
-	return ipq_replace(queue, packet, e.data, e.len); /* copies the bytes: the buffer is free again */
+	return ipq_replace(queue, packet, e.data,
+			   e.len); /* copies the bytes, so the buffer can be used again */
 }
 
 int main(int argc, char **argv)
 {
 	char error[320];
-	/* Whole packets, but none larger than a device sends: those would be larger than a verdict carries.
-	 */
+	/* With IPQ_O_SEGMENT no packet is longer than a device's MTU, so that a verdict can always contain it. */
 	struct ipq_options options = {
 		.size = sizeof(options), .flags = IPQ_O_SEGMENT, .error = error, .error_size = sizeof(error)
 	};
