@@ -1,0 +1,147 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""User-space packet queueing: decide about packets that a firewall rule queues.
+
+    import ipq
+
+    with ipq.Queue(0) as queue:
+        for packet in queue:
+            packet.accept()
+
+The rule that feeds it: iptables -A INPUT -p icmp -j NFQUEUE --queue-num 0. Queue("pcap:in.pcap,out.pcap") reads a
+capture file instead and needs no privilege.
+
+A Queue belongs to one thread at a time, but any thread may decide its packets and call Queue.wake(). Waiting releases
+the GIL, and Ctrl-C ends it. Verdicts are sent together: with the last packet of a batch, or within a millisecond if
+the program asks for the next packet by then; Queue.flush() sends them at once.
+
+Errors are OSError with the cause and the remedy as text: PermissionError without CAP_NET_ADMIN, and errno EBUSY when
+another program owns the queue.
+"""
+import asyncio
+import threading
+
+from ._ipq import (ACCEPT, CHECKSUM_NETWORK_WRONG, CHECKSUM_TRANSPORT_WRONG, DROP, QUEUE, REPEAT, STOP, Conntrack, Edit,
+                   Packet, Stats, Tuple, checksum_complete, checksum_verify)
+from ._ipq import Queue as _Queue
+
+__all__ = ['ACCEPT', 'CHECKSUM_NETWORK_WRONG', 'CHECKSUM_TRANSPORT_WRONG', 'DROP', 'QUEUE', 'REPEAT', 'STOP',
+           'Conntrack', 'Edit', 'Group', 'Packet', 'Queue', 'Stats', 'Tuple', 'checksum_complete', 'checksum_verify']
+
+
+class Queue(_Queue):
+    """Queue(source="nfqueue:0", *, meta_only=False, fail_open=False, segment=False, conntrack=False, owner=False,
+    security_context=False, timestamp=False, best_effort=False, copy_range=0, queue_length=0, receive_buffer=0,
+    spin_usec=0, batch=64)
+
+    source is a queue number, or a name: "nfqueue:N", "nflog:N", "pcap:IN[,OUT]". The options are those of
+    ipq_queue_open(3). batch is the number of packets that one receive returns at most.
+    """
+
+    __slots__ = ('__weakref__',)
+
+    def __aiter__(self):
+        return self._packets()
+
+    async def _packets(self):
+        while True:
+            try:
+                packets = await self.recv_async()
+            except EOFError:
+                return
+            for packet in packets:
+                yield packet
+            self.flush()
+
+    async def recv_async(self):
+        """Wait for packets in an asyncio event loop and return them as a list."""
+        fd = self.fileno()
+        while True:
+            packets = self.recv(0)
+            if packets:
+                return packets
+            if fd < 0:
+                await asyncio.sleep(0)
+                continue
+            self.flush()
+            loop = asyncio.get_running_loop()
+            ready = loop.create_future()
+            loop.add_reader(fd, lambda future=ready: future.done() or future.set_result(None))
+            try:
+                await ready
+            finally:
+                loop.remove_reader(fd)
+
+
+class Group:
+    """Several queues with consecutive numbers and a thread for each, for rules with --queue-balance.
+
+    handler(queue, packets) decides a list of packets; it runs in the queue's thread. Options are those of Queue.
+    Use it as a context manager, or call start() and stop().
+    """
+
+    def __init__(self, first, count, handler, **options):
+        if count < 1:
+            raise ValueError('count must be at least 1')
+        self._handler = handler
+        self._stopping = False
+        self._error = None
+        self._threads = []
+        self.queues = []
+        try:
+            for number in range(first, first + count):
+                self.queues.append(Queue(number, **options))
+        except BaseException:
+            self._close()
+            raise
+
+    def _close(self):
+        for queue in self.queues:
+            queue.close()
+
+    def _run(self, queue):
+        try:
+            while not self._stopping:
+                packets = queue.recv()
+                if packets:
+                    self._handler(queue, packets)
+                    queue.flush()
+        except BaseException as error:  # pylint: disable=broad-except
+            if self._error is None:
+                self._error = error
+            self._stopping = True
+            for other in self.queues:
+                other.wake()
+
+    def start(self):
+        """Start the threads."""
+        if self._threads:
+            raise RuntimeError('the group runs already')
+        for queue in self.queues:
+            thread = threading.Thread(target=self._run, args=(queue,), daemon=True)
+            self._threads.append(thread)
+            thread.start()
+
+    def stop(self):
+        """End the threads and close the queues. Raises what ended a handler."""
+        self._stopping = True
+        for queue in self.queues:
+            queue.wake()
+        self.wait()
+
+    def wait(self):
+        """Wait until the group ends, because of stop() in another thread or because of an exception."""
+        for thread in self._threads:
+            while thread.is_alive():
+                thread.join(0.5)
+        self._threads = []
+        self._close()
+        if self._error is not None:
+            error, self._error = self._error, None
+            raise error
+
+    def __enter__(self):
+        self.start()
+        return self
+
+    def __exit__(self, *exception):
+        self.stop()

@@ -1,0 +1,95 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * The Python module ipq._ipq: the calls of <ipq.h> and <ipq_edit.h> as the types Queue, Packet and Edit.
+ *
+ * All state belongs to a Queue object and is protected by the GIL. Queue.recv() releases the GIL while it waits; a
+ * verdict that another thread gives in the meantime is stored and the waiting thread, which is woken up, passes it on.
+ * May use: the public headers of the library and Python's stable ABI (3.11), nothing else.
+ */
+#ifndef PYTHON_BINDING_H
+#define PYTHON_BINDING_H
+
+#define PY_SSIZE_T_CLEAN
+#include <Python.h>
+#include <stdbool.h>
+#include <sys/types.h>
+#include <ipq.h>
+#include <ipq_edit.h>
+
+#define BATCH_MAX 64 /* packets that one system call receives */
+
+/* Memory that a queue has received packets into and that views still refer to. */
+struct region {
+	void *memory;
+	size_t size;
+	unsigned users;
+};
+
+struct packet_object;
+struct late_verdict;
+
+struct queue_object {
+	PyObject_HEAD
+	struct ipq_queue *queue; /* NULL: closed */
+	PyObject *name;
+	struct ipq_packet packet[BATCH_MAX];	  /* of the last receive */
+	struct packet_object *object[BATCH_MAX]; /* borrowed: the objects made of them that still exist */
+	int count, next;			  /* packets of the last receive; the first one not returned yet */
+	int undecided;				  /* of the last receive */
+	int batch;				  /* packets a receive at most */
+	pid_t owner;
+	bool receiving;	 /* a thread waits in ipq_queue_recv() without the GIL */
+	bool woken;	 /* Queue.wake() was called */
+	bool slow_body;	 /* the program takes long for a packet: send each verdict at once */
+	int64_t flushed; /* when verdicts were sent last, nanoseconds */
+	struct late_verdict *late, **late_end;
+	unsigned long long forgotten;
+};
+
+struct packet_object {
+	PyObject_HEAD
+	struct queue_object *queue;
+	struct ipq_packet packet;
+	struct ipq_packet *kept; /* owns what packet points to; NULL: the queue or region does */
+	struct region *region;
+	int index;	/* in queue->object; -1: not of the last receive */
+	unsigned views; /* buffers exported */
+	bool decided;
+	bool left; /* not to be dropped when this object is deleted */
+};
+
+struct edit_object {
+	PyObject_HEAD
+	struct ipq_edit edit;
+	unsigned char *memory;
+	unsigned views;
+};
+
+extern PyTypeObject *queue_type, *packet_type, *edit_type, *stats_type, *conntrack_type, *tuple_type;
+
+int queue_add_type(PyObject *module);
+int packet_add_type(PyObject *module);
+int edit_add_type(PyObject *module);
+int conntrack_add_types(PyObject *module);
+
+/* Sets OSError (or its subclass for err) with this text, and returns NULL. err is negative. */
+PyObject *raise_errno(int err, const char *text);
+
+/* A Packet for queue->packet[index]. */
+PyObject *packet_new(struct queue_object *queue, int index);
+/* The next receive overwrites the queue's memory: lets the packet keep its bytes. False with an exception set. */
+bool packet_outlive(struct packet_object *packet, struct region *region);
+/* Decides a packet whose object is still referenced: 0, or -1 with an exception set. */
+int packet_decide(struct packet_object *packet, const struct ipq_verdict *verdict);
+/* Drops a packet that can no longer be decided because its object is deleted. */
+void queue_forget(struct queue_object *queue, struct packet_object *packet);
+/* Passes a verdict to the library, or stores it for the thread that waits. 0, or -1 with an exception set. */
+int queue_decide(struct queue_object *queue, const struct ipq_packet *packet, const struct ipq_verdict *verdict);
+
+/* Sends pending verdicts unless more are about to follow. 0, or -1 with an exception set. */
+int queue_send_if_due(struct queue_object *queue);
+
+PyObject *packet_edit(PyObject *self, PyObject *args, PyObject *keywords);
+PyObject *packet_conntrack(PyObject *self, void *closure);
+
+#endif

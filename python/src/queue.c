@@ -1,0 +1,671 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * Queue. Packets are received in batches; iteration returns them one by one. Verdicts are sent together, but a slow
+ * program does not hold them back: see queue_send_if_due().
+ */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <time.h>
+#include <unistd.h>
+#include "binding.h"
+
+PyTypeObject *queue_type, *stats_type;
+
+/* Python runs its signal handlers only between waits. A signal that comes just before a wait is noticed after it. */
+#define WAIT_MS 500
+#define HELD_BACK_NS 1000000 /* a verdict waits for others at most for so long, if the program lets us look */
+
+/* A verdict that another thread gave while the queue was waiting. */
+struct late_verdict {
+	struct late_verdict *next;
+	struct ipq_packet packet;
+	struct ipq_verdict verdict;
+	unsigned char payload[];
+};
+
+static int64_t now_ns(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	return (int64_t)t.tv_sec * 1000000000 + t.tv_nsec;
+}
+
+static PyObject *raise_error(struct queue_object *self, int err)
+{
+	return raise_errno(err, ipq_queue_error(self->queue));
+}
+
+/* Whether a call that needs the queue for itself may go on. False with an exception set. */
+static bool usable(struct queue_object *self)
+{
+	if (self->queue == NULL)
+		PyErr_SetString(PyExc_ValueError, "the queue is closed");
+	else if (self->receiving)
+		PyErr_SetString(PyExc_RuntimeError,
+				"another thread waits for packets of this queue: call wake() first");
+	else if (self->owner != getpid())
+		PyErr_SetString(PyExc_RuntimeError, "the queue belongs to the parent process: open one after fork");
+	else
+		return true;
+	return false;
+}
+
+/* ---- verdicts ----------------------------------------------------------------------------------- */
+
+static int store_late(struct queue_object *self, const struct ipq_packet *packet, const struct ipq_verdict *verdict)
+{
+	size_t len = verdict->present & IPQ_SET_PAYLOAD ? verdict->payload_len : 0;
+	struct late_verdict *l = malloc(sizeof(*l) + len);
+
+	if (l == NULL) {
+		PyErr_NoMemory();
+		return -1;
+	}
+	l->next = NULL;
+	l->packet = *packet;
+	l->verdict = *verdict;
+	if (len > 0) {
+		memcpy(l->payload, verdict->payload, len);
+		l->verdict.payload = l->payload;
+	}
+	*self->late_end = l;
+	self->late_end = &l->next;
+	ipq_queue_wake(self->queue);
+	return 0;
+}
+
+static void free_late(struct queue_object *self)
+{
+	while (self->late != NULL) {
+		struct late_verdict *l = self->late;
+
+		self->late = l->next;
+		free(l);
+	}
+	self->late_end = &self->late;
+}
+
+/* Passes on what other threads have decided. 0 or -errno. */
+static int pass_on_late(struct queue_object *self)
+{
+	int err = 0;
+
+	for (struct late_verdict *l = self->late; l != NULL && err == 0; l = l->next) {
+		err = ipq_decide(self->queue, &l->packet, &l->verdict);
+		if (err == -ENOENT) /* the packet is gone, as the kernel would have it for a verdict in time */
+			err = 0;
+	}
+	free_late(self);
+	return err;
+}
+
+/*
+ * Sends verdicts when the last packet of the batch is decided, and otherwise when the program is slow: when the oldest
+ * verdict has waited for a millisecond, or when an earlier packet of the batch took that long.
+ */
+int queue_send_if_due(struct queue_object *self)
+{
+	int err;
+
+	if (self->queue == NULL || self->receiving)
+		return 0;
+	if (self->undecided > 0 && !self->slow_body && now_ns() - self->flushed < HELD_BACK_NS)
+		return 0;
+	err = ipq_queue_flush(self->queue);
+	self->flushed = now_ns();
+	if (err < 0) {
+		raise_error(self, err);
+		return -1;
+	}
+	return 0;
+}
+
+int queue_decide(struct queue_object *self, const struct ipq_packet *packet, const struct ipq_verdict *verdict)
+{
+	int err;
+
+	if (self->queue == NULL || self->owner != getpid())
+		return usable(self) ? 0 : -1;
+	if (self->receiving)
+		return store_late(self, packet, verdict);
+	if (verdict->present != 0 || (verdict->code != IPQ_ACCEPT && verdict->code != IPQ_DROP))
+		err = ipq_decide(self->queue, packet, verdict);
+	else
+		err = verdict->code == IPQ_ACCEPT ? ipq_accept(self->queue, packet) : ipq_drop(self->queue, packet);
+	if (err < 0) {
+		raise_error(self, err);
+		return -1;
+	}
+	return 0;
+}
+
+void queue_forget(struct queue_object *self, struct packet_object *packet)
+{
+	const struct ipq_verdict drop = { .size = sizeof(drop), .code = IPQ_DROP };
+	int index = packet->index;
+
+	if (!packet->decided && !packet->left && self->queue != NULL && self->owner == getpid()) {
+		self->forgotten++;
+		if (packet_decide(packet, &drop) < 0 || queue_send_if_due(self) < 0)
+			PyErr_Clear();
+	}
+	if (index >= 0)
+		self->object[index] = NULL;
+}
+
+/* ---- receiving ---------------------------------------------------------------------------------- */
+
+/*
+ * The next receive overwrites the memory of the last one. Packets that the program still refers to get a copy; those
+ * of which it holds a view keep the memory itself, and the queue gets a new one.
+ */
+static bool release_batch(struct queue_object *self)
+{
+	struct region *region = NULL;
+	bool ok = true;
+	int err;
+
+	for (int i = 0; i < self->count; i++)
+		if (self->object[i] != NULL && self->object[i]->views > 0 && region == NULL) {
+			region = calloc(1, sizeof(*region));
+			err = region == NULL ? -ENOMEM :
+					       ipq_queue_detach_memory(self->queue, &region->memory, &region->size);
+			if (err < 0) {
+				free(region);
+				raise_error(self, err);
+				return false;
+			}
+		}
+	for (int i = 0; i < self->count && ok; i++)
+		if (self->object[i] != NULL) {
+			ok = packet_outlive(self->object[i], self->object[i]->views > 0 ? region : NULL);
+			self->object[i] = NULL;
+		}
+	self->count = self->next = self->undecided = 0;
+	return ok;
+}
+
+/* One wait, without the GIL. */
+static int wait_once(struct queue_object *self, int ms)
+{
+	PyThreadState *state;
+	int n;
+
+	self->receiving = true;
+	state = PyEval_SaveThread();
+	n = ipq_queue_recv(self->queue, self->packet, (unsigned)self->batch, ms);
+	PyEval_RestoreThread(state);
+	self->receiving = false;
+	return n;
+}
+
+static int remaining_ms(int64_t end)
+{
+	int64_t left = end - now_ns();
+
+	return end < 0 ? WAIT_MS : left <= 0 ? 0 : left / 1000000 >= WAIT_MS ? WAIT_MS : (int)((left + 999999) / 1000000);
+}
+
+/* Receives a batch. The count; 0 after the timeout or wake(); -ENODATA at the end of a file; -1 with an exception. */
+static int receive(struct queue_object *self, int64_t timeout_ns)
+{
+	int64_t end = timeout_ns < 0 ? -1 : now_ns() + timeout_ns;
+	int n;
+
+	if (!usable(self) || !release_batch(self))
+		return -1;
+	do {
+		n = wait_once(self, remaining_ms(end));
+		if (self->late != NULL) {
+			int err = pass_on_late(self);
+
+			if (err < 0 && n <= 0)
+				n = err;
+		}
+		if (n > 0 || n == -ENODATA)
+			break;
+		if (n < 0 && n != -EINTR && n != -ECANCELED) {
+			raise_error(self, n);
+			return -1;
+		}
+		if (PyErr_CheckSignals() < 0)
+			return -1;
+		n = 0;
+	} while (!self->woken && (end < 0 || now_ns() < end));
+	self->woken = false;
+	self->slow_body = false;
+	self->count = self->undecided = n > 0 ? n : 0;
+	self->flushed = now_ns();
+	return n;
+}
+
+static bool parse_timeout(PyObject *timeout, int64_t *ns)
+{
+	double seconds;
+
+	*ns = -1;
+	if (timeout == NULL || timeout == Py_None)
+		return true;
+	seconds = PyFloat_AsDouble(timeout);
+	if (seconds == -1 && PyErr_Occurred())
+		return false;
+	if (!(seconds >= 0)) {
+		PyErr_SetString(PyExc_ValueError, "timeout must not be negative; None waits without end");
+		return false;
+	}
+	*ns = seconds > 1e9 ? -1 : (int64_t)(seconds * 1e9);
+	return true;
+}
+
+static PyObject *queue_recv(PyObject *obj, PyObject *args, PyObject *keywords)
+{
+	static char *names[] = { "timeout", NULL };
+	struct queue_object *self = (struct queue_object *)obj;
+	PyObject *timeout = NULL, *list;
+	int64_t ns;
+
+	if (!PyArg_ParseTupleAndKeywords(args, keywords, "|O:recv", names, &timeout) || !parse_timeout(timeout, &ns))
+		return NULL;
+	if (self->next == self->count) {
+		int n = receive(self, ns);
+
+		if (n == -ENODATA)
+			PyErr_SetString(PyExc_EOFError, "the capture file has ended");
+		if (n < 0)
+			return NULL;
+	}
+	list = PyList_New(0);
+	while (list != NULL && self->next < self->count) {
+		PyObject *packet = packet_new(self, self->next);
+
+		if (packet == NULL || PyList_Append(list, packet) < 0) {
+			Py_XDECREF(packet);
+			Py_CLEAR(list);
+			break;
+		}
+		self->next++;
+		Py_DECREF(packet);
+	}
+	return list;
+}
+
+static PyObject *queue_next(PyObject *obj)
+{
+	struct queue_object *self = (struct queue_object *)obj;
+	PyObject *packet;
+
+	if (self->next == self->count) {
+		if (receive(self, -1) <= 0)
+			return NULL; /* an exception, or without one: StopIteration */
+	} else if (now_ns() - self->flushed > HELD_BACK_NS) {
+		if (!usable(self))
+			return NULL;
+		self->slow_body = true;
+		if (queue_send_if_due(self) < 0)
+			return NULL;
+	}
+	packet = packet_new(self, self->next);
+	self->next += packet != NULL;
+	return packet;
+}
+
+/* ---- the other methods -------------------------------------------------------------------------- */
+
+static int decide_all(PyObject *packets, uint32_t code)
+{
+	const struct ipq_verdict verdict = { .size = sizeof(verdict), .code = code };
+	PyObject *iterator = PyObject_GetIter(packets), *packet;
+	int err = 0;
+
+	if (iterator == NULL)
+		return -1;
+	while (err == 0 && (packet = PyIter_Next(iterator)) != NULL) {
+		if (Py_IS_TYPE(packet, packet_type) || PyObject_TypeCheck(packet, packet_type)) {
+			err = packet_decide((struct packet_object *)packet, &verdict);
+		} else {
+			PyErr_SetString(PyExc_TypeError, "packets must be an iterable of Packet");
+			err = -1;
+		}
+		Py_DECREF(packet);
+	}
+	Py_DECREF(iterator);
+	return PyErr_Occurred() ? -1 : err;
+}
+
+static PyObject *queue_accept(PyObject *self, PyObject *packets)
+{
+	if (decide_all(packets, IPQ_ACCEPT) < 0 || queue_send_if_due((struct queue_object *)self) < 0)
+		return NULL;
+	Py_RETURN_NONE;
+}
+
+static PyObject *queue_drop(PyObject *self, PyObject *packets)
+{
+	if (decide_all(packets, IPQ_DROP) < 0 || queue_send_if_due((struct queue_object *)self) < 0)
+		return NULL;
+	Py_RETURN_NONE;
+}
+
+static PyObject *queue_flush(PyObject *obj, PyObject *ignored)
+{
+	struct queue_object *self = (struct queue_object *)obj;
+	int err;
+
+	(void)ignored;
+	if (!usable(self))
+		return NULL;
+	err = ipq_queue_flush(self->queue);
+	self->flushed = now_ns();
+	if (err < 0)
+		return raise_error(self, err);
+	Py_RETURN_NONE;
+}
+
+static PyObject *queue_wake(PyObject *obj, PyObject *ignored)
+{
+	struct queue_object *self = (struct queue_object *)obj;
+
+	(void)ignored;
+	if (self->queue != NULL) {
+		self->woken = true;
+		ipq_queue_wake(self->queue);
+	}
+	Py_RETURN_NONE;
+}
+
+static PyObject *queue_fileno(PyObject *obj, PyObject *ignored)
+{
+	struct queue_object *self = (struct queue_object *)obj;
+
+	(void)ignored;
+	if (self->queue == NULL) {
+		PyErr_SetString(PyExc_ValueError, "the queue is closed");
+		return NULL;
+	}
+	return PyLong_FromLong(ipq_queue_fd(self->queue));
+}
+
+static PyObject *queue_interface(PyObject *obj, PyObject *arg)
+{
+	struct queue_object *self = (struct queue_object *)obj;
+	unsigned long index = PyLong_AsUnsignedLong(arg);
+
+	if (PyErr_Occurred() || !usable(self))
+		return NULL;
+	return PyUnicode_DecodeFSDefault(ipq_queue_interface(self->queue, (uint32_t)index, NULL));
+}
+
+static PyStructSequence_Field stats_fields[] = {
+	{ "received", "packets returned to the program" },
+	{ "accepted", "verdicts sent: accept" },
+	{ "dropped", "verdicts sent: drop" },
+	{ "other", "verdicts sent: queue, repeat, stop" },
+	{ "replaced", "verdicts sent with a new payload" },
+	{ "refused", "verdicts that the kernel refused" },
+	{ "lost", "dropped by the kernel because the socket's buffer was full" },
+	{ "queue_dropped", "dropped by the kernel because the queue was full" },
+	{ "malformed", "messages that were not understood" },
+	{ "waiting", "packets returned to the program and not decided yet" },
+	{ "receives", "system calls that received" },
+	{ "sends", "system calls that sent" },
+	{ "forgotten", "packets deleted without a verdict, which were dropped" },
+	{ NULL, NULL },
+};
+
+static PyObject *queue_stats(PyObject *obj, PyObject *ignored)
+{
+	struct queue_object *self = (struct queue_object *)obj;
+	struct ipq_stats s = { .size = sizeof(s) };
+	PyObject *result;
+	int err;
+
+	(void)ignored;
+	if (!usable(self))
+		return NULL;
+	err = ipq_queue_stats(self->queue, &s);
+	if (err < 0)
+		return raise_error(self, err);
+	const uint64_t value[] = { s.received, s.accepted,	s.dropped,   s.other,	 s.replaced, s.refused, s.lost,
+				   s.queue_dropped, s.malformed, s.waiting, s.receives, s.sends,	 self->forgotten };
+
+	result = PyStructSequence_New(stats_type);
+	for (size_t i = 0; result != NULL && i < sizeof(value) / sizeof(value[0]); i++)
+		PyStructSequence_SetItem(result, (Py_ssize_t)i, PyLong_FromUnsignedLongLong(value[i]));
+	return result;
+}
+
+/* Packets that were received and never returned to the program are dropped by the kernel, as all that wait. */
+static bool close_queue(struct queue_object *self)
+{
+	struct ipq_queue *queue = self->queue;
+	bool ok;
+
+	if (queue == NULL)
+		return true;
+	ok = release_batch(self);
+	self->queue = NULL;
+	free_late(self);
+	/* In a child of fork the queue is still the parent's, and so are its pending verdicts. */
+	if (self->owner == getpid())
+		ipq_queue_close(queue);
+	return ok;
+}
+
+static PyObject *queue_close(PyObject *obj, PyObject *ignored)
+{
+	struct queue_object *self = (struct queue_object *)obj;
+
+	(void)ignored;
+	if (self->queue != NULL && (!usable(self) || !close_queue(self)))
+		return NULL;
+	Py_RETURN_NONE;
+}
+
+static PyObject *queue_enter(PyObject *self, PyObject *ignored)
+{
+	(void)ignored;
+	return usable((struct queue_object *)self) ? Py_NewRef(self) : NULL;
+}
+
+static PyObject *queue_exit(PyObject *self, PyObject *args)
+{
+	(void)args;
+	return queue_close(self, NULL);
+}
+
+/* ---- opening ------------------------------------------------------------------------------------ */
+
+static const struct {
+	const char *name;
+	uint32_t flag;
+} flags[] = {
+	{ "meta_only", IPQ_O_META_ONLY },
+	{ "fail_open", IPQ_O_FAIL_OPEN },
+	{ "segment", IPQ_O_SEGMENT },
+	{ "conntrack", IPQ_O_CONNTRACK },
+	{ "owner", IPQ_O_OWNER },
+	{ "security_context", IPQ_O_SECURITY_CONTEXT },
+	{ "timestamp", IPQ_O_TIMESTAMP },
+	{ "best_effort", IPQ_O_BEST_EFFORT },
+};
+#define FLAGS (sizeof(flags) / sizeof(flags[0]))
+
+static PyObject *source_name(PyObject *source)
+{
+	if (PyLong_Check(source))
+		return PyUnicode_FromFormat("nfqueue:%S", source);
+	if (PyUnicode_Check(source))
+		return Py_NewRef(source);
+	PyErr_SetString(PyExc_TypeError, "source must be a queue number or a name such as \"pcap:in.pcap,out.pcap\"");
+	return NULL;
+}
+
+static int open_queue(struct queue_object *self, struct ipq_options *options)
+{
+	char error[320] = "";
+	PyObject *name = PyUnicode_EncodeFSDefault(self->name);
+	const char *text = name != NULL ? PyBytes_AsString(name) : NULL;
+	int err;
+
+	if (text == NULL)
+		return -1;
+	options->error = error;
+	options->error_size = sizeof(error);
+	Py_BEGIN_ALLOW_THREADS
+	err = ipq_queue_open(&self->queue, text, options);
+	Py_END_ALLOW_THREADS
+	Py_DECREF(name);
+	if (err < 0) {
+		raise_errno(err, error);
+		return -1;
+	}
+	self->owner = getpid();
+	return 0;
+}
+
+static int queue_init(PyObject *obj, PyObject *args, PyObject *keywords)
+{
+	static char *names[] = { "source",     "meta_only", "fail_open",  "segment",	  "conntrack",
+				 "owner",      "security_context", "timestamp", "best_effort", "copy_range",
+				 "queue_length", "receive_buffer", "spin_usec",  "batch", NULL };
+	struct queue_object *self = (struct queue_object *)obj;
+	struct ipq_options options = { .size = sizeof(options) };
+	PyObject *source = NULL;
+	int set[FLAGS] = { 0 }, batch = BATCH_MAX;
+
+	if (self->queue != NULL) {
+		PyErr_SetString(PyExc_ValueError, "the queue is open already");
+		return -1;
+	}
+	if (!PyArg_ParseTupleAndKeywords(args, keywords, "|O$ppppppppIIIIi:Queue", names, &source, &set[0], &set[1],
+					 &set[2], &set[3], &set[4], &set[5], &set[6], &set[7], &options.copy_range,
+					 &options.queue_length, &options.receive_buffer, &options.spin_usec, &batch))
+		return -1;
+	if (batch < 1 || batch > BATCH_MAX) {
+		PyErr_Format(PyExc_ValueError, "batch must be from 1 to %d", BATCH_MAX);
+		return -1;
+	}
+	for (size_t i = 0; i < FLAGS; i++)
+		options.flags |= set[i] ? flags[i].flag : 0;
+	self->batch = batch;
+	self->late_end = &self->late;
+	Py_CLEAR(self->name);
+	self->name = source != NULL ? source_name(source) : PyUnicode_FromString("nfqueue:0");
+	return self->name != NULL ? open_queue(self, &options) : -1;
+}
+
+static void queue_dealloc(PyObject *obj)
+{
+	struct queue_object *self = (struct queue_object *)obj;
+	PyTypeObject *type = Py_TYPE(obj);
+	PyObject *error_type, *error_value, *error_trace;
+	freefunc release = (freefunc)PyType_GetSlot(type, Py_tp_free);
+
+	PyErr_Fetch(&error_type, &error_value, &error_trace);
+	/* Its packets hold a reference to it, so none is left. */
+	close_queue(self);
+	PyErr_Restore(error_type, error_value, error_trace);
+	Py_XDECREF(self->name);
+	release(obj);
+	Py_DECREF(type);
+}
+
+static PyObject *get_flags(PyObject *obj, void *closure)
+{
+	struct queue_object *self = (struct queue_object *)obj;
+	PyObject *set = PyFrozenSet_New(NULL);
+	uint32_t in_force;
+
+	(void)closure;
+	if (self->queue == NULL) {
+		Py_XDECREF(set);
+		PyErr_SetString(PyExc_ValueError, "the queue is closed");
+		return NULL;
+	}
+	in_force = ipq_queue_flags(self->queue);
+	for (size_t i = 0; set != NULL && i < FLAGS; i++) {
+		PyObject *name = in_force & flags[i].flag ? PyUnicode_FromString(flags[i].name) : NULL;
+
+		if (name != NULL && PySet_Add(set, name) < 0)
+			Py_CLEAR(set);
+		Py_XDECREF(name);
+	}
+	return set;
+}
+
+static PyObject *get_closed(PyObject *obj, void *closure)
+{
+	(void)closure;
+	return PyBool_FromLong(((struct queue_object *)obj)->queue == NULL);
+}
+
+static PyObject *get_source(PyObject *obj, void *closure)
+{
+	(void)closure;
+	return Py_NewRef(((struct queue_object *)obj)->name);
+}
+
+static PyMethodDef queue_methods[] = {
+	{ "recv", (PyCFunction)(void (*)(void))queue_recv, METH_VARARGS | METH_KEYWORDS,
+	  "recv($self, /, timeout=None)\n--\n\nWait for packets and return them as a list.\n\n"
+	  "timeout is in seconds; None waits without end, 0 does not wait. The list is empty after the timeout\n"
+	  "and after wake(). Raises EOFError at the end of a capture file, OSError when the source failed." },
+	{ "accept", queue_accept, METH_O, "accept($self, packets, /)\n--\n\nAccept all packets of an iterable." },
+	{ "drop", queue_drop, METH_O, "drop($self, packets, /)\n--\n\nDrop all packets of an iterable." },
+	{ "flush", queue_flush, METH_NOARGS, "flush($self, /)\n--\n\nSend pending verdicts now." },
+	{ "wake", queue_wake, METH_NOARGS,
+	  "wake($self, /)\n--\n\nMake a blocked or the next recv() return an empty list, and iteration end.\n\n"
+	  "Any thread may call it." },
+	{ "fileno", queue_fileno, METH_NOARGS,
+	  "fileno($self, /)\n--\n\nReturn a descriptor that is readable when recv(0) would return packets.\n\n"
+	  "-1 for a capture file, which never blocks. Call flush() before you wait for it." },
+	{ "interface", queue_interface, METH_O,
+	  "interface($self, index, /)\n--\n\nReturn the name of an interface, '' when it is unknown." },
+	{ "stats", queue_stats, METH_NOARGS, "stats($self, /)\n--\n\nReturn the counters since the queue was opened." },
+	{ "close", queue_close, METH_NOARGS,
+	  "close($self, /)\n--\n\nSend pending verdicts and close the queue. The kernel drops what still waits." },
+	{ "__enter__", queue_enter, METH_NOARGS, NULL },
+	{ "__exit__", queue_exit, METH_VARARGS, NULL },
+	{ NULL }
+};
+
+static PyGetSetDef queue_getset[] = {
+	{ "flags", get_flags, NULL, "The options in force, by name: what best_effort went without is missing.", NULL },
+	{ "closed", get_closed, NULL, "Whether the queue is closed.", NULL },
+	{ "source", get_source, NULL, "The name of the source.", NULL },
+	{ NULL }
+};
+
+static PyType_Slot queue_slots[] = {
+	{ Py_tp_doc, "Queue(source=\"nfqueue:0\", **options)\n--\n\nA queue of packets. Iterate over it, or call recv()." },
+	{ Py_tp_init, queue_init },
+	{ Py_tp_dealloc, queue_dealloc },
+	{ Py_tp_iter, PyObject_SelfIter },
+	{ Py_tp_iternext, queue_next },
+	{ Py_tp_methods, queue_methods },
+	{ Py_tp_getset, queue_getset },
+	{ 0, NULL }
+};
+
+static PyType_Spec queue_spec = { .name = "ipq._ipq.Queue",
+				  .basicsize = sizeof(struct queue_object),
+				  .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_BASETYPE,
+				  .slots = queue_slots };
+
+int queue_add_type(PyObject *module)
+{
+	static PyStructSequence_Desc stats = { .name = "ipq.Stats",
+					       .doc = "Counters of a queue.",
+					       .fields = stats_fields,
+					       .n_in_sequence = 13 };
+
+	queue_type = (PyTypeObject *)PyType_FromSpec(&queue_spec);
+	stats_type = PyStructSequence_NewType(&stats);
+	if (queue_type == NULL || stats_type == NULL ||
+	    PyModule_AddObjectRef(module, "Queue", (PyObject *)queue_type) < 0)
+		return -1;
+	return PyModule_AddObjectRef(module, "Stats", (PyObject *)stats_type);
+}

@@ -1,0 +1,39 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""What the live tests share: datagrams to 127.0.0.1, port 7000 + N, which the kernel puts into queue N."""
+import socket
+
+HEADERS = 28  # IPv4 and UDP
+
+
+class Receiver:
+    """Sends datagrams to itself through a queue, and receives those that pass."""
+
+    def __init__(self, queue=0):
+        self.socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 22)
+        self.socket.bind(('127.0.0.1', 7000 + queue))
+        self.port = 7000 + queue
+        self.sender = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+
+    def send(self, *texts):
+        for text in texts:
+            self.sender.sendto(text, ('127.0.0.1', self.port))
+
+    def received(self, wait=0.3):
+        """Everything that arrives until nothing comes for `wait` seconds."""
+        self.socket.settimeout(wait)
+        texts = []
+        try:
+            while True:
+                texts.append(self.socket.recv(65536))
+        except TimeoutError:
+            return texts
+
+    def close(self):
+        self.socket.close()
+        self.sender.close()
+
+
+def text(packet):
+    """The datagram inside a packet."""
+    return bytes(packet.payload[HEADERS:])
