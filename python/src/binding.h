@@ -29,14 +29,13 @@ struct packet_object;
 struct late_verdict;
 
 struct queue_object {
-	PyObject_HEAD
-	struct ipq_queue *queue; /* NULL: closed */
+	PyObject_HEAD struct ipq_queue *queue; /* NULL: closed */
 	PyObject *name;
-	struct ipq_packet packet[BATCH_MAX];	  /* of the last receive */
+	struct ipq_packet packet[BATCH_MAX];	 /* of the last receive */
 	struct packet_object *object[BATCH_MAX]; /* borrowed: the objects made of them that still exist */
-	int count, next;			  /* packets of the last receive; the first one not returned yet */
-	int undecided;				  /* of the last receive */
-	int batch;				  /* packets a receive at most */
+	int count, next; /* packets of the last receive; the first one not returned yet */
+	int undecided;	 /* of the last receive */
+	int batch;	 /* packets a receive at most */
 	pid_t owner;
 	bool receiving;	 /* a thread waits in ipq_queue_recv() without the GIL */
 	bool woken;	 /* Queue.wake() was called */
@@ -47,8 +46,7 @@ struct queue_object {
 };
 
 struct packet_object {
-	PyObject_HEAD
-	struct queue_object *queue;
+	PyObject_HEAD struct queue_object *queue;
 	struct ipq_packet packet;
 	struct ipq_packet *kept; /* owns what packet points to; NULL: the queue or region does */
 	struct region *region;
@@ -59,8 +57,7 @@ struct packet_object {
 };
 
 struct edit_object {
-	PyObject_HEAD
-	struct ipq_edit edit;
+	PyObject_HEAD struct ipq_edit edit;
 	unsigned char *memory;
 	unsigned views;
 };
@@ -84,7 +81,8 @@ int packet_decide(struct packet_object *packet, const struct ipq_verdict *verdic
 /* Drops a packet that can no longer be decided because its object is deleted. */
 void queue_forget(struct queue_object *queue, struct packet_object *packet);
 /* Passes a verdict to the library, or stores it for the thread that waits. 0, or -1 with an exception set. */
-int queue_decide(struct queue_object *queue, const struct ipq_packet *packet, const struct ipq_verdict *verdict);
+int queue_decide(struct queue_object *queue, const struct ipq_packet *packet,
+		 const struct ipq_verdict *verdict);
 
 /* Sends pending verdicts unless more are about to follow. 0, or -1 with an exception set. */
 int queue_send_if_due(struct queue_object *queue);

@@ -93,10 +93,11 @@ PyObject *packet_conntrack(PyObject *self, void *closure)
 	PyStructSequence_SetItem(result, 5, number_or_none(&ct, IPQ_CT_HAS_TCP_STATE, ct.tcp_state));
 	PyStructSequence_SetItem(result, 6, tuple_or_none(&ct, IPQ_CT_HAS_ORIGINAL, &ct.original));
 	PyStructSequence_SetItem(result, 7, tuple_or_none(&ct, IPQ_CT_HAS_REPLY, &ct.reply));
-	PyStructSequence_SetItem(result, 8,
-				 ct.present & IPQ_CT_HAS_LABELS ?
-					 PyBytes_FromStringAndSize((const char *)ct.labels, sizeof(ct.labels)) :
-					 Py_NewRef(Py_None));
+	PyStructSequence_SetItem(
+		result, 8,
+		ct.present & IPQ_CT_HAS_LABELS
+			? PyBytes_FromStringAndSize((const char *)ct.labels, sizeof(ct.labels))
+			: Py_NewRef(Py_None));
 	return result;
 }
 
@@ -106,10 +107,12 @@ int conntrack_add_types(PyObject *module)
 					       .doc = "Addresses and ports of one direction of a connection.",
 					       .fields = tuple_fields,
 					       .n_in_sequence = 8 };
-	static PyStructSequence_Desc conntrack = { .name = "ipq.Conntrack",
-						   .doc = "What connection tracking knows of a packet's connection.",
-						   .fields = conntrack_fields,
-						   .n_in_sequence = 9 };
+	static PyStructSequence_Desc conntrack = {
+		.name = "ipq.Conntrack",
+		.doc = "What connection tracking knows of a packet's connection.",
+		.fields = conntrack_fields,
+		.n_in_sequence = 9
+	};
 
 	tuple_type = PyStructSequence_NewType(&tuple);
 	conntrack_type = PyStructSequence_NewType(&conntrack);

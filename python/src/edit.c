@@ -19,7 +19,9 @@ static PyObject *raise_edit(int err)
 {
 	switch (err) {
 	case -EOPNOTSUPP:
-		return raise_errno(err, "the packet is a fragment, authenticated or encrypted: this edit is not possible");
+		return raise_errno(
+			err,
+			"the packet is a fragment, authenticated or encrypted: this edit is not possible");
 	case -EPROTONOSUPPORT:
 		return raise_errno(err, "the packet's protocol has no such field");
 	case -EBADMSG:
@@ -77,7 +79,8 @@ PyObject *packet_edit(PyObject *obj, PyObject *args, PyObject *keywords)
 	if (!PyArg_ParseTupleAndKeywords(args, keywords, "|I:edit", names, &room))
 		return NULL;
 	if ((p->present & IPQ_HAS_PAYLOAD) == 0) {
-		PyErr_SetString(PyExc_ValueError, "the packet has no payload: open the queue without meta_only");
+		PyErr_SetString(PyExc_ValueError,
+				"the packet has no payload: open the queue without meta_only");
 		return NULL;
 	}
 	return edit_begin(p->payload, p->payload_len, room, p->flags);
@@ -147,7 +150,8 @@ static int set_address(PyObject *obj, PyObject *value, void *closure)
 {
 	struct ipq_edit *e = as_edit(obj);
 	bool destination = *(int *)closure;
-	PyObject *text = value != NULL ? PyObject_Str(value) : NULL; /* an ipaddress object has this text, too */
+	PyObject *text =
+		value != NULL ? PyObject_Str(value) : NULL; /* an ipaddress object has this text, too */
 	PyObject *bytes = text != NULL ? PyUnicode_AsASCIIString(text) : NULL;
 	const char *chars = bytes != NULL ? PyBytes_AsString(bytes) : NULL;
 	unsigned char address[16];
@@ -162,7 +166,8 @@ static int set_address(PyObject *obj, PyObject *value, void *closure)
 		PyErr_Format(PyExc_ValueError, "not an IP address: %R", value);
 		err = -1;
 	} else {
-		err = destination ? ipq_edit_set_destination(e, address, len) : ipq_edit_set_source(e, address, len);
+		err = destination ? ipq_edit_set_destination(e, address, len)
+				  : ipq_edit_set_source(e, address, len);
 		if (err < 0)
 			raise_edit(err);
 	}
@@ -173,7 +178,17 @@ static int set_address(PyObject *obj, PyObject *value, void *closure)
 
 /* ---- numbers ------------------------------------------------------------------------------------ */
 
-enum field { SOURCE_PORT, DESTINATION_PORT, TTL, DSCP, ECN, TCP_SEQUENCE, TCP_ACKNOWLEDGEMENT, TCP_WINDOW, ICMP_ID };
+enum field {
+	SOURCE_PORT,
+	DESTINATION_PORT,
+	TTL,
+	DSCP,
+	ECN,
+	TCP_SEQUENCE,
+	TCP_ACKNOWLEDGEMENT,
+	TCP_WINDOW,
+	ICMP_ID
+};
 
 static const unsigned long max_value[] = { 65535, 65535, 255, 63, 3, UINT32_MAX, UINT32_MAX, 65535, 65535 };
 
@@ -189,8 +204,8 @@ static unsigned long traffic_class(const struct ipq_edit *e)
 
 static bool has_ports(const struct ipq_edit *e)
 {
-	return e->transport_error == 0 && (e->protocol == IPPROTO_TCP || e->protocol == IPPROTO_UDP ||
-					   e->protocol == IPPROTO_UDPLITE);
+	return e->transport_error == 0 &&
+	       (e->protocol == IPPROTO_TCP || e->protocol == IPPROTO_UDP || e->protocol == IPPROTO_UDPLITE);
 }
 
 static PyObject *get_field(PyObject *obj, void *closure)
@@ -399,14 +414,23 @@ static PyObject *edit_clamp_mss(PyObject *obj, PyObject *args)
 /* ---- the type ----------------------------------------------------------------------------------- */
 
 #define FIELD(field) get_field, set_field
-#define WHICH(name) &(enum field){ name }
-#define INT(number) &(int){ number }
+#define WHICH(name)   \
+	&(enum field) \
+	{             \
+		name  \
+	}
+#define INT(number)    \
+	&(int)         \
+	{              \
+		number \
+	}
 
 static PyGetSetDef edit_getset[] = {
 	{ "source", get_address, set_address, "Source address, as text.", INT(0) },
 	{ "destination", get_address, set_address, "Destination address, as text.", INT(1) },
 	{ "source_port", FIELD(SOURCE_PORT), "Source port, or None.", WHICH(SOURCE_PORT) },
-	{ "destination_port", FIELD(DESTINATION_PORT), "Destination port, or None.", WHICH(DESTINATION_PORT) },
+	{ "destination_port", FIELD(DESTINATION_PORT), "Destination port, or None.",
+	  WHICH(DESTINATION_PORT) },
 	{ "ttl", FIELD(TTL), "Time to live, or hop limit.", WHICH(TTL) },
 	{ "dscp", FIELD(DSCP), "Differentiated services code point.", WHICH(DSCP) },
 	{ "ecn", FIELD(ECN), "Explicit congestion notification.", WHICH(ECN) },
@@ -424,21 +448,25 @@ static PyGetSetDef edit_getset[] = {
 
 static PyMethodDef edit_methods[] = {
 	{ "replace", edit_replace, METH_VARARGS,
-	  "replace($self, offset, old_len, new, /)\n--\n\nPut new bytes in the place of old_len bytes of the payload." },
+	  "replace($self, offset, old_len, new, /)\n--\n\nPut new bytes in the place of old_len bytes of the "
+	  "payload." },
 	{ "substitute", edit_substitute, METH_VARARGS,
-	  "substitute($self, old, new, /)\n--\n\nReplace every occurrence in the payload. Returns how many there were." },
+	  "substitute($self, old, new, /)\n--\n\nReplace every occurrence in the payload. Returns how many "
+	  "there were." },
 	{ "set_tcp_option", edit_set_tcp_option, METH_VARARGS,
 	  "set_tcp_option($self, kind, value, /)\n--\n\nGive a TCP option this value." },
 	{ "clear_tcp_option", edit_clear_tcp_option, METH_VARARGS,
 	  "clear_tcp_option($self, kind, /)\n--\n\nOverwrite a TCP option with NOP." },
 	{ "clamp_mss", edit_clamp_mss, METH_VARARGS,
-	  "clamp_mss($self, mss, /)\n--\n\nLower the maximum segment size of a SYN. Returns whether it changed." },
+	  "clamp_mss($self, mss, /)\n--\n\nLower the maximum segment size of a SYN. Returns whether it "
+	  "changed." },
 	{ NULL }
 };
 
 static PyType_Slot edit_slots[] = {
-	{ Py_tp_doc, "Edit(packet, room=65535)\n--\n\nA copy of a packet that can be changed. Pass it as payload of a "
-		     "verdict; bytes(edit) are its bytes." },
+	{ Py_tp_doc,
+	  "Edit(packet, room=65535)\n--\n\nA copy of a packet that can be changed. Pass it as payload of a "
+	  "verdict; bytes(edit) are its bytes." },
 	{ Py_tp_new, edit_new },
 	{ Py_tp_dealloc, edit_dealloc },
 	{ Py_tp_methods, edit_methods },

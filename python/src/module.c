@@ -51,7 +51,8 @@ static PyMethodDef methods[] = {
 	{ "checksum_complete", checksum_complete, METH_O,
 	  "checksum_complete(packet)\n--\n\nCompute all checksums of a packet in a writable buffer." },
 	{ "checksum_verify", checksum_verify, METH_O,
-	  "checksum_verify(packet)\n--\n\nReturn 0 if all checksums of a packet are right, else CHECKSUM_ bits." },
+	  "checksum_verify(packet)\n--\n\nReturn 0 if all checksums of a packet are right, else CHECKSUM_ "
+	  "bits." },
 	{ NULL }
 };
 

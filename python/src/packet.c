@@ -100,8 +100,8 @@ static int packet_getbuffer(PyObject *obj, Py_buffer *view, int flags)
 	struct packet_object *self = as_packet(obj);
 	bool has = (self->packet.present & IPQ_HAS_PAYLOAD) != 0;
 
-	if (PyBuffer_FillInfo(view, obj, has ? self->packet.payload : none, has ? self->packet.payload_len : 0, 0,
-			      flags) < 0)
+	if (PyBuffer_FillInfo(view, obj, has ? self->packet.payload : none,
+			      has ? self->packet.payload_len : 0, 0, flags) < 0)
 		return -1;
 	self->views++;
 	return 0;
@@ -327,7 +327,8 @@ static bool take_keyword(PyObject *name, PyObject *value, struct arguments *a)
 	}
 	if (PyUnicode_CompareWithASCIIString(name, "conntrack_mark") == 0) {
 		v->present |= IPQ_SET_CONNTRACK_MARK;
-		return take_number(value, UINT32_MAX, "conntrack_mark", &n) && (v->conntrack_mark = (uint32_t)n, true);
+		return take_number(value, UINT32_MAX, "conntrack_mark", &n) &&
+		       (v->conntrack_mark = (uint32_t)n, true);
 	}
 	if (PyUnicode_CompareWithASCIIString(name, "conntrack_mask") == 0)
 		return take_number(value, UINT32_MAX, "conntrack_mask", &n) &&
@@ -364,7 +365,8 @@ static PyObject *decide(PyObject *obj, struct arguments *a, PyObject *const *val
 	Py_RETURN_NONE;
 }
 
-static PyObject *decide_code(PyObject *obj, uint32_t code, PyObject *const *args, Py_ssize_t n, PyObject *names)
+static PyObject *decide_code(PyObject *obj, uint32_t code, PyObject *const *args, Py_ssize_t n,
+			     PyObject *names)
 {
 	struct arguments a = { .verdict = { .size = sizeof(a.verdict), .code = code } };
 
@@ -420,9 +422,16 @@ static PyObject *packet_repr(PyObject *obj)
 
 /* ---- the type ----------------------------------------------------------------------------------- */
 
-#define NUMBER(field, bit) &(struct attribute){ offsetof(struct ipq_packet, field), \
-						sizeof(((struct ipq_packet *)0)->field), bit }
-#define FLAG(bit) &(uint32_t){ bit }
+#define NUMBER(field, bit)                                                                       \
+	&(struct attribute)                                                                      \
+	{                                                                                        \
+		offsetof(struct ipq_packet, field), sizeof(((struct ipq_packet *)0)->field), bit \
+	}
+#define FLAG(bit)   \
+	&(uint32_t) \
+	{           \
+		bit \
+	}
 
 static PyGetSetDef packet_getset[] = {
 	{ "payload", get_payload, NULL,
@@ -430,11 +439,13 @@ static PyGetSetDef packet_getset[] = {
 	{ "id", get_number, NULL, "The number of the packet in its queue.", NUMBER(id, 0) },
 	{ "family", get_number, NULL, "AF_INET, AF_INET6 or AF_BRIDGE: the protocol family of the hook.",
 	  NUMBER(family, 0) },
-	{ "hook", get_number, NULL, "0 PREROUTING, 1 INPUT, 2 FORWARD, 3 OUTPUT, 4 POSTROUTING.", NUMBER(hook, 0) },
+	{ "hook", get_number, NULL, "0 PREROUTING, 1 INPUT, 2 FORWARD, 3 OUTPUT, 4 POSTROUTING.",
+	  NUMBER(hook, 0) },
 	{ "hw_protocol", get_number, NULL, "EtherType; 0 in OUTPUT.", NUMBER(hw_protocol, 0) },
 	{ "full_len", get_number, NULL, "Bytes of the packet; payload may hold fewer.", NUMBER(full_len, 0) },
 	{ "mark", get_number, NULL, "The packet's mark, or None.", NUMBER(mark, IPQ_HAS_MARK) },
-	{ "indev", get_number, NULL, "Index of the interface it came in by, or None.", NUMBER(indev, IPQ_HAS_INDEV) },
+	{ "indev", get_number, NULL, "Index of the interface it came in by, or None.",
+	  NUMBER(indev, IPQ_HAS_INDEV) },
 	{ "outdev", get_number, NULL, "Index of the interface it leaves by, or None.",
 	  NUMBER(outdev, IPQ_HAS_OUTDEV) },
 	{ "physindev", get_number, NULL, "Index of the bridge port it came in by, or None.",
@@ -443,15 +454,18 @@ static PyGetSetDef packet_getset[] = {
 	  NUMBER(physoutdev, IPQ_HAS_PHYSOUTDEV) },
 	{ "uid", get_number, NULL, "User of the sending socket, or None.", NUMBER(uid, IPQ_HAS_UID) },
 	{ "gid", get_number, NULL, "Group of the sending socket, or None.", NUMBER(gid, IPQ_HAS_GID) },
-	{ "priority", get_number, NULL, "The packet's priority, or None.", NUMBER(priority, IPQ_HAS_PRIORITY) },
+	{ "priority", get_number, NULL, "The packet's priority, or None.",
+	  NUMBER(priority, IPQ_HAS_PRIORITY) },
 	{ "cgroup", get_number, NULL, "Class id of net_cls, or None.", NUMBER(cgroup, IPQ_HAS_CGROUP) },
 	{ "conntrack_info", get_number, NULL, "IP_CT_ number of the connection's state, or None.",
 	  NUMBER(conntrack_info, IPQ_HAS_CONNTRACK_INFO) },
 	{ "conntrack", packet_conntrack, NULL, "The conntrack entry (Conntrack), or None.", NULL },
 	{ "checksum_not_ready", get_bool, NULL, "Whether a device will complete the checksum.",
 	  FLAG(IPQ_PACKET_CHECKSUM_NOT_READY) },
-	{ "gso", get_bool, NULL, "Whether it is larger than the MTU and will be split.", FLAG(IPQ_PACKET_GSO) },
-	{ "truncated", get_bool, NULL, "Whether payload holds only the beginning.", FLAG(IPQ_PACKET_TRUNCATED) },
+	{ "gso", get_bool, NULL, "Whether it is larger than the MTU and will be split.",
+	  FLAG(IPQ_PACKET_GSO) },
+	{ "truncated", get_bool, NULL, "Whether payload holds only the beginning.",
+	  FLAG(IPQ_PACKET_TRUNCATED) },
 	{ "timestamp", get_timestamp, NULL, "Arrival in seconds since 1970, or None.", NULL },
 	{ "timestamp_ns", get_timestamp_ns, NULL, "Arrival in nanoseconds since 1970, or None.", NULL },
 	{ "hw_addr", get_hw_addr, NULL, "Link-layer source address, or None.", NULL },
@@ -470,15 +484,20 @@ static PyMethodDef packet_methods[] = {
 	{ "accept", VERDICT(packet_accept), "accept(**settings)\n\nAccept the packet.\n\n" SETTINGS },
 	{ "drop", VERDICT(packet_drop), "drop()\n\nDrop the packet." },
 	{ "repeat", VERDICT(packet_repeat),
-	  "repeat(**settings)\n\nSend it through the same hook again; set a mark to end the loop.\n\n" SETTINGS },
+	  "repeat(**settings)\n\nSend it through the same hook again; set a mark to end the "
+	  "loop.\n\n" SETTINGS },
 	{ "stop", VERDICT(packet_stop),
 	  "stop(**settings)\n\nAccept it; no further hook function of this hook sees it.\n\n" SETTINGS },
-	{ "to_queue", VERDICT(packet_to_queue), "to_queue(number, **settings)\n\nSend it to another queue.\n\n" SETTINGS },
+	{ "to_queue", VERDICT(packet_to_queue),
+	  "to_queue(number, **settings)\n\nSend it to another queue.\n\n" SETTINGS },
 	{ "edit", (PyCFunction)(void (*)(void))packet_edit, METH_VARARGS | METH_KEYWORDS,
-	  "edit($self, /, room=65535)\n--\n\nReturn an Edit: a copy to change, with lengths and checksums kept right." },
-	{ "_leave", packet_leave, METH_NOARGS, "Leave the packet without a verdict, also when this object is deleted." },
+	  "edit($self, /, room=65535)\n--\n\nReturn an Edit: a copy to change, with lengths and checksums "
+	  "kept right." },
+	{ "_leave", packet_leave, METH_NOARGS,
+	  "Leave the packet without a verdict, also when this object is deleted." },
 	{ "keep", packet_keep, METH_NOARGS,
-	  "keep($self, /)\n--\n\nCopy the packet's bytes out of the queue's memory now. Returns the packet.\n\n"
+	  "keep($self, /)\n--\n\nCopy the packet's bytes out of the queue's memory now. Returns the "
+	  "packet.\n\n"
 	  "A packet that is still referred to at the next receive is kept without this call." },
 	{ NULL }
 };

@@ -47,7 +47,8 @@ static bool usable(struct queue_object *self)
 		PyErr_SetString(PyExc_RuntimeError,
 				"another thread waits for packets of this queue: call wake() first");
 	else if (self->owner != getpid())
-		PyErr_SetString(PyExc_RuntimeError, "the queue belongs to the parent process: open one after fork");
+		PyErr_SetString(PyExc_RuntimeError,
+				"the queue belongs to the parent process: open one after fork");
 	else
 		return true;
 	return false;
@@ -55,7 +56,8 @@ static bool usable(struct queue_object *self)
 
 /* ---- verdicts ----------------------------------------------------------------------------------- */
 
-static int store_late(struct queue_object *self, const struct ipq_packet *packet, const struct ipq_verdict *verdict)
+static int store_late(struct queue_object *self, const struct ipq_packet *packet,
+		      const struct ipq_verdict *verdict)
 {
 	size_t len = verdict->present & IPQ_SET_PAYLOAD ? verdict->payload_len : 0;
 	struct late_verdict *l = malloc(sizeof(*l) + len);
@@ -95,7 +97,8 @@ static int pass_on_late(struct queue_object *self)
 
 	for (struct late_verdict *l = self->late; l != NULL && err == 0; l = l->next) {
 		err = ipq_decide(self->queue, &l->packet, &l->verdict);
-		if (err == -ENOENT) /* the packet is gone, as the kernel would have it for a verdict in time */
+		if (err ==
+		    -ENOENT) /* the packet is gone, as the kernel would have it for a verdict in time */
 			err = 0;
 	}
 	free_late(self);
@@ -123,7 +126,8 @@ int queue_send_if_due(struct queue_object *self)
 	return 0;
 }
 
-int queue_decide(struct queue_object *self, const struct ipq_packet *packet, const struct ipq_verdict *verdict)
+int queue_decide(struct queue_object *self, const struct ipq_packet *packet,
+		 const struct ipq_verdict *verdict)
 {
 	int err;
 
@@ -134,7 +138,8 @@ int queue_decide(struct queue_object *self, const struct ipq_packet *packet, con
 	if (verdict->present != 0 || (verdict->code != IPQ_ACCEPT && verdict->code != IPQ_DROP))
 		err = ipq_decide(self->queue, packet, verdict);
 	else
-		err = verdict->code == IPQ_ACCEPT ? ipq_accept(self->queue, packet) : ipq_drop(self->queue, packet);
+		err = verdict->code == IPQ_ACCEPT ? ipq_accept(self->queue, packet)
+						  : ipq_drop(self->queue, packet);
 	if (err < 0) {
 		raise_error(self, err);
 		return -1;
@@ -171,8 +176,9 @@ static bool release_batch(struct queue_object *self)
 	for (int i = 0; i < self->count; i++)
 		if (self->object[i] != NULL && self->object[i]->views > 0 && region == NULL) {
 			region = calloc(1, sizeof(*region));
-			err = region == NULL ? -ENOMEM :
-					       ipq_queue_detach_memory(self->queue, &region->memory, &region->size);
+			err = region == NULL
+				      ? -ENOMEM
+				      : ipq_queue_detach_memory(self->queue, &region->memory, &region->size);
 			if (err < 0) {
 				free(region);
 				raise_error(self, err);
@@ -206,7 +212,10 @@ static int remaining_ms(int64_t end)
 {
 	int64_t left = end - now_ns();
 
-	return end < 0 ? WAIT_MS : left <= 0 ? 0 : left / 1000000 >= WAIT_MS ? WAIT_MS : (int)((left + 999999) / 1000000);
+	return end < 0			   ? WAIT_MS
+	       : left <= 0		   ? 0
+	       : left / 1000000 >= WAIT_MS ? WAIT_MS
+					   : (int)((left + 999999) / 1000000);
 }
 
 /* Receives a batch. The count; 0 after the timeout or wake(); -ENODATA at the end of a file; -1 with an exception. */
@@ -267,7 +276,8 @@ static PyObject *queue_recv(PyObject *obj, PyObject *args, PyObject *keywords)
 	PyObject *timeout = NULL, *list;
 	int64_t ns;
 
-	if (!PyArg_ParseTupleAndKeywords(args, keywords, "|O:recv", names, &timeout) || !parse_timeout(timeout, &ns))
+	if (!PyArg_ParseTupleAndKeywords(args, keywords, "|O:recv", names, &timeout) ||
+	    !parse_timeout(timeout, &ns))
 		return NULL;
 	if (self->next == self->count) {
 		int n = receive(self, ns);
@@ -428,8 +438,9 @@ static PyObject *queue_stats(PyObject *obj, PyObject *ignored)
 	err = ipq_queue_stats(self->queue, &s);
 	if (err < 0)
 		return raise_error(self, err);
-	const uint64_t value[] = { s.received, s.accepted,	s.dropped,   s.other,	 s.replaced, s.refused, s.lost,
-				   s.queue_dropped, s.malformed, s.waiting, s.receives, s.sends,	 self->forgotten };
+	const uint64_t value[] = { s.received, s.accepted, s.dropped,	    s.other,	 s.replaced,
+				   s.refused,  s.lost,	   s.queue_dropped, s.malformed, s.waiting,
+				   s.receives, s.sends,	   self->forgotten };
 
 	result = PyStructSequence_New(stats_type);
 	for (size_t i = 0; result != NULL && i < sizeof(value) / sizeof(value[0]); i++)
@@ -482,14 +493,10 @@ static const struct {
 	const char *name;
 	uint32_t flag;
 } flags[] = {
-	{ "meta_only", IPQ_O_META_ONLY },
-	{ "fail_open", IPQ_O_FAIL_OPEN },
-	{ "segment", IPQ_O_SEGMENT },
-	{ "conntrack", IPQ_O_CONNTRACK },
-	{ "owner", IPQ_O_OWNER },
-	{ "security_context", IPQ_O_SECURITY_CONTEXT },
-	{ "timestamp", IPQ_O_TIMESTAMP },
-	{ "best_effort", IPQ_O_BEST_EFFORT },
+	{ "meta_only", IPQ_O_META_ONLY }, { "fail_open", IPQ_O_FAIL_OPEN },
+	{ "segment", IPQ_O_SEGMENT },	  { "conntrack", IPQ_O_CONNTRACK },
+	{ "owner", IPQ_O_OWNER },	  { "security_context", IPQ_O_SECURITY_CONTEXT },
+	{ "timestamp", IPQ_O_TIMESTAMP }, { "best_effort", IPQ_O_BEST_EFFORT },
 };
 #define FLAGS (sizeof(flags) / sizeof(flags[0]))
 
@@ -499,7 +506,8 @@ static PyObject *source_name(PyObject *source)
 		return PyUnicode_FromFormat("nfqueue:%S", source);
 	if (PyUnicode_Check(source))
 		return Py_NewRef(source);
-	PyErr_SetString(PyExc_TypeError, "source must be a queue number or a name such as \"pcap:in.pcap,out.pcap\"");
+	PyErr_SetString(PyExc_TypeError,
+			"source must be a queue number or a name such as \"pcap:in.pcap,out.pcap\"");
 	return NULL;
 }
 
@@ -514,10 +522,8 @@ static int open_queue(struct queue_object *self, struct ipq_options *options)
 		return -1;
 	options->error = error;
 	options->error_size = sizeof(error);
-	Py_BEGIN_ALLOW_THREADS
-	err = ipq_queue_open(&self->queue, text, options);
-	Py_END_ALLOW_THREADS
-	Py_DECREF(name);
+	Py_BEGIN_ALLOW_THREADS err = ipq_queue_open(&self->queue, text, options);
+	Py_END_ALLOW_THREADS Py_DECREF(name);
 	if (err < 0) {
 		raise_errno(err, error);
 		return -1;
@@ -528,9 +534,9 @@ static int open_queue(struct queue_object *self, struct ipq_options *options)
 
 static int queue_init(PyObject *obj, PyObject *args, PyObject *keywords)
 {
-	static char *names[] = { "source",     "meta_only", "fail_open",  "segment",	  "conntrack",
-				 "owner",      "security_context", "timestamp", "best_effort", "copy_range",
-				 "queue_length", "receive_buffer", "spin_usec",  "batch", NULL };
+	static char *names[] = { "source",	 "meta_only",	     "fail_open", "segment",	 "conntrack",
+				 "owner",	 "security_context", "timestamp", "best_effort", "copy_range",
+				 "queue_length", "receive_buffer",   "spin_usec", "batch",	 NULL };
 	struct queue_object *self = (struct queue_object *)obj;
 	struct ipq_options options = { .size = sizeof(options) };
 	PyObject *source = NULL;
@@ -540,9 +546,10 @@ static int queue_init(PyObject *obj, PyObject *args, PyObject *keywords)
 		PyErr_SetString(PyExc_ValueError, "the queue is open already");
 		return -1;
 	}
-	if (!PyArg_ParseTupleAndKeywords(args, keywords, "|O$ppppppppIIIIi:Queue", names, &source, &set[0], &set[1],
-					 &set[2], &set[3], &set[4], &set[5], &set[6], &set[7], &options.copy_range,
-					 &options.queue_length, &options.receive_buffer, &options.spin_usec, &batch))
+	if (!PyArg_ParseTupleAndKeywords(args, keywords, "|O$ppppppppIIIIi:Queue", names, &source, &set[0],
+					 &set[1], &set[2], &set[3], &set[4], &set[5], &set[6], &set[7],
+					 &options.copy_range, &options.queue_length, &options.receive_buffer,
+					 &options.spin_usec, &batch))
 		return -1;
 	if (batch < 1 || batch > BATCH_MAX) {
 		PyErr_Format(PyExc_ValueError, "batch must be from 1 to %d", BATCH_MAX);
@@ -611,44 +618,50 @@ static PyObject *get_source(PyObject *obj, void *closure)
 static PyMethodDef queue_methods[] = {
 	{ "recv", (PyCFunction)(void (*)(void))queue_recv, METH_VARARGS | METH_KEYWORDS,
 	  "recv($self, /, timeout=None)\n--\n\nWait for packets and return them as a list.\n\n"
-	  "timeout is in seconds; None waits without end, 0 does not wait. The list is empty after the timeout\n"
+	  "timeout is in seconds; None waits without end, 0 does not wait. The list is empty after the "
+	  "timeout\n"
 	  "and after wake(). Raises EOFError at the end of a capture file, OSError when the source failed." },
-	{ "accept", queue_accept, METH_O, "accept($self, packets, /)\n--\n\nAccept all packets of an iterable." },
+	{ "accept", queue_accept, METH_O,
+	  "accept($self, packets, /)\n--\n\nAccept all packets of an iterable." },
 	{ "drop", queue_drop, METH_O, "drop($self, packets, /)\n--\n\nDrop all packets of an iterable." },
 	{ "flush", queue_flush, METH_NOARGS, "flush($self, /)\n--\n\nSend pending verdicts now." },
 	{ "wake", queue_wake, METH_NOARGS,
-	  "wake($self, /)\n--\n\nMake a blocked or the next recv() return an empty list, and iteration end.\n\n"
+	  "wake($self, /)\n--\n\nMake a blocked or the next recv() return an empty list, and iteration "
+	  "end.\n\n"
 	  "Any thread may call it." },
 	{ "fileno", queue_fileno, METH_NOARGS,
-	  "fileno($self, /)\n--\n\nReturn a descriptor that is readable when recv(0) would return packets.\n\n"
+	  "fileno($self, /)\n--\n\nReturn a descriptor that is readable when recv(0) would return "
+	  "packets.\n\n"
 	  "-1 for a capture file, which never blocks. Call flush() before you wait for it." },
 	{ "interface", queue_interface, METH_O,
 	  "interface($self, index, /)\n--\n\nReturn the name of an interface, '' when it is unknown." },
-	{ "stats", queue_stats, METH_NOARGS, "stats($self, /)\n--\n\nReturn the counters since the queue was opened." },
+	{ "stats", queue_stats, METH_NOARGS,
+	  "stats($self, /)\n--\n\nReturn the counters since the queue was opened." },
 	{ "close", queue_close, METH_NOARGS,
-	  "close($self, /)\n--\n\nSend pending verdicts and close the queue. The kernel drops what still waits." },
+	  "close($self, /)\n--\n\nSend pending verdicts and close the queue. The kernel drops what still "
+	  "waits." },
 	{ "__enter__", queue_enter, METH_NOARGS, NULL },
 	{ "__exit__", queue_exit, METH_VARARGS, NULL },
 	{ NULL }
 };
 
 static PyGetSetDef queue_getset[] = {
-	{ "flags", get_flags, NULL, "The options in force, by name: what best_effort went without is missing.", NULL },
+	{ "flags", get_flags, NULL,
+	  "The options in force, by name: what best_effort went without is missing.", NULL },
 	{ "closed", get_closed, NULL, "Whether the queue is closed.", NULL },
 	{ "source", get_source, NULL, "The name of the source.", NULL },
 	{ NULL }
 };
 
-static PyType_Slot queue_slots[] = {
-	{ Py_tp_doc, "Queue(source=\"nfqueue:0\", **options)\n--\n\nA queue of packets. Iterate over it, or call recv()." },
-	{ Py_tp_init, queue_init },
-	{ Py_tp_dealloc, queue_dealloc },
-	{ Py_tp_iter, PyObject_SelfIter },
-	{ Py_tp_iternext, queue_next },
-	{ Py_tp_methods, queue_methods },
-	{ Py_tp_getset, queue_getset },
-	{ 0, NULL }
-};
+static PyType_Slot queue_slots[] = { { Py_tp_doc, "Queue(source=\"nfqueue:0\", **options)\n--\n\nA queue of "
+						  "packets. Iterate over it, or call recv()." },
+				     { Py_tp_init, queue_init },
+				     { Py_tp_dealloc, queue_dealloc },
+				     { Py_tp_iter, PyObject_SelfIter },
+				     { Py_tp_iternext, queue_next },
+				     { Py_tp_methods, queue_methods },
+				     { Py_tp_getset, queue_getset },
+				     { 0, NULL } };
 
 static PyType_Spec queue_spec = { .name = "ipq._ipq.Queue",
 				  .basicsize = sizeof(struct queue_object),
