@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * ipq: user-space packet queueing. A firewall rule queues packets, this library hands them out in
- * batches, the program decides, and the verdicts travel back together.
+ * ipq: user-space packet queueing. A firewall rule queues packets in the kernel, the program receives them in batches
+ * and gives a verdict for each, and the library sends the verdicts to the kernel in batches.
  *
  *	#include <ipq.h>
  *
@@ -20,10 +20,9 @@
  *		return 1;
  *	}
  *
- * Errors are returned as -errno; ipq_queue_error() adds cause and remedy in words. All numbers are
- * in host byte order unless a comment says otherwise. A queue belongs to one thread at a time; only
- * ipq_queue_wake() may be called from any thread and from signal handlers. Nothing here prints, exits
- * or keeps global state. Guide: ipq(7); each call has a page of its own.
+ * Errors are returned as -errno; ipq_queue_error() returns a text with cause and remedy. All numbers are in host byte
+ * order unless a comment says otherwise. A queue is used by one thread at a time; only ipq_queue_wake() may be called
+ * from any thread and from signal handlers. The library never prints or exits. Guide: ipq(7); each call has a man page.
  */
 #ifndef IPQ_H
 #define IPQ_H
@@ -42,30 +41,30 @@ struct ipq_queue; /* opaque */
 
 /* ---- opening ---------------------------------------------------------------------------------- */
 
-/* Flags of struct ipq_options. What the kernel lacks makes open fail with -EOPNOTSUPP, by name. */
+/* Flags of struct ipq_options. Open fails with -EOPNOTSUPP if the kernel does not support one; the error names it. */
 enum ipq_option_flags {
-	IPQ_O_META_ONLY = 1 << 0,	 /* no payload is copied */
-	IPQ_O_FAIL_OPEN = 1 << 1,	 /* a full queue lets packets through instead of dropping them */
-	IPQ_O_SEGMENT = 1 << 2,		 /* the kernel splits large (GSO) packets and completes checksums */
-	IPQ_O_CONNTRACK = 1 << 3,	 /* attach conntrack id, state, mark and tuples */
-	IPQ_O_OWNER = 1 << 4,		 /* attach uid and gid of the socket that sent the packet */
+	IPQ_O_META_ONLY = 1 << 0, /* no payload is copied */
+	IPQ_O_FAIL_OPEN = 1 << 1, /* accept packets that find the queue full, instead of dropping them */
+	IPQ_O_SEGMENT = 1 << 2,	  /* the kernel splits large (GSO) packets and completes checksums */
+	IPQ_O_CONNTRACK = 1 << 3, /* attach conntrack id, state, mark and tuples */
+	IPQ_O_OWNER = 1 << 4,	  /* attach uid and gid of the socket that sent the packet */
 	IPQ_O_SECURITY_CONTEXT = 1 << 5, /* attach the security context of that socket */
-	IPQ_O_TIMESTAMP =
-		1 << 6, /* have arriving packets stamped (costs every packet of the host a little) */
-	IPQ_O_BEST_EFFORT = 1 << 7 /* go on without what the kernel lacks; see ipq_queue_flags() */
+	IPQ_O_TIMESTAMP = 1 << 6,  /* attach arrival times (a small cost for every packet of the host) */
+	IPQ_O_BEST_EFFORT = 1 << 7 /* omit unsupported flags instead of failing; see ipq_queue_flags() */
 };
 
-/* Zero means the default everywhere. Begins with its own size so that library and program may differ in age. */
+/* 0 is the default of every field. The struct begins with its size for forward and backward ABI compatibility. */
 struct ipq_options {
 	size_t size;		 /* sizeof(struct ipq_options) */
 	uint32_t flags;		 /* IPQ_O_ */
-	uint32_t copy_range;	 /* payload bytes at most; 0: the whole packet */
-	uint32_t queue_length;	 /* packets that may wait in the kernel; 0: 8192 */
-	uint32_t receive_buffer; /* bytes; 0: sized for queue_length */
-	uint32_t spin_usec;	 /* look for this long before sleeping, while that pays; 0: sleep at once */
-	uint32_t reserved;	 /* 0 */
-	char *error;		 /* when open fails: cause and remedy in words, always terminated; or NULL */
-	size_t error_size;	 /* bytes of error */
+	uint32_t copy_range;	 /* maximum payload bytes; 0: the whole packet */
+	uint32_t queue_length;	 /* maximum number of packets waiting in the kernel; 0: 8192 */
+	uint32_t receive_buffer; /* bytes; 0: enough for queue_length */
+	uint32_t
+		spin_usec; /* microseconds to poll before sleeping, adapted while it helps; 0: sleep at once */
+	uint32_t reserved; /* must be 0 */
+	char *error;	   /* buffer for the error text if open fails, always NUL-terminated; or NULL */
+	size_t error_size; /* size of that buffer */
 };
 
 /*
@@ -82,18 +81,18 @@ struct ipq_options {
  */
 int ipq_queue_open(struct ipq_queue **q, const char *source, const struct ipq_options *options);
 
-/* Sends what is pending, closes and frees. The kernel drops what still waits. NULL is allowed. */
+/* Sends pending verdicts, closes and frees the queue. The kernel drops packets without a verdict. NULL is allowed. */
 void ipq_queue_close(struct ipq_queue *q);
 
-/* The last error of this queue, cause and remedy in words. Valid until the next call on q; never NULL. */
+/* Text of the last error of this queue: cause and remedy. Valid until the next call on q; never NULL. */
 const char *ipq_queue_error(const struct ipq_queue *q);
 
-/* The IPQ_O_ flags in force: those asked for, less what IPQ_O_BEST_EFFORT went without. */
+/* The IPQ_O_ flags in force: those requested, without those that IPQ_O_BEST_EFFORT omitted. */
 uint32_t ipq_queue_flags(const struct ipq_queue *q);
 
 /* ---- packets ---------------------------------------------------------------------------------- */
 
-/* Bits of ipq_packet.present: which fields carry something. The others are unspecified. */
+/* Bits of ipq_packet.present: fields that are set. The content of the others is unspecified. */
 enum ipq_packet_fields {
 	IPQ_HAS_MARK = 1 << 0,
 	IPQ_HAS_TIMESTAMP = 1 << 1,
@@ -117,63 +116,63 @@ enum ipq_packet_fields {
 
 /* Bits of ipq_packet.flags. */
 enum ipq_packet_flags {
-	IPQ_PACKET_CHECKSUM_NOT_READY =
-		1 << 0,		 /* looks wrong, will be completed by a device: see ipq_replace() */
-	IPQ_PACKET_GSO = 1 << 1, /* larger than the device's MTU, split later */
-	IPQ_PACKET_CHECKSUM_NOT_VERIFIED = 1 << 2, /* came in, nobody has checked it */
+	IPQ_PACKET_CHECKSUM_NOT_READY = 1
+					<< 0, /* partial checksum, completed by hardware: see ipq_replace() */
+	IPQ_PACKET_GSO = 1 << 1,	      /* may exceed the MTU, is split into segments later */
+	IPQ_PACKET_CHECKSUM_NOT_VERIFIED = 1 << 2, /* the checksum of this received packet was not verified */
 	IPQ_PACKET_TRUNCATED = 1 << 3 /* payload is only the first payload_len of full_len bytes */
 };
 
 /*
- * A packet, as a value. Pointers are views into memory of the queue, valid until the next
- * ipq_queue_recv() or ipq_queue_close(); ipq_packet_keep() makes a copy that lasts.
+ * A packet. Pointers refer to memory owned by the queue and are valid until the next ipq_queue_recv() or
+ * ipq_queue_close(); ipq_packet_keep() makes a copy that stays valid.
  */
 struct ipq_packet {
 	uint32_t present;     /* IPQ_HAS_ */
 	uint32_t flags;	      /* IPQ_PACKET_ */
-	uint32_t id;	      /* names the packet in verdicts; grows by one from packet to packet, wraps */
+	uint32_t id;	      /* identifies the packet in verdicts; consecutive in a queue, wraps */
 	uint8_t family;	      /* AF_INET, AF_INET6, AF_BRIDGE, ... (NFPROTO_ of the hook) */
 	uint8_t hook;	      /* NF_INET_PRE_ROUTING (0) ... NF_INET_POST_ROUTING (4) */
 	uint16_t hw_protocol; /* EtherType; 0 at NF_INET_LOCAL_OUT */
-	uint8_t *payload;     /* from the network header on; may be edited in place */
+	uint8_t *payload;     /* starts at the network header; send changed bytes with ipq_replace() */
 	uint32_t payload_len; /* bytes at payload */
-	uint32_t full_len;    /* bytes of the packet */
+	uint32_t full_len;    /* length of the packet, also if it was truncated */
 	int64_t timestamp;    /* arrival, nanoseconds since 1970 UTC */
 	uint32_t mark;
-	uint32_t indev, outdev;		/* interface indices, see ipq_queue_interface() */
-	uint32_t physindev, physoutdev; /* ports of a bridge */
+	uint32_t indev, outdev;		/* interface indexes, see ipq_queue_interface() */
+	uint32_t physindev, physoutdev; /* bridge ports */
 	uint32_t uid, gid;
 	uint32_t priority;
-	uint32_t cgroup;     /* class id of net_cls */
-	uint16_t vlan_proto; /* of the bridge family: EtherType of the tag, 0x8100 or 0x88a8 */
-	uint16_t vlan_tci;   /* priority (3 bits), drop eligible, id (12 bits) */
+	uint32_t cgroup;     /* net_cls class id */
+	uint16_t vlan_proto; /* bridge family: EtherType of the tag, 0x8100 or 0x88a8 */
+	uint16_t vlan_tci;   /* priority (3 bits), drop eligible (1), VLAN id (12) */
 	uint8_t hw_addr[8];  /* link-layer source address */
 	uint8_t hw_addr_len;
 	uint8_t reserved1;
 	uint16_t link_header_len;
-	const uint8_t *link_header;   /* of the bridge family: the whole header, less a VLAN tag */
-	const char *security_context; /* not terminated */
+	const uint8_t *link_header;   /* bridge family: the whole header, without the VLAN tag */
+	const char *security_context; /* not NUL-terminated */
 	uint16_t security_context_len;
 	uint16_t conntrack_len; /* for ipq_packet_conntrack() */
 	uint32_t
 		conntrack_info; /* IP_CT_ESTABLISHED (0), IP_CT_RELATED (1), IP_CT_NEW (2), + 3 for replies */
 	const void *conntrack;	/* netlink attributes CTA_* as the kernel sent them */
-	const void *expectation; /* netlink attributes CTA_EXPECT_*; no kernel has sent any so far */
+	const void *expectation; /* netlink attributes CTA_EXPECT_*; no kernel sends them up to Linux 6.18 */
 	uint16_t expectation_len;
 	uint16_t reserved2[3];
 	uint64_t reserved3[6];
 };
 
 /*
- * Up to max packets into packet[]. Sends pending verdicts first. timeout_ms: IPQ_FOREVER, 0 to take
- * only what is there, or milliseconds. Returns the number of packets; 0 when the time is over; -EINTR
- * on a signal, -ECANCELED after ipq_queue_wake(), -ENODATA at the end of a capture file, -EPERM when
- * the capability was given up, another -errno when the source failed. An overrun is no error: it is
- * counted (see ipq_queue_stats()) and the queue goes on.
+ * Sends pending verdicts, then receives up to max packets (at most 64) into packet[]. timeout_ms: milliseconds to wait,
+ * IPQ_FOREVER, or 0: do not block. Returns the number of packets; 0 on timeout; -EINTR on a signal, -ECANCELED after
+ * ipq_queue_wake(), -ENODATA at the end of a capture file, -EPERM if the process gave up CAP_NET_ADMIN, -EINVAL if max
+ * is 0, another -errno if the source failed. An overrun of the socket is not an error: the lost packets are counted, see
+ * ipq_queue_stats().
  */
 int ipq_queue_recv(struct ipq_queue *q, struct ipq_packet *packet, unsigned max, int timeout_ms);
 
-/* A copy that outlives the next receive, for a verdict later and in any order. NULL: no memory. */
+/* A copy that stays valid after the next receive, for a later verdict in any order. NULL: no memory. */
 struct ipq_packet *ipq_packet_keep(const struct ipq_packet *packet);
 void ipq_packet_free(struct ipq_packet *kept);
 
@@ -185,8 +184,10 @@ void ipq_packet_free(struct ipq_packet *kept);
  */
 int ipq_queue_detach_memory(struct ipq_queue *q, void **memory, size_t *size);
 
-/* Name of an interface of the queue's network namespace, "" when unknown; type (may be NULL) is its
- * ARPHRD_ type. Valid until the next call on q. */
+/*
+ * Name of an interface in the queue's network namespace, "" if unknown. Its ARPHRD_ type is stored in *type unless type
+ * is NULL. Valid until the next call on q.
+ */
 const char *ipq_queue_interface(struct ipq_queue *q, uint32_t index, uint16_t *type);
 
 struct ipq_tuple {
@@ -227,16 +228,18 @@ int ipq_packet_conntrack(const struct ipq_packet *packet, struct ipq_conntrack *
 /* ---- verdicts --------------------------------------------------------------------------------- */
 
 /*
- * Each decides one packet, received or kept, once. Verdicts are collected and leave with the next
- * ipq_queue_recv(), ipq_queue_flush() or ipq_queue_close(), in the order of the calls. 0 or -errno
- * (-ENOENT: that packet does not wait; -ENOMEM). A verdict that the kernel refuses later is counted
- * as refused.
+ * Each records the verdict for one packet, which was received or is a copy from ipq_packet_keep(). Each packet gets one
+ * verdict. The next ipq_queue_recv(), ipq_queue_flush() or ipq_queue_close() sends the verdicts in the order of the
+ * calls. 0, -ENOENT (the packet does not wait for a verdict) or -ENOMEM; or -errno of ipq_queue_flush(), when so many
+ * verdicts are pending that they are sent at once. If the kernel refuses a verdict later, it is counted as refused.
  */
 int ipq_accept(struct ipq_queue *q, const struct ipq_packet *packet);
 int ipq_drop(struct ipq_queue *q, const struct ipq_packet *packet);
-/* Accepts with these bytes in the packet's place (from the network header on, lengths and checksums
- * right; ipq_edit.h helps). The bytes are copied unless they lie in packet->payload itself. A
- * checksum left to the device (IPQ_PACKET_CHECKSUM_NOT_READY) is completed here. */
+/*
+ * Accepts the packet with new content: len bytes that start at the network header, with correct lengths and checksums
+ * (ipq_edit.h has calls for that). The bytes are copied, unless they lie in packet->payload. A partial checksum
+ * (IPQ_PACKET_CHECKSUM_NOT_READY) is completed. Also -EMSGSIZE: more than 65531 bytes.
+ */
 int ipq_replace(struct ipq_queue *q, const struct ipq_packet *packet, const void *bytes, size_t len);
 
 /* Bits of ipq_verdict.present. */
@@ -252,9 +255,10 @@ enum ipq_verdict_fields {
 enum ipq_verdict_code {
 	IPQ_DROP = 0,
 	IPQ_ACCEPT = 1,
-	IPQ_QUEUE = 3,	/* to queue number ipq_verdict.queue */
-	IPQ_REPEAT = 4, /* through the same hook again; set a mark to break the loop */
-	IPQ_STOP = 5	/* accepted; no further hook function of this hook sees it */
+	IPQ_QUEUE = 3, /* to queue number ipq_verdict.queue */
+	IPQ_REPEAT =
+		4, /* traverse the hook again from the start; set a mark that the rule excludes, or it loops */
+	IPQ_STOP = 5 /* accept, and skip the remaining functions of this hook */
 };
 
 struct ipq_verdict {
@@ -266,71 +270,73 @@ struct ipq_verdict {
 	uint16_t reserved;
 	uint32_t mark;
 	uint32_t priority;
-	uint32_t conntrack_mark, conntrack_mark_mask; /* of it, the bits in mask change; 0: all */
+	uint32_t conntrack_mark, conntrack_mark_mask; /* mask: bits that change; 0: all */
 	uint8_t conntrack_labels[16];
 	const void *payload;
 	size_t payload_len;
 };
 
 /*
- * Any verdict with anything the kernel takes along. Besides the errors above: -EOPNOTSUPP for a conntrack mark or labels
- * without IPQ_O_CONNTRACK in force (open tells whether this kernel has it) and for the VLAN of a packet that is not
- * bridged: the kernel would pass over them in silence.
+ * Any verdict, with everything that the kernel can set at the same time. In addition to the errors above: -EINVAL (code,
+ * present or size), -EOPNOTSUPP for settings that the kernel would ignore: a conntrack mark or labels without
+ * IPQ_O_CONNTRACK in force, and the VLAN tag of a packet that is not of the bridge family.
  */
 int ipq_decide(struct ipq_queue *q, const struct ipq_packet *packet, const struct ipq_verdict *verdict);
 
-/* Sends pending verdicts now. 0 or -errno; after an error what could not be sent stays pending. */
+/* Sends pending verdicts now. 0 or -errno; verdicts that could not be sent stay pending. */
 int ipq_queue_flush(struct ipq_queue *q);
 
-/* ---- living with other things ------------------------------------------------------------------ */
+/* ---- event loops and counters ------------------------------------------------------------------- */
 
-/* For poll and epoll: readable when ipq_queue_recv(q, ..., 0) would return something. Flush first. */
+/* For poll and epoll: readable if ipq_queue_recv(q, ..., 0) would return packets or an error. Flush before waiting. */
 int ipq_queue_fd(const struct ipq_queue *q);
 
-/* Makes a blocked (or the next) ipq_queue_recv() return -ECANCELED. Any thread, signal handlers too. 0 or -errno. */
+/* Makes a blocked (or the next) ipq_queue_recv() return -ECANCELED. From any thread or signal handler. 0 or -errno. */
 int ipq_queue_wake(struct ipq_queue *q);
 
 struct ipq_stats {
 	size_t size;			   /* in: sizeof(struct ipq_stats) */
-	uint64_t received;		   /* packets handed out */
+	uint64_t received;		   /* packets */
 	uint64_t accepted, dropped, other; /* verdicts sent, by code */
-	uint64_t replaced;		   /* of these, with new payload */
-	uint64_t refused;		   /* verdicts the kernel refused (the packet had gone) */
-	uint64_t lost;			   /* dropped by the kernel because the socket's buffer was full */
-	uint64_t queue_dropped;		   /* dropped by the kernel because the queue was full */
-	uint64_t malformed;		   /* messages not understood (their packets dropped) */
-	uint64_t waiting;		   /* handed out, no verdict yet */
+	uint64_t replaced;		   /* of the verdicts sent: with new payload */
+	uint64_t refused;		   /* verdicts that the kernel refused, because the packet was gone */
+	uint64_t lost;			   /* packets dropped by the kernel: the socket buffer was full */
+	uint64_t queue_dropped;		   /* packets dropped by the kernel: the queue was full */
+	uint64_t malformed;		   /* invalid messages; their packets were dropped */
+	uint64_t waiting;		   /* packets received, without a verdict */
 	uint64_t receives, sends;	   /* system calls */
 };
 
-/* Counters since open. 0 or -errno (-EINVAL: size). queue_dropped reads /proc; the rest costs nothing. */
+/* Counters since open. Reads /proc for queue_dropped and lost. 0 or -errno (-EINVAL: size). */
 int ipq_queue_stats(struct ipq_queue *q, struct ipq_stats *stats);
 
-/* ---- more than one core ------------------------------------------------------------------------- */
+/* ---- several cores --------------------------------------------------------------------------- */
 
 struct ipq_group; /* opaque */
 
-/* Decides a batch; runs on the queue's own thread. Return 0, or -errno to stop the whole group. */
+/* Called for each batch in the thread of its queue. Return 0, or -errno to stop the whole group. */
 typedef int (*ipq_group_handler)(struct ipq_queue *q, struct ipq_packet *packet, unsigned n, void *context);
 
 struct ipq_group_options {
 	size_t size;	/* sizeof(struct ipq_group_options) */
 	uint32_t first; /* number of the first queue */
-	uint32_t count; /* queues and threads; 0: one for each processor this process may use */
-	uint32_t pin;	/* 1: thread i stays on the i-th processor (for --queue-cpu-fanout) */
-	uint32_t batch; /* packets a call at most; 0: 64 */
-	const struct ipq_options *queue; /* for every queue; or NULL */
+	uint32_t count; /* queues and threads; 0: one for each processor that this process may use */
+	uint32_t pin;	/* 1: bind thread i to the i-th of these processors (for --queue-cpu-fanout) */
+	uint32_t batch; /* maximum packets per call of the handler; 0: 64 */
+	const struct ipq_options *queue; /* for each queue; or NULL */
 	char *error;
 	size_t error_size;
 };
 
-/* Opens queues first ... first + count - 1 and starts a thread for each. context[i] (or NULL) goes to
- * queue i's handler. 0, or -errno with nothing left running. */
+/*
+ * Opens queues first to first + count - 1 and starts a thread for each. The handler of the i-th queue receives
+ * context[i]; context may be NULL. 0, or -errno: then no queue is open and no thread runs.
+ */
 int ipq_group_start(struct ipq_group **group, const struct ipq_group_options *options,
 		    ipq_group_handler handler, void *const *context);
-/* Wakes, joins, closes and frees all. Returns what stopped the group: 0 or -errno. */
+/* Stops the threads, closes the queues, frees the group. Returns the first error of a thread, or 0. */
 int ipq_group_stop(struct ipq_group *group);
-/* Waits until the group stops by itself (a handler's or a source's error). The same value. */
+/* Waits until the group stops because of an error. Returns that error. */
 int ipq_group_wait(struct ipq_group *group);
 /* Sum over all queues. Any thread. 0 or -EINVAL (size). */
 int ipq_group_stats(struct ipq_group *group, struct ipq_stats *stats);
