@@ -1,0 +1,93 @@
+#!/bin/sh
+# SPDX-License-Identifier: LGPL-2.1-or-later
+# A packet that ipq filter accepts meets every rule that it would have met without it: later rules of the same table, and
+# other ipq processes on the same hook. Each of these sees it once.
+. "$IPQ_LIVE/lib.sh"
+. "$IPQ_LIVE/rules-lib.sh"
+
+# filter_on NAME HOOK RULE...: in the background; its output goes to $work/NAME, its process is $pid_NAME.
+filter_on() {
+	name=$1
+	before=$(rules_of_ours | wc -l)
+	hook=$2
+	shift 2
+	$IPQ filter --via $way --on $hook "$@" >$work/$name 2>&1 &
+	eval "pid_$name=$!"
+	tries=250
+	until [ "$(rules_of_ours | wc -l)" -gt "$before" ] || [ $tries = 0 ]; do
+		tries=$((tries - 1))
+		sleep 0.02
+	done
+	sleep 0.2
+}
+
+# end NAME...: SIGINT, and waits.
+end() {
+	for name; do
+		eval "kill -INT \$pid_$name; wait \$pid_$name"
+		log=$work/$name
+		look_for_findings
+	done
+}
+
+# matched NAME RULE: how many packets it counted.
+matched() {
+	awk -v rule="$2" 'index($0, rule) { print $2 }' $work/$1
+}
+
+for way in $(ways_to_queue); do
+	# Rules of the user in the same table. nftables has a table of its own for each ipq process.
+	if [ $way != nftables ]; then
+		$way -w -t mangle -A INPUT -p udp --dport 7001 -j DROP
+		$way -w -t mangle -A INPUT -p udp --dport 7002 -m mark --mark 7 -j DROP
+		$way -w -t mangle -A INPUT -p udp --dport 7003 -m mark ! --mark 0 -j DROP
+		filter_on one INPUT 'mark 7 udp dst port 7002' 'accept udp dst portrange 7001-7010' 'drop udp dst port 7011'
+		expect "$way: a later DROP in the same table applies to accepted packets" $FLOW udp -n 10 -e 0 -w 300 7001
+		expect "$way: a later rule sees the mark of an accepted packet" $FLOW udp -n 10 -e 0 -w 300 7002
+		expect "$way: and no mark of ipq's own" $FLOW udp -n 10 7003
+		expect "$way: later packets are still dropped" $FLOW udp -n 10 -e 0 -w 300 7011
+		end one
+		expect_text "$way: each packet was decided once" 10 matched one 'mark 7 udp'
+		$way -w -t mangle -F INPUT
+	fi
+
+	# Several on one hook, started in this order; the drops of each count, and each sees each packet once.
+	filter_on one INPUT 'drop udp dst port 7001' 'count udp dst port 7004'
+	filter_on two INPUT 'drop udp dst port 7002' 'count udp dst port 7004'
+	filter_on three INPUT --bypass 'drop udp dst port 7003' 'count udp dst port 7004'
+	for port in 7001 7002 7003; do
+		expect "$way: three on one hook: what one drops is dropped ($port)" $FLOW udp -n 10 -e 0 -w 300 $port
+	done
+	expect "$way: what none drops arrives" $FLOW udp -n 100 7004
+	end two
+	expect "$way: the first still drops when the second has ended" $FLOW udp -n 10 -e 0 -w 300 7001
+	expect "$way: and the third" $FLOW udp -n 10 -e 0 -w 300 7003
+	filter_on four INPUT,OUTPUT 'count udp dst port 7004'
+	expect "$way: a fourth on two hooks: all arrive" $FLOW udp -n 100 7004
+	end one three four
+	expect_text "$way: each saw each packet once" "200 100 200 200" echo $(for name in one two three four; do
+		matched $name 'count udp dst port 7004'
+	done)
+
+	# A mark of the user's in our bits does not pass the filter.
+	if [ $way != nftables ]; then
+		filter_on one INPUT 'drop udp dst port 7001'
+		ours=$($way-save -t mangle | sed -n 's/.*--mark \(0x[0-9a-f]*\).* -g ipq.*/\1/p')
+		$way -w -t mangle -A OUTPUT -p udp --dport 7001 -j MARK --set-mark $(printf '0x%x' $(((ours + 0x02000000) & 0xfe000000)))
+		expect "$way: a mark in the same bits that is not ours does not pass" $FLOW udp -n 10 -e 0 -w 300 7001
+		end one
+		$way -w -t mangle -F OUTPUT
+
+		# Ours lost on the way back: the packet must not go round for ever.
+		filter_on one INPUT 'count udp dst port 7005'
+		$way -w -t mangle -I INPUT 1 -j MARK --set-mark 1
+		sleep 2
+		expect "$way: a rule before ours that changes marks is noticed" grep -q 'changes packet marks' $work/one
+		expect "$way: packets arrive all the same" $FLOW udp -n 10 7005
+		end one
+		expect_text "$way: and are decided once" 10 matched one 'count udp dst port 7005'
+		$way -w -t mangle -F INPUT
+	fi
+	expect_text "$way: no rule is left" "" rules_of_ours
+done
+finish
