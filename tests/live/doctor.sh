@@ -19,26 +19,76 @@ expect "root of this namespace has the capability" says ok capability CAP_NET_AD
 expect "the namespace is not the machine's" says warning namespace namespace
 expect "a tool that supports queues is found" says ok tools 'takes -j'
 expect "without rules and programs it warns and shows a command" sh -c \
-	"$IPQ doctor | grep -A1 '^warning *queue *nobody owns queue 0' | grep -q '> sudo .*queue'"
+	"$IPQ doctor | grep -A1 '^warning *queue *no process owns queue 0' | grep -q '> sudo .*queue'"
 expect_text "a warning alone exits with 0" 0 status_of $IPQ doctor
 $iptables -w -S >$work/rules
 $IPQ doctor >/dev/null
 expect_text "the rules are unchanged" "" sh -c "$iptables -w -S | diff $work/rules -"
 
 queue OUTPUT -p udp --dport 7000
-expect "a rule without a program is a failure" says FAIL queue 'nobody owns queue 0'
+expect "a rule without a program is a failure" says FAIL queue 'queue 0: no process owns it'
 expect_text "a failure exits with 1" 1 status_of $IPQ doctor
-remedy=$($IPQ doctor | sed -n "s/.*take the rule away: sudo \($iptables .*\)/\1/p")
+remedy=$($IPQ doctor | grep -A1 'queue 0: no process' | sed -n 's/.*> \(.*iptables.* -D .*\)/\1/p')
 start $IPQ watch --queue 0
 wait_for_queue 0
 owner="process $started (ipq)"
 [ -n "$(cat $queue_table 2>/dev/null)" ] || owner="a process that cannot be seen"
-expect "the owner of the queue is named" says ok queue "queue 0 is taken by $owner"
+expect "the owner of the queue is named" says ok queue "queue 0 is owned by $owner"
 expect_text "a queue with rule and owner exits with 0" 0 status_of $IPQ doctor
 expect "the command that removes the rule works" $remedy
-expect "a program without a rule is a failure" says FAIL queue 'nothing arrives'
+expect "a program without a rule is a failure" says FAIL queue 'waits for nothing'
 expect_text "a failure exits with 1" 1 status_of $IPQ doctor
 stop INT
+
+# Packets that cannot arrive, or are not decided, are no "ok".
+start $IPQ watch --queue 0
+wait_for_queue 0
+$iptables -w -I OUTPUT -p udp -m comment --comment "-j ACCEPT" -j ACCEPT
+queue OUTPUT -p udp --dport 7000
+expect "an earlier ACCEPT that keeps all packets away fails" says FAIL queue 'an earlier rule decides.*-A OUTPUT -p udp.*-j ACCEPT'
+$iptables -w -D OUTPUT -p udp -m comment --comment "-j ACCEPT" -j ACCEPT
+expect "without it all is well" says ok queue 'queue 0 is owned by .*no packet has met it so far'
+expect "an IPv4 rule is for IPv4 only" says ok queue 'IPv4 only'
+$FLOW udp -n 3 7000 >/dev/null
+expect "the rule's counter is shown" says ok queue '3 packets have met it'
+$iptables -w -I OUTPUT -p udp --dport 7001 -j ACCEPT
+expect "an ACCEPT of other packets does not matter" says ok queue 'queue 0 is owned by'
+$iptables -w -D OUTPUT -p udp --dport 7001 -j ACCEPT
+$iptables -w -N mine
+$iptables -w -F OUTPUT
+$iptables -w -A mine -p udp --dport 7000 -j $queue_target
+expect "a chain that no hook calls fails" says FAIL queue 'no hook calls the chain mine'
+$iptables -w -A OUTPUT -j mine
+expect "with a jump to it all is well" says ok queue 'queue 0 is owned by'
+if [ -n "$(cat $queue_table 2>/dev/null)" ]; then
+	kill -STOP $started
+	$FLOW udp -n 3 -e 0 -w 100 7000 >/dev/null
+	expect "an owner that does not read fails" says FAIL queue 'packets wait and none was decided'
+	kill -CONT $started
+	sleep 0.2
+	expect "once it reads all is well" says ok queue 'queue 0 is owned by'
+	$IPQ filter --queue 11 'accept' >$work/eleven 2>&1 &
+	eleven=$!
+	wait_for_queue 11
+	$IPQ filter --on OUTPUT --quiet 'queue 11 udp dst port 7002' >$work/ten 2>&1 &
+	ten=$!
+	wait_for_rule OUTPUT
+	$FLOW udp -n 3 7002 >/dev/null
+	expect "the target of another queue's verdict is no failure" says warning queue 'queue 11.*verdict of another queue'
+	kill -INT $ten $eleven
+	wait $ten $eleven
+fi
+stop INT
+$iptables -w -F
+$iptables -w -X mine
+start $IPQ filter --on INPUT 'drop udp dst port 7001'
+wait_for_rule INPUT
+expect "ipq filter on a hook is well" says ok queue 'queue 61000 is owned by'
+stop KILL
+expect "the rules of a killed ipq filter fail" says FAIL queue 'queue 61000: blocked'
+expect "the remedy is ipq clean" sh -c "$IPQ doctor | grep -A1 'blocked' | grep -q 'ipq clean'"
+expect "status names it too" sh -c "$IPQ status | grep -q '^! queue 61000: blocked' && $IPQ status | grep -q 'ipq clean'"
+$IPQ clean >/dev/null
 
 if setpriv --help >/dev/null 2>&1; then
 	expect "a missing capability is a failure" sh -c \

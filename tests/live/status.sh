@@ -34,15 +34,15 @@ else
 	expect "possible owners are named" says "may own a queue: $three ipq"
 fi
 expect "a queue that no rule feeds is flagged" says '^! queue 4: no rule feeds it'
-expect "a rule whose queue has no owner is flagged" says '^! queue 5: nobody owns it, .* dropped'
-expect "a rule with bypass and without owner is flagged" says '^! queue 6: nobody owns it; its rules have bypass'
+expect "a rule whose queue has no owner is flagged" says '^! queue 5: no process owns it, .* dropped'
+expect "a rule with bypass and without owner is flagged" says '^! queue 6: no process owns it; its rules have bypass'
 expect "a queue with rule and owner is not flagged" sh -c "! $IPQ status | grep '^! queue 3'"
 expect "a queue number in a comment is not a rule" sh -c "! $IPQ status | grep '^ *9 '"
 expect "a comment's escape sequence does not reach the terminal" sh -c \
 	"$IPQ status | grep -q 'red.*31m' && ! $IPQ status | LC_ALL=C grep -q '[^ -~]'"
 
 $IPQ status --json >$work/json
-expect_text "the JSON output is valid and has the same values" "3:True:None 4:True:no 5:False:nobody 6:False:nobody 20" python3 -c "
+expect_text "the JSON output is valid and has the same values" "3:True:None 4:True:no 5:False:no 6:False:no 20" python3 -c "
 import json
 s = json.load(open('$work/json'))
 print(*('%d:%s:%s' % (q['queue'], q['owned'], q['problem'] and q['problem'].split()[0]) for q in s['queues']),

@@ -145,6 +145,57 @@ static void a_rule_of_iptables_nft_is_not_counted_twice(void **state)
 }
 
 /* Cut and changed in every place: nothing is read beyond its end (the sanitizers watch), nothing loops. */
+static void earlier_rule_that_decides_makes_rule_unreached(void **state)
+{
+	(void)state;
+	save("*filter\n:INPUT ACCEPT [0:0]\n"
+	     "[0:0] -A INPUT -p icmp -m comment --comment \"-j ACCEPT\" -j ACCEPT\n"
+	     "[0:0] -A INPUT -p icmp -m icmp --icmp-type 8 -j NFQUEUE --queue-num 1\n"
+	     "[7:84] -A INPUT -p udp -j NFQUEUE --queue-num 2\n"
+	     "[0:0] -A INPUT -p udp -m udp --dport 53 -j NFQUEUE --queue-num 3\n"
+	     "[0:0] -A INPUT ! -p tcp -j DROP\n"
+	     "[0:0] -A INPUT -p tcp -j NFQUEUE --queue-num 4\nCOMMIT\n");
+	assert_int_equal(f.count, 4);
+	assert_true(f.rule[0].unreached);
+	assert_non_null(strstr(f.rule[0].blocker, "-A INPUT -p icmp"));
+	assert_false(f.rule[1].unreached);
+	assert_true(f.rule[1].counted);
+	assert_int_equal(f.rule[1].packets, 7);
+	assert_true(f.rule[2].unreached);
+	assert_false(f.rule[3].unreached);
+}
+
+static void rule_in_chain_without_jump_is_unreached(void **state)
+{
+	(void)state;
+	save("*mangle\n:INPUT ACCEPT [0:0]\n:one - [0:0]\n:two - [0:0]\n:three - [0:0]\n:stop - [0:0]\n"
+	     "-A INPUT -j one\n-A one -p tcp -j RETURN\n-A one -j two\n"
+	     "-A two -p tcp -j NFQUEUE --queue-num 1\n-A two -p udp -j NFQUEUE --queue-num 2\n"
+	     "-A three -j NFQUEUE --queue-num 3\n"
+	     "-A INPUT -j stop\n-A INPUT -j NFQUEUE --queue-num 4\n-A stop -j DROP\nCOMMIT\n");
+	assert_int_equal(f.count, 4);
+	assert_false(f.rule[1].unreached);
+	assert_true(f.rule[2].unreached);
+	assert_string_equal(f.rule[2].blocker, "");
+	assert_true(f.rule[3].unreached);
+	assert_string_equal(f.rule[3].blocker, "-A stop -j DROP");
+}
+
+static void order_of_nft_rules_is_seen(void **state)
+{
+	(void)state;
+	nft("table inet t {\n\tchain in {\n\t\ttype filter hook input priority filter; policy accept;\n"
+	    "\t\tcounter packets 9 bytes 99 queue to 1\n\t\tudp dport 53 counter packets 0 bytes 0 accept\n"
+	    "\t\tudp dport 53 queue to 2\n\t\tip protocol tcp jump other\n\t}\n"
+	    "\tchain other {\n\t\tqueue to 3\n\t}\n\tchain alone {\n\t\tqueue to 4\n\t}\n}\n");
+	assert_int_equal(f.count, 4);
+	assert_false(f.rule[0].unreached);
+	assert_int_equal(f.rule[0].packets, 9);
+	assert_true(f.rule[1].unreached);
+	assert_false(f.rule[2].unreached);
+	assert_true(f.rule[3].unreached);
+}
+
 static void damaged_listings_do_no_harm(void **state)
 {
 	static const char text[] = "*filter\n:I A [0:0]\n[1:2] -A I -m comment --comment \"a\\\"b\" -j "
@@ -176,6 +227,9 @@ int main(void)
 		cmocka_unit_test_teardown(numbers_that_are_none_are_not_guessed, reset),
 		cmocka_unit_test_teardown(every_form_of_nft_is_read, reset),
 		cmocka_unit_test_teardown(a_rule_of_iptables_nft_is_not_counted_twice, reset),
+		cmocka_unit_test_teardown(earlier_rule_that_decides_makes_rule_unreached, reset),
+		cmocka_unit_test_teardown(rule_in_chain_without_jump_is_unreached, reset),
+		cmocka_unit_test_teardown(order_of_nft_rules_is_seen, reset),
 		cmocka_unit_test_teardown(damaged_listings_do_no_harm, reset),
 	};
 

@@ -130,7 +130,7 @@ static int examine(struct doctor *d)
 	doctor_kernel(d);
 	doctor_rights(d);
 	doctor_tools(d);
-	err = snapshot_take(&s);
+	err = snapshot_take(&s, false);
 	if (err < 0) {
 		doctor_say(d, CHECK_FAIL, "queues", NULL, "cannot look: %s", strerror(-err));
 	} else {

@@ -9,10 +9,11 @@
 #define QUEUES_MAX 32 /* that get a line */
 
 /* A rule to try with, in the way that works here. */
-static const char *example(const struct doctor *d, uint32_t queue, char *to, size_t room)
+static void example(const struct doctor *d, uint32_t queue, char *to, size_t room)
 {
+	to[0] = '\0';
 	if (d->method == NULL)
-		return NULL;
+		return;
 	if (strcmp(d->method, "nft") == 0)
 		snprintf(
 			to, room,
@@ -24,29 +25,6 @@ static const char *example(const struct doctor *d, uint32_t queue, char *to, siz
 			 "sudo %s -A INPUT -p icmp -j NFQUEUE --queue-num %" PRIu32
 			 "   (pings, as an example)",
 			 d->method, queue);
-	return to;
-}
-
-static const struct queue_rule *rule_of(const struct snapshot *s, uint32_t queue)
-{
-	for (size_t i = 0; i < s->firewall.count; i++)
-		if (queue_rule_feeds(&s->firewall.rule[i], queue) && !s->firewall.rule[i].bypass)
-			return &s->firewall.rule[i];
-	return NULL;
-}
-
-static void say_orphan(struct doctor *d, const struct snapshot *s, const struct queue_row *row)
-{
-	const struct queue_rule *rule = rule_of(s, row->line.number);
-	char removal[640] = "", text[800];
-
-	if (rule != NULL)
-		queue_rule_removal(rule, removal, sizeof(removal));
-	snprintf(text, sizeof(text), "start the program%s%s",
-		 removal[0] != '\0' ? ", or take the rule away: sudo " : "", removal);
-	doctor_say(d, CHECK_FAIL, "queue", text,
-		   "nobody owns queue %" PRIu32 ", and a rule feeds it: its packets are dropped",
-		   row->line.number);
 }
 
 static void say_lossy(struct doctor *d, const struct queue_row *row)
@@ -59,45 +37,56 @@ static void say_lossy(struct doctor *d, const struct queue_row *row)
 		   row->line.number, row->line.queue_dropped, row->line.user_dropped);
 }
 
-static void say_owned(struct doctor *d, const struct snapshot *s, const struct queue_row *row)
+static const char *families(const struct queue_row *row)
 {
-	char who[96] = "a process that cannot be seen from here", text[256];
+	return row->ipv4 && row->ipv6 ? "" : row->ipv4 ? ", IPv4 only" : ", IPv6 only";
+}
 
-	if (row->pid != 0)
-		snprintf(who, sizeof(who), "process %" PRId32 " (%.63s)", (int32_t)row->pid, row->command);
-	if (row->counted && row->line.copy_mode == 0)
-		doctor_say(d, CHECK_FAIL, "queue", "ipq_set_mode(h, IPQ_COPY_PACKET, ...) in the program",
-			   "queue %" PRIu32 " is owned by %s, which has set no copy mode: it gets nothing",
-			   row->line.number, who);
-	else if (row_is_idle(s, row))
-		doctor_say(d, CHECK_FAIL, "queue", example(d, row->line.number, text, sizeof(text)),
-			   "queue %" PRIu32 " is owned by %s, but no rule feeds it: nothing arrives",
-			   row->line.number, who);
-	else if (row->rules == 0)
-		doctor_say(d, CHECK_WARNING, "queue", "sudo ipq doctor",
-			   "queue %" PRIu32 " is taken by %s; no rule for it can be seen", row->line.number,
-			   who);
-	else
-		doctor_say(d, CHECK_OK, "queue", NULL,
-			   "queue %" PRIu32
-			   " is taken by %s and fed by %u rule%s; a second program is refused (EBUSY)",
-			   row->line.number, who, row->rules, row->rules == 1 ? "" : "s");
-	say_lossy(d, row);
+/* Packets arrive, or can. */
+static void say_fed(struct doctor *d, const struct queue_row *row, const char *who)
+{
+	char met[64] = "";
+
+	if (row->rules_counted && row->rule_packets == 0)
+		snprintf(met, sizeof(met), "; no packet has met it so far");
+	else if (row->rules_counted)
+		snprintf(met, sizeof(met), "; %" PRIu64 " packets have met it", row->rule_packets);
+	doctor_say(d, CHECK_OK, "queue", NULL,
+		   "queue %" PRIu32
+		   " is owned by %s and fed by %u rule%s%s%s; a second program is refused (EBUSY)",
+		   row->line.number, who, row->rules, row->rules == 1 ? "" : "s", families(row), met);
 }
 
 static void say_row(struct doctor *d, const struct snapshot *s, const struct queue_row *row)
 {
-	if (row->owned)
-		say_owned(d, s, row);
-	else if (s->blind)
+	enum queue_problem problem = row_problem(s, row);
+	char who[96] = "a process that cannot be seen from here", text[400], remedy[640];
+	bool warning = problem == QUEUE_BYPASSED || problem == QUEUE_FORWARDED;
+
+	if (row->pid != 0)
+		snprintf(who, sizeof(who), "process %" PRId32 " (%.63s)", (int32_t)row->pid, row->command);
+	row_explain(s, row, text, sizeof(text), remedy, sizeof(remedy));
+	if (problem == QUEUE_IDLE && remedy[0] == '\0')
+		example(d, row->line.number, remedy, sizeof(remedy));
+	if (!row->owned && s->blind)
 		doctor_say(d, CHECK_WARNING, "queue", "sudo ipq doctor",
-			   "who owns queue %" PRIu32 " cannot be told", row->line.number);
-	else if (row_is_orphan(s, row))
-		say_orphan(d, s, row);
+			   "the owner of queue %" PRIu32 " is unknown", row->line.number);
+	else if (problem == QUEUE_OK && row->rules == 0)
+		doctor_say(d, CHECK_WARNING, "queue", "sudo ipq doctor",
+			   "queue %" PRIu32 " is owned by %s; no rule for it can be seen", row->line.number,
+			   who);
+	else if (problem == QUEUE_OK)
+		say_fed(d, row, who);
+	else if (row->owned)
+		doctor_say(d, warning ? CHECK_WARNING : CHECK_FAIL, "queue",
+			   remedy[0] != '\0' ? remedy : NULL, "queue %" PRIu32 ", owned by %s: %s",
+			   row->line.number, who, text);
 	else
-		doctor_say(d, CHECK_WARNING, "queue", "start the program",
-			   "nobody owns queue %" PRIu32 "; its rules have bypass, so packets pass unseen",
-			   row->line.number);
+		doctor_say(d, warning ? CHECK_WARNING : CHECK_FAIL, "queue",
+			   remedy[0] != '\0' ? remedy : "start the program", "queue %" PRIu32 ": %s",
+			   row->line.number, text);
+	if (row->owned)
+		say_lossy(d, row);
 }
 
 void doctor_queues(struct doctor *d, const struct snapshot *s)
@@ -105,6 +94,7 @@ void doctor_queues(struct doctor *d, const struct snapshot *s)
 	bool asked_for = false;
 	char text[256];
 
+	example(d, d->queue, text, sizeof(text));
 	for (size_t i = 0; i < s->count; i++) {
 		asked_for |= s->row[i].line.number == d->queue;
 		if (i < QUEUES_MAX || s->row[i].line.number == d->queue)
@@ -115,10 +105,10 @@ void doctor_queues(struct doctor *d, const struct snapshot *s)
 			   s->count);
 	if (s->blind && !asked_for)
 		doctor_say(d, CHECK_WARNING, "queue", "sudo ipq doctor",
-			   "who owns queue %" PRIu32 " cannot be told", d->queue);
+			   "the owner of queue %" PRIu32 " is unknown", d->queue);
 	else if (!asked_for)
-		doctor_say(d, CHECK_WARNING, "queue", example(d, d->queue, text, sizeof(text)),
-			   "nobody owns queue %" PRIu32 ", and no rule %s feeds it", d->queue,
+		doctor_say(d, CHECK_WARNING, "queue", text[0] != '\0' ? text : NULL,
+			   "no process owns queue %" PRIu32 ", and no rule %s feeds it", d->queue,
 			   firewall_complete(&s->firewall) ? "here" : "that can be seen");
 }
 
@@ -163,9 +153,10 @@ void doctor_rules(struct doctor *d, const struct snapshot *s)
 		doctor_say(d, CHECK_OK, "rules", NULL, "none here queues");
 	if (total > 0)
 		doctor_say(d, CHECK_OK, "bypass", NULL,
-			   bypass == total ? "%u of %u rules let packets pass while nobody owns the queue"
-					   : "%u of %u rules let packets pass while nobody owns the queue; "
-					     "the others drop them "
-					     "(--queue-bypass, or \"queue flags bypass\")",
+			   bypass == total
+				   ? "%u of %u rules let packets pass while no process owns the queue"
+				   : "%u of %u rules let packets pass while no process owns the queue; "
+				     "the others drop them "
+				     "(--queue-bypass, or \"queue flags bypass\")",
 			   bypass, total);
 }

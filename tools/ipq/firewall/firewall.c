@@ -12,10 +12,10 @@
 static const struct {
 	const char *tool, *show;
 } kinds[FIREWALL_KINDS] = {
-	[FIREWALL_IPTABLES_LEGACY] = { "iptables-legacy", "iptables-legacy-save" },
-	[FIREWALL_IP6TABLES_LEGACY] = { "ip6tables-legacy", "ip6tables-legacy-save" },
-	[FIREWALL_IPTABLES_NFT] = { "iptables-nft", "iptables-nft-save" },
-	[FIREWALL_IP6TABLES_NFT] = { "ip6tables-nft", "ip6tables-nft-save" },
+	[FIREWALL_IPTABLES_LEGACY] = { "iptables-legacy", "iptables-legacy-save -c" },
+	[FIREWALL_IP6TABLES_LEGACY] = { "ip6tables-legacy", "ip6tables-legacy-save -c" },
+	[FIREWALL_IPTABLES_NFT] = { "iptables-nft", "iptables-nft-save -c" },
+	[FIREWALL_IP6TABLES_NFT] = { "ip6tables-nft", "ip6tables-nft-save -c" },
 	[FIREWALL_NFT] = { "nft", "nft list ruleset" },
 };
 
@@ -39,8 +39,8 @@ static int ask(enum firewall_kind kind, char **text)
 	    tool_find("iptables-nft", path, sizeof(path)))
 		return status;
 	/* iptables from before 1.8 has one flavour and no suffix. */
-	return subprocess_run_line(kind == FIREWALL_IPTABLES_LEGACY ? "iptables-save" : "ip6tables-save",
-				   text);
+	return subprocess_run_line(
+		kind == FIREWALL_IPTABLES_LEGACY ? "iptables-save -c" : "ip6tables-save -c", text);
 }
 
 static int parse(struct firewall *f, enum firewall_kind kind, const char *text)

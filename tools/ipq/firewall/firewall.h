@@ -27,7 +27,11 @@ struct queue_rule {
 	bool bypass;	      /* packets pass while nobody owns the queue */
 	char family[8];	      /* "ip", "ip6", "inet", "bridge", ... */
 	char table[64], chain[64];
-	char text[400]; /* as the tool shows it, cut; chosen by others: see text.h */
+	bool counted;	   /* packets is known */
+	uint64_t packets;  /* that have met it */
+	bool unreached;	   /* no packet gets as far as this rule */
+	char blocker[200]; /* unreached: the earlier rule that decides, "" if nothing calls its chain */
+	char text[400];	   /* as the tool shows it, cut; chosen by others: see text.h */
 };
 
 /* What became of asking a tool. */

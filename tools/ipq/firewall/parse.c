@@ -5,10 +5,12 @@
  */
 #include <ctype.h>
 #include <errno.h>
+#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include "firewall/firewall.h"
+#include "firewall/reach.h"
 
 #define WORDS 256 /* of a rule that are looked at */
 
@@ -156,31 +158,77 @@ static void read_target(const struct line *l, size_t i, struct queue_rule *r)
 	}
 }
 
-static int save_rule(struct firewall *f, struct queue_rule *r, const struct line *l, const char *s,
-		     size_t len)
+/* Words i to end - 1, separated by spaces. */
+static void join_words(const struct line *l, size_t i, size_t end, char *to, size_t room)
 {
-	size_t i = at(l, 0)[0] == '[' ? 1 : 0; /* counters, with iptables-save -c */
-	const char *text = strstr(s, "-A ");
+	size_t used = 0;
 
-	if (!is(l, i, "-A") || text == NULL || text >= s + len)
-		return 0;
-	snprintf(r->chain, sizeof(r->chain), "%.63s", at(l, i + 1));
-	copy_text(r->text, sizeof(r->text), text, len - (size_t)(text - s));
-	for (i += 2; i + 1 < l->count; i++) {
-		if (is(l, i, "--comment")) {
+	to[0] = '\0';
+	for (; i < end && used < room; i++)
+		used += (size_t)snprintf(to + used, room - used, "%s%s", used > 0 ? " " : "", at(l, i));
+}
+
+static enum reach_end end_of_target(const char *target, const struct queue_rule *r)
+{
+	static const char *const decide[] = { "ACCEPT", "DROP", "REJECT" };
+
+	for (size_t i = 0; i < sizeof(decide) / sizeof(decide[0]); i++)
+		if (strcmp(target, decide[i]) == 0)
+			return REACH_DECIDES;
+	if (strcmp(target, "NFQUEUE") == 0 || strcmp(target, "QUEUE") == 0)
+		/* ipq repeats what it accepts, so that it meets the following rules. */
+		return r->bypass || strncmp(r->chain, "ipq-", 4) == 0 ? REACH_GOES_ON : REACH_DECIDES;
+	return strcmp(target, "RETURN") == 0 ? REACH_RETURNS : REACH_JUMPS;
+}
+
+/* The place of -j or -g; the comment is removed. l->count: none. */
+static size_t find_target(struct line *l, size_t i)
+{
+	for (; i + 1 < l->count; i++) {
+		if (is(l, i, "-m") && is(l, i + 1, "comment") && is(l, i + 2, "--comment") &&
+		    i + 3 < l->count) {
+			memmove(&l->word[i], &l->word[i + 4], (l->count - i - 4) * sizeof(l->word[0]));
+			l->count -= 4;
+			i--; /* and look at this place again */
+		} else if (is(l, i, "--comment")) {
 			i++; /* of one word it has no quotes */
-			continue;
+		} else if (is(l, i, "-j") || is(l, i, "--jump") || is(l, i, "-g")) {
+			return i;
 		}
-		if (!is(l, i, "-j") && !is(l, i, "--jump"))
-			continue;
-		if (!is(l, i + 1, "NFQUEUE") && !is(l, i + 1, "QUEUE"))
-			return 0;
-		r->first = r->last = 0;
-		r->bypass = r->computed = false;
-		read_target(l, i + 1, r);
-		return add_rule(f, r);
 	}
-	return 0;
+	return l->count;
+}
+
+static int save_rule(struct firewall *f, struct reach *reach, struct queue_rule *r, struct line *l,
+		     const char *s, size_t len)
+{
+	size_t first = at(l, 0)[0] == '[' ? 1 : 0; /* counters, with iptables-save -c */
+	const char *text = strstr(s, "-A ");
+	struct reach_rule rule = { .end = REACH_GOES_ON };
+	size_t jump;
+	int err = 0;
+
+	if (!is(l, first, "-A") || text == NULL || text >= s + len)
+		return 0;
+	jump = find_target(l, first + 2);
+	if (jump == l->count)
+		return 0; /* it only counts */
+	snprintf(r->chain, sizeof(r->chain), "%.63s", at(l, first + 1));
+	r->first = r->last = 0;
+	r->bypass = r->computed = false;
+	r->counted = first == 1 && sscanf(at(l, 0), "[%" SCNu64, &r->packets) == 1;
+	copy_text(r->text, sizeof(r->text), text, len - (size_t)(text - s));
+	if (is(l, jump + 1, "NFQUEUE") || is(l, jump + 1, "QUEUE")) {
+		read_target(l, jump + 1, r);
+		err = add_rule(f, r);
+		rule.queue_rule = f->count;
+	}
+	snprintf(rule.chain, sizeof(rule.chain), "%s", r->chain);
+	snprintf(rule.target, sizeof(rule.target), "%.63s", at(l, jump + 1));
+	copy_text(rule.text, sizeof(rule.text), r->text, strlen(r->text));
+	join_words(l, first + 2, jump, rule.match, sizeof(rule.match));
+	rule.end = end_of_target(rule.target, r);
+	return err < 0 ? err : reach_add(reach, &rule);
 }
 
 int firewall_parse_save(struct firewall *f, enum firewall_kind kind, const char *text)
@@ -188,6 +236,7 @@ int firewall_parse_save(struct firewall *f, enum firewall_kind kind, const char 
 	bool six = kind == FIREWALL_IP6TABLES_LEGACY || kind == FIREWALL_IP6TABLES_NFT;
 	bool nft = kind == FIREWALL_IPTABLES_NFT || kind == FIREWALL_IP6TABLES_NFT;
 	struct queue_rule r = { .kind = kind };
+	struct reach reach = { .rule = NULL };
 	struct line *l = malloc(sizeof(*l));
 	int err = l == NULL ? -ENOMEM : 0;
 
@@ -197,12 +246,17 @@ int firewall_parse_save(struct firewall *f, enum firewall_kind kind, const char 
 
 		if (text[0] == '*')
 			snprintf(r.table, sizeof(r.table), "%.63s", at(l, 0) + 1);
-		else if (text[0] == ':' && nft)
+		if (text[0] == ':' && nft)
 			err = add_chain(f, r.family, r.table, at(l, 0) + 1);
-		else if (text[0] != '#' && text[0] != ':')
-			err = save_rule(f, &r, l, text, len);
+		if (text[0] == ':' && strcmp(at(l, 1), "-") != 0) /* it has a policy: a hook calls it */
+			err = err == 0 ? reach_add_base(&reach, at(l, 0) + 1) : err;
+		else if (text[0] == 'C') /* COMMIT */
+			reach_finish(&reach, f);
+		else if (text[0] != '#' && text[0] != ':' && text[0] != '*')
+			err = save_rule(f, &reach, &r, l, text, len);
 		text += len + (text[len] == '\n');
 	}
+	reach_finish(&reach, f);
 	free(l);
 	return err;
 }
@@ -211,6 +265,7 @@ int firewall_parse_save(struct firewall *f, enum firewall_kind kind, const char 
 
 struct nft {
 	struct firewall *f;
+	struct reach reach;
 	struct queue_rule r;	 /* family, table and chain of the place where we are */
 	unsigned depth;		 /* open braces */
 	unsigned chain_depth;	 /* depth inside the chain; 0: in no chain */
@@ -303,12 +358,49 @@ static bool is_xt_target(const struct line *l, size_t i)
 	       (strcmp(at(l, i + 2), "NFQUEUE") == 0 || strcmp(at(l, i + 2), "QUEUE") == 0);
 }
 
+/* Removes "counter packets N bytes N", and reads it. */
+static void take_counter(struct line *l, struct queue_rule *r)
+{
+	r->counted = false;
+	for (size_t i = 0; i + 4 < l->count; i++) {
+		if (!is(l, i, "counter") || !is(l, i + 1, "packets") || !is(l, i + 3, "bytes"))
+			continue;
+		r->counted = sscanf(at(l, i + 2), "%" SCNu64, &r->packets) == 1;
+		memmove(&l->word[i], &l->word[i + 5], (l->count - i - 5) * sizeof(l->word[0]));
+		l->count -= 5;
+		return;
+	}
+}
+
+/* What the statement does to packets, and where that word is. */
+static enum reach_end end_of_statement(const struct line *l, size_t *place)
+{
+	for (size_t i = 0; i < l->count && !is(l, i, "comment"); i++) {
+		*place = i;
+		if (is(l, i, "accept") || is(l, i, "drop") || is(l, i, "reject"))
+			return REACH_DECIDES;
+		if (is(l, i, "return"))
+			return REACH_RETURNS;
+		if (is(l, i, "jump") || is(l, i, "goto"))
+			return REACH_JUMPS;
+		if (is(l, i, "queue"))
+			return REACH_GOES_ON;
+	}
+	*place = l->count;
+	return REACH_GOES_ON;
+}
+
 static int nft_statement(struct nft *n)
 {
-	size_t len = n->start == NULL ? 0 : (size_t)(n->end - n->start);
+	size_t len = n->start == NULL ? 0 : (size_t)(n->end - n->start), place = 0;
+	struct reach_rule rule = { .queue_rule = 0 };
 	int err = 0;
 
-	for (size_t i = 0; i < n->line.count; i++) {
+	if (n->line.count > 0 && is(&n->line, 0, "type"))
+		err = reach_add_base(&n->reach, n->r.chain);
+	take_counter(&n->line, &n->r);
+	copy_text(n->r.text, sizeof(n->r.text), n->start != NULL ? n->start : "", len);
+	for (size_t i = 0; i < n->line.count && err == 0; i++) {
 		bool queue = is_queue_statement(&n->line, i);
 
 		if (!queue && !is_xt_target(&n->line, i))
@@ -316,10 +408,19 @@ static int nft_statement(struct nft *n)
 		if (queue)
 			read_queue(&n->line, i + 1, &n->r);
 		n->r.computed |= !queue;
-		copy_text(n->r.text, sizeof(n->r.text), n->start, len);
-		if (!shown_before(n))
+		if (!shown_before(n)) {
 			err = add_rule(n->f, &n->r);
+			rule.queue_rule = n->f->count;
+		}
 		break;
+	}
+	rule.end = end_of_statement(&n->line, &place);
+	if (err == 0 && place < n->line.count) {
+		snprintf(rule.chain, sizeof(rule.chain), "%s", n->r.chain);
+		snprintf(rule.target, sizeof(rule.target), "%.63s", at(&n->line, place + 1));
+		copy_text(rule.text, sizeof(rule.text), n->r.text, strlen(n->r.text));
+		join_words(&n->line, 0, place, rule.match, sizeof(rule.match));
+		err = reach_add(&n->reach, &rule);
 	}
 	n->line.count = 0;
 	n->start = NULL;
@@ -357,6 +458,8 @@ static int close_brace(struct nft *n, const char *s)
 	}
 	if (n->depth > 0)
 		n->depth--;
+	if (n->depth == 0)
+		reach_finish(&n->reach, n->f); /* the end of the table */
 	return err;
 }
 
@@ -406,6 +509,7 @@ int firewall_parse_nft(struct firewall *f, const char *text)
 	n->r.kind = FIREWALL_NFT;
 	while (*text != '\0' && (len = nft_step(n, text)) > 0)
 		text += len;
+	reach_finish(&n->reach, f);
 	free(n);
 	return len < 0 ? len : 0;
 }

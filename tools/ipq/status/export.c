@@ -14,7 +14,7 @@ static void json_row(const struct snapshot *s, const struct queue_row *row, FILE
 {
 	static const char *const modes[] = { "none", "meta", "packet" };
 	const struct queue_line *l = &row->line;
-	const char *problem = status_problem(s, row);
+	char problem[400], remedy[640];
 
 	fprintf(out, "{\"queue\":%" PRIu32 ",\"owned\":%s", l->number,
 		s->blind && !row->owned ? "null" : json_bool(row->owned));
@@ -32,7 +32,8 @@ static void json_row(const struct snapshot *s, const struct queue_row *row, FILE
 	}
 	fprintf(out, ",\"rules\":%u,\"bypass\":%s,\"problem\":", row->rules,
 		json_bool(row->rules > 0 && row->bypass));
-	if (problem != NULL)
+	row_explain(s, row, problem, sizeof(problem), remedy, sizeof(remedy));
+	if (problem[0] != '\0')
 		text_put_json(out, problem);
 	else
 		fputs("null", out);
@@ -49,7 +50,10 @@ static void json_rule(const struct queue_rule *r, FILE *out)
 	text_put_json(out, r->chain);
 	if (!r->computed)
 		fprintf(out, ",\"first\":%u,\"last\":%u", r->first, r->last);
-	fprintf(out, ",\"bypass\":%s,\"rule\":", json_bool(r->bypass));
+	fprintf(out, ",\"bypass\":%s,\"reached\":%s", json_bool(r->bypass), json_bool(!r->unreached));
+	if (r->counted)
+		fprintf(out, ",\"packets\":%" PRIu64, r->packets);
+	fputs(",\"rule\":", out);
 	text_put_json(out, r->text);
 	fputc('}', out);
 }

@@ -106,6 +106,19 @@ static int add_probed(struct taking *t)
 	return err;
 }
 
+static void add_rule(struct queue_row *r, const struct queue_rule *rule)
+{
+	bool six = strcmp(rule->family, "ip6") == 0, four = strcmp(rule->family, "ip") == 0;
+
+	r->rules_counted = rule->counted && (r->rules == 0 || r->rules_counted);
+	r->rule_packets += rule->packets;
+	r->rules++;
+	r->reached += !rule->unreached;
+	r->bypass &= rule->bypass;
+	r->ipv4 |= !six;
+	r->ipv6 |= !four;
+}
+
 static int add_rules(struct taking *t)
 {
 	struct snapshot *s = t->s;
@@ -125,8 +138,7 @@ static int add_rules(struct taking *t)
 			r = row_of(t, q);
 			if (r == NULL)
 				return -ENOMEM;
-			r->rules++;
-			r->bypass &= rule->bypass;
+			add_rule(r, rule);
 		}
 	}
 	return 0;
@@ -154,7 +166,30 @@ static int take(struct taking *t)
 	return add_rules(t);
 }
 
-int snapshot_take(struct snapshot *s)
+/* Which of the queues where packets wait decide none of them? */
+static void find_stuck(struct snapshot *s)
+{
+	const struct timespec pause = { .tv_nsec = 500000000 };
+	bool any = false;
+
+	for (size_t i = 0; i < s->count; i++)
+		any |= s->row[i].counted && s->row[i].line.waiting > 0;
+	if (any)
+		nanosleep(&pause, NULL);
+	for (size_t i = 0; any && i < s->count; i++) {
+		struct queue_row *r = &s->row[i];
+		struct queue_line now;
+		uint32_t came;
+
+		if (!r->counted || r->line.waiting == 0 || queue_line(r->line.number, &now) < 0)
+			continue;
+		came = now.last_id - r->line.last_id - (now.user_dropped - r->line.user_dropped);
+		r->stuck = now.port_id == r->line.port_id && now.waiting > 0 &&
+			   came == now.waiting - r->line.waiting;
+	}
+}
+
+int snapshot_take(struct snapshot *s, bool quick)
 {
 	struct taking *t = calloc(1, sizeof(*t));
 	int err;
@@ -167,11 +202,15 @@ int snapshot_take(struct snapshot *s)
 	if (err == 0)
 		err = take(t);
 	free(t);
-	if (err < 0)
+	if (err < 0) {
 		snapshot_free(s);
-	else if (s->count > 0)
+		return err;
+	}
+	if (s->count > 0)
 		qsort(s->row, s->count, sizeof(*s->row), by_number);
-	return err;
+	if (!quick)
+		find_stuck(s);
+	return 0;
 }
 
 void snapshot_free(struct snapshot *s)
@@ -179,14 +218,4 @@ void snapshot_free(struct snapshot *s)
 	free(s->row);
 	firewall_free(&s->firewall);
 	*s = (struct snapshot){ .row = NULL };
-}
-
-bool row_is_orphan(const struct snapshot *s, const struct queue_row *row)
-{
-	return !s->blind && !row->owned && row->rules > 0 && !row->bypass;
-}
-
-bool row_is_idle(const struct snapshot *s, const struct queue_row *row)
-{
-	return row->owned && row->rules == 0 && s->computed == 0 && firewall_complete(&s->firewall);
 }

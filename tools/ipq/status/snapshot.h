@@ -15,8 +15,13 @@ struct queue_row {
 	bool counted; /* line has more than the number */
 	pid_t pid;    /* 0: unknown */
 	char command[64];
-	unsigned rules; /* that feed it */
-	bool bypass;	/* all of these have it */
+	unsigned rules;	    /* that name it */
+	unsigned reached;   /* of these: those that packets get to */
+	bool ipv4, ipv6;    /* families of these */
+	bool rules_counted; /* rule_packets is known for all of these */
+	uint64_t rule_packets;
+	bool stuck;  /* packets wait, and none was decided for half a second */
+	bool bypass; /* all of these have it */
 };
 
 /* A process that holds a netfilter socket, and so may own a queue. */
@@ -37,13 +42,35 @@ struct snapshot {
 	unsigned suspects;
 };
 
-/* 0, or -errno when nothing at all can be known. */
-int snapshot_take(struct snapshot *s);
+/*
+ * Where packets wait, it looks again half a second later to see whether their queue is stuck; not with `quick`.
+ * 0, or -errno when nothing at all can be known.
+ */
+int snapshot_take(struct snapshot *s, bool quick);
 void snapshot_free(struct snapshot *s);
 
-/* Packets for it are dropped: a rule without bypass feeds it, and nobody owns it. */
+/* What is wrong with a queue. */
+enum queue_problem {
+	QUEUE_OK,
+	QUEUE_BLOCKED,	 /* not owned; an ipq process that ended left its rules, which drop */
+	QUEUE_ORPHAN,	 /* not owned; a rule without bypass drops its packets */
+	QUEUE_BYPASSED,	 /* not owned; its rules let packets pass */
+	QUEUE_NO_MODE,	 /* owned; its owner set no copy mode */
+	QUEUE_STUCK,	 /* owned; packets wait and none is decided */
+	QUEUE_SHADOWED,	 /* owned; earlier rules decide about all of its packets */
+	QUEUE_UNREACHED, /* owned; no hook calls the chain that names it */
+	QUEUE_FORWARDED, /* owned; no rule names it, and packets came: by the verdict of another queue */
+	QUEUE_IDLE,	 /* owned; no rule names it, and no packet came */
+};
+
+enum queue_problem row_problem(const struct snapshot *s, const struct queue_row *row);
+/* In words, and what to type or do ("": nothing). */
+void row_explain(const struct snapshot *s, const struct queue_row *row, char *text, size_t size, char *remedy,
+		 size_t remedy_size);
+
+/* Packets for it are dropped: a rule without bypass feeds it, and no process owns it. */
 bool row_is_orphan(const struct snapshot *s, const struct queue_row *row);
-/* Somebody waits for packets that no rule sends, as far as rules could be read. */
+/* Its owner waits for packets that no rule sends, as far as rules could be read. */
 bool row_is_idle(const struct snapshot *s, const struct queue_row *row);
 
 #endif

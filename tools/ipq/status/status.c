@@ -163,7 +163,7 @@ static int run(int argc, char **argv)
 		return err;
 	if (o.watch)
 		return status_watch(o.interval_ms);
-	err = snapshot_take(&s);
+	err = snapshot_take(&s, false);
 	if (err < 0) {
 		fprintf(stderr, "ipq status: cannot look: %s\n", strerror(-err));
 		return 1;

@@ -13,9 +13,6 @@ struct status_view {
 	unsigned columns; /* of the terminal; 0: lines are as long as they are */
 };
 
-/* What is wrong with a queue, in words; NULL: nothing. */
-const char *status_problem(const struct snapshot *s, const struct queue_row *row);
-
 /* The table, what is wrong, the rules. Everything from outside is escaped. */
 void status_print(const struct status_view *v, FILE *out);
 void status_print_json(const struct snapshot *s, FILE *out);

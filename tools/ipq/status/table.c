@@ -10,17 +10,6 @@
 
 #define WIDE 120 /* columns of a terminal from which on rates and totals are both shown */
 
-const char *status_problem(const struct snapshot *s, const struct queue_row *row)
-{
-	if (row_is_orphan(s, row))
-		return "nobody owns it, and a rule without bypass feeds it: its packets are dropped";
-	if (!s->blind && !row->owned && row->rules > 0)
-		return "nobody owns it; its rules have bypass: packets pass unseen";
-	if (row_is_idle(s, row))
-		return "no rule feeds it: its owner waits for nothing";
-	return NULL;
-}
-
 static const char *copy_mode(const struct queue_row *row, char *to, size_t room)
 {
 	static const char *const names[] = { "none", "meta", "packet" };
@@ -133,12 +122,16 @@ static void print_problems(FILE *out, const struct snapshot *s)
 	bool any = false;
 
 	for (size_t i = 0; i < s->count; i++) {
-		const char *problem = status_problem(s, &s->row[i]);
+		char text[400], remedy[640], safe[1600];
 
-		if (problem != NULL)
-			fprintf(out, "%s! queue %" PRIu32 ": %s\n", any ? "" : "\n", s->row[i].line.number,
-				problem);
-		any |= problem != NULL;
+		row_explain(s, &s->row[i], text, sizeof(text), remedy, sizeof(remedy));
+		if (text[0] == '\0')
+			continue;
+		fprintf(out, "%s! queue %" PRIu32 ": %s\n", any ? "" : "\n", s->row[i].line.number,
+			text_safe(safe, sizeof(safe), text));
+		if (remedy[0] != '\0')
+			fprintf(out, "    %s\n", text_safe(safe, sizeof(safe), remedy));
+		any = true;
 	}
 }
 

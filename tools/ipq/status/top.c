@@ -175,7 +175,7 @@ static int loop(struct screen *s, unsigned interval_ms)
 		enum event event = AGAIN;
 		int64_t next;
 
-		err = snapshot_take(&now);
+		err = snapshot_take(&now, true);
 		if (err < 0)
 			break;
 		next = now_ms() + interval_ms; /* from now: looking may take longer than the interval */

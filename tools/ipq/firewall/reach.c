@@ -1,0 +1,116 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * A rule is reached if a hook calls its chain, or a rule that is reached jumps there, and no earlier rule of that chain
+ * decides about all of its packets. An earlier rule does so when its matches are among those of the rule.
+ */
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include "firewall/reach.h"
+
+#define DEPTH_MAX 16 /* of jumps */
+
+int reach_add_base(struct reach *r, const char *chain)
+{
+	char(*grown)[64] = realloc(r->base, (r->bases + 1) * sizeof(*grown));
+
+	if (grown == NULL)
+		return -ENOMEM;
+	r->base = grown;
+	snprintf(r->base[r->bases++], sizeof(*grown), "%s", chain);
+	return 0;
+}
+
+int reach_add(struct reach *r, const struct reach_rule *rule)
+{
+	struct reach_rule *grown = r->rule;
+
+	if ((r->count & (r->count - 1)) == 0) /* a power of two, or none: full */
+		grown = realloc(r->rule, (r->count == 0 ? 1 : 2 * r->count) * sizeof(*grown));
+	if (grown == NULL)
+		return -ENOMEM;
+	r->rule = grown;
+	r->rule[r->count++] = *rule;
+	return 0;
+}
+
+/* Does a packet that meets `special` meet `general`, judged by the words alone? */
+static bool covers(const char *general, const char *special)
+{
+	char all[256], *save = NULL;
+
+	if (strchr(general, '!') != NULL || strchr(special, '!') != NULL)
+		return strcmp(general, special) == 0;
+	snprintf(all, sizeof(all), "%s", general);
+	for (char *word = strtok_r(all, " ", &save); word != NULL; word = strtok_r(NULL, " ", &save)) {
+		size_t len = strlen(word);
+		const char *at = strstr(special, word);
+
+		while (at != NULL &&
+		       ((at != special && at[-1] != ' ') || (at[len] != ' ' && at[len] != '\0')))
+			at = strstr(at + 1, word);
+		if (at == NULL)
+			return false;
+		special = at + len;
+	}
+	return true;
+}
+
+/* The rule that decides about every packet that enters this chain and meets match, or NULL: some come back. */
+static const struct reach_rule *decider(const struct reach *r, const char *chain, const char *match,
+					size_t before, int depth)
+{
+	for (size_t i = 0; i < before && depth < DEPTH_MAX; i++) {
+		const struct reach_rule *rule = &r->rule[i], *inner;
+
+		if (strcmp(rule->chain, chain) != 0 || !covers(rule->match, match))
+			continue;
+		if (rule->end == REACH_DECIDES)
+			return rule;
+		if (rule->end == REACH_RETURNS)
+			return depth == 0 ? rule : NULL;
+		inner = rule->end == REACH_JUMPS ? decider(r, rule->target, match, r->count, depth + 1)
+						 : NULL;
+		if (inner != NULL)
+			return inner;
+	}
+	return NULL;
+}
+
+/* Is rule i reached? Else *blocker: the rule that keeps its packets away, NULL if nothing calls the chain. */
+static bool reached(const struct reach *r, size_t i, const struct reach_rule **blocker, int depth)
+{
+	const struct reach_rule *rule = &r->rule[i], *why = decider(r, rule->chain, rule->match, i, 0);
+
+	if (why != NULL) {
+		*blocker = why;
+		return false;
+	}
+	for (size_t b = 0; b < r->bases; b++)
+		if (strcmp(r->base[b], rule->chain) == 0)
+			return true;
+	for (size_t k = 0; k < r->count && depth < DEPTH_MAX; k++)
+		if (r->rule[k].end == REACH_JUMPS && strcmp(r->rule[k].target, rule->chain) == 0 &&
+		    reached(r, k, blocker, depth + 1))
+			return true;
+	return false;
+}
+
+void reach_finish(struct reach *r, struct firewall *f)
+{
+	for (size_t i = 0; i < r->count; i++) {
+		const struct reach_rule *blocker = NULL;
+		struct queue_rule *rule;
+
+		if (r->rule[i].queue_rule == 0)
+			continue;
+		rule = &f->rule[r->rule[i].queue_rule - 1];
+		rule->unreached = !reached(r, i, &blocker, 0);
+		if (blocker != NULL)
+			snprintf(rule->blocker, sizeof(rule->blocker), "%s", blocker->text);
+	}
+	free(r->rule);
+	free(r->base);
+	*r = (struct reach){ .rule = NULL };
+}

@@ -1,0 +1,143 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* What is wrong with a queue, in words: for `ipq status` and `ipq doctor`. */
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+#include "status/snapshot.h"
+
+bool row_is_orphan(const struct snapshot *s, const struct queue_row *row)
+{
+	return !s->blind && !row->owned && row->rules > 0 && !row->bypass;
+}
+
+bool row_is_idle(const struct snapshot *s, const struct queue_row *row)
+{
+	return row_problem(s, row) == QUEUE_IDLE;
+}
+
+/* The chain or the nftables table of an ipq process that has this queue. */
+static bool is_ipq_rule(const struct queue_rule *rule, uint32_t queue)
+{
+	char name[32];
+
+	snprintf(name, sizeof(name), "%s%" PRIu32, rule->kind == FIREWALL_NFT ? "ipq_" : "ipq-", queue);
+	return strcmp(rule->kind == FIREWALL_NFT ? rule->table : rule->chain, name) == 0;
+}
+
+/* A rule that names the queue; one that ipq made if there is one, then one without bypass. */
+static const struct queue_rule *rule_of(const struct snapshot *s, uint32_t queue, bool *ipq)
+{
+	const struct queue_rule *found = NULL;
+
+	*ipq = false;
+	for (size_t i = 0; i < s->firewall.count && !*ipq; i++) {
+		const struct queue_rule *rule = &s->firewall.rule[i];
+
+		if (!queue_rule_feeds(rule, queue))
+			continue;
+		*ipq = is_ipq_rule(rule, queue);
+		if (found == NULL || *ipq || (found->bypass && !rule->bypass))
+			found = rule;
+	}
+	return found;
+}
+
+/* The earlier rule that decides, or NULL. */
+static const struct queue_rule *shadowed_rule(const struct snapshot *s, uint32_t queue)
+{
+	for (size_t i = 0; i < s->firewall.count; i++)
+		if (queue_rule_feeds(&s->firewall.rule[i], queue) && s->firewall.rule[i].blocker[0] != '\0')
+			return &s->firewall.rule[i];
+	return NULL;
+}
+
+static enum queue_problem owned_problem(const struct snapshot *s, const struct queue_row *row)
+{
+	if (row->counted && row->line.copy_mode == 0)
+		return QUEUE_NO_MODE;
+	if (row->stuck)
+		return QUEUE_STUCK;
+	if (row->rules > 0)
+		return row->reached > 0				    ? QUEUE_OK
+		       : shadowed_rule(s, row->line.number) != NULL ? QUEUE_SHADOWED
+								    : QUEUE_UNREACHED;
+	if (s->computed > 0 || !firewall_complete(&s->firewall))
+		return QUEUE_OK;
+	return row->counted && row->line.last_id > 0 ? QUEUE_FORWARDED : QUEUE_IDLE;
+}
+
+enum queue_problem row_problem(const struct snapshot *s, const struct queue_row *row)
+{
+	bool ipq;
+
+	if (row->owned)
+		return owned_problem(s, row);
+	if (s->blind || row->rules == 0)
+		return QUEUE_OK;
+	if (row->bypass)
+		return QUEUE_BYPASSED;
+	rule_of(s, row->line.number, &ipq);
+	return ipq ? QUEUE_BLOCKED : QUEUE_ORPHAN;
+}
+
+/* For a rule that is not reached. */
+static void explain_unreached(const struct snapshot *s, const struct queue_row *row, bool shadowed,
+			      char *text, size_t size, char *remedy, size_t remedy_size)
+{
+	const struct queue_rule *rule;
+	bool ipq;
+
+	rule = shadowed ? shadowed_rule(s, row->line.number) : rule_of(s, row->line.number, &ipq);
+	if (shadowed)
+		snprintf(text, size, "an earlier rule decides about its packets, so none arrive: %s",
+			 rule->blocker);
+	else
+		snprintf(text, size, "no hook calls the chain %s of its rule, so no packets arrive",
+			 rule->chain);
+	if (rule->kind == FIREWALL_NFT)
+		snprintf(remedy, remedy_size, "sudo nft -a list table %s %s", rule->family, rule->table);
+	else
+		snprintf(remedy, remedy_size, "sudo %s -t %s -S   (%s)", firewall_tool(rule->kind),
+			 rule->table,
+			 shadowed ? "and move that rule after it" : "or restart the program that made it");
+}
+
+void row_explain(const struct snapshot *s, const struct queue_row *row, char *text, size_t size, char *remedy,
+		 size_t remedy_size)
+{
+	static const char *const texts[] = {
+		[QUEUE_OK] = "",
+		[QUEUE_BLOCKED] =
+			"blocked: the ipq process that owned it has ended, and its packets are dropped",
+		[QUEUE_ORPHAN] =
+			"no process owns it, and a rule without bypass feeds it: its packets are dropped",
+		[QUEUE_BYPASSED] = "no process owns it; its rules have bypass: packets pass unseen",
+		[QUEUE_NO_MODE] = "its owner has set no copy mode: it gets nothing",
+		[QUEUE_STUCK] =
+			"packets wait and none was decided for half a second: its owner does not read them, "
+			"or holds them",
+		[QUEUE_FORWARDED] = "no rule names it: its packets come by the verdict of another queue",
+		[QUEUE_IDLE] = "no rule feeds it: its owner waits for nothing",
+	};
+	enum queue_problem problem = row_problem(s, row);
+	const struct queue_rule *rule;
+	bool ipq;
+
+	remedy[0] = '\0';
+	if (problem == QUEUE_SHADOWED || problem == QUEUE_UNREACHED) {
+		explain_unreached(s, row, problem == QUEUE_SHADOWED, text, size, remedy, remedy_size);
+		return;
+	}
+	snprintf(text, size, "%s", texts[problem]);
+	rule = rule_of(s, row->line.number, &ipq);
+	if (problem == QUEUE_BLOCKED)
+		snprintf(remedy, remedy_size, "sudo ipq clean   (or start ipq filter on that hook again)");
+	else if (problem == QUEUE_ORPHAN && rule != NULL)
+		queue_rule_removal(rule, remedy, remedy_size);
+	else if (problem == QUEUE_STUCK && row->pid != 0)
+		snprintf(remedy, remedy_size, "sudo strace -p %d   (does it read?)", (int)row->pid);
+	else if (problem == QUEUE_NO_MODE)
+		snprintf(remedy, remedy_size, "ipq_set_mode(h, IPQ_COPY_PACKET, ...) in the program");
+	else if (problem == QUEUE_IDLE && strcmp(row->command, "ipq") == 0)
+		snprintf(remedy, remedy_size, "restart that ipq process, with --on HOOK");
+}
