@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * Rules as somebody might type them, a line each; what parses is run over whole and cut packets of every
- * shape, alone and as one program, which must agree from whichever rule on. A rate lets no more pass than it
- * says, and the caret below a mistake points into the line.
+ * Rules as a user might type them, one a line. The set is run over whole and cut packets of every shape, as one program
+ * and rule by rule, with the same result from each rule on. A rate is not exceeded, and the caret below a mistake
+ * points into the line.
  */
 #include <netdb.h>
 #include "filter/ruleset.h"
@@ -22,15 +22,19 @@ __attribute__((visibility("default"))) int getaddrinfo(const char *node, const c
 
 static void match(const struct ruleset *set, const uint8_t *packet, uint32_t len, uint32_t full_len)
 {
+	static struct view view;
+	const struct ipq_packet none = { .present = 0 };
 	uint8_t *p = exact_copy(packet, len);
+	struct subject s = { .packet = &none, .view = &view };
 	unsigned first = set->count;
 
+	view_set(&view, p, len, full_len);
 	for (unsigned i = set->count; i-- > 0;) {
-		if (bpf_filter(set->rule[i].program.bf_insns, p, full_len, len) != 0)
+		if (expression_match(set->rule[i].expression, &s))
 			first = i;
-		require(ruleset_match(set, i, p, len, full_len) == first);
+		require(ruleset_match(set, i, &s) == first);
 	}
-	require(ruleset_match(set, set->count, p, len, full_len) == set->count);
+	require(ruleset_match(set, set->count, &s) == set->count);
 	free(p);
 }
 
@@ -49,40 +53,47 @@ static void match_all(const struct ruleset *set)
 	}
 }
 
-/* A packet each millisecond, for 100 of them. */
-static void rate(struct rule *rule)
+/* A packet of 100 bytes each millisecond, for 100 of them. */
+static void rate(struct rate *r)
 {
-	int64_t passed = 0, most;
+	int64_t passed = 0, most, cost = (r->bits ? 800 : 1) * r->period / r->units;
 
 	for (int64_t now = 0; now < 100000000; now += 1000000)
-		passed += rule_rate_pass(rule, now);
+		passed += rate_pass(r, 100, now);
 	most = 100;
-	if (rule->interval > 0)
-		most = (rule->burst + 99000000) / rule->interval + 1;
+	if (cost > 0)
+		most = (r->burst + 99000000) / cost + 1;
 	require(passed >= 1 && passed <= (most < 100 ? most : 100));
 }
 
-static void look(struct rule *rule)
+static void look(struct action *a, size_t len)
+{
+	switch (a->type) {
+	case ACTION_RATE:
+		rate(&a->rate);
+		break;
+	case ACTION_REWRITE:
+		require(a->rewrite.from_len > 0 && a->rewrite.from_len + a->rewrite.to_len < len);
+		break;
+	case ACTION_DELAY:
+		require(a->delay >= 0 && a->delay <= INT64_C(3600000000000) && a->jitter <= a->delay);
+		break;
+	case ACTION_QUEUE:
+		require(a->number <= 65535);
+		break;
+	default:
+		require(a->probability > 0);
+		break;
+	}
+}
+
+static void look_at_rule(struct rule *rule)
 {
 	size_t len = strlen(rule->text);
 
-	require(rule->filter >= rule->text && rule->filter <= rule->text + len);
-	switch (rule->action) {
-	case ACTION_RATE:
-		rate(rule);
-		break;
-	case ACTION_REWRITE:
-		require(rule->rewrite.from_len > 0 && rule->rewrite.from_len + rule->rewrite.to_len < len);
-		break;
-	case ACTION_DELAY:
-		require(rule->interval >= 0 && rule->interval <= INT64_C(3600000000000));
-		break;
-	case ACTION_QUEUE:
-		require(rule->number <= 65535);
-		break;
-	default:
-		break;
-	}
+	require(rule->condition >= rule->text && rule->condition <= rule->text + len);
+	for (unsigned i = 0; i < rule->actions; i++)
+		look(&rule->action[i], len);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
@@ -99,14 +110,14 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		snprintf(line, sizeof(line), "%.*s", (int)(len < LINE_MAX_LEN ? len : LINE_MAX_LEN),
 			 (const char *)data + at);
 		at += len + 1;
-		/* The caret stands under the text or just behind it. */
+		/* The caret is below the text or just after it. */
 		if (ruleset_add(&set, line, &e) < 0)
 			require(e.offset <= strlen(line) && e.text[0] != '\0');
 	}
 	require(ruleset_finish(&set) == 0);
 	match_all(&set);
 	for (unsigned i = 0; i < set.count; i++)
-		look(&set.rule[i]);
+		look_at_rule(&set.rule[i]);
 	ruleset_free(&set);
 	return 0;
 }

@@ -21,7 +21,7 @@ echo 'dorp udp' >>$work/rules
 kill -HUP $started
 sleep 0.3
 expect "after a wrong file the old rules are in force" $FLOW udp -n 5 -e 0 -w 200 7003
-expect "the error shows the line" grep -q 'rules, line 3: an action is wanted' "$log"
+expect "the error shows the line" grep -q 'rules, line 3: "dorp" is not an action' "$log"
 expect "the error has a caret" grep -q '^  ^$' "$log"
 kill -USR1 $started
 sleep 0.3

@@ -19,7 +19,7 @@ static void packets_are_released_by_time_then_by_arrival(void **state)
 	(void)state;
 	srandom(2);
 	for (int i = 0; i < 3000; i++)
-		assert_int_equal(delays_add(&d, random() % 500, ipq_packet_keep(&packet), &verdict), 0);
+		assert_int_equal(delays_add(&d, random() % 500, ipq_packet_keep(&packet), &verdict, NULL), 0);
 	for (int64_t now = 0; now < 500; now++) {
 		while (delays_take(&d, now, &out)) {
 			assert_true(out.due == now);
@@ -43,7 +43,7 @@ static void timeout_ends_when_next_packet_is_due(void **state)
 
 	(void)state;
 	assert_int_equal(delays_timeout(&d, 0), -1);
-	assert_int_equal(delays_add(&d, 1500000, ipq_packet_keep(&packet), &verdict), 0);
+	assert_int_equal(delays_add(&d, 1500000, ipq_packet_keep(&packet), &verdict, NULL), 0);
 	assert_int_equal(delays_timeout(&d, 0), 2);
 	assert_int_equal(delays_timeout(&d, 1500000), 0);
 	assert_int_equal(delays_timeout(&d, INT64_C(1) << 40), 0);

@@ -6,11 +6,14 @@
 #ifndef IPQ_COMMAND_H
 #define IPQ_COMMAND_H
 
+#include <stdio.h>
+
 struct command {
 	const char *name;
 	const char *summary;		   /* one line, no full stop */
 	const char *help;		   /* usage and options, for `ipq NAME --help`: whole lines */
 	int (*run)(int argc, char **argv); /* argv[0] is the name. Returns the exit status */
+	void (*words)(FILE *out);	   /* words for completion, one a line; NULL: none */
 };
 
 extern const struct command command_bench;
@@ -23,8 +26,15 @@ extern const struct command command_watch;
 
 enum { EXIT_USAGE = 2 };
 
+struct option;
+
 /* Says what is wrong and where help is, on stderr. Returns EXIT_USAGE. */
 int command_usage(const struct command *command, const char *format, ...)
 	__attribute__((format(printf, 2, 3)));
+
+/* After getopt_long() returned c, '?' or ':' (the short options begin with "+:"): names the option, and one that was
+ * perhaps meant. Returns EXIT_USAGE. */
+int command_bad_option(const struct command *command, const struct option *options, char *const argv[],
+		       int c);
 
 #endif

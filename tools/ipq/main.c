@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* ipq: finds the subcommand. */
+/* ipq: finds the subcommand, and what all of them have in common. */
 #include <fcntl.h>
+#include <getopt.h>
 #include <poll.h>
 #include <stdarg.h>
 #include <stdbool.h>
@@ -9,6 +10,7 @@
 #include <string.h>
 #include <unistd.h>
 #include "command.h"
+#include "common/suggest.h"
 #include "common/text.h"
 
 static const struct command *const commands[] = { &command_watch,  &command_filter,
@@ -38,6 +40,43 @@ int command_usage(const struct command *command, const char *format, ...)
 	return EXIT_USAGE;
 }
 
+int command_bad_option(const struct command *command, const struct option *options, char *const argv[], int c)
+{
+	const char *word = argv[optind - 1], *known[64], *meant;
+	size_t n = 0;
+
+	if (c == ':')
+		return command_usage(command, "\"%s\" needs a value", word);
+	if (optopt != 0 && strncmp(word, "--", 2) != 0)
+		return command_usage(command, "unknown option \"-%c\"", optopt);
+	if (optopt != 0)
+		return command_usage(command, "\"%s\" takes no value", word);
+	while (options[n].name != NULL && n < 63) {
+		known[n] = options[n].name;
+		n++;
+	}
+	known[n] = NULL;
+	meant = suggest(word + 2, strlen(word + 2), known);
+	if (meant != NULL)
+		return command_usage(command, "unknown option \"%s\": did you mean \"--%s\"?", word, meant);
+	return command_usage(command, "unknown option \"%s\"", word);
+}
+
+/* A reader that has gone (ipq watch | head) is no failure. errno of the write that failed may be lost by now, but
+ * poll() still reports that the reader has gone. */
+static int check_output(const char *who, int status)
+{
+	struct pollfd out = { .fd = STDOUT_FILENO };
+
+	if (status != 0 || (fflush(stdout) == 0 && !ferror(stdout)))
+		return status;
+	if (poll(&out, 1, 0) == 1 && (out.revents & POLLERR) != 0)
+		return status;
+	fprintf(stderr, "%s: standard output was not written completely: is it closed, or the disk full?\n",
+		who);
+	return 1;
+}
+
 static int help(FILE *out)
 {
 	fputs("Usage: ipq COMMAND [OPTIONS]\n"
@@ -55,12 +94,20 @@ static int help(FILE *out)
 	      "\n"
 	      "See ipq(1).\n",
 	      out);
-	return out == stderr ? EXIT_USAGE : fflush(out) != 0;
+	return out == stderr ? EXIT_USAGE : check_output("ipq", 0);
 }
 
 static int unknown(const char *name)
 {
-	text_complain("ipq", "there is no command \"%s\". Try \"ipq --help\".", name);
+	const char *known[sizeof(commands) / sizeof(commands[0])] = { NULL }, *meant;
+
+	for (size_t i = 0; commands[i] != NULL; i++)
+		known[i] = commands[i]->name;
+	meant = suggest(name, strlen(name), known);
+	if (meant != NULL)
+		text_complain("ipq", "there is no command \"%s\": did you mean \"%s\"?", name, meant);
+	else
+		text_complain("ipq", "there is no command \"%s\". Try \"ipq --help\".", name);
 	return EXIT_USAGE;
 }
 
@@ -69,18 +116,13 @@ static bool is_help(const char *word)
 	return strcmp(word, "--help") == 0 || strcmp(word, "-h") == 0;
 }
 
-static int help_of(const char *name)
+static bool is_version(const char *word)
 {
-	const struct command *c = find(name);
-
-	if (c == NULL)
-		return unknown(name);
-	fputs(c->help, stdout);
-	return fflush(stdout) != 0;
+	return strcmp(word, "--version") == 0 || strcmp(word, "-V") == 0;
 }
 
-/* A queue's socket must not become descriptor 1, where what is printed would go. What was closed stays closed
- * for writing: the writer learns of it. */
+/* Keeps /dev/null open as descriptors 0 to 2 that were closed, read-only: the queue's socket must not become the
+ * standard output, and writing to it must fail as before. */
 static void occupy_standard_descriptors(void)
 {
 	int fd;
@@ -92,25 +134,57 @@ static void occupy_standard_descriptors(void)
 		close(fd);
 }
 
-/* A reader that has gone (ipq watch | head) is no failure. The failing write may be long past, and its errno
- * with it: poll() still knows of the reader. */
-static int check_output(const struct command *c, int status)
+static int help_of(const char *name)
 {
-	struct pollfd out = { .fd = STDOUT_FILENO };
+	const struct command *c = find(name);
 
-	if (status != 0 || (fflush(stdout) == 0 && !ferror(stdout)))
-		return status;
-	if (poll(&out, 1, 0) == 1 && (out.revents & POLLERR) != 0)
-		return status;
-	fprintf(stderr,
-		"ipq %s: standard output was not written completely: is it closed, or the disk full?\n",
-		c->name);
-	return 1;
+	if (c == NULL)
+		return unknown(name);
+	fputs(c->help, stdout);
+	return check_output("ipq", 0);
+}
+
+/* `ipq help COMMAND words`: for the completion of shells, from the tables of the parser. */
+static int words_of(const char *name)
+{
+	const struct command *c = find(name);
+
+	if (c == NULL)
+		return unknown(name);
+	if (c->words != NULL)
+		c->words(stdout);
+	return check_output("ipq", 0);
+}
+
+static int version(void)
+{
+	puts("ipq " IPQ_VERSION);
+	return check_output("ipq", 0);
+}
+
+static int help_command(int argc, char **argv)
+{
+	if (argc > 3 && strcmp(argv[3], "words") == 0)
+		return words_of(argv[2]);
+	return argc > 2 ? help_of(argv[2]) : help(stdout);
+}
+
+/* Is there such an option at any place? What follows "--", and the program of `ipq run`, have options of their own. */
+static bool has_option(const struct command *c, char **argv, bool (*is)(const char *word))
+{
+	for (; *argv != NULL && strcmp(*argv, "--") != 0; argv++) {
+		if (is(*argv))
+			return true;
+		if (c == &command_run && **argv != '-')
+			break;
+	}
+	return false;
 }
 
 int main(int argc, char **argv)
 {
 	const struct command *c;
+	char who[32];
 
 	occupy_standard_descriptors();
 	if (argc < 2)
@@ -118,13 +192,16 @@ int main(int argc, char **argv)
 	if (is_help(argv[1]))
 		return help(stdout);
 	if (strcmp(argv[1], "help") == 0)
-		return argc > 2 ? help_of(argv[2]) : help(stdout);
-	if (strcmp(argv[1], "--version") == 0)
-		return puts("ipq " IPQ_VERSION) < 0 || fflush(stdout) != 0;
+		return help_command(argc, argv);
+	if (is_version(argv[1]))
+		return version();
 	c = find(argv[1]);
 	if (c == NULL)
 		return unknown(argv[1]);
-	if (argc > 2 && is_help(argv[2]))
+	if (has_option(c, argv + 2, is_help))
 		return help_of(c->name);
-	return check_output(c, c->run(argc - 1, argv + 1));
+	if (has_option(c, argv + 2, is_version))
+		return version();
+	snprintf(who, sizeof(who), "ipq %s", c->name);
+	return check_output(who, c->run(argc - 1, argv + 1));
 }

@@ -1,6 +1,6 @@
 #!/bin/sh
 # SPDX-License-Identifier: LGPL-2.1-or-later
-# test-usage.sh IPQ: what a stranger mistypes is told as such, with exit status 2, and nothing runs.
+# test-usage.sh IPQ: mistakes on the command line are reported with exit status 2, and nothing runs.
 set -u
 ipq=$1
 work=$(mktemp -d)
@@ -21,13 +21,36 @@ refused() {
 }
 
 refused 'options come first' filter drop --json
-refused 'options come first' filter --json 'drop tcp port 23' --help
-refused '--record says which packets' filter --record drop drop
+refused 'options come first' filter --json 'drop tcp port 23' --quiet
+refused '--record selects packets for -w' filter --record drop drop
 refused 'Is a directory' filter --source pcap:/dev/null -f "$work"
 refused 'is no hook' filter --on INPTU --dry-run drop
 refused 'is no hook' watch --on INPTU --dry-run
-refused 'no filter from here on' filter 'drop tcp prot 23'
-refused 'no filter from here on' watch tcp prot 23
+refused 'did you mean "port"?' filter 'drop tcp prot 23'
+refused 'did you mean "port"?' watch tcp prot 23
+refused 'unknown option "--jsno": did you mean "--json"?' filter --jsno drop
+refused 'unknown option "-z"' watch -z
+refused '"-f" needs a value' filter -f
+refused 'did you mean "filter"?' fliter
+refused 'rule 3: ' filter 'dorp' 'accept' 'drop port'
+grep -q 'rule 1: ' "$work/error" || failed=1
+refused '"vlan" never matches' filter 'drop vlan 5'
+refused 'ifindex' filter 'drop ifindex 1'
+refused 'for ever' filter --check 'repeat 0'
+refused 'come back for ever' filter --check --queue 5 'queue 5 udp'
+refused 'no other queue' filter --source pcap:/dev/null 'queue 5 udp'
+refused 'no owners' filter --source pcap:/dev/null 'drop uid 0'
+refused 'no rules in it' filter --check -f /dev/null
+
+# --help and -V work at any place, but are left to the program of ipq run.
+for place in 'filter --on INPUT drop --help' 'watch -c 5 --help' 'status --json --help' 'run --help'; do
+	"$ipq" $place >"$work/help" && grep -q '^Usage: ipq ' "$work/help" || { echo "ipq $place: no help"; failed=1; }
+done
+for place in -V 'filter -V' 'filter drop --version'; do
+	[ "$("$ipq" $place)" = "$("$ipq" --version)" ] || { echo "ipq $place: no version"; failed=1; }
+done
+"$ipq" filter --check --on INPUT 'drop tcp dst port 23' 'mark 7, delay 5ms if in eth0' >"$work/out" || failed=1
+grep -q '2 rules are correct' "$work/out" || failed=1
 
 # A closed standard output is no descriptor for anything else, and what cannot be written is an error.
 printf '\324\303\262\241\2\0\4\0\0\0\0\0\0\0\0\0\377\377\0\0\145\0\0\0' >"$work/in.pcap"
@@ -40,7 +63,7 @@ if [ $? -ne 1 ] || ! grep -q 'not written' "$work/error" || ! cmp "$work/whole" 
 	cat "$work/error"
 	failed=1
 fi
-for command in "watch -s pcap:$work/in.pcap" "filter -s pcap:$work/in.pcap --json accept" 'doctor --program /bin/sh'; do
+for command in "watch -s pcap:$work/in.pcap" "filter -s pcap:$work/in.pcap --json accept" 'doctor --program /bin/sh' help --help 'help filter' 'filter --help' --version; do
 	timeout 60 "$ipq" $command >/dev/full 2>"$work/error"
 	if [ $? -ne 1 ] || ! grep -q 'not written' "$work/error"; then
 		echo "ipq $command to a full disk:"

@@ -12,17 +12,22 @@
 /* Counters of one rule in one worker. */
 struct counters {
 	_Atomic uint64_t packets, bytes;
-	_Atomic uint64_t dropped; /* of these: beyond a rate, out of order, or not editable */
-	_Atomic uint64_t places;  /* texts rewritten */
+	_Atomic uint64_t dropped;    /* of these: by chance, beyond a rate, or out of order */
+	_Atomic uint64_t places;     /* texts rewritten, headers edited */
+	_Atomic uint64_t not_edited; /* edits that could not be made */
 };
 
 struct active_rules {
 	struct ruleset set;
 	unsigned workers;
-	bool kernel_accepts;	   /* what the last accept would accept does not come to user space */
-	bool resizes_tcp;	   /* a rule changes the length of TCP payload */
-	struct counters *counters; /* [worker][rule]; rule set.count stands for "no rule" */
-	struct counters *base;	   /* [rule]: what the same rule counted before a reload */
+	bool kernel_accepts;  /* the kernel accepts what the last accept would accept, without queueing it */
+	bool resizes_tcp;     /* a rule changes the length of TCP payload */
+	bool selects_records; /* a rule records: packets of other rules are not recorded */
+	uint32_t flags;	      /* IPQ_O_ that conditions and actions need */
+	struct counters *counters;  /* [worker][rule]; rule set.count stands for "no rule" */
+	struct counters *base;	    /* [rule]: what the same rule counted before a reload */
+	struct bpf_program *filter; /* for the firewall rule: a packet that none matches does not come */
+	size_t filters;		    /* 0: every packet must come */
 };
 
 /* Where rules come from. */
@@ -30,9 +35,13 @@ struct active_rules_source {
 	char *const *text; /* arguments */
 	unsigned count;
 	const char *file; /* or NULL; its rules come first */
+	bool again;	  /* the file was read before: it must be a regular file, and complete */
 };
 
-/* Reads and parses. What is wrong is shown on stderr with a caret. 0 or -errno. */
+/*
+ * Reads and parses. All mistakes are shown on stderr, each with a caret. 0, -EINVAL when the rules or the file are
+ * not as they should be, -errno.
+ */
 int active_rules_load(struct active_rules **active_rules, const struct active_rules_source *from,
 		      unsigned workers);
 void active_rules_free(struct active_rules *active_rules);
@@ -43,24 +52,34 @@ static inline struct counters *active_rules_counters(const struct active_rules *
 	return &active_rules->counters[(size_t)worker * (active_rules->set.count + 1) + rule];
 }
 
-/* Rules with the same text go on counting where they were. `old` must not be in use any more. */
+/* For the worker that owns the counter: no locked instruction is needed. */
+static inline void counters_add(_Atomic uint64_t *counter, uint64_t n)
+{
+	atomic_store_explicit(counter, atomic_load_explicit(counter, memory_order_relaxed) + n,
+			      memory_order_relaxed);
+}
+
+/* Rules with the same text continue their counters. `old` must not be in use any more. */
 void active_rules_restore(struct active_rules *active_rules, const struct active_rules *old);
-/* A rate goes on where the same rule of the old plan is. */
+/* Rates of rules with the same text continue. */
 void active_rules_restore_rates(struct active_rules *active_rules, const struct active_rules *old);
 
+/* Counting begins again at 0. */
+void active_rules_reset(struct active_rules *active_rules);
 /* Sum over workers, with base. */
 void active_rules_sum(const struct active_rules *active_rules, unsigned rule, struct counters *sum);
 /* The table of counters: text, its lines cut to width (0: as long as they are), or one line of JSON. Returns
  * the number of lines. */
 unsigned active_rules_print(const struct active_rules *active_rules, FILE *out, bool json, unsigned width);
 
-/* Bytes of a packet that the filters look at; 0: all of it may be needed. */
+/* Bytes of a packet that the rules look at; 0: all of it may be needed. */
 uint32_t active_rules_copy_range(const struct active_rules *active_rules);
-/* Does a rule edit payload? Count packets one by one? */
+/* Does a rule edit packets, or count them one by one? */
 bool active_rules_need_segments(const struct active_rules *active_rules);
 /* A rule changes the length of TCP payload: both directions must pass. NULL: none. */
 const struct rule *active_rules_resize_tcp(const struct active_rules *active_rules);
-/* The filters that the firewall rule needs: room for set.count. 0: every packet must come. */
-size_t active_rules_filters(const struct active_rules *active_rules, struct bpf_program *filters);
+/* A rule after `from` that applies to packets which `from` would have decided before version 0.2. NULL: none. */
+const struct rule *active_rules_now_reached(const struct active_rules *active_rules,
+					    const struct rule **from);
 
 #endif

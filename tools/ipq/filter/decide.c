@@ -1,19 +1,23 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * A packet's way: the rules in order, as long as none ends it; then the edits that they asked for; then the
+ * record; then the verdict, at once or later. Conditions see the packet as it came, except for the mark.
+ */
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
-#include <net/if_arp.h>
-#include <netinet/in.h>
 #include <ipq_edit.h>
+#include "common/text.h"
 #include "filter/decide.h"
 
-/* How a packet is to leave. */
+/* What becomes of a packet. */
 struct outcome {
 	struct ipq_verdict verdict;
-	int64_t delay;		 /* ns */
-	const struct rule *rule; /* that decided; NULL: none */
-	struct counters *counters;
-	bool dropped; /* by the rule's rate, or because it could not be edited */
+	int64_t delay;		   /* ns */
+	const struct rule *rule;   /* the last one that matched; NULL: none */
+	struct counters *counters; /* of the rule that ended the way, or of "no rule" */
+	bool dropped;		   /* by chance or by a rate */
+	bool record;		   /* a rule asked for it */
 };
 
 static struct decide_common *common_of(const struct worker *w)
@@ -21,14 +25,7 @@ static struct decide_common *common_of(const struct worker *w)
 	return w->session->context;
 }
 
-/* ---- one packet ---------------------------------------------------------------------------------- */
-
-static void add(_Atomic uint64_t *counter, uint64_t n)
-{
-	/* One writer: no locked instruction is needed. */
-	atomic_store_explicit(counter, atomic_load_explicit(counter, memory_order_relaxed) + n,
-			      memory_order_relaxed);
-}
+/* ---- rules --------------------------------------------------------------------------------------- */
 
 static void names_of(struct worker *w, const struct ipq_packet *packet, struct print_packet *p)
 {
@@ -46,187 +43,175 @@ static void log_packet(struct worker *w, const struct ipq_packet *packet)
 	output_packet(w->session->output, &p);
 }
 
-static void drop(struct outcome *o)
+static bool drop_by(struct outcome *o, struct counters *counters)
 {
 	o->verdict.code = IPQ_DROP;
 	o->dropped = true;
+	o->counters = counters;
+	return true;
 }
 
-static void set_mark(struct outcome *o, uint32_t mark)
+static void set_mark(struct outcome *o, struct subject *s, uint32_t mark)
 {
+	s->mark = mark;
 	o->verdict.present |= IPQ_SET_MARK;
 	o->verdict.mark = mark;
 }
 
-static void apply_rule(struct worker *w, struct rule *rule, struct outcome *o)
+/* A change of some bits after a change of others is a change of both. */
+static void set_ctmark(struct outcome *o, const struct action *a)
 {
-	o->rule = rule;
-	switch (rule->action) {
-	case ACTION_DROP:
-		o->verdict.code = IPQ_DROP;
-		break;
-	case ACTION_MARK:
-		set_mark(o, rule->number);
-		break;
-	case ACTION_REPEAT:
-		set_mark(o, rule->number);
+	bool first = (o->verdict.present & IPQ_SET_CONNTRACK_MARK) == 0;
+
+	o->verdict.present |= IPQ_SET_CONNTRACK_MARK;
+	o->verdict.conntrack_mark = (first ? 0 : o->verdict.conntrack_mark & ~a->mask) | a->number;
+	o->verdict.conntrack_mark_mask = (first ? 0 : o->verdict.conntrack_mark_mask) | a->mask;
+}
+
+/* A loop is broken: the packet is accepted. */
+static bool loop_found(struct worker *w, const struct subject *s)
+{
+	struct filter_worker *d = w->context;
+	struct decide_common *c = common_of(w);
+
+	if (!loops_found(&d->loops, s->view->data, s->view->len, w->now))
+		return false;
+	if (atomic_fetch_add(&c->loops, 1) == 0)
+		text_complain("ipq filter",
+			      "a packet came back %d times in a row and is accepted now: two rules send it "
+			      "to and fro",
+			      LOOP_LIMIT);
+	return true;
+}
+
+static void send_back(struct worker *w, struct outcome *o, struct subject *s, const struct action *a)
+{
+	if ((a->type == ACTION_QUEUE && a->number == s->queue_number && !w->session->virtual_time) ||
+	    loop_found(w, s))
+		return;
+	if (a->type == ACTION_REPEAT) {
+		set_mark(o, s, a->number);
 		o->verdict.code = IPQ_REPEAT;
-		break;
-	case ACTION_QUEUE:
+	} else {
 		o->verdict.code = IPQ_QUEUE;
-		o->verdict.queue = (uint16_t)rule->number;
-		break;
+		o->verdict.queue = (uint16_t)a->number;
+	}
+}
+
+/* True: no further rule sees the packet. */
+static bool take_action(struct worker *w, struct action *a, struct counters *counters, struct outcome *o,
+			struct subject *s)
+{
+	struct filter_worker *d = w->context;
+
+	switch (a->type) {
+	case ACTION_DROP:
+		if (!chance_hits(&d->chance, a->probability))
+			return false;
+		if (a->probability != ALWAYS)
+			return drop_by(o, counters);
+		o->verdict.code = IPQ_DROP;
+		return true;
+	case ACTION_REPEAT:
+	case ACTION_QUEUE:
+		send_back(w, o, s, a);
+		return true;
+	case ACTION_MARK:
+		set_mark(o, s, (s->mark & ~a->mask) | a->number);
+		return false;
+	case ACTION_CTMARK:
+		set_ctmark(o, a);
+		return false;
+	case ACTION_SET:
+	case ACTION_STRIP:
+	case ACTION_REWRITE:
+		edits_add(&d->editor, a, counters);
+		return false;
+	case ACTION_REORDER:
+		if (chance_hits(&d->chance, a->probability))
+			o->delay += a->delay;
+		return false;
 	case ACTION_DELAY:
-		o->delay = rule->interval;
-		break;
+		o->delay += a->delay + chance_around(&d->chance, a->jitter);
+		return false;
 	case ACTION_RATE:
-		if (!rule_rate_pass(rule, w->now))
-			drop(o);
-		break;
+		return !rate_pass(&a->rate, s->view->full_len, w->now) && drop_by(o, counters);
+	case ACTION_LOG:
+		log_packet(w, s->packet);
+		return false;
+	case ACTION_RECORD:
+		o->record = true;
+		return false;
 	default:
-		break;
+		return a->type == ACTION_ACCEPT;
 	}
-}
-
-/* A repeated packet carries the rule's mark and is not repeated again. */
-static bool was_repeated(const struct rule *rule, const struct ipq_packet *packet)
-{
-	return rule->action == ACTION_REPEAT && (packet->present & IPQ_HAS_MARK) != 0 &&
-	       packet->mark == rule->number;
-}
-
-static void choose(struct worker *w, const struct active_rules *active_rules, const struct ipq_packet *packet,
-		   struct outcome *o)
-{
-	bool payload = (packet->present & IPQ_HAS_PAYLOAD) != 0;
-	unsigned i = 0;
-
-	for (;; i++) {
-		i = ruleset_match(&active_rules->set, i, packet->payload, payload ? packet->payload_len : 0,
-				  packet->full_len);
-		o->counters = active_rules_counters(active_rules, w->index, i);
-		if (i == active_rules->set.count)
-			break;
-		if (was_repeated(&active_rules->set.rule[i], packet))
-			continue;
-		if (active_rules->set.rule[i].action != ACTION_LOG &&
-		    active_rules->set.rule[i].action != ACTION_COUNT)
-			break;
-		add(&o->counters->packets, 1);
-		add(&o->counters->bytes, packet->full_len);
-		if (active_rules->set.rule[i].action == ACTION_LOG)
-			log_packet(w, packet);
-	}
-	add(&o->counters->packets, 1);
-	add(&o->counters->bytes, packet->full_len);
-	if (i < active_rules->set.count)
-		apply_rule(w, &active_rules->set.rule[i], o);
-}
-
-/* A packet that stays on this machine passes OUTPUT and INPUT: two places, two streams. */
-static uint32_t flow_zone(struct worker *w, const struct ipq_packet *packet)
-{
-	uint32_t index = (packet->present & IPQ_HAS_INDEV) != 0 ? packet->indev : packet->outdev;
-	uint16_t type = 0;
-
-	if ((packet->present & (IPQ_HAS_INDEV | IPQ_HAS_OUTDEV)) == 0)
-		return 0;
-	ipq_queue_interface(w->queue, index, &type);
-	return type == ARPHRD_LOOPBACK ? packet->hook + 1U : 0;
-}
-
-static int rewrite_plain(struct ipq_edit *e, const struct rewrite *r)
-{
-	int at, err;
-
-	if (r->all)
-		return ipq_edit_substitute(e, r->from, r->from_len, r->to, r->to_len);
-	at = ipq_edit_find(e, 0, r->from, r->from_len);
-	if (at < 0)
-		return at == -ENOENT ? 0 : at;
-	err = ipq_edit_replace(e, (size_t)at, r->from_len, r->to, r->to_len);
-	return err < 0 ? err : 1;
 }
 
 /*
- * The rule that will rewrite the answers to this SYN, if it changes their length: the one that matches the
- * packet with its sides exchanged.
+ * A packet that comes back has the mark of the rule that repeated it. This rule, and those before it, do not
+ * repeat it again: so each turn leads further, and two such rules do not send it back and forth.
  */
-static const struct rewrite *rewrite_of_answers(struct filter_worker *d, const struct ipq_edit *e)
+static bool was_repeated(const struct ruleset *set, unsigned i, const struct ipq_packet *packet)
 {
-	const struct active_rules *active_rules = d->active_rules;
-	const struct rule *rule;
-	size_t len = e->version == 4 ? 4 : 16, at = e->version == 4 ? 12 : 8;
-	uint8_t *p = d->mirrored;
-	unsigned i;
+	if (rule_action(&set->rule[i], ACTION_REPEAT) == NULL || (packet->present & IPQ_HAS_MARK) == 0)
+		return false;
+	for (; i < set->count; i++) {
+		const struct action *a = rule_action(&set->rule[i], ACTION_REPEAT);
 
-	if (!active_rules->resizes_tcp || e->protocol != IPPROTO_TCP || e->transport_error < 0 ||
-	    (e->data[e->transport + 13] & (IPQ_TCP_SYN | IPQ_TCP_ACK)) != IPQ_TCP_SYN)
-		return NULL;
-	memcpy(p, e->data, e->len);
-	memcpy(p + at, e->data + at + len, len);
-	memcpy(p + at + len, e->data + at, len);
-	memcpy(p + e->transport, e->data + e->transport + 2, 2);
-	memcpy(p + e->transport + 2, e->data + e->transport, 2);
-	i = ruleset_match(&active_rules->set, 0, p, e->len, e->len);
-	rule = i < active_rules->set.count ? &active_rules->set.rule[i] : NULL;
-	return rule != NULL && rule->action == ACTION_REWRITE &&
-			       rule->rewrite.from_len != rule->rewrite.to_len
-		       ? &rule->rewrite
-		       : NULL;
+		if (a != NULL && a->number == packet->mark)
+			return true;
+	}
+	return false;
 }
 
-/* The number of places changed, FLOW_SAME, FLOW_DROP or -errno. */
-static int edit_packet(struct worker *w, const struct ipq_packet *packet, const struct rewrite *r,
-		       struct ipq_edit *e)
+static void count(struct counters *counters, const struct subject *s)
 {
-	struct filter_worker *d = w->context;
-	const struct rewrite *answers;
-	size_t room = packet->payload_len > VERDICT_MAX ? packet->payload_len : VERDICT_MAX;
-	int err, done = FLOW_SAME;
-
-	if ((packet->present & IPQ_HAS_PAYLOAD) == 0 || packet->payload_len > PACKET_MAX)
-		return r != NULL ? -EMSGSIZE : FLOW_SAME;
-	memcpy(d->edited, packet->payload, packet->payload_len);
-	err = ipq_edit_begin(e, d->edited, packet->payload_len, room, packet->flags);
-	if (err < 0)
-		return r != NULL ? err : FLOW_SAME;
-	answers = r == NULL ? rewrite_of_answers(d, e) : NULL;
-	if (answers != NULL)
-		return flow_expect(d->flows, flow_zone(w, packet), e, answers, w->now);
-	if (r == NULL || r->from_len != r->to_len)
-		done = flow_pass(d->flows, flow_zone(w, packet), e, r, w->now);
-	/* Not TCP, or of the same length: nothing to remember. */
-	if (done == FLOW_SAME && r != NULL)
-		done = rewrite_plain(e, r);
-	return done;
+	counters_add(&counters->packets, 1);
+	counters_add(&counters->bytes, s->view->full_len);
 }
 
-static void edit(struct worker *w, const struct ipq_packet *packet, struct outcome *o)
+static void match_rules(struct worker *w, const struct active_rules *rules, struct outcome *o,
+			struct subject *s)
+{
+	const struct ruleset *set = &rules->set;
+	bool ended = false;
+
+	for (unsigned i = 0; !ended; i++) {
+		struct counters *counters;
+
+		i = ruleset_match(set, i, s);
+		if (i < set->count && was_repeated(set, i, s->packet))
+			continue;
+		counters = active_rules_counters(rules, w->index, i);
+		count(counters, s);
+		if (i == set->count)
+			return;
+		o->rule = &set->rule[i];
+		for (unsigned j = 0; j < set->rule[i].actions && !ended; j++)
+			ended = take_action(w, &set->rule[i].action[j], counters, o, s);
+	}
+}
+
+/* ---- one packet ---------------------------------------------------------------------------------- */
+
+static void edit(struct worker *w, const struct active_rules *rules, const struct ipq_packet *packet,
+		 struct outcome *o)
 {
 	struct filter_worker *d = w->context;
-	const struct rewrite *r =
-		o->rule != NULL && o->rule->action == ACTION_REWRITE ? &o->rule->rewrite : NULL;
 	struct ipq_edit e;
 	int done;
 
-	if ((r == NULL && flows_count(d->flows) == 0 && !d->active_rules->resizes_tcp) ||
-	    o->verdict.code == IPQ_DROP)
+	if (o->verdict.code == IPQ_DROP)
 		return;
-	done = edit_packet(w, packet, r, &e);
-	if (done == -EPROTONOSUPPORT || done == -EOPNOTSUPP || done == -ENODATA)
-		return; /* nothing in it that could be edited: an unknown protocol, a fragment */
-	if (done == FLOW_SAME)
+	done = edits_apply(&d->editor, w, rules, packet, &e);
+	if (done == 0)
 		return;
 	if (done < 0) {
-		drop(o);
-		return;
-	}
-	add(&o->counters->places, (uint64_t)done);
-	if (e.len == packet->payload_len && memcmp(e.data, packet->payload, e.len) == 0)
-		return;
-	if (e.len > VERDICT_MAX) {
-		drop(o);
+		o->verdict.code = IPQ_DROP;
+		o->dropped = true;
+		o->counters = active_rules_counters(rules, w->index,
+						    o->rule != NULL ? (unsigned)(o->rule - rules->set.rule)
+								    : rules->set.count);
 		return;
 	}
 	o->verdict.present |= IPQ_SET_PAYLOAD;
@@ -248,7 +233,8 @@ static const char *verdict_name(const struct outcome *o)
 	}
 }
 
-static void record(struct worker *w, const struct ipq_packet *packet, const struct outcome *o)
+static void record(struct worker *w, const struct active_rules *rules, const struct ipq_packet *packet,
+		   const struct outcome *o)
 {
 	struct decide_common *c = common_of(w);
 	bool dropped = o->verdict.code == IPQ_DROP;
@@ -257,7 +243,7 @@ static void record(struct worker *w, const struct ipq_packet *packet, const stru
 	struct pcapng_record r;
 
 	if (!c->record || (c->record_what == RECORD_DROP && !dropped) ||
-	    (c->record_what == RECORD_ACCEPT && dropped))
+	    (c->record_what == RECORD_ACCEPT && dropped) || (rules->selects_records && !o->record))
 		return;
 	names_of(w, packet, &names);
 	snprintf(comment, sizeof(comment), "%s: %s", verdict_name(o),
@@ -269,46 +255,67 @@ static void record(struct worker *w, const struct ipq_packet *packet, const stru
 	output_record(w->session->output, &r);
 }
 
+/* The heap owns the packet, and the bytes that replace it. */
 static int send_later(struct worker *w, const struct ipq_packet *packet, struct outcome *o)
 {
 	struct filter_worker *d = w->context;
 	struct ipq_packet *kept = ipq_packet_keep(packet);
-	uint32_t len = (uint32_t)o->verdict.payload_len;
+	void *payload = NULL;
+	int err = kept != NULL ? 0 : -ENOMEM;
 
-	if (kept == NULL)
-		return -ENOMEM;
-	/* Only a connection's numbers were edited: that never makes a packet longer. */
-	if ((o->verdict.present & IPQ_SET_PAYLOAD) != 0 && len <= kept->payload_len) {
-		memcpy(kept->payload, o->verdict.payload, len);
-		o->verdict.payload = kept->payload;
+	if (err == 0 && (o->verdict.present & IPQ_SET_PAYLOAD) != 0) {
+		payload = malloc(o->verdict.payload_len);
+		if (payload != NULL)
+			memcpy(payload, o->verdict.payload, o->verdict.payload_len);
+		else
+			err = -ENOMEM;
+		o->verdict.payload = payload;
 	}
-	if (delays_add(&d->delays, w->now + o->delay, kept, &o->verdict) < 0) {
+	if (err == 0)
+		err = delays_add(&d->delays, w->now + o->delay, kept, &o->verdict, payload);
+	if (err < 0) {
 		ipq_packet_free(kept);
-		return -ENOMEM;
+		free(payload);
 	}
-	return 0;
+	return err;
+}
+
+static void subject_init(struct subject *s, struct worker *w, struct ipq_packet *packet)
+{
+	struct filter_worker *d = w->context;
+	bool payload = (packet->present & IPQ_HAS_PAYLOAD) != 0;
+
+	*s = (struct subject){ .packet = packet,
+			       .queue = w->queue,
+			       .mark = (packet->present & IPQ_HAS_MARK) != 0 ? packet->mark : 0,
+			       .queue_number = (uint16_t)(w->session->queue_first + w->index),
+			       .view = &d->view };
+	view_set(&d->view, packet->payload, payload ? packet->payload_len : 0, packet->full_len);
+	d->editor.count = 0;
 }
 
 static int decide(struct worker *w, struct ipq_packet *packet)
 {
 	struct filter_worker *d = w->context;
-	struct active_rules *active_rules = atomic_load_explicit(&d->active_rules, memory_order_relaxed);
+	struct active_rules *rules = atomic_load_explicit(&d->active_rules, memory_order_relaxed);
 	struct outcome o = { .verdict = { .size = sizeof(o.verdict), .code = IPQ_ACCEPT } };
+	struct subject s;
 
 	if (w->session->virtual_time && (packet->present & IPQ_HAS_TIMESTAMP) != 0 &&
 	    packet->timestamp > w->now)
 		w->now = packet->timestamp;
-	choose(w, active_rules, packet, &o);
-	edit(w, packet, &o);
+	subject_init(&s, w, packet);
+	match_rules(w, rules, &o, &s);
+	edit(w, rules, packet, &o);
 	if (o.dropped)
-		add(&o.counters->dropped, 1);
-	record(w, packet, &o);
+		counters_add(&o.counters->dropped, 1);
+	record(w, rules, packet, &o);
 	session_accept(w, packet, &o.verdict);
-	if (o.delay > 0)
+	if (o.delay > 0 && o.verdict.code != IPQ_DROP)
 		return send_later(w, packet, &o);
 	if (o.verdict.present == 0 && o.verdict.code == IPQ_ACCEPT)
 		return ipq_accept(w->queue, packet);
-	if (o.verdict.present == 0 && o.verdict.code == IPQ_DROP)
+	if (o.verdict.code == IPQ_DROP)
 		return ipq_drop(w->queue, packet);
 	return ipq_decide(w->queue, packet, &o.verdict);
 }
@@ -323,6 +330,7 @@ static void release(struct worker *w, int64_t now)
 	while (delays_take(&d->delays, now, &next)) {
 		ipq_decide(w->queue, next.packet, &next.verdict);
 		ipq_packet_free(next.packet);
+		free(next.payload);
 	}
 }
 
@@ -331,7 +339,8 @@ int decide_batch(struct worker *w, unsigned n)
 	struct decide_common *c = common_of(w);
 	struct filter_worker *d = w->context;
 
-	/* What arrived with the wakeup is judged by the rules that it came for: they were said to be in force. */
+	/* Packets that arrived with the wakeup are decided by the rules that it announced: these were reported to
+	 * be in force. */
 	d->active_rules = c->active_rules;
 	for (unsigned i = 0; i < n; i++) {
 		int err = decide(w, &w->packet[i]);
@@ -365,15 +374,16 @@ void decide_finish(struct worker *w)
 	release(w, INT64_MAX);
 }
 
-struct filter_worker *filter_worker_new(struct active_rules *active_rules)
+struct filter_worker *filter_worker_new(struct active_rules *active_rules, uint64_t seed)
 {
 	struct filter_worker *d = calloc(1, sizeof(*d));
 
 	if (d == NULL)
 		return NULL;
 	d->active_rules = active_rules;
-	d->flows = flows_new();
-	if (d->flows != NULL)
+	d->chance.state = seed;
+	d->editor.flows = flows_new();
+	if (d->editor.flows != NULL)
 		return d;
 	free(d);
 	return NULL;
@@ -384,6 +394,6 @@ void filter_worker_free(struct filter_worker *d)
 	if (d == NULL)
 		return;
 	delays_free(&d->delays);
-	flows_free(d->flows);
+	flows_free(d->editor.flows);
 	free(d);
 }

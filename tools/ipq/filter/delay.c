@@ -18,7 +18,8 @@ static void swap(struct delayed *a, struct delayed *b)
 	*b = t;
 }
 
-int delays_add(struct delays *d, int64_t due, struct ipq_packet *packet, const struct ipq_verdict *verdict)
+int delays_add(struct delays *d, int64_t due, struct ipq_packet *packet, const struct ipq_verdict *verdict,
+	       void *payload)
 {
 	size_t i;
 
@@ -32,7 +33,7 @@ int delays_add(struct delays *d, int64_t due, struct ipq_packet *packet, const s
 		d->room = room;
 	}
 	i = d->count++;
-	d->heap[i] = (struct delayed){ due, d->order++, packet, *verdict };
+	d->heap[i] = (struct delayed){ due, d->order++, packet, *verdict, payload };
 	for (; i > 0 && earlier(&d->heap[i], &d->heap[(i - 1) / 2]); i = (i - 1) / 2)
 		swap(&d->heap[i], &d->heap[(i - 1) / 2]);
 	return 0;
@@ -76,8 +77,10 @@ int delays_timeout(const struct delays *d, int64_t now)
 
 void delays_free(struct delays *d)
 {
-	for (size_t i = 0; i < d->count; i++)
+	for (size_t i = 0; i < d->count; i++) {
 		ipq_packet_free(d->heap[i].packet);
+		free(d->heap[i].payload);
+	}
 	free(d->heap);
 	*d = (struct delays){ .heap = NULL };
 }

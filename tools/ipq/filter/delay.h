@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* Packets that wait for their time, the next one on top of a binary heap. One heap belongs to one thread. */
+/* Delayed packets, the next one on top of a binary heap. One heap belongs to one thread. */
 #ifndef IPQ_FILTER_DELAY_H
 #define IPQ_FILTER_DELAY_H
 
@@ -8,10 +8,11 @@
 #include <ipq.h>
 
 struct delayed {
-	int64_t due;		   /* ns, of whatever clock the owner has */
-	uint64_t order;		   /* packets that are due together leave as they came */
+	int64_t due;		   /* ns, of the owner's clock */
+	uint64_t order;		   /* packets that are due at the same time leave in this order */
 	struct ipq_packet *packet; /* from ipq_packet_keep() */
 	struct ipq_verdict verdict;
+	void *payload; /* from malloc(), the verdict refers to it; or NULL */
 };
 
 struct delays {
@@ -20,11 +21,12 @@ struct delays {
 	uint64_t order;
 };
 
-/* The heap owns the packet from then on. 0 or -ENOMEM. */
-int delays_add(struct delays *d, int64_t due, struct ipq_packet *packet, const struct ipq_verdict *verdict);
-/* Takes the next one if it is due. 1, or 0. Its packet is the caller's then. */
+/* The heap owns packet and payload from then on. 0 or -ENOMEM. */
+int delays_add(struct delays *d, int64_t due, struct ipq_packet *packet, const struct ipq_verdict *verdict,
+	       void *payload);
+/* Takes the next one if it is due. 1, or 0. Its packet and payload are the caller's then. */
 int delays_take(struct delays *d, int64_t now, struct delayed *out);
-/* ms until the next is due, rounded up; -1: none waits. */
+/* ms until the next is due, rounded up; -1: none is delayed. */
 int delays_timeout(const struct delays *d, int64_t now);
 void delays_free(struct delays *d);
 

@@ -1,183 +1,24 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/*
- * ipq filter: decides packets by rules.
- *
- * A reload swaps the whole plan: the main thread parses, each worker takes the new plan over between two
- * batches, and once all have, the old one's counters are folded into the new one and it is freed. A file
- * that does not parse changes nothing.
- */
+/* ipq filter: decides packets by rules. */
+#include <ctype.h>
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/ioctl.h>
-#include <time.h>
-#include <unistd.h>
+#include <sys/random.h>
 #include "common/text.h"
-#include "filter/decide.h"
+#include "filter/control.h"
+#include "filter/metadata.h"
+#include "filter/pcap_text.h"
+#include "filter/rule_check.h"
 #include "util/clock.h"
-
-struct filter {
-	struct session session;
-	struct decide_common common;
-	struct active_rules_source rules;
-	struct active_rules *old;		   /* still in use by a worker that has not looked yet */
-	struct bpf_program *filters, *old_filters; /* of the firewall rules */
-	const char *record_path;
-	bool counters, record_given;
-	unsigned lines; /* of the table on the terminal */
-	int64_t shown;
-};
-
-/* The session's context is the part that workers know. */
-static struct filter *filter_of(struct session *s)
-{
-	return (struct filter *)((char *)s - offsetof(struct filter, session));
-}
-
-/* ---- the main thread ----------------------------------------------------------------------------- */
-
-/* Frees the old rules once no worker uses them. Only then packets that only they need stop coming. */
-static void retire(struct filter *f, bool ended)
-{
-	struct ipq_error e;
-
-	if (f->old == NULL)
-		return;
-	for (unsigned i = 0; i < f->session.workers && !ended; i++) {
-		const struct filter_worker *d = f->session.worker[i].context;
-
-		if (d->active_rules == f->old)
-			return;
-	}
-	if (f->session.rules != NULL && rules_settle(f->session.rules, &e) < 0)
-		text_complain("ipq filter", "packets that the new rules do not need come too: %s", e.text);
-	active_rules_restore(f->common.active_rules, f->old);
-	active_rules_free(f->old);
-	free(f->old_filters);
-	f->old = NULL;
-	f->old_filters = NULL;
-}
-
-/* Wakes the workers until they use the newest rules: they are between two batches. At most a second. */
-static void wait_for_workers(struct filter *f)
-{
-	for (int i = 0; i < 1000 && f->old != NULL; i++) {
-		session_wake_all(&f->session);
-		usleep(1000);
-		retire(f, false);
-	}
-}
-
-/* The firewall sends what the old rules and the new ones decide. 0, or -errno and nothing has changed. */
-static int prepare_change(struct filter *f, struct active_rules *new, struct bpf_program *filters)
-{
-	struct session *s = &f->session;
-	struct ipq_error e = { .text = "out of memory" };
-	int err = filters != NULL ? 0 : -ENOMEM;
-
-	if (err == 0 && active_rules_need_segments(new) && (s->flags & IPQ_O_SEGMENT) == 0)
-		err = ipq_fail(&e, EBUSY, "cannot add rewrite or rate on reload; restart ipq filter");
-	if (err == 0 && s->rules != NULL) {
-		size_t count = active_rules_filters(new, filters);
-
-		err = session_extend_rules(s, filters, count, &e);
-		new->kernel_accepts = count > 0;
-	}
-	if (err < 0)
-		text_complain("ipq filter", "%s", e.text);
-	return err;
-}
-
-/*
- * All or nothing, and each packet is decided by all of the old rules or all of the new ones: the firewall sends what
- * either needs before the workers change, and stops sending what only the old ones need after that.
- */
-static void reload(struct filter *f)
-{
-	struct bpf_program *filters = NULL;
-	struct active_rules *new = NULL;
-	int err;
-
-	wait_for_workers(f);
-	err = f->old != NULL ? -EBUSY : active_rules_load(&new, &f->rules, f->session.workers);
-	if (err == 0) {
-		filters = calloc(new->set.count + 1, sizeof(*filters));
-		err = prepare_change(f, new, filters);
-	}
-	if (err < 0) {
-		active_rules_free(new);
-		free(filters);
-		text_note("ipq filter: the rules stay as they were\n");
-		return;
-	}
-	active_rules_restore_rates(new, f->common.active_rules);
-	f->old = f->common.active_rules;
-	f->old_filters = f->filters;
-	f->filters = filters;
-	f->common.active_rules = new;
-	wait_for_workers(f);
-	if (!f->session.quiet)
-		text_note("ipq filter: %u rules in force\n", new->set.count);
-}
-
-/* In place means over the last table: only where it fits the terminal, and with lines that do not wrap. */
-static void print_counters(struct filter *f, bool in_place)
-{
-	const struct active_rules *active_rules = f->common.active_rules;
-	struct winsize size = { .ws_row = 24, .ws_col = 80 };
-	bool json = f->common.style.json;
-	char *text = NULL;
-	size_t len = 0;
-	FILE *out = open_memstream(&text, &len);
-
-	if (out == NULL)
-		return;
-	in_place = in_place && !json && isatty(STDERR_FILENO);
-	if (in_place)
-		ioctl(STDERR_FILENO, TIOCGWINSZ, &size);
-	in_place = in_place && active_rules->set.count + 3 < size.ws_row;
-	if (in_place && f->lines > 0)
-		text_note("\r\033[%uA\033[J", f->lines);
-	f->lines = active_rules_print(active_rules, out, json,
-				      in_place && size.ws_col > 1 ? size.ws_col - 1U : 0);
-	if (!in_place)
-		f->lines = 0;
-	if (fclose(out) == 0 && json)
-		output_text(f->session.output, text, len);
-	else if (!json)
-		text_note("%s", text);
-	free(text);
-}
-
-static void on_signal(struct session *s, int signo)
-{
-	struct filter *f = filter_of(s);
-
-	if (signo == SIGHUP)
-		reload(f);
-	else
-		print_counters(f, false);
-	f->lines = 0;
-}
-
-static void tick(struct session *s)
-{
-	struct filter *f = filter_of(s);
-	int64_t second = now_ns() / 1000000000;
-
-	retire(f, false);
-	if (!f->counters || second == f->shown || s->virtual_time)
-		return;
-	f->shown = second;
-	print_counters(f, true);
-}
 
 static const struct session_handler handler = { .batch = decide_batch,
 						.timeout = decide_timeout,
 						.wake = decide_wake,
 						.finish = decide_finish,
-						.signal = on_signal,
-						.tick = tick };
+						.started = control_started,
+						.signal = control_signal,
+						.tick = control_tick };
 
 /* ---- options ------------------------------------------------------------------------------------- */
 
@@ -187,6 +28,9 @@ static const struct option long_options[] = { SESSION_LONG_OPTIONS,
 					      { "record", required_argument, NULL, 1 },
 					      { "counters", no_argument, NULL, 2 },
 					      { "json", no_argument, NULL, 3 },
+					      { "check", no_argument, NULL, 4 },
+					      { "strict", no_argument, NULL, 5 },
+					      { "seed", required_argument, NULL, 6 },
 					      { NULL, 0, NULL, 0 } };
 
 static int set_record(struct filter *f, const char *value)
@@ -203,10 +47,19 @@ static int set_record(struct filter *f, const char *value)
 	return command_usage(&command_filter, "--record is all, drop or accept");
 }
 
+static int set_seed(struct filter *f)
+{
+	char *end;
+
+	errno = 0;
+	f->seed = strtoull(optarg, &end, 10);
+	if (errno != 0 || *end != '\0' || !isdigit((unsigned char)optarg[0]))
+		return command_usage(&command_filter, "--seed needs a number");
+	return 0;
+}
+
 static int option(struct filter *f, int c)
 {
-	int status;
-
 	switch (c) {
 	case 'f':
 		f->rules.file = optarg;
@@ -222,10 +75,16 @@ static int option(struct filter *f, int c)
 	case 3:
 		f->common.style.json = true;
 		return 0;
+	case 4:
+		f->check = true;
+		return 0;
+	case 5:
+		f->strict = true;
+		return 0;
+	case 6:
+		return set_seed(f);
 	default:
-		status = session_option(&f->session, c, optarg);
-		return status == 1 ? command_usage(&command_filter, "unknown option or missing value")
-				   : status;
+		return session_option(&f->session, c, optarg);
 	}
 }
 
@@ -235,38 +94,23 @@ static int parse(struct filter *f, int argc, char **argv)
 
 	opterr = 0;
 	while (status == 0 &&
-	       (c = getopt_long(argc, argv, "+f:w:" SESSION_SHORT_OPTIONS, long_options, NULL)) != -1)
-		status = option(f, c);
+	       (c = getopt_long(argc, argv, "+:f:w:" SESSION_SHORT_OPTIONS, long_options, NULL)) != -1)
+		status = c == '?' || c == ':' ? command_bad_option(&command_filter, long_options, argv, c)
+					      : option(f, c);
 	if (status != 0)
 		return status;
 	f->rules.text = argv + optind;
 	f->rules.count = (unsigned)(argc - optind);
 	for (unsigned i = 0; i < f->rules.count; i++)
 		if (f->rules.text[i][0] == '-')
-			return command_usage(&command_filter,
-					     "\"%s\" stands behind a rule: options come first",
+			return command_usage(&command_filter, "\"%s\" follows a rule: options come first",
 					     f->rules.text[i]);
 	if (f->record_given && f->record_path == NULL)
 		return command_usage(&command_filter,
-				     "--record says which packets -w FILE gets: it needs that");
+				     "--record selects packets for -w FILE, which is missing");
 	if (f->rules.count == 0 && f->rules.file == NULL)
 		return command_usage(&command_filter, "no rules: try 'drop tcp port 23', or -f FILE");
 	return session_check(&f->session);
-}
-
-/* A connection whose text changes its length needs both directions here. */
-static void warn_one_way(const struct filter *f)
-{
-	const struct rule *r = active_rules_resize_tcp(f->common.active_rules);
-	unsigned hooks = f->session.hooks, input = 1U << 1, forward = 1U << 2, output = 1U << 3;
-
-	if (r == NULL || hooks == 0 || (hooks & forward) != 0 ||
-	    ((hooks & input) != 0 && (hooks & output) != 0))
-		return;
-	text_complain("ipq filter",
-		      "\"%s\" changes the length of TCP payload: packets both ways must pass, or", r->text);
-	fputs("connections stall. Use --on INPUT,OUTPUT (this machine's own) or --on FORWARD (a router's).\n",
-	      stderr);
 }
 
 /* ---- running ------------------------------------------------------------------------------------- */
@@ -274,53 +118,74 @@ static void warn_one_way(const struct filter *f)
 static int prepare_workers(struct filter *f, unsigned n, void **context)
 {
 	for (unsigned i = 0; i < n; i++) {
-		context[i] = filter_worker_new(f->common.active_rules);
+		context[i] = filter_worker_new(f->common.active_rules, f->seed + i);
 		if (context[i] == NULL)
 			return -ENOMEM;
 	}
 	return 0;
 }
 
+static uint64_t not_edited(const struct active_rules *rules)
+{
+	struct counters sum;
+	uint64_t n = 0;
+
+	for (unsigned i = 0; i <= rules->set.count; i++) {
+		active_rules_sum(rules, i, &sum);
+		n += sum.not_edited;
+	}
+	return n;
+}
+
+static void report_text(const struct filter *f, const struct ipq_stats *stats)
+{
+	text_note("%llu packets: %llu accepted, %llu dropped, %llu sent elsewhere; %llu with new payload\n",
+		  (unsigned long long)stats->received, (unsigned long long)stats->accepted,
+		  (unsigned long long)stats->dropped, (unsigned long long)stats->other,
+		  (unsigned long long)stats->replaced);
+	if (stats->lost > 0)
+		text_note("%llu packets were lost because they came faster than they were decided; try "
+			  "--queues\n",
+			  (unsigned long long)stats->lost);
+	if (f->common.loops > 0)
+		text_note("%llu packets came back again and again and were accepted\n",
+			  (unsigned long long)f->common.loops);
+}
+
 static void report(struct filter *f, int status)
 {
 	struct ipq_stats stats;
 
-	retire(f, true);
+	control_retire(f, true);
 	session_stats(&f->session, &stats);
 	if (f->session.quiet || (status != 0 && stats.received == 0))
 		return;
-	print_counters(f, f->counters);
-	if (f->common.style.json)
-		return;
-	text_note("%llu packets: %llu accepted, %llu dropped, %llu sent elsewhere; %llu with new payload\n",
-		  (unsigned long long)stats.received, (unsigned long long)stats.accepted,
-		  (unsigned long long)stats.dropped, (unsigned long long)stats.other,
-		  (unsigned long long)stats.replaced);
-	if (stats.lost > 0)
-		text_note("%llu packets were lost because they came faster than they were decided; try "
-			  "--queues\n",
-			  (unsigned long long)stats.lost);
+	control_print_counters(f, f->counters);
+	if (!f->common.style.json)
+		report_text(f, &stats);
 }
 
 static int run_with(struct filter *f)
 {
 	struct session *s = &f->session;
+	struct active_rules *rules = f->common.active_rules;
 	unsigned n = s->source != NULL ? 1 : s->queue_last - s->queue_first + 1;
 	void *context[SESSION_QUEUES_MAX] = { NULL };
 	int status = 1;
 
-	s->filter = f->filters;
+	s->filter = rules->filter;
+	s->filters = rules->filters;
 	s->reads_later = f->rules.file != NULL;
-	s->filters = active_rules_filters(f->common.active_rules, f->filters);
-	f->common.active_rules->kernel_accepts = s->hooks != 0 && s->filters > 0;
-	s->copy_range = f->record_path != NULL || f->rules.file != NULL
-				? 0
-				: active_rules_copy_range(f->common.active_rules);
-	s->flags = active_rules_need_segments(f->common.active_rules) ? IPQ_O_SEGMENT : 0;
+	rules->kernel_accepts = s->hooks != 0 && s->filters > 0;
+	s->copy_range = f->record_path != NULL || s->reads_later ? 0 : active_rules_copy_range(rules);
+	s->flags = rules->flags;
+	s->required = rules->flags & (IPQ_O_OWNER | IPQ_O_CONNTRACK);
 	if (prepare_workers(f, n, context) == 0)
 		status = session_run(s, context);
 	if (s->worker != NULL)
 		report(f, status);
+	if (status == 0 && f->strict && s->worker != NULL && not_edited(f->common.active_rules) > 0)
+		status = 1;
 	for (unsigned i = 0; i < n; i++)
 		filter_worker_free(context[i]);
 	session_close(s);
@@ -328,39 +193,70 @@ static int run_with(struct filter *f)
 	return status;
 }
 
+/* 0: rules are there and fit. Else the exit status. */
+static int load(struct filter *f)
+{
+	struct session *s = &f->session;
+	struct active_rules *rules;
+	int err = active_rules_load(&rules, &f->rules,
+				    s->source != NULL ? 1 : s->queue_last - s->queue_first + 1);
+
+	if (err < 0)
+		return err == -ENOMEM ? 1 : EXIT_USAGE;
+	f->common.active_rules = rules;
+	if (!rules_fit(&rules->set, s))
+		return EXIT_USAGE;
+	rules_warn(rules, s);
+	return 0;
+}
+
+static int open_and_run(struct filter *f)
+{
+	struct output_options options = { .who = "ipq filter" };
+	struct ipq_error e = { .text = "" };
+
+	f->common.record = f->record_path != NULL && !f->session.dry_run;
+	options.style = f->common.style;
+	options.record = f->common.record ? f->record_path : NULL;
+	options.lossless = f->session.virtual_time ? &f->session.stopping : NULL;
+	if (output_open(&f->session.output, &options, &e) == 0)
+		return output_close(f->session.output, run_with(f));
+	text_complain("ipq filter", "%s", e.text);
+	return output_close(f->session.output, 1);
+}
+
 static int run(int argc, char **argv)
 {
 	struct filter f = { .session = { .command = &command_filter, .handler = &handler } };
-	struct output_options options = { .who = "ipq filter" };
-	struct ipq_error e = { .text = "" };
-	struct active_rules *active_rules;
 	int status;
 
 	f.session.context = &f.common;
+	if (getrandom(&f.seed, sizeof(f.seed), 0) < 0)
+		f.seed = (uint64_t)realtime_ns();
 	status = parse(&f, argc, argv);
 	if (status != 0)
 		return status;
 	f.common.style.colour = print_wants_colour(stdout);
-	if (active_rules_load(
-		    &active_rules, &f.rules,
-		    f.session.source != NULL ? 1 : f.session.queue_last - f.session.queue_first + 1) < 0)
-		return EXIT_USAGE;
-	f.common.active_rules = active_rules;
-	warn_one_way(&f);
-	f.common.record = f.record_path != NULL && !f.session.dry_run;
-	options.style = f.common.style;
-	options.record = f.common.record ? f.record_path : NULL;
-	options.lossless = f.session.virtual_time ? &f.session.stopping : NULL;
-	f.filters = calloc(active_rules->set.count + 1, sizeof(*f.filters));
-	status = 1;
-	if (output_open(&f.session.output, &options, &e) < 0)
-		text_complain("ipq filter", "%s", e.text);
-	else if (f.filters != NULL)
-		status = run_with(&f);
+	status = load(&f);
+	if (status == 0 && f.check)
+		printf("%u rules are correct\n", f.common.active_rules->set.count);
+	else if (status == 0)
+		status = open_and_run(&f);
 	active_rules_free(f.common.active_rules);
-	free(f.filters);
-	free(f.old_filters);
-	return output_close(f.session.output, status);
+	return status;
+}
+
+/* Words for completion. */
+static void words(FILE *out)
+{
+	for (const struct action_word *w = action_words; w->name != NULL; w++)
+		fprintf(out, "%s\n", w->name);
+	fputs("if\n", out);
+	for (const char *const *w = metadata_words; *w != NULL; w++)
+		fprintf(out, "%s\n", *w);
+	pcap_print_words(out);
+	for (const struct option *o = long_options; o->name != NULL; o++)
+		fprintf(out, "--%s\n", o->name);
 }
 
 const struct command command_filter = {
@@ -391,4 +287,5 @@ const struct command command_filter = {
 		"Exit status: 0 ended or interrupted, 1 failed, 2 usage or a wrong rule.\n"
 		"See ipq-filter(1).\n",
 	.run = run,
+	.words = words,
 };

@@ -1,60 +1,32 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * The rules of `ipq filter`: an action and a filter in the language of pcap-filter(7), first match wins.
- * Parsing gives a set that is read by any number of threads at once; the only thing in it that changes
- * is the clock of a rate, which is atomic.
+ * The rules of `ipq filter`: actions and the condition under which they are taken. Rules are tried in order;
+ * actions that go on leave the packet to the next rule, others end its way.
+ * Parsing gives a set that any number of threads read at once; only the clocks of rates change in it, and they
+ * are atomic.
  */
 #ifndef IPQ_FILTER_RULESET_H
 #define IPQ_FILTER_RULESET_H
 
-#include <stdatomic.h>
-#include <stdbool.h>
-#include <stddef.h>
-#include <stdint.h>
-#include <pcap/pcap.h>
-
-enum action {
-	ACTION_ACCEPT,
-	ACTION_DROP,
-	ACTION_MARK,	/* accept with another mark */
-	ACTION_REWRITE, /* accept with other payload */
-	ACTION_DELAY,	/* accept later */
-	ACTION_RATE,	/* accept so many a second, drop the others */
-	ACTION_REPEAT,	/* set a mark and send the packet through the hook again */
-	ACTION_QUEUE,	/* to another queue */
-	ACTION_LOG,	/* show, and go on with the next rule */
-	ACTION_COUNT	/* count, and go on with the next rule */
-};
-
-struct rewrite {
-	unsigned char *from, *to;
-	size_t from_len, to_len;
-	bool all; /* every place in a packet, not only the first */
-};
+#include "filter/actions.h"
+#include "filter/expression.h"
 
 struct rule {
-	enum action action;
-	char *text;	    /* as it was written */
-	const char *filter; /* inside text; "" matches everything */
-	uint32_t number;    /* mark or queue */
-	int64_t interval;   /* ns: the delay, or what one packet uses up of a rate */
-	int64_t burst;	    /* ns: how far a rate may run ahead */
-	struct rewrite rewrite;
-	struct bpf_program program;
-	_Atomic int64_t used_until; /* rate: the time up to which it is used up, ns */
+	char *text;	       /* as it was written */
+	const char *condition; /* inside text; "" matches everything */
+	struct action *action;
+	unsigned actions;
+	bool ends; /* no further rule sees a packet that matches */
+	struct expression *expression;
+	struct bpf_program candidates;
 };
 
 struct ruleset {
 	struct rule *rule;
 	unsigned count;
-	struct bpf_insn *code; /* all filters in one program that returns the matching rule's number + 1 */
+	struct expression_reach reach;
+	struct bpf_insn *code; /* the candidates' programs in one that returns the rule's number + 1 */
 	unsigned *start;       /* of each rule in code; start[count] is the end */
-};
-
-/* Where a rule does not parse and why. */
-struct rule_error {
-	size_t offset; /* in the text; its length: something is missing at the end */
-	char text[256];
 };
 
 /* Adds a rule at the end. 0, -EINVAL with *e filled in, -ENOMEM. */
@@ -64,13 +36,11 @@ int ruleset_finish(struct ruleset *set);
 void ruleset_free(struct ruleset *set);
 
 /* The first rule not before `from` that matches; count when none does. */
-unsigned ruleset_match(const struct ruleset *set, unsigned from, const uint8_t *payload, uint32_t len,
-		       uint32_t full_len);
+unsigned ruleset_match(const struct ruleset *set, unsigned from, struct subject *s);
 
-/* Compiles a filter for packets that begin with their IP header. 0, or -EINVAL with *e (offset in filter). */
-int filter_compile(struct bpf_program *program, const char *filter, struct rule_error *e);
-
-/* May a packet pass at `now` (ns)? Uses up its share when it may. */
-bool rule_rate_pass(struct rule *rule, int64_t now);
+/* The rule's action of this type, or NULL. */
+const struct action *rule_action(const struct rule *rule, enum action_type type);
+/* Does a rule of the set have it? The first one, or NULL. */
+const struct rule *ruleset_find(const struct ruleset *set, enum action_type type);
 
 #endif

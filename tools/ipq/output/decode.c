@@ -6,6 +6,10 @@
 
 static void decode_transport(struct decoded *d, const uint8_t *p, uint32_t len)
 {
+	if (d->fragment || d->cut || d->transport > len)
+		return;
+	p += d->transport;
+	len -= d->transport;
 	switch (d->protocol) {
 	case IPPROTO_TCP:
 	case IPPROTO_UDP:
@@ -37,6 +41,52 @@ static void decode_transport(struct decoded *d, const uint8_t *p, uint32_t len)
 	}
 }
 
+/* Steps over one extension header. Its length, or 0: this is none, or it is cut. */
+static uint32_t extension(struct decoded *d, const uint8_t *p, uint32_t len)
+{
+	uint32_t size;
+
+	switch (d->protocol) {
+	case IPPROTO_HOPOPTS:
+	case IPPROTO_ROUTING:
+	case IPPROTO_DSTOPTS:
+	case IPPROTO_FRAGMENT:
+		if (d->version != 6)
+			return 0;
+		break;
+	case IPPROTO_AH:
+		break;
+	default:
+		return 0;
+	}
+	d->cut = len < 8;
+	if (d->cut)
+		return 0;
+	size = d->protocol == IPPROTO_AH	 ? (p[1] + 2U) * 4
+	       : d->protocol == IPPROTO_FRAGMENT ? 8
+						 : (p[1] + 1U) * 8;
+	d->cut = size > len;
+	if (d->cut)
+		return 0;
+	d->authenticated |= d->protocol == IPPROTO_AH;
+	if (d->protocol == IPPROTO_FRAGMENT) {
+		d->fragmented = true;
+		d->fragment = (get16(p + 2) & 0xfff8) != 0;
+	}
+	d->protocol = p[0];
+	return size;
+}
+
+/* A later fragment continues what the first one began: it has no further header. */
+static void skip_extensions(struct decoded *d, const uint8_t *p, uint32_t len)
+{
+	uint32_t step;
+
+	while (!d->fragment && d->transport <= len &&
+	       (step = extension(d, p + d->transport, len - d->transport)) != 0)
+		d->transport += step;
+}
+
 static void decode_ipv4(struct decoded *d, const uint8_t *p, uint32_t len)
 {
 	uint32_t header;
@@ -49,53 +99,25 @@ static void decode_ipv4(struct decoded *d, const uint8_t *p, uint32_t len)
 	d->source = p + 12;
 	d->destination = p + 16;
 	d->fragment = (get16(p + 6) & 0x1fff) != 0;
-	if (!d->fragment && header >= 20 && header <= len)
-		decode_transport(d, p + header, len - header);
-}
-
-/* Steps over one extension header. Its length, or 0: none, or cut off. */
-static uint32_t extension(struct decoded *d, const uint8_t *p, uint32_t len)
-{
-	uint32_t size;
-
-	if (len < 8)
-		return 0;
-	switch (d->protocol) {
-	case IPPROTO_HOPOPTS:
-	case IPPROTO_ROUTING:
-	case IPPROTO_DSTOPTS:
-		size = (p[1] + 1U) * 8;
-		break;
-	case IPPROTO_AH:
-		size = (p[1] + 2U) * 4;
-		break;
-	case IPPROTO_FRAGMENT:
-		size = 8;
-		d->fragment = (get16(p + 2) & 0xfff8) != 0;
-		break;
-	default:
-		return 0;
-	}
-	if (size > len)
-		return 0;
-	d->protocol = p[0];
-	return size;
+	d->transport = header;
+	if (header < 20)
+		return;
+	if (d->protocol == IPPROTO_AH && !d->fragment)
+		skip_extensions(d, p, len);
+	decode_transport(d, p, len);
 }
 
 static void decode_ipv6(struct decoded *d, const uint8_t *p, uint32_t len)
 {
-	uint32_t at = 40, step;
-
 	if (len < 40)
 		return;
 	d->version = 6;
 	d->protocol = p[6];
 	d->source = p + 8;
 	d->destination = p + 24;
-	while (!d->fragment && (step = extension(d, p + at, len - at)) != 0)
-		at += step;
-	if (!d->fragment)
-		decode_transport(d, p + at, len - at);
+	d->transport = 40;
+	skip_extensions(d, p, len);
+	decode_transport(d, p, len);
 }
 
 void decode(struct decoded *d, const uint8_t *p, uint32_t len)

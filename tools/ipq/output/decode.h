@@ -7,12 +7,15 @@
 #include <stdint.h>
 
 struct decoded {
-	uint8_t version;		     /* 4 or 6; 0: not an IP packet, nothing below counts */
-	uint8_t protocol;		     /* IPPROTO_ behind extension headers */
-	bool ports;			     /* source_port and destination_port were there */
-	bool tcp;			     /* tcp_flags, sequence, acknowledgement too */
-	bool icmp;			     /* type and code */
-	bool fragment;			     /* a later one: protocol is known, its header is elsewhere */
+	uint8_t version;		/* 4 or 6; 0: not an IP packet, nothing below counts */
+	uint8_t protocol;		/* IPPROTO_, of what follows extension headers */
+	bool ports;			/* source_port and destination_port were there */
+	bool tcp;			/* tcp_flags, sequence, acknowledgement too */
+	bool icmp;			/* type and code */
+	bool fragment;			/* a later one: protocol is known, its header is elsewhere */
+	bool fragmented, authenticated; /* there is a Fragment header of IPv6, an Authentication Header */
+	bool cut;			/* the transport header is beyond len */
+	uint32_t transport;		/* its offset; with fragment, of the data */
 	const uint8_t *source, *destination; /* 4 or 16 bytes, inside the packet */
 	uint16_t source_port, destination_port;
 	uint8_t tcp_flags, icmp_type, icmp_code;

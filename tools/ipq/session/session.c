@@ -16,6 +16,7 @@
 #include <time.h>
 #include <unistd.h>
 #include "common/privileges.h"
+#include "common/service.h"
 #include "common/text.h"
 #include "core/core.h"
 #include "firewall/probe.h"
@@ -278,6 +279,20 @@ static int open_rules(struct session *s)
 	return 0;
 }
 
+/* What the kernel lacks and the session cannot go without. */
+static int check_flags(uint32_t missing, struct ipq_error *e)
+{
+	if ((missing & IPQ_O_CONNTRACK) != 0)
+		return ipq_fail(
+			e, EOPNOTSUPP,
+			"this kernel sends no connection state with packets, as needed for state and ctmark "
+			"(CONFIG_NETFILTER_NETLINK_GLUE_CT)");
+	if ((missing & IPQ_O_OWNER) != 0)
+		return ipq_fail(e, EOPNOTSUPP,
+				"this kernel sends no owner with packets, as needed for uid and gid");
+	return 0;
+}
+
 /* 0 or -errno with words in *e. */
 static int open_queue(struct session *s, struct worker *w, struct ipq_error *e)
 {
@@ -296,7 +311,9 @@ static int open_queue(struct session *s, struct worker *w, struct ipq_error *e)
 		return err;
 	snprintf(name, sizeof(name), "%s:%u", s->rules_kind == RULES_LOG ? "nflog" : "nfqueue", number);
 	err = ipq_queue_open(&w->queue, s->source != NULL ? s->source : name, &options);
-	if (err < 0 && e->text[0] == '\0')
+	if (err == 0)
+		return check_flags(s->required & ~ipq_queue_flags(w->queue), e);
+	if (e->text[0] == '\0')
 		ipq_fail(e, -err, "%s", strerror(-err));
 	return err;
 }
@@ -400,7 +417,7 @@ static void take_signal(struct session *s, int fd)
 
 	if (read(fd, &info, sizeof(info)) != (ssize_t)sizeof(info))
 		return;
-	if (info.ssi_signo == SIGHUP || info.ssi_signo == SIGUSR1) {
+	if (info.ssi_signo == SIGHUP || info.ssi_signo == SIGUSR1 || info.ssi_signo == SIGUSR2) {
 		if (s->handler->signal != NULL)
 			s->handler->signal(s, (int)info.ssi_signo);
 		else if (info.ssi_signo == SIGHUP)
@@ -559,7 +576,11 @@ static int run(struct session *s, void *const *context, int signals)
 	    rules_install(s->rules, (uint16_t)s->queue_first, (uint16_t)s->queue_last, &e) < 0)
 		return complain(s, e.text);
 	s->checked = clock_ns(CLOCK_MONOTONIC);
+	if (s->handler->started != NULL)
+		s->handler->started(s);
+	service_notify("READY=1");
 	wait_for_end(s, signals);
+	service_notify("STOPPING=1");
 	return 0;
 }
 
@@ -599,6 +620,7 @@ int session_run(struct session *s, void *const *context)
 	sigaddset(&set, SIGQUIT);
 	sigaddset(&set, SIGHUP);
 	sigaddset(&set, SIGUSR1);
+	sigaddset(&set, SIGUSR2);
 	sigprocmask(SIG_BLOCK, &set, NULL);
 	signal(SIGPIPE, SIG_IGN); /* a reader that goes is a write error, and an orderly end */
 	signals = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);

@@ -36,7 +36,7 @@ struct worker {
 	_Atomic uint64_t continued; /* packets that session_accept() repeats */
 };
 
-/* All run on the worker's thread but signal, tick and stop. NULL: nothing to do. */
+/* All run on the worker's thread but started, signal and tick. NULL: nothing to do. */
 struct session_handler {
 	/* Decides n packets of w->packet. Returns 0, or -errno to stop. */
 	int (*batch)(struct worker *w, unsigned n);
@@ -46,7 +46,9 @@ struct session_handler {
 	void (*wake)(struct worker *w);
 	/* Last call: decides whatever is still held. */
 	void (*finish)(struct worker *w);
-	/* Main thread: SIGHUP, SIGUSR1. */
+	/* Main thread: packets are decided from now on. */
+	void (*started)(struct session *s);
+	/* Main thread: SIGHUP, SIGUSR1, SIGUSR2. */
 	void (*signal)(struct session *s, int signo);
 	/* Main thread: now and then, at least once a second. */
 	void (*tick)(struct session *s);
@@ -70,6 +72,7 @@ struct session {
 	bool needs_reader; /* end when nobody reads the standard output any more */
 	bool reads_later;  /* a file of rules, on SIGHUP */
 	uint32_t flags;	   /* IPQ_O_ */
+	uint32_t required; /* of these, those that it cannot go without */
 	uint32_t copy_range;
 	struct output *output;		  /* its threads are started by the session */
 	const struct bpf_program *filter; /* for the firewall rule */

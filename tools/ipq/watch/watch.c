@@ -6,8 +6,9 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <pcap/pcap.h>
 #include "common/text.h"
-#include "filter/ruleset.h"
+#include "filter/needs.h"
 #include "output/output.h"
 #include "session/session.h"
 #include "watch/partial.h"
@@ -17,19 +18,29 @@
 struct watch {
 	struct session session;
 	struct print_style style;
-	struct bpf_program filter;
-	bool filtered;
+	struct expression *expression; /* the filter; NULL: none */
+	struct bpf_program filter;     /* for the firewall rule */
 	const char *record_path;
 	uint64_t limit; /* packets to show; 0: no end */
 	_Atomic uint64_t shown;
 };
 
-static bool wanted(const struct watch *watch, const struct ipq_packet *packet)
+/* A worker's context is its view of a packet; NULL when there is no filter. */
+static bool wanted(struct worker *w, const struct ipq_packet *packet)
 {
+	const struct watch *watch = w->session->context;
+	struct view *view = w->context;
 	bool payload = (packet->present & IPQ_HAS_PAYLOAD) != 0;
+	struct subject s = { .packet = packet,
+			     .queue = w->queue,
+			     .mark = (packet->present & IPQ_HAS_MARK) != 0 ? packet->mark : 0,
+			     .queue_number = (uint16_t)(w->session->queue_first + w->index),
+			     .view = view };
 
-	return !watch->filtered || bpf_filter(watch->filter.bf_insns, packet->payload, packet->full_len,
-					      payload ? packet->payload_len : 0) != 0;
+	if (view == NULL)
+		return true;
+	view_set(view, packet->payload, payload ? packet->payload_len : 0, packet->full_len);
+	return expression_match(watch->expression, &s);
 }
 
 /* No packet waits, and nothing is decided. */
@@ -91,11 +102,10 @@ static int accept_all(struct worker *w, unsigned n)
 
 static int batch(struct worker *w, unsigned n)
 {
-	struct watch *watch = w->session->context;
 	int err = accept_all(w, n);
 
 	for (unsigned i = 0; i < n && err == 0; i++)
-		if (wanted(watch, &w->packet[i]))
+		if (wanted(w, &w->packet[i]))
 			show(w, &w->packet[i]);
 	return err;
 }
@@ -133,8 +143,6 @@ static int set_limit(struct watch *watch)
 
 static int option(struct watch *watch, int c)
 {
-	int status;
-
 	switch (c) {
 	case 'w':
 		watch->record_path = optarg;
@@ -148,9 +156,7 @@ static int option(struct watch *watch, int c)
 		watch->style.json = true;
 		return 0;
 	default:
-		status = session_option(&watch->session, c, optarg);
-		return status == 1 ? command_usage(&command_watch, "unknown option or missing value")
-				   : status;
+		return session_option(&watch->session, c, optarg);
 	}
 }
 
@@ -158,6 +164,7 @@ static int option(struct watch *watch, int c)
 static int compile(struct watch *watch, int words, char **word)
 {
 	struct rule_error e = { .offset = 0 };
+	struct cursor c;
 	size_t room = 1;
 	char *text;
 	int err;
@@ -169,12 +176,12 @@ static int compile(struct watch *watch, int words, char **word)
 		return 1;
 	for (int i = 0; i < words; i++)
 		strcat(strcat(text, i > 0 ? " " : ""), word[i]);
-	err = filter_compile(&watch->filter, text, &e);
+	c = (struct cursor){ .text = text, .at = text, .e = &e };
+	err = words > 0 ? expression_parse(&watch->expression, &c) : 0;
 	if (err < 0) {
 		text_complain("ipq watch", "%s", err == -ENOMEM ? "out of memory" : e.text);
 		text_point(text, e.offset);
 	}
-	watch->filtered = err == 0 && words > 0;
 	free(text);
 	return err < 0 ? EXIT_USAGE : 0;
 }
@@ -185,8 +192,9 @@ static int parse(struct watch *watch, int argc, char **argv)
 
 	opterr = 0;
 	while (status == 0 &&
-	       (c = getopt_long(argc, argv, "+w:c:x" SESSION_SHORT_OPTIONS, long_options, NULL)) != -1)
-		status = option(watch, c);
+	       (c = getopt_long(argc, argv, "+:w:c:x" SESSION_SHORT_OPTIONS, long_options, NULL)) != -1)
+		status = c == '?' || c == ':' ? command_bad_option(&command_watch, long_options, argv, c)
+					      : option(watch, c);
 	if (watch->session.hooks != 0)
 		watch->session.rules_kind = RULES_LOG;
 	if (status == 0)
@@ -194,26 +202,45 @@ static int parse(struct watch *watch, int argc, char **argv)
 	return status != 0 ? status : compile(watch, argc - optind, argv + optind);
 }
 
+/* 0 or -ENOMEM. */
+static int prepare_filter(struct watch *watch, unsigned workers, void *view[])
+{
+	struct session *s = &watch->session;
+	int filters = needs_filter(watch->expression, &watch->filter);
+
+	s->filter = &watch->filter;
+	s->filters = filters > 0 ? (size_t)filters : 0;
+	s->required = expression_flags(watch->expression);
+	for (unsigned i = 0; i < workers && filters >= 0; i++) {
+		view[i] = calloc(1, sizeof(struct view));
+		if (view[i] == NULL)
+			filters = -ENOMEM;
+	}
+	return filters < 0 ? filters : 0;
+}
+
 static int watch_queues(struct watch *watch)
 {
 	struct session *s = &watch->session;
-	void *none[SESSION_QUEUES_MAX] = { NULL };
+	unsigned workers = s->source != NULL ? 1 : s->queue_last - s->queue_first + 1;
+	void *view[SESSION_QUEUES_MAX] = { NULL };
 	struct ipq_stats stats;
 	uint64_t shown;
 	bool opened;
 	int status;
 
-	s->flags = IPQ_O_OWNER;
 	s->needs_reader = true;
-	s->copy_range = watch->record_path == NULL && !watch->style.bytes && !watch->filtered ? HEADERS : 0;
-	if (watch->filtered) {
-		s->filter = &watch->filter;
-		s->filters = 1;
-	}
-	status = session_run(s, none);
+	s->copy_range =
+		watch->record_path == NULL && !watch->style.bytes && watch->expression == NULL ? HEADERS : 0;
+	if (watch->expression != NULL && prepare_filter(watch, workers, view) < 0)
+		text_complain("ipq watch", "out of memory");
+	s->flags = IPQ_O_OWNER | s->required;
+	status = session_run(s, view);
 	opened = s->worker != NULL;
 	session_stats(s, &stats);
 	session_close(s);
+	for (unsigned i = 0; i < workers; i++)
+		free(view[i]);
 	output_finish(s->output, s->interrupted);
 	shown = watch->limit != 0 && watch->shown > watch->limit ? watch->limit : watch->shown;
 	shown -= output_lines_dropped(s->output);
@@ -244,6 +271,7 @@ static int run(int argc, char **argv)
 	else
 		status = watch_queues(&watch);
 	pcap_freecode(&watch.filter);
+	expression_free(watch.expression);
 	return output_close(watch.session.output, status);
 }
 

@@ -1,0 +1,9 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* The protocol of sd_notify(3), for service managers. */
+#ifndef IPQ_COMMON_SERVICE_H
+#define IPQ_COMMON_SERVICE_H
+
+/* Sends a state, such as "READY=1", to the manager that started this process. Nothing to do without one. */
+void service_notify(const char *state);
+
+#endif

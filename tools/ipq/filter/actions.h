@@ -1,0 +1,83 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* What rules do with packets: the actions, as they are written. */
+#ifndef IPQ_FILTER_ACTIONS_H
+#define IPQ_FILTER_ACTIONS_H
+
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include "filter/cursor.h"
+
+enum action_type {
+	/* These end: no further rule sees the packet. */
+	ACTION_ACCEPT,
+	ACTION_DROP, /* with a probability: only if it comes true */
+	ACTION_REJECT,
+	ACTION_REPEAT, /* set a mark and send the packet through the hook again */
+	ACTION_QUEUE,  /* to another queue */
+	/* These go on to the next rule. */
+	ACTION_MARK,
+	ACTION_CTMARK,
+	ACTION_SET,
+	ACTION_STRIP,
+	ACTION_REWRITE,
+	ACTION_DELAY,
+	ACTION_REORDER, /* delay some of them */
+	ACTION_DUPLICATE,
+	ACTION_RATE, /* drop what is beyond a rate */
+	ACTION_LOG,
+	ACTION_RECORD,
+	ACTION_COUNT,
+};
+
+enum set_field { SET_SOURCE, SET_DESTINATION, SET_SOURCE_PORT, SET_DESTINATION_PORT, SET_TTL, SET_DSCP };
+
+struct rewrite {
+	unsigned char *from, *to;
+	size_t from_len, to_len;
+	bool all; /* every place in a packet, not only the first */
+};
+
+struct rate {
+	bool bits;		    /* counts bits, not packets */
+	int64_t units, period;	    /* so many in so many ns */
+	int64_t burst;		    /* ns: how far it may run ahead */
+	_Atomic int64_t used_until; /* the time up to which it is used up, ns */
+};
+
+#define ALWAYS UINT32_MAX
+
+struct action {
+	enum action_type type;
+	uint32_t number, mask; /* mark, queue, port, TTL, DSCP, option */
+	uint32_t probability;  /* of 2^32 - 1; ALWAYS */
+	int64_t delay, jitter; /* ns */
+	enum set_field field;
+	uint8_t address[16];
+	uint8_t address_len;
+	struct rewrite rewrite;
+	struct rate rate;
+};
+
+/* A word of a rule's first part, for help and completion. */
+struct action_word {
+	const char *name;
+	enum action_type type;
+	bool ends;
+	const char *usage; /* what follows it; "": nothing */
+};
+
+extern const struct action_word action_words[]; /* the last has no name */
+
+/* Reads one action. 0, -EINVAL with *c->e, -ENOMEM. Free it in any case. */
+int action_parse(struct action *a, struct cursor *c);
+void action_free(struct action *a);
+/* Is the packet's way through the rules at an end after it? drop 10%: perhaps. */
+bool action_ends(const struct action *a);
+const char *action_name(enum action_type type);
+
+/* May a packet of this many bytes pass at `now` (ns)? Uses up its share when it may. */
+bool rate_pass(struct rate *rate, uint32_t bytes, int64_t now);
+
+#endif

@@ -1,0 +1,31 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* The main thread of `ipq filter`: reloads, counters, signals. */
+#ifndef IPQ_FILTER_CONTROL_H
+#define IPQ_FILTER_CONTROL_H
+
+#include "filter/decide.h"
+
+struct filter {
+	struct session session;
+	struct decide_common common;
+	struct active_rules_source rules;
+	struct active_rules *old; /* still in use by a worker that has not looked yet */
+	const char *record_path;
+	bool counters, record_given, check, strict;
+	uint64_t seed;
+	unsigned lines; /* of the table on the terminal */
+	int64_t shown;	/* when it was printed, s */
+};
+
+/* Handlers of the session, which is the one in struct filter. */
+void control_started(struct session *s);
+void control_signal(struct session *s, int signo);
+void control_tick(struct session *s);
+
+/* Adds the counters of old rules to the new ones and frees the old, once no worker uses them. ended: none runs. */
+void control_retire(struct filter *f, bool ended);
+
+/* in_place: over the last table, if it fits the terminal; its lines are cut so that they do not wrap. */
+void control_print_counters(struct filter *f, bool in_place);
+
+#endif

@@ -1,0 +1,74 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * The condition of a rule: predicates about a packet's metadata ("in eth0", "mark 7") and packet filters in the
+ * language of pcap-filter(7), combined by and, or, not and parentheses.
+ */
+#ifndef IPQ_FILTER_EXPRESSION_H
+#define IPQ_FILTER_EXPRESSION_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <ipq.h>
+#include <pcap/pcap.h>
+#include "filter/cursor.h"
+#include "filter/view.h"
+
+struct expression; /* opaque; read by any number of threads */
+
+/* A packet as rules see it. Actions change it on the way from rule to rule. */
+struct subject {
+	const struct ipq_packet *packet;
+	struct ipq_queue *queue; /* for the names of interfaces; NULL: none are known */
+	uint32_t mark;
+	uint16_t queue_number;
+	struct view *view; /* its bytes */
+};
+
+/* Reads c up to the end of the text; nothing: every packet matches. 0, -EINVAL with *c->e, -ENOMEM. */
+int expression_parse(struct expression **x, struct cursor *c);
+void expression_free(struct expression *x);
+
+bool expression_match(const struct expression *x, struct subject *s);
+
+/* No predicate at all: every packet matches. */
+bool expression_is_empty(const struct expression *x);
+/* Metadata decides, too: a packet filter alone cannot. */
+bool expression_has_metadata(const struct expression *x);
+/* IPQ_O_ flags that the predicates need. */
+uint32_t expression_flags(const struct expression *x);
+/* May it match a TCP packet? May a packet match both? */
+bool expression_may_match_tcp(const struct expression *x);
+bool expression_may_overlap(const struct expression *a, const struct expression *b);
+
+/* How packet filters in a set of expressions read packets. */
+struct expression_reach {
+	bool transport;	 /* a packet with extension headers must be looked at by expression_match() */
+	bool ipv4_only;	 /* an IPv6 packet, too */
+	bool everywhere; /* at offsets that are computed */
+	bool unbounded;	 /* no length is enough for the programs to be exact */
+	uint32_t bytes;	 /* how far into a packet, with the longest IPv4 header */
+	uint32_t ipv4_transport, ipv6; /* how far from the IPv4 transport header, and into an IPv6 packet */
+};
+
+/* Adds what this one needs. */
+void expression_add_reach(const struct expression *x, struct expression_reach *reach);
+
+/*
+ * A program that returns 1 for packets that do not match, 0 when it had to read past the end of the packet, and
+ * 2 for the others: these match when there is no metadata and the packet is plain (see expression_is_plain).
+ * segmented: the kernel sees packets before they are split, so that lengths may be different. 0 or -ENOMEM.
+ */
+int expression_candidates(const struct expression *x, bool segmented, struct bpf_program *program);
+
+/* May the programs of expression_candidates() be relied on for this packet? */
+static inline bool expression_is_plain(const struct expression_reach *reach, const uint8_t *data,
+				       uint32_t len)
+{
+	return !reach->transport ||
+	       (!view_has_extensions(data, len) && (!reach->ipv4_only || len == 0 || data[0] >> 4 != 6));
+}
+
+/* A program that matches the packets for which they may not be relied on, or which are too short. 0 or -ENOMEM. */
+int expression_doubtful(const struct expression_reach *reach, struct bpf_program *program);
+
+#endif

@@ -1,0 +1,32 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* The inside of an expression, for the files expression*.c. */
+#ifndef IPQ_FILTER_EXPRESSION_TREE_H
+#define IPQ_FILTER_EXPRESSION_TREE_H
+
+#include "filter/metadata.h"
+#include "filter/pcap_text.h"
+
+enum node_type { NODE_AND, NODE_OR, NODE_NOT, NODE_PCAP, NODE_METADATA };
+
+struct node {
+	enum node_type type;
+	struct node *left, *right; /* NOT: left alone */
+	/* PCAP: one primitive */
+	char *text;
+	struct bpf_program program;
+	struct pcap_primitive primitive;
+	bool names_extension; /* matches an extension header, as in: ip6 proto 0 */
+	/* METADATA */
+	struct metadata_test test;
+};
+
+struct expression {
+	struct node *root; /* NULL: every packet */
+	bool metadata;
+	uint32_t flags;
+};
+
+/* What expression_candidates() compiles. 1 with *text from malloc(); 0: every packet; -ENOMEM. */
+int expression_text(const struct expression *x, bool segmented, char **text);
+
+#endif

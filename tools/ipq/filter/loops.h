@@ -1,0 +1,28 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * Packets that come back again and again, because of "repeat" or "queue" here and a rule somewhere else that sends
+ * them back: known by their bytes.
+ */
+#ifndef IPQ_FILTER_LOOPS_H
+#define IPQ_FILTER_LOOPS_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#define LOOP_SLOTS 1024
+#define LOOP_LIMIT 1000	     /* times that a packet may come back */
+#define LOOP_PAUSE 100000000 /* ns: after such a pause it is another packet with the same bytes */
+
+/* Belongs to one thread. Begins with zeros. */
+struct loops {
+	struct loop_slot {
+		uint64_t hash;
+		int64_t last;
+		uint32_t count;
+	} slot[LOOP_SLOTS];
+};
+
+/* Counts a packet that is about to be sent back. True: it has been too often. */
+bool loops_found(struct loops *l, const uint8_t *data, uint32_t len, int64_t now);
+
+#endif

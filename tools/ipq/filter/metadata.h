@@ -1,0 +1,37 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* Predicates about what the kernel knows of a packet besides its bytes. */
+#ifndef IPQ_FILTER_METADATA_H
+#define IPQ_FILTER_METADATA_H
+
+#include "filter/expression.h"
+
+enum metadata_kind {
+	METADATA_IN,
+	METADATA_OUT,
+	METADATA_HOOK,
+	METADATA_MARK,
+	METADATA_CTMARK,
+	METADATA_UID,
+	METADATA_GID,
+	METADATA_STATE,
+	METADATA_LENGTH,
+	METADATA_QUEUE
+};
+
+struct metadata_test {
+	enum metadata_kind kind;
+	char *names; /* IN, OUT: patterns, each with its terminator, an empty one at the end; NULL: any */
+	uint32_t first, last; /* UID, GID, LENGTH, QUEUE; MARK, CTMARK: value and mask; HOOK, STATE: a set */
+};
+
+/* Words that begin a predicate, a list that ends with NULL. */
+extern const char *const metadata_words[];
+
+/* 1: a predicate was read. 0: the cursor is not at one. -EINVAL with *c->e, -ENOMEM. */
+int metadata_parse(struct metadata_test *test, struct cursor *c);
+void metadata_free(struct metadata_test *test);
+bool metadata_match(const struct metadata_test *test, const struct subject *s);
+/* The IPQ_O_ flag that the test needs, or 0. */
+uint32_t metadata_flags(const struct metadata_test *test);
+
+#endif

@@ -1,0 +1,253 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <pcap/pcap.h>
+#include "filter/needs.h"
+
+#define HEADERS 128 /* bytes for a line about a packet */
+/*
+ * Bytes in which the transport header must be found. A packet whose extension headers are longer is dropped: it
+ * cannot be matched. RFC 8883 expects of a node that it can process that many.
+ */
+#define HEADER_CHAIN 1280
+#define KERNEL_FILTER_MAX 64 /* instructions of a bpf match (XT_BPF_MAX_NUM_INSTR) */
+
+static bool edits(const struct action *a)
+{
+	return a->type == ACTION_REWRITE || a->type == ACTION_SET || a->type == ACTION_STRIP;
+}
+
+static bool has_edit(const struct rule *r)
+{
+	for (unsigned i = 0; i < r->actions; i++)
+		if (edits(&r->action[i]))
+			return true;
+	return false;
+}
+
+uint32_t active_rules_copy_range(const struct active_rules *p)
+{
+	uint32_t far = p->set.reach.bytes > HEADERS ? p->set.reach.bytes : HEADERS;
+
+	if (p->set.reach.everywhere || ruleset_find(&p->set, ACTION_REJECT) != NULL ||
+	    ruleset_find(&p->set, ACTION_DUPLICATE) != NULL)
+		return 0;
+	for (unsigned i = 0; i < p->set.count; i++)
+		if (has_edit(&p->set.rule[i]))
+			return 0;
+	return p->set.reach.transport && far < HEADER_CHAIN ? HEADER_CHAIN : far;
+}
+
+bool active_rules_need_segments(const struct active_rules *p)
+{
+	if (ruleset_find(&p->set, ACTION_RATE) != NULL || ruleset_find(&p->set, ACTION_DUPLICATE) != NULL)
+		return true;
+	for (unsigned i = 0; i < p->set.count; i++)
+		if (has_edit(&p->set.rule[i]))
+			return true;
+	return false;
+}
+
+static bool resizes_tcp(const struct rule *r)
+{
+	for (unsigned i = 0; i < r->actions; i++)
+		if (r->action[i].type == ACTION_REWRITE &&
+		    r->action[i].rewrite.from_len != r->action[i].rewrite.to_len &&
+		    expression_may_match_tcp(r->expression))
+			return true;
+	return false;
+}
+
+const struct rule *active_rules_resize_tcp(const struct active_rules *p)
+{
+	for (unsigned i = 0; i < p->set.count; i++)
+		if (resizes_tcp(&p->set.rule[i]))
+			return &p->set.rule[i];
+	return NULL;
+}
+
+/* ---- filters for the firewall rule ------------------------------------------------------------------ */
+
+static bool is_constant(const struct bpf_program *program, uint32_t value)
+{
+	return program->bf_len == 1 && program->bf_insns[0].k == value;
+}
+
+/* The kernel knows 0, no match, and anything else. */
+static void for_kernel(struct bpf_program *program)
+{
+	for (unsigned i = 0; i < program->bf_len; i++)
+		if (BPF_CLASS(program->bf_insns[i].code) == BPF_RET)
+			program->bf_insns[i].k = program->bf_insns[i].k == 2 ? UINT16_MAX : 0;
+}
+
+static void remove_filters(struct active_rules *p)
+{
+	for (size_t i = 0; i < p->filters; i++)
+		pcap_freecode(&p->filter[i]);
+	p->filters = 0;
+}
+
+/* 1: added. 0: every packet must come. -ENOMEM. */
+static int add_filter(struct active_rules *p, const struct rule *r, bool segmented)
+{
+	struct bpf_program *program = &p->filter[p->filters];
+	int err = expression_candidates(r->expression, segmented, program);
+	bool all, none;
+
+	if (err < 0)
+		return err;
+	all = is_constant(program, 2);
+	none = is_constant(program, 1);
+	if (all || none) {
+		pcap_freecode(program);
+		return none;
+	}
+	for_kernel(program);
+	p->filters++;
+	return 1;
+}
+
+/* The packets of `first`, and those of *program. */
+static int prepend(struct bpf_program *program, const struct bpf_program *first)
+{
+	unsigned total = first->bf_len + program->bf_len;
+	struct bpf_insn *code = malloc(total * sizeof(*code));
+
+	if (code == NULL)
+		return -ENOMEM;
+	for (unsigned i = 0; i < first->bf_len; i++) {
+		code[i] = first->bf_insns[i];
+		if (BPF_CLASS(code[i].code) == BPF_RET && code[i].k == 0)
+			code[i] = (struct bpf_insn)BPF_STMT(BPF_JMP | BPF_JA, first->bf_len - i - 1);
+	}
+	memcpy(code + first->bf_len, program->bf_insns, program->bf_len * sizeof(*code));
+	free(program->bf_insns);
+	program->bf_insns = code;
+	program->bf_len = total;
+	return 0;
+}
+
+int needs_filter(const struct expression *x, struct bpf_program *filter)
+{
+	struct expression_reach reach = { .transport = false };
+	struct bpf_program doubtful;
+	int err = expression_candidates(x, false, filter);
+
+	if (err < 0)
+		return err;
+	expression_add_reach(x, &reach);
+	if (is_constant(filter, 2) || reach.unbounded) {
+		pcap_freecode(filter);
+		return 0;
+	}
+	err = expression_doubtful(&reach, &doubtful);
+	if (err == 0) {
+		for_kernel(filter);
+		for_kernel(&doubtful);
+		err = prepend(filter, &doubtful);
+		pcap_freecode(&doubtful);
+	}
+	if (err < 0)
+		pcap_freecode(filter);
+	return err < 0 ? err : 1;
+}
+
+/* Accepting the rest is what happens to packets that do not come. */
+static bool accepts_the_rest(const struct rule *r)
+{
+	return expression_is_empty(r->expression) && r->actions == 1 && r->action[0].type == ACTION_ACCEPT;
+}
+
+/* Adds the packets for which the filters may not be relied on: to the first filter with room, or as one of its own. */
+static int add_doubtful(struct active_rules *p)
+{
+	struct bpf_program doubtful;
+	int err = expression_doubtful(&p->set.reach, &doubtful);
+
+	if (err < 0)
+		return err;
+	for_kernel(&doubtful);
+	for (size_t i = 0; i < p->filters; i++) {
+		if (p->filter[i].bf_len + doubtful.bf_len > KERNEL_FILTER_MAX)
+			continue;
+		err = prepend(&p->filter[i], &doubtful);
+		pcap_freecode(&doubtful);
+		return err;
+	}
+	p->filter[p->filters++] = doubtful;
+	return 0;
+}
+
+static int find_filters(struct active_rules *p)
+{
+	const struct expression_reach *reach = &p->set.reach;
+	bool segmented = active_rules_need_segments(p);
+	int err = 1;
+
+	p->filter = calloc(p->set.count + 1, sizeof(*p->filter));
+	if (p->filter == NULL)
+		return -ENOMEM;
+	if (p->resizes_tcp || reach->unbounded)
+		return 0;
+	for (unsigned i = 0; i < p->set.count && err > 0 && !accepts_the_rest(&p->set.rule[i]); i++)
+		err = add_filter(p, &p->set.rule[i], segmented);
+	if (err == 1 && p->filters > 0 && (reach->transport || reach->ipv4_transport > 0 || reach->ipv6 > 40))
+		err = add_doubtful(p) < 0 ? -ENOMEM : 1;
+	if (err <= 0)
+		remove_filters(p);
+	return err < 0 ? err : 0;
+}
+
+int active_rules_find_needs(struct active_rules *p)
+{
+	p->resizes_tcp = active_rules_resize_tcp(p) != NULL;
+	p->selects_records = ruleset_find(&p->set, ACTION_RECORD) != NULL;
+	for (unsigned i = 0; i < p->set.count; i++)
+		p->flags |= expression_flags(p->set.rule[i].expression);
+	if (ruleset_find(&p->set, ACTION_CTMARK) != NULL)
+		p->flags |= IPQ_O_CONNTRACK;
+	if (active_rules_need_segments(p))
+		p->flags |= IPQ_O_SEGMENT;
+	return find_filters(p);
+}
+
+/* ---- rules of version 0.1 --------------------------------------------------------------------------- */
+
+/* Of the actions that ended a packet's way before, and do not any more. */
+static bool ended_before(const struct rule *r)
+{
+	enum action_type type = r->action[0].type;
+
+	return r->actions == 1 &&
+	       (type == ACTION_MARK || type == ACTION_REWRITE || type == ACTION_DELAY || type == ACTION_RATE);
+}
+
+/* In words that version 0.1 did not know? Then its author knows what they mean now. */
+static bool is_new(const struct rule *r)
+{
+	size_t skipped = (size_t)(r->condition - r->text);
+
+	return r->actions > 1 || expression_has_metadata(r->expression) ||
+	       (skipped >= 3 && memmem(r->text, skipped, " if ", 4) != NULL);
+}
+
+const struct rule *active_rules_now_reached(const struct active_rules *p, const struct rule **from)
+{
+	const struct rule *rule = p->set.rule;
+
+	for (unsigned i = 0; i < p->set.count; i++)
+		if (is_new(&rule[i]))
+			return NULL;
+	for (unsigned i = 0; i < p->set.count; i++) {
+		for (unsigned j = i + 1; j < p->set.count && ended_before(&rule[i]); j++) {
+			if (accepts_the_rest(&rule[j]) ||
+			    !expression_may_overlap(rule[i].expression, rule[j].expression))
+				continue;
+			*from = &rule[i];
+			return &rule[j];
+		}
+	}
+	return NULL;
+}

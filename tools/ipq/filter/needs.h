@@ -1,0 +1,15 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* What rules need of the queue, and which packets the firewall rule must queue for them. */
+#ifndef IPQ_FILTER_NEEDS_H
+#define IPQ_FILTER_NEEDS_H
+
+#include "filter/active_rules.h"
+
+/* Fills in resizes_tcp, selects_records, flags, filter and filters. 0 or -ENOMEM. */
+int active_rules_find_needs(struct active_rules *rules);
+
+/* A filter for a firewall rule that queues the packets which one expression may match: 1, 0 (every packet must come,
+ * *filter is not used), or -ENOMEM. */
+int needs_filter(const struct expression *x, struct bpf_program *filter);
+
+#endif

@@ -1,0 +1,46 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* The packet filter language of pcap-filter(7), compiled by libpcap for packets that begin with their IP header. */
+#ifndef IPQ_FILTER_PCAP_TEXT_H
+#define IPQ_FILTER_PCAP_TEXT_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <pcap/pcap.h>
+#include "filter/cursor.h"
+
+/* The parts of a packet that one primitive ("tcp dst port 23") looks at. */
+enum pcap_part {
+	PCAP_NETWORK,  /* bytes or addresses of the network header, lengths */
+	PCAP_PROTOCOL, /* the protocol of the transport header */
+	PCAP_TRANSPORT /* the transport header: ports and more */
+};
+
+/* What a primitive looks at, by its words. */
+struct pcap_primitive {
+	enum pcap_part part;
+	bool ipv4_only; /* tcp[...], udp[...] or sctp[...]: libpcap compiles it for IPv4 alone */
+	bool length;	/* depends on the length of the packet or on bytes of it */
+};
+
+/* A reserved word of pcap-filter(7)? */
+bool pcap_is_keyword(const char *word, size_t len);
+/* The words that can be part of a filter here, one a line. */
+void pcap_print_words(FILE *out);
+/* Bytes of the qualifiers in front of an id ("tcp dst port " of "tcp dst port 23"). */
+size_t pcap_qualifiers(const char *text, size_t len);
+
+/* Bytes of the token at `at`; 0 at the end. */
+size_t pcap_token(const char *at);
+
+/* Compiles one primitive. Mistakes are at their place in c->text, in which c->at is the primitive's. 0 or -errno. */
+int pcap_primitive_compile(const struct cursor *c, size_t len, const char *text, struct bpf_program *program,
+			   struct pcap_primitive *primitive);
+
+/* Compiles what is known to be right. 0, -ENOMEM, or -EINVAL when no packet can match. */
+int pcap_text_compile(const char *text, struct bpf_program *program);
+
+/* A program that returns `value` for every packet. 0 or -ENOMEM. */
+int pcap_program_constant(struct bpf_program *program, uint32_t value);
+
+#endif

@@ -1,0 +1,72 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "common/text.h"
+#include "filter/rule_check.h"
+
+static bool refuse(const struct rule *r, const char *why)
+{
+	text_complain("ipq filter", "\"%s\": %s", r->text, why);
+	return false;
+}
+
+/* In a capture file there is one queue, and the kernel's knowledge of the packets is lost. */
+static bool fits_file(const struct rule *r)
+{
+	uint32_t flags = expression_flags(r->expression);
+
+	if (rule_action(r, ACTION_QUEUE) != NULL)
+		return refuse(r, "a capture file has no other queue");
+	if (rule_action(r, ACTION_CTMARK) != NULL || (flags & IPQ_O_CONNTRACK) != 0)
+		return refuse(r, "a capture file has no connection state: state and ctmark cannot be used");
+	if ((flags & IPQ_O_OWNER) != 0)
+		return refuse(r, "a capture file has no owners of packets: uid and gid cannot be used");
+	return true;
+}
+
+static bool fits_queue(const struct rule *r, const struct session *s)
+{
+	const struct action *queue = rule_action(r, ACTION_QUEUE);
+
+	if (queue != NULL && (s->hooks == 0 || s->queue_given) && queue->number >= s->queue_first &&
+	    queue->number <= s->queue_last)
+		return refuse(r, "this is the queue that packets come from: they would come back for ever");
+	return true;
+}
+
+bool rules_fit(const struct ruleset *set, const struct session *s)
+{
+	bool fit = true;
+
+	for (unsigned i = 0; i < set->count; i++)
+		fit &= s->source != NULL ? fits_file(&set->rule[i]) : fits_queue(&set->rule[i], s);
+	return fit;
+}
+
+/* A connection whose text changes its length needs both directions here. */
+static void warn_one_way(const struct active_rules *rules, const struct session *s)
+{
+	const struct rule *r = active_rules_resize_tcp(rules);
+	unsigned input = 1U << 1, forward = 1U << 2, output = 1U << 3;
+
+	if (r == NULL || s->hooks == 0 || (s->hooks & forward) != 0 ||
+	    ((s->hooks & input) != 0 && (s->hooks & output) != 0))
+		return;
+	text_complain("ipq filter",
+		      "\"%s\" changes the length of TCP payload: packets both ways must pass, or connections "
+		      "stall. "
+		      "Use --on INPUT,OUTPUT (this machine's own) or --on FORWARD (a router's).",
+		      r->text);
+}
+
+void rules_warn(const struct active_rules *rules, const struct session *s)
+{
+	const struct rule *first, *second = active_rules_now_reached(rules, &first);
+
+	warn_one_way(rules, s);
+	if (second != NULL && !s->quiet)
+		text_complain("ipq filter",
+			      "note: since version 0.2 packets go on to the next rule after \"%s\", so that "
+			      "\"%s\" applies "
+			      "to them, too. To end their way there, write: %.*s, accept if %s",
+			      first->text, second->text, (int)(first->condition - first->text), first->text,
+			      first->condition);
+}

@@ -1,0 +1,15 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* Do rules fit the place where they are to decide? */
+#ifndef IPQ_FILTER_RULE_CHECK_H
+#define IPQ_FILTER_RULE_CHECK_H
+
+#include "filter/active_rules.h"
+#include "session/session.h"
+
+/* Can these rules decide the packets of this session? If not, the reason is on stderr. */
+bool rules_fit(const struct ruleset *set, const struct session *s);
+
+/* On stderr: what is allowed and perhaps not what was meant. */
+void rules_warn(const struct active_rules *rules, const struct session *s);
+
+#endif

@@ -1,0 +1,51 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * A packet as packet filters are to see it. libpcap's code for "tcp port 23" does not look past the extension
+ * headers of IPv6, nor past an Authentication Header, and its code for "tcp[13]" knows IPv4 alone. So the code
+ * runs on a copy of the packet that has none of these headers, or an IPv4 header in their place.
+ */
+#ifndef IPQ_FILTER_VIEW_H
+#define IPQ_FILTER_VIEW_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <pcap/pcap.h>
+#include "output/decode.h"
+
+enum view_header {
+	VIEW_NONE,
+	VIEW_PLAIN, /* the network header without extension headers */
+	VIEW_IPV4   /* an IPv4 header in its place */
+};
+
+#define VIEW_HEADER_MAX 60
+
+/* Belongs to one thread. */
+struct view {
+	const uint8_t *data; /* the packet */
+	uint32_t len, full_len;
+	bool extensions; /* something is between the network header and the transport header */
+	bool decoded, copied;
+	struct decoded d;
+	enum view_header header; /* that bytes has now */
+	uint32_t header_len, transport_len;
+	uint8_t bytes[VIEW_HEADER_MAX + 65536]; /* the transport header begins at VIEW_HEADER_MAX */
+};
+
+/* Begins with another packet, or with one that has changed. full_len: before it was cut. */
+void view_set(struct view *v, const uint8_t *data, uint32_t len, uint32_t full_len);
+
+/* Where everything is in the packet. */
+const struct decoded *view_decode(struct view *v);
+
+/* Does the program match the packet as it came? */
+bool view_match_packet(const struct view *v, const struct bpf_program *program);
+/* With another header? */
+bool view_match(struct view *v, const struct bpf_program *program, enum view_header header);
+/* If this were the protocol after the network header, with nothing known of what follows? */
+bool view_match_protocol(struct view *v, const struct bpf_program *program, uint8_t protocol);
+
+/* Is there something between the network header and the transport header? */
+bool view_has_extensions(const uint8_t *data, uint32_t len);
+
+#endif
