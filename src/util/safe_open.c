@@ -1,28 +1,123 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * The path is followed one name at a time, each relative to a descriptor of the directory before it. Symbolic links
+ * are read and followed here, and only in directories where no other user can have placed them: those that belong to
+ * us or to root, and that others may not write to. Whatever another user changes meanwhile, we do not leave what was
+ * checked.
+ */
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <stdbool.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/vfs.h>
 #include <unistd.h>
 #include "util/safe_open.h"
 
-/* The directory that path is in: a descriptor that leads there and to nowhere else from now on. */
-static int open_directory(const char *path, const char *base)
-{
-	char *directory = base == path ? strdup(".") : strndup(path, (size_t)(base - path));
-	int fd, err;
+#define LINKS_MAX 40
+#define PROC_MAGIC 0x9fa0 /* PROC_SUPER_MAGIC */
 
-	if (directory == NULL)
-		return -ENOMEM;
-	fd = open(directory, O_PATH | O_DIRECTORY | O_CLOEXEC);
-	err = errno;
-	free(directory);
-	return fd >= 0 ? fd : -err;
+/* Where we are, and which names are still to be followed. */
+struct walk {
+	int directory;
+	char rest[PATH_MAX];
+	unsigned links;
+};
+
+/* May another user have placed something in this directory? Root of a namespace may see root as another number. */
+static bool is_shared(int directory)
+{
+	struct stat st, root;
+
+	if (fstat(directory, &st) < 0 || stat("/", &root) < 0)
+		return true;
+	return (st.st_mode & S_IWOTH) != 0 ||
+	       ((st.st_mode & S_IWGRP) != 0 && st.st_gid != getegid() && st.st_gid != 0) ||
+	       (st.st_uid != geteuid() && st.st_uid != 0 && st.st_uid != root.st_uid);
 }
 
-/* What may be in a directory where everybody may write. */
+/* The links in /proc lead to files that have no path. The kernel checks who may follow them. */
+static bool is_proc(int directory)
+{
+	struct statfs fs;
+
+	return fstatfs(directory, &fs) == 0 && fs.f_type == PROC_MAGIC;
+}
+
+static void move_to(struct walk *w, int directory)
+{
+	if (w->directory >= 0)
+		close(w->directory);
+	w->directory = directory;
+}
+
+/* To / for an absolute rest, to . at the beginning. */
+static int enter_start(struct walk *w)
+{
+	if (w->directory < 0 || w->rest[0] == '/')
+		move_to(w, open(w->rest[0] == '/' ? "/" : ".", O_PATH | O_DIRECTORY | O_CLOEXEC));
+	return w->directory < 0 ? -errno : 0;
+}
+
+/* Puts the target of the link `name` before the rest. -ENOENT: it is no link. */
+static int follow_link(struct walk *w, const char *name, const char *rest, const char *path,
+		       struct ipq_error *e)
+{
+	char target[PATH_MAX], all[PATH_MAX];
+	ssize_t n = readlinkat(w->directory, name, target, sizeof(target) - 1);
+
+	if (n < 0)
+		return -ENOENT;
+	target[n] = '\0';
+	if (is_shared(w->directory))
+		return ipq_fail(
+			e, ELOOP,
+			"%s: \"%s\" is a symbolic link in a directory where another user may write: name "
+			"the file itself",
+			path, name);
+	if (++w->links > LINKS_MAX)
+		return ipq_fail(e, ELOOP, "%s: %s", path, strerror(ELOOP));
+	if (snprintf(all, sizeof(all), "%s%s%s", target, *rest != '\0' ? "/" : "", rest) >= (int)sizeof(all))
+		return ipq_fail(e, ENAMETOOLONG, "%s: %s", path, strerror(ENAMETOOLONG));
+	memcpy(w->rest, all, sizeof(all));
+	return enter_start(w);
+}
+
+/* Up to the directory of the file; w->rest is its name then. */
+static int enter_directories(struct walk *w, const char *path, struct ipq_error *e)
+{
+	for (;;) {
+		char name[NAME_MAX + 1];
+		const char *at = w->rest + strspn(w->rest, "/");
+		size_t len = strcspn(at, "/");
+		bool last = at[len + strspn(at + len, "/")] == '\0' && at[len] == '\0';
+		int err, fd;
+
+		if (len >= sizeof(name))
+			return ipq_fail(e, ENAMETOOLONG, "%s: %s", path, strerror(ENAMETOOLONG));
+		snprintf(name, sizeof(name), "%.*s", (int)len, at);
+		if (is_proc(w->directory) && last)
+			break;
+		err = len > 0 ? follow_link(w, name, at + len + strspn(at + len, "/"), path, e) : -ENOENT;
+		if (err == 0)
+			continue;
+		if (err != -ENOENT)
+			return err;
+		if (last || len == 0)
+			break;
+		fd = openat(w->directory, name, O_PATH | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
+		if (fd < 0)
+			return ipq_fail(e, errno, "%s: %s", path, strerror(errno));
+		move_to(w, fd);
+		memmove(w->rest, at + len, strlen(at + len) + 1);
+	}
+	return 0;
+}
+
+/* What may be in a directory where another user may write. */
 static int check_owner(int fd, const char *path, struct ipq_error *e)
 {
 	struct stat st;
@@ -30,34 +125,31 @@ static int check_owner(int fd, const char *path, struct ipq_error *e)
 	if (fstat(fd, &st) < 0)
 		return ipq_fail(e, errno, "%s cannot be examined", path);
 	if (st.st_uid != geteuid())
-		return ipq_fail(e, EPERM,
-				"%s belongs to somebody else, in a directory that everybody may write to: "
-				"take another name",
-				path);
+		return ipq_fail(
+			e, EPERM,
+			"%s belongs to another user, in a directory where another user may write: choose "
+			"another path",
+			path);
 	if (S_ISREG(st.st_mode) && st.st_nlink > 1)
-		return ipq_fail(e, EPERM,
-				"%s has another name, too, and is in a directory that everybody may write "
-				"to: take another name",
-				path);
+		return ipq_fail(
+			e, EPERM,
+			"%s has another name too (a hard link), in a directory where another user may write: "
+			"choose another path",
+			path);
 	return 0;
 }
 
-static int open_in(int directory, const char *base, const char *path, int flags, struct ipq_error *e)
+static int open_last(const struct walk *w, const char *path, int flags, struct ipq_error *e)
 {
-	struct stat st;
+	const char *name = w->rest + strspn(w->rest, "/");
+	bool proc = is_proc(w->directory), shared = !proc && is_shared(w->directory);
 	int fd, err;
-	bool shared = fstat(directory, &st) < 0 || (st.st_mode & S_IWOTH) != 0;
 
-	flags |= O_WRONLY | O_CREAT | O_CLOEXEC | O_NOCTTY | (shared ? O_NOFOLLOW : 0);
-	fd = openat(directory, base, flags, 0600);
-	err = errno;
-	if (fd < 0 && err == ELOOP && shared)
-		return ipq_fail(e, err,
-				"%s is a symbolic link in a directory that everybody may write to: name the "
-				"file itself",
-				path);
+	flags |= O_WRONLY | O_CREAT | O_CLOEXEC | O_NOCTTY | (proc ? 0 : O_NOFOLLOW);
+	/* No name: the path is a directory, or empty. The kernel's error says which. */
+	fd = openat(w->directory, *name != '\0' ? name : *path != '\0' ? "." : "", flags, 0600);
 	if (fd < 0)
-		return ipq_fail(e, err, "%s: %s", path, strerror(err));
+		return ipq_fail(e, errno, "%s: %s", path, strerror(errno));
 	err = shared ? check_owner(fd, path, e) : 0;
 	if (err < 0)
 		close(fd);
@@ -66,15 +158,20 @@ static int open_in(int directory, const char *base, const char *path, int flags,
 
 int safe_open(const char *path, int flags, struct ipq_error *e)
 {
-	const char *slash = strrchr(path, '/'), *base = slash != NULL ? slash + 1 : path;
-	int directory = open_directory(path, base), fd;
+	struct walk w = { .directory = -1 };
+	int err;
 
-	if (directory < 0)
-		return ipq_fail(e, -directory, "%s: %s", path, strerror(-directory));
-	/* A name that ends with a slash, or none: what the kernel says about it */
-	fd = open_in(directory, *base != '\0' ? base : path, path, flags, e);
-	close(directory);
-	return fd;
+	if (snprintf(w.rest, sizeof(w.rest), "%s", path) >= (int)sizeof(w.rest))
+		return ipq_fail(e, ENAMETOOLONG, "%s", strerror(ENAMETOOLONG));
+	err = enter_start(&w);
+	if (err < 0)
+		ipq_fail(e, -err, "%s: %s", path, strerror(-err));
+	if (err == 0)
+		err = enter_directories(&w, path, e);
+	if (err == 0)
+		err = open_last(&w, path, flags, e);
+	move_to(&w, -1);
+	return err;
 }
 
 int safe_open_refuse_terminal(int fd, const char *path, struct ipq_error *e)

@@ -6,10 +6,10 @@
 #include "util/error.h"
 
 /*
- * Opens path for writing, and makes it, with mode 0600, if there is none. Nothing is emptied. flags: more of
- * open(2). Where everybody may make files (/tmp), what is found there may be a trap: a symbolic link, another
- * name of a file of ours, and what belongs to somebody else are refused. A descriptor, or -errno with words
- * in *e.
+ * Opens path for writing, and makes it, with mode 0600, if there is none. Nothing is emptied. flags: more of open(2).
+ * In a directory where another user may write (/tmp, that user's own, or one that its group may write to), symbolic
+ * links are refused, wherever in the path, and so are files of other users and files with a second name. A descriptor,
+ * or -errno with words in *e.
  */
 int safe_open(const char *path, int flags, struct ipq_error *e);
 

@@ -48,9 +48,42 @@ for write in record copy log; do
 	expect_text "$write: the targets of refused links are unchanged" precious cat $work/precious
 	if chown 12345 $work/shared/$write 2>/dev/null; then
 		$write $work/shared/$write && fail "$write: somebody else's file"
-		expect "$write: a file of another user is refused" grep -q 'somebody else' $work/error
+		expect "$write: a file of another user is refused" grep -q 'belongs to another user' $work/error
 	fi
+
+	# another user's directory, and one that a group may write to
+	rm -rf $work/theirs
+	mkdir -p $work/theirs/private
+	ln -s $work/precious $work/theirs/link
+	ln -s $work $work/theirs/way
+	chmod 775 $work/theirs
+	if chgrp 12345 $work/theirs 2>/dev/null; then
+		$write $work/theirs/link && fail "$write: followed a link that its group can place"
+		expect "$write: a link in a directory of another group is refused" grep -q 'symbolic link' $work/error
+	fi
+	chmod 755 $work/theirs
+	if chown 12345 $work/theirs 2>/dev/null; then
+		$write $work/theirs/link && fail "$write: followed a link of another user"
+		expect "$write: a link in another user's directory is refused" grep -q 'symbolic link' $work/error
+		$write $work/theirs/way/new.$write && fail "$write: followed a link to a directory"
+		expect "$write: so is a link to a directory on the way" grep -q 'symbolic link' $work/error
+		expect "$write: no file is created through it" [ ! -e $work/new.$write ]
+		ln -sfn $work/theirs/way $work/detour
+		$write $work/detour/new.$write && fail "$write: followed a link by way of an own one"
+		expect "$write: so is one by way of an own link" [ ! -e $work/new.$write ]
+		expect "$write: a new file in another user's directory is written" $write $work/theirs/new.$write
+	fi
+	expect_text "$write: the targets are unchanged" precious cat $work/precious
+	ln -sfn private $work/theirs/way
+	ln -sfn . $work/here
+	expect "$write: own links to directories are followed" $write $work/here/here/own.$write
+	expect "$write: the file is there" [ -s $work/own.$write ]
 done
+expect "a path with .. and // is written" record $work/here/..//test/./dots
+expect "the file is there" [ -s $work/dots ]
+expect_text "/dev/stdout is written" 0a0d0d0a sh -c \
+	"$IPQ watch --quiet -s pcap:$in -w /dev/stdout | od -An -tx1 -N4 | tr -d ' '"
+expect "an empty path is an error" sh -c "! record ''"
 expect "a recording truncates an existing file" sh -c \
 	"head -c 100000 /dev/zero >$work/record; $IPQ watch --quiet -s pcap:$in -w $work/record >/dev/null; [ \$(stat -c %s $work/record) -lt 1000 ]"
 lines=$(grep -c '^summary: IPv4' $work/log)
