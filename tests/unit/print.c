@@ -100,6 +100,165 @@ static void test_any_cut_of_any_bytes_is_printed_without_reading_beyond(void **s
 	}
 }
 
+/* IPv4 and UDP or TCP headers, then `bytes`. Freed by the caller. */
+static uint8_t *packet_of(uint8_t protocol, uint16_t port, const void *bytes, size_t len, uint32_t *total)
+{
+	size_t header = 20 + (protocol == 6 ? 20 : 8);
+	uint8_t *p = calloc(1, header + len);
+
+	p[0] = 0x45;
+	p[8] = 64;
+	p[9] = protocol;
+	p[20] = 0x14; /* from port 5353 + 4096 */
+	p[22] = (uint8_t)(port >> 8);
+	p[23] = (uint8_t)port;
+	p[32] = 0x50;
+	memcpy(p + header, bytes, len);
+	*total = (uint32_t)(header + len);
+	return p;
+}
+
+static const uint8_t dns_question[] = "\x12\x34\x01\x00\x00\x01\x00\x00\x00\x00\x00\x00"
+				      "\x03www\x07"
+				      "ex\x1b.ple\x03org\x00\x00\x1c\x00\x01";
+
+static const uint8_t client_hello[] = "\x16\x03\x01\x00\x4a\x01\x00\x00\x46\x03\x03"
+				      "01234567890123456789012345678901"
+				      "\x00\x00\x02\x13\x01\x01\x00\x00\x1b"
+				      "\x00\x17\x00\x00"
+				      "\x00\x00\x00\x10\x00\x0e\x00\x00\x0b"
+				      "example.org"
+				      "\x00\x23\x00\x00";
+
+static char *print_bytes_of(const struct print_style *style, uint8_t protocol, uint16_t port,
+			    const void *bytes, size_t len)
+{
+	uint32_t total;
+	uint8_t *p = packet_of(protocol, port, bytes, len, &total);
+	char *text = print(style, "", p, total);
+
+	free(p);
+	return text;
+}
+
+static void dns_question_is_shown_escaped(void **state)
+{
+	char *text = print_bytes_of(&(struct print_style){ .colour = false }, 17, 53, dns_question,
+				    sizeof(dns_question) - 1);
+
+	(void)state;
+	assert_non_null(strstr(text, " query AAAA www.ex\\x1b\\x5c046ple.org"));
+	free(text);
+	text = print_bytes_of(&(struct print_style){ .json = true }, 17, 53, dns_question,
+			      sizeof(dns_question) - 1);
+	assert_non_null(strstr(text, "\"dns_name\":\"www.ex\\u001b\\\\046ple.org\",\"dns_type\":28,"
+				     "\"dns_type_name\":\"AAAA\",\"dns_answer\":false"));
+	free(text);
+	/* Not at another port. */
+	text = print_bytes_of(&(struct print_style){ .colour = false }, 17, 54, dns_question,
+			      sizeof(dns_question) - 1);
+	assert_null(strstr(text, "query"));
+	free(text);
+}
+
+static void dns_answer_shows_its_code(void **state)
+{
+	uint8_t answer[sizeof(dns_question)];
+	char *text;
+
+	(void)state;
+	memcpy(answer, dns_question, sizeof(answer));
+	answer[2] |= 0x80;
+	answer[3] = 3;
+	text = print_bytes_of(&(struct print_style){ .colour = false }, 17, 53, answer, sizeof(answer) - 1);
+	assert_non_null(strstr(text, " answer NXDOMAIN AAAA www.ex"));
+	free(text);
+}
+
+static void tls_server_name_is_shown(void **state)
+{
+	char *text = print_bytes_of(&(struct print_style){ .colour = false }, 6, 443, client_hello,
+				    sizeof(client_hello) - 1);
+
+	(void)state;
+	assert_non_null(strstr(text, " tls example.org"));
+	free(text);
+	text = print_bytes_of(&(struct print_style){ .json = true }, 6, 443, client_hello,
+			      sizeof(client_hello) - 1);
+	assert_non_null(strstr(text, "\"tls_server_name\":\"example.org\""));
+	free(text);
+}
+
+static void names_are_read_from_any_cut_and_any_change(void **state)
+{
+	(void)state;
+	srandom(5);
+	for (int n = 0; n < 40000; n++) {
+		bool dns = random() % 2;
+		uint32_t total, len;
+		uint8_t *whole = dns ? packet_of(17, 53, dns_question, sizeof(dns_question) - 1, &total)
+				     : packet_of(6, 443, client_hello, sizeof(client_hello) - 1, &total);
+		uint8_t *p;
+
+		for (int i = (int)random() % 4; i > 0; i--)
+			whole[20 + random() % (total - 20)] = (uint8_t)random();
+		len = (uint32_t)random() % (total + 1);
+		p = malloc(len + (len == 0)); /* exactly as long: a sanitizer sees a byte too far */
+		memcpy(p, whole, len);
+		free(print(&(struct print_style){ .json = random() % 2, .verbose = true, .text = true }, "",
+			   p, len));
+		free(p);
+		free(whole);
+	}
+}
+
+static char *print_at(bool json, int64_t time)
+{
+	struct ipq_packet packet = { .hook = 1 };
+	struct print_packet p = { .packet = &packet, .time = time };
+	struct print_style style = { .json = json };
+	char *text;
+	size_t size;
+	FILE *f = open_memstream(&text, &size);
+
+	print_packet(f, &style, &p);
+	fclose(f);
+	return text;
+}
+
+static void time_before_1970_is_a_number_and_rounded_down(void **state)
+{
+	char *text = print_at(true, INT64_C(-8500000000));
+
+	(void)state;
+	assert_non_null(strstr(text, "{\"time\":-8.500000000,"));
+	assert_non_null(strstr(text, ",\"seconds\":-9,\"nanoseconds\":500000000"));
+	free(text);
+	text = print_at(true, -1);
+	assert_non_null(strstr(text, "{\"time\":-0.000000001,"));
+	assert_non_null(strstr(text, ",\"seconds\":-1,\"nanoseconds\":999999999"));
+	free(text);
+	text = print_at(true, INT64_MIN);
+	assert_non_null(strstr(text, "{\"time\":-9223372036.854775808,"));
+	free(text);
+	text = print_at(false, INT64_C(-8500000000));
+	assert_non_null(strstr(text, ":51.500000 "));
+	free(text);
+}
+
+static void verbose_line_has_more_of_the_headers(void **state)
+{
+	char *text = print_bytes_of(&(struct print_style){ .verbose = true }, 6, 80, "GET / \x1b\n", 8);
+
+	(void)state;
+	assert_non_null(strstr(text, " ttl 64 id 0 tos 0x0 seq 0 ack 0 win 0"));
+	free(text);
+	text = print_bytes_of(&(struct print_style){ .text = true }, 6, 80, "GET / \x1b\n", 8);
+	assert_non_null(strstr(text, "\nGET / .\n"));
+	assert_null(strchr(text, 27));
+	free(text);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -108,6 +267,12 @@ int main(void)
 		cmocka_unit_test(test_nothing_from_outside_reaches_the_terminal_raw),
 		cmocka_unit_test(test_json_is_one_line_with_everything_escaped),
 		cmocka_unit_test(test_any_cut_of_any_bytes_is_printed_without_reading_beyond),
+		cmocka_unit_test(dns_question_is_shown_escaped),
+		cmocka_unit_test(dns_answer_shows_its_code),
+		cmocka_unit_test(tls_server_name_is_shown),
+		cmocka_unit_test(names_are_read_from_any_cut_and_any_change),
+		cmocka_unit_test(time_before_1970_is_a_number_and_rounded_down),
+		cmocka_unit_test(verbose_line_has_more_of_the_headers),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

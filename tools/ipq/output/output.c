@@ -8,6 +8,7 @@
 #include <time.h>
 #include <unistd.h>
 #include "common/text.h"
+#include "output/names.h"
 #include "output/output.h"
 #include "output/writer.h"
 #include "util/clock.h"
@@ -15,9 +16,9 @@
 #define LINES_SIZE (4U << 20)
 #define RECORDS_SIZE (16U << 20)
 #define NOTES_SIZE (256U << 10)
-#define HEADERS 512	 /* bytes of a packet that a line is made of */
+#define HEADERS 256	 /* bytes of a packet that a line is made of, without names */
 #define HOLD (32U << 10) /* bytes of lines that are written together */
-#define PATIENCE_MS 500	 /* after a signal */
+#define PATIENCE_MS 300	 /* after a signal */
 #define NOTES_PATIENCE_MS 200
 
 /* A stream of text: a descriptor, and lines that are still held back. */
@@ -203,6 +204,16 @@ static struct ipq_packet without_views(const struct ipq_packet *packet, uint32_t
 	return copy;
 }
 
+/* How much of the payload the line needs. */
+static uint32_t line_bytes(const struct output *o, const struct ipq_packet *packet)
+{
+	if (o->options.style.bytes || o->options.style.text)
+		return UINT32_MAX;
+	if ((packet->present & IPQ_HAS_PAYLOAD) == 0 || packet->payload_len <= HEADERS)
+		return HEADERS;
+	return names_are_long(packet->payload, packet->payload_len) ? NAMES_BYTES : HEADERS;
+}
+
 bool output_packet(struct output *o, const struct print_packet *p)
 {
 	struct line line = { .is_packet = true, .print = *p };
@@ -211,7 +222,7 @@ bool output_packet(struct output *o, const struct print_packet *p)
 
 	if (o->line_writer == NULL)
 		return false;
-	line.packet = without_views(p->packet, o->options.style.bytes ? UINT32_MAX : HEADERS, &len);
+	line.packet = without_views(p->packet, line_bytes(o, p->packet), &len);
 	piece[1] = (struct iovec){ p->packet->payload, len };
 	return writer_put(o->line_writer, piece, 2);
 }

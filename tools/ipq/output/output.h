@@ -43,7 +43,7 @@ bool output_record(struct output *o, const struct pcapng_record *r);
 
 /*
  * Waits until lines and records are written. After SIGINT, SIGTERM, SIGQUIT or SIGHUP (interrupted, or one that is
- * pending and blocked) for half a second at most.
+ * pending and blocked) for 0.3 s at most.
  */
 void output_finish(struct output *o, bool interrupted);
 

@@ -6,7 +6,11 @@
 #include <unistd.h>
 #include "common/text.h"
 #include "output/decode.h"
+#include "output/names.h"
 #include "output/print.h"
+#include "util/bytes.h"
+
+#define NANO 1000000000
 
 /* Eight colours of the terminal's own palette, so that they suit dark and light backgrounds. */
 #define DIM "2"
@@ -60,15 +64,28 @@ static void escape(FILE *out, const char *text)
 	}
 }
 
+/* Rounded down, also before 1970. */
+static int64_t seconds_of(int64_t ns)
+{
+	return ns / NANO - (ns % NANO < 0);
+}
+
+static int nanoseconds_of(int64_t ns)
+{
+	int rest = (int)(ns % NANO);
+
+	return rest < 0 ? rest + NANO : rest;
+}
+
 static void print_time(FILE *out, const struct print_style *style, int64_t ns)
 {
-	time_t seconds = (time_t)(ns / 1000000000);
+	time_t seconds = (time_t)seconds_of(ns);
 	struct tm tm;
 	char text[32], whole[64];
 
 	localtime_r(&seconds, &tm);
 	strftime(text, sizeof(text), "%H:%M:%S", &tm);
-	snprintf(whole, sizeof(whole), "%s.%06d ", text, (int)(ns % 1000000000 / 1000));
+	snprintf(whole, sizeof(whole), "%s.%06d ", text, nanoseconds_of(ns) / 1000);
 	paint(out, style, DIM, whole);
 }
 
@@ -155,6 +172,57 @@ static void print_headers(FILE *out, const struct print_style *style, const stru
 		fputs(" fragment", out);
 }
 
+/* What a packet asks for. In quotes nothing of it can be taken for another part of the line. */
+static void print_name(FILE *out, const struct print_style *style, const struct packet_name *name)
+{
+	const char *type = names_dns_type(name->type), *code = names_dns_code(name->code);
+
+	if (name->kind == NAME_TLS)
+		fputs(" tls ", out);
+	else if (name->kind == NAME_DNS_QUESTION)
+		fputs(" query ", out);
+	else if (name->kind == NAME_DNS_ANSWER)
+		fprintf(out, " answer %s%s", code != NULL ? code : "", code != NULL ? " " : "");
+	else
+		return;
+	if (name->kind != NAME_TLS && type != NULL)
+		fprintf(out, "%s ", type);
+	else if (name->kind != NAME_TLS)
+		fprintf(out, "type-%u ", name->type);
+	if (style->colour)
+		fputs("\033[1m", out);
+	escape(out, name->text);
+	if (style->colour)
+		fputs("\033[0m", out);
+}
+
+static void print_hardware_address(FILE *out, const struct ipq_packet *packet)
+{
+	if ((packet->present & IPQ_HAS_HWADDR) == 0 || packet->hw_addr_len == 0)
+		return;
+	fputs(" from", out);
+	for (unsigned i = 0; i < packet->hw_addr_len; i++)
+		fprintf(out, "%c%02x", i == 0 ? ' ' : ':', packet->hw_addr[i]);
+}
+
+/* -v: what the headers have besides. */
+static void print_more(FILE *out, const struct ipq_packet *packet, const struct decoded *d)
+{
+	const uint8_t *p = packet->payload;
+
+	if (d->version == 4)
+		fprintf(out, " ttl %u id %u tos 0x%x%s", p[8], get16(p + 4), p[1],
+			(p[6] & 0x40) != 0 ? " DF" : "");
+	else if (d->version == 6)
+		fprintf(out, " hlim %u class 0x%x flow 0x%x", p[7], (get16(p) >> 4) & 0xff,
+			get32(p) & 0xfffff);
+	if (d->tcp)
+		fprintf(out, " seq %u ack %u", d->sequence, d->acknowledgement);
+	if (d->tcp && packet->payload_len >= d->transport + 16)
+		fprintf(out, " win %u", get16(p + d->transport + 14));
+	print_hardware_address(out, packet);
+}
+
 static const char *verdict_colour(const char *verdict)
 {
 	if (strcmp(verdict, "accept") == 0)
@@ -181,9 +249,28 @@ static void print_bytes(FILE *out, const uint8_t *p, uint32_t len)
 	}
 }
 
-static void print_text(FILE *out, const struct print_style *style, const struct print_packet *p,
-		       const struct decoded *d)
+/* -A: what follows the transport header. A newline stays; what a terminal could obey does not. */
+static void print_payload(FILE *out, const struct ipq_packet *packet, const struct decoded *d)
 {
+	const uint8_t *p = packet->payload;
+	uint32_t at = d->transport, len = packet->payload_len;
+
+	if (d->tcp)
+		at += (uint32_t)(p[at + 12] >> 4) * 4;
+	else if (d->ports || d->icmp)
+		at += 8;
+	if (at >= len)
+		return;
+	for (; at < len; at++)
+		fputc(printable(p[at]) || p[at] == '\n' || p[at] == '\t' ? p[at] : '.', out);
+	if (p[len - 1] != '\n')
+		fputc('\n', out);
+}
+
+static void print_text(FILE *out, const struct print_style *style, const struct print_packet *p,
+		       const struct decoded *d, const struct packet_name *name)
+{
+	bool payload = (p->packet->present & IPQ_HAS_PAYLOAD) != 0;
 	const struct ipq_packet *packet = p->packet;
 
 	print_time(out, style, p->time);
@@ -195,6 +282,9 @@ static void print_text(FILE *out, const struct print_style *style, const struct 
 	fputc(' ', out);
 	print_headers(out, style, d);
 	fprintf(out, " len %u", packet->full_len);
+	if (style->verbose && payload)
+		print_more(out, packet, d);
+	print_name(out, style, name);
 	if ((packet->present & IPQ_HAS_MARK) != 0 && packet->mark != 0)
 		fprintf(out, " mark 0x%x", packet->mark);
 	if ((packet->present & IPQ_HAS_UID) != 0)
@@ -204,8 +294,10 @@ static void print_text(FILE *out, const struct print_style *style, const struct 
 		paint(out, style, verdict_colour(p->verdict), p->verdict);
 	}
 	fputc('\n', out);
-	if (style->bytes && (packet->present & IPQ_HAS_PAYLOAD) != 0)
+	if (style->bytes && payload)
 		print_bytes(out, packet->payload, packet->payload_len);
+	if (style->text && payload)
+		print_payload(out, packet, d);
 }
 
 static void json_member(FILE *out, const char *name, const char *text)
@@ -240,13 +332,37 @@ static void json_headers(FILE *out, const struct decoded *d)
 		fputs(",\"fragment\":true", out);
 }
 
+static void json_name(FILE *out, const struct packet_name *name)
+{
+	const char *type = names_dns_type(name->type), *code = names_dns_code(name->code);
+
+	if (name->kind == NAME_TLS) {
+		json_member(out, "tls_server_name", name->text);
+	} else if (name->kind != NAME_NONE) {
+		json_member(out, "dns_name", name->text);
+		fprintf(out, ",\"dns_type\":%u", name->type);
+		json_member(out, "dns_type_name", type);
+		fprintf(out, ",\"dns_answer\":%s", name->kind == NAME_DNS_ANSWER ? "true" : "false");
+		json_member(out, "dns_code", code);
+	}
+}
+
+/* A decimal number with nine digits after the point, whole or not. */
+static void json_time(FILE *out, int64_t ns)
+{
+	uint64_t size = ns < 0 ? -(uint64_t)ns : (uint64_t)ns;
+
+	fprintf(out, "{\"time\":%s%llu.%09llu", ns < 0 ? "-" : "", (unsigned long long)(size / NANO),
+		(unsigned long long)(size % NANO));
+}
+
 static void print_json(FILE *out, const struct print_style *style, const struct print_packet *p,
-		       const struct decoded *d)
+		       const struct decoded *d, const struct packet_name *name)
 {
 	const struct ipq_packet *packet = p->packet;
 
-	fprintf(out, "{\"time\":%lld.%09lld,\"hook\":\"%s\"", (long long)(p->time / 1000000000),
-		(long long)(p->time % 1000000000), print_hook(packet->hook));
+	json_time(out, p->time);
+	fprintf(out, ",\"hook\":\"%s\"", print_hook(packet->hook));
 	json_member(out, "indev", p->indev);
 	json_member(out, "outdev", p->outdev);
 	if (d->version != 0)
@@ -256,7 +372,11 @@ static void print_json(FILE *out, const struct print_style *style, const struct 
 		fprintf(out, ",\"mark\":%u", packet->mark);
 	if ((packet->present & IPQ_HAS_UID) != 0)
 		fprintf(out, ",\"uid\":%u", packet->uid);
+	json_name(out, name);
 	json_member(out, "verdict", p->verdict);
+	/* Readers that take numbers for floating point keep these. */
+	fprintf(out, ",\"seconds\":%lld,\"nanoseconds\":%d", (long long)seconds_of(p->time),
+		nanoseconds_of(p->time));
 	if (style->bytes && (packet->present & IPQ_HAS_PAYLOAD) != 0) {
 		fputs(",\"bytes\":\"", out);
 		for (uint32_t i = 0; i < packet->payload_len; i++)
@@ -269,13 +389,16 @@ static void print_json(FILE *out, const struct print_style *style, const struct 
 void print_packet(FILE *out, const struct print_style *style, const struct print_packet *p)
 {
 	bool payload = (p->packet->present & IPQ_HAS_PAYLOAD) != 0;
+	uint32_t len = payload ? p->packet->payload_len : 0;
+	struct packet_name name;
 	struct decoded d;
 
-	decode(&d, p->packet->payload, payload ? p->packet->payload_len : 0);
+	decode(&d, p->packet->payload, len);
+	names_read(&name, &d, p->packet->payload, len);
 	flockfile(out); /* lines of several queues do not mix */
 	if (style->json)
-		print_json(out, style, p, &d);
+		print_json(out, style, p, &d, &name);
 	else
-		print_text(out, style, p, &d);
+		print_text(out, style, p, &d, &name);
 	funlockfile(out);
 }

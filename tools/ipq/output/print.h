@@ -13,7 +13,9 @@
 struct print_style {
 	bool colour;
 	bool json;
-	bool bytes; /* a hex dump below the line, or in the JSON */
+	bool bytes;   /* a hex dump below the line, or in the JSON */
+	bool text;    /* the payload as text below the line */
+	bool verbose; /* more of the headers */
 };
 
 struct print_packet {

@@ -1,0 +1,79 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""Other traffic is not delayed by the rule of a watch whose reader stops, under a flood through the same rule.
+
+Runs in namespaces of its own. argv: the command. IPQ_STALL_SECONDS: how long the reader stops (3).
+"""
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+import time
+
+IPQ = sys.argv[1]
+SECONDS = int(os.environ.get('IPQ_STALL_SECONDS', '3'))
+LIMIT_MS = 10
+failures = 0
+
+
+def check(what, ok, detail=''):
+    global failures
+    failures += not ok
+    print(('ok: ' if ok else 'FAILED: ') + what, detail, flush=True)
+
+
+def flood():
+    """Sends datagrams as fast as it can, in a process of its own. Its pid."""
+    pid = os.fork()
+    if pid == 0:
+        os.nice(5)
+        sender = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        receiver = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        receiver.bind(('127.0.0.1', 7001))
+        sender.connect(('127.0.0.1', 7001))
+        while True:
+            sender.send(b'flood')
+    return pid
+
+
+def p99():
+    """Of pings during SECONDS, in ms, and how many had no answer."""
+    n = SECONDS * 100
+    out = subprocess.run(['ping', '-c', str(n), '-i', '0.01', '-W', '1', '127.0.0.1'], capture_output=True, text=True).stdout
+    times = sorted(float(t) for t in re.findall(r'time=([\d.]+)', out))
+    return times[int(len(times) * 0.99)], n - len(times)
+
+
+# What a flood costs without any rule: on a busy machine a ping waits for the processor.
+pid = flood()
+without, lost = p99()
+os.kill(pid, signal.SIGKILL)
+os.waitpid(pid, 0)
+
+reader, writer = os.pipe()
+errors = open('/run/errors', 'w+')
+watch = subprocess.Popen([IPQ, 'watch', '--on', 'OUTPUT,INPUT', 'udp port 7001 or icmp'], stdout=writer, stderr=errors)
+os.close(writer)
+time.sleep(1)
+check('watch runs', watch.poll() is None)
+pid = flood()
+slowest, lost = p99()
+os.kill(pid, signal.SIGKILL)
+os.waitpid(pid, 0)
+check(f'p99 of pings is below {LIMIT_MS} ms', slowest < max(LIMIT_MS, 3 * without), f'{slowest} ms, without watch {without} ms')
+check('every ping is answered', lost == 0, lost)
+began = time.monotonic()
+watch.send_signal(signal.SIGINT)
+watch.wait(20)
+check('SIGINT ends watch within a second', time.monotonic() - began < 1 or os.environ.get('IPQ_SANITIZER', 'none') != 'none',
+      time.monotonic() - began)
+errors.seek(0)
+text = errors.read()
+dropped = re.search(r'(\d+) lines were dropped\n', text)
+shown = re.search(r'(\d+) packets shown, (\d+) received, (\d+) lost', text)
+check('dropped lines are counted', dropped is not None and int(dropped[1]) > 1000, text)
+check('lines shown and dropped are the packets received', shown is not None and dropped is not None and
+      int(shown[1]) + int(dropped[1]) == int(shown[2]), text)
+sys.exit(failures != 0)

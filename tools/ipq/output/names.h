@@ -1,0 +1,33 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* Names that a packet asks for: the question of a DNS message, the server name of a TLS ClientHello. */
+#ifndef IPQ_OUTPUT_NAMES_H
+#define IPQ_OUTPUT_NAMES_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include "output/decode.h"
+
+/* Bytes of a packet that names_read() looks at, at most. */
+#define NAMES_BYTES 2048
+
+enum name_kind { NAME_NONE, NAME_DNS_QUESTION, NAME_DNS_ANSWER, NAME_TLS };
+
+struct packet_name {
+	enum name_kind kind;
+	uint16_t type;	 /* of a DNS question: A (1), AAAA (28) ... */
+	uint8_t code;	 /* of a DNS answer: NXDOMAIN (3) ... */
+	char text[1024]; /* the bytes as they are, a dot or NUL inside a label as \046, \000 */
+};
+
+/* Reads at most len bytes. Kind NAME_NONE: no name, or it is cut. */
+void names_read(struct packet_name *name, const struct decoded *d, const uint8_t *packet, uint32_t len);
+
+/* Can the name of this packet be beyond its first 256 bytes? */
+bool names_are_long(const uint8_t *packet, uint32_t len);
+
+/* "A", "AAAA" ...; NULL: no name for it here. */
+const char *names_dns_type(unsigned type);
+/* "NXDOMAIN"; NULL for 0 and for those without a name here. */
+const char *names_dns_code(unsigned code);
+
+#endif
