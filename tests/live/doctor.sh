@@ -17,7 +17,7 @@ status_of() {
 expect "the kernel has nfnetlink_queue" says ok kernel nfnetlink_queue
 expect "root of this namespace has the capability" says ok capability CAP_NET_ADMIN
 expect "the namespace is not the machine's" says warning namespace namespace
-expect "a tool that supports queues is found" says ok tools 'takes -j'
+expect "a tool that supports queues is found" says ok tools 'supports -j'
 expect "without rules and programs it warns and shows a command" sh -c \
 	"$IPQ doctor | grep -A1 '^warning *queue *no process owns queue 0' | grep -q '> sudo .*queue'"
 expect_text "a warning alone exits with 0" 0 status_of $IPQ doctor
@@ -32,11 +32,11 @@ remedy=$($IPQ doctor | grep -A1 'queue 0: no process' | sed -n 's/.*> \(.*iptabl
 start $IPQ watch --queue 0
 wait_for_queue 0
 owner="process $started (ipq)"
-[ -n "$(cat $queue_table 2>/dev/null)" ] || owner="a process that cannot be seen"
+[ -n "$(cat $queue_table 2>/dev/null)" ] || owner="a process that is not visible"
 expect "the owner of the queue is named" says ok queue "queue 0 is owned by $owner"
 expect_text "a queue with rule and owner exits with 0" 0 status_of $IPQ doctor
 expect "the command that removes the rule works" $remedy
-expect "a program without a rule is a failure" says FAIL queue 'waits for nothing'
+expect "a program without a rule is a failure" says FAIL queue 'receives no packets'
 expect_text "a failure exits with 1" 1 status_of $IPQ doctor
 stop INT
 
@@ -47,10 +47,10 @@ $iptables -w -I OUTPUT -p udp -m comment --comment "-j ACCEPT" -j ACCEPT
 queue OUTPUT -p udp --dport 7000
 expect "an earlier ACCEPT that keeps all packets away fails" says FAIL queue 'an earlier rule decides.*-A OUTPUT -p udp.*-j ACCEPT'
 $iptables -w -D OUTPUT -p udp -m comment --comment "-j ACCEPT" -j ACCEPT
-expect "without it all is well" says ok queue 'queue 0 is owned by .*no packet has met it so far'
+expect "without it all is well" says ok queue 'queue 0 is owned by .*no packet has matched it so far'
 expect "an IPv4 rule is for IPv4 only" says ok queue 'IPv4 only'
 $FLOW udp -n 3 7000 >/dev/null
-expect "the rule's counter is shown" says ok queue '3 packets have met it'
+expect "the rule's counter is shown" says ok queue '3 packets have matched it'
 $iptables -w -I OUTPUT -p udp --dport 7001 -j ACCEPT
 expect "an ACCEPT of other packets does not matter" says ok queue 'queue 0 is owned by'
 $iptables -w -D OUTPUT -p udp --dport 7001 -j ACCEPT
@@ -103,7 +103,7 @@ mkfifo $work/fifo
 expect "a FIFO in the directory of scripts does not block" timeout 20 $IPQ doctor --script $work
 expect_text "a missing script exits with 1" 1 status_of $IPQ doctor --script $work/nothing
 
-expect "a program linked with libipq.so.0 gets this library" says ok run 'it will get this libipq' --program $DECIDE
+expect "a program linked with libipq.so.0 gets this library" says ok run 'it uses this libipq' --program $DECIDE
 expect "its interface is recognised" says ok interface 'libipq, shared' --program $DECIDE
 expect "a program without a queue interface is reported" says warning interface 'no sign' --program "$(command -v true | grep / || echo /bin/true)"
 expect_text "a file that is no program exits with 1" 1 status_of $IPQ doctor --program /etc/passwd
@@ -113,7 +113,7 @@ if echo 'int main(void) { return 42; }' | ${CC:-cc} -m32 -static -x c -o $work/s
 	if [ "$(status_of $work/small)" = 42 ]; then
 		expect "a 32-bit program that runs is ok" says ok program '32 bits' --program $work/small
 	else
-		expect "a 32-bit program that this kernel cannot run is a failure" says FAIL program 'runs no such' --program $work/small
+		expect "a 32-bit program that this kernel cannot run is a failure" says FAIL program 'cannot run 32-bit' --program $work/small
 	fi
 else
 	echo "not tested: a 32-bit program: this compiler cannot build it"

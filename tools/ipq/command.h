@@ -28,7 +28,7 @@ enum { EXIT_USAGE = 2 };
 
 struct option;
 
-/* Says what is wrong and where help is, on stderr. Returns EXIT_USAGE. */
+/* Prints the error and where to find help, on stderr. Returns EXIT_USAGE. */
 int command_usage(const struct command *command, const char *format, ...)
 	__attribute__((format(printf, 2, 3)));
 

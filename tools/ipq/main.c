@@ -82,8 +82,8 @@ static int help(FILE *out)
 	fputs("Usage: ipq COMMAND [OPTIONS]\n"
 	      "       ipq help COMMAND\n"
 	      "       ipq --version\n\n"
-	      "Packets that a firewall rule queued for a program (-j QUEUE, -j NFQUEUE), from\n"
-	      "the shell.\n\n",
+	      "Shows, filters and diagnoses packets that a firewall rule queues for a program\n"
+	      "(-j QUEUE, -j NFQUEUE).\n\n",
 	      out);
 	for (const struct command *const *c = commands; *c != NULL; c++)
 		fprintf(out, "  %-10s %s\n", (*c)->name, (*c)->summary);

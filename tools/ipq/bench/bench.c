@@ -1,12 +1,11 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * ipq bench: what this machine does with queued packets, measured in a network of its own.
+ * ipq bench: measures how fast this machine queues packets, in a private network namespace.
  *
- * Everything happens in a child that has moved to a new network namespace; the kernel takes it down with
- * the child, rules, queue and all, however that ends. One thread sends datagrams over loopback, another
- * owns the queue and accepts. For packets a second, up to WINDOW of them are under way, fewer than the
- * queue holds, so that nothing is lost by design; for latency one, timed from before its send to its
- * arrival.
+ * A child process does everything in a new network namespace, which the kernel removes with the child, including rules
+ * and queue. One thread sends datagrams over loopback, another one owns the queue and accepts them. For throughput, up
+ * to WINDOW packets are in flight, fewer than the queue can hold, so that none should be lost. For latency there is one
+ * packet in flight, timed from before the send to the arrival.
  */
 #include <errno.h>
 #include <arpa/inet.h>
@@ -31,7 +30,7 @@
 #include "common/text.h"
 #include "util/clock.h"
 
-#define PORT 9 /* see private_try() */
+#define PORT 9 /* the port of the rule that test_netns_try() adds */
 #define BATCH 64u
 #define WINDOW 2048u
 #define SAMPLES_MAX 200000u
@@ -41,22 +40,22 @@ static int run(int argc, char **argv);
 
 const struct command command_bench = {
 	.name = "bench",
-	.summary = "measure how many packets this machine can queue, and how fast",
+	.summary = "measure how many packets per second this machine can queue",
 	.help = "Usage: ipq bench [--seconds N] [--json]\n"
 		"\n"
-		"Sends packets over the loopback of a network namespace of its own, through a\n"
-		"queue and without, for some seconds: packets a second with many under way, and\n"
-		"the time of one alone. Neither the machine's network nor its rules are touched;\n"
-		"any user may do it where user namespaces are allowed.\n"
+		"Sends packets over loopback in a private network namespace, with and without a\n"
+		"queue, for some seconds. Measures packets per second with many packets in flight,\n"
+		"and the latency of a single packet. Does not touch the machine's network or rules.\n"
+		"Any user may run it if user namespaces are allowed.\n"
 		"\n"
-		"  --seconds N   for each of six measurements, 0.1 to 10 (0.5)\n"
+		"  --seconds N   duration of each of six measurements, 0.1 to 10 (0.5)\n"
 		"  --json        one JSON object\n"
 		"\n"
 		"  ipq bench\n"
 		"  ipq bench --seconds 3\n"
 		"  ipq bench --json | jq .measurements\n"
 		"\n"
-		"Exit status: 0 measured, 1 failed, 2 usage. See ipq-bench(1).\n",
+		"Exit status: 0 success, 1 failed, 2 usage. See ipq-bench(1).\n",
 	.run = run,
 };
 
@@ -179,11 +178,11 @@ static int send_batch(const struct traffic *t, unsigned bytes)
 	for (unsigned i = 0; i < BATCH; i++)
 		m[i] = (struct mmsghdr){ .msg_hdr = { .msg_iov = &iov, .msg_iovlen = 1 } };
 	n = sendmmsg(t->source, m, BATCH, 0);
-	/* ENOBUFS: the kernel dropped one, which the count of lost ones shows */
+	/* ENOBUFS: the kernel dropped a packet, which is counted as lost */
 	return n < 0 && errno != EINTR && errno != ENOBUFS && errno != EAGAIN ? -errno : n < 0 ? 0 : n;
 }
 
-/* Nobody takes what arrives: the sink's buffer is full soon, and the rest is thrown away at once. */
+/* The sink does not read: its buffer is soon full, and the kernel discards further packets at once. */
 static int measure_rate(struct measurement *m, const struct traffic *t, const struct reader *r,
 			double seconds)
 {
@@ -265,7 +264,7 @@ static int measure(struct measurement *m, double seconds)
 	return err < 0 ? err : ended;
 }
 
-/* ---- what comes of it ------------------------------------------------------------------------------ */
+/* ---- output ------------------------------------------------------------------------------ */
 
 static void print_table(const char *release, enum method method, double seconds)
 {
@@ -315,7 +314,7 @@ static int failed(const char *what, int err, const char *remedy)
 	return 1;
 }
 
-/* All of it, in the child. Returns the exit status. */
+/* Runs in the child. Returns the exit status. */
 static int bench(double seconds, bool json)
 {
 	int err = test_netns_enter(), set = -1;
@@ -323,8 +322,8 @@ static int bench(double seconds, bool json)
 	struct utsname u;
 
 	if (err < 0)
-		return failed("no network namespace of one's own here", err,
-			      "; as root, or with user namespaces allowed (sysctl "
+		return failed("cannot create a network namespace", err,
+			      "; run as root, or allow user namespaces (sysctl "
 			      "kernel.unprivileged_userns_clone, "
 			      "user.max_user_namespaces)");
 	for (size_t i = 0; i < PLAN; i++) {
@@ -332,8 +331,8 @@ static int bench(double seconds, bool json)
 			for (method = 0; method < METHODS && (set = test_netns_try(method)) != 0; method++)
 				;
 			if (set != 0) {
-				fputs("ipq bench: no tool here can set a rule that queues; \"ipq doctor\" "
-				      "says more\n",
+				fputs("ipq bench: no firewall tool here can add a queue rule: see \"ipq "
+				      "doctor\"\n",
 				      stderr);
 				return 1;
 			}
@@ -371,9 +370,9 @@ static int parse(int argc, char **argv, double *seconds, bool *json)
 					     argv[optind - 1]);
 		else if (*seconds = strtod(optarg, &end),
 			 end == optarg || *end != '\0' || !(*seconds >= 0.1 && *seconds <= 10))
-			return command_usage(&command_bench, "--seconds wants 0.1 to 10, not \"%s\"", optarg);
+			return command_usage(&command_bench, "--seconds needs 0.1 to 10, not \"%s\"", optarg);
 	}
-	return optind < argc ? command_usage(&command_bench, "\"%s\" is too much", argv[optind]) : 0;
+	return optind < argc ? command_usage(&command_bench, "unexpected argument \"%s\"", argv[optind]) : 0;
 }
 
 static int run(int argc, char **argv)
@@ -391,7 +390,7 @@ static int run(int argc, char **argv)
 		return failed("cannot start", -errno, "");
 	if (child == 0) {
 		prctl(PR_SET_PDEATHSIG, SIGKILL);
-		alarm((unsigned)(seconds * PLAN) + 20); /* whatever hangs */
+		alarm((unsigned)(seconds * PLAN) + 20); /* if something hangs */
 		_exit(bench(seconds, json));
 	}
 	while (waitpid(child, &status, 0) < 0 && errno == EINTR)

@@ -16,7 +16,7 @@ void privileges_keep(uint64_t capabilities)
 	struct __user_cap_header_struct header = { .version = _LINUX_CAPABILITY_VERSION_3 };
 	struct __user_cap_data_struct data[_LINUX_CAPABILITY_U32S_3];
 
-	/* Up to the last one that the kernel knows. While we still may: this takes CAP_SETPCAP. */
+	/* Up to the last one that the kernel knows. First of all, because this needs CAP_SETPCAP. */
 	for (unsigned long c = 0; prctl(PR_CAPBSET_READ, c, 0, 0, 0) >= 0; c++)
 		if ((capabilities & PRIVILEGE(c)) == 0)
 			prctl(PR_CAPBSET_DROP, c, 0, 0, 0);
@@ -26,8 +26,8 @@ void privileges_keep(uint64_t capabilities)
 	for (unsigned i = 0; i < _LINUX_CAPABILITY_U32S_3; i++) {
 		data[i].permitted &= (uint32_t)(capabilities >> 32 * i);
 		data[i].effective &= data[i].permitted;
-		/* Without root it is the ambient set that a firewall tool gets its right from; it follows
-		 * this one. */
+		/* Without root, a firewall tool gets its capabilities from the ambient set, which is limited to
+		 * the inheritable set. */
 		data[i].inheritable &= data[i].permitted;
 	}
 	syscall(SYS_capset, &header, data);
@@ -75,7 +75,7 @@ void privileges_write_only(const char *const files[])
 		return;
 	for (; *files != NULL; files++)
 		allow(ruleset, *files, write);
-#ifdef COVERAGE_DIRECTORY /* where a build for coverage counts its lines */
+#ifdef COVERAGE_DIRECTORY /* a build for coverage writes its counters there */
 	allow(ruleset, COVERAGE_DIRECTORY, attr.handled_access_fs);
 #endif
 	syscall(SYS_landlock_restrict_self, ruleset, 0);

@@ -20,7 +20,7 @@
 #define OUTPUT_MAX (16u << 20)
 #define HELD_FD 3
 
-/* Our ends of the child's three standard streams; -1: closed, or /dev/null. */
+/* The parent's ends of the child's standard streams; -1: closed, or /dev/null. */
 struct streams {
 	int in, out, err;
 	const char *input;
@@ -30,7 +30,7 @@ struct streams {
 	size_t error_used, error_size;
 };
 
-/* In a process group of its own, signals as in a fresh shell. */
+/* In its own process group, with default signal handling. */
 static int start(const struct subprocess *p, const int fds[3], pid_t *pid)
 {
 	posix_spawn_file_actions_t actions;
@@ -72,7 +72,7 @@ static void close_fd(int *fd)
 	*fd = -1;
 }
 
-/* A tool that ends early makes this an error, not a signal. */
+/* If the tool ends early, the write fails instead of raising SIGPIPE. */
 static void feed(struct streams *s)
 {
 	ssize_t n = send(s->in, s->input, strlen(s->input), MSG_NOSIGNAL | MSG_DONTWAIT);
@@ -106,7 +106,7 @@ static int read_output(struct streams *s)
 	return 0;
 }
 
-/* Bytes for which there is no room are read and dropped, so that the tool never waits for us. */
+/* Bytes beyond the room are read and discarded, so that the tool never blocks. */
 static void read_error(struct streams *s)
 {
 	char excess[512];
@@ -146,7 +146,7 @@ static int transfer(struct streams *s, int timeout_ms)
 	return err;
 }
 
-/* It has closed its output: it is about to end, or is made to. */
+/* The tool has closed its output: wait for its end, or kill it. */
 static int reap(pid_t pid, bool kill_now)
 {
 	int status = 0, tries = TIME_MS;
@@ -171,7 +171,7 @@ static int reap(pid_t pid, bool kill_now)
 	return WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
 }
 
-/* Both ends of each stream that is wanted. The output is read in any case: its end is the tool's end. */
+/* Opens the streams that are needed. The output is always read: its end shows the end of the tool. */
 static int open_streams(const struct subprocess *p, struct streams *s, int child[3])
 {
 	int in[2] = { -1, -1 }, out[2] = { -1, -1 }, err[2] = { -1, -1 }, failed = 0;

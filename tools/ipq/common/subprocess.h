@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* Runs the system's own tools: bounded in time and in the size of their output. */
+/* Runs the system's tools, with limits on time and on the size of the output. */
 #ifndef IPQ_COMMON_SUBPROCESS_H
 #define IPQ_COMMON_SUBPROCESS_H
 
 #include <stddef.h>
 
-#define TOOL_WORDS 32 /* in a command, at most */
+#define TOOL_WORDS 32 /* maximum number of words in a command */
 
 struct subprocess {
 	const char *const *argv; /* ends with NULL */
@@ -13,21 +13,21 @@ struct subprocess {
 	char **output;		 /* its standard output, freed by the caller; NULL: not wanted */
 	char *error;		 /* its standard error, terminated and cut; NULL: not wanted */
 	size_t error_size;
-	int timeout_ms; /* then it is killed */
-	int hold;	/* a descriptor that it holds open while it runs; 0: none */
+	int timeout_ms; /* after that the tool is killed */
+	int hold;	/* a descriptor that the tool keeps open while it runs; 0: none */
 };
 
 /*
- * Runs a tool in the C locale and in a process group of its own, so that Ctrl-C does not reach it.
- * *output is NULL after an error. Returns the exit status; -ENOENT (no such tool), -ETIMEDOUT (killed),
- * -EFBIG (more than 16 MiB of output), or another -errno.
+ * Runs a tool in the C locale and in its own process group, so that Ctrl-C does not reach it. *output is NULL after an
+ * error. Returns the exit status, -ENOENT (no such tool), -ETIMEDOUT (killed), -EFBIG (more than 16 MiB of output), or
+ * another -errno.
  */
 int subprocess_exec(const struct subprocess *p);
 
-/* The same for at most 5 s, without input and error text. output may be NULL. */
+/* The same with a limit of 5 s, without input and error text. output may be NULL. */
 int subprocess_run(const char *const argv[], char **output);
 
-/* A command line of words without quotes or spaces inside. */
+/* The same for a command line whose words have no quotes or spaces. */
 int subprocess_run_line(const char *line, char **output);
 
 #endif

@@ -67,7 +67,7 @@ int test_netns_enter(void)
 
 	if (unshare(CLONE_NEWNET) < 0)
 		err = become_root();
-	/* the lock keeps rules of one namespace in order, and this one is ours alone */
+	/* no lock is needed: only this process uses the namespace */
 	if (err == 0 && setenv("XTABLES_LOCKFILE", "/dev/null", 1) < 0)
 		err = -errno;
 	return err < 0 ? err : loopback_up();

@@ -1,16 +1,15 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* A network of one's own, to try things in: the machine's own network is never touched. */
+/* A private network namespace for tests, which do not touch the machine's own network. */
 #ifndef IPQ_COMMON_TEST_NETNS_H
 #define IPQ_COMMON_TEST_NETNS_H
 
 /*
- * Moves the calling process, which must have one thread, into a new network namespace (and a user
- * namespace where it lacks the right), with loopback up. Meant for a child: there is no way back.
- * 0 or -errno.
+ * Moves the calling process, which must have one thread, into a new network namespace (and a user namespace if
+ * it lacks the privilege), with loopback up. Use it in a child: the process cannot return. 0 or -errno.
  */
 int test_netns_enter(void);
 
-/* Ways to hand packets to a queue. */
+/* Kinds of rules that queue packets. */
 enum method {
 	METHOD_LEGACY_QUEUE,
 	METHOD_LEGACY_NFQUEUE,
@@ -20,10 +19,10 @@ enum method {
 	METHODS
 };
 
-/* Sets a rule in this way for UDP to port 9 on its way out, queue 0. The tool's exit status, or -errno. */
+/* Adds a rule of this kind for outgoing UDP to port 9, queue 0. The tool's exit status, or -errno. */
 int test_netns_try(enum method method);
 
-/* Tries all of them in a child with a network of its own. result[way]: as private_try. 0 or -errno. */
+/* Tries all kinds in a child in a new network namespace. result[method]: as test_netns_try(). 0 or -errno. */
 int test_netns_try_all(int result[METHODS]);
 
 /* "iptables-legacy"; "iptables-legacy -j QUEUE". */

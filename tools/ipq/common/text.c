@@ -5,7 +5,7 @@
 #include <string.h>
 #include "common/text.h"
 
-/* One byte, made harmless. Returns the length, 4 at most. */
+/* Escapes one byte. Returns the length, at most 4. */
 static size_t escape(char to[5], unsigned char c)
 {
 	if (c == '\\')
@@ -114,7 +114,7 @@ void text_point(const char *text, size_t offset)
 	free(lines);
 }
 
-/* Bytes of the character that begins here: 2 to 4, or 0 when this is no UTF-8 (RFC 3629). */
+/* Length of the character that begins here: 2 to 4, or 0 if it is not UTF-8 (RFC 3629). */
 static size_t character(const unsigned char *s)
 {
 	unsigned char low = 0x80, high = 0xbf;
@@ -124,7 +124,7 @@ static size_t character(const unsigned char *s)
 						 : 0;
 
 	if (s[0] == 0xe0)
-		low = 0xa0; /* would be shorter */
+		low = 0xa0; /* has a shorter form */
 	else if (s[0] == 0xed)
 		high = 0x9f; /* a surrogate */
 	else if (s[0] == 0xf0)
@@ -139,9 +139,8 @@ static size_t character(const unsigned char *s)
 	return n;
 }
 
-/* C1 controls, which a terminal may obey, line separators, and what changes the direction of writing: a
- * screen would show something else than what is there. n bytes of UTF-8, 2 or 3 of them. 0: not one of these.
- */
+/* The code of C1 controls, line separators and characters that change the direction of writing, which would change
+ * what a screen shows. n: bytes of UTF-8, 2 or 3. 0: none of these. */
 static unsigned deceptive(const unsigned char *s, size_t n)
 {
 	unsigned c = n == 2 ? (s[0] & 0x1fU) << 6 | (s[1] & 0x3fU)

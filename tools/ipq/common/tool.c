@@ -10,7 +10,7 @@
 
 static bool runnable(const char *dir, size_t len, const char *name, char *path, size_t room)
 {
-	/* A relative directory in $PATH is not ours to trust. */
+	/* A relative directory in $PATH is not trusted. */
 	if (len == 0 || dir[0] != '/' || snprintf(path, room, "%.*s/%s", (int)len, dir, name) >= (int)room)
 		return false;
 	return access(path, X_OK) == 0;
@@ -18,7 +18,7 @@ static bool runnable(const char *dir, size_t len, const char *name, char *path, 
 
 bool tool_find(const char *name, char *path, size_t room)
 {
-	/* Of a set-user-ID program's caller we take nothing. */
+	/* A set-user-ID program ignores its caller's environment. */
 	const char *lists[] = { secure_getenv("PATH"), SYSTEM };
 
 	for (size_t i = 0; i < 2; i++)

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* ipq doctor: why nothing arrives, and what to type. */
+/* ipq doctor: finds out why no packets arrive, and what to do. */
 #include <errno.h>
 #include <getopt.h>
 #include <stdarg.h>
@@ -16,25 +16,25 @@ static int run(int argc, char **argv);
 
 const struct command command_doctor = {
 	.name = "doctor",
-	.summary = "find out why nothing arrives, and what to type",
+	.summary = "find out why no packets arrive, and what to do",
 	.help = "Usage: ipq doctor [--queue N] [--script PATH]... [--json]\n"
 		"       ipq doctor --program PATH [--json]\n"
 		"\n"
-		"Checks what it takes to get packets: kernel, rights, namespace, queues and their\n"
-		"owners, rules, limits, old libraries and scripts. One line for each check, and\n"
-		"the command that helps. Changes nothing; which rules this kernel takes is tried\n"
-		"in a network namespace of its own.\n"
+		"Checks everything that is needed to receive packets: kernel, privileges,\n"
+		"namespace, queues and their owners, rules, limits, old libraries and scripts.\n"
+		"Prints a line for each check, and the command that helps. Changes nothing; tests\n"
+		"in a private network namespace which rules the kernel accepts.\n"
 		"\n"
-		"  -q, --queue N     the queue in question (0, where -j QUEUE leads)\n"
-		"  --script PATH     look for ip_queue in this file or directory, too\n"
-		"  --program PATH    look at a program: which API it uses, how to run it here\n"
+		"  -q, --queue N     check this queue (default 0, the one that -j QUEUE uses)\n"
+		"  --script PATH     also search this file or directory for ip_queue\n"
+		"  --program PATH    check a program: which API it uses, how to run it here\n"
 		"  --json            one JSON object\n"
 		"\n"
 		"  sudo ipq doctor\n"
 		"  sudo ipq doctor --queue 3 --script /usr/local/sbin/firewall\n"
 		"  ipq doctor --program ./old-program\n"
 		"\n"
-		"Exit status: 0 nothing failed, 1 a check failed, 2 usage. See ipq-doctor(1).\n",
+		"Exit status: 0 no check failed, 1 a check failed, 2 usage. See ipq-doctor(1).\n",
 	.run = run,
 };
 
@@ -78,8 +78,7 @@ static int read_queue(const char *text, uint32_t *queue)
 	unsigned long n = strtoul(text, &end, 10);
 
 	if (text[0] < '0' || text[0] > '9' || *end != '\0' || n > 65535)
-		return command_usage(&command_doctor, "a queue is a number from 0 to 65535, not \"%s\"",
-				     text);
+		return command_usage(&command_doctor, "a queue number is from 0 to 65535, not \"%s\"", text);
 	*queue = (uint32_t)n;
 	return 0;
 }
@@ -101,7 +100,7 @@ static int parse(int argc, char **argv, struct doctor *d, const char **script, c
 		if (c == 'q')
 			err = read_queue(optarg, &d->queue);
 		else if (c == 1 && scripts == SCRIPTS_MAX)
-			return command_usage(&command_doctor, "at most %d scripts; name a directory",
+			return command_usage(&command_doctor, "at most %d scripts: use a directory",
 					     SCRIPTS_MAX);
 		else if (c == 1)
 			script[scripts++] = optarg;
@@ -115,7 +114,8 @@ static int parse(int argc, char **argv, struct doctor *d, const char **script, c
 					     argv[optind - 1]);
 	}
 	if (err == 0 && optind < argc)
-		return command_usage(&command_doctor, "\"%s\" is too much; for a program: --program %s",
+		return command_usage(&command_doctor,
+				     "unexpected argument \"%s\"; to check a program: --program %s",
 				     argv[optind], argv[optind]);
 	script[scripts] = NULL;
 	d->script = script;
@@ -132,7 +132,7 @@ static int examine(struct doctor *d)
 	doctor_tools(d);
 	err = snapshot_take(&s, false);
 	if (err < 0) {
-		doctor_say(d, CHECK_FAIL, "queues", NULL, "cannot look: %s", strerror(-err));
+		doctor_say(d, CHECK_FAIL, "queues", NULL, "cannot read queues and rules: %s", strerror(-err));
 	} else {
 		doctor_rules(d, &s);
 		doctor_queues(d, &s);

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * A reader for both sizes and both byte orders. Every offset comes from the file and is believed only after
- * it was compared with the file's length, by subtraction, so that no sum can wrap. The numbers of headers
- * are 16 bits wide, those of dynamic entries are limited here: the time is bounded by the file's length.
+ * Reads files of both sizes and both byte orders. Every offset from the file is compared with the file's length
+ * before it is used, by subtraction, so that no sum can wrap. The number of headers has 16 bits, and the number of
+ * dynamic entries is limited here, so the time is bounded by the file's length.
  */
 #include <elf.h>
 #include <errno.h>
@@ -17,7 +17,7 @@ struct file {
 	bool wide, little;
 };
 
-/* A piece of the file. len 0: there is none. */
+/* A part of the file. len 0: none. */
 struct piece {
 	size_t at, len;
 };
@@ -27,7 +27,7 @@ static bool inside(const struct file *f, uint64_t at, uint64_t len)
 	return at <= f->len && len <= f->len - at;
 }
 
-/* The caller has made sure of the bytes. */
+/* The caller has checked that the bytes exist. */
 static uint64_t number(const struct file *f, size_t at, unsigned size)
 {
 	uint64_t n = 0;
@@ -43,7 +43,7 @@ static uint64_t number(const struct file *f, size_t at, unsigned size)
 		   : number(f, (at) + offsetof(Elf32_##type, field), sizeof(((Elf32_##type *)0)->field)))
 #define SIZE(f, type) ((f)->wide ? sizeof(Elf64_##type) : sizeof(Elf32_##type))
 
-/* A terminated text, cut to the room; "" when it is not inside the piece. */
+/* A terminated string, cut to the room; "" if it is not inside the part. */
 static void copy_string(const struct file *f, struct piece p, uint64_t offset, char *to, size_t room)
 {
 	const char *s;
@@ -55,7 +55,7 @@ static void copy_string(const struct file *f, struct piece p, uint64_t offset, c
 	s = (const char *)f->bytes + p.at + offset;
 	n = strnlen(s, p.len - (size_t)offset);
 	if (n == p.len - (size_t)offset)
-		return; /* never ends */
+		return; /* not terminated */
 	if (n >= room)
 		n = room - 1;
 	memcpy(to, s, n);
@@ -79,7 +79,7 @@ static int find_headers(const struct file *f, struct program_headers *h)
 	return 0;
 }
 
-/* Where in the file an address of memory comes from, and how much follows there. */
+/* The part of the file that is loaded at an address, up to the end of its segment. */
 static struct piece at_address(const struct file *f, const struct program_headers *h, uint64_t address)
 {
 	for (unsigned i = 0; i < h->count; i++) {
@@ -166,15 +166,15 @@ static bool contains(const struct file *f, const char *text)
 	return memmem(f->bytes, f->len, text, strlen(text)) != NULL;
 }
 
-/* With its terminators: the whole of a text. */
+/* With its terminators: a complete string. */
 static bool contains_whole(const struct file *f, const char *text, size_t len)
 {
 	return memmem(f->bytes, f->len, text, len) != NULL;
 }
 #define HAS_WHOLE(f, text) contains_whole(f, "\0" text, sizeof("\0" text))
 
-/* One message may be anybody's. Compilers share the ends of texts, so these are looked for without their
- * beginning. */
+/* One message alone can come from another library. Compilers share the ends of strings, so the search does not need
+ * their beginning. */
 static unsigned libipq_messages(const struct file *f)
 {
 	static const char *const messages[] = {

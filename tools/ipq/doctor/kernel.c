@@ -14,11 +14,11 @@
 #include "nfqueue/diagnose.h"
 #include "firewall/probe.h"
 
-/* Inodes of the first namespaces: include/linux/proc_ns.h. */
+/* Inodes of the initial namespaces: include/linux/proc_ns.h. */
 #define FIRST_USER_NS "user:[4026531837]"
 #define FIRST_PID_NS "pid:[4026531836]"
 
-/* Does a line of the file begin or end with the word? */
+/* Whether a line of the file contains the word. */
 static bool file_names(const char *path, const char *word)
 {
 	FILE *f = fopen(path, "re");
@@ -32,7 +32,7 @@ static bool file_names(const char *path, const char *word)
 	return found;
 }
 
-/* Where the kernel has it from. NULL: it cannot be told. */
+/* How the kernel provides it. NULL: unknown. */
 static const char *module_state(const char *release)
 {
 	char path[256];
@@ -88,37 +88,37 @@ static void check_namespace(struct doctor *d)
 
 	if (readlink("/proc/self/ns/net", own, sizeof(own) - 1) < 0)
 		doctor_say(d, CHECK_WARNING, "namespace", NULL,
-			   "this kernel does not tell which network namespace this is");
+			   "this kernel does not report the network namespace");
 	else if (init_visible && readlink("/proc/1/ns/net", first, sizeof(first) - 1) > 0 &&
 		 strcmp(own, first) != 0)
 		doctor_say(d, CHECK_WARNING, "namespace", "sudo nsenter -t 1 -n ipq doctor",
-			   "a network namespace of its own (%s): rules and queues of the machine are not "
-			   "seen here",
+			   "this is not the machine's network namespace (%s): the machine's rules and queues "
+			   "are not visible",
 			   own);
 	else if (!link_is("/proc/self/ns/user", FIRST_USER_NS))
 		doctor_say(d, CHECK_WARNING, "namespace", NULL,
-			   "in a user namespace (a container, or unshare): what is seen is its network, %s",
+			   "in a user namespace (a container, or unshare): only its network %s is visible",
 			   own);
 	else if (!init_visible)
 		doctor_say(d, CHECK_WARNING, "namespace", NULL,
-			   "in a process namespace (a container): what is seen is its network, %s", own);
+			   "in a process namespace (a container): only its network %s is visible", own);
 	else if (first[0] != '\0')
-		doctor_say(d, CHECK_OK, "namespace", NULL, "the machine's own network, %s", own);
+		doctor_say(d, CHECK_OK, "namespace", NULL, "the machine's own network namespace, %s", own);
 	else
 		doctor_say(d, CHECK_OK, "namespace", NULL,
-			   "network %s; it cannot be compared with that of process 1", own);
+			   "network namespace %s; that of process 1 is not readable", own);
 }
 
 void doctor_rights(struct doctor *d)
 {
 	if (have_net_admin())
 		doctor_say(d, CHECK_OK, "capability", NULL,
-			   "CAP_NET_ADMIN: this process may own queues and set rules");
+			   "CAP_NET_ADMIN: this process may own queues and change rules");
 	else
 		doctor_say(d, CHECK_FAIL, "capability",
 			   "sudo ipq doctor   (for one program: sudo setcap cap_net_admin+ep PROGRAM; to "
 			   "try: unshare -Urn)",
-			   "no CAP_NET_ADMIN: this process may neither own a queue nor see all rules");
+			   "no CAP_NET_ADMIN: this process cannot own a queue and does not see all rules");
 	check_namespace(d);
 }
 
@@ -133,29 +133,30 @@ static void say_iptables(struct doctor *d, const char *tool, int queue, int nfqu
 		 "sudo %s -A INPUT -p icmp -j NFQUEUE --queue-num 0   (the same as -j QUEUE)%s", tool,
 		 nft ? ", or use iptables-legacy" : "");
 	if (queue == 0 && nfqueue == 0)
-		doctor_say(d, CHECK_OK, "tools", NULL, "%s takes -j QUEUE and -j NFQUEUE", tool);
+		doctor_say(d, CHECK_OK, "tools", NULL, "%s supports -j QUEUE and -j NFQUEUE", tool);
 	else if (nfqueue == 0)
-		doctor_say(d, CHECK_WARNING, "tools", remedy, "%s takes -j NFQUEUE, but not -j QUEUE", tool);
+		doctor_say(d, CHECK_WARNING, "tools", remedy, "%s supports -j NFQUEUE, but not -j QUEUE",
+			   tool);
 	else if (queue == 0)
-		doctor_say(d, CHECK_OK, "tools", NULL, "%s takes -j QUEUE", tool);
+		doctor_say(d, CHECK_OK, "tools", NULL, "%s supports -j QUEUE", tool);
 	else if (queue == -ENOENT)
 		doctor_say(d, CHECK_OK, "tools", NULL, "%s is not installed", tool);
 	else
 		doctor_say(d, CHECK_WARNING, "tools",
 			   nft ? "sudo modprobe -a nft_compat xt_NFQUEUE"
 			       : "sudo modprobe -a ip_tables iptable_filter xt_NFQUEUE",
-			   "%s cannot queue with this kernel", tool);
+			   "%s cannot add queue rules on this kernel", tool);
 }
 
 static void say_nft(struct doctor *d, int result)
 {
 	if (result == 0)
-		doctor_say(d, CHECK_OK, "tools", NULL, "nft takes queue rules");
+		doctor_say(d, CHECK_OK, "tools", NULL, "nft supports queue rules");
 	else if (result == -ENOENT)
 		doctor_say(d, CHECK_OK, "tools", NULL, "nft is not installed");
 	else
 		doctor_say(d, CHECK_WARNING, "tools", "sudo modprobe nft_queue   (or iptables -j NFQUEUE)",
-			   "nft's own rules cannot queue with this kernel (CONFIG_NFT_QUEUE)");
+			   "nft cannot add queue rules on this kernel (CONFIG_NFT_QUEUE)");
 }
 
 void doctor_tools(struct doctor *d)
@@ -164,8 +165,8 @@ void doctor_tools(struct doctor *d)
 
 	if (err < 0) {
 		doctor_say(d, CHECK_WARNING, "tools", "sudo ipq doctor",
-			   "which rules this kernel takes was not tried: no network namespace of one's own "
-			   "here (%s)",
+			   "not tested which rules this kernel accepts: cannot create a network namespace "
+			   "(%s)",
 			   strerror(-err));
 		return;
 	}
@@ -177,7 +178,7 @@ void doctor_tools(struct doctor *d)
 			d->method = method_tool(method);
 	if (d->method == NULL)
 		doctor_say(d, CHECK_FAIL, "tools", "sudo apt-get install iptables",
-			   "no tool here can set a rule that queues");
+			   "no firewall tool here can add a queue rule");
 }
 
 /* ---- limits -------------------------------------------------------------------------------------- */
@@ -192,7 +193,7 @@ static bool read_number(const char *path, unsigned long *value)
 	return found;
 }
 
-/* May this process go beyond rmem_max? Tried on a socket that nobody uses. */
+/* Whether this process may exceed rmem_max. Tested on a new socket. */
 static bool may_force_buffer(void)
 {
 	int bytes = 1 << 20, fd = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, NETLINK_NETFILTER);
@@ -205,24 +206,24 @@ static bool may_force_buffer(void)
 
 static void check_buffer(struct doctor *d)
 {
-	/* What the kernel charges for a waiting packet of 1,400 bytes, and how many an ip_queue of old held.
-	 */
+	/* The kernel charges this much for a waiting packet of 1,400 bytes; ip_queue held 1024 packets. */
 	const unsigned long charge = 2304, wanted = 1024 * charge;
 	unsigned long max = 0;
 
 	if (!read_number("/proc/sys/net/core/rmem_max", &max))
-		doctor_say(d, CHECK_OK, "buffer", NULL, "net.core.rmem_max is not shown in this namespace");
+		doctor_say(d, CHECK_OK, "buffer", NULL,
+			   "net.core.rmem_max is not readable in this namespace");
 	else if (max >= wanted)
 		doctor_say(d, CHECK_OK, "buffer", NULL,
-			   "receive buffers may have %lu bytes: some %lu packets of 1400 bytes wait", max,
+			   "a receive buffer may have %lu bytes: about %lu packets of 1400 bytes", max,
 			   max / charge);
 	else if (may_force_buffer())
 		doctor_say(d, CHECK_OK, "buffer", NULL,
 			   "net.core.rmem_max is %lu, but this process may exceed it (SO_RCVBUFFORCE)", max);
 	else
 		doctor_say(d, CHECK_WARNING, "buffer", "sudo sysctl -w net.core.rmem_max=8388608",
-			   "net.core.rmem_max is %lu: no more than %lu packets of 1400 bytes wait, others "
-			   "are lost",
+			   "net.core.rmem_max is %lu: at most %lu packets of 1400 bytes can wait, others are "
+			   "lost",
 			   max, max / charge);
 }
 
@@ -234,19 +235,19 @@ static void check_conntrack(struct doctor *d)
 	if (!read_number("/proc/sys/net/netfilter/nf_conntrack_count", &count) ||
 	    !read_number("/proc/sys/net/netfilter/nf_conntrack_max", &max)) {
 		doctor_say(d, CHECK_OK, "conntrack", NULL,
-			   "connection tracking is not in use: packets come without its state");
+			   "connection tracking is not in use: packets have no conntrack entry");
 		return;
 	}
 	snprintf(remedy, sizeof(remedy), "sudo sysctl -w net.netfilter.nf_conntrack_max=%lu", 2 * max);
 	if (max > 0 && count >= max)
 		doctor_say(d, CHECK_FAIL, "conntrack", remedy,
-			   "the table of connections is full (%lu): packets are dropped before any rule",
-			   max);
+			   "the conntrack table is full (%lu): packets are dropped before any rule", max);
 	else if (max > 0 && count > max / 10 * 9)
 		doctor_say(d, CHECK_WARNING, "conntrack", remedy,
-			   "the table of connections is nearly full: %lu of %lu", count, max);
+			   "the conntrack table is nearly full: %lu of %lu", count, max);
 	else
-		doctor_say(d, CHECK_OK, "conntrack", NULL, "%lu of %lu connections", count, max);
+		doctor_say(d, CHECK_OK, "conntrack", NULL, "the conntrack table has %lu of %lu connections",
+			   count, max);
 }
 
 void doctor_limits(struct doctor *d)

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* Which libipq.so.0 do programs get? */
+/* Which libipq.so.0 the dynamic loader finds. */
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -14,7 +14,7 @@
 #define FILE_MAX_BYTES (256u << 20)
 #define CACHED_MAX 16
 
-/* Regular files only: opening a device or a pipe may do something. */
+/* Regular files only: opening a device or a FIFO may have effects. */
 static int open_regular(const char *path, size_t *size)
 {
 	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
@@ -40,7 +40,7 @@ static int read_all(int fd, uint8_t *bytes, size_t *size)
 		if (n < 0 && errno != EINTR)
 			return -errno;
 		if (n == 0)
-			break; /* became shorter */
+			break; /* the file became shorter */
 		used += n > 0 ? (size_t)n : 0;
 	}
 	*size = used;
@@ -103,19 +103,19 @@ void doctor_library(struct doctor *d)
 		found = true;
 		ours_cached |= (e->apis & API_OURS) != 0 && strcmp(path, installed) == 0;
 		if ((e->apis & API_OURS) != 0)
-			doctor_say(d, CHECK_OK, "libipq", NULL, "%s, %u bits, is this one", path, e->bits);
+			doctor_say(d, CHECK_OK, "libipq", NULL, "%s, %u bits, is this library", path,
+				   e->bits);
 		else
 			doctor_say(d, CHECK_WARNING, "libipq",
 				   "ipq run -- PROGRAM   (or: ipq doctor --program PROGRAM)",
-				   "%s is the old one, which needs the kernel's ip_queue", path);
+				   "%s is the old library, which needs the kernel's ip_queue", path);
 	}
 	if (!ours_cached && access(installed, R_OK) == 0)
 		doctor_say(d, CHECK_WARNING, "libipq", "sudo ldconfig",
-			   "%s is installed, but the loader does not know it", installed);
+			   "%s is installed, but the loader does not find it", installed);
 	else if (!found)
 		doctor_say(d, CHECK_OK, "libipq", NULL,
-			   "no libipq.so.0 is installed: only programs that were linked with "
-			   "one want it");
+			   "no libipq.so.0 is installed: only programs that are linked with it need it");
 	free(cache);
 	free(e);
 }

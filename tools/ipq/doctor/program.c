@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* A program: what it is, which interface it uses, and how it runs here. Nothing of it is executed. */
+/* A program: its kind, which interface it uses, and how to run it here. The program is not executed. */
 #include <elf.h>
 #include <errno.h>
 #include <stdio.h>
@@ -15,7 +15,7 @@
 
 #define CACHED_MAX 16
 
-/* Which libipq.so.0 the loader would take, by the rules of ld.so(8). */
+/* The libipq.so.0 that the loader would use, by the rules of ld.so(8). */
 struct found {
 	char path[1024 + 16]; /* a directory and the name of the library */
 	bool any, ours;
@@ -91,19 +91,18 @@ static void say_shared(struct doctor *d, const char *path, const struct elf_fact
 
 	find_library(path, e, &found);
 	if (found.any && found.ours) {
-		doctor_say(d, CHECK_OK, "run", path, "it will get this libipq: %s", found.path);
+		doctor_say(d, CHECK_OK, "run", path, "it uses this libipq: %s", found.path);
 		return;
 	}
 	if (search_list(IPQ_LIBDIR, path, e, &installed) && installed.ours) {
 		snprintf(remedy, sizeof(remedy), "LD_LIBRARY_PATH=%s %s", IPQ_LIBDIR, path);
 		doctor_say(d, CHECK_WARNING, "run", remedy,
-			   found.any ? "as it is, it gets the old libipq: %s"
-				     : "as it is, it finds no libipq.so.0%s",
+			   found.any ? "it would use the old libipq: %s" : "it would find no libipq.so.0%s",
 			   found.path);
 	} else if (found.any) {
 		snprintf(remedy, sizeof(remedy), "ipq run -- %s", path);
 		doctor_say(d, CHECK_WARNING, "run", remedy,
-			   "it gets the old libipq, which needs ip_queue in the kernel: %s", found.path);
+			   "it uses the old libipq, which needs the kernel's ip_queue: %s", found.path);
 	} else {
 		snprintf(remedy, sizeof(remedy), "LD_LIBRARY_PATH=DIRECTORY %s", path);
 		doctor_say(d, CHECK_FAIL, "run", remedy,
@@ -121,17 +120,15 @@ static void say_run(struct doctor *d, const char *path, const struct elf_facts *
 	if ((e->apis & API_LIBIPQ) != 0)
 		say_shared(d, path, e);
 	else if ((e->apis & API_LIBIPQ_STATIC) != 0 && (e->apis & API_OURS) == 0)
-		doctor_say(d, CHECK_WARNING, "run", remedy,
-			   "as it is, it asks the kernel for ip_queue in vain");
+		doctor_say(d, CHECK_WARNING, "run", remedy, "it would fail: this kernel has no ip_queue");
 	else if ((e->apis & (API_LIBIPQ_STATIC | API_IPQ | API_NFQUEUE | API_NFQUEUE_STATIC)) != 0)
-		doctor_say(d, CHECK_OK, "run", path, "as it is, with CAP_NET_ADMIN");
+		doctor_say(d, CHECK_OK, "run", path, "it runs unchanged, with CAP_NET_ADMIN");
 	else if ((e->apis & API_IP_QUEUE_NAMED) != 0)
 		doctor_say(d, CHECK_WARNING, "run", remedy,
-			   "if it speaks to ip_queue itself, it does not get it as it is");
+			   "if it uses ip_queue directly, it would fail: this kernel has no ip_queue");
 	else {
 		snprintf(remedy, sizeof(remedy), "ipq run --log - -- %s", path);
-		doctor_say(d, CHECK_WARNING, "run", remedy,
-			   "whether it asks for ip_queue shows when it runs");
+		doctor_say(d, CHECK_WARNING, "run", remedy, "only a run shows whether it uses ip_queue");
 	}
 }
 
@@ -142,8 +139,8 @@ static void say_api(struct doctor *d, const struct elf_facts *e)
 	if ((e->apis & API_LIBIPQ) != 0)
 		api = "libipq, shared: it needs libipq.so.0";
 	else if ((e->apis & API_LIBIPQ_STATIC) != 0)
-		api = (e->apis & API_OURS) != 0 ? "libipq, this one, linked statically"
-						: "libipq, the old one, linked statically";
+		api = (e->apis & API_OURS) != 0 ? "this libipq, linked statically"
+						: "the old libipq, linked statically";
 	else if ((e->apis & API_IPQ) != 0)
 		api = "ipq.h, the new interface of this library";
 	else if ((e->apis & API_NFQUEUE) != 0)
@@ -151,7 +148,7 @@ static void say_api(struct doctor *d, const struct elf_facts *e)
 	else if ((e->apis & API_NFQUEUE_STATIC) != 0)
 		api = "libnetfilter_queue, linked statically";
 	else if ((e->apis & API_IP_QUEUE_NAMED) != 0)
-		api = "it names ip_queue, but has no libipq inside: perhaps netlink by hand";
+		api = "it contains the name ip_queue, but no libipq: perhaps it uses netlink directly";
 	if (api != NULL)
 		doctor_say(d, CHECK_OK, "interface", NULL, "%s", api);
 	else
@@ -160,8 +157,8 @@ static void say_api(struct doctor *d, const struct elf_facts *e)
 }
 
 /*
- * Some kernels for x86-64 run no programs of 32 bits, which nothing tells but the trial: with the smallest program there
- * is, which exits with 42.
+ * Some kernels for x86-64 cannot run 32-bit programs. Only a test shows it: this runs a minimal program, which exits
+ * with 42.
  */
 static bool runs_i386(void)
 {
@@ -204,7 +201,7 @@ static bool runs_i386(void)
 	return child < 0 || waitpid(child, &status, 0) < 0 || !WIFEXITED(status) || WEXITSTATUS(status) != 1;
 }
 
-/* Can this kernel run it? What cannot be told is left to the trial. */
+/* Whether this kernel can run it. True if unknown. */
 static bool machine_fits(uint16_t machine)
 {
 	static const struct {
@@ -232,7 +229,7 @@ static bool machine_fits(uint16_t machine)
 	return !known;
 }
 
-/* False: it cannot run at all. */
+/* False: it cannot run here. */
 static bool say_kind(struct doctor *d, const struct elf_facts *e)
 {
 	const char *machine = elf_machine(e->machine);
@@ -242,20 +239,20 @@ static bool say_kind(struct doctor *d, const struct elf_facts *e)
 		 machine != NULL ? machine : "an unknown machine", e->bits, e->little ? "little" : "big",
 		 e->dynamic ? "dynamic" : "static");
 	if (e->type != ET_EXEC && e->type != ET_DYN) {
-		doctor_say(d, CHECK_FAIL, "program", NULL, "%s, but no program: an object file or a core",
-			   kind);
+		doctor_say(d, CHECK_FAIL, "program", NULL,
+			   "%s, but not a program: an object file or a core file", kind);
 		return false;
 	}
 	if (!machine_fits(e->machine)) {
-		doctor_say(d, CHECK_FAIL, "program", NULL, "%s: not for this machine", kind);
+		doctor_say(d, CHECK_FAIL, "program", NULL, "%s: for another machine", kind);
 		return false;
 	}
 	if (e->machine == EM_386 && !runs_i386()) {
-		doctor_say(d, CHECK_FAIL, "program", NULL,
-			   "%s: this kernel runs no such programs; one with CONFIG_IA32_EMULATION that is "
-			   "not started with "
-			   "ia32_emulation=off does",
-			   kind);
+		doctor_say(
+			d, CHECK_FAIL, "program", NULL,
+			"%s: this kernel cannot run 32-bit programs; use a kernel with CONFIG_IA32_EMULATION "
+			"and without ia32_emulation=off",
+			kind);
 		return false;
 	}
 	if (e->interpreter[0] != '\0' && access(e->interpreter, F_OK) < 0) {
@@ -276,14 +273,14 @@ void doctor_program(struct doctor *d, const char *name)
 	char script[128] = "", remedy[1100], path[1024];
 	int err;
 
-	/* as it is typed: a bare name would be looked for in $PATH */
+	/* With a directory: a shell would search $PATH for a bare name. */
 	snprintf(path, sizeof(path), "%s%s", strchr(name, '/') == NULL ? "./" : "", name);
 	err = e == NULL ? -ENOMEM : doctor_read_elf(path, e, script, sizeof(script));
 
 	snprintf(remedy, sizeof(remedy), "ipq run -- %s", path);
 	if (err == -ENOEXEC && script[0] != '\0')
 		doctor_say(d, CHECK_WARNING, "program", remedy,
-			   "%s is a script for %s: what counts is the programs that it starts", path, script);
+			   "%s is a script for %s: check the programs that it starts", path, script);
 	else if (err == -ENOEXEC)
 		doctor_say(d, CHECK_FAIL, "program", NULL, "%s is not a program", path);
 	else if (err == -EBADMSG)

@@ -1,14 +1,14 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* Queues and rules: whether they meet. */
+/* Queues and the rules that feed them. */
 #include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
 #include "doctor/doctor.h"
 
-#define QUEUES_MAX 32 /* that get a line */
+#define QUEUES_MAX 32 /* queues that are printed */
 
-/* A rule to try with, in the way that works here. */
+/* A rule to try, with a tool that works here. */
 static void example(const struct doctor *d, uint32_t queue, char *to, size_t room)
 {
 	to[0] = '\0';
@@ -22,8 +22,7 @@ static void example(const struct doctor *d, uint32_t queue, char *to, size_t roo
 			queue);
 	else
 		snprintf(to, room,
-			 "sudo %s -A INPUT -p icmp -j NFQUEUE --queue-num %" PRIu32
-			 "   (pings, as an example)",
+			 "sudo %s -A INPUT -p icmp -j NFQUEUE --queue-num %" PRIu32 "   (for example, pings)",
 			 d->method, queue);
 }
 
@@ -32,8 +31,8 @@ static void say_lossy(struct doctor *d, const struct queue_row *row)
 	if (!row->counted || (row->line.queue_dropped == 0 && row->line.user_dropped == 0))
 		return;
 	doctor_say(d, CHECK_WARNING, "losses", "ipq status --watch",
-		   "queue %" PRIu32 " has lost %" PRIu32 " packets because it was full, %" PRIu32
-		   " because its owner's receive buffer was",
+		   "queue %" PRIu32 " lost %" PRIu32 " packets because the queue was full, and %" PRIu32
+		   " because its owner's receive buffer was full",
 		   row->line.number, row->line.queue_dropped, row->line.user_dropped);
 }
 
@@ -48,19 +47,18 @@ static void say_fed(struct doctor *d, const struct queue_row *row, const char *w
 	char met[64] = "";
 
 	if (row->rules_counted && row->rule_packets == 0)
-		snprintf(met, sizeof(met), "; no packet has met it so far");
+		snprintf(met, sizeof(met), "; no packet has matched it so far");
 	else if (row->rules_counted)
-		snprintf(met, sizeof(met), "; %" PRIu64 " packets have met it", row->rule_packets);
+		snprintf(met, sizeof(met), "; %" PRIu64 " packets have matched it", row->rule_packets);
 	doctor_say(d, CHECK_OK, "queue", NULL,
-		   "queue %" PRIu32
-		   " is owned by %s and fed by %u rule%s%s%s; a second program is refused (EBUSY)",
+		   "queue %" PRIu32 " is owned by %s and fed by %u rule%s%s%s; another program gets EBUSY",
 		   row->line.number, who, row->rules, row->rules == 1 ? "" : "s", families(row), met);
 }
 
 static void say_row(struct doctor *d, const struct snapshot *s, const struct queue_row *row)
 {
 	enum queue_problem problem = row_problem(s, row);
-	char who[96] = "a process that cannot be seen from here", text[400], remedy[640];
+	char who[96] = "a process that is not visible here", text[400], remedy[640];
 	bool warning = problem == QUEUE_BYPASSED || problem == QUEUE_FORWARDED;
 
 	if (row->pid != 0)
@@ -73,8 +71,8 @@ static void say_row(struct doctor *d, const struct snapshot *s, const struct que
 			   "the owner of queue %" PRIu32 " is unknown", row->line.number);
 	else if (problem == QUEUE_OK && row->rules == 0)
 		doctor_say(d, CHECK_WARNING, "queue", "sudo ipq doctor",
-			   "queue %" PRIu32 " is owned by %s; no rule for it can be seen", row->line.number,
-			   who);
+			   "queue %" PRIu32 " is owned by %s; no rule that feeds it is visible",
+			   row->line.number, who);
 	else if (problem == QUEUE_OK)
 		say_fed(d, row, who);
 	else if (row->owned)
@@ -101,15 +99,15 @@ void doctor_queues(struct doctor *d, const struct snapshot *s)
 			say_row(d, s, &s->row[i]);
 	}
 	if (s->count > QUEUES_MAX)
-		doctor_say(d, CHECK_WARNING, "queue", "ipq status", "%zu queues; not all were looked at",
+		doctor_say(d, CHECK_WARNING, "queue", "ipq status", "%zu queues; not all are shown",
 			   s->count);
 	if (s->blind && !asked_for)
 		doctor_say(d, CHECK_WARNING, "queue", "sudo ipq doctor",
 			   "the owner of queue %" PRIu32 " is unknown", d->queue);
 	else if (!asked_for)
 		doctor_say(d, CHECK_WARNING, "queue", text[0] != '\0' ? text : NULL,
-			   "no process owns queue %" PRIu32 ", and no rule %s feeds it", d->queue,
-			   firewall_complete(&s->firewall) ? "here" : "that can be seen");
+			   "no process owns queue %" PRIu32 ", and no %srule feeds it", d->queue,
+			   firewall_complete(&s->firewall) ? "" : "visible ");
 }
 
 static unsigned count_kind(const struct firewall *f, enum firewall_kind kind, unsigned *bypass)
@@ -140,17 +138,17 @@ void doctor_rules(struct doctor *d, const struct snapshot *s)
 			used += (size_t)snprintf(refused + used, sizeof(refused) - used, "%s%s",
 						 used > 0 ? ", " : "", firewall_tool(kind));
 		else if (n > 0)
-			doctor_say(d, CHECK_OK, "rules", NULL, "%u of %s queue%s", n, firewall_tool(kind),
-				   n == 1 ? "s" : "");
+			doctor_say(d, CHECK_OK, "rules", NULL, "%u rule%s of %s queue packets", n,
+				   n == 1 ? "" : "s", firewall_tool(kind));
 	}
 	if (used > 0)
-		doctor_say(d, CHECK_WARNING, "rules", "sudo ipq doctor", "those of %s could not be read",
+		doctor_say(d, CHECK_WARNING, "rules", "sudo ipq doctor", "the rules of %s could not be read",
 			   refused);
 	if (legacy && nft)
 		doctor_say(d, CHECK_WARNING, "rules", "iptables-legacy-save; nft list ruleset",
-			   "both iptables-legacy and nftables queue: a packet may be queued twice");
+			   "both iptables-legacy and nftables queue packets: a packet may be queued twice");
 	if (total == 0 && firewall_complete(f))
-		doctor_say(d, CHECK_OK, "rules", NULL, "none here queues");
+		doctor_say(d, CHECK_OK, "rules", NULL, "no rule here queues packets");
 	if (total > 0)
 		doctor_say(d, CHECK_OK, "bypass", NULL,
 			   bypass == total

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* Scripts that load, ask or expect ip_queue by name. */
+/* Scripts that use ip_queue by name. */
 #include <ctype.h>
 #include <dirent.h>
 #include <errno.h>
@@ -13,8 +13,8 @@
 #include "doctor/doctor.h"
 
 #define FILES_MAX 2000
-#define LINES_MAX 20000 /* of a file */
-#define FINDINGS_MAX 20 /* that are shown */
+#define LINES_MAX 20000 /* per file */
+#define FINDINGS_MAX 20 /* lines that are printed */
 
 struct search {
 	struct doctor *d;
@@ -23,7 +23,7 @@ struct search {
 	struct {
 		dev_t dev;
 		ino_t ino;
-	} seen[FILES_MAX]; /* rc2.d/S10x and init.d/x are one */
+	} seen[FILES_MAX]; /* rc2.d/S10x and init.d/x are the same file */
 };
 
 static bool in_name(char c)
@@ -31,7 +31,7 @@ static bool in_name(char c)
 	return isalnum((unsigned char)c) || c == '_';
 }
 
-/* ip_queue or ip6_queue, alone or as in ip_queue_maxlen; not as a part of another name. */
+/* ip_queue or ip6_queue, alone or as in ip_queue_maxlen, but not inside another name. */
 static const char *find_name(const char *line)
 {
 	static const char *const names[] = { "ip_queue", "ip6_queue" };
@@ -46,10 +46,10 @@ static const char *find_name(const char *line)
 static const char *replacement(const char *line, const char *at)
 {
 	if (strstr(line, "/proc/net/") != NULL)
-		return "ipq status   (in place of /proc/net/ip_queue)";
+		return "ipq status   (instead of /proc/net/ip_queue)";
 	if (strstr(at, "maxlen") != NULL)
-		return "leave it out: the queue's length is the program's (ipq_ctl(3))";
-	return "modprobe nfnetlink_queue   (in place of ip_queue)";
+		return "remove it: the program sets the queue's length (ipq_ctl(3))";
+	return "modprobe nfnetlink_queue   (instead of ip_queue)";
 }
 
 static void search_stream(struct search *s, const char *path, FILE *f)
@@ -160,10 +160,10 @@ void doctor_scripts(struct doctor *d)
 	}
 	search_system(s);
 	if (s->findings > FINDINGS_MAX)
-		doctor_say(d, CHECK_WARNING, "script", NULL, "%u more lines name ip_queue",
+		doctor_say(d, CHECK_WARNING, "script", NULL, "%u more lines use ip_queue",
 			   s->findings - FINDINGS_MAX);
 	if (s->findings == 0)
-		doctor_say(d, CHECK_OK, "script", NULL,
-			   "none of %u start scripts and settings names ip_queue", s->files);
+		doctor_say(d, CHECK_OK, "script", NULL, "none of %u start scripts and settings uses ip_queue",
+			   s->files);
 	free(s);
 }

@@ -89,13 +89,10 @@ void status_print_json(const struct snapshot *s, FILE *out)
 
 /* ---- OpenMetrics ------------------------------------------------------------------------------------ */
 
-/*
- * Types are gauge and counter only, no info: the text format of Prometheus, which a node exporter's
- * textfile collector reads, does not know the newer ones.
- */
+/* Only gauge and counter: the older text format of Prometheus, which a node exporter reads, has no newer types. */
 struct family {
 	const char *name, *type, *unit, *help; /* unit "": none */
-	bool counters;			       /* only where the kernel's table could be read */
+	bool counters;			       /* only if the kernel's table could be read */
 	double (*value)(const struct snapshot *s, const struct queue_row *row);
 };
 
@@ -154,14 +151,14 @@ static double idle(const struct snapshot *s, const struct queue_row *row)
 static const struct family families[] = {
 	{ "ipq_queue_owned", "gauge", "", "Whether a program owns the queue.", false, owned },
 	{ "ipq_queue_rules", "gauge", "", "Firewall rules that feed the queue.", false, rules },
-	{ "ipq_queue_orphaned", "gauge", "", "Whether packets are dropped because nobody owns the queue.",
+	{ "ipq_queue_orphaned", "gauge", "", "Whether packets are dropped because the queue has no owner.",
 	  false, orphan },
 	{ "ipq_queue_idle", "gauge", "", "Whether the queue has an owner and no rule.", false, idle },
 	{ "ipq_queue_waiting_packets", "gauge", "packets", "Packets without a verdict.", true, waiting },
-	{ "ipq_queue_copy_range_bytes", "gauge", "bytes", "Payload copied of each packet at most.", true,
+	{ "ipq_queue_copy_range_bytes", "gauge", "bytes", "Maximum payload copied of each packet.", true,
 	  copy_range },
 	{ "ipq_queue_handed_packets", "counter", "packets",
-	  "Packets given to the owner or lost at its socket.", true, packets },
+	  "Packets sent to the owner, including those lost at its socket.", true, packets },
 	{ "ipq_queue_full_dropped_packets", "counter", "packets", "Packets dropped because too many waited.",
 	  true, queue_full },
 	{ "ipq_queue_socket_dropped_packets", "counter", "packets",
@@ -176,7 +173,7 @@ static void print_head(const char *name, const char *type, const char *unit, con
 	fprintf(out, "# HELP %s %s\n", name, help);
 }
 
-/* Printable ASCII, then as a label's value wants it. */
+/* Printable ASCII, escaped as the value of a label. */
 static void print_label(const char *text, FILE *out)
 {
 	char safe[264];

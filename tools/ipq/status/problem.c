@@ -111,13 +111,14 @@ void row_explain(const struct snapshot *s, const struct queue_row *row, char *te
 			"blocked: the ipq process that owned it has ended, and its packets are dropped",
 		[QUEUE_ORPHAN] =
 			"no process owns it, and a rule without bypass feeds it: its packets are dropped",
-		[QUEUE_BYPASSED] = "no process owns it; its rules have bypass: packets pass unseen",
-		[QUEUE_NO_MODE] = "its owner has set no copy mode: it gets nothing",
+		[QUEUE_BYPASSED] =
+			"no process owns it; its rules have bypass: packets pass without a verdict",
+		[QUEUE_NO_MODE] = "its owner has not set a copy mode: it receives nothing",
 		[QUEUE_STUCK] =
 			"packets wait and none was decided for half a second: its owner does not read them, "
 			"or holds them",
-		[QUEUE_FORWARDED] = "no rule names it: its packets come by the verdict of another queue",
-		[QUEUE_IDLE] = "no rule feeds it: its owner waits for nothing",
+		[QUEUE_FORWARDED] = "no rule names it: it receives packets by a verdict of another queue",
+		[QUEUE_IDLE] = "no rule feeds it: its owner receives no packets",
 	};
 	enum queue_problem problem = row_problem(s, row);
 	const struct queue_rule *rule;

@@ -1,9 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * The kernel's table of queues, /proc/net/netfilter/nfnetlink_queue, belongs to the machine's root and
- * has mode 0440: root of a namespace of one's own cannot read it. Whoever has CAP_NET_ADMIN there can ask
- * queue by queue, though, with a message that changes nothing (see probe.h), so it is known then
- * which numbers are owned; the counters are not.
+ * The kernel's table of queues, /proc/net/netfilter/nfnetlink_queue, belongs to root of the machine and has mode 0440:
+ * root of a user namespace cannot read it. With CAP_NET_ADMIN there, the process can ask for each queue with a message
+ * that changes nothing (see probe.h). Then the owned numbers are known, but not the counters.
  */
 #include <errno.h>
 #include <stdlib.h>
@@ -15,15 +14,15 @@
 #include "util/clock.h"
 
 #define QUEUES 65536
-#define RULE_SPAN 1024 /* of the numbers that a rule names, so many get a row */
+#define RULE_SPAN 1024 /* so many of the numbers that a rule names get a row */
 
-/* A snapshot in the making: place[number] is the row's place + 1. */
+/* A snapshot that is being taken: place[number] is the index of the row + 1. */
 struct taking {
 	struct snapshot *s;
 	uint32_t place[QUEUES];
 };
 
-/* The row of a queue, made when there is none. NULL: no memory. */
+/* The row of a queue; adds it if necessary. NULL: no memory. */
 static struct queue_row *row_of(struct taking *t, uint32_t number)
 {
 	struct snapshot *s = t->s;
@@ -42,7 +41,7 @@ static struct queue_row *row_of(struct taking *t, uint32_t number)
 	return &s->row[s->count - 1];
 }
 
-/* One process may own many queues by one socket: it is looked for once. */
+/* One socket may own many queues: its process is looked up once. */
 static void find_owner(struct snapshot *s, struct queue_row *r)
 {
 	for (struct queue_row *o = s->row; o < r; o++)
@@ -75,7 +74,7 @@ static int add_lines(struct taking *t)
 	return n < 0 ? n : 0;
 }
 
-/* Who might it be? Those with a netfilter socket. */
+/* Adds the processes with a netfilter socket, which may own queues. */
 static void add_suspects(struct snapshot *s)
 {
 	uint32_t port[64];

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* The queues of this network namespace, whose they are, and the rules that feed them, at one moment. */
+/* The queues of this network namespace, their owners, and the rules that feed them, at one moment. */
 #ifndef IPQ_STATUS_SNAPSHOT_H
 #define IPQ_STATUS_SNAPSHOT_H
 
@@ -11,8 +11,8 @@
 
 struct queue_row {
 	struct queue_line line;
-	bool owned;   /* else only rules name it */
-	bool counted; /* line has more than the number */
+	bool owned;   /* otherwise only rules name it */
+	bool counted; /* all of line is known, not only the number */
 	pid_t pid;    /* 0: unknown */
 	char command[64];
 	unsigned rules;	    /* that name it */
@@ -21,7 +21,7 @@ struct queue_row {
 	bool rules_counted; /* rule_packets is known for all of these */
 	uint64_t rule_packets;
 	bool stuck;  /* packets wait, and none was decided for half a second */
-	bool bypass; /* all of these have it */
+	bool bypass; /* all these rules have bypass */
 };
 
 /* A process that holds a netfilter socket, and so may own a queue. */
@@ -35,10 +35,10 @@ struct snapshot {
 	struct queue_row *row; /* by number: owned ones, and those that a rule names */
 	size_t count;
 	struct firewall firewall;
-	unsigned computed; /* rules whose queue cannot be told */
+	unsigned computed; /* rules whose queue number is unknown */
 	int table;	   /* 0, or why the kernel's table of queues could not be read (-errno) */
-	bool blind;	   /* nor could queues be asked for: who owns what is unknown */
-	struct queue_suspect suspect[8]; /* only where table says nothing */
+	bool blind;	   /* the kernel could not be asked either: owners are unknown */
+	struct queue_suspect suspect[8]; /* only if table is not 0 */
 	unsigned suspects;
 };
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* ipq status: options, and output to a file that is never seen half-written. */
+/* ipq status: options, and output to a file that is replaced at once. */
 #include <errno.h>
 #include <fcntl.h>
 #include <getopt.h>
@@ -27,22 +27,22 @@ const struct command command_status = {
 	.summary = "show all queues, their owners and the rules that feed them",
 	.help = "Usage: ipq status [OPTIONS]\n"
 		"\n"
-		"The queues of this network namespace: who owns them, what waits, what was lost,\n"
-		"and which firewall rules feed them. A rule that feeds a queue of nobody, and a\n"
-		"queue that no rule feeds, are pointed out. Root sees everything.\n"
+		"Shows the queues of this network namespace: their owners, waiting and lost\n"
+		"packets, and the firewall rules that feed them. It reports rules whose queue has\n"
+		"no owner, and queues that no rule feeds. Only root sees everything.\n"
 		"\n"
-		"  -w, --watch[=SECONDS]  full-screen table with rates, again every second;\n"
+		"  -w, --watch[=SECONDS]  full-screen table with rates, updated every second;\n"
 		"                         q or Ctrl-C ends it\n"
 		"  --json                 one JSON object\n"
-		"  --openmetrics          for Prometheus and what reads its format\n"
-		"  -o, --output FILE      write to FILE, which is replaced at once (for the\n"
-		"                         textfile directory of a node exporter)\n"
+		"  --openmetrics          the text format of Prometheus\n"
+		"  -o, --output FILE      replace FILE in one step (for the textfile directory\n"
+		"                         of a node exporter)\n"
 		"\n"
 		"  ipq status\n"
 		"  ipq status --watch=0.5\n"
 		"  ipq status --openmetrics -o /var/lib/prometheus/node-exporter/ipq.prom\n"
 		"\n"
-		"Exit status: 0 shown, 1 failed, 2 usage. See ipq-status(1).\n",
+		"Exit status: 0 success, 1 failed, 2 usage. See ipq-status(1).\n",
 	.run = run,
 };
 
@@ -52,7 +52,7 @@ static int read_interval(const char *text, unsigned *ms)
 	double seconds = text == NULL ? 1 : strtod(text, &end);
 
 	if (text != NULL && (end == text || *end != '\0' || !(seconds >= 0.1 && seconds <= 3600)))
-		return command_usage(&command_status, "--watch wants seconds from 0.1 to 3600, not \"%s\"",
+		return command_usage(&command_status, "--watch needs seconds from 0.1 to 3600, not \"%s\"",
 				     text);
 	*ms = (unsigned)(seconds * 1000);
 	return 0;
@@ -91,13 +91,13 @@ static int parse(int argc, char **argv, struct options *o)
 	if (err != 0)
 		return err;
 	if (optind < argc)
-		return command_usage(&command_status, "\"%s\" is too much", argv[optind]);
+		return command_usage(&command_status, "unexpected argument \"%s\"", argv[optind]);
 	if (json && metrics)
-		return command_usage(&command_status, "either --json or --openmetrics");
+		return command_usage(&command_status, "--json and --openmetrics exclude each other");
 	if (o->watch && (json || metrics || o->output != NULL))
 		return command_usage(
 			&command_status,
-			"--watch draws on the terminal: no --json, --openmetrics or --output with it");
+			"--watch needs the terminal: leave out --json, --openmetrics and --output");
 	o->format = json ? JSON : metrics ? OPENMETRICS : TABLE;
 	return 0;
 }
@@ -114,7 +114,7 @@ static void print(const struct snapshot *s, enum format format, FILE *out)
 		status_print(&view, out);
 }
 
-/* Into a new file beside it, which then takes its name: a reader sees the old one or the new one. */
+/* Writes a new file in the same directory and renames it: a reader finds the old or the new content. */
 static int print_to_file(const struct snapshot *s, const struct options *o)
 {
 	size_t room = strlen(o->output) + sizeof(".XXXXXX");
@@ -165,7 +165,7 @@ static int run(int argc, char **argv)
 		return status_watch(o.interval_ms);
 	err = snapshot_take(&s, false);
 	if (err < 0) {
-		fprintf(stderr, "ipq status: cannot look: %s\n", strerror(-err));
+		fprintf(stderr, "ipq status: cannot read queues and rules: %s\n", strerror(-err));
 		return 1;
 	}
 	if (o.output == NULL) {

@@ -8,7 +8,7 @@
 #include "common/text.h"
 #include "status/status.h"
 
-#define WIDE 120 /* columns of a terminal from which on rates and totals are both shown */
+#define WIDE 120 /* from this many columns on, both rates and totals are shown */
 
 static const char *copy_mode(const struct queue_row *row, char *to, size_t room)
 {
@@ -70,9 +70,9 @@ static void print_owner(FILE *out, int width, const struct snapshot *s, const st
 	char safe[264], text[300];
 
 	if (!row->owned)
-		snprintf(text, sizeof(text), "%s", s->blind ? "?" : "nobody");
+		snprintf(text, sizeof(text), "%s", s->blind ? "?" : "none");
 	else if (row->pid == 0)
-		snprintf(text, sizeof(text), "somebody");
+		snprintf(text, sizeof(text), "hidden");
 	else
 		snprintf(text, sizeof(text), "%" PRId32 " %s", (int32_t)row->pid,
 			 text_safe(safe, sizeof(safe), row->command));
@@ -140,9 +140,9 @@ static void print_limits(FILE *out, const struct snapshot *s)
 	char safe[264];
 
 	if (s->table == -EACCES || s->table == -EPERM)
-		fputs("\nThe kernel's counters can be read by root of the machine only "
+		fputs("\nOnly root of the machine can read the kernel's counters "
 		      "(/proc/net/netfilter/\n"
-		      "nfnetlink_queue): waiting, copy mode and losses are not known here.\n",
+		      "nfnetlink_queue): waiting packets, copy mode and losses are unknown here.\n",
 		      out);
 	else if (s->table == -ENOENT)
 		fputs("\nThis kernel has no nfnetlink_queue, or its module is not loaded: modprobe "
@@ -151,9 +151,9 @@ static void print_limits(FILE *out, const struct snapshot *s)
 	else if (s->table < 0)
 		fprintf(out, "\nThe kernel's table of queues cannot be read: %s\n", strerror(-s->table));
 	if (s->table < 0 && s->table != -ENOENT && s->blind)
-		fputs("Nor whose they are, without CAP_NET_ADMIN: sudo ipq status\n", out);
+		fputs("The owners are unknown without CAP_NET_ADMIN: sudo ipq status\n", out);
 	for (unsigned i = 0; i < s->suspects; i++)
-		fprintf(out, "  holds a netfilter socket, may own a queue: %" PRId32 " %s\n",
+		fprintf(out, "  has a netfilter socket and may own a queue: %" PRId32 " %s\n",
 			(int32_t)s->suspect[i].pid, text_safe(safe, sizeof(safe), s->suspect[i].command));
 }
 
@@ -193,10 +193,9 @@ void status_print(const struct status_view *v, FILE *out)
 	if (s->count > 0)
 		print_table(out, v);
 	else if (s->blind)
-		fputs("No rule that queues can be seen.\n", out);
+		fputs("No queue rules are visible.\n", out);
 	else
-		fputs("No queues, and no rule for one that can be seen. \"ipq doctor\" helps to begin.\n",
-		      out);
+		fputs("No queues, and no visible rules for one. Start with \"ipq doctor\".\n", out);
 	print_problems(out, s);
 	print_limits(out, s);
 	print_rules(out, s);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * The table on a screen of its own. Whatever ends it, or stops it for a while, the terminal is as it was
- * before. A frame is one write.
+ * The table on the terminal's alternate screen. The terminal is restored when the program ends or is stopped. Each
+ * frame is one write.
  */
 #include <errno.h>
 #include <poll.h>
@@ -67,7 +67,7 @@ static void measure(struct screen *s)
 	}
 }
 
-/* The text has only printable ASCII and newlines: cut to the screen. */
+/* Cuts the text, which has only printable ASCII and newlines, to the screen. */
 static void draw(const struct screen *s, const char *text)
 {
 	char *frame = NULL;
@@ -113,7 +113,7 @@ static void show(struct screen *s, const struct snapshot *now, const struct snap
 	free(text);
 }
 
-/* As the shell's Ctrl-Z would, had we left the signal alone. */
+/* Like the default action of Ctrl-Z, with the terminal restored. */
 static void suspend(struct screen *s)
 {
 	leave(s);
@@ -138,20 +138,20 @@ static enum event on_signal(struct screen *s)
 	return AGAIN;
 }
 
-/* One at a time: what is typed behind the q is the shell's. */
+/* Reads one key: what is typed after q is for the shell. */
 static enum event on_key(void)
 {
 	char key;
 	ssize_t n = read(STDIN_FILENO, &key, 1);
 
 	if (n == 0 || (n < 0 && errno != EINTR && errno != EAGAIN))
-		return QUIT; /* the terminal is gone */
+		return QUIT; /* the terminal has disappeared */
 	if (n > 0 && (key == 'q' || key == 'Q' || key == 4))
 		return QUIT;
 	return n > 0 ? AGAIN : NOTHING;
 }
 
-/* Until it is time for new numbers. A resize or a key draws the old ones again. */
+/* Waits until the next update. A resize or a key draws the table again. */
 static enum event wait_for(struct screen *s, int64_t until)
 {
 	struct pollfd p[2] = { { .fd = s->signals, .events = POLLIN },
@@ -178,7 +178,7 @@ static int loop(struct screen *s, unsigned interval_ms)
 		err = snapshot_take(&now, true);
 		if (err < 0)
 			break;
-		next = now_ms() + interval_ms; /* from now: looking may take longer than the interval */
+		next = now_ms() + interval_ms; /* from now on: a snapshot may take longer than the interval */
 		while (event != QUIT && (event == AGAIN || now_ms() < next)) {
 			if (event == AGAIN)
 				show(s, &now, have_before ? &before : NULL, interval_ms);
@@ -204,7 +204,7 @@ int status_watch(unsigned interval_ms)
 	int err;
 
 	if (!isatty(STDOUT_FILENO) || tcgetattr(STDIN_FILENO, &s.before) < 0) {
-		fputs("ipq status: --watch needs a terminal; elsewhere use --json, again and again\n",
+		fputs("ipq status: --watch needs a terminal; otherwise call ipq status --json repeatedly\n",
 		      stderr);
 		return EXIT_USAGE;
 	}
@@ -224,6 +224,6 @@ int status_watch(unsigned interval_ms)
 	close(s.signals);
 	sigprocmask(SIG_SETMASK, &old, NULL);
 	if (err < 0)
-		fprintf(stderr, "ipq status: cannot look: %s\n", strerror(-err));
+		fprintf(stderr, "ipq status: cannot read queues and rules: %s\n", strerror(-err));
 	return err < 0;
 }
