@@ -32,7 +32,7 @@ end() {
 
 # matched NAME RULE: how many packets it counted.
 matched() {
-	awk -v rule="$2" 'index($0, rule) { print $2 }' $work/$1
+	awk -v rule="$2" '/^ *[0-9]+ +[0-9]+ +[0-9]+  / && index($0, rule) { print $2 }' $work/$1
 }
 
 for way in $(ways_to_queue); do
@@ -68,6 +68,22 @@ for way in $(ways_to_queue); do
 	expect_text "$way: each saw each packet once" "200 100 200 200" echo $(for name in one two three four; do
 		matched $name 'count udp dst port 7004'
 	done)
+
+	# ipq watch before, between and after filters: one line for each packet that gets there, and no other effect.
+	filter_on one INPUT 'drop udp dst port 7001'
+	$IPQ watch --via $way --on INPUT udp dst portrange 7001-7004 >$work/seen 2>$work/watch &
+	watch=$!
+	wait_for_rule INPUT
+	sleep 0.5
+	expect "$way: with ipq watch on the hook the filter drops" $FLOW udp -n 10 -e 0 -w 300 7001
+	expect "$way: and accepts" $FLOW udp -n 10 7004
+	filter_on two INPUT 'drop udp dst port 7003'
+	expect "$way: a filter that starts later drops too" $FLOW udp -n 10 -e 0 -w 300 7003
+	expect "$way: both accept" $FLOW udp -n 10 7004
+	kill -INT $watch
+	wait $watch
+	end one two
+	expect_text "$way: watch showed each packet that got to it once" 30 grep -c udp $work/seen
 
 	# A mark of the user's in our bits does not pass the filter.
 	if [ $way != nftables ]; then

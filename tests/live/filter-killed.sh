@@ -23,6 +23,10 @@ for way in $(ways_to_queue); do
 	expect "$way: other ports too only where the kernel cannot select" sh -c \
 		"[ $way = nftables ] || $FLOW udp -n 5 7002"
 
+	start $IPQ watch --on INPUT udp dst port 7005
+	wait_for_rule INPUT
+	stop INT
+	expect "$way: ipq watch on the hook does not open it" closed
 	start $filter --on OUTPUT 'drop udp dst port 7003'
 	wait_for_rule OUTPUT
 	stop INT
