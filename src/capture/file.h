@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * Capture files as streams of records: reading pcap and pcapng, writing pcap. Neither knows of packets or
- * verdicts.
+ * Capture files as streams of records: pcap and pcapng. A record keeps the bytes around its frame (the record
+ * header; the block with its options), so that it can be written to another file as it was.
  */
 #ifndef CAPTURE_FILE_H
 #define CAPTURE_FILE_H
@@ -9,56 +9,110 @@
 #include <stdbool.h>
 #include <stdint.h>
 #include <sys/types.h>
+#include <linux/if.h>
 #include "capture/link_layer.h"
 #include "source/source.h"
 
-/* A record as it stands in the file. */
-struct capture_record {
-	int64_t sec;
-	uint64_t nsec;	      /* some files have more than a second's worth, and keep it */
-	uint32_t caplen, len; /* bytes here, bytes of the frame */
+enum capture_kind {
+	CAPTURE_BLOCK, /* a part of the file without a frame, such as the description of an interface */
+	CAPTURE_PCAP,
+	CAPTURE_ENHANCED, /* packet blocks of pcapng */
+	CAPTURE_OLD,
+	CAPTURE_SIMPLE
 };
+
+/* How a file counts time: in 10^-exponent or 2^-exponent seconds, from offset seconds after 1970 on. */
+struct capture_clock {
+	bool binary;
+	uint8_t exponent;
+	int64_t offset;
+};
+
+struct capture_record {
+	enum capture_kind kind;
+	bool swapped;		  /* the file has the other byte order */
+	bool lengths_swapped;	  /* pcap up to 2.3: the two lengths are exchanged */
+	uint8_t fcs_len;	  /* bytes of frame check sequence at the end of the frame */
+	uint32_t head, tail;	  /* bytes of the record before and after its frame */
+	uint32_t caplen, len;	  /* captured bytes of the frame, bytes of the frame */
+	int64_t sec;		  /* time: seconds since 1970, which may be negative, */
+	uint64_t nsec;		  /* and nanoseconds after that; some files have more than a second's worth */
+	uint32_t link_type;	  /* of the interface */
+	char interface[IFNAMSIZ]; /* its name; "": not known */
+	struct capture_clock clock;
+};
+
+/* Bytes of a record in its file. */
+static inline size_t capture_record_size(const struct capture_record *record)
+{
+	return (size_t)record->head + record->caplen + record->tail;
+}
+
+/* ---- reading ---- */
 
 struct capture_reader;
 
-/* Opens path ("-": standard input) and reads what stands before the first record. */
+/* Opens path ("-": standard input), uncompressed or compressed by gzip or zstd, and reads its header. */
 int capture_reader_open(struct capture_reader **r, const char *path, struct ipq_error *e);
 void capture_reader_close(struct capture_reader *r);
 
+/* From now on capture_read() returns the blocks of pcapng that have no frame, too. */
+void capture_reader_keep_blocks(struct capture_reader *r);
+
 /*
- * The next record, valid until the next call. 1; 0 when a pipe has nothing yet; -ENODATA at the end;
- * -EBADMSG when the file is cut or damaged, with the place in *e; -errno when reading failed. Blocks only
- * for the rest of a record whose beginning has come through a pipe.
+ * The next record. *data is its frame; record->head bytes before and record->tail bytes after it belong to
+ * it. Valid until the next call. 1; 0 when a pipe has nothing yet; -ENODATA at the end; -EBADMSG when the
+ * file is cut or damaged, with the place in *e; -errno when reading failed. Blocks only for the rest of a
+ * record whose beginning has been read from a pipe.
  */
 int capture_read(struct capture_reader *r, struct capture_record *record, const uint8_t **data,
 		 struct ipq_error *e);
 
-/* The descriptor to wait for when capture_read returned 0. */
+/* The descriptor to wait for when capture_read() returned 0. */
 int capture_reader_fd(const struct capture_reader *r);
 bool capture_reader_ready(const struct capture_reader *r);
-const struct frame_link *capture_reader_link(const struct capture_reader *r);
-bool capture_reader_nanoseconds(const struct capture_reader *r);
+/* The file's header, which an output file begins with. */
+const void *capture_reader_header(const struct capture_reader *r, size_t *len);
 uint64_t capture_reader_position(const struct capture_reader *r); /* bytes read so far */
-uint64_t capture_reader_size(const struct capture_reader *r);	  /* of the file; 0 when it is none */
+uint64_t capture_reader_size(const struct capture_reader *r);	  /* of the file; 0: a pipe, or compressed */
+
+/*
+ * The option of a packet block with this code, after *at in the bytes that follow the frame (tail:
+ * record->tail bytes). Returns its value and sets *size, and *at to its end; NULL: none. *at is 0 at first.
+ */
+const uint8_t *capture_option(const struct capture_record *record, const uint8_t *tail, uint16_t code,
+			      size_t *at, size_t *size);
+
+/* ---- writing ---- */
 
 struct capture_writer;
 
 /*
- * Creates or empties path ("-": standard output) and writes the file's header. Refuses (-EINVAL) the file
- * that r reads. What is written has r's link type and resolution of time.
+ * Creates or truncates path ("-": standard output) and writes the header of the file that r reads. Refuses
+ * (-EINVAL) to write to that file.
  */
 int capture_writer_open(struct capture_writer **w, const char *path, const struct capture_reader *r,
 			struct ipq_error *e);
 void capture_writer_close(struct capture_writer *w); /* flushes */
 void capture_writer_close_after_fork(
-	struct capture_writer *w); /* what is buffered: a forked child's copy of it */
+	struct capture_writer *w); /* discards buffered bytes, in a forked child */
+
+/* Appends bytes. 0 or -errno; after an error every call returns it. No cancellation point. */
+int capture_write(struct capture_writer *w, const void *bytes, size_t len);
+
+/* A frame that replaces the one of a record, in pieces. */
+struct capture_piece {
+	const void *bytes;
+	size_t len;
+};
 
 /*
- * Appends a record whose bytes are head and then body; caplen of the record is their sum. 0 or -errno;
- * after an error nothing more can be written and every call returns it. No cancellation point.
+ * Appends a record with another frame: n pieces, len bytes in all with those that are not captured; and, if
+ * time is not NULL, another time (ns since 1970). raw: the record as it is in its file. Returns as
+ * capture_write() does.
  */
-int capture_write(struct capture_writer *w, const struct capture_record *record, const void *head,
-		  size_t head_len, const void *body, size_t body_len);
+int capture_write_changed(struct capture_writer *w, const struct capture_record *record, const uint8_t *raw,
+			  const struct capture_piece *piece, unsigned n, uint32_t len, const int64_t *time);
 int capture_flush(struct capture_writer *w);
 uint64_t capture_writer_position(const struct capture_writer *w); /* bytes written so far, buffered or not */
 

@@ -52,7 +52,7 @@ struct held *held_take(struct held_store *s, size_t len)
 	h->data = h->inside;
 	h->longer = NULL;
 	h->longer_room = 0;
-	h->marked = false;
+	h->marked = h->changed = false;
 	s->in_use++;
 	if (held_resize(s, h, len, 0) == 0)
 		return h;

@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * Packets with their bytes, held until somebody decides them: found by id, in the order of ids, in any
- * order of removal. Memory is taken once and used again; one packet that is never decided costs no
- * more than itself.
+ * Packets that wait for their verdicts, with the bytes of their records: found by id, kept in the order of
+ * ids, removed in any order. Memory is reused. A packet that is never decided occupies its own memory only.
  */
 #ifndef CAPTURE_HELD_H
 #define CAPTURE_HELD_H
@@ -12,9 +11,9 @@
 #include "capture/file.h"
 #include "capture/link_layer.h"
 
-/* Enough for a frame of the usual MTU; together with what stands before it no multiple of a page. */
+/* Enough for a frame of the usual MTU. struct held is not a multiple of a page. */
 #define HELD_INLINE 2048
-/* Longer frames get memory of their own, this much of it in all (one frame at least). */
+/* Longer records get memory of their own, up to this much in all (at least one record). */
 #define HELD_LONG_MAX (64U << 20)
 
 struct held {
@@ -22,20 +21,26 @@ struct held {
 	uint32_t id;
 	uint32_t mark;
 	bool marked;
+	bool changed; /* has another packet than the file, after NF_REPEAT or NF_QUEUE */
 	struct capture_record record;
 	struct frame frame;
-	uint8_t *data; /* the frame, record.caplen bytes */
+	uint8_t *data; /* the record, capture_record_size() bytes */
 	uint8_t *longer;
 	size_t longer_room;
 	uint8_t inside[HELD_INLINE];
 };
+
+static inline uint8_t *held_frame(const struct held *h)
+{
+	return h->data + h->record.head;
+}
 
 struct held_list {
 	struct held *first, *last;
 };
 
 struct held_store {
-	struct held_list waiting; /* those with an id, in its order */
+	struct held_list waiting; /* with an id, in its order */
 	struct held **bucket;
 	uint32_t bucket_mask;
 	uint32_t in_use; /* taken and not given back */
@@ -53,7 +58,7 @@ struct held *held_take(struct held_store *s, size_t len);
 int held_resize(struct held_store *s, struct held *h, size_t len, size_t keep);
 void held_give_back(struct held_store *s, struct held *h);
 
-/* id is above that of everything that waits. */
+/* id is greater than those of all waiting packets. */
 void held_wait(struct held_store *s, struct held *h, uint32_t id);
 struct held *held_find(const struct held_store *s, uint32_t id);
 void held_decided(struct held_store *s, struct held *h);

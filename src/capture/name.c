@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* What stands behind "pcap:". */
+/* The name of a source, after "pcap:". */
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -7,7 +7,7 @@
 #include <linux/netfilter.h>
 #include "capture/state.h"
 
-/* Cuts the first field off *rest, in place, and takes its backslashes away. *rest: NULL behind the last. */
+/* Cuts the first field off *rest, in place, and removes its backslashes. *rest: NULL after the last one. */
 static char *next_field(char **rest)
 {
 	char *field = *rest, *from = field, *to = field;
@@ -30,7 +30,7 @@ static int set_pace(struct source_pcap_name *name, const char *value, struct ipq
 	return 0;
 }
 
-static int set_hook(struct source_pcap_name *name, const char *value, struct ipq_error *e)
+int source_pcap_hook_parse(const char *text, uint8_t *hook)
 {
 	static const char *const hooks[] = {
 		[NF_INET_PRE_ROUTING] = "PREROUTING",	[NF_INET_LOCAL_IN] = "INPUT",
@@ -39,11 +39,19 @@ static int set_hook(struct source_pcap_name *name, const char *value, struct ipq
 	};
 
 	for (unsigned i = 0; i < sizeof(hooks) / sizeof(hooks[0]); i++) {
-		if (strcasecmp(value, hooks[i]) == 0) {
-			name->hook = (uint8_t)i;
+		if (strcasecmp(text, hooks[i]) == 0) {
+			*hook = (uint8_t)i;
 			return 0;
 		}
 	}
+	return -EINVAL;
+}
+
+static int set_hook(struct source_pcap_name *name, const char *value, struct ipq_error *e)
+{
+	name->hook_given = true;
+	if (source_pcap_hook_parse(value, &name->hook) == 0)
+		return 0;
 	return ipq_fail(e, EINVAL, "hook=%s: use PREROUTING, INPUT, FORWARD, OUTPUT or POSTROUTING", value);
 }
 
@@ -61,11 +69,13 @@ static int set_device(char to[IFNAMSIZ], const char *value, struct ipq_error *e)
 
 static int set_indev(struct source_pcap_name *name, const char *value, struct ipq_error *e)
 {
+	name->indev_given = true;
 	return set_device(name->indev, value, e);
 }
 
 static int set_outdev(struct source_pcap_name *name, const char *value, struct ipq_error *e)
 {
+	name->outdev_given = true;
 	return set_device(name->outdev, value, e);
 }
 

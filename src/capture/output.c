@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* Capture files as a source: what goes to the output file. */
+#include <errno.h>
+#include <stdlib.h>
 #include <string.h>
 #include "capture/state.h"
 
@@ -12,17 +14,50 @@ static int written(struct pcap_source *p, int err)
 	return err;
 }
 
+int source_pcap_change_frame(const struct held *h, const struct source_verdict *v,
+			     struct capture_piece piece[3])
+{
+	const struct frame *f = &h->frame;
+	uint8_t *link = malloc((size_t)f->link_len + FRAME_END_MAX + h->record.caplen);
+
+	if (link == NULL)
+		return -ENOMEM;
+	memcpy(link, held_frame(h), f->link_len);
+	piece[0] = (struct capture_piece){ link, f->link_len };
+	piece[1] = (struct capture_piece){ v->payload, v->payload_len };
+	piece[2].bytes = link + f->link_len;
+	piece[2].len = frame_change(f, link, held_frame(h), h->record.caplen, v->payload, v->payload_len,
+				    link + f->link_len);
+	return 0;
+}
+
+static int write_changed(struct pcap_source *p, const struct held *h, const struct source_verdict *v)
+{
+	struct capture_piece piece[3] = { { held_frame(h), h->record.caplen } };
+	const int64_t *time = v != NULL && (v->present & SOURCE_SET_TIMESTAMP) ? &v->timestamp : NULL;
+	uint32_t len = h->record.len;
+	void *memory = NULL;
+	int err;
+
+	if (v != NULL && (v->present & IPQ_SET_PAYLOAD)) {
+		err = source_pcap_change_frame(h, v, piece);
+		if (err < 0)
+			return err;
+		memory = (void *)(uintptr_t)piece[0].bytes;
+		len = (uint32_t)(piece[0].len + piece[1].len + piece[2].len);
+	}
+	err = capture_write_changed(p->out, &h->record, h->data, piece, 3, len, time);
+	free(memory);
+	return err;
+}
+
 int source_pcap_write(struct pcap_source *p, const struct held *h, const struct source_verdict *v)
 {
-	struct capture_record record = h->record;
-
 	if (p->out == NULL)
 		return 0;
-	if (v == NULL || (v->present & IPQ_SET_PAYLOAD) == 0)
-		return written(p, capture_write(p->out, &record, h->data, record.caplen, NULL, 0));
-	record.caplen = record.len = (uint32_t)(h->frame.link_len + v->payload_len);
-	return written(
-		p, capture_write(p->out, &record, h->data, h->frame.link_len, v->payload, v->payload_len));
+	if (h->changed || (v != NULL && (v->present & (IPQ_SET_PAYLOAD | SOURCE_SET_TIMESTAMP))))
+		return written(p, write_changed(p, h, v));
+	return written(p, capture_write(p->out, h->data, capture_record_size(&h->record)));
 }
 
 int source_pcap_flush(struct pcap_source *p)
@@ -41,7 +76,7 @@ int source_pcap_let_pass(struct pcap_source *p, uint32_t id, bool all)
 			return err;
 		held_list_remove(&p->passing, h);
 		held_give_back(&p->store, h);
-		p->summary.passed++;
+		p->summary.passed += h->record.kind != CAPTURE_BLOCK;
 	}
 	return 0;
 }

@@ -1,7 +1,10 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* Capture files as a source: from the file to the reader. */
 #include <errno.h>
+#include <inttypes.h>
 #include <poll.h>
+#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <time.h>
 #include <linux/netfilter.h>
@@ -16,7 +19,8 @@ static int64_t due(struct pcap_source *p)
 {
 	int64_t stamp, at;
 
-	if (!p->name.by_clock || __builtin_mul_overflow(p->record.sec, NSEC, &stamp) ||
+	if (!p->name.by_clock || p->record.kind == CAPTURE_BLOCK ||
+	    __builtin_mul_overflow(p->record.sec, NSEC, &stamp) ||
 	    __builtin_add_overflow(stamp, (int64_t)p->record.nsec, &stamp))
 		return 0;
 	if (!p->clock_runs) {
@@ -63,41 +67,44 @@ static size_t min(size_t a, size_t b)
 	return a < b ? a : b;
 }
 
-/* Puts the payload at offset at of the slot. */
-static void fill_payload(const struct pcap_source *p, const struct held *h, const struct iovec *slot,
-			 size_t at, struct ipq_packet *packet)
+/* Where a payload of n bytes goes: offset at of the slot, or memory of its own if it does not fit. NULL:
+ * no memory. */
+static uint8_t *payload_room(struct pcap_source *p, const struct iovec *slot, unsigned index, size_t at,
+			     size_t n)
 {
-	size_t range = p->config.range != 0 ? p->config.range : PAYLOAD_MAX;
-	size_t n = min(min(h->frame.payload_len, min(range, PAYLOAD_MAX)), slot->iov_len - at);
+	if (at + n <= slot->iov_len)
+		return (uint8_t *)slot->iov_base + at;
+	if (p->large[index] == NULL)
+		p->large[index] = malloc(SOURCE_FILE_PACKET_MAX);
+	return p->large[index];
+}
 
-	packet->payload = (uint8_t *)slot->iov_base + at;
-	memcpy(packet->payload, h->data + h->frame.link_len, n);
+/* Copies the payload. index: of the slot in its batch. */
+static void fill_payload(struct pcap_source *p, const struct held *h, const struct iovec *slot,
+			 unsigned index, size_t at, struct ipq_packet *packet)
+{
+	size_t n = min(h->frame.payload_len, p->config.range != 0 ? p->config.range : SOURCE_FILE_PACKET_MAX);
+
+	packet->payload = p->config.beyond_slot ? payload_room(p, slot, index, at, n) : NULL;
+	if (packet->payload == NULL) {
+		n = min(n, slot->iov_len - at);
+		packet->payload = (uint8_t *)slot->iov_base + at;
+	}
+	memcpy(packet->payload, held_frame(h) + h->frame.link_len, n);
 	packet->payload_len = (uint32_t)n;
 	packet->present |= IPQ_HAS_PAYLOAD;
 	if (n < h->frame.full_len)
 		packet->flags |= IPQ_PACKET_TRUNCATED;
 }
 
-static void fill_devices(const struct pcap_source *p, struct ipq_packet *packet)
-{
-	if (p->name.hook <= NF_INET_FORWARD) {
-		packet->indev = 1;
-		packet->present |= IPQ_HAS_INDEV;
-	}
-	if (p->name.hook >= NF_INET_FORWARD) {
-		packet->outdev = 2;
-		packet->present |= IPQ_HAS_OUTDEV;
-	}
-}
-
-/* The link layer, which the kernel shows of packets that came in. Returns the bytes it takes in the slot. */
-static size_t fill_link(const struct pcap_source *p, const struct held *h, const struct iovec *slot,
-			struct ipq_packet *packet)
+/* The link layer, which the kernel has for incoming packets. Returns the bytes that it occupies in the
+ * slot. */
+static size_t fill_link(const struct held *h, const struct iovec *slot, struct ipq_packet *packet)
 {
 	const struct frame *f = &h->frame;
-	size_t room = (f->link_len + 3U) & ~3U; /* IP headers lie on 4 bytes */
+	size_t room = (f->link_len + 3U) & ~3U; /* IP headers are aligned to 4 bytes */
 
-	if (p->name.hook >= NF_INET_LOCAL_OUT || room > slot->iov_len)
+	if (packet->hook >= NF_INET_LOCAL_OUT || room > slot->iov_len)
 		return 0;
 	if (f->hw_addr_len > 0) {
 		memcpy(packet->hw_addr, f->hw_addr, sizeof(packet->hw_addr));
@@ -111,14 +118,14 @@ static size_t fill_link(const struct pcap_source *p, const struct held *h, const
 	}
 	if (f->link_len == 0)
 		return 0;
-	memcpy(slot->iov_base, h->data, f->link_len);
+	memcpy(slot->iov_base, held_frame(h), f->link_len);
 	packet->link_header = slot->iov_base;
 	packet->link_header_len = f->link_len;
 	packet->present |= IPQ_HAS_LINK_HEADER;
 	return room;
 }
 
-static void fill_packet(const struct pcap_source *p, const struct held *h, const struct iovec *slot,
+static void fill_packet(struct pcap_source *p, const struct held *h, const struct iovec *slot, unsigned index,
 			struct ipq_packet *packet)
 {
 	size_t at;
@@ -126,32 +133,55 @@ static void fill_packet(const struct pcap_source *p, const struct held *h, const
 	memset(packet, 0, sizeof(*packet));
 	packet->id = h->id;
 	packet->family = h->frame.family;
-	packet->hook = p->name.hook;
-	packet->hw_protocol = p->name.hook == NF_INET_LOCAL_OUT ? 0 : h->frame.protocol;
 	packet->full_len = h->frame.full_len;
 	if (!__builtin_mul_overflow(h->record.sec, NSEC, &packet->timestamp) &&
 	    !__builtin_add_overflow(packet->timestamp, (int64_t)h->record.nsec, &packet->timestamp))
 		packet->present |= IPQ_HAS_TIMESTAMP;
-	if (h->marked) {
-		packet->mark = h->mark;
-		packet->present |= IPQ_HAS_MARK;
-	}
-	fill_devices(p, packet);
-	at = fill_link(p, h, slot, packet);
+	source_pcap_fill_metadata(p, h, packet);
+	packet->hw_protocol = packet->hook == NF_INET_LOCAL_OUT ? 0 : h->frame.protocol;
+	at = fill_link(h, slot, packet);
 	if (p->config.mode == COPY_PACKET)
-		fill_payload(p, h, slot, at, packet);
+		fill_payload(p, h, slot, index, at, packet);
 }
 
 /* Lock held. */
-static void deliver(struct pcap_source *p, struct held *h, const struct iovec *slot,
+static void deliver(struct pcap_source *p, struct held *h, const struct iovec *slot, unsigned index,
 		    struct ipq_packet *packet)
 {
 	held_wait(&p->store, h, p->next_id++);
 	p->summary.delivered++;
-	fill_packet(p, h, slot, packet);
+	fill_packet(p, h, slot, index, packet);
 }
 
-/* Has the next record at hand, if it isn't. 1; 0: not yet; or the end. Called without the lock. */
+/* Counts a frame that is not read because of its link type. */
+static void count_unread(struct pcap_source *p)
+{
+	struct unread *u = p->unread;
+
+	while (u->frames != 0 && u->link_type != p->record.link_type && u < &p->unread[LINK_TYPES_UNREAD - 1])
+		u++;
+	if (u->frames++ == 0)
+		u->link_type = p->record.link_type;
+	p->frames_unread++;
+}
+
+static void parse_record(struct pcap_source *p)
+{
+	const struct frame_link *link = frame_link_find(p->record.link_type);
+
+	memset(&p->frame, 0, sizeof(p->frame));
+	if (p->record.kind == CAPTURE_BLOCK)
+		return;
+	if (link == NULL) {
+		count_unread(p);
+		return;
+	}
+	frame_parse(link, p->data, p->record.caplen, p->record.len, &p->frame);
+	if (p->record.fcs_len == 4 && link->type == LINKTYPE_ETHERNET && p->record.caplen == p->record.len)
+		p->frame.fcs_len = 4;
+}
+
+/* Reads the next record, unless one is at hand. 1; 0: not yet; or the end. Called without the lock. */
 static int read_record(struct pcap_source *p)
 {
 	int n;
@@ -161,22 +191,45 @@ static int read_record(struct pcap_source *p)
 	n = capture_read(p->in, &p->record, &p->data, &p->end_text);
 	if (n <= 0)
 		return n;
-	frame_parse(capture_reader_link(p->in), p->data, p->record.caplen, p->record.len, &p->frame);
+	parse_record(p);
 	p->at_hand = true;
 	return 1;
 }
 
-/* The end: what was accepted must be in the file before we say that all is well. Lock held. */
+/* Adds the frames that were not read to the message of the end. */
+static void describe_unread(struct pcap_source *p)
+{
+	char *text = p->end_text.text;
+	size_t room = sizeof(p->end_text.text), n = strlen(text);
+	const char *separator = ";";
+
+	for (const struct unread *u = p->unread; u < &p->unread[LINK_TYPES_UNREAD] && u->frames != 0; u++) {
+		const char *name = frame_link_name(u->link_type);
+
+		n += (size_t)snprintf(text + n, room - n, "%s %" PRIu64 " of link type %" PRIu32 "%s%s",
+				      separator, u->frames, u->link_type, *name != '\0' ? " " : "", name);
+		if (n >= room)
+			return;
+		separator = ",";
+	}
+	if (p->frames_unread > 0)
+		snprintf(text + n, room - n, " were not read");
+}
+
+/* The end: accepted packets must be in the file before success is reported. Lock held. */
 static int set_end(struct pcap_source *p, int end)
 {
 	int err = source_pcap_flush(p);
 
+	if (end == -ENODATA)
+		describe_unread(p);
+	p->summary.unread = p->frames_unread;
 	p->summary.bytes_read = capture_reader_position(p->in);
 	p->end = err < 0 && end == -ENODATA ? err : end;
 	return p->end;
 }
 
-/* By the file's clock, the timer must know when the next packet comes. */
+/* With pace=file, the timer needs the time of the next packet. */
 static void read_ahead(struct pcap_source *p)
 {
 	int n;
@@ -192,19 +245,22 @@ static void read_ahead(struct pcap_source *p)
 }
 
 /* Delivers the record at hand, or lets it pass. 1: delivered; 0: passes; -errno. Lock held. */
-static int take_record(struct pcap_source *p, const struct iovec *slot, struct ipq_packet *packet)
+static int take_record(struct pcap_source *p, const struct iovec *slot, unsigned index,
+		       struct ipq_packet *packet)
 {
-	struct held *h = held_take(&p->store, p->record.caplen);
+	size_t size = capture_record_size(&p->record);
+	struct held *h = held_take(&p->store, size);
 
 	if (h == NULL)
 		return -ENOMEM;
 	p->at_hand = false;
 	p->summary.bytes_read = capture_reader_position(p->in);
+	p->summary.unread = p->frames_unread;
 	h->record = p->record;
 	h->frame = p->frame;
-	memcpy(h->data, p->data, p->record.caplen);
+	memcpy(h->data, p->data - p->record.head, size);
 	if (h->frame.family != 0) {
-		deliver(p, h, slot, packet);
+		deliver(p, h, slot, index, packet);
 		return 1;
 	}
 	h->id = p->next_id;
@@ -214,9 +270,9 @@ static int take_record(struct pcap_source *p, const struct iovec *slot, struct i
 
 enum { ASK_FILE = 2 };
 
-/* What needs no look into the file: a packet that came back (1), nothing to give now (0), the end (-errno).
- */
-static int next_in_memory(struct pcap_source *p, const struct iovec *slot, struct ipq_packet *packet)
+/* What needs no read: a repeated packet (1), nothing to deliver now (0), the end (-errno). Else ASK_FILE. */
+static int next_in_memory(struct pcap_source *p, const struct iovec *slot, unsigned index,
+			  struct ipq_packet *packet)
 {
 	struct held *h = p->again.first;
 
@@ -224,7 +280,7 @@ static int next_in_memory(struct pcap_source *p, const struct iovec *slot, struc
 		return 0;
 	if (h != NULL) {
 		held_list_remove(&p->again, h);
-		deliver(p, h, slot, packet);
+		deliver(p, h, slot, index, packet);
 		return 1;
 	}
 	if (p->end != 0)
@@ -233,13 +289,14 @@ static int next_in_memory(struct pcap_source *p, const struct iovec *slot, struc
 }
 
 /* 1: delivered; 0: nothing for now; -errno: the end, or an error. */
-static int next_packet(struct pcap_source *p, const struct iovec *slot, struct ipq_packet *packet)
+static int next_packet(struct pcap_source *p, const struct iovec *slot, unsigned index,
+		       struct ipq_packet *packet)
 {
 	int n;
 
 	do {
 		pthread_mutex_lock(&p->lock);
-		n = next_in_memory(p, slot, packet);
+		n = next_in_memory(p, slot, index, packet);
 		pthread_mutex_unlock(&p->lock);
 		if (n != ASK_FILE)
 			return n;
@@ -248,7 +305,7 @@ static int next_packet(struct pcap_source *p, const struct iovec *slot, struct i
 			return 0;
 		pthread_mutex_lock(&p->lock);
 		if (n == 1)
-			n = take_record(p, slot, packet);
+			n = take_record(p, slot, index, packet);
 		if (n < 0)
 			n = set_end(p, n);
 		pthread_mutex_unlock(&p->lock);
@@ -263,7 +320,7 @@ static int next_packets(struct pcap_source *p, const struct iovec *slot, struct 
 	int got;
 
 	while (n < max) {
-		got = next_packet(p, &slot[n], &packet[n]);
+		got = next_packet(p, &slot[n], n, &packet[n]);
 		if (got < 0 && n == 0)
 			return got;
 		if (got <= 0)

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* Capture files as a source: carrying out verdicts. */
 #include <errno.h>
+#include <stdlib.h>
 #include <string.h>
 #include <linux/netfilter.h>
 #include "capture/state.h"
@@ -37,19 +38,37 @@ static int accept_packet(struct pcap_source *p, struct held *h, const struct sou
 	return 0;
 }
 
-/* Back to the end of what is delivered next, as the verdict changed it. */
+/* Puts the verdict's payload into the held record. */
+static int replace_payload(struct pcap_source *p, struct held *h, const struct source_verdict *v)
+{
+	size_t size = capture_record_size(&h->record), caplen = 0, at = h->record.head;
+	struct capture_piece piece[3];
+	int err = source_pcap_change_frame(h, v, piece);
+
+	if (err < 0)
+		return err;
+	for (int i = 0; i < 3; i++)
+		caplen += piece[i].len;
+	err = held_resize(&p->store, h, h->record.head + caplen + h->record.tail, size);
+	if (err == 0) {
+		memmove(h->data + at + caplen, h->data + at + h->record.caplen, h->record.tail);
+		for (int i = 0; i < 3; at += piece[i++].len)
+			if (piece[i].len > 0)
+				memcpy(h->data + at, piece[i].bytes, piece[i].len);
+		h->frame.payload_len = h->frame.full_len = (uint32_t)v->payload_len;
+		h->frame.limit = h->frame.limit != 0 ? (uint32_t)v->payload_len : 0;
+		h->record.caplen = h->record.len = (uint32_t)caplen;
+		h->changed = true;
+	}
+	free((void *)(uintptr_t)piece[0].bytes);
+	return err;
+}
+
+/* Queues the packet for delivery under a new id, as the verdict changed it. */
 static int repeat_packet(struct pcap_source *p, struct held *h, const struct source_verdict *v)
 {
-	uint32_t link_len = h->frame.link_len;
-
-	if (v->present & IPQ_SET_PAYLOAD) {
-		if (held_resize(&p->store, h, link_len + v->payload_len, link_len) < 0)
-			return -ENOMEM;
-		if (v->payload_len > 0)
-			memcpy(h->data + link_len, v->payload, v->payload_len);
-		h->frame.payload_len = h->frame.full_len = (uint32_t)v->payload_len;
-		h->record.caplen = h->record.len = (uint32_t)(link_len + v->payload_len);
-	}
+	if ((v->present & IPQ_SET_PAYLOAD) && replace_payload(p, h, v) < 0)
+		return -ENOMEM;
 	if (v->present & IPQ_SET_MARK) {
 		h->marked = true;
 		h->mark = v->mark;
@@ -63,10 +82,10 @@ static int repeat_packet(struct pcap_source *p, struct held *h, const struct sou
 /* 0, or -errno with the packet still waiting. */
 static int decide_one(struct pcap_source *p, struct held *h, const struct source_verdict *v)
 {
-	bool too_long = (v->present & IPQ_SET_PAYLOAD) != 0 && v->payload_len > PAYLOAD_MAX;
+	bool too_long = (v->present & IPQ_SET_PAYLOAD) != 0 && v->payload_len > SOURCE_FILE_PACKET_MAX;
 	uint32_t code = too_long ? NF_DROP : v->code & NF_VERDICT_MASK;
-	uint32_t kept =
-		code == NF_REPEAT || code == NF_QUEUE ? IPQ_SET_PAYLOAD | IPQ_SET_MARK : IPQ_SET_PAYLOAD;
+	uint32_t kept = IPQ_SET_PAYLOAD |
+			(code == NF_REPEAT || code == NF_QUEUE ? IPQ_SET_MARK : SOURCE_SET_TIMESTAMP);
 	int err = source_pcap_let_pass(p, h->id, false);
 
 	if (err < 0 && code != NF_DROP)
@@ -101,7 +120,7 @@ static int decide_batch(struct pcap_source *p, const struct source_verdict *v)
 	return 0;
 }
 
-/* Refusals are the reader's to hear of later; an error means that the verdict was not carried out. */
+/* Refusals are reported by a later recv. An error means that the verdict was not carried out. */
 static int decide(struct pcap_source *p, const struct source_verdict *v)
 {
 	struct held *first = p->store.waiting.first;
@@ -119,8 +138,7 @@ static int decide(struct pcap_source *p, const struct source_verdict *v)
 	return err;
 }
 
-/* No verdicts at all: what is written goes to the disk, which is the way to hear of a full one before close.
- */
+/* Without verdicts, writes what is buffered to the file: a full disk is reported before close. */
 int source_pcap_send(struct source *s, const struct source_verdict *verdict, unsigned n)
 {
 	struct pcap_source *p = pcap_of(s);

@@ -2,25 +2,30 @@
 /*
  * Capture files as a source of packets.
  *
- * Theory of operation. A packet is read, copied to the reader's memory, and held with its bytes until its
- * verdict; then its record is written, or not. What differs from the kernel's queue:
+ * A packet is read, copied to the reader's memory, and held with its record until its verdict; then the
+ * record is written, or not. Differences from the kernel's queue:
  *
- * - A file can wait. When queue_length packets wait for verdicts, recv gives nothing more until some
- *   come; the kernel would drop. So recv with IPQ_FOREVER blocks until another thread decides: a reader
- *   that alone both reads and decides must decide before that many wait. In COPY_NONE the file waits too.
- * - Frames without IP never reach a firewall's queue. They go to the output unseen, each behind the
- *   packets that stood before it in the file if these are decided in order: a frame is held until a
- *   packet behind it is decided, or none waits.
- * - NF_REPEAT and NF_QUEUE bring a packet back under a new id, before the file goes on, with the payload
- *   and mark that the verdict gave it. It stays among the queue_length.
- * - The end of the file is reported at once, waiting packets or not; verdicts are taken until close.
- * - Everything lives in this process: a forked child's verdicts stay in the child. Programs that decide
- *   in children get their packets through the engine.
+ * - A file can wait. When queue_length packets wait for verdicts, recv returns nothing more until some are
+ * decided;
+ *   the kernel would drop. So recv with IPQ_FOREVER blocks until another thread decides: a thread that both receives
+ *   and decides must decide before that many packets wait. With COPY_NONE the file waits as well.
+ * - Frames without IP, and the blocks of pcapng without a frame, are not delivered. They are written without
+ * a
+ *   verdict, in the order of the file if the packets are decided in order: they are held until a packet after them
+ *   is decided, or none waits.
+ * - NF_REPEAT and NF_QUEUE deliver a packet again under a new id, before further packets of the file, with
+ * the
+ *   verdict's payload and mark. It counts in queue_length.
+ * - The end of the file is reported at once, even if packets wait; verdicts are accepted until close.
+ * - A record that is accepted without changes is written byte for byte as it was.
+ * - A forked child's verdicts have no effect in the parent. Programs that decide in children get their
+ * packets
+ *   through the engine.
  *
- * Threads: one receives, any number send. The capture reader, the record at hand and the clock belong to
- * the receiver alone; all else is under the lock, which nobody holds while waiting for input or time.
+ * Threads: one receives, any number send. The reader, the record at hand and the clock belong to the
+ * receiver. The lock protects everything else; it is not held while waiting for input or time.
  *
- * What a reader polls is an epoll descriptor, and struct pcap_source.wait says what makes it readable.
+ * Readers poll an epoll descriptor. pcap_source.wait has what makes it readable.
  */
 #include <errno.h>
 #include <stdlib.h>
@@ -48,6 +53,8 @@ static void free_source(struct pcap_source *p)
 	capture_writer_close(p->out);
 	capture_reader_close(p->in);
 	source_pcap_wait_close(p);
+	for (unsigned i = 0; i < SOURCE_BATCH_MAX; i++)
+		free(p->large[i]);
 	source_pcap_name_free(&p->name);
 	pthread_mutex_destroy(&p->lock);
 	free(p);
@@ -116,8 +123,10 @@ static int start(struct pcap_source *p, uint32_t queue_length, struct ipq_error 
 {
 	int err = held_init(&p->store, queue_length);
 
-	if (err == 0 && p->name.out != NULL)
+	if (err == 0 && p->name.out != NULL) {
 		err = capture_writer_open(&p->out, p->name.out, p->in, e);
+		capture_reader_keep_blocks(p->in);
+	}
 	if (err < 0)
 		held_free(&p->store);
 	p->configured = err == 0;
@@ -156,7 +165,7 @@ static int pcap_counts(struct source *s, struct source_counts *counts)
 	struct pcap_source *p = pcap_of(s);
 
 	pthread_mutex_lock(&p->lock);
-	*counts = (struct source_counts){ .waiting = p->store.waiting_count };
+	*counts = (struct source_counts){ .waiting = p->store.waiting_count, .malformed = p->summary.unread };
 	pthread_mutex_unlock(&p->lock);
 	return 0;
 }
@@ -180,13 +189,17 @@ static const char *pcap_error_text(const struct source *s)
 
 static int pcap_interface(const struct source *s, uint32_t index, char name[16], uint16_t *type)
 {
-	const struct pcap_source *p = (const struct pcap_source *)s;
+	struct pcap_source *p = pcap_of((struct source *)(uintptr_t)s); /* for its lock */
+	int err = -ENODEV;
 
-	if (index != 1 && index != 2)
-		return -ENODEV;
-	memcpy(name, index == 1 ? p->name.indev : p->name.outdev, IFNAMSIZ);
-	*type = capture_reader_link(p->in)->arphrd;
-	return 0;
+	pthread_mutex_lock(&p->lock);
+	if (index >= 1 && index <= p->interfaces) {
+		memcpy(name, p->interface[index - 1].name, IFNAMSIZ);
+		*type = p->interface[index - 1].type;
+		err = 0;
+	}
+	pthread_mutex_unlock(&p->lock);
+	return err;
 }
 
 void source_pcap_summary(struct source *s, struct pcap_summary *summary)

@@ -13,7 +13,8 @@
 #include "capture/held.h"
 
 #define REFUSALS_MAX 1024 /* waiting to be reported; further ones are only counted */
-#define PAYLOAD_MAX 65535
+#define INTERFACES_KNOWN 256
+#define LINK_TYPES_UNREAD 8
 #define NSEC 1000000000LL
 
 /* The parsed name of a source. */
@@ -21,12 +22,28 @@ struct source_pcap_name {
 	char *in, *out; /* out: NULL when nothing is written */
 	bool by_clock;
 	uint8_t hook;
+	bool hook_given, indev_given,
+		outdev_given; /* not the default: used for packets that have their own, too */
 	char indev[IFNAMSIZ], outdev[IFNAMSIZ]; /* padded with zeros */
+};
+
+/* An interface of the packets; its index is its place in pcap_source.interface, counted from 1. */
+struct pcap_interface {
+	char name[IFNAMSIZ];
+	uint16_t type; /* ARPHRD_ */
+};
+
+/* Frames of an interface whose link type is not supported. */
+struct unread {
+	uint32_t link_type;
+	uint64_t frames;
 };
 
 /* 0; -EINVAL with a message in *e; -ENOMEM. */
 int source_pcap_name_parse(struct source_pcap_name *name, const char *arg, struct ipq_error *e);
 void source_pcap_name_free(struct source_pcap_name *name);
+/* 0 or -EINVAL. */
+int source_pcap_hook_parse(const char *text, uint8_t *hook);
 
 enum wait {
 	WAIT_NOTHING, /* recv would return something: ready_fd is readable */
@@ -41,13 +58,16 @@ struct pcap_source {
 
 	/* used by the receiver only */
 	struct capture_reader *in;
-	bool at_hand; /* record, data and frame describe the next record to deliver */
+	bool at_hand;			  /* record, data and frame describe the next record to deliver */
+	uint8_t *large[SOURCE_BATCH_MAX]; /* for packets that do not fit into their slot */
 	struct capture_record record;
 	const uint8_t *data;
 	struct frame frame;
 	bool clock_runs;
 	int64_t clock_start, file_start; /* monotonic clock and timestamp at the first record */
 	struct ipq_error end_text;
+	struct unread unread[LINK_TYPES_UNREAD]; /* the last one has all further types */
+	uint64_t frames_unread;
 
 	pthread_mutex_t lock;
 	struct source_config config;
@@ -61,6 +81,8 @@ struct pcap_source {
 	struct source_refusal refusal[REFUSALS_MAX];
 	unsigned refusals;
 	struct pcap_summary summary;
+	struct pcap_interface interface[INTERFACES_KNOWN];
+	uint32_t interfaces;
 	struct ipq_error write_text;
 
 	enum wait wait;
@@ -86,10 +108,17 @@ bool source_pcap_full(const struct pcap_source *p);
 /* Writes an accepted packet, with the verdict's payload if it has one. 0, or -errno with a message in
  * write_text. */
 int source_pcap_write(struct pcap_source *p, const struct held *h, const struct source_verdict *v);
+/* Makes the frame with the verdict's payload, in pieces. The first one is memory to be freed. 0 or
+ * -ENOMEM. */
+int source_pcap_change_frame(const struct held *h, const struct source_verdict *v,
+			     struct capture_piece piece[3]);
 /* Writes what is buffered to the file. 0, or -errno with a message in write_text. */
 int source_pcap_flush(struct pcap_source *p);
 /* Writes the frames without IP that precede packet id in the file; all of them if all is set. 0 or -errno. */
 int source_pcap_let_pass(struct pcap_source *p, uint32_t id, bool all);
+
+/* Fills in hook, mark and interfaces. */
+void source_pcap_fill_metadata(struct pcap_source *p, const struct held *h, struct ipq_packet *packet);
 
 int source_pcap_recv(struct source *s, const struct iovec *slot, struct ipq_packet *packet, unsigned max,
 		     int timeout_ms, source_refused refused, void *context);

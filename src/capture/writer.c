@@ -12,23 +12,10 @@
 #include "util/safe_open.h"
 
 #define WRITE_BUFFER (256 * 1024)
-#define SNAPLEN 262144 /* more than any record has, changed or not; what tcpdump writes */
-
-struct file_header {
-	uint32_t magic;
-	uint16_t major, minor;
-	int32_t zone;
-	uint32_t accuracy, snaplen, link_type;
-};
-
-struct record_header {
-	uint32_t sec, fraction, caplen, len;
-};
 
 struct capture_writer {
 	int fd;
 	int error; /* -errno of the write that failed */
-	bool nanoseconds;
 	uint64_t position;
 	size_t filled;
 	unsigned char buffer[WRITE_BUFFER];
@@ -42,13 +29,13 @@ int capture_flush(struct capture_writer *w)
 
 	if (w->error != 0 || w->filled == 0)
 		return w->error;
-	/* A thread that is cancelled here would leave its lock locked. */
+	/* A cancelled thread would leave its lock locked. */
 	pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &state);
 	while (done < w->filled) {
 		n = write(w->fd, w->buffer + done, w->filled - done);
 		if (n >= 0) {
 			done += (size_t)n;
-		} else if (errno == EAGAIN) { /* somebody else's pipe, made non-blocking */
+		} else if (errno == EAGAIN) { /* a pipe that another process made non-blocking */
 			poll(&(struct pollfd){ .fd = w->fd, .events = POLLOUT }, 1, -1);
 		} else if (errno != EINTR) {
 			w->error = -errno;
@@ -60,11 +47,14 @@ int capture_flush(struct capture_writer *w)
 	return w->error;
 }
 
-static int append(struct capture_writer *w, const void *bytes, size_t len)
+int capture_write(struct capture_writer *w, const void *bytes, size_t len)
 {
 	const unsigned char *from = bytes;
 	size_t n;
 
+	if (w->error != 0)
+		return w->error;
+	w->position += len;
 	while (len > 0) {
 		if (w->filled == sizeof(w->buffer) && capture_flush(w) < 0)
 			return w->error;
@@ -77,33 +67,13 @@ static int append(struct capture_writer *w, const void *bytes, size_t len)
 	return 0;
 }
 
-int capture_write(struct capture_writer *w, const struct capture_record *record, const void *head,
-		  size_t head_len, const void *body, size_t body_len)
-{
-	struct record_header header = {
-		.sec = (uint32_t)record->sec,
-		.fraction = (uint32_t)(w->nanoseconds ? record->nsec : record->nsec / 1000),
-		.caplen = (uint32_t)(head_len + body_len),
-		.len = record->len,
-	};
-	size_t len = sizeof(header) + head_len + body_len;
-
-	if (w->error != 0)
-		return w->error;
-	append(w, &header, sizeof(header));
-	append(w, head, head_len);
-	append(w, body, body_len);
-	if (w->error == 0)
-		w->position += len;
-	return w->error;
-}
-
 static bool same_file(const struct stat *a, const struct stat *b)
 {
 	return S_ISREG(a->st_mode) && a->st_dev == b->st_dev && a->st_ino == b->st_ino;
 }
 
-/* Emptied only when it is known not to be what we read; standard output is appended to, as shells have it. */
+/* Truncates the file, unless it is the one being read. Standard output is not truncated: the shell has
+ * done that. */
 static int open_file(const char *path, const struct capture_reader *r, struct ipq_error *e)
 {
 	bool standard = strcmp(path, "-") == 0;
@@ -135,14 +105,9 @@ static int open_file(const char *path, const struct capture_reader *r, struct ip
 int capture_writer_open(struct capture_writer **writer, const char *path, const struct capture_reader *r,
 			struct ipq_error *e)
 {
-	struct file_header header = {
-		.magic = capture_reader_nanoseconds(r) ? 0xa1b23c4dU : 0xa1b2c3d4U,
-		.major = 2,
-		.minor = 4,
-		.snaplen = SNAPLEN,
-		.link_type = capture_reader_link(r)->type,
-	};
 	struct capture_writer *w = malloc(sizeof(*w));
+	const void *header;
+	size_t len;
 	int err;
 
 	*writer = NULL;
@@ -155,10 +120,9 @@ int capture_writer_open(struct capture_writer **writer, const char *path, const 
 		free(w);
 		return err;
 	}
-	w->nanoseconds = capture_reader_nanoseconds(r);
-	append(w, &header, sizeof(header));
-	w->position = sizeof(header);
-	err = capture_flush(w); /* a disk that is full now is said now */
+	header = capture_reader_header(r, &len);
+	capture_write(w, header, len);
+	err = capture_flush(w); /* reports a full disk at once */
 	if (err < 0) {
 		ipq_fail(e, -err, "%s: %s", path, strerror(-err));
 		capture_writer_close(w);

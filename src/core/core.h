@@ -48,6 +48,10 @@ void queue_expect_unknown_pending(struct ipq_queue *q);
 /* Calls refused for each refused verdict, too. ipq_queue_recv returns 0 then, without waiting any longer. */
 void queue_on_refused(struct ipq_queue *q, source_refused refused, void *context);
 
+/* As ipq_decide(). In a capture file, the packet's record gets this time (ns since 1970). */
+int queue_decide_at(struct ipq_queue *q, const struct ipq_packet *packet, const struct ipq_verdict *verdict,
+		    int64_t time);
+
 /* The queue's own counters, without those of the source. Only in the thread that uses the queue. */
 void queue_counters(const struct ipq_queue *q, struct ipq_stats *stats);
 

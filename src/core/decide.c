@@ -69,12 +69,13 @@ static int set_payload(struct ipq_queue *q, struct source_verdict *v, const stru
 		       const void *bytes, size_t len)
 {
 	uint8_t *payload = (uint8_t *)(uintptr_t)bytes;
+	size_t max = q->source->ops->lossless ? SOURCE_FILE_PACKET_MAX : NFQ_PAYLOAD_MAX;
 	int err = 0;
 
-	if (bytes == NULL || len == 0 || len > NFQ_PAYLOAD_MAX)
+	if (bytes == NULL || len == 0 || len > max)
 		return ipq_fail(&q->error, bytes == NULL || len == 0 ? EINVAL : EMSGSIZE,
-				"the replacement has %zu bytes: the kernel accepts 1 to %d", len,
-				NFQ_PAYLOAD_MAX);
+				"the replacement has %zu bytes: %s accepts 1 to %zu", len,
+				q->source->ops->lossless ? "a capture file" : "the kernel", max);
 	if (in_place(q, packet, bytes, len))
 		q->pinned = true;
 	else
@@ -137,7 +138,9 @@ static int check_offered(struct ipq_queue *q, const struct ipq_packet *packet, u
 	return 0;
 }
 
-int ipq_decide(struct ipq_queue *q, const struct ipq_packet *packet, const struct ipq_verdict *verdict)
+/* time: ns since 1970, for the record in a capture file; NULL: as it was. */
+static int decide(struct ipq_queue *q, const struct ipq_packet *packet, const struct ipq_verdict *verdict,
+		  const int64_t *time)
 {
 	struct ipq_verdict given;
 	struct source_verdict v;
@@ -149,7 +152,7 @@ int ipq_decide(struct ipq_queue *q, const struct ipq_packet *packet, const struc
 	if (err < 0)
 		return err;
 	code = given.code == IPQ_QUEUE ? NF_QUEUE_NR((uint32_t)given.queue) : given.code;
-	if (given.present == 0)
+	if (given.present == 0 && time == NULL)
 		return set_verdict(q, packet->id, code, NULL);
 	v = (struct source_verdict){
 		.present = given.present & ~(uint32_t)IPQ_SET_PAYLOAD,
@@ -160,9 +163,24 @@ int ipq_decide(struct ipq_queue *q, const struct ipq_packet *packet, const struc
 		.vlan_proto = given.vlan_proto,
 		.vlan_tci = given.vlan_tci,
 	};
+	if (time != NULL) {
+		v.present |= SOURCE_SET_TIMESTAMP;
+		v.timestamp = *time;
+	}
 	if (given.present & IPQ_SET_CONNTRACK_LABELS)
 		memcpy(v.conntrack_labels, given.conntrack_labels, sizeof(v.conntrack_labels));
 	if (given.present & IPQ_SET_PAYLOAD)
 		err = set_payload(q, &v, packet, given.payload, given.payload_len);
 	return err < 0 ? err : set_verdict(q, packet->id, code, &v);
+}
+
+int ipq_decide(struct ipq_queue *q, const struct ipq_packet *packet, const struct ipq_verdict *verdict)
+{
+	return decide(q, packet, verdict, NULL);
+}
+
+int queue_decide_at(struct ipq_queue *q, const struct ipq_packet *packet, const struct ipq_verdict *verdict,
+		    int64_t time)
+{
+	return decide(q, packet, verdict, q->source->ops->lossless ? &time : NULL);
 }

@@ -124,6 +124,7 @@ static int open_queue(struct ipq_queue **q, const char *name, const struct ipq_o
 	struct source_config config = {
 		.mode = o->flags & IPQ_O_META_ONLY ? COPY_META : COPY_PACKET,
 		.range = o->copy_range,
+		.beyond_slot = o->copy_range == 0,
 		.queue_length = o->queue_length,
 		.receive_buffer = o->receive_buffer,
 		.flags = o->flags,

@@ -32,7 +32,12 @@ struct source_config {
 	uint32_t queue_length;	 /* packets waiting at most */
 	uint32_t receive_buffer; /* bytes; 0: leave as it is */
 	uint32_t flags;		 /* IPQ_O_ */
+	/* The source may keep payloads that do not fit into their slot in memory of its own, until the next recv. */
+	bool beyond_slot;
 };
+
+/* Bytes of a packet in a capture file at most: the maximum of libpcap and Wireshark. */
+#define SOURCE_FILE_PACKET_MAX 262144
 
 /* Packets that one receive returns at most. */
 #define SOURCE_BATCH_MAX 64
@@ -55,7 +60,11 @@ struct source_verdict {
 	uint8_t conntrack_labels[16];
 	const void *payload;
 	size_t payload_len;
+	int64_t timestamp; /* ns since 1970, with SOURCE_SET_TIMESTAMP */
 };
+
+/* A bit of source_verdict.present: a capture file records this time for the packet. Others ignore it. */
+#define SOURCE_SET_TIMESTAMP (1U << 31)
 
 /* A verdict or configuration that the origin refused after it was sent. */
 struct source_refusal {

@@ -163,8 +163,6 @@ static void timestamps_are_correct_in_every_kind_of_file(void **state)
 				 1700000000000000000LL + (kind & 2 ? 123456 : 123456000));
 		assert_int_equal(decide(1, NF_ACCEPT), 1);
 		finish();
-		put_header(&in, false, kind & 2, 1); /* written in our own byte order */
-		put_frame(&in, 1700000000, 123456, 60, 1);
 		assert_memory_equal(out.bytes, in.bytes, in.len);
 		assert_int_equal(out.len, in.len);
 	}
@@ -211,8 +209,8 @@ static void pcapng_is_read(void **state)
 	assert_int_equal(decide(1, NF_ACCEPT), 1);
 	assert_int_equal(receive(SLOTS, 0), -ENODATA);
 	finish();
-	assert_int_equal(out.len, 24 + 16 + 28);
-	assert_memory_equal(out.bytes + 40, frame + 14, 28);
+	assert_int_equal(out.len, in.len);
+	assert_memory_equal(out.bytes, in.bytes, in.len);
 }
 
 static void packet_has_fields_from_the_link_layer(void **state)
@@ -374,9 +372,9 @@ static void record_length_beyond_limit_is_rejected(void **state)
 static void unsupported_link_type_is_rejected_by_name(void **state)
 {
 	(void)state;
-	put_header(&in, false, false, 105);
+	put_header(&in, false, false, 249);
 	assert_int_equal(source_pcap.open(&source, place(&in), &error), -EOPNOTSUPP);
-	assert_non_null(strstr(error.text, "IEEE802_11"));
+	assert_non_null(strstr(error.text, "249 USBPCAP"));
 	assert_null(source);
 }
 
@@ -485,7 +483,7 @@ static void replaced_payload_keeps_link_header_and_sets_lengths(void **state)
 
 static void payload_over_65535_drops_the_packet(void **state)
 {
-	static uint8_t bytes[65536];
+	static uint8_t bytes[262145];
 	struct source_verdict v = { .id = 1,
 				    .code = NF_ACCEPT,
 				    .present = IPQ_SET_PAYLOAD,

@@ -1,0 +1,134 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * What a record has besides its frame: hook, mark and interfaces.
+ *
+ * In pcapng, ipq's recordings have a comment "ipq" with words NAME=VALUE: hook, indev, outdev and mark (see
+ * capture.h). In NFLOG captures, hook and mark are in the frame. Otherwise the interface has the name that
+ * the file gives it. Options of the source take precedence, its defaults come last.
+ */
+#include <stdlib.h>
+#include <string.h>
+#include <linux/netfilter.h>
+#include "capture/state.h"
+
+#define OPTION_COMMENT 1
+#define PREFIX "ipq "
+
+struct metadata {
+	bool has_hook, has_mark;
+	uint8_t hook;
+	uint32_t mark;
+	char indev[IFNAMSIZ], outdev[IFNAMSIZ]; /* "": none */
+};
+
+static void set_interface(char name[IFNAMSIZ], const char *value)
+{
+	size_t len = strlen(value);
+
+	if (len < IFNAMSIZ)
+		memcpy(name, value, len + 1);
+}
+
+static void parse_word(struct metadata *m, const char *word)
+{
+	struct source_pcap_name name = { 0 };
+	char *end;
+
+	if (strncmp(word, "hook=", 5) == 0 && source_pcap_hook_parse(word + 5, &name.hook) == 0) {
+		m->has_hook = true;
+		m->hook = name.hook;
+	} else if (strncmp(word, "indev=", 6) == 0) {
+		set_interface(m->indev, word + 6);
+	} else if (strncmp(word, "outdev=", 7) == 0) {
+		set_interface(m->outdev, word + 7);
+	} else if (strncmp(word, "mark=", 5) == 0) {
+		m->mark = (uint32_t)strtoul(word + 5, &end, 0);
+		m->has_mark = end != word + 5 && *end == '\0';
+	}
+}
+
+/* Reads the comment of a recording. False: the record has none. */
+static bool parse_comment(const struct held *h, struct metadata *m)
+{
+	const uint8_t *tail = held_frame(h) + h->record.caplen, *comment;
+	char text[256], *word, *rest;
+	size_t at = 0, size;
+
+	while ((comment = capture_option(&h->record, tail, OPTION_COMMENT, &at, &size)) != NULL) {
+		if (size <= strlen(PREFIX) || size >= sizeof(text) ||
+		    memcmp(comment, PREFIX, strlen(PREFIX)) != 0)
+			continue;
+		memcpy(text, comment, size);
+		text[size] = '\0';
+		for (word = strtok_r(text, " ", &rest); word != NULL; word = strtok_r(NULL, " ", &rest))
+			parse_word(m, word);
+		return true;
+	}
+	return false;
+}
+
+/* The index of an interface; new ones are added, up to a limit. */
+static uint32_t interface_index(struct pcap_source *p, const char *name, uint32_t link_type)
+{
+	const struct frame_link *link = frame_link_find(link_type);
+	uint16_t type = link != NULL ? link->arphrd : 0;
+	uint32_t i;
+
+	for (i = 0; i < p->interfaces; i++)
+		if (p->interface[i].type == type && strcmp(p->interface[i].name, name) == 0)
+			return i + 1;
+	if (i == INTERFACES_KNOWN)
+		return 1;
+	memset(&p->interface[i], 0, sizeof(p->interface[i]));
+	memcpy(p->interface[i].name, name, strlen(name));
+	p->interface[i].type = type;
+	p->interfaces++;
+	return i + 1;
+}
+
+/* Names of other systems, such as \Device\NPF_..., are not used. */
+static bool is_interface_name(const char *name)
+{
+	return *name != '\0' && strpbrk(name, " /\\") == NULL;
+}
+
+static const char *choose(bool given, const char *option, const char *recorded, const char *described)
+{
+	if (given)
+		return option;
+	if (is_interface_name(recorded))
+		return recorded;
+	return is_interface_name(described) ? described : option;
+}
+
+void source_pcap_fill_metadata(struct pcap_source *p, const struct held *h, struct ipq_packet *packet)
+{
+	const struct source_pcap_name *name = &p->name;
+	const char *described = h->record.interface;
+	struct metadata m = { .has_hook = h->frame.has_hook,
+			      .hook = h->frame.hook,
+			      .has_mark = h->frame.has_mark,
+			      .mark = h->frame.mark };
+	bool recorded = parse_comment(h, &m);
+
+	packet->hook =
+		m.has_hook && !name->hook_given && m.hook <= NF_INET_POST_ROUTING ? m.hook : name->hook;
+	if (packet->hook <= NF_INET_FORWARD) {
+		packet->indev = interface_index(p, choose(name->indev_given, name->indev, m.indev, described),
+						h->record.link_type);
+		packet->present |= IPQ_HAS_INDEV;
+	}
+	if (packet->hook >= NF_INET_FORWARD) {
+		/* A description of the interface is that of the input in FORWARD. */
+		if (packet->hook == NF_INET_FORWARD || recorded)
+			described = "";
+		packet->outdev =
+			interface_index(p, choose(name->outdev_given, name->outdev, m.outdev, described),
+					h->record.link_type);
+		packet->present |= IPQ_HAS_OUTDEV;
+	}
+	if (h->marked || m.has_mark) {
+		packet->mark = h->marked ? h->mark : m.mark;
+		packet->present |= IPQ_HAS_MARK;
+	}
+}

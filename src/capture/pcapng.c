@@ -1,0 +1,277 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* Reading pcapng (draft-ietf-opsawg-pcapng). */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include "capture/reader.h"
+
+#define INTERFACES_MAX 65536
+
+enum block {
+	BLOCK_INTERFACE = 1,
+	BLOCK_PACKET_OLD = 2,
+	BLOCK_PACKET_SIMPLE = 3,
+	BLOCK_PACKET = 6,
+	BLOCK_SECTION = 0x0a0d0d0a
+};
+
+enum option { OPTION_IF_NAME = 2, OPTION_IF_TSRESOL = 9, OPTION_IF_FCSLEN = 13, OPTION_IF_TSOFFSET = 14 };
+
+/* A block's type and length, which is checked. The block is not consumed. */
+static int next_block(struct capture_reader *r, uint32_t *type, uint32_t *len)
+{
+	const uint8_t *block = reader_peek(r, 12);
+	uint32_t magic;
+
+	if (block == NULL)
+		return reader_at_end(r) ? -ENODATA : -EBADMSG;
+	*type = reader_get32(r, block);
+	if (*type == BLOCK_SECTION) {
+		memcpy(&magic, block + 8, sizeof(magic));
+		if (magic != 0x1a2b3c4d && magic != 0x4d3c2b1a)
+			return reader_damaged(r, "a section without byte order");
+		r->swapped = magic == 0x4d3c2b1a;
+		r->interfaces = 0;
+	}
+	*len = reader_get32(r, block + 4);
+	if (*len < (*type == BLOCK_SECTION ? 28U : 12U) || *len % 4 != 0)
+		return reader_damaged(r, "a block of impossible length");
+	return 0;
+}
+
+/* The whole block in one piece, of at least min bytes, after comparing its two lengths. */
+static const uint8_t *whole_block(struct capture_reader *r, uint32_t len, uint32_t min)
+{
+	const uint8_t *block;
+
+	if (len < min || len > READ_BUFFER) {
+		reader_damaged(r, "a block of impossible length");
+		return NULL;
+	}
+	block = reader_peek(r, len);
+	if (block != NULL && reader_get32(r, block + len - 4) != len) {
+		reader_damaged(r, "the two lengths of a block differ");
+		return NULL;
+	}
+	return block;
+}
+
+static uint16_t swap16(bool swapped, const uint8_t *p)
+{
+	uint16_t v;
+
+	memcpy(&v, p, sizeof(v));
+	return swapped ? __builtin_bswap16(v) : v;
+}
+
+/* The option at *at of len bytes: its value, code and size; *at moves to the next one. NULL: no more. */
+static const uint8_t *next_option(bool swapped, const uint8_t *p, size_t len, size_t *at, uint16_t *code,
+				  size_t *size)
+{
+	const uint8_t *value = p + *at + 4;
+	size_t padded;
+
+	if (*at > len || len - *at < 4)
+		return NULL;
+	*code = swap16(swapped, p + *at);
+	*size = swap16(swapped, p + *at + 2);
+	padded = 4 + ((*size + 3) & ~(size_t)3);
+	if (*code == 0 || padded > len - *at)
+		return NULL;
+	*at += padded;
+	return value;
+}
+
+static int64_t signed64(const struct capture_reader *r, const uint8_t *p)
+{
+	uint64_t v;
+
+	memcpy(&v, p, sizeof(v));
+	return (int64_t)(r->swapped ? __builtin_bswap64(v) : v);
+}
+
+static void interface_options(const struct capture_reader *r, const uint8_t *p, size_t len,
+			      struct interface *i)
+{
+	size_t at = 0, size;
+	const uint8_t *value;
+	uint16_t code;
+
+	while ((value = next_option(r->swapped, p, len, &at, &code, &size)) != NULL) {
+		if (code == OPTION_IF_TSRESOL && size == 1) {
+			i->clock.binary = value[0] & 0x80;
+			i->clock.exponent = value[0] & 0x7f;
+		} else if (code == OPTION_IF_TSOFFSET && size == 8) {
+			i->clock.offset = signed64(r, value);
+		} else if (code == OPTION_IF_FCSLEN && size == 1) {
+			i->fcs_len = value[0];
+		} else if (code == OPTION_IF_NAME && size < sizeof(i->name)) {
+			memset(i->name, 0, sizeof(i->name));
+			memcpy(i->name, value, size);
+		}
+	}
+}
+
+/* Notes a description of an interface. The block is not consumed. */
+static int add_interface(struct capture_reader *r, uint32_t len)
+{
+	const uint8_t *block = whole_block(r, len, 20);
+	struct interface *i;
+
+	if (block == NULL)
+		return -EBADMSG;
+	if (r->interfaces == r->interface_room) {
+		uint32_t room = r->interface_room != 0 ? r->interface_room * 2 : 8;
+
+		if (room > INTERFACES_MAX)
+			return reader_damaged(r, "too many interfaces");
+		i = realloc(r->interface, room * sizeof(*i));
+		if (i == NULL)
+			return -ENOMEM;
+		r->interface = i;
+		r->interface_room = room;
+	}
+	i = &r->interface[r->interfaces++];
+	*i = (struct interface){ .link_type = reader_get16(r, block + 8),
+				 .snaplen = reader_get32(r, block + 12),
+				 .clock = { .exponent = 6 } };
+	interface_options(r, block + 16, len - 20, i);
+	if (i->clock.exponent > (i->clock.binary ? 63 : 19))
+		return reader_damaged(r, "a clock finer than can be counted");
+	return 0;
+}
+
+static void set_time(struct capture_record *record, uint64_t stamp)
+{
+	const struct capture_clock *clock = &record->clock;
+	uint64_t units = 1, fraction;
+	int64_t sec;
+
+	if (clock->binary) {
+		units <<= clock->exponent;
+		fraction = stamp % units;
+		if (clock->exponent > 32)
+			record->nsec = (fraction >> (clock->exponent - 32)) * NSEC_PER_SEC >> 32;
+		else
+			record->nsec = fraction * NSEC_PER_SEC >> clock->exponent;
+	} else {
+		for (int n = 0; n < clock->exponent; n++)
+			units *= 10;
+		fraction = stamp % units;
+		record->nsec = units <= NSEC_PER_SEC ? fraction * (NSEC_PER_SEC / units)
+						     : fraction / (units / NSEC_PER_SEC);
+	}
+	sec = (int64_t)(stamp / units);
+	if (stamp / units > INT64_MAX || __builtin_add_overflow(sec, clock->offset, &record->sec))
+		record->sec = 0;
+}
+
+static const enum capture_kind kinds[] = {
+	[BLOCK_PACKET_OLD] = CAPTURE_OLD,
+	[BLOCK_PACKET_SIMPLE] = CAPTURE_SIMPLE,
+	[BLOCK_PACKET] = CAPTURE_ENHANCED,
+};
+
+/* Packet blocks: two kinds differ only in how they name the interface, the third has no time. */
+static int read_packet_block(struct capture_reader *r, uint32_t type, uint32_t len,
+			     struct capture_record *record, const uint8_t **data)
+{
+	uint32_t head = type == BLOCK_PACKET_SIMPLE ? 12 : 28, index = 0;
+	const uint8_t *block = whole_block(r, len, head + 4);
+	const struct interface *i;
+
+	if (block == NULL)
+		return -EBADMSG;
+	if (type != BLOCK_PACKET_SIMPLE)
+		index = type == BLOCK_PACKET ? reader_get32(r, block + 8) : reader_get16(r, block + 8);
+	if (index >= r->interfaces)
+		return reader_damaged(r, "it came in by an interface that the file does not describe");
+	i = &r->interface[index];
+	*record = (struct capture_record){ .kind = kinds[type],
+					   .swapped = r->swapped,
+					   .fcs_len = i->fcs_len,
+					   .head = head,
+					   .link_type = i->link_type,
+					   .clock = i->clock };
+	memcpy(record->interface, i->name, sizeof(i->name));
+	if (type == BLOCK_PACKET_SIMPLE) {
+		record->len = reader_get32(r, block + 8);
+		record->caplen = i->snaplen != 0 && i->snaplen < record->len ? i->snaplen : record->len;
+	} else {
+		record->caplen = reader_get32(r, block + 20);
+		record->len = reader_get32(r, block + 24);
+		set_time(record, (uint64_t)reader_get32(r, block + 12) << 32 | reader_get32(r, block + 16));
+	}
+	if (record->caplen > CAPLEN_MAX || record->caplen > len - head - 4)
+		return reader_damaged(r, "its length is more than its block has");
+	record->tail = len - head - record->caplen;
+	*data = block + head;
+	reader_consume(r, len);
+	return 1;
+}
+
+/* Returns the next piece of a block without a frame. */
+static int read_piece(struct capture_reader *r, struct capture_record *record, const uint8_t **data)
+{
+	uint32_t n = r->block_left < READ_BUFFER ? r->block_left : READ_BUFFER;
+	const uint8_t *bytes = reader_peek(r, n);
+
+	if (bytes == NULL)
+		return -EBADMSG;
+	*record = (struct capture_record){ .kind = CAPTURE_BLOCK, .head = n };
+	*data = bytes + n;
+	reader_consume(r, n);
+	r->block_left -= n;
+	return 1;
+}
+
+int pcapng_read(struct capture_reader *r, struct capture_record *record, const uint8_t **data,
+		uint64_t *begin)
+{
+	uint32_t type, len;
+	int err;
+
+	while (capture_reader_ready(r)) {
+		if (r->block_left > 0)
+			return read_piece(r, record, data);
+		*begin = r->position;
+		err = next_block(r, &type, &len);
+		if (err < 0)
+			return err;
+		if (type == BLOCK_PACKET || type == BLOCK_PACKET_SIMPLE || type == BLOCK_PACKET_OLD)
+			return read_packet_block(r, type, len, record, data);
+		err = type == BLOCK_INTERFACE ? add_interface(r, len) : 0;
+		if (err < 0)
+			return err;
+		if (r->keep_blocks)
+			r->block_left = len;
+		else if (!reader_skip(r, len))
+			return -EBADMSG;
+	}
+	return 0;
+}
+
+int pcapng_read_header(struct capture_reader *r)
+{
+	uint32_t type, len;
+	int err = next_block(r, &type, &len);
+
+	if (err < 0)
+		return err == -ENODATA ? -EBADMSG : err;
+	return whole_block(r, len, 28) != NULL ? reader_take_header(r, len) : -EBADMSG;
+}
+
+const uint8_t *capture_option(const struct capture_record *record, const uint8_t *tail, uint16_t code,
+			      size_t *at, size_t *size)
+{
+	size_t padding = -record->caplen & 3, len = record->tail;
+	const uint8_t *value;
+	uint16_t found;
+
+	if (record->kind != CAPTURE_ENHANCED || len < padding + 4)
+		return NULL;
+	do
+		value = next_option(record->swapped, tail + padding, len - padding - 4, at, &found, size);
+	while (value != NULL && found != code);
+	return value;
+}

@@ -1,0 +1,77 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* The state of a reader of capture files, shared by the files that read. */
+#ifndef CAPTURE_READER_H
+#define CAPTURE_READER_H
+
+#include "capture/file.h"
+#include "capture/unpack.h"
+
+#define READ_BUFFER (512 * 1024)
+#define CAPLEN_MAX SOURCE_FILE_PACKET_MAX
+#define NSEC_PER_SEC 1000000000ULL
+
+/* A description of an interface in a pcapng file. */
+struct interface {
+	uint16_t link_type;
+	uint8_t fcs_len;
+	uint32_t snaplen;
+	struct capture_clock clock;
+	char name[IFNAMSIZ];
+};
+
+struct capture_reader {
+	char *path;
+	int fd;
+	struct unpack *unpack; /* NULL: not compressed */
+	bool pipe;	       /* may have nothing yet */
+	bool end;	       /* end of file was reached */
+	bool blocks;	       /* pcapng */
+	bool keep_blocks;
+	bool swapped;
+	int error; /* errno of a failed read */
+
+	/* pcap */
+	bool nanoseconds, modified;
+	uint16_t minor; /* version */
+	uint8_t fcs_len;
+	uint32_t link_type;
+
+	/* pcapng */
+	struct interface *interface;
+	uint32_t interfaces, interface_room;
+	uint32_t block_left; /* bytes of a block without a frame that are still to be returned */
+
+	uint8_t *header;
+	size_t header_len;
+	uint64_t size;
+	uint64_t position; /* of buffer[at] in the file */
+	uint64_t records;
+	const char *damage; /* what is wrong, when a function returned -EBADMSG and the file is not cut */
+	size_t at, filled;
+	uint8_t buffer[READ_BUFFER];
+};
+
+/* input.c */
+uint32_t reader_get32(const struct capture_reader *r, const uint8_t *p); /* in the byte order of the file */
+uint16_t reader_get16(const struct capture_reader *r, const uint8_t *p);
+/* The next n bytes of the file in one piece, not consumed; NULL when the file ends before. */
+const uint8_t *reader_peek(struct capture_reader *r, size_t n);
+void reader_consume(struct capture_reader *r, size_t n);
+/* Consumes n bytes, more than the buffer has if need be. False: the file ends before. */
+bool reader_skip(struct capture_reader *r, uint64_t n);
+bool reader_at_end(struct capture_reader *r);
+/* Notes what is wrong. Returns -EBADMSG. */
+int reader_damaged(struct capture_reader *r, const char *what);
+/* Keeps the first n bytes as the header, and consumes them. 0, -EBADMSG, -ENOMEM. */
+int reader_take_header(struct capture_reader *r, size_t n);
+
+/* pcap.c, pcapng.c. 0 or -errno; read: as capture_read(). */
+bool pcap_magic(struct capture_reader *r, uint32_t magic);
+int pcap_open(struct capture_reader *r);
+int pcap_read(struct capture_reader *r, struct capture_record *record, const uint8_t **data);
+int pcapng_read_header(struct capture_reader *r);
+/* *begin: where the block begins in the file. */
+int pcapng_read(struct capture_reader *r, struct capture_record *record, const uint8_t **data,
+		uint64_t *begin);
+
+#endif

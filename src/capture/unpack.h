@@ -1,0 +1,27 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* Compressed input: gzip by zlib, zstd by libzstd. */
+#ifndef CAPTURE_UNPACK_H
+#define CAPTURE_UNPACK_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+struct unpack;
+
+/*
+ * Begins to unpack a file whose first bytes are given (n, at most 512 KiB; 4 are enough to see its format).
+ * *u: NULL if it is not compressed. 0; -EOPNOTSUPP, with the format's name in *format, if this build cannot
+ * unpack it;
+ * -ENOMEM.
+ */
+int unpack_open(struct unpack **u, const uint8_t *bytes, size_t n, const char **format);
+void unpack_close(struct unpack *u);
+
+/* As read(2), for the unpacked bytes of fd. -1 with errno EBADMSG: damaged, or cut. */
+ssize_t unpack_read(struct unpack *u, int fd, void *to, size_t room);
+/* Whether there are packed bytes in memory. */
+bool unpack_ready(const struct unpack *u);
+
+#endif

@@ -1,0 +1,549 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * Capture files of every format as a source: what is accepted is written byte for byte as it was, what is changed is
+ * written in the same format, and metadata of pcapng is delivered with the packets.
+ */
+#include <stdarg.h>
+#include <stddef.h>
+#include <setjmp.h>
+#include <stdint.h>
+#include <errno.h>
+#include <linux/netfilter.h>
+#include <cmocka.h>
+#include "capture_file.h"
+#include "capture/capture.h"
+#include "capture/file.h"
+
+#define SLOTS 8
+
+/* The same capture file of two packets three times; the gzip file has two members. */
+static const uint8_t plain[] = { 0xd4, 0xc3, 0xb2, 0xa1, 0x02, 0x00, 0x04, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00,
+				 0x00, 0x00, 0x00, 0xff, 0xff, 0x00, 0x00, 0x65, 0x00, 0x00, 0x00, 0x01, 0x00,
+				 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x1c, 0x00, 0x00, 0x00, 0x1c, 0x00, 0x00,
+				 0x00, 0x45, 0x00, 0x00, 0x1c, 0x00, 0x00, 0x00, 0x00, 0x40, 0x11, 0x00, 0x00,
+				 0x0a, 0x00, 0x00, 0x01, 0x0a, 0x00, 0x00, 0x02, 0x00, 0x00, 0x00, 0x00, 0x00,
+				 0x00, 0x00, 0x01, 0x02, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x1c, 0x00,
+				 0x00, 0x00, 0x1c, 0x00, 0x00, 0x00, 0x45, 0x00, 0x00, 0x1c, 0x00, 0x00, 0x00,
+				 0x00, 0x40, 0x11, 0x00, 0x00, 0x0a, 0x00, 0x00, 0x01, 0x0a, 0x00, 0x00, 0x02,
+				 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x02 };
+static const uint8_t gzipped[] = {
+	0x1f, 0x8b, 0x08, 0x00, 0x00, 0x00, 0x00, 0x00, 0x02, 0xff, 0xbb, 0x72, 0x78, 0xd3, 0x42, 0x26, 0x06,
+	0x16, 0x06, 0x18, 0xf8, 0xff, 0x9f, 0x81, 0x21, 0x15, 0x48, 0x33, 0x42, 0xf9, 0x32, 0x50, 0xec, 0x0a,
+	0xa1, 0x18, 0x1c, 0x04, 0x19, 0x18, 0xb8, 0x80, 0xd2, 0x40, 0xcc, 0x04, 0x00, 0x32, 0x1a, 0x25, 0x56,
+	0x3c, 0x00, 0x00, 0x00, 0x1f, 0x8b, 0x08, 0x00, 0x00, 0x00, 0x00, 0x00, 0x02, 0xff, 0x63, 0x60, 0x00,
+	0x03, 0x46, 0x26, 0x08, 0xcd, 0x20, 0x03, 0xc5, 0xae, 0x10, 0x8a, 0xc1, 0x41, 0x90, 0x81, 0x81, 0x0b,
+	0x28, 0x0f, 0xc4, 0x30, 0x25, 0x4c, 0x00, 0x67, 0xf5, 0x95, 0x0a, 0x34, 0x00, 0x00, 0x00
+};
+static const uint8_t zstandard[] = { 0x28, 0xb5, 0x2f, 0xfd, 0x04, 0x58, 0xdd, 0x01, 0x00, 0x54, 0x02, 0xd4,
+				     0xc3, 0xb2, 0xa1, 0x02, 0x00, 0x04, 0x00, 0xff, 0xff, 0x00, 0x00, 0x65,
+				     0x00, 0x00, 0x00, 0x01, 0x00, 0x1c, 0x45, 0x00, 0x40, 0x11, 0x00, 0x00,
+				     0x0a, 0x00, 0x00, 0x01, 0x0a, 0x00, 0x00, 0x02, 0x00, 0x00, 0x01, 0x02,
+				     0x08, 0x00, 0x4f, 0x35, 0x80, 0x00, 0x58, 0x68, 0x20, 0xea, 0xbe, 0xca,
+				     0x60, 0xbb, 0x2c, 0xc0, 0x40, 0x04, 0xe0, 0x02, 0xf5, 0x03, 0x02, 0x2f };
+
+static struct capture_file in, out;
+static struct source *source;
+static struct ipq_error error;
+static struct iovec slot[SLOTS];
+static struct ipq_packet packet[SLOTS];
+
+static int make_slots(void **state)
+{
+	static uint8_t memory[SLOTS][SOURCE_SLOT_SIZE];
+
+	(void)state;
+	for (int i = 0; i < SLOTS; i++)
+		slot[i] = (struct iovec){ memory[i], SOURCE_SLOT_SIZE };
+	return 0;
+}
+
+static void begin(const char *options)
+{
+	struct source_config config = { .mode = COPY_PACKET, .beyond_slot = true };
+	char arg[128];
+
+	out.len = 0;
+	snprintf(arg, sizeof(arg), "%s,%s%s", place(&in), place(&out), options);
+	assert_int_equal(source_pcap.open(&source, arg, &error), 0);
+	assert_true(source_pcap.configure(source, &config, &error) >= 0);
+}
+
+static int receive(void)
+{
+	return source_pcap.recv(source, slot, packet, SLOTS, 0, NULL, NULL);
+}
+
+static void give_verdict(struct source_verdict v)
+{
+	assert_int_equal(source_pcap.send(source, &v, 1), 1);
+}
+
+static void finish(void)
+{
+	source_pcap.close(source);
+	fetch(&out);
+}
+
+/* Accepts everything. Returns how many packets there were. */
+static unsigned accept_all(const char *options)
+{
+	unsigned packets = 0;
+	int n;
+
+	begin(options);
+	while ((n = receive()) > 0) {
+		packets += (unsigned)n;
+		give_verdict(
+			(struct source_verdict){ .id = packet[n - 1].id, .code = NF_ACCEPT, .batch = 1 });
+	}
+	assert_int_equal(n, -ENODATA);
+	finish();
+	return packets;
+}
+
+static void assert_same(void)
+{
+	assert_int_equal(out.len, in.len);
+	assert_memory_equal(out.bytes, in.bytes, in.len);
+}
+
+/* Replaces the payload of the first packet by len bytes and accepts the others. Returns what the output has then. */
+static struct capture_record replace_first(uint32_t len, uint8_t *frame)
+{
+	static uint8_t payload[300];
+	struct capture_reader *r;
+	struct capture_record first, record;
+	const uint8_t *data;
+	unsigned records = 1;
+	int n;
+
+	begin("");
+	n = receive();
+	assert_true(n > 0);
+	memcpy(payload, packet[0].payload, packet[0].payload_len);
+	give_verdict((struct source_verdict){ .id = packet[0].id,
+					      .code = NF_ACCEPT,
+					      .present = IPQ_SET_PAYLOAD | SOURCE_SET_TIMESTAMP,
+					      .payload = payload,
+					      .payload_len = len,
+					      .timestamp = 1800000000123456000 });
+	for (int i = 1; i < n; i++)
+		give_verdict((struct source_verdict){ .id = packet[i].id, .code = NF_ACCEPT });
+	assert_int_equal(receive(), -ENODATA);
+	finish();
+	assert_int_equal(capture_reader_open(&r, place(&out), &error), 0);
+	assert_int_equal(capture_read(r, &first, &data, &error), 1);
+	memcpy(frame, data, first.caplen);
+	while ((n = capture_read(r, &record, &data, &error)) == 1)
+		records++;
+	assert_int_equal(n, -ENODATA);
+	assert_int_equal(records, 2);
+	capture_reader_close(r);
+	return first;
+}
+
+/* ---- pcap ---- */
+
+static void put_old_header(bool swapped, uint32_t magic, uint16_t minor)
+{
+	in.len = 0;
+	in.swapped = swapped;
+	put32(&in, magic);
+	put16(&in, 2);
+	put16(&in, minor);
+	put32(&in, 0);
+	put32(&in, 0);
+	put32(&in, 65535);
+	put32(&in, 1);
+}
+
+/* extra: bytes of the record header after the two lengths. */
+static void put_old_frame(uint32_t caplen, uint32_t len, bool exchanged, uint32_t extra)
+{
+	static const uint8_t more[8] = { 1, 0, 0, 0, 8, 0, 4, 0 };
+	uint8_t frame[200];
+
+	make_frame(frame, len, 0, 7);
+	put32(&in, 1700000000);
+	put32(&in, 123456);
+	put32(&in, exchanged ? len : caplen);
+	put32(&in, exchanged ? caplen : len);
+	put(&in, more, extra);
+	put(&in, frame, caplen);
+}
+
+static void variants_of_pcap_are_kept_and_changed(void **state)
+{
+	static const struct {
+		uint32_t magic;
+		uint16_t minor;
+		bool exchanged;
+		uint32_t extra;
+	} variants[] = {
+		{ 0xa1b2c3d4, 4, false, 0 }, { 0xa1b23c4d, 4, false, 0 }, { 0xa1b2cd34, 4, false, 8 },
+		{ 0xa1b2c3d4, 3, true, 0 },  { 0xa1b2c3d4, 3, false, 0 }, { 0xa1b2c3d4, 2, true, 0 },
+	};
+	struct capture_record record;
+	uint8_t frame[400];
+
+	(void)state;
+	for (size_t i = 0; i < 2 * sizeof(variants) / sizeof(variants[0]); i++) {
+		put_old_header(i & 1, variants[i / 2].magic, variants[i / 2].minor);
+		put_old_frame(60, 60, variants[i / 2].exchanged, variants[i / 2].extra);
+		put_old_frame(60, 100, variants[i / 2].exchanged, variants[i / 2].extra);
+		assert_int_equal(accept_all(""), 2);
+		assert_same();
+		record = replace_first(80, frame);
+		assert_int_equal(record.caplen, 14 + 80);
+		assert_int_equal(record.len, 14 + 80);
+		assert_int_equal(record.sec, 1800000000);
+		assert_int_equal(record.nsec, 123456000);
+		assert_int_equal(frame[14], 0x45);
+		/* The file header stays. */
+		assert_memory_equal(out.bytes, in.bytes, 24);
+	}
+}
+
+static void compressed_files_are_read(void **state)
+{
+	(void)state;
+	in.len = 0;
+	put(&in, gzipped, sizeof(gzipped));
+	if (source_pcap.open(&source, place(&in), &error) == -EOPNOTSUPP)
+		skip(); /* built without zlib */
+	source_pcap.close(source);
+	assert_int_equal(accept_all(""), 2);
+	assert_int_equal(out.len, sizeof(plain));
+	assert_memory_equal(out.bytes, plain, sizeof(plain));
+	in.len -= 9; /* cut in the second member */
+	begin("");
+	while (receive() > 0)
+		;
+	assert_int_equal(receive(), -EBADMSG);
+	assert_non_null(strstr(source_pcap.error(source), "compressed file is damaged or cut"));
+	finish();
+	in.len = 0;
+	put(&in, zstandard, sizeof(zstandard));
+	assert_int_equal(accept_all(""), 2);
+	assert_int_equal(out.len, sizeof(plain));
+	assert_memory_equal(out.bytes, plain, sizeof(plain));
+}
+
+static void other_compressions_and_formats_are_refused_by_name(void **state)
+{
+	static const struct {
+		const char *begin, *word;
+	} files[] = {
+		{ "\xfd"
+		  "7zXZ\0\0\4",
+		  "xz" },
+		{ "BZh91AY&", "bzip2" },
+		{ "\4\x22\x4d\x18....", "lz4" },
+		{ "snoop\0\0\0", "snoop" },
+		{ "GMBU\0\2\1\0", "Network Monitor" },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(files) / sizeof(files[0]); i++) {
+		in.len = 0;
+		put(&in, files[i].begin, 8);
+		assert_true(source_pcap.open(&source, place(&in), &error) < 0);
+		assert_non_null(strstr(error.text, files[i].word));
+	}
+}
+
+/* ---- pcapng ---- */
+
+static void put_section(bool swapped, uint32_t option_len)
+{
+	uint8_t option[64] = { 0 };
+
+	in.swapped = swapped;
+	put32(&in, 0x0a0d0d0a);
+	put32(&in, 28 + option_len);
+	put32(&in, 0x1a2b3c4d);
+	put16(&in, 1);
+	put16(&in, 0);
+	put32(&in, UINT32_MAX);
+	put32(&in, UINT32_MAX);
+	if (option_len > 0) {
+		put16(&in, 4);
+		put16(&in, (uint16_t)(option_len - 4));
+		put(&in, option, option_len - 4);
+	}
+	put32(&in, 28 + option_len);
+}
+
+static void put_interface(uint16_t link_type, const char *name)
+{
+	uint32_t len = (uint32_t)strlen(name), whole = 20 + 4 + ((len + 3) & ~3U) + 8 + 4;
+
+	put32(&in, 1);
+	put32(&in, whole);
+	put16(&in, link_type);
+	put16(&in, 0);
+	put32(&in, 0);
+	put16(&in, 2);
+	put16(&in, (uint16_t)len);
+	put(&in, name, len);
+	put(&in, "\0\0\0", -len & 3);
+	put16(&in, 9); /* nanoseconds */
+	put16(&in, 1);
+	put(&in, "\11\0\0\0", 4);
+	put32(&in, 0); /* end of options */
+	put32(&in, whole);
+}
+
+static void put_packet(uint32_t interface, uint64_t time, const void *frame, uint32_t len,
+		       const char *comment)
+{
+	uint32_t comment_len = (uint32_t)strlen(comment), padded = (len + 3) & ~3U,
+		 options = comment_len > 0 ? 4 + ((comment_len + 3) & ~3U) + 4 : 0,
+		 whole = 32 + padded + options;
+
+	put32(&in, 6);
+	put32(&in, whole);
+	put32(&in, interface);
+	put32(&in, (uint32_t)(time >> 32));
+	put32(&in, (uint32_t)time);
+	put32(&in, len);
+	put32(&in, len);
+	put(&in, frame, len);
+	put(&in, "\0\0\0", padded - len);
+	if (options > 0) {
+		put16(&in, 1);
+		put16(&in, (uint16_t)comment_len);
+		put(&in, comment, comment_len);
+		put(&in, "\0\0\0", -comment_len & 3);
+		put32(&in, 0);
+	}
+	put32(&in, whole);
+}
+
+static void put_other_block(uint32_t type, uint32_t len)
+{
+	static const uint8_t bytes[20000];
+
+	put32(&in, type);
+	put32(&in, len + 12);
+	put(&in, bytes, len);
+	put32(&in, len + 12);
+}
+
+/* Sections in both byte orders, interfaces of several types, secrets, names, statistics, comments. */
+static void make_mixed(void)
+{
+	uint8_t frame[100], usb[20] = { 0 }, cooked[16 + 46] = { [15] = 0 };
+
+	make_frame(frame, sizeof(frame), 0, 1);
+	memcpy(cooked + 14, frame + 12, sizeof(cooked) - 14);
+	cooked[14 + 2 + 2] = 0;
+	cooked[14 + 2 + 3] = 46;
+	in.len = 0;
+	for (int swapped = 0; swapped < 2; swapped++) {
+		put_section(swapped, swapped ? 16 : 0);
+		put_other_block(10, 16000); /* decryption secrets */
+		put_interface(249, "usb");
+		put_interface(1, "eth0");
+		put_packet(0, 1, usb, sizeof(usb), "");
+		put_packet(1, 1700000000123456789, frame, 100, "a comment");
+		put_other_block(4, 20);
+		put_interface(113, "any");
+		put_packet(2, 1700000001000000000, cooked, sizeof(cooked), "");
+		put_packet(1, 1700000002000000000, frame, 61, "cut");
+		put_other_block(5, 12);
+	}
+}
+
+static void pcapng_is_kept_byte_for_byte_and_unread_types_are_named(void **state)
+{
+	struct pcap_summary sum;
+
+	(void)state;
+	make_mixed();
+	assert_int_equal(accept_all(""), 6);
+	assert_same();
+	begin("");
+	while (receive() > 0)
+		;
+	assert_non_null(strstr(source_pcap.error(source), "2 of link type 249 USBPCAP were not read"));
+	source_pcap_summary(source, &sum);
+	assert_int_equal(sum.unread, 2);
+	assert_int_equal(sum.passed, 1); /* the other one follows packets that wait */
+	finish();
+}
+
+static void dropped_packets_leave_the_rest_of_pcapng_as_it_was(void **state)
+{
+	static struct capture_file want;
+	size_t begin_of_packet, len;
+
+	(void)state;
+	in.len = 0;
+	put_section(false, 0);
+	put_interface(1, "eth0");
+	begin_of_packet = in.len;
+	put_packet(0, 1, out.bytes, 0, ""); /* no frame at all: passes */
+	{
+		uint8_t frame[100];
+
+		make_frame(frame, sizeof(frame), 0, 1);
+		len = in.len;
+		put_packet(0, 2, frame, 100, "x");
+	}
+	want = in;
+	(void)begin_of_packet;
+	want.len = len;
+	put_other_block(5, 12);
+	memcpy(want.bytes + want.len, in.bytes + in.len - 24, 24);
+	want.len += 24;
+	begin("");
+	assert_int_equal(receive(), 1);
+	give_verdict((struct source_verdict){ .id = packet[0].id, .code = NF_DROP });
+	assert_int_equal(receive(), -ENODATA);
+	finish();
+	assert_int_equal(out.len, want.len);
+	assert_memory_equal(out.bytes, want.bytes, want.len);
+}
+
+static void changed_packet_keeps_comment_and_interface(void **state)
+{
+	struct capture_record record;
+	uint8_t frame[400];
+
+	(void)state;
+	for (int swapped = 0; swapped < 2; swapped++) {
+		make_frame(frame, 100, 0, 1);
+		in.len = 0;
+		put_section(swapped, 0);
+		put_interface(1, "eth0");
+		put_packet(0, 1700000000123456789, frame, 100, "a comment");
+		put_packet(0, 1700000000123456789, frame, 100, "");
+		record = replace_first(101, frame);
+		assert_int_equal(record.caplen, 14 + 101);
+		assert_string_equal(record.interface, "eth0");
+		assert_int_equal(record.sec, 1800000000);
+		assert_int_equal(record.nsec, 123456000);
+		assert_non_null(memmem(out.bytes, out.len, "a comment", 9));
+	}
+}
+
+static void simple_packet_block_becomes_an_enhanced_one(void **state)
+{
+	struct capture_record record;
+	uint8_t frame[400];
+
+	(void)state;
+	make_frame(frame, 100, 0, 1);
+	in.len = 0;
+	put_section(false, 0);
+	put_interface(1, "eth0");
+	for (int i = 0; i < 2; i++) {
+		put32(&in, 3);
+		put32(&in, 16 + 100);
+		put32(&in, 100);
+		put(&in, frame, 100);
+		put32(&in, 16 + 100);
+	}
+	assert_int_equal(accept_all(""), 2);
+	assert_same();
+	record = replace_first(200, frame);
+	assert_int_equal(record.kind, CAPTURE_ENHANCED);
+	assert_int_equal(record.caplen, 214);
+}
+
+static void check_packet(const struct ipq_packet *p, unsigned hook, const char *in_name, const char *out_name)
+{
+	char name[16];
+	uint16_t type;
+
+	assert_int_equal(p->hook, hook);
+	assert_int_equal(!(p->present & IPQ_HAS_INDEV), in_name == NULL);
+	assert_int_equal(!(p->present & IPQ_HAS_OUTDEV), out_name == NULL);
+	if (in_name != NULL) {
+		assert_int_equal(source_pcap.interface(source, p->indev, name, &type), 0);
+		assert_string_equal(name, in_name);
+	}
+	if (out_name != NULL) {
+		assert_int_equal(source_pcap.interface(source, p->outdev, name, &type), 0);
+		assert_string_equal(name, out_name);
+	}
+}
+
+static void metadata_of_recordings_is_delivered(void **state)
+{
+	uint8_t frame[100];
+
+	(void)state;
+	make_frame(frame, sizeof(frame), 0, 1);
+	in.len = 0;
+	put_section(false, 0);
+	put_interface(1, "eth0");
+	put_interface(1, "\\Device\\NPF_{1}");
+	put_packet(0, 1, frame, 100, "");
+	put_packet(0, 1, frame, 100, "ipq hook=FORWARD indev=eth0 outdev=wan mark=0x10 verdict=drop");
+	put_packet(0, 1, frame, 100, "ipq hook=OUTPUT outdev=wan");
+	put_packet(1, 1, frame, 100, "ipq hook=NONE mark=x indev=a_name_that_is_too_long");
+	begin("");
+	assert_int_equal(receive(), 4);
+	check_packet(&packet[0], NF_INET_LOCAL_IN, "eth0", NULL);
+	assert_int_equal(packet[0].present & IPQ_HAS_MARK, 0);
+	check_packet(&packet[1], NF_INET_FORWARD, "eth0", "wan");
+	assert_true(packet[1].present & IPQ_HAS_MARK);
+	assert_int_equal(packet[1].mark, 0x10);
+	check_packet(&packet[2], NF_INET_LOCAL_OUT, NULL, "wan");
+	check_packet(&packet[3], NF_INET_LOCAL_IN, "pcap0", NULL);
+	assert_int_equal(packet[3].present & IPQ_HAS_MARK, 0);
+	finish();
+	/* Options take precedence. */
+	begin(",hook=FORWARD,outdev=given");
+	assert_int_equal(receive(), 4);
+	check_packet(&packet[0], NF_INET_FORWARD, "eth0", "given");
+	check_packet(&packet[1], NF_INET_FORWARD, "eth0", "given");
+	check_packet(&packet[2], NF_INET_FORWARD, "eth0", "given");
+	finish();
+}
+
+/* A capture with segmentation offload: 100,000 bytes in one packet. */
+static void packet_over_64_kib_is_delivered_whole(void **state)
+{
+	static uint8_t frame[14 + 100000];
+
+	(void)state;
+	make_frame(frame, 100, 0, 1);
+	frame[16] = frame[17] = 0;
+	frame[sizeof(frame) - 1] = 77;
+	put_header(&in, false, false, 1);
+	put_record(&in, 1, 2, frame, sizeof(frame), sizeof(frame));
+	begin("");
+	assert_int_equal(receive(), 1);
+	assert_int_equal(packet[0].payload_len, 100000);
+	assert_int_equal(packet[0].payload[99999], 77);
+	assert_int_equal(packet[0].flags & IPQ_PACKET_TRUNCATED, 0);
+	packet[0].payload[99999] = 78;
+	give_verdict((struct source_verdict){ .id = packet[0].id,
+					      .code = NF_ACCEPT,
+					      .present = IPQ_SET_PAYLOAD,
+					      .payload = packet[0].payload,
+					      .payload_len = packet[0].payload_len });
+	finish();
+	in.bytes[in.len - 1] = 78;
+	assert_same();
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(variants_of_pcap_are_kept_and_changed),
+		cmocka_unit_test(compressed_files_are_read),
+		cmocka_unit_test(other_compressions_and_formats_are_refused_by_name),
+		cmocka_unit_test(pcapng_is_kept_byte_for_byte_and_unread_types_are_named),
+		cmocka_unit_test(dropped_packets_leave_the_rest_of_pcapng_as_it_was),
+		cmocka_unit_test(changed_packet_keeps_comment_and_interface),
+		cmocka_unit_test(simple_packet_block_becomes_an_enhanced_one),
+		cmocka_unit_test(metadata_of_recordings_is_delivered),
+		cmocka_unit_test(packet_over_64_kib_is_delivered_whole),
+	};
+
+	return cmocka_run_group_tests(tests, make_slots, NULL);
+}
