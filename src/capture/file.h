@@ -36,7 +36,7 @@ struct capture_record {
 	uint32_t head, tail;	  /* bytes of the record before and after its frame */
 	uint32_t caplen, len;	  /* captured bytes of the frame, bytes of the frame */
 	int64_t sec;		  /* time: seconds since 1970, which may be negative, */
-	uint64_t nsec;		  /* and nanoseconds after that; some files have more than a second's worth */
+	uint64_t nsec;		  /* and nanoseconds after that, in some files over a second's */
 	uint32_t link_type;	  /* of the interface */
 	char interface[IFNAMSIZ]; /* its name; "": not known */
 	struct capture_clock clock;

@@ -7,12 +7,12 @@
  *
  * - A file can wait. When queue_length packets wait for verdicts, recv returns nothing more until some are
  * decided;
- *   the kernel would drop. So recv with IPQ_FOREVER blocks until another thread decides: a thread that both receives
- *   and decides must decide before that many packets wait. With COPY_NONE the file waits as well.
+ *   the kernel would drop. So recv with IPQ_FOREVER blocks until another thread decides: a thread that both
+ *   receives and decides must decide before that many packets wait. With COPY_NONE the file waits as well.
  * - Frames without IP, and the blocks of pcapng without a frame, are not delivered. They are written without
  * a
- *   verdict, in the order of the file if the packets are decided in order: they are held until a packet after them
- *   is decided, or none waits.
+ *   verdict, in the order of the file if the packets are decided in order: they are held until a packet after
+ *   them is decided, or none waits.
  * - NF_REPEAT and NF_QUEUE deliver a packet again under a new id, before further packets of the file, with
  * the
  *   verdict's payload and mark. It counts in queue_length.

@@ -58,7 +58,7 @@ struct pcap_source {
 
 	/* used by the receiver only */
 	struct capture_reader *in;
-	bool at_hand;			  /* record, data and frame describe the next record to deliver */
+	bool at_hand;			  /* record, data and frame are the next to deliver */
 	uint8_t *large[SOURCE_BATCH_MAX]; /* for packets that do not fit into their slot */
 	struct capture_record record;
 	const uint8_t *data;
