@@ -2,16 +2,18 @@
 /*
  * What a record has besides its frame: hook, mark and interfaces.
  *
- * In pcapng, ipq's recordings have a comment "ipq" with words NAME=VALUE: hook, indev, outdev and mark (see
- * capture.h). In NFLOG captures, hook and mark are in the frame. Otherwise the interface has the name that
- * the file gives it. Options of the source take precedence, its defaults come last.
+ * Recordings of ipq have them in a custom option of pcapng (code 2988, a text), with netfilter's private
+ * enterprise number: "ipq" and words hook=NAME, indev=NAME, outdev=NAME, mark=NUMBER. In NFLOG captures, hook
+ * and mark are in the frame. Otherwise the interface has the name that the file gives it. Options of the
+ * source take precedence, its defaults come last.
  */
 #include <stdlib.h>
 #include <string.h>
 #include <linux/netfilter.h>
 #include "capture/state.h"
 
-#define OPTION_COMMENT 1
+#define OPTION_CUSTOM_TEXT 2988
+#define ENTERPRISE_NETFILTER 21373
 #define PREFIX "ipq "
 
 struct metadata {
@@ -47,19 +49,23 @@ static void parse_word(struct metadata *m, const char *word)
 	}
 }
 
-/* Reads the comment of a recording. False: the record has none. */
-static bool parse_comment(const struct held *h, struct metadata *m)
+/* Reads the option of a recording. False: the record has none. */
+static bool parse_recording(const struct held *h, struct metadata *m)
 {
-	const uint8_t *tail = held_frame(h) + h->record.caplen, *comment;
+	const uint8_t *tail = held_frame(h) + h->record.caplen, *value;
 	char text[256], *word, *rest;
 	size_t at = 0, size;
+	uint32_t enterprise;
 
-	while ((comment = capture_option(&h->record, tail, OPTION_COMMENT, &at, &size)) != NULL) {
-		if (size <= strlen(PREFIX) || size >= sizeof(text) ||
-		    memcmp(comment, PREFIX, strlen(PREFIX)) != 0)
+	while ((value = capture_option(&h->record, tail, OPTION_CUSTOM_TEXT, &at, &size)) != NULL) {
+		if (size <= 4 + strlen(PREFIX) || size >= sizeof(text) ||
+		    memcmp(value + 4, PREFIX, strlen(PREFIX)) != 0)
 			continue;
-		memcpy(text, comment, size);
-		text[size] = '\0';
+		memcpy(&enterprise, value, sizeof(enterprise));
+		if ((h->record.swapped ? __builtin_bswap32(enterprise) : enterprise) != ENTERPRISE_NETFILTER)
+			continue;
+		memcpy(text, value + 4, size - 4);
+		text[size - 4] = '\0';
 		for (word = strtok_r(text, " ", &rest); word != NULL; word = strtok_r(NULL, " ", &rest))
 			parse_word(m, word);
 		return true;
@@ -109,7 +115,7 @@ void source_pcap_fill_metadata(struct pcap_source *p, const struct held *h, stru
 			      .hook = h->frame.hook,
 			      .has_mark = h->frame.has_mark,
 			      .mark = h->frame.mark };
-	bool recorded = parse_comment(h, &m);
+	bool recorded = parse_recording(h, &m);
 
 	packet->hook =
 		m.has_hook && !name->hook_given && m.hook <= NF_INET_POST_ROUTING ? m.hook : name->hook;

@@ -294,11 +294,13 @@ static void put_interface(uint16_t link_type, const char *name)
 	put32(&in, whole);
 }
 
+/* comment: "", a comment, or the text of a recording, which begins with "ipq ". */
 static void put_packet(uint32_t interface, uint64_t time, const void *frame, uint32_t len,
 		       const char *comment)
 {
-	uint32_t comment_len = (uint32_t)strlen(comment), padded = (len + 3) & ~3U,
-		 options = comment_len > 0 ? 4 + ((comment_len + 3) & ~3U) + 4 : 0,
+	bool recording = strncmp(comment, "ipq ", 4) == 0;
+	uint32_t text = (uint32_t)strlen(comment), value = text + (recording ? 4 : 0),
+		 padded = (len + 3) & ~3U, options = text > 0 ? 4 + ((value + 3) & ~3U) + 4 : 0,
 		 whole = 32 + padded + options;
 
 	put32(&in, 6);
@@ -311,10 +313,12 @@ static void put_packet(uint32_t interface, uint64_t time, const void *frame, uin
 	put(&in, frame, len);
 	put(&in, "\0\0\0", padded - len);
 	if (options > 0) {
-		put16(&in, 1);
-		put16(&in, (uint16_t)comment_len);
-		put(&in, comment, comment_len);
-		put(&in, "\0\0\0", -comment_len & 3);
+		put16(&in, recording ? 2988 : 1);
+		put16(&in, (uint16_t)value);
+		if (recording)
+			put32(&in, 21373);
+		put(&in, comment, text);
+		put(&in, "\0\0\0", -value & 3);
 		put32(&in, 0);
 	}
 	put32(&in, whole);

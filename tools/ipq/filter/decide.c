@@ -248,10 +248,9 @@ static void record(struct worker *w, const struct active_rules *rules, const str
 	names_of(w, packet, &names);
 	snprintf(comment, sizeof(comment), "%s: %s", verdict_name(o),
 		 o->rule != NULL ? o->rule->text : "no rule matched");
-	r = (struct pcapng_record){ .packet = packet,
-				    .time = names.time,
-				    .interface = names.indev[0] != '\0' ? names.indev : names.outdev,
-				    .comment = comment };
+	r = (struct pcapng_record){ .packet = packet, .time = names.time, .comment = comment };
+	snprintf(r.indev, sizeof(r.indev), "%.15s", names.indev);
+	snprintf(r.outdev, sizeof(r.outdev), "%.15s", names.outdev);
 	output_record(w->session->output, &r);
 }
 

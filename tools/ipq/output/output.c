@@ -49,7 +49,7 @@ struct line {
 struct record {
 	struct pcapng_record record;
 	struct ipq_packet packet;
-	char interface[32], comment[1024];
+	char comment[1024];
 };
 
 /* ---- text ---------------------------------------------------------------------------------------- */
@@ -145,7 +145,6 @@ static int write_record(void *context, const void *item, size_t len)
 	(void)len;
 	packet.payload = (uint8_t *)(uintptr_t)(r + 1);
 	record.packet = &packet;
-	record.interface = r->interface;
 	record.comment = record.comment != NULL ? r->comment : NULL;
 	return pcapng_write(o->record, &record);
 }
@@ -244,7 +243,6 @@ bool output_record(struct output *o, const struct pcapng_record *r)
 	if (o->record_writer == NULL)
 		return true;
 	record.packet = without_views(r->packet, UINT32_MAX, &len);
-	snprintf(record.interface, sizeof(record.interface), "%s", r->interface);
 	snprintf(record.comment, sizeof(record.comment), "%s", r->comment != NULL ? r->comment : "");
 	piece[1] = (struct iovec){ r->packet->payload, len };
 	return writer_put(o->record_writer, piece, 2);

@@ -7,8 +7,14 @@
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
+#include <netinet/in.h>
+#include <linux/if_arp.h>
+#include <linux/if_ether.h>
+#include <linux/if_packet.h>
+#include <linux/netfilter.h>
 #include <ipq_edit.h>
 #include "output/pcapng.h"
+#include "util/bytes.h"
 #include "util/safe_open.h"
 
 enum {
@@ -16,25 +22,35 @@ enum {
 	BLOCK_INTERFACE = 1,
 	BLOCK_PACKET = 6,
 	BYTE_ORDER_MAGIC = 0x1a2b3c4d,
-	LINKTYPE_RAW = 101,
+	LINKTYPE_LINUX_SLL = 113,
 	OPTION_END = 0,
 	OPTION_COMMENT = 1,
 	OPTION_USER_APPLICATION = 4, /* of a section */
 	OPTION_INTERFACE_NAME = 2,
 	OPTION_INTERFACE_RESOLUTION = 9,
+	OPTION_INTERFACE_OFFSET = 14,
 	OPTION_PACKET_FLAGS = 2,
+	OPTION_CUSTOM_TEXT = 2988,
+	ENTERPRISE_NETFILTER = 21373,
 	DIRECTION_IN = 1,
 	DIRECTION_OUT = 2,
 	MAX_NAMES = 4096,
+	COOKED_HEADER = 16,
 };
+
+/* Timestamps are not signed. Times before 1970 count seconds from here. */
+#define OFFSET_BEFORE_1970 (-9223372036LL)
 
 struct pcapng {
 	FILE *out;
 	pthread_mutex_t lock;
 	int error;
-	char *name[MAX_NAMES]; /* interface i of the file */
-	unsigned names;
-	uint8_t block[65536 + 4096];
+	struct {
+		char *name;
+		bool before_1970;
+	} interface[MAX_NAMES];
+	unsigned interfaces;
+	uint8_t block[SOURCE_FILE_PACKET_MAX + 4096];
 	size_t used;
 };
 
@@ -53,7 +69,7 @@ static void put(struct pcapng *f, const void *bytes, size_t len)
 	f->used += padded;
 }
 
-static void put32(struct pcapng *f, uint32_t value)
+static void put_native(struct pcapng *f, uint32_t value)
 {
 	put(f, &value, sizeof(value));
 }
@@ -69,8 +85,8 @@ static void put_option(struct pcapng *f, uint16_t code, const void *bytes, size_
 static void begin(struct pcapng *f, uint32_t type)
 {
 	f->used = 0;
-	put32(f, type);
-	put32(f, 0); /* the length, see end() */
+	put_native(f, type);
+	put_native(f, 0); /* the length, see end() */
 }
 
 static void end(struct pcapng *f)
@@ -78,7 +94,7 @@ static void end(struct pcapng *f)
 	uint32_t total = (uint32_t)f->used + 4;
 
 	memcpy(f->block + 4, &total, sizeof(total));
-	put32(f, total);
+	put_native(f, total);
 	if (f->error == 0 && fwrite(f->block, 1, f->used, f->out) != f->used)
 		f->error = errno != 0 ? -errno : -EIO;
 }
@@ -90,7 +106,7 @@ static void put_section(struct pcapng *f)
 	const int64_t unknown_length = -1;
 
 	begin(f, BLOCK_SECTION);
-	put32(f, BYTE_ORDER_MAGIC);
+	put_native(f, BYTE_ORDER_MAGIC);
 	put(f, version, sizeof(version));
 	put(f, &unknown_length, sizeof(unknown_length));
 	put_option(f, OPTION_USER_APPLICATION, application, strlen(application));
@@ -98,68 +114,120 @@ static void put_section(struct pcapng *f)
 	end(f);
 }
 
-static void put_interface(struct pcapng *f, const char *name)
+static void put_interface(struct pcapng *f, const char *name, bool before_1970)
 {
-	const uint16_t link[2] = { LINKTYPE_RAW, 0 };
+	const int64_t offset = OFFSET_BEFORE_1970;
+	const uint16_t link[2] = { LINKTYPE_LINUX_SLL, 0 };
 	const uint8_t nanoseconds = 9;
 
 	begin(f, BLOCK_INTERFACE);
 	put(f, link, sizeof(link));
-	put32(f, 0); /* no limit to the length of packets */
+	put_native(f, 0); /* no limit to the length of packets */
 	if (*name != '\0')
 		put_option(f, OPTION_INTERFACE_NAME, name, strlen(name));
 	put_option(f, OPTION_INTERFACE_RESOLUTION, &nanoseconds, 1);
+	if (before_1970)
+		put_option(f, OPTION_INTERFACE_OFFSET, &offset, sizeof(offset));
 	put_option(f, OPTION_END, NULL, 0);
 	end(f);
 }
 
-/* The number of an interface in the file; a new one is introduced. */
-static uint32_t interface_number(struct pcapng *f, const char *name)
+/* The number of an interface in the file. A new one is described first. */
+static uint32_t interface_number(struct pcapng *f, const char *name, bool before_1970)
 {
 	unsigned i;
 
-	for (i = 0; i < f->names; i++)
-		if (strcmp(f->name[i], name) == 0)
+	for (i = 0; i < f->interfaces; i++)
+		if (f->interface[i].before_1970 == before_1970 && strcmp(f->interface[i].name, name) == 0)
 			return i;
 	if (i == MAX_NAMES)
 		return 0;
-	f->name[i] = strdup(name);
-	if (f->name[i] == NULL) {
+	f->interface[i].before_1970 = before_1970;
+	f->interface[i].name = strdup(name);
+	if (f->interface[i].name == NULL) {
 		f->error = -ENOMEM;
 		return 0;
 	}
-	put_interface(f, name);
-	f->names++;
+	put_interface(f, name, before_1970);
+	f->interfaces++;
 	return i;
+}
+
+/* packet type 2, ARPHRD 2, address length 2, address 8, protocol 2 */
+static void make_cooked_header(const struct ipq_packet *p, uint8_t header[COOKED_HEADER])
+{
+	unsigned address_len = (p->present & IPQ_HAS_HWADDR) != 0 ? p->hw_addr_len : 0;
+
+	memset(header, 0, COOKED_HEADER);
+	/* to this host, to another one, from this host */
+	put16(header, p->hook < NF_INET_FORWARD	   ? PACKET_HOST
+		      : p->hook == NF_INET_FORWARD ? PACKET_OTHERHOST
+						   : PACKET_OUTGOING);
+	put16(header + 2, address_len == ETH_ALEN ? ARPHRD_ETHER : ARPHRD_NONE);
+	put16(header + 4, address_len);
+	memcpy(header + 6, p->hw_addr, address_len <= sizeof(p->hw_addr) ? address_len : sizeof(p->hw_addr));
+	put16(header + 14,
+	      (p->present & IPQ_HAS_PAYLOAD) != 0 && p->payload_len > 0 && p->payload[0] >> 4 == 6
+		      ? ETH_P_IPV6
+		      : ETH_P_IP);
+}
+
+/* The custom option that the source of capture files reads. */
+static void put_metadata(struct pcapng *f, const struct pcapng_record *r)
+{
+	static const char *const hooks[] = { "PREROUTING", "INPUT", "FORWARD", "OUTPUT", "POSTROUTING" };
+	const struct ipq_packet *p = r->packet;
+	const uint32_t enterprise = ENTERPRISE_NETFILTER;
+	char value[160], *text = value + sizeof(enterprise);
+	size_t room = sizeof(value) - sizeof(enterprise), n;
+
+	memcpy(value, &enterprise, sizeof(enterprise));
+	n = (size_t)snprintf(text, room, "ipq");
+	if (p->hook < sizeof(hooks) / sizeof(hooks[0]))
+		n += (size_t)snprintf(text + n, room - n, " hook=%s", hooks[p->hook]);
+	if (r->indev[0] != '\0')
+		n += (size_t)snprintf(text + n, room - n, " indev=%.15s", r->indev);
+	if (r->outdev[0] != '\0')
+		n += (size_t)snprintf(text + n, room - n, " outdev=%.15s", r->outdev);
+	if ((p->present & IPQ_HAS_MARK) != 0)
+		n += (size_t)snprintf(text + n, room - n, " mark=0x%x", p->mark);
+	put_option(f, OPTION_CUSTOM_TEXT, value, sizeof(enterprise) + n);
 }
 
 static void put_packet(struct pcapng *f, const struct pcapng_record *r)
 {
 	const struct ipq_packet *p = r->packet;
-	uint32_t number = interface_number(f, r->interface);
+	uint32_t number = interface_number(f, r->indev[0] != '\0' ? r->indev : r->outdev, r->time < 0);
+	uint64_t time = (uint64_t)r->time - (r->time < 0 ? (uint64_t)OFFSET_BEFORE_1970 * 1000000000 : 0);
 	uint32_t len = (p->present & IPQ_HAS_PAYLOAD) != 0 ? p->payload_len : 0;
-	uint32_t flags = p->hook <= 1 ? DIRECTION_IN : p->hook >= 3 ? DIRECTION_OUT : 0;
+	uint32_t flags = p->hook < NF_INET_FORWARD   ? DIRECTION_IN
+			 : p->hook > NF_INET_FORWARD ? DIRECTION_OUT
+						     : 0;
+	uint8_t header[COOKED_HEADER];
 	size_t bytes;
 
+	make_cooked_header(p, header);
 	begin(f, BLOCK_PACKET);
-	put32(f, number);
-	put32(f, (uint32_t)((uint64_t)r->time >> 32));
-	put32(f, (uint32_t)r->time);
-	put32(f, len);
-	put32(f, p->full_len);
+	put_native(f, number);
+	put_native(f, (uint32_t)(time >> 32));
+	put_native(f, (uint32_t)time);
+	put_native(f, COOKED_HEADER + len);
+	put_native(f, COOKED_HEADER + p->full_len);
+	put(f, header, sizeof(header));
 	bytes = f->used;
 	put(f, p->payload, len);
-	/* What a device was to complete would look damaged in the file. */
+	/* A partial checksum would look wrong in the file. */
 	if (f->error == 0 && (p->flags & IPQ_PACKET_CHECKSUM_NOT_READY) != 0 && len == p->full_len)
 		ipq_checksum_complete(f->block + bytes, len);
 	put_option(f, OPTION_PACKET_FLAGS, &flags, sizeof(flags));
 	if (r->comment != NULL)
 		put_option(f, OPTION_COMMENT, r->comment, strnlen(r->comment, 1024));
+	put_metadata(f, r);
 	put_option(f, OPTION_END, NULL, 0);
 	end(f);
 }
 
-/* An existing file is emptied, as shells do. */
+/* Truncates an existing file, as shells do. */
 static FILE *open_file(const char *path, struct ipq_error *e)
 {
 	int fd = strcmp(path, "-") == 0 ? STDOUT_FILENO : safe_open(path, 0, e);
@@ -196,7 +264,7 @@ int pcapng_open(struct pcapng **file, const char *path, struct ipq_error *e)
 	setvbuf(f->out, NULL, _IOFBF, 1 << 18);
 	pthread_mutex_init(&f->lock, NULL);
 	put_section(f);
-	interface_number(f, ""); /* a file without an interface is refused by some readers */
+	interface_number(f, "", false); /* some readers refuse files without an interface */
 	err = pcapng_flush(f);
 	if (err == 0) {
 		*file = f;
@@ -239,8 +307,8 @@ int pcapng_close(struct pcapng *f)
 	err = pcapng_flush(f);
 	if (f->out != stdout && fclose(f->out) != 0 && err == 0)
 		err = -errno;
-	for (unsigned i = 0; i < f->names; i++)
-		free(f->name[i]);
+	for (unsigned i = 0; i < f->interfaces; i++)
+		free(f->interface[i].name);
 	pthread_mutex_destroy(&f->lock);
 	free(f);
 	return err;

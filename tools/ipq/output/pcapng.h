@@ -1,7 +1,12 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * Recording to a pcapng file (draft-ietf-opsawg-pcapng): packets from the IP header on, each with the
- * interface it came from or leaves by, its direction, and what was decided as a comment. Any thread.
+ * Recording to a pcapng file (draft-ietf-opsawg-pcapng). Any thread.
+ *
+ * All interfaces have the link type LINUX_SLL, "Linux cooked": libpcap refuses files whose interfaces differ,
+ * and it compares LINKTYPE_RAW with another number (DLT_RAW). Each packet has the interface that it came in
+ * or leaves by and its direction (epb_flags). A comment has what was decided. A custom option 2988 with
+ * netfilter's private enterprise number 21373 has a text for reading back: "ipq", followed by words
+ * hook=NAME, indev=NAME, outdev=NAME and mark=NUMBER. src/capture/metadata.c reads it.
  */
 #ifndef IPQ_OUTPUT_PCAPNG_H
 #define IPQ_OUTPUT_PCAPNG_H
@@ -15,15 +20,15 @@ struct pcapng;
 
 struct pcapng_record {
 	const struct ipq_packet *packet;
-	int64_t time;	       /* ns since 1970 */
-	const char *interface; /* its name; "" when there is none */
+	int64_t time;		    /* ns since 1970 */
+	char indev[16], outdev[16]; /* names of the interfaces; "": none */
 	const char *comment;
 };
 
-/* "-" is the standard output. 0, or -errno with words in *e. */
+/* "-" is the standard output. 0, or -errno with a message in *e. */
 int pcapng_open(struct pcapng **file, const char *path, struct ipq_error *e);
 int pcapng_write(struct pcapng *file, const struct pcapng_record *record);
-/* What was written reaches the file. */
+/* Writes what is buffered to the file. */
 int pcapng_flush(struct pcapng *file);
 /* The first error that a write had, or 0. NULL is allowed. */
 int pcapng_close(struct pcapng *file);

@@ -53,13 +53,12 @@ static void record(struct worker *w, const struct print_packet *p)
 {
 	const struct watch *watch = w->session->context;
 	struct ipq_packet packet = *p->packet;
-	struct pcapng_record r = { .packet = &packet,
-				   .time = p->time,
-				   .interface = p->indev[0] != '\0' ? p->indev : p->outdev,
-				   .comment = p->verdict };
+	struct pcapng_record r = { .packet = &packet, .time = p->time, .comment = p->verdict };
 
 	if (watch->record_path == NULL)
 		return;
+	snprintf(r.indev, sizeof(r.indev), "%.15s", p->indev);
+	snprintf(r.outdev, sizeof(r.outdev), "%.15s", p->outdev);
 	if (is_passive(watch) && is_checksum_partial(&packet))
 		packet.flags |= IPQ_PACKET_CHECKSUM_NOT_READY;
 	output_record(w->session->output, &r);
