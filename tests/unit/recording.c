@@ -53,8 +53,10 @@ static const char *record(void)
 		struct pcapng_record r = { .packet = &p, .time = x->time, .comment = "drop: drop udp" };
 
 		make_frame(frame, sizeof(frame), 0, (uint8_t)i);
-		if (x->len == LARGE)
+		if (x->len == LARGE) {
 			memcpy(large, frame + 14, 60);
+			large[2] = large[3] = 0; /* segmentation offload */
+		}
 		snprintf(r.indev, sizeof(r.indev), "%s", x->indev);
 		snprintf(r.outdev, sizeof(r.outdev), "%s", x->outdev);
 		assert_int_equal(pcapng_write(f, &r), 0);
