@@ -1,11 +1,10 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * The supervisor of ipq run stays until nobody is left under its filter. It believes of a seccomp
- * listener that
- *  - it shows POLLHUP when the last process under the filter has ended and been waited for, and not
- *    before, also when that is a grandchild;
- *  - an ADDFD for a notification that does not exist fails with ENOENT where the kernel knows ADDFD and
- *    its flags: so they can be told without a program.
+ * The supervisor of ipq run stays until no process is left under its filter. It assumes of a seccomp listener that
+ *  - poll() reports POLLHUP when the last process under the filter has ended and was waited for, and not earlier,
+ *    also if that is a grandchild;
+ *  - ADDFD for a notification that does not exist fails with ENOENT if the kernel supports ADDFD and its flags, so
+ *    that the support can be tested without a program.
  * Linux 5.9.
  */
 #include <errno.h>
@@ -20,7 +19,7 @@
 #include <sys/wait.h>
 #include <linux/filter.h>
 #include <linux/seccomp.h>
-#include "believe.h"
+#include "assume.h"
 
 #define SKIPPED 77
 static int listen_to_myself(void)
@@ -40,7 +39,7 @@ static int hangs_up(int listener, int timeout_ms)
 	return poll(&p, 1, timeout_ms) == 1 && (p.revents & POLLHUP) != 0;
 }
 
-/* Says which descriptor the listener is and who the grandchild; both stay until they are killed. */
+/* Sends the descriptor of the listener and the pid of the grandchild. Both processes run until they are killed. */
 static int child(int report)
 {
 	int listener = listen_to_myself();
@@ -50,7 +49,7 @@ static int child(int report)
 		return 1;
 	grandchild = fork();
 	if (grandchild == 0) {
-		alarm(10); /* whatever becomes of the others */
+		alarm(10); /* in case the other processes fail */
 		close(listener);
 		pause();
 	}
@@ -66,7 +65,7 @@ int main(void)
 	pid_t pid;
 
 	prctl(PR_SET_CHILD_SUBREAPER, 1);
-	BELIEVE(pipe(report) == 0);
+	ASSUME(pipe(report) == 0);
 	pid = fork();
 	if (pid == 0) {
 		alarm(10);
@@ -75,7 +74,7 @@ int main(void)
 		_exit(status);
 	}
 	close(report[1]);
-	BELIEVE(read(report[0], got, sizeof(got)) == (ssize_t)sizeof(got));
+	ASSUME(read(report[0], got, sizeof(got)) == (ssize_t)sizeof(got));
 	pidfd = (int)syscall(__NR_pidfd_open, pid, 0);
 	listener = (int)syscall(__NR_pidfd_getfd, pidfd, got[0], 0);
 	if (listener < 0 && errno == EPERM) {
@@ -84,18 +83,18 @@ int main(void)
 		puts("skipped: not allowed to take a child's descriptor");
 		return SKIPPED;
 	}
-	BELIEVE(listener >= 0);
+	ASSUME(listener >= 0);
 
-	BELIEVE(ioctl(listener, SECCOMP_IOCTL_NOTIF_ADDFD, &add) < 0 && errno == ENOENT);
+	ASSUME(ioctl(listener, SECCOMP_IOCTL_NOTIF_ADDFD, &add) < 0 && errno == ENOENT);
 	add.flags = 1U << 31;
-	BELIEVE(ioctl(listener, SECCOMP_IOCTL_NOTIF_ADDFD, &add) < 0 && errno == EINVAL);
+	ASSUME(ioctl(listener, SECCOMP_IOCTL_NOTIF_ADDFD, &add) < 0 && errno == EINVAL);
 
-	BELIEVE(!hangs_up(listener, 0));
+	ASSUME(!hangs_up(listener, 0));
 	kill(pid, SIGKILL);
-	BELIEVE(waitpid(pid, &status, 0) == pid);
-	BELIEVE(!hangs_up(listener, 50)); /* the grandchild lives */
+	ASSUME(waitpid(pid, &status, 0) == pid);
+	ASSUME(!hangs_up(listener, 50)); /* the grandchild lives */
 	kill(got[1], SIGKILL);
-	BELIEVE(waitpid(got[1], &status, 0) == got[1]); /* it came to us, its subreaper */
-	BELIEVE(hangs_up(listener, 1000));
+	ASSUME(waitpid(got[1], &status, 0) == got[1]); /* this process is its subreaper */
+	ASSUME(hangs_up(listener, 1000));
 	return 0;
 }

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 /*
- * When a queue that copies nothing is told to copy packets, does the kernel send some without their bytes?
+ * When the copy mode of a queue changes from "nothing" to "packet", does the kernel send some packets without payload?
  *
- * Yes, seldom: with the mode "nothing" the range becomes 0, and the mode "packet" is written before its range (Linux
- * 6.18). A packet that is queued at this moment, or was while the mode was taken away, comes without a payload. The
- * library has it queued once more (src/nfqueue/io.c), and it comes back with its bytes.
+ * Yes, rarely: the mode "nothing" sets the range to 0, and the mode "packet" is written before its range (Linux 6.18).
+ * A packet that is queued at this moment, or was queued in the mode "nothing", has no payload. The library queues it
+ * again (src/nfqueue/io.c) and then receives it with its payload.
  *
  * cc mode-before-range.c -lmnl && unshare -Urn sh -c 'ip link set lo up;
  *	iptables-legacy -A OUTPUT -p udp -j NFQUEUE; ./a.out'
@@ -69,7 +69,7 @@ static void bind_queue(void)
 	mnl_socket_sendto(netlink, nlh, nlh->nlmsg_len);
 }
 
-/* Drops the packet. Whether it came with its bytes. */
+/* Drops the packet. Returns whether it had its payload. */
 static int judge(const void *packet)
 {
 	char buf[MNL_NLMSG_HDRLEN + 128];

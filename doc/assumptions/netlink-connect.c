@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * source_nfqueue.c connects its socket to the kernel and believes that
- *  - another socket, with the capability to send to it, is then refused, and what it sends never arrives;
+ * The nfqueue source connects its socket to the kernel and assumes that
+ *  - a message from another socket, which has the capability to send to it, is then refused and never arrives;
  *  - the kernel's answers still arrive;
- *  - the kernel acknowledges a NOOP before the send returns, also to a process without any capability (with
- *    EPERM, which is as good for waking somebody up).
- * Runs in a user and network namespace of its own.
+ *  - the kernel acknowledges a NOOP before the send returns, also for a process without capabilities (with EPERM,
+ *    which also wakes the reader).
+ * Runs in a private user and network namespace.
  */
 #include <errno.h>
 #include <linux/capability.h>
@@ -16,7 +16,7 @@
 #include <sys/socket.h>
 #include <sys/syscall.h>
 #include <unistd.h>
-#include "believe.h"
+#include "assume.h"
 
 static int open_bound(struct sockaddr_nl *name)
 {
@@ -29,7 +29,7 @@ static int open_bound(struct sockaddr_nl *name)
 	return fd;
 }
 
-/* The error in the answer to a NOOP, which is there at once; 1 when it is not. */
+/* The error in the answer to a NOOP, which arrives at once; 1 if it does not. */
 static int noop(int fd)
 {
 	struct nlmsghdr ask = { .nlmsg_len = sizeof(ask),
@@ -62,19 +62,19 @@ int main(void)
 	}
 	fd = open_bound(&ours);
 	other = open_bound(&theirs);
-	BELIEVE(fd >= 0 && other >= 0);
+	ASSUME(fd >= 0 && other >= 0);
 
-	/* Before: whoever has CAP_NET_ADMIN can send to any port. */
-	BELIEVE(sendto(other, &forged, sizeof(forged), 0, (void *)&ours, sizeof(ours)) == sizeof(forged));
-	BELIEVE(recv(fd, &byte, 1, MSG_DONTWAIT) == 1);
+	/* Without connect(): a process with CAP_NET_ADMIN can send to any port. */
+	ASSUME(sendto(other, &forged, sizeof(forged), 0, (void *)&ours, sizeof(ours)) == sizeof(forged));
+	ASSUME(recv(fd, &byte, 1, MSG_DONTWAIT) == 1);
 
-	BELIEVE(connect(fd, (void *)&kernel, sizeof(kernel)) == 0);
-	BELIEVE(sendto(other, &forged, sizeof(forged), 0, (void *)&ours, sizeof(ours)) < 0 &&
-		errno == ECONNREFUSED);
-	BELIEVE(recv(fd, &byte, 1, MSG_DONTWAIT) < 0 && errno == EAGAIN);
-	BELIEVE(noop(fd) == 0);
+	ASSUME(connect(fd, (void *)&kernel, sizeof(kernel)) == 0);
+	ASSUME(sendto(other, &forged, sizeof(forged), 0, (void *)&ours, sizeof(ours)) < 0 &&
+	       errno == ECONNREFUSED);
+	ASSUME(recv(fd, &byte, 1, MSG_DONTWAIT) < 0 && errno == EAGAIN);
+	ASSUME(noop(fd) == 0);
 
-	BELIEVE(syscall(SYS_capset, &header, none) == 0);
-	BELIEVE(noop(fd) == -EPERM);
+	ASSUME(syscall(SYS_capset, &header, none) == 0);
+	ASSUME(noop(fd) == -EPERM);
 	return 0;
 }

@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * ipq run puts one end of a SEQPACKET pair in the place of a netlink socket. It believes that
- *  - an end of a pair can be bound to an abstract name of ten bytes after the pair was made, and the
- *    other then reads addresses of 12 bytes whose bytes 4 to 7, nl_pid, are 0;
+ * ipq run gives the program one end of a SEQPACKET pair instead of a netlink socket. It assumes that
+ *  - one end of the pair can be bound to an abstract name of ten bytes later, and the other end then reads addresses
+ *    of 12 bytes whose bytes 4 to 7, nl_pid, are 0;
  *  - a netlink address as destination of sendto and sendmsg is ignored;
- *  - more messages may wait than net.unix.max_dgram_qlen says, as each end is the other's only peer;
- *  - an empty message is read as 0 bytes, with an address; the end of the file has none;
- *  - after shutdown(SHUT_WR) of one end, the other reads what waits, then the end of the file, and can
- *    still send.
+ *  - more messages than net.unix.max_dgram_qlen may wait, because each end is the only peer of the other;
+ *  - an empty message is read as 0 bytes with an address; the end of file has no address;
+ *  - after shutdown(SHUT_WR) of one end, the other reads the waiting messages, then the end of file, and can still
+ *    send.
  */
 #include <stdio.h>
 #include <string.h>
@@ -15,7 +15,7 @@
 #include <sys/socket.h>
 #include <sys/un.h>
 #include <linux/netlink.h>
-#include "believe.h"
+#include "assume.h"
 
 #define MESSAGES 200
 
@@ -31,10 +31,10 @@ static int receive_one(int fd, int flags)
 	char byte;
 
 	piece = (struct iovec){ &byte, 1 };
-	BELIEVE(recvfrom(fd, &byte, 1, flags | MSG_PEEK, (void *)&from, &len) == 1 && len == sizeof(nl));
+	ASSUME(recvfrom(fd, &byte, 1, flags | MSG_PEEK, (void *)&from, &len) == 1 && len == sizeof(nl));
 	memcpy(&nl, &from, sizeof(nl));
-	BELIEVE(nl.nl_pid == 0);
-	BELIEVE(recvmsg(fd, &msg, flags) == 1 && msg.msg_namelen == sizeof(nl));
+	ASSUME(nl.nl_pid == 0);
+	ASSUME(recvmsg(fd, &msg, flags) == 1 && msg.msg_namelen == sizeof(nl));
 	return 0;
 }
 
@@ -51,27 +51,27 @@ int main(void)
 	socklen_t len = sizeof(from);
 	char byte;
 
-	BELIEVE(socketpair(AF_UNIX, SOCK_SEQPACKET, 0, pair) == 0);
+	ASSUME(socketpair(AF_UNIX, SOCK_SEQPACKET, 0, pair) == 0);
 	memcpy(name.sun_path + 6, &serial, sizeof(serial));
-	BELIEVE(bind(pair[0], (void *)&name, sizeof(kernel)) == 0);
+	ASSUME(bind(pair[0], (void *)&name, sizeof(kernel)) == 0);
 
 	for (int i = 0; i < MESSAGES; i++)
-		BELIEVE(send(pair[0], "x", 1, MSG_DONTWAIT) == 1);
+		ASSUME(send(pair[0], "x", 1, MSG_DONTWAIT) == 1);
 	for (int i = 1; i < MESSAGES; i++)
 		if (receive_one(pair[1], 0) != 0)
 			return 1;
-	BELIEVE(sendto(pair[1], "x", 1, 0, (void *)&kernel, sizeof(kernel)) == 1);
-	BELIEVE(sendmsg(pair[1], &msg, 0) == 1);
+	ASSUME(sendto(pair[1], "x", 1, 0, (void *)&kernel, sizeof(kernel)) == 1);
+	ASSUME(sendmsg(pair[1], &msg, 0) == 1);
 
-	BELIEVE(send(pair[0], "", 0, MSG_DONTWAIT) == 0);
-	BELIEVE(shutdown(pair[0], SHUT_WR) == 0);
+	ASSUME(send(pair[0], "", 0, MSG_DONTWAIT) == 0);
+	ASSUME(shutdown(pair[0], SHUT_WR) == 0);
 	if (receive_one(pair[1], MSG_DONTWAIT) != 0)
 		return 1;
-	BELIEVE(recvfrom(pair[1], &byte, 1, MSG_DONTWAIT, (void *)&from, &len) == 0 && len == sizeof(kernel));
-	BELIEVE(recvfrom(pair[1], &byte, 1, MSG_DONTWAIT, (void *)&from, &len) == 0 && len == 0);
-	BELIEVE(send(pair[1], "y", 1, MSG_DONTWAIT) == 1);
+	ASSUME(recvfrom(pair[1], &byte, 1, MSG_DONTWAIT, (void *)&from, &len) == 0 && len == sizeof(kernel));
+	ASSUME(recvfrom(pair[1], &byte, 1, MSG_DONTWAIT, (void *)&from, &len) == 0 && len == 0);
+	ASSUME(send(pair[1], "y", 1, MSG_DONTWAIT) == 1);
 	for (int i = 0; i < 3; i++)
-		BELIEVE(recv(pair[0], &byte, 1, MSG_DONTWAIT) == 1);
-	BELIEVE(byte == 'y');
+		ASSUME(recv(pair[0], &byte, 1, MSG_DONTWAIT) == 1);
+	ASSUME(byte == 'y');
 	return 0;
 }

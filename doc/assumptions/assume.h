@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* A belief that does not hold ends the program with status 1 and says which it was. */
-#ifndef BELIEVE_H
-#define BELIEVE_H
+/* If the assumption does not hold, prints it and exits with status 1. */
+#ifndef ASSUME_H
+#define ASSUME_H
 
 #include <stdio.h>
 
-#define BELIEVE(condition)                                           \
+#define ASSUME(condition)                                            \
 	do {                                                         \
 		if (!(condition)) {                                  \
 			fprintf(stderr, "not so: %s\n", #condition); \
