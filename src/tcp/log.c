@@ -1,0 +1,314 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+/*
+ * The edits of one direction of a connection.
+ *
+ * Theory of operation. A position is a sequence number of the sender; it is mapped to the sequence number under
+ * which the receiver knows it. Edits are sorted and do not overlap. Each has at least one old byte, and its new
+ * text belongs to the first one: whichever segment contains that byte carries the whole new text, and the other
+ * old bytes are carried by no segment. So a segment can be cut anywhere, and its text is always the same.
+ *
+ * Edits that the receiver has acknowledged are only a sum from then on (`base`). All arithmetic is modulo 2^32;
+ * an edit that is more than 2^30 before the newest one is forgotten, so that comparisons stay unambiguous.
+ */
+#include <errno.h>
+#include <stdlib.h>
+
+#include "tcp/tcp.h"
+
+#define SPAN_MAX (UINT32_C(1) << 30)
+#define KINDS_MAX 256
+#define EDITS_FIRST 8
+#define MALLOC_OVERHEAD 16
+
+static uint32_t shift_before(const struct tcp_log *log, uint32_t i)
+{
+	return i < log->end ? log->edit[i].shift : log->total;
+}
+
+static uint32_t old_end(const struct tcp_log *log, uint32_t i)
+{
+	return log->edit[i].begin + log->kind[log->edit[i].kind].old_len;
+}
+
+static uint32_t new_len(const struct tcp_log *log, uint32_t i)
+{
+	return log->kind[log->edit[i].kind].new_len;
+}
+
+/* The first edit that begins after sequence; mapped: after its mapped position. */
+static uint32_t first_after(const struct tcp_log *log, uint32_t sequence, bool mapped)
+{
+	uint32_t low = log->first, high = log->end;
+
+	while (low < high) {
+		uint32_t middle = low + (high - low) / 2, begin = log->edit[middle].begin;
+
+		if (mapped)
+			begin += log->edit[middle].shift;
+		if (before(sequence, begin))
+			high = middle;
+		else
+			low = middle + 1;
+	}
+	return low;
+}
+
+/* The first edit that ends after sequence. */
+static uint32_t first_ending_after(const struct tcp_log *log, uint32_t sequence)
+{
+	uint32_t i = first_after(log, sequence, false);
+
+	return i > log->first && before(sequence, old_end(log, i - 1)) ? i - 1 : i;
+}
+
+uint32_t tcp_log_map(const struct tcp_log *log, uint32_t sequence, bool up)
+{
+	uint32_t i = first_ending_after(log, sequence), mapped;
+
+	if (i == log->end || !before(log->edit[i].begin, sequence))
+		return sequence + shift_before(log, i);
+	mapped = log->edit[i].begin + log->edit[i].shift;
+	return up ? mapped + new_len(log, i) : mapped;
+}
+
+uint32_t tcp_log_unmap(const struct tcp_log *log, uint32_t mapped, bool up)
+{
+	uint32_t i = first_after(log, mapped, true), begin;
+
+	if (i == log->first)
+		return mapped - log->base;
+	begin = log->edit[i - 1].begin + log->edit[i - 1].shift;
+	/* Text that became empty is received with what precedes it. */
+	if (!before(mapped, begin + new_len(log, i - 1)))
+		return mapped - shift_before(log, i);
+	return mapped != begin && up ? old_end(log, i - 1) : log->edit[i - 1].begin;
+}
+
+bool tcp_log_covers(const struct tcp_log *log, uint32_t begin, uint32_t end)
+{
+	uint32_t i = first_ending_after(log, begin);
+
+	return i < log->end && before(log->edit[i].begin, end);
+}
+
+/* ---- changes ---------------------------------------------------------------------------------- */
+
+static uint32_t hash_text(const uint8_t *p, size_t len)
+{
+	uint32_t h = 2166136261U; /* FNV-1a: only to compare less often */
+
+	for (size_t i = 0; i < len; i++)
+		h = (h ^ p[i]) * 16777619U;
+	return h;
+}
+
+/* The entry for this replacement, or a free one with its fields set and no bytes yet. -ENOBUFS: all in use. */
+static int find_kind(struct tcp_log *log, const struct tcp_kind *wanted, const void *bytes)
+{
+	int unused = -ENOBUFS;
+
+	for (uint32_t i = log->kinds; i-- > 0;) {
+		const struct tcp_kind *k = &log->kind[i];
+
+		if (!k->bytes)
+			unused = (int)i;
+		else if (k->hash == wanted->hash && k->old_len == wanted->old_len &&
+			 k->new_len == wanted->new_len && !memcmp(k->bytes, bytes, k->new_len))
+			return (int)i;
+	}
+	return unused;
+}
+
+static int grow_kinds(struct tcp_log *log, size_t limit)
+{
+	uint32_t n = log->kinds ? log->kinds * 2 : 2;
+	struct tcp_kind *grown;
+
+	if (n > KINDS_MAX || tcp_log_bytes(log) + (n - log->kinds) * sizeof(*grown) > limit)
+		return -ENOBUFS;
+	grown = realloc(log->kind, n * sizeof(*grown));
+	if (!grown)
+		return -ENOMEM;
+	memset(grown + log->kinds, 0, (n - log->kinds) * sizeof(*grown));
+	log->kind = grown;
+	log->kinds = n;
+	return (int)n - 1;
+}
+
+/* An entry with this replacement, or -errno. */
+static int get_kind(struct tcp_log *log, const void *bytes, uint16_t old_len, uint16_t new_len, size_t limit)
+{
+	struct tcp_kind wanted = { .old_len = old_len, .new_len = new_len };
+	int i;
+
+	wanted.hash = hash_text(bytes, new_len);
+	i = find_kind(log, &wanted, bytes);
+	if (i >= 0 && log->kind[i].bytes)
+		return i;
+	if (tcp_log_bytes(log) + new_len + MALLOC_OVERHEAD > limit)
+		return -ENOBUFS;
+	if (i < 0)
+		i = grow_kinds(log, limit - new_len - MALLOC_OVERHEAD);
+	if (i < 0)
+		return i;
+	wanted.bytes = malloc(new_len + 1U);
+	if (!wanted.bytes)
+		return -ENOMEM;
+	if (new_len)
+		memcpy(wanted.bytes, bytes, new_len);
+	log->text_bytes += new_len + MALLOC_OVERHEAD;
+	log->kind[i] = wanted;
+	return i;
+}
+
+static void put_kind(struct tcp_log *log, uint32_t i)
+{
+	struct tcp_kind *k = &log->kind[i];
+
+	if (k->refs > 0 && --k->refs > 0)
+		return;
+	log->text_bytes -= k->new_len + MALLOC_OVERHEAD;
+	free(k->bytes);
+	*k = (struct tcp_kind){ 0 };
+}
+
+/* Makes room for one more edit. */
+static int grow_edits(struct tcp_log *log, size_t limit)
+{
+	uint32_t room = log->room + log->room / 2, used = log->end - log->first;
+	size_t left = limit - tcp_log_bytes(log);
+	struct tcp_edit *grown;
+
+	if (log->end < log->room)
+		return 0;
+	if (log->first > log->room / 4) {
+		memmove(log->edit, log->edit + log->first, used * sizeof(*log->edit));
+		log->first = 0;
+		log->end = used;
+		return 0;
+	}
+	if (room < EDITS_FIRST)
+		room = EDITS_FIRST;
+	if (limit < tcp_log_bytes(log) || left < sizeof(*grown))
+		return -ENOBUFS;
+	if ((room - log->room) * sizeof(*grown) > left)
+		room = log->room + (uint32_t)(left / sizeof(*grown));
+	grown = realloc(log->edit, room * sizeof(*grown));
+	if (!grown)
+		return -ENOMEM;
+	log->edit = grown;
+	log->room = room;
+	return 0;
+}
+
+int tcp_log_add(struct tcp_log *log, uint32_t begin, const void *bytes, uint16_t old_len, uint16_t new_len,
+		size_t limit)
+{
+	uint32_t delta = (uint32_t)new_len - old_len, at, shift;
+	int kind, err;
+
+	while (log->first < log->end && before(log->edit[log->first].begin, begin - SPAN_MAX))
+		tcp_log_prune_oldest(log, 1);
+	err = grow_edits(log, limit);
+	if (err)
+		return err;
+	at = first_ending_after(log, begin);
+	if (at < log->end && before(log->edit[at].begin, begin + old_len))
+		return -EEXIST;
+	kind = get_kind(log, bytes, old_len, new_len, limit);
+	if (kind < 0)
+		return kind;
+	log->kind[kind].refs++;
+	shift = shift_before(log, at);
+	memmove(log->edit + at + 1, log->edit + at, (log->end - at) * sizeof(*log->edit));
+	log->edit[at] = (struct tcp_edit){ .begin = begin, .shift = shift, .kind = (uint32_t)kind };
+	log->end++;
+	log->total += delta;
+	for (uint32_t i = at + 1; delta && i < log->end; i++)
+		log->edit[i].shift += delta;
+	return 0;
+}
+
+void tcp_log_prune_oldest(struct tcp_log *log, uint32_t n)
+{
+	for (; n && log->first < log->end; n--)
+		put_kind(log, log->edit[log->first++].kind);
+	log->base = shift_before(log, log->first);
+	if (log->first == log->end)
+		log->first = log->end = 0;
+	if (!log->end && log->room > 64 * EDITS_FIRST) {
+		free(log->edit);
+		log->edit = NULL;
+		log->room = 0;
+	}
+}
+
+void tcp_log_prune(struct tcp_log *log, uint32_t sequence)
+{
+	uint32_t n = first_ending_after(log, sequence) - log->first;
+
+	if (n)
+		tcp_log_prune_oldest(log, n);
+}
+
+/* ---- text ------------------------------------------------------------------------------------- */
+
+struct output {
+	uint8_t *to;
+	size_t len, room;
+};
+
+/* Copies n bytes, or as many as fit. Returns how many. */
+static size_t put(struct output *o, const uint8_t *from, size_t n)
+{
+	if (n > o->room - o->len)
+		n = o->room - o->len;
+	if (n)
+		memcpy(o->to + o->len, from, n);
+	o->len += n;
+	return n;
+}
+
+/* Copies the new text of an edit if all of it fits. */
+static bool put_edit(const struct tcp_log *log, uint32_t i, struct output *o)
+{
+	size_t n = new_len(log, i);
+
+	return n <= o->room - o->len && put(o, log->kind[log->edit[i].kind].bytes, n) == n;
+}
+
+size_t tcp_log_copy(const struct tcp_log *log, uint32_t begin, uint32_t *end, const uint8_t *from,
+		    uint8_t *to, size_t room)
+{
+	struct output o = { .to = to, .room = room };
+	uint32_t at = begin, i = first_ending_after(log, begin);
+
+	if (i < log->end && before(log->edit[i].begin, begin))
+		at = old_end(log, i++);
+	for (; before(at, *end); at = old_end(log, i++)) {
+		bool edited = i < log->end && before(log->edit[i].begin, *end);
+		size_t raw = (edited ? log->edit[i].begin : *end) - at, copied;
+
+		copied = put(&o, from + (at - begin), raw);
+		at += (uint32_t)copied;
+		if (copied < raw || (edited && !put_edit(log, i, &o)))
+			*end = at;
+		if (at == *end)
+			break;
+	}
+	return o.len;
+}
+
+size_t tcp_log_bytes(const struct tcp_log *log)
+{
+	return log->room * sizeof(*log->edit) + log->kinds * sizeof(*log->kind) + log->text_bytes;
+}
+
+void tcp_log_free(struct tcp_log *log)
+{
+	for (uint32_t i = 0; i < log->kinds; i++)
+		free(log->kind[i].bytes);
+	free(log->kind);
+	free(log->edit);
+	*log = (struct tcp_log){ 0 };
+}

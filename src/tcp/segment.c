@@ -1,0 +1,423 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+/*
+ * A packet on its way through: ipq_tcp_begin() to ipq_tcp_end().
+ *
+ * Theory of operation. Payload before `fresh` was sent on before, or is in a gap. A length can only change in
+ * payload from `fresh` on; in a gap text can become other text of the same length, because everything after it
+ * has been numbered. ipq_tcp_replace() only adds to the log. ipq_tcp_end() builds the payload from the log, in one
+ * pass, in the same way for text that passes for the first time and for text that is sent again.
+ */
+#include <errno.h>
+#include <netinet/in.h>
+#include <stdlib.h>
+
+#include "tcp/tcp.h"
+
+#define SCRATCH_MIN 65536
+
+/* ---- begin ------------------------------------------------------------------------------------ */
+
+/* Fills in the key. Returns which side sends. */
+static unsigned make_key(struct tcp_key *key, const struct ipq_edit *e, uint32_t zone)
+{
+	size_t len = e->version == 4 ? 4 : 16;
+	const uint8_t *source = e->data + (e->version == 4 ? 12 : 8), *ports = e->data + e->transport;
+	int order = memcmp(source, source + len, len);
+	unsigned side;
+
+	if (!order)
+		order = memcmp(ports, ports + 2, 2);
+	side = order > 0;
+	memset(key, 0, sizeof(*key));
+	memcpy(key->address[side], source, len);
+	memcpy(key->address[!side], source + len, len);
+	memcpy(&key->port[side], ports, 2);
+	memcpy(&key->port[!side], ports + 2, 2);
+	key->version = e->version;
+	key->zone = zone;
+	return side;
+}
+
+/* Why nothing in this packet can be edited: 0 or -errno. */
+static int refusal_of(struct ipq_edit *e, enum tcp_counter *reason)
+{
+	int err = edit_transport(e, IPPROTO_TCP);
+
+	switch (err ? e->reason : IPQ_EDIT_REASON_NONE) {
+	case IPQ_EDIT_REASON_AUTHENTICATED:
+	case IPQ_EDIT_REASON_ENCRYPTED:
+	case IPQ_EDIT_REASON_SIGNED:
+		*reason = TCP_PROTECTED;
+		break;
+	case IPQ_EDIT_REASON_FRAGMENT:
+		*reason = TCP_FRAGMENT;
+		break;
+	default:
+		*reason = TCP_OTHER;
+	}
+	return err;
+}
+
+static void read_header(struct ipq_tcp_segment *s)
+{
+	const uint8_t *p = s->edit->data + s->edit->transport;
+
+	s->sequence = get32(p + 4);
+	s->acknowledgement = get32(p + 8);
+	s->flags = get16(p + 12) & 0x1ff;
+	s->window = get16(p + 14);
+	/* A SYN counts for one, before the payload. */
+	s->text = s->sequence + ((s->flags & IPQ_TCP_SYN) != 0);
+	s->end = s->text + s->edit->payload_len;
+}
+
+static void refuse(struct ipq_tcp_segment *s, int err, enum tcp_counter reason)
+{
+	s->refusal = err;
+	s->state |= (uint32_t)reason << 16;
+}
+
+static struct tcp_flow *flow_of(const struct ipq_tcp_segment *s)
+{
+	return s->connection;
+}
+
+/* Finds the connection. The shard stays locked if there is one. 0 or -EDEADLK. */
+static int attach(struct ipq_tcp_segment *s, uint32_t zone, bool create, const struct tcp_seen *seen)
+{
+	struct ipq_tcp *t = s->table;
+	struct tcp_shard *shard;
+	struct tcp_flow *f;
+	struct tcp_key key;
+	uint64_t hash;
+
+	s->side = make_key(&key, s->edit, zone);
+	hash = tcp_hash(t, &key);
+	shard = tcp_shard_of(t, hash);
+	if (pthread_mutex_lock(&shard->lock))
+		return -EDEADLK;
+	f = tcp_find(t, shard, &key, hash, s, create);
+	if (!f) {
+		pthread_mutex_unlock(&shard->lock);
+		s->state |= TCP_ONE_SHOT;
+		refuse(s, -ENOBUFS, TCP_NO_MEMORY);
+		return 0;
+	}
+	s->connection = f;
+	s->shard = shard;
+	tcp_count(t, TCP_SEGMENTS);
+	tcp_arrive(t, f, s, seen->scale);
+	if (seen->multipath && s->state & TCP_IN_WINDOW)
+		f->multipath = true;
+	if (f->multipath)
+		refuse(s, -EOPNOTSUPP, TCP_MULTIPATH);
+	else if (!(s->state & TCP_IN_WINDOW) || s->flags & IPQ_TCP_RST)
+		refuse(s, -ERANGE, TCP_WINDOW);
+	return 0;
+}
+
+int ipq_tcp_begin(struct ipq_tcp *t, struct ipq_tcp_segment *s, struct ipq_edit *e, uint32_t zone,
+		  uint32_t flags)
+{
+	bool known_only = flags & IPQ_TCP_KNOWN_ONLY;
+	enum tcp_counter reason;
+	struct tcp_seen seen;
+	int err;
+
+	if (flags & ~(uint32_t)IPQ_TCP_KNOWN_ONLY)
+		return -EINVAL;
+	*s = (struct ipq_tcp_segment){ .table = t, .edit = e };
+	if (known_only && !atomic_load_explicit(&t->flows, memory_order_relaxed)) {
+		refuse(s, -ENOBUFS, TCP_NO_MEMORY);
+		return 0;
+	}
+	err = refusal_of(e, &reason);
+	if (err) {
+		refuse(s, err, reason);
+		return 0;
+	}
+	tcp_scan_options(e, &seen);
+	read_header(s);
+	return attach(s, zone, !known_only, &seen);
+}
+
+void ipq_tcp_expect(struct ipq_tcp_segment *s, size_t old_len, size_t new_len, int every)
+{
+	struct tcp_flow *f = flow_of(s);
+
+	if (!f || !(s->flags & IPQ_TCP_SYN) || s->table->recorded || old_len == new_len)
+		return;
+	if (tcp_clear_multipath(s->edit)) {
+		f->multipath = false;
+		if (s->refusal == -EOPNOTSUPP)
+			s->refusal = 0;
+		s->state |= TCP_WRITTEN;
+	}
+	if (tcp_lower_mss(s->edit, old_len, new_len, every))
+		s->state |= TCP_WRITTEN;
+}
+
+/* ---- replace ---------------------------------------------------------------------------------- */
+
+static int count_refusal(const struct ipq_tcp_segment *s, int err, enum tcp_counter reason)
+{
+	tcp_count(s->table, reason);
+	return err;
+}
+
+/* Text of the same length, without remembering it. */
+static int write_now(struct ipq_tcp_segment *s, size_t offset, const void *bytes, size_t len)
+{
+	int err = ipq_edit_replace(s->edit, offset, len, bytes, len);
+
+	if (err)
+		return count_refusal(s, err, err == -EOPNOTSUPP ? TCP_FRAGMENT : TCP_OTHER);
+	s->state |= TCP_WRITTEN;
+	tcp_count(s->table, TCP_REPLACED);
+	return 1;
+}
+
+/* The log is full. Text of the same length can be replaced all the same, and again when it is sent again. */
+static int write_unlogged(struct ipq_tcp_segment *s, struct tcp_direction *d, size_t offset,
+			  const void *bytes, size_t len)
+{
+	uint32_t begin = s->text + (uint32_t)offset, end = begin + (uint32_t)len;
+
+	if (!d->has_unlogged)
+		d->unlogged = (struct tcp_range){ begin, end };
+	d->has_unlogged = true;
+	if (before(begin, d->unlogged.begin))
+		d->unlogged.begin = begin;
+	if (before(d->unlogged.end, end))
+		d->unlogged.end = end;
+	return write_now(s, offset, bytes, len);
+}
+
+/* Bytes of payload that may leave in this packet. */
+static size_t payload_room(const struct ipq_edit *e)
+{
+	size_t most = UINT16_MAX + (e->version == 6 ? IPV6_HEADER : 0U);
+
+	if (e->room < most || e->flags & (IPQ_EDIT_NO_LENGTH | IPQ_EDIT_JUMBO))
+		most = e->room;
+	return most - e->payload;
+}
+
+static size_t new_payload_len(const struct tcp_log *log, const struct ipq_tcp_segment *s)
+{
+	return tcp_log_map(log, s->end, true) - tcp_log_map(log, s->text, true);
+}
+
+/* What the log of this direction may use of the connection's memory and of the table's. */
+static size_t log_limit(const struct ipq_tcp *t, const struct tcp_flow *f, const struct tcp_log *log)
+{
+	size_t used = tcp_flow_bytes(f), logged = tcp_log_bytes(log);
+	size_t all = atomic_load_explicit(&t->bytes, memory_order_relaxed) - f->bytes + used;
+	size_t left = used < t->max_flow_bytes ? t->max_flow_bytes - used : 0;
+
+	if (all > t->max_bytes)
+		return 0;
+	return logged + (left < t->max_bytes - all ? left : (size_t)(t->max_bytes - all));
+}
+
+static int add_to_log(struct ipq_tcp_segment *s, struct tcp_direction *d, uint32_t begin, const void *bytes,
+		      size_t old_len, size_t new_len)
+{
+	struct tcp_log *log = &d->log;
+	size_t limit = log_limit(s->table, flow_of(s), log);
+	int err = tcp_log_add(log, begin, bytes, (uint16_t)old_len, (uint16_t)new_len, limit);
+
+	/* In a recording the oldest ones are the ones that are least needed. */
+	if (err == -ENOBUFS && s->table->recorded && log->end) {
+		tcp_log_prune_oldest(log, (log->end - log->first) / 4 + 1);
+		err = tcp_log_add(log, begin, bytes, (uint16_t)old_len, (uint16_t)new_len, limit);
+	}
+	return err;
+}
+
+/* Inserted text belongs to the byte after it, or at the end to the byte before it. */
+static int insert(struct ipq_tcp_segment *s, size_t offset, const void *bytes, size_t len)
+{
+	const struct ipq_edit *e = s->edit;
+	bool last = offset == e->payload_len;
+	uint8_t *text;
+	int result;
+
+	if (!e->payload_len || len >= UINT16_MAX)
+		return -EINVAL;
+	text = malloc(len + 1);
+	if (!text)
+		return count_refusal(s, -ENOMEM, TCP_NO_MEMORY);
+	offset -= last;
+	text[last ? 0 : len] = e->data[e->payload + offset];
+	memcpy(text + last, bytes, len);
+	result = ipq_tcp_replace(s, offset, 1, text, len + 1);
+	free(text);
+	return result;
+}
+
+/* Text of a connection that is remembered. */
+static int replace(struct ipq_tcp_segment *s, size_t offset, size_t old_len, const void *bytes,
+		   size_t new_len)
+{
+	struct tcp_direction *d = &flow_of(s)->direction[s->side];
+	uint32_t begin = s->text + (uint32_t)offset, end = begin + (uint32_t)old_len;
+	size_t len, room;
+	int err;
+
+	if (s->state & TCP_DROP_SEGMENT)
+		return 0;
+	if (before(begin, s->fresh) && !tcp_in_gap(d, begin, end)) {
+		bool unlogged = old_len == new_len && d->has_unlogged && !before(begin, d->unlogged.begin) &&
+				!before(d->unlogged.end, end);
+
+		return unlogged && !tcp_log_covers(&d->log, begin, end) ? write_now(s, offset, bytes, old_len)
+									: 0;
+	}
+	if (old_len != new_len && before(begin, s->fresh))
+		return count_refusal(s, -ESTALE, TCP_LATE);
+	if (old_len != new_len && s->edit->flags & IPQ_EDIT_FRAGMENT)
+		return count_refusal(s, -EOPNOTSUPP, TCP_FRAGMENT);
+	len = new_payload_len(&d->log, s);
+	room = payload_room(s->edit);
+	if (new_len > old_len && len + new_len - old_len > room)
+		return count_refusal(s, s->edit->payload + room < s->edit->room ? -EMSGSIZE : -ENOSPC,
+				     TCP_NO_ROOM);
+	err = add_to_log(s, d, begin, bytes, old_len, new_len);
+	if ((err == -ENOBUFS || err == -ENOMEM) && old_len == new_len)
+		return write_unlogged(s, d, offset, bytes, old_len);
+	if (err == -ENOBUFS || err == -ENOMEM)
+		return count_refusal(s, err, TCP_NO_MEMORY);
+	if (err)
+		return err;
+	tcp_count(s->table, TCP_REPLACED);
+	return 1;
+}
+
+int ipq_tcp_replace(struct ipq_tcp_segment *s, size_t offset, size_t old_len, const void *bytes,
+		    size_t new_len)
+{
+	const struct ipq_edit *e = s->edit;
+
+	if (s->refusal && !(s->state & TCP_ONE_SHOT && old_len == new_len))
+		return count_refusal(s, s->refusal, s->state >> 16);
+	if (offset > e->payload_len || old_len > e->payload_len - offset || (!old_len && !new_len))
+		return -EINVAL;
+	if (new_len > UINT16_MAX)
+		return count_refusal(s, -EMSGSIZE, TCP_NO_ROOM);
+	if (!old_len)
+		return insert(s, offset, bytes, new_len);
+	if (s->refusal)
+		return write_now(s, offset, bytes, old_len);
+	return replace(s, offset, old_len, bytes, new_len);
+}
+
+/* ---- end -------------------------------------------------------------------------------------- */
+
+static bool grow_scratch(struct tcp_shard *shard, size_t len)
+{
+	uint8_t *grown;
+
+	if (len <= shard->scratch_room)
+		return true;
+	len = len > SCRATCH_MIN ? len : SCRATCH_MIN;
+	grown = realloc(shard->scratch, len);
+	if (!grown)
+		return false;
+	shard->scratch = grown;
+	shard->scratch_room = len;
+	return true;
+}
+
+/* Replaces the payload by the text to send. false: it cannot be sent now. */
+static bool build_payload(struct ipq_tcp_segment *s, const struct tcp_log *log, bool *changed)
+{
+	struct ipq_edit *e = s->edit;
+	struct tcp_shard *shard = s->shard;
+	size_t room = payload_room(e), len = new_payload_len(log, s);
+	uint32_t end = s->end;
+
+	if (!tcp_log_covers(log, s->text, s->end))
+		return true;
+	if (!grow_scratch(shard, len < room ? len : room))
+		return s->table->recorded;
+	len = tcp_log_copy(log, s->text, &end, e->data + e->payload, shard->scratch, room);
+	if (end != s->end) {
+		tcp_count(s->table, TCP_CUT);
+		if (!len && !s->table->recorded)
+			return false;
+		s->flags &= (uint16_t)~IPQ_TCP_FIN;
+		ipq_edit_set_tcp_flags(e, 0, IPQ_TCP_FIN);
+	}
+	if (len == e->payload_len && !memcmp(shard->scratch, e->data + e->payload, len))
+		return true;
+	if (edit_splice(e, e->payload, e->payload_len, shard->scratch, len))
+		return s->table->recorded; /* a fragment */
+	e->payload_len = (uint32_t)len;
+	*changed = true;
+	return true;
+}
+
+static enum ipq_tcp_result carry_out(struct ipq_tcp_segment *s)
+{
+	struct tcp_flow *f = flow_of(s);
+	struct tcp_log *log = &f->direction[s->side].log;
+	uint32_t mapped = tcp_log_map(log, s->text, true), sequence = mapped - (s->text - s->sequence);
+	bool changed = s->state & TCP_WRITTEN, had_payload = s->edit->payload_len;
+
+	if (s->state & TCP_DROP_SEGMENT || !build_payload(s, log, &changed)) {
+		tcp_count(s->table, TCP_DROPPED);
+		return IPQ_TCP_DROP;
+	}
+	/* The receiver must acknowledge text of which nothing is left. It does so for a number before its
+	 * window, as for a keepalive. */
+	if (had_payload && !s->edit->payload_len && !s->table->recorded &&
+	    !(s->flags & (IPQ_TCP_SYN | IPQ_TCP_FIN | IPQ_TCP_RST)))
+		sequence--;
+	if (sequence != s->sequence) {
+		ipq_edit_set_tcp_sequence(s->edit, sequence);
+		changed = true;
+	}
+	changed |= tcp_move_urgent(log, s, mapped);
+	changed |= tcp_move_acknowledgement(s->table, f, s);
+	return changed ? IPQ_TCP_CHANGED : IPQ_TCP_UNCHANGED;
+}
+
+enum ipq_tcp_result ipq_tcp_end(struct ipq_tcp_segment *s)
+{
+	struct tcp_shard *shard = s->shard;
+	enum ipq_tcp_result result;
+	enum tcp_class class;
+
+	if (!s->connection)
+		return s->state & TCP_WRITTEN ? IPQ_TCP_CHANGED : IPQ_TCP_UNCHANGED;
+	class = flow_of(s)->class;
+	result = carry_out(s);
+	if (result != IPQ_TCP_DROP)
+		class = tcp_depart(s->table, flow_of(s), s);
+	if (result == IPQ_TCP_CHANGED)
+		tcp_count(s->table, TCP_CHANGED);
+	tcp_flow_touch(s->table, shard, s->connection, class);
+	s->connection = NULL;
+	s->state = 0;
+	pthread_mutex_unlock(&shard->lock);
+	return result;
+}
+
+int ipq_tcp_substitute(struct ipq_tcp *t, struct ipq_edit *e, uint32_t zone, const void *old_bytes,
+		       size_t old_len, const void *new_bytes, size_t new_len)
+{
+	struct ipq_tcp_segment s;
+	int at = 0, err = ipq_tcp_begin(t, &s, e, zone, 0);
+
+	if (err)
+		return err;
+	ipq_tcp_expect(&s, old_len, new_len, true);
+	while ((at = ipq_edit_find(e, (size_t)at, old_bytes, old_len)) >= 0) {
+		err = ipq_tcp_replace(&s, (size_t)at, old_len, new_bytes, new_len);
+		if (err < 0 && err != -ESTALE && err != -EEXIST)
+			break;
+		at += err == 1 ? (int)old_len : 1;
+	}
+	return (int)ipq_tcp_end(&s);
+}

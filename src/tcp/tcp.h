@@ -1,0 +1,224 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* What the files of ipq_tcp.h share. */
+#ifndef TCP_TCP_H
+#define TCP_TCP_H
+
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdbool.h>
+
+#include "edit/edit.h"
+#include "ipq_tcp.h"
+
+/* Serial number arithmetic (RFC 1982). */
+static inline bool before(uint32_t a, uint32_t b)
+{
+	return (int32_t)(a - b) < 0;
+}
+
+/* ---- log.c: what was replaced in one direction ------------------------------------------------ */
+
+struct tcp_edit {
+	uint32_t begin; /* of the old text, in the sender's sequence numbers */
+	uint32_t shift; /* that all edits before this one add to a sequence number */
+	uint32_t kind;
+};
+
+/* A replacement that many edits may share. */
+struct tcp_kind {
+	uint8_t *bytes; /* NULL: free entry */
+	uint32_t refs;
+	uint32_t hash;
+	uint16_t old_len, new_len;
+};
+
+struct tcp_log {
+	struct tcp_edit *edit; /* [first, end), sorted */
+	struct tcp_kind *kind;
+	uint32_t first, end, room;
+	uint32_t kinds;
+	uint32_t text_bytes;
+	uint32_t base, total; /* shift before the first edit and after the last one */
+};
+
+/* If a position is inside a replaced text, up chooses its end, otherwise its begin. */
+uint32_t tcp_log_map(const struct tcp_log *log, uint32_t sequence, bool up);
+uint32_t tcp_log_unmap(const struct tcp_log *log, uint32_t mapped, bool up);
+
+/* Does an edit begin in [begin, end), or is begin inside one? */
+bool tcp_log_covers(const struct tcp_log *log, uint32_t begin, uint32_t end);
+
+/* Adds an edit; the log may then use `limit` bytes. 0, -EEXIST, -ENOBUFS (limit), -ENOMEM. */
+int tcp_log_add(struct tcp_log *log, uint32_t begin, const void *bytes, uint16_t old_len, uint16_t new_len,
+		size_t limit);
+
+/* Forgets edits that end at or before sequence, or the n oldest ones. Positions after them map as before. */
+void tcp_log_prune(struct tcp_log *log, uint32_t sequence);
+void tcp_log_prune_oldest(struct tcp_log *log, uint32_t n);
+
+/* Copies the text [begin, *end) as it is sent on, at most room bytes. Lowers *end if not all of it fits. */
+size_t tcp_log_copy(const struct tcp_log *log, uint32_t begin, uint32_t *end, const uint8_t *from,
+		    uint8_t *to, size_t room);
+
+size_t tcp_log_bytes(const struct tcp_log *log);
+void tcp_log_free(struct tcp_log *log);
+
+/* ---- table.c: connections, memory, counters --------------------------------------------------- */
+
+struct tcp_key {
+	uint8_t address[2][16]; /* the smaller side first */
+	uint16_t port[2];
+	uint32_t zone;
+	uint64_t version;
+};
+
+struct tcp_range {
+	uint32_t begin, end;
+};
+
+/* Gaps that are remembered per direction. */
+#define TCP_GAPS 32
+
+struct tcp_direction {
+	struct tcp_log log;
+	struct tcp_range *gap;	   /* TCP_GAPS, or NULL. Sorted: text before `next` that did not pass yet */
+	struct tcp_range unlogged; /* in which text was replaced by text of its length and not remembered */
+	uint32_t gaps;
+	uint32_t isn;
+	uint32_t floor;	 /* the receiver has acknowledged everything before it */
+	uint32_t next;	 /* everything before it was sent on or is a gap */
+	uint32_t fin;	 /* sequence number after the FIN */
+	uint32_t window; /* the largest one that this side has offered, in bytes */
+	int8_t scale;	 /* that its SYN offered for its windows; -1: none */
+	bool known, has_isn, has_fin, has_unlogged;
+	bool acknowledged; /* this side acknowledged something of the other side */
+};
+
+/* In the order in which they make way for new connections. */
+enum tcp_class {
+	TCP_TEMPORARY, /* not established, or closed */
+	TCP_CLEAN,     /* never edited: can be forgotten and learnt again without harm */
+	TCP_EDITED,
+	TCP_CLASSES
+};
+
+struct tcp_flow {
+	struct tcp_flow *next; /* in the bucket */
+	struct tcp_flow *older, *newer;
+	struct tcp_key key;
+	struct tcp_direction direction[2];
+	int64_t used;	/* ms */
+	uint64_t order; /* of use in the shard */
+	size_t bytes;
+	uint32_t bucket;
+	uint8_t class;
+	bool reset, multipath;
+};
+
+struct tcp_list {
+	struct tcp_flow *oldest, *newest;
+};
+
+struct tcp_shard {
+	pthread_mutex_t lock;
+	struct tcp_flow **bucket;
+	struct tcp_list list[TCP_CLASSES];
+	uint32_t count;
+	uint64_t order;
+	uint8_t *scratch; /* for a payload that is built */
+	size_t scratch_room;
+};
+
+/* In the order of struct ipq_tcp_stats from `segments` on. */
+enum tcp_counter {
+	TCP_SEGMENTS,
+	TCP_CHANGED,
+	TCP_DROPPED,
+	TCP_CUT,
+	TCP_REPLACED,
+	TCP_EVICTED,
+	TCP_LATE,
+	TCP_NO_MEMORY,
+	TCP_NO_ROOM,
+	TCP_PROTECTED,
+	TCP_MULTIPATH,
+	TCP_FRAGMENT,
+	TCP_WINDOW,
+	TCP_OTHER,
+	TCP_COUNTERS
+};
+
+struct ipq_tcp {
+	struct tcp_shard *shard;
+	uint32_t shards, buckets; /* powers of two; buckets per shard */
+	uint32_t max_flows;	  /* per shard */
+	uint32_t max_flow_bytes;
+	uint64_t max_bytes;
+	bool recorded, in_order;
+	uint64_t hash_key[2];
+	int64_t (*clock)(void); /* ms */
+	atomic_size_t bytes;
+	atomic_uint flows;
+	atomic_uint_fast64_t counter[TCP_COUNTERS];
+};
+
+static inline void tcp_count(struct ipq_tcp *t, enum tcp_counter c)
+{
+	atomic_fetch_add_explicit(&t->counter[c], 1, memory_order_relaxed);
+}
+
+uint64_t tcp_hash(const struct ipq_tcp *t, const struct tcp_key *key);
+struct tcp_shard *tcp_shard_of(const struct ipq_tcp *t, uint64_t hash);
+
+/* The shard is locked for all of these. */
+struct tcp_flow *tcp_flow_first(const struct ipq_tcp *t, const struct tcp_shard *shard, uint64_t hash);
+struct tcp_flow *tcp_flow_new(struct ipq_tcp *t, struct tcp_shard *shard, const struct tcp_key *key,
+			      uint64_t hash); /* NULL: no memory, or all are in use */
+void tcp_flow_forget(struct ipq_tcp *t, struct tcp_shard *shard, struct tcp_flow *f);
+size_t tcp_flow_bytes(const struct tcp_flow *f);
+/* The flow was used; its class and memory may have changed. */
+void tcp_flow_touch(struct ipq_tcp *t, struct tcp_shard *shard, struct tcp_flow *f, enum tcp_class class);
+
+/* ---- connection.c: the state of a connection -------------------------------------------------- */
+
+/* How this segment relates to the connection. Bits of ipq_tcp_segment.state. */
+enum tcp_state {
+	TCP_IN_WINDOW = 1 << 0,
+	TCP_DROP_SEGMENT = 1 << 1,
+	TCP_WRITTEN = 1 << 2, /* bytes of the packet have changed already */
+	TCP_ONE_SHOT = 1 << 3 /* not remembered: text of the same length can be replaced at once */
+};
+
+/* The connection that a segment belongs to, made if needed and wanted. */
+struct tcp_flow *tcp_find(struct ipq_tcp *t, struct tcp_shard *shard, const struct tcp_key *key,
+			  uint64_t hash, const struct ipq_tcp_segment *s, bool create);
+
+/* Learns what the direction of the segment looks like, before the caller edits. */
+void tcp_arrive(const struct ipq_tcp *t, struct tcp_flow *f, struct ipq_tcp_segment *s, int scale);
+
+/* By how many bits this side's windows are scaled, SYN excepted. -1: unknown. */
+int tcp_window_scale(const struct tcp_flow *f, unsigned side);
+
+/* Is [begin, end) in a gap? */
+bool tcp_in_gap(const struct tcp_direction *d, uint32_t begin, uint32_t end);
+
+/* Learns what the segment has sent and acknowledged. Returns the connection's class. */
+enum tcp_class tcp_depart(const struct ipq_tcp *t, struct tcp_flow *f, const struct ipq_tcp_segment *s);
+
+/* ---- header.c: fields that follow ------------------------------------------------------------- */
+
+struct tcp_seen {
+	bool multipath; /* any option of Multipath TCP */
+	int scale;	/* of the window; -1: no such option */
+};
+
+void tcp_scan_options(const struct ipq_edit *e, struct tcp_seen *seen);
+
+/* Each returns whether it changed the packet. mapped: the new sequence number of the text. */
+bool tcp_move_acknowledgement(const struct ipq_tcp *t, const struct tcp_flow *f,
+			      const struct ipq_tcp_segment *s);
+bool tcp_move_urgent(const struct tcp_log *log, const struct ipq_tcp_segment *s, uint32_t mapped);
+bool tcp_lower_mss(struct ipq_edit *e, size_t old_len, size_t new_len, bool every);
+bool tcp_clear_multipath(struct ipq_edit *e);
+
+#endif

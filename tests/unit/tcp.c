@@ -1,0 +1,710 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* ipq_tcp.h, packet by packet. tcp_model.c has whole connections. */
+#include <arpa/inet.h>
+#include <errno.h>
+#include <pthread.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <cmocka.h>
+
+#include "tcp/tcp.h"
+
+#define A_ISN 100
+#define B_ISN 500
+
+static uint8_t buffer[65536];
+static struct ipq_edit e;
+
+/* A packet from A (side 0, port 4000) or B (port 80). options: whole words. */
+struct packet {
+	unsigned side, flags, more_flags, urgent, port;
+	uint32_t sequence, acknowledgement;
+	const char *text;
+	const void *options;
+	size_t options_len, text_len;
+	uint16_t window;
+	uint8_t address;
+};
+
+static void write_packet(const struct packet *p)
+{
+	size_t text_len = p->text_len ? p->text_len : p->text ? strlen(p->text) : 0;
+	size_t len = 40 + p->options_len + text_len;
+	uint16_t port = htons((uint16_t)(p->port ? p->port : 4000)), other = htons(80);
+	uint8_t *t = buffer + 20;
+
+	memset(buffer, 0, 40);
+	buffer[0] = 0x45;
+	put16(buffer + 2, (unsigned)len);
+	buffer[8] = 64;
+	buffer[9] = 6;
+	memcpy(buffer + 12, p->side ? "\12\0\0\2\12\0\0\1" : "\12\0\0\1\12\0\0\2", 8);
+	buffer[p->side ? 18 : 14] = p->address;
+	memcpy(t, p->side ? &other : &port, 2);
+	memcpy(t + 2, p->side ? &port : &other, 2);
+	put32(t + 4, p->sequence);
+	put32(t + 8, p->acknowledgement);
+	t[12] = (uint8_t)((5 + p->options_len / 4) << 4);
+	t[13] = (uint8_t)(p->flags | p->more_flags);
+	put16(t + 14, p->window ? p->window : 0xffff);
+	put16(t + 18, p->urgent);
+	if (p->options_len)
+		memcpy(t + 20, p->options, p->options_len);
+	if (text_len)
+		memcpy(t + 20 + p->options_len, p->text, text_len);
+	assert_int_equal(ipq_checksum_complete(buffer, len), 0);
+	assert_int_equal(ipq_edit_begin(&e, buffer, len, 65531, 0), 0);
+}
+
+/* Passes a packet in which old becomes new. */
+static enum ipq_tcp_result pass(struct ipq_tcp *t, const struct packet *p, const char *old, const char *new)
+{
+	int result;
+
+	write_packet(p);
+	result = ipq_tcp_substitute(t, &e, 0, old, strlen(old), new, strlen(new));
+	assert_true(result >= 0);
+	assert_int_equal(ipq_checksum_verify(buffer, e.len), 0);
+	return (enum ipq_tcp_result)result;
+}
+
+static uint32_t sequence(void)
+{
+	return get32(buffer + e.transport + 4);
+}
+
+static uint32_t acknowledgement(void)
+{
+	return get32(buffer + e.transport + 8);
+}
+
+static void assert_text(const char *text)
+{
+	assert_int_equal(e.payload_len, strlen(text));
+	assert_memory_equal(buffer + e.payload, text, e.payload_len);
+}
+
+static struct ipq_tcp *open_table(uint32_t flags)
+{
+	struct ipq_tcp_options options = { .size = sizeof(options), .flags = flags };
+	struct ipq_tcp *t;
+
+	assert_int_equal(ipq_tcp_open(&t, &options), 0);
+	return t;
+}
+
+static struct ipq_tcp_stats stats_of(struct ipq_tcp *t)
+{
+	struct ipq_tcp_stats stats = { .size = sizeof(stats) };
+
+	assert_int_equal(ipq_tcp_stats(t, &stats), 0);
+	return stats;
+}
+
+/* SYN, SYN-ACK and ACK of a connection. The next numbers are A_ISN + 1 and B_ISN + 1. */
+static void shake_hands(struct ipq_tcp *t, unsigned port)
+{
+	pass(t, &(struct packet){ .port = port, .flags = IPQ_TCP_SYN, .sequence = A_ISN }, "-", "+");
+	pass(t,
+	     &(struct packet){ .port = port,
+			       .side = 1,
+			       .flags = IPQ_TCP_SYN | IPQ_TCP_ACK,
+			       .sequence = B_ISN,
+			       .acknowledgement = A_ISN + 1 },
+	     "-", "+");
+	pass(t,
+	     &(struct packet){ .port = port,
+			       .flags = IPQ_TCP_ACK,
+			       .sequence = A_ISN + 1,
+			       .acknowledgement = B_ISN + 1 },
+	     "-", "+");
+}
+
+static struct ipq_tcp *open_connection(uint32_t flags)
+{
+	struct ipq_tcp *t = open_table(flags);
+
+	shake_hands(t, 0);
+	return t;
+}
+
+#define TEXT(...) (&(struct packet){ .flags = IPQ_TCP_ACK, .acknowledgement = B_ISN + 1, __VA_ARGS__ })
+#define ANSWER(n)          \
+	(&(struct packet){ \
+		.side = 1, .flags = IPQ_TCP_ACK, .sequence = B_ISN + 1, .acknowledgement = A_ISN + (n) })
+
+/* ---- numbers ---------------------------------------------------------------------------------- */
+
+static void recorded_acknowledgement_moves_forward(void **state)
+{
+	struct ipq_tcp *t = open_table(IPQ_TCP_RECORDED);
+
+	(void)state;
+	assert_int_equal(pass(t, TEXT(.sequence = 101, .text = "a evil b"), "evil", "goodness"),
+			 IPQ_TCP_CHANGED);
+	assert_text("a goodness b");
+	assert_int_equal(pass(t, ANSWER(9), "evil", "goodness"), IPQ_TCP_CHANGED);
+	assert_int_equal(acknowledgement(), 113);
+	/* again and a second time */
+	assert_int_equal(pass(t, TEXT(.sequence = 101, .text = "a evil b"), "evil", "x"), IPQ_TCP_CHANGED);
+	assert_text("a goodness b");
+	assert_int_equal(pass(t, TEXT(.sequence = 109, .text = "end"), "evil", "x"), IPQ_TCP_CHANGED);
+	assert_int_equal(sequence(), 113);
+	ipq_tcp_close(t);
+}
+
+static void segments_after_a_gap_are_sent(void **state)
+{
+	for (uint32_t flags = 0; flags <= IPQ_TCP_RECORDED; flags++) {
+		struct ipq_tcp *t = open_table(flags);
+
+		(void)state;
+		assert_int_equal(pass(t, TEXT(.sequence = 101, .text = "one "), "evil", "goodness"), 0);
+		assert_int_equal(pass(t, TEXT(.sequence = 110, .text = "three "), "evil", "goodness"), 0);
+		assert_int_equal(pass(t, TEXT(.sequence = 116, .text = "four "), "evil", "goodness"), 0);
+		ipq_tcp_close(t);
+	}
+}
+
+static void segment_after_a_gap_is_dropped_in_order_only(void **state)
+{
+	struct ipq_tcp *t = open_connection(IPQ_TCP_IN_ORDER);
+
+	(void)state;
+	assert_int_equal(pass(t, TEXT(.sequence = 106, .text = "evil"), "evil", "goodness"), IPQ_TCP_DROP);
+	assert_int_equal(pass(t, TEXT(.sequence = 101, .text = "evil "), "evil", "goodness"),
+			 IPQ_TCP_CHANGED);
+	assert_int_equal(pass(t, TEXT(.sequence = 106, .text = "evil"), "evil", "goodness"), IPQ_TCP_CHANGED);
+	assert_int_equal(sequence(), 110);
+	assert_text("goodness");
+	assert_int_equal(stats_of(t).dropped, 1);
+	ipq_tcp_close(t);
+}
+
+static void text_in_a_gap_keeps_its_length(void **state)
+{
+	struct ipq_tcp *t = open_connection(0);
+
+	(void)state;
+	assert_int_equal(pass(t, TEXT(.sequence = 106, .text = "later"), "evil", "goodness"), 0);
+	assert_int_equal(pass(t, TEXT(.sequence = 101, .text = "evil "), "evil", "goodness"), 0);
+	assert_int_equal(stats_of(t).late, 1);
+	ipq_tcp_close(t);
+	t = open_connection(0);
+	assert_int_equal(pass(t, TEXT(.sequence = 106, .text = "later"), "evil", "good"), 0);
+	assert_int_equal(pass(t, TEXT(.sequence = 101, .text = "evil "), "evil", "good"), IPQ_TCP_CHANGED);
+	assert_text("good ");
+	ipq_tcp_close(t);
+}
+
+static void retransmission_is_sent_as_first_under_other_rules(void **state)
+{
+	struct ipq_tcp *t = open_connection(0);
+
+	(void)state;
+	pass(t, TEXT(.sequence = 101, .text = "say evil now"), "evil", "goodness");
+	assert_int_equal(pass(t, TEXT(.sequence = 101, .text = "say evil now"), "now", "never"),
+			 IPQ_TCP_CHANGED);
+	assert_text("say goodness now");
+	/* cut inside the text: the segment with its first byte has all of it */
+	pass(t, TEXT(.sequence = 101, .text = "say ev"), "-", "+");
+	assert_text("say goodness");
+	pass(t, TEXT(.sequence = 107, .text = "il now"), "-", "+");
+	assert_text(" now");
+	assert_int_equal(sequence(), 113);
+	ipq_tcp_close(t);
+}
+
+static void text_of_the_same_length_is_sent_as_first(void **state)
+{
+	struct ipq_tcp *t = open_connection(0);
+
+	(void)state;
+	pass(t, TEXT(.sequence = 101, .text = "evil"), "evil", "good");
+	assert_int_equal(pass(t, TEXT(.sequence = 101, .text = "evil"), "-", "+"), IPQ_TCP_CHANGED);
+	assert_text("good");
+	ipq_tcp_close(t);
+}
+
+static void unchanged_text_is_never_changed_later(void **state)
+{
+	struct ipq_tcp *t = open_connection(0);
+
+	(void)state;
+	pass(t, TEXT(.sequence = 101, .text = "evil"), "-", "+");
+	assert_int_equal(pass(t, TEXT(.sequence = 101, .text = "evil evil"), "evil", "x"), IPQ_TCP_CHANGED);
+	assert_text("evil x");
+	ipq_tcp_close(t);
+}
+
+static void first_segment_of_an_unknown_connection_keeps_its_length(void **state)
+{
+	struct ipq_tcp *t = open_table(0);
+
+	(void)state;
+	assert_int_equal(pass(t, TEXT(.sequence = 101, .text = "evil"), "evil", "x"), IPQ_TCP_UNCHANGED);
+	assert_int_equal(pass(t, TEXT(.sequence = 105, .text = "evil"), "evil", "x"), IPQ_TCP_CHANGED);
+	assert_text("x");
+	ipq_tcp_close(t);
+}
+
+static void emptied_segment_is_acknowledged(void **state)
+{
+	struct ipq_tcp *t = open_connection(0);
+
+	(void)state;
+	assert_int_equal(pass(t, TEXT(.sequence = 101, .text = "evil"), "evil", ""), IPQ_TCP_CHANGED);
+	assert_text("");
+	assert_int_equal(sequence(), 100); /* a number before the window, as in a keepalive */
+	pass(t, ANSWER(1), "-", "+");
+	assert_int_equal(acknowledgement(), 105);
+	ipq_tcp_close(t);
+}
+
+static void partly_received_text_is_not_acknowledged(void **state)
+{
+	struct ipq_tcp *t = open_connection(0);
+
+	(void)state;
+	pass(t, TEXT(.sequence = 101, .text = "a evil b"), "evil", "goodness");
+	pass(t, ANSWER(6), "-", "+");
+	assert_int_equal(acknowledgement(), 103);
+	pass(t, ANSWER(12), "-", "+");
+	assert_int_equal(acknowledgement(), 108);
+	ipq_tcp_close(t);
+}
+
+static void sack_blocks_cover_whole_texts(void **state)
+{
+	static const uint8_t options[] = {
+		1, 1, 5, 18, 0, 0, 0, 106, 0, 0, 0, 113, 0, 0, 0, 104, 0, 0, 0, 106
+	};
+	struct ipq_tcp *t = open_connection(0);
+	struct packet answer = *ANSWER(1);
+	size_t len;
+	int at;
+
+	(void)state;
+	pass(t, TEXT(.sequence = 101, .text = "a evil b"), "evil", "goodness");
+	answer.options = options;
+	answer.options_len = sizeof(options);
+	assert_int_equal(pass(t, &answer, "-", "+"), IPQ_TCP_CHANGED);
+	at = ipq_edit_find_tcp_option(&e, 5, &len);
+	assert_true(at > 0);
+	assert_int_equal(len, 8); /* the second block is inside a text */
+	assert_int_equal(get32(buffer + at), 107);
+	assert_int_equal(get32(buffer + at + 4), 109);
+	ipq_tcp_close(t);
+}
+
+static void urgent_pointer_follows(void **state)
+{
+	struct ipq_tcp *t = open_table(IPQ_TCP_RECORDED);
+
+	(void)state;
+	pass(t, TEXT(.sequence = 101, .text = "kill SECRET now!", .urgent = 16, .more_flags = IPQ_TCP_URG),
+	     "SECRET", "x");
+	assert_int_equal(get16(buffer + e.transport + 18), 11);
+	ipq_tcp_close(t);
+}
+
+static void window_excludes_what_no_longer_fits(void **state)
+{
+	struct ipq_tcp *t = open_connection(0);
+	struct packet answer = *ANSWER(1);
+
+	(void)state;
+	pass(t, TEXT(.sequence = 101, .text = "a evil b"), "evil", "goodness");
+	answer.window = 100;
+	pass(t, &answer, "-", "+");
+	assert_int_equal(get16(buffer + e.transport + 14), 96);
+	ipq_tcp_close(t);
+}
+
+static void inserted_text_goes_with_its_neighbour(void **state)
+{
+	struct ipq_tcp *t = open_connection(0);
+	struct ipq_tcp_segment s;
+
+	(void)state;
+	write_packet(TEXT(.sequence = 101, .text = "middle"));
+	assert_int_equal(ipq_tcp_begin(t, &s, &e, 0, 0), 0);
+	assert_int_equal(ipq_tcp_replace(&s, 0, 0, "<", 1), 1);
+	assert_int_equal(ipq_tcp_replace(&s, 6, 0, ">", 1), 1);
+	assert_int_equal(ipq_tcp_replace(&s, 3, 0, "", 0), -EINVAL);
+	assert_int_equal(ipq_tcp_replace(&s, 7, 0, "!", 1), -EINVAL);
+	assert_int_equal(ipq_tcp_replace(&s, 0, 2, "!", 1), -EEXIST);
+	assert_int_equal(ipq_tcp_end(&s), IPQ_TCP_CHANGED);
+	assert_text("<middle>");
+	pass(t, TEXT(.sequence = 106, .text = "e next"), "-", "+");
+	assert_text("e> next");
+	ipq_tcp_close(t);
+}
+
+static void replayed_text_that_does_not_fit_is_cut(void **state)
+{
+	struct ipq_tcp *t = open_connection(0);
+	struct ipq_tcp_segment s;
+	struct packet both = *TEXT(.sequence = 101, .text = "evil evil", .more_flags = IPQ_TCP_FIN);
+
+	(void)state;
+	pass(t, TEXT(.sequence = 101, .text = "evil "), "evil", "goodness");
+	pass(t, TEXT(.sequence = 106, .text = "evil"), "evil", "goodness");
+	write_packet(&both);
+	e.room = 40 + 12;
+	assert_int_equal(ipq_tcp_begin(t, &s, &e, 0, 0), 0);
+	assert_int_equal(ipq_tcp_end(&s), IPQ_TCP_CHANGED);
+	assert_text("goodness ");
+	assert_int_equal(buffer[e.transport + 13], IPQ_TCP_ACK);
+	assert_int_equal(stats_of(t).cut, 1);
+	ipq_tcp_close(t);
+}
+
+/* ---- what is refused -------------------------------------------------------------------------- */
+
+static void protected_segment_is_refused(void **state)
+{
+	static const uint8_t md5[20] = { 19, 18, [18] = 1, 1 }, ao[20] = { 29, 16, [16] = 1, 1, 1, 1 };
+	struct ipq_tcp *t = open_connection(0);
+
+	(void)state;
+	for (unsigned i = 0; i < 2; i++)
+		assert_int_equal(pass(t,
+				      TEXT(.sequence = 101, .text = "evil", .options = i ? ao : md5,
+					   .options_len = 20),
+				      "evil", i ? "good" : "x"),
+				 IPQ_TCP_UNCHANGED);
+	assert_int_equal(stats_of(t).protection, 2);
+	ipq_tcp_close(t);
+}
+
+static void offer_of_multipath_is_removed(void **state)
+{
+	static const uint8_t options[] = { 2, 4, 5, 0xb4, 30, 4, 0, 0 }, dss[] = { 30, 4, 0x20, 0 };
+	struct ipq_tcp *t = open_table(0);
+	int at;
+
+	(void)state;
+	assert_int_equal(pass(t,
+			      &(struct packet){ .flags = IPQ_TCP_SYN,
+						.sequence = A_ISN,
+						.options = options,
+						.options_len = sizeof(options) },
+			      "evil", "goodness"),
+			 IPQ_TCP_CHANGED);
+	assert_int_equal(ipq_edit_find_tcp_option(&e, 30, NULL), -ENOENT);
+	at = ipq_edit_find_tcp_option(&e, 2, NULL);
+	assert_int_equal(get16(buffer + at), 730); /* a segment full of it still fits */
+	pass(t, TEXT(.sequence = 101, .text = "evil"), "evil", "x");
+	assert_text("x");
+	assert_int_equal(
+		pass(t, TEXT(.sequence = 105, .text = "evil", .options = dss, .options_len = sizeof(dss)),
+		     "evil", "y"),
+		IPQ_TCP_CHANGED);
+	assert_text("evil");
+	assert_int_equal(stats_of(t).multipath, 1);
+	ipq_tcp_close(t);
+}
+
+static void other_packets_are_refused(void **state)
+{
+	struct ipq_tcp *t = open_table(0);
+	struct ipq_tcp_segment s;
+
+	(void)state;
+	write_packet(TEXT(.sequence = 101, .text = "evil"));
+	buffer[9] = 17;
+	assert_int_equal(ipq_edit_begin(&e, buffer, e.len, sizeof(buffer), 0), 0);
+	assert_int_equal(ipq_tcp_begin(t, &s, &e, 0, 2), -EINVAL);
+	assert_int_equal(ipq_tcp_begin(t, &s, &e, 0, 0), 0);
+	assert_true(ipq_tcp_replace(&s, 0, 1, "x", 1) < 0);
+	assert_int_equal(ipq_tcp_end(&s), IPQ_TCP_UNCHANGED);
+	ipq_tcp_close(t);
+}
+
+static void second_packet_before_the_end_of_the_first_is_an_error(void **state)
+{
+	struct ipq_tcp *t = open_connection(0);
+	struct ipq_tcp_segment s, second;
+
+	(void)state;
+	write_packet(TEXT(.sequence = 101, .text = "evil"));
+	assert_int_equal(ipq_tcp_begin(t, &s, &e, 0, 0), 0);
+	assert_int_equal(ipq_tcp_begin(t, &second, &e, 0, 0), -EDEADLK);
+	ipq_tcp_end(&s);
+	ipq_tcp_close(t);
+}
+
+static void options_that_are_unknown_are_refused(void **state)
+{
+	struct ipq_tcp_options options = { .size = sizeof(options), .flags = 1U << 31 };
+	struct ipq_tcp_stats stats = { .size = 0 };
+	struct ipq_tcp *t;
+
+	(void)state;
+	assert_int_equal(ipq_tcp_open(&t, &options), -EINVAL);
+	options = (struct ipq_tcp_options){ .size = 0 };
+	assert_int_equal(ipq_tcp_open(&t, &options), -EINVAL);
+	assert_int_equal(ipq_tcp_open(&t, NULL), 0);
+	assert_int_equal(ipq_tcp_stats(t, &stats), -EINVAL);
+	ipq_tcp_close(t);
+	ipq_tcp_close(NULL);
+}
+
+/* ---- attacks ---------------------------------------------------------------------------------- */
+
+static void forged_syn_and_rst_change_no_connection(void **state)
+{
+	static const unsigned flags[] = { IPQ_TCP_SYN, IPQ_TCP_RST, IPQ_TCP_SYN | IPQ_TCP_ACK, IPQ_TCP_ACK };
+	struct ipq_tcp *t = open_connection(0);
+
+	(void)state;
+	pass(t, TEXT(.sequence = 101, .text = "evil"), "evil", "goodness");
+	for (uint32_t i = 0; i < 4000; i++) {
+		struct packet forged = { .flags = flags[i % 4],
+					 .side = i / 4 % 2,
+					 .sequence = 0x40000000 + i * 1000003,
+					 .acknowledgement = i,
+					 .text = i % 4 == 1 ? "" : "evil" };
+
+		pass(t, &forged, "evil", "forgery");
+	}
+	pass(t, TEXT(.sequence = 105, .text = "more"), "evil", "goodness");
+	assert_int_equal(sequence(), 109);
+	pass(t, ANSWER(13), "evil", "goodness");
+	assert_int_equal(acknowledgement(), 109);
+	assert_true(stats_of(t).connections <= 4);
+	ipq_tcp_close(t);
+}
+
+static void new_connection_on_old_ports_begins_anew(void **state)
+{
+	struct ipq_tcp *t = open_connection(0);
+
+	(void)state;
+	pass(t, TEXT(.sequence = 101, .text = "evil"), "evil", "goodness");
+	pass(t, &(struct packet){ .flags = IPQ_TCP_SYN, .sequence = 7000000 }, "evil", "goodness");
+	pass(t,
+	     &(struct packet){ .side = 1,
+			       .flags = IPQ_TCP_SYN | IPQ_TCP_ACK,
+			       .sequence = 9000000,
+			       .acknowledgement = 7000001 },
+	     "-", "+");
+	assert_int_equal(acknowledgement(), 7000001);
+	pass(t,
+	     &(struct packet){
+		     .flags = IPQ_TCP_ACK, .sequence = 7000001, .acknowledgement = 9000001, .text = "evil" },
+	     "evil", "goodness");
+	assert_int_equal(sequence(), 7000001);
+	assert_text("goodness");
+	ipq_tcp_close(t);
+}
+
+static void flood_of_syns_evicts_no_edited_connection(void **state)
+{
+	struct ipq_tcp *t = open_connection(0);
+
+	(void)state;
+	pass(t, TEXT(.sequence = 101, .text = "evil"), "evil", "goodness");
+	for (uint32_t i = 0; i < 300000; i++) {
+		struct packet forged = { .flags = IPQ_TCP_SYN,
+					 .port = 1 + i % 65535,
+					 .address = (uint8_t)(1 + i / 65535),
+					 .sequence = i };
+
+		pass(t, &forged, "evil", "forgery");
+	}
+	assert_true(stats_of(t).connections <= 65536);
+	assert_true(stats_of(t).evicted > 200000);
+	pass(t, TEXT(.sequence = 105, .text = "more"), "-", "+");
+	assert_int_equal(sequence(), 109);
+	ipq_tcp_close(t);
+}
+
+static int64_t fake_ms;
+
+static int64_t fake_clock(void)
+{
+	return fake_ms;
+}
+
+static void full_table_refuses_new_connections_until_old_ones_are_idle(void **state)
+{
+	struct ipq_tcp_options options = { .size = sizeof(options), .max_connections = 2 };
+	struct ipq_tcp *t;
+
+	(void)state;
+	assert_int_equal(ipq_tcp_open(&t, &options), 0);
+	t->clock = fake_clock;
+	for (unsigned port = 1; port <= 3; port++) {
+		shake_hands(t, port);
+		pass(t, TEXT(.port = port, .sequence = 101, .text = "evil"), "evil", "goodness");
+		assert_int_equal(e.payload_len, port <= 2 ? 8 : 4);
+	}
+	assert_int_equal(stats_of(t).no_memory, 1);
+	/* text of the same length needs no memory */
+	pass(t, TEXT(.port = 3, .sequence = 105, .text = "evil"), "evil", "good");
+	assert_text("good");
+	fake_ms += 3 * 3600 * 1000;
+	shake_hands(t, 4);
+	pass(t, TEXT(.port = 4, .sequence = 101, .text = "evil"), "evil", "goodness");
+	assert_text("goodness");
+	ipq_tcp_close(t);
+}
+
+static int64_t cpu_ns(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_THREAD_CPUTIME_ID, &now);
+	return (int64_t)now.tv_sec * 1000000000 + now.tv_nsec;
+}
+
+/* 400 segments of matches that nobody acknowledges, and then all of them again in other pieces. */
+static void segments_full_of_matches_cost_little(void **state)
+{
+	struct ipq_tcp *t = open_connection(0);
+	static char text[1400];
+	int64_t begin, worst = 0;
+
+	(void)state;
+	memset(text, 'a', sizeof(text));
+	for (uint32_t i = 0; i < 800; i++) {
+		uint32_t sequence_number = A_ISN + 1 + i % 400 * 1400 - (i < 400 ? 0 : 700);
+
+		begin = cpu_ns();
+		pass(t, TEXT(.sequence = sequence_number, .text = text, .text_len = sizeof(text)), "a", "bb");
+		if (cpu_ns() - begin > worst)
+			worst = cpu_ns() - begin;
+		assert_true(stats_of(t).bytes <= 65536);
+	}
+	/* A linear scan of a list without a bound took 20 s altogether. */
+	assert_true(worst < 20000000);
+	assert_true(stats_of(t).no_memory > 0);
+	ipq_tcp_close(t);
+}
+
+static void full_log_of_the_same_length_replaces_all(void **state)
+{
+	struct ipq_tcp *t = open_connection(0);
+	static char text[1400];
+
+	(void)state;
+	memset(text, 'a', sizeof(text));
+	for (uint32_t i = 0; i < 100; i++) {
+		pass(t, TEXT(.sequence = A_ISN + 1 + i * 1400, .text = text, .text_len = sizeof(text)), "a",
+		     "b");
+		assert_null(memchr(buffer + e.payload, 'a', e.payload_len));
+	}
+	pass(t, TEXT(.sequence = A_ISN + 1, .text = text, .text_len = sizeof(text)), "-", "+");
+	assert_null(memchr(buffer + e.payload, 'a', e.payload_len));
+	assert_true(stats_of(t).bytes <= 65536);
+	ipq_tcp_close(t);
+}
+
+static void hash_is_that_of_the_paper(void **state)
+{
+	/* SipHash-1-3 of 48 bytes 0, 1, 2... with the key 0, 1, 2..., by an independent implementation */
+	struct ipq_tcp t = { .hash_key = { 0x0706050403020100, 0x0f0e0d0c0b0a0908 } };
+	struct tcp_key key, other;
+
+	(void)state;
+	for (unsigned i = 0; i < sizeof(key); i++)
+		((uint8_t *)&key)[i] = (uint8_t)i;
+	other = key;
+	other.zone++;
+	if (htons(1) != 1)
+		assert_true(tcp_hash(&t, &key) == UINT64_C(0x9f3143f8df074c46));
+	assert_true(tcp_hash(&t, &key) != tcp_hash(&t, &other));
+}
+
+/* ---- threads ---------------------------------------------------------------------------------- */
+
+struct side {
+	struct ipq_tcp *table;
+	unsigned side;
+	uint64_t passed;
+};
+
+/* One direction of many connections. */
+static void *pass_direction(void *context)
+{
+	struct side *side = context;
+	uint8_t packet[64];
+
+	for (uint32_t i = 0; i < 20000; i++) {
+		struct ipq_edit edit;
+
+		memset(packet, 0, sizeof(packet));
+		memcpy(packet, "\x45\0\0\x2c\0\0\0\0\x40\6", 10);
+		memcpy(packet + 12, side->side ? "\12\0\0\2\12\0\0\1" : "\12\0\0\1\12\0\0\2", 8);
+		packet[20] = packet[22] = 1;
+		packet[21 + 2 * side->side] = (uint8_t)(i % 100);
+		put32(packet + 24, 1 + i / 100 * 4);
+		put32(packet + 28, 1 + i / 100 * 4);
+		packet[32] = 0x50;
+		packet[33] = IPQ_TCP_ACK;
+		memcpy(packet + 40, "evil", 4);
+		if (ipq_checksum_complete(packet, 44) == 0 &&
+		    ipq_edit_begin(&edit, packet, 44, sizeof(packet), 0) == 0 &&
+		    ipq_tcp_substitute(side->table, &edit, 0, "evil", 4, "good!", 5) >= 0)
+			side->passed++;
+	}
+	return NULL;
+}
+
+static void two_threads_share_a_connection(void **state)
+{
+	struct ipq_tcp *t = open_table(0);
+	struct side side[2] = { { t, 0, 0 }, { t, 1, 0 } };
+	pthread_t thread[2];
+
+	(void)state;
+	for (unsigned i = 0; i < 2; i++)
+		assert_int_equal(pthread_create(&thread[i], NULL, pass_direction, &side[i]), 0);
+	for (unsigned i = 0; i < 2; i++) {
+		pthread_join(thread[i], NULL);
+		assert_int_equal(side[i].passed, 20000);
+	}
+	assert_int_equal(stats_of(t).segments, 40000);
+	ipq_tcp_close(t);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(recorded_acknowledgement_moves_forward),
+		cmocka_unit_test(segments_after_a_gap_are_sent),
+		cmocka_unit_test(segment_after_a_gap_is_dropped_in_order_only),
+		cmocka_unit_test(text_in_a_gap_keeps_its_length),
+		cmocka_unit_test(retransmission_is_sent_as_first_under_other_rules),
+		cmocka_unit_test(text_of_the_same_length_is_sent_as_first),
+		cmocka_unit_test(unchanged_text_is_never_changed_later),
+		cmocka_unit_test(first_segment_of_an_unknown_connection_keeps_its_length),
+		cmocka_unit_test(emptied_segment_is_acknowledged),
+		cmocka_unit_test(partly_received_text_is_not_acknowledged),
+		cmocka_unit_test(sack_blocks_cover_whole_texts),
+		cmocka_unit_test(urgent_pointer_follows),
+		cmocka_unit_test(window_excludes_what_no_longer_fits),
+		cmocka_unit_test(inserted_text_goes_with_its_neighbour),
+		cmocka_unit_test(replayed_text_that_does_not_fit_is_cut),
+		cmocka_unit_test(protected_segment_is_refused),
+		cmocka_unit_test(offer_of_multipath_is_removed),
+		cmocka_unit_test(other_packets_are_refused),
+		cmocka_unit_test(second_packet_before_the_end_of_the_first_is_an_error),
+		cmocka_unit_test(options_that_are_unknown_are_refused),
+		cmocka_unit_test(forged_syn_and_rst_change_no_connection),
+		cmocka_unit_test(new_connection_on_old_ports_begins_anew),
+		cmocka_unit_test(flood_of_syns_evicts_no_edited_connection),
+		cmocka_unit_test(full_table_refuses_new_connections_until_old_ones_are_idle),
+		cmocka_unit_test(segments_full_of_matches_cost_little),
+		cmocka_unit_test(full_log_of_the_same_length_replaces_all),
+		cmocka_unit_test(hash_is_that_of_the_paper),
+		cmocka_unit_test(two_threads_share_a_connection),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
