@@ -129,7 +129,6 @@ static struct classic *new_handle(uint8_t family)
 	c->batch = setting.batch;
 	c->may_fall_back = source == NULL;
 	c->queue_length = CLASSIC_QUEUE_LENGTH;
-	c->public.blocking = 1;
 	c->public.local.nl_family = c->public.peer.nl_family = AF_NETLINK;
 	c->public.local.nl_pid = (uint32_t)c->pid;
 	return c;

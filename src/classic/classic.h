@@ -111,6 +111,7 @@ struct classic {
 
 	/* over_socket.c */
 	struct host *host; /* the engine; NULL: the kernel's ip_queue */
+	uint32_t client;   /* its number there */
 	uint32_t seq;	   /* of the last request that asked for an acknowledgement */
 	atomic_bool acknowledged;
 
@@ -150,7 +151,14 @@ static inline struct read_result classic_read_done(ssize_t bytes)
 	return (struct read_result){ READ_DONE, bytes };
 }
 
-/* message.c. Each writes a message into buf; returns its length, or -1 with the error set when it was cut.
+/* message.c */
+
+/* A mode request as the library of 2001 sent it: it counted the netlink header twice, so 16 zeros follow. */
+#define CLASSIC_MODE_REQUEST (2 * NLMSG_HDRLEN + sizeof(ipq_peer_msg_t))
+void classic_put_mode(const struct classic *c, unsigned char request[CLASSIC_MODE_REQUEST], uint8_t mode,
+		      size_t range);
+
+/* Each writes a message into buf; returns its length, or -1 with the error set when it was cut.
  * known: the interfaces of the last packet, or NULL. */
 ssize_t classic_deliver(struct classic *c, const struct ipq_packet *p, struct known_interface *known,
 			unsigned char *buf, size_t len);

@@ -30,8 +30,8 @@ struct host {
 	struct engine *engine;
 	pthread_mutex_t step_lock;
 	pthread_t thread;
-	bool threaded; /* there is one: a child may have failed to start it */
-	bool waits;    /* a child whose parent runs the engine */
+	bool threaded;	   /* there is one: a child may have failed to start it */
+	atomic_bool waits; /* a child whose parent runs the engine */
 	atomic_bool stopping;
 	int lifeline[2]; /* [0] is readable when no process holds [1]; [1] is -1 in a child that waits */
 	int stop[2];	 /* closing [1] stops this process's thread */
@@ -136,16 +136,20 @@ static void before_fork(void)
 	struct host *h;
 
 	pthread_mutex_lock(&hosts.lock);
-	for (h = hosts.first; h != NULL; h = h->next)
+	for (h = hosts.first; h != NULL; h = h->next) {
 		pthread_mutex_lock(&h->step_lock);
+		engine_lock(h->engine);
+	}
 }
 
 static void after_fork_in_parent(void)
 {
 	struct host *h;
 
-	for (h = hosts.first; h != NULL; h = h->next)
+	for (h = hosts.first; h != NULL; h = h->next) {
+		engine_unlock(h->engine);
 		pthread_mutex_unlock(&h->step_lock);
+	}
 	pthread_mutex_unlock(&hosts.lock);
 }
 
@@ -163,6 +167,7 @@ static void after_fork_in_child(void)
 			close(h->stop[1]);
 		}
 		h->threaded = false;
+		engine_unlock(h->engine);
 		pthread_mutex_unlock(&h->step_lock);
 		start_thread(h);
 	}
@@ -225,7 +230,7 @@ fail:
 }
 
 /* A connection to the engine. Returns the program's end. */
-static int connect_client(struct host *h, uint8_t family)
+static int connect_client(struct host *h, uint8_t family, uint32_t *client)
 {
 	int pair[2], err;
 
@@ -240,6 +245,7 @@ static int connect_client(struct host *h, uint8_t family)
 		return err;
 	}
 	h->users++;
+	*client = (uint32_t)err;
 	return pair[1];
 }
 
@@ -253,9 +259,9 @@ static void unlink_host(struct host *host)
 }
 
 /* hosts.lock is held. A host without a user has no thread. On failure an adopted source stays open. */
-static int use_host(struct host *h, uint8_t family, bool adopted)
+static int use_host(struct host *h, uint8_t family, uint32_t *client, bool adopted)
 {
-	int err = 0, fd = connect_client(h, family);
+	int err = 0, fd = connect_client(h, family, client);
 
 	if (fd >= 0 && h->users == 1)
 		err = start_thread(h);
@@ -274,7 +280,7 @@ static int use_host(struct host *h, uint8_t family, bool adopted)
 	return fd < 0 ? fd : err;
 }
 
-int host_attach(struct host **host, const char *name, uint8_t family, struct ipq_error *e)
+int host_attach(struct host **host, uint32_t *client, const char *name, uint8_t family, struct ipq_error *e)
 {
 	struct source *source;
 	struct host *h;
@@ -291,13 +297,13 @@ int host_attach(struct host **host, const char *name, uint8_t family, struct ipq
 		}
 	}
 	if (ret == 0)
-		ret = use_host(h, family, false);
+		ret = use_host(h, family, client, false);
 	pthread_mutex_unlock(&hosts.lock);
 	*host = ret >= 0 ? h : NULL;
 	return ret;
 }
 
-int host_adopt(struct host **host, const char *name, struct source *source, uint8_t family,
+int host_adopt(struct host **host, uint32_t *client, const char *name, struct source *source, uint8_t family,
 	       struct ipq_error *e)
 {
 	struct engine_options options = { .adopt = true };
@@ -307,9 +313,32 @@ int host_adopt(struct host **host, const char *name, struct source *source, uint
 	pthread_mutex_lock(&hosts.lock);
 	ret = new_host(&h, name, source, &options, e);
 	if (ret == 0)
-		ret = use_host(h, family, true);
+		ret = use_host(h, family, client, true);
 	pthread_mutex_unlock(&hosts.lock);
 	*host = ret >= 0 ? h : NULL;
+	return ret;
+}
+
+bool host_is_remote(struct host *h)
+{
+	return atomic_load(&h->waits);
+}
+
+int host_request(struct host *h, uint32_t client, const struct iovec *piece, size_t pieces)
+{
+	int ret, cancel, saved = errno;
+	sigset_t all, before;
+
+	if (atomic_load(&h->waits))
+		return -EAGAIN;
+	/* A thread that is cancelled, or a signal handler that calls again, must not meet its own lock. */
+	sigfillset(&all);
+	pthread_sigmask(SIG_SETMASK, &all, &before);
+	pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &cancel);
+	ret = engine_request(h->engine, client, piece, pieces);
+	pthread_setcancelstate(cancel, NULL);
+	pthread_sigmask(SIG_SETMASK, &before, NULL);
+	errno = saved;
 	return ret;
 }
 
@@ -356,7 +385,7 @@ __attribute__((destructor)) static void end_hosts(void)
 
 void host_stats(struct host *h, uint8_t family, struct ipq_ctl_stats *stats)
 {
-	struct engine_counts n, other, neither;
+	struct engine_counters n, other, neither;
 	struct source_counts unseen;
 
 	engine_counts(h->engine, family, &n);

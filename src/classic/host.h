@@ -12,12 +12,21 @@ struct host;
  * A socket with ip_queue's messages for one handle, from the source of this name. Handles that name the
  * same source share an engine. Returns the descriptor (close-on-exec), or -errno with a text in *e.
  */
-int host_attach(struct host **host, const char *name, uint8_t family, struct ipq_error *e);
+int host_attach(struct host **host, uint32_t *client, const char *name, uint8_t family, struct ipq_error *e);
 
 /* The same with a source that is already in use. The host owns it from then on; on failure the caller still
  * does. */
-int host_adopt(struct host **host, const char *name, struct source *source, uint8_t family,
+int host_adopt(struct host **host, uint32_t *client, const char *name, struct source *source, uint8_t family,
 	       struct ipq_error *e);
+
+/* Whether another process runs the engine: this one was forked from it. */
+bool host_is_remote(struct host *host);
+
+/*
+ * Serves a request at once: see engine_request(), whose results it returns. -EAGAIN: another process runs
+ * the engine, use the socket.
+ */
+int host_request(struct host *host, uint32_t client, const struct iovec *piece, size_t pieces);
 
 /* The handle has closed its socket. With the last one the engine ends and its source is closed. */
 void host_detach(struct host *host);

@@ -4,6 +4,7 @@
 #include <string.h>
 #include "classic/classic.h"
 #include "ipqueue/messages.h"
+#include "util/bytes.h"
 #include "util/clock.h"
 #include "util/compiler.h"
 
@@ -136,36 +137,50 @@ ssize_t classic_deliver(struct classic *c, const struct ipq_packet *p, struct kn
 	return (ssize_t)rounded;
 }
 
-/* ip_queue's NLMSG_ERROR, which quotes the request. */
+void classic_put_mode(const struct classic *c, unsigned char request[CLASSIC_MODE_REQUEST], uint8_t mode,
+		      size_t range)
+{
+	const uint32_t len = CLASSIC_MODE_REQUEST;
+
+	memset(request, 0, CLASSIC_MODE_REQUEST);
+	wire_put_mode(WIRE_NATIVE, request, c->public.local.nl_pid, mode, range);
+	memcpy(request, &len, sizeof(len)); /* nlmsg_len */
+}
+
+/*
+ * ip_queue's NLMSG_ERROR, which quotes the request. It is as long as ip_queue's, but a replacement is
+ * quoted as zeros: it was not kept.
+ */
 __cold ssize_t classic_deliver_refusal(struct classic *c, const struct source_refusal *r, unsigned char *buf,
 				       size_t len)
 {
-	unsigned char request[sizeof(ipq_peer_msg_t) + NLMSG_HDRLEN] = { 0 };
-	unsigned char message[sizeof(request) + NLMSG_HDRLEN + 4];
+	unsigned char request[CLASSIC_MODE_REQUEST], message[sizeof(request) + NLMSG_HDRLEN + 4];
 	int error = r->error == ENODEV ? ENOENT : r->error; /* no queue was taken yet: no such packet */
-	size_t n, quote = sizeof(request);
+	size_t n, quote = CLASSIC_MODE_REQUEST, zeros = r->mode ? 0 : r->payload_len;
 
 	atomic_fetch_add(&c->refused, 1);
 	if (r->mode)
-		wire_put_mode(WIRE_NATIVE, request, c->public.local.nl_pid, (uint8_t)r->code, r->id);
+		classic_put_mode(c, request, (uint8_t)r->code, r->id);
 	else
-		wire_put_verdict(WIRE_NATIVE, request, c->public.local.nl_pid, r->tag, r->id, r->payload_len);
-	if (len >= NLMSG_HDRLEN + sizeof(struct nlmsgerr) && len < sizeof(message))
-		quote = len - NLMSG_HDRLEN - 4;
+		quote = wire_put_verdict(WIRE_NATIVE, request, c->public.local.nl_pid, r->tag, r->id, zeros) -
+			zeros;
 	n = wire_put_error(message, error, c->public.local.nl_pid, request, quote);
+	put_native32(message, (uint32_t)(n + zeros)); /* nlmsg_len */
 	if (n > len)
 		return deliver_short(buf, len, message, n);
 	memcpy(buf, message, n);
-	return (ssize_t)n;
+	if (zeros > len - n)
+		return classic_fail(IPQ_ERR_RTRUNC, 0);
+	memset(buf + n, 0, zeros);
+	return (ssize_t)(n + zeros);
 }
 
 __cold ssize_t classic_deliver_nothing(struct classic *c, unsigned char *buf, size_t len)
 {
-	unsigned char request[NLMSG_HDRLEN + sizeof(ipq_peer_msg_t)],
-		message[NLMSG_HDRLEN + sizeof(struct nlmsgerr)];
+	unsigned char request[CLASSIC_MODE_REQUEST], message[NLMSG_HDRLEN + sizeof(struct nlmsgerr)];
 	size_t n;
 
-	wire_put_mode(WIRE_NATIVE, request, c->public.local.nl_pid, c->mode, c->range);
+	classic_put_mode(c, request, c->mode, c->range);
 	n = wire_put_error(message, 0, c->public.local.nl_pid, request, NLMSG_HDRLEN);
 	if (n > len)
 		return deliver_short(buf, len, message, n);

@@ -4,8 +4,9 @@
  * process (a capture file, both families on one queue, a program that reads h->fd itself) or the ip_queue
  * of a kernel up to 3.4.
  *
- * Only the first mode request asks for an acknowledgement. No packet can come before it succeeds, so the
- * acknowledgement is the next message. Later requests are refused by a message, which the program reads.
+ * An engine in this process serves a request before the call returns. Otherwise only the first mode request
+ * asks for an acknowledgement: no packet can come before it succeeds, so it is the next message. Later
+ * requests are refused by a message, which the program reads.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -57,8 +58,8 @@ static int open_socket(struct classic *c, const char *name, struct ipq_error *e)
 {
 	bool kernel = strcmp(name, "ip_queue:") == 0 || strcmp(name, "ip6_queue:") == 0;
 
-	c->public.fd =
-		kernel ? open_kernel(c, e) : host_attach(&c->host, source_skip_engine(name), c->family, e);
+	c->public.fd = kernel ? open_kernel(c, e)
+			      : host_attach(&c->host, &c->client, source_skip_engine(name), c->family, e);
 	if (c->public.fd < 0)
 		return c->public.fd;
 	c->transport = &classic_over_socket;
@@ -119,7 +120,7 @@ int classic_share(struct classic *c, struct ipq_error *e)
 		return ipq_fail(e, EBUSY,
 				"queue %u is read in batches by the other family's handle: unset IPQ_BATCH",
 				c->source->queue_number);
-	fd = host_adopt(&c->host, c->source_name, c->source, c->family, e);
+	fd = host_adopt(&c->host, &c->client, c->source_name, c->source, c->family, e);
 	if (fd < 0)
 		return fd;
 	err = dup3(fd, c->public.fd, O_CLOEXEC) < 0 ? -errno : 0;
@@ -141,6 +142,7 @@ int classic_share(struct classic *c, struct ipq_error *e)
 		err = classic_over_socket.set_mode(c, c->mode, c->range);
 		if (err != -ENOBUFS && err != -ENOMEM)
 			break;
+		recv(c->public.fd, &(char){ 0 }, 1, MSG_DONTWAIT); /* the refusal */
 		nanosleep(&grace, NULL);
 	}
 	return err;
@@ -165,14 +167,28 @@ static void close_socket(struct classic *c)
 
 /* ---- requests ---------------------------------------------------------------------------------------- */
 
-/* A netlink socket takes a request at once. An engine's socket may be full for a moment, and if the program
- * has set O_NONBLOCK, it meant its reads. */
-static int send_request(struct classic *c, struct iovec *iov, size_t pieces)
+/*
+ * 0, -errno, or a positive errno: the engine has refused the request, by a message too. Only through the
+ * kernel or another process's engine is the result not known yet.
+ *
+ * A netlink socket takes a request at once. An engine's socket may be full for a moment, and if the program
+ * has set O_NONBLOCK, it meant its reads.
+ */
+static int send_request(struct classic *c, const struct iovec *iov, size_t pieces)
 {
 	struct pollfd room = { .fd = c->public.fd, .events = POLLOUT };
-	struct msghdr msg = { .msg_iov = iov, .msg_iovlen = pieces };
+	struct msghdr msg = { .msg_iov = (struct iovec *)(uintptr_t)iov, .msg_iovlen = pieces };
+	struct sockaddr_nl kernel = { .nl_family = AF_NETLINK };
+	int err = c->host != NULL ? host_request(c->host, c->client, iov, pieces) : -EAGAIN;
 
-	while (sendmsg(c->public.fd, &msg, MSG_NOSIGNAL) < 0) {
+	if (err != -EAGAIN &&
+	    err != -ENOENT) /* -ENOENT: the program has closed h->fd, as the socket will report */
+		return err;
+	/* A mode is sent by sendto, as the library of 2001 did: ipq run recognises it. */
+	while ((pieces == 1 && iov->iov_len == CLASSIC_MODE_REQUEST
+			? sendto(c->public.fd, iov->iov_base, iov->iov_len, MSG_NOSIGNAL,
+				 (struct sockaddr *)&kernel, sizeof(kernel))
+			: sendmsg(c->public.fd, &msg, MSG_NOSIGNAL)) < 0) {
 		if (errno == EAGAIN)
 			poll(&room, 1, -1);
 		else if (errno != EINTR)
@@ -218,37 +234,39 @@ static int await_acknowledgement(struct classic *c)
 	return -ETIMEDOUT;
 }
 
+/* An engine in this process answers at once. Otherwise the first mode asks for an acknowledgement. */
 static int set_mode(struct classic *c, uint8_t mode, uint32_t range)
 {
-	unsigned char request[NLMSG_HDRLEN + sizeof(ipq_peer_msg_t)];
-	struct iovec iov = { request, sizeof(request) };
+	unsigned char request[CLASSIC_MODE_REQUEST];
 	struct nlmsghdr *nlh = (struct nlmsghdr *)(void *)request;
+	bool remote = c->host == NULL || host_is_remote(c->host);
 	int err;
 
-	iov.iov_len = wire_put_mode(WIRE_NATIVE, request, c->public.local.nl_pid, mode, range);
-	if (!c->configured && mode <= IPQ_COPY_MAX) {
+	classic_put_mode(c, request, mode, range);
+	if (remote && !c->configured && mode <= IPQ_COPY_MAX) {
 		nlh->nlmsg_flags |= NLM_F_ACK;
 		nlh->nlmsg_seq = ++c->seq;
 	}
-	err = send_request(c, &iov, 1);
-	if (err == 0 && (nlh->nlmsg_flags & NLM_F_ACK)) {
+	err = send_request(c, &(struct iovec){ request, sizeof(request) }, 1);
+	if (mode > IPQ_COPY_MAX)
+		return err < 0 ? err : 0;
+	if (err == 0 && (nlh->nlmsg_flags & NLM_F_ACK))
 		err = await_acknowledgement(c);
-		c->configured = err == 0;
-	}
-	return err;
+	c->configured |= err == 0;
+	return err > 0 ? -err : err;
 }
 
 static int set_verdict(struct classic *c, uint64_t id, uint32_t verdict, const void *payload, size_t len)
 {
 	unsigned char head[NLMSG_HDRLEN + sizeof(ipq_peer_msg_t)];
-	struct iovec iov[2] = { { head, sizeof(head) }, { (void *)(uintptr_t)payload, len } };
+	const struct iovec iov[2] = { { head, sizeof(head) }, { (void *)(uintptr_t)payload, len } };
+	int err;
 
 	wire_put_verdict(WIRE_NATIVE, head, c->public.local.nl_pid, verdict, id, len);
 	count(&c->verdicts);
-	return classic_sent(send_request(c, iov, len > 0 ? 2 : 1), len);
+	err = send_request(c, iov, len > 0 ? 2 : 1);
+	return classic_sent(err < 0 ? err : 0, len); /* a refusal is read as a message */
 }
-
-/* ---- messages ---------------------------------------------------------------------------------------- */
 
 /* The caller's buffer has cut a message. A packet is delivered as if its range were smaller. */
 static struct read_result shorten(unsigned char *buf, size_t len, struct nlmsghdr *nlh)

@@ -56,7 +56,7 @@ int engine_add(struct engine *e, int fd, uint8_t family, enum wire_layout layout
 {
 	struct epoll_event event = { .events = EPOLLIN | EPOLLRDHUP };
 	struct client *c;
-	int type = 0, ret = 0;
+	int type = 0, ret;
 	socklen_t len = sizeof(type);
 
 	if (getsockopt(fd, SOL_SOCKET, SO_TYPE, &type, &len) < 0)
@@ -79,6 +79,7 @@ int engine_add(struct engine *e, int fd, uint8_t family, enum wire_layout layout
 		free(c);
 		goto out;
 	}
+	ret = (int)c->serial;
 	c->watched = true;
 	c->next = e->clients;
 	if (c->next != NULL)
@@ -327,6 +328,7 @@ static int set_verdict(struct engine *e, struct family *f, const struct client *
 		v.present = 0;
 	if (r->verdict.value == NF_QUEUE || r->verdict.value == NF_REPEAT)
 		e->ended = e->eof_sent; /* it comes back, even from a file that has ended */
+	e->passed_on |= !known;
 	v.tag = keep(e, c, r, request, known);
 	f->counts.dropped += v.code == NF_DROP;
 	f->counts.accepted += v.code == NF_ACCEPT || v.code == NF_STOP;
@@ -363,15 +365,16 @@ static int do_request(struct engine *e, struct client *c, const struct wire_requ
 	return r->type == IPQM_VERDICT ? set_verdict(e, f, c, r, request) : EINVAL;
 }
 
-/* One datagram. Only its first message counts; len may exceed the buffer. */
-static void serve(struct engine *e, struct client *c, const void *request, size_t len)
+/* One datagram. Only its first message counts; len may exceed the buffer. 0 or the positive errno of the
+ * refusal. */
+static int serve(struct engine *e, struct client *c, const void *request, size_t len)
 {
 	struct wire_request r;
 	bool silent = false;
 	int err = wire_get_request(c->layout, request, len, &r);
 
 	if (err == -EBADMSG)
-		return;
+		return 0;
 	if (c->pid == 0 && (int32_t)r.pid > 0)
 		set_pid(e, c, r.pid);
 	err = do_request(e, c, &r, err != 0, request, &silent);
@@ -382,6 +385,7 @@ static void serve(struct engine *e, struct client *c, const void *request, size_
 	} else if ((r.flags & NLM_F_ACK) != 0 && !silent) {
 		answer(e, c, 0, request, WIRE_NLHDR);
 	}
+	return err;
 }
 
 /* The number of datagrams, less than BATCH when there are no more; -1: the socket has ended. */
@@ -440,4 +444,33 @@ void client_finish(struct engine *e, struct client *c)
 	}
 	if (c->fd >= 0)
 		end(e, c);
+}
+
+/* The pieces as one request. What exceeds REQUEST_ROOM is left out: len alone shows that there was more. */
+static const void *gather(struct engine *e, const struct iovec *piece, size_t pieces, size_t *len)
+{
+	size_t i, room;
+
+	*len = piece[0].iov_len;
+	if (pieces == 1)
+		return piece[0].iov_base;
+	for (i = *len = 0; i < pieces; *len += piece[i++].iov_len) {
+		room = *len < REQUEST_ROOM ? REQUEST_ROOM - *len : 0;
+		memcpy(e->request + *len, piece[i].iov_base,
+		       piece[i].iov_len < room ? piece[i].iov_len : room);
+	}
+	return e->request;
+}
+
+int client_request(struct engine *e, struct client *c, const struct iovec *piece, size_t pieces)
+{
+	const void *request;
+	size_t len;
+	int err;
+
+	request = gather(e, piece, pieces, &len);
+	err = serve(e, c, request, len);
+	engine_flush(e);
+	engine_extend_end(e);
+	return err;
 }

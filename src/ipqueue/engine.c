@@ -253,6 +253,30 @@ int engine_step(struct engine *e, int timeout_ms)
 	return ret;
 }
 
+int engine_request(struct engine *e, uint32_t client, const struct iovec *piece, size_t pieces)
+{
+	struct client *c;
+	int ret = -ENOENT;
+
+	pthread_mutex_lock(&e->lock);
+	c = engine_find_client(e, client);
+	if (c != NULL)
+		client_serve(e, c); /* requests that are in its socket come first; it may end */
+	c = engine_find_client(e, client);
+	if (c != NULL) {
+		e->passed_on = false;
+		ret = client_request(e, c, piece, pieces);
+		if (e->passed_on && engine_wants_packets(e))
+			receive(e); /* the source's refusal, if there is one */
+		engine_watch_source(e);
+		engine_save_state(e);
+	}
+	if (e->held > 0 || e->ended)
+		engine_wake(e); /* the verdict has made room, or was the last one */
+	pthread_mutex_unlock(&e->lock);
+	return ret;
+}
+
 void engine_resume(struct engine *e)
 {
 	struct client *c;
@@ -267,12 +291,14 @@ void engine_resume(struct engine *e)
 	pthread_mutex_unlock(&e->lock);
 }
 
-void engine_wake(struct engine *e)
+void engine_lock(struct engine *e)
 {
-	static const uint64_t one = 1;
+	pthread_mutex_lock(&e->lock);
+}
 
-	if (write(e->wake, &one, sizeof(one)) < 0)
-		return; /* it is set already */
+void engine_unlock(struct engine *e)
+{
+	pthread_mutex_unlock(&e->lock);
 }
 
 int engine_fd(const struct engine *e)
@@ -296,7 +322,7 @@ void engine_set_queue_max(struct engine *e, uint8_t family, uint32_t max)
 	pthread_mutex_unlock(&e->lock);
 }
 
-void engine_counts(struct engine *e, uint8_t family, struct engine_counts *counts)
+void engine_counts(struct engine *e, uint8_t family, struct engine_counters *counts)
 {
 	struct family *f = engine_family(e, family);
 
@@ -309,7 +335,7 @@ void engine_counts(struct engine *e, uint8_t family, struct engine_counts *count
 		counts->queue_length = (uint32_t)f->waiting.count;
 		counts->queue_max = f->queue_max;
 	} else {
-		*counts = (struct engine_counts){ .wrong_family = e->wrong_family };
+		*counts = (struct engine_counters){ .wrong_family = e->wrong_family };
 	}
 	pthread_mutex_unlock(&e->lock);
 }
@@ -326,7 +352,7 @@ int engine_source_counts(struct engine *e, struct source_counts *counts)
 
 int engine_proc(struct engine *e, uint8_t family, char *buf, size_t room)
 {
-	struct engine_counts c;
+	struct engine_counters c;
 
 	engine_counts(e, family, &c);
 	return snprintf(buf, room,
@@ -350,9 +376,11 @@ static int allocate(struct engine *e)
 	/* Mostly address space: pages are used only by large packets and requests. */
 	e->slots = malloc((size_t)BATCH * SLOT_SIZE);
 	e->requests = malloc((size_t)BATCH * REQUEST_ROOM);
+	e->request = malloc(REQUEST_ROOM);
 	e->last = malloc(REQUEST_ROOM);
 	e->answer = malloc(REQUEST_ROOM + 64);
-	if (e->last == NULL || e->slots == NULL || e->requests == NULL || e->answer == NULL)
+	if (e->request == NULL || e->last == NULL || e->slots == NULL || e->requests == NULL ||
+	    e->answer == NULL)
 		return -ENOMEM;
 	e->shared_state = mmap(NULL, sizeof(*e->shared_state), PROT_READ | PROT_WRITE,
 			       MAP_SHARED | MAP_ANONYMOUS, -1, 0);
@@ -390,6 +418,7 @@ static void free_engine(struct engine *e)
 		munmap(e->shared_state, sizeof(*e->shared_state));
 	free(e->slots);
 	free(e->requests);
+	free(e->request);
 	free(e->last);
 	free(e->answer);
 	free(e);

@@ -18,6 +18,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
+#include <sys/uio.h>
 #include "ipqueue/messages.h"
 #include "source/source.h"
 
@@ -46,11 +47,18 @@ void engine_close_after_fork(struct engine *engine);
  * Serves the program at the other end of fd, which the engine owns from then on. fd is a SOCK_SEQPACKET
  * socket, or SOCK_DGRAM, whose end is noticed only when something is sent. family is AF_INET or AF_INET6.
  * pid is the port id in the program's netlink headers; 0: take it from the first request. capable: whether
- * the program has CAP_NET_ADMIN. The client ends when the other end is closed. 0, -EINVAL (wrong kind of
- * socket or family) or -errno; on failure the caller still owns fd.
+ * the program has CAP_NET_ADMIN. The client ends when the other end is closed. Returns the client's number
+ * (> 0), -EINVAL (wrong kind of socket or family) or -errno; on failure the caller still owns fd.
  */
 int engine_add(struct engine *engine, int fd, uint8_t family, enum wire_layout layout, uint32_t pid,
 	       bool capable);
+
+/*
+ * Serves a request of a client at once, after those in its socket: when this returns, it has taken effect,
+ * and its refusal or acknowledgement is in the client's socket. 0; a positive errno: the refusal; -ENOENT:
+ * no such client.
+ */
+int engine_request(struct engine *engine, uint32_t client, const struct iovec *piece, size_t pieces);
 
 /*
  * A pair for engine_add(): pair[0] for the engine, pair[1] for the program, close-on-exec, SOCK_SEQPACKET;
@@ -83,13 +91,16 @@ bool engine_lives(const struct engine *engine);
 /* A forked child calls this before it first steps the engine that its parent has stepped: takes over the
  * parent's state. */
 void engine_resume(struct engine *engine);
+/* For fork handlers: between these no other thread is inside the engine. */
+void engine_lock(struct engine *engine);
+void engine_unlock(struct engine *engine);
 /* Makes the current or the next engine_step return. Async-signal-safe. */
 void engine_wake(struct engine *engine);
 
 /* The limit that was net.ipv4.ip_queue_maxlen: 0 drops all packets, UINT32_MAX is no limit. */
 void engine_set_queue_max(struct engine *engine, uint8_t family, uint32_t max);
 
-struct engine_counts {
+struct engine_counters {
 	uint32_t peer_pid;
 	enum copy_mode mode;
 	uint32_t range;
@@ -101,7 +112,7 @@ struct engine_counts {
 	uint64_t wrong_family;		      /* dropped: no program has asked for this family */
 };
 /* Of one family: the values of /proc/net/ip_queue, and more. For other families only wrong_family is set. */
-void engine_counts(struct engine *engine, uint8_t family, struct engine_counts *counts);
+void engine_counts(struct engine *engine, uint8_t family, struct engine_counters *counts);
 /* Packets that were lost before the engine received them. 0 or -errno. */
 int engine_source_counts(struct engine *engine, struct source_counts *counts);
 /* The text of /proc/net/ip_queue or /proc/net/ip6_queue. Returns its length, like snprintf. */

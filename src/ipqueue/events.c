@@ -112,3 +112,11 @@ int engine_open_events(struct engine *e)
 		return -errno;
 	return 0;
 }
+
+void engine_wake(struct engine *e)
+{
+	static const uint64_t one = 1;
+
+	if (write(e->wake, &one, sizeof(one)) < 0)
+		return; /* it is set already */
+}

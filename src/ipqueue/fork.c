@@ -8,7 +8,7 @@ static uint32_t serial_of(const struct client *c)
 	return c != NULL ? c->serial : 0;
 }
 
-static bool same_traffic(const struct engine_counts *a, const struct engine_counts *b)
+static bool same_traffic(const struct engine_counters *a, const struct engine_counters *b)
 {
 	return a->packets == b->packets && a->accepted == b->accepted && a->dropped == b->dropped;
 }

@@ -56,7 +56,7 @@ struct family {
 	uint32_t range;
 	uint32_t queue_max;
 	struct idset waiting;
-	struct engine_counts counts; /* only what counts up */
+	struct engine_counters counts; /* only what counts up */
 };
 
 /* The parent's last state, for a child that steps the engine after it. In shared memory; clients by serial,
@@ -69,7 +69,7 @@ struct shared_state {
 		uint32_t peer_pid, owner, requester, range;
 		enum copy_mode mode;
 		bool had_meta, owner_decided;
-		struct engine_counts counts;
+		struct engine_counters counts;
 	} family[2];
 };
 
@@ -92,11 +92,12 @@ struct engine {
 	int owner_timer;  /* runs while packets wait for an owner of their family */
 	bool adopt, lossless;
 	bool configured, ended, eof_sent, awaiting_owner;
-	bool watched;  /* the source is in the epoll set */
-	bool polling;  /* the source and the owners are not in the epoll set: see engine_set_polling */
-	int failed;    /* -errno: the source does not work any more */
-	int broken;    /* -errno: it has no more packets, but still takes verdicts */
-	unsigned work; /* packets received and requests served in this step */
+	bool watched;	/* the source is in the epoll set */
+	bool polling;	/* the source and the owners are not in the epoll set: see engine_set_polling */
+	int failed;	/* -errno: the source does not work any more */
+	int broken;	/* -errno: it has no more packets, but still takes verdicts */
+	bool passed_on; /* a verdict on an unknown packet was sent: the source may refuse it */
+	unsigned work;	/* packets received and requests served in this step */
 	struct source_config config;
 	struct family family[2];
 	struct shared_state *shared_state;
@@ -120,7 +121,8 @@ struct engine {
 	struct mmsghdr in[BATCH];
 	struct iovec in_iov[BATCH];
 	unsigned char *requests;
-	unsigned char *last; /* one request of a client that has ended during another client's batch */
+	unsigned char *request; /* one that came in pieces */
+	unsigned char *last;	/* one request of a client that has ended during another client's batch */
 	unsigned char *answer;
 	struct source_verdict verdict[BATCH];
 	unsigned verdicts;
@@ -150,7 +152,7 @@ void engine_verdict(struct engine *e, const struct source_verdict *verdict);
 void engine_drop(struct engine *e, uint32_t id);
 void engine_flush(struct engine *e);
 
-/* events.c */
+/* events.c, and engine_wake() */
 int engine_open_events(struct engine *e);
 int engine_source_fd(const struct engine *e);
 bool engine_wants_packets(const struct engine *e);
@@ -173,6 +175,8 @@ void client_serve(struct engine *e, struct client *c);
 /* The other end is closed: serves the requests that are left, then ends the client. */
 void client_finish(struct engine *e, struct client *c);
 void client_refused(struct engine *e, uint32_t tag, int error);
+/* Serves one request that is not in its socket. 0 or the positive errno of the refusal. */
+int client_request(struct engine *e, struct client *c, const struct iovec *piece, size_t pieces);
 /* The program reads an end of file after the last packet. */
 void client_send_eof(const struct client *c);
 void client_free_ended(struct engine *e);

@@ -52,7 +52,7 @@ static void open_client(struct engine *e, unsigned i)
 static bool settle(struct engine *e, struct fake *f)
 {
 	struct pollfd p = { .fd = engine_fd(e), .events = POLLIN };
-	struct engine_counts v4, v6;
+	struct engine_counters v4, v6;
 	struct fake_verdict *v;
 	unsigned i;
 	int ret = 0;

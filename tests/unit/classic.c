@@ -196,7 +196,7 @@ static void start_again(char **argv)
 	abort();
 }
 
-/* An answer to what the program itself has asked, which comes first, is not the one to ipq_set_mode. */
+/* The answer to a request that the program itself has sent before is not taken for the one to ipq_set_mode. */
 static int begin(void **state)
 {
 	struct {
@@ -213,8 +213,12 @@ static int begin(void **state)
 	if (h == NULL)
 		return -1;
 	request.nlh.nlmsg_pid = h->local.nl_pid;
-	return send(h->fd, &request, sizeof(request), 0) > 0 && ipq_set_mode(h, IPQ_COPY_PACKET, 0) > 0 ? 0
-													: -1;
+	if (send(h->fd, &request, sizeof(request), 0) < 0 || ipq_set_mode(h, IPQ_COPY_PACKET, 0) < 0)
+		return -1;
+	/* The engine has served both in order. */
+	if (ipq_read(h, buf, sizeof(buf), 0) <= 0 || ipq_message_type(buf) != NLMSG_ERROR)
+		return -1;
+	return ipq_get_msgerr(buf) == EINVAL ? 0 : -1;
 }
 
 static int end(void **state)

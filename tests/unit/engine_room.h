@@ -48,7 +48,7 @@ static inline int add(struct room *r, uint8_t family, enum wire_layout layout, u
 	int pair[2];
 
 	assert_int_equal(socketpair(AF_UNIX, SOCK_SEQPACKET, 0, pair), 0);
-	assert_int_equal(engine_add(r->engine, pair[1], family, layout, pid, true), 0);
+	assert_true(engine_add(r->engine, pair[1], family, layout, pid, true) > 0);
 	return pair[0];
 }
 
@@ -132,9 +132,9 @@ static inline void expect_verdict(struct room *r, uint32_t id, uint32_t code)
 	fake_verdict_free(v);
 }
 
-static inline struct engine_counts counts(struct room *r, uint8_t family)
+static inline struct engine_counters counts(struct room *r, uint8_t family)
 {
-	struct engine_counts c;
+	struct engine_counters c;
 
 	engine_counts(r->engine, family, &c);
 	return c;

@@ -1,26 +1,26 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * What the supervisor answers.
+ * The supervisor's answers to the program's system calls.
  *
- * Theory of operation. A program that asks for socket(AF_NETLINK, type, 3 or 13) gets one end of a
- * SEQPACKET pair in place of the netlink socket; the engine gets the other. From then on the program's
- * own send, recv, poll and close run natively and never come here. What makes the pair pass for netlink:
+ * A program that calls socket(AF_NETLINK, type, 3 or 13) gets one end of a SEQPACKET pair in place of the
+ * netlink socket; the engine has the other. From then on the program's recv, poll, close and nearly all its
+ * send calls run natively. The pair passes for a netlink socket because:
  *
- *  - The engine's end has a name that reads as the kernel's (engine_socketpair), and a destination given
+ *  - The engine's end has a name that reads as the kernel's address (engine_socketpair), and an address given
  *    to sendto is ignored (doc/assumptions/seqpacket-as-netlink.c).
- *  - bind, connect, getsockname and the options of SOL_NETLINK, which the pair would refuse or answer
- *    as a Unix socket, are answered here.
+ *  - bind, connect, getsockname, getpeername and the options of SOL_NETLINK, which the pair would refuse or
+ *    answer as a Unix socket, are answered here.
+ *  - A mode request as libipq sends it is served by the engine before sendto returns, as ip_queue did.
  *
- * The invariant behind it: a socket of ours is known by the inode of the program's end, in a table
- * indexed by the number of the engine's descriptor. An entry is alive while that descriptor still is
- * the socket it was and its peer has not hung up, so nobody has to report the end of a client: the
- * kernel's own state is asked. Any other descriptor is none of our business: the call continues.
+ * Invariant: a socket of ours is known by the inode of the program's end, in a table indexed by the
+ * engine's descriptor. An entry is valid while that descriptor is the same socket and its peer has not hung
+ * up. So the kernel's own state shows when a client has ended. For any other descriptor, the call
+ * continues.
  *
- * We emulate, we do not confine: what continues was never meant to be forbidden, and a program that
- * changes its arguments behind our back only fools itself. Yet nothing it does may harm us: the number
- * of sockets is bounded, no copy of a descriptor of the program's is ever kept or closed here (closing
- * a lingering TCP socket could block), and every answer may come too late (ENOENT), because the thread
- * that asked may have died.
+ * This is an emulation, not a sandbox: a program that changes its arguments during a call only confuses
+ * itself. But no program may harm the supervisor: the number of sockets is limited, no copy of a program's
+ * descriptor is kept or closed here (closing a lingering TCP socket could block), and every answer may be
+ * too late (ENOENT), because the calling thread may have died.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -51,7 +51,8 @@ struct client {
 	ino_t local, remote; /* inodes of the two ends; 0: never used */
 	uint32_t pid;	     /* as the program sees itself */
 	uint32_t port;	     /* what it is bound to; 0: not bound by name yet */
-	int type, protocol;  /* what it asked for */
+	int type, protocol;  /* of the socket call */
+	uint32_t number;     /* in the engine */
 };
 
 struct run_calls {
@@ -59,7 +60,7 @@ struct run_calls {
 	struct engine *engine;
 	bool everybody_capable;
 	bool atomic; /* the kernel hands over and answers in one step (Linux 5.14) */
-	bool blind;  /* a program's memory could not be read */
+	bool blind;  /* a program's memory could not be read; logged once */
 	FILE *log;
 	ino_t user_namespace;
 	unsigned limit; /* entries in client */
@@ -69,7 +70,7 @@ struct run_calls {
 	size_t request_size;
 };
 
-/* A call with its arguments where they belong. */
+/* A call and its arguments. */
 struct call {
 	enum run_call what;
 	uint64_t id;
@@ -82,7 +83,7 @@ struct call {
 
 /* ---- the program's memory, descriptors and credentials ------------------------------------------ */
 
-/* A thread's number may pass to another process; an open descriptor of its memory may not. */
+/* A thread's number may be reused by another process; an open descriptor of its memory stays valid. */
 static bool open_memory(struct run_calls *calls, struct call *call)
 {
 	char path[64];
@@ -91,7 +92,7 @@ static bool open_memory(struct run_calls *calls, struct call *call)
 	if (call->memory < 0)
 		call->memory = open(path, O_RDWR | O_CLOEXEC);
 	if (call->memory < 0 && errno != ENOENT && errno != ESRCH && !calls->blind) {
-		calls->blind = true; /* said once */
+		calls->blind = true;
 		if (calls->log != NULL)
 			fprintf(calls->log,
 				"thread %d: its memory cannot be read (%s): such calls go to the "
@@ -111,7 +112,7 @@ static bool poke(const struct call *call, uint64_t at, const void *from, size_t 
 	return len == 0 || pwrite(call->memory, from, len, (off_t)at) == (ssize_t)len;
 }
 
-/* The inode of a socket among the program's descriptors; 0: no socket, or not to be seen. */
+/* The inode of a socket among the program's descriptors; 0: not a socket, or not readable. */
 static ino_t socket_inode(pid_t tid, int fd)
 {
 	char path[64], link[64];
@@ -176,7 +177,7 @@ static bool alive(const struct run_calls *calls, unsigned fd)
 	       (p.revents & POLLHUP) == 0;
 }
 
-/* The client behind a descriptor of the program's; NULL: not one of ours. */
+/* The client of a descriptor of the program; NULL: not one of ours. */
 static struct client *find(const struct run_calls *calls, const struct call *call)
 {
 	ino_t inode = socket_inode(call->tid, (int)call->arg[0]);
@@ -207,7 +208,7 @@ static int make_pair(struct run_calls *calls, int type, int pair[2])
 		return err == -ENFILE || err == -EMFILE ? -ENOBUFS : err;
 	if ((type & SOCK_NONBLOCK) == 0 && fcntl(pair[1], F_SETFL, 0) < 0)
 		err = -errno;
-	/* A few descriptors stay free for looking into /proc. */
+	/* A few descriptors stay free for /proc. */
 	if (err == 0 && (unsigned)pair[0] + 16 > calls->limit)
 		err = -ENOBUFS;
 	if (err < 0) {
@@ -229,7 +230,7 @@ static int add_client(struct run_calls *calls, const struct call *call, int pair
 		close(pair[0]);
 		return -ENOBUFS;
 	}
-	/* Its port id is not known before it binds or asks: the engine takes it from the first request. */
+	/* Its port id is not known before it binds or sends: the engine takes it from the first request. */
 	err = engine_add(calls->engine, pair[0], family, call->arch->layout, 0, id.capable);
 	if (err < 0) {
 		close(pair[0]);
@@ -239,7 +240,8 @@ static int add_client(struct run_calls *calls, const struct call *call, int pair
 						  .remote = st[1].st_ino,
 						  .pid = id.pid,
 						  .type = (int)call->arg[1] & ~(SOCK_CLOEXEC | SOCK_NONBLOCK),
-						  .protocol = protocol };
+						  .protocol = protocol,
+						  .number = (uint32_t)err };
 	if (calls->log != NULL)
 		fprintf(calls->log, "socket: process %u opened %s (%s)%s\n", id.pid,
 			family == AF_INET ? "ip_queue" : "ip6_queue",
@@ -248,8 +250,7 @@ static int add_client(struct run_calls *calls, const struct call *call, int pair
 	return 0;
 }
 
-/* Puts fd among the program's descriptors. Its number there, or -errno. *answered: the program has it
- * already. */
+/* Gives fd to the program. Its number there, or -errno. *answered: the call has returned already. */
 static int install_fd(const struct run_calls *calls, const struct call *call, int fd, bool *answered)
 {
 	struct seccomp_notif_addfd add = {
@@ -323,7 +324,7 @@ static int do_connect(const struct call *call)
 	return address.nl_family == AF_NETLINK || address.nl_family == AF_UNSPEC ? 0 : -EINVAL;
 }
 
-/* value goes where getsockname and getsockopt want it: as much as fits, *len says how much there is. */
+/* Writes value as getsockname and getsockopt do: as much as fits, and its length. */
 static int put_value(const struct call *call, uint64_t at, uint64_t len_at, const void *value, uint32_t len)
 {
 	int32_t room;
@@ -345,12 +346,33 @@ static int do_getsockname(const struct call *call, const struct client *c)
 	return put_value(call, call->arg[1], call->arg[2], &address, sizeof(address));
 }
 
-/* ip_queue had no multicast groups of its own; the kernel gives every family 32. */
+/* The peer is the kernel, whether the program has called connect or not. */
+static int do_getpeername(const struct call *call)
+{
+	struct sockaddr_nl address = { .nl_family = AF_NETLINK };
+
+	return put_value(call, call->arg[1], call->arg[2], &address, sizeof(address));
+}
+
+/* Has taken effect when the program continues. A refusal is a message, as in ip_queue. */
+static int do_sendto(const struct run_calls *calls, const struct call *call, const struct client *c)
+{
+	unsigned char request[64];
+	struct iovec piece = { request, run_mode_length(call->arch) };
+
+	if (!peek(call, call->arg[1], request, piece.iov_len))
+		return -EFAULT;
+	if (calls->engine == NULL || engine_request(calls->engine, c->number, &piece, 1) == -ENOENT)
+		return -ECONNREFUSED;
+	return (int)piece.iov_len;
+}
+
+/* ip_queue had no multicast groups of its own; every netlink family has 32. */
 static int do_setsockopt(const struct call *call)
 {
 	uint32_t value = 0;
 
-	/* Too short a value counts as 0. */
+	/* A value that is too short counts as 0. */
 	if ((uint32_t)call->arg[4] >= sizeof(value) && !peek(call, call->arg[3], &value, sizeof(value)))
 		return -EFAULT;
 	switch ((int)call->arg[2]) {
@@ -387,17 +409,20 @@ static bool is_ours(const struct call *call)
 		       ((int)call->arg[2] == NETLINK_FIREWALL || (int)call->arg[2] == NETLINK_IP6_FW);
 	if (call->what == CALL_SETSOCKOPT)
 		return (int)call->arg[1] == SOL_NETLINK_;
+	if (call->what == CALL_SENDTO)
+		return call->arg[2] == run_mode_length(call->arch) &&
+		       (int)call->arg[5] == sizeof(struct sockaddr_nl);
 	if (call->what == CALL_BIND || call->what == CALL_CONNECT)
 		return (int)call->arg[2] == sizeof(struct sockaddr_nl);
 	if (call->what == CALL_GETSOCKOPT && (int)call->arg[1] == SOL_SOCKET)
 		return (int)call->arg[2] == SO_TYPE || (int)call->arg[2] == SO_DOMAIN ||
 		       (int)call->arg[2] == SO_PROTOCOL;
-	return call->what == CALL_GETSOCKNAME || (int)call->arg[1] == SOL_NETLINK_;
+	return call->what != CALL_GETSOCKOPT || (int)call->arg[1] == SOL_NETLINK_;
 }
 
 /* ---- a notification from end to end ------------------------------------------------------------- */
 
-/* The thread still waits in the call that we look at: its number was not given to another process. */
+/* Whether the thread is still in this call: then its number was not reused. */
 static bool still_there(const struct run_calls *calls, uint64_t id)
 {
 	return ioctl(calls->listener, SECCOMP_IOCTL_NOTIF_ID_VALID, &id) == 0;
@@ -410,8 +435,8 @@ static bool read_call(struct run_calls *calls, struct call *call)
 	uint32_t word[6] = { 0 };
 	unsigned long native[6] = { 0 };
 	bool memory;
-	/* How many arguments each call has, and so how much of the caller's memory is there to be read. */
-	static const unsigned char arguments[CALL_COUNT] = { 3, 3, 3, 3, 5, 5 };
+	/* The number of arguments of each call, and so of words in memory. */
+	static const unsigned char arguments[CALL_COUNT] = { 3, 3, 3, 3, 3, 5, 5, 6 };
 
 	*call = (struct call){
 		.id = n->id, .tid = (pid_t)n->pid, .memory = -1, .arch = run_arch_find(n->data.arch)
@@ -437,7 +462,7 @@ static bool read_call(struct run_calls *calls, struct call *call)
 	return true;
 }
 
-/* What the program gets: a result or -errno. *pass: the kernel is to do the call itself. */
+/* The result of the call, or -errno. *pass: the kernel does the call itself. */
 static int decide(struct run_calls *calls, struct call *call, bool *pass, bool *answered)
 {
 	struct client *c;
@@ -458,6 +483,10 @@ static int decide(struct run_calls *calls, struct call *call, bool *pass, bool *
 		return do_connect(call);
 	case CALL_GETSOCKNAME:
 		return do_getsockname(call, c);
+	case CALL_GETPEERNAME:
+		return do_getpeername(call);
+	case CALL_SENDTO:
+		return do_sendto(calls, call, c);
 	case CALL_SETSOCKOPT:
 		return do_setsockopt(call);
 	default:
@@ -473,7 +502,7 @@ void run_calls_answer(struct run_calls *calls)
 
 	memset(calls->request, 0, calls->request_size);
 	if (ioctl(calls->listener, SECCOMP_IOCTL_NOTIF_RECV, calls->request) < 0)
-		return; /* the thread died in the meantime */
+		return; /* the thread has died */
 	if (read_call(calls, &call) && still_there(calls, call.id))
 		result = decide(calls, &call, &pass, &answered);
 	if (call.memory >= 0)
@@ -484,7 +513,7 @@ void run_calls_answer(struct run_calls *calls)
 	calls->response->flags = pass ? SECCOMP_USER_NOTIF_FLAG_CONTINUE : 0;
 	calls->response->val = result > 0 ? result : 0;
 	calls->response->error = result < 0 ? result : 0;
-	/* Fails when the thread has died: nobody waits for the answer then. */
+	/* Fails if the thread has died. */
 	ioctl(calls->listener, SECCOMP_IOCTL_NOTIF_SEND, calls->response);
 }
 
@@ -496,8 +525,7 @@ void run_calls_orphan(struct run_calls *calls)
 
 /* ---- opening ------------------------------------------------------------------------------------ */
 
-/* A request that cannot succeed tells by its error what the kernel knows: ENOENT, there is no such
- * notification. */
+/* A request that cannot succeed: with ENOENT (no such notification) the kernel knows this operation. */
 static bool knows_addfd(int listener, uint32_t flags)
 {
 	struct seccomp_notif_addfd add = { .flags = flags, .srcfd = (uint32_t)listener };
@@ -512,7 +540,7 @@ static int allocate(struct run_calls *calls)
 
 	if (syscall(__NR_seccomp, SECCOMP_GET_NOTIF_SIZES, 0, &sizes) < 0)
 		return -errno;
-	/* A newer kernel's structures may be longer than those that we know. */
+	/* A newer kernel's structures may be longer. */
 	calls->request_size =
 		sizes.seccomp_notif > sizeof(*calls->request) ? sizes.seccomp_notif : sizeof(*calls->request);
 	response = sizes.seccomp_notif_resp > sizeof(*calls->response) ? sizes.seccomp_notif_resp
@@ -547,7 +575,7 @@ int run_calls_open(struct run_calls **result, int listener, struct engine *engin
 			       "(SECCOMP_IOCTL_NOTIF_ADDFD): ipq run needs Linux 5.9 or newer");
 	} else {
 		calls->atomic = knows_addfd(listener, SECCOMP_ADDFD_FLAG_SEND);
-		/* Answers are then several times faster. Nothing depends on it. */
+		/* Optional: answers are several times faster. */
 		ioctl(listener, SECCOMP_IOCTL_NOTIF_SET_FLAGS, SECCOMP_USER_NOTIF_FD_SYNC_WAKE_UP);
 		*result = calls;
 		return 0;

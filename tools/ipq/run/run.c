@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * ipq run: a program written for ip_queue, unmodified, on today's kernel or on a capture file.
+ * ipq run: runs a program written for ip_queue, unmodified, on today's kernel or on a capture file.
  *
- * This file is the process that the shell waits for: it hands signals on to the supervisor and ends
- * as the program ends. See run_supervise.c for who is who.
+ * This file is the process that the shell waits for. It forwards signals to the supervisor (supervise.c)
+ * and ends as the program ends.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -28,8 +28,8 @@ const struct command command_run = {
 	.summary = "run a program written for ip_queue, unmodified",
 	.help = "Usage: ipq run [--source NAME] [--log FILE] [--] PROGRAM [ARGUMENT...]\n"
 		"\n"
-		"Runs PROGRAM, which speaks to the kernel's old ip_queue, on today's kernel:\n"
-		"static or dynamic, 64-bit or 32-bit, with or without libipq inside.\n"
+		"Runs PROGRAM, which was written for ip_queue, on today's kernel: static or\n"
+		"dynamic, 64-bit or 32-bit, with or without libipq.\n"
 		"\n"
 		"  --source NAME  where packets come from: nfqueue:0 (default, or $IPQ_SOURCE),\n"
 		"                 nflog:GROUP (copies, verdicts without effect), pcap:IN[,OUT]\n"
@@ -44,7 +44,7 @@ const struct command command_run = {
 	.run = run,
 };
 
-/* "--name=value" or "--name value". 1: it was that; 0: something else; -1: the value is missing. */
+/* "--name=value" or "--name value". 1: it is this option; 0: another word; -1: the value is missing. */
 static int option(const char *name, char **argv, int *i, const char **value)
 {
 	size_t len = strlen(name);
@@ -71,40 +71,30 @@ static int parse(char **argv, struct run_options *options)
 		if (found == 0)
 			found = option("--log", argv, &i, &options->log);
 		if (found == 0)
-			return command_usage(&command_run, "there is no option \"%s\"", word);
+			return command_usage(&command_run, "unknown option \"%s\"", word);
 		if (found < 0)
 			return command_usage(&command_run, "%s needs a value", word);
 	}
 	if (argv[i] == NULL)
-		return command_usage(&command_run, "which program?");
+		return command_usage(&command_run, "the program is missing");
 	if (options->source == NULL || options->source[0] == '\0')
 		options->source = "nfqueue:0";
 	options->program = argv + i;
 	return 0;
 }
 
-void run_signals(sigset_t *set)
-{
-	static const int forwarded[] = { SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGUSR1, SIGUSR2, SIGALRM };
-
-	sigemptyset(set);
-	for (size_t i = 0; i < sizeof(forwarded) / sizeof(forwarded[0]); i++)
-		sigaddset(set, forwarded[i]);
-	sigaddset(set, SIGCHLD);
-}
-
-/* A signal meant for the program has reached us in its place. */
+/* Forwards a signal that was sent to this process but is meant for the program. */
 static void forward(int signals, pid_t supervisor)
 {
 	struct signalfd_siginfo info;
 
-	/* What the terminal sends, the whole process group has got already, the program included. */
+	/* A signal from the terminal goes to the whole process group, so the program has it already. */
 	if (read(signals, &info, sizeof(info)) == sizeof(info) && info.ssi_signo != SIGCHLD &&
 	    info.ssi_code != SI_KERNEL)
 		kill(supervisor, (int)info.ssi_signo);
 }
 
-/* Until the supervisor reports, or is gone: false. */
+/* Waits for the supervisor's report. False: the supervisor has died. */
 static bool wait_for_report(int link, int signals, pid_t supervisor, struct run_report *report)
 {
 	for (;;) {
@@ -122,7 +112,7 @@ static bool wait_for_report(int link, int signals, pid_t supervisor, struct run_
 	}
 }
 
-/* The caller sees what the program's own parent would have seen. */
+/* Ends this process in the way the program has ended. */
 static int end_like(int status)
 {
 	struct rlimit no_core = { 0, 0 };
@@ -139,7 +129,7 @@ static int end_like(int status)
 	return 128 + WTERMSIG(status);
 }
 
-/* Were 0, 1 or 2 closed, our own sockets would get these numbers, and the program would be given them. */
+/* If 0, 1 or 2 were closed, our sockets would get these numbers, and the program would inherit them. */
 static void fill_standard_descriptors(void)
 {
 	int fd;
@@ -150,8 +140,8 @@ static void fill_standard_descriptors(void)
 	close(fd);
 }
 
-/* What the shell gave us is the program's now: a pipe that we held open would never end. We wait, hand
- * signals on, and may have to end processes that have changed their user (and be able to see them). */
+/* Inherited descriptors are for the program: a pipe that is open here too would never end. The capabilities
+ * are needed to see and end processes that have changed their user. */
 static void keep_nothing(void)
 {
 	privileges_close_inherited();
@@ -188,7 +178,7 @@ static int run(int argc, char **argv)
 	fill_standard_descriptors();
 	run_signals(&set);
 	sigprocmask(SIG_BLOCK, &set, &options.mask);
-	options.sigchld = signal(SIGCHLD, SIG_DFL); /* inherited as ignored, nothing could be waited for */
+	options.sigchld = signal(SIGCHLD, SIG_DFL); /* if it is ignored, waitpid does not work */
 	prctl(PR_SET_CHILD_SUBREAPER, 1);
 	signals = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
 	if (signals < 0 || socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, link) < 0 ||

@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * ipq run: what its parts know of each other.
+ * Private to ipq run:
  *
- *	run.c            the command line, and the process that the shell waits for
- *	run_supervise.c  the supervisor: starts the program, answers it, feeds it packets
- *	run_filter.c     which system calls of the program come to the supervisor
- *	run_calls.c      what the supervisor answers
+ *	run.c        the command line, and the process that the shell waits for
+ *	supervise.c  the supervisor: starts the program, answers its system calls, steps the engine
+ *	calls.c      the answers to system calls
+ *	seccomp.c    the filter: which system calls of the program come to the supervisor
+ *	process.c    processes, signals and messages, for both
  */
 #ifndef IPQ_RUN_RUN_H
 #define IPQ_RUN_RUN_H
@@ -30,75 +31,85 @@ struct run_options {
 	void (*sigchld)(int);
 };
 
-/* The signals that are handed on to the program, and SIGCHLD. */
+/* ---- process.c -------------------------------------------------------------------------------- */
+
+/* The signals that are forwarded to the program, and SIGCHLD. */
 void run_signals(sigset_t *set);
 
-/* Our own complaints: "ipq run: ..." on stderr. */
+/* A message of our own: "ipq run: ..." on stderr. */
 void run_complain(const char *format, ...) __attribute__((format(printf, 1, 2)));
 
-/* ---- run_filter.c ----------------------------------------------------------------------------- */
+/* Replaces this descriptor by the null device. */
+void run_give_away(int fd);
+
+/* Kills and reaps every descendant (the caller is a child subreaper). */
+void run_kill_descendants(void);
+
+/* Becomes the program, as execvp() does. Returns on failure. */
+void run_execute(char **program);
+
+/* ---- seccomp.c ----------------------------------------------------------------------------- */
 
 enum run_call {
 	CALL_SOCKET,
 	CALL_BIND,
 	CALL_CONNECT,
 	CALL_GETSOCKNAME,
+	CALL_GETPEERNAME,
 	CALL_SETSOCKOPT,
 	CALL_GETSOCKOPT,
+	CALL_SENDTO,
 	CALL_COUNT
 };
 
-/* A way into the kernel that a program may use. */
+/* One of the system call interfaces that a program may use. */
 struct run_arch {
 	uint32_t audit; /* AUDIT_ARCH_ of the notification */
 	enum wire_layout layout;
 	int nr[CALL_COUNT]; /* system call numbers; -1: there is none */
-	int socketcall;	    /* all of the above through one door, arguments in memory; -1: none */
+	int socketcall;	    /* for all of them, with arguments in memory; -1: there is none */
 };
 
-/* The one that a notification came by; NULL: unknown. */
+/* The length of a mode request of libipq, which counts the netlink header twice: 56 (LP64) or 44 (ILP32). */
+size_t run_mode_length(const struct run_arch *arch);
+
+/* The interface of a notification; NULL: unknown. */
 const struct run_arch *run_arch_find(uint32_t audit);
 
-/* x86_64 only: the call came from an x32 program. */
+/* x86_64 only: whether the call is an x32 program's. */
 bool run_is_x32(const struct seccomp_data *data);
 
-/* Which call data is, or CALL_COUNT. *memory: its arguments are longs in memory at args[1]. */
+/* The call, or CALL_COUNT. *memory: its arguments are longs in memory at args[1]. */
 enum run_call run_call_find(const struct run_arch *arch, const struct seccomp_data *data, bool *memory);
 
-/* Puts the calling process under the filter. The listener, or -errno with words in *e. */
+/* Installs the filter in the calling process. The listener, or -errno with a text in *e. */
 int run_filter_install(struct ipq_error *e);
 
-/* ---- run_calls.c ------------------------------------------------------------------------------ */
+/* ---- calls.c ------------------------------------------------------------------------------ */
 
 struct run_calls;
 
-/* listener is the filter's; limit bounds the descriptors of this process and so the program's sockets.
- * engine may become NULL later: see run_calls_orphan. 0 or -errno with words in *e. */
+/* limit bounds the descriptors of this process, and so the program's sockets. 0 or -errno with a text in
+ * *e. */
 int run_calls_open(struct run_calls **result, int listener, struct engine *engine, bool everybody_capable,
 		   unsigned limit, FILE *log, struct ipq_error *e);
 void run_calls_close(struct run_calls *calls);
 
-/* Answers one waiting call. Call when the listener is readable: it does not block then. */
+/* Answers one call. Does not block if the listener is readable. */
 void run_calls_answer(struct run_calls *calls);
 
-/* The engine is gone: new sockets are refused. */
+/* The engine has been closed: new sockets are refused. */
 void run_calls_orphan(struct run_calls *calls);
 
-/* ---- run_supervise.c -------------------------------------------------------------------------- */
+/* ---- supervise.c -------------------------------------------------------------------------- */
 
-/* What the supervisor tells the process that the shell waits for, over their link. */
+/* The supervisor's message to the process that the shell waits for. */
 struct run_report {
 	int status;    /* of the program, as waitpid gives it */
-	bool detached; /* descendants of the program live on, and the supervisor with them */
+	bool detached; /* descendants of the program are still alive, and so is the supervisor */
 };
 
-/* The supervisor's whole life, in a process of its own. Does not return. */
+/* The supervisor's process. Does not return. */
 void run_supervise(const struct run_options *options, int link) __attribute__((noreturn));
-
-/* The null device takes the place of this descriptor. */
-void run_give_away(int fd);
-
-/* Kills and reaps every descendant (the caller is a child subreaper). */
-void run_kill_descendants(void);
 
 #endif

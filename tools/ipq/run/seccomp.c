@@ -1,19 +1,18 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * Which system calls of the program come to the supervisor.
+ * The filter that decides which system calls of the program come to the supervisor. The program must run at
+ * full speed, so all calls run natively except:
  *
- * The program must run at full speed, so the filter lets everything through but:
+ *	socket(AF_NETLINK, any, 3 or 13)
+ *	bind, connect             with an address of 12 bytes, the size of netlink's
+ *	getsockname, getpeername  always: their arguments do not show the kind of socket
+ *	setsockopt                level SOL_NETLINK
+ *	getsockopt                level SOL_NETLINK, and SO_TYPE, SO_DOMAIN, SO_PROTOCOL
+ *	sendto                    with an address of 12 bytes and the length of libipq's mode request
+ *	socketcall                those above, whatever their arguments, which are in memory
  *
- *	socket(AF_NETLINK, any, 3 or 13)    exactly
- *	bind, connect                       with an address of 12 bytes, netlink's size
- *	getsockname                         always: nothing in its arguments tells sockets apart
- *	setsockopt                          level SOL_NETLINK
- *	getsockopt                          level SOL_NETLINK, and SO_TYPE, SO_DOMAIN, SO_PROTOCOL
- *	socketcall                          the six above, whatever their arguments: those are in memory,
- *	                                    where a filter cannot look
- *
- * None of them moves data. For all other system calls the decision depends on nothing but the number,
- * which the kernel (5.11 on) finds out once and keeps in a bitmap.
+ * None of them moves packets: libipq sends verdicts by sendmsg. For all calls but these the decision
+ * depends only on the number, so the kernel (from 5.11) takes it from a bitmap without running the filter.
  */
 #include <errno.h>
 #include <stdio.h>
@@ -60,26 +59,33 @@
 #define SOCKETCALL_HERE (-1)
 #endif
 
-#define SOL_NETLINK_ 270 /* <sys/socket.h> has it only with some feature macros */
+#define SOL_NETLINK_ 270 /* in <sys/socket.h> only with some feature macros */
 #define X32_BIT 0x40000000
 
 static const struct run_arch arches[] = {
 	{ AUDIT_ARCH_HERE,
 	  WIRE_NATIVE,
-	  { __NR_socket, __NR_bind, __NR_connect, __NR_getsockname, __NR_setsockopt, __NR_getsockopt },
+	  { __NR_socket, __NR_bind, __NR_connect, __NR_getsockname, __NR_getpeername, __NR_setsockopt,
+	    __NR_getsockopt, __NR_sendto },
 	  SOCKETCALL_HERE },
 #if defined(__x86_64__)
 	/* Programs older than Linux 4.3 know only socketcall. */
-	{ AUDIT_ARCH_I386, WIRE_ILP32, { 359, 361, 362, 367, 366, 365 }, 102 },
+	{ AUDIT_ARCH_I386, WIRE_ILP32, { 359, 361, 362, 367, 368, 366, 365, 369 }, 102 },
 #elif defined(__aarch64__)
-	{ AUDIT_ARCH_ARM, WIRE_ILP32, { 281, 282, 283, 286, 294, 295 }, -1 },
+	{ AUDIT_ARCH_ARM, WIRE_ILP32, { 281, 282, 283, 286, 287, 294, 295, 290 }, -1 },
 #endif
 };
 #define ARCHES (sizeof(arches) / sizeof(arches[0]))
 
 /* The call's number in socketcall(2). */
-static const int socketcall_number[CALL_COUNT] = { SYS_SOCKET,	    SYS_BIND,	    SYS_CONNECT,
-						   SYS_GETSOCKNAME, SYS_SETSOCKOPT, SYS_GETSOCKOPT };
+static const int socketcall_number[CALL_COUNT] = { SYS_SOCKET,	    SYS_BIND,	     SYS_CONNECT,
+						   SYS_GETSOCKNAME, SYS_GETPEERNAME, SYS_SETSOCKOPT,
+						   SYS_GETSOCKOPT,  SYS_SENDTO };
+
+size_t run_mode_length(const struct run_arch *arch)
+{
+	return WIRE_NLHDR + wire_request_head(arch->layout);
+}
 
 const struct run_arch *run_arch_find(uint32_t audit)
 {
@@ -112,7 +118,7 @@ enum run_call run_call_find(const struct run_arch *arch, const struct seccomp_da
 
 /* ---- the filter --------------------------------------------------------------------------------- */
 
-/* Room enough: about 60 instructions for each architecture. The kernel takes 4096. */
+/* About 80 instructions for each architecture. The kernel's limit is 4096. */
 struct code {
 	struct sock_filter at[256];
 	unsigned short len;
@@ -130,7 +136,7 @@ static void load(struct code *c, size_t offset)
 	emit(c, BPF_LD | BPF_W | BPF_ABS, (unsigned)offset, 0, 0);
 }
 
-/* The arguments that matter are ints: the lower half, as the kernel itself takes them. */
+/* The arguments here are ints: the lower half. */
 static void load_arg(struct code *c, unsigned n)
 {
 	size_t low = __BYTE_ORDER__ == __ORDER_BIG_ENDIAN__ ? 4 : 0;
@@ -143,7 +149,7 @@ static void give(struct code *c, unsigned action)
 	emit(c, BPF_RET | BPF_K, action, 0, 0);
 }
 
-/* When the loaded value is k: action. */
+/* Returns action if the loaded value is k. */
 static void give_if(struct code *c, unsigned k, unsigned action)
 {
 	emit(c, BPF_JMP | BPF_JEQ | BPF_K, k, 0, 1);
@@ -156,8 +162,8 @@ static void give_unless(struct code *c, unsigned k, unsigned action)
 	give(c, action);
 }
 
-/* Decides call, whose number has been recognised: notification or not. */
-static void check_arguments(struct code *c, enum run_call call)
+/* For a call whose number has matched: notification or not. */
+static void check_arguments(struct code *c, enum run_call call, size_t mode_length)
 {
 	switch (call) {
 	case CALL_SOCKET:
@@ -185,22 +191,28 @@ static void check_arguments(struct code *c, enum run_call call)
 		load_arg(c, 1);
 		give_if(c, SOL_NETLINK_, SECCOMP_RET_USER_NOTIF);
 		break;
-	default: /* getsockname */
+	case CALL_SENDTO:
+		load_arg(c, 2);
+		give_unless(c, (unsigned)mode_length, SECCOMP_RET_ALLOW);
+		load_arg(c, 5);
+		give_if(c, sizeof(struct sockaddr_nl), SECCOMP_RET_USER_NOTIF);
+		break;
+	default: /* getsockname, getpeername */
 		give(c, SECCOMP_RET_USER_NOTIF);
 		return;
 	}
 	give(c, SECCOMP_RET_ALLOW);
 }
 
-/* When the number in the accumulator is nr: what check_arguments says. Otherwise goes on. */
-static void check_call(struct code *c, int nr, enum run_call call)
+/* If the number in the accumulator is nr: check_arguments. Otherwise continues. */
+static void check_call(struct code *c, int nr, enum run_call call, size_t mode_length)
 {
 	unsigned short jump = c->len;
 
 	if (nr < 0)
 		return;
 	emit(c, BPF_JMP | BPF_JEQ | BPF_K, (unsigned)nr, 0, 0);
-	check_arguments(c, call);
+	check_arguments(c, call, mode_length);
 	c->at[jump].jf = (unsigned char)(c->len - jump - 1);
 }
 
@@ -228,11 +240,11 @@ static void check_arch(struct code *c, const struct run_arch *arch)
 	emit(c, BPF_JMP | BPF_JA, 0, 0, 0); /* too far for a conditional jump */
 	load(c, offsetof(struct seccomp_data, nr));
 	for (int i = 0; i < CALL_COUNT; i++)
-		check_call(c, arch->nr[i], (enum run_call)i);
+		check_call(c, arch->nr[i], (enum run_call)i, run_mode_length(arch));
 	check_socketcall(c, arch->socketcall);
 #if defined(__x86_64__)
-	if (arch->audit == AUDIT_ARCH_X86_64) /* an x32 program is told in words that it cannot be served */
-		check_call(c, X32_BIT | __NR_socket, CALL_SOCKET);
+	if (arch->audit == AUDIT_ARCH_X86_64) /* x32 programs are refused with a line in the log */
+		check_call(c, X32_BIT | __NR_socket, CALL_SOCKET, 0);
 #endif
 	give(c, SECCOMP_RET_ALLOW);
 	c->at[jump].k = (unsigned)(c->len - jump - 1);
@@ -243,7 +255,7 @@ static int explain(int err, struct ipq_error *e)
 	switch (err) {
 	case EBUSY:
 		return ipq_fail(e, err,
-				"this program is already watched in the same way, by a container manager or "
+				"this program already has a seccomp listener, of a container manager or "
 				"another ipq run, and the kernel allows only one: run ipq outside of it");
 	case EINVAL:
 	case ENOSYS:
@@ -261,7 +273,7 @@ static int set_filter(unsigned long flags, const struct sock_fprog *program)
 
 	flags |= SECCOMP_FILTER_FLAG_NEW_LISTENER;
 	fd = (int)syscall(__NR_seccomp, SECCOMP_SET_MODE_FILTER, flags, program);
-	/* No CAP_SYS_ADMIN. The price: set-user-ID programs inside keep the caller's rights. */
+	/* Without CAP_SYS_ADMIN, set-user-ID programs inside lose their effect. */
 	if (fd < 0 && errno == EACCES && prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0)
 		fd = (int)syscall(__NR_seccomp, SECCOMP_SET_MODE_FILTER, flags, program);
 	return fd;

@@ -1,23 +1,22 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * The supervisor: starts the program, answers its calls, feeds it packets.
+ * The supervisor: starts the program, answers its system calls, steps the engine. There are three
+ * processes:
  *
- * Theory of operation. Three processes:
+ *	ipq run ---- the supervisor ---- the program ---- its children
  *
- *	ipq run ──── the supervisor ──── the program ──── whatever it starts
+ * "ipq run" is the one that the shell waits for: it forwards signals and ends as the program ends. The
+ * supervisor is the program's parent and, as a child subreaper, the parent of every descendant that loses
+ * its own: so it can find and end them all. If the supervisor dies, "ipq run" can do the same.
  *
- * "ipq run" is what the shell waits for: it hands signals on and ends as the program ended. The
- * supervisor is the program's parent and, as a child subreaper, the parent of every descendant that
- * has lost its own: it can find and end them all. So can "ipq run" when the supervisor is gone.
+ * Invariant: a process under the filter never outlives both. Each watches the other over their link, and
+ * kills all descendants when the other has died. There is one exception: when the program has ended but
+ * descendants are alive (it has become a daemon), the supervisor reports the status, "ipq run" ends with
+ * it, and the supervisor stays until the last of them has ended: the filter's listener then has POLLHUP
+ * (doc/assumptions/listener-hangs-up.c).
  *
- * The invariant: a process under the filter never outlives both. Each watches the other over their
- * link; whoever finds the other dead kills all descendants. The one exception is wanted: when the
- * program has ended while descendants live on (it made a daemon of itself), the supervisor reports the
- * status, "ipq run" ends with it, and the supervisor stays until the last of them is gone, which the
- * kernel shows as POLLHUP on the filter's listener (doc/assumptions/listener-hangs-up.c).
- *
- * The supervisor lives in a process group of its own: what the terminal sends to the program (^C, ^Z,
- * a hangup) reaches the program as ever, and never the supervisor.
+ * The supervisor has its own process group, so signals from the terminal (^C, ^Z, a hangup) reach the
+ * program but not the supervisor.
  */
 #include <dirent.h>
 #include <elf.h>
@@ -45,9 +44,9 @@
 #include "util/safe_open.h"
 #include "util/clock.h"
 
-/* How long the descendants of an ended program may take to end too before they pass for daemons. */
+/* Descendants that are alive this long after the program has ended count as daemons. */
 #define GRACE_MS 200
-/* The program's sockets, at most, and what the supervisor needs itself. */
+/* The limit of the program's sockets. */
 #define MAX_SOCKETS 1024
 #define MAX_INHERITED 1024
 
@@ -55,78 +54,20 @@ struct supervisor {
 	const struct run_options *options;
 	int link; /* to "ipq run" */
 	int signals;
-	int program_end, our_end; /* until the program runs: the listener comes this way, then "go" */
-	int listener;		  /* -1: nobody is under the filter any more */
+	int program_end, our_end; /* until the program runs: carries the listener, then "go" */
+	int listener;		  /* -1: no process is under the filter */
 	pid_t program;
-	bool ended; /* the program has, with this status: */
-	int status;
-	bool source_failed; /* and that was said */
+	bool ended;	    /* the program has ended */
+	int status;	    /* of the program */
+	bool source_failed; /* and was reported */
 	bool detached;
-	int64_t deadline; /* of the grace, in milliseconds */
+	int64_t deadline; /* of the grace period, in milliseconds */
 	FILE *log;
 	struct engine *engine;
 	struct run_calls *calls;
 	int inherited[MAX_INHERITED];
 	unsigned inherited_count;
 };
-
-void run_complain(const char *format, ...)
-{
-	char text[512];
-	va_list args;
-
-	va_start(args, format);
-	vsnprintf(text, sizeof(text), format, args);
-	va_end(args);
-	text_complain("ipq run", "%s", text);
-}
-
-/* ---- the end of everything ---------------------------------------------------------------------- */
-
-static bool is_my_child(const char *name)
-{
-	char path[300], line[512], *end;
-	int parent = 0;
-	FILE *f;
-
-	snprintf(path, sizeof(path), "/proc/%s/stat", name);
-	f = fopen(path, "re");
-	if (f == NULL)
-		return false;
-	/* The name of the command stands in parentheses and may hold some itself. */
-	if (fgets(line, sizeof(line), f) != NULL && (end = strrchr(line, ')')) != NULL)
-		sscanf(end + 1, " %*c %d", &parent);
-	fclose(f);
-	return parent == getpid();
-}
-
-static void kill_children(void)
-{
-	DIR *proc = opendir("/proc");
-	struct dirent *entry;
-
-	while (proc != NULL && (entry = readdir(proc)) != NULL)
-		if (entry->d_name[0] >= '1' && entry->d_name[0] <= '9' && is_my_child(entry->d_name))
-			kill(atoi(entry->d_name), SIGKILL);
-	if (proc != NULL)
-		closedir(proc);
-}
-
-void run_kill_descendants(void)
-{
-	int64_t give_up = now_ms() + 5000;
-	pid_t pid;
-
-	/* The children of those that die become ours, so this ends with the last generation. */
-	while (now_ms() < give_up) {
-		kill_children();
-		while ((pid = waitpid(-1, NULL, WNOHANG)) > 0)
-			;
-		if (pid < 0)
-			return; /* none left */
-		nanosleep(&(struct timespec){ .tv_nsec = 1000000 }, NULL);
-	}
-}
 
 /* ---- the program -------------------------------------------------------------------------------- */
 
@@ -164,49 +105,6 @@ static int receive_listener(int socket)
 	return fd;
 }
 
-/* Where execvp() finds a program that may be executed. */
-static bool find_program(const char *name, char path[PATH_MAX])
-{
-	const char *at = getenv("PATH");
-	size_t len;
-
-	if (strchr(name, '/') != NULL)
-		return snprintf(path, PATH_MAX, "%s", name) < PATH_MAX && access(path, X_OK) == 0;
-	for (; at != NULL && *at != '\0'; at += len + (at[len] == ':')) {
-		len = strcspn(at, ":");
-		if (snprintf(path, PATH_MAX, "%.*s%s%s", (int)len, at, len > 0 ? "/" : "", name) < PATH_MAX &&
-		    access(path, X_OK) == 0)
-			return true;
-	}
-	return false;
-}
-
-static bool is_elf(const char *path)
-{
-	char magic[SELFMAG] = "";
-	int fd = open(path, O_RDONLY | O_CLOEXEC);
-	bool yes =
-		fd >= 0 && read(fd, magic, sizeof(magic)) == SELFMAG && memcmp(magic, ELFMAG, SELFMAG) == 0;
-
-	if (fd >= 0)
-		close(fd);
-	return yes;
-}
-
-/*
- * What the kernel does not take execvp() gives to the shell, as is right for a script without "#!". Of a binary, say
- * one of 32 bits for a kernel that runs 64 only, the shell says what nobody understands. Returns when it fails.
- */
-static void execute(char **program)
-{
-	char path[PATH_MAX];
-
-	if (find_program(program[0], path) && is_elf(path))
-		execv(path, program);
-	else
-		execvp(program[0], program);
-}
-
 /* In the child that becomes the program. */
 static void __attribute__((noreturn)) become_program(const struct supervisor *s)
 {
@@ -215,7 +113,7 @@ static void __attribute__((noreturn)) become_program(const struct supervisor *s)
 	int listener;
 	char go;
 
-	/* Should the supervisor be killed, the kernel sees to the program at once. */
+	/* If the supervisor is killed, the kernel kills the program. */
 	prctl(PR_SET_PDEATHSIG, SIGKILL);
 	close(s->our_end);
 	listener = run_filter_install(&e);
@@ -224,15 +122,15 @@ static void __attribute__((noreturn)) become_program(const struct supervisor *s)
 		_exit(RUN_FAILED);
 	}
 	if (send_listener(s->program_end, listener) < 0 || read(s->program_end, &go, 1) != 1)
-		_exit(RUN_FAILED); /* the supervisor has said why */
+		_exit(RUN_FAILED); /* the supervisor has reported why */
 	close(listener);
 	close(s->program_end);
 	signal(SIGCHLD, s->options->sigchld);
 	sigprocmask(SIG_SETMASK, &s->options->mask, NULL);
-	/* A program with the new library inside would open the source itself, beside the supervisor. */
+	/* A program that uses our library would open the source itself. */
 	setenv("IPQ_SOURCE", "ip_queue:", 1);
 	unsetenv("IPQ_SOURCE_INET6");
-	execute(program);
+	run_execute(program);
 	listener = errno;
 	run_complain("cannot run \"%s\": %s%s", program[0], strerror(listener),
 		     listener == ENOEXEC
@@ -258,7 +156,7 @@ static int fork_program(struct supervisor *s)
 	return 0;
 }
 
-/* ---- what the supervisor does without ----------------------------------------------------------- */
+/* ---- descriptors and capabilities that the supervisor gives up ------------------------------------ */
 
 static void list_inherited(struct supervisor *s)
 {
@@ -275,16 +173,7 @@ static void list_inherited(struct supervisor *s)
 		closedir(dir);
 }
 
-void run_give_away(int fd)
-{
-	int null = open("/dev/null", O_RDWR | O_CLOEXEC);
-
-	if (null >= 0)
-		dup2(null, fd);
-	close(null);
-}
-
-/* What the program got from the shell is the program's: a pipe that we held open would never end. */
+/* They are the program's: a pipe that is open here too would never end. */
 static void close_inherited(const struct supervisor *s)
 {
 	for (unsigned i = 0; i < s->inherited_count; i++)
@@ -294,10 +183,9 @@ static void close_inherited(const struct supervisor *s)
 }
 
 /*
- * CAP_NET_ADMIN for the queue; the others because a program that has changed its user must still be
- * answered (its memory and descriptors in /proc are then another's) and ended. Without CAP_SYS_PTRACE the
- * kernel lets us look at the program only while we have all the capabilities that it has: then nothing is
- * dropped.
+ * Keeps CAP_NET_ADMIN for the queue, and the others to answer and end a program that has changed its user
+ * (its memory and descriptors in /proc then belong to that user). Without CAP_SYS_PTRACE, the kernel shows
+ * us the program only while we have all its capabilities, so nothing is dropped.
  */
 static void drop_capabilities(void)
 {
@@ -311,7 +199,7 @@ static void drop_capabilities(void)
 				PRIVILEGE(CAP_DAC_OVERRIDE) | PRIVILEGE(CAP_KILL));
 }
 
-/* Bounds the descriptors of this process, and with them the program's sockets. */
+/* Limits the descriptors of this process, and so the program's sockets. */
 static unsigned limit_descriptors(void)
 {
 	struct rlimit limit;
@@ -363,9 +251,9 @@ static int open_all(struct supervisor *s)
 		run_complain("%s", e.text[0] != '\0' ? e.text : strerror(-err));
 		return -1;
 	}
-	/* A capture file belongs to whoever can read it. */
+	/* A capture file needs no capability. */
 	capture = source->ops->lossless;
-	/* An output that cannot be written is said here and now: the program would be told EINVAL, much later. */
+	/* Reports an output file that cannot be written now. The program would get EINVAL much later. */
 	if (capture && source->ops->configure(source, &(struct source_config){ .mode = COPY_NONE }, &e) < 0) {
 		run_complain("%s", e.text);
 		return -1;
@@ -377,7 +265,7 @@ static int open_all(struct supervisor *s)
 	}
 	s->listener = receive_listener(s->our_end);
 	if (s->listener < 0)
-		return -1; /* the child has said why */
+		return -1; /* the child has reported why */
 	close_inherited(s);
 	limit = limit_descriptors();
 	if (run_calls_open(&s->calls, s->listener, s->engine, capture, limit, s->log, &e) < 0) {
@@ -396,7 +284,7 @@ static void log_summary(const struct supervisor *s)
 		uint8_t family;
 		const char *name;
 	} families[] = { { AF_INET, "IPv4" }, { AF_INET6, "IPv6" } };
-	struct engine_counts n;
+	struct engine_counters n;
 
 	for (size_t i = 0; s->log != NULL && s->engine != NULL && i < 2; i++) {
 		engine_counts(s->engine, families[i].family, &n);
@@ -426,17 +314,17 @@ static void step(struct supervisor *s)
 {
 	int err = engine_step(s->engine, 0);
 
-	/* -ENODATA: the capture file has ended. Its readers know; others may still come and read the same. */
+	/* -ENODATA: the capture file has ended. Its readers know; others may still open it. */
 	if (err == 0 || err == -ENODATA || err == -EINTR || err == -ECANCELED)
 		return;
 	if (!s->source_failed)
 		run_complain("%s", engine_error(s->engine));
 	s->source_failed = true;
 	if (!engine_lives(s->engine))
-		close_engine(s); /* programs read the end of the file */
+		close_engine(s); /* programs read an end of file */
 }
 
-/* The verdicts that the program sent before it ended still count. */
+/* Applies the verdicts that the program sent before it ended. */
 static void drain(struct supervisor *s)
 {
 	int64_t give_up = now_ms() + 2000;
@@ -464,7 +352,7 @@ static void reap(struct supervisor *s)
 
 	while ((pid = waitpid(-1, &status, WNOHANG)) > 0) {
 		if (pid != s->program)
-			continue; /* an orphan that came to us as its subreaper */
+			continue; /* an orphan: we are its subreaper */
 		s->ended = true;
 		s->status = status;
 		s->deadline = now_ms() + GRACE_MS;
@@ -506,7 +394,7 @@ static int timeout_of(const struct supervisor *s)
 	return left > 0 ? (int)left : 0;
 }
 
-/* Until nobody is left. Returns when there is nothing more to do. */
+/* Until no process is under the filter. */
 static void serve(struct supervisor *s)
 {
 	enum { LISTENER, SIGNALS, LINK, ENGINE, COUNT };
@@ -557,7 +445,7 @@ static void __attribute__((noreturn)) finish(struct supervisor *s)
 	_exit(0);
 }
 
-/* Never got so far as to run the program. */
+/* The program could not be started. */
 static void __attribute__((noreturn)) fail(struct supervisor *s)
 {
 	s->status = RUN_FAILED << 8;
@@ -584,7 +472,8 @@ void run_supervise(const struct run_options *options, int link)
 				 .signals = -1 };
 	list_inherited(&s);
 	prctl(PR_SET_CHILD_SUBREAPER, 1);
-	/* Nothing interrupts us: neither a closed socket (SIGPIPE) nor writing to the terminal (SIGTTOU). */
+	/* No signal interrupts: neither for a closed socket (SIGPIPE) nor for writing to the terminal
+	 * (SIGTTOU). */
 	sigfillset(&all);
 	sigprocmask(SIG_SETMASK, &all, NULL);
 	run_signals(&forwarded);

@@ -1,0 +1,141 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * A request has taken effect when the call returns. The program sends itself UDP to port 7000 of this
+ * machine, which a rule queues.
+ *
+ *	effect mode|range|refusal|exit [both]      both: with a handle for IPv6 too
+ */
+#include <arpa/inet.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+#include <netinet/in.h>
+#include <sys/socket.h>
+#include <linux/netfilter.h>
+#include <libipq.h>
+
+#define TIMES 30
+#define UDP 28 /* IPv4 and UDP header */
+
+static unsigned char buf[4096];
+static int both;
+
+static struct ipq_handle *open_handle(unsigned family)
+{
+	struct ipq_handle *h = ipq_create_handle(0, family);
+
+	if (h == NULL || ipq_set_mode(h, IPQ_COPY_PACKET, 0) < 0) {
+		ipq_perror("effect");
+		exit(1);
+	}
+	return h;
+}
+
+static void send_packet(int size)
+{
+	static int s = -1;
+	struct sockaddr_in to;
+	char text[100] = { 0 };
+
+	memset(&to, 0, sizeof(to));
+	to.sin_family = AF_INET;
+	to.sin_port = htons(7000);
+	to.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+	if (s < 0)
+		s = socket(AF_INET, SOCK_DGRAM, 0);
+	if (sendto(s, text, size, 0, (struct sockaddr *)&to, sizeof(to)) < 0)
+		perror("sendto");
+}
+
+/* The next packet is there and has this much data. */
+static int packet(struct ipq_handle *h, size_t data_len)
+{
+	if (ipq_read(h, buf, sizeof(buf), 2000000) <= 0 || ipq_message_type(buf) != IPQM_PACKET) {
+		puts("no packet");
+		return 0;
+	}
+	ipq_set_verdict(h, ipq_get_packet(buf)->packet_id, NF_ACCEPT, 0, NULL);
+	if (ipq_get_packet(buf)->data_len == data_len)
+		return 1;
+	printf("%lu bytes, not %lu\n", (unsigned long)ipq_get_packet(buf)->data_len, (unsigned long)data_len);
+	return 0;
+}
+
+/* A packet that is sent at once after ipq_set_mode is read. */
+static int mode(void)
+{
+	int i, good = 1;
+
+	for (i = 0; i < TIMES && good; i++) {
+		struct ipq_handle *six = both ? open_handle(PF_INET6) : NULL, *h = open_handle(PF_INET);
+
+		send_packet(1);
+		good = packet(h, UDP + 1);
+		ipq_destroy_handle(h);
+		ipq_destroy_handle(six);
+	}
+	return good;
+}
+
+/* It has the new range. */
+static int range(void)
+{
+	struct ipq_handle *h = open_handle(PF_INET);
+	int i, good = 1;
+
+	for (i = 0; i < TIMES && good; i++) {
+		size_t bytes = 20 + (i % 2 == 0 ? i : TIMES - i);
+
+		good = ipq_set_mode(h, IPQ_COPY_PACKET, bytes) > 0;
+		send_packet(50);
+		good = good && packet(h, bytes);
+	}
+	return good;
+}
+
+static int refused(struct ipq_handle *h, int error)
+{
+	if (ipq_read(h, buf, sizeof(buf), -1) > 0 && ipq_message_type(buf) == NLMSG_ERROR &&
+	    ipq_get_msgerr(buf) == error)
+		return 1;
+	puts("no refusal");
+	return 0;
+}
+
+/* A read that does not wait finds the refusal. */
+static int refusal(void)
+{
+	struct ipq_handle *h = open_handle(PF_INET);
+	int i, good = 1;
+
+	for (i = 0; i < TIMES && good; i++) {
+		ipq_set_verdict(h, 12345, NF_ACCEPT, 0, NULL);
+		good = refused(h, 2 /* ENOENT */);
+		ipq_set_mode(h, 9, 0);
+		good = good && refused(h, 22 /* EINVAL */);
+	}
+	return good;
+}
+
+int main(int argc, char **argv)
+{
+	const char *what = argc > 1 ? argv[1] : "";
+	int good;
+
+	both = argc > 2;
+	if (both && strcmp(what, "mode") != 0)
+		open_handle(PF_INET6);
+	good = strcmp(what, "mode") == 0 ? mode() : strcmp(what, "range") == 0 ? range() : 0;
+	if (strcmp(what, "refusal") == 0)
+		good = refusal();
+	if (strcmp(what, "exit") == 0) {
+		struct ipq_handle *h = open_handle(PF_INET);
+
+		puts("ready");
+		fflush(stdout);
+		_exit(ipq_read(h, buf, sizeof(buf), 0) <= 0 ||
+		      ipq_set_verdict(h, ipq_get_packet(buf)->packet_id, NF_ACCEPT, 0, NULL) < 0);
+	}
+	return !good;
+}

@@ -1,0 +1,29 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+# Requests have taken effect when the call returns: on the queue's own socket, with an engine, and under ipq run. A read
+# that does not wait does not yet find a refusal under ipq run.
+queue OUTPUT -p udp --dport 7000
+takes_effect() {
+	way=$1
+	shift
+	for aspect in mode range $refusal; do
+		for both in "" both; do
+			expect "$way $both: $aspect" timeout 60 "$@" $aspect $both
+		done
+	done
+	for both in "" both; do
+		start "$@" exit $both
+		wait_for_line ready
+		expect "$way $both: a verdict before _exit is applied" $FLOW udp -n 1 -s 1 7000
+		wait $started
+		started=
+		wait_for_no_queue
+	done
+}
+if [ "$CLIENT" = "$PROGRAM" ]; then
+	refusal=refusal
+	takes_effect "own socket" $CLIENT
+	takes_effect "engine" env IPQ_SOURCE=engine:nfqueue:0 $CLIENT
+else
+	refusal=
+	takes_effect "ipq run" $CLIENT
+fi
