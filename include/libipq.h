@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * libipq: a program decides what becomes of packets. The API of 2001, unchanged.
+ * libipq: a program decides packets that a firewall rule queues. The API of 2001, unchanged.
  *
  *	#include <linux/netfilter.h>
  *	#include <libipq.h>
@@ -20,12 +20,12 @@
  *
  *	cc accept.c -lipq && iptables -A INPUT -p icmp -j QUEUE && ./a.out
  *
- * Packets come from today's nfnetlink_queue (or whatever IPQ_SOURCE in the environment names, see
- * ip_queue(7)) in ip_queue's own format. New programs are better served by <ipq.h>.
+ * Packets come from the kernel's nfnetlink_queue, or from the source that IPQ_SOURCE in the environment names (see
+ * ip_queue(7)), in ip_queue's format. New programs should use <ipq.h>.
  *
- * Threads: every call may be made from any thread at any time, on one handle too, unless it batches
- * (IPQ_CTL_BATCH): then by one thread at a time. The last error is kept for each thread. A call that succeeds
- * leaves errno alone. Pages: libipq(3) and one for each call.
+ * Threads: any thread may make any call at any time, also on the same handle, unless the handle batches
+ * (IPQ_CTL_BATCH); then one thread at a time may use it. Each thread has its own last error. A call that succeeds does
+ * not change errno. Man pages: libipq(3) and one for each call.
  */
 #ifndef _LIBIPQ_H
 #define _LIBIPQ_H
@@ -52,7 +52,7 @@ extern "C" {
 
 typedef unsigned long ipq_id_t;
 
-/* Made by ipq_create_handle only. Poll fd for reading; set its SO_RCVBUF and O_NONBLOCK as you like. */
+/* Created by ipq_create_handle only. fd may be polled for reading; SO_RCVBUF and O_NONBLOCK may be set on it. */
 struct ipq_handle {
 	int fd;
 	uint8_t blocking;
@@ -63,53 +63,51 @@ struct ipq_handle {
 /*
  * Open and close.
  *
- * ipq_create_handle: flags is ignored (0); protocol is PF_INET or PF_INET6. Nothing is asked of the
- * kernel's queue yet. NULL on failure; free the handle with ipq_destroy_handle, which takes NULL too,
- * drops what still waits and returns 0.
+ * ipq_create_handle: flags is ignored (0); protocol is PF_INET or PF_INET6. This does not take the queue yet. NULL on
+ * failure. ipq_destroy_handle frees the handle; the kernel drops packets without a verdict. It returns 0; NULL is
+ * allowed.
  */
 struct ipq_handle *ipq_create_handle(uint32_t flags, uint32_t protocol);
 int ipq_destroy_handle(struct ipq_handle *h);
 
 /*
- * Ready: take the queue and say what to copy. mode is IPQ_COPY_NONE, IPQ_COPY_META or
- * IPQ_COPY_PACKET; range is payload bytes (IPQ_COPY_PACKET only): 0 for all, 65535 at most. > 0 on
- * success. -1 with errno: EPERM (no CAP_NET_ADMIN), EBUSY (another program has the queue),
- * ECONNREFUSED (the kernel has no queue handler).
+ * Takes the queue and sets the copy mode. mode is IPQ_COPY_NONE, IPQ_COPY_META or IPQ_COPY_PACKET; range is the maximum
+ * number of payload bytes (IPQ_COPY_PACKET only), 0 for all, at most 65535. > 0 on success. -1 with errno: EPERM (no
+ * CAP_NET_ADMIN), EBUSY (another program owns the queue), ECONNREFUSED (the kernel has no queue handler).
  */
 int ipq_set_mode(const struct ipq_handle *h, uint8_t mode, size_t range);
 
 /*
- * One message into buf. timeout is in microseconds: 0 waits for ever, < 0 does not wait. Returns the
- * message's length; 0 after the timeout, or on a signal while a timeout runs (errno EINTR); -1 on
- * failure. len is at least sizeof(struct nlmsgerr); a payload that does not fit is shortened.
+ * Reads one message into buf. timeout is in microseconds: 0 waits forever, < 0 does not wait. Returns the length of the
+ * message; 0 on timeout, or on a signal during a timeout (errno EINTR); -1 on failure. len must be at least
+ * sizeof(struct nlmsgerr). A payload that does not fit is truncated.
  */
 ssize_t ipq_read(const struct ipq_handle *h, unsigned char *buf, size_t len, int timeout);
 
-/* What is in buf: IPQM_PACKET, or NLMSG_ERROR for a request that was refused. Pointers are into buf. */
+/* The type of the message in buf: IPQM_PACKET, or NLMSG_ERROR for a refused request. Pointers refer to buf. */
 int ipq_message_type(const unsigned char *buf);
 ipq_packet_msg_t *ipq_get_packet(const unsigned char *buf);
 int ipq_get_msgerr(const unsigned char *buf); /* positive errno */
 
 /*
- * Decide: NF_ACCEPT, NF_DROP, NF_STOLEN, NF_QUEUE, NF_REPEAT or NF_STOP of <linux/netfilter.h>. buf with data_len
- * bytes takes the packet's place, from the network header on and with correct checksums; 0 and NULL
- * leave it as it is. > 0 when the request was sent; a refusal (ENOENT: no such packet) is read as an
- * NLMSG_ERROR message.
+ * Sends a verdict: NF_ACCEPT, NF_DROP, NF_STOLEN, NF_QUEUE, NF_REPEAT or NF_STOP of <linux/netfilter.h>. buf, data_len:
+ * new contents of the packet, from the network header on, with correct checksums; NULL and 0: unchanged. > 0 if the
+ * request was sent. If it is refused (ENOENT: no such packet), ipq_read returns an NLMSG_ERROR message.
  */
 int ipq_set_verdict(const struct ipq_handle *h, ipq_id_t id, unsigned int verdict, size_t data_len,
 		    unsigned char *buf);
 
-/* Settings that libipq never had, see ipq_ctl(3). 0 or more on success, -1 with errno on failure. */
+/* Additional settings, see ipq_ctl(3). 0 or more on success, -1 with errno on failure. */
 int ipq_ctl(const struct ipq_handle *h, int request, ...);
 
 enum {
 	IPQ_CTL_QUEUE_LENGTH = 0x1001, /* unsigned int: packets that may wait in the kernel (1024) */
-	IPQ_CTL_RECEIVE_BUFFER,	       /* unsigned int: bytes; what the kernel granted is returned */
-	IPQ_CTL_FAIL_OPEN,	       /* int: 1: a full queue lets packets through; 0: drops them */
-	IPQ_CTL_BATCH,	/* unsigned int: packets a system call, as IPQ_BATCH in the environment has it;
-	                                * from then on for one thread at a time. 0 or 1: strict */
-	IPQ_CTL_STATS,	/* struct ipq_ctl_stats *: filled */
-	IPQ_CTL_EXPLAIN /* const char **: why ipq_set_mode failed last: cause and remedy */
+	IPQ_CTL_RECEIVE_BUFFER,	       /* unsigned int: bytes; returns the size in force */
+	IPQ_CTL_FAIL_OPEN,	       /* int: 1: a full queue accepts packets; 0: it drops them */
+	IPQ_CTL_BATCH,	/* unsigned int: packets per system call, like IPQ_BATCH in the environment; then only
+			 * one thread at a time may use the handle. 0 or 1: strict */
+	IPQ_CTL_STATS,	/* struct ipq_ctl_stats *: filled in */
+	IPQ_CTL_EXPLAIN /* const char **: cause and remedy of the last failure of ipq_set_mode */
 };
 
 struct ipq_ctl_stats {
@@ -117,13 +115,13 @@ struct ipq_ctl_stats {
 	uint64_t packets;	/* read by the program */
 	uint64_t verdicts;	/* sent */
 	uint64_t refused;	/* requests that the kernel refused */
-	uint64_t foreign;	/* dropped here: another address family */
+	uint64_t foreign;	/* packets of another address family, dropped by the library */
 	uint64_t lost;		/* dropped by the kernel: the socket's buffer was full */
 	uint64_t queue_dropped; /* dropped by the kernel: too many were waiting */
-	uint64_t waiting;	/* without a verdict now */
+	uint64_t waiting;	/* packets without a verdict */
 };
 
-/* The last error of this thread, in words; and on stderr, after s (or "ERROR" when s is NULL). */
+/* Text of the last error of this thread. ipq_perror prints it on stderr, after s (or "ERROR" if s is NULL). */
 char *ipq_errstr(void);
 void ipq_perror(const char *s);
 

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * The messages between ip_queue and the program that owns the queue, as programs have known them
- * since Linux 2.4. Kernel headers dropped this file with ip_queue itself (Linux 3.5); programs that
- * include it find it here. The layout is frozen: native byte order, native long and size_t.
+ * The messages between ip_queue and the program that owns the queue, unchanged since Linux 2.4. Linux 3.5 removed this
+ * file together with ip_queue; programs that include it find it here. The layout is frozen: native byte order, native
+ * long and size_t.
  *
  * Every message is a netlink message: a struct nlmsghdr with one of the IPQM_ types, then one of
  * the structures below.
@@ -12,12 +12,12 @@
 
 #include <stddef.h>
 #include <sys/types.h>
-#ifndef _LINUX_IF_H /* behind <linux/if.h>, <net/if.h> cannot come */
-#include <net/if.h> /* before any kernel header, so that <linux/if.h> may still follow */
+#ifndef _LINUX_IF_H /* <net/if.h> cannot follow <linux/if.h> */
+#include <net/if.h> /* before any kernel header, so that <linux/if.h> can follow */
 #endif
 #include <linux/types.h>
 #include <linux/netlink.h>
-#ifndef IFNAMSIZ /* <net/if.h> keeps it to itself under -std=c89 and -std=c99 */
+#ifndef IFNAMSIZ /* <net/if.h> does not define it under -std=c89 and -std=c99 */
 #define IFNAMSIZ 16
 #endif
 
@@ -31,36 +31,36 @@
 
 /* A packet, kernel to program (IPQM_PACKET). Sizes: 96 bytes (LP64), 72 bytes (ILP32). */
 typedef struct ipq_packet_msg {
-	unsigned long packet_id; /* name it in the verdict */
+	unsigned long packet_id; /* identifies the packet in the verdict */
 	unsigned long mark;	 /* netfilter mark */
-	long timestamp_sec;	 /* arrival; both 0 when the packet was made here */
+	long timestamp_sec;	 /* arrival; both 0 for a packet of this host */
 	long timestamp_usec;
 	unsigned int hook;	    /* NF_INET_PRE_ROUTING (0) to NF_INET_POST_ROUTING (4) */
-	char indev_name[IFNAMSIZ];  /* "" when the packet did not come in by a device */
-	char outdev_name[IFNAMSIZ]; /* "" when it has no way out yet */
+	char indev_name[IFNAMSIZ];  /* "" if the packet has no input device */
+	char outdev_name[IFNAMSIZ]; /* "" if the packet has no output device yet */
 	__be16 hw_protocol;	    /* EtherType, network byte order; 0 at NF_INET_LOCAL_OUT */
 	unsigned short hw_type;	    /* ARPHRD_ type of the incoming device */
-	unsigned char hw_addrlen;   /* bytes of hw_addr that count */
+	unsigned char hw_addrlen;   /* valid bytes of hw_addr */
 	unsigned char hw_addr[8];   /* link-layer source address */
 	size_t data_len;	    /* bytes of payload[] */
 	unsigned char payload[0];   /* from the network header on; IPQ_COPY_PACKET only */
 } ipq_packet_msg_t;
 
-/* Program to kernel (IPQM_MODE): ready, and what to copy. 16 bytes (LP64), 8 bytes (ILP32). */
+/* Program to kernel (IPQM_MODE): takes the queue and sets the copy mode. 16 bytes (LP64), 8 bytes (ILP32). */
 typedef struct ipq_mode_msg {
 	unsigned char value; /* IPQ_COPY_ */
-	size_t range;	     /* payload bytes at most, IPQ_COPY_PACKET only; 0: all */
+	size_t range;	     /* maximum payload bytes, IPQ_COPY_PACKET only; 0: all */
 } ipq_mode_msg_t;
 
-/* Program to kernel (IPQM_VERDICT): what becomes of one packet. 24 bytes (LP64), 12 (ILP32). */
+/* Program to kernel (IPQM_VERDICT): decides one packet. 24 bytes (LP64), 12 (ILP32). */
 typedef struct ipq_verdict_msg {
 	unsigned int value;	  /* NF_ACCEPT, NF_DROP, ... */
 	unsigned long id;	  /* packet_id */
-	size_t data_len;	  /* bytes of payload[]; 0: the packet stays as it is */
-	unsigned char payload[0]; /* the packet that takes its place */
+	size_t data_len;	  /* bytes of payload[]; 0: the packet is unchanged */
+	unsigned char payload[0]; /* the new contents of the packet */
 } ipq_verdict_msg_t;
 
-/* What a program sends: always this much, whichever of the two it is. */
+/* A request of the program. Both kinds have the size of this union. */
 typedef struct ipq_peer_msg {
 	union {
 		ipq_verdict_msg_t verdict;
@@ -69,9 +69,9 @@ typedef struct ipq_peer_msg {
 } ipq_peer_msg_t;
 
 enum {
-	IPQ_COPY_NONE,	/* nothing is queued, every packet is dropped: the state before the first request */
-	IPQ_COPY_META,	/* all but the payload */
-	IPQ_COPY_PACKET /* the payload too */
+	IPQ_COPY_NONE,	/* no packet is queued, all are dropped: the state before the first request */
+	IPQ_COPY_META,	/* everything except the payload */
+	IPQ_COPY_PACKET /* with payload */
 };
 #define IPQ_COPY_MAX IPQ_COPY_PACKET
 
