@@ -160,3 +160,18 @@ int source_pcap_send(struct source *s, const struct source_verdict *verdict, uns
 		return flushed; /* carried out, but for nothing */
 	return i > 0 || err == 0 ? (int)i : err;
 }
+
+int source_pcap_copy(struct source *s, const struct source_verdict *v)
+{
+	struct pcap_source *p = pcap_of(s);
+	struct held *h;
+	int err;
+
+	pthread_mutex_lock(&p->lock);
+	h = held_find(&p->store, v->id);
+	err = h != NULL ? source_pcap_let_pass(p, h->id, false) : -ENOENT;
+	if (err == 0)
+		err = source_pcap_write(p, h, v);
+	pthread_mutex_unlock(&p->lock);
+	return err;
+}

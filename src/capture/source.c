@@ -223,6 +223,7 @@ const struct source_ops source_pcap = {
 	.fd = pcap_fd,
 	.recv = source_pcap_recv,
 	.send = source_pcap_send,
+	.copy = source_pcap_copy,
 	.counts = pcap_counts,
 	.wake = pcap_wake,
 	.close_after_fork = pcap_close_after_fork,

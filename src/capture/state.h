@@ -123,5 +123,6 @@ void source_pcap_fill_metadata(struct pcap_source *p, const struct held *h, stru
 int source_pcap_recv(struct source *s, const struct iovec *slot, struct ipq_packet *packet, unsigned max,
 		     int timeout_ms, source_refused refused, void *context);
 int source_pcap_send(struct source *s, const struct source_verdict *verdict, unsigned n);
+int source_pcap_copy(struct source *s, const struct source_verdict *verdict);
 
 #endif

@@ -52,6 +52,12 @@ void queue_on_refused(struct ipq_queue *q, source_refused refused, void *context
 int queue_decide_at(struct ipq_queue *q, const struct ipq_packet *packet, const struct ipq_verdict *verdict,
 		    int64_t time);
 
+/*
+ * Has the source pass on a copy of a packet that waits, with the payload of this verdict if it has one. After the verdicts
+ * before it. 0, -EOPNOTSUPP (only a capture file can), or -errno.
+ */
+int queue_copy(struct ipq_queue *q, const struct ipq_packet *packet, const struct ipq_verdict *verdict);
+
 /* The queue's own counters, without those of the source. Only in the thread that uses the queue. */
 void queue_counters(const struct ipq_queue *q, struct ipq_stats *stats);
 

@@ -488,6 +488,21 @@ void queue_counters(const struct ipq_queue *q, struct ipq_stats *stats)
 	stats->waiting = q->verdicts.waiting;
 }
 
+int queue_copy(struct ipq_queue *q, const struct ipq_packet *packet, const struct ipq_verdict *verdict)
+{
+	struct source_verdict v = { .id = packet->id, .present = verdict->present & IPQ_SET_PAYLOAD };
+	int err;
+
+	if (q->source->ops->copy == NULL)
+		return -EOPNOTSUPP;
+	if (v.present != 0) {
+		v.payload = verdict->payload;
+		v.payload_len = verdict->payload_len;
+	}
+	err = ipq_queue_flush(q);
+	return err < 0 ? err : q->source->ops->copy(q->source, &v);
+}
+
 int queue_add_losses(const struct ipq_queue *q, struct ipq_stats *stats)
 {
 	struct source_counts counts;

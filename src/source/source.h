@@ -131,6 +131,8 @@ struct source_ops {
 	int64_t (*backlog)(const struct source *s);
 	/* Cause and remedy of the last recv or send that failed; never NULL, valid until close. */
 	const char *(*error)(const struct source *s);
+	/* Passes on a packet that waits, as accepted by this verdict, and lets it wait on. 0 or -errno. */
+	int (*copy)(struct source *s, const struct source_verdict *verdict);
 	/* Name (padded with zeros) and ARPHRD_ type of an interface, for sources without links. 0, -ENODEV. */
 	int (*interface)(const struct source *s, uint32_t index, char name[16], uint16_t *type);
 };

@@ -8,6 +8,8 @@
 #include <string.h>
 #include <ipq_edit.h>
 #include "common/text.h"
+#include "core/core.h"
+#include "filter/copies.h"
 #include "filter/decide.h"
 
 /* What becomes of a packet. */
@@ -18,6 +20,8 @@ struct outcome {
 	struct counters *counters; /* of the rule that ended the way, or of "no rule" */
 	bool dropped;		   /* by chance or by a rate */
 	bool record;		   /* a rule asked for it */
+	bool rejected;
+	unsigned copies; /* to be sent besides */
 };
 
 static struct decide_common *common_of(const struct worker *w)
@@ -112,6 +116,13 @@ static bool take_action(struct worker *w, struct action *a, struct counters *cou
 			return drop_by(o, counters);
 		o->verdict.code = IPQ_DROP;
 		return true;
+	case ACTION_REJECT:
+		o->verdict.code = IPQ_DROP;
+		o->rejected = true;
+		return true;
+	case ACTION_DUPLICATE:
+		o->copies += chance_hits(&d->chance, a->probability);
+		return false;
 	case ACTION_REPEAT:
 	case ACTION_QUEUE:
 		send_back(w, o, s, a);
@@ -254,6 +265,26 @@ static void record(struct worker *w, const struct active_rules *rules, const str
 	output_record(w->session->output, &r);
 }
 
+/* What goes out besides the packet: nothing for a dropped one but the answer to a rejected one. */
+static void send_own(struct worker *w, const struct ipq_packet *packet, const struct outcome *o)
+{
+	struct filter_worker *d = w->context;
+	struct injector *in = &common_of(w)->injector;
+	bool changed = (o->verdict.present & IPQ_SET_PAYLOAD) != 0;
+
+	if (o->rejected)
+		send_answer(in, w, packet, &d->view);
+	for (unsigned i = 0; i < o->copies && o->verdict.code != IPQ_DROP; i++) {
+		bool sent = w->session->virtual_time
+				    ? queue_copy(w->queue, packet, &o->verdict) == 0
+				    : send_copy(in, w, packet, changed ? o->verdict.payload : packet->payload,
+						changed ? o->verdict.payload_len : packet->payload_len);
+
+		if (!sent)
+			counters_add(&o->counters->not_edited, 1);
+	}
+}
+
 /* The heap owns the packet, and the bytes that replace it. */
 static int send_later(struct worker *w, const struct ipq_packet *packet, struct outcome *o)
 {
@@ -304,11 +335,15 @@ static int decide(struct worker *w, struct ipq_packet *packet)
 	    packet->timestamp > w->now)
 		w->now = packet->timestamp;
 	subject_init(&s, w, packet);
-	match_rules(w, rules, &o, &s);
-	edit(w, rules, packet, &o);
+	if (!inject_is_own(&common_of(w)->injector, packet)) {
+		match_rules(w, rules, &o, &s);
+		edit(w, rules, packet, &o);
+	}
 	if (o.dropped)
 		counters_add(&o.counters->dropped, 1);
 	record(w, rules, packet, &o);
+	if (o.rejected || o.copies > 0)
+		send_own(w, packet, &o);
 	session_accept(w, packet, &o.verdict);
 	if (o.delay > 0 && o.verdict.code != IPQ_DROP)
 		return send_later(w, packet, &o);

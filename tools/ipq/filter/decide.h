@@ -7,6 +7,7 @@
 #include "filter/chance.h"
 #include "filter/delay.h"
 #include "filter/edits.h"
+#include "filter/inject.h"
 #include "filter/loops.h"
 #include "output/output.h"
 #include "session/session.h"
@@ -20,6 +21,7 @@ struct decide_common {
 	enum record_what record_what;
 	struct print_style style;
 	_Atomic uint64_t loops; /* packets that came back too often */
+	struct injector injector;
 };
 
 /* What a worker has to itself: its context. */

@@ -210,11 +210,31 @@ static int load(struct filter *f)
 	return 0;
 }
 
+/* Rules that are read later may need the sockets, too: then it is they who fail. */
+static int open_injector(struct filter *f)
+{
+	const struct ruleset *set = &f->common.active_rules->set;
+	bool needed = ruleset_find(set, ACTION_REJECT) != NULL || ruleset_find(set, ACTION_DUPLICATE) != NULL;
+	int err;
+
+	if (f->session.source != NULL || f->session.dry_run || (!needed && f->rules.file == NULL))
+		return 0;
+	err = inject_open(&f->common.injector);
+	if (err == 0 || !needed)
+		return 0;
+	text_complain("ipq filter",
+		      "reject and duplicate need a raw socket: %s; run as root, or with CAP_NET_RAW",
+		      strerror(-err));
+	return err;
+}
+
 static int open_and_run(struct filter *f)
 {
 	struct output_options options = { .who = "ipq filter" };
 	struct ipq_error e = { .text = "" };
 
+	if (open_injector(f) < 0)
+		return 1;
 	f->common.record = f->record_path != NULL && !f->session.dry_run;
 	options.style = f->common.style;
 	options.record = f->common.record ? f->record_path : NULL;
@@ -231,6 +251,7 @@ static int run(int argc, char **argv)
 	int status;
 
 	f.session.context = &f.common;
+	f.common.injector.ipv4 = f.common.injector.ipv6 = -1;
 	if (getrandom(&f.seed, sizeof(f.seed), 0) < 0)
 		f.seed = (uint64_t)realtime_ns();
 	status = parse(&f, argc, argv);
@@ -242,6 +263,7 @@ static int run(int argc, char **argv)
 		printf("%u rules are correct\n", f.common.active_rules->set.count);
 	else if (status == 0)
 		status = open_and_run(&f);
+	inject_close(&f.common.injector);
 	active_rules_free(f.common.active_rules);
 	return status;
 }

@@ -29,6 +29,12 @@ static bool fits_queue(const struct rule *r, const struct session *s)
 	if (queue != NULL && (s->hooks == 0 || s->queue_given) && queue->number >= s->queue_first &&
 	    queue->number <= s->queue_last)
 		return refuse(r, "this is the queue that packets come from: they would come back for ever");
+	if (rule_action(r, ACTION_DUPLICATE) != NULL && (s->hooks & (1U << 0 | 1U << 1)) != 0)
+		return refuse(r, "copies leave this machine: duplicate works in FORWARD, OUTPUT and "
+				 "POSTROUTING, not in "
+				 "PREROUTING and INPUT");
+	if (rule_action(r, ACTION_REJECT) != NULL && (s->hooks & 1U << 4) != 0)
+		return refuse(r, "reject works in PREROUTING, INPUT, FORWARD and OUTPUT, not in POSTROUTING");
 	return true;
 }
 

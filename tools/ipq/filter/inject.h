@@ -1,0 +1,45 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * Packets of our own: answers to rejected packets, and copies. They are sent by raw sockets, and pass the hooks OUTPUT
+ * and POSTROUTING, where a queue of ours may get them: they are known again there, and accepted. Any thread.
+ */
+#ifndef IPQ_FILTER_INJECT_H
+#define IPQ_FILTER_INJECT_H
+
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <ipq.h>
+
+#define INJECT_SLOTS 1024
+
+struct injector {
+	int ipv4, ipv6; /* raw sockets; -1: none */
+	uint64_t key;
+	_Atomic uint64_t sent, failed;
+	_Atomic uint32_t expected; /* packets of ours that may still come */
+	struct inject_slot {
+		_Atomic uint64_t hash;
+		_Atomic int64_t until; /* ns, CLOCK_MONOTONIC */
+		_Atomic int turns;     /* times that it will still come */
+	} slot[INJECT_SLOTS];
+};
+
+/* Opens the sockets. Call before privileges are given up. 0 or -errno: then none of them is open. */
+int inject_open(struct injector *in);
+void inject_close(struct injector *in);
+
+/*
+ * Sends a packet that begins with its IP header; it may be changed here. It will come to our queues `turns` times.
+ * device: index of the interface for link-local addresses, or 0.
+ */
+bool inject_send(struct injector *in, uint8_t *packet, size_t len, uint32_t device, int turns);
+
+/* Is this a packet of ours that was to come? */
+bool inject_is_own(struct injector *in, const struct ipq_packet *packet);
+
+/* The address that this machine would use towards another one, of 4 or 16 bytes. False: there is no route. */
+bool inject_own_address(const uint8_t *destination, size_t len, uint8_t own[16]);
+
+#endif

@@ -1,0 +1,23 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* The answer to a packet that is rejected: a TCP reset, or ICMP port unreachable. Pure. */
+#ifndef IPQ_FILTER_REJECT_H
+#define IPQ_FILTER_REJECT_H
+
+#include <stddef.h>
+#include <stdint.h>
+#include "output/decode.h"
+
+#define REJECT_MAX 1280
+
+/*
+ * Makes the answer to a packet of which len bytes are at p and full_len were sent. source: the address of an ICMP
+ * answer, 4 or 16 bytes; NULL: the address that the packet was sent to. Returns its bytes; 0: none may be sent, as for
+ * resets, ICMP errors, multicast and later fragments (RFC 1122, 3.2.2; RFC 4443, 2.4).
+ */
+size_t reject_answer(uint8_t answer[REJECT_MAX], const struct decoded *d, const uint8_t *p, uint32_t len,
+		     uint32_t full_len, const uint8_t *source);
+
+/* Will the answer be ICMP? Only then source counts. */
+bool reject_is_icmp(const struct decoded *d);
+
+#endif
