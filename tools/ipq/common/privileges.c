@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <unistd.h>
 #include <sys/prctl.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #if __has_include(<linux/landlock.h>)
 #include <linux/landlock.h>
@@ -47,9 +48,12 @@ static void allow(int ruleset, const char *file, uint64_t rights)
 {
 	struct landlock_path_beneath_attr rule = { .allowed_access = rights,
 						   .parent_fd = open(file, O_PATH | O_CLOEXEC) };
+	struct stat st;
 
 	if (rule.parent_fd < 0)
 		return;
+	if (fstat(rule.parent_fd, &st) == 0 && S_ISDIR(st.st_mode))
+		rule.allowed_access |= LANDLOCK_ACCESS_FS_MAKE_REG;
 	syscall(SYS_landlock_add_rule, ruleset, LANDLOCK_RULE_PATH_BENEATH, &rule, 0);
 	close(rule.parent_fd);
 }

@@ -17,7 +17,8 @@
 void privileges_keep(uint64_t capabilities);
 
 /* From now on this process, and programs that it executes, cannot open files for writing, create or remove them by
- * name, except these (ends with NULL; missing files are ignored). Open files stay open. Call privileges_keep() first. */
+ * name, except these, and regular files in those that are directories (ends with NULL; missing files are ignored).
+ * Open files stay open. Call privileges_keep() first. */
 void privileges_write_only(const char *const files[]);
 
 /* Closes inherited descriptors above standard error: those without close-on-exec. */

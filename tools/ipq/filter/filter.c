@@ -237,7 +237,7 @@ static int open_and_run(struct filter *f)
 		return 1;
 	f->common.record = f->record_path != NULL && !f->session.dry_run;
 	options.style = f->common.style;
-	options.record = f->common.record ? f->record_path : NULL;
+	options.record.path = f->common.record ? f->record_path : NULL;
 	options.lossless = f->session.virtual_time ? &f->session.stopping : NULL;
 	if (output_open(&f->session.output, &options, &e) == 0)
 		return output_close(f->session.output, run_with(f));

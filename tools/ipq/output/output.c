@@ -33,7 +33,7 @@ struct stream {
 struct output {
 	struct output_options options;
 	struct stream lines, notes;
-	struct pcapng *record;
+	struct recorder *record;
 	struct writer *line_writer, *record_writer, *note_writer;
 	bool stuck;
 };
@@ -146,32 +146,37 @@ static int write_record(void *context, const void *item, size_t len)
 	packet.payload = (uint8_t *)(uintptr_t)(r + 1);
 	record.packet = &packet;
 	record.comment = record.comment != NULL ? r->comment : NULL;
-	return pcapng_write(o->record, &record);
+	return recorder_write(o->record, &record);
 }
 
 static int flush_records(void *context)
 {
 	const struct output *o = context;
 
-	return pcapng_flush(o->record);
+	return recorder_flush(o->record);
 }
 
 static int close_record(void *context)
 {
 	struct output *o = context;
-	int err = pcapng_close(o->record);
+	int err = recorder_close(o->record);
 
 	o->record = NULL;
 	return err;
+}
+
+/* Of the file that is written now, while it is open. */
+static const char *path_of(const struct output *o)
+{
+	return o->record != NULL ? recorder_path(o->record) : o->options.record.path;
 }
 
 static void records_failed(void *context, int error)
 {
 	const struct output *o = context;
 
-	if (error != -EPIPE || strcmp(o->options.record, "-") != 0)
-		text_complain(o->options.who, "%s: %s: recording has stopped", o->options.record,
-			      strerror(-error));
+	if (error != -EPIPE || strcmp(o->options.record.path, "-") != 0)
+		text_complain(o->options.who, "%s: %s: recording has stopped", path_of(o), strerror(-error));
 	if (o->options.failed != NULL)
 		o->options.failed(o->options.context, true);
 }
@@ -181,7 +186,7 @@ static void records_dropped(void *context, uint64_t n)
 	const struct output *o = context;
 
 	text_note("%s: %llu packets were not recorded: %s is slower than the packets\n", o->options.who,
-		  (unsigned long long)n, o->options.record);
+		  (unsigned long long)n, o->options.record.path);
 }
 
 /* ---- producers ----------------------------------------------------------------------------------- */
@@ -272,8 +277,8 @@ int output_open(struct output **output, const struct output_options *options, st
 	o->lines.text = open_memstream(&o->lines.bytes, &o->lines.used);
 	if (o->lines.text == NULL)
 		err = ipq_fail(e, ENOMEM, "out of memory");
-	if (err == 0 && options->record != NULL)
-		err = pcapng_open(&o->record, options->record, e);
+	if (err == 0 && options->record.path != NULL)
+		err = recorder_open(&o->record, &options->record, e);
 	if (err < 0)
 		output_close(o, 1);
 	else
@@ -378,7 +383,7 @@ int output_close(struct output *o, int status)
 	writer_free(o->line_writer);
 	writer_free(o->record_writer);
 	writer_free(o->note_writer);
-	pcapng_close(o->record);
+	recorder_close(o->record);
 	if (o->lines.text != NULL)
 		fclose(o->lines.text);
 	free(o->lines.bytes);

@@ -15,6 +15,7 @@
 #include <stdint.h>
 #include "output/pcapng.h"
 #include "output/print.h"
+#include "output/recorder.h"
 #include "source/source.h"
 
 struct output;
@@ -22,8 +23,8 @@ struct output;
 struct output_options {
 	const char *who; /* "ipq watch": begins messages */
 	struct print_style style;
-	const char *record;	      /* the file to record to, "-": the standard output; NULL: none */
-	const _Atomic bool *lossless; /* NULL: drop; else wait for room until this is true */
+	struct recorder_options record; /* path NULL: none */
+	const _Atomic bool *lossless;	/* NULL: drop; else wait for room until this is true */
 	/* Writing to the standard output (recording: to the file) failed, and goes on no more. Any thread. */
 	void (*failed)(void *context, bool recording);
 	void *context;

@@ -52,6 +52,7 @@ struct pcapng {
 	unsigned interfaces;
 	uint8_t block[SOURCE_FILE_PACKET_MAX + 4096];
 	size_t used;
+	uint64_t size;
 };
 
 static void put(struct pcapng *f, const void *bytes, size_t len)
@@ -97,6 +98,7 @@ static void end(struct pcapng *f)
 	put_native(f, total);
 	if (f->error == 0 && fwrite(f->block, 1, f->used, f->out) != f->used)
 		f->error = errno != 0 ? -errno : -EIO;
+	f->size += f->used;
 }
 
 static void put_section(struct pcapng *f)
@@ -296,6 +298,11 @@ int pcapng_flush(struct pcapng *f)
 	err = f->error;
 	pthread_mutex_unlock(&f->lock);
 	return err;
+}
+
+uint64_t pcapng_size(const struct pcapng *f)
+{
+	return f->size;
 }
 
 int pcapng_close(struct pcapng *f)

@@ -28,6 +28,8 @@ struct pcapng_record {
 /* "-" is the standard output. 0, or -errno with a message in *e. */
 int pcapng_open(struct pcapng **file, const char *path, struct ipq_error *e);
 int pcapng_write(struct pcapng *file, const struct pcapng_record *record);
+/* Bytes so far. Not while another thread writes. */
+uint64_t pcapng_size(const struct pcapng *file);
 /* Writes what is buffered to the file. */
 int pcapng_flush(struct pcapng *file);
 /* The first error that a write had, or 0. NULL is allowed. */

@@ -539,13 +539,16 @@ static void wait_for_end(struct session *s, int signals)
 static void give_up_privileges(const struct session *s)
 {
 	const char *lock = secure_getenv("XTABLES_LOCKFILE");
-	const char *const written[] = { "/dev/null", lock != NULL ? lock : "/run/xtables.lock", NULL };
+	const char *const written[] = { "/dev/null", lock != NULL ? lock : "/run/xtables.lock", s->writes_in,
+					NULL };
 	uint64_t keep = s->virtual_time ? 0 : PRIVILEGE(CAP_NET_ADMIN);
 
 	if (s->rules != NULL)
 		keep |= PRIVILEGE(CAP_NET_RAW); /* iptables-legacy speaks through a raw socket */
 	if (s->reads_later)
 		keep |= PRIVILEGE(CAP_DAC_READ_SEARCH);
+	if (s->writes_in != NULL)
+		keep |= PRIVILEGE(CAP_DAC_OVERRIDE);
 	privileges_close_inherited();
 	privileges_keep(keep);
 	privileges_write_only(written);

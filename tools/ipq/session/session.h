@@ -69,10 +69,11 @@ struct session {
 	uint32_t snaplen;   /* RULES_LOG: see rules_options */
 	unsigned queue_first, queue_last;
 	bool queue_given, bypass, dry_run, quiet, keep_rules;
-	bool needs_reader; /* end when nobody reads the standard output any more */
-	bool reads_later;  /* a file of rules, on SIGHUP */
-	uint32_t flags;	   /* IPQ_O_ */
-	uint32_t required; /* of these, those that it cannot go without */
+	bool needs_reader;     /* end when nobody reads the standard output any more */
+	bool reads_later;      /* a file of rules, on SIGHUP */
+	const char *writes_in; /* a directory in which files are made later; NULL: none */
+	uint32_t flags;	       /* IPQ_O_ */
+	uint32_t required;     /* of these, those that it cannot go without */
 	uint32_t copy_range;
 	struct output *output;		  /* its threads are started by the session */
 	const struct bpf_program *filter; /* for the firewall rule */

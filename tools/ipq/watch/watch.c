@@ -6,24 +6,11 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
-#include <pcap/pcap.h>
 #include "common/text.h"
 #include "filter/needs.h"
-#include "output/output.h"
-#include "session/session.h"
+#include "output/names.h"
 #include "watch/partial.h"
-
-#define HEADERS 256 /* bytes of a packet that a line is made of */
-
-struct watch {
-	struct session session;
-	struct print_style style;
-	struct expression *expression; /* the filter; NULL: none */
-	struct bpf_program filter;     /* for the firewall rule */
-	const char *record_path;
-	uint64_t limit; /* packets to show; 0: no end */
-	_Atomic uint64_t shown;
-};
+#include "watch/watch.h"
 
 /* A worker's context is its view of a packet; NULL when there is no filter. */
 static bool wanted(struct worker *w, const struct ipq_packet *packet)
@@ -49,13 +36,18 @@ static bool is_passive(const struct watch *watch)
 	return watch->session.rules_kind == RULES_LOG;
 }
 
+static bool records_to_stdout(const struct watch *watch)
+{
+	return watch->record.path != NULL && strcmp(watch->record.path, "-") == 0;
+}
+
 static void record(struct worker *w, const struct print_packet *p)
 {
 	const struct watch *watch = w->session->context;
 	struct ipq_packet packet = *p->packet;
 	struct pcapng_record r = { .packet = &packet, .time = p->time, .comment = p->verdict };
 
-	if (watch->record_path == NULL)
+	if (watch->record.path == NULL)
 		return;
 	snprintf(r.indev, sizeof(r.indev), "%.15s", p->indev);
 	snprintf(r.outdev, sizeof(r.outdev), "%.15s", p->outdev);
@@ -76,7 +68,7 @@ static void show(struct worker *w, const struct ipq_packet *packet)
 		return;
 	session_interface(w, packet, true, p.indev);
 	session_interface(w, packet, false, p.outdev);
-	if (watch->record_path == NULL || strcmp(watch->record_path, "-") != 0)
+	if (!records_to_stdout(watch))
 		output_packet(w->session->output, &p);
 	record(w, &p);
 	if (watch->limit != 0 && number == watch->limit)
@@ -114,92 +106,11 @@ static void failed(void *context, bool recording)
 {
 	struct watch *watch = context;
 
-	if (!recording || strcmp(watch->record_path, "-") == 0)
+	if (!recording || records_to_stdout(watch))
 		session_stop(&watch->session);
 }
 
 static const struct session_handler handler = { .batch = batch };
-
-/* ---- options ------------------------------------------------------------------------------------- */
-
-static const struct option long_options[] = { SESSION_LONG_OPTIONS,
-					      { "write", required_argument, NULL, 'w' },
-					      { "count", required_argument, NULL, 'c' },
-					      { "bytes", no_argument, NULL, 'x' },
-					      { "json", no_argument, NULL, 1 },
-					      { NULL, 0, NULL, 0 } };
-
-static int set_limit(struct watch *watch)
-{
-	char *end;
-
-	errno = 0;
-	watch->limit = strtoull(optarg, &end, 10);
-	if (errno != 0 || *end != '\0' || optarg[0] < '0' || optarg[0] > '9' || watch->limit == 0)
-		return command_usage(&command_watch, "-c wants a number of packets, as in -c 10");
-	return 0;
-}
-
-static int option(struct watch *watch, int c)
-{
-	switch (c) {
-	case 'w':
-		watch->record_path = optarg;
-		return 0;
-	case 'c':
-		return set_limit(watch);
-	case 'x':
-		watch->style.bytes = true;
-		return 0;
-	case 1:
-		watch->style.json = true;
-		return 0;
-	default:
-		return session_option(&watch->session, c, optarg);
-	}
-}
-
-/* The words of the filter may come as one argument or as several. */
-static int compile(struct watch *watch, int words, char **word)
-{
-	struct rule_error e = { .offset = 0 };
-	struct cursor c;
-	size_t room = 1;
-	char *text;
-	int err;
-
-	for (int i = 0; i < words; i++)
-		room += strlen(word[i]) + 1;
-	text = calloc(1, room);
-	if (text == NULL)
-		return 1;
-	for (int i = 0; i < words; i++)
-		strcat(strcat(text, i > 0 ? " " : ""), word[i]);
-	c = (struct cursor){ .text = text, .at = text, .e = &e };
-	err = words > 0 ? expression_parse(&watch->expression, &c) : 0;
-	if (err < 0) {
-		text_complain("ipq watch", "%s", err == -ENOMEM ? "out of memory" : e.text);
-		text_point(text, e.offset);
-	}
-	free(text);
-	return err < 0 ? EXIT_USAGE : 0;
-}
-
-static int parse(struct watch *watch, int argc, char **argv)
-{
-	int c, status = 0;
-
-	opterr = 0;
-	while (status == 0 &&
-	       (c = getopt_long(argc, argv, "+:w:c:x" SESSION_SHORT_OPTIONS, long_options, NULL)) != -1)
-		status = c == '?' || c == ':' ? command_bad_option(&command_watch, long_options, argv, c)
-					      : option(watch, c);
-	if (watch->session.hooks != 0)
-		watch->session.rules_kind = RULES_LOG;
-	if (status == 0)
-		status = session_check(&watch->session);
-	return status != 0 ? status : compile(watch, argc - optind, argv + optind);
-}
 
 /* 0 or -ENOMEM. */
 static int prepare_filter(struct watch *watch, unsigned workers, void *view[])
@@ -218,81 +129,100 @@ static int prepare_filter(struct watch *watch, unsigned workers, void *view[])
 	return filters < 0 ? filters : 0;
 }
 
-static int watch_queues(struct watch *watch)
+static void report(struct watch *watch, const struct ipq_stats *stats)
+{
+	uint64_t shown = watch->shown;
+
+	if (watch->limit != 0 && shown > watch->limit)
+		shown = watch->limit;
+	shown -= output_lines_dropped(watch->session.output);
+	text_note("%llu packets shown, %llu received, %llu lost\n", (unsigned long long)shown,
+		  (unsigned long long)stats->received, (unsigned long long)stats->lost);
+}
+
+static int watch_packets(struct watch *watch)
 {
 	struct session *s = &watch->session;
 	unsigned workers = s->source != NULL ? 1 : s->queue_last - s->queue_first + 1;
+	bool whole = watch->record.path != NULL || watch->style.bytes || watch->style.text;
 	void *view[SESSION_QUEUES_MAX] = { NULL };
 	struct ipq_stats stats;
-	uint64_t shown;
+	int status = 1;
 	bool opened;
-	int status;
 
 	s->needs_reader = true;
-	s->copy_range =
-		watch->record_path == NULL && !watch->style.bytes && watch->expression == NULL ? HEADERS : 0;
-	if (watch->expression != NULL && prepare_filter(watch, workers, view) < 0)
+	s->copy_range = !whole && watch->expression == NULL ? NAMES_BYTES : 0;
+	if (watch->expression != NULL && prepare_filter(watch, workers, view) < 0) {
 		text_complain("ipq watch", "out of memory");
+		goto out;
+	}
 	s->flags = IPQ_O_OWNER | s->required;
 	status = session_run(s, view);
 	opened = s->worker != NULL;
 	session_stats(s, &stats);
 	session_close(s);
+	output_finish(s->output, s->interrupted);
+	if (!s->quiet && opened && (status == 0 || stats.received > 0))
+		report(watch, &stats);
+out:
 	for (unsigned i = 0; i < workers; i++)
 		free(view[i]);
-	output_finish(s->output, s->interrupted);
-	shown = watch->limit != 0 && watch->shown > watch->limit ? watch->limit : watch->shown;
-	shown -= output_lines_dropped(s->output);
-	if (!s->quiet && opened && (status == 0 || stats.received > 0))
-		text_note("%llu packets shown, %llu received, %llu lost\n", (unsigned long long)shown,
-			  (unsigned long long)stats.received, (unsigned long long)stats.lost);
 	return status;
+}
+
+static int run_with(struct watch *watch)
+{
+	struct output_options options = { .who = "ipq watch", .failed = failed, .context = watch };
+	struct ipq_error e = { .text = "" };
+	int status = 1;
+
+	watch->style.colour = print_wants_colour(stdout);
+	options.style = watch->style;
+	options.record = watch->record;
+	if (watch->session.dry_run)
+		options.record.path = NULL;
+	options.lossless = watch->session.virtual_time ? &watch->session.stopping : NULL;
+	if (output_open(&watch->session.output, &options, &e) < 0)
+		text_complain("ipq watch", "%s", e.text);
+	else
+		status = watch_packets(watch);
+	pcap_freecode(&watch->filter);
+	return output_close(watch->session.output, status);
 }
 
 static int run(int argc, char **argv)
 {
 	struct watch watch = { .session = { .command = &command_watch, .handler = &handler } };
-	struct output_options options = { .who = "ipq watch", .failed = failed, .context = &watch };
-	struct ipq_error e = { .text = "" };
 	int status;
 
 	watch.session.context = &watch;
-	status = parse(&watch, argc, argv);
-	if (status != 0)
-		return status;
-	watch.style.colour = print_wants_colour(stdout);
-	options.style = watch.style;
-	options.record = watch.session.dry_run ? NULL : watch.record_path;
-	options.lossless = watch.session.virtual_time ? &watch.session.stopping : NULL;
-	status = 1;
-	if (output_open(&watch.session.output, &options, &e) < 0)
-		text_complain("ipq watch", "%s", e.text);
-	else
-		status = watch_queues(&watch);
-	pcap_freecode(&watch.filter);
-	expression_free(watch.expression);
-	return output_close(watch.session.output, status);
+	status = watch_parse(&watch, argc, argv);
+	if (status == 0)
+		status = run_with(&watch);
+	watch_free_options(&watch);
+	return status;
 }
 
 const struct command command_watch = {
 	.name = "watch",
-	.summary = "show queued packets and let them pass",
+	.summary = "show packets and let them pass",
 	.help = "Usage: ipq watch [OPTIONS] [FILTER]\n"
 		"\n"
-		"A line for each queued packet, which is accepted. FILTER is that of tcpdump: it\n"
-		"selects what is shown and, with --on, what is queued at all.\n"
+		"A line for each packet. With --on the kernel sends copies: no packet waits, and\n"
+		"none is changed. FILTER is that of tcpdump, and in, out, mark, uid, state ...\n"
 		"\n"
-		"  --on HOOK,...     set the firewall rule too, remove it at the end: INPUT,\n"
-		"                    OUTPUT, FORWARD, PREROUTING, POSTROUTING\n"
-		"  --bypass          should ipq be gone, let packets pass; else they are dropped\n"
-		"  --dry-run         only show the rule that --on would set\n"
-		"  --via nftables|iptables\n"
-		"  -q, --queue N, --queues N-M   default 0; without --on rules are yours\n"
-		"  -s, --source pcap:IN          packets of a capture file, without root\n"
-		"  -w, --write FILE  record to a pcapng file, - is the standard output\n"
+		"  --on HOOK,...     watch INPUT, OUTPUT, FORWARD, PREROUTING, POSTROUTING\n"
+		"  --via METHOD, --dry-run, --keep-rules   how --on adds its rules\n"
+		"  -g, --group N     copies from NFLOG group N; the rules are yours\n"
+		"  -q, --queue N, --queues N-M   packets of queues, which are accepted (0)\n"
+		"  -r, --read FILE   packets of a capture file, without root\n"
+		"  -s, --source NAME any source, see ip_queue(7)\n"
+		"  -i, --interface NAME          only packets that come in or leave by it\n"
+		"  -w, --write FILE  record in pcapng, - is the standard output; -C MEGABYTES and\n"
+		"                    -G SECONDS begin a new file, -W N keeps N of them\n"
 		"  -c, --count N     end after N packets\n"
-		"  -x, --bytes       show the bytes too\n"
-		"  --json            a line of JSON for each packet\n"
+		"  -v, -x, -A        more of the headers, the bytes, the payload as text\n"
+		"  --json, --quiet, --include-own (the connection that carries this output)\n"
 		"\n"
 		"  ipq watch --on INPUT icmp or icmp6\n"
 		"  ipq watch --on INPUT,OUTPUT -c 20 -x 'tcp port 80'\n"

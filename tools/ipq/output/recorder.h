@@ -1,0 +1,29 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* A recording in one pcapng file, or in several that follow each other. */
+#ifndef IPQ_OUTPUT_RECORDER_H
+#define IPQ_OUTPUT_RECORDER_H
+
+#include <stdint.h>
+#include "output/pcapng.h"
+
+struct recorder;
+
+struct recorder_options {
+	const char *path; /* "-": the standard output. With seconds, a template for strftime(3) */
+	uint64_t bytes;	  /* -C: the next file begins when one has reached this size; 0: no limit */
+	unsigned seconds; /* -G: or after this time; 0: no limit */
+	unsigned files;	  /* -W: with bytes, the first file is written again after so many; 0: never */
+};
+
+/* Opens the first file. 0, or -errno with words in *e. */
+int recorder_open(struct recorder **r, const struct recorder_options *options, struct ipq_error *e);
+/* 0 or -errno; then nothing more can be written. */
+int recorder_write(struct recorder *r, const struct pcapng_record *record);
+/* What was written reaches the file. */
+int recorder_flush(struct recorder *r);
+/* The name of the file that is written now. */
+const char *recorder_path(const struct recorder *r);
+/* The first error that a write had, or 0. NULL is allowed. */
+int recorder_close(struct recorder *r);
+
+#endif

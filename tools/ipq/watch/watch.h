@@ -1,0 +1,34 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* Private to `ipq watch`: what its command line asks for. */
+#ifndef IPQ_WATCH_WATCH_H
+#define IPQ_WATCH_WATCH_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <pcap/pcap.h>
+#include "filter/expression.h"
+#include "output/output.h"
+#include "session/session.h"
+
+struct watch {
+	struct session session;
+	struct print_style style;
+	struct recorder_options record;
+	struct expression *expression; /* which packets are shown; NULL: all */
+	struct bpf_program filter;     /* for the firewall rule */
+	uint64_t limit;		       /* packets to show; 0: no end */
+	_Atomic uint64_t shown;
+
+	/* Of the command line */
+	const char *interface, *file;
+	char *source;	 /* made of `file` or a group */
+	char *directory; /* in which recordings are made */
+	unsigned group;
+	bool group_given, include_own;
+};
+
+/* 0, or the exit status after a message. Call watch_free_options() in any case. */
+int watch_parse(struct watch *watch, int argc, char **argv);
+void watch_free_options(struct watch *watch);
+
+#endif
