@@ -302,9 +302,9 @@ struct ipq_stats {
 	uint64_t refused;		   /* verdicts that the kernel refused, because the packet was gone */
 	uint64_t lost;			   /* packets dropped by the kernel: the socket buffer was full */
 	uint64_t queue_dropped;		   /* packets dropped by the kernel: the queue was full */
-	uint64_t malformed;		   /* invalid messages; their packets were dropped */
-	uint64_t waiting;		   /* packets received, without a verdict */
-	uint64_t receives, sends;	   /* system calls */
+	uint64_t malformed; /* invalid messages; their packets were dropped. Capture files: frames not read */
+	uint64_t waiting;   /* packets received, without a verdict */
+	uint64_t receives, sends; /* system calls */
 };
 
 /* Counters since open. Reads /proc for queue_dropped and lost. 0 or -errno (-EINVAL: size). */

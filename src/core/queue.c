@@ -348,9 +348,7 @@ static int fail_receive(struct ipq_queue *q, int err)
 		return ipq_fail(&q->error, EINTR, "interrupted by a signal");
 	case -ECANCELED:
 		return ipq_fail(&q->error, ECANCELED, "woken by ipq_queue_wake");
-	case -ENODATA:
-		return ipq_fail(&q->error, ENODATA, "end of the capture file");
-	default:
+	default: /* also the end of a capture file */
 		return fail_source(q, err, "receive");
 	}
 }

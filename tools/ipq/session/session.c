@@ -208,16 +208,27 @@ static void drain(struct worker *w)
 	}
 }
 
+/* Names the frames of a capture file that were not read. */
+static void note_unread(const struct worker *w)
+{
+	struct ipq_stats stats = { .size = sizeof(stats) };
+
+	if (!w->session->quiet && ipq_queue_stats(w->queue, &stats) == 0 && stats.malformed > 0)
+		text_note("ipq %s: %s\n", w->session->command->name, ipq_queue_error(w->queue));
+}
+
 static void *work(void *arg)
 {
 	struct worker *w = arg;
 	struct session *s = w->session;
 
 	w->error = receive(w);
-	if (w->error == -ENODATA)
+	if (w->error == -ENODATA) {
+		note_unread(w);
 		w->error = 0;
-	else if (w->error == 0 && !s->virtual_time)
+	} else if (w->error == 0 && !s->virtual_time) {
 		drain(w);
+	}
 	if (s->handler->finish != NULL)
 		s->handler->finish(w);
 	ipq_queue_flush(w->queue);
