@@ -137,6 +137,8 @@ static void fill_packet(struct pcap_source *p, const struct held *h, const struc
 	if (!__builtin_mul_overflow(h->record.sec, NSEC, &packet->timestamp) &&
 	    !__builtin_add_overflow(packet->timestamp, (int64_t)h->record.nsec, &packet->timestamp))
 		packet->present |= IPQ_HAS_TIMESTAMP;
+	if (source_pcap_checksum_partial(h))
+		packet->flags |= IPQ_PACKET_CHECKSUM_NOT_READY;
 	source_pcap_fill_metadata(p, h, packet);
 	packet->hw_protocol = packet->hook == NF_INET_LOCAL_OUT ? 0 : h->frame.protocol;
 	at = fill_link(h, slot, packet);

@@ -535,6 +535,30 @@ static void packet_over_64_kib_is_delivered_whole(void **state)
 	assert_same();
 }
 
+/* The field has the sum of the pseudo-header: 10.0.0.1, 10.0.0.2, UDP and, or not, the length. */
+static void partial_checksum_is_reported(void **state)
+{
+	const unsigned pseudo = 0x0a00 + 1 + 0x0a00 + 2 + 17, len = 80 - 20;
+	const unsigned checks[] = { pseudo + len, pseudo, pseudo + len + 1, 0 };
+	uint8_t frame[94];
+
+	(void)state;
+	put_header(&in, false, false, 1);
+	for (int i = 0; i < 4; i++) {
+		make_frame(frame, sizeof(frame), 0, 1);
+		frame[14 + 20 + 6] = (uint8_t)(checks[i] >> 8);
+		frame[14 + 20 + 7] = (uint8_t)checks[i];
+		put_record(&in, 1, 2, frame, sizeof(frame), sizeof(frame));
+	}
+	frame[14 + 6] = 0x20; /* a fragment */
+	put_record(&in, 1, 2, frame, sizeof(frame), sizeof(frame));
+	begin("");
+	assert_int_equal(receive(), 5);
+	for (int i = 0; i < 5; i++)
+		assert_int_equal(packet[i].flags, i < 2 ? IPQ_PACKET_CHECKSUM_NOT_READY : 0);
+	finish();
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -547,6 +571,7 @@ int main(void)
 		cmocka_unit_test(simple_packet_block_becomes_an_enhanced_one),
 		cmocka_unit_test(metadata_of_recordings_is_delivered),
 		cmocka_unit_test(packet_over_64_kib_is_delivered_whole),
+		cmocka_unit_test(partial_checksum_is_reported),
 	};
 
 	return cmocka_run_group_tests(tests, make_slots, NULL);
