@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * ipq: user-space packet queueing. A firewall rule queues packets in the kernel, the program receives them in batches
- * and gives a verdict for each, and the library sends the verdicts to the kernel in batches.
+ * ipq: user-space packet queueing. A firewall rule queues packets in the kernel, the program receives them in
+ * batches and gives a verdict for each, and the library sends the verdicts to the kernel in batches.
  *
  *	#include <ipq.h>
  *
@@ -20,9 +20,10 @@
  *		return 1;
  *	}
  *
- * Errors are returned as -errno; ipq_queue_error() returns a text with cause and remedy. All numbers are in host byte
- * order unless a comment says otherwise. A queue is used by one thread at a time; only ipq_queue_wake() may be called
- * from any thread and from signal handlers. The library never prints or exits. Guide: ipq(7); each call has a man page.
+ * Errors are returned as -errno; ipq_queue_error() returns a text with cause and remedy. All numbers are in
+ * host byte order unless a comment says otherwise. A queue is used by one thread at a time; only
+ * ipq_queue_wake() may be called from any thread and from signal handlers. The library never prints or exits.
+ * Guide: ipq(7); each call has a man page.
  */
 #ifndef IPQ_H
 #define IPQ_H
@@ -41,7 +42,9 @@ struct ipq_queue; /* opaque */
 
 /* ---- opening ---------------------------------------------------------------------------------- */
 
-/* Flags of struct ipq_options. Open fails with -EOPNOTSUPP if the kernel does not support one; the error names it. */
+/*
+ * Flags of struct ipq_options. Open fails with -EOPNOTSUPP if the kernel does not support one, and names it.
+ */
 enum ipq_option_flags {
 	IPQ_O_META_ONLY = 1 << 0, /* no payload is copied */
 	IPQ_O_FAIL_OPEN = 1 << 1, /* accept packets that find the queue full, instead of dropping them */
@@ -53,35 +56,34 @@ enum ipq_option_flags {
 	IPQ_O_BEST_EFFORT = 1 << 7 /* omit unsupported flags instead of failing; see ipq_queue_flags() */
 };
 
-/* 0 is the default of every field. The struct begins with its size for forward and backward ABI compatibility. */
+/* 0 selects each default. The struct begins with its size for forward and backward ABI compatibility. */
 struct ipq_options {
 	size_t size;		 /* sizeof(struct ipq_options) */
 	uint32_t flags;		 /* IPQ_O_ */
 	uint32_t copy_range;	 /* maximum payload bytes; 0: the whole packet */
 	uint32_t queue_length;	 /* maximum number of packets waiting in the kernel; 0: 8192 */
 	uint32_t receive_buffer; /* bytes; 0: enough for queue_length */
-	uint32_t
-		spin_usec; /* microseconds to poll before sleeping, adapted while it helps; 0: sleep at once */
-	uint32_t reserved; /* must be 0 */
-	char *error;	   /* buffer for the error text if open fails, always NUL-terminated; or NULL */
-	size_t error_size; /* size of that buffer */
+	uint32_t spin_usec;	 /* microseconds to poll before sleeping, while that helps; 0: none */
+	uint32_t reserved;	 /* must be 0 */
+	char *error;		 /* buffer for the error text if open fails, always NUL-terminated; or NULL */
+	size_t error_size;	 /* size of that buffer */
 };
 
 /*
- * Opens a source of packets, ready to receive. source is
- *   "nfqueue:N"               the kernel's queue number N (needs CAP_NET_ADMIN in the network namespace)
- *   "nflog:N[,batch=M]"       copies of the packets that rules log to NFLOG group N (CAP_NET_ADMIN as above).
- *                             Packets never wait: verdicts are counted and have no effect. The kernel sends
- *                             up to M copies together (32), at most 10 ms after the first
- *   "pcap:IN[,OUT]"           a capture file; accepted packets go to OUT
- * or NULL for "nfqueue:0". options may be NULL. Returns 0, or -errno with *q = NULL: -EPERM (no
- * CAP_NET_ADMIN), -EBUSY (another program owns the queue or group), -ECONNREFUSED (no nfnetlink_queue or
- * nfnetlink_log in this kernel), -EOPNOTSUPP (a flag that this kernel lacks), -EINVAL (the name or an option), -ENOMEM, or
- * what opening a file gave. Does not block.
+ * Opens a source of packets, ready to receive. source is "nfqueue:N"          the kernel's queue number N
+ * (needs CAP_NET_ADMIN in the network namespace) "nflog:N[,batch=M]"  copies of the packets that rules log to
+ * NFLOG group N (CAP_NET_ADMIN as above).
+ *                        Packets never wait: verdicts are counted and have no effect. The kernel sends
+ *                        up to M copies together (32), at most 10 ms after the first
+ * "pcap:IN[,OUT]"      a capture file; accepted packets are written to OUT or NULL for "nfqueue:0". options
+ * may be NULL. Returns 0, or -errno with *q = NULL: -EPERM (no CAP_NET_ADMIN), -EBUSY (another program owns
+ * the queue or group), -ECONNREFUSED (this kernel has no nfnetlink_queue or nfnetlink_log), -EOPNOTSUPP (a
+ * flag that this kernel does not support), -EINVAL (the name or an option), -ENOMEM, or the error of opening
+ * a file. Does not block.
  */
 int ipq_queue_open(struct ipq_queue **q, const char *source, const struct ipq_options *options);
 
-/* Sends pending verdicts, closes and frees the queue. The kernel drops packets without a verdict. NULL is allowed. */
+/* Sends pending verdicts and closes. The kernel drops packets without a verdict. NULL is allowed. */
 void ipq_queue_close(struct ipq_queue *q);
 
 /* Text of the last error of this queue: cause and remedy. Valid until the next call on q; never NULL. */
@@ -164,11 +166,11 @@ struct ipq_packet {
 };
 
 /*
- * Sends pending verdicts, then receives up to max packets (at most 64) into packet[]. timeout_ms: milliseconds to wait,
- * IPQ_FOREVER, or 0: do not block. Returns the number of packets; 0 on timeout; -EINTR on a signal, -ECANCELED after
- * ipq_queue_wake(), -ENODATA at the end of a capture file, -EPERM if the process gave up CAP_NET_ADMIN, -EINVAL if max
- * is 0, another -errno if the source failed. An overrun of the socket is not an error: the lost packets are counted, see
- * ipq_queue_stats().
+ * Sends pending verdicts, then receives up to max packets (at most 64) into packet[]. timeout_ms:
+ * milliseconds to wait, IPQ_FOREVER, or 0: do not block. Returns the number of packets; 0 on timeout; -EINTR
+ * on a signal, -ECANCELED after ipq_queue_wake(), -ENODATA at the end of a capture file, -EPERM if the
+ * process gave up CAP_NET_ADMIN, -EINVAL if max is 0, another -errno if the source failed. An overrun of the
+ * socket is not an error: the lost packets are counted, see ipq_queue_stats().
  */
 int ipq_queue_recv(struct ipq_queue *q, struct ipq_packet *packet, unsigned max, int timeout_ms);
 
@@ -177,16 +179,17 @@ struct ipq_packet *ipq_packet_keep(const struct ipq_packet *packet);
 void ipq_packet_free(struct ipq_packet *kept);
 
 /*
- * Hands the memory of the packets received so far to the caller, who frees it with munmap(*memory, *size). The packets
- * of the last receive stay valid until then, also after ipq_queue_close(). The queue continues with new memory. For
- * language bindings whose users may hold a view of a packet for any time: a system call and no copy. Sends pending
- * verdicts first. 0, or -errno of ipq_queue_flush(), or -ENOMEM; then the memory stays the queue's.
+ * Hands the memory of the packets received so far to the caller, who frees it with munmap(*memory, *size).
+ * The packets of the last receive stay valid until then, also after ipq_queue_close(). The queue continues
+ * with new memory. For language bindings whose users may hold a view of a packet for any time: a system call
+ * and no copy. Sends pending verdicts first. 0, or -errno of ipq_queue_flush(), or -ENOMEM; then the memory
+ * stays the queue's.
  */
 int ipq_queue_detach_memory(struct ipq_queue *q, void **memory, size_t *size);
 
 /*
- * Name of an interface in the queue's network namespace, "" if unknown. Its ARPHRD_ type is stored in *type unless type
- * is NULL. Valid until the next call on q.
+ * Name of an interface in the queue's network namespace, "" if unknown. Its ARPHRD_ type is stored in *type
+ * unless type is NULL. Valid until the next call on q.
  */
 const char *ipq_queue_interface(struct ipq_queue *q, uint32_t index, uint16_t *type);
 
@@ -222,23 +225,24 @@ enum ipq_conntrack_fields {
 	IPQ_CT_HAS_LABELS = 1 << 8
 };
 
-/* Reads the conntrack entry of a packet. 0, -ENODATA (none attached), -EBADMSG (malformed), -EINVAL (size). */
+/* Reads a packet's conntrack entry. 0, -ENODATA (none attached), -EBADMSG (malformed), -EINVAL (size). */
 int ipq_packet_conntrack(const struct ipq_packet *packet, struct ipq_conntrack *ct);
 
 /* ---- verdicts --------------------------------------------------------------------------------- */
 
 /*
- * Each records the verdict for one packet, which was received or is a copy from ipq_packet_keep(). Each packet gets one
- * verdict. The next ipq_queue_recv(), ipq_queue_flush() or ipq_queue_close() sends the verdicts in the order of the
- * calls. 0, -ENOENT (the packet does not wait for a verdict) or -ENOMEM; or -errno of ipq_queue_flush(), when so many
- * verdicts are pending that they are sent at once. If the kernel refuses a verdict later, it is counted as refused.
+ * Each records the verdict for one packet, which was received or is a copy from ipq_packet_keep(). Each
+ * packet gets one verdict. The next ipq_queue_recv(), ipq_queue_flush() or ipq_queue_close() sends the
+ * verdicts in the order of the calls. 0, -ENOENT (the packet does not wait for a verdict) or -ENOMEM; or
+ * -errno of ipq_queue_flush(), when so many verdicts are pending that they are sent at once. If the kernel
+ * refuses a verdict later, it is counted as refused.
  */
 int ipq_accept(struct ipq_queue *q, const struct ipq_packet *packet);
 int ipq_drop(struct ipq_queue *q, const struct ipq_packet *packet);
 /*
- * Accepts the packet with new content: len bytes that start at the network header, with correct lengths and checksums
- * (ipq_edit.h has calls for that). The bytes are copied, unless they lie in packet->payload. A partial checksum
- * (IPQ_PACKET_CHECKSUM_NOT_READY) is completed. Also -EMSGSIZE: more than 65531 bytes.
+ * Accepts the packet with new content: len bytes that start at the network header, with correct lengths and
+ * checksums (ipq_edit.h has calls for that). The bytes are copied, unless they lie in packet->payload. A
+ * partial checksum (IPQ_PACKET_CHECKSUM_NOT_READY) is completed. Also -EMSGSIZE: more than 65531 bytes.
  */
 int ipq_replace(struct ipq_queue *q, const struct ipq_packet *packet, const void *bytes, size_t len);
 
@@ -255,10 +259,9 @@ enum ipq_verdict_fields {
 enum ipq_verdict_code {
 	IPQ_DROP = 0,
 	IPQ_ACCEPT = 1,
-	IPQ_QUEUE = 3, /* to queue number ipq_verdict.queue */
-	IPQ_REPEAT =
-		4, /* traverse the hook again from the start; set a mark that the rule excludes, or it loops */
-	IPQ_STOP = 5 /* accept, and skip the remaining functions of this hook */
+	IPQ_QUEUE = 3,	/* to queue number ipq_verdict.queue */
+	IPQ_REPEAT = 4, /* traverse the hook again; set a mark that the rule excludes, or it loops */
+	IPQ_STOP = 5	/* accept, and skip the remaining functions of this hook */
 };
 
 struct ipq_verdict {
@@ -277,9 +280,9 @@ struct ipq_verdict {
 };
 
 /*
- * Any verdict, with everything that the kernel can set at the same time. In addition to the errors above: -EINVAL (code,
- * present or size), -EOPNOTSUPP for settings that the kernel would ignore: a conntrack mark or labels without
- * IPQ_O_CONNTRACK in force, and the VLAN tag of a packet that is not of the bridge family.
+ * Any verdict, with everything that the kernel can set at the same time. In addition to the errors above:
+ * -EINVAL (code, present or size), -EOPNOTSUPP for settings that the kernel would ignore: a conntrack mark or
+ * labels without IPQ_O_CONNTRACK in force, and the VLAN tag of a packet that is not of the bridge family.
  */
 int ipq_decide(struct ipq_queue *q, const struct ipq_packet *packet, const struct ipq_verdict *verdict);
 
@@ -288,10 +291,10 @@ int ipq_queue_flush(struct ipq_queue *q);
 
 /* ---- event loops and counters ------------------------------------------------------------------- */
 
-/* For poll and epoll: readable if ipq_queue_recv(q, ..., 0) would return packets or an error. Flush before waiting. */
+/* For poll and epoll: readable if ipq_queue_recv(q, ..., 0) would not return 0. Flush before waiting. */
 int ipq_queue_fd(const struct ipq_queue *q);
 
-/* Makes a blocked (or the next) ipq_queue_recv() return -ECANCELED. From any thread or signal handler. 0 or -errno. */
+/* Makes the current or next ipq_queue_recv() return -ECANCELED. Any thread or signal handler. 0 or -errno. */
 int ipq_queue_wake(struct ipq_queue *q);
 
 struct ipq_stats {
@@ -329,8 +332,8 @@ struct ipq_group_options {
 };
 
 /*
- * Opens queues first to first + count - 1 and starts a thread for each. The handler of the i-th queue receives
- * context[i]; context may be NULL. 0, or -errno: then no queue is open and no thread runs.
+ * Opens queues first to first + count - 1 and starts a thread for each. The handler of the i-th queue
+ * receives context[i]; context may be NULL. 0, or -errno: then no queue is open and no thread runs.
  */
 int ipq_group_start(struct ipq_group **group, const struct ipq_group_options *options,
 		    ipq_group_handler handler, void *const *context);

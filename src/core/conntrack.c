@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* A conntrack entry as nfnetlink attributes (linux/netfilter/nfnetlink_conntrack.h), read into values. */
+/* Parses a conntrack entry, nfnetlink attributes of linux/netfilter/nfnetlink_conntrack.h. */
 #include <arpa/inet.h>
 #include <errno.h>
 #include <libmnl/libmnl.h>
@@ -9,7 +9,7 @@
 
 typedef int (*attribute_reader)(const struct nlattr *attr, void *context);
 
-/* mnl_attr_parse_payload() passes over what does not fit; here it makes the whole entry malformed. */
+/* A wrong length makes the whole entry malformed; mnl_attr_parse_payload() would skip the attribute. */
 static int read_all(const void *attributes, size_t len, attribute_reader read, void *context)
 {
 	const struct nlattr *attr = attributes;
@@ -35,7 +35,7 @@ static int read_nested(const struct nlattr *nest, attribute_reader read, void *c
 	return read_all(mnl_attr_get_payload(nest), mnl_attr_get_payload_len(nest), read, context);
 }
 
-/* Attributes without enough bytes for their number make the whole entry malformed. */
+/* An attribute too short for its number makes the whole entry malformed. */
 static int number(const struct nlattr *attr, void *to, size_t size)
 {
 	if (mnl_attr_get_payload_len(attr) < size)

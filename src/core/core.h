@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * The room of ipq.h: queues, pending verdicts and their coalescing, moderation, groups, conntrack entries. It knows
- * every kind of source, so other rooms open one here. May use source, nfqueue, capture, edit, util.
+ * The room of ipq.h: queues, pending verdicts and their coalescing, moderation, groups, conntrack entries. It
+ * knows every kind of source, so other rooms open one here. May use source, nfqueue, capture, edit, util.
  */
 #ifndef CORE_CORE_H
 #define CORE_CORE_H
@@ -20,7 +20,10 @@ const struct source_ops *source_kind(const char *name);
 /* Whether name selects capture files. */
 bool source_is_file(const char *name);
 
-/* "engine:NAME", a source that is to be read through an engine: returns NAME. Any other name is returned as it is. */
+/*
+ * "engine:NAME", a source that is to be read through an engine: returns NAME. Any other name is returned as
+ * it is.
+ */
 const char *source_skip_engine(const char *name);
 
 /* The source's recv and send, which are nfnetlink_queue's in nearly every program. */
@@ -36,8 +39,8 @@ static inline int source_send(struct source *s, const struct source_verdict *ver
 }
 
 /*
- * A queue over a source that is open and configured. The caller still owns the source and closes it after the queue.
- * slot_size: bytes of memory for each packet. 0 or -ENOMEM.
+ * A queue over a source that is open and configured. The caller still owns the source and closes it after the
+ * queue. slot_size: bytes of memory for each packet. 0 or -ENOMEM.
  */
 int queue_create(struct ipq_queue **q, struct source *source, size_t slot_size, uint32_t flags,
 		 uint32_t spin_usec);

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * A queue and a thread for each core. Threads share nothing on the packet path: each has its queue, its
- * slots and its verdicts; the group is looked at only when it stops. Counters are published by each
- * thread after a batch, so that anybody may add them up while the threads run.
+ * A group of queues with a thread for each. Threads share nothing on the packet path: each has its own queue,
+ * slots and verdicts, and reads only whether the group stops. Each publishes its counters after a batch, so
+ * that any thread can add them up.
  */
 #include <errno.h>
 #include <pthread.h>
@@ -19,7 +19,7 @@ struct member {
 	void *context;
 	pthread_t thread;
 	bool running;
-	pthread_mutex_t stats_lock; /* taken once a batch, contended only while somebody asks */
+	pthread_mutex_t stats_lock; /* taken once per batch, contended only while the counters are read */
 	struct ipq_stats stats;
 };
 
@@ -41,7 +41,7 @@ static void publish(struct member *m)
 	pthread_mutex_unlock(&m->stats_lock);
 }
 
-/* Everybody is woken; the first reason is kept. */
+/* Wakes all threads. The first error is kept. */
 static void stop(struct ipq_group *g, int result)
 {
 	int none = 0;
@@ -50,7 +50,7 @@ static void stop(struct ipq_group *g, int result)
 	atomic_compare_exchange_strong(&g->result, &none, result);
 	atomic_store(&g->stopping, true);
 	for (i = 0; i < g->count; i++)
-		if (g->member[i].queue != NULL) /* the one that could not be opened, while starting */
+		if (g->member[i].queue != NULL) /* NULL: it could not be opened */
 			ipq_queue_wake(g->member[i].queue);
 }
 
@@ -191,7 +191,7 @@ int ipq_group_start(struct ipq_group **group, const struct ipq_group_options *op
 	if (o.count == 0)
 		o.count = processors();
 	if (handler == NULL || o.first > 65535 || o.count > 65536 - o.first) {
-		fail_start(&o, "queue numbers go from 0 to 65535, and a handler is needed");
+		fail_start(&o, "pass a handler, and set first and count for queue numbers 0 to 65535");
 		return -EINVAL;
 	}
 	g = calloc(1, sizeof(*g) + o.count * sizeof(g->member[0]));
@@ -208,7 +208,7 @@ int ipq_group_start(struct ipq_group **group, const struct ipq_group_options *op
 		g->count = i + 1;
 		err = open_member(m, &o, o.first + i);
 	}
-	/* All queues are there before the first thread runs. */
+	/* Threads start when all queues are open. */
 	for (i = 0; i < o.count && err == 0; i++)
 		err = start_thread(&g->member[i], i, o.pin != 0);
 	if (err < 0) {

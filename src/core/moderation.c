@@ -1,24 +1,24 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * Theory of operation: a reader that is faster than the packets come finds one or a few at each look, sleeps
- * and is woken for each of them. The kernel pays as well: its table of waiting packets is resized by a kernel
- * thread whenever it runs full or empty (Linux 6.18), and to wake a sleeper costs the sender of the packet
- * more than the packet. Half of the processor time of a busy queue went there.
+ * Theory of operation: a reader that is faster than its packets receives one or a few at a time, sleeps and
+ * is woken for each. That costs the kernel more than the packets do: it resizes its table of waiting packets
+ * whenever the table becomes full or empty (Linux 6.18), and waking a reader costs the sender's processor
+ * more than sending. Half of the processor time of a busy queue was spent there.
  *
- * So two things are done while a queue is busy, which is while a receive brings BUSY packets and the program
- * decides them within DECIDED_US. The verdicts for the packets of the last two receives leave only when the
- * next packets have been fetched: then the number of packets that wait moves within narrow bounds. And the
- * reader pauses for PAUSE_US when it has emptied the queue and found no more than FEW. A larger batch has paid for
- * its receive: to pause then saves the kernel little, and the burst's last verdict comes that much later.
+ * So two things are done while a queue is busy, that is, while receives return BUSY packets or more and the
+ * program decides them within DECIDED_US. The verdicts for the packets of the last two receives are sent
+ * after the next receive: then the number of waiting packets changes little. And the reader pauses for
+ * PAUSE_US when it has emptied the queue and received no more than FEW. After a larger batch a pause saves
+ * little, and would delay the last verdicts of a burst.
  *
- * A pause must not make the sender wait. It would, if all that may be under way is under way, and the sender
- * sleeps until a verdict comes. So once in TRUST_US the pause is taken in two halves: if nothing was added in
- * the second half, somebody waits for us or has no more to say, and there are no pauses for a while, longer
- * each time up to BACKOFF_MOST_US. Whenever nothing is found, all verdicts leave before the reader sleeps.
+ * A pause must not delay the sender. It would if the sender sleeps until it gets a verdict, with all its
+ * packets already here. So once in TRUST_US the pause is divided in two. If no packet arrives in the second
+ * half, the sender waits or has finished, and there are no pauses for a while, longer each time up to
+ * BACKOFF_MOST_US. If the reader finds nothing, it sends all verdicts before it sleeps.
  *
- * The pause is the read of a timer descriptor, because only a read is continued after a signal whose handler
- * was set with SA_RESTART, as a blocking receive is. A child of fork shares the timer and must not take its
- * expiration from the parent: it makes no pauses.
+ * The pause is the read of a timer descriptor, because only a read continues after a signal whose handler was
+ * installed with SA_RESTART, as a blocking receive does. A child of fork shares the timer and must not
+ * consume the parent's expirations: it does not pause.
  */
 #include <errno.h>
 #include <sys/timerfd.h>
@@ -51,7 +51,7 @@ void moderation_begin(struct moderation *m)
 	m->owner = getpid();
 }
 
-/* Has more come in the second half than was there after the first? */
+/* Pauses, and finds out whether packets arrive in the second half of the pause. */
 static int try_pause(struct moderation *m, const struct source *s, int64_t now)
 {
 	int64_t half;

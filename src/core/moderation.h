@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * Moderation, as network cards moderate their interrupts: a reader that has emptied a busy queue waits for a
- * moment, so that it finds many packets and not the first of them.
+ * Private: moderation, as network cards moderate their interrupts. A reader that has emptied a busy queue
+ * pauses, so that its next receive returns many packets, not one.
  */
 #ifndef CORE_MODERATION_H
 #define CORE_MODERATION_H
@@ -11,12 +11,12 @@
 #include "source/source.h"
 
 struct moderation {
-	int timer; /* a timerfd; -1: none to be had, and no pauses */
+	int timer; /* a timerfd; -1: could not be created, no pauses */
 	pid_t owner;
 	int64_t not_before, trusted_until, backoff; /* microseconds */
-	int64_t received;			    /* when, if the queue was busy; else 0 */
-	unsigned last, before_last;		    /* packets of two receives of a busy queue */
-	bool small_batch;			    /* came, and there were no more */
+	int64_t received;	    /* time of the last receive if the queue was busy, else 0 */
+	unsigned last, before_last; /* packets of the last two receives */
+	bool small_batch;	    /* the last receive emptied the queue and returned few packets */
 };
 
 void moderation_begin(struct moderation *m);
@@ -24,13 +24,10 @@ void moderation_begin(struct moderation *m);
 /* Up to max packets were asked for and n were received. */
 void moderation_note(struct moderation *m, unsigned n, unsigned max);
 
-/* How many verdicts may wait until more packets have been fetched: 0 when the queue is not busy. */
+/* How many verdicts may be sent after the next receive; 0: the queue is not busy. */
 size_t moderation_deferred_count(const struct moderation *m);
 
-/*
- * Sleeps for a moment if packets keep coming meanwhile, as far as is known. 0, or -EINTR under the same
- * conditions under which a blocking receive says it.
- */
+/* Pauses if packets can be expected meanwhile. 0, or -EINTR where a blocking receive would return it. */
 int moderation_pause(struct moderation *m, const struct source *s);
 
 void moderation_end(struct moderation *m);

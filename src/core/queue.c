@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * Theory of operation: the new API over any source. Packets are received in batches into the slots, memory of the
- * queue. Verdicts are recorded (decide.c, verdicts.c) and sent in as few messages and system calls as have the same
- * meaning. A receive has three steps: send pending verdicts, receive packets, account for them.
+ * Theory of operation: the new API over any source. Packets are received in batches into the slots, memory of
+ * the queue. Verdicts are recorded (decide.c, verdicts.c) and sent in as few messages and system calls as
+ * have the same meaning. A receive has three steps: send pending verdicts, receive packets, account for them.
  */
 #include <errno.h>
 #include <linux/netfilter.h>
@@ -70,7 +70,7 @@ void queue_on_refused(struct ipq_queue *q, source_refused refused, void *context
 	q->refused_context = context;
 }
 
-/* Not a multiple of a page or of 4 KiB, or the slots' heads would compete for the same cache lines. */
+/* Not a multiple of 4 KiB: see SOURCE_SLOT_SIZE. */
 static size_t slot_size_for(const struct ipq_options *o)
 {
 	size_t payload = o->flags & IPQ_O_META_ONLY ? 0 : o->copy_range != 0 ? o->copy_range : 65536;
@@ -80,8 +80,10 @@ static size_t slot_size_for(const struct ipq_options *o)
 	return ((payload + HEAD_ROOM + 4095) & ~(size_t)4095) + 64;
 }
 
-/* What a full queue takes of the socket's buffer: the kernel charges 832 bytes for a small packet, 2304 for
- * one of 1,400 bytes, 57 KiB for one of GSO size, of which few are there at once. */
+/*
+ * Bytes of socket buffer for a full queue: the kernel charges 832 bytes for a small packet, 2,304 for one of
+ * 1,400 bytes, 57 KiB for one of GSO size, of which few wait at once.
+ */
 static uint32_t buffer_for(const struct ipq_options *o)
 {
 	uint64_t each = o->flags & IPQ_O_META_ONLY ? 1024 : 4096, all = each * o->queue_length;
@@ -106,7 +108,7 @@ static int take_options(struct ipq_options *o, const struct ipq_options *given, 
 	}
 	if (o->reserved != 0)
 		return ipq_fail(e, EINVAL,
-				"options.reserved is not 0: begin with a struct ipq_options of zeros");
+				"options.reserved is not 0: initialize struct ipq_options with zeros");
 	if (o->flags & ~known)
 		return ipq_fail(e, EINVAL,
 				"options.flags has unknown bits 0x%x: clear them or use a newer libipq",
@@ -306,7 +308,7 @@ static int receive(struct ipq_queue *q, struct ipq_packet *packet, unsigned max,
 	return source_recv(q->source, q->slot, packet, max, timeout_ms, count_refused, q);
 }
 
-/* Receives without blocking for up to spin_now microseconds: a packet that comes soon need not wake the reader. */
+/* Receives without blocking for up to spin_now microseconds: a packet that comes soon wakes no reader. */
 static int receive_spinning(struct ipq_queue *q, struct ipq_packet *packet, unsigned max, int64_t end)
 {
 	int64_t stop = now_us() + q->spin_now;
@@ -332,7 +334,7 @@ __noinline static int receive_until(struct ipq_queue *q, struct ipq_packet *pack
 			n = receive_spinning(q, packet, max, end);
 		if (n == 0)
 			n = receive(q, packet, max, timeout_ms);
-		/* Each time that no packet comes within spin_usec halves the spinning, until it costs nothing. */
+		/* Spinning is halved each time that no packet comes within spin_usec, down to nothing. */
 		if (q->spin_usec > 0)
 			q->spin_now = now_us() - began <= q->spin_usec ? q->spin_usec : q->spin_now / 2;
 		/* 0: timeout, or only refusals were received. */
@@ -369,8 +371,8 @@ static int receive_within(struct ipq_queue *q, struct ipq_packet *packet, unsign
 }
 
 /*
- * How many verdicts may be sent after the next receive: see moderation.c. Payloads and extras are freed when no verdict
- * is pending, so now and then all must be sent.
+ * How many verdicts may be sent after the next receive: see moderation.c. Payloads and extras are freed when
+ * no verdict is pending, so now and then all must be sent.
  */
 static size_t may_defer(const struct ipq_queue *q, int timeout_ms)
 {
@@ -379,7 +381,7 @@ static size_t may_defer(const struct ipq_queue *q, int timeout_ms)
 	return moderation_deferred_count(&q->moderation);
 }
 
-/* From a busy queue whose newest verdicts are deferred. If it is found empty they are sent before the reader sleeps. */
+/* From a busy queue, with deferred verdicts. They are sent before the reader sleeps on an empty queue. */
 __noinline static int receive_moderated(struct ipq_queue *q, struct ipq_packet *packet, unsigned max,
 					int timeout_ms)
 {
@@ -396,7 +398,7 @@ __noinline static int receive_moderated(struct ipq_queue *q, struct ipq_packet *
 	return n < 0 || q->refusal_reported ? n : receive_within(q, packet, max, timeout_ms);
 }
 
-/* No memory to record these packets as waiting. They are dropped now, so that no batch verdict accepts them. */
+/* No memory to record these packets as waiting. Drops them, so that no batch verdict accepts them. */
 static int drop_unrecorded(struct ipq_queue *q, const struct ipq_packet *packet, unsigned n)
 {
 	unsigned i;
@@ -414,9 +416,9 @@ static int drop_unrecorded(struct ipq_queue *q, const struct ipq_packet *packet,
 }
 
 /*
- * Packets of this queue may wait without a record here: another process that shares the queue after a fork has read
- * them (the ids have a gap), or a reader was cancelled after it had received them. Batch verdicts would decide those
- * packets, too, and are no longer used.
+ * Packets of this queue may wait without a record here: another process that shares the queue after a fork
+ * has read them (the ids have a gap), or a reader was cancelled after it had received them. Batch verdicts
+ * would decide those packets, too, and are no longer used.
  */
 static void detect_id_gap(struct ipq_queue *q, const struct ipq_packet *packet, int n)
 {

@@ -56,9 +56,9 @@ static uint32_t find(const struct verdicts *v, uint32_t id)
 }
 
 /*
- * Makes room in a full ring: moves everything to a new one without the packets whose verdict was sent, of which there
- * are many after a packet that waits for long. The new ring is larger only if more than half of the old one is needed,
- * so that its size depends on the packets that wait, not on those that pass.
+ * Makes room in a full ring: moves everything to a new one without the packets whose verdict was sent, of
+ * which there are many after a packet that waits for long. The new ring is larger only if more than half of
+ * the old one is needed, so that its size depends on the packets that wait, not on those that pass.
  */
 __cold static int renew_ring(struct verdicts *v)
 {
@@ -196,8 +196,8 @@ static uint32_t next_live(const struct verdicts *v, uint32_t at)
 }
 
 /*
- * How many verdicts from first to end are the same and name exactly the oldest packets, in order. The kernel compares
- * ids as signed distances, so a run ends before it spans half of them.
+ * How many verdicts from first to end are the same and name exactly the oldest packets, in order. The kernel
+ * compares ids as signed distances, so a run ends before it spans half of them.
  */
 static size_t run_length(const struct verdicts *v, const struct pending *first, const struct pending *end,
 			 uint32_t oldest)

@@ -2,9 +2,10 @@
 /*
  * Private: the packets that wait for a verdict, and the verdicts that have not been sent. No I/O.
  *
- * Verdicts are sent in the order in which they were given. The kernel can apply one verdict, with or without a mark, to
- * every waiting packet up to an id. Such a message replaces a run of verdicts only if they are equal and name, in
- * order, exactly the packets that wait up to that id: the kernel then does what the single messages would have done.
+ * Verdicts are sent in the order in which they were given. The kernel can apply one verdict, with or without
+ * a mark, to every waiting packet up to an id. Such a message replaces a run of verdicts only if they are
+ * equal and name, in order, exactly the packets that wait up to that id: the kernel then does what the single
+ * messages would have done.
  */
 #ifndef CORE_VERDICTS_H
 #define CORE_VERDICTS_H
@@ -19,14 +20,15 @@ enum { VERDICT_BARE = -1, VERDICT_MARK = -2 };
 struct pending {
 	uint32_t at; /* position in the ring */
 	uint32_t id, code;
-	int32_t extra; /* index in verdicts.extra[]; VERDICT_BARE: only a code; VERDICT_MARK: a code and a mark */
+	int32_t extra; /* index in verdicts.extra[]; VERDICT_BARE: code only; VERDICT_MARK: code and mark */
 	uint32_t mark; /* with VERDICT_MARK, else 0 */
 };
 
 struct verdicts {
 	/*
-	 * Ring of packets without a sent verdict, oldest first, and their states. Positions grow and wrap. After a packet
-	 * that waits there are also packets whose verdict was sent (state SENT), until the ring is full.
+	 * Ring of packets without a sent verdict, oldest first, and their states. Positions grow and wrap.
+	 * After a packet that waits there are also packets whose verdict was sent (state SENT), until the
+	 * ring is full.
 	 */
 	uint32_t *id;
 	uint8_t *state;
@@ -52,8 +54,8 @@ int verdicts_add_pending(struct verdicts *v, uint32_t id);
 int verdicts_set(struct verdicts *v, uint32_t id, uint32_t code, const struct source_verdict *extra);
 
 /*
- * Fills out[] with up to max messages for the first `end` verdicts, in order; out[0] to out[i] carry the first
- * covers[i] of them. Nothing is changed until verdicts_sent(). Returns the number of messages.
+ * Fills out[] with up to max messages for the first `end` verdicts, in order; out[0] to out[i] carry the
+ * first covers[i] of them. Nothing is changed until verdicts_sent(). Returns the number of messages.
  */
 unsigned verdicts_pack(struct verdicts *v, size_t end, struct source_verdict *out, size_t *covers,
 		       unsigned max);

@@ -11,7 +11,7 @@
 #include <unistd.h>
 #include "nfqueue/diagnose.h"
 
-/* Namespaces belong to threads; kernels before 3.17 know no thread-self. */
+/* Threads may be in different namespaces; kernels before 3.17 have no thread-self. */
 static FILE *open_net(const char *name)
 {
 	static const char *const base[] = { "/proc/thread-self/net", "/proc/self/net" };

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* Why it does not work: what /proc says of queues, their owners and this process's rights. */
+/* Diagnosis for error texts and the command: queues and their owners in /proc, rights of this process. */
 #ifndef NFQUEUE_DIAGNOSE_H
 #define NFQUEUE_DIAGNOSE_H
 
@@ -16,10 +16,10 @@ struct queue_line {
 	uint32_t last_id;
 };
 
-/* All queues of the calling thread's network namespace, max at most. Returns the count, or -errno. */
+/* Up to max queues of the calling thread's network namespace. Returns the count, or -errno. */
 int queue_lines(struct queue_line *line, unsigned max);
 
-/* One of them. 0, -ENOENT (nobody has it), or another -errno (no /proc). */
+/* One of them. 0, -ENOENT (no process has it), or another -errno (no /proc). */
 int queue_line(uint32_t number, struct queue_line *line);
 
 /* The process that holds the netlink socket with this port id. 0, or -ENOENT when it cannot be seen. */

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* Packets and verdicts of the nfnetlink_queue source: the path that every packet takes. See source_nfqueue.c. */
+/* Receives packets and sends verdicts of the nfnetlink_queue source: source.c has the theory of operation. */
 #include <arpa/inet.h>
 #include <errno.h>
 #include <linux/netfilter.h>
@@ -15,11 +15,11 @@
 #include "util/compiler.h"
 #include "util/count.h"
 
-#define SEND_MAX (128 * 1024) /* bytes a send; the default send buffer takes 200 KiB */
+#define SEND_MAX (128 * 1024) /* bytes per send; the default send buffer has 200 KiB */
 #define SEND_PIECES 128
 #define HEADS_MAX 4096
 
-/* Ids grow by one with each packet sent to us: what lies between the first and the last was either received or lost. */
+/* Ids are consecutive: between the first and the last, each packet was either received or lost. */
 static void note_id(struct nfqueue *q, uint32_t id)
 {
 	uint64_t before = count(&q->received);
@@ -49,19 +49,19 @@ static size_t copy_deferred(const struct deferred *d, const struct iovec *slot)
 	return len;
 }
 
-/* What was put aside first. True when *p is a packet now. */
+/* Returns the oldest deferred message, if any. True if it is a packet: then *p is filled in. */
 __cold static bool pop_deferred(struct receiving *rx, const struct iovec *slot, struct ipq_packet *p)
 {
-	struct deferred *a = nfqueue_pop_deferred(rx->q);
+	struct deferred *d = nfqueue_pop_deferred(rx->q);
 	bool packet = false;
 
-	if (a == NULL)
+	if (d == NULL)
 		return false;
-	if (a->len == 0)
-		rx->refused(rx->context, &a->refusal);
+	if (d->len == 0)
+		rx->refused(rx->context, &d->refusal);
 	else
-		packet = take_message(rx, slot, copy_deferred(a, slot), p);
-	free(a);
+		packet = take_message(rx, slot, copy_deferred(d, slot), p);
+	free(d);
 	return packet;
 }
 
@@ -85,22 +85,22 @@ __cold void nfqueue_drop(struct nfqueue *q, const struct nfq_reply *r, uint32_t 
 }
 
 /*
- * Linux writes a new copy mode before its range, so that a packet of this moment comes without its bytes, and so do
- * those that were queued before (doc/assumptions/mode-before-range.c). The kernel queues it once more: it comes back
- * whole, under another id.
+ * Linux changes the copy mode before the range, so a packet may be queued without its payload in between, as
+ * those that were queued before the change are (doc/assumptions/mode-before-range.c). The verdict NF_QUEUE
+ * queues it once more: it comes back complete, under another id.
  */
-__cold static bool queued_again(struct nfqueue *q, uint32_t id)
+__cold static bool requeue(struct nfqueue *q, uint32_t id)
 {
-	const struct source_verdict again = { .id = id, .code = NF_QUEUE_NR(q->number) };
+	const struct source_verdict verdict = { .id = id, .code = NF_QUEUE_NR(q->number) };
 	unsigned left = atomic_load(&q->requeues_left);
 
 	while (left > 0)
 		if (atomic_compare_exchange_weak(&q->requeues_left, &left, left - 1))
-			return nfqueue_send(&q->base, &again, 1) == 1;
+			return nfqueue_send(&q->base, &verdict, 1) == 1;
 	return false;
 }
 
-/* A datagram that is not a packet, or no good one. True when *p is a packet now: one that was put aside. */
+/* A message other than a valid packet. True if it announced a deferred packet: then *p is filled in. */
 __cold static bool take_other(struct receiving *rx, const struct iovec *slot, const struct nfq_reply *r,
 			      struct ipq_packet *p)
 {
@@ -115,7 +115,7 @@ __cold static bool take_other(struct receiving *rx, const struct iovec *slot, co
 	return false;
 }
 
-/* One datagram of len bytes. True when *p is a packet now. */
+/* A message of len bytes. True if *p is filled in. */
 static bool take_message(struct receiving *rx, const struct iovec *slot, size_t len, struct ipq_packet *p)
 {
 	struct nfq_reply r;
@@ -125,11 +125,11 @@ static bool take_message(struct receiving *rx, const struct iovec *slot, size_t 
 		return take_other(rx, slot, &r, p);
 	note_id(rx->q, p->id);
 	if (unlikely(!(p->present & IPQ_HAS_PAYLOAD)))
-		return !queued_again(rx->q, p->id);
+		return !requeue(rx->q, p->id);
 	return true;
 }
 
-/* After a failed receive: 1 to try again, 0 when the time is over, -errno. end: of the monotonic clock. */
+/* After a failed receive. Returns 1 to try again, 0 on timeout, -errno. end: see now_ms(). */
 __noinline static int wait_more(int fd, int timeout_ms, int64_t end)
 {
 	struct pollfd wait = { .fd = fd, .events = POLLIN };
@@ -137,12 +137,12 @@ __noinline static int wait_more(int fd, int timeout_ms, int64_t end)
 	int n;
 
 	if (errno == ENOBUFS)
-		return 1; /* delivered once, see source_nfqueue.c */
+		return 1; /* reported once, see NETLINK_NO_ENOBUFS */
 	if (errno != EAGAIN || timeout_ms == IPQ_FOREVER)
 		return -errno;
 	if (timeout_ms == 0)
 		return 0;
-	left = end - now_ms(); /* one look: poll takes a negative number for no timeout at all */
+	left = end - now_ms(); /* read the clock once: a negative timeout would mean none */
 	n = poll(&wait, 1, left > 0 ? (int)left : 0);
 	return n < 0 ? -errno : n;
 }
@@ -152,7 +152,7 @@ static int64_t end_of(int timeout_ms)
 	return timeout_ms > 0 ? now_ms() + timeout_ms : 0;
 }
 
-/* One datagram. Its length; 0 when the time is over; -errno. */
+/* Receives one message. Returns its length, 0 on timeout, -errno. */
 static ssize_t receive_one(int fd, const struct iovec *slot, int timeout_ms)
 {
 	int flags = timeout_ms == IPQ_FOREVER ? 0 : MSG_DONTWAIT, more;
@@ -169,7 +169,7 @@ static ssize_t receive_one(int fd, const struct iovec *slot, int timeout_ms)
 	}
 }
 
-/* Up to max datagrams. Their number; 0 when the time is over; -errno. */
+/* Receives up to max messages. Returns their number, 0 on timeout, -errno. */
 static int receive_many(int fd, struct mmsghdr *msg, unsigned max, int timeout_ms)
 {
 	int flags = timeout_ms == IPQ_FOREVER ? MSG_WAITFORONE : MSG_DONTWAIT, more, n;
@@ -191,34 +191,35 @@ static int recv_one(struct receiving *rx, const struct iovec *slot, struct ipq_p
 
 	if (unlikely(len < 0))
 		return (int)len;
-	if (unlikely(len == 0)) /* the time is over */
+	if (unlikely(len == 0)) /* timeout */
 		return pop_deferred(rx, slot, packet);
 	if (likely(take_message(rx, slot, (size_t)len, packet)))
 		return 1;
 	return rx->woken ? -ECANCELED : 0;
 }
 
-/* What recvmmsg wants to know. It changes none of it, so that it is written once for the slots of a reader. */
+/* Arguments of recvmmsg(), which does not change them: they are kept from call to call. */
 struct batch {
 	struct mmsghdr msg[SOURCE_BATCH_MAX];
 	const struct iovec *slot;
 	unsigned count;
-	unsigned alone; /* receives in a row that brought one packet */
+	unsigned singles; /* consecutive receives that returned one packet */
 };
 
 /*
- * A packet that comes alone costs less by recv, which does not look for a second one. Whether packets still come
- * alone shows every LOOK_OFTEN-th time, by recvmmsg, or LOOK_SELDOM-th, when they have for LONG.
+ * recv costs less than recvmmsg if one packet waits, because it does not look for a second one. recvmmsg is
+ * used every PROBE_OFTEN-th time to find out whether that is still so, or every PROBE_SELDOM-th after
+ * MANY_SINGLES.
  */
-#define LOOK_OFTEN 4
-#define LOOK_SELDOM 16
-#define LONG 64
+#define PROBE_OFTEN 4
+#define PROBE_SELDOM 16
+#define MANY_SINGLES 64
 
-static bool single_packet(struct batch *b)
+static bool use_recv(struct batch *b)
 {
-	if (b->alone < 2 || b->alone % (b->alone < LONG ? LOOK_OFTEN : LOOK_SELDOM) == 0)
+	if (b->singles < 2 || b->singles % (b->singles < MANY_SINGLES ? PROBE_OFTEN : PROBE_SELDOM) == 0)
 		return false;
-	b->alone++;
+	b->singles++;
 	return true;
 }
 
@@ -248,7 +249,7 @@ __flatten __noinline static int recv_many(struct receiving *rx, const struct iov
 	unsigned i, count = 0;
 	int n;
 
-	/* The oldest first: a verdict for all packets up to one of the socket's would decide these unseen. */
+	/* Older packets first: a batch verdict for one of the socket's packets would decide them, too. */
 	while (count < max && atomic_load_explicit(&rx->q->deferred_count, memory_order_relaxed) > 0)
 		count += pop_deferred(rx, &slot[count], &packet[count]);
 	if (count > 0)
@@ -260,7 +261,7 @@ __flatten __noinline static int recv_many(struct receiving *rx, const struct iov
 		return pop_deferred(rx, slot, packet);
 	for (i = 0; i < (unsigned)n; i++)
 		count += take_message(rx, &slot[i], b->msg[i].msg_len, &packet[count]);
-	b->alone = count == 1 && n == 1 ? b->alone + 1 : 0;
+	b->singles = count == 1 && n == 1 ? b->singles + 1 : 0;
 	if (!rx->woken)
 		return (int)count;
 	if (count == 0)
@@ -277,10 +278,10 @@ __flatten int nfqueue_recv(struct source *s, const struct iovec *slot, struct ip
 
 	if (atomic_load_explicit(&rx.q->woken, memory_order_relaxed) && atomic_exchange(&rx.q->woken, false))
 		return -ECANCELED;
-	/* With something aside the socket is readable, unless the NOOP for it was lost to a full buffer. */
+	/* Do not block: the NOOP that announces a deferred message may have been lost to a full buffer. */
 	if (unlikely(atomic_load_explicit(&rx.q->deferred_count, memory_order_relaxed) > 0))
 		timeout_ms = 0;
-	else if (max > 1 && single_packet(rx.q->batch))
+	else if (max > 1 && use_recv(rx.q->batch))
 		max = 1;
 	if (likely(max == 1))
 		return recv_one(&rx, slot, packet, timeout_ms);
@@ -289,7 +290,7 @@ __flatten int nfqueue_recv(struct source *s, const struct iovec *slot, struct ip
 
 /* ---- verdicts ---------------------------------------------------------------------------------------- */
 
-/* What one send will carry: heads run together in head[], payloads stay where they are. */
+/* One send: the messages without payloads in head[]; payloads are not copied. */
 struct packing {
 	unsigned char head[HEADS_MAX];
 	struct iovec iov[SEND_PIECES];

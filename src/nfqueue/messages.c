@@ -41,7 +41,7 @@ static void get_vlan(struct ipq_packet *p, const unsigned char *at, size_t len)
 	}
 }
 
-/* What an attribute's value must have at least; shorter ones are skipped like unknown ones. */
+/* Minimum length of an attribute's value; shorter ones are skipped like unknown ones. */
 static const uint8_t min_len[] = {
 	[NFQA_PACKET_HDR] = sizeof(struct nfqnl_msg_packet_hdr),
 	[NFQA_MARK] = 4,
@@ -65,7 +65,7 @@ static inline void get_hwaddr(struct ipq_packet *p, const unsigned char *v)
 	unsigned len = get16(v);
 	uint64_t address, keep;
 
-	/* The kernel fills in the address only: what stands behind it is stale. */
+	/* The kernel writes only the address: the bytes after it are undefined. */
 	keep = len < sizeof(keep) ? ~(UINT64_MAX >> (8 * len)) : UINT64_MAX;
 	memcpy(&address, v + 4, sizeof(address));
 	address &= htobe64(keep);
@@ -82,7 +82,7 @@ static inline void get_skb_info(struct ipq_packet *p, const unsigned char *v)
 	p->flags |= get32(v) & (NFQA_SKB_CSUMNOTREADY | NFQA_SKB_GSO | NFQA_SKB_CSUM_NOTVERIFIED);
 }
 
-/* An attribute other than the payload; v holds len bytes, enough of them. */
+/* Reads any attribute other than the payload. v has len bytes, at least min_len[type]. */
 static inline void get_attribute(struct ipq_packet *p, unsigned type, const unsigned char *v, size_t len)
 {
 	switch (type) {
@@ -97,7 +97,7 @@ static inline void get_attribute(struct ipq_packet *p, unsigned type, const unsi
 		break;
 	case NFQA_TIMESTAMP:
 		p->timestamp = (int64_t)(get64(v) * 1000000000 +
-					 get64(v + 8) * 1000); /* unsigned: an absurd one wraps */
+					 get64(v + 8) * 1000); /* unsigned: an invalid one wraps */
 		p->present |= IPQ_HAS_TIMESTAMP;
 		break;
 	case NFQA_IFINDEX_INDEV:
@@ -174,7 +174,9 @@ static inline void get_attribute(struct ipq_packet *p, unsigned type, const unsi
 	}
 }
 
-/* What is read without a bit that says it is there; the rest is written by whoever sets its bit. */
+/*
+ * Clears the fields that are read without a bit of `present`. The others are written when their bit is set.
+ */
 static inline void clear_packet(struct ipq_packet *p)
 {
 	p->present = p->flags = 0;
@@ -185,7 +187,7 @@ static inline void clear_packet(struct ipq_packet *p)
 	p->security_context_len = p->conntrack_len = p->expectation_len = 0;
 }
 
-/* Known only when all attributes are: NFQA_CAP_LEN may stand before or behind the payload, or beyond the cut. */
+/* Called after the last attribute, since NFQA_CAP_LEN may come before or after the payload or be cut off. */
 static void compare_lengths(struct ipq_packet *p, size_t claimed, bool cut)
 {
 	if (p->full_len == 0)
@@ -194,11 +196,11 @@ static void compare_lengths(struct ipq_packet *p, size_t claimed, bool cut)
 		p->flags |= IPQ_PACKET_TRUNCATED;
 }
 
-/* The attributes of one message, as far as they have been read. */
+/* The position in the attributes of a message. */
 struct reading {
 	unsigned char *at;
 	size_t left;	/* bytes received */
-	size_t claimed; /* bytes of payload, by its own account */
+	size_t claimed; /* payload bytes according to its attribute */
 	bool has_id;
 };
 
@@ -265,8 +267,8 @@ __noinline static bool parse_generic(struct reading *m, struct ipq_packet *p)
 }
 
 /*
- * What most packets have, in the order in which Linux writes it: a line of tests that are passed once each, where the
- * loop over any attributes jumps several times for each (paths.h). What is not as expected is left to that.
+ * The attributes of most packets, in the order in which Linux writes them: one comparison for each, where the
+ * loop over any attributes takes several branches. Anything else is left to parse_generic().
  */
 static inline void parse_fast(struct reading *m, struct ipq_packet *p)
 {
@@ -306,7 +308,7 @@ static bool parse_packet(unsigned char *message, size_t len, bool cut, struct ip
 	return whole && m.has_id;
 }
 
-/* The verdict that an NLMSG_ERROR quotes, as far as it is quoted. */
+/* The refused verdict: an NLMSG_ERROR quotes its message, or the beginning of it. */
 static void get_refused(const unsigned char *quoted, size_t len, struct source_refusal *f)
 {
 	size_t at = ATTRIBUTES;
@@ -389,7 +391,7 @@ static unsigned char *put_attribute32(unsigned char *at, uint16_t type, uint32_t
 	return put(at, type, &value, sizeof(value));
 }
 
-/* Closes a nest that began at start: its length is known now. */
+/* Ends a nested attribute that began at start. */
 static void close_nest(unsigned char *start, const unsigned char *end, uint16_t type)
 {
 	struct nlattr a = { .nla_len = (uint16_t)(end - start), .nla_type = (uint16_t)(type | NLA_F_NESTED) };
@@ -418,7 +420,7 @@ static unsigned char *put_extras(unsigned char *at, const struct source_verdict 
 		nest = at;
 		at += NLA_HDRLEN;
 		if (v->present & IPQ_SET_CONNTRACK_MARK) {
-			/* The kernel xors what is outside the mask (ctnetlink_change_mark): there is to be nothing. */
+			/* The kernel xors bits outside the mask (ctnetlink_change_mark): clear them. */
 			mask = v->conntrack_mark_mask != 0 ? v->conntrack_mark_mask : UINT32_MAX;
 			at = put_attribute32(at, CTA_MARK, v->conntrack_mark & mask);
 			if (mask != UINT32_MAX)

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * nfnetlink_queue's messages, to and from values. Pure functions: no I/O. This is the path that every
- * packet takes, so attributes are walked by hand, once, each bounded before it is believed; unknown ones
- * are skipped.
+ * Private: parses and builds nfnetlink_queue's messages. No I/O. Every packet takes this path, so attributes
+ * are parsed in one pass without libmnl. The length of each is checked before its content is read; unknown
+ * ones are skipped.
  */
 #ifndef NFQUEUE_MESSAGES_H
 #define NFQUEUE_MESSAGES_H
@@ -15,20 +15,20 @@
 #include <sys/uio.h>
 #include "source/source.h"
 
-/* What one datagram was. */
+/* The kind of a message. */
 enum nfq_kind {
 	NFQ_PACKET,
-	NFQ_ACK,     /* answer to a request that asked for one: r->error 0 or not, r->type its type */
+	NFQ_ACK,     /* acknowledgement: type and seq of the request, its result in refusal.error */
 	NFQ_REFUSED, /* a verdict that failed */
-	NFQ_OTHER    /* not understood: skipped */
+	NFQ_OTHER    /* unknown or malformed */
 };
 
 struct nfq_reply {
 	enum nfq_kind kind;
-	uint16_t type; /* netlink type of the request answered */
+	uint16_t type; /* netlink type of the request */
 	uint32_t seq;
 	struct source_refusal refusal;
-	bool has_id; /* NFQ_OTHER: a packet message too short or malformed, with a known id */
+	bool has_id; /* with NFQ_OTHER: a malformed packet whose id is known */
 };
 
 /* Reads a message of which len bytes were received. The packet's pointers in *p refer to the message. */
@@ -37,7 +37,7 @@ void nfq_parse(unsigned char *message, size_t len, struct ipq_packet *p, struct 
 #define NFQ_VERDICT_TYPE ((NFNL_SUBSYS_QUEUE << 8) | NFQNL_MSG_VERDICT)
 #define NFQ_BATCH_TYPE ((NFNL_SUBSYS_QUEUE << 8) | NFQNL_MSG_VERDICT_BATCH)
 
-/* A verdict with nothing in it, which most are. */
+/* The message of a verdict without extras, as most are. */
 struct nfq_bare {
 	struct nlmsghdr nlh;
 	struct nfgenmsg gen;
@@ -59,12 +59,13 @@ static inline struct nfq_bare nfq_bare(uint16_t queue, const struct source_verdi
 	};
 }
 
-/* The longest verdict without payload. */
+/* Maximum length of a verdict message without the payload. */
 #define NFQ_VERDICT_MAX 192
 
 /*
- * Writes a verdict for queue number queue into buf (NFQ_VERDICT_MAX bytes). The payload is not copied:
- * it goes behind, followed by *pad zeros. Returns the bytes written; nlmsg_len counts everything.
+ * Writes the message of a verdict to buf (NFQ_VERDICT_MAX bytes). The payload is not copied: the caller sends
+ * it after these bytes, followed by *pad zeros. Returns the bytes written; nlmsg_len includes payload and
+ * padding.
  */
 size_t nfq_put_verdict(void *buf, uint16_t queue, const struct source_verdict *v, size_t *pad);
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * The room of the kernel's nfnetlink_queue: a source that takes one queue, and diagnosis (diagnose.h) for error texts
- * and the command. May use source, util.
+ * The room of the kernel's nfnetlink_queue: a source that takes one queue, and diagnosis (diagnose.h) for
+ * error texts and the command. May use source, util.
  */
 #ifndef NFQUEUE_NFQUEUE_H
 #define NFQUEUE_NFQUEUE_H

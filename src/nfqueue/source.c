@@ -1,24 +1,24 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * Theory of operation: packets come from one queue of nfnetlink_queue by one netlink socket.
+ * Theory of operation: one netlink socket receives the packets of one queue of nfnetlink_queue.
  *
- * The socket is connected to the kernel (port id 0), so that the kernel itself refuses messages from
- * anybody else (doc/assumptions/netlink-connect.c) and no sender's address need be asked for.
+ * The socket is connected to the kernel (port id 0), so that the kernel refuses messages from other processes
+ * (doc/assumptions/netlink-connect.c) and sender addresses need not be checked.
  *
- * It is readable exactly when recv() has something to return. Two things could break that, and both
- * are mended by asking the kernel for the acknowledgement of a NOOP, which makes the socket readable
- * once, needs no capability and works from any thread and signal handler:
- * - Packets that arrive between a configuration request and its acknowledgement are read on the way to
- *   it. They are put aside, and for each a NOOP is sent, whose answer stands for the packet.
- * - A blocked recv() is woken by a NOOP of another sequence number. When packets came in the same batch, they
- *   are returned first; the wake is noted, and a third kind of NOOP keeps the socket readable for it.
+ * It is readable exactly when recv() has something to return. In two cases that takes a NOOP with a request
+ * for acknowledgement: the acknowledgement makes the socket readable once. It needs no capability and can be
+ * sent from any thread and signal handler.
+ * - Packets that arrive between a configuration request and its acknowledgement are read before the
+ *   acknowledgement. They are deferred, and a NOOP (SEQ_DEFERRED) announces each.
+ * - A NOOP (SEQ_WAKE) wakes a blocked recv(). If packets came in the same batch they are returned first; the
+ *   wake is recorded, and another NOOP (SEQ_READABLE) keeps the socket readable for it.
  *
- * The kernel answers a request before the send returns. An answer that is not there when the socket is
- * empty was either lost to a full buffer (then the request is sent again: all of them may be repeated)
- * or taken by another thread in recv(), which leaves it in `answer`.
+ * The kernel answers a request before the send returns. If the socket is empty and the answer has not been
+ * read, then either it was lost to a full buffer, and the request is sent again (all requests may be
+ * repeated), or another thread has read it in recv() and records it in `answer`.
  *
- * NETLINK_NO_ENOBUFS: an overrun is no event on the socket (which would stop delivery until it had been
- * drained); what was lost shows in /proc and as a gap in the ids.
+ * NETLINK_NO_ENOBUFS: an overrun is not reported by the socket, which would stop delivery until the socket is
+ * empty. Lost packets are counted in /proc and show as a gap in the ids.
  */
 #include <arpa/inet.h>
 #include <errno.h>
@@ -55,13 +55,13 @@ static void nfqueue_close(struct source *s)
 	struct nfqueue *q = nfqueue(s);
 
 	while (q->deferred != NULL) {
-		struct deferred *a = q->deferred;
+		struct deferred *d = q->deferred;
 
-		q->deferred = a->next;
-		free(a);
+		q->deferred = d->next;
+		free(d);
 	}
 	if (q->fd >= 0)
-		close(q->fd); /* the kernel unbinds the queue and drops what waits */
+		close(q->fd); /* the kernel unbinds the queue and drops its packets */
 	links_close(q->base.links);
 	free(q->batch);
 	pthread_mutex_destroy(&q->config_lock);
@@ -81,14 +81,14 @@ static int nfqueue_open(struct source **s, const char *arg, struct ipq_error *e)
 	number = strtoul(arg, &end, 10);
 	if (arg[0] < '0' || arg[0] > '9' || *end != '\0' || errno != 0 || number > 65535)
 		return ipq_fail(e, EINVAL,
-				"\"nfqueue:%s\": a queue number from 0 to 65535 goes behind the colon", arg);
+				"\"nfqueue:%s\": use a queue number from 0 to 65535 after the colon", arg);
 	q = calloc(1, sizeof(*q));
 	if (q == NULL)
 		return ipq_fail(e, ENOMEM, "no memory");
 	q->base.ops = &source_nfqueue;
 	q->fd = -1;
 	q->number = q->base.queue_number = (uint16_t)number;
-	q->config.flags = IPQ_O_SEGMENT; /* how a queue is born */
+	q->config.flags = IPQ_O_SEGMENT; /* the kernel's default */
 	q->deferred_end = &q->deferred;
 	pthread_mutex_init(&q->config_lock, NULL);
 	pthread_mutex_init(&q->deferred_lock, NULL);
@@ -118,7 +118,7 @@ static int nfqueue_refuse(struct source *s, const struct source_refusal *refusal
 	return err < 0 ? err : nfqueue_send_noop(q, SEQ_DEFERRED);
 }
 
-/* What was read instead of an answer. A packet that finds no memory is dropped: nobody will ever know of it. */
+/* Defers a message that was read before an acknowledgement. Without memory for it, its packet is dropped. */
 static int defer(struct nfqueue *q, const unsigned char *message, size_t len, const struct nfq_reply *r,
 		 uint32_t id)
 {
@@ -131,13 +131,13 @@ static int defer(struct nfqueue *q, const unsigned char *message, size_t len, co
 	return err;
 }
 
-/* Reads what is there: acknowledgements are left for their thread, all else is put aside. 0 when the socket is empty. */
+/* Reads all messages of the socket: records acknowledgements and defers the others. 0 or -errno. */
 static int drain_until_ack(struct nfqueue *q)
 {
 	unsigned char *buf = malloc(SOURCE_SLOT_SIZE);
 	int err = 0;
 	uint32_t last = q->seq;
-	unsigned standing = 0; /* NOOPs that stood for packets already aside */
+	unsigned announced = 0; /* acknowledgements of SEQ_DEFERRED that were read here */
 
 	if (buf == NULL)
 		return -ENOMEM;
@@ -156,20 +156,20 @@ static int drain_until_ack(struct nfqueue *q)
 		if (r.kind == NFQ_ACK && r.type != NLMSG_NOOP)
 			nfqueue_post_ack(q, r.seq, r.refusal.error);
 		else if (r.kind == NFQ_ACK && r.seq == SEQ_DEFERRED)
-			standing++;
+			announced++;
 		else
 			err = defer(q, buf, (size_t)n, &r, p.id);
 	}
 	free(buf);
-	/* recv_many() takes what is aside without its NOOPs: what stands for nothing more must not fill the socket. */
-	if (standing > atomic_load(&q->deferred_count))
-		standing = atomic_load(&q->deferred_count);
-	while (standing-- > 0)
+	/* recv_many() returns deferred messages without their NOOPs: repeat only those still needed. */
+	if (announced > atomic_load(&q->deferred_count))
+		announced = atomic_load(&q->deferred_count);
+	while (announced-- > 0)
 		nfqueue_send_noop(q, SEQ_DEFERRED);
 	return err;
 }
 
-/* Asks and waits for the answer. Returns 0, -errno as the kernel said, -ETIMEDOUT. */
+/* Sends a request and waits for its acknowledgement. Returns 0, the kernel's -errno, -ETIMEDOUT. */
 static int ask(struct nfqueue *q, struct nlmsghdr *nlh)
 {
 	const struct timespec pause = { .tv_nsec = 1000000 };
@@ -186,7 +186,7 @@ static int ask(struct nfqueue *q, struct nlmsghdr *nlh)
 				return err;
 			if (atomic_load(&q->answered) == nlh->nlmsg_seq)
 				return -atomic_load(&q->answer);
-			nanosleep(&pause, NULL); /* a reader in another thread has it, or it was lost */
+			nanosleep(&pause, NULL); /* another thread has read it, or it was lost */
 		}
 	}
 	return -ETIMEDOUT;
@@ -238,7 +238,7 @@ static int ask_length(struct nfqueue *q, uint32_t length)
 static int ask_mode(struct nfqueue *q, enum copy_mode mode, uint32_t range)
 {
 	struct nfqnl_msg_config_params params = { .copy_range = htonl(range), .copy_mode = (uint8_t)mode };
-	unsigned char buf[128] = { 0 }; /* libmnl leaves the padding behind 5 bytes as it was */
+	unsigned char buf[128] = { 0 }; /* libmnl does not clear the padding after 5 bytes */
 	struct nlmsghdr *nlh = request(q, buf);
 
 	mnl_attr_put(nlh, NFQA_CFG_PARAMS, sizeof(params), &params);
@@ -248,9 +248,9 @@ static int ask_mode(struct nfqueue *q, enum copy_mode mode, uint32_t range)
 /* ---- configuration ---------------------------------------------------------------------------------- */
 
 /*
- * EPERM is what the kernel says both to those without the capability and when another socket has the queue.
- * capable tells them apart; /proc/net/netfilter/nfnetlink_queue does too, but not to an ordinary user in a
- * namespace of their own, who may not read it.
+ * The kernel's EPERM has two causes: no CAP_NET_ADMIN, or another socket owns the queue. `capable`
+ * distinguishes them. /proc/net/netfilter/nfnetlink_queue would, too, but an ordinary user in their own user
+ * namespace may not read it.
  */
 static int explain_bind(struct nfqueue *q, int err, bool capable, struct ipq_error *e)
 {
@@ -278,7 +278,7 @@ static int explain_bind(struct nfqueue *q, int err, bool capable, struct ipq_err
 				"queue %u is taken by netlink port %u: stop that program or use another "
 				"queue number",
 				q->number, line.port_id);
-	/* Programs print our errors, and a process calls itself what it likes. */
+	/* Programs print error texts, and a process can choose any bytes as its name. */
 	for (c = command; *c != '\0'; c++)
 		if (*c < 0x20 || *c >= 0x7f)
 			*c = '?';
@@ -293,19 +293,18 @@ static int take_queue(struct nfqueue *q, struct ipq_error *e)
 
 	if (q->absent)
 		return explain_bind(q, -EOPNOTSUPP, true, e);
-	/* Kernels before 3.8 hand packets to nfnetlink_queue only after this; later ones accept and ignore it
-	 * from those who have the capability. */
+	/* Needed before Linux 3.8; later kernels accept and ignore it if the caller has the capability. */
 	capable = ask_command(q, NFQNL_CFG_CMD_PF_BIND, AF_INET) != -EPERM;
 	ask_command(q, NFQNL_CFG_CMD_PF_BIND, AF_INET6);
 	err = ask_command(q, NFQNL_CFG_CMD_BIND, AF_UNSPEC);
-	if (err ==
-	    -EBUSY) /* this very socket has it (another's is EPERM): the answer to an earlier request was lost */
+	/* This socket owns the queue: an acknowledgement was lost. If another owned it: EPERM. */
+	if (err == -EBUSY)
 		err = 0;
-	q->bound = err == 0 || err == -ETIMEDOUT; /* the latter may be, and is to be undone */
+	q->bound = err == 0 || err == -ETIMEDOUT; /* after a timeout it may be bound: unbind on failure */
 	return err < 0 ? explain_bind(q, err, capable, e) : 0;
 }
 
-/* One flag at a time, so that what is lacking has a name. Returns the flags in force. */
+/* Sets one flag at a time, so that an error can name it. Returns the flags in force. */
 static int set_flags(struct nfqueue *q, uint32_t wanted, struct ipq_error *e)
 {
 	static const struct {
@@ -333,21 +332,21 @@ static int set_flags(struct nfqueue *q, uint32_t wanted, struct ipq_error *e)
 		if (!(wanted & IPQ_O_BEST_EFFORT))
 			return ipq_fail(
 				e, err == -EINVAL ? EOPNOTSUPP : -err,
-				"this kernel does not offer %s: do without, or open with IPQ_O_BEST_EFFORT",
+				"this kernel does not support %s: omit it, or open with IPQ_O_BEST_EFFORT",
 				all[i].name);
 		got &= ~all[i].flag;
 	}
-	/* Without the flag packets come split, which is all that kernels before 3.10 can do. */
+	/* NFQA_CFG_F_GSO: packets are not split. Kernels before 3.10 always split them. */
 	if ((change & IPQ_O_SEGMENT) &&
 	    ask_flags(q, NFQA_CFG_F_GSO, wanted & IPQ_O_SEGMENT ? 0 : NFQA_CFG_F_GSO) < 0)
 		got |= IPQ_O_SEGMENT;
 	return (int)got;
 }
 
-/* Asks only for what changes: each request is a moment in which packets have to be put aside. */
+/* Requests only changes, because packets that arrive during a request have to be deferred. */
 static int configure(struct nfqueue *q, const struct source_config *c, struct ipq_error *e)
 {
-	/* 0 is everything, here as in ip_queue; an attribute cannot hold more than this. */
+	/* 0 is the whole packet, as in ip_queue. */
 	uint32_t range = c->range > NFQ_PAYLOAD_MAX ? 0 : c->range;
 	int on = (c->flags & IPQ_O_TIMESTAMP) != 0 && c->mode != COPY_NONE, err;
 	bool first = !q->bound;
@@ -372,12 +371,12 @@ static int configure(struct nfqueue *q, const struct source_config *c, struct ip
 			return ipq_fail(e, -err, "cannot set the length of queue %u: %s", q->number,
 					strerror(-err));
 	}
-	/* Last: until here nothing was queued on a first call. */
+	/* The mode comes last: before the first one, nothing is queued. */
 	atomic_store(&q->requeues_left, c->mode == COPY_PACKET ? REQUEUES_MAX : 0);
 	err = ask_mode(q, c->mode, range);
 	if (err < 0) {
 		atomic_store(&q->requeues_left,
-			     q->config.mode == COPY_PACKET ? REQUEUES_MAX : 0); /* the mode is what it was */
+			     q->config.mode == COPY_PACKET ? REQUEUES_MAX : 0); /* the mode is unchanged */
 		return ipq_fail(e, -err, "cannot set the copy mode of queue %u: %s", q->number,
 				strerror(-err));
 	}
@@ -391,7 +390,7 @@ static int nfqueue_configure(struct source *s, const struct source_config *c, st
 	bool was_bound;
 	int ret, cancel;
 
-	/* A thread that is cancelled must not take the lock with it. */
+	/* A thread must not be cancelled while it holds the lock. */
 	pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &cancel);
 	pthread_mutex_lock(&q->config_lock);
 	was_bound = q->bound;

@@ -12,7 +12,10 @@
 #define SEQ_DEFERRED 0x61736964U
 #define SEQ_READABLE 0x72656164U
 
-/* A later recv() returns it: a message that was read while waiting for an acknowledgement, or a refusal of our own. */
+/*
+ * A later recv() returns it: a message that was read while waiting for an acknowledgement, or a refusal of
+ * our own.
+ */
 struct deferred {
 	struct deferred *next;
 	struct source_refusal refusal; /* when len is 0 */
@@ -54,10 +57,15 @@ struct nfq_reply;
 
 /* deferred.c */
 
-/* A NOOP that the kernel acknowledges, which makes the socket readable once. Async-signal-safe. 0 or -errno. */
+/*
+ * A NOOP that the kernel acknowledges, which makes the socket readable once. Async-signal-safe. 0 or -errno.
+ */
 int nfqueue_send_noop(const struct nfqueue *q, uint32_t seq);
 
-/* Appends a message of len bytes, or, when message is NULL, a refusal. The caller sends SEQ_DEFERRED. 0 or -ENOMEM. */
+/*
+ * Appends a message of len bytes, or, when message is NULL, a refusal. The caller sends SEQ_DEFERRED. 0 or
+ * -ENOMEM.
+ */
 int nfqueue_defer(struct nfqueue *q, const unsigned char *message, size_t len,
 		  const struct source_refusal *refusal);
 

@@ -1,13 +1,12 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * Theory of operation: an index is looked up once, when the first packet names it; from then on the
- * kernel's RTM_NEWLINK and RTM_DELLINK events keep the entry current. Events wait in the socket until
- * they are read, which happens at most once a tick of the coarse clock (1 to 4 ms), so that a flood of
- * packets costs no system call here and a renamed interface is still known by its new name at once by
- * human measure. When events were lost (ENOBUFS) the table is forgotten and filled again on demand.
+ * Theory of operation: the kernel is asked about an interface when the first packet names it. Then the events
+ * RTM_NEWLINK and RTM_DELLINK keep the entry current. They wait in the socket and are read at most once per
+ * tick of the coarse clock (1 to 4 ms), so that most packets cost no system call here. If events were lost
+ * (ENOBUFS) the table is emptied and filled again on demand.
  *
- * A forked child must not share the socket (each would take the other's answers): it opens its own at
- * first use.
+ * A forked child must not share the socket, because each process would take answers of the other: it opens
+ * its own at first use.
  */
 #include <errno.h>
 #include <poll.h>
@@ -23,7 +22,7 @@
 #include "util/fork_count.h"
 
 #define LOOKUP_WAIT_MS 1000
-#define MESSAGES_MAX 4096 /* bounds one read of events, however fast they come */
+#define MESSAGES_MAX 4096 /* read in one call, so that it ends however fast events arrive */
 
 struct link_entry {
 	uint32_t index;
@@ -37,7 +36,7 @@ struct links {
 	struct link_entry *entry; /* sorted by index */
 	size_t count, room;
 	uint32_t seq;
-	unsigned forks;	      /* forks_behind when the socket was opened */
+	unsigned forks;	      /* fork_depth when the socket was opened */
 	struct timespec tick; /* when events were last read */
 	unsigned char buf[32768];
 };
@@ -92,7 +91,7 @@ void links_close(struct links *l)
 	free(l);
 }
 
-/* Where index is, or where it would go. */
+/* The position of index, or where to insert it. */
 static size_t position(const struct links *l, uint32_t index)
 {
 	size_t low = 0, high = l->count;
@@ -159,7 +158,7 @@ static int keep_name(const struct nlattr *attr, void *name)
 	return MNL_CB_OK;
 }
 
-/* Takes in one message. wanted: the index that is being looked up, or 0; others are only kept current. */
+/* Applies one message. wanted: the index to add to the table, or 0; other indexes are only kept current. */
 static void take(struct links *l, const struct nlmsghdr *nlh, uint32_t wanted)
 {
 	const struct ifinfomsg *info = mnl_nlmsg_get_payload(nlh);
@@ -170,7 +169,7 @@ static void take(struct links *l, const struct nlmsghdr *nlh, uint32_t wanted)
 	if ((nlh->nlmsg_type != RTM_NEWLINK && nlh->nlmsg_type != RTM_DELLINK) ||
 	    mnl_nlmsg_get_payload_len(nlh) < sizeof(*info))
 		return;
-	/* A bridge tells of its ports under its own family: no news of the interface itself. */
+	/* A bridge announces its ports under AF_BRIDGE: that is not about the interface itself. */
 	if (info->ifi_family != AF_UNSPEC)
 		return;
 	index = (uint32_t)info->ifi_index;
@@ -189,8 +188,8 @@ static void take(struct links *l, const struct nlmsghdr *nlh, uint32_t wanted)
 }
 
 /*
- * Takes in the messages of one datagram of len bytes. True when the answer to request seq (0: none) was among
- * them. By hand: mnl_nlmsg_ok() of libmnl 1.0.5 compares lengths as int, and believes one of 2 GiB.
+ * Applies the messages of one datagram of len bytes. True if the answer to request seq (0: none) was among
+ * them. Not with mnl_nlmsg_ok(): libmnl 1.0.5 compares lengths as int and accepts one of 2 GiB.
  */
 static bool take_all(struct links *l, size_t len, uint32_t seq, uint32_t wanted)
 {
@@ -215,8 +214,7 @@ static bool take_all(struct links *l, size_t len, uint32_t seq, uint32_t wanted)
 }
 
 /*
- * Reads what the socket holds. Returns 1 once the answer to request seq was among it (0: none asked),
- * 0 when there is nothing left to read.
+ * Reads all messages of the socket. Returns whether the answer to request seq (0: none) was among them.
  */
 static int drain(struct links *l, uint32_t seq, uint32_t wanted)
 {
@@ -229,7 +227,7 @@ static int drain(struct links *l, uint32_t seq, uint32_t wanted)
 		if (n < 0 && errno == EINTR)
 			continue;
 		if (n < 0 && (errno == ENOBUFS || errno == ENOSPC)) {
-			l->count = 0; /* events were lost, or one was too long: nothing known is certain */
+			l->count = 0; /* events were lost, or one was too long: the entries may be wrong */
 			continue;
 		}
 		if (n <= 0)
@@ -252,16 +250,16 @@ static void look_up(struct links *l, uint32_t index)
 	info = mnl_nlmsg_put_extra_header(nlh, sizeof(*info));
 	info->ifi_family = AF_UNSPEC;
 	info->ifi_index = (int)index;
-	/* Without statistics and virtual functions: the answer stays short. */
+	/* Without statistics and virtual functions, for a short answer. */
 	mnl_attr_put_u32(nlh, IFLA_EXT_MASK, RTEXT_FILTER_SKIP_STATS);
 	if (mnl_socket_sendto(l->socket, nlh, nlh->nlmsg_len) < 0)
 		return;
-	/* The kernel answers before the send returns; the wait is for the day when it does not. */
+	/* The kernel answers before the send returns; the poll is in case that changes. */
 	if (!drain(l, nlh->nlmsg_seq, index) && poll(&wait, 1, LOOKUP_WAIT_MS) > 0)
 		drain(l, nlh->nlmsg_seq, index);
 }
 
-/* True once a tick of the coarse clock. */
+/* True once per tick of the coarse clock. */
 static bool tick(struct links *l)
 {
 	struct timespec now;
@@ -273,7 +271,7 @@ static bool tick(struct links *l)
 	return true;
 }
 
-/* A child of fork opens a socket of its own; another thread may have held the lock while the fork happened. */
+/* A child of fork opens its own socket. Another thread may have held the lock during the fork. */
 static void notice_fork(struct links *l)
 {
 	unsigned now = atomic_load_explicit(&fork_depth, memory_order_relaxed);
@@ -297,7 +295,7 @@ void links_get(struct links *l, uint32_t index, char name[IFNAMSIZ], uint16_t *t
 	if (l == NULL || index == 0)
 		return;
 	notice_fork(l);
-	/* A thread that is cancelled must not take the lock with it. */
+	/* A thread must not be cancelled while it holds the lock. */
 	pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &cancel);
 	pthread_mutex_lock(&l->lock);
 	if (l->socket != NULL) {
@@ -315,5 +313,5 @@ void links_get(struct links *l, uint32_t index, char name[IFNAMSIZ], uint16_t *t
 	}
 	pthread_mutex_unlock(&l->lock);
 	pthread_setcancelstate(cancel, NULL);
-	errno = saved; /* no events are no error of the caller's */
+	errno = saved; /* "no events" is not an error of the caller */
 }

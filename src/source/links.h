@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * Interface index to name and hardware type, for the network namespace in which the table was opened,
- * kept current by the kernel's own events. Thread-safe.
+ * Names and hardware types of the interfaces of the network namespace in which the table was opened, kept
+ * current by the kernel's events. Thread-safe.
  */
 #ifndef SOURCE_LINKS_H
 #define SOURCE_LINKS_H
@@ -11,7 +11,7 @@
 
 struct links;
 
-/* Opens the table where the calling thread's network namespace is. 0 or -errno. */
+/* Opens a table for the calling thread's network namespace. 0 or -errno. */
 int links_open(struct links **links);
 void links_close(struct links *links);
 

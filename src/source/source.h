@@ -1,11 +1,10 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * The seam between where packets come from and who decides them.
- *
- * A source knows one kind of origin (the kernel's nfnetlink_queue, a capture file)
- * and nothing of its readers. Readers (queue.c, classic.c, engine.c) bring the memory, know packets and
- * verdicts, and nothing of netlink or files. Packets flow one way, verdicts the other; nothing here is
- * kept for a reader, so that recv and send may run in different threads without a lock.
+ * The seam between sources of packets and their readers. A source reads one kind of origin, such as a queue
+ * of the kernel or a capture file, and knows nothing of its readers. A reader provides memory, and knows
+ * packets and verdicts, but nothing of netlink or files. Nothing here is stored for a reader: recv and send
+ * may run in different threads without a lock. This room also has the table of interfaces, links.h. It may
+ * use util.
  */
 #ifndef SOURCE_SOURCE_H
 #define SOURCE_SOURCE_H
@@ -24,13 +23,13 @@ enum copy_mode {
 	COPY_NONE,
 	COPY_META,
 	COPY_PACKET
-}; /* the kernel's values, in ip_queue and nfnetlink_queue alike */
+}; /* the kernel's values, in ip_queue and in nfnetlink_queue */
 
 struct source_config {
 	enum copy_mode mode;
-	uint32_t range;		 /* COPY_PACKET: payload bytes at most, 0: all */
-	uint32_t queue_length;	 /* packets waiting at most */
-	uint32_t receive_buffer; /* bytes; 0: leave as it is */
+	uint32_t range;		 /* COPY_PACKET: maximum payload bytes, 0: all */
+	uint32_t queue_length;	 /* maximum number of waiting packets */
+	uint32_t receive_buffer; /* bytes; 0: unchanged */
 	uint32_t flags;		 /* IPQ_O_ */
 	/* The source may keep payloads that do not fit into their slot in memory of its own, until the next recv. */
 	bool beyond_slot;
@@ -43,18 +42,18 @@ struct source_config {
 #define SOURCE_BATCH_MAX 64
 
 /*
- * A slot, memory for one packet (struct iovec), that holds any packet with all its attributes. Not a multiple of
- * 4 KiB: else the beginnings of all slots would compete for the same cache lines.
+ * A slot, memory for one packet (struct iovec), that holds any packet with all its attributes. Not a multiple
+ * of 4 KiB: else the beginnings of all slots would compete for the same cache lines.
  */
 #define SOURCE_SLOT_SIZE (65536 + 4096 + 64)
 
-/* A verdict as sources take it: everything of struct ipq_verdict, by packet id. */
+/* A verdict for a packet, with everything of struct ipq_verdict. */
 struct source_verdict {
 	uint32_t id;
 	uint32_t batch;	  /* 1: for every waiting packet up to id (with a mark, or bare) */
 	uint32_t present; /* IPQ_SET_ */
 	uint32_t code;	  /* NF_ value, the queue number of NF_QUEUE in the upper 16 bits */
-	uint32_t tag;	  /* comes back in source_refusal; netlink's sequence number */
+	uint32_t tag;	  /* returned in source_refusal; netlink's sequence number */
 	uint32_t mark, priority, conntrack_mark, conntrack_mark_mask;
 	uint16_t vlan_proto, vlan_tci;
 	uint8_t conntrack_labels[16];
@@ -66,10 +65,10 @@ struct source_verdict {
 /* A bit of source_verdict.present: a capture file records this time for the packet. Others ignore it. */
 #define SOURCE_SET_TIMESTAMP (1U << 31)
 
-/* A verdict or configuration that the origin refused after it was sent. */
+/* A verdict or mode that the origin refused after it was sent. */
 struct source_refusal {
 	int error;   /* positive errno */
-	bool mode;   /* a mode: code is its value, id its range; else a verdict */
+	bool mode;   /* refused was a mode: code is its value, id its range; else a verdict */
 	uint64_t id; /* of the packet; 0 when unknown */
 	uint32_t code;
 	uint32_t tag;
@@ -78,66 +77,66 @@ struct source_refusal {
 typedef void (*source_refused)(void *context, const struct source_refusal *refusal);
 
 struct source_counts {
-	uint64_t lost; /* packets that the reader never got: gaps in the ids */
+	uint64_t lost; /* packets that were not received: gaps in the ids */
 	uint64_t queue_dropped;
-	uint64_t waiting; /* as the origin counts them */
+	uint64_t waiting; /* according to the origin */
 	uint64_t malformed;
 };
 
 struct source {
 	const struct source_ops *ops;
-	struct links *links;   /* of the origin's network namespace; NULL when it has none */
-	uint16_t queue_number; /* what NF_QUEUE must carry to bring a packet back here */
+	struct links *links;   /* of the origin's network namespace; NULL: none */
+	uint16_t queue_number; /* with it NF_QUEUE brings a packet back to this source */
 };
 
-/* Every call returns 0 or more, or -errno with words in *e where it has one. */
+/* Every call returns 0 or more, or -errno, with a text in *e if it has that argument. */
 struct source_ops {
-	const char *name; /* what stands before the colon */
-	bool lossless;	  /* packets may stay in it for as long as the reader likes: a file */
+	const char *name; /* the part of a source's name before the colon */
+	bool lossless;	  /* packets can wait for any time, as in a file */
 
-	/* arg is what stands behind the colon. Nothing is taken yet: see configure. */
+	/* arg is the part after the colon. The origin is claimed later, by configure. */
 	int (*open)(struct source **s, const char *arg, struct ipq_error *e);
 	void (*close)(struct source *s);
 
-	/* Takes the origin on the first call and changes its settings on any. Returns the flags in force. */
+	/* The first call claims the origin, each changes its settings. Returns the flags in force. */
 	int (*configure)(struct source *s, const struct source_config *config, struct ipq_error *e);
 
-	/* A descriptor that is readable when recv would return something; -1: recv never blocks. */
+	/* A descriptor that is readable if recv would not block; -1: recv never blocks. */
 	int (*fd)(const struct source *s);
 
 	/*
-	 * Up to max packets. timeout_ms as in ipq_queue_recv(). Returns the count (0: timed out, or only
-	 * refusals came), -EINTR, -ECANCELED (woken), -ENODATA (end), -errno. Any thread with max 1; with
-	 * more, one thread at a time; slot[] must stay valid until the next call (its elements may change).
+	 * Receives up to max packets. timeout_ms as in ipq_queue_recv(). Returns the count (0: timeout, or
+	 * only refusals were received), -EINTR, -ECANCELED (woken), -ENODATA (end), -errno. With max 1 any
+	 * thread may call it; with more, one thread at a time, and slot[] must stay valid until the next call
+	 * (its elements may change).
 	 */
 	int (*recv)(struct source *s, const struct iovec *slot, struct ipq_packet *packet, unsigned max,
 		    int timeout_ms, source_refused refused, void *context);
 
-	/* Sends verdicts in order, in as few system calls as it takes. Returns how many went, or -errno for none. */
+	/* Sends verdicts in order. Returns how many were sent, or -errno if none was. */
 	int (*send)(struct source *s, const struct source_verdict *verdict, unsigned n);
 
 	int (*counts)(struct source *s, struct source_counts *counts);
 	int (*wake)(struct source *s); /* async-signal-safe */
 
-	/* NULL where there is nothing to say. */
+	/* These may be NULL. */
 
-	/* Frees what this process, a child of fork, has of a source that another one goes on with: nothing is written.
-	 * NULL: close does no more. */
+	/* Frees a source in a child of fork; the parent keeps using it. Writes nothing. NULL: as close. */
 	void (*close_after_fork)(struct source *s);
-	/* Has a refusal come out of a later recv, in its turn, for a request that cannot even be sent. */
+	/* Makes a later recv report this refusal, of a request that cannot be sent. */
 	int (*refuse)(struct source *s, const struct source_refusal *refusal);
 
-	/* Memory that is taken by what waits to be received: more when more waits. -1 when not known. */
+	/* Memory used by packets that were not received yet: grows with their number. -1: unknown. */
 	int64_t (*backlog)(const struct source *s);
-	/* Cause and remedy of the last recv or send that failed; never NULL, valid until close. */
+	/* Text of the last error of recv or send: cause and remedy. Never NULL, valid until close. */
 	const char *(*error)(const struct source *s);
-	/* Passes on a packet that waits, as accepted by this verdict, and lets it wait on. 0 or -errno. */
+	/* Accepts a copy of a waiting packet, as this verdict would. The packet still waits. 0 or -errno. */
 	int (*copy)(struct source *s, const struct source_verdict *verdict);
-	/* Name (padded with zeros) and ARPHRD_ type of an interface, for sources without links. 0, -ENODEV. */
+	/* Name (padded with zeros) and ARPHRD_ type of an interface, if links is NULL. 0 or -ENODEV. */
 	int (*interface)(const struct source *s, uint32_t index, char name[16], uint16_t *type);
 };
 
-/* Name (IFNAMSIZ bytes, padded with zeros, "" when unknown) and ARPHRD_ type of an interface of the origin. */
+/* Name (IFNAMSIZ bytes, padded with zeros, "" if unknown) and ARPHRD_ type of an interface of the origin. */
 void source_interface(const struct source *s, uint32_t index, char name[16], uint16_t *type);
 
 #endif

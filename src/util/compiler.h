@@ -2,10 +2,11 @@
 /*
  * Compiler attributes for the packet path.
  *
- * After a system call, the processor's caches and branch predictors have lost most of the program's state. So the
- * packet path is compiled as one translation unit (path_sources in meson.build), its functions are inlined into a few
- * large ones, and everything else is moved away from it. Measured with the classic calls, which make two system calls
- * per packet: 1.09 times the cost of a hand-written loop without this, 1.03 times with it.
+ * After a system call, the processor's caches and branch predictors have lost most of the program's state. So
+ * the packet path is compiled as one translation unit (path_sources in meson.build), its functions are
+ * inlined into a few large ones, and everything else is moved away from it. Measured with the classic calls,
+ * which make two system calls per packet: 1.09 times the cost of a hand-written loop without this, 1.03 times
+ * with it.
  */
 #ifndef UTIL_COMPILER_H
 #define UTIL_COMPILER_H
@@ -16,13 +17,16 @@
 #define __noinline __attribute__((__noinline__))
 #define __cold __attribute__((__cold__, __noinline__))
 
-/* Branch hints, for where the compiler would guess wrong: it takes every path to a __cold function for unlikely. */
+/*
+ * Branch hints, for where the compiler would guess wrong: it takes every path to a __cold function for
+ * unlikely.
+ */
 #define likely(x) __builtin_expect(!!(x), 1)
 #define unlikely(x) __builtin_expect(!!(x), 0)
 
 /*
- * Calls pointer(...), which is nearly always `expected`. After a system call an indirect branch is mispredicted, which
- * costs 10 ns. The comparison is predicted correctly.
+ * Calls pointer(...), which is nearly always `expected`. After a system call an indirect branch is
+ * mispredicted, which costs 10 ns. The comparison is predicted correctly.
  */
 #define DIRECT_CALL(expected, pointer, ...) \
 	(likely((pointer) == (expected)) ? (expected)(__VA_ARGS__) : (pointer)(__VA_ARGS__))

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* Whether this process has one thread: then counting needs no atomic operation. */
+/* Counters for several threads. In a process with one thread they need no atomic operation. */
 #ifndef UTIL_COUNT_H
 #define UTIL_COUNT_H
 
@@ -13,7 +13,7 @@
 #define single_threaded() false
 #endif
 
-/* Adds one, and returns what it was before. */
+/* Adds one. Returns the previous value. */
 static inline uint64_t count(atomic_uint_fast64_t *counter)
 {
 	uint64_t before;

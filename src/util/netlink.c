@@ -6,8 +6,10 @@
 #include <unistd.h>
 #include "util/netlink.h"
 
-/* Binds to a port that the kernel chooses. Connected to the kernel, the socket refuses messages from processes
- * (doc/assumptions/netlink-connect.c). */
+/*
+ * Binds to a port that the kernel chooses. Connected to the kernel, the socket refuses messages from
+ * processes (doc/assumptions/netlink-connect.c).
+ */
 static int bind_to_kernel(int fd)
 {
 	struct sockaddr_nl address = { .nl_family = AF_NETLINK };

@@ -7,9 +7,9 @@
 #include <stdint.h>
 
 /*
- * Opens a socket that takes messages from the kernel only. An overrun is no event on it: it would stop delivery until
- * the socket is empty. *absent: this kernel has no NETLINK_NETFILTER, and the socket is a placeholder. A descriptor,
- * or -errno.
+ * Opens a socket that takes messages from the kernel only. An overrun is no event on it: it would stop
+ * delivery until the socket is empty. *absent: this kernel has no NETLINK_NETFILTER, and the socket is a
+ * placeholder. A descriptor, or -errno.
  */
 int netlink_open(bool *absent);
 
