@@ -2,11 +2,9 @@
 /*
  * Compiler attributes for the packet path.
  *
- * After a system call, the processor's caches and branch predictors have lost most of the program's state. So
- * the packet path is compiled as one translation unit (path_sources in meson.build), its functions are
- * inlined into a few large ones, and everything else is moved away from it. Measured with the classic calls,
- * which make two system calls per packet: 1.09 times the cost of a hand-written loop without this, 1.03 times
- * with it.
+ * After a system call, the processor's caches and branch predictors have lost most of the program's state. So the
+ * packet path is compiled as one translation unit (path_sources in meson.build, figures in doc/DESIGN.md), its
+ * functions are inlined into a few large ones, and everything else is moved away from it.
  */
 #ifndef UTIL_COMPILER_H
 #define UTIL_COMPILER_H
@@ -17,10 +15,7 @@
 #define __noinline __attribute__((__noinline__))
 #define __cold __attribute__((__cold__, __noinline__))
 
-/*
- * Branch hints, for where the compiler would guess wrong: it takes every path to a __cold function for
- * unlikely.
- */
+/* Branch hints where the compiler would guess wrong. It regards each path to a __cold function as unlikely. */
 #define likely(x) __builtin_expect(!!(x), 1)
 #define unlikely(x) __builtin_expect(!!(x), 0)
 
