@@ -84,6 +84,9 @@ enum ipq_edit_reason {
 	IPQ_EDIT_REASON_ROUTE,	  /* an unknown routing header hides the final destination */
 	IPQ_EDIT_REASON_SIZE,	  /* the packet or its TCP options would become too long */
 	IPQ_EDIT_REASON_ROOM,	  /* the packet would not fit into the buffer */
+	IPQ_EDIT_REASON_LATE,	  /* ipq_tcp.h: later payload was sent on before */
+	IPQ_EDIT_REASON_MEMORY,	  /* ipq_tcp.h: the memory for connections is used up */
+	IPQ_EDIT_REASON_WINDOW,	  /* ipq_tcp.h: numbers outside the window of the connection */
 	IPQ_EDIT_REASON_COUNT	  /* number of reasons in this version */
 };
 

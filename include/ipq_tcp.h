@@ -149,7 +149,7 @@ void ipq_tcp_expect(struct ipq_tcp_segment *s, size_t old_len, size_t new_len, i
 /*
  * Replaces old_len bytes at offset of the payload as it came by new_len bytes. They are copied. With old_len 0
  * bytes are inserted. 1: they will be replaced. 0: (some of) these bytes were sent on before and are sent the same
- * way again. Otherwise they stay, and the return value has the reason:
+ * way again. Otherwise they stay; e->reason has the reason, and the return value is:
  * -ESTALE: later payload was sent on before, so that the length cannot change; so it is with the first segment
  * of a live connection that was established before the table knew it. -ENOBUFS: memory for this connection or
  * for all is used up, or all connections in the table are in use. -EMSGSIZE, -ENOSPC: the packet would be

@@ -159,9 +159,19 @@ void ipq_tcp_expect(struct ipq_tcp_segment *s, size_t old_len, size_t new_len, i
 
 /* ---- replace ---------------------------------------------------------------------------------- */
 
-static int count_refusal(const struct ipq_tcp_segment *s, int err, enum tcp_counter reason)
+static int count_refusal(const struct ipq_tcp_segment *s, int err, enum tcp_counter counter)
 {
-	tcp_count(s->table, reason);
+	static const uint8_t reason[TCP_COUNTERS] = {
+		[TCP_LATE] = IPQ_EDIT_REASON_LATE,	   [TCP_NO_MEMORY] = IPQ_EDIT_REASON_MEMORY,
+		[TCP_MULTIPATH] = IPQ_EDIT_REASON_MPTCP,   [TCP_WINDOW] = IPQ_EDIT_REASON_WINDOW,
+		[TCP_FRAGMENT] = IPQ_EDIT_REASON_FRAGMENT,
+	};
+
+	tcp_count(s->table, counter);
+	if (reason[counter])
+		s->edit->reason = reason[counter];
+	else if (counter == TCP_NO_ROOM)
+		s->edit->reason = err == -ENOSPC ? IPQ_EDIT_REASON_ROOM : IPQ_EDIT_REASON_SIZE;
 	return err;
 }
 
@@ -244,7 +254,7 @@ static int insert(struct ipq_tcp_segment *s, size_t offset, const void *bytes, s
 	int result;
 
 	if (!e->payload_len || len >= UINT16_MAX)
-		return -EINVAL;
+		return edit_fail(s->edit, IPQ_EDIT_REASON_ARGUMENT, -EINVAL);
 	text = malloc(len + 1);
 	if (!text)
 		return count_refusal(s, -ENOMEM, TCP_NO_MEMORY);
@@ -302,7 +312,7 @@ int ipq_tcp_replace(struct ipq_tcp_segment *s, size_t offset, size_t old_len, co
 	if (s->refusal && !(s->state & TCP_ONE_SHOT && old_len == new_len))
 		return count_refusal(s, s->refusal, s->state >> 16);
 	if (offset > e->payload_len || old_len > e->payload_len - offset || (!old_len && !new_len))
-		return -EINVAL;
+		return edit_fail(s->edit, IPQ_EDIT_REASON_ARGUMENT, -EINVAL);
 	if (new_len > UINT16_MAX)
 		return count_refusal(s, -EMSGSIZE, TCP_NO_ROOM);
 	if (!old_len)

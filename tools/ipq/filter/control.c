@@ -16,6 +16,7 @@
 #include "common/service.h"
 #include "common/text.h"
 #include "filter/control.h"
+#include "filter/needs.h"
 #include "filter/rule_check.h"
 #include "util/clock.h"
 
@@ -98,6 +99,8 @@ static bool try_reload(struct filter *f)
 	f->rules.again = true;
 	if (f->old != NULL || active_rules_load(&new, &f->rules, f->session.workers) < 0)
 		return false;
+	if (f->common.edits.used)
+		active_rules_need_all(new);
 	if (!rules_fit(&new->set, &f->session) || extend_firewall(f, new) < 0) {
 		active_rules_free(new);
 		return false;

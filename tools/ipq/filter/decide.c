@@ -408,19 +408,16 @@ void decide_finish(struct worker *w)
 	release(w, INT64_MAX);
 }
 
-struct filter_worker *filter_worker_new(struct active_rules *active_rules, uint64_t seed)
+struct filter_worker *filter_worker_new(struct decide_common *common, uint64_t seed)
 {
 	struct filter_worker *d = calloc(1, sizeof(*d));
 
 	if (d == NULL)
 		return NULL;
-	d->active_rules = active_rules;
+	d->active_rules = common->active_rules;
 	d->chance.state = seed;
-	d->editor.flows = flows_new();
-	if (d->editor.flows != NULL)
-		return d;
-	free(d);
-	return NULL;
+	d->editor.shared = &common->edits;
+	return d;
 }
 
 void filter_worker_free(struct filter_worker *d)
@@ -428,6 +425,5 @@ void filter_worker_free(struct filter_worker *d)
 	if (d == NULL)
 		return;
 	delays_free(&d->delays);
-	flows_free(d->editor.flows);
 	free(d);
 }

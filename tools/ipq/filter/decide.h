@@ -22,6 +22,7 @@ struct decide_common {
 	struct print_style style;
 	_Atomic uint64_t loops; /* packets that came back too often */
 	struct injector injector;
+	struct edits_shared edits;
 };
 
 /* What a worker has to itself: its context. */
@@ -35,7 +36,7 @@ struct filter_worker {
 };
 
 /* NULL: no memory. */
-struct filter_worker *filter_worker_new(struct active_rules *active_rules, uint64_t seed);
+struct filter_worker *filter_worker_new(struct decide_common *common, uint64_t seed);
 void filter_worker_free(struct filter_worker *d);
 
 /* Handlers of a session. */

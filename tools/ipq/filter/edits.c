@@ -10,10 +10,30 @@
 #include <ipq_edit.h>
 #include "filter/edits.h"
 
+int edits_open(struct edits_shared *shared, bool recorded)
+{
+	struct ipq_tcp_options options = { .size = sizeof(options),
+					   .flags = recorded ? IPQ_TCP_RECORDED : 0 };
+
+	return ipq_tcp_open(&shared->tcp, &options);
+}
+
+void edits_close(struct edits_shared *shared)
+{
+	ipq_tcp_close(shared->tcp);
+}
+
+static void count_not_edited(struct editor *ed, struct counters *counters, unsigned reason)
+{
+	counters_add(&counters->not_edited, 1);
+	if (reason < IPQ_EDIT_REASON_COUNT)
+		atomic_fetch_add_explicit(&ed->shared->not_edited[reason], 1, memory_order_relaxed);
+}
+
 void edits_add(struct editor *ed, const struct action *action, struct counters *counters)
 {
 	if (ed->count == EDITS_MAX) {
-		counters_add(&counters->not_edited, 1);
+		count_not_edited(ed, counters, IPQ_EDIT_REASON_ARGUMENT);
 		return;
 	}
 	ed->edit[ed->count].action = action;
@@ -60,8 +80,7 @@ static const struct rewrite *rewrite_of_answers(struct editor *ed, const struct 
 	size_t len = e->version == 4 ? 4 : 16, at = e->version == 4 ? 12 : 8;
 	uint8_t *p = ed->mirrored;
 
-	if (!rules->resizes_tcp || e->protocol != IPPROTO_TCP || e->transport_error < 0 ||
-	    (e->data[e->transport + 13] & (IPQ_TCP_SYN | IPQ_TCP_ACK)) != IPQ_TCP_SYN)
+	if (!rules->resizes_tcp || e->transport_error < 0 || (e->data[e->transport + 13] & IPQ_TCP_SYN) == 0)
 		return NULL;
 	memcpy(p, e->data, e->len);
 	memcpy(p + at, e->data + at + len, len);
@@ -78,47 +97,77 @@ static const struct rewrite *rewrite_of_answers(struct editor *ed, const struct 
 	return NULL;
 }
 
-static void count_rewrite(struct counters *counters, int done)
+static void count_rewrite(struct editor *ed, struct counters *counters, int done, unsigned reason)
 {
 	if (done > 0)
 		counters_add(&counters->places, (uint64_t)done);
 	else if (done < 0)
-		counters_add(&counters->not_edited, 1);
+		count_not_edited(ed, counters, reason);
 }
 
-/* Rewrites, and the numbers of connections that were rewritten before. False: the packet must come again. */
-static bool rewrite(struct editor *ed, struct worker *w, const struct active_rules *rules,
-		    const struct ipq_packet *packet, struct ipq_edit *e)
+static void expect(struct ipq_tcp_segment *s, const struct rewrite *r)
 {
-	const struct rewrite *answers, *resizing = NULL;
-	struct counters *counters = NULL;
-	int done;
+	ipq_tcp_expect(s, r->from_len, r->to_len, r->all);
+}
 
+/* Text of one rule in a TCP segment: places changed, or -errno if there are none and one cannot be changed. */
+static int rewrite_segment(struct ipq_tcp_segment *s, const struct ipq_edit *e, const struct rewrite *r)
+{
+	int at = 0, places = 0, refused = 0, result;
+
+	while ((at = ipq_edit_find(e, (size_t)at, r->from, r->from_len)) >= 0) {
+		result = ipq_tcp_replace(s, (size_t)at, r->from_len, r->to, r->to_len);
+		places += result == 1;
+		/* Text that an earlier rule has replaced is gone. */
+		if (result < 0 && result != -EEXIST)
+			refused = result;
+		if ((result == 1 && !r->all) || (refused != 0 && refused != -ESTALE))
+			break;
+		at += result == 1 ? (int)r->from_len : 1;
+	}
+	return places > 0 ? places : refused;
+}
+
+/* All rewrites of a TCP packet, and the numbers of connections that were rewritten before. */
+static bool rewrite_tcp(struct editor *ed, struct worker *w, const struct active_rules *rules,
+			const struct ipq_packet *packet, struct ipq_edit *e)
+{
+	const struct rewrite *answers = rewrite_of_answers(ed, rules, e);
+	struct edits_shared *shared = ed->shared;
+	bool wanted = rules->resizes_tcp;
+	struct ipq_tcp_segment s;
+
+	for (unsigned i = 0; i < ed->count; i++)
+		wanted |= ed->edit[i].action->type == ACTION_REWRITE;
+	if (wanted)
+		atomic_store_explicit(&shared->used, true, memory_order_relaxed);
+	if (ipq_tcp_begin(shared->tcp, &s, e, flow_zone(w, packet), wanted ? 0 : IPQ_TCP_KNOWN_ONLY) < 0)
+		return true;
+	if (answers != NULL)
+		expect(&s, answers);
 	for (unsigned i = 0; i < ed->count; i++) {
 		const struct action *a = ed->edit[i].action;
 
 		if (a->type != ACTION_REWRITE)
 			continue;
-		if (e->protocol != IPPROTO_TCP || !resizes(a)) {
-			count_rewrite(ed->edit[i].counters, rewrite_plain(e, &a->rewrite));
-		} else if (resizing == NULL) {
-			resizing = &a->rewrite;
-			counters = ed->edit[i].counters;
-		} else if (ipq_edit_find(e, 0, a->rewrite.from, a->rewrite.from_len) >= 0) {
-			counters_add(&ed->edit[i].counters->not_edited, 1);
-		}
+		expect(&s, &a->rewrite);
+		count_rewrite(ed, ed->edit[i].counters, rewrite_segment(&s, e, &a->rewrite), e->reason);
 	}
-	if (flows_count(ed->flows) == 0 && !rules->resizes_tcp)
-		return true;
-	answers = resizing == NULL ? rewrite_of_answers(ed, rules, e) : NULL;
-	done = answers != NULL ? flow_expect(ed->flows, flow_zone(w, packet), e, answers, w->now)
-			       : flow_pass(ed->flows, flow_zone(w, packet), e, resizing, w->now);
-	if (done == FLOW_DROP)
-		return false;
-	if (done == FLOW_SAME && resizing != NULL)
-		done = rewrite_plain(e, resizing);
-	if (counters != NULL && done != FLOW_SAME)
-		count_rewrite(counters, done);
+	return ipq_tcp_end(&s) != IPQ_TCP_DROP;
+}
+
+/* False: drop the packet, it is sent again. */
+static bool rewrite(struct editor *ed, struct worker *w, const struct active_rules *rules,
+		    const struct ipq_packet *packet, struct ipq_edit *e)
+{
+	if (e->protocol == IPPROTO_TCP)
+		return rewrite_tcp(ed, w, rules, packet, e);
+	for (unsigned i = 0; i < ed->count; i++) {
+		const struct action *a = ed->edit[i].action;
+
+		if (a->type == ACTION_REWRITE)
+			count_rewrite(ed, ed->edit[i].counters, rewrite_plain(e, &a->rewrite), e->reason);
+	}
 	return true;
 }
 
@@ -142,7 +191,8 @@ static int set_field(struct ipq_edit *e, const struct action *a)
 	}
 }
 
-static void edit_header(struct ipq_edit *e, const struct action *a, struct counters *counters)
+static void edit_header(struct editor *ed, struct ipq_edit *e, const struct action *a,
+			struct counters *counters)
 {
 	int err = a->type == ACTION_SET ? set_field(e, a) : ipq_edit_clear_tcp_option(e, (uint8_t)a->number);
 
@@ -150,15 +200,15 @@ static void edit_header(struct ipq_edit *e, const struct action *a, struct count
 	if (err == 0)
 		counters_add(&counters->places, 1);
 	else if (a->type == ACTION_SET || (err != -ENOENT && err != -EPROTONOSUPPORT))
-		counters_add(&counters->not_edited, 1);
+		count_not_edited(ed, counters, e->reason);
 }
 
 /* ---- all ----------------------------------------------------------------------------------------- */
 
-static void count_all_not_edited(const struct editor *ed)
+static void count_all_not_edited(struct editor *ed, unsigned reason)
 {
 	for (unsigned i = 0; i < ed->count; i++)
-		counters_add(&ed->edit[i].counters->not_edited, 1);
+		count_not_edited(ed, ed->edit[i].counters, reason);
 }
 
 int edits_apply(struct editor *ed, struct worker *w, const struct active_rules *rules,
@@ -166,21 +216,22 @@ int edits_apply(struct editor *ed, struct worker *w, const struct active_rules *
 {
 	size_t room = w->session->virtual_time ? PACKET_MAX : VERDICT_MAX;
 
-	if (ed->count == 0 && flows_count(ed->flows) == 0 && !rules->resizes_tcp)
+	if (ed->count == 0 && !rules->resizes_tcp &&
+	    !atomic_load_explicit(&ed->shared->used, memory_order_relaxed))
 		return 0;
 	if ((packet->present & IPQ_HAS_PAYLOAD) == 0 || packet->payload_len > room) {
-		count_all_not_edited(ed);
+		count_all_not_edited(ed, IPQ_EDIT_REASON_ROOM);
 		return 0;
 	}
 	memcpy(ed->edited, packet->payload, packet->payload_len);
 	if (ipq_edit_begin(e, ed->edited, packet->payload_len, room, packet->flags) < 0) {
-		count_all_not_edited(ed);
+		count_all_not_edited(ed, e->reason);
 		return 0;
 	}
 	if (!rewrite(ed, w, rules, packet, e))
 		return -1;
 	for (unsigned i = 0; i < ed->count; i++)
 		if (ed->edit[i].action->type != ACTION_REWRITE)
-			edit_header(e, ed->edit[i].action, ed->edit[i].counters);
+			edit_header(ed, e, ed->edit[i].action, ed->edit[i].counters);
 	return e->len != packet->payload_len || memcmp(e->data, packet->payload, e->len) != 0;
 }

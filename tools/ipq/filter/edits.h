@@ -3,8 +3,8 @@
 #ifndef IPQ_FILTER_EDITS_H
 #define IPQ_FILTER_EDITS_H
 
+#include <ipq_tcp.h>
 #include "filter/active_rules.h"
-#include "filter/tcp_seq.h"
 #include "nfqueue/nfqueue.h"
 #include "session/session.h"
 
@@ -12,9 +12,16 @@
 #define VERDICT_MAX NFQ_PAYLOAD_MAX
 #define EDITS_MAX 64 /* for one packet */
 
+/* What all workers share: the two directions of a connection may pass different ones. */
+struct edits_shared {
+	struct ipq_tcp *tcp;
+	_Atomic bool used;				    /* a connection was remembered */
+	_Atomic uint64_t not_edited[IPQ_EDIT_REASON_COUNT]; /* by reason */
+};
+
 /* What a worker has for edits. */
 struct editor {
-	struct flows *flows;
+	struct edits_shared *shared;
 	uint8_t edited[PACKET_MAX], mirrored[PACKET_MAX];
 	unsigned count;
 	struct {
@@ -23,10 +30,14 @@ struct editor {
 	} edit[EDITS_MAX];
 };
 
+/* recorded: packets come from a capture file. 0 or -errno. */
+int edits_open(struct edits_shared *shared, bool recorded);
+void edits_close(struct edits_shared *shared);
+
 /* Adds to what is to be done with the packet at hand. */
 void edits_add(struct editor *ed, const struct action *action, struct counters *counters);
 
-/* 1: *e has the edited packet. 0: nothing has changed. -1: drop it, it must come again in order. */
+/* 1: *e has the edited packet. 0: nothing has changed. -1: drop it, it is sent again. */
 int edits_apply(struct editor *ed, struct worker *w, const struct active_rules *rules,
 		const struct ipq_packet *packet, struct ipq_edit *e);
 

@@ -117,8 +117,12 @@ static int parse(struct filter *f, int argc, char **argv)
 
 static int prepare_workers(struct filter *f, unsigned n, void **context)
 {
+	int err = edits_open(&f->common.edits, f->session.virtual_time);
+
+	if (err < 0)
+		return err;
 	for (unsigned i = 0; i < n; i++) {
-		context[i] = filter_worker_new(f->common.active_rules, f->seed + i);
+		context[i] = filter_worker_new(&f->common, f->seed + i);
 		if (context[i] == NULL)
 			return -ENOMEM;
 	}
@@ -147,6 +151,10 @@ static void report_text(const struct filter *f, const struct ipq_stats *stats)
 		text_note("%llu packets were lost because they came faster than they were decided; try "
 			  "--queues\n",
 			  (unsigned long long)stats->lost);
+	for (unsigned i = 0; i < IPQ_EDIT_REASON_COUNT; i++)
+		if (f->common.edits.not_edited[i] > 0)
+			text_note("%llu not edited: %s\n", (unsigned long long)f->common.edits.not_edited[i],
+				  ipq_edit_reason_text(i));
 	if (f->common.loops > 0)
 		text_note("%llu packets came back again and again and were accepted\n",
 			  (unsigned long long)f->common.loops);
@@ -188,6 +196,7 @@ static int run_with(struct filter *f)
 		status = 1;
 	for (unsigned i = 0; i < n; i++)
 		filter_worker_free(context[i]);
+	edits_close(&f->common.edits);
 	session_close(s);
 	output_finish(s->output, s->interrupted);
 	return status;

@@ -200,6 +200,11 @@ static int find_filters(struct active_rules *p)
 	return err < 0 ? err : 0;
 }
 
+void active_rules_need_all(struct active_rules *p)
+{
+	remove_filters(p);
+}
+
 int active_rules_find_needs(struct active_rules *p)
 {
 	p->resizes_tcp = active_rules_resize_tcp(p) != NULL;

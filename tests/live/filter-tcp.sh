@@ -1,0 +1,133 @@
+#!/bin/sh
+# SPDX-License-Identifier: LGPL-2.1-or-later
+# Connections whose text is rewritten survive reloads, forged segments, loss, and several queues.
+. "$IPQ_LIVE/lib.sh"
+command -v python3 >/dev/null || skip "no python3"
+
+cat >$work/tcp.py <<'END'
+import os, random, signal, socket, struct, subprocess, sys, threading, time
+
+def server(port):
+    listener = socket.create_server(('127.0.0.1', port))
+    received = bytearray()
+    def serve():
+        connection, _ = listener.accept()
+        while data := connection.recv(65536):
+            received.extend(data)
+    threading.Thread(target=serve, daemon=True).start()
+    client = socket.create_connection(('127.0.0.1', port), 10)
+    client.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    return client, received
+
+def wait_for(received, length, seconds):
+    end = time.time() + seconds
+    while len(received) < length and time.time() < end:
+        time.sleep(0.05)
+
+def checksum(data):
+    total = sum(struct.unpack('!%dH' % ((len(data) + 1) // 2), data + b'\0' * (len(data) % 2)))
+    total = (total >> 16) + (total & 0xffff)
+    return ~(total + (total >> 16)) & 0xffff
+
+def forge(source, destination, flags, sequence, acknowledgement, text=b''):
+    raw = socket.socket(socket.AF_INET, socket.SOCK_RAW, socket.IPPROTO_TCP)
+    header = struct.pack('!HHIIBBHHH', source, destination, sequence, acknowledgement, 5 << 4, flags, 1000, 0, 0)
+    pseudo = socket.inet_aton('127.0.0.1') * 2 + struct.pack('!BBH', 0, 6, len(header) + len(text))
+    value = checksum(pseudo + header + text)
+    raw.sendto(header[:16] + struct.pack('!H', value) + header[18:] + text, ('127.0.0.1', 0))
+
+# reload PORT PID FILE RULE EXPECTED: the second line is lost after the filter, and comes again under the new rules
+def reload(port, pid, path, rule, expected):
+    client, received = server(int(port))
+    drop = [os.environ['IPTABLES'], '-w', '', 'INPUT', '-p', 'tcp', '--dport', port, '-j', 'DROP']
+    client.sendall(b'hello 1\n')
+    wait_for(received, 8, 5)
+    time.sleep(0.1)
+    subprocess.run(drop[:2] + ['-A'] + drop[3:], check=True)
+    client.sendall(b'hello 2\n')
+    time.sleep(0.1)
+    with open(path + '.new', 'w') as f:
+        f.write(rule + '\n')
+    os.rename(path + '.new', path)
+    os.kill(int(pid), signal.SIGHUP)
+    time.sleep(0.7)
+    subprocess.run(drop[:2] + ['-D'] + drop[3:], check=True)
+    wanted = expected.encode().decode('unicode_escape').encode()
+    time.sleep(1)
+    client.sendall(b'hello 3\n')
+    wait_for(received, len(wanted), 10)
+    time.sleep(0.2)
+    assert bytes(received) == wanted, bytes(received)
+
+# forged PORT: forged segments of all kinds between the lines
+def forged(port):
+    client, received = server(int(port))
+    source = client.getsockname()[1]
+    for i in range(200):
+        client.sendall(b'hello %05d\n' % i)
+        if i % 20 == 10:
+            for flags in 2, 18, 4, 20, 16, 17:
+                far = random.getrandbits(31) + (1 << 28)
+                forge(source, int(port), flags, far, far, b'hello' if flags in (16, 18) else b'')
+                forge(int(port), source, flags, far, far)
+        time.sleep(0.002)
+    wait_for(received, 200 * 15, 20)
+    wanted = b''.join(b'goodbye! %05d\n' % i for i in range(200))
+    assert received.count(b'\n') == 200, received.count(b'\n')
+    assert received.replace(b'hello', b'goodbye!') == wanted, bytes(received[:300])
+
+# stream PORT NEW PERCENT: a long stream in pieces; this share of the text at least must be replaced
+def stream(port, new, percent):
+    client, received = server(int(port))
+    random.seed(int(port))
+    sent = b''.join(random.choice([b'evil', b'ev', b'il ', b'good ', b'x' * 50]) for _ in range(40000))
+    client.sendall(sent)
+    client.shutdown(socket.SHUT_WR)
+    total, delta = sent.count(b'evil'), len(new) - 4
+    end = time.time() + 40
+    while time.time() < end and received.replace(new.encode(), b'evil') != sent:
+        time.sleep(0.1)
+    assert received.replace(new.encode(), b'evil') == sent, 'the stream is torn'
+    changed = received.count(new.encode())
+    print('%d of %d texts replaced' % (changed, total))
+    assert changed >= total * int(percent) / 100, (changed, total)
+
+globals()[sys.argv[1]](*sys.argv[2:])
+END
+export IPTABLES=$iptables
+
+# reload_with PORT FIRST SECOND EXPECTED
+reload_with() {
+	echo "$2" >$work/rules
+	start $IPQ filter --on INPUT,OUTPUT -f $work/rules
+	wait_for_rule OUTPUT
+	expect "'$2' becomes '$3': what was sent stays" \
+		timeout 30 python3 $work/tcp.py reload $1 $started $work/rules "$3" "$4"
+	stop
+}
+
+reload_with 7101 'rewrite /hello/goodbye!/ tcp port 7101' 'rewrite /hello/bye/ tcp port 7101' \
+	'goodbye! 1\ngoodbye! 2\nbye 3\n'
+reload_with 7102 'rewrite /hello/goodbye!/ tcp port 7102' 'accept tcp port 7102' 'goodbye! 1\ngoodbye! 2\nhello 3\n'
+reload_with 7103 'rewrite /hello/bye/ tcp port 7103' 'drop udp port 9' 'bye 1\nbye 2\nhello 3\n'
+reload_with 7104 'rewrite /hello/HELLO/ tcp port 7104' 'rewrite /hello/greet/ tcp port 7104' \
+	'HELLO 1\nHELLO 2\ngreet 3\n'
+
+start $IPQ filter --on INPUT,OUTPUT 'rewrite /hello/goodbye!/g tcp port 7110'
+wait_for_rule OUTPUT
+expect "forged segments harm no rewritten connection" timeout 60 python3 $work/tcp.py forged 7110
+stop
+
+start $IPQ filter --on INPUT,OUTPUT --queues 20-23 'rewrite /evil/WONDERFUL/g tcp dst port 7120'
+wait_for_rule OUTPUT
+expect "several queues share a connection" timeout 60 python3 $work/tcp.py stream 7120 WONDERFUL 90
+stop
+
+# Lost between the two hooks: the filter on INPUT sees gaps and retransmissions.
+start $IPQ filter --on INPUT,OUTPUT 'rewrite /evil/WONDERFUL/g tcp dst port 7130' 'accept tcp'
+wait_for_rule OUTPUT
+$iptables -w -t raw -A PREROUTING -p tcp --dport 7130 -m statistic --mode nth --every 50 --packet 9 -j DROP
+expect "loss on the way leaves the stream whole" timeout 60 python3 $work/tcp.py stream 7130 WONDERFUL 80
+stop
+expect_text "nothing was dropped" "0 dropped" grep -o "[0-9]* dropped" $log
+finish
