@@ -55,11 +55,11 @@ struct job {
 	unsigned hold;		/* packets collected before the first of them is decided; 1: decide at once */
 	unsigned queues;
 	bool meta;  /* copy no payload */
-	bool split; /* NFQA_CFG_F_GSO off for everybody: what was merged arrives as packets */
+	bool split; /* NFQA_CFG_F_GSO off for all consumers: merged packets arrive split */
 	int cpu;    /* of the first thread; -1: any */
 	uint32_t queue_length;
 	struct tally *tally; /* one for each queue */
-	int tally_file;	     /* what it is mapped from */
+	int tally_file;	     /* the file behind the mapping */
 };
 
 /* The verdict that every consumer has to give: NF_ACCEPT or NF_DROP. */
@@ -124,7 +124,7 @@ int hold_init(struct hold *hold, const struct job *job, struct tally *tally, dec
 /* A bare verdict now, or once job->hold packets wait. */
 int hold_packet(struct hold *hold, uint32_t id, uint32_t mark);
 
-int socket_enlarge(int fd); /* the same receive buffer for every consumer; what was granted */
+int socket_enlarge(int fd); /* the same receive buffer for every consumer; returns the size in force */
 
 /* ---- scenarios (scenarios.c) ------------------------------------------------------------------ */
 
@@ -198,7 +198,7 @@ int traffic_warm_up(struct traffic *t, const struct job *job, unsigned packets);
 /* Of all runs so far. */
 void traffic_latency(struct traffic *t, struct result *r);
 uint64_t traffic_sent(const struct traffic *t);
-/* Waits until what was accepted has arrived and counts it. */
+/* Waits until the accepted packets have arrived and counts them. */
 uint64_t traffic_arrived(struct traffic *t, uint64_t expected);
 
 int tcp_start(void); /* the second namespace; stays until the driver ends */

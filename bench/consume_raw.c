@@ -241,7 +241,7 @@ static int packet_decide(struct raw *raw, struct hold *hold, const struct raw_pa
 	return raw_replace(raw, packet);
 }
 
-/* Looks until something is there; whoever is to send it may want this very processor. */
+/* Polls until a packet arrives. Yields, because the sender may need this processor. */
 static ssize_t recv_spinning(int fd, unsigned char *buf, size_t size)
 {
 	ssize_t n;

@@ -163,6 +163,6 @@ int consume_relay(const struct job *job, unsigned queue, struct tally *tally)
 		message_set(&r->in[i], &r->in_iov[i], r->packets + (size_t)i * PLACE + FRONT, SLOT);
 		message_set(&r->asked[i], &r->asked_iov[i], r->requests + (size_t)i * PLACE, SLOT);
 	}
-	r->fd = pair_up(job); /* the program says that it is ready */
+	r->fd = pair_up(job); /* the program reports that it is ready */
 	return r->fd < 0 ? -1 : relay(r);
 }

@@ -91,7 +91,7 @@ int old_program(char **argument)
 	job.tally = mmap(NULL, sizeof(*job.tally), PROT_READ | PROT_WRITE, MAP_SHARED, atoi(argument[0]), 0);
 	if (job.tally == MAP_FAILED || fd < 0 || request(fd, IPQM_MODE, &body, NULL, 0) < 0)
 		return 1;
-	usleep(50000); /* nothing says that the mode is set; a refusal would be there by now */
+	usleep(50000); /* the mode is not acknowledged; a refusal would have arrived by now */
 	atomic_store(&job.tally->ready, 1);
 	if (read_packets(fd, &job) == 0)
 		return 0;

@@ -296,7 +296,7 @@ static unsigned compare_programs(unsigned rounds, unsigned scale, struct filter_
 /* ---- a capture ----------------------------------------------------------------------------------- */
 
 struct capture {
-	uint64_t bytes, kept; /* of the file, and of what must be in the filtered one */
+	uint64_t bytes, kept; /* bytes of the file, and of the expected filtered file */
 };
 
 static void make_packet(uint8_t *p, unsigned len, uint16_t port)

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* The ground that a run stands on: private namespaces, firewall rules, the kernel's counters and clocks. */
+/* The environment of a run: private namespaces, firewall rules, the kernel's counters and clocks. */
 #include <ctype.h>
 #include <dirent.h>
 #include <errno.h>
@@ -187,7 +187,7 @@ uint64_t process_ns(pid_t pid)
 	return sum;
 }
 
-/* Those that look after memory and disks work at their own pace, whoever takes packets. */
+/* Kernel threads for memory and disks do not depend on the consumer. */
 static bool is_housekeeper(const char *stat)
 {
 	static const char *const names[] = { "(kdamond",    "(kcompactd", "(kswapd",

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* The limits that the project has set itself, against what was measured in this run. */
+/* Compares the measurements of this run with the project's limits. */
 #include <math.h>
 #include <string.h>
 #include "bench.h"

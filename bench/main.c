@@ -16,7 +16,7 @@ static const char usage[] =
 	"bench [--quick] [--rounds N] [--scale N] [--only TEXT] [--consumers A,B,...] [--pin] "
 	"[--capture MB] [--out DIR] [--list]\n"
 	"  --quick      3 rounds of short measurements (default: 5 rounds, twice as long)\n"
-	"  --only       these scenarios, comma-separated; what is no whole name is a part of one\n"
+	"  --only       these scenarios, comma-separated; names or parts of names\n"
 	"  --consumers  only these, and " REFERENCE ", which ratios are taken against\n"
 	"  --pin        driver on processor 0, consumer on the following ones\n"
 	"  --capture    megabytes of the capture that ipq filter is measured with (256)\n"
@@ -103,7 +103,7 @@ static int parse(int argc, char **argv, struct options *o)
 												       : -1;
 }
 
-static bool unavailable[MAX_CONSUMERS]; /* said once */
+static bool unavailable[MAX_CONSUMERS]; /* printed once */
 
 static bool takes_part(const struct options *o, const struct scenario *s, unsigned c)
 {

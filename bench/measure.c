@@ -45,7 +45,7 @@ static pid_t consumer_start(const struct consumer *c, const struct job *job)
 	if (pid != 0)
 		return pid;
 	prctl(PR_SET_PDEATHSIG, SIGKILL);
-	setpgid(0, 0); /* the kernel hangs up on all of a group in which somebody is stopped */
+	setpgid(0, 0); /* the kernel sends SIGHUP to an orphaned group with a stopped process */
 	for (unsigned i = 0; i < job->queues; i++)
 		reader[i] = (struct reader){ c, job, i };
 	for (unsigned i = 1; i < job->queues; i++)
@@ -73,7 +73,7 @@ static int consumer_await(pid_t pid, const struct job *job)
 	return end.si_status == UNAVAILABLE ? UNAVAILABLE : -1;
 }
 
-/* What stands between us and the queue must have let go of it when the next consumer comes. */
+/* A process between driver and queue must release the queue before the next consumer starts. */
 static void consumer_end(const struct consumer *c, pid_t pid)
 {
 	bool asked = (c->traits & SUPERVISED) != 0;
@@ -133,7 +133,7 @@ static int check_sums(const struct scenario *s, const struct consumer *c, const 
 	return -1;
 }
 
-/* A consumer that reads its queue, and what stands around it. */
+/* A running consumer and its environment. */
 struct stand {
 	const struct scenario *s;
 	const struct consumer *consumer;

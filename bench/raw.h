@@ -51,7 +51,7 @@ struct raw_packet {
 	size_t len;
 };
 
-/* Takes the queue; to say that it is ready is the caller's business. 0, or -1 with words on stderr, as all of these. */
+/* Takes the queue; the caller reports that it is ready. 0, or -1 with a message on stderr, like all of these. */
 int raw_open(struct raw *raw, const struct job *job, unsigned queue, struct tally *tally, bool gso);
 /* False: not a packet. The payload points into buf. */
 bool raw_parse(unsigned char *buf, size_t len, struct raw_packet *packet);

@@ -129,7 +129,7 @@ uint64_t traffic_sent(const struct traffic *t)
 	return t->sent;
 }
 
-/* One message a flow for the markers; else as many packets a message as the scenario says. */
+/* One message per flow for the markers; otherwise the scenario's number of packets per message. */
 static unsigned messages_make(struct traffic *t, bool markers, unsigned packets)
 {
 	unsigned most = markers || t->s->segments == 0 ? 1 : t->s->segments, n;

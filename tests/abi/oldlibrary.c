@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-/* Stands in for the old library at link time: the same names, no versions, and nothing behind them. */
+/* Replaces the old library at link time: the same names without versions, and empty functions. */
 #define STUB(name)          \
 	int name(void);     \
 	int name(void)      \

@@ -190,7 +190,7 @@ static int op_configure(struct source *s, const struct source_config *config, st
 
 	f->configure_error = 0;
 	if (err != 0)
-		return ipq_fail(e, err, "the test says so");
+		return ipq_fail(e, err, "injected by the test");
 	f->config = *config;
 	f->configured++;
 	return (int)config->flags;
@@ -297,7 +297,7 @@ static int op_wake(struct source *s)
 static const char *op_error(const struct source *s)
 {
 	(void)s;
-	return "the test says so";
+	return "injected by the test";
 }
 
 #define OPS                                                                                         \

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* A source whose packets a test makes, and which remembers what became of them. Single-threaded. */
+/* A source with packets from a test, which records the verdicts. Single-threaded. */
 #ifndef FAKE_H
 #define FAKE_H
 
@@ -8,7 +8,7 @@
 struct fake_verdict {
 	uint32_t id, code, tag, mark;
 	bool replaced;
-	unsigned char *payload; /* what goes on: the replacement, or the packet itself */
+	unsigned char *payload; /* the accepted bytes: the replacement, or the packet itself */
 	size_t payload_len;
 	struct fake_verdict *next;
 };
@@ -22,7 +22,7 @@ struct fake {
 	unsigned refusals;
 	unsigned long refused; /* all that there ever were */
 	uint32_t next_id;
-	bool end; /* behind the last packet comes -ENODATA, or this: */
+	bool end; /* after the last packet recv returns -ENODATA, or this: */
 	int end_error;
 	bool lossless; /* set before the source is asked for */
 	bool repeats;  /* NF_REPEAT and NF_QUEUE bring packets back */

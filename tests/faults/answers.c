@@ -73,7 +73,7 @@ static ssize_t return_held_answer(void *buf)
 /* Applies the fate of the test to an answer that was just received. */
 static ssize_t apply_fate(void *buf, ssize_t len, struct answer *a)
 {
-	bool again = a->error.msg.nlmsg_seq == wire.seen + 1; /* the same was asked before, in vain */
+	bool again = a->error.msg.nlmsg_seq == wire.seen + 1; /* the same request failed before */
 
 	wire.answers++;
 	wire.seen = a->error.msg.nlmsg_seq;

@@ -74,7 +74,7 @@ static void cancelled_in_bursts(unsigned first)
 	reader_flush(&r);
 	passed = heard(100);
 	printf("%u of %u passed\n", passed, BURSTS * BURST);
-	/* What was in the hands of a cancelled thread waits for ever. */
+	/* Packets that a cancelled thread had received wait forever. */
 	want(passed >= BURSTS * BURST / 2 - BURSTS * 8 && passed <= BURSTS * BURST / 2);
 	say(first + BURSTS * BURST, 10);
 	want(reader_work(&r, 100) == 10);

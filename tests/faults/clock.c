@@ -54,7 +54,7 @@ static bool timeout_ends_after_clock_jump(struct reader *r, int64_t jump)
 	struct seen s;
 	int n;
 
-	setitimer(ITIMER_REAL, &soon, NULL); /* ends a wait that would last for ever */
+	setitimer(ITIMER_REAL, &soon, NULL); /* ends an endless wait */
 	atomic_store(&step, jump);
 	n = reader_next(r, &s, 50);
 	atomic_store(&step, 0);

@@ -38,7 +38,7 @@
 #define MORE_DIGITS "76" /* sent when nothing fails any more */
 
 static bool live, both;
-static bool told; /* the program has been told that its queue is in trouble */
+static bool told; /* an error of the queue was reported to the program */
 static int rx, tx, failures;
 static char heard[64];
 static char context[160];

@@ -100,7 +100,7 @@ static void child_takes_queue_of_parents_handle(struct reader *r)
 	if (api != NEW)
 		r->h = ipq_create_handle(0, 2);
 #ifdef __SANITIZE_ADDRESS__
-	usleep(200000); /* a thread that starts holds the sanitizer's lock, for which a child of this moment waits for ever */
+	usleep(200000); /* a starting thread holds the sanitizer's lock: a child forked now would block forever */
 #endif
 	child = fork_child();
 	if (child == 0) {

@@ -12,7 +12,7 @@
 #include "packets.h"
 
 #define PORT 7000
-#define SENDERS 64 /* what waits in the queue counts against its sender's buffer: 200 packets a socket */
+#define SENDERS 64 /* waiting packets count against their sender's buffer: 200 packets per socket */
 #define TEXT 28	   /* offset of the number in a packet */
 
 int api, failures;
@@ -209,7 +209,7 @@ void reader_flush(struct reader *r)
 {
 	if (api == NEW)
 		want(ipq_queue_flush(r->q) == 0);
-	else if (api == BATCH) /* switches nothing, and sends what has been collected */
+	else if (api == BATCH) /* changes nothing and sends pending verdicts */
 		want(ipq_ctl(r->h, IPQ_CTL_BATCH, 1) == 0 && ipq_ctl(r->h, IPQ_CTL_BATCH, 8) == 0);
 }
 

@@ -49,7 +49,7 @@ struct seen {
 
 /* 0, or -errno with the reason in words. */
 int reader_open(struct reader *r, const char **why);
-/* A packet, waiting for timeout_ms (-1: for ever): 1; 0: none came; -errno. */
+/* Waits at most timeout_ms (-1: forever) for a packet. 1; 0: none arrived; -errno. */
 int reader_next(struct reader *r, struct seen *s, int timeout_ms);
 /* 0, -errno. */
 int reader_decide(struct reader *r, const struct seen *s, bool accept);

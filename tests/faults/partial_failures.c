@@ -172,7 +172,7 @@ static void losses_are_counted_from_id_gaps(void)
 	want(reader_work(&r, 100) == 1 && stats(r.q).lost == 0);
 	say(20000, 300);
 	read = reader_work(&r, 100);
-	say(30001, 1); /* behind which nothing is missing */
+	say(30001, 1); /* no packet is missing after this one */
 	read += reader_work(&r, 100);
 	reader_flush(&r);
 	heard(100);

@@ -63,7 +63,7 @@ static void send_bytes(size_t n)
 	want(sendto(out, bytes, n, 0, NULL, 0) == (ssize_t)n);
 }
 
-/* The length of what arrives next; -1: nothing, or it is not what was sent. */
+/* The length of the next datagram; -1: none, or not the one that was sent. */
 static ssize_t arrived(void)
 {
 	struct pollfd wait = { .fd = in, .events = POLLIN };
@@ -174,7 +174,8 @@ static void configuration_unacknowledged(void)
 
 	requests = unacknowledged = 0;
 	want(ipq_queue_open(&q, "nfqueue:0", &o) == 0);
-	say(1, 5); /* in force when open returns: the first three wait, the others found the queue full */
+	say(1,
+	    5); /* in force when open returns: the first three wait, the others are dropped because the queue is full */
 	want(ipq_queue_recv(q, p, 8, 200) == 3);
 	want(requests >= 4 && unacknowledged == 0);
 	want(ipq_queue_open(&other, "nfqueue:0", &o) == -EBUSY); /* known at once */

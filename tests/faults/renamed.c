@@ -75,7 +75,7 @@ static bool leaves_by(struct reader *r, const struct seen *s, const char *name)
 	else if (m != NULL)
 		told = m->outdev_name;
 	if (strcmp(told, name) != 0)
-		printf("not told as «%s»\n", name);
+		printf("its name is not «%s»\n", name);
 	return strcmp(told, name) == 0;
 }
 

@@ -24,7 +24,7 @@ struct input {
 	size_t left;
 };
 
-/* The next n bytes, zeros behind the end. */
+/* The next n bytes; zeros after the end. */
 static const uint8_t *take(struct input *in, size_t n)
 {
 	static const uint8_t zeros[64];

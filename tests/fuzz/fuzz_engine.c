@@ -35,7 +35,7 @@ static enum wire_layout layout(unsigned i)
 	return i < 2 ? WIRE_LP64 : WIRE_ILP32;
 }
 
-/* 0 and 1 have each family in 64 bits, 2 and 3 in 32 bits; 3 is of a pid nobody has told. */
+/* 0 and 1 have one family each in 64 bits, 2 and 3 in 32 bits; the pid of 3 is unknown. */
 static void open_client(struct engine *e, unsigned i)
 {
 	bool capable = i != 2 || !(flags & INCAPABLE);
@@ -121,7 +121,7 @@ static void trouble(struct engine *e, struct fake *f, unsigned what, size_t len)
 	}
 }
 
-/* Eight bytes for each of the step's; the first one says what is known of the packet. */
+/* Eight bytes per packet; the first one selects its fields. */
 static void push(struct fake *f, bool inet6, const uint8_t *request, size_t len)
 {
 	static uint8_t payload[8 * 255];
@@ -144,7 +144,7 @@ static void push(struct fake *f, bool inet6, const uint8_t *request, size_t len)
 	if (what & 4)
 		p.present |= IPQ_HAS_OUTDEV;
 	if (what & 64)
-		p.family = 7; /* of a bridge: nobody's */
+		p.family = 7; /* bridge: no client has this family */
 	for (size_t i = 0; i < sizeof(payload); i++)
 		payload[i] = (uint8_t)i;
 	fake_push(f, &p, payload, len * 8);
@@ -222,7 +222,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	for (i = 0; i < CLIENTS; i++)
 		close(client[i]);
 	if (works && settle(e, f))
-		require(fake_waiting(f) == e->held); /* whoever ends leaves nothing behind */
+		require(fake_waiting(f) == e->held); /* no packet of an ended client is left */
 	engine_close(e);
 	return 0;
 }

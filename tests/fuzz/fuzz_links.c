@@ -19,7 +19,7 @@
 static struct {
 	const uint8_t *at;
 	size_t left;
-	bool told; /* there is nothing more to read until the table asks */
+	bool told; /* nothing to read until the table sends a request */
 	bool mute; /* nor then */
 	uint32_t seq;
 } in;
@@ -125,7 +125,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		in.left--;
 		in.told = in.mute = false;
 		get(l, index, name, &type);
-		/* As long as nobody says anything new, what was known stays known. */
+		/* Without new messages the table does not change. */
 		in.mute = true;
 		get(l, index, again, &same_type);
 		require(memcmp(name, again, sizeof(name)) == 0 && type == same_type);

@@ -51,7 +51,7 @@ static void wait_for(const char *file)
 	errno = 0;
 }
 
-/* Prints only what is not as it should be. */
+/* Prints only errors. */
 static void open_new(void)
 {
 	char words[320] = "";
@@ -60,7 +60,7 @@ static void open_new(void)
 	int err = ipq_queue_open(&q, "nfqueue:7", &o);
 
 	if (err != -ECONNREFUSED || q != NULL || strstr(words, "modprobe nfnetlink_queue") == NULL)
-		printf("ipq_queue_open returned %d, and says: %s\n", err, words);
+		printf("ipq_queue_open returned %d with the message: %s\n", err, words);
 }
 
 int main(int argc, char **argv)

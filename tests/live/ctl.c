@@ -136,7 +136,7 @@ static void the_explanation_names_the_owner(void)
 	CHECK(child > 0 && waitpid(child, &status, 0) == child && status == 0);
 }
 
-/* A program that is older than the library has a shorter structure: nothing behind it is touched. */
+/* An older program has a shorter struct: the library must not write after its end. */
 static void counts_are_right_and_no_longer_than_asked(void)
 {
 	struct ipq_ctl_stats before = stats(), after, cut;
@@ -156,7 +156,7 @@ static void counts_are_right_and_no_longer_than_asked(void)
 	CHECK(cut.packets == after.packets && cut.verdicts == 0x5555555555555555);
 }
 
-/* Whoever waits for ever is told, too. */
+/* A refusal also reaches a reader that waits forever. */
 static void a_refusal_is_a_message(void)
 {
 	struct ipq_ctl_stats before = stats();
@@ -230,7 +230,7 @@ static void batches_decide_every_packet(void)
 		CHECK(ipq_set_verdict(h, id[i], i % 3 == 0 ? NF_DROP : NF_ACCEPT, 0, NULL) > 0);
 	CHECK(next_within(300) == 0 && strcmp(ipq_errstr(), "Timeout") == 0);
 	CHECK(arrived() == 8);
-	/* One that the kernel alone can judge leaves behind those that were given before it. */
+	/* A verdict that needs its own message is sent after the earlier ones. */
 	say(1);
 	CHECK(next() == IPQM_PACKET &&
 	      ipq_set_verdict(h, ipq_get_packet(buf)->packet_id, NF_ACCEPT, 0, NULL) > 0);
@@ -298,7 +298,7 @@ static void a_foreign_packet_keeps_nobody_who_polled(void)
 	CHECK(decide(3, NF_ACCEPT) && arrived() == 3);
 }
 
-/* The same packet while a timeout runs: the read goes on, for what is left of it, and finds what comes. */
+/* The same packet during a timeout: the read continues for the remaining time and receives the next packet. */
 static void a_foreign_packet_leaves_the_timeout_alone(void)
 {
 	pid_t child = say_in_ipv6();

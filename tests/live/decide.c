@@ -2,7 +2,7 @@
 /*
  * decide accept|drop|prefix|same|cut [SECONDS]: one classic loop, one policy for every packet, until SIGTERM.
  * prefix makes each UDP payload longer by 3 bytes, same replaces it with itself inverted, cut keeps half.
- * At its end it prints what it has read and what was refused; tests compare that with what arrived.
+ * At its end it prints the numbers of packets read and refused; tests compare them with the packets that arrived.
  */
 #include <arpa/inet.h>
 #include <libipq.h>
@@ -37,7 +37,7 @@ static size_t changed(const char *how, const ipq_packet_msg_t *m)
 		text /= 2;
 		memcpy(out + head, m->payload + head, text);
 	}
-	/* The IP header's own sum is corrected by the difference (RFC 1624), UDP goes without one. */
+	/* Updates the checksum of the IP header (RFC 1624) and sends UDP without a checksum. */
 	unsigned int old = (unsigned int)(out[2] << 8 | out[3]), new = (unsigned int)(head + text);
 	unsigned int sum = (~(unsigned int)(out[10] << 8 | out[11]) & 0xffff) + (~old & 0xffff) + new;
 

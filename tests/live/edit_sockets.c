@@ -104,7 +104,7 @@ static bool inject(size_t len)
 	return write(tun, packet, len) == (ssize_t)len;
 }
 
-/* Exactly these bytes arrived, from where the edit says they came. */
+/* Exactly these bytes arrived, from the address that the edit set. */
 static bool datagram_arrived(int fd, const void *bytes, size_t len)
 {
 	static uint8_t got[70000];
@@ -221,7 +221,7 @@ static bool segment(struct ipq_edit *e, unsigned flags, uint32_t sequence, uint3
 	       !ipq_edit_set_tcp_acknowledgement(e, acknowledgement) && !ipq_edit_set_tcp_window(e, 5000);
 }
 
-/* What the kernel said until now is no answer to what comes. */
+/* Discards earlier errors of the kernel. */
 static void forget_answers(void)
 {
 	uint8_t byte;

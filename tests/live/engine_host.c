@@ -2,8 +2,8 @@
 /*
  * The engine between the kernel's queue 0 and a program of the old kind, which has a socket for each family
  * and speaks ip_queue's protocol on it. The program decides by the first letter of what goes to UDP port
- * 7000: d drop, x goes on as y, h no verdict until the next packet, anything else goes on as it is. It says
- * what it sees.
+ * 7000: d is dropped, x is accepted as y, h gets no verdict until the next packet, others are accepted. It prints
+ * the packets.
  */
 #include <errno.h>
 #include <poll.h>

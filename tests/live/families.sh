@@ -68,7 +68,7 @@ for order in 46 64; do
 		wait_for_line packets
 		expect_text "daemon $order on $source: has seen every packet" "$packets IPv4 and $packets IPv6 packets" \
 			tail -n 1 "$log"
-		expect "daemon $order on $source: leaves no queue behind" wait_for_no_queue
+		expect "daemon $order on $source: leaves no queue" wait_for_no_queue
 	done
 
 	start env IPQ_SOURCE=engine:nfqueue:0 timeout 60 $FAMILIES peek $order $packets
@@ -83,7 +83,7 @@ wait_for_queue
 wait_for_line "both are open"
 send 4 200 >$work/four
 stop KILL
-expect "killed: leaves no queue behind" wait_for_no_queue
+expect "killed: leaves no queue" wait_for_no_queue
 
 command -v python3 >/dev/null || skip "no python3 to make capture files with"
 python3 "$IPQ_LIVE/capture.py" $work/both.pcap $((2 * packets)) 4 6

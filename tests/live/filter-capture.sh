@@ -51,7 +51,7 @@ cp $work/in.txt $work/expected.txt
 same "accepting everything copies the file"
 filtered 'drop port 53 or port 443' >$work/out.txt
 grep -vE '^(53|443) ' $work/in.txt >$work/expected.txt
-same "what is dropped is not in the file that comes out"
+same "dropped packets are not in the output file"
 filtered 'rewrite /evil/excellent/ dst port 80' >$work/out.txt
 sed '/^80 /s/evil/excellent/' $work/in.txt >$work/expected.txt
 same "a word is another in the packets of one port, and only there"

@@ -126,7 +126,7 @@ static void nonsense_in_modes(void)
 	sane();
 	CHECK(ipq_set_mode(h, IPQ_COPY_META, SIZE_MAX) > 0);
 	sane();
-	/* Refused, at once or in the next message, and what was before stays. */
+	/* Refused, at once or by the next message, and nothing changes. */
 	for (unsigned mode = 3; mode < 256; mode += 84)
 		if (ipq_set_mode(h, (uint8_t)mode, 0) > 0)
 			CHECK(next_error() == EINVAL);
@@ -147,7 +147,7 @@ static void nonsense_in_reads(void)
 	}
 	CHECK(ipq_read(h, buf, sizeof(buf), INT_MIN) <= 0);
 	sane();
-	/* Buffers from the smallest up: no byte behind them may change, and no packet may be stuck. */
+	/* Buffers of every size: no byte after them may change, and no packet may stay in the queue. */
 	for (size_t len = sizeof(struct nlmsgerr); len < 160; len += 9) {
 		ssize_t n;
 
@@ -157,7 +157,7 @@ static void nonsense_in_reads(void)
 		CHECK(n <= (ssize_t)len);
 		for (size_t i = len; i < len + 300; i++)
 			if (buf[i] != 0xa5) {
-				check(false, "nothing behind the buffer is written", __LINE__);
+				check(false, "no byte after the buffer is written", __LINE__);
 				break;
 			}
 		if (len < 16 + sizeof(ipq_packet_msg_t))

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 #
-# What live tests share; to be sourced. A test starts a program, sends real packets past it, and asserts
-# on what arrived. $FLOW is the traffic tool (traffic.c says what it can do). Call finish at the end.
+# Functions for live tests; to be sourced. A test starts a program, sends real packets through it, and checks
+# what arrived. $FLOW is the traffic tool (see traffic.c). Call finish at the end.
 #
 #	. "$IPQ_LIVE/lib.sh"
 #	queue OUTPUT -p udp --dport 7000
@@ -41,7 +41,7 @@ find_iptables iptables || skip "no iptables here that can queue packets"
 iptables=$command
 queue_target=$target
 
-# queue CHAIN MATCH...: what matches goes to queue 0, by the rule that old scripts used.
+# queue CHAIN MATCH...: queues matching packets in queue 0, with the rule that old scripts used.
 queue() {
 	chain=$1
 	shift
@@ -55,18 +55,18 @@ queue6() {
 	$command -w -A "$chain" "$@" -j $target || fail "cannot add a rule: $chain $*"
 }
 
-# start COMMAND...: in the background, what it says goes to $log. Its process is $started.
+# start COMMAND...: starts it in the background, with output to $log. Its process is $started.
 start() {
 	log=$work/log.$((checks + 1))
 	"$@" >"$log" 2>&1 &
 	started=$!
 }
 
-# stop [SIGNAL]: ends the program and looks for the sanitizers' findings in what it said.
+# stop [SIGNAL]: ends the program and searches its output for findings of the sanitizers.
 stop() {
 	[ -n "$started" ] || return 0
 	kill "-${1:-TERM}" $started 2>/dev/null
-	# bounded: after 5 s of not listening it is killed
+	# a program that ignores the signal is killed after 5 s
 	(sleep 5; kill -KILL $started) 2>/dev/null &
 	killer=$!
 	wait $started 2>/dev/null
@@ -85,38 +85,38 @@ look_for_findings() {
 	fi
 }
 
-# The kernel's own table of queues: an ordinary user's namespace may not read it.
+# The kernel's table of queues, which is not readable in a user namespace.
 queue_table=/proc/net/netfilter/nfnetlink_queue
 
-# queue_column COLUMN [N]: of queue N (0); nothing when there is no such queue or no reading it.
+# queue_column COLUMN [N]: that column of queue N (0); empty if the queue does not exist or is not readable.
 queue_column() {
 	awk -v n="${2:-0}" -v column="$1" '$1 == n { print $column }' $queue_table 2>/dev/null
 }
 
-# Whether a program has queue N (0) and has said what it wants copied.
+# Whether a program owns queue N (0) and has set a copy mode.
 queue_is_ready() {
 	if [ -n "$(cat $queue_table 2>/dev/null)" ]; then
 		[ "$(queue_column 4 "$1")" -gt 0 ] 2>/dev/null
 	else
-		# Owned is all that can be seen from here: a moment later it is ready too.
+		# Only the owner is visible here: wait a moment until it is ready.
 		$FLOW owned "$1" && sleep 0.2
 	fi
 }
 
-# Until a program is ready at queue N (0), 5 s at most.
+# Waits at most 5 s until a program is ready at queue N (0).
 wait_for_queue() {
 	tries=250
 	while ! queue_is_ready "${1:-0}"; do
 		tries=$((tries - 1))
 		if [ $tries -le 0 ]; then
-			fail "nobody opened queue ${1:-0}"
+			fail "no process opened queue ${1:-0}"
 			finish
 		fi
 		sleep 0.02
 	done
 }
 
-# Until nobody owns queue N (0) any more, 5 s at most: fails when it stays.
+# Waits at most 5 s until no process owns queue N (0).
 wait_for_no_queue() {
 	tries=250
 	while $FLOW owned "${1:-0}"; do
@@ -126,13 +126,13 @@ wait_for_no_queue() {
 	done
 }
 
-# wait_for_line TEXT: until the program has said so, 5 s at most.
+# wait_for_line TEXT: waits at most 5 s until the program prints TEXT.
 wait_for_line() {
 	tries=250
 	while ! grep -q "$1" "$log"; do
 		tries=$((tries - 1))
 		if [ $tries -le 0 ]; then
-			fail "the program did not say: $1"
+			fail "the program did not print: $1"
 			finish
 		fi
 		sleep 0.02
@@ -148,12 +148,12 @@ expect_column() {
 	fi
 }
 
-# Packets that the rule for queueing in CHAIN has seen.
+# Packets that the queue rule in CHAIN has counted.
 queued() {
 	$iptables -w -L "${1:-OUTPUT}" -v -x -n | awk '$3 ~ /^(N?F?QUEUE)$/ { sum += $1 } END { print sum + 0 }'
 }
 
-# What `ipq` has put into the firewall and not removed.
+# The rules of ipq in the firewall.
 rules_of_ours() {
 	for tool in iptables ip6tables; do
 		for variant in $tool $tool-legacy $tool-nft; do
@@ -231,7 +231,7 @@ finish() {
 	stop
 	[ $checks -gt 0 ] || fail "this test tested nothing"
 	if [ $failures -gt 0 ] && [ -n "${log:-}" ] && [ -s "$log" ]; then
-		echo "---- what the program said:"
+		echo "---- output of the program:"
 		tail -n 20 "$log"
 	fi
 	[ $failures -eq 0 ]

@@ -199,7 +199,7 @@ static void batches(void)
 		}
 		all += (unsigned)n;
 	}
-	want(*heard() == '\0' || all == 200); /* the last batch has not left yet */
+	want(*heard() == '\0' || all == 200); /* the last batch has not been sent yet */
 	want(ipq_queue_flush(q) == 0);
 	want(stats_of(q).received == 200 && stats_of(q).accepted == 200 && stats_of(q).waiting == 0);
 	want(stats_of(q).receives <= 4 && stats_of(q).sends <= 4);
@@ -283,11 +283,11 @@ static void replacements(void)
 		want(ipq_replace(q, &p, big, 40) == -EBADMSG); /* no checksum can be completed in that */
 		want(ipq_accept(q, &p) == 0);
 	}
-	ipq_queue_close(q); /* sends what is pending */
+	ipq_queue_close(q); /* sends pending verdicts */
 	want(strcmp(heard(), "stays") == 0);
 }
 
-/* The kernel tells and takes priorities from 5.18 on. */
+/* The kernel reports and sets priorities since 5.18. */
 static bool has_priority(void)
 {
 	unsigned major = 0, minor = 0;
@@ -546,7 +546,7 @@ static void waking(void)
 	want(ipq_queue_recv(q, p, 8, IPQ_FOREVER) == -ECANCELED);
 #endif
 	signal_soon(wake_it,
-		    SA_RESTART); /* poll(2) is never restarted: the signal may be told before the wake */
+		    SA_RESTART); /* poll(2) is never restarted: the signal may be reported before the wake */
 	n = ipq_queue_recv(q, p, 8, 2000);
 	want(n == -ECANCELED || (n == -EINTR && ipq_queue_recv(q, p, 8, IPQ_FOREVER) == -ECANCELED));
 	signal_soon(nothing, 0);

@@ -92,7 +92,7 @@ static void connections(void)
 	from.sin_port = htons(7000);
 	want(connect(tx, (struct sockaddr *)&from, sizeof(from)) == 0);
 
-	mark.conntrack_mark = 0x1005a; /* what is outside the mask does not count */
+	mark.conntrack_mark = 0x1005a; /* bits outside the mask are ignored */
 	mark.conntrack_mark_mask = 0xff;
 	ct = pass(q, "first", NEW, mark);
 	id = ct.id;
@@ -114,7 +114,7 @@ static void connections(void)
 	ipq_queue_close(q);
 }
 
-/* A queue without connections says so, in place of letting a verdict do nothing. */
+/* A queue without IPQ_O_CONNTRACK rejects a conntrack mark, which the kernel would ignore. */
 static void untracked(void)
 {
 	struct ipq_verdict v = { .size = sizeof(v), .present = IPQ_SET_CONNTRACK_MARK, .code = IPQ_ACCEPT };
@@ -306,7 +306,7 @@ static void bridged(void)
 	want(p.family == AF_BRIDGE && p.hook == 2 && p.hw_protocol == ETH_P_IP);
 	want((p.present & IPQ_HAS_VLAN) && p.vlan_proto == 0x8100 && p.vlan_tci == 0x6064);
 	want((p.present & IPQ_HAS_LINK_HEADER) && p.link_header_len == 14);
-	want(memcmp(p.link_header, frame, 12) == 0); /* without the tag, which stands beside it */
+	want(memcmp(p.link_header, frame, 12) == 0); /* without the tag, which has fields of its own */
 	check_ports(b.q, &p);
 	want(p.payload_len == 34 && p.full_len == 34 && memcmp(p.payload, frame + 18, 34) == 0);
 
@@ -342,7 +342,8 @@ struct storm {
 	struct ipq_queue *q;
 	struct ipq_packet *kept[IN_FLIGHT]; /* undecided, oldest first */
 	unsigned number[IN_FLIGHT], waiting;
-	char due[PENDING_LIMIT + 1][16]; /* what is to arrive once verdicts have left, in their order */
+	char due[PENDING_LIMIT + 1]
+		[16]; /* texts that must arrive once the verdicts are sent, in their order */
 	unsigned due_count, said, received, accepted, dropped, other;
 };
 
@@ -372,7 +373,7 @@ static void storm_due(struct storm *s, unsigned number, char letter)
 	snprintf(s->due[s->due_count++], sizeof(s->due[0]), "%c%u", letter, number);
 }
 
-/* One kind of verdict for packet at; what it makes of it is noted. */
+/* Gives packet `at` one kind of verdict and records the expected result. */
 static void storm_decide(struct storm *s, unsigned at, unsigned kind)
 {
 	struct ipq_verdict v = { .size = sizeof(v), .present = IPQ_SET_MARK, .code = IPQ_ACCEPT, .mark = 42 };
@@ -425,7 +426,7 @@ static void storm_verdicts(struct storm *s)
 	}
 }
 
-/* What has left is what was decided: these texts, in this order, and none besides. */
+/* Exactly these texts arrived, in this order. */
 static void storm_settle(struct storm *s)
 {
 	struct ipq_stats now;

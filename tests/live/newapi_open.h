@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-/* Part of newapi.c: what open promises, what is counted, groups. */
+/* Part of newapi.c: errors of open, counters, groups. */
 
 static int open_error(const char *name, const struct ipq_options *given, char text[320])
 {
@@ -98,7 +98,7 @@ static void lacking_flags(void)
 		skip("this kernel lacks nothing");
 }
 
-/* Of the first user namespace, which is what the kernel tells. map: /proc/self/uid_map or gid_map. */
+/* The id in the initial user namespace, as the kernel reports it. map: /proc/self/uid_map or gid_map. */
 static uint32_t id_outside(const char *map, uint32_t here)
 {
 	FILE *f = fopen(map, "re");
@@ -208,7 +208,7 @@ static void overrun(void)
 		for (int i = 0; i < n; i++)
 			ipq_accept(q, &p[i]);
 	want(n == 0);
-	say("after"); /* which shows the gap in the ids, too */
+	say("after"); /* also shows the gap in the ids */
 	want(one(q, &p[0]) && ipq_accept(q, &p[0]) == 0 && ipq_queue_flush(q) == 0);
 	s = stats_of(q);
 	want(s.lost > 0 && s.received + s.lost == 501 && s.received == s.accepted);

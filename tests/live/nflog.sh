@@ -28,7 +28,7 @@ log_to 6 OUTPUT -p udp --dport 7001
 
 start $IPQ watch --source nflog:5 -w $work/seen.pcapng
 wait_for_group 5
-expect "what is logged passes" $FLOW udp -n 20 -s 100 7001
+expect "logged packets pass" $FLOW udp -n 20 -s 100 7001
 sleep 0.2
 stop INT
 expect_text "a line for each copy, with interface, length and user" "20 20" sh -c \
@@ -62,7 +62,7 @@ wait_for_group 6
 $FLOW udp -n 1 -s 30000 7001 >/dev/null
 sleep 0.2
 stop INT
-expect "a packet longer than what was copied has its whole length" grep -q ' len 30028 ' $log
+expect "a truncated packet has its full length" grep -q ' len 30028 ' $log
 
 # One reader a group; what is wrong has a cause and a remedy.
 start $IPQ watch --source nflog:5

@@ -29,8 +29,8 @@ child_of() {
 
 # expect_rights WHO PID CAPABILITIES: exactly these in every set of every thread.
 expect_rights() {
-	expect_text "$1: what it may do" "$3" of_all CapEff "$2"
-	expect_text "$1: what it could get back" "$3" of_all CapPrm "$2"
+	expect_text "$1: effective capabilities" "$3" of_all CapEff "$2"
+	expect_text "$1: permitted capabilities" "$3" of_all CapPrm "$2"
 	expect_text "$1: what a program that it starts could get" "$3" of_all CapBnd "$2"
 	expect_text "$1: nothing is inherited" "$none $none" echo "$(of_all CapInh "$2") $(of_all CapAmb "$2")"
 	expect_text "$1: set-user-ID programs give it nothing" 1 of_all NoNewPrivs "$2"

@@ -4,5 +4,5 @@
 . "$IPQ_LIVE/lib.sh"
 queue OUTPUT -p udp --dport 7000
 $iptables -w -A INPUT -m mark --mark 42 -j DROP || skip "no mark match here"
-expect_test random "verdicts in random order, coalesced or not, do what each says"
+expect_test random "verdicts in random order, coalesced or not, are all applied"
 finish

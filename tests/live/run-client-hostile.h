@@ -179,7 +179,7 @@ static void pass_on(void)
 	close(pair[1]);
 }
 
-/* 2^6 processes that ask, all at once, share what they have, and end without a word. */
+/* 2^6 processes that all send requests, share their sockets, and exit without closing. */
 static void multiply(void)
 {
 	volatile bool first = true;
@@ -204,7 +204,7 @@ static int crowd(void)
 {
 	for (int i = 0; i < 5; i++)
 		pass_on();
-	/* in a child: what it has opened is gone with it */
+	/* in a child, which closes everything at its end */
 	if (fork() == 0) {
 		multiply();
 		_exit(0);
@@ -258,7 +258,7 @@ static int linger(void)
 	}
 	alarm(5);
 	EXPECT(open_socket(AF_NETLINK, SOCK_RAW, NETLINK_FIREWALL) >= 0);
-	puts("nobody waited");
+	puts("no process waited");
 	return 0;
 }
 

@@ -9,7 +9,7 @@ for client in $clients; do
 	name=$(basename "$client")
 	for harm in storm misuse crowd linger; do
 		expect "$name: the supervisor survives: $harm" timeout 30 $IPQ run -- "$client" $harm
-		expect "$name: nobody stays behind" until_gone ipq
+		expect "$name: no process is left" until_gone ipq
 	done
 	# inside the same ipq run, after the storm
 	start $IPQ run -- sh -c "ulimit -n 3000; $client storm; $client crowd; $RAW accept 100"

@@ -47,7 +47,7 @@ for write in record copy log; do
 	expect "$write: a hard link is refused with the reason" grep -q 'another name' $work/error
 	expect_text "$write: the targets of refused links are unchanged" precious cat $work/precious
 	if chown 12345 $work/shared/$write 2>/dev/null; then
-		$write $work/shared/$write && fail "$write: somebody else's file"
+		$write $work/shared/$write && fail "$write: a file of another user was written"
 		expect "$write: a file of another user is refused" grep -q 'belongs to another user' $work/error
 	fi
 

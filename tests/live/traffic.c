@@ -230,7 +230,7 @@ static void check_datagram(const struct settings *s, struct arrivals *a, const u
 	}
 }
 
-/* Takes what comes until limit datagrams have come in all, or nothing more does. */
+/* Receives until limit datagrams have arrived in total, or no more arrive. */
 static void take(const struct settings *s, int fd, struct arrivals *a, uint64_t limit, int timeout_ms)
 {
 	static uint8_t got[DATAGRAM_MAX + 8];
@@ -441,8 +441,8 @@ static int say(const struct settings *s, char **text)
 /* ---- owned ----------------------------------------------------------------------------------- */
 
 /*
- * Gives a verdict on no packet at all, which changes nothing: the kernel says ENODEV when there is no such
- * queue and EPERM when it is somebody else's. /proc knows too, but not for an ordinary user's namespace.
+ * Sends a verdict for no packet, which changes nothing: the kernel returns ENODEV if no process owns the
+ * queue and EPERM if another process does. /proc shows it too, but is not readable in a user namespace.
  */
 static int owned(uint16_t queue)
 {

@@ -283,7 +283,7 @@ static void do_quiet(struct play *p, char *args)
 	if (len < 0 && errno == EAGAIN)
 		return;
 	show("came", buf, len > 256 ? 256 : (size_t)(len < 0 ? 0 : len));
-	die(p, "the kernel said nothing here");
+	die(p, "the kernel sent nothing here");
 }
 
 static void do_packet(struct play *p, char *args)
@@ -316,7 +316,7 @@ static void do_packet(struct play *p, char *args)
 static void do_again(struct play *p, char *args)
 {
 	if (p->last_code != (uint32_t)atoi(args))
-		die(p, "the source was told %u", p->last_code);
+		die(p, "the source got verdict %u", p->last_code);
 }
 
 static void forget_accepted(struct play *p)
@@ -426,7 +426,7 @@ static void play_line(struct play *p, char *line)
 			words[i].run(p, line + strlen(words[i].word));
 			return;
 		}
-	die(p, "what is \"%.20s\"?", line);
+	die(p, "unknown line \"%.20s\"", line);
 }
 
 int main(int argc, char **argv)

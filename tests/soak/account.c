@@ -6,7 +6,7 @@
 #include "soak.h"
 
 #ifdef __SANITIZE_ADDRESS__
-#define RSS_SLACK (400 * 1024) /* what was freed is kept in quarantine */
+#define RSS_SLACK (400 * 1024) /* freed memory is kept in quarantine */
 #else
 #define RSS_SLACK 0
 #endif
@@ -19,7 +19,7 @@ struct sums {
 	uint64_t windows;
 };
 
-/* What `ipq run` and `ipq filter` said at their end. */
+/* The summaries of `ipq run` and `ipq filter`. */
 struct said {
 	uint64_t handed, dropped, lost;
 };
@@ -125,7 +125,7 @@ static void account_library(const struct sums *s, uint64_t drops)
 		violation("%" PRIu64 " are gone by the sums, %" PRIu64 " by the list", gone,
 			  s->unseen + s->lost_again);
 	if (!S->sees_table)
-		return; /* what a full queue dropped is known to nobody */
+		return; /* packets dropped by a full queue are unknown */
 	if (S->reloads == 0 && gone != S->overflow)
 		violation("%" PRIu64 " offered, %" PRIu64 " handed out, %" PRIu64 " lost to overflow",
 			  offered, (uint64_t)S->handed, (uint64_t)S->overflow);

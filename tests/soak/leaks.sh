@@ -9,7 +9,7 @@ notices() {
 	log=$work/$1
 	SOAK_LEAK=$1 sh "$SOAK_DIR/soak.sh" >"$log" 2>&1
 	expect_text "a leak of $1 fails the soak" 1 echo $?
-	expect "and it says what has leaked" grep -q "^VIOLATION: .* lane, .*: the reader, when all is closed: $2" "$log"
+	expect "the leak is reported" grep -q "^VIOLATION: .* lane, .*: the reader, when all is closed: $2" "$log"
 	expect_text "and nothing else is wrong" "" sh -c \
 		"grep ^VIOLATION: '$log' | grep -v 'the reader, when all is closed: $2'"
 }

@@ -139,13 +139,13 @@ static uint64_t sum_of(bool losses)
 
 		if (handle[i] == NULL || ipq_ctl(handle[i], IPQ_CTL_STATS, &s) < 0)
 			continue;
-		/* Two handles do not open at once: for a moment the family of the second one is nobody's. */
+		/* Two handles are opened one after the other: for a moment no handle has the second family. */
 		if (s.foreign > 0 && S->kind != ENGINE)
 			violation("%llu packets were of another family", (unsigned long long)s.foreign);
 		sum += losses ? s.lost + s.queue_dropped + s.foreign : s.refused;
 		handles++;
 	}
-	/* Both handles tell of the losses of the queue that they share. */
+	/* Both handles report the losses of their common queue. */
 	if (losses && S->kind == ENGINE && queue_line(S->settings.queue, &line))
 		sum -= handles * (uint64_t)(line.queue_dropped + line.user_dropped);
 	return sum;

@@ -127,7 +127,7 @@ struct shared {
 	struct window window[RELOADS_MAX];
 	struct health opened, drained, closed;
 	uint32_t isn[2][65536]; /* of TCP: by source port, IPv4 and IPv6 */
-	/* anybody's */
+	/* of any thread */
 	_Atomic uint32_t violations;
 	uint8_t table[TABLE];
 	uint8_t fate[FLOWS][ERA_PACKETS];    /* the reader's */
@@ -137,7 +137,7 @@ struct shared {
 extern struct shared *S;
 extern const char *const kind_name[KINDS];
 
-/* Says what is wrong and where, the first twenty times. */
+/* Prints a violation and its place, at most twenty times. */
 void violation(const char *format, ...) __attribute__((format(printf, 1, 2)));
 
 /* packets.c: what datagrams look like and what becomes of them; functions of seed, era, flow and number */
@@ -149,7 +149,7 @@ bool header_check(const struct header *h);
 const uint8_t *body_of(const struct header *h);
 /* A replacement: cut bytes at the beginning of the body give way to add bytes. */
 void replacement_of(const struct header *h, size_t *cut, size_t *add, const uint8_t **bytes);
-/* NULL or what is wrong with len bytes of payload; fate is the reader's, of FILTER the class alone counts. */
+/* NULL, or the error in len bytes of payload. For FILTER only the class of fate is used. */
 const char *payload_check(const uint8_t *payload, size_t len, enum fate fate, struct header *h);
 void stream_make(uint8_t *to, size_t len, unsigned flow, uint64_t offset, bool changed);
 

@@ -16,9 +16,9 @@
 #define SO_MEMINFO_DROPS 8 /* SK_MEMINFO_DROPS of <linux/sock_diag.h> */
 #define PORT 7000
 #define BURST 64
-#define LAG 512		 /* numbers by which the receiver may be behind, outside of bursts */
-#define STUCK_NS 5000000 /* what it waits for may have been dropped: then one more goes */
-#define BUFFER (4 << 20) /* the kernel doubles it, and lets nobody have more */
+#define LAG 512		 /* numbers that the receiver may lag, outside of bursts */
+#define STUCK_NS 5000000 /* the expected packet may have been dropped: send one more */
+#define BUFFER (4 << 20) /* the kernel doubles it and allows no more */
 
 static int udp_socket(unsigned flow, bool receives)
 {
@@ -136,7 +136,7 @@ static struct {
 } slot[BURST];
 static struct mmsghdr message[BURST];
 
-/* False where the kernel does not tell (SO_RCVMARK). */
+/* False if the kernel does not report marks (SO_RCVMARK). */
 static bool mark_of(struct msghdr *m, uint32_t *mark)
 {
 	for (struct cmsghdr *c = CMSG_FIRSTHDR(m); c != NULL; c = CMSG_NXTHDR(m, c)) {
@@ -158,7 +158,7 @@ static uint32_t mark_expected(const struct header *h, enum fate fate)
 static const char *fate_check(const struct header *h, enum fate fate)
 {
 	static const char *const wrong[] = {
-		[UNSEEN] = "nobody has handed it out",
+		[UNSEEN] = "not read by the reader",
 		[DROPPED] = "it was dropped",
 		[HELD] = "it is held",
 		[REPEATED] = "it has to come again",

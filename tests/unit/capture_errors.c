@@ -116,7 +116,7 @@ static pid_t across_a_pipe(int fd, int *other)
 	return child;
 }
 
-/* Ends a child as another program: of what the parent had allocated nobody asks whether it leaks. */
+/* Executes another program in the child, so that memory of the parent is not reported as leaked. */
 static _Noreturn void leave(bool good)
 {
 	const char *program = good ? "true" : "false";

@@ -125,7 +125,7 @@ static void udp_checksum_of_zero_is_written_as_ffff(void **state)
 	uint8_t *word = packet + b.len - 2;
 
 	(void)state;
-	/* Add to the payload what the checksum says is missing. */
+	/* Adds the difference to the payload, so that the checksum becomes zero. */
 	set_be16(word, reference_sum(be16(word), checksum_field(&b, packet), 2));
 	assert_int_equal(ipq_checksum_complete(packet, b.len), 0);
 	assert_int_equal(be16(checksum_field(&b, packet)), 0xffff);
@@ -137,7 +137,7 @@ static void bytes_after_udp_length_are_not_summed(void **state)
 	struct built b = build(packet, (struct shape){ 4, IPPROTO_UDP, 0 }, 20);
 
 	(void)state;
-	/* Six more bytes behind the datagram, inside the IP packet; padding behind that. */
+	/* Six more bytes after the datagram, inside the IP packet; then padding. */
 	set_be16(packet + 2, b.len + 6);
 	assert_int_equal(ipq_checksum_complete(packet, b.len + 26), 0);
 	assert_int_equal(reference_residue(&b, packet), 0xffff);

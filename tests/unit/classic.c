@@ -151,7 +151,7 @@ static void readers_that_get_no_message_time_out(void **state)
 	(void)state;
 	for (i = 0; i < 6; i++)
 		assert_int_equal(pthread_create(&reader[i], NULL, read_some, NULL), 0);
-	do { /* what is under way */
+	do { /* packets in flight */
 		before = got;
 		usleep(100000);
 	} while (got != before);

@@ -169,7 +169,7 @@ static void packet_without_entry_returns_enodata(void **state)
 
 	(void)state;
 	assert_int_equal(ipq_packet_conntrack(&p, &ct), -ENODATA);
-	assert_int_equal(read_entry("", 0, &ct), 0); /* an entry of which nothing is told */
+	assert_int_equal(read_entry("", 0, &ct), 0); /* an empty entry */
 	assert_int_equal(ct.present, 0);
 }
 
@@ -262,7 +262,7 @@ static void short_addresses_and_ports_are_rejected(void **state)
 static void nested_attribute_of_wrong_length_is_rejected(void **state)
 {
 	static const unsigned char bad[][8] = {
-		{ 0 }, /* no length: must not go round for ever */
+		{ 0 }, /* length 0: must not loop forever */
 		{ 3, 0, 1, 0 },
 		{ 12, 0, 1, 0, 0, 0, 0, 0 }, /* longer than the nest */
 	};

@@ -130,7 +130,7 @@ static inline size_t reference_covered(const struct built *b, const uint8_t *p)
 	return ip - b->transport;
 }
 
-/* 0xffff when the checksum is right; any other value tells how wrong it is. */
+/* 0xffff if the checksum is correct; otherwise the difference. */
 static inline unsigned reference_residue(const struct built *b, const uint8_t *p)
 {
 	return reference_sum(reference_pseudo(b, p), p + b->transport, reference_covered(b, p));
@@ -189,7 +189,7 @@ static inline size_t build_ipv4(struct built *b, uint8_t *p)
 	return n;
 }
 
-/* Starts an extension header: the next-header field in front of it says so. */
+/* Starts an extension header and sets the next-header field before it. */
 static inline uint8_t *extension(uint8_t *p, size_t *next, size_t *n, int kind, size_t len)
 {
 	uint8_t *x = p + *n;
@@ -255,7 +255,7 @@ static inline size_t build_transport(const struct built *b, uint8_t *t, size_t p
 	case IPPROTO_UDP:
 		set_be16(t + 4, 8 + payload_len);
 		return 8;
-	case IPPROTO_UDPLITE: /* everything, said in both possible ways */
+	case IPPROTO_UDPLITE: /* full coverage, in both encodings */
 		set_be16(t + 4, payload_len % 2 ? 8 + payload_len : 0);
 		return 8;
 	default:

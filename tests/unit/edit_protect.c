@@ -67,7 +67,7 @@ static void urgent_pointer_is_adjusted_to_new_length(void **state)
 	assert_int_equal(urgent_after(IPQ_TCP_URG, 100, "SECRET", "S"), 90); /* in a later segment */
 	assert_int_equal(urgent_after(IPQ_TCP_URG, 5, "SECRET", "S"), 5);    /* before the change */
 	assert_int_equal(urgent_after(IPQ_TCP_URG, 8, "SECRET", "S"),
-			 6); /* inside: the end of what is left */
+			 6); /* inside: the end of the remaining text */
 	assert_int_equal(urgent_after(IPQ_TCP_URG, 8, "SECRET", "SECRETS"), 8);
 	assert_int_equal(urgent_after(0, 16, "SECRET", ""), 16); /* not valid without the flag */
 	/* A SYN counts as the first byte. */

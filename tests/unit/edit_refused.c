@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-/* Editing: what cannot be made right is refused and nothing is changed; what is malformed is not believed. */
+/* Edits that would make a packet wrong, and edits of malformed packets, are refused and change nothing. */
 #include <errno.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -213,7 +213,7 @@ static void partially_covered_udplite_keeps_its_length(void **state)
 	struct ipq_edit e;
 
 	(void)state;
-	assert_int_equal(begin(&e, b.len), 0); /* 0 says all: also of more */
+	assert_int_equal(begin(&e, b.len), 0); /* coverage 0 means everything, also after growth */
 	assert_int_equal(ipq_edit_replace(&e, 40, 4, "longer", 6), 0);
 	assert_int_equal(be16(packet + b.transport + 4), 0);
 	assert_int_equal(reference_residue(&b, packet), 0xffff);
@@ -256,7 +256,7 @@ static void tcp_option_beyond_header_is_rejected(void **state)
 	free(exact);
 }
 
-/* Every packet cut anywhere, in memory that ends there: nothing behind it is read, and it is told apart. */
+/* Packets truncated at every byte, in memory that ends there: no byte after it is read, and the errors differ. */
 static void truncated_packet_is_rejected_without_overread(void **state)
 {
 	(void)state;
@@ -271,7 +271,7 @@ static void truncated_packet_is_rejected_without_overread(void **state)
 			memcpy(exact, packet, len);
 			err = ipq_edit_begin(&e, exact, len, len, 0);
 			assert_int_equal(err, len < (b.shape.version == 4 ? 20 : 40) ? -EBADMSG : -ENODATA);
-			/* The same with a length field that says so. */
+			/* The same with a matching length field. */
 			if (len >= 40) {
 				if (b.shape.version == 4)
 					set_be16(exact + 2, len);

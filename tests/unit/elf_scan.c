@@ -118,7 +118,7 @@ static void static_libipq_is_recognised_by_its_messages(void **state)
 	memcpy(file + 3500, "\0IPQ_SOURCE", 12);
 	assert_int_equal(elf_read(&e, file, SIZE), 0);
 	assert_int_equal(e.apis, API_LIBIPQ_STATIC | API_OURS);
-	/* one message may be anybody's */
+	/* one message alone can come from another library */
 	memset(file + 3000, 0, 1000);
 	memcpy(file + 3000, "Unable to bind netlink socket", 30);
 	assert_int_equal(elf_read(&e, file, SIZE), 0);

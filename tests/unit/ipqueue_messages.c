@@ -250,7 +250,7 @@ static void wrong_length_and_short_request_give_different_errors(void **state)
 	assert_int_equal(wire_get_request(WIRE_ILP32, buf, 40, &r), 0);
 }
 
-/* data_len in a verdict is what the program claims; payload_len is what follows within nlmsg_len. */
+/* data_len in a verdict is the program's claim; payload_len is the number of bytes within nlmsg_len. */
 static void payload_of_verdict_ends_with_nlmsg_len(void **state)
 {
 	unsigned char buf[256] = { 0 };

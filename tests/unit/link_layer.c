@@ -126,7 +126,7 @@ static void hardware_address_is_that_of_the_sender(void **state)
 	assert_int_equal(f.hw_addr_len, 6);
 	assert_memory_equal(f.hw_addr, sender, 6);
 	assert_true(PARSE(LINKTYPE_LINUX_SLL, cooked, &f));
-	assert_int_equal(f.hw_addr_len, 8); /* whatever the file says */
+	assert_int_equal(f.hw_addr_len, 8); /* whatever length the file gives */
 	assert_memory_equal(f.hw_addr, eight, 8);
 }
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* When a busy reader pauses, and when it does not: told by how often it looks how much has come meanwhile. */
+/* When a busy reader pauses, and when it does not: shown by the number of times it reads the backlog. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -7,7 +7,7 @@
 #include "util/clock.h"
 #include "core/moderation.h"
 
-static int64_t waiting, added; /* what waits; what comes between two looks */
+static int64_t waiting, added; /* waiting bytes; bytes added between two readings */
 static unsigned looks;
 
 static int64_t backlog(const struct source *s)

@@ -42,10 +42,10 @@ static void append(struct message *m, const void *bytes, size_t len)
 static void pad(struct message *m)
 {
 	while (m->len % 4 != 0)
-		m->bytes[m->len++] = 0xee; /* what stands in padding is nobody's */
+		m->bytes[m->len++] = 0xee; /* the content of padding is ignored */
 }
 
-/* Without padding behind, as the kernel ends a message with the payload. */
+/* Without padding at the end, because the kernel ends a message with the payload. */
 static void attribute(struct message *m, unsigned type, const void *value, size_t len)
 {
 	struct nlattr a = { .nla_len = (uint16_t)(NLA_HDRLEN + len), .nla_type = (uint16_t)type };
@@ -154,7 +154,7 @@ static void every_attribute_is_stored_in_its_field(void **state)
 	assert_int_equal(d.p.physindev, 13);
 	assert_int_equal(d.p.physoutdev, 14);
 	assert_int_equal(d.p.hw_addr_len, 6);
-	assert_memory_equal(d.p.hw_addr, "\x02\x04\x06\x08\x0a\x0c\0\0", 8); /* nothing stale behind */
+	assert_memory_equal(d.p.hw_addr, "\x02\x04\x06\x08\x0a\x0c\0\0", 8); /* no stale bytes after it */
 	assert_int_equal(d.p.conntrack_len, 8);
 	assert_memory_equal(d.p.conntrack, "conntrac", 8);
 	assert_int_equal(d.p.conntrack_info, 5);
@@ -391,7 +391,7 @@ static void hardware_address_longer_than_field_is_truncated(void **state)
 {
 	const uint8_t hw[12] = {
 		0x01, 0x14, 0, 0, 1, 2, 3, 4, 5, 6, 7, 8
-	}; /* says 276 bytes, of which 20 by the last byte */
+	}; /* length 276, whose low byte is 20 */
 	struct message m;
 	struct parsed d;
 
@@ -408,7 +408,7 @@ static void hardware_address_longer_than_field_is_truncated(void **state)
 static void malformed_vlan_attribute_is_ignored(void **state)
 {
 	static const unsigned char nests[][8] = {
-		{ NATIVE16(0), NATIVE16(NFQA_VLAN_TCI) }, /* no length: must not go round for ever */
+		{ NATIVE16(0), NATIVE16(NFQA_VLAN_TCI) }, /* length 0: must not loop forever */
 		{ NATIVE16(3), NATIVE16(NFQA_VLAN_TCI) },
 		{ NATIVE16(9), NATIVE16(NFQA_VLAN_TCI), 1, 1 }, /* longer than the nest */
 		{ NATIVE16(5), NATIVE16(NFQA_VLAN_TCI), 1 },	/* too short for its number */

@@ -121,7 +121,7 @@ static void all_attributes_of_a_verdict_are_written(void **state)
 	assert_memory_equal(value_of(nest, 16, NFQA_VLAN_TCI, 2), "\x20\x64", 2);
 	nest = value_of(at, len, NFQA_CT | NLA_F_NESTED, 36);
 	assert_non_null(nest);
-	/* Less what is outside the mask: the kernel would xor it in. */
+	/* Without the bits outside the mask: the kernel would xor them in. */
 	assert_memory_equal(value_of(nest, 36, CTA_MARK, 4), "\x11\x00\x13\x00", 4);
 	assert_memory_equal(value_of(nest, 36, CTA_MARK_MASK, 4), "\xff\x00\xff\x00", 4);
 	assert_memory_equal(value_of(nest, 36, CTA_LABELS, 16), "fifteen letters", 16);

@@ -72,7 +72,7 @@ static void test_json_is_one_line_with_everything_escaped(void **state)
 
 	(void)state;
 	assert_ptr_equal(strstr(text, "{\"time\":1700000000.123456789,\"hook\":\"INPUT\",\"indev\":"), text);
-	/* what is UTF-8 stays, what is not has a character of its own */
+	/* valid UTF-8 is kept, other bytes are replaced */
 	assert_non_null(strstr(text, "\"indev\":\"e\\u001b\\\"\\\\\\u000a\\ufffd\xc3\xbc\","));
 	assert_non_null(strstr(text, "\"source\":\"10.0.0.1\",\"destination\":\"10.0.0.2\",\"source_port\":"
 				     "5353,\"destination_port\":53,"));

@@ -84,7 +84,7 @@ static void memory_of_verdict_attributes_is_bounded_on_busy_queue(void **state)
 	fake_free(f);
 }
 
-/* Attributes lie where they can be read as numbers, behind lengths of any kind. */
+/* Attributes are aligned, whatever the lengths before them. */
 static void keep_and_compare(uint8_t *bytes, uint16_t ct, uint16_t exp, uint16_t link, uint16_t context,
 			     uint16_t payload)
 {
@@ -174,7 +174,7 @@ static void count_refusal(void *context, const struct source_refusal *refusal)
 	++*(unsigned *)context;
 }
 
-/* Whoever is told of refusals waits for them as for packets. */
+/* A reader with a callback for refusals waits for them as for packets. */
 static void receive_returns_after_a_reported_refusal(void **state)
 {
 	struct fake *f = fake_new(false);

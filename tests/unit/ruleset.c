@@ -272,7 +272,7 @@ static void test_filters_for_the_kernel_pass_each_packet_that_a_rule_matches(voi
 	assert_true(matched > 10000 && queued < filtered * 9 / 10);
 }
 
-/* A telnet packet behind each kind of header that may stand before TCP. */
+/* A telnet packet after each kind of header that may precede TCP. */
 static void test_ports_are_found_after_extension_headers(void **state)
 {
 	static const uint8_t extensions[] = { 0, 43, 44, 51, 60 };

@@ -54,7 +54,7 @@ static void options_of_older_program_get_defaults(void **state)
 {
 	unsigned char old[offsetof(struct ipq_options, copy_range)];
 	const struct ipq_options o = { .size = sizeof(old), .flags = IPQ_O_META_ONLY };
-	unsigned char *memory = malloc(sizeof(old)); /* what is read behind it, a sanitizer sees */
+	unsigned char *memory = malloc(sizeof(old)); /* a sanitizer notices reads after its end */
 	struct ipq_queue *q;
 	struct ipq_packet p;
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* Capture files as a source: what comes in, what goes out, and what a damaged file does. */
+/* Capture files as a source: reading, writing, and damaged files. */
 #include <stdarg.h>
 #include <stddef.h>
 #include <setjmp.h>
@@ -58,7 +58,7 @@ static void begin(void)
 	begin_with("", 0);
 }
 
-/* Closes, and has in out what was written. */
+/* Closes the source and reads the output into out. */
 static void finish(void)
 {
 	source_pcap.close(source);
@@ -665,7 +665,7 @@ static void wake_ends_one_receive(void **state)
 	finish();
 }
 
-/* With packets a gap (ms) apart. False: the machine was away for so long that the looks came too late to tell. */
+/* With packets a gap (ms) apart. False: the process was not scheduled for too long, and the test is inconclusive. */
 static bool the_files_clock_paces(uint32_t gap)
 {
 	struct pollfd fd = { .events = POLLIN };
@@ -788,7 +788,7 @@ static void full_disk_is_an_error_of_configure(void **state)
 	source_pcap.close(source);
 }
 
-/* A pipe whose reader goes away after the header stands for a disk that fills up. */
+/* A pipe whose reader closes after the header acts like a full disk. */
 static void failed_write_is_an_error_of_send_and_of_the_end(void **state)
 {
 	struct source_config config = { .mode = COPY_PACKET };

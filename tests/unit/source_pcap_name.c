@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* What stands behind "pcap:". */
+/* The text after "pcap:". */
 #include <stdarg.h>
 #include <stddef.h>
 #include <setjmp.h>

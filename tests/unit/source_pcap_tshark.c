@@ -22,7 +22,7 @@ static int failed(const char *what, const char *why)
 	return 1;
 }
 
-/* Five packets, the last one snapped, each behind link_header. */
+/* Five packets, the last one truncated, each after link_header. */
 static void make(uint32_t link_type, bool nanoseconds, const char *link_header, uint32_t link_len)
 {
 	uint8_t frame[200];
@@ -32,7 +32,7 @@ static void make(uint32_t link_type, bool nanoseconds, const char *link_header, 
 		make_frame(frame + 32, 114, 0, 0);
 		memcpy(frame + 46 - link_len, link_header, link_len);
 		memcpy(frame + 46 + 20, "\x30\x39\x30\x3a\0\x50\0\0", 8); /* UDP, 80 bytes, no check sum */
-		frame[46 + 8] = (uint8_t)(60 + i);			  /* TTL, to tell them apart */
+		frame[46 + 8] = (uint8_t)(60 + i);			  /* TTL, to distinguish them */
 		put_record(&in, 1000 + i, 123, frame + 46 - link_len, link_len + (i == 4 ? 50 : 100),
 			   link_len + 100);
 	}
@@ -116,7 +116,7 @@ static int ask_tshark(uint32_t link_len, bool nanoseconds)
 		 link_len + 90, link_len + 90, fraction, link_len + 600, link_len + 600);
 	if (strcmp(said, want) == 0)
 		return 0;
-	fprintf(stderr, "wanted\n%sand tshark said\n%s", want, said);
+	fprintf(stderr, "expected\n%sand tshark printed\n%s", want, said);
 	return 1;
 }
 

@@ -14,7 +14,7 @@ RAW_CLIENTS = {'raw-native': [], 'raw-32': ['-m32'], 'raw-32-socketcall': ['-m32
 
 
 class BuildFailed(Exception):
-    """A command that failed, and what it said."""
+    """A command that failed, and its output."""
 
 
 def checked(command, **options):

@@ -22,7 +22,7 @@ DEVELOPMENT = ['libc6-dev', 'linux-libc-dev', 'libmnl-dev', 'libcmocka-dev', 'li
 
 
 class Missing(Exception):
-    """Something that this machine does not have; the text says what."""
+    """Something that this machine lacks; the text names it."""
 
 
 def cache_directory():
@@ -137,7 +137,7 @@ def relative_links(root):
 
 @contextlib.contextmanager
 def alone():
-    """One fetches at a time: targets share what they need, and so do two of us."""
+    """One download at a time: targets share packages, and two runs may overlap."""
     os.makedirs(cache_directory(), exist_ok=True)
     with open(os.path.join(cache_directory(), 'lock'), 'w', encoding='ascii') as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)

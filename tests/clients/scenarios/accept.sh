@@ -10,4 +10,4 @@ expect "large datagrams arrive" $FLOW udp -n 60 -s 2000-65507 7000
 expect "a TCP stream arrives" $FLOW tcp -n 1000000 7001
 stop
 expect "nothing of it is left" wait_for_no_queue
-expect "what is queued now is lost" $FLOW udp -n 10 -e 0 -w 200 7000
+expect "packets are lost without an owner" $FLOW udp -n 10 -e 0 -w 200 7000

@@ -24,7 +24,7 @@ stop
 expect_text "the program ended well" 0 echo $status
 wait_for_no_queue
 expect "the module of no queue goes" module_goes
-expect "what is queued then is lost" $FLOW udp -n 10 -e 0 -w 300 7000
+expect "packets are lost without the module" $FLOW udp -n 10 -e 0 -w 300 7000
 expect_text "a program that comes later is refused" "$refused" sh -c "$ABSENT kernel 2>&1"
 
 # A handle that was there before: its mode is refused as long as the module is away.
@@ -43,7 +43,7 @@ expect "and away once more" module_goes
 : >$work/go
 wait $started
 started=
-expect_text "an old handle is told the same" "$refused" cat "$log"
+expect_text "an old handle gets the same error" "$refused" cat "$log"
 insmod /vm/modules/nfnetlink_queue.ko
 start $DECIDE accept
 wait_for_queue
