@@ -79,6 +79,22 @@ for address in '127.0.0.1', '::1':
             check(f'the connection of the output is left out ({address})', own == [] and b'7001' in lines, own[:5])
             check(f'and named ({address})', f'host {address}' in text and '--include-own' in text, text)
 
+# The same for the lines of a filter's log, which cannot be excluded from the rule: the packets must be decided.
+out, reader = connection()
+errors = open(os.path.join(work, 'errors'), 'w+')
+p = subprocess.Popen([IPQ, 'filter', '--on', 'OUTPUT', 'log tcp', 'log udp'], stdout=out, stderr=errors)
+time.sleep(1.5)
+send_udp(1)
+time.sleep(1)
+end(p)
+out.close()
+reader.settimeout(0.5)
+lines = reader.recv(1 << 20).decode()
+errors.seek(0)
+text = errors.read()
+check('log lines about the connection of the output are left out and named', lines.count('\n') == 1 and '7001' in lines and
+      'not shown, because it carries this output' in text, lines[:300] + text)
+
 # An SSH session: in our environment, or in that of an ancestor (sudo removes it).
 out, reader = connection()
 session = '%s %u %s %u' % (out.getsockname() + out.getpeername())

@@ -247,6 +247,7 @@ static int open_and_run(struct filter *f)
 	f->common.record = f->record_path != NULL && !f->session.dry_run;
 	options.style = f->common.style;
 	options.record.path = f->common.record ? f->record_path : NULL;
+	options.include_own = f->session.virtual_time;
 	options.lossless = f->session.virtual_time ? &f->session.stopping : NULL;
 	if (output_open(&f->session.output, &options, &e) == 0)
 		return output_close(f->session.output, run_with(f));

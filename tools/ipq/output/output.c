@@ -7,9 +7,11 @@
 #include <string.h>
 #include <time.h>
 #include <unistd.h>
+#include <pcap/pcap.h>
 #include "common/text.h"
 #include "output/names.h"
 #include "output/output.h"
+#include "output/own_link.h"
 #include "output/writer.h"
 #include "util/clock.h"
 
@@ -34,6 +36,9 @@ struct output {
 	struct output_options options;
 	struct stream lines, notes;
 	struct recorder *record;
+	char *own_link;			/* a filter; NULL: nothing is left out */
+	struct bpf_program own_packets; /* compiled */
+	atomic_flag own_reported;
 	struct writer *line_writer, *record_writer, *note_writer;
 	bool stuck;
 };
@@ -49,7 +54,7 @@ struct line {
 struct record {
 	struct pcapng_record record;
 	struct ipq_packet packet;
-	char comment[1024];
+	size_t comment_len; /* with its terminator; it follows, and then the bytes */
 };
 
 /* ---- text ---------------------------------------------------------------------------------------- */
@@ -139,13 +144,14 @@ static int write_record(void *context, const void *item, size_t len)
 {
 	const struct output *o = context;
 	const struct record *r = item;
+	const char *comment = (const char *)(r + 1);
 	struct pcapng_record record = r->record;
 	struct ipq_packet packet = r->packet;
 
 	(void)len;
-	packet.payload = (uint8_t *)(uintptr_t)(r + 1);
+	packet.payload = (uint8_t *)(uintptr_t)(comment + r->comment_len);
 	record.packet = &packet;
-	record.comment = record.comment != NULL ? r->comment : NULL;
+	record.comment = r->comment_len > 0 ? comment : NULL;
 	return recorder_write(o->record, &record);
 }
 
@@ -218,6 +224,17 @@ static uint32_t line_bytes(const struct output *o, const struct ipq_packet *pack
 	return names_are_long(packet->payload, packet->payload_len) ? NAMES_BYTES : HEADERS;
 }
 
+/* Would showing this packet send another one like it? */
+static bool is_own(struct output *o, const struct ipq_packet *packet)
+{
+	if (o->own_link == NULL || (packet->present & IPQ_HAS_PAYLOAD) == 0 ||
+	    bpf_filter(o->own_packets.bf_insns, packet->payload, packet->full_len, packet->payload_len) == 0)
+		return false;
+	if (!atomic_flag_test_and_set(&o->own_reported))
+		text_note("%s: not shown, because it carries this output: %s\n", o->options.who, o->own_link);
+	return true;
+}
+
 bool output_packet(struct output *o, const struct print_packet *p)
 {
 	struct line line = { .is_packet = true, .print = *p };
@@ -226,6 +243,8 @@ bool output_packet(struct output *o, const struct print_packet *p)
 
 	if (o->line_writer == NULL)
 		return false;
+	if (is_own(o, p->packet))
+		return true;
 	line.packet = without_views(p->packet, line_bytes(o, p->packet), &len);
 	piece[1] = (struct iovec){ p->packet->payload, len };
 	return writer_put(o->line_writer, piece, 2);
@@ -242,15 +261,17 @@ bool output_text(struct output *o, const char *text, size_t len)
 bool output_record(struct output *o, const struct pcapng_record *r)
 {
 	struct record record = { .record = *r };
-	struct iovec piece[2] = { { &record, sizeof(record) } };
 	uint32_t len;
 
-	if (o->record_writer == NULL)
+	if (o->record_writer == NULL || (strcmp(o->options.record.path, "-") == 0 && is_own(o, r->packet)))
 		return true;
 	record.packet = without_views(r->packet, UINT32_MAX, &len);
-	snprintf(record.comment, sizeof(record.comment), "%s", r->comment != NULL ? r->comment : "");
-	piece[1] = (struct iovec){ r->packet->payload, len };
-	return writer_put(o->record_writer, piece, 2);
+	record.comment_len = r->comment != NULL ? strlen(r->comment) + 1 : 0;
+	return writer_put(o->record_writer,
+			  (struct iovec[]){ { &record, sizeof(record) },
+					    { (char *)(uintptr_t)r->comment, record.comment_len },
+					    { r->packet->payload, len } },
+			  3);
 }
 
 /* Where text_complain() and text_note() go while packets wait. */
@@ -262,6 +283,21 @@ static void put_note(const char *text, size_t len)
 }
 
 /* ---- start and end ------------------------------------------------------------------------------- */
+
+/* 0 or -ENOMEM. */
+static int find_own_link(struct output *o)
+{
+	pcap_t *pcap = pcap_open_dead(DLT_RAW, 65535);
+	int err = pcap != NULL ? 0 : -ENOMEM;
+
+	o->own_link = own_link_filter();
+	if (err == 0 && o->own_link != NULL &&
+	    pcap_compile(pcap, &o->own_packets, o->own_link, 1, PCAP_NETMASK_UNKNOWN) != 0)
+		err = -ENOMEM;
+	if (pcap != NULL)
+		pcap_close(pcap);
+	return err;
+}
 
 int output_open(struct output **output, const struct output_options *options, struct ipq_error *e)
 {
@@ -275,7 +311,7 @@ int output_open(struct output **output, const struct output_options *options, st
 	o->lines = (struct stream){ .output = o, .fd = STDOUT_FILENO };
 	o->notes = (struct stream){ .output = o, .fd = STDERR_FILENO };
 	o->lines.text = open_memstream(&o->lines.bytes, &o->lines.used);
-	if (o->lines.text == NULL)
+	if (o->lines.text == NULL || (!options->include_own && find_own_link(o) < 0))
 		err = ipq_fail(e, ENOMEM, "out of memory");
 	if (err == 0 && options->record.path != NULL)
 		err = recorder_open(&o->record, &options->record, e);
@@ -387,6 +423,8 @@ int output_close(struct output *o, int status)
 	if (o->lines.text != NULL)
 		fclose(o->lines.text);
 	free(o->lines.bytes);
+	pcap_freecode(&o->own_packets);
+	free(o->own_link);
 	free(o);
 	return status;
 }

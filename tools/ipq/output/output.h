@@ -25,6 +25,7 @@ struct output_options {
 	struct print_style style;
 	struct recorder_options record; /* path NULL: none */
 	const _Atomic bool *lossless;	/* NULL: drop; else wait for room until this is true */
+	bool include_own; /* also packets of the connection that carries the standard output (own_link.h) */
 	/* Writing to the standard output (recording: to the file) failed, and goes on no more. Any thread. */
 	void (*failed)(void *context, bool recording);
 	void *context;

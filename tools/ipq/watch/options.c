@@ -6,7 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include "common/text.h"
-#include "watch/own_link.h"
+#include "output/own_link.h"
 #include "watch/watch.h"
 
 enum { OPTION_JSON = 1, OPTION_INCLUDE_OWN };

@@ -181,6 +181,7 @@ static int run_with(struct watch *watch)
 	options.record = watch->record;
 	if (watch->session.dry_run)
 		options.record.path = NULL;
+	options.include_own = watch->include_own || watch->session.virtual_time;
 	options.lossless = watch->session.virtual_time ? &watch->session.stopping : NULL;
 	if (output_open(&watch->session.output, &options, &e) < 0)
 		text_complain("ipq watch", "%s", e.text);

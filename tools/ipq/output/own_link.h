@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * The connections that carry what `ipq watch` prints. Each line that it shows of such a connection would send another
- * packet over it, and so on without end.
+ * The connections that carry what we print. Each line about a packet of such a connection would send another packet
+ * over it, and so on without end.
  */
-#ifndef IPQ_WATCH_OWN_LINK_H
-#define IPQ_WATCH_OWN_LINK_H
+#ifndef IPQ_OUTPUT_OWN_LINK_H
+#define IPQ_OUTPUT_OWN_LINK_H
 
 /*
  * A filter that matches the packets of these connections: the standard output or error when it is a socket, and the SSH

@@ -6,7 +6,7 @@
 #include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
-#include "watch/own_link.h"
+#include "output/own_link.h"
 
 #define ANCESTORS 32
 #define ENVIRON_MAX (1 << 20)
