@@ -209,8 +209,8 @@ static int ask(struct nflog *q, const struct nflog_config *config)
 	return err == -EAGAIN ? -ETIMEDOUT : err;
 }
 
-/* The kernel answers EPERM to those without the capability and when another socket has the group. A request that it
- * refuses in another way, and that changes nothing, tells the two apart: no family has this number. */
+/* The kernel answers EPERM to a process without the capability, and when another socket has the group. This request
+ * changes nothing, as no family has this number: a capable process gets another error. */
 static bool is_capable(struct nflog *q)
 {
 	return ask(q, &(struct nflog_config){ .command = NFULNL_CFG_CMD_PF_BIND, .family = 255 }) != -EPERM;

@@ -22,7 +22,7 @@ struct decoded {
 	uint32_t sequence, acknowledgement;
 };
 
-/* Never reads beyond len; what is cut off is left out. */
+/* Never reads beyond len. Fields of headers that are cut off are left out. */
 void decode(struct decoded *d, const uint8_t *p, uint32_t len);
 
 /* "tcp", "udp", ...; NULL: no name for it here. */

@@ -25,13 +25,13 @@ struct print_packet {
 	const char *verdict;	    /* "accept"; NULL: not decided */
 };
 
-/* Should this stream be coloured? A terminal that is not "dumb", and NO_COLOR is not set. */
+/* True for a terminal that is not "dumb", unless NO_COLOR is set. */
 bool print_wants_colour(FILE *out);
 
-/* One line; with bytes, several. */
+/* Writes one line, or with style->bytes and style->text several. */
 void print_packet(FILE *out, const struct print_style *style, const struct print_packet *p);
 
-/* "INPUT"; "hook N" cannot be: numbers beyond the five give "-". */
+/* The name of a hook, such as "INPUT"; "-" for a number that no hook has. */
 const char *print_hook(unsigned hook);
 
 #endif

@@ -216,26 +216,34 @@ static char *join(int words, char **word)
 	return text;
 }
 
-static void note_own_link(const struct watch *watch, const char *link)
+/* Of the connections that carry the output, those that the filter of the user may match. NULL: none. */
+static char *find_own_link(const struct watch *watch)
 {
-	if (!watch->session.quiet &&
-	    (watch->expression == NULL || expression_may_match_tcp(watch->expression)))
+	const struct session *s = &watch->session;
+	char *link = NULL;
+
+	if (!s->virtual_time && !s->dry_run && !watch->include_own)
+		link = own_link_filter();
+	if (link != NULL && watch->expression != NULL && !expression_may_match_tcp(watch->expression) &&
+	    strstr(link, "(udp ") == NULL) {
+		free(link);
+		link = NULL;
+	}
+	if (link != NULL && !s->quiet)
 		text_note(
 			"ipq watch: left out, because it carries this output (--include-own shows it): %s\n",
 			link);
+	return link;
 }
 
 /* Adds -i and our own connections to the filter of the user, which was parsed without them to report its errors. */
 static int narrow(struct watch *watch, const char *user)
 {
-	bool live = !watch->session.virtual_time && !watch->session.dry_run;
-	char *link = live && !watch->include_own ? own_link_filter() : NULL, *text = NULL;
+	char *link = find_own_link(watch), *text = NULL;
 	size_t len = 0;
 	FILE *f = open_memstream(&text, &len);
 	int err = f != NULL ? 0 : -ENOMEM;
 
-	if (link != NULL)
-		note_own_link(watch, link);
 	if (f != NULL) {
 		if (watch->interface != NULL)
 			fprintf(f, "(in %s or out %s)", watch->interface, watch->interface);
