@@ -253,26 +253,45 @@ int engine_step(struct engine *e, int timeout_ms)
 	return ret;
 }
 
+/*
+ * Requests have changed the number of waiting packets from before. The thread that steps the engine is
+ * woken when there is room for many held packets, or after the last verdict, but not for each verdict.
+ */
+static bool is_step_due(const struct engine *e, const struct family *f, size_t before)
+{
+	size_t half = f->queue_max / 2;
+
+	if (e->held > 0 && before > half && f->waiting.count <= half)
+		return true;
+	return e->ended && e->family[0].waiting.count + e->family[1].waiting.count == 0;
+}
+
 int engine_request(struct engine *e, uint32_t client, const struct iovec *piece, size_t pieces)
 {
 	struct client *c;
+	struct family *f;
+	size_t before;
 	int ret = -ENOENT;
 
 	pthread_mutex_lock(&e->lock);
 	c = engine_find_client(e, client);
-	if (c != NULL)
-		client_serve(e, c); /* requests that are in its socket come first; it may end */
+	if (c == NULL)
+		goto out;
+	f = engine_family(e, c->family);
+	before = f->waiting.count;
+	client_serve(e, c); /* requests that are in its socket come first; it may end */
 	c = engine_find_client(e, client);
-	if (c != NULL) {
-		e->passed_on = false;
-		ret = client_request(e, c, piece, pieces);
-		if (e->passed_on && engine_wants_packets(e))
-			receive(e); /* the source's refusal, if there is one */
-		engine_watch_source(e);
-		engine_save_state(e);
-	}
-	if (e->held > 0 || e->ended)
-		engine_wake(e); /* the verdict has made room, or was the last one */
+	if (c == NULL)
+		goto out;
+	e->passed_on = false;
+	ret = client_request(e, c, piece, pieces);
+	if (e->passed_on && engine_wants_packets(e))
+		receive(e); /* the source's refusal, if there is one */
+	engine_watch_source(e);
+	engine_save_state(e);
+	if (is_step_due(e, f, before))
+		engine_wake(e);
+out:
 	pthread_mutex_unlock(&e->lock);
 	return ret;
 }
@@ -318,6 +337,8 @@ void engine_set_queue_max(struct engine *e, uint8_t family, uint32_t max)
 		if (e->configured)
 			engine_configure(e, NULL);
 		engine_save_state(e);
+		if (e->held > 0)
+			engine_wake(e); /* there may be room now */
 	}
 	pthread_mutex_unlock(&e->lock);
 }
