@@ -180,7 +180,8 @@ static void serve_events(struct engine *e, const struct epoll_event *event, int 
 		} else if ((void *)c == (void *)&e->always_ready) {
 			serve_polled(e);
 		} else if ((void *)c == (void *)&e->wake) {
-			seen->woken = read(e->wake, &count, sizeof(count)) > 0;
+			seen->woken =
+				read(e->wake, &count, sizeof(count)) > 0 && atomic_exchange(&e->woken, false);
 		} else if ((void *)c == (void *)&e->end_timer) {
 			seen->silent = read(e->end_timer, &count, sizeof(count)) > 0;
 		} else if ((void *)c == (void *)&e->owner_timer) {
@@ -290,7 +291,7 @@ int engine_request(struct engine *e, uint32_t client, const struct iovec *piece,
 	engine_watch_source(e);
 	engine_save_state(e);
 	if (is_step_due(e, f, before))
-		engine_wake(e);
+		engine_poke(e);
 out:
 	pthread_mutex_unlock(&e->lock);
 	return ret;
@@ -338,7 +339,7 @@ void engine_set_queue_max(struct engine *e, uint8_t family, uint32_t max)
 			engine_configure(e, NULL);
 		engine_save_state(e);
 		if (e->held > 0)
-			engine_wake(e); /* there may be room now */
+			engine_poke(e); /* there may be room now */
 	}
 	pthread_mutex_unlock(&e->lock);
 }

@@ -113,10 +113,16 @@ int engine_open_events(struct engine *e)
 	return 0;
 }
 
-void engine_wake(struct engine *e)
+void engine_poke(struct engine *e)
 {
 	static const uint64_t one = 1;
 
 	if (write(e->wake, &one, sizeof(one)) < 0)
 		return; /* it is set already */
+}
+
+void engine_wake(struct engine *e)
+{
+	atomic_store(&e->woken, true);
+	engine_poke(e);
 }

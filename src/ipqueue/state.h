@@ -87,9 +87,10 @@ struct engine {
 	struct source *source;
 	FILE *log;
 	int epoll, wake;
-	int always_ready; /* an eventfd that is always readable */
-	int end_timer;	  /* runs while the end of the packets waits for the last verdicts */
-	int owner_timer;  /* runs while packets wait for an owner of their family */
+	atomic_bool woken; /* by engine_wake(); else wake only asks for a step */
+	int always_ready;  /* an eventfd that is always readable */
+	int end_timer;	   /* runs while the end of the packets waits for the last verdicts */
+	int owner_timer;   /* runs while packets wait for an owner of their family */
 	bool adopt, lossless;
 	bool configured, ended, eof_sent, awaiting_owner;
 	bool watched;	/* the source is in the epoll set */
@@ -153,6 +154,8 @@ void engine_drop(struct engine *e, uint32_t id);
 void engine_flush(struct engine *e);
 
 /* events.c, and engine_wake() */
+/* Makes the thread that steps the engine look for something to do. */
+void engine_poke(struct engine *e);
 int engine_open_events(struct engine *e);
 int engine_source_fd(const struct engine *e);
 bool engine_wants_packets(const struct engine *e);
