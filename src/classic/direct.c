@@ -124,11 +124,18 @@ static int set_mode(struct classic *c, uint8_t mode, uint32_t range)
 {
 	struct source_refusal refusal = { .error = EINVAL, .mode = true, .code = mode, .id = range };
 
+	int err;
+
 	if (mode > IPQ_COPY_MAX)
 		return c->source->ops->refuse(c->source, &refusal);
 	c->mode = mode;
 	c->range = range;
-	return configure(c);
+	err = configure(c);
+	if (err < 0) { /* ip_queue sent a message only: programs may ignore the result and read */
+		refusal.error = -err;
+		c->source->ops->refuse(c->source, &refusal);
+	}
+	return err;
 }
 
 static int reconfigure(struct classic *c)

@@ -4,6 +4,7 @@
  * machine, which a rule queues.
  *
  *	effect mode|range|refusal|exit [both]      both: with a handle for IPv6 too
+ *	effect ignored                             the queue has an owner, and the result of ipq_set_mode is ignored
  */
 #include <arpa/inet.h>
 #include <stdio.h>
@@ -118,6 +119,22 @@ static int refusal(void)
 	return good;
 }
 
+/* ipq_set_mode has failed: the next read finds a message that quotes it. */
+static int ignored(void)
+{
+	struct ipq_handle *h = ipq_create_handle(0, PF_INET);
+	size_t length = 4 * sizeof(struct nlmsghdr) - 12 + sizeof(ipq_peer_msg_t); /* 20 and the request */
+	ssize_t n;
+
+	ipq_set_mode(h, IPQ_COPY_PACKET, 2048);
+	n = ipq_read(h, buf, sizeof(buf), 2000000);
+	if (n == (ssize_t)length && ipq_message_type(buf) == NLMSG_ERROR &&
+	    ipq_get_msgerr(buf) == 16 /* EBUSY */)
+		return 1;
+	printf("%ld bytes, not %lu\n", (long)n, (unsigned long)length);
+	return 0;
+}
+
 int main(int argc, char **argv)
 {
 	const char *what = argc > 1 ? argv[1] : "";
@@ -129,6 +146,8 @@ int main(int argc, char **argv)
 	good = strcmp(what, "mode") == 0 ? mode() : strcmp(what, "range") == 0 ? range() : 0;
 	if (strcmp(what, "refusal") == 0)
 		good = refusal();
+	if (strcmp(what, "ignored") == 0)
+		good = ignored();
 	if (strcmp(what, "exit") == 0) {
 		struct ipq_handle *h = open_handle(PF_INET);
 
