@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * One file for each subcommand of ipq. A new one takes three lines: the file in meson.build, its
- * declaration here, its place in the table of main.c.
+ * Each subcommand of ipq has a folder. To add one, add its files to meson.build, a declaration here, and an entry in
+ * the table in main.c.
  */
 #ifndef IPQ_COMMAND_H
 #define IPQ_COMMAND_H
