@@ -52,6 +52,11 @@ done
 "$ipq" filter --check --on INPUT 'drop tcp dst port 23' 'mark 7, delay 5ms if in eth0' >"$work/out" || failed=1
 grep -q '2 rules are correct' "$work/out" || failed=1
 
+refused 'bits 0xff000000 of packet marks' filter --on INPUT --dry-run 'mark 0x1000001 tcp'
+refused '4 to 31 adjacent bits' filter --on INPUT --mark-bits 0xff00ff --dry-run drop
+refused 'need --on HOOK' filter --keep-rules drop
+refused 'unknown option' clean --nonsense
+
 # A closed standard output is no descriptor for anything else, and what cannot be written is an error.
 printf '\324\303\262\241\2\0\4\0\0\0\0\0\0\0\0\0\377\377\0\0\145\0\0\0' >"$work/in.pcap"
 printf '\0\0\0\0\0\0\0\0\24\0\0\0\24\0\0\0' >>"$work/in.pcap"

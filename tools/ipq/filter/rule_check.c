@@ -22,6 +22,23 @@ static bool fits_file(const struct rule *r)
 	return true;
 }
 
+/* An accepted packet bears a mark of ours for a moment; those bits are cleared after that. */
+static bool keeps_mark_bits(const struct rule *r, const struct session *s)
+{
+	const struct action *mark = rule_action(r, ACTION_MARK), *repeat = rule_action(r, ACTION_REPEAT);
+	uint32_t ours = s->mark_bits != 0 ? s->mark_bits : RULES_MARK_BITS;
+	char why[160];
+
+	if (s->hooks == 0 || s->via == RULES_NFTABLES ||
+	    (((mark != NULL ? mark->number : 0) | (repeat != NULL ? repeat->number : 0)) & ours) == 0)
+		return true;
+	snprintf(why, sizeof(why),
+		 "ipq needs the bits 0x%x of packet marks for itself: use other bits, or choose its own with "
+		 "--mark-bits",
+		 ours);
+	return refuse(r, why);
+}
+
 static bool fits_queue(const struct rule *r, const struct session *s)
 {
 	const struct action *queue = rule_action(r, ACTION_QUEUE);
@@ -35,7 +52,7 @@ static bool fits_queue(const struct rule *r, const struct session *s)
 				 "PREROUTING and INPUT");
 	if (rule_action(r, ACTION_REJECT) != NULL && (s->hooks & 1U << 4) != 0)
 		return refuse(r, "reject works in PREROUTING, INPUT, FORWARD and OUTPUT, not in POSTROUTING");
-	return true;
+	return keeps_mark_bits(r, s);
 }
 
 bool rules_fit(const struct ruleset *set, const struct session *s)

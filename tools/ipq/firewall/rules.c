@@ -13,7 +13,6 @@
 #include "firewall/probe.h"
 #include "firewall/rules_script.h"
 
-#define MARK_BITS 0xff000000
 #define CHANGE_WAIT_MS 5000
 
 int rules_parse_hooks(const char *on, unsigned *hooks, struct ipq_error *e)
@@ -47,7 +46,7 @@ int rules_parse_mark_bits(const char *text, uint32_t *mask, struct ipq_error *e)
 	if (!isdigit((unsigned char)*text) || *end != '\0' || value > UINT32_MAX || value == UINT32_MAX ||
 	    value < 15 * low || value == 0 || ((value + low) & value) != 0)
 		return ipq_fail(e, EINVAL, "--mark-bits takes 4 to 31 adjacent bits, as in --mark-bits 0x%x",
-				MARK_BITS);
+				RULES_MARK_BITS);
 	*mask = (uint32_t)value;
 	return 0;
 }
@@ -223,7 +222,7 @@ int rules_open(struct rules **rules, const struct rules_options *options, struct
 	r->options = *options;
 	r->new = (struct filters){ .program = options->filter, .count = options->filters };
 	if (r->options.mark_bits == 0)
-		r->options.mark_bits = MARK_BITS;
+		r->options.mark_bits = RULES_MARK_BITS;
 	r->lock = r->guardian_fd = -1;
 	err = open_rules(r, e);
 	if (err < 0)

@@ -19,6 +19,8 @@
 #include <pcap/bpf.h>
 #include "firewall/chains.h"
 
+#define RULES_MARK_BITS 0xff000000 /* the default */
+
 struct rules; /* opaque */
 
 enum rules_kind {
