@@ -408,6 +408,23 @@ static int apply_all(struct rules *r, void (*write)(const struct rules *, enum f
 	return err;
 }
 
+/*
+ * Writes the chain. Where that fails, but not for the lock, all packets come: this kernel has no bpf match, or the rules
+ * are too many for the socket of iptables-nft, whose size is limited in a user namespace.
+ */
+static int apply_chain(struct rules *r, struct ipq_error *e)
+{
+	struct ipq_error second;
+	int err;
+
+	r->no_match = false;
+	err = apply_all(r, script_chain, e);
+	if (err == 0 || err == -EAGAIN || rules_unfiltered(r))
+		return err;
+	r->no_match = true;
+	return apply_all(r, script_chain, &second) == 0 ? 0 : err;
+}
+
 static void forget_old(struct rules *r)
 {
 	r->old.count = 0;
@@ -454,7 +471,7 @@ int rules_extend(struct rules *r, const struct bpf_program *filter, size_t filte
 		r->old = was;
 		r->old_all = was.count == 0;
 		r->new = (struct filters){ .program = filter, .count = filters };
-		err = apply_all(r, script_chain, e);
+		err = apply_chain(r, e);
 		r->change = err < 0 ? UNSETTLED : EXTENDED;
 		if (err < 0)
 			r->new = was;
@@ -476,7 +493,7 @@ int rules_settle(struct rules *r, struct ipq_error *e)
 	err = begin_change(r, e);
 	if (err < 0)
 		return err;
-	err = apply_all(r, script_chain, e);
+	err = apply_chain(r, e);
 	r->change = err < 0 ? UNSETTLED : SETTLED;
 	release_lock(r);
 	return err;

@@ -71,9 +71,28 @@ bool rules_unfiltered(const struct rules *r)
 	return false;
 }
 
+/* Is this program of the old filters among the new ones? Then it needs no second rule. */
+static bool stays(const struct rules *r, const struct bpf_program *p)
+{
+	for (size_t i = 0; i < r->new.count; i++)
+		if (r->new.program[i].bf_len == p->bf_len &&
+		    memcmp(r->new.program[i].bf_insns, p->bf_insns, p->bf_len * sizeof(*p->bf_insns)) == 0)
+			return true;
+	return false;
+}
+
+static size_t count_old(const struct rules *r)
+{
+	size_t n = 0;
+
+	for (size_t i = 0; i < r->old.count; i++)
+		n += !stays(r, &r->old.program[i]);
+	return n;
+}
+
 unsigned rules_count(const struct rules *r, enum firewall_kind kind)
 {
-	size_t n = rules_unfiltered(r) ? 1 : r->new.count + r->old.count;
+	size_t n = rules_unfiltered(r) ? 1 : r->new.count + count_old(r);
 
 	for (size_t i = 0; i < r->chains.count; i++)
 		n += rules_must_know(r, kind, &r->chains.chain[i]);
@@ -96,18 +115,14 @@ static void put_target(const struct rules *r, FILE *script)
 	fputs(r->options.bypass ? " --queue-bypass\n" : "\n", script);
 }
 
-static void put_rules(const struct rules *r, const struct filters *f, FILE *script)
+static void put_rule(const struct rules *r, const struct bpf_program *p, FILE *script)
 {
-	for (size_t i = 0; i < f->count; i++) {
-		const struct bpf_program *p = &f->program[i];
-
-		fprintf(script, "-A %s -m bpf --bytecode \"%u", r->name, p->bf_len);
-		for (unsigned n = 0; n < p->bf_len; n++)
-			fprintf(script, ",%u %u %u %u", p->bf_insns[n].code, p->bf_insns[n].jt,
-				p->bf_insns[n].jf, p->bf_insns[n].k);
-		fputs("\" ", script);
-		put_target(r, script);
-	}
+	fprintf(script, "-A %s -m bpf --bytecode \"%u", r->name, p->bf_len);
+	for (unsigned n = 0; n < p->bf_len; n++)
+		fprintf(script, ",%u %u %u %u", p->bf_insns[n].code, p->bf_insns[n].jt, p->bf_insns[n].jf,
+			p->bf_insns[n].k);
+	fputs("\" ", script);
+	put_target(r, script);
 }
 
 static void put_chain(const struct rules *r, enum firewall_kind kind, FILE *script)
@@ -131,8 +146,11 @@ static void put_chain(const struct rules *r, enum firewall_kind kind, FILE *scri
 		put_target(r, script);
 		return;
 	}
-	put_rules(r, &r->new, script);
-	put_rules(r, &r->old, script);
+	for (size_t i = 0; i < r->new.count; i++)
+		put_rule(r, &r->new.program[i], script);
+	for (size_t i = 0; i < r->old.count; i++)
+		if (!stays(r, &r->old.program[i]))
+			put_rule(r, &r->old.program[i], script);
 }
 
 /* ---- nftables ------------------------------------------------------------------------------------ */

@@ -1,0 +1,34 @@
+#!/bin/sh
+# SPDX-License-Identifier: LGPL-2.1-or-later
+# An error while packets are decided does not open the filter: here there is no memory for packets that are delayed.
+. "$IPQ_LIVE/lib.sh"
+command -v prlimit >/dev/null || skip "no prlimit"
+[ "$IPQ_SANITIZER" = none ] || skip "sanitizers reserve address space"
+
+closed() {
+	$FLOW udp -n 5 -e 0 -w 200 7001 >/dev/null
+}
+
+provoke() {
+	# one arena: else the limit leaves what other arenas have reserved
+	MALLOC_ARENA_MAX=1 start timeout -k 1 20 $IPQ filter "$@" --on INPUT 'drop udp dst port 7001' 'delay 100s udp dst port 7005'
+	wait_for_rule INPUT
+	expect "drops while it runs" closed
+	child=$(cat /proc/$started/task/$started/children | awk '{ print $1 }')
+	size=$(awk '/^VmSize/ { print $2 * 1024 }' /proc/$child/status)
+	prlimit --pid $child --as=$((size + 1000000))
+	$FLOW udp -n 1000 -s 30000-50000 -e 0 -w 500 7005 >/dev/null
+	wait $started
+	expect_text "an error ends it with exit status 1" 1 echo $?
+	started=
+}
+
+provoke
+expect "the filter stays closed" closed
+expect "a message names the remedy" grep -q 'ipq clean' "$log"
+expect "ipq clean removes the rules" $IPQ clean
+expect "and opens" $FLOW udp -n 5 7001
+provoke --bypass
+expect "with --bypass packets pass" $FLOW udp -n 5 7001
+expect_text "and no rule is left" "" rules_of_ours
+finish
