@@ -3,10 +3,11 @@
  * What a record has besides its frame: hook, mark and interfaces.
  *
  * Recordings of ipq have them in a custom option of pcapng (code 2988, a text), with netfilter's private
- * enterprise number: "ipq" and words hook=NAME, indev=NAME, outdev=NAME, mark=NUMBER. In NFLOG captures, hook
+ * enterprise number: "ipq" and words hook=NAME, indev=NAME, outdev=NAME, mark=NUMBER, verdict=NAME. In NFLOG captures, hook
  * and mark are in the frame. Otherwise the interface has the name that the file gives it. Options of the
  * source take precedence, its defaults come last.
  */
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <linux/netfilter.h>
@@ -21,6 +22,7 @@ struct metadata {
 	uint8_t hook;
 	uint32_t mark;
 	char indev[IFNAMSIZ], outdev[IFNAMSIZ]; /* "": none */
+	char verdict[16];
 };
 
 static void set_interface(char name[IFNAMSIZ], const char *value)
@@ -43,6 +45,8 @@ static void parse_word(struct metadata *m, const char *word)
 		set_interface(m->indev, word + 6);
 	} else if (strncmp(word, "outdev=", 7) == 0) {
 		set_interface(m->outdev, word + 7);
+	} else if (strncmp(word, "verdict=", 8) == 0) {
+		snprintf(m->verdict, sizeof(m->verdict), "%.15s", word + 8);
 	} else if (strncmp(word, "mark=", 5) == 0) {
 		m->mark = (uint32_t)strtoul(word + 5, &end, 0);
 		m->has_mark = end != word + 5 && *end == '\0';
@@ -107,7 +111,8 @@ static const char *choose(bool given, const char *option, const char *recorded, 
 	return is_interface_name(described) ? described : option;
 }
 
-void source_pcap_fill_metadata(struct pcap_source *p, const struct held *h, struct ipq_packet *packet)
+void source_pcap_fill_metadata(struct pcap_source *p, const struct held *h, struct ipq_packet *packet,
+			       struct recorded *recorded)
 {
 	const struct source_pcap_name *name = &p->name;
 	const char *described = h->record.interface;
@@ -115,7 +120,7 @@ void source_pcap_fill_metadata(struct pcap_source *p, const struct held *h, stru
 			      .hook = h->frame.hook,
 			      .has_mark = h->frame.has_mark,
 			      .mark = h->frame.mark };
-	bool recorded = parse_recording(h, &m);
+	bool is_recording = parse_recording(h, &m);
 
 	packet->hook =
 		m.has_hook && !name->hook_given && m.hook <= NF_INET_POST_ROUTING ? m.hook : name->hook;
@@ -126,13 +131,15 @@ void source_pcap_fill_metadata(struct pcap_source *p, const struct held *h, stru
 	}
 	if (packet->hook >= NF_INET_FORWARD) {
 		/* A description of the interface is that of the input in FORWARD. */
-		if (packet->hook == NF_INET_FORWARD || recorded)
+		if (packet->hook == NF_INET_FORWARD || is_recording)
 			described = "";
 		packet->outdev =
 			interface_index(p, choose(name->outdev_given, name->outdev, m.outdev, described),
 					h->record.link_type);
 		packet->present |= IPQ_HAS_OUTDEV;
 	}
+	recorded->id = h->id;
+	memcpy(recorded->verdict, m.verdict, sizeof(m.verdict));
 	if (h->marked || m.has_mark) {
 		packet->mark = h->marked ? h->mark : m.mark;
 		packet->present |= IPQ_HAS_MARK;

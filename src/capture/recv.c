@@ -139,7 +139,7 @@ static void fill_packet(struct pcap_source *p, const struct held *h, const struc
 		packet->present |= IPQ_HAS_TIMESTAMP;
 	if (source_pcap_checksum_partial(h))
 		packet->flags |= IPQ_PACKET_CHECKSUM_NOT_READY;
-	source_pcap_fill_metadata(p, h, packet);
+	source_pcap_fill_metadata(p, h, packet, &p->recorded[index]);
 	packet->hw_protocol = packet->hook == NF_INET_LOCAL_OUT ? 0 : h->frame.protocol;
 	at = fill_link(h, slot, packet);
 	if (p->config.mode == COPY_PACKET)

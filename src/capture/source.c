@@ -202,6 +202,16 @@ static int pcap_interface(const struct source *s, uint32_t index, char name[16],
 	return err;
 }
 
+static const char *pcap_verdict(const struct source *s, uint32_t id)
+{
+	const struct pcap_source *p = (const struct pcap_source *)s;
+
+	for (unsigned i = 0; i < SOURCE_BATCH_MAX; i++)
+		if (p->recorded[i].id == id)
+			return p->recorded[i].verdict;
+	return "";
+}
+
 void source_pcap_summary(struct source *s, struct pcap_summary *summary)
 {
 	struct pcap_source *p = pcap_of(s);
@@ -228,5 +238,6 @@ const struct source_ops source_pcap = {
 	.wake = pcap_wake,
 	.close_after_fork = pcap_close_after_fork,
 	.error = pcap_error_text,
+	.verdict = pcap_verdict,
 	.interface = pcap_interface,
 };

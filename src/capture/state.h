@@ -33,6 +33,12 @@ struct pcap_interface {
 	uint16_t type; /* ARPHRD_ */
 };
 
+/* What a recording has of a packet that was delivered last. */
+struct recorded {
+	uint32_t id;
+	char verdict[16]; /* "": not known */
+};
+
 /* Frames of an interface whose link type is not supported. */
 struct unread {
 	uint32_t link_type;
@@ -58,7 +64,8 @@ struct pcap_source {
 
 	/* used by the receiver only */
 	struct capture_reader *in;
-	bool at_hand;			  /* record, data and frame are the next to deliver */
+	bool at_hand; /* record, data and frame are the next to deliver */
+	struct recorded recorded[SOURCE_BATCH_MAX];
 	uint8_t *large[SOURCE_BATCH_MAX]; /* for packets that do not fit into their slot */
 	struct capture_record record;
 	const uint8_t *data;
@@ -119,8 +126,9 @@ int source_pcap_let_pass(struct pcap_source *p, uint32_t id, bool all);
 
 /* Is the transport checksum left to a network card? */
 bool source_pcap_checksum_partial(const struct held *h);
-/* Fills in hook, mark and interfaces. */
-void source_pcap_fill_metadata(struct pcap_source *p, const struct held *h, struct ipq_packet *packet);
+/* Fills in hook, mark and interfaces, and the recorded verdict. */
+void source_pcap_fill_metadata(struct pcap_source *p, const struct held *h, struct ipq_packet *packet,
+			       struct recorded *recorded);
 
 int source_pcap_recv(struct source *s, const struct iovec *slot, struct ipq_packet *packet, unsigned max,
 		     int timeout_ms, source_refused refused, void *context);

@@ -61,6 +61,10 @@ int queue_decide_at(struct ipq_queue *q, const struct ipq_packet *packet, const 
  */
 int queue_copy(struct ipq_queue *q, const struct ipq_packet *packet, const struct ipq_verdict *verdict);
 
+/* What was decided on the packet when it was recorded, such as "drop"; "": unknown. Valid until the next
+ * receive. */
+const char *queue_recorded_verdict(const struct ipq_queue *q, const struct ipq_packet *packet);
+
 /* The queue's own counters, without those of the source. Only in the thread that uses the queue. */
 void queue_counters(const struct ipq_queue *q, struct ipq_stats *stats);
 

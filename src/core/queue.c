@@ -213,6 +213,13 @@ const char *ipq_queue_error(const struct ipq_queue *q)
 	return q->error.text;
 }
 
+const char *queue_recorded_verdict(const struct ipq_queue *q, const struct ipq_packet *packet)
+{
+	const struct source_ops *ops = q->source->ops;
+
+	return ops->verdict != NULL ? ops->verdict(q->source, packet->id) : "";
+}
+
 uint32_t ipq_queue_flags(const struct ipq_queue *q)
 {
 	return q->flags;

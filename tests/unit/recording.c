@@ -125,6 +125,7 @@ static void recording_as_a_source_has_interfaces_hook_and_mark(void **state)
 			assert_int_equal(p[i].mark, x->mark);
 		assert_int_equal(p[i].timestamp, x->time);
 		assert_int_equal(p[i].payload_len, x->len);
+		assert_string_equal(source_pcap.verdict(s, p[i].id), "drop");
 	}
 	source_pcap.close(s);
 }

@@ -37,6 +37,7 @@ check 'but not when it is quiet' sh -c "! grep -q 'not read' '$work/log'"
 	'drop udp' >"$work/log" 2>&1
 "$ipq" watch --json --source "pcap:$work/rec.pcapng" >"$work/json" 2>/dev/null
 check 'a recording has hook and interfaces' grep -q '"hook":"FORWARD","indev":"eth7","outdev":"wan"' "$work/json"
+check 'and its verdict' grep -q '"verdict":"drop"' "$work/json"
 "$ipq" filter --quiet --source "pcap:$work/rec.pcapng,$work/again.pcapng" 'drop tcp' >"$work/log" 2>&1
 check 'a recording that passes is the same' cmp "$work/rec.pcapng" "$work/again.pcapng"
 exit $failed

@@ -6,7 +6,7 @@
  * and it compares LINKTYPE_RAW with another number (DLT_RAW). Each packet has the interface that it came in
  * or leaves by and its direction (epb_flags). A comment has what was decided. A custom option 2988 with
  * netfilter's private enterprise number 21373 has a text for reading back: "ipq", followed by words
- * hook=NAME, indev=NAME, outdev=NAME and mark=NUMBER. src/capture/metadata.c reads it.
+ * hook=NAME, indev=NAME, outdev=NAME, mark=NUMBER and verdict=NAME. src/capture/metadata.c reads it.
  */
 #ifndef IPQ_OUTPUT_PCAPNG_H
 #define IPQ_OUTPUT_PCAPNG_H

@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include "common/text.h"
+#include "core/core.h"
 #include "filter/needs.h"
 #include "output/names.h"
 #include "watch/partial.h"
@@ -56,6 +57,17 @@ static void record(struct worker *w, const struct print_packet *p)
 	output_record(w->session->output, &r);
 }
 
+/* A recording has its own verdicts. The text is used after the next receive, so it must be a constant. */
+static void set_recorded_verdict(const struct worker *w, struct print_packet *p)
+{
+	static const char *const verdicts[] = { "accept", "drop", "rewrite", "repeat", "queue" };
+	const char *recorded = queue_recorded_verdict(w->queue, p->packet);
+
+	for (size_t i = 0; i < sizeof(verdicts) / sizeof(verdicts[0]); i++)
+		if (strcmp(recorded, verdicts[i]) == 0)
+			p->verdict = verdicts[i];
+}
+
 static void show(struct worker *w, const struct ipq_packet *packet)
 {
 	struct watch *watch = w->session->context;
@@ -66,6 +78,7 @@ static void show(struct worker *w, const struct ipq_packet *packet)
 
 	if (watch->limit != 0 && number > watch->limit)
 		return;
+	set_recorded_verdict(w, &p);
 	session_interface(w, packet, true, p.indev);
 	session_interface(w, packet, false, p.outdev);
 	if (!records_to_stdout(watch))
