@@ -412,11 +412,12 @@ static size_t moved(size_t position, size_t offset, size_t old_len, size_t new_l
 static size_t urgent_end(const struct ipq_edit *e)
 {
 	const uint8_t *tcp = e->data + e->transport;
-	unsigned syn = e->protocol == IPPROTO_TCP && tcp[13] & IPQ_TCP_SYN ? 1 : 0; /* counts as a byte */
+	unsigned syn; /* counts as a byte */
 
-	if (e->protocol != IPPROTO_TCP || !(tcp[13] & IPQ_TCP_URG) || get16(tcp + TCP_URGENT) <= syn)
+	if (e->protocol != IPPROTO_TCP || e->transport_error || !(tcp[13] & IPQ_TCP_URG))
 		return 0;
-	return get16(tcp + TCP_URGENT) - syn;
+	syn = tcp[13] & IPQ_TCP_SYN ? 1 : 0;
+	return get16(tcp + TCP_URGENT) > syn ? get16(tcp + TCP_URGENT) - syn : 0;
 }
 
 /* -EMSGSIZE if the urgent pointer cannot have this value, else 0. */
