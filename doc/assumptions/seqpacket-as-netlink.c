@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
  * ipq run gives the program one end of a SEQPACKET pair instead of a netlink socket. It assumes that
- *  - one end of the pair can be bound to an abstract name of ten bytes later, and the other end then reads addresses
- *    of 12 bytes whose bytes 4 to 7, nl_pid, are 0;
+ *  - an accepted socket inherits its listener's abstract name of ten zeros, also when the listener is closed; the
+ *    other end then reads addresses of 12 bytes that are 0 after the family, so nl_pid and nl_groups are 0;
  *  - a netlink address as destination of sendto and sendmsg is ignored;
  *  - more messages than net.unix.max_dgram_qlen may wait, because each end is the only peer of the other;
  *  - an empty message is read as 0 bytes with an address; the end of file has no address;
@@ -33,7 +33,7 @@ static int receive_one(int fd, int flags)
 	piece = (struct iovec){ &byte, 1 };
 	ASSUME(recvfrom(fd, &byte, 1, flags | MSG_PEEK, (void *)&from, &len) == 1 && len == sizeof(nl));
 	memcpy(&nl, &from, sizeof(nl));
-	ASSUME(nl.nl_pid == 0);
+	ASSUME(nl.nl_pid == 0 && nl.nl_groups == 0);
 	ASSUME(recvmsg(fd, &msg, flags) == 1 && msg.msg_namelen == sizeof(nl));
 	return 0;
 }
@@ -46,14 +46,16 @@ int main(void)
 	struct msghdr msg = {
 		.msg_name = &kernel, .msg_namelen = sizeof(kernel), .msg_iov = &piece, .msg_iovlen = 1
 	};
-	int pair[2], serial = (int)getpid();
+	int pair[2], listener = socket(AF_UNIX, SOCK_SEQPACKET, 0);
 	struct sockaddr_storage from;
 	socklen_t len = sizeof(from);
 	char byte;
 
-	ASSUME(socketpair(AF_UNIX, SOCK_SEQPACKET, 0, pair) == 0);
-	memcpy(name.sun_path + 6, &serial, sizeof(serial));
-	ASSUME(bind(pair[0], (void *)&name, sizeof(kernel)) == 0);
+	ASSUME(bind(listener, (void *)&name, sizeof(kernel)) == 0 && listen(listener, 1) == 0);
+	pair[1] = socket(AF_UNIX, SOCK_SEQPACKET, 0);
+	ASSUME(connect(pair[1], (void *)&name, sizeof(kernel)) == 0);
+	pair[0] = accept(listener, NULL, NULL);
+	ASSUME(pair[0] >= 0 && close(listener) == 0);
 
 	for (int i = 0; i < MESSAGES; i++)
 		ASSUME(send(pair[0], "x", 1, MSG_DONTWAIT) == 1);

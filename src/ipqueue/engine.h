@@ -62,8 +62,8 @@ int engine_request(struct engine *engine, uint32_t client, const struct iovec *p
 
 /*
  * A pair for engine_add(): pair[0] for the engine, pair[1] for the program, close-on-exec, SOCK_SEQPACKET;
- * flags may be SOCK_NONBLOCK. The engine's end has an abstract name of ten bytes, six of them 0. So the
- * address that the program's recvfrom returns has 12 bytes and nl_pid 0
+ * flags may be SOCK_NONBLOCK. The engine's end has an abstract name of ten zeros. So the address that the
+ * program's recvfrom returns has 12 bytes, nl_pid 0 and nl_groups 0
  * (doc/assumptions/seqpacket-as-netlink.c). 0 or -errno.
  */
 int engine_socketpair(int pair[2], int flags);

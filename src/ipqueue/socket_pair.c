@@ -2,10 +2,8 @@
 /* The pair of sockets between an engine and a program that uses its end as a netlink socket. */
 #include <errno.h>
 #include <fcntl.h>
-#include <stdatomic.h>
-#include <string.h>
+#include <time.h>
 #include <unistd.h>
-#include <sys/random.h>
 #include <sys/socket.h>
 #include <sys/un.h>
 #include <linux/netlink.h>
@@ -32,25 +30,67 @@ static void refuse_descriptors(int fd)
 #endif
 }
 
-/* Names are unique in a network namespace: another process may have taken one. */
-static int name_socket(int fd)
+/*
+ * A listener with the name whose bytes are all 0. Names are unique in a network namespace, but this one is
+ * only used for a moment: the engine's end inherits it from the listener.
+ */
+static int open_listener(const struct sockaddr_un *name)
 {
-	static atomic_uint_fast32_t last;
-	struct sockaddr_un name = { .sun_family = AF_UNIX };
-	uint32_t serial;
-	int i;
+	const struct timespec pause = { .tv_nsec = 1000000 };
+	int fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0), i, err = 0;
 
-	if (atomic_load(&last) == 0 && getrandom(&serial, sizeof(serial), GRND_NONBLOCK) == sizeof(serial))
-		atomic_store(&last, serial);
+	if (fd < 0)
+		return -errno;
 	for (i = 0; i < ATTEMPTS; i++) {
-		serial = (uint32_t)atomic_fetch_add(&last, 1) + 1;
-		memcpy(name.sun_path + 6, &serial, sizeof(serial));
-		if (bind(fd, (const struct sockaddr *)&name, sizeof(struct sockaddr_nl)) == 0)
-			return 0;
-		if (errno != EADDRINUSE)
+		err = bind(fd, (const struct sockaddr *)name, sizeof(struct sockaddr_nl)) < 0 ? -errno : 0;
+		if (err != -EADDRINUSE)
 			break;
+		nanosleep(&pause, NULL);
 	}
-	return -errno;
+	if (err == 0 && listen(fd, 1) < 0)
+		err = -errno;
+	if (err < 0)
+		close(fd);
+	return err < 0 ? err : fd;
+}
+
+/* Another process may connect first, so the other end is checked. */
+static int accept_own(int listener)
+{
+	struct ucred peer;
+	socklen_t len = sizeof(peer);
+	int fd = accept4(listener, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
+
+	if (fd >= 0 && getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &len) == 0 && peer.pid == getpid())
+		return fd;
+	if (fd >= 0)
+		close(fd);
+	return -EADDRINUSE;
+}
+
+static int connect_pair(int pair[2], int flags)
+{
+	const struct sockaddr_un name = { .sun_family = AF_UNIX };
+	int listener = open_listener(&name), err = 0;
+
+	if (listener < 0)
+		return listener;
+	pair[0] = -1;
+	pair[1] = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | flags, 0);
+	if (pair[1] < 0 || connect(pair[1], (const struct sockaddr *)&name, sizeof(struct sockaddr_nl)) < 0)
+		err = -errno;
+	else
+		pair[0] = accept_own(listener);
+	close(listener);
+	if (err == 0 && pair[0] < 0)
+		err = pair[0];
+	if (err == 0 && (flags & SOCK_NONBLOCK) == 0 && fcntl(pair[0], F_SETFL, 0) < 0)
+		err = -errno;
+	if (err < 0 && pair[0] >= 0)
+		close(pair[0]);
+	if (err < 0 && pair[1] >= 0)
+		close(pair[1]);
+	return err;
 }
 
 void engine_enlarge(int fd, int bytes)
@@ -66,18 +106,15 @@ void engine_enlarge(int fd, int bytes)
 
 int engine_socketpair(int pair[2], int flags)
 {
-	int err;
+	int err = -EADDRINUSE, i;
 
-	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | flags, 0, pair) < 0)
-		return -errno;
+	for (i = 0; i < ATTEMPTS && err == -EADDRINUSE; i++)
+		err = connect_pair(pair, flags);
+	if (err < 0)
+		return err;
 	refuse_descriptors(pair[0]);
 	/* Netlink takes a request at once, also on a non-blocking descriptor. Here it waits in the socket
 	 * until the engine reads it, so there must be room for a verdict on every packet. */
 	engine_enlarge(pair[1], ENGINE_BUFFER);
-	err = name_socket(pair[0]);
-	if (err < 0) {
-		close(pair[0]);
-		close(pair[1]);
-	}
-	return err;
+	return 0;
 }

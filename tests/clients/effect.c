@@ -4,9 +4,11 @@
  * machine, which a rule queues.
  *
  *	effect mode|range|refusal|exit [both]      both: with a handle for IPv6 too
- *	effect ignored                             the queue has an owner, and the result of ipq_set_mode is ignored
+ *	effect peek                                the descriptor is read as a netlink socket
+ *	effect ignored                             the queue has an owner; ipq_set_mode is not checked
  */
 #include <arpa/inet.h>
+#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -135,6 +137,44 @@ static int ignored(void)
 	return 0;
 }
 
+static int from_kernel(const struct sockaddr_nl *from, socklen_t len)
+{
+	if (len == sizeof(*from) && from->nl_family == AF_NETLINK && from->nl_pid == 0 &&
+	    from->nl_groups == 0)
+		return 1;
+	printf("%d bytes, family %d, pid %u, groups %u\n", (int)len, from->nl_family, from->nl_pid,
+	       from->nl_groups);
+	return 0;
+}
+
+/* The header first, then the message; both come from the kernel. */
+static int peek(void)
+{
+	struct ipq_handle *h = open_handle(PF_INET);
+	struct pollfd p = { h->fd, POLLIN, 0 };
+	struct sockaddr_nl from;
+	struct nlmsghdr nlh;
+	int i, good = 1;
+
+	for (i = 0; i < TIMES && good; i++) {
+		socklen_t len = sizeof(from);
+
+		send_packet(i);
+		good = poll(&p, 1, 2000) == 1 &&
+		       recvfrom(h->fd, &nlh, sizeof(nlh), MSG_PEEK, (struct sockaddr *)&from, &len) ==
+			       sizeof(nlh) &&
+		       from_kernel(&from, len);
+		memset(&from, 0x55, sizeof(from));
+		good = good && recvfrom(h->fd, buf, nlh.nlmsg_len, MSG_WAITALL, (struct sockaddr *)&from,
+					&len) == (ssize_t)nlh.nlmsg_len;
+		good = good && from_kernel(&from, len) && ipq_message_type(buf) == IPQM_PACKET &&
+		       ipq_get_packet(buf)->data_len == (size_t)(UDP + i);
+		if (good)
+			ipq_set_verdict(h, ipq_get_packet(buf)->packet_id, NF_ACCEPT, 0, NULL);
+	}
+	return good;
+}
+
 int main(int argc, char **argv)
 {
 	const char *what = argc > 1 ? argv[1] : "";
@@ -146,6 +186,8 @@ int main(int argc, char **argv)
 	good = strcmp(what, "mode") == 0 ? mode() : strcmp(what, "range") == 0 ? range() : 0;
 	if (strcmp(what, "refusal") == 0)
 		good = refusal();
+	if (strcmp(what, "peek") == 0)
+		good = peek();
 	if (strcmp(what, "ignored") == 0)
 		good = ignored();
 	if (strcmp(what, "exit") == 0) {

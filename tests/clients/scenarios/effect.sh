@@ -5,7 +5,7 @@ queue OUTPUT -p udp --dport 7000
 takes_effect() {
 	way=$1
 	shift
-	for aspect in mode range $refusal; do
+	for aspect in mode range $more; do
 		for both in "" both; do
 			expect "$way $both: $aspect" timeout 60 "$@" $aspect $both
 		done
@@ -21,10 +21,12 @@ takes_effect() {
 	done
 }
 if [ "$CLIENT" = "$PROGRAM" ]; then
-	refusal=refusal
+	more=refusal
 	takes_effect "own socket" $CLIENT
 	takes_effect "engine" env IPQ_SOURCE=engine:nfqueue:0 $CLIENT
 else
-	refusal=
+	# A 32-bit program receives by socketcall(2), whose arguments a filter cannot see.
+	more=
+	[ "$(od -An -tu1 -j4 -N1 "$PROGRAM" | tr -d ' ')" = 1 ] || more=peek
 	takes_effect "ipq run" $CLIENT
 fi

@@ -9,7 +9,7 @@
  *  - The engine's end has a name that reads as the kernel's address (engine_socketpair), and an address given
  *    to sendto is ignored (doc/assumptions/seqpacket-as-netlink.c).
  *  - bind, connect, getsockname, getpeername and the options of SOL_NETLINK, which the pair would refuse or
- *    answer as a Unix socket, are answered here.
+ *    answer as a Unix socket, are answered here; so is recvfrom with flags, for its address.
  *  - A mode request as libipq sends it is served by the engine before sendto returns, as ip_queue did.
  *
  * Invariant: a socket of ours is known by the inode of the program's end, in a table indexed by the
@@ -68,6 +68,7 @@ struct run_calls {
 	struct seccomp_notif *request;
 	struct seccomp_notif_resp *response;
 	size_t request_size;
+	unsigned char message[131072]; /* for recvfrom */
 };
 
 /* A call and its arguments. */
@@ -367,6 +368,62 @@ static int do_sendto(const struct run_calls *calls, const struct call *call, con
 	return (int)piece.iov_len;
 }
 
+/* A copy of the program's descriptor; -1: it is not the client's socket any more. */
+static int copy_descriptor(const struct call *call, const struct client *c)
+{
+	char path[64], line[256];
+	struct stat st;
+	int pid = 0, fd;
+	FILE *f;
+
+	snprintf(path, sizeof(path), "/proc/%d/status", (int)call->tid);
+	f = fopen(path, "re");
+	while (f != NULL && pid == 0 && fgets(line, sizeof(line), f) != NULL)
+		sscanf(line, "Tgid: %d", &pid);
+	if (f != NULL)
+		fclose(f);
+	pid = (int)syscall(SYS_pidfd_open, pid, 0);
+	fd = pid >= 0 ? (int)syscall(SYS_pidfd_getfd, pid, (int)call->arg[0], 0) : -1;
+	if (pid >= 0)
+		close(pid);
+	if (fd >= 0 && (fstat(fd, &st) < 0 || st.st_ino != c->remote)) {
+		close(fd);
+		fd = -1;
+	}
+	return fd;
+}
+
+/*
+ * The socket's own address has another family than netlink's, so the address is written here. Programs that
+ * look at the family read with flags (MSG_PEEK, then MSG_WAITALL); libipq looks at nl_pid only, and its
+ * calls run natively. The message is taken out of the socket last, so that a call which cannot be answered
+ * loses nothing.
+ */
+static int do_recvfrom(struct run_calls *calls, const struct call *call, const struct client *c, bool *pass)
+{
+	const struct sockaddr_nl kernel = { .nl_family = AF_NETLINK };
+	int fd = copy_descriptor(call, c), flags = (int)call->arg[3] & (MSG_PEEK | MSG_TRUNC), result;
+	size_t len = call->arg[2] < sizeof(calls->message) ? call->arg[2] : sizeof(calls->message);
+	ssize_t n = fd < 0 ? -1 : recv(fd, calls->message, len, MSG_PEEK | MSG_TRUNC | MSG_DONTWAIT);
+
+	/* Waiting, errors and the end are the kernel's part. */
+	*pass = n <= 0 || call->arg[2] > sizeof(calls->message);
+	if (*pass) {
+		result = 0;
+	} else if (!poke(call, call->arg[1], calls->message, (size_t)n < len ? (size_t)n : len)) {
+		result = -EFAULT;
+	} else {
+		result = put_value(call, call->arg[4], call->arg[5], &kernel, sizeof(kernel));
+		if (result == 0)
+			result = (size_t)n > len && (flags & MSG_TRUNC) == 0 ? (int)len : (int)n;
+		if (result >= 0 && (flags & MSG_PEEK) == 0)
+			recv(fd, calls->message, 1, MSG_DONTWAIT);
+	}
+	if (fd >= 0)
+		close(fd);
+	return result;
+}
+
 /* ip_queue had no multicast groups of its own; every netlink family has 32. */
 static int do_setsockopt(const struct call *call)
 {
@@ -409,6 +466,8 @@ static bool is_ours(const struct call *call)
 		       ((int)call->arg[2] == NETLINK_FIREWALL || (int)call->arg[2] == NETLINK_IP6_FW);
 	if (call->what == CALL_SETSOCKOPT)
 		return (int)call->arg[1] == SOL_NETLINK_;
+	if (call->what == CALL_RECVFROM)
+		return call->arg[3] != 0 && call->arg[4] != 0;
 	if (call->what == CALL_SENDTO)
 		return call->arg[2] == run_mode_length(call->arch) &&
 		       (int)call->arg[5] == sizeof(struct sockaddr_nl);
@@ -436,7 +495,7 @@ static bool read_call(struct run_calls *calls, struct call *call)
 	unsigned long native[6] = { 0 };
 	bool memory;
 	/* The number of arguments of each call, and so of words in memory. */
-	static const unsigned char arguments[CALL_COUNT] = { 3, 3, 3, 3, 3, 5, 5, 6 };
+	static const unsigned char arguments[CALL_COUNT] = { 3, 3, 3, 3, 3, 5, 5, 6, 6 };
 
 	*call = (struct call){
 		.id = n->id, .tid = (pid_t)n->pid, .memory = -1, .arch = run_arch_find(n->data.arch)
@@ -487,6 +546,8 @@ static int decide(struct run_calls *calls, struct call *call, bool *pass, bool *
 		return do_getpeername(call);
 	case CALL_SENDTO:
 		return do_sendto(calls, call, c);
+	case CALL_RECVFROM:
+		return do_recvfrom(calls, call, c, pass);
 	case CALL_SETSOCKOPT:
 		return do_setsockopt(call);
 	default:

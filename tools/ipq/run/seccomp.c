@@ -9,10 +9,12 @@
  *	setsockopt                level SOL_NETLINK
  *	getsockopt                level SOL_NETLINK, and SO_TYPE, SO_DOMAIN, SO_PROTOCOL
  *	sendto                    with an address of 12 bytes and the length of libipq's mode request
- *	socketcall                those above, whatever their arguments, which are in memory
+ *	recvfrom                  with flags and an address: libipq has no flags
+ *	socketcall                those above but recvfrom, whatever their arguments, which are in memory
  *
- * None of them moves packets: libipq sends verdicts by sendmsg. For all calls but these the decision
- * depends only on the number, so the kernel (from 5.11) takes it from a bitmap without running the filter.
+ * None of them moves packets: libipq sends verdicts by sendmsg and reads without flags. For all calls but
+ * these the decision depends only on the number, so the kernel (from 5.11) takes it from a bitmap without
+ * running the filter.
  */
 #include <errno.h>
 #include <stdio.h>
@@ -66,13 +68,13 @@ static const struct run_arch arches[] = {
 	{ AUDIT_ARCH_HERE,
 	  WIRE_NATIVE,
 	  { __NR_socket, __NR_bind, __NR_connect, __NR_getsockname, __NR_getpeername, __NR_setsockopt,
-	    __NR_getsockopt, __NR_sendto },
+	    __NR_getsockopt, __NR_sendto, __NR_recvfrom },
 	  SOCKETCALL_HERE },
 #if defined(__x86_64__)
 	/* Programs older than Linux 4.3 know only socketcall. */
-	{ AUDIT_ARCH_I386, WIRE_ILP32, { 359, 361, 362, 367, 368, 366, 365, 369 }, 102 },
+	{ AUDIT_ARCH_I386, WIRE_ILP32, { 359, 361, 362, 367, 368, 366, 365, 369, 371 }, 102 },
 #elif defined(__aarch64__)
-	{ AUDIT_ARCH_ARM, WIRE_ILP32, { 281, 282, 283, 286, 287, 294, 295, 290 }, -1 },
+	{ AUDIT_ARCH_ARM, WIRE_ILP32, { 281, 282, 283, 286, 287, 294, 295, 290, 292 }, -1 },
 #endif
 };
 #define ARCHES (sizeof(arches) / sizeof(arches[0]))
@@ -197,6 +199,12 @@ static void check_arguments(struct code *c, enum run_call call, size_t mode_leng
 		load_arg(c, 5);
 		give_if(c, sizeof(struct sockaddr_nl), SECCOMP_RET_USER_NOTIF);
 		break;
+	case CALL_RECVFROM:
+		load_arg(c, 3);
+		give_if(c, 0, SECCOMP_RET_ALLOW);
+		load_arg(c, 4);
+		give_unless(c, 0, SECCOMP_RET_USER_NOTIF);
+		break;
 	default: /* getsockname, getpeername */
 		give(c, SECCOMP_RET_USER_NOTIF);
 		return;
@@ -224,7 +232,7 @@ static void check_socketcall(struct code *c, int nr)
 		return;
 	emit(c, BPF_JMP | BPF_JEQ | BPF_K, (unsigned)nr, 0, 0);
 	load_arg(c, 0);
-	for (int i = 0; i < CALL_COUNT; i++)
+	for (int i = 0; i < CALL_RECVFROM; i++) /* recvfrom, with packets, runs natively */
 		give_if(c, (unsigned)socketcall_number[i], SECCOMP_RET_USER_NOTIF);
 	give(c, SECCOMP_RET_ALLOW);
 	c->at[jump].jf = (unsigned char)(c->len - jump - 1);
