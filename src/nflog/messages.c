@@ -194,7 +194,8 @@ void nflog_parse(unsigned char *bytes, size_t len, struct ipq_packet *p, struct 
 	const struct nlmsghdr *nlh = (const struct nlmsghdr *)(const void *)bytes;
 
 	*m = (struct nflog_message){ .kind = NFLOG_MALFORMED, .len = len };
-	if (len < sizeof(*nlh) || !mnl_nlmsg_ok(nlh, (int)len))
+	/* Not mnl_nlmsg_ok(): it takes a length of 2^31 or more for a negative number. */
+	if (len < sizeof(*nlh) || nlh->nlmsg_len < sizeof(*nlh) || nlh->nlmsg_len > len)
 		return;
 	if (MNL_ALIGN(nlh->nlmsg_len) < len)
 		m->len = MNL_ALIGN(nlh->nlmsg_len);

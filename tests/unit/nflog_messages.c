@@ -1,0 +1,239 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include <arpa/inet.h>
+#include <errno.h>
+#include <linux/netfilter/nfnetlink.h>
+#include <linux/netfilter/nfnetlink_log.h>
+#include <stdarg.h>
+#include <setjmp.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <cmocka.h>
+#include "nflog/messages.h"
+
+#define PACKET ((NFNL_SUBSYS_ULOG << 8) | NFULNL_MSG_PACKET)
+
+/* A datagram that messages are appended to. */
+struct datagram {
+	_Alignas(8) unsigned char bytes[4096];
+	size_t len, message; /* bytes; where the last message begins */
+};
+
+static void put(struct datagram *d, const void *bytes, size_t len)
+{
+	memset(d->bytes + d->len, 0, (len + 3) & ~(size_t)3);
+	memcpy(d->bytes + d->len, bytes, len);
+	d->len += (len + 3) & ~(size_t)3;
+}
+
+static void set_length(struct datagram *d, uint32_t len)
+{
+	memcpy(d->bytes + d->message, &len, sizeof(len));
+}
+
+static void begin(struct datagram *d, uint16_t type)
+{
+	struct nlmsghdr nlh = { .nlmsg_type = type };
+	struct nfgenmsg gen = { .nfgen_family = AF_INET };
+
+	d->message = d->len;
+	put(d, &nlh, sizeof(nlh));
+	if (type == PACKET)
+		put(d, &gen, sizeof(gen));
+	set_length(d, (uint32_t)(d->len - d->message));
+}
+
+static void attribute(struct datagram *d, uint16_t type, const void *value, size_t len)
+{
+	struct nlattr a = { .nla_len = (uint16_t)(NLA_HDRLEN + len), .nla_type = type };
+
+	put(d, &a, sizeof(a));
+	put(d, value, len);
+	set_length(d, (uint32_t)(d->len - d->message));
+}
+
+static void number(struct datagram *d, uint16_t type, uint32_t value)
+{
+	value = htonl(value);
+	attribute(d, type, &value, sizeof(value));
+}
+
+static void begin_packet(struct datagram *d)
+{
+	struct nfulnl_msg_packet_hdr header = { .hw_protocol = htons(0x0800), .hook = 3 };
+
+	begin(d, PACKET);
+	attribute(d, NFULA_PACKET_HDR, &header, sizeof(header));
+}
+
+static void parse(struct datagram *d, struct ipq_packet *p, struct nflog_message *m)
+{
+	nflog_parse(d->bytes, d->len, p, m);
+}
+
+static void packet_fields_are_read(void **state)
+{
+	static const uint8_t ip[28] = { 0x45, 0, 0, 28 };
+	struct nfulnl_msg_packet_hw hw = { .hw_addrlen = htons(6),
+					   .hw_addr = { 1, 2, 3, 4, 5, 6, 0xaa, 0xaa } };
+	struct datagram d = { .len = 0 };
+	struct nflog_message m;
+	struct ipq_packet p;
+
+	(void)state;
+	begin_packet(&d);
+	number(&d, NFULA_MARK, 7);
+	number(&d, NFULA_IFINDEX_OUTDEV, 3);
+	number(&d, NFULA_UID, 1000);
+	number(&d, NFULA_SEQ, 41);
+	attribute(&d, NFULA_HWADDR, &hw, sizeof(hw));
+	attribute(&d, NFULA_PREFIX, "a prefix", 9);
+	attribute(&d, NFULA_PAYLOAD, ip, sizeof(ip));
+	parse(&d, &p, &m);
+	assert_int_equal(m.kind, NFLOG_PACKET);
+	assert_int_equal(m.len, d.len);
+	assert_true(m.numbered);
+	assert_int_equal(m.seq, 41);
+	assert_int_equal(p.present,
+			 IPQ_HAS_MARK | IPQ_HAS_OUTDEV | IPQ_HAS_UID | IPQ_HAS_HWADDR | IPQ_HAS_PAYLOAD);
+	assert_int_equal(p.family, AF_INET);
+	assert_int_equal(p.hook, 3);
+	assert_int_equal(p.hw_protocol, 0x0800);
+	assert_int_equal(p.mark, 7);
+	assert_int_equal(p.outdev, 3);
+	assert_int_equal(p.uid, 1000);
+	assert_int_equal(p.hw_addr_len, 6);
+	assert_memory_equal(p.hw_addr, "\1\2\3\4\5\6\0\0", 8); /* the bytes after the address are stale */
+	assert_int_equal(p.payload_len, 28);
+	assert_int_equal(p.full_len, 28);
+	assert_int_equal(p.flags, 0);
+}
+
+static void cut_packet_has_the_length_in_its_header(void **state)
+{
+	static const uint8_t ipv4[6] = { 0x45, 0, 0x10, 0x01 }, ipv6[6] = { 0x60, 0, 0, 0, 0x01, 0x00 };
+	static const uint8_t jumbo[6] = { 0x60 };
+	struct datagram d = { .len = 0 }, d6 = { .len = 0 }, dj = { .len = 0 };
+	struct nflog_message m;
+	struct ipq_packet p;
+
+	(void)state;
+	begin_packet(&d);
+	attribute(&d, NFULA_PAYLOAD, ipv4, sizeof(ipv4));
+	parse(&d, &p, &m);
+	assert_int_equal(p.full_len, 0x1001);
+	assert_true(p.flags & IPQ_PACKET_TRUNCATED);
+	begin_packet(&d6);
+	attribute(&d6, NFULA_PAYLOAD, ipv6, sizeof(ipv6));
+	parse(&d6, &p, &m);
+	assert_int_equal(p.full_len, 0x100 + 40);
+	begin_packet(&dj);
+	attribute(&dj, NFULA_PAYLOAD, jumbo, sizeof(jumbo));
+	parse(&dj, &p, &m);
+	assert_int_equal(p.full_len, sizeof(jumbo));
+}
+
+static void messages_of_one_datagram_are_read_in_turn(void **state)
+{
+	struct datagram d = { .len = 0 };
+	struct nflog_message m;
+	struct ipq_packet p;
+	size_t at = 0;
+
+	(void)state;
+	for (uint32_t i = 0; i < 3; i++) {
+		begin_packet(&d);
+		number(&d, NFULA_SEQ, i);
+	}
+	begin(&d, NLMSG_DONE);
+	for (uint32_t i = 0; i < 3; i++) {
+		nflog_parse(d.bytes + at, d.len - at, &p, &m);
+		assert_int_equal(m.kind, NFLOG_PACKET);
+		assert_int_equal(m.seq, i);
+		at += m.len;
+	}
+	nflog_parse(d.bytes + at, d.len - at, &p, &m);
+	assert_int_equal(m.kind, NFLOG_OTHER);
+	assert_int_equal(at + m.len, d.len);
+}
+
+static void message_length_beyond_datagram_is_rejected(void **state)
+{
+	static const uint32_t lengths[] = { 0, 15, 4000, 0x80000000, 0xfffffffd, 0xffffffff };
+	struct nflog_message m;
+	struct ipq_packet p;
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(lengths) / sizeof(lengths[0]); i++) {
+		struct datagram d = { .len = 0 };
+
+		begin_packet(&d);
+		set_length(&d, lengths[i]);
+		parse(&d, &p, &m);
+		assert_int_equal(m.kind, NFLOG_MALFORMED);
+		assert_int_equal(m.len, d.len); /* no message can be found after it */
+	}
+}
+
+static void attribute_length_beyond_message_ends_the_message(void **state)
+{
+	struct nlattr long_one = { .nla_len = 200, .nla_type = NFULA_MARK };
+	struct datagram d = { .len = 0 };
+	struct nflog_message m;
+	struct ipq_packet p;
+
+	(void)state;
+	begin_packet(&d);
+	attribute(&d, NFULA_UID, "\0\0", 2); /* too short for its type: skipped */
+	put(&d, &long_one, sizeof(long_one));
+	set_length(&d, (uint32_t)d.len);
+	parse(&d, &p, &m);
+	assert_int_equal(m.kind, NFLOG_PACKET);
+	assert_int_equal(p.present, 0);
+}
+
+static void packet_without_header_is_malformed(void **state)
+{
+	struct datagram d = { .len = 0 };
+	struct nflog_message m;
+	struct ipq_packet p;
+
+	(void)state;
+	begin(&d, PACKET);
+	number(&d, NFULA_MARK, 1);
+	parse(&d, &p, &m);
+	assert_int_equal(m.kind, NFLOG_MALFORMED);
+}
+
+static void answer_has_error_and_number_of_the_request(void **state)
+{
+	struct nlmsgerr answer = { .error = -EPERM, .msg = { .nlmsg_seq = 9, .nlmsg_type = 0x401 } };
+	struct datagram d = { .len = 0 };
+	struct nflog_message m;
+	struct ipq_packet p;
+
+	(void)state;
+	begin(&d, NLMSG_ERROR);
+	put(&d, &answer, sizeof(answer));
+	set_length(&d, (uint32_t)d.len);
+	parse(&d, &p, &m);
+	assert_int_equal(m.kind, NFLOG_ACK);
+	assert_int_equal(m.error, EPERM);
+	assert_int_equal(m.seq, 9);
+	assert_int_equal(m.type, 0x401);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(packet_fields_are_read),
+		cmocka_unit_test(cut_packet_has_the_length_in_its_header),
+		cmocka_unit_test(messages_of_one_datagram_are_read_in_turn),
+		cmocka_unit_test(message_length_beyond_datagram_is_rejected),
+		cmocka_unit_test(attribute_length_beyond_message_ends_the_message),
+		cmocka_unit_test(packet_without_header_is_malformed),
+		cmocka_unit_test(answer_has_error_and_number_of_the_request),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
