@@ -51,20 +51,33 @@ expect "leaves them too" closed
 stop INT
 
 # ---- flushed tables
-for way in $(ways_to_queue | grep iptables); do
+remove_hook() {
+	case $way in
+	nftables) nft flush ruleset ;;
+	*) $way -w -t mangle -F INPUT ;;
+	esac
+}
+
+remove_all() {
+	case $way in
+	nftables) nft flush ruleset ;;
+	*) $way -w -t mangle -F && $way -w -t mangle -X ;;
+	esac
+}
+
+for way in $(ways_to_queue); do
 	for keep in "" --keep-rules; do
 		start $IPQ filter $keep --via $way --on INPUT 'drop udp dst port 7001'
 		wait_for_rule INPUT
 		expect "$way $keep: drops" until_closed
-		$way -w -t mangle -F INPUT
+		remove_hook
 		sleep 2
 		expect "$way $keep: a flushed hook is reported within 2 s" grep -q 'another program removed the rules' "$log"
 		if [ -z "$keep" ]; then
 			expect "$way: the rules stay away" $FLOW udp -n 5 7001
 		else
 			expect "$way: the rules are there again" closed
-			$way -w -t mangle -F
-			$way -w -t mangle -X
+			remove_all
 			sleep 2
 			expect "$way: also after the chain was deleted" closed
 		fi
