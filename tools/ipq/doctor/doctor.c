@@ -2,12 +2,10 @@
 /* ipq doctor: finds out why no packets arrive, and what to do. */
 #include <errno.h>
 #include <getopt.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include "command.h"
-#include "common/text.h"
 #include "doctor/doctor.h"
 
 #define SCRIPTS_MAX 64
@@ -37,40 +35,6 @@ const struct command command_doctor = {
 		"Exit status: 0 no check failed, 1 a check failed, 2 usage. See ipq-doctor(1).\n",
 	.run = run,
 };
-
-void doctor_say(struct doctor *d, enum check_result result, const char *check, const char *remedy,
-		const char *format, ...)
-{
-	static const char *const words[] = { "ok", "warning", "FAIL" };
-	char text[1024];
-	va_list args;
-
-	va_start(args, format);
-	vsnprintf(text, sizeof(text), format, args);
-	va_end(args);
-	d->warnings += result == CHECK_WARNING;
-	d->failures += result == CHECK_FAIL;
-	if (!d->json) {
-		printf("%-8s %-10s ", words[result], check);
-		text_put(stdout, text);
-		if (remedy != NULL) {
-			printf("\n%18s > ", "");
-			text_put(stdout, remedy);
-		}
-		putchar('\n');
-		fflush(stdout);
-		return;
-	}
-	printf("%s{\"check\":\"%s\",\"result\":\"%s\",\"text\":", d->said++ > 0 ? "," : "", check,
-	       words[result]);
-	text_put_json(stdout, text);
-	fputs(",\"type\":", stdout);
-	if (remedy != NULL)
-		text_put_json(stdout, remedy);
-	else
-		fputs("null", stdout);
-	putchar('}');
-}
 
 static int read_queue(const char *text, uint32_t *queue)
 {

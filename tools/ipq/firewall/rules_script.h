@@ -45,6 +45,11 @@ int guardian_start(struct rules *r, struct ipq_error *e);
 /* Lets it end and waits for it. Send it one byte before that if all is removed. */
 void guardian_end(struct rules *r);
 
+/* Sets r->candidate. 0 or -errno. */
+int rules_choose_kinds(struct rules *r, struct ipq_error *e);
+/* Sets r->mark to one that no chain in r->chains uses. 0 or -EBUSY. */
+int rules_choose_mark(struct rules *r, struct ipq_error *e);
+
 /* The hooks from which these rules remove another chain. *all: the chain goes too. */
 unsigned rules_takes_over(const struct rules *r, const struct ipq_chain *c, bool *all);
 
