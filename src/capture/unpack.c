@@ -42,6 +42,7 @@ struct unpack {
 	uint8_t in[PACKED_BUFFER];
 };
 
+#if defined(HAVE_ZLIB) || defined(HAVE_ZSTD)
 /* A function of a library; NULL when the library or the function is not there. */
 static void *load(const char *library, const char *function)
 {
@@ -50,6 +51,7 @@ static void *load(const char *library, const char *function)
 
 	return handle != NULL ? dlsym(handle, function) : NULL;
 }
+#endif
 
 #ifdef HAVE_ZLIB
 static ssize_t gzip_step(struct unpack *u, uint8_t *to, size_t room)
