@@ -396,10 +396,10 @@ int source_pcap_recv(struct source *s, const struct iovec *slot, struct ipq_pack
 		pthread_mutex_lock(&p->lock);
 		wait_for_next(p);
 		if (n == 0)
-			source_pcap_flush(p); /* who reads what we write waits too */
+			source_pcap_flush(p); /* a reader of the output gets what there is */
 		pthread_mutex_unlock(&p->lock);
 		if (n != 0 || reported > 0 || timeout_ms == 0 || max == 0)
-			return n < 0 && reported > 0 ? 0 : n; /* an end can be told again */
+			return n < 0 && reported > 0 ? 0 : n; /* the end is reported by the next call */
 		n = wait_until(p, deadline, timeout_ms);
 		if (n <= 0)
 			return n;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * Capture files that nobody has checked. Every packet stays within its bytes and meets one fate, the reader
- * never passes the end of the file, and what was accepted stands in the other file, which is a right one.
+ * Unchecked capture files. Every packet is within its bytes and is counted once, the reader never passes the end of
+ * the file, and accepted packets are in the output, which is a valid file.
  *
  * Input: two bytes that steer the reader (how much it takes, how it decides; how much memory, where the
  * packets come from), then the file.
@@ -68,8 +68,8 @@ static void run(struct source *s, uint8_t seed)
 	require(source_pcap.error(s) != NULL);
 }
 
-/* What became of the packets must add up. Returns the records that OUT has at least: frames without an IP
- * packet that stand behind one which waits are written when the source is closed. */
+/* The counters of packets must add up. Returns the minimum of records in OUT: frames without an IP packet after a
+ * packet that waits are written when the source is closed. */
 static uint64_t finish(struct source *s, size_t size, bool *exact)
 {
 	struct pcap_summary sum;

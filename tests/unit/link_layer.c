@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* Where the IP packet lies in a frame of each link type, and which frames hold none. */
+/* Finding the IP packet in a frame of each link type, and frames that have none. */
 #include <stdarg.h>
 #include <stddef.h>
 #include <setjmp.h>

@@ -750,7 +750,7 @@ static void receive_from_empty_pipe_respects_timeout(void **state)
 	assert_false(readable());
 	assert_int_equal(decide(1, NF_ACCEPT), 1);
 	fetch(&out);
-	assert_out("1"); /* and who reads the output has it now */
+	assert_out("1"); /* and the output has been flushed */
 	close(fd);
 	assert_true(readable());
 	assert_int_equal(receive(SLOTS, IPQ_FOREVER), -ENODATA);
