@@ -181,6 +181,15 @@ static void count(struct counters *counters, const struct subject *s)
 	counters_add(&counters->bytes, s->view->full_len);
 }
 
+/*
+ * Extension headers that are longer than what was copied hide the protocol and its ports. No packet needs as many; it is
+ * dropped, because no rule can be applied to it.
+ */
+static bool is_hidden(const struct active_rules *rules, struct view *v)
+{
+	return rules->set.reach.transport && v->extensions && v->len < v->full_len && view_decode(v)->cut;
+}
+
 static void match_rules(struct worker *w, const struct active_rules *rules, struct outcome *o,
 			struct subject *s)
 {
@@ -331,11 +340,11 @@ static int decide(struct worker *w, struct ipq_packet *packet)
 	struct outcome o = { .verdict = { .size = sizeof(o.verdict), .code = IPQ_ACCEPT } };
 	struct subject s;
 
-	if (w->session->virtual_time && (packet->present & IPQ_HAS_TIMESTAMP) != 0 &&
-	    packet->timestamp > w->now)
-		w->now = packet->timestamp;
 	subject_init(&s, w, packet);
-	if (!inject_is_own(&common_of(w)->injector, packet)) {
+	if (is_hidden(rules, &d->view)) {
+		drop_by(&o, active_rules_counters(rules, w->index, rules->set.count));
+		count(o.counters, &s);
+	} else if (!inject_is_own(&common_of(w)->injector, packet)) {
 		match_rules(w, rules, &o, &s);
 		edit(w, rules, packet, &o);
 	}
@@ -362,10 +371,22 @@ static void release(struct worker *w, int64_t now)
 	struct delayed next;
 
 	while (delays_take(&d->delays, now, &next)) {
-		ipq_decide(w->queue, next.packet, &next.verdict);
+		if (w->session->virtual_time)
+			queue_decide_at(w->queue, next.packet, &next.verdict, next.due);
+		else
+			ipq_decide(w->queue, next.packet, &next.verdict);
 		ipq_packet_free(next.packet);
 		free(next.payload);
 	}
+}
+
+/* In a capture file the next packet is the clock: what was due before it leaves first. */
+static void advance_clock(struct worker *w, const struct ipq_packet *packet)
+{
+	if ((packet->present & IPQ_HAS_TIMESTAMP) == 0 || packet->timestamp <= w->now)
+		return;
+	release(w, packet->timestamp - 1);
+	w->now = packet->timestamp;
 }
 
 int decide_batch(struct worker *w, unsigned n)
@@ -377,12 +398,13 @@ int decide_batch(struct worker *w, unsigned n)
 	 * be in force. */
 	d->active_rules = c->active_rules;
 	for (unsigned i = 0; i < n; i++) {
-		int err = decide(w, &w->packet[i]);
+		int err;
 
+		if (w->session->virtual_time)
+			advance_clock(w, &w->packet[i]);
+		err = decide(w, &w->packet[i]);
 		if (err < 0 && err != -ENOENT)
 			return err;
-		if (w->session->virtual_time)
-			release(w, w->now);
 	}
 	return 0;
 }
@@ -391,7 +413,6 @@ int decide_timeout(struct worker *w)
 {
 	const struct filter_worker *d = w->context;
 
-	/* In a capture file the next packet is the clock. */
 	return w->session->virtual_time ? IPQ_FOREVER : delays_timeout(&d->delays, w->now);
 }
 

@@ -1,0 +1,115 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""filter_edits.py IPQ: what `ipq filter` writes for small capture files, byte by byte and with its times."""
+import os
+import socket
+import struct
+import subprocess
+import sys
+import tempfile
+
+IPQ = sys.argv[1]
+failures = 0
+
+
+def checksum(data):
+    total = sum(struct.unpack(f'>{len(data + bytes(len(data) % 2)) // 2}H', data + bytes(len(data) % 2)))
+    while total >> 16:
+        total = (total & 0xffff) + (total >> 16)
+    return ~total & 0xffff
+
+
+def udp(text, source='10.0.0.1', destination='10.0.0.2', ports=(1000, 80), ttl=64, tos=0):
+    a, b = socket.inet_aton(source), socket.inet_aton(destination)
+    length = 8 + len(text)
+    body = struct.pack('>HHHH', *ports, length, 0) + text
+    body = body[:6] + struct.pack('>H', checksum(a + b + struct.pack('>BBH', 0, 17, length) + body)) + text
+    ip = struct.pack('>BBHHHBBH4s4s', 0x45, tos, 20 + length, 1, 0, ttl, 17, 0, a, b)
+    return ip[:10] + struct.pack('>H', checksum(ip)) + ip[12:] + body
+
+
+def tcp(options, flags=2):
+    a, b = socket.inet_aton('10.0.0.1'), socket.inet_aton('10.0.0.2')
+    length = 20 + len(options)
+    body = struct.pack('>HHIIBBHHH', 1000, 80, 1, 0, length // 4 << 4, flags, 1000, 0, 0) + options
+    body = body[:16] + struct.pack('>H', checksum(a + b + struct.pack('>BBH', 0, 6, length) + body)) + body[18:]
+    ip = struct.pack('>BBHHHBBH4s4s', 0x45, 0, 20 + length, 1, 0, 64, 6, 0, a, b)
+    return ip[:10] + struct.pack('>H', checksum(ip)) + ip[12:] + body
+
+
+def run(packets, rules, *options):
+    """packets: (time in ms, bytes). Returns the same of what passed, and the exit status."""
+    with tempfile.TemporaryDirectory() as work:
+        source, out = os.path.join(work, 'in'), os.path.join(work, 'out')
+        with open(source, 'wb') as f:
+            f.write(struct.pack('<IHHiIII', 0xa1b2c3d4, 2, 4, 0, 0, 262144, 101))
+            for ms, data in packets:
+                f.write(struct.pack('<IIII', ms // 1000, ms % 1000 * 1000, len(data), len(data)) + data)
+        status = subprocess.run([IPQ, 'filter', '--quiet', *options, '--source', f'pcap:{source},{out}', *rules],
+                                timeout=60, stderr=subprocess.PIPE).returncode
+        with open(out, 'rb') as f:
+            data = f.read()
+    at, result = 24, []
+    while at < len(data):
+        seconds, us, length = struct.unpack_from('<III', data, at)
+        result.append((seconds * 1000 + us // 1000, data[at + 16:at + 16 + length]))
+        at += 16 + length
+    return result, status
+
+
+def check(what, got, expected):
+    global failures
+    if got != expected:
+        failures += 1
+        print(f'FAILED: {what}:\n  got      {got}\n  expected {expected}')
+
+
+def edited(what, before, rules, after, *options, status=0):
+    check(what, run([(1000, before)], rules, *options), ([(1000, after)], status))
+
+
+edited('two rewrites both apply', udp(b'one two'), ['rewrite /one/1/', 'rewrite /two/3333/ udp'], udp(b'1 3333'))
+edited('a rewrite sees the one before it', udp(b'one'), ['rewrite /one/two/', 'rewrite /two/three/'], udp(b'three'))
+edited('accept ends the way', udp(b'one two'), ['rewrite /one/1/, accept', 'rewrite /two/2/'], udp(b'1 two'))
+edited('a rewrite that finds nothing changes nothing', udp(b'one'), ['rewrite /x/y/', 'rewrite /x/y/g'], udp(b'one'))
+edited('set src', udp(b'x'), ['set src 192.0.2.7'], udp(b'x', source='192.0.2.7'))
+edited('set dst', udp(b'x'), ['set dst 192.0.2.7'], udp(b'x', destination='192.0.2.7'))
+edited('set ports', udp(b'x'), ['set src port 7, set dst port 9'], udp(b'x', ports=(7, 9)))
+edited('set ttl', udp(b'x'), ['set ttl 3 if udp'], udp(b'x', ttl=3))
+edited('set dscp by number', udp(b'x', tos=3), ['set dscp 46'], udp(b'x', tos=46 << 2 | 3))
+edited('set dscp by name', udp(b'x'), ['set dscp af41'], udp(b'x', tos=34 << 2))
+edited('strip tcp option', tcp(bytes((2, 4, 5, 180, 4, 2, 1, 1))), ['strip tcp option sackok'],
+       tcp(bytes((2, 4, 5, 180, 1, 1, 1, 1))))
+edited('an IPv6 address for an IPv4 packet', udp(b'x'), ['set dst fd00::1'], udp(b'x'))
+edited('--strict', udp(b'x'), ['set dst fd00::1'], udp(b'x'), '--strict', status=1)
+edited('--strict without a refused edit', udp(b'x'), ['set ttl 9'], udp(b'x', ttl=9), '--strict')
+
+# a datagram whose length field is wrong is left as it is, whether the text is in it or not
+wrong = udp(b'QQQ')[:24] + b'\x0f\xff' + udp(b'QQQ')[26:]
+edited('wrong UDP length, text not there', wrong, ['rewrite /X/R/g'], wrong)
+edited('wrong UDP length, text there', wrong, ['rewrite /Q/RR/g'], wrong, '--strict', status=1)
+
+many = [(1000 + 10 * i, udp(b'%d' % i, ports=(1000, 50 + i % 2))) for i in range(10)]
+check('a delayed packet gets the time at which it leaves, and time does not run backwards',
+      run(many, ['delay 25ms dst port 50'])[0],
+      sorted([(t + 25 * (i % 2 == 0), p) for i, (t, p) in enumerate(many)], key=lambda record: record[0]))
+check('delay and edit together', run(many[:1], ['delay 25ms', 'rewrite /0/zero/'])[0],
+      [(1025, udp(b'zero', ports=(1000, 50)))])
+check('duplicate writes a packet twice', run(many[:2], ['duplicate dst port 51'])[0],
+      [many[0], many[1], many[1]])
+check('reject drops', run(many[:2], ['reject dst port 51'])[0], many[:1])
+lots = [(1000 + i, udp(b'%d' % i)) for i in range(4000)]
+passed = len(run(lots, ['drop 25%'], '--seed', '3')[0])
+if not 2900 <= passed <= 3100:
+    check('three quarters pass drop 25%', passed, 3000)
+check('the same seed, the same packets', run(lots, ['drop 25%'], '--seed', '3')[0], run(lots, ['drop 25%'], '--seed', '3')[0])
+held = [t for t, p in run(lots, ['reorder 10% 50ms'], '--seed', '3')[0] if t != 1000 + int(p[28:])]
+if not 300 <= len(held) <= 500:
+    check('a tenth is held back', len(held), 400)
+waits = [t - 1000 - int(p[28:]) for t, p in run(lots, ['delay 50ms jitter 10ms'], '--seed', '3')[0]]
+if min(waits) < 40 or max(waits) > 60 or len(set(waits)) < 15:
+    check('delays are spread over 40 to 60 ms', (min(waits), max(waits)), (40, 60))
+rate = sum(len(p) for _, p in run(lots, ['rate 80kbit/s burst 1kB'])[0])
+if not 38000 <= rate <= 42500:  # 10 kB/s for four seconds, and the burst
+    check('a rate in bits', rate, 41000)
+sys.exit(failures > 0)
