@@ -77,13 +77,12 @@ static void expect(struct injector *in, const uint8_t *packet, size_t len, int t
 	in->expected = 1;
 }
 
-bool inject_is_own(struct injector *in, const struct ipq_packet *packet)
+bool inject_find(struct injector *in, const struct ipq_packet *packet)
 {
 	struct inject_slot *s;
 	uint64_t h;
 
-	if (atomic_load_explicit(&in->expected, memory_order_relaxed) == 0 ||
-	    (packet->present & IPQ_HAS_PAYLOAD) == 0 || packet->payload_len < 20)
+	if ((packet->present & IPQ_HAS_PAYLOAD) == 0 || packet->payload_len < 20)
 		return false;
 	h = hash(in, packet->payload, packet->payload_len);
 	s = &in->slot[h % INJECT_SLOTS];

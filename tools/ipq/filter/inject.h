@@ -36,8 +36,13 @@ void inject_close(struct injector *in);
  */
 bool inject_send(struct injector *in, uint8_t *packet, size_t len, uint32_t device, int turns);
 
+bool inject_find(struct injector *in, const struct ipq_packet *packet);
+
 /* Is this a packet of ours that was to come? */
-bool inject_is_own(struct injector *in, const struct ipq_packet *packet);
+static inline bool inject_is_own(struct injector *in, const struct ipq_packet *packet)
+{
+	return atomic_load_explicit(&in->expected, memory_order_relaxed) != 0 && inject_find(in, packet);
+}
 
 /* The address that this machine would use towards another one, of 4 or 16 bytes. False: there is no route. */
 bool inject_own_address(const uint8_t *destination, size_t len, uint8_t own[16]);

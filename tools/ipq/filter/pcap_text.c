@@ -6,6 +6,7 @@
 #include <string.h>
 #include "common/suggest.h"
 #include "filter/pcap_text.h"
+#include "filter/pcap_verify.h"
 
 #define SNAPLEN 262144
 
@@ -120,14 +121,14 @@ size_t pcap_qualifiers(const char *text, size_t len)
 	return at < len ? at : 0;
 }
 
-static int compile(struct bpf_program *program, const char *text, char *error, size_t room)
+static int compile_with(struct bpf_program *program, const char *text, int optimize, char *error, size_t room)
 {
 	pcap_t *p = pcap_open_dead(DLT_RAW, SNAPLEN);
 	int err = 0;
 
 	if (p == NULL)
 		return -ENOMEM;
-	if (pcap_compile(p, program, text, 1, PCAP_NETMASK_UNKNOWN) != 0) {
+	if (pcap_compile(p, program, text, optimize, PCAP_NETMASK_UNKNOWN) != 0) {
 		if (error != NULL)
 			snprintf(error, room, "%s", pcap_geterr(p));
 		err = -EINVAL;
@@ -136,9 +137,27 @@ static int compile(struct bpf_program *program, const char *text, char *error, s
 	return err;
 }
 
+static int compile(struct bpf_program *program, const char *text, char *error, size_t room)
+{
+	return compile_with(program, text, 1, error, room);
+}
+
 int pcap_text_compile(const char *text, struct bpf_program *program)
 {
-	return compile(program, text, NULL, 0);
+	struct bpf_program plain;
+	int err = compile(program, text, NULL, 0);
+
+	if (err == 0)
+		err = compile_with(&plain, text, 0, NULL, 0);
+	if (err < 0)
+		return err;
+	if (pcap_programs_agree(&plain, program)) {
+		pcap_freecode(&plain);
+	} else {
+		pcap_freecode(program);
+		*program = plain;
+	}
+	return 0;
 }
 
 int pcap_program_constant(struct bpf_program *program, uint32_t value)
