@@ -32,4 +32,9 @@ offers --record ipq filter -w x --rec
 offers FORWARD ipq watch --on F
 offers nftables ipq watch --on INPUT --via n
 offers drop ipq filter --record d
+offers reject ipq filter rej
+offers state ipq filter 'st'
+offers portrange ipq filter portr
+offers --keep-rules ipq filter --keep
+offers --strict ipq filter --str
 [ $failures -eq 0 ]
