@@ -221,10 +221,14 @@ static size_t new_payload_len(const struct tcp_log *log, const struct ipq_tcp_se
 /* What the log of this direction may use of the connection's memory and of the table's. */
 static size_t log_limit(const struct ipq_tcp *t, const struct tcp_flow *f, const struct tcp_log *log)
 {
-	size_t used = tcp_flow_bytes(f), logged = tcp_log_bytes(log);
+	size_t used = tcp_flow_bytes(f), logged = tcp_log_bytes(log),
+	       gaps = TCP_GAPS * sizeof(struct tcp_range);
 	size_t all = atomic_load_explicit(&t->bytes, memory_order_relaxed) - f->bytes + used;
-	size_t left = used < t->max_flow_bytes ? t->max_flow_bytes - used : 0;
+	size_t left;
 
+	/* Room for gaps is kept. */
+	used += (f->direction[0].gap ? 0 : gaps) + (f->direction[1].gap ? 0 : gaps);
+	left = used < t->max_flow_bytes ? t->max_flow_bytes - used : 0;
 	if (all > t->max_bytes)
 		return 0;
 	return logged + (left < t->max_bytes - all ? left : (size_t)(t->max_bytes - all));

@@ -17,6 +17,7 @@
 
 enum {
 	CONNECTIONS_DEFAULT = 65536,
+	CONNECTION_BYTES_MIN = 2048,
 	CONNECTION_BYTES_LIVE = 64 << 10,
 	CONNECTION_BYTES_RECORDED = 4 << 20,
 	BYTES_DEFAULT = 256 << 20,
@@ -189,6 +190,9 @@ static int64_t clock_ms(void)
 	return now_coarse_ns() / 1000000;
 }
 
+static_assert(sizeof(struct tcp_flow) + 2 * TCP_GAPS * sizeof(struct tcp_range) < CONNECTION_BYTES_MIN - 512,
+	      "at least 512 bytes for edits");
+
 static int take_options(struct ipq_tcp *t, const struct ipq_tcp_options *given)
 {
 	struct ipq_tcp_options o = { 0 };
@@ -206,6 +210,8 @@ static int take_options(struct ipq_tcp *t, const struct ipq_tcp_options *given)
 	t->max_flow_bytes = o.max_connection_bytes ? o.max_connection_bytes
 			    : t->recorded	   ? CONNECTION_BYTES_RECORDED
 						   : CONNECTION_BYTES_LIVE;
+	if (t->max_flow_bytes < CONNECTION_BYTES_MIN)
+		t->max_flow_bytes = CONNECTION_BYTES_MIN;
 	t->max_bytes = o.max_bytes ? o.max_bytes : BYTES_DEFAULT;
 	for (t->shards = 1; t->shards < SHARDS_MAX && max / t->shards > SHARD_CONNECTIONS_MIN;)
 		t->shards *= 2;

@@ -35,6 +35,49 @@ wait_for_queue
 expect_text "rewrite makes packets shorter" "a !" $FLOW say 7000 "a secret!"
 expect_end "rewrite exits with 0 on SIGTERM"
 
+# A connection and a recording whose text grows.
+cat >$work/resize.py <<'END'
+import socket, struct, subprocess, sys, threading
+if sys.argv[1] == 'live':
+    listener = socket.create_server(('127.0.0.1', 7200))
+    def serve():
+        connection, _ = listener.accept()
+        while data := connection.recv(65536):
+            connection.sendall(data)
+    threading.Thread(target=serve, daemon=True).start()
+    client = socket.create_connection(('127.0.0.1', 7200), 10)
+    client.settimeout(10)
+    received = b''
+    for i in range(50):
+        client.sendall(b'say evil %d\n' % i)
+    wanted = b''.join(b'say goodness %d\n' % i for i in range(50))
+    while len(received) < len(wanted):
+        received += client.recv(65536)
+    sys.exit(received != wanted)
+def packet(side, sequence, acknowledgement, text):
+    ports = (80, 4000) if side else (4000, 80)
+    addresses = b'\12\0\0\2\12\0\0\1' if side else b'\12\0\0\1\12\0\0\2'
+    tcp = struct.pack('!HHIIBBHHH', *ports, sequence, acknowledgement, 0x50, 16, 9000, 0, 0) + text
+    ip = struct.pack('!BBHHHBBH', 0x45, 0, 20 + len(tcp), 0, 0x4000, 64, 6, 0) + addresses + tcp
+    return struct.pack('<IIII', 0, 0, len(ip), len(ip)) + ip
+with open('in.pcap', 'wb') as f:
+    f.write(struct.pack('<IHHiIII', 0xa1b2c3d4, 2, 4, 0, 0, 65535, 101))
+    f.write(packet(0, 101, 501, b'a evil b') + packet(1, 501, 109, b''))
+subprocess.run([sys.argv[2], 'evil', 'goodness', 'pcap:in.pcap,out.pcap'], check=True)
+data = open('out.pcap', 'rb').read()
+assert b'a goodness b' in data
+assert struct.unpack('!I', data[-12:-8])[0] == 113, data[-20:]
+END
+if command -v python3 >/dev/null; then
+	queue OUTPUT -p tcp --dport 7200
+	queue OUTPUT -p tcp --sport 7200
+	start $EXAMPLE_RESIZE evil goodness
+	wait_for_queue
+	expect "resize changes the length of TCP payload" timeout 30 python3 $work/resize.py live
+	expect_end "resize exits with 0 on SIGTERM"
+	expect "resize changes a recording" timeout 30 sh -c "cd $work && python3 resize.py recorded $EXAMPLE_RESIZE"
+fi
+
 start $EXAMPLE_HOLD_AND_RELEASE 400
 wait_for_queue
 expect_text "hold_and_release holds packets" "(nothing)" $FLOW say -w 200 7000 early
