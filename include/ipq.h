@@ -52,8 +52,9 @@ enum ipq_option_flags {
 	IPQ_O_CONNTRACK = 1 << 3, /* attach conntrack id, state, mark and tuples */
 	IPQ_O_OWNER = 1 << 4,	  /* attach uid and gid of the socket that sent the packet */
 	IPQ_O_SECURITY_CONTEXT = 1 << 5, /* attach the security context of that socket */
-	IPQ_O_TIMESTAMP = 1 << 6,  /* attach arrival times (a small cost for every packet of the host) */
-	IPQ_O_BEST_EFFORT = 1 << 7 /* omit unsupported flags instead of failing; see ipq_queue_flags() */
+	IPQ_O_TIMESTAMP = 1 << 6,   /* attach arrival times (a small cost for every packet of the host) */
+	IPQ_O_BEST_EFFORT = 1 << 7, /* omit unsupported flags instead of failing; see ipq_queue_flags() */
+	IPQ_O_FLOWS = 1 << 8 /* end the flow verdicts of earlier runs now, not with the first flow verdict */
 };
 
 /* 0 selects each default. The struct begins with its size for forward and backward ABI compatibility. */
@@ -67,6 +68,11 @@ struct ipq_options {
 	uint32_t reserved;	 /* must be 0 */
 	char *error;		 /* buffer for the error text if open fails, always NUL-terminated; or NULL */
 	size_t error_size;	 /* size of that buffer */
+	/* Since 0.2.0, for ipq_accept_flow() and the calls with it: */
+	uint32_t flow_mask; /* their bits in packet marks and connection marks; 0: 0xff000000 */
+	uint32_t flow_mark; /* value of an accepted flow in these bits; 0: 0x41000000 */
+	uint32_t flow_max;  /* flows that the library remembers at most; 0: 65536 */
+	uint32_t reserved2; /* must be 0 */
 };
 
 /*
@@ -288,6 +294,94 @@ int ipq_decide(struct ipq_queue *q, const struct ipq_packet *packet, const struc
 
 /* Sends pending verdicts now. 0 or -errno; verdicts that could not be sent stay pending. */
 int ipq_queue_flush(struct ipq_queue *q);
+
+/* ---- flows ------------------------------------------------------------------------------------ */
+
+/*
+ * A flow is all packets between two addresses and ports of one protocol, in both directions; of ICMP, a query with its
+ * replies. A flow verdict decides the packet and the rest of its flow: later packets are not returned to the program.
+ *
+ * The library remembers decided flows and gives their packets the verdict. This works with every source and without
+ * firewall rules. With the rules that `ipq rules --flows` prints, the kernel keeps accepted flows: their packets are
+ * no longer queued and cost nothing. ipq_flow_stats() reports who keeps the flows and why.
+ *
+ * A flow is forgotten after its timeout; after 180 seconds without a packet (TCP: 124 minutes) while the library keeps
+ * it; when flow_max flows were used more recently; and when a TCP connection is opened again between the same ports.
+ * Flows that the kernel keeps end with their connection. They pass also after the program has ended, while the rules
+ * stand; the first flow verdict of the next run with the same flow_mark, or IPQ_O_FLOWS, ends that.
+ */
+
+/* Who keeps the decided flows. */
+enum ipq_flow_keeper {
+	IPQ_FLOWS_LIBRARY = 0,	/* each packet is still queued, and the library decides it */
+	IPQ_FLOWS_MARK = 1,	/* the kernel: a packet mark, which the rules save in the connection */
+	IPQ_FLOWS_CONNTRACK = 2 /* the kernel: the verdict sets the connection mark (with IPQ_O_CONNTRACK) */
+};
+
+/*
+ * Accept or drop the packet and the rest of its flow. A packet that belongs to no flow (a fragment, an ICMP error, a
+ * payload cut before the ports) is decided alone. The verdict of an accepted packet may be sent only after the next
+ * receive, so that no packet of the flow overtakes another one. The errors of ipq_accept().
+ */
+int ipq_accept_flow(struct ipq_queue *q, const struct ipq_packet *packet);
+int ipq_drop_flow(struct ipq_queue *q, const struct ipq_packet *packet);
+
+struct ipq_flow_verdict {
+	size_t size;	  /* sizeof(struct ipq_flow_verdict) */
+	uint32_t code;	  /* IPQ_ACCEPT or IPQ_DROP */
+	uint32_t present; /* IPQ_SET_MARK, or 0 */
+	uint32_t mark;	  /* for every packet of an accepted flow; such a flow is kept by the library */
+	uint32_t
+		timeout; /* seconds until the flow is forgotten; 0: none. Such a flow is kept by the library */
+	uint32_t after;	 /* decide only packets until this many of the flow were decided so, then the flow */
+	uint32_t reserved;
+};
+
+/* As above, with more settings. Also -EINVAL (code, present or size). */
+int ipq_decide_flow(struct ipq_queue *q, const struct ipq_packet *packet,
+		    const struct ipq_flow_verdict *verdict);
+
+/*
+ * Forgets one decided flow (either direction's tuple), or all: their next packets are returned to the program. Removes
+ * the marks of connections, too, which takes a few system calls, for ipq_forget_flows() two for each connection. 0,
+ * -ENOENT (no such flow was decided), -EINVAL (tuple), or what the kernel's conntrack interface answered.
+ */
+int ipq_forget_flow(struct ipq_queue *q, const struct ipq_tuple *tuple);
+int ipq_forget_flows(struct ipq_queue *q);
+
+struct ipq_flow_stats {
+	size_t size;	    /* in: sizeof(struct ipq_flow_stats) */
+	uint32_t keeper;    /* enum ipq_flow_keeper */
+	uint32_t reserved;  /* 0 */
+	uint64_t flows;	    /* in the library's table, those that are counted for `after` included */
+	uint64_t decided;   /* flows decided since open */
+	uint64_t packets;   /* of decided flows that were queued, and decided by the library */
+	uint64_t bytes;	    /* of these packets */
+	uint64_t evicted;   /* flows forgotten because flow_max was reached */
+	uint64_t no_key;    /* flow verdicts for packets that belong to no flow */
+	uint64_t came_back; /* packets by which the library noticed that rules are missing */
+	const char *why;    /* why `keeper` keeps the flows. Static text */
+};
+
+/* Counters since open. 0, -EINVAL (size) or -ENOMEM. */
+int ipq_flow_stats(struct ipq_queue *q, struct ipq_flow_stats *stats);
+
+struct ipq_flow_counters {
+	size_t size;	  /* in: sizeof(struct ipq_flow_counters) */
+	uint32_t code;	  /* IPQ_ACCEPT or IPQ_DROP */
+	uint32_t present; /* IPQ_FLOW_HAS_CONNECTION, or 0 */
+	uint64_t packets; /* decided by the library */
+	uint64_t bytes;
+	uint64_t
+		connection_packets; /* all packets of the connection, both directions, as the kernel counts them */
+	uint64_t connection_bytes;
+};
+
+#define IPQ_FLOW_HAS_CONNECTION \
+	1 /* the kernel keeps flows and counts (sysctl net.netfilter.nf_conntrack_acct) */
+
+/* Counters of one flow. 0, -ENOENT (no such flow was decided), -EINVAL (tuple or size) or -ENOMEM. */
+int ipq_flow_counters(struct ipq_queue *q, const struct ipq_tuple *tuple, struct ipq_flow_counters *counters);
 
 /* ---- event loops and counters ------------------------------------------------------------------- */
 

@@ -11,6 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include "core/flows.h"
 #include "core/state.h"
 #include "util/clock.h"
 #include "util/compiler.h"
@@ -96,7 +97,8 @@ static uint32_t buffer_for(const struct ipq_options *o)
 static int take_options(struct ipq_options *o, const struct ipq_options *given, struct ipq_error *e)
 {
 	const uint32_t known = IPQ_O_META_ONLY | IPQ_O_FAIL_OPEN | IPQ_O_SEGMENT | IPQ_O_CONNTRACK |
-			       IPQ_O_OWNER | IPQ_O_SECURITY_CONTEXT | IPQ_O_TIMESTAMP | IPQ_O_BEST_EFFORT;
+			       IPQ_O_OWNER | IPQ_O_SECURITY_CONTEXT | IPQ_O_TIMESTAMP | IPQ_O_BEST_EFFORT |
+			       IPQ_O_FLOWS;
 	int err;
 
 	memset(o, 0, sizeof(*o));
@@ -113,6 +115,18 @@ static int take_options(struct ipq_options *o, const struct ipq_options *given, 
 		return ipq_fail(e, EINVAL,
 				"options.flags has unknown bits 0x%x: clear them or use a newer libipq",
 				o->flags & ~known);
+	if (o->flow_mask == 0)
+		o->flow_mask = FLOWS_MASK;
+	if (o->flow_mark == 0)
+		o->flow_mark = FLOWS_MARK & o->flow_mask;
+	if (o->flow_max == 0)
+		o->flow_max = FLOWS_MAX;
+	if ((o->flow_mark & ~o->flow_mask) != 0 || o->flow_mark / (o->flow_mask & -o->flow_mask) % 4 != 1)
+		return ipq_fail(
+			e, EINVAL,
+			"options.flow_mark 0x%x does not fit options.flow_mask 0x%x: of the mask's bits, "
+			"the lowest must be 1 and the second lowest 0",
+			o->flow_mark, o->flow_mask);
 	if (o->queue_length == 0)
 		o->queue_length = QUEUE_LENGTH;
 	if (o->receive_buffer == 0)
@@ -129,7 +143,7 @@ static int open_queue(struct ipq_queue **q, const char *name, const struct ipq_o
 		.beyond_slot = o->copy_range == 0,
 		.queue_length = o->queue_length,
 		.receive_buffer = o->receive_buffer,
-		.flags = o->flags,
+		.flags = o->flags & ~(uint32_t)IPQ_O_FLOWS,
 	};
 	struct source *source;
 	int flags, err = source_open(&source, name, e);
@@ -145,6 +159,20 @@ static int open_queue(struct ipq_queue **q, const char *name, const struct ipq_o
 		return err;
 	}
 	(*q)->owned = true;
+	(*q)->flags |= o->flags & IPQ_O_FLOWS;
+	(*q)->flow_mask = o->flow_mask;
+	(*q)->flow_mark = o->flow_mark;
+	(*q)->flow_max = o->flow_max;
+	if (o->flags & IPQ_O_FLOWS) {
+		(*q)->flows = flows_create(*q);
+		if ((*q)->flows == NULL) {
+			ipq_queue_close(*q);
+			*q = NULL;
+			return ipq_fail(e, ENOMEM, "no memory for a table of %u flows: lower flow_max",
+					o->flow_max);
+		}
+		flows_revoke_earlier((*q)->flows);
+	}
 	return 0;
 }
 
@@ -185,6 +213,7 @@ void ipq_queue_close(struct ipq_queue *q)
 	if (q->owned)
 		q->source->ops->close(q->source);
 	free_copies(q);
+	flows_destroy(q->flows);
 	verdicts_free(&q->verdicts);
 	moderation_end(&q->moderation);
 	munmap(q->memory, q->memory_size);
@@ -291,6 +320,8 @@ static int send_verdicts(struct ipq_queue *q, size_t defer)
 
 int ipq_queue_flush(struct ipq_queue *q)
 {
+	if (unlikely(q->flows != NULL))
+		flows_release(q);
 	return send_verdicts(q, 0);
 }
 
@@ -458,15 +489,12 @@ static int account_received(struct ipq_queue *q, const struct ipq_packet *packet
 	return n;
 }
 
-__flatten int ipq_queue_recv(struct ipq_queue *q, struct ipq_packet *packet, unsigned max, int timeout_ms)
+__flatten static int receive_packets(struct ipq_queue *q, struct ipq_packet *packet, unsigned max,
+				     int timeout_ms)
 {
 	size_t defer;
 	int n;
 
-	if (max == 0)
-		return ipq_fail(&q->error, EINVAL, "max must not be 0");
-	if (max > SOURCE_BATCH_MAX)
-		max = SOURCE_BATCH_MAX;
 	q->verdicts.unknown_pending |= q->receiving;
 	q->receiving = true;
 	q->refusal_reported = false;
@@ -479,6 +507,48 @@ __flatten int ipq_queue_recv(struct ipq_queue *q, struct ipq_packet *packet, uns
 	moderation_note(&q->moderation, n > 0 ? (unsigned)n : 0, max);
 	q->receiving = false;
 	return n;
+}
+
+/* The same, but packets of decided flows get their verdict here: see flows.h. */
+__noinline static int receive_undecided(struct ipq_queue *q, struct ipq_packet *packet, unsigned max,
+					int timeout_ms)
+{
+	int64_t end = timeout_ms < 0 ? -1 : now_ms() + timeout_ms;
+
+	for (;;) {
+		bool held = q->flows->held_count > 0;
+		int64_t left = end < 0 ? IPQ_FOREVER : end - now_ms();
+		int n = receive_packets(q, packet, max,
+					held		       ? 0
+					: left < 0 && end >= 0 ? 0
+							       : (int)left),
+		    err = 0;
+		int undecided = n > 0 ? flows_take(q, packet, n) : 0;
+
+		q->stats.received -= (unsigned)(n > 0 ? n - undecided : 0);
+		/* The socket is empty, or it never is: the verdicts that were held back are sent now. */
+		if ((held && n == 0) || flows_due(q->flows)) {
+			flows_release(q);
+			err = send_verdicts(q, 0);
+		}
+		if (n < 0 || err < 0)
+			return n < 0 ? n : err;
+		if (undecided > 0 || q->refusal_reported)
+			return undecided;
+		if (n == 0 && !held && (end < 0 || now_ms() >= end))
+			return 0;
+	}
+}
+
+int ipq_queue_recv(struct ipq_queue *q, struct ipq_packet *packet, unsigned max, int timeout_ms)
+{
+	if (max == 0)
+		return ipq_fail(&q->error, EINVAL, "max must not be 0");
+	if (max > SOURCE_BATCH_MAX)
+		max = SOURCE_BATCH_MAX;
+	if (likely(q->flows == NULL))
+		return receive_packets(q, packet, max, timeout_ms);
+	return receive_undecided(q, packet, max, timeout_ms);
 }
 
 const char *ipq_queue_interface(struct ipq_queue *q, uint32_t index, uint16_t *type)

@@ -35,7 +35,9 @@ struct ipq_queue {
 	struct ipq_stats stats;
 	struct iovec slot[SOURCE_BATCH_MAX];
 
-	bool owned; /* close the source with the queue */
+	struct flows *flows; /* NULL: no flow was decided */
+	bool owned;	     /* close the source with the queue */
+	uint32_t flow_mask, flow_mark, flow_max;
 	uint32_t flags;
 	uint32_t spin_now; /* how long spinning has paid lately, up to spin_usec */
 	unsigned char *memory;

@@ -163,6 +163,13 @@ __noinline static int keep_extra(struct verdicts *v, const struct source_verdict
 	return (int)v->extra_count++;
 }
 
+bool verdicts_is_pending(const struct verdicts *v, uint32_t id)
+{
+	uint32_t at = find(v, id);
+
+	return at != v->tail && v->state[slot(v, at)] == PENDING;
+}
+
 int verdicts_set(struct verdicts *v, uint32_t id, uint32_t code, const struct source_verdict *extra)
 {
 	uint32_t at = find(v, id);

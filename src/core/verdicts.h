@@ -44,6 +44,9 @@ struct verdicts {
 
 void verdicts_free(struct verdicts *v);
 
+/* Whether the packet waits for a verdict. */
+bool verdicts_is_pending(const struct verdicts *v, uint32_t id);
+
 /* A packet was received. 0, -ENOMEM. */
 int verdicts_add_pending(struct verdicts *v, uint32_t id);
 

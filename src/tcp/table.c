@@ -14,6 +14,7 @@
 
 #include "tcp/tcp.h"
 #include "util/clock.h"
+#include "util/keyed_hash.h"
 
 enum {
 	CONNECTIONS_DEFAULT = 65536,
@@ -29,44 +30,13 @@ enum {
 
 /* ---- hash ------------------------------------------------------------------------------------- */
 
-static inline uint64_t rotate(uint64_t x, int bits)
-{
-	return x << bits | x >> (64 - bits);
-}
-
-static inline void sip_round(uint64_t v[4])
-{
-	v[0] += v[1];
-	v[2] += v[3];
-	v[1] = rotate(v[1], 13) ^ v[0];
-	v[3] = rotate(v[3], 16) ^ v[2];
-	v[0] = rotate(v[0], 32);
-	v[2] += v[1];
-	v[0] += v[3];
-	v[1] = rotate(v[1], 17) ^ v[2];
-	v[3] = rotate(v[3], 21) ^ v[0];
-	v[2] = rotate(v[2], 32);
-}
-
-/* SipHash-1-3 of a key of whole words (Aumasson and Bernstein, 2012). */
 uint64_t tcp_hash(const struct ipq_tcp *t, const struct tcp_key *key)
 {
-	uint64_t v[4] = { t->hash_key[0] ^ 0x736f6d6570736575, t->hash_key[1] ^ 0x646f72616e646f6d,
-			  t->hash_key[0] ^ 0x6c7967656e657261, t->hash_key[1] ^ 0x7465646279746573 };
-	uint64_t word[sizeof(*key) / 8 + 1];
+	uint64_t word[sizeof(*key) / 8];
 
 	static_assert(sizeof(*key) % 8 == 0, "no padding is hashed");
 	memcpy(word, key, sizeof(*key));
-	word[sizeof(*key) / 8] = (uint64_t)sizeof(*key) << 56;
-	for (size_t i = 0; i < sizeof(word) / 8; i++) {
-		v[3] ^= word[i];
-		sip_round(v);
-		v[0] ^= word[i];
-	}
-	v[2] ^= 0xff;
-	for (int i = 0; i < 3; i++)
-		sip_round(v);
-	return v[0] ^ v[1] ^ v[2] ^ v[3];
+	return keyed_hash(t->hash_key, word, sizeof(word) / 8);
 }
 
 struct tcp_shard *tcp_shard_of(const struct ipq_tcp *t, uint64_t hash)

@@ -1,0 +1,295 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include <errno.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/random.h>
+#include <sys/socket.h>
+#include "core/flow_table.h"
+#include "util/bytes.h"
+#include "util/keyed_hash.h"
+
+/* A flow that was not used for so long has ended. conntrack's own times are 2 minutes and 5 days. */
+#define IDLE_MS (180 * 1000)
+#define IDLE_TCP_MS (124 * 60 * 1000) /* RFC 5382, 5 */
+
+/* ---- keys --------------------------------------------------------------------------------------- */
+
+static void sort_endpoints(struct flow_key *key)
+{
+	uint8_t address[16];
+	uint16_t port = key->port[0];
+	int order = memcmp(key->address[0], key->address[1], 16);
+
+	if (order < 0 || (order == 0 && key->port[0] <= key->port[1]))
+		return;
+	memcpy(address, key->address[0], 16);
+	memcpy(key->address[0], key->address[1], 16);
+	memcpy(key->address[1], address, 16);
+	key->port[0] = key->port[1];
+	key->port[1] = port;
+}
+
+/* An ICMP message that has an id: a query or its reply. */
+static bool is_query(uint8_t protocol, uint8_t type)
+{
+	return protocol == IPPROTO_ICMP ? type == 0 || type == 8 || (type >= 13 && type <= 18)
+					: type == 128 || type == 129;
+}
+
+static bool take_ports(struct flow_key *key, const uint8_t *at, size_t len, bool *opens)
+{
+	switch (key->protocol) {
+	case IPPROTO_TCP:
+		if (len < 14)
+			return false;
+		*opens = (at[13] & (TH_SYN | TH_ACK)) == TH_SYN;
+		break;
+	case IPPROTO_UDP:
+	case IPPROTO_UDPLITE:
+	case IPPROTO_SCTP:
+	case IPPROTO_DCCP:
+		if (len < 4)
+			return false;
+		break;
+	case IPPROTO_ICMP:
+	case IPPROTO_ICMPV6:
+		if (len < 6 || !is_query(key->protocol, at[0]))
+			return false;
+		key->port[0] = key->port[1] = get16(at + 4);
+		return true;
+	default:
+		return true; /* the addresses are all that it has */
+	}
+	key->port[0] = get16(at);
+	key->port[1] = get16(at + 2);
+	return true;
+}
+
+static bool take_ipv4(struct flow_key *key, const uint8_t *p, size_t len, bool *opens)
+{
+	size_t header = (size_t)(p[0] & 15) * 4;
+
+	if (len < 20 || header < 20 || header > len || (get16(p + 6) & 0x3fff) != 0)
+		return false;
+	key->family = AF_INET;
+	key->protocol = p[9];
+	memcpy(key->address[0], p + 12, 4);
+	memcpy(key->address[1], p + 16, 4);
+	return take_ports(key, p + header, len - header, opens);
+}
+
+/* Offset of the transport header after the extension headers; 0: a fragment, or cut. */
+static size_t skip_extensions(const uint8_t *p, size_t len, uint8_t *protocol)
+{
+	size_t at = 40;
+
+	*protocol = p[6];
+	for (;;) {
+		size_t size;
+
+		if (*protocol != IPPROTO_HOPOPTS && *protocol != IPPROTO_ROUTING &&
+		    *protocol != IPPROTO_DSTOPTS && *protocol != IPPROTO_AH && *protocol != IPPROTO_FRAGMENT)
+			return at;
+		if (at + 8 > len || (*protocol == IPPROTO_FRAGMENT && (get16(p + at + 2) & ~6U) != 0))
+			return 0;
+		size = *protocol == IPPROTO_AH	       ? (size_t)(p[at + 1] + 2) * 4
+		       : *protocol == IPPROTO_FRAGMENT ? 8
+						       : (size_t)(p[at + 1] + 1) * 8;
+		*protocol = p[at];
+		at += size;
+		if (at > len)
+			return 0;
+	}
+}
+
+static bool take_ipv6(struct flow_key *key, const uint8_t *p, size_t len, bool *opens)
+{
+	size_t at = len >= 40 ? skip_extensions(p, len, &key->protocol) : 0;
+
+	if (at == 0)
+		return false;
+	key->family = AF_INET6;
+	memcpy(key->address[0], p + 8, 16);
+	memcpy(key->address[1], p + 24, 16);
+	return take_ports(key, p + at, len - at, opens);
+}
+
+bool flow_key_of_packet(struct flow_key *key, const struct ipq_packet *packet, bool *opens)
+{
+	size_t len = packet->payload_len;
+	bool found = false;
+
+	*opens = false;
+	memset(key, 0, sizeof(*key));
+	if ((packet->present & IPQ_HAS_PAYLOAD) == 0 || len == 0)
+		return false;
+	if (packet->payload[0] >> 4 == 4)
+		found = take_ipv4(key, packet->payload, len, opens);
+	else if (packet->payload[0] >> 4 == 6)
+		found = take_ipv6(key, packet->payload, len, opens);
+	if (found)
+		sort_endpoints(key);
+	return found;
+}
+
+bool flow_key_of_tuple(struct flow_key *key, const struct ipq_tuple *tuple)
+{
+	size_t len = tuple->family == AF_INET ? 4 : 16;
+
+	memset(key, 0, sizeof(*key));
+	if (tuple->family != AF_INET && tuple->family != AF_INET6)
+		return false;
+	key->family = tuple->family;
+	key->protocol = tuple->protocol;
+	memcpy(key->address[0], tuple->source, len);
+	memcpy(key->address[1], tuple->destination, len);
+	key->port[0] = tuple->source_port;
+	key->port[1] = tuple->destination_port;
+	if (tuple->protocol == IPPROTO_ICMP || tuple->protocol == IPPROTO_ICMPV6)
+		key->port[1] = key->port[0];
+	sort_endpoints(key);
+	return true;
+}
+
+/* ---- the table ---------------------------------------------------------------------------------- */
+
+int flow_table_init(struct flow_table *t, uint32_t max)
+{
+	uint32_t buckets = 16;
+
+	while (buckets < max && buckets < 1U << 31)
+		buckets *= 2;
+	*t = (struct flow_table){ .max = max, .buckets = buckets };
+	/* The kernel hands out the pages of large blocks when they are first used. */
+	t->flow = calloc((size_t)max + 1, sizeof(*t->flow));
+	t->bucket = calloc(buckets, sizeof(*t->bucket));
+	if (t->flow == NULL || t->bucket == NULL ||
+	    getrandom(t->hash_key, sizeof(t->hash_key), 0) != sizeof(t->hash_key)) {
+		flow_table_free(t);
+		return -ENOMEM;
+	}
+	return 0;
+}
+
+void flow_table_free(struct flow_table *t)
+{
+	free(t->flow);
+	free(t->bucket);
+	*t = (struct flow_table){ .flow = NULL };
+}
+
+static uint32_t *bucket_of(struct flow_table *t, const struct flow_key *key)
+{
+	uint64_t word[sizeof(*key) / 8];
+
+	_Static_assert(sizeof(*key) % 8 == 0, "no padding is hashed");
+	memcpy(word, key, sizeof(*key));
+	return &t->bucket[keyed_hash(t->hash_key, word, sizeof(word) / 8) & (t->buckets - 1)];
+}
+
+static uint32_t index_of(const struct flow_table *t, const struct flow *f)
+{
+	return (uint32_t)(f - t->flow);
+}
+
+static void unlink_use(struct flow_table *t, const struct flow *f)
+{
+	if (f->newer != 0)
+		t->flow[f->newer].older = f->older;
+	else
+		t->newest = f->older;
+	if (f->older != 0)
+		t->flow[f->older].newer = f->newer;
+	else
+		t->oldest = f->newer;
+}
+
+static void link_newest(struct flow_table *t, struct flow *f)
+{
+	uint32_t i = index_of(t, f);
+
+	f->newer = 0;
+	f->older = t->newest;
+	if (t->newest != 0)
+		t->flow[t->newest].newer = i;
+	else
+		t->oldest = i;
+	t->newest = i;
+}
+
+void flow_remove(struct flow_table *t, struct flow *f)
+{
+	uint32_t *link = bucket_of(t, &f->key), i = index_of(t, f);
+
+	while (*link != i)
+		link = &t->flow[*link].chain;
+	*link = f->chain;
+	unlink_use(t, f);
+	f->chain = t->unused;
+	t->unused = i;
+	t->count--;
+}
+
+static bool has_ended(const struct flow *f, int64_t now)
+{
+	int64_t idle = f->key.protocol == IPPROTO_TCP ? IDLE_TCP_MS : IDLE_MS;
+
+	return now - f->used > idle || (f->until != 0 && now >= f->until);
+}
+
+struct flow *flow_find(struct flow_table *t, const struct flow_key *key, int64_t now)
+{
+	for (uint32_t i = *bucket_of(t, key); i != 0; i = t->flow[i].chain) {
+		struct flow *f = &t->flow[i];
+
+		if (memcmp(&f->key, key, sizeof(*key)) != 0)
+			continue;
+		if (!f->held && has_ended(f, now)) {
+			flow_remove(t, f);
+			return NULL;
+		}
+		f->used = now;
+		unlink_use(t, f);
+		link_newest(t, f);
+		return f;
+	}
+	return NULL;
+}
+
+/* Removes the flow that was used least recently and holds no packet. */
+static bool evict(struct flow_table *t)
+{
+	uint32_t i = t->oldest;
+
+	while (i != 0 && t->flow[i].held)
+		i = t->flow[i].newer;
+	if (i == 0)
+		return false;
+	flow_remove(t, &t->flow[i]);
+	t->evicted++;
+	return true;
+}
+
+struct flow *flow_add(struct flow_table *t, const struct flow_key *key, int64_t now)
+{
+	struct flow *f = flow_find(t, key, now);
+	uint32_t *bucket = bucket_of(t, key), i;
+
+	if (f != NULL)
+		return f;
+	if (t->count == t->max && !evict(t))
+		return NULL;
+	i = t->unused;
+	if (i != 0)
+		t->unused = t->flow[i].chain;
+	else
+		i = ++t->touched;
+	f = &t->flow[i];
+	*f = (struct flow){ .key = *key, .chain = *bucket, .used = now, .code = IPQ_STOP };
+	*bucket = i;
+	link_newest(t, f);
+	t->count++;
+	return f;
+}

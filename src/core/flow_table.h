@@ -1,0 +1,61 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * Private: the flows that the program has decided. A bounded table with a keyed hash; the flow that was used least
+ * recently makes room for a new one. No I/O.
+ */
+#ifndef CORE_FLOW_TABLE_H
+#define CORE_FLOW_TABLE_H
+
+#include <stdbool.h>
+#include <ipq.h>
+
+/* Both directions of a flow have the same key: the endpoints are sorted. Hashed as words, so without padding. */
+struct flow_key {
+	uint8_t address[2][16];
+	uint16_t port[2]; /* of an ICMP query: its id, twice */
+	uint8_t family, protocol;
+	uint16_t unused;
+};
+
+struct flow {
+	struct flow_key key;
+	uint32_t chain;	       /* the next flow of the bucket */
+	uint32_t newer, older; /* by time of use */
+	uint32_t code;	       /* IPQ_ACCEPT, IPQ_DROP; IPQ_STOP: not decided yet, see `after` */
+	uint32_t mark;	       /* for accepted packets, if has_mark */
+	bool has_mark, marked_once;
+	bool held; /* a packet is held back: see flow.c */
+	uint32_t held_id, held_mark;
+	uint32_t seen;		 /* packets decided by ipq_decide_flow() with `after` */
+	int64_t used, until;	 /* milliseconds of the monotonic clock; until 0: no timeout */
+	uint64_t packets, bytes; /* decided without the program */
+};
+
+/* Indices begin at 1; 0 is none. */
+struct flow_table {
+	struct flow *flow;
+	uint32_t *bucket;
+	uint32_t max, buckets;	/* flows at most; a power of 2 */
+	uint32_t count, unused; /* flows in the table; free entries, linked by `chain` */
+	uint32_t touched;	/* entries that were ever used */
+	uint32_t newest, oldest;
+	uint64_t evicted;
+	uint64_t hash_key[2];
+};
+
+/* The key of a packet. False: it has none (fragment, ICMP error, cut before the ports). *opens: a TCP SYN. */
+bool flow_key_of_packet(struct flow_key *key, const struct ipq_packet *packet, bool *opens);
+/* False: not an IPv4 or IPv6 tuple. */
+bool flow_key_of_tuple(struct flow_key *key, const struct ipq_tuple *tuple);
+
+/* 0 or -ENOMEM. */
+int flow_table_init(struct flow_table *t, uint32_t max);
+void flow_table_free(struct flow_table *t);
+
+/* NULL: not there, or idle or decided for too long. */
+struct flow *flow_find(struct flow_table *t, const struct flow_key *key, int64_t now);
+/* A new flow, or the one that is there. NULL: every flow of the table holds a packet back. */
+struct flow *flow_add(struct flow_table *t, const struct flow_key *key, int64_t now);
+void flow_remove(struct flow_table *t, struct flow *f);
+
+#endif

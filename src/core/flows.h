@@ -1,0 +1,59 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * Private: flows that the program has decided as a whole.
+ *
+ * The table decides what arrives of such a flow, so the calls are correct without any firewall rule. Where the rules of
+ * `ipq rules --flows` are in force, the kernel decides the rest of an accepted flow itself: the last packet that
+ * arrived gets a mark that the rules save in the connection (see enum ipq_flow_keeper).
+ *
+ * Order. If a packet got the mark while later ones of its flow wait in the queue, packets that the kernel passes would
+ * overtake those. So the verdict of the newest packet is held back until a receive finds the socket empty.
+ */
+#ifndef CORE_FLOWS_H
+#define CORE_FLOWS_H
+
+#include "core/flow_table.h"
+#include "core/state.h"
+
+#define FLOWS_MASK 0xff000000
+#define FLOWS_MARK 0x41000000
+#define FLOWS_MAX 65536
+#define HELD_MAX 256	 /* flows that hold a packet back at a time */
+#define HELD_MAX_US 2000 /* and for how long, while the socket is never found empty */
+
+struct flows {
+	struct flow_table table;
+	uint32_t mask, leave, drop; /* bits of packet and connection marks, and the two values in them */
+	uint32_t keeper;	    /* enum ipq_flow_keeper */
+	const char *why;
+	bool revoked; /* marks of an earlier run were removed */
+	uint32_t held[HELD_MAX];
+	unsigned held_count;
+	int64_t held_since; /* us */
+	uint64_t decided, packets, bytes, no_key, came_back;
+};
+
+/*
+ * n packets were received. Gives verdicts to those of decided flows and moves the others to the front of packet[].
+ * Returns how many are left for the program.
+ */
+int flows_take(struct ipq_queue *q, struct ipq_packet *packet, int n);
+
+/* Records the verdict of this packet of an accepted flow, or holds it back for the kernel's mark. 0 or -errno. */
+int flows_accept(struct ipq_queue *q, struct flow *f, const struct ipq_packet *packet);
+
+/* NULL: no memory. */
+struct flows *flows_create(const struct ipq_queue *q);
+
+/* Ends the decisions of an earlier run with the same mark. Once. */
+void flows_revoke_earlier(struct flows *fl);
+
+/* Whether verdicts are held back that a receive without packets, or time, releases. */
+bool flows_due(const struct flows *fl);
+
+void flows_destroy(struct flows *fl);
+
+/* Records the verdicts that are held back. */
+void flows_release(struct ipq_queue *q);
+
+#endif

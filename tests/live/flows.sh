@@ -1,0 +1,108 @@
+#!/bin/sh
+# SPDX-License-Identifier: LGPL-2.1-or-later
+# The rest of a decided flow: kept by the kernel with the rules, by the library without them.
+. "$IPQ_LIVE/lib.sh"
+
+mask=0xff000000 leave=0x41000000 drop=0x42000000
+
+# rules HOOK MATCH...: those that `ipq rules --flows` prints.
+rules() {
+	hook=$1
+	shift
+	{
+		echo "*mangle"
+		echo ":ipq-flows - [0:0]"
+		echo ":ipq-left - [0:0]"
+		echo ":ipq-gone - [0:0]"
+		echo "-A ipq-left -j CONNMARK --save-mark --nfmask $mask --ctmask $mask"
+		echo "-A ipq-left -j MARK --set-xmark 0x0/$mask"
+		echo "-A ipq-gone -j CONNMARK --save-mark --nfmask $mask --ctmask $mask"
+		echo "-A ipq-gone -j DROP"
+		echo "-A ipq-flows -m connmark --mark $leave/$mask -j RETURN"
+		echo "-A ipq-flows -m connmark --mark $drop/$mask -j DROP"
+		echo "-A ipq-flows -m mark --mark $leave/$mask -g ipq-left"
+		echo "-A ipq-flows -m mark --mark $drop/$mask -g ipq-gone"
+		echo "-A ipq-flows $* -j NFQUEUE --queue-num 0"
+		echo "-A $hook -j ipq-flows"
+		echo COMMIT
+	} | $iptables-restore -n || skip "no connmark here"
+}
+
+no_rules() {
+	$iptables -w -t mangle -F
+	$iptables -w -t mangle -X
+}
+
+# said WORDS: the program's line has them.
+said() {
+	stop_with INT
+	grep -q "$1" "$log" || { cat "$log"; return 1; }
+}
+
+stop_with() {
+	kill -$1 $started
+	wait $started
+	started=
+}
+
+for hook in OUTPUT INPUT PREROUTING POSTROUTING; do
+	no_rules
+	rules $hook -p udp --dport 7000
+	start $FLOWS accept
+	wait_for_queue
+	expect "$hook: datagrams of a flow that the kernel keeps arrive" $FLOW udp -n 500 7000
+	expect "$hook: the program saw few of them" said 'seen [1-9][0-9]\{0,1\} keeper 1'
+done
+
+no_rules
+rules OUTPUT -p tcp
+start $FLOWS accept after=8
+wait_for_queue
+expect "a TCP connection that is left after 8 packets arrives whole" $FLOW tcp -n 5000000 8000
+expect "the program saw few of its packets" said 'seen [1-9][0-9]\{0,2\} keeper 1'
+
+# Marks of this run must not decide in the next one, on the same ports.
+no_rules
+rules OUTPUT -p udp --dport 7000
+start $FLOWS accept
+wait_for_queue
+expect "the flow of a first run" $FLOW udp -n 10 7000
+expect "is seen and kept by the kernel" said 'seen [1-9][0-9]* keeper 1'
+start $FLOWS accept new
+wait_for_queue
+expect "the next run" $FLOW udp -n 10 7000
+expect "sees the flow again" said 'seen [1-9][0-9]* keeper 1'
+
+no_rules
+$iptables -w -t mangle -A OUTPUT -p udp --dport 7000 -j NFQUEUE --queue-num 0
+start $FLOWS accept
+wait_for_queue
+expect "without the rules all datagrams arrive" $FLOW udp -n 500 7000
+expect "the library noticed and kept the flow" said 'keeper 0 .* came back [1-9].*missing'
+
+start $FLOWS drop
+wait_for_queue
+expect "no datagram of a dropped flow arrives" $FLOW udp -n 100 -e 0 -w 300 7000
+expect "the library dropped them" said 'seen 1 keeper'
+
+no_rules
+rules OUTPUT -p tcp --dport 8000
+start $FLOWS drop after=3
+wait_for_queue
+expect "a TCP connection that is dropped stays without data" $FLOW tcp -n 1000 -e 0 -w 1500 8000
+stop_with INT
+
+no_rules
+rules OUTPUT -p udp --dport 7000
+start $FLOWS accept forget=1
+wait_for_queue
+expect "datagrams of a forgotten flow arrive" $FLOW udp -n 200 7000
+expect "the program saw it twice or more" said 'seen \([2-9]\|[1-9][0-9]\)'
+
+start $FLOWS mark new
+wait_for_queue
+$iptables -w -t mangle -A POSTROUTING -p udp --dport 7000 -m mark --mark 7
+expect "datagrams of a marked flow arrive" $FLOW udp -n 100 7000
+expect "each has the mark" sh -c "$iptables -w -t mangle -vnxL POSTROUTING | grep -q '^ *100 .*0x7'"
+expect "the library keeps it" said "seen [0-9]\{1,2\} .* packets [1-9]"
+finish

@@ -1,0 +1,309 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+/* Flow verdicts over a source without a kernel: keys, order, forgetting, limits. */
+#include <errno.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <cmocka.h>
+#include <string.h>
+#include <sys/socket.h>
+#include "core/flows.h"
+#include "fake.h"
+
+/* An IPv4 packet with ports. flags: of TCP. */
+static size_t build(uint8_t *p, uint8_t protocol, unsigned host, unsigned from, unsigned to, uint8_t flags)
+{
+	memset(p, 0, 40);
+	p[0] = 0x45;
+	p[3] = 40;
+	p[8] = 64;
+	p[9] = protocol;
+	p[12] = 10;
+	p[15] = (uint8_t)host;
+	p[16] = 10;
+	p[19] = 99;
+	p[20] = (uint8_t)(from >> 8);
+	p[21] = (uint8_t)from;
+	p[22] = (uint8_t)(to >> 8);
+	p[23] = (uint8_t)to;
+	p[32] = 0x50;
+	p[33] = flags;
+	return 40;
+}
+
+static bool key_of(const uint8_t *bytes, size_t len, struct flow_key *key)
+{
+	struct ipq_packet packet = { .present = IPQ_HAS_PAYLOAD, .payload_len = (uint32_t)len };
+	uint8_t copy[128];
+	bool opens;
+
+	memcpy(copy, bytes, len);
+	packet.payload = copy;
+	return flow_key_of_packet(key, &packet, &opens);
+}
+
+static void both_directions_have_the_same_key(void **state)
+{
+	struct ipq_tuple tuple = {
+		.family = AF_INET, .protocol = 6, .source_port = 80, .destination_port = 5000
+	};
+	struct flow_key there, back, given;
+	uint8_t p[40], r[40];
+
+	(void)state;
+	build(p, 6, 1, 5000, 80, 16);
+	build(r, 6, 1, 80, 5000, 16);
+	memcpy(r + 12, p + 16, 4);
+	memcpy(r + 16, p + 12, 4);
+	assert_true(key_of(p, 40, &there) && key_of(r, 40, &back));
+	assert_memory_equal(&there, &back, sizeof(there));
+	memcpy(tuple.source, p + 16, 4);
+	memcpy(tuple.destination, p + 12, 4);
+	assert_true(flow_key_of_tuple(&given, &tuple));
+	assert_memory_equal(&there, &given, sizeof(there));
+	build(p, 17, 1, 5000, 80, 0);
+	assert_true(key_of(p, 40, &back));
+	assert_memory_not_equal(&there, &back, sizeof(there));
+}
+
+static void fragments_and_cut_packets_have_no_key(void **state)
+{
+	struct flow_key key;
+	uint8_t p[40];
+
+	(void)state;
+	build(p, 17, 1, 5000, 80, 0);
+	for (size_t len = 0; len < 24; len++)
+		assert_false(key_of(p, len, &key));
+	assert_true(key_of(p, 24, &key));
+	p[6] = 0x20;
+	assert_false(key_of(p, 40, &key));
+	p[6] = 0;
+	p[7] = 1;
+	assert_false(key_of(p, 40, &key));
+}
+
+static void ipv6_ports_are_found_behind_extension_headers(void **state)
+{
+	struct flow_key plain, extended;
+	uint8_t p[80] = { 0x60 }, x[80] = { 0x60 };
+
+	(void)state;
+	p[6] = 17;
+	p[41] = 7;
+	p[43] = 9;
+	x[6] = 0;
+	x[40] = 60;
+	x[48] = 17;
+	x[57] = 7;
+	x[59] = 9;
+	assert_true(key_of(p, 60, &plain) && key_of(x, 76, &extended));
+	assert_memory_equal(&plain, &extended, sizeof(plain));
+	for (size_t len = 1; len < 60; len++)
+		assert_false(key_of(x, len, &extended));
+	x[41] = 255;
+	assert_false(key_of(x, 76, &extended));
+}
+
+static void used_flows_survive_eviction(void **state)
+{
+	struct flow_table t;
+	struct flow_key key = { .family = AF_INET };
+	struct flow *f;
+
+	(void)state;
+	assert_int_equal(flow_table_init(&t, 100), 0);
+	for (uint16_t i = 0; i < 1000; i++) {
+		key.port[0] = i;
+		assert_non_null(flow_add(&t, &key, 1000));
+		key.port[0] = 0;
+		assert_non_null(flow_find(&t, &key, 1000));
+	}
+	assert_int_equal(t.count, 100);
+	assert_int_equal(t.evicted, 900);
+	key.port[0] = 500;
+	assert_null(flow_find(&t, &key, 1000));
+	key.port[0] = 999;
+	f = flow_find(&t, &key, 1000);
+	assert_non_null(f);
+	f->until = 2000;
+	assert_non_null(flow_find(&t, &key, 1999));
+	assert_null(flow_find(&t, &key, 2000));
+	key.port[0] = 0;
+	assert_non_null(flow_find(&t, &key, 1000));
+	assert_null(flow_find(&t, &key, 1000 + 180001));
+	flow_table_free(&t);
+}
+
+/* ---- whole queues ------------------------------------------------------------------------------- */
+
+static struct ipq_queue *open_queue(struct fake *f)
+{
+	struct ipq_queue *q;
+
+	assert_int_equal(queue_create(&q, fake_source(f), 4096, 0, 0), 0);
+	q->flow_mask = FLOWS_MASK;
+	q->flow_mark = FLOWS_MARK;
+	q->flow_max = FLOWS_MAX;
+	return q;
+}
+
+static void push(struct fake *f, uint8_t protocol, unsigned port, uint8_t flags)
+{
+	const struct ipq_packet meta = { .present = IPQ_HAS_PAYLOAD, .family = AF_INET, .full_len = 40 };
+	uint8_t p[40];
+
+	fake_push(f, &meta, p, build(p, protocol, 1, port, 80, flags));
+}
+
+static unsigned verdicts_given(struct fake *f, uint32_t code)
+{
+	struct fake_verdict *v;
+	unsigned n = 0;
+
+	while ((v = fake_verdict(f)) != NULL) {
+		n += v->code == code;
+		fake_verdict_free(v);
+	}
+	return n;
+}
+
+static void later_packets_of_decided_flows_are_not_returned(void **state)
+{
+	struct fake *f = fake_new(false);
+	struct ipq_queue *q = open_queue(f);
+	struct ipq_flow_stats stats = { .size = sizeof(stats) };
+	struct ipq_packet packet[8];
+
+	(void)state;
+	push(f, 17, 1000, 0);
+	push(f, 17, 2000, 0);
+	assert_int_equal(ipq_queue_recv(q, packet, 8, 0), 2);
+	assert_int_equal(ipq_accept_flow(q, &packet[0]), 0);
+	assert_int_equal(ipq_drop_flow(q, &packet[1]), 0);
+	assert_int_equal(ipq_accept_flow(q, &packet[0]), -ENOENT);
+	push(f, 17, 1000, 0);
+	push(f, 17, 2000, 0);
+	push(f, 17, 3000, 0);
+	assert_int_equal(ipq_queue_recv(q, packet, 8, 0), 1);
+	assert_int_equal(packet[0].payload[20] << 8 | packet[0].payload[21], 3000);
+	assert_int_equal(ipq_accept(q, &packet[0]), 0);
+	assert_int_equal(ipq_queue_flush(q), 0);
+	assert_int_equal(fake_waiting(f), 0);
+	assert_int_equal(ipq_flow_stats(q, &stats), 0);
+	assert_true(stats.keeper == IPQ_FLOWS_LIBRARY && stats.flows == 2 && stats.packets == 2);
+	ipq_queue_close(q);
+	fake_free(f);
+}
+
+static void flow_is_decided_after_so_many_packets(void **state)
+{
+	const struct ipq_flow_verdict v = { .size = sizeof(v), .code = IPQ_DROP, .after = 3 };
+	struct fake *f = fake_new(false);
+	struct ipq_queue *q = open_queue(f);
+	struct ipq_packet packet[8];
+	unsigned seen = 0;
+
+	(void)state;
+	for (int i = 0; i < 10; i++) {
+		push(f, 17, 1000, 0);
+		if (ipq_queue_recv(q, packet, 8, 0) == 1) {
+			seen++;
+			assert_int_equal(ipq_decide_flow(q, packet, &v), 0);
+		}
+		assert_int_equal(ipq_queue_flush(q), 0);
+	}
+	assert_int_equal(seen, 4);
+	assert_int_equal(verdicts_given(f, IPQ_DROP), 10);
+	ipq_queue_close(q);
+	fake_free(f);
+}
+
+static void new_tcp_connection_is_returned(void **state)
+{
+	struct fake *f = fake_new(false);
+	struct ipq_queue *q = open_queue(f);
+	struct ipq_packet packet[8];
+
+	(void)state;
+	push(f, 6, 1000, 2);
+	assert_int_equal(ipq_queue_recv(q, packet, 8, 0), 1);
+	assert_int_equal(ipq_accept_flow(q, packet), 0);
+	push(f, 6, 1000, 16);
+	assert_int_equal(ipq_queue_recv(q, packet, 8, 0), 0);
+	push(f, 6, 1000, 2);
+	assert_int_equal(ipq_queue_recv(q, packet, 8, 0), 1);
+	assert_int_equal(ipq_accept(q, packet), 0);
+	ipq_queue_close(q);
+	fake_free(f);
+}
+
+static void forgotten_flows_are_returned(void **state)
+{
+	struct ipq_tuple tuple = { .family = AF_INET,
+				   .protocol = 17,
+				   .source_port = 1000,
+				   .destination_port = 80,
+				   .source = { 10, 0, 0, 1 },
+				   .destination = { 10, 0, 0, 99 } };
+	struct ipq_flow_counters counters = { .size = sizeof(counters) };
+	struct fake *f = fake_new(false);
+	struct ipq_queue *q = open_queue(f);
+	struct ipq_packet packet[8];
+
+	(void)state;
+	for (int i = 0; i < 3; i++) {
+		push(f, 17, 1000, 0);
+		assert_int_equal(ipq_queue_recv(q, packet, 8, 0), 1);
+		assert_int_equal(ipq_accept_flow(q, packet), 0);
+		push(f, 17, 1000, 0);
+		assert_int_equal(ipq_queue_recv(q, packet, 8, 0), 0);
+		assert_int_equal(ipq_flow_counters(q, &tuple, &counters), 0);
+		assert_true(counters.packets == 1 && counters.bytes == 40 && counters.code == IPQ_ACCEPT);
+		assert_int_equal(i == 0 ? ipq_forget_flow(q, &tuple) : ipq_forget_flows(q), 0);
+		assert_int_equal(ipq_forget_flow(q, &tuple), -ENOENT);
+		assert_int_equal(ipq_flow_counters(q, &tuple, &counters), -ENOENT);
+	}
+	ipq_queue_close(q);
+	fake_free(f);
+}
+
+static void invalid_flow_verdicts_are_refused(void **state)
+{
+	struct fake *f = fake_new(false);
+	struct ipq_queue *q = open_queue(f);
+	struct ipq_packet packet[8];
+	const struct ipq_flow_verdict wrong[] = {
+		{ .size = sizeof(wrong[0]), .code = IPQ_QUEUE },
+		{ .size = sizeof(wrong[0]), .code = IPQ_DROP, .present = IPQ_SET_MARK },
+		{ .size = sizeof(wrong[0]), .code = IPQ_ACCEPT, .present = IPQ_SET_PRIORITY },
+		{ .size = 4, .code = IPQ_ACCEPT },
+	};
+
+	(void)state;
+	push(f, 17, 1000, 0);
+	assert_int_equal(ipq_queue_recv(q, packet, 8, 0), 1);
+	for (size_t i = 0; i < sizeof(wrong) / sizeof(wrong[0]); i++)
+		assert_int_equal(ipq_decide_flow(q, packet, &wrong[i]), -EINVAL);
+	assert_int_equal(ipq_accept(q, packet), 0);
+	ipq_queue_close(q);
+	fake_free(f);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(both_directions_have_the_same_key),
+		cmocka_unit_test(fragments_and_cut_packets_have_no_key),
+		cmocka_unit_test(ipv6_ports_are_found_behind_extension_headers),
+		cmocka_unit_test(used_flows_survive_eviction),
+		cmocka_unit_test(later_packets_of_decided_flows_are_not_returned),
+		cmocka_unit_test(flow_is_decided_after_so_many_packets),
+		cmocka_unit_test(new_tcp_connection_is_returned),
+		cmocka_unit_test(forgotten_flows_are_returned),
+		cmocka_unit_test(invalid_flow_verdicts_are_refused),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
