@@ -26,7 +26,10 @@ OFFSET(struct ipq_options, receive_buffer, 20, 16);
 OFFSET(struct ipq_options, spin_usec, 24, 20);
 OFFSET(struct ipq_options, error, 32, 28);
 OFFSET(struct ipq_options, error_size, 40, 32);
-SIZE(struct ipq_options, 48, 36);
+OFFSET(struct ipq_options, flow_mask, 48, 36);
+OFFSET(struct ipq_options, flow_mark, 52, 40);
+OFFSET(struct ipq_options, flow_max, 56, 44);
+SIZE(struct ipq_options, 64, 52);
 
 OFFSET(struct ipq_packet, present, 0, 0);
 OFFSET(struct ipq_packet, flags, 4, 4);
