@@ -34,6 +34,25 @@ def end(process):
         return process.wait()
 
 
+def rules():
+    """The chains and tables of ipq processes."""
+    out = ''
+    for command in (['iptables-legacy', '-w', '-t', 'mangle', '-S'], ['iptables-nft', '-t', 'mangle', '-S'],
+                    ['iptables', '-w', '-t', 'mangle', '-S'], ['nft', 'list', 'ruleset']):
+        try:
+            out += subprocess.run(command, capture_output=True, text=True).stdout
+        except FileNotFoundError:
+            pass
+    return set(re.findall(r'(?:-j |table inet )(ipq\w[\w-]*|ipq-[\w-]+)', out))
+
+
+def wait_for_rules(n=1):
+    until = time.monotonic() + 10
+    while len(rules()) < n and time.monotonic() < until:
+        time.sleep(0.05)
+    time.sleep(0.3)
+
+
 def connection(address='127.0.0.1'):
     """A TCP connection over loopback: both ends."""
     family = socket.AF_INET6 if ':' in address else socket.AF_INET
@@ -58,7 +77,7 @@ for address in '127.0.0.1', '::1':
         errors = open(os.path.join(work, 'errors'), 'w+')
         p = subprocess.Popen([IPQ, 'watch', '--on', 'OUTPUT,INPUT'] + ['--include-own'] * include, stdout=out,
                              stderr=errors)
-        time.sleep(1.2)
+        wait_for_rules()
         send_udp(1)
         time.sleep(1)
         end(p)
@@ -83,7 +102,7 @@ for address in '127.0.0.1', '::1':
 out, reader = connection()
 errors = open(os.path.join(work, 'errors'), 'w+')
 p = subprocess.Popen([IPQ, 'filter', '--on', 'OUTPUT', 'log tcp', 'log udp'], stdout=out, stderr=errors)
-time.sleep(1.5)
+wait_for_rules()
 send_udp(1)
 time.sleep(1)
 end(p)
@@ -95,6 +114,43 @@ text = errors.read()
 check('log lines about the connection of the output are left out and named', lines.count('\n') == 1 and '7001' in lines and
       'not shown, because it carries this output' in text, lines[:300] + text)
 
+# Another program sends what it reads from our pipe.
+RELAY = """
+import os, socket, sys
+s = socket.create_connection(('127.0.0.1', int(sys.argv[1])))
+while data := os.read(0, 65536):
+    s.sendall(data)
+"""
+for command in (['watch', '--on', 'OUTPUT'], ['watch', '--on', 'OUTPUT', '--json'],
+                ['filter', '--on', 'OUTPUT', 'log tcp'], ['watch', '--on', 'OUTPUT', '--include-own']):
+    listener = socket.socket()
+    listener.bind(('127.0.0.1', 0))
+    listener.listen()
+    errors = open(os.path.join(work, 'errors'), 'w+')
+    read_end, write_end = os.pipe()
+    relay = subprocess.Popen([sys.executable, '-c', RELAY, str(listener.getsockname()[1])], stdin=read_end)
+    reader = listener.accept()[0]
+    p = subprocess.Popen([IPQ] + command, stdout=write_end, stderr=errors)
+    os.close(read_end)
+    os.close(write_end)
+    wait_for_rules()
+    other, far = connection()
+    other.send(b'something else')
+    time.sleep(1.5)
+    end(p)
+    relay.wait(10)
+    reader.settimeout(1)
+    lines = b''
+    while data := reader.recv(1 << 20):
+        lines += data
+    errors.seek(0)
+    text = errors.read()
+    if '--include-own' in command:
+        check('with --include-own it does', lines.count(b'\n') > 50, lines[:500])
+        continue
+    check(f'{" ".join(command)} | relay does not feed on itself', 0 < lines.count(b'\n') < 30, lines[:500])
+    check('the connection of the relay is named', f'port {listener.getsockname()[1]}' in text, text)
+
 # An SSH session: in our environment, or in that of an ancestor (sudo removes it).
 out, reader = connection()
 session = '%s %u %s %u' % (out.getsockname() + out.getpeername())
@@ -104,7 +160,7 @@ for remove in [], ['env', '-u', 'SSH_CONNECTION']:
     p = subprocess.Popen(['sh', '-c', '"$@" & trap "kill -INT $!" TERM; wait; wait', 'sh'] + remove +
                          [IPQ, 'watch', '--on', 'OUTPUT', 'tcp'],
                          stdout=open(log, 'w'), stderr=subprocess.STDOUT, env=dict(os.environ, SSH_CONNECTION=session))
-    time.sleep(1.2)
+    wait_for_rules()
     out.send(b'a key')
     reader.send(b'its echo')
     other, far = connection()
@@ -127,7 +183,7 @@ ring = subprocess.Popen([IPQ, 'watch', '--on', 'OUTPUT', '-w', 'files/ring', '-C
                         stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
 timed = subprocess.Popen([IPQ, 'watch', '--on', 'OUTPUT', '-w', 'files/at-%s', '-G', '1', 'udp port 7001'],
                          stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-time.sleep(1.5)
+wait_for_rules(3)
 for _ in range(5):
     send_udp(20, size=40000)
     time.sleep(0.5)

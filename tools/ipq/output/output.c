@@ -9,6 +9,7 @@
 #include <unistd.h>
 #include <pcap/pcap.h>
 #include "common/text.h"
+#include "output/feedback.h"
 #include "output/names.h"
 #include "output/output.h"
 #include "output/own_link.h"
@@ -39,6 +40,7 @@ struct output {
 	char *own_link;			/* a filter; NULL: nothing is left out */
 	struct bpf_program own_packets; /* compiled */
 	atomic_flag own_reported;
+	struct feedback *feedback; /* NULL: nothing is left out */
 	struct writer *line_writer, *record_writer, *note_writer;
 	bool stuck;
 };
@@ -84,6 +86,8 @@ static int flush_stream(void *context)
 
 	if (fflush(s->text) != 0)
 		return -ENOMEM;
+	if (s->output->feedback != NULL)
+		feedback_note(s->output->feedback, s->bytes, s->used);
 	err = write_all(s->fd, s->bytes, s->used);
 	rewind(s->text);
 	return err;
@@ -227,11 +231,25 @@ static uint32_t line_bytes(const struct output *o, const struct ipq_packet *pack
 /* Would showing this packet send another one like it? */
 static bool is_own(struct output *o, const struct ipq_packet *packet)
 {
-	if (o->own_link == NULL || (packet->present & IPQ_HAS_PAYLOAD) == 0 ||
-	    bpf_filter(o->own_packets.bf_insns, packet->payload, packet->full_len, packet->payload_len) == 0)
+	const char *name = o->own_link;
+	enum feedback_answer answer;
+	char link[160];
+	bool report;
+
+	if ((packet->present & IPQ_HAS_PAYLOAD) == 0 || o->feedback == NULL)
 		return false;
-	if (!atomic_flag_test_and_set(&o->own_reported))
-		text_note("%s: not shown, because it carries this output: %s\n", o->options.who, o->own_link);
+	if (o->own_link != NULL && bpf_filter(o->own_packets.bf_insns, packet->payload, packet->full_len,
+					      packet->payload_len) != 0) {
+		report = !atomic_flag_test_and_set(&o->own_reported);
+	} else {
+		answer = feedback_check(o->feedback, packet, link);
+		if (answer == FEEDBACK_NO)
+			return false;
+		report = answer == FEEDBACK_NEW;
+		name = link;
+	}
+	if (report)
+		text_note("%s: not shown, because it carries this output: %s\n", o->options.who, name);
 	return true;
 }
 
@@ -290,6 +308,9 @@ static int find_own_link(struct output *o)
 	pcap_t *pcap = pcap_open_dead(DLT_RAW, 65535);
 	int err = pcap != NULL ? 0 : -ENOMEM;
 
+	o->feedback = feedback_new();
+	if (o->feedback == NULL)
+		err = -ENOMEM;
 	o->own_link = own_link_filter();
 	if (err == 0 && o->own_link != NULL &&
 	    pcap_compile(pcap, &o->own_packets, o->own_link, 1, PCAP_NETMASK_UNKNOWN) != 0)
@@ -425,6 +446,7 @@ int output_close(struct output *o, int status)
 	free(o->lines.bytes);
 	pcap_freecode(&o->own_packets);
 	free(o->own_link);
+	feedback_free(o->feedback);
 	free(o);
 	return status;
 }

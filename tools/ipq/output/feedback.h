@@ -1,0 +1,27 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * Recognises connections of other programs that carry our output, such as that of nc in `ipq watch | nc HOST PORT`: a
+ * packet that begins with a line of ours belongs to one. Output that is encrypted on its way is not recognised.
+ */
+#ifndef IPQ_OUTPUT_FEEDBACK_H
+#define IPQ_OUTPUT_FEEDBACK_H
+
+#include <stddef.h>
+#include <ipq.h>
+
+struct feedback;
+
+/* NULL: no memory. */
+struct feedback *feedback_new(void);
+void feedback_free(struct feedback *f);
+
+/* These bytes, from the beginning of a line on, are about to be written. One thread. */
+void feedback_note(struct feedback *f, const char *bytes, size_t len);
+
+enum feedback_answer { FEEDBACK_NO, FEEDBACK_NEW, FEEDBACK_KNOWN };
+
+/* Does the packet belong to such a connection? FEEDBACK_NEW: it is the first one, and name describes the connection.
+ * Any thread. */
+enum feedback_answer feedback_check(struct feedback *f, const struct ipq_packet *packet, char name[160]);
+
+#endif
