@@ -104,6 +104,7 @@ expect "a FIFO in the directory of scripts does not block" timeout 20 $IPQ docto
 expect_text "a missing script exits with 1" 1 status_of $IPQ doctor --script $work/nothing
 
 expect "a program linked with libipq.so.0 gets this library" says ok run 'it uses this libipq' --program $DECIDE
+expect "a program that reads the socket itself is recognised" says warning run 'does not call ipq_read' --program $OWN_READER
 expect "its interface is recognised" says ok interface 'libipq, shared' --program $DECIDE
 expect "a program without a queue interface is reported" says warning interface 'no sign' --program "$(command -v true | grep / || echo /bin/true)"
 expect_text "a file that is no program exits with 1" 1 status_of $IPQ doctor --program /etc/passwd

@@ -199,6 +199,8 @@ static void find_apis(const struct file *f, struct elf_facts *e)
 		else if (strncmp(e->needed[i], "libnetfilter_queue.so", 21) == 0)
 			e->apis |= API_NFQUEUE;
 	}
+	if ((e->apis & API_LIBIPQ) != 0 && HAS_WHOLE(f, "ipq_create_handle") && !HAS_WHOLE(f, "ipq_read"))
+		e->apis |= API_OWN_READER;
 	if ((e->apis & API_LIBIPQ) == 0 && libipq_messages(f) >= 6)
 		e->apis |= API_LIBIPQ_STATIC;
 	if ((e->apis & API_NFQUEUE) == 0 && HAS_WHOLE(f, "nfq_create_queue") && HAS_WHOLE(f, "nfq_open_nfnl"))

@@ -16,7 +16,8 @@ enum packet_api {
 	API_NFQUEUE_STATIC = 1 << 3,
 	API_IP_QUEUE_NAMED = 1 << 4, /* contains "/proc/net/ip_queue" or "ip_queue" */
 	API_IPQ = 1 << 5,	     /* <ipq.h>: contains the name ipq_queue_open */
-	API_OURS = 1 << 6	     /* contains this library, which reads $IPQ_SOURCE */
+	API_OURS = 1 << 6,	     /* contains this library, which reads $IPQ_SOURCE */
+	API_OWN_READER = 1 << 7	     /* needs libipq.so but not ipq_read: it reads h->fd itself */
 };
 
 struct elf_facts {

@@ -90,6 +90,13 @@ static void say_shared(struct doctor *d, const char *path, const struct elf_fact
 	char remedy[1400];
 
 	find_library(path, e, &found);
+	if (found.any && found.ours && (e->apis & API_OWN_READER) != 0) {
+		snprintf(remedy, sizeof(remedy), "IPQ_SOURCE=engine:nfqueue:0 %s", path);
+		doctor_say(d, CHECK_WARNING, "run", remedy,
+			   "it does not call ipq_read, so it reads the socket itself and needs ip_queue's "
+			   "messages there");
+		return;
+	}
 	if (found.any && found.ours) {
 		doctor_say(d, CHECK_OK, "run", path, "it uses this libipq: %s", found.path);
 		return;
