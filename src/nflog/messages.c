@@ -69,10 +69,31 @@ static void get_timestamp(struct ipq_packet *p, const uint8_t *v)
 	p->present |= IPQ_HAS_TIMESTAMP;
 }
 
-static void get_number(uint32_t *to, uint32_t *present, uint32_t bit, const void *v)
+/* Attributes that are one number each: where it goes, and which bit reports it. */
+static const struct {
+	uint16_t offset;
+	uint32_t present;
+} numbers[] = {
+	[NFULA_MARK] = { offsetof(struct ipq_packet, mark), IPQ_HAS_MARK },
+	[NFULA_IFINDEX_INDEV] = { offsetof(struct ipq_packet, indev), IPQ_HAS_INDEV },
+	[NFULA_IFINDEX_OUTDEV] = { offsetof(struct ipq_packet, outdev), IPQ_HAS_OUTDEV },
+	[NFULA_IFINDEX_PHYSINDEV] = { offsetof(struct ipq_packet, physindev), IPQ_HAS_PHYSINDEV },
+	[NFULA_IFINDEX_PHYSOUTDEV] = { offsetof(struct ipq_packet, physoutdev), IPQ_HAS_PHYSOUTDEV },
+	[NFULA_UID] = { offsetof(struct ipq_packet, uid), IPQ_HAS_UID },
+	[NFULA_GID] = { offsetof(struct ipq_packet, gid), IPQ_HAS_GID },
+	[NFULA_CT_INFO] = { offsetof(struct ipq_packet, conntrack_info), IPQ_HAS_CONNTRACK_INFO },
+};
+
+static bool get_number(struct ipq_packet *p, uint16_t type, const void *v)
 {
-	*to = get32(v);
-	*present |= bit;
+	uint32_t value;
+
+	if (type >= sizeof(numbers) / sizeof(numbers[0]) || numbers[type].present == 0)
+		return false;
+	value = get32(v);
+	memcpy((unsigned char *)p + numbers[type].offset, &value, sizeof(value));
+	p->present |= numbers[type].present;
+	return true;
 }
 
 static void get_attribute(struct ipq_packet *p, struct nflog_message *m, const struct nlattr *a)
@@ -80,7 +101,7 @@ static void get_attribute(struct ipq_packet *p, struct nflog_message *m, const s
 	uint8_t *v = mnl_attr_get_payload(a);
 	uint16_t len = mnl_attr_get_payload_len(a), type = mnl_attr_get_type(a);
 
-	if (type < sizeof(min_len) && len < min_len[type])
+	if ((type < sizeof(min_len) && len < min_len[type]) || get_number(p, type, v))
 		return;
 	switch (type) {
 	case NFULA_PACKET_HDR:
@@ -88,23 +109,8 @@ static void get_attribute(struct ipq_packet *p, struct nflog_message *m, const s
 		p->hook = v[2];
 		m->kind = NFLOG_PACKET;
 		break;
-	case NFULA_MARK:
-		get_number(&p->mark, &p->present, IPQ_HAS_MARK, v);
-		break;
 	case NFULA_TIMESTAMP:
 		get_timestamp(p, v);
-		break;
-	case NFULA_IFINDEX_INDEV:
-		get_number(&p->indev, &p->present, IPQ_HAS_INDEV, v);
-		break;
-	case NFULA_IFINDEX_OUTDEV:
-		get_number(&p->outdev, &p->present, IPQ_HAS_OUTDEV, v);
-		break;
-	case NFULA_IFINDEX_PHYSINDEV:
-		get_number(&p->physindev, &p->present, IPQ_HAS_PHYSINDEV, v);
-		break;
-	case NFULA_IFINDEX_PHYSOUTDEV:
-		get_number(&p->physoutdev, &p->present, IPQ_HAS_PHYSOUTDEV, v);
 		break;
 	case NFULA_HWADDR:
 		get_hwaddr(p, (const void *)v);
@@ -114,12 +120,6 @@ static void get_attribute(struct ipq_packet *p, struct nflog_message *m, const s
 		p->payload_len = len;
 		p->present |= IPQ_HAS_PAYLOAD;
 		break;
-	case NFULA_UID:
-		get_number(&p->uid, &p->present, IPQ_HAS_UID, v);
-		break;
-	case NFULA_GID:
-		get_number(&p->gid, &p->present, IPQ_HAS_GID, v);
-		break;
 	case NFULA_SEQ:
 		m->seq = get32(v);
 		m->numbered = true;
@@ -128,9 +128,6 @@ static void get_attribute(struct ipq_packet *p, struct nflog_message *m, const s
 		p->conntrack = v;
 		p->conntrack_len = len;
 		p->present |= IPQ_HAS_CONNTRACK;
-		break;
-	case NFULA_CT_INFO:
-		get_number(&p->conntrack_info, &p->present, IPQ_HAS_CONNTRACK_INFO, v);
 		break;
 	case NFULA_VLAN:
 		get_vlan(p, a);
