@@ -160,8 +160,7 @@ static bool came_back(struct ipq_queue *q, const struct ipq_packet *packet)
 		return false;
 	if (fl->keeper == IPQ_FLOWS_MARK) {
 		fl->keeper = IPQ_FLOWS_LIBRARY;
-		fl->why = "packets with the flow mark came back: the rules of \"ipq rules --flows\" are "
-			  "missing";
+		fl->why = "packets with the flow mark came back: the rules of ipq_accept_flow(3) are missing";
 	}
 	fl->came_back++;
 	v.code = value == fl->leave ? NF_ACCEPT : NF_DROP;
@@ -178,7 +177,7 @@ static void check_connection(struct flows *fl, const struct ipq_packet *packet)
 	    (ct.present & IPQ_CT_HAS_MARK) == 0 || (ct.mark & fl->mask) != fl->leave)
 		return;
 	fl->keeper = IPQ_FLOWS_LIBRARY;
-	fl->why = "packets of marked connections came: the rules of \"ipq rules --flows\" are missing";
+	fl->why = "packets of marked connections were queued: the rules of ipq_accept_flow(3) are missing";
 	fl->came_back++;
 }
 

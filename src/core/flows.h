@@ -2,9 +2,9 @@
 /*
  * Private: flows that the program has decided as a whole.
  *
- * The table decides what arrives of such a flow, so the calls are correct without any firewall rule. Where the rules of
- * `ipq rules --flows` are in force, the kernel decides the rest of an accepted flow itself: the last packet that
- * arrived gets a mark that the rules save in the connection (see enum ipq_flow_keeper).
+ * The table decides packets of such a flow, so the calls are correct without any firewall rule. With the rules of
+ * ipq_accept_flow(3), the kernel decides the rest of an accepted flow itself: the last packet that arrived gets a mark
+ * that the rules save in the connection (see enum ipq_flow_keeper).
  *
  * Order. If a packet got the mark while later ones of its flow wait in the queue, packets that the kernel passes would
  * overtake those. So the verdict of the newest packet is held back until a receive finds the socket empty.

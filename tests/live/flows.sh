@@ -5,7 +5,7 @@
 
 mask=0xff000000 leave=0x41000000 drop=0x42000000
 
-# rules HOOK MATCH...: those that `ipq rules --flows` prints.
+# rules HOOK MATCH...: those of ipq_accept_flow(3).
 rules() {
 	hook=$1
 	shift
