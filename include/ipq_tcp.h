@@ -112,7 +112,8 @@ struct ipq_tcp_segment {
 	uint16_t flags, window;
 	uint32_t state;
 	int32_t refusal;
-	uint32_t reserved[7];
+	uint32_t length, room, replaced;
+	uint32_t reserved[4];
 };
 
 /* Flags of ipq_tcp_begin(). */

@@ -15,7 +15,6 @@
 
 #include "tcp/tcp.h"
 
-#define SPAN_MAX (UINT32_C(1) << 30)
 #define KINDS_MAX 256
 #define EDITS_FIRST 8
 #define MALLOC_OVERHEAD 16
@@ -207,7 +206,7 @@ int tcp_log_add(struct tcp_log *log, uint32_t begin, const void *bytes, uint16_t
 	uint32_t delta = (uint32_t)new_len - old_len, at, shift;
 	int kind, err;
 
-	while (log->first < log->end && before(log->edit[log->first].begin, begin - SPAN_MAX))
+	while (log->first < log->end && before(log->edit[log->first].begin, begin - TCP_SPAN_MAX))
 		tcp_log_prune_oldest(log, 1);
 	err = grow_edits(log, limit);
 	if (err)
@@ -253,50 +252,45 @@ void tcp_log_prune(struct tcp_log *log, uint32_t sequence)
 
 /* ---- text ------------------------------------------------------------------------------------- */
 
-struct output {
-	uint8_t *to;
-	size_t len, room;
-};
-
-/* Copies n bytes, or as many as fit. Returns how many. */
-static size_t put(struct output *o, const uint8_t *from, size_t n)
+/* Most pieces are short in a segment full of matches: a call of memcpy would cost more than the copy. */
+static inline void copy(uint8_t *to, const uint8_t *from, size_t n)
 {
-	if (n > o->room - o->len)
-		n = o->room - o->len;
-	if (n)
-		memcpy(o->to + o->len, from, n);
-	o->len += n;
-	return n;
-}
-
-/* Copies the new text of an edit if all of it fits. */
-static bool put_edit(const struct tcp_log *log, uint32_t i, struct output *o)
-{
-	size_t n = new_len(log, i);
-
-	return n <= o->room - o->len && put(o, log->kind[log->edit[i].kind].bytes, n) == n;
+	if (n == 1)
+		*to = *from;
+	else if (n == 2)
+		memcpy(to, from, 2);
+	else if (n)
+		memcpy(to, from, n);
 }
 
 size_t tcp_log_copy(const struct tcp_log *log, uint32_t begin, uint32_t *end, const uint8_t *from,
 		    uint8_t *to, size_t room)
 {
-	struct output o = { .to = to, .room = room };
 	uint32_t at = begin, i = first_ending_after(log, begin);
+	size_t len = 0;
 
 	if (i < log->end && before(log->edit[i].begin, begin))
 		at = old_end(log, i++);
-	for (; before(at, *end); at = old_end(log, i++)) {
-		bool edited = i < log->end && before(log->edit[i].begin, *end);
-		size_t raw = (edited ? log->edit[i].begin : *end) - at, copied;
+	for (; i < log->end && before(log->edit[i].begin, *end); i++) {
+		const struct tcp_edit *edit = &log->edit[i];
+		const struct tcp_kind *kind = &log->kind[edit->kind];
+		size_t raw = edit->begin - at;
 
-		copied = put(&o, from + (at - begin), raw);
-		at += (uint32_t)copied;
-		if (copied < raw || (edited && !put_edit(log, i, &o)))
-			*end = at;
-		if (at == *end)
+		if (raw + kind->new_len > room - len) {
+			*end = edit->begin;
 			break;
+		}
+		copy(to + len, from + (at - begin), raw);
+		copy(to + len + raw, kind->bytes, kind->new_len);
+		len += raw + kind->new_len;
+		at = edit->begin + kind->old_len;
 	}
-	return o.len;
+	if (!before(at, *end))
+		return len;
+	if (*end - at > room - len)
+		*end = at + (uint32_t)(room - len);
+	copy(to + len, from + (at - begin), *end - at);
+	return len + (*end - at);
 }
 
 size_t tcp_log_bytes(const struct tcp_log *log)

@@ -82,6 +82,21 @@ static struct tcp_flow *flow_of(const struct ipq_tcp_segment *s)
 	return s->connection;
 }
 
+/* Bytes of payload that may leave in this packet. */
+static size_t payload_room(const struct ipq_edit *e)
+{
+	size_t most = UINT16_MAX + (e->version == 6 ? IPV6_HEADER : 0U);
+
+	if (e->room < most || e->flags & (IPQ_EDIT_NO_LENGTH | IPQ_EDIT_JUMBO))
+		most = e->room;
+	return most - e->payload;
+}
+
+static size_t new_payload_len(const struct tcp_log *log, const struct ipq_tcp_segment *s)
+{
+	return tcp_log_map(log, s->end, true) - tcp_log_map(log, s->text, true);
+}
+
 /* Finds the connection. The shard stays locked if there is one. 0 or -EDEADLK. */
 static int attach(struct ipq_tcp_segment *s, uint32_t zone, bool create, const struct tcp_seen *seen)
 {
@@ -107,6 +122,8 @@ static int attach(struct ipq_tcp_segment *s, uint32_t zone, bool create, const s
 	s->shard = shard;
 	tcp_count(t, TCP_SEGMENTS);
 	tcp_arrive(t, f, s, seen->scale);
+	s->room = (uint32_t)payload_room(s->edit);
+	s->length = (uint32_t)new_payload_len(&f->direction[s->side].log, s);
 	if (seen->multipath && s->state & TCP_IN_WINDOW)
 		f->multipath = true;
 	if (f->multipath)
@@ -183,7 +200,7 @@ static int write_now(struct ipq_tcp_segment *s, size_t offset, const void *bytes
 	if (err)
 		return count_refusal(s, err, err == -EOPNOTSUPP ? TCP_FRAGMENT : TCP_OTHER);
 	s->state |= TCP_WRITTEN;
-	tcp_count(s->table, TCP_REPLACED);
+	s->replaced++;
 	return 1;
 }
 
@@ -201,21 +218,6 @@ static int write_unlogged(struct ipq_tcp_segment *s, struct tcp_direction *d, si
 	if (before(d->unlogged.end, end))
 		d->unlogged.end = end;
 	return write_now(s, offset, bytes, len);
-}
-
-/* Bytes of payload that may leave in this packet. */
-static size_t payload_room(const struct ipq_edit *e)
-{
-	size_t most = UINT16_MAX + (e->version == 6 ? IPV6_HEADER : 0U);
-
-	if (e->room < most || e->flags & (IPQ_EDIT_NO_LENGTH | IPQ_EDIT_JUMBO))
-		most = e->room;
-	return most - e->payload;
-}
-
-static size_t new_payload_len(const struct tcp_log *log, const struct ipq_tcp_segment *s)
-{
-	return tcp_log_map(log, s->end, true) - tcp_log_map(log, s->text, true);
 }
 
 /* What the log of this direction may use of the connection's memory and of the table's. */
@@ -276,7 +278,6 @@ static int replace(struct ipq_tcp_segment *s, size_t offset, size_t old_len, con
 {
 	struct tcp_direction *d = &flow_of(s)->direction[s->side];
 	uint32_t begin = s->text + (uint32_t)offset, end = begin + (uint32_t)old_len;
-	size_t len, room;
 	int err;
 
 	if (s->state & TCP_DROP_SEGMENT)
@@ -292,19 +293,20 @@ static int replace(struct ipq_tcp_segment *s, size_t offset, size_t old_len, con
 		return count_refusal(s, -ESTALE, TCP_LATE);
 	if (old_len != new_len && s->edit->flags & IPQ_EDIT_FRAGMENT)
 		return count_refusal(s, -EOPNOTSUPP, TCP_FRAGMENT);
-	len = new_payload_len(&d->log, s);
-	room = payload_room(s->edit);
-	if (new_len > old_len && len + new_len - old_len > room)
-		return count_refusal(s, s->edit->payload + room < s->edit->room ? -EMSGSIZE : -ENOSPC,
+	if (new_len > old_len && s->length + new_len - old_len > s->room)
+		return count_refusal(s, s->edit->payload + s->room < s->edit->room ? -EMSGSIZE : -ENOSPC,
 				     TCP_NO_ROOM);
-	err = add_to_log(s, d, begin, bytes, old_len, new_len);
+	err = tcp_log_append(&d->log, begin, bytes, old_len, new_len)
+		      ? 0
+		      : add_to_log(s, d, begin, bytes, old_len, new_len);
 	if ((err == -ENOBUFS || err == -ENOMEM) && old_len == new_len)
 		return write_unlogged(s, d, offset, bytes, old_len);
 	if (err == -ENOBUFS || err == -ENOMEM)
 		return count_refusal(s, err, TCP_NO_MEMORY);
 	if (err)
 		return err;
-	tcp_count(s->table, TCP_REPLACED);
+	s->length += (uint32_t)(new_len - old_len);
+	s->replaced++;
 	return 1;
 }
 
@@ -348,7 +350,7 @@ static bool build_payload(struct ipq_tcp_segment *s, const struct tcp_log *log, 
 {
 	struct ipq_edit *e = s->edit;
 	struct tcp_shard *shard = s->shard;
-	size_t room = payload_room(e), len = new_payload_len(log, s);
+	size_t room = s->room, len = s->length;
 	uint32_t end = s->end;
 
 	if (!tcp_log_covers(log, s->text, s->end))
@@ -403,6 +405,8 @@ enum ipq_tcp_result ipq_tcp_end(struct ipq_tcp_segment *s)
 	enum ipq_tcp_result result;
 	enum tcp_class class;
 
+	if (s->replaced)
+		tcp_count_many(s->table, TCP_REPLACED, s->replaced);
 	if (!s->connection)
 		return s->state & TCP_WRITTEN ? IPQ_TCP_CHANGED : IPQ_TCP_UNCHANGED;
 	class = flow_of(s)->class;

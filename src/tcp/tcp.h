@@ -18,6 +18,9 @@ static inline bool before(uint32_t a, uint32_t b)
 
 /* ---- log.c: what was replaced in one direction ------------------------------------------------ */
 
+/* Edits that are further apart are not kept together: comparisons would become ambiguous. */
+#define TCP_SPAN_MAX (UINT32_C(1) << 30)
+
 struct tcp_edit {
 	uint32_t begin; /* of the old text, in the sender's sequence numbers */
 	uint32_t shift; /* that all edits before this one add to a sequence number */
@@ -51,6 +54,27 @@ bool tcp_log_covers(const struct tcp_log *log, uint32_t begin, uint32_t end);
 /* Adds an edit; the log may then use `limit` bytes. 0, -EEXIST, -ENOBUFS (limit), -ENOMEM. */
 int tcp_log_add(struct tcp_log *log, uint32_t begin, const void *bytes, uint16_t old_len, uint16_t new_len,
 		size_t limit);
+
+/* The same for an edit after all others that replaces by the same text as the last one, if there is room. Inline,
+ * because a segment may be full of matches. */
+static inline bool tcp_log_append(struct tcp_log *log, uint32_t begin, const void *bytes, size_t old_len,
+				  size_t new_len)
+{
+	const struct tcp_edit *last;
+	struct tcp_kind *k;
+
+	if (log->end == log->first || log->end == log->room)
+		return false;
+	last = &log->edit[log->end - 1];
+	k = &log->kind[last->kind];
+	if (k->old_len != old_len || k->new_len != new_len || before(begin, last->begin + k->old_len) ||
+	    begin - log->edit[log->first].begin > TCP_SPAN_MAX || memcmp(k->bytes, bytes, new_len))
+		return false;
+	k->refs++;
+	log->edit[log->end++] = (struct tcp_edit){ .begin = begin, .shift = log->total, .kind = last->kind };
+	log->total += (uint32_t)(new_len - old_len);
+	return true;
+}
 
 /* Forgets edits that end at or before sequence, or the n oldest ones. Positions after them map as before. */
 void tcp_log_prune(struct tcp_log *log, uint32_t sequence);
@@ -162,9 +186,14 @@ struct ipq_tcp {
 	atomic_uint_fast64_t counter[TCP_COUNTERS];
 };
 
+static inline void tcp_count_many(struct ipq_tcp *t, enum tcp_counter c, unsigned n)
+{
+	atomic_fetch_add_explicit(&t->counter[c], n, memory_order_relaxed);
+}
+
 static inline void tcp_count(struct ipq_tcp *t, enum tcp_counter c)
 {
-	atomic_fetch_add_explicit(&t->counter[c], 1, memory_order_relaxed);
+	tcp_count_many(t, c, 1);
 }
 
 uint64_t tcp_hash(const struct ipq_tcp *t, const struct tcp_key *key);
