@@ -170,9 +170,37 @@ def check_file(seed, work):
     return None
 
 
+def check_large(work):
+    """A UDP packet of 65,535 bytes, and a TCP packet of 100,000 bytes with length 0 (segmentation offload)."""
+    given, changed = os.path.join(work, 'given'), os.path.join(work, 'changed')
+    addresses = bytes([10, 0, 0, 1, 10, 0, 0, 2])
+    header = struct.pack('>BBHHHBBH', 0x45, 0, 0, 1, 0, 64, 6, 0) + addresses
+    header = header[:10] + struct.pack('>H', 0xffff - total(header)) + header[12:]
+    segment = struct.pack('>HHIIBBHHH', 1, 2, 1, 1, 0x50, 0x18, 8192, 0, 0) + b'cat' + bytes(100000)
+    check = 0xffff - total(addresses + struct.pack('>HI', 6, len(segment)) + segment)
+    large = [ip_packet(b'cat' + bytes(65535 - 31), 4), header + segment[:16] + struct.pack('>H', check) + segment[18:]]
+    with open(given, 'wb') as f:
+        f.write(struct.pack('<IHHIIII', 0xa1b2c3d4, 2, 4, 0, 0, 262144, 101))
+        for packet in large:
+            f.write(struct.pack('<IIII', 1, 0, len(packet), len(packet)) + packet)
+    result = run('filter', '--source', f'pcap:{given},{changed}', 'rewrite /cat/dog/')
+    after = packets(changed)
+    if [len(packet) for packet in after] != [65535, 100043] or b'cat' in after[0] + after[1]:
+        return f'large packets are not rewritten: {result.stderr}'
+    if not is_right(after[0]) or total(addresses + struct.pack('>HI', 6, len(after[1]) - 20) + after[1][20:]) != 0xffff:
+        return 'wrong checksum of a large packet'
+    result = run('filter', '--source', f'pcap:{given},{changed}', 'rewrite /cat/tiger/')
+    if [len(packet) for packet in packets(changed)] != [65535, 100045] or '1 not edited: too long' not in result.stderr:
+        return f'a packet over 65535 bytes is not counted: {result.stderr}'
+    return None
+
+
 def main():
     end, done = time.monotonic() + SECONDS, 0
     with tempfile.TemporaryDirectory() as work:
+        problem = check_large(work)
+        if problem:
+            sys.exit(problem)
         for seed in range(FILES):
             if time.monotonic() > end:
                 break

@@ -97,12 +97,13 @@ static const struct rewrite *rewrite_of_answers(struct editor *ed, const struct 
 	return NULL;
 }
 
-static void count_rewrite(struct editor *ed, struct counters *counters, int done, unsigned reason)
+/* done: the result of a rewrite of e. */
+static void count_rewrite(struct editor *ed, struct counters *counters, int done, const struct ipq_edit *e)
 {
 	if (done > 0)
 		counters_add(&counters->places, (uint64_t)done);
 	else if (done < 0)
-		count_not_edited(ed, counters, reason);
+		count_not_edited(ed, counters, e->reason);
 }
 
 static void expect(struct ipq_tcp_segment *s, const struct rewrite *r)
@@ -151,7 +152,7 @@ static bool rewrite_tcp(struct editor *ed, struct worker *w, const struct active
 		if (a->type != ACTION_REWRITE)
 			continue;
 		expect(&s, &a->rewrite);
-		count_rewrite(ed, ed->edit[i].counters, rewrite_segment(&s, e, &a->rewrite), e->reason);
+		count_rewrite(ed, ed->edit[i].counters, rewrite_segment(&s, e, &a->rewrite), e);
 	}
 	return ipq_tcp_end(&s) != IPQ_TCP_DROP;
 }
@@ -166,7 +167,7 @@ static bool rewrite(struct editor *ed, struct worker *w, const struct active_rul
 		const struct action *a = ed->edit[i].action;
 
 		if (a->type == ACTION_REWRITE)
-			count_rewrite(ed, ed->edit[i].counters, rewrite_plain(e, &a->rewrite), e->reason);
+			count_rewrite(ed, ed->edit[i].counters, rewrite_plain(e, &a->rewrite), e);
 	}
 	return true;
 }

@@ -8,7 +8,7 @@
 #include "nfqueue/nfqueue.h"
 #include "session/session.h"
 
-#define PACKET_MAX 65535
+#define PACKET_MAX SOURCE_FILE_PACKET_MAX /* in a capture file */
 #define VERDICT_MAX NFQ_PAYLOAD_MAX
 #define EDITS_MAX 64 /* for one packet */
 
