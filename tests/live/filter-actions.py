@@ -3,6 +3,7 @@
 
 connect: "refused", "connected" or "silence" of a TCP connection to a port with a listener.
 ask: the same for a UDP datagram to a port with a receiver that answers.
+hidden: as connect, with a destination options header before TCP.
 count N [TO]: how many datagrams arrive at port TO when N are sent to PORT.
 """
 import socket
@@ -23,13 +24,19 @@ def result(action):
         return 'silence'
 
 
-def connect():
+def connect(options=b''):
     with socket.socket(af, socket.SOCK_STREAM) as listener, socket.socket(af, socket.SOCK_STREAM) as s:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listener.bind((host, port))
         listener.listen()
+        if options:
+            s.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_DSTOPTS, options)
         s.settimeout(0.7)
         return result(lambda: s.connect((host, port)))
+
+
+def hidden():
+    return connect(bytes((0, 0, 1, 4, 0, 0, 0, 0)))  # next header and length, which the kernel fills in; padding
 
 
 def ask():
@@ -66,4 +73,4 @@ def count():
             return arrived
 
 
-print({'connect': connect, 'ask': ask, 'count': count}[command]())
+print({'connect': connect, 'hidden': hidden, 'ask': ask, 'count': count}[command]())

@@ -33,6 +33,13 @@ for hook in INPUT OUTPUT; do
 	done
 	stop
 done
+# The firewall rule queues such a packet, although its filter for BPF does not find the port.
+filter_on INPUT 'drop tcp dst port 7017' 'accept'
+expect_text "a port after a destination options header is found" silence peer hidden 6 7017
+expect_text "another port after such a header connects" connected peer hidden 6 7018
+stop
+expect "the counters show it" grep -qE '^ +1 +[1-9][0-9]* .* drop tcp dst port 7017$' "$log"
+
 # The answer passes OUTPUT itself, and is not rejected again.
 filter_on INPUT,OUTPUT 'reject tcp port 7001' 'reject'
 expect_text "an answer to a rejected connection is not rejected itself" refused peer connect 4 7001
@@ -71,6 +78,10 @@ filter_on OUTPUT 'repeat 11 udp dst port 7016' 'repeat 12 udp dst port 7016' 'co
 expect_text "two rules that repeat do not go on for ever" 10 peer count 4 7016 10
 stop
 expect_text "and each packet made two turns" 10 awk '/count udp dst port 7016/ { print $2 }' "$log"
+filter_on OUTPUT 'queue 61000 udp dst port 7019'
+expect_text "queue to the own queue, picked at the start, does not go on for ever" 10 peer count 4 7019 10
+stop
+expect "it is counted and reported" grep -q '10 packets were accepted because they came back' "$log"
 expect_text "queue to the own queue is refused" 2 sh -c \
 	"$IPQ filter --on OUTPUT --queue 9 'queue 9 udp' 2>/dev/null; echo \$?"
 finish

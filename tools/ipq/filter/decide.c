@@ -72,26 +72,26 @@ static void set_ctmark(struct outcome *o, const struct action *a)
 	o->verdict.conntrack_mark_mask = (first ? 0 : o->verdict.conntrack_mark_mask) | a->mask;
 }
 
-/* A loop is broken: the packet is accepted. */
-static bool loop_found(struct worker *w, const struct subject *s)
+/* Does the packet come back here again and again? Then it is accepted. */
+static bool is_loop(struct worker *w, const struct subject *s, const struct action *a)
 {
 	struct filter_worker *d = w->context;
 	struct decide_common *c = common_of(w);
+	bool own_queue = a->type == ACTION_QUEUE && a->number == s->queue_number;
 
-	if (!loops_found(&d->loops, s->view->data, s->view->len, w->now))
+	if (!own_queue && !loops_found(&d->loops, s->view->data, s->view->len, w->now))
 		return false;
 	if (atomic_fetch_add(&c->loops, 1) == 0)
-		text_complain("ipq filter",
-			      "a packet came back %d times in a row and is accepted now: two rules send it "
-			      "to and fro",
-			      LOOP_LIMIT);
+		text_complain("ipq filter", "%s: such packets are accepted",
+			      own_queue ? "a rule hands packets to the queue that they come from"
+					: "a packet came back a thousand times, because two rules send it "
+					  "back and forth");
 	return true;
 }
 
 static void send_back(struct worker *w, struct outcome *o, struct subject *s, const struct action *a)
 {
-	if ((a->type == ACTION_QUEUE && a->number == s->queue_number && !w->session->virtual_time) ||
-	    loop_found(w, s))
+	if (is_loop(w, s, a))
 		return;
 	if (a->type == ACTION_REPEAT) {
 		set_mark(o, s, a->number);

@@ -61,11 +61,10 @@ void expression_add_reach(const struct expression *x, struct expression_reach *r
 int expression_candidates(const struct expression *x, bool segmented, struct bpf_program *program);
 
 /* May the programs of expression_candidates() be relied on for this packet? */
-static inline bool expression_is_plain(const struct expression_reach *reach, const uint8_t *data,
-				       uint32_t len)
+static inline bool expression_is_plain(const struct expression_reach *reach, const struct view *v)
 {
 	return !reach->transport ||
-	       (!view_has_extensions(data, len) && (!reach->ipv4_only || len == 0 || data[0] >> 4 != 6));
+	       (!v->extensions && (!reach->ipv4_only || v->len == 0 || v->data[0] >> 4 != 6));
 }
 
 /* A program that matches the packets for which they may not be relied on, or which are too short. 0 or -ENOMEM. */

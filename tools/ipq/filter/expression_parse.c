@@ -344,20 +344,14 @@ static bool names_extension(const struct node *n)
 /* "tcp and udp": libpcap finds the simple cases. An extension header and "tcp" is none of them. */
 static int check_possible(const struct expression *x, const struct cursor *c, const char *begin)
 {
-	struct bpf_program program;
 	char *text = NULL;
 	int err = expression_text(x, false, &text);
+	bool possible = err != 1 || names_extension(x->root) || pcap_text_possible(text);
 
-	if (err == 1)
-		err = pcap_text_compile(text, &program);
-	else if (err == 0)
-		return 0;
 	free(text);
-	if (err == 0)
-		pcap_freecode(&program);
-	if (err == -EINVAL)
-		return names_extension(x->root) ? 0 : cursor_fail(c, begin, "no packet can match this");
-	return err;
+	if (err < 0)
+		return err;
+	return possible ? 0 : cursor_fail(c, begin, "no packet can match this");
 }
 
 int expression_parse(struct expression **out, struct cursor *c)
@@ -390,17 +384,14 @@ int expression_parse(struct expression **out, struct cursor *c)
 /* libpcap finds out, in simple cases, that no packet matches both. */
 static bool may_both_match(const char *a, const char *b)
 {
-	struct bpf_program program;
 	char *both;
-	int err;
+	bool may;
 
 	if (asprintf(&both, "(%s) and (%s)", a, b) < 0)
 		return true;
-	err = pcap_text_compile(both, &program);
-	if (err == 0)
-		pcap_freecode(&program);
+	may = pcap_text_possible(both);
 	free(both);
-	return err != -EINVAL;
+	return may;
 }
 
 bool expression_may_match_tcp(const struct expression *x)

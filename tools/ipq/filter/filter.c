@@ -156,7 +156,7 @@ static void report_text(const struct filter *f, const struct ipq_stats *stats)
 			text_note("%llu not edited: %s\n", (unsigned long long)f->common.edits.not_edited[i],
 				  ipq_edit_reason_text(i));
 	if (f->common.loops > 0)
-		text_note("%llu packets came back again and again and were accepted\n",
+		text_note("%llu packets were accepted because they came back again and again\n",
 			  (unsigned long long)f->common.loops);
 }
 

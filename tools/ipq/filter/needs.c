@@ -241,14 +241,18 @@ static bool is_new(const struct rule *r)
 const struct rule *active_rules_now_reached(const struct active_rules *p, const struct rule **from)
 {
 	const struct rule *rule = p->set.rule;
+	unsigned compared = 0; /* pairs: each takes libpcap a compilation */
 
 	for (unsigned i = 0; i < p->set.count; i++)
 		if (is_new(&rule[i]))
 			return NULL;
 	for (unsigned i = 0; i < p->set.count; i++) {
 		for (unsigned j = i + 1; j < p->set.count && ended_before(&rule[i]); j++) {
-			if (accepts_the_rest(&rule[j]) ||
-			    !expression_may_overlap(rule[i].expression, rule[j].expression))
+			if (accepts_the_rest(&rule[j]))
+				continue;
+			if (++compared > 500)
+				return NULL;
+			if (!expression_may_overlap(rule[i].expression, rule[j].expression))
 				continue;
 			*from = &rule[i];
 			return &rule[j];

@@ -160,6 +160,16 @@ int pcap_text_compile(const char *text, struct bpf_program *program)
 	return 0;
 }
 
+bool pcap_text_possible(const char *text)
+{
+	struct bpf_program program;
+	int err = compile(&program, text, NULL, 0);
+
+	if (err == 0)
+		pcap_freecode(&program);
+	return err != -EINVAL;
+}
+
 int pcap_program_constant(struct bpf_program *program, uint32_t value)
 {
 	program->bf_insns = malloc(sizeof(*program->bf_insns));

@@ -39,6 +39,8 @@ int pcap_primitive_compile(const struct cursor *c, size_t len, const char *text,
 
 /* Compiles what is known to be right. 0, -ENOMEM, or -EINVAL when no packet can match. */
 int pcap_text_compile(const char *text, struct bpf_program *program);
+/* Can a packet match, as far as libpcap finds out? */
+bool pcap_text_possible(const char *text);
 
 /* A program that returns `value` for every packet. 0 or -ENOMEM. */
 int pcap_program_constant(struct bpf_program *program, uint32_t value);

@@ -71,7 +71,10 @@ static int rule_parse(struct rule *rule, const char *text, struct rule_error *e)
 	rule->condition = c.at;
 	/* NOLINTNEXTLINE(clang-analyzer-unix.Malloc): the rule has the text, and frees it */
 	err = expression_parse(&rule->expression, &c);
-	return err < 0 ? err : expression_candidates(rule->expression, false, &rule->candidates);
+	if (err < 0)
+		return err;
+	rule->confirm = expression_has_metadata(rule->expression);
+	return expression_candidates(rule->expression, false, &rule->candidates);
 }
 
 int ruleset_add(struct ruleset *set, const char *text, struct rule_error *e)
@@ -148,7 +151,7 @@ unsigned ruleset_match(const struct ruleset *set, unsigned from, struct subject 
 {
 	const struct view *v = s->view;
 
-	if (!expression_is_plain(&set->reach, v->data, v->len))
+	if (!expression_is_plain(&set->reach, v))
 		return match_one_by_one(set, from, s);
 	while (from < set->count) {
 		unsigned found = bpf_filter(&set->code[set->start[from]], v->data, v->full_len, v->len);
@@ -158,8 +161,7 @@ unsigned ruleset_match(const struct ruleset *set, unsigned from, struct subject 
 		if (found == NO_MATCH)
 			break;
 		from = found - 1;
-		if (!expression_has_metadata(set->rule[from].expression) ||
-		    expression_match(set->rule[from].expression, s))
+		if (!set->rule[from].confirm || expression_match(set->rule[from].expression, s))
 			return from;
 		from++;
 	}

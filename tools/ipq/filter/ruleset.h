@@ -16,7 +16,8 @@ struct rule {
 	const char *condition; /* inside text; "" matches everything */
 	struct action *action;
 	unsigned actions;
-	bool ends; /* no further rule sees a packet that matches */
+	bool ends;    /* no further rule sees a packet that matches */
+	bool confirm; /* metadata decides, too: candidates are not enough */
 	struct expression *expression;
 	struct bpf_program candidates;
 };

@@ -6,41 +6,12 @@
 
 enum { IPV4_HEADER = 20, IPV6_HEADER = 40 };
 
-void view_set(struct view *v, const uint8_t *data, uint32_t len, uint32_t full_len)
-{
-	v->data = data;
-	v->len = len;
-	v->full_len = full_len;
-	v->extensions = view_has_extensions(data, len);
-	v->decoded = v->copied = false;
-}
-
 const struct decoded *view_decode(struct view *v)
 {
 	if (!v->decoded)
 		decode(&v->d, v->data, v->len);
 	v->decoded = true;
 	return &v->d;
-}
-
-bool view_has_extensions(const uint8_t *data, uint32_t len)
-{
-	if (len < IPV4_HEADER)
-		return false;
-	if (data[0] >> 4 == 4)
-		return data[9] == IPPROTO_AH;
-	if (data[0] >> 4 != 6)
-		return false;
-	switch (data[6]) {
-	case IPPROTO_HOPOPTS:
-	case IPPROTO_ROUTING:
-	case IPPROTO_FRAGMENT:
-	case IPPROTO_DSTOPTS:
-	case IPPROTO_AH:
-		return true;
-	default:
-		return false;
-	}
 }
 
 /* A later fragment has no transport header, whatever its bytes look like. */

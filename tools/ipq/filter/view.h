@@ -9,6 +9,7 @@
 
 #include <stdbool.h>
 #include <stdint.h>
+#include <netinet/in.h>
 #include <pcap/pcap.h>
 #include "output/decode.h"
 
@@ -32,8 +33,27 @@ struct view {
 	uint8_t bytes[VIEW_HEADER_MAX + 65536]; /* the transport header begins at VIEW_HEADER_MAX */
 };
 
-/* Begins with another packet, or with one that has changed. full_len: before it was cut. */
-void view_set(struct view *v, const uint8_t *data, uint32_t len, uint32_t full_len);
+/* Is there something between the network header and the transport header? */
+static inline bool view_has_extensions(const uint8_t *data, uint32_t len)
+{
+	if (len < 20)
+		return false;
+	if (data[0] >> 4 == 4)
+		return data[9] == IPPROTO_AH;
+	return data[0] >> 4 == 6 &&
+	       (data[6] == IPPROTO_HOPOPTS || data[6] == IPPROTO_ROUTING || data[6] == IPPROTO_FRAGMENT ||
+		data[6] == IPPROTO_DSTOPTS || data[6] == IPPROTO_AH);
+}
+
+/* Begins with another packet. full_len: before it was cut. */
+static inline void view_set(struct view *v, const uint8_t *data, uint32_t len, uint32_t full_len)
+{
+	v->data = data;
+	v->len = len;
+	v->full_len = full_len;
+	v->extensions = view_has_extensions(data, len);
+	v->decoded = v->copied = false;
+}
 
 /* Where everything is in the packet. */
 const struct decoded *view_decode(struct view *v);
@@ -44,8 +64,5 @@ bool view_match_packet(const struct view *v, const struct bpf_program *program);
 bool view_match(struct view *v, const struct bpf_program *program, enum view_header header);
 /* If this were the protocol after the network header, with nothing known of what follows? */
 bool view_match_protocol(struct view *v, const struct bpf_program *program, uint8_t protocol);
-
-/* Is there something between the network header and the transport header? */
-bool view_has_extensions(const uint8_t *data, uint32_t len);
 
 #endif
