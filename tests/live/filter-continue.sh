@@ -85,6 +85,19 @@ for way in $(ways_to_queue); do
 	end one two
 	expect_text "$way: watch showed each packet that got to it once" 30 grep -c udp $work/seen
 
+	# Two that another program has exchanged would repeat each other's packets for ever.
+	if [ $way != nftables ]; then
+		filter_on one INPUT 'count udp dst port 7006'
+		filter_on two INPUT 'count udp dst port 7006'
+		second=$($way -w -t mangle -S INPUT | sed -n 's/^-A INPUT -j \(ipq-[0-9]*\)$/\1/p' | tail -n 1)
+		$way -w -t mangle -D INPUT -j $second
+		$way -w -t mangle -I INPUT -j $second
+		sleep 6
+		expect "$way: after the chains of two were exchanged packets arrive" $FLOW udp -n 10 7006
+		end one two
+		expect_text "$way: and each decides them once" "10 10" echo $(matched one 'count udp') $(matched two 'count udp')
+	fi
+
 	# A mark of the user's in our bits does not pass the filter.
 	if [ $way != nftables ]; then
 		filter_on one INPUT 'drop udp dst port 7001'

@@ -296,7 +296,7 @@ static int find_missing(const struct rules *r, struct ipq_error *e)
 				hooks_describe(gone, hooks, sizeof(hooks)),
 				chain_describe(&missing, what, sizeof(what)));
 		if (r->kind[k] != FIREWALL_NFT && r->change == SETTLED &&
-		    own->rules != rules_count(r, r->kind[k]))
+		    own->rules - own->known_count != rules_count(r))
 			return ipq_fail(e, ENOENT, "another program changed the rules in %s",
 					chain_describe(&missing, what, sizeof(what)));
 	}
@@ -399,10 +399,13 @@ static int rewrite_chain(struct rules *r, struct ipq_error *e)
 	return err;
 }
 
-/* Most often nothing has changed since the last look: that takes two system calls a family. */
+/*
+ * Most often nothing has changed since the last look: that takes two system calls a family. In a legacy table rules may
+ * have changed places without a trace, so it is read now and then all the same.
+ */
 static bool unchanged(struct rules *r)
 {
-	bool same = r->change == SETTLED;
+	bool same = r->change == SETTLED && (r->kind[0] > FIREWALL_IP6TABLES_LEGACY || ++r->same % 5 != 0);
 
 	for (unsigned k = 0; k < r->families; k++) {
 		enum firewall_kind kind = r->kind[k];

@@ -90,12 +90,10 @@ static size_t count_old(const struct rules *r)
 	return n;
 }
 
-unsigned rules_count(const struct rules *r, enum firewall_kind kind)
+unsigned rules_count(const struct rules *r)
 {
 	size_t n = rules_unfiltered(r) ? 1 : r->new.count + count_old(r);
 
-	for (size_t i = 0; i < r->chains.count; i++)
-		n += rules_must_know(r, kind, &r->chains.chain[i]);
 	return (unsigned)(n + (r->options.kind == RULES_QUEUE));
 }
 

@@ -32,6 +32,7 @@ struct rules {
 		EXTENDED,
 		UNSETTLED
 	} change;		       /* UNSETTLED: the chain may have more rules than `new` needs */
+	unsigned same;		       /* times that they were found unchanged since */
 	uint64_t generation[FAMILIES]; /* of the tables, when they were found in order */
 	int lock;		       /* -1: not held */
 	pid_t guardian;
@@ -61,8 +62,8 @@ bool rules_must_know(const struct rules *r, enum firewall_kind kind, const struc
 
 /* Do all packets come, because a filter is too long for the bpf match or there is none? */
 bool rules_unfiltered(const struct rules *r);
-/* The number of rules that script_chain() writes into the chain. */
-unsigned rules_count(const struct rules *r, enum firewall_kind kind);
+/* The number of rules that script_chain() writes into the chain, without those for marks of other chains. */
+unsigned rules_count(const struct rules *r);
 
 /* Creates or replaces the content of our chain; no jumps. */
 void script_chain(const struct rules *r, enum firewall_kind kind, FILE *script);
