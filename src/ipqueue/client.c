@@ -61,13 +61,12 @@ int engine_add(struct engine *e, int fd, uint8_t family, enum wire_layout layout
 
 	if (getsockopt(fd, SOL_SOCKET, SO_TYPE, &type, &len) < 0)
 		return -errno;
-	if ((type != SOCK_SEQPACKET && type != SOCK_DGRAM) || engine_family(e, family) == NULL)
+	if (type != SOCK_SEQPACKET || engine_family(e, family) == NULL)
 		return -EINVAL;
 	c = calloc(1, sizeof(*c));
 	if (c == NULL)
 		return -ENOMEM;
 	c->fd = fd;
-	c->type = type;
 	c->family = family;
 	c->layout = layout;
 	c->capable = capable;

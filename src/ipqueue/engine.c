@@ -372,23 +372,6 @@ int engine_source_counts(struct engine *e, struct source_counts *counts)
 	return err;
 }
 
-int engine_proc(struct engine *e, uint8_t family, char *buf, size_t room)
-{
-	struct engine_counters c;
-
-	engine_counts(e, family, &c);
-	return snprintf(buf, room,
-			"Peer PID          : %u\n"
-			"Copy mode         : %u\n"
-			"Copy range        : %u\n"
-			"Queue length      : %u\n"
-			"Queue max. length : %u\n"
-			"Queue dropped     : %" PRIu64 "\n"
-			"%s : %" PRIu64 "\n",
-			c.peer_pid, (unsigned)c.mode, c.range, c.queue_length, c.queue_max, c.queue_dropped,
-			family == AF_INET6 ? "Netfilter dropped" : "Netlink dropped  ", c.netlink_dropped);
-}
-
 /* ---- opening ---------------------------------------------------------------------------------- */
 
 static int allocate(struct engine *e)
@@ -462,8 +445,7 @@ int engine_open(struct engine **engine, struct source *source, const struct engi
 	e->lossless = source->ops->lossless;
 	for (i = 0; i < 2; i++) {
 		e->family[i].af = i == 0 ? AF_INET : AF_INET6;
-		e->family[i].queue_max =
-			options != NULL && options->queue_length > 0 ? options->queue_length : QUEUE_LENGTH;
+		e->family[i].queue_max = QUEUE_LENGTH;
 	}
 	if (options != NULL) {
 		e->log = options->log;

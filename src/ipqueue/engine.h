@@ -25,8 +25,7 @@
 struct engine;
 
 struct engine_options {
-	uint32_t queue_length; /* of each family; 0: 1024 */
-	FILE *log;	       /* a line for each event; NULL: none */
+	FILE *log; /* a line for each event; NULL: none */
 	/* The source was in use before, so packets that the engine has not seen may wait in it: verdicts
 	 * for unknown ids are passed on, and refused only if the source refuses them. */
 	bool adopt;
@@ -45,7 +44,7 @@ void engine_close_after_fork(struct engine *engine);
 
 /*
  * Serves the program at the other end of fd, which the engine owns from then on. fd is a SOCK_SEQPACKET
- * socket, or SOCK_DGRAM, whose end is noticed only when something is sent. family is AF_INET or AF_INET6.
+ * socket. family is AF_INET or AF_INET6.
  * pid is the port id in the program's netlink headers; 0: take it from the first request. capable: whether
  * the program has CAP_NET_ADMIN. The client ends when the other end is closed. Returns the client's number
  * (> 0), -EINVAL (wrong kind of socket or family) or -errno; on failure the caller still owns fd.
@@ -115,7 +114,5 @@ struct engine_counters {
 void engine_counts(struct engine *engine, uint8_t family, struct engine_counters *counts);
 /* Packets that were lost before the engine received them. 0 or -errno. */
 int engine_source_counts(struct engine *engine, struct source_counts *counts);
-/* The text of /proc/net/ip_queue or /proc/net/ip6_queue. Returns its length, like snprintf. */
-int engine_proc(struct engine *engine, uint8_t family, char *buf, size_t room);
 
 #endif

@@ -32,8 +32,7 @@
 
 struct client {
 	struct client *next, *prev;
-	int fd;	  /* -1: has ended, freed at the end of the step */
-	int type; /* SOCK_ */
+	int fd; /* -1: has ended, freed at the end of the step */
 	uint8_t family;
 	enum wire_layout layout;
 	uint32_t pid;	 /* its port id; 0: not known yet */

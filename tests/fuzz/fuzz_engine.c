@@ -16,6 +16,7 @@
 #include <linux/netlink.h>
 #include <linux/netfilter_ipv4/ip_queue.h>
 #include "fake.h"
+#include "proc_text.h"
 #include "packet_message.h"
 #include "main.h"
 
@@ -117,7 +118,7 @@ static void trouble(struct engine *e, struct fake *f, unsigned what, size_t len)
 		f->configure_error = EPERM;
 		break;
 	default:
-		require(engine_proc(e, len % 2 ? AF_INET : AF_INET6, proc, sizeof(proc)) < (int)sizeof(proc));
+		require(proc_text(e, len % 2 ? AF_INET : AF_INET6, proc, sizeof(proc)) < (int)sizeof(proc));
 	}
 }
 
@@ -198,7 +199,7 @@ static bool step(struct engine *e, struct fake *f, uint8_t op, const uint8_t *re
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-	struct engine_options options = { .queue_length = 20 };
+	struct engine_options options = { .log = NULL };
 	struct fake *f;
 	struct engine *e;
 	bool works = true;
@@ -213,6 +214,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	f->repeats = flags & REPEATS;
 	options.adopt = flags & ADOPT;
 	require(engine_open(&e, fake_source(f), &options, NULL) == 0);
+	engine_set_queue_max(e, AF_INET, 20);
+	engine_set_queue_max(e, AF_INET6, 20);
 	for (i = 0; i < CLIENTS; i++)
 		open_client(e, (unsigned)i);
 	for (i = 1; works && i + 2 <= size; i += 2 + len) {

@@ -16,6 +16,7 @@
 #include <sys/socket.h>
 #include "ipqueue/engine.h"
 #include "fake.h"
+#include "proc_text.h"
 
 #define MESSAGE_ROOM 140000
 #define HANDLES 16
@@ -370,7 +371,7 @@ static void do_proc(struct play *p, char *args)
 		}
 	expected[n] = 0;
 	settle(p);
-	engine_proc(p->engine, args[0] == '6' ? AF_INET6 : AF_INET, text, sizeof(text));
+	proc_text(p->engine, args[0] == '6' ? AF_INET6 : AF_INET, text, sizeof(text));
 	if (strcmp(text, expected) != 0)
 		die(p, "the kernel showed\n%sand here it is\n%s", expected, text);
 }

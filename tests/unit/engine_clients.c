@@ -304,31 +304,6 @@ static void closed_client_ends_if_another_process_has_its_socket(void **state)
 	close_room(&r);
 }
 
-static void end_of_datagram_client_is_seen_at_the_next_packet(void **state)
-{
-	struct room r = open_room(false, NULL);
-	int pair[2];
-	uint32_t id;
-
-	(void)state;
-	assert_int_equal(socketpair(AF_UNIX, SOCK_DGRAM, 0, pair), 0);
-	assert_true(engine_add(r.engine, pair[1], AF_INET, WIRE_LP64, 7, true) > 0);
-	ask_mode(pair[0], WIRE_LP64, 7, COPY_META, 0);
-	settle(&r);
-	id = fake_push_plain(r.fake, AF_INET, 60);
-	settle(&r);
-	assert_int_equal(next_id(pair[0]), id);
-	ask_verdict(pair[0], 7, NF_ACCEPT, id, NULL, 0);
-	settle(&r);
-	expect_verdict(&r, id, NF_ACCEPT);
-	close(pair[0]);
-	id = fake_push_plain(r.fake, AF_INET, 60);
-	settle(&r);
-	expect_verdict(&r, id, NF_DROP);
-	assert_int_equal(counts(&r, AF_INET).peer_pid, 0);
-	close_room(&r);
-}
-
 static void empty_datagram_does_not_end_the_client(void **state)
 {
 	struct room r = open_room(false, NULL);
@@ -349,7 +324,7 @@ static void unsuitable_sockets_are_refused_and_not_closed(void **state)
 	int pair[2];
 
 	(void)state;
-	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM, 0, pair), 0);
+	assert_int_equal(socketpair(AF_UNIX, SOCK_DGRAM, 0, pair), 0);
 	assert_int_equal(engine_add(r.engine, pair[1], AF_INET, WIRE_LP64, 7, true), -EINVAL);
 	close(pair[0]);
 	assert_int_equal(close(pair[1]), 0);
@@ -376,7 +351,6 @@ int main(void)
 		cmocka_unit_test(nonblocking_client_can_send_all_its_verdicts),
 		cmocka_unit_test(random_requests_affect_no_other_client),
 		cmocka_unit_test(closed_client_ends_if_another_process_has_its_socket),
-		cmocka_unit_test(end_of_datagram_client_is_seen_at_the_next_packet),
 		cmocka_unit_test(empty_datagram_does_not_end_the_client),
 		cmocka_unit_test(unsuitable_sockets_are_refused_and_not_closed),
 	};

@@ -4,12 +4,12 @@
 
 static void lossless_source_waits_for_a_slow_client(void **state)
 {
-	static const struct engine_options options = { .queue_length = 10 };
-	struct room r = open_room(true, &options);
+	struct room r = open_room(true, NULL);
 	int fd = add(&r, AF_INET, WIRE_LP64, 7), i;
 	struct engine_counters c;
 
 	(void)state;
+	engine_set_queue_max(r.engine, AF_INET, 10);
 	for (i = 0; i < 1000; i++)
 		fake_push_plain(r.fake, AF_INET, 1500);
 	fake_end(r.fake);
@@ -29,12 +29,12 @@ static void lossless_source_waits_for_a_slow_client(void **state)
 
 static void lossless_source_waits_for_room_in_the_socket(void **state)
 {
-	static const struct engine_options options = { .queue_length = 100000 };
-	struct room r = open_room(true, &options);
+	struct room r = open_room(true, NULL);
 	int fd = add(&r, AF_INET, WIRE_LP64, 7), i;
 	struct engine_counters c;
 
 	(void)state;
+	engine_set_queue_max(r.engine, AF_INET, 100000);
 	for (i = 0; i < 2000; i++)
 		fake_push_plain(r.fake, AF_INET, 30000);
 	fake_end(r.fake);

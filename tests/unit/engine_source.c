@@ -134,12 +134,13 @@ static void verdict_on_packet_of_other_family_is_refused(void **state)
 
 static void verdict_on_held_packet_is_refused(void **state)
 {
-	static const struct engine_options adopt = { .queue_length = 2, .adopt = true };
+	static const struct engine_options adopt = { .adopt = true };
 	struct room r = open_room(true, &adopt);
 	int fd = add(&r, AF_INET, WIRE_LP64, 7);
 	uint32_t first;
 
 	(void)state;
+	engine_set_queue_max(r.engine, AF_INET, 2);
 	first = fake_push_plain(r.fake, AF_INET, 60);
 	fake_push_plain(r.fake, AF_INET, 60);
 	fake_push_plain(r.fake, AF_INET, 60);
