@@ -247,7 +247,8 @@ static void check_arch(struct code *c, const struct run_arch *arch)
 	jump = c->len;
 	emit(c, BPF_JMP | BPF_JA, 0, 0, 0); /* too far for a conditional jump */
 	load(c, offsetof(struct seccomp_data, nr));
-	for (int i = 0; i < CALL_COUNT; i++)
+	/* Backwards: those that programs call most often are at the end. */
+	for (int i = CALL_COUNT - 1; i >= 0; i--)
 		check_call(c, arch->nr[i], (enum run_call)i, run_mode_length(arch));
 	check_socketcall(c, arch->socketcall);
 #if defined(__x86_64__)
