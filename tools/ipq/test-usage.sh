@@ -24,8 +24,8 @@ refused 'options come first' filter drop --json
 refused 'options come first' filter --json 'drop tcp port 23' --quiet
 refused '--record selects packets for -w' filter --record drop drop
 refused 'Is a directory' filter --source pcap:/dev/null -f "$work"
-refused 'is no hook' filter --on INPTU --dry-run drop
-refused 'is no hook' watch --on INPTU --dry-run
+refused 'is not a hook' filter --on INPTU --dry-run drop
+refused 'is not a hook' watch --on INPTU --dry-run
 refused 'did you mean "port"?' filter 'drop tcp prot 23'
 refused 'did you mean "port"?' watch tcp prot 23
 refused 'unknown option "--jsno": did you mean "--json"?' filter --jsno drop

@@ -21,7 +21,7 @@ static int remove_one(const struct ipq_chain *c, bool dry_run, int lock)
 	chain_describe(c, what, sizeof(what));
 	hooks_describe(c->hooks, hooks, sizeof(hooks));
 	if (c->alive < 0) {
-		text_complain("ipq clean", "%s (%s) stays: whether its process is alive is unknown (%s)",
+		text_complain("ipq clean", "%s (%s) stays: it is unknown whether its process is alive (%s)",
 			      what, hooks, strerror(-c->alive));
 		return 1;
 	}
@@ -55,7 +55,7 @@ static int clean(bool dry_run)
 	int status, lock;
 
 	if (!have_net_admin()) {
-		text_complain("ipq clean", "this takes CAP_NET_ADMIN: run as root");
+		text_complain("ipq clean", "this needs CAP_NET_ADMIN: run as root");
 		return 1;
 	}
 	/* Its holder may just be about to add rules for the queue that it has bound. */
@@ -92,7 +92,7 @@ static int run(int argc, char **argv)
 		dry_run = true;
 	}
 	if (optind < argc)
-		return command_usage(&command_clean, "\"%s\": there is nothing to name", argv[optind]);
+		return command_usage(&command_clean, "\"%s\": ipq clean takes no arguments", argv[optind]);
 	return clean(dry_run);
 }
 

@@ -204,12 +204,13 @@ static int read_mark(struct action *a, struct cursor *c)
 static int read_repeat(struct action *a, struct cursor *c)
 {
 	int err = cursor_u32(c, UINT32_MAX, &a->number, NULL,
-			     "the mark that a repeated packet is known by must follow, as in: repeat 1 udp");
+			     "the mark of the repeated packet must follow, as in: repeat 1 udp");
 
 	if (err == 0 && a->number == 0)
-		return cursor_fail(c, c->at - 1,
-				   "a packet with mark 0 is not known again and would be repeated for ever: "
-				   "use another mark");
+		return cursor_fail(
+			c, c->at - 1,
+			"a packet with mark 0 cannot be recognised, and would be repeated for ever: "
+			"use another mark");
 	return err;
 }
 

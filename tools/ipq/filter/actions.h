@@ -73,7 +73,7 @@ extern const struct action_word action_words[]; /* the last has no name */
 /* Reads one action. 0, -EINVAL with *c->e, -ENOMEM. Free it in any case. */
 int action_parse(struct action *a, struct cursor *c);
 void action_free(struct action *a);
-/* Is the packet's way through the rules at an end after it? drop 10%: perhaps. */
+/* Does no action or rule follow it? False for drop 10%, where it depends on the packet. */
 bool action_ends(const struct action *a);
 const char *action_name(enum action_type type);
 

@@ -42,7 +42,8 @@ void control_retire(struct filter *f, bool ended)
 			return;
 	}
 	if (f->session.rules != NULL && rules_settle(f->session.rules, &e) < 0)
-		text_complain("ipq filter", "packets that the new rules do not need come too: %s", e.text);
+		text_complain("ipq filter", "packets that the new rules do not need are queued, too: %s",
+			      e.text);
 	active_rules_restore(f->common.active_rules, f->old);
 	active_rules_free(f->old);
 	f->old = NULL;

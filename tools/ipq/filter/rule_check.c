@@ -89,7 +89,7 @@ void rules_warn(const struct active_rules *rules, const struct session *s)
 		text_complain("ipq filter",
 			      "note: since version 0.2 packets go on to the next rule after \"%s\", so that "
 			      "\"%s\" applies "
-			      "to them, too. To end their way there, write: %.*s, accept if %s",
+			      "to them, too. To accept them there, write: %.*s, accept if %s",
 			      first->text, second->text, (int)(first->condition - first->text), first->text,
 			      first->condition);
 }

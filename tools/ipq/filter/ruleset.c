@@ -45,7 +45,7 @@ static int parse_actions(struct rule *rule, struct cursor *c)
 		if (*c->at != ',')
 			return 0;
 		if (rule->ends)
-			return cursor_fail(c, c->at, "no action can follow \"%s\": it ends the packet's way",
+			return cursor_fail(c, c->at, "no action can follow \"%s\", which is terminating",
 					   action_name(grown[rule->actions - 1].type));
 		c->at++;
 	}

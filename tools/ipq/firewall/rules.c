@@ -177,7 +177,7 @@ static int install_candidate(struct rules *r, enum firewall_kind kind, struct ip
 	else if (err == -EAGAIN)
 		return ipq_fail(e, EAGAIN, "%s", six.text);
 	else
-		text_complain(r->options.who, "IPv6 packets do not come here: %s", six.text);
+		text_complain(r->options.who, "IPv6 packets are not queued: %s", six.text);
 	return 0;
 }
 

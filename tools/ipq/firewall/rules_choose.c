@@ -22,7 +22,7 @@ int rules_parse_hooks(const char *on, unsigned *hooks, struct ipq_error *e)
 				break;
 		if (h == HOOKS)
 			return ipq_fail(e, EINVAL,
-					"\"%.*s\" is no hook: use PREROUTING, INPUT, FORWARD, OUTPUT or "
+					"\"%.*s\" is not a hook: use PREROUTING, INPUT, FORWARD, OUTPUT or "
 					"POSTROUTING, separated by commas",
 					(int)len, on);
 		*hooks |= 1U << h;

@@ -632,7 +632,7 @@ int run_calls_open(struct run_calls **result, int listener, struct engine *engin
 		ipq_fail(e, -err, "no memory for the program's calls: %s", strerror(-err));
 	} else if (!knows_addfd(listener, 0)) {
 		err = ipq_fail(e, ENOSYS,
-			       "this kernel cannot hand a socket to another process "
+			       "this kernel cannot pass a socket to another process "
 			       "(SECCOMP_IOCTL_NOTIF_ADDFD): ipq run needs Linux 5.9 or newer");
 	} else {
 		calls->atomic = knows_addfd(listener, SECCOMP_ADDFD_FLAG_SEND);

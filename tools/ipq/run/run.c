@@ -40,7 +40,7 @@ const struct command command_run = {
 		"  ipq run --source pcap:in.pcap,out.pcap -- ./old-program\n"
 		"\n"
 		"Exit status: that of PROGRAM; 125: ipq run itself failed; 126: PROGRAM cannot be\n"
-		"run; 127: there is none. See ipq-run(1).\n",
+		"run; 127: PROGRAM was not found. See ipq-run(1).\n",
 	.run = run,
 };
 

@@ -377,8 +377,7 @@ static void detach(struct supervisor *s)
 {
 	s->detached = true;
 	if (s->log != NULL)
-		fprintf(s->log, "program: ended, its children live on; process %d serves them\n",
-			(int)getpid());
+		fprintf(s->log, "program: ended; process %d continues for its children\n", (int)getpid());
 	report(s, true);
 	close(s->link);
 	s->link = -1;

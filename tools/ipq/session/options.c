@@ -20,7 +20,7 @@ static int parse_queues(struct session *s, const char *value)
 	if (end == value || *end != '\0' || errno != 0 || s->queue_last > 65535 ||
 	    s->queue_first > s->queue_last)
 		return command_usage(s->command,
-				     "a queue number or a range is wanted, as in --queue 5 or --queues 0-3");
+				     "a queue number or a range is needed, as in --queue 5 or --queues 0-3");
 	if (s->queue_last - s->queue_first >= SESSION_QUEUES_MAX)
 		return command_usage(s->command, "%d queues at most", SESSION_QUEUES_MAX);
 	s->queue_given = true;
@@ -92,8 +92,7 @@ int session_option(struct session *s, int option, const char *value)
 int session_check(struct session *s)
 {
 	if (s->source != NULL && (s->hooks != 0 || s->queue_given))
-		return command_usage(s->command,
-				     "--source brings its own packets: leave out --on and --queue");
+		return command_usage(s->command, "--on and --queue cannot be used with --source");
 	if ((s->bypass || s->dry_run || s->keep_rules || s->mark_bits != 0 || s->via != RULES_AUTO) &&
 	    s->hooks == 0)
 		return command_usage(s->command,

@@ -32,7 +32,7 @@ static int read_number(const struct watch *watch, const char *option, uint64_t m
 	errno = 0;
 	*number = strtoull(optarg, &end, 10);
 	if (errno != 0 || *end != '\0' || optarg[0] < '0' || optarg[0] > '9' || *number == 0 || *number > max)
-		return command_usage(watch->session.command, "%s wants a number, 1 or more, as in %s 10",
+		return command_usage(watch->session.command, "%s needs a number, 1 or more, as in %s 10",
 				     option, option);
 	return 0;
 }
@@ -53,7 +53,7 @@ static int read_group(struct watch *watch)
 
 	if (*end != '\0' || optarg[0] < '0' || optarg[0] > '9' || n > 65535)
 		return command_usage(watch->session.command,
-				     "-g wants an NFLOG group from 0 to 65535, as in -g 5");
+				     "-g needs an NFLOG group from 0 to 65535, as in -g 5");
 	watch->group = (unsigned)n;
 	watch->group_given = true;
 	return 0;
@@ -134,8 +134,7 @@ static int set_source(struct watch *watch)
 	int n = 0;
 
 	if ((s->source != NULL) + (watch->file != NULL) + (watch->group_given && s->hooks == 0) > 1)
-		return command_usage(watch->session.command,
-				     "-s, -r and -g name a source each: leave out all but one");
+		return command_usage(watch->session.command, "only one of -s, -r and -g can be used");
 	if (watch->file != NULL && strchr(watch->file, ',') != NULL)
 		return command_usage(watch->session.command,
 				     "-r: the name of the file must not have a comma");
@@ -174,8 +173,7 @@ static int set_recording(struct watch *watch)
 	if (r->path == NULL || strcmp(r->path, "-") == 0)
 		return command_usage(watch->session.command, "-C, -G and -W need -w FILE");
 	if (r->files > 0 && r->bytes == 0)
-		return command_usage(watch->session.command,
-				     "-W N keeps N files of the size that -C gives: it needs that");
+		return command_usage(watch->session.command, "-W needs -C, the size of each file");
 	slash = strrchr(r->path, '/');
 	if (r->seconds > 0 && slash != NULL && memchr(r->path, '%', (size_t)(slash - r->path)) != NULL)
 		return command_usage(watch->session.command,
