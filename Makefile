@@ -6,7 +6,7 @@ BUILD ?= build
 JOBS ?= $(shell nproc)
 
 .DEFAULT_GOAL := all
-.PHONY: all demo quick check coverage check-vm fuzz soak bench install clean help
+.PHONY: all demo quick check coverage check-vm fuzz soak bench deb install clean help
 
 # Installs the packages that a target needs. The stamp makes the second run skip it.
 build-stamps/%: scripts/packages
@@ -56,6 +56,10 @@ soak: build-stamps/demo all
 bench: build-stamps/bench
 	bench/run $(BENCH)
 
+# Builds what is committed, in build-deb/.
+deb: build-stamps/deb
+	packaging/make-deb build-deb
+
 # Distributions use PREFIX=/usr. DESTDIR is put in front of it.
 install: all
 	meson configure $(BUILD) -Dprefix=$(abspath $(PREFIX))
@@ -65,7 +69,7 @@ install: all
 
 clean:
 	rm -rf $(BUILD) build-vm build-bench build-gcc build-clang build-asan build-ubsan build-tsan \
-		build-coverage build-analyzer build-fuzz build-stamps
+		build-coverage build-analyzer build-fuzz build-deb build-stamps
 
 help:
 	@echo "make            build the library and the command (in $(BUILD)/); installs no packages"
@@ -77,5 +81,6 @@ help:
 	@echo "make fuzz       hostile input, FUZZ_SECONDS=600 for each parser; FUZZ='wire pcap' for these only"
 	@echo "make soak       an hour of everything at full load, in a private namespace; SOAK_SECONDS=60 for less"
 	@echo "make bench      measure against libnetfilter_queue and hand-written loops; BENCH=--quick for less"
+	@echo "make deb        Debian packages of the committed files, in build-deb/"
 	@echo "make install    PREFIX=$(PREFIX) DESTDIR=$(DESTDIR)"
 	@echo "make clean      remove what was built"
