@@ -10,7 +10,9 @@
 #include <string.h>
 #include <sys/socket.h>
 #include <ipq_edit.h>
+#include "core/flows.h"
 #include "core/state.h"
+#include "util/compiler.h"
 
 static int fail_verdict(struct ipq_queue *q, int err, uint32_t id)
 {
@@ -22,12 +24,17 @@ static int fail_verdict(struct ipq_queue *q, int err, uint32_t id)
 	return ipq_fail(&q->error, -err, "cannot record the verdict: %s", strerror(-err));
 }
 
-static int set_verdict(struct ipq_queue *q, uint32_t id, uint32_t code, const struct source_verdict *extra)
+static int set_verdict(struct ipq_queue *q, const struct ipq_packet *packet, uint32_t code,
+		       const struct source_verdict *extra)
 {
-	int err = verdicts_set(&q->verdicts, id, code, extra);
+	int err;
+
+	if (unlikely(q->flows != NULL))
+		flows_overtake(q, packet);
+	err = verdicts_set(&q->verdicts, packet->id, code, extra);
 
 	if (err < 0)
-		return fail_verdict(q, err, id);
+		return fail_verdict(q, err, packet->id);
 	if (q->verdicts.count >= PENDING_MAX || q->verdicts.extra_count >= EXTRAS_MAX ||
 	    q->copies_size >= COPIES_MAX)
 		return ipq_queue_flush(q);
@@ -36,12 +43,12 @@ static int set_verdict(struct ipq_queue *q, uint32_t id, uint32_t code, const st
 
 int ipq_accept(struct ipq_queue *q, const struct ipq_packet *packet)
 {
-	return set_verdict(q, packet->id, NF_ACCEPT, NULL);
+	return set_verdict(q, packet, NF_ACCEPT, NULL);
 }
 
 int ipq_drop(struct ipq_queue *q, const struct ipq_packet *packet)
 {
-	return set_verdict(q, packet->id, NF_DROP, NULL);
+	return set_verdict(q, packet, NF_DROP, NULL);
 }
 
 static uint8_t *copy_payload(struct ipq_queue *q, const void *bytes, size_t len)
@@ -101,7 +108,7 @@ int ipq_replace(struct ipq_queue *q, const struct ipq_packet *packet, const void
 	struct source_verdict v = { 0 };
 	int err = set_payload(q, &v, packet, bytes, len);
 
-	return err < 0 ? err : set_verdict(q, packet->id, NF_ACCEPT, &v);
+	return err < 0 ? err : set_verdict(q, packet, NF_ACCEPT, &v);
 }
 
 static int take_verdict(struct ipq_queue *q, struct ipq_verdict *v, const struct ipq_verdict *given)
@@ -153,7 +160,7 @@ static int decide(struct ipq_queue *q, const struct ipq_packet *packet, const st
 		return err;
 	code = given.code == IPQ_QUEUE ? NF_QUEUE_NR((uint32_t)given.queue) : given.code;
 	if (given.present == 0 && time == NULL)
-		return set_verdict(q, packet->id, code, NULL);
+		return set_verdict(q, packet, code, NULL);
 	v = (struct source_verdict){
 		.present = given.present & ~(uint32_t)IPQ_SET_PAYLOAD,
 		.mark = given.mark,
@@ -171,7 +178,7 @@ static int decide(struct ipq_queue *q, const struct ipq_packet *packet, const st
 		memcpy(v.conntrack_labels, given.conntrack_labels, sizeof(v.conntrack_labels));
 	if (given.present & IPQ_SET_PAYLOAD)
 		err = set_payload(q, &v, packet, given.payload, given.payload_len);
-	return err < 0 ? err : set_verdict(q, packet->id, code, &v);
+	return err < 0 ? err : set_verdict(q, packet, code, &v);
 }
 
 int ipq_decide(struct ipq_queue *q, const struct ipq_packet *packet, const struct ipq_verdict *verdict)

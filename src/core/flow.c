@@ -55,10 +55,8 @@ static int decide_flow(struct ipq_queue *q, struct flow *f, const struct ipq_pac
 	f->has_mark = (v->present & IPQ_SET_MARK) != 0;
 	f->mark = v->mark;
 	f->until = v->timeout != 0 ? now + (int64_t)v->timeout * 1000 : 0;
-	if (v->code == IPQ_DROP)
-		return ipq_drop(q, packet);
 	flows_revoke_earlier(fl);
-	err = flows_accept(q, f, packet);
+	err = v->code == IPQ_DROP ? flows_drop(q, f, packet, now) : flows_accept(q, f, packet);
 	return err == -ENOENT ? fail_pending(q, packet->id) : err;
 }
 
@@ -131,6 +129,13 @@ static int fail_marks(struct ipq_queue *q, int err)
 		strerror(-err));
 }
 
+/* No verdict that is sent later may give a connection the mark again. */
+static int settle(struct ipq_queue *q)
+{
+	flows_release(q, false);
+	return ipq_queue_flush(q);
+}
+
 int ipq_forget_flow(struct ipq_queue *q, const struct ipq_tuple *tuple)
 {
 	struct flows *fl = flows_of(q);
@@ -142,7 +147,9 @@ int ipq_forget_flow(struct ipq_queue *q, const struct ipq_tuple *tuple)
 		return -ENOMEM;
 	if (!flow_key_of_tuple(&key, tuple))
 		return ipq_fail(&q->error, EINVAL, "tuple.family is not AF_INET or AF_INET6");
-	flows_release(q);
+	err = settle(q);
+	if (err < 0)
+		return err;
 	f = flow_find(&fl->table, &key, now_ms());
 	if (f != NULL)
 		flow_remove(&fl->table, f);
@@ -162,7 +169,9 @@ int ipq_forget_flows(struct ipq_queue *q)
 
 	if (fl == NULL)
 		return -ENOMEM;
-	flows_release(q);
+	err = settle(q);
+	if (err < 0)
+		return err;
 	while (fl->table.newest != 0)
 		flow_remove(&fl->table, &fl->table.flow[fl->table.newest]);
 	if (fl->keeper == IPQ_FLOWS_LIBRARY)

@@ -23,9 +23,11 @@ struct flow {
 	uint32_t newer, older; /* by time of use */
 	uint32_t code;	       /* IPQ_ACCEPT, IPQ_DROP; IPQ_STOP: not decided yet, see `after` */
 	uint32_t mark;	       /* for accepted packets, if has_mark */
-	bool has_mark, marked_once;
+	bool has_mark;
 	bool held; /* a packet is held back: see flow.c */
 	uint32_t held_id, held_mark;
+	uint32_t marked_came;	 /* packets of its connection that had our mark and were queued anyway */
+	int64_t marked;		 /* when a packet was dropped with the mark; 0: never */
 	uint32_t seen;		 /* packets decided by ipq_decide_flow() with `after` */
 	int64_t used, until;	 /* milliseconds of the monotonic clock; until 0: no timeout */
 	uint64_t packets, bytes; /* decided without the program */
@@ -48,7 +50,8 @@ bool flow_key_of_packet(struct flow_key *key, const struct ipq_packet *packet, b
 /* False: not an IPv4 or IPv6 tuple. */
 bool flow_key_of_tuple(struct flow_key *key, const struct ipq_tuple *tuple);
 
-/* 0 or -ENOMEM. */
+/* 0 or -ENOMEM. max: at most FLOW_TABLE_MAX. */
+#define FLOW_TABLE_MAX (1U << 24)
 int flow_table_init(struct flow_table *t, uint32_t max);
 void flow_table_free(struct flow_table *t);
 

@@ -1,12 +1,13 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 /* Verdicts for packets of decided flows. See flows.h. */
 #include <errno.h>
-#include <netinet/in.h>
 #include <stdlib.h>
 #include <linux/netfilter.h>
 #include "core/flows.h"
 #include "nfqueue/conntrack_marks.h"
 #include "util/clock.h"
+
+#define DROP_MARK_MS 1000 /* between two tries to leave a dropped flow to the kernel */
 
 /* The verdict that makes the kernel keep the flow from now on. */
 static void set_leaving(const struct flows *fl, struct source_verdict *v, uint32_t code, uint32_t packet_mark)
@@ -36,20 +37,68 @@ static void give(struct ipq_queue *q, uint32_t id, const struct source_verdict *
 	verdicts_set(&q->verdicts, id, v->code, v->present != 0 ? v : NULL);
 }
 
-void flows_release(struct ipq_queue *q)
+/* The kernel knows no timeout and gives no mark to packets. */
+static bool kernel_can_keep(const struct flows *fl, const struct flow *f)
+{
+	return fl->keeper != IPQ_FLOWS_LIBRARY && !f->has_mark && f->until == 0;
+}
+
+static void give_held(struct ipq_queue *q, struct flow *f, bool leave)
+{
+	struct source_verdict v = { .code = NF_ACCEPT };
+
+	/* The program may have decided otherwise in the meantime. */
+	if (leave && f->code == IPQ_ACCEPT && kernel_can_keep(q->flows, f))
+		set_leaving(q->flows, &v, NF_ACCEPT, f->held_mark);
+	give(q, f->held_id, &v);
+	f->held = false;
+}
+
+void flows_release(struct ipq_queue *q, bool leave)
 {
 	struct flows *fl = q->flows;
 
-	for (unsigned i = 0; i < fl->held_count; i++) {
-		struct flow *f = &fl->table.flow[fl->held[i]];
-		struct source_verdict v = { .code = NF_ACCEPT };
-
-		if (fl->keeper != IPQ_FLOWS_LIBRARY)
-			set_leaving(fl, &v, NF_ACCEPT, f->held_mark);
-		give(q, f->held_id, &v);
-		f->held = false;
-	}
+	for (unsigned i = 0; i < fl->held_count; i++)
+		give_held(q, &fl->table.flow[fl->held[i]], leave);
 	fl->held_count = 0;
+}
+
+bool flows_release_due(struct ipq_queue *q, bool empty)
+{
+	struct flows *fl = q->flows;
+
+	if (!empty && (fl->held_count == 0 || now_us() - fl->held_since <= fl->held_max_us))
+		return false;
+	fl->overdue = empty ? 0 : fl->overdue + 1;
+	flows_release(q, empty || fl->overdue > OVERDUE_MAX);
+	return true;
+}
+
+/* Accepts the packet that the flow holds back, if any. */
+static void unhold(struct ipq_queue *q, struct flow *f)
+{
+	struct flows *fl = q->flows;
+	unsigned i = 0;
+
+	if (!f->held)
+		return;
+	while (fl->held[i] != (uint32_t)(f - fl->table.flow))
+		i++;
+	fl->held[i] = fl->held[--fl->held_count];
+	give_held(q, f, false);
+}
+
+void flows_overtake(struct ipq_queue *q, const struct ipq_packet *packet)
+{
+	struct flow_key key;
+	struct flow *f;
+	bool opens;
+
+	if (q->flows->held_count == 0 || !flow_key_of_packet(&key, packet, &opens))
+		return;
+	f = flow_find(&q->flows->table, &key, now_ms());
+	if (f != NULL && f->held_id != packet->id)
+		unhold(q, f);
 }
 
 struct flows *flows_create(const struct ipq_queue *q)
@@ -60,6 +109,7 @@ struct flows *flows_create(const struct ipq_queue *q)
 		free(fl);
 		return NULL;
 	}
+	fl->held_max_us = HELD_MAX_US;
 	fl->mask = q->flow_mask;
 	fl->leave = q->flow_mark;
 	fl->drop = fl->leave ^ 3 * (fl->mask & -fl->mask);
@@ -71,6 +121,7 @@ struct flows *flows_create(const struct ipq_queue *q)
 		fl->why = "verdicts set the connection mark";
 	} else {
 		fl->keeper = IPQ_FLOWS_MARK;
+		fl->repeats = true;
 		fl->why = "verdicts carry a packet mark that the rules save in the connection";
 	}
 	return fl;
@@ -86,11 +137,6 @@ void flows_revoke_earlier(struct flows *fl)
 	conntrack_clear_marks(fl->drop, fl->mask);
 }
 
-bool flows_due(const struct flows *fl)
-{
-	return fl->held_count > 0 && now_us() - fl->held_since > HELD_MAX_US;
-}
-
 void flows_destroy(struct flows *fl)
 {
 	if (fl != NULL)
@@ -102,15 +148,19 @@ void flows_destroy(struct flows *fl)
 static void hold(struct ipq_queue *q, struct flow *f, const struct ipq_packet *packet)
 {
 	struct flows *fl = q->flows;
+	uint32_t i = (uint32_t)(f - fl->table.flow);
 
-	if (f->held) {
+	if (f->held && f->held_id != packet->id) {
 		give(q, f->held_id, &(struct source_verdict){ .code = NF_ACCEPT });
-	} else {
-		if (fl->held_count == HELD_MAX)
-			flows_release(q);
+	} else if (!f->held && fl->held_count == HELD_MAX) {
+		uint32_t *room = &fl->held[fl->held_next++ % HELD_MAX];
+
+		give_held(q, &fl->table.flow[*room], true);
+		*room = i;
+	} else if (!f->held) {
 		if (fl->held_count == 0)
 			fl->held_since = now_us();
-		fl->held[fl->held_count++] = (uint32_t)(f - fl->table.flow);
+		fl->held[fl->held_count++] = i;
 	}
 	f->held = true;
 	f->held_id = packet->id;
@@ -123,27 +173,32 @@ int flows_accept(struct ipq_queue *q, struct flow *f, const struct ipq_packet *p
 
 	if (!verdicts_is_pending(&q->verdicts, packet->id))
 		return -ENOENT;
+	if (kernel_can_keep(q->flows, f)) {
+		hold(q, f, packet);
+		return 0;
+	}
+	unhold(q, f);
 	if (f->has_mark) {
 		v.present = IPQ_SET_MARK;
 		v.mark = f->mark;
-	} else if (q->flows->keeper != IPQ_FLOWS_LIBRARY) {
-		hold(q, f, packet);
-		return 0;
 	}
 	return verdicts_set(&q->verdicts, packet->id, v.code, v.present != 0 ? &v : NULL);
 }
 
 /*
- * The kernel can keep a dropped flow only if it has confirmed the connection, which it does when a packet has passed.
- * So only segments after the SYN are worth the mark.
+ * iptables can keep a dropped flow only if the kernel has confirmed the connection, which it does when a packet has
+ * passed; a set of nftables can keep any. So the mark is tried, but not with every packet.
  */
-static void drop(struct ipq_queue *q, const struct flow *f, const struct ipq_packet *packet)
+int flows_drop(struct ipq_queue *q, struct flow *f, const struct ipq_packet *packet, int64_t now)
 {
 	struct source_verdict v = { .code = NF_DROP };
 
-	if (q->flows->keeper != IPQ_FLOWS_LIBRARY && f->key.protocol == IPPROTO_TCP)
+	unhold(q, f);
+	if (kernel_can_keep(q->flows, f) && (f->marked == 0 || now - f->marked >= DROP_MARK_MS)) {
+		f->marked = now;
 		set_leaving(q->flows, &v, NF_DROP, mark_of(packet));
-	give(q, packet->id, &v);
+	}
+	return verdicts_set(&q->verdicts, packet->id, v.code, v.present != 0 ? &v : NULL);
 }
 
 /*
@@ -156,7 +211,7 @@ static bool came_back(struct ipq_queue *q, const struct ipq_packet *packet)
 	uint32_t value = mark_of(packet) & fl->mask;
 	struct source_verdict v = { .present = IPQ_SET_MARK, .mark = mark_of(packet) & ~fl->mask };
 
-	if (value == 0 || (value != fl->leave && value != fl->drop))
+	if (!fl->repeats || (value != fl->leave && value != fl->drop))
 		return false;
 	if (fl->keeper == IPQ_FLOWS_MARK) {
 		fl->keeper = IPQ_FLOWS_LIBRARY;
@@ -168,17 +223,21 @@ static bool came_back(struct ipq_queue *q, const struct ipq_packet *packet)
 	return true;
 }
 
-/* A packet of a connection that has our mark: the rule that should have accepted it is missing. */
-static void check_connection(struct flows *fl, const struct ipq_packet *packet)
+/*
+ * A packet of a connection that has our mark: the rule that should have accepted it is missing. Or it had passed that
+ * rule on another CPU when the mark was set, so one packet proves nothing.
+ */
+static void check_connection(struct flows *fl, struct flow *f, const struct ipq_packet *packet)
 {
 	struct ipq_conntrack ct = { .size = sizeof(ct) };
 
 	if (fl->keeper != IPQ_FLOWS_CONNTRACK || ipq_packet_conntrack(packet, &ct) < 0 ||
-	    (ct.present & IPQ_CT_HAS_MARK) == 0 || (ct.mark & fl->mask) != fl->leave)
+	    (ct.present & IPQ_CT_HAS_MARK) == 0 || (ct.mark & fl->mask) != fl->leave ||
+	    ++f->marked_came < MARKED_CAME_MAX)
 		return;
 	fl->keeper = IPQ_FLOWS_LIBRARY;
 	fl->why = "packets of marked connections were queued: the rules of ipq_accept_flow(3) are missing";
-	fl->came_back++;
+	fl->came_back += f->marked_came;
 }
 
 /* Whether the packet belonged to a decided flow, and got its verdict. */
@@ -196,8 +255,9 @@ static bool take(struct ipq_queue *q, const struct ipq_packet *packet, int64_t n
 	f = flow_find(&fl->table, &key, now);
 	if (f == NULL || f->code == IPQ_STOP)
 		return false;
-	if (opens && !f->held) {
+	if (opens) {
 		/* A new connection between the same ports, which the program has not seen. */
+		unhold(q, f);
 		flow_remove(&fl->table, f);
 		return false;
 	}
@@ -205,9 +265,9 @@ static bool take(struct ipq_queue *q, const struct ipq_packet *packet, int64_t n
 	f->bytes += packet->full_len;
 	fl->packets++;
 	fl->bytes += packet->full_len;
-	check_connection(fl, packet);
+	check_connection(fl, f, packet);
 	if (f->code == IPQ_DROP)
-		drop(q, f, packet);
+		flows_drop(q, f, packet, now);
 	else
 		flows_accept(q, f, packet);
 	return true;

@@ -20,16 +20,21 @@
 #define FLOWS_MAX 65536
 #define HELD_MAX 256	 /* flows that hold a packet back at a time */
 #define HELD_MAX_US 2000 /* and for how long, while the socket is never found empty */
+#define OVERDUE_MAX 25	 /* after so many times HELD_MAX_US flows are left though packets wait */
+#define MARKED_CAME_MAX 16
 
 struct flows {
 	struct flow_table table;
 	uint32_t mask, leave, drop; /* bits of packet and connection marks, and the two values in them */
 	uint32_t keeper;	    /* enum ipq_flow_keeper */
 	const char *why;
+	bool repeats; /* marks of packets are our own */
 	bool revoked; /* marks of an earlier run were removed */
 	uint32_t held[HELD_MAX];
-	unsigned held_count;
-	int64_t held_since; /* us */
+	unsigned held_count, held_next; /* held_next: the one that makes room if there are too many */
+	int64_t held_since;		/* us */
+	int64_t held_max_us;
+	unsigned overdue; /* how often it was too long since the socket was empty */
 	uint64_t decided, packets, bytes, no_key, came_back;
 };
 
@@ -42,18 +47,24 @@ int flows_take(struct ipq_queue *q, struct ipq_packet *packet, int n);
 /* Records the verdict of this packet of an accepted flow, or holds it back for the kernel's mark. 0 or -errno. */
 int flows_accept(struct ipq_queue *q, struct flow *f, const struct ipq_packet *packet);
 
+/* The same for a dropped flow. Nothing is held back. */
+int flows_drop(struct ipq_queue *q, struct flow *f, const struct ipq_packet *packet, int64_t now);
+
+/* The program decides this packet alone. An older one of its flow that is held back goes first. */
+void flows_overtake(struct ipq_queue *q, const struct ipq_packet *packet);
+
 /* NULL: no memory. */
 struct flows *flows_create(const struct ipq_queue *q);
 
 /* Ends the decisions of an earlier run with the same mark. Once. */
 void flows_revoke_earlier(struct flows *fl);
 
-/* Whether verdicts are held back that a receive without packets, or time, releases. */
-bool flows_due(const struct flows *fl);
+/* Releases what is held back if the socket was found empty, or for too long. Whether it did. */
+bool flows_release_due(struct ipq_queue *q, bool empty);
 
 void flows_destroy(struct flows *fl);
 
-/* Records the verdicts that are held back. */
-void flows_release(struct ipq_queue *q);
+/* Records the verdicts that are held back. leave: the flows' later packets are left to the kernel. */
+void flows_release(struct ipq_queue *q, bool leave);
 
 #endif

@@ -6,6 +6,7 @@
  */
 #include <errno.h>
 #include <linux/netfilter.h>
+#include <poll.h>
 #include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -99,6 +100,7 @@ static int take_options(struct ipq_options *o, const struct ipq_options *given, 
 	const uint32_t known = IPQ_O_META_ONLY | IPQ_O_FAIL_OPEN | IPQ_O_SEGMENT | IPQ_O_CONNTRACK |
 			       IPQ_O_OWNER | IPQ_O_SECURITY_CONTEXT | IPQ_O_TIMESTAMP | IPQ_O_BEST_EFFORT |
 			       IPQ_O_FLOWS;
+	uint32_t low;
 	int err;
 
 	memset(o, 0, sizeof(*o));
@@ -121,11 +123,19 @@ static int take_options(struct ipq_options *o, const struct ipq_options *given, 
 		o->flow_mark = FLOWS_MARK & o->flow_mask;
 	if (o->flow_max == 0)
 		o->flow_max = FLOWS_MAX;
-	if ((o->flow_mark & ~o->flow_mask) != 0 || o->flow_mark / (o->flow_mask & -o->flow_mask) % 4 != 1)
+	if (o->reserved2 != 0)
+		return ipq_fail(e, EINVAL,
+				"options.reserved2 is not 0: initialize struct ipq_options with zeros");
+	if (o->flow_max > FLOW_TABLE_MAX)
+		return ipq_fail(e, EINVAL, "options.flow_max %u is more than %u", o->flow_max,
+				FLOW_TABLE_MAX);
+	low = o->flow_mask & -o->flow_mask;
+	if ((o->flow_mask & low << 1) == 0 || (o->flow_mark & ~o->flow_mask) != 0 ||
+	    (o->flow_mark & (low | low << 1)) != low)
 		return ipq_fail(
 			e, EINVAL,
-			"options.flow_mark 0x%x does not fit options.flow_mask 0x%x: of the mask's bits, "
-			"the lowest must be 1 and the second lowest 0",
+			"options.flow_mark 0x%x does not fit options.flow_mask 0x%x: the mask has two "
+			"neighbouring bits or more, of which the mark sets the lowest and not the next",
 			o->flow_mark, o->flow_mask);
 	if (o->queue_length == 0)
 		o->queue_length = QUEUE_LENGTH;
@@ -318,10 +328,18 @@ static int send_verdicts(struct ipq_queue *q, size_t defer)
 	return 0;
 }
 
+static bool is_readable(const struct ipq_queue *q)
+{
+	struct pollfd fd = { .fd = ipq_queue_fd(q), .events = POLLIN };
+
+	return poll(&fd, 1, 0) != 0;
+}
+
 int ipq_queue_flush(struct ipq_queue *q)
 {
-	if (unlikely(q->flows != NULL))
-		flows_release(q);
+	/* A flow is not left while packets of it may wait: they would be overtaken. */
+	if (unlikely(q->flows != NULL) && q->flows->held_count > 0)
+		flows_release(q, !is_readable(q));
 	return send_verdicts(q, 0);
 }
 
@@ -526,16 +544,15 @@ __noinline static int receive_undecided(struct ipq_queue *q, struct ipq_packet *
 		int undecided = n > 0 ? flows_take(q, packet, n) : 0;
 
 		q->stats.received -= (unsigned)(n > 0 ? n - undecided : 0);
-		/* The socket is empty, or it never is: the verdicts that were held back are sent now. */
-		if ((held && n == 0) || flows_due(q->flows)) {
-			flows_release(q);
+		if (flows_release_due(q, held && n == 0))
 			err = send_verdicts(q, 0);
-		}
 		if (n < 0 || err < 0)
 			return n < 0 ? n : err;
 		if (undecided > 0 || q->refusal_reported)
 			return undecided;
-		if (n == 0 && !held && (end < 0 || now_ms() >= end))
+		left = end < 0 ? 1 : end - now_ms();
+		/* Packets of decided flows may never end, but the timeout does. */
+		if (left < 0 || (n == 0 && !held && (left == 0 || end < 0)))
 			return 0;
 	}
 }

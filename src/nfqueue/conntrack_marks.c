@@ -48,7 +48,9 @@ static int talk(struct mnl_socket *s, struct nlmsghdr *h, mnl_cb_t cb, void *dat
 	if (mnl_socket_sendto(s, h, h->nlmsg_len) < 0)
 		return -errno;
 	while (more > 0) {
-		n = mnl_socket_recvfrom(s, buf, sizeof(buf));
+		do
+			n = mnl_socket_recvfrom(s, buf, sizeof(buf));
+		while (n < 0 && errno == EINTR);
 		if (n < 0)
 			return -errno;
 		more = mnl_cb_run(buf, (size_t)n, seq, mnl_socket_get_portid(s), cb, data);
@@ -144,7 +146,7 @@ static int clear_one(const struct nlmsghdr *dumped, void *data)
 	return MNL_CB_OK;
 }
 
-int conntrack_clear_marks(uint32_t value, uint32_t mask)
+static int clear_once(uint32_t value, uint32_t mask)
 {
 	struct clearing c = { .updates = open_socket(), .value = value, .mask = mask };
 	struct mnl_socket *dump = open_socket();
@@ -162,6 +164,17 @@ int conntrack_clear_marks(uint32_t value, uint32_t mask)
 	if (c.updates != NULL)
 		mnl_socket_close(c.updates);
 	return err < 0 ? err : c.err;
+}
+
+int conntrack_clear_marks(uint32_t value, uint32_t mask)
+{
+	int err, tries = 10;
+
+	/* -EINTR: the kernel's table was resized during the dump, which may have missed connections. */
+	do
+		err = clear_once(value, mask);
+	while (err == -EINTR && --tries > 0);
+	return err;
 }
 
 /* ---- counters ----------------------------------------------------------------------------------- */

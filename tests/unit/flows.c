@@ -291,6 +291,230 @@ static void invalid_flow_verdicts_are_refused(void **state)
 	fake_free(f);
 }
 
+/* ---- left to the kernel ------------------------------------------------------------------------- */
+
+/* As if the rules were in force. */
+static struct ipq_queue *open_left(struct fake *f)
+{
+	struct ipq_queue *q = open_queue(f);
+
+	q->flows = flows_create(q);
+	assert_non_null(q->flows);
+	q->flows->keeper = IPQ_FLOWS_MARK;
+	q->flows->held_max_us = INT64_MAX; /* however slow the machine is */
+	q->flows->repeats = q->flows->revoked = true;
+	return q;
+}
+
+static void next_verdict(struct fake *f, uint32_t id, uint32_t code, uint32_t mark)
+{
+	struct fake_verdict *v = fake_verdict(f);
+
+	assert_non_null(v);
+	assert_int_equal(v->id & 0xffff, id); /* the fake numbers from its own start */
+	assert_int_equal(v->code, code);
+	assert_int_equal(v->mark, mark);
+	fake_verdict_free(v);
+}
+
+static void flow_is_left_when_no_packet_waits(void **state)
+{
+	struct fake *f = fake_new(true);
+	struct ipq_queue *q = open_left(f);
+	struct ipq_packet packet[8];
+
+	(void)state;
+	push(f, 17, 1000, 0);
+	push(f, 17, 1000, 0);
+	assert_int_equal(ipq_queue_recv(q, packet, 1, 0), 1);
+	assert_int_equal(ipq_accept_flow(q, packet), 0);
+	assert_int_equal(ipq_accept_flow(q, packet), 0);
+	assert_int_equal(ipq_queue_flush(q), 0);
+	next_verdict(f, 1, IPQ_ACCEPT, 0);
+	assert_int_equal(ipq_queue_recv(q, packet, 1, 0), 0);
+	next_verdict(f, 2, IPQ_REPEAT, FLOWS_MARK);
+	push(f, 17, 2000, 0);
+	assert_int_equal(ipq_queue_recv(q, packet, 1, 0), 1);
+	assert_int_equal(ipq_accept_flow(q, packet), 0);
+	assert_int_equal(ipq_queue_flush(q), 0);
+	next_verdict(f, 3, IPQ_REPEAT, FLOWS_MARK);
+	ipq_queue_close(q);
+	fake_free(f);
+}
+
+static void flow_with_timeout_or_mark_is_not_left(void **state)
+{
+	const struct ipq_flow_verdict timeout = { .size = sizeof(timeout), .timeout = 5, .code = IPQ_ACCEPT },
+				      drop = { .size = sizeof(drop), .timeout = 5, .code = IPQ_DROP },
+				      mark = { .size = sizeof(mark),
+					       .present = IPQ_SET_MARK,
+					       .mark = 7,
+					       .code = IPQ_ACCEPT };
+	struct fake *f = fake_new(true);
+	struct ipq_queue *q = open_left(f);
+	struct ipq_packet packet[8];
+
+	(void)state;
+	for (unsigned port = 1; port <= 3; port++)
+		push(f, 17, port, 0);
+	assert_int_equal(ipq_queue_recv(q, packet, 8, 0), 3);
+	assert_int_equal(ipq_decide_flow(q, &packet[0], &timeout), 0);
+	assert_int_equal(ipq_decide_flow(q, &packet[1], &drop), 0);
+	assert_int_equal(ipq_decide_flow(q, &packet[2], &mark), 0);
+	assert_int_equal(ipq_queue_recv(q, packet, 8, 0), 0);
+	next_verdict(f, 1, IPQ_ACCEPT, 0);
+	next_verdict(f, 2, IPQ_DROP, 0);
+	next_verdict(f, 3, IPQ_ACCEPT, 7);
+	ipq_queue_close(q);
+	fake_free(f);
+}
+
+static void packet_decided_alone_does_not_overtake_its_flow(void **state)
+{
+	struct fake *f = fake_new(true);
+	struct ipq_queue *q = open_left(f);
+	struct ipq_packet packet[8];
+
+	(void)state;
+	for (int i = 0; i < 3; i++)
+		push(f, 17, 1000, 0);
+	push(f, 17, 2000, 0);
+	assert_int_equal(ipq_queue_recv(q, packet, 8, 0), 4);
+	assert_int_equal(ipq_accept_flow(q, &packet[0]), 0);
+	assert_int_equal(ipq_accept_flow(q, &packet[3]), 0);
+	assert_int_equal(ipq_drop(q, &packet[1]), 0);
+	assert_int_equal(ipq_accept(q, &packet[2]), 0);
+	assert_int_equal(ipq_queue_recv(q, packet, 8, 0), 0);
+	next_verdict(f, 1, IPQ_ACCEPT, 0);
+	next_verdict(f, 2, IPQ_DROP, 0);
+	next_verdict(f, 3, IPQ_ACCEPT, 0);
+	next_verdict(f, 4, IPQ_REPEAT, FLOWS_MARK);
+	ipq_queue_close(q);
+	fake_free(f);
+}
+
+static void flow_accepted_then_dropped_is_not_left(void **state)
+{
+	struct fake *f = fake_new(true);
+	struct ipq_queue *q = open_left(f);
+	struct ipq_packet packet[8];
+
+	(void)state;
+	for (int i = 0; i < 3; i++)
+		push(f, 17, 1000, 0);
+	assert_int_equal(ipq_queue_recv(q, packet, 2, 0), 2);
+	assert_int_equal(ipq_accept_flow(q, &packet[0]), 0);
+	assert_int_equal(ipq_drop_flow(q, &packet[1]), 0);
+	assert_int_equal(ipq_queue_recv(q, packet, 8, 0), 0);
+	next_verdict(f, 1, IPQ_ACCEPT, 0);
+	next_verdict(f, 2, IPQ_REPEAT, FLOWS_MARK ^ 3 << 24);
+	assert_int_equal(ipq_queue_flush(q), 0);
+	next_verdict(f, 3, IPQ_DROP, 0);
+	ipq_queue_close(q);
+	fake_free(f);
+}
+
+static void new_connection_of_a_held_flow_is_returned(void **state)
+{
+	struct fake *f = fake_new(true);
+	struct ipq_queue *q = open_left(f);
+	struct ipq_packet packet[8];
+
+	(void)state;
+	push(f, 6, 1000, 16);
+	assert_int_equal(ipq_queue_recv(q, packet, 8, 0), 1);
+	assert_int_equal(ipq_accept_flow(q, packet), 0);
+	push(f, 6, 1000, 2);
+	assert_int_equal(ipq_queue_recv(q, packet, 8, 0), 1);
+	assert_int_equal(ipq_drop(q, packet), 0);
+	assert_int_equal(ipq_queue_flush(q), 0);
+	next_verdict(f, 1, IPQ_ACCEPT, 0);
+	next_verdict(f, 2, IPQ_DROP, 0);
+	ipq_queue_close(q);
+	fake_free(f);
+}
+
+static void more_held_flows_than_fit_leave_one_by_one(void **state)
+{
+	struct fake *f = fake_new(true);
+	struct ipq_queue *q = open_left(f);
+	struct ipq_packet packet[32];
+
+	(void)state;
+	for (unsigned i = 0; i < 2 * HELD_MAX; i++)
+		push(f, 17, 1 + i, 0);
+	for (int n; (n = ipq_queue_recv(q, packet, 32, 0)) > 0;)
+		while (n-- > 0)
+			assert_int_equal(ipq_accept_flow(q, &packet[n]), 0);
+	assert_int_equal(verdicts_given(f, IPQ_REPEAT), 2 * HELD_MAX);
+	assert_int_equal(fake_waiting(f), 0);
+	ipq_queue_close(q);
+	fake_free(f);
+}
+
+static void packets_with_the_mark_of_another_program_are_returned(void **state)
+{
+	struct ipq_packet meta = { .present = IPQ_HAS_PAYLOAD | IPQ_HAS_MARK,
+				   .family = AF_INET,
+				   .full_len = 40,
+				   .mark = FLOWS_MARK | 5 };
+	struct fake *f = fake_new(true);
+	struct ipq_queue *q = open_left(f);
+	struct ipq_packet packet[8];
+	uint8_t p[40];
+
+	(void)state;
+	build(p, 17, 1, 1000, 80, 0);
+	fake_push(f, &meta, p, 40);
+	assert_int_equal(ipq_queue_recv(q, packet, 8, 0), 0);
+	assert_int_equal(q->flows->keeper, IPQ_FLOWS_LIBRARY);
+	assert_int_equal(ipq_queue_flush(q), 0);
+	next_verdict(f, 1, IPQ_ACCEPT, 5);
+	q->flows->repeats = false; /* as with IPQ_O_CONNTRACK and in capture files */
+	fake_push(f, &meta, p, 40);
+	assert_int_equal(ipq_queue_recv(q, packet, 8, 0), 1);
+	ipq_queue_close(q);
+	fake_free(f);
+}
+
+static void receive_ends_in_time_though_decided_flows_never_do(void **state)
+{
+	struct fake *f = fake_new(false);
+	struct ipq_queue *q = open_queue(f);
+	struct ipq_packet packet;
+
+	(void)state;
+	for (int i = 0; i < 20000; i++)
+		push(f, 17, 1000, 0);
+	assert_int_equal(ipq_queue_recv(q, &packet, 1, 0), 1);
+	assert_int_equal(ipq_accept_flow(q, &packet), 0);
+	assert_int_equal(ipq_queue_recv(q, &packet, 1, 0), 0);
+	assert_int_equal(ipq_queue_flush(q), 0);
+	assert_true(f->packets != NULL);
+	assert_true(verdicts_given(f, IPQ_ACCEPT) > 0);
+	ipq_queue_close(q);
+	fake_free(f);
+}
+
+/* A mask needs room for two values. Refused before anything is opened. */
+static void flow_options_that_do_not_fit_are_refused(void **state)
+{
+	const struct ipq_options wrong[] = {
+		{ .size = sizeof(wrong[0]), .flow_mask = 0x40000000, .flow_mark = 0x40000000 },
+		{ .size = sizeof(wrong[0]), .flow_mask = 0x80000000, .flow_mark = 0x80000000 },
+		{ .size = sizeof(wrong[0]), .flow_mask = 0x50000000, .flow_mark = 0x10000000 },
+		{ .size = sizeof(wrong[0]), .flow_mask = 0xf0, .flow_mark = 0x30 },
+		{ .size = sizeof(wrong[0]), .flow_mask = 0xf0, .flow_mark = 0x11 },
+		{ .size = sizeof(wrong[0]), .flow_max = UINT32_MAX },
+		{ .size = sizeof(wrong[0]), .reserved2 = 1 },
+	};
+	struct ipq_queue *q;
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(wrong) / sizeof(wrong[0]); i++)
+		assert_int_equal(ipq_queue_open(&q, "pcap:/nonexistent", &wrong[i]), -EINVAL);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -303,6 +527,15 @@ int main(void)
 		cmocka_unit_test(new_tcp_connection_is_returned),
 		cmocka_unit_test(forgotten_flows_are_returned),
 		cmocka_unit_test(invalid_flow_verdicts_are_refused),
+		cmocka_unit_test(flow_is_left_when_no_packet_waits),
+		cmocka_unit_test(flow_with_timeout_or_mark_is_not_left),
+		cmocka_unit_test(packet_decided_alone_does_not_overtake_its_flow),
+		cmocka_unit_test(flow_accepted_then_dropped_is_not_left),
+		cmocka_unit_test(new_connection_of_a_held_flow_is_returned),
+		cmocka_unit_test(more_held_flows_than_fit_leave_one_by_one),
+		cmocka_unit_test(packets_with_the_mark_of_another_program_are_returned),
+		cmocka_unit_test(receive_ends_in_time_though_decided_flows_never_do),
+		cmocka_unit_test(flow_options_that_do_not_fit_are_refused),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
