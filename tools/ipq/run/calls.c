@@ -71,28 +71,11 @@ struct run_calls {
 	unsigned char message[131072]; /* for recvfrom */
 };
 
-/* A call and its arguments. */
-struct call {
-	enum run_call what;
-	uint64_t id;
-	pid_t tid;
-	const struct run_arch *arch;
-	bool x32;
-	int memory; /* of the program; -1: not opened */
-	uint64_t arg[6];
-};
-
-/* ---- the program's memory, descriptors and credentials ------------------------------------------ */
-
-/* A thread's number may be reused by another process; an open descriptor of its memory stays valid. */
 static bool open_memory(struct run_calls *calls, struct call *call)
 {
-	char path[64];
-
-	snprintf(path, sizeof(path), "/proc/%d/mem", (int)call->tid);
-	if (call->memory < 0)
-		call->memory = open(path, O_RDWR | O_CLOEXEC);
-	if (call->memory < 0 && errno != ENOENT && errno != ESRCH && !calls->blind) {
+	if (run_open_memory(call))
+		return true;
+	if (errno != ENOENT && errno != ESRCH && !calls->blind) {
 		calls->blind = true;
 		if (calls->log != NULL)
 			fprintf(calls->log,
@@ -100,70 +83,7 @@ static bool open_memory(struct run_calls *calls, struct call *call)
 				"kernel\n",
 				(int)call->tid, strerror(errno));
 	}
-	return call->memory >= 0;
-}
-
-static bool peek(const struct call *call, uint64_t at, void *to, size_t len)
-{
-	return pread(call->memory, to, len, (off_t)at) == (ssize_t)len;
-}
-
-static bool poke(const struct call *call, uint64_t at, const void *from, size_t len)
-{
-	return len == 0 || pwrite(call->memory, from, len, (off_t)at) == (ssize_t)len;
-}
-
-/* The inode of a socket among the program's descriptors; 0: not a socket, or not readable. */
-static ino_t socket_inode(pid_t tid, int fd)
-{
-	char path[64], link[64];
-	unsigned long inode;
-	ssize_t n;
-
-	snprintf(path, sizeof(path), "/proc/%d/fd/%d", (int)tid, fd);
-	n = readlink(path, link, sizeof(link) - 1);
-	if (n <= 0)
-		return 0;
-	link[n] = '\0';
-	return sscanf(link, "socket:[%lu]", &inode) == 1 ? (ino_t)inode : 0;
-}
-
-static ino_t user_namespace(pid_t tid)
-{
-	char path[64];
-	struct stat st;
-
-	snprintf(path, sizeof(path), "/proc/%d/ns/user", (int)tid);
-	return stat(path, &st) == 0 ? st.st_ino : 0;
-}
-
-struct identity {
-	uint32_t pid; /* of the process, in its own namespace */
-	bool capable;
-};
-
-static bool identify(const struct run_calls *calls, pid_t tid, struct identity *id)
-{
-	char path[64], line[256], *last;
-	unsigned long long effective = 0;
-	FILE *f;
-
-	snprintf(path, sizeof(path), "/proc/%d/status", (int)tid);
-	f = fopen(path, "re");
-	if (f == NULL)
-		return false;
-	id->pid = 0;
-	while (fgets(line, sizeof(line), f) != NULL) {
-		/* One number for each namespace, the innermost last. */
-		if (strncmp(line, "NStgid:", 7) == 0 && (last = strrchr(line, '\t')) != NULL)
-			id->pid = (uint32_t)strtoul(last, NULL, 10);
-		else if (sscanf(line, "CapEff: %llx", &effective) == 1)
-			break;
-	}
-	fclose(f);
-	id->capable = calls->everybody_capable ||
-		      ((effective >> CAP_NET_ADMIN & 1) != 0 && user_namespace(tid) == calls->user_namespace);
-	return id->pid != 0;
+	return false;
 }
 
 /* ---- the table of sockets ----------------------------------------------------------------------- */
@@ -181,7 +101,7 @@ static bool alive(const struct run_calls *calls, unsigned fd)
 /* The client of a descriptor of the program; NULL: not one of ours. */
 static struct client *find(const struct run_calls *calls, const struct call *call)
 {
-	ino_t inode = socket_inode(call->tid, (int)call->arg[0]);
+	ino_t inode = run_socket_inode(call->tid, (int)call->arg[0]);
 
 	for (unsigned i = 0; inode != 0 && i < calls->limit; i++)
 		if (calls->client[i].remote == inode && alive(calls, i))
@@ -227,7 +147,8 @@ static int add_client(struct run_calls *calls, const struct call *call, int pair
 	struct stat st[2];
 	int err;
 
-	if (!identify(calls, call->tid, &id) || fstat(pair[0], &st[0]) < 0 || fstat(pair[1], &st[1]) < 0) {
+	if (!run_identify(call->tid, calls->everybody_capable, calls->user_namespace, &id) ||
+	    fstat(pair[0], &st[0]) < 0 || fstat(pair[1], &st[1]) < 0) {
 		close(pair[0]);
 		return -ENOBUFS;
 	}
@@ -298,7 +219,7 @@ static int do_bind(struct run_calls *calls, const struct call *call, struct clie
 	struct sockaddr_nl address;
 	uint32_t port;
 
-	if (!peek(call, call->arg[1], &address, sizeof(address)))
+	if (!run_peek(call, call->arg[1], &address, sizeof(address)))
 		return -EFAULT;
 	if (address.nl_family != AF_NETLINK)
 		return -EINVAL;
@@ -320,7 +241,7 @@ static int do_connect(const struct call *call)
 {
 	struct sockaddr_nl address;
 
-	if (!peek(call, call->arg[1], &address, sizeof(address)))
+	if (!run_peek(call, call->arg[1], &address, sizeof(address)))
 		return -EFAULT;
 	return address.nl_family == AF_NETLINK || address.nl_family == AF_UNSPEC ? 0 : -EINVAL;
 }
@@ -330,12 +251,12 @@ static int put_value(const struct call *call, uint64_t at, uint64_t len_at, cons
 {
 	int32_t room;
 
-	if (!peek(call, len_at, &room, sizeof(room)))
+	if (!run_peek(call, len_at, &room, sizeof(room)))
 		return -EFAULT;
 	if (room < 0)
 		return -EINVAL;
-	if (!poke(call, at, value, (uint32_t)room < len ? (uint32_t)room : len) ||
-	    !poke(call, len_at, &len, sizeof(len)))
+	if (!run_poke(call, at, value, (uint32_t)room < len ? (uint32_t)room : len) ||
+	    !run_poke(call, len_at, &len, sizeof(len)))
 		return -EFAULT;
 	return 0;
 }
@@ -361,36 +282,11 @@ static int do_sendto(const struct run_calls *calls, const struct call *call, con
 	unsigned char request[64];
 	struct iovec piece = { request, run_mode_length(call->arch) };
 
-	if (!peek(call, call->arg[1], request, piece.iov_len))
+	if (!run_peek(call, call->arg[1], request, piece.iov_len))
 		return -EFAULT;
 	if (calls->engine == NULL || engine_request(calls->engine, c->number, &piece, 1) == -ENOENT)
 		return -ECONNREFUSED;
 	return (int)piece.iov_len;
-}
-
-/* A copy of the program's descriptor; -1: it is not the client's socket any more. */
-static int copy_descriptor(const struct call *call, const struct client *c)
-{
-	char path[64], line[256];
-	struct stat st;
-	int pid = 0, fd;
-	FILE *f;
-
-	snprintf(path, sizeof(path), "/proc/%d/status", (int)call->tid);
-	f = fopen(path, "re");
-	while (f != NULL && pid == 0 && fgets(line, sizeof(line), f) != NULL)
-		sscanf(line, "Tgid: %d", &pid);
-	if (f != NULL)
-		fclose(f);
-	pid = (int)syscall(SYS_pidfd_open, pid, 0);
-	fd = pid >= 0 ? (int)syscall(SYS_pidfd_getfd, pid, (int)call->arg[0], 0) : -1;
-	if (pid >= 0)
-		close(pid);
-	if (fd >= 0 && (fstat(fd, &st) < 0 || st.st_ino != c->remote)) {
-		close(fd);
-		fd = -1;
-	}
-	return fd;
 }
 
 /*
@@ -402,7 +298,8 @@ static int copy_descriptor(const struct call *call, const struct client *c)
 static int do_recvfrom(struct run_calls *calls, const struct call *call, const struct client *c, bool *pass)
 {
 	const struct sockaddr_nl kernel = { .nl_family = AF_NETLINK };
-	int fd = copy_descriptor(call, c), flags = (int)call->arg[3] & (MSG_PEEK | MSG_TRUNC), result;
+	int fd = run_copy_descriptor(call, c->remote), flags = (int)call->arg[3] & (MSG_PEEK | MSG_TRUNC),
+	    result;
 	size_t len = call->arg[2] < sizeof(calls->message) ? call->arg[2] : sizeof(calls->message);
 	ssize_t n = fd < 0 ? -1 : recv(fd, calls->message, len, MSG_PEEK | MSG_TRUNC | MSG_DONTWAIT);
 
@@ -410,7 +307,7 @@ static int do_recvfrom(struct run_calls *calls, const struct call *call, const s
 	*pass = n <= 0 || call->arg[2] > sizeof(calls->message);
 	if (*pass) {
 		result = 0;
-	} else if (!poke(call, call->arg[1], calls->message, (size_t)n < len ? (size_t)n : len)) {
+	} else if (!run_poke(call, call->arg[1], calls->message, (size_t)n < len ? (size_t)n : len)) {
 		result = -EFAULT;
 	} else {
 		result = put_value(call, call->arg[4], call->arg[5], &kernel, sizeof(kernel));
@@ -430,7 +327,7 @@ static int do_setsockopt(const struct call *call)
 	uint32_t value = 0;
 
 	/* A value that is too short counts as 0. */
-	if ((uint32_t)call->arg[4] >= sizeof(value) && !peek(call, call->arg[3], &value, sizeof(value)))
+	if ((uint32_t)call->arg[4] >= sizeof(value) && !run_peek(call, call->arg[3], &value, sizeof(value)))
 		return -EFAULT;
 	switch ((int)call->arg[2]) {
 	case NETLINK_ADD_MEMBERSHIP:
@@ -513,8 +410,8 @@ static bool read_call(struct run_calls *calls, struct call *call)
 	if (!open_memory(calls, call) || !still_there(calls, call->id))
 		return false;
 	if (call->arch->layout == WIRE_ILP32
-		    ? !peek(call, n->data.args[1], word, arguments[call->what] * sizeof(word[0]))
-		    : !peek(call, n->data.args[1], native, arguments[call->what] * sizeof(native[0])))
+		    ? !run_peek(call, n->data.args[1], word, arguments[call->what] * sizeof(word[0]))
+		    : !run_peek(call, n->data.args[1], native, arguments[call->what] * sizeof(native[0])))
 		return false;
 	for (unsigned i = 0; i < 6; i++)
 		call->arg[i] = call->arch->layout == WIRE_ILP32 ? word[i] : native[i];
@@ -626,7 +523,7 @@ int run_calls_open(struct run_calls **result, int listener, struct engine *engin
 				     .limit = limit,
 				     .log = log,
 				     .everybody_capable = everybody_capable };
-	calls->user_namespace = user_namespace(getpid());
+	calls->user_namespace = run_user_namespace(getpid());
 	err = allocate(calls);
 	if (err < 0) {
 		ipq_fail(e, -err, "no memory for the program's calls: %s", strerror(-err));

@@ -5,6 +5,7 @@
  *	run.c        the command line, and the process that the shell waits for
  *	supervise.c  the supervisor: starts the program, answers its system calls, steps the engine
  *	calls.c      the answers to system calls
+ *	inspect.c    the program's memory, descriptors and credentials
  *	seccomp.c    the filter: which system calls of the program come to the supervisor
  *	process.c    processes, signals and messages, for both
  */
@@ -85,6 +86,37 @@ enum run_call run_call_find(const struct run_arch *arch, const struct seccomp_da
 
 /* Installs the filter in the calling process. The listener, or -errno with a text in *e. */
 int run_filter_install(struct ipq_error *e);
+
+/* ---- inspect.c -------------------------------------------------------------------------------- */
+
+/* A call and its arguments. */
+struct call {
+	enum run_call what;
+	uint64_t id;
+	pid_t tid;
+	const struct run_arch *arch;
+	bool x32;
+	int memory; /* of the program; -1: not opened */
+	uint64_t arg[6];
+};
+
+struct identity {
+	uint32_t pid; /* of the process, in its own namespace */
+	bool capable;
+};
+
+/* Opens call->memory. False with errno set. */
+bool run_open_memory(struct call *call);
+bool run_peek(const struct call *call, uint64_t at, void *to, size_t len);
+bool run_poke(const struct call *call, uint64_t at, const void *from, size_t len);
+
+/* The inode of a socket among the program's descriptors; 0: not a socket, or not readable. */
+ino_t run_socket_inode(pid_t tid, int fd);
+ino_t run_user_namespace(pid_t tid);
+bool run_identify(pid_t tid, bool everybody_capable, ino_t own_namespace, struct identity *id);
+
+/* A copy of the descriptor at arg[0]; -1: it has not this inode. */
+int run_copy_descriptor(const struct call *call, ino_t inode);
 
 /* ---- calls.c ------------------------------------------------------------------------------ */
 
