@@ -83,13 +83,18 @@ static void warn_one_way(const struct active_rules *rules, const struct session 
 void rules_warn(const struct active_rules *rules, const struct session *s)
 {
 	const struct rule *first, *second = active_rules_now_reached(rules, &first);
+	int actions;
 
 	warn_one_way(rules, s);
-	if (second != NULL && !s->quiet)
-		text_complain("ipq filter",
-			      "note: since version 0.2 packets go on to the next rule after \"%s\", so that "
-			      "\"%s\" applies "
-			      "to them, too. To accept them there, write: %.*s, accept if %s",
-			      first->text, second->text, (int)(first->condition - first->text), first->text,
-			      first->condition);
+	if (second == NULL || s->quiet)
+		return;
+	actions = (int)(first->condition - first->text);
+	while (actions > 0 && first->text[actions - 1] == ' ')
+		actions--;
+	text_complain("ipq filter",
+		      "note: since version 0.2 packets go on to the next rule after \"%s\", so that \"%s\" "
+		      "applies to "
+		      "them, too. To accept them there, write: %.*s, accept%s%s",
+		      first->text, second->text, actions, first->text,
+		      first->condition[0] != '\0' ? " if " : "", first->condition);
 }
