@@ -23,9 +23,65 @@ sleep 0.3
 expect "after a wrong file the old rules are in force" $FLOW udp -n 5 -e 0 -w 200 7003
 expect "the error shows the line" grep -q 'rules, line 3: "dorp" is not an action' "$log"
 expect "the error has a caret" grep -q '^  ^$' "$log"
+# refused WHAT TEXT: after SIGHUP the old rules are in force, and the reason is printed.
+refused() {
+	kill -HUP $started
+	sleep 0.3
+	expect "$1: the old rules are in force" $FLOW udp -n 2 -e 0 -w 200 7003
+	expect "$1: the reason is printed" grep -q "$2" "$log"
+}
+: >$work/rules
+refused "an empty file" 'there are no rules in it'
+printf 'drop udp dst port 7004\ndrop udp dst port 70' >$work/rules
+refused "a file that is cut in a line" 'does not end with a newline'
+rm $work/rules
+refused "a missing file" 'No such file'
+mkfifo $work/rules
+refused "a FIFO" 'not a regular file'
+rm $work/rules
+mkdir $work/rules
+refused "a directory" 'not a regular file'
+rmdir $work/rules
+printf 'drop udp dst port 7003\ncount udp dst port 7002\n' >$work/rules
+kill -HUP $started
+sleep 0.3
+expect "the next correct file is read" [ "$(tail -n 1 "$log")" = 'ipq filter: 2 rules in force' ]
 kill -USR1 $started
 sleep 0.3
 expect "SIGUSR1 shows the counters" grep -q 'packets          bytes  rule' "$log"
 stop
 expect_text "an unchanged rule keeps its counters" 5000 awk '/count udp dst port 7002$/ { n = $2 } END { print n }' "$log"
+
+# Counters begin again, and a service manager is notified.
+cat >$work/manager.py <<'END'
+import os, socket, sys
+s = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+s.bind(sys.argv[1])
+s.settimeout(20)
+print('bound', flush=True)
+while True:
+    state = s.recv(100).decode()
+    print(state, flush=True)
+    if state == 'STOPPING=1':
+        break
+END
+if command -v python3 >/dev/null; then
+	python3 $work/manager.py $work/notify >$work/states &
+	manager=$!
+	until grep -q bound $work/states; do sleep 0.05; done
+	start env NOTIFY_SOCKET=$work/notify $IPQ filter --on INPUT -f $work/rules
+	wait_for_rule INPUT
+	expect "datagrams are counted" $FLOW udp -n 7 7002
+	kill -USR2 $started
+	sleep 0.3
+	expect "and again from 0" $FLOW udp -n 5 7002
+	kill -HUP $started
+	sleep 0.3
+	stop
+	wait $manager
+	expect_text "counters that were reset count from 0" "7 5" sh -c \
+		"awk '/count udp dst port 7002\$/ { print \$2 }' $log | tr '\n' ' ' | sed 's/ \$//'"
+	expect_text "the manager knows of start, reload and end" "bound READY=1 RELOADING=1 READY=1 STOPPING=1" sh -c \
+		"tr '\n' ' ' <$work/states | sed 's/ \$//'"
+fi
 finish
