@@ -9,11 +9,11 @@
  * Opens path for writing, and makes it, with mode 0600, if there is none. Nothing is emptied. flags: more of open(2).
  * In a directory where another user may write (/tmp, that user's own, or one that its group may write to), symbolic
  * links are refused, wherever in the path, and so are files of other users and files with a second name. A descriptor,
- * or -errno with words in *e.
+ * or -errno with a text in *e.
  */
 int safe_open(const char *path, int flags, struct ipq_error *e);
 
-/* Packets on a terminal are commands to it. 0, or -errno with words in *e. */
+/* Refuses a terminal, which could execute bytes of packets. 0, or -errno with a text in *e. */
 int safe_open_refuse_terminal(int fd, const char *path, struct ipq_error *e);
 
 #endif

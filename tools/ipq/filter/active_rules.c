@@ -72,7 +72,7 @@ void active_rules_sum(const struct active_rules *p, unsigned rule, struct counte
 		add_counters(sum, active_rules_counters(p, w, rule));
 }
 
-/* The workers' own counters are theirs to write: what they have now is subtracted from the base. */
+/* Only the workers write their counters, so the current values are subtracted from the base. */
 void active_rules_reset(struct active_rules *p)
 {
 	for (unsigned i = 0; i <= p->set.count; i++) {

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* Random numbers for "drop 10%" and its like, from a seed, so that a run can be repeated. */
+/* Random numbers for "drop 10%" and similar actions, from a seed, so that a run can be repeated. */
 #ifndef IPQ_FILTER_CHANCE_H
 #define IPQ_FILTER_CHANCE_H
 

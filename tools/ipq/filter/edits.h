@@ -34,7 +34,7 @@ struct editor {
 int edits_open(struct edits_shared *shared, bool recorded);
 void edits_close(struct edits_shared *shared);
 
-/* Adds to what is to be done with the packet at hand. */
+/* Adds an edit for the current packet. */
 void edits_add(struct editor *ed, const struct action *action, struct counters *counters);
 
 /* 1: *e has the edited packet. 0: nothing has changed. -1: drop it, it is sent again. */

@@ -229,7 +229,7 @@ static bool ended_before(const struct rule *r)
 	       (type == ACTION_MARK || type == ACTION_REWRITE || type == ACTION_DELAY || type == ACTION_RATE);
 }
 
-/* In words that version 0.1 did not know? Then its author knows what they mean now. */
+/* Does it use words that version 0.1 did not have? Then it was written for the new language. */
 static bool is_new(const struct rule *r)
 {
 	size_t skipped = (size_t)(r->condition - r->text);

@@ -37,7 +37,7 @@ size_t pcap_token(const char *at);
 int pcap_primitive_compile(const struct cursor *c, size_t len, const char *text, struct bpf_program *program,
 			   struct pcap_primitive *primitive);
 
-/* Compiles what is known to be right. 0, -ENOMEM, or -EINVAL when no packet can match. */
+/* Compiles a text that was checked before. 0, -ENOMEM, or -EINVAL if no packet can match. */
 int pcap_text_compile(const char *text, struct bpf_program *program);
 /* Can a packet match, as far as libpcap finds out? */
 bool pcap_text_possible(const char *text);

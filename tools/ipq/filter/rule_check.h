@@ -9,7 +9,7 @@
 /* Can these rules decide the packets of this session? If not, the reason is on stderr. */
 bool rules_fit(const struct ruleset *set, const struct session *s);
 
-/* On stderr: what is allowed and perhaps not what was meant. */
+/* Prints warnings about valid rules that may not do what was intended. */
 void rules_warn(const struct active_rules *rules, const struct session *s);
 
 #endif

@@ -73,8 +73,8 @@ void chain_removal(const struct ipq_chain *c, unsigned hooks, FILE *script);
 
 /*
  * Has iptables-restore --noflush or nft execute a script as one transaction. While another program holds the
- * xtables lock: tries again for wait_ms. who: says so on stderr under this name (NULL: does not). hold: see
- * struct subprocess. 0, or -errno with words in *e.
+ * xtables lock: tries again for wait_ms. who: prefix of a message about this on stderr (NULL: none). hold: see
+ * struct subprocess. 0, or -errno with a text in *e.
  */
 int firewall_apply(enum firewall_kind kind, const char *script, int wait_ms, const char *who, int hold,
 		   struct ipq_error *e);
@@ -86,7 +86,7 @@ int chain_remove(const struct ipq_chain *c, unsigned hooks, int wait_ms, const c
 /*
  * The lock that a process holds while it changes such rules, for this network namespace: queue 65535, bound.
  * Waits up to 30 s. Returns a descriptor to close; tools are to hold it too (struct subprocess), so that the lock
- * is free only when they have ended. -errno with words in *e.
+ * is free only when they have ended. -errno with a text in *e.
  */
 int firewall_lock(const char *who, struct ipq_error *e);
 

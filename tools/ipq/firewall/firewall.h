@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * The firewall rules that hand packets to a queue, whoever set them up: read from what iptables-save and
- * "nft list ruleset" print.
+ * All firewall rules that queue packets, also those of other programs, parsed from the output of iptables-save and
+ * "nft list ruleset".
  */
 #ifndef IPQ_FIREWALL_FIREWALL_H
 #define IPQ_FIREWALL_FIREWALL_H
@@ -24,11 +24,11 @@ struct queue_rule {
 	enum firewall_kind kind;
 	uint16_t first, last; /* queue numbers, both included */
 	bool computed;	      /* the number comes from a map, or is not shown: first and last mean nothing */
-	bool bypass;	      /* packets pass while nobody owns the queue */
+	bool bypass;	      /* packets pass while no process owns the queue */
 	char family[8];	      /* "ip", "ip6", "inet", "bridge", ... */
 	char table[64], chain[64];
 	bool counted;	   /* packets is known */
-	uint64_t packets;  /* that have met it */
+	uint64_t packets;  /* that have matched it */
 	bool unreached;	   /* no packet gets as far as this rule */
 	char blocker[200]; /* unreached: the earlier rule that decides, "" if nothing calls its chain */
 	char text[400];	   /* as the tool shows it, cut; chosen by others: see text.h */
@@ -68,10 +68,10 @@ bool firewall_complete(const struct firewall *f);
 /* Does the rule name this queue? */
 bool queue_rule_feeds(const struct queue_rule *rule, uint32_t queue);
 
-/* The command that takes the rule away, as it would be typed; "" when there is no simple one. */
+/* The command that removes the rule, as typed in a shell; "" if there is no simple one. */
 void queue_rule_removal(const struct queue_rule *rule, char *to, size_t room);
 
-/* The parsers: add to f what they find in this text. 0 or -ENOMEM; what they do not know they skip. */
+/* The parsers: add the rules in this text to f, and skip what they cannot parse. 0 or -ENOMEM. */
 int firewall_parse_save(struct firewall *f, enum firewall_kind kind, const char *text);
 int firewall_parse_nft(struct firewall *f, const char *text);
 

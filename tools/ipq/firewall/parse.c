@@ -34,7 +34,7 @@ static const char *at(const struct line *l, size_t i)
 	return i < l->count ? l->word[i].text : "";
 }
 
-/* A word, up to what `stops` says. Returns the place behind it. */
+/* A word, up to a character of `stops`. Returns the position after it. */
 static const char *read_word(const char *s, const char *stops, struct word *w)
 {
 	size_t used = 0;
@@ -147,7 +147,7 @@ static size_t split(const char *s, struct line *l)
 	return (size_t)(s - start);
 }
 
-/* The words behind -j. */
+/* The words after -j. */
 static void read_target(const struct line *l, size_t i, struct queue_rule *r)
 {
 	for (i += 1; i < l->count; i++) {
@@ -176,7 +176,7 @@ static enum reach_end end_of_target(const char *target, const struct queue_rule 
 		if (strcmp(target, decide[i]) == 0)
 			return REACH_DECIDES;
 	if (strcmp(target, "NFQUEUE") == 0 || strcmp(target, "QUEUE") == 0)
-		/* ipq repeats what it accepts, so that it meets the following rules. */
+		/* ipq repeats accepted packets, so that they meet the following rules. */
 		return r->bypass || strncmp(r->chain, "ipq-", 4) == 0 ? REACH_GOES_ON : REACH_DECIDES;
 	return strcmp(target, "RETURN") == 0 ? REACH_RETURNS : REACH_JUMPS;
 }

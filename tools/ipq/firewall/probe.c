@@ -24,7 +24,7 @@
 
 /*
  * A verdict on packet 0, which never exists: ids begin with 1 and skip it only after four thousand million.
- * A queue that nobody owns is answered ENODEV, somebody else's EPERM, before the id is looked at.
+ * For a queue without an owner the answer is ENODEV, for that of another process EPERM, before the id is checked.
  */
 struct question {
 	struct nlmsghdr header;
@@ -62,7 +62,7 @@ static int open_socket(void)
 	return fd;
 }
 
-/* The errno of one answer, and what it answers. */
+/* The errno of one answer, and the number of its question. */
 static int answer(int fd, uint32_t *seq)
 {
 	struct {

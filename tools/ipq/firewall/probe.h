@@ -10,7 +10,7 @@ enum probe_kernel {
 	PROBE_PRESENT,
 	PROBE_NO_QUEUE,	    /* no nfnetlink_queue, or its module is not loaded */
 	PROBE_NO_NFNETLINK, /* not even nfnetlink */
-	PROBE_FORBIDDEN	    /* no CAP_NET_ADMIN: the kernel does not say */
+	PROBE_FORBIDDEN	    /* no CAP_NET_ADMIN: the kernel does not answer */
 };
 
 /* Does this kernel have it? */

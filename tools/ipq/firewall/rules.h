@@ -6,8 +6,8 @@
  *
  * rules_open takes the lock for changing such rules, reads what other ipq processes have in the firewall and does
  * not change anything. rules_install adds the rules as one transaction for each family and releases the lock.
- * A process that is killed leaves its rules: without a bound queue the kernel drops what they match. Only rules
- * that keep nothing closed (RULES_LOG, bypass) are removed by a guardian process then.
+ * If the process is killed, its rules remain, and without a bound queue the kernel drops the packets that they match.
+ * Rules that drop nothing (RULES_LOG, bypass) are then removed by a guardian process.
  */
 #ifndef IPQ_FIREWALL_RULES_H
 #define IPQ_FIREWALL_RULES_H
@@ -49,39 +49,40 @@ int rules_parse_hooks(const char *on, unsigned *hooks, struct ipq_error *e);
 /* A mask of 4 to 31 adjacent bits, "0xff000000". 0 or -EINVAL. */
 int rules_parse_mark_bits(const char *text, uint32_t *mask, struct ipq_error *e);
 
-/* Call before threads exist: it may fork. 0 or -errno with words in *e. */
+/* Call before threads exist: it may fork. 0 or -errno with a text in *e. */
 int rules_open(struct rules **rules, const struct rules_options *options, struct ipq_error *e);
 
 /*
- * May these rules use this number? Not when the remains of another process name it and stay: they would count as
- * alive, and its packets would come to us. -EBUSY with words in *e, or 0. Whether it is bound is not looked at.
+ * May these rules use this number? Not if rules that another process left have it and stay: they would look like those
+ * of a live process, and their packets would be queued to us. -EBUSY with a text in *e, or 0. Does not check whether
+ * the number is bound.
  */
 int rules_number_free(const struct rules *rules, uint16_t number, struct ipq_error *e);
 
 /*
- * The queues (or the group: first == last) must be bound and read by now. Also removes the remains of dead
- * processes: what keeps nothing closed, and, with RULES_QUEUE, what is in force on the same hooks.
+ * The queues (or the group: first == last) must be bound and read by now. Also removes rules of dead processes: those
+ * that drop nothing, and, with RULES_QUEUE, those on the same hooks.
  */
 int rules_install(struct rules *rules, uint16_t first, uint16_t last, struct ipq_error *e);
 
 /*
- * Accept with these bits in the mark and NF_REPEAT: the packet then continues with the rule after ours. mask 0: a
- * plain accept does. Known from rules_open on.
+ * With these bits in the mark and NF_REPEAT, an accepted packet continues with the rule after ours. mask 0: a plain
+ * accept is enough. Valid from rules_open on.
  */
 struct mark rules_mark(const struct rules *rules);
 
 /*
  * Other filters, in two steps, so that each packet is decided by all of the old rules or by all of the new ones:
- * rules_extend: packets of the old and of the new filters come. All or nothing: after an error the old rules are in
- *	force. Then the program changes to its new rules.
- * rules_settle: only those of the new filters come. After an error too many come, which is harmless; call again.
- * Nothing to do where all packets come anyway. The filters must stay until the next settle.
+ * rules_extend: packets of the old and of the new filters are queued. All or nothing: after an error the old rules
+ *	are in force. Then the program changes to its new rules.
+ * rules_settle: only those of the new filters are queued. After an error too many are, which is harmless; call again.
+ * Both do nothing if all packets are queued anyway. The filters must stay valid until the next settle.
  */
 int rules_extend(struct rules *rules, const struct bpf_program *filter, size_t filters, struct ipq_error *e);
 int rules_settle(struct rules *rules, struct ipq_error *e);
 
 /*
- * Are the rules still in force? 0, or with words in *e: -ENOENT (removed by another program), -ELOOP (a rule before
+ * Are the rules still in force? 0, or with a text in *e: -ENOENT (removed by another program), -ELOOP (a rule before
  * ours changes marks, so that repeating would never end: rules_mark() has mask 0 from now on), or another -errno
  * (could not be read).
  */
@@ -90,12 +91,12 @@ int rules_check(struct rules *rules, struct ipq_error *e);
 int rules_restore(struct rules *rules, struct ipq_error *e);
 
 /*
- * Removes the rules and frees. Waits up to 60 s for the xtables lock. 0, or -errno with words in *e that name what is
- * left. NULL is allowed.
+ * Removes the rules and frees. Waits up to 60 s for the xtables lock. 0, or -errno with a text in *e that names the
+ * rules that are left. NULL is allowed.
  */
 int rules_close(struct rules *rules, struct ipq_error *e);
 
-/* Frees and leaves the rules in force: what they match is dropped from now on. */
+/* Frees and leaves the rules in force: packets that they match are dropped from now on. */
 void rules_abandon(struct rules *rules);
 
 /* The rules as input for iptables-restore or nft. */

@@ -41,7 +41,7 @@ struct rules {
 
 #define CLOSE_WAIT_MS 60000
 
-/* Call before threads exist. 0 or -errno with words in *e. */
+/* Call before threads exist. 0 or -errno with a text in *e. */
 int guardian_start(struct rules *r, struct ipq_error *e);
 /* Lets it end and waits for it. Send it one byte before that if all is removed. */
 void guardian_end(struct rules *r);
@@ -57,17 +57,17 @@ unsigned rules_takes_over(const struct rules *r, const struct ipq_chain *c, bool
 /* Our entry in r->chains, or NULL. */
 const struct ipq_chain *rules_own_chain(const struct rules *r, enum firewall_kind kind);
 
-/* Must our chain know the mark of this one? Only a chain that comes after ours matters. */
+/* Must our chain let packets with the mark of this one pass? Only if it comes after ours. */
 bool rules_must_know(const struct rules *r, enum firewall_kind kind, const struct ipq_chain *c);
 
-/* Do all packets come, because a filter is too long for the bpf match or there is none? */
+/* Are all packets queued, because a filter is too long for the bpf match or there is none? */
 bool rules_unfiltered(const struct rules *r);
 /* The number of rules that script_chain() writes into the chain, without those for marks of other chains. */
 unsigned rules_count(const struct rules *r);
 
 /* Creates or replaces the content of our chain; no jumps. */
 void script_chain(const struct rules *r, enum firewall_kind kind, FILE *script);
-/* Everything, including the removal of what rules_takes_over() says. */
+/* The whole script, including the removal of chains for which rules_takes_over() is true. */
 void script_install(const struct rules *r, enum firewall_kind kind, FILE *script);
 
 #endif

@@ -31,7 +31,7 @@ struct output_options {
 	void *context;
 };
 
-/* Opens the file to record to. 0, or -errno with words in *e. */
+/* Opens the file to record to. 0, or -errno with a text in *e. */
 int output_open(struct output **o, const struct output_options *options, struct ipq_error *e);
 /* Starts the threads. From now on text_complain() and text_note() do not wait either. 0 or -errno. */
 int output_start(struct output *o);

@@ -4,7 +4,7 @@
  *
  * All interfaces have the link type LINUX_SLL, "Linux cooked": libpcap refuses files whose interfaces differ,
  * and it compares LINKTYPE_RAW with another number (DLT_RAW). Each packet has the interface that it came in
- * or leaves by and its direction (epb_flags). A comment has what was decided. A custom option 2988 with
+ * or leaves by and its direction (epb_flags). A comment has the verdict. A custom option 2988 with
  * netfilter's private enterprise number 21373 has a text for reading back: "ipq", followed by words
  * hook=NAME, indev=NAME, outdev=NAME, mark=NUMBER and verdict=NAME. src/capture/metadata.c reads it.
  */

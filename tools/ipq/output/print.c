@@ -249,7 +249,7 @@ static void print_bytes(FILE *out, const uint8_t *p, uint32_t len)
 	}
 }
 
-/* -A: what follows the transport header. A newline stays; what a terminal could obey does not. */
+/* -A: the bytes after the transport header. Newlines stay; control characters are escaped. */
 static void print_payload(FILE *out, const struct ipq_packet *packet, const struct decoded *d)
 {
 	const uint8_t *p = packet->payload;

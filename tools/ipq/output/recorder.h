@@ -15,7 +15,7 @@ struct recorder_options {
 	unsigned files;	  /* -W: with bytes, the first file is written again after so many; 0: never */
 };
 
-/* Opens the first file. 0, or -errno with words in *e. */
+/* Opens the first file. 0, or -errno with a text in *e. */
 int recorder_open(struct recorder **r, const struct recorder_options *options, struct ipq_error *e);
 /* 0 or -errno; then nothing more can be written. */
 int recorder_write(struct recorder *r, const struct pcapng_record *record);

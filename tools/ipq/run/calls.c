@@ -50,7 +50,7 @@
 struct client {
 	ino_t local, remote; /* inodes of the two ends; 0: never used */
 	uint32_t pid;	     /* as the program sees itself */
-	uint32_t port;	     /* what it is bound to; 0: not bound by name yet */
+	uint32_t port;	     /* the port that it is bound to; 0: not bound yet */
 	int type, protocol;  /* of the socket call */
 	uint32_t number;     /* in the engine */
 };

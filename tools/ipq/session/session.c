@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * Theory of operation. The main thread owns the firewall rule and all signals, workers own a queue each.
- * The end has an order that loses nothing: first the rule goes, so that no new packet is queued; then the
- * workers empty their queues and decide what they still hold; then the queues are closed. It is the same
- * order for Ctrl-C, for an error and for the end of a capture file.
+ * The main thread owns the firewall rules and all signals; each worker owns a queue. To lose no packet, the end has
+ * this order: the rules are removed, so that no new packet is queued; the workers empty their queues and decide the
+ * packets that they hold; the queues are closed. The order is the same for Ctrl-C, an error and the end of a capture
+ * file.
  */
 #include <errno.h>
 #include <poll.h>
@@ -24,7 +24,7 @@
 #include "session/session.h"
 #include "util/clock.h"
 
-#define LOG_FLUSH_MS 20	  /* nflog sends what it holds after 10 ms */
+#define LOG_FLUSH_MS 20	  /* nflog sends its buffer after 10 ms */
 #define FIRST_QUEUE 61000 /* far from the numbers that people type */
 #define LAST_QUEUE 65534  /* 65535 is the lock of firewall_lock() */
 
@@ -90,8 +90,8 @@ static int receive(struct worker *w)
 }
 
 /*
- * The rule has gone: decides what was queued before. Bounded, should somebody else's rule feed the queue. The kernel
- * holds copies for LOG_FLUSH_MS before it sends them.
+ * The rule has been removed: decides the packets that were queued before. Limited in time, because a rule of another
+ * program may feed the queue. The kernel holds copies for LOG_FLUSH_MS before it sends them.
  */
 static void drain(struct worker *w)
 {
@@ -204,7 +204,7 @@ static int check_flags(uint32_t missing, struct ipq_error *e)
 	return 0;
 }
 
-/* 0 or -errno with words in *e. */
+/* 0 or -errno with a text in *e. */
 static int open_queue(struct session *s, struct worker *w, struct ipq_error *e)
 {
 	char name[32];
@@ -229,7 +229,7 @@ static int open_queue(struct session *s, struct worker *w, struct ipq_error *e)
 	return err;
 }
 
-/* The first number that is free: whether it is, only binding it tells when two processes start at once. */
+/* The first free number. Two processes may start at once, so a number is free only if it can be bound. */
 static int open_free_queue(struct session *s, struct ipq_error *e)
 {
 	bool log = s->rules_kind == RULES_LOG;
@@ -445,8 +445,8 @@ static void wait_for_end(struct session *s, int signals)
 		text_note("\r\033[K");
 }
 
-/* Packets are hostile: from here on we can decide them, change our rule, and no more. The tools that change
- * it are started by us and get what we have. */
+/* Packets are hostile: from here on the process can only decide them and change its rules. The tools that change
+ * rules inherit its privileges. */
 static void give_up_privileges(const struct session *s)
 {
 	const char *lock = secure_getenv("XTABLES_LOCKFILE");

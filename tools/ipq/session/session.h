@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * What watch and filter have in common: options, the firewall rule, a thread for each queue, signals,
- * and an end at which nothing is lost or left behind. The subcommand brings the handler.
+ * Shared by watch and filter: options, the firewall rules, a thread for each queue, signals, and an orderly end:
+ * no packet is lost, no rule is left. The subcommand provides the handler.
  */
 #ifndef IPQ_SESSION_SESSION_H
 #define IPQ_SESSION_SESSION_H
@@ -28,7 +28,7 @@ struct worker {
 	struct ipq_queue *queue;
 	struct ipq_packet packet[SOURCE_BATCH_MAX];
 	int64_t now; /* ns; of the capture file when packets come from one, else CLOCK_MONOTONIC */
-	int error;   /* what ended it: 0 or -errno */
+	int error;   /* why it ended: 0 or -errno */
 	pthread_t thread;
 	bool started;
 	void *context; /* the subcommand's own */
@@ -69,11 +69,11 @@ struct session {
 	uint32_t snaplen;   /* RULES_LOG: see rules_options */
 	unsigned queue_first, queue_last;
 	bool queue_given, bypass, dry_run, quiet, keep_rules;
-	bool needs_reader;     /* end when nobody reads the standard output any more */
+	bool needs_reader;     /* end when the reader of the standard output has closed it */
 	bool reads_later;      /* a file of rules, on SIGHUP */
 	const char *writes_in; /* a directory in which files are made later; NULL: none */
 	uint32_t flags;	       /* IPQ_O_ */
-	uint32_t required;     /* of these, those that it cannot go without */
+	uint32_t required;     /* those of flags without which it fails */
 	uint32_t copy_range;
 	struct output *output;		  /* its threads are started by the session */
 	const struct bpf_program *filter; /* for the firewall rule */
@@ -85,9 +85,9 @@ struct session {
 	bool virtual_time; /* packets come from a capture file */
 	struct rules *rules;
 	_Atomic uint32_t repeat_mark, repeat_mask; /* see session_accept() */
-	_Atomic uint64_t came_back;		   /* packets that bore our mark already */
-	int64_t checked;			   /* when the rules were looked at last, ns */
-	int missing;				   /* what was reported then */
+	_Atomic uint64_t came_back;		   /* packets that had our mark already */
+	int64_t checked;			   /* when the rules were checked last, ns */
+	int missing;				   /* the result that was reported */
 	int wake_fd;				   /* eventfd: a worker has ended, or session_stop() */
 	_Atomic bool stopping;
 	bool interrupted; /* by a signal */
@@ -107,19 +107,19 @@ struct session {
 		"quiet", no_argument, NULL, 1004                                                        \
 	}
 
-/* 0: taken. 1: not one of these. EXIT_USAGE: a bad value, said so. */
+/* 0: accepted. 1: another option. EXIT_USAGE: a bad value; prints a message. */
 int session_option(struct session *s, int option, const char *value);
-/* Do the options fit together? 0, or EXIT_USAGE and said so. */
+/* Do the options fit together? 0, or EXIT_USAGE after a message. */
 int session_check(struct session *s);
 
-/* Runs to the end; context[i] becomes that of worker i. Returns the exit status: 0, or 1 and said why. */
+/* Runs to the end; context[i] becomes that of worker i. Returns the exit status: 0, or 1 after a message. */
 int session_run(struct session *s, void *const *context);
 /* Closes the queues. */
 void session_close(struct session *s);
 
 /*
- * Makes an accept verdict one after which the packet continues with the firewall rule after ours. Other verdicts, and
- * accept where it does so anyway (nftables, a capture file, rules of the user's own), stay as they are.
+ * Changes an accept verdict so that the packet continues with the firewall rule after ours. Does not change other
+ * verdicts, nor accept where this is not needed (nftables, a capture file, the user's own rules).
  */
 void session_accept(struct worker *w, const struct ipq_packet *packet, struct ipq_verdict *verdict);
 
