@@ -24,7 +24,7 @@
  * replacement until the receiver has acknowledged it. So
  * - a retransmitted segment is sent exactly as the first time, even if its sender divides it differently, and
  *   whatever the caller replaces now;
- * - sequence numbers, acknowledgements, SACK blocks, urgent pointers and windows are adjusted in both directions;
+ * - sequence numbers, acknowledgements, SACK blocks and urgent pointers are adjusted in both directions;
  * - text that was sent without a change is never changed later.
  * Each segment is searched separately: text that is split between two segments is not found.
  *

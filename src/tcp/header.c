@@ -65,23 +65,6 @@ static bool move_sack(const struct ipq_tcp *t, const struct tcp_log *log, struct
 		  : ipq_edit_clear_tcp_option(e, OPTION_SACK)) == 0;
 }
 
-/* The window ends where the text ends that fits into the receiver's window after it was replaced. */
-static bool move_window(const struct tcp_flow *f, const struct ipq_tcp_segment *s, uint32_t acknowledged)
-{
-	int scale = tcp_window_scale(f, s->side);
-	uint32_t window, end;
-
-	if (scale < 0 || s->flags & IPQ_TCP_SYN || !s->window)
-		return false;
-	window = (uint32_t)s->window << scale;
-	end = tcp_log_unmap(&f->direction[!s->side].log, s->acknowledgement + window, false);
-	if (!before(end, acknowledged + window))
-		return false;
-	window = before(acknowledged, end) ? (end - acknowledged) >> scale : 0;
-	ipq_edit_set_tcp_window(s->edit, (uint16_t)(window ? window : 1));
-	return true;
-}
-
 bool tcp_move_acknowledgement(const struct ipq_tcp *t, const struct tcp_flow *f,
 			      const struct ipq_tcp_segment *s)
 {
@@ -96,8 +79,6 @@ bool tcp_move_acknowledgement(const struct ipq_tcp *t, const struct tcp_flow *f,
 	if (changed)
 		ipq_edit_set_tcp_acknowledgement(s->edit, moved);
 	changed |= move_sack(t, log, s->edit);
-	if (!t->recorded && log->total != log->base)
-		changed |= move_window(f, s, moved);
 	return changed;
 }
 

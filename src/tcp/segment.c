@@ -334,7 +334,7 @@ static bool grow_scratch(struct tcp_shard *shard, size_t len)
 {
 	uint8_t *grown;
 
-	if (len <= shard->scratch_room)
+	if (shard->scratch && len <= shard->scratch_room)
 		return true;
 	len = len > SCRATCH_MIN ? len : SCRATCH_MIN;
 	grown = realloc(shard->scratch, len);
