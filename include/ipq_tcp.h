@@ -28,17 +28,17 @@
  * - text that was sent without a change is never changed later.
  * Each segment is searched separately: text that is split between two segments is not found.
  *
- * Live and recorded packets differ. In a recording (IPQ_TCP_RECORDED) an acknowledgement refers to the original text, so
- * it is adjusted in the same direction as sequence numbers. Gaps are kept, and no packet is dropped.
+ * Live and recorded packets differ. In a recording (IPQ_TCP_RECORDED) an acknowledgement refers to the original text,
+ * so it is adjusted in the same direction as sequence numbers. Gaps are kept, and no packet is dropped.
  *
  * A live segment after a gap (its predecessor was lost or is late) is sent at once. When the text in the gap arrives
  * later, it can only be replaced by text of the same length. With IPQ_TCP_IN_ORDER such a segment is dropped and its
  * sender retransmits it: all text can be replaced, but throughput is lower if packets are lost.
  *
  * An attacker who guesses addresses and ports cannot change the state of a connection: a SYN creates a new state beside
- * the old one, and each packet belongs to the state whose windows contain its numbers. Tables are bounded and their hash
- * has a random key. A connection that was edited is replaced by a new one only after it has been idle for two hours.
- * Memory for a connection is bounded; when it is used up, further text is not replaced, and is counted.
+ * the old one, and each packet belongs to the state whose windows contain its numbers. Tables are bounded and their
+ * hash has a random key. A connection that was edited is replaced by a new one only after it has been idle for two
+ * hours. Memory for a connection is bounded; when it is used up, further text is not replaced, and is counted.
  *
  * Packets with TCP-MD5 or TCP-AO options, an Authentication Header, ESP or Multipath TCP are refused and counted.
  *
@@ -93,9 +93,9 @@ enum ipq_tcp_result {
 };
 
 /*
- * Replaces every occurrence of old_bytes in a packet that ipq_edit_begin() parsed, and adjusts the numbers in its header
- * for earlier replacements. Returns one of ipq_tcp_result, or -errno of ipq_tcp_begin(). Text that cannot be replaced is
- * counted: see ipq_tcp_stats(). zone: see ipq_tcp_begin().
+ * Replaces every occurrence of old_bytes in a packet that ipq_edit_begin() parsed, and adjusts the numbers in its
+ * header for earlier replacements. Returns one of ipq_tcp_result, or -errno of ipq_tcp_begin(). Text that cannot be
+ * replaced is counted: see ipq_tcp_stats(). zone: see ipq_tcp_begin().
  */
 int ipq_tcp_substitute(struct ipq_tcp *t, struct ipq_edit *e, uint32_t zone, const void *old_bytes,
 		       size_t old_len, const void *new_bytes, size_t new_len);
@@ -123,15 +123,16 @@ enum ipq_tcp_begin_flags {
 };
 
 /*
- * Starts the edit of a packet that ipq_edit_begin() parsed. Until ipq_tcp_end(), e contains the original packet: search it
- * with ipq_edit_find() and replace text with ipq_tcp_replace(). Addresses and ports may be changed after ipq_tcp_end(). A
- * packet that is not TCP or cannot be edited is not an error: then ipq_tcp_replace() returns the reason.
+ * Starts the edit of a packet that ipq_edit_begin() parsed. Until ipq_tcp_end(), e contains the original packet:
+ * search it with ipq_edit_find() and replace text with ipq_tcp_replace(). Addresses and ports may be changed after
+ * ipq_tcp_end(). A packet that is not TCP or cannot be edited is not an error: then ipq_tcp_replace() returns the
+ * reason.
  *
- * zone distinguishes places where the same packet passes one after the other, for example the hooks OUTPUT and INPUT for
- * loopback traffic. Otherwise pass 0.
+ * zone distinguishes places where the same packet passes one after the other, for example the hooks OUTPUT and INPUT
+ * for loopback traffic. Otherwise pass 0.
  *
- * Locks the connection until ipq_tcp_end(), which must always follow soon. -EDEADLK: this thread has not ended an earlier
- * packet. -EINVAL: unknown flags. After an error do not call ipq_tcp_end().
+ * Locks the connection until ipq_tcp_end(), which must always follow soon. -EDEADLK: this thread has not ended an
+ * earlier packet. -EINVAL: unknown flags. After an error do not call ipq_tcp_end().
  */
 int ipq_tcp_begin(struct ipq_tcp *t, struct ipq_tcp_segment *s, struct ipq_edit *e, uint32_t zone,
 		  uint32_t flags);
@@ -139,22 +140,22 @@ int ipq_tcp_begin(struct ipq_tcp *t, struct ipq_tcp_segment *s, struct ipq_edit 
 /*
  * Announces that text of this connection, in either direction, will be replaced: old_len bytes by new_len bytes, any
  * number of times per segment if every is not 0, otherwise once. In a live SYN this lowers the maximum segment size, so
- * that segments still fit after they have grown, and removes the offer of Multipath TCP, whose payload cannot be changed.
- * It does nothing to other packets.
+ * that segments still fit after they have grown, and removes the offer of Multipath TCP, whose payload cannot be
+ * changed. It does nothing to other packets.
  */
 void ipq_tcp_expect(struct ipq_tcp_segment *s, size_t old_len, size_t new_len, int every);
 
 /*
- * Replaces old_len bytes at offset of the original payload by new_len bytes, which are copied. If old_len is 0, they are
- * inserted. 1: they will be replaced. 0: some of these bytes were sent before and are sent the same way again. Otherwise
- * they are not replaced; e->reason has the reason, and the return value is:
+ * Replaces old_len bytes at offset of the original payload by new_len bytes, which are copied. If old_len is 0, they
+ * are inserted. 1: they will be replaced. 0: some of these bytes were sent before and are sent the same way again.
+ * Otherwise they are not replaced; e->reason has the reason, and the return value is:
  * -ESTALE: later payload was already sent, so that the length cannot change; also for the first segment of a live
- * connection that was established before the table existed. -ENOBUFS: memory for this connection or
- * for all is used up, or all connections in the table are in use. -EMSGSIZE, -ENOSPC: the packet would be
- * larger than 65535 bytes or than e->room. -EOPNOTSUPP: protected by TCP-MD5, TCP-AO, AH or ESP, Multipath TCP,
- * or a fragment. -ERANGE: sequence or acknowledgement number outside the window. -EEXIST: overlaps with bytes that were
- * replaced in this packet. -EPROTONOSUPPORT: not TCP. -EBADMSG: malformed. -EINVAL: outside the payload, or both
- * lengths are 0. -ENOMEM.
+ * connection that was established before the table existed. -ENOBUFS: memory for this connection or for all is
+ * used up, or all connections in the table are in use. -EMSGSIZE, -ENOSPC: the packet would be larger than 65535
+ * bytes or than e->room. -EOPNOTSUPP: protected by TCP-MD5, TCP-AO, AH or ESP, Multipath TCP, or a fragment.
+ * -ERANGE: sequence or acknowledgement number outside the window. -EEXIST: overlaps with bytes that were replaced
+ * in this packet. -EPROTONOSUPPORT: not TCP. -EBADMSG: malformed. -EINVAL: outside the payload, or both lengths
+ * are 0. -ENOMEM.
  */
 int ipq_tcp_replace(struct ipq_tcp_segment *s, size_t offset, size_t old_len, const void *bytes,
 		    size_t new_len);

@@ -3,9 +3,9 @@
  * What a record has besides its frame: hook, mark and interfaces.
  *
  * Recordings of ipq have them in a custom option of pcapng (code 2988, a text), with netfilter's private
- * enterprise number: "ipq" and words hook=NAME, indev=NAME, outdev=NAME, mark=NUMBER, verdict=NAME. In NFLOG captures, hook
- * and mark are in the frame. Otherwise the interface has the name that the file gives it. Options of the
- * source take precedence, its defaults come last.
+ * enterprise number: "ipq" and words hook=NAME, indev=NAME, outdev=NAME, mark=NUMBER, verdict=NAME. In NFLOG
+ * captures, hook and mark are in the frame. Otherwise the interface has the name that the file gives it. Options of
+ * the source take precedence, its defaults come last.
  */
 #include <stdio.h>
 #include <stdlib.h>

@@ -56,8 +56,8 @@ int queue_decide_at(struct ipq_queue *q, const struct ipq_packet *packet, const 
 		    int64_t time);
 
 /*
- * Has the source pass on a copy of a packet that waits, with the payload of this verdict if it has one. After the verdicts
- * before it. 0, -EOPNOTSUPP (only a capture file can), or -errno.
+ * Has the source pass on a copy of a packet that waits, with the payload of this verdict if it has one. After the
+ * verdicts before it. 0, -EOPNOTSUPP (only a capture file can), or -errno.
  */
 int queue_copy(struct ipq_queue *q, const struct ipq_packet *packet, const struct ipq_verdict *verdict);
 

@@ -365,7 +365,10 @@ static int fetch(struct nflog *q)
 	return errno == EAGAIN ? 0 : -errno;
 }
 
-/* Copies a message into the slot, as much of it as fits; the pointers into it follow. The payload is the last attribute. */
+/*
+ * Copies a message into the slot, as much of it as fits; the pointers into it follow. The payload is the last
+ * attribute.
+ */
 static void deliver(const unsigned char *message, size_t len, const struct iovec *slot, struct ipq_packet *p)
 {
 	const unsigned char *end = message + (len < slot->iov_len ? len : slot->iov_len);

@@ -2,7 +2,8 @@
 /*
  * absent [kernel [FILE]]: the manual page's example, on a kernel that has no queue handler. Such a kernel is
  * made with a seccomp filter, under which netlink sockets of netfilter cannot be had; with `kernel` the kernel
- * is one. The new calls say the same in their own words. With FILE the handle is created, FILE.created says so, and the mode waits for FILE to appear.
+ * is one. The new calls say the same in their own words. With FILE the handle is created, FILE.created says so, and
+ * the mode waits for FILE to appear.
  */
 #include <ipq.h>
 #include <libipq.h>

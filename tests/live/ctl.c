@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 /*
  * ctl strict|batch|engine [six]: what ipq_ctl promises, looked at from the other side: which datagrams arrive,
- * which packets are counted. Over loopback port 7000, which the rule queues; six: and port 7006 of ::1. The origin is IPQ_SOURCE's.
- * ctl foreign|foreign-timeout: one packet of the other family comes first. ctl again: a packet comes back.
+ * which packets are counted. Over loopback port 7000, which the rule queues; six: and port 7006 of ::1. The origin is
+ * IPQ_SOURCE's. ctl foreign|foreign-timeout: one packet of the other family comes first. ctl again: a packet comes
+ * back.
  */
 #include <arpa/inet.h>
 #include <libipq.h>

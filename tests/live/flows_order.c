@@ -2,7 +2,8 @@
 /*
  * flows_order ROUNDS COUNT [ADDRESS]: in each round, four new UDP flows to port 7000 of ADDRESS (127.0.0.1) send COUNT
  * numbered datagrams each, as fast as a window allows. Prints what was lost, came twice and came late (after a later
- * datagram of its flow). Exits 0 if nothing was lost or came twice and in more than half of the rounds nothing was late.
+ * datagram of its flow). Exits 0 if nothing was lost or came twice and in more than half of the rounds nothing was
+ * late.
  */
 #include <arpa/inet.h>
 #include <netinet/in.h>

@@ -12,7 +12,9 @@ void text_redirect(void (*put)(const char *text, size_t len));
 /* Writes the text unchanged to the standard error, in whole lines. */
 void text_note(const char *format, ...) __attribute__((format(printf, 1, 2)));
 
-/* Replaces everything but printable ASCII by \xNN and doubles backslashes. Cuts the result to the room. Returns `to`. */
+/*
+ * Replaces everything but printable ASCII by \xNN and doubles backslashes. Cuts the result to the room. Returns `to`.
+ */
 char *text_safe(char *to, size_t room, const char *text);
 
 /* The same, to a stream. */

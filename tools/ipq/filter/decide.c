@@ -182,8 +182,8 @@ static void count(struct counters *counters, const struct subject *s)
 }
 
 /*
- * Extension headers that are longer than what was copied hide the protocol and its ports. No packet needs as many; it is
- * dropped, because no rule can be applied to it.
+ * Extension headers that are longer than what was copied hide the protocol and its ports. No packet needs as many; it
+ * is dropped, because no rule can be applied to it.
  */
 static bool is_hidden(const struct active_rules *rules, struct view *v)
 {

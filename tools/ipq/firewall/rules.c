@@ -256,8 +256,8 @@ static int apply_all(struct rules *r, void (*write)(const struct rules *, enum f
 }
 
 /*
- * Writes the chain. Where that fails, but not for the lock, all packets come: this kernel has no bpf match, or the rules
- * are too many for the socket of iptables-nft, whose size is limited in a user namespace.
+ * Writes the chain. Where that fails, but not for the lock, all packets come: this kernel has no bpf match, or the
+ * rules are too many for the socket of iptables-nft, whose size is limited in a user namespace.
  */
 static int apply_chain(struct rules *r, struct ipq_error *e)
 {

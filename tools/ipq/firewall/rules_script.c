@@ -10,7 +10,7 @@
  *							which has passed us before
  *	-A ipq-N -m mark --mark T/M -g ipq-N-done	accepted by us
  *	-A ipq-N FILTER -j NFQUEUE --queue-num N	one for each filter
- *	-A ipq-N-done -j MARK --set-xmark 0x0/M		ends the packet's way through our rules: -g returns to HOOK
+ *	-A ipq-N-done -j MARK --set-xmark 0x0/M		the last of our rules, because -g returns to HOOK
  *
  * T is cleared before the packet goes on, so no other chain meets it. T is even: T + 1 is free for verdicts on whole
  * flows. In nftables NF_ACCEPT continues with the next base chain of the hook, and nothing of this is needed.
