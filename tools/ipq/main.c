@@ -11,10 +11,9 @@
 #include "common/suggest.h"
 #include "common/text.h"
 
-static const struct command *const commands[] = { &command_watch,  &command_filter,
-						  &command_run,	   &command_clean,
-						  &command_status, &command_doctor,
-						  &command_bench,  NULL };
+static const struct command *const commands[] = { &command_watch,  &command_filter, &command_run,
+						  &command_clean,  &command_rules,  &command_status,
+						  &command_doctor, &command_bench,  NULL };
 
 static const struct command *find(const char *name)
 {

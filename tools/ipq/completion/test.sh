@@ -29,6 +29,7 @@ offers --program ipq doctor --p
 offers --seconds ipq bench --s
 offers --bypass ipq filter --by
 offers --record ipq filter -w x --rec
+offers --flow-mark ipq rules --flow-
 offers FORWARD ipq watch --on F
 offers nftables ipq watch --on INPUT --via n
 offers drop ipq filter --record d
