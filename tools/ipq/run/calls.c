@@ -300,7 +300,7 @@ static int do_recvfrom(struct run_calls *calls, const struct call *call, const s
 	const struct sockaddr_nl kernel = { .nl_family = AF_NETLINK };
 	int fd = run_copy_descriptor(call, c->remote), flags = (int)call->arg[3] & (MSG_PEEK | MSG_TRUNC),
 	    result;
-	size_t len = call->arg[2] < sizeof(calls->message) ? call->arg[2] : sizeof(calls->message);
+	size_t len = call->arg[2] < sizeof(calls->message) ? (size_t)call->arg[2] : sizeof(calls->message);
 	ssize_t n = fd < 0 ? -1 : recv(fd, calls->message, len, MSG_PEEK | MSG_TRUNC | MSG_DONTWAIT);
 
 	/* Waiting, errors and the end are the kernel's part. */
