@@ -304,6 +304,31 @@ static void closed_client_ends_if_another_process_has_its_socket(void **state)
 	close_room(&r);
 }
 
+static void request_of_the_calling_thread_takes_effect_without_a_step(void **state)
+{
+	struct room r = open_room(false, NULL);
+	unsigned char buf[64];
+	struct iovec piece[2] = { { buf, 0 }, { NULL, 0 } };
+	int pair[2], client;
+
+	(void)state;
+	assert_int_equal(engine_socketpair(pair, 0), 0);
+	client = engine_add(r.engine, pair[0], AF_INET, WIRE_LP64, 7, true);
+	assert_true(client > 0);
+	ask_mode(pair[1], WIRE_LP64, 7, COPY_META, 0); /* in the socket: comes first */
+	piece[0].iov_len = wire_put_mode(WIRE_LP64, buf, 7, COPY_PACKET, 40);
+	assert_int_equal(engine_request(r.engine, (uint32_t)client, piece, 1), 0);
+	assert_true(counts(&r, AF_INET).mode == COPY_PACKET && counts(&r, AF_INET).range == 40);
+	piece[0].iov_len = wire_put_verdict(WIRE_LP64, buf, 7, NF_ACCEPT, 1, 20) - 20;
+	piece[1] = (struct iovec){ buf, 20 };
+	assert_int_equal(engine_request(r.engine, (uint32_t)client, piece, 2), ENOENT);
+	assert_int_equal(next_error(pair[1]), ENOENT);
+	close(pair[1]);
+	assert_int_equal(engine_request(r.engine, (uint32_t)client, piece, 1), -ENOENT);
+	assert_int_equal(counts(&r, AF_INET).peer_pid, 0);
+	close_room(&r);
+}
+
 static void empty_datagram_does_not_end_the_client(void **state)
 {
 	struct room r = open_room(false, NULL);
@@ -351,6 +376,7 @@ int main(void)
 		cmocka_unit_test(nonblocking_client_can_send_all_its_verdicts),
 		cmocka_unit_test(random_requests_affect_no_other_client),
 		cmocka_unit_test(closed_client_ends_if_another_process_has_its_socket),
+		cmocka_unit_test(request_of_the_calling_thread_takes_effect_without_a_step),
 		cmocka_unit_test(empty_datagram_does_not_end_the_client),
 		cmocka_unit_test(unsuitable_sockets_are_refused_and_not_closed),
 	};
