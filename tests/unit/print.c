@@ -33,7 +33,7 @@ static char *print(const struct print_style *style, const char *indev, uint8_t *
 	return text;
 }
 
-static void test_a_line_has_what_decides(void **state)
+static void line_contains_addresses_metadata_and_verdict(void **state)
 {
 	char *text = print(&(struct print_style){ .colour = false }, "eth0", udp4, sizeof(udp4));
 
@@ -44,7 +44,7 @@ static void test_a_line_has_what_decides(void **state)
 	free(text);
 }
 
-static void test_colour_is_only_where_it_was_asked_for(void **state)
+static void colour_option_colours_the_verdict(void **state)
 {
 	char *text = print(&(struct print_style){ .colour = true }, "eth0", udp4, sizeof(udp4));
 
@@ -53,7 +53,7 @@ static void test_colour_is_only_where_it_was_asked_for(void **state)
 	free(text);
 }
 
-static void test_nothing_from_outside_reaches_the_terminal_raw(void **state)
+static void control_characters_in_names_are_escaped(void **state)
 {
 	char *text = print(&(struct print_style){ .bytes = true }, "e\033[2J\"\n\xff", udp4, sizeof(udp4));
 
@@ -65,7 +65,7 @@ static void test_nothing_from_outside_reaches_the_terminal_raw(void **state)
 	free(text);
 }
 
-static void test_json_is_one_line_with_everything_escaped(void **state)
+static void json_is_one_line_with_everything_escaped(void **state)
 {
 	char *text = print(&(struct print_style){ .json = true, .bytes = true }, "e\033\"\\\n\xff\xc3\xbc",
 			   udp4, sizeof(udp4));
@@ -81,7 +81,7 @@ static void test_json_is_one_line_with_everything_escaped(void **state)
 	free(text);
 }
 
-static void test_any_cut_of_any_bytes_is_printed_without_reading_beyond(void **state)
+static void truncated_packets_are_printed_without_reading_beyond_the_end(void **state)
 {
 	(void)state;
 	srandom(3);
@@ -262,11 +262,11 @@ static void verbose_line_has_more_of_the_headers(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_a_line_has_what_decides),
-		cmocka_unit_test(test_colour_is_only_where_it_was_asked_for),
-		cmocka_unit_test(test_nothing_from_outside_reaches_the_terminal_raw),
-		cmocka_unit_test(test_json_is_one_line_with_everything_escaped),
-		cmocka_unit_test(test_any_cut_of_any_bytes_is_printed_without_reading_beyond),
+		cmocka_unit_test(line_contains_addresses_metadata_and_verdict),
+		cmocka_unit_test(colour_option_colours_the_verdict),
+		cmocka_unit_test(control_characters_in_names_are_escaped),
+		cmocka_unit_test(json_is_one_line_with_everything_escaped),
+		cmocka_unit_test(truncated_packets_are_printed_without_reading_beyond_the_end),
 		cmocka_unit_test(dns_question_is_shown_escaped),
 		cmocka_unit_test(dns_answer_shows_its_code),
 		cmocka_unit_test(tls_server_name_is_shown),

@@ -21,7 +21,7 @@ static void parse_all(struct ruleset *set, const char *const *text, size_t n)
 	assert_int_equal(ruleset_finish(set), 0);
 }
 
-static void test_values_of_each_action_are_read(void **state)
+static void values_of_each_action_are_parsed(void **state)
 {
 	static const char *const text[] = { "mark 0x1f udp",
 					    "delay 50ms icmp",
@@ -77,7 +77,7 @@ static void test_values_of_each_action_are_read(void **state)
 	ruleset_free(&set);
 }
 
-static void test_mistakes_are_located(void **state)
+static void mistake_is_reported_with_position_and_message(void **state)
 {
 	static const struct {
 		const char *text;
@@ -206,7 +206,7 @@ static const char *const mixture[] = { "drop tcp port 23",
 				       "mark 3 tcp portrange 20-22" };
 
 /* Each rule's expression by itself is the reference. */
-static void test_linked_programs_match_as_the_expressions_do(void **state)
+static void linked_programs_match_like_the_expressions(void **state)
 {
 	unsigned found[COUNT(mixture) + 1] = { 0 };
 	struct ruleset set;
@@ -237,7 +237,7 @@ static void test_linked_programs_match_as_the_expressions_do(void **state)
 static struct active_rules *load(const char *const *text, unsigned n);
 
 /* What is queued is a superset of what the rules match: in pairs, and each alone. */
-static void test_filters_for_the_kernel_pass_each_packet_that_a_rule_matches(void **state)
+static void kernel_filters_pass_each_packet_that_a_rule_matches(void **state)
 {
 	unsigned matched = 0, filtered = 0, queued = 0;
 	uint8_t p[256];
@@ -273,7 +273,7 @@ static void test_filters_for_the_kernel_pass_each_packet_that_a_rule_matches(voi
 }
 
 /* A telnet packet after each kind of header that may precede TCP. */
-static void test_ports_are_found_after_extension_headers(void **state)
+static void ports_are_found_after_extension_headers(void **state)
 {
 	static const uint8_t extensions[] = { 0, 43, 44, 51, 60 };
 	static const char *const text[] = { "drop tcp dst port 23", "drop not tcp", "drop tcp[13] & 2 = 0",
@@ -307,7 +307,7 @@ static void test_ports_are_found_after_extension_headers(void **state)
 	ruleset_free(&set);
 }
 
-static void test_metadata_is_matched(void **state)
+static void metadata_predicates_match_the_packet(void **state)
 {
 	static const struct {
 		const char *text;
@@ -359,7 +359,7 @@ static void test_metadata_is_matched(void **state)
 }
 
 /* libpcap 1.10.3 optimizes this into a program that a packet from port 21 does not match. */
-static void test_programs_that_libpcap_optimizes_wrongly_are_not_used(void **state)
+static void programs_that_libpcap_optimizes_wrongly_are_not_used(void **state)
 {
 	static const char *const text[] = {
 		"drop ((tcp dst port 22 or (port 21 or 22)) and icmp) or ((ip or port 22) or port 21)"
@@ -378,7 +378,7 @@ static void test_programs_that_libpcap_optimizes_wrongly_are_not_used(void **sta
 	ruleset_free(&set);
 }
 
-static void test_a_rate_passes_its_burst_and_then_its_rate(void **state)
+static void rate_passes_its_burst_then_its_rate(void **state)
 {
 	static const char *const text[] = { "rate 10/s burst 5" };
 	unsigned passed = 0;
@@ -396,7 +396,7 @@ static void test_a_rate_passes_its_burst_and_then_its_rate(void **state)
 	ruleset_free(&set);
 }
 
-static void test_a_rate_in_bits_counts_bytes(void **state)
+static void rate_in_bits_counts_bytes(void **state)
 {
 	static const char *const text[] = { "rate 1Mbit/s burst 10kB" };
 	uint64_t passed = 0;
@@ -420,7 +420,7 @@ static struct active_rules *load(const char *const *text, unsigned n)
 	return active_rules;
 }
 
-static void test_only_as_much_is_copied_as_the_filters_look_at(void **state)
+static void copy_range_covers_what_filters_and_edits_read(void **state)
 {
 	static const char *const header[] = { "drop tcp port 23", "accept" };
 	static const char *const network[] = { "drop src net 10.0.0.0/8", "accept" };
@@ -446,7 +446,7 @@ static void test_only_as_much_is_copied_as_the_filters_look_at(void **state)
 	active_rules_free(p);
 }
 
-static void test_the_kernel_sends_all_that_a_rule_may_decide(void **state)
+static void kernel_queues_every_packet_that_a_rule_may_decide(void **state)
 {
 	static const char *const some[] = { "drop tcp port 23", "mark 7 udp", "accept" };
 	static const char *const all[] = { "accept tcp port 22", "drop" };
@@ -470,7 +470,7 @@ static void test_the_kernel_sends_all_that_a_rule_may_decide(void **state)
 	active_rules_free(p);
 }
 
-static void test_a_reload_keeps_the_counters_of_rules_that_stay(void **state)
+static void reload_keeps_counters_of_unchanged_rules(void **state)
 {
 	static const char *const before[] = { "drop tcp", "drop udp" };
 	static const char *const after[] = { "accept icmp", "drop udp" };
@@ -495,18 +495,18 @@ static void test_a_reload_keeps_the_counters_of_rules_that_stay(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_values_of_each_action_are_read),
-		cmocka_unit_test(test_mistakes_are_located),
-		cmocka_unit_test(test_linked_programs_match_as_the_expressions_do),
-		cmocka_unit_test(test_filters_for_the_kernel_pass_each_packet_that_a_rule_matches),
-		cmocka_unit_test(test_ports_are_found_after_extension_headers),
-		cmocka_unit_test(test_metadata_is_matched),
-		cmocka_unit_test(test_programs_that_libpcap_optimizes_wrongly_are_not_used),
-		cmocka_unit_test(test_a_rate_passes_its_burst_and_then_its_rate),
-		cmocka_unit_test(test_a_rate_in_bits_counts_bytes),
-		cmocka_unit_test(test_only_as_much_is_copied_as_the_filters_look_at),
-		cmocka_unit_test(test_the_kernel_sends_all_that_a_rule_may_decide),
-		cmocka_unit_test(test_a_reload_keeps_the_counters_of_rules_that_stay),
+		cmocka_unit_test(values_of_each_action_are_parsed),
+		cmocka_unit_test(mistake_is_reported_with_position_and_message),
+		cmocka_unit_test(linked_programs_match_like_the_expressions),
+		cmocka_unit_test(kernel_filters_pass_each_packet_that_a_rule_matches),
+		cmocka_unit_test(ports_are_found_after_extension_headers),
+		cmocka_unit_test(metadata_predicates_match_the_packet),
+		cmocka_unit_test(programs_that_libpcap_optimizes_wrongly_are_not_used),
+		cmocka_unit_test(rate_passes_its_burst_then_its_rate),
+		cmocka_unit_test(rate_in_bits_counts_bytes),
+		cmocka_unit_test(copy_range_covers_what_filters_and_edits_read),
+		cmocka_unit_test(kernel_queues_every_packet_that_a_rule_may_decide),
+		cmocka_unit_test(reload_keeps_counters_of_unchanged_rules),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -100,7 +100,7 @@ static void end(struct writer *w, struct target *t)
 	free(t);
 }
 
-static void test_items_of_any_length_arrive_whole_and_in_order(void **state)
+static void items_of_any_length_arrive_whole_and_in_order(void **state)
 {
 	struct target *t = new_target();
 	struct writer *w;
@@ -118,7 +118,7 @@ static void test_items_of_any_length_arrive_whole_and_in_order(void **state)
 	end(w, t);
 }
 
-static void test_stuck_write_drops_and_counts_and_never_waits(void **state)
+static void stuck_write_drops_and_counts_without_waiting(void **state)
 {
 	struct target *t = new_target();
 	unsigned taken = 0, refused = 0;
@@ -144,7 +144,7 @@ static void test_stuck_write_drops_and_counts_and_never_waits(void **state)
 	end(w, t);
 }
 
-static void test_drops_are_reported_once_there_is_room_again(void **state)
+static void drops_are_reported_when_there_is_room_again(void **state)
 {
 	struct target *t = new_target();
 	struct writer *w;
@@ -163,7 +163,7 @@ static void test_drops_are_reported_once_there_is_room_again(void **state)
 	end(w, t);
 }
 
-static void test_error_ends_writing_and_is_reported_once(void **state)
+static void error_ends_writing_and_is_reported_once(void **state)
 {
 	struct target *t = new_target();
 	struct writer *w;
@@ -181,7 +181,7 @@ static void test_error_ends_writing_and_is_reported_once(void **state)
 	end(w, t);
 }
 
-static void test_lossless_producer_waits_for_room_until_it_is_called_off(void **state)
+static void lossless_producer_waits_for_room_until_stopped(void **state)
 {
 	static _Atomic bool off;
 	struct target *t = new_target();
@@ -217,7 +217,7 @@ static void *produce(void *arg)
 	return NULL;
 }
 
-static void test_items_of_four_threads_do_not_mix(void **state)
+static void items_of_four_threads_are_not_mixed(void **state)
 {
 	struct target *t = new_target();
 	struct producer p[4];
@@ -241,12 +241,12 @@ static void test_items_of_four_threads_do_not_mix(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_items_of_any_length_arrive_whole_and_in_order),
-		cmocka_unit_test(test_stuck_write_drops_and_counts_and_never_waits),
-		cmocka_unit_test(test_drops_are_reported_once_there_is_room_again),
-		cmocka_unit_test(test_error_ends_writing_and_is_reported_once),
-		cmocka_unit_test(test_lossless_producer_waits_for_room_until_it_is_called_off),
-		cmocka_unit_test(test_items_of_four_threads_do_not_mix),
+		cmocka_unit_test(items_of_any_length_arrive_whole_and_in_order),
+		cmocka_unit_test(stuck_write_drops_and_counts_without_waiting),
+		cmocka_unit_test(drops_are_reported_when_there_is_room_again),
+		cmocka_unit_test(error_ends_writing_and_is_reported_once),
+		cmocka_unit_test(lossless_producer_waits_for_room_until_stopped),
+		cmocka_unit_test(items_of_four_threads_are_not_mixed),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
