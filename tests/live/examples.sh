@@ -86,6 +86,16 @@ expect_text "hold_and_release releases packets" "late" $FLOW say -w 2000 7000 la
 expect "hold_and_release loses no packet" $FLOW udp -n 200 -w 1000 7000
 expect_end "hold_and_release exits with 0 on SIGTERM"
 
+if $IPQ rules --flows --on OUTPUT -- -p tcp --dport 8000 | $iptables-restore -n 2>/dev/null; then
+	start $EXAMPLE_LEAVE_FLOWS evil.example
+	wait_for_queue
+	expect_text "leave_flows drops connections with the name" "(nothing)" $FLOW say -t -w 500 8000 "Host: evil.example"
+	expect_text "leave_flows leaves others" "Host: good.example" $FLOW say -t 8000 "Host: good.example"
+	expect "leave_flows does not inspect later packets" $FLOW tcp -n 3000000 8000
+	expect_end "leave_flows exits with 0 on SIGTERM"
+	expect "leave_flows leaves flows to the kernel" grep -q "^[2-9] flows decided, kept by the kernel" "$log"
+fi
+
 start $EXAMPLE_CLASSIC
 wait_for_queue
 expect_text "classic accepts packets" "hello" $FLOW say 7000 hello
