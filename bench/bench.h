@@ -4,7 +4,7 @@
  *
  * The driver (main.c) makes a private network namespace, for most scenarios another one for each consumer, and
  * starts consumers, each a process of its own, so that its CPU time is its own. The driver itself sends the
- * traffic and receives what was accepted: nothing that a consumer says about itself enters a figure. Consumers
+ * traffic and receives what was accepted: no figure comes from a consumer itself. Consumers
  * keep a tally in shared memory, only so that the sums can be checked afterwards: sent = accepted + dropped +
  * overflow, and accepted = arrived. A measurement whose sums disagree fails the whole run. (Of a merged packet
  * that is split in front of a full queue, the kernel drops all that follows the first piece that did not fit and
@@ -59,7 +59,7 @@ struct job {
 	int cpu;    /* of the first thread; -1: any */
 	uint32_t queue_length;
 	struct tally *tally; /* one for each queue */
-	int tally_file;	     /* the file behind the mapping */
+	int tally_file;	     /* the mapped file */
 };
 
 /* The verdict that every consumer has to give: NF_ACCEPT or NF_DROP. */

@@ -5,7 +5,7 @@
  * The three are programs of their own, started by fork and exec. Driver and consumer share a processor, and
  * the consumer is SCHED_BATCH, so that it doesn't preempt the driver: a whole group waits when the consumer's
  * turn comes, without GSO packets, which one of the three would take whole and another split. What they
- * decided shows in what arrives: a firewall rule behind the queue drops the packets of the marked port that
+ * decided shows in what arrives: a firewall rule after the queue drops the packets of the marked port that
  * bear no mark.
  */
 #include <arpa/inet.h>

@@ -4,15 +4,15 @@
  * source has handed out: none lost, none invented, none judged twice. What a program reads is a right message
  * in its own layout, with the packet's own bytes.
  *
- * Input: one byte that says what the source, the engine and the third program are like, then steps: a byte
- * that says what happens and to whom, a byte of length, and that many bytes as a request.
+ * Input: one byte that selects the properties of the source, the engine and the third program, then steps: a byte
+ * that selects the event and its target, a byte of length, and that many bytes as a request.
  */
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
 #include <unistd.h>
 #include <sys/socket.h>
-#include "ipqueue/state.h" /* what it holds; and before <linux/netfilter.h>, which this does without */
+#include "ipqueue/state.h" /* its state; and before <linux/netfilter.h>, with which it conflicts */
 #include <linux/netlink.h>
 #include <linux/netfilter_ipv4/ip_queue.h>
 #include "fake.h"

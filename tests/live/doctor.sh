@@ -45,9 +45,9 @@ start $IPQ watch --queue 0
 wait_for_queue 0
 $iptables -w -I OUTPUT -p udp -m comment --comment "-j ACCEPT" -j ACCEPT
 queue OUTPUT -p udp --dport 7000
-expect "an earlier ACCEPT that keeps all packets away fails" says FAIL queue 'an earlier rule decides.*-A OUTPUT -p udp.*-j ACCEPT'
+expect "an earlier ACCEPT of all packets is a failure" says FAIL queue 'an earlier rule decides.*-A OUTPUT -p udp.*-j ACCEPT'
 $iptables -w -D OUTPUT -p udp -m comment --comment "-j ACCEPT" -j ACCEPT
-expect "without it all is well" says ok queue 'queue 0 is owned by .*no packet has matched it so far'
+expect "without that rule the queue is ok" says ok queue 'queue 0 is owned by .*no packet has matched it so far'
 expect "an IPv4 rule is for IPv4 only" says ok queue 'IPv4 only'
 $FLOW udp -n 3 7000 >/dev/null
 expect "the rule's counter is shown" says ok queue '3 packets have matched it'
@@ -57,16 +57,16 @@ $iptables -w -D OUTPUT -p udp --dport 7001 -j ACCEPT
 $iptables -w -N mine
 $iptables -w -F OUTPUT
 $iptables -w -A mine -p udp --dport 7000 -j $queue_target
-expect "a chain that no hook calls fails" says FAIL queue 'no hook calls the chain mine'
+expect "a rule in a chain that no hook calls is a failure" says FAIL queue 'no hook calls the chain mine'
 $iptables -w -A OUTPUT -j mine
-expect "with a jump to it all is well" says ok queue 'queue 0 is owned by'
+expect "with a jump to it the queue is ok" says ok queue 'queue 0 is owned by'
 if [ -n "$(cat $queue_table 2>/dev/null)" ]; then
 	kill -STOP $started
 	$FLOW udp -n 3 -e 0 -w 100 7000 >/dev/null
-	expect "an owner that does not read fails" says FAIL queue 'packets wait and none was decided'
+	expect "an owner that does not read is a failure" says FAIL queue 'packets wait and none was decided'
 	kill -CONT $started
 	sleep 0.2
-	expect "once it reads all is well" says ok queue 'queue 0 is owned by'
+	expect "after it has read the queue is ok" says ok queue 'queue 0 is owned by'
 	$IPQ filter --queue 11 'accept' >$work/eleven 2>&1 &
 	eleven=$!
 	wait_for_queue 11
@@ -83,9 +83,9 @@ $iptables -w -F
 $iptables -w -X mine
 start $IPQ filter --on INPUT 'drop udp dst port 7001'
 wait_for_rule INPUT
-expect "ipq filter on a hook is well" says ok queue 'queue 61000 is owned by'
+expect "a queue of ipq filter is ok" says ok queue 'queue 61000 is owned by'
 stop KILL
-expect "the rules of a killed ipq filter fail" says FAIL queue 'queue 61000: blocked'
+expect "rules of a killed ipq filter are a failure" says FAIL queue 'queue 61000: blocked'
 expect "the remedy is ipq clean" sh -c "$IPQ doctor | grep -A1 'blocked' | grep -q 'ipq clean'"
 expect "status names it too" sh -c "$IPQ status | grep -q '^! queue 61000: blocked' && $IPQ status | grep -q 'ipq clean'"
 $IPQ clean >/dev/null

@@ -38,7 +38,7 @@ filter_on INPUT 'drop tcp dst port 7017' 'accept'
 expect_text "a port after a destination options header is found" silence peer hidden 6 7017
 expect_text "another port after such a header connects" connected peer hidden 6 7018
 stop
-expect "the counters show it" grep -qE '^ +1 +[1-9][0-9]* .* drop tcp dst port 7017$' "$log"
+expect "the counters include it" grep -qE '^ +1 +[1-9][0-9]* .* drop tcp dst port 7017$' "$log"
 
 # The answer passes OUTPUT itself, and is not rejected again.
 filter_on INPUT,OUTPUT 'reject tcp port 7001' 'reject'
@@ -57,8 +57,8 @@ expect "duplicate in INPUT is refused with status 2" \
 filter_on INPUT --seed 5 'drop 30% udp dst port 7007' 'drop in lo and udp dst port 7008' \
 	'drop in eth*,ppp0 and udp dst port 7009' 'drop outbound'
 expect "about 70 % of datagrams arrive with drop 30%" between 240 320 peer count 4 7007 400
-expect_text "a packet from lo is known by its interface" 0 peer count 4 7008 10
-expect_text "it is not from eth* or ppp0" 10 peer count 4 7009 10
+expect_text "a packet matches the interface by which it came in" 0 peer count 4 7008 10
+expect_text "it does not match another interface" 10 peer count 4 7009 10
 stop
 
 filter_on OUTPUT 'set dst port 7011 if udp dst port 7010' 'mark 0x15/0xff udp dst port 7012' \
@@ -66,22 +66,22 @@ filter_on OUTPUT 'set dst port 7011 if udp dst port 7010' 'mark 0x15/0xff udp ds
 	'drop not uid 0-60000 and udp dst port 7014' 'mark 2, delay 20ms udp dst port 7015'
 $iptables -w -A INPUT -m mark --mark 2 -j DROP
 expect_text "a datagram with another port arrives there" 10 peer count 4 7010 10 7011
-expect_text "over IPv6, too" 10 peer count 6 7010 10 7011
-expect_text "a mark is seen by the next rule" 0 peer count 4 7012 10
-expect_text "the owner is known" 0 peer count 4 7013 10
-expect_text "a negated range of owners does not match him" 10 peer count 4 7014 10
+expect_text "an IPv6 datagram with another port arrives there" 10 peer count 6 7010 10 7011
+expect_text "the next rule matches a mark that was set" 0 peer count 4 7012 10
+expect_text "a packet matches the owner of its socket" 0 peer count 4 7013 10
+expect_text "a negated range does not match an owner inside it" 10 peer count 4 7014 10
 expect_text "a delayed packet keeps its new mark" 0 peer count 4 7015 10
 stop
 
 # Two rules that repeat in turn: each packet makes a turn for each, and no more.
 filter_on OUTPUT 'repeat 11 udp dst port 7016' 'repeat 12 udp dst port 7016' 'count udp dst port 7016'
-expect_text "two rules that repeat do not go on for ever" 10 peer count 4 7016 10
+expect_text "two rules that repeat end" 10 peer count 4 7016 10
 stop
-expect_text "and each packet made two turns" 10 awk '/count udp dst port 7016/ { print $2 }' "$log"
+expect_text "each packet was repeated by both of them" 10 awk '/count udp dst port 7016/ { print $2 }' "$log"
 filter_on OUTPUT 'queue 61000 udp dst port 7019'
-expect_text "queue to the own queue, picked at the start, does not go on for ever" 10 peer count 4 7019 10
+expect_text "queue to the own queue ends" 10 peer count 4 7019 10
 stop
-expect "it is counted and reported" grep -q '10 packets were accepted because they came back' "$log"
+expect "this is counted and reported" grep -q '10 packets were accepted because they came back' "$log"
 expect_text "queue to the own queue is refused" 2 sh -c \
 	"$IPQ filter --on OUTPUT --queue 9 'queue 9 udp' 2>/dev/null; echo \$?"
 finish

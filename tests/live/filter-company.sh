@@ -27,8 +27,8 @@ for turn in 1 2 3 4 5; do
 	wait_for_rule OUTPUT
 	wait_for_rule INPUT
 	sleep 0.2
-	expect "two that start at once run both ($turn)" sh -c "kill -0 $a && kill -0 $b"
-	expect "and drop both ($turn)" sh -c "$FLOW udp -n 3 -e 0 -w 150 7001 && $FLOW udp -n 3 -e 0 -w 150 7002"
+	expect "two that start at once both run ($turn)" sh -c "kill -0 $a && kill -0 $b"
+	expect "both drop packets ($turn)" sh -c "$FLOW udp -n 3 -e 0 -w 150 7001 && $FLOW udp -n 3 -e 0 -w 150 7002"
 	kill -INT $a $b
 	wait $a
 	wait $b
@@ -37,17 +37,17 @@ expect_text "no rule is left" "" rules_of_ours
 
 start $IPQ filter --on INPUT --on OUTPUT 'drop udp dst port 7001'
 wait_for_rule INPUT
-expect "--on that is given twice adds up" sh -c "$IPQ status | grep -q ."
+expect "--on given twice adds the hooks" sh -c "$IPQ status | grep -q ."
 wait_for_rule OUTPUT
 
 # ---- ipq clean from elsewhere
 expect "clean in another process namespace succeeds" unshare -pf --mount-proc $IPQ clean
-expect "and leaves the rules of a live process" closed
+expect "clean in another process namespace leaves rules of a live process" closed
 expect "clean in a user namespace without rights here fails" sh -c "! unshare -Ur $IPQ clean 2>/dev/null"
-expect "and leaves them too" closed
-expect "a second start in another process namespace" sh -c \
+expect "clean in a user namespace leaves them" closed
+expect "a second process starts in another process namespace" sh -c \
 	"timeout -s INT 2 unshare -pf --mount-proc $IPQ filter --on INPUT 'drop udp dst port 7002' 2>/dev/null; true"
-expect "leaves them too" closed
+expect "the second process leaves the rules of the first" closed
 stop INT
 
 # ---- flushed tables

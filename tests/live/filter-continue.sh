@@ -44,7 +44,7 @@ for way in $(ways_to_queue); do
 		filter_on one INPUT 'mark 7 udp dst port 7002' 'accept udp dst portrange 7001-7010' 'drop udp dst port 7011'
 		expect "$way: a later DROP in the same table applies to accepted packets" $FLOW udp -n 10 -e 0 -w 300 7001
 		expect "$way: a later rule sees the mark of an accepted packet" $FLOW udp -n 10 -e 0 -w 300 7002
-		expect "$way: and no mark of ipq's own" $FLOW udp -n 10 7003
+		expect "$way: a later rule sees no mark of ipq" $FLOW udp -n 10 7003
 		expect "$way: later packets are still dropped" $FLOW udp -n 10 -e 0 -w 300 7011
 		end one
 		expect_text "$way: each packet was decided once" 10 matched one 'mark 7 udp'
@@ -58,10 +58,10 @@ for way in $(ways_to_queue); do
 	for port in 7001 7002 7003; do
 		expect "$way: three on one hook: what one drops is dropped ($port)" $FLOW udp -n 10 -e 0 -w 300 $port
 	done
-	expect "$way: what none drops arrives" $FLOW udp -n 100 7004
+	expect "$way: three on one hook: other packets arrive" $FLOW udp -n 100 7004
 	end two
 	expect "$way: the first still drops when the second has ended" $FLOW udp -n 10 -e 0 -w 300 7001
-	expect "$way: and the third" $FLOW udp -n 10 -e 0 -w 300 7003
+	expect "$way: the third still drops when the second has ended" $FLOW udp -n 10 -e 0 -w 300 7003
 	filter_on four INPUT,OUTPUT 'count udp dst port 7004'
 	expect "$way: a fourth on two hooks: all arrive" $FLOW udp -n 100 7004
 	end one three four
@@ -76,7 +76,7 @@ for way in $(ways_to_queue); do
 	wait_for_rule INPUT
 	sleep 0.5
 	expect "$way: with ipq watch on the hook the filter drops" $FLOW udp -n 10 -e 0 -w 300 7001
-	expect "$way: and accepts" $FLOW udp -n 10 7004
+	expect "$way: with ipq watch on the hook the filter accepts" $FLOW udp -n 10 7004
 	filter_on two INPUT 'drop udp dst port 7003'
 	expect "$way: a filter that starts later drops too" $FLOW udp -n 10 -e 0 -w 300 7003
 	expect "$way: both accept" $FLOW udp -n 10 7004
@@ -93,9 +93,9 @@ for way in $(ways_to_queue); do
 		$way -w -t mangle -D INPUT -j $second
 		$way -w -t mangle -I INPUT -j $second
 		sleep 6
-		expect "$way: after the chains of two were exchanged packets arrive" $FLOW udp -n 10 7006
+		expect "$way: packets arrive after two chains were exchanged" $FLOW udp -n 10 7006
 		end one two
-		expect_text "$way: and each decides them once" "10 10" echo $(matched one 'count udp') $(matched two 'count udp')
+		expect_text "$way: after that each decides them once" "10 10" echo $(matched one 'count udp') $(matched two 'count udp')
 	fi
 
 	# A mark of the user's in our bits does not pass the filter.
@@ -112,9 +112,9 @@ for way in $(ways_to_queue); do
 		$way -w -t mangle -I INPUT 1 -j MARK --set-mark 1
 		sleep 2
 		expect "$way: a rule before ours that changes marks is noticed" grep -q 'changes packet marks' $work/one
-		expect "$way: packets arrive all the same" $FLOW udp -n 10 7005
+		expect "$way: after such a rule packets still arrive" $FLOW udp -n 10 7005
 		end one
-		expect_text "$way: and are decided once" 10 matched one 'count udp dst port 7005'
+		expect_text "$way: after such a rule packets are decided once" 10 matched one 'count udp dst port 7005'
 		$way -w -t mangle -F INPUT
 	fi
 	expect_text "$way: no rule is left" "" rules_of_ours

@@ -19,7 +19,7 @@ provoke() {
 	prlimit --pid $child --as=$((size + 1000000))
 	$FLOW udp -n 1000 -s 30000-50000 -e 0 -w 500 7005 >/dev/null
 	wait $started
-	expect_text "an error ends it with exit status 1" 1 echo $?
+	expect_text "after an error the exit status is 1" 1 echo $?
 	started=
 }
 
@@ -27,8 +27,8 @@ provoke
 expect "the filter stays closed" closed
 expect "a message names the remedy" grep -q 'ipq clean' "$log"
 expect "ipq clean removes the rules" $IPQ clean
-expect "and opens" $FLOW udp -n 5 7001
+expect "after ipq clean packets pass" $FLOW udp -n 5 7001
 provoke --bypass
-expect "with --bypass packets pass" $FLOW udp -n 5 7001
-expect_text "and no rule is left" "" rules_of_ours
+expect "after an error with --bypass packets pass" $FLOW udp -n 5 7001
+expect_text "after an error with --bypass no rule is left" "" rules_of_ours
 finish

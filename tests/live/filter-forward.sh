@@ -92,6 +92,6 @@ for to in 10.9.2.2 fd09:2::2; do
 	expect_text "each datagram to $to arrives twice" 100 tail -n 1 $work/received
 done
 expect_text "the router's answer comes from its own address" 10.9.1.1 from_a errors 10.9.2.2 7001
-expect_text "over IPv6, too" fd09:1::1 from_a errors fd09:2::2 7001
+expect_text "the router's answer over IPv6 comes from its own address" fd09:1::1 from_a errors fd09:2::2 7001
 stop
 finish

@@ -20,7 +20,7 @@ for way in $(ways_to_queue); do
 	expect "$way: drops while it runs" closed
 	stop KILL
 	expect "$way: blocks after kill -9" closed
-	expect "$way: other ports too only where the kernel cannot select" sh -c \
+	expect "$way: other ports are blocked only if the kernel cannot select" sh -c \
 		"[ $way = nftables ] || $FLOW udp -n 5 7002"
 
 	start $IPQ watch --on INPUT udp dst port 7005
@@ -33,10 +33,10 @@ for way in $(ways_to_queue); do
 	expect "$way: ipq filter on another hook does not open it" closed
 
 	expect "$way: clean --dry-run names the rules" sh -c "$IPQ clean --dry-run | grep -q 'would remove .*ipq.*INPUT'"
-	expect "$way: and does not open" closed
+	expect "$way: after clean --dry-run it still blocks" closed
 	expect "$way: clean names the rules" sh -c "$IPQ clean | grep -q 'removed .*ipq.*INPUT'"
 	expect_text "$way: clean leaves no rule" "" rules_of_ours
-	expect "$way: clean opens" open
+	expect "$way: after clean packets pass" open
 
 	start $filter --on INPUT,FORWARD 'drop udp dst port 7001'
 	wait_for_rule INPUT
@@ -45,8 +45,8 @@ for way in $(ways_to_queue); do
 	wait_for_line 'rules in force'
 	expect "$way: a start on that hook takes over" sh -c "$FLOW udp -n 5 7001 && $FLOW udp -n 5 -e 0 -w 200 7002"
 	expect "$way: the other hook stays blocked" sh -c "$IPQ clean --dry-run | grep -q '(FORWARD)'"
-	expect "$way: clean removes that" $IPQ clean
-	expect "$way: and nothing of the live one" sh -c "$FLOW udp -n 5 -e 0 -w 200 7002"
+	expect "$way: clean removes its rules" $IPQ clean
+	expect "$way: clean leaves the rules of the live process" sh -c "$FLOW udp -n 5 -e 0 -w 200 7002"
 	stop INT
 	expect_text "$way: no rule is left" "" rules_of_ours
 
@@ -56,11 +56,11 @@ for way in $(ways_to_queue); do
 	stop KILL
 	expect "$way: --queue with that number and another hook is refused" sh -c \
 		"! timeout 5 $filter --on OUTPUT --queue 5 'drop udp dst port 7001' 2>$work/error"
-	expect "$way: naming ipq clean" grep -q 'ipq clean' $work/error
-	expect "$way: still blocked" closed
+	expect "$way: the error names ipq clean" grep -q 'ipq clean' $work/error
+	expect "$way: after the refusal it still blocks" closed
 	start $filter --on INPUT --queue 5 'drop udp dst port 7002'
 	wait_for_line 'rules in force'
-	expect "$way: on the same hook it takes over" open
+	expect "$way: with that hook it takes over" open
 	stop INT
 	expect_text "$way: no rule is left then" "" rules_of_ours
 	expect_text "$way: clean has nothing to do" "" $IPQ clean

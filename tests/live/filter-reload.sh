@@ -71,17 +71,17 @@ if command -v python3 >/dev/null; then
 	until grep -q bound $work/states; do sleep 0.05; done
 	start env NOTIFY_SOCKET=$work/notify $IPQ filter --on INPUT -f $work/rules
 	wait_for_rule INPUT
-	expect "datagrams are counted" $FLOW udp -n 7 7002
+	expect "datagrams arrive" $FLOW udp -n 7 7002
 	kill -USR2 $started
 	sleep 0.3
-	expect "and again from 0" $FLOW udp -n 5 7002
+	expect "datagrams arrive after the counters were reset" $FLOW udp -n 5 7002
 	kill -HUP $started
 	sleep 0.3
 	stop
 	wait $manager
 	expect_text "counters that were reset count from 0" "7 5" sh -c \
 		"awk '/count udp dst port 7002\$/ { print \$2 }' $log | tr '\n' ' ' | sed 's/ \$//'"
-	expect_text "the manager knows of start, reload and end" "bound READY=1 RELOADING=1 READY=1 STOPPING=1" sh -c \
+	expect_text "the service manager is notified of start, reload and end" "bound READY=1 RELOADING=1 READY=1 STOPPING=1" sh -c \
 		"tr '\n' ' ' <$work/states | sed 's/ \$//'"
 fi
 finish

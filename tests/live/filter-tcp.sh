@@ -115,7 +115,7 @@ reload_with 7104 'rewrite /hello/HELLO/ tcp port 7104' 'rewrite /hello/greet/ tc
 
 start $IPQ filter --on INPUT,OUTPUT 'rewrite /hello/goodbye!/g tcp port 7110'
 wait_for_rule OUTPUT
-expect "forged segments harm no rewritten connection" timeout 60 python3 $work/tcp.py forged 7110
+expect "forged segments do not change a rewritten connection" timeout 60 python3 $work/tcp.py forged 7110
 stop
 
 start $IPQ filter --on INPUT,OUTPUT --queues 20-23 'rewrite /evil/WONDERFUL/g tcp dst port 7120'

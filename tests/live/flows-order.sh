@@ -4,20 +4,20 @@
 . "$IPQ_LIVE/lib.sh"
 . "$IPQ_LIVE/flows-lib.sh"
 
-expect "without a queue nothing is lost, comes twice or late" $FLOWS_ORDER 5 20000
+expect "without a queue no datagram is lost, duplicated or late" $FLOWS_ORDER 5 20000
 
 rules OUTPUT -p udp --dport 7000
 start $FLOWS accept
 wait_for_queue
-expect "nothing is lost, comes twice or late when flows are left" $FLOWS_ORDER 9 20000
-expect "the kernel kept them" said 'keeper 1'
+expect "with flow verdicts no datagram is lost, duplicated or late" $FLOWS_ORDER 9 20000
+expect "the kernel kept the flows" said 'keeper 1'
 
 no_rules
 rules INPUT -p udp --dport 7000
 start $FLOWS accept after=8
 wait_for_queue
 expect "nor when they are left after 8 packets, in INPUT" $FLOWS_ORDER 9 20000
-expect "the kernel kept them" said 'keeper 1'
+expect "the kernel kept the flows" said 'keeper 1'
 
 no_rules
 find_iptables ip6tables || skip "no ip6tables here that can queue packets"
@@ -26,5 +26,5 @@ rules OUTPUT -p udp --dport 7000
 start $FLOWS accept
 wait_for_queue
 expect "nor with IPv6" $FLOWS_ORDER 9 20000 ::1
-expect "the kernel kept them" said 'keeper 1'
+expect "the kernel kept the flows" said 'keeper 1'
 finish
