@@ -160,7 +160,7 @@ __cold ssize_t classic_deliver_refusal(struct classic *c, const struct source_re
 
 	atomic_fetch_add(&c->refused, 1);
 	if (r->mode)
-		classic_put_mode(c, request, (uint8_t)r->code, r->id);
+		classic_put_mode(c, request, (uint8_t)r->code, (size_t)r->id);
 	else
 		quote = wire_put_verdict(WIRE_NATIVE, request, c->public.local.nl_pid, r->tag, r->id, zeros) -
 			zeros;

@@ -33,7 +33,7 @@ int command_bad_option(const struct command *command, const struct option *optio
 		return command_usage(command, "unknown option \"-%c\"", optopt);
 	if (optopt != 0)
 		return command_usage(command, "\"%s\" takes no value", word);
-	while (options[n].name != NULL && n < 63) {
+	while (n < 63 && options[n].name != NULL) {
 		known[n] = options[n].name;
 		n++;
 	}

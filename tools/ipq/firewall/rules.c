@@ -81,7 +81,9 @@ int rules_open(struct rules **rules, const struct rules_options *options, struct
 
 struct mark rules_mark(const struct rules *r)
 {
-	return r->candidate[0] == FIREWALL_NFT ? (struct mark){ .mask = 0 } : r->mark;
+	static const struct mark none = { .mask = 0 };
+
+	return r->candidate[0] == FIREWALL_NFT ? none : r->mark;
 }
 
 int rules_number_free(const struct rules *r, uint16_t number, struct ipq_error *e)
