@@ -43,6 +43,12 @@ static int decide_early(struct ipq_queue *q, const struct ipq_packet *packet,
 	return ipq_decide(q, packet, &one);
 }
 
+/* Also for a packet that was received together with the one that decided the flow. */
+static int keep_decision(struct ipq_queue *q, struct flow *f, const struct ipq_packet *packet, int64_t now)
+{
+	return f->code == IPQ_DROP ? flows_drop(q, f, packet, now) : flows_accept(q, f, packet);
+}
+
 static int decide_flow(struct ipq_queue *q, struct flow *f, const struct ipq_packet *packet,
 		       const struct ipq_flow_verdict *v, int64_t now)
 {
@@ -56,7 +62,7 @@ static int decide_flow(struct ipq_queue *q, struct flow *f, const struct ipq_pac
 	f->mark = v->mark;
 	f->until = v->timeout != 0 ? now + (int64_t)v->timeout * 1000 : 0;
 	flows_revoke_earlier(fl);
-	err = v->code == IPQ_DROP ? flows_drop(q, f, packet, now) : flows_accept(q, f, packet);
+	err = keep_decision(q, f, packet, now);
 	return err == -ENOENT ? fail_pending(q, packet->id) : err;
 }
 
@@ -97,8 +103,13 @@ int ipq_decide_flow(struct ipq_queue *q, const struct ipq_packet *packet,
 		f = flow_add(&fl->table, &key, now);
 	if (f == NULL)
 		return decide_packet(q, packet, v.code);
-	if (opens && f->code != IPQ_STOP && !f->held)
+	if (opens && f->code != IPQ_STOP) {
+		flows_overtake(q, packet);
+		f->code = IPQ_STOP;
 		f->seen = 0;
+	}
+	if (v.after != 0 && f->code != IPQ_STOP)
+		return keep_decision(q, f, packet, now);
 	if (++f->seen <= v.after)
 		return decide_early(q, packet, &v);
 	return decide_flow(q, f, packet, &v, now);

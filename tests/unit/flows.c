@@ -220,6 +220,29 @@ static void flow_is_decided_after_so_many_packets(void **state)
 	fake_free(f);
 }
 
+static void packets_received_with_the_deciding_one_get_its_verdict(void **state)
+{
+	const struct ipq_flow_verdict leave = { .size = sizeof(leave), .code = IPQ_ACCEPT, .after = 2 };
+	struct fake *f = fake_new(false);
+	struct ipq_queue *q = open_queue(f);
+	struct ipq_packet packet[8];
+
+	(void)state;
+	for (int i = 0; i < 6; i++)
+		push(f, 6, 1000, i == 5 ? 2 : 16);
+	assert_int_equal(ipq_queue_recv(q, packet, 8, 0), 6);
+	assert_int_equal(ipq_drop_flow(q, &packet[0]), 0);
+	for (int i = 1; i < 6; i++) {
+		assert_int_equal(ipq_queue_flush(q), 0);
+		assert_int_equal(ipq_decide_flow(q, &packet[i], &leave), 0);
+	}
+	assert_int_equal(ipq_queue_flush(q), 0);
+	/* The last one opens a new connection. */
+	assert_int_equal(verdicts_given(f, IPQ_DROP), 5);
+	ipq_queue_close(q);
+	fake_free(f);
+}
+
 static void new_tcp_connection_is_returned(void **state)
 {
 	struct fake *f = fake_new(false);
@@ -524,6 +547,7 @@ int main(void)
 		cmocka_unit_test(used_flows_survive_eviction),
 		cmocka_unit_test(later_packets_of_decided_flows_are_not_returned),
 		cmocka_unit_test(flow_is_decided_after_so_many_packets),
+		cmocka_unit_test(packets_received_with_the_deciding_one_get_its_verdict),
 		cmocka_unit_test(new_tcp_connection_is_returned),
 		cmocka_unit_test(forgotten_flows_are_returned),
 		cmocka_unit_test(invalid_flow_verdicts_are_refused),
