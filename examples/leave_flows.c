@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * leave_flows NAME [SOURCE]: drops connections that name NAME in their first 8 packets, as HTTP's Host header and the
- * server name of TLS do, and leaves all others: their later packets are not inspected, and with these rules the kernel
- * does not queue them.
+ * leave_flows NAME [SOURCE]: drops connections whose first 8 packets contain NAME, for example in HTTP's Host header or
+ * the server name of TLS. Later packets of other connections are not inspected, and with these rules the kernel does
+ * not queue them.
  *
  *	ipq rules --flows --on FORWARD -- -p tcp | iptables-restore -n
  */

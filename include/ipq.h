@@ -302,8 +302,8 @@ int ipq_queue_flush(struct ipq_queue *q);
  * replies. A flow verdict decides the packet and the rest of its flow: later packets are not returned to the program.
  *
  * The library remembers decided flows and gives their packets the verdict. This works with every source and without
- * firewall rules. With the rules in ipq_accept_flow(3), the kernel keeps accepted flows: their packets are no longer
- * queued and cost nothing. ipq_flow_stats() reports who keeps the flows and why.
+ * firewall rules. With the rules that `ipq rules --flows` prints, the kernel keeps accepted flows: their packets are no
+ * longer queued and cost nothing. ipq_flow_stats() reports who keeps the flows and why.
  *
  * A flow is forgotten after its timeout; after 180 seconds without a packet (TCP: 124 minutes) while the library keeps
  * it; when flow_max flows were used more recently; and when a TCP connection is opened again between the same ports.

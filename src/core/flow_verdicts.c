@@ -215,7 +215,8 @@ static bool came_back(struct ipq_queue *q, const struct ipq_packet *packet)
 		return false;
 	if (fl->keeper == IPQ_FLOWS_MARK) {
 		fl->keeper = IPQ_FLOWS_LIBRARY;
-		fl->why = "packets with the flow mark came back: the rules of ipq_accept_flow(3) are missing";
+		fl->why = "packets with the flow mark came back: the rules of \"ipq rules --flows\" are "
+			  "missing";
 	}
 	fl->came_back++;
 	v.code = value == fl->leave ? NF_ACCEPT : NF_DROP;
@@ -236,7 +237,7 @@ static void check_connection(struct flows *fl, struct flow *f, const struct ipq_
 	    ++f->marked_came < MARKED_CAME_MAX)
 		return;
 	fl->keeper = IPQ_FLOWS_LIBRARY;
-	fl->why = "packets of marked connections were queued: the rules of ipq_accept_flow(3) are missing";
+	fl->why = "packets of marked connections were queued: the rules of \"ipq rules --flows\" are missing";
 	fl->came_back += f->marked_came;
 }
 
