@@ -546,14 +546,18 @@ __noinline static int receive_undecided(struct ipq_queue *q, struct ipq_packet *
 		q->stats.received -= (unsigned)(n > 0 ? n - undecided : 0);
 		if (flows_release_due(q, held && n == 0))
 			err = send_verdicts(q, 0);
-		if (n < 0 || err < 0)
-			return n < 0 ? n : err;
-		if (undecided > 0 || q->refusal_reported)
+		if (err < 0)
+			return err;
+		if (undecided > 0)
 			return undecided;
-		left = end < 0 ? 1 : end - now_ms();
 		/* Packets of decided flows may never end, but the timeout does. */
-		if (left < 0 || (n == 0 && !held && (left == 0 || end < 0)))
-			return 0;
+		left = end < 0 ? 1 : end - now_ms();
+		if (n < 0 || q->refusal_reported || left < 0 || (n == 0 && !held && (left == 0 || end < 0))) {
+			/* The program may wait for the descriptor now: nothing may wait for the next receive. */
+			flows_release(q, false);
+			err = send_verdicts(q, 0);
+			return n < 0 ? n : err;
+		}
 	}
 }
 

@@ -42,7 +42,7 @@ expect "the library noticed and kept the flow" said 'keeper 0 .* came back [1-9]
 start $FLOWS drop
 wait_for_queue
 expect "no datagram of a dropped flow arrives" $FLOW udp -n 100 -e 0 -w 300 7000
-expect "the library dropped them" said 'seen 1 keeper'
+expect "the library dropped them" said 'seen [1-9][0-9]\{0,1\} keeper'
 
 no_rules
 rules OUTPUT -p tcp --dport 8000
@@ -64,4 +64,44 @@ $iptables -w -t mangle -A POSTROUTING -p udp --dport 7000 -m mark --mark 7
 expect "datagrams of a marked flow arrive" $FLOW udp -n 100 7000
 expect "each has the mark" sh -c "$iptables -w -t mangle -vnxL POSTROUTING | grep -q '^ *100 .*0x7'"
 expect "the library keeps it" said "seen [0-9]\{1,2\} .* packets [1-9]"
+
+# The same rules with IPQ_O_CONNTRACK: the verdict sets the connection mark itself.
+no_rules
+rules OUTPUT -p udp --dport 7000
+start $FLOWS accept conntrack
+sleep 0.5
+if grep -q '^skipped: ' "$log"; then
+	stop
+	echo "not tested here: IPQ_O_CONNTRACK"
+else
+	wait_for_queue
+	expect "IPQ_O_CONNTRACK: datagrams of a flow that the kernel keeps arrive" $FLOW udp -n 500 7000
+	expect "the program saw few of them" said 'seen [1-9][0-9]\{0,1\} keeper 2'
+	no_rules
+	$iptables -w -t mangle -A OUTPUT -p udp --dport 7000 -j NFQUEUE --queue-num 0
+	# A namespace tracks connections while a rule uses them.
+	$iptables -w -t mangle -A INPUT -m conntrack --ctstate INVALID
+	start $FLOWS accept conntrack
+	wait_for_queue
+	expect "without the rules all datagrams arrive" $FLOW udp -n 500 7000
+	expect "the library noticed and kept the flow" said 'seen [1-9][0-9]\{0,1\} keeper 0 .* came back [1-9].*missing'
+fi
+
+# The set of nftables drops flows of which no packet has passed.
+no_rules
+if $IPQ rules --flows --on OUTPUT --via nftables -- udp dport 7000 | nft -f - 2>/dev/null; then
+	start $FLOWS accept
+	wait_for_queue
+	expect "nftables: datagrams of a flow that the kernel keeps arrive" $FLOW udp -n 500 7000
+	expect "the program saw few of them" said 'seen [1-9][0-9]\{0,1\} keeper 1'
+	# In OUTPUT the sender of a dropped packet gets an error.
+	nft delete table inet ipq_flows_0
+	$IPQ rules --flows --on INPUT --via nftables -- udp dport 7000 | nft -f -
+	start $FLOWS drop new
+	wait_for_queue
+	expect "no datagram of a dropped flow arrives" $FLOW udp -n 1000 -e 0 -w 300 7000
+	expect "the kernel dropped them" said 'seen [1-9][0-9]\{0,1\} keeper 1 flows 1 packets [0-9]\{1,2\} '
+else
+	echo "not tested here: nftables cannot queue"
+fi
 finish
