@@ -7,6 +7,7 @@
 #include <string.h>
 #include <net/if_arp.h>
 #include <netinet/in.h>
+#include <linux/netfilter.h>
 #include <ipq_edit.h>
 #include "filter/edits.h"
 
@@ -42,16 +43,35 @@ void edits_add(struct editor *ed, const struct action *action, struct counters *
 
 /* ---- rewrite ------------------------------------------------------------------------------------- */
 
-/* A packet that stays on this machine passes OUTPUT and INPUT: two places, two streams. */
-static uint32_t flow_zone(struct worker *w, const struct ipq_packet *packet)
+static bool is_loopback(struct worker *w, const struct ipq_packet *packet)
 {
 	uint32_t index = (packet->present & IPQ_HAS_INDEV) != 0 ? packet->indev : packet->outdev;
 	uint16_t type = 0;
 
 	if ((packet->present & (IPQ_HAS_INDEV | IPQ_HAS_OUTDEV)) == 0)
-		return 0;
+		return false;
 	ipq_queue_interface(w->queue, index, &type);
-	return type == ARPHRD_LOOPBACK ? packet->hook + 1U : 0;
+	return type == ARPHRD_LOOPBACK;
+}
+
+/*
+ * A packet that stays on this machine passes several hooks, in the same order in both directions. Two of them cannot
+ * both change lengths: acknowledgements would have to pass them in the reverse order. The first hook does it.
+ */
+static bool passed_before(struct editor *ed, struct worker *w, const struct ipq_packet *packet)
+{
+	static const unsigned order[NF_INET_NUMHOOKS] = { [NF_INET_LOCAL_OUT] = 1,
+							  [NF_INET_POST_ROUTING] = 2,
+							  [NF_INET_PRE_ROUTING] = 3,
+							  [NF_INET_LOCAL_IN] = 4 };
+	unsigned here = packet->hook < NF_INET_NUMHOOKS ? order[packet->hook] : 0, first;
+
+	if (here == 0 || !is_loopback(w, packet))
+		return false;
+	first = atomic_load_explicit(&ed->shared->first_hook, memory_order_relaxed);
+	if (first == 0 || here < first)
+		atomic_store_explicit(&ed->shared->first_hook, here, memory_order_relaxed);
+	return first != 0 && here > first;
 }
 
 /* Places changed, or -errno: the text is there and cannot be changed. */
@@ -130,8 +150,7 @@ static int rewrite_segment(struct ipq_tcp_segment *s, const struct ipq_edit *e, 
 }
 
 /* All rewrites of a TCP packet, and the numbers of connections that were rewritten before. */
-static bool rewrite_tcp(struct editor *ed, struct worker *w, const struct active_rules *rules,
-			const struct ipq_packet *packet, struct ipq_edit *e)
+static bool rewrite_tcp(struct editor *ed, const struct active_rules *rules, struct ipq_edit *e)
 {
 	const struct rewrite *answers = rewrite_of_answers(ed, rules, e);
 	struct edits_shared *shared = ed->shared;
@@ -142,7 +161,7 @@ static bool rewrite_tcp(struct editor *ed, struct worker *w, const struct active
 		wanted |= ed->edit[i].action->type == ACTION_REWRITE;
 	if (wanted)
 		atomic_store_explicit(&shared->used, true, memory_order_relaxed);
-	if (ipq_tcp_begin(shared->tcp, &s, e, flow_zone(w, packet), wanted ? 0 : IPQ_TCP_KNOWN_ONLY) < 0)
+	if (ipq_tcp_begin(shared->tcp, &s, e, 0, wanted ? 0 : IPQ_TCP_KNOWN_ONLY) < 0)
 		return true;
 	if (answers != NULL)
 		expect(&s, answers);
@@ -162,7 +181,7 @@ static bool rewrite(struct editor *ed, struct worker *w, const struct active_rul
 		    const struct ipq_packet *packet, struct ipq_edit *e)
 {
 	if (e->protocol == IPPROTO_TCP)
-		return rewrite_tcp(ed, w, rules, packet, e);
+		return passed_before(ed, w, packet) || rewrite_tcp(ed, rules, e);
 	for (unsigned i = 0; i < ed->count; i++) {
 		const struct action *a = ed->edit[i].action;
 
