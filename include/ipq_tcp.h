@@ -71,7 +71,7 @@ struct ipq_tcp_options {
 	size_t size;
 	uint32_t flags;		       /* IPQ_TCP_ */
 	uint32_t max_connections;      /* 0: 65536 */
-	uint32_t max_connection_bytes; /* for one connection, at least 2048; 0: 64 KiB, recorded 4 MiB */
+	uint32_t max_connection_bytes; /* for one connection, at least 1280; 0: 64 KiB, recorded 4 MiB */
 	uint32_t reserved;
 	uint64_t max_bytes; /* maximum memory for all connections; 0: 256 MiB */
 };

@@ -16,22 +16,55 @@
 #include "tcp/tcp.h"
 
 #define KINDS_MAX 256
-#define EDITS_FIRST 8
+#define EDITS_FIRST TCP_BLOCK
 #define MALLOC_OVERHEAD 16
+
+static const struct tcp_kind *kind_of(const struct tcp_log *log, uint32_t i)
+{
+	return &log->kind[log->which[i]];
+}
+
+static uint32_t delta_of(const struct tcp_log *log, uint32_t i)
+{
+	return (uint32_t)kind_of(log, i)->new_len - kind_of(log, i)->old_len;
+}
 
 static uint32_t shift_before(const struct tcp_log *log, uint32_t i)
 {
-	return i < log->end ? log->edit[i].shift : log->total;
+	uint32_t at = i - i % TCP_BLOCK, shift;
+
+	if (i == log->end)
+		return log->total;
+	if (at <= log->first) {
+		at = log->first;
+		shift = log->base;
+	} else {
+		shift = log->shift[at / TCP_BLOCK];
+	}
+	for (; at < i; at++)
+		shift += delta_of(log, at);
+	return shift;
+}
+
+/* Computes the shift of each block from edit i on, before which it is `shift`. */
+static void set_shifts(struct tcp_log *log, uint32_t i, uint32_t shift)
+{
+	for (; i < log->end; i++) {
+		if (i % TCP_BLOCK == 0)
+			log->shift[i / TCP_BLOCK] = shift;
+		shift += delta_of(log, i);
+	}
+	log->total = shift;
 }
 
 static uint32_t old_end(const struct tcp_log *log, uint32_t i)
 {
-	return log->edit[i].begin + log->kind[log->edit[i].kind].old_len;
+	return log->begin[i] + kind_of(log, i)->old_len;
 }
 
 static uint32_t new_len(const struct tcp_log *log, uint32_t i)
 {
-	return log->kind[log->edit[i].kind].new_len;
+	return kind_of(log, i)->new_len;
 }
 
 /* The first edit that begins after sequence; mapped: after its mapped position. */
@@ -40,10 +73,10 @@ static uint32_t first_after(const struct tcp_log *log, uint32_t sequence, bool m
 	uint32_t low = log->first, high = log->end;
 
 	while (low < high) {
-		uint32_t middle = low + (high - low) / 2, begin = log->edit[middle].begin;
+		uint32_t middle = low + (high - low) / 2, begin = log->begin[middle];
 
 		if (mapped)
-			begin += log->edit[middle].shift;
+			begin += shift_before(log, middle);
 		if (before(sequence, begin))
 			high = middle;
 		else
@@ -64,9 +97,9 @@ uint32_t tcp_log_map(const struct tcp_log *log, uint32_t sequence, bool up)
 {
 	uint32_t i = first_ending_after(log, sequence), mapped;
 
-	if (i == log->end || !before(log->edit[i].begin, sequence))
+	if (i == log->end || !before(log->begin[i], sequence))
 		return sequence + shift_before(log, i);
-	mapped = log->edit[i].begin + log->edit[i].shift;
+	mapped = log->begin[i] + shift_before(log, i);
 	return up ? mapped + new_len(log, i) : mapped;
 }
 
@@ -76,18 +109,18 @@ uint32_t tcp_log_unmap(const struct tcp_log *log, uint32_t mapped, bool up)
 
 	if (i == log->first)
 		return mapped - log->base;
-	begin = log->edit[i - 1].begin + log->edit[i - 1].shift;
+	begin = log->begin[i - 1] + shift_before(log, i - 1);
 	/* Text that became empty is received with what precedes it. */
 	if (!before(mapped, begin + new_len(log, i - 1)))
 		return mapped - shift_before(log, i);
-	return mapped != begin && up ? old_end(log, i - 1) : log->edit[i - 1].begin;
+	return mapped != begin && up ? old_end(log, i - 1) : log->begin[i - 1];
 }
 
 bool tcp_log_covers(const struct tcp_log *log, uint32_t begin, uint32_t end)
 {
 	uint32_t i = first_ending_after(log, begin);
 
-	return i < log->end && before(log->edit[i].begin, end);
+	return i < log->end && before(log->begin[i], end);
 }
 
 /* ---- changes ---------------------------------------------------------------------------------- */
@@ -171,75 +204,99 @@ static void put_kind(struct tcp_log *log, uint32_t i)
 	*k = (struct tcp_kind){ 0 };
 }
 
+static size_t edits_bytes(uint32_t room)
+{
+	return room * (sizeof(uint32_t) + sizeof(uint8_t)) + room / TCP_BLOCK * sizeof(uint32_t);
+}
+
+/* An array that could not grow stays; one that has grown more than the others does no harm. */
+static int resize_edits(struct tcp_log *log, uint32_t room)
+{
+	uint32_t *begin = realloc(log->begin, room * sizeof(*begin));
+	uint32_t *shift = realloc(log->shift, room / TCP_BLOCK * sizeof(*shift));
+	uint8_t *which = realloc(log->which, room);
+
+	log->begin = begin ? begin : log->begin;
+	log->shift = shift ? shift : log->shift;
+	log->which = which ? which : log->which;
+	if (!begin || !shift || !which)
+		return -ENOMEM;
+	log->room = room;
+	return 0;
+}
+
 /* Makes room for one more edit. */
 static int grow_edits(struct tcp_log *log, size_t limit)
 {
 	uint32_t room = log->room + log->room / 2, used = log->end - log->first;
-	size_t left = limit - tcp_log_bytes(log);
-	struct tcp_edit *grown;
+	size_t others = tcp_log_bytes(log) - edits_bytes(log->room);
 
 	if (log->end < log->room)
 		return 0;
 	if (log->first > log->room / 4) {
-		memmove(log->edit, log->edit + log->first, used * sizeof(*log->edit));
+		memmove(log->begin, log->begin + log->first, used * sizeof(*log->begin));
+		memmove(log->which, log->which + log->first, used);
 		log->first = 0;
 		log->end = used;
+		set_shifts(log, 0, log->base);
 		return 0;
 	}
-	if (room < EDITS_FIRST)
-		room = EDITS_FIRST;
-	if (limit < tcp_log_bytes(log) || left < sizeof(*grown))
-		return -ENOBUFS;
-	if ((room - log->room) * sizeof(*grown) > left)
-		room = log->room + (uint32_t)(left / sizeof(*grown));
-	grown = realloc(log->edit, room * sizeof(*grown));
-	if (!grown)
-		return -ENOMEM;
-	log->edit = grown;
-	log->room = room;
-	return 0;
+	room = (room < EDITS_FIRST ? EDITS_FIRST : room) / TCP_BLOCK * TCP_BLOCK;
+	if (room == log->room)
+		room += TCP_BLOCK;
+	while (room > log->room && others + edits_bytes(room) > limit)
+		room -= TCP_BLOCK;
+	return room > log->room ? resize_edits(log, room) : -ENOBUFS;
 }
 
 int tcp_log_add(struct tcp_log *log, uint32_t begin, const void *bytes, uint16_t old_len, uint16_t new_len,
 		size_t limit)
 {
-	uint32_t delta = (uint32_t)new_len - old_len, at, shift;
+	uint32_t at, shift;
 	int kind, err;
 
-	while (log->first < log->end && before(log->edit[log->first].begin, begin - TCP_SPAN_MAX))
+	while (log->first < log->end && before(log->begin[log->first], begin - TCP_SPAN_MAX))
 		tcp_log_prune_oldest(log, 1);
 	err = grow_edits(log, limit);
 	if (err)
 		return err;
 	at = first_ending_after(log, begin);
-	if (at < log->end && before(log->edit[at].begin, begin + old_len))
+	if (at < log->end && before(log->begin[at], begin + old_len))
 		return -EEXIST;
 	kind = get_kind(log, bytes, old_len, new_len, limit);
 	if (kind < 0)
 		return kind;
 	log->kind[kind].refs++;
 	shift = shift_before(log, at);
-	memmove(log->edit + at + 1, log->edit + at, (log->end - at) * sizeof(*log->edit));
-	log->edit[at] = (struct tcp_edit){ .begin = begin, .shift = shift, .kind = (uint32_t)kind };
+	memmove(log->begin + at + 1, log->begin + at, (log->end - at) * sizeof(*log->begin));
+	memmove(log->which + at + 1, log->which + at, log->end - at);
+	log->begin[at] = begin;
+	log->which[at] = (uint8_t)kind;
 	log->end++;
-	log->total += delta;
-	for (uint32_t i = at + 1; delta && i < log->end; i++)
-		log->edit[i].shift += delta;
+	set_shifts(log, at, shift);
 	return 0;
+}
+
+static void free_edits(struct tcp_log *log)
+{
+	free(log->begin);
+	free(log->shift);
+	free(log->which);
+	log->begin = log->shift = NULL;
+	log->which = NULL;
+	log->room = 0;
 }
 
 void tcp_log_prune_oldest(struct tcp_log *log, uint32_t n)
 {
-	for (; n && log->first < log->end; n--)
-		put_kind(log, log->edit[log->first++].kind);
-	log->base = shift_before(log, log->first);
+	for (; n && log->first < log->end; n--) {
+		log->base += delta_of(log, log->first);
+		put_kind(log, log->which[log->first++]);
+	}
 	if (log->first == log->end)
 		log->first = log->end = 0;
-	if (!log->end && log->room > 64 * EDITS_FIRST) {
-		free(log->edit);
-		log->edit = NULL;
-		log->room = 0;
-	}
+	if (!log->end && log->room > 64 * EDITS_FIRST)
+		free_edits(log);
 }
 
 void tcp_log_prune(struct tcp_log *log, uint32_t sequence)
@@ -269,21 +326,20 @@ size_t tcp_log_copy(const struct tcp_log *log, uint32_t begin, uint32_t *end, co
 	uint32_t at = begin, i = first_ending_after(log, begin);
 	size_t len = 0;
 
-	if (i < log->end && before(log->edit[i].begin, begin))
+	if (i < log->end && before(log->begin[i], begin))
 		at = old_end(log, i++);
-	for (; i < log->end && before(log->edit[i].begin, *end); i++) {
-		const struct tcp_edit *edit = &log->edit[i];
-		const struct tcp_kind *kind = &log->kind[edit->kind];
-		size_t raw = edit->begin - at;
+	for (; i < log->end && before(log->begin[i], *end); i++) {
+		const struct tcp_kind *kind = kind_of(log, i);
+		size_t raw = log->begin[i] - at;
 
 		if (raw + kind->new_len > room - len) {
-			*end = edit->begin;
+			*end = log->begin[i];
 			break;
 		}
 		copy(to + len, from + (at - begin), raw);
 		copy(to + len + raw, kind->bytes, kind->new_len);
 		len += raw + kind->new_len;
-		at = edit->begin + kind->old_len;
+		at = old_end(log, i);
 	}
 	if (!before(at, *end))
 		return len;
@@ -295,7 +351,7 @@ size_t tcp_log_copy(const struct tcp_log *log, uint32_t begin, uint32_t *end, co
 
 size_t tcp_log_bytes(const struct tcp_log *log)
 {
-	return log->room * sizeof(*log->edit) + log->kinds * sizeof(*log->kind) + log->text_bytes;
+	return edits_bytes(log->room) + log->kinds * sizeof(*log->kind) + log->text_bytes;
 }
 
 void tcp_log_free(struct tcp_log *log)
@@ -303,6 +359,6 @@ void tcp_log_free(struct tcp_log *log)
 	for (uint32_t i = 0; i < log->kinds; i++)
 		free(log->kind[i].bytes);
 	free(log->kind);
-	free(log->edit);
+	free_edits(log);
 	*log = (struct tcp_log){ 0 };
 }

@@ -18,7 +18,7 @@
 
 enum {
 	CONNECTIONS_DEFAULT = 65536,
-	CONNECTION_BYTES_MIN = 2048,
+	CONNECTION_BYTES_MIN = 1280,
 	CONNECTION_BYTES_LIVE = 64 << 10,
 	CONNECTION_BYTES_RECORDED = 4 << 20,
 	BYTES_DEFAULT = 256 << 20,
@@ -160,8 +160,8 @@ static int64_t clock_ms(void)
 	return now_coarse_ns() / 1000000;
 }
 
-static_assert(sizeof(struct tcp_flow) + 2 * TCP_GAPS * sizeof(struct tcp_range) < CONNECTION_BYTES_MIN - 512,
-	      "at least 512 bytes for edits");
+static_assert(sizeof(struct tcp_flow) + 2 * TCP_GAPS * sizeof(struct tcp_range) < CONNECTION_BYTES_MIN - 192,
+	      "at least 192 bytes for edits");
 
 static int take_options(struct ipq_tcp *t, const struct ipq_tcp_options *given)
 {

@@ -20,12 +20,7 @@ static inline bool before(uint32_t a, uint32_t b)
 
 /* Edits that are further apart are not kept together: comparisons would become ambiguous. */
 #define TCP_SPAN_MAX (UINT32_C(1) << 30)
-
-struct tcp_edit {
-	uint32_t begin; /* of the old text, in the sender's sequence numbers */
-	uint32_t shift; /* that all edits before this one add to a sequence number */
-	uint32_t kind;
-};
+#define TCP_BLOCK 16
 
 /* A replacement that many edits may share. */
 struct tcp_kind {
@@ -35,8 +30,11 @@ struct tcp_kind {
 	uint16_t old_len, new_len;
 };
 
+/* Sorted edits [first, end), in arrays to keep them small: many may wait for an acknowledgement. */
 struct tcp_log {
-	struct tcp_edit *edit; /* [first, end), sorted */
+	uint32_t *begin; /* of the old text, in the sender's sequence numbers */
+	uint32_t *shift; /* that all edits before edit TCP_BLOCK * i add to a sequence number */
+	uint8_t *which;	 /* index in kind */
 	struct tcp_kind *kind;
 	uint32_t first, end, room;
 	uint32_t kinds;
@@ -60,18 +58,21 @@ int tcp_log_add(struct tcp_log *log, uint32_t begin, const void *bytes, uint16_t
 static inline bool tcp_log_append(struct tcp_log *log, uint32_t begin, const void *bytes, size_t old_len,
 				  size_t new_len)
 {
-	const struct tcp_edit *last;
+	uint32_t i = log->end;
 	struct tcp_kind *k;
 
-	if (log->end == log->first || log->end == log->room)
+	if (i == log->first || i == log->room)
 		return false;
-	last = &log->edit[log->end - 1];
-	k = &log->kind[last->kind];
-	if (k->old_len != old_len || k->new_len != new_len || before(begin, last->begin + k->old_len) ||
-	    begin - log->edit[log->first].begin > TCP_SPAN_MAX || memcmp(k->bytes, bytes, new_len))
+	k = &log->kind[log->which[i - 1]];
+	if (k->old_len != old_len || k->new_len != new_len || before(begin, log->begin[i - 1] + k->old_len) ||
+	    begin - log->begin[log->first] > TCP_SPAN_MAX || memcmp(k->bytes, bytes, new_len))
 		return false;
 	k->refs++;
-	log->edit[log->end++] = (struct tcp_edit){ .begin = begin, .shift = log->total, .kind = last->kind };
+	log->begin[i] = begin;
+	log->which[i] = log->which[i - 1];
+	if (i % TCP_BLOCK == 0)
+		log->shift[i / TCP_BLOCK] = log->total;
+	log->end++;
 	log->total += (uint32_t)(new_len - old_len);
 	return true;
 }

@@ -14,7 +14,7 @@
 #include "main.h"
 #include "util/bytes.h"
 
-enum { PACKETS = 200, EDITS = 8, CONNECTION_BYTES = 2048, CONNECTIONS = 8, RAW = 0x80, PACKET_MAX = 1200 };
+enum { PACKETS = 200, EDITS = 8, CONNECTION_BYTES = 1280, CONNECTIONS = 8, RAW = 0x80, PACKET_MAX = 1200 };
 
 struct input {
 	const uint8_t *at;

@@ -758,7 +758,7 @@ int main(int argc, char **argv)
 			.size = sizeof(*options),
 		},
 		{ .size = sizeof(*options), .flags = IPQ_TCP_IN_ORDER },
-		{ .size = sizeof(*options), .max_connection_bytes = 2048 },
+		{ .size = sizeof(*options), .max_connection_bytes = 1280 },
 		{ .size = sizeof(*options), .flags = IPQ_TCP_RECORDED },
 	};
 	struct ipq_tcp *tcp[4];
