@@ -21,17 +21,17 @@ import asyncio
 import threading
 
 from ._ipq import (ACCEPT, CHECKSUM_NETWORK_WRONG, CHECKSUM_TRANSPORT_WRONG, DROP, QUEUE, REPEAT, STOP, Conntrack, Edit,
-                   Packet, Stats, Tuple, checksum_complete, checksum_verify)
+                   FlowStats, Packet, Stats, Tuple, checksum_complete, checksum_verify)
 from ._ipq import Queue as _Queue
 
 __all__ = ['ACCEPT', 'CHECKSUM_NETWORK_WRONG', 'CHECKSUM_TRANSPORT_WRONG', 'DROP', 'QUEUE', 'REPEAT', 'STOP',
-           'Conntrack', 'Edit', 'Group', 'Packet', 'Queue', 'Stats', 'Tuple', 'checksum_complete', 'checksum_verify']
+           'Conntrack', 'Edit', 'FlowStats', 'Group', 'Packet', 'Queue', 'Stats', 'Tuple', 'checksum_complete', 'checksum_verify']
 
 
 class Queue(_Queue):
     """Queue(source="nfqueue:0", *, meta_only=False, fail_open=False, segment=False, conntrack=False, owner=False,
     security_context=False, timestamp=False, best_effort=False, copy_range=0, queue_length=0, receive_buffer=0,
-    spin_usec=0, batch=64)
+    spin_usec=0, batch=64, flows=False, flow_mask=0, flow_mark=0, flow_max=0)
 
     source is a queue number, or a name: "nfqueue:N", "nflog:N", "pcap:IN[,OUT]". The options are those of
     ipq_queue_open(3). batch is the number of packets that one receive returns at most.

@@ -62,7 +62,8 @@ struct edit_object {
 	unsigned views;
 };
 
-extern PyTypeObject *queue_type, *packet_type, *edit_type, *stats_type, *conntrack_type, *tuple_type;
+extern PyTypeObject *queue_type, *packet_type, *edit_type, *stats_type, *flow_stats_type, *conntrack_type,
+	*tuple_type;
 
 int queue_add_type(PyObject *module);
 int packet_add_type(PyObject *module);
@@ -83,6 +84,10 @@ void queue_forget(struct queue_object *queue, struct packet_object *packet);
 /* Passes a verdict to the library, or stores it for the thread that waits. 0, or -1 with an exception set. */
 int queue_decide(struct queue_object *queue, const struct ipq_packet *packet,
 		 const struct ipq_verdict *verdict);
+
+/* Decides a packet with its flow. 0, or -1 with an exception set. */
+int queue_decide_flow(struct queue_object *queue, const struct ipq_packet *packet,
+		      const struct ipq_flow_verdict *verdict);
 
 /* Sends pending verdicts unless more are about to follow. 0, or -1 with an exception set. */
 int queue_send_if_due(struct queue_object *queue);

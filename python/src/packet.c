@@ -253,6 +253,13 @@ static PyObject *get_queue(PyObject *obj, void *closure)
 
 /* ---- verdicts ----------------------------------------------------------------------------------- */
 
+static void packet_mark_decided(struct packet_object *self)
+{
+	self->decided = true;
+	if (self->index >= 0)
+		self->queue->undecided--;
+}
+
 int packet_decide(struct packet_object *self, const struct ipq_verdict *verdict)
 {
 	if (self->decided) {
@@ -261,9 +268,7 @@ int packet_decide(struct packet_object *self, const struct ipq_verdict *verdict)
 	}
 	if (queue_decide(self->queue, &self->packet, verdict) < 0)
 		return -1;
-	self->decided = true;
-	if (self->index >= 0)
-		self->queue->undecided--;
+	packet_mark_decided(self);
 	return 0;
 }
 
@@ -412,6 +417,50 @@ static PyObject *packet_to_queue(PyObject *obj, PyObject *const *args, Py_ssize_
 	return decide(obj, &a, args + 1, names);
 }
 
+/* accept_flow(after=0, timeout=0, mark=None) and drop_flow(after=0, timeout=0). */
+static PyObject *decide_flow(PyObject *obj, PyObject *args, PyObject *keywords, uint32_t code)
+{
+	static char *accept_names[] = { "after", "timeout", "mark", NULL },
+		    *drop_names[] = { "after", "timeout", NULL };
+	struct ipq_flow_verdict v = { .size = sizeof(v), .code = code };
+	struct packet_object *self = as_packet(obj);
+	PyObject *mark = Py_None;
+	unsigned long n;
+	bool ok = code == IPQ_ACCEPT ? PyArg_ParseTupleAndKeywords(args, keywords, "|$IIO:accept_flow",
+								   accept_names, &v.after, &v.timeout, &mark)
+				     : PyArg_ParseTupleAndKeywords(args, keywords, "|$II:drop_flow",
+								   drop_names, &v.after, &v.timeout);
+
+	if (!ok)
+		return NULL;
+	if (mark != Py_None) {
+		if (!take_number(mark, UINT32_MAX, "mark", &n))
+			return NULL;
+		v.present = IPQ_SET_MARK;
+		v.mark = (uint32_t)n;
+	}
+	if (self->decided) {
+		PyErr_SetString(PyExc_RuntimeError, "the packet has a verdict already");
+		return NULL;
+	}
+	if (queue_decide_flow(self->queue, &self->packet, &v) < 0)
+		return NULL;
+	packet_mark_decided(self);
+	if (queue_send_if_due(self->queue) < 0)
+		return NULL;
+	Py_RETURN_NONE;
+}
+
+static PyObject *packet_accept_flow(PyObject *obj, PyObject *args, PyObject *keywords)
+{
+	return decide_flow(obj, args, keywords, IPQ_ACCEPT);
+}
+
+static PyObject *packet_drop_flow(PyObject *obj, PyObject *args, PyObject *keywords)
+{
+	return decide_flow(obj, args, keywords, IPQ_DROP);
+}
+
 static PyObject *packet_repr(PyObject *obj)
 {
 	const struct ipq_packet *p = &as_packet(obj)->packet;
@@ -490,6 +539,14 @@ static PyMethodDef packet_methods[] = {
 	  "stop(**settings)\n\nAccept it; no further hook function of this hook sees it.\n\n" SETTINGS },
 	{ "to_queue", VERDICT(packet_to_queue),
 	  "to_queue(number, **settings)\n\nSend it to another queue.\n\n" SETTINGS },
+	{ "accept_flow", (PyCFunction)(void (*)(void))packet_accept_flow, METH_VARARGS | METH_KEYWORDS,
+	  "accept_flow($self, /, *, after=0, timeout=0, mark=None)\n--\n\nAccept the packet and the rest of "
+	  "its flow, "
+	  "which is then not returned any more.\n\nafter: decide the flow after so many of its packets; "
+	  "timeout: "
+	  "forget it after so many seconds;\nmark: of every packet. See ipq_accept_flow(3)." },
+	{ "drop_flow", (PyCFunction)(void (*)(void))packet_drop_flow, METH_VARARGS | METH_KEYWORDS,
+	  "drop_flow($self, /, *, after=0, timeout=0)\n--\n\nDrop the packet and the rest of its flow." },
 	{ "edit", (PyCFunction)(void (*)(void))packet_edit, METH_VARARGS | METH_KEYWORDS,
 	  "edit($self, /, room=65535)\n--\n\nReturn an Edit: a copy to change, with lengths and checksums "
 	  "kept right." },

@@ -11,7 +11,7 @@
 #include <unistd.h>
 #include "binding.h"
 
-PyTypeObject *queue_type, *stats_type;
+PyTypeObject *queue_type, *stats_type, *flow_stats_type;
 
 /* Python runs its signal handlers only between waits. A signal that comes just before a wait is noticed after it. */
 #define WAIT_MS 500
@@ -145,6 +145,19 @@ int queue_decide(struct queue_object *self, const struct ipq_packet *packet,
 		return -1;
 	}
 	return 0;
+}
+
+int queue_decide_flow(struct queue_object *self, const struct ipq_packet *packet,
+		      const struct ipq_flow_verdict *verdict)
+{
+	int err;
+
+	if (!usable(self))
+		return -1;
+	err = ipq_decide_flow(self->queue, packet, verdict);
+	if (err < 0)
+		raise_error(self, err);
+	return err < 0 ? -1 : 0;
 }
 
 void queue_forget(struct queue_object *self, struct packet_object *packet)
@@ -448,6 +461,59 @@ static PyObject *queue_stats(PyObject *obj, PyObject *ignored)
 	return result;
 }
 
+static PyStructSequence_Field flow_stats_fields[] = {
+	{ "keeper", "who keeps decided flows: 'library', 'mark' or 'conntrack'" },
+	{ "why", "why" },
+	{ "flows", "flows in the library's table" },
+	{ "decided", "flows decided" },
+	{ "packets", "packets of decided flows that the library decided" },
+	{ "bytes", "bytes of these packets" },
+	{ "evicted", "flows forgotten because the table was full" },
+	{ "no_key", "flow verdicts for packets that belong to no flow" },
+	{ "came_back", "packets by which the library noticed that rules are missing" },
+	{ NULL, NULL },
+};
+
+static PyObject *queue_flow_stats(PyObject *obj, PyObject *ignored)
+{
+	static const char *const keeper[] = { "library", "mark", "conntrack" };
+	struct queue_object *self = (struct queue_object *)obj;
+	struct ipq_flow_stats s = { .size = sizeof(s) };
+	PyObject *result;
+	int err;
+
+	(void)ignored;
+	if (!usable(self))
+		return NULL;
+	err = ipq_flow_stats(self->queue, &s);
+	if (err < 0)
+		return raise_error(self, err);
+	const uint64_t value[] = { s.flows, s.decided, s.packets, s.bytes, s.evicted, s.no_key, s.came_back };
+
+	result = PyStructSequence_New(flow_stats_type);
+	if (result == NULL)
+		return NULL;
+	PyStructSequence_SetItem(result, 0, PyUnicode_FromString(keeper[s.keeper]));
+	PyStructSequence_SetItem(result, 1, PyUnicode_FromString(s.why));
+	for (size_t i = 0; i < sizeof(value) / sizeof(value[0]); i++)
+		PyStructSequence_SetItem(result, (Py_ssize_t)i + 2, PyLong_FromUnsignedLongLong(value[i]));
+	return result;
+}
+
+static PyObject *queue_forget_flows(PyObject *obj, PyObject *ignored)
+{
+	struct queue_object *self = (struct queue_object *)obj;
+	int err;
+
+	(void)ignored;
+	if (!usable(self))
+		return NULL;
+	err = ipq_forget_flows(self->queue);
+	if (err < 0)
+		return raise_error(self, err);
+	Py_RETURN_NONE;
+}
+
 /* Packets that were received and never returned to the program are dropped by the kernel, as all that wait. */
 static bool close_queue(struct queue_object *self)
 {
@@ -497,6 +563,7 @@ static const struct {
 	{ "segment", IPQ_O_SEGMENT },	  { "conntrack", IPQ_O_CONNTRACK },
 	{ "owner", IPQ_O_OWNER },	  { "security_context", IPQ_O_SECURITY_CONTEXT },
 	{ "timestamp", IPQ_O_TIMESTAMP }, { "best_effort", IPQ_O_BEST_EFFORT },
+	{ "flows", IPQ_O_FLOWS },
 };
 #define FLAGS (sizeof(flags) / sizeof(flags[0]))
 
@@ -522,8 +589,12 @@ static int open_queue(struct queue_object *self, struct ipq_options *options)
 		return -1;
 	options->error = error;
 	options->error_size = sizeof(error);
-	Py_BEGIN_ALLOW_THREADS err = ipq_queue_open(&self->queue, text, options);
-	Py_END_ALLOW_THREADS Py_DECREF(name);
+	/* clang-format off */
+	Py_BEGIN_ALLOW_THREADS
+	err = ipq_queue_open(&self->queue, text, options);
+	Py_END_ALLOW_THREADS
+		/* clang-format on */
+		Py_DECREF(name);
 	if (err < 0) {
 		raise_errno(err, error);
 		return -1;
@@ -536,7 +607,8 @@ static int queue_init(PyObject *obj, PyObject *args, PyObject *keywords)
 {
 	static char *names[] = { "source",	 "meta_only",	     "fail_open", "segment",	 "conntrack",
 				 "owner",	 "security_context", "timestamp", "best_effort", "copy_range",
-				 "queue_length", "receive_buffer",   "spin_usec", "batch",	 NULL };
+				 "queue_length", "receive_buffer",   "spin_usec", "batch",	 "flows",
+				 "flow_mask",	 "flow_mark",	     "flow_max",  NULL };
 	struct queue_object *self = (struct queue_object *)obj;
 	struct ipq_options options = { .size = sizeof(options) };
 	PyObject *source = NULL;
@@ -546,10 +618,11 @@ static int queue_init(PyObject *obj, PyObject *args, PyObject *keywords)
 		PyErr_SetString(PyExc_ValueError, "the queue is open already");
 		return -1;
 	}
-	if (!PyArg_ParseTupleAndKeywords(args, keywords, "|O$ppppppppIIIIi:Queue", names, &source, &set[0],
-					 &set[1], &set[2], &set[3], &set[4], &set[5], &set[6], &set[7],
-					 &options.copy_range, &options.queue_length, &options.receive_buffer,
-					 &options.spin_usec, &batch))
+	if (!PyArg_ParseTupleAndKeywords(args, keywords, "|O$ppppppppIIIIipIII:Queue", names, &source,
+					 &set[0], &set[1], &set[2], &set[3], &set[4], &set[5], &set[6],
+					 &set[7], &options.copy_range, &options.queue_length,
+					 &options.receive_buffer, &options.spin_usec, &batch, &set[8],
+					 &options.flow_mask, &options.flow_mark, &options.flow_max))
 		return -1;
 	if (batch < 1 || batch > BATCH_MAX) {
 		PyErr_Format(PyExc_ValueError, "batch must be from 1 to %d", BATCH_MAX);
@@ -637,6 +710,10 @@ static PyMethodDef queue_methods[] = {
 	  "interface($self, index, /)\n--\n\nReturn the name of an interface, '' when it is unknown." },
 	{ "stats", queue_stats, METH_NOARGS,
 	  "stats($self, /)\n--\n\nReturn the counters since the queue was opened." },
+	{ "flow_stats", queue_flow_stats, METH_NOARGS,
+	  "flow_stats($self, /)\n--\n\nReturn the counters of flow verdicts: see Packet.accept_flow()." },
+	{ "forget_flows", queue_forget_flows, METH_NOARGS,
+	  "forget_flows($self, /)\n--\n\nForget all decided flows: their next packets are returned." },
 	{ "close", queue_close, METH_NOARGS,
 	  "close($self, /)\n--\n\nSend pending verdicts and close the queue. The kernel drops what still "
 	  "waits." },
@@ -676,8 +753,15 @@ int queue_add_type(PyObject *module)
 					       .n_in_sequence = 13 };
 
 	queue_type = (PyTypeObject *)PyType_FromSpec(&queue_spec);
+	static PyStructSequence_Desc flow_stats = { .name = "ipq.FlowStats",
+						    .doc = "Counters of flow verdicts.",
+						    .fields = flow_stats_fields,
+						    .n_in_sequence = 9 };
+
 	stats_type = PyStructSequence_NewType(&stats);
-	if (queue_type == NULL || stats_type == NULL ||
+	flow_stats_type = PyStructSequence_NewType(&flow_stats);
+	if (queue_type == NULL || stats_type == NULL || flow_stats_type == NULL ||
+	    PyModule_AddObjectRef(module, "FlowStats", (PyObject *)flow_stats_type) < 0 ||
 	    PyModule_AddObjectRef(module, "Queue", (PyObject *)queue_type) < 0)
 		return -1;
 	return PyModule_AddObjectRef(module, "Stats", (PyObject *)stats_type);

@@ -142,6 +142,31 @@ class Files(unittest.TestCase):
         self.assertIsNone(gone())
         self.assertEqual(len(read(self.output)), 100)
 
+    def test_packets_of_decided_flows_are_not_returned(self):
+        write(self.input, *(udp(b'%d' % i, port=53 + i % 3) for i in range(300)))
+        seen = []
+        with ipq.Queue(self.source, batch=1) as queue:
+            for packet in queue:
+                seen.append(packet.payload[23] - 53)
+                if seen[-1] == 1:
+                    packet.drop_flow()
+                else:
+                    packet.accept_flow(after=2)
+            stats = queue.flow_stats()
+        self.assertEqual(sorted(seen), [0, 0, 0, 1, 2, 2, 2])
+        self.assertEqual((stats.keeper, stats.decided, stats.packets), ('library', 3, 293))
+        self.assertEqual(len(read(self.output)), 200)
+
+    def test_forgotten_flows_are_returned(self):
+        write(self.input, *(udp(b'%d' % i) for i in range(4)))
+        with ipq.Queue(self.source, batch=1) as queue:
+            seen = 0
+            for packet in queue:
+                seen += 1
+                packet.accept_flow()
+                queue.forget_flows()
+        self.assertEqual(seen, 4)
+
     def test_edit_of_bytes(self):
         edit = ipq.Edit(udp(b'one two one'))
         self.assertEqual(edit.substitute(b'one', b'three'), 2)
