@@ -546,10 +546,11 @@ __noinline static int receive_undecided(struct ipq_queue *q, struct ipq_packet *
 		q->stats.received -= (unsigned)(n > 0 ? n - undecided : 0);
 		if (flows_release_due(q, held && n == 0))
 			err = send_verdicts(q, 0);
-		if (err < 0)
-			return err;
+		/* After an error the verdicts stay pending, and the next receive returns it. */
 		if (undecided > 0)
 			return undecided;
+		if (err < 0)
+			return err;
 		/* Packets of decided flows may never end, but the timeout does. */
 		left = end < 0 ? 1 : end - now_ms();
 		if (n < 0 || q->refusal_reported || left < 0 || (n == 0 && !held && (left == 0 || end < 0))) {
