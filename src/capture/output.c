@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* Capture files as a source: what goes to the output file. */
+/* Capture files as a source: the output file. */
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -9,7 +9,7 @@
 static int written(struct pcap_source *p, int err)
 {
 	if (err < 0)
-		ipq_fail(&p->write_text, -err, "%s: %s: what is accepted from here on is lost", p->name.out,
+		ipq_fail(&p->write_text, -err, "%s: %s: packets accepted from now on are lost", p->name.out,
 			 strerror(-err));
 	return err;
 }
