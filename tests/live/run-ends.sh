@@ -77,7 +77,7 @@ expect_text "ipq run ends with the parent of a daemon" 42 status_of timeout ${IP
 until_there $work/owned
 expect "the daemon receives packets" $FLOW udp -n 100 7000
 expect_text "one process serves the daemon" 1 alive ipq
-supervisor=$(sed -n 's/.*; process \([0-9]*\) serves them.*/\1/p' $work/log)
+supervisor=$(sed -n 's/.*; process \([0-9]*\) continues.*/\1/p' $work/log)
 kill -TERM "$supervisor"
 expect "SIGTERM to the supervisor ends the daemon" until_gone raw-native
 expect "the supervisor ends as well" until_gone ipq
