@@ -324,22 +324,51 @@ bool host_is_remote(struct host *h)
 	return atomic_load(&h->waits);
 }
 
+struct calling_thread {
+	sigset_t signals;
+	int cancel, saved_errno;
+};
+
+/* A thread that is cancelled, or a signal handler that calls again, must not meet its own lock. */
+static void enter(struct calling_thread *t)
+{
+	sigset_t all;
+
+	t->saved_errno = errno;
+	sigfillset(&all);
+	pthread_sigmask(SIG_SETMASK, &all, &t->signals);
+	pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &t->cancel);
+}
+
+static void leave(const struct calling_thread *t)
+{
+	pthread_setcancelstate(t->cancel, NULL);
+	pthread_sigmask(SIG_SETMASK, &t->signals, NULL);
+	errno = t->saved_errno;
+}
+
 int host_request(struct host *h, uint32_t client, const struct iovec *piece, size_t pieces)
 {
-	int ret, cancel, saved = errno;
-	sigset_t all, before;
+	struct calling_thread t;
+	int ret;
 
 	if (atomic_load(&h->waits))
 		return -EAGAIN;
-	/* A thread that is cancelled, or a signal handler that calls again, must not meet its own lock. */
-	sigfillset(&all);
-	pthread_sigmask(SIG_SETMASK, &all, &before);
-	pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &cancel);
+	enter(&t);
 	ret = engine_request(h->engine, client, piece, pieces);
-	pthread_setcancelstate(cancel, NULL);
-	pthread_sigmask(SIG_SETMASK, &before, NULL);
-	errno = saved;
+	leave(&t);
 	return ret;
+}
+
+void host_step(struct host *h)
+{
+	struct calling_thread t;
+
+	if (atomic_load(&h->waits))
+		return;
+	enter(&t);
+	step(h);
+	leave(&t);
 }
 
 static void detach(struct host *h, void (*end)(struct engine *e))

@@ -28,6 +28,12 @@ bool host_is_remote(struct host *host);
  */
 int host_request(struct host *host, uint32_t client, const struct iovec *piece, size_t pieces);
 
+/*
+ * Steps the engine in the calling thread, so that packets which are in the queue reach their handles even if the
+ * engine's thread has had no time yet. No effect while another process runs the engine.
+ */
+void host_step(struct host *host);
+
 /* The handle has closed its socket. With the last one the engine ends and its source is closed. */
 void host_detach(struct host *host);
 

@@ -301,6 +301,10 @@ static struct read_result receive(struct classic *c, unsigned char *buf, size_t 
 	struct nlmsghdr nlh;
 	ssize_t n = recv(c->public.fd, buf, len, flags | MSG_TRUNC);
 
+	if (n < 0 && flags == MSG_DONTWAIT && errno == EAGAIN && c->host != NULL) {
+		host_step(c->host); /* packets may be in the queue, and the thread has not run yet */
+		n = recv(c->public.fd, buf, len, flags | MSG_TRUNC);
+	}
 	if (atomic_load(&c->closing))
 		return (struct read_result){ READ_WOKEN, 0 };
 	if (n < 0 && flags == MSG_DONTWAIT && errno == EAGAIN)
@@ -330,8 +334,8 @@ static struct read_result read_socket(struct classic *c, unsigned char *buf, siz
 	do {
 		if (deadline != READ_FOREVER && deadline != READ_NOW) {
 			r = classic_wait(c, deadline);
-			if (r.event != READ_NOTHING)
-				return r;
+			if (r.event != READ_NOTHING && (r.bytes != 0 || errno != 0))
+				return r; /* after a timeout, receive() looks for a packet once more */
 		}
 		r = receive(c, buf, len, deadline == READ_FOREVER ? 0 : MSG_DONTWAIT);
 	} while (r.event == READ_NOTHING);
