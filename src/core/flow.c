@@ -25,22 +25,26 @@ static int fail_pending(struct ipq_queue *q, uint32_t id)
 			id);
 }
 
+static int decide_one(struct ipq_queue *q, const struct ipq_packet *packet, struct ipq_verdict v)
+{
+	v.size = sizeof(v);
+	flows_adapt(q, packet, &v);
+	return ipq_decide(q, packet, &v);
+}
+
 /* Fragments and the like have no ports: they are decided one by one. */
 static int decide_packet(struct ipq_queue *q, const struct ipq_packet *packet, uint32_t code)
 {
 	q->flows->no_key++;
-	return code == IPQ_DROP ? ipq_drop(q, packet) : ipq_accept(q, packet);
+	return decide_one(q, packet, (struct ipq_verdict){ .code = code });
 }
 
 /* The flow's packet, before the flow itself is decided because of `after`. */
 static int decide_early(struct ipq_queue *q, const struct ipq_packet *packet,
 			const struct ipq_flow_verdict *v)
 {
-	const struct ipq_verdict one = {
-		.size = sizeof(one), .code = v->code, .present = v->present, .mark = v->mark
-	};
-
-	return ipq_decide(q, packet, &one);
+	return decide_one(q, packet,
+			  (struct ipq_verdict){ .code = v->code, .present = v->present, .mark = v->mark });
 }
 
 /* Also for a packet that was received together with the one that decided the flow. */
@@ -127,6 +131,23 @@ int ipq_drop_flow(struct ipq_queue *q, const struct ipq_packet *packet)
 	const struct ipq_flow_verdict drop = { .size = sizeof(drop), .code = IPQ_DROP };
 
 	return ipq_decide_flow(q, packet, &drop);
+}
+
+void queue_ask_flows(struct ipq_queue *q, queue_flow_accept accept, void *context)
+{
+	q->asks_flows = true;
+	q->flow_accept = accept;
+	q->flow_context = context;
+}
+
+bool queue_decided_flow(struct ipq_queue *q, const struct ipq_packet *packet)
+{
+	struct ipq_packet one;
+
+	if (q->flows == NULL)
+		return false;
+	one = *packet;
+	return flows_take(q, &one, 1) == 0;
 }
 
 /* ---- forgetting --------------------------------------------------------------------------------- */

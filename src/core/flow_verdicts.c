@@ -113,7 +113,10 @@ struct flows *flows_create(const struct ipq_queue *q)
 	fl->mask = q->flow_mask;
 	fl->leave = q->flow_mark;
 	fl->drop = fl->leave ^ 3 * (fl->mask & -fl->mask);
-	if (q->source->ops != &source_nfqueue) {
+	if (q->flow_accept != NULL) {
+		fl->keeper = IPQ_FLOWS_LIBRARY;
+		fl->why = "the program's own rules have no marks for flows";
+	} else if (q->source->ops != &source_nfqueue) {
 		fl->keeper = IPQ_FLOWS_LIBRARY;
 		fl->why = "this source has no firewall rules";
 	} else if (q->flags & IPQ_O_CONNTRACK) {
@@ -167,9 +170,16 @@ static void hold(struct ipq_queue *q, struct flow *f, const struct ipq_packet *p
 	f->held_mark = mark_of(packet);
 }
 
+void flows_adapt(struct ipq_queue *q, const struct ipq_packet *packet, struct ipq_verdict *v)
+{
+	if (q->flow_accept != NULL && v->code == IPQ_ACCEPT)
+		q->flow_accept(q->flow_context, packet, v);
+}
+
 int flows_accept(struct ipq_queue *q, struct flow *f, const struct ipq_packet *packet)
 {
-	struct source_verdict v = { .code = NF_ACCEPT };
+	struct ipq_verdict accept = { .size = sizeof(accept), .code = IPQ_ACCEPT };
+	struct source_verdict v;
 
 	if (!verdicts_is_pending(&q->verdicts, packet->id))
 		return -ENOENT;
@@ -179,10 +189,12 @@ int flows_accept(struct ipq_queue *q, struct flow *f, const struct ipq_packet *p
 	}
 	unhold(q, f);
 	if (f->has_mark) {
-		v.present = IPQ_SET_MARK;
-		v.mark = f->mark;
+		accept.present = IPQ_SET_MARK;
+		accept.mark = f->mark;
 	}
-	return verdicts_set(&q->verdicts, packet->id, v.code, v.present != 0 ? &v : NULL);
+	flows_adapt(q, packet, &accept);
+	v = (struct source_verdict){ .present = accept.present, .mark = accept.mark };
+	return verdicts_set(&q->verdicts, packet->id, accept.code, v.present != 0 ? &v : NULL);
 }
 
 /*

@@ -47,6 +47,9 @@ int flows_take(struct ipq_queue *q, struct ipq_packet *packet, int n);
 /* Records the verdict of this packet of an accepted flow, or holds it back for the kernel's mark. 0 or -errno. */
 int flows_accept(struct ipq_queue *q, struct flow *f, const struct ipq_packet *packet);
 
+/* Changes an accept verdict as queue_ask_flows() asked for. */
+void flows_adapt(struct ipq_queue *q, const struct ipq_packet *packet, struct ipq_verdict *v);
+
 /* The same for a dropped flow. Nothing is held back. */
 int flows_drop(struct ipq_queue *q, struct flow *f, const struct ipq_packet *packet, int64_t now);
 

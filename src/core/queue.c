@@ -541,7 +541,7 @@ __noinline static int receive_undecided(struct ipq_queue *q, struct ipq_packet *
 					: left < 0 && end >= 0 ? 0
 							       : (int)left),
 		    err = 0;
-		int undecided = n > 0 ? flows_take(q, packet, n) : 0;
+		int undecided = n <= 0 ? 0 : q->asks_flows ? n : flows_take(q, packet, n);
 
 		q->stats.received -= (unsigned)(n > 0 ? n - undecided : 0);
 		if (flows_release_due(q, held && n == 0))

@@ -38,6 +38,9 @@ struct ipq_queue {
 	struct flows *flows; /* NULL: no flow was decided */
 	bool owned;	     /* close the source with the queue */
 	uint32_t flow_mask, flow_mark, flow_max;
+	bool asks_flows; /* see queue_ask_flows() */
+	queue_flow_accept flow_accept;
+	void *flow_context;
 	uint32_t flags;
 	uint32_t spin_now; /* how long spinning has paid lately, up to spin_usec */
 	unsigned char *memory;
