@@ -40,7 +40,10 @@ static void values_of_each_action_are_parsed(void **state)
 					    "set dst 10.1.2.3",
 					    "set src port 99 if tcp",
 					    "strip tcp option sack",
-					    "reorder 50% 10ms" };
+					    "reorder 50% 10ms",
+					    "accept flow after 8 tcp port 443",
+					    "drop flow",
+					    "mark 1, accept flow udp" };
 	struct ruleset set;
 
 	(void)state;
@@ -74,6 +77,11 @@ static void values_of_each_action_are_parsed(void **state)
 	assert_int_equal(set.rule[15].action->number, 99);
 	assert_int_equal(set.rule[16].action->number, 5);
 	assert_true(set.rule[17].action->delay == 10000000 && set.rule[17].action->probability == 0x80000000);
+	assert_true(rule_flow(&set.rule[18])->after == 8 && set.rule[18].ends);
+	assert_string_equal(set.rule[18].condition, "tcp port 443");
+	assert_true(rule_flow(&set.rule[19])->after == 0 && set.rule[19].ends);
+	assert_ptr_equal(rule_flow(&set.rule[20]), &set.rule[20].action[1]);
+	assert_null(rule_flow(&set.rule[11]));
 	ruleset_free(&set);
 }
 
@@ -110,6 +118,10 @@ static void mistake_is_reported_with_position_and_message(void **state)
 		{ "rewrite /a\\xg/b/", 10, "hexadecimal" },
 		{ "rewrite /a/b/i tcp", 13, "only g" },
 		{ "repeat 0 udp", 7, "repeated for ever" },
+		{ "drop 10% flow udp", 14, "no percentage" },
+		{ "accept flow after udp", 18, "a number of packets must follow" },
+		{ "accept flow after 0", 18, "positive" },
+		{ "accept flow, drop", 11, "no action can follow" },
 		{ "drop 101% udp", 5, "at most 100" },
 		{ "reorder 5ms", 8, "a percentage must follow" },
 		{ "set colour 5", 4, "what to set must follow" },
@@ -470,6 +482,56 @@ static void kernel_queues_every_packet_that_a_rule_may_decide(void **state)
 	active_rules_free(p);
 }
 
+static void flow_rules_need_the_packets_of_both_directions(void **state)
+{
+	static const char *const accepted[] = { "accept flow tcp dst port 443", "drop udp" };
+	static const char *const rest[] = { "drop udp", "accept flow" };
+	static const char *const dropped[] = { "drop flow udp dst port 53" };
+	struct active_rules *p = load(accepted, 2);
+
+	(void)state;
+	assert_true(p->flows && p->filters == 2);
+	active_rules_free(p);
+	p = load(rest, 2);
+	assert_true(p->flows && p->filters == 0);
+	active_rules_free(p);
+	p = load(dropped, 1);
+	assert_true(p->flows && p->filters == 0);
+	active_rules_free(p);
+}
+
+static void rules_on_one_flow_are_found_in_either_direction(void **state)
+{
+	static const struct {
+		const char *text[2];
+		bool share;
+	} cases[] = {
+		{ { "log udp dst port 53", "accept flow udp src port 53" }, true },
+		{ { "log src or dst port 53", "accept flow udp src and dst port 53" }, true },
+		{ { "log not src host 10.0.0.1", "accept flow host 10.0.0.1" }, true },
+		{ { "log length 100-200", "accept flow tcp" }, true },
+		{ { "log tcp[13] & 2 != 0", "accept flow tcp" }, true },
+		{ { "log ip multicast", "accept flow" }, true },
+		{ { "log ip multicast", "accept flow tcp" }, true },
+		{ { "log", "accept flow tcp" }, true },
+		{ { "log mark 7", "accept flow not mark 7" }, true },
+		{ { "log udp dst port 53", "accept flow tcp" }, false },
+		{ { "log tcp and not port 443", "accept flow tcp dst port 443" }, false },
+		{ { "log ip6", "accept flow ip src host 10.0.0.1" }, false },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < COUNT(cases); i++) {
+		struct ruleset set;
+
+		parse_all(&set, cases[i].text, 2);
+		if (expression_may_share_flow(set.rule[0].expression, set.rule[1].expression) !=
+		    cases[i].share)
+			fail_msg("\"%s\" and \"%s\"", cases[i].text[0], cases[i].text[1]);
+		ruleset_free(&set);
+	}
+}
+
 static void reload_keeps_counters_of_unchanged_rules(void **state)
 {
 	static const char *const before[] = { "drop tcp", "drop udp" };
@@ -506,6 +568,8 @@ int main(void)
 		cmocka_unit_test(rate_in_bits_counts_bytes),
 		cmocka_unit_test(copy_range_covers_what_filters_and_edits_read),
 		cmocka_unit_test(kernel_queues_every_packet_that_a_rule_may_decide),
+		cmocka_unit_test(flow_rules_need_the_packets_of_both_directions),
+		cmocka_unit_test(rules_on_one_flow_are_found_in_either_direction),
 		cmocka_unit_test(reload_keeps_counters_of_unchanged_rules),
 	};
 

@@ -40,4 +40,48 @@ check 'a recording has hook and interfaces' grep -q '"hook":"FORWARD","indev":"e
 check 'and its verdict' grep -q '"verdict":"drop"' "$work/json"
 "$ipq" filter --quiet --source "pcap:$work/rec.pcapng,$work/again.pcapng" 'drop tcp' >"$work/log" 2>&1
 check 'a recording that passes is the same' cmp "$work/rec.pcapng" "$work/again.pcapng"
+
+# Two UDP flows in turn, of which each third packet goes back, and a TCP packet first.
+octets() {
+	for octet; do
+		printf "\\$(printf %03o "$octet")"
+	done
+}
+packet() { # PROTOCOL SOURCE DESTINATION (last bytes of addresses and ports) NUMBER
+	octets $4 0 0 0 0 0 0 0 48 0 0 0 48 0 0 0 69 0 0 48 0 $4 0 0 64 $1 0 0 10 0 0 $2 10 0 0 $3
+	octets 7 $2 7 $3 0 28 0 0 0 0 0 0 80 0 0 0 0 0 0 0 0 0 0 0 0 0 0 $4
+}
+{
+	octets 212 195 178 161 2 0 4 0 0 0 0 0 0 0 0 0 255 255 0 0 101 0 0 0
+	packet 6 1 2 1
+	for number in 2 5 8 11; do
+		packet 17 1 2 $number
+		packet 17 3 4 $((number + 1))
+		packet 17 2 1 $((number + 2))
+	done
+} >"$work/flows.pcap"
+flows() {
+	rm -f "$work/out.pcap"
+	"$ipq" filter --source "pcap:$work/flows.pcap,$work/out.pcap" "$@" >"$work/log" 2>&1 || cat "$work/log"
+}
+flows 'accept flow after 2 udp' 'drop udp'
+check 'a flow is accepted after two packets: the output is the input, in order' cmp "$work/flows.pcap" "$work/out.pcap"
+check 'rules see two packets of each flow and the deciding one' grep -q '^ *1  *6  *288  accept flow after 2 udp$' "$work/log"
+check 'the other packets of decided flows are counted' grep -q ' 2 flows decided: 6 more packets, 288 bytes' "$work/log"
+check 'the summary has all packets' grep -q '^13 packets: 13 accepted, 0 dropped' "$work/log"
+flows --json 'drop flow udp and src host 10.0.0.1'
+check 'a flow is dropped in both directions' grep -q '"flows":{"decided":1,"packets":7,"bytes":336}' "$work/log"
+check 'packets of other flows pass' test "$(wc -c <"$work/out.pcap")" -eq $((24 + 5 * 64))
+flows 'accept flow after 8 udp port 1794' 'drop udp'
+check 'rules decide packets that belong to no decided flow' grep -q '^13 packets: 9 accepted, 4 dropped' "$work/log"
+{
+	head -c 24 "$work/flows.pcap"
+	for block in $(seq 100); do
+		tail -c +25 "$work/flows.pcap"
+	done
+} >"$work/many.pcap"
+mv "$work/many.pcap" "$work/flows.pcap"
+flows 'accept flow udp'
+check 'packets of decided flows and others keep their order' cmp "$work/flows.pcap" "$work/out.pcap"
+check 'packets of each receive are counted' grep -q ' 2 flows decided: 1198 more packets' "$work/log"
 exit $failed

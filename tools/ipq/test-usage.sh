@@ -41,6 +41,10 @@ refused 'come back for ever' filter --check --queue 5 'queue 5 udp'
 refused 'no other queue' filter --source pcap:/dev/null 'queue 5 udp'
 refused 'no owners' filter --source pcap:/dev/null 'drop uid 0'
 refused 'no rules in it' filter --check -f /dev/null
+refused '"log" needs every packet' filter --check 'log udp port 53' 'accept flow udp'
+refused '"rewrite" needs every packet' filter --check 'drop flow udp src port 53' 'rewrite /a/b/ udp dst port 53'
+refused '"mark" needs every packet' filter --check 'mark 7, accept flow'
+refused 'records every packet' filter --check -w "$work/x" 'accept flow udp'
 
 # --help and -V work at any place, but are left to the program of ipq run.
 for place in 'filter --on INPUT drop --help' 'watch -c 5 --help' 'status --json --help' 'run --help'; do
@@ -49,6 +53,7 @@ done
 for place in -V 'filter -V' 'filter drop --version'; do
 	[ "$("$ipq" $place)" = "$("$ipq" --version)" ] || { echo "ipq $place: no version"; failed=1; }
 done
+"$ipq" filter --check 'log tcp' 'accept flow udp' >"$work/out" || failed=1
 "$ipq" filter --check --on INPUT 'drop tcp dst port 23' 'mark 7, delay 5ms if in eth0' >"$work/out" || failed=1
 grep -q '2 rules are correct' "$work/out" || failed=1
 

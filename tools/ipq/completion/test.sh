@@ -34,6 +34,7 @@ offers FORWARD ipq watch --on F
 offers nftables ipq watch --on INPUT --via n
 offers drop ipq filter --record d
 offers reject ipq filter rej
+offers flow ipq filter 'flo'
 offers state ipq filter 'st'
 offers portrange ipq filter portr
 offers --keep-rules ipq filter --keep

@@ -12,8 +12,8 @@
 #define SECOND INT64_C(1000000000)
 
 const struct action_word action_words[] = {
-	{ "accept", ACTION_ACCEPT, true, "" },
-	{ "drop", ACTION_DROP, true, "[PERCENT%]" },
+	{ "accept", ACTION_ACCEPT, true, "[flow [after NUMBER]]" },
+	{ "drop", ACTION_DROP, true, "[PERCENT%], [flow [after NUMBER]]" },
 	{ "reject", ACTION_REJECT, true, "" },
 	{ "repeat", ACTION_REPEAT, true, "MARK" },
 	{ "queue", ACTION_QUEUE, true, "NUMBER" },
@@ -404,6 +404,30 @@ static int read_rewrite(struct action *a, struct cursor *c)
 	return 0;
 }
 
+/* ---- flow ---------------------------------------------------------------------------------------- */
+
+const char *const flow_words[] = { "flow", "after", NULL };
+
+static int read_flow(struct action *a, struct cursor *c)
+{
+	int err;
+
+	cursor_skip_space(c);
+	if (!cursor_take(c, flow_words[0]))
+		return 0;
+	if (a->probability != ALWAYS)
+		return cursor_fail(c, c->at, "a flow is dropped as a whole: drop flow has no percentage");
+	a->flow = true;
+	cursor_skip_space(c);
+	if (!cursor_take(c, flow_words[1]))
+		return 0;
+	err = cursor_u32(c, 1000000000, &a->after, NULL,
+			 "a number of packets must follow, as in: accept flow after 8 tcp");
+	if (err == 0 && a->after == 0)
+		return cursor_fail(c, c->at - 1, "\"after\" needs a positive number");
+	return err;
+}
+
 /* ---- an action ----------------------------------------------------------------------------------- */
 
 static int read_value(struct action *a, struct cursor *c)
@@ -411,7 +435,12 @@ static int read_value(struct action *a, struct cursor *c)
 	int err;
 
 	switch (a->type) {
+	case ACTION_ACCEPT:
+		return read_flow(a, c);
 	case ACTION_DROP:
+		cursor_skip_space(c);
+		err = at_percentage(c) ? read_percentage(c, &a->probability) : 0;
+		return err < 0 ? err : read_flow(a, c);
 	case ACTION_DUPLICATE:
 		cursor_skip_space(c);
 		return at_percentage(c) ? read_percentage(c, &a->probability) : 0;

@@ -180,7 +180,17 @@ static void print_json_row(const struct active_rules *p, FILE *out, unsigned i)
 		(unsigned long long)t.places, (unsigned long long)t.not_edited);
 }
 
-unsigned active_rules_print(const struct active_rules *p, FILE *out, bool json, unsigned width)
+static void print_flows(const struct flow_totals *flows, FILE *out, bool json)
+{
+	fprintf(out,
+		json ? ",\"flows\":{\"decided\":%llu,\"packets\":%llu,\"bytes\":%llu}"
+		     : "     %12llu flows decided: %llu more packets, %llu bytes of them\n",
+		(unsigned long long)flows->decided, (unsigned long long)flows->packets,
+		(unsigned long long)flows->bytes);
+}
+
+unsigned active_rules_print(const struct active_rules *p, const struct flow_totals *flows, FILE *out,
+			    bool json, unsigned width)
 {
 	fputs(json ? "{\"rules\":[" : "   #      packets          bytes  rule\n", out);
 	for (unsigned i = 0; i <= p->set.count; i++) {
@@ -189,8 +199,10 @@ unsigned active_rules_print(const struct active_rules *p, FILE *out, bool json, 
 		else
 			print_row(p, out, i, width);
 	}
+	if (flows != NULL)
+		print_flows(flows, out, json);
 	if (json)
 		fputs("}\n", out);
 	fflush(out);
-	return p->set.count + 2;
+	return p->set.count + 2 + (flows != NULL);
 }

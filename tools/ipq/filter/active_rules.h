@@ -17,12 +17,20 @@ struct counters {
 	_Atomic uint64_t not_edited; /* edits that could not be made */
 };
 
+/* What became of flows that rules decided. */
+struct flow_totals {
+	uint64_t decided;	 /* flows */
+	uint64_t packets, bytes; /* of decided flows, which no rule has seen */
+};
+
 struct active_rules {
 	struct ruleset set;
 	unsigned workers;
 	bool kernel_accepts;  /* the kernel accepts what the last accept would accept, without queueing it */
 	bool resizes_tcp;     /* a rule changes the length of TCP payload */
 	bool selects_records; /* a rule records: packets of other rules are not recorded */
+	bool flows;	      /* a rule decides flows */
+	bool drops_flows;     /* their packets must come in both directions, which conditions may not match */
 	uint32_t flags;	      /* IPQ_O_ that conditions and actions need */
 	struct counters *counters;  /* [worker][rule]; rule set.count stands for "no rule" */
 	struct counters *base;	    /* [rule]: what the same rule counted before a reload */
@@ -68,9 +76,10 @@ void active_rules_restore_rates(struct active_rules *active_rules, const struct 
 void active_rules_reset(struct active_rules *active_rules);
 /* Sum over workers, with base. */
 void active_rules_sum(const struct active_rules *active_rules, unsigned rule, struct counters *sum);
-/* The table of counters: text, its lines cut to width (0: as long as they are), or one line of JSON. Returns
- * the number of lines. */
-unsigned active_rules_print(const struct active_rules *active_rules, FILE *out, bool json, unsigned width);
+/* The table of counters: text, its lines cut to width (0: as long as they are), or one line of JSON. flows: NULL
+ * without rules for them. Returns the number of lines. */
+unsigned active_rules_print(const struct active_rules *active_rules, const struct flow_totals *flows,
+			    FILE *out, bool json, unsigned width);
 
 /* Bytes of a packet that the rules look at; 0: all of it may be needed. */
 uint32_t active_rules_copy_range(const struct active_rules *active_rules);

@@ -102,7 +102,7 @@ static bool try_reload(struct filter *f)
 		return false;
 	if (f->common.edits.used)
 		active_rules_need_all(new);
-	if (!rules_fit(&new->set, &f->session) || extend_firewall(f, new) < 0) {
+	if (!rules_fit(&new->set, &f->session, f->record_path != NULL) || extend_firewall(f, new) < 0) {
 		active_rules_free(new);
 		return false;
 	}
@@ -125,9 +125,24 @@ static void reload(struct filter *f)
 
 /* ---- counters ------------------------------------------------------------------------------------ */
 
+static void sum_flows(const struct filter *f, struct flow_totals *sum)
+{
+	*sum = (struct flow_totals){ .decided = -f->flows_base.decided,
+				     .packets = -f->flows_base.packets,
+				     .bytes = -f->flows_base.bytes };
+	for (unsigned i = 0; i < f->session.workers; i++) {
+		const struct filter_worker *d = f->session.worker[i].context;
+
+		sum->decided += d->flows;
+		sum->packets += d->flow_packets;
+		sum->bytes += d->flow_bytes;
+	}
+}
+
 void control_print_counters(struct filter *f, bool in_place)
 {
 	const struct active_rules *active_rules = f->common.active_rules;
+	struct flow_totals flows = { .decided = 0 };
 	struct winsize size = { .ws_row = 24, .ws_col = 80 };
 	bool json = f->common.style.json;
 	char *text = NULL;
@@ -139,10 +154,11 @@ void control_print_counters(struct filter *f, bool in_place)
 	in_place = in_place && !json && isatty(STDERR_FILENO);
 	if (in_place)
 		ioctl(STDERR_FILENO, TIOCGWINSZ, &size);
-	in_place = in_place && active_rules->set.count + 3 < size.ws_row;
+	in_place = in_place && active_rules->set.count + 3 + active_rules->flows < size.ws_row;
+	sum_flows(f, &flows);
 	if (in_place && f->lines > 0)
 		text_note("\r\033[%uA\033[J", f->lines);
-	f->lines = active_rules_print(active_rules, out, json,
+	f->lines = active_rules_print(active_rules, active_rules->flows ? &flows : NULL, out, json,
 				      in_place && size.ws_col > 1 ? size.ws_col - 1U : 0);
 	if (!in_place)
 		f->lines = 0;
@@ -171,6 +187,17 @@ void control_started(struct session *s)
 		  f->common.active_rules->set.count, hooks, s->queue_first, s->queue_last);
 }
 
+static void reset(struct filter *f)
+{
+	struct flow_totals shown;
+
+	active_rules_reset(f->common.active_rules);
+	sum_flows(f, &shown);
+	f->flows_base.decided += shown.decided;
+	f->flows_base.packets += shown.packets;
+	f->flows_base.bytes += shown.bytes;
+}
+
 void control_signal(struct session *s, int signo)
 {
 	struct filter *f = filter_of(s);
@@ -180,7 +207,7 @@ void control_signal(struct session *s, int signo)
 	else
 		control_print_counters(f, false);
 	if (signo == SIGUSR2)
-		active_rules_reset(f->common.active_rules);
+		reset(f);
 	f->lines = 0;
 }
 

@@ -13,8 +13,9 @@ struct filter {
 	const char *record_path;
 	bool counters, record_given, check, strict;
 	uint64_t seed;
-	unsigned lines; /* of the table on the terminal */
-	int64_t shown;	/* when it was printed, s */
+	struct flow_totals flows_base; /* what SIGUSR2 has set to 0 */
+	unsigned lines;		       /* of the table on the terminal */
+	int64_t shown;		       /* when it was printed, s */
 };
 
 /* Handlers of the session, which is the one in struct filter. */

@@ -17,6 +17,7 @@ struct outcome {
 	struct ipq_verdict verdict;
 	int64_t delay;		   /* ns */
 	const struct rule *rule;   /* the last one that matched; NULL: none */
+	const struct action *flow; /* decides the rest of the flow, too; NULL: none */
 	struct counters *counters; /* of the rule that ended the way, or of "no rule" */
 	bool dropped;		   /* by chance or by a rate */
 	bool record;		   /* a rule asked for it */
@@ -115,6 +116,7 @@ static bool take_action(struct worker *w, struct action *a, struct counters *cou
 		if (a->probability != ALWAYS)
 			return drop_by(o, counters);
 		o->verdict.code = IPQ_DROP;
+		o->flow = a->flow ? a : NULL;
 		return true;
 	case ACTION_REJECT:
 		o->verdict.code = IPQ_DROP;
@@ -153,8 +155,11 @@ static bool take_action(struct worker *w, struct action *a, struct counters *cou
 	case ACTION_RECORD:
 		o->record = true;
 		return false;
+	case ACTION_ACCEPT:
+		o->flow = a->flow ? a : NULL;
+		return true;
 	default:
-		return a->type == ACTION_ACCEPT;
+		return false;
 	}
 }
 
@@ -333,6 +338,14 @@ static void subject_init(struct subject *s, struct worker *w, struct ipq_packet 
 	d->editor.count = 0;
 }
 
+/* rules_fit() has refused other actions on packets of such flows. */
+static int decide_flow(struct worker *w, const struct ipq_packet *packet, const struct outcome *o)
+{
+	struct ipq_flow_verdict v = { .size = sizeof(v), .code = o->verdict.code, .after = o->flow->after };
+
+	return ipq_decide_flow(w->queue, packet, &v);
+}
+
 static int decide(struct worker *w, struct ipq_packet *packet)
 {
 	struct filter_worker *d = w->context;
@@ -353,6 +366,8 @@ static int decide(struct worker *w, struct ipq_packet *packet)
 	record(w, rules, packet, &o);
 	if (o.rejected || o.copies > 0)
 		send_own(w, packet, &o);
+	if (o.flow != NULL)
+		return decide_flow(w, packet, &o);
 	session_accept(w, packet, &o.verdict);
 	if (o.delay > 0 && o.verdict.code != IPQ_DROP)
 		return send_later(w, packet, &o);
@@ -389,19 +404,45 @@ static void advance_clock(struct worker *w, const struct ipq_packet *packet)
 	w->now = packet->timestamp;
 }
 
+static void count_flows(struct worker *w)
+{
+	struct filter_worker *d = w->context;
+	struct ipq_flow_stats stats = { .size = sizeof(stats) };
+
+	if (ipq_flow_stats(w->queue, &stats) < 0)
+		return;
+	atomic_store_explicit(&d->flows, stats.decided, memory_order_relaxed);
+	atomic_store_explicit(&d->flow_packets, stats.packets, memory_order_relaxed);
+	atomic_store_explicit(&d->flow_bytes, stats.bytes, memory_order_relaxed);
+}
+
+/* Flows that the old rules decided are decided again by the new ones. */
+static void use_newest_rules(struct worker *w)
+{
+	struct filter_worker *d = w->context;
+	struct active_rules *newest = common_of(w)->active_rules, *used = d->active_rules;
+
+	if (used->flows)
+		count_flows(w);
+	if (used == newest)
+		return;
+	if (used->flows && ipq_forget_flows(w->queue) < 0)
+		text_complain("ipq filter", "flows that were decided stay so: %s", ipq_queue_error(w->queue));
+	d->active_rules = newest;
+}
+
 int decide_batch(struct worker *w, unsigned n)
 {
-	struct decide_common *c = common_of(w);
-	struct filter_worker *d = w->context;
-
 	/* Packets that arrived with the wakeup are decided by the rules that it announced: these were reported to
 	 * be in force. */
-	d->active_rules = c->active_rules;
+	use_newest_rules(w);
 	for (unsigned i = 0; i < n; i++) {
 		int err;
 
 		if (w->session->virtual_time)
 			advance_clock(w, &w->packet[i]);
+		if (queue_decided_flow(w->queue, &w->packet[i]))
+			continue;
 		err = decide(w, &w->packet[i]);
 		if (err < 0 && err != -ENOENT)
 			return err;
@@ -418,15 +459,17 @@ int decide_timeout(struct worker *w)
 
 void decide_wake(struct worker *w)
 {
-	struct filter_worker *d = w->context;
-
-	d->active_rules = common_of(w)->active_rules;
+	use_newest_rules(w);
 	release(w, w->now);
 }
 
 void decide_finish(struct worker *w)
 {
+	const struct filter_worker *d = w->context;
+
 	release(w, INT64_MAX);
+	if (((const struct active_rules *)d->active_rules)->flows)
+		count_flows(w);
 }
 
 struct filter_worker *filter_worker_new(struct decide_common *common, uint64_t seed)

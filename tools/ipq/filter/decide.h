@@ -33,6 +33,7 @@ struct filter_worker {
 	struct loops loops;
 	struct view view;
 	struct editor editor;
+	_Atomic uint64_t flows, flow_packets, flow_bytes; /* as in struct flow_totals */
 };
 
 /* NULL: no memory. */

@@ -121,22 +121,55 @@ void expression_add_reach(const struct expression *x, struct expression_reach *r
 
 /* ---- programs ------------------------------------------------------------------------------------ */
 
+static bool is_word(const char *at, size_t len, const char *word)
+{
+	return strlen(word) == len && strncmp(at, word, len) == 0;
+}
+
+/*
+ * A primitive that is true for all packets of a flow if the given one is true for one of them: in both directions. 1,
+ * 0 if there is none but "true", -ENOMEM.
+ */
+static int render_for_flow(const struct node *n, bool negate, char **text)
+{
+	const char *first = NULL, *end = NULL, *at = n->text;
+	size_t len;
+
+	*text = NULL;
+	for (; (len = pcap_token(at += strspn(at, " "))) > 0; at += len) {
+		if (is_word(at, len, "multicast") || is_word(at, len, "broadcast"))
+			return 0;
+		if (!is_word(at, len, "src") && !is_word(at, len, "dst"))
+			continue;
+		first = first != NULL ? first : at;
+		end = at + len;
+	}
+	if (n->primitive.length || (first != NULL && negate))
+		return 0;
+	if (first == NULL)
+		return asprintf(text, negate ? "not (%s)" : "(%s)", n->text) < 0 ? -ENOMEM : 1;
+	return asprintf(text, "(%.*ssrc or dst%s)", (int)(first - n->text), n->text, end) < 0 ? -ENOMEM : 1;
+}
+
 /* 1: depends on *text. 0: always true. -ENOMEM. */
-static int render(const struct node *n, bool negate, bool segmented, char **text)
+static int render(const struct node *n, bool negate, enum text_scope scope, char **text)
 {
 	bool conjunction = (n->type == NODE_AND) != negate;
 	char *left = NULL, *right = NULL;
 	int l, r;
 
 	*text = NULL;
-	if (n->type == NODE_METADATA || (n->type == NODE_PCAP && segmented && n->primitive.length))
+	if (n->type == NODE_METADATA ||
+	    (n->type == NODE_PCAP && scope == TEXT_SEGMENTED && n->primitive.length))
 		return 0;
+	if (n->type == NODE_PCAP && scope == TEXT_FLOW)
+		return render_for_flow(n, negate, text);
 	if (n->type == NODE_PCAP)
 		return asprintf(text, negate ? "not (%s)" : "(%s)", n->text) < 0 ? -ENOMEM : 1;
 	if (n->type == NODE_NOT)
-		return render(n->left, !negate, segmented, text);
-	l = render(n->left, negate, segmented, &left);
-	r = l < 0 ? l : render(n->right, negate, segmented, &right);
+		return render(n->left, !negate, scope, text);
+	l = render(n->left, negate, scope, &left);
+	r = l < 0 ? l : render(n->right, negate, scope, &right);
 	if (r < 0) {
 		free(left);
 		return r;
@@ -154,16 +187,16 @@ static int render(const struct node *n, bool negate, bool segmented, char **text
 	return r;
 }
 
-int expression_text(const struct expression *x, bool segmented, char **text)
+int expression_text(const struct expression *x, enum text_scope scope, char **text)
 {
 	*text = NULL;
-	return x->root == NULL ? 0 : render(x->root, false, segmented, text);
+	return x->root == NULL ? 0 : render(x->root, false, scope, text);
 }
 
 int expression_candidates(const struct expression *x, bool segmented, struct bpf_program *program)
 {
 	char *text;
-	int err = expression_text(x, segmented, &text);
+	int err = expression_text(x, segmented ? TEXT_SEGMENTED : TEXT_PACKET, &text);
 
 	if (err == 0)
 		return pcap_program_constant(program, 2);

@@ -39,6 +39,8 @@ uint32_t expression_flags(const struct expression *x);
 /* May it match a TCP packet? May a packet match both? */
 bool expression_may_match_tcp(const struct expression *x);
 bool expression_may_overlap(const struct expression *a, const struct expression *b);
+/* May a packet match a, and another one of its flow, in either direction, match b? */
+bool expression_may_share_flow(const struct expression *a, const struct expression *b);
 
 /* How packet filters in a set of expressions read packets. */
 struct expression_reach {

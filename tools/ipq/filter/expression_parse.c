@@ -345,7 +345,7 @@ static bool names_extension(const struct node *n)
 static int check_possible(const struct expression *x, const struct cursor *c, const char *begin)
 {
 	char *text = NULL;
-	int err = expression_text(x, false, &text);
+	int err = expression_text(x, TEXT_PACKET, &text);
 	bool possible = err != 1 || names_extension(x->root) || pcap_text_possible(text);
 
 	free(text);
@@ -397,23 +397,33 @@ static bool may_both_match(const char *a, const char *b)
 bool expression_may_match_tcp(const struct expression *x)
 {
 	char *text = NULL;
-	bool may = names_extension(x->root) || expression_text(x, false, &text) != 1 ||
+	bool may = names_extension(x->root) || expression_text(x, TEXT_PACKET, &text) != 1 ||
 		   may_both_match("tcp", text);
 
 	free(text);
 	return may;
 }
 
-bool expression_may_overlap(const struct expression *a, const struct expression *b)
+static bool may_overlap(const struct expression *a, const struct expression *b, enum text_scope scope)
 {
 	char *text_a = NULL, *text_b = NULL;
 	bool may = names_extension(a->root) || names_extension(b->root) ||
-		   expression_text(a, false, &text_a) != 1 || expression_text(b, false, &text_b) != 1 ||
+		   expression_text(a, scope, &text_a) != 1 || expression_text(b, scope, &text_b) != 1 ||
 		   may_both_match(text_a, text_b);
 
 	free(text_a);
 	free(text_b);
 	return may;
+}
+
+bool expression_may_overlap(const struct expression *a, const struct expression *b)
+{
+	return may_overlap(a, b, TEXT_PACKET);
+}
+
+bool expression_may_share_flow(const struct expression *a, const struct expression *b)
+{
+	return may_overlap(a, b, TEXT_FLOW);
 }
 
 void expression_free(struct expression *x)

@@ -26,7 +26,14 @@ struct expression {
 	uint32_t flags;
 };
 
+/* The packets that a text is about. */
+enum text_scope {
+	TEXT_PACKET,
+	TEXT_SEGMENTED, /* before they are split: see expression_candidates() */
+	TEXT_FLOW	/* all of the flow of a packet that matches */
+};
+
 /* What expression_candidates() compiles. 1 with *text from malloc(); 0: every packet; -ENOMEM. */
-int expression_text(const struct expression *x, bool segmented, char **text);
+int expression_text(const struct expression *x, enum text_scope scope, char **text);
 
 #endif

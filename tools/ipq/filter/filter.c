@@ -187,6 +187,9 @@ static int run_with(struct filter *f)
 	rules->kernel_accepts = s->hooks != 0 && s->filters > 0;
 	s->copy_range = f->record_path != NULL || s->reads_later ? 0 : active_rules_copy_range(rules);
 	s->flags = rules->flags;
+	/* Rules of the user's may keep flows in the kernel: an earlier run's decisions end. */
+	if (rules->flows && s->source == NULL && s->hooks == 0)
+		s->flags |= IPQ_O_FLOWS;
 	s->required = rules->flags & (IPQ_O_OWNER | IPQ_O_CONNTRACK);
 	if (prepare_workers(f, n, context) == 0)
 		status = session_run(s, context);
@@ -213,7 +216,7 @@ static int load(struct filter *f)
 	if (err < 0)
 		return err == -ENOMEM ? 1 : EXIT_USAGE;
 	f->common.active_rules = rules;
-	if (!rules_fit(&rules->set, s))
+	if (!rules_fit(&rules->set, s, f->record_path != NULL))
 		return EXIT_USAGE;
 	rules_warn(rules, s);
 	return 0;
@@ -283,6 +286,8 @@ static void words(FILE *out)
 {
 	for (const struct action_word *w = action_words; w->name != NULL; w++)
 		fprintf(out, "%s\n", w->name);
+	for (const char *const *w = flow_words; *w != NULL; w++)
+		fprintf(out, "%s\n", *w);
 	fputs("if\n", out);
 	for (const char *const *w = metadata_words; *w != NULL; w++)
 		fprintf(out, "%s\n", *w);
@@ -297,7 +302,7 @@ const struct command command_filter = {
 	.help = "Usage: ipq filter [OPTIONS] RULE...    RULE: ACTION[, ACTION...] [if] CONDITION\n"
 		"\n"
 		"Rules apply in order. Terminating actions (a packet without one is accepted):\n"
-		"  accept, drop [5%], reject, repeat MARK, queue N\n"
+		"  accept, drop [5%], accept|drop flow [after N], reject, repeat MARK, queue N\n"
 		"After these the next rule follows: mark N[/MASK], ctmark N, set src|dst ADDR,\n"
 		"  set src|dst port N, set ttl|dscp N, strip tcp option N, rewrite /a/b/[g],\n"
 		"  delay 50ms [jitter 9ms], reorder 2% 9ms, duplicate [5%], rate 9/s, 9Mbit/s,\n"

@@ -157,7 +157,8 @@ int needs_filter(const struct expression *x, struct bpf_program *filter)
 /* Accepting the rest is what happens to packets that do not come. */
 static bool accepts_the_rest(const struct rule *r)
 {
-	return expression_is_empty(r->expression) && r->actions == 1 && r->action[0].type == ACTION_ACCEPT;
+	return expression_is_empty(r->expression) && r->actions == 1 && r->action[0].type == ACTION_ACCEPT &&
+	       !r->action[0].flow;
 }
 
 /* Adds the packets for which the filters may not be relied on: to the first filter with room, or as one of its own. */
@@ -189,7 +190,7 @@ static int find_filters(struct active_rules *p)
 	p->filter = calloc(p->set.count + 1, sizeof(*p->filter));
 	if (p->filter == NULL)
 		return -ENOMEM;
-	if (p->resizes_tcp || reach->unbounded)
+	if (p->resizes_tcp || p->drops_flows || reach->unbounded)
 		return 0;
 	for (unsigned i = 0; i < p->set.count && err > 0 && !accepts_the_rest(&p->set.rule[i]); i++)
 		err = add_filter(p, &p->set.rule[i], segmented);
@@ -209,8 +210,13 @@ int active_rules_find_needs(struct active_rules *p)
 {
 	p->resizes_tcp = active_rules_resize_tcp(p) != NULL;
 	p->selects_records = ruleset_find(&p->set, ACTION_RECORD) != NULL;
-	for (unsigned i = 0; i < p->set.count; i++)
+	for (unsigned i = 0; i < p->set.count; i++) {
+		const struct action *flow = rule_flow(&p->set.rule[i]);
+
 		p->flags |= expression_flags(p->set.rule[i].expression);
+		p->flows |= flow != NULL;
+		p->drops_flows |= flow != NULL && flow->type == ACTION_DROP;
+	}
 	if (ruleset_find(&p->set, ACTION_CTMARK) != NULL)
 		p->flags |= IPQ_O_CONNTRACK;
 	if (active_rules_need_segments(p))

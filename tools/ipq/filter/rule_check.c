@@ -55,9 +55,57 @@ static bool fits_queue(const struct rule *r, const struct session *s)
 	return keeps_mark_bits(r, s);
 }
 
-bool rules_fit(const struct ruleset *set, const struct session *s)
+/* The first action that is taken on every packet, in the order of the rule; NULL: none. */
+static const struct action *needs_each_packet(const struct rule *r)
+{
+	for (unsigned i = 0; i < r->actions; i++)
+		if (!action_ends(&r->action[i]))
+			return &r->action[i];
+	return NULL;
+}
+
+/* Packets of a decided flow meet no rule any more: no other rule may need them. */
+static bool fits_flow(const struct ruleset *set, const struct rule *flow)
+{
+	for (unsigned i = 0; i < set->count; i++) {
+		const struct rule *r = &set->rule[i];
+		const struct action *a = needs_each_packet(r);
+		char why[RULE_TEXT_MAX + 200];
+
+		if (a == NULL || !expression_may_share_flow(r->expression, flow->expression))
+			continue;
+		snprintf(why, sizeof(why),
+			 "\"%s\" needs every packet, but later packets of a decided flow meet no rule: give "
+			 "\"%s\" a condition that excludes these packets, or remove \"flow\"",
+			 action_name(a->type), r->text);
+		return refuse(flow, why);
+	}
+	return true;
+}
+
+static bool flows_fit(const struct ruleset *set, bool records)
 {
 	bool fit = true;
+
+	for (unsigned i = 0; i < set->count; i++) {
+		const struct rule *r = &set->rule[i];
+
+		if (rule_flow(r) == NULL)
+			continue;
+		if (records)
+			fit &= refuse(
+				r,
+				"-w records every packet, but later packets of a decided flow are not seen: "
+				"remove \"flow\" or -w");
+		else
+			fit &= fits_flow(set, r);
+	}
+	return fit;
+}
+
+bool rules_fit(const struct ruleset *set, const struct session *s, bool records)
+{
+	bool fit = flows_fit(set, records);
 
 	for (unsigned i = 0; i < set->count; i++)
 		fit &= s->source != NULL ? fits_file(&set->rule[i]) : fits_queue(&set->rule[i], s);

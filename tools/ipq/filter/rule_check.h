@@ -6,8 +6,8 @@
 #include "filter/active_rules.h"
 #include "session/session.h"
 
-/* Can these rules decide the packets of this session? If not, the reason is on stderr. */
-bool rules_fit(const struct ruleset *set, const struct session *s);
+/* Can these rules decide the packets of this session? records: -w. If not, the reason is on stderr. */
+bool rules_fit(const struct ruleset *set, const struct session *s, bool records);
 
 /* Prints warnings about valid rules that may not do what was intended. */
 void rules_warn(const struct active_rules *rules, const struct session *s);

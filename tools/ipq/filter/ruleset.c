@@ -183,3 +183,11 @@ const struct rule *ruleset_find(const struct ruleset *set, enum action_type type
 			return &set->rule[i];
 	return NULL;
 }
+
+/* Nothing follows an action that ends. */
+const struct action *rule_flow(const struct rule *rule)
+{
+	const struct action *last = &rule->action[rule->actions - 1];
+
+	return last->flow ? last : NULL;
+}

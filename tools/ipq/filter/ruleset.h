@@ -44,4 +44,7 @@ const struct action *rule_action(const struct rule *rule, enum action_type type)
 /* Does a rule of the set have it? The first one, or NULL. */
 const struct rule *ruleset_find(const struct ruleset *set, enum action_type type);
 
+/* Its action that decides the rest of a flow, or NULL. */
+const struct action *rule_flow(const struct rule *rule);
+
 #endif

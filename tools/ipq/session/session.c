@@ -204,6 +204,11 @@ static int check_flags(uint32_t missing, struct ipq_error *e)
 	return 0;
 }
 
+static void accept_of_flow(void *context, const struct ipq_packet *packet, struct ipq_verdict *verdict)
+{
+	session_accept(context, packet, verdict);
+}
+
 /* 0 or -errno with a text in *e. */
 static int open_queue(struct session *s, struct worker *w, struct ipq_error *e)
 {
@@ -222,8 +227,10 @@ static int open_queue(struct session *s, struct worker *w, struct ipq_error *e)
 		return err;
 	snprintf(name, sizeof(name), "%s:%u", s->rules_kind == RULES_LOG ? "nflog" : "nfqueue", number);
 	err = ipq_queue_open(&w->queue, s->source != NULL ? s->source : name, &options);
-	if (err == 0)
+	if (err == 0) {
+		queue_ask_flows(w->queue, s->rules != NULL ? accept_of_flow : NULL, w);
 		return check_flags(s->required & ~ipq_queue_flags(w->queue), e);
+	}
 	if (e->text[0] == '\0')
 		ipq_fail(e, -err, "%s", strerror(-err));
 	return err;

@@ -1,0 +1,110 @@
+#!/bin/sh
+# SPDX-License-Identifier: LGPL-2.1-or-later
+# Flows that rules of ipq filter decide: the data arrives, the rules see the first packets only, and packets of accepted
+# flows meet the firewall rules after ours like any other.
+. "$IPQ_LIVE/lib.sh"
+. "$IPQ_LIVE/rules-lib.sh"
+command -v python3 >/dev/null || skip "no python3"
+
+# One flow in every run: always the same ports.
+cat >$work/send.py <<'END'
+import socket
+receiver = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+receiver.bind(('127.0.0.1', 7005))
+receiver.settimeout(1)
+sender = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+sender.bind(('127.0.0.1', 7105))
+arrived = 0
+for i in range(20):
+    sender.sendto(b'%d' % i, ('127.0.0.1', 7005))
+try:
+    while arrived < 20:
+        receiver.recv(100)
+        arrived += 1
+except socket.timeout:
+    pass
+print(arrived)
+END
+
+# filter_on RULE...: in the background; its output goes to $log.
+filter_on() {
+	log=$work/filter
+	$IPQ filter --via $way --on INPUT $options "$@" >$log 2>&1 &
+	filter=$!
+	tries=250
+	until grep -q 'in force' $log || [ $tries = 0 ]; do
+		tries=$((tries - 1))
+		sleep 0.02
+	done
+}
+
+end() {
+	kill -INT $filter
+	wait $filter
+	look_for_findings
+}
+
+# reported PATTERN: a line of the filter's report.
+reported() {
+	grep -q "$1" $log || { cat $log; return 1; }
+}
+
+options=
+for way in $(ways_to_queue); do
+	# The user's rules in the same table.
+	if [ $way != nftables ]; then
+		$way -w -t mangle -A INPUT -p udp --dport 7002 -m mark ! --mark 0 -j DROP
+		$way -w -t mangle -A INPUT -p udp --dport 7003 -m length --length 0:65535 -j DROP
+	fi
+	filter_on 'accept flow after 2 udp dst portrange 7001-7003' 'drop flow udp dst port 7004' 'accept flow after 8 tcp'
+	expect "$way: datagrams of an accepted flow arrive" $FLOW udp -n 200 7001
+	if [ $way != nftables ]; then
+		expect "$way: without a mark of ipq" $FLOW udp -n 200 7002
+		expect "$way: a later rule drops packets of an accepted flow" $FLOW udp -n 20 -e 0 -w 300 7003
+	fi
+	expect "$way: no datagram of a dropped flow arrives" $FLOW udp -n 20 -e 0 -w 300 7004
+	expect "$way: a TCP connection arrives whole" $FLOW tcp -n 1000000 8000
+	end
+	flows=$([ $way = nftables ] && echo 3 || echo 5)
+	expect "$way: the rules saw three datagrams of each accepted flow" reported \
+		"^ *1  *$(((flows - 2) * 3)) .*accept flow after 2"
+	expect "$way: and one of the dropped flow" reported '^ *2  *1 .*drop flow'
+	expect "$way: and nine of the connection" reported '^ *3  *9 .*accept flow after 8'
+	expect "$way: the flows were counted" reported " $flows flows decided: [1-9][0-9]* more packets"
+	expect_text "$way: no rule is left" "" rules_of_ours
+	[ $way = nftables ] || $way -w -t mangle -F INPUT
+
+	# SIGUSR2 sets the counters to 0.
+	filter_on 'accept flow udp dst port 7001'
+	expect "$way: another flow" $FLOW udp -n 20 7001
+	kill -USR2 $filter
+	sleep 0.5
+	end
+	expect "$way: the counters of flows are set to 0" reported ' 0 flows decided: 0 more packets, 0 bytes'
+
+	# New rules decide the flows again.
+	echo 'accept flow udp dst port 7005' >$work/rules
+	options="-f $work/rules"
+	filter_on
+	options=
+	expect_text "$way: before a reload the flow is accepted" 20 python3 $work/send.py
+	echo 'drop udp dst port 7005' >$work/rules
+	kill -HUP $filter
+	sleep 1
+	expect_text "$way: after a reload its packets are dropped" 0 python3 $work/send.py
+	end
+	expect "$way: by the new rule" reported '^ *1  *20 .*drop udp'
+done
+
+# Rules of the user's that keep accepted flows in the kernel.
+. "$IPQ_LIVE/flows-lib.sh"
+no_rules
+rules OUTPUT -p udp --dport 7006
+log=$work/filter
+$IPQ filter --queue 0 'accept flow udp' >$log 2>&1 &
+filter=$!
+wait_for_queue
+expect "with the rules of \"ipq rules --flows\" datagrams arrive" $FLOW udp -n 500 7006
+end
+expect "and the kernel kept the flow" reported '^[1-9][0-9]\{0,1\} packets: '
+finish
