@@ -197,13 +197,16 @@ static int send_request(struct classic *c, const struct iovec *iov, size_t piece
 	return 0;
 }
 
-/* The acknowledgement of request c->seq: 0 or -errno. -EAGAIN: it is not there yet. */
+/*
+ * The acknowledgement of request c->seq: 0 or -errno. -EAGAIN: it is not there yet. A refusal stays in the
+ * socket: the program may ignore the result and read.
+ */
 static int read_acknowledgement(struct classic *c)
 {
 	unsigned char buf[512];
 	struct nlmsgerr answer;
 	struct nlmsghdr nlh;
-	ssize_t n = recv(c->public.fd, buf, sizeof(buf), MSG_DONTWAIT);
+	ssize_t n = recv(c->public.fd, buf, sizeof(buf), MSG_DONTWAIT | MSG_PEEK);
 
 	if (n < 0)
 		return -errno;
@@ -213,8 +216,10 @@ static int read_acknowledgement(struct classic *c)
 	memcpy(&answer, buf + NLMSG_HDRLEN, sizeof(answer));
 	if (nlh.nlmsg_type != NLMSG_ERROR)
 		return -EBADMSG;
-	return nlh.nlmsg_seq == c->seq ? answer.error
-				       : -EAGAIN; /* of an earlier request that has timed out */
+	if (nlh.nlmsg_seq == c->seq && answer.error != 0)
+		return answer.error;
+	recv(c->public.fd, buf, sizeof(buf), MSG_DONTWAIT);
+	return nlh.nlmsg_seq == c->seq ? 0 : -EAGAIN; /* of an earlier request that has timed out */
 }
 
 /* Another thread may read the acknowledgement. 0 or -errno. */

@@ -24,6 +24,8 @@ if [ "$CLIENT" = "$PROGRAM" ]; then
 	more=refusal
 	takes_effect "own socket" $CLIENT
 	takes_effect "engine" env IPQ_SOURCE=engine:nfqueue:0 $CLIENT
+	more=
+	takes_effect "linked, under ipq run" $IPQ run $CLIENT
 else
 	# A 32-bit program receives by socketcall(2), whose arguments a filter cannot see.
 	more=
