@@ -244,8 +244,8 @@ __cold static struct read_result hand_off_to_engine(struct classic *c, ssize_t b
 }
 
 /* Reads until there is a result. A read must be repeated when the handle has another transport. */
-__noinline static ssize_t read_again(struct classic *c, struct read_result r, unsigned char *buf, size_t len,
-				     int64_t deadline)
+__noinline __cancelled_frame static ssize_t read_again(struct classic *c, struct read_result r,
+						       unsigned char *buf, size_t len, int64_t deadline)
 {
 	for (;;) {
 		if (r.event == READ_WRONG_FAMILY)
@@ -258,7 +258,8 @@ __noinline static ssize_t read_again(struct classic *c, struct read_result r, un
 	}
 }
 
-static ssize_t read_until(struct classic *c, unsigned char *buf, size_t len, int64_t deadline)
+__cancelled_frame static ssize_t read_until(struct classic *c, unsigned char *buf, size_t len,
+					    int64_t deadline)
 {
 	return read_again(c, c->transport->read(c, buf, len, deadline), buf, len, deadline);
 }
@@ -270,10 +271,10 @@ static void leave(void *c)
 
 /*
  * In a process with several threads, the handle must not be freed before this reader has left, also when it
- * is cancelled. AddressSanitizer reports frames that a cancellation has left as an error.
+ * is cancelled.
  */
-__attribute__((no_sanitize_address)) static ssize_t read_among_threads(struct classic *c, unsigned char *buf,
-								       size_t len, int64_t deadline)
+__cancelled_frame static ssize_t read_among_threads(struct classic *c, unsigned char *buf, size_t len,
+						    int64_t deadline)
 {
 	ssize_t n;
 
@@ -287,7 +288,8 @@ __attribute__((no_sanitize_address)) static ssize_t read_among_threads(struct cl
 }
 
 /* A read that waits for ever leaves errno unchanged unless it fails. The others do so here. */
-__noinline static ssize_t read_with_errno(struct classic *c, unsigned char *buf, size_t len, int timeout)
+__noinline __cancelled_frame static ssize_t read_with_errno(struct classic *c, unsigned char *buf, size_t len,
+							    int timeout)
 {
 	int64_t deadline = timeout == 0 ? READ_FOREVER : timeout < 0 ? READ_NOW : now_us() + timeout;
 	int saved = errno;
@@ -300,7 +302,8 @@ __noinline static ssize_t read_with_errno(struct classic *c, unsigned char *buf,
 	return n;
 }
 
-__hot ssize_t ipq_read(const struct ipq_handle *h, unsigned char *buf, size_t len, int timeout)
+__hot __cancelled_frame ssize_t ipq_read(const struct ipq_handle *h, unsigned char *buf, size_t len,
+					 int timeout)
 {
 	struct classic *c = classic(h);
 	const struct transport *t;

@@ -69,10 +69,11 @@ static void describe_interface(struct classic *c, uint32_t index, const struct i
 }
 
 /* A packet message without its payload, in this process's word size, at any address. */
-typedef struct {
+struct message {
 	struct nlmsghdr nlh;
 	ipq_packet_msg_t packet;
-} __attribute__((may_alias, aligned(1))) message_anywhere;
+};
+typedef struct message __attribute__((aligned(1))) message_anywhere;
 
 static void describe(struct classic *c, const struct ipq_packet *p, struct known_interface *known,
 		     message_anywhere *m)

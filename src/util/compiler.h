@@ -15,6 +15,12 @@
 #define __noinline __attribute__((__noinline__))
 #define __cold __attribute__((__cold__, __noinline__))
 
+/*
+ * For functions that a cancelled thread leaves near the beginning of its stack: AddressSanitizer would take what it
+ * marked there for an error when the thread ends.
+ */
+#define __cancelled_frame __attribute__((__no_sanitize_address__))
+
 /* Branch hints where the compiler would guess wrong. It regards each path to a __cold function as unlikely. */
 #define likely(x) __builtin_expect(!!(x), 1)
 #define unlikely(x) __builtin_expect(!!(x), 0)

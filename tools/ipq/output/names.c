@@ -173,6 +173,8 @@ void names_read(struct packet_name *name, const struct decoded *d, const uint8_t
 	struct bytes b = { .at = packet, .left = len, .ok = true };
 
 	name->kind = NAME_NONE;
+	name->type = 0;
+	name->code = 0;
 	name->text[0] = '\0';
 	if (!d->ports || d->fragment)
 		return;
