@@ -75,8 +75,13 @@ static void close_fd(int *fd)
 /* If the tool ends early, the write fails instead of raising SIGPIPE. */
 static void feed(struct streams *s)
 {
-	ssize_t n = send(s->in, s->input, strlen(s->input), MSG_NOSIGNAL | MSG_DONTWAIT);
+	ssize_t n;
 
+	if (s->input == NULL) {
+		close_fd(&s->in);
+		return;
+	}
+	n = send(s->in, s->input, strlen(s->input), MSG_NOSIGNAL | MSG_DONTWAIT);
 	if (n > 0)
 		s->input += n;
 	if (*s->input == '\0' || (n < 0 && errno != EINTR && errno != EAGAIN))
@@ -118,7 +123,8 @@ static void read_error(struct streams *s)
 		close_fd(&s->err);
 	if (n > 0 && room > 0)
 		s->error_used += (size_t)n;
-	s->error[s->error_used] = '\0';
+	if (s->error != NULL)
+		s->error[s->error_used] = '\0';
 }
 
 static int transfer(struct streams *s, int timeout_ms)

@@ -7,7 +7,7 @@
 #include <stdio.h>
 
 /* Where text_complain() and text_note() write from now on; NULL: the standard error, which may block. */
-void text_redirect(void (*put)(const char *text, size_t len));
+void text_redirect(void (*to)(const char *text, size_t len));
 
 /* Writes the text unchanged to the standard error, in whole lines. */
 void text_note(const char *format, ...) __attribute__((format(printf, 1, 2)));

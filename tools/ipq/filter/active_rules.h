@@ -52,7 +52,7 @@ struct active_rules_source {
  */
 int active_rules_load(struct active_rules **active_rules, const struct active_rules_source *from,
 		      unsigned workers);
-void active_rules_free(struct active_rules *active_rules);
+void active_rules_free(struct active_rules *p);
 
 static inline struct counters *active_rules_counters(const struct active_rules *active_rules, unsigned worker,
 						     unsigned rule)
@@ -68,27 +68,26 @@ static inline void counters_add(_Atomic uint64_t *counter, uint64_t n)
 }
 
 /* Rules with the same text continue their counters. `old` must not be in use any more. */
-void active_rules_restore(struct active_rules *active_rules, const struct active_rules *old);
+void active_rules_restore(struct active_rules *p, const struct active_rules *old);
 /* Rates of rules with the same text continue. */
-void active_rules_restore_rates(struct active_rules *active_rules, const struct active_rules *old);
+void active_rules_restore_rates(struct active_rules *p, const struct active_rules *old);
 
 /* Counting begins again at 0. */
-void active_rules_reset(struct active_rules *active_rules);
+void active_rules_reset(struct active_rules *p);
 /* Sum over workers, with base. */
-void active_rules_sum(const struct active_rules *active_rules, unsigned rule, struct counters *sum);
+void active_rules_sum(const struct active_rules *p, unsigned rule, struct counters *sum);
 /* The table of counters: text, its lines cut to width (0: as long as they are), or one line of JSON. flows: NULL
  * without rules for them. Returns the number of lines. */
-unsigned active_rules_print(const struct active_rules *active_rules, const struct flow_totals *flows,
-			    FILE *out, bool json, unsigned width);
+unsigned active_rules_print(const struct active_rules *p, const struct flow_totals *flows, FILE *out,
+			    bool json, unsigned width);
 
 /* Bytes of a packet that the rules look at; 0: all of it may be needed. */
-uint32_t active_rules_copy_range(const struct active_rules *active_rules);
+uint32_t active_rules_copy_range(const struct active_rules *p);
 /* Does a rule edit packets, or count them one by one? */
-bool active_rules_need_segments(const struct active_rules *active_rules);
+bool active_rules_need_segments(const struct active_rules *p);
 /* A rule changes the length of TCP payload: both directions must pass. NULL: none. */
-const struct rule *active_rules_resize_tcp(const struct active_rules *active_rules);
+const struct rule *active_rules_resize_tcp(const struct active_rules *p);
 /* A rule after `from` that applies to packets which `from` would have decided before version 0.2. NULL: none. */
-const struct rule *active_rules_now_reached(const struct active_rules *active_rules,
-					    const struct rule **from);
+const struct rule *active_rules_now_reached(const struct active_rules *p, const struct rule **from);
 
 #endif

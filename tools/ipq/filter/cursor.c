@@ -77,7 +77,7 @@ int cursor_number(struct cursor *c, uint64_t max, const char *stop, uint64_t *va
 
 int cursor_u32(struct cursor *c, uint32_t max, uint32_t *value, uint32_t *mask, const char *what)
 {
-	uint64_t n;
+	uint64_t n = 0;
 	int err = cursor_number(c, max, mask != NULL ? "/" : "", &n, what);
 
 	if (err < 0)

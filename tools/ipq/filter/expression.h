@@ -25,7 +25,7 @@ struct subject {
 };
 
 /* Reads c up to the end of the text; nothing: every packet matches. 0, -EINVAL with *c->e, -ENOMEM. */
-int expression_parse(struct expression **x, struct cursor *c);
+int expression_parse(struct expression **out, struct cursor *c);
 void expression_free(struct expression *x);
 
 bool expression_match(const struct expression *x, struct subject *s);

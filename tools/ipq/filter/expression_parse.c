@@ -147,7 +147,7 @@ static void replace_protochain(char *text)
 	char *at;
 
 	while ((at = strstr(text, "protochain")) != NULL)
-		memcpy(at, "proto     ", 10);
+		memset(at + strlen("proto"), ' ', strlen("chain"));
 }
 
 static bool matches_extension(const struct bpf_program *program)
@@ -296,7 +296,7 @@ static int parse_term(struct parser *p, struct node **out)
 		err = parse_group(p, out);
 	} else {
 		err = parse_metadata(p, out);
-		if (err == 0)
+		if (err == 0 && *out == NULL)
 			err = parse_primitive(p, out);
 		else if (err > 0)
 			err = 0;

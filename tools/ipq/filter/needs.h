@@ -6,10 +6,10 @@
 #include "filter/active_rules.h"
 
 /* Fills in resizes_tcp, selects_records, flags, filter and filters. 0 or -ENOMEM. */
-int active_rules_find_needs(struct active_rules *rules);
+int active_rules_find_needs(struct active_rules *p);
 
 /* Every packet must come: the numbers of connections that were rewritten before depend on it. */
-void active_rules_need_all(struct active_rules *rules);
+void active_rules_need_all(struct active_rules *p);
 
 /* A filter for a firewall rule that queues the packets which one expression may match: 1, 0 (every packet must come,
  * *filter is not used), or -ENOMEM. */

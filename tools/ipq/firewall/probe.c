@@ -163,7 +163,7 @@ static int probe_group(uint16_t number)
 
 int probe_number(bool log, uint16_t number)
 {
-	uint8_t owned;
+	uint8_t owned = 0;
 	int err;
 
 	if (log)

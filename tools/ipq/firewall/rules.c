@@ -297,7 +297,7 @@ static int find_missing(const struct rules *r, struct ipq_error *e)
 				"another program removed the rules that send packets here from %s (%s)",
 				hooks_describe(gone, hooks, sizeof(hooks)),
 				chain_describe(&missing, what, sizeof(what)));
-		if (r->kind[k] != FIREWALL_NFT && r->change == SETTLED &&
+		if (own != NULL && r->kind[k] != FIREWALL_NFT && r->change == SETTLED &&
 		    own->rules - own->known_count != rules_count(r))
 			return ipq_fail(e, ENOENT, "another program changed the rules in %s",
 					chain_describe(&missing, what, sizeof(what)));

@@ -49,7 +49,7 @@ static void put_link(FILE *filter, const char *protocol, const struct end *a, co
 
 static void add_socket(FILE *filter, int fd)
 {
-	struct sockaddr_storage local, remote;
+	struct sockaddr_storage local = { .ss_family = AF_UNSPEC }, remote = local;
 	socklen_t local_len = sizeof(local), remote_len = sizeof(remote), len = sizeof(int);
 	struct end a, b;
 	int type;

@@ -115,8 +115,8 @@ void row_explain(const struct snapshot *s, const struct queue_row *row, char *te
 			"no process owns it; its rules have bypass: packets pass without a verdict",
 		[QUEUE_NO_MODE] = "its owner has not set a copy mode: it receives nothing",
 		[QUEUE_STUCK] =
-			"packets wait and none was decided for half a second: its owner does not read them, "
-			"or holds them",
+			("packets wait and none was decided for half a second: its owner does not read them, "
+			 "or holds them"),
 		[QUEUE_FORWARDED] = "no rule names it: it receives packets by a verdict of another queue",
 		[QUEUE_IDLE] = "no rule feeds it: its owner receives no packets",
 	};
