@@ -10,6 +10,7 @@
 #include <string.h>
 #include "classic/classic.h"
 #include "core/core.h"
+#include "util/compiler.h"
 
 struct classic_batch {
 	struct ipq_queue *queue;
@@ -84,7 +85,7 @@ static ssize_t next_message(struct classic *c, unsigned char *buf, size_t len)
 }
 
 /* The next batch. READ_NOTHING: it has packets or refusals. */
-static struct read_result receive(struct classic *c, int64_t deadline)
+__cancelled_frame static struct read_result receive(struct classic *c, int64_t deadline)
 {
 	struct classic_batch *b = c->batching;
 	unsigned max = c->batch > SOURCE_BATCH_MAX ? SOURCE_BATCH_MAX : c->batch > 1 ? c->batch : 1;
@@ -108,7 +109,8 @@ static struct read_result receive(struct classic *c, int64_t deadline)
 	return (struct read_result){ READ_NOTHING, 0 };
 }
 
-struct read_result classic_batch_read(struct classic *c, unsigned char *buf, size_t len, int64_t deadline)
+__cancelled_frame struct read_result classic_batch_read(struct classic *c, unsigned char *buf, size_t len,
+							int64_t deadline)
 {
 	struct read_result r = { READ_NOTHING, 0 };
 	int saved = errno;

@@ -171,9 +171,9 @@ __cold static struct read_result other_result(struct classic *c, int n, const st
 }
 
 /* memory: SOURCE_SLOT_SIZE bytes. */
-static inline struct read_result read_into(struct classic *c, unsigned char *memory,
-					   struct known_interface *known, unsigned char *buf, size_t len,
-					   int timeout_ms)
+__cancelled_frame static inline struct read_result read_into(struct classic *c, unsigned char *memory,
+							     struct known_interface *known,
+							     unsigned char *buf, size_t len, int timeout_ms)
 {
 	const struct iovec slot = { memory, SOURCE_SLOT_SIZE };
 	struct source_refusal refusal;
@@ -188,8 +188,8 @@ static inline struct read_result read_into(struct classic *c, unsigned char *mem
 }
 
 /* For a reader that does not have the scratch memory. */
-__noinline static struct read_result read_with_own_memory(struct classic *c, unsigned char *buf, size_t len,
-							  int timeout_ms)
+__noinline __cancelled_frame static struct read_result
+read_with_own_memory(struct classic *c, unsigned char *buf, size_t len, int timeout_ms)
 {
 	unsigned char *memory = malloc(SOURCE_SLOT_SIZE);
 	struct read_result r;
@@ -203,7 +203,8 @@ __noinline static struct read_result read_with_own_memory(struct classic *c, uns
 }
 
 /* The next message. timeout_ms is 0 or IPQ_FOREVER. */
-static struct read_result read_message(struct classic *c, unsigned char *buf, size_t len, int timeout_ms)
+__cancelled_frame static struct read_result read_message(struct classic *c, unsigned char *buf, size_t len,
+							 int timeout_ms)
 {
 	struct read_result r;
 
@@ -220,8 +221,8 @@ static struct read_result read_message(struct classic *c, unsigned char *buf, si
  * would miss other work: then no time has passed since the call, and it gets the next message or an
  * acknowledgement.
  */
-__cold static struct read_result after_wrong_family(struct classic *c, unsigned char *buf, size_t len,
-						    int64_t called)
+__cold __cancelled_frame static struct read_result after_wrong_family(struct classic *c, unsigned char *buf,
+								      size_t len, int64_t called)
 {
 	struct read_result r = { READ_WRONG_FAMILY, 0 };
 
@@ -233,7 +234,7 @@ __cold static struct read_result after_wrong_family(struct classic *c, unsigned 
 	return (struct read_result){ READ_WRONG_FAMILY, classic_deliver_nothing(c, buf, len) };
 }
 
-static struct read_result read_blocking(struct classic *c, unsigned char *buf, size_t len)
+__cancelled_frame static struct read_result read_blocking(struct classic *c, unsigned char *buf, size_t len)
 {
 	int64_t called = now_coarse_ns();
 	struct read_result r;
@@ -244,8 +245,8 @@ static struct read_result read_blocking(struct classic *c, unsigned char *buf, s
 	return likely(r.event != READ_WRONG_FAMILY) ? r : after_wrong_family(c, buf, len, called);
 }
 
-__noinline static struct read_result read_timed(struct classic *c, unsigned char *buf, size_t len,
-						int64_t deadline)
+__noinline __cancelled_frame static struct read_result read_timed(struct classic *c, unsigned char *buf,
+								  size_t len, int64_t deadline)
 {
 	struct read_result r;
 
@@ -262,8 +263,8 @@ __noinline static struct read_result read_timed(struct classic *c, unsigned char
 	return r;
 }
 
-__flatten struct read_result classic_direct_read(struct classic *c, unsigned char *buf, size_t len,
-						 int64_t deadline)
+__flatten __cancelled_frame struct read_result classic_direct_read(struct classic *c, unsigned char *buf,
+								   size_t len, int64_t deadline)
 {
 	if (c->batching != NULL)
 		return classic_batch_read(c, buf, len, deadline);

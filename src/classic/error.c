@@ -51,7 +51,7 @@ struct read_result classic_timed_out(void)
 	return classic_read_done(0);
 }
 
-struct read_result classic_wait(const struct classic *c, int64_t deadline)
+__cancelled_frame struct read_result classic_wait(const struct classic *c, int64_t deadline)
 {
 	struct pollfd p = { .fd = c->public.fd, .events = POLLIN };
 	int64_t left = deadline == READ_NOW ? 0 : deadline - now_us();

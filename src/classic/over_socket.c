@@ -18,6 +18,7 @@
 #include "classic/host.h"
 #include "core/core.h"
 #include "ipqueue/messages.h"
+#include "util/compiler.h"
 
 #define HEAD (sizeof(ipq_packet_msg_t) + NLMSG_HDRLEN)
 #define ACK_WAIT_MS 5000
@@ -301,7 +302,8 @@ static struct read_result no_more_packets(struct classic *c)
 }
 
 /* READ_NOTHING: the message was an acknowledgement for the thread that sets a mode. */
-static struct read_result receive(struct classic *c, unsigned char *buf, size_t len, int flags)
+__cancelled_frame static struct read_result receive(struct classic *c, unsigned char *buf, size_t len,
+						    int flags)
 {
 	struct nlmsghdr nlh;
 	ssize_t n = recv(c->public.fd, buf, len, flags | MSG_TRUNC);
@@ -332,7 +334,8 @@ static struct read_result receive(struct classic *c, unsigned char *buf, size_t 
 	return (size_t)n <= len ? classic_read_done(n) : shorten(buf, len, &nlh);
 }
 
-static struct read_result read_socket(struct classic *c, unsigned char *buf, size_t len, int64_t deadline)
+__cancelled_frame static struct read_result read_socket(struct classic *c, unsigned char *buf, size_t len,
+							int64_t deadline)
 {
 	struct read_result r;
 
