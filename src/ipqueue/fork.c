@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* After a fork, the child may run the engine when its parent has ended. Both share state in memory. */
-#include <string.h>
 #include "ipqueue/state.h"
 
 static uint32_t serial_of(const struct client *c)
@@ -61,7 +60,7 @@ void engine_restore_state(struct engine *e)
 	}
 	e->adopt = true;
 	/* The source's copy in this process does not know the parent's last settings. */
-	if (l->configured && !(e->configured && memcmp(&l->config, &e->config, sizeof(e->config)) == 0))
+	if (l->configured && !(e->configured && engine_same_config(&l->config, &e->config)))
 		e->source->ops->configure(e->source, &l->config, NULL);
 	e->config = l->config;
 	e->configured = l->configured;

@@ -49,13 +49,21 @@ static void wanted(const struct engine *e, struct source_config *config)
 	config->receive_buffer = length > RECEIVE_BUFFER_MAX ? RECEIVE_BUFFER_MAX : (uint32_t)length;
 }
 
+/* By members: padding has no defined value. */
+bool engine_same_config(const struct source_config *a, const struct source_config *b)
+{
+	return a->mode == b->mode && a->range == b->range && a->queue_length == b->queue_length &&
+	       a->receive_buffer == b->receive_buffer && a->flags == b->flags &&
+	       a->beyond_slot == b->beyond_slot;
+}
+
 int engine_configure(struct engine *e, struct ipq_error *error)
 {
 	struct source_config config;
 	int ret;
 
 	wanted(e, &config);
-	if (e->configured && memcmp(&config, &e->config, sizeof(config)) == 0)
+	if (e->configured && engine_same_config(&config, &e->config))
 		return 0;
 	ret = e->source->ops->configure(e->source, &config, error);
 	if (ret < 0)
