@@ -78,7 +78,7 @@ struct ipq_tcp_options {
 
 /* Creates an empty table; options may be NULL. Free it with ipq_tcp_close(). -EINVAL: unknown flags, or
  * options->size is not set. -ENOMEM. Errors of getrandom(2). */
-int ipq_tcp_open(struct ipq_tcp **t, const struct ipq_tcp_options *options);
+int ipq_tcp_open(struct ipq_tcp **table, const struct ipq_tcp_options *options);
 
 /* Frees a table. No thread may use it afterwards. t may be NULL. */
 void ipq_tcp_close(struct ipq_tcp *t);

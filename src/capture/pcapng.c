@@ -228,7 +228,7 @@ static int read_piece(struct capture_reader *r, struct capture_record *record, c
 int pcapng_read(struct capture_reader *r, struct capture_record *record, const uint8_t **data,
 		uint64_t *begin)
 {
-	uint32_t type, len;
+	uint32_t type = 0, len = 0;
 	int err;
 
 	while (capture_reader_ready(r)) {
@@ -253,7 +253,7 @@ int pcapng_read(struct capture_reader *r, struct capture_record *record, const u
 
 int pcapng_read_header(struct capture_reader *r)
 {
-	uint32_t type, len;
+	uint32_t type = 0, len = 0;
 	int err = next_block(r, &type, &len);
 
 	if (err < 0)
@@ -266,7 +266,7 @@ const uint8_t *capture_option(const struct capture_record *record, const uint8_t
 {
 	size_t padding = -record->caplen & 3, len = record->tail;
 	const uint8_t *value;
-	uint16_t found;
+	uint16_t found = 0;
 
 	if (record->kind != CAPTURE_ENHANCED || len < padding + 4)
 		return NULL;

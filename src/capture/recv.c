@@ -67,29 +67,26 @@ static size_t min(size_t a, size_t b)
 	return a < b ? a : b;
 }
 
-/* Where a payload of n bytes goes: offset at of the slot, or memory of its own if it does not fit. NULL:
- * no memory. */
-static uint8_t *payload_room(struct pcap_source *p, const struct iovec *slot, unsigned index, size_t at,
-			     size_t n)
+/* Memory for a payload that does not fit into slot `index` of the batch. NULL: no memory. */
+static uint8_t *large_room(struct pcap_source *p, unsigned index)
 {
-	if (at + n <= slot->iov_len)
-		return (uint8_t *)slot->iov_base + at;
 	if (p->large[index] == NULL)
 		p->large[index] = malloc(SOURCE_FILE_PACKET_MAX);
 	return p->large[index];
 }
 
-/* Copies the payload. index: of the slot in its batch. */
+/* Copies the payload to offset at of the slot, or to memory of its own if it does not fit. Without such memory it
+ * is cut. index: of the slot in its batch. */
 static void fill_payload(struct pcap_source *p, const struct held *h, const struct iovec *slot,
 			 unsigned index, size_t at, struct ipq_packet *packet)
 {
 	size_t n = min(h->frame.payload_len, p->config.range != 0 ? p->config.range : SOURCE_FILE_PACKET_MAX);
+	bool fits = n <= slot->iov_len - at;
+	uint8_t *large = fits || !p->config.beyond_slot ? NULL : large_room(p, index);
 
-	packet->payload = p->config.beyond_slot ? payload_room(p, slot, index, at, n) : NULL;
-	if (packet->payload == NULL) {
-		n = min(n, slot->iov_len - at);
-		packet->payload = (uint8_t *)slot->iov_base + at;
-	}
+	if (!fits && large == NULL)
+		n = slot->iov_len - at;
+	packet->payload = large != NULL ? large : (uint8_t *)slot->iov_base + at;
 	memcpy(packet->payload, held_frame(h) + h->frame.link_len, n);
 	packet->payload_len = (uint32_t)n;
 	packet->present |= IPQ_HAS_PAYLOAD;

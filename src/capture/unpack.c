@@ -17,8 +17,8 @@
 #endif
 #include "capture/unpack.h"
 
-extern __typeof__(dlopen) dlopen __attribute__((weak));
-extern __typeof__(dlsym) dlsym __attribute__((weak));
+#pragma weak dlopen
+#pragma weak dlsym
 
 #define PACKED_BUFFER (512 * 1024)
 

@@ -140,7 +140,7 @@ struct tcp_flow *tcp_find(struct ipq_tcp *t, struct tcp_shard *shard, const stru
 	unsigned states = 0, closed_states = 0;
 
 	for (f = tcp_flow_first(t, shard, hash); f; f = f->next) {
-		if (memcmp(&f->key, key, sizeof(*key)))
+		if (memcmp(&f->key, key, sizeof(*key)) != 0)
 			continue;
 		states++;
 		if (belongs(t, f, s) && (!nearest || distance_to(t, f, s) < distance_to(t, nearest, s)))

@@ -59,7 +59,7 @@ static bool move_sack(const struct ipq_tcp *t, const struct tcp_log *log, struct
 		put32(blocks + n + 4, end);
 		n += 8;
 	}
-	if (n == len && !memcmp(blocks, e->data + at, n))
+	if (n == len && memcmp(blocks, e->data + at, n) == 0)
 		return false;
 	return (n ? ipq_edit_set_tcp_option(e, OPTION_SACK, blocks, n)
 		  : ipq_edit_clear_tcp_option(e, OPTION_SACK)) == 0;

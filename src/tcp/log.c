@@ -145,7 +145,7 @@ static int find_kind(struct tcp_log *log, const struct tcp_kind *wanted, const v
 		if (!k->bytes)
 			unused = (int)i;
 		else if (k->hash == wanted->hash && k->old_len == wanted->old_len &&
-			 k->new_len == wanted->new_len && !memcmp(k->bytes, bytes, k->new_len))
+			 k->new_len == wanted->new_len && memcmp(k->bytes, bytes, k->new_len) == 0)
 			return (int)i;
 	}
 	return unused;

@@ -365,7 +365,7 @@ static bool build_payload(struct ipq_tcp_segment *s, const struct tcp_log *log, 
 		s->flags &= (uint16_t)~IPQ_TCP_FIN;
 		ipq_edit_set_tcp_flags(e, 0, IPQ_TCP_FIN);
 	}
-	if (len == e->payload_len && !memcmp(shard->scratch, e->data + e->payload, len))
+	if (len == e->payload_len && memcmp(shard->scratch, e->data + e->payload, len) == 0)
 		return true;
 	if (edit_splice(e, e->payload, e->payload_len, shard->scratch, len))
 		return s->table->recorded; /* a fragment */

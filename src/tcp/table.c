@@ -204,19 +204,19 @@ static int make_shards(struct ipq_tcp *t)
 		pthread_mutex_init(&t->shard[i].lock, &attributes);
 	pthread_mutexattr_destroy(&attributes);
 	for (unsigned i = 0; i < t->shards; i++) {
-		t->shard[i].bucket = calloc(t->buckets, sizeof(*t->shard[i].bucket));
+		t->shard[i].bucket = calloc(t->buckets, sizeof(struct tcp_flow *));
 		if (!t->shard[i].bucket)
 			return -ENOMEM;
 	}
 	return 0;
 }
 
-int ipq_tcp_open(struct ipq_tcp **opened, const struct ipq_tcp_options *options)
+int ipq_tcp_open(struct ipq_tcp **table, const struct ipq_tcp_options *options)
 {
 	struct ipq_tcp *t = calloc(1, sizeof(*t));
 	int err;
 
-	*opened = NULL;
+	*table = NULL;
 	if (!t)
 		return -ENOMEM;
 	t->clock = clock_ms;
@@ -228,7 +228,7 @@ int ipq_tcp_open(struct ipq_tcp **opened, const struct ipq_tcp_options *options)
 	if (err)
 		ipq_tcp_close(t);
 	else
-		*opened = t;
+		*table = t;
 	return err;
 }
 
@@ -239,9 +239,14 @@ void ipq_tcp_close(struct ipq_tcp *t)
 	for (unsigned i = 0; t->shard && i < t->shards; i++) {
 		struct tcp_shard *shard = &t->shard[i];
 
-		for (unsigned class = 0; class < TCP_CLASSES; class ++)
-			while (shard->list[class].oldest)
-				tcp_flow_forget(t, shard, shard->list[class].oldest);
+		for (unsigned class = 0; class < TCP_CLASSES; class ++) {
+			struct tcp_flow *next;
+
+			for (struct tcp_flow *f = shard->list[class].oldest; f; f = next) {
+				next = f->newer;
+				tcp_flow_forget(t, shard, f);
+			}
+		}
 		free(shard->bucket);
 		free(shard->scratch);
 		pthread_mutex_destroy(&shard->lock);

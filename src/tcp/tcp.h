@@ -65,7 +65,7 @@ static inline bool tcp_log_append(struct tcp_log *log, uint32_t begin, const voi
 		return false;
 	k = &log->kind[log->which[i - 1]];
 	if (k->old_len != old_len || k->new_len != new_len || before(begin, log->begin[i - 1] + k->old_len) ||
-	    begin - log->begin[log->first] > TCP_SPAN_MAX || memcmp(k->bytes, bytes, new_len))
+	    begin - log->begin[log->first] > TCP_SPAN_MAX || memcmp(k->bytes, bytes, new_len) != 0)
 		return false;
 	k->refs++;
 	log->begin[i] = begin;
