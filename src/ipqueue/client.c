@@ -35,7 +35,7 @@ static struct client *find_pid(struct engine *e, uint8_t family, uint32_t pid)
 
 static void set_pid(struct engine *e, struct client *c, uint32_t pid)
 {
-	struct family *f = engine_family(e, c->family);
+	struct family *f = client_family(e, c);
 
 	c->pid = pid;
 	if (f->peer_pid == pid && f->owner == NULL)
@@ -115,7 +115,7 @@ static void release(struct engine *e, struct family *f)
 
 static void end(struct engine *e, struct client *c)
 {
-	struct family *f = engine_family(e, c->family);
+	struct family *f = client_family(e, c);
 	size_t waiting = f->waiting.count;
 
 	if (f->owner == c || (f->owner == NULL && f->requester == c && f->peer_pid != 0)) {
@@ -175,7 +175,7 @@ void client_refused(struct engine *e, uint32_t tag, int error)
 	c = engine_find_client(e, k->serial);
 	if (c == NULL)
 		return;
-	f = engine_family(e, c->family);
+	f = client_family(e, c);
 	/* A refused verdict leaves the packet waiting, unless there is no packet. */
 	if (error != ENOENT && k->known && f->peer_pid != 0 && idset_reserve(&f->waiting, 1) == 0)
 		idset_add(&f->waiting, k->id);
@@ -340,7 +340,7 @@ static int set_verdict(struct engine *e, struct family *f, const struct client *
 static int do_request(struct engine *e, struct client *c, const struct wire_request *r, bool too_short,
 		      const void *request, bool *silent)
 {
-	struct family *f = engine_family(e, c->family);
+	struct family *f = client_family(e, c);
 	int err;
 
 	if ((int32_t)r->pid <= 0 || (r->flags & NLM_F_REQUEST) == 0 || (r->flags & NLM_F_MULTI) != 0)

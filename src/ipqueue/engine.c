@@ -278,7 +278,7 @@ int engine_request(struct engine *e, uint32_t client, const struct iovec *piece,
 	c = engine_find_client(e, client);
 	if (c == NULL)
 		goto out;
-	f = engine_family(e, c->family);
+	f = client_family(e, c);
 	before = f->waiting.count;
 	client_serve(e, c); /* requests that are in its socket come first; it may end */
 	c = engine_find_client(e, client);

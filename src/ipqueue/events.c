@@ -45,7 +45,7 @@ void client_watch(struct engine *e, struct client *c)
 	struct epoll_event event = { .events = EPOLLIN | EPOLLRDHUP | (c->blocked ? (uint32_t)EPOLLOUT : 0),
 				     .data.ptr = c };
 
-	c->watched = c->blocked || !e->polling || engine_family(e, c->family)->owner != c;
+	c->watched = c->blocked || !e->polling || client_family(e, c)->owner != c;
 	if (!c->watched)
 		epoll_ctl(e->epoll, EPOLL_CTL_DEL, c->fd, NULL);
 	else if (epoll_ctl(e->epoll, EPOLL_CTL_MOD, c->fd, &event) < 0 &&

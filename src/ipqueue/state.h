@@ -134,6 +134,12 @@ static inline struct family *engine_family(struct engine *e, uint8_t af)
 	return af == AF_INET ? &e->family[0] : af == AF_INET6 ? &e->family[1] : NULL;
 }
 
+/* A client has one of the two: see engine_add(). */
+static inline struct family *client_family(struct engine *e, const struct client *c)
+{
+	return &e->family[c->family == AF_INET6];
+}
+
 static inline struct client *engine_find_client(const struct engine *e, uint32_t serial)
 {
 	struct client *c;

@@ -293,9 +293,10 @@ void tcp_log_prune_oldest(struct tcp_log *log, uint32_t n)
 		log->base += delta_of(log, log->first);
 		put_kind(log, log->which[log->first++]);
 	}
-	if (log->first == log->end)
-		log->first = log->end = 0;
-	if (!log->end && log->room > 64 * EDITS_FIRST)
+	if (log->first < log->end)
+		return;
+	log->first = log->end = 0;
+	if (log->room > 64 * EDITS_FIRST)
 		free_edits(log);
 }
 
