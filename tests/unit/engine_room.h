@@ -28,7 +28,7 @@ struct room {
 };
 
 /* So that a child of fork, which ends without closing its engine, has not lost it for valgrind. */
-static struct engine *opened_last;
+static struct engine *volatile opened_last;
 
 static inline struct room open_room(bool lossless, const struct engine_options *options)
 {
