@@ -212,15 +212,21 @@ static size_t edits_bytes(uint32_t room)
 /* An array that could not grow stays; one that has grown more than the others does no harm. */
 static int resize_edits(struct tcp_log *log, uint32_t room)
 {
-	uint32_t *begin = realloc(log->begin, room * sizeof(*begin));
-	uint32_t *shift = realloc(log->shift, room / TCP_BLOCK * sizeof(*shift));
-	uint8_t *which = realloc(log->which, room);
+	uint32_t *begin, *shift;
+	uint8_t *which;
 
-	log->begin = begin ? begin : log->begin;
-	log->shift = shift ? shift : log->shift;
-	log->which = which ? which : log->which;
-	if (!begin || !shift || !which)
+	begin = realloc(log->begin, room * sizeof(*begin));
+	if (!begin)
 		return -ENOMEM;
+	log->begin = begin;
+	shift = realloc(log->shift, room / TCP_BLOCK * sizeof(*shift));
+	if (!shift)
+		return -ENOMEM;
+	log->shift = shift;
+	which = realloc(log->which, room);
+	if (!which)
+		return -ENOMEM;
+	log->which = which;
 	log->room = room;
 	return 0;
 }

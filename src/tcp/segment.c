@@ -210,6 +210,8 @@ static int write_unlogged(struct ipq_tcp_segment *s, struct tcp_direction *d, si
 {
 	uint32_t begin = s->text + (uint32_t)offset, end = begin + (uint32_t)len;
 
+	if (tcp_log_covers(&d->log, begin, end))
+		return -EEXIST;
 	if (!d->has_unlogged)
 		d->unlogged = (struct tcp_range){ begin, end };
 	d->has_unlogged = true;
@@ -218,6 +220,11 @@ static int write_unlogged(struct ipq_tcp_segment *s, struct tcp_direction *d, si
 	if (before(d->unlogged.end, end))
 		d->unlogged.end = end;
 	return write_now(s, offset, bytes, len);
+}
+
+static bool overlaps_unlogged(const struct tcp_direction *d, uint32_t begin, uint32_t end)
+{
+	return d->has_unlogged && before(begin, d->unlogged.end) && before(d->unlogged.begin, end);
 }
 
 /* What the log of this direction may use of the connection's memory and of the table's. */
@@ -289,6 +296,9 @@ static int replace(struct ipq_tcp_segment *s, size_t offset, size_t old_len, con
 		return unlogged && !tcp_log_covers(&d->log, begin, end) ? write_now(s, offset, bytes, old_len)
 									: 0;
 	}
+	/* Sent again, this text would not be the same. */
+	if (old_len != new_len && overlaps_unlogged(d, begin, end))
+		return -EEXIST;
 	if (old_len != new_len && before(begin, s->fresh))
 		return count_refusal(s, -ESTALE, TCP_LATE);
 	if (old_len != new_len && s->edit->flags & IPQ_EDIT_FRAGMENT)
@@ -296,6 +306,8 @@ static int replace(struct ipq_tcp_segment *s, size_t offset, size_t old_len, con
 	if (new_len > old_len && s->length + new_len - old_len > s->room)
 		return count_refusal(s, s->edit->payload + s->room < s->edit->room ? -EMSGSIZE : -ENOSPC,
 				     TCP_NO_ROOM);
+	if (overlaps_unlogged(d, begin, end))
+		return write_unlogged(s, d, offset, bytes, old_len);
 	err = tcp_log_append(&d->log, begin, bytes, old_len, new_len)
 		      ? 0
 		      : add_to_log(s, d, begin, bytes, old_len, new_len);

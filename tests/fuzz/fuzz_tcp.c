@@ -2,8 +2,8 @@
 /*
  * Any segments of a few connections, any edits of them, in a table with little memory. Besides staying within its
  * memory, the code must keep these promises: a packet whose checksums were right still has right ones; a packet is
- * never dropped in a recording; what was replaced is sent the same way at once again; a connection uses no more
- * memory than it may.
+ * never dropped in a recording; what was replaced is replaced the same way when it is sent at once again; a connection
+ * uses no more memory than it may.
  *
  * Input: one byte of options, then for each packet: kind, flags, numbers, length of the payload, number of edits, and
  * for each of them offset, old length and new length. Or, with RAW in the kind, the bytes of a packet.
@@ -132,6 +132,7 @@ static void check_packet(struct ipq_tcp *t, struct input *in, bool recorded)
 	uint8_t made[PACKET_MAX], *packet, *again;
 	size_t len = make_packet(in, made), room = len + take(in) * 2;
 	struct ipq_edit e, repeated;
+	struct input edits = *in;
 	bool right = ipq_checksum_verify(made, len) == 0;
 	enum ipq_tcp_result result;
 
@@ -147,9 +148,9 @@ static void check_packet(struct ipq_tcp *t, struct input *in, bool recorded)
 		if (result == IPQ_TCP_UNCHANGED)
 			require(e.len <= len && !memcmp(packet, made, e.len));
 		/* Of two connections with the same addresses, a segment may belong to either. A full log does not
-		 * remember text of the same length. */
+		 * remember text of the same length: it must be replaced again. */
 		ipq_edit_begin(&repeated, again, len, room, 0);
-		if (pass(t, &repeated, NULL) == result && result == IPQ_TCP_CHANGED && is_alone(t))
+		if (pass(t, &repeated, &edits) == result && result == IPQ_TCP_CHANGED && is_alone(t))
 			require(repeated.payload_len == e.payload_len &&
 				!memcmp(again + repeated.payload, packet + e.payload, e.payload_len));
 	}
