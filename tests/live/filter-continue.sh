@@ -35,7 +35,9 @@ matched() {
 	awk -v rule="$2" '/^ *[0-9]+ +[0-9]+ +[0-9]+  / && index($0, rule) { print $2 }' $work/$1
 }
 
-for way in $(ways_to_queue); do
+ways=$(ways_to_queue)
+[ -n "$ways" ] || skip "this kernel cannot queue packets with ${ONLY_WAY:-any firewall}"
+for way in $ways; do
 	# Rules of the user in the same table. nftables has a table of its own for each ipq process.
 	if [ $way != nftables ]; then
 		$way -w -t mangle -A INPUT -p udp --dport 7001 -j DROP

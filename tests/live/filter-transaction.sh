@@ -5,19 +5,6 @@
 . "$IPQ_LIVE/lib.sh"
 . "$IPQ_LIVE/rules-lib.sh"
 
-closed() {
-	$FLOW udp -n 5 -e 0 -w 200 7001 >/dev/null
-}
-
-# until_closed: at most 5 s.
-until_closed() {
-	tries=25
-	until closed; do
-		tries=$((tries - 1))
-		[ $tries -gt 0 ] || return 1
-	done
-}
-
 # Tools that count how often they change rules: in the one file that they may write.
 mkdir -p $work/bin
 for name in iptables-legacy-restore ip6tables-legacy-restore iptables-nft-restore ip6tables-nft-restore; do

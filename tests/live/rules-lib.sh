@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 # For tests of the firewall rules of ipq; to be sourced after lib.sh.
 
-# ways_to_queue: what --via can be on this machine so that packets are queued. IPQ_WAYS: only these.
+# ways_to_queue: what --via can be on this machine so that packets are queued. IPQ_WAYS: only these. ONLY_WAY: this one.
 ways_to_queue() {
 	for way in ${IPQ_WAYS:-iptables-legacy iptables-nft nftables}; do
+		[ $way = "${ONLY_WAY:-$way}" ] || continue
 		if [ $way = nftables ]; then
 			nft -c 'table inet x { chain c { type filter hook input priority 0; queue num 9; }; }' 2>/dev/null || continue
 		else
@@ -12,5 +13,18 @@ ways_to_queue() {
 			$way -w -t mangle -D OUTPUT -p udp --dport 9 -j NFQUEUE --queue-num 0
 		fi
 		echo $way
+	done
+}
+
+# closed: no packet to port 7001 arrives. until_closed: soon; at most 5 s.
+closed() {
+	$FLOW udp -n 5 -e 0 -w 200 7001 >/dev/null
+}
+
+until_closed() {
+	tries=25
+	until closed; do
+		tries=$((tries - 1))
+		[ $tries -gt 0 ] || return 1
 	done
 }
