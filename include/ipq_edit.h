@@ -32,7 +32,7 @@
  * are not seen.
  *
  * IPv4 with options; IPv6 with hop-by-hop, routing, destination, fragment and authentication headers; TCP,
- * UDP, UDP-Lite, ICMP and ICMPv6; packets with length 0 from captures with segmentation offload; jumbograms.
+ * UDP, UDP-Lite, SCTP, ICMP and ICMPv6; packets with length 0 from captures with segmentation offload; jumbograms.
  * No call allocates memory, blocks or prints, or keeps state outside struct ipq_edit: threads may edit
  * different packets at the same time. Numbers are in host byte order, addresses are bytes in network order.
  * Calls return 0 or -errno unless described otherwise.
@@ -73,11 +73,11 @@ enum ipq_edit_reason {
 	IPQ_EDIT_REASON_MALFORMED,     /* a header or option is malformed */
 	IPQ_EDIT_REASON_CUT,	       /* only the first bytes of the packet are present */
 	IPQ_EDIT_REASON_FRAGMENT,      /* a fragment: see ipq_edit_begin() */
-	IPQ_EDIT_REASON_PROTOCOL,      /* unknown transport protocol, such as SCTP or DCCP */
+	IPQ_EDIT_REASON_PROTOCOL,      /* unknown transport protocol, such as DCCP */
 	IPQ_EDIT_REASON_ENCRYPTED,     /* ESP, also in UDP */
 	IPQ_EDIT_REASON_AUTHENTICATED, /* an Authentication Header covers the bytes */
-	IPQ_EDIT_REASON_SIGNED,	       /* TCP-MD5 (RFC 2385) or TCP-AO (RFC 5925) covers the bytes */
-	IPQ_EDIT_REASON_MPTCP,	       /* a Multipath TCP option covers the payload or counts its bytes */
+	IPQ_EDIT_REASON_SIGNED, /* TCP-MD5 (RFC 2385), TCP-AO (RFC 5925) or SCTP's AUTH or cookie covers the bytes */
+	IPQ_EDIT_REASON_MPTCP,	  /* a Multipath TCP option covers the payload or counts its bytes */
 	IPQ_EDIT_REASON_TUNNEL,	  /* the payload is another packet, with lengths and checksums of its own */
 	IPQ_EDIT_REASON_ICMP,	  /* the payload is a quoted packet, or has lengths of its own */
 	IPQ_EDIT_REASON_COVERAGE, /* a new length for UDP-Lite with partial checksum coverage */
@@ -87,6 +87,7 @@ enum ipq_edit_reason {
 	IPQ_EDIT_REASON_LATE,	  /* ipq_tcp.h: later payload was sent on before */
 	IPQ_EDIT_REASON_MEMORY,	  /* ipq_tcp.h: the memory for connections is used up */
 	IPQ_EDIT_REASON_WINDOW,	  /* ipq_tcp.h: numbers outside the window of the connection */
+	IPQ_EDIT_REASON_CHUNK,	  /* a new length for SCTP, whose chunks have lengths of their own */
 	IPQ_EDIT_REASON_COUNT	  /* number of reasons in this version */
 };
 
@@ -107,10 +108,10 @@ struct ipq_edit {
 	uint16_t reason;	 /* IPQ_EDIT_REASON_ of the last call that failed */
 	uint32_t transport;	 /* offset of the transport header */
 	uint32_t transport_len;	 /* bytes of transport header and payload */
-	uint32_t payload;	 /* offset of the payload of TCP, UDP or ICMP (after 8 bytes) */
-	uint32_t payload_len;	 /* its bytes in this packet */
-	uint32_t checksum;	 /* offset of the transport checksum; 0: none in this packet */
-	uint32_t covered;	 /* bytes from transport on that the checksum covers */
+	uint32_t payload; /* offset of the payload of TCP, UDP, SCTP (its chunks) or ICMP (after 8 bytes) */
+	uint32_t payload_len; /* its bytes in this packet */
+	uint32_t checksum;    /* offset of the transport checksum; 0: none in this packet */
+	uint32_t covered;     /* bytes from transport on that the checksum covers */
 	/* Offsets of the addresses in the pseudo-header. They differ from those of the network header with
 	 * a Home Address option or a routing header. 0: unknown. */
 	uint32_t final_source, final_destination;
@@ -159,7 +160,7 @@ int ipq_edit_set_ecn(struct ipq_edit *e, unsigned ecn);
  * and
  * -EPROTONOSUPPORT if its protocol has no such field. */
 
-/* TCP, UDP, UDP-Lite. */
+/* TCP, UDP, UDP-Lite, SCTP. */
 int ipq_edit_set_source_port(struct ipq_edit *e, uint16_t port);
 int ipq_edit_set_destination_port(struct ipq_edit *e, uint16_t port);
 
@@ -236,8 +237,8 @@ int ipq_edit_substitute(struct ipq_edit *e, const void *old_bytes, size_t old_le
 /* ---- checksums -------------------------------------------------------------------------------- */
 
 /*
- * Computes all checksums of the packet: IPv4 header, TCP, UDP (even where it was 0, none), UDP-Lite, ICMP,
- * ICMPv6. For partial checksums (IPQ_PACKET_CHECKSUM_NOT_READY) of packets up to 64 KiB, and for new packets.
+ * Computes all checksums of the packet: IPv4 header, TCP, UDP (even where it was 0, none), UDP-Lite, SCTP,
+ * ICMP, ICMPv6. For partial checksums (IPQ_PACKET_CHECKSUM_NOT_READY) of packets up to 64 KiB, and for new packets.
  * Returns the errors of ipq_edit_begin(). With these errors only the IPv4 header's checksum is set:
  * -EOPNOTSUPP (a fragment, authenticated, encrypted, or a routing header of unknown type with segments left),
  * -EPROTONOSUPPORT (unknown protocol, or a tunnel, whose inner packet may have a partial checksum), -EBADMSG
@@ -248,7 +249,7 @@ int ipq_checksum_complete(void *packet, size_t len);
 /* Bits that ipq_checksum_verify() returns. */
 enum ipq_checksum_wrong {
 	IPQ_CHECKSUM_NETWORK_WRONG = 1 << 0,  /* the IPv4 header's */
-	IPQ_CHECKSUM_TRANSPORT_WRONG = 1 << 1 /* TCP, UDP, UDP-Lite, ICMP, ICMPv6 */
+	IPQ_CHECKSUM_TRANSPORT_WRONG = 1 << 1 /* TCP, UDP, UDP-Lite, SCTP, ICMP, ICMPv6 */
 };
 
 /* Verifies the checksums as a receiver would. 0: right. > 0: IPQ_CHECKSUM_ bits of the wrong ones. < 0:

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-/* Internet checksums (RFC 1071) from scratch: ipq_checksum_complete() and ipq_checksum_verify(). */
+/* Internet checksums (RFC 1071) and that of SCTP from scratch: ipq_checksum_complete() and ipq_checksum_verify(). */
 #include <errno.h>
 #include <netinet/in.h>
 
@@ -16,6 +16,17 @@ static uint16_t transport_sum(const struct ipq_edit *e)
 		       sum_bytes(e->data + e->final_destination, address, false) + htons(e->protocol) +
 		       sum_length(e->transport_len);
 	return sum_fold(sum);
+}
+
+/* The checksum of SCTP, computed with zeros in its field. */
+static uint32_t sctp_checksum(const struct ipq_edit *e)
+{
+	static const uint8_t zeros[4];
+	size_t rest = e->checksum + sizeof(zeros);
+	uint32_t crc = edit_crc32c(UINT32_MAX, e->data + e->transport, e->checksum - e->transport);
+
+	crc = edit_crc32c(crc, zeros, sizeof(zeros));
+	return ~edit_crc32c(crc, e->data + rest, e->transport + e->covered - rest);
 }
 
 /* Is everything that the checksum covers in this packet? 0 or -errno. */
@@ -44,6 +55,10 @@ int ipq_checksum_complete(void *packet, size_t len)
 	err = e.flags & IPQ_EDIT_AUTHENTICATED ? -EOPNOTSUPP : transport_summable(&e);
 	if (err)
 		return err;
+	if (e.protocol == IPPROTO_SCTP) {
+		put_little32(e.data + e.checksum, sctp_checksum(&e));
+		return 0;
+	}
 	put16(e.data + e.checksum, 0);
 	check = (uint16_t)~transport_sum(&e);
 	/* In UDP, 0 means no checksum (RFC 768). */
@@ -67,6 +82,10 @@ int ipq_checksum_verify(const void *packet, size_t len)
 	err = transport_summable(&e);
 	if (err) /* a wrong checksum of the network header is reported in any case */
 		return wrong ? wrong : err;
+	if (e.protocol == IPPROTO_SCTP)
+		return sctp_checksum(&e) == get_little32(e.data + e.checksum)
+			       ? wrong
+			       : wrong | IPQ_CHECKSUM_TRANSPORT_WRONG;
 	if ((e.protocol == IPPROTO_UDP || e.protocol == IPPROTO_UDPLITE) && !get16(e.data + e.checksum)) {
 		/* None given: right for UDP over IPv4 alone. */
 		if (e.version != 4 || e.protocol != IPPROTO_UDP)

@@ -9,6 +9,9 @@
  * error in HC. A change of length moves the rest of the packet. By an even number of bytes its sum stays the
  * same. By an odd number it is byte-swapped, and the rest is summed before and after.
  *
+ * The CRC of SCTP is linear, too: the difference of two CRCs is the CRC of the difference, so that a change adds
+ * the CRCs of the bytes from the changed ones to the end, before and after, each begun with 0.
+ *
  * With IPQ_EDIT_CHECKSUM_NOT_READY the field has the sum of the pseudo-header, not complemented. Only changes
  * of addresses and lengths affect it.
  */
@@ -36,11 +39,13 @@ static bool is_checksummed(const struct ipq_edit *e)
 	return e->protocol == IPPROTO_TCP || is_udp(e) || (e->protocol == IPPROTO_ICMPV6 && e->version == 6);
 }
 
-/* Does a transport checksum have to follow changed bytes? Zero in UDP means none. */
+/* Does a transport checksum have to follow changed bytes? Zero in UDP means none, and in SCTP (RFC 9653). */
 static bool checksum_follows(const struct ipq_edit *e)
 {
-	return e->checksum && !(e->flags & IPQ_EDIT_CHECKSUM_NOT_READY) &&
-	       !(is_udp(e) && !get16(e->data + e->checksum));
+	if (!e->checksum || e->flags & IPQ_EDIT_CHECKSUM_NOT_READY)
+		return false;
+	return e->protocol == IPPROTO_SCTP ? get32(e->data + e->checksum)
+					   : !is_udp(e) || get16(e->data + e->checksum);
 }
 
 /* change: to add to the sum. zero: how the checksum of a sum of zero is written. */
@@ -97,25 +102,38 @@ static uint16_t write_network(struct ipq_edit *e, size_t offset, const void *byt
 	return change;
 }
 
-/* Sum of the covered bytes in [begin, end) of the packet. */
-static uint16_t covered_sum(const struct ipq_edit *e, size_t begin, size_t end)
+/* Sum of the covered bytes in [begin, end) of the packet; in SCTP from begin on. */
+static uint32_t covered_sum(const struct ipq_edit *e, size_t begin, size_t end)
 {
 	size_t covered_end = e->transport + e->covered;
 
+	if (e->protocol == IPPROTO_SCTP)
+		return edit_crc32c(0, e->data + begin, covered_end - begin);
 	if (end > covered_end)
 		end = covered_end;
 	return begin < end ? sum_bytes(e->data + begin, end - begin, begin & 1) : 0;
 }
 
+/* The sum of covered bytes has changed. */
+static void covered_adjust(struct ipq_edit *e, uint32_t before, uint32_t after)
+{
+	uint8_t *field = e->data + e->checksum;
+
+	if (e->protocol == IPPROTO_SCTP)
+		put_little32(field, get_little32(field) ^ before ^ after);
+	else
+		transport_adjust(e, sum_change((uint16_t)before, (uint16_t)after));
+}
+
 void edit_write(struct ipq_edit *e, size_t offset, const void *bytes, size_t n)
 {
 	bool follows = checksum_follows(e);
-	uint16_t before = follows ? covered_sum(e, offset, offset + n) : 0;
+	uint32_t before = follows ? covered_sum(e, offset, offset + n) : 0;
 
 	if (n)
 		memmove(e->data + offset, bytes, n);
 	if (follows)
-		transport_adjust(e, sum_change(before, covered_sum(e, offset, offset + n)));
+		covered_adjust(e, before, covered_sum(e, offset, offset + n));
 }
 
 /* ---- changes of length ---- */
@@ -123,7 +141,7 @@ void edit_write(struct ipq_edit *e, size_t offset, const void *bytes, size_t n)
 /* A part of the packet that will be rewritten, at or after the transport header. */
 struct run {
 	size_t begin, old_len, new_len;
-	uint16_t before; /* sum of the bytes that will change */
+	uint32_t before; /* sum of the bytes that will change */
 };
 
 static size_t run_end(const struct ipq_edit *e, const struct run *s, size_t len)
@@ -216,8 +234,7 @@ static void run_close(struct ipq_edit *e, const struct run *s)
 		pseudo_adjust(e, sum_change(before, sum_length(e->transport_len)));
 	}
 	if (checksum_follows(e))
-		transport_adjust(e,
-				 sum_change(s->before, covered_sum(e, s->begin, run_end(e, s, s->new_len))));
+		covered_adjust(e, s->before, covered_sum(e, s->begin, run_end(e, s, s->new_len)));
 }
 
 static void move_tail(struct ipq_edit *e, size_t from, size_t to)
@@ -348,7 +365,7 @@ static int set_port(struct ipq_edit *e, size_t offset, uint16_t port)
 
 	if (err)
 		return err;
-	if (e->protocol != IPPROTO_TCP && !is_udp(e))
+	if (e->protocol != IPPROTO_TCP && e->protocol != IPPROTO_SCTP && !is_udp(e))
 		return edit_fail(e, IPQ_EDIT_REASON_ARGUMENT, -EPROTONOSUPPORT);
 	put16(bytes, port);
 	edit_write(e, e->transport + offset, bytes, sizeof(bytes));

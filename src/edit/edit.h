@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * Shared by the files of this room. Other rooms include ipq_edit.h only. The order of the files: sum.c and
- * protect.c use none of the others, parse.c neither; edit.c uses the first two; tcp.c uses edit.c; checksum.c
- * uses sum.c and parse.c.
+ * Shared by the files of this room. Other rooms include ipq_edit.h only. The order of the files: sum.c,
+ * sctp.c and parse.c use none of the others; protect.c uses sctp.c; edit.c uses sum.c, sctp.c and protect.c;
+ * tcp.c uses edit.c; checksum.c uses sum.c, sctp.c and parse.c.
  *
  * Sums are one's complement sums of 16-bit words in memory order. RFC 1071 shows that the result is the same
  * bytes on either endianness, so that only the sum of bytes that begin at an odd offset is swapped. A folded
@@ -45,8 +45,14 @@ static inline uint16_t sum_length(size_t len)
 /* Does the transport checksum cover the addresses and a length besides the transport's own bytes? */
 static inline bool edit_has_pseudo_header(const struct ipq_edit *e)
 {
-	return e->protocol != IPPROTO_ICMP;
+	return e->protocol != IPPROTO_ICMP && e->protocol != IPPROTO_SCTP;
 }
+
+/* The CRC-32C of RFC 9260, appendix A: begin with ~0; the checksum is the complement, least significant byte
+ * first. */
+uint32_t edit_crc32c(uint32_t crc, const uint8_t *p, size_t len);
+/* Why the chunks of this SCTP packet cannot be edited; IPQ_EDIT_REASON_NONE: they can. */
+unsigned edit_sctp_reason(const struct ipq_edit *e);
 
 /* Notes the reason of a failure and returns err. */
 static inline int edit_fail(struct ipq_edit *e, unsigned reason, int err)

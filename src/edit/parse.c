@@ -273,18 +273,22 @@ static void set_transport(struct ipq_edit *e, size_t header, size_t checksum, si
 static void parse_transport(struct ipq_edit *e)
 {
 	const uint8_t *p = e->data + e->transport;
-	size_t here = e->len - e->transport, header = e->protocol == IPPROTO_TCP ? 20 : 8;
+	size_t here = e->len - e->transport, header = e->protocol == IPPROTO_TCP    ? 20
+						      : e->protocol == IPPROTO_SCTP ? 12
+										    : 8;
 	size_t whole = e->flags & IPQ_EDIT_FRAGMENT ? UINT16_MAX : here;
 	unsigned n;
 
 	e->payload = e->transport;
 	e->payload_len = e->transport_len = (uint32_t)here;
-	if (e->flags & IPQ_EDIT_LATER_FRAGMENT || e->protocol == IPPROTO_ESP) {
+	/* The checksum of SCTP cannot follow without the bytes of all fragments. */
+	if (e->flags & IPQ_EDIT_LATER_FRAGMENT || e->protocol == IPPROTO_ESP ||
+	    (e->protocol == IPPROTO_SCTP && e->flags & IPQ_EDIT_FRAGMENT)) {
 		e->transport_error = -EOPNOTSUPP;
 		return;
 	}
 	if (e->protocol != IPPROTO_TCP && e->protocol != IPPROTO_UDP && e->protocol != IPPROTO_UDPLITE &&
-	    e->protocol != (e->version == 4 ? IPPROTO_ICMP : IPPROTO_ICMPV6)) {
+	    e->protocol != IPPROTO_SCTP && e->protocol != (e->version == 4 ? IPPROTO_ICMP : IPPROTO_ICMPV6)) {
 		e->transport_error = -EPROTONOSUPPORT;
 		return;
 	}
@@ -310,6 +314,9 @@ static void parse_transport(struct ipq_edit *e)
 	case IPPROTO_UDPLITE: /* the field is the coverage, 0 for all (RFC 3828) */
 		n = get16(p + 4);
 		set_transport(e, header, 6, whole, n ? n : whole);
+		break;
+	case IPPROTO_SCTP:
+		set_transport(e, header, 8, whole, whole);
 		break;
 	default: /* ICMP and ICMPv6 */
 		set_transport(e, header, 2, whole, whole);

@@ -26,7 +26,7 @@ const char *ipq_edit_reason_text(unsigned reason)
 		[IPQ_EDIT_REASON_PROTOCOL] = "unknown protocol",
 		[IPQ_EDIT_REASON_ENCRYPTED] = "encrypted (ESP)",
 		[IPQ_EDIT_REASON_AUTHENTICATED] = "authenticated (AH)",
-		[IPQ_EDIT_REASON_SIGNED] = "signed (TCP-MD5 or TCP-AO)",
+		[IPQ_EDIT_REASON_SIGNED] = "signed (TCP-MD5, TCP-AO or SCTP)",
 		[IPQ_EDIT_REASON_MPTCP] = "Multipath TCP",
 		[IPQ_EDIT_REASON_TUNNEL] = "tunnel",
 		[IPQ_EDIT_REASON_ICMP] = "ICMP with a quoted packet or options",
@@ -37,6 +37,7 @@ const char *ipq_edit_reason_text(unsigned reason)
 		[IPQ_EDIT_REASON_LATE] = "later data of the connection was sent before",
 		[IPQ_EDIT_REASON_MEMORY] = "memory for connections used up",
 		[IPQ_EDIT_REASON_WINDOW] = "outside the TCP window",
+		[IPQ_EDIT_REASON_CHUNK] = "SCTP chunk with a new length",
 	};
 
 	return reason < IPQ_EDIT_REASON_COUNT ? texts[reason] : "unknown reason";
@@ -168,6 +169,7 @@ static unsigned udp_reason(const struct ipq_edit *e)
 		{ 3544, IPQ_EDIT_REASON_TUNNEL, true, is_ip },	      /* Teredo */
 		{ 6080, IPQ_EDIT_REASON_TUNNEL, false, is_anything }, /* generic UDP encapsulation */
 		{ 6635, IPQ_EDIT_REASON_TUNNEL, false, is_anything }, /* MPLS in UDP */
+		{ 9899, IPQ_EDIT_REASON_TUNNEL, true, is_anything },  /* SCTP in UDP (RFC 6951) */
 		{ 4500, IPQ_EDIT_REASON_ENCRYPTED, true, is_esp },
 	};
 	const uint8_t *header = e->data + e->transport, *payload = e->data + e->payload;
@@ -238,10 +240,15 @@ int edit_payload(struct ipq_edit *e, bool resize)
 		break;
 	case IPPROTO_UDPLITE:
 		break;
+	case IPPROTO_SCTP:
+		reason = resize ? IPQ_EDIT_REASON_CHUNK : edit_sctp_reason(e);
+		break;
 	default:
 		if (icmp_refuses(e, resize))
 			reason = IPQ_EDIT_REASON_ICMP;
 		break;
 	}
-	return reason ? edit_fail(e, reason, -EOPNOTSUPP) : 0;
+	if (reason)
+		return edit_fail(e, reason, reason == IPQ_EDIT_REASON_MALFORMED ? -EBADMSG : -EOPNOTSUPP);
+	return 0;
 }

@@ -72,4 +72,15 @@ static inline void put32(void *p, uint32_t v)
 	put_native32(p, htobe32(v));
 }
 
+/* Least significant byte first. */
+static inline uint32_t get_little32(const void *p)
+{
+	return le32toh(get_native32(p));
+}
+
+static inline void put_little32(void *p, uint32_t v)
+{
+	put_native32(p, htole32(v));
+}
+
 #endif

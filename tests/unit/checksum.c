@@ -177,7 +177,7 @@ static void complete_rejects_unknown_protocol(void **state)
 	struct built b = build(packet, (struct shape){ 4, IPPROTO_UDP, 0 }, 40);
 
 	(void)state;
-	packet[9] = IPPROTO_SCTP;
+	packet[9] = IPPROTO_DCCP;
 	assert_int_equal(ipq_checksum_complete(packet, b.len), -EPROTONOSUPPORT);
 	packet[9] = IPPROTO_ESP;
 	assert_int_equal(ipq_checksum_complete(packet, b.len), -EOPNOTSUPP);

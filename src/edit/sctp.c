@@ -1,0 +1,49 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+/* SCTP (RFC 9260): its checksum, and chunks that must not be edited. */
+#include "edit/edit.h"
+
+enum {
+	CHUNK_HEADER = 4,
+	CHUNK_INIT_ACK = 2,
+	CHUNK_COOKIE_ECHO = 10,
+	CHUNK_AUTHENTICATION = 15, /* RFC 4895 */
+};
+
+/* Four bits at a time, with the polynomial of Castagnoli, bits reversed. */
+uint32_t edit_crc32c(uint32_t crc, const uint8_t *p, size_t len)
+{
+	static const uint32_t table[16] = {
+		0x00000000, 0x105ec76f, 0x20bd8ede, 0x30e349b1, 0x417b1dbc, 0x5125dad3,
+		0x61c69362, 0x7198540d, 0x82f63b78, 0x92a8fc17, 0xa24bb5a6, 0xb21572c9,
+		0xc38d26c4, 0xd3d3e1ab, 0xe330a81a, 0xf36e6f75,
+	};
+
+	for (size_t i = 0; i < len; i++) {
+		crc ^= p[i];
+		crc = table[crc & 15] ^ crc >> 4;
+		crc = table[crc & 15] ^ crc >> 4;
+	}
+	return crc;
+}
+
+unsigned edit_sctp_reason(const struct ipq_edit *e)
+{
+	size_t at = e->payload, end = e->payload + e->payload_len, len;
+
+	for (; at < end; at += (len + 3) & ~(size_t)3) {
+		if (end - at < CHUNK_HEADER)
+			return IPQ_EDIT_REASON_MALFORMED;
+		len = get16(e->data + at + 2);
+		if (len < CHUNK_HEADER || len > end - at)
+			return IPQ_EDIT_REASON_MALFORMED;
+		switch (e->data[at]) {
+		case CHUNK_AUTHENTICATION: /* signs the chunks after it */
+		case CHUNK_INIT_ACK:	   /* these have a cookie that its sender signed */
+		case CHUNK_COOKIE_ECHO:
+			return IPQ_EDIT_REASON_SIGNED;
+		default:
+			break;
+		}
+	}
+	return IPQ_EDIT_REASON_NONE;
+}
