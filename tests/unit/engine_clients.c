@@ -255,7 +255,7 @@ static void random_requests_affect_no_other_client(void **state)
 	(void)state;
 	ask_mode(good, WIRE_LP64, 8, COPY_META, 0);
 	settle(&r);
-	for (i = 0; i < 20000; i++) {
+	for (i = 0; i < 6000; i++) {
 		size_t len = (size_t)rand_r(&seed) % (i % 100 == 0 ? sizeof(buf) : 100), k;
 		struct nlmsghdr h = { .nlmsg_len =
 					      (uint32_t)(rand_r(&seed) % 3 == 0 ? rand_r(&seed) : (int)len),
