@@ -8,6 +8,7 @@
 #include <sys/socket.h>
 #include "core/flow_table.h"
 #include "util/bytes.h"
+#include "util/ip.h"
 #include "util/keyed_hash.h"
 
 /* A flow that was not used for so long has ended. conntrack's own times are 2 minutes and 5 days. */
@@ -67,71 +68,29 @@ static bool take_ports(struct flow_key *key, const uint8_t *at, size_t len, bool
 	return true;
 }
 
-static bool take_ipv4(struct flow_key *key, const uint8_t *p, size_t len, bool *opens)
-{
-	size_t header = (size_t)(p[0] & 15) * 4;
-
-	if (len < 20 || header < 20 || header > len || (get16(p + 6) & 0x3fff) != 0)
-		return false;
-	key->family = AF_INET;
-	key->protocol = p[9];
-	memcpy(key->address[0], p + 12, 4);
-	memcpy(key->address[1], p + 16, 4);
-	return take_ports(key, p + header, len - header, opens);
-}
-
-/* Offset of the transport header after the extension headers; 0: a fragment, or cut. */
-static size_t skip_extensions(const uint8_t *p, size_t len, uint8_t *protocol)
-{
-	size_t at = 40;
-
-	*protocol = p[6];
-	for (;;) {
-		size_t size;
-
-		if (*protocol != IPPROTO_HOPOPTS && *protocol != IPPROTO_ROUTING &&
-		    *protocol != IPPROTO_DSTOPTS && *protocol != IPPROTO_AH && *protocol != IPPROTO_FRAGMENT)
-			return at;
-		if (at + 8 > len || (*protocol == IPPROTO_FRAGMENT && (get16(p + at + 2) & ~6U) != 0))
-			return 0;
-		size = *protocol == IPPROTO_AH	       ? (size_t)(p[at + 1] + 2) * 4
-		       : *protocol == IPPROTO_FRAGMENT ? 8
-						       : (size_t)(p[at + 1] + 1) * 8;
-		*protocol = p[at];
-		at += size;
-		if (at > len)
-			return 0;
-	}
-}
-
-static bool take_ipv6(struct flow_key *key, const uint8_t *p, size_t len, bool *opens)
-{
-	size_t at = len >= 40 ? skip_extensions(p, len, &key->protocol) : 0;
-
-	if (at == 0)
-		return false;
-	key->family = AF_INET6;
-	memcpy(key->address[0], p + 8, 16);
-	memcpy(key->address[1], p + 24, 16);
-	return take_ports(key, p + at, len - at, opens);
-}
-
 bool flow_key_of_packet(struct flow_key *key, const struct ipq_packet *packet, bool *opens)
 {
+	const uint8_t *p = packet->payload;
 	size_t len = packet->payload_len;
-	bool found = false;
+	struct ip_headers h;
 
 	*opens = false;
 	memset(key, 0, sizeof(*key));
-	if ((packet->present & IPQ_HAS_PAYLOAD) == 0 || len == 0)
+	if ((packet->present & IPQ_HAS_PAYLOAD) == 0)
 		return false;
-	if (packet->payload[0] >> 4 == 4)
-		found = take_ipv4(key, packet->payload, len, opens);
-	else if (packet->payload[0] >> 4 == 6)
-		found = take_ipv6(key, packet->payload, len, opens);
-	if (found)
-		sort_endpoints(key);
-	return found;
+	ip_begin(&h, p, len);
+	if (h.version == 6) /* conntrack skips no header of IPv4 */
+		ip_skip_all(&h, p, len);
+	if (h.version == 0 || h.fragment || h.cut || h.transport < 20 || h.transport > len)
+		return false;
+	key->family = h.version == 4 ? AF_INET : AF_INET6;
+	key->protocol = h.protocol;
+	memcpy(key->address[0], p + h.address, h.address_len);
+	memcpy(key->address[1], p + h.address + h.address_len, h.address_len);
+	if (!take_ports(key, p + h.transport, len - h.transport, opens))
+		return false;
+	sort_endpoints(key);
+	return true;
 }
 
 bool flow_key_of_tuple(struct flow_key *key, const struct ipq_tuple *tuple)

@@ -4,11 +4,10 @@
 #include <netinet/in.h>
 
 #include "edit/edit.h"
+#include "util/ip.h"
 
 enum {
 	IPV4_HEADER = 20,
-	IPV4_FRAGMENT_OFFSET = 0x1fff,
-	IPV4_MORE_FRAGMENTS = 0x2000,
 	IPV4_OPTION_END = 0,
 	IPV4_OPTION_NOP = 1,
 	IPV4_OPTION_LSRR = 131,
@@ -64,16 +63,11 @@ static int length_of_caller(struct ipq_edit *e, size_t len, uint32_t flags)
 	return 0;
 }
 
-static int parse_ipv4(struct ipq_edit *e, size_t len, uint32_t flags)
+static int parse_ipv4(struct ipq_edit *e, size_t header, size_t len, uint32_t flags)
 {
-	const uint8_t *p = e->data;
-	unsigned header, total, fragment;
+	unsigned total = get16(e->data + 2);
 	int err;
 
-	if (len < IPV4_HEADER)
-		return -EBADMSG;
-	header = (p[0] & 15) * 4u;
-	total = get16(p + 2);
 	if (header < IPV4_HEADER || (total ? total < header : header > len))
 		return -EBADMSG;
 	if (total > len)
@@ -82,15 +76,6 @@ static int parse_ipv4(struct ipq_edit *e, size_t len, uint32_t flags)
 	err = total ? 0 : length_of_caller(e, len, flags);
 	if (err)
 		return err;
-	e->protocol = p[9];
-	e->transport = header;
-	e->final_source = 12;
-	e->final_destination = 16;
-	fragment = get16(p + 6);
-	if (fragment & (IPV4_FRAGMENT_OFFSET | IPV4_MORE_FRAGMENTS))
-		e->flags |= IPQ_EDIT_FRAGMENT;
-	if (fragment & IPV4_FRAGMENT_OFFSET)
-		e->flags |= IPQ_EDIT_LATER_FRAGMENT;
 	return parse_ipv4_options(e, header);
 }
 
@@ -167,82 +152,70 @@ static int parse_routing(struct ipq_edit *e, size_t at, size_t len)
 	}
 }
 
-/* Parses an extension header. Returns its length, 0 if there is none, or -errno. */
-static int parse_extension(struct ipq_edit *e)
+/* The extension header at e->transport. */
+static int parse_extension(struct ipq_edit *e, size_t len)
 {
-	const uint8_t *p = e->data + e->transport;
-	size_t here = e->len - e->transport, len;
-	int err = 0;
-
-	if (e->protocol != IPPROTO_AH &&
-	    (e->version != 6 || (e->protocol != IPPROTO_HOPOPTS && e->protocol != IPPROTO_DSTOPTS &&
-				 e->protocol != IPPROTO_ROUTING && e->protocol != IPPROTO_FRAGMENT)))
-		return 0;
-	if (here < 8)
-		return -EBADMSG;
-	len = e->protocol == IPPROTO_AH		? (p[1] + 2u) * 4
-	      : e->protocol == IPPROTO_FRAGMENT ? 8
-						: (p[1] + 1u) * 8;
-	if (len > here || len < 8)
-		return -EBADMSG;
 	switch (e->protocol) {
-	case IPPROTO_AH:
-		e->flags |= IPQ_EDIT_AUTHENTICATED;
-		break;
-	case IPPROTO_FRAGMENT: /* offset 0 and no more fragments: complete (RFC 6946) */
-		if (get16(p + 2) & ~6u)
-			e->flags |= IPQ_EDIT_FRAGMENT;
-		if (get16(p + 2) & ~7u)
-			e->flags |= IPQ_EDIT_LATER_FRAGMENT;
-		break;
 	case IPPROTO_ROUTING:
-		err = parse_routing(e, e->transport, len);
-		break;
+		return parse_routing(e, e->transport, len);
 	case IPPROTO_HOPOPTS:
 	case IPPROTO_DSTOPTS:
-		err = parse_ipv6_options(e, e->transport + 2, e->transport + len);
-		break;
+		return parse_ipv6_options(e, e->transport + 2, e->transport + len);
+	default:
+		return 0;
 	}
-	e->protocol = p[0];
-	return err ? err : (int)len;
 }
 
-static int parse_extensions(struct ipq_edit *e)
+static int parse_extensions(struct ipq_edit *e, struct ip_headers *h)
 {
 	for (int i = 0; i < MAX_EXTENSIONS; i++) {
-		int len;
+		size_t len = ip_skip(h, e->data, e->len);
+		int err = len ? parse_extension(e, len) : 0;
 
-		/* A later fragment has no transport header. */
-		if (e->flags & IPQ_EDIT_LATER_FRAGMENT) {
-			if (e->protocol == IPPROTO_AH)
-				e->flags |= IPQ_EDIT_AUTHENTICATED;
-			return 0;
-		}
-		len = parse_extension(e);
-		if (len <= 0)
-			return len;
-		e->transport += (uint32_t)len;
+		if (!len)
+			return h->cut ? -EBADMSG : 0;
+		if (err)
+			return err;
+		e->protocol = h->protocol;
+		e->transport = h->transport;
 	}
 	return -EBADMSG;
 }
 
 static int parse_ipv6(struct ipq_edit *e, size_t len, uint32_t flags)
 {
-	unsigned payload;
-	int err = 0;
+	unsigned payload = get16(e->data + 4);
 
-	if (len < IPV6_HEADER)
-		return -EBADMSG;
-	payload = get16(e->data + 4);
 	if (payload > len - IPV6_HEADER)
 		return -ENODATA;
 	e->len = payload + IPV6_HEADER;
-	e->protocol = e->data[6];
-	if (!payload && e->protocol != IPPROTO_NONE && len > IPV6_HEADER)
-		err = length_of_caller(e, len, flags);
-	e->transport = IPV6_HEADER;
-	e->final_source = 8;
-	e->final_destination = 24;
+	if (!payload && e->data[6] != IPPROTO_NONE && len > IPV6_HEADER)
+		return length_of_caller(e, len, flags);
+	return 0;
+}
+
+static int parse_network(struct ipq_edit *e, size_t len, uint32_t flags)
+{
+	struct ip_headers h;
+	int err;
+
+	ip_begin(&h, e->data, len);
+	if (!h.version)
+		return -EBADMSG;
+	e->version = h.version;
+	e->protocol = h.protocol;
+	e->transport = h.transport;
+	e->final_source = h.address;
+	e->final_destination = h.address + h.address_len;
+	err = h.version == 4 ? parse_ipv4(e, h.transport, len, flags) : parse_ipv6(e, len, flags);
+	if (!err)
+		err = parse_extensions(e, &h);
+	if (h.fragment)
+		e->flags |= IPQ_EDIT_FRAGMENT;
+	if (h.later_fragment)
+		e->flags |= IPQ_EDIT_LATER_FRAGMENT;
+	if (h.authenticated || (h.later_fragment && h.protocol == IPPROTO_AH))
+		e->flags |= IPQ_EDIT_AUTHENTICATED;
 	return err;
 }
 
@@ -341,12 +314,7 @@ int ipq_edit_begin(struct ipq_edit *e, void *data, size_t len, size_t room, uint
 	e->data = data;
 	e->room = room < UINT32_MAX ? (uint32_t)room : UINT32_MAX;
 	e->flags = flags & IPQ_EDIT_CHECKSUM_NOT_READY;
-	e->version = e->data[0] >> 4;
-	err = e->version == 4	? parse_ipv4(e, len, flags)
-	      : e->version == 6 ? parse_ipv6(e, len, flags)
-				: -EBADMSG;
-	if (!err)
-		err = parse_extensions(e);
+	err = parse_network(e, len, flags);
 	if (err)
 		return edit_fail(e, parse_reason(err), err);
 	parse_transport(e);

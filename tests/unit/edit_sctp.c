@@ -54,7 +54,8 @@ static struct built sctp_packet(int version, unsigned type, const char *text)
 	chunk[0] = (uint8_t)type;
 	set_be16(chunk + 2, 16 + len);
 	memset(chunk + 16, 0, padded);
-	memcpy(chunk + 16, text, len);
+	for (size_t i = 0; i < len; i++)
+		chunk[16 + i] = (uint8_t)text[i];
 	set_checksum(b.transport, expected(b.transport, b.len));
 	if (version == 4) {
 		set_be16(packet + 10, 0);
