@@ -131,6 +131,7 @@ int socket_enlarge(int fd); /* the same receive buffer for every consumer; retur
 enum pattern {
 	WINDOW,	 /* groups are sent as long as no more than window packets are under way */
 	LATENCY, /* one packet in flight, each timed */
+	PACED,	 /* sent at a fixed rate, whatever arrives, each timed */
 	FLOOD,	 /* sent without waiting; what overflows is counted */
 	HOLDING, /* bursts, paced so that nothing overflows, for consumers that hold packets back */
 	TCP	 /* a stream over veth, MTU 1500 */
@@ -152,6 +153,7 @@ struct scenario {
 	enum bench_verdict verdict;
 	enum bench_order order;
 	unsigned hold;
+	unsigned rate; /* PACED: packets a second */
 	unsigned queues;
 	bool meta, split;
 	enum placement place;
@@ -172,9 +174,9 @@ struct result {
 	uint64_t total_sent, accepted, dropped, arrived;
 	uint64_t lost, overflow; /* never seen by the consumer; what the kernel counted of that */
 	double seconds;
-	double rate;	    /* packets a second; TCP: megabytes a second */
-	double cpu, kernel; /* ns a packet (TCP: a kilobyte): the consumer's, the kernel threads' */
-	double p50, p99;    /* us, LATENCY only */
+	double rate;	       /* packets a second; TCP: megabytes a second */
+	double cpu, kernel;    /* ns a packet (TCP: a kilobyte): the consumer's, the kernel threads' */
+	double p50, p99, p999; /* us, LATENCY and PACED */
 };
 
 /* 0, UNAVAILABLE (this consumer can't), or -1 */
@@ -232,7 +234,7 @@ void pin_to(int cpu); /* -1: anywhere */
 
 /* ---- figures (report.c, judge.c) ----------------------------------------------------------------- */
 
-enum metric { RATE, CPU, CPU_AND_KERNEL, P50, P99 };
+enum metric { RATE, CPU, CPU_AND_KERNEL, P50, P99, P999 };
 struct results {
 	unsigned rounds;
 	struct result *cell; /* [scenario][consumer][round] */

@@ -259,7 +259,7 @@ static unsigned turns_of(const struct scenario *s, unsigned scale)
 {
 	if (s->pattern == LATENCY)
 		return packets_of(s, scale) / 100;
-	return s->pattern == FLOOD ? 5 : 10;
+	return s->pattern == FLOOD || s->pattern == PACED ? 5 : 10;
 }
 
 static unsigned whole_groups(const struct scenario *s, unsigned packets)

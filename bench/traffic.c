@@ -26,8 +26,9 @@
 #include "bench.h"
 
 #define LARGEST_GROUP 1024
-#define FLOWS 16 /* for more than one queue: --queue-balance hashes the addresses */
-#define BITE 64	 /* FLOOD, HOLDING: packets between looks at anything else */
+#define FLOWS 16   /* for more than one queue: --queue-balance hashes the addresses */
+#define STAMPED 32 /* PACED: packets that one call receives */
+#define BITE 64	   /* FLOOD, HOLDING: packets between looks at anything else */
 #define LARGEST_SEND 60000
 #ifndef UDP_SEGMENT
 #define UDP_SEGMENT 103
@@ -48,7 +49,7 @@ struct traffic {
 	unsigned char payload[LARGEST_SEND];
 	struct iovec out[LARGEST_GROUP], in;
 	struct sockaddr_in to[2][FLOWS];
-	struct mmsghdr send[LARGEST_GROUP], sink[LARGEST_GROUP];
+	struct mmsghdr send[LARGEST_GROUP], sink[LARGEST_GROUP], stamped[STAMPED];
 };
 
 static int udp_socket(int port)
@@ -138,7 +139,8 @@ static unsigned messages_make(struct traffic *t, bool markers, unsigned packets)
 		unsigned k = packets < most ? packets : most;
 
 		t->out[n].iov_len = (size_t)k * t->s->size;
-		t->send[n].msg_hdr.msg_name = &t->to[markers][(markers ? n : t->next_flow++) % t->flows];
+		t->send[n].msg_hdr.msg_name =
+			&t->to[markers][(markers && t->s->pattern != PACED ? n : t->next_flow++) % t->flows];
 		packets -= k;
 	}
 	return n;
@@ -253,6 +255,53 @@ static int run_latency(struct traffic *t, unsigned packets)
 	return 0;
 }
 
+/* What has arrived, and how long it took. */
+static void sink_stamped(struct traffic *t, unsigned char (*stamp)[8])
+{
+	int n = recvmmsg(t->markers_fd, t->stamped, STAMPED, MSG_DONTWAIT, NULL);
+	uint64_t now = now_ns(), sent;
+
+	for (int i = 0; i < n; i++) {
+		memcpy(&sent, stamp[i], sizeof(sent));
+		t->latency[t->samples++] = (double)(now - sent) / 1000;
+	}
+	t->arrived += n > 0 ? (unsigned)n : 0;
+}
+
+/* One thread sends when it is time, and looks for what arrives in between; it never sleeps. */
+static int run_paced(struct traffic *t, unsigned packets)
+{
+	double *grown = realloc(t->latency, (t->samples + packets) * sizeof(*grown));
+	uint64_t begin = now_ns(), last = begin, wanted = t->samples + packets;
+	unsigned char stamp[STAMPED][8];
+	struct iovec part[STAMPED];
+
+	if (grown == NULL)
+		return -1;
+	t->latency = grown;
+	for (unsigned i = 0; i < STAMPED; i++) {
+		part[i] = (struct iovec){ stamp[i], sizeof(stamp[i]) };
+		t->stamped[i].msg_hdr = (struct msghdr){ .msg_iov = &part[i], .msg_iovlen = 1 };
+	}
+	for (unsigned sent = 0; t->samples < wanted;) {
+		uint64_t now = now_ns();
+
+		if (sent < packets && now - begin >= sent * UINT64_C(1000000000) / t->s->rate) {
+			memcpy(t->payload, &now, sizeof(now));
+			if (send_some(t, true, 1) < 0)
+				return -1;
+			sent++;
+			last = now;
+		}
+		sink_stamped(t, stamp);
+		if (now - last > MISSING_NS) {
+			fprintf(stderr, "bench: %s: packets are missing\n", t->s->name);
+			return -1;
+		}
+	}
+	return 0;
+}
+
 static uint64_t read_by(const struct job *job, bool decided)
 {
 	uint64_t n = 0;
@@ -360,6 +409,8 @@ int traffic_run(struct traffic *t, const struct job *job, unsigned packets, stru
 		err = run_window(t, packets);
 	else if (t->s->pattern == LATENCY)
 		err = run_latency(t, packets);
+	else if (t->s->pattern == PACED)
+		err = run_paced(t, packets);
 	else if (t->s->pattern == FLOOD)
 		err = run_flood(t, job, packets);
 	else
@@ -380,6 +431,7 @@ void traffic_latency(struct traffic *t, struct result *r)
 		return;
 	r->p50 = median(t->latency, t->samples);
 	r->p99 = t->latency[(uint64_t)t->samples * 99 / 100];
+	r->p999 = t->latency[(uint64_t)t->samples * 999 / 1000];
 }
 
 int traffic_warm_up(struct traffic *t, const struct job *job, unsigned packets)
