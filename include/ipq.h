@@ -333,7 +333,7 @@ struct ipq_flow_verdict {
 	uint32_t mark;	  /* for every packet of an accepted flow; such a flow is kept by the library */
 	uint32_t
 		timeout; /* seconds until the flow is forgotten; 0: none. Such a flow is kept by the library */
-	uint32_t after;	 /* decide only packets until this many of the flow were decided so, then the flow */
+	uint32_t after;	 /* accept this many packets of the flow first; the next one decides the flow */
 	uint32_t reserved;
 };
 

@@ -40,11 +40,11 @@ static int decide_packet(struct ipq_queue *q, const struct ipq_packet *packet, u
 }
 
 /* The flow's packet, before the flow itself is decided because of `after`. */
-static int decide_early(struct ipq_queue *q, const struct ipq_packet *packet,
+static int accept_early(struct ipq_queue *q, const struct ipq_packet *packet,
 			const struct ipq_flow_verdict *v)
 {
 	return decide_one(q, packet,
-			  (struct ipq_verdict){ .code = v->code, .present = v->present, .mark = v->mark });
+			  (struct ipq_verdict){ .code = IPQ_ACCEPT, .present = v->present, .mark = v->mark });
 }
 
 /* Also for a packet that was received together with the one that decided the flow. */
@@ -115,7 +115,7 @@ int ipq_decide_flow(struct ipq_queue *q, const struct ipq_packet *packet,
 	if (v.after != 0 && f->code != IPQ_STOP)
 		return keep_decision(q, f, packet, now);
 	if (++f->seen <= v.after)
-		return decide_early(q, packet, &v);
+		return accept_early(q, packet, &v);
 	return decide_flow(q, f, packet, &v, now);
 }
 

@@ -113,6 +113,7 @@ struct flows *flows_create(const struct ipq_queue *q)
 	fl->mask = q->flow_mask;
 	fl->leave = q->flow_mark;
 	fl->drop = fl->leave ^ 3 * (fl->mask & -fl->mask);
+	fl->one_by_one = q->source->ops != &source_nfqueue && !q->asks_flows;
 	if (q->flow_accept != NULL) {
 		fl->keeper = IPQ_FLOWS_LIBRARY;
 		fl->why = "the program's own rules have no marks for flows";

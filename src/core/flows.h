@@ -28,8 +28,9 @@ struct flows {
 	uint32_t mask, leave, drop; /* bits of packet and connection marks, and the two values in them */
 	uint32_t keeper;	    /* enum ipq_flow_keeper */
 	const char *why;
-	bool repeats; /* marks of packets are our own */
-	bool revoked; /* marks of an earlier run were removed */
+	bool one_by_one; /* records of a capture file keep the order of the verdicts: receive no packet ahead */
+	bool repeats;	 /* marks of packets are our own */
+	bool revoked;	 /* marks of an earlier run were removed */
 	uint32_t held[HELD_MAX];
 	unsigned held_count, held_next; /* held_next: the one that makes room if there are too many */
 	int64_t held_since;		/* us */

@@ -533,6 +533,8 @@ __noinline static int receive_undecided(struct ipq_queue *q, struct ipq_packet *
 {
 	int64_t end = timeout_ms < 0 ? -1 : now_ms() + timeout_ms;
 
+	if (q->flows->one_by_one)
+		max = 1;
 	for (;;) {
 		bool held = q->flows->held_count > 0;
 		int64_t left = end < 0 ? IPQ_FOREVER : end - now_ms();
@@ -543,7 +545,6 @@ __noinline static int receive_undecided(struct ipq_queue *q, struct ipq_packet *
 		    err = 0;
 		int undecided = n <= 0 ? 0 : q->asks_flows ? n : flows_take(q, packet, n);
 
-		q->stats.received -= (unsigned)(n > 0 ? n - undecided : 0);
 		if (flows_release_due(q, held && n == 0))
 			err = send_verdicts(q, 0);
 		/* After an error the verdicts stay pending, and the next receive returns it. */

@@ -46,9 +46,9 @@ expect "the library dropped them" said 'seen [1-9][0-9]\{0,1\} keeper'
 
 no_rules
 rules OUTPUT -p tcp --dport 8000
-start $FLOWS drop after=3
+start $FLOWS drop after=1
 wait_for_queue
-expect "a TCP connection that is dropped stays without data" $FLOW tcp -n 1000 -e 0 -w 1500 8000
+expect "a TCP connection that is dropped after its SYN stays without data" $FLOW tcp -n 1000 -e 0 -w 1500 8000
 stop_with INT
 
 no_rules

@@ -174,6 +174,7 @@ static void later_packets_of_decided_flows_are_not_returned(void **state)
 	struct fake *f = fake_new(false);
 	struct ipq_queue *q = open_queue(f);
 	struct ipq_flow_stats stats = { .size = sizeof(stats) };
+	struct ipq_stats all = { .size = sizeof(all) };
 	struct ipq_packet packet[8];
 
 	(void)state;
@@ -193,6 +194,37 @@ static void later_packets_of_decided_flows_are_not_returned(void **state)
 	assert_int_equal(fake_waiting(f), 0);
 	assert_int_equal(ipq_flow_stats(q, &stats), 0);
 	assert_true(stats.keeper == IPQ_FLOWS_LIBRARY && stats.flows == 2 && stats.packets == 2);
+	assert_int_equal(ipq_queue_stats(q, &all), 0);
+	assert_true(all.received == 5 && all.accepted == 3 && all.dropped == 2);
+	ipq_queue_close(q);
+	fake_free(f);
+}
+
+static void verdicts_keep_the_order_of_the_packets_of_a_capture_file(void **state)
+{
+	static const unsigned ports[] = { 1000, 2000, 1000, 3000, 1000, 2000 };
+	struct fake *f = fake_new(false);
+	struct ipq_queue *q = open_queue(f);
+	struct ipq_packet packet[8];
+	unsigned last = 0;
+
+	(void)state;
+	for (unsigned i = 0; i < 2; i++) {
+		push(f, 17, 1000, 0);
+		assert_int_equal(ipq_queue_recv(q, packet, 8, 0), i == 0);
+		if (i == 0)
+			assert_int_equal(ipq_accept_flow(q, packet), 0);
+	}
+	for (size_t i = 0; i < sizeof(ports) / sizeof(ports[0]); i++)
+		push(f, 17, ports[i], 0);
+	for (int n; (n = ipq_queue_recv(q, packet, 8, 50)) > 0;)
+		for (int i = 0; i < n; i++)
+			assert_int_equal(ipq_accept(q, &packet[i]), 0);
+	for (struct fake_verdict *v; (v = fake_verdict(f)) != NULL; fake_verdict_free(v)) {
+		assert_int_equal(v->id & 0xffff, last + 1);
+		last++;
+	}
+	assert_int_equal(last, 8);
 	ipq_queue_close(q);
 	fake_free(f);
 }
@@ -203,7 +235,7 @@ static void flow_is_decided_after_so_many_packets(void **state)
 	struct fake *f = fake_new(false);
 	struct ipq_queue *q = open_queue(f);
 	struct ipq_packet packet[8];
-	unsigned seen = 0;
+	unsigned seen = 0, accepted = 0, dropped = 0;
 
 	(void)state;
 	for (int i = 0; i < 10; i++) {
@@ -215,7 +247,13 @@ static void flow_is_decided_after_so_many_packets(void **state)
 		assert_int_equal(ipq_queue_flush(q), 0);
 	}
 	assert_int_equal(seen, 4);
-	assert_int_equal(verdicts_given(f, IPQ_DROP), 10);
+	for (struct fake_verdict *given; (given = fake_verdict(f)) != NULL; fake_verdict_free(given)) {
+		accepted += given->code == IPQ_ACCEPT;
+		dropped += given->code == IPQ_DROP;
+		assert_true(given->code == IPQ_DROP || dropped == 0);
+	}
+	assert_int_equal(accepted, 3);
+	assert_int_equal(dropped, 7);
 	ipq_queue_close(q);
 	fake_free(f);
 }
@@ -326,6 +364,7 @@ static struct ipq_queue *open_left(struct fake *f)
 	q->flows->keeper = IPQ_FLOWS_MARK;
 	q->flows->held_max_us = INT64_MAX; /* however slow the machine is */
 	q->flows->repeats = q->flows->revoked = true;
+	q->flows->one_by_one = false;
 	return q;
 }
 
@@ -546,6 +585,7 @@ int main(void)
 		cmocka_unit_test(ipv6_ports_are_found_behind_extension_headers),
 		cmocka_unit_test(used_flows_survive_eviction),
 		cmocka_unit_test(later_packets_of_decided_flows_are_not_returned),
+		cmocka_unit_test(verdicts_keep_the_order_of_the_packets_of_a_capture_file),
 		cmocka_unit_test(flow_is_decided_after_so_many_packets),
 		cmocka_unit_test(packets_received_with_the_deciding_one_get_its_verdict),
 		cmocka_unit_test(new_tcp_connection_is_returned),
