@@ -94,13 +94,27 @@ out:
 	return ret;
 }
 
-/* The peer has ended: its packets are dropped, and the next peer starts from mode NONE. */
+/* Packets wait until the next peer has come, or the wait for it has timed out. */
+static void await_next_owner(struct engine *e, struct family *f)
+{
+	undecided_offer_again(e, f);
+	engine_end_await(e);
+	f->owner_decided = false;
+	f->last_mode = f->mode;
+	f->last_range = f->range;
+}
+
+/* The peer has ended: its packets are dropped, or kept for the next one, which starts from mode NONE. */
 static void release(struct engine *e, struct family *f)
 {
 	size_t cursor = 0;
 	uint32_t id;
 
+	if (e->keep)
+		await_next_owner(e, f);
 	while (idset_take(&f->waiting, &cursor, &id)) {
+		if (undecided_has(f, id))
+			continue;
 		engine_drop(e, id);
 		f->counts.dropped++;
 	}
@@ -120,7 +134,8 @@ static void end(struct engine *e, struct client *c)
 
 	if (f->owner == c || (f->owner == NULL && f->requester == c && f->peer_pid != 0)) {
 		release(e, f);
-		engine_log(e, "client %u: end, %zu waiting packets dropped", c->serial, waiting);
+		engine_log(e, "client %u: end, %zu waiting packets %s", c->serial, waiting,
+			   e->keep ? "kept" : "dropped");
 	} else {
 		engine_log(e, "client %u: end", c->serial);
 	}
@@ -318,6 +333,7 @@ static int set_verdict(struct engine *e, struct family *f, const struct client *
 	known = idset_remove(&f->waiting, v.id);
 	if (!known && (!e->adopt || waits_for_other(e, f, v.id) || is_held(e, v.id)))
 		return ENOENT;
+	undecided_remove(f, v.id);
 	replacement(f, r, &v);
 	if (v.code == NF_STOLEN) /* the kernel refuses it today */
 		v.code = NF_DROP;

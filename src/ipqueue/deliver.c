@@ -80,6 +80,7 @@ static void encode(struct engine *e, const struct family *f, const struct ipq_pa
 static void drop(struct engine *e, struct family *f, unsigned i)
 {
 	engine_drop(e, e->packet[i].id);
+	undecided_remove(f, e->packet[i].id);
 	f->counts.dropped++;
 	e->done[i] = true;
 }
@@ -110,7 +111,7 @@ static unsigned collect(struct engine *e, struct family *f)
 			f->counts.wrong_family += f->mode != COPY_NONE || f->peer_pid == 0;
 			drop(e, f, i);
 		} else if (!room || f->waiting.count + n >= f->queue_max) {
-			if (e->lossless && f->waiting.count + n > 0)
+			if (e->patient && f->waiting.count + n > 0)
 				break;
 			f->counts.queue_dropped++;
 			drop(e, f, i);
@@ -128,7 +129,8 @@ static unsigned collect(struct engine *e, struct family *f)
 static void sent(struct engine *e, struct family *f, unsigned i)
 {
 	idset_add(&f->waiting, e->packet[i].id);
-	f->counts.packets++;
+	f->counts.packets += !undecided_has(f, e->packet[i].id);
+	undecided_add(e, f, &e->packet[i]);
 	e->done[i] = true;
 }
 
@@ -140,12 +142,14 @@ static unsigned give_up(struct engine *e, struct family *f, unsigned k, unsigned
 {
 	unsigned i;
 
-	if ((err == EAGAIN || err == ENOBUFS) && e->lossless) {
+	if ((err == EAGAIN || err == ENOBUFS) && e->patient) {
 		f->owner->blocked = true;
 		client_watch(e, f->owner);
 		return n - k;
 	}
 	*gone = err == EPIPE || err == ECONNRESET || err == ECONNREFUSED || err == ENOTCONN;
+	if (*gone && e->keep)
+		return n - k; /* they stay here for the next owner */
 	if (err != EMSGSIZE && err != EAGAIN && err != ENOBUFS && !*gone)
 		engine_log(e, "client %u: cannot send packets: %s", f->owner->serial, strerror(err));
 	n = err == EMSGSIZE ? k + 1 : n;

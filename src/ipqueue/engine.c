@@ -78,6 +78,11 @@ static void send_eof(struct engine *e, bool silent)
 
 	if (!e->ended || e->held > 0 || e->eof_sent)
 		return;
+	if (undecided_are_left(e)) {
+		if (silent)
+			engine_extend_end(e);
+		return;
+	}
 	if (e->family[0].waiting.count + e->family[1].waiting.count > 0) {
 		if (!silent)
 			return;
@@ -117,6 +122,8 @@ static void end_grace(struct engine *e)
 	e->awaiting_owner = false;
 	for (i = 0; i < 2; i++)
 		e->family[i].owner_decided = true;
+	if (e->keep && e->configured)
+		engine_configure(e, NULL);
 }
 
 /* A damaged file ends there. Packets before the damage can still be decided. */
@@ -134,8 +141,10 @@ static void no_more_packets(struct engine *e, int err)
 /* One batch. Returns whether there may be more. */
 static bool receive(struct engine *e)
 {
-	int n = source_recv(e->source, e->slot, e->packet, BATCH, 0, refused, e);
+	int n = (int)undecided_take(e);
 
+	if (n == 0)
+		n = source_recv(e->source, e->slot, e->packet, BATCH, 0, refused, e);
 	e->received = n > 0 ? (unsigned)n : 0;
 	e->work += e->received;
 	memset(e->done, 0, sizeof(e->done));
@@ -194,10 +203,18 @@ static void serve_events(struct engine *e, const struct epoll_event *event, int 
 	}
 	if (e->held > 0)
 		engine_deliver(e);
+	packets |= undecided_are_left(e);
 	for (round = 0; packets && engine_wants_packets(e) && round < ROUNDS; round++)
 		if (!receive(e))
 			break;
 	engine_flush(e);
+}
+
+/* Packets that wait for this owner come from the engine itself: no descriptor is readable for them. */
+static void poke_for_undecided(struct engine *e)
+{
+	if (undecided_are_left(e) && engine_wants_packets(e))
+		engine_poke(e);
 }
 
 /* Whether there was little to do, while a program has enough unread packets to be busy for a moment. */
@@ -235,12 +252,14 @@ int engine_step(struct engine *e, int timeout_ms)
 	e->work = 0;
 	serve_events(e, event, n, &seen);
 	engine_watch_source(e);
+	poke_for_undecided(e);
 	send_eof(e, seen.silent);
 	send_eof_after_failure(e);
 	client_free_ended(e);
 	engine_save_state(e);
 	ret = e->failed;
-	if (ret == 0 && e->eof_sent && e->family[0].waiting.count + e->family[1].waiting.count == 0)
+	if (ret == 0 && e->eof_sent && !undecided_are_left(e) &&
+	    e->family[0].waiting.count + e->family[1].waiting.count == 0)
 		ret = e->broken != 0 ? e->broken : -ENODATA;
 	if (ret == 0 && seen.woken)
 		ret = -ECANCELED;
@@ -289,6 +308,7 @@ int engine_request(struct engine *e, uint32_t client, const struct iovec *piece,
 	if (e->passed_on && engine_wants_packets(e))
 		receive(e); /* the source's refusal, if there is one */
 	engine_watch_source(e);
+	poke_for_undecided(e);
 	engine_save_state(e);
 	if (is_step_due(e, f, before))
 		engine_poke(e);
@@ -406,8 +426,10 @@ static void free_engine(struct engine *e)
 {
 	unsigned i;
 
-	for (i = 0; i < 2; i++)
+	for (i = 0; i < 2; i++) {
 		idset_free(&e->family[i].waiting);
+		undecided_free(&e->family[i]);
+	}
 	if (e->epoll >= 0)
 		close(e->epoll);
 	if (e->wake >= 0)
@@ -442,14 +464,18 @@ int engine_open(struct engine **engine, struct source *source, const struct engi
 	pthread_mutex_init(&e->lock, NULL);
 	e->epoll = e->wake = e->always_ready = e->end_timer = e->owner_timer = -1;
 	e->source = source;
-	e->lossless = source->ops->lossless;
+	e->lossless = e->patient = source->ops->lossless;
 	for (i = 0; i < 2; i++) {
 		e->family[i].af = i == 0 ? AF_INET : AF_INET6;
 		e->family[i].queue_max = QUEUE_LENGTH;
+		/* The kernel's packets wait for the next owner only, not for the first one. */
+		e->family[i].owner_decided = !e->lossless;
 	}
 	if (options != NULL) {
 		e->log = options->log;
 		e->adopt = options->adopt;
+		e->keep = options->keep;
+		e->patient |= options->keep;
 	}
 	ret = engine_open_events(e);
 	if (ret == 0)

@@ -7,7 +7,8 @@
  *
  * A lossless source (a capture file) is read only as fast as its clients read. From any other source, a
  * packet for which a client's socket has no room is dropped and counted, as in ip_queue. A lossless source
- * also waits a moment, once for each family, for the family's first client.
+ * also waits a moment, once for each family, for the family's first client. With engine_options.keep, every
+ * source is treated so.
  *
  * Threads: one thread at a time calls engine_step(). All other functions except engine_close() may be
  * called from any thread. The engine starts no thread, so it can also continue in a forked child.
@@ -29,6 +30,9 @@ struct engine_options {
 	/* The source was in use before, so packets that the engine has not seen may wait in it: verdicts
 	 * for unknown ids are passed on, and refused only if the source refuses them. */
 	bool adopt;
+	/* When a client ends, the next owner of its family is offered the packets that it has not decided, in
+	 * order and under their ids. Until then no packets are received: they wait in the source. */
+	bool keep;
 };
 
 /* The engine owns the source from then on; options may be NULL. 0, or -errno with a text in *e, and the

@@ -9,14 +9,15 @@
 
 #define OWNER_GRACE_MS 200 /* for the second family's first request */
 
-/* A lossless source is read only while a family has an owner. */
+/* A source whose packets wait is read only while a family has an owner. */
 bool engine_wants_packets(const struct engine *e)
 {
 	unsigned i, ready = 0;
 
 	for (i = 0; i < 2; i++)
 		ready += e->family[i].mode != COPY_NONE && e->family[i].peer_pid != 0;
-	return e->configured && !e->ended && e->held == 0 && (!e->lossless || ready > 0);
+	return e->configured && (!e->ended || undecided_are_left(e)) && e->held == 0 &&
+	       (!e->patient || ready > 0);
 }
 
 /* A source without a descriptor is always ready. */
@@ -86,12 +87,18 @@ bool engine_await_owner(struct engine *e, const struct family *f)
 {
 	static const struct itimerspec soon = { .it_value.tv_nsec = OWNER_GRACE_MS * 1000000L };
 
-	if (!e->lossless || f->owner_decided)
+	if (!e->patient || f->owner_decided)
 		return false;
 	if (!e->awaiting_owner)
 		timerfd_settime(e->owner_timer, 0, &soon, NULL);
 	e->awaiting_owner = true;
 	return true;
+}
+
+void engine_end_await(struct engine *e)
+{
+	timerfd_settime(e->owner_timer, 0, &(struct itimerspec){ 0 }, NULL);
+	e->awaiting_owner = false;
 }
 
 int engine_open_events(struct engine *e)

@@ -7,6 +7,7 @@
  *	client.c     clients and their requests
  *	fork.c       what a child process needs to continue
  *	events.c     the epoll set and its timers
+ *	undecided.c  copies of packets, for the next owner
  *	to_source.c  settings and verdicts for the source
  */
 #ifndef IPQUEUE_STATE_H
@@ -29,6 +30,9 @@
 /* How much of a verdict is kept in case the source refuses it: a whole one if it has no replacement. */
 #define KEPT_ROOM 64
 #define KEPT 1024
+#define BUCKETS 1024 /* of undecided packets, by id */
+
+struct undecided;
 
 struct client {
 	struct client *next, *prev;
@@ -56,6 +60,10 @@ struct family {
 	uint32_t queue_max;
 	struct idset waiting;
 	struct engine_counters counts; /* only what counts up */
+	/* With engine_options.keep: the settings of the last peer, and see undecided.c. */
+	enum copy_mode last_mode;
+	uint32_t last_range;
+	struct undecided *oldest, *newest, *again, *bucket[BUCKETS];
 };
 
 /* The parent's last state, for a child that steps the engine after it. In shared memory; clients by serial,
@@ -90,7 +98,8 @@ struct engine {
 	int always_ready;  /* an eventfd that is always readable */
 	int end_timer;	   /* runs while the end of the packets waits for the last verdicts */
 	int owner_timer;   /* runs while packets wait for an owner of their family */
-	bool adopt, lossless;
+	bool adopt, lossless, keep;
+	bool patient; /* lossless or keep: packets wait for clients */
 	bool configured, ended, eof_sent, awaiting_owner;
 	bool watched;	/* the source is in the epoll set */
 	bool polling;	/* the source and the owners are not in the epoll set: see engine_set_polling */
@@ -173,10 +182,24 @@ void engine_set_polling(struct engine *e, bool on);
 void engine_extend_end(struct engine *e);
 /* Whether packets of a family without an owner are to be held because one may come in a moment. */
 bool engine_await_owner(struct engine *e, const struct family *f);
+void engine_end_await(struct engine *e);
 
 /* fork.c */
 void engine_save_state(struct engine *e);
 void engine_restore_state(struct engine *e);
+
+/* undecided.c */
+/* Copies a packet that is offered, if the engine keeps copies and has none yet. */
+void undecided_add(struct engine *e, struct family *f, const struct ipq_packet *p);
+/* False: there is no copy. */
+bool undecided_remove(struct family *f, uint32_t id);
+bool undecided_has(struct family *f, uint32_t id);
+/* The owner has ended: all copies wait for the next one. */
+void undecided_offer_again(struct engine *e, struct family *f);
+/* Up to BATCH packets that wait for an owner, into e->packet[]. Returns their number. */
+unsigned undecided_take(struct engine *e);
+bool undecided_are_left(const struct engine *e);
+void undecided_free(struct family *f);
 
 /* client.c */
 /* Reads and serves the client's requests, a limited number; ends it when it has hung up. */

@@ -11,6 +11,7 @@
 
 #define SEND_TRIES 100 /* a millisecond each */
 #define RECEIVE_BUFFER_MAX (16u << 20)
+#define KEEP_LENGTH 16384 /* packets that wait in the source while there is no owner */
 
 void engine_log(struct engine *e, const char *format, ...)
 {
@@ -24,6 +25,15 @@ void engine_log(struct engine *e, const char *format, ...)
 	fputc('\n', e->log);
 }
 
+/* A family whose next owner is expected stays as it was. */
+static enum copy_mode mode_of(const struct engine *e, const struct family *f, uint32_t *range)
+{
+	bool last = e->keep && f->peer_pid == 0 && !f->owner_decided;
+
+	*range = last ? f->last_range : f->range;
+	return last ? f->last_mode : f->mode;
+}
+
 /* The larger of what both families asked for. Each packet is cut to its family's range when it is
  * delivered. */
 static void wanted(const struct engine *e, struct source_config *config)
@@ -35,13 +45,16 @@ static void wanted(const struct engine *e, struct source_config *config)
 	for (i = 0; i < 2; i++) {
 		const struct family *f = &e->family[i];
 		bool whole = config->mode == COPY_PACKET && config->range == 0;
+		uint32_t range;
+		enum copy_mode mode = mode_of(e, f, &range);
 
 		length += f->queue_max;
-		if (f->mode > config->mode)
-			config->mode = f->mode;
-		if (f->mode == COPY_PACKET && !whole && (f->range == 0 || f->range > config->range))
-			config->range = f->range;
+		if (mode > config->mode)
+			config->mode = mode;
+		if (mode == COPY_PACKET && !whole && (range == 0 || range > config->range))
+			config->range = range;
 	}
+	length += e->keep ? KEEP_LENGTH : 0;
 	/* Room for one more batch, so that the engine's limit is reached first. */
 	length += BATCH;
 	config->queue_length = length > UINT32_MAX ? UINT32_MAX : (uint32_t)length;

@@ -1,0 +1,205 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* An engine that keeps what a client has not decided, for the next one. */
+#include "engine_room.h"
+
+static const struct engine_options keep = { .keep = true };
+
+static int owner(struct room *r, uint8_t family, uint32_t pid)
+{
+	int fd = add(r, family, WIRE_LP64, pid);
+
+	ask_mode(fd, WIRE_LP64, pid, COPY_PACKET, 0);
+	settle(r);
+	return fd;
+}
+
+static void expect_offered(int fd, const uint32_t *id, unsigned from, unsigned to)
+{
+	for (unsigned i = from; i < to; i++)
+		assert_int_equal(next_id(fd), id[i]);
+}
+
+static void accept_all(struct room *r, int fd, uint32_t pid, const uint32_t *id, unsigned from, unsigned to)
+{
+	for (unsigned i = from; i < to; i++)
+		ask_verdict(fd, pid, NF_ACCEPT, id[i], NULL, 0);
+	settle(r);
+	for (unsigned i = from; i < to; i++)
+		expect_verdict(r, id[i], NF_ACCEPT);
+}
+
+static void next_client_gets_undecided_packets_in_order_under_their_ids(void **state)
+{
+	struct room r = open_room(false, &keep);
+	int fd = owner(&r, AF_INET, 7);
+	uint32_t id[12];
+
+	(void)state;
+	for (int i = 0; i < 8; i++)
+		id[i] = fake_push_plain(r.fake, AF_INET, 100);
+	settle(&r);
+	expect_offered(fd, id, 0, 5);
+	accept_all(&r, fd, 7, id, 0, 2);
+	accept_all(&r, fd, 7, id, 3, 4);
+	close(fd);
+	settle(&r);
+	for (int i = 8; i < 12; i++)
+		id[i] = fake_push_plain(r.fake, AF_INET, 100);
+	settle(&r);
+	assert_int_equal(r.fake->config.mode, COPY_PACKET);
+	assert_null(fake_verdict(r.fake));
+	fd = owner(&r, AF_INET, 8);
+	expect_offered(fd, id, 2, 3);
+	expect_offered(fd, id, 4, 12);
+	ask_verdict(fd, 8, NF_ACCEPT, id[0], NULL, 0); /* decided long ago */
+	settle(&r);
+	assert_int_equal(next_error(fd), ENOENT);
+	accept_all(&r, fd, 8, id, 2, 3);
+	accept_all(&r, fd, 8, id, 4, 12);
+	assert_int_equal(counts(&r, AF_INET).packets, 12);
+	assert_int_equal(counts(&r, AF_INET).accepted, 12);
+	assert_int_equal(counts(&r, AF_INET).queue_length, 0);
+	close(fd);
+	close_room(&r);
+}
+
+static void payload_is_offered_again_unchanged(void **state)
+{
+	static unsigned char one[ROOM], two[ROOM];
+	struct room r = open_room(false, &keep);
+	int fd = owner(&r, AF_INET, 7), len;
+	struct wire_packet p;
+	const void *payload;
+	size_t size;
+
+	(void)state;
+	fake_push_plain(r.fake, AF_INET, 1001);
+	settle(&r);
+	len = next(fd, one);
+	close(fd);
+	settle(&r);
+	fd = owner(&r, AF_INET, 7);
+	assert_int_equal(next(fd, two), len);
+	assert_memory_equal(one, two, (size_t)len);
+	assert_true(get_packet(WIRE_LP64, two, (size_t)len, &p, &payload, &size));
+	assert_int_equal(size, 1001);
+	close(fd);
+	close_room(&r);
+}
+
+/* With more waiting packets than fit: held ones, and those that the engine has not received. */
+static void packets_beyond_the_limit_wait_across_clients(void **state)
+{
+	struct room r = open_room(false, &keep);
+	uint32_t id[500];
+	unsigned decided = 0;
+
+	(void)state;
+	engine_set_queue_max(r.engine, AF_INET, 10);
+	for (int i = 0; i < 500; i++)
+		id[i] = fake_push_plain(r.fake, AF_INET, 200);
+	for (uint32_t pid = 7; decided < 500; pid++) {
+		int fd = owner(&r, AF_INET, pid);
+
+		assert_true(counts(&r, AF_INET).queue_length <= 10);
+		expect_offered(fd, id, decided, decided + 7 < 500 ? decided + 7 : 500);
+		for (int i = 0; i < 3 && decided < 500; i++, decided++)
+			accept_all(&r, fd, pid, id, decided, decided + 1);
+		close(fd);
+		settle(&r);
+	}
+	assert_int_equal(counts(&r, AF_INET).queue_dropped, 0);
+	assert_int_equal(counts(&r, AF_INET).dropped, 0);
+	close_room(&r);
+}
+
+static void packets_for_a_closed_socket_stay(void **state)
+{
+	struct room r = open_room(false, &keep);
+	int fd = owner(&r, AF_INET, 7);
+	uint32_t id[100];
+
+	(void)state;
+	for (int i = 0; i < 100; i++)
+		id[i] = fake_push_plain(r.fake, AF_INET, 200);
+	close(fd); /* the engine notices it when it sends */
+	settle(&r);
+	fd = owner(&r, AF_INET, 8);
+	expect_offered(fd, id, 0, 100);
+	accept_all(&r, fd, 8, id, 0, 100);
+	assert_int_equal(counts(&r, AF_INET).dropped, 0);
+	close(fd);
+	close_room(&r);
+}
+
+static void second_family_is_awaited_for_a_moment(void **state)
+{
+	struct room r = open_room(false, &keep);
+	int four = owner(&r, AF_INET, 7), six = owner(&r, AF_INET6, 8);
+	uint32_t id[3];
+
+	(void)state;
+	for (int round = 0; round < 2; round++) {
+		id[0] = fake_push_plain(r.fake, AF_INET6, 100);
+		id[1] = fake_push_plain(r.fake, AF_INET, 100);
+		settle(&r);
+		close(four);
+		close(six);
+		settle(&r);
+		four = owner(&r, AF_INET, 17);
+		expect_offered(four, id, 1, 2);
+		accept_all(&r, four, 17, id, 1, 2);
+		assert_null(fake_verdict(r.fake));
+		if (round == 0) {
+			six = owner(&r, AF_INET6, 18);
+			expect_offered(six, id, 0, 1);
+			accept_all(&r, six, 18, id, 0, 1);
+			four = (close(four), settle(&r), owner(&r, AF_INET, 7));
+		}
+	}
+	for (int i = 0; i < 100 && fake_waiting(r.fake) > 0; i++) {
+		usleep(10000);
+		settle(&r);
+	}
+	expect_verdict(&r, id[0], NF_DROP);
+	assert_int_equal(counts(&r, AF_INET6).wrong_family, 1);
+	close(four);
+	close_room(&r);
+}
+
+static void end_of_a_file_comes_after_the_packets_that_are_offered_again(void **state)
+{
+	struct room r = open_room(true, &keep);
+	int fd = owner(&r, AF_INET, 7);
+	unsigned char buf[ROOM];
+	uint32_t id[4];
+
+	(void)state;
+	for (int i = 0; i < 4; i++)
+		id[i] = fake_push_plain(r.fake, AF_INET, 100);
+	fake_end(r.fake);
+	settle(&r);
+	accept_all(&r, fd, 7, id, 0, 1);
+	close(fd);
+	settle(&r);
+	fd = owner(&r, AF_INET, 8);
+	expect_offered(fd, id, 1, 4);
+	accept_all(&r, fd, 8, id, 1, 4);
+	assert_int_equal(next(fd, buf), -1);
+	close(fd);
+	close_room(&r);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(next_client_gets_undecided_packets_in_order_under_their_ids),
+		cmocka_unit_test(payload_is_offered_again_unchanged),
+		cmocka_unit_test(packets_beyond_the_limit_wait_across_clients),
+		cmocka_unit_test(packets_for_a_closed_socket_stay),
+		cmocka_unit_test(second_family_is_awaited_for_a_moment),
+		cmocka_unit_test(end_of_a_file_comes_after_the_packets_that_are_offered_again),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
