@@ -482,7 +482,8 @@ int ipq_edit_find(const struct ipq_edit *e, size_t from, const void *bytes, size
 
 	if (!len || from > e->payload_len)
 		return -EINVAL;
-	found = memmem(payload + from, e->payload_len - from, bytes, len);
+	found = len == 1 ? memchr(payload + from, *(const uint8_t *)bytes, e->payload_len - from)
+			 : memmem(payload + from, e->payload_len - from, bytes, len);
 	return found ? (int)(found - payload) : -ENOENT;
 }
 

@@ -273,7 +273,7 @@ static void settle(const struct ipq_tcp *t, struct tcp_direction *sender, uint32
 	uint32_t sequence =
 		t->recorded ? acknowledgement : tcp_log_unmap(&sender->log, acknowledgement, false);
 
-	if (!before(sender->floor, sequence) || before(sender->next, sequence))
+	if (before(sequence, sender->floor) || before(sender->next, sequence))
 		return;
 	sender->floor = sequence;
 	if (t->recorded)

@@ -18,6 +18,8 @@
 #define KINDS_MAX 256
 #define EDITS_FIRST TCP_BLOCK
 #define MALLOC_OVERHEAD 16
+/* What one packet may cost: a segment full of matches has up to 1,400. */
+#define PRUNE_MAX 4096
 
 static const struct tcp_kind *kind_of(const struct tcp_log *log, uint32_t i)
 {
@@ -46,15 +48,22 @@ static uint32_t shift_before(const struct tcp_log *log, uint32_t i)
 	return shift;
 }
 
-/* Computes the shift of each block from edit i on, before which it is `shift`. */
-static void set_shifts(struct tcp_log *log, uint32_t i, uint32_t shift)
+void tcp_log_sum(struct tcp_log *log)
 {
+	uint32_t i = log->summed, shift;
+
+	if (i > log->first) {
+		shift = shift_before(log, i - 1) + delta_of(log, i - 1);
+	} else {
+		i = log->first;
+		shift = log->base;
+	}
 	for (; i < log->end; i++) {
 		if (i % TCP_BLOCK == 0)
 			log->shift[i / TCP_BLOCK] = shift;
 		shift += delta_of(log, i);
 	}
-	log->total = shift;
+	log->summed = log->end;
 }
 
 static uint32_t old_end(const struct tcp_log *log, uint32_t i)
@@ -114,6 +123,11 @@ uint32_t tcp_log_unmap(const struct tcp_log *log, uint32_t mapped, bool up)
 	if (!before(mapped, begin + new_len(log, i - 1)))
 		return mapped - shift_before(log, i);
 	return mapped != begin && up ? old_end(log, i - 1) : log->begin[i - 1];
+}
+
+uint32_t tcp_log_count_after(const struct tcp_log *log, uint32_t sequence)
+{
+	return log->end - first_after(log, sequence, false);
 }
 
 bool tcp_log_covers(const struct tcp_log *log, uint32_t begin, uint32_t end)
@@ -193,11 +207,13 @@ static int get_kind(struct tcp_log *log, const void *bytes, uint16_t old_len, ui
 	return i;
 }
 
-static void put_kind(struct tcp_log *log, uint32_t i)
+/* n edits do not use it any more. */
+static void put_kind(struct tcp_log *log, uint32_t i, uint32_t n)
 {
 	struct tcp_kind *k = &log->kind[i];
 
-	if (k->refs > 0 && --k->refs > 0)
+	k->refs -= n;
+	if (k->refs > 0)
 		return;
 	log->text_bytes -= k->new_len + MALLOC_OVERHEAD;
 	free(k->bytes);
@@ -234,17 +250,22 @@ static int resize_edits(struct tcp_log *log, uint32_t room)
 /* Makes room for one more edit. */
 static int grow_edits(struct tcp_log *log, size_t limit)
 {
-	uint32_t room = log->room + log->room / 2, used = log->end - log->first;
+	uint32_t room = log->room + log->room / 2;
+	uint32_t by = log->first - log->first % TCP_BLOCK; /* whole blocks: their shifts stay right */
 	size_t others = tcp_log_bytes(log) - edits_bytes(log->room);
 
 	if (log->end < log->room)
 		return 0;
-	if (log->first > log->room / 4) {
-		memmove(log->begin, log->begin + log->first, used * sizeof(*log->begin));
-		memmove(log->which, log->which + log->first, used);
-		log->first = 0;
+	if (by > log->room / 4) {
+		uint32_t used = log->end - by;
+
+		memmove(log->begin, log->begin + by, used * sizeof(*log->begin));
+		memmove(log->which, log->which + by, used);
+		memmove(log->shift, log->shift + by / TCP_BLOCK,
+			(used + TCP_BLOCK - 1) / TCP_BLOCK * sizeof(*log->shift));
+		log->first -= by;
+		log->summed = log->summed < by ? 0 : log->summed - by;
 		log->end = used;
-		set_shifts(log, 0, log->base);
 		return 0;
 	}
 	room = (room < EDITS_FIRST ? EDITS_FIRST : room) / TCP_BLOCK * TCP_BLOCK;
@@ -258,7 +279,7 @@ static int grow_edits(struct tcp_log *log, size_t limit)
 int tcp_log_add(struct tcp_log *log, uint32_t begin, const void *bytes, uint16_t old_len, uint16_t new_len,
 		size_t limit)
 {
-	uint32_t at, shift;
+	uint32_t at;
 	int kind, err;
 
 	while (log->first < log->end && before(log->begin[log->first], begin - TCP_SPAN_MAX))
@@ -273,13 +294,14 @@ int tcp_log_add(struct tcp_log *log, uint32_t begin, const void *bytes, uint16_t
 	if (kind < 0)
 		return kind;
 	log->kind[kind].refs++;
-	shift = shift_before(log, at);
 	memmove(log->begin + at + 1, log->begin + at, (log->end - at) * sizeof(*log->begin));
 	memmove(log->which + at + 1, log->which + at, log->end - at);
 	log->begin[at] = begin;
 	log->which[at] = (uint8_t)kind;
 	log->end++;
-	set_shifts(log, at, shift);
+	log->total += delta_of(log, at);
+	if (at < log->summed)
+		log->summed = at;
 	return 0;
 }
 
@@ -295,13 +317,19 @@ static void free_edits(struct tcp_log *log)
 
 void tcp_log_prune_oldest(struct tcp_log *log, uint32_t n)
 {
-	for (; n && log->first < log->end; n--) {
-		log->base += delta_of(log, log->first);
-		put_kind(log, log->which[log->first++]);
+	uint32_t end = n < log->end - log->first ? log->first + n : log->end, i = log->first;
+
+	/* Neighbours are often of one kind. */
+	while (log->first < end) {
+		while (i < end && log->which[i] == log->which[log->first])
+			i++;
+		log->base += (i - log->first) * delta_of(log, log->first);
+		put_kind(log, log->which[log->first], i - log->first);
+		log->first = i;
 	}
 	if (log->first < log->end)
 		return;
-	log->first = log->end = 0;
+	log->first = log->end = log->summed = 0;
 	if (log->room > 64 * EDITS_FIRST)
 		free_edits(log);
 }
@@ -311,7 +339,7 @@ void tcp_log_prune(struct tcp_log *log, uint32_t sequence)
 	uint32_t n = first_ending_after(log, sequence) - log->first;
 
 	if (n)
-		tcp_log_prune_oldest(log, n);
+		tcp_log_prune_oldest(log, n < PRUNE_MAX ? n : PRUNE_MAX);
 }
 
 /* ---- text ------------------------------------------------------------------------------------- */

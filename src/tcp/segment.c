@@ -14,6 +14,7 @@
 #include "tcp/tcp.h"
 
 #define SCRATCH_MIN 65536
+#define MOVED_MAX 512
 
 /* ---- begin ------------------------------------------------------------------------------------ */
 
@@ -248,7 +249,12 @@ static int add_to_log(struct ipq_tcp_segment *s, struct tcp_direction *d, uint32
 {
 	struct tcp_log *log = &d->log;
 	size_t limit = log_limit(s->table, flow_of(s), log);
-	int err = tcp_log_add(log, begin, bytes, (uint16_t)old_len, (uint16_t)new_len, limit);
+	int err;
+
+	/* Text of a gap before very many edits: each would have to be moved. */
+	if (before(begin, s->fresh) && !s->table->recorded && tcp_log_count_after(log, begin) > MOVED_MAX)
+		return -ENOBUFS;
+	err = tcp_log_add(log, begin, bytes, (uint16_t)old_len, (uint16_t)new_len, limit);
 
 	/* In a recording the oldest ones are the ones that are least needed. */
 	if (err == -ENOBUFS && s->table->recorded && log->end) {
@@ -422,6 +428,7 @@ enum ipq_tcp_result ipq_tcp_end(struct ipq_tcp_segment *s)
 	if (!s->connection)
 		return s->state & TCP_WRITTEN ? IPQ_TCP_CHANGED : IPQ_TCP_UNCHANGED;
 	class = flow_of(s)->class;
+	tcp_log_sum(&flow_of(s)->direction[s->side].log);
 	result = carry_out(s);
 	if (result != IPQ_TCP_DROP)
 		class = tcp_depart(s->table, flow_of(s), s);

@@ -39,6 +39,7 @@ struct tcp_log {
 	uint32_t first, end, room;
 	uint32_t kinds;
 	uint32_t text_bytes;
+	uint32_t summed;      /* the shifts of edits before this one are right: see tcp_log_sum() */
 	uint32_t base, total; /* shift before the first edit and after the last one */
 };
 
@@ -53,7 +54,19 @@ bool tcp_log_covers(const struct tcp_log *log, uint32_t begin, uint32_t end);
 int tcp_log_add(struct tcp_log *log, uint32_t begin, const void *bytes, uint16_t old_len, uint16_t new_len,
 		size_t limit);
 
-/* The same for an edit after all others that replaces by the same text as the last one, if there is room. Inline,
+/* Most texts are short: a call of memcmp would cost more than the comparison. */
+static inline bool tcp_same_text(const uint8_t *a, const uint8_t *b, size_t n)
+{
+	return n > 2 ? memcmp(a, b, n) == 0 : (n == 0 || a[0] == b[0]) && (n < 2 || a[1] == b[1]);
+}
+
+/* Computes the shifts. To be called when all edits of a segment are added, before positions are mapped. */
+void tcp_log_sum(struct tcp_log *log);
+
+/* Edits that begin after this position. */
+uint32_t tcp_log_count_after(const struct tcp_log *log, uint32_t sequence);
+
+/* tcp_log_add() for an edit after all others that replaces by the same text as the last one, if there is room. Inline,
  * because a segment may be full of matches. */
 static inline bool tcp_log_append(struct tcp_log *log, uint32_t begin, const void *bytes, size_t old_len,
 				  size_t new_len)
@@ -65,19 +78,22 @@ static inline bool tcp_log_append(struct tcp_log *log, uint32_t begin, const voi
 		return false;
 	k = &log->kind[log->which[i - 1]];
 	if (k->old_len != old_len || k->new_len != new_len || before(begin, log->begin[i - 1] + k->old_len) ||
-	    begin - log->begin[log->first] > TCP_SPAN_MAX || memcmp(k->bytes, bytes, new_len) != 0)
+	    begin - log->begin[log->first] > TCP_SPAN_MAX || !tcp_same_text(k->bytes, bytes, new_len))
 		return false;
 	k->refs++;
 	log->begin[i] = begin;
 	log->which[i] = log->which[i - 1];
 	if (i % TCP_BLOCK == 0)
 		log->shift[i / TCP_BLOCK] = log->total;
+	if (log->summed == i)
+		log->summed++;
 	log->end++;
 	log->total += (uint32_t)(new_len - old_len);
 	return true;
 }
 
-/* Forgets edits that end at or before sequence, or the n oldest ones. Positions after them map as before. */
+/* Forgets edits that end at or before sequence, but not very many at a time, or the n oldest ones. Positions after
+ * them map as before. */
 void tcp_log_prune(struct tcp_log *log, uint32_t sequence);
 void tcp_log_prune_oldest(struct tcp_log *log, uint32_t n);
 

@@ -588,6 +588,27 @@ static void segments_full_of_matches_cost_little(void **state)
 	ipq_tcp_close(t);
 }
 
+/* A gap is filled, and each of its matches is before all those that were sent on. */
+static void gap_full_of_matches_costs_little(void **state)
+{
+	struct ipq_tcp *t = open_connection(0);
+	static char text[1400];
+	int64_t begin;
+
+	(void)state;
+	memset(text, 'a', sizeof(text));
+	for (uint32_t i = 1; i < 8; i++)
+		pass(t, TEXT(.sequence = A_ISN + 1 + i * 1400, .text = text, .text_len = sizeof(text)), "a",
+		     "b");
+	for (unsigned again = 0; again < 2; again++) {
+		begin = cpu_ns();
+		pass(t, TEXT(.sequence = A_ISN + 1, .text = text, .text_len = sizeof(text)), "a", "b");
+		assert_true(cpu_ns() - begin < 12000000);
+		assert_null(memchr(buffer + e.payload, 'a', e.payload_len));
+	}
+	ipq_tcp_close(t);
+}
+
 static void full_log_of_the_same_length_replaces_all(void **state)
 {
 	struct ipq_tcp *t = open_connection(0);
@@ -702,6 +723,7 @@ int main(void)
 		cmocka_unit_test(flood_of_syns_evicts_no_edited_connection),
 		cmocka_unit_test(full_table_refuses_new_connections_until_old_ones_are_idle),
 		cmocka_unit_test(segments_full_of_matches_cost_little),
+		cmocka_unit_test(gap_full_of_matches_costs_little),
 		cmocka_unit_test(full_log_of_the_same_length_replaces_all),
 		cmocka_unit_test(hash_is_that_of_the_paper),
 		cmocka_unit_test(two_threads_share_a_connection),
