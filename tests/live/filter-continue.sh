@@ -5,6 +5,16 @@
 . "$IPQ_LIVE/lib.sh"
 . "$IPQ_LIVE/rules-lib.sh"
 
+# until_more_rules COUNT: at most 5 s.
+until_more_rules() {
+	tries=250
+	until [ "$(rules_of_ours | wc -l)" -gt "$1" ] || [ $tries = 0 ]; do
+		tries=$((tries - 1))
+		sleep 0.02
+	done
+	sleep 0.2
+}
+
 # filter_on NAME HOOK RULE...: in the background; its output goes to $work/NAME, its process is $pid_NAME.
 filter_on() {
 	name=$1
@@ -13,12 +23,7 @@ filter_on() {
 	shift 2
 	$IPQ filter --via $way --on $hook "$@" >$work/$name 2>&1 &
 	eval "pid_$name=$!"
-	tries=250
-	until [ "$(rules_of_ours | wc -l)" -gt "$before" ] || [ $tries = 0 ]; do
-		tries=$((tries - 1))
-		sleep 0.02
-	done
-	sleep 0.2
+	until_more_rules "$before"
 }
 
 # end NAME...: SIGINT, and waits.
@@ -73,10 +78,11 @@ for way in $ways; do
 
 	# ipq watch before, between and after filters: one line for each packet that gets there, and no other effect.
 	filter_on one INPUT 'drop udp dst port 7001'
+	before=$(rules_of_ours | wc -l)
 	$IPQ watch --via $way --on INPUT udp dst portrange 7001-7004 >$work/seen 2>$work/watch &
 	watch=$!
-	wait_for_rule INPUT
-	sleep 0.5
+	until_more_rules "$before"
+	sleep 0.3
 	expect "$way: with ipq watch on the hook the filter drops" $FLOW udp -n 10 -e 0 -w 300 7001
 	expect "$way: with ipq watch on the hook the filter accepts" $FLOW udp -n 10 7004
 	filter_on two INPUT 'drop udp dst port 7003'
