@@ -33,7 +33,7 @@ random.seed(5)
 sent = b''.join(random.choice([b'evil', b'ev', b'il ', b'good ', b'x' * 50]) for _ in range(60000))
 if sys.argv[1:] == ['serve']:
     server = socket.create_server(('', 7001))
-    for _ in range(2):
+    for _ in range(4):
         connection, _ = server.accept()
         connection.sendall(sent)
         connection.shutdown(socket.SHUT_WR)
@@ -45,19 +45,31 @@ client.settimeout(15)
 received = b''
 while chunk := client.recv(65536):
     received += chunk
-assert received.replace(b'WONDERFUL', b'evil') == sent, 'the stream is torn'
-assert received.count(b'WONDERFUL') > sent.count(b'evil') * 0.9
+new = sys.argv[1].encode()
+assert received.replace(new, b'evil') == sent, 'the stream is torn'
+assert received.count(new) > sent.count(b'evil') * 0.9
 END
 timeout 60 ip netns exec b python3 $work/text.py serve &
 sleep 0.5
 rule='rewrite /evil/WONDERFUL/g tcp src port 7001'
 start $IPQ filter --on FORWARD "$rule"
 wait_for_rule FORWARD
-expect "a rewritten forwarded stream is complete" timeout 30 ip netns exec a python3 $work/text.py
+expect "a rewritten forwarded stream is complete" timeout 30 ip netns exec a python3 $work/text.py WONDERFUL
 stop INT
 start $IPQ filter --on INPUT,OUTPUT "$rule"
 wait_for_rule OUTPUT
-expect "a rewritten local stream is complete" timeout 30 python3 $work/text.py
+expect "a rewritten local stream is complete" timeout 30 python3 $work/text.py WONDERFUL
+stop INT
+
+# Each packet passes two or three of these hooks.
+start $IPQ filter --on PREROUTING,INPUT,FORWARD,OUTPUT,POSTROUTING 'rewrite /evil/<evil>/g port 7001'
+wait_for_rule POSTROUTING
+expect "a forwarded stream is rewritten at one hook" timeout 30 ip netns exec a python3 $work/text.py "<evil>"
+expect "a local stream is rewritten at one hook" timeout 30 python3 $work/text.py "<evil>"
+for from in "ip netns exec a" ""; do
+	expect_text "a datagram is rewritten at one hook" "<evil>" $from $FLOW say -N b -a 10.9.2.2 7001 evil
+done
+expect_text "a loopback datagram is rewritten at one hook" "<evil>" $FLOW say 7001 evil
 stop INT
 
 # A delay and a mark for forwarded packets.

@@ -54,24 +54,53 @@ static bool is_loopback(struct worker *w, const struct ipq_packet *packet)
 	return type == ARPHRD_LOOPBACK;
 }
 
-/*
- * A packet that stays on this machine passes several hooks, in the same order in both directions. Two of them cannot
- * both change lengths: acknowledgements would have to pass them in the reverse order. The first hook does it.
- */
-static bool passed_before(struct editor *ed, struct worker *w, const struct ipq_packet *packet)
+/* A loopback packet passes all hooks that there are, in this order in both directions. */
+static unsigned loopback_hooks_before(unsigned hook)
 {
-	static const unsigned order[NF_INET_NUMHOOKS] = { [NF_INET_LOCAL_OUT] = 1,
-							  [NF_INET_POST_ROUTING] = 2,
-							  [NF_INET_PRE_ROUTING] = 3,
-							  [NF_INET_LOCAL_IN] = 4 };
-	unsigned here = packet->hook < NF_INET_NUMHOOKS ? order[packet->hook] : 0, first;
+	static const uint8_t way[] = { NF_INET_LOCAL_OUT, NF_INET_POST_ROUTING, NF_INET_PRE_ROUTING,
+				       NF_INET_LOCAL_IN };
+	unsigned before = 0;
 
-	if (here == 0 || !is_loopback(w, packet))
+	for (unsigned i = 0; i < sizeof(way) && way[i] != hook; i++)
+		before |= 1U << way[i];
+	return before;
+}
+
+/* Of the hooks that a packet from or to another machine passes. */
+static unsigned hooks_before(const struct ipq_packet *packet)
+{
+	switch (packet->hook) {
+	case NF_INET_LOCAL_IN:
+	case NF_INET_FORWARD:
+		return 1U << NF_INET_PRE_ROUTING;
+	case NF_INET_POST_ROUTING: /* a forwarded packet, or one of this machine */
+		return (packet->present & IPQ_HAS_INDEV) != 0
+			       ? 1U << NF_INET_PRE_ROUTING | 1U << NF_INET_FORWARD
+			       : 1U << NF_INET_LOCAL_OUT;
+	default:
+		return 0;
+	}
+}
+
+/*
+ * The first of our hooks that a packet passes rewrites it. Two hooks that are passed in the same order in both
+ * directions cannot both change lengths: acknowledgements would have to pass them in the reverse order.
+ */
+static bool passed_before(struct editor *ed, struct worker *w, const struct active_rules *rules,
+			  const struct ipq_packet *packet, const struct ipq_edit *e)
+{
+	unsigned ours = w->session->hooks, here = packet->hook;
+
+	if (here >= NF_INET_NUMHOOKS)
 		return false;
-	first = atomic_load_explicit(&ed->shared->first_hook, memory_order_relaxed);
-	if (first == 0 || here < first)
-		atomic_store_explicit(&ed->shared->first_hook, here, memory_order_relaxed);
-	return first != 0 && here > first;
+	if (!is_loopback(w, packet))
+		return !rules->rewrites_by_metadata && (ours & hooks_before(packet)) != 0;
+	if (e->protocol != IPPROTO_TCP)
+		return !rules->rewrites_by_metadata && (ours & loopback_hooks_before(here)) != 0;
+	/* Of rules that the user added the hooks show themselves. */
+	if (ours == 0)
+		ours = atomic_fetch_or_explicit(&ed->shared->hooks, 1U << here, memory_order_relaxed);
+	return (ours & loopback_hooks_before(here)) != 0;
 }
 
 /* Places changed, or -errno: the text is there and cannot be changed. */
@@ -180,8 +209,10 @@ static bool rewrite_tcp(struct editor *ed, const struct active_rules *rules, str
 static bool rewrite(struct editor *ed, struct worker *w, const struct active_rules *rules,
 		    const struct ipq_packet *packet, struct ipq_edit *e)
 {
+	if (passed_before(ed, w, rules, packet, e))
+		return true;
 	if (e->protocol == IPPROTO_TCP)
-		return passed_before(ed, w, packet) || rewrite_tcp(ed, rules, e);
+		return rewrite_tcp(ed, rules, e);
 	for (unsigned i = 0; i < ed->count; i++) {
 		const struct action *a = ed->edit[i].action;
 

@@ -17,7 +17,7 @@ struct edits_shared {
 	struct ipq_tcp *tcp;
 	_Atomic bool used;				    /* a connection was remembered */
 	_Atomic uint64_t not_edited[IPQ_EDIT_REASON_COUNT]; /* by reason */
-	_Atomic unsigned first_hook; /* that loopback packets pass, in the order of their way; 0: not known */
+	_Atomic unsigned hooks; /* bits: those in which a loopback packet was seen */
 };
 
 /* What a worker has for edits. */

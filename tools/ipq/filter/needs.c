@@ -213,6 +213,8 @@ int active_rules_find_needs(struct active_rules *p)
 	for (unsigned i = 0; i < p->set.count; i++) {
 		const struct action *flow = rule_flow(&p->set.rule[i]);
 
+		p->rewrites_by_metadata |= rule_action(&p->set.rule[i], ACTION_REWRITE) != NULL &&
+					   expression_has_metadata(p->set.rule[i].expression);
 		p->flags |= expression_flags(p->set.rule[i].expression);
 		p->flows |= flow != NULL;
 		p->drops_flows |= flow != NULL && flow->type == ACTION_DROP;
