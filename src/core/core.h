@@ -61,16 +61,20 @@ int queue_decide_at(struct ipq_queue *q, const struct ipq_packet *packet, const 
  */
 int queue_copy(struct ipq_queue *q, const struct ipq_packet *packet, const struct ipq_verdict *verdict);
 
-/* Changes code and mark of the verdict of an accepted packet of a decided flow. Called in the thread that uses the queue. */
-typedef void (*queue_flow_accept)(void *context, const struct ipq_packet *packet,
-				  struct ipq_verdict *verdict);
+/* The firewall rules of the program's own. Called in the thread that uses the queue. */
+struct queue_flow_rules {
+	/* Changes code and mark of the verdict of an accepted packet; of the packet only the mark is known. */
+	void (*accept)(void *context, const struct ipq_packet *packet, struct ipq_verdict *verdict);
+	/* Do the rules keep flows in the kernel now? NULL: never. */
+	bool (*keep)(void *context);
+};
 
 /*
  * Packets of decided flows are received as well, and the program calls queue_decided_flow() for each packet in turn: so
- * verdicts, and the records of a capture file, keep the order of the packets. accept, if not NULL, changes the verdict
- * of each accepted packet of a flow, and the library keeps all flows itself. Call it before the first flow verdict.
+ * verdicts, and the records of a capture file, keep the order of the packets. rules: kept by reference; NULL: none.
+ * Call it before the first flow verdict.
  */
-void queue_ask_flows(struct ipq_queue *q, queue_flow_accept accept, void *context);
+void queue_ask_flows(struct ipq_queue *q, const struct queue_flow_rules *rules, void *context);
 
 /* If the packet belongs to a decided flow, gives it the verdict of the flow. Whether it did. */
 bool queue_decided_flow(struct ipq_queue *q, const struct ipq_packet *packet);

@@ -133,11 +133,13 @@ int ipq_drop_flow(struct ipq_queue *q, const struct ipq_packet *packet)
 	return ipq_decide_flow(q, packet, &drop);
 }
 
-void queue_ask_flows(struct ipq_queue *q, queue_flow_accept accept, void *context)
+void queue_ask_flows(struct ipq_queue *q, const struct queue_flow_rules *rules, void *context)
 {
 	q->asks_flows = true;
-	q->flow_accept = accept;
+	q->flow_rules = rules;
 	q->flow_context = context;
+	if (q->flows != NULL)
+		flows_choose_keeper(q, q->flows);
 }
 
 bool queue_decided_flow(struct ipq_queue *q, const struct ipq_packet *packet)

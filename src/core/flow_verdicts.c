@@ -37,10 +37,28 @@ static void give(struct ipq_queue *q, uint32_t id, const struct source_verdict *
 	verdicts_set(&q->verdicts, id, v->code, v->present != 0 ? v : NULL);
 }
 
-/* The kernel knows no timeout and gives no mark to packets. */
-static bool kernel_can_keep(const struct flows *fl, const struct flow *f)
+uint32_t flows_code(const struct flows *fl, uint32_t code, uint32_t mark)
 {
-	return fl->keeper != IPQ_FLOWS_LIBRARY && !f->has_mark && f->until == 0;
+	if (!fl->repeats || code != NF_REPEAT)
+		return code;
+	return (mark & fl->mask) == fl->leave ? NF_ACCEPT : (mark & fl->mask) == fl->drop ? NF_DROP : code;
+}
+
+/* The kernel knows no timeout and gives no mark to packets. */
+static bool kernel_can_keep(const struct ipq_queue *q, const struct flow *f)
+{
+	return q->flows->keeper != IPQ_FLOWS_LIBRARY && !f->has_mark && f->until == 0 &&
+	       (q->flow_rules == NULL || q->flow_rules->keep(q->flow_context));
+}
+
+/* Accepts one packet with this mark. */
+static struct source_verdict accept_one(struct ipq_queue *q, uint32_t mark)
+{
+	const struct ipq_packet packet = { .present = IPQ_HAS_MARK, .mark = mark };
+	struct ipq_verdict v = { .code = IPQ_ACCEPT };
+
+	flows_adapt(q, &packet, &v);
+	return (struct source_verdict){ .code = v.code, .present = v.present, .mark = v.mark };
 }
 
 static void give_held(struct ipq_queue *q, struct flow *f, bool leave)
@@ -48,8 +66,10 @@ static void give_held(struct ipq_queue *q, struct flow *f, bool leave)
 	struct source_verdict v = { .code = NF_ACCEPT };
 
 	/* The program may have decided otherwise in the meantime. */
-	if (leave && f->code == IPQ_ACCEPT && kernel_can_keep(q->flows, f))
+	if (leave && f->code == IPQ_ACCEPT && kernel_can_keep(q, f))
 		set_leaving(q->flows, &v, NF_ACCEPT, f->held_mark);
+	else
+		v = accept_one(q, f->held_mark);
 	give(q, f->held_id, &v);
 	f->held = false;
 }
@@ -101,6 +121,24 @@ void flows_overtake(struct ipq_queue *q, const struct ipq_packet *packet)
 		unhold(q, f);
 }
 
+void flows_choose_keeper(const struct ipq_queue *q, struct flows *fl)
+{
+	fl->one_by_one = q->source->ops != &source_nfqueue && !q->asks_flows;
+	fl->keeper = IPQ_FLOWS_LIBRARY;
+	if (q->source->ops != &source_nfqueue) {
+		fl->why = "this source has no firewall rules";
+	} else if (q->flow_rules != NULL && q->flow_rules->keep == NULL) {
+		fl->why = "the program's own rules have no marks for flows";
+	} else if (q->flow_rules == NULL && (q->flags & IPQ_O_CONNTRACK) != 0) {
+		fl->keeper = IPQ_FLOWS_CONNTRACK;
+		fl->why = "verdicts set the connection mark";
+	} else {
+		fl->keeper = IPQ_FLOWS_MARK;
+		fl->why = "verdicts carry a packet mark that the rules save in the connection";
+	}
+	fl->repeats = fl->keeper == IPQ_FLOWS_MARK;
+}
+
 struct flows *flows_create(const struct ipq_queue *q)
 {
 	struct flows *fl = calloc(1, sizeof(*fl));
@@ -113,21 +151,7 @@ struct flows *flows_create(const struct ipq_queue *q)
 	fl->mask = q->flow_mask;
 	fl->leave = q->flow_mark;
 	fl->drop = fl->leave ^ 3 * (fl->mask & -fl->mask);
-	fl->one_by_one = q->source->ops != &source_nfqueue && !q->asks_flows;
-	if (q->flow_accept != NULL) {
-		fl->keeper = IPQ_FLOWS_LIBRARY;
-		fl->why = "the program's own rules have no marks for flows";
-	} else if (q->source->ops != &source_nfqueue) {
-		fl->keeper = IPQ_FLOWS_LIBRARY;
-		fl->why = "this source has no firewall rules";
-	} else if (q->flags & IPQ_O_CONNTRACK) {
-		fl->keeper = IPQ_FLOWS_CONNTRACK;
-		fl->why = "verdicts set the connection mark";
-	} else {
-		fl->keeper = IPQ_FLOWS_MARK;
-		fl->repeats = true;
-		fl->why = "verdicts carry a packet mark that the rules save in the connection";
-	}
+	flows_choose_keeper(q, fl);
 	return fl;
 }
 
@@ -155,7 +179,9 @@ static void hold(struct ipq_queue *q, struct flow *f, const struct ipq_packet *p
 	uint32_t i = (uint32_t)(f - fl->table.flow);
 
 	if (f->held && f->held_id != packet->id) {
-		give(q, f->held_id, &(struct source_verdict){ .code = NF_ACCEPT });
+		struct source_verdict v = accept_one(q, f->held_mark);
+
+		give(q, f->held_id, &v);
 	} else if (!f->held && fl->held_count == HELD_MAX) {
 		uint32_t *room = &fl->held[fl->held_next++ % HELD_MAX];
 
@@ -173,8 +199,8 @@ static void hold(struct ipq_queue *q, struct flow *f, const struct ipq_packet *p
 
 void flows_adapt(struct ipq_queue *q, const struct ipq_packet *packet, struct ipq_verdict *v)
 {
-	if (q->flow_accept != NULL && v->code == IPQ_ACCEPT)
-		q->flow_accept(q->flow_context, packet, v);
+	if (q->flow_rules != NULL && v->code == IPQ_ACCEPT)
+		q->flow_rules->accept(q->flow_context, packet, v);
 }
 
 int flows_accept(struct ipq_queue *q, struct flow *f, const struct ipq_packet *packet)
@@ -184,7 +210,7 @@ int flows_accept(struct ipq_queue *q, struct flow *f, const struct ipq_packet *p
 
 	if (!verdicts_is_pending(&q->verdicts, packet->id))
 		return -ENOENT;
-	if (kernel_can_keep(q->flows, f)) {
+	if (kernel_can_keep(q, f)) {
 		hold(q, f, packet);
 		return 0;
 	}
@@ -207,7 +233,7 @@ int flows_drop(struct ipq_queue *q, struct flow *f, const struct ipq_packet *pac
 	struct source_verdict v = { .code = NF_DROP };
 
 	unhold(q, f);
-	if (kernel_can_keep(q->flows, f) && (f->marked == 0 || now - f->marked >= DROP_MARK_MS)) {
+	if (kernel_can_keep(q, f) && (f->marked == 0 || now - f->marked >= DROP_MARK_MS)) {
 		f->marked = now;
 		set_leaving(q->flows, &v, NF_DROP, mark_of(packet));
 	}
@@ -222,7 +248,9 @@ static bool came_back(struct ipq_queue *q, const struct ipq_packet *packet)
 {
 	struct flows *fl = q->flows;
 	uint32_t value = mark_of(packet) & fl->mask;
-	struct source_verdict v = { .present = IPQ_SET_MARK, .mark = mark_of(packet) & ~fl->mask };
+	struct ipq_verdict v = { .code = IPQ_ACCEPT,
+				 .present = IPQ_SET_MARK,
+				 .mark = mark_of(packet) & ~fl->mask };
 
 	if (!fl->repeats || (value != fl->leave && value != fl->drop))
 		return false;
@@ -232,8 +260,10 @@ static bool came_back(struct ipq_queue *q, const struct ipq_packet *packet)
 			  "missing";
 	}
 	fl->came_back++;
-	v.code = value == fl->leave ? NF_ACCEPT : NF_DROP;
-	give(q, packet->id, &v);
+	if (value == fl->drop)
+		v = (struct ipq_verdict){ .code = IPQ_DROP };
+	flows_adapt(q, packet, &v);
+	give(q, packet->id, &(struct source_verdict){ .code = v.code, .present = v.present, .mark = v.mark });
 	return true;
 }
 

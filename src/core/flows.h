@@ -59,6 +59,10 @@ void flows_overtake(struct ipq_queue *q, const struct ipq_packet *packet);
 
 /* NULL: no memory. */
 struct flows *flows_create(const struct ipq_queue *q);
+void flows_choose_keeper(const struct ipq_queue *q, struct flows *fl);
+
+/* As what a verdict with this mark counts: NF_ACCEPT or NF_DROP if it leaves a flow to the kernel, else its code. */
+uint32_t flows_code(const struct flows *fl, uint32_t code, uint32_t mark);
 
 /* Ends the decisions of an earlier run with the same mark. Once. */
 void flows_revoke_earlier(struct flows *fl);

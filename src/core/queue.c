@@ -292,9 +292,13 @@ static void account_sent(struct ipq_queue *q, size_t n)
 	const struct pending *p = q->verdicts.log + q->verdicts.first, *end = p + n;
 
 	for (; p < end; p++) {
-		if (p->code == NF_ACCEPT)
+		uint32_t code = p->code;
+
+		if (unlikely(q->flows != NULL) && p->extra == VERDICT_MARK)
+			code = flows_code(q->flows, code, p->mark);
+		if (code == NF_ACCEPT)
 			q->stats.accepted++;
-		else if (p->code == NF_DROP)
+		else if (code == NF_DROP)
 			q->stats.dropped++;
 		else
 			q->stats.other++;

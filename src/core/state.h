@@ -39,7 +39,7 @@ struct ipq_queue {
 	bool owned;	     /* close the source with the queue */
 	uint32_t flow_mask, flow_mark, flow_max;
 	bool asks_flows; /* see queue_ask_flows() */
-	queue_flow_accept flow_accept;
+	const struct queue_flow_rules *flow_rules;
 	void *flow_context;
 	uint32_t flags;
 	uint32_t spin_now; /* how long spinning has paid lately, up to spin_usec */

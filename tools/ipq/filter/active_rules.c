@@ -183,10 +183,16 @@ static void print_json_row(const struct active_rules *p, FILE *out, unsigned i)
 static void print_flows(const struct flow_totals *flows, FILE *out, bool json)
 {
 	fprintf(out,
-		json ? ",\"flows\":{\"decided\":%llu,\"packets\":%llu,\"bytes\":%llu}"
-		     : "     %12llu flows decided: %llu more packets, %llu bytes of them\n",
+		json ? ",\"flows\":{\"decided\":%llu,\"packets\":%llu,\"bytes\":%llu"
+		     : "     %12llu flows decided: %llu more packets, %llu bytes of them",
 		(unsigned long long)flows->decided, (unsigned long long)flows->packets,
 		(unsigned long long)flows->bytes);
+	if (flows->in_kernel)
+		fprintf(out,
+			json ? ",\"kernel_packets\":%llu,\"kernel_bytes\":%llu"
+			     : "; in the kernel %llu packets, %llu bytes",
+			(unsigned long long)flows->passed, (unsigned long long)flows->passed_bytes);
+	fputs(json ? "}" : "\n", out);
 }
 
 unsigned active_rules_print(const struct active_rules *p, const struct flow_totals *flows, FILE *out,

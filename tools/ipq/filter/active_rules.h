@@ -19,8 +19,10 @@ struct counters {
 
 /* What became of flows that rules decided. */
 struct flow_totals {
-	uint64_t decided;	 /* flows */
-	uint64_t packets, bytes; /* of decided flows, which no rule has seen */
+	uint64_t decided;	       /* flows */
+	uint64_t packets, bytes;       /* of decided flows, which no rule has seen */
+	bool in_kernel;		       /* the firewall rules count: */
+	uint64_t passed, passed_bytes; /* of accepted flows, which were not queued */
 };
 
 struct active_rules {

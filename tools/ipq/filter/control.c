@@ -129,7 +129,10 @@ static void sum_flows(const struct filter *f, struct flow_totals *sum)
 {
 	*sum = (struct flow_totals){ .decided = -f->flows_base.decided,
 				     .packets = -f->flows_base.packets,
-				     .bytes = -f->flows_base.bytes };
+				     .bytes = -f->flows_base.bytes,
+				     .in_kernel = f->session.hooks != 0,
+				     .passed = f->session.passed - f->flows_base.passed,
+				     .passed_bytes = f->session.passed_bytes - f->flows_base.passed_bytes };
 	for (unsigned i = 0; i < f->session.workers; i++) {
 		const struct filter_worker *d = f->session.worker[i].context;
 
@@ -154,6 +157,8 @@ void control_print_counters(struct filter *f, bool in_place)
 	in_place = in_place && !json && isatty(STDERR_FILENO);
 	if (in_place)
 		ioctl(STDERR_FILENO, TIOCGWINSZ, &size);
+	if (f->session.flows)
+		session_count_passed(&f->session);
 	in_place = in_place && active_rules->set.count + 3 + active_rules->flows < size.ws_row;
 	sum_flows(f, &flows);
 	if (in_place && f->lines > 0)
@@ -196,6 +201,8 @@ static void reset(struct filter *f)
 	f->flows_base.decided += shown.decided;
 	f->flows_base.packets += shown.packets;
 	f->flows_base.bytes += shown.bytes;
+	f->flows_base.passed += shown.passed;
+	f->flows_base.passed_bytes += shown.passed_bytes;
 }
 
 void control_signal(struct session *s, int signo)

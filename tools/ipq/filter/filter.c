@@ -187,9 +187,7 @@ static int run_with(struct filter *f)
 	rules->kernel_accepts = s->hooks != 0 && s->filters > 0;
 	s->copy_range = f->record_path != NULL || s->reads_later ? 0 : active_rules_copy_range(rules);
 	s->flags = rules->flags;
-	/* Rules of the user's may keep flows in the kernel: an earlier run's decisions end. */
-	if (rules->flows && s->source == NULL && s->hooks == 0)
-		s->flags |= IPQ_O_FLOWS;
+	s->flows = rules->flows && s->source == NULL;
 	s->required = rules->flags & (IPQ_O_OWNER | IPQ_O_CONNTRACK);
 	if (prepare_workers(f, n, context) == 0)
 		status = session_run(s, context);

@@ -64,6 +64,23 @@ static const struct action *needs_each_packet(const struct rule *r)
 	return NULL;
 }
 
+/* Our bits of connection marks say what became of a flow. */
+static bool keeps_flow_bits(const struct rule *r, const struct session *s)
+{
+	const struct action *ctmark = rule_action(r, ACTION_CTMARK);
+	uint32_t ours = s->mark_bits != 0 ? s->mark_bits : RULES_MARK_BITS;
+	char why[160];
+
+	if (s->hooks == 0 || ctmark == NULL || (ctmark->number & ours) == 0)
+		return true;
+	snprintf(why, sizeof(why),
+		 "rules with \"flow\" need the bits 0x%x of connection marks: use other bits, or choose "
+		 "those of "
+		 "ipq with --mark-bits",
+		 ours);
+	return refuse(r, why);
+}
+
 /* Packets of a decided flow meet no rule any more: no other rule may need them. */
 static bool fits_flow(const struct ruleset *set, const struct rule *flow)
 {
@@ -83,7 +100,7 @@ static bool fits_flow(const struct ruleset *set, const struct rule *flow)
 	return true;
 }
 
-static bool flows_fit(const struct ruleset *set, bool records)
+static bool flows_fit(const struct ruleset *set, const struct session *s, bool records)
 {
 	bool fit = true;
 
@@ -92,6 +109,8 @@ static bool flows_fit(const struct ruleset *set, bool records)
 
 		if (rule_flow(r) == NULL)
 			continue;
+		for (unsigned j = 0; j < set->count; j++)
+			fit &= keeps_flow_bits(&set->rule[j], s);
 		if (records)
 			fit &= refuse(
 				r,
@@ -105,7 +124,7 @@ static bool flows_fit(const struct ruleset *set, bool records)
 
 bool rules_fit(const struct ruleset *set, const struct session *s, bool records)
 {
-	bool fit = flows_fit(set, records);
+	bool fit = flows_fit(set, s, records);
 
 	for (unsigned i = 0; i < set->count; i++)
 		fit &= s->source != NULL ? fits_file(&set->rule[i]) : fits_queue(&set->rule[i], s);

@@ -14,9 +14,21 @@
 #define LOCK_WAIT_MS 30000
 
 const char *const hook_names[HOOKS] = { "PREROUTING", "INPUT", "FORWARD", "OUTPUT", "POSTROUTING" };
+const char *const chain_helpers[HELPERS] = { "done", "left", "gone" };
+
+#define NO_HELPER (-1)
+
+/* NO_HELPER: the name has no such end. -2: another end. */
+static int parse_helper(const char *end)
+{
+	for (int i = 0; i < HELPERS; i++)
+		if (end[0] == '-' && strcmp(end + 1, chain_helpers[i]) == 0)
+			return i;
+	return *end == '\0' ? NO_HELPER : -2;
+}
 
 /* A name of ours, with that separator: "ipq-5", "ipq-log-5", and "ipq-5-done" as a helper. */
-static bool parse_name(const char *name, char separator, struct ipq_chain *c, bool *helper)
+static bool parse_name(const char *name, char separator, struct ipq_chain *c, int *helper)
 {
 	char *end;
 	unsigned long number;
@@ -29,8 +41,8 @@ static bool parse_name(const char *name, char separator, struct ipq_chain *c, bo
 	if (!isdigit((unsigned char)*name))
 		return false;
 	number = strtoul(name, &end, 10);
-	*helper = strcmp(end, "-done") == 0;
-	if ((*end != '\0' && !*helper) || number > UINT16_MAX)
+	*helper = parse_helper(end);
+	if (*helper < NO_HELPER || number > UINT16_MAX)
 		return false;
 	c->number = (uint16_t)number;
 	snprintf(c->name, sizeof(c->name), "ipq%c%s%s%lu", separator, c->log ? "log" : "",
@@ -39,8 +51,7 @@ static bool parse_name(const char *name, char separator, struct ipq_chain *c, bo
 }
 
 /* The entry with this name, made if there is none. NULL: not a name of ours, or no memory. */
-static struct ipq_chain *chain_entry(struct chains *c, enum firewall_kind kind, const char *name,
-				     bool *helper)
+static struct ipq_chain *chain_entry(struct chains *c, enum firewall_kind kind, const char *name, int *helper)
 {
 	struct ipq_chain new = { .kind = kind }, *grown;
 
@@ -67,18 +78,30 @@ static int hook_of(const char *name)
 	return -1;
 }
 
+/* Counters of a rule, as "-c" shows them. */
+struct counted {
+	unsigned long long packets, bytes;
+};
+
 /* A rule in one of our chains. */
-static void read_own_rule(struct ipq_chain *c, const char *rule)
+static void read_own_rule(struct ipq_chain *c, const char *rule, const struct counted *counted)
 {
-	const char *mark = strstr(rule, "-m mark --mark ");
+	const char *mark = strstr(rule, "-m mark --mark "), *end = rule + strlen(rule);
 	struct mark m;
 
 	c->rules++;
 	c->bypass |= strstr(rule, " --queue-bypass") != NULL;
+	if (mark == NULL && strstr(rule, "-m connmark --mark ") != NULL && end - rule > 6 &&
+	    strcmp(end - 6, "RETURN") == 0) {
+		c->packets += counted->packets;
+		c->bytes += counted->bytes;
+	}
 	if (mark == NULL || sscanf(mark, "-m mark --mark %x/%x", &m.mark, &m.mask) != 2)
 		return;
-	if (strstr(mark, " -g ") != NULL)
+	if (strstr(mark, " -g ") != NULL && end - rule > 5 && strcmp(end - 5, "-done") == 0)
 		c->mark = m;
+	else if (strstr(mark, " -g ") != NULL)
+		c->flows = true;
 	else if (c->known_count < KNOWN_MAX)
 		c->known[c->known_count++] = m;
 }
@@ -113,13 +136,13 @@ static void read_hook_rule(struct reading *r, int hook, const char *line)
 	const char *jump = strstr(line, " -j ") != NULL ? strstr(line, " -j ") : strstr(line, " -g ");
 	char target[64] = "";
 	struct ipq_chain *chain;
-	bool helper;
+	int helper;
 
 	r->place[hook]++;
 	if (jump == NULL || sscanf(jump + 4, "%63s", target) != 1)
 		return;
 	chain = chain_entry(r->c, r->kind, target, &helper);
-	if (chain != NULL && !helper) {
+	if (chain != NULL && helper == NO_HELPER) {
 		chain->hooks |= 1U << hook;
 		if (chain->at[hook] == 0)
 			chain->at[hook] = r->place[hook];
@@ -132,17 +155,22 @@ static void read_hook_rule(struct reading *r, int hook, const char *line)
 
 static void read_line(struct reading *r, const char *line)
 {
+	struct counted counted = { .packets = 0 };
 	struct ipq_chain *chain;
-	bool helper;
+	int helper;
 	char name[64];
 	int hook;
 
 	if (sscanf(line, ":%63s", name) == 1) {
 		chain = chain_entry(r->c, r->kind, name, &helper);
-		if (chain != NULL)
-			*(helper ? &chain->helper : &chain->exists) = true;
+		if (chain != NULL && helper == NO_HELPER)
+			chain->exists = true;
+		else if (chain != NULL)
+			chain->helpers |= 1U << helper;
 		return;
 	}
+	if (sscanf(line, "[%llu:%llu]", &counted.packets, &counted.bytes) == 2)
+		line += strcspn(line, " ") + 1;
 	if (sscanf(line, "-A %63s", name) != 1)
 		return;
 	hook = hook_of(name);
@@ -151,8 +179,8 @@ static void read_line(struct reading *r, const char *line)
 		read_hook_rule(r, hook, line);
 	else if (chain == NULL)
 		r->foreign_marks |= changes_mark(line);
-	else if (!helper)
-		read_own_rule(chain, line);
+	else if (helper == NO_HELPER)
+		read_own_rule(chain, line, &counted);
 }
 
 int chains_parse_save(struct chains *c, enum firewall_kind kind, const char *text)
@@ -192,13 +220,22 @@ static void read_table(struct ipq_chain *c)
 			c->hooks |= 1U << h;
 	}
 	c->bypass = text != NULL && strstr(text, "bypass") != NULL;
+	for (const char *at = text; at != NULL && (at = strstr(at, "counter packets ")) != NULL; at++) {
+		struct counted counted;
+
+		c->flows = true;
+		if (sscanf(at, "counter packets %llu bytes %llu", &counted.packets, &counted.bytes) == 2) {
+			c->packets += counted.packets;
+			c->bytes += counted.bytes;
+		}
+	}
 	free(text);
 }
 
 static void read_nft(struct chains *c, const char *text)
 {
 	char name[64];
-	bool helper;
+	int helper;
 
 	for (const char *at = text; (at = strstr(at, "table inet ")) != NULL; at++) {
 		struct ipq_chain *chain;
@@ -206,7 +243,7 @@ static void read_nft(struct chains *c, const char *text)
 		if (sscanf(at, "table inet %63s", name) != 1)
 			continue;
 		chain = chain_entry(c, FIREWALL_NFT, name, &helper);
-		if (chain == NULL || helper)
+		if (chain == NULL || helper != NO_HELPER)
 			continue;
 		chain->exists = true;
 		read_table(chain);
@@ -239,7 +276,7 @@ static void read_kind(struct chains *c, enum firewall_kind kind)
 {
 	const char *const nft[] = { "nft", "list", "tables", "inet", NULL };
 	char save[48], *text = NULL;
-	const char *const iptables[] = { save, "-t", "mangle", NULL };
+	const char *const iptables[] = { save, "-c", "-t", "mangle", NULL };
 	int status;
 
 	if (kind <= FIREWALL_IP6TABLES_LEGACY && without_legacy_mangle(kind))
@@ -329,14 +366,14 @@ void chain_removal(const struct ipq_chain *c, unsigned hooks, FILE *script)
 			fprintf(script, "-D %s -j %s\n", hook_names[h], c->name);
 	if ((c->hooks & ~hooks) != 0)
 		return;
-	if (c->exists)
-		fprintf(script, "-F %s\n", c->name);
-	if (c->helper)
-		fprintf(script, "-F %s-done\n", c->name);
-	if (c->exists)
-		fprintf(script, "-X %s\n", c->name);
-	if (c->helper)
-		fprintf(script, "-X %s-done\n", c->name);
+	for (unsigned pass = 0; pass < 2;
+	     pass++) { /* all are emptied first, because they refer to one another */
+		if (c->exists)
+			fprintf(script, "-%c %s\n", "FX"[pass], c -> name);
+		for (unsigned i = 0; i < HELPERS; i++)
+			if ((c->helpers & 1U << i) != 0)
+				fprintf(script, "-%c %s-%s\n", "FX"[pass], c -> name, chain_helpers[i]);
+	}
 }
 
 /* Are we not allowed to, or is something missing? */

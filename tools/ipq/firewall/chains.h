@@ -19,7 +19,10 @@
 
 extern const char *const hook_names[HOOKS];
 
-#define KNOWN_MAX 128
+enum { HELPER_DONE, HELPER_LEFT, HELPER_GONE, HELPERS };
+extern const char *const chain_helpers[HELPERS]; /* "done", "left", "gone" */
+
+#define KNOWN_MAX 192
 
 /* Bits of a packet mark: those in mask have the value of mark. */
 struct mark {
@@ -30,8 +33,9 @@ struct ipq_chain {
 	enum firewall_kind kind;
 	bool log; /* sends copies to NFLOG group `number`; else packets to queue `number` */
 	uint16_t number;
-	char name[32];	     /* of the chain, or of the nftables table */
-	bool exists, helper; /* the chain itself, and NAME-done */
+	char name[32]; /* of the chain, or of the nftables table */
+	bool exists;
+	unsigned helpers; /* bit i: its chain NAME-chain_helpers[i] exists */
 	bool bypass;
 	unsigned rules;		      /* in the chain */
 	unsigned hooks;		      /* bit i: hook_names[i] jumps to it */
@@ -39,7 +43,9 @@ struct ipq_chain {
 	struct mark mark;	      /* of packets that its process repeats; mask 0: none */
 	struct mark known[KNOWN_MAX]; /* of chains after it, whose repeated packets it lets pass */
 	unsigned known_count;
-	int alive; /* 1, 0, or -errno: unknown */
+	bool flows;		 /* it leaves decided flows to the kernel: see rules_script.c */
+	uint64_t packets, bytes; /* of such flows, which passed */
+	int alive;		 /* 1, 0, or -errno: unknown */
 };
 
 struct chains {

@@ -86,6 +86,18 @@ struct mark rules_mark(const struct rules *r)
 	return r->candidate[0] == FIREWALL_NFT ? none : r->mark;
 }
 
+struct mark rules_flow_mark(const struct rules *r)
+{
+	static const struct mark none = { .mask = 0 };
+
+	return rules_have_flows(r) ? mark_left(r->mark) : none;
+}
+
+bool rules_keep_flows(const struct rules *r)
+{
+	return rules_have_flows(r) && r->families > 0 && r->mark.mask != 0;
+}
+
 int rules_number_free(const struct rules *r, uint16_t number, struct ipq_error *e)
 {
 	bool log = r->options.kind == RULES_LOG, all;
@@ -138,7 +150,7 @@ static int apply(struct rules *r, enum firewall_kind kind,
 }
 
 /* Without the filters where this kernel has no bpf match: all packets come, and the program selects. */
-static int install_kind(struct rules *r, enum firewall_kind kind, struct ipq_error *e)
+static int install_selecting(struct rules *r, enum firewall_kind kind, struct ipq_error *e)
 {
 	struct ipq_error second = { .text = "" };
 	int err = apply(r, kind, script_install, e);
@@ -148,6 +160,21 @@ static int install_kind(struct rules *r, enum firewall_kind kind, struct ipq_err
 		if (apply(r, kind, script_install, &second) == 0)
 			return 0;
 		r->no_match = false;
+	}
+	return err;
+}
+
+/* Without marks of connections where this kernel has none: then all packets of decided flows come. */
+static int install_kind(struct rules *r, enum firewall_kind kind, struct ipq_error *e)
+{
+	struct ipq_error second = { .text = "" };
+	int err = install_selecting(r, kind, e);
+
+	if (err < 0 && err != -EAGAIN && rules_have_flows(r) && r->families == 0) {
+		r->no_flows = true;
+		if (install_selecting(r, kind, &second) == 0)
+			return 0;
+		r->no_flows = false;
 	}
 	return err;
 }
@@ -247,13 +274,37 @@ static int begin_change(struct rules *r, struct ipq_error *e)
 	return err;
 }
 
+/* Replaces the rules of each kind. Their counters begin again. */
 static int apply_all(struct rules *r, void (*write)(const struct rules *, enum firewall_kind, FILE *),
 		     struct ipq_error *e)
 {
 	int err = 0;
 
-	for (unsigned k = 0; k < r->families && err == 0; k++)
+	for (unsigned k = 0; k < r->families && err == 0; k++) {
+		const struct ipq_chain *own = rules_own_chain(r, r->kind[k]);
+
 		err = apply(r, r->kind[k], write, e);
+		if (err == 0 && own != NULL) {
+			r->packets += own->packets;
+			r->bytes += own->bytes;
+		}
+	}
+	return err;
+}
+
+int rules_passed(struct rules *r, uint64_t *packets, uint64_t *bytes)
+{
+	struct ipq_error e;
+	int err = rules_have_flows(r) ? read_chains(r, &e) : 0;
+
+	*packets = r->packets;
+	*bytes = r->bytes;
+	for (unsigned k = 0; k < r->families && err == 0; k++) {
+		const struct ipq_chain *own = rules_own_chain(r, r->kind[k]);
+
+		*packets += own != NULL ? own->packets : 0;
+		*bytes += own != NULL ? own->bytes : 0;
+	}
 	return err;
 }
 
@@ -361,6 +412,14 @@ int rules_restore(struct rules *r, struct ipq_error *e)
 	return err;
 }
 
+static bool knows(const struct ipq_chain *own, struct mark m)
+{
+	for (unsigned k = 0; k < own->known_count; k++)
+		if (own->known[k].mark == m.mark && own->known[k].mask == m.mask)
+			return true;
+	return false;
+}
+
 /* A chain that came after ours in the hook, and whose mark we do not know, would repeat packets for ever. */
 static bool knows_all(const struct rules *r, enum firewall_kind kind)
 {
@@ -368,11 +427,9 @@ static bool knows_all(const struct rules *r, enum firewall_kind kind)
 
 	for (size_t i = 0; i < r->chains.count; i++) {
 		const struct ipq_chain *c = &r->chains.chain[i];
-		bool known = !rules_must_know(r, kind, c);
 
-		for (unsigned k = 0; k < own->known_count && !known; k++)
-			known = own->known[k].mark == c->mark.mark && own->known[k].mask == c->mark.mask;
-		if (!known)
+		if (rules_must_know(r, kind, c) &&
+		    (!knows(own, c->mark) || (c->flows && !knows(own, mark_left(c->mark)))))
 			return false;
 	}
 	return true;

@@ -36,6 +36,7 @@ struct rules_options {
 	unsigned hooks; /* bit i: hook_names[i] */
 	enum rules_via via;
 	bool bypass;	    /* RULES_QUEUE: accept packets while no process is bound */
+	bool flows;	    /* RULES_QUEUE: the kernel keeps decided flows: see rules_flow_mark() */
 	uint32_t mark_bits; /* of the packet mark, for packets that are repeated; 0: the default */
 	uint32_t snaplen;   /* RULES_LOG: bytes of each packet that are copied; 0: all */
 	const struct bpf_program
@@ -70,6 +71,16 @@ int rules_install(struct rules *rules, uint16_t first, uint16_t last, struct ipq
  * accept is enough. Valid from rules_open on.
  */
 struct mark rules_mark(const struct rules *rules);
+
+/*
+ * A repeated packet with this mark, the library's flow_mark, makes the kernel accept the rest of its flow. mask 0: not
+ * in these rules. Valid from rules_open on. rules_keep_flows: are such rules in force, as far as is known?
+ */
+struct mark rules_flow_mark(const struct rules *rules);
+bool rules_keep_flows(const struct rules *rules);
+
+/* Packets and bytes of these flows that passed, all of them since the rules were installed. 0 or -errno. */
+int rules_passed(struct rules *rules, uint64_t *packets, uint64_t *bytes);
 
 /*
  * Other filters, in two steps, so that each packet is decided by all of the old rules or by all of the new ones:

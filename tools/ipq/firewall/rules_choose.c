@@ -76,7 +76,9 @@ static int check_nftables(struct rules *r, struct ipq_error *e)
 
 	if (f != NULL) {
 		snprintf(r->name, sizeof(r->name), "ipq_check_%ld", (long)getpid());
+		r->no_flows = true; /* rules_install() finds out */
 		script_chain(r, FIREWALL_NFT, f);
+		r->no_flows = false;
 		p.input = fclose(f) == 0 ? script : "";
 		status = subprocess_exec(&p);
 	}
@@ -134,21 +136,22 @@ static bool marks_collide(struct mark a, struct mark b)
 }
 
 /*
- * An even mark that no ipq chain here uses, alive or dead. It begins at a random one, so that a mark that an
- * earlier run left somewhere (in a connection's entry, for example) is most likely not ours.
+ * A mark that no ipq chain here uses, alive or dead, whose lowest two bits are 0: the other values of these bits are ours,
+ * too. It begins at a random one, so that a mark that an earlier run left in a connection is most likely not ours.
  */
 int rules_choose_mark(struct rules *r, struct ipq_error *e)
 {
-	uint32_t mask = r->options.mark_bits, low = mask & -mask, count = mask / low / 2, start = 0;
+	uint32_t mask = r->options.mark_bits, low = mask & -mask, count = mask / low / 4, start = 0;
 
 	if (!r->options.dry && getrandom(&start, sizeof(start), 0) < 0)
 		start = (uint32_t)getpid();
 	for (uint32_t i = 0; i < count && i < 4 * KNOWN_MAX; i++) {
-		struct mark m = { .mark = ((start + i) % count + 1) * 2 * low & mask, .mask = mask };
+		struct mark m = { .mark = ((start + i) % count + 1) * 4 * low & mask, .mask = mask };
+		struct mark all = { .mark = m.mark, .mask = mask & ~(3 * low) };
 		bool taken = m.mark == 0;
 
 		for (size_t c = 0; c < r->chains.count && !taken; c++)
-			taken = marks_collide(m, r->chains.chain[c].mark);
+			taken = marks_collide(all, r->chains.chain[c].mark);
 		if (!taken) {
 			r->mark = m;
 			return 0;

@@ -12,8 +12,21 @@
  *	-A ipq-N FILTER -j NFQUEUE --queue-num N	one for each filter
  *	-A ipq-N-done -j MARK --set-xmark 0x0/M		the last of our rules, because -g returns to HOOK
  *
- * T is cleared before the packet goes on, so no other chain meets it. T is even: T + 1 is free for verdicts on whole
- * flows. In nftables NF_ACCEPT continues with the next base chain of the hook, and nothing of this is needed.
+ * T is cleared before the packet goes on, so no other chain meets it. In nftables NF_ACCEPT continues with the next base
+ * chain of the hook, and nothing of this is needed.
+ *
+ * With verdicts on flows there are two more marks, L = T + 1 and G = T + 2 in units of the lowest bit of M. The library
+ * repeats the last packet of a flow that comes with one of them, and the rules save it in the connection:
+ *
+ *	-A ipq-N -m mark --mark L'/M -m connmark ! --mark L'/M -j RETURN	for each chain after ours that does so
+ *	-A ipq-N -m mark --mark G'/M -j RETURN
+ *	-A ipq-N -m mark --mark L/M -g ipq-N-left	CONNMARK --save-mark, then as ipq-N-done
+ *	-A ipq-N -m mark --mark G/M -g ipq-N-gone	CONNMARK --save-mark, then DROP
+ *	-A ipq-N -m connmark --mark L/M -j RETURN	the rest of the flow
+ *	-A ipq-N -m connmark --mark G/M -j DROP
+ *
+ * Without its second condition the first rule would let packets pass us whose mark another rule has restored from the
+ * connection. nftables has the same in its own words.
  */
 #include <ctype.h>
 #include <string.h>
@@ -90,11 +103,26 @@ static size_t count_old(const struct rules *r)
 	return n;
 }
 
+bool rules_have_flows(const struct rules *r)
+{
+	return r->options.kind == RULES_QUEUE && r->options.flows && !r->no_flows;
+}
+
 unsigned rules_count(const struct rules *r)
 {
 	size_t n = rules_unfiltered(r) ? 1 : r->new.count + count_old(r);
 
-	return (unsigned)(n + (r->options.kind == RULES_QUEUE));
+	return (unsigned)(n + (r->options.kind == RULES_QUEUE) + (rules_have_flows(r) ? 4 : 0));
+}
+
+struct mark mark_left(struct mark m)
+{
+	return (struct mark){ .mark = m.mark | (m.mask & -m.mask), .mask = m.mask };
+}
+
+struct mark mark_gone(struct mark m)
+{
+	return (struct mark){ .mark = m.mark | (m.mask & -m.mask) << 1, .mask = m.mask };
 }
 
 /* ---- iptables ------------------------------------------------------------------------------------ */
@@ -123,22 +151,62 @@ static void put_rule(const struct rules *r, const struct bpf_program *p, FILE *s
 	put_target(r, script);
 }
 
+/* Packets that another chain has repeated pass ours. */
+static void put_known(const struct rules *r, const struct ipq_chain *c, FILE *script)
+{
+	struct mark left = mark_left(c->mark), gone = mark_gone(c->mark);
+
+	fprintf(script, "-A %s -m mark --mark 0x%x/0x%x -j RETURN\n", r->name, c->mark.mark, c->mark.mask);
+	if (!c->flows)
+		return;
+	fprintf(script, "-A %s -m mark --mark 0x%x/0x%x -m connmark ! --mark 0x%x/0x%x -j RETURN\n", r->name,
+		left.mark, left.mask, left.mark, left.mask);
+	fprintf(script, "-A %s -m mark --mark 0x%x/0x%x -j RETURN\n", r->name, gone.mark, gone.mask);
+}
+
+static void put_helpers(const struct rules *r, FILE *script)
+{
+	uint32_t mask = r->mark.mask;
+
+	fprintf(script, ":%s-done - [0:0]\n-A %s-done -j MARK --set-xmark 0x0/0x%x\n", r->name, r->name,
+		mask);
+	if (!rules_have_flows(r))
+		return;
+	fprintf(script, ":%s-left - [0:0]\n:%s-gone - [0:0]\n", r->name, r->name);
+	fprintf(script, "-A %s-left -j CONNMARK --save-mark --nfmask 0x%x --ctmask 0x%x\n", r->name, mask,
+		mask);
+	fprintf(script, "-A %s-left -j MARK --set-xmark 0x0/0x%x\n", r->name, mask);
+	fprintf(script, "-A %s-gone -j CONNMARK --save-mark --nfmask 0x%x --ctmask 0x%x\n", r->name, mask,
+		mask);
+	fprintf(script, "-A %s-gone -j DROP\n", r->name);
+}
+
+static void put_marks(const struct rules *r, FILE *script)
+{
+	struct mark left = mark_left(r->mark), gone = mark_gone(r->mark);
+
+	fprintf(script, "-A %s -m mark --mark 0x%x/0x%x -g %s-done\n", r->name, r->mark.mark, r->mark.mask,
+		r->name);
+	if (!rules_have_flows(r))
+		return;
+	fprintf(script, "-A %s -m mark --mark 0x%x/0x%x -g %s-left\n", r->name, left.mark, left.mask,
+		r->name);
+	fprintf(script, "-A %s -m mark --mark 0x%x/0x%x -g %s-gone\n", r->name, gone.mark, gone.mask,
+		r->name);
+	fprintf(script, "-A %s -m connmark --mark 0x%x/0x%x -j RETURN\n", r->name, left.mark, left.mask);
+	fprintf(script, "-A %s -m connmark --mark 0x%x/0x%x -j DROP\n", r->name, gone.mark, gone.mask);
+}
+
 static void put_chain(const struct rules *r, enum firewall_kind kind, FILE *script)
 {
 	fprintf(script, ":%s - [0:0]\n", r->name);
 	if (r->options.kind == RULES_QUEUE)
-		fprintf(script, ":%s-done - [0:0]\n-A %s-done -j MARK --set-xmark 0x0/0x%x\n", r->name,
-			r->name, r->mark.mask);
-	for (size_t i = 0; i < r->chains.count; i++) {
-		const struct ipq_chain *c = &r->chains.chain[i];
-
-		if (rules_must_know(r, kind, c))
-			fprintf(script, "-A %s -m mark --mark 0x%x/0x%x -j RETURN\n", r->name, c->mark.mark,
-				c->mark.mask);
-	}
+		put_helpers(r, script);
+	for (size_t i = 0; i < r->chains.count; i++)
+		if (rules_must_know(r, kind, &r->chains.chain[i]))
+			put_known(r, &r->chains.chain[i], script);
 	if (r->options.kind == RULES_QUEUE)
-		fprintf(script, "-A %s -m mark --mark 0x%x/0x%x -g %s-done\n", r->name, r->mark.mark,
-			r->mark.mask, r->name);
+		put_marks(r, script);
 	if (rules_unfiltered(r)) {
 		fprintf(script, "-A %s ", r->name);
 		put_target(r, script);
@@ -153,9 +221,34 @@ static void put_chain(const struct rules *r, enum firewall_kind kind, FILE *scri
 
 /* ---- nftables ------------------------------------------------------------------------------------ */
 
+/* The chains to which packets go that the library repeats. */
+static void put_nft_left(const struct rules *r, FILE *script)
+{
+	uint32_t others = ~r->mark.mask, left = mark_left(r->mark).mark, gone = mark_gone(r->mark).mark;
+
+	fprintf(script,
+		"\tchain left {\n\t\tct mark set ct mark and 0x%x or 0x%x\n"
+		"\t\tmeta mark set meta mark and 0x%x\n\t\taccept\n\t}\n",
+		others, left, others);
+	fprintf(script, "\tchain gone {\n\t\tct mark set ct mark and 0x%x or 0x%x\n\t\tdrop\n\t}\n", others,
+		gone);
+}
+
+static void put_nft_marks(const struct rules *r, FILE *script)
+{
+	struct mark left = mark_left(r->mark), gone = mark_gone(r->mark);
+
+	fprintf(script,
+		"meta mark and 0x%x == 0x%x goto left\n\t\tmeta mark and 0x%x == 0x%x goto gone\n"
+		"\t\tct mark and 0x%x == 0x%x counter accept\n\t\tct mark and 0x%x == 0x%x drop\n\t\t",
+		left.mask, left.mark, gone.mask, gone.mark, left.mask, left.mark, gone.mask, gone.mark);
+}
+
 static void put_table(const struct rules *r, FILE *script)
 {
 	fprintf(script, "table inet %s {\n", r->name);
+	if (rules_have_flows(r))
+		put_nft_left(r, script);
 	for (unsigned h = 0; h < HOOKS; h++) {
 		char hook[16] = "";
 
@@ -164,6 +257,8 @@ static void put_table(const struct rules *r, FILE *script)
 		for (size_t i = 0; hook_names[h][i] != '\0'; i++)
 			hook[i] = (char)tolower((unsigned char)hook_names[h][i]);
 		fprintf(script, "\tchain %s {\n\t\ttype filter hook %s priority -150;\n\t\t", hook, hook);
+		if (rules_have_flows(r))
+			put_nft_marks(r, script);
 		if (r->options.kind == RULES_LOG)
 			fprintf(script, "log group %u", r->first);
 		else if (r->first == r->last)

@@ -25,6 +25,8 @@ struct rules {
 	char name[32];		 /* of our chain or table */
 	struct filters new, old; /* old: still in force while a change is under way */
 	bool no_match;		 /* this kernel has no bpf match */
+	bool no_flows;		 /* it has no connection marks */
+	uint64_t packets, bytes; /* see rules_passed(): by the rules that were replaced */
 	bool on_top;		 /* our jumps are, or are about to become, the first rule of each hook */
 	bool old_all;		 /* all packets came by the old filters */
 	enum {
@@ -56,6 +58,12 @@ unsigned rules_takes_over(const struct rules *r, const struct ipq_chain *c, bool
 
 /* Our entry in r->chains, or NULL. */
 const struct ipq_chain *rules_own_chain(const struct rules *r, enum firewall_kind kind);
+
+/* Have, or will, the rules marks for flows? */
+bool rules_have_flows(const struct rules *r);
+/* The marks of a flow that is accepted, and of one that is dropped, by that of its process. */
+struct mark mark_left(struct mark m);
+struct mark mark_gone(struct mark m);
 
 /* Must our chain let packets with the mark of this one pass? Only if it comes after ours. */
 bool rules_must_know(const struct rules *r, enum firewall_kind kind, const struct ipq_chain *c);

@@ -174,6 +174,7 @@ static int open_rules(struct session *s)
 					 .hooks = s->hooks,
 					 .via = s->via,
 					 .bypass = s->bypass,
+					 .flows = s->flows,
 					 .mark_bits = s->mark_bits,
 					 .snaplen = s->snaplen,
 					 .filter = s->filter,
@@ -209,6 +210,29 @@ static void accept_of_flow(void *context, const struct ipq_packet *packet, struc
 	session_accept(context, packet, verdict);
 }
 
+static bool keeps_flows(void *context)
+{
+	const struct worker *w = context;
+
+	return atomic_load_explicit(&w->session->keeps_flows, memory_order_relaxed);
+}
+
+static const struct queue_flow_rules kept_by_kernel = { .accept = accept_of_flow, .keep = keeps_flows },
+				     kept_by_library = { .accept = accept_of_flow };
+
+static void ask_flows(struct worker *w, bool marks)
+{
+	const struct session *s = w->session;
+
+	queue_ask_flows(w->queue, s->rules == NULL ? NULL : marks ? &kept_by_kernel : &kept_by_library, w);
+}
+
+void session_count_passed(struct session *s)
+{
+	if (s->rules != NULL)
+		rules_passed(s->rules, &s->passed, &s->passed_bytes);
+}
+
 /* 0 or -errno with a text in *e. */
 static int open_queue(struct session *s, struct worker *w, struct ipq_error *e)
 {
@@ -219,8 +243,16 @@ static int open_queue(struct session *s, struct worker *w, struct ipq_error *e)
 				       .error = e->text,
 				       .error_size = sizeof(e->text) };
 	unsigned number = s->queue_first + w->index;
+	struct mark flow = { .mask = 0 };
 	int err;
 
+	if (s->rules != NULL)
+		flow = rules_flow_mark(s->rules);
+	options.flow_mark = flow.mark; /* 0: the default, with rules of the user's */
+	options.flow_mask = flow.mask;
+	/* Decisions of an earlier run end. */
+	if (s->flows && (s->rules == NULL || flow.mask != 0))
+		options.flags |= IPQ_O_FLOWS;
 	e->text[0] = '\0';
 	err = s->rules != NULL ? rules_number_free(s->rules, (uint16_t)number, e) : 0;
 	if (err < 0)
@@ -228,7 +260,7 @@ static int open_queue(struct session *s, struct worker *w, struct ipq_error *e)
 	snprintf(name, sizeof(name), "%s:%u", s->rules_kind == RULES_LOG ? "nflog" : "nfqueue", number);
 	err = ipq_queue_open(&w->queue, s->source != NULL ? s->source : name, &options);
 	if (err == 0) {
-		queue_ask_flows(w->queue, s->rules != NULL ? accept_of_flow : NULL, w);
+		ask_flows(w, flow.mask != 0);
 		return check_flags(s->required & ~ipq_queue_flags(w->queue), e);
 	}
 	if (e->text[0] == '\0')
@@ -391,6 +423,7 @@ static void check_rules(struct session *s)
 	err = rules_check(s->rules, &e);
 	repeat = rules_mark(s->rules);
 	s->repeat_mask = repeat.mask;
+	s->keeps_flows = rules_keep_flows(s->rules);
 	if (err == -ENOENT && s->keep_rules) {
 		complain(s, e.text);
 		err = restore_rules(s, &e);
@@ -496,6 +529,9 @@ static int run(struct session *s, void *const *context, int signals)
 	if (s->rules != NULL &&
 	    rules_install(s->rules, (uint16_t)s->queue_first, (uint16_t)s->queue_last, &e) < 0)
 		return complain(s, e.text);
+	s->keeps_flows = s->rules != NULL && rules_keep_flows(s->rules);
+	if (s->flows && s->rules != NULL && !s->keeps_flows)
+		complain(s, "this kernel has no connection marks: packets of decided flows are queued, too");
 	s->checked = clock_ns(CLOCK_MONOTONIC);
 	if (s->handler->started != NULL)
 		s->handler->started(s);
@@ -525,6 +561,7 @@ static int close_rules(struct session *s)
 			"after this error the rules stay and packets that they match are dropped. Start ipq "
 			"filter on the same hook again, or remove them: ipq clean");
 	}
+	session_count_passed(s);
 	err = rules_close(s->rules, &e);
 	s->rules = NULL;
 	return err < 0 ? complain(s, e.text) : 0;

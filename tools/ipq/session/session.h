@@ -69,6 +69,7 @@ struct session {
 	uint32_t snaplen;   /* RULES_LOG: see rules_options */
 	unsigned queue_first, queue_last;
 	bool queue_given, bypass, dry_run, quiet, keep_rules;
+	bool flows;	       /* decided flows are left to the kernel, with --on by our own rules */
 	bool needs_reader;     /* end when the reader of the standard output has closed it */
 	bool reads_later;      /* a file of rules, on SIGHUP */
 	const char *writes_in; /* a directory in which files are made later; NULL: none */
@@ -86,6 +87,8 @@ struct session {
 	struct rules *rules;
 	_Atomic uint32_t repeat_mark, repeat_mask; /* see session_accept() */
 	_Atomic uint64_t came_back;		   /* packets that had our mark already */
+	_Atomic bool keeps_flows;		   /* the rules leave decided flows to the kernel */
+	uint64_t passed, passed_bytes;		   /* packets of such flows: see session_count_passed() */
 	int64_t checked;			   /* when the rules were checked last, ns */
 	int missing;				   /* the result that was reported */
 	int wake_fd;				   /* eventfd: a worker has ended, or session_stop() */
@@ -126,6 +129,9 @@ void session_accept(struct worker *w, const struct ipq_packet *packet, struct ip
 /* rules_extend() on the session's rules; with --keep-rules it adds them again before that if they are missing. */
 int session_extend_rules(struct session *s, const struct bpf_program *filter, size_t filters,
 			 struct ipq_error *e);
+
+/* Main thread: asks the firewall how many packets of decided flows passed, for s->passed. */
+void session_count_passed(struct session *s);
 
 /* Ends the session from any thread. */
 void session_stop(struct session *s);
