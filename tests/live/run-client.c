@@ -6,6 +6,8 @@
  *	accept N [range]   owns the queue, accepts N packets (0: to the end of the file), says how many
  *	drop N             drops them
  *	both N             IPv4 and IPv6 in two threads, N packets each
+ *	address HOW N      accepts N packets; the sender's address is netlink's in recvmsg (HOW: msg), recvfrom with
+ *			   MSG_PEEK (peek), all of recvfrom (from)
  *	probe              everything a program may ask of its socket gets netlink's answer
  *	probe-kernel       the same of two families that the kernel still has: proves the probe itself
  *	unrelated          sockets that are none of ours are left alone
@@ -201,6 +203,75 @@ static int both(unsigned long count)
 	return 0;
 }
 
+/* ---- the sender's address ---------------------------------------------------------------------- */
+
+static unsigned char address_buf[65536 + 256] __attribute__((aligned(8)));
+
+/* In two pieces, as a program does that looks at the header first. */
+static ssize_t receive_msg(int fd, size_t len, int flags, struct sockaddr_nl *from)
+{
+	struct iovec iov[2] = { { address_buf, len < 16 ? len : 16 },
+				{ address_buf + 16, len < 16 ? 0 : len - 16 } };
+	struct msghdr msg = {
+		.msg_name = from, .msg_namelen = 64, .msg_iov = iov, .msg_iovlen = 2, .msg_flags = -1
+	};
+	ssize_t n = CALL(recvmsg, RECVMSG, fd, (long)&msg, flags);
+
+	EXPECT(n < 0 || (msg.msg_namelen == sizeof(*from) && msg.msg_controllen == 0 &&
+			 msg.msg_flags == (len == 8 ? MSG_TRUNC : 0)));
+	return n;
+}
+
+static ssize_t receive_from(int fd, size_t len, int flags, struct sockaddr_nl *from)
+{
+	socklen_t from_len = 64;
+	ssize_t n = CALL(recvfrom, RECVFROM, fd, (long)address_buf, (long)len, flags, (long)from,
+			 (long)&from_len);
+
+	EXPECT(n < 0 || from_len == sizeof(*from));
+	return n;
+}
+
+static void on_alarm(int signal)
+{
+	(void)signal;
+}
+
+static int addresses(const char *how, unsigned long count)
+{
+	const struct sigaction action = { .sa_handler = on_alarm };
+	ssize_t (*receive)(int, size_t, int, struct sockaddr_nl *) =
+		how[0] == 'm' ? receive_msg : receive_from;
+	struct {
+		struct sockaddr_nl nl;
+		char room[64];
+	} from;
+	int fd = open_queue(NETLINK_FIREWALL);
+	ssize_t n, peeked;
+
+	set_mode(fd, IPQ_COPY_PACKET, 0);
+	sigaction(SIGALRM, &action, NULL);
+	ualarm(30000, 0);
+	EXPECT(receive(fd, sizeof(address_buf), how[0] == 'p' ? MSG_PEEK : 0, &from.nl) < 0 &&
+	       errno == EINTR);
+	EXPECT(receive(fd, sizeof(address_buf), MSG_DONTWAIT, &from.nl) < 0 && errno == EAGAIN);
+	puts("waits");
+	fflush(stdout);
+	for (unsigned long i = 0; i < count; i++) {
+		memset(&from, 255, sizeof(from));
+		peeked = receive(fd, 8, MSG_PEEK | (i % 2 == 0 ? MSG_TRUNC : 0), &from.nl);
+		EXPECT(from.nl.nl_family == AF_NETLINK && from.nl.nl_pid == 0 && from.nl.nl_groups == 0);
+		memset(&from, 255, sizeof(from));
+		n = receive(fd, sizeof(address_buf), how[0] == 'p' ? MSG_WAITALL : 0, &from.nl);
+		EXPECT(from.nl.nl_family == AF_NETLINK && from.nl.nl_pid == 0 && from.nl.nl_groups == 0);
+		EXPECT(from.room[0] == -1 && peeked == (i % 2 == 0 ? n : 8));
+		EXPECT(n > 100 && ((struct nlmsghdr *)address_buf)->nlmsg_type == IPQM_PACKET);
+		decide(fd, ((ipq_packet_msg_t *)(address_buf + 16))->packet_id, 1);
+	}
+	printf("%lu packets\n", count);
+	return 0;
+}
+
 /* ---- what a program may ask of its socket ------------------------------------------------------ */
 
 static int value_of(int fd, int level, int option)
@@ -362,6 +433,8 @@ int main(int argc, char **argv)
 		return printf("%lu packets\n", handle(NETLINK_FIREWALL, count, range, 0)) < 0;
 	if (strcmp(what, "both") == 0)
 		return both(count);
+	if (strcmp(what, "address") == 0)
+		return addresses(arg, range);
 	if (strcmp(what, "probe") == 0)
 		return probe();
 	if (strcmp(what, "probe-kernel") == 0) {

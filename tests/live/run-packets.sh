@@ -36,6 +36,18 @@ for client in $clients; do
 	started=
 	expect "$name: the log adds up" grep -q "IPv6: 200 packets, 200 accepted" "$work/log"
 	rm -f "$work/log"
+
+	for how in msg peek "from --exact"; do
+		set -- $how
+		case $how-$name in peek-*socketcall) continue ;; esac
+		start timeout ${IPQ_PATIENCE:-30} $IPQ run ${2:-} -- "$client" address $1 100
+		wait_for_line waits
+		expect "$name: accepted datagrams arrive ($how)" $FLOW udp -n 100 -s 0-60000 -w 200 7000
+		wait $started
+		expect_text "$name: the sender's address is netlink's ($how)" 0 echo $?
+		cat "$log"
+		started=
+	done
 done
 
 if [ "$(uname -m)" = x86_64 ]; then

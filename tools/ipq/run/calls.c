@@ -9,7 +9,8 @@
  *  - The engine's end has a name that reads as the kernel's address (engine_socketpair), and an address given
  *    to sendto is ignored (doc/assumptions/seqpacket-as-netlink.c).
  *  - bind, connect, getsockname, getpeername and the options of SOL_NETLINK, which the pair would refuse or
- *    answer as a Unix socket, are answered here; so is recvfrom with flags, for its address.
+ *    answer as a Unix socket, are answered here; so are recvmsg and recvfrom with flags, for their address
+ *    (receive.c). With --exact all of recvfrom.
  *  - A mode request as libipq sends it is served by the engine before sendto returns, as ip_queue did.
  *
  * Invariant: a socket of ours is known by the inode of the program's end, in a table indexed by the
@@ -39,6 +40,8 @@
 
 #define SOL_NETLINK_ 270
 #define SOCK_TYPE_MASK_ 0xf /* the rest of the type are flags */
+#define WAITING_MAX \
+	256 /* threads that wait in recvmsg or recvfrom; more of them get the socket's own address */
 
 /* Linux 6.6: the waking thread gives its processor to the woken one. Not in older headers. */
 #ifndef SECCOMP_IOCTL_NOTIF_SET_FLAGS
@@ -68,7 +71,9 @@ struct run_calls {
 	struct seccomp_notif *request;
 	struct seccomp_notif_resp *response;
 	size_t request_size;
-	unsigned char message[131072]; /* for recvfrom */
+	struct run_message message;
+	unsigned waiting; /* calls that wait for a message */
+	struct seccomp_notif later[WAITING_MAX];
 };
 
 static bool open_memory(struct run_calls *calls, struct call *call)
@@ -246,26 +251,11 @@ static int do_connect(const struct call *call)
 	return address.nl_family == AF_NETLINK || address.nl_family == AF_UNSPEC ? 0 : -EINVAL;
 }
 
-/* Writes value as getsockname and getsockopt do: as much as fits, and its length. */
-static int put_value(const struct call *call, uint64_t at, uint64_t len_at, const void *value, uint32_t len)
-{
-	int32_t room;
-
-	if (!run_peek(call, len_at, &room, sizeof(room)))
-		return -EFAULT;
-	if (room < 0)
-		return -EINVAL;
-	if (!run_poke(call, at, value, (uint32_t)room < len ? (uint32_t)room : len) ||
-	    !run_poke(call, len_at, &len, sizeof(len)))
-		return -EFAULT;
-	return 0;
-}
-
 static int do_getsockname(const struct call *call, const struct client *c)
 {
 	struct sockaddr_nl address = { .nl_family = AF_NETLINK, .nl_pid = c->port != 0 ? c->port : c->pid };
 
-	return put_value(call, call->arg[1], call->arg[2], &address, sizeof(address));
+	return run_poke_value(call, call->arg[1], call->arg[2], &address, sizeof(address));
 }
 
 /* The peer is the kernel, whether the program has called connect or not. */
@@ -273,7 +263,7 @@ static int do_getpeername(const struct call *call)
 {
 	struct sockaddr_nl address = { .nl_family = AF_NETLINK };
 
-	return put_value(call, call->arg[1], call->arg[2], &address, sizeof(address));
+	return run_poke_value(call, call->arg[1], call->arg[2], &address, sizeof(address));
 }
 
 /* Has taken effect when the program continues. A refusal is a message, as in ip_queue. */
@@ -290,34 +280,20 @@ static int do_sendto(const struct run_calls *calls, const struct call *call, con
 }
 
 /*
- * The socket's own address has another family than netlink's, so the address is written here. Programs that
- * look at the family read with flags (MSG_PEEK, then MSG_WAITALL); libipq looks at nl_pid only, and its
- * calls run natively. The message is taken out of the socket last, so that a call which cannot be answered
- * loses nothing.
+ * The socket's own address has another family than netlink's, so the address is written here. libipq looks at
+ * nl_pid and the length only, and its calls run natively.
  */
-static int do_recvfrom(struct run_calls *calls, const struct call *call, const struct client *c, bool *pass)
+static int do_receive(struct run_calls *calls, struct call *call, const struct client *c, bool *pass)
 {
-	const struct sockaddr_nl kernel = { .nl_family = AF_NETLINK };
-	int fd = run_copy_descriptor(call, c->remote), flags = (int)call->arg[3] & (MSG_PEEK | MSG_TRUNC),
-	    result;
-	size_t len = call->arg[2] < sizeof(calls->message) ? (size_t)call->arg[2] : sizeof(calls->message);
-	ssize_t n = fd < 0 ? -1 : recv(fd, calls->message, len, MSG_PEEK | MSG_TRUNC | MSG_DONTWAIT);
+	int fd = run_copy_descriptor(call, c->remote), result = 0;
+	enum receive_result done = fd < 0 ? RECEIVE_NATIVE : run_receive(call, fd, &calls->message, &result);
 
-	/* Waiting, errors and the end are the kernel's part. */
-	*pass = n <= 0 || call->arg[2] > sizeof(calls->message);
-	if (*pass) {
-		result = 0;
-	} else if (!run_poke(call, call->arg[1], calls->message, (size_t)n < len ? (size_t)n : len)) {
-		result = -EFAULT;
-	} else {
-		result = put_value(call, call->arg[4], call->arg[5], &kernel, sizeof(kernel));
-		if (result == 0)
-			result = (size_t)n > len && (flags & MSG_TRUNC) == 0 ? (int)len : (int)n;
-		if (result >= 0 && (flags & MSG_PEEK) == 0)
-			recv(fd, calls->message, 1, MSG_DONTWAIT);
-	}
 	if (fd >= 0)
 		close(fd);
+	call->later = done == RECEIVE_LATER && calls->waiting < WAITING_MAX;
+	*pass = done != RECEIVE_DONE;
+	if (done == RECEIVE_DONE && calls->message.taken)
+		call->engine_end = (int)(c - calls->client);
 	return result;
 }
 
@@ -353,7 +329,7 @@ static int do_getsockopt(const struct call *call, const struct client *c)
 		value = 0;
 	else
 		return -ENOPROTOOPT;
-	return put_value(call, call->arg[3], call->arg[4], &value, sizeof(value));
+	return run_poke_value(call, call->arg[3], call->arg[4], &value, sizeof(value));
 }
 
 static bool is_ours(const struct call *call)
@@ -364,7 +340,7 @@ static bool is_ours(const struct call *call)
 	if (call->what == CALL_SETSOCKOPT)
 		return (int)call->arg[1] == SOL_NETLINK_;
 	if (call->what == CALL_RECVFROM)
-		return call->arg[3] != 0 && call->arg[4] != 0;
+		return call->arg[4] != 0;
 	if (call->what == CALL_SENDTO)
 		return call->arg[2] == run_mode_length(call->arch) &&
 		       (int)call->arg[5] == sizeof(struct sockaddr_nl);
@@ -385,18 +361,19 @@ static bool still_there(const struct run_calls *calls, uint64_t id)
 }
 
 /* false: not a call of ours after all. */
-static bool read_call(struct run_calls *calls, struct call *call)
+static bool read_call(struct run_calls *calls, const struct seccomp_notif *n, struct call *call)
 {
-	const struct seccomp_notif *n = calls->request;
 	uint32_t word[6] = { 0 };
 	unsigned long native[6] = { 0 };
 	bool memory;
 	/* The number of arguments of each call, and so of words in memory. */
-	static const unsigned char arguments[CALL_COUNT] = { 3, 3, 3, 3, 3, 5, 5, 6, 6 };
+	static const unsigned char arguments[CALL_COUNT] = { 3, 3, 3, 3, 3, 5, 5, 6, 3, 6 };
 
-	*call = (struct call){
-		.id = n->id, .tid = (pid_t)n->pid, .memory = -1, .arch = run_arch_find(n->data.arch)
-	};
+	*call = (struct call){ .id = n->id,
+			       .tid = (pid_t)n->pid,
+			       .memory = -1,
+			       .engine_end = -1,
+			       .arch = run_arch_find(n->data.arch) };
 	call->x32 = run_is_x32(&n->data);
 	if (call->arch == NULL)
 		return false;
@@ -444,7 +421,8 @@ static int decide(struct run_calls *calls, struct call *call, bool *pass, bool *
 	case CALL_SENDTO:
 		return do_sendto(calls, call, c);
 	case CALL_RECVFROM:
-		return do_recvfrom(calls, call, c, pass);
+	case CALL_RECVMSG:
+		return do_receive(calls, call, c, pass);
 	case CALL_SETSOCKOPT:
 		return do_setsockopt(call);
 	default:
@@ -452,33 +430,54 @@ static int decide(struct run_calls *calls, struct call *call, bool *pass, bool *
 	}
 }
 
-void run_calls_answer(struct run_calls *calls)
+static void answer(struct run_calls *calls, const struct seccomp_notif *request)
 {
 	bool pass = true, answered = false;
 	struct call call;
 	int result = 0;
 
-	memset(calls->request, 0, calls->request_size);
-	if (ioctl(calls->listener, SECCOMP_IOCTL_NOTIF_RECV, calls->request) < 0)
-		return; /* the thread has died */
-	if (read_call(calls, &call) && still_there(calls, call.id))
+	if (read_call(calls, request, &call) && still_there(calls, call.id))
 		result = decide(calls, &call, &pass, &answered);
 	if (call.memory >= 0)
 		close(call.memory);
-	if (answered)
+	if (call.later)
+		calls->later[calls->waiting++] = *request;
+	if (answered || call.later)
 		return;
-	calls->response->id = calls->request->id;
+	calls->response->id = call.id;
 	calls->response->flags = pass ? SECCOMP_USER_NOTIF_FLAG_CONTINUE : 0;
 	calls->response->val = result > 0 ? result : 0;
 	calls->response->error = result < 0 ? result : 0;
-	/* Fails if the thread has died. */
-	ioctl(calls->listener, SECCOMP_IOCTL_NOTIF_SEND, calls->response);
+	/* Fails if a signal has interrupted the call, or the thread has died. The message goes back. */
+	if (ioctl(calls->listener, SECCOMP_IOCTL_NOTIF_SEND, calls->response) < 0 && call.engine_end >= 0)
+		send(call.engine_end, calls->message.bytes, calls->message.len, MSG_DONTWAIT | MSG_NOSIGNAL);
+}
+
+void run_calls_answer(struct run_calls *calls)
+{
+	memset(calls->request, 0, calls->request_size);
+	if (ioctl(calls->listener, SECCOMP_IOCTL_NOTIF_RECV, calls->request) ==
+	    0) /* else the thread has died */
+		answer(calls, calls->request);
+}
+
+void run_calls_retry(struct run_calls *calls)
+{
+	struct seccomp_notif request;
+	unsigned i, n = calls->waiting;
+
+	/* One that still waits is stored again, not behind its old place. */
+	for (i = calls->waiting = 0; i < n; i++) {
+		request = calls->later[i];
+		answer(calls, &request);
+	}
 }
 
 void run_calls_orphan(struct run_calls *calls)
 {
 	calls->engine = NULL;
 	memset(calls->client, 0, calls->limit * sizeof(calls->client[0]));
+	run_calls_retry(calls);
 }
 
 /* ---- opening ------------------------------------------------------------------------------------ */

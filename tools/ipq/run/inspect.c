@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* The program's memory, descriptors and credentials, as the supervisor finds them in /proc. */
+#include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -16,6 +17,9 @@
 #endif
 #ifndef SYS_pidfd_getfd
 #define SYS_pidfd_getfd 438
+#endif
+#ifndef PIDFD_THREAD
+#define PIDFD_THREAD O_EXCL
 #endif
 
 /* A thread's number may be reused by another process; an open descriptor of its memory stays valid. */
@@ -37,6 +41,20 @@ bool run_peek(const struct call *call, uint64_t at, void *to, size_t len)
 bool run_poke(const struct call *call, uint64_t at, const void *from, size_t len)
 {
 	return len == 0 || pwrite(call->memory, from, len, (off_t)at) == (ssize_t)len;
+}
+
+int run_poke_value(const struct call *call, uint64_t at, uint64_t len_at, const void *value, uint32_t len)
+{
+	int32_t room;
+
+	if (!run_peek(call, len_at, &room, sizeof(room)))
+		return -EFAULT;
+	if (room < 0)
+		return -EINVAL;
+	if (!run_poke(call, at, value, (uint32_t)room < len ? (uint32_t)room : len) ||
+	    !run_poke(call, len_at, &len, sizeof(len)))
+		return -EFAULT;
+	return 0;
 }
 
 /* The inode of a socket among the program's descriptors; 0: not a socket, or not readable. */
@@ -87,24 +105,33 @@ bool run_identify(pid_t tid, bool everybody_capable, ino_t own_namespace, struct
 	return id->pid != 0;
 }
 
-/* A copy of the program's descriptor; -1: it has not this inode. */
-int run_copy_descriptor(const struct call *call, ino_t inode)
+/* Of the process of a thread. From Linux 6.9 one of the thread itself does, which takes no look into /proc. */
+static int open_pidfd(pid_t tid)
 {
 	char path[64], line[256];
-	struct stat st;
-	int pid = 0, fd;
+	int pid = 0, fd = (int)syscall(SYS_pidfd_open, tid, PIDFD_THREAD);
 	FILE *f;
 
-	snprintf(path, sizeof(path), "/proc/%d/status", (int)call->tid);
+	if (fd >= 0)
+		return fd;
+	snprintf(path, sizeof(path), "/proc/%d/status", (int)tid);
 	f = fopen(path, "re");
 	while (f != NULL && pid == 0 && fgets(line, sizeof(line), f) != NULL)
 		sscanf(line, "Tgid: %d", &pid);
 	if (f != NULL)
 		fclose(f);
-	pid = (int)syscall(SYS_pidfd_open, pid, 0);
-	fd = pid >= 0 ? (int)syscall(SYS_pidfd_getfd, pid, (int)call->arg[0], 0) : -1;
-	if (pid >= 0)
-		close(pid);
+	return (int)syscall(SYS_pidfd_open, pid, 0);
+}
+
+/* A copy of the program's descriptor; -1: it has not this inode. */
+int run_copy_descriptor(const struct call *call, ino_t inode)
+{
+	int pidfd = open_pidfd(call->tid), fd;
+	struct stat st;
+
+	fd = pidfd >= 0 ? (int)syscall(SYS_pidfd_getfd, pidfd, (int)call->arg[0], 0) : -1;
+	if (pidfd >= 0)
+		close(pidfd);
 	if (fd >= 0 && (fstat(fd, &st) < 0 || st.st_ino != inode)) {
 		close(fd);
 		fd = -1;

@@ -26,7 +26,7 @@ static int run(int argc, char **argv);
 const struct command command_run = {
 	.name = "run",
 	.summary = "run a program written for ip_queue, unmodified",
-	.help = "Usage: ipq run [--source NAME] [--log FILE] [--] PROGRAM [ARGUMENT...]\n"
+	.help = "Usage: ipq run [--source NAME] [--log FILE] [--exact] [--] PROGRAM [ARG...]\n"
 		"\n"
 		"Runs PROGRAM, which was written for ip_queue, on today's kernel: static or\n"
 		"dynamic, 64-bit or 32-bit, with or without libipq.\n"
@@ -34,6 +34,7 @@ const struct command command_run = {
 		"  --source NAME  where packets come from: nfqueue:0 (default, or $IPQ_SOURCE),\n"
 		"                 nflog:GROUP (copies, verdicts without effect), pcap:IN[,OUT]\n"
 		"  --log FILE     append a line for each event, and a summary (-: standard error)\n"
+		"  --exact        for programs that check nl_family of the sender's address\n"
 		"\n"
 		"  sudo ipq run -- ./old-program its arguments\n"
 		"  sudo ipq run --log - -- ./old-program\n"
@@ -66,6 +67,10 @@ static int parse(char **argv, struct run_options *options)
 		if (strcmp(word, "--") == 0) {
 			i++;
 			break;
+		}
+		if (strcmp(word, "--exact") == 0) {
+			options->exact = true;
+			continue;
 		}
 		found = option("--source", argv, &i, &options->source);
 		if (found == 0)

@@ -5,6 +5,7 @@
  *	run.c        the command line, and the process that the shell waits for
  *	supervise.c  the supervisor: starts the program, answers its system calls, steps the engine
  *	calls.c      the answers to system calls
+ *	receive.c    recvfrom and recvmsg
  *	inspect.c    the program's memory, descriptors and credentials
  *	seccomp.c    the filter: which system calls of the program come to the supervisor
  *	process.c    processes, signals and messages, for both
@@ -27,6 +28,7 @@ enum { RUN_FAILED = 125, RUN_NOT_EXECUTABLE = 126, RUN_NOT_FOUND = 127 };
 struct run_options {
 	const char *source;
 	const char *log; /* NULL: none; "-": stderr */
+	bool exact;	 /* netlink's address also from recvfrom without flags */
 	char **program;	 /* argv, NULL at its end */
 	sigset_t mask;	 /* the program's, and what it does about SIGCHLD */
 	void (*sigchld)(int);
@@ -60,6 +62,7 @@ enum run_call {
 	CALL_SETSOCKOPT,
 	CALL_GETSOCKOPT,
 	CALL_SENDTO,
+	CALL_RECVMSG,
 	CALL_RECVFROM,
 	CALL_COUNT
 };
@@ -84,8 +87,8 @@ bool run_is_x32(const struct seccomp_data *data);
 /* The call, or CALL_COUNT. *memory: its arguments are longs in memory at args[1]. */
 enum run_call run_call_find(const struct run_arch *arch, const struct seccomp_data *data, bool *memory);
 
-/* Installs the filter in the calling process. The listener, or -errno with a text in *e. */
-int run_filter_install(struct ipq_error *e);
+/* Installs the filter in the calling process. exact: for all of recvfrom. The listener, or -errno with a text in *e. */
+int run_filter_install(bool exact, struct ipq_error *e);
 
 /* ---- inspect.c -------------------------------------------------------------------------------- */
 
@@ -98,6 +101,8 @@ struct call {
 	bool x32;
 	int memory; /* of the program; -1: not opened */
 	uint64_t arg[6];
+	bool later;	/* to be answered when there is a message */
+	int engine_end; /* of the socket from which a message was taken; -1: none was */
 };
 
 struct identity {
@@ -109,6 +114,8 @@ struct identity {
 bool run_open_memory(struct call *call);
 bool run_peek(const struct call *call, uint64_t at, void *to, size_t len);
 bool run_poke(const struct call *call, uint64_t at, const void *from, size_t len);
+/* As getsockname and getsockopt do: as much of value as fits, and its length. 0 or -errno. */
+int run_poke_value(const struct call *call, uint64_t at, uint64_t len_at, const void *value, uint32_t len);
 
 /* The inode of a socket among the program's descriptors; 0: not a socket, or not readable. */
 ino_t run_socket_inode(pid_t tid, int fd);
@@ -117,6 +124,20 @@ bool run_identify(pid_t tid, bool everybody_capable, ino_t own_namespace, struct
 
 /* A copy of the descriptor at arg[0]; -1: it has not this inode. */
 int run_copy_descriptor(const struct call *call, ino_t inode);
+
+/* ---- receive.c -------------------------------------------------------------------------------- */
+
+struct run_message {
+	bool taken; /* out of the socket */
+	size_t len;
+	unsigned char bytes[131072];
+};
+
+/* RECEIVE_NATIVE: the kernel does the call. RECEIVE_LATER: no message is there yet. */
+enum receive_result { RECEIVE_DONE, RECEIVE_NATIVE, RECEIVE_LATER };
+
+/* Does a call of recvfrom or recvmsg on fd, a copy of the program's descriptor. *result: a count or -errno. */
+enum receive_result run_receive(const struct call *call, int fd, struct run_message *m, int *result);
 
 /* ---- calls.c ------------------------------------------------------------------------------ */
 
@@ -130,6 +151,9 @@ void run_calls_close(struct run_calls *calls);
 
 /* Answers one call. Does not block if the listener is readable. */
 void run_calls_answer(struct run_calls *calls);
+
+/* The engine may have sent messages: calls that wait for them are tried again. */
+void run_calls_retry(struct run_calls *calls);
 
 /* The engine has been closed: new sockets are refused. */
 void run_calls_orphan(struct run_calls *calls);

@@ -9,10 +9,12 @@
  *	setsockopt                level SOL_NETLINK
  *	getsockopt                level SOL_NETLINK, and SO_TYPE, SO_DOMAIN, SO_PROTOCOL
  *	sendto                    with an address of 12 bytes and the length of libipq's mode request
- *	recvfrom                  with flags and an address: libipq has no flags
- *	socketcall                those above but recvfrom, whatever their arguments, which are in memory
+ *	recvmsg                   always: its arguments do not show whether there is an address
+ *	recvfrom                  with flags and an address: libipq has no flags; with --exact, with an address
+ *	socketcall                those above, whatever their arguments, which are in memory; recvfrom with
+ *	                          --exact only
  *
- * None of them moves packets: libipq sends verdicts by sendmsg and reads without flags. For all calls but
+ * None of them moves libipq's packets: it sends verdicts by sendmsg and reads with recvfrom. For all calls but
  * these the decision depends only on the number, so the kernel (from 5.11) takes it from a bitmap without
  * running the filter.
  */
@@ -68,13 +70,13 @@ static const struct run_arch arches[] = {
 	{ AUDIT_ARCH_HERE,
 	  WIRE_NATIVE,
 	  { __NR_socket, __NR_bind, __NR_connect, __NR_getsockname, __NR_getpeername, __NR_setsockopt,
-	    __NR_getsockopt, __NR_sendto, __NR_recvfrom },
+	    __NR_getsockopt, __NR_sendto, __NR_recvmsg, __NR_recvfrom },
 	  SOCKETCALL_HERE },
 #if defined(__x86_64__)
 	/* Programs older than Linux 4.3 know only socketcall. */
-	{ AUDIT_ARCH_I386, WIRE_ILP32, { 359, 361, 362, 367, 368, 366, 365, 369, 371 }, 102 },
+	{ AUDIT_ARCH_I386, WIRE_ILP32, { 359, 361, 362, 367, 368, 366, 365, 369, 372, 371 }, 102 },
 #elif defined(__aarch64__)
-	{ AUDIT_ARCH_ARM, WIRE_ILP32, { 281, 282, 283, 286, 287, 294, 295, 290, 292 }, -1 },
+	{ AUDIT_ARCH_ARM, WIRE_ILP32, { 281, 282, 283, 286, 287, 294, 295, 290, 297, 292 }, -1 },
 #endif
 };
 #define ARCHES (sizeof(arches) / sizeof(arches[0]))
@@ -82,7 +84,8 @@ static const struct run_arch arches[] = {
 /* The call's number in socketcall(2). */
 static const int socketcall_number[CALL_COUNT] = { SYS_SOCKET,	    SYS_BIND,	     SYS_CONNECT,
 						   SYS_GETSOCKNAME, SYS_GETPEERNAME, SYS_SETSOCKOPT,
-						   SYS_GETSOCKOPT,  SYS_SENDTO };
+						   SYS_GETSOCKOPT,  SYS_SENDTO,	     SYS_RECVMSG,
+						   SYS_RECVFROM };
 
 size_t run_mode_length(const struct run_arch *arch)
 {
@@ -124,6 +127,7 @@ enum run_call run_call_find(const struct run_arch *arch, const struct seccomp_da
 struct code {
 	struct sock_filter at[256];
 	unsigned short len;
+	bool exact;
 };
 
 static void emit(struct code *c, unsigned code, unsigned k, unsigned jt, unsigned jf)
@@ -200,12 +204,14 @@ static void check_arguments(struct code *c, enum run_call call, size_t mode_leng
 		give_if(c, sizeof(struct sockaddr_nl), SECCOMP_RET_USER_NOTIF);
 		break;
 	case CALL_RECVFROM:
-		load_arg(c, 3);
-		give_if(c, 0, SECCOMP_RET_ALLOW);
+		if (!c->exact) {
+			load_arg(c, 3);
+			give_if(c, 0, SECCOMP_RET_ALLOW);
+		}
 		load_arg(c, 4);
 		give_unless(c, 0, SECCOMP_RET_USER_NOTIF);
 		break;
-	default: /* getsockname, getpeername */
+	default: /* getsockname, getpeername, recvmsg */
 		give(c, SECCOMP_RET_USER_NOTIF);
 		return;
 	}
@@ -232,7 +238,7 @@ static void check_socketcall(struct code *c, int nr)
 		return;
 	emit(c, BPF_JMP | BPF_JEQ | BPF_K, (unsigned)nr, 0, 0);
 	load_arg(c, 0);
-	for (int i = 0; i < CALL_RECVFROM; i++) /* recvfrom, with packets, runs natively */
+	for (int i = 0; i < (c->exact ? CALL_COUNT : CALL_RECVFROM); i++)
 		give_if(c, (unsigned)socketcall_number[i], SECCOMP_RET_USER_NOTIF);
 	give(c, SECCOMP_RET_ALLOW);
 	c->at[jump].jf = (unsigned char)(c->len - jump - 1);
@@ -276,11 +282,11 @@ static int explain(int err, struct ipq_error *e)
 	}
 }
 
-static int set_filter(unsigned long flags, const struct sock_fprog *program)
+static int set_filter(const struct sock_fprog *program)
 {
+	const unsigned long flags = SECCOMP_FILTER_FLAG_NEW_LISTENER;
 	int fd;
 
-	flags |= SECCOMP_FILTER_FLAG_NEW_LISTENER;
 	fd = (int)syscall(__NR_seccomp, SECCOMP_SET_MODE_FILTER, flags, program);
 	/* Without CAP_SYS_ADMIN, set-user-ID programs inside lose their effect. */
 	if (fd < 0 && errno == EACCES && prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0)
@@ -288,9 +294,9 @@ static int set_filter(unsigned long flags, const struct sock_fprog *program)
 	return fd;
 }
 
-int run_filter_install(struct ipq_error *e)
+int run_filter_install(bool exact, struct ipq_error *e)
 {
-	struct code c = { .len = 0 };
+	struct code c = { .exact = exact };
 	struct sock_fprog program;
 	int fd;
 
@@ -299,9 +305,7 @@ int run_filter_install(struct ipq_error *e)
 	give(&c, SECCOMP_RET_ALLOW);
 	program = (struct sock_fprog){ .len = c.len, .filter = c.at };
 
-	/* Before Linux 5.19 a signal restarts a call that is being answered: slower, not wrong. */
-	fd = set_filter(SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV, &program);
-	if (fd < 0 && errno == EINVAL)
-		fd = set_filter(0, &program);
+	/* A signal restarts a call that is being answered, or interrupts it, as it does with the kernel's own calls. */
+	fd = set_filter(&program);
 	return fd >= 0 ? fd : explain(errno, e);
 }

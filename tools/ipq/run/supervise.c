@@ -116,7 +116,7 @@ static void __attribute__((noreturn)) become_program(const struct supervisor *s)
 	/* If the supervisor is killed, the kernel kills the program. */
 	prctl(PR_SET_PDEATHSIG, SIGKILL);
 	close(s->our_end);
-	listener = run_filter_install(&e);
+	listener = run_filter_install(s->options->exact, &e);
 	if (listener < 0) {
 		run_complain("%s", e.text);
 		_exit(RUN_FAILED);
@@ -424,6 +424,7 @@ static void serve(struct supervisor *s)
 			handle_signal(s);
 		if (p[ENGINE].revents != 0 && s->engine != NULL)
 			step(s);
+		run_calls_retry(s->calls);
 	}
 }
 

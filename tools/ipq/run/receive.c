@@ -1,0 +1,135 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* recvfrom and recvmsg of a program, answered with netlink's address. */
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/time.h>
+#include <linux/netlink.h>
+#include "run/run.h"
+
+#define PIECES 16 /* more are left to the kernel */
+
+/* Where the program wants the message. Addresses in its memory; 0: not wanted. */
+struct target {
+	uint64_t name, name_len, control_len, flags_out;
+	int flags;
+	unsigned pieces;
+	struct {
+		uint64_t at, len;
+	} piece[PIECES];
+	size_t room;
+};
+
+/* The n-th long, pointer or size_t at an address. */
+static bool peek_word(const struct call *call, uint64_t at, unsigned n, uint64_t *word)
+{
+	uint32_t narrow;
+
+	if (call->arch->layout == WIRE_LP64)
+		return run_peek(call, at + (uint64_t)n * 8, word, 8);
+	if (!run_peek(call, at + (uint64_t)n * 4, &narrow, 4))
+		return false;
+	*word = narrow;
+	return true;
+}
+
+static bool add_piece(struct target *t, uint64_t at, uint64_t len, size_t limit)
+{
+	if (t->pieces == PIECES)
+		return false;
+	len = len < limit - t->room ? len : limit - t->room;
+	t->piece[t->pieces].at = at;
+	t->piece[t->pieces++].len = len;
+	t->room += (size_t)len;
+	return true;
+}
+
+/* struct msghdr: each member but the last has the size of a long, or is padded to it. */
+static bool read_msghdr(const struct call *call, struct target *t, size_t limit)
+{
+	unsigned word = call->arch->layout == WIRE_LP64 ? 8 : 4;
+	uint64_t iov, pieces, at, len, i;
+
+	if (!peek_word(call, call->arg[1], 0, &t->name) || !peek_word(call, call->arg[1], 2, &iov) ||
+	    !peek_word(call, call->arg[1], 3, &pieces) || pieces > PIECES)
+		return false;
+	t->name_len = call->arg[1] + word;
+	t->control_len = call->arg[1] + 5 * word;
+	t->flags_out = call->arg[1] + 6 * word;
+	t->flags = (int)call->arg[2];
+	for (i = 0; i < pieces; i++)
+		if (!peek_word(call, iov + i * 2 * word, 0, &at) ||
+		    !peek_word(call, iov + i * 2 * word, 1, &len) || !add_piece(t, at, len, limit))
+			return false;
+	return t->name != 0;
+}
+
+static bool read_target(const struct call *call, struct target *t, size_t limit)
+{
+	*t = (struct target){ .name = 0 };
+	if (call->what == CALL_RECVMSG)
+		return read_msghdr(call, t, limit);
+	t->name = call->arg[4];
+	t->name_len = call->arg[5];
+	t->flags = (int)call->arg[3];
+	return add_piece(t, call->arg[1], call->arg[2], limit);
+}
+
+/* 0 or -errno */
+static int write_message(const struct call *call, const struct target *t, const struct run_message *m)
+{
+	static const struct sockaddr_nl kernel = { .nl_family = AF_NETLINK };
+	const uint64_t zero = 0;
+	size_t written = 0, len = m->len < t->room ? m->len : t->room;
+	uint32_t flags = m->len > t->room ? MSG_TRUNC : 0;
+	unsigned i;
+
+	for (i = 0; i < t->pieces && written < len; i++) {
+		size_t n = len - written < t->piece[i].len ? len - written : (size_t)t->piece[i].len;
+
+		if (!run_poke(call, t->piece[i].at, m->bytes + written, n))
+			return -EFAULT;
+		written += n;
+	}
+	if (t->flags_out != 0 &&
+	    (!run_poke(call, t->flags_out, &flags, sizeof(flags)) ||
+	     !run_poke(call, t->control_len, &zero, call->arch->layout == WIRE_LP64 ? 8 : 4)))
+		return -EFAULT;
+	return run_poke_value(call, t->name, t->name_len, &kernel, sizeof(kernel));
+}
+
+/* Whether the kernel would wait for a message without a limit of time. */
+static bool waits(int fd, const struct target *t)
+{
+	struct timeval limit = { 0, 0 };
+	socklen_t len = sizeof(limit);
+
+	return (t->flags & MSG_DONTWAIT) == 0 && (fcntl(fd, F_GETFL) & O_NONBLOCK) == 0 &&
+	       getsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &limit, &len) == 0 && limit.tv_sec == 0 &&
+	       limit.tv_usec == 0;
+}
+
+/* The message is taken out of the socket last, so that a call which cannot be answered loses nothing. */
+enum receive_result run_receive(const struct call *call, int fd, struct run_message *m, int *result)
+{
+	struct target t;
+	ssize_t n;
+
+	m->taken = false;
+	if (!read_target(call, &t, sizeof(m->bytes)))
+		return RECEIVE_NATIVE;
+	n = recv(fd, m->bytes, sizeof(m->bytes), MSG_PEEK | MSG_TRUNC | MSG_DONTWAIT);
+	if (n < 0 && errno == EAGAIN && waits(fd, &t))
+		return RECEIVE_LATER;
+	if (n <= 0 || (size_t)n > sizeof(m->bytes)) /* errors and the end are the kernel's part */
+		return RECEIVE_NATIVE;
+	m->len = (size_t)n;
+	*result = write_message(call, &t, m);
+	if (*result == 0)
+		*result = (int)(m->len > t.room && (t.flags & MSG_TRUNC) == 0 ? t.room : m->len);
+	m->taken = *result >= 0 && (t.flags & MSG_PEEK) == 0;
+	if (m->taken)
+		recv(fd, NULL, 0, MSG_DONTWAIT);
+	return RECEIVE_DONE;
+}
