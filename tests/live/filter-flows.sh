@@ -49,6 +49,11 @@ reported() {
 	grep -q "$1" $log || { cat $log; return 1; }
 }
 
+# Packets with the mark 7 that came to the end of the hook.
+marked() {
+	$way -w -t mangle -vnxL INPUT | awk '/mark match 0x7/ { print $1 }'
+}
+
 options=
 for way in $(ways_to_queue); do
 	# The user's rules in the same table.
@@ -75,6 +80,17 @@ for way in $(ways_to_queue); do
 	expect "$way: so that few packets were queued" reported '^[1-9][0-9]\{0,2\} packets: '
 	expect_text "$way: no rule is left" "" rules_of_ours
 	[ $way = nftables ] || $way -w -t mangle -F INPUT
+
+	# Both directions get the mark: that of the packet that no condition matches, too.
+	if [ $way != nftables ]; then
+		$way -w -t mangle -A INPUT -p udp -m mark --mark 7
+		filter_on 'mark 7 flow udp dst port 7001'
+		expect "$way: datagrams of a marked flow arrive" $FLOW udp -n 50 7001
+		expect_text "$way: each has the mark" 50 marked
+		end
+		expect "$way: the rule saw one" reported '^ *1  *1 .*mark 7 flow'
+		$way -w -t mangle -F INPUT
+	fi
 
 	# SIGUSR2 sets the counters to 0.
 	filter_on 'accept flow udp dst port 7001'

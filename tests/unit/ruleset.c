@@ -43,6 +43,7 @@ static void values_of_each_action_are_parsed(void **state)
 					    "reorder 50% 10ms",
 					    "accept flow after 8 tcp port 443",
 					    "drop flow",
+					    "mark 7 flow after 2 udp",
 					    "mark 1, accept flow udp" };
 	struct ruleset set;
 
@@ -80,7 +81,8 @@ static void values_of_each_action_are_parsed(void **state)
 	assert_true(rule_flow(&set.rule[18])->after == 8 && set.rule[18].ends);
 	assert_string_equal(set.rule[18].condition, "tcp port 443");
 	assert_true(rule_flow(&set.rule[19])->after == 0 && set.rule[19].ends);
-	assert_ptr_equal(rule_flow(&set.rule[20]), &set.rule[20].action[1]);
+	assert_true(rule_flow(&set.rule[20])->after == 2 && rule_flow(&set.rule[20])->number == 7);
+	assert_ptr_equal(rule_flow(&set.rule[21]), &set.rule[21].action[1]);
 	assert_null(rule_flow(&set.rule[11]));
 	ruleset_free(&set);
 }
@@ -122,6 +124,8 @@ static void mistake_is_reported_with_position_and_message(void **state)
 		{ "accept flow after udp", 18, "a number of packets must follow" },
 		{ "accept flow after 0", 18, "positive" },
 		{ "accept flow, drop", 11, "no action can follow" },
+		{ "mark 7 flow, drop", 11, "no action can follow" },
+		{ "mark 7/15 flow", 14, "no mask" },
 		{ "drop 101% udp", 5, "at most 100" },
 		{ "reorder 5ms", 8, "a percentage must follow" },
 		{ "set colour 5", 4, "what to set must follow" },
@@ -487,6 +491,7 @@ static void flow_rules_need_the_packets_of_both_directions(void **state)
 	static const char *const accepted[] = { "accept flow tcp dst port 443", "drop udp" };
 	static const char *const rest[] = { "drop udp", "accept flow" };
 	static const char *const dropped[] = { "drop flow udp dst port 53" };
+	static const char *const marked[] = { "mark 7 flow udp dst port 53" };
 	struct active_rules *p = load(accepted, 2);
 
 	(void)state;
@@ -496,6 +501,9 @@ static void flow_rules_need_the_packets_of_both_directions(void **state)
 	assert_true(p->flows && p->filters == 0);
 	active_rules_free(p);
 	p = load(dropped, 1);
+	assert_true(p->flows && p->filters == 0);
+	active_rules_free(p);
+	p = load(marked, 1);
 	assert_true(p->flows && p->filters == 0);
 	active_rules_free(p);
 }

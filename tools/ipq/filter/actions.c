@@ -17,7 +17,7 @@ const struct action_word action_words[] = {
 	{ "reject", ACTION_REJECT, true, "" },
 	{ "repeat", ACTION_REPEAT, true, "MARK" },
 	{ "queue", ACTION_QUEUE, true, "NUMBER" },
-	{ "mark", ACTION_MARK, false, "NUMBER[/MASK]" },
+	{ "mark", ACTION_MARK, false, "NUMBER[/MASK], NUMBER flow [after NUMBER]" },
 	{ "ctmark", ACTION_CTMARK, false, "NUMBER[/MASK]" },
 	{ "set", ACTION_SET, false, "src|dst ADDRESS, src|dst port NUMBER, ttl NUMBER, dscp NUMBER" },
 	{ "strip", ACTION_STRIP, false, "tcp option NUMBER" },
@@ -43,7 +43,7 @@ const char *action_name(enum action_type type)
 
 bool action_ends(const struct action *a)
 {
-	return a->type <= ACTION_QUEUE && (a->type != ACTION_DROP || a->probability == ALWAYS);
+	return a->flow || (a->type <= ACTION_QUEUE && (a->type != ACTION_DROP || a->probability == ALWAYS));
 }
 
 /* ---- values -------------------------------------------------------------------------------------- */
@@ -417,6 +417,8 @@ static int read_flow(struct action *a, struct cursor *c)
 		return 0;
 	if (a->probability != ALWAYS)
 		return cursor_fail(c, c->at, "a flow is dropped as a whole: drop flow has no percentage");
+	if (a->mask != UINT32_MAX)
+		return cursor_fail(c, c->at, "mark NUMBER flow sets the whole mark: it has no mask");
 	a->flow = true;
 	cursor_skip_space(c);
 	if (!cursor_take(c, flow_words[1]))
@@ -450,6 +452,8 @@ static int read_value(struct action *a, struct cursor *c)
 		return cursor_u32(c, 65535, &a->number, NULL,
 				  "a queue number must follow, as in: queue 5 udp");
 	case ACTION_MARK:
+		err = read_mark(a, c);
+		return err < 0 ? err : read_flow(a, c);
 	case ACTION_CTMARK:
 		return read_mark(a, c);
 	case ACTION_SET:

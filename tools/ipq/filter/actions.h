@@ -52,7 +52,7 @@ struct action {
 	enum action_type type;
 	uint32_t number, mask; /* mark, queue, port, TTL, DSCP, option */
 	uint32_t probability;  /* of 2^32 - 1; ALWAYS */
-	bool flow;	       /* ACCEPT, DROP: also the rest of the packet's flow */
+	bool flow;	       /* ACCEPT, DROP, MARK: also the rest of the packet's flow */
 	uint32_t after;	       /* after so many packets of it; 0: at once */
 	int64_t delay, jitter; /* ns */
 	enum set_field field;
@@ -71,7 +71,7 @@ struct action_word {
 };
 
 extern const struct action_word action_words[]; /* the last has no name */
-extern const char *const flow_words[];		/* those after accept and drop; NULL is the last */
+extern const char *const flow_words[];		/* those after accept, drop and mark; NULL is the last */
 
 /* Reads one action. 0, -EINVAL with *c->e, -ENOMEM. Free it in any case. */
 int action_parse(struct action *a, struct cursor *c);

@@ -33,8 +33,8 @@ struct active_rules {
 	bool rewrites_by_metadata; /* a rewrite may apply at one hook and not at an earlier one */
 	bool selects_records;	   /* a rule records: packets of other rules are not recorded */
 	bool flows;		   /* a rule decides flows */
-	bool drops_flows; /* their packets must come in both directions, which conditions may not match */
-	uint32_t flags;	  /* IPQ_O_ that conditions and actions need */
+	bool whole_flows; /* drops or marks flows: all packets must come, also those that no condition matches */
+	uint32_t flags;		    /* IPQ_O_ that conditions and actions need */
 	struct counters *counters;  /* [worker][rule]; rule set.count stands for "no rule" */
 	struct counters *base;	    /* [rule]: what the same rule counted before a reload */
 	struct bpf_program *filter; /* for the firewall rule: a packet that none matches does not come */

@@ -131,7 +131,8 @@ static bool take_action(struct worker *w, struct action *a, struct counters *cou
 		return true;
 	case ACTION_MARK:
 		set_mark(o, s, (s->mark & ~a->mask) | a->number);
-		return false;
+		o->flow = a->flow ? a : NULL;
+		return a->flow;
 	case ACTION_CTMARK:
 		set_ctmark(o, a);
 		return false;
@@ -342,6 +343,11 @@ static void subject_init(struct subject *s, struct worker *w, struct ipq_packet 
 static int decide_flow(struct worker *w, const struct ipq_packet *packet, const struct outcome *o)
 {
 	struct ipq_flow_verdict v = { .size = sizeof(v), .code = o->verdict.code, .after = o->flow->after };
+
+	if (o->flow->type == ACTION_MARK) {
+		v.present = IPQ_SET_MARK;
+		v.mark = o->flow->number;
+	}
 
 	return ipq_decide_flow(w->queue, packet, &v);
 }

@@ -300,7 +300,7 @@ const struct command command_filter = {
 	.help = "Usage: ipq filter [OPTIONS] RULE...    RULE: ACTION[, ACTION...] [if] CONDITION\n"
 		"\n"
 		"Rules apply in order. Terminating actions (a packet without one is accepted):\n"
-		"  accept, drop [5%], accept|drop flow [after N], reject, repeat MARK, queue N\n"
+		"  accept, drop [5%], accept|drop|mark N flow [after N], reject, repeat, queue N\n"
 		"After these the next rule follows: mark N[/MASK], ctmark N, set src|dst ADDR,\n"
 		"  set src|dst port N, set ttl|dscp N, strip tcp option N, rewrite /a/b/[g],\n"
 		"  delay 50ms [jitter 9ms], reorder 2% 9ms, duplicate [5%], rate 9/s, 9Mbit/s,\n"

@@ -190,7 +190,7 @@ static int find_filters(struct active_rules *p)
 	p->filter = calloc(p->set.count + 1, sizeof(*p->filter));
 	if (p->filter == NULL)
 		return -ENOMEM;
-	if (p->resizes_tcp || p->drops_flows || reach->unbounded)
+	if (p->resizes_tcp || p->whole_flows || reach->unbounded)
 		return 0;
 	for (unsigned i = 0; i < p->set.count && err > 0 && !accepts_the_rest(&p->set.rule[i]); i++)
 		err = add_filter(p, &p->set.rule[i], segmented);
@@ -217,7 +217,7 @@ int active_rules_find_needs(struct active_rules *p)
 					   expression_has_metadata(p->set.rule[i].expression);
 		p->flags |= expression_flags(p->set.rule[i].expression);
 		p->flows |= flow != NULL;
-		p->drops_flows |= flow != NULL && flow->type == ACTION_DROP;
+		p->whole_flows |= flow != NULL && flow->type != ACTION_ACCEPT;
 	}
 	if (ruleset_find(&p->set, ACTION_CTMARK) != NULL)
 		p->flags |= IPQ_O_CONNTRACK;
