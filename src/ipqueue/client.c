@@ -113,7 +113,7 @@ static void release(struct engine *e, struct family *f)
 	if (e->keep)
 		await_next_owner(e, f);
 	while (idset_take(&f->waiting, &cursor, &id)) {
-		if (undecided_has(f, id))
+		if (e->source->held || undecided_has(f, id))
 			continue;
 		engine_drop(e, id);
 		f->counts.dropped++;
@@ -123,7 +123,7 @@ static void release(struct engine *e, struct family *f)
 	f->mode = COPY_NONE;
 	f->had_meta = false;
 	f->range = 0;
-	if (e->configured)
+	if (e->configured && !e->source->held)
 		engine_configure(e, NULL);
 }
 

@@ -464,7 +464,8 @@ int engine_open(struct engine **engine, struct source *source, const struct engi
 	pthread_mutex_init(&e->lock, NULL);
 	e->epoll = e->wake = e->always_ready = e->end_timer = e->owner_timer = -1;
 	e->source = source;
-	e->lossless = e->patient = source->ops->lossless;
+	e->lossless = source->ops->lossless;
+	e->patient = e->lossless || source->held;
 	for (i = 0; i < 2; i++) {
 		e->family[i].af = i == 0 ? AF_INET : AF_INET6;
 		e->family[i].queue_max = QUEUE_LENGTH;

@@ -5,7 +5,7 @@
  * mode, a queue limit and counters. This and messages.h are the public headers of the room, which may use
  * source, core and util.
  *
- * A lossless source (a capture file) is read only as fast as its clients read. From any other source, a
+ * A lossless source (a capture file, a held queue) is read only as fast as its clients read. From any other source, a
  * packet for which a client's socket has no room is dropped and counted, as in ip_queue. A lossless source
  * also waits a moment, once for each family, for the family's first client. With engine_options.keep, every
  * source is treated so.

@@ -118,12 +118,16 @@ __cold static bool take_other(struct receiving *rx, const struct iovec *slot, co
 /* A message of len bytes. True if *p is filled in. */
 static bool take_message(struct receiving *rx, const struct iovec *slot, size_t len, struct ipq_packet *p)
 {
+	bool spare = false;
 	struct nfq_reply r;
 
 	nfq_parse(slot->iov_base, len, p, &r);
+	if (unlikely(rx->q->adopted != NULL))
+		spare = adopted_translate(rx->q->adopted, slot->iov_base, len, p, &r);
 	if (unlikely(r.kind != NFQ_PACKET))
 		return take_other(rx, slot, &r, p);
-	note_id(rx->q, p->id);
+	if (likely(!spare)) /* the spare queue has its own ids */
+		note_id(rx->q, p->id);
 	if (unlikely(!(p->present & IPQ_HAS_PAYLOAD)))
 		return !requeue(rx->q, p->id);
 	return true;
@@ -271,6 +275,35 @@ __flatten __noinline static int recv_many(struct receiving *rx, const struct iov
 	return (int)count;
 }
 
+/* Packets of a predecessor. The socket stays readable until all of them have been returned. */
+__cold static int recv_adopted(struct receiving *rx, const struct iovec *slot, struct ipq_packet *packet,
+			       unsigned max)
+{
+	const struct timespec pause = { .tv_nsec = 1000000 };
+	struct held_message *m;
+	int count = 0;
+
+	if (!atomic_load(&rx->q->adopted->ready)) {
+		nanosleep(&pause,
+			  NULL); /* before the first mode: messages in the socket are not for this reader */
+		return 0;
+	}
+	while (count < (int)max && (m = adopted_pop(rx->q->adopted)) != NULL) {
+		size_t len = m->len < slot[count].iov_len ? m->len : slot[count].iov_len;
+
+		memcpy(slot[count].iov_base, m->bytes, len);
+		free(m);
+		count += take_message(rx, &slot[count], len, &packet[count]);
+	}
+	return count;
+}
+
+static bool has_adopted(const struct nfqueue *q)
+{
+	return !atomic_load_explicit(&q->adopted->ready, memory_order_acquire) ||
+	       atomic_load_explicit(&q->adopted->collected, memory_order_relaxed) > 0;
+}
+
 __flatten int nfqueue_recv(struct source *s, const struct iovec *slot, struct ipq_packet *packet,
 			   unsigned max, int timeout_ms, source_refused refused, void *context)
 {
@@ -278,6 +311,8 @@ __flatten int nfqueue_recv(struct source *s, const struct iovec *slot, struct ip
 
 	if (atomic_load_explicit(&rx.q->woken, memory_order_relaxed) && atomic_exchange(&rx.q->woken, false))
 		return -ECANCELED;
+	if (unlikely(rx.q->adopted != NULL) && has_adopted(rx.q))
+		return recv_adopted(&rx, slot, packet, max < SOURCE_BATCH_MAX ? max : SOURCE_BATCH_MAX);
 	/* Do not block: the NOOP that announces a deferred message may have been lost to a full buffer. */
 	if (unlikely(atomic_load_explicit(&rx.q->deferred_count, memory_order_relaxed) > 0))
 		timeout_ms = 0;
@@ -344,9 +379,9 @@ static int send_packed(int fd, struct packing *k)
 	return n < 0 ? -errno : 0;
 }
 
-static int send_bare(const struct nfqueue *q, const struct source_verdict *v)
+static int send_bare(const struct nfqueue *q, uint16_t queue, const struct source_verdict *v)
 {
-	const struct nfq_bare message = nfq_bare(q->number, v);
+	const struct nfq_bare message = nfq_bare(queue, v);
 
 	while (unlikely(send(q->fd, &message, sizeof(message), 0) < 0))
 		if (errno != EINTR)
@@ -354,7 +389,8 @@ static int send_bare(const struct nfqueue *q, const struct source_verdict *v)
 	return 1;
 }
 
-__noinline static int send_all(const struct nfqueue *q, const struct source_verdict *verdict, unsigned n)
+__noinline static int send_all(const struct nfqueue *q, uint16_t queue, const struct source_verdict *verdict,
+			       unsigned n)
 {
 	unsigned done = 0, i;
 
@@ -368,7 +404,7 @@ __noinline static int send_all(const struct nfqueue *q, const struct source_verd
 		for (i = done; i < n && fits(&k, &verdict[i]); i++) {
 			if (verdict[i].present & IPQ_SET_PAYLOAD && verdict[i].payload_len > NFQ_PAYLOAD_MAX)
 				break;
-			pack(&k, q->number, &verdict[i]);
+			pack(&k, queue, &verdict[i]);
 		}
 		err = send_packed(q->fd, &k);
 		if (err < 0)
@@ -378,9 +414,65 @@ __noinline static int send_all(const struct nfqueue *q, const struct source_verd
 	return (int)n;
 }
 
+static int send_to(const struct nfqueue *q, uint16_t queue, const struct source_verdict *verdict, unsigned n)
+{
+	return n == 1 && verdict->present == 0 ? send_bare(q, queue, verdict)
+					       : send_all(q, queue, verdict, n);
+}
+
+/* Without an acknowledgement: nothing waits in the spare queue any more. */
+__cold static void unbind_spare(const struct nfqueue *q)
+{
+	const struct {
+		struct nlmsghdr nlh;
+		struct nfgenmsg gen;
+		struct nlattr attribute;
+		struct nfqnl_msg_config_cmd command;
+	} message = {
+		.nlh = { .nlmsg_len = sizeof(message),
+			 .nlmsg_type = (NFNL_SUBSYS_QUEUE << 8) | NFQNL_MSG_CONFIG,
+			 .nlmsg_flags = NLM_F_REQUEST },
+		.gen = { .version = NFNETLINK_V0, .res_id = htons(q->adopted->spare) },
+		.attribute = { .nla_len = NLA_HDRLEN + sizeof(message.command), .nla_type = NFQA_CFG_CMD },
+		.command = { .command = NFQNL_CFG_CMD_UNBIND },
+	};
+
+	send(q->fd, &message, sizeof(message), 0);
+}
+
+/* One at a time while packets of a predecessor wait. Then only the ids differ. */
+__noinline static int send_adopted(struct nfqueue *q, const struct source_verdict *verdict, unsigned n)
+{
+	struct source_verdict main[SOURCE_BATCH_MAX], spare;
+	unsigned i, count = 0, done = 0;
+	int err = 0;
+
+	for (i = 0; i < n && err >= 0; i++) {
+		struct adopted_parts parts = adopted_split(q->adopted, &verdict[i], &spare, &main[count]);
+
+		if (parts.spare) {
+			err = send_to(q, q->adopted->spare, &spare, 1);
+			if (err >= 0 && adopted_decided(q->adopted, &spare))
+				unbind_spare(q);
+		}
+		count += parts.main;
+		if (err >= 0 && count > 0 && (parts.spare || count == SOURCE_BATCH_MAX || i + 1 == n)) {
+			err = send_to(q, q->number, main, count);
+			if (err >= 0 && (unsigned)err < count)
+				return (int)(i + 1 - count + (unsigned)err);
+			count = 0;
+		}
+		if (err >= 0 && count == 0)
+			done = i + 1;
+	}
+	return err < 0 && done == 0 ? err : (int)done;
+}
+
 __hot int nfqueue_send(struct source *s, const struct source_verdict *verdict, unsigned n)
 {
-	const struct nfqueue *q = nfqueue(s);
+	struct nfqueue *q = nfqueue(s);
 
-	return n == 1 && verdict->present == 0 ? send_bare(q, verdict) : send_all(q, verdict, n);
+	if (unlikely(q->adopted != NULL))
+		return send_adopted(q, verdict, n);
+	return send_to(q, q->number, verdict, n);
 }

@@ -5,6 +5,7 @@
 
 #include <pthread.h>
 #include <stdatomic.h>
+#include "nfqueue/adopted.h"
 #include "nfqueue/nfqueue.h"
 
 /* Sequence numbers of the NOOPs that make the socket readable: see source.c. */
@@ -33,10 +34,13 @@ struct nfqueue {
 	atomic_uint deferred_count;
 	atomic_uint_fast64_t received, malformed;
 	atomic_uint_fast32_t first_id, last_id;
-	struct batch *batch; /* of the thread that receives several packets at a time */
+	struct batch *batch;	 /* of the thread that receives several packets at a time */
+	struct adopted *adopted; /* another process has opened the socket; NULL: this source has */
 
 	bool absent; /* this kernel has no NETLINK_NETFILTER: the socket is a placeholder */
 	bool bound;
+	bool held;	/* the socket is from held.h */
+	uint16_t asked; /* the queue that requests are for: `number`, or a spare queue */
 	pthread_mutex_t config_lock;
 	struct source_config config; /* in force */
 	int flags;		     /* those of config.flags that are in force */

@@ -87,6 +87,7 @@ struct source {
 	const struct source_ops *ops;
 	struct links *links;   /* of the origin's network namespace; NULL: none */
 	uint16_t queue_number; /* with it NF_QUEUE brings a packet back to this source */
+	bool held;	       /* packets without a verdict wait for another reader after close */
 };
 
 /* Every call returns 0 or more, or -errno, with a text in *e if it has that argument. */

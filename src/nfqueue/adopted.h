@@ -1,0 +1,84 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * Private: a queue whose socket another process has opened, and whose predecessor may have left packets
+ * without a verdict. recover.c explains how they are received again. They wait in a spare queue of the same
+ * socket, and this file joins both queues to one for the reader: it returns the packets of the spare queue
+ * first, and its ids precede those of the main queue. No I/O.
+ */
+#ifndef NFQUEUE_ADOPTED_H
+#define NFQUEUE_ADOPTED_H
+
+#include <pthread.h>
+#include <stdatomic.h>
+#include "nfqueue/messages.h"
+
+/* What happens to messages of packets that are read before an acknowledgement. */
+enum collecting {
+	COLLECT_NOT,
+	COLLECT_NONE,  /* all are ignored: their packets will be queued once more */
+	COLLECT_SPARE, /* only those of the spare queue are kept */
+	COLLECT_ALL
+};
+
+struct held_message {
+	struct held_message *next;
+	size_t len;
+	unsigned char bytes[];
+};
+
+struct held_list {
+	struct held_message *first, **end;
+};
+
+struct adopted {
+	pthread_mutex_t lock;
+	uint16_t spare; /* number of the spare queue */
+	enum collecting collecting;
+	bool main_seen; /* COLLECT_SPARE: a packet of the main queue was ignored, main_last is its id */
+	uint32_t main_last;
+	atomic_bool ready;     /* the packets of the predecessor have been collected */
+	atomic_uint collected; /* messages in spare_messages and main_messages */
+	struct held_list spare_messages, main_messages;
+
+	/* Packets of the spare queue that wait for a verdict: a bit is set for each that does not. */
+	uint32_t spare_first, spare_last;
+	atomic_uint left;
+	unsigned char *decided;
+
+	/* A reader's id of the main queue is the kernel's plus `shift`. */
+	bool shift_known;
+	uint32_t shift;
+};
+
+/* NULL: no memory. */
+struct adopted *adopted_new(void);
+void adopted_free(struct adopted *a);
+
+/* A message other than an acknowledgement, while collecting. 0 or -ENOMEM. */
+int adopted_collect(struct adopted *a, const unsigned char *message, size_t len, const struct ipq_packet *p,
+		    const struct nfq_reply *r);
+
+/* All messages have been collected. 0 or -ENOMEM. */
+int adopted_finish(struct adopted *a);
+
+/* Removes the oldest message; the caller frees it. NULL: none. */
+struct held_message *adopted_pop(struct adopted *a);
+
+/* Changes the ids of a message that was parsed to those of the reader. True: it is from the spare queue. */
+bool adopted_translate(struct adopted *a, const unsigned char *message, size_t len, struct ipq_packet *p,
+		       struct nfq_reply *r);
+
+/*
+ * Splits a verdict: *spare is the part for the spare queue, *main that for the main queue, with the kernel's
+ * ids. Returns whether there is the part.
+ */
+struct adopted_parts {
+	bool spare, main;
+};
+struct adopted_parts adopted_split(struct adopted *a, const struct source_verdict *v,
+				   struct source_verdict *spare, struct source_verdict *main);
+
+/* A verdict for the spare queue was sent. True: no packet waits there any more. */
+bool adopted_decided(struct adopted *a, const struct source_verdict *spare);
+
+#endif

@@ -1,0 +1,14 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* Private: what a predecessor left in a queue. */
+#ifndef NFQUEUE_RECOVER_H
+#define NFQUEUE_RECOVER_H
+
+#include "nfqueue/state.h"
+
+/*
+ * Receives again all packets that wait for a verdict in an adopted queue, which has been configured as here.
+ * From then on nfqueue_recv() returns them first. 0 or -errno.
+ */
+int nfqueue_recover(struct nfqueue *q, const struct source_config *c, uint32_t range, struct ipq_error *e);
+
+#endif

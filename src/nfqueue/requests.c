@@ -1,0 +1,185 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* Configuration requests of a queue, each of which waits for its acknowledgement: source.c has the theory. */
+#include <arpa/inet.h>
+#include <errno.h>
+#include <libmnl/libmnl.h>
+#include <linux/netfilter/nfnetlink.h>
+#include <linux/netfilter/nfnetlink_queue.h>
+#include <stdlib.h>
+#include <sys/socket.h>
+#include <time.h>
+#include "nfqueue/adopted.h"
+#include "nfqueue/messages.h"
+#include "nfqueue/requests.h"
+
+#define CONFIG_TRIES 5
+#define ANSWER_WAIT_MS 1000
+
+/* Defers a message that was read before an acknowledgement. Without memory for it, its packet is dropped. */
+static int defer(struct nfqueue *q, const unsigned char *message, size_t len, struct ipq_packet *p,
+		 struct nfq_reply *r)
+{
+	int err = nfqueue_defer(q, message, len, NULL);
+
+	if (err == 0)
+		return nfqueue_send_noop(q, SEQ_DEFERRED);
+	if (q->adopted != NULL)
+		adopted_translate(q->adopted, message, len, p, r);
+	if (r->kind == NFQ_PACKET || r->kind == NFQ_OTHER)
+		nfqueue_drop(q, r, p->id);
+	return err;
+}
+
+/* Reads all messages of the socket: records acknowledgements and defers the others. 0 or -errno. */
+static int drain_until_ack(struct nfqueue *q)
+{
+	unsigned char *buf = malloc(SOURCE_SLOT_SIZE);
+	int err = 0;
+	uint32_t last = q->seq;
+	unsigned announced = 0; /* acknowledgements of SEQ_DEFERRED that were read here */
+
+	if (buf == NULL)
+		return -ENOMEM;
+	while (err == 0 && atomic_load(&q->answered) != last) {
+		struct ipq_packet p = { .id = 0 };
+		struct nfq_reply r;
+		ssize_t n = recv(q->fd, buf, SOURCE_SLOT_SIZE, MSG_DONTWAIT);
+
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n < 0) {
+			err = errno == EAGAIN || errno == ENOBUFS ? 0 : -errno;
+			break;
+		}
+		nfq_parse(buf, (size_t)n, &p, &r);
+		if (q->adopted != NULL && q->adopted->collecting != COLLECT_NOT && r.kind != NFQ_ACK)
+			err = adopted_collect(q->adopted, buf, (size_t)n, &p, &r);
+		else if (r.kind == NFQ_ACK && r.type != NLMSG_NOOP)
+			nfqueue_post_ack(q, r.seq, r.refusal.error);
+		else if (r.kind == NFQ_ACK && r.seq == SEQ_DEFERRED)
+			announced++;
+		else
+			err = defer(q, buf, (size_t)n, &p, &r);
+	}
+	free(buf);
+	/* recv_many() returns deferred messages without their NOOPs: repeat only those still needed. */
+	if (announced > atomic_load(&q->deferred_count))
+		announced = atomic_load(&q->deferred_count);
+	while (announced-- > 0)
+		nfqueue_send_noop(q, SEQ_DEFERRED);
+	return err;
+}
+
+/* Sends a request and waits for its acknowledgement. Returns 0, the kernel's -errno, -ETIMEDOUT. */
+static int ask(struct nfqueue *q, struct nlmsghdr *nlh)
+{
+	const struct timespec pause = { .tv_nsec = 1000000 };
+	int try, wait, err = 0;
+
+	for (try = 0; try < CONFIG_TRIES; try++) {
+		nlh->nlmsg_seq = ++q->seq;
+		atomic_store(&q->awaited, nlh->nlmsg_seq);
+		if (send(q->fd, nlh, nlh->nlmsg_len, 0) < 0)
+			return -errno;
+		for (wait = 0; wait <= ANSWER_WAIT_MS / CONFIG_TRIES; wait++) {
+			err = drain_until_ack(q);
+			if (err < 0)
+				return err;
+			if (atomic_load(&q->answered) == nlh->nlmsg_seq)
+				return -atomic_load(&q->answer);
+			nanosleep(&pause, NULL); /* another thread has read it, or it was lost */
+		}
+	}
+	return -ETIMEDOUT;
+}
+
+static struct nlmsghdr *request(const struct nfqueue *q, void *buf)
+{
+	struct nlmsghdr *nlh = mnl_nlmsg_put_header(buf);
+	struct nfgenmsg *gen;
+
+	nlh->nlmsg_type = (NFNL_SUBSYS_QUEUE << 8) | NFQNL_MSG_CONFIG;
+	nlh->nlmsg_flags = NLM_F_REQUEST | NLM_F_ACK;
+	gen = mnl_nlmsg_put_extra_header(nlh, sizeof(*gen));
+	gen->nfgen_family = AF_UNSPEC;
+	gen->version = NFNETLINK_V0;
+	gen->res_id = htons(q->asked);
+	return nlh;
+}
+
+int nfqueue_ask_command(struct nfqueue *q, uint8_t command, uint16_t family)
+{
+	struct nfqnl_msg_config_cmd cmd = { .command = command, .pf = htons(family) };
+	unsigned char buf[128];
+	struct nlmsghdr *nlh = request(q, buf);
+
+	mnl_attr_put(nlh, NFQA_CFG_CMD, sizeof(cmd), &cmd);
+	return ask(q, nlh);
+}
+
+static int ask_flags(struct nfqueue *q, uint32_t mask, uint32_t flags)
+{
+	unsigned char buf[128];
+	struct nlmsghdr *nlh = request(q, buf);
+
+	mnl_attr_put_u32(nlh, NFQA_CFG_MASK, htonl(mask));
+	mnl_attr_put_u32(nlh, NFQA_CFG_FLAGS, htonl(flags));
+	return ask(q, nlh);
+}
+
+int nfqueue_ask_length(struct nfqueue *q, uint32_t length)
+{
+	unsigned char buf[128];
+	struct nlmsghdr *nlh = request(q, buf);
+
+	mnl_attr_put_u32(nlh, NFQA_CFG_QUEUE_MAXLEN, htonl(length));
+	return ask(q, nlh);
+}
+
+int nfqueue_ask_mode(struct nfqueue *q, enum copy_mode mode, uint32_t range)
+{
+	struct nfqnl_msg_config_params params = { .copy_range = htonl(range), .copy_mode = (uint8_t)mode };
+	unsigned char buf[128] = { 0 }; /* libmnl does not clear the padding after 5 bytes */
+	struct nlmsghdr *nlh = request(q, buf);
+
+	mnl_attr_put(nlh, NFQA_CFG_PARAMS, sizeof(params), &params);
+	return ask(q, nlh);
+}
+
+int nfqueue_ask_all_flags(struct nfqueue *q, uint32_t wanted, uint32_t change, struct ipq_error *e)
+{
+	static const struct {
+		uint32_t flag, kernel;
+		const char *name;
+	} all[] = {
+		{ IPQ_O_FAIL_OPEN, NFQA_CFG_F_FAIL_OPEN, "fail-open (NFQA_CFG_F_FAIL_OPEN, Linux 3.6)" },
+		{ IPQ_O_CONNTRACK, NFQA_CFG_F_CONNTRACK,
+		  "conntrack (NFQA_CFG_F_CONNTRACK, module nf_conntrack_netlink)" },
+		{ IPQ_O_OWNER, NFQA_CFG_F_UID_GID,
+		  "the owner's uid and gid (NFQA_CFG_F_UID_GID, Linux 3.14)" },
+		{ IPQ_O_SECURITY_CONTEXT, NFQA_CFG_F_SECCTX,
+		  "security contexts (NFQA_CFG_F_SECCTX, CONFIG_NETWORK_SECMARK)" },
+	};
+	uint32_t got = wanted;
+	size_t i;
+	int err;
+
+	for (i = 0; i < sizeof(all) / sizeof(all[0]); i++) {
+		if (!(change & all[i].flag))
+			continue;
+		err = ask_flags(q, all[i].kernel, wanted & all[i].flag ? all[i].kernel : 0);
+		if (err == 0 || !(wanted & all[i].flag))
+			continue;
+		if (!(wanted & IPQ_O_BEST_EFFORT))
+			return ipq_fail(
+				e, err == -EINVAL ? EOPNOTSUPP : -err,
+				"this kernel does not support %s: omit it, or open with IPQ_O_BEST_EFFORT",
+				all[i].name);
+		got &= ~all[i].flag;
+	}
+	/* NFQA_CFG_F_GSO: packets are not split. Kernels before 3.10 always split them. */
+	if ((change & IPQ_O_SEGMENT) &&
+	    ask_flags(q, NFQA_CFG_F_GSO, wanted & IPQ_O_SEGMENT ? 0 : NFQA_CFG_F_GSO) < 0)
+		got |= IPQ_O_SEGMENT;
+	return (int)got;
+}
