@@ -159,7 +159,9 @@ static struct fake_verdict *judge(struct fake_packet *p, const struct source_ver
 
 	if (v == NULL)
 		abort();
-	v->id = s->id;
+	v->id = p->packet.id;
+	v->given = *s;
+	v->given.payload = NULL;
 	v->code = s->code;
 	v->tag = s->tag;
 	v->mark = s->mark;
@@ -248,6 +250,22 @@ static void refuse(struct fake *f, const struct source_verdict *v, int error)
 		(struct source_refusal){ .error = error, .id = v->id, .code = v->code, .tag = v->tag };
 }
 
+/* Where the packet for a verdict is linked: of a batch, the oldest that it covers. */
+static struct fake_packet **find_waiting(struct fake *f, const struct source_verdict *v)
+{
+	struct fake_packet **p = &f->waiting, **found = NULL;
+
+	while (!v->batch && *p != NULL && (*p)->packet.id != v->id)
+		p = &(*p)->next;
+	if (!v->batch)
+		return *p != NULL ? p : NULL;
+	for (; *p != NULL; p = &(*p)->next)
+		if ((int32_t)((*p)->packet.id - v->id) <= 0 &&
+		    (found == NULL || (int32_t)((*p)->packet.id - (*found)->packet.id) < 0))
+			found = p;
+	return found;
+}
+
 static int op_send(struct source *s, const struct source_verdict *verdict, unsigned n)
 {
 	struct fake *f = (struct fake *)s;
@@ -262,21 +280,21 @@ static int op_send(struct source *s, const struct source_verdict *verdict, unsig
 	while (*end != NULL)
 		end = &(*end)->next;
 	for (i = 0; i < n; i++) {
-		struct fake_packet **p = &f->waiting, *found;
+		struct fake_packet **p = find_waiting(f, &verdict[i]), *found;
 
-		while (*p != NULL && (*p)->packet.id != verdict[i].id)
-			p = &(*p)->next;
-		found = *p;
-		if (found == NULL || verdict[i].code == NF_STOLEN) { /* as today's kernel */
-			refuse(f, &verdict[i], found == NULL ? ENOENT : EINVAL);
+		if (p == NULL || verdict[i].code == NF_STOLEN) { /* as today's kernel */
+			refuse(f, &verdict[i], p == NULL ? ENOENT : EINVAL);
 			continue;
 		}
+		found = *p;
 		*end = judge(found, &verdict[i]);
 		end = &(*end)->next;
 		*p = found->next;
 		if (f->repeats && (verdict[i].code == NF_REPEAT || verdict[i].code == NF_QUEUE))
 			fake_push(f, &found->packet, found->payload, found->packet.payload_len);
 		free(found);
+		if (verdict[i].batch && find_waiting(f, &verdict[i]) != NULL)
+			i--;
 	}
 	ring(f);
 	return (int)n;

@@ -8,7 +8,8 @@
 struct fake_verdict {
 	uint32_t id, code, tag, mark;
 	bool replaced;
-	unsigned char *payload; /* the accepted bytes: the replacement, or the packet itself */
+	struct source_verdict given; /* as it was sent; its payload is gone */
+	unsigned char *payload;	     /* the accepted bytes: the replacement, or the packet itself */
 	size_t payload_len;
 	struct fake_verdict *next;
 };

@@ -1,0 +1,491 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+/* What the verdict calls send, and when: settings, replacements, limits, and the moderation of a busy queue. */
+#include <errno.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <cmocka.h>
+#include <linux/netfilter.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/socket.h>
+#include "core/state.h"
+#include "fake.h"
+#include "util/fork_count.h"
+
+#define EACH 32 /* packets a receive: enough for a queue to be busy */
+
+static struct fake *f;
+static struct ipq_queue *q;
+
+static int begin(void **state)
+{
+	(void)state;
+	f = fake_new(false);
+	return queue_create(&q, fake_source(f), 4096, IPQ_O_CONNTRACK, 0);
+}
+
+static int end(void **state)
+{
+	(void)state;
+	ipq_queue_close(q);
+	fake_free(f);
+	return 0;
+}
+
+static void receive(struct ipq_packet *packet, unsigned n, uint8_t family)
+{
+	for (unsigned i = 0; i < n; i++)
+		fake_push_plain(f, family, 20);
+	assert_int_equal(ipq_queue_recv(q, packet, n, 1000), n);
+}
+
+/* The verdict that was sent next. */
+static struct source_verdict sent(uint8_t *payload)
+{
+	struct fake_verdict *v;
+	struct source_verdict given;
+
+	assert_int_equal(ipq_queue_flush(q), 0);
+	v = fake_verdict(f);
+	assert_non_null(v);
+	given = v->given;
+	if (payload != NULL)
+		memcpy(payload, v->payload, v->payload_len);
+	fake_verdict_free(v);
+	return given;
+}
+
+/* ---- settings ----------------------------------------------------------------------------------- */
+
+static void every_setting_is_sent(void **state)
+{
+	struct ipq_verdict v = { .size = sizeof(v),
+				 .code = IPQ_QUEUE,
+				 .queue = 300,
+				 .present = IPQ_SET_MARK | IPQ_SET_PRIORITY | IPQ_SET_CONNTRACK_MARK |
+					    IPQ_SET_CONNTRACK_LABELS | IPQ_SET_VLAN,
+				 .mark = 1,
+				 .priority = 2,
+				 .conntrack_mark = 3,
+				 .conntrack_mark_mask = 4,
+				 .vlan_proto = 5,
+				 .vlan_tci = 6,
+				 .conntrack_labels = "0123456789abcde" };
+	struct source_verdict s;
+	struct ipq_packet p;
+
+	(void)state;
+	receive(&p, 1, AF_BRIDGE);
+	assert_int_equal(ipq_decide(q, &p, &v), 0);
+	s = sent(NULL);
+	assert_int_equal(s.id, p.id);
+	assert_int_equal(s.code, NF_QUEUE_NR(300));
+	assert_int_equal(s.present, v.present);
+	assert_int_equal(s.mark, 1);
+	assert_int_equal(s.priority, 2);
+	assert_int_equal(s.conntrack_mark, 3);
+	assert_int_equal(s.conntrack_mark_mask, 4);
+	assert_int_equal(s.vlan_proto, 5);
+	assert_int_equal(s.vlan_tci, 6);
+	assert_memory_equal(s.conntrack_labels, "0123456789abcde", 16);
+}
+
+static void mark_of_0_is_sent(void **state)
+{
+	struct ipq_verdict v = { .size = sizeof(v), .code = IPQ_ACCEPT, .present = IPQ_SET_MARK };
+	struct ipq_packet p;
+
+	(void)state;
+	receive(&p, 1, AF_INET);
+	assert_int_equal(ipq_decide(q, &p, &v), 0);
+	assert_int_equal(sent(NULL).present, IPQ_SET_MARK);
+}
+
+static void invalid_verdicts_are_refused(void **state)
+{
+	static const struct {
+		struct ipq_verdict v;
+		int err;
+	} wrong[] = {
+		{ { .code = IPQ_STOP + 1 }, -EINVAL },
+		{ { .code = NF_STOLEN }, -EINVAL },
+		{ { .code = IPQ_ACCEPT, .present = 1 << 6 }, -EINVAL },
+		{ { .code = IPQ_ACCEPT, .present = IPQ_SET_VLAN }, -EOPNOTSUPP },
+		{ { .code = IPQ_ACCEPT, .present = IPQ_SET_PAYLOAD }, -EINVAL },
+		{ { .code = IPQ_ACCEPT, .present = IPQ_SET_PAYLOAD, .payload = "x" }, -EINVAL },
+		{ { .code = IPQ_ACCEPT, .present = IPQ_SET_CONNTRACK_MARK }, -EOPNOTSUPP },
+		{ { .code = IPQ_ACCEPT, .present = IPQ_SET_CONNTRACK_LABELS }, -EOPNOTSUPP },
+	};
+	struct ipq_verdict short_one = { .size = 8, .code = IPQ_ACCEPT };
+	struct ipq_packet p;
+
+	(void)state;
+	q->flags = 0;
+	receive(&p, 1, AF_INET);
+	for (unsigned i = 0; i < sizeof(wrong) / sizeof(wrong[0]); i++) {
+		struct ipq_verdict v = wrong[i].v;
+
+		v.size = sizeof(v);
+		assert_int_equal(ipq_decide(q, &p, &v), wrong[i].err);
+		assert_true(strlen(ipq_queue_error(q)) > 0);
+	}
+	assert_int_equal(ipq_decide(q, &p, &short_one), -EINVAL);
+	assert_int_equal(ipq_accept(q, &p), 0);
+	assert_int_equal(ipq_accept(q, &p), -ENOENT);
+	assert_int_equal(sent(NULL).code, NF_ACCEPT);
+	assert_int_equal(ipq_drop(q, &p), -ENOENT);
+}
+
+static void receive_of_no_packet_is_refused_and_of_many_is_limited(void **state)
+{
+	struct ipq_packet packet[100];
+
+	(void)state;
+	assert_int_equal(ipq_queue_recv(q, packet, 0, 0), -EINVAL);
+	for (unsigned i = 0; i < 100; i++)
+		fake_push_plain(f, AF_INET, 20);
+	assert_int_equal(ipq_queue_recv(q, packet, 100, 0), SOURCE_BATCH_MAX);
+}
+
+static void statistics_count_what_was_sent(void **state)
+{
+	struct ipq_verdict repeat = { .size = sizeof(repeat), .code = IPQ_REPEAT }, priority = {
+		.size = sizeof(priority), .code = IPQ_ACCEPT, .present = IPQ_SET_PRIORITY
+	};
+	struct ipq_stats s = { .size = sizeof(s) };
+	struct ipq_packet p[7];
+
+	(void)state;
+	receive(p, 7, AF_INET);
+	assert_int_equal(ipq_accept(q, &p[0]), 0);
+	assert_int_equal(ipq_drop(q, &p[1]), 0);
+	assert_int_equal(ipq_drop(q, &p[2]), 0);
+	assert_int_equal(ipq_decide(q, &p[3], &repeat), 0);
+	assert_int_equal(ipq_decide(q, &p[4], &priority), 0);
+	assert_int_equal(ipq_replace(q, &p[5], "a packet", 8), 0);
+	assert_int_equal(ipq_queue_stats(q, &s), 0);
+	assert_int_equal(s.accepted + s.dropped + s.other, 0);
+	assert_int_equal(ipq_queue_flush(q), 0);
+	assert_int_equal(ipq_queue_stats(q, &s), 0);
+	assert_int_equal(s.received, 7);
+	assert_int_equal(s.accepted, 3);
+	assert_int_equal(s.dropped, 2);
+	assert_int_equal(s.other, 1);
+	assert_int_equal(s.replaced, 1);
+	assert_int_equal(s.waiting, 1);
+}
+
+static void verdicts_of_a_failed_send_stay_pending(void **state)
+{
+	struct ipq_packet p;
+
+	(void)state;
+	receive(&p, 1, AF_INET);
+	assert_int_equal(ipq_accept(q, &p), 0);
+	f->send_error = ENOBUFS;
+	assert_int_equal(ipq_queue_flush(q), -ENOBUFS);
+	f->send_error = ENOBUFS;
+	assert_int_equal(ipq_queue_recv(q, &p, 1, 0), -ENOBUFS);
+	assert_int_equal(fake_waiting(f), 1);
+	assert_int_equal(sent(NULL).id, p.id);
+}
+
+static void verdict_refused_with_eperm_ends_the_receive(void **state)
+{
+	struct ipq_packet p;
+
+	(void)state;
+	f->refusal[f->refusals++] = (struct source_refusal){ .error = EPERM };
+	assert_int_equal(ipq_queue_recv(q, &p, 1, IPQ_FOREVER), -EPERM);
+}
+
+static void pending_verdicts_are_sent_by_close(void **state)
+{
+	struct ipq_packet p;
+
+	(void)state;
+	receive(&p, 1, AF_INET);
+	assert_int_equal(ipq_accept(q, &p), 0);
+	ipq_queue_close(q);
+	assert_int_equal(fake_waiting(f), 0);
+	assert_int_equal(queue_create(&q, fake_source(f), 4096, 0, 0), 0);
+}
+
+/* Packets of two receives, of which another process or a cancelled reader has received the one between. */
+static void no_batch_over(void (*gap)(void))
+{
+	struct ipq_packet p[2], theirs;
+
+	receive(&p[0], 1, AF_INET);
+	fake_push_plain(f, AF_INET, 20);
+	fake_receive(f, &theirs);
+	gap();
+	receive(&p[1], 1, AF_INET);
+	assert_int_equal(ipq_accept(q, &p[0]), 0);
+	assert_int_equal(ipq_accept(q, &p[1]), 0);
+	assert_false(sent(NULL).batch);
+	assert_false(sent(NULL).batch);
+	assert_int_equal(fake_waiting(f), 1);
+}
+
+static void by_a_fork(void)
+{
+	atomic_fetch_add(&fork_count, 1);
+}
+
+static void by_a_cancelled_reader(void)
+{
+	q->receiving = true;
+}
+
+static void no_batch_covers_packets_of_another_process(void **state)
+{
+	(void)state;
+	no_batch_over(by_a_fork);
+}
+
+static void no_batch_covers_packets_of_a_cancelled_reader(void **state)
+{
+	(void)state;
+	no_batch_over(by_a_cancelled_reader);
+}
+
+static void consecutive_packets_are_decided_by_one_message(void **state)
+{
+	struct ipq_packet p[EACH];
+	unsigned sends;
+
+	(void)state;
+	receive(p, EACH, AF_INET);
+	for (unsigned i = 0; i < EACH; i++)
+		assert_int_equal(ipq_accept(q, &p[i]), 0);
+	sends = f->sends;
+	assert_int_equal(ipq_queue_flush(q), 0);
+	assert_int_equal(f->sends, sends + 1);
+	assert_true(sent(NULL).batch);
+	assert_int_equal(fake_waiting(f), 0);
+}
+
+/* ---- replacements ------------------------------------------------------------------------------- */
+
+/* The bytes belong to the caller after the call: only those in the packet itself may be sent from there. */
+static void replacement_outside_of_the_packet_is_copied(void **state)
+{
+	struct ipq_packet p[6], *kept;
+	uint8_t *bytes[6], own[20], before[6][40], got[40];
+	size_t len[6];
+
+	(void)state;
+	receive(p, 6, AF_INET);
+	kept = ipq_packet_keep(&p[5]);
+	assert_non_null(kept);
+	memset(own, 7, sizeof(own));
+	bytes[0] = own, len[0] = sizeof(own);
+	bytes[1] = p[1].payload, len[1] = 21;	  /* ends after the packet */
+	bytes[2] = p[2].payload + 19, len[2] = 2; /* the same */
+	bytes[3] = p[3].payload - 1, len[3] = 10; /* begins before it */
+	bytes[4] = p[0].payload, len[4] = 20;	  /* in another packet */
+	bytes[5] = kept->payload, len[5] = 20;	  /* in a kept one */
+	for (unsigned i = 0; i < 6; i++) {
+		memcpy(before[i], bytes[i], len[i]);
+		assert_int_equal(ipq_replace(q, i < 5 ? &p[i] : kept, bytes[i], len[i]), 0);
+		memset(bytes[i], 0xee, len[i]);
+		assert_int_equal(sent(got).payload_len, len[i]);
+		assert_memory_equal(got, before[i], len[i]);
+	}
+	ipq_packet_free(kept);
+}
+
+static void length_of_replacement_is_limited(void **state)
+{
+	static uint8_t bytes[NFQ_PAYLOAD_MAX + 1];
+	struct ipq_packet p;
+
+	(void)state;
+	receive(&p, 1, AF_INET);
+	assert_int_equal(ipq_replace(q, &p, NULL, 20), -EINVAL);
+	assert_int_equal(ipq_replace(q, &p, bytes, 0), -EINVAL);
+	assert_int_equal(ipq_replace(q, &p, bytes, NFQ_PAYLOAD_MAX + 1), -EMSGSIZE);
+	assert_int_equal(ipq_replace(q, &p, bytes, NFQ_PAYLOAD_MAX), 0);
+	assert_int_equal(sent(NULL).payload_len, NFQ_PAYLOAD_MAX);
+}
+
+/* UDP from 10.0.0.1 to 10.0.0.2, 4 bytes; the checksum is that of the pseudo-header, or complete. */
+static void partial_checksum_is_completed_once(void **state)
+{
+	static const uint8_t udp[32] = { 0x45, 0, 0, 32, 0, 0, 0, 0, 64, 17, 0,	   0,	 10,  0,   0,	1,
+					 10,   0, 0, 2,	 0, 7, 0, 9, 0,	 12, 0x14, 0x1d, 'a', 'b', 'c', 'd' };
+	struct ipq_packet p[2];
+	uint8_t bytes[32], partial[32], complete[32];
+
+	(void)state;
+	receive(p, 2, AF_INET);
+	memcpy(bytes, udp, sizeof(bytes));
+	p[0].flags |= IPQ_PACKET_CHECKSUM_NOT_READY;
+	assert_int_equal(ipq_replace(q, &p[0], bytes, sizeof(bytes)), 0);
+	sent(complete);
+	assert_memory_equal(complete + 12, udp + 12, 14);
+	assert_memory_not_equal(complete + 26, udp + 26, 2);
+	assert_memory_equal(bytes, udp, sizeof(bytes)); /* the copy, not the caller's bytes */
+	assert_int_equal(ipq_replace(q, &p[1], bytes, sizeof(bytes)), 0);
+	sent(partial);
+	assert_memory_equal(partial, udp, sizeof(udp));
+}
+
+static void pending_replacement_is_sent_before_its_memory_is_detached(void **state)
+{
+	struct ipq_packet p;
+	void *memory;
+	size_t size;
+
+	(void)state;
+	receive(&p, 1, AF_INET);
+	assert_int_equal(ipq_replace(q, &p, p.payload, 20), 0);
+	assert_int_equal(ipq_queue_detach_memory(q, &memory, &size), 0);
+	assert_int_equal(fake_waiting(f), 0);
+	munmap(memory, size);
+}
+
+/* ---- limits of what is pending ------------------------------------------------------------------- */
+
+static void replacements_over_1_mib_are_sent(void **state)
+{
+	static uint8_t bytes[65000];
+	struct ipq_packet p[17];
+	unsigned sends;
+
+	(void)state;
+	receive(p, 17, AF_INET);
+	sends = f->sends;
+	for (unsigned i = 0; i < 16; i++)
+		assert_int_equal(ipq_replace(q, &p[i], bytes, sizeof(bytes)), 0);
+	assert_int_equal(f->sends, sends);
+	assert_int_equal(ipq_replace(q, &p[16], bytes, sizeof(bytes)), 0);
+	assert_true(f->sends > sends);
+	assert_int_equal(fake_waiting(f), 0);
+}
+
+/* n packets wait, and all of them get this verdict before the next receive. */
+static size_t waiting_after(unsigned n, const struct ipq_verdict *v)
+{
+	struct ipq_packet *p = calloc(n, sizeof(*p));
+	size_t waiting;
+
+	assert_non_null(p);
+	for (unsigned i = 0; i < n; i += SOURCE_BATCH_MAX)
+		receive(p + i, SOURCE_BATCH_MAX, AF_INET);
+	for (unsigned i = n; i > 0; i--) /* the newest first: quick for the source of this test */
+		assert_int_equal(ipq_decide(q, &p[i - 1], v), 0);
+	waiting = fake_waiting(f);
+	free(p);
+	return waiting;
+}
+
+static void number_of_pending_verdicts_is_limited(void **state)
+{
+	struct ipq_verdict v = { .size = sizeof(v), .code = IPQ_DROP };
+
+	(void)state;
+	assert_int_equal(waiting_after(EXTRAS_MAX, &v), EXTRAS_MAX);
+	assert_int_equal(ipq_queue_flush(q), 0);
+	v.present = IPQ_SET_PRIORITY;
+	assert_int_equal(waiting_after(EXTRAS_MAX, &v), 0);
+	v.present = 0;
+	assert_int_equal(waiting_after(PENDING_MAX, &v), 0);
+}
+
+/* ---- a busy queue -------------------------------------------------------------------------------- */
+
+static uint8_t replacement_of(uint32_t id)
+{
+	return (uint8_t)(id * 7 + 1);
+}
+
+/* Each packet that was decided has its own replacement. Returns how many. */
+static unsigned check_replacements(void)
+{
+	struct fake_verdict *v;
+	unsigned n = 0;
+
+	for (; (v = fake_verdict(f)) != NULL; n++) {
+		assert_true(v->replaced);
+		assert_int_equal(v->payload_len, 20);
+		for (unsigned i = 0; i < 20; i++)
+			assert_int_equal(v->payload[i], replacement_of(v->id));
+		fake_verdict_free(v);
+	}
+	return n;
+}
+
+/* Many full receives. in_place: replaces the bytes of the packet itself. Returns in how many verdicts were deferred. */
+static unsigned replace_on_busy_queue(bool in_place, int timeout_ms)
+{
+	unsigned deferred = 0, decided = 0;
+	struct ipq_packet p[EACH];
+	uint8_t own[20];
+
+	for (unsigned round = 0; round < 200; round++) {
+		for (unsigned i = 0; i < EACH; i++)
+			fake_push_plain(f, AF_INET, 20);
+		assert_int_equal(ipq_queue_recv(q, p, EACH, timeout_ms), EACH);
+		deferred += fake_waiting(f) > EACH;
+		decided += check_replacements();
+		for (unsigned i = 0; i < EACH; i++) {
+			uint8_t *to = in_place ? p[i].payload : own;
+
+			memset(to, replacement_of(p[i].id), 20);
+			assert_int_equal(ipq_replace(q, &p[i], to, 20), 0);
+		}
+	}
+	/* None arrives: all verdicts leave before the reader sleeps. */
+	assert_int_equal(ipq_queue_recv(q, p, EACH, 1), 0);
+	assert_int_equal(fake_waiting(f), 0);
+	assert_int_equal(decided + check_replacements(), 200 * EACH);
+	return deferred;
+}
+
+static void replacements_on_a_busy_queue_belong_to_their_packets(void **state)
+{
+	(void)state;
+	assert_true(replace_on_busy_queue(false, 1000) > 0);
+	/* Their slots are used again by the next receive. */
+	assert_int_equal(replace_on_busy_queue(true, 1000), 0);
+	assert_true(replace_on_busy_queue(false, 1000) > 0);
+}
+
+static void receive_without_waiting_sends_all_verdicts_first(void **state)
+{
+	(void)state;
+	assert_int_equal(replace_on_busy_queue(false, 0), 0);
+}
+
+int main(void)
+{
+#define TEST(name) cmocka_unit_test_setup_teardown(name, begin, end)
+	const struct CMUnitTest tests[] = {
+		TEST(every_setting_is_sent),
+		TEST(mark_of_0_is_sent),
+		TEST(invalid_verdicts_are_refused),
+		TEST(receive_of_no_packet_is_refused_and_of_many_is_limited),
+		TEST(statistics_count_what_was_sent),
+		TEST(verdicts_of_a_failed_send_stay_pending),
+		TEST(verdict_refused_with_eperm_ends_the_receive),
+		TEST(pending_verdicts_are_sent_by_close),
+		TEST(consecutive_packets_are_decided_by_one_message),
+		TEST(no_batch_covers_packets_of_another_process),
+		TEST(no_batch_covers_packets_of_a_cancelled_reader),
+		TEST(replacement_outside_of_the_packet_is_copied),
+		TEST(length_of_replacement_is_limited),
+		TEST(partial_checksum_is_completed_once),
+		TEST(pending_replacement_is_sent_before_its_memory_is_detached),
+		TEST(replacements_over_1_mib_are_sent),
+		TEST(number_of_pending_verdicts_is_limited),
+		TEST(replacements_on_a_busy_queue_belong_to_their_packets),
+		TEST(receive_without_waiting_sends_all_verdicts_first),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
