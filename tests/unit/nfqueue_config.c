@@ -1,0 +1,328 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+/* What the nfqueue source asks the kernel for, and what it does when the kernel refuses, is late or says nothing. */
+#include <errno.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <cmocka.h>
+#include <linux/netfilter/nfnetlink.h>
+#include <linux/netfilter/nfnetlink_queue.h>
+#include <linux/netlink.h>
+#include <string.h>
+#include <sys/socket.h>
+#include "kernel.h"
+
+static struct kernel k;
+static struct source *s;
+static struct ipq_error e;
+static unsigned char memory[4096];
+
+static int begin(void **state)
+{
+	(void)state;
+	s = kernel_start(&k, "65535");
+	return s != NULL ? 0 : -1;
+}
+
+static int end(void **state)
+{
+	(void)state;
+	kernel_stop(&k, s);
+	return 0;
+}
+
+static int configure(uint32_t flags, uint32_t range, uint32_t length)
+{
+	const struct source_config c = { .mode = COPY_PACKET,
+					 .range = range,
+					 .queue_length = length,
+					 .receive_buffer = 1 << 20,
+					 .flags = flags };
+
+	e.text[0] = '\0';
+	return s->ops->configure(s, &c, &e);
+}
+
+/* The request from number `from` on that has this command, or a mode or flags; NULL: none. */
+static const struct kernel_request *find(unsigned from, bool (*is)(const struct kernel_request *r))
+{
+	for (unsigned i = from; i < k.requests; i++)
+		if (is(&k.request[i]))
+			return &k.request[i];
+	return NULL;
+}
+
+static bool is_bind(const struct kernel_request *r)
+{
+	return r->command == NFQNL_CFG_CMD_BIND;
+}
+
+static bool is_unbind(const struct kernel_request *r)
+{
+	return r->command == NFQNL_CFG_CMD_UNBIND;
+}
+
+static bool is_mode(const struct kernel_request *r)
+{
+	return r->mode != 0;
+}
+
+static bool is_length(const struct kernel_request *r)
+{
+	return r->has_length;
+}
+
+static bool is_fail_open(const struct kernel_request *r)
+{
+	return r->has_flags && r->mask == NFQA_CFG_F_FAIL_OPEN;
+}
+
+static bool is_conntrack(const struct kernel_request *r)
+{
+	return r->has_flags && r->mask == NFQA_CFG_F_CONNTRACK;
+}
+
+static bool is_gso(const struct kernel_request *r)
+{
+	return r->has_flags && r->mask == NFQA_CFG_F_GSO;
+}
+
+static void first_configuration_asks_for_everything(void **state)
+{
+	int size = 0, on = 0;
+	socklen_t len = sizeof(size);
+
+	(void)state;
+	assert_int_equal(configure(IPQ_O_FAIL_OPEN | IPQ_O_TIMESTAMP, 1000, 3000),
+			 IPQ_O_FAIL_OPEN | IPQ_O_TIMESTAMP);
+	for (unsigned i = 0; i < k.requests; i++)
+		assert_int_equal(k.request[i].queue, 65535);
+	assert_non_null(find(0, is_bind));
+	assert_int_equal(find(0, is_mode)->mode, NFQNL_COPY_PACKET + 1);
+	assert_int_equal(find(0, is_mode)->range, 1000);
+	assert_ptr_equal(find(0, is_mode), &k.request[k.requests - 1]); /* nothing is queued before */
+	assert_int_equal(find(0, is_length)->length, 3000);
+	assert_int_equal(find(0, is_fail_open)->flags, NFQA_CFG_F_FAIL_OPEN);
+	assert_int_equal(find(0, is_gso)->flags, NFQA_CFG_F_GSO); /* packets are not split */
+	assert_null(find(0, is_conntrack));
+	assert_int_equal(getsockopt(s->ops->fd(s), SOL_SOCKET, SO_TIMESTAMP, &on, &len), 0);
+	assert_int_equal(on, 1);
+	assert_int_equal(getsockopt(s->ops->fd(s), SOL_SOCKET, SO_RCVBUF, &size, &len), 0);
+	assert_true(size >= 212992);
+}
+
+static void later_configuration_asks_for_what_changes(void **state)
+{
+	unsigned before;
+
+	(void)state;
+	assert_int_equal(configure(IPQ_O_FAIL_OPEN | IPQ_O_SEGMENT, 1000, 3000),
+			 IPQ_O_FAIL_OPEN | IPQ_O_SEGMENT);
+	before = k.requests;
+	assert_int_equal(configure(IPQ_O_FAIL_OPEN | IPQ_O_SEGMENT, 70000, 3000),
+			 IPQ_O_FAIL_OPEN | IPQ_O_SEGMENT);
+	assert_int_equal(k.requests, before + 1);
+	assert_int_equal(find(before, is_mode)->range, 0); /* the whole packet */
+	before = k.requests;
+	assert_int_equal(configure(IPQ_O_SEGMENT, 1000, 4000), IPQ_O_SEGMENT);
+	assert_null(find(before, is_bind));
+	assert_int_equal(find(before, is_length)->length, 4000);
+	assert_int_equal(find(before, is_fail_open)->flags, 0);
+	assert_null(find(before, is_gso));
+}
+
+static int refuse_conntrack(struct kernel *kernel, const struct kernel_request *r)
+{
+	(void)kernel;
+	return is_conntrack(r) ? EOPNOTSUPP : 0;
+}
+
+static void flag_that_the_kernel_lacks_is_an_error_or_left_out(void **state)
+{
+	const uint32_t wanted = IPQ_O_CONNTRACK | IPQ_O_SEGMENT | IPQ_O_BEST_EFFORT;
+
+	(void)state;
+	k.answer = refuse_conntrack;
+	assert_int_equal(configure(IPQ_O_CONNTRACK | IPQ_O_SEGMENT, 0, 3000), -EOPNOTSUPP);
+	assert_non_null(strstr(e.text, "conntrack"));
+	assert_non_null(find(0, is_unbind));
+	assert_int_equal(configure(wanted, 0, 3000), wanted & ~(uint32_t)IPQ_O_CONNTRACK);
+}
+
+static int refuse_mode(struct kernel *kernel, const struct kernel_request *r)
+{
+	(void)kernel;
+	return is_mode(r) ? EIO : 0;
+}
+
+/* A program may try the next queue: it must not keep the first. */
+static void failed_first_configuration_gives_the_queue_back(void **state)
+{
+	unsigned before;
+
+	(void)state;
+	k.answer = refuse_mode;
+	assert_int_equal(configure(IPQ_O_SEGMENT, 0, 3000), -EIO);
+	assert_non_null(find(0, is_unbind));
+	k.answer = NULL;
+	before = k.requests;
+	assert_int_equal(configure(IPQ_O_SEGMENT, 0, 3000), IPQ_O_SEGMENT);
+	assert_non_null(find(before, is_bind));
+	assert_non_null(find(before, is_length));
+	k.answer = refuse_mode;
+	before = k.requests;
+	assert_int_equal(configure(IPQ_O_SEGMENT, 100, 3000), -EIO);
+	assert_null(find(before, is_unbind)); /* a later one keeps it */
+}
+
+static int refuse_bind(struct kernel *kernel, const struct kernel_request *r)
+{
+	(void)kernel;
+	return is_bind(r) ? EPERM : 0;
+}
+
+static int refuse_all(struct kernel *kernel, const struct kernel_request *r)
+{
+	(void)kernel;
+	(void)r;
+	return EPERM;
+}
+
+static int know_nothing(struct kernel *kernel, const struct kernel_request *r)
+{
+	(void)kernel;
+	(void)r;
+	return EINVAL;
+}
+
+static void refused_queue_is_explained(void **state)
+{
+	(void)state;
+	k.answer = refuse_bind;
+	assert_int_equal(configure(IPQ_O_SEGMENT, 0, 3000), -EBUSY);
+	assert_non_null(strstr(e.text, "is taken by"));
+	k.answer = refuse_all;
+	assert_int_equal(configure(IPQ_O_SEGMENT, 0, 3000), -EPERM);
+	assert_non_null(strstr(e.text, "CAP_NET_ADMIN"));
+	k.answer = know_nothing;
+	assert_int_equal(configure(IPQ_O_SEGMENT, 0, 3000), -ECONNREFUSED);
+	assert_non_null(strstr(e.text, "modprobe"));
+}
+
+static unsigned lose;
+
+static int lose_some(struct kernel *kernel, const struct kernel_request *r)
+{
+	(void)kernel;
+	return is_length(r) && lose > 0 && lose-- ? -1 : 0;
+}
+
+static void request_whose_answer_is_lost_is_repeated(void **state)
+{
+	(void)state;
+	lose = 1;
+	k.answer = lose_some;
+	assert_int_equal(configure(IPQ_O_SEGMENT, 0, 3000), IPQ_O_SEGMENT);
+	assert_int_equal(lose, 0);
+}
+
+static bool late;
+
+/* The first request for a length gets its answer after the second one was sent: a refusal, of the first only. */
+static int answer_late(struct kernel *kernel, const struct kernel_request *r)
+{
+	struct {
+		struct nlmsghdr nlh;
+		struct nlmsgerr error;
+	} answer = { .nlh = { .nlmsg_len = sizeof(answer), .nlmsg_type = NLMSG_ERROR },
+		     .error = { .error = -EIO,
+				.msg = { .nlmsg_type = NFNL_SUBSYS_QUEUE << 8 | NFQNL_MSG_CONFIG } } };
+
+	if (!is_length(r))
+		return 0;
+	if (late) {
+		late = false;
+		return -1;
+	}
+	answer.error.msg.nlmsg_seq = nfqueue(s)->seq - 1;
+	memcpy(kernel->before, &answer, sizeof(answer));
+	kernel->before_len = sizeof(answer);
+	return 0;
+}
+
+static void late_answer_of_an_older_request_is_ignored(void **state)
+{
+	(void)state;
+	late = true;
+	k.answer = answer_late;
+	assert_int_equal(configure(IPQ_O_SEGMENT, 0, 3000), IPQ_O_SEGMENT);
+}
+
+/* Packets that come while a request is answered are returned by the next receives, in order. */
+static int deliver_before(struct kernel *kernel, const struct kernel_request *r)
+{
+	static uint32_t id;
+
+	if (is_mode(r) || is_length(r))
+		kernel->before_len = kernel_packet(kernel->before, ++id, "bytes of a packet...", 20);
+	return 0;
+}
+
+static void ignore(void *context, const struct source_refusal *refusal)
+{
+	(void)context;
+	(void)refusal;
+}
+
+static void packets_during_a_configuration_are_kept(void **state)
+{
+	const struct iovec slot = { memory, sizeof(memory) };
+	struct ipq_packet p;
+
+	(void)state;
+	k.answer = deliver_before;
+	assert_int_equal(configure(IPQ_O_SEGMENT, 0, 3000), IPQ_O_SEGMENT);
+	for (uint32_t id = 1; id <= 2; id++) {
+		int n = 0;
+
+		for (unsigned tries = 0; n == 0 && tries < 10; tries++)
+			n = nfqueue_recv(s, &slot, &p, 1, 1000, ignore, NULL);
+		assert_int_equal(n, 1);
+		assert_int_equal(p.id, id);
+		assert_int_equal(p.payload_len, 20);
+	}
+}
+
+static void queue_numbers_are_0_to_65535(void **state)
+{
+	static const char *const wrong[] = { "65536", "-1", "+1",  " 1",	 "",
+					     "x",     "1x", "0x1", "4294967296", "18446744073709551617" };
+	struct source *other;
+
+	(void)state;
+	for (unsigned i = 0; i < sizeof(wrong) / sizeof(wrong[0]); i++)
+		assert_int_equal(source_nfqueue.open(&other, wrong[i], &e), -EINVAL);
+	assert_int_equal(source_nfqueue.open(&other, "0", &e), 0);
+	assert_int_equal(other->queue_number, 0);
+	other->ops->close(other);
+	assert_int_equal(s->queue_number, 65535);
+}
+
+int main(void)
+{
+#define TEST(name) cmocka_unit_test_setup_teardown(name, begin, end)
+	const struct CMUnitTest tests[] = {
+		TEST(first_configuration_asks_for_everything),
+		TEST(later_configuration_asks_for_what_changes),
+		TEST(flag_that_the_kernel_lacks_is_an_error_or_left_out),
+		TEST(failed_first_configuration_gives_the_queue_back),
+		TEST(refused_queue_is_explained),
+		TEST(request_whose_answer_is_lost_is_repeated),
+		TEST(late_answer_of_an_older_request_is_ignored),
+		TEST(packets_during_a_configuration_are_kept),
+		TEST(queue_numbers_are_0_to_65535),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
