@@ -305,6 +305,21 @@ int tcp_log_add(struct tcp_log *log, uint32_t begin, const void *bytes, uint16_t
 	return 0;
 }
 
+void tcp_log_remove(struct tcp_log *log, uint32_t begin)
+{
+	uint32_t i = first_after(log, begin, false);
+
+	if (i == log->first || log->begin[--i] != begin)
+		return;
+	log->total -= delta_of(log, i);
+	put_kind(log, log->which[i], 1);
+	log->end--;
+	memmove(log->begin + i, log->begin + i + 1, (log->end - i) * sizeof(*log->begin));
+	memmove(log->which + i, log->which + i + 1, log->end - i);
+	if (i < log->summed)
+		log->summed = i;
+}
+
 static void free_edits(struct tcp_log *log)
 {
 	free(log->begin);

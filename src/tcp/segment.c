@@ -11,6 +11,7 @@
 #include <netinet/in.h>
 #include <stdlib.h>
 
+#include "tcp/across.h"
 #include "tcp/tcp.h"
 
 #define SCRATCH_MIN 65536
@@ -344,6 +345,54 @@ int ipq_tcp_replace(struct ipq_tcp_segment *s, size_t offset, size_t old_len, co
 	if (s->refusal)
 		return write_now(s, offset, bytes, old_len);
 	return replace(s, offset, old_len, bytes, new_len);
+}
+
+/* Each part keeps as many bytes of the new text as it has of the old one, and the last part the rest. All parts or none
+ * are logged. */
+static int log_parts(struct ipq_tcp_segment *s, struct tcp_direction *d, uint32_t begin,
+		     const struct tcp_across *text, const uint8_t *bytes, size_t new_len)
+{
+	uint32_t at = begin;
+	int err = 0;
+
+	for (unsigned i = 0; i < text->parts && !err; i++) {
+		size_t len = i + 1 < text->parts && text->part[i] < new_len ? text->part[i] : new_len;
+
+		err = add_to_log(s, d, at, bytes, text->part[i], len);
+		at += text->part[i];
+		bytes += len;
+		new_len -= len;
+	}
+	for (unsigned i = 0; i < text->parts && err; begin += text->part[i++])
+		tcp_log_remove(&d->log, begin);
+	return err;
+}
+
+int tcp_replace_across(struct ipq_tcp_segment *s, const struct tcp_across *text, const void *bytes,
+		       size_t new_len)
+{
+	struct tcp_direction *d;
+	uint32_t begin = s->end - text->part[0], end = begin;
+	int err;
+
+	if (s->refusal)
+		return count_refusal(s, s->refusal, s->state >> 16);
+	d = &flow_of(s)->direction[s->side];
+	for (unsigned i = 0; i < text->parts; i++)
+		end += text->part[i];
+	if (s->state & TCP_DROP_SEGMENT || before(begin, s->fresh))
+		return 0;
+	if (s->edit->flags & IPQ_EDIT_FRAGMENT)
+		return count_refusal(s, -EOPNOTSUPP, TCP_FRAGMENT);
+	if (tcp_log_covers(&d->log, begin, end) || overlaps_unlogged(d, begin, end))
+		return -EEXIST;
+	err = log_parts(s, d, begin, text, bytes, new_len);
+	if (err)
+		return err == -EEXIST ? err : count_refusal(s, err, TCP_NO_MEMORY);
+	if (new_len < text->part[0])
+		s->length -= (uint32_t)(text->part[0] - new_len);
+	s->replaced++;
+	return 1;
 }
 
 /* ---- end -------------------------------------------------------------------------------------- */

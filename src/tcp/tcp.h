@@ -92,6 +92,9 @@ static inline bool tcp_log_append(struct tcp_log *log, uint32_t begin, const voi
 	return true;
 }
 
+/* Removes the edit that begins there. */
+void tcp_log_remove(struct tcp_log *log, uint32_t begin);
+
 /* Forgets edits that end at or before sequence, but not very many at a time, or the n oldest ones. Positions after
  * them map as before. */
 void tcp_log_prune(struct tcp_log *log, uint32_t sequence);

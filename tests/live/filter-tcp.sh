@@ -92,6 +92,48 @@ def stream(port, new, percent):
     print('%d of %d texts replaced' % (changed, total))
     assert changed >= total * int(percent) / 100, (changed, total)
 
+# split PORT NEW: both sides send small pieces at once; every text must be replaced
+def split(port, new):
+    os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})  # else segments overtake each other
+    listener = socket.create_server(('127.0.0.1', int(port)))
+    ends = [socket.create_connection(('127.0.0.1', int(port)), 10), listener.accept()[0]]
+    random.seed(int(port))
+    sent = [b''.join(random.choice([b'evil', b'ev', b'il ', b'xe', b'good ']) for _ in range(1500)) for _ in ends]
+    received = [bytearray(), bytearray()]
+    def send(i):
+        at = 0
+        while at < len(sent[i]):
+            n = random.choice([1, 2, 3, 7])
+            ends[i].sendall(sent[i][at:at + n])
+            at += n
+        ends[i].shutdown(socket.SHUT_WR)
+    def receive(i):
+        while data := ends[i].recv(65536):
+            received[1 - i].extend(data)
+    for end in ends:
+        end.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        end.settimeout(20)
+    threads = [threading.Thread(target=f, args=(i,)) for i in (0, 1) for f in (send, receive)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(30)
+    for i in 0, 1:
+        assert bytes(received[i]) == sent[i].replace(b'evil', new.encode()), (i, bytes(received[i][:200]))
+
+# pause PORT: the second half of the text comes too late
+def pause(port):
+    client, received = server(int(port))
+    begin = time.time()
+    client.sendall(b'an ev')
+    wait_for(received, 5, 5)
+    assert time.time() - begin < 2, 'the first half waited for the second'
+    time.sleep(0.1)
+    client.sendall(b'il, e')
+    client.sendall(b'vil')
+    wait_for(received, 13, 5)
+    assert received == b'an evil, good', bytes(received)
+
 globals()[sys.argv[1]](*sys.argv[2:])
 END
 export IPTABLES=$iptables
@@ -122,6 +164,20 @@ start $IPQ filter --on INPUT,OUTPUT --queues 20-23 'rewrite /evil/WONDERFUL/g tc
 wait_for_rule OUTPUT
 expect "several queues share a connection" timeout 60 python3 $work/tcp.py stream 7120 WONDERFUL 90
 stop
+
+# In OUTPUT, TCP of this machine would keep small segments back while one is held (tcp_autocorking).
+start $IPQ filter --on INPUT --hold 500ms --queues 20-21 'rewrite /evil/WONDERFUL/g tcp port 7121' \
+	'rewrite /evil/#/g tcp port 7122'
+wait_for_rule INPUT
+expect "text across segments is replaced in both directions" timeout 60 python3 $work/tcp.py split 7121 WONDERFUL
+expect "also by shorter text" timeout 60 python3 $work/tcp.py split 7122 '#'
+stop
+start $IPQ filter --on INPUT 'rewrite /evil/good/g tcp dst port 7123'
+wait_for_rule INPUT
+expect "a segment waits for the next one, but not long" timeout 30 python3 $work/tcp.py pause 7123
+stop
+expect "what came too late is counted" \
+	grep -q "2 segments held for the next one, which came too late for 1; 1 texts rewritten across segments" $log
 
 # Lost between the two hooks: the filter on INPUT sees gaps and retransmissions.
 start $IPQ filter --on INPUT,OUTPUT 'rewrite /evil/WONDERFUL/g tcp dst port 7130' 'accept tcp'

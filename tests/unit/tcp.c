@@ -10,6 +10,7 @@
 #include <time.h>
 #include <cmocka.h>
 
+#include "tcp/across.h"
 #include "tcp/tcp.h"
 
 #define A_ISN 100
@@ -627,6 +628,68 @@ static void full_log_of_the_same_length_replaces_all(void **state)
 	ipq_tcp_close(t);
 }
 
+/* Passes a packet whose last `first` bytes begin a text of which `second` more bytes follow later. */
+static int pass_across(struct ipq_tcp *t, const struct packet *p, uint32_t first, uint32_t second,
+		       const void *new, size_t new_len)
+{
+	struct tcp_across text = { .parts = 2, .part = { first, second } };
+	struct ipq_tcp_segment s;
+	int result;
+
+	write_packet(p);
+	assert_int_equal(ipq_tcp_begin(t, &s, &e, 0, 0), 0);
+	result = tcp_replace_across(&s, &text, new, new_len);
+	ipq_tcp_end(&s);
+	assert_int_equal(ipq_checksum_verify(buffer, e.len), 0);
+	return result;
+}
+
+static void text_across_segments_is_replaced_in_each(void **state)
+{
+	static const struct {
+		const char *new, *first, *second, *again;
+	} cases[] = { { "good", "an go", "od!", "good!" },
+		      { "#", "an #", "!", "#!" },
+		      { "", "an ", "!", "!" },
+		      { "WONDERFUL", "an WO", "NDERFUL!", "WONDERFUL!" } };
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		struct ipq_tcp *t = open_connection(0);
+		size_t len = strlen(cases[i].new);
+
+		assert_int_equal(
+			pass_across(t, TEXT(.sequence = 101, .text = "an ev"), 2, 2, cases[i].new, len), 1);
+		assert_text(cases[i].first);
+		pass(t, TEXT(.sequence = 106, .text = "il!"), "-", "+");
+		assert_text(cases[i].second);
+		assert_int_equal(sequence(), 101 + strlen(cases[i].first));
+		/* Sent again, and divided in another way. */
+		pass(t, TEXT(.sequence = 104, .text = "evil!"), "-", "+");
+		assert_text(cases[i].again);
+		assert_int_equal(pass_across(t, TEXT(.sequence = 101, .text = "an ev"), 2, 2, "bad", 3), 0);
+		assert_text(cases[i].first);
+		ipq_tcp_close(t);
+	}
+}
+
+static void text_across_segments_is_replaced_as_a_whole_or_not(void **state)
+{
+	struct ipq_tcp_options options = { .size = sizeof(options), .max_connection_bytes = 1280 };
+	static uint8_t large[1200];
+	struct ipq_tcp *t;
+
+	(void)state;
+	assert_int_equal(ipq_tcp_open(&t, &options), 0);
+	shake_hands(t, 0);
+	assert_int_equal(pass_across(t, TEXT(.sequence = 101, .text = "an ev"), 2, 2, large, sizeof(large)),
+			 -ENOBUFS);
+	assert_text("an ev");
+	assert_int_equal(stats_of(t).no_memory, 1);
+	assert_int_equal(pass(t, TEXT(.sequence = 106, .text = "il!"), "-", "+"), IPQ_TCP_UNCHANGED);
+	ipq_tcp_close(t);
+}
+
 static void hash_is_that_of_the_paper(void **state)
 {
 	/* SipHash-1-3 of 48 bytes 0, 1, 2... with the key 0, 1, 2..., by an independent implementation */
@@ -725,6 +788,8 @@ int main(void)
 		cmocka_unit_test(segments_full_of_matches_cost_little),
 		cmocka_unit_test(gap_full_of_matches_costs_little),
 		cmocka_unit_test(full_log_of_the_same_length_replaces_all),
+		cmocka_unit_test(text_across_segments_is_replaced_in_each),
+		cmocka_unit_test(text_across_segments_is_replaced_as_a_whole_or_not),
 		cmocka_unit_test(hash_is_that_of_the_paper),
 		cmocka_unit_test(two_threads_share_a_connection),
 	};

@@ -102,6 +102,15 @@ static int read_time(struct cursor *c, int64_t *ns, const char *what)
 	return cursor_fail(c, c->at, "%s", what);
 }
 
+int64_t action_time(const char *text)
+{
+	struct rule_error e;
+	struct cursor c = { .text = text, .at = text, .e = &e };
+	int64_t ns;
+
+	return read_time(&c, &ns, "") == 0 && *c.at == '\0' ? ns : -EINVAL;
+}
+
 static int read_delay(struct action *a, struct cursor *c)
 {
 	int err = read_time(c, &a->delay, "a time must follow, as in: delay 50ms icmp (units: us, ms, s)");

@@ -80,6 +80,9 @@ void action_free(struct action *a);
 bool action_ends(const struct action *a);
 const char *action_name(enum action_type type);
 
+/* A time such as 20ms, for an option: ns, or -EINVAL. */
+int64_t action_time(const char *text);
+
 /* May a packet of this many bytes pass at `now` (ns)? Uses up its share when it may. */
 bool rate_pass(struct rate *rate, uint32_t bytes, int64_t now);
 

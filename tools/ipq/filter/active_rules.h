@@ -34,7 +34,9 @@ struct active_rules {
 	bool selects_records;	   /* a rule records: packets of other rules are not recorded */
 	bool flows;		   /* a rule decides flows */
 	bool whole_flows; /* drops or marks flows: all packets must come, also those that no condition matches */
-	uint32_t flags;		    /* IPQ_O_ that conditions and actions need */
+	uint32_t flags; /* IPQ_O_ that conditions and actions need */
+	/* Bytes of texts that are rewritten, the last byte of each excepted: a segment that ends so may be continued. */
+	bool splits[256];
 	struct counters *counters;  /* [worker][rule]; rule set.count stands for "no rule" */
 	struct counters *base;	    /* [rule]: what the same rule counted before a reload */
 	struct bpf_program *filter; /* for the firewall rule: a packet that none matches does not come */

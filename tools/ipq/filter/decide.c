@@ -352,7 +352,7 @@ static int decide_flow(struct worker *w, const struct ipq_packet *packet, const 
 	return ipq_decide_flow(w->queue, packet, &v);
 }
 
-static int decide(struct worker *w, struct ipq_packet *packet)
+int decide_packet(struct worker *w, struct ipq_packet *packet)
 {
 	struct filter_worker *d = w->context;
 	struct active_rules *rules = atomic_load_explicit(&d->active_rules, memory_order_relaxed);
@@ -382,118 +382,4 @@ static int decide(struct worker *w, struct ipq_packet *packet)
 	if (o.verdict.code == IPQ_DROP)
 		return ipq_drop(w->queue, packet);
 	return ipq_decide(w->queue, packet, &o.verdict);
-}
-
-/* ---- a worker ------------------------------------------------------------------------------------ */
-
-static void release(struct worker *w, int64_t now)
-{
-	struct filter_worker *d = w->context;
-	struct delayed next;
-
-	while (delays_take(&d->delays, now, &next)) {
-		if (w->session->virtual_time)
-			queue_decide_at(w->queue, next.packet, &next.verdict, next.due);
-		else
-			ipq_decide(w->queue, next.packet, &next.verdict);
-		ipq_packet_free(next.packet);
-		free(next.payload);
-	}
-}
-
-/* In a capture file the next packet is the clock: what was due before it leaves first. */
-static void advance_clock(struct worker *w, const struct ipq_packet *packet)
-{
-	if ((packet->present & IPQ_HAS_TIMESTAMP) == 0 || packet->timestamp <= w->now)
-		return;
-	release(w, packet->timestamp - 1);
-	w->now = packet->timestamp;
-}
-
-static void count_flows(struct worker *w)
-{
-	struct filter_worker *d = w->context;
-	struct ipq_flow_stats stats = { .size = sizeof(stats) };
-
-	if (ipq_flow_stats(w->queue, &stats) < 0)
-		return;
-	atomic_store_explicit(&d->flows, stats.decided, memory_order_relaxed);
-	atomic_store_explicit(&d->flow_packets, stats.packets, memory_order_relaxed);
-	atomic_store_explicit(&d->flow_bytes, stats.bytes, memory_order_relaxed);
-}
-
-/* Flows that the old rules decided are decided again by the new ones. */
-static void use_newest_rules(struct worker *w)
-{
-	struct filter_worker *d = w->context;
-	struct active_rules *newest = common_of(w)->active_rules, *used = d->active_rules;
-
-	if (used->flows)
-		count_flows(w);
-	if (used == newest)
-		return;
-	if (used->flows && ipq_forget_flows(w->queue) < 0)
-		text_complain("ipq filter", "flows that were decided stay so: %s", ipq_queue_error(w->queue));
-	d->active_rules = newest;
-}
-
-int decide_batch(struct worker *w, unsigned n)
-{
-	/* Packets that arrived with the wakeup are decided by the rules that it announced: these were reported to
-	 * be in force. */
-	use_newest_rules(w);
-	for (unsigned i = 0; i < n; i++) {
-		int err;
-
-		if (w->session->virtual_time)
-			advance_clock(w, &w->packet[i]);
-		if (queue_decided_flow(w->queue, &w->packet[i]))
-			continue;
-		err = decide(w, &w->packet[i]);
-		if (err < 0 && err != -ENOENT)
-			return err;
-	}
-	return 0;
-}
-
-int decide_timeout(struct worker *w)
-{
-	const struct filter_worker *d = w->context;
-
-	return w->session->virtual_time ? IPQ_FOREVER : delays_timeout(&d->delays, w->now);
-}
-
-void decide_wake(struct worker *w)
-{
-	use_newest_rules(w);
-	release(w, w->now);
-}
-
-void decide_finish(struct worker *w)
-{
-	const struct filter_worker *d = w->context;
-
-	release(w, INT64_MAX);
-	if (((const struct active_rules *)d->active_rules)->flows)
-		count_flows(w);
-}
-
-struct filter_worker *filter_worker_new(struct decide_common *common, uint64_t seed)
-{
-	struct filter_worker *d = calloc(1, sizeof(*d));
-
-	if (d == NULL)
-		return NULL;
-	d->active_rules = common->active_rules;
-	d->chance.state = seed;
-	d->editor.shared = &common->edits;
-	return d;
-}
-
-void filter_worker_free(struct filter_worker *d)
-{
-	if (d == NULL)
-		return;
-	delays_free(&d->delays);
-	free(d);
 }

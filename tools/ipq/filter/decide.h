@@ -7,10 +7,13 @@
 #include "filter/chance.h"
 #include "filter/delay.h"
 #include "filter/edits.h"
+#include "filter/hold.h"
 #include "filter/inject.h"
 #include "filter/loops.h"
 #include "output/output.h"
 #include "session/session.h"
+
+#define HOLD_DEFAULT INT64_C(20000000)
 
 enum record_what { RECORD_ALL, RECORD_DROP, RECORD_ACCEPT };
 
@@ -23,6 +26,7 @@ struct decide_common {
 	_Atomic uint64_t loops; /* packets that came back too often */
 	struct injector injector;
 	struct edits_shared edits;
+	int64_t hold; /* ns that a segment may wait for the next one; 0: not at all */
 };
 
 /* What a worker has to itself: its context. */
@@ -33,12 +37,16 @@ struct filter_worker {
 	struct loops loops;
 	struct view view;
 	struct editor editor;
+	struct hold hold;
 	_Atomic uint64_t flows, flow_packets, flow_bytes; /* as in struct flow_totals */
 };
 
 /* NULL: no memory. */
 struct filter_worker *filter_worker_new(struct decide_common *common, uint64_t seed);
 void filter_worker_free(struct filter_worker *d);
+
+/* decide.c: one packet. 0 or -errno. */
+int decide_packet(struct worker *w, struct ipq_packet *packet);
 
 /* Handlers of a session. */
 int decide_batch(struct worker *w, unsigned n);

@@ -65,14 +65,16 @@ int delays_take(struct delays *d, int64_t now, struct delayed *out)
 	return 1;
 }
 
+int ms_until(int64_t due, int64_t now)
+{
+	int64_t ms = (due - now + 999999) / 1000000;
+
+	return ms < 0 ? 0 : ms > INT_MAX ? INT_MAX : (int)ms;
+}
+
 int delays_timeout(const struct delays *d, int64_t now)
 {
-	int64_t ms;
-
-	if (d->count == 0)
-		return -1;
-	ms = (d->heap[0].due - now + 999999) / 1000000;
-	return ms < 0 ? 0 : ms > INT_MAX ? INT_MAX : (int)ms;
+	return d->count == 0 ? -1 : ms_until(d->heap[0].due, now);
 }
 
 void delays_free(struct delays *d)

@@ -86,8 +86,8 @@ static unsigned hooks_before(const struct ipq_packet *packet)
  * The first of our hooks that a packet passes rewrites it. Two hooks that are passed in the same order in both
  * directions cannot both change lengths: acknowledgements would have to pass them in the reverse order.
  */
-static bool passed_before(struct editor *ed, struct worker *w, const struct active_rules *rules,
-			  const struct ipq_packet *packet, const struct ipq_edit *e)
+bool edits_passed_before(struct edits_shared *shared, struct worker *w, const struct active_rules *rules,
+			 const struct ipq_packet *packet, const struct ipq_edit *e)
 {
 	unsigned ours = w->session->hooks, here = packet->hook;
 
@@ -99,7 +99,7 @@ static bool passed_before(struct editor *ed, struct worker *w, const struct acti
 		return !rules->rewrites_by_metadata && (ours & loopback_hooks_before(here)) != 0;
 	/* Of rules that the user added the hooks show themselves. */
 	if (ours == 0)
-		ours = atomic_fetch_or_explicit(&ed->shared->hooks, 1U << here, memory_order_relaxed);
+		ours = atomic_fetch_or_explicit(&shared->hooks, 1U << here, memory_order_relaxed);
 	return (ours & loopback_hooks_before(here)) != 0;
 }
 
@@ -178,6 +178,22 @@ static int rewrite_segment(struct ipq_tcp_segment *s, const struct ipq_edit *e, 
 	return places > 0 ? places : refused;
 }
 
+/* The same for text that begins in this segment and ends in a later one. */
+static int rewrite_across(struct editor *ed, struct ipq_tcp_segment *s, const struct ipq_edit *e,
+			  const struct rewrite *r)
+{
+	struct tcp_across text;
+	int result;
+
+	if (e->transport_error < 0 ||
+	    across_find(r, e->data + e->payload, e->payload_len, &ed->following, &text) != ACROSS_FOUND)
+		return 0;
+	result = tcp_replace_across(s, &text, r->to, r->to_len);
+	if (result > 0)
+		atomic_fetch_add_explicit(&ed->shared->across, 1, memory_order_relaxed);
+	return result == -EEXIST ? 0 : result;
+}
+
 /* All rewrites of a TCP packet, and the numbers of connections that were rewritten before. */
 static bool rewrite_tcp(struct editor *ed, const struct active_rules *rules, struct ipq_edit *e)
 {
@@ -201,6 +217,8 @@ static bool rewrite_tcp(struct editor *ed, const struct active_rules *rules, str
 			continue;
 		expect(&s, &a->rewrite);
 		count_rewrite(ed, ed->edit[i].counters, rewrite_segment(&s, e, &a->rewrite), e);
+		if (ed->following.count > 0)
+			count_rewrite(ed, ed->edit[i].counters, rewrite_across(ed, &s, e, &a->rewrite), e);
 	}
 	return ipq_tcp_end(&s) != IPQ_TCP_DROP;
 }
@@ -209,7 +227,7 @@ static bool rewrite_tcp(struct editor *ed, const struct active_rules *rules, str
 static bool rewrite(struct editor *ed, struct worker *w, const struct active_rules *rules,
 		    const struct ipq_packet *packet, struct ipq_edit *e)
 {
-	if (passed_before(ed, w, rules, packet, e))
+	if (edits_passed_before(ed->shared, w, rules, packet, e))
 		return true;
 	if (e->protocol == IPPROTO_TCP)
 		return rewrite_tcp(ed, rules, e);

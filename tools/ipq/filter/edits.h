@@ -4,6 +4,7 @@
 #define IPQ_FILTER_EDITS_H
 
 #include <ipq_tcp.h>
+#include "filter/across.h"
 #include "filter/active_rules.h"
 #include "nfqueue/nfqueue.h"
 #include "session/session.h"
@@ -17,13 +18,17 @@ struct edits_shared {
 	struct ipq_tcp *tcp;
 	_Atomic bool used;				    /* a connection was remembered */
 	_Atomic uint64_t not_edited[IPQ_EDIT_REASON_COUNT]; /* by reason */
-	_Atomic unsigned hooks; /* bits: those in which a loopback packet was seen */
+	_Atomic unsigned hooks;	 /* bits: those in which a loopback packet was seen */
+	_Atomic uint64_t across; /* texts replaced that were in several segments */
+	_Atomic uint64_t held,
+		late; /* segments that waited for the next one; those for which it did not come */
 };
 
 /* What a worker has for edits. */
 struct editor {
 	struct edits_shared *shared;
 	uint8_t edited[PACKET_MAX], mirrored[PACKET_MAX];
+	struct following following; /* what is known of the segments after this one */
 	unsigned count;
 	struct {
 		const struct action *action;
@@ -37,6 +42,10 @@ void edits_close(struct edits_shared *shared);
 
 /* Adds an edit for the current packet. */
 void edits_add(struct editor *ed, const struct action *action, struct counters *counters);
+
+/* Was this packet rewritten at an earlier hook? */
+bool edits_passed_before(struct edits_shared *shared, struct worker *w, const struct active_rules *rules,
+			 const struct ipq_packet *packet, const struct ipq_edit *e);
 
 /* 1: *e has the edited packet. 0: nothing has changed. -1: drop it, it is sent again. */
 int edits_apply(struct editor *ed, struct worker *w, const struct active_rules *rules,

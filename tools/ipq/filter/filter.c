@@ -31,6 +31,7 @@ static const struct option long_options[] = { SESSION_LONG_OPTIONS,
 					      { "check", no_argument, NULL, 4 },
 					      { "strict", no_argument, NULL, 5 },
 					      { "seed", required_argument, NULL, 6 },
+					      { "hold", required_argument, NULL, 7 },
 					      { NULL, 0, NULL, 0 } };
 
 static int set_record(struct filter *f, const char *value)
@@ -55,6 +56,15 @@ static int set_seed(struct filter *f)
 	f->seed = strtoull(optarg, &end, 10);
 	if (errno != 0 || *end != '\0' || !isdigit((unsigned char)optarg[0]))
 		return command_usage(&command_filter, "--seed needs a number");
+	return 0;
+}
+
+static int set_hold(struct filter *f)
+{
+	f->common.hold = action_time(optarg);
+	if (f->common.hold < 0 || f->common.hold > 1000000000)
+		return command_usage(&command_filter,
+				     "--hold needs a time up to 1s, such as 20ms; 0ms: do not hold");
 	return 0;
 }
 
@@ -83,6 +93,8 @@ static int option(struct filter *f, int c)
 		return 0;
 	case 6:
 		return set_seed(f);
+	case 7:
+		return set_hold(f);
 	default:
 		return session_option(&f->session, c, optarg);
 	}
@@ -155,6 +167,12 @@ static void report_text(const struct filter *f, const struct ipq_stats *stats)
 		if (f->common.edits.not_edited[i] > 0)
 			text_note("%llu not edited: %s\n", (unsigned long long)f->common.edits.not_edited[i],
 				  ipq_edit_reason_text(i));
+	if (f->common.edits.held > 0)
+		text_note("%llu segments held for the next one, which came too late for %llu; %llu texts "
+			  "rewritten across "
+			  "segments\n",
+			  (unsigned long long)f->common.edits.held, (unsigned long long)f->common.edits.late,
+			  (unsigned long long)f->common.edits.across);
 	if (f->common.loops > 0)
 		text_note("%llu packets were accepted because they came back again and again\n",
 			  (unsigned long long)f->common.loops);
@@ -262,6 +280,7 @@ static int run(int argc, char **argv)
 	int status;
 
 	f.session.context = &f.common;
+	f.common.hold = HOLD_DEFAULT;
 	f.common.injector.ipv4 = f.common.injector.ipv6 = -1;
 	if (getrandom(&f.seed, sizeof(f.seed), 0) < 0)
 		f.seed = (uint64_t)realtime_ns();
@@ -315,7 +334,7 @@ const struct command command_filter = {
 		"  -f, --file FILE rules, one a line, # comment; SIGHUP reads it again; --check\n"
 		"  -w, --write FILE   record packets (pcapng); --record drop|accept|all\n"
 		"  --counters      every second, else at the end and on SIGUSR1; --json, --quiet,\n"
-		"                  --strict (edits), --seed N, --mark-bits\n"
+		"                  --strict (edits), --seed N, --mark-bits, --hold\n"
 		"  ipq filter --on INPUT 'reject tcp dst port 23'\n"
 		"  ipq filter --on OUTPUT 'drop not uid alice and not out lo'\n"
 		"  ipq filter --source pcap:in.pcap,out.pcap 'rewrite /evil/good/g tcp port 80'\n"

@@ -206,6 +206,14 @@ void active_rules_need_all(struct active_rules *p)
 	remove_filters(p);
 }
 
+static void find_splits(struct active_rules *p, const struct rule *r)
+{
+	for (unsigned i = 0; i < r->actions; i++)
+		for (size_t j = 0;
+		     r->action[i].type == ACTION_REWRITE && j + 1 < r->action[i].rewrite.from_len; j++)
+			p->splits[r->action[i].rewrite.from[j]] = true;
+}
+
 int active_rules_find_needs(struct active_rules *p)
 {
 	p->resizes_tcp = active_rules_resize_tcp(p) != NULL;
@@ -215,6 +223,7 @@ int active_rules_find_needs(struct active_rules *p)
 
 		p->rewrites_by_metadata |= rule_action(&p->set.rule[i], ACTION_REWRITE) != NULL &&
 					   expression_has_metadata(p->set.rule[i].expression);
+		find_splits(p, &p->set.rule[i]);
 		p->flags |= expression_flags(p->set.rule[i].expression);
 		p->flows |= flow != NULL;
 		p->whole_flows |= flow != NULL && flow->type != ACTION_ACCEPT;

@@ -168,6 +168,14 @@ unsigned ruleset_match(const struct ruleset *set, unsigned from, struct subject 
 	return set->count;
 }
 
+bool ruleset_may_match(const struct ruleset *set, const struct rule *rule, const struct ipq_packet *packet,
+		       struct view *v)
+{
+	view_set(v, packet->payload, packet->payload_len, packet->full_len);
+	return !expression_is_plain(&set->reach, v) ||
+	       bpf_filter(rule->candidates.bf_insns, v->data, v->full_len, v->len) != 1;
+}
+
 const struct action *rule_action(const struct rule *rule, enum action_type type)
 {
 	for (unsigned i = 0; i < rule->actions; i++)

@@ -39,6 +39,10 @@ void ruleset_free(struct ruleset *set);
 /* The first rule not before `from` that matches; count when none does. */
 unsigned ruleset_match(const struct ruleset *set, unsigned from, struct subject *s);
 
+/* Could this rule match the packet, whatever its metadata? v: to work with. */
+bool ruleset_may_match(const struct ruleset *set, const struct rule *rule, const struct ipq_packet *packet,
+		       struct view *v);
+
 /* The rule's action of this type, or NULL. */
 const struct action *rule_action(const struct rule *rule, enum action_type type);
 /* Does a rule of the set have it? The first one, or NULL. */

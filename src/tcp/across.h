@@ -1,0 +1,25 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* Text that begins in one segment and ends in a later one. Internal to the project. */
+#ifndef TCP_ACROSS_H
+#define TCP_ACROSS_H
+
+#include <stdint.h>
+#include "ipq_tcp.h"
+
+#define TCP_ACROSS_MAX 64
+
+struct tcp_across {
+	unsigned parts;
+	uint32_t part
+		[TCP_ACROSS_MAX]; /* bytes of the text at the end of this segment, and in those that follow it */
+};
+
+/*
+ * Replaces text that begins in this segment. Each segment keeps as many bytes as it had, so that none grows or shrinks,
+ * except that the last one gets what is left. The later segments get their part from ipq_tcp_end() when they pass, even
+ * if their sender divides them differently. Returns as ipq_tcp_replace() does.
+ */
+int tcp_replace_across(struct ipq_tcp_segment *s, const struct tcp_across *text, const void *bytes,
+		       size_t new_len);
+
+#endif

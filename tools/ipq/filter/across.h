@@ -1,0 +1,29 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* Text of a rewrite that begins at the end of one TCP segment and goes on in the next ones. */
+#ifndef IPQ_FILTER_ACROSS_H
+#define IPQ_FILTER_ACROSS_H
+
+#include "filter/actions.h"
+#include "tcp/across.h"
+
+/* The payload of the segments that follow a segment, in order and without a gap. */
+struct following {
+	unsigned count;
+	bool ended; /* nothing can follow these */
+	struct {
+		const uint8_t *bytes;
+		uint32_t len;
+	} part[TCP_ACROSS_MAX - 1];
+};
+
+enum across_result {
+	ACROSS_NONE,
+	ACROSS_FOUND,
+	ACROSS_OPEN, /* the next segment decides */
+};
+
+/* Does the text begin in the last bytes of this payload? found: its parts; NULL: not wanted. */
+enum across_result across_find(const struct rewrite *r, const uint8_t *payload, size_t len,
+			       const struct following *next, struct tcp_across *found);
+
+#endif

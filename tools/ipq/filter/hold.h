@@ -1,0 +1,57 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* Packets that wait undecided, until the next TCP segments show whether their last bytes begin a rule's text. */
+#ifndef IPQ_FILTER_HOLD_H
+#define IPQ_FILTER_HOLD_H
+
+#include <ipq.h>
+#include <ipq_edit.h>
+#include "filter/across.h"
+
+#define HOLD_PACKETS 256
+#define HOLD_BYTES (4U << 20)
+
+struct hold {
+	unsigned count;
+	size_t bytes;
+	struct held {
+		struct ipq_packet *packet; /* from ipq_packet_keep() */
+		int64_t since;		   /* ns, of the worker's clock */
+	} held[HOLD_PACKETS];		   /* in the order in which they came */
+};
+
+/* One direction of a connection, at one hook. */
+struct direction {
+	uint8_t version, hook;
+	uint8_t ports[4], addresses[32];
+};
+
+/* A whole TCP segment. */
+struct segment {
+	struct direction direction;
+	struct ipq_edit e; /* only to read */
+	uint32_t sequence, end;
+	uint16_t flags;
+};
+
+/* Serial number arithmetic (RFC 1982). */
+static inline bool tcp_before(uint32_t a, uint32_t b)
+{
+	return (int32_t)(a - b) < 0;
+}
+
+/* false: not TCP, a fragment, not complete, or protected. */
+bool segment_read(struct segment *s, const struct ipq_packet *packet);
+/* Is there anything to deliver in it? False for a mere acknowledgement. */
+bool segment_delivers(const struct segment *s);
+
+/* Copies the packet to the end. 0, -ENOMEM, -ENOBUFS: no room. */
+int hold_add(struct hold *h, const struct ipq_packet *packet, int64_t now);
+/* Takes out packet i. The caller frees it. */
+struct ipq_packet *hold_take(struct hold *h, unsigned i);
+/* The held packet of this direction with the lowest sequence number, or -1. */
+int hold_find(const struct hold *h, const struct direction *d, struct segment *first);
+/* The held text that follows packet i, which is *s. */
+void hold_following(const struct hold *h, unsigned i, const struct segment *s, struct following *next);
+void hold_free(struct hold *h);
+
+#endif

@@ -1,0 +1,288 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* A worker of `ipq filter`: batches of packets, and those that wait. */
+#include <errno.h>
+#include <stdlib.h>
+#include "common/text.h"
+#include "core/core.h"
+#include "filter/decide.h"
+
+static struct decide_common *common_of(const struct worker *w)
+{
+	return w->session->context;
+}
+
+/* ---- a worker ------------------------------------------------------------------------------------ */
+
+static void release(struct worker *w, int64_t now)
+{
+	struct filter_worker *d = w->context;
+	struct delayed next;
+
+	while (delays_take(&d->delays, now, &next)) {
+		if (w->session->virtual_time)
+			queue_decide_at(w->queue, next.packet, &next.verdict, next.due);
+		else
+			ipq_decide(w->queue, next.packet, &next.verdict);
+		ipq_packet_free(next.packet);
+		free(next.payload);
+	}
+}
+
+/* In a capture file the next packet is the clock: what was due before it leaves first. */
+static void advance_clock(struct worker *w, const struct ipq_packet *packet)
+{
+	if ((packet->present & IPQ_HAS_TIMESTAMP) == 0 || packet->timestamp <= w->now)
+		return;
+	release(w, packet->timestamp - 1);
+	w->now = packet->timestamp;
+}
+
+static void count_flows(struct worker *w)
+{
+	struct filter_worker *d = w->context;
+	struct ipq_flow_stats stats = { .size = sizeof(stats) };
+
+	if (ipq_flow_stats(w->queue, &stats) < 0)
+		return;
+	atomic_store_explicit(&d->flows, stats.decided, memory_order_relaxed);
+	atomic_store_explicit(&d->flow_packets, stats.packets, memory_order_relaxed);
+	atomic_store_explicit(&d->flow_bytes, stats.bytes, memory_order_relaxed);
+}
+
+/* Flows that the old rules decided are decided again by the new ones. */
+static void use_newest_rules(struct worker *w)
+{
+	struct filter_worker *d = w->context;
+	struct active_rules *newest = common_of(w)->active_rules, *used = d->active_rules;
+
+	if (used->flows)
+		count_flows(w);
+	if (used == newest)
+		return;
+	if (used->flows && ipq_forget_flows(w->queue) < 0)
+		text_complain("ipq filter", "flows that were decided stay so: %s", ipq_queue_error(w->queue));
+	d->active_rules = newest;
+}
+
+/* ---- packets that wait for the next segment --------------------------------------------------------- */
+
+static bool may_split(const struct worker *w, const struct ipq_packet *packet)
+{
+	const struct filter_worker *d = w->context;
+	const struct active_rules *rules = d->active_rules;
+
+	return common_of(w)->hold > 0 && (packet->present & IPQ_HAS_PAYLOAD) != 0 &&
+	       packet->payload_len > 0 && rules->splits[packet->payload[packet->payload_len - 1]];
+}
+
+/* Does the last text of this segment depend on what comes next? */
+static bool is_open(struct worker *w, const struct ipq_packet *packet, const struct segment *s,
+		    const struct following *next)
+{
+	struct filter_worker *d = w->context;
+	const struct active_rules *rules = d->active_rules;
+	const uint8_t *payload = s->e.data + s->e.payload;
+
+	if (s->e.payload_len == 0 || next->ended || !rules->splits[payload[s->e.payload_len - 1]])
+		return false;
+	for (unsigned i = 0; i < rules->set.count; i++) {
+		const struct rule *rule = &rules->set.rule[i];
+
+		for (unsigned j = 0; j < rule->actions; j++)
+			if (rule->action[j].type == ACTION_REWRITE &&
+			    across_find(&rule->action[j].rewrite, payload, s->e.payload_len, next, NULL) ==
+				    ACROSS_OPEN &&
+			    ruleset_may_match(&rules->set, rule, packet, &d->view))
+				return true;
+	}
+	return false;
+}
+
+static int decide_now(struct worker *w, struct ipq_packet *packet)
+{
+	int err;
+
+	if (w->session->virtual_time)
+		advance_clock(w, packet);
+	if (queue_decided_flow(w->queue, packet))
+		return 0;
+	err = decide_packet(w, packet);
+	return err == -ENOENT ? 0 : err;
+}
+
+static int decide_held(struct worker *w, unsigned i)
+{
+	struct filter_worker *d = w->context;
+	struct ipq_packet *packet = hold_take(&d->hold, i);
+	int err = decide_now(w, packet);
+
+	ipq_packet_free(packet);
+	d->editor.following.count = 0;
+	return err;
+}
+
+/* Packet i. False if it must wait for more. give_up: then it does not. */
+static bool is_ready(struct worker *w, unsigned i, bool give_up)
+{
+	struct filter_worker *d = w->context;
+	struct segment s;
+
+	d->editor.following.count = 0;
+	if (!may_split(w, d->hold.held[i].packet) || !segment_read(&s, d->hold.held[i].packet))
+		return true;
+	hold_following(&d->hold, i, &s, &d->editor.following);
+	if (!is_open(w, d->hold.held[i].packet, &s, &d->editor.following))
+		return true;
+	if (give_up)
+		atomic_fetch_add_explicit(&common_of(w)->edits.late, 1, memory_order_relaxed);
+	return give_up;
+}
+
+/* Decides what need not wait any more, in order. of: only this direction; NULL: everything, as in a capture file. */
+static int settle(struct worker *w, const struct direction *of, bool give_up)
+{
+	struct filter_worker *d = w->context;
+	int err = 0;
+
+	while (err == 0 && d->hold.count > 0) {
+		struct segment first;
+		int i = of != NULL ? hold_find(&d->hold, of, &first) : 0;
+
+		if (i < 0 || !is_ready(w, (unsigned)i, give_up))
+			break;
+		err = decide_held(w, (unsigned)i);
+	}
+	d->editor.following.count = 0;
+	return err;
+}
+
+/* The packet that has waited longest waits no more, nor what waits for it. */
+static int give_up_first(struct worker *w)
+{
+	struct filter_worker *d = w->context;
+	struct segment s;
+	int err = 0;
+
+	if (!w->session->virtual_time && segment_read(&s, d->hold.held[0].packet))
+		return settle(w, &s.direction, true);
+	if (is_ready(w, 0, true))
+		err = decide_held(w, 0);
+	return err < 0 ? err : settle(w, NULL, false);
+}
+
+/* In a capture file everything after a packet that waits waits as well: its order stays. */
+static int arrive_in_file(struct worker *w, const struct ipq_packet *packet)
+{
+	struct filter_worker *d = w->context;
+	int err;
+
+	while ((err = hold_add(&d->hold, packet, w->now)) == -ENOBUFS && d->hold.count > 0) {
+		err = give_up_first(w);
+		if (err < 0)
+			return err;
+	}
+	return err < 0 ? err : settle(w, NULL, false);
+}
+
+static int arrive(struct worker *w, struct ipq_packet *packet)
+{
+	static const struct following nothing;
+	struct filter_worker *d = w->context;
+	struct decide_common *c = common_of(w);
+	struct segment s, first;
+	int err = 0;
+
+	if (d->hold.count == 0 && !may_split(w, packet))
+		return decide_now(w, packet);
+	if (w->session->virtual_time && d->hold.count > 0)
+		return arrive_in_file(w, packet);
+	if (inject_is_own(&c->injector, packet) || !segment_read(&s, packet) ||
+	    edits_passed_before(&c->edits, w, d->active_rules, packet, &s.e))
+		return decide_now(w, packet);
+	if (segment_delivers(&s) && hold_find(&d->hold, &s.direction, &first) >= 0 &&
+	    tcp_before(first.sequence, s.end)) {
+		if ((s.flags & (IPQ_TCP_SYN | IPQ_TCP_RST)) == 0 && hold_add(&d->hold, packet, w->now) == 0)
+			return settle(w, &s.direction, false);
+		err = settle(w, &s.direction, true);
+	}
+	if (err < 0 || !is_open(w, packet, &s, &nothing))
+		return err < 0 ? err : decide_now(w, packet);
+	if (hold_add(&d->hold, packet, w->now) == 0) {
+		atomic_fetch_add_explicit(&c->edits.held, 1, memory_order_relaxed);
+		return 0;
+	}
+	atomic_fetch_add_explicit(&c->edits.late, 1, memory_order_relaxed);
+	return decide_now(w, packet);
+}
+
+/* ---- handlers of the session ----------------------------------------------------------------------- */
+
+int decide_batch(struct worker *w, unsigned n)
+{
+	int err = 0;
+
+	/* Packets that arrived with the wakeup are decided by the rules that it announced: these were reported to
+	 * be in force. */
+	use_newest_rules(w);
+	for (unsigned i = 0; i < n && err == 0; i++)
+		err = arrive(w, &w->packet[i]);
+	return err;
+}
+
+int decide_timeout(struct worker *w)
+{
+	const struct filter_worker *d = w->context;
+	int delay = delays_timeout(&d->delays, w->now), hold;
+
+	if (w->session->virtual_time)
+		return IPQ_FOREVER;
+	if (d->hold.count == 0)
+		return delay;
+	hold = ms_until(d->hold.held[0].since + common_of(w)->hold, w->now);
+	return delay < 0 || hold < delay ? hold : delay;
+}
+
+void decide_wake(struct worker *w)
+{
+	const struct filter_worker *d = w->context;
+
+	use_newest_rules(w);
+	while (!w->session->virtual_time && d->hold.count > 0 &&
+	       d->hold.held[0].since + common_of(w)->hold <= w->now)
+		if (give_up_first(w) < 0)
+			break;
+	release(w, w->now);
+}
+
+void decide_finish(struct worker *w)
+{
+	const struct filter_worker *d = w->context;
+
+	while (d->hold.count > 0)
+		if (give_up_first(w) < 0)
+			break;
+	release(w, INT64_MAX);
+	if (((const struct active_rules *)d->active_rules)->flows)
+		count_flows(w);
+}
+
+struct filter_worker *filter_worker_new(struct decide_common *common, uint64_t seed)
+{
+	struct filter_worker *d = calloc(1, sizeof(*d));
+
+	if (d == NULL)
+		return NULL;
+	d->active_rules = common->active_rules;
+	d->chance.state = seed;
+	d->editor.shared = &common->edits;
+	return d;
+}
+
+void filter_worker_free(struct filter_worker *d)
+{
+	if (d == NULL)
+		return;
+	delays_free(&d->delays);
+	hold_free(&d->hold);
+	free(d);
+}
