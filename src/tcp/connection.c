@@ -54,14 +54,15 @@ static bool answers_syn(const struct ipq_tcp *t, const struct tcp_direction *d, 
 static bool acknowledgement_fits(const struct ipq_tcp *t, const struct tcp_direction *receiver,
 				 const struct tcp_direction *sender, uint32_t acknowledgement)
 {
-	uint32_t expected = expected_acknowledgement(t, sender);
-
 	if (!sender->known)
 		return true;
 	/* All that can be acknowledged is known. */
 	if (!t->recorded && !receiver->known && sender->has_isn)
 		return answers_syn(t, sender, acknowledgement);
-	return is_near(acknowledgement, expected, reach(t, sender, receiver));
+	/* The window limits what the sender has sent, in its own numbers. */
+	if (!t->recorded)
+		acknowledgement = tcp_log_unmap(&sender->log, acknowledgement, false);
+	return is_near(acknowledgement, sender->next, reach(t, sender, receiver));
 }
 
 static bool is_established(const struct tcp_flow *f)

@@ -137,6 +137,29 @@ static struct ipq_tcp *open_connection(uint32_t flags)
 	(&(struct packet){ \
 		.side = 1, .flags = IPQ_TCP_ACK, .sequence = B_ISN + 1, .acknowledgement = A_ISN + (n) })
 
+/* The window limits what a side sends, not what becomes of it. */
+static void acknowledgement_of_text_that_grew_beyond_the_window_is_in_it(void **state)
+{
+	struct ipq_tcp *t = open_connection(0);
+	static char text[1400], longer[701];
+	struct packet answer = *ANSWER(1);
+
+	(void)state;
+	memset(text, '.', sizeof(text));
+	memset(longer, '+', sizeof(longer) - 1);
+	text[0] = '-';
+	for (uint32_t i = 0; i < 46; i++) {
+		pass(t, TEXT(.sequence = A_ISN + 1 + i * 1400, .text = text, .text_len = sizeof(text)), "-",
+		     longer);
+		assert_int_equal(e.payload_len, 1400 - 1 + 700);
+	}
+	answer.text = "evil";
+	pass(t, &answer, "evil", "goodness");
+	assert_text("goodness");
+	assert_int_equal(acknowledgement(), A_ISN + 1);
+	ipq_tcp_close(t);
+}
+
 /* ---- numbers ---------------------------------------------------------------------------------- */
 
 static void recorded_acknowledgement_moves_forward(void **state)
@@ -761,6 +784,7 @@ static void two_threads_share_a_connection(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(acknowledgement_of_text_that_grew_beyond_the_window_is_in_it),
 		cmocka_unit_test(recorded_acknowledgement_moves_forward),
 		cmocka_unit_test(segments_after_a_gap_are_sent),
 		cmocka_unit_test(segment_after_a_gap_is_dropped_in_order_only),

@@ -1,0 +1,130 @@
+#!/bin/sh
+# SPDX-License-Identifier: LGPL-2.1-or-later
+#
+#	        a                       here                        b
+#	 +--------------+      +-------------------+      +---------------+
+#	 | a0  .1.2 ::2 |------| to-a     to-b     |------| b0  .2.2 ::2  |
+#	 +--------------+ veth | .1.1 ::1 .2.1 ::1 | veth +---------------+
+#	     10.9.1.0/24       |    ipq filter     |        10.9.2.0/24
+#	     fd09:1::/64       +-------------------+        fd09:2::/64
+#
+# Text that grows in one direction and shrinks in the other, in connections of every kind: each end compares the hash of
+# all that it received with that of the expected text.
+. "$IPQ_LIVE/lib.sh"
+command -v python3 >/dev/null || skip "no python3"
+
+for host in a b; do
+	ip netns add $host || skip "no network namespaces within this one"
+	ip link add to-$host type veth peer name ${host}0 netns $host || skip "no veth here"
+	ip link set to-$host up
+	ip -n $host link set ${host}0 up
+	ip -n $host link set lo up
+done
+n=1
+for host in a b; do
+	ip addr add 10.9.$n.1/24 dev to-$host
+	ip addr add fd09:$n::1/64 dev to-$host nodad
+	ip -n $host addr add 10.9.$n.2/24 dev ${host}0
+	ip -n $host addr add fd09:$n::2/64 dev ${host}0 nodad
+	ip -n $host route add default via 10.9.$n.1
+	ip -n $host route add default via fd09:$n::1
+	# Fast Open without cookies, at both ends.
+	ip netns exec $host sh -c "echo 519 >/proc/sys/net/ipv4/tcp_fastopen"
+	n=$((n + 1))
+done
+echo 1 >/proc/sys/net/ipv4/ip_forward || skip "cannot forward here"
+echo 1 >/proc/sys/net/ipv6/conf/all/forwarding || skip "cannot forward here"
+
+peer=$IPQ_LIVE/filter-sockets.py
+ip netns exec b python3 $peer serve $work >$work/server 2>&1 &
+server=$!
+# client KIND ADDRESS edited|as-sent
+client() {
+	timeout 40 ip netns exec a python3 $peer $1 $work $2 $3 2>&1 | tail -n 1
+}
+grow='rewrite /~/[tilde]/g tcp dst portrange 7001-7009'
+shrink='rewrite /%//g tcp src portrange 7001-7009'
+ip netns exec a python3 -c 'import socket; socket.socket(socket.AF_INET, socket.SOCK_STREAM, 262)' 2>/dev/null && multipath=1
+
+if [ "${multipath:-}" ]; then
+	client old-multipath 10.9.2.2 as-sent >$work/old &
+	old=$!
+	tries=250
+	until [ -e $work/result.connected ] || [ $((tries -= 1)) = 0 ]; do sleep 0.02; done
+fi
+start $IPQ filter --on FORWARD "$grow" "$shrink" 'rewrite /~/=/g udp'
+wait_for_rule FORWARD
+if [ "${multipath:-}" ]; then
+	touch $work/go
+	wait $old
+	expect_text "an older connection of Multipath TCP stays as it is" "good, good" cat $work/old
+	expect_text "a new connection with Multipath TCP" "good, good" client multipath 10.9.2.2 edited
+else
+	echo "not looked at: no Multipath TCP here"
+fi
+expect_text "TCP over IPv6" "good, good" client tcp fd09:2::2 edited
+expect_text "TCP-MD5 stays as it is" "good, good" client signed 10.9.2.2 as-sent
+expect_text "Fast Open, with data in the SYN" "good, good" client fast-open 10.9.2.2 edited
+expect_text "urgent data" "good, good" client urgent 10.9.2.2 edited
+
+# 3000 bytes of UDP in fragments: the first one is edited. The checksum is that of the whole datagram.
+ip netns exec b python3 -c '
+import socket
+s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+s.bind(("", 7000))
+s.settimeout(5)
+data = s.recv(9999)
+print(len(data), data == b"=" * 1472 + b"~" * 1528)' >$work/fragments &
+receiver=$!
+sleep 0.3
+ip netns exec a python3 -c '
+import socket
+socket.socket(socket.AF_INET, socket.SOCK_DGRAM).sendto(b"~" * 3000, ("10.9.2.2", 7000))'
+wait $receiver
+expect_text "fragments: the first one is edited" "3000 True" cat $work/fragments
+
+for host in a b; do
+	ip netns exec $host $iptables -w -t raw -A PREROUTING -p tcp -m statistic --mode random --probability 0.02 -j DROP
+done
+expect_text "2 % loss behind the filter" "good, good" client tcp 10.9.2.2 edited
+stop INT
+expect "what was not edited is reported" grep -q 'not edited: signed' $log
+expect "fragments are reported" grep -q 'not edited: fragment' $log
+start $IPQ filter --on FORWARD "$grow" "$shrink" 'reorder 5% 4ms tcp'
+wait_for_rule FORWARD
+expect_text "2 % loss and 5 % reordering" "good, good" client tcp 10.9.2.2 edited
+for host in a b; do
+	ip netns exec $host $iptables -w -t raw -F
+done
+ip link set to-b mtu 1300
+ip -n a route flush cache
+expect_text "a path with an MTU of 1300" "good, good" client tcp 10.9.2.2 edited
+ip link set to-b mtu 1500
+stop INT
+
+# BIG TCP: both hosts and the router join and split packets of up to 180 KB.
+if python3 $peer raise-limits $work to-a to-b && ip netns exec a python3 $peer raise-limits $work a0 &&
+	ip netns exec b python3 $peer raise-limits $work b0; then
+	# Text that grows lowers the size of segments, so that long packets are rare.
+	start $IPQ filter --on FORWARD 'rewrite /~/=/g tcp dst port 7006' 'rewrite /%{}/%/g tcp src port 7006'
+	wait_for_rule FORWARD
+	for to in 10.9.2.2 fd09:2::2; do
+		expect_text "BIG TCP to $to" "good, good" client big $to edited
+	done
+	stop INT
+else
+	echo "not looked at: no BIG TCP here"
+fi
+kill $server
+wait $server 2>/dev/null
+
+# Loopback, MTU 65536.
+python3 $peer serve $work >$work/server 2>&1 &
+server=$!
+start $IPQ filter --on INPUT,OUTPUT "$grow" "$shrink"
+wait_for_rule OUTPUT
+expect_text "loopback" "good, good" timeout 30 python3 $peer tcp $work 127.0.0.1 edited
+expect_text "loopback over IPv6" "good, good" timeout 30 python3 $peer tcp $work ::1 edited
+stop INT
+kill $server
+finish
