@@ -49,6 +49,16 @@ reported() {
 	grep -q "$1" $log || { cat $log; return 1; }
 }
 
+# As a table, and for Prometheus.
+status_shows() {
+	$IPQ status >$work/status
+	$IPQ status --openmetrics >$work/metrics
+	awk '$5 ~ /^(ip|nft)/ && $2 >= 2 && $3 > 100 && $4 > 1000000 { found = 1 } END { exit !found }' $work/status &&
+		grep -q '^ipq_queue_passed_packets_total{queue="61000",firewall="[a-z-]*"} [1-9][0-9][0-9]' $work/metrics &&
+		$IPQ status --json | python3 -c 'import json, sys; assert json.load(sys.stdin)["flows"][0]["left"] >= 2' ||
+		{ cat $work/status $work/metrics; return 1; }
+}
+
 # Packets with the mark 7 that came to the end of the hook.
 marked() {
 	$way -w -t mangle -vnxL INPUT | awk '/mark match 0x7/ { print $1 }'
@@ -69,6 +79,7 @@ for way in $(ways_to_queue); do
 	fi
 	expect "$way: no datagram of a dropped flow arrives" $FLOW udp -n 20 -e 0 -w 300 7004
 	expect "$way: a TCP connection arrives whole" $FLOW tcp -n 10000000 8000
+	expect "$way: ipq status shows the flows that the kernel keeps" status_shows
 	end
 	flows=$([ $way = nftables ] && echo 3 || echo 5)
 	expect "$way: the rules saw three datagrams of each accepted flow" reported \

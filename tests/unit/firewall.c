@@ -40,6 +40,34 @@ static void is_rule(size_t i, const char *table, const char *chain, unsigned fir
 	assert_int_equal(f.rule[i].bypass, bypass);
 }
 
+static void counters_of_flows_left_to_the_kernel_are_added(void **state)
+{
+	(void)state;
+	save("*mangle\n:INPUT ACCEPT [0:0]\n:ipq-5 - [0:0]\n:ipq-5-left - [0:0]\n"
+	     "[9:900] -A INPUT -j ipq-5\n"
+	     "[7:7] -A ipq-5 -m mark --mark 0x9/0xf -m connmark ! --mark 0x9/0xf -j RETURN\n"
+	     "[7:7] -A ipq-5 -m mark --mark 0x4/0xf -g ipq-5-done\n"
+	     "[2:200] -A ipq-5 -m mark --mark 0x5/0xf -g ipq-5-left\n"
+	     "[3:300] -A ipq-5 -m connmark --mark 0x5/0xf -j RETURN\n"
+	     "[7:7] -A ipq-5 -m connmark --mark 0x6/0xf -j DROP\n"
+	     "[1:10] -A ipq-flows-8 -m connmark --mark 0x5/0xf -j RETURN\n"
+	     "[1:10] -A ipq-flows-8 -m mark --mark 0x5/0xf -g ipq-left-8\n"
+	     "[9:9] -A other -m connmark --mark 0x5/0xf -j RETURN\nCOMMIT\n");
+	nft("table inet ipq_5 {\n\tchain left {\n\t\taccept\n\t}\n\tchain input {\n"
+	    "\t\ttype filter hook input priority mangle; policy accept;\n"
+	    "\t\tmeta mark & 0x0000000f == 0x00000005 counter packets 4 bytes 40 goto left\n"
+	    "\t\tct mark & 0x0000000f == 0x00000005 counter packets 6 bytes 60 accept\n"
+	    "\t\tct mark & 0x0000000f == 0x00000006 drop\n\t\tqueue num 5\n\t}\n"
+	    "\tchain output {\n\t\tct mark & 0x0000000f == 0x00000005 counter packets 6 bytes 60 "
+	    "accept\n\t}\n}\n");
+	assert_int_equal(f.flows, 3);
+	assert_true(f.flow[0].queue == 5 && f.flow[0].kind == FIREWALL_IPTABLES_LEGACY);
+	assert_true(f.flow[0].left == 2 && f.flow[0].packets == 3 && f.flow[0].bytes == 300);
+	assert_true(f.flow[1].queue == 8 && f.flow[1].left == 1 && f.flow[1].packets == 1);
+	assert_true(f.flow[2].queue == 5 && f.flow[2].kind == FIREWALL_NFT);
+	assert_true(f.flow[2].left == 4 && f.flow[2].packets == 12 && f.flow[2].bytes == 120);
+}
+
 static void every_form_of_iptables_is_read(void **state)
 {
 	char removal[512];
@@ -222,6 +250,7 @@ static void damaged_listings_do_no_harm(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test_teardown(counters_of_flows_left_to_the_kernel_are_added, reset),
 		cmocka_unit_test_teardown(every_form_of_iptables_is_read, reset),
 		cmocka_unit_test_teardown(a_comment_does_not_pass_for_a_rule, reset),
 		cmocka_unit_test_teardown(numbers_that_are_none_are_not_guessed, reset),

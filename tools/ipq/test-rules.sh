@@ -31,7 +31,7 @@ has '*mangle' '-A ipq-flows-3 -p tcp -j NFQUEUE --queue-num 3' '-A FORWARD -j ip
 "$ipq" rules --flows --on INPUT --flow-mark 0x10/0x70 >"$work/out" || failed=1
 has '-A ipq-flows-0 -m mark --mark 0x10/0x70 -g ipq-left-0' '-A ipq-flows-0 -m mark --mark 0x20/0x70 -g ipq-gone-0'
 "$ipq" rules --flows --on INPUT --via nftables --flow-mark 0x10/0x70 -- udp dport 53 >"$work/out" || failed=1
-has 'table inet ipq_flows_0 {' 'type filter hook input priority -150;' 'ct mark and 0x70 == 0x10 accept' \
+has 'table inet ipq_flows_0 {' 'type filter hook input priority -150;' 'ct mark and 0x70 == 0x10 counter accept' \
 	'ct mark set ct mark and 0xffffff8f or 0x20' 'udp dport 53 queue num 0'
 refused 'give --flows' --on INPUT
 refused 'give --on HOOK' --flows

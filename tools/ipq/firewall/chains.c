@@ -222,9 +222,12 @@ static void read_table(struct ipq_chain *c)
 	c->bypass = text != NULL && strstr(text, "bypass") != NULL;
 	for (const char *at = text; at != NULL && (at = strstr(at, "counter packets ")) != NULL; at++) {
 		struct counted counted;
+		char verdict[16];
 
 		c->flows = true;
-		if (sscanf(at, "counter packets %llu bytes %llu", &counted.packets, &counted.bytes) == 2) {
+		if (sscanf(at, "counter packets %llu bytes %llu %15s", &counted.packets, &counted.bytes,
+			   verdict) == 3 &&
+		    strcmp(verdict, "accept") == 0) {
 			c->packets += counted.packets;
 			c->bytes += counted.bytes;
 		}

@@ -109,6 +109,7 @@ int firewall_read(struct firewall *f)
 void firewall_free(struct firewall *f)
 {
 	free(f->rule);
+	free(f->flow);
 	free(f->chain);
 	*f = (struct firewall){ .rule = NULL };
 }

@@ -29,6 +29,7 @@ struct queue_rule {
 	char table[64], chain[64];
 	bool counted;	   /* packets is known */
 	uint64_t packets;  /* that have matched it */
+	uint64_t bytes;	   /* of these */
 	bool unreached;	   /* no packet gets as far as this rule */
 	char blocker[200]; /* unreached: the earlier rule that decides, "" if nothing calls its chain */
 	char text[400];	   /* as the tool shows it, cut; chosen by others: see text.h */
@@ -41,6 +42,14 @@ enum firewall_state {
 	FIREWALL_REFUSED /* no right to, no such thing in this kernel, or no answer */
 };
 
+/* Rules of `ipq filter` or `ipq rules --flows` by which the kernel keeps the flows that a queue decided, and counters. */
+struct kept_flows {
+	enum firewall_kind kind;
+	uint16_t queue;
+	uint64_t left;		 /* how often a flow was left to the kernel */
+	uint64_t packets, bytes; /* of accepted flows, which were not queued */
+};
+
 /* A chain that iptables-nft has shown: "nft list ruleset" shows it again. */
 struct firewall_chain {
 	char family[8], table[64], chain[64];
@@ -51,6 +60,8 @@ struct firewall {
 	int error[FIREWALL_KINDS]; /* with FIREWALL_REFUSED: the exit status, or -errno */
 	struct queue_rule *rule;
 	size_t count;
+	struct kept_flows *flow;
+	size_t flows;
 	struct firewall_chain *chain;
 	size_t chains;
 };

@@ -94,6 +94,22 @@ static int add_chain(struct firewall *f, const char *family, const char *table, 
 	return 0;
 }
 
+/* The entry of a queue, made if there is none. NULL: no memory. */
+static struct kept_flows *flow_entry(struct firewall *f, enum firewall_kind kind, uint16_t queue)
+{
+	struct kept_flows *grown;
+
+	for (size_t i = 0; i < f->flows; i++)
+		if (f->flow[i].kind == kind && f->flow[i].queue == queue)
+			return &f->flow[i];
+	grown = grow(f->flow, f->flows, sizeof(*grown));
+	if (grown == NULL)
+		return NULL;
+	f->flow = grown;
+	f->flow[f->flows] = (struct kept_flows){ .kind = kind, .queue = queue };
+	return &f->flow[f->flows++];
+}
+
 /* Digits and nothing else, up to 65535. */
 static bool read_number(const char *s, const char *end, uint16_t *value)
 {
@@ -119,6 +135,34 @@ static bool read_range(const char *s, char separator, uint16_t *first, uint16_t 
 		return read_number(s, s + strlen(s), first) && (*last = *first, true);
 	return read_number(s, middle, first) && read_number(middle + 1, s + strlen(s), last) &&
 	       *first <= *last;
+}
+
+enum flow_rule { NO_FLOW, FLOW_LEFT, FLOW_PASSED };
+
+/* A counted rule in a chain or table of this name, "ipq-5" or "ipq-flows-5" with that separator. */
+static int count_flow(struct firewall *f, const struct queue_rule *r, const char *name, char separator,
+		      enum flow_rule rule)
+{
+	struct kept_flows *flow;
+	char flows[7] = "flows-";
+	uint16_t queue;
+
+	flows[5] = separator;
+	if (rule == NO_FLOW || !r->counted || strncmp(name, "ipq", 3) != 0 || name[3] != separator)
+		return 0;
+	name += strncmp(name + 4, flows, 6) == 0 ? 10 : 4;
+	if (!read_number(name, name + strlen(name), &queue))
+		return 0;
+	flow = flow_entry(f, r->kind, queue);
+	if (flow == NULL)
+		return -ENOMEM;
+	if (rule == FLOW_LEFT) {
+		flow->left += r->packets;
+	} else {
+		flow->packets += r->packets;
+		flow->bytes += r->bytes;
+	}
+	return 0;
 }
 
 static void copy_text(char *to, size_t room, const char *from, size_t len)
@@ -199,6 +243,18 @@ static size_t find_target(struct line *l, size_t i)
 	return l->count;
 }
 
+/* i: the place after the chain's name. */
+static enum flow_rule flow_rule_of_save(const struct line *l, size_t i, size_t jump)
+{
+	const char *target = at(l, jump + 1);
+
+	if (is(l, i + 1, "connmark") && is(l, i + 2, "--mark") && strcmp(target, "RETURN") == 0)
+		return FLOW_PASSED;
+	return is(l, jump, "-g") && strncmp(target, "ipq-", 4) == 0 && strstr(target, "-left") != NULL
+		       ? FLOW_LEFT
+		       : NO_FLOW;
+}
+
 static int save_rule(struct firewall *f, struct reach *reach, struct queue_rule *r, struct line *l,
 		     const char *s, size_t len)
 {
@@ -216,13 +272,15 @@ static int save_rule(struct firewall *f, struct reach *reach, struct queue_rule 
 	snprintf(r->chain, sizeof(r->chain), "%.63s", at(l, first + 1));
 	r->first = r->last = 0;
 	r->bypass = r->computed = false;
-	r->counted = first == 1 && sscanf(at(l, 0), "[%" SCNu64, &r->packets) == 1;
+	r->counted = first == 1 && sscanf(at(l, 0), "[%" SCNu64 ":%" SCNu64, &r->packets, &r->bytes) == 2;
 	copy_text(r->text, sizeof(r->text), text, len - (size_t)(text - s));
 	if (is(l, jump + 1, "NFQUEUE") || is(l, jump + 1, "QUEUE")) {
 		read_target(l, jump + 1, r);
 		err = add_rule(f, r);
 		rule.queue_rule = f->count;
 	}
+	if (err == 0)
+		err = count_flow(f, r, r->chain, '-', flow_rule_of_save(l, first + 2, jump));
 	snprintf(rule.chain, sizeof(rule.chain), "%s", r->chain);
 	snprintf(rule.target, sizeof(rule.target), "%.63s", at(l, jump + 1));
 	copy_text(rule.text, sizeof(rule.text), r->text, strlen(r->text));
@@ -365,7 +423,8 @@ static void take_counter(struct line *l, struct queue_rule *r)
 	for (size_t i = 0; i + 4 < l->count; i++) {
 		if (!is(l, i, "counter") || !is(l, i + 1, "packets") || !is(l, i + 3, "bytes"))
 			continue;
-		r->counted = sscanf(at(l, i + 2), "%" SCNu64, &r->packets) == 1;
+		r->counted = sscanf(at(l, i + 2), "%" SCNu64, &r->packets) == 1 &&
+			     sscanf(at(l, i + 4), "%" SCNu64, &r->bytes) == 1;
 		memmove(&l->word[i], &l->word[i + 5], (l->count - i - 5) * sizeof(l->word[0]));
 		l->count -= 5;
 		return;
@@ -390,6 +449,15 @@ static enum reach_end end_of_statement(const struct line *l, size_t *place)
 	return REACH_GOES_ON;
 }
 
+static enum flow_rule flow_rule_of_nft(const struct line *l)
+{
+	if (l->count < 3)
+		return NO_FLOW;
+	if (is(l, 0, "ct") && is(l, 1, "mark") && is(l, l->count - 1, "accept"))
+		return FLOW_PASSED;
+	return is(l, l->count - 2, "goto") && is(l, l->count - 1, "left") ? FLOW_LEFT : NO_FLOW;
+}
+
 static int nft_statement(struct nft *n)
 {
 	size_t len = n->start == NULL ? 0 : (size_t)(n->end - n->start), place = 0;
@@ -399,6 +467,8 @@ static int nft_statement(struct nft *n)
 	if (n->line.count > 0 && is(&n->line, 0, "type"))
 		err = reach_add_base(&n->reach, n->r.chain);
 	take_counter(&n->line, &n->r);
+	if (err == 0)
+		err = count_flow(n->f, &n->r, n->r.table, '_', flow_rule_of_nft(&n->line));
 	copy_text(n->r.text, sizeof(n->r.text), n->start != NULL ? n->start : "", len);
 	for (size_t i = 0; i < n->line.count && err == 0; i++) {
 		bool queue = is_queue_statement(&n->line, i);

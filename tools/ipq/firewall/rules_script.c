@@ -239,7 +239,7 @@ static void put_nft_marks(const struct rules *r, FILE *script)
 	struct mark left = mark_left(r->mark), gone = mark_gone(r->mark);
 
 	fprintf(script,
-		"meta mark and 0x%x == 0x%x goto left\n\t\tmeta mark and 0x%x == 0x%x goto gone\n"
+		"meta mark and 0x%x == 0x%x counter goto left\n\t\tmeta mark and 0x%x == 0x%x goto gone\n"
 		"\t\tct mark and 0x%x == 0x%x counter accept\n\t\tct mark and 0x%x == 0x%x drop\n\t\t",
 		left.mask, left.mark, gone.mask, gone.mark, left.mask, left.mark, gone.mask, gone.mark);
 }

@@ -88,12 +88,12 @@ static void put_nft_chain(const struct flow_rules *r, const char *hook)
 	for (size_t i = 0; hook[i] != '\0'; i++)
 		lower[i] = (char)tolower((unsigned char)hook[i]);
 	printf("\tchain %s {\n\t\ttype filter hook %s priority -150;\n", lower, lower);
-	printf("\t\tct mark and 0x%x == 0x%x accept\n"
+	printf("\t\tct mark and 0x%x == 0x%x counter accept\n"
 	       "\t\tct mark and 0x%x == 0x%x drop\n",
 	       r->mask, r->leave, r->mask, r->drop);
 	fputs("\t\t" PORTS TUPLE("ip") " @dropped4 drop\n\t\t" PORTS TUPLE("ip6") " @dropped6 drop\n",
 	      stdout);
-	printf("\t\tmeta mark and 0x%x == 0x%x goto left\n"
+	printf("\t\tmeta mark and 0x%x == 0x%x counter goto left\n"
 	       "\t\tmeta mark and 0x%x == 0x%x goto gone\n\t\t",
 	       r->mask, r->leave, r->mask, r->drop);
 	put_match(r);

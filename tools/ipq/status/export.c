@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* `ipq status` for machines: JSON (RFC 8259) and OpenMetrics 1.0. */
 #include <inttypes.h>
+#include <stddef.h>
 #include <string.h>
 #include "common/text.h"
 #include "status/status.h"
@@ -71,6 +72,14 @@ void status_print_json(const struct snapshot *s, FILE *out)
 	for (size_t i = 0; i < s->firewall.count; i++) {
 		fputs(i > 0 ? "," : "", out);
 		json_rule(&s->firewall.rule[i], out);
+	}
+	fputs("],\"flows\":[", out);
+	for (size_t i = 0; i < s->firewall.flows; i++) {
+		const struct kept_flows *f = &s->firewall.flow[i];
+
+		fprintf(out, "%s{\"queue\":%u,\"firewall\":\"%s\",\"left\":%" PRIu64, i > 0 ? "," : "",
+			f->queue, firewall_tool(f->kind), f->left);
+		fprintf(out, ",\"packets\":%" PRIu64 ",\"bytes\":%" PRIu64 "}", f->packets, f->bytes);
 	}
 	fputs("],\"firewalls\":{", out);
 	for (enum firewall_kind k = 0; k < FIREWALL_KINDS; k++)
@@ -193,6 +202,34 @@ static void print_family(const struct snapshot *s, const struct family *f, FILE 
 				s->row[i].line.number, f->value(s, &s->row[i]));
 }
 
+static const struct {
+	const char *name, *unit, *help;
+	size_t value; /* a uint64_t in struct kept_flows */
+} flow_families[] = {
+	{ "ipq_queue_left_flows", "flows", "How often a decided flow was left to the kernel.",
+	  offsetof(struct kept_flows, left) },
+	{ "ipq_queue_passed_packets", "packets", "Packets of accepted flows that the kernel let pass.",
+	  offsetof(struct kept_flows, packets) },
+	{ "ipq_queue_passed_bytes", "bytes", "Bytes of accepted flows that the kernel let pass.",
+	  offsetof(struct kept_flows, bytes) },
+};
+
+static void print_flow_families(const struct snapshot *s, FILE *out)
+{
+	for (size_t i = 0; i < sizeof(flow_families) / sizeof(flow_families[0]); i++) {
+		print_head(flow_families[i].name, "counter", flow_families[i].unit, flow_families[i].help,
+			   out);
+		for (size_t j = 0; j < s->firewall.flows; j++) {
+			const struct kept_flows *f = &s->firewall.flow[j];
+			uint64_t value;
+
+			memcpy(&value, (const char *)f + flow_families[i].value, sizeof(value));
+			fprintf(out, "%s_total{queue=\"%u\",firewall=\"%s\"} %" PRIu64 "\n",
+				flow_families[i].name, f->queue, firewall_tool(f->kind), value);
+		}
+	}
+}
+
 void status_print_openmetrics(const struct snapshot *s, FILE *out)
 {
 	print_head("ipq_queue_owner", "gauge", "", "The process that owns the queue; always 1.", out);
@@ -208,6 +245,7 @@ void status_print_openmetrics(const struct snapshot *s, FILE *out)
 	}
 	for (size_t i = 0; i < sizeof(families) / sizeof(families[0]); i++)
 		print_family(s, &families[i], out);
+	print_flow_families(s, out);
 	print_head("ipq_counters_readable", "gauge", "",
 		   "Whether the kernel's table of queues could be read.", out);
 	fprintf(out, "ipq_counters_readable %d\n# EOF\n", s->table == 0);

@@ -186,6 +186,19 @@ static void print_rules(FILE *out, const struct snapshot *s)
 				geteuid() != 0 ? ": sudo ipq status" : "");
 }
 
+static void print_flows(FILE *out, const struct snapshot *s)
+{
+	if (s->firewall.flows > 0)
+		fprintf(out, "\n%5s %10s %12s %15s  %s\n", "QUEUE", "FLOWS LEFT", "PACKETS", "BYTES",
+			"KEPT BY CONNECTION MARKS OF");
+	for (size_t i = 0; i < s->firewall.flows; i++) {
+		const struct kept_flows *f = &s->firewall.flow[i];
+
+		fprintf(out, "%5u %10" PRIu64 " %12" PRIu64 " %15" PRIu64 "  %s\n", f->queue, f->left,
+			f->packets, f->bytes, firewall_tool(f->kind));
+	}
+}
+
 void status_print(const struct status_view *v, FILE *out)
 {
 	const struct snapshot *s = v->now;
@@ -198,5 +211,6 @@ void status_print(const struct status_view *v, FILE *out)
 		fputs("No queues, and no visible rules for one. Start with \"ipq doctor\".\n", out);
 	print_problems(out, s);
 	print_limits(out, s);
+	print_flows(out, s);
 	print_rules(out, s);
 }
