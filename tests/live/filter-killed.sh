@@ -42,7 +42,7 @@ for way in $(ways_to_queue); do
 	wait_for_rule INPUT
 	stop KILL
 	start $filter --on INPUT 'drop udp dst port 7002'
-	wait_for_line 'rules in force'
+	wait_for_line ' in force'
 	expect "$way: a start on that hook takes over" sh -c "$FLOW udp -n 5 7001 && $FLOW udp -n 5 -e 0 -w 200 7002"
 	expect "$way: the other hook stays blocked" sh -c "$IPQ clean --dry-run | grep -q '(FORWARD)'"
 	expect "$way: clean removes its rules" $IPQ clean
@@ -59,7 +59,7 @@ for way in $(ways_to_queue); do
 	expect "$way: the error names ipq clean" grep -q 'ipq clean' $work/error
 	expect "$way: after the refusal it still blocks" closed
 	start $filter --on INPUT --queue 5 'drop udp dst port 7002'
-	wait_for_line 'rules in force'
+	wait_for_line ' in force'
 	expect "$way: with that hook it takes over" open
 	stop INT
 	expect_text "$way: no rule is left then" "" rules_of_ours

@@ -177,7 +177,7 @@ wait_for_rule INPUT
 expect "a segment waits for the next one, but not long" timeout 30 python3 $work/tcp.py pause 7123
 stop
 expect "what came too late is counted" \
-	grep -q "2 segments held for the next one, which came too late for 1; 1 texts rewritten across segments" $log
+	grep -q "held for the next one: 2, which came too late for 1; texts rewritten across segments: 1" $log
 
 # Lost between the two hooks: the filter on INPUT sees gaps and retransmissions.
 start $IPQ filter --on INPUT,OUTPUT 'rewrite /evil/WONDERFUL/g tcp dst port 7130' 'accept tcp'

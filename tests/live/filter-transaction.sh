@@ -33,7 +33,7 @@ if command -v iptables-legacy >/dev/null && command -v flock >/dev/null && ways_
 	expect "after the failed reload the old rules are in force" closed
 	expect "after the failed reload the new rules are not in force" $FLOW udp -n 5 7002
 	kill -HUP $started
-	wait_for_line '1 rules in force$'
+	wait_for_line '1 rule in force$'
 	sleep 0.3
 	expect "the next reload succeeds" sh -c "$FLOW udp -n 5 7001 && $FLOW udp -n 5 -e 0 -w 200 7002"
 	flock $XTABLES_LOCKFILE sleep 7 &

@@ -96,7 +96,7 @@ expect_text "filter with a file of rules" 0000000000003004 of_all CapEff $starte
 expect "a rule in the file drops packets" $FLOW udp -n 5 -e 0 -w 200 7001
 echo 'drop udp dst port 7002' >$work/somebody/rules
 kill -HUP $started
-wait_for_line '1 rules in force$'
+wait_for_line '1 rule in force$'
 expect "after a reload the new rule drops packets" $FLOW udp -n 5 -e 0 -w 200 7002
 expect "after a reload the old rule does not" $FLOW udp -n 5 7001
 stop INT

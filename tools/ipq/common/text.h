@@ -6,6 +6,9 @@
 #include <stddef.h>
 #include <stdio.h>
 
+/* The ending of a noun after this number. */
+#define TEXT_PLURAL(n) ((n) == 1 ? "" : "s")
+
 /* Where text_complain() and text_note() write from now on; NULL: the standard error, which may block. */
 void text_redirect(void (*to)(const char *text, size_t len));
 

@@ -1,26 +1,46 @@
 #!/bin/bash
 # SPDX-License-Identifier: LGPL-2.1-or-later
-# test.sh IPQ: what the completion offers for a line that has been begun.
+# test.sh IPQ [SHELL]: what the completion offers for a line that has been begun. SHELL: bash, zsh or fish.
 PATH=$(dirname "$1"):$PATH
-. "$(dirname "$0")/ipq" || exit 1
+directory=$(dirname "$0")
+shell=${2:-bash}
 failures=0
+
+# zsh completes in its line editor only: what _ipq gives it is printed instead.
+words_of() {
+	case $shell in
+	bash)
+		COMP_WORDS=("$@")
+		COMP_CWORD=$(($# - 1))
+		_ipq
+		echo "${COMPREPLY[*]}"
+		;;
+	zsh)
+		zsh -fc 'functions[_ipq]=$(<$1/_ipq); compadd() { shift; print -l -- ${(M)@:#${words[CURRENT]}*} }
+			shift; words=("$@"); CURRENT=$#; _ipq' zsh "$directory" "$@" | tr '\n' ' '
+		;;
+	fish)
+		fish -Nc 'source $argv[1]/ipq.fish; complete -C "$argv[2]"' "$directory" "$*" | tr '\n' ' '
+		;;
+	esac
+}
 
 # offers EXPECTED WORD...: the last word is being completed; EXPECTED must be among what is offered.
 offers() {
 	expected=$1
 	shift
-	COMP_WORDS=("$@")
-	COMP_CWORD=$(($# - 1))
-	_ipq
-	case " ${COMPREPLY[*]} " in
+	offered=$(words_of "$@")
+	case " $offered " in
 	*" $expected "*) ;;
 	*)
-		echo "FAILED: $*: «$expected» is not among «${COMPREPLY[*]}»"
+		echo "FAILED: $*: «$expected» is not among «$offered»"
 		failures=$((failures + 1))
 		;;
 	esac
 }
 
+command -v "$shell" >/dev/null || { echo "skipped: no $shell"; exit 77; }
+[ "$shell" != bash ] || . "$directory/ipq" || exit 1
 offers filter ipq fi
 offers watch ipq help w
 offers status ipq st

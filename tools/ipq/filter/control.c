@@ -119,7 +119,8 @@ static void reload(struct filter *f)
 	if (!try_reload(f))
 		text_note("ipq filter: the rules stay as they were\n");
 	else if (!f->session.quiet)
-		text_note("ipq filter: %u rules in force\n", f->common.active_rules->set.count);
+		text_note("ipq filter: %u rule%s in force\n", f->common.active_rules->set.count,
+			  TEXT_PLURAL(f->common.active_rules->set.count));
 	service_notify("READY=1");
 }
 
@@ -187,9 +188,10 @@ void control_started(struct session *s)
 		if ((s->hooks & 1U << i) != 0)
 			snprintf(hooks + strlen(hooks), sizeof(hooks) - strlen(hooks), "%s%s",
 				 hooks[0] == '\0' ? " on " : ",", print_hook(i));
-	text_note(s->queue_last > s->queue_first ? "ipq filter: %u rules in force%s, queues %u-%u\n"
-						 : "ipq filter: %u rules in force%s, queue %u\n",
-		  f->common.active_rules->set.count, hooks, s->queue_first, s->queue_last);
+	text_note(s->queue_last > s->queue_first ? "ipq filter: %u rule%s in force%s, queues %u-%u\n"
+						 : "ipq filter: %u rule%s in force%s, queue %u\n",
+		  f->common.active_rules->set.count, TEXT_PLURAL(f->common.active_rules->set.count), hooks,
+		  s->queue_first, s->queue_last);
 }
 
 static void reset(struct filter *f)

@@ -155,10 +155,10 @@ static uint64_t not_edited(const struct active_rules *rules)
 
 static void report_text(const struct filter *f, const struct ipq_stats *stats)
 {
-	text_note("%llu packets: %llu accepted, %llu dropped, %llu sent elsewhere; %llu with new payload\n",
-		  (unsigned long long)stats->received, (unsigned long long)stats->accepted,
-		  (unsigned long long)stats->dropped, (unsigned long long)stats->other,
-		  (unsigned long long)stats->replaced);
+	text_note("%llu packet%s: %llu accepted, %llu dropped, %llu sent elsewhere; %llu with new payload\n",
+		  (unsigned long long)stats->received, TEXT_PLURAL(stats->received),
+		  (unsigned long long)stats->accepted, (unsigned long long)stats->dropped,
+		  (unsigned long long)stats->other, (unsigned long long)stats->replaced);
 	if (stats->lost > 0)
 		text_note("%llu packets were lost because they came faster than they were decided; try "
 			  "--queues\n",
@@ -168,9 +168,9 @@ static void report_text(const struct filter *f, const struct ipq_stats *stats)
 			text_note("%llu not edited: %s\n", (unsigned long long)f->common.edits.not_edited[i],
 				  ipq_edit_reason_text(i));
 	if (f->common.edits.held > 0)
-		text_note("%llu segments held for the next one, which came too late for %llu; %llu texts "
+		text_note("segments held for the next one: %llu, which came too late for %llu; texts "
 			  "rewritten across "
-			  "segments\n",
+			  "segments: %llu\n",
 			  (unsigned long long)f->common.edits.held, (unsigned long long)f->common.edits.late,
 			  (unsigned long long)f->common.edits.across);
 	if (f->common.loops > 0)
@@ -290,7 +290,8 @@ static int run(int argc, char **argv)
 	f.common.style.colour = print_wants_colour(stdout);
 	status = load(&f);
 	if (status == 0 && f.check)
-		printf("%u rules are correct\n", f.common.active_rules->set.count);
+		printf("%u rule%s correct\n", f.common.active_rules->set.count,
+		       f.common.active_rules->set.count == 1 ? " is" : "s are");
 	else if (status == 0)
 		status = open_and_run(&f);
 	inject_close(&f.common.injector);
