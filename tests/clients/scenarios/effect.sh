@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 # Requests have taken effect when the call returns: on the queue's own socket, with an engine, and under ipq run. A read
-# that does not wait does not yet find a refusal under ipq run.
+# that does not wait does not yet find a refusal of a verdict under ipq run without --exact.
 queue OUTPUT -p udp --dport 7000
 takes_effect() {
 	way=$1
@@ -27,8 +27,10 @@ if [ "$CLIENT" = "$PROGRAM" ]; then
 	more=
 	takes_effect "linked, under ipq run" $IPQ run $CLIENT
 else
-	# A 32-bit program receives by socketcall(2), whose arguments a filter cannot see.
+	# Without --exact. A 32-bit program receives by socketcall(2), whose arguments a filter cannot see.
 	more=
 	[ "$(od -An -tu1 -j4 -N1 "$PROGRAM" | tr -d ' ')" = 1 ] || more=peek
 	takes_effect "ipq run" $CLIENT
+	expect "ipq run --exact: refusal" timeout 60 $IPQ run --exact -- "$PROGRAM" refusal
+	expect "ipq run --exact: peek" timeout 60 $IPQ run --exact -- "$PROGRAM" peek
 fi

@@ -10,8 +10,9 @@
  *    to sendto is ignored (doc/assumptions/seqpacket-as-netlink.c).
  *  - bind, connect, getsockname, getpeername and the options of SOL_NETLINK, which the pair would refuse or
  *    answer as a Unix socket, are answered here; so are recvmsg and recvfrom with flags, for their address
- *    (receive.c). With --exact all of recvfrom.
+ *    (transfer.c).
  *  - A mode request as libipq sends it is served by the engine before sendto returns, as ip_queue did.
+ *  - With --exact that is so for every request, and every recvfrom has netlink's address.
  *
  * Invariant: a socket of ours is known by the inode of the program's end, in a table indexed by the
  * engine's descriptor. An entry is valid while that descriptor is the same socket and its peer has not hung
@@ -40,8 +41,8 @@
 
 #define SOL_NETLINK_ 270
 #define SOCK_TYPE_MASK_ 0xf /* the rest of the type are flags */
-#define WAITING_MAX \
-	256 /* threads that wait in recvmsg or recvfrom; more of them get the socket's own address */
+/* Threads that wait in recvmsg or recvfrom; more of them get the socket's own address. */
+#define WAITING_MAX 256
 
 /* Linux 6.6: the waking thread gives its processor to the woken one. Not in older headers. */
 #ifndef SECCOMP_IOCTL_NOTIF_SET_FLAGS
@@ -267,14 +268,15 @@ static int do_getpeername(const struct call *call)
 }
 
 /* Has taken effect when the program continues. A refusal is a message, as in ip_queue. */
-static int do_sendto(const struct run_calls *calls, const struct call *call, const struct client *c)
+static int do_send(struct run_calls *calls, const struct call *call, const struct client *c, bool *pass)
 {
-	unsigned char request[64];
-	struct iovec piece = { request, run_mode_length(call->arch) };
+	struct iovec piece;
 
-	if (!run_peek(call, call->arg[1], request, piece.iov_len))
-		return -EFAULT;
-	if (calls->engine == NULL || engine_request(calls->engine, c->number, &piece, 1) == -ENOENT)
+	*pass = calls->engine == NULL || !run_read_request(call, &calls->message);
+	if (*pass)
+		return 0;
+	piece = (struct iovec){ calls->message.bytes, calls->message.len };
+	if (engine_request(calls->engine, c->number, &piece, 1) == -ENOENT)
 		return -ECONNREFUSED;
 	return (int)piece.iov_len;
 }
@@ -341,9 +343,6 @@ static bool is_ours(const struct call *call)
 		return (int)call->arg[1] == SOL_NETLINK_;
 	if (call->what == CALL_RECVFROM)
 		return call->arg[4] != 0;
-	if (call->what == CALL_SENDTO)
-		return call->arg[2] == run_mode_length(call->arch) &&
-		       (int)call->arg[5] == sizeof(struct sockaddr_nl);
 	if (call->what == CALL_BIND || call->what == CALL_CONNECT)
 		return (int)call->arg[2] == sizeof(struct sockaddr_nl);
 	if (call->what == CALL_GETSOCKOPT && (int)call->arg[1] == SOL_SOCKET)
@@ -367,7 +366,7 @@ static bool read_call(struct run_calls *calls, const struct seccomp_notif *n, st
 	unsigned long native[6] = { 0 };
 	bool memory;
 	/* The number of arguments of each call, and so of words in memory. */
-	static const unsigned char arguments[CALL_COUNT] = { 3, 3, 3, 3, 3, 5, 5, 6, 3, 6 };
+	static const unsigned char arguments[CALL_COUNT] = { 3, 3, 3, 3, 3, 5, 5, 6, 3, 6, 3 };
 
 	*call = (struct call){ .id = n->id,
 			       .tid = (pid_t)n->pid,
@@ -419,7 +418,8 @@ static int decide(struct run_calls *calls, struct call *call, bool *pass, bool *
 	case CALL_GETPEERNAME:
 		return do_getpeername(call);
 	case CALL_SENDTO:
-		return do_sendto(calls, call, c);
+	case CALL_SENDMSG:
+		return do_send(calls, call, c, pass);
 	case CALL_RECVFROM:
 	case CALL_RECVMSG:
 		return do_receive(calls, call, c, pass);

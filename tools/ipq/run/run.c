@@ -34,7 +34,7 @@ const struct command command_run = {
 		"  --source NAME  where packets come from: nfqueue:0 (default, or $IPQ_SOURCE),\n"
 		"                 nflog:GROUP (copies, verdicts without effect), pcap:IN[,OUT]\n"
 		"  --log FILE     append a line for each event, and a summary (-: standard error)\n"
-		"  --exact        for programs that check nl_family of the sender's address\n"
+		"  --exact        as ip_queue in every call, but ten times slower: see ipq-run(1)\n"
 		"\n"
 		"  sudo ipq run -- ./old-program its arguments\n"
 		"  sudo ipq run --log - -- ./old-program\n"

@@ -5,7 +5,7 @@
  *	run.c        the command line, and the process that the shell waits for
  *	supervise.c  the supervisor: starts the program, answers its system calls, steps the engine
  *	calls.c      the answers to system calls
- *	receive.c    recvfrom and recvmsg
+ *	transfer.c   messages that are received and sent
  *	inspect.c    the program's memory, descriptors and credentials
  *	seccomp.c    the filter: which system calls of the program come to the supervisor
  *	process.c    processes, signals and messages, for both
@@ -28,7 +28,7 @@ enum { RUN_FAILED = 125, RUN_NOT_EXECUTABLE = 126, RUN_NOT_FOUND = 127 };
 struct run_options {
 	const char *source;
 	const char *log; /* NULL: none; "-": stderr */
-	bool exact;	 /* netlink's address also from recvfrom without flags */
+	bool exact;	 /* answer all calls that receive and send */
 	char **program;	 /* argv, NULL at its end */
 	sigset_t mask;	 /* the program's, and what it does about SIGCHLD */
 	void (*sigchld)(int);
@@ -64,6 +64,7 @@ enum run_call {
 	CALL_SENDTO,
 	CALL_RECVMSG,
 	CALL_RECVFROM,
+	CALL_SENDMSG,
 	CALL_COUNT
 };
 
@@ -75,9 +76,6 @@ struct run_arch {
 	int socketcall;	    /* for all of them, with arguments in memory; -1: there is none */
 };
 
-/* The length of a mode request of libipq, which counts the netlink header twice: 56 (LP64) or 44 (ILP32). */
-size_t run_mode_length(const struct run_arch *arch);
-
 /* The interface of a notification; NULL: unknown. */
 const struct run_arch *run_arch_find(uint32_t audit);
 
@@ -87,7 +85,7 @@ bool run_is_x32(const struct seccomp_data *data);
 /* The call, or CALL_COUNT. *memory: its arguments are longs in memory at args[1]. */
 enum run_call run_call_find(const struct run_arch *arch, const struct seccomp_data *data, bool *memory);
 
-/* Installs the filter in the calling process. exact: for all of recvfrom. The listener, or -errno with a text in *e. */
+/* Installs the filter in the calling process. exact: for all calls that receive and send. The listener, or -errno with a text in *e. */
 int run_filter_install(bool exact, struct ipq_error *e);
 
 /* ---- inspect.c -------------------------------------------------------------------------------- */
@@ -125,7 +123,7 @@ bool run_identify(pid_t tid, bool everybody_capable, ino_t own_namespace, struct
 /* A copy of the descriptor at arg[0]; -1: it has not this inode. */
 int run_copy_descriptor(const struct call *call, ino_t inode);
 
-/* ---- receive.c -------------------------------------------------------------------------------- */
+/* ---- transfer.c ------------------------------------------------------------------------------- */
 
 struct run_message {
 	bool taken; /* out of the socket */
@@ -138,6 +136,9 @@ enum receive_result { RECEIVE_DONE, RECEIVE_NATIVE, RECEIVE_LATER };
 
 /* Does a call of recvfrom or recvmsg on fd, a copy of the program's descriptor. *result: a count or -errno. */
 enum receive_result run_receive(const struct call *call, int fd, struct run_message *m, int *result);
+
+/* Reads what the program sends. False: the kernel does the call, and finds what is wrong. */
+bool run_read_request(const struct call *call, struct run_message *m);
 
 /* ---- calls.c ------------------------------------------------------------------------------ */
 

@@ -10,13 +10,14 @@
  *	getsockopt                level SOL_NETLINK, and SO_TYPE, SO_DOMAIN, SO_PROTOCOL
  *	sendto                    with an address of 12 bytes and the length of libipq's mode request
  *	recvmsg                   always: its arguments do not show whether there is an address
- *	recvfrom                  with flags and an address: libipq has no flags; with --exact, with an address
- *	socketcall                those above, whatever their arguments, which are in memory; recvfrom with
- *	                          --exact only
+ *	recvfrom                  with flags and an address: libipq has no flags
+ *	socketcall                those above but recvfrom, whatever their arguments, which are in memory
  *
- * None of them moves libipq's packets: it sends verdicts by sendmsg and reads with recvfrom. For all calls but
- * these the decision depends only on the number, so the kernel (from 5.11) takes it from a bitmap without
- * running the filter.
+ * and, with --exact, recvfrom with an address, sendto and sendmsg.
+ *
+ * Without --exact none of them moves libipq's packets: it sends verdicts by sendmsg and reads by recvfrom. For
+ * all calls but these the decision depends only on the number, so the kernel (from 5.11) takes it from a bitmap
+ * without running the filter.
  */
 #include <errno.h>
 #include <stdio.h>
@@ -70,13 +71,13 @@ static const struct run_arch arches[] = {
 	{ AUDIT_ARCH_HERE,
 	  WIRE_NATIVE,
 	  { __NR_socket, __NR_bind, __NR_connect, __NR_getsockname, __NR_getpeername, __NR_setsockopt,
-	    __NR_getsockopt, __NR_sendto, __NR_recvmsg, __NR_recvfrom },
+	    __NR_getsockopt, __NR_sendto, __NR_recvmsg, __NR_recvfrom, __NR_sendmsg },
 	  SOCKETCALL_HERE },
 #if defined(__x86_64__)
 	/* Programs older than Linux 4.3 know only socketcall. */
-	{ AUDIT_ARCH_I386, WIRE_ILP32, { 359, 361, 362, 367, 368, 366, 365, 369, 372, 371 }, 102 },
+	{ AUDIT_ARCH_I386, WIRE_ILP32, { 359, 361, 362, 367, 368, 366, 365, 369, 372, 371, 370 }, 102 },
 #elif defined(__aarch64__)
-	{ AUDIT_ARCH_ARM, WIRE_ILP32, { 281, 282, 283, 286, 287, 294, 295, 290, 297, 292 }, -1 },
+	{ AUDIT_ARCH_ARM, WIRE_ILP32, { 281, 282, 283, 286, 287, 294, 295, 290, 297, 292, 296 }, -1 },
 #endif
 };
 #define ARCHES (sizeof(arches) / sizeof(arches[0]))
@@ -85,9 +86,10 @@ static const struct run_arch arches[] = {
 static const int socketcall_number[CALL_COUNT] = { SYS_SOCKET,	    SYS_BIND,	     SYS_CONNECT,
 						   SYS_GETSOCKNAME, SYS_GETPEERNAME, SYS_SETSOCKOPT,
 						   SYS_GETSOCKOPT,  SYS_SENDTO,	     SYS_RECVMSG,
-						   SYS_RECVFROM };
+						   SYS_RECVFROM,    SYS_SENDMSG };
 
-size_t run_mode_length(const struct run_arch *arch)
+/* Of libipq, which counts the netlink header twice: 56 (LP64) or 44 (ILP32). */
+static size_t mode_length(const struct run_arch *arch)
 {
 	return WIRE_NLHDR + wire_request_head(arch->layout);
 }
@@ -198,6 +200,10 @@ static void check_arguments(struct code *c, enum run_call call, size_t mode_leng
 		give_if(c, SOL_NETLINK_, SECCOMP_RET_USER_NOTIF);
 		break;
 	case CALL_SENDTO:
+		if (c->exact) {
+			give(c, SECCOMP_RET_USER_NOTIF);
+			return;
+		}
 		load_arg(c, 2);
 		give_unless(c, (unsigned)mode_length, SECCOMP_RET_ALLOW);
 		load_arg(c, 5);
@@ -211,7 +217,7 @@ static void check_arguments(struct code *c, enum run_call call, size_t mode_leng
 		load_arg(c, 4);
 		give_unless(c, 0, SECCOMP_RET_USER_NOTIF);
 		break;
-	default: /* getsockname, getpeername, recvmsg */
+	default: /* getsockname, getpeername, recvmsg, sendmsg */
 		give(c, SECCOMP_RET_USER_NOTIF);
 		return;
 	}
@@ -223,7 +229,7 @@ static void check_call(struct code *c, int nr, enum run_call call, size_t mode_l
 {
 	unsigned short jump = c->len;
 
-	if (nr < 0)
+	if (nr < 0 || (call == CALL_SENDMSG && !c->exact))
 		return;
 	emit(c, BPF_JMP | BPF_JEQ | BPF_K, (unsigned)nr, 0, 0);
 	check_arguments(c, call, mode_length);
@@ -255,7 +261,7 @@ static void check_arch(struct code *c, const struct run_arch *arch)
 	load(c, offsetof(struct seccomp_data, nr));
 	/* Backwards: those that programs call most often are at the end. */
 	for (int i = CALL_COUNT - 1; i >= 0; i--)
-		check_call(c, arch->nr[i], (enum run_call)i, run_mode_length(arch));
+		check_call(c, arch->nr[i], (enum run_call)i, mode_length(arch));
 	check_socketcall(c, arch->socketcall);
 #if defined(__x86_64__)
 	if (arch->audit == AUDIT_ARCH_X86_64) /* x32 programs are refused with a line in the log */

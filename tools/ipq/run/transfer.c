@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* recvfrom and recvmsg of a program, answered with netlink's address. */
+/* The messages of recvfrom, recvmsg, sendto and sendmsg, in the program's memory. */
 #include <errno.h>
 #include <fcntl.h>
 #include <string.h>
@@ -10,7 +10,7 @@
 
 #define PIECES 16 /* more are left to the kernel */
 
-/* Where the program wants the message. Addresses in its memory; 0: not wanted. */
+/* Where the program has or wants the message. Addresses in its memory; 0: not wanted. */
 struct target {
 	uint64_t name, name_len, control_len, flags_out;
 	int flags;
@@ -62,13 +62,13 @@ static bool read_msghdr(const struct call *call, struct target *t, size_t limit)
 		if (!peek_word(call, iov + i * 2 * word, 0, &at) ||
 		    !peek_word(call, iov + i * 2 * word, 1, &len) || !add_piece(t, at, len, limit))
 			return false;
-	return t->name != 0;
+	return true;
 }
 
 static bool read_target(const struct call *call, struct target *t, size_t limit)
 {
 	*t = (struct target){ .name = 0 };
-	if (call->what == CALL_RECVMSG)
+	if (call->what == CALL_RECVMSG || call->what == CALL_SENDMSG)
 		return read_msghdr(call, t, limit);
 	t->name = call->arg[4];
 	t->name_len = call->arg[5];
@@ -117,7 +117,7 @@ enum receive_result run_receive(const struct call *call, int fd, struct run_mess
 	ssize_t n;
 
 	m->taken = false;
-	if (!read_target(call, &t, sizeof(m->bytes)))
+	if (!read_target(call, &t, sizeof(m->bytes)) || t.name == 0)
 		return RECEIVE_NATIVE;
 	n = recv(fd, m->bytes, sizeof(m->bytes), MSG_PEEK | MSG_TRUNC | MSG_DONTWAIT);
 	if (n < 0 && errno == EAGAIN && waits(fd, &t))
@@ -132,4 +132,20 @@ enum receive_result run_receive(const struct call *call, int fd, struct run_mess
 	if (m->taken)
 		recv(fd, NULL, 0, MSG_DONTWAIT);
 	return RECEIVE_DONE;
+}
+
+bool run_read_request(const struct call *call, struct run_message *m)
+{
+	struct target t;
+	unsigned i;
+
+	m->len = 0;
+	if (!read_target(call, &t, sizeof(m->bytes)) || t.room == 0 || t.room == sizeof(m->bytes))
+		return false;
+	for (i = 0; i < t.pieces; i++) {
+		if (!run_peek(call, t.piece[i].at, m->bytes + m->len, (size_t)t.piece[i].len))
+			return false;
+		m->len += (size_t)t.piece[i].len;
+	}
+	return true;
 }
