@@ -1,0 +1,437 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* Capture files as a source: refused, repeated and partly sent verdicts, copies, forks, interrupted writes. */
+#include <stdarg.h>
+#include <stddef.h>
+#include <setjmp.h>
+#include <stdint.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <netinet/in.h> /* before <linux/netfilter.h> */
+#include <linux/netfilter.h>
+#include <cmocka.h>
+#include <sys/wait.h>
+#include "capture_file.h"
+#include "capture/capture.h"
+#include "capture/state.h"
+
+#define SLOTS 64
+
+static struct capture_file in, out;
+static struct source *source;
+static struct ipq_error error;
+static struct iovec slot[SLOTS];
+static struct ipq_packet packet[SLOTS];
+static unsigned refusals;
+static int refused_with;
+
+static int make_slots(void **state)
+{
+	static uint8_t memory[SLOTS][SOURCE_SLOT_SIZE];
+
+	(void)state;
+	for (int i = 0; i < SLOTS; i++)
+		slot[i] = (struct iovec){ memory[i], SOURCE_SLOT_SIZE };
+	return 0;
+}
+
+static void count_refusal(void *context, const struct source_refusal *r)
+{
+	(void)context;
+	refusals++;
+	refused_with = r->error;
+}
+
+static void begin_with(const char *input, const char *output, const char *options)
+{
+	struct source_config config = { .mode = COPY_PACKET, .beyond_slot = true };
+	char arg[128];
+
+	refusals = 0;
+	snprintf(arg, sizeof(arg), "%s,%s%s", input, output, options);
+	assert_int_equal(source_pcap.open(&source, arg, &error), 0);
+	assert_true(source_pcap.configure(source, &config, &error) >= 0);
+}
+
+static void begin(void)
+{
+	out.len = 0;
+	begin_with(place(&in), place(&out), "");
+}
+
+static int receive(int timeout_ms)
+{
+	return source_pcap.recv(source, slot, packet, SLOTS, timeout_ms, count_refusal, NULL);
+}
+
+static int decide(struct source_verdict v)
+{
+	return source_pcap.send(source, &v, 1);
+}
+
+static void accept_id(uint32_t id)
+{
+	assert_int_equal(decide((struct source_verdict){ .id = id, .code = NF_ACCEPT }), 1);
+}
+
+static void finish(void)
+{
+	source_pcap.close(source);
+	fetch(&out);
+}
+
+static void numbered(uint8_t n)
+{
+	put_header(&in, false, false, 1);
+	for (uint8_t i = 1; i <= n; i++)
+		put_frame(&in, i, i, 100, i);
+}
+
+static struct pcap_summary summary(void)
+{
+	struct pcap_summary s;
+
+	source_pcap_summary(source, &s);
+	return s;
+}
+
+/* ---- refusals ----------------------------------------------------------------------------------- */
+
+static void wrong_batches_are_refused(void **state)
+{
+	struct source_verdict v = { .code = NF_ACCEPT, .batch = 1 };
+
+	(void)state;
+	numbered(3);
+	begin();
+	assert_int_equal(receive(0), 3);
+	v.id = packet[0].id - 1; /* older than all that wait */
+	assert_int_equal(decide(v), 1);
+	assert_int_equal(receive(0), 0);
+	assert_int_equal(refused_with, ENOENT);
+	v.id = packet[2].id;
+	v.present = IPQ_SET_PAYLOAD; /* of which packet? */
+	v.payload = in.bytes;
+	v.payload_len = 40;
+	assert_int_equal(decide(v), 1);
+	assert_int_equal(receive(0), 0);
+	assert_int_equal(refused_with, EINVAL);
+	assert_int_equal(refusals, 2);
+	assert_int_equal(summary().waiting, 3);
+	assert_int_equal(summary().refused, 2);
+	finish();
+}
+
+static void refusals_are_reported_each_once_up_to_a_limit(void **state)
+{
+	static struct source_verdict v[REFUSALS_MAX + 100];
+
+	(void)state;
+	numbered(1);
+	begin();
+	assert_int_equal(receive(0), 1);
+	for (unsigned i = 0; i < 100; i++)
+		v[i] = (struct source_verdict){ .id = 1000 + i, .code = NF_ACCEPT };
+	assert_int_equal(source_pcap.send(source, v, 100), 100);
+	assert_int_equal(receive(0), 0);
+	assert_int_equal(refusals, 100);
+	for (unsigned i = 0; i < REFUSALS_MAX + 100; i++)
+		v[i] = v[0];
+	assert_int_equal(source_pcap.send(source, v, REFUSALS_MAX + 100), REFUSALS_MAX + 100);
+	while (receive(0) == 0)
+		;
+	assert_int_equal(refusals, 100 + REFUSALS_MAX);
+	assert_int_equal(summary().refused, 200 + REFUSALS_MAX);
+	finish();
+}
+
+/* ---- order and repetition ----------------------------------------------------------------------- */
+
+/* Frames after the last packet, which was received and waits when they are read. */
+static void frames_after_the_last_packet_pass_with_its_verdict(void **state)
+{
+	(void)state;
+	numbered(1);
+	put_arp(&in, 1);
+	begin();
+	assert_int_equal(receive(0), 1);
+	while (receive(0) == 0)
+		;
+	assert_int_equal(summary().passed, 0);
+	assert_int_equal(decide((struct source_verdict){ .id = packet[0].id, .code = NF_DROP }), 1);
+	assert_int_equal(summary().passed, 1);
+	finish();
+}
+
+static void repeated_packet_is_the_changed_one(void **state)
+{
+	static const uint8_t shorter[40] = { 0x45, 0, 0,  40, 0, 0, 0,	0, 64, 253,
+					     0,	   0, 10, 0,  0, 1, 10, 0, 0,  2 };
+	struct pollfd fd;
+	uint32_t id;
+
+	(void)state;
+	numbered(1);
+	begin();
+	assert_int_equal(receive(0), 1);
+	id = packet[0].id;
+	assert_int_equal(receive(0), -ENODATA);
+	assert_int_equal(decide((struct source_verdict){ .id = id,
+							 .code = NF_REPEAT,
+							 .present = IPQ_SET_PAYLOAD | IPQ_SET_MARK,
+							 .mark = 9,
+							 .payload = shorter,
+							 .payload_len = sizeof(shorter) }),
+			 1);
+	fd = (struct pollfd){ .fd = source_pcap.fd(source), .events = POLLIN };
+	assert_int_equal(poll(&fd, 1, 0), 1);
+	assert_int_equal(receive(0), 1);
+	assert_int_not_equal(packet[0].id, id);
+	assert_int_equal(packet[0].payload_len, sizeof(shorter));
+	assert_int_equal(packet[0].full_len, sizeof(shorter));
+	assert_memory_equal(packet[0].payload, shorter, sizeof(shorter));
+	assert_int_equal(packet[0].mark, 9);
+	accept_id(packet[0].id);
+	assert_int_equal(summary().repeated, 1);
+	finish();
+	assert_int_equal(out.len, 24 + 16 + 14 + sizeof(shorter));
+}
+
+/* A reader that sleeps because the queue is full is woken by the repeated packet. */
+static void repeated_packet_makes_a_full_queue_readable(void **state)
+{
+	struct source_config config = { .mode = COPY_PACKET, .queue_length = 1 };
+	struct pollfd fd;
+
+	(void)state;
+	numbered(3);
+	begin();
+	assert_true(source_pcap.configure(source, &config, &error) >= 0);
+	assert_int_equal(receive(0), 1);
+	fd = (struct pollfd){ .fd = source_pcap.fd(source), .events = POLLIN };
+	assert_int_equal(poll(&fd, 1, 0), 0);
+	assert_int_equal(decide((struct source_verdict){ .id = packet[0].id, .code = NF_QUEUE_NR(5) }), 1);
+	assert_int_equal(poll(&fd, 1, 0), 1);
+	assert_int_equal(receive(0), 1);
+	assert_int_equal(packet[0].payload[packet[0].payload_len - 1], 1);
+	finish();
+}
+
+static void replaced_packets_are_counted(void **state)
+{
+	static const uint8_t bytes[40] = { 0x45, 0, 0, 40 };
+
+	(void)state;
+	numbered(2);
+	begin();
+	assert_int_equal(receive(0), 2);
+	accept_id(packet[0].id);
+	assert_int_equal(summary().replaced, 0);
+	assert_int_equal(decide((struct source_verdict){ .id = packet[1].id,
+							 .code = NF_ACCEPT,
+							 .present = IPQ_SET_PAYLOAD,
+							 .payload = bytes,
+							 .payload_len = sizeof(bytes) }),
+			 1);
+	assert_int_equal(summary().replaced, 1);
+	assert_int_equal(summary().accepted, 2);
+	finish();
+}
+
+static void copies_are_of_waiting_packets_only(void **state)
+{
+	struct source_verdict v;
+
+	(void)state;
+	numbered(1);
+	begin();
+	assert_int_equal(receive(0), 1);
+	v = (struct source_verdict){ .id = packet[0].id, .code = NF_ACCEPT };
+	assert_int_equal(source_pcap.copy(source, &v), 0);
+	assert_int_equal(summary().waiting, 1);
+	accept_id(v.id);
+	assert_int_equal(source_pcap.copy(source, &v), -ENOENT);
+	finish();
+	assert_int_equal(out.len, 24 + 2 * 116);
+}
+
+/* ---- the output --------------------------------------------------------------------------------- */
+
+static void packets_are_in_the_file_before_the_reader_sleeps(void **state)
+{
+	int pair[2];
+	char path[32];
+
+	(void)state;
+	numbered(1);
+	assert_int_equal(pipe2(pair, O_CLOEXEC), 0);
+	assert_int_equal(write(pair[1], in.bytes, in.len), in.len);
+	snprintf(path, sizeof(path), "/proc/self/fd/%d", pair[0]);
+	out.len = 0;
+	begin_with(path, place(&out), "");
+	assert_int_equal(receive(0), 1);
+	accept_id(packet[0].id);
+	assert_int_equal(receive(0), 0); /* the pipe has nothing yet */
+	fetch(&out);
+	assert_int_equal(out.len, in.len);
+	close(pair[1]);
+	close(pair[0]);
+	finish();
+}
+
+static void old_content_of_the_output_is_removed(void **state)
+{
+	char path[] = "/tmp/ipq-old-XXXXXX";
+	int fd = mkstemp(path);
+	static uint8_t old[5000];
+
+	(void)state;
+	assert_true(fd >= 0);
+	assert_int_equal(write(fd, old, sizeof(old)), sizeof(old));
+	numbered(1);
+	begin_with(place(&in), path, "");
+	assert_int_equal(receive(0), 1);
+	accept_id(packet[0].id);
+	source_pcap.close(source);
+	assert_int_equal(lseek(fd, 0, SEEK_END), in.len);
+	close(fd);
+	unlink(path);
+}
+
+static void forked_child_writes_nothing(void **state)
+{
+	int status;
+	pid_t child;
+
+	(void)state;
+	numbered(1);
+	begin();
+	assert_int_equal(receive(0), 1);
+	accept_id(packet[0].id); /* it is buffered */
+	child = fork();
+	if (child == 0) {
+		source_pcap.close_after_fork(source);
+		_exit(0);
+	}
+	assert_int_equal(waitpid(child, &status, 0), child);
+	assert_int_equal(status, 0);
+	finish();
+	assert_int_equal(out.len, in.len);
+	assert_memory_equal(out.bytes, in.bytes, in.len);
+}
+
+/* ---- what a record has besides its frame ---------------------------------------------------------- */
+
+static void more_link_types_than_fit_are_counted_together(void **state)
+{
+	(void)state;
+	in.len = 0;
+	in.swapped = false;
+	put32(&in, 0x0a0d0d0a);
+	put32(&in, 28);
+	put32(&in, 0x1a2b3c4d);
+	put16(&in, 1);
+	put16(&in, 0);
+	put32(&in, UINT32_MAX);
+	put32(&in, UINT32_MAX);
+	put32(&in, 28);
+	for (uint32_t i = 0; i < 12; i++) {
+		put32(&in, 1);
+		put32(&in, 20);
+		put16(&in, (uint16_t)(30000 + i % 10));
+		put16(&in, 0);
+		put32(&in, 0);
+		put32(&in, 20);
+		put32(&in, 6);
+		put32(&in, 36);
+		put32(&in, i);
+		put32(&in, 0);
+		put32(&in, 0);
+		put32(&in, 4);
+		put32(&in, 4);
+		put32(&in, 0x45454545);
+		put32(&in, 36);
+	}
+	begin();
+	assert_int_equal(receive(0), -ENODATA);
+	assert_non_null(strstr(source_pcap.error(source), " 2 of link type 30000"));
+	assert_non_null(strstr(source_pcap.error(source), " 2 of link type 30001"));
+	assert_non_null(strstr(source_pcap.error(source), " 1 of link type 30002"));
+	assert_int_equal(summary().unread, 12);
+	finish();
+}
+
+/* An NFLOG record with this hook; an interface of each name. */
+static void hook_that_does_not_exist_is_replaced(void **state)
+{
+	static uint8_t frame[] = { 2, 0,  0, 7, 8, 0, 1,  0,  8, 0, 9,	0, 24, 0, 9,  0, 0x45, 0,
+				   0, 20, 0, 0, 0, 0, 64, 17, 0, 0, 10, 0, 0,  1, 10, 0, 0,    2 };
+
+	(void)state;
+	for (unsigned hook = 3; hook < 7; hook++) {
+		frame[10] = (uint8_t)hook;
+		put_header(&in, false, false, 239);
+		put_record(&in, 1, 0, frame, sizeof(frame), sizeof(frame));
+		begin();
+		assert_int_equal(receive(0), 1);
+		assert_int_equal(packet[0].hook, hook <= NF_INET_POST_ROUTING ? hook : NF_INET_LOCAL_IN);
+		finish();
+	}
+}
+
+/* ---- partial checksums ---------------------------------------------------------------------------- */
+
+/* An IPv4 packet of UDP from 10.0.0.1 to 10.0.0.2 whose checksum is the sum of its pseudo-header. */
+static struct held partial(uint8_t bytes[32])
+{
+	static const uint8_t udp[32] = { 0x45, 0, 0, 32, 0, 0, 0, 0, 64, 17, 0,	 0,  10,  0,   0,   1,
+					 10,   0, 0, 2,	 0, 7, 0, 9, 0,	 12, 20, 32, 'a', 'b', 'c', 'd' };
+
+	memcpy(bytes, udp, 32);
+	return (struct held){ .data = bytes,
+			      .frame = { .family = AF_INET, .payload_len = 32, .full_len = 32 } };
+}
+
+static void checksum_is_partial_only_of_whole_packets(void **state)
+{
+	uint8_t bytes[32];
+	struct held h = partial(bytes);
+
+	(void)state;
+	assert_true(source_pcap_checksum_partial(&h));
+	bytes[6] = 0x20; /* the first fragment */
+	assert_false(source_pcap_checksum_partial(&h));
+	bytes[6] = 0x40; /* only: do not fragment */
+	assert_true(source_pcap_checksum_partial(&h));
+	h.frame.full_len = 100; /* cut */
+	assert_false(source_pcap_checksum_partial(&h));
+	h = partial(bytes);
+	bytes[26] = bytes[27] = 0; /* none */
+	memset(bytes + 12, 0, 8);
+	bytes[9] = 17;
+	assert_false(source_pcap_checksum_partial(&h));
+	h = partial(bytes);
+	bytes[27]++;
+	assert_false(source_pcap_checksum_partial(&h));
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(wrong_batches_are_refused),
+		cmocka_unit_test(refusals_are_reported_each_once_up_to_a_limit),
+		cmocka_unit_test(frames_after_the_last_packet_pass_with_its_verdict),
+		cmocka_unit_test(repeated_packet_is_the_changed_one),
+		cmocka_unit_test(repeated_packet_makes_a_full_queue_readable),
+		cmocka_unit_test(replaced_packets_are_counted),
+		cmocka_unit_test(copies_are_of_waiting_packets_only),
+		cmocka_unit_test(packets_are_in_the_file_before_the_reader_sleeps),
+		cmocka_unit_test(old_content_of_the_output_is_removed),
+		cmocka_unit_test(forked_child_writes_nothing),
+		cmocka_unit_test(more_link_types_than_fit_are_counted_together),
+		cmocka_unit_test(hook_that_does_not_exist_is_replaced),
+		cmocka_unit_test(checksum_is_partial_only_of_whole_packets),
+	};
+
+	return cmocka_run_group_tests(tests, make_slots, NULL);
+}
