@@ -9,6 +9,7 @@
  *	conntrack               open with IPQ_O_CONNTRACK; exits with 77 where the kernel lacks it
  *	new                     end the decisions of an earlier run at once
  *	forget=N                forget all flows after N packets
+ *	fork                    after each receive a child closes the queue and ends
  */
 #include <errno.h>
 #include <inttypes.h>
@@ -16,6 +17,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
 #include <ipq.h>
 
 static struct ipq_queue *q;
@@ -40,6 +43,17 @@ static int fail(const char *what, int err)
 {
 	fprintf(stderr, "flows: %s: %s (%s)\n", what, q != NULL ? ipq_queue_error(q) : "", strerror(-err));
 	return 1;
+}
+
+static void fork_and_close(void)
+{
+	pid_t pid = fork();
+
+	if (pid == 0) {
+		ipq_queue_close(q);
+		_exit(0);
+	}
+	waitpid(pid, NULL, 0);
 }
 
 int main(int argc, char **argv)
@@ -79,6 +93,8 @@ int main(int argc, char **argv)
 	while ((n = ipq_queue_recv(q, packet, 64, IPQ_FOREVER)) >= 0) {
 		for (int i = 0; i < n && err == 0; i++)
 			err = ipq_decide_flow(q, &packet[i], &v);
+		if (option(argc, argv, "fork"))
+			fork_and_close();
 		seen += (unsigned)n;
 		if (forget > 0 && seen >= forget) {
 			err = ipq_forget_flows(q);
