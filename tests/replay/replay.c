@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 /*
+ *	replay SCRIPT [at-once]
+ *
  * Plays one script of data/ against the engine: the requests that a program sent to the kernel's
  * ip_queue go to the engine, and what comes back must be what the kernel answered, byte for byte. Only
  * packet ids are the engine's own: they are put in their places before a request goes out and before an
- * answer is compared. README.md describes the scripts and what they come from.
+ * answer is compared. at-once: requests are served by the call, not through the socket. README.md describes the scripts and what they come from.
  */
 #include <errno.h>
 #include <poll.h>
@@ -24,6 +26,7 @@
 struct handle {
 	char key[16];
 	int fd; /* the program's end */
+	uint32_t client;
 };
 
 struct id {
@@ -40,6 +43,7 @@ struct accepted {
 struct play {
 	const char *path;
 	unsigned line;
+	bool at_once; /* requests do not go through the socket */
 	struct fake *fake;
 	struct engine *engine;
 	enum wire_layout layout;
@@ -212,6 +216,7 @@ static void do_open(struct play *p, char *args)
 	ret = engine_add(p->engine, pair[1], family == 4 ? AF_INET : AF_INET6, p->layout, pid, capable != 0);
 	if (ret < 0)
 		die(p, "engine_add: %s", strerror(-ret));
+	h->client = (uint32_t)ret;
 }
 
 static void do_close(struct play *p, char *args)
@@ -227,13 +232,19 @@ static void do_send(struct play *p, char *args)
 {
 	static unsigned char buf[MESSAGE_ROOM];
 	char *hex = strchr(args, ' ');
+	const struct handle *h;
 	size_t len;
 
 	*hex++ = 0;
 	len = bytes(p, buf, hex);
 	translate_verdict(p, buf, len);
-	if (send(handle(p, args)->fd, buf, len, 0) != (ssize_t)len)
+	h = handle(p, args);
+	if (p->at_once) {
+		if (engine_request(p->engine, h->client, &(struct iovec){ buf, len }, 1) < 0)
+			die(p, "engine_request: no such client");
+	} else if (send(h->fd, buf, len, 0) != (ssize_t)len) {
 		die(p, "send: %s", strerror(errno));
+	}
 	settle(p);
 }
 
@@ -441,7 +452,8 @@ int main(int argc, char **argv)
 
 	if (*(const unsigned char *)&one != 1)
 		return 77; /* the recordings are little-endian */
-	p.path = argc == 2 ? argv[1] : "";
+	p.at_once = argc > 2;
+	p.path = argc > 1 ? argv[1] : "";
 	f = fopen(p.path, "r");
 	p.fake = fake_new(true);
 	p.fake->closed_is_freed = true;
