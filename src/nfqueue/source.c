@@ -260,9 +260,10 @@ static int configure(struct nfqueue *q, const struct source_config *c, struct ip
 		q->flags = IPQ_O_SEGMENT;
 	change = first && q->adopted != NULL ? UINT32_MAX : c->flags ^ q->config.flags;
 	if (change != 0) {
-		q->flags = nfqueue_ask_all_flags(q, c->flags, change, e);
-		if (q->flags < 0)
-			return q->flags;
+		err = nfqueue_ask_all_flags(q, c->flags, change, e);
+		if (err < 0)
+			return err;
+		q->flags = err;
 	}
 	if (first || c->queue_length != q->config.queue_length) {
 		err = nfqueue_ask_length(q, q->held && c->queue_length < held_length() ? held_length()

@@ -136,41 +136,56 @@ static void *run(void *arg)
 	return NULL;
 }
 
-struct source *kernel_start(struct kernel *k, const char *number)
+int kernel_open(struct kernel *k)
 {
 	const int size = 4 << 20;
-	struct ipq_error e;
-	struct source *s;
 	int pair[2];
 
 	memset(k, 0, sizeof(*k));
-	if (source_nfqueue.open(&s, number, &e) < 0 || socketpair(AF_UNIX, SOCK_SEQPACKET, 0, pair) < 0)
-		return NULL;
-	if (dup3(pair[0], nfqueue(s)->fd, O_CLOEXEC) < 0)
-		abort();
+	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) < 0)
+		return -1;
 	setsockopt(pair[0], SOL_SOCKET, SO_SNDBUF, &size, sizeof(size));
-	close(pair[0]);
-	nfqueue(s)->absent = false;
 	k->fd = pair[1];
 	if (pthread_create(&k->thread, NULL, run, k) != 0)
 		abort();
+	return pair[0];
+}
+
+void kernel_close(struct kernel *k)
+{
+	shutdown(k->fd, SHUT_RDWR);
+	pthread_join(k->thread, NULL);
+	close(k->fd);
+}
+
+struct source *kernel_start(struct kernel *k, const char *number)
+{
+	struct ipq_error e;
+	struct source *s;
+	int fd;
+
+	if (source_nfqueue.open(&s, number, &e) < 0)
+		return NULL;
+	fd = kernel_open(k);
+	if (fd < 0 || dup3(fd, nfqueue(s)->fd, O_CLOEXEC) < 0)
+		abort();
+	close(fd);
+	nfqueue(s)->absent = false;
 	return s;
 }
 
 void kernel_stop(struct kernel *k, struct source *s)
 {
-	shutdown(nfqueue(s)->fd, SHUT_WR);
-	pthread_join(k->thread, NULL);
+	kernel_close(k);
 	s->ops->close(s);
-	close(k->fd);
 }
 
-void kernel_settle(struct kernel *k, struct source *s)
+void kernel_settle(struct kernel *k, int fd)
 {
 	const uint32_t word = SYNC;
 	unsigned before = atomic_load(&k->synced);
 
-	if (send(nfqueue(s)->fd, &word, sizeof(word), 0) < 0)
+	if (send(fd, &word, sizeof(word), 0) < 0)
 		abort();
 	while (atomic_load(&k->synced) == before)
 		usleep(100);

@@ -36,14 +36,18 @@ struct kernel {
 	atomic_uint requests, verdicts, datagrams, noops, synced;
 };
 
+/* The other end of a new kernel's socket, or -1. */
+int kernel_open(struct kernel *k);
+/* Ends it, when the other end has been closed. */
+void kernel_close(struct kernel *k);
 /* A source for this queue, whose socket leads to the kernel. */
 struct source *kernel_start(struct kernel *k, const char *number);
 /* Closes the source, too. */
 void kernel_stop(struct kernel *k, struct source *s);
-/* Returns when all that was sent has been handled. */
-void kernel_settle(struct kernel *k, struct source *s);
+/* Returns when all that was sent on fd has been handled. */
+void kernel_settle(struct kernel *k, int fd);
 
-/* A packet message: ids and payload as given; no_payload, malformed: see the tests. Returns its length. */
+/* A packet message of IPv4 in INPUT. payload NULL: without payload. Returns its length. */
 size_t kernel_packet(unsigned char *message, uint32_t id, const void *payload, size_t len);
 void kernel_send(const struct kernel *k, const void *message, size_t len);
 

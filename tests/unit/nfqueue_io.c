@@ -152,7 +152,7 @@ static void malformed_packet_is_dropped_and_counted(void **state)
 	deliver(3);
 	assert_int_equal(receive(64, 1000) + receive(64, 0), 1);
 	assert_int_equal(packet[0].id, 3);
-	kernel_settle(&k, s);
+	kernel_settle(&k, program_fd);
 	assert_int_equal(k.verdicts, 1);
 	assert_int_equal(k.verdict[0].id, 2);
 	assert_int_equal(k.verdict[0].code, NF_DROP);
@@ -162,7 +162,7 @@ static void malformed_packet_is_dropped_and_counted(void **state)
 	kernel_send(&k, message, 10); /* no message at all */
 	assert_int_equal(receive(64, 100), 0);
 	assert_int_equal(counts().malformed, 2);
-	kernel_settle(&k, s);
+	kernel_settle(&k, program_fd);
 	assert_int_equal(k.verdicts, 1);
 }
 
@@ -175,7 +175,7 @@ static void packet_without_payload_is_queued_again(void **state)
 		kernel_send(&k, message, kernel_packet(message, id, NULL, 0));
 		assert_int_equal(receive(id == 1 ? 1 : 64, 100), id == 3);
 	}
-	kernel_settle(&k, s);
+	kernel_settle(&k, program_fd);
 	assert_int_equal(k.verdicts, 2);
 	assert_int_equal(k.verdict[1].code, NF_QUEUE_NR(7));
 	assert_int_equal(k.verdict[1].id, 2);
@@ -236,11 +236,11 @@ static void wake_is_returned_after_the_packets_before_it(void **state)
 	deliver(1);
 	deliver(2);
 	s->ops->wake(s);
-	kernel_settle(&k, s);
+	kernel_settle(&k, program_fd);
 	deliver(3);
 	assert_int_equal(receive(64, 1000), 3);
 	assert_int_equal(packet[2].id, 3);
-	kernel_settle(&k, s);
+	kernel_settle(&k, program_fd);
 	assert_true(is_readable());
 	assert_int_equal(receive(64, 0), -ECANCELED);
 	assert_int_equal(receive(64, 0), 0);
@@ -253,7 +253,7 @@ static void other_messages_do_not_displace_packets(void **state)
 	(void)state;
 	deliver(1);
 	nfqueue_send_noop(nfqueue(s), 12345);
-	kernel_settle(&k, s);
+	kernel_settle(&k, program_fd);
 	deliver(2);
 	assert_int_equal(receive(64, 1000), 2);
 	assert_int_equal(packet[0].id, 1);
@@ -384,7 +384,7 @@ static void send_64(uint32_t present, size_t payload_len)
 		sent = nfqueue_send(s, v + done, SOURCE_BATCH_MAX - done);
 		assert_true(sent > 0);
 	}
-	kernel_settle(&k, s);
+	kernel_settle(&k, program_fd);
 	assert_int_equal(k.verdicts, before + SOURCE_BATCH_MAX);
 	for (unsigned i = 0; i < SOURCE_BATCH_MAX; i++) {
 		const struct kernel_verdict *got = &k.verdict[n++ % 256];
@@ -428,7 +428,7 @@ static void single_verdict_has_its_mark(void **state)
 
 	(void)state;
 	assert_int_equal(nfqueue_send(s, &v, 1), 1);
-	kernel_settle(&k, s);
+	kernel_settle(&k, program_fd);
 	assert_true(k.verdict[0].has_mark);
 	assert_int_equal(k.verdict[0].mark, 0);
 	assert_int_equal(k.verdict[0].id, 5);
@@ -447,7 +447,7 @@ static void payload_too_long_for_an_attribute_is_refused(void **state)
 	(void)state;
 	assert_int_equal(nfqueue_send(s, v, 3), 1);
 	assert_int_equal(nfqueue_send(s, v + 1, 2), -EMSGSIZE);
-	kernel_settle(&k, s);
+	kernel_settle(&k, program_fd);
 	assert_int_equal(k.verdicts, 1);
 }
 
@@ -466,7 +466,7 @@ static void interrupted_send_is_repeated(void **state)
 	assert_int_equal(nfqueue_send(s, v, 2), -ENOBUFS);
 	send_errno[0] = EINTR;
 	assert_int_equal(s->ops->wake(s), 0);
-	kernel_settle(&k, s);
+	kernel_settle(&k, program_fd);
 	assert_int_equal(k.verdicts, 3);
 }
 
@@ -485,7 +485,7 @@ static void verdicts_before_a_failed_send_are_reported(void **state)
 	send_errno[1] = ENOBUFS;
 	n = nfqueue_send(s, v, SOURCE_BATCH_MAX);
 	assert_in_range(n, 1, 5);
-	kernel_settle(&k, s);
+	kernel_settle(&k, program_fd);
 	assert_int_equal(k.verdicts, n);
 	assert_int_equal(k.verdict[n - 1].id, n - 1);
 }
