@@ -336,6 +336,129 @@ static void clock_finer_than_64_bits_is_refused(void **state)
 	assert_non_null(strstr(error.text, "clock"));
 }
 
+/* The message says what is wrong, so that another error is not taken for this one. */
+static void expect_damage(const char *text)
+{
+	int n = begin() == 0 ? next() : -EBADMSG;
+
+	assert_int_equal(n, -EBADMSG);
+	assert_non_null(strstr(error.text, text));
+	capture_reader_close(reader);
+}
+
+static void numbers_beyond_their_limits_are_damage(void **state)
+{
+	uint8_t options[40] = { 0 };
+
+	(void)state;
+	put_header(&in, false, false, 1);
+	put32(&in, 0);
+	put32(&in, 0);
+	put32(&in, 262145);
+	put32(&in, 262145);
+	expect_damage("its length is more than a packet can have");
+	put_section(false);
+	put_interface(1, 0, options, 0);
+	in.bytes[28 + 4] = in.bytes[28 + 16] = 22; /* no multiple of 4 */
+	expect_damage("impossible length");
+}
+
+/* More than the files of the other tests hold. */
+static void too_many_interfaces_are_damage(void **state)
+{
+	static uint8_t blocks[64 * 20];
+	char path[32];
+	int fd = memfd_create("interfaces", MFD_CLOEXEC), n;
+
+	(void)state;
+	assert_true(fd >= 0);
+	put_section(false);
+	assert_int_equal(write(fd, in.bytes, in.len), in.len);
+	in.len = 0;
+	put_interface(1, 0, blocks, 0);
+	for (unsigned i = 0; i < 64; i++)
+		memcpy(blocks + i * (size_t)20, in.bytes, 20);
+	for (unsigned i = 0; i <= 65536 / 64; i++)
+		assert_int_equal(write(fd, blocks, sizeof(blocks)), sizeof(blocks));
+	snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
+	n = capture_reader_open(&reader, path, &error) == 0 ? next() : 0;
+	assert_int_equal(n, -EBADMSG);
+	assert_non_null(strstr(error.text, "too many interfaces"));
+	capture_reader_close(reader);
+	close(fd);
+}
+
+static void name_of_interface_that_is_too_long_is_not_used(void **state)
+{
+	(void)state;
+	for (uint16_t len = 14; len < 24; len++) {
+		uint8_t options[32] = { 0 };
+
+		put_section(false);
+		memcpy(options, &(uint16_t){ 2 }, 2);
+		memcpy(options + 2, &len, 2);
+		memset(options + 4, 'n', len);
+		put_interface(1, 0, options, 4 + ((len + 3U) & ~3U) + 4);
+		put_packet(0, 0, 4, 4);
+		assert_int_equal(begin(), 0);
+		assert_int_equal(next(), 1);
+		assert_int_equal(strnlen(record.interface, sizeof(record.interface)), len < 16 ? len : 0);
+		capture_reader_close(reader);
+	}
+}
+
+static void option_beyond_its_block_is_ignored(void **state)
+{
+	uint8_t options[12] = { 0 };
+
+	(void)state;
+	for (uint16_t len = 1; len < 3000; len += 7) {
+		put_section(false);
+		memcpy(options, &(uint16_t){ 2 }, 2);
+		memcpy(options + 2, &len, 2);
+		memset(options + 4, 'n', 4);
+		put_interface(1, 0, options, sizeof(options));
+		put_packet(0, 0, 4, 4);
+		assert_int_equal(begin(), 0);
+		assert_int_equal(next(), 1);
+		assert_int_equal(record.interface[0], len <= 8 ? 'n' : 0);
+		capture_reader_close(reader);
+	}
+}
+
+static void time_that_no_number_holds_is_0(void **state)
+{
+	const int64_t offset = INT64_MAX;
+	uint8_t options[16] = { 0 };
+
+	(void)state;
+	put_section(false);
+	memcpy(options, &(uint16_t){ 14 }, 2);
+	memcpy(options + 2, &(uint16_t){ 8 }, 2);
+	memcpy(options + 4, &offset, 8);
+	put_interface(1, 0, options, sizeof(options));
+	put_packet(0, 77000000, 4, 4);
+	assert_int_equal(begin(), 0);
+	assert_int_equal(next(), 1);
+	assert_int_equal(record.sec, 0);
+	capture_reader_close(reader);
+}
+
+static void pcap_says_how_long_its_check_sequences_are(void **state)
+{
+	(void)state;
+	put_header(&in, false, false, 1 | 0x04000000 | 2U << 28);
+	put_frame(&in, 1, 1, 100, 1);
+	assert_int_equal(begin(), 0);
+	assert_int_equal(next(), 1);
+	assert_int_equal(record.fcs_len, 4);
+	assert_int_equal(record.link_type, 1);
+	capture_reader_close(reader);
+	put_header(&in, false, false, 1);
+	memcpy(in.bytes + 4, &(uint16_t){ 1 }, 2); /* version 1.4 */
+	assert_int_equal(begin(), -EINVAL);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -349,6 +472,12 @@ int main(void)
 		cmocka_unit_test(kept_blocks_and_packets_are_the_whole_file),
 		cmocka_unit_test(times_before_1970_are_read),
 		cmocka_unit_test(clock_finer_than_64_bits_is_refused),
+		cmocka_unit_test(numbers_beyond_their_limits_are_damage),
+		cmocka_unit_test(too_many_interfaces_are_damage),
+		cmocka_unit_test(name_of_interface_that_is_too_long_is_not_used),
+		cmocka_unit_test(option_beyond_its_block_is_ignored),
+		cmocka_unit_test(time_that_no_number_holds_is_0),
+		cmocka_unit_test(pcap_says_how_long_its_check_sequences_are),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -82,8 +82,10 @@ static void ip_is_found_after_every_link_header(void **state)
 	CHECK(LINKTYPE_ETHERNET, AF_INET, 26, MACS, TAG, 0x88, 0x64, 0x11, 0, 0, 7, 0, 26, 0, 0x21, IP4);
 	CHECK(LINKTYPE_ETHERNET, AF_INET6, 22, MACS, 0x88, 0x47, 0, 1, 0, 64, 0, 2, 1, 64, IP6); /* MPLS */
 	CHECK(LINKTYPE_ETHERNET, AF_INET, 22, MACS, 0, 32, SNAP, 8, 0, IP4);
+	CHECK(LINKTYPE_ETHERNET, AF_INET, 22, MACS, 0x05, 0xdc, SNAP, 8, 0, IP4); /* 1500: still a length */
 	CHECK(LINKTYPE_IEEE802_11, AF_INET, 32, WIRELESS(0x08, 0x01), SNAP, 8, 0, IP4);
 	CHECK(LINKTYPE_IEEE802_11, AF_INET, 34, WIRELESS(0x88, 0x02), 0, 0, SNAP, 8, 0, IP4);
+	CHECK(LINKTYPE_IEEE802_11, AF_INET, 38, WIRELESS(0x88, 0x82), 0, 0, 0, 0, 0, 0, SNAP, 8, 0, IP4);
 	CHECK(LINKTYPE_IEEE802_11, AF_INET6, 38, WIRELESS(0x08, 0x03), 2, 0, 0, 0, 0, 4, SNAP, 0x86, 0xdd,
 	      IP6);
 	CHECK(LINKTYPE_IEEE802_11_RADIOTAP, AF_INET, 40, 0, 0, 8, 0, 0, 0, 0, 0, WIRELESS(0x08, 0x01), SNAP,
@@ -212,6 +214,33 @@ static void frames_with_parts_of_packets_have_no_packet(void **state)
 	assert_false(PARSE(LINKTYPE_ETHERNET, control_word, &f));
 }
 
+static void lengths_beyond_the_frame_are_rejected(void **state)
+{
+	static const uint8_t radiotap[] = { 0, 0, 200, 0, 2, 0, 0, 0 };
+	static const uint8_t beyond[] = { 2, 0, 0, 7, 29, 0, 9, 0, IP4 };
+	static const uint8_t nothing[] = { 2, 0, 0, 7, 0, 0, 9, 0, IP4 };
+	static const uint8_t too_short[] = { 2, 0, 0, 7, 3, 0, 9, 0, IP4 };
+	struct frame f;
+
+	(void)state;
+	assert_false(PARSE(LINKTYPE_IEEE802_11_RADIOTAP, radiotap, &f));
+	assert_false(PARSE(LINKTYPE_NFLOG, beyond, &f));
+	assert_false(PARSE(LINKTYPE_NFLOG, nothing, &f));
+	assert_false(PARSE(LINKTYPE_NFLOG, too_short, &f));
+}
+
+static void ipv6_packet_without_next_header_ends_with_its_header(void **state)
+{
+	static const uint8_t frame[] = { MACS, 0x86, 0xdd,   0x60,   0, 0, 0, 0, 0,
+					 59,   64,   ZERO16, ZERO16, 1, 2, 3, 4 };
+	struct frame f;
+
+	(void)state;
+	assert_true(PARSE(LINKTYPE_ETHERNET, frame, &f));
+	assert_int_equal(f.full_len, 40);
+	assert_int_equal(f.payload_len, 40);
+}
+
 static void nflog_has_hook_and_mark(void **state)
 {
 	static const uint8_t frame[] = { 2, 0, 0, 7, 8, 0, 1,  0,  8, 0, 3, 0,	8,
@@ -291,6 +320,8 @@ int main(void)
 		cmocka_unit_test(impossible_length_is_replaced_by_that_of_the_frame),
 		cmocka_unit_test(frames_without_ip_have_no_packet),
 		cmocka_unit_test(frames_with_parts_of_packets_have_no_packet),
+		cmocka_unit_test(lengths_beyond_the_frame_are_rejected),
+		cmocka_unit_test(ipv6_packet_without_next_header_ends_with_its_header),
 		cmocka_unit_test(nflog_has_hook_and_mark),
 		cmocka_unit_test(length_before_the_packet_follows),
 		cmocka_unit_test(frame_check_sequence_is_recomputed),

@@ -1,0 +1,178 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+/* What the options of a queue become, and that an open queue leaves nothing behind. A capture file is the source. */
+#include <dirent.h>
+#include <errno.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <cmocka.h>
+#include <net/if.h> /* before <linux/if.h> */
+#include "capture/state.h"
+#include "capture_file.h"
+#include "core/flow_table.h"
+#include "core/state.h"
+
+static struct capture_file in;
+static char source[64], words[320];
+
+static const char *capture(void)
+{
+	put_header(&in, false, false, 1);
+	put_frame(&in, 1, 1, 100, 1);
+	snprintf(source, sizeof(source), "pcap:%s", place(&in));
+	return source;
+}
+
+static int open_queue(struct ipq_queue **q, struct ipq_options o)
+{
+	o.size = sizeof(o);
+	o.error = words;
+	o.error_size = sizeof(words);
+	words[0] = '\0';
+	return ipq_queue_open(q, capture(), &o);
+}
+
+/* The settings of the source and the size of the slots. */
+static struct source_config settings(struct ipq_options o, size_t *slot)
+{
+	struct source_config c;
+	struct ipq_queue *q;
+
+	assert_int_equal(open_queue(&q, o), 0);
+	c = pcap_of(q->source)->config;
+	*slot = q->slot_size;
+	assert_int_equal(q->memory_size, SOURCE_BATCH_MAX * q->slot_size);
+	ipq_queue_close(q);
+	return c;
+}
+
+static void defaults_have_room_for_whole_packets(void **state)
+{
+	struct source_config c;
+	size_t slot;
+
+	(void)state;
+	c = settings((struct ipq_options){ .flags = 0 }, &slot);
+	assert_int_equal(c.mode, COPY_PACKET);
+	assert_int_equal(c.range, 0);
+	assert_true(c.beyond_slot);
+	assert_int_equal(c.queue_length, 8192);
+	assert_int_equal(c.receive_buffer, 64 << 20);
+	assert_in_range(slot, 65536 + 4096, 65536 + 2 * 4096 + 64);
+	assert_int_not_equal(slot % 4096, 0);
+}
+
+static void slots_have_room_for_the_range_and_attributes(void **state)
+{
+	struct source_config c;
+	size_t slot;
+
+	(void)state;
+	c = settings((struct ipq_options){ .copy_range = 5000 }, &slot);
+	assert_int_equal(c.range, 5000);
+	assert_false(c.beyond_slot);
+	assert_in_range(slot, 5000 + 4096, 5000 + 3 * 4096);
+	settings((struct ipq_options){ .copy_range = UINT32_MAX }, &slot);
+	assert_in_range(slot, 65536 + 4096, 65536 + 2 * 4096 + 64);
+	c = settings((struct ipq_options){ .flags = IPQ_O_META_ONLY, .copy_range = 5000 }, &slot);
+	assert_int_equal(c.mode, COPY_META);
+	assert_in_range(slot, 4096, 3 * 4096);
+}
+
+static void receive_buffer_follows_the_length_of_the_queue(void **state)
+{
+	size_t slot;
+
+	(void)state;
+	assert_int_equal(settings((struct ipq_options){ .queue_length = 100000 }, &slot).receive_buffer,
+			 409600000);
+	assert_int_equal(settings((struct ipq_options){ .queue_length = UINT32_MAX }, &slot).receive_buffer,
+			 512 << 20);
+	assert_int_equal(settings((struct ipq_options){ .queue_length = 100, .receive_buffer = 7 }, &slot)
+				 .receive_buffer,
+			 7);
+	assert_int_equal(
+		settings((struct ipq_options){ .queue_length = 100, .flags = IPQ_O_META_ONLY }, &slot)
+			.receive_buffer,
+		102400);
+}
+
+static void unknown_options_are_refused(void **state)
+{
+	static const struct ipq_options wrong[] = {
+		{ .flags = 1 << 9 },
+		{ .flags = 1U << 31 },
+		{ .reserved = 2 },
+		{ .reserved2 = 1 },
+		{ .flow_max = FLOW_TABLE_MAX + 1 },
+		{ .flow_mask = 0xf0, .flow_mark = 0x11 },
+	};
+	struct ipq_queue *q;
+
+	(void)state;
+	for (unsigned i = 0; i < sizeof(wrong) / sizeof(wrong[0]); i++) {
+		assert_int_equal(open_queue(&q, wrong[i]), -EINVAL);
+		assert_null(q);
+		assert_true(words[0] != '\0');
+	}
+}
+
+static unsigned descriptors(void)
+{
+	DIR *d = opendir("/proc/self/fd");
+	unsigned n = 0;
+
+	assert_non_null(d);
+	while (readdir(d) != NULL)
+		n++;
+	closedir(d);
+	return n;
+}
+
+/* Pages of address space. */
+static unsigned long pages(void)
+{
+	FILE *f = fopen("/proc/self/statm", "re");
+	unsigned long n;
+
+	assert_non_null(f);
+	assert_int_equal(fscanf(f, "%lu", &n), 1);
+	fclose(f);
+	return n;
+}
+
+static void closed_and_refused_queues_leave_nothing_behind(void **state)
+{
+	unsigned long before;
+	struct ipq_queue *q;
+	unsigned open;
+
+	(void)state;
+	assert_int_equal(open_queue(&q, (struct ipq_options){ .flags = 0 }), 0);
+	ipq_queue_close(q);
+	open = descriptors();
+	before = pages();
+	for (unsigned i = 0; i < 50; i++) {
+		assert_int_equal(open_queue(&q, (struct ipq_options){ .flags = IPQ_O_FLOWS }), 0);
+		ipq_queue_close(q);
+		assert_int_equal(open_queue(&q, (struct ipq_options){ .flags = IPQ_O_CONNTRACK }),
+				 -EOPNOTSUPP);
+		assert_null(q);
+	}
+	assert_int_equal(descriptors(), open);
+	assert_true(pages() < before + 50 * 512); /* each has 1,100 */
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(defaults_have_room_for_whole_packets),
+		cmocka_unit_test(slots_have_room_for_the_range_and_attributes),
+		cmocka_unit_test(receive_buffer_follows_the_length_of_the_queue),
+		cmocka_unit_test(unknown_options_are_refused),
+		cmocka_unit_test(closed_and_refused_queues_leave_nothing_behind),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
