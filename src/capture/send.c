@@ -38,6 +38,18 @@ static int accept_packet(struct pcap_source *p, struct held *h, const struct sou
 	return 0;
 }
 
+/* The bytes after a frame: in pcapng it is padded to 4 bytes, then come the options and the length of the block. */
+static void move_tail(struct held *h, size_t caplen)
+{
+	struct capture_record *r = &h->record;
+	size_t before = r->tail > 0 ? -(size_t)r->caplen & 3 : 0, after = r->tail > 0 ? -caplen & 3 : 0;
+	uint8_t *frame = held_frame(h);
+
+	memmove(frame + caplen + after, frame + r->caplen + before, r->tail - before);
+	memset(frame + caplen, 0, after);
+	r->tail = (uint32_t)(r->tail - before + after);
+}
+
 /* Puts the verdict's payload into the held record. */
 static int replace_payload(struct pcap_source *p, struct held *h, const struct source_verdict *v)
 {
@@ -49,9 +61,9 @@ static int replace_payload(struct pcap_source *p, struct held *h, const struct s
 		return err;
 	for (int i = 0; i < 3; i++)
 		caplen += piece[i].len;
-	err = held_resize(&p->store, h, h->record.head + caplen + h->record.tail, size);
+	err = held_resize(&p->store, h, h->record.head + caplen + 3 + h->record.tail, size);
 	if (err == 0) {
-		memmove(h->data + at + caplen, h->data + at + h->record.caplen, h->record.tail);
+		move_tail(h, caplen);
 		for (int i = 0; i < 3; at += piece[i++].len)
 			if (piece[i].len > 0)
 				memcpy(h->data + at, piece[i].bytes, piece[i].len);

@@ -25,6 +25,25 @@ static struct ipq_packet packet[SLOTS];
 static unsigned refusals;
 static int refused_with;
 
+/* ---- writes that fail ---------------------------------------------------------------------------- */
+
+static int write_errno;	     /* of the next write; 0: none */
+static unsigned writes_left; /* 0: any number */
+
+ssize_t __real_write(int fd, const void *bytes, size_t len);
+ssize_t __wrap_write(int fd, const void *bytes, size_t len);
+ssize_t __wrap_write(int fd, const void *bytes, size_t len)
+{
+	if (len < 16) /* of an eventfd */
+		return __real_write(fd, bytes, len);
+	errno = writes_left == 1 ? ENOSPC : write_errno;
+	write_errno = 0;
+	writes_left -= writes_left > 1;
+	return errno != 0 ? -1 : __real_write(fd, bytes, len > 1000 ? len / 2 : len);
+}
+
+/* ------------------------------------------------------------------------------------------------- */
+
 static int make_slots(void **state)
 {
 	static uint8_t memory[SLOTS][SOURCE_SLOT_SIZE];
@@ -142,6 +161,33 @@ static void refusals_are_reported_each_once_up_to_a_limit(void **state)
 		;
 	assert_int_equal(refusals, 100 + REFUSALS_MAX);
 	assert_int_equal(summary().refused, 200 + REFUSALS_MAX);
+	finish();
+}
+
+/* The disk is full in the middle: those that were carried out are not sent again. */
+static void verdicts_before_a_failed_write_are_reported(void **state)
+{
+	struct source_verdict v[SLOTS];
+	int n;
+
+	(void)state;
+	put_header(&in, false, false, 1);
+	for (uint8_t i = 0; i < 14; i++)
+		put_frame(&in, i, i, 9000, i);
+	begin();
+	n = receive(0);
+	assert_int_equal(n, 14);
+	for (int i = 0; i < n; i++) {
+		v[i] = (struct source_verdict){ .id = packet[i].id, .code = NF_ACCEPT };
+		assert_int_equal(pcap_of(source)->store.waiting_count, 14);
+	}
+	writes_left = 1;
+	assert_int_equal(source_pcap.send(source, v, 14),
+			 -ENOSPC); /* nothing comes that would fill the buffer */
+	assert_int_equal(summary().accepted, 14);
+	assert_int_equal(source_pcap.send(source, v, 0), -ENOSPC);
+	assert_non_null(strstr(source_pcap.error(source), "No space left"));
+	writes_left = 0;
 	finish();
 }
 
@@ -288,7 +334,7 @@ static void old_content_of_the_output_is_removed(void **state)
 
 	(void)state;
 	assert_true(fd >= 0);
-	assert_int_equal(write(fd, old, sizeof(old)), sizeof(old));
+	assert_int_equal(pwrite(fd, old, sizeof(old), 0), sizeof(old));
 	numbered(1);
 	begin_with(place(&in), path, "");
 	assert_int_equal(receive(0), 1);
@@ -305,9 +351,9 @@ static void forked_child_writes_nothing(void **state)
 	pid_t child;
 
 	(void)state;
-	numbered(1);
+	numbered(2);
 	begin();
-	assert_int_equal(receive(0), 1);
+	assert_int_equal(source_pcap.recv(source, slot, packet, 1, 0, count_refusal, NULL), 1);
 	accept_id(packet[0].id); /* it is buffered */
 	child = fork();
 	if (child == 0) {
@@ -316,6 +362,25 @@ static void forked_child_writes_nothing(void **state)
 	}
 	assert_int_equal(waitpid(child, &status, 0), child);
 	assert_int_equal(status, 0);
+	assert_int_equal(receive(0), 1);
+	accept_id(packet[0].id);
+	finish();
+	assert_int_equal(out.len, in.len);
+	assert_memory_equal(out.bytes, in.bytes, in.len);
+}
+
+static void interrupted_write_is_continued(void **state)
+{
+	(void)state;
+	put_header(&in, false, false, 1);
+	for (uint8_t i = 0; i < 10; i++)
+		put_frame(&in, i, i, 9000, i);
+	begin();
+	assert_int_equal(receive(0), 10);
+	for (int i = 0; i < 9; i++)
+		accept_id(packet[i].id);
+	write_errno = EINTR;
+	accept_id(packet[9].id);
 	finish();
 	assert_int_equal(out.len, in.len);
 	assert_memory_equal(out.bytes, in.bytes, in.len);
@@ -323,9 +388,8 @@ static void forked_child_writes_nothing(void **state)
 
 /* ---- what a record has besides its frame ---------------------------------------------------------- */
 
-static void more_link_types_than_fit_are_counted_together(void **state)
+static void put_section(void)
 {
-	(void)state;
 	in.len = 0;
 	in.swapped = false;
 	put32(&in, 0x0a0d0d0a);
@@ -336,6 +400,12 @@ static void more_link_types_than_fit_are_counted_together(void **state)
 	put32(&in, UINT32_MAX);
 	put32(&in, UINT32_MAX);
 	put32(&in, 28);
+}
+
+static void more_link_types_than_fit_are_counted_together(void **state)
+{
+	(void)state;
+	put_section();
 	for (uint32_t i = 0; i < 12; i++) {
 		put32(&in, 1);
 		put32(&in, 20);
@@ -359,6 +429,151 @@ static void more_link_types_than_fit_are_counted_together(void **state)
 	assert_non_null(strstr(source_pcap.error(source), " 2 of link type 30001"));
 	assert_non_null(strstr(source_pcap.error(source), " 1 of link type 30002"));
 	assert_int_equal(summary().unread, 12);
+	finish();
+}
+
+static void put_interface(const char *name)
+{
+	uint32_t len = (uint32_t)strlen(name), whole = 20 + 4 + ((len + 3) & ~3U);
+
+	put32(&in, 1);
+	put32(&in, whole);
+	put16(&in, 1);
+	put16(&in, 0);
+	put32(&in, 0);
+	put16(&in, 2);
+	put16(&in, (uint16_t)len);
+	put(&in, name, len);
+	put(&in, "\0\0\0", -len & 3);
+	put32(&in, whole);
+}
+
+/* A packet of this interface with an option. */
+static void put_block(uint32_t interface, uint16_t code, uint32_t enterprise, const char *text)
+{
+	uint32_t len = (uint32_t)strlen(text) + (code == 2988 ? 4 : 0), padded = (len + 3) & ~3U;
+	uint32_t whole = 32 + 100 + 4 + padded;
+	uint8_t frame[100];
+
+	make_frame(frame, sizeof(frame), 0, 1);
+	put32(&in, 6);
+	put32(&in, whole);
+	put32(&in, interface);
+	put32(&in, 0);
+	put32(&in, 0);
+	put32(&in, 100);
+	put32(&in, 100);
+	put(&in, frame, 100);
+	put16(&in, code);
+	put16(&in, (uint16_t)len);
+	if (code == 2988)
+		put32(&in, enterprise);
+	put(&in, text, strlen(text));
+	put(&in, "\0\0\0", padded - len);
+	put32(&in, whole);
+}
+
+static void options_of_others_are_no_metadata(void **state)
+{
+	char text[1000] = "ipq mark=0x7 hook=OUTPUT ";
+
+	(void)state;
+	put_section();
+	put_interface("eth0");
+	put_block(0, 2988, 21373, "ipq mark=0x7 hook=OUTPUT");
+	put_block(0, 2988, 21374, "ipq mark=0x7 hook=OUTPUT");
+	put_block(0, 2988, 21373, "xyz mark=0x7 hook=OUTPUT");
+	memset(text + 25, 'x', 400); /* longer than ours can be */
+	put_block(0, 2988, 21373, text);
+	begin();
+	assert_int_equal(receive(0), 4);
+	for (unsigned i = 0; i < 4; i++) {
+		assert_int_equal(packet[i].mark, i == 0 ? 7 : 0);
+		assert_int_equal(packet[i].hook, i == 0 ? NF_INET_LOCAL_OUT : NF_INET_LOCAL_IN);
+	}
+	finish();
+}
+
+static void names_of_interfaces_are_limited(void **state)
+{
+	unsigned n = 0;
+	int got;
+
+	(void)state;
+	put_section();
+	for (uint32_t i = 0; i < 300; i++) {
+		char name[16];
+
+		snprintf(name, sizeof(name), "eth%u", i);
+		put_interface(name);
+		put_block(i, 1, 0, "");
+	}
+	begin();
+	while ((got = receive(0)) > 0)
+		for (int i = 0; i < got; i++, n++) {
+			char name[16];
+			uint16_t type;
+
+			assert_int_equal(packet[i].indev, n < 256 ? n + 1 : 1);
+			assert_int_equal(source_pcap.interface(source, packet[i].indev, name, &type), 0);
+			accept_id(packet[i].id);
+		}
+	assert_int_equal(n, 300);
+	finish();
+}
+
+static void comment_of_a_repeated_packet_is_kept(void **state)
+{
+	static uint8_t other[3000] = { 0x45, 0, 0, 200, 0, 0, 0, 0, 64, 253 };
+	static const uint32_t lengths[] = { 40, 41, 42, 43, 86, 87, 88, 89, 2100, 2999 };
+
+	(void)state;
+	for (unsigned i = 0; i < 10; i++) {
+		struct capture_record record;
+		struct capture_reader *reader;
+		const uint8_t *data, *value;
+		size_t at = 0, size;
+
+		put_section();
+		put_interface("eth0");
+		put_block(0, 1, 0, "a comment");
+		begin();
+		assert_int_equal(receive(0), 1);
+		assert_int_equal(decide((struct source_verdict){ .id = packet[0].id,
+								 .code = NF_REPEAT,
+								 .present = IPQ_SET_PAYLOAD,
+								 .payload = other,
+								 .payload_len = lengths[i] }),
+				 1);
+		assert_int_equal(receive(0), 1);
+		assert_int_equal(packet[0].payload_len, lengths[i]);
+		accept_id(packet[0].id);
+		finish();
+		assert_int_equal(capture_reader_open(&reader, place(&out), &error), 0);
+		assert_int_equal(capture_read(reader, &record, &data, &error), 1);
+		assert_int_equal(record.caplen, 14 + lengths[i]);
+		value = capture_option(&record, data + record.caplen, 1, &at, &size);
+		assert_non_null(value);
+		assert_int_equal(size, 9);
+		assert_memory_equal(value, "a comment", 9);
+		assert_int_equal(capture_read(reader, &record, &data, &error), -ENODATA);
+		capture_reader_close(reader);
+	}
+}
+
+static void link_header_larger_than_the_slot_is_left_out(void **state)
+{
+	uint8_t memory[64];
+	const struct iovec small = { memory, 8 };
+
+	(void)state;
+	memset(memory, 0xee, sizeof(memory));
+	numbered(1);
+	begin();
+	assert_int_equal(source_pcap.recv(source, &small, packet, 1, 0, count_refusal, NULL), 1);
+	assert_int_equal(packet[0].present & IPQ_HAS_LINK_HEADER, 0);
+	for (unsigned i = 8; i < sizeof(memory); i++)
+		assert_int_equal(memory[i], 0xee);
 	finish();
 }
 
@@ -404,6 +619,8 @@ static void checksum_is_partial_only_of_whole_packets(void **state)
 	assert_false(source_pcap_checksum_partial(&h));
 	bytes[6] = 0x40; /* only: do not fragment */
 	assert_true(source_pcap_checksum_partial(&h));
+	bytes[26] = 0x14, bytes[27] = 0x14; /* without the length */
+	assert_true(source_pcap_checksum_partial(&h));
 	h.frame.full_len = 100; /* cut */
 	assert_false(source_pcap_checksum_partial(&h));
 	h = partial(bytes);
@@ -421,6 +638,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(wrong_batches_are_refused),
 		cmocka_unit_test(refusals_are_reported_each_once_up_to_a_limit),
+		cmocka_unit_test(verdicts_before_a_failed_write_are_reported),
 		cmocka_unit_test(frames_after_the_last_packet_pass_with_its_verdict),
 		cmocka_unit_test(repeated_packet_is_the_changed_one),
 		cmocka_unit_test(repeated_packet_makes_a_full_queue_readable),
@@ -429,6 +647,11 @@ int main(void)
 		cmocka_unit_test(packets_are_in_the_file_before_the_reader_sleeps),
 		cmocka_unit_test(old_content_of_the_output_is_removed),
 		cmocka_unit_test(forked_child_writes_nothing),
+		cmocka_unit_test(interrupted_write_is_continued),
+		cmocka_unit_test(options_of_others_are_no_metadata),
+		cmocka_unit_test(names_of_interfaces_are_limited),
+		cmocka_unit_test(comment_of_a_repeated_packet_is_kept),
+		cmocka_unit_test(link_header_larger_than_the_slot_is_left_out),
 		cmocka_unit_test(more_link_types_than_fit_are_counted_together),
 		cmocka_unit_test(hook_that_does_not_exist_is_replaced),
 		cmocka_unit_test(checksum_is_partial_only_of_whole_packets),
