@@ -277,6 +277,8 @@ static int op_send(struct source *s, const struct source_verdict *verdict, unsig
 	if (err != 0)
 		return -err;
 	f->sends++;
+	if (f->send_most > 0 && n > f->send_most)
+		n = f->send_most;
 	while (*end != NULL)
 		end = &(*end)->next;
 	for (i = 0; i < n; i++) {

@@ -30,6 +30,7 @@ struct fake {
 	struct source_config config;
 	unsigned configured, sends, receives;
 	int configure_error, send_error; /* given once, then cleared */
+	unsigned send_most;		 /* verdicts that a send takes; 0: all */
 	bool closed_is_freed; /* close frees all; else the test looks at it afterwards and calls fake_free */
 	bool closed;
 };

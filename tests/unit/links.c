@@ -17,10 +17,14 @@
 
 /* ---- the socket --------------------------------------------------------------------------------- */
 
-static unsigned char waiting[64][256]; /* datagrams to be read; the length is in front */
+static unsigned char waiting[64][256]; /* datagrams to be read */
+static size_t length[64];
 static unsigned written, taken, requests;
 static int receive_error; /* once */
 static bool silent;	  /* requests are not answered */
+static bool slow;	  /* they are answered during the poll */
+static int slow_index;
+static uint32_t slow_seq, port;
 
 static void put_event(uint16_t type, int index, const char *name, uint16_t arphrd, uint8_t family,
 		      uint32_t seq, uint32_t pid)
@@ -38,6 +42,7 @@ static void put_event(uint16_t type, int index, const char *name, uint16_t arphr
 	info->ifi_type = arphrd;
 	if (name != NULL)
 		mnl_attr_put_strz(nlh, IFLA_IFNAME, name);
+	length[(written - 1) % 64] = nlh->nlmsg_len;
 }
 
 static void event(uint16_t type, int index, const char *name)
@@ -48,7 +53,7 @@ static void event(uint16_t type, int index, const char *name)
 ssize_t __wrap_mnl_socket_recvfrom(const struct mnl_socket *s, void *buf, size_t size);
 ssize_t __wrap_mnl_socket_recvfrom(const struct mnl_socket *s, void *buf, size_t size)
 {
-	uint32_t len;
+	size_t len;
 
 	(void)s;
 	errno = receive_error != 0 ? receive_error : EAGAIN;
@@ -56,7 +61,7 @@ ssize_t __wrap_mnl_socket_recvfrom(const struct mnl_socket *s, void *buf, size_t
 		receive_error = 0;
 		return -1;
 	}
-	memcpy(&len, waiting[taken % 64], sizeof(len));
+	len = length[taken % 64];
 	assert_true(len <= size);
 	memcpy(buf, waiting[taken++ % 64], len);
 	return (ssize_t)len;
@@ -71,9 +76,12 @@ ssize_t __wrap_mnl_socket_sendto(const struct mnl_socket *s, const void *request
 	char name[16];
 
 	requests++;
+	port = mnl_socket_get_portid(s);
+	slow_seq = nlh->nlmsg_seq;
+	slow_index = info->ifi_index;
 	assert_int_equal(nlh->nlmsg_type, RTM_GETLINK);
 	snprintf(name, sizeof(name), "first%d", info->ifi_index);
-	if (!silent && info->ifi_index < 100)
+	if (!silent && !slow && info->ifi_index < 100)
 		put_event(RTM_NEWLINK, info->ifi_index, name, (uint16_t)(info->ifi_index + 100), AF_UNSPEC,
 			  nlh->nlmsg_seq, mnl_socket_get_portid(s));
 	return (ssize_t)len;
@@ -85,6 +93,9 @@ int __wrap_poll(void *fds, unsigned long n, int timeout)
 	(void)fds;
 	(void)n;
 	(void)timeout;
+	if (slow)
+		put_event(RTM_NEWLINK, slow_index, "slow", (uint16_t)(slow_index + 100), AF_UNSPEC, slow_seq,
+			  port);
 	return taken != written;
 }
 
@@ -97,7 +108,7 @@ static int begin(void **state)
 	(void)state;
 	written = taken = requests = 0;
 	receive_error = 0;
-	silent = false;
+	silent = slow = false;
 	return links_open(&l);
 }
 
@@ -241,6 +252,19 @@ static void events_are_not_taken_for_answers(void **state)
 	assert_int_equal(requests, 3);
 }
 
+/* The answer to a request that was given up comes before the one that is awaited. */
+static void late_answer_is_not_taken_for_the_awaited_one(void **state)
+{
+	(void)state;
+	silent = true;
+	expect(6, "");
+	silent = false;
+	slow = true;
+	put_event(RTM_NEWLINK, 6, "late", 106, AF_UNSPEC, slow_seq, port);
+	expect(7, "slow");
+	slow = false;
+}
+
 static void damaged_messages_are_skipped(void **state)
 {
 	struct nlmsghdr nlh = { .nlmsg_len = 200, .nlmsg_type = RTM_NEWLINK };
@@ -261,6 +285,11 @@ static void damaged_messages_are_skipped(void **state)
 	event(RTM_NEWLINK, 1, "a-name-that-is-longer-than-16");
 	next_tick();
 	expect(1, "a-name-that-is-");
+	event(RTM_NEWLINK, 9, "of another");
+	event(RTM_NEWLINK, 1, "cut in its name");
+	length[(written - 1) % 64] = NLMSG_HDRLEN + sizeof(struct ifinfomsg) + 4;
+	next_tick();
+	expect(1, "a-name-that-is-");
 }
 
 int main(void)
@@ -270,7 +299,8 @@ int main(void)
 		TEST(interfaces_are_asked_for_once),	TEST(renamed_interface_has_its_new_name),
 		TEST(type_that_changes_is_noticed),	TEST(removed_interface_is_asked_for_again),
 		TEST(events_of_bridges_are_ignored),	TEST(lost_events_empty_the_table),
-		TEST(events_are_not_taken_for_answers), TEST(damaged_messages_are_skipped),
+		TEST(events_are_not_taken_for_answers), TEST(late_answer_is_not_taken_for_the_awaited_one),
+		TEST(damaged_messages_are_skipped),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

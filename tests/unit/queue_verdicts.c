@@ -193,6 +193,24 @@ static void verdicts_of_a_failed_send_stay_pending(void **state)
 	assert_int_equal(sent(NULL).id, p.id);
 }
 
+static void verdicts_that_a_send_does_not_take_are_sent_later(void **state)
+{
+	struct ipq_stats s = { .size = sizeof(s) };
+	struct ipq_packet p[10];
+
+	(void)state;
+	f->send_most = 3;
+	receive(p, 10, AF_INET);
+	for (unsigned i = 0; i < 10; i++) /* so that no two are in a batch */
+		assert_int_equal(i % 2 ? ipq_accept(q, &p[i]) : ipq_drop(q, &p[i]), 0);
+	for (unsigned i = 0; i < 10; i++)
+		assert_int_equal(sent(NULL).id, p[i].id);
+	assert_int_equal(ipq_queue_stats(q, &s), 0);
+	assert_int_equal(s.accepted, 5);
+	assert_int_equal(s.dropped, 5);
+	assert_int_equal(s.waiting, 0);
+}
+
 static void verdict_refused_with_eperm_ends_the_receive(void **state)
 {
 	struct ipq_packet p;
@@ -472,6 +490,7 @@ int main(void)
 		TEST(receive_of_no_packet_is_refused_and_of_many_is_limited),
 		TEST(statistics_count_what_was_sent),
 		TEST(verdicts_of_a_failed_send_stay_pending),
+		TEST(verdicts_that_a_send_does_not_take_are_sent_later),
 		TEST(verdict_refused_with_eperm_ends_the_receive),
 		TEST(pending_verdicts_are_sent_by_close),
 		TEST(consecutive_packets_are_decided_by_one_message),

@@ -595,6 +595,186 @@ static void hook_that_does_not_exist_is_replaced(void **state)
 	}
 }
 
+/* ---- times that change ---------------------------------------------------------------------------- */
+
+/* The first packet of `in` with another time, as it is in the output. */
+static struct capture_record with_time(int64_t time)
+{
+	struct capture_record record;
+	struct capture_reader *reader;
+	const uint8_t *data;
+
+	begin();
+	assert_true(receive(0) > 0);
+	assert_int_equal(decide((struct source_verdict){ .id = packet[0].id,
+							 .code = NF_ACCEPT,
+							 .present = SOURCE_SET_TIMESTAMP,
+							 .timestamp = time }),
+			 1);
+	finish();
+	assert_int_equal(capture_reader_open(&reader, place(&out), &error), 0);
+	assert_int_equal(capture_read(reader, &record, &data, &error), 1);
+	capture_reader_close(reader);
+	return record;
+}
+
+static void cut_packet_of_an_old_file_keeps_its_lengths(void **state)
+{
+	struct capture_record record;
+	uint8_t frame[100];
+
+	(void)state;
+	put_header(&in, false, false, 1);
+	memcpy(in.bytes + 6, &(uint16_t){ 2 }, 2); /* version 2.2: the lengths are exchanged */
+	make_frame(frame, sizeof(frame), 0, 1);
+	put32(&in, 1);
+	put32(&in, 1);
+	put32(&in, 100);
+	put32(&in, 60);
+	put(&in, frame, 60);
+	record = with_time(77000000000);
+	assert_int_equal(record.sec, 77);
+	assert_int_equal(record.caplen, 60);
+	assert_int_equal(record.len, 100);
+}
+
+/* An interface with this offset, in seconds, and nanoseconds. */
+static void put_clock(int64_t offset)
+{
+	put32(&in, 1);
+	put32(&in, 20 + 12 + 8);
+	put16(&in, 1);
+	put16(&in, 0);
+	put32(&in, 0);
+	put16(&in, 14);
+	put16(&in, 8);
+	put(&in, &offset, 8);
+	put16(&in, 9);
+	put16(&in, 1);
+	put(&in, "\11\0\0\0", 4);
+	put32(&in, 20 + 12 + 8);
+}
+
+static void new_time_is_counted_from_the_offset_of_the_clock(void **state)
+{
+	struct capture_record record;
+
+	(void)state;
+	for (int64_t offset = -1000; offset <= 1000; offset += 2000) {
+		put_section();
+		put_clock(offset);
+		put_block(0, 1, 0, "a comment");
+		record = with_time(5000000000 + 1000000000 * offset + 500000000);
+		assert_int_equal(record.sec, offset + 5);
+		assert_int_equal(record.nsec, 500000000);
+	}
+	put_section();
+	put_clock(-1000);
+	put_block(0, 1, 0, "a comment");
+	record = with_time(-1500000000);
+	assert_int_equal(record.sec, -2);
+	assert_int_equal(record.nsec, 500000000);
+}
+
+static void hash_of_the_old_frame_is_left_out(void **state)
+{
+	(void)state;
+	for (unsigned changed = 0; changed < 2; changed++) {
+		static const uint8_t bytes[86] = { 0x45, 0, 0, 86 };
+
+		put_section();
+		put_interface("eth0");
+		put_block(0, 3, 0, "a hash");
+		begin();
+		assert_int_equal(receive(0), 1);
+		assert_int_equal(decide((struct source_verdict){ .id = packet[0].id,
+								 .code = NF_ACCEPT,
+								 .present = changed ? IPQ_SET_PAYLOAD : 0,
+								 .payload = bytes,
+								 .payload_len = sizeof(bytes) }),
+				 1);
+		finish();
+		assert_int_equal(memmem(out.bytes, out.len, "a hash", 6) == NULL, changed);
+	}
+}
+
+/* ---- what makes the descriptor readable ------------------------------------------------------------ */
+
+static bool readable(void)
+{
+	return poll(&(struct pollfd){ .fd = source_pcap.fd(source), .events = POLLIN }, 1, 0) == 1;
+}
+
+static void limit_packets(uint32_t n)
+{
+	struct source_config config = { .mode = COPY_PACKET, .queue_length = n };
+
+	assert_true(source_pcap.configure(source, &config, &error) >= 0);
+}
+
+/* Its time has come, but there is no room: a reader must not turn. */
+static void full_queue_is_not_readable_when_the_next_packet_is_due(void **state)
+{
+	(void)state;
+	put_header(&in, false, false, 1);
+	for (uint8_t i = 0; i < 3; i++)
+		put_frame(&in, 1, i * 20000U, 100, i);
+	out.len = 0;
+	begin_with(place(&in), place(&out), ",pace=file");
+	limit_packets(2);
+	assert_int_equal(receive(0), 1);
+	assert_false(readable());
+	assert_int_equal(receive(1000), 1);
+	usleep(30000);
+	assert_false(readable());
+	accept_id(packet[0].id);
+	assert_true(readable());
+	finish();
+}
+
+static void full_queue_is_not_readable_when_its_pipe_is(void **state)
+{
+	size_t first = 24 + 116;
+	char path[32];
+	int pair[2];
+
+	(void)state;
+	numbered(4);
+	assert_int_equal(pipe2(pair, O_CLOEXEC), 0);
+	assert_int_equal(__real_write(pair[1], in.bytes, first), first);
+	snprintf(path, sizeof(path), "/proc/self/fd/%d", pair[0]);
+	out.len = 0;
+	begin_with(path, place(&out), "");
+	limit_packets(2);
+	assert_int_equal(receive(0), 1);
+	assert_false(readable());
+	assert_int_equal(__real_write(pair[1], in.bytes + first, 116), 116);
+	assert_true(readable());
+	assert_int_equal(receive(0), 1);
+	assert_int_equal(__real_write(pair[1], in.bytes + first + 116, 2 * 116), 2 * 116);
+	assert_false(readable());
+	accept_id(packet[0].id);
+	assert_true(readable());
+	close(pair[0]);
+	close(pair[1]);
+	finish();
+}
+
+static void long_packets_fill_the_queue_earlier(void **state)
+{
+	size_t *bytes;
+
+	(void)state;
+	numbered(2);
+	begin();
+	bytes = &pcap_of(source)->store.longer_bytes;
+	*bytes += HELD_LONG_MAX;
+	assert_int_equal(receive(0), 0);
+	*bytes -= HELD_LONG_MAX;
+	assert_int_equal(receive(0), 2);
+	finish();
+}
+
 /* ---- partial checksums ---------------------------------------------------------------------------- */
 
 /* An IPv4 packet of UDP from 10.0.0.1 to 10.0.0.2 whose checksum is the sum of its pseudo-header. */
@@ -654,6 +834,12 @@ int main(void)
 		cmocka_unit_test(link_header_larger_than_the_slot_is_left_out),
 		cmocka_unit_test(more_link_types_than_fit_are_counted_together),
 		cmocka_unit_test(hook_that_does_not_exist_is_replaced),
+		cmocka_unit_test(cut_packet_of_an_old_file_keeps_its_lengths),
+		cmocka_unit_test(new_time_is_counted_from_the_offset_of_the_clock),
+		cmocka_unit_test(hash_of_the_old_frame_is_left_out),
+		cmocka_unit_test(full_queue_is_not_readable_when_the_next_packet_is_due),
+		cmocka_unit_test(full_queue_is_not_readable_when_its_pipe_is),
+		cmocka_unit_test(long_packets_fill_the_queue_earlier),
 		cmocka_unit_test(checksum_is_partial_only_of_whole_packets),
 	};
 
