@@ -6,7 +6,7 @@ BUILD ?= build
 JOBS ?= $(shell nproc)
 
 .DEFAULT_GOAL := all
-.PHONY: all demo quick check coverage check-vm fuzz soak bench deb install clean help
+.PHONY: all demo quick check coverage check-vm fuzz mutants soak bench deb install clean help
 
 # Installs the packages that a target needs. The stamp makes the second run skip it.
 build-stamps/%: scripts/packages
@@ -48,6 +48,10 @@ fuzz: build-stamps/check
 		-Db_lundef=false build-fuzz
 	tests/fuzz/run build-fuzz $(FUZZ)
 
+# Which defects do the tests notice? MUTANTS='core nfqueue': those in these rooms. See tests/mutants/README.md.
+mutants: build-stamps/check
+	tests/mutants/run -j $(JOBS) $(MUTANTS)
+
 # SOAK_SECONDS=600: ten minutes instead of an hour; SOAK_SEED=N: the random numbers of an earlier run.
 soak: build-stamps/demo all
 	SOAK_SECONDS=$${SOAK_SECONDS:-3600} tests/soak/run $(BUILD)
@@ -69,7 +73,7 @@ install: all
 
 clean:
 	rm -rf $(BUILD) build-vm build-bench build-gcc build-clang build-asan build-ubsan build-tsan \
-		build-coverage build-analyzer build-fuzz build-deb build-stamps
+		build-coverage build-analyzer build-fuzz build-mutants build-deb build-stamps
 
 help:
 	@echo "make            build the library and the command (in $(BUILD)/); installs no packages"
@@ -79,6 +83,7 @@ help:
 	@echo "make coverage   the lines of src/ and tools/ipq/ that no test reaches"
 	@echo "make check-vm   the tests on Debian's kernels for other processors, in qemu; TARGET=s390x for one"
 	@echo "make fuzz       hostile input, FUZZ_SECONDS=600 for each parser; FUZZ='wire pcap' for these only"
+	@echo "make mutants    which deliberate defects the tests notice; MUTANTS='core nfqueue' for these rooms"
 	@echo "make soak       an hour of everything at full load, in a private namespace; SOAK_SECONDS=60 for less"
 	@echo "make bench      measure against libnetfilter_queue and hand-written loops; BENCH=--quick for less"
 	@echo "make deb        Debian packages of the committed files, in build-deb/"
