@@ -96,6 +96,16 @@ int held_open(uint16_t number)
 	return -ENOENT;
 }
 
+bool held_has(uint16_t number)
+{
+	unsigned i;
+
+	for (i = 0; i < held.count; i++)
+		if (held.queue[i].number == number)
+			return true;
+	return false;
+}
+
 void held_close(uint16_t number)
 {
 	unsigned i;

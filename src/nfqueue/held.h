@@ -8,6 +8,7 @@
 #ifndef NFQUEUE_HELD_H
 #define NFQUEUE_HELD_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #define HELD_QUEUE "ipq-queue-"
@@ -18,6 +19,9 @@
 /* A duplicate of the queue's socket, which belongs to the caller until held_close(). -ENOENT: none, or in use. */
 int held_open(uint16_t number);
 void held_close(uint16_t number);
+
+/* Whether this process has inherited the socket of the queue. */
+bool held_has(uint16_t number);
 
 /* While no program runs, packets wait: the queue keeps at least this length, and the socket its buffer. 0: none. */
 uint32_t held_length(void);

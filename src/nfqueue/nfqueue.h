@@ -13,6 +13,12 @@
 
 extern const struct source_ops source_nfqueue;
 
+/* The numbers of the spare queues of a queue that is taken over (0, 1): see recover.c. */
+static inline uint16_t nfqueue_spare(uint16_t number, unsigned which)
+{
+	return number ^ (which == 0 ? 0x8000 : 0xc000);
+}
+
 /* source_nfqueue.recv and .send, for a direct call. */
 int nfqueue_recv(struct source *s, const struct iovec *slot, struct ipq_packet *packet, unsigned max,
 		 int timeout_ms, source_refused refused, void *context);

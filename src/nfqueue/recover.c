@@ -10,7 +10,7 @@
  *
  * 1. All messages in the socket are read and ignored.
  * 2. Packets in the spare queues are moved once more: the predecessor may have died after the same steps. They
- *    are older than those in the main queue. They go from B to A and back from A to B.
+ *    are older than those in the main queue. They go from B, the second one, to A and back from A to B.
  * 3. The packets of the main queue are moved to B.
  * 4. The messages are read up to an acknowledgement. Those of B are kept. Those of the main queue may belong
  *    to packets that were moved, or to packets that arrived afterwards, so all up to the last of them are moved.
@@ -29,16 +29,6 @@
 #include "nfqueue/adopted.h"
 #include "nfqueue/recover.h"
 #include "nfqueue/requests.h"
-
-static uint16_t spare_a(const struct nfqueue *q)
-{
-	return q->number ^ 0x8000;
-}
-
-static uint16_t spare_b(const struct nfqueue *q)
-{
-	return q->number ^ 0xc000;
-}
 
 static int move(const struct nfqueue *q, uint16_t from, uint16_t to, uint32_t last)
 {
@@ -99,24 +89,24 @@ static int collect(struct nfqueue *q, enum collecting collecting)
 static int recover(struct nfqueue *q)
 {
 	struct adopted *a = q->adopted;
-	int err = move_all(q, spare_b(q), spare_a(q));
+	int err = move_all(q, nfqueue_spare(q->number, 1), nfqueue_spare(q->number, 0));
 
 	if (err == 0)
-		err = move_all(q, spare_a(q), spare_b(q));
+		err = move_all(q, nfqueue_spare(q->number, 0), nfqueue_spare(q->number, 1));
 	if (err == 0)
-		err = move_all(q, q->number, spare_b(q));
+		err = move_all(q, q->number, nfqueue_spare(q->number, 1));
 	if (err == 0)
 		err = collect(q, COLLECT_SPARE);
 	if (err == 0 && a->main_seen)
-		err = move(q, q->number, spare_b(q), a->main_last);
+		err = move(q, q->number, nfqueue_spare(q->number, 1), a->main_last);
 	if (err == 0)
 		err = collect(q, COLLECT_ALL);
 	if (err == 0)
-		err = unbind(q, spare_a(q));
+		err = unbind(q, nfqueue_spare(q->number, 0));
 	if (err == 0)
 		err = adopted_finish(a);
 	if (err == 0 && atomic_load(&a->left) == 0)
-		err = unbind(q, spare_b(q));
+		err = unbind(q, nfqueue_spare(q->number, 1));
 	if (err == 0 && atomic_load(&a->collected) > 0)
 		err = nfqueue_send_noop(q, SEQ_READABLE);
 	return err;
@@ -124,10 +114,10 @@ static int recover(struct nfqueue *q)
 
 int nfqueue_recover(struct nfqueue *q, const struct source_config *c, uint32_t range, struct ipq_error *e)
 {
-	const uint16_t spare[] = { spare_a(q), spare_b(q) };
+	const uint16_t spare[] = { nfqueue_spare(q->number, 0), nfqueue_spare(q->number, 1) };
 	int err, i;
 
-	q->adopted->spare = spare_b(q);
+	q->adopted->spare = nfqueue_spare(q->number, 1);
 	for (i = 0; i < 2; i++) {
 		err = open_spare(q, spare[i], c, range);
 		if (err < 0)

@@ -20,6 +20,7 @@ extern const struct command command_bench;
 extern const struct command command_clean;
 extern const struct command command_doctor;
 extern const struct command command_filter;
+extern const struct command command_keep;
 extern const struct command command_rules;
 extern const struct command command_run;
 extern const struct command command_status;

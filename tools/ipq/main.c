@@ -11,9 +11,10 @@
 #include "common/suggest.h"
 #include "common/text.h"
 
-static const struct command *const commands[] = { &command_watch,  &command_filter, &command_run,
-						  &command_clean,  &command_rules,  &command_status,
-						  &command_doctor, &command_bench,  NULL };
+static const struct command *const commands[] = {
+	&command_watch, &command_filter, &command_run,	  &command_keep,  &command_clean,
+	&command_rules, &command_status, &command_doctor, &command_bench, NULL
+};
 
 static const struct command *find(const char *name)
 {
@@ -130,13 +131,13 @@ static int help_command(int argc, char **argv)
 	return argc > 2 ? help_of(argv[2]) : help(stdout);
 }
 
-/* Is there such an option at any place? What follows "--", and the program of `ipq run`, have options of their own. */
+/* Is there such an option at any place? What follows "--", and the program of `ipq run` or `ipq keep`, have options of their own. */
 static bool has_option(const struct command *c, char **argv, bool (*is)(const char *word))
 {
 	for (; *argv != NULL && strcmp(*argv, "--") != 0; argv++) {
 		if (is(*argv))
 			return true;
-		if (c == &command_run && **argv != '-')
+		if ((c == &command_run || c == &command_keep) && **argv != '-')
 			break;
 	}
 	return false;

@@ -8,6 +8,7 @@
 #include "common/text.h"
 #include "firewall/probe.h"
 #include "firewall/rules_script.h"
+#include "nfqueue/held.h"
 
 #define CHANGE_WAIT_MS 5000
 
@@ -24,10 +25,22 @@ static void make_lock_file(void)
 		close(fd);
 }
 
+/* The rules of a queue that this process has inherited are its predecessor's, which has ended. */
+static void forget_predecessor(struct chains *chains)
+{
+	for (size_t i = 0; i < chains->count; i++)
+		if (!chains->chain[i].log && held_has(chains->chain[i].number))
+			chains->chain[i].alive = 0;
+}
+
 static int open_rules(struct rules *r, struct ipq_error *e)
 {
 	int err = rules_choose_kinds(r, e);
 
+	if (secure_getenv("IPQ_KEEP_BESIDE") != NULL)
+		return ipq_fail(e, EBUSY,
+				"a new version beside the old one cannot have its own rules: start it "
+				"without --on, and use a rule of your own");
 	if (err < 0 || r->options.dry)
 		return err < 0 || r->options.kind == RULES_LOG ? err : rules_choose_mark(r, e);
 	make_lock_file();
@@ -40,6 +53,7 @@ static int open_rules(struct rules *r, struct ipq_error *e)
 	err = chains_read(&r->chains, ALL_KINDS);
 	if (err < 0)
 		return ipq_fail(e, ENOMEM, "out of memory");
+	forget_predecessor(&r->chains);
 	return r->options.kind == RULES_LOG ? 0 : rules_choose_mark(r, e);
 }
 

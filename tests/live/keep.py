@@ -1,0 +1,183 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""Tests of `ipq keep`: every datagram arrives once and in the order of its flow, whatever happens to the program.
+
+IPQ_ROUNDS: how often each program is killed (3). IPQ_RATE: datagrams a second (4000).
+"""
+import os
+import random
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+
+ROUNDS = int(os.environ.get('IPQ_ROUNDS', 3))
+RATE = os.environ.get('IPQ_RATE', '4000')
+INTERVAL = float(os.environ.get('IPQ_INTERVAL', '0.1'))
+IPQ, TRAFFIC, CLASSIC, MODERN = (os.environ[n] for n in ('IPQ', 'KEEP_TRAFFIC', 'DECIDE', 'EXAMPLE_ACCEPT'))
+PORT = 7000
+results = []
+
+
+def report(good, what):
+    results.append(good)
+    print(f'{"ok" if good else "FAILED"}: {what}', flush=True)
+
+
+def find_iptables():
+    rule = f'OUTPUT -p udp --dport {PORT} -j NFQUEUE --queue-num 0'.split()
+    for tool in 'iptables-legacy', 'iptables':
+        if shutil.which(tool) and subprocess.run([tool, '-w', '-A'] + rule, stderr=subprocess.DEVNULL,
+                                                 check=False).returncode == 0:
+            return tool
+    print('skipped: no iptables here that can queue packets')
+    sys.exit(77)
+
+
+def children(pid):
+    with open(f'/proc/{pid}/task/{pid}/children', encoding='ascii') as f:
+        return [int(child) for child in f.read().split()]
+
+
+def until(condition, seconds=10):
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        if condition():
+            return True
+        time.sleep(0.01)
+    return False
+
+
+def queue_row(number=0):
+    with open('/proc/net/netfilter/nfnetlink_queue', encoding='ascii') as f:
+        rows = [[int(x) for x in line.split()] for line in f]
+    return next((row for row in rows if row[0] == number), None)
+
+
+class Keep:
+    """A keeper with its program."""
+
+    def __init__(self, program, *options):
+        self.process = subprocess.Popen([IPQ, 'keep', *options, '--'] + program, stdout=subprocess.DEVNULL,
+                                        stderr=subprocess.PIPE, text=True)
+        until(self.program)
+
+    def program(self):
+        """Its pid once it runs; 0."""
+        return next(iter(children(self.process.pid)), 0) if self.process.poll() is None else 0
+
+    def kill(self, number):
+        pid = self.program()
+        if pid:
+            os.kill(pid, number)
+
+    def end(self):
+        """Ends both. Returns the status and what the keeper has printed."""
+        if self.process.poll() is None:
+            self.process.terminate()
+        text = self.process.communicate(timeout=30)[1]
+        return self.process.returncode, text
+
+
+def under_load(name, program, action, *options, rounds=ROUNDS, each=INTERVAL):
+    keeper = Keep(program, *options)
+    seconds = rounds * each + 0.3
+    sender = subprocess.Popen([TRAFFIC, RATE, str(seconds), '4', str(PORT)], stdout=subprocess.PIPE, text=True)
+    for _ in range(rounds):
+        time.sleep(random.random() * 2 * each if rounds > 1 else each / 2)
+        action(keeper)
+    output = sender.communicate()[0].strip()
+    status, text = keeper.end()
+    good = sender.returncode == 0 and ' order 0 ' in output and status in (0, 128 + signal.SIGSEGV)
+    report(good, f'{name}, {rounds} times: {output}, status {status}')
+    if not good:
+        print(text)
+    return text
+
+
+def arrives(wait=0.5):
+    """Whether a datagram arrives."""
+    receiver = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    receiver.bind(('127.0.0.1', PORT))
+    receiver.settimeout(wait)
+    receiver.connect(('127.0.0.1', PORT))
+    try:
+        receiver.send(b'datagram')
+        return receiver.recv(100) == b'datagram'
+    except OSError:
+        return False
+    finally:
+        receiver.close()
+
+
+def test_load():
+    for name, program in {'classic': [CLASSIC, 'accept'], 'modern': [MODERN],
+                          'ipq filter': [IPQ, 'filter', '--queue', '0', 'accept'],
+                          'ipq run': [IPQ, 'run', '--', CLASSIC, 'accept']}.items():
+        under_load(f'{name} is killed', program, lambda k: k.kill(signal.SIGKILL))
+    under_load('a program crashes', [CLASSIC, 'accept'], lambda k: k.kill(signal.SIGSEGV))
+    under_load('a shell starts the program', ['sh', '-c', f'{CLASSIC} accept; exit 9'],
+               lambda k: [os.kill(pid, signal.SIGKILL) for pid in children(k.program())])
+    for name, program in {'classic': [CLASSIC, 'accept'], 'modern': [MODERN]}.items():
+        text = under_load(f'{name} is replaced', program, lambda k: k.process.send_signal(signal.SIGHUP))
+        report('killed' not in text, f'{name}: the old version ended as it was asked to')
+    text = under_load('a stopped program is killed', [CLASSIC, 'accept'], lambda k: k.kill(signal.SIGSTOP),
+                      '--watchdog', '500ms', rounds=1, each=0.8)
+    report('decided nothing for 500 ms' in text, 'the keeper names the watchdog')
+
+
+def test_policy():
+    for option, expected in ('--closed', False), ('--open', True):
+        keeper = Keep(['sleep', '60'], '--patience', '300ms', option)
+        sender = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        sender.sendto(b'waits', ('127.0.0.1', PORT))
+        report(until(lambda: (queue_row() or [0, 0, 0])[2] == 1), f'{option}: packets wait')
+        report(until(lambda: queue_row()[2] == 0), f'{option}: but no longer than the patience')
+        report(arrives() == expected, f'{option}: then they are {"accepted" if expected else "dropped"}')
+        status = keeper.end()[0]
+        report(status == 0 and queue_row() is None, f'{option}: nothing is left, status {status}')
+    keeper = Keep(['sh', '-c', f'sleep 0.6; exec {CLASSIC} accept'], '--patience', '200ms')
+    report(until(arrives), 'a program that comes after the patience gets the packets')
+    keeper.end()
+
+
+def test_keeper_killed():
+    keeper = Keep([CLASSIC, 'accept'])
+    until(lambda: (queue_row() or [0] * 5)[3] == 2 and keeper.program())
+    pid = keeper.program()
+    report(arrives(), 'packets pass before the keeper is killed')
+    keeper.process.kill()
+    keeper.process.wait()
+    report(arrives(), 'the program continues when the keeper is killed')
+    os.kill(pid, signal.SIGKILL)
+    report(until(lambda: queue_row() is None), 'nothing is left after the program')
+
+
+def test_usage():
+    for words, error in ((['--queue', '70000', 'true'], 'queue'), (['--patience', 'x', 'true'], 'patience'),
+                         (['--restart', 'x', 'true'], 'restart'), (['--watchdog', '0', 'true'], 'watchdog'),
+                         (['--length', '0', 'true'], 'length'), (['--nonsense', 'true'], 'nonsense'), ([], 'missing')):
+        p = subprocess.run([IPQ, 'keep'] + words, capture_output=True, text=True, timeout=30, check=False)
+        report(p.returncode == 2 and error in p.stderr, f'usage: {words}: {p.stderr.strip().splitlines()[:1]}')
+    for program, expected in (['true'], 0), (['sh', '-c', 'exit 7'], 7), (['/nonexistent'], 127), (['/etc/passwd'], 126):
+        p = subprocess.run([IPQ, 'keep', '--restart', 'no'] + program, capture_output=True, text=True, timeout=30,
+                           check=False)
+        report(p.returncode == expected, f'{program}: status {p.returncode}')
+    p = subprocess.run([IPQ, 'keep', '--restart-limit', '3', 'false'], capture_output=True, text=True, timeout=30,
+                       check=False)
+    report(p.returncode == 1 and 'giving up' in p.stderr, f'a program that always fails: status {p.returncode}')
+
+
+def main():
+    find_iptables()
+    test_usage()
+    test_policy()
+    test_keeper_killed()
+    test_load()
+    return 0 if all(results) else 1
+
+
+if __name__ == '__main__':
+    sys.exit(main())

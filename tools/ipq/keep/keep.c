@@ -1,0 +1,616 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * ipq keep: holds the sockets of queues, so that packets wait while their program is restarted. It reads no packet.
+ *
+ * The program inherits the sockets and a connection to this process (nfqueue/held.h). On the connection it says
+ * that it takes a queue, and waits for the answer. With a new version (SIGHUP) the answer comes when the old program
+ * has ended: so the new one starts while the old one still decides packets.
+ *
+ * A program has ended when the process that was started has ended, unless that one exits with 0 and a descendant
+ * has the connection (a daemon). It has also ended when all of its processes have closed the connection, as after
+ * exec: the new program does not have the sockets then.
+ */
+#include <errno.h>
+#include <getopt.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <sys/signalfd.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+#include <linux/capability.h>
+#include "command.h"
+#include "common/privileges.h"
+#include "common/restart.h"
+#include "common/service.h"
+#include "common/text.h"
+#include "keep/program.h"
+#include "keep/queue.h"
+#include "util/clock.h"
+
+#define WHO "ipq keep"
+#define LENGTH 16384
+#define PATIENCE_MS 5000
+#define GRACE_MS 5000
+#define CLOSED_MS 500 /* between the end of the connection and that of the process */
+#define KEEP_FAILED 125
+
+enum restart_when { RESTART_ON_FAILURE, RESTART_ALWAYS, RESTART_NO };
+
+struct options {
+	unsigned first, last;
+	uint32_t length;
+	enum restart_when when;
+	unsigned limit;
+	int patience_ms, grace_ms, watchdog_ms; /* watchdog_ms 0: none */
+	bool open;
+};
+
+struct keeper {
+	struct options o;
+	struct kept_queue queue[KEEP_QUEUES_MAX];
+	unsigned count;
+	struct program_start start;
+	struct program now, next; /* next: a new version, which has not taken a queue yet */
+	int next_wants;		  /* the queue that it asked for; -1: none */
+	struct restart restart;
+	int64_t start_at; /* 0: no start is planned */
+	int ending;	  /* the signal that asked this process to end; 0 */
+	bool ready;	  /* the service manager was notified */
+	bool done;
+	int result;
+	int signals;
+};
+
+/* ---- starting and ending ----------------------------------------------------------------------------- */
+
+static void finish(struct keeper *k, int result)
+{
+	k->done = true;
+	k->result = result;
+}
+
+static void take(struct keeper *k, int number)
+{
+	for (unsigned i = 0; i < k->count; i++) {
+		if (k->queue[i].number != number)
+			continue;
+		k->queue[i].taken = true;
+		k->queue[i].policy = false;
+		k->queue[i].decided_last = now_ms();
+	}
+	if (!k->ready)
+		service_notify("READY=1");
+	k->ready = true;
+}
+
+/* The successor has no queue yet. Packets wait, but not longer than the patience. */
+static void begin_patience(struct keeper *k, int64_t now)
+{
+	for (unsigned i = 0; i < k->count; i++) {
+		struct kept_queue *q = &k->queue[i];
+
+		/* A program that decided nothing does not prolong the time. */
+		if (q->policy_at == 0 || q->decided != q->decided_at_start)
+			q->policy_at = now + k->o.patience_ms;
+		q->taken = false;
+		q->decided_at_start = q->decided;
+	}
+}
+
+static void start(struct keeper *k, struct program *p)
+{
+	int err = program_start(p, &k->start, p == &k->next, now_ms());
+
+	if (err < 0)
+		text_complain(WHO, "cannot start the program: %s", strerror(-err));
+	if (err < 0 && p == &k->now)
+		k->start_at = now_ms() + 1000;
+}
+
+static int exit_status(const struct keeper *k, int status)
+{
+	if (WIFEXITED(status))
+		return WEXITSTATUS(status);
+	return k->ending != 0 && WTERMSIG(status) == k->ending ? 0 : 128 + WTERMSIG(status);
+}
+
+static void describe(const struct program *p, char *text, size_t size)
+{
+	if (!p->exited)
+		snprintf(text, size, "closed its descriptors");
+	else if (WIFSIGNALED(p->status))
+		snprintf(text, size, "was killed by signal %d (%s)", WTERMSIG(p->status),
+			 strsignal(WTERMSIG(p->status)));
+	else
+		snprintf(text, size, "ended with status %d", WEXITSTATUS(p->status));
+}
+
+static bool worked(const struct keeper *k)
+{
+	for (unsigned i = 0; i < k->count; i++)
+		if (k->queue[i].taken && k->queue[i].decided != k->queue[i].decided_at_start)
+			return true;
+	return false;
+}
+
+static bool is_to_restart(const struct keeper *k, const struct program *p)
+{
+	if (k->ending != 0 || k->o.when == RESTART_NO)
+		return false;
+	if (!p->took && p->exited && WIFEXITED(p->status) && WEXITSTATUS(p->status) >= 126)
+		return false; /* it cannot be executed */
+	return k->o.when == RESTART_ALWAYS || !p->exited || restart_is_failure(p->status);
+}
+
+static void plan_restart(struct keeper *k, const struct program *p, int64_t now)
+{
+	int delay = restart_delay_ms(&k->restart, worked(k), now - p->started);
+	char what[96];
+
+	describe(p, what, sizeof(what));
+	if (delay < 0) {
+		text_complain(WHO, "the program %s; it decided no packet in %u starts: giving up", what,
+			      k->restart.failures);
+		finish(k, 1);
+		return;
+	}
+	text_complain(WHO, "the program %s; starting it again%s", what, delay > 0 ? " in a moment" : "");
+	k->start_at = now + delay;
+}
+
+/* The program has ended: its successor is the new version that has started already, or a new start. */
+static void succeed(struct keeper *k)
+{
+	int64_t now = now_ms();
+	struct program ended = k->now;
+
+	program_clear(&k->now);
+	kept_update(k->queue, k->count, now);
+	if (program_runs(&k->next)) {
+		begin_patience(k, now);
+		k->now = k->next;
+		k->next = (struct program){ .control = -1 };
+		if (k->next_wants >= 0) {
+			take(k, k->next_wants);
+			program_answer(&k->now);
+		}
+		k->next_wants = -1;
+	} else if (is_to_restart(k, &ended)) {
+		plan_restart(k, &ended, now);
+		begin_patience(k, now);
+	} else {
+		finish(k, ended.exited ? exit_status(k, ended.status) : 1);
+	}
+}
+
+static void upgrade(struct keeper *k)
+{
+	if (program_runs(&k->next)) {
+		text_complain(WHO, "a new version is starting already");
+		return;
+	}
+	if (!program_runs(&k->now)) {
+		k->start_at = now_ms();
+		return;
+	}
+	k->next_wants = -1;
+	start(k, &k->next);
+}
+
+/* ---- events ------------------------------------------------------------------------------------------ */
+
+static void drop_next(struct keeper *k)
+{
+	char what[96];
+
+	describe(&k->next, what, sizeof(what));
+	text_complain(WHO, "the new version %s before it took a queue; the old one continues", what);
+	program_clear(&k->next);
+	k->next_wants = -1;
+}
+
+static void reap(struct keeper *k)
+{
+	int status;
+	pid_t pid;
+
+	while ((pid = waitpid(-1, &status, WNOHANG)) > 0) {
+		if (program_reaped(&k->next, pid, status))
+			drop_next(k);
+		else if (program_reaped(&k->now, pid, status))
+			succeed(k);
+	}
+}
+
+static void end_all(struct keeper *k, int signal)
+{
+	k->ending = signal;
+	k->start_at = 0;
+	program_clear(&k->next);
+	if (program_runs(&k->now))
+		program_stop(&k->now, signal, now_ms(), k->o.grace_ms);
+	else
+		finish(k, 0);
+}
+
+static void on_signal(struct keeper *k)
+{
+	struct signalfd_siginfo info;
+
+	if (read(k->signals, &info, sizeof(info)) != sizeof(info))
+		return;
+	if (info.ssi_signo == SIGCHLD)
+		reap(k);
+	else if (info.ssi_signo == SIGHUP)
+		upgrade(k);
+	else
+		end_all(k, (int)info.ssi_signo);
+}
+
+/* When a daemon's connection has ended, so has the daemon. Of any other program the kernel reports the end. */
+static void on_message_now(struct keeper *k)
+{
+	int number = program_message(&k->now);
+
+	if (number >= 0) {
+		take(k, number);
+		program_answer(&k->now);
+	} else if (number == -2) {
+		k->now.closed_at = now_ms();
+		if (k->now.exited)
+			succeed(k);
+	}
+}
+
+static void on_message_next(struct keeper *k)
+{
+	int number = program_message(&k->next);
+
+	if (number >= 0) {
+		k->next_wants = number;
+		program_stop(&k->now, SIGTERM, now_ms(), k->o.grace_ms);
+	} else if (number == -2) {
+		k->next.closed_at = now_ms();
+	}
+}
+
+/* A program that is alive but decides nothing while packets wait is treated as dead. */
+static void watch(struct keeper *k, int64_t now)
+{
+	kept_update(k->queue, k->count, now);
+	for (unsigned i = 0; i < k->count; i++) {
+		if (!k->queue[i].taken || now - k->queue[i].decided_last < k->o.watchdog_ms)
+			continue;
+		text_complain(WHO,
+			      "the program has decided nothing for %d ms while %u packets wait in queue %u",
+			      k->o.watchdog_ms, k->queue[i].waiting, k->queue[i].number);
+		program_signal(&k->now, SIGKILL);
+		k->queue[i].decided_last = now;
+	}
+}
+
+static void apply_policies(struct keeper *k, int64_t now)
+{
+	for (unsigned i = 0; i < k->count; i++) {
+		struct kept_queue *q = &k->queue[i];
+
+		if (q->policy_at == 0 || now < q->policy_at)
+			continue;
+		q->policy_at = 0;
+		if (q->taken || q->policy)
+			continue;
+		kept_apply_policy(q, k->o.open);
+		text_complain(WHO, "no program has queue %u: its packets are %s", q->number,
+			      k->o.open ? "accepted" : "dropped");
+	}
+}
+
+static void on_time(struct keeper *k)
+{
+	int64_t now = now_ms();
+
+	if (k->now.kill_at != 0 && now >= k->now.kill_at) {
+		program_signal(&k->now, SIGKILL);
+		k->now.kill_at = now + 1000;
+	}
+	if (k->now.closed_at != 0 && now >= k->now.closed_at + CLOSED_MS)
+		succeed(k);
+	if (k->next.closed_at != 0 && now >= k->next.closed_at + CLOSED_MS)
+		drop_next(k);
+	if (k->start_at != 0 && now >= k->start_at) {
+		k->start_at = 0;
+		start(k, &k->now);
+	}
+	apply_policies(k, now);
+	if (k->o.watchdog_ms > 0 && k->now.took)
+		watch(k, now);
+}
+
+static void sooner(int64_t *end, int64_t time)
+{
+	if (time != 0 && (*end == 0 || time < *end))
+		*end = time;
+}
+
+static int timeout(const struct keeper *k)
+{
+	int64_t end = 0, now = now_ms();
+
+	sooner(&end, k->now.kill_at);
+	sooner(&end, k->start_at);
+	sooner(&end, k->now.closed_at != 0 ? k->now.closed_at + CLOSED_MS : 0);
+	sooner(&end, k->next.closed_at != 0 ? k->next.closed_at + CLOSED_MS : 0);
+	for (unsigned i = 0; i < k->count; i++)
+		sooner(&end, k->queue[i].policy_at);
+	if (k->o.watchdog_ms > 0 && k->now.took)
+		sooner(&end, now + k->o.watchdog_ms / 4 + 1);
+	return end == 0 ? -1 : end <= now ? 0 : (int)(end - now);
+}
+
+static int serve(struct keeper *k)
+{
+	begin_patience(k, now_ms());
+	start(k, &k->now);
+	while (!k->done) {
+		struct pollfd p[] = { { .fd = k->signals, .events = POLLIN },
+				      { .fd = program_runs(&k->now) ? k->now.control : -1, .events = POLLIN },
+				      { .fd = program_runs(&k->next) ? k->next.control : -1,
+					.events = POLLIN } };
+
+		if (poll(p, 3, timeout(k)) > 0) {
+			/* One event each time: it may change what the others mean. */
+			if (p[0].revents != 0)
+				on_signal(k);
+			else if (p[1].revents != 0)
+				on_message_now(k);
+			else
+				on_message_next(k);
+		}
+		on_time(k);
+	}
+	program_clear(&k->now);
+	program_clear(&k->next);
+	return k->result;
+}
+
+/* ---- setup ------------------------------------------------------------------------------------------- */
+
+/*
+ * What remains: changing the queues, and ending a program that has changed its user. A program that root starts gets
+ * all capabilities of the bounding set by exec, as before.
+ */
+static void drop_rights(void)
+{
+	const uint32_t kept = 1U << CAP_NET_ADMIN | 1U << CAP_KILL;
+	struct __user_cap_header_struct header = { .version = _LINUX_CAPABILITY_VERSION_3 };
+	struct __user_cap_data_struct data[_LINUX_CAPABILITY_U32S_3];
+
+	if (geteuid() != 0 || syscall(SYS_capget, &header, data) < 0)
+		return;
+	data[0].permitted &= kept;
+	data[0].effective = data[0].permitted;
+	data[1].permitted = data[1].effective = 0;
+	syscall(SYS_capset, &header, data);
+}
+
+static int open_queues(struct keeper *k)
+{
+	struct ipq_error e = { "" };
+	struct rlimit files;
+
+	k->start.min_fd = (int)(16 + k->o.last - k->o.first);
+	if (getrlimit(RLIMIT_NOFILE, &files) == 0 && files.rlim_cur < (rlim_t)k->start.min_fd * 2 + 16) {
+		text_complain(WHO, "the limit of %llu open files is too low for %u queues",
+			      (unsigned long long)files.rlim_cur, k->o.last - k->o.first + 1);
+		return -EMFILE;
+	}
+	for (unsigned number = k->o.first; number <= k->o.last; number++) {
+		int err = kept_open(&k->queue[k->count], (uint16_t)number, k->o.length, k->start.min_fd, &e);
+
+		if (err < 0) {
+			text_complain(WHO, "%s", e.text);
+			return err;
+		}
+		k->count++;
+	}
+	if (kept_update(k->queue, k->count, now_ms()) < 0 && k->o.watchdog_ms > 0) {
+		text_complain(WHO,
+			      "--watchdog needs /proc/net/netfilter/nfnetlink_queue, which is not readable");
+		return -EACCES;
+	}
+	return 0;
+}
+
+static int keep(const struct options *o, char **argv)
+{
+	static struct keeper k;
+	sigset_t set;
+
+	k = (struct keeper){ .o = *o,
+			     .restart = { .limit = o->limit },
+			     .next_wants = -1,
+			     .now = { .control = -1 },
+			     .next = { .control = -1 } };
+	sigemptyset(&set);
+	sigaddset(&set, SIGCHLD);
+	sigaddset(&set, SIGHUP);
+	sigaddset(&set, SIGTERM);
+	sigaddset(&set, SIGINT);
+	signal(SIGCHLD, SIG_DFL); /* if it is ignored, waitpid does not work */
+	sigprocmask(SIG_BLOCK, &set, &k.start.mask);
+	prctl(PR_SET_CHILD_SUBREAPER, 1); /* for daemons */
+	if (open_queues(&k) < 0)
+		return KEEP_FAILED;
+	k.signals = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
+	if (k.signals < 0) {
+		text_complain(WHO, "cannot start: %s", strerror(errno));
+		return KEEP_FAILED;
+	}
+	k.start.argv = argv;
+	k.start.queue = k.queue;
+	k.start.count = k.count;
+	k.start.length = o->length;
+	drop_rights();
+	return serve(&k);
+}
+
+/* ---- options ----------------------------------------------------------------------------------------- */
+
+/* "2s", "500ms", "1m", "2". -1: it is no time. */
+static int read_time(const char *text)
+{
+	char *end;
+	unsigned long n = strtoul(text, &end, 10), unit = 1000;
+
+	if (text[0] < '0' || text[0] > '9')
+		return -1;
+	if (strcmp(end, "ms") == 0)
+		unit = 1;
+	else if (strcmp(end, "m") == 0)
+		unit = 60000;
+	else if (strcmp(end, "s") != 0 && *end != '\0')
+		return -1;
+	return n <= 86400000 / unit ? (int)(n * unit) : -1;
+}
+
+static bool read_number(const char *text, const char **end, unsigned long max, unsigned *number)
+{
+	char *stop;
+	unsigned long n;
+
+	errno = 0;
+	n = strtoul(text, &stop, 10);
+	*number = (unsigned)n;
+	if (end != NULL)
+		*end = stop;
+	return text[0] >= '0' && text[0] <= '9' && errno == 0 && n <= max && (end != NULL || *stop == '\0');
+}
+
+static bool read_queues(const char *text, struct options *o)
+{
+	const char *end;
+
+	if (!read_number(text, &end, UINT16_MAX, &o->first))
+		return false;
+	o->last = o->first;
+	if (*end == '-' && !read_number(end + 1, NULL, UINT16_MAX, &o->last))
+		return false;
+	return (*end == '\0' || *end == '-') && o->last >= o->first && o->last - o->first < KEEP_QUEUES_MAX;
+}
+
+static bool read_when(const char *text, enum restart_when *when)
+{
+	static const char *const words[] = { "on-failure", "always", "no" };
+
+	for (unsigned i = 0; i < 3; i++) {
+		if (strcmp(text, words[i]) != 0)
+			continue;
+		*when = (enum restart_when)i;
+		return true;
+	}
+	return false;
+}
+
+static const struct option long_options[] = {
+	{ "queue", required_argument, NULL, 'q' },    { "length", required_argument, NULL, 'l' },
+	{ "restart", required_argument, NULL, 'r' },  { "restart-limit", required_argument, NULL, 'n' },
+	{ "patience", required_argument, NULL, 'p' }, { "grace", required_argument, NULL, 'g' },
+	{ "watchdog", required_argument, NULL, 'w' }, { "open", no_argument, NULL, 'o' },
+	{ "closed", no_argument, NULL, 'c' },	      { NULL, 0, NULL, 0 }
+};
+
+static int bad(const char *option, const char *value, const char *wanted)
+{
+	return command_usage(&command_keep, "--%s \"%s\": use %s", option, value, wanted);
+}
+
+/* 0, or the exit status. */
+static int take_option(struct options *o, int c, char **argv)
+{
+	static const char a_time[] = "a time such as 5s or 500ms";
+
+	switch (c) {
+	case 'q':
+		return read_queues(optarg, o)
+			       ? 0
+			       : bad("queue", optarg,
+				     "a number up to 65535, or a range of up to 256 such as 0-3");
+	case 'l':
+		return read_number(optarg, NULL, 1 << 20, &o->length) && o->length > 0
+			       ? 0
+			       : bad("length", optarg, "a number of packets up to 1048576");
+	case 'r':
+		return read_when(optarg, &o->when) ? 0 : bad("restart", optarg, "on-failure, always or no");
+	case 'n':
+		return read_number(optarg, NULL, INT32_MAX, &o->limit)
+			       ? 0
+			       : bad("restart-limit", optarg, "a number; 0 is no limit");
+	case 'p':
+		o->patience_ms = read_time(optarg);
+		return o->patience_ms >= 0 ? 0 : bad("patience", optarg, a_time);
+	case 'g':
+		o->grace_ms = read_time(optarg);
+		return o->grace_ms >= 0 ? 0 : bad("grace", optarg, a_time);
+	case 'w':
+		o->watchdog_ms = read_time(optarg);
+		return o->watchdog_ms > 0 ? 0 : bad("watchdog", optarg, a_time);
+	case 'o':
+	case 'c':
+		o->open = c == 'o';
+		return 0;
+	default:
+		return command_bad_option(&command_keep, long_options, argv, c);
+	}
+}
+
+static int run(int argc, char **argv)
+{
+	struct options o = {
+		.length = LENGTH, .limit = RESTART_LIMIT, .patience_ms = PATIENCE_MS, .grace_ms = GRACE_MS
+	};
+	int c, status;
+
+	opterr = 0;
+	while ((c = getopt_long(argc, argv, "+:q:", long_options, NULL)) != -1) {
+		status = take_option(&o, c, argv);
+		if (status != 0)
+			return status;
+	}
+	if (optind >= argc)
+		return command_usage(&command_keep, "the program is missing");
+	return keep(&o, argv + optind);
+}
+
+const struct command command_keep = {
+	.name = "keep",
+	.summary = "restart or replace a program without losing a packet",
+	.help = "Usage: ipq keep [OPTION...] [--] PROGRAM [ARGUMENT...]\n"
+		"\n"
+		"Opens queues and runs PROGRAM, which uses libipq or is ipq filter or ipq run. When\n"
+		"it dies, packets wait, and it is started again and gets what was not decided. On\n"
+		"SIGHUP a new version starts beside it and takes over.\n"
+		"\n"
+		"  -q, --queue N[-M]   the queues (0)\n"
+		"      --length N      packets that may wait in each (16384)\n"
+		"      --restart WHEN  on-failure (default), always, no\n"
+		"      --restart-limit N\n"
+		"                      end after N starts in a row without a decision (10; 0: never)\n"
+		"      --patience T    how long packets wait while no program has the queue (5s)\n"
+		"      --closed        then they are dropped, as are new ones (default)\n"
+		"      --open          then they are accepted, as are new ones\n"
+		"      --watchdog T    kill a program that decides nothing for T while packets wait\n"
+		"      --grace T       how long a program may take to end after SIGTERM (5s)\n"
+		"\n"
+		"  sudo ipq keep -- ./firewall\n"
+		"  sudo ipq keep --queue 0-3 --watchdog 2s -- ipq filter --queue 0-3 -f rules\n"
+		"\n"
+		"Exit status: that of PROGRAM; 1: the limit was reached; 2: usage; 125: ipq keep\n"
+		"itself failed; 126: PROGRAM cannot be run; 127: it was not found. See ipq-keep(1).\n",
+	.run = run,
+};

@@ -1,0 +1,192 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+#include "common/text.h"
+#include "keep/program.h"
+#include "nfqueue/held.h"
+
+#define FIRST_FD 3
+#define GONE_TRIES 5000 /* 1 s at least */
+#define NAMES_SIZE (KEEP_QUEUES_MAX * 20 + 20)
+
+static void set_number(const char *name, uint32_t value)
+{
+	char text[16];
+
+	snprintf(text, sizeof(text), "%u", value);
+	setenv(name, text, 1);
+}
+
+/* In the child. The order of descriptors is that of their names: the connection, then the queues. */
+static void give_descriptors(const struct program_start *start, int control, bool beside)
+{
+	char names[NAMES_SIZE] = HELD_KEEPER;
+	size_t len = strlen(names);
+	unsigned i;
+
+	dup2(control, FIRST_FD);
+	for (i = 0; i < start->count; i++) {
+		dup2(start->queue[i].fd, FIRST_FD + 1 + (int)i);
+		len += (size_t)snprintf(names + len, sizeof(names) - len, ":" HELD_QUEUE "%u",
+					start->queue[i].number);
+	}
+	setenv("LISTEN_FDNAMES", names, 1);
+	set_number("LISTEN_FDS", start->count + 1);
+	set_number("LISTEN_PID", (uint32_t)getpid());
+	set_number("IPQ_KEEP", start->length);
+	unsetenv("NOTIFY_SOCKET"); /* it is the keeper's */
+	if (beside)
+		setenv("IPQ_KEEP_BESIDE", "1", 1);
+	else
+		unsetenv("IPQ_KEEP_BESIDE");
+}
+
+__attribute__((noreturn)) static void execute(const struct program_start *start, int control, bool beside)
+{
+	int err;
+
+	setpgid(0, 0);
+	give_descriptors(start, control, beside);
+	sigprocmask(SIG_SETMASK, &start->mask, NULL);
+	execvp(start->argv[0], start->argv);
+	err = errno;
+	text_complain("ipq keep", "cannot run \"%s\": %s", start->argv[0], strerror(err));
+	_exit(err == ENOENT ? 127 : 126);
+}
+
+int program_start(struct program *p, const struct program_start *start, bool beside, int64_t now)
+{
+	const int on = 1;
+	int pair[2], theirs, err;
+	pid_t pid;
+
+	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) < 0)
+		return -errno;
+	/* Above the numbers that the program gets. */
+	theirs = fcntl(pair[1], F_DUPFD_CLOEXEC, start->min_fd);
+	err = theirs < 0 ? -errno : 0;
+	close(pair[1]);
+	setsockopt(pair[0], SOL_SOCKET, SO_PASSCRED, &on, sizeof(on));
+	pid = err == 0 ? fork() : -1;
+	if (pid == 0)
+		execute(start, theirs, beside);
+	if (err == 0 && pid < 0)
+		err = -errno;
+	if (theirs >= 0)
+		close(theirs);
+	if (err < 0) {
+		close(pair[0]);
+		return err;
+	}
+	setpgid(pid, pid); /* both processes do so, whichever is first */
+	*p = (struct program){ .pid = pid, .control = pair[0], .started = now };
+	return 0;
+}
+
+void program_signal(const struct program *p, int signal)
+{
+	if (p->pid > 0)
+		kill(-p->pid, signal);
+	if (p->reader > 0)
+		kill(p->reader, signal);
+}
+
+void program_stop(struct program *p, int signal, int64_t now, int grace_ms)
+{
+	if (p->asked_end)
+		return;
+	p->asked_end = true;
+	p->kill_at = now + grace_ms;
+	program_signal(p, signal);
+}
+
+int program_message(struct program *p)
+{
+	uint32_t queue = 0;
+	union {
+		struct cmsghdr header;
+		char bytes[CMSG_SPACE(sizeof(struct ucred))];
+	} control;
+	struct iovec piece = { &queue, sizeof(queue) };
+	struct msghdr message = {
+		.msg_iov = &piece, .msg_iovlen = 1, .msg_control = &control, .msg_controllen = sizeof(control)
+	};
+	const struct cmsghdr *c;
+	struct ucred sender;
+	ssize_t n = recvmsg(p->control, &message, MSG_DONTWAIT);
+
+	if (n < 0 && (errno == EAGAIN || errno == EINTR))
+		return -1;
+	if (n != (ssize_t)sizeof(queue)) {
+		close(p->control);
+		p->control = -1;
+		return -2;
+	}
+	c = CMSG_FIRSTHDR(&message);
+	if (c != NULL && c->cmsg_type == SCM_CREDENTIALS) {
+		memcpy(&sender, CMSG_DATA(c), sizeof(sender));
+		if (sender.pid > 0 && sender.pid != p->pid)
+			p->reader = sender.pid;
+	}
+	p->took = true;
+	return queue <= UINT16_MAX ? (int)queue : -1;
+}
+
+void program_answer(const struct program *p)
+{
+	if (p->control >= 0)
+		send(p->control, "", 1, MSG_NOSIGNAL | MSG_DONTWAIT);
+}
+
+bool program_reaped(struct program *p, pid_t pid, int status)
+{
+	if (p->pid <= 0 || (pid != p->pid && pid != p->reader))
+		return false;
+	if (pid == p->pid) {
+		p->exited = true;
+		p->status = status;
+		/* A daemon: the process that was started has ended, and a descendant has the connection. */
+		return !(WIFEXITED(status) && WEXITSTATUS(status) == 0 && p->control >= 0);
+	}
+	p->reader = 0;
+	if (p->exited) /* the daemon */
+		p->status = status;
+	return p->exited;
+}
+
+bool program_runs(const struct program *p)
+{
+	return p->pid > 0;
+}
+
+/* Another process of the program may hold the queue's socket: a successor must not meet it. */
+static void await_end(pid_t pid)
+{
+	const struct timespec pause = { .tv_nsec = 200000 };
+	int i;
+
+	for (i = 0; i < GONE_TRIES && kill(pid, 0) == 0; i++) {
+		while (waitpid(pid, NULL, WNOHANG) > 0)
+			;
+		nanosleep(&pause, NULL);
+	}
+}
+
+void program_clear(struct program *p)
+{
+	program_signal(p, SIGKILL);
+	if (p->pid > 0)
+		await_end(-p->pid);
+	if (p->reader > 0)
+		await_end(p->reader);
+	if (p->control >= 0)
+		close(p->control);
+	*p = (struct program){ .control = -1 };
+}

@@ -1,0 +1,58 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* One start of the program of ipq keep, in a process group of its own. */
+#ifndef IPQ_KEEP_PROGRAM_H
+#define IPQ_KEEP_PROGRAM_H
+
+#include <signal.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/types.h>
+#include "keep/queue.h"
+
+struct program {
+	pid_t pid;    /* 0: it does not run */
+	pid_t reader; /* the process that has taken a queue, when it is another one; 0 */
+	int control;  /* our end of the connection; -1: all of its processes have closed theirs */
+	bool exited;  /* pid has ended with `status`; a descendant continues as a daemon */
+	int status;
+	bool took;	/* it has taken a queue */
+	bool asked_end; /* it was sent SIGTERM */
+	int64_t started;
+	int64_t kill_at;   /* when SIGKILL follows SIGTERM; 0: never */
+	int64_t closed_at; /* when the connection was closed, by the end of the process or before it; 0 */
+};
+
+struct program_start {
+	char *const *argv;
+	const struct kept_queue *queue;
+	unsigned count;
+	uint32_t length; /* of the queues */
+	sigset_t mask;	 /* of signals, for the program */
+	int min_fd;	 /* descriptors from here on are ours */
+};
+
+/* beside: the old version still runs. 0 or -errno. */
+int program_start(struct program *p, const struct program_start *start, bool beside, int64_t now);
+
+/* SIGTERM now, SIGKILL after this time. */
+void program_stop(struct program *p, int signal, int64_t now, int grace_ms);
+
+/* To all of its processes that are known. */
+void program_signal(const struct program *p, int signal);
+
+/* A message on the connection: the queue that it takes. -1: none; -2: the connection has ended. */
+int program_message(struct program *p);
+
+/* It may use the queue now. */
+void program_answer(const struct program *p);
+
+/* Process pid has ended. Whether it was the last one of this program. */
+bool program_reaped(struct program *p, pid_t pid, int status);
+
+/* Whether anything of it may run. */
+bool program_runs(const struct program *p);
+
+/* Kills what is left and closes the connection. */
+void program_clear(struct program *p);
+
+#endif

@@ -1,0 +1,167 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include <arpa/inet.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/netfilter.h>
+#include <linux/netfilter/nfnetlink.h>
+#include <linux/netfilter/nfnetlink_queue.h>
+#include <linux/netlink.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/socket.h>
+#include "core/core.h"
+#include "keep/queue.h"
+#include "nfqueue/diagnose.h"
+
+#define BYTES_EACH 4096
+#define BUFFER_MAX (512U << 20)
+#define LINES_MAX 2048
+
+int kept_open(struct kept_queue *q, uint16_t number, uint32_t length, int min_fd, struct ipq_error *e)
+{
+	uint64_t bytes = (uint64_t)length * BYTES_EACH;
+	struct source_config config = {
+		.mode = COPY_PACKET,
+		.queue_length = length,
+		.receive_buffer = bytes > BUFFER_MAX ? BUFFER_MAX : (uint32_t)bytes,
+		.flags = IPQ_O_SEGMENT,
+	};
+	struct source *source;
+	char name[32];
+	int err;
+
+	snprintf(name, sizeof(name), "nfqueue:%u", number);
+	err = source_open(&source, name, e);
+	if (err < 0)
+		return err;
+	err = source->ops->configure(source, &config, e);
+	if (err >= 0) {
+		q->number = number;
+		q->fd = fcntl(source->ops->fd(source), F_DUPFD_CLOEXEC, min_fd);
+		err = q->fd < 0 ? ipq_fail(e, errno, "cannot duplicate a descriptor") : 0;
+	}
+	source->ops->close(source); /* the duplicate keeps the queue */
+	return err;
+}
+
+/* A request without an acknowledgement, which nobody would read. */
+static void configure(const struct kept_queue *q, uint16_t type, const void *value, size_t len)
+{
+	struct {
+		struct nlmsghdr nlh;
+		struct nfgenmsg gen;
+		struct nlattr attribute;
+		unsigned char value[8];
+	} message = {
+		.nlh = { .nlmsg_type = (NFNL_SUBSYS_QUEUE << 8) | NFQNL_MSG_CONFIG,
+			 .nlmsg_flags = NLM_F_REQUEST },
+		.gen = { .version = NFNETLINK_V0, .res_id = htons(q->number) },
+		.attribute = { .nla_len = (uint16_t)(NLA_HDRLEN + len), .nla_type = type },
+	};
+
+	message.nlh.nlmsg_len =
+		(uint32_t)(NLMSG_HDRLEN + sizeof(message.gen) + NLA_ALIGN(message.attribute.nla_len));
+	memcpy(message.value, value, len);
+	send(q->fd, &message, message.nlh.nlmsg_len, 0);
+}
+
+static void set_flag(const struct kept_queue *q, uint32_t flag)
+{
+	const uint32_t value = htonl(flag);
+	struct {
+		struct nlmsghdr nlh;
+		struct nfgenmsg gen;
+		struct nlattr flags;
+		uint32_t flags_value;
+		struct nlattr mask;
+		uint32_t mask_value;
+	} message = {
+		.nlh = { .nlmsg_len = sizeof(message),
+			 .nlmsg_type = (NFNL_SUBSYS_QUEUE << 8) | NFQNL_MSG_CONFIG,
+			 .nlmsg_flags = NLM_F_REQUEST },
+		.gen = { .version = NFNETLINK_V0, .res_id = htons(q->number) },
+		.flags = { NLA_HDRLEN + sizeof(value), NFQA_CFG_FLAGS },
+		.flags_value = value,
+		.mask = { NLA_HDRLEN + sizeof(value), NFQA_CFG_MASK },
+		.mask_value = value,
+	};
+
+	send(q->fd, &message, sizeof(message), 0);
+}
+
+/* For all packets that wait in this queue: ids up to 2^31 before the given one. */
+static void decide_all(const struct kept_queue *q, uint16_t number, uint32_t verdict)
+{
+	static const uint32_t last[] = { INT32_MAX, UINT32_MAX, INT32_MAX };
+	struct {
+		struct nlmsghdr nlh;
+		struct nfgenmsg gen;
+		struct nlattr attribute;
+		struct nfqnl_msg_verdict_hdr hdr;
+	} message = {
+		.nlh = { .nlmsg_len = sizeof(message),
+			 .nlmsg_type = (NFNL_SUBSYS_QUEUE << 8) | NFQNL_MSG_VERDICT_BATCH,
+			 .nlmsg_flags = NLM_F_REQUEST },
+		.gen = { .version = NFNETLINK_V0, .res_id = htons(number) },
+		.attribute = { NLA_HDRLEN + sizeof(message.hdr), NFQA_VERDICT_HDR },
+		.hdr = { .verdict = htonl(verdict) },
+	};
+	unsigned i;
+
+	for (i = 0; i < 3; i++) {
+		message.hdr.id = htonl(last[i]);
+		send(q->fd, &message, sizeof(message), 0);
+	}
+}
+
+void kept_apply_policy(struct kept_queue *q, bool open)
+{
+	const struct nfqnl_msg_config_params nothing = { .copy_mode = NFQNL_COPY_NONE };
+	const uint32_t length = 0, verdict = open ? NF_ACCEPT : NF_DROP;
+
+	q->policy = true;
+	if (open) { /* the kernel accepts what has no room */
+		set_flag(q, NFQA_CFG_F_FAIL_OPEN);
+		configure(q, NFQA_CFG_QUEUE_MAXLEN, &length, sizeof(length));
+	} else { /* and drops what nobody wants to have */
+		configure(q, NFQA_CFG_PARAMS, &nothing, 5);
+	}
+	/* The packets in the spare queues are older. */
+	decide_all(q, nfqueue_spare(q->number, 1), verdict);
+	decide_all(q, nfqueue_spare(q->number, 0), verdict);
+	decide_all(q, q->number, verdict);
+}
+
+static bool is_of(const struct kept_queue *q, uint32_t number)
+{
+	return number == q->number || number == nfqueue_spare(q->number, 0) ||
+	       number == nfqueue_spare(q->number, 1);
+}
+
+/* Every packet came in the main queue, and may wait in a spare one. */
+int kept_update(struct kept_queue *q, unsigned count, int64_t now)
+{
+	static struct queue_line line[LINES_MAX];
+	int n = queue_lines(line, LINES_MAX), k;
+	unsigned i;
+
+	if (n <= 0)
+		return n < 0 ? n : -EACCES;
+	for (i = 0; i < count; i++) {
+		uint32_t decided = 0, waiting = 0;
+
+		for (k = 0; k < n; k++) {
+			if (!is_of(&q[i], line[k].number))
+				continue;
+			if (line[k].number == q[i].number)
+				decided += line[k].last_id - line[k].user_dropped;
+			decided -= line[k].waiting;
+			waiting += line[k].waiting;
+		}
+		if (decided != q[i].decided || waiting == 0)
+			q[i].decided_last = now;
+		q[i].decided = decided;
+		q[i].waiting = waiting;
+	}
+	return 0;
+}

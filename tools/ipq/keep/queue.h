@@ -1,0 +1,33 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* The queues that ipq keep holds. It configures them and decides all their packets at once, but reads none. */
+#ifndef IPQ_KEEP_QUEUE_H
+#define IPQ_KEEP_QUEUE_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include "util/error.h"
+
+#define KEEP_QUEUES_MAX 256
+
+struct kept_queue {
+	uint16_t number;
+	int fd;		   /* its socket */
+	bool taken;	   /* by the program that runs */
+	bool policy;	   /* the policy is in force: no packet waits */
+	int64_t policy_at; /* when it comes into force if no program has taken the queue; 0: never */
+	/* From the kernel's table: packets that left the queue, and those that wait. */
+	uint32_t decided, waiting;
+	uint32_t decided_at_start; /* of the program */
+	int64_t decided_last;	   /* time when `decided` changed or nothing waited */
+};
+
+/* Opens it: packets wait from now on, up to this number. 0 or -errno. */
+int kept_open(struct kept_queue *q, uint16_t number, uint32_t length, int min_fd, struct ipq_error *e);
+
+/* Packets that wait, and those that come, are accepted (open) or dropped until a program takes the queue. */
+void kept_apply_policy(struct kept_queue *q, bool open);
+
+/* Reads the kernel's table for all queues. 0, or -errno if it is not readable. */
+int kept_update(struct kept_queue *q, unsigned count, int64_t now);
+
+#endif
