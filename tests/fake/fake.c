@@ -304,7 +304,8 @@ static int op_send(struct source *s, const struct source_verdict *verdict, unsig
 
 static int op_counts(struct source *s, struct source_counts *counts)
 {
-	*counts = (struct source_counts){ .waiting = fake_waiting((struct fake *)s) };
+	*counts = ((struct fake *)s)->counts;
+	counts->waiting = fake_waiting((struct fake *)s);
 	return 0;
 }
 

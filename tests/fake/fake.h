@@ -31,6 +31,7 @@ struct fake {
 	unsigned configured, sends, receives;
 	int configure_error, send_error; /* given once, then cleared */
 	unsigned send_most;		 /* verdicts that a send takes; 0: all */
+	struct source_counts counts;	 /* returned, with the number of packets that wait */
 	bool closed_is_freed; /* close frees all; else the test looks at it afterwards and calls fake_free */
 	bool closed;
 };

@@ -13,12 +13,22 @@
 #include <sys/socket.h>
 #include "core/state.h"
 #include "fake.h"
+#include "util/clock.h"
 #include "util/fork_count.h"
 
 #define EACH 32 /* packets a receive: enough for a queue to be busy */
 
 static struct fake *f;
 static struct ipq_queue *q;
+
+static bool no_memory; /* for tables */
+
+void *__real_malloc(size_t size);
+void *__wrap_malloc(size_t size);
+void *__wrap_malloc(size_t size)
+{
+	return no_memory && size >= 256 ? NULL : __real_malloc(size);
+}
 
 static int begin(void **state)
 {
@@ -211,6 +221,59 @@ static void verdicts_that_a_send_does_not_take_are_sent_later(void **state)
 	assert_int_equal(s.waiting, 0);
 }
 
+static void losses_of_the_source_are_in_the_statistics(void **state)
+{
+	struct ipq_stats s = { .size = sizeof(s) };
+
+	(void)state;
+	f->counts = (struct source_counts){ .lost = 1, .queue_dropped = 2, .malformed = 3 };
+	assert_int_equal(ipq_queue_stats(q, &s), 0);
+	assert_int_equal(s.lost, 1);
+	assert_int_equal(s.queue_dropped, 2);
+	assert_int_equal(s.malformed, 3);
+}
+
+static void signals_and_wakes_are_returned_as_such(void **state)
+{
+	struct ipq_packet p;
+
+	(void)state;
+	f->end = true;
+	f->end_error = EINTR;
+	assert_int_equal(ipq_queue_recv(q, &p, 1, IPQ_FOREVER), -EINTR);
+	assert_non_null(strstr(ipq_queue_error(q), "signal"));
+	f->end_error = ECANCELED;
+	assert_int_equal(ipq_queue_recv(q, &p, 1, IPQ_FOREVER), -ECANCELED);
+	assert_non_null(strstr(ipq_queue_error(q), "woken"));
+}
+
+/* Without a record of it, a batch verdict could accept it. */
+static void packet_without_memory_for_its_record_is_dropped(void **state)
+{
+	struct ipq_packet p[2];
+
+	(void)state;
+	fake_push_plain(f, AF_INET, 20);
+	fake_push_plain(f, AF_INET, 20);
+	no_memory = true;
+	assert_int_equal(ipq_queue_recv(q, p, 2, 0), -ENOMEM);
+	no_memory = false;
+	assert_int_equal(fake_waiting(f), 0);
+	assert_int_equal(sent(NULL).code, NF_DROP);
+	assert_int_equal(sent(NULL).code, NF_DROP);
+}
+
+static void spinning_ends_with_the_timeout(void **state)
+{
+	int64_t before = now_ms();
+	struct ipq_packet p;
+
+	(void)state;
+	q->spin_usec = q->spin_now = 2000000;
+	assert_int_equal(ipq_queue_recv(q, &p, 1, 5), 0);
+	assert_in_range(now_ms() - before, 5, 1500);
+}
+
 static void verdict_refused_with_eperm_ends_the_receive(void **state)
 {
 	struct ipq_packet p;
@@ -269,6 +332,22 @@ static void no_batch_covers_packets_of_a_cancelled_reader(void **state)
 {
 	(void)state;
 	no_batch_over(by_a_cancelled_reader);
+}
+
+/* A fork alone costs nothing: the ids have no gap. */
+static void batches_are_used_after_a_fork(void **state)
+{
+	struct ipq_packet p[4];
+
+	(void)state;
+	by_a_fork();
+	q->last_id = f->next_id - 1;
+	receive(p, 2, AF_INET);
+	receive(p + 2, 2, AF_INET);
+	for (unsigned i = 0; i < 4; i++)
+		assert_int_equal(ipq_accept(q, &p[i]), 0);
+	assert_true(sent(NULL).batch);
+	assert_int_equal(fake_waiting(f), 0);
 }
 
 static void consecutive_packets_are_decided_by_one_message(void **state)
@@ -491,6 +570,11 @@ int main(void)
 		TEST(statistics_count_what_was_sent),
 		TEST(verdicts_of_a_failed_send_stay_pending),
 		TEST(verdicts_that_a_send_does_not_take_are_sent_later),
+		TEST(losses_of_the_source_are_in_the_statistics),
+		TEST(signals_and_wakes_are_returned_as_such),
+		TEST(packet_without_memory_for_its_record_is_dropped),
+		TEST(spinning_ends_with_the_timeout),
+		TEST(batches_are_used_after_a_fork),
 		TEST(verdict_refused_with_eperm_ends_the_receive),
 		TEST(pending_verdicts_are_sent_by_close),
 		TEST(consecutive_packets_are_decided_by_one_message),
