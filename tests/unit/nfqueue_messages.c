@@ -580,6 +580,34 @@ static void refused_verdict_has_its_packet_id(void **state)
 	}
 }
 
+/* The message before the one that is tested has left its bytes: a length in the quotation must not reach them. */
+static void wrong_lengths_and_errors_in_a_quotation_are_ignored(void **state)
+{
+	static const int errors[] = { 1, INT32_MAX, -4096, INT32_MIN };
+	const struct source_verdict v = { .id = 0x01020304, .code = NF_REPEAT };
+	const uint16_t lengths[] = { 0, 3, 11, 13, 400, UINT16_MAX };
+	unsigned char buf[NFQ_VERDICT_MAX];
+	size_t padding, len = nfq_put_verdict(buf, 7, &v, &padding);
+	struct message m;
+	struct parsed d;
+
+	(void)state;
+	for (unsigned i = 0; i < 4; i++) {
+		begin_error(&m, errors[i], buf, len);
+		d = parse(&m, m.len);
+		assert_int_equal(d.r.kind, NFQ_OTHER);
+		free(d.memory);
+	}
+	for (unsigned i = 0; i < 6; i++) {
+		memcpy(buf + 20, &lengths[i], 2); /* of the attribute with code and id */
+		begin_error(&m, -ENOENT, buf, len);
+		d = parse(&m, m.len);
+		assert_int_equal(d.r.kind, NFQ_REFUSED);
+		assert_int_equal(d.r.refusal.id, 0);
+		free(d.memory);
+	}
+}
+
 static void acknowledgements_are_distinguished_from_refusals(void **state)
 {
 	struct nlmsghdr config = { .nlmsg_len = 16,
@@ -651,6 +679,7 @@ int main(void)
 		cmocka_unit_test(packet_has_no_fields_of_previous_packet),
 		cmocka_unit_test(message_longer_than_slot_is_a_truncated_packet),
 		cmocka_unit_test(refused_verdict_has_its_packet_id),
+		cmocka_unit_test(wrong_lengths_and_errors_in_a_quotation_are_ignored),
 		cmocka_unit_test(acknowledgements_are_distinguished_from_refusals),
 		cmocka_unit_test(other_messages_are_ignored),
 	};
