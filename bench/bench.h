@@ -211,6 +211,11 @@ int tcp_run(unsigned megabytes, struct result *r);
 /* Prints tables and limits; returns what failed. */
 unsigned filter_measure(unsigned rounds, unsigned scale, unsigned capture_mib, bool live, bool capture);
 
+/* ---- flows left to the kernel (flows.c) ----------------------------------------------------------- */
+
+/* The same. */
+unsigned flows_measure(unsigned rounds, unsigned scale);
+
 /* ---- the ground (ground.c) ----------------------------------------------------------------------- */
 
 int ground_enter(void);	  /* private namespaces, loopback up */

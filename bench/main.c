@@ -47,6 +47,7 @@ static int list_all(void)
 		printf("%-20s %s, %u bytes\n", scenarios[i].name, scenarios[i].what, scenarios[i].size);
 	printf("%-20s ipq filter, a C program and Python, ten rules\n", "filter-live");
 	printf("%-20s ipq filter over a capture, ten rules\n", "filter-capture");
+	printf("%-20s UDP, TCP, short flows left to the kernel; a million decisions\n", "flows");
 	printf("\n");
 	for (unsigned i = 0; i < consumer_count; i++)
 		printf("%-14s %s\n", consumers[i].name, consumers[i].title);
@@ -219,6 +220,8 @@ int main(int argc, char **argv)
 	judge(&all);
 	failed += filter_measure(o.rounds, o.scale, o.capture, listed(o.only, "filter-live", false),
 				 listed(o.only, "filter-capture", false));
+	if (listed(o.only, "flows", false))
+		failed += flows_measure(o.rounds, o.scale);
 	if (o.out != NULL && report_csv(&all, o.out) < 0)
 		failed++;
 	free(all.cell);

@@ -13,6 +13,7 @@
  *		sends each text, as a datagram or (-t) over one connection each, and prints what arrived
  *		for it on a line: the text, or (nothing)
  *
+ * -f PORT: datagrams from this port; -1: the next one is sent when one has arrived.
  * Everywhere: -a ADDRESS to send to (127.0.0.1; one with a colon is IPv6), -N NAMESPACE: the receiver
  * lives in this one of `ip netns`, -w MILLISECONDS to wait for what does not come (1500).
  *
@@ -48,8 +49,8 @@ struct settings {
 	size_t min, max;
 	const char *address, *netns;
 	int wait_ms;
-	bool stream;
-	uint16_t port;
+	bool stream, one_by_one;
+	uint16_t port, from;
 };
 
 union address {
@@ -67,7 +68,7 @@ static void die(const char *what)
 static void usage(void)
 {
 	fputs("usage: traffic udp|tcp [-n COUNT] [-s MIN-MAX] [-e COUNT] [-a ADDRESS] [-N NETNS] [-w MS] "
-	      "PORT\n"
+	      "[-f PORT] [-1] PORT\n"
 	      "       traffic owned QUEUE\n"
 	      "       traffic say [-t] [-a ADDRESS] [-N NETNS] [-w MS] PORT TEXT...\n",
 	      stderr);
@@ -174,6 +175,13 @@ static int sending_socket(const struct settings *s, int type)
 	if (fd < 0)
 		die("socket");
 	setsockopt(fd, SOL_SOCKET, SO_SNDBUF, &room, sizeof(room));
+	if (s->from != 0) {
+		union address from = { .any = { .sa_family = a.any.sa_family } };
+
+		from.in.sin_port = htons(s->from); /* at the same place for IPv6 */
+		if (bind(fd, &from.any, len) < 0)
+			die("bind");
+	}
 	if (type == SOCK_DGRAM && connect(fd, &a.any, len) < 0)
 		die("connect");
 	return fd;
@@ -278,7 +286,7 @@ static int udp(const struct settings *s)
 		if (send(out, datagram, size, 0) != (ssize_t)size)
 			die("send");
 		under_way += size;
-		if (under_way < WINDOW_BYTES && (i + 1) % WINDOW_PACKETS)
+		if (!s->one_by_one && under_way < WINDOW_BYTES && (i + 1) % WINDOW_PACKETS)
 			continue;
 		/* Where some are to be lost there is nothing to wait for; where none is, a loss is waited for
 		 * once, not for each window. */
@@ -493,7 +501,7 @@ int main(int argc, char **argv)
 	const char *what = argc > 1 ? argv[1] : "";
 	int option;
 
-	while ((option = getopt(argc - (argc > 1), argv + (argc > 1), "n:s:e:a:N:w:t")) != -1) {
+	while ((option = getopt(argc - (argc > 1), argv + (argc > 1), "n:s:e:a:N:w:f:1t")) != -1) {
 		switch (option) {
 		case 'n':
 			s.count = strtoull(optarg, NULL, 0);
@@ -512,6 +520,12 @@ int main(int argc, char **argv)
 			break;
 		case 'w':
 			s.wait_ms = atoi(optarg);
+			break;
+		case 'f':
+			s.from = (uint16_t)atoi(optarg);
+			break;
+		case '1':
+			s.one_by_one = true;
 			break;
 		case 't':
 			s.stream = true;

@@ -187,7 +187,7 @@ static void later_packets_of_decided_flows_are_not_returned(void **state)
 	push(f, 17, 1000, 0);
 	push(f, 17, 2000, 0);
 	push(f, 17, 3000, 0);
-	assert_int_equal(ipq_queue_recv(q, packet, 8, 0), 1);
+	assert_int_equal(ipq_queue_recv(q, packet, 8, 60000), 1);
 	assert_int_equal(packet[0].payload[20] << 8 | packet[0].payload[21], 3000);
 	assert_int_equal(ipq_accept(q, &packet[0]), 0);
 	assert_int_equal(ipq_queue_flush(q), 0);
@@ -209,22 +209,21 @@ static void verdicts_keep_the_order_of_the_packets_of_a_capture_file(void **stat
 	unsigned last = 0;
 
 	(void)state;
-	for (unsigned i = 0; i < 2; i++) {
-		push(f, 17, 1000, 0);
-		assert_int_equal(ipq_queue_recv(q, packet, 8, 0), i == 0);
-		if (i == 0)
-			assert_int_equal(ipq_accept_flow(q, packet), 0);
-	}
+	push(f, 17, 1000, 0);
+	assert_int_equal(ipq_queue_recv(q, packet, 8, 0), 1);
+	assert_int_equal(ipq_accept_flow(q, packet), 0);
 	for (size_t i = 0; i < sizeof(ports) / sizeof(ports[0]); i++)
 		push(f, 17, ports[i], 0);
-	for (int n; (n = ipq_queue_recv(q, packet, 8, 50)) > 0;)
-		for (int i = 0; i < n; i++)
-			assert_int_equal(ipq_accept(q, &packet[i]), 0);
+	for (unsigned i = 0; i < 3; i++) { /* the others are decided on the way */
+		assert_int_equal(ipq_queue_recv(q, packet, 8, 60000), 1);
+		assert_int_equal(ipq_accept(q, packet), 0);
+	}
+	assert_int_equal(ipq_queue_flush(q), 0);
 	for (struct fake_verdict *v; (v = fake_verdict(f)) != NULL; fake_verdict_free(v)) {
 		assert_int_equal(v->id & 0xffff, last + 1);
 		last++;
 	}
-	assert_int_equal(last, 8);
+	assert_int_equal(last, 7);
 	ipq_queue_close(q);
 	fake_free(f);
 }
