@@ -166,6 +166,23 @@ struct tcp_flow *tcp_find(struct ipq_tcp *t, struct tcp_shard *shard, const stru
 	return tcp_flow_new(t, shard, key, hash);
 }
 
+struct tcp_flow *tcp_find_quoted(const struct ipq_tcp *t, const struct tcp_shard *shard,
+				 const struct tcp_key *key, uint64_t hash, unsigned side, uint32_t sequence)
+{
+	struct tcp_flow *nearest = NULL;
+	uint32_t least = 0;
+
+	for (struct tcp_flow *f = tcp_flow_first(t, shard, hash); f; f = f->next) {
+		uint32_t far = distance(sequence, expected_acknowledgement(t, &f->direction[side]));
+
+		if (memcmp(&f->key, key, sizeof(*key)) != 0 || !was_edited(f) || (nearest && far >= least))
+			continue;
+		nearest = f;
+		least = far;
+	}
+	return nearest;
+}
+
 /* ---- gaps ------------------------------------------------------------------------------------- */
 
 bool tcp_in_gap(const struct tcp_direction *d, uint32_t begin, uint32_t end)

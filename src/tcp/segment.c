@@ -19,27 +19,6 @@
 
 /* ---- begin ------------------------------------------------------------------------------------ */
 
-/* Fills in the key. Returns which side sends. */
-static unsigned make_key(struct tcp_key *key, const struct ipq_edit *e, uint32_t zone)
-{
-	size_t len = e->version == 4 ? 4 : 16;
-	const uint8_t *source = e->data + (e->version == 4 ? 12 : 8), *ports = e->data + e->transport;
-	int order = memcmp(source, source + len, len);
-	unsigned side;
-
-	if (!order)
-		order = memcmp(ports, ports + 2, 2);
-	side = order > 0;
-	memset(key, 0, sizeof(*key));
-	memcpy(key->address[side], source, len);
-	memcpy(key->address[!side], source + len, len);
-	memcpy(&key->port[side], ports, 2);
-	memcpy(&key->port[!side], ports + 2, 2);
-	key->version = e->version;
-	key->zone = zone;
-	return side;
-}
-
 /* Why nothing in this packet can be edited: 0 or -errno. */
 static int refusal_of(struct ipq_edit *e, enum tcp_counter *reason)
 {
@@ -108,7 +87,8 @@ static int attach(struct ipq_tcp_segment *s, uint32_t zone, bool create, const s
 	struct tcp_key key;
 	uint64_t hash;
 
-	s->side = make_key(&key, s->edit, zone);
+	s->side = tcp_make_key(&key, s->edit->version, s->edit->data + (s->edit->version == 4 ? 12 : 8),
+			       s->edit->data + s->edit->transport, zone);
 	hash = tcp_hash(t, &key);
 	shard = tcp_shard_of(t, hash);
 	if (pthread_mutex_lock(&shard->lock))
@@ -152,6 +132,8 @@ int ipq_tcp_begin(struct ipq_tcp *t, struct ipq_tcp_segment *s, struct ipq_edit 
 	}
 	err = refusal_of(e, &reason);
 	if (err) {
+		if (tcp_move_quote(t, e, zone))
+			s->state |= TCP_WRITTEN;
 		refuse(s, err, reason);
 		return 0;
 	}

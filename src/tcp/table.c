@@ -60,6 +60,26 @@ static void list_add(struct tcp_list *list, struct tcp_flow *f)
 	list->newest = f;
 }
 
+unsigned tcp_make_key(struct tcp_key *key, unsigned version, const uint8_t *addresses, const uint8_t *ports,
+		      uint32_t zone)
+{
+	size_t len = version == 4 ? 4 : 16;
+	int order = memcmp(addresses, addresses + len, len);
+	unsigned side;
+
+	if (!order)
+		order = memcmp(ports, ports + 2, 2);
+	side = order > 0;
+	memset(key, 0, sizeof(*key));
+	memcpy(key->address[side], addresses, len);
+	memcpy(key->address[!side], addresses + len, len);
+	memcpy(&key->port[side], ports, 2);
+	memcpy(&key->port[!side], ports + 2, 2);
+	key->version = version;
+	key->zone = zone;
+	return side;
+}
+
 struct tcp_flow *tcp_flow_first(const struct ipq_tcp *t, const struct tcp_shard *shard, uint64_t hash)
 {
 	return shard->bucket[hash & (t->buckets - 1)];

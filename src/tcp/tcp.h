@@ -216,6 +216,9 @@ static inline void tcp_count(struct ipq_tcp *t, enum tcp_counter c)
 	tcp_count_many(t, c, 1);
 }
 
+/* Fills in the key. Returns which side sends. */
+unsigned tcp_make_key(struct tcp_key *key, unsigned version, const uint8_t *addresses, const uint8_t *ports,
+		      uint32_t zone);
 uint64_t tcp_hash(const struct ipq_tcp *t, const struct tcp_key *key);
 struct tcp_shard *tcp_shard_of(const struct ipq_tcp *t, uint64_t hash);
 
@@ -242,6 +245,10 @@ enum tcp_state {
 struct tcp_flow *tcp_find(struct ipq_tcp *t, struct tcp_shard *shard, const struct tcp_key *key,
 			  uint64_t hash, const struct ipq_tcp_segment *s, bool create);
 
+/* The edited connection that sent this sequence number, as its receiver knows it. */
+struct tcp_flow *tcp_find_quoted(const struct ipq_tcp *t, const struct tcp_shard *shard,
+				 const struct tcp_key *key, uint64_t hash, unsigned side, uint32_t sequence);
+
 /* Learns what the direction of the segment looks like, before the caller edits. */
 void tcp_arrive(const struct ipq_tcp *t, struct tcp_flow *f, struct ipq_tcp_segment *s, int scale);
 
@@ -253,6 +260,11 @@ bool tcp_in_gap(const struct tcp_direction *d, uint32_t begin, uint32_t end);
 
 /* Learns what the segment has sent and acknowledged. Returns the connection's class. */
 enum tcp_class tcp_depart(const struct ipq_tcp *t, struct tcp_flow *f, const struct ipq_tcp_segment *s);
+
+/* ---- quote.c: segments in ICMP errors ---------------------------------------------------------- */
+
+/* Gives a quoted segment the numbers that its sender knows. Whether the packet is such an error. */
+bool tcp_move_quote(const struct ipq_tcp *t, struct ipq_edit *e, uint32_t zone);
 
 /* ---- header.c: fields that follow ------------------------------------------------------------- */
 
