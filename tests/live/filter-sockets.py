@@ -5,7 +5,7 @@ filter-sockets.py serve DIRECTORY          listens on the port of each kind
 filter-sockets.py KIND DIRECTORY ADDRESS edited|as-sent
 
 The client's "~" becomes "[tilde]", and the server's "%" disappears. One byte of text is never split between segments.
-In long packets "~" becomes "=", and "%{}" becomes "%".
+In long packets "~" becomes "=", and "%{}" becomes "%"; so do longer texts on a path whose MTU changes.
 """
 import fcntl
 import hashlib
@@ -18,8 +18,9 @@ import threading
 import time
 
 PORTS = {'tcp': 7001, 'multipath': 7002, 'signed': 7003, 'fast-open': 7004, 'urgent': 7005, 'big': 7006,
-         'old-multipath': 7007}
-AMOUNT = {'big': 6000000, 'fast-open': 20000}
+         'old-multipath': 7007, 'path': 7008}
+AMOUNT = {'big': 6000000, 'fast-open': 20000, 'path': 400000}
+TOKEN = {'big': b'%{}', 'path': b'%{' + b'x' * 200 + b'}'}
 MULTIPATH, FAST_OPEN, SIGNATURE = 262, 23, 14
 OUT_OF_BAND_AT = 3001
 directory = sys.argv[2]
@@ -29,12 +30,17 @@ def text_of(who, port, amount):
     # The replaced texts of all segments on their way must fit into the memory for a connection.
     letters = b'abcdefgh ijklmnop' * (100 if port == PORTS['big'] else 5) + b'~%'
     block = bytes(random.Random(f'{who} {port}').choices(letters, k=50000))
-    if port == PORTS['big']:
-        block = block.replace(b'%', b'%{}')
-    return (block * (amount // len(block) + 1))[:amount]
+    for kind, token in TOKEN.items():
+        if port == PORTS[kind]:
+            block = block.replace(b'%', token)
+    text = (block * (amount // len(block) + 1))[:amount]
+    # On the path whose MTU falls, segments of the second half stay as long as they are.
+    return text if port != PORTS['path'] else text[:amount // 2] + b'abcdefgh' * (amount // 16)
 
 
 def expected(who, kind, text):
+    if kind == 'path':
+        return text if who == 'server' else text.replace(TOKEN[kind], b'%')
     if kind == 'big':
         return text.replace(b'%{}', b'%') if who == 'server' else text.replace(b'~', b'=')
     return text.replace(b'%', b'') if who == 'server' else text.replace(b'~', b'[tilde]')
@@ -78,13 +84,18 @@ def talk(s, kind, me, other, edited):
         mine = mine[OUT_OF_BAND_AT + 1:]
     elif kind == 'fast-open' and me == 'client':
         mine = mine[1000:]  # the others are in the SYN
+    elif kind == 'path' and me == 'client':
+        s.sendall(mine[:200000])
+        report('half', '')
+        wait_for('go')
+        mine = mine[200000:]
     s.sendall(mine)
     s.shutdown(socket.SHUT_WR)
     reader.join(25)
     wanted = expected(other, kind, theirs) if edited else theirs
     got = result.get('bytes', b'')
-    # Segments that overtake others keep the length of the others' text.
-    if kind == 'big' and len(got) < len(theirs):
+    # Segments that overtake others keep their length, and long texts are split between segments.
+    if kind in TOKEN and len(got) < len(theirs):
         got = expected(other, kind, got)
     if hashlib.sha256(got).digest() != hashlib.sha256(wanted).digest():
         at = next((i for i, pair in enumerate(zip(got, wanted)) if pair[0] != pair[1]), min(len(got), len(wanted)))

@@ -102,6 +102,53 @@ expect_text "a path with an MTU of 1300" "good, good" client tcp 10.9.2.2 edited
 ip link set to-b mtu 1500
 stop INT
 
+# c is behind b. The MTU between them falls, and b tells it in ICMP errors about rewritten segments.
+ip netns add c
+ip -n b link add to-c type veth peer name c0 netns c
+ip -n b addr add 10.9.3.1/24 dev to-c
+ip -n b link set to-c up
+ip -n c addr add 10.9.3.2/24 dev c0
+ip -n c link set c0 up
+ip -n c route add default via 10.9.3.1
+ip route add 10.9.3.0/24 via 10.9.2.2
+ip netns exec b sh -c "echo 1 >/proc/sys/net/ipv4/ip_forward"
+kill $server
+wait $server 2>/dev/null
+ip netns exec c python3 $peer serve $work >$work/server 2>&1 &
+server=$!
+token=%{$(printf %0200d 0 | tr 0 x)}
+start $IPQ filter --on FORWARD --json "rewrite /$token/%/g tcp dst port 7008" 'rewrite /a/aaaa/g udp'
+wait_for_rule FORWARD
+client path 10.9.3.2 edited >$work/path &
+path=$!
+tries=250
+until [ -e $work/result.half ] || [ $((tries -= 1)) = 0 ]; do sleep 0.02; done
+sleep 0.5
+ip -n b link set to-c mtu 1300
+touch $work/go
+wait $path
+expect_text "an MTU that falls" "good, good" cat $work/path
+
+# An answer to a datagram that became longer than the MTU, and the counter.
+expect "a datagram that becomes longer than the MTU is answered with an error" ip netns exec a python3 -c '
+import socket, time
+s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+s.setsockopt(socket.IPPROTO_IP, 11, 1)  # IP_RECVERR
+s.connect(("10.9.2.2", 9))
+s.send(b"a" * 1400)
+for _ in range(100):
+    error = s.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
+    if error:
+        break
+    time.sleep(0.02)
+assert error == 90, error'
+stop INT
+expect "it is counted" grep -q '"not_edited_by_reason":{.*},"beyond_mtu":1}' $log
+kill $server
+wait $server 2>/dev/null
+ip netns exec b python3 $peer serve $work >$work/server 2>&1 &
+server=$!
+
 # BIG TCP: both hosts and the router join and split packets of up to 180 KB.
 if python3 $peer raise-limits $work to-a to-b && ip netns exec a python3 $peer raise-limits $work a0 &&
 	ip netns exec b python3 $peer raise-limits $work b0; then

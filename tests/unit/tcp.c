@@ -160,6 +160,69 @@ static void acknowledgement_of_text_that_grew_beyond_the_window_is_in_it(void **
 	ipq_tcp_close(t);
 }
 
+/* An ICMP error about the packet in buffer. Returns its length. */
+static size_t quote(uint8_t *error, size_t quoted)
+{
+	memset(error, 0, 28);
+	error[0] = 0x45;
+	put16(error + 2, (unsigned)(28 + quoted));
+	error[8] = 64;
+	error[9] = IPPROTO_ICMP;
+	memcpy(error + 12, "\12\0\0\11\12\0\0\1", 8);
+	error[20] = 3;
+	error[21] = 4;
+	memcpy(error + 28, buffer, quoted);
+	assert_int_equal(ipq_checksum_complete(error, 28 + quoted), 0);
+	return 28 + quoted;
+}
+
+static void icmp_error_quotes_the_numbers_of_the_sender(void **state)
+{
+	struct ipq_tcp *t = open_connection(0);
+	uint8_t error[200];
+	struct ipq_tcp_segment s;
+
+	(void)state;
+	pass(t, TEXT(.sequence = A_ISN + 1, .text = "evil"), "evil", "goodness");
+	pass(t,
+	     &(struct packet){ .side = 1,
+			       .flags = IPQ_TCP_ACK,
+			       .sequence = B_ISN + 1,
+			       .acknowledgement = A_ISN + 9,
+			       .text = "evil" },
+	     "evil", "good god");
+	pass(t,
+	     &(struct packet){ .flags = IPQ_TCP_ACK,
+			       .sequence = A_ISN + 5,
+			       .acknowledgement = B_ISN + 9,
+			       .text = "more" },
+	     "evil", "goodness");
+	assert_int_equal(sequence(), A_ISN + 9);
+	assert_int_equal(acknowledgement(), B_ISN + 5);
+	for (size_t quoted = 28; quoted <= 40; quoted += 4) {
+		size_t len = quote(error, quoted);
+
+		assert_int_equal(ipq_edit_begin(&e, error, len, len, 0), 0);
+		assert_int_equal(ipq_tcp_begin(t, &s, &e, 0, IPQ_TCP_KNOWN_ONLY), 0);
+		assert_int_equal(ipq_tcp_end(&s), IPQ_TCP_CHANGED);
+		assert_int_equal(ipq_checksum_verify(error, len), 0);
+		assert_int_equal(get32(error + 52), A_ISN + 5);
+		if (quoted >= 32)
+			assert_int_equal(get32(error + 56), B_ISN + 9);
+	}
+	/* Less than the ports and the sequence number, another connection, no error. */
+	for (unsigned i = 0; i < 3; i++) {
+		size_t len = quote(error, i == 0 ? 27 : 40);
+
+		error[20] = i == 2 ? 8 : 3;
+		error[49] ^= i == 1;
+		assert_int_equal(ipq_edit_begin(&e, error, len, len, 0), 0);
+		assert_int_equal(ipq_tcp_begin(t, &s, &e, 0, 0), 0);
+		assert_int_equal(ipq_tcp_end(&s), IPQ_TCP_UNCHANGED);
+	}
+	ipq_tcp_close(t);
+}
+
 /* ---- numbers ---------------------------------------------------------------------------------- */
 
 static void recorded_acknowledgement_moves_forward(void **state)
@@ -784,6 +847,7 @@ static void two_threads_share_a_connection(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(icmp_error_quotes_the_numbers_of_the_sender),
 		cmocka_unit_test(acknowledgement_of_text_that_grew_beyond_the_window_is_in_it),
 		cmocka_unit_test(recorded_acknowledgement_moves_forward),
 		cmocka_unit_test(segments_after_a_gap_are_sent),

@@ -207,8 +207,5 @@ unsigned active_rules_print(const struct active_rules *p, const struct flow_tota
 	}
 	if (flows != NULL)
 		print_flows(flows, out, json);
-	if (json)
-		fputs("}\n", out);
-	fflush(out);
 	return p->set.count + 2 + (flows != NULL);
 }

@@ -81,7 +81,8 @@ void active_rules_restore_rates(struct active_rules *p, const struct active_rule
 void active_rules_reset(struct active_rules *p);
 /* Sum over workers, with base. */
 void active_rules_sum(const struct active_rules *p, unsigned rule, struct counters *sum);
-/* The table of counters: text, its lines cut to width (0: as long as they are), or one line of JSON. flows: NULL
+/* The table of counters: text, its lines cut to width (0: as long as they are), or a line of JSON without its
+ * end. flows: NULL
  * without rules for them. Returns the number of lines. */
 unsigned active_rules_print(const struct active_rules *p, const struct flow_totals *flows, FILE *out,
 			    bool json, unsigned width);

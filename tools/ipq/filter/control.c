@@ -143,6 +143,23 @@ static void sum_flows(const struct filter *f, struct flow_totals *sum)
 	}
 }
 
+/* The last members of the object. */
+static void print_edits_json(const struct edits_shared *edits, FILE *out)
+{
+	const char *comma = "";
+
+	fputs(",\"not_edited_by_reason\":{", out);
+	for (unsigned i = 0; i < IPQ_EDIT_REASON_COUNT; i++) {
+		if (edits->not_edited[i] == 0)
+			continue;
+		fputs(comma, out);
+		text_put_json(out, ipq_edit_reason_text(i));
+		fprintf(out, ":%llu", (unsigned long long)edits->not_edited[i]);
+		comma = ",";
+	}
+	fprintf(out, "},\"beyond_mtu\":%llu}\n", (unsigned long long)edits->beyond_mtu);
+}
+
 void control_print_counters(struct filter *f, bool in_place)
 {
 	const struct active_rules *active_rules = f->common.active_rules;
@@ -166,6 +183,8 @@ void control_print_counters(struct filter *f, bool in_place)
 		text_note("\r\033[%uA\033[J", f->lines);
 	f->lines = active_rules_print(active_rules, active_rules->flows ? &flows : NULL, out, json,
 				      in_place && size.ws_col > 1 ? size.ws_col - 1U : 0);
+	if (json)
+		print_edits_json(&f->common.edits, out);
 	if (!in_place)
 		f->lines = 0;
 	if (fclose(out) == 0 && json)
@@ -199,6 +218,9 @@ static void reset(struct filter *f)
 	struct flow_totals shown;
 
 	active_rules_reset(f->common.active_rules);
+	for (unsigned i = 0; i < IPQ_EDIT_REASON_COUNT; i++)
+		f->common.edits.not_edited[i] = 0;
+	f->common.edits.beyond_mtu = 0;
 	sum_flows(f, &shown);
 	f->flows_base.decided += shown.decided;
 	f->flows_base.packets += shown.packets;

@@ -4,9 +4,14 @@
  * the rules, then headers. An edit that cannot be made leaves the packet as it was and is counted.
  */
 #include <errno.h>
+#include <stdio.h>
 #include <string.h>
+#include <unistd.h>
+#include <net/if.h>
 #include <net/if_arp.h>
 #include <netinet/in.h>
+#include <sys/ioctl.h>
+#include <sys/socket.h>
 #include <linux/netfilter.h>
 #include <ipq_edit.h>
 #include "filter/edits.h"
@@ -16,12 +21,15 @@ int edits_open(struct edits_shared *shared, bool recorded)
 	struct ipq_tcp_options options = { .size = sizeof(options),
 					   .flags = recorded ? IPQ_TCP_RECORDED : 0 };
 
+	shared->mtu_socket = recorded ? -1 : socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
 	return ipq_tcp_open(&shared->tcp, &options);
 }
 
 void edits_close(struct edits_shared *shared)
 {
 	ipq_tcp_close(shared->tcp);
+	if (shared->mtu_socket >= 0)
+		close(shared->mtu_socket);
 }
 
 static void count_not_edited(struct editor *ed, struct counters *counters, unsigned reason)
@@ -223,6 +231,18 @@ static bool rewrite_tcp(struct editor *ed, const struct active_rules *rules, str
 	return ipq_tcp_end(&s) != IPQ_TCP_DROP;
 }
 
+/* Quotes in ICMP errors, but not in those of this machine: they may quote a packet that was not edited yet. */
+static void move_quote(struct editor *ed, const struct ipq_packet *packet, struct ipq_edit *e)
+{
+	struct ipq_tcp_segment s;
+
+	if (packet->hook == NF_INET_LOCAL_OUT ||
+	    (packet->hook == NF_INET_POST_ROUTING && (packet->present & IPQ_HAS_INDEV) == 0))
+		return;
+	if (ipq_tcp_begin(ed->shared->tcp, &s, e, 0, IPQ_TCP_KNOWN_ONLY) == 0)
+		ipq_tcp_end(&s);
+}
+
 /* False: drop the packet, it is sent again. */
 static bool rewrite(struct editor *ed, struct worker *w, const struct active_rules *rules,
 		    const struct ipq_packet *packet, struct ipq_edit *e)
@@ -231,6 +251,7 @@ static bool rewrite(struct editor *ed, struct worker *w, const struct active_rul
 		return true;
 	if (e->protocol == IPPROTO_TCP)
 		return rewrite_tcp(ed, rules, e);
+	move_quote(ed, packet, e);
 	for (unsigned i = 0; i < ed->count; i++) {
 		const struct action *a = ed->edit[i].action;
 
@@ -272,6 +293,34 @@ static void edit_header(struct editor *ed, struct ipq_edit *e, const struct acti
 		count_not_edited(ed, counters, e->reason);
 }
 
+/* ---- MTU --------------------------------------------------------------------------------------- */
+
+static uint32_t mtu_of(struct editor *ed, struct worker *w, uint32_t index)
+{
+	struct ifreq request = { .ifr_name = "" };
+
+	if (ed->mtu_index == index && w->now - ed->mtu_time < 1000000000)
+		return ed->mtu;
+	snprintf(request.ifr_name, sizeof(request.ifr_name), "%.15s",
+		 ipq_queue_interface(w->queue, index, NULL));
+	ed->mtu = ioctl(ed->shared->mtu_socket, SIOCGIFMTU, &request) == 0 ? (uint32_t)request.ifr_mtu : 0;
+	ed->mtu_index = index;
+	ed->mtu_time = w->now;
+	return ed->mtu;
+}
+
+static void count_growth(struct editor *ed, struct worker *w, const struct ipq_packet *packet, uint32_t len)
+{
+	uint32_t mtu;
+
+	if (ed->shared->mtu_socket < 0 || (packet->present & IPQ_HAS_OUTDEV) == 0 ||
+	    len <= packet->payload_len)
+		return;
+	mtu = mtu_of(ed, w, packet->outdev);
+	if (packet->payload_len <= mtu && len > mtu)
+		atomic_fetch_add_explicit(&ed->shared->beyond_mtu, 1, memory_order_relaxed);
+}
+
 /* ---- all ----------------------------------------------------------------------------------------- */
 
 static void count_all_not_edited(struct editor *ed, unsigned reason)
@@ -302,5 +351,6 @@ int edits_apply(struct editor *ed, struct worker *w, const struct active_rules *
 	for (unsigned i = 0; i < ed->count; i++)
 		if (ed->edit[i].action->type != ACTION_REWRITE)
 			edit_header(ed, e, ed->edit[i].action, ed->edit[i].counters);
+	count_growth(ed, w, packet, e->len);
 	return e->len != packet->payload_len || memcmp(e->data, packet->payload, e->len) != 0;
 }

@@ -22,6 +22,8 @@ struct edits_shared {
 	_Atomic uint64_t across; /* texts replaced that were in several segments */
 	_Atomic uint64_t held,
 		late; /* segments that waited for the next one; those for which it did not come */
+	_Atomic uint64_t beyond_mtu; /* packets that became longer than the MTU */
+	int mtu_socket;		     /* -1: in a capture file there is none */
 };
 
 /* What a worker has for edits. */
@@ -30,6 +32,8 @@ struct editor {
 	uint8_t edited[PACKET_MAX], mirrored[PACKET_MAX];
 	struct following following; /* what is known of the segments after this one */
 	unsigned count;
+	uint32_t mtu, mtu_index; /* of the interface of the last packet that grew */
+	int64_t mtu_time;
 	struct {
 		const struct action *action;
 		struct counters *counters;

@@ -173,6 +173,10 @@ static void report_text(const struct filter *f, const struct ipq_stats *stats)
 			  "segments: %llu\n",
 			  (unsigned long long)f->common.edits.held, (unsigned long long)f->common.edits.late,
 			  (unsigned long long)f->common.edits.across);
+	if (f->common.edits.beyond_mtu > 0)
+		text_note("%llu became longer than the MTU: the kernel divides them, or drops them with an "
+			  "error\n",
+			  (unsigned long long)f->common.edits.beyond_mtu);
 	if (f->common.loops > 0)
 		text_note("%llu packets were accepted because they came back again and again\n",
 			  (unsigned long long)f->common.loops);
