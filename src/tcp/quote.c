@@ -12,10 +12,11 @@ enum { QUOTED_MIN = 8, QUOTED_ACKNOWLEDGEMENT = 12 };
 
 static bool is_error(const struct ipq_edit *e)
 {
-	uint8_t type = e->data[e->transport];
+	uint8_t type;
 
 	if (e->transport_error || e->flags & (IPQ_EDIT_AUTHENTICATED | IPQ_EDIT_FRAGMENT))
 		return false;
+	type = e->data[e->transport];
 	if (e->version == 4)
 		return e->protocol == IPPROTO_ICMP && (type == 3 || type == 4 || type == 11 || type == 12);
 	return e->protocol == IPPROTO_ICMPV6 && type < 128;

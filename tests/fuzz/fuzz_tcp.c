@@ -6,7 +6,8 @@
  * uses no more memory than it may.
  *
  * Input: one byte of options, then for each packet: kind, flags, numbers, length of the payload, number of edits, and
- * for each of them offset, old length and new length. Or, with RAW in the kind, the bytes of a packet.
+ * for each of them offset, old length and new length. With QUOTE in the kind the packet is an ICMP error
+ * about that segment, with RAW it is any bytes.
  */
 #include <stdbool.h>
 
@@ -14,7 +15,15 @@
 #include "main.h"
 #include "util/bytes.h"
 
-enum { PACKETS = 200, EDITS = 8, CONNECTION_BYTES = 1280, CONNECTIONS = 8, RAW = 0x80, PACKET_MAX = 1200 };
+enum {
+	PACKETS = 200,
+	EDITS = 8,
+	CONNECTION_BYTES = 1280,
+	CONNECTIONS = 8,
+	RAW = 0x80,
+	QUOTE = 0x40,
+	PACKET_MAX = 1200
+};
 
 struct input {
 	const uint8_t *at;
@@ -84,13 +93,27 @@ static size_t make_segment(struct input *in, unsigned kind, uint8_t *p)
 	return 40 + options_len + text_len;
 }
 
+/* An ICMP error that quotes a segment. */
+static size_t make_quote(struct input *in, unsigned kind, uint8_t *p)
+{
+	size_t len = make_segment(in, kind, p + 28), cut = take(in);
+
+	len = 28 + (cut < len ? cut : len);
+	memset(p, 0, 28);
+	memcpy(p, "\x45\0\0\0\0\0\0\0\x40\1", 10);
+	p[20] = 3;
+	put16(p + 2, (unsigned)len);
+	ipq_checksum_complete(p, len);
+	return len;
+}
+
 static size_t make_packet(struct input *in, uint8_t *p)
 {
 	unsigned kind = take(in);
 	size_t len;
 
 	if (!(kind & RAW))
-		return make_segment(in, kind, p);
+		return kind & QUOTE ? make_quote(in, kind, p) : make_segment(in, kind, p);
 	len = take(in);
 	if (len > in->left)
 		len = in->left;
