@@ -38,6 +38,7 @@
 #define PATIENCE_MS 5000
 #define GRACE_MS 5000
 #define CLOSED_MS 500 /* between the end of the connection and that of the process */
+#define DELAY_SHARE 10
 #define KEEP_FAILED 125
 
 enum restart_when { RESTART_ON_FAILURE, RESTART_ALWAYS, RESTART_NO };
@@ -150,11 +151,12 @@ static bool is_to_restart(const struct keeper *k, const struct program *p)
 
 static void plan_restart(struct keeper *k, const struct program *p, int64_t now)
 {
-	int delay = restart_delay_ms(&k->restart, worked(k), now - p->started);
+	/* A tenth, because packets wait meanwhile. */
+	int delay = restart_delay_ms(&k->restart, worked(k), now - p->started) / DELAY_SHARE;
 	char what[96];
 
 	describe(p, what, sizeof(what));
-	if (delay < 0) {
+	if (k->o.limit > 0 && k->restart.failures >= k->o.limit) {
 		text_complain(WHO, "the program %s; it decided no packet in %u starts: giving up", what,
 			      k->restart.failures);
 		finish(k, 1);
@@ -253,7 +255,7 @@ static void on_signal(struct keeper *k)
 		end_all(k, (int)info.ssi_signo);
 }
 
-/* When a daemon's connection has ended, so has the daemon. Of any other program the kernel reports the end. */
+/* The connection usually ends because the program has ended, which the kernel reports next. */
 static void on_message_now(struct keeper *k)
 {
 	int number = program_message(&k->now);
@@ -263,7 +265,7 @@ static void on_message_now(struct keeper *k)
 		program_answer(&k->now);
 	} else if (number == -2) {
 		k->now.closed_at = now_ms();
-		if (k->now.exited)
+		if (k->now.exited && !program_has_daemon(&k->now))
 			succeed(k);
 	}
 }
@@ -319,8 +321,10 @@ static void on_time(struct keeper *k)
 		program_signal(&k->now, SIGKILL);
 		k->now.kill_at = now + 1000;
 	}
-	if (k->now.closed_at != 0 && now >= k->now.closed_at + CLOSED_MS)
+	if (k->now.closed_at != 0 && now >= k->now.closed_at + CLOSED_MS) {
+		k->now.exited = false; /* of a daemon that is not our child the status is unknown */
 		succeed(k);
+	}
 	if (k->next.closed_at != 0 && now >= k->next.closed_at + CLOSED_MS)
 		drop_next(k);
 	if (k->start_at != 0 && now >= k->start_at) {

@@ -94,7 +94,8 @@ void program_signal(const struct program *p, int signal)
 {
 	if (p->pid > 0)
 		kill(-p->pid, signal);
-	if (p->reader > 0)
+	if (p->exited &&
+	    p->reader > 0) /* a daemon is our child: its number is not reused before it is reaped */
 		kill(p->reader, signal);
 }
 
@@ -166,6 +167,11 @@ bool program_runs(const struct program *p)
 	return p->pid > 0;
 }
 
+bool program_has_daemon(const struct program *p)
+{
+	return p->reader > 0 && kill(p->reader, 0) == 0;
+}
+
 /* Another process of the program may hold the queue's socket: a successor must not meet it. */
 static void await_end(pid_t pid)
 {
@@ -184,7 +190,7 @@ void program_clear(struct program *p)
 	program_signal(p, SIGKILL);
 	if (p->pid > 0)
 		await_end(-p->pid);
-	if (p->reader > 0)
+	if (p->exited && p->reader > 0)
 		await_end(p->reader);
 	if (p->control >= 0)
 		close(p->control);

@@ -52,6 +52,9 @@ bool program_reaped(struct program *p, pid_t pid, int status);
 /* Whether anything of it may run. */
 bool program_runs(const struct program *p);
 
+/* Whether a descendant that has taken a queue is left, at least as a zombie. */
+bool program_has_daemon(const struct program *p);
+
 /* Kills what is left and closes the connection. */
 void program_clear(struct program *p);
 
