@@ -13,10 +13,10 @@
 
 int main(void)
 {
-	struct sockaddr_nl kernel = { .nl_family = AF_NETLINK }, name[2], from;
+	struct sockaddr_nl kernel = { .nl_family = AF_NETLINK }, name[2] = { { 0 } }, from = { 0 };
 	socklen_t len = sizeof(name[0]);
 	int fd[2], i;
-	char byte;
+	char byte = 0;
 
 	for (i = 0; i < 2; i++) {
 		fd[i] = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, NETLINK_USERSOCK);
