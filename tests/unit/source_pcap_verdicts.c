@@ -164,28 +164,30 @@ static void refusals_are_reported_each_once_up_to_a_limit(void **state)
 	finish();
 }
 
-/* The disk is full in the middle: those that were carried out are not sent again. */
+/* The disk is full in the middle: those that were carried out are not sent again, the others wait. */
 static void verdicts_before_a_failed_write_are_reported(void **state)
 {
-	struct source_verdict v[SLOTS];
+	static uint8_t large[60000] = { 0x45 };
+	struct source_verdict v[10];
 	int n;
 
 	(void)state;
-	put_header(&in, false, false, 1);
-	for (uint8_t i = 0; i < 14; i++)
-		put_frame(&in, i, i, 9000, i);
+	numbered(10);
 	begin();
-	n = receive(0);
-	assert_int_equal(n, 14);
-	for (int i = 0; i < n; i++) {
-		v[i] = (struct source_verdict){ .id = packet[i].id, .code = NF_ACCEPT };
-		assert_int_equal(pcap_of(source)->store.waiting_count, 14);
-	}
+	assert_int_equal(receive(0), 10);
+	for (unsigned i = 0; i < 10; i++)
+		v[i] = (struct source_verdict){ .id = packet[i].id,
+						.code = NF_ACCEPT,
+						.present = IPQ_SET_PAYLOAD,
+						.payload = large,
+						.payload_len = sizeof(large) };
 	writes_left = 1;
-	assert_int_equal(source_pcap.send(source, v, 14),
-			 -ENOSPC); /* nothing comes that would fill the buffer */
-	assert_int_equal(summary().accepted, 14);
-	assert_int_equal(source_pcap.send(source, v, 0), -ENOSPC);
+	n = source_pcap.send(source, v, 10);
+	assert_in_range(n, 3, 5);
+	assert_int_equal(summary().accepted, n);
+	assert_int_equal(summary().waiting, 10 - n);
+	assert_int_equal(source_pcap.send(source, v + n, 1), -ENOSPC);
+	assert_int_equal(summary().waiting, 10 - n);
 	assert_non_null(strstr(source_pcap.error(source), "No space left"));
 	writes_left = 0;
 	finish();
