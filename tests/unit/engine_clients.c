@@ -60,6 +60,26 @@ static void each_family_gets_its_packets_in_its_layout(void **state)
 	close_room(&r);
 }
 
+static void padding_has_no_bytes_of_an_earlier_packet(void **state)
+{
+	struct room r = open_room(false, NULL);
+	int fd = add(&r, AF_INET, WIRE_LP64, 7);
+	unsigned char buf[ROOM];
+
+	(void)state;
+	ask_mode(fd, WIRE_LP64, 7, COPY_PACKET, 0);
+	settle(&r);
+	for (size_t len = 64; len > 60; len--) {
+		fake_push_plain(r.fake, AF_INET, len);
+		settle(&r);
+		assert_int_equal(next(fd, buf), 112 + 64);
+		for (size_t i = len; i < 64; i++)
+			assert_int_equal(buf[112 + i], 0);
+	}
+	close(fd);
+	close_room(&r);
+}
+
 static void packets_without_a_peer_are_dropped_and_counted(void **state)
 {
 	struct room r = open_room(false, NULL);
@@ -366,6 +386,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(packets_and_verdicts_are_sent_in_batches),
 		cmocka_unit_test(each_family_gets_its_packets_in_its_layout),
+		cmocka_unit_test(padding_has_no_bytes_of_an_earlier_packet),
 		cmocka_unit_test(packets_without_a_peer_are_dropped_and_counted),
 		cmocka_unit_test(packet_without_payload_is_dropped_before_mode_meta),
 		cmocka_unit_test(verdicts_sent_before_close_are_applied),
