@@ -1,0 +1,303 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+/* From the rules of ipq filter to verdicts: marks, queues, delays and the end, seen by the source. */
+#include <errno.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <cmocka.h>
+#include <netinet/in.h> /* before <linux/netfilter.h> */
+#include <linux/netfilter.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include "core/core.h"
+#include "fake.h"
+#include "filter/decide.h"
+
+#define MS INT64_C(1000000)
+#define OWN_QUEUE 300
+
+static struct fake *f;
+static struct decide_common common;
+static struct session session;
+static struct worker worker;
+
+/* ---- the session, of which a worker needs little --------------------------------------------------- */
+
+void session_accept(struct worker *w, const struct ipq_packet *packet, struct ipq_verdict *verdict)
+{
+	(void)w;
+	(void)packet;
+	(void)verdict;
+}
+
+int64_t session_packet_time(const struct worker *w, const struct ipq_packet *packet)
+{
+	(void)packet;
+	return w->now;
+}
+
+void session_interface(struct worker *w, const struct ipq_packet *packet, bool in, char name[32])
+{
+	(void)w;
+	(void)packet;
+	(void)in;
+	name[0] = '\0';
+}
+
+/* ------------------------------------------------------------------------------------------------- */
+
+/* A worker with these rules. */
+static void begin(const char *const *text, unsigned n)
+{
+	struct active_rules_source from = { .text = (char *const *)text, .count = n };
+	struct active_rules *rules;
+
+	memset(&common, 0, sizeof(common));
+	memset(&session, 0, sizeof(session));
+	memset(&worker, 0, sizeof(worker));
+	assert_int_equal(active_rules_load(&rules, &from, 1), 0);
+	common.active_rules = rules;
+	common.injector.ipv4 = common.injector.ipv6 = -1;
+	session.context = &common;
+	session.queue_first = session.queue_last = OWN_QUEUE;
+	session.workers = 1;
+	session.worker = &worker;
+	worker.session = &session;
+	worker.now = 1000 * MS;
+	worker.context = filter_worker_new(&common, 7);
+	assert_non_null(worker.context);
+	f = fake_new(false);
+	assert_int_equal(queue_create(&worker.queue, fake_source(f), 4096, IPQ_O_CONNTRACK, 0), 0);
+}
+
+static void end(void)
+{
+	ipq_queue_close(worker.queue);
+	fake_free(f);
+	filter_worker_free(worker.context);
+	active_rules_free(common.active_rules);
+}
+
+/* A UDP packet of 40 bytes to this port, with this mark. */
+static void arrives(uint16_t port, uint32_t mark)
+{
+	uint8_t bytes[40] = { 0x45, 0, 0, 40, 0, 0, 0, 0, 64, 17, 0, 0, 10, 0, 0, 1, 10, 0, 0, 2, 0, 7 };
+	struct ipq_packet p = { .family = AF_INET, .hook = 1, .present = IPQ_HAS_MARK, .mark = mark };
+
+	bytes[22] = (uint8_t)(port >> 8);
+	bytes[23] = (uint8_t)port;
+	bytes[25] = 20;
+	fake_push(f, &p, bytes, sizeof(bytes));
+	assert_int_equal(ipq_queue_recv(worker.queue, worker.packet, 1, 1000), 1);
+	assert_int_equal(decide_batch(&worker, 1), 0);
+	assert_int_equal(ipq_queue_flush(worker.queue), 0);
+}
+
+/* The next verdict that was sent; id 0: none. */
+static struct source_verdict sent(void)
+{
+	struct fake_verdict *v = fake_verdict(f);
+	struct source_verdict given = { .id = 0 };
+
+	if (v != NULL)
+		given = v->given;
+	fake_verdict_free(v);
+	return given;
+}
+
+static struct source_verdict verdict_on(uint16_t port, uint32_t mark)
+{
+	arrives(port, mark);
+	return sent();
+}
+
+static struct counters counters(unsigned rule)
+{
+	struct counters sum;
+
+	active_rules_sum(common.active_rules, rule, &sum);
+	return sum;
+}
+
+static void marks_change_their_bits_and_are_seen_by_later_rules(void **state)
+{
+	static const char *const text[] = { "mark 0x10/0xf0 udp port 1", "mark 7 udp port 2",
+					    "mark 0 udp port 3", "drop mark 7" };
+	struct source_verdict v;
+
+	(void)state;
+	begin(text, 4);
+	v = verdict_on(1, 0xabcd);
+	assert_int_equal(v.present, IPQ_SET_MARK);
+	assert_int_equal(v.mark, 0xab1d);
+	assert_int_equal(v.code, NF_ACCEPT);
+	assert_int_equal(verdict_on(2, 0xabcd).code, NF_DROP); /* by the mark that it was given */
+	v = verdict_on(3, 5);
+	assert_int_equal(v.present, IPQ_SET_MARK);
+	assert_int_equal(v.mark, 0);
+	assert_int_equal(verdict_on(5, 7).code, NF_DROP);
+	v = verdict_on(5, 8);
+	assert_int_equal(v.present, 0);
+	assert_int_equal(v.code, NF_ACCEPT);
+	end();
+}
+
+static void marks_of_connections_add_up(void **state)
+{
+	static const char *const text[] = { "ctmark 0x1/0xf udp", "ctmark 0x20/0xf0 udp",
+					    "ctmark 0x2/0xf udp port 2" };
+	struct source_verdict v;
+
+	(void)state;
+	begin(text, 3);
+	v = verdict_on(1, 0);
+	assert_int_equal(v.present, IPQ_SET_CONNTRACK_MARK);
+	assert_int_equal(v.conntrack_mark, 0x21);
+	assert_int_equal(v.conntrack_mark_mask, 0xff);
+	v = verdict_on(2, 0);
+	assert_int_equal(v.conntrack_mark, 0x22);
+	assert_int_equal(v.conntrack_mark_mask, 0xff);
+	end();
+}
+
+static void packets_go_to_other_queues_but_not_to_their_own(void **state)
+{
+	static const char *const text[] = { "queue 301 udp port 1", "queue 300 udp port 2", "queue 65535" };
+
+	(void)state;
+	begin(text, 3);
+	assert_int_equal(verdict_on(1, 0).code, NF_QUEUE_NR(301));
+	assert_int_equal(verdict_on(2, 0).code, NF_ACCEPT);
+	assert_int_equal(verdict_on(3, 0).code, NF_QUEUE_NR(65535));
+	end();
+}
+
+static void packet_is_repeated_once_by_each_rule(void **state)
+{
+	static const char *const text[] = { "repeat 9 udp", "repeat 10 udp port 1", "drop mark 10" };
+	struct source_verdict v;
+
+	(void)state;
+	begin(text, 3);
+	v = verdict_on(1, 0);
+	assert_int_equal(v.code, NF_REPEAT);
+	assert_int_equal(v.mark, 9);
+	v = verdict_on(1, 9);
+	assert_int_equal(v.code, NF_REPEAT);
+	assert_int_equal(v.mark, 10);
+	assert_int_equal(verdict_on(1, 10).code, NF_DROP);
+	assert_int_equal(verdict_on(2, 9).code, NF_ACCEPT);
+	end();
+}
+
+static void first_rule_that_ends_decides(void **state)
+{
+	static const char *const rules[] = { "accept udp port 1", "drop udp port 1 or udp port 2" };
+
+	(void)state;
+	begin(rules, 2);
+	assert_int_equal(verdict_on(1, 0).code, NF_ACCEPT);
+	assert_int_equal(verdict_on(2, 0).code, NF_DROP);
+	assert_int_equal(verdict_on(3, 0).code, NF_ACCEPT);
+	assert_int_equal(counters(0).packets, 1);
+	assert_int_equal(counters(0).bytes, 40);
+	assert_int_equal(counters(1).packets, 1);
+	assert_int_equal(counters(2).packets, 1); /* no rule */
+	assert_int_equal(counters(1).dropped, 0); /* only those by chance or a rate */
+	end();
+}
+
+static void packets_beyond_a_rate_are_dropped_and_counted(void **state)
+{
+	static const char *const text[] = { "rate 10/s burst 2, mark 5 udp", "count udp" };
+
+	(void)state;
+	begin(text, 2);
+	for (unsigned i = 0; i < 5; i++)
+		assert_int_equal(verdict_on(1, 0).code, i < 2 ? NF_ACCEPT : NF_DROP);
+	assert_int_equal(counters(0).packets, 5);
+	assert_int_equal(counters(0).dropped, 3);
+	assert_int_equal(counters(1).packets, 2); /* no rule sees a dropped packet */
+	worker.now += 100 * MS;
+	assert_int_equal(verdict_on(1, 0).code, NF_ACCEPT);
+	end();
+}
+
+static void delays_add_up_and_keep_the_order(void **state)
+{
+	static const char *const text[] = { "delay 10ms udp", "delay 20ms udp port 1", "mark 5 udp port 1",
+					    "drop udp port 9" };
+	struct source_verdict v;
+
+	(void)state;
+	begin(text, 4);
+	arrives(1, 0);
+	arrives(2, 0);
+	assert_int_equal(sent().id, 0);
+	assert_int_equal(verdict_on(9, 0).code, NF_DROP); /* at once */
+	assert_int_equal(decide_timeout(&worker), 10);
+	worker.now += 10 * MS;
+	decide_wake(&worker);
+	assert_int_equal(ipq_queue_flush(worker.queue), 0);
+	v = sent();
+	assert_int_equal(v.present, 0);
+	assert_int_equal(v.code, NF_ACCEPT);
+	assert_int_equal(sent().id, 0);
+	assert_int_equal(decide_timeout(&worker), 20);
+	worker.now += 20 * MS - 1;
+	decide_wake(&worker);
+	assert_int_equal(ipq_queue_flush(worker.queue), 0);
+	assert_int_equal(sent().id, 0);
+	worker.now++;
+	decide_wake(&worker);
+	assert_int_equal(ipq_queue_flush(worker.queue), 0);
+	v = sent();
+	assert_int_equal(v.present, IPQ_SET_MARK);
+	assert_int_equal(v.mark, 5);
+	assert_int_equal(decide_timeout(&worker), -1);
+	end();
+}
+
+static void held_packets_leave_at_the_end(void **state)
+{
+	static const char *const text[] = { "delay 1s udp", "queue 7 udp port 1" };
+	unsigned queued = 0, accepted = 0;
+
+	(void)state;
+	begin(text, 2);
+	for (unsigned i = 0; i < 50; i++)
+		arrives((uint16_t)(1 + i % 2), 0);
+	assert_int_equal(fake_waiting(f), 50);
+	decide_finish(&worker);
+	assert_int_equal(ipq_queue_flush(worker.queue), 0);
+	assert_int_equal(fake_waiting(f), 0);
+	for (unsigned i = 0; i < 50; i++) {
+		struct source_verdict v = sent();
+
+		if (v.id == 0)
+			break;
+		queued += v.code == NF_QUEUE_NR(7);
+		accepted += v.code == NF_ACCEPT;
+	}
+	assert_int_equal(queued, 25);
+	assert_true(accepted > 0);
+	end();
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(marks_change_their_bits_and_are_seen_by_later_rules),
+		cmocka_unit_test(marks_of_connections_add_up),
+		cmocka_unit_test(packets_go_to_other_queues_but_not_to_their_own),
+		cmocka_unit_test(packet_is_repeated_once_by_each_rule),
+		cmocka_unit_test(first_rule_that_ends_decides),
+		cmocka_unit_test(packets_beyond_a_rate_are_dropped_and_counted),
+		cmocka_unit_test(delays_add_up_and_keep_the_order),
+		cmocka_unit_test(held_packets_leave_at_the_end),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
