@@ -29,6 +29,7 @@ static unsigned refusals;
 
 static int program_fd;
 static int send_errno[4]; /* of the next sends; 0: none */
+static int receive_errno; /* of the next receive; 0: none */
 static bool slow_receive;
 
 static bool send_fails(void)
@@ -59,6 +60,11 @@ int __wrap_recvmmsg(int fd, struct mmsghdr *msg, unsigned n, int flags, struct t
 {
 	if (slow_receive)
 		usleep(5000);
+	if (receive_errno != 0) {
+		errno = receive_errno;
+		receive_errno = 0;
+		return -1;
+	}
 	return __real_recvmmsg(fd, msg, n, flags, t);
 }
 
@@ -197,6 +203,29 @@ static void timeout_that_is_over_before_the_poll_ends_the_receive(void **state)
 	before = now_ms();
 	assert_int_equal(receive(1, 30), 0);
 	assert_in_range(now_ms() - before, 29, 5000);
+}
+
+/* A full buffer is reported once; the packets that were in it are still there. */
+static void overrun_does_not_end_a_receive(void **state)
+{
+	(void)state;
+	deliver(1);
+	receive_errno = ENOBUFS;
+	assert_int_equal(receive(64, 1000), 1);
+	receive_errno = ENOBUFS;
+	assert_int_equal(receive(64, 0), 0);
+}
+
+static void late_answer_does_not_replace_the_awaited_one(void **state)
+{
+	struct nfqueue *q = nfqueue(s);
+
+	(void)state;
+	atomic_store(&q->awaited, 5);
+	nfqueue_post_ack(q, 5, 0);
+	nfqueue_post_ack(q, 4, EIO);
+	assert_int_equal(q->answered, 5);
+	assert_int_equal(q->answer, 0);
 }
 
 static void ignore(int signal)
@@ -498,6 +527,8 @@ int main(void)
 		TEST(malformed_packet_is_dropped_and_counted),
 		TEST(packet_without_payload_is_queued_again),
 		TEST(timeout_that_is_over_before_the_poll_ends_the_receive),
+		TEST(overrun_does_not_end_a_receive),
+		TEST(late_answer_does_not_replace_the_awaited_one),
 		TEST(signal_ends_every_receive),
 		TEST(wake_ends_one_receive),
 		TEST(wake_is_returned_after_the_packets_before_it),
