@@ -178,7 +178,7 @@ static void close_socket(struct classic *c)
 static int send_request(struct classic *c, const struct iovec *iov, size_t pieces)
 {
 	struct pollfd room = { .fd = c->public.fd, .events = POLLOUT };
-	struct msghdr msg = { .msg_iov = (struct iovec *)(uintptr_t)iov, .msg_iovlen = pieces };
+	struct msghdr msg = { .msg_iov = (struct iovec *)(uintptr_t)iov, .msg_iovlen = (unsigned)pieces };
 	struct sockaddr_nl kernel = { .nl_family = AF_NETLINK };
 	int err = c->host != NULL ? host_request(c->host, c->client, iov, pieces) : -EAGAIN;
 

@@ -19,6 +19,7 @@ struct member {
 	void *context;
 	pthread_t thread;
 	bool running;
+	int processor;		    /* that the thread stays on; -1: any */
 	pthread_mutex_t stats_lock; /* taken once per batch, contended only while the counters are read */
 	struct ipq_stats stats;
 };
@@ -54,6 +55,15 @@ static void stop(struct ipq_group *g, int result)
 			ipq_queue_wake(g->member[i].queue);
 }
 
+static void stay_on(int processor)
+{
+	cpu_set_t one;
+
+	CPU_ZERO(&one);
+	CPU_SET(processor, &one);
+	sched_setaffinity(0, sizeof(one), &one);
+}
+
 static void *run(void *arg)
 {
 	struct member *m = arg;
@@ -61,6 +71,8 @@ static void *run(void *arg)
 	struct ipq_packet packet[SOURCE_BATCH_MAX];
 	int err = 0;
 
+	if (m->processor >= 0)
+		stay_on(m->processor);
 	while (err == 0 && !atomic_load_explicit(&g->stopping, memory_order_relaxed)) {
 		int n = ipq_queue_recv(m->queue, packet, g->batch, IPQ_FOREVER);
 
@@ -76,32 +88,26 @@ static void *run(void *arg)
 	return NULL;
 }
 
-/* The i-th processor that this process may use. */
-static void pin_to(pthread_attr_t *attr, unsigned i)
+/* The i-th processor that this process may use, or -1. */
+static int nth_processor(unsigned i)
 {
-	cpu_set_t allowed, one;
+	cpu_set_t allowed;
 	int cpu, seen = -1;
 
 	if (sched_getaffinity(0, sizeof(allowed), &allowed) < 0 || CPU_COUNT(&allowed) == 0)
-		return;
+		return -1;
 	i %= (unsigned)CPU_COUNT(&allowed);
 	for (cpu = 0; cpu < CPU_SETSIZE && seen < (int)i; cpu++)
-		seen += CPU_ISSET(cpu, &allowed);
-	CPU_ZERO(&one);
-	CPU_SET(cpu - 1, &one);
-	pthread_attr_setaffinity_np(attr, sizeof(one), &one);
+		seen += CPU_ISSET(cpu, &allowed) ? 1 : 0;
+	return cpu - 1;
 }
 
 static int start_thread(struct member *m, unsigned i, bool pin)
 {
-	pthread_attr_t attr;
 	int err;
 
-	pthread_attr_init(&attr);
-	if (pin)
-		pin_to(&attr, i);
-	err = pthread_create(&m->thread, &attr, run, m);
-	pthread_attr_destroy(&attr);
+	m->processor = pin ? nth_processor(i) : -1;
+	err = pthread_create(&m->thread, NULL, run, m);
 	m->running = err == 0;
 	return -err;
 }

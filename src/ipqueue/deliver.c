@@ -74,7 +74,7 @@ static void encode(struct engine *e, const struct family *f, const struct ipq_pa
 		pieces = 1;
 	}
 	wire_put_packet(f->owner->layout, iov[0].iov_base, &w, len);
-	e->out[k].msg_hdr = (struct msghdr){ .msg_iov = iov, .msg_iovlen = pieces };
+	e->out[k].msg_hdr = (struct msghdr){ .msg_iov = iov, .msg_iovlen = (unsigned)pieces };
 }
 
 static void drop(struct engine *e, struct family *f, unsigned i)

@@ -369,7 +369,7 @@ static void pack(struct packing *k, uint16_t queue, const struct source_verdict 
 
 static int send_packed(int fd, struct packing *k)
 {
-	struct msghdr msg = { .msg_iov = k->iov, .msg_iovlen = k->pieces };
+	struct msghdr msg = { .msg_iov = k->iov, .msg_iovlen = (unsigned)k->pieces };
 	ssize_t n;
 
 	do

@@ -9,6 +9,7 @@
 #include <signal.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -51,7 +52,7 @@ static void guard(bool log, int fd)
 		dup2(null, i);
 	if (fd != 3)
 		dup2(fd, 3);
-	close_range(4, ~0U, 0);
+	syscall(SYS_close_range, 4, ~0U, 0); /* musl has no call for it */
 	privileges_keep(PRIVILEGE(CAP_NET_ADMIN) | PRIVILEGE(CAP_NET_RAW));
 	if (recv(3, &number, sizeof(number), 0) == (ssize_t)sizeof(number) && recv(3, &done, 1, 0) == 0)
 		remove_remains(log, number);
