@@ -52,7 +52,7 @@ static void *send_flow(void *arg)
 		int64_t due = began + (int64_t)(i * UINT64_C(1000000000) / f->rate), left;
 
 		while ((left = due - now_ns()) > 0) {
-			struct timespec pause = { .tv_nsec = left < 50000 ? left : 50000 };
+			struct timespec pause = { .tv_nsec = left < 50000 ? (long)left : 50000 };
 
 			nanosleep(&pause, NULL);
 		}
