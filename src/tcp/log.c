@@ -298,9 +298,14 @@ int tcp_log_add(struct tcp_log *log, uint32_t begin, const void *bytes, uint16_t
 	memmove(log->which + at + 1, log->which + at, log->end - at);
 	log->begin[at] = begin;
 	log->which[at] = (uint8_t)kind;
+	if (at == log->end && at == log->summed) {
+		if (at % TCP_BLOCK == 0)
+			log->shift[at / TCP_BLOCK] = log->total;
+		log->summed++;
+	}
 	log->end++;
 	log->total += delta_of(log, at);
-	if (at < log->summed)
+	if (at < log->summed && at + 1 < log->end)
 		log->summed = at;
 	return 0;
 }

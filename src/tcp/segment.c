@@ -199,6 +199,7 @@ static int write_unlogged(struct ipq_tcp_segment *s, struct tcp_direction *d, si
 	if (!d->has_unlogged)
 		d->unlogged = (struct tcp_range){ begin, end };
 	d->has_unlogged = true;
+	s->state &= ~(uint32_t)TCP_APPENDS;
 	if (before(begin, d->unlogged.begin))
 		d->unlogged.begin = begin;
 	if (before(d->unlogged.end, end))
@@ -297,9 +298,7 @@ static int replace(struct ipq_tcp_segment *s, size_t offset, size_t old_len, con
 				     TCP_NO_ROOM);
 	if (overlaps_unlogged(d, begin, end))
 		return write_unlogged(s, d, offset, bytes, old_len);
-	err = tcp_log_append(&d->log, begin, bytes, old_len, new_len)
-		      ? 0
-		      : add_to_log(s, d, begin, bytes, old_len, new_len);
+	err = add_to_log(s, d, begin, bytes, old_len, new_len);
 	if ((err == -ENOBUFS || err == -ENOMEM) && old_len == new_len)
 		return write_unlogged(s, d, offset, bytes, old_len);
 	if (err == -ENOBUFS || err == -ENOMEM)
@@ -308,7 +307,24 @@ static int replace(struct ipq_tcp_segment *s, size_t offset, size_t old_len, con
 		return err;
 	s->length += (uint32_t)(new_len - old_len);
 	s->replaced++;
+	if (!d->has_unlogged && !before(begin, s->fresh))
+		s->state |= TCP_APPENDS;
 	return 1;
+}
+
+/* The same text once more, after the last edit. A segment may have very many of them. */
+static bool replace_next(struct ipq_tcp_segment *s, size_t offset, size_t old_len, const void *bytes,
+			 size_t new_len)
+{
+	uint32_t payload_len = s->edit->payload_len, length = s->length + (uint32_t)(new_len - old_len);
+
+	if (offset > payload_len || old_len > payload_len - offset || length > s->room ||
+	    !tcp_log_append(&flow_of(s)->direction[s->side].log, s->text + (uint32_t)offset, bytes, old_len,
+			    new_len))
+		return false;
+	s->length = length;
+	s->replaced++;
+	return true;
 }
 
 int ipq_tcp_replace(struct ipq_tcp_segment *s, size_t offset, size_t old_len, const void *bytes,
@@ -316,6 +332,8 @@ int ipq_tcp_replace(struct ipq_tcp_segment *s, size_t offset, size_t old_len, co
 {
 	const struct ipq_edit *e = s->edit;
 
+	if (s->state & TCP_APPENDS && replace_next(s, offset, old_len, bytes, new_len))
+		return 1;
 	if (s->refusal && !(s->state & TCP_ONE_SHOT && old_len == new_len))
 		return count_refusal(s, s->refusal, s->state >> 16);
 	if (offset > e->payload_len || old_len > e->payload_len - offset || (!old_len && !new_len))

@@ -238,6 +238,7 @@ enum tcp_state {
 	TCP_IN_WINDOW = 1 << 0,
 	TCP_DROP_SEGMENT = 1 << 1,
 	TCP_WRITTEN = 1 << 2, /* bytes of the packet have changed already */
+	TCP_APPENDS = 1 << 4, /* the last edit is of this segment, and nothing stands against one after it */
 	TCP_ONE_SHOT = 1 << 3 /* not remembered: text of the same length can be replaced at once */
 };
 
