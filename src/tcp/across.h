@@ -9,17 +9,21 @@
 #define TCP_ACROSS_MAX 64
 
 struct tcp_across {
+	uint32_t offset; /* in this segment's payload, or beyond it */
 	unsigned parts;
 	uint32_t part
-		[TCP_ACROSS_MAX]; /* bytes of the text at the end of this segment, and in those that follow it */
+		[TCP_ACROSS_MAX]; /* bytes of the text in the segment in which it begins, and in those that follow it */
 };
 
 /*
- * Replaces text that begins in this segment. Each segment keeps as many bytes as it had, so that none grows or shrinks,
- * except that the last one gets what is left. The later segments get their part from ipq_tcp_end() when they pass, even
- * if their sender divides them differently. Returns as ipq_tcp_replace() does.
+ * Replaces text that begins in this segment, or in a later one. Each segment keeps as many bytes as it had, so that none
+ * grows or shrinks, except that the last one gets what is left. The later segments get their part from ipq_tcp_end() when
+ * they pass, even if their sender divides them differently. Returns as ipq_tcp_replace() does.
  */
 int tcp_replace_across(struct ipq_tcp_segment *s, const struct tcp_across *text, const void *bytes,
 		       size_t new_len);
+
+/* Undoes it before ipq_tcp_end(). */
+void tcp_take_back_across(struct ipq_tcp_segment *s, const struct tcp_across *text, size_t new_len);
 
 #endif

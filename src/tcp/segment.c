@@ -368,11 +368,19 @@ static int log_parts(struct ipq_tcp_segment *s, struct tcp_direction *d, uint32_
 	return err;
 }
 
+/* By how much the text changes the length of this segment. */
+static uint32_t growth(const struct ipq_tcp_segment *s, const struct tcp_across *text, size_t new_len)
+{
+	uint32_t len = text->parts > 1 && text->part[0] < new_len ? text->part[0] : (uint32_t)new_len;
+
+	return text->offset < s->edit->payload_len ? len - text->part[0] : 0;
+}
+
 int tcp_replace_across(struct ipq_tcp_segment *s, const struct tcp_across *text, const void *bytes,
 		       size_t new_len)
 {
 	struct tcp_direction *d;
-	uint32_t begin = s->end - text->part[0], end = begin;
+	uint32_t begin = s->text + text->offset, end = begin, grown = growth(s, text, new_len);
 	int err;
 
 	if (s->refusal)
@@ -386,13 +394,25 @@ int tcp_replace_across(struct ipq_tcp_segment *s, const struct tcp_across *text,
 		return count_refusal(s, -EOPNOTSUPP, TCP_FRAGMENT);
 	if (tcp_log_covers(&d->log, begin, end) || overlaps_unlogged(d, begin, end))
 		return -EEXIST;
+	if ((int32_t)grown > 0 && s->length + grown > s->room)
+		return count_refusal(s, -EMSGSIZE, TCP_NO_ROOM);
 	err = log_parts(s, d, begin, text, bytes, new_len);
 	if (err)
 		return err == -EEXIST ? err : count_refusal(s, err, TCP_NO_MEMORY);
-	if (new_len < text->part[0])
-		s->length -= (uint32_t)(text->part[0] - new_len);
+	s->length += grown;
 	s->replaced++;
 	return 1;
+}
+
+void tcp_take_back_across(struct ipq_tcp_segment *s, const struct tcp_across *text, size_t new_len)
+{
+	struct tcp_log *log = &flow_of(s)->direction[s->side].log;
+	uint32_t at = s->text + text->offset;
+
+	for (unsigned i = 0; i < text->parts; at += text->part[i++])
+		tcp_log_remove(log, at);
+	s->length -= growth(s, text, new_len);
+	s->replaced--;
 }
 
 /* ---- end -------------------------------------------------------------------------------------- */

@@ -50,5 +50,11 @@ got() {
 }
 sleep 0.5
 expect_text "a word in an HTTP reply is rewritten" "the good word" got
+stop
+# The server sends header and body one by one.
+start $IPQ filter --on INPUT --hold 500ms 'rewrite http /evil/wonderful/ tcp src port 7080'
+wait_for_rule INPUT
+expect_text "with http the length of the body follows" "the wonderful word" got
+stop
 kill $server
 finish

@@ -28,11 +28,13 @@ def tcp(side, port, sequence, acknowledgement, flags, text=b''):
 
 
 class Connection:
-    def __init__(self, rng, port, old):
-        self.rng, self.port, self.old = rng, port, old
+    """streams: of both sides. begins: offsets of each where a segment must begin."""
+
+    sizes = (1, 1, 2, 3, 10, 100)
+
+    def __init__(self, rng, port, streams, begins=((), ())):
+        self.rng, self.port, self.stream, self.begins = rng, port, streams, begins
         self.isn = [rng.getrandbits(32), rng.getrandbits(32)]
-        words = (old, old[:1], old[:-1], old[1:], b'good ', b'x' * rng.randint(1, 30))
-        self.stream = [b''.join(rng.choice(words) for _ in range(rng.randint(0, 60))) for _ in (0, 1)]
         self.at = [0, 0]
         self.packets = self.make()
 
@@ -45,8 +47,9 @@ class Connection:
         yield tcp(0, self.port, self.isn[0] + 1, self.isn[1] + 1, ACK)
         while any(self.at[side] < len(self.stream[side]) for side in (0, 1)):
             side = self.rng.randrange(2)
-            at, length = self.at[side], self.rng.choice((1, 1, 2, 3, 10, 100))
-            text = self.stream[side][at:at + length]
+            at, length = self.at[side], self.rng.choice(self.sizes)
+            end = min([at + length] + [b for b in self.begins[side] if b > at])
+            text = self.stream[side][at:end]
             if not text:
                 continue
             packet = tcp(side, self.port, self.next(side), self.next(1 - side), ACK, text)
@@ -77,48 +80,114 @@ def received(packets, connection, side):
     return bytes(stream[i] for i in range(len(stream)))
 
 
+def mixed(rng, connections):
+    """The packets of all connections, some of them at the same time."""
+    packets, waiting = [], [c.packets for c in connections]
+    while waiting:
+        some = rng.choice(waiting[:3])
+        packet = next(some, None)
+        if packet is None:
+            waiting.remove(some)
+        else:
+            packets.append(packet)
+    return packets
+
+
+def filtered(ipq, rule, packets):
+    """What passes, and what ipq printed."""
+    with tempfile.TemporaryDirectory() as work:
+        source, out = os.path.join(work, 'in'), os.path.join(work, 'out')
+        with open(source, 'wb') as f:
+            f.write(struct.pack('<IHHiIII', 0xa1b2c3d4, 2, 4, 0, 0, 262144, 101))
+            for i, data in enumerate(packets):
+                f.write(struct.pack('<IIII', 1 + i // 1000, i % 1000 * 1000, len(data), len(data)) + data)
+        run = subprocess.run([ipq, 'filter', '--source', f'pcap:{source},{out}', rule], timeout=100,
+                             stderr=subprocess.PIPE, text=True, check=True)
+        with open(out, 'rb') as f:
+            data = f.read()
+    at, passed = 24, []
+    while at < len(data):
+        length = struct.unpack_from('<I', data, at + 8)[0]
+        passed.append(data[at + 16:at + 16 + length])
+        at += 16 + length
+    assert len(passed) == len(packets), (len(passed), len(packets))
+    return passed, run.stderr
+
+
+def compare(passed, connection, expected, what):
+    for side in (0, 1):
+        got = received(passed, connection, side)
+        if got != expected[side]:
+            print(f'{what}, connection {connection.port}, side {side}\nsent     {connection.stream[side]}\n'
+                  f'received {got}\nexpected {expected[side]}')
+            sys.exit(1)
+
+
+def escaped(text):
+    return ''.join(f'\\x{byte:02x}' for byte in text)
+
+
+def streams(rng, ipq, count, seed):
+    texts = 0
+    for old, new in PAIRS:
+        words = (old, old[:1], old[:-1], old[1:], b'good ', b'x' * rng.randint(1, 30))
+        connections = [Connection(rng, 1000 + i, [b''.join(rng.choice(words) for _ in range(rng.randint(0, 60)))
+                                                  for _ in (0, 1)]) for i in range(max(1, count // len(PAIRS)))]
+        passed, _ = filtered(ipq, f'rewrite /{escaped(old)}/{escaped(new)}/g tcp', mixed(rng, connections))
+        for c in connections:
+            compare(passed, c, [s.replace(old, new) for s in c.stream], f'seed {seed}: {old} to {new}')
+            texts += sum(s.count(old) for s in c.stream)
+    print(f'seed {seed}: {texts} texts replaced')
+
+
+def message(rng, old, new, request):
+    """An HTTP message, and what it must become."""
+    body = b''.join(rng.choice((old, old[:-1], b'<p>', b'word ')) for _ in range(rng.randint(0, 40)))
+    fields = [b'Host: ' + old, b'X: ' + b'y' * rng.randint(0, 50)]
+    line = b'POST /' + old + b' HTTP/1.1' if request else b'HTTP/1.1 200 OK'
+    kind = rng.choice(('plain',) * 5 + ('chunked', 'gzip'))
+    if kind == 'chunked':
+        fields.append(b'transfer-encoding: chunked')
+        body = b'%x\r\n%s\r\n0\r\n\r\n' % (len(body), body) if body else b'0\r\n\r\n'
+    if kind == 'gzip':
+        fields.append(b'Content-Encoding: gzip')
+
+    def whole(text):
+        length = [] if kind == 'chunked' else [rng.choice((b'Content-Length: ', b'content-length:')) + b'%d' % len(text)]
+        return fields + length, text
+    state = rng.getstate()
+    plain_fields, _ = whole(body)
+    rng.setstate(state)
+    changed_fields, changed = whole(body.replace(old, new) if kind == 'plain' else body)
+    order = rng.sample(range(len(plain_fields)), len(plain_fields))
+    return tuple(b'\r\n'.join([line] + [some[i] for i in order]) + b'\r\n\r\n' + text
+                 for some, text in ((plain_fields, body), (changed_fields, changed)))
+
+
+def messages(rng, ipq, count, seed):
+    changed = 0
+    for old, new in ((b'evil', b'WONDERFUL'), (b'evil', b'good'), (b'word', b''), (b'<p>', b'<div class="paragraph">')):
+        connections, expected = [], []
+        for i in range(max(1, count // 4)):
+            made = [[message(rng, old, new, side == 0) for _ in range(rng.randint(1, 3))] for side in (0, 1)]
+            begins = [[sum(len(m[0]) for m in some[:j]) for j in range(len(some))] for some in made]
+            connections.append(Connection(rng, 1000 + i, [b''.join(m[0] for m in some) for some in made], begins))
+            expected.append([b''.join(m[1] for m in some) for some in made])
+            changed += sum(m[0] != m[1] for some in made for m in some)
+        for c in connections:
+            c.sizes = (40, 100, 300)
+        passed, output = filtered(ipq, f'rewrite http /{escaped(old)}/{escaped(new)}/g', mixed(rng, connections))
+        for c, wanted in zip(connections, expected):
+            compare(passed, c, wanted, f'seed {seed}: http {old} to {new}\n{output}')
+    print(f'seed {seed}: {changed} HTTP messages changed')
+
+
 def main():
     ipq, count = sys.argv[1], int(sys.argv[2])
     seed = int(sys.argv[3]) if len(sys.argv) > 3 else random.randrange(1 << 32)
     rng = random.Random(seed)
-    texts = 0
-    for pair in range(len(PAIRS)):
-        old, new = PAIRS[pair]
-        connections = [Connection(rng, 1000 + i, old) for i in range(max(1, count // len(PAIRS)))]
-        packets, waiting = [], [c.packets for c in connections]
-        while waiting:
-            some = rng.choice(waiting[:3])
-            packet = next(some, None)
-            if packet is None:
-                waiting.remove(some)
-            else:
-                packets.append(packet)
-        with tempfile.TemporaryDirectory() as work:
-            source, out = os.path.join(work, 'in'), os.path.join(work, 'out')
-            with open(source, 'wb') as f:
-                f.write(struct.pack('<IHHiIII', 0xa1b2c3d4, 2, 4, 0, 0, 262144, 101))
-                for i, data in enumerate(packets):
-                    f.write(struct.pack('<IIII', 1 + i // 1000, i % 1000 * 1000, len(data), len(data)) + data)
-            escaped = ''.join(f'\\x{byte:02x}' for byte in old), ''.join(f'\\x{byte:02x}' for byte in new)
-            run = subprocess.run([ipq, 'filter', '--source', f'pcap:{source},{out}', 'rewrite /%s/%s/g tcp' % escaped],
-                                 timeout=100, stderr=subprocess.PIPE, text=True, check=True)
-            with open(out, 'rb') as f:
-                data = f.read()
-        at, passed = 24, []
-        while at < len(data):
-            length = struct.unpack_from('<I', data, at + 8)[0]
-            passed.append(data[at + 16:at + 16 + length])
-            at += 16 + length
-        assert len(passed) == len(packets), (len(passed), len(packets))
-        for connection in connections:
-            for side in (0, 1):
-                got, expected = received(passed, connection, side), connection.stream[side].replace(old, new)
-                texts += connection.stream[side].count(old)
-                if got != expected:
-                    print(f'seed {seed}: {old} to {new}, connection {connection.port}, side {side}\n{run.stderr}\n'
-                          f'sent     {connection.stream[side]}\nreceived {got}\nexpected {expected}')
-                    sys.exit(1)
-    print(f'seed {seed}: {texts} texts replaced')
+    streams(rng, ipq, count, seed)
+    messages(rng, ipq, count, seed)
 
 
 main()

@@ -718,7 +718,9 @@ static void full_log_of_the_same_length_replaces_all(void **state)
 static int pass_across(struct ipq_tcp *t, const struct packet *p, uint32_t first, uint32_t second,
 		       const void *new, size_t new_len)
 {
-	struct tcp_across text = { .parts = 2, .part = { first, second } };
+	struct tcp_across text = { .parts = 2,
+				   .offset = (uint32_t)strlen(p->text) - first,
+				   .part = { first, second } };
 	struct ipq_tcp_segment s;
 	int result;
 

@@ -16,10 +16,11 @@ static size_t end_of_matches(const struct rewrite *r, const uint8_t *payload, si
 }
 
 /* The text's first `at` bytes are there; compares the rest. */
-static enum across_result compare_rest(const struct rewrite *r, size_t at, const struct following *next,
-				       struct tcp_across *found)
+static enum across_result compare_rest(const struct rewrite *r, size_t offset, size_t at,
+				       const struct following *next, struct tcp_across *found)
 {
 	found->parts = 1;
+	found->offset = (uint32_t)offset;
 	found->part[0] = (uint32_t)at;
 	for (unsigned i = 0; i < next->count && at < r->from_len; i++) {
 		size_t left = r->from_len - at, len = next->part[i].len < left ? next->part[i].len : left;
@@ -51,7 +52,7 @@ enum across_result across_find(const struct rewrite *r, const uint8_t *payload, 
 		searched = true;
 		if (len - n < begin)
 			continue;
-		result = compare_rest(r, n, next, &text);
+		result = compare_rest(r, len - n, n, next, &text);
 		if (result == ACROSS_FOUND && found != NULL)
 			*found = text;
 		if (result != ACROSS_NONE)

@@ -21,7 +21,7 @@ const struct action_word action_words[] = {
 	{ "ctmark", ACTION_CTMARK, false, "NUMBER[/MASK]" },
 	{ "set", ACTION_SET, false, "src|dst ADDRESS, src|dst port NUMBER, ttl NUMBER, dscp NUMBER" },
 	{ "strip", ACTION_STRIP, false, "tcp option NUMBER" },
-	{ "rewrite", ACTION_REWRITE, false, "/THIS/THAT/[g]" },
+	{ "rewrite", ACTION_REWRITE, false, "[http] /THIS/THAT/[g]" },
 	{ "delay", ACTION_DELAY, false, "TIME [jitter TIME]" },
 	{ "reorder", ACTION_REORDER, false, "PERCENT% TIME" },
 	{ "duplicate", ACTION_DUPLICATE, false, "[PERCENT%]" },
@@ -388,6 +388,7 @@ static int read_rewrite(struct action *a, struct cursor *c)
 	int err;
 
 	cursor_skip_space(c);
+	r->http = cursor_take(c, "http");
 	begin = c->at;
 	delimiter = *c->at;
 	if (!ispunct((unsigned char)delimiter) || delimiter == '\\')

@@ -36,7 +36,8 @@ enum set_field { SET_SOURCE, SET_DESTINATION, SET_SOURCE_PORT, SET_DESTINATION_P
 struct rewrite {
 	unsigned char *from, *to;
 	size_t from_len, to_len;
-	bool all; /* every place in a packet, not only the first */
+	bool http; /* only in bodies of HTTP/1 messages */
+	bool all;  /* every place in a packet, not only the first */
 };
 
 struct rate {

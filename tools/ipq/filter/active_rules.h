@@ -37,6 +37,7 @@ struct active_rules {
 	uint32_t flags; /* IPQ_O_ that conditions and actions need */
 	/* Bytes of texts that are rewritten, the last byte of each excepted: a segment that ends so may be continued. */
 	bool splits[256];
+	bool rewrites_http;
 	struct counters *counters;  /* [worker][rule]; rule set.count stands for "no rule" */
 	struct counters *base;	    /* [rule]: what the same rule counted before a reload */
 	struct bpf_program *filter; /* for the firewall rule: a packet that none matches does not come */

@@ -15,6 +15,7 @@
 #include <linux/netfilter.h>
 #include <ipq_edit.h>
 #include "filter/edits.h"
+#include "filter/http.h"
 
 int edits_open(struct edits_shared *shared, bool recorded)
 {
@@ -166,6 +167,9 @@ static void count_rewrite(struct editor *ed, struct counters *counters, int done
 static void expect(struct ipq_tcp_segment *s, const struct rewrite *r)
 {
 	ipq_tcp_expect(s, r->from_len, r->to_len, r->all);
+	/* Two more digits of Content-Length. */
+	if (r->http && r->from_len != r->to_len)
+		ipq_tcp_expect(s, 1, 3, false);
 }
 
 /* Text of one rule in a TCP segment: places changed, or -errno if there are none and one cannot be changed. */
@@ -202,6 +206,54 @@ static int rewrite_across(struct editor *ed, struct ipq_tcp_segment *s, const st
 	return result == -EEXIST ? 0 : result;
 }
 
+/* The http rewrites of the message that begins in this segment: all of them, or none. */
+static int rewrite_message(struct editor *ed, struct ipq_tcp_segment *s, struct http_message *m,
+			   const struct ipq_edit *e)
+{
+	int places[EDITS_MAX] = { 0 },
+	    err = http_begin(m, e->data + e->payload, e->payload_len, &ed->following);
+
+	for (unsigned i = 0; i < ed->count && err >= 0; i++) {
+		const struct action *a = ed->edit[i].action;
+
+		if (a->type == ACTION_REWRITE && a->rewrite.http)
+			err = places[i] = http_rewrite(m, s, e->payload_len, &ed->following, &a->rewrite);
+	}
+	if (err < 0)
+		http_take_back(m, s, e->payload_len, &ed->following);
+	else
+		err = http_end(m, s, e->payload_len, &ed->following);
+	for (unsigned i = 0; i < ed->count && err == 0; i++)
+		counters_add(&ed->edit[i].counters->places, (uint64_t)places[i]);
+	return err;
+}
+
+static void rewrite_http(struct editor *ed, struct ipq_tcp_segment *s, const struct ipq_edit *e)
+{
+	struct http_message m;
+	struct counters *counters = NULL;
+	enum http_result result;
+	int err = 0;
+
+	for (unsigned i = 0; i < ed->count && counters == NULL; i++)
+		if (ed->edit[i].action->type == ACTION_REWRITE && ed->edit[i].action->rewrite.http)
+			counters = ed->edit[i].counters;
+	if (counters == NULL || e->transport_error < 0)
+		return;
+	result = http_look(&m, e->data + e->payload, e->payload_len, &ed->following);
+	if (result == HTTP_WHOLE) {
+		err = rewrite_message(ed, s, &m, e);
+		http_free(&m);
+	}
+	if (err < 0)
+		count_not_edited(ed, counters,
+				 e->reason != IPQ_EDIT_REASON_NONE ? e->reason : IPQ_EDIT_REASON_MEMORY);
+	if (result == HTTP_OPEN || result == HTTP_REFUSED) {
+		counters_add(&counters->not_edited, 1);
+		atomic_fetch_add_explicit(&ed->shared->messages, 1, memory_order_relaxed);
+	}
+}
+
 /* All rewrites of a TCP packet, and the numbers of connections that were rewritten before. */
 static bool rewrite_tcp(struct editor *ed, const struct active_rules *rules, struct ipq_edit *e)
 {
@@ -224,10 +276,13 @@ static bool rewrite_tcp(struct editor *ed, const struct active_rules *rules, str
 		if (a->type != ACTION_REWRITE)
 			continue;
 		expect(&s, &a->rewrite);
+		if (a->rewrite.http)
+			continue;
 		count_rewrite(ed, ed->edit[i].counters, rewrite_segment(&s, e, &a->rewrite), e);
 		if (ed->following.count > 0)
 			count_rewrite(ed, ed->edit[i].counters, rewrite_across(ed, &s, e, &a->rewrite), e);
 	}
+	rewrite_http(ed, &s, e);
 	return ipq_tcp_end(&s) != IPQ_TCP_DROP;
 }
 
@@ -255,7 +310,7 @@ static bool rewrite(struct editor *ed, struct worker *w, const struct active_rul
 	for (unsigned i = 0; i < ed->count; i++) {
 		const struct action *a = ed->edit[i].action;
 
-		if (a->type == ACTION_REWRITE)
+		if (a->type == ACTION_REWRITE && !a->rewrite.http)
 			count_rewrite(ed, ed->edit[i].counters, rewrite_plain(e, &a->rewrite), e);
 	}
 	return true;

@@ -18,8 +18,9 @@ struct edits_shared {
 	struct ipq_tcp *tcp;
 	_Atomic bool used;				    /* a connection was remembered */
 	_Atomic uint64_t not_edited[IPQ_EDIT_REASON_COUNT]; /* by reason */
-	_Atomic unsigned hooks;	 /* bits: those in which a loopback packet was seen */
-	_Atomic uint64_t across; /* texts replaced that were in several segments */
+	_Atomic unsigned hooks;	   /* bits: those in which a loopback packet was seen */
+	_Atomic uint64_t across;   /* texts replaced that were in several segments */
+	_Atomic uint64_t messages; /* of HTTP, whose bodies could not be searched */
 	_Atomic uint64_t held,
 		late; /* segments that waited for the next one; those for which it did not come */
 	_Atomic uint64_t beyond_mtu; /* packets that became longer than the MTU */

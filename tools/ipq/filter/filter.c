@@ -177,6 +177,10 @@ static void report_text(const struct filter *f, const struct ipq_stats *stats)
 		text_note("%llu became longer than the MTU: the kernel divides them, or drops them with an "
 			  "error\n",
 			  (unsigned long long)f->common.edits.beyond_mtu);
+	if (f->common.edits.messages > 0)
+		text_note("HTTP bodies not searched (chunked, compressed, too long, or not complete in "
+			  "time): %llu\n",
+			  (unsigned long long)f->common.edits.messages);
 	if (f->common.loops > 0)
 		text_note("%llu packets were accepted because they came back again and again\n",
 			  (unsigned long long)f->common.loops);
@@ -326,9 +330,9 @@ const struct command command_filter = {
 		"Rules apply in order. Terminating actions (a packet without one is accepted):\n"
 		"  accept, drop [5%], accept|drop|mark N flow [after N], reject, repeat, queue N\n"
 		"After these the next rule follows: mark N[/MASK], ctmark N, set src|dst ADDR,\n"
-		"  set src|dst port N, set ttl|dscp N, strip tcp option N, rewrite /a/b/[g],\n"
+		"  set src|dst port N, set ttl|dscp N, strip tcp option N,\n"
 		"  delay 50ms [jitter 9ms], reorder 2% 9ms, duplicate [5%], rate 9/s, 9Mbit/s,\n"
-		"  log, record, count\n"
+		"  log, record, count, rewrite [http] /a/b/[g]\n"
 		"CONDITION: as in tcpdump, in|out IFACE, hook NAME, mark N[/MASK], uid N,\n"
 		"  gid N, state new|..., ctmark N, length A-B, queue N; with and, or, not, ( )\n"
 		"  --on HOOK,...   add the firewall rules, and remove them at the end: INPUT,\n"

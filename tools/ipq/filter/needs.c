@@ -208,10 +208,15 @@ void active_rules_need_all(struct active_rules *p)
 
 static void find_splits(struct active_rules *p, const struct rule *r)
 {
-	for (unsigned i = 0; i < r->actions; i++)
-		for (size_t j = 0;
-		     r->action[i].type == ACTION_REWRITE && j + 1 < r->action[i].rewrite.from_len; j++)
-			p->splits[r->action[i].rewrite.from[j]] = true;
+	for (unsigned i = 0; i < r->actions; i++) {
+		const struct rewrite *w = &r->action[i].rewrite;
+
+		if (r->action[i].type != ACTION_REWRITE)
+			continue;
+		p->rewrites_http |= w->http;
+		for (size_t j = 0; !w->http && j + 1 < w->from_len; j++)
+			p->splits[w->from[j]] = true;
+	}
 }
 
 int active_rules_find_needs(struct active_rules *p)

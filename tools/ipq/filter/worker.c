@@ -5,6 +5,7 @@
 #include "common/text.h"
 #include "core/core.h"
 #include "filter/decide.h"
+#include "filter/http.h"
 
 static struct decide_common *common_of(const struct worker *w)
 {
@@ -72,7 +73,17 @@ static bool may_split(const struct worker *w, const struct ipq_packet *packet)
 	const struct active_rules *rules = d->active_rules;
 
 	return common_of(w)->hold > 0 && (packet->present & IPQ_HAS_PAYLOAD) != 0 &&
-	       packet->payload_len > 0 && rules->splits[packet->payload[packet->payload_len - 1]];
+	       packet->payload_len > 0 &&
+	       (rules->rewrites_http || rules->splits[packet->payload[packet->payload_len - 1]]);
+}
+
+static bool needs_next(const struct rewrite *r, const uint8_t *payload, size_t len,
+		       const struct following *next)
+{
+	struct http_message m;
+
+	return r->http ? http_look(&m, payload, len, next) == HTTP_OPEN
+		       : across_find(r, payload, len, next, NULL) == ACROSS_OPEN;
 }
 
 /* Does the last text of this segment depend on what comes next? */
@@ -83,15 +94,14 @@ static bool is_open(struct worker *w, const struct ipq_packet *packet, const str
 	const struct active_rules *rules = d->active_rules;
 	const uint8_t *payload = s->e.data + s->e.payload;
 
-	if (s->e.payload_len == 0 || next->ended || !rules->splits[payload[s->e.payload_len - 1]])
+	if (s->e.payload_len == 0 || next->ended)
 		return false;
 	for (unsigned i = 0; i < rules->set.count; i++) {
 		const struct rule *rule = &rules->set.rule[i];
 
 		for (unsigned j = 0; j < rule->actions; j++)
 			if (rule->action[j].type == ACTION_REWRITE &&
-			    across_find(&rule->action[j].rewrite, payload, s->e.payload_len, next, NULL) ==
-				    ACROSS_OPEN &&
+			    needs_next(&rule->action[j].rewrite, payload, s->e.payload_len, next) &&
 			    ruleset_may_match(&rules->set, rule, packet, &d->view))
 				return true;
 	}

@@ -1,0 +1,41 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* Rewriting in the body of an HTTP/1 message, whose Content-Length follows. */
+#ifndef IPQ_FILTER_HTTP_H
+#define IPQ_FILTER_HTTP_H
+
+#include "filter/across.h"
+
+enum http_result {
+	HTTP_NONE,    /* no message begins here, or one without a body */
+	HTTP_OPEN,    /* the next segment is needed */
+	HTTP_WHOLE,   /* header and body are there */
+	HTTP_REFUSED, /* chunked, compressed, or too long */
+};
+
+struct http_message {
+	uint32_t body, body_len;    /* offset from the begin of the payload */
+	uint32_t length_at, digits; /* the value of Content-Length */
+	uint8_t *text;		    /* header and body */
+	struct http_change {
+		uint32_t offset, old_len, new_len;
+	} * change; /* those made so far */
+	unsigned changes;
+	int64_t grown;
+};
+
+/* Does this payload begin a message that has a body? next: what follows it. */
+enum http_result http_look(struct http_message *m, const uint8_t *payload, size_t len,
+			   const struct following *next);
+
+/* Copies the message, which must be HTTP_WHOLE, to edit it. 0 or -ENOMEM. Free it in any case. */
+int http_begin(struct http_message *m, const uint8_t *payload, size_t len, const struct following *next);
+/* Replaces text of the body. Places, or -errno: then nothing more can be replaced. */
+int http_rewrite(struct http_message *m, struct ipq_tcp_segment *s, size_t len, const struct following *next,
+		 const struct rewrite *r);
+/* Sets Content-Length. -errno: not possible, and all changes were taken back. */
+int http_end(struct http_message *m, struct ipq_tcp_segment *s, size_t len, const struct following *next);
+void http_take_back(struct http_message *m, struct ipq_tcp_segment *s, size_t len,
+		    const struct following *next);
+void http_free(struct http_message *m);
+
+#endif
