@@ -97,7 +97,7 @@ out:
 /* Packets wait until the next peer has come, or the wait for it has timed out. */
 static void await_next_owner(struct engine *e, struct family *f)
 {
-	undecided_offer_again(e, f);
+	undecided_offer_again(f);
 	engine_end_await(e);
 	f->owner_decided = false;
 	f->last_mode = f->mode;
@@ -275,6 +275,7 @@ static int set_mode(struct engine *e, struct family *f, const struct client *c, 
 		f->range = range;
 		return -ret;
 	}
+	f->last_mode = COPY_NONE;
 	f->had_meta |= f->mode == COPY_META;
 	engine_log(e, "client %u: mode %u, range %u", c->serial, (unsigned)f->mode, f->range);
 	return 0;

@@ -129,8 +129,7 @@ static unsigned collect(struct engine *e, struct family *f)
 static void sent(struct engine *e, struct family *f, unsigned i)
 {
 	idset_add(&f->waiting, e->packet[i].id);
-	f->counts.packets += !undecided_has(f, e->packet[i].id);
-	undecided_add(e, f, &e->packet[i]);
+	f->counts.packets += undecided_offered(e, f, &e->packet[i]);
 	e->done[i] = true;
 }
 
@@ -178,6 +177,17 @@ static void deliver(struct engine *e, struct family *f)
 		client_finish(e, f->owner);
 }
 
+/* An engine that keeps copies has room for newer packets in its slots. */
+static void keep_rest(struct engine *e)
+{
+	for (unsigned i = 0; e->keep && i < e->received; i++) {
+		struct family *f = engine_family(e, e->packet[i].family);
+
+		if (!e->done[i] && !(e->done[i] = undecided_add(e, f, &e->packet[i], false)))
+			drop(e, f, i);
+	}
+}
+
 void engine_deliver(struct engine *e)
 {
 	unsigned i;
@@ -190,6 +200,7 @@ void engine_deliver(struct engine *e)
 		}
 	deliver(e, &e->family[0]);
 	deliver(e, &e->family[1]);
+	keep_rest(e);
 	for (i = 0, e->held = 0; i < e->received; i++)
 		e->held += !e->done[i];
 }

@@ -138,21 +138,33 @@ static void no_more_packets(struct engine *e, int err)
 	engine_extend_end(e);
 }
 
-/* One batch. Returns whether there may be more. */
-static bool receive(struct engine *e)
+static void deliver_batch(struct engine *e, unsigned n, bool new)
 {
-	int n = (int)undecided_take(e);
-
-	if (n == 0)
-		n = source_recv(e->source, e->slot, e->packet, BATCH, 0, refused, e);
-	e->received = n > 0 ? (unsigned)n : 0;
-	e->work += e->received;
+	e->received = n;
+	e->work += n;
 	memset(e->done, 0, sizeof(e->done));
-	if (n < 0 && n != -EINTR && n != -ECANCELED && n != -EAGAIN)
-		no_more_packets(e, n);
+	if (new)
+		undecided_store(e);
 	if (n > 0)
 		engine_deliver(e);
 	engine_flush(e);
+}
+
+/* One batch. Returns whether there may be more. */
+static bool receive(struct engine *e)
+{
+	int n;
+
+	if (undecided_can_offer(e)) {
+		deliver_batch(e, undecided_take(e), false);
+		return e->failed == 0;
+	}
+	if (!engine_wants_packets(e))
+		return false;
+	n = source_recv(e->source, e->slot, e->packet, BATCH, 0, refused, e);
+	if (n < 0 && n != -EINTR && n != -ECANCELED && n != -EAGAIN)
+		no_more_packets(e, n);
+	deliver_batch(e, n > 0 ? (unsigned)n : 0, true);
 	return n == BATCH && e->held == 0 && e->failed == 0;
 }
 
@@ -203,8 +215,8 @@ static void serve_events(struct engine *e, const struct epoll_event *event, int 
 	}
 	if (e->held > 0)
 		engine_deliver(e);
-	packets |= undecided_are_left(e);
-	for (round = 0; packets && engine_wants_packets(e) && round < ROUNDS; round++)
+	packets |= undecided_can_offer(e);
+	for (round = 0; packets && round < ROUNDS; round++)
 		if (!receive(e))
 			break;
 	engine_flush(e);
@@ -213,7 +225,7 @@ static void serve_events(struct engine *e, const struct epoll_event *event, int 
 /* Packets that wait for this owner come from the engine itself: no descriptor is readable for them. */
 static void poke_for_undecided(struct engine *e)
 {
-	if (undecided_are_left(e) && engine_wants_packets(e))
+	if (undecided_can_offer(e))
 		engine_poke(e);
 }
 

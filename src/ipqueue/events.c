@@ -9,15 +9,19 @@
 
 #define OWNER_GRACE_MS 200 /* for the second family's first request */
 
-/* A source whose packets wait is read only while a family has an owner. */
+/* A lossless source is read only while a family has an owner and no packet waits here; a live one always, as far as
+ * there is room. */
 bool engine_wants_packets(const struct engine *e)
 {
 	unsigned i, ready = 0;
 
 	for (i = 0; i < 2; i++)
 		ready += e->family[i].mode != COPY_NONE && e->family[i].peer_pid != 0;
-	return e->configured && (!e->ended || undecided_are_left(e)) && e->held == 0 &&
-	       (!e->patient || ready > 0);
+	if (!e->configured || e->ended || e->held > 0)
+		return false;
+	if (e->lossless)
+		return ready > 0 && !undecided_are_left(e);
+	return !e->keep || undecided_have_room(e);
 }
 
 /* A source without a descriptor is always ready. */

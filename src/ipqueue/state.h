@@ -30,7 +30,10 @@
 /* How much of a verdict is kept in case the source refuses it: a whole one if it has no replacement. */
 #define KEPT_ROOM 64
 #define KEPT 1024
-#define BUCKETS 1024 /* of undecided packets, by id */
+#define BUCKETS 4096 /* of undecided packets, by id */
+/* Undecided packets that are received while their owner has no room, or there is none. */
+#define KEEP_PACKETS 16384
+#define KEEP_BYTES (64 << 20)
 
 struct undecided;
 
@@ -64,6 +67,7 @@ struct family {
 	enum copy_mode last_mode;
 	uint32_t last_range;
 	struct undecided *oldest, *newest, *again, *bucket[BUCKETS];
+	size_t kept, kept_bytes;
 };
 
 /* The parent's last state, for a child that steps the engine after it. In shared memory; clients by serial,
@@ -189,16 +193,22 @@ void engine_save_state(struct engine *e);
 void engine_restore_state(struct engine *e);
 
 /* undecided.c */
-/* Copies a packet that is offered, if the engine keeps copies and has none yet. */
-void undecided_add(struct engine *e, struct family *f, const struct ipq_packet *p);
+/* Copies a packet, if the engine keeps copies. offered: the owner has it. Whether there is a copy. */
+bool undecided_add(struct engine *e, struct family *f, const struct ipq_packet *p, bool offered);
 /* False: there is no copy. */
 bool undecided_remove(struct family *f, uint32_t id);
 bool undecided_has(struct family *f, uint32_t id);
+/* The owner has it now. Whether it is the first owner that does. */
+bool undecided_offered(struct engine *e, struct family *f, const struct ipq_packet *p);
 /* The owner has ended: all copies wait for the next one. */
-void undecided_offer_again(struct engine *e, struct family *f);
-/* Up to BATCH packets that wait for an owner, into e->packet[]. Returns their number. */
+void undecided_offer_again(struct family *f);
+/* Puts received packets aside that cannot be offered before others. */
+void undecided_store(struct engine *e);
+/* Up to BATCH packets that can be offered now, into e->packet[]. Returns their number. */
 unsigned undecided_take(struct engine *e);
+bool undecided_can_offer(const struct engine *e);
 bool undecided_are_left(const struct engine *e);
+bool undecided_have_room(const struct engine *e);
 void undecided_free(struct family *f);
 
 /* client.c */

@@ -11,7 +11,6 @@
 
 #define SEND_TRIES 100 /* a millisecond each */
 #define RECEIVE_BUFFER_MAX (16u << 20)
-#define KEEP_LENGTH 16384 /* packets that wait in the source while there is no owner */
 
 void engine_log(struct engine *e, const char *format, ...)
 {
@@ -54,7 +53,7 @@ static void wanted(const struct engine *e, struct source_config *config)
 		if (mode == COPY_PACKET && !whole && (range == 0 || range > config->range))
 			config->range = range;
 	}
-	length += e->keep ? KEEP_LENGTH : 0;
+	length += e->keep ? KEEP_PACKETS : 0;
 	/* Room for one more batch, so that the engine's limit is reached first. */
 	length += BATCH;
 	config->queue_length = length > UINT32_MAX ? UINT32_MAX : (uint32_t)length;

@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * Copies of the packets that were offered and not decided (engine_options.keep). When a client ends, the next
- * owner of its family is offered them again, in the same order and under their ids, before any newer packet.
+ * Copies of the packets that have no verdict (engine_options.keep): those that were offered to the owner of their
+ * family, then those that it has no room for. When the owner ends, the next one is offered all of them, in the same
+ * order and under their ids, before any newer packet.
  *
- * Invariant: a family's list is in the order of arrival. The packets before f->again are in the waiting set,
- * or in e->packet[] and not done; the others wait for an owner.
+ * Invariant: a family's list is in the order of arrival. The packets before f->again are in the waiting set; f->again
+ * and those after it are to be offered. While there are some, a newer packet goes to the end of the list.
  */
 #include <stdlib.h>
 #include <string.h>
@@ -13,6 +14,7 @@
 struct undecided {
 	struct undecided *next, *prev; /* in the order of arrival */
 	struct undecided *chain;       /* of the same bucket */
+	bool offered;		       /* to some owner */
 	struct ipq_packet packet;
 	unsigned char payload[];
 };
@@ -26,18 +28,18 @@ static struct undecided **bucket(struct family *f, uint32_t id)
 	return at;
 }
 
-/* A program that was killed may have left packets undecided: without memory for a copy they are dropped. */
-void undecided_add(struct engine *e, struct family *f, const struct ipq_packet *p)
+/* Without memory for a copy, a packet is dropped when its client ends. */
+bool undecided_add(struct engine *e, struct family *f, const struct ipq_packet *p, bool offered)
 {
 	struct undecided **at = bucket(f, p->id), *u;
 	size_t len = (p->present & IPQ_HAS_PAYLOAD) != 0 ? p->payload_len : 0;
 
 	if (!e->keep || *at != NULL)
-		return;
+		return *at != NULL;
 	u = malloc(sizeof(*u) + len);
 	if (u == NULL)
-		return;
-	*u = (struct undecided){ .packet = *p, .prev = f->newest };
+		return false;
+	*u = (struct undecided){ .packet = *p, .prev = f->newest, .offered = offered };
 	u->packet.payload = u->payload;
 	/* These refer to the slot. A message to a client contains none of them. */
 	u->packet.link_header = NULL;
@@ -51,6 +53,11 @@ void undecided_add(struct engine *e, struct family *f, const struct ipq_packet *
 	else
 		f->oldest = u;
 	f->newest = u;
+	if (!offered && f->again == NULL)
+		f->again = u;
+	f->kept++;
+	f->kept_bytes += len;
+	return true;
 }
 
 bool undecided_remove(struct family *f, uint32_t id)
@@ -70,6 +77,8 @@ bool undecided_remove(struct family *f, uint32_t id)
 		u->next->prev = u->prev;
 	else
 		f->newest = u->prev;
+	f->kept--;
+	f->kept_bytes -= (u->packet.present & IPQ_HAS_PAYLOAD) != 0 ? u->packet.payload_len : 0;
 	free(u);
 	return true;
 }
@@ -79,33 +88,86 @@ bool undecided_has(struct family *f, uint32_t id)
 	return *bucket(f, id) != NULL;
 }
 
-/* Packets that are held were not offered yet, and are newer than all others. */
-void undecided_offer_again(struct engine *e, struct family *f)
+bool undecided_offered(struct engine *e, struct family *f, const struct ipq_packet *p)
 {
-	e->held = 0;
-	for (unsigned i = 0; i < e->received; i++) {
-		if (!e->done[i] && e->packet[i].family == f->af) {
-			undecided_add(e, f, &e->packet[i]);
-			e->done[i] = undecided_has(f, e->packet[i].id);
-		}
-		e->held += !e->done[i];
+	struct undecided *u = *bucket(f, p->id);
+	bool first = u == NULL || !u->offered;
+
+	if (u == NULL) {
+		undecided_add(e, f, p, true);
+		return first;
 	}
+	u->offered = true;
+	if (f->again == u)
+		f->again = u->next;
+	return first;
+}
+
+void undecided_offer_again(struct family *f)
+{
 	f->again = f->oldest;
+}
+
+/* Whether the family's packets wait for an owner: one that was there before, or its first one for a moment. */
+static bool awaits_owner(const struct family *f)
+{
+	return f->peer_pid == 0 ? !f->owner_decided : f->mode == COPY_NONE && f->last_mode != COPY_NONE;
+}
+
+void undecided_store(struct engine *e)
+{
+	for (unsigned i = 0; e->keep && i < e->received; i++) {
+		struct family *f = engine_family(e, e->packet[i].family);
+
+		if (f != NULL && !e->done[i] && (f->again != NULL || awaits_owner(f)))
+			e->done[i] = undecided_add(e, f, &e->packet[i], false);
+	}
+}
+
+/* How many packets of the family engine_deliver() can finish now. */
+static unsigned room(const struct engine *e, const struct family *f)
+{
+	const struct family *other = &e->family[f == &e->family[0]];
+
+	if (awaits_owner(f)) /* the other's owner has come: time to start the timer */
+		return f->peer_pid == 0 && other->peer_pid != 0 && other->mode != COPY_NONE &&
+		       !e->awaiting_owner;
+	if (f->owner != NULL && f->owner->blocked)
+		return 0;
+	if (f->peer_pid == 0 || f->waiting.count == 0)
+		return BATCH;
+	if (f->waiting.count >= f->queue_max)
+		return 0;
+	return f->queue_max - f->waiting.count < BATCH ? f->queue_max - (unsigned)f->waiting.count : BATCH;
+}
+
+bool undecided_can_offer(const struct engine *e)
+{
+	return (e->family[0].again != NULL && room(e, &e->family[0]) > 0) ||
+	       (e->family[1].again != NULL && room(e, &e->family[1]) > 0);
 }
 
 unsigned undecided_take(struct engine *e)
 {
-	unsigned n = 0;
+	unsigned n = 0, end;
 
-	for (struct family *f = e->family; f < e->family + 2; f++)
-		for (; f->again != NULL && n < BATCH; f->again = f->again->next)
-			e->packet[n++] = f->again->packet;
+	for (struct family *f = e->family; f < e->family + 2; f++) {
+		end = n + room(e, f);
+		for (struct undecided *u = f->again; u != NULL && n < end && n < BATCH; u = u->next)
+			e->packet[n++] = u->packet;
+	}
 	return n;
 }
 
 bool undecided_are_left(const struct engine *e)
 {
 	return e->family[0].again != NULL || e->family[1].again != NULL;
+}
+
+bool undecided_have_room(const struct engine *e)
+{
+	return e->family[0].kept + e->family[1].kept < KEEP_PACKETS &&
+	       e->family[0].kept_bytes + e->family[1].kept_bytes < KEEP_BYTES;
 }
 
 void undecided_free(struct family *f)
