@@ -3,8 +3,9 @@
  * traffic: data whose every byte is known beforehand. It owns both ends, sends, receives, compares, and
  * exits 0 only when exactly what was expected arrived.
  *
- *	traffic udp [-n COUNT] [-s SIZE | -s MIN-MAX] [-e COUNT] PORT
- *		sends COUNT datagrams (1000; sizes from MIN to MAX, mixed) and expects -e of them (all)
+ *	traffic udp [-n COUNT] [-s SIZE | -s MIN-MAX] [-e COUNT] [-r RATE] [-o] PORT
+ *		sends COUNT datagrams (1000; sizes from MIN to MAX, mixed) and expects -e of them (all);
+ *		-r: RATE a second, as far as the receive buffer allows; -o: in the order of their numbers
  *	traffic tcp [-n BYTES] [-e BYTES] PORT
  *		one connection, BYTES through it (-e 0: it must not even come about)
  *	traffic owned QUEUE
@@ -49,7 +50,8 @@ struct settings {
 	size_t min, max;
 	const char *address, *netns;
 	int wait_ms;
-	bool stream, one_by_one;
+	bool stream, one_by_one, ordered;
+	unsigned rate;
 	uint16_t port, from;
 };
 
@@ -187,6 +189,14 @@ static int sending_socket(const struct settings *s, int type)
 	return fd;
 }
 
+static uint64_t now_ns(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	return (uint64_t)t.tv_sec * 1000000000 + (uint64_t)t.tv_nsec;
+}
+
 static bool readable(int fd, int timeout_ms)
 {
 	struct pollfd p = { .fd = fd, .events = POLLIN };
@@ -202,8 +212,9 @@ static bool readable(int fd, int timeout_ms)
 
 struct arrivals {
 	uint64_t right, wrong, twice;
-	uint8_t *seen;	   /* a bit for each number */
-	uint64_t small[8]; /* datagrams too small to carry a number, by size */
+	uint64_t newest, back; /* how often a number was smaller than the one before */
+	uint8_t *seen;	       /* a bit for each number */
+	uint64_t small[8];     /* datagrams too small to carry a number, by size */
 };
 
 /* What arrived must be one of ours, byte for byte, and for the first time. */
@@ -235,6 +246,8 @@ static void check_datagram(const struct settings *s, struct arrivals *a, const u
 	} else {
 		a->seen[number / 8] |= (uint8_t)(1 << (number % 8));
 		a->right++;
+		a->back += number < a->newest;
+		a->newest = number;
 	}
 }
 
@@ -267,6 +280,34 @@ static void count_small_copies(const struct settings *s, struct arrivals *a)
 		}
 }
 
+/* What fits into the receive buffer, whose overhead is about 700 bytes a datagram. */
+static uint64_t room_for(const struct settings *s, int in)
+{
+	int bytes = 0;
+	socklen_t len = sizeof(bytes);
+
+	getsockopt(in, SOL_SOCKET, SO_RCVBUF, &bytes, &len);
+	return (uint64_t)bytes / (s->max + 1000) + 1;
+}
+
+/* Waits until it is time for the datagram after these, and receives meanwhile. */
+static void pace(const struct settings *s, int in, struct arrivals *a, uint64_t sent, uint64_t start,
+		 int *give_up)
+{
+	uint64_t due = start + sent * 1000000000 / s->rate, window = room_for(s, in);
+
+	take(s, in, a, UINT64_MAX, 0);
+	while (now_ns() < due) {
+		usleep(50);
+		take(s, in, a, UINT64_MAX, 0);
+	}
+	if (sent < window)
+		return;
+	take(s, in, a, sent - window, *give_up);
+	if (a->right + a->wrong + a->twice < sent - window)
+		*give_up = 0;
+}
+
 static int udp(const struct settings *s)
 {
 	static uint8_t datagram[DATAGRAM_MAX + 8];
@@ -275,6 +316,7 @@ static int udp(const struct settings *s)
 	bool lossless = expected == s->count;
 	struct arrivals a = { .seen = calloc((size_t)(s->count / 8 + 1), 1) };
 	size_t under_way = 0;
+	uint64_t start = now_ns();
 	int give_up = s->wait_ms;
 
 	if (!a.seen)
@@ -285,6 +327,10 @@ static int udp(const struct settings *s)
 		make_datagram(datagram, size, i);
 		if (send(out, datagram, size, 0) != (ssize_t)size)
 			die("send");
+		if (s->rate > 0) {
+			pace(s, in, &a, i + 1, start, &give_up);
+			continue;
+		}
 		under_way += size;
 		if (!s->one_by_one && under_way < WINDOW_BYTES && (i + 1) % WINDOW_PACKETS)
 			continue;
@@ -295,13 +341,17 @@ static int udp(const struct settings *s)
 			give_up = 10;
 		under_way = 0;
 	}
+	if (s->rate > 0)
+		take(s, in, &a, s->count, s->wait_ms);
 	take(s, in, &a, UINT64_MAX, lossless && a.right == s->count ? 50 : s->wait_ms);
 	count_small_copies(s, &a);
 	printf("udp: %llu sent, %llu arrived as sent, %llu changed, %llu twice; expected %llu\n",
 	       (unsigned long long)s->count, (unsigned long long)a.right, (unsigned long long)a.wrong,
 	       (unsigned long long)a.twice, (unsigned long long)expected);
+	if (s->ordered)
+		printf("udp: %llu steps back\n", (unsigned long long)a.back);
 	free(a.seen);
-	return a.right != expected || a.wrong || a.twice;
+	return a.right != expected || a.wrong || a.twice || (s->ordered && a.back > 0);
 }
 
 /* ---- tcp ------------------------------------------------------------------------------------- */
@@ -501,7 +551,7 @@ int main(int argc, char **argv)
 	const char *what = argc > 1 ? argv[1] : "";
 	int option;
 
-	while ((option = getopt(argc - (argc > 1), argv + (argc > 1), "n:s:e:a:N:w:f:1t")) != -1) {
+	while ((option = getopt(argc - (argc > 1), argv + (argc > 1), "n:s:e:a:N:w:f:1tr:o")) != -1) {
 		switch (option) {
 		case 'n':
 			s.count = strtoull(optarg, NULL, 0);
@@ -529,6 +579,12 @@ int main(int argc, char **argv)
 			break;
 		case 't':
 			s.stream = true;
+			break;
+		case 'r':
+			s.rate = (unsigned)atoi(optarg);
+			break;
+		case 'o':
+			s.ordered = true;
 			break;
 		default:
 			usage();

@@ -508,6 +508,14 @@ static int allocate(struct run_calls *calls)
 	return calls->request == NULL || calls->response == NULL || calls->client == NULL ? -ENOMEM : 0;
 }
 
+void run_calls_set_listener(struct run_calls *calls, int listener)
+{
+	calls->listener = listener;
+	calls->waiting = 0; /* those of a program that has ended */
+	/* Optional: answers are several times faster. */
+	ioctl(listener, SECCOMP_IOCTL_NOTIF_SET_FLAGS, SECCOMP_USER_NOTIF_FD_SYNC_WAKE_UP);
+}
+
 int run_calls_open(struct run_calls **result, int listener, struct engine *engine, bool everybody_capable,
 		   unsigned limit, FILE *log, struct ipq_error *e)
 {
@@ -517,11 +525,9 @@ int run_calls_open(struct run_calls **result, int listener, struct engine *engin
 	*result = NULL;
 	if (calls == NULL)
 		return ipq_fail(e, ENOMEM, "no memory");
-	*calls = (struct run_calls){ .listener = listener,
-				     .engine = engine,
-				     .limit = limit,
-				     .log = log,
-				     .everybody_capable = everybody_capable };
+	*calls = (struct run_calls){
+		.engine = engine, .limit = limit, .log = log, .everybody_capable = everybody_capable
+	};
 	calls->user_namespace = run_user_namespace(getpid());
 	err = allocate(calls);
 	if (err < 0) {
@@ -532,8 +538,7 @@ int run_calls_open(struct run_calls **result, int listener, struct engine *engin
 			       "(SECCOMP_IOCTL_NOTIF_ADDFD): ipq run needs Linux 5.9 or newer");
 	} else {
 		calls->atomic = knows_addfd(listener, SECCOMP_ADDFD_FLAG_SEND);
-		/* Optional: answers are several times faster. */
-		ioctl(listener, SECCOMP_IOCTL_NOTIF_SET_FLAGS, SECCOMP_USER_NOTIF_FD_SYNC_WAKE_UP);
+		run_calls_set_listener(calls, listener);
 		*result = calls;
 		return 0;
 	}

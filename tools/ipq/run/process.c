@@ -63,29 +63,36 @@ static bool is_my_child(const char *name)
 	return parent == getpid();
 }
 
-static void kill_children(void)
+/* Returns how many there were, also of those that have ended. */
+static unsigned kill_children(pid_t spared)
 {
 	DIR *proc = opendir("/proc");
 	struct dirent *entry;
+	unsigned n = 0;
 
 	while (proc != NULL && (entry = readdir(proc)) != NULL)
-		if (entry->d_name[0] >= '1' && entry->d_name[0] <= '9' && is_my_child(entry->d_name))
+		if (entry->d_name[0] >= '1' && entry->d_name[0] <= '9' && atoi(entry->d_name) != spared &&
+		    is_my_child(entry->d_name)) {
 			kill(atoi(entry->d_name), SIGKILL);
+			n++;
+		}
 	if (proc != NULL)
 		closedir(proc);
+	return n;
 }
 
-void run_kill_descendants(void)
+void run_kill_descendants(pid_t spared)
 {
 	int64_t give_up = now_ms() + 5000;
 	pid_t pid;
 
 	/* Children of those that die become ours, so this ends with the last generation. */
 	while (now_ms() < give_up) {
-		kill_children();
+		unsigned n = kill_children(spared);
+
 		while ((pid = waitpid(-1, NULL, WNOHANG)) > 0)
 			;
-		if (pid < 0)
+		if (pid < 0 || (spared > 0 && n == 0))
 			return; /* none left */
 		nanosleep(&(struct timespec){ .tv_nsec = 1000000 }, NULL);
 	}

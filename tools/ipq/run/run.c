@@ -7,6 +7,7 @@
  */
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdlib.h>
@@ -19,6 +20,7 @@
 #include <sys/wait.h>
 #include "command.h"
 #include "common/privileges.h"
+#include "common/restart.h"
 #include "run/run.h"
 
 static int run(int argc, char **argv);
@@ -26,7 +28,7 @@ static int run(int argc, char **argv);
 const struct command command_run = {
 	.name = "run",
 	.summary = "run a program written for ip_queue, unmodified",
-	.help = "Usage: ipq run [--source NAME] [--log FILE] [--exact] [--] PROGRAM [ARG...]\n"
+	.help = "Usage: ipq run [OPTION...] [--] PROGRAM [ARGUMENT...]\n"
 		"\n"
 		"Runs PROGRAM, which was written for ip_queue, on today's kernel: static or\n"
 		"dynamic, 64-bit or 32-bit, with or without libipq.\n"
@@ -35,6 +37,8 @@ const struct command command_run = {
 		"                 nflog:GROUP (copies, verdicts without effect), pcap:IN[,OUT]\n"
 		"  --log FILE     append a line for each event, and a summary (-: standard error)\n"
 		"  --exact        as ip_queue in every call, but ten times slower: see ipq-run(1)\n"
+		"  --restart      start PROGRAM again when it fails; it gets undecided packets\n"
+		"  --restart-limit N   end after N failures in a row without a verdict (10)\n"
 		"\n"
 		"  sudo ipq run -- ./old-program its arguments\n"
 		"  sudo ipq run --log - -- ./old-program\n"
@@ -56,11 +60,22 @@ static int option(const char *name, char **argv, int *i, const char **value)
 	return *value != NULL ? 1 : -1;
 }
 
+static bool read_limit(const char *text, struct run_options *options)
+{
+	char *end;
+	unsigned long n = strtoul(text, &end, 10);
+
+	options->restart_limit = (unsigned)n;
+	return text[0] >= '0' && text[0] <= '9' && *end == '\0' && n <= UINT_MAX;
+}
+
 static int parse(char **argv, struct run_options *options)
 {
+	const char *limit;
 	int i, found;
 
-	*options = (struct run_options){ .source = secure_getenv("IPQ_SOURCE") };
+	*options =
+		(struct run_options){ .source = secure_getenv("IPQ_SOURCE"), .restart_limit = RESTART_LIMIT };
 	for (i = 1; argv[i] != NULL && argv[i][0] == '-'; i++) {
 		const char *word = argv[i];
 
@@ -72,9 +87,17 @@ static int parse(char **argv, struct run_options *options)
 			options->exact = true;
 			continue;
 		}
+		if (strcmp(word, "--restart") == 0) {
+			options->restart = true;
+			continue;
+		}
 		found = option("--source", argv, &i, &options->source);
 		if (found == 0)
 			found = option("--log", argv, &i, &options->log);
+		if (found == 0 && (found = option("--restart-limit", argv, &i, &limit)) > 0 &&
+		    !read_limit(limit, options))
+			return command_usage(&command_run, "--restart-limit takes a number, not \"%s\"",
+					     limit);
 		if (found == 0)
 			return command_usage(&command_run, "unknown option \"%s\"", word);
 		if (found < 0)
@@ -89,14 +112,18 @@ static int parse(char **argv, struct run_options *options)
 }
 
 /* Forwards a signal that was sent to this process but is meant for the program. */
-static void forward(int signals, pid_t supervisor)
+static void forward(int signals, int link, pid_t supervisor)
 {
 	struct signalfd_siginfo info;
 
-	/* A signal from the terminal goes to the whole process group, so the program has it already. */
-	if (read(signals, &info, sizeof(info)) == sizeof(info) && info.ssi_signo != SIGCHLD &&
-	    info.ssi_code != SI_KERNEL)
+	if (read(signals, &info, sizeof(info)) != sizeof(info) || info.ssi_signo == SIGCHLD)
+		return;
+	/* A signal from the terminal goes to the whole process group, so the program has it already. The supervisor
+	 * only has to know that the program is not to start again. */
+	if (info.ssi_code != SI_KERNEL)
 		kill(supervisor, (int)info.ssi_signo);
+	else if (info.ssi_signo != SIGALRM)
+		(void)!send(link, "", 1, MSG_NOSIGNAL | MSG_DONTWAIT);
 }
 
 /* Waits for the supervisor's report. False: the supervisor has died. */
@@ -113,7 +140,7 @@ static bool wait_for_report(int link, int signals, pid_t supervisor, struct run_
 		if (p[0].revents != 0)
 			return false;
 		if (p[1].revents != 0)
-			forward(signals, supervisor);
+			forward(signals, link, supervisor);
 	}
 }
 
@@ -162,7 +189,7 @@ static int wait_for_program(int link, int signals, pid_t supervisor)
 	keep_nothing();
 	if (!wait_for_report(link, signals, supervisor, &report)) {
 		run_complain("the supervisor was killed; so is the program");
-		run_kill_descendants();
+		run_kill_descendants(0);
 		return RUN_FAILED;
 	}
 	if (!report.detached)

@@ -3,7 +3,8 @@
  * Private to ipq run:
  *
  *	run.c        the command line, and the process that the shell waits for
- *	supervise.c  the supervisor: starts the program, answers its system calls, steps the engine
+ *	supervise.c  the supervisor: answers the program's system calls, steps the engine
+ *	start.c      starts the program, also again
  *	calls.c      the answers to system calls
  *	transfer.c   messages that are received and sent
  *	inspect.c    the program's memory, descriptors and credentials
@@ -32,6 +33,8 @@ struct run_options {
 	char **program;	 /* argv, NULL at its end */
 	sigset_t mask;	 /* the program's, and what it does about SIGCHLD */
 	void (*sigchld)(int);
+	bool restart;
+	unsigned restart_limit;
 };
 
 /* ---- process.c -------------------------------------------------------------------------------- */
@@ -45,11 +48,30 @@ void run_complain(const char *format, ...) __attribute__((format(printf, 1, 2)))
 /* Replaces this descriptor by the null device. */
 void run_give_away(int fd);
 
-/* Kills and reaps every descendant (the caller is a child subreaper). */
-void run_kill_descendants(void);
+/* Kills and reaps every descendant (the caller is a child subreaper), except this child (0: none). */
+void run_kill_descendants(pid_t spared);
 
 /* Becomes the program, as execvp() does. Returns on failure. */
 void run_execute(char **program);
+
+/* ---- start.c ---------------------------------------------------------------------------------- */
+
+/* Starts the program, with --restart from a process that keeps what the caller had. */
+struct run_starter {
+	const struct run_options *options;
+	pid_t pid; /* 0: the caller forks */
+	int socket;
+};
+
+/* Call before the supervisor changes its descriptors and privileges; link is closed in the starter. 0 or -errno. */
+int run_starter_open(struct run_starter *starter, const struct run_options *options, int link);
+void run_starter_close(struct run_starter *starter);
+
+/* The program, a child of this process, or -errno. It sends its listener over *our_end, and waits for a byte. */
+pid_t run_start(const struct run_starter *starter, int *our_end);
+
+/* -1: there is none. */
+int run_receive_descriptor(int socket);
 
 /* ---- seccomp.c ----------------------------------------------------------------------------- */
 
@@ -150,6 +172,9 @@ int run_calls_open(struct run_calls **result, int listener, struct engine *engin
 		   unsigned limit, FILE *log, struct ipq_error *e);
 void run_calls_close(struct run_calls *calls);
 
+/* The listener of a program that was started again (-1: of none). The table of sockets stays. */
+void run_calls_set_listener(struct run_calls *calls, int listener);
+
 /* Answers one call. Does not block if the listener is readable. */
 void run_calls_answer(struct run_calls *calls);
 
@@ -167,7 +192,7 @@ struct run_report {
 	bool detached; /* descendants of the program are still alive, and so is the supervisor */
 };
 
-/* The supervisor's process. Does not return. */
+/* The supervisor's process. Does not return. A byte from the link: the user wants the program to end. */
 void run_supervise(const struct run_options *options, int link) __attribute__((noreturn));
 
 #endif

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * The supervisor: starts the program, answers its system calls, steps the engine. There are three
+ * The supervisor: has the program started, answers its system calls, steps the engine. There are three
  * processes:
  *
  *	ipq run ---- the supervisor ---- the program ---- its children
@@ -14,6 +14,10 @@
  * descendants are alive (it has become a daemon), the supervisor reports the status, "ipq run" ends with
  * it, and the supervisor stays until the last of them has ended: the filter's listener then has POLLHUP
  * (doc/assumptions/listener-hangs-up.c).
+ *
+ * With --restart, a program that fails starts again (start.c): first everything that is left of it is killed,
+ * then the engine gets the verdicts that it sent, and keeps the packets that it has not decided for its
+ * successor.
  *
  * The supervisor has its own process group, so signals from the terminal (^C, ^Z, a hangup) reach the
  * program but not the supervisor.
@@ -38,6 +42,7 @@
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include "common/privileges.h"
+#include "common/restart.h"
 #include "common/text.h"
 #include "core/core.h"
 #include "run/run.h"
@@ -54,109 +59,27 @@ struct supervisor {
 	const struct run_options *options;
 	int link; /* to "ipq run" */
 	int signals;
-	int program_end, our_end; /* until the program runs: carries the listener, then "go" */
-	int listener;		  /* -1: no process is under the filter */
+	struct run_starter starter;
+	int our_end;  /* until the program runs: carries the listener, then "go" */
+	int listener; /* -1: no process is under the filter */
 	pid_t program;
 	bool ended;	    /* the program has ended */
 	int status;	    /* of the program */
+	bool stopping;	    /* the user wants it to end */
+	bool waiting;	    /* it will start again at restart_at */
+	bool source_ended;  /* there are no more packets */
 	bool source_failed; /* and was reported */
 	bool detached;
 	int64_t deadline; /* of the grace period, in milliseconds */
+	int64_t started_at, restart_at;
+	uint64_t decided; /* packets, when it started */
+	struct restart restart;
 	FILE *log;
 	struct engine *engine;
 	struct run_calls *calls;
 	int inherited[MAX_INHERITED];
 	unsigned inherited_count;
 };
-
-/* ---- the program -------------------------------------------------------------------------------- */
-
-/* By sendmmsg, which the filter leaves to the kernel: no process answers calls yet. */
-static int send_listener(int socket, int listener)
-{
-	char control[CMSG_SPACE(sizeof(int))] = { 0 };
-	struct iovec piece = { "", 1 };
-	struct mmsghdr m = { .msg_hdr = { .msg_iov = &piece,
-					  .msg_iovlen = 1,
-					  .msg_control = control,
-					  .msg_controllen = sizeof(control) } };
-	struct cmsghdr *c = CMSG_FIRSTHDR(&m.msg_hdr);
-
-	c->cmsg_level = SOL_SOCKET;
-	c->cmsg_type = SCM_RIGHTS;
-	c->cmsg_len = CMSG_LEN(sizeof(int));
-	memcpy(CMSG_DATA(c), &listener, sizeof(listener));
-	return sendmmsg(socket, &m, 1, MSG_NOSIGNAL) < 0 ? -errno : 0;
-}
-
-static int receive_listener(int socket)
-{
-	char control[CMSG_SPACE(sizeof(int))] = { 0 }, byte;
-	struct iovec piece = { &byte, 1 };
-	struct msghdr msg = {
-		.msg_iov = &piece, .msg_iovlen = 1, .msg_control = control, .msg_controllen = sizeof(control)
-	};
-	struct cmsghdr *c;
-	int fd = -1;
-
-	if (recvmsg(socket, &msg, MSG_CMSG_CLOEXEC) != 1)
-		return -1;
-	c = CMSG_FIRSTHDR(&msg);
-	if (c != NULL && c->cmsg_type == SCM_RIGHTS)
-		memcpy(&fd, CMSG_DATA(c), sizeof(fd));
-	return fd;
-}
-
-/* In the child that becomes the program. */
-static void __attribute__((noreturn)) become_program(const struct supervisor *s)
-{
-	char **program = s->options->program;
-	struct ipq_error e;
-	int listener;
-	char go;
-
-	/* If the supervisor is killed, the kernel kills the program. */
-	prctl(PR_SET_PDEATHSIG, SIGKILL);
-	close(s->our_end);
-	listener = run_filter_install(s->options->exact, &e);
-	if (listener < 0) {
-		run_complain("%s", e.text);
-		_exit(RUN_FAILED);
-	}
-	if (send_listener(s->program_end, listener) < 0 || read(s->program_end, &go, 1) != 1)
-		_exit(RUN_FAILED); /* the supervisor has reported why */
-	close(listener);
-	close(s->program_end);
-	signal(SIGCHLD, s->options->sigchld);
-	sigprocmask(SIG_SETMASK, &s->options->mask, NULL);
-	/* A program that uses our library would open the source itself. */
-	setenv("IPQ_SOURCE", "ip_queue:", 1);
-	unsetenv("IPQ_SOURCE_INET6");
-	run_execute(program);
-	listener = errno;
-	run_complain("cannot run \"%s\": %s%s", program[0], strerror(listener),
-		     listener == ENOEXEC
-			     ? ": not a program that this kernel can run; see ipq doctor --program"
-			     : "");
-	_exit(listener == ENOENT ? RUN_NOT_FOUND : RUN_NOT_EXECUTABLE);
-}
-
-static int fork_program(struct supervisor *s)
-{
-	int pair[2];
-
-	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) < 0)
-		return -errno;
-	s->our_end = pair[0];
-	s->program_end = pair[1];
-	s->program = fork();
-	if (s->program < 0)
-		return -errno;
-	if (s->program == 0)
-		become_program(s);
-	close(s->program_end);
-	return 0;
-}
 
 /* ---- descriptors and capabilities that the supervisor gives up ------------------------------------ */
 
@@ -241,7 +164,7 @@ static int open_log(struct supervisor *s)
 /* The source, the engine on it, and the listener once the program's filter is in place. */
 static int open_all(struct supervisor *s)
 {
-	struct engine_options options = { .log = s->log };
+	struct engine_options options = { .log = s->log, .keep = s->options->restart };
 	struct ipq_error e = { .text = "" };
 	struct source *source;
 	bool capture;
@@ -265,7 +188,7 @@ static int open_all(struct supervisor *s)
 		run_complain("%s", e.text[0] != '\0' ? e.text : strerror(-err));
 		return -1;
 	}
-	s->listener = receive_listener(s->our_end);
+	s->listener = run_receive_descriptor(s->our_end);
 	if (s->listener < 0)
 		return -1; /* the child has reported why */
 	close_inherited(s);
@@ -316,6 +239,7 @@ static void step(struct supervisor *s)
 {
 	int err = engine_step(s->engine, 0);
 
+	s->source_ended |= err == -ENODATA;
 	/* -ENODATA: the capture file has ended. Its readers know; others may still open it. */
 	if (err == 0 || err == -ENODATA || err == -EINTR || err == -ECANCELED)
 		return;
@@ -347,17 +271,105 @@ static void report(const struct supervisor *s, bool detached)
 	(void)!send(s->link, &r, sizeof(r), MSG_NOSIGNAL);
 }
 
+/* ---- the next start ----------------------------------------------------------------------------- */
+
+static uint64_t decided(const struct supervisor *s)
+{
+	static const uint8_t families[] = { AF_INET, AF_INET6 };
+	struct engine_counters n;
+	uint64_t sum = 0;
+
+	for (size_t i = 0; i < 2; i++) {
+		engine_counts(s->engine, families[i], &n);
+		/* Without those that the engine has dropped itself. */
+		sum += n.accepted + n.dropped - n.wrong_family - n.queue_dropped - n.netlink_dropped;
+	}
+	return sum;
+}
+
+static void started(struct supervisor *s)
+{
+	close(s->our_end);
+	s->our_end = -1;
+	s->started_at = now_ms();
+	s->decided = decided(s);
+	if (s->log != NULL) {
+		fputs("program: ", s->log);
+		text_put(s->log, s->options->program[0]);
+		fprintf(s->log, ", process %d\n", (int)s->program);
+	}
+}
+
+static void describe(int status, char *text, size_t size)
+{
+	if (WIFSIGNALED(status))
+		snprintf(text, size, "killed by signal %d", WTERMSIG(status));
+	else
+		snprintf(text, size, "exit status %d", WEXITSTATUS(status));
+}
+
+/* The program has ended. Whether it is to start again, and when. */
+static bool plan_restart(struct supervisor *s)
+{
+	char how[64];
+	int delay;
+
+	if (s->starter.pid == 0 || s->stopping || s->source_ended || s->engine == NULL ||
+	    !restart_is_failure(s->status))
+		return false;
+	run_kill_descendants(s->starter.pid);
+	close(s->listener);
+	s->listener = -1;
+	run_calls_set_listener(s->calls, -1);
+	drain(s);
+	if (s->engine == NULL)
+		return false;
+	describe(s->status, how, sizeof(how));
+	delay = restart_delay_ms(&s->restart, decided(s) != s->decided, now_ms() - s->started_at);
+	if (delay < 0) {
+		run_complain("the program has failed %u times without deciding a packet (%s): it is not "
+			     "started again",
+			     s->restart.failures, how);
+		return false;
+	}
+	run_complain("the program has ended (%s): it starts again in %d ms", how, delay);
+	s->restart_at = now_ms() + delay;
+	return true;
+}
+
+static void restart(struct supervisor *s)
+{
+	s->waiting = false;
+	s->program = run_start(&s->starter, &s->our_end);
+	s->listener = s->program > 0 ? run_receive_descriptor(s->our_end) : -1;
+	if (s->listener < 0 ||
+	    (run_calls_set_listener(s->calls, s->listener), write(s->our_end, "", 1)) != 1) {
+		run_complain("cannot start the program again");
+		s->stopping = true;
+		return;
+	}
+	s->ended = false;
+	started(s);
+}
+
+/* ---- events -------------------------------------------------------------------------------------- */
+
 static void reap(struct supervisor *s)
 {
 	int status;
 	pid_t pid;
 
 	while ((pid = waitpid(-1, &status, WNOHANG)) > 0) {
+		if (pid == s->starter.pid) /* by someone's kill: the program cannot start again */
+			s->starter.pid = 0;
 		if (pid != s->program)
 			continue; /* an orphan: we are its subreaper */
 		s->ended = true;
 		s->status = status;
 		s->deadline = now_ms() + GRACE_MS;
+		s->waiting = plan_restart(s);
+		if (!s->waiting)
+			run_starter_close(&s->starter);
 	}
 }
 
@@ -367,12 +379,13 @@ static void handle_signal(struct supervisor *s)
 
 	if (read(s->signals, &info, sizeof(info)) != sizeof(info))
 		return;
+	s->stopping |= info.ssi_signo == SIGINT || info.ssi_signo == SIGTERM || info.ssi_signo == SIGQUIT;
 	if (info.ssi_signo == SIGCHLD)
 		reap(s);
 	else if (!s->ended)
 		kill(s->program, (int)info.ssi_signo);
-	else if (info.ssi_signo == SIGTERM || info.ssi_signo == SIGINT)
-		run_kill_descendants(); /* and the listener hangs up */
+	else if (!s->waiting && (info.ssi_signo == SIGTERM || info.ssi_signo == SIGINT))
+		run_kill_descendants(0); /* and the listener hangs up */
 }
 
 static void detach(struct supervisor *s)
@@ -388,11 +401,22 @@ static void detach(struct supervisor *s)
 
 static int timeout_of(const struct supervisor *s)
 {
-	int64_t left = s->deadline - now_ms();
+	int64_t left = (s->waiting ? s->restart_at : s->deadline) - now_ms();
 
 	if (!s->ended || s->detached)
 		return -1;
 	return left > 0 ? (int)left : 0;
+}
+
+/* False: the link has ended. */
+static bool asked_to_stop(struct supervisor *s)
+{
+	char byte;
+
+	if (recv(s->link, &byte, 1, MSG_DONTWAIT) <= 0)
+		return false;
+	s->stopping = true;
+	return true;
 }
 
 /* Until no process is under the filter. */
@@ -400,8 +424,12 @@ static void serve(struct supervisor *s)
 {
 	enum { LISTENER, SIGNALS, LINK, ENGINE, COUNT };
 
-	while (!s->ended || s->listener >= 0) {
-		if (s->ended && !s->detached && timeout_of(s) == 0)
+	while (!s->ended || s->listener >= 0 || s->waiting) {
+		if (s->waiting && timeout_of(s) == 0) {
+			restart(s);
+			continue;
+		}
+		if (s->ended && !s->detached && !s->waiting && timeout_of(s) == 0)
 			detach(s);
 		struct pollfd p[COUNT] = {
 			[LISTENER] = { .fd = s->listener, .events = POLLIN },
@@ -412,8 +440,8 @@ static void serve(struct supervisor *s)
 
 		if (poll(p, COUNT, timeout_of(s)) < 0)
 			continue;
-		if (p[LINK].revents != 0) {
-			run_kill_descendants(); /* "ipq run" was killed */
+		if (p[LINK].revents != 0 && !asked_to_stop(s)) {
+			run_kill_descendants(0); /* "ipq run" was killed */
 			return;
 		}
 		if ((p[LISTENER].revents & POLLIN) != 0) {
@@ -424,6 +452,8 @@ static void serve(struct supervisor *s)
 		}
 		if (p[SIGNALS].revents != 0)
 			handle_signal(s);
+		if (s->stopping)
+			s->waiting = false;
 		if (p[ENGINE].revents != 0 && s->engine != NULL)
 			step(s);
 		run_calls_retry(s->calls);
@@ -432,13 +462,13 @@ static void serve(struct supervisor *s)
 
 static void __attribute__((noreturn)) finish(struct supervisor *s)
 {
+	char how[64];
+
 	drain(s);
 	close_engine(s);
 	if (s->log != NULL) {
-		if (WIFSIGNALED(s->status))
-			fprintf(s->log, "program: killed by signal %d\n", WTERMSIG(s->status));
-		else
-			fprintf(s->log, "program: exit status %d\n", WEXITSTATUS(s->status));
+		describe(s->status, how, sizeof(how));
+		fprintf(s->log, "program: %s\n", how);
 		fclose(s->log);
 	}
 	run_calls_close(s->calls);
@@ -465,13 +495,14 @@ void run_supervise(const struct run_options *options, int link)
 {
 	static struct supervisor s;
 	sigset_t all, forwarded;
+	int err;
 
 	s = (struct supervisor){ .options = options,
 				 .link = link,
 				 .listener = -1,
 				 .our_end = -1,
-				 .program_end = -1,
-				 .signals = -1 };
+				 .signals = -1,
+				 .restart.limit = options->restart_limit };
 	list_inherited(&s);
 	prctl(PR_SET_CHILD_SUBREAPER, 1);
 	/* No signal interrupts: neither for a closed socket (SIGPIPE) nor for writing to the terminal
@@ -480,20 +511,19 @@ void run_supervise(const struct run_options *options, int link)
 	sigprocmask(SIG_SETMASK, &all, NULL);
 	run_signals(&forwarded);
 	s.signals = signalfd(-1, &forwarded, SFD_CLOEXEC | SFD_NONBLOCK);
-	if (s.signals < 0 || fork_program(&s) < 0) {
-		run_complain("cannot start: %s", strerror(errno));
+	err = s.signals < 0 ? -errno : run_starter_open(&s.starter, options, link);
+	if (err == 0) {
+		s.program = run_start(&s.starter, &s.our_end);
+		err = s.program < 0 ? (int)s.program : 0;
+	}
+	if (err < 0) {
+		run_complain("cannot start: %s", strerror(-err));
 		fail(&s);
 	}
 	setpgid(0, 0);
 	if (open_log(&s) < 0 || open_all(&s) < 0 || write(s.our_end, "", 1) != 1)
 		fail(&s);
-	close(s.our_end);
-	s.our_end = -1;
-	if (s.log != NULL) {
-		fputs("program: ", s.log);
-		text_put(s.log, options->program[0]);
-		fprintf(s.log, ", process %d\n", (int)s.program);
-	}
+	started(&s);
 	serve(&s);
 	finish(&s);
 }
