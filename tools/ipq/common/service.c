@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -7,9 +9,14 @@
 #include <unistd.h>
 #include "common/service.h"
 
-void service_notify(const char *state)
+/* descriptor: -1 for none. */
+static void notify(const char *state, int descriptor)
 {
+	char control[CMSG_SPACE(sizeof(int))] = { 0 };
+	struct iovec piece = { (void *)(uintptr_t)state, strlen(state) };
 	struct sockaddr_un address = { .sun_family = AF_UNIX };
+	struct msghdr msg = { .msg_name = &address, .msg_iov = &piece, .msg_iovlen = 1 };
+	struct cmsghdr *c;
 	const char *path = secure_getenv("NOTIFY_SOCKET");
 	size_t len = path != NULL ? strlen(path) : 0;
 	int fd;
@@ -23,7 +30,29 @@ void service_notify(const char *state)
 	fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 	if (fd < 0)
 		return;
-	sendto(fd, state, strlen(state), MSG_NOSIGNAL, (struct sockaddr *)&address,
-	       (socklen_t)(offsetof(struct sockaddr_un, sun_path) + len));
+	msg.msg_namelen = (socklen_t)(offsetof(struct sockaddr_un, sun_path) + len);
+	if (descriptor >= 0) {
+		msg.msg_control = control;
+		msg.msg_controllen = sizeof(control);
+		c = CMSG_FIRSTHDR(&msg);
+		c->cmsg_level = SOL_SOCKET;
+		c->cmsg_type = SCM_RIGHTS;
+		c->cmsg_len = CMSG_LEN(sizeof(int));
+		memcpy(CMSG_DATA(c), &descriptor, sizeof(descriptor));
+	}
+	sendmsg(fd, &msg, MSG_NOSIGNAL);
 	close(fd);
+}
+
+void service_notify(const char *state)
+{
+	notify(state, -1);
+}
+
+void service_keep_descriptor(int kept, const char *name)
+{
+	char state[128];
+
+	snprintf(state, sizeof(state), "FDSTORE=1\nFDNAME=%s\nFDPOLL=0", name);
+	notify(state, kept);
 }

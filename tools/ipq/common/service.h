@@ -6,4 +6,7 @@
 /* Sends a state, such as "READY=1", to the manager that started this process. Nothing to do without one. */
 void service_notify(const char *state);
 
+/* The manager keeps a duplicate of this descriptor, and passes it under this name when it starts the service again. */
+void service_keep_descriptor(int kept, const char *name);
+
 #endif

@@ -505,6 +505,20 @@ static void give_up_privileges(const struct session *s)
 	privileges_write_only(written);
 }
 
+/* If this process is killed, packets wait until the service manager has started it again: queues whose numbers it
+ * gets again are taken over with them (see nfqueue/held.h). */
+static void keep_queues(const struct session *s)
+{
+	char name[32];
+
+	if (s->source != NULL || !s->queue_given || s->rules_kind != RULES_QUEUE)
+		return;
+	for (unsigned i = 0; i < s->workers; i++) {
+		snprintf(name, sizeof(name), "ipq-queue-%u", s->queue_first + i);
+		service_keep_descriptor(ipq_queue_fd(s->worker[i].queue), name);
+	}
+}
+
 static int run(struct session *s, void *const *context, int signals)
 {
 	struct ipq_error e = { .text = "" };
@@ -535,6 +549,7 @@ static int run(struct session *s, void *const *context, int signals)
 	s->checked = clock_ns(CLOCK_MONOTONIC);
 	if (s->handler->started != NULL)
 		s->handler->started(s);
+	keep_queues(s);
 	service_notify("READY=1");
 	wait_for_end(s, signals);
 	service_notify("STOPPING=1");
