@@ -57,23 +57,42 @@ expect "it has ended well" is $filter Result success
 expect "its queue is gone" sh -c "! grep '^ *5 ' /proc/net/netfilter/nfnetlink_queue"
 expect "packets are dropped then" traffic udp -n 20 -e 0 -w 500 7000
 
+# kill_in_traffic PROGRAM: twice, while packets to port 7002 come
+kill_in_traffic() {
+	traffic udp -o -n 600 -r 150 -w 20000 7002 >/tmp/traffic 2>&1 &
+	for i in 1 2; do
+		sleep 1
+		kill -KILL $(pgrep "$1")
+	done
+	wait $!
+	status=$?
+	sed 's/^/note: /' /tmp/traffic
+	return $status
+}
+
 program=packet-program.service
 expect "a program of ip_queue starts" systemctl start $program
 for i in 1 2 3 4 5 6 7 8 9 10; do
 	traffic udp -n 1 -w 500 7002 >/tmp/traffic && break # it does not report that it is ready
 done
 expect "it decides packets" traffic udp -n 100 -w 5000 7002
-traffic udp -o -n 600 -r 150 -w 20000 7002 >/tmp/traffic 2>&1 &
-for i in 1 2; do
-	sleep 1
-	kill -KILL $(pgrep packet-program)
-done
-wait $!
-status=$?
-sed 's/^/note: /' /tmp/traffic
-expect "the program killed twice: no packet is lost or repeated, and their order is kept" [ $status = 0 ]
+expect "the program killed twice: no packet is lost or repeated, and their order is kept" \
+	kill_in_traffic packet-program
 expect "the service was not started again for that" is $program NRestarts 0
 expect "it stops" systemctl stop $program
 expect "no program is left" sh -c '! pgrep packet-program'
+program=packet-keep.service
+expect "a program under ipq keep starts" systemctl start $program
+for i in 1 2 3 4 5 6 7 8 9 10; do
+	traffic udp -n 1 -w 500 7002 >/tmp/traffic && break
+done
+expect "the program killed twice: no packet is lost or repeated, and their order is kept" \
+	kill_in_traffic packet-accept
+expect "reload replaces it" systemctl reload $program
+sleep 2
+expect "the next one decides packets" traffic udp -n 100 -w 5000 7002
+expect "the service was not started again for that" is $program NRestarts 0
+expect "it stops" systemctl stop $program
+expect "no program is left" sh -c '! pgrep packet-accept'
 echo "note: systemd $(systemctl --version | head -n 1), Linux $(cat /proc/sys/kernel/osrelease)"
 echo "the tests have ended"
