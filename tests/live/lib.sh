@@ -58,6 +58,7 @@ queue6() {
 # start COMMAND...: starts it in the background, with output to $log. Its process is $started.
 start() {
 	log=$work/log.$((checks + 1))
+	: >"$log" # before wait_for_line looks for what an earlier program wrote
 	"$@" >"$log" 2>&1 &
 	started=$!
 }
