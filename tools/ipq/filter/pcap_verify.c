@@ -8,16 +8,16 @@
  * packets in which the fields that the program loads have values that it compares them with.
  */
 #include <stdint.h>
+#include <stdlib.h>
 #include <string.h>
 #include "filter/pcap_verify.h"
 
-enum { PACKETS = 1000, PACKET_LEN = 120, FIELDS_MAX = 512, IPV4_HEADER = 20 };
+enum { PACKETS_PER_FIELD = 60, PACKETS_MAX = 2000, PACKET_LEN = 120, FIELDS_MAX = 512, IPV4_HEADER = 20 };
 
 /* A value that a field is compared with. */
 struct field {
-	uint32_t offset, value;
-	uint8_t size;
-	bool transport; /* offset counts from the end of the IPv4 header */
+	uint32_t transport; /* 1: offset counts from the end of the IPv4 header */
+	uint32_t offset, size, value;
 };
 
 static uint32_t next_random(uint64_t *state)
@@ -52,6 +52,28 @@ static size_t find_fields(const struct bpf_program *program, struct field field[
 	return n;
 }
 
+static int compare_fields(const void *a, const void *b)
+{
+	return memcmp(a, b, sizeof(struct field));
+}
+
+/* Sorts by place and value. Returns how many differ. */
+static size_t sort_fields(struct field *field, size_t n)
+{
+	size_t kept = 0;
+
+	qsort(field, n, sizeof(*field), compare_fields);
+	for (size_t i = 0; i < n; i++)
+		if (kept == 0 || compare_fields(&field[i], &field[kept - 1]) != 0)
+			field[kept++] = field[i];
+	return kept;
+}
+
+static bool same_place(const struct field *a, const struct field *b)
+{
+	return a->transport == b->transport && a->offset == b->offset && a->size == b->size;
+}
+
 static void set_field(uint8_t *packet, const struct field *f)
 {
 	uint32_t at = f->offset + (f->transport ? IPV4_HEADER : 0);
@@ -62,18 +84,22 @@ static void set_field(uint8_t *packet, const struct field *f)
 		packet[at + i] = (uint8_t)(f->value >> 8 * (f->size - 1U - i));
 }
 
-/* Few fields of the packet, or most of them, get a value that the program looks for. */
+/* Few fields of the packet, or most of them, get one of the values that the program looks for there. */
 static void make_packet(uint8_t *packet, const struct field *field, size_t n, uint64_t *state)
 {
 	static const uint8_t protocols[] = { 6, 17, 1, 58, 132 };
-	size_t set = next_random(state) % 2 ? n : next_random(state) % 6;
+	bool most = next_random(state) % 4 != 0;
 	bool ipv4 = next_random(state) % 2;
 
 	memset(packet, 0, PACKET_LEN);
 	for (unsigned i = 0; i < 8; i++)
 		packet[next_random(state) % PACKET_LEN] = (uint8_t)next_random(state);
-	for (size_t i = 0; i < set; i++)
-		set_field(packet, &field[next_random(state) % n]);
+	for (size_t i = 0, end; i < n; i = end) {
+		for (end = i + 1; end < n && same_place(&field[i], &field[end]);)
+			end++;
+		if (next_random(state) % 8 < (most ? 7 : 1))
+			set_field(packet, &field[i + next_random(state) % (end - i)]);
+	}
 	packet[0] = ipv4 ? 0x45 : 0x60;
 	if (ipv4 && next_random(state) % 8 != 0)
 		packet[6] = packet[7] = 0;
@@ -84,11 +110,12 @@ static void make_packet(uint8_t *packet, const struct field *field, size_t n, ui
 bool pcap_programs_agree(const struct bpf_program *plain, const struct bpf_program *optimized)
 {
 	struct field field[FIELDS_MAX];
-	size_t n = find_fields(plain, field);
+	size_t n = sort_fields(field, find_fields(plain, field));
+	size_t packets = n * PACKETS_PER_FIELD < PACKETS_MAX ? n * PACKETS_PER_FIELD : PACKETS_MAX;
 	uint8_t packet[PACKET_LEN];
 	uint64_t state = 1;
 
-	for (unsigned i = 0; i < PACKETS && n > 0; i++) {
+	for (size_t i = 0; i < packets; i++) {
 		make_packet(packet, field, n, &state);
 		if ((bpf_filter(plain->bf_insns, packet, PACKET_LEN, PACKET_LEN) != 0) !=
 		    (bpf_filter(optimized->bf_insns, packet, PACKET_LEN, PACKET_LEN) != 0))
