@@ -481,8 +481,8 @@ int engine_open(struct engine **engine, struct source *source, const struct engi
 	for (i = 0; i < 2; i++) {
 		e->family[i].af = i == 0 ? AF_INET : AF_INET6;
 		e->family[i].queue_max = QUEUE_LENGTH;
-		/* The kernel's packets wait for the next owner only, not for the first one. */
-		e->family[i].owner_decided = !e->lossless;
+		/* Those of a queue of our own wait for the next owner only, not for the first one. */
+		e->family[i].owner_decided = !e->patient;
 	}
 	if (options != NULL) {
 		e->log = options->log;

@@ -11,6 +11,7 @@
 #include <stdlib.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 static void flood(void)
@@ -57,6 +58,7 @@ int main(int argc, char **argv)
 			return ipq_perror("modes"), 1;
 	}
 	kill(sender, SIGKILL);
+	waitpid(sender, NULL, 0); /* it has the queue open, too */
 	ipq_destroy_handle(h);
 	printf("%lu changes of mode: %lu packets with their bytes, %lu without\n", changes, whole, bare);
 	return bare > 0 || whole == 0;

@@ -164,7 +164,7 @@ static int open_log(struct supervisor *s)
 /* The source, the engine on it, and the listener once the program's filter is in place. */
 static int open_all(struct supervisor *s)
 {
-	struct engine_options options = { .log = s->log, .keep = s->options->restart };
+	struct engine_options options = { .log = s->log };
 	struct ipq_error e = { .text = "" };
 	struct source *source;
 	bool capture;
@@ -183,6 +183,7 @@ static int open_all(struct supervisor *s)
 		run_complain("%s", e.text);
 		return -1;
 	}
+	options.keep = s->options->restart || source->held;
 	err = engine_open(&s->engine, source, &options, &e);
 	if (err < 0) {
 		run_complain("%s", e.text[0] != '\0' ? e.text : strerror(-err));
