@@ -312,7 +312,7 @@ __flatten int classic_direct_set_verdict(struct classic *c, uint64_t id, uint32_
 	    NF_STOLEN) /* refused by the kernel: the program means that the packet goes no further */
 		v.code = NF_DROP;
 	else if (verdict == NF_QUEUE)
-		v.code = NF_QUEUE_NR(c->source->queue_number);
+		v.code = NF_QUEUE_NR((uint32_t)c->source->queue_number);
 	if (payload != NULL)
 		set_replacement(c, &v, payload, len);
 	count(&c->verdicts);

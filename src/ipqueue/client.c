@@ -339,7 +339,7 @@ static int set_verdict(struct engine *e, struct family *f, const struct client *
 	if (v.code == NF_STOLEN) /* the kernel refuses it today */
 		v.code = NF_DROP;
 	if (v.code == NF_QUEUE) /* without a number, it brought the packet back to the program */
-		v.code = NF_QUEUE_NR(e->source->queue_number);
+		v.code = NF_QUEUE_NR((uint32_t)e->source->queue_number);
 	if (v.code == NF_DROP)
 		v.present = 0;
 	if (r->verdict.value == NF_QUEUE || r->verdict.value == NF_REPEAT)

@@ -91,7 +91,7 @@ __cold void nfqueue_drop(struct nfqueue *q, const struct nfq_reply *r, uint32_t 
  */
 __cold static bool requeue(struct nfqueue *q, uint32_t id)
 {
-	const struct source_verdict verdict = { .id = id, .code = NF_QUEUE_NR(q->number) };
+	const struct source_verdict verdict = { .id = id, .code = NF_QUEUE_NR((uint32_t)q->number) };
 	unsigned left = atomic_load(&q->requeues_left);
 
 	while (left > 0)

@@ -32,7 +32,7 @@
 
 static int move(const struct nfqueue *q, uint16_t from, uint16_t to, uint32_t last)
 {
-	const struct source_verdict verdict = { .batch = 1, .id = last, .code = NF_QUEUE_NR(to) };
+	const struct source_verdict verdict = { .batch = 1, .id = last, .code = NF_QUEUE_NR((uint32_t)to) };
 	const struct nfq_bare message = nfq_bare(from, &verdict);
 
 	while (send(q->fd, &message, sizeof(message), 0) < 0)

@@ -44,8 +44,12 @@ refused "a directory" 'not a regular file'
 rmdir $work/rules
 printf 'drop udp dst port 7003\ncount udp dst port 7002\n' >$work/rules
 kill -HUP $started
-sleep 0.3
-expect "the next correct file is read" [ "$(tail -n 1 "$log")" = 'ipq filter: 2 rules in force' ]
+tries=50
+until [ "$(tail -n 1 "$log")" = 'ipq filter: 2 rules in force' ] || [ $tries = 0 ]; do
+	tries=$((tries - 1))
+	sleep 0.1
+done
+expect "the next correct file is read" [ $tries -gt 0 ]
 kill -USR1 $started
 sleep 0.3
 expect "SIGUSR1 shows the counters" grep -q 'packets          bytes  rule' "$log"

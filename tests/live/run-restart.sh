@@ -38,7 +38,12 @@ for client in $clients; do
 	expect_text "$name: killed often: each packet arrives once, in order" 0 echo $?
 	cat $work/flow
 	expect "$name: it was killed while packets came ($kills times)" [ $kills -gt 2 ]
-	kill -KILL $(program "$name")
+	tries=50
+	until victim=$(program "$name") && [ -n "$victim" ] || [ $tries = 0 ]; do # it may be about to start
+		tries=$((tries - 1))
+		sleep 0.1
+	done
+	kill -KILL $victim
 	expect "$name: killed: the next one is at work" $FLOW udp -n 100 -w 5000 7000
 	stop
 	expect_text "$name: and was started as often as it was killed" $((kills + 2)) grep -c '^program: .*, process' $work/events.$name

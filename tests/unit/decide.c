@@ -171,7 +171,7 @@ static void packets_go_to_other_queues_but_not_to_their_own(void **state)
 	begin(text, 3);
 	assert_int_equal(verdict_on(1, 0).code, NF_QUEUE_NR(301));
 	assert_int_equal(verdict_on(2, 0).code, NF_ACCEPT);
-	assert_int_equal(verdict_on(3, 0).code, NF_QUEUE_NR(65535));
+	assert_int_equal(verdict_on(3, 0).code, NF_QUEUE_NR(65535U));
 	end();
 }
 
