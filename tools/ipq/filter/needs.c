@@ -113,7 +113,7 @@ static int add_filter(struct active_rules *p, const struct rule *r, bool segment
 static int prepend(struct bpf_program *program, const struct bpf_program *first)
 {
 	unsigned total = first->bf_len + program->bf_len;
-	struct bpf_insn *code = malloc(total * sizeof(*code));
+	struct bpf_insn *code = calloc(total + 1U, sizeof(*code));
 
 	if (code == NULL)
 		return -ENOMEM;
