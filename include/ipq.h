@@ -411,7 +411,7 @@ int ipq_queue_stats(struct ipq_queue *q, struct ipq_stats *stats);
 
 struct ipq_group; /* opaque */
 
-/* Called for each batch in the thread of its queue. Return 0, or -errno to stop the whole group. */
+/* Called for each batch in the thread of its queue. Return 0, or -errno: see restarts. */
 typedef int (*ipq_group_handler)(struct ipq_queue *q, struct ipq_packet *packet, unsigned n, void *context);
 
 struct ipq_group_options {
@@ -423,6 +423,10 @@ struct ipq_group_options {
 	const struct ipq_options *queue; /* for each queue; or NULL */
 	char *error;
 	size_t error_size;
+	/* How often in a row a handler may fail, or its thread end, before the group stops (since 0.2.0). The
+	 * packets of the batch that have no verdict are passed to the handler again. 0: stop at once. */
+	uint32_t restarts;
+	uint32_t reserved;
 };
 
 /*

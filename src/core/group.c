@@ -12,6 +12,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include "core/core.h"
+#include "core/state.h"
 
 struct member {
 	struct ipq_group *group;
@@ -20,12 +21,18 @@ struct member {
 	pthread_t thread;
 	bool running;
 	int processor;		    /* that the thread stays on; -1: any */
+	unsigned failures;	    /* failures in a row */
+	unsigned left;		    /* packets of packet[] to be passed to the handler again */
+	pthread_t previous, joined; /* a thread that has ended; the one that join_all() waits for */
+	bool has_previous, joining; /* under thread_lock, as thread, previous and joined */
+	pthread_mutex_t thread_lock;
+	struct ipq_packet packet[SOURCE_BATCH_MAX];
 	pthread_mutex_t stats_lock; /* taken once per batch, contended only while the counters are read */
 	struct ipq_stats stats;
 };
 
 struct ipq_group {
-	unsigned count, batch;
+	unsigned count, batch, restarts;
 	ipq_group_handler handler;
 	atomic_bool stopping;
 	atomic_int result; /* the first error */
@@ -64,27 +71,82 @@ static void stay_on(int processor)
 	sched_setaffinity(0, sizeof(one), &one);
 }
 
-static void *run(void *arg)
+/* Either this or join_all() waits for a thread whose place another one has taken. */
+static void join_previous(struct member *m)
 {
-	struct member *m = arg;
+	bool mine;
+
+	pthread_mutex_lock(&m->thread_lock);
+	mine = m->has_previous && !(m->joining && pthread_equal(m->joined, m->previous));
+	m->has_previous = false;
+	pthread_mutex_unlock(&m->thread_lock);
+	if (mine)
+		pthread_join(m->previous, NULL);
+}
+
+/* The packets of the batch that have no verdict move to the front. */
+static unsigned undecided(struct member *m, unsigned n)
+{
+	unsigned i, left = 0;
+
+	for (i = 0; i < n; i++)
+		if (verdicts_is_pending(&m->queue->verdicts, m->packet[i].id))
+			m->packet[left++] = m->packet[i];
+	return left;
+}
+
+/* Whether the member goes on after a failure, with the packets that are left. */
+static bool goes_on(struct member *m)
+{
 	struct ipq_group *g = m->group;
-	struct ipq_packet packet[SOURCE_BATCH_MAX];
+
+	if (atomic_load(&g->stopping) || m->failures >= g->restarts)
+		return false;
+	m->failures++;
+	m->left = undecided(m, m->left);
+	return true;
+}
+
+/* One batch. 0 or -errno. */
+static int handle(struct member *m)
+{
+	struct ipq_group *g = m->group;
+	int err, n = m->left > 0 ? (int)m->left : ipq_queue_recv(m->queue, m->packet, g->batch, IPQ_FOREVER);
+
+	if (n == -EINTR || n == -ECANCELED)
+		return 0;
+	m->left = n > 0 ? (unsigned)n : 0;
+	err = n < 0 ? n : g->handler(m->queue, m->packet, (unsigned)n, m->context);
+	if (err < 0 && goes_on(m))
+		return 0;
+	if (err >= 0) {
+		m->left = m->failures = 0;
+		err = ipq_queue_flush(m->queue);
+	}
+	publish(m);
+	return err;
+}
+
+static void ended(void *arg);
+
+static void serve(struct member *m)
+{
 	int err = 0;
 
 	if (m->processor >= 0)
 		stay_on(m->processor);
-	while (err == 0 && !atomic_load_explicit(&g->stopping, memory_order_relaxed)) {
-		int n = ipq_queue_recv(m->queue, packet, g->batch, IPQ_FOREVER);
-
-		if (n == -EINTR || n == -ECANCELED)
-			continue;
-		err = n < 0 ? n : g->handler(m->queue, packet, (unsigned)n, m->context);
-		if (err >= 0)
-			err = ipq_queue_flush(m->queue);
-		publish(m);
-	}
+	while (err >= 0 && !atomic_load_explicit(&m->group->stopping, memory_order_relaxed))
+		err = handle(m);
 	if (err < 0)
-		stop(g, err);
+		stop(m->group, err);
+}
+
+static void *run(void *arg)
+{
+	join_previous(arg);
+	pthread_cleanup_push(ended, arg);
+	serve(arg);
+	pthread_cleanup_pop(0);
 	return NULL;
 }
 
@@ -102,14 +164,31 @@ static int nth_processor(unsigned i)
 	return cpu - 1;
 }
 
-static int start_thread(struct member *m, unsigned i, bool pin)
+static int start_thread(struct member *m)
 {
 	int err;
 
-	m->processor = pin ? nth_processor(i) : -1;
+	pthread_mutex_lock(&m->thread_lock);
 	err = pthread_create(&m->thread, NULL, run, m);
-	m->running = err == 0;
+	pthread_mutex_unlock(&m->thread_lock);
 	return -err;
+}
+
+/* In a thread that ends inside the handler, or is cancelled: another one takes its place. */
+static void ended(void *arg)
+{
+	struct member *m = arg;
+	int err = -ECANCELED;
+
+	if (goes_on(m)) {
+		m->previous = pthread_self();
+		m->has_previous = true;
+		err = start_thread(m);
+	}
+	if (err < 0) {
+		m->has_previous = false;
+		stop(m->group, err);
+	}
 }
 
 static void fail_start(const struct ipq_group_options *o, const char *text)
@@ -152,6 +231,23 @@ static unsigned processors(void)
 		       : (unsigned)CPU_COUNT(&allowed);
 }
 
+static void join(struct member *m)
+{
+	bool last;
+
+	do {
+		pthread_mutex_lock(&m->thread_lock);
+		m->joined = m->thread;
+		m->joining = true;
+		pthread_mutex_unlock(&m->thread_lock);
+		pthread_join(m->joined, NULL);
+		pthread_mutex_lock(&m->thread_lock);
+		m->joining = false;
+		last = pthread_equal(m->thread, m->joined) != 0;
+		pthread_mutex_unlock(&m->thread_lock);
+	} while (!last);
+}
+
 static int join_all(struct ipq_group *g)
 {
 	unsigned i;
@@ -160,7 +256,7 @@ static int join_all(struct ipq_group *g)
 		struct member *m = &g->member[i];
 
 		if (m->running)
-			pthread_join(m->thread, NULL);
+			join(m);
 		m->running = false;
 	}
 	return atomic_load(&g->result);
@@ -173,6 +269,7 @@ static void release(struct ipq_group *g)
 	for (i = 0; i < g->count; i++) {
 		ipq_queue_close(g->member[i].queue);
 		pthread_mutex_destroy(&g->member[i].stats_lock);
+		pthread_mutex_destroy(&g->member[i].thread_lock);
 	}
 	free(g);
 }
@@ -205,18 +302,23 @@ int ipq_group_start(struct ipq_group **group, const struct ipq_group_options *op
 		return -ENOMEM;
 	g->batch = o.batch == 0 || o.batch > SOURCE_BATCH_MAX ? SOURCE_BATCH_MAX : o.batch;
 	g->handler = handler;
+	g->restarts = o.restarts;
 	for (i = 0; i < o.count && err == 0; i++) {
 		struct member *m = &g->member[i];
 
 		m->group = g;
 		m->context = context != NULL ? context[i] : NULL;
+		m->processor = o.pin != 0 ? nth_processor(i) : -1;
 		pthread_mutex_init(&m->stats_lock, NULL);
+		pthread_mutex_init(&m->thread_lock, NULL);
 		g->count = i + 1;
 		err = open_member(m, &o, o.first + i);
 	}
 	/* Threads start when all queues are open. */
-	for (i = 0; i < o.count && err == 0; i++)
-		err = start_thread(&g->member[i], i, o.pin != 0);
+	for (i = 0; i < o.count && err == 0; i++) {
+		err = start_thread(&g->member[i]);
+		g->member[i].running = err == 0;
+	}
 	if (err < 0) {
 		stop(g, err);
 		join_all(g);

@@ -126,7 +126,9 @@ OFFSET(struct ipq_group_options, batch, 20, 16);
 OFFSET(struct ipq_group_options, queue, 24, 20);
 OFFSET(struct ipq_group_options, error, 32, 24);
 OFFSET(struct ipq_group_options, error_size, 40, 28);
-SIZE(struct ipq_group_options, 48, 32);
+OFFSET(struct ipq_group_options, restarts, 48, 32);
+OFFSET(struct ipq_group_options, reserved, 52, 36);
+SIZE(struct ipq_group_options, 56, 40);
 
 OFFSET(struct ipq_edit, data, 0, 0);
 OFFSET(struct ipq_edit, len, 8, 4);

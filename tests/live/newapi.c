@@ -631,6 +631,7 @@ static const struct {
 	{ "gone", packets_gone },
 	{ "group", group },
 	{ "group-ends", group_ends },
+	{ "group-restarts", group_restarts },
 	{ "random", random_verdicts },
 	{ "spin", spinning },
 	{ "untracked", untracked },

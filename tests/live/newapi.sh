@@ -32,4 +32,5 @@ expect_test spin "a spinning reader yields its processor"
 expect_test untracked "verdicts that the kernel would ignore are rejected"
 expect_test group "a group receives from all queues of --queue-balance"
 expect_test group-ends "a group returns the error that stopped it, and a failed start leaves no thread"
+expect_test group-restarts "a thread of a group that fails or ends is replaced, and no packet is lost or repeated"
 finish

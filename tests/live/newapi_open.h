@@ -323,3 +323,61 @@ static void group_ends(void)
 	want(ipq_queue_open(&q, "nfqueue:2", NULL) == 0); /* nothing was left behind */
 	ipq_queue_close(q);
 }
+
+struct unsteady {
+	atomic_uint calls, accepted, repeated;
+	uint32_t last;
+	bool fails; /* in each call but those with one packet, in three ways */
+	atomic_bool always;
+};
+
+/* Fails after half of the packets. The rest must come again, in order, and nothing else. */
+static int accept_half(struct ipq_queue *q, struct ipq_packet *packet, unsigned n, void *context)
+{
+	struct unsteady *u = context;
+	unsigned calls = atomic_fetch_add(&u->calls, 1), half = u->fails && n > 1 ? n / 2 : n;
+
+	if (u->always)
+		return -EIO;
+	for (unsigned i = 0; i < half; i++) {
+		atomic_fetch_add(&u->repeated, packet[i].id != ++u->last);
+		atomic_fetch_add(&u->accepted, ipq_accept(q, &packet[i]) == 0);
+	}
+	if (half == n)
+		return 0;
+	if (calls % 3 == 0)
+		return -EIO;
+	if (calls % 3 == 1)
+		pthread_exit(NULL);
+	pthread_cancel(pthread_self());
+	pthread_testcancel();
+	return 0;
+}
+
+static void group_restarts(void)
+{
+	struct unsteady share[2] = { { .fails = true }, { .fails = false } };
+	void *context[2] = { &share[0], &share[1] };
+	struct ipq_group_options o = { .size = sizeof(o), .first = 2, .count = 2, .restarts = 10 };
+	struct ipq_stats s = { .size = sizeof(s) };
+	struct ipq_group *g;
+
+	sockets(7100);
+	if (!want(ipq_group_start(&g, &o, accept_half, context) == 0))
+		return;
+	for (uint32_t i = 0; i < 2000; i++) {
+		struct sockaddr_in to = address(INADDR_LOOPBACK + i % 40, 7100);
+
+		want(sendto(tx, "x", 1, 0, (struct sockaddr *)&to, sizeof(to)) == 1);
+		if (i % 100 == 99)
+			want(heard_in_all() == 100);
+	}
+	want(share[0].accepted + share[1].accepted == 2000 && share[0].repeated == 0 &&
+	     share[1].repeated == 0);
+	want(share[0].calls > 1 && share[1].accepted > 0);
+	want(ipq_group_stats(g, &s) == 0 && s.received == 2000 && s.accepted == 2000 && s.waiting == 0);
+	share[0].always = share[1].always = true;
+	say("x"); /* 11 failures in a row are too many */
+	want(ipq_group_wait(g) == -EIO);
+	want(ipq_group_stop(g) == -EIO);
+}
