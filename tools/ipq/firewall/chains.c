@@ -369,13 +369,13 @@ void chain_removal(const struct ipq_chain *c, unsigned hooks, FILE *script)
 			fprintf(script, "-D %s -j %s\n", hook_names[h], c->name);
 	if ((c->hooks & ~hooks) != 0)
 		return;
-	for (unsigned pass = 0; pass < 2;
-	     pass++) { /* all are emptied first, because they refer to one another */
+	/* All are emptied first, because they refer to one another. */
+	for (const char *flag = "FX"; *flag != '\0'; flag++) {
 		if (c->exists)
-			fprintf(script, "-%c %s\n", "FX"[pass], c -> name);
+			fprintf(script, "-%c %s\n", *flag, c->name);
 		for (unsigned i = 0; i < HELPERS; i++)
 			if ((c->helpers & 1U << i) != 0)
-				fprintf(script, "-%c %s-%s\n", "FX"[pass], c -> name, chain_helpers[i]);
+				fprintf(script, "-%c %s-%s\n", *flag, c->name, chain_helpers[i]);
 	}
 }
 
