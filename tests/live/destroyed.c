@@ -7,6 +7,7 @@
 #include <errno.h>
 #include <libipq.h>
 #include <pthread.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <unistd.h>
@@ -17,6 +18,7 @@ static int readers;
 
 struct reader {
 	pthread_t thread;
+	atomic_int id; /* of the thread, once nothing but ipq_read is left to do */
 	struct ipq_handle *handle;
 	int timeout, error;
 	ssize_t returned;
@@ -28,9 +30,37 @@ static void *wait_in_read(void *arg)
 	unsigned char buf[2048];
 
 	errno = 0;
+	atomic_store(&r->id, gettid());
 	r->returned = ipq_read(r->handle, buf, sizeof(buf), r->timeout);
 	r->error = errno;
 	return NULL;
+}
+
+static char state_of(pid_t thread)
+{
+	char path[64], state = '?';
+	FILE *f;
+
+	snprintf(path, sizeof(path), "/proc/self/task/%d/stat", thread);
+	f = fopen(path, "re");
+	if (f == NULL || fscanf(f, "%*d (%*[^)]) %c", &state) != 1) {
+		perror(path);
+		exit(1);
+	}
+	fclose(f);
+	return state;
+}
+
+/*
+ * A thread that calls ipq_read when the handle has been destroyed uses freed memory. On a busy machine a new
+ * thread may take long to start, so no fixed time is enough.
+ */
+static void await_sleep_in_read(struct reader *r)
+{
+	int id;
+
+	while ((id = atomic_load(&r->id)) == 0 || state_of(id) != 'S')
+		usleep(1000);
 }
 
 static int round_of(struct ipq_handle *h, int timeout)
@@ -42,7 +72,8 @@ static int round_of(struct ipq_handle *h, int timeout)
 		reader[i] = (struct reader){ .handle = h, .timeout = timeout };
 		pthread_create(&reader[i].thread, NULL, wait_in_read, &reader[i]);
 	}
-	usleep(100000); /* all of them wait by now */
+	for (int i = 0; i < readers; i++)
+		await_sleep_in_read(&reader[i]);
 	ipq_destroy_handle(h);
 	for (int i = 0; i < readers; i++) {
 		pthread_join(reader[i].thread, NULL);
