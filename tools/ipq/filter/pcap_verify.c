@@ -109,7 +109,7 @@ static void make_packet(uint8_t *packet, const struct field *field, size_t n, ui
 
 bool pcap_programs_agree(const struct bpf_program *plain, const struct bpf_program *optimized)
 {
-	struct field field[FIELDS_MAX];
+	struct field field[FIELDS_MAX] = { 0 };
 	size_t n = sort_fields(field, find_fields(plain, field));
 	size_t packets = n * PACKETS_PER_FIELD < PACKETS_MAX ? n * PACKETS_PER_FIELD : PACKETS_MAX;
 	uint8_t packet[PACKET_LEN];
