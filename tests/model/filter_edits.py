@@ -28,10 +28,11 @@ def udp(text, source='10.0.0.1', destination='10.0.0.2', ports=(1000, 80), ttl=6
     return ip[:10] + struct.pack('>H', checksum(ip)) + ip[12:] + body
 
 
-def tcp(options, flags=2):
+def tcp(options, flags=2, sequence=1, text=b''):
     a, b = socket.inet_aton('10.0.0.1'), socket.inet_aton('10.0.0.2')
-    length = 20 + len(options)
-    body = struct.pack('>HHIIBBHHH', 1000, 80, 1, 0, length // 4 << 4, flags, 1000, 0, 0) + options
+    length = 20 + len(options) + len(text)
+    body = struct.pack('>HHIIBBHHH', 1000, 80, sequence, 0, (20 + len(options)) // 4 << 4, flags, 1000, 0, 0)
+    body += options + text
     body = body[:16] + struct.pack('>H', checksum(a + b + struct.pack('>BBH', 0, 6, length) + body)) + body[18:]
     ip = struct.pack('>BBHHHBBH4s4s', 0x45, 0, 20 + length, 1, 0, 64, 6, 0, a, b)
     return ip[:10] + struct.pack('>H', checksum(ip)) + ip[12:] + body
@@ -88,6 +89,11 @@ edited('--strict without a refused edit', udp(b'x'), ['set ttl 9'], udp(b'x', tt
 wrong = udp(b'QQQ')[:24] + b'\x0f\xff' + udp(b'QQQ')[26:]
 edited('wrong UDP length, text not there', wrong, ['rewrite /X/R/g'], wrong)
 edited('wrong UDP length, text there', wrong, ['rewrite /Q/RR/g'], wrong, '--strict', status=1)
+
+# Text that was overtaken keeps its length. It is counted, also where other text of its segment is rewritten.
+overtaken = [(1000, tcp(b'', 16, 1, b'a')), (1001, tcp(b'', 16, 5, b'e')), (1002, tcp(b'', 16, 2, b'b%%de%g'))]
+check('text that was overtaken, with text that was not', run(overtaken, ['rewrite /%//g'], '--strict'),
+      (overtaken[:2] + [(1002, tcp(b'', 16, 2, b'b%%deg'))], 1))
 
 many = [(1000 + 10 * i, udp(b'%d' % i, ports=(1000, 50 + i % 2))) for i in range(10)]
 check('a delayed packet gets the time at which it leaves, and time does not run backwards',

@@ -172,22 +172,24 @@ static void expect(struct ipq_tcp_segment *s, const struct rewrite *r)
 		ipq_tcp_expect(s, 1, 3, false);
 }
 
-/* Text of one rule in a TCP segment: places changed, or -errno if there are none and one cannot be changed. */
-static int rewrite_segment(struct ipq_tcp_segment *s, const struct ipq_edit *e, const struct rewrite *r)
+/* Text of one rule in a TCP segment: places changed. refused: 0, or -errno if one cannot be changed. */
+static int rewrite_segment(struct ipq_tcp_segment *s, const struct ipq_edit *e, const struct rewrite *r,
+			   int *refused)
 {
-	int at = 0, places = 0, refused = 0, result;
+	int at = 0, places = 0, result;
 
+	*refused = 0;
 	while ((at = ipq_edit_find(e, (size_t)at, r->from, r->from_len)) >= 0) {
 		result = ipq_tcp_replace(s, (size_t)at, r->from_len, r->to, r->to_len);
 		places += result == 1;
 		/* Text that an earlier rule has replaced is gone. */
 		if (result < 0 && result != -EEXIST)
-			refused = result;
-		if ((result == 1 && !r->all) || (refused != 0 && refused != -ESTALE))
+			*refused = result;
+		if ((result == 1 && !r->all) || (*refused != 0 && *refused != -ESTALE))
 			break;
 		at += result == 1 ? (int)r->from_len : 1;
 	}
-	return places > 0 ? places : refused;
+	return places;
 }
 
 /* The same for text that begins in this segment and ends in a later one. */
@@ -261,6 +263,7 @@ static bool rewrite_tcp(struct editor *ed, const struct active_rules *rules, str
 	struct edits_shared *shared = ed->shared;
 	bool wanted = rules->resizes_tcp;
 	struct ipq_tcp_segment s;
+	int refused;
 
 	for (unsigned i = 0; i < ed->count; i++)
 		wanted |= ed->edit[i].action->type == ACTION_REWRITE;
@@ -278,7 +281,8 @@ static bool rewrite_tcp(struct editor *ed, const struct active_rules *rules, str
 		expect(&s, &a->rewrite);
 		if (a->rewrite.http)
 			continue;
-		count_rewrite(ed, ed->edit[i].counters, rewrite_segment(&s, e, &a->rewrite), e);
+		count_rewrite(ed, ed->edit[i].counters, rewrite_segment(&s, e, &a->rewrite, &refused), e);
+		count_rewrite(ed, ed->edit[i].counters, refused, e);
 		if (ed->following.count > 0)
 			count_rewrite(ed, ed->edit[i].counters, rewrite_across(ed, &s, e, &a->rewrite), e);
 	}
