@@ -12,6 +12,9 @@
 # all that it received with that of the expected text.
 . "$IPQ_LIVE/lib.sh"
 command -v python3 >/dev/null || skip "no python3"
+# All on one CPU. On several, segments that an acknowledgement releases overtake those that the program sends, and a
+# segment that was overtaken before the filter keeps its length.
+python3 -c 'import os; os.sched_setaffinity(os.getppid(), {min(os.sched_getaffinity(0))})'
 
 for host in a b; do
 	ip netns add $host || skip "no network namespaces within this one"
