@@ -68,7 +68,7 @@ int main(int argc, char **argv)
 	}
 	signal(SIGINT, end);
 	signal(SIGTERM, end);
-	while ((n = ipq_queue_recv(queue, packet, 64, release())) >= 0)
+	while ((n = ipq_queue_recv(queue, packet, 64, release())) >= 0 || n == -EINTR)
 		for (int i = 0; i < n; i++)
 			hold(&packet[i], now_ms() + delay);
 	for (; count > 0; count--)

@@ -11,6 +11,7 @@ import fcntl
 import hashlib
 import os
 import random
+import select
 import socket
 import struct
 import sys
@@ -61,6 +62,8 @@ def read_all(s, kind):
     if kind == 'urgent':
         s.setsockopt(socket.SOL_SOCKET, socket.SO_OOBINLINE, 1)
     while True:
+        if kind == 'urgent':
+            select.select([s], [], [], 20)  # the mark is known when its byte has arrived
         if kind == 'urgent' and mark is None and struct.unpack('i', fcntl.ioctl(s, 0x8905, b'\0' * 4))[0]:  # SIOCATMARK
             mark = len(received)
         data = s.recv(1 << 20)
