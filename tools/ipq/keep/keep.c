@@ -37,8 +37,8 @@
 #define LENGTH 16384
 #define PATIENCE_MS 5000
 #define GRACE_MS 5000
-#define CLOSED_MS 500 /* between the end of the connection and that of the process */
-#define DELAY_SHARE 10
+#define CLOSED_MS 500  /* between the end of the connection and that of the process */
+#define DELAY_SHARE 10 /* of the usual delay, because packets wait meanwhile */
 #define KEEP_FAILED 125
 
 enum restart_when { RESTART_ON_FAILURE, RESTART_ALWAYS, RESTART_NO };
@@ -151,19 +151,18 @@ static bool is_to_restart(const struct keeper *k, const struct program *p)
 
 static void plan_restart(struct keeper *k, const struct program *p, int64_t now)
 {
-	/* A tenth, because packets wait meanwhile. */
-	int delay = restart_delay_ms(&k->restart, worked(k), now - p->started) / DELAY_SHARE;
+	int delay = restart_delay_ms(&k->restart, worked(k), now - p->started);
 	char what[96];
 
 	describe(p, what, sizeof(what));
-	if (k->o.limit > 0 && k->restart.failures >= k->o.limit) {
+	if (delay < 0) {
 		text_complain(WHO, "the program %s; it decided no packet in %u starts: giving up", what,
 			      k->restart.failures);
 		finish(k, 1);
 		return;
 	}
 	text_complain(WHO, "the program %s; starting it again%s", what, delay > 0 ? " in a moment" : "");
-	k->start_at = now + delay;
+	k->start_at = now + delay / DELAY_SHARE;
 }
 
 /* The program has ended: its successor is the new version that has started already, or a new start. */

@@ -12,6 +12,7 @@
 #include "core/core.h"
 #include "keep/queue.h"
 #include "nfqueue/diagnose.h"
+#include "nfqueue/messages.h"
 
 #define BYTES_EACH 4096
 #define BUFFER_MAX (512U << 20)
@@ -93,23 +94,11 @@ static void set_flag(const struct kept_queue *q, uint32_t flag)
 static void decide_all(const struct kept_queue *q, uint16_t number, uint32_t verdict)
 {
 	static const uint32_t last[] = { INT32_MAX, UINT32_MAX, INT32_MAX };
-	struct {
-		struct nlmsghdr nlh;
-		struct nfgenmsg gen;
-		struct nlattr attribute;
-		struct nfqnl_msg_verdict_hdr hdr;
-	} message = {
-		.nlh = { .nlmsg_len = sizeof(message),
-			 .nlmsg_type = (NFNL_SUBSYS_QUEUE << 8) | NFQNL_MSG_VERDICT_BATCH,
-			 .nlmsg_flags = NLM_F_REQUEST },
-		.gen = { .version = NFNETLINK_V0, .res_id = htons(number) },
-		.attribute = { NLA_HDRLEN + sizeof(message.hdr), NFQA_VERDICT_HDR },
-		.hdr = { .verdict = htonl(verdict) },
-	};
-	unsigned i;
 
-	for (i = 0; i < 3; i++) {
-		message.hdr.id = htonl(last[i]);
+	for (unsigned i = 0; i < 3; i++) {
+		const struct source_verdict all = { .batch = 1, .id = last[i], .code = verdict };
+		const struct nfq_bare message = nfq_bare(number, &all);
+
 		send(q->fd, &message, sizeof(message), 0);
 	}
 }
