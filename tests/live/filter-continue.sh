@@ -26,20 +26,6 @@ filter_on() {
 	until_more_rules "$before"
 }
 
-# end NAME...: SIGINT, and waits.
-end() {
-	for name; do
-		eval "kill -INT \$pid_$name; wait \$pid_$name"
-		log=$work/$name
-		look_for_findings
-	done
-}
-
-# matched NAME RULE: how many packets it counted.
-matched() {
-	awk -v rule="$2" '/^ *[0-9]+ +[0-9]+ +[0-9]+  / && index($0, rule) { print $2 }' $work/$1
-}
-
 ways=$(ways_to_queue)
 [ -n "$ways" ] || skip "this kernel cannot queue packets with ${ONLY_WAY:-any firewall}"
 for way in $ways; do

@@ -21,18 +21,7 @@ filter_on() {
 	wait_for_line 'in force'
 }
 
-end() {
-	for name; do
-		eval "kill -INT \$pid_$name; wait \$pid_$name"
-		log=$work/$name
-		look_for_findings
-	done
-}
-
-# matched NAME RULE: how many packets it counted. passed NAME: how many packets of its flows the kernel let pass.
-matched() {
-	awk -v rule="$2" '/^ *[0-9]+ +[0-9]+ +[0-9]+  / && index($0, rule) { print $2 }' $work/$1
-}
+# passed NAME: how many packets of its flows the kernel let pass.
 passed() {
 	sed -n 's/.*in the kernel \([0-9]*\) .*/\1/p' $work/$1
 }

@@ -1,31 +1,12 @@
 #!/bin/sh
 # SPDX-License-Identifier: LGPL-2.1-or-later
-#
-#	        a                       here                        b
-#	 +--------------+      +-------------------+      +---------------+
-#	 | a0 10.9.1.2  |------| to-a     to-b     |------| b0 10.9.2.2   |
-#	 +--------------+ veth | 10.9.1.1 10.9.2.1 | veth +---------------+
-#	                       |    ipq filter     |
-#	                       +-------------------+
-#
 # Text that grows in a connection between two other hosts (FORWARD), and in one of this host (INPUT,OUTPUT):
 # segments must fit into 1500 bytes, and both ends must receive the whole stream.
 . "$IPQ_LIVE/lib.sh"
 command -v python3 >/dev/null || skip "no python3"
 
-for host in a b; do
-	ip netns add $host || skip "no network namespaces within this one"
-	ip link add to-$host type veth peer name ${host}0 netns $host || skip "no veth here"
-	ip link set to-$host up
-	ip -n $host link set ${host}0 up
-done
-ip addr add 10.9.1.1/24 dev to-a
-ip addr add 10.9.2.1/24 dev to-b
-ip -n a addr add 10.9.1.2/24 dev a0
-ip -n b addr add 10.9.2.2/24 dev b0
-ip -n a route add default via 10.9.1.1
-ip -n b route add default via 10.9.2.1
-echo 1 >/proc/sys/net/ipv4/ip_forward || skip "cannot forward here"
+. "$IPQ_LIVE/router-lib.sh"
+number_hosts
 
 cat >$work/text.py <<'END'
 import random, socket, sys

@@ -1,13 +1,5 @@
 #!/bin/sh
 # SPDX-License-Identifier: LGPL-2.1-or-later
-#
-#	        a                       here                        b
-#	 +--------------+      +-------------------+      +---------------+
-#	 | a0  .1.2 ::2 |------| to-a     to-b     |------| b0  .2.2 ::2  |
-#	 +--------------+ veth | .1.1 ::1 .2.1 ::1 | veth +---------------+
-#	     10.9.1.0/24       |    ipq filter     |        10.9.2.0/24
-#	     fd09:1::/64       +-------------------+        fd09:2::/64
-#
 # Text that grows in one direction and shrinks in the other, in connections of every kind: each end compares the hash of
 # all that it received with that of the expected text.
 . "$IPQ_LIVE/lib.sh"
@@ -16,27 +8,12 @@ command -v python3 >/dev/null || skip "no python3"
 # segment that was overtaken before the filter keeps its length.
 python3 -c 'import os; os.sched_setaffinity(os.getppid(), {min(os.sched_getaffinity(0))})'
 
-for host in a b; do
-	ip netns add $host || skip "no network namespaces within this one"
-	ip link add to-$host type veth peer name ${host}0 netns $host || skip "no veth here"
-	ip link set to-$host up
-	ip -n $host link set ${host}0 up
-	ip -n $host link set lo up
-done
-n=1
-for host in a b; do
-	ip addr add 10.9.$n.1/24 dev to-$host
-	ip addr add fd09:$n::1/64 dev to-$host nodad
-	ip -n $host addr add 10.9.$n.2/24 dev ${host}0
-	ip -n $host addr add fd09:$n::2/64 dev ${host}0 nodad
-	ip -n $host route add default via 10.9.$n.1
-	ip -n $host route add default via fd09:$n::1
-	# Fast Open without cookies, at both ends.
+. "$IPQ_LIVE/router-lib.sh"
+number_hosts
+number_hosts_6
+for host in a b; do # Fast Open without cookies
 	ip netns exec $host sh -c "echo 519 >/proc/sys/net/ipv4/tcp_fastopen"
-	n=$((n + 1))
 done
-echo 1 >/proc/sys/net/ipv4/ip_forward || skip "cannot forward here"
-echo 1 >/proc/sys/net/ipv6/conf/all/forwarding || skip "cannot forward here"
 
 peer=$IPQ_LIVE/filter-sockets.py
 ip netns exec b python3 $peer serve $work >$work/server 2>&1 &

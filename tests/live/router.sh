@@ -1,31 +1,11 @@
 #!/bin/sh
 # SPDX-License-Identifier: LGPL-2.1-or-later
-#
-#	        a                       here                        b
-#	 +--------------+      +-------------------+      +---------------+
-#	 | a0 10.9.1.2  |------| to-a     to-b     |------| b0 10.9.2.2   |
-#	 +--------------+ veth | 10.9.1.1 10.9.2.1 | veth +---------------+
-#	                       |   FORWARD: QUEUE  |
-#	                       +-------------------+
-#
 # Forwarded packets: fragments of the size of Ethernet frames, and TCP in segments that the sender left to
 # its network card (GSO), which a program receives split and with complete checksums.
 . "$IPQ_LIVE/lib.sh"
 
-for host in a b; do
-	ip netns add $host || skip "no network namespaces within this one"
-	ip link add to-$host type veth peer name ${host}0 netns $host || skip "no veth here"
-	ip link set to-$host up
-	ip -n $host link set ${host}0 up
-	ip -n $host link set lo up
-done
-ip addr add 10.9.1.1/24 dev to-a
-ip addr add 10.9.2.1/24 dev to-b
-ip -n a addr add 10.9.1.2/24 dev a0
-ip -n b addr add 10.9.2.2/24 dev b0
-ip -n a route add default via 10.9.1.1
-ip -n b route add default via 10.9.2.1
-echo 1 >/proc/sys/net/ipv4/ip_forward || skip "cannot forward here"
+. "$IPQ_LIVE/router-lib.sh"
+number_hosts
 from_a="ip netns exec a $FLOW"
 total=$((${IPQ_PACKETS:-100000} / 10))
 

@@ -28,3 +28,17 @@ until_closed() {
 		[ $tries -gt 0 ] || return 1
 	done
 }
+
+# end NAME...: SIGINT to each $pid_NAME, which writes to $work/NAME, and waits.
+end() {
+	for name; do
+		eval "kill -INT \$pid_$name; wait \$pid_$name"
+		log=$work/$name
+		look_for_findings
+	done
+}
+
+# matched NAME RULE: how many packets the rule counted.
+matched() {
+	awk -v rule="$2" '/^ *[0-9]+ +[0-9]+ +[0-9]+  / && index($0, rule) { print $2 }' $work/$1
+}
