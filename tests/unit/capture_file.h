@@ -59,6 +59,21 @@ static inline void put_header(struct capture_file *f, bool swapped, bool nanosec
 	put32(f, link_type);
 }
 
+/* The header of a pcapng section, at the beginning of the file. */
+static inline void put_section(struct capture_file *f, bool swapped)
+{
+	f->len = 0;
+	f->swapped = swapped;
+	put32(f, 0x0a0d0d0a);
+	put32(f, 28);
+	put32(f, 0x1a2b3c4d);
+	put16(f, 1);
+	put16(f, 0);
+	put32(f, UINT32_MAX);
+	put32(f, UINT32_MAX);
+	put32(f, 28);
+}
+
 static inline void put_record(struct capture_file *f, uint32_t sec, uint32_t fraction, const void *bytes,
 			      uint32_t caplen, uint32_t len)
 {

@@ -28,20 +28,6 @@ static void put_block(uint32_t type, const void *head, uint32_t head_len, const 
 	put32(&in, len);
 }
 
-static void put_section(bool swapped)
-{
-	in.len = 0;
-	in.swapped = swapped;
-	put32(&in, 0x0a0d0d0a);
-	put32(&in, 28);
-	put32(&in, 0x1a2b3c4d);
-	put16(&in, 1);
-	put16(&in, 0);
-	put32(&in, UINT32_MAX);
-	put32(&in, UINT32_MAX);
-	put32(&in, 28);
-}
-
 /* options are bytes in the file's order, a multiple of 4. */
 static void put_interface(uint16_t link_type, uint32_t snaplen, const void *options, uint32_t len)
 {
@@ -108,7 +94,8 @@ static void clocks_of_every_resolution_are_read_in_nanoseconds(void **state)
 		const uint8_t little[] = { 9, 0, 1, 0, r, 0, 0, 0, 0, 0, 0, 0 },
 			      big[] = { 0, 9, 0, 1, r, 0, 0, 0 };
 
-		put_section(i % 2 != HOST_IS_BIG); /* a little-endian file first, then a big-endian one */
+		put_section(&in,
+			    i % 2 != HOST_IS_BIG); /* a little-endian file first, then a big-endian one */
 		put_interface(1, 0, i % 2 ? big : little, i % 2 ? sizeof(big) : sizeof(little));
 		put_packet(0, clocks[i / 2].stamp, 60, 1500);
 		assert_int_equal(begin(), 0);
@@ -130,7 +117,7 @@ static void clock_offset_is_added(void **state)
 
 	(void)state;
 	for (int is_big = 0; is_big < 2; is_big++) {
-		put_section(is_big != HOST_IS_BIG);
+		put_section(&in, is_big != HOST_IS_BIG);
 		put_interface(1, 0, is_big ? big : little, is_big ? sizeof(big) : sizeof(little));
 		put_packet(0, 5000000, 60, 60);
 		assert_int_equal(begin(), 0);
@@ -146,7 +133,7 @@ static void unknown_blocks_are_skipped_and_all_packet_blocks_read(void **state)
 	uint32_t simple = 30, old[] = { 0, 0, 9000000, 20, 40 };
 
 	(void)state;
-	put_section(false);
+	put_section(&in, false);
 	put_interface(1, 25, NULL, 0);
 	put_block(0xbad, big_block, sizeof(big_block), NULL, 0);
 	put_block(3, &simple, 4, big_block, 25); /* cut by the interface's snaplen */
@@ -170,11 +157,11 @@ static void second_section_has_its_own_byte_order_and_interfaces(void **state)
 	static struct capture_file first;
 
 	(void)state;
-	put_section(false);
+	put_section(&in, false);
 	put_interface(1, 0, NULL, 0);
 	put_packet(0, 1000000, 60, 60);
 	first = in;
-	put_section(true);
+	put_section(&in, true);
 	put_interface(1, 0, NULL, 0);
 	put_packet(0, 2000000, 61, 61);
 	put_packet(1, 3000000, 61, 61);
@@ -197,7 +184,7 @@ static void cut_file_is_reported_with_the_position(void **state)
 	char text[128];
 
 	(void)state;
-	put_section(false);
+	put_section(&in, false);
 	put_interface(1, 0, NULL, 0);
 	put_packet(0, 1, 60, 60);
 	second = in.len;
@@ -241,7 +228,7 @@ static void damaged_blocks_are_refused(void **state)
 
 	(void)state;
 	for (size_t i = 0; i < sizeof(damages) / sizeof(damages[0]); i++) {
-		put_section(false);
+		put_section(&in, false);
 		put_interface(1, 0, NULL, 0);
 		put_packet(0, 1, 60, 60);
 		memcpy(in.bytes + 48 + damages[i].offset, &damages[i].value, 4);
@@ -256,7 +243,7 @@ static void damaged_blocks_are_refused(void **state)
 static void packets_have_the_link_type_of_their_interface(void **state)
 {
 	(void)state;
-	put_section(false);
+	put_section(&in, false);
 	put_interface(249, 0, NULL, 0);
 	put_interface(1, 0, NULL, 0);
 	put_packet(1, 1, 60, 60);
@@ -278,7 +265,7 @@ static void kept_blocks_and_packets_are_the_whole_file(void **state)
 	const void *header;
 
 	(void)state;
-	put_section(false);
+	put_section(&in, false);
 	put_block(0xbad, large, sizeof(large), NULL, 0);
 	put_interface(1, 0, NULL, 0);
 	put_packet(0, 1, 61, 61);
@@ -306,7 +293,7 @@ static void times_before_1970_are_read(void **state)
 
 	(void)state;
 	for (int is_big = 0; is_big < 2; is_big++) {
-		put_section(is_big != HOST_IS_BIG);
+		put_section(&in, is_big != HOST_IS_BIG);
 		put_interface(1, 0, is_big ? big : little, 12);
 		put_packet(0, 1500000, 60, 60);
 		assert_int_equal(begin(), 0);
@@ -323,12 +310,12 @@ static void clock_finer_than_64_bits_is_refused(void **state)
 			     binary[] = { 9, 0, 1, 0, 0x80 | 64, 0, 0, 0 };
 
 	(void)state;
-	put_section(HOST_IS_BIG);
+	put_section(&in, HOST_IS_BIG);
 	put_interface(1, 0, decimal, sizeof(decimal));
 	assert_int_equal(begin(), 0);
 	assert_int_equal(next(), -EBADMSG);
 	capture_reader_close(reader);
-	put_section(HOST_IS_BIG);
+	put_section(&in, HOST_IS_BIG);
 	put_interface(1, 0, binary, sizeof(binary));
 	assert_int_equal(begin(), 0);
 	assert_int_equal(next(), -EBADMSG);
@@ -357,7 +344,7 @@ static void numbers_beyond_their_limits_are_damage(void **state)
 	put32(&in, 262145);
 	put32(&in, 262145);
 	expect_damage("its length is more than a packet can have");
-	put_section(false);
+	put_section(&in, false);
 	put_interface(1, 0, options, 0);
 	in.bytes[28 + 4] = in.bytes[28 + 16] = 22; /* no multiple of 4 */
 	expect_damage("impossible length");
@@ -372,7 +359,7 @@ static void too_many_interfaces_are_damage(void **state)
 
 	(void)state;
 	assert_true(fd >= 0);
-	put_section(false);
+	put_section(&in, false);
 	assert_int_equal(write(fd, in.bytes, in.len), in.len);
 	in.len = 0;
 	put_interface(1, 0, blocks, 0);
@@ -394,7 +381,7 @@ static void name_of_interface_that_is_too_long_is_not_used(void **state)
 	for (uint16_t len = 14; len < 24; len++) {
 		uint8_t options[32] = { 0 };
 
-		put_section(false);
+		put_section(&in, false);
 		memcpy(options, &(uint16_t){ 2 }, 2);
 		memcpy(options + 2, &len, 2);
 		memset(options + 4, 'n', len);
@@ -413,7 +400,7 @@ static void option_beyond_its_block_is_ignored(void **state)
 
 	(void)state;
 	for (uint16_t len = 1; len < 3000; len += 7) {
-		put_section(false);
+		put_section(&in, false);
 		memcpy(options, &(uint16_t){ 2 }, 2);
 		memcpy(options + 2, &len, 2);
 		memset(options + 4, 'n', 4);
@@ -432,7 +419,7 @@ static void time_that_no_number_holds_is_0(void **state)
 	uint8_t options[16] = { 0 };
 
 	(void)state;
-	put_section(false);
+	put_section(&in, false);
 	memcpy(options, &(uint16_t){ 14 }, 2);
 	memcpy(options + 2, &(uint16_t){ 8 }, 2);
 	memcpy(options + 4, &offset, 8);

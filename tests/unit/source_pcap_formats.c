@@ -257,7 +257,7 @@ static void other_compressions_and_formats_are_refused_by_name(void **state)
 
 /* ---- pcapng ---- */
 
-static void put_section(bool swapped, uint32_t option_len)
+static void put_section_with_options(bool swapped, uint32_t option_len)
 {
 	uint8_t option[64] = { 0 };
 
@@ -348,7 +348,7 @@ static void make_mixed(void)
 	cooked[14 + 2 + 3] = 46;
 	in.len = 0;
 	for (int swapped = 0; swapped < 2; swapped++) {
-		put_section(swapped, swapped ? 16 : 0);
+		put_section_with_options(swapped, swapped ? 16 : 0);
 		put_other_block(10, 16000); /* decryption secrets */
 		put_interface(249, "usb");
 		put_interface(1, "eth0");
@@ -387,7 +387,7 @@ static void dropped_packets_leave_the_rest_of_pcapng_as_it_was(void **state)
 
 	(void)state;
 	in.len = 0;
-	put_section(false, 0);
+	put_section_with_options(false, 0);
 	put_interface(1, "eth0");
 	begin_of_packet = in.len;
 	put_packet(0, 1, out.bytes, 0, ""); /* no frame at all: passes */
@@ -422,7 +422,7 @@ static void changed_packet_keeps_comment_and_interface(void **state)
 	for (int swapped = 0; swapped < 2; swapped++) {
 		make_frame(frame, 100, 0, 1);
 		in.len = 0;
-		put_section(swapped, 0);
+		put_section_with_options(swapped, 0);
 		put_interface(1, "eth0");
 		put_packet(0, 1700000000123456789, frame, 100, "a comment");
 		put_packet(0, 1700000000123456789, frame, 100, "");
@@ -443,7 +443,7 @@ static void simple_packet_block_becomes_an_enhanced_one(void **state)
 	(void)state;
 	make_frame(frame, 100, 0, 1);
 	in.len = 0;
-	put_section(false, 0);
+	put_section_with_options(false, 0);
 	put_interface(1, "eth0");
 	for (int i = 0; i < 2; i++) {
 		put32(&in, 3);
@@ -484,7 +484,7 @@ static void metadata_of_recordings_is_delivered(void **state)
 	(void)state;
 	make_frame(frame, sizeof(frame), 0, 1);
 	in.len = 0;
-	put_section(false, 0);
+	put_section_with_options(false, 0);
 	put_interface(1, "eth0");
 	put_interface(1, "\\Device\\NPF_{1}");
 	put_packet(0, 1, frame, 100, "");

@@ -390,24 +390,10 @@ static void interrupted_write_is_continued(void **state)
 
 /* ---- what a record has besides its frame ---------------------------------------------------------- */
 
-static void put_section(void)
-{
-	in.len = 0;
-	in.swapped = false;
-	put32(&in, 0x0a0d0d0a);
-	put32(&in, 28);
-	put32(&in, 0x1a2b3c4d);
-	put16(&in, 1);
-	put16(&in, 0);
-	put32(&in, UINT32_MAX);
-	put32(&in, UINT32_MAX);
-	put32(&in, 28);
-}
-
 static void more_link_types_than_fit_are_counted_together(void **state)
 {
 	(void)state;
-	put_section();
+	put_section(&in, false);
 	for (uint32_t i = 0; i < 12; i++) {
 		put32(&in, 1);
 		put32(&in, 20);
@@ -480,7 +466,7 @@ static void options_of_others_are_no_metadata(void **state)
 	char text[1000] = "ipq mark=0x7 hook=OUTPUT ";
 
 	(void)state;
-	put_section();
+	put_section(&in, false);
 	put_interface("eth0");
 	put_block(0, 2988, 21373, "ipq mark=0x7 hook=OUTPUT");
 	put_block(0, 2988, 21374, "ipq mark=0x7 hook=OUTPUT");
@@ -502,7 +488,7 @@ static void names_of_interfaces_are_limited(void **state)
 	int got;
 
 	(void)state;
-	put_section();
+	put_section(&in, false);
 	for (uint32_t i = 0; i < 300; i++) {
 		char name[16];
 
@@ -536,7 +522,7 @@ static void comment_of_a_repeated_packet_is_kept(void **state)
 		const uint8_t *data, *value;
 		size_t at = 0, size;
 
-		put_section();
+		put_section(&in, false);
 		put_interface("eth0");
 		put_block(0, 1, 0, "a comment");
 		begin();
@@ -663,14 +649,14 @@ static void new_time_is_counted_from_the_offset_of_the_clock(void **state)
 
 	(void)state;
 	for (int64_t offset = -1000; offset <= 1000; offset += 2000) {
-		put_section();
+		put_section(&in, false);
 		put_clock(offset);
 		put_block(0, 1, 0, "a comment");
 		record = with_time(5000000000 + 1000000000 * offset + 500000000);
 		assert_int_equal(record.sec, offset + 5);
 		assert_int_equal(record.nsec, 500000000);
 	}
-	put_section();
+	put_section(&in, false);
 	put_clock(-1000);
 	put_block(0, 1, 0, "a comment");
 	record = with_time(-1500000000);
@@ -684,7 +670,7 @@ static void hash_of_the_old_frame_is_left_out(void **state)
 	for (unsigned changed = 0; changed < 2; changed++) {
 		static const uint8_t bytes[86] = { 0x45, 0, 0, 86 };
 
-		put_section();
+		put_section(&in, false);
 		put_interface("eth0");
 		put_block(0, 3, 0, "a hash");
 		begin();
