@@ -210,15 +210,13 @@ int ipq_destroy_handle(struct ipq_handle *h)
 
 int ipq_set_mode(const struct ipq_handle *h, uint8_t mode, size_t range)
 {
-	/* As in ip_queue: 32 bits are used, and 65,535 is the maximum. */
+	/* As in ip_queue, 32 bits are used. The sources know the maximum. */
 	uint32_t bytes = mode == IPQ_COPY_PACKET ? (uint32_t)range : 0;
 	struct classic *c = classic(h);
 	int saved = errno, err;
 
 	if (h == NULL)
 		return (int)classic_fail(IPQ_ERR_IMPL, EINVAL);
-	if (bytes > 65535)
-		bytes = 65535;
 	err = c->transport->set_mode(c, mode, bytes);
 	if (err == -ECONNREFUSED && c->may_fall_back && classic_fall_back(c) == 0)
 		err = c->transport->set_mode(c, mode, bytes);
