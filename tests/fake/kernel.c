@@ -221,3 +221,13 @@ size_t kernel_packet(unsigned char *message, uint32_t id, const void *payload, s
 	memcpy(message + NLMSG_HDRLEN, &gen, sizeof(gen));
 	return nlh.nlmsg_len;
 }
+
+size_t kernel_add(unsigned char *message, uint16_t type, const void *value, size_t len)
+{
+	struct nlmsghdr nlh;
+
+	memcpy(&nlh, message, sizeof(nlh));
+	nlh.nlmsg_len = (uint32_t)(put_attribute(message + nlh.nlmsg_len, type, value, len) - message);
+	memcpy(message, &nlh, sizeof(nlh));
+	return nlh.nlmsg_len;
+}

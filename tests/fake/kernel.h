@@ -49,6 +49,8 @@ void kernel_settle(struct kernel *k, int fd);
 
 /* A packet message of IPv4 in INPUT. payload NULL: without payload. Returns its length. */
 size_t kernel_packet(unsigned char *message, uint32_t id, const void *payload, size_t len);
+/* One more attribute at its end. Returns the new length. */
+size_t kernel_add(unsigned char *message, uint16_t type, const void *value, size_t len);
 void kernel_send(const struct kernel *k, const void *message, size_t len);
 
 #endif

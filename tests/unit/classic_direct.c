@@ -6,14 +6,20 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <cmocka.h>
+#include <net/if_arp.h>
 #include <netinet/in.h> /* before <linux/netfilter.h> */
 #include <linux/netfilter.h>
 #include <linux/netfilter/nfnetlink_queue.h>
 #include <libipq.h>
 #include <poll.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
+#include <sys/time.h>
+#include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 #include "kernel.h"
 #include "util/clock.h"
@@ -24,20 +30,38 @@
 static struct kernel k;
 static struct ipq_handle *h;
 static unsigned char message[70000], buf[70000];
+static bool no_more_descriptors; /* once the source has its socket */
+static int given = -1;		 /* the socket of the next source instead of a kernel's */
+
+static void limit_descriptors(rlim_t most)
+{
+	struct rlimit limit;
+
+	getrlimit(RLIMIT_NOFILE, &limit);
+	limit.rlim_cur = most > 0 ? most : limit.rlim_max;
+	setrlimit(RLIMIT_NOFILE, &limit);
+}
 
 /* The socket of the handle's source leads to this test's kernel. */
 int __wrap_netlink_open(bool *absent);
 int __wrap_netlink_open(bool *absent)
 {
+	int fd = given >= 0 ? given : kernel_open(&k);
+
 	*absent = false;
-	return kernel_open(&k);
+	if (no_more_descriptors)
+		limit_descriptors(3);
+	return fd;
 }
 
 static int begin(void **state)
 {
 	(void)state;
 	h = ipq_create_handle(0, PF_INET);
-	return h != NULL ? 0 : -1;
+	if (h == NULL)
+		return -1;
+	h->local.nl_pid = (uint32_t)getpid(); /* as a netlink socket would have it */
+	return 0;
 }
 
 static int end(void **state)
@@ -87,6 +111,71 @@ static void expect_refusal(int error, uint16_t type)
 	assert_int_equal(ipq_get_msgerr(buf), error);
 	memcpy(&quoted, buf + sizeof(struct nlmsghdr) + 4, sizeof(quoted));
 	assert_int_equal(quoted.nlmsg_type, type);
+}
+
+static void on_alarm(int signal)
+{
+	(void)signal;
+}
+
+/* From a child, a moment after the caller has begun to wait for it. */
+static void deliver_later(uint32_t id)
+{
+	const struct timespec moment = { .tv_nsec = 20000000 };
+
+	if (fork() != 0)
+		return;
+	nanosleep(&moment, NULL);
+	deliver(id, "bytes of a packet...", 20);
+	_exit(0);
+}
+
+static void read_one_and_accept(uint32_t id)
+{
+	errno = 77;
+	assert_int_equal(ipq_read(h, buf, sizeof(buf), 0), HEAD + 20);
+	assert_int_equal(errno, 77);
+	assert_int_equal(ipq_get_packet(buf)->packet_id, id);
+	assert_true(ipq_set_verdict(h, id, NF_ACCEPT, 0, NULL) > 0);
+	assert_int_equal(errno, 77);
+}
+
+/* In a process with one thread, as most programs are, a read without a timeout takes another way. Has to be the first
+ * test: a kernel is a thread. */
+static void single_thread_reads_and_keeps_errno(void **state)
+{
+	const struct itimerval soon = { .it_value.tv_usec = 20000 };
+	struct sigaction action = { .sa_handler = on_alarm };
+	uint32_t id;
+	int pair[2];
+
+	(void)state;
+	assert_int_equal(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair), 0);
+	given = pair[0];
+	h = ipq_create_handle(0, PF_INET);
+	given = -1;
+	k.fd = pair[1];
+	assert_non_null(h);
+	assert_int_equal(sigaction(SIGALRM, &action, NULL), 0);
+	assert_int_equal(setitimer(ITIMER_REAL, &soon, NULL), 0);
+	assert_int_equal(ipq_read(h, buf, sizeof(buf), 10000000), 0); /* as in 2001: a signal is no error */
+	deliver_later(1);
+	read_one_and_accept(1);
+	assert_int_equal(ipq_ctl(h, IPQ_CTL_BATCH, 32U), 0);
+	deliver_later(2);
+	read_one_and_accept(2);
+	/* Enough for a busy queue, which is looked at before the reader sleeps. */
+	for (id = 3; id <= 22; id++)
+		deliver(id, "bytes of a packet...", 20);
+	for (id = 3; id <= 22; id++)
+		read_one_and_accept(id);
+	deliver_later(23);
+	read_one_and_accept(23);
+	assert_int_equal(stats().packets, 23);
+	for (unsigned i = 0; i < 3; i++)
+		assert_true(wait(NULL) > 0);
+	ipq_destroy_handle(h);
+	close(pair[1]);
 }
 
 static void modes_reach_the_kernel(void **state)
@@ -168,6 +257,103 @@ static void packet_is_read_as_a_message_of_ip_queue(void **state)
 	assert_int_equal(stats().packets, 1);
 }
 
+/* Reads the next message into len bytes, and checks that nothing is written after them. */
+static ssize_t read_into(size_t len)
+{
+	ssize_t n;
+
+	memset(buf, 0xee, sizeof(buf));
+	n = ipq_read(h, buf, len, 1000000);
+	for (size_t i = len; i < len + 256; i++)
+		assert_int_equal(buf[i], 0xee);
+	return n;
+}
+
+static void packet_longer_than_the_buffer_is_cut(void **state)
+{
+	static const size_t room[] = { HEAD, HEAD + 1, HEAD + 20, HEAD + 98, HEAD + 99 };
+	uint8_t payload[99];
+
+	(void)state;
+	memset(payload, 0x45, sizeof(payload));
+	for (size_t i = 0; i < sizeof(room) / sizeof(room[0]); i++) {
+		deliver(7, payload, sizeof(payload));
+		assert_int_equal(read_into(room[i]), room[i]);
+		assert_int_equal(((struct nlmsghdr *)(void *)buf)->nlmsg_len, room[i]);
+		assert_int_equal(ipq_get_packet(buf)->data_len, room[i] - HEAD);
+		assert_memory_equal(buf + HEAD, payload, room[i] - HEAD);
+	}
+	deliver(8, payload, sizeof(payload));
+	assert_int_equal(read_into(HEAD - 1), -1);
+	assert_string_equal(ipq_errstr(), "Received message truncated");
+	assert_int_equal(ipq_get_packet(buf)->packet_id, 8);
+}
+
+static void time_is_in_seconds_and_microseconds(void **state)
+{
+	/* Big-endian: 1,234,567,890 s and 654,321 us. */
+	static const uint8_t timestamp[16] = { 0, 0, 0, 0, 0x49, 0x96, 0x02, 0xd2,
+					       0, 0, 0, 0, 0,	 9,    0xfb, 0xf1 };
+
+	(void)state;
+	kernel_packet(message, 1, "bytes of a packet...", 20);
+	kernel_send(&k, message, kernel_add(message, NFQA_TIMESTAMP, timestamp, sizeof(timestamp)));
+	assert_int_equal(read_into(sizeof(buf) - 256), HEAD + 20);
+	assert_int_equal(ipq_get_packet(buf)->timestamp_sec, 1234567890);
+	assert_int_equal(ipq_get_packet(buf)->timestamp_usec, 654321);
+}
+
+/* lo has index 1 in each namespace; nothing has the other. Both packets come in one tick of the clock. */
+static void interfaces_have_names_and_the_input_has_a_type(void **state)
+{
+	const uint32_t lo = htonl(1), none = htonl(0x7ffffff0);
+
+	(void)state;
+	for (uint32_t id = 1; id <= 4; id++) {
+		kernel_packet(message, id, "bytes of a packet...", 20);
+		kernel_add(message, NFQA_IFINDEX_INDEV, id % 2 ? &lo : &none, 4);
+		kernel_send(&k, message, kernel_add(message, NFQA_IFINDEX_OUTDEV, id % 2 ? &none : &lo, 4));
+	}
+	for (uint32_t id = 1; id <= 4; id++) {
+		assert_int_equal(read_into(HEAD + 20), HEAD + 20);
+		assert_string_equal(ipq_get_packet(buf)->indev_name, id % 2 ? "lo" : "");
+		assert_string_equal(ipq_get_packet(buf)->outdev_name, id % 2 ? "" : "lo");
+		assert_int_equal(ipq_get_packet(buf)->hw_type, id % 2 ? ARPHRD_LOOPBACK : 0);
+	}
+}
+
+/* It has an id, which makes a gap. */
+static void lost_packets_are_counted(void **state)
+{
+	(void)state;
+	for (uint32_t id = 0xfffffffe; id != 8; id += 5) {
+		deliver(id, "bytes of a packet...", 20);
+		assert_true(read_into(HEAD + 20) > 0);
+	}
+	assert_int_equal(stats().lost, 4);
+	assert_int_equal(stats().queue_dropped, 0);
+}
+
+/* An engine takes the queue over: the program's descriptor no longer becomes readable for such packets. */
+static void packet_of_the_other_family_is_dropped(void **state)
+{
+	size_t len = kernel_packet(message, 5, "bytes of a packet...", 20);
+
+	(void)state;
+	assert_true(ipq_set_mode(h, IPQ_COPY_PACKET, 0) > 0);
+	message[sizeof(struct nlmsghdr)] = AF_INET6;
+	kernel_send(&k, message, len);
+	deliver(6, "bytes of a packet...", 20);
+	assert_true(ipq_read(h, buf, sizeof(buf), 5000000) > 0);
+	if (ipq_message_type(buf) == NLMSG_ERROR) /* the program could have seen h->fd readable */
+		assert_true(ipq_read(h, buf, sizeof(buf), 5000000) > 0);
+	assert_int_equal(ipq_message_type(buf), IPQM_PACKET);
+	assert_int_equal(ipq_get_packet(buf)->packet_id, 6);
+	assert_int_equal(k.verdict[0].id, 5);
+	assert_int_equal(k.verdict[0].code, NF_DROP);
+	assert_int_equal(stats().foreign, 1);
+}
+
 static void read_times_out(void **state)
 {
 	int64_t before = now_us();
@@ -180,6 +366,7 @@ static void read_times_out(void **state)
 	assert_string_equal(ipq_errstr(), "Timeout");
 	before = now_us();
 	assert_int_equal(ipq_read(h, buf, sizeof(buf), -1), 0);
+	assert_int_equal(errno, 5);
 	assert_true(now_us() - before < 1000000);
 	deliver(1, "bytes of a packet...", 20);
 	assert_true(ipq_read(h, buf, sizeof(buf), -1) > 0);
@@ -238,11 +425,42 @@ static void replacements_are_those_that_ip_queue_accepted(void **state)
 	ipq_set_verdict(h, 4, NF_ACCEPT, 65536, message); /* longer than any packet */
 	assert_int_equal(last().code, NF_DROP);
 	assert_false(last().has_payload);
-	ipq_set_verdict(h, 5, NF_ACCEPT, 20, NULL);
+	assert_int_equal(ipq_set_verdict(h, 5, NF_ACCEPT, 20, NULL),
+			 sizeof(struct nlmsghdr) + sizeof(ipq_verdict_msg_t));
 	assert_false(last().has_payload);
 	assert_int_equal(ipq_set_verdict(h, 6, NF_ACCEPT, NFQ_PAYLOAD_MAX + 1, message), -1);
 	assert_int_equal(errno, EMSGSIZE);
 	assert_int_equal(stats().verdicts, 5);
+}
+
+/* ip_queue's message quotes the whole request, with its payload. */
+static void refusal_is_as_long_as_the_request(void **state)
+{
+	const size_t sent = sizeof(struct nlmsghdr) + sizeof(ipq_verdict_msg_t) + 100;
+	const size_t whole =
+		sizeof(struct nlmsghdr) + 4 + sizeof(struct nlmsghdr) + sizeof(ipq_peer_msg_t) + 100;
+	static const size_t too_short[] = { 20, 59, 100 };
+	struct nlmsghdr quoted;
+
+	(void)state;
+	memset(message, 0x45, 100);
+	for (unsigned i = 0; i < 5; i++) {
+		size_t room = i == 0 ? whole : i == 1 ? whole - 1 : too_short[i - 2];
+
+		assert_int_equal(ipq_set_verdict(h, 1, NF_MAX_VERDICT + 1, 100, message), sent);
+		assert_int_equal(read_into(room), i == 0 ? (ssize_t)whole : -1);
+		assert_int_equal(((struct nlmsghdr *)(void *)buf)->nlmsg_len, whole);
+		if (i > 0)
+			continue;
+		memcpy(&quoted, buf + sizeof(struct nlmsghdr) + 4, sizeof(quoted));
+		assert_int_equal(quoted.nlmsg_len, sent);
+		for (size_t at = whole - 100; at < whole; at++)
+			assert_int_equal(buf[at], 0);
+	}
+	assert_int_equal(stats().refused, 5);
+	assert_true(ipq_set_mode(h, 99, 5) > 0);
+	assert_int_equal(read_into(whole),
+			 20 + sizeof(struct nlmsghdr) + NLMSG_LENGTH(sizeof(ipq_peer_msg_t)));
 }
 
 /* The kernel's answer to a verdict: it quotes the message. */
@@ -349,6 +567,34 @@ static void second_handle_of_the_family_is_refused(void **state)
 	assert_string_equal(ipq_errstr(), "Invalid protocol specified");
 }
 
+static unsigned open_descriptors(void)
+{
+	unsigned count = 0;
+
+	for (int fd = 0; fd < 200; fd++)
+		count += fcntl(fd, F_GETFD) >= 0;
+	return count;
+}
+
+static void descriptors_are_closed_whatever_happens(void **state)
+{
+	unsigned before = open_descriptors();
+
+	(void)state;
+	for (unsigned i = 0; i < 2; i++) {
+		no_more_descriptors = i == 1;
+		errno = 0;
+		h = ipq_create_handle(0, PF_INET);
+		limit_descriptors(0);
+		assert_int_equal(h == NULL, no_more_descriptors);
+		assert_true(h != NULL || errno == EMFILE);
+		ipq_destroy_handle(h);
+		kernel_close(&k);
+		assert_int_equal(open_descriptors(), before);
+	}
+	no_more_descriptors = false;
+}
+
 /* ---- batches ------------------------------------------------------------------------------------ */
 
 static void batch_is_read_packet_by_packet_and_decided_together(void **state)
@@ -386,23 +632,45 @@ static void batch_is_read_packet_by_packet_and_decided_together(void **state)
 	assert_int_equal(ipq_read(h, buf, sizeof(buf), 10000), 0);
 }
 
+static void batch_has_room_for_its_refusals(void **state)
+{
+	unsigned count = 0;
+
+	(void)state;
+	assert_int_equal(ipq_ctl(h, IPQ_CTL_BATCH, 16U), 0);
+	for (unsigned i = 0; i < 100; i++)
+		assert_true(ipq_set_verdict(h, i, NF_MAX_VERDICT + 1, 0, NULL) > 0);
+	while (ipq_read(h, buf, sizeof(buf), 10000) > 0)
+		count += ipq_message_type(buf) == NLMSG_ERROR && ipq_get_msgerr(buf) == EINVAL;
+	assert_int_equal(count, SOURCE_BATCH_MAX);
+}
+
 int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, begin, end)
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(single_thread_reads_and_keeps_errno),
 		TEST(modes_reach_the_kernel),
 		TEST(unknown_mode_is_refused_by_a_message),
 		TEST(mode_that_the_kernel_refuses_is_an_error_and_a_message),
 		TEST(packet_is_read_as_a_message_of_ip_queue),
+		TEST(packet_longer_than_the_buffer_is_cut),
+		TEST(time_is_in_seconds_and_microseconds),
+		TEST(interfaces_have_names_and_the_input_has_a_type),
+		TEST(lost_packets_are_counted),
+		TEST(packet_of_the_other_family_is_dropped),
 		TEST(read_times_out),
 		TEST(verdicts_reach_the_kernel),
 		TEST(verdicts_that_ip_queue_refused_are_not_sent),
 		TEST(replacements_are_those_that_ip_queue_accepted),
+		TEST(refusal_is_as_long_as_the_request),
 		TEST(refused_verdict_is_read_as_a_message),
 		TEST(settings_apply_before_and_after_the_mode),
 		TEST(statistics_of_an_older_program_are_filled_in),
 		TEST(second_handle_of_the_family_is_refused),
+		cmocka_unit_test(descriptors_are_closed_whatever_happens),
 		TEST(batch_is_read_packet_by_packet_and_decided_together),
+		TEST(batch_has_room_for_its_refusals),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
