@@ -100,5 +100,5 @@ start $EXAMPLE_CLASSIC
 wait_for_queue
 expect_text "classic accepts packets" "hello" $FLOW say 7000 hello
 expect "classic prints them" grep -q "^packet [0-9]*: 33 bytes, in -, out lo, mark 0\$" "$log"
-stop
+stop TERM 143 # it leaves the signal to the system
 finish

@@ -71,7 +71,7 @@ rules OUTPUT -p udp --dport 7000
 start $FLOWS accept conntrack
 sleep 0.5
 if grep -q '^skipped: ' "$log"; then
-	stop
+	stop TERM 77
 	echo "not tested here: IPQ_O_CONNTRACK"
 else
 	wait_for_queue

@@ -63,9 +63,14 @@ start() {
 	started=$!
 }
 
-# stop [SIGNAL]: ends the program and searches its output for findings of the sanitizers.
+# stop [SIGNAL [STATUS]]: ends the program, which must exit with this status, and searches its output for findings of
+# the sanitizers. Without STATUS: 0, or that of a killed program after SIGKILL. "any": whatever it is.
 stop() {
 	[ -n "$started" ] || return 0
+	case ${1:-TERM} in
+	KILL) expected=${2:-137} ;;
+	*) expected=${2:-0} ;;
+	esac
 	kill "-${1:-TERM}" $started 2>/dev/null
 	# a program that ignores the signal is killed after 5 s
 	(sleep 5; kill -KILL $started) 2>/dev/null &
@@ -76,6 +81,8 @@ stop() {
 	wait $killer 2>/dev/null
 	started=
 	look_for_findings
+	[ "$expected" = any ] || [ "$status" = "$expected" ] ||
+		fail "the program exits with $expected after SIG${1:-TERM}: it did with $status"
 	return 0
 }
 

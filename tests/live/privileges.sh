@@ -147,5 +147,5 @@ for process in $started $supervisor; do
 	expect_text "the other two have closed standard input and output" "/dev/null /dev/null" sh -c \
 		"echo \$(readlink /proc/$process/fd/0 /proc/$process/fd/1)"
 done
-stop
+stop TERM 143 # as the program: ipq run passes the signal on
 finish

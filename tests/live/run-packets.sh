@@ -23,7 +23,7 @@ for client in $clients; do
 	start timeout ${IPQ_PATIENCE:-30} $IPQ run -- "$client" drop 0
 	wait_for_queue
 	expect "$name: dropped datagrams do not arrive" $FLOW udp -n 50 -e 0 -w 300 7000
-	stop
+	stop TERM 143 # as the program: ipq run passes the signal on
 	expect "$name: its end frees the queue" wait_for_no_queue
 
 	start timeout ${IPQ_PATIENCE:-30} $IPQ run --log "$work/log" -- "$client" both 200

@@ -15,7 +15,7 @@ start $python -B "$EXAMPLES/scapy_ttl.py" 0
 wait_for_queue
 expect "datagrams that Scapy changed arrive" $FLOW udp -n 5 7000
 expect "with the new TTL" sh -c "$iptables -w -vnxL INPUT | grep -q '^ *5 '"
-stop
+stop TERM 143
 
 start $python -B "$EXAMPLES/scapy_dns.py" name.example 192.0.2.7
 wait_for_queue
@@ -28,5 +28,5 @@ s.sendto(question, ("127.0.0.1", 53))
 answer = s.recv(512)
 assert answer[:2] == b"\x12\x34" and answer[-4:] == bytes([192, 0, 2, 7]), answer
 '
-stop
+stop TERM 143
 finish
