@@ -8,9 +8,9 @@
 #include "nfqueue/state.h"
 #include "util/netlink.h"
 
-int nfqueue_send_noop(const struct nfqueue *q, uint32_t seq)
+int nfqueue_send_noop(const struct nfqueue *q, uint32_t kind)
 {
-	return netlink_send_noop(q->fd, seq);
+	return netlink_send_noop(q->fd, nfqueue_noop_seq(q, kind));
 }
 
 int nfqueue_defer(struct nfqueue *q, const unsigned char *message, size_t len,

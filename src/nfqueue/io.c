@@ -69,7 +69,7 @@ static void take_answer(struct receiving *rx, const struct nfq_reply *r)
 {
 	if (r->type != NLMSG_NOOP)
 		nfqueue_post_ack(rx->q, r->seq, r->refusal.error);
-	else if (r->seq == SEQ_WAKE)
+	else if (r->seq == nfqueue_noop_seq(rx->q, SEQ_WAKE))
 		rx->woken = true;
 }
 
@@ -104,7 +104,7 @@ __cold static bool requeue(struct nfqueue *q, uint32_t id)
 __cold static bool take_other(struct receiving *rx, const struct iovec *slot, const struct nfq_reply *r,
 			      struct ipq_packet *p)
 {
-	if (r->kind == NFQ_ACK && r->type == NLMSG_NOOP && r->seq == SEQ_DEFERRED)
+	if (r->kind == NFQ_ACK && r->type == NLMSG_NOOP && r->seq == nfqueue_noop_seq(rx->q, SEQ_DEFERRED))
 		return pop_deferred(rx, slot, p);
 	if (r->kind == NFQ_ACK)
 		take_answer(rx, r);

@@ -56,7 +56,7 @@ static int drain_until_ack(struct nfqueue *q)
 			err = adopted_collect(q->adopted, buf, (size_t)n, &p, &r);
 		else if (r.kind == NFQ_ACK && r.type != NLMSG_NOOP)
 			nfqueue_post_ack(q, r.seq, r.refusal.error);
-		else if (r.kind == NFQ_ACK && r.seq == SEQ_DEFERRED)
+		else if (r.kind == NFQ_ACK && r.seq == nfqueue_noop_seq(q, SEQ_DEFERRED))
 			announced++;
 		else
 			err = defer(q, buf, (size_t)n, &p, &r);

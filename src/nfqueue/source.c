@@ -107,7 +107,9 @@ static int open_socket(struct nfqueue *q, long given)
 	q->held = fd >= 0 && given < 0;
 	if (fd < 0)
 		return fd;
-	q->seq = (uint32_t)now_us(); /* acknowledgements of earlier requests may be in the socket */
+	/* Acknowledgements of a predecessor may be in the socket. One of its NOOPs must not wake this reader. */
+	q->seq = (uint32_t)now_us();
+	q->noop_mask = q->seq;
 	q->adopted = adopted_new();
 	q->base.held = q->adopted != NULL;
 	if (q->base.held)

@@ -45,6 +45,7 @@ struct nfqueue {
 	struct source_config config; /* in force */
 	int flags;		     /* those of config.flags that are in force */
 	uint32_t seq;
+	uint32_t noop_mask;	       /* marks our NOOPs if the socket may contain those of a predecessor */
 	atomic_uint awaited, answered; /* sequence numbers */
 	atomic_int answer;	       /* errno of `answered` */
 	pthread_mutex_t deferred_lock;
@@ -61,10 +62,16 @@ struct nfq_reply;
 
 /* deferred.c */
 
+/* The sequence number of our NOOP of this kind. */
+static inline uint32_t nfqueue_noop_seq(const struct nfqueue *q, uint32_t kind)
+{
+	return kind ^ q->noop_mask;
+}
+
 /*
  * A NOOP that the kernel acknowledges, which makes the socket readable once. Async-signal-safe. 0 or -errno.
  */
-int nfqueue_send_noop(const struct nfqueue *q, uint32_t seq);
+int nfqueue_send_noop(const struct nfqueue *q, uint32_t kind);
 
 /*
  * Appends a message of len bytes, or, when message is NULL, a refusal. The caller sends SEQ_DEFERRED. 0 or

@@ -24,6 +24,10 @@ def attribute(kind, value):
     return struct.pack('=HH', 4 + len(value), kind) + value + bytes(-len(value) % 4)
 
 
+# What ipq_queue_wake() sends, which the kernel answers. A reader that was asked to end may leave the answer in the socket.
+WAKE = struct.pack('=IHHII', 16, 1, 5, 0x77616b65, 0)
+
+
 def hold_queue(number):
     """A socket that owns this queue, with the mode of whole packets."""
     s = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, 12)
@@ -56,6 +60,7 @@ def kill_readers(traffic, name, program, **variables):
         ended += reader.poll() is not None
         reader.kill()
         reader.wait()
+        held.send(WAKE)
         reader = start()
     output = sender.communicate()[0]
     reader.kill()
