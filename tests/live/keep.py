@@ -17,7 +17,8 @@ import time
 ROUNDS = int(os.environ.get('IPQ_ROUNDS', 3))
 RATE = os.environ.get('IPQ_RATE', '4000')
 INTERVAL = float(os.environ.get('IPQ_INTERVAL', '0.1'))
-IPQ, TRAFFIC, CLASSIC, MODERN = (os.environ[n] for n in ('IPQ', 'KEEP_TRAFFIC', 'DECIDE', 'EXAMPLE_ACCEPT'))
+IPQ, TRAFFIC, PROGRAM = (os.environ[n] for n in ('IPQ', 'KEEP_TRAFFIC', 'KEEP_PROGRAM'))
+CLASSIC, MODERN = (os.environ[n] for n in ('DECIDE', 'EXAMPLE_ACCEPT'))
 FLOW = os.environ['IPQ_FLOW']
 CONNECTIONS = int(os.environ.get('IPQ_CONNECTIONS', 5))
 BYTES = os.environ.get('IPQ_BYTES', '10000000')

@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * keep_traffic RATE SECONDS FLOWS PORT: sends numbered datagrams at this rate over the loopback device, on so many
- * flows, and compares what arrives. A flow is sent by one thread. Prints how many were sent, arrived, arrived twice, or
- * arrived out of the order of their flow, and the longest delay of a datagram. Exits 0 if all arrived once.
+ * keep_traffic RATE SECONDS FLOWS PORT [FILE]: sends numbered datagrams at this rate over the loopback device, on so
+ * many flows, and compares what arrives. A flow is sent by one thread. Prints how many were sent, arrived, arrived
+ * twice, or arrived out of the order of their flow, and the longest delay of a datagram. Exits 0 if all arrived once.
+ * FILE: each time without arrivals of GAP_MS or more, as two numbers: its begin on the monotonic clock and its length
+ * in milliseconds.
  */
 #include <arpa/inet.h>
 #include <errno.h>
@@ -19,6 +21,7 @@
 
 #define FLOWS_MAX 16
 #define WAIT_MS 3000 /* for the last ones */
+#define GAP_MS 2
 
 struct datagram {
 	uint32_t flow, number;
@@ -99,10 +102,15 @@ int main(int argc, char **argv)
 	const struct timeval patience = { .tv_sec = 10 };
 	int64_t last, slowest = 0, end;
 	struct sockaddr_in to;
+	FILE *gaps = NULL;
 	int fd;
 
-	if (argc != 5 || rate == 0 || count == 0 || count > FLOWS_MAX) {
-		fputs("usage: keep_traffic RATE SECONDS FLOWS PORT\n", stderr);
+	if (argc < 5 || argc > 6 || rate == 0 || count == 0 || count > FLOWS_MAX) {
+		fputs("usage: keep_traffic RATE SECONDS FLOWS PORT [FILE]\n", stderr);
+		return 2;
+	}
+	if (argc > 5 && (gaps = fopen(argv[5], "we")) == NULL) {
+		perror(argv[5]);
 		return 2;
 	}
 	fd = receiver((uint16_t)strtoul(argv[4], NULL, 10), &to);
@@ -133,7 +141,10 @@ int main(int argc, char **argv)
 		    d.number >= flows[d.flow].count)
 			continue;
 		f = &flows[d.flow];
-		now = last = now_ns();
+		now = now_ns();
+		if (gaps != NULL && now - last >= GAP_MS * 1000000)
+			fprintf(gaps, "%.3f %.3f\n", (double)last / 1e6, (double)(now - last) / 1e6);
+		last = now;
 		if (now - d.sent_ns > slowest)
 			slowest = now - d.sent_ns;
 		twice += f->seen[d.number];
@@ -144,6 +155,8 @@ int main(int argc, char **argv)
 		else
 			f->next = d.number + 1;
 	}
+	if (gaps != NULL)
+		fclose(gaps);
 	for (i = 0; i < count; i++)
 		pthread_join(flows[i].thread, NULL);
 	printf("sent %llu arrived %llu twice %llu order %llu slowest %.1f ms\n", (unsigned long long)sent,

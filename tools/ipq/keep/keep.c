@@ -264,7 +264,7 @@ static void on_message_now(struct keeper *k)
 		program_answer(&k->now);
 	} else if (number == -2) {
 		k->now.closed_at = now_ms();
-		if (k->now.exited && !program_has_daemon(&k->now))
+		if (k->now.exited ? !program_has_daemon(&k->now) : !program_is_ending(&k->now))
 			succeed(k);
 	}
 }

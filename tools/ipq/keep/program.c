@@ -172,6 +172,26 @@ bool program_has_daemon(const struct program *p)
 	return p->reader > 0 && kill(p->reader, 0) == 0;
 }
 
+bool program_is_ending(const struct program *p)
+{
+	const unsigned exiting = 4; /* the kernel's PF_EXITING: set before it closes descriptors */
+	char path[32], line[512], *end;
+	unsigned flags = exiting;
+	ssize_t n;
+	int fd;
+
+	snprintf(path, sizeof(path), "/proc/%d/stat", (int)(p->reader > 0 ? p->reader : p->pid));
+	fd = open(path, O_RDONLY | O_CLOEXEC);
+	n = fd >= 0 ? read(fd, line, sizeof(line) - 1) : 0;
+	if (fd >= 0)
+		close(fd);
+	line[n > 0 ? n : 0] = '\0';
+	end = strrchr(line, ')'); /* its name may contain anything */
+	if (end != NULL)
+		sscanf(end, ") %*c %*d %*d %*d %*d %*d %u", &flags);
+	return (flags & exiting) != 0;
+}
+
 /* Another process of the program may hold the queue's socket: a successor must not meet it. */
 static void await_end(pid_t pid)
 {

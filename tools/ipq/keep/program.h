@@ -55,6 +55,9 @@ bool program_runs(const struct program *p);
 /* Whether a descendant that has taken a queue is left, at least as a zombie. */
 bool program_has_daemon(const struct program *p);
 
+/* After the connection has ended: whether its reader is about to end, too. If not, it has executed another program. */
+bool program_is_ending(const struct program *p);
+
 /* Kills what is left and closes the connection. */
 void program_clear(struct program *p);
 

@@ -1,0 +1,157 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""A program under `ipq keep` dies at random moments, in every way, while datagrams and TCP connections pass its queue.
+
+Every datagram must arrive once and in the order of its flow, and the connections must live. The longest time without an
+arrival after each death is the time without decisions.
+
+IPQ_KILLS: how many deaths (12). IPQ_RATE: datagrams a second (5000). IPQ_CONNECTIONS: TCP connections (3). IPQ_API:
+modern or classic. IPQ_SEED: of the random moments. IPQ_P99: fail if the 99th percentile of the time without decisions is
+longer, in ms (no limit). The whole scenario, about two minutes on two idle processors:
+
+    IPQ_KILLS=300 IPQ_RATE=100000 IPQ_CONNECTIONS=50 IPQ_P99=50 meson test -C build -v keep-kills
+"""
+import contextlib
+import os
+import random
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+
+sys.dont_write_bytecode = True
+import keep
+
+KILLS = int(os.environ.get('IPQ_KILLS', 12))
+RATE = int(os.environ.get('IPQ_RATE', 5000))
+CONNECTIONS = int(os.environ.get('IPQ_CONNECTIONS', 3))
+API = os.environ.get('IPQ_API', 'modern')
+SEED = int(os.environ.get('IPQ_SEED', random.randrange(10000)))
+P99 = float(os.environ.get('IPQ_P99', 'inf'))
+WATCHDOG = 500
+WAYS = {'killed': signal.SIGKILL, 'crashed': signal.SIGSEGV, 'out of memory': signal.SIGUSR1,
+        'executed': signal.SIGUSR2, 'replaced': signal.SIGHUP, 'stopped': signal.SIGSTOP}
+PAUSE = {'stopped': WATCHDOG / 1000 * 1.25}  # before the watchdog notices it
+EACH = 0.2  # mean time between two deaths
+
+
+def echo(connection):
+    with connection, contextlib.suppress(OSError):
+        while data := connection.recv(4096):
+            connection.sendall(data)
+
+
+class Connections:
+    """TCP connections through the queue in both directions: each sends a line, and waits until it has come back."""
+
+    def __init__(self, count):
+        self.ended, self.failed, self.lines = False, [], 0
+        listener = socket.create_server(('127.0.0.1', 7100), backlog=count + 1)
+        self.threads = []
+        for number in range(count):
+            client = socket.create_connection(('127.0.0.1', 7100), timeout=20)
+            threading.Thread(target=echo, args=(listener.accept()[0],), daemon=True).start()
+            self.threads.append(threading.Thread(target=self.talk, args=(client, number), daemon=True))
+        for thread in self.threads:
+            thread.start()
+
+    def talk(self, client, number):
+        try:
+            turn = 0
+            while not self.ended:
+                line = f'{number} {turn}'.encode().ljust(64)
+                client.sendall(line)
+                answer = b''
+                while len(answer) < len(line):
+                    piece = client.recv(len(line))
+                    if not piece:
+                        raise OSError('closed')
+                    answer += piece
+                if answer != line:
+                    raise OSError('other bytes came back')
+                turn += 1
+                self.lines += 1
+                time.sleep(0.01)
+        except OSError as e:
+            self.failed.append(f'{number}: {e}')
+
+    def end(self):
+        self.ended = True
+        for thread in self.threads:
+            thread.join(25)
+        return self.failed + ['a thread did not end'] * sum(thread.is_alive() for thread in self.threads)
+
+
+def percentile(values, share):
+    return sorted(values)[min(len(values) - 1, int(len(values) * share))] if values else 0
+
+
+def die(keeper, way):
+    """The moment, in ms."""
+    keep.until(keeper.program)
+    at = time.monotonic() * 1000
+    if way == 'replaced':
+        keeper.process.send_signal(signal.SIGHUP)
+    else:
+        keeper.kill(WAYS[way])
+    return at
+
+
+def longest_after(gaps, at, until):
+    return max((length for begin, length in gaps if at < begin + length <= until), default=0)
+
+
+def report_times(deaths, gaps):
+    """Prints the times of each way, and returns those that count."""
+    times = {way: [] for way in WAYS}
+    ends = [at for _, at in deaths[1:]] + [float('inf')]
+    for (way, at), until in zip(deaths, ends):
+        times[way].append(longest_after(gaps, at, until))
+    for way, t in times.items():
+        if t:
+            print(f'note: {way} {len(t)} times, without decisions: median {percentile(t, .5):.1f} ms, '
+                  f'p99 {percentile(t, .99):.1f} ms, longest {max(t):.1f} ms')
+    return [max(0, t - (WATCHDOG * 1.25 if way == 'stopped' else 0)) for way in WAYS for t in times[way]]
+
+
+def main():
+    iptables = keep.find_iptables()
+    for port in '--dport', '--sport':
+        subprocess.run(f'{iptables} -w -A OUTPUT -p tcp {port} 7100 -j NFQUEUE --queue-num 0'.split(), check=True)
+    chance = random.Random(SEED)
+    plan = [list(WAYS)[i % len(WAYS)] for i in range(KILLS)]
+    chance.shuffle(plan)
+    seconds = sum(EACH + PAUSE.get(way, 0) for way in plan) + 1
+    length = max(16384, int(RATE * 1.3))
+    keeper = keep.Keep([keep.PROGRAM, API], '--length', str(length), '--watchdog', f'{WATCHDOG}ms')
+    keep.until(keep.arrives)
+    connections = Connections(CONNECTIONS)
+    with tempfile.NamedTemporaryFile('r') as file:
+        sender = subprocess.Popen([keep.TRAFFIC, str(RATE), str(seconds), '4', str(keep.PORT), file.name],
+                                  stdout=subprocess.PIPE, text=True)
+        time.sleep(0.2)
+        deaths = []
+        for way in plan:
+            pause = chance.uniform(0.1, 2 * EACH - 0.1)
+            deaths.append((way, die(keeper, way)))
+            time.sleep(pause + PAUSE.get(way, 0))
+        output = sender.communicate()[0].strip()
+        gaps = [tuple(map(float, line.split())) for line in file]
+    failed = connections.end()
+    status, text = keeper.end()
+    good = sender.returncode == 0 and ' order 0 ' in output and status == 0
+    keep.report(good, f'{KILLS} deaths at {RATE}/s, {API}, seed {SEED}: {output}, status {status}')
+    keep.report(not failed, f'{CONNECTIONS} TCP connections live, {connections.lines} lines: {failed[:3]}')
+    times = report_times(deaths, gaps)
+    p99 = percentile(times, .99)
+    keep.report(p99 <= P99, f'time without decisions: median {percentile(times, .5):.1f} ms, p99 {p99:.1f} ms')
+    if not all(keep.results):
+        print(*(f'{at:.0f} {way}' for way, at in deaths), *(f'{b:.0f}+{l:.0f}' for b, l in gaps if l > 20), text[-3000:], sep='\n')
+    return 0 if all(keep.results) else 1
+
+
+if __name__ == '__main__':
+    sys.exit(main())
