@@ -111,6 +111,7 @@ static int configure(struct classic *c)
 		config.receive_buffer = buffer_for_mode(c->queue_length, c->mode, c->range);
 	err = c->source->ops->configure(c->source, &config, &e);
 	memcpy(c->explanation, e.text, sizeof(c->explanation));
+	c->busy = err == -EBUSY;
 	if (err < 0)
 		return err;
 	/* The size that was chosen here counts as the default, so that the next mode can choose again. */

@@ -181,11 +181,13 @@ __attribute__((constructor)) static void watch_forks(void)
 
 /* ---- hosts ------------------------------------------------------------------------------------------- */
 
+/* Not one that the parent runs: its epoll set would get a client of this process. */
 static struct host *find(const char *name)
 {
 	struct host *h;
 
-	for (h = hosts.first; h != NULL && strcmp(h->name, name) != 0; h = h->next)
+	for (h = hosts.first; h != NULL && (strcmp(h->name, name) != 0 || atomic_load(&h->waits));
+	     h = h->next)
 		;
 	return h;
 }

@@ -156,7 +156,8 @@ __cold ssize_t classic_deliver_refusal(struct classic *c, const struct source_re
 				       size_t len)
 {
 	unsigned char request[CLASSIC_MODE_REQUEST], message[sizeof(request) + NLMSG_HDRLEN + 4];
-	int error = r->error == ENODEV ? ENOENT : r->error; /* no queue was taken yet: no such packet */
+	/* No queue was taken yet: no such packet. Another program has taken it: the kernel's error is EPERM. */
+	int error = r->error == ENODEV ? ENOENT : r->error == EPERM && c->busy ? EBUSY : r->error;
 	size_t n, quote = CLASSIC_MODE_REQUEST, zeros = r->mode ? 0 : r->payload_len;
 
 	atomic_fetch_add(&c->refused, 1);

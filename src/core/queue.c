@@ -354,10 +354,10 @@ static void count_refused(void *context, const struct source_refusal *refusal)
 	struct ipq_queue *q = context;
 
 	q->stats.refused++;
-	if (refusal->error == EPERM)
-		q->eperm_seen = true;
-	if (q->refused == NULL)
+	if (q->refused == NULL) {
+		q->eperm_seen |= refusal->error == EPERM;
 		return;
+	}
 	q->refused(q->refused_context, refusal);
 	q->refusal_reported = true;
 }

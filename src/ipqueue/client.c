@@ -329,6 +329,9 @@ static int set_verdict(struct engine *e, struct family *f, const struct client *
 
 	if (r->verdict.value > NF_MAX_VERDICT)
 		return EINVAL;
+	if (!e->configured &&
+	    e->refused != 0) /* another program owns the queue: ip_queue refused all requests */
+		return -e->refused;
 	if (r->verdict.id > UINT32_MAX)
 		return ENOENT;
 	known = idset_remove(&f->waiting, v.id);

@@ -78,6 +78,7 @@ int engine_configure(struct engine *e, struct ipq_error *error)
 	if (e->configured && engine_same_config(&config, &e->config))
 		return 0;
 	ret = e->source->ops->configure(e->source, &config, error);
+	e->refused = ret;
 	if (ret < 0)
 		return ret;
 	e->config = config;

@@ -205,6 +205,39 @@ static void child_close_releases_everything(struct reader *r)
 	work(r);
 }
 
+static int next_refusal(struct ipq_handle *h)
+{
+	unsigned char buf[256];
+
+	if (ipq_read(h, buf, sizeof(buf), 2000000) <= 0 || ipq_message_type(buf) != NLMSG_ERROR)
+		return 0;
+	return ipq_get_msgerr(buf);
+}
+
+/* As in ip_queue, the child's own handle has no part in the parent's queue: EBUSY. */
+static void child_opens_handle_of_its_own(struct reader *r)
+{
+	struct ipq_handle *h;
+	pid_t child;
+
+	open_or_end(r);
+	child = fork_child();
+	if (child == 0) {
+		h = ipq_create_handle(0, 2);
+		if (h == NULL)
+			_exit(3);
+		want(ipq_set_mode(h, IPQ_COPY_META, 0) < 0 && errno == EBUSY);
+		want(next_refusal(h) == EBUSY);
+		want(ipq_set_verdict(h, 1, 1, 0, NULL) > 0);
+		want(next_refusal(h) == EBUSY);
+		ipq_destroy_handle(h);
+		end();
+	}
+	expect_exit_0(child);
+	work(r);
+	work(r);
+}
+
 /* Reads EACH packets and passes their ids on. */
 static void read_for_another(struct reader *r, int fd)
 {
@@ -355,6 +388,7 @@ static const struct {
 	{ "parent continues after child exits without close",
 	  parent_continues_after_child_exits_without_close, two_rounds },
 	{ "child's close releases everything", child_close_releases_everything, two_rounds },
+	{ "child opens a handle of its own", child_opens_handle_of_its_own, two_rounds },
 	{ "parent decides packets read by child", parent_decides_packets_read_by_child, one_round },
 	{ "child decides packets read by parent", child_decides_packets_read_by_parent, one_round },
 	{ "two readers decide only their own packets", two_readers_decide_only_their_own_packets,
