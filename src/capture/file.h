@@ -32,6 +32,9 @@ struct capture_record {
 	enum capture_kind kind;
 	bool swapped;		  /* the file has the other byte order */
 	bool lengths_swapped;	  /* pcap up to 2.3: the two lengths are exchanged */
+	bool begins_section;	  /* CAPTURE_BLOCK: the header of a section, */
+	bool is_interface;	  /* a description of an interface, */
+	bool continues;		  /* the next record has more of this block */
 	uint8_t fcs_len;	  /* bytes of frame check sequence at the end of the frame */
 	uint32_t head, tail;	  /* bytes of the record before and after its frame */
 	uint32_t caplen, len;	  /* captured bytes of the frame, bytes of the frame */
@@ -71,6 +74,7 @@ int capture_read(struct capture_reader *r, struct capture_record *record, const 
 /* The descriptor to wait for when capture_read() returned 0. */
 int capture_reader_fd(const struct capture_reader *r);
 bool capture_reader_ready(const struct capture_reader *r);
+bool capture_reader_has_sections(const struct capture_reader *r); /* pcapng */
 /* The file's header, which an output file begins with. */
 const void *capture_reader_header(const struct capture_reader *r, size_t *len);
 uint64_t capture_reader_position(const struct capture_reader *r); /* bytes read so far */

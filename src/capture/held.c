@@ -53,6 +53,7 @@ struct held *held_take(struct held_store *s, size_t len)
 	h->longer = NULL;
 	h->longer_room = 0;
 	h->marked = h->changed = false;
+	h->section = NULL;
 	s->in_use++;
 	if (held_resize(s, h, len, 0) == 0)
 		return h;
@@ -79,6 +80,7 @@ int held_resize(struct held_store *s, struct held *h, size_t len, size_t keep)
 
 void held_give_back(struct held_store *s, struct held *h)
 {
+	section_release(h->section);
 	s->longer_bytes -= h->longer_room;
 	free(h->longer);
 	h->longer = NULL;

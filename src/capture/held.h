@@ -10,6 +10,7 @@
 #include <stdint.h>
 #include "capture/file.h"
 #include "capture/link_layer.h"
+#include "capture/section.h"
 
 /* Enough for a frame of the usual MTU. struct held is not a multiple of a page. */
 #define HELD_INLINE 2048
@@ -24,7 +25,9 @@ struct held {
 	bool changed; /* has another packet than the file, after NF_REPEAT or NF_QUEUE */
 	struct capture_record record;
 	struct frame frame;
-	uint8_t *data; /* the record, capture_record_size() bytes */
+	struct section *section; /* of pcapng, if there is an output; else NULL */
+	size_t section_len;	 /* of it, up to this record: see section_len() */
+	uint8_t *data;		 /* the record, capture_record_size() bytes */
 	uint8_t *longer;
 	size_t longer_room;
 	uint8_t inside[HELD_INLINE];

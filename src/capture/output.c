@@ -51,10 +51,32 @@ static int write_changed(struct pcap_source *p, const struct held *h, const stru
 	return err;
 }
 
+/* What is written next belongs to the section of h. */
+static int enter_section(struct pcap_source *p, const struct held *h)
+{
+	int err = 0;
+
+	if (h->section == NULL)
+		return 0;
+	if (h->section != p->out_section) {
+		if (!h->record.begins_section)
+			err = section_open_again(h->section, p->out);
+		section_release(p->out_section);
+		p->out_section = section_use(h->section);
+	}
+	section_written(h->section, h->section_len);
+	return err;
+}
+
 int source_pcap_write(struct pcap_source *p, const struct held *h, const struct source_verdict *v)
 {
+	int err;
+
 	if (p->out == NULL)
 		return 0;
+	err = enter_section(p, h);
+	if (err < 0)
+		return written(p, err);
 	if (h->changed || (v != NULL && (v->present & (IPQ_SET_PAYLOAD | SOURCE_SET_TIMESTAMP))))
 		return written(p, write_changed(p, h, v));
 	return written(p, capture_write(p->out, h->data, capture_record_size(&h->record)));

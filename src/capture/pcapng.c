@@ -64,9 +64,8 @@ static uint16_t swap16(bool swapped, const uint8_t *p)
 	return swapped ? __builtin_bswap16(v) : v;
 }
 
-/* The option at *at of len bytes: its value, code and size; *at moves to the next one. NULL: no more. */
-static const uint8_t *next_option(bool swapped, const uint8_t *p, size_t len, size_t *at, uint16_t *code,
-				  size_t *size)
+const uint8_t *pcapng_option(bool swapped, const uint8_t *p, size_t len, size_t *at, uint16_t *code,
+			     size_t *size)
 {
 	const uint8_t *value = p + *at + 4;
 	size_t padded;
@@ -80,6 +79,12 @@ static const uint8_t *next_option(bool swapped, const uint8_t *p, size_t len, si
 		return NULL;
 	*at += padded;
 	return value;
+}
+
+bool pcapng_option_is_read(uint16_t code)
+{
+	return code == OPTION_IF_NAME || code == OPTION_IF_TSRESOL || code == OPTION_IF_FCSLEN ||
+	       code == OPTION_IF_TSOFFSET;
 }
 
 static int64_t signed64(const struct capture_reader *r, const uint8_t *p)
@@ -97,7 +102,7 @@ static void interface_options(const struct capture_reader *r, const uint8_t *p, 
 	const uint8_t *value;
 	uint16_t code;
 
-	while ((value = next_option(r->swapped, p, len, &at, &code, &size)) != NULL) {
+	while ((value = pcapng_option(r->swapped, p, len, &at, &code, &size)) != NULL) {
 		if (code == OPTION_IF_TSRESOL && size == 1) {
 			i->clock.binary = value[0] & 0x80;
 			i->clock.exponent = value[0] & 0x7f;
@@ -210,7 +215,7 @@ static int read_packet_block(struct capture_reader *r, uint32_t type, uint32_t l
 	return 1;
 }
 
-/* Returns the next piece of a block without a frame. */
+/* Returns the next piece of a block without a frame. r->block: its type; 0 after the first piece. */
 static int read_piece(struct capture_reader *r, struct capture_record *record, const uint8_t **data)
 {
 	uint32_t n = r->block_left < READ_BUFFER ? r->block_left : READ_BUFFER;
@@ -219,9 +224,13 @@ static int read_piece(struct capture_reader *r, struct capture_record *record, c
 	if (bytes == NULL)
 		return -EBADMSG;
 	*record = (struct capture_record){ .kind = CAPTURE_BLOCK, .head = n };
+	record->begins_section = r->block == BLOCK_SECTION;
+	record->is_interface = r->block == BLOCK_INTERFACE;
 	*data = bytes + n;
 	reader_consume(r, n);
 	r->block_left -= n;
+	record->continues = r->block_left > 0;
+	r->block = 0;
 	return 1;
 }
 
@@ -243,6 +252,7 @@ int pcapng_read(struct capture_reader *r, struct capture_record *record, const u
 		err = type == BLOCK_INTERFACE ? add_interface(r, len) : 0;
 		if (err < 0)
 			return err;
+		r->block = type;
 		if (r->keep_blocks)
 			r->block_left = len;
 		else if (!reader_skip(r, len))
@@ -271,7 +281,7 @@ const uint8_t *capture_option(const struct capture_record *record, const uint8_t
 	if (record->kind != CAPTURE_ENHANCED || len < padding + 4)
 		return NULL;
 	do
-		value = next_option(record->swapped, tail + padding, len - padding - 4, at, &found, size);
+		value = pcapng_option(record->swapped, tail + padding, len - padding - 4, at, &found, size);
 	while (value != NULL && found != code);
 	return value;
 }

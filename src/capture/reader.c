@@ -203,6 +203,11 @@ int capture_reader_fd(const struct capture_reader *r)
 	return r->fd;
 }
 
+bool capture_reader_has_sections(const struct capture_reader *r)
+{
+	return r->blocks;
+}
+
 const void *capture_reader_header(const struct capture_reader *r, size_t *len)
 {
 	*len = r->header_len;

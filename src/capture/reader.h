@@ -39,7 +39,8 @@ struct capture_reader {
 	/* pcapng */
 	struct interface *interface;
 	uint32_t interfaces, interface_room;
-	uint32_t block_left; /* bytes of a block without a frame that are still to be returned */
+	uint32_t block;	     /* type of the block without a frame that is returned next; 0: the rest of one */
+	uint32_t block_left; /* its bytes that are still to be returned */
 
 	uint8_t *header;
 	size_t header_len;
@@ -70,6 +71,11 @@ bool pcap_magic(struct capture_reader *r, uint32_t magic);
 int pcap_open(struct capture_reader *r);
 int pcap_read(struct capture_reader *r, struct capture_record *record, const uint8_t **data);
 int pcapng_read_header(struct capture_reader *r);
+/* The option at *at of len bytes: its value, code and size; *at moves to the next one. NULL: no more. */
+const uint8_t *pcapng_option(bool swapped, const uint8_t *p, size_t len, size_t *at, uint16_t *code,
+			     size_t *size);
+/* Do packets depend on this option of their interface? */
+bool pcapng_option_is_read(uint16_t code);
 /* *begin: where the block begins in the file. */
 int pcapng_read(struct capture_reader *r, struct capture_record *record, const uint8_t **data,
 		uint64_t *begin);

@@ -50,7 +50,7 @@ static void wait_for_next(struct pcap_source *p)
 		source_pcap_wait_for(p, WAIT_NOTHING, 0);
 	else if (p->config.mode == COPY_NONE)
 		source_pcap_wait_for(p, WAIT_VERDICT, 0);
-	else if (p->again.first != NULL || p->end != 0)
+	else if ((p->again.first != NULL && !p->inside_block) || p->end != 0)
 		source_pcap_wait_for(p, WAIT_NOTHING, 0);
 	else if (source_pcap_full(p))
 		source_pcap_wait_for(p, WAIT_VERDICT, 0);
@@ -243,6 +243,27 @@ static void read_ahead(struct pcap_source *p)
 	pthread_mutex_unlock(&p->lock);
 }
 
+/* Notes the section of a record, and what the record adds to it. 0, -ENOMEM. */
+static int join_section(struct pcap_source *p, struct held *h)
+{
+	if (p->section == NULL)
+		return 0;
+	if (h->record.begins_section) {
+		struct section *next = section_new(h->data);
+
+		if (next == NULL)
+			return -ENOMEM;
+		section_release(p->section);
+		p->section = next;
+	} else if (h->record.is_interface &&
+		   section_add_interface(p->section, h->data, capture_record_size(&h->record)) < 0) {
+		return -ENOMEM;
+	}
+	h->section = section_use(p->section);
+	h->section_len = section_len(p->section);
+	return 0;
+}
+
 /* Delivers the record at hand, or lets it pass. 1: delivered; 0: passes; -errno. Lock held. */
 static int take_record(struct pcap_source *p, const struct iovec *slot, unsigned index,
 		       struct ipq_packet *packet)
@@ -258,6 +279,11 @@ static int take_record(struct pcap_source *p, const struct iovec *slot, unsigned
 	h->record = p->record;
 	h->frame = p->frame;
 	memcpy(h->data, p->data - p->record.head, size);
+	p->inside_block = h->record.continues;
+	if (join_section(p, h) < 0) {
+		held_give_back(&p->store, h);
+		return -ENOMEM;
+	}
 	if (h->frame.family != 0) {
 		deliver(p, h, slot, index, packet);
 		return 1;
@@ -277,7 +303,7 @@ static int next_in_memory(struct pcap_source *p, const struct iovec *slot, unsig
 
 	if (p->config.mode == COPY_NONE)
 		return 0;
-	if (h != NULL) {
+	if (h != NULL && !p->inside_block) { /* nothing can be written into the middle of a block */
 		held_list_remove(&p->again, h);
 		deliver(p, h, slot, index, packet);
 		return 1;

@@ -18,6 +18,7 @@
  *   verdict's payload and mark. It counts in queue_length.
  * - The end of the file is reported at once, even if packets wait; verdicts are accepted until close.
  * - A record that is accepted without changes is written byte for byte as it was.
+ * - Packets of an earlier section of pcapng may be decided later than those of the next one: see section.h.
  * - A forked child's verdicts have no effect in the parent. Programs that decide in children get their
  * packets
  *   through the engine.
@@ -50,6 +51,8 @@ static void free_source(struct pcap_source *p)
 	give_back_all(&p->store, &p->passing);
 	give_back_all(&p->store, &p->again);
 	held_free(&p->store);
+	section_release(p->section);
+	section_release(p->out_section);
 	capture_writer_close(p->out);
 	capture_reader_close(p->in);
 	source_pcap_wait_close(p);
@@ -118,15 +121,29 @@ static int usable_flags(uint32_t *flags, struct ipq_error *e)
 	return 0;
 }
 
+/* Creates the output, with the header of the file that is read. */
+static int open_output(struct pcap_source *p, struct ipq_error *e)
+{
+	size_t len;
+
+	if (capture_reader_has_sections(p->in)) {
+		capture_reader_keep_blocks(p->in);
+		p->section = section_new(capture_reader_header(p->in, &len));
+		if (p->section == NULL)
+			return -ENOMEM;
+		p->out_section = section_use(p->section);
+		section_written(p->section, section_len(p->section));
+	}
+	return capture_writer_open(&p->out, p->name.out, p->in, e);
+}
+
 /* The first time: creates the output, and makes room. Lock held. */
 static int start(struct pcap_source *p, uint32_t queue_length, struct ipq_error *e)
 {
 	int err = held_init(&p->store, queue_length);
 
-	if (err == 0 && p->name.out != NULL) {
-		err = capture_writer_open(&p->out, p->name.out, p->in, e);
-		capture_reader_keep_blocks(p->in);
-	}
+	if (err == 0 && p->name.out != NULL)
+		err = open_output(p, e);
 	if (err < 0)
 		held_free(&p->store);
 	p->configured = err == 0;

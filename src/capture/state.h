@@ -80,6 +80,9 @@ struct pcap_source {
 	struct source_config config;
 	bool configured;
 	struct capture_writer *out;
+	struct section *section;     /* of the records that are taken now; NULL: no output, or pcap */
+	struct section *out_section; /* that the output is in */
+	bool inside_block;	     /* the rest of a long block is taken next */
 	struct held_store store;
 	struct held_list again;	  /* repeated packets, not yet delivered again */
 	struct held_list passing; /* frames without IP; id is that of the packet after them */

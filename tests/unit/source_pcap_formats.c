@@ -8,6 +8,7 @@
 #include <setjmp.h>
 #include <stdint.h>
 #include <errno.h>
+#include <libipq.h>
 #include <linux/netfilter.h>
 #include <cmocka.h>
 #include "capture_file.h"
@@ -562,7 +563,258 @@ static void partial_checksum_is_reported(void **state)
 	finish();
 }
 
-int main(void)
+/* ---- sections ---- */
+
+#define SECTIONS 3
+#define PER_SECTION 4
+
+/*
+ * Sections in turn in our own and the other byte order; in each, the interface of the packets has another number, link
+ * type, name and clock. The last byte of a packet is its number in the file.
+ */
+static void put_sections(void)
+{
+	uint8_t frame[80];
+
+	in.len = 0;
+	for (unsigned s = 0; s < SECTIONS; s++) {
+		put_section_with_options(s % 2 == 1, s == 0 ? 12 : 0);
+		if (s == 1)
+			put_interface(249, "usb");
+		put_interface(s == 1 ? 1 : 101, s == 1 ? "ethernet" : "raw");
+		put_other_block(s % 2 == 1 ? 4 : 10, 24);
+		for (unsigned i = 0; i < PER_SECTION; i++) {
+			make_frame(frame, sizeof(frame), 0, (uint8_t)(s * PER_SECTION + i));
+			put_packet(s == 1, 1000000000ULL * s + i, frame + (s == 1 ? 0 : 14), s == 1 ? 80 : 66,
+				   i == 1 ? "a comment" : "");
+		}
+		put_other_block(5, 20);
+	}
+}
+
+/* Each packet of the output has what its section in the input gave it. Counts them by number. */
+static void check_sections(unsigned *count)
+{
+	struct capture_record record;
+	struct capture_reader *r;
+	const uint8_t *data;
+	int n;
+
+	memset(count, 0, SECTIONS * PER_SECTION * sizeof(*count));
+	assert_int_equal(capture_reader_open(&r, place(&out), &error), 0);
+	while ((n = capture_read(r, &record, &data, &error)) == 1) {
+		uint8_t number = data[record.caplen - 1];
+		unsigned section = number / PER_SECTION;
+
+		assert_true(number < SECTIONS * PER_SECTION);
+		count[number]++;
+		assert_int_equal(record.swapped, section == 1);
+		assert_int_equal(record.link_type, section == 1 ? 1 : 101);
+		assert_string_equal(record.interface, section == 1 ? "ethernet" : "raw");
+		assert_int_equal(record.sec, section);
+		assert_int_equal(record.nsec, number % PER_SECTION);
+	}
+	assert_int_equal(n, -ENODATA);
+	capture_reader_close(r);
+}
+
+static void assert_each_once(void)
+{
+	unsigned count[SECTIONS * PER_SECTION];
+
+	check_sections(count);
+	for (unsigned i = 0; i < SECTIONS * PER_SECTION; i++)
+		assert_int_equal(count[i], 1);
+}
+
+/* max: packets per receive. hold: when more packets wait, they are decided, the newest first. */
+static void decide_later(unsigned max, uint32_t hold)
+{
+	uint32_t first = 1, next = 1;
+	int n;
+
+	put_sections();
+	begin("");
+	do {
+		n = source_pcap.recv(source, slot, packet, max, 0, NULL, NULL);
+		next += n > 0 ? (uint32_t)n : 0;
+		if (n > 0 && next - first <= hold)
+			continue;
+		for (uint32_t id = next; id > first; id--)
+			give_verdict((struct source_verdict){ .id = id - 1, .code = NF_ACCEPT });
+		first = next;
+	} while (n > 0);
+	assert_int_equal(n, -ENODATA);
+	assert_int_equal(next - 1, SECTIONS * PER_SECTION);
+	finish();
+}
+
+static void packet_decided_in_a_later_section_is_written_into_its_own(void **state)
+{
+	(void)state;
+	for (unsigned max = 1; max <= SLOTS; max++)
+		for (unsigned hold = 0; hold <= SECTIONS * PER_SECTION; hold++) {
+			decide_later(max, hold);
+			assert_each_once();
+		}
+	decide_later(1, 0);
+	assert_same();
+}
+
+/* As a delay does: packets of both sections in turn, with a new time. */
+static void packets_of_sections_in_turn_keep_clock_and_interface(void **state)
+{
+	static const uint8_t order[] = { 5, 1, 9, 2, 6, 3, 10, 7, 4, 8, 11, 12 };
+	struct source_verdict v = { .code = NF_ACCEPT, .present = SOURCE_SET_TIMESTAMP };
+
+	(void)state;
+	put_sections();
+	begin("");
+	while (receive() > 0)
+		;
+	for (unsigned i = 0; i < sizeof(order); i++) {
+		v.id = order[i];
+		v.timestamp = 1000000000LL * ((order[i] - 1) / PER_SECTION) + (order[i] - 1) % PER_SECTION;
+		give_verdict(v);
+	}
+	finish();
+	assert_each_once();
+}
+
+/* Repeated packets come back after the next section has begun; also copies, and packets with another payload. */
+static void repeated_packet_is_written_into_its_own_section(void **state)
+{
+	uint8_t payload[66];
+	unsigned count[SECTIONS * PER_SECTION], seen = 0;
+	int n;
+
+	(void)state;
+	put_sections();
+	begin("");
+	while ((n = source_pcap.recv(source, slot, packet, 3, 0, NULL, NULL)) > 0)
+		for (int i = 0; i < n; i++) {
+			struct source_verdict v = { .id = packet[i].id, .code = NF_ACCEPT };
+
+			memcpy(payload, packet[i].payload, sizeof(payload));
+			seen++;
+			v.code = seen % 3 != 0 ? NF_REPEAT : NF_ACCEPT;
+			if (seen % 4 == 1) {
+				v.present = IPQ_SET_PAYLOAD;
+				v.payload = payload;
+				v.payload_len = sizeof(payload);
+			}
+			if (seen % 5 == 0)
+				assert_int_equal(source_pcap.copy(source, &v), 0);
+			give_verdict(v);
+		}
+	assert_int_equal(n, -ENODATA);
+	finish();
+	check_sections(count);
+	for (unsigned i = 0; i < SECTIONS * PER_SECTION; i++)
+		assert_true(count[i] >= 1);
+}
+
+static void write_zeros(int fd, size_t len)
+{
+	static const uint8_t zeros[4096];
+
+	for (size_t n; len > 0; len -= n) {
+		n = len < sizeof(zeros) ? len : sizeof(zeros);
+		assert_int_equal(write(fd, zeros, n), n);
+	}
+}
+
+/* A block that is longer than the reader's buffer comes in pieces. */
+static void repeated_packet_is_not_written_into_a_block(void **state)
+{
+	struct source_config config = { .mode = COPY_PACKET };
+	const uint32_t len = 800000, first_part = 512 * 1024 - 8; /* what the reader takes at once */
+	struct capture_record record;
+	struct capture_reader *r;
+	const uint8_t *data;
+	char arg[128];
+	int pipe_fd[2];
+
+	(void)state;
+	put_sections();
+	in.len -= 32; /* without the last block */
+	assert_int_equal(pipe(pipe_fd), 0);
+	assert_true(fcntl(pipe_fd[1], F_SETPIPE_SZ, 1 << 20) >= 1 << 20);
+	snprintf(arg, sizeof(arg), "/proc/self/fd/%d,%s", pipe_fd[0], place(&out));
+	in.swapped = false;
+	put32(&in, 5);
+	put32(&in, len);
+	assert_int_equal(write(pipe_fd[1], in.bytes, in.len), in.len);
+	write_zeros(pipe_fd[1], first_part);
+	assert_int_equal(source_pcap.open(&source, arg, &error), 0);
+	assert_true(source_pcap.configure(source, &config, &error) >= 0);
+	assert_int_equal(receive(), SLOTS);
+	give_verdict((struct source_verdict){ .id = SLOTS, .code = NF_ACCEPT, .batch = 1 });
+	assert_int_equal(receive(), SECTIONS * PER_SECTION - SLOTS);
+	give_verdict(
+		(struct source_verdict){ .id = SECTIONS * PER_SECTION - 1, .code = NF_ACCEPT, .batch = 1 });
+	give_verdict((struct source_verdict){ .id = SECTIONS * PER_SECTION, .code = NF_REPEAT });
+	assert_int_equal(receive(), 0);
+	write_zeros(pipe_fd[1], len - first_part - 12);
+	assert_int_equal(write(pipe_fd[1], &len, 4), 4);
+	close(pipe_fd[1]);
+	assert_int_equal(receive(), 1);
+	give_verdict((struct source_verdict){ .id = packet[0].id, .code = NF_ACCEPT });
+	assert_int_equal(receive(), -ENODATA);
+	source_pcap.close(source);
+	close(pipe_fd[0]);
+	assert_int_equal(capture_reader_open(&r, out.path, &error), 0);
+	for (unsigned i = 0; i < SECTIONS * PER_SECTION; i++)
+		assert_int_equal(capture_read(r, &record, &data, &error), 1);
+	assert_int_equal(capture_read(r, &record, &data, &error), -ENODATA);
+	capture_reader_close(r);
+}
+
+#define IN_FD 50
+#define OUT_FD 51
+
+/* The classic calls on the file that the environment names: see main(). */
+static void held_by_classic_calls(void **state)
+{
+	static unsigned char message[4096];
+	uint32_t held[PER_SECTION + 1];
+	struct ipq_handle *h = ipq_create_handle(0, PF_INET);
+	struct capture_file file = { .fd = OUT_FD };
+	unsigned n = 0;
+
+	(void)state;
+	assert_non_null(h);
+	assert_true(ipq_set_mode(h, IPQ_COPY_PACKET, 0) >= 0);
+	for (unsigned i = 0; i < SECTIONS * PER_SECTION; i++) {
+		assert_true(ipq_read(h, message, sizeof(message), 5000000) > 0);
+		assert_int_equal(ipq_message_type(message), IPQM_PACKET);
+		held[n++] = (uint32_t)ipq_get_packet(message)->packet_id;
+		if (n <= PER_SECTION && i + 1 < SECTIONS * PER_SECTION)
+			continue;
+		while (n > 0)
+			assert_true(ipq_set_verdict(h, held[--n], NF_ACCEPT, 0, NULL) > 0);
+	}
+	assert_int_equal(ipq_destroy_handle(h), 0);
+	fetch(&file);
+	out.len = 0;
+	put(&out, file.bytes, file.len);
+	assert_each_once();
+}
+
+/* The library reads the environment when it is loaded. */
+static void start_again(char **argv)
+{
+	put_sections();
+	place(&in);
+	place(&out);
+	if (dup2(in.fd, IN_FD) < 0 || dup2(out.fd, OUT_FD) < 0)
+		abort();
+	setenv("IPQ_SOURCE", "pcap:/proc/self/fd/50,/proc/self/fd/51", 1);
+	execv(argv[0], argv); /* not /proc/self/exe, which is valgrind under valgrind */
+	abort();
+}
+
+int main(int argc, char **argv)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(variants_of_pcap_are_kept_and_changed),
@@ -575,7 +827,15 @@ int main(void)
 		cmocka_unit_test(metadata_of_recordings_is_delivered),
 		cmocka_unit_test(packet_over_64_kib_is_delivered_whole),
 		cmocka_unit_test(partial_checksum_is_reported),
+		cmocka_unit_test(packet_decided_in_a_later_section_is_written_into_its_own),
+		cmocka_unit_test(packets_of_sections_in_turn_keep_clock_and_interface),
+		cmocka_unit_test(repeated_packet_is_written_into_its_own_section),
+		cmocka_unit_test(repeated_packet_is_not_written_into_a_block),
+		cmocka_unit_test(held_by_classic_calls),
 	};
 
+	(void)argc;
+	if (getenv("IPQ_SOURCE") == NULL)
+		start_again(argv);
 	return cmocka_run_group_tests(tests, make_slots, NULL);
 }

@@ -32,6 +32,21 @@ check 'watch names them as well' grep -q '1 of link type 147 USER0 were not read
 "$ipq" watch --quiet --source "pcap:$work/in.pcapng" >"$work/log" 2>&1
 check 'but not when it is quiet' sh -c "! grep -q 'not read' '$work/log'"
 
+# pcapng of two sections in both byte orders, with two UDP packets each (IP identification 0 and 1).
+cat >"$work/base64" <<'END'
+Cg0NChwAAABNPCsaAQAAAP//////////HAAAAAEAAAAoAAAAZQAAAAAAAAACAAMAb25lAAkAAQAJAAAAAAAAACgAAAAGAAAAPAAAAAAAAAACAAAAAOQLVB
+wAAAAcAAAARQAAHAAAAABAEWbPCgAAAQoAAAIABwAJAAgAADwAAAAGAAAAPAAAAAAAAAACAAAAAGjjaxwAAAAcAAAARQAAHAABAABAEWbOCgAAAQoAAAIA
+BwAJAAgAADwAAAAKDQ0KAAAAHBorPE0AAQAA//////////8AAAAcAAAAAQAAACgAZQAAAAAAAAACAAN0d28AAAkAAQYAAAAAAAAAAAAAKAAAAAYAAAA8AA
+AAAAAAAAAAob5AAAAAHAAAABxFAAAcAAAAAEARZs8KAAABCgAAAgAHAAkACAAAAAAAPAAAAAYAAAA8AAAAAAAAAAAAp9jAAAAAHAAAABxFAAAcAAEAAEAR
+Zs4KAAABCgAAAgAHAAkACAAAAAAAPA==
+END
+base64 -d "$work/base64" >"$work/two.pcapng"
+"$ipq" filter --quiet --source "pcap:$work/two.pcapng,$work/out.pcapng" 'delay 1s udp and ip[5] = 0' >"$work/log" 2>&1
+"$ipq" watch --quiet --json --source "pcap:$work/out.pcapng" >"$work/json" 2>/dev/null
+check 'a packet that is delayed into the next section keeps clock and interface' test \
+	"$(sed 's/.*"time":\([0-9.]*\),.*"indev":"\([a-z]*\)".*/\1 \2/' "$work/json" | tr '\n' ' ')" = \
+	'10.400000000 one 11.000000000 two 11.000000000 one 11.600000000 two '
+
 # What was recorded is read back.
 "$ipq" filter --quiet --source "pcap:$work/in.pcapng,hook=FORWARD,indev=eth7,outdev=wan" -w "$work/rec.pcapng" \
 	'drop udp' >"$work/log" 2>&1

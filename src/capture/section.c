@@ -1,0 +1,114 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* Sections of pcapng that are opened again in the output. */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include "capture/reader.h"
+#include "capture/section.h"
+#include "util/bytes.h"
+
+#define BYTE_ORDER_MAGIC 0x1a2b3c4d
+#define HEADER 28	  /* of a section, without options */
+#define INTERFACE_HEAD 16 /* of the description of an interface, before the options */
+#define INTERFACE_MAX 128 /* a file may have many interfaces with many options: only short ones are kept */
+
+struct section {
+	uint32_t uses;
+	bool swapped;
+	uint8_t *bytes; /* the header, then the interfaces with the options that packets depend on */
+	size_t len, room;
+	size_t written; /* bytes of which the output has the original */
+};
+
+static void set32(const struct section *s, uint8_t *p, uint32_t v)
+{
+	put_native32(p, s->swapped ? __builtin_bswap32(v) : v);
+}
+
+static int make_room(struct section *s, size_t len)
+{
+	uint8_t *grown;
+
+	if (s->room - s->len >= len)
+		return 0;
+	grown = realloc(s->bytes, s->room * 2 + len);
+	if (grown == NULL)
+		return -ENOMEM;
+	s->room = s->room * 2 + len;
+	s->bytes = grown;
+	return 0;
+}
+
+struct section *section_new(const uint8_t *header)
+{
+	struct section *s = calloc(1, sizeof(*s));
+
+	if (s == NULL || make_room(s, HEADER) < 0) {
+		free(s);
+		return NULL;
+	}
+	s->uses = 1;
+	s->swapped = get_native32(header + 8) != BYTE_ORDER_MAGIC;
+	s->len = HEADER;
+	memcpy(s->bytes, header, HEADER);
+	set32(s, s->bytes + 4, HEADER);
+	memset(s->bytes + 16, 0xff, 8); /* the length of the section is not known */
+	set32(s, s->bytes + HEADER - 4, HEADER);
+	return s;
+}
+
+struct section *section_use(struct section *s)
+{
+	s->uses++;
+	return s;
+}
+
+void section_release(struct section *s)
+{
+	if (s == NULL || --s->uses > 0)
+		return;
+	free(s->bytes);
+	free(s);
+}
+
+int section_add_interface(struct section *s, const uint8_t *block, size_t len)
+{
+	uint8_t copy[INTERFACE_MAX];
+	const uint8_t *options = block + INTERFACE_HEAD, *value;
+	size_t at = 0, begin = 0, size, n = INTERFACE_HEAD;
+	uint16_t code;
+
+	memcpy(copy, block, INTERFACE_HEAD);
+	while ((value = pcapng_option(s->swapped, options, len - INTERFACE_HEAD - 4, &at, &code, &size)) !=
+	       NULL) {
+		if (pcapng_option_is_read(code) && at - begin <= sizeof(copy) - 4 - n) {
+			memcpy(copy + n, value - 4, at - begin);
+			n += at - begin;
+		}
+		begin = at;
+	}
+	set32(s, copy + 4, (uint32_t)n + 4);
+	set32(s, copy + n, (uint32_t)n + 4);
+	n += 4;
+	if (make_room(s, n) < 0)
+		return -ENOMEM;
+	memcpy(s->bytes + s->len, copy, n);
+	s->len += n;
+	return 0;
+}
+
+size_t section_len(const struct section *s)
+{
+	return s->len;
+}
+
+void section_written(struct section *s, size_t len)
+{
+	if (s->written < len)
+		s->written = len;
+}
+
+int section_open_again(const struct section *s, struct capture_writer *w)
+{
+	return capture_write(w, s->bytes, s->written);
+}

@@ -1,0 +1,29 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * Sections of pcapng. A packet can be decided after packets of the next section were written. Then its section is
+ * opened again in the output: its header and the descriptions of its interfaces are written once more.
+ */
+#ifndef CAPTURE_SECTION_H
+#define CAPTURE_SECTION_H
+
+#include <stddef.h>
+#include <stdint.h>
+#include "capture/file.h"
+
+struct section;
+
+/* The section that begins with this header, of which at least 28 bytes are given. NULL: no memory. */
+struct section *section_new(const uint8_t *header);
+struct section *section_use(struct section *s);
+void section_release(struct section *s); /* frees it after the last use; NULL: nothing */
+
+/* Adds a description of an interface, a whole block. 0, -ENOMEM. */
+int section_add_interface(struct section *s, const uint8_t *block, size_t len);
+/* Bytes that open the section again, as far as it has been read. */
+size_t section_len(const struct section *s);
+/* The first len bytes of a section were written, as they were in its file. */
+void section_written(struct section *s, size_t len);
+/* Writes once more what was written of it. 0 or -errno, as capture_write(). */
+int section_open_again(const struct section *s, struct capture_writer *w);
+
+#endif
