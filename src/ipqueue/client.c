@@ -396,8 +396,13 @@ static int serve(struct engine *e, struct client *c, const void *request, size_t
 		return 0;
 	if (c->pid == 0 && (int32_t)r.pid > 0)
 		set_pid(e, c, r.pid);
+	if (r.type == IPQM_MODE)
+		e->receive_earlier(e);
+	if (c->fd < 0) /* it ended meanwhile */
+		return 0;
 	err = do_request(e, c, &r, err != 0, request, &silent);
 	if (err != 0) {
+		e->receive_earlier(e);
 		engine_log(e, "client %u: request of type 0x%x refused: %s", c->serial, r.type,
 			   strerror(err));
 		answer(e, c, err, request, r.len <= REQUEST_ROOM ? r.len : WIRE_NLHDR);

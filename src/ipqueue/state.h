@@ -105,8 +105,10 @@ struct engine {
 	bool adopt, lossless, keep;
 	bool patient; /* lossless or keep: packets wait for clients */
 	bool configured, ended, eof_sent, awaiting_owner;
-	int refused;	/* the source's -errno for the last configuration, or 0 */
-	bool watched;	/* the source is in the epoll set */
+	bool receiving;				   /* in receive_earlier */
+	void (*receive_earlier)(struct engine *e); /* receives and delivers what the source has now */
+	int refused;				   /* the source's -errno for the last configuration, or 0 */
+	bool watched;				   /* the source is in the epoll set */
 	bool polling;	/* the source and the owners are not in the epoll set: see engine_set_polling */
 	int failed;	/* -errno: the source does not work any more */
 	int broken;	/* -errno: it has no more packets, but still takes verdicts */

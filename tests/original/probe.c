@@ -309,6 +309,78 @@ static void verdicts(void)
 	next();
 }
 
+static void accepts(void)
+{
+	READ(2000000);
+	SAY(ipq_set_verdict(h, ipq_get_packet(buf)->packet_id, NF_ACCEPT, 0, NULL));
+	arrives();
+}
+
+/* A packet has the mode in which it was queued, and a refusal comes after the packets that were queued before. */
+static void order(void)
+{
+	SAY(ipq_set_mode(h, IPQ_COPY_PACKET, 0));
+	packet_is_sent("before the range");
+	SAY(ipq_set_mode(h, IPQ_COPY_PACKET, 21));
+	packet_is_sent("after the range");
+	accepts();
+	accepts();
+	packet_is_sent("before meta");
+	SAY(ipq_set_mode(h, IPQ_COPY_META, 0));
+	packet_is_sent("after meta");
+	accepts();
+	accepts();
+	packet_is_sent("before the refusal");
+	packet_is_sent("also before it");
+	SAY(ipq_set_mode(h, 9, 0));
+	packet_is_sent("after the refusal");
+	accepts();
+	accepts();
+	READ(2000000);
+	accepts();
+	packet_is_sent("before none");
+	SAY(ipq_set_mode(h, IPQ_COPY_NONE, 0));
+	packet_is_sent("while none");
+	SAY(ipq_set_mode(h, IPQ_COPY_META, 0));
+	packet_is_sent("after none");
+	accepts();
+	accepts();
+	READ(-1);
+}
+
+static void descriptors(void)
+{
+	int old = h->fd, copy = fcntl(old, F_DUPFD, 50);
+	struct ipq_handle *own;
+	int status;
+
+	h->fd = copy;
+	packet_is_sent("through a copy");
+	SAY(readable(500000));
+	accepts();
+	SAY(close(old));
+	SAY(ipq_set_mode(h, IPQ_COPY_PACKET, 0));
+	packet_is_sent("through a copy alone");
+	accepts();
+	SAY(dup2(copy, old) == old);
+	h->fd = old;
+	SAY(close(copy));
+	if (fork() == 0) {
+		own = ipq_create_handle(0, PF_INET);
+		ipq_set_mode(own, IPQ_COPY_META, 0); /* ours fails at once, too */
+		SAY(ipq_read(own, buf, 1, 0));
+		SAY(ipq_read(own, buf, sizeof(buf), 2000000) > 0 ? ipq_get_msgerr(buf) : -1);
+		SAY(ipq_set_verdict(own, 1, NF_ACCEPT, 0, NULL) > 0);
+		SAY(ipq_read(own, buf, sizeof(buf), 2000000) > 0 ? ipq_get_msgerr(buf) : -1);
+		SAY(ipq_destroy_handle(own));
+		SAY(ipq_destroy_handle(h));
+		_exit(0);
+	}
+	SAY(wait(&status) > 0 && status == 0);
+	packet_is_sent("after the child");
+	accepts();
+}
+
 int main(void)
 {
 	struct ipq_handle *six;
@@ -325,6 +397,8 @@ int main(void)
 		return 1;
 	before_the_mode();
 	modes();
+	order();
+	descriptors();
 	verdicts();
 	fd = h->fd;
 	SAY(ipq_destroy_handle(h));
