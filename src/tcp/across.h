@@ -1,10 +1,18 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* Text that begins in one segment and ends in a later one. Internal to the project. */
+/* What ipq_tcp.h has not: a text wherever it is, also across segments. Internal to the project. */
 #ifndef TCP_ACROSS_H
 #define TCP_ACROSS_H
 
+#include <stdbool.h>
 #include <stdint.h>
 #include "ipq_tcp.h"
+
+/*
+ * Replaces old_bytes wherever they are in the segment, or (all: false) once. Returns how often. *refused: 0, or why the
+ * last one was not replaced that was there.
+ */
+int tcp_replace_text(struct ipq_tcp_segment *s, const void *old_bytes, size_t old_len, const void *new_bytes,
+		     size_t new_len, bool all, int *refused);
 
 #define TCP_ACROSS_MAX 64
 

@@ -137,6 +137,27 @@ bool tcp_log_covers(const struct tcp_log *log, uint32_t begin, uint32_t end)
 	return i < log->end && before(log->begin[i], end);
 }
 
+uint32_t tcp_log_cursor(const struct tcp_log *log, uint32_t begin)
+{
+	return first_ending_after(log, begin);
+}
+
+bool tcp_log_covers_next(const struct tcp_log *log, uint32_t *cursor, uint32_t begin, uint32_t end)
+{
+	while (*cursor < log->end && !before(begin, old_end(log, *cursor)))
+		++*cursor;
+	return *cursor < log->end && before(log->begin[*cursor], end);
+}
+
+bool tcp_log_next(const struct tcp_log *log, uint32_t sequence, uint32_t *begin)
+{
+	uint32_t i = first_after(log, sequence, false);
+
+	if (i < log->end)
+		*begin = log->begin[i];
+	return i < log->end;
+}
+
 /* ---- changes ---------------------------------------------------------------------------------- */
 
 static uint32_t hash_text(const uint8_t *p, size_t len)
@@ -247,14 +268,14 @@ static int resize_edits(struct tcp_log *log, uint32_t room)
 	return 0;
 }
 
-/* Makes room for one more edit. */
-static int grow_edits(struct tcp_log *log, size_t limit)
+/* Makes room for one more edit, if possible for n more. */
+static int grow_edits(struct tcp_log *log, uint32_t n, size_t limit)
 {
-	uint32_t room = log->room + log->room / 2;
+	uint32_t room = log->room + (n > log->room / 2 ? n : log->room / 2);
 	uint32_t by = log->first - log->first % TCP_BLOCK; /* whole blocks: their shifts stay right */
 	size_t others = tcp_log_bytes(log) - edits_bytes(log->room);
 
-	if (log->end < log->room)
+	if (n <= log->room - log->end)
 		return 0;
 	if (by > log->room / 4) {
 		uint32_t used = log->end - by;
@@ -266,14 +287,23 @@ static int grow_edits(struct tcp_log *log, size_t limit)
 		log->first -= by;
 		log->summed = log->summed < by ? 0 : log->summed - by;
 		log->end = used;
-		return 0;
+		return grow_edits(log, n, limit);
 	}
 	room = (room < EDITS_FIRST ? EDITS_FIRST : room) / TCP_BLOCK * TCP_BLOCK;
 	if (room == log->room)
 		room += TCP_BLOCK;
 	while (room > log->room && others + edits_bytes(room) > limit)
 		room -= TCP_BLOCK;
-	return room > log->room ? resize_edits(log, room) : -ENOBUFS;
+	if (room > log->room)
+		return resize_edits(log, room);
+	return log->end < log->room ? 0 : -ENOBUFS;
+}
+
+/* Makes room in the arrays for n edits at `at`. */
+static void move_edits(struct tcp_log *log, uint32_t at, uint32_t n)
+{
+	memmove(log->begin + at + n, log->begin + at, (log->end - at) * sizeof(*log->begin));
+	memmove(log->which + at + n, log->which + at, log->end - at);
 }
 
 int tcp_log_add(struct tcp_log *log, uint32_t begin, const void *bytes, uint16_t old_len, uint16_t new_len,
@@ -284,7 +314,7 @@ int tcp_log_add(struct tcp_log *log, uint32_t begin, const void *bytes, uint16_t
 
 	while (log->first < log->end && before(log->begin[log->first], begin - TCP_SPAN_MAX))
 		tcp_log_prune_oldest(log, 1);
-	err = grow_edits(log, limit);
+	err = grow_edits(log, 1, limit);
 	if (err)
 		return err;
 	at = first_ending_after(log, begin);
@@ -294,8 +324,7 @@ int tcp_log_add(struct tcp_log *log, uint32_t begin, const void *bytes, uint16_t
 	if (kind < 0)
 		return kind;
 	log->kind[kind].refs++;
-	memmove(log->begin + at + 1, log->begin + at, (log->end - at) * sizeof(*log->begin));
-	memmove(log->which + at + 1, log->which + at, log->end - at);
+	move_edits(log, at, 1);
 	log->begin[at] = begin;
 	log->which[at] = (uint8_t)kind;
 	if (at == log->end && at == log->summed) {
@@ -308,6 +337,33 @@ int tcp_log_add(struct tcp_log *log, uint32_t begin, const void *bytes, uint16_t
 	if (at < log->summed && at + 1 < log->end)
 		log->summed = at;
 	return 0;
+}
+
+uint32_t tcp_log_repeat(struct tcp_log *log, const uint32_t *number, uint32_t n, size_t limit)
+{
+	uint32_t at, delta;
+	bool last;
+
+	if (grow_edits(log, n, limit))
+		return 0;
+	if (n > log->room - log->end)
+		n = log->room - log->end;
+	at = first_after(log, number[0], false);
+	delta = delta_of(log, at - 1);
+	last = at == log->end;
+	move_edits(log, at, n);
+	memcpy(log->begin + at, number, n * sizeof(*number));
+	memset(log->which + at, log->which[at - 1], n);
+	log->kind[log->which[at - 1]].refs += n;
+	log->end += n;
+	for (uint32_t i = (at + TCP_BLOCK - 1) / TCP_BLOCK * TCP_BLOCK; last && i < log->end; i += TCP_BLOCK)
+		log->shift[i / TCP_BLOCK] = log->total + (i - at) * delta;
+	log->total += n * delta;
+	if (last && log->summed == at)
+		log->summed = log->end;
+	else if (at < log->summed)
+		log->summed = at;
+	return n;
 }
 
 void tcp_log_remove(struct tcp_log *log, uint32_t begin)
@@ -364,44 +420,41 @@ void tcp_log_prune(struct tcp_log *log, uint32_t sequence)
 
 /* ---- text ------------------------------------------------------------------------------------- */
 
-/* Most pieces are short in a segment full of matches: a call of memcpy would cost more than the copy. */
-static inline void copy(uint8_t *to, const uint8_t *from, size_t n)
-{
-	if (n == 1)
-		*to = *from;
-	else if (n == 2)
-		memcpy(to, from, 2);
-	else if (n)
-		memcpy(to, from, n);
-}
-
 size_t tcp_log_copy(const struct tcp_log *log, uint32_t begin, uint32_t *end, const uint8_t *from,
 		    uint8_t *to, size_t room)
 {
-	uint32_t at = begin, i = first_ending_after(log, begin);
+	uint32_t at = begin, i = first_ending_after(log, begin), stop = *end;
+	const uint32_t *edit = log->begin; /* what is written could change *log, as far as a compiler knows */
 	size_t len = 0;
 
-	if (i < log->end && before(log->begin[i], begin))
+	if (i < log->end && before(edit[i], begin))
 		at = old_end(log, i++);
-	for (; i < log->end && before(log->begin[i], *end); i++) {
-		const struct tcp_kind *kind = kind_of(log, i);
-		size_t raw = log->begin[i] - at;
+	while (i < log->end && before(edit[i], stop)) {
+		const uint32_t last = log->end;
+		const uint8_t *which = log->which, kind = which[i];
+		const struct tcp_kind k = log->kind[kind];
 
-		if (raw + kind->new_len > room - len) {
-			*end = log->begin[i];
-			break;
+		for (; i < last && which[i] == kind && before(edit[i], stop); i++) {
+			size_t raw = edit[i] - at;
+
+			if (raw + k.new_len > room - len) {
+				stop = edit[i];
+				break;
+			}
+			tcp_copy_text(to + len, from + (at - begin), raw);
+			tcp_copy_text(to + len + raw, k.bytes, k.new_len);
+			len += raw + k.new_len;
+			at = edit[i] + k.old_len;
 		}
-		copy(to + len, from + (at - begin), raw);
-		copy(to + len + raw, kind->bytes, kind->new_len);
-		len += raw + kind->new_len;
-		at = old_end(log, i);
 	}
-	if (!before(at, *end))
-		return len;
-	if (*end - at > room - len)
-		*end = at + (uint32_t)(room - len);
-	copy(to + len, from + (at - begin), *end - at);
-	return len + (*end - at);
+	if (before(at, stop)) {
+		if (stop - at > room - len)
+			stop = at + (uint32_t)(room - len);
+		tcp_copy_text(to + len, from + (at - begin), stop - at);
+		len += stop - at;
+	}
+	*end = stop;
+	return len;
 }
 
 size_t tcp_log_bytes(const struct tcp_log *log)

@@ -212,8 +212,7 @@ static bool overlaps_unlogged(const struct tcp_direction *d, uint32_t begin, uin
 	return d->has_unlogged && before(begin, d->unlogged.end) && before(d->unlogged.begin, end);
 }
 
-/* What the log of this direction may use of the connection's memory and of the table's. */
-static size_t log_limit(const struct ipq_tcp *t, const struct tcp_flow *f, const struct tcp_log *log)
+size_t tcp_log_limit(const struct ipq_tcp *t, const struct tcp_flow *f, const struct tcp_log *log)
 {
 	size_t used = tcp_flow_bytes(f), logged = tcp_log_bytes(log),
 	       gaps = TCP_GAPS * sizeof(struct tcp_range);
@@ -232,7 +231,7 @@ static int add_to_log(struct ipq_tcp_segment *s, struct tcp_direction *d, uint32
 		      size_t old_len, size_t new_len)
 {
 	struct tcp_log *log = &d->log;
-	size_t limit = log_limit(s->table, flow_of(s), log);
+	size_t limit = tcp_log_limit(s->table, flow_of(s), log);
 	int err;
 
 	/* Text of a gap before very many edits: each would have to be moved. */
@@ -508,22 +507,4 @@ enum ipq_tcp_result ipq_tcp_end(struct ipq_tcp_segment *s)
 	s->state = 0;
 	pthread_mutex_unlock(&shard->lock);
 	return result;
-}
-
-int ipq_tcp_substitute(struct ipq_tcp *t, struct ipq_edit *e, uint32_t zone, const void *old_bytes,
-		       size_t old_len, const void *new_bytes, size_t new_len)
-{
-	struct ipq_tcp_segment s;
-	int at = 0, err = ipq_tcp_begin(t, &s, e, zone, 0);
-
-	if (err)
-		return err;
-	ipq_tcp_expect(&s, old_len, new_len, true);
-	while ((at = ipq_edit_find(e, (size_t)at, old_bytes, old_len)) >= 0) {
-		err = ipq_tcp_replace(&s, (size_t)at, old_len, new_bytes, new_len);
-		if (err < 0 && err != -ESTALE && err != -EEXIST)
-			break;
-		at += err == 1 ? (int)old_len : 1;
-	}
-	return (int)ipq_tcp_end(&s);
 }

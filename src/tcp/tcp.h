@@ -50,14 +50,35 @@ uint32_t tcp_log_unmap(const struct tcp_log *log, uint32_t mapped, bool up);
 /* Does an edit begin in [begin, end), or is begin inside one? */
 bool tcp_log_covers(const struct tcp_log *log, uint32_t begin, uint32_t end);
 
+/* The same for places one after the other, from the first one of the cursor on. */
+uint32_t tcp_log_cursor(const struct tcp_log *log, uint32_t begin);
+bool tcp_log_covers_next(const struct tcp_log *log, uint32_t *cursor, uint32_t begin, uint32_t end);
+
 /* Adds an edit; the log may then use `limit` bytes. 0, -EEXIST, -ENOBUFS (limit), -ENOMEM. */
 int tcp_log_add(struct tcp_log *log, uint32_t begin, const void *bytes, uint16_t old_len, uint16_t new_len,
 		size_t limit);
 
-/* Most texts are short: a call of memcmp would cost more than the comparison. */
+/* The edit that begins before number[0], and ends there at the latest, is made at these n places too, which are before
+ * the next edit. The log may then use `limit` bytes. Returns for how many of them there was room. */
+uint32_t tcp_log_repeat(struct tcp_log *log, const uint32_t *number, uint32_t n, size_t limit);
+
+/* Where the first edit begins that begins after sequence. false: there is none. */
+bool tcp_log_next(const struct tcp_log *log, uint32_t sequence, uint32_t *begin);
+
+/* Most texts are short: a call of memcmp or memcpy would cost more than the work. */
 static inline bool tcp_same_text(const uint8_t *a, const uint8_t *b, size_t n)
 {
 	return n > 2 ? memcmp(a, b, n) == 0 : (n == 0 || a[0] == b[0]) && (n < 2 || a[1] == b[1]);
+}
+
+static inline void tcp_copy_text(uint8_t *to, const uint8_t *from, size_t n)
+{
+	if (n == 1)
+		*to = *from;
+	else if (n == 2)
+		memcpy(to, from, 2);
+	else if (n)
+		memcpy(to, from, n);
 }
 
 /* Computes the shifts. To be called when all edits of a segment are added, before positions are mapped. */
@@ -261,6 +282,11 @@ bool tcp_in_gap(const struct tcp_direction *d, uint32_t begin, uint32_t end);
 
 /* Learns what the segment has sent and acknowledged. Returns the connection's class. */
 enum tcp_class tcp_depart(const struct ipq_tcp *t, struct tcp_flow *f, const struct ipq_tcp_segment *s);
+
+/* ---- segment.c -------------------------------------------------------------------------------- */
+
+/* What the log of this direction may use of the connection's memory and of the table's. */
+size_t tcp_log_limit(const struct ipq_tcp *t, const struct tcp_flow *f, const struct tcp_log *log);
 
 /* ---- quote.c: segments in ICMP errors ---------------------------------------------------------- */
 

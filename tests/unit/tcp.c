@@ -696,6 +696,87 @@ static void gap_full_of_matches_costs_little(void **state)
 	ipq_tcp_close(t);
 }
 
+static uint32_t random_below(uint32_t n)
+{
+	static uint32_t state = 12345;
+
+	state = state * 1103515245 + 12345;
+	return (state >> 16) % n;
+}
+
+/* Replaces each text by a call of its own. */
+static void pass_one_by_one(struct ipq_tcp *t, const char *old, const char *new)
+{
+	size_t old_len = strlen(old);
+	struct ipq_tcp_segment s;
+	int at = 0, err;
+
+	assert_int_equal(ipq_tcp_begin(t, &s, &e, 0, 0), 0);
+	ipq_tcp_expect(&s, old_len, strlen(new), true);
+	while ((at = ipq_edit_find(&e, (size_t)at, old, old_len)) >= 0) {
+		err = ipq_tcp_replace(&s, (size_t)at, old_len, new, strlen(new));
+		if (err < 0 && err != -ESTALE && err != -EEXIST)
+			break;
+		at += err == 1 ? (int)old_len : 1;
+	}
+	ipq_tcp_end(&s);
+}
+
+/* Random segments of a stream: gaps, retransmissions, acknowledgements, logs that are full. */
+static void texts_together_are_replaced_as_one_by_one(void **state)
+{
+	static const char *const rules[][2] = { { "a", "bb" }, { "a", "x" }, { "aa", "" }, { "ab", "yy" } };
+	static uint8_t together[65536];
+	struct ipq_tcp_options options = { .size = sizeof(options), .max_connection_bytes = 1500 };
+	struct ipq_tcp *t[2];
+	static char stream[6000];
+
+	(void)state;
+	for (unsigned round = 0; round < 300; round++) {
+		const char *const *rule = rules[round % 4];
+		uint32_t sent = 0;
+
+		for (size_t i = 0; i < sizeof(stream); i++)
+			stream[i] = round % 8 < 4 || random_below(3) ? 'a' : 'b';
+		for (unsigned i = 0; i < 2; i++) {
+			assert_int_equal(ipq_tcp_open(&t[i], &options), 0);
+			shake_hands(t[i], 0);
+		}
+		for (unsigned n = 0; n < 60; n++) {
+			uint32_t len = 1 + random_below(300),
+				 at = random_below(4) ? sent : random_below(sent + 600);
+			struct packet p = { .flags = IPQ_TCP_ACK, .text = stream + at, .text_len = len };
+			uint32_t packet_len;
+
+			if (at + len > sizeof(stream))
+				continue;
+			p.sequence = A_ISN + 1 + at;
+			p.acknowledgement = B_ISN + 1;
+			if (sent < at + len)
+				sent = at + len;
+			write_packet(&p);
+			ipq_tcp_substitute(t[0], &e, 0, rule[0], strlen(rule[0]), rule[1], strlen(rule[1]));
+			packet_len = e.len;
+			memcpy(together, buffer, packet_len);
+			write_packet(&p);
+			pass_one_by_one(t[1], rule[0], rule[1]);
+			assert_int_equal(e.len, packet_len);
+			assert_memory_equal(buffer, together, packet_len);
+			assert_int_equal(ipq_checksum_verify(buffer, packet_len), 0);
+			if (random_below(5))
+				continue;
+			p = (struct packet){ .side = 1, .flags = IPQ_TCP_ACK, .sequence = B_ISN + 1 };
+			p.acknowledgement = A_ISN + 1 + random_below(2 * sent);
+			for (unsigned i = 0; i < 2; i++)
+				pass(t[i], &p, "-", "+");
+		}
+		assert_int_equal(stats_of(t[0]).replaced, stats_of(t[1]).replaced);
+		assert_int_equal(stats_of(t[0]).late, stats_of(t[1]).late);
+		for (unsigned i = 0; i < 2; i++)
+			ipq_tcp_close(t[i]);
+	}
+}
+
 static void full_log_of_the_same_length_replaces_all(void **state)
 {
 	struct ipq_tcp *t = open_connection(0);
@@ -877,6 +958,7 @@ int main(void)
 		cmocka_unit_test(full_table_refuses_new_connections_until_old_ones_are_idle),
 		cmocka_unit_test(segments_full_of_matches_cost_little),
 		cmocka_unit_test(gap_full_of_matches_costs_little),
+		cmocka_unit_test(texts_together_are_replaced_as_one_by_one),
 		cmocka_unit_test(full_log_of_the_same_length_replaces_all),
 		cmocka_unit_test(text_across_segments_is_replaced_in_each),
 		cmocka_unit_test(text_across_segments_is_replaced_as_a_whole_or_not),

@@ -172,27 +172,7 @@ static void expect(struct ipq_tcp_segment *s, const struct rewrite *r)
 		ipq_tcp_expect(s, 1, 3, false);
 }
 
-/* Text of one rule in a TCP segment: places changed. refused: 0, or -errno if one cannot be changed. */
-static int rewrite_segment(struct ipq_tcp_segment *s, const struct ipq_edit *e, const struct rewrite *r,
-			   int *refused)
-{
-	int at = 0, places = 0, result;
-
-	*refused = 0;
-	while ((at = ipq_edit_find(e, (size_t)at, r->from, r->from_len)) >= 0) {
-		result = ipq_tcp_replace(s, (size_t)at, r->from_len, r->to, r->to_len);
-		places += result == 1;
-		/* Text that an earlier rule has replaced is gone. */
-		if (result < 0 && result != -EEXIST)
-			*refused = result;
-		if ((result == 1 && !r->all) || (*refused != 0 && *refused != -ESTALE))
-			break;
-		at += result == 1 ? (int)r->from_len : 1;
-	}
-	return places;
-}
-
-/* The same for text that begins in this segment and ends in a later one. */
+/* Text of one rule that begins in this segment and ends in a later one. */
 static int rewrite_across(struct editor *ed, struct ipq_tcp_segment *s, const struct ipq_edit *e,
 			  const struct rewrite *r)
 {
@@ -274,17 +254,19 @@ static bool rewrite_tcp(struct editor *ed, const struct active_rules *rules, str
 	if (answers != NULL)
 		expect(&s, answers);
 	for (unsigned i = 0; i < ed->count; i++) {
-		const struct action *a = ed->edit[i].action;
+		const struct rewrite *r = &ed->edit[i].action->rewrite;
+		int places;
 
-		if (a->type != ACTION_REWRITE)
+		if (ed->edit[i].action->type != ACTION_REWRITE)
 			continue;
-		expect(&s, &a->rewrite);
-		if (a->rewrite.http)
+		expect(&s, r);
+		if (r->http)
 			continue;
-		count_rewrite(ed, ed->edit[i].counters, rewrite_segment(&s, e, &a->rewrite, &refused), e);
+		places = tcp_replace_text(&s, r->from, r->from_len, r->to, r->to_len, r->all, &refused);
+		count_rewrite(ed, ed->edit[i].counters, places, e);
 		count_rewrite(ed, ed->edit[i].counters, refused, e);
 		if (ed->following.count > 0)
-			count_rewrite(ed, ed->edit[i].counters, rewrite_across(ed, &s, e, &a->rewrite), e);
+			count_rewrite(ed, ed->edit[i].counters, rewrite_across(ed, &s, e, r), e);
 	}
 	rewrite_http(ed, &s, e);
 	return ipq_tcp_end(&s) != IPQ_TCP_DROP;
