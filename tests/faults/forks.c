@@ -53,10 +53,52 @@ static void work(struct reader *r)
 	signal_done(done[1]);
 }
 
+#ifdef __SANITIZE_ADDRESS__
+static bool others_sleep(void)
+{
+	DIR *d = opendir("/proc/self/task");
+	bool sleep = true;
+	struct dirent *e;
+
+	if (d == NULL)
+		_exit(4);
+	while (sleep && (e = readdir(d)) != NULL) {
+		char path[300], state = 'S';
+		FILE *f;
+
+		snprintf(path, sizeof(path), "/proc/self/task/%s/stat", e->d_name);
+		if (strtol(e->d_name, NULL, 10) <= 0 || strtol(e->d_name, NULL, 10) == getpid() ||
+		    (f = fopen(path, "r")) == NULL)
+			continue;
+		sleep = fscanf(f, "%*d (%*[^)]) %c", &state) == 1 && state == 'S';
+		fclose(f);
+	}
+	closedir(d);
+	return sleep;
+}
+
+/* A thread that starts or allocates holds a lock of the sanitizer: a child forked now would wait for it forever. */
+static void wait_until_others_sleep(void)
+{
+	int tries, quiet = 0;
+
+	for (tries = 0; quiet < 10 && tries < 1000; tries++) {
+		quiet = others_sleep() ? quiet + 1 : 0;
+		usleep(5000);
+	}
+}
+#else
+static void wait_until_others_sleep(void)
+{
+}
+#endif
+
 static pid_t fork_child(void)
 {
-	pid_t child = fork();
+	pid_t child;
 
+	wait_until_others_sleep();
+	child = fork();
 	if (child < 0)
 		_exit(6);
 	return child;
@@ -99,9 +141,6 @@ static void child_takes_queue_of_parents_handle(struct reader *r)
 
 	if (api != NEW)
 		r->h = ipq_create_handle(0, 2);
-#ifdef __SANITIZE_ADDRESS__
-	usleep(200000); /* a starting thread holds the sanitizer's lock: a child forked now would block forever */
-#endif
 	child = fork_child();
 	if (child == 0) {
 		usleep(1000); /* the parent may have let go, and its engine may have served us before */

@@ -44,6 +44,15 @@ status_shows() {
 		{ cat $work/status $work/metrics; return 1; }
 }
 
+# The line comes at the start, and after a reload.
+wait_for_new_rules() {
+	tries=250
+	until [ "$(grep -c 'in force' $log)" = 2 ] || [ $tries = 0 ]; do
+		tries=$((tries - 1))
+		sleep 0.02
+	done
+}
+
 # Packets with the mark 7 that came to the end of the hook.
 marked() {
 	$way -w -t mangle -vnxL INPUT | awk '/mark match 0x7/ { print $1 }'
@@ -92,7 +101,7 @@ for way in $(ways_to_queue); do
 	filter_on 'accept flow udp dst port 7001'
 	expect "$way: another flow" $FLOW udp -n 20 7001
 	kill -USR2 $filter
-	sleep 0.5
+	wait_for_line ' flows decided'
 	end
 	expect "$way: the counters of flows are set to 0" reported ' 0 flows decided: 0 more packets, 0 bytes'
 
@@ -104,7 +113,7 @@ for way in $(ways_to_queue); do
 	expect "$way: before a reload the flow is accepted" same_flow
 	echo 'drop udp dst port 7005' >$work/rules
 	kill -HUP $filter
-	sleep 1
+	wait_for_new_rules
 	expect "$way: after a reload its packets are dropped" same_flow -e 0 -w 300
 	end
 	expect "$way: by the new rule" reported '^ *1  *20 .*drop udp'

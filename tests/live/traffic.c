@@ -16,7 +16,7 @@
  *
  * -f PORT: datagrams from this port; -1: the next one is sent when one has arrived.
  * Everywhere: -a ADDRESS to send to (127.0.0.1; one with a colon is IPv6), -N NAMESPACE: the receiver
- * lives in this one of `ip netns`, -w MILLISECONDS to wait for what does not come (1500).
+ * lives in this one of `ip netns`, -w MILLISECONDS to wait for what is expected (10000), and then for what is not (1500).
  *
  * A datagram of 8 bytes and more begins with its number; what follows is a function of number and size.
  * Not more than a window of datagrams is under way, so that a loss is never our own receive buffer's.
@@ -49,7 +49,7 @@ struct settings {
 	long long expected; /* -1: all */
 	size_t min, max;
 	const char *address, *netns;
-	int wait_ms;
+	int wait_ms, patience_ms; /* for what must not come, for what must */
 	bool stream, one_by_one, ordered;
 	unsigned rate;
 	uint16_t port, from;
@@ -317,7 +317,7 @@ static int udp(const struct settings *s)
 	struct arrivals a = { .seen = calloc((size_t)(s->count / 8 + 1), 1) };
 	size_t under_way = 0;
 	uint64_t start = now_ns();
-	int give_up = s->wait_ms;
+	int give_up = s->patience_ms;
 
 	if (!a.seen)
 		die("calloc");
@@ -341,8 +341,7 @@ static int udp(const struct settings *s)
 			give_up = 10;
 		under_way = 0;
 	}
-	if (s->rate > 0)
-		take(s, in, &a, s->count, s->wait_ms);
+	take(s, in, &a, expected, s->patience_ms);
 	take(s, in, &a, UINT64_MAX, lossless && a.right == s->count ? 50 : s->wait_ms);
 	count_small_copies(s, &a);
 	printf("udp: %llu sent, %llu arrived as sent, %llu changed, %llu twice; expected %llu\n",
@@ -355,6 +354,11 @@ static int udp(const struct settings *s)
 }
 
 /* ---- tcp ------------------------------------------------------------------------------------- */
+
+static int wait_for_connection(const struct settings *s)
+{
+	return s->expected == 0 ? s->wait_ms : s->patience_ms;
+}
 
 /* Connects, but not for longer than it is worth waiting. */
 static int connect_out(const struct settings *s)
@@ -369,8 +373,8 @@ static int connect_out(const struct settings *s)
 	if (connect(fd, &a.any, len) < 0) {
 		if (errno != EINPROGRESS)
 			die("connect");
-		if (poll(&p, 1, s->wait_ms) != 1 || getsockopt(fd, SOL_SOCKET, SO_ERROR, &error, &size) ||
-		    error) {
+		if (poll(&p, 1, wait_for_connection(s)) != 1 ||
+		    getsockopt(fd, SOL_SOCKET, SO_ERROR, &error, &size) || error) {
 			close(fd);
 			return -1;
 		}
@@ -422,7 +426,7 @@ static int tcp(const struct settings *s)
 		printf("tcp: no connection; expected %llu bytes\n", (unsigned long long)expected);
 		return expected != 0;
 	}
-	in = readable(listener, s->wait_ms) ? accept(listener, NULL, NULL) : -1;
+	in = readable(listener, wait_for_connection(s)) ? accept(listener, NULL, NULL) : -1;
 	if (in < 0) {
 		puts("tcp: the connection did not come in");
 		return expected != 0;
@@ -461,9 +465,9 @@ static ssize_t say_stream(const struct settings *s, int listener, const char *te
 
 	if (out < 0)
 		return -1;
-	in = readable(listener, s->wait_ms) ? accept(listener, NULL, NULL) : -1;
+	in = readable(listener, wait_for_connection(s)) ? accept(listener, NULL, NULL) : -1;
 	if (in >= 0 && send(out, text, strlen(text), MSG_NOSIGNAL) > 0)
-		n = readable(in, s->wait_ms) ? recv(in, got, room, 0) : -1;
+		n = readable(in, s->patience_ms) ? recv(in, got, room, 0) : -1;
 	close(out);
 	if (in >= 0)
 		close(in);
@@ -484,7 +488,7 @@ static int say(const struct settings *s, char **text)
 		} else {
 			if (send(out, *text, strlen(*text), 0) < 0 && errno != ECONNREFUSED && errno != EPERM)
 				die("send");
-			if (readable(in, s->wait_ms))
+			if (readable(in, s->patience_ms))
 				n = recv(in, got, sizeof(got), 0);
 		}
 		if (n < 0)
@@ -545,9 +549,12 @@ static void read_sizes(struct settings *s, const char *text)
 
 int main(int argc, char **argv)
 {
-	struct settings s = {
-		.count = 1000, .expected = -1, .max = 1400, .address = "127.0.0.1", .wait_ms = 1500
-	};
+	struct settings s = { .count = 1000,
+			      .expected = -1,
+			      .max = 1400,
+			      .address = "127.0.0.1",
+			      .wait_ms = 1500,
+			      .patience_ms = 10000 };
 	const char *what = argc > 1 ? argv[1] : "";
 	int option;
 
@@ -569,7 +576,7 @@ int main(int argc, char **argv)
 			s.netns = optarg;
 			break;
 		case 'w':
-			s.wait_ms = atoi(optarg);
+			s.wait_ms = s.patience_ms = atoi(optarg);
 			break;
 		case 'f':
 			s.from = (uint16_t)atoi(optarg);

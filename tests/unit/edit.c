@@ -9,6 +9,7 @@
 #include <cmocka.h>
 
 #include "edit_random.h"
+#include "rounds.h"
 
 static void lengths_and_checksums_are_correct_after_every_edit(void **state)
 {
@@ -171,7 +172,7 @@ static void random_replacements_match_a_model(void **state)
 	(void)state;
 	assert_int_equal(begin(&e, b.len), 0);
 	memcpy(model, packet + e.payload, len);
-	for (unsigned k = 0; k < 3000; k++) {
+	for (unsigned k = 0; k < rounds(3000); k++) {
 		size_t at = random_below((uint32_t)len + 1), gone = random_below((uint32_t)(len - at) + 1), n;
 		uint8_t bytes[300];
 

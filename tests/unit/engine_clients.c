@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 /* The engine and its clients: batches, slow and hostile clients, their end. */
 #include "engine_room.h"
+#include "rounds.h"
 
 static void packets_and_verdicts_are_sent_in_batches(void **state)
 {
@@ -275,7 +276,7 @@ static void random_requests_affect_no_other_client(void **state)
 	(void)state;
 	ask_mode(good, WIRE_LP64, 8, COPY_META, 0);
 	settle(&r);
-	for (i = 0; i < 6000; i++) {
+	for (i = 0; i < (int)rounds(6000); i++) {
 		size_t len = (size_t)rand_r(&seed) % (i % 100 == 0 ? sizeof(buf) : 100), k;
 		struct nlmsghdr h = { .nlmsg_len =
 					      (uint32_t)(rand_r(&seed) % 3 == 0 ? rand_r(&seed) : (int)len),

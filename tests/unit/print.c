@@ -7,6 +7,7 @@
 #include <cmocka.h>
 #include "output/decode.h"
 #include "output/print.h"
+#include "rounds.h"
 
 static uint8_t udp4[] = { 0x45, 0, 0,	 36,   0, 0,  0, 0,  64, 17, 0,	 0,   10,  0,	0,   1,	  10,  0,
 			  0,	2, 0x14, 0xe9, 0, 53, 0, 16, 0,	 0,  27, '[', '2', 'J', 'e', 'v', 'i', 'l' };
@@ -85,7 +86,7 @@ static void truncated_packets_are_printed_without_reading_beyond_the_end(void **
 {
 	(void)state;
 	srandom(3);
-	for (int n = 0; n < 20000; n++) {
+	for (int n = 0; n < (int)rounds(20000); n++) {
 		uint32_t len = (uint32_t)random() % 120;
 		uint8_t *p = malloc(len + (len == 0)); /* exactly as long: a sanitizer sees a byte too far */
 
@@ -193,7 +194,7 @@ static void names_are_read_from_any_cut_and_any_change(void **state)
 {
 	(void)state;
 	srandom(5);
-	for (int n = 0; n < 40000; n++) {
+	for (int n = 0; n < (int)rounds(40000); n++) {
 		bool dns = random() % 2;
 		uint32_t total, len;
 		uint8_t *whole = dns ? packet_of(17, 53, dns_question, sizeof(dns_question) - 1, &total)

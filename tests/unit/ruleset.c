@@ -8,6 +8,7 @@
 #include <pcap/pcap.h>
 #include "filter/active_rules.h"
 #include "filter/ruleset.h"
+#include "rounds.h"
 
 #define COUNT(a) (sizeof(a) / sizeof((a)[0]))
 
@@ -231,7 +232,7 @@ static void linked_programs_match_like_the_expressions(void **state)
 	(void)state;
 	parse_all(&set, mixture, COUNT(mixture));
 	srandom(1);
-	for (int n = 0; n < 40000; n++) {
+	for (int n = 0; n < (int)rounds(40000); n++) {
 		size_t len = random_packet(p);
 		unsigned from = (unsigned)random() % (COUNT(mixture) + 2), expected;
 		struct ipq_packet packet = { .mark = random() % 2 ? 7 : 0 };
