@@ -2,6 +2,7 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 #include "nfqueue/adopted.h"
 #include "util/bytes.h"
 
@@ -20,6 +21,7 @@ struct adopted *adopted_new(void)
 	pthread_mutex_init(&a->lock, NULL);
 	a->spare_messages.end = &a->spare_messages.first;
 	a->main_messages.end = &a->main_messages.first;
+	a->spare_fd = -1;
 	return a;
 }
 
@@ -40,6 +42,8 @@ void adopted_free(struct adopted *a)
 	free_messages(&a->spare_messages);
 	free_messages(&a->main_messages);
 	free(a->decided);
+	if (a->spare_fd >= 0)
+		close(a->spare_fd);
 	pthread_mutex_destroy(&a->lock);
 	free(a);
 }
@@ -79,6 +83,8 @@ int adopted_collect(struct adopted *a, const unsigned char *message, size_t len,
 		a->spare_last = p->id;
 		return append(a, &a->spare_messages, message, len);
 	}
+	if (queue != a->main) /* another spare queue, whose packets were moved */
+		return 0;
 	if (a->collecting == COLLECT_ALL)
 		return append(a, &a->main_messages, message, len);
 	a->main_seen = true;
@@ -165,7 +171,10 @@ bool adopted_translate(struct adopted *a, const unsigned char *message, size_t l
 			p->id = reader_id(a, p->id);
 	} else if (r->kind == NFQ_REFUSED && len >= quoted + NLMSG_HDRLEN + sizeof(struct nfgenmsg)) {
 		spare = queue_of(message + quoted) == a->spare;
-		if (!spare)
+		if (!spare && a->unread && (int32_t)((uint32_t)r->refusal.id - a->first) < 0)
+			*r = (struct nfq_reply){ .kind = NFQ_ACK,
+						 .type = NLMSG_NOOP }; /* the predecessor's */
+		else if (!spare)
 			r->refusal.id = reader_id(a, (uint32_t)r->refusal.id);
 	}
 	return spare;

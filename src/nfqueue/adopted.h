@@ -32,7 +32,10 @@ struct held_list {
 
 struct adopted {
 	pthread_mutex_t lock;
-	uint16_t spare; /* number of the spare queue */
+	uint16_t main, spare; /* numbers of the queue and of the spare queue */
+	int spare_fd;	      /* the socket of the spare queues; -1: the same */
+	bool unread; /* messages that the predecessor has not read are in the socket, from `first` on */
+	uint32_t first;
 	enum collecting collecting;
 	bool main_seen; /* COLLECT_SPARE: a packet of the main queue was ignored, main_last is its id */
 	uint32_t main_last;

@@ -16,7 +16,7 @@
 
 struct held {
 	uint16_t number;
-	int fd;
+	int fd, spare; /* spare -1: none */
 	atomic_bool in_use;
 };
 
@@ -37,25 +37,49 @@ static bool is_queue_socket(int fd)
 	       getsockopt(fd, SOL_SOCKET, SO_PROTOCOL, &protocol, &len) == 0 && protocol == NETLINK_NETFILTER;
 }
 
-/* The name, of len bytes, of an inherited descriptor. The programs that this one starts do not inherit it. */
+static struct held *find(uint16_t number)
+{
+	unsigned i;
+
+	for (i = 0; i < held.count; i++)
+		if (held.queue[i].number == number)
+			return &held.queue[i];
+	return NULL;
+}
+
+/* Whether the name, of len bytes, is this prefix and a queue number. */
+static bool has_number(const char *name, size_t len, const char *prefix, uint16_t *number)
+{
+	const size_t before = strlen(prefix);
+	unsigned long n;
+	char *end;
+
+	if (len <= before || memcmp(name, prefix, before) != 0 || name[before] < '0' || name[before] > '9')
+		return false;
+	n = strtoul(name + before, &end, 10);
+	*number = (uint16_t)n;
+	return end == name + len && n <= UINT16_MAX;
+}
+
+/* The name of an inherited descriptor. The programs that this one starts do not inherit it. */
 static void add(const char *name, size_t len, int fd)
 {
-	const size_t prefix = strlen(HELD_QUEUE);
-	unsigned long number;
-	char *end;
+	struct held *queue;
+	uint16_t number;
 
 	if (len == strlen(HELD_KEEPER) && memcmp(name, HELD_KEEPER, len) == 0 &&
 	    fcntl(fd, F_SETFD, FD_CLOEXEC) == 0)
 		held.keeper = fd;
-	if (len <= prefix || memcmp(name, HELD_QUEUE, prefix) != 0 || name[prefix] < '0' ||
-	    name[prefix] > '9')
-		return;
-	number = strtoul(name + prefix, &end, 10);
-	if (end != name + len || number > UINT16_MAX || !is_queue_socket(fd))
-		return;
-	fcntl(fd, F_SETFD, FD_CLOEXEC);
-	held.queue[held.count].number = (uint16_t)number;
-	held.queue[held.count++].fd = fd;
+	if (has_number(name, len, HELD_QUEUE, &number) && is_queue_socket(fd)) {
+		fcntl(fd, F_SETFD, FD_CLOEXEC);
+		held.queue[held.count].number = number;
+		held.queue[held.count].spare = -1;
+		held.queue[held.count++].fd = fd;
+	} else if (has_number(name, len, HELD_SPARE, &number) && is_queue_socket(fd) &&
+		   (queue = find(number)) != NULL) {
+		fcntl(fd, F_SETFD, FD_CLOEXEC);
+		queue->spare = fd;
+	}
 }
 
 /* At start, before the program can clear the environment. */
@@ -96,14 +120,16 @@ int held_open(uint16_t number)
 	return -ENOENT;
 }
 
+int held_open_spare(uint16_t number)
+{
+	const struct held *queue = find(number);
+
+	return queue == NULL || queue->spare < 0 ? -1 : fcntl(queue->spare, F_DUPFD_CLOEXEC, 0);
+}
+
 bool held_has(uint16_t number)
 {
-	unsigned i;
-
-	for (i = 0; i < held.count; i++)
-		if (held.queue[i].number == number)
-			return true;
-	return false;
+	return find(number) != NULL;
 }
 
 void held_close(uint16_t number)
@@ -120,17 +146,19 @@ uint32_t held_length(void)
 	return held.length;
 }
 
-void held_await_turn(uint16_t number)
+bool held_notify(enum held_event event, uint16_t number, const struct held_config *config)
 {
-	const uint32_t message = number;
-	char answer;
+	const struct held_notice notice = { event, number, *config };
+	char answer = 0;
 
 	if (held.keeper == 0)
-		return;
+		return false;
 	pthread_mutex_lock(&held.keeper_lock);
 	/* An error means that the keeper has ended. The program continues without it. */
-	if (send(held.keeper, &message, sizeof(message), MSG_NOSIGNAL) == sizeof(message))
+	if (send(held.keeper, &notice, sizeof(notice), MSG_NOSIGNAL) == sizeof(notice) &&
+	    event != HELD_CONFIGURED)
 		while (recv(held.keeper, &answer, 1, 0) < 0 && errno == EINTR)
 			;
 	pthread_mutex_unlock(&held.keeper_lock);
+	return answer == 1;
 }

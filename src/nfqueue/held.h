@@ -3,7 +3,8 @@
  * Sockets of queues that another process holds open while programs come and go: `ipq keep`, or a service
  * manager. The environment lists them as sd_listen_fds(3) does: LISTEN_FDS descriptors from 3 on, whose names
  * in LISTEN_FDNAMES are "ipq-queue-NUMBER". LISTEN_PID must be this process, unless IPQ_KEEP is set, to the minimum
- * length of the queues: then the program may have been started through a shell.
+ * length of the queues: then the program may have been started through a shell. A keeper also holds a socket for the
+ * spare queues of each queue (recover.c), "ipq-spare-NUMBER".
  */
 #ifndef NFQUEUE_HELD_H
 #define NFQUEUE_HELD_H
@@ -11,14 +12,39 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+/* Of a queue. Linux 6.18 holds no more, and gives an id to those that it drops at a higher limit: then the ids do not
+ * show whether a program decides packets. */
+#define HELD_LENGTH_MAX 65536
+
 #define HELD_QUEUE "ipq-queue-"
-/* The name of a SOCK_SEQPACKET connection to a keeper. The program sends a queue number (uint32_t) before it
- * takes the queue, and waits for an answer of one byte: until then its predecessor may still use the queue. */
+#define HELD_SPARE "ipq-spare-"
+/* The name of a SOCK_SEQPACKET connection to a keeper, to which the program sends notices. */
 #define HELD_KEEPER "ipq-keeper"
+
+/* What determines how the kernel queues packets and writes their messages. */
+struct held_config {
+	uint32_t mode, range, flags, length;
+};
+
+enum held_event {
+	/* Sent before the program takes a queue. The keeper answers when its predecessor no longer uses the queue:
+	 * 1 if all messages in the socket were written with this configuration, otherwise 0. */
+	HELD_TAKES,
+	HELD_CONFIGURED, /* from now on they are */
+	HELD_CHANGES	 /* soon they will not be; the keeper answers */
+};
+
+struct held_notice {
+	uint32_t event, queue;
+	struct held_config config;
+};
 
 /* A duplicate of the queue's socket, which belongs to the caller until held_close(). -ENOENT: none, or in use. */
 int held_open(uint16_t number);
 void held_close(uint16_t number);
+
+/* A duplicate of the socket for its spare queues; -1: none. */
+int held_open_spare(uint16_t number);
 
 /* Whether this process has inherited the socket of the queue. */
 bool held_has(uint16_t number);
@@ -26,7 +52,7 @@ bool held_has(uint16_t number);
 /* While no program runs, packets wait: the queue keeps at least this length, and the socket its buffer. 0: none. */
 uint32_t held_length(void);
 
-/* Waits until the predecessor no longer uses the queue. */
-void held_await_turn(uint16_t number);
+/* Sends a notice to the keeper and awaits the answer, if there is one to await: see HELD_TAKES. */
+bool held_notify(enum held_event event, uint16_t number, const struct held_config *config);
 
 #endif

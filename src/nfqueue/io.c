@@ -379,18 +379,17 @@ static int send_packed(int fd, struct packing *k)
 	return n < 0 ? -errno : 0;
 }
 
-static int send_bare(const struct nfqueue *q, uint16_t queue, const struct source_verdict *v)
+static int send_bare(int fd, uint16_t queue, const struct source_verdict *v)
 {
 	const struct nfq_bare message = nfq_bare(queue, v);
 
-	while (unlikely(send(q->fd, &message, sizeof(message), 0) < 0))
+	while (unlikely(send(fd, &message, sizeof(message), 0) < 0))
 		if (errno != EINTR)
 			return -errno;
 	return 1;
 }
 
-__noinline static int send_all(const struct nfqueue *q, uint16_t queue, const struct source_verdict *verdict,
-			       unsigned n)
+__noinline static int send_all(int fd, uint16_t queue, const struct source_verdict *verdict, unsigned n)
 {
 	unsigned done = 0, i;
 
@@ -406,7 +405,7 @@ __noinline static int send_all(const struct nfqueue *q, uint16_t queue, const st
 				break;
 			pack(&k, queue, &verdict[i]);
 		}
-		err = send_packed(q->fd, &k);
+		err = send_packed(fd, &k);
 		if (err < 0)
 			return done > 0 ? (int)done : err;
 		done = i;
@@ -414,14 +413,14 @@ __noinline static int send_all(const struct nfqueue *q, uint16_t queue, const st
 	return (int)n;
 }
 
-static int send_to(const struct nfqueue *q, uint16_t queue, const struct source_verdict *verdict, unsigned n)
+static int send_to(int fd, uint16_t queue, const struct source_verdict *verdict, unsigned n)
 {
-	return n == 1 && verdict->present == 0 ? send_bare(q, queue, verdict)
-					       : send_all(q, queue, verdict, n);
+	return n == 1 && verdict->present == 0 ? send_bare(fd, queue, verdict)
+					       : send_all(fd, queue, verdict, n);
 }
 
 /* Without an acknowledgement: nothing waits in the spare queue any more. */
-__cold static void unbind_spare(const struct nfqueue *q)
+__cold static void unbind_spare(const struct nfqueue *q, int fd)
 {
 	const struct {
 		struct nlmsghdr nlh;
@@ -437,27 +436,27 @@ __cold static void unbind_spare(const struct nfqueue *q)
 		.command = { .command = NFQNL_CFG_CMD_UNBIND },
 	};
 
-	send(q->fd, &message, sizeof(message), 0);
+	send(fd, &message, sizeof(message), 0);
 }
 
 /* One at a time while packets of a predecessor wait. Then only the ids differ. */
 __noinline static int send_adopted(struct nfqueue *q, const struct source_verdict *verdict, unsigned n)
 {
 	struct source_verdict main[SOURCE_BATCH_MAX], spare;
+	int err = 0, spare_fd = q->adopted->spare_fd >= 0 ? q->adopted->spare_fd : q->fd;
 	unsigned i, count = 0, done = 0;
-	int err = 0;
 
 	for (i = 0; i < n && err >= 0; i++) {
 		struct adopted_parts parts = adopted_split(q->adopted, &verdict[i], &spare, &main[count]);
 
 		if (parts.spare) {
-			err = send_to(q, q->adopted->spare, &spare, 1);
+			err = send_to(spare_fd, q->adopted->spare, &spare, 1);
 			if (err >= 0 && adopted_decided(q->adopted, &spare))
-				unbind_spare(q);
+				unbind_spare(q, spare_fd);
 		}
 		count += parts.main;
 		if (err >= 0 && count > 0 && (parts.spare || count == SOURCE_BATCH_MAX || i + 1 == n)) {
-			err = send_to(q, q->number, main, count);
+			err = send_to(q->fd, q->number, main, count);
 			if (err >= 0 && (unsigned)err < count)
 				return (int)(i + 1 - count + (unsigned)err);
 			count = 0;
@@ -474,5 +473,5 @@ __hot int nfqueue_send(struct source *s, const struct source_verdict *verdict, u
 
 	if (unlikely(q->adopted != NULL))
 		return send_adopted(q, verdict, n);
-	return send_to(q, q->number, verdict, n);
+	return send_to(q->fd, q->number, verdict, n);
 }

@@ -20,22 +20,30 @@
  * three of them cover all packets in their order, also if the ids wrap.
  *
  * When the last packet of B has a verdict, B is unbound.
+ *
+ * That takes long if very many packets wait, and all of it again if the successor dies soon. ipq keep therefore holds
+ * a second socket, for the spare queues, and knows whether the messages in the first one are as this reader wants
+ * them. Then they stay there: only the packets before the first of them are moved, which the predecessor has read and
+ * not decided, and step 4 is left out.
  */
 #include <errno.h>
 #include <netinet/in.h> /* before <linux/netfilter.h>, whose definitions would clash */
 #include <linux/netfilter.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
 #include "nfqueue/adopted.h"
+#include "nfqueue/messages.h"
 #include "nfqueue/recover.h"
 #include "nfqueue/requests.h"
 
 static int move(const struct nfqueue *q, uint16_t from, uint16_t to, uint32_t last)
 {
+	const int fd = from != q->number && q->adopted->spare_fd >= 0 ? q->adopted->spare_fd : q->fd;
 	const struct source_verdict verdict = { .batch = 1, .id = last, .code = NF_QUEUE_NR((uint32_t)to) };
 	const struct nfq_bare message = nfq_bare(from, &verdict);
 
-	while (send(q->fd, &message, sizeof(message), 0) < 0)
+	while (send(fd, &message, sizeof(message), 0) < 0)
 		if (errno != EINTR)
 			return -errno;
 	return 0;
@@ -50,63 +58,107 @@ static int move_all(const struct nfqueue *q, uint16_t from, uint16_t to)
 	return err < 0 ? err : move(q, from, to, INT32_MAX);
 }
 
-static int open_spare(struct nfqueue *q, uint16_t number, const struct source_config *c, uint32_t range)
+static int open_spare(struct nfqueue *q, uint16_t number, const struct source_config *c, uint32_t range,
+		      struct ipq_error *e)
 {
-	struct ipq_error ignored;
 	int err;
 
 	q->asked = number;
 	err = nfqueue_ask_command(q, NFQNL_CFG_CMD_BIND, AF_UNSPEC);
-	if (err == -EBUSY) /* the predecessor has bound it to this socket */
-		err = 0;
-	if (err == 0) {
-		nfqueue_ask_all_flags(q, c->flags | IPQ_O_BEST_EFFORT, UINT32_MAX, &ignored);
-		err = nfqueue_ask_length(q, UINT32_MAX);
-	}
+	if (err < 0 && err != -EBUSY) /* the predecessor has bound it to this socket */
+		return ipq_fail(e, -err, "cannot take queue %u, which is needed to take over queue %u: %s",
+				number, q->number, err == -EPERM ? "another program has it" : strerror(-err));
+	err = nfqueue_ask_all_flags(q, c->flags, UINT32_MAX, e);
+	if (err < 0)
+		return err;
+	q->flags = err;
+	err = nfqueue_ask_length(q, UINT32_MAX);
 	if (err == 0)
 		err = nfqueue_ask_mode(q, c->mode, range);
-	q->asked = q->number;
-	return err;
+	return err < 0 ? ipq_fail(e, -err, "cannot configure queue %u: %s", number, strerror(-err)) : 0;
 }
 
 static int unbind(struct nfqueue *q, uint16_t number)
 {
-	int err;
-
 	q->asked = number;
-	err = nfqueue_ask_command(q, NFQNL_CFG_CMD_UNBIND, AF_UNSPEC);
-	q->asked = q->number;
-	return err;
+	return nfqueue_ask_command(q, NFQNL_CFG_CMD_UNBIND, AF_UNSPEC);
 }
 
-/* Reads the messages up to an acknowledgement. The request has no effect. */
-static int collect(struct nfqueue *q, enum collecting collecting)
+/* Reads the messages in the socket of this queue up to an acknowledgement. The request has no effect. */
+static int collect(struct nfqueue *q, uint16_t number, enum collecting collecting)
 {
+	q->asked = number;
 	q->adopted->collecting = collecting;
 	return nfqueue_ask_command(q, NFQNL_CFG_CMD_PF_BIND, AF_INET);
+}
+
+/*
+ * Finds the oldest packet whose message the predecessor has not read, and removes the messages before it, which are
+ * answers to the predecessor. 1: a->first is its id; 0: there is none; -errno.
+ */
+static int find_unread(struct nfqueue *q)
+{
+	unsigned char *buf = malloc(SOURCE_SLOT_SIZE);
+	int found = buf == NULL ? -ENOMEM : 0;
+
+	while (found == 0) {
+		struct ipq_packet p = { .id = 0 };
+		struct nfq_reply r;
+		ssize_t n = recv(q->fd, buf, SOURCE_SLOT_SIZE, MSG_PEEK | MSG_DONTWAIT);
+
+		if (n < 0 && errno == EAGAIN)
+			break;
+		if (n < 0 && errno != EINTR && errno != ENOBUFS)
+			found = -errno;
+		if (n < 0)
+			continue;
+		nfq_parse(buf, (size_t)n, &p, &r);
+		q->adopted->first = p.id;
+		if (r.kind == NFQ_PACKET)
+			found = 1;
+		else
+			recv(q->fd, buf, SOURCE_SLOT_SIZE, MSG_DONTWAIT);
+	}
+	free(buf);
+	return found;
+}
+
+/* Moves the packets of the queue whose messages were read, by the predecessor or here. */
+static int move_read(struct nfqueue *q)
+{
+	struct adopted *a = q->adopted;
+	int err = a->unread ? find_unread(q) : 0;
+
+	if (err == 1)
+		return move(q, q->number, a->spare, a->first - 1);
+	a->unread = false;
+	if (err == 0)
+		err = move_all(q, q->number, a->spare);
+	if (err == 0)
+		err = collect(q, q->number, COLLECT_SPARE);
+	if (err == 0 && a->main_seen)
+		err = move(q, q->number, a->spare, a->main_last);
+	return err;
 }
 
 static int recover(struct nfqueue *q)
 {
 	struct adopted *a = q->adopted;
-	int err = move_all(q, nfqueue_spare(q->number, 1), nfqueue_spare(q->number, 0));
+	const uint16_t other = nfqueue_spare(q->number, 0);
+	int err = move_all(q, a->spare, other);
 
 	if (err == 0)
-		err = move_all(q, nfqueue_spare(q->number, 0), nfqueue_spare(q->number, 1));
+		err = move_all(q, other, a->spare);
 	if (err == 0)
-		err = move_all(q, q->number, nfqueue_spare(q->number, 1));
+		err = move_read(q);
 	if (err == 0)
-		err = collect(q, COLLECT_SPARE);
-	if (err == 0 && a->main_seen)
-		err = move(q, q->number, nfqueue_spare(q->number, 1), a->main_last);
+		err = collect(q, a->spare, COLLECT_ALL);
 	if (err == 0)
-		err = collect(q, COLLECT_ALL);
-	if (err == 0)
-		err = unbind(q, nfqueue_spare(q->number, 0));
+		err = unbind(q, other);
 	if (err == 0)
 		err = adopted_finish(a);
 	if (err == 0 && atomic_load(&a->left) == 0)
-		err = unbind(q, nfqueue_spare(q->number, 1));
+		err = unbind(q, a->spare);
 	if (err == 0 && atomic_load(&a->collected) > 0)
 		err = nfqueue_send_noop(q, SEQ_READABLE);
 	return err;
@@ -114,20 +166,19 @@ static int recover(struct nfqueue *q)
 
 int nfqueue_recover(struct nfqueue *q, const struct source_config *c, uint32_t range, struct ipq_error *e)
 {
-	const uint16_t spare[] = { nfqueue_spare(q->number, 0), nfqueue_spare(q->number, 1) };
 	int err, i;
 
+	q->adopted->main = q->number;
 	q->adopted->spare = nfqueue_spare(q->number, 1);
-	for (i = 0; i < 2; i++) {
-		err = open_spare(q, spare[i], c, range);
+	q->adopted->collecting = COLLECT_NONE;
+	for (err = i = 0; i < 2 && err == 0; i++)
+		err = open_spare(q, nfqueue_spare(q->number, (unsigned)i), c, range, e);
+	if (err == 0) {
+		err = recover(q);
 		if (err < 0)
-			return ipq_fail(e, -err,
-					"cannot take queue %u, which is needed to take over queue %u: %s",
-					spare[i], q->number,
-					err == -EPERM ? "another program has it" : strerror(-err));
+			ipq_fail(e, -err, "cannot take over the packets of queue %u: %s", q->number,
+				 strerror(-err));
 	}
-	err = recover(q);
-	return err < 0 ? ipq_fail(e, -err, "cannot take over the packets of queue %u: %s", q->number,
-				  strerror(-err))
-		       : 0;
+	q->asked = q->number;
+	return err;
 }

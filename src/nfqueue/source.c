@@ -112,6 +112,8 @@ static int open_socket(struct nfqueue *q, long given)
 	q->noop_mask = q->seq;
 	q->adopted = adopted_new();
 	q->base.held = q->adopted != NULL;
+	if (q->held && q->base.held)
+		q->adopted->spare_fd = held_open_spare(q->number);
 	if (q->base.held)
 		return fd;
 	close(fd);
@@ -236,28 +238,70 @@ static void set_receive_buffer(const struct nfqueue *q, uint32_t bytes)
 	netlink_set_receive_buffer(q->fd, bytes);
 }
 
+static uint32_t kernel_length(const struct nfqueue *q, const struct source_config *c)
+{
+	uint32_t length = q->held && c->queue_length < held_length() ? held_length() : c->queue_length;
+
+	return q->held && length > HELD_LENGTH_MAX ? HELD_LENGTH_MAX : length;
+}
+
+/* Notifies the keeper. Of HELD_TAKES: whether the messages in the socket are as this configuration wants them. */
+static bool notify_keeper(const struct nfqueue *q, enum held_event event, const struct source_config *c)
+{
+	const struct held_config config = { c->mode, c->range, c->flags, kernel_length(q, c) };
+
+	return q->held && held_notify(event, q->number, &config) && q->adopted->spare_fd >= 0;
+}
+
+static bool same_messages(const struct source_config *a, const struct source_config *b)
+{
+	return a->mode == b->mode && a->range == b->range && a->flags == b->flags &&
+	       a->queue_length == b->queue_length;
+}
+
+static void set_timestamps(int fd, const struct source_config *c)
+{
+	int on = (c->flags & IPQ_O_TIMESTAMP) != 0 && c->mode != COPY_NONE;
+
+	if (fd >= 0)
+		setsockopt(fd, SOL_SOCKET, SO_TIMESTAMP, &on, sizeof(on));
+}
+
 /* Requests only changes, because packets that arrive during a request have to be deferred. */
 static int configure(struct nfqueue *q, const struct source_config *c, struct ipq_error *e)
 {
 	/* 0 is the whole packet, as in ip_queue. */
 	uint32_t range = c->range > NFQ_PAYLOAD_MAX ? 0 : c->range, change;
-	int on = (c->flags & IPQ_O_TIMESTAMP) != 0 && c->mode != COPY_NONE, err;
 	bool first = !q->bound;
+	int err;
 
 	if (first && q->adopted != NULL) {
 		if (c->mode == COPY_NONE)
 			return (int)c->flags; /* packets wait until there is a mode */
-		if (q->held)
-			held_await_turn(q->number);
+		q->adopted->unread = notify_keeper(q, HELD_TAKES, c);
 		q->adopted->collecting = COLLECT_NONE;
+		set_timestamps(q->adopted->spare_fd, c);
 	}
+	if (first && q->adopted != NULL && q->adopted->unread) {
+		set_receive_buffer(q, c->receive_buffer);
+		set_timestamps(q->fd, c);
+		atomic_store(&q->requeues_left, c->mode == COPY_PACKET ? REQUEUES_MAX : 0);
+		err = nfqueue_recover(q, c, range, e);
+		if (err < 0)
+			return err;
+		q->bound = true;
+		q->config = *c;
+		return q->flags;
+	}
+	if (!first && q->adopted != NULL && !same_messages(c, &q->config))
+		notify_keeper(q, HELD_CHANGES, c);
 	if (first) {
 		err = take_queue(q, e);
 		if (err < 0)
 			return err;
 	}
 	set_receive_buffer(q, c->receive_buffer);
-	setsockopt(q->fd, SOL_SOCKET, SO_TIMESTAMP, &on, sizeof(on));
+	set_timestamps(q->fd, c);
 	if (first)
 		q->flags = IPQ_O_SEGMENT;
 	change = first && q->adopted != NULL ? UINT32_MAX : c->flags ^ q->config.flags;
@@ -268,8 +312,7 @@ static int configure(struct nfqueue *q, const struct source_config *c, struct ip
 		q->flags = err;
 	}
 	if (first || c->queue_length != q->config.queue_length) {
-		err = nfqueue_ask_length(q, q->held && c->queue_length < held_length() ? held_length()
-										       : c->queue_length);
+		err = nfqueue_ask_length(q, kernel_length(q, c));
 		if (err < 0)
 			return ipq_fail(e, -err, "cannot set the length of queue %u: %s", q->number,
 					strerror(-err));
@@ -287,6 +330,7 @@ static int configure(struct nfqueue *q, const struct source_config *c, struct ip
 		err = nfqueue_recover(q, c, range, e);
 		if (err < 0)
 			return err;
+		notify_keeper(q, HELD_CONFIGURED, c);
 	}
 	q->config = *c;
 	return q->flags;

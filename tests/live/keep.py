@@ -12,6 +12,7 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 
 ROUNDS = int(os.environ.get('IPQ_ROUNDS', 3))
@@ -67,7 +68,14 @@ class Keep:
     def __init__(self, program, *options):
         self.process = subprocess.Popen([IPQ, 'keep', *options, '--'] + program, stdout=subprocess.DEVNULL,
                                         stderr=subprocess.PIPE, text=True)
+        self.text = []
+        self.reader = threading.Thread(target=self.read)
+        self.reader.start()
         until(self.program)
+
+    def read(self):
+        for line in self.process.stderr:
+            self.text.append(f'{time.time() * 1000:.0f} {line}')
 
     def program(self):
         """Its pid once it runs; 0."""
@@ -82,8 +90,9 @@ class Keep:
         """Ends both. Returns the status and what the keeper has printed."""
         if self.process.poll() is None:
             self.process.terminate()
-        text = self.process.communicate(timeout=30)[1]
-        return self.process.returncode, text
+        status = self.process.wait(30)
+        self.reader.join()
+        return status, ''.join(self.text)
 
 
 def under_load(name, program, action, *options, rounds=ROUNDS, each=INTERVAL):
@@ -209,7 +218,7 @@ def test_keeper_killed():
 def test_usage():
     for words, error in ((['--queue', '70000', 'true'], 'queue'), (['--patience', 'x', 'true'], 'patience'),
                          (['--restart', 'x', 'true'], 'restart'), (['--watchdog', '0', 'true'], 'watchdog'),
-                         (['--length', '0', 'true'], 'length'), (['--nonsense', 'true'], 'nonsense'), ([], 'missing')):
+                         (['--length', '0', 'true'], 'length'), (['--length', '65537', 'true'], 'length'), (['--nonsense', 'true'], 'nonsense'), ([], 'missing')):
         p = subprocess.run([IPQ, 'keep'] + words, capture_output=True, text=True, timeout=30, check=False)
         report(p.returncode == 2 and error in p.stderr, f'usage: {words}: {p.stderr.strip().splitlines()[:1]}')
     for program, expected in (['true'], 0), (['sh', '-c', 'exit 7'], 7), (['/nonexistent'], 127), (['/etc/passwd'], 126):

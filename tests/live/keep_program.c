@@ -15,7 +15,7 @@
 #include <unistd.h>
 
 #define PIECE (1 << 20)
-#define MEMORY ((rlim_t)24 << 20)
+#define MEMORY ((rlim_t)12 << 20)
 
 static volatile sig_atomic_t ended;
 static struct ipq_queue *queue;

@@ -3,8 +3,8 @@
  * keep_traffic RATE SECONDS FLOWS PORT [FILE]: sends numbered datagrams at this rate over the loopback device, on so
  * many flows, and compares what arrives. A flow is sent by one thread. Prints how many were sent, arrived, arrived
  * twice, or arrived out of the order of their flow, and the longest delay of a datagram. Exits 0 if all arrived once.
- * FILE: each time without arrivals of GAP_MS or more, as two numbers: its begin on the monotonic clock and its length
- * in milliseconds.
+ * FILE: each time without arrivals of GAP_MS or more, as two numbers: its begin (since 1970) and its length in
+ * milliseconds. These are the kernel's times, so that a slow receiver does not change them.
  */
 #include <arpa/inet.h>
 #include <errno.h>
@@ -40,7 +40,7 @@ static int64_t now_ns(void)
 {
 	struct timespec t;
 
-	clock_gettime(CLOCK_MONOTONIC, &t);
+	clock_gettime(CLOCK_REALTIME, &t);
 	return t.tv_sec * INT64_C(1000000000) + t.tv_nsec;
 }
 
@@ -80,17 +80,42 @@ static int udp_socket(int option)
 static int receiver(uint16_t port, struct sockaddr_in *to)
 {
 	const struct timeval wait = { .tv_usec = 100000 };
-	int fd = udp_socket(SO_RCVBUFFORCE);
+	int fd = udp_socket(SO_RCVBUFFORCE), on = 1;
 
 	*to = (struct sockaddr_in){ .sin_family = AF_INET,
 				    .sin_port = htons(port),
 				    .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
 	setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &wait, sizeof(wait));
+	setsockopt(fd, SOL_SOCKET, SO_TIMESTAMPNS, &on, sizeof(on));
 	if (bind(fd, (const struct sockaddr *)to, sizeof(*to)) < 0) {
 		perror("bind");
 		exit(2);
 	}
 	return fd;
+}
+
+/* Receives a datagram. *arrived is the kernel's time of its arrival. */
+static bool receive(int fd, struct datagram *d, int64_t *arrived)
+{
+	union {
+		struct cmsghdr header;
+		char bytes[CMSG_SPACE(sizeof(struct timespec))];
+	} control;
+	struct iovec piece = { d, sizeof(*d) };
+	struct msghdr message = {
+		.msg_iov = &piece, .msg_iovlen = 1, .msg_control = &control, .msg_controllen = sizeof(control)
+	};
+	const struct cmsghdr *c;
+	struct timespec t;
+
+	if (recvmsg(fd, &message, 0) != sizeof(*d))
+		return false;
+	c = CMSG_FIRSTHDR(&message);
+	if (c == NULL || c->cmsg_type != SCM_TIMESTAMPNS)
+		return false;
+	memcpy(&t, CMSG_DATA(c), sizeof(t));
+	*arrived = t.tv_sec * INT64_C(1000000000) + t.tv_nsec;
+	return true;
 }
 
 int main(int argc, char **argv)
@@ -137,11 +162,9 @@ int main(int argc, char **argv)
 		struct flow *f;
 		int64_t now;
 
-		if (recv(fd, &d, sizeof(d), 0) != sizeof(d) || d.flow >= count ||
-		    d.number >= flows[d.flow].count)
+		if (!receive(fd, &d, &now) || d.flow >= count || d.number >= flows[d.flow].count)
 			continue;
 		f = &flows[d.flow];
-		now = now_ns();
 		if (gaps != NULL && now - last >= GAP_MS * 1000000)
 			fprintf(gaps, "%.3f %.3f\n", (double)last / 1e6, (double)(now - last) / 1e6);
 		last = now;

@@ -50,6 +50,7 @@ static struct adopted *adopt(uint32_t first, unsigned count)
 	unsigned i;
 
 	assert_non_null(a);
+	a->main = MAIN;
 	a->spare = SPARE;
 	a->collecting = COLLECT_SPARE;
 	for (i = 0; i < count; i++)
@@ -109,6 +110,7 @@ static void messages_before_the_move_are_ignored(void **state)
 	struct adopted *a = adopted_new();
 
 	(void)state;
+	a->main = MAIN;
 	a->spare = SPARE;
 	a->collecting = COLLECT_NONE;
 	collect(a, SPARE, 1);

@@ -31,6 +31,7 @@
 #include "common/text.h"
 #include "keep/program.h"
 #include "keep/queue.h"
+#include "nfqueue/held.h"
 #include "util/clock.h"
 
 #define WHO "ipq keep"
@@ -58,7 +59,8 @@ struct keeper {
 	unsigned count;
 	struct program_start start;
 	struct program now, next; /* next: a new version, which has not taken a queue yet */
-	int next_wants;		  /* the queue that it asked for; -1: none */
+	bool next_waits;	  /* it has sent this notice */
+	struct held_notice notice;
 	struct restart restart;
 	int64_t start_at; /* 0: no start is planned */
 	int ending;	  /* the signal that asked this process to end; 0 */
@@ -76,18 +78,35 @@ static void finish(struct keeper *k, int result)
 	k->result = result;
 }
 
-static void take(struct keeper *k, int number)
+static void take(struct keeper *k, struct kept_queue *q, const struct held_config *config)
 {
-	for (unsigned i = 0; i < k->count; i++) {
-		if (k->queue[i].number != number)
-			continue;
-		k->queue[i].taken = true;
-		k->queue[i].policy = false;
-		k->queue[i].decided_last = now_ms();
-	}
+	q->configured = q->configured && memcmp(&q->config, config, sizeof(*config)) == 0;
+	program_answer(&k->now, q->configured);
+	q->taken = true;
+	q->policy = false;
+	q->decided_last = now_ms();
 	if (!k->ready)
 		service_notify("READY=1");
 	k->ready = true;
+}
+
+/* From the program that runs. */
+static void take_notice(struct keeper *k, const struct held_notice *notice)
+{
+	struct kept_queue *q = k->queue;
+
+	while (q < k->queue + k->count && q->number != notice->queue)
+		q++;
+	if (q == k->queue + k->count)
+		return;
+	if (notice->event == HELD_TAKES) {
+		take(k, q, &notice->config);
+	} else {
+		q->configured = notice->event == HELD_CONFIGURED;
+		q->config = notice->config;
+		if (notice->event == HELD_CHANGES)
+			program_answer(&k->now, false);
+	}
 }
 
 /* The successor has no queue yet. Packets wait, but not longer than the patience. */
@@ -170,18 +189,19 @@ static void succeed(struct keeper *k)
 {
 	int64_t now = now_ms();
 	struct program ended = k->now;
+	struct held_notice notice = { 0 };
 
+	while (program_notice(&k->now, &notice) == 0)
+		take_notice(k, &notice);
 	program_clear(&k->now);
 	kept_update(k->queue, k->count, now);
 	if (program_runs(&k->next)) {
 		begin_patience(k, now);
 		k->now = k->next;
 		k->next = (struct program){ .control = -1 };
-		if (k->next_wants >= 0) {
-			take(k, k->next_wants);
-			program_answer(&k->now);
-		}
-		k->next_wants = -1;
+		if (k->next_waits)
+			take_notice(k, &k->notice);
+		k->next_waits = false;
 	} else if (is_to_restart(k, &ended)) {
 		plan_restart(k, &ended, now);
 		begin_patience(k, now);
@@ -200,7 +220,7 @@ static void upgrade(struct keeper *k)
 		k->start_at = now_ms();
 		return;
 	}
-	k->next_wants = -1;
+	k->next_waits = false;
 	start(k, &k->next);
 }
 
@@ -213,7 +233,7 @@ static void drop_next(struct keeper *k)
 	describe(&k->next, what, sizeof(what));
 	text_complain(WHO, "the new version %s before it took a queue; the old one continues", what);
 	program_clear(&k->next);
-	k->next_wants = -1;
+	k->next_waits = false;
 }
 
 static void reap(struct keeper *k)
@@ -257,12 +277,12 @@ static void on_signal(struct keeper *k)
 /* The connection usually ends because the program has ended, which the kernel reports next. */
 static void on_message_now(struct keeper *k)
 {
-	int number = program_message(&k->now);
+	struct held_notice notice = { 0 };
+	int err = program_notice(&k->now, &notice);
 
-	if (number >= 0) {
-		take(k, number);
-		program_answer(&k->now);
-	} else if (number == -2) {
+	if (err == 0) {
+		take_notice(k, &notice);
+	} else if (err == -2) {
 		k->now.closed_at = now_ms();
 		if (k->now.exited ? !program_has_daemon(&k->now) : !program_is_ending(&k->now))
 			succeed(k);
@@ -271,12 +291,12 @@ static void on_message_now(struct keeper *k)
 
 static void on_message_next(struct keeper *k)
 {
-	int number = program_message(&k->next);
+	int err = program_notice(&k->next, &k->notice);
 
-	if (number >= 0) {
-		k->next_wants = number;
+	if (err == 0) {
+		k->next_waits = true;
 		program_stop(&k->now, SIGTERM, now_ms(), k->o.grace_ms);
-	} else if (number == -2) {
+	} else if (err == -2) {
 		k->next.closed_at = now_ms();
 	}
 }
@@ -402,17 +422,31 @@ static void drop_rights(void)
 	syscall(SYS_capset, &header, data);
 }
 
+/* For two sockets of each queue; the child of a start has them twice. The program gets the usual limit. */
+static int allow_files(struct keeper *k)
+{
+	unsigned count = k->o.last - k->o.first + 1;
+	struct rlimit files;
+
+	k->start.min_fd = (int)(8 + 2 * count);
+	if (getrlimit(RLIMIT_NOFILE, &k->start.files) < 0)
+		return -errno;
+	files = k->start.files;
+	if (files.rlim_cur < 32 + 4 * count)
+		files.rlim_cur = 32 + 4 * count;
+	if (files.rlim_cur <= files.rlim_max && setrlimit(RLIMIT_NOFILE, &files) == 0)
+		return 0;
+	text_complain(WHO, "the limit of %llu open files is too low for %u queues",
+		      (unsigned long long)files.rlim_max, count);
+	return -EMFILE;
+}
+
 static int open_queues(struct keeper *k)
 {
 	struct ipq_error e = { "" };
-	struct rlimit files;
 
-	k->start.min_fd = (int)(16 + k->o.last - k->o.first);
-	if (getrlimit(RLIMIT_NOFILE, &files) == 0 && files.rlim_cur < (rlim_t)k->start.min_fd * 2 + 16) {
-		text_complain(WHO, "the limit of %llu open files is too low for %u queues",
-			      (unsigned long long)files.rlim_cur, k->o.last - k->o.first + 1);
+	if (allow_files(k) < 0)
 		return -EMFILE;
-	}
 	for (unsigned number = k->o.first; number <= k->o.last; number++) {
 		int err = kept_open(&k->queue[k->count], (uint16_t)number, k->o.length, k->start.min_fd, &e);
 
@@ -435,11 +469,9 @@ static int keep(const struct options *o, char **argv)
 	static struct keeper k;
 	sigset_t set;
 
-	k = (struct keeper){ .o = *o,
-			     .restart = { .limit = o->limit },
-			     .next_wants = -1,
-			     .now = { .control = -1 },
-			     .next = { .control = -1 } };
+	k = (struct keeper){
+		.o = *o, .restart = { .limit = o->limit }, .now = { .control = -1 }, .next = { .control = -1 }
+	};
 	sigemptyset(&set);
 	sigaddset(&set, SIGCHLD);
 	sigaddset(&set, SIGHUP);
@@ -545,9 +577,9 @@ static int take_option(struct options *o, int c, char **argv)
 			       : bad("queue", optarg,
 				     "a number up to 65535, or a range of up to 256 such as 0-3");
 	case 'l':
-		return read_number(optarg, NULL, 1 << 20, &o->length) && o->length > 0
+		return read_number(optarg, NULL, HELD_LENGTH_MAX, &o->length) && o->length > 0
 			       ? 0
-			       : bad("length", optarg, "a number of packets up to 1048576");
+			       : bad("length", optarg, "a number of packets up to 65536");
 	case 'r':
 		return read_when(optarg, &o->when) ? 0 : bad("restart", optarg, "on-failure, always or no");
 	case 'n':

@@ -14,7 +14,7 @@
 
 #define FIRST_FD 3
 #define GONE_TRIES 5000 /* 1 s at least */
-#define NAMES_SIZE (KEEP_QUEUES_MAX * 20 + 20)
+#define NAMES_SIZE (KEEP_QUEUES_MAX * 40 + 20)
 
 static void set_number(const char *name, uint32_t value)
 {
@@ -24,7 +24,7 @@ static void set_number(const char *name, uint32_t value)
 	setenv(name, text, 1);
 }
 
-/* In the child. The order of descriptors is that of their names: the connection, then the queues. */
+/* In the child. The order of descriptors is that of their names: the connection, then two of each queue. */
 static void give_descriptors(const struct program_start *start, int control, bool beside)
 {
 	char names[NAMES_SIZE] = HELD_KEEPER;
@@ -33,12 +33,14 @@ static void give_descriptors(const struct program_start *start, int control, boo
 
 	dup2(control, FIRST_FD);
 	for (i = 0; i < start->count; i++) {
-		dup2(start->queue[i].fd, FIRST_FD + 1 + (int)i);
-		len += (size_t)snprintf(names + len, sizeof(names) - len, ":" HELD_QUEUE "%u",
+		dup2(start->queue[i].fd, FIRST_FD + 1 + 2 * (int)i);
+		dup2(start->queue[i].spare_fd, FIRST_FD + 2 + 2 * (int)i);
+		len += (size_t)snprintf(names + len, sizeof(names) - len,
+					":" HELD_QUEUE "%u:" HELD_SPARE "%u", start->queue[i].number,
 					start->queue[i].number);
 	}
 	setenv("LISTEN_FDNAMES", names, 1);
-	set_number("LISTEN_FDS", start->count + 1);
+	set_number("LISTEN_FDS", 2 * start->count + 1);
 	set_number("LISTEN_PID", (uint32_t)getpid());
 	set_number("IPQ_KEEP", start->length);
 	unsetenv("NOTIFY_SOCKET"); /* it is the keeper's */
@@ -54,6 +56,7 @@ __attribute__((noreturn)) static void execute(const struct program_start *start,
 
 	setpgid(0, 0);
 	give_descriptors(start, control, beside);
+	setrlimit(RLIMIT_NOFILE, &start->files);
 	sigprocmask(SIG_SETMASK, &start->mask, NULL);
 	execvp(start->argv[0], start->argv);
 	err = errno;
@@ -108,14 +111,13 @@ void program_stop(struct program *p, int signal, int64_t now, int grace_ms)
 	program_signal(p, signal);
 }
 
-int program_message(struct program *p)
+int program_notice(struct program *p, struct held_notice *notice)
 {
-	uint32_t queue = 0;
 	union {
 		struct cmsghdr header;
 		char bytes[CMSG_SPACE(sizeof(struct ucred))];
 	} control;
-	struct iovec piece = { &queue, sizeof(queue) };
+	struct iovec piece = { notice, sizeof(*notice) };
 	struct msghdr message = {
 		.msg_iov = &piece, .msg_iovlen = 1, .msg_control = &control, .msg_controllen = sizeof(control)
 	};
@@ -125,7 +127,7 @@ int program_message(struct program *p)
 
 	if (n < 0 && (errno == EAGAIN || errno == EINTR))
 		return -1;
-	if (n != (ssize_t)sizeof(queue)) {
+	if (n != (ssize_t)sizeof(*notice)) {
 		close(p->control);
 		p->control = -1;
 		return -2;
@@ -137,13 +139,15 @@ int program_message(struct program *p)
 			p->reader = sender.pid;
 	}
 	p->took = true;
-	return queue <= UINT16_MAX ? (int)queue : -1;
+	return 0;
 }
 
-void program_answer(const struct program *p)
+void program_answer(const struct program *p, bool yes)
 {
+	const char answer = (char)yes;
+
 	if (p->control >= 0)
-		send(p->control, "", 1, MSG_NOSIGNAL | MSG_DONTWAIT);
+		send(p->control, &answer, 1, MSG_NOSIGNAL | MSG_DONTWAIT);
 }
 
 bool program_reaped(struct program *p, pid_t pid, int status)

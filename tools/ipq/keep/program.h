@@ -6,6 +6,7 @@
 #include <signal.h>
 #include <stdbool.h>
 #include <stdint.h>
+#include <sys/resource.h>
 #include <sys/types.h>
 #include "keep/queue.h"
 
@@ -26,9 +27,10 @@ struct program_start {
 	char *const *argv;
 	const struct kept_queue *queue;
 	unsigned count;
-	uint32_t length; /* of the queues */
-	sigset_t mask;	 /* of signals, for the program */
-	int min_fd;	 /* descriptors from here on are ours */
+	uint32_t length;     /* of the queues */
+	sigset_t mask;	     /* of signals, for the program */
+	int min_fd;	     /* descriptors from here on are ours */
+	struct rlimit files; /* the limit of the program */
 };
 
 /* beside: the old version still runs. 0 or -errno. */
@@ -40,11 +42,10 @@ void program_stop(struct program *p, int signal, int64_t now, int grace_ms);
 /* To all of its processes that are known. */
 void program_signal(const struct program *p, int signal);
 
-/* A message on the connection: the queue that it takes. -1: none; -2: the connection has ended. */
-int program_message(struct program *p);
+/* Reads a notice from the connection. 0; -1: there is none; -2: the connection has ended. */
+int program_notice(struct program *p, struct held_notice *notice);
 
-/* It may use the queue now. */
-void program_answer(const struct program *p);
+void program_answer(const struct program *p, bool yes);
 
 /* Process pid has ended. Whether it was the last one of this program. */
 bool program_reaped(struct program *p, pid_t pid, int status);

@@ -9,14 +9,32 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <unistd.h>
 #include "core/core.h"
 #include "keep/queue.h"
 #include "nfqueue/diagnose.h"
 #include "nfqueue/messages.h"
+#include "util/netlink.h"
 
 #define BYTES_EACH 4096
 #define BUFFER_MAX (512U << 20)
 #define LINES_MAX 2048
+#define UPDATE_TRIES 5
+
+static int open_spare(struct kept_queue *q, uint32_t receive_buffer, int min_fd, struct ipq_error *e)
+{
+	bool absent;
+	int fd = netlink_open(&absent);
+
+	if (fd >= 0) {
+		q->spare_fd = fcntl(fd, F_DUPFD_CLOEXEC, min_fd);
+		close(fd);
+	}
+	if (fd < 0 || q->spare_fd < 0)
+		return ipq_fail(e, errno, "cannot open a netlink socket");
+	netlink_set_receive_buffer(q->spare_fd, receive_buffer);
+	return 0;
+}
 
 int kept_open(struct kept_queue *q, uint16_t number, uint32_t length, int min_fd, struct ipq_error *e)
 {
@@ -42,7 +60,7 @@ int kept_open(struct kept_queue *q, uint16_t number, uint32_t length, int min_fd
 		err = q->fd < 0 ? ipq_fail(e, errno, "cannot duplicate a descriptor") : 0;
 	}
 	source->ops->close(source); /* the duplicate keeps the queue */
-	return err;
+	return err < 0 ? err : open_spare(q, config.receive_buffer, min_fd, e);
 }
 
 /* A request without an acknowledgement, which nobody would read. */
@@ -91,7 +109,7 @@ static void set_flag(const struct kept_queue *q, uint32_t flag)
 }
 
 /* For all packets that wait in this queue: ids up to 2^31 before the given one. */
-static void decide_all(const struct kept_queue *q, uint16_t number, uint32_t verdict)
+static void decide_all(int fd, uint16_t number, uint32_t verdict)
 {
 	static const uint32_t last[] = { INT32_MAX, UINT32_MAX, INT32_MAX };
 
@@ -99,7 +117,7 @@ static void decide_all(const struct kept_queue *q, uint16_t number, uint32_t ver
 		const struct source_verdict all = { .batch = 1, .id = last[i], .code = verdict };
 		const struct nfq_bare message = nfq_bare(number, &all);
 
-		send(q->fd, &message, sizeof(message), 0);
+		send(fd, &message, sizeof(message), 0);
 	}
 }
 
@@ -109,16 +127,17 @@ void kept_apply_policy(struct kept_queue *q, bool open)
 	const uint32_t length = 0, verdict = open ? NF_ACCEPT : NF_DROP;
 
 	q->policy = true;
-	if (open) { /* the kernel accepts what has no room */
+	q->configured = false; /* also because messages of decided packets are left in the socket */
+	if (open) {	       /* the kernel accepts what has no room */
 		set_flag(q, NFQA_CFG_F_FAIL_OPEN);
 		configure(q, NFQA_CFG_QUEUE_MAXLEN, &length, sizeof(length));
 	} else { /* and drops what nobody wants to have */
 		configure(q, NFQA_CFG_PARAMS, &nothing, 5);
 	}
 	/* The packets in the spare queues are older. */
-	decide_all(q, nfqueue_spare(q->number, 1), verdict);
-	decide_all(q, nfqueue_spare(q->number, 0), verdict);
-	decide_all(q, q->number, verdict);
+	decide_all(q->spare_fd, nfqueue_spare(q->number, 1), verdict);
+	decide_all(q->spare_fd, nfqueue_spare(q->number, 0), verdict);
+	decide_all(q->fd, q->number, verdict);
 }
 
 static bool is_of(const struct kept_queue *q, uint32_t number)
@@ -128,24 +147,36 @@ static bool is_of(const struct kept_queue *q, uint32_t number)
 }
 
 /* Every packet came in the main queue, and may wait in a spare one. */
-int kept_update(struct kept_queue *q, unsigned count, int64_t now)
+static void count(const struct kept_queue *q, const struct queue_line *line, int n, uint32_t *decided,
+		  uint32_t *waiting)
+{
+	*decided = *waiting = 0;
+	for (int i = 0; i < n; i++) {
+		if (!is_of(q, line[i].number))
+			continue;
+		if (line[i].number == q->number)
+			*decided += line[i].last_id - line[i].user_dropped;
+		*decided -= line[i].waiting;
+		*waiting += line[i].waiting;
+	}
+}
+
+int kept_update(struct kept_queue *q, unsigned count_of_queues, int64_t now)
 {
 	static struct queue_line line[LINES_MAX];
-	int n = queue_lines(line, LINES_MAX), k;
-	unsigned i;
+	uint32_t decided, waiting;
+	int n = 0, tries;
 
-	if (n <= 0)
-		return n < 0 ? n : -EACCES;
-	for (i = 0; i < count; i++) {
-		uint32_t decided = 0, waiting = 0;
-
-		for (k = 0; k < n; k++) {
-			if (!is_of(&q[i], line[k].number))
-				continue;
-			if (line[k].number == q[i].number)
-				decided += line[k].last_id - line[k].user_dropped;
-			decided -= line[k].waiting;
-			waiting += line[k].waiting;
+	for (unsigned i = 0; i < count_of_queues; i++) {
+		/* The kernel gives a packet its id before it counts it. Then one more seems to be decided. */
+		for (tries = 0; tries < UPDATE_TRIES; tries++) {
+			if (i == 0 || tries > 0)
+				n = queue_lines(line, LINES_MAX);
+			if (n <= 0)
+				return n < 0 ? n : -EACCES;
+			count(&q[i], line, n, &decided, &waiting);
+			if (decided != q[i].decided + 1)
+				break;
 		}
 		if (decided != q[i].decided || waiting == 0)
 			q[i].decided_last = now;

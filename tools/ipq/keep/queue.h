@@ -5,13 +5,17 @@
 
 #include <stdbool.h>
 #include <stdint.h>
+#include "nfqueue/held.h"
 #include "util/error.h"
 
 #define KEEP_QUEUES_MAX 256
 
 struct kept_queue {
 	uint16_t number;
-	int fd;		   /* its socket */
+	int fd;		 /* its socket */
+	int spare_fd;	 /* the socket for its spare queues */
+	bool configured; /* all messages in the socket were written with this configuration */
+	struct held_config config;
 	bool taken;	   /* by the program that runs */
 	bool policy;	   /* the policy is in force: no packet waits */
 	int64_t policy_at; /* when it comes into force if no program has taken the queue; 0: never */
