@@ -5,6 +5,7 @@
 #include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
+#include "common/subprocess.h"
 #include "common/text.h"
 #include "firewall/probe.h"
 #include "firewall/rules_script.h"
@@ -198,6 +199,33 @@ static bool kernel_has_ipv6(void)
 	return access("/proc/net/if_inet6", F_OK) == 0;
 }
 
+/* Has the kernel this table? Then a failure to change it is one of the moment. */
+static bool table_works(enum firewall_kind kind)
+{
+	const char *const argv[] = { firewall_tool(kind), "-t", "mangle", "-S", NULL };
+	char *text = NULL;
+	int status = subprocess_run(argv, &text);
+
+	free(text);
+	return status == 0;
+}
+
+/* Our rules in this kind were added, and there were none before. */
+static void remove_added(struct rules *r, enum firewall_kind kind)
+{
+	struct ipq_chain own = { .kind = kind, .exists = true, .hooks = r->options.hooks };
+	struct ipq_error e;
+	char what[80];
+
+	snprintf(own.name, sizeof(own.name), "%s", r->name);
+	if (r->options.kind == RULES_QUEUE)
+		own.helpers = rules_have_flows(r) ? (1U << HELPERS) - 1 : 1U << HELPER_DONE;
+	if (rules_own_chain(r, kind) == NULL &&
+	    chain_remove(&own, ALL_HOOKS, CHANGE_WAIT_MS, r->options.who, r->lock, &e) < 0)
+		text_complain(r->options.who, "left: %s; \"ipq clean\" removes it. %s",
+			      chain_describe(&own, what, sizeof(what)), e.text);
+}
+
 /* One flavour, or nftables. */
 static int install_candidate(struct rules *r, enum firewall_kind kind, struct ipq_error *e)
 {
@@ -215,27 +243,34 @@ static int install_candidate(struct rules *r, enum firewall_kind kind, struct ip
 		return 0;
 	/* The IPv6 kinds follow those of IPv4. */
 	err = install_kind(r, kind + 1, &six);
-	if (err == 0)
+	if (err == 0) {
 		r->kind[r->families++] = kind + 1;
-	else if (err == -EAGAIN)
-		return ipq_fail(e, EAGAIN, "%s", six.text);
-	else
-		text_complain(r->options.who, "IPv6 packets are not queued: %s", six.text);
+		return 0;
+	}
+	if (err == -EAGAIN || table_works(kind + 1)) {
+		remove_added(r, kind);
+		r->families = 0;
+		return ipq_fail(e, -err, "%s", six.text);
+	}
+	text_complain(r->options.who, "IPv6 packets are not queued: %s", six.text);
 	return 0;
 }
 
-/* Remains of other kinds of tables. Those of the same kind were removed in the transaction that added our rules. */
-static void remove_other_remains(struct rules *r)
+/*
+ * Rules of dead processes go when ours are in force in both families: until then, packets that they block stay blocked.
+ * A chain with our name was replaced by ours.
+ */
+static void remove_remains(struct rules *r)
 {
 	for (size_t i = 0; i < r->chains.count; i++) {
 		const struct ipq_chain *c = &r->chains.chain[i];
 		struct ipq_error e;
-		bool all, done = false;
+		bool all, own = false;
 		unsigned hooks = rules_takes_over(r, c, &all);
 
 		for (unsigned k = 0; k < r->families; k++)
-			done |= r->kind[k] == c->kind;
-		if (hooks != 0 && !done &&
+			own |= c == rules_own_chain(r, r->kind[k]);
+		if (hooks != 0 && !own &&
 		    chain_remove(c, hooks, CHANGE_WAIT_MS, r->options.who, r->lock, &e) < 0)
 			text_complain(r->options.who, "%s", e.text);
 	}
@@ -250,12 +285,12 @@ int rules_install(struct rules *r, uint16_t first, uint16_t last, struct ipq_err
 	r->last = last;
 	if (r->guardian_fd >= 0)
 		send(r->guardian_fd, &first, sizeof(first), MSG_NOSIGNAL);
-	for (unsigned i = 0; i < r->candidates && err < 0; i++) {
+	for (unsigned i = 0; i < r->candidates && err < 0 && err != -EAGAIN; i++) {
 		err = install_candidate(r, r->candidate[i], where);
 		where = &later; /* the error of the tool that people have is the one to show */
 	}
 	if (err == 0)
-		remove_other_remains(r);
+		remove_remains(r);
 	r->on_top = false;
 	release_lock(r);
 	return err;
@@ -298,6 +333,7 @@ static int apply_all(struct rules *r, void (*write)(const struct rules *, enum f
 		const struct ipq_chain *own = rules_own_chain(r, r->kind[k]);
 
 		err = apply(r, r->kind[k], write, e);
+		r->touched |= err == 0;
 		if (err == 0 && own != NULL) {
 			r->packets += own->packets;
 			r->bytes += own->bytes;
@@ -370,9 +406,25 @@ static int find_missing(const struct rules *r, struct ipq_error *e)
 	return 0;
 }
 
+/*
+ * Back to these filters after a change that failed. If it failed in the second family only, the first one queues what
+ * the old filters match and more, until it has its old rules again: now, or when rules_check() tries again.
+ */
+static void take_back(struct rules *r, const struct rules *was)
+{
+	struct ipq_error e;
+
+	r->new = was->new;
+	r->no_match = was->no_match;
+	r->change = was->change;
+	forget_old(r);
+	if (r->touched && apply(r, r->kind[0], script_chain, &e) < 0)
+		r->change = UNSETTLED;
+}
+
 int rules_extend(struct rules *r, const struct bpf_program *filter, size_t filters, struct ipq_error *e)
 {
-	struct filters was = r->new;
+	const struct rules was = *r;
 	int err;
 
 	if (r->kind[0] == FIREWALL_NFT)
@@ -382,15 +434,14 @@ int rules_extend(struct rules *r, const struct bpf_program *filter, size_t filte
 		return err;
 	err = find_missing(r, e);
 	if (err == 0) {
-		r->old = was;
-		r->old_all = was.count == 0;
+		r->old = was.new;
+		r->old_all = was.new.count == 0;
 		r->new = (struct filters){ .program = filter, .count = filters };
+		r->touched = false;
 		err = apply_chain(r, e);
-		r->change = err < 0 ? UNSETTLED : EXTENDED;
+		r->change = EXTENDED;
 		if (err < 0)
-			r->new = was;
-		if (err < 0)
-			forget_old(r);
+			take_back(r, &was);
 	}
 	release_lock(r);
 	return err;

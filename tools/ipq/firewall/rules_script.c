@@ -285,17 +285,9 @@ void script_chain(const struct rules *r, enum firewall_kind kind, FILE *script)
 void script_install(const struct rules *r, enum firewall_kind kind, FILE *script)
 {
 	const struct ipq_chain *own = rules_own_chain(r, kind);
-	unsigned hooks;
-	bool all;
 
-	for (size_t i = 0; i < r->chains.count; i++) {
-		const struct ipq_chain *c = &r->chains.chain[i];
-
-		if (c == own)
-			chain_removal(c, ALL_HOOKS, script);
-		else if (c->kind == kind && (hooks = rules_takes_over(r, c, &all)) != 0)
-			chain_removal(c, hooks, script);
-	}
+	if (own != NULL)
+		chain_removal(own, ALL_HOOKS, script);
 	script_chain(r, kind, script);
 	for (unsigned h = 0; kind != FIREWALL_NFT && h < HOOKS; h++)
 		if ((r->options.hooks & 1U << h) != 0)

@@ -25,6 +25,7 @@ struct rules {
 	char name[32];		 /* of our chain or table */
 	struct filters new, old; /* old: still in force while a change is under way */
 	bool no_match;		 /* this kernel has no bpf match */
+	bool touched;		 /* a change has succeeded in one family at least */
 	bool no_flows;		 /* it has no connection marks */
 	uint64_t packets, bytes; /* see rules_passed(): by the rules that were replaced */
 	bool on_top;		 /* our jumps are, or are about to become, the first rule of each hook */
@@ -75,7 +76,7 @@ unsigned rules_count(const struct rules *r);
 
 /* Creates or replaces the content of our chain; no jumps. */
 void script_chain(const struct rules *r, enum firewall_kind kind, FILE *script);
-/* The whole script, including the removal of chains for which rules_takes_over() is true. */
+/* The whole script, including the removal of a chain with our name. */
 void script_install(const struct rules *r, enum firewall_kind kind, FILE *script);
 
 #endif
