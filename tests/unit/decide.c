@@ -32,6 +32,12 @@ void session_accept(struct worker *w, const struct ipq_packet *packet, struct ip
 	(void)verdict;
 }
 
+void session_accept_late(const struct session *s, struct ipq_verdict *verdict)
+{
+	(void)s;
+	(void)verdict;
+}
+
 int64_t session_packet_time(const struct worker *w, const struct ipq_packet *packet)
 {
 	(void)packet;

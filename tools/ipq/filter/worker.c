@@ -20,6 +20,7 @@ static void release(struct worker *w, int64_t now)
 	struct delayed next;
 
 	while (delays_take(&d->delays, now, &next)) {
+		session_accept_late(w->session, &next.verdict);
 		if (w->session->virtual_time)
 			queue_decide_at(w->queue, next.packet, &next.verdict, next.due);
 		else

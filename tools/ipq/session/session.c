@@ -447,7 +447,7 @@ void session_accept(struct worker *w, const struct ipq_packet *packet, struct ip
 	if (mask == 0 || verdict->code != IPQ_ACCEPT)
 		return;
 	verdict->present |= IPQ_SET_MARK;
-	if ((has & mask) == mark) {
+	if (mark != 0 && (has & mask) == mark) {
 		/* Repeated by us, and no rule of ours was there to clear the mark. */
 		atomic_fetch_add_explicit(&s->came_back, 1, memory_order_relaxed);
 		verdict->mark = want & ~mask;
@@ -456,6 +456,12 @@ void session_accept(struct worker *w, const struct ipq_packet *packet, struct ip
 	atomic_fetch_add_explicit(&w->continued, 1, memory_order_relaxed);
 	verdict->code = IPQ_REPEAT;
 	verdict->mark = (want & ~mask) | mark;
+}
+
+void session_accept_late(const struct session *s, struct ipq_verdict *verdict)
+{
+	if (atomic_load_explicit(&s->repeat_mark, memory_order_relaxed) == 0)
+		verdict->mark &= ~atomic_load_explicit(&s->repeat_mask, memory_order_relaxed);
 }
 
 static void wait_for_end(struct session *s, int signals)
@@ -579,7 +585,10 @@ static int close_rules(struct session *s)
 	session_count_passed(s);
 	err = rules_close(s->rules, &e);
 	s->rules = NULL;
-	return err < 0 ? complain(s, e.text) : 0;
+	if (err < 0)
+		return complain(s, e.text);
+	s->repeat_mark = 0;
+	return 0;
 }
 
 int session_run(struct session *s, void *const *context)
