@@ -10,6 +10,7 @@
 #include <string.h>
 #include <cmocka.h>
 #include "nflog/messages.h"
+#include "util/bytes.h"
 
 #define PACKET ((NFNL_SUBSYS_ULOG << 8) | NFULNL_MSG_PACKET)
 
@@ -109,6 +110,74 @@ static void packet_fields_are_read(void **state)
 	assert_int_equal(p.flags, 0);
 }
 
+static void other_fields_are_read(void **state)
+{
+	/* Big-endian: 1,234,567,890 s and 654,321 us. */
+	static const uint8_t time[16] = { 0, 0, 0, 0, 0x49, 0x96, 0x02, 0xd2, 0, 0, 0, 0, 0, 9, 0xfb, 0xf1 };
+	/* Attributes of their own: the protocol, one that is too short, the tag. */
+	static const uint8_t vlan[] = { 0, 6, 0, NFULA_VLAN_PROTO, 0x81, 0,    0, 0,
+					0, 5, 0, NFULA_VLAN_TCI,   0xee, 0,    0, 0,
+					0, 6, 0, NFULA_VLAN_TCI,   0x20, 0x64, 0, 0 };
+	struct nfulnl_msg_packet_hw hw = { .hw_addrlen = htons(20), .hw_addr = { 1, 2, 3, 4, 5, 6, 7, 8 } };
+	uint8_t native[sizeof(vlan)];
+	struct datagram d = { .len = 0 };
+	struct nflog_message m;
+	struct ipq_packet p;
+
+	(void)state;
+	memcpy(native, vlan, sizeof(vlan));
+	for (size_t at = 0; at < sizeof(native); at += 8) {
+		uint16_t head[2] = { get16(vlan + at), get16(vlan + at + 2) };
+
+		memcpy(native + at, head, sizeof(head));
+	}
+	begin_packet(&d);
+	attribute(&d, NFULA_TIMESTAMP, time, sizeof(time));
+	attribute(&d, NFULA_HWADDR, &hw, sizeof(hw));
+	attribute(&d, NFULA_VLAN, native, sizeof(native));
+	number(&d, NFULA_IFINDEX_INDEV, 11);
+	number(&d, NFULA_IFINDEX_OUTDEV, 12);
+	number(&d, NFULA_IFINDEX_PHYSINDEV, 13);
+	number(&d, NFULA_IFINDEX_PHYSOUTDEV, 14);
+	number(&d, NFULA_UID, 15);
+	number(&d, NFULA_GID, 16);
+	number(&d, NFULA_CT_INFO, 17);
+	attribute(&d, NFULA_MARK, "abc", 3);
+	parse(&d, &p, &m);
+	assert_int_equal(m.kind, NFLOG_PACKET);
+	assert_int_equal(p.timestamp, INT64_C(1234567890654321000));
+	assert_int_equal(p.hw_addr_len, 8);
+	assert_memory_equal(p.hw_addr, "\1\2\3\4\5\6\7\10", 8);
+	assert_int_equal(p.vlan_proto, 0x8100);
+	assert_int_equal(p.vlan_tci, 0x2064);
+	assert_int_equal(p.indev, 11);
+	assert_int_equal(p.outdev, 12);
+	assert_int_equal(p.physindev, 13);
+	assert_int_equal(p.physoutdev, 14);
+	assert_int_equal(p.uid, 15);
+	assert_int_equal(p.gid, 16);
+	assert_int_equal(p.conntrack_info, 17);
+	assert_false(p.present & IPQ_HAS_MARK);
+}
+
+/* A tag of one byte is none. */
+static void short_vlan_is_ignored(void **state)
+{
+	const struct nlattr tag = { .nla_len = 5, .nla_type = NFULA_VLAN_TCI };
+	uint8_t nested[8] = { 0 };
+	struct datagram d = { .len = 0 };
+	struct nflog_message m;
+	struct ipq_packet p;
+
+	(void)state;
+	memcpy(nested, &tag, sizeof(tag));
+	nested[4] = 0xee;
+	begin_packet(&d);
+	attribute(&d, NFULA_VLAN, nested, sizeof(nested));
+	parse(&d, &p, &m);
+	assert_false(p.present & IPQ_HAS_VLAN);
+}
+
 static void cut_packet_has_the_length_in_its_header(void **state)
 {
 	static const uint8_t ipv4[6] = { 0x45, 0, 0x10, 0x01 }, ipv6[6] = { 0x60, 0, 0, 0, 0x01, 0x00 };
@@ -131,6 +200,45 @@ static void cut_packet_has_the_length_in_its_header(void **state)
 	attribute(&dj, NFULA_PAYLOAD, jumbo, sizeof(jumbo));
 	parse(&dj, &p, &m);
 	assert_int_equal(p.full_len, sizeof(jumbo));
+}
+
+/* Two bytes of a packet have no length; one that is longer than it says has all its bytes. */
+static void other_lengths_are_those_of_the_payload(void **state)
+{
+	static const uint8_t two[2] = { 0x45, 0 }, longer[24] = { 0x45, 0, 0, 20 };
+	struct datagram d = { .len = 0 }, dl = { .len = 0 };
+	struct nflog_message m;
+	struct ipq_packet p;
+
+	(void)state;
+	begin_packet(&d);
+	attribute(&d, NFULA_PAYLOAD, two, sizeof(two));
+	memset(d.bytes + d.len, 0xee, 8);
+	memset(d.bytes + d.len - 2, 0xee, 2); /* the padding */
+	parse(&d, &p, &m);
+	assert_int_equal(p.full_len, 2);
+	begin_packet(&dl);
+	attribute(&dl, NFULA_PAYLOAD, longer, sizeof(longer));
+	parse(&dl, &p, &m);
+	assert_int_equal(p.full_len, 24);
+	assert_int_equal(p.flags, 0);
+}
+
+/* The next one begins at a multiple of 4. */
+static void messages_are_aligned(void **state)
+{
+	struct datagram d = { .len = 0 };
+	struct nflog_message m;
+	struct ipq_packet p;
+
+	(void)state;
+	begin_packet(&d);
+	attribute(&d, NFULA_PAYLOAD, "12345", 5);
+	set_length(&d, (uint32_t)d.len - 3);
+	begin_packet(&d);
+	parse(&d, &p, &m);
+	assert_int_equal(m.kind, NFLOG_PACKET);
+	assert_int_equal(m.len, d.message);
 }
 
 static void messages_of_one_datagram_are_read_in_turn(void **state)
@@ -223,10 +331,34 @@ static void answer_has_error_and_number_of_the_request(void **state)
 	assert_int_equal(m.type, 0x401);
 }
 
+static void answer_with_an_error_that_is_none_is_malformed(void **state)
+{
+	static const int errors[] = { 1, EPERM, -4096, INT32_MIN };
+	struct nflog_message m;
+	struct ipq_packet p;
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(errors) / sizeof(errors[0]); i++) {
+		struct nlmsgerr answer = { .error = errors[i] };
+		struct datagram d = { .len = 0 };
+
+		begin(&d, NLMSG_ERROR);
+		put(&d, &answer, sizeof(answer));
+		set_length(&d, (uint32_t)d.len);
+		parse(&d, &p, &m);
+		assert_int_equal(m.kind, NFLOG_MALFORMED);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(packet_fields_are_read),
+		cmocka_unit_test(other_fields_are_read),
+		cmocka_unit_test(short_vlan_is_ignored),
+		cmocka_unit_test(other_lengths_are_those_of_the_payload),
+		cmocka_unit_test(messages_are_aligned),
+		cmocka_unit_test(answer_with_an_error_that_is_none_is_malformed),
 		cmocka_unit_test(cut_packet_has_the_length_in_its_header),
 		cmocka_unit_test(messages_of_one_datagram_are_read_in_turn),
 		cmocka_unit_test(message_length_beyond_datagram_is_rejected),
