@@ -110,6 +110,17 @@ for way in $ways; do
 		end one
 		expect_text "$way: after such a rule packets are decided once" 10 matched one 'count udp dst port 7005'
 		$way -w -t mangle -F INPUT
+
+		# Packets that come back with our mark, because the rule for them is gone, are not repeated again.
+		filter_on one INPUT 'drop udp dst port 7001' 'count udp dst port 7007'
+		back=$($way -w -t mangle -S | sed -n 's/^-A \(.* -g ipq-[0-9]*-done\)$/\1/p')
+		$way -w -t mangle -D $back
+		$way -w -A INPUT -p udp --dport 7007 -m mark ! --mark 0 -j DROP
+		expect "$way: packets that come back with our mark arrive, without it" $FLOW udp -n 10 7007
+		expect "$way: others are still dropped" $FLOW udp -n 10 -e 0 -w 300 7001
+		end one
+		$way -w -D INPUT -p udp --dport 7007 -m mark ! --mark 0 -j DROP
+		expect "$way: they are reported" grep -q '10 accepted packets came back because rules were missing' $work/one
 	fi
 	expect_text "$way: no rule is left" "" rules_of_ours
 done
