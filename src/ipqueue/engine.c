@@ -346,6 +346,18 @@ out:
 	return ret;
 }
 
+uint32_t engine_client_pid(struct engine *e, uint32_t client)
+{
+	const struct client *c;
+	uint32_t pid;
+
+	pthread_mutex_lock(&e->lock);
+	c = engine_find_client(e, client);
+	pid = c != NULL ? c->pid : 0;
+	pthread_mutex_unlock(&e->lock);
+	return pid;
+}
+
 void engine_resume(struct engine *e)
 {
 	struct client *c;

@@ -63,6 +63,9 @@ int engine_add(struct engine *engine, int fd, uint8_t family, enum wire_layout l
  */
 int engine_request(struct engine *engine, uint32_t client, const struct iovec *piece, size_t pieces);
 
+/* The port id of a client; 0: not known before its first request. */
+uint32_t engine_client_pid(struct engine *engine, uint32_t client);
+
 /*
  * A pair for engine_add(): pair[0] for the engine, pair[1] for the program, close-on-exec, SOCK_SEQPACKET;
  * flags may be SOCK_NONBLOCK. The engine's end has an abstract name of ten zeros. So the address that the

@@ -9,8 +9,8 @@
  *  - The engine's end has a name that reads as the kernel's address (engine_socketpair), and an address given
  *    to sendto is ignored (doc/assumptions/seqpacket-as-netlink.c).
  *  - bind, connect, getsockname, getpeername and the options of SOL_NETLINK, which the pair would refuse or
- *    answer as a Unix socket, are answered here; so are recvmsg and recvfrom with flags, for their address
- *    (transfer.c).
+ *    answer as a Unix socket, are answered here; so are recvmsg, recvmmsg and recvfrom with flags, for their
+ *    address (transfer.c).
  *  - A mode request as libipq sends it is served by the engine before sendto returns, as ip_queue did.
  *  - With --exact that is so for every request, and every recvfrom has netlink's address.
  *
@@ -26,6 +26,7 @@
  */
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <poll.h>
 #include <stdlib.h>
 #include <string.h>
@@ -38,10 +39,11 @@
 #include <linux/netlink.h>
 #include <linux/netfilter_ipv4/ip_queue.h>
 #include "run/run.h"
+#include "util/clock.h"
 
 #define SOL_NETLINK_ 270
 #define SOCK_TYPE_MASK_ 0xf /* the rest of the type are flags */
-/* Threads that wait in recvmsg or recvfrom; more of them get the socket's own address. */
+/* Threads that wait for a message with its address; more of them get the socket's own address. */
 #define WAITING_MAX 256
 
 /* Linux 6.6: the waking thread gives its processor to the woken one. Not in older headers. */
@@ -57,6 +59,13 @@ struct client {
 	uint32_t port;	     /* the port that it is bound to; 0: not bound yet */
 	int type, protocol;  /* of the socket call */
 	uint32_t number;     /* in the engine */
+	uint32_t options;    /* of SOL_NETLINK: a bit for each one that is set */
+};
+
+/* A call that waits for a message. */
+struct waiting_call {
+	struct seccomp_notif request;
+	int64_t deadline;
 };
 
 struct run_calls {
@@ -73,8 +82,8 @@ struct run_calls {
 	struct seccomp_notif_resp *response;
 	size_t request_size;
 	struct run_message message;
-	unsigned waiting; /* calls that wait for a message */
-	struct seccomp_notif later[WAITING_MAX];
+	unsigned waiting;
+	struct waiting_call later[WAITING_MAX];
 };
 
 static bool open_memory(struct run_calls *calls, struct call *call)
@@ -220,42 +229,63 @@ static int do_socket(struct run_calls *calls, const struct call *call, bool *ans
 
 /* ---- the rest ----------------------------------------------------------------------------------- */
 
+static void bind_to_free_port(const struct run_calls *calls, struct client *c)
+{
+	uint32_t port = c->pid;
+
+	if (port_taken(calls, c, port)) /* netlink then takes a number that no process has */
+		for (port = UINT32_MAX - 4096; port_taken(calls, c, port); port--)
+			;
+	c->port = port;
+}
+
+/* Netlink binds a socket that sends. */
+static void bind_if_used(const struct run_calls *calls, struct client *c)
+{
+	struct pollfd unread = { .fd = (int)(c - calls->client), .events = POLLIN };
+
+	if (c->port == 0 && calls->engine != NULL &&
+	    (poll(&unread, 1, 0) > 0 || engine_client_pid(calls->engine, c->number) != 0))
+		bind_to_free_port(calls, c);
+}
+
 static int do_bind(struct run_calls *calls, const struct call *call, struct client *c)
 {
 	struct sockaddr_nl address;
-	uint32_t port;
 
 	if (!run_peek(call, call->arg[1], &address, sizeof(address)))
 		return -EFAULT;
 	if (address.nl_family != AF_NETLINK)
 		return -EINVAL;
+	bind_if_used(calls, c);
 	if (c->port != 0)
-		return address.nl_pid == 0 || address.nl_pid == c->port ? 0 : -EINVAL;
-	port = address.nl_pid != 0 ? address.nl_pid : c->pid;
-	if (port_taken(calls, c, port)) {
-		if (address.nl_pid != 0)
-			return -EADDRINUSE;
-		/* netlink then takes a number that no process has */
-		for (port = UINT32_MAX - 4096; port_taken(calls, c, port); port--)
-			;
-	}
-	c->port = port;
+		return address.nl_pid == c->port ? 0 : -EINVAL;
+	if (address.nl_pid == 0)
+		bind_to_free_port(calls, c);
+	else if (port_taken(calls, c, address.nl_pid))
+		return -EADDRINUSE;
+	else
+		c->port = address.nl_pid;
 	return 0;
 }
 
-static int do_connect(const struct call *call)
+static int do_connect(const struct run_calls *calls, const struct call *call, struct client *c)
 {
 	struct sockaddr_nl address;
 
 	if (!run_peek(call, call->arg[1], &address, sizeof(address)))
 		return -EFAULT;
+	if (address.nl_family == AF_NETLINK && c->port == 0)
+		bind_to_free_port(calls, c);
 	return address.nl_family == AF_NETLINK || address.nl_family == AF_UNSPEC ? 0 : -EINVAL;
 }
 
-static int do_getsockname(const struct call *call, const struct client *c)
+static int do_getsockname(const struct run_calls *calls, const struct call *call, struct client *c)
 {
-	struct sockaddr_nl address = { .nl_family = AF_NETLINK, .nl_pid = c->port != 0 ? c->port : c->pid };
+	struct sockaddr_nl address = { .nl_family = AF_NETLINK };
 
+	bind_if_used(calls, c);
+	address.nl_pid = c->port;
 	return run_poke_value(call, call->arg[1], call->arg[2], &address, sizeof(address));
 }
 
@@ -300,9 +330,9 @@ static int do_receive(struct run_calls *calls, struct call *call, const struct c
 }
 
 /* ip_queue had no multicast groups of its own; every netlink family has 32. */
-static int do_setsockopt(const struct call *call)
+static int do_setsockopt(const struct call *call, struct client *c)
 {
-	uint32_t value = 0;
+	uint32_t value = 0, bit = 1U << (call->arg[2] & 31);
 
 	/* A value that is too short counts as 0. */
 	if ((uint32_t)call->arg[4] >= sizeof(value) && !run_peek(call, call->arg[3], &value, sizeof(value)))
@@ -314,6 +344,7 @@ static int do_setsockopt(const struct call *call)
 	case NETLINK_PKTINFO:
 	case NETLINK_BROADCAST_ERROR:
 	case NETLINK_NO_ENOBUFS:
+		c->options = value != 0 ? c->options | bit : c->options & ~bit;
 		return 0;
 	default:
 		return -ENOPROTOOPT;
@@ -322,16 +353,24 @@ static int do_setsockopt(const struct call *call)
 
 static int do_getsockopt(const struct call *call, const struct client *c)
 {
-	int level = (int)call->arg[1], option = (int)call->arg[2], value;
+	int level = (int)call->arg[1], option = (int)call->arg[2], value, len;
 
 	if (level == SOL_SOCKET)
 		value = option == SO_TYPE ? c->type : option == SO_DOMAIN ? AF_NETLINK : c->protocol;
 	else if (option == NETLINK_PKTINFO || option == NETLINK_BROADCAST_ERROR ||
 		 option == NETLINK_NO_ENOBUFS)
-		value = 0;
+		value = (int)(c->options >> option & 1);
 	else
 		return -ENOPROTOOPT;
-	return run_poke_value(call, call->arg[3], call->arg[4], &value, sizeof(value));
+	if (!run_peek(call, call->arg[4], &len, sizeof(len)))
+		return -EFAULT;
+	if (len < (level == SOL_SOCKET ? 0 : (int)sizeof(value)))
+		return -EINVAL;
+	len = len < (int)sizeof(value) ? len : (int)sizeof(value);
+	if (!run_poke(call, call->arg[3], &value, (size_t)len) ||
+	    !run_poke(call, call->arg[4], &len, sizeof(len)))
+		return -EFAULT;
+	return 0;
 }
 
 static bool is_ours(const struct call *call)
@@ -343,7 +382,10 @@ static bool is_ours(const struct call *call)
 		return (int)call->arg[1] == SOL_NETLINK_;
 	if (call->what == CALL_RECVFROM)
 		return call->arg[4] != 0;
-	if (call->what == CALL_BIND || call->what == CALL_CONNECT)
+	if (call->what == CALL_BIND)
+		return (uint32_t)call->arg[2] >= sizeof(struct sockaddr_nl) &&
+		       (uint32_t)call->arg[2] <= sizeof(struct sockaddr_storage);
+	if (call->what == CALL_CONNECT)
 		return (int)call->arg[2] == sizeof(struct sockaddr_nl);
 	if (call->what == CALL_GETSOCKOPT && (int)call->arg[1] == SOL_SOCKET)
 		return (int)call->arg[2] == SO_TYPE || (int)call->arg[2] == SO_DOMAIN ||
@@ -366,7 +408,7 @@ static bool read_call(struct run_calls *calls, const struct seccomp_notif *n, st
 	unsigned long native[6] = { 0 };
 	bool memory;
 	/* The number of arguments of each call, and so of words in memory. */
-	static const unsigned char arguments[CALL_COUNT] = { 3, 3, 3, 3, 3, 5, 5, 6, 3, 6, 3 };
+	static const unsigned char arguments[CALL_COUNT] = { 3, 3, 3, 3, 3, 5, 5, 6, 3, 5, 6, 3 };
 
 	*call = (struct call){ .id = n->id,
 			       .tid = (pid_t)n->pid,
@@ -412,9 +454,9 @@ static int decide(struct run_calls *calls, struct call *call, bool *pass, bool *
 	case CALL_BIND:
 		return do_bind(calls, call, c);
 	case CALL_CONNECT:
-		return do_connect(call);
+		return do_connect(calls, call, c);
 	case CALL_GETSOCKNAME:
-		return do_getsockname(call, c);
+		return do_getsockname(calls, call, c);
 	case CALL_GETPEERNAME:
 		return do_getpeername(call);
 	case CALL_SENDTO:
@@ -422,26 +464,30 @@ static int decide(struct run_calls *calls, struct call *call, bool *pass, bool *
 		return do_send(calls, call, c, pass);
 	case CALL_RECVFROM:
 	case CALL_RECVMSG:
+	case CALL_RECVMMSG:
 		return do_receive(calls, call, c, pass);
 	case CALL_SETSOCKOPT:
-		return do_setsockopt(call);
+		return do_setsockopt(call, c);
 	default:
 		return do_getsockopt(call, c);
 	}
 }
 
-static void answer(struct run_calls *calls, const struct seccomp_notif *request)
+/* deadline: of a call that has waited, else 0. */
+static void answer(struct run_calls *calls, const struct seccomp_notif *request, int64_t deadline)
 {
 	bool pass = true, answered = false;
 	struct call call;
 	int result = 0;
 
-	if (read_call(calls, request, &call) && still_there(calls, call.id))
+	if (read_call(calls, request, &call) && still_there(calls, call.id)) {
+		call.deadline = deadline;
 		result = decide(calls, &call, &pass, &answered);
+	}
 	if (call.memory >= 0)
 		close(call.memory);
 	if (call.later)
-		calls->later[calls->waiting++] = *request;
+		calls->later[calls->waiting++] = (struct waiting_call){ *request, call.deadline };
 	if (answered || call.later)
 		return;
 	calls->response->id = call.id;
@@ -458,19 +504,32 @@ void run_calls_answer(struct run_calls *calls)
 	memset(calls->request, 0, calls->request_size);
 	if (ioctl(calls->listener, SECCOMP_IOCTL_NOTIF_RECV, calls->request) ==
 	    0) /* else the thread has died */
-		answer(calls, calls->request);
+		answer(calls, calls->request, 0);
 }
 
 void run_calls_retry(struct run_calls *calls)
 {
-	struct seccomp_notif request;
+	struct waiting_call w;
 	unsigned i, n = calls->waiting;
 
 	/* One that still waits is stored again, not behind its old place. */
 	for (i = calls->waiting = 0; i < n; i++) {
-		request = calls->later[i];
-		answer(calls, &request);
+		w = calls->later[i];
+		answer(calls, &w.request, w.deadline);
 	}
+}
+
+int run_calls_timeout(const struct run_calls *calls)
+{
+	int64_t first = INT64_MAX, left;
+
+	for (unsigned i = 0; i < calls->waiting; i++)
+		if (calls->later[i].deadline < first)
+			first = calls->later[i].deadline;
+	if (first == INT64_MAX)
+		return -1;
+	left = first - now_ms();
+	return left <= 0 ? 0 : left < INT_MAX ? (int)left : INT_MAX;
 }
 
 void run_calls_orphan(struct run_calls *calls)

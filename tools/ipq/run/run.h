@@ -85,6 +85,7 @@ enum run_call {
 	CALL_GETSOCKOPT,
 	CALL_SENDTO,
 	CALL_RECVMSG,
+	CALL_RECVMMSG,
 	CALL_RECVFROM,
 	CALL_SENDMSG,
 	CALL_COUNT
@@ -121,8 +122,9 @@ struct call {
 	bool x32;
 	int memory; /* of the program; -1: not opened */
 	uint64_t arg[6];
-	bool later;	/* to be answered when there is a message */
-	int engine_end; /* of the socket from which a message was taken; -1: none was */
+	bool later;	  /* to be answered when there is a message, or at the deadline */
+	int64_t deadline; /* see now_ms(); 0: not known yet */
+	int engine_end;	  /* of the socket from which a message was taken; -1: none was */
 };
 
 struct identity {
@@ -134,7 +136,7 @@ struct identity {
 bool run_open_memory(struct call *call);
 bool run_peek(const struct call *call, uint64_t at, void *to, size_t len);
 bool run_poke(const struct call *call, uint64_t at, const void *from, size_t len);
-/* As getsockname and getsockopt do: as much of value as fits, and its length. 0 or -errno. */
+/* As getsockname does: as much of value as fits, and its whole length. 0 or -errno. */
 int run_poke_value(const struct call *call, uint64_t at, uint64_t len_at, const void *value, uint32_t len);
 
 /* The inode of a socket among the program's descriptors; 0: not a socket, or not readable. */
@@ -156,8 +158,11 @@ struct run_message {
 /* RECEIVE_NATIVE: the kernel does the call. RECEIVE_LATER: no message is there yet. */
 enum receive_result { RECEIVE_DONE, RECEIVE_NATIVE, RECEIVE_LATER };
 
-/* Does a call of recvfrom or recvmsg on fd, a copy of the program's descriptor. *result: a count or -errno. */
-enum receive_result run_receive(const struct call *call, int fd, struct run_message *m, int *result);
+/*
+ * Does a call of recvfrom, recvmsg or recvmmsg on fd, a copy of the program's descriptor. recvmmsg receives one message.
+ * *result: a count or -errno. RECEIVE_LATER sets the call's deadline.
+ */
+enum receive_result run_receive(struct call *call, int fd, struct run_message *m, int *result);
 
 /* Reads what the program sends. False: the kernel does the call, and finds what is wrong. */
 bool run_read_request(const struct call *call, struct run_message *m);
@@ -180,6 +185,9 @@ void run_calls_answer(struct run_calls *calls);
 
 /* The engine may have sent messages: calls that wait for them are tried again. */
 void run_calls_retry(struct run_calls *calls);
+
+/* The next call of run_calls_retry is due in so many milliseconds. -1: when there is a message. */
+int run_calls_timeout(const struct run_calls *calls);
 
 /* The engine has been closed: new sockets are refused. */
 void run_calls_orphan(struct run_calls *calls);

@@ -4,12 +4,13 @@
  * full speed, so all calls run natively except:
  *
  *	socket(AF_NETLINK, any, 3 or 13)
- *	bind, connect             with an address of 12 bytes, the size of netlink's
+ *	bind                      with an address of at least 12 bytes, the size of netlink's
+ *	connect                   with an address of 12 bytes
  *	getsockname, getpeername  always: their arguments do not show the kind of socket
  *	setsockopt                level SOL_NETLINK
  *	getsockopt                level SOL_NETLINK, and SO_TYPE, SO_DOMAIN, SO_PROTOCOL
  *	sendto                    with an address of 12 bytes and the length of libipq's mode request
- *	recvmsg                   always: its arguments do not show whether there is an address
+ *	recvmsg, recvmmsg         always: their arguments do not show whether there is an address
  *	recvfrom                  with flags and an address: libipq has no flags
  *	socketcall                those above but recvfrom, whatever their arguments, which are in memory
  *
@@ -71,13 +72,13 @@ static const struct run_arch arches[] = {
 	{ AUDIT_ARCH_HERE,
 	  WIRE_NATIVE,
 	  { __NR_socket, __NR_bind, __NR_connect, __NR_getsockname, __NR_getpeername, __NR_setsockopt,
-	    __NR_getsockopt, __NR_sendto, __NR_recvmsg, __NR_recvfrom, __NR_sendmsg },
+	    __NR_getsockopt, __NR_sendto, __NR_recvmsg, __NR_recvmmsg, __NR_recvfrom, __NR_sendmsg },
 	  SOCKETCALL_HERE },
 #if defined(__x86_64__)
 	/* Programs older than Linux 4.3 know only socketcall. */
-	{ AUDIT_ARCH_I386, WIRE_ILP32, { 359, 361, 362, 367, 368, 366, 365, 369, 372, 371, 370 }, 102 },
+	{ AUDIT_ARCH_I386, WIRE_ILP32, { 359, 361, 362, 367, 368, 366, 365, 369, 372, 337, 371, 370 }, 102 },
 #elif defined(__aarch64__)
-	{ AUDIT_ARCH_ARM, WIRE_ILP32, { 281, 282, 283, 286, 287, 294, 295, 290, 297, 292, 296 }, -1 },
+	{ AUDIT_ARCH_ARM, WIRE_ILP32, { 281, 282, 283, 286, 287, 294, 295, 290, 297, 365, 292, 296 }, -1 },
 #endif
 };
 #define ARCHES (sizeof(arches) / sizeof(arches[0]))
@@ -86,7 +87,7 @@ static const struct run_arch arches[] = {
 static const int socketcall_number[CALL_COUNT] = { SYS_SOCKET,	    SYS_BIND,	     SYS_CONNECT,
 						   SYS_GETSOCKNAME, SYS_GETPEERNAME, SYS_SETSOCKOPT,
 						   SYS_GETSOCKOPT,  SYS_SENDTO,	     SYS_RECVMSG,
-						   SYS_RECVFROM,    SYS_SENDMSG };
+						   SYS_RECVMMSG,    SYS_RECVFROM,    SYS_SENDMSG };
 
 /* Of libipq, which counts the netlink header twice: 56 (LP64) or 44 (ILP32). */
 static size_t mode_length(const struct run_arch *arch)
@@ -182,6 +183,10 @@ static void check_arguments(struct code *c, enum run_call call, size_t mode_leng
 		give_if(c, NETLINK_IP6_FW, SECCOMP_RET_USER_NOTIF);
 		break;
 	case CALL_BIND:
+		load_arg(c, 2);
+		emit(c, BPF_JMP | BPF_JGE | BPF_K, sizeof(struct sockaddr_nl), 0, 1);
+		give(c, SECCOMP_RET_USER_NOTIF);
+		break;
 	case CALL_CONNECT:
 		load_arg(c, 2);
 		give_if(c, sizeof(struct sockaddr_nl), SECCOMP_RET_USER_NOTIF);
@@ -217,7 +222,7 @@ static void check_arguments(struct code *c, enum run_call call, size_t mode_leng
 		load_arg(c, 4);
 		give_unless(c, 0, SECCOMP_RET_USER_NOTIF);
 		break;
-	default: /* getsockname, getpeername, recvmsg, sendmsg */
+	default: /* getsockname, getpeername, recvmsg, recvmmsg, sendmsg */
 		give(c, SECCOMP_RET_USER_NOTIF);
 		return;
 	}

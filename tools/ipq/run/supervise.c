@@ -405,7 +405,7 @@ static int timeout_of(const struct supervisor *s)
 	int64_t left = (s->waiting ? s->restart_at : s->deadline) - now_ms();
 
 	if (!s->ended || s->detached)
-		return -1;
+		return run_calls_timeout(s->calls);
 	return left > 0 ? (int)left : 0;
 }
 

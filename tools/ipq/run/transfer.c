@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* The messages of recvfrom, recvmsg, sendto and sendmsg, in the program's memory. */
+/* The messages of recvfrom, recvmsg, recvmmsg, sendto and sendmsg, in the program's memory. */
 #include <errno.h>
 #include <fcntl.h>
 #include <string.h>
@@ -7,6 +7,7 @@
 #include <sys/time.h>
 #include <linux/netlink.h>
 #include "run/run.h"
+#include "util/clock.h"
 
 #define PIECES 16 /* more are left to the kernel */
 
@@ -57,7 +58,7 @@ static bool read_msghdr(const struct call *call, struct target *t, size_t limit)
 	t->name_len = call->arg[1] + word;
 	t->control_len = call->arg[1] + 5 * word;
 	t->flags_out = call->arg[1] + 6 * word;
-	t->flags = (int)call->arg[2];
+	t->flags = (int)call->arg[call->what == CALL_RECVMMSG ? 3 : 2];
 	for (i = 0; i < pieces; i++)
 		if (!peek_word(call, iov + i * 2 * word, 0, &at) ||
 		    !peek_word(call, iov + i * 2 * word, 1, &len) || !add_piece(t, at, len, limit))
@@ -68,7 +69,9 @@ static bool read_msghdr(const struct call *call, struct target *t, size_t limit)
 static bool read_target(const struct call *call, struct target *t, size_t limit)
 {
 	*t = (struct target){ .name = 0 };
-	if (call->what == CALL_RECVMSG || call->what == CALL_SENDMSG)
+	if (call->what == CALL_RECVMMSG && (uint32_t)call->arg[2] == 0)
+		return false;
+	if (call->what == CALL_RECVMSG || call->what == CALL_RECVMMSG || call->what == CALL_SENDMSG)
 		return read_msghdr(call, t, limit);
 	t->name = call->arg[4];
 	t->name_len = call->arg[5];
@@ -99,35 +102,59 @@ static int write_message(const struct call *call, const struct target *t, const 
 	return run_poke_value(call, t->name, t->name_len, &kernel, sizeof(kernel));
 }
 
-/* Whether the kernel would wait for a message without a limit of time. */
-static bool waits(int fd, const struct target *t)
+/* Until when the kernel would wait for a message. 0: it would not wait. */
+static int64_t wait_until(int fd, const struct target *t)
 {
 	struct timeval limit = { 0, 0 };
 	socklen_t len = sizeof(limit);
 
-	return (t->flags & MSG_DONTWAIT) == 0 && (fcntl(fd, F_GETFL) & O_NONBLOCK) == 0 &&
-	       getsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &limit, &len) == 0 && limit.tv_sec == 0 &&
-	       limit.tv_usec == 0;
+	if ((t->flags & MSG_DONTWAIT) != 0 || (fcntl(fd, F_GETFL) & O_NONBLOCK) != 0 ||
+	    getsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &limit, &len) < 0)
+		return 0;
+	if (limit.tv_sec == 0 && limit.tv_usec == 0)
+		return INT64_MAX;
+	return now_ms() + (int64_t)limit.tv_sec * 1000 + (limit.tv_usec + 999) / 1000;
+}
+
+/* There is no message. */
+static enum receive_result wait_for_message(struct call *call, int fd, const struct target *t, int *result)
+{
+	if (call->deadline == 0)
+		call->deadline = wait_until(fd, t);
+	if (call->deadline == 0)
+		return RECEIVE_NATIVE;
+	*result = -EAGAIN;
+	return call->deadline > now_ms() ? RECEIVE_LATER : RECEIVE_DONE;
+}
+
+/* recvmmsg returns the number of messages; their lengths are in memory, after the msghdr. A count or -errno. */
+static int write_length(const struct call *call, uint32_t len)
+{
+	uint64_t at = call->arg[1] + (call->arch->layout == WIRE_LP64 ? 56 : 28);
+
+	return run_poke(call, at, &len, sizeof(len)) ? 1 : -EFAULT;
 }
 
 /* The message is taken out of the socket last, so that a call which cannot be answered loses nothing. */
-enum receive_result run_receive(const struct call *call, int fd, struct run_message *m, int *result)
+enum receive_result run_receive(struct call *call, int fd, struct run_message *m, int *result)
 {
 	struct target t;
 	ssize_t n;
 
 	m->taken = false;
-	if (!read_target(call, &t, sizeof(m->bytes)) || t.name == 0)
+	if (!read_target(call, &t, sizeof(m->bytes)) || t.name == 0 || (t.flags & MSG_OOB) != 0)
 		return RECEIVE_NATIVE;
 	n = recv(fd, m->bytes, sizeof(m->bytes), MSG_PEEK | MSG_TRUNC | MSG_DONTWAIT);
-	if (n < 0 && errno == EAGAIN && waits(fd, &t))
-		return RECEIVE_LATER;
+	if (n < 0 && errno == EAGAIN)
+		return wait_for_message(call, fd, &t, result);
 	if (n <= 0 || (size_t)n > sizeof(m->bytes)) /* errors and the end are the kernel's part */
 		return RECEIVE_NATIVE;
 	m->len = (size_t)n;
 	*result = write_message(call, &t, m);
 	if (*result == 0)
 		*result = (int)(m->len > t.room && (t.flags & MSG_TRUNC) == 0 ? t.room : m->len);
+	if (*result >= 0 && call->what == CALL_RECVMMSG)
+		*result = write_length(call, (uint32_t)*result);
 	m->taken = *result >= 0 && (t.flags & MSG_PEEK) == 0;
 	if (m->taken)
 		recv(fd, NULL, 0, MSG_DONTWAIT);
