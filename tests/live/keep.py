@@ -203,6 +203,28 @@ def test_daemon():
     report(status == 0 and queue_row() is None, f'nothing is left of the daemon, status {status}')
 
 
+def test_start_hangs():
+    keeper = Keep(['sleep', '60'], '--watchdog', '100ms', '--patience', '200ms', '--restart-limit', '2')
+    report(until(lambda: keeper.process.poll() is not None), 'programs that open no queue are killed')
+    status, text = keeper.end()
+    report(status == 1 and text.count('opened no queue') == 2, f'each after the patience, status {status}')
+
+
+def test_filter_on():
+    """The filter's own rules: a restarted filter takes them over, a second one beside it cannot have them."""
+    keeper = Keep([IPQ, 'filter', '--queue', '0', '--on', 'INPUT', f'drop udp dst port {PORT + 1}'])
+    report(until(lambda: arrives()), 'ipq filter --on accepts packets')
+    first = keeper.program()
+    keeper.kill(signal.SIGKILL)
+    report(until(lambda: keeper.program() not in (0, first)) and until(arrives), 'and again after it was killed')
+    second = keeper.program()
+    keeper.process.send_signal(signal.SIGHUP)
+    report(until(lambda: any('before it took a queue' in line for line in keeper.text)), 'a version beside it ends')
+    report(keeper.program() == second and arrives(), 'the old one continues')
+    status, text = keeper.end()
+    report(status == 0 and 'cannot have its own rules' in text, f'the reason is printed, status {status}')
+
+
 def test_keeper_killed():
     keeper = Keep([CLASSIC, 'accept'])
     until(lambda: (queue_row() or [0] * 5)[3] == 2 and keeper.program())
@@ -236,6 +258,8 @@ def main():
     test_policy()
     test_rights()
     test_daemon()
+    test_start_hangs()
+    test_filter_on()
     test_keeper_killed()
     test_load()
     test_tcp(iptables)

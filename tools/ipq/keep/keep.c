@@ -301,9 +301,22 @@ static void on_message_next(struct keeper *k)
 	}
 }
 
+static void watch_start(const struct keeper *k, struct program *p, int64_t now)
+{
+	int ms = k->o.patience_ms > k->o.watchdog_ms ? k->o.patience_ms : k->o.watchdog_ms;
+
+	if (!program_runs(p) || p->took || now - p->started < ms)
+		return;
+	text_complain(WHO, "the program has opened no queue for %d ms", ms);
+	program_signal(p, SIGKILL);
+	p->started = now;
+}
+
 /* A program that is alive but decides nothing while packets wait is treated as dead. */
 static void watch(struct keeper *k, int64_t now)
 {
+	watch_start(k, &k->now, now);
+	watch_start(k, &k->next, now);
 	kept_update(k->queue, k->count, now);
 	for (unsigned i = 0; i < k->count; i++) {
 		if (!k->queue[i].taken || now - k->queue[i].decided_last < k->o.watchdog_ms)
@@ -351,7 +364,7 @@ static void on_time(struct keeper *k)
 		start(k, &k->now);
 	}
 	apply_policies(k, now);
-	if (k->o.watchdog_ms > 0 && k->now.took)
+	if (k->o.watchdog_ms > 0 && program_runs(&k->now))
 		watch(k, now);
 }
 
@@ -371,7 +384,7 @@ static int timeout(const struct keeper *k)
 	sooner(&end, k->next.closed_at != 0 ? k->next.closed_at + CLOSED_MS : 0);
 	for (unsigned i = 0; i < k->count; i++)
 		sooner(&end, k->queue[i].policy_at);
-	if (k->o.watchdog_ms > 0 && k->now.took)
+	if (k->o.watchdog_ms > 0 && program_runs(&k->now))
 		sooner(&end, now + k->o.watchdog_ms / 4 + 1);
 	return end == 0 ? -1 : end <= now ? 0 : (int)(end - now);
 }
