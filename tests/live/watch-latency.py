@@ -15,6 +15,7 @@ import time
 IPQ = sys.argv[1]
 SECONDS = int(os.environ.get('IPQ_STALL_SECONDS', '3'))
 LIMIT_MS = 10
+UDP_SEGMENT = 103
 failures = 0
 
 
@@ -33,22 +34,33 @@ def flood():
         receiver = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
         receiver.bind(('127.0.0.1', 7001))
         sender.connect(('127.0.0.1', 7001))
+        sender.setsockopt(socket.IPPROTO_UDP, UDP_SEGMENT, 5)
         while True:
-            sender.send(b'flood')
+            sender.send(b'flood' * 64)
     return pid
 
 
-def p99():
-    """Of pings during SECONDS, in ms, and how many had no answer."""
-    n = SECONDS * 100
-    out = subprocess.run(['ping', '-c', str(n), '-i', '0.01', '-W', '1', '127.0.0.1'], capture_output=True, text=True).stdout
-    times = sorted(float(t) for t in re.findall(r'time=([\d.]+)', out))
-    return times[int(len(times) * 0.99)], n - len(times)
+def packets():
+    """That loopback has carried."""
+    with open('/proc/net/dev') as f:
+        return int(f.read().split('lo:')[1].split()[1])
 
+
+def p99():
+    """Of pings during SECONDS, in ms, how many had no answer, and the packets a second meanwhile."""
+    n, before, began = SECONDS * 100, packets(), time.monotonic()
+    out = subprocess.run(['ping', '-c', str(n), '-i', '0.01', '-W', '1', '127.0.0.1'], capture_output=True, text=True).stdout
+    rate = (packets() - before) / (time.monotonic() - began)
+    times = sorted(float(t) for t in re.findall(r'time=([\d.]+)', out))
+    return times[int(len(times) * 0.99)], n - len(times), f'{rate:.0f} packets/s'
+
+
+# The 64 datagrams of a send are split before the hook INPUT: one processor makes several 100,000 a second.
+subprocess.run(['ip', 'link', 'set', 'lo', 'gso_max_segs', '1'])
 
 # What a flood costs without any rule: on a busy machine a ping waits for the processor.
 pid = flood()
-without, lost = p99()
+without, lost, rate_without = p99()
 os.kill(pid, signal.SIGKILL)
 os.waitpid(pid, 0)
 
@@ -59,10 +71,10 @@ os.close(writer)
 time.sleep(1)
 check('watch runs', watch.poll() is None)
 pid = flood()
-slowest, lost = p99()
+slowest, lost, rate = p99()
 os.kill(pid, signal.SIGKILL)
 os.waitpid(pid, 0)
-check(f'p99 of pings is below {LIMIT_MS} ms', slowest < max(LIMIT_MS, 3 * without), f'{slowest} ms, without watch {without} ms')
+check(f'p99 of pings is below {LIMIT_MS} ms', slowest < max(LIMIT_MS, 3 * without), f'{slowest} ms at {rate}, without watch {without} ms at {rate_without}')
 check('every ping is answered', lost == 0, lost)
 began = time.monotonic()
 watch.send_signal(signal.SIGINT)
