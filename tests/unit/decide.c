@@ -38,6 +38,13 @@ void session_accept_late(const struct session *s, struct ipq_verdict *verdict)
 	(void)verdict;
 }
 
+bool session_advance_clock(struct worker *w, const struct ipq_packet *packet)
+{
+	(void)w;
+	(void)packet;
+	return false;
+}
+
 int64_t session_packet_time(const struct worker *w, const struct ipq_packet *packet)
 {
 	(void)packet;

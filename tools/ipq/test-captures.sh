@@ -47,6 +47,18 @@ check 'a packet that is delayed into the next section keeps clock and interface'
 	"$(sed 's/.*"time":\([0-9.]*\),.*"indev":"\([a-z]*\)".*/\1 \2/' "$work/json" | tr '\n' ' ')" = \
 	'10.400000000 one 11.000000000 two 11.000000000 one 11.600000000 two '
 
+# pcapng of two UDP packets, 8.5 and 8.2 seconds before 1970.
+cat >"$work/base64" <<'END'
+Cg0NChwAAABNPCsaAQAAAP//////////HAAAAAEAAAAkAAAAZQAAAAAAAAAOAAgA9v////////8AAAAAJAAAAAYAAAA8AAAAAAAAAAAAAABg4xYAHAAAAB
+wAAABFAAAcAAEAAEARZs4KAAABCgAAAg+gAFEACNvqPAAAAAYAAAA8AAAAAAAAAAAAAABAdxsAHAAAABwAAABFAAAcAAEAAEARZs4KAAABCgAAAg+gAFEA
+CNvqPAAAAA==
+END
+base64 -d "$work/base64" >"$work/early.pcapng"
+"$ipq" filter --quiet --source "pcap:$work/early.pcapng,$work/out.pcapng" 'rate 1/s udp' 'delay 1s udp' >"$work/log" 2>&1
+"$ipq" watch --quiet --json --source "pcap:$work/out.pcapng" >"$work/json" 2>/dev/null
+check 'rate and delay count from the first packet, also before 1970' test \
+	"$(sed 's/.*"time":\([-0-9.]*\),.*/\1/' "$work/json")" = -7.500000000
+
 # What was recorded is read back.
 "$ipq" filter --quiet --source "pcap:$work/in.pcapng,hook=FORWARD,indev=eth7,outdev=wan" -w "$work/rec.pcapng" \
 	'drop udp' >"$work/log" 2>&1
@@ -99,4 +111,19 @@ mv "$work/many.pcap" "$work/flows.pcap"
 flows 'accept flow udp'
 check 'packets of decided flows and others keep their order' cmp "$work/flows.pcap" "$work/out.pcap"
 check 'packets of each receive are counted' grep -q ' 2 flows decided: 1198 more packets' "$work/log"
+
+# UDP and TCP in turn, a packet each second. Packets come to the rules in batches of 64.
+packet 17 1 2 0 >"$work/udp"
+packet 6 1 2 0 >"$work/tcp"
+{
+	head -c 24 "$work/flows.pcap"
+	for number in $(seq 1 2 140); do
+		octets $number && tail -c +2 "$work/udp"
+		octets $((number + 1)) && tail -c +2 "$work/tcp"
+	done
+} >"$work/delays.pcap"
+"$ipq" filter --quiet --source "pcap:$work/delays.pcap,$work/out.pcap" 'delay 500ms tcp' >"$work/log" 2>&1
+"$ipq" watch --quiet --json --source "pcap:$work/out.pcap" | sed 's/.*"time":\([0-9.]*\),.*/\1/' >"$work/times"
+check 'all delayed packets are in the output' test "$(wc -l <"$work/times")" -eq 140
+check 'and time does not go back' sort -n -C "$work/times"
 exit $failed

@@ -189,6 +189,7 @@ static int read_rate(struct action *a, struct cursor *c)
 		return cursor_fail(c, c->at - 1, "a rate must be positive: to let nothing pass, use drop");
 	unit = read_size_unit(c);
 	a->rate.bits = unit > 0;
+	a->rate.used_until = INT64_MIN; /* times of a capture file may be negative */
 	if (c->at[0] != '/' || c->at[1] == '\0' || strchr("smh", c->at[1]) == NULL ||
 	    cursor_value_length(c->at) != 2)
 		return cursor_fail(c, c->at, "%s", what);

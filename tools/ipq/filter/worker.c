@@ -33,10 +33,8 @@ static void release(struct worker *w, int64_t now)
 /* In a capture file the next packet is the clock: what was due before it leaves first. */
 static void advance_clock(struct worker *w, const struct ipq_packet *packet)
 {
-	if ((packet->present & IPQ_HAS_TIMESTAMP) == 0 || packet->timestamp <= w->now)
-		return;
-	release(w, packet->timestamp - 1);
-	w->now = packet->timestamp;
+	if (session_advance_clock(w, packet))
+		release(w, packet->timestamp - 1);
 }
 
 static void count_flows(struct worker *w)
@@ -113,8 +111,7 @@ static int decide_now(struct worker *w, struct ipq_packet *packet)
 {
 	int err;
 
-	if (w->session->virtual_time)
-		advance_clock(w, packet);
+	advance_clock(w, packet);
 	if (queue_decided_flow(w->queue, packet))
 		return 0;
 	err = decide_packet(w, packet);

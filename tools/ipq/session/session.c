@@ -37,6 +37,16 @@ int64_t session_packet_time(const struct worker *w, const struct ipq_packet *pac
 	return w->session->virtual_time ? w->now : clock_ns(CLOCK_REALTIME);
 }
 
+bool session_advance_clock(struct worker *w, const struct ipq_packet *packet)
+{
+	if (!w->session->virtual_time || (packet->present & IPQ_HAS_TIMESTAMP) == 0 ||
+	    (w->clock_runs && packet->timestamp <= w->now))
+		return false;
+	w->clock_runs = true;
+	w->now = packet->timestamp;
+	return true;
+}
+
 void session_interface(struct worker *w, const struct ipq_packet *packet, bool in, char name[32])
 {
 	uint32_t index = in ? packet->indev : packet->outdev;
@@ -60,8 +70,6 @@ static int handle(struct worker *w, unsigned n)
 {
 	if (!w->session->virtual_time)
 		w->now = clock_ns(CLOCK_MONOTONIC);
-	else if ((w->packet[0].present & IPQ_HAS_TIMESTAMP) != 0 && w->packet[0].timestamp > w->now)
-		w->now = w->packet[0].timestamp;
 	count_batch(w, n);
 	return w->session->handler->batch(w, n);
 }

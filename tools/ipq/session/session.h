@@ -27,8 +27,9 @@ struct worker {
 	unsigned index;
 	struct ipq_queue *queue;
 	struct ipq_packet packet[SOURCE_BATCH_MAX];
-	int64_t now; /* ns; of the capture file when packets come from one, else CLOCK_MONOTONIC */
-	int error;   /* why it ended: 0 or -errno */
+	int64_t now;	 /* ns; of the capture file when packets come from one, else CLOCK_MONOTONIC */
+	bool clock_runs; /* now was set by a packet of the capture file */
+	int error;	 /* why it ended: 0 or -errno */
 	pthread_t thread;
 	bool started;
 	void *context; /* the subcommand's own */
@@ -142,6 +143,8 @@ void session_wake_all(struct session *s);
 
 /* ns since 1970 when this packet came. */
 int64_t session_packet_time(const struct worker *w, const struct ipq_packet *packet);
+/* In a capture file the packets are the clock, which never goes back. True: this packet has advanced it. */
+bool session_advance_clock(struct worker *w, const struct ipq_packet *packet);
 /* Copies the name of an interface; "" for none. */
 void session_interface(struct worker *w, const struct ipq_packet *packet, bool in, char name[32]);
 

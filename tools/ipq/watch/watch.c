@@ -71,11 +71,11 @@ static void set_recorded_verdict(const struct worker *w, struct print_packet *p)
 static void show(struct worker *w, const struct ipq_packet *packet)
 {
 	struct watch *watch = w->session->context;
-	struct print_packet p = { .packet = packet,
-				  .time = session_packet_time(w, packet),
-				  .verdict = is_passive(watch) ? NULL : "accept" };
+	struct print_packet p = { .packet = packet, .verdict = is_passive(watch) ? NULL : "accept" };
 	uint64_t number = atomic_fetch_add(&watch->shown, 1) + 1;
 
+	session_advance_clock(w, packet);
+	p.time = session_packet_time(w, packet);
 	if (watch->limit != 0 && number > watch->limit)
 		return;
 	set_recorded_verdict(w, &p);
