@@ -35,7 +35,8 @@ static bool to_units(const struct capture_clock *clock, int64_t time, uint64_t *
 	int64_t sec = time / NSEC - (time % NSEC < 0), nsec = time - sec * NSEC;
 	uint64_t units = 1, fraction;
 
-	if (__builtin_sub_overflow(sec, clock->offset, &sec) || sec < 0)
+	if (__builtin_sub_overflow(sec, clock->offset, &sec) || sec < 0 ||
+	    clock->exponent > (clock->binary ? 63 : 19))
 		return false;
 	if (clock->binary) {
 		units <<= clock->exponent;

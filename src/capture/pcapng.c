@@ -32,6 +32,11 @@ static int next_block(struct capture_reader *r, uint32_t *type, uint32_t *len)
 			return reader_damaged(r, "a section without byte order");
 		r->swapped = magic == 0x4d3c2b1a;
 		r->interfaces = 0;
+		block = reader_peek(r, 14);
+		if (block == NULL)
+			return -EBADMSG;
+		if (reader_get16(r, block + 12) != 1)
+			return reader_damaged(r, "its version of pcapng is not 1.x");
 	}
 	*len = reader_get32(r, block + 4);
 	if (*len < (*type == BLOCK_SECTION ? 28U : 12U) || *len % 4 != 0)
@@ -141,33 +146,33 @@ static int add_interface(struct capture_reader *r, uint32_t len)
 				 .snaplen = reader_get32(r, block + 12),
 				 .clock = { .exponent = 6 } };
 	interface_options(r, block + 16, len - 20, i);
-	if (i->clock.exponent > (i->clock.binary ? 63 : 19))
-		return reader_damaged(r, "a clock finer than can be counted");
 	return 0;
 }
 
 static void set_time(struct capture_record *record, uint64_t stamp)
 {
-	const struct capture_clock *clock = &record->clock;
+	struct capture_clock clock = record->clock;
 	uint64_t units = 1, fraction;
 	int64_t sec;
 
-	if (clock->binary) {
-		units <<= clock->exponent;
+	for (; clock.exponent > (clock.binary ? 63 : 19); clock.exponent--) /* finer than can be counted */
+		stamp /= clock.binary ? 2 : 10;
+	if (clock.binary) {
+		units <<= clock.exponent;
 		fraction = stamp % units;
-		if (clock->exponent > 32)
-			record->nsec = (fraction >> (clock->exponent - 32)) * NSEC_PER_SEC >> 32;
+		if (clock.exponent > 32)
+			record->nsec = (fraction >> (clock.exponent - 32)) * NSEC_PER_SEC >> 32;
 		else
-			record->nsec = fraction * NSEC_PER_SEC >> clock->exponent;
+			record->nsec = fraction * NSEC_PER_SEC >> clock.exponent;
 	} else {
-		for (int n = 0; n < clock->exponent; n++)
+		for (int n = 0; n < clock.exponent; n++)
 			units *= 10;
 		fraction = stamp % units;
 		record->nsec = units <= NSEC_PER_SEC ? fraction * (NSEC_PER_SEC / units)
 						     : fraction / (units / NSEC_PER_SEC);
 	}
 	sec = (int64_t)(stamp / units);
-	if (stamp / units > INT64_MAX || __builtin_add_overflow(sec, clock->offset, &record->sec))
+	if (stamp / units > INT64_MAX || __builtin_add_overflow(sec, clock.offset, &record->sec))
 		record->sec = 0;
 }
 

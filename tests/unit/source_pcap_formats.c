@@ -563,6 +563,61 @@ static void partial_checksum_is_reported(void **state)
 	finish();
 }
 
+/* The time of a packet whose stamp is in units of this resolution, and the same after a delay of a second. */
+static void check_clock(uint8_t resolution, uint64_t stamp, int64_t time, uint64_t later)
+{
+	const bool swaps[] = { false, true };
+	const size_t at = 28 + 28 + 12; /* the upper half of the stamp */
+	uint8_t frame[80];
+
+	make_frame(frame, sizeof(frame), 0, 1);
+	for (int i = 0; i < 2; i++) {
+		in.len = 0;
+		put_section_with_options(swaps[i], 0);
+		put32(&in, 1);
+		put32(&in, 28);
+		put16(&in, 1);
+		put16(&in, 0);
+		put32(&in, 0);
+		put16(&in, 9);
+		put16(&in, 1);
+		put(&in, &resolution, 1);
+		put(&in, "\0\0\0", 3);
+		put32(&in, 28);
+		put_packet(0, stamp, frame, sizeof(frame), "");
+		assert_int_equal(accept_all(""), 1);
+		assert_same();
+		begin("");
+		assert_int_equal(receive(), 1);
+		assert_true(packet[0].present & IPQ_HAS_TIMESTAMP);
+		assert_int_equal(packet[0].timestamp, time);
+		give_verdict((struct source_verdict){ .id = packet[0].id,
+						      .code = NF_ACCEPT,
+						      .present = SOURCE_SET_TIMESTAMP,
+						      .timestamp = time + 1000000000 });
+		finish();
+		in.len = at;
+		put32(&in, (uint32_t)(later >> 32));
+		put32(&in, (uint32_t)later);
+		in.len = out.len;
+		assert_same();
+	}
+}
+
+static void new_time_is_written_in_the_units_of_the_file(void **state)
+{
+	(void)state;
+	check_clock(0, 5, 5000000000, 6);
+	check_clock(12, 5123456789012, 5123456789, 6123456789000);
+	check_clock(19, 5000000000000000000, 500000000, 15000000000000000000U);
+	check_clock(0x80, 5, 5000000000, 6);
+	check_clock(0x80 + 32, 5ULL << 32 | 1U << 31, 5500000000, 6ULL << 32 | 1U << 31);
+	check_clock(0x80 + 63, 1ULL << 62, 500000000, 3ULL << 62);
+	/* These cannot count seconds. The time is not changed. */
+	check_clock(20, 12300000000000000000U, 123000000, 12300000000000000000U);
+	check_clock(0xff, UINT64_MAX, 0, UINT64_MAX);
+}
+
 /* ---- sections ---- */
 
 #define SECTIONS 3
@@ -827,6 +882,7 @@ int main(int argc, char **argv)
 		cmocka_unit_test(metadata_of_recordings_is_delivered),
 		cmocka_unit_test(packet_over_64_kib_is_delivered_whole),
 		cmocka_unit_test(partial_checksum_is_reported),
+		cmocka_unit_test(new_time_is_written_in_the_units_of_the_file),
 		cmocka_unit_test(packet_decided_in_a_later_section_is_written_into_its_own),
 		cmocka_unit_test(packets_of_sections_in_turn_keep_clock_and_interface),
 		cmocka_unit_test(repeated_packet_is_written_into_its_own_section),
