@@ -337,6 +337,8 @@ static void fields_have_the_value_that_was_set(void **state)
 		assert_int_equal(ipq_edit_set_dscp(&e, 46), 0);
 		assert_int_equal(ipq_edit_set_ecn(&e, 1), 0);
 		assert_int_equal(version == 4 ? p[1] : (be16(p) >> 4 & 0xff), 46 << 2 | 1);
+		assert_int_equal(ipq_edit_set_dscp(&e, 10), 0); /* ECN stays */
+		assert_int_equal(version == 4 ? p[1] : (be16(p) >> 4 & 0xff), 10 << 2 | 1);
 		assert_int_equal(p[0] >> 4, version);
 		if (version == 6) /* the flow label stays */
 			assert_int_equal(p[1] & 15, copy[1] & 15);
@@ -350,6 +352,9 @@ static void fields_have_the_value_that_was_set(void **state)
 		assert_int_equal(ipq_edit_set_tcp_window(&e, 0x0a0b), 0);
 		assert_int_equal(ipq_edit_set_tcp_flags(&e, IPQ_TCP_AE | IPQ_TCP_RST, 0x1ff), 0);
 		assert_memory_equal(p, "\x12\x34\x56\x78\1\2\3\4\5\6\7\x08\x51\x04\x0a\x0b", 16);
+		assert_int_equal(ipq_edit_set_tcp_flags(&e, 0x1ff, IPQ_TCP_FIN),
+				 0); /* nothing beyond the mask */
+		assert_int_equal(be16(p + 12), 0x5105);
 		assert_int_equal(ipq_edit_set_tcp_flags(&e, 0x200, 0x200), -EINVAL);
 		assert_int_equal(ipq_edit_set_icmp(&e, 1, 1), -EPROTONOSUPPORT);
 		p = packet;

@@ -73,6 +73,7 @@ static void urgent_pointer_is_adjusted_to_new_length(void **state)
 	/* A SYN counts as the first byte. */
 	assert_int_equal(urgent_after(IPQ_TCP_URG | IPQ_TCP_SYN, 17, "SECRET", "S"), 12);
 	assert_int_equal(urgent_after(IPQ_TCP_URG | IPQ_TCP_SYN, 6, "SECRET", "S"), 6);
+	assert_int_equal(urgent_after(IPQ_TCP_URG | IPQ_TCP_SYN, 8, "SECRET", "S"), 7);
 
 	b = tcp_packet(6, IPQ_TCP_URG, "", 0, "kill SECRET now!");
 	set_be16(packet + b.transport + 18, 16);
@@ -279,6 +280,8 @@ static void packets_quoted_in_icmp_errors_are_not_edited(void **state)
 	/* Router advertisements have options with lengths. */
 	assert_int_equal(icmp_edit(6, 134, "longer"), -EOPNOTSUPP);
 	assert_int_equal(icmp_edit(6, 134, "TEXT"), 0);
+	assert_int_equal(icmp_edit(4, 9, "longer"), -EOPNOTSUPP);
+	assert_int_equal(icmp_edit(4, 9, "TEXT"), 0);
 }
 
 static void length_of_zero_is_kept_and_the_given_length_is_used(void **state)
@@ -359,9 +362,32 @@ static void jumbogram_length_is_adjusted(void **state)
 	assert_int_equal(reference_sum(reference_sum(0, pseudo, 40), big + 48, e.len - 48), 0xffff);
 	/* Below 65536 bytes it would be no jumbogram. */
 	assert_int_equal(ipq_edit_replace(&e, 0, 10000, "", 0), -EMSGSIZE);
+	assert_int_equal(ipq_edit_replace(&e, 0, e.len - 40 - 65535, "", 0), -EMSGSIZE);
+	assert_int_equal(ipq_edit_replace(&e, 0, e.len - 40 - 65536, "", 0), 0);
+	assert_int_equal(be16(big + 44) * 65536 + be16(big + 46), 65536);
+	set_be16(big + 44, (len - 40) / 65536);
+	set_be16(big + 46, (len - 40) % 65536);
 	assert_int_equal(ipq_edit_begin(&e, big, len - 1, sizeof(big), 0), -ENODATA);
 	set_be16(big + 44, 0);
 	assert_int_equal(ipq_edit_begin(&e, big, len, sizeof(big), 0), -EBADMSG);
+}
+
+/* Also where the packet could have more, as with segmentation offload. */
+static void text_over_65535_bytes_is_rejected(void **state)
+{
+	static uint8_t big[200000], text[65536];
+	struct built b = tcp_packet(4, IPQ_TCP_ACK, "", 0, "abcd");
+	struct ipq_edit e;
+
+	(void)state;
+	set_be16(packet + 2, 0);
+	memcpy(big, packet, b.len);
+	assert_int_equal(ipq_edit_begin(&e, big, b.len, sizeof(big), 0), 0);
+	assert_int_equal(ipq_edit_substitute(&e, "b", 1, text, 65536), -EMSGSIZE);
+	assert_int_equal(e.len, b.len);
+	assert_memory_equal(big, packet, b.len);
+	assert_int_equal(ipq_edit_substitute(&e, "b", 1, text, 65535), 1);
+	assert_int_equal(e.len, b.len + 65534);
 }
 
 static void substitute_without_match_changes_nothing(void **state)
@@ -401,6 +427,7 @@ int main(void)
 		cmocka_unit_test(length_of_zero_is_kept_and_the_given_length_is_used),
 		cmocka_unit_test(padding_after_empty_ipv6_packet_is_removed),
 		cmocka_unit_test(jumbogram_length_is_adjusted),
+		cmocka_unit_test(text_over_65535_bytes_is_rejected),
 		cmocka_unit_test(substitute_without_match_changes_nothing),
 		cmocka_unit_test(every_reason_has_its_own_text),
 	};

@@ -173,6 +173,43 @@ static void authenticated_packet_allows_mutable_fields_only(void **state)
 	}
 }
 
+/* Nor are the addresses of one without a pseudo-header. */
+static void addresses_of_an_authenticated_echo_are_kept(void **state)
+{
+	static const uint8_t address[4] = { 192, 0, 2, 77 };
+	struct built b = build(packet, (struct shape){ 4, IPPROTO_ICMP, 0 }, 60);
+	struct ipq_edit e;
+
+	(void)state;
+	memmove(packet + 20 + 24, packet + 20, b.len - 20);
+	packet[9] = IPPROTO_AH;
+	packet[20] = IPPROTO_ICMP;
+	packet[21] = 4;
+	set_be16(packet + 2, b.len + 24);
+	memcpy(copy, packet, b.len + 24);
+	assert_int_equal(begin(&e, b.len + 24), 0);
+	assert_int_equal(ipq_edit_set_source(&e, address, 4), -EOPNOTSUPP);
+	assert_int_equal(e.reason, IPQ_EDIT_REASON_AUTHENTICATED);
+	assert_memory_equal(packet, copy, b.len + 24);
+}
+
+/* Nobody knows which address the checksum covers. */
+static void destination_on_an_unknown_route_is_kept(void **state)
+{
+	static const uint8_t address[16] = { 0x20, 0x01, 0x0d, 0xb8, 1 };
+	struct built b = build(packet, (struct shape){ 6, IPPROTO_UDP, WITH_SOURCE_ROUTE }, 20);
+	struct ipq_edit e;
+
+	(void)state;
+	packet[42] = 99;
+	memcpy(copy, packet, b.len);
+	assert_int_equal(begin(&e, b.len), 0);
+	assert_int_equal(ipq_edit_set_destination(&e, address, 16), -EOPNOTSUPP);
+	assert_int_equal(e.reason, IPQ_EDIT_REASON_ROUTE);
+	assert_memory_equal(packet, copy, b.len);
+	assert_int_equal(ipq_edit_set_source(&e, address, 16), 0);
+}
+
 static void encrypted_packet_allows_ttl_only(void **state)
 {
 	static const uint8_t address[4];
@@ -357,6 +394,8 @@ int main(void)
 		cmocka_unit_test(later_fragment_allows_addresses_but_not_payload),
 		cmocka_unit_test(fragment_with_partial_transport_header_is_rejected),
 		cmocka_unit_test(authenticated_packet_allows_mutable_fields_only),
+		cmocka_unit_test(addresses_of_an_authenticated_echo_are_kept),
+		cmocka_unit_test(destination_on_an_unknown_route_is_kept),
 		cmocka_unit_test(encrypted_packet_allows_ttl_only),
 		cmocka_unit_test(unknown_protocol_with_possible_pseudo_header_keeps_addresses),
 		cmocka_unit_test(partially_covered_udplite_keeps_its_length),

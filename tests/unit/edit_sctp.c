@@ -142,6 +142,25 @@ static void signed_chunks_and_new_lengths_are_rejected(void **state)
 	assert_refused(COOKIE_ECHO, "TEXT", IPQ_EDIT_REASON_SIGNED, -EOPNOTSUPP);
 }
 
+/* A chunk of 5 bytes takes 8. */
+static void chunk_after_padding_is_found(void **state)
+{
+	struct built b = sctp_packet(4, DATA, "texttext");
+	uint8_t *chunk = packet + b.transport + 12;
+	struct ipq_edit e;
+
+	(void)state;
+	set_be16(chunk + 2, 5);
+	memset(chunk + 4, 0, 20);
+	chunk[8] = AUTH;
+	set_be16(chunk + 10, 16);
+	assert_int_equal(begin(&e, b.len), 0);
+	assert_int_equal(ipq_edit_replace(&e, 4, 1, "x", 1), -EOPNOTSUPP);
+	assert_int_equal(e.reason, IPQ_EDIT_REASON_SIGNED);
+	chunk[8] = DATA;
+	assert_int_equal(ipq_edit_replace(&e, 4, 1, "x", 1), 0);
+}
+
 static void malformed_chunks_and_fragments_are_rejected(void **state)
 {
 	struct built b = sctp_packet(4, DATA, "text");
@@ -171,6 +190,7 @@ int main(void)
 		cmocka_unit_test(checksum_of_sctp_is_adjusted),
 		cmocka_unit_test(wrong_or_absent_checksum_of_sctp_stays_so),
 		cmocka_unit_test(signed_chunks_and_new_lengths_are_rejected),
+		cmocka_unit_test(chunk_after_padding_is_found),
 		cmocka_unit_test(malformed_chunks_and_fragments_are_rejected),
 	};
 
