@@ -591,6 +591,114 @@ static void new_connection_on_old_ports_begins_anew(void **state)
 	ipq_tcp_close(t);
 }
 
+/* The answer to a SYN acknowledges the number after it. */
+static void answer_to_the_number_of_a_syn_is_forged(void **state)
+{
+	struct ipq_tcp *t = open_table(0);
+	struct packet answer = { .side = 1, .flags = IPQ_TCP_SYN | IPQ_TCP_ACK, .sequence = B_ISN };
+
+	(void)state;
+	pass(t, &(struct packet){ .flags = IPQ_TCP_SYN, .sequence = A_ISN }, "-", "+");
+	answer.acknowledgement = A_ISN;
+	pass(t, &answer, "-", "+");
+	assert_int_equal(stats_of(t).connections, 2); /* it belongs to another one */
+	answer.acknowledgement = A_ISN + 1;
+	pass(t, &answer, "-", "+");
+	assert_int_equal(stats_of(t).connections, 2);
+	ipq_tcp_close(t);
+}
+
+static void reset_makes_no_connection(void **state)
+{
+	struct ipq_tcp *t = open_table(0);
+
+	(void)state;
+	pass(t, &(struct packet){ .flags = IPQ_TCP_RST, .sequence = A_ISN }, "-", "+");
+	pass(t, &(struct packet){ .flags = IPQ_TCP_RST | IPQ_TCP_ACK, .sequence = 7 }, "-", "+");
+	assert_int_equal(stats_of(t).connections, 0);
+	ipq_tcp_close(t);
+}
+
+/* Both sides must offer a scale; that of a SYN's own window is 0. */
+static void window_is_as_large_as_it_was_offered(void **state)
+{
+	static const uint8_t scale[4] = { 1, 3, 3, 7 };
+	static const uint32_t ahead[] = { 60000, 1000000, 8000000, 20000000 };
+
+	(void)state;
+	for (unsigned offers = 0; offers < 4; offers++) { /* bit 0: A, bit 1: B */
+		struct ipq_tcp *t = open_table(0);
+
+		pass(t,
+		     &(struct packet){ .flags = IPQ_TCP_SYN,
+				       .sequence = A_ISN,
+				       .options = scale,
+				       .options_len = offers & 1 ? 4 : 0 },
+		     "-", "+");
+		pass(t,
+		     &(struct packet){ .side = 1,
+				       .flags = IPQ_TCP_SYN | IPQ_TCP_ACK,
+				       .sequence = B_ISN,
+				       .acknowledgement = A_ISN + 1,
+				       .options = scale,
+				       .options_len = offers & 2 ? 4 : 0 },
+		     "-", "+");
+		pass(t, TEXT(.sequence = A_ISN + 1), "-", "+");
+		pass(t, ANSWER(1), "-", "+");
+		for (unsigned i = 0; i < 4; i++) {
+			bool fits = i == 0 || (offers == 3 && i < 3);
+
+			pass(t, TEXT(.sequence = A_ISN + 1 + ahead[i], .text = "evil"), "evil", "goodness");
+			assert_text(fits ? "goodness" : "evil");
+		}
+		ipq_tcp_close(t);
+	}
+}
+
+static void error_is_about_the_nearer_connection(void **state)
+{
+	struct ipq_tcp *t = open_connection(0);
+	struct ipq_tcp_segment s;
+	uint8_t error[200];
+
+	(void)state;
+	pass(t, TEXT(.sequence = 101, .text = "evil"), "evil", "goodness");
+	pass(t, &(struct packet){ .flags = IPQ_TCP_SYN, .sequence = 7000000 }, "-", "+");
+	pass(t,
+	     &(struct packet){ .side = 1,
+			       .flags = IPQ_TCP_SYN | IPQ_TCP_ACK,
+			       .sequence = 9000000,
+			       .acknowledgement = 7000001 },
+	     "-", "+");
+	for (unsigned i = 0; i < 2; i++)
+		pass(t,
+		     &(struct packet){ .flags = IPQ_TCP_ACK,
+				       .sequence = 7000001 + 4 * i,
+				       .acknowledgement = 9000001,
+				       .text = "evil" },
+		     "evil", "goodness");
+	for (unsigned i = 0; i < 2; i++) {
+		size_t len;
+
+		if (i == 0)
+			pass(t, TEXT(.sequence = 105, .text = "more"), "-", "+");
+		else
+			pass(t,
+			     &(struct packet){ .flags = IPQ_TCP_ACK,
+					       .sequence = 7000009,
+					       .acknowledgement = 9000001,
+					       .text = "more" },
+			     "-", "+");
+		assert_int_equal(sequence(), i == 0 ? 109 : 7000017);
+		len = quote(error, 40);
+		assert_int_equal(ipq_edit_begin(&e, error, len, len, 0), 0);
+		assert_int_equal(ipq_tcp_begin(t, &s, &e, 0, 0), 0);
+		assert_int_equal(ipq_tcp_end(&s), IPQ_TCP_CHANGED);
+		assert_int_equal(get32(error + 52), i == 0 ? 105 : 7000009);
+	}
+	ipq_tcp_close(t);
+}
+
 static void flood_of_syns_evicts_no_edited_connection(void **state)
 {
 	struct ipq_tcp *t = open_connection(0);
@@ -640,6 +748,47 @@ static void full_table_refuses_new_connections_until_old_ones_are_idle(void **st
 	shake_hands(t, 4);
 	pass(t, TEXT(.port = 4, .sequence = 101, .text = "evil"), "evil", "goodness");
 	assert_text("goodness");
+	ipq_tcp_close(t);
+}
+
+/* Whether there is room for one more connection beside an edited one. */
+static bool makes_way(struct ipq_tcp *t, unsigned port)
+{
+	shake_hands(t, port);
+	pass(t, TEXT(.port = port, .sequence = 101, .text = "evil"), "evil", "goodness");
+	return e.payload_len == 8;
+}
+
+static void connection_makes_way_when_both_sides_have_closed_it(void **state)
+{
+	struct ipq_tcp_options options = { .size = sizeof(options), .max_connections = 1 };
+	struct ipq_tcp *t;
+
+	(void)state;
+	assert_int_equal(ipq_tcp_open(&t, &options), 0);
+	t->clock = fake_clock;
+	shake_hands(t, 1);
+	pass(t, TEXT(.port = 1, .sequence = 101, .text = "evil"), "evil", "goodness");
+	assert_false(makes_way(t, 2));
+	pass(t, TEXT(.port = 1, .sequence = 105, .more_flags = IPQ_TCP_FIN), "-", "+");
+	assert_false(makes_way(t, 3));
+	pass(t,
+	     &(struct packet){
+		     .port = 1, .side = 1, .flags = IPQ_TCP_ACK, .sequence = 501, .acknowledgement = 110 },
+	     "-", "+");
+	assert_int_equal(acknowledgement(), 106);
+	assert_false(makes_way(t, 4));
+	pass(t,
+	     &(struct packet){ .port = 1,
+			       .side = 1,
+			       .flags = IPQ_TCP_ACK | IPQ_TCP_FIN,
+			       .sequence = 501,
+			       .acknowledgement = 110 },
+	     "-", "+");
+	assert_false(makes_way(t, 5)); /* this FIN may have to be sent again */
+	pass(t, &(struct packet){ .port = 1, .flags = IPQ_TCP_ACK, .sequence = 106, .acknowledgement = 502 },
+	     "-", "+");
+	assert_true(makes_way(t, 6));
 	ipq_tcp_close(t);
 }
 
@@ -933,6 +1082,11 @@ int main(void)
 		cmocka_unit_test(icmp_error_quotes_the_numbers_of_the_sender),
 		cmocka_unit_test(acknowledgement_of_text_that_grew_beyond_the_window_is_in_it),
 		cmocka_unit_test(recorded_acknowledgement_moves_forward),
+		cmocka_unit_test(answer_to_the_number_of_a_syn_is_forged),
+		cmocka_unit_test(reset_makes_no_connection),
+		cmocka_unit_test(window_is_as_large_as_it_was_offered),
+		cmocka_unit_test(error_is_about_the_nearer_connection),
+		cmocka_unit_test(connection_makes_way_when_both_sides_have_closed_it),
 		cmocka_unit_test(segments_after_a_gap_are_sent),
 		cmocka_unit_test(segment_after_a_gap_is_dropped_in_order_only),
 		cmocka_unit_test(text_in_a_gap_keeps_its_length),
