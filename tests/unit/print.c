@@ -45,6 +45,51 @@ static void line_contains_addresses_metadata_and_verdict(void **state)
 	free(text);
 }
 
+/* TCP from port 4660 to 80. All of its bytes are given but those after len. */
+static struct decoded decoded_tcp(uint8_t first, uint16_t offset, size_t len)
+{
+	static const uint8_t tcp[20] = { 0x12, 0x34, 0, 80, 1, 2, 3, 4, 5, 6, 7, 8, 0x50, 0x12 };
+	uint8_t whole[80] = { first, 0, 0, 80, 0, 0, 0, 0, 64, 6 }, *exact = malloc(len);
+	struct decoded d;
+
+	whole[6] = (uint8_t)(offset >> 8);
+	whole[7] = (uint8_t)offset;
+	memcpy(whole + (first & 15) * 4, tcp, sizeof(tcp));
+	memcpy(exact, whole, len);
+	decode(&d, exact, (uint32_t)len);
+	free(exact);
+	return d;
+}
+
+static void fields_of_tcp_are_those_that_are_there(void **state)
+{
+	struct decoded d = decoded_tcp(0x45, 0, 34);
+
+	(void)state;
+	assert_true(d.ports && d.tcp);
+	assert_int_equal(d.source_port, 0x1234);
+	assert_int_equal(d.destination_port, 80);
+	assert_int_equal(d.sequence, 0x01020304);
+	assert_int_equal(d.acknowledgement, 0x05060708);
+	assert_int_equal(d.tcp_flags, 0x12);
+	d = decoded_tcp(0x45, 0, 33);
+	assert_true(d.ports && !d.tcp);
+	d = decoded_tcp(0x45, 0, 23);
+	assert_false(d.ports || d.tcp);
+	d = decoded_tcp(0x4f, 0, 30); /* options that are cut */
+	assert_false(d.ports || d.tcp);
+	d = decoded_tcp(0x4f, 0, 74);
+	assert_true(d.ports && d.tcp);
+}
+
+static void later_fragment_has_no_ports(void **state)
+{
+	(void)state;
+	assert_true(decoded_tcp(0x45, 0x2000, 40).ports); /* the first one */
+	assert_false(decoded_tcp(0x45, 0x0001, 40).ports);
+	assert_false(decoded_tcp(0x45, 0x3fff, 40).ports);
+}
+
 static void colour_option_colours_the_verdict(void **state)
 {
 	char *text = print(&(struct print_style){ .colour = true }, "eth0", udp4, sizeof(udp4));
@@ -264,6 +309,8 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(line_contains_addresses_metadata_and_verdict),
+		cmocka_unit_test(fields_of_tcp_are_those_that_are_there),
+		cmocka_unit_test(later_fragment_has_no_ports),
 		cmocka_unit_test(colour_option_colours_the_verdict),
 		cmocka_unit_test(control_characters_in_names_are_escaped),
 		cmocka_unit_test(json_is_one_line_with_everything_escaped),

@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 #include <cmocka.h>
 #include "output/writer.h"
@@ -18,7 +19,7 @@ struct target {
 	_Atomic uint64_t reported;
 	unsigned last[4]; /* by producer */
 	bool in_order;
-	int error;
+	int error, close_error;
 };
 
 struct item {
@@ -52,7 +53,7 @@ static int flush(void *context)
 static int close_target(void *context)
 {
 	((struct target *)context)->closed++;
-	return 0;
+	return ((struct target *)context)->close_error;
 }
 
 static void failed(void *context, int error)
@@ -122,6 +123,7 @@ static void stuck_write_drops_and_counts_without_waiting(void **state)
 {
 	struct target *t = new_target();
 	unsigned taken = 0, refused = 0;
+	struct timespec t_now;
 	struct writer *w;
 	int64_t began;
 
@@ -134,8 +136,9 @@ static void stuck_write_drops_and_counts_without_waiting(void **state)
 	assert_true(now_ms() - began < 2000);
 	assert_true(taken > 10 && taken < 60);
 	assert_int_equal(writer_dropped(w), refused);
-	/* What is not written counts as dropped once the end was asked for. */
-	assert_false(writer_end(w, 20));
+	/* What is not written counts as dropped once the end was asked for. This end is in the next second. */
+	clock_gettime(CLOCK_MONOTONIC, &t_now);
+	assert_false(writer_end(w, 1000 - (int)(t_now.tv_nsec / 1000000)));
 	assert_int_equal(writer_dropped(w), refused + taken);
 	pthread_mutex_unlock(&t->gate);
 	assert_true(writer_end(w, 10000));
@@ -170,6 +173,7 @@ static void error_ends_writing_and_is_reported_once(void **state)
 
 	(void)state;
 	t->error = -ENOSPC;
+	t->close_error = -EIO; /* a consequence of the first one */
 	assert_int_equal(writer_start(&w, &ops, t, 4096, NULL), 0);
 	for (unsigned i = 1; i <= 1000; i++)
 		put(w, 0, i, 100);
