@@ -5,10 +5,11 @@
  * whenever the table becomes full or empty (Linux 6.18), and waking a reader costs the sender's processor
  * more than sending. Half of the processor time of a busy queue was spent there.
  *
- * So two things are done while a queue is busy, that is, while receives return BUSY packets or more and the
- * program decides them within DECIDED_US. The verdicts for the packets of the last two receives are sent
- * after the next receive: then the number of waiting packets changes little. And the reader pauses for
- * PAUSE_US when it has emptied the queue and received no more than FEW. After a larger batch a pause saves
+ * So two things are done while a queue is busy, that is, when the last STREAK receives returned BUSY packets
+ * or more each and the program decides them within DECIDED_US. A shorter streak is a burst, or traffic that
+ * the reader keeps up with: a pause would only delay it. The verdicts for the packets of the last two receives
+ * are sent after the next receive: then the number of waiting packets changes little. And the reader pauses
+ * for PAUSE_US when it has emptied the queue and received no more than FEW. After a larger batch a pause saves
  * little, and would delay the last verdicts of a burst.
  *
  * A pause must not delay the sender. It would if the sender sleeps until it gets a verdict, with all its
@@ -27,6 +28,7 @@
 #include "util/clock.h"
 
 #define BUSY 16
+#define STREAK 16
 #define FEW 24
 #define DECIDED_US 1000
 #define PAUSE_US 50
@@ -80,7 +82,8 @@ void moderation_note(struct moderation *m, unsigned n, unsigned max)
 	m->before_last = m->last;
 	m->last = n;
 	m->small_batch = n < max && n <= FEW;
-	m->received = n >= BUSY ? now_us() : 0;
+	m->streak = n >= BUSY ? m->streak + 1 : 0;
+	m->received = m->streak >= STREAK ? now_us() : 0;
 }
 
 size_t moderation_deferred_count(const struct moderation *m)

@@ -16,6 +16,7 @@ struct moderation {
 	int64_t not_before, trusted_until, backoff; /* microseconds */
 	int64_t received;	    /* time of the last receive if the queue was busy, else 0 */
 	unsigned last, before_last; /* packets of the last two receives */
+	unsigned streak;	    /* how many receives in a row returned many packets */
 	bool small_batch;	    /* the last receive emptied the queue and returned few packets */
 };
 
