@@ -54,6 +54,15 @@ expect "the rule's counter is shown" says ok queue '3 packets have matched it'
 $iptables -w -I OUTPUT -p udp --dport 7001 -j ACCEPT
 expect "an ACCEPT of other packets does not matter" says ok queue 'queue 0 is owned by'
 $iptables -w -D OUTPUT -p udp --dport 7001 -j ACCEPT
+queue OUTPUT -p tcp --dport 7000
+$iptables -w -I OUTPUT -p tcp -j ACCEPT
+expect "an ACCEPT before one of two rules is a warning" says warning queue "an earlier rule decides about one rule's packets.*-A OUTPUT -p tcp -j ACCEPT"
+$iptables -w -D OUTPUT -p tcp -j ACCEPT
+queue OUTPUT -p tcp --dport 7000
+expect "a rule after one that queues the same does not matter" says ok queue 'fed by 3 rules'
+$iptables -w -I OUTPUT -j NFQUEUE --queue-num 3
+expect "an earlier rule for another queue is a failure" says FAIL queue 'queue 0, owned by .*an earlier rule decides'
+$iptables -w -D OUTPUT -j NFQUEUE --queue-num 3
 $iptables -w -N mine
 $iptables -w -F OUTPUT
 $iptables -w -A mine -p udp --dport 7000 -j $queue_target

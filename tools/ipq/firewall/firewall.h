@@ -32,6 +32,7 @@ struct queue_rule {
 	uint64_t bytes;	   /* of these */
 	bool unreached;	   /* no packet gets as far as this rule */
 	char blocker[200]; /* unreached: the earlier rule that decides, "" if nothing calls its chain */
+	bool queued;	   /* unreached: because that earlier rule queues its packets to the same queues */
 	char text[400];	   /* as the tool shows it, cut; chosen by others: see text.h */
 };
 

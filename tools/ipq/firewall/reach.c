@@ -107,6 +107,9 @@ void reach_finish(struct reach *r, struct firewall *f)
 			continue;
 		rule = &f->rule[r->rule[i].queue_rule - 1];
 		rule->unreached = !reached(r, i, &blocker, 0);
+		if (blocker != NULL && blocker->queue_rule != 0)
+			rule->queued = f->rule[blocker->queue_rule - 1].first == rule->first &&
+				       f->rule[blocker->queue_rule - 1].last == rule->last;
 		if (blocker != NULL)
 			snprintf(rule->blocker, sizeof(rule->blocker), "%s", blocker->text);
 	}

@@ -585,6 +585,9 @@ static int remove_all(struct rules *r, struct ipq_error *e)
 	char what[80], hooks[64];
 	int err = begin_change(r, e), failed = 0;
 
+	/* A tool may be too slow on a busy machine. */
+	for (int tries = 0; err == -EIO && tries < 3; tries++)
+		err = begin_change(r, e);
 	if (err < 0)
 		return ipq_fail(e, -err, "%s; what is left there can be removed with \"ipq clean\"", e->text);
 	for (unsigned k = 0; k < r->families; k++) {

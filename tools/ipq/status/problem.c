@@ -42,13 +42,30 @@ static const struct queue_rule *rule_of(const struct snapshot *s, uint32_t queue
 	return found;
 }
 
-/* The earlier rule that decides, or NULL. */
-static const struct queue_rule *shadowed_rule(const struct snapshot *s, uint32_t queue)
+/* A rule that packets do not get to, if possible because an earlier rule decides. */
+static const struct queue_rule *missed_rule(const struct snapshot *s, uint32_t queue)
 {
-	for (size_t i = 0; i < s->firewall.count; i++)
-		if (queue_rule_feeds(&s->firewall.rule[i], queue) && s->firewall.rule[i].blocker[0] != '\0')
-			return &s->firewall.rule[i];
-	return NULL;
+	const struct queue_rule *found = NULL;
+
+	for (size_t i = 0; i < s->firewall.count; i++) {
+		const struct queue_rule *rule = &s->firewall.rule[i];
+
+		if (!queue_rule_feeds(rule, queue) || !rule->unreached || rule->queued)
+			continue;
+		if (rule->blocker[0] != '\0')
+			return rule;
+		found = rule;
+	}
+	return found;
+}
+
+static enum queue_problem missed_problem(const struct snapshot *s, const struct queue_row *row)
+{
+	const struct queue_rule *rule = missed_rule(s, row->line.number);
+
+	if (rule == NULL)
+		return QUEUE_OK;
+	return row->reached > 0 ? QUEUE_PARTLY : rule->blocker[0] != '\0' ? QUEUE_SHADOWED : QUEUE_UNREACHED;
 }
 
 static enum queue_problem owned_problem(const struct snapshot *s, const struct queue_row *row)
@@ -58,9 +75,7 @@ static enum queue_problem owned_problem(const struct snapshot *s, const struct q
 	if (row->stuck)
 		return QUEUE_STUCK;
 	if (row->rules > 0)
-		return row->reached > 0				    ? QUEUE_OK
-		       : shadowed_rule(s, row->line.number) != NULL ? QUEUE_SHADOWED
-								    : QUEUE_UNREACHED;
+		return missed_problem(s, row);
 	if (s->computed > 0 || !firewall_complete(&s->firewall))
 		return QUEUE_OK;
 	return row->counted && row->line.last_id > 0 ? QUEUE_FORWARDED : QUEUE_IDLE;
@@ -81,19 +96,18 @@ enum queue_problem row_problem(const struct snapshot *s, const struct queue_row 
 }
 
 /* For a rule that is not reached. */
-static void explain_unreached(const struct snapshot *s, const struct queue_row *row, bool shadowed,
-			      char *text, size_t size, char *remedy, size_t remedy_size)
+static void explain_missed(const struct snapshot *s, const struct queue_row *row, char *text, size_t size,
+			   char *remedy, size_t remedy_size)
 {
-	const struct queue_rule *rule;
-	bool ipq;
+	const struct queue_rule *rule = missed_rule(s, row->line.number);
+	bool shadowed = rule->blocker[0] != '\0', partly = row->reached > 0;
 
-	rule = shadowed ? shadowed_rule(s, row->line.number) : rule_of(s, row->line.number, &ipq);
 	if (shadowed)
-		snprintf(text, size, "an earlier rule decides about its packets, so none arrive: %s",
-			 rule->blocker);
+		snprintf(text, size, "an earlier rule decides about %s packets, so none arrive%s: %s",
+			 partly ? "one rule's" : "its", partly ? " by it" : "", rule->blocker);
 	else
-		snprintf(text, size, "no hook calls the chain %s of its rule, so no packets arrive",
-			 rule->chain);
+		snprintf(text, size, "no hook calls the chain %s of %s rule, so no packets arrive%s",
+			 rule->chain, partly ? "one" : "its", partly ? " by it" : "");
 	if (rule->kind == FIREWALL_NFT)
 		snprintf(remedy, remedy_size, "sudo nft -a list table %s %s", rule->family, rule->table);
 	else
@@ -125,8 +139,8 @@ void row_explain(const struct snapshot *s, const struct queue_row *row, char *te
 	bool ipq;
 
 	remedy[0] = '\0';
-	if (problem == QUEUE_SHADOWED || problem == QUEUE_UNREACHED) {
-		explain_unreached(s, row, problem == QUEUE_SHADOWED, text, size, remedy, remedy_size);
+	if (problem == QUEUE_SHADOWED || problem == QUEUE_UNREACHED || problem == QUEUE_PARTLY) {
+		explain_missed(s, row, text, size, remedy, remedy_size);
 		return;
 	}
 	snprintf(text, size, "%s", texts[problem]);

@@ -59,6 +59,7 @@ enum queue_problem {
 	QUEUE_STUCK,	 /* owned; packets wait and none is decided */
 	QUEUE_SHADOWED,	 /* owned; earlier rules decide about all of its packets */
 	QUEUE_UNREACHED, /* owned; no hook calls the chain that names it */
+	QUEUE_PARTLY,	 /* owned; as the last two, but packets get to another of its rules */
 	QUEUE_FORWARDED, /* owned; no rule names it, and packets came: by the verdict of another queue */
 	QUEUE_IDLE,	 /* owned; no rule names it, and no packet came */
 };
