@@ -60,6 +60,15 @@ static int open_unpack(struct capture_reader *r, struct ipq_error *e)
 	return err;
 }
 
+static const char *read_error(const struct capture_reader *r)
+{
+	if (r->unpack != NULL && r->error == EBADMSG)
+		return "the compressed file is damaged or cut";
+	if (r->unpack != NULL && r->error == EFBIG)
+		return "it was compressed with a window of more than 128 MiB: unpack it by zstd --long=31 -d";
+	return strerror(r->error);
+}
+
 /* Names of other formats, by their first bytes. */
 static const char *other_format(const uint8_t *start)
 {
@@ -99,7 +108,7 @@ static int open_format(struct capture_reader *r, struct ipq_error *e)
 	if (err == 0 || err == -ENOMEM)
 		return err;
 	if (r->error != 0)
-		return ipq_fail(e, r->error, "%s: %s", r->path, strerror(r->error));
+		return ipq_fail(e, r->error, "%s: %s", r->path, read_error(r));
 	return ipq_fail(e, EINVAL, "%s is no pcap or pcapng file: %s", r->path,
 			r->damage != NULL ? r->damage : "it ends before its first packet could begin");
 }
@@ -167,10 +176,7 @@ static int read_failed(const struct capture_reader *r, uint64_t begin, struct ip
 
 	if (r->error != 0)
 		return ipq_fail(e, r->error, "%s: reading packet %" PRIu64 " at byte %" PRIu64 ": %s",
-				r->path, packet, begin,
-				r->unpack != NULL && r->error == EBADMSG
-					? "the compressed file is damaged or cut"
-					: strerror(r->error));
+				r->path, packet, begin, read_error(r));
 	if (r->damage != NULL)
 		return ipq_fail(e, EBADMSG,
 				"%s is damaged: packet %" PRIu64 ", which begins at byte %" PRIu64 ": %s",

@@ -14,6 +14,7 @@
 #endif
 #ifdef HAVE_ZSTD
 #include <zstd.h>
+#include <zstd_errors.h>
 #endif
 #include "capture/unpack.h"
 
@@ -23,10 +24,11 @@
 #define PACKED_BUFFER (512 * 1024)
 
 struct unpack {
-	/* Unpacks in[at..filled) to to[0..room). Returns the unpacked bytes, or -1. Sets between and more. */
+	/* Unpacks in[at..filled) to to[0..room). Returns the unpacked bytes. Sets between, more and error. */
 	ssize_t (*step)(struct unpack *u, uint8_t *to, size_t room);
 	bool between; /* at the end of a member or frame: the file may end here */
 	bool more;    /* there may be more without reading */
+	int error;    /* errno of a failure: bytes before it were returned */
 	void (*end)(void *stream);
 	void *stream;
 #ifdef HAVE_ZLIB
@@ -37,6 +39,7 @@ struct unpack {
 #ifdef HAVE_ZSTD
 	__typeof__(&ZSTD_decompressStream) decompress;
 	__typeof__(&ZSTD_isError) is_error;
+	__typeof__(&ZSTD_getErrorCode) error_code;
 #endif
 	size_t at, filled;
 	uint8_t in[PACKED_BUFFER];
@@ -63,8 +66,10 @@ static ssize_t gzip_step(struct unpack *u, uint8_t *to, size_t room)
 		u->at = u->filled;
 		return 0;
 	}
-	if (u->between && u->reset(z) != Z_OK) /* the next of several members */
-		return -1;
+	if (u->between && u->reset(z) != Z_OK) { /* the next of several members */
+		u->error = EBADMSG;
+		return 0;
+	}
 	z->next_in = u->in + u->at;
 	z->avail_in = (uInt)(u->filled - u->at);
 	z->next_out = to;
@@ -73,7 +78,9 @@ static ssize_t gzip_step(struct unpack *u, uint8_t *to, size_t room)
 	u->at = u->filled - z->avail_in;
 	u->between = result == Z_STREAM_END;
 	u->more = z->avail_out == 0 && !u->between;
-	return result == Z_OK || u->between || result == Z_BUF_ERROR ? (ssize_t)(room - z->avail_out) : -1;
+	if (result != Z_OK && result != Z_STREAM_END && result != Z_BUF_ERROR)
+		u->error = EBADMSG;
+	return (ssize_t)(room - z->avail_out);
 }
 
 static int gzip_open(struct unpack *u)
@@ -107,7 +114,10 @@ static ssize_t zstd_step(struct unpack *u, uint8_t *to, size_t room)
 	u->at = in.pos;
 	u->between = result == 0;
 	u->more = out.pos == room && !u->between;
-	return u->is_error(result) ? -1 : (ssize_t)out.pos;
+	if (u->is_error(result))
+		u->error =
+			u->error_code(result) == ZSTD_error_frameParameter_windowTooLarge ? EFBIG : EBADMSG;
+	return (ssize_t)out.pos;
 }
 
 static int zstd_open(struct unpack *u)
@@ -117,9 +127,11 @@ static int zstd_open(struct unpack *u)
 
 	u->decompress = (__typeof__(u->decompress))load("libzstd.so.1", "ZSTD_decompressStream");
 	u->is_error = (__typeof__(u->is_error))load("libzstd.so.1", "ZSTD_isError");
+	u->error_code = (__typeof__(u->error_code))load("libzstd.so.1", "ZSTD_getErrorCode");
 	u->end = (void (*)(void *))load("libzstd.so.1", "ZSTD_freeDStream");
 	u->step = zstd_step;
-	if (create == NULL || u->decompress == NULL || u->is_error == NULL || u->end == NULL)
+	if (create == NULL || u->decompress == NULL || u->is_error == NULL || u->error_code == NULL ||
+	    u->end == NULL)
 		return -EOPNOTSUPP;
 	u->stream = create();
 	return u->stream != NULL ? 0 : -ENOMEM;
@@ -154,13 +166,18 @@ int unpack_open(struct unpack **unpack, const uint8_t *bytes, size_t n, const ch
 		{ "\x04\x22\x4d\x18", "lz4", 4, unsupported },
 		{ "PK\3\4", "zip", 4, unsupported },
 	};
+	uint8_t magic[4] = { 0 };
 	struct unpack *u;
 	size_t i;
 	int err;
 
 	*unpack = NULL;
+	if (n >= sizeof(magic))
+		memcpy(magic, bytes, sizeof(magic));
+	if ((magic[0] & 0xf0) == 0x50 && memcmp(magic + 1, "\x2a\x4d\x18", 3) == 0)
+		memcpy(magic, "\x28\xb5\x2f\xfd", 4); /* a frame that zstd skips; pzstd begins with one */
 	for (i = 0; i < sizeof(formats) / sizeof(formats[0]); i++)
-		if (n >= formats[i].len && memcmp(bytes, formats[i].magic, formats[i].len) == 0)
+		if (n >= formats[i].len && memcmp(magic, formats[i].magic, formats[i].len) == 0)
 			break;
 	if (i == sizeof(formats) / sizeof(formats[0]))
 		return 0;
@@ -190,20 +207,18 @@ void unpack_close(struct unpack *u)
 
 bool unpack_ready(const struct unpack *u)
 {
-	return u->at < u->filled || u->more;
+	return u->at < u->filled || u->more || u->error != 0;
 }
 
 ssize_t unpack_read(struct unpack *u, int fd, void *to, size_t room)
 {
 	ssize_t n;
 
-	for (;;) {
+	while (u->error == 0) {
 		if (unpack_ready(u)) {
 			n = u->step(u, to, room);
 			if (n > 0)
 				return n;
-			if (n < 0)
-				break;
 			continue;
 		}
 		n = read(fd, u->in, sizeof(u->in));
@@ -212,10 +227,10 @@ ssize_t unpack_read(struct unpack *u, int fd, void *to, size_t room)
 		if (n == 0 && u->between)
 			return 0;
 		if (n == 0)
-			break;
+			u->error = EBADMSG;
 		u->at = 0;
 		u->filled = (size_t)n;
 	}
-	errno = EBADMSG;
+	errno = u->error;
 	return -1;
 }
