@@ -14,6 +14,7 @@
 #include <errno.h>
 #include <stdarg.h>
 #include <inttypes.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -421,6 +422,23 @@ void engine_counts(struct engine *e, uint8_t family, struct engine_counters *cou
 		*counts = (struct engine_counters){ .wrong_family = e->wrong_family };
 	}
 	pthread_mutex_unlock(&e->lock);
+}
+
+int engine_proc_text(struct engine *e, uint8_t family, char *buf, size_t room)
+{
+	struct engine_counters c;
+
+	engine_counts(e, family, &c);
+	return snprintf(buf, room,
+			"Peer PID          : %u\n"
+			"Copy mode         : %u\n"
+			"Copy range        : %u\n"
+			"Queue length      : %u\n"
+			"Queue max. length : %u\n"
+			"Queue dropped     : %" PRIu64 "\n"
+			"%s : %" PRIu64 "\n",
+			c.peer_pid, (unsigned)c.mode, c.range, c.queue_length, c.queue_max, c.queue_dropped,
+			family == AF_INET6 ? "Netfilter dropped" : "Netlink dropped  ", c.netlink_dropped);
 }
 
 int engine_source_counts(struct engine *e, struct source_counts *counts)

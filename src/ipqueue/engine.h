@@ -119,6 +119,8 @@ struct engine_counters {
 };
 /* Of one family: the values of /proc/net/ip_queue, and more. For other families only wrong_family is set. */
 void engine_counts(struct engine *engine, uint8_t family, struct engine_counters *counts);
+/* What /proc/net/ip_queue or, for AF_INET6, ip6_queue showed. Returns its length, as snprintf does. */
+int engine_proc_text(struct engine *engine, uint8_t family, char *buf, size_t room);
 /* Packets that were lost before the engine received them. 0 or -errno. */
 int engine_source_counts(struct engine *engine, struct source_counts *counts);
 

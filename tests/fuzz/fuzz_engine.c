@@ -16,7 +16,6 @@
 #include <linux/netlink.h>
 #include <linux/netfilter_ipv4/ip_queue.h>
 #include "fake.h"
-#include "proc_text.h"
 #include "packet_message.h"
 #include "main.h"
 
@@ -118,7 +117,8 @@ static void trouble(struct engine *e, struct fake *f, unsigned what, size_t len)
 		f->configure_error = EPERM;
 		break;
 	default:
-		require(proc_text(e, len % 2 ? AF_INET : AF_INET6, proc, sizeof(proc)) < (int)sizeof(proc));
+		require(engine_proc_text(e, len % 2 ? AF_INET : AF_INET6, proc, sizeof(proc)) <
+			(int)sizeof(proc));
 	}
 }
 

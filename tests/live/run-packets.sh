@@ -56,6 +56,27 @@ if [ "$(uname -m)" = x86_64 ]; then
 	rm -f "$work/log"
 fi
 
+cat >"$work/peer.sh" <<'END'
+$1 accept 1 >/dev/null &
+for i in $(seq 100); do
+	case $(cat /proc/net/ip_queue) in *"Copy mode         : 2"*) break ;; esac
+	sleep 0.05
+done
+sed "s/: $!\$/: the program/" /proc/net/ip_queue
+tail -n 1 /proc/net/ip6_queue
+cat /proc/net/ip5_queue 2>&1
+kill $!
+END
+expect_text "children of the program read /proc/net/ip_queue" "Peer PID          : the program
+Copy mode         : 2
+Copy range        : 0
+Queue length      : 0
+Queue max. length : 1024
+Queue dropped     : 0
+Netlink dropped   : 0
+Netfilter dropped : 0
+cat: /proc/net/ip5_queue: No such file or directory" $IPQ run -- sh "$work/peer.sh" "$RAW"
+
 start timeout ${IPQ_PATIENCE:-30} $IPQ run -- sh -c "env $RAW accept 100"
 wait_for_queue
 expect "children of the program receive packets" $FLOW udp -n 100 7000

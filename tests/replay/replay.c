@@ -18,7 +18,6 @@
 #include <sys/socket.h>
 #include "ipqueue/engine.h"
 #include "fake.h"
-#include "proc_text.h"
 
 #define MESSAGE_ROOM 140000
 #define HANDLES 16
@@ -382,7 +381,7 @@ static void do_proc(struct play *p, char *args)
 		}
 	expected[n] = 0;
 	settle(p);
-	proc_text(p->engine, args[0] == '6' ? AF_INET6 : AF_INET, text, sizeof(text));
+	engine_proc_text(p->engine, args[0] == '6' ? AF_INET6 : AF_INET, text, sizeof(text));
 	if (strcmp(text, expected) != 0)
 		die(p, "the kernel showed\n%sand here it is\n%s", expected, text);
 }

@@ -3,7 +3,6 @@
 #include <pthread.h>
 #include <sys/wait.h>
 #include "engine_room.h"
-#include "proc_text.h"
 
 static bool has_something_to_do(const struct room *r)
 {
@@ -234,7 +233,7 @@ static void engine_in_a_thread_accepts_clients_and_wakes(void **state)
 		memcpy(request, &header, sizeof(header));
 		assert_int_equal(send(fd, request, len, 0), len);
 		assert_true(recv(fd, buf, sizeof(buf), 0) >= 36); /* waits for the thread */
-		proc_text(r.engine, AF_INET, (char *)buf, sizeof(buf));
+		engine_proc_text(r.engine, AF_INET, (char *)buf, sizeof(buf));
 		close(fd);
 	}
 	engine_wake(r.engine);

@@ -32,6 +32,7 @@
 #include <string.h>
 #include <unistd.h>
 #include <sys/ioctl.h>
+#include <sys/mman.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
@@ -99,6 +100,12 @@ static bool open_memory(struct run_calls *calls, struct call *call)
 				(int)call->tid, strerror(errno));
 	}
 	return false;
+}
+
+/* Whether the thread is still in this call: then its number was not reused. */
+static bool still_there(const struct run_calls *calls, uint64_t id)
+{
+	return ioctl(calls->listener, SECCOMP_IOCTL_NOTIF_ID_VALID, &id) == 0;
 }
 
 /* ---- the table of sockets ----------------------------------------------------------------------- */
@@ -188,13 +195,14 @@ static int add_client(struct run_calls *calls, const struct call *call, int pair
 }
 
 /* Gives fd to the program. Its number there, or -errno. *answered: the call has returned already. */
-static int install_fd(const struct run_calls *calls, const struct call *call, int fd, bool *answered)
+static int install_fd(const struct run_calls *calls, const struct call *call, int fd, uint32_t flags,
+		      bool *answered)
 {
 	struct seccomp_notif_addfd add = {
 		.id = call->id,
 		.flags = calls->atomic ? SECCOMP_ADDFD_FLAG_SEND : 0,
 		.srcfd = (uint32_t)fd,
-		.newfd_flags = (call->arg[1] & SOCK_CLOEXEC) != 0 ? O_CLOEXEC : 0,
+		.newfd_flags = flags,
 	};
 	int n = ioctl(calls->listener, SECCOMP_IOCTL_NOTIF_ADDFD, &add);
 
@@ -222,9 +230,59 @@ static int do_socket(struct run_calls *calls, const struct call *call, bool *ans
 		return err;
 	err = add_client(calls, call, pair);
 	if (err == 0)
-		err = install_fd(calls, call, pair[1], answered);
+		err = install_fd(calls, call, pair[1], (call->arg[1] & SOCK_CLOEXEC) != 0 ? O_CLOEXEC : 0,
+				 answered);
 	close(pair[1]); /* if the program did not get it, the engine now sees the end of the client */
 	return err;
+}
+
+/* ---- the files in /proc ------------------------------------------------------------------------- */
+
+static bool opens(const struct call *call, const char *name)
+{
+	char path[32];
+	size_t len = strlen(name) + 1;
+
+	return run_peek(call, call->arg[call->what == CALL_OPEN ? 0 : 1], path, len) &&
+	       memcmp(path, name, len) == 0;
+}
+
+/* A descriptor for reading the text, or -errno. */
+static int open_text(const char *text, size_t len)
+{
+	int file = memfd_create("ip_queue", MFD_CLOEXEC), fd = -ENFILE;
+	char path[64];
+
+	if (file < 0)
+		return fd;
+	snprintf(path, sizeof(path), "/proc/self/fd/%d", file);
+	if (write(file, text, len) == (ssize_t)len)
+		fd = open(path, O_RDONLY | O_CLOEXEC);
+	close(file);
+	return fd < 0 ? -ENFILE : fd;
+}
+
+/* The text is that of this moment: a program that reads again opens the file again. */
+static int do_open(const struct run_calls *calls, struct call *call, bool *pass, bool *answered)
+{
+	uint8_t family = AF_UNSPEC;
+	char text[512];
+	int fd, n;
+
+	if (calls->engine != NULL && run_open_memory(call) && still_there(calls, call->id))
+		family = opens(call, "/proc/net/ip_queue")    ? AF_INET
+			 : opens(call, "/proc/net/ip6_queue") ? AF_INET6
+							      : AF_UNSPEC;
+	*pass = family == AF_UNSPEC;
+	if (*pass)
+		return 0;
+	n = engine_proc_text(calls->engine, family, text, sizeof(text));
+	fd = open_text(text, (size_t)n);
+	if (fd < 0)
+		return fd;
+	n = install_fd(calls, call, fd, 0, answered);
+	close(fd);
+	return n;
 }
 
 /* ---- the rest ----------------------------------------------------------------------------------- */
@@ -395,12 +453,6 @@ static bool is_ours(const struct call *call)
 
 /* ---- a notification from end to end ------------------------------------------------------------- */
 
-/* Whether the thread is still in this call: then its number was not reused. */
-static bool still_there(const struct run_calls *calls, uint64_t id)
-{
-	return ioctl(calls->listener, SECCOMP_IOCTL_NOTIF_ID_VALID, &id) == 0;
-}
-
 /* false: not a call of ours after all. */
 static bool read_call(struct run_calls *calls, const struct seccomp_notif *n, struct call *call)
 {
@@ -408,7 +460,7 @@ static bool read_call(struct run_calls *calls, const struct seccomp_notif *n, st
 	unsigned long native[6] = { 0 };
 	bool memory;
 	/* The number of arguments of each call, and so of words in memory. */
-	static const unsigned char arguments[CALL_COUNT] = { 3, 3, 3, 3, 3, 5, 5, 6, 3, 5, 6, 3 };
+	static const unsigned char arguments[CALL_COUNT] = { 3, 3, 3, 3, 3, 5, 5, 6, 3, 5, 6, 3, 3, 4 };
 
 	*call = (struct call){ .id = n->id,
 			       .tid = (pid_t)n->pid,
@@ -446,6 +498,8 @@ static int decide(struct run_calls *calls, struct call *call, bool *pass, bool *
 		return 0;
 	if (call->what == CALL_SOCKET)
 		return do_socket(calls, call, answered);
+	if (call->what == CALL_OPEN || call->what == CALL_OPENAT)
+		return do_open(calls, call, pass, answered);
 	c = find(calls, call);
 	*pass = c == NULL || !open_memory(calls, call) || !still_there(calls, call->id);
 	if (*pass)

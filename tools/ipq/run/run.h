@@ -88,6 +88,8 @@ enum run_call {
 	CALL_RECVMMSG,
 	CALL_RECVFROM,
 	CALL_SENDMSG,
+	CALL_OPEN, /* from here on not in socketcall(2) */
+	CALL_OPENAT,
 	CALL_COUNT
 };
 

@@ -12,7 +12,8 @@
  *	sendto                    with an address of 12 bytes and the length of libipq's mode request
  *	recvmsg, recvmmsg         always: their arguments do not show whether there is an address
  *	recvfrom                  with flags and an address: libipq has no flags
- *	socketcall                those above but recvfrom, whatever their arguments, which are in memory
+ *	open, openat              for reading, without other flags: for /proc/net/ip_queue
+ *	socketcall                the calls of sockets above but recvfrom, whatever their arguments, which are in memory
  *
  * and, with --exact, recvfrom with an address, sendto and sendmsg.
  *
@@ -21,6 +22,7 @@
  * without running the filter.
  */
 #include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
@@ -65,29 +67,43 @@
 #define SOCKETCALL_HERE (-1)
 #endif
 
+#ifdef __NR_open
+#define OPEN_HERE __NR_open
+#else
+#define OPEN_HERE (-1)
+#endif
+
 #define SOL_NETLINK_ 270 /* in <sys/socket.h> only with some feature macros */
 #define X32_BIT 0x40000000
+#define LARGE_FILE 0500000 /* O_LARGEFILE of x86 and of ARM */
 
 static const struct run_arch arches[] = {
 	{ AUDIT_ARCH_HERE,
 	  WIRE_NATIVE,
 	  { __NR_socket, __NR_bind, __NR_connect, __NR_getsockname, __NR_getpeername, __NR_setsockopt,
-	    __NR_getsockopt, __NR_sendto, __NR_recvmsg, __NR_recvmmsg, __NR_recvfrom, __NR_sendmsg },
+	    __NR_getsockopt, __NR_sendto, __NR_recvmsg, __NR_recvmmsg, __NR_recvfrom, __NR_sendmsg, OPEN_HERE,
+	    __NR_openat },
 	  SOCKETCALL_HERE },
 #if defined(__x86_64__)
 	/* Programs older than Linux 4.3 know only socketcall. */
-	{ AUDIT_ARCH_I386, WIRE_ILP32, { 359, 361, 362, 367, 368, 366, 365, 369, 372, 337, 371, 370 }, 102 },
+	{ AUDIT_ARCH_I386,
+	  WIRE_ILP32,
+	  { 359, 361, 362, 367, 368, 366, 365, 369, 372, 337, 371, 370, 5, 295 },
+	  102 },
 #elif defined(__aarch64__)
-	{ AUDIT_ARCH_ARM, WIRE_ILP32, { 281, 282, 283, 286, 287, 294, 295, 290, 297, 365, 292, 296 }, -1 },
+	{ AUDIT_ARCH_ARM,
+	  WIRE_ILP32,
+	  { 281, 282, 283, 286, 287, 294, 295, 290, 297, 365, 292, 296, 5, 322 },
+	  -1 },
 #endif
 };
 #define ARCHES (sizeof(arches) / sizeof(arches[0]))
 
 /* The call's number in socketcall(2). */
-static const int socketcall_number[CALL_COUNT] = { SYS_SOCKET,	    SYS_BIND,	     SYS_CONNECT,
-						   SYS_GETSOCKNAME, SYS_GETPEERNAME, SYS_SETSOCKOPT,
-						   SYS_GETSOCKOPT,  SYS_SENDTO,	     SYS_RECVMSG,
-						   SYS_RECVMMSG,    SYS_RECVFROM,    SYS_SENDMSG };
+static const int socketcall_number[CALL_OPEN] = { SYS_SOCKET,	   SYS_BIND,	    SYS_CONNECT,
+						  SYS_GETSOCKNAME, SYS_GETPEERNAME, SYS_SETSOCKOPT,
+						  SYS_GETSOCKOPT,  SYS_SENDTO,	    SYS_RECVMSG,
+						  SYS_RECVMMSG,	   SYS_RECVFROM,    SYS_SENDMSG };
 
 /* Of libipq, which counts the netlink header twice: 56 (LP64) or 44 (ILP32). */
 static size_t mode_length(const struct run_arch *arch)
@@ -118,10 +134,10 @@ enum run_call run_call_find(const struct run_arch *arch, const struct seccomp_da
 	enum run_call call;
 
 	*memory = arch->socketcall >= 0 && data->nr == arch->socketcall;
-	for (call = 0; call < CALL_COUNT; call++)
+	for (call = 0; call < (*memory ? CALL_OPEN : CALL_COUNT); call++)
 		if (*memory ? (int)data->args[0] == socketcall_number[call] : data->nr == arch->nr[call])
-			break;
-	return call;
+			return call;
+	return CALL_COUNT;
 }
 
 /* ---- the filter --------------------------------------------------------------------------------- */
@@ -222,6 +238,13 @@ static void check_arguments(struct code *c, enum run_call call, size_t mode_leng
 		load_arg(c, 4);
 		give_unless(c, 0, SECCOMP_RET_USER_NOTIF);
 		break;
+	case CALL_OPEN:
+	case CALL_OPENAT:
+		/* Not with O_CLOEXEC: the dynamic linker and the C library set it, for many files. */
+		load_arg(c, call == CALL_OPEN ? 1 : 2);
+		emit(c, BPF_ALU | BPF_AND | BPF_K, ~(unsigned)(O_NOCTTY | LARGE_FILE), 0, 0);
+		give_if(c, O_RDONLY, SECCOMP_RET_USER_NOTIF);
+		break;
 	default: /* getsockname, getpeername, recvmsg, recvmmsg, sendmsg */
 		give(c, SECCOMP_RET_USER_NOTIF);
 		return;
@@ -249,7 +272,7 @@ static void check_socketcall(struct code *c, int nr)
 		return;
 	emit(c, BPF_JMP | BPF_JEQ | BPF_K, (unsigned)nr, 0, 0);
 	load_arg(c, 0);
-	for (int i = 0; i < (c->exact ? CALL_COUNT : CALL_RECVFROM); i++)
+	for (int i = 0; i < (c->exact ? CALL_OPEN : CALL_RECVFROM); i++)
 		give_if(c, (unsigned)socketcall_number[i], SECCOMP_RET_USER_NOTIF);
 	give(c, SECCOMP_RET_ALLOW);
 	c->at[jump].jf = (unsigned char)(c->len - jump - 1);
@@ -265,8 +288,10 @@ static void check_arch(struct code *c, const struct run_arch *arch)
 	emit(c, BPF_JMP | BPF_JA, 0, 0, 0); /* too far for a conditional jump */
 	load(c, offsetof(struct seccomp_data, nr));
 	/* Backwards: those that programs call most often are at the end. */
-	for (int i = CALL_COUNT - 1; i >= 0; i--)
+	for (int i = CALL_OPEN - 1; i >= 0; i--)
 		check_call(c, arch->nr[i], (enum run_call)i, mode_length(arch));
+	check_call(c, arch->nr[CALL_OPEN], CALL_OPEN, 0);
+	check_call(c, arch->nr[CALL_OPENAT], CALL_OPENAT, 0);
 	check_socketcall(c, arch->socketcall);
 #if defined(__x86_64__)
 	if (arch->audit == AUDIT_ARCH_X86_64) /* x32 programs are refused with a line in the log */
