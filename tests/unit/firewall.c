@@ -104,6 +104,7 @@ static void a_comment_does_not_pass_for_a_rule(void **state)
 	nft("table inet t {\n\tchain c {\n"
 	    "\t\tudp dport 9 accept comment \"queue num 3\"\n"
 	    "\t\tlog prefix \"} queue to 4\" drop\n"
+	    "\t\tudp dport 9 log prefix \"queue\" drop\n"
 	    "\t\tjump queue\n"
 	    "\t\taccept # queue num 5\n\t}\n"
 	    "\tset queue {\n\t\ttype inet_service\n\t\telements = { 1, 2 }\n\t}\n}\n");
@@ -209,6 +210,53 @@ static void rule_in_chain_without_jump_is_unreached(void **state)
 	assert_string_equal(f.rule[3].blocker, "-A stop -j DROP");
 }
 
+static void rule_is_reached_unless_all_of_its_packets_are_decided(void **state)
+{
+	(void)state;
+	save("*filter\n:INPUT ACCEPT [0:0]\n:one - [0:0]\n:a - [0:0]\n:b - [0:0]\n:ipq-5 - [0:0]\n"
+	     "-A INPUT -p udp -j REJECT\n"
+	     "-A INPUT -p udplite -j NFQUEUE --queue-num 1\n" /* another word */
+	     "-A INPUT -p udp -m udp -j NFQUEUE --queue-num 2\n"
+	     "-A INPUT ! -p udp -j NFQUEUE --queue-num 3 --queue-bypass\n" /* what is left */
+	     "-A INPUT ! -p udp -j NFQUEUE --queue-num 4\n"		   /* goes on after the end of 3 */
+	     "-A INPUT -j one\n-A one -p tcp -j RETURN\n"
+	     "-A INPUT -p tcp -j NFQUEUE --queue-num 5\n"
+	     "-A INPUT -p tcp -j NFQUEUE --queue-num 6\n"
+	     "-A INPUT -p sctp -j ipq-5\n-A ipq-5 -j NFQUEUE --queue-num 7\n"
+	     "-A INPUT -p sctp -j NFQUEUE --queue-num 8\n" /* accepted packets are repeated */
+	     "-A INPUT -p icmp -j a\n-A a -j b\n-A b -j a\n-A INPUT -p icmp -j NFQUEUE --queue-num 9\n"
+	     "COMMIT\n*mangle\n:INPUT ACCEPT [0:0]\n:one - [0:0]\n"
+	     "-A INPUT -p udp -j NFQUEUE --queue-num 10\nCOMMIT\n");
+	assert_int_equal(f.count, 10);
+	for (size_t i = 0; i < 10; i++) {
+		assert_int_equal(f.rule[i].first, i + 1);
+		assert_int_equal(f.rule[i].unreached, i == 1 || i == 5);
+	}
+}
+
+/* A name may have any length in a listing of somebody else's. */
+static void long_words_are_cut(void **state)
+{
+	static char text[300100];
+	size_t len = (size_t)sprintf(text, "*filter\n-A INPUT -m ");
+
+	(void)state;
+	memset(text + len, 'x', 300000);
+	strcpy(text + len + 300000, " -j NFQUEUE --queue-num 3\n");
+	save(text);
+	assert_int_equal(f.count, 1);
+	is_rule(0, "filter", "INPUT", 3, 3, false);
+}
+
+static void table_of_nft_without_a_family_is_of_ipv4(void **state)
+{
+	(void)state;
+	nft("table t {\n\tchain c {\n\t\tqueue to 3\n\t}\n}\n");
+	assert_int_equal(f.count, 1);
+	assert_string_equal(f.rule[0].family, "ip");
+	assert_string_equal(f.rule[0].table, "t");
+}
+
 static void order_of_nft_rules_is_seen(void **state)
 {
 	(void)state;
@@ -258,6 +306,9 @@ int main(void)
 		cmocka_unit_test_teardown(a_rule_of_iptables_nft_is_not_counted_twice, reset),
 		cmocka_unit_test_teardown(earlier_rule_that_decides_makes_rule_unreached, reset),
 		cmocka_unit_test_teardown(rule_in_chain_without_jump_is_unreached, reset),
+		cmocka_unit_test_teardown(rule_is_reached_unless_all_of_its_packets_are_decided, reset),
+		cmocka_unit_test_teardown(long_words_are_cut, reset),
+		cmocka_unit_test_teardown(table_of_nft_without_a_family_is_of_ipv4, reset),
 		cmocka_unit_test_teardown(order_of_nft_rules_is_seen, reset),
 		cmocka_unit_test_teardown(damaged_listings_do_no_harm, reset),
 	};

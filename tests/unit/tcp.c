@@ -287,6 +287,30 @@ static void text_in_a_gap_keeps_its_length(void **state)
 	ipq_tcp_close(t);
 }
 
+/* The newest ones. Text of others passes as it is. */
+static void gaps_are_remembered_up_to_a_number(void **state)
+{
+	struct ipq_tcp *t = open_connection(0);
+	const uint32_t first = 101, last = 101 + 20 * (TCP_GAPS + 7);
+
+	(void)state;
+	for (uint32_t at = first; at <= last; at += 20)
+		pass(t, TEXT(.sequence = at + 10, .text = "0123456789"), "-", "+");
+	pass(t, TEXT(.sequence = first, .text = "evil"), "evil", "good");
+	assert_text("evil");
+	/* A gap that becomes two costs the oldest one. */
+	pass(t, TEXT(.sequence = last - 20 * 10 + 4, .text = "ab"), "-", "+");
+	pass(t, TEXT(.sequence = last - 20 * (TCP_GAPS - 1), .text = "evil"), "evil", "good");
+	assert_text("evil");
+	pass(t, TEXT(.sequence = last, .text = "evil"), "evil", "good");
+	assert_text("good");
+	pass(t, TEXT(.sequence = last - 20 * 10 + 6, .text = "evil"), "evil", "good");
+	assert_text("good");
+	pass(t, TEXT(.sequence = last - 20 * (TCP_GAPS - 2), .text = "evil"), "evil", "good");
+	assert_text("good");
+	ipq_tcp_close(t);
+}
+
 static void retransmission_is_sent_as_first_under_other_rules(void **state)
 {
 	struct ipq_tcp *t = open_connection(0);
@@ -619,40 +643,45 @@ static void reset_makes_no_connection(void **state)
 	ipq_tcp_close(t);
 }
 
-/* Both sides must offer a scale; that of a SYN's own window is 0. */
+/* Whether text so far ahead is in the window of B. offers: bit 0: A offers a scale, bit 1: B does. */
+static bool fits_ahead(unsigned offers, uint8_t shift, bool answered, uint32_t ahead)
+{
+	const uint8_t scale[4] = { 1, 3, 3, shift };
+	struct ipq_tcp *t = open_table(0);
+
+	pass(t,
+	     &(struct packet){ .flags = IPQ_TCP_SYN,
+			       .sequence = A_ISN,
+			       .options = scale,
+			       .options_len = offers & 1 ? 4 : 0 },
+	     "-", "+");
+	pass(t,
+	     &(struct packet){ .side = 1,
+			       .flags = IPQ_TCP_SYN | IPQ_TCP_ACK,
+			       .sequence = B_ISN,
+			       .acknowledgement = A_ISN + 1,
+			       .options = scale,
+			       .options_len = offers & 2 ? 4 : 0 },
+	     "-", "+");
+	pass(t, TEXT(.sequence = A_ISN + 1), "-", "+");
+	if (answered)
+		pass(t, ANSWER(1), "-", "+");
+	pass(t, TEXT(.sequence = A_ISN + 1 + ahead, .text = "evil"), "evil", "goodness");
+	ipq_tcp_close(t);
+	return e.payload_len == 8;
+}
+
 static void window_is_as_large_as_it_was_offered(void **state)
 {
-	static const uint8_t scale[4] = { 1, 3, 3, 7 };
-	static const uint32_t ahead[] = { 60000, 1000000, 8000000, 20000000 };
-
 	(void)state;
-	for (unsigned offers = 0; offers < 4; offers++) { /* bit 0: A, bit 1: B */
-		struct ipq_tcp *t = open_table(0);
-
-		pass(t,
-		     &(struct packet){ .flags = IPQ_TCP_SYN,
-				       .sequence = A_ISN,
-				       .options = scale,
-				       .options_len = offers & 1 ? 4 : 0 },
-		     "-", "+");
-		pass(t,
-		     &(struct packet){ .side = 1,
-				       .flags = IPQ_TCP_SYN | IPQ_TCP_ACK,
-				       .sequence = B_ISN,
-				       .acknowledgement = A_ISN + 1,
-				       .options = scale,
-				       .options_len = offers & 2 ? 4 : 0 },
-		     "-", "+");
-		pass(t, TEXT(.sequence = A_ISN + 1), "-", "+");
-		pass(t, ANSWER(1), "-", "+");
-		for (unsigned i = 0; i < 4; i++) {
-			bool fits = i == 0 || (offers == 3 && i < 3);
-
-			pass(t, TEXT(.sequence = A_ISN + 1 + ahead[i], .text = "evil"), "evil", "goodness");
-			assert_text(fits ? "goodness" : "evil");
-		}
-		ipq_tcp_close(t);
+	for (unsigned offers = 0; offers < 4; offers++) { /* both must offer a scale */
+		assert_true(fits_ahead(offers, 7, true, 60000));
+		assert_int_equal(fits_ahead(offers, 7, true, 1000000), offers == 3);
 	}
+	assert_true(fits_ahead(3, 7, true, 65535 << 7));
+	assert_false(fits_ahead(3, 7, true, (65535 << 7) + 1));
+	assert_false(fits_ahead(3, 7, false, 1000000));	  /* the window of a SYN is not scaled */
+	assert_true(fits_ahead(3, 255, true, 100000000)); /* this means 14 */
 }
 
 static void error_is_about_the_nearer_connection(void **state)
@@ -1090,6 +1119,7 @@ int main(void)
 		cmocka_unit_test(segments_after_a_gap_are_sent),
 		cmocka_unit_test(segment_after_a_gap_is_dropped_in_order_only),
 		cmocka_unit_test(text_in_a_gap_keeps_its_length),
+		cmocka_unit_test(gaps_are_remembered_up_to_a_number),
 		cmocka_unit_test(retransmission_is_sent_as_first_under_other_rules),
 		cmocka_unit_test(text_of_the_same_length_is_sent_as_first),
 		cmocka_unit_test(unchanged_text_is_never_changed_later),
