@@ -6,8 +6,9 @@
 
 queue OUTPUT -p udp --dport 7000
 queue6 OUTPUT -p udp --dport 7006
+# A quarter, and the packets that are owed, have to be within one window of the sender.
 packets=${IPQ_PACKETS:+400}
-packets=${packets:-2000}
+packets=${packets:-1200}
 
 # port_of FAMILY, address_of FAMILY
 port_of() { echo 700$(($1 == 6 ? 6 : 0)); }

@@ -6,6 +6,7 @@
 . "$IPQ_LIVE/lib.sh"
 . "$IPQ_LIVE/rules-lib.sh"
 
+[ "${IPQ_SANITIZER:-none}" = none ] || ROUNDS=${ROUNDS:-6}
 rounds=${ROUNDS:-12}
 random=${SEED:-$(date +%s)}
 echo "ROUNDS=$rounds SEED=$random"
