@@ -1,7 +1,7 @@
 #!/bin/sh
 # SPDX-License-Identifier: LGPL-2.1-or-later
 # ipq run --restart: a program that is killed at any moment loses no packet, repeats none, and keeps their order.
-# IPQ_KILLS=N kills N times (15), IPQ_RATE=N sends N packets a second (10000).
+# IPQ_KILLS=N kills N times (9), IPQ_RATE=N sends N packets a second (10000).
 . "$IPQ_LIVE/lib.sh"
 . "$IPQ_LIVE/run-lib.sh"
 queue OUTPUT -p udp --dport 7000
@@ -17,7 +17,7 @@ program() {
 # kill_often NAME: at moments that differ, with signals that differ, while packets are sent.
 kill_often() {
 	kills=0
-	while kill -0 $flow 2>/dev/null && [ $kills -lt "${IPQ_KILLS:-15}" ]; do
+	while kill -0 $flow 2>/dev/null && [ $kills -lt "${IPQ_KILLS:-9}" ]; do
 		sleep 0.0$((kills * 7 % 9 + 1))
 		victim=$(program "$1")
 		[ -n "$victim" ] || continue
@@ -31,7 +31,7 @@ for client in $clients; do
 	name=$(basename "$client")
 	start $IPQ run --restart --log $work/events.$name -- "$client" accept 0
 	wait_for_queue
-	$FLOW udp -o -n $((rate * ${IPQ_KILLS:-15} / 20)) -r $rate -w 5000 7000 >$work/flow &
+	$FLOW udp -o -n $((rate * ${IPQ_KILLS:-9} / 20)) -r $rate -w 5000 7000 >$work/flow &
 	flow=$!
 	kill_often "$name"
 	wait $flow
@@ -71,10 +71,19 @@ expect_text "a limit that is no number exits with 125" 125 status_of $IPQ run --
 
 # Each incarnation has the caller's descriptors, and a new one finds no child of the old one.
 expect "each start has the caller's descriptors" sh -c \
-	"$IPQ run --restart --restart-limit 3 -- sh -c 'echo \$(ls /proc/self/fd | wc -l) >&5; sleep 4321 & exit 1' 5>$work/fds 2>$work/said; test \$? = 1"
+	"$IPQ run --restart --restart-limit 3 -- sh -c 'echo \$(ls /proc/self/fd | wc -l) >&5; sleep 4321 & echo \$! >>$work/pids; exit 1' 5>$work/fds 2>$work/said; test \$? = 1"
 expect_text "and they are the same" 1 sh -c "sort -u $work/fds | wc -l"
 expect_text "in all three" 3 sh -c "wc -l <$work/fds"
-expect "its children are killed with it" until_gone sleep
+all_gone() {
+	tries=250
+	while kill -0 $(cat $work/pids) 2>/dev/null; do
+		tries=$((tries - 1))
+		[ $tries -gt 0 ] || return 1
+		sleep 0.02
+	done
+	[ "$(wc -l <$work/pids)" = 3 ]
+}
+expect "its children are killed with it" all_gone
 
 # Asked to end while it waits for the next start.
 $IPQ run --restart --restart-limit 0 -- sh -c 'exit 9' 2>$work/said &
