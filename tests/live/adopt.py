@@ -3,7 +3,8 @@
 """Readers of a queue whose socket this process holds are killed at random moments.
 
 Every datagram must arrive once, in the order of its flow: the packets that a killed reader has left without a verdict
-are received by its successor, before the newer ones. IPQ_KILLS and IPQ_RATE make it longer.
+are received by its successor, before the newer ones. IPQ_KILLS, IPQ_INTERVAL (mean time
+between two) and IPQ_RATE make it longer.
 """
 import os
 import random
@@ -16,7 +17,7 @@ import time
 
 KILLS = int(os.environ.get('IPQ_KILLS', 10))
 RATE = os.environ.get('IPQ_RATE', '8000')
-SECONDS = max(1.0, KILLS / 20)
+SECONDS = max(1.0, KILLS * float(os.environ.get('IPQ_INTERVAL', 0.05)))
 FD = 9  # one digit: a shell moves it to 3
 
 

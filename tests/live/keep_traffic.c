@@ -20,7 +20,7 @@
 #include <unistd.h>
 
 #define FLOWS_MAX 16
-#define WAIT_MS 3000 /* for the last ones */
+#define WAIT_MS 20000 /* for the last ones */
 #define GAP_MS 2
 
 struct datagram {

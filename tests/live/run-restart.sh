@@ -31,7 +31,7 @@ for client in $clients; do
 	name=$(basename "$client")
 	start $IPQ run --restart --log $work/events.$name -- "$client" accept 0
 	wait_for_queue
-	$FLOW udp -o -n $((rate * ${IPQ_KILLS:-9} / 20)) -r $rate -w 5000 7000 >$work/flow &
+	$FLOW udp -o -n $((rate * (${IPQ_KILLS:-9} + 6) / 15)) -r $rate -w 5000 7000 >$work/flow &
 	flow=$!
 	kill_often "$name"
 	wait $flow

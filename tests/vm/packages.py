@@ -182,6 +182,16 @@ def sysroot(arch):
     return once(os.path.join(cache_directory(), 'sysroot-' + arch), (PROGRAMS, DEVELOPMENT), make)
 
 
+def python(arch):
+    """A root with Python and its own modules, for tests that are written in it."""
+    def make(root):
+        apt = Apt(arch)
+        apt.update()
+        apt.unpack({name for name in apt.depends('python3', recurse=True)
+                    if re.match(r'(lib)?python3\.\d+-(minimal|stdlib)|libexpat1|zlib1g', name)}, root)
+    return once(os.path.join(cache_directory(), 'python-' + arch), 'python3', make)
+
+
 def kernel(arch, package, release=''):
     """The kernel that a package depends on, unpacked: boot/ and lib/modules/VERSION/. release: '' the system's own,
     '-backports' the one of that name beside it."""

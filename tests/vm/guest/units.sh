@@ -42,20 +42,37 @@ expect "reload reads the rules again" systemctl reload $filter
 sleep 1
 expect "they are in force" traffic udp -n 20 -w 5000 7001
 
-traffic udp -o -n 1500 -r 150 -w 20000 7000 >/tmp/traffic 2>&1 &
-for i in 1 2 3; do
-	sleep 2
-	kill -KILL "$(systemctl show -P MainPID $filter)"
-done
-wait $!
-status=$?
-sed 's/^/note: /' /tmp/traffic
-expect "killed three times: no packet is lost or repeated, and their order is kept" [ $status = 0 ]
+# kill_filter PORT: three times, while packets to this port come
+kill_filter() {
+	traffic udp -o -n 1500 -r 150 -w 20000 "$1" >/tmp/traffic 2>&1 &
+	for i in 1 2 3; do
+		sleep 2
+		kill -KILL "$(systemctl show -P MainPID $filter)"
+	done
+	wait $!
+	status=$?
+	sed 's/^/note: /' /tmp/traffic
+	return $status
+}
+
+expect "killed three times: no packet is lost or repeated, and their order is kept" kill_filter 7000
 expect "it was started again three times" is $filter NRestarts 3
 expect "it stops" systemctl stop $filter
 expect "it has ended well" is $filter Result success
 expect "its queue is gone" sh -c "! grep '^ *5 ' /proc/net/netfilter/nfnetlink_queue"
 expect "packets are dropped then" traffic udp -n 20 -e 0 -w 500 7000
+
+# With firewall rules of its own, which its successor takes over with the queue.
+echo 'OPTIONS=--queue 6 --on OUTPUT' >/etc/ipq/on.conf
+echo 'drop udp dst port 7004' >/etc/ipq/on.rules
+filter=ipq-filter@on.service
+expect "a filter with rules of its own starts" systemctl start $filter
+expect "the manager keeps its socket" is $filter NFileDescriptorStore 1
+expect "killed three times: no packet is lost or repeated, and their order is kept" kill_filter 7003
+expect "it was started again three times" is $filter NRestarts 3
+expect "its rules drop packets" traffic udp -n 20 -e 0 -w 500 7004
+expect "it stops" systemctl stop $filter
+expect "its rules are gone" traffic udp -n 20 -w 5000 7004
 
 # kill_in_traffic PROGRAM: twice, while packets to port 7002 come
 kill_in_traffic() {
