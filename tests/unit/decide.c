@@ -59,6 +59,35 @@ void session_interface(struct worker *w, const struct ipq_packet *packet, bool i
 	name[0] = '\0';
 }
 
+/* ---- what it writes and sends ---------------------------------------------------------------------- */
+
+static unsigned records, copies;
+static char comment[64]; /* of the last record */
+static uint8_t copied[64];
+static bool no_copy;
+
+bool __wrap_output_record(struct output *o, const struct pcapng_record *r);
+bool __wrap_output_record(struct output *o, const struct pcapng_record *r)
+{
+	(void)o;
+	records++;
+	snprintf(comment, sizeof(comment), "%s", r->comment);
+	return true;
+}
+
+bool __wrap_send_copy(struct injector *in, struct worker *w, const struct ipq_packet *packet,
+		      const void *bytes, size_t len);
+bool __wrap_send_copy(struct injector *in, struct worker *w, const struct ipq_packet *packet,
+		      const void *bytes, size_t len)
+{
+	(void)in;
+	(void)w;
+	(void)packet;
+	copies++;
+	memcpy(copied, bytes, len < sizeof(copied) ? len : sizeof(copied));
+	return !no_copy;
+}
+
 /* ------------------------------------------------------------------------------------------------- */
 
 /* A worker with these rules. */
@@ -72,6 +101,7 @@ static void begin(const char *const *text, unsigned n)
 	memset(&worker, 0, sizeof(worker));
 	assert_int_equal(active_rules_load(&rules, &from, 1), 0);
 	common.active_rules = rules;
+	assert_int_equal(edits_open(&common.edits, false), 0);
 	common.injector.ipv4 = common.injector.ipv6 = -1;
 	session.context = &common;
 	session.queue_first = session.queue_last = OWN_QUEUE;
@@ -90,6 +120,7 @@ static void end(void)
 	ipq_queue_close(worker.queue);
 	fake_free(f);
 	filter_worker_free(worker.context);
+	edits_close(&common.edits);
 	active_rules_free(common.active_rules);
 }
 
@@ -300,6 +331,123 @@ static void held_packets_leave_at_the_end(void **state)
 	end();
 }
 
+static void records_are_those_that_were_asked_for(void **state)
+{
+	static const char *const text[] = { "record udp port 1", "drop udp port 2" };
+	static const struct {
+		enum record_what what;
+		bool selected;
+		unsigned of[3]; /* packets to ports 1 to 3 */
+	} all[] = { { RECORD_ALL, false, { 1, 1, 1 } },
+		    { RECORD_DROP, false, { 0, 1, 0 } },
+		    { RECORD_ACCEPT, false, { 1, 0, 1 } },
+		    { RECORD_ALL, true, { 1, 0, 0 } },
+		    { RECORD_DROP, true, { 0, 0, 0 } } };
+
+	(void)state;
+	for (unsigned i = 0; i < sizeof(all) / sizeof(all[0]); i++) {
+		begin(text, 2);
+		common.record = true;
+		common.record_what = all[i].what;
+		((struct active_rules *)common.active_rules)->selects_records = all[i].selected;
+		for (unsigned k = 0; k < 3; k++) {
+			records = 0;
+			arrives((uint16_t)(1 + k), 0);
+			assert_int_equal(records, all[i].of[k]);
+		}
+		common.record = false;
+		arrives(1, 0);
+		assert_int_equal(records, all[i].of[2]);
+		end();
+	}
+	begin(text, 2);
+	common.record = true;
+	((struct active_rules *)common.active_rules)->selects_records = false;
+	arrives(2, 0);
+	assert_string_equal(comment, "drop: drop udp port 2");
+	arrives(3, 0);
+	assert_string_equal(comment, "accept: no rule matched");
+	end();
+}
+
+static void copies_are_those_of_packets_that_pass(void **state)
+{
+	static const char *const text[] = { "duplicate udp", "duplicate udp port 1", "drop udp port 2",
+					    "rewrite /AAA/BBB/ udp port 3" };
+
+	(void)state;
+	begin(text, 4);
+	for (uint16_t port = 1; port <= 3; port++) {
+		copies = 0;
+		assert_int_equal(verdict_on(port, 0).code, port == 2 ? NF_DROP : NF_ACCEPT);
+		assert_int_equal(copies, port == 1 ? 2 : port == 2 ? 0 : 1);
+	}
+	assert_int_equal(copied[23], 3); /* the whole packet */
+	assert_int_equal(counters(0)->not_edited, 0);
+	no_copy = true;
+	arrives(4, 0);
+	no_copy = false;
+	assert_int_equal(counters(0)->not_edited, 1);
+	end();
+}
+
+/* No rule can be applied to a packet whose headers are longer than what was copied of it. */
+static void packet_with_hidden_ports_is_dropped(void **state)
+{
+	static const char *const text[] = { "drop udp port 1" };
+	uint8_t bytes[60] = { 0x60, 0, 0, 0, 0, 160, 0, 64, 0xfd };
+	struct ipq_packet p = { .family = AF_INET6, .hook = 1, .flags = IPQ_PACKET_TRUNCATED };
+
+	(void)state;
+	begin(text, 1);
+	bytes[40] = 17; /* UDP, after 160 bytes of options */
+	bytes[41] = 19;
+	fake_push(f, &p, bytes, sizeof(bytes));
+	assert_int_equal(ipq_queue_recv(worker.queue, worker.packet, 1, 1000), 1);
+	worker.packet[0].full_len = 200;
+	assert_int_equal(decide_batch(&worker, 1), 0);
+	assert_int_equal(ipq_queue_flush(worker.queue), 0);
+	assert_int_equal(sent().code, NF_DROP);
+	assert_int_equal(counters(1)->packets, 1); /* by no rule */
+	assert_int_equal(counters(1)->dropped, 1);
+	end();
+}
+
+/* The next packet is edited in the same memory. */
+static void text_of_a_delayed_packet_is_kept(void **state)
+{
+	static const char *const text[] = { "rewrite /#/1/ udp port 35", "rewrite /$/2/ udp port 36",
+					    "delay 1s udp" };
+
+	(void)state;
+	begin(text, 3);
+	for (uint16_t port = 35; port <= 36; port++) { /* "#" and "$", which only their payload has */
+		uint8_t bytes[40] = { 0x45, 0, 0, 40, 0,  0, 0, 0, 64, 17, 0, 0,
+				      10,   0, 0, 1,  10, 0, 0, 2, 0,  7,  0 };
+		struct ipq_packet p = { .family = AF_INET, .hook = 1 };
+
+		bytes[23] = (uint8_t)port;
+		bytes[25] = 20;
+		memset(bytes + 28, port, 12);
+		fake_push(f, &p, bytes, sizeof(bytes));
+		assert_int_equal(ipq_queue_recv(worker.queue, worker.packet, 1, 1000), 1);
+		assert_int_equal(decide_batch(&worker, 1), 0);
+	}
+	decide_finish(&worker);
+	assert_int_equal(ipq_queue_flush(worker.queue), 0);
+	for (unsigned i = 0; i < 2; i++) {
+		struct fake_verdict *v = fake_verdict(f);
+
+		assert_non_null(v);
+		assert_true(v->replaced);
+		assert_int_equal(v->payload_len, 40);
+		assert_int_equal(v->payload[28], '1' + i);
+		assert_int_equal(v->payload[29], 35 + i);
+		fake_verdict_free(v);
+	}
+	end();
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -311,6 +459,10 @@ int main(void)
 		cmocka_unit_test(packets_beyond_a_rate_are_dropped_and_counted),
 		cmocka_unit_test(delays_add_up_and_keep_the_order),
 		cmocka_unit_test(held_packets_leave_at_the_end),
+		cmocka_unit_test(records_are_those_that_were_asked_for),
+		cmocka_unit_test(copies_are_those_of_packets_that_pass),
+		cmocka_unit_test(packet_with_hidden_ports_is_dropped),
+		cmocka_unit_test(text_of_a_delayed_packet_is_kept),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -22,7 +22,8 @@ struct outcome {
 	bool dropped;		   /* by chance or by a rate */
 	bool record;		   /* a rule asked for it */
 	bool rejected;
-	unsigned copies; /* to be sent besides */
+	unsigned copies; /* to be sent besides, for the last rule that asked for one: */
+	struct counters *copied;
 };
 
 static struct decide_common *common_of(const struct worker *w)
@@ -124,6 +125,7 @@ static bool take_action(struct worker *w, struct action *a, struct counters *cou
 		return true;
 	case ACTION_DUPLICATE:
 		o->copies += chance_hits(&d->chance, a->probability);
+		o->copied = counters;
 		return false;
 	case ACTION_REPEAT:
 	case ACTION_QUEUE:
@@ -296,7 +298,7 @@ static void send_own(struct worker *w, const struct ipq_packet *packet, const st
 						changed ? o->verdict.payload_len : packet->payload_len);
 
 		if (!sent)
-			counters_add(&o->counters->not_edited, 1);
+			counters_add(&o->copied->not_edited, 1);
 	}
 }
 
