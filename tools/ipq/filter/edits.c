@@ -96,7 +96,7 @@ static unsigned hooks_before(const struct ipq_packet *packet)
  * directions cannot both change lengths: acknowledgements would have to pass them in the reverse order.
  */
 bool edits_passed_before(struct edits_shared *shared, struct worker *w, const struct active_rules *rules,
-			 const struct ipq_packet *packet, const struct ipq_edit *e)
+			 const struct ipq_packet *packet, uint8_t protocol)
 {
 	unsigned ours = w->session->hooks, here = packet->hook;
 
@@ -104,7 +104,7 @@ bool edits_passed_before(struct edits_shared *shared, struct worker *w, const st
 		return false;
 	if (!is_loopback(w, packet))
 		return !rules->rewrites_by_metadata && (ours & hooks_before(packet)) != 0;
-	if (e->protocol != IPPROTO_TCP)
+	if (protocol != IPPROTO_TCP)
 		return !rules->rewrites_by_metadata && (ours & loopback_hooks_before(here)) != 0;
 	/* Of rules that the user added the hooks show themselves. */
 	if (ours == 0)
@@ -288,7 +288,7 @@ static void move_quote(struct editor *ed, const struct ipq_packet *packet, struc
 static bool rewrite(struct editor *ed, struct worker *w, const struct active_rules *rules,
 		    const struct ipq_packet *packet, struct ipq_edit *e)
 {
-	if (edits_passed_before(ed->shared, w, rules, packet, e))
+	if (edits_passed_before(ed->shared, w, rules, packet, e->protocol))
 		return true;
 	if (e->protocol == IPPROTO_TCP)
 		return rewrite_tcp(ed, rules, e);

@@ -50,7 +50,7 @@ void edits_add(struct editor *ed, const struct action *action, struct counters *
 
 /* Was this packet rewritten at an earlier hook? */
 bool edits_passed_before(struct edits_shared *shared, struct worker *w, const struct active_rules *rules,
-			 const struct ipq_packet *packet, const struct ipq_edit *e);
+			 const struct ipq_packet *packet, uint8_t protocol);
 
 /* 1: *e has the edited packet. 0: nothing has changed. -1: drop it, it is sent again. */
 int edits_apply(struct editor *ed, struct worker *w, const struct active_rules *rules,

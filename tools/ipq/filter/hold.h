@@ -10,27 +10,31 @@
 #define HOLD_PACKETS 256
 #define HOLD_BYTES (4U << 20)
 
-struct hold {
-	unsigned count;
-	size_t bytes;
-	struct held {
-		struct ipq_packet *packet; /* from ipq_packet_keep() */
-		int64_t since;		   /* ns, of the worker's clock */
-	} held[HOLD_PACKETS];		   /* in the order in which they came */
-};
-
 /* One direction of a connection, at one hook. */
 struct direction {
-	uint8_t version, hook;
+	uint32_t sum; /* of the rest: others differ in it, most likely */
+	uint16_t version, hook;
 	uint8_t ports[4], addresses[32];
 };
 
 /* A whole TCP segment. */
 struct segment {
 	struct direction direction;
-	struct ipq_edit e; /* only to read */
-	uint32_t sequence, end;
+	const uint8_t *payload;
+	uint32_t payload_len, sequence, end;
 	uint16_t flags;
+};
+
+/* Each packet that arrives is compared with all that wait, so these are parsed once. */
+struct hold {
+	unsigned count;
+	size_t bytes;
+	struct held {
+		struct ipq_packet *packet; /* from ipq_packet_keep() */
+		int64_t since;		   /* ns, of the worker's clock */
+		bool parsed;
+		struct segment segment; /* only if it is parsed */
+	} held[HOLD_PACKETS];		/* in the order in which they came */
 };
 
 /* Serial number arithmetic (RFC 1982). */
@@ -44,14 +48,14 @@ bool segment_read(struct segment *s, const struct ipq_packet *packet);
 /* Is there anything to deliver in it? False for a mere acknowledgement. */
 bool segment_delivers(const struct segment *s);
 
-/* Copies the packet to the end. 0, -ENOMEM, -ENOBUFS: no room. */
-int hold_add(struct hold *h, const struct ipq_packet *packet, int64_t now);
+/* Copies the packet to the end. s: what segment_read() made of it, NULL: it failed. 0, -ENOMEM, -ENOBUFS: no room. */
+int hold_add(struct hold *h, const struct ipq_packet *packet, const struct segment *s, int64_t now);
 /* Takes out packet i. The caller frees it. */
 struct ipq_packet *hold_take(struct hold *h, unsigned i);
 /* The held packet of this direction with the lowest sequence number, or -1. */
-int hold_find(const struct hold *h, const struct direction *d, struct segment *first);
-/* The held text that follows packet i, which is *s. */
-void hold_following(const struct hold *h, unsigned i, const struct segment *s, struct following *next);
+int hold_find(const struct hold *h, const struct direction *d);
+/* The held text that follows packet i, which is parsed. */
+void hold_following(const struct hold *h, unsigned i, struct following *next);
 void hold_free(struct hold *h);
 
 #endif

@@ -91,16 +91,15 @@ static bool is_open(struct worker *w, const struct ipq_packet *packet, const str
 {
 	struct filter_worker *d = w->context;
 	const struct active_rules *rules = d->active_rules;
-	const uint8_t *payload = s->e.data + s->e.payload;
 
-	if (s->e.payload_len == 0 || next->ended)
+	if (s->payload_len == 0 || next->ended)
 		return false;
 	for (unsigned i = 0; i < rules->set.count; i++) {
 		const struct rule *rule = &rules->set.rule[i];
 
 		for (unsigned j = 0; j < rule->actions; j++)
 			if (rule->action[j].type == ACTION_REWRITE &&
-			    needs_next(&rule->action[j].rewrite, payload, s->e.payload_len, next) &&
+			    needs_next(&rule->action[j].rewrite, s->payload, s->payload_len, next) &&
 			    ruleset_may_match(&rules->set, rule, packet, &d->view))
 				return true;
 	}
@@ -133,13 +132,13 @@ static int decide_held(struct worker *w, unsigned i)
 static bool is_ready(struct worker *w, unsigned i, bool give_up)
 {
 	struct filter_worker *d = w->context;
-	struct segment s;
+	const struct held *held = &d->hold.held[i];
 
 	d->editor.following.count = 0;
-	if (!may_split(w, d->hold.held[i].packet) || !segment_read(&s, d->hold.held[i].packet))
+	if (!held->parsed || !may_split(w, held->packet))
 		return true;
-	hold_following(&d->hold, i, &s, &d->editor.following);
-	if (!is_open(w, d->hold.held[i].packet, &s, &d->editor.following))
+	hold_following(&d->hold, i, &d->editor.following);
+	if (!is_open(w, held->packet, &held->segment, &d->editor.following))
 		return true;
 	if (give_up)
 		atomic_fetch_add_explicit(&common_of(w)->edits.late, 1, memory_order_relaxed);
@@ -153,8 +152,7 @@ static int settle(struct worker *w, const struct direction *of, bool give_up)
 	int err = 0;
 
 	while (err == 0 && d->hold.count > 0) {
-		struct segment first;
-		int i = of != NULL ? hold_find(&d->hold, of, &first) : 0;
+		int i = of != NULL ? hold_find(&d->hold, of) : 0;
 
 		if (i < 0 || !is_ready(w, (unsigned)i, give_up))
 			break;
@@ -168,11 +166,11 @@ static int settle(struct worker *w, const struct direction *of, bool give_up)
 static int give_up_first(struct worker *w)
 {
 	struct filter_worker *d = w->context;
-	struct segment s;
+	struct direction of = d->hold.held[0].segment.direction;
 	int err = 0;
 
-	if (!w->session->virtual_time && segment_read(&s, d->hold.held[0].packet))
-		return settle(w, &s.direction, true);
+	if (!w->session->virtual_time && d->hold.held[0].parsed)
+		return settle(w, &of, true);
 	if (is_ready(w, 0, true))
 		err = decide_held(w, 0);
 	return err < 0 ? err : settle(w, NULL, false);
@@ -182,9 +180,12 @@ static int give_up_first(struct worker *w)
 static int arrive_in_file(struct worker *w, const struct ipq_packet *packet)
 {
 	struct filter_worker *d = w->context;
+	struct segment s;
+	bool parsed = segment_read(&s, packet);
 	int err;
 
-	while ((err = hold_add(&d->hold, packet, w->now)) == -ENOBUFS && d->hold.count > 0) {
+	while ((err = hold_add(&d->hold, packet, parsed ? &s : NULL, w->now)) == -ENOBUFS &&
+	       d->hold.count > 0) {
 		err = give_up_first(w);
 		if (err < 0)
 			return err;
@@ -197,25 +198,26 @@ static int arrive(struct worker *w, struct ipq_packet *packet)
 	static const struct following nothing;
 	struct filter_worker *d = w->context;
 	struct decide_common *c = common_of(w);
-	struct segment s, first;
-	int err = 0;
+	struct segment s;
+	int err = 0, first;
 
 	if (d->hold.count == 0 && !may_split(w, packet))
 		return decide_now(w, packet);
 	if (w->session->virtual_time && d->hold.count > 0)
 		return arrive_in_file(w, packet);
 	if (inject_is_own(&c->injector, packet) || !segment_read(&s, packet) ||
-	    edits_passed_before(&c->edits, w, d->active_rules, packet, &s.e))
+	    edits_passed_before(&c->edits, w, d->active_rules, packet, IPPROTO_TCP))
 		return decide_now(w, packet);
-	if (segment_delivers(&s) && hold_find(&d->hold, &s.direction, &first) >= 0 &&
-	    tcp_before(first.sequence, s.end)) {
-		if ((s.flags & (IPQ_TCP_SYN | IPQ_TCP_RST)) == 0 && hold_add(&d->hold, packet, w->now) == 0)
+	first = segment_delivers(&s) ? hold_find(&d->hold, &s.direction) : -1;
+	if (first >= 0 && tcp_before(d->hold.held[first].segment.sequence, s.end)) {
+		if ((s.flags & (IPQ_TCP_SYN | IPQ_TCP_RST)) == 0 &&
+		    hold_add(&d->hold, packet, &s, w->now) == 0)
 			return settle(w, &s.direction, false);
 		err = settle(w, &s.direction, true);
 	}
 	if (err < 0 || !is_open(w, packet, &s, &nothing))
 		return err < 0 ? err : decide_now(w, packet);
-	if (hold_add(&d->hold, packet, w->now) == 0) {
+	if (hold_add(&d->hold, packet, &s, w->now) == 0) {
 		atomic_fetch_add_explicit(&c->edits.held, 1, memory_order_relaxed);
 		return 0;
 	}
