@@ -9,6 +9,7 @@
  * the end of the lifeline, a pipe whose other end is held only by the process that runs the engine, and
  * continues from there.
  */
+#include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
@@ -17,6 +18,8 @@
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
+#include <sys/socket.h>
+#include <linux/netlink.h>
 #include "classic/host.h"
 #include "core/core.h"
 #include "ipqueue/engine.h"
@@ -231,6 +234,21 @@ fail:
 	return err;
 }
 
+/*
+ * A program that calls getsockname on h->fd finds its port where a netlink address has it. The byte after the family must
+ * be 0; the next one distinguishes the sockets of the two families. If the name is taken, the socket has none.
+ */
+static void name_port(int fd, uint8_t family)
+{
+	const struct sockaddr_nl name = { .nl_family = AF_UNIX,
+					  .nl_pad = htons(family),
+					  .nl_pid = (uint32_t)getpid() };
+	int saved = errno;
+
+	if (bind(fd, (const struct sockaddr *)&name, sizeof(name)) < 0)
+		errno = saved;
+}
+
 /* A connection to the engine. Returns the program's end. */
 static int connect_client(struct host *h, uint8_t family, uint32_t *client)
 {
@@ -246,6 +264,7 @@ static int connect_client(struct host *h, uint8_t family, uint32_t *client)
 		close(pair[1]);
 		return err;
 	}
+	name_port(pair[1], family);
 	h->users++;
 	*client = (uint32_t)err;
 	return pair[1];

@@ -27,9 +27,16 @@ static int both;
 static struct ipq_handle *open_handle(unsigned family)
 {
 	struct ipq_handle *h = ipq_create_handle(0, family);
+	struct sockaddr_nl own;
+	socklen_t len = sizeof(own);
 
 	if (h == NULL || ipq_set_mode(h, IPQ_COPY_PACKET, 0) < 0) {
 		ipq_perror("effect");
+		exit(1);
+	}
+	if (getsockname(h->fd, (struct sockaddr *)&own, &len) < 0 || len != sizeof(own) ||
+	    own.nl_pid != h->local.nl_pid) {
+		printf("own address: %u bytes, pid %u\n", (unsigned)len, own.nl_pid);
 		exit(1);
 	}
 	return h;
