@@ -5,6 +5,8 @@
 #include <pthread.h>
 #include <setjmp.h>
 #include <stdarg.h>
+#include <netinet/in.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
@@ -799,6 +801,10 @@ static void connection_makes_way_when_both_sides_have_closed_it(void **state)
 	shake_hands(t, 1);
 	pass(t, TEXT(.port = 1, .sequence = 101, .text = "evil"), "evil", "goodness");
 	assert_false(makes_way(t, 2));
+	/* A forged RST, and the connection goes on. */
+	pass(t, TEXT(.port = 1, .sequence = 105, .more_flags = IPQ_TCP_RST), "-", "+");
+	pass(t, TEXT(.port = 1, .sequence = 101, .text = "evil"), "-", "+");
+	assert_false(makes_way(t, 7));
 	pass(t, TEXT(.port = 1, .sequence = 105, .more_flags = IPQ_TCP_FIN), "-", "+");
 	assert_false(makes_way(t, 3));
 	pass(t,
@@ -973,6 +979,282 @@ static void full_log_of_the_same_length_replaces_all(void **state)
 	ipq_tcp_close(t);
 }
 
+/* ---- limits ------------------------------------------------------------------------------------- */
+
+/* Replaces the first bytes of a segment of this length, with such memory. Returns what ipq_tcp_replace() does. */
+static int replace_in(int version, size_t len, size_t room, size_t old_len, size_t new_len)
+{
+	struct ipq_tcp *t = open_table(IPQ_TCP_RECORDED);
+	size_t header = version == 4 ? 40 : 60;
+	uint8_t *big = calloc(1, room), text[64] = { 0 };
+	struct ipq_tcp_segment s;
+	int result;
+
+	big[0] = (uint8_t)(version << 4 | (version == 4 ? 5 : 0));
+	put16(big + (version == 4 ? 2 : 4), (unsigned)(version == 4 ? len : len - 40));
+	big[version == 4 ? 9 : 6] = IPPROTO_TCP;
+	big[header - 8] = 0x50;
+	big[header - 7] = IPQ_TCP_ACK;
+	assert_int_equal(ipq_checksum_complete(big, len), 0);
+	assert_int_equal(ipq_edit_begin(&e, big, len, room, 0), 0);
+	assert_int_equal(ipq_tcp_begin(t, &s, &e, 0, 0), 0);
+	result = ipq_tcp_replace(&s, 0, old_len, text, new_len);
+	ipq_tcp_end(&s);
+	assert_int_equal(e.len, result == 1 ? len - old_len + new_len : len);
+	assert_int_equal(ipq_checksum_verify(big, e.len), 0);
+	ipq_tcp_close(t);
+	free(big);
+	return result;
+}
+
+static void packets_have_no_more_bytes_than_their_length_field_and_memory(void **state)
+{
+	(void)state;
+	assert_int_equal(replace_in(4, 65530, 70000, 4, 9), 1);
+	assert_int_equal(replace_in(4, 65530, 70000, 4, 10), -EMSGSIZE);
+	assert_int_equal(e.reason, IPQ_EDIT_REASON_SIZE);
+	assert_int_equal(replace_in(6, 65570, 70000, 4, 9), 1); /* its header does not count */
+	assert_int_equal(replace_in(6, 65570, 70000, 4, 10), -EMSGSIZE);
+	assert_int_equal(replace_in(4, 1000, 1003, 4, 7), 1);
+	assert_int_equal(replace_in(4, 1000, 1003, 4, 8), -ENOSPC);
+	assert_int_equal(e.reason, IPQ_EDIT_REASON_ROOM);
+}
+
+static void segment_full_of_matches_fills_its_memory(void **state)
+{
+	struct ipq_tcp *t = open_connection(0);
+	char text[1000];
+
+	(void)state;
+	memset(text, 'a', sizeof(text));
+	write_packet(TEXT(.sequence = 101, .text = text, .text_len = sizeof(text)));
+	assert_int_equal(ipq_edit_begin(&e, buffer, 1040, 1051, 0), 0);
+	memset(buffer + 1051, 0xee, 100);
+	assert_int_equal(ipq_tcp_substitute(t, &e, 0, "a", 1, "bbb", 3), IPQ_TCP_CHANGED);
+	assert_int_equal(e.len, 1050); /* five times two more */
+	assert_int_equal(ipq_checksum_verify(buffer, e.len), 0);
+	assert_memory_equal(buffer + e.payload, "bbbbbbbbbbbbbbba", 16);
+	assert_int_equal(buffer[1051], 0xee);
+	ipq_tcp_close(t);
+}
+
+static void memory_of_all_connections_is_limited(void **state)
+{
+	struct ipq_tcp_options options = { .size = sizeof(options), .max_bytes = 30000 };
+	struct ipq_tcp *t;
+	char text[600];
+
+	(void)state;
+	assert_int_equal(ipq_tcp_open(&t, &options), 0);
+	for (unsigned i = 0; i < sizeof(text); i++)
+		text[i] = i % 2 ? 'a' : '-';
+	for (unsigned port = 1; port <= 40; port++) {
+		shake_hands(t, port);
+		for (uint32_t i = 0; i < 5; i++)
+			pass(t, TEXT(.port = port, .sequence = 101 + i * 600, .text = text, .text_len = 600),
+			     "a", "bb");
+		assert_true(stats_of(t).bytes <= 30000);
+	}
+	assert_true(stats_of(t).no_memory > 0);
+	ipq_tcp_close(t);
+}
+
+static void recording_forgets_its_oldest_texts(void **state)
+{
+	struct ipq_tcp_options options = { .size = sizeof(options),
+					   .flags = IPQ_TCP_RECORDED,
+					   .max_connection_bytes = 8000 };
+	struct ipq_tcp *t;
+
+	(void)state;
+	assert_int_equal(ipq_tcp_open(&t, &options), 0);
+	for (uint32_t i = 0; i < 1000; i++) {
+		char new[8];
+
+		sprintf(new, "%u", i + 10000);
+		pass(t, TEXT(.sequence = 101 + 4 * i, .text = "evil"), "evil", new);
+		assert_text(new);
+		assert_int_equal(sequence(), 101 + 5 * i);
+	}
+	ipq_tcp_close(t);
+}
+
+static void text_before_another_one_is_replaced_when_it_is_sent_again(void **state)
+{
+	struct ipq_tcp_options options = { .size = sizeof(options), .max_connection_bytes = 1280 };
+	struct ipq_tcp_segment s;
+	struct ipq_tcp *t;
+	char text[401];
+
+	(void)state;
+	memset(text, 'a', 400);
+	text[400] = '\0';
+	assert_int_equal(ipq_tcp_open(&t, &options), 0);
+	shake_hands(t, 0);
+	write_packet(TEXT(.sequence = 101, .text = text));
+	assert_int_equal(ipq_tcp_begin(t, &s, &e, 0, 0), 0);
+	for (unsigned i = 400; i-- > 0;) /* backwards: the last of them are not logged */
+		assert_int_equal(ipq_tcp_replace(&s, i, 1, "b", 1), 1);
+	assert_int_equal(ipq_tcp_end(&s), IPQ_TCP_CHANGED);
+	pass(t, TEXT(.sequence = 101, .text = text), "a", "b");
+	assert_null(memchr(buffer + e.payload, 'a', 400));
+	ipq_tcp_close(t);
+}
+
+static void places_beside_an_earlier_text_are_replaced(void **state)
+{
+	struct ipq_tcp *t = open_connection(0);
+	struct ipq_tcp_segment s;
+	int refused;
+
+	(void)state;
+	write_packet(TEXT(.sequence = 101, .text = "xaxaxabxaxa"));
+	assert_int_equal(ipq_tcp_begin(t, &s, &e, 0, 0), 0);
+	assert_int_equal(tcp_replace_text(&s, "ab", 2, "Q", 1, true, &refused), 1);
+	assert_int_equal(tcp_replace_text(&s, "xa", 2, "YY!", 3, true, &refused), 4);
+	assert_int_equal(ipq_tcp_end(&s), IPQ_TCP_CHANGED);
+	assert_text("YY!YY!xQYY!YY!");
+	ipq_tcp_close(t);
+}
+
+/* ---- what is left alone ------------------------------------------------------------------------------ */
+
+static void resets_and_fragments_keep_their_text(void **state)
+{
+	struct ipq_tcp *t = open_connection(0);
+	struct ipq_tcp_segment s;
+
+	(void)state;
+	pass(t, TEXT(.sequence = 101, .text = "evil", .more_flags = IPQ_TCP_RST), "evil", "goodness");
+	assert_text("evil");
+	write_packet(TEXT(.sequence = 101, .text = "evil"));
+	buffer[6] = 0x20; /* more fragments */
+	assert_int_equal(ipq_edit_begin(&e, buffer, 44, 65531, 0), 0);
+	assert_int_equal(ipq_tcp_begin(t, &s, &e, 0, 0), 0);
+	assert_int_equal(ipq_tcp_replace(&s, 0, 4, "goodness", 8), -EOPNOTSUPP);
+	assert_int_equal(e.reason, IPQ_EDIT_REASON_FRAGMENT);
+	assert_int_equal(ipq_tcp_replace(&s, 0, 4, "good", 4), 1);
+	assert_int_equal(ipq_tcp_end(&s), IPQ_TCP_CHANGED);
+	ipq_tcp_close(t);
+}
+
+/* The size of segments is negotiated for text that grows, and only where that can still be. */
+static void size_of_segments_is_changed_only_if_text_grows(void **state)
+{
+	static const uint8_t options[] = { 2, 4, 0xff, 0xd7, 30, 4, 0, 0 }; /* 65,495, as on loopback */
+
+	(void)state;
+	for (unsigned recorded = 0; recorded < 2; recorded++) {
+		struct ipq_tcp *t = open_table(recorded ? IPQ_TCP_RECORDED : 0);
+
+		pass(t,
+		     &(struct packet){
+			     .flags = IPQ_TCP_SYN, .sequence = A_ISN, .options = options, .options_len = 8 },
+		     "evil", recorded ? "goodness" : "good");
+		assert_memory_equal(buffer + 40, options, 8);
+		ipq_tcp_close(t);
+	}
+}
+
+static void size_of_segments_has_a_minimum(void **state)
+{
+	static const uint8_t options[] = { 2, 4, 1, 44 }; /* 300 */
+	struct ipq_tcp *t = open_table(0);
+	char longer[101];
+
+	(void)state;
+	memset(longer, '+', 100);
+	longer[100] = '\0';
+	pass(t,
+	     &(struct packet){
+		     .flags = IPQ_TCP_SYN, .sequence = A_ISN, .options = options, .options_len = 4 },
+	     "evil", longer);
+	assert_int_equal(get16(buffer + 42), 256);
+	ipq_tcp_close(t);
+}
+
+/* It cannot be refused by removing its option. */
+static void subflow_of_multipath_stays(void **state)
+{
+	static const uint8_t join[12] = { 30, 12, 0x10, 1, 2, 3, 4, 5, 6, 7, 8, 9 };
+	struct ipq_tcp *t = open_table(0);
+
+	(void)state;
+	pass(t,
+	     &(struct packet){ .flags = IPQ_TCP_SYN, .sequence = A_ISN, .options = join, .options_len = 12 },
+	     "evil", "goodness");
+	assert_memory_equal(buffer + 40, join, 12);
+	ipq_tcp_close(t);
+}
+
+static void urgent_pointer_has_a_flag_and_a_limit(void **state)
+{
+	struct ipq_tcp *t = open_connection(0);
+
+	(void)state;
+	pass(t, TEXT(.sequence = 101, .text = "evil", .urgent = 20), "evil", "goodness");
+	assert_int_equal(get16(buffer + 38), 20);
+	pass(t, TEXT(.sequence = 105, .text = "evil", .urgent = 20, .more_flags = IPQ_TCP_URG), "evil",
+	     "goodness");
+	assert_int_equal(get16(buffer + 38), 24);
+	pass(t, TEXT(.sequence = 109, .text = "evil", .urgent = 65534, .more_flags = IPQ_TCP_URG), "evil",
+	     "goodness");
+	assert_int_equal(get16(buffer + 38), 65535);
+	ipq_tcp_close(t);
+}
+
+static void replaced_texts_and_changed_segments_are_counted(void **state)
+{
+	struct ipq_tcp *t = open_connection(0);
+	struct ipq_tcp_stats stats;
+
+	(void)state;
+	pass(t, TEXT(.sequence = 101, .text = "evil evil"), "evil", "goodness");
+	pass(t, TEXT(.sequence = 110, .text = "more"), "evil", "goodness"); /* another number */
+	pass(t, TEXT(.sequence = 101, .text = "evil evil"), "evil", "goodness");
+	stats = stats_of(t);
+	assert_int_equal(stats.segments, 6);
+	assert_int_equal(stats.changed, 3);
+	assert_int_equal(stats.replaced, 2);
+	ipq_tcp_close(t);
+}
+
+static void end_that_comes_too_early_waits(void **state)
+{
+	struct ipq_tcp *t = open_connection(IPQ_TCP_IN_ORDER);
+
+	(void)state;
+	assert_int_equal(pass(t, TEXT(.sequence = 150, .more_flags = IPQ_TCP_FIN), "-", "+"), IPQ_TCP_DROP);
+	assert_int_equal(pass(t, TEXT(.sequence = 150), "-", "+"), IPQ_TCP_UNCHANGED);
+	assert_int_equal(pass(t, TEXT(.sequence = 101, .more_flags = IPQ_TCP_FIN), "-", "+"),
+			 IPQ_TCP_UNCHANGED);
+	ipq_tcp_close(t);
+}
+
+static void emptied_end_keeps_its_number(void **state)
+{
+	struct ipq_tcp *t = open_connection(0);
+
+	(void)state;
+	pass(t, TEXT(.sequence = 101, .text = "evil", .more_flags = IPQ_TCP_FIN), "evil", "");
+	assert_text("");
+	assert_int_equal(sequence(), 101);
+	ipq_tcp_close(t);
+}
+
+/* Of text that was not sent yet, which is within the window. */
+static void forged_acknowledgement_forgets_nothing(void **state)
+{
+	struct ipq_tcp *t = open_connection(0);
+
+	(void)state;
+	pass(t, TEXT(.sequence = 101, .text = "evil"), "evil", "goodness");
+	pass(t, ANSWER(5000), "-", "+");
+	pass(t, TEXT(.sequence = 101, .text = "evil"), "-", "+");
+	assert_text("goodness");
+	ipq_tcp_close(t);
+}
+
 /* Passes a packet whose last `first` bytes begin a text of which `second` more bytes follow later. */
 static int pass_across(struct ipq_tcp *t, const struct packet *p, uint32_t first, uint32_t second,
 		       const void *new, size_t new_len)
@@ -1144,6 +1426,21 @@ int main(void)
 		cmocka_unit_test(gap_full_of_matches_costs_little),
 		cmocka_unit_test(texts_together_are_replaced_as_one_by_one),
 		cmocka_unit_test(full_log_of_the_same_length_replaces_all),
+		cmocka_unit_test(packets_have_no_more_bytes_than_their_length_field_and_memory),
+		cmocka_unit_test(segment_full_of_matches_fills_its_memory),
+		cmocka_unit_test(memory_of_all_connections_is_limited),
+		cmocka_unit_test(recording_forgets_its_oldest_texts),
+		cmocka_unit_test(text_before_another_one_is_replaced_when_it_is_sent_again),
+		cmocka_unit_test(places_beside_an_earlier_text_are_replaced),
+		cmocka_unit_test(resets_and_fragments_keep_their_text),
+		cmocka_unit_test(size_of_segments_is_changed_only_if_text_grows),
+		cmocka_unit_test(size_of_segments_has_a_minimum),
+		cmocka_unit_test(subflow_of_multipath_stays),
+		cmocka_unit_test(urgent_pointer_has_a_flag_and_a_limit),
+		cmocka_unit_test(replaced_texts_and_changed_segments_are_counted),
+		cmocka_unit_test(end_that_comes_too_early_waits),
+		cmocka_unit_test(emptied_end_keeps_its_number),
+		cmocka_unit_test(forged_acknowledgement_forgets_nothing),
 		cmocka_unit_test(text_across_segments_is_replaced_in_each),
 		cmocka_unit_test(text_across_segments_is_replaced_as_a_whole_or_not),
 		cmocka_unit_test(hash_is_that_of_the_paper),
