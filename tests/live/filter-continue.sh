@@ -101,6 +101,16 @@ for way in $ways; do
 		end one
 		$way -w -t mangle -F OUTPUT
 
+		# Nor does one that belonged to a filter which has ended.
+		filter_on one INPUT 'count udp dst port 7004'
+		ours=$($way-save -t mangle | sed -n 's/.*--mark \(0x[0-9a-f]*\).* -g ipq.*/\1/p')
+		filter_on two INPUT 'drop udp dst port 7001'
+		end one
+		$way -w -t mangle -A OUTPUT -p udp --dport 7001 -j MARK --set-mark $ours
+		expect "$way: the mark of a filter that has ended does not pass" until_closed
+		end two
+		$way -w -t mangle -F OUTPUT
+
 		# Ours lost on the way back: the packet must not go round for ever.
 		filter_on one INPUT 'count udp dst port 7005'
 		$way -w -t mangle -I INPUT 1 -j MARK --set-mark 1

@@ -100,7 +100,16 @@ for way in $ways; do
 	wait_for_line '1 rule in force$'
 	expect "$way: the new rules are in force" blocked 7002
 	expect "$way: the old ones are not" passes 7001
-	stop INT
-	expect_text "$way: no rule is left after the reload" "" rules_of_ours
+
+	touch $work/fail
+	kill -INT $started
+	wait $started
+	expect_text "$way: an end that cannot remove the IPv6 rules fails" 1 echo $?
+	started=
+	expect "$way: it names them" grep -q 'left: ip6tables.* chain ipq-61000 (INPUT), which drops packets from now on' "$log"
+	expect_text "$way: the IPv4 rules are removed" "" sh -c "$way -w -t mangle -S | grep ipq"
+	rm $work/fail
+	expect "$way: ipq clean removes the others" $IPQ clean
+	expect_text "$way: no rule is left in the end" "" rules_of_ours
 done
 finish

@@ -485,19 +485,25 @@ static bool knows(const struct ipq_chain *own, struct mark m)
 	return false;
 }
 
-/* A chain that came after ours in the hook, and whose mark we do not know, would repeat packets for ever. */
-static bool knows_all(const struct rules *r, enum firewall_kind kind)
+/*
+ * A chain that came after ours in the hook, and whose mark we do not know, would repeat packets for ever. Packets with
+ * the mark of one that is gone would pass us.
+ */
+static bool knows_right_marks(const struct rules *r, enum firewall_kind kind)
 {
 	const struct ipq_chain *own = rules_own_chain(r, kind);
+	unsigned needed = 0;
 
 	for (size_t i = 0; i < r->chains.count; i++) {
 		const struct ipq_chain *c = &r->chains.chain[i];
 
-		if (rules_must_know(r, kind, c) &&
-		    (!knows(own, c->mark) || (c->flows && !knows(own, mark_left(c->mark)))))
+		if (!rules_must_know(r, kind, c))
+			continue;
+		needed += c->flows ? 3 : 1; /* see put_known() */
+		if (!knows(own, c->mark) || (c->flows && !knows(own, mark_left(c->mark))))
 			return false;
 	}
-	return true;
+	return needed >= KNOWN_MAX || own->known_count == needed;
 }
 
 static bool mark_is_changed(const struct rules *r, enum firewall_kind kind)
@@ -553,7 +559,7 @@ static int check_all(struct rules *r, struct ipq_error *e)
 	if (r->change == UNSETTLED)
 		return rules_settle(r, e);
 	for (unsigned k = 0; k < r->families; k++) {
-		if (!knows_all(r, r->kind[k]))
+		if (!knows_right_marks(r, r->kind[k]))
 			return rewrite_chain(r, e);
 		if (r->mark.mask != 0 && mark_is_changed(r, r->kind[k])) {
 			r->mark.mask = 0;

@@ -60,9 +60,8 @@ const struct ipq_chain *rules_own_chain(const struct rules *r, enum firewall_kin
 bool rules_must_know(const struct rules *r, enum firewall_kind kind, const struct ipq_chain *c)
 {
 	const struct ipq_chain *own = rules_own_chain(r, kind);
-	bool all;
 
-	if (c == own || c->kind != kind || c->mark.mask == 0 || (rules_takes_over(r, c, &all) != 0 && all))
+	if (c == own || c->kind != kind || c->mark.mask == 0 || c->alive == 0)
 		return false;
 	for (unsigned h = 0; h < HOOKS; h++)
 		if ((r->options.hooks & c->hooks & 1U << h) != 0 &&

@@ -66,7 +66,7 @@ bool rules_have_flows(const struct rules *r);
 struct mark mark_left(struct mark m);
 struct mark mark_gone(struct mark m);
 
-/* Must our chain let packets with the mark of this one pass? Only if it comes after ours. */
+/* Must our chain let packets with the mark of this one pass? Only if it comes after ours, and its process lives. */
 bool rules_must_know(const struct rules *r, enum firewall_kind kind, const struct ipq_chain *c);
 
 /* Are all packets queued, because a filter is too long for the bpf match or there is none? */
