@@ -192,11 +192,11 @@ static void icmp_error_quotes_the_numbers_of_the_sender(void **state)
 			       .sequence = B_ISN + 1,
 			       .acknowledgement = A_ISN + 9,
 			       .text = "evil" },
-	     "evil", "good god");
+	     "evil", "good gods!");
 	pass(t,
 	     &(struct packet){ .flags = IPQ_TCP_ACK,
 			       .sequence = A_ISN + 5,
-			       .acknowledgement = B_ISN + 9,
+			       .acknowledgement = B_ISN + 11,
 			       .text = "more" },
 	     "evil", "goodness");
 	assert_int_equal(sequence(), A_ISN + 9);
@@ -210,7 +210,7 @@ static void icmp_error_quotes_the_numbers_of_the_sender(void **state)
 		assert_int_equal(ipq_checksum_verify(error, len), 0);
 		assert_int_equal(get32(error + 52), A_ISN + 5);
 		if (quoted >= 32)
-			assert_int_equal(get32(error + 56), B_ISN + 9);
+			assert_int_equal(get32(error + 56), B_ISN + 11);
 	}
 	/* Less than the ports and the sequence number, another connection, no error. */
 	for (unsigned i = 0; i < 3; i++) {
@@ -1319,6 +1319,27 @@ static void text_across_segments_is_replaced_as_a_whole_or_not(void **state)
 	ipq_tcp_close(t);
 }
 
+/* The same for both directions, and for nothing else. */
+static void key_is_that_of_a_connection(void **state)
+{
+	static const uint8_t there[8] = { 10, 0, 0, 1, 10, 0, 0, 2 }, back[8] = { 10, 0, 0, 2, 10, 0, 0, 1 };
+	static const uint8_t self[8] = { 10, 0, 0, 1, 10, 0, 0, 1 };
+	static const uint8_t ports[4] = { 1, 2, 0, 80 }, answer[4] = { 0, 80, 1, 2 };
+	struct tcp_key key[2];
+
+	(void)state;
+	assert_int_not_equal(tcp_make_key(&key[0], 4, there, ports, 0),
+			     tcp_make_key(&key[1], 4, back, answer, 0));
+	assert_memory_equal(&key[0], &key[1], sizeof(key[0]));
+	tcp_make_key(&key[1], 4, there, answer, 0);
+	assert_memory_not_equal(&key[0], &key[1], sizeof(key[0]));
+	tcp_make_key(&key[1], 4, there, ports, 7);
+	assert_memory_not_equal(&key[0], &key[1], sizeof(key[0]));
+	assert_int_not_equal(tcp_make_key(&key[0], 4, self, ports, 0),
+			     tcp_make_key(&key[1], 4, self, answer, 0));
+	assert_memory_equal(&key[0], &key[1], sizeof(key[0]));
+}
+
 static void hash_is_that_of_the_paper(void **state)
 {
 	/* SipHash-1-3 of 48 bytes 0, 1, 2... with the key 0, 1, 2..., by an independent implementation */
@@ -1443,6 +1464,7 @@ int main(void)
 		cmocka_unit_test(forged_acknowledgement_forgets_nothing),
 		cmocka_unit_test(text_across_segments_is_replaced_in_each),
 		cmocka_unit_test(text_across_segments_is_replaced_as_a_whole_or_not),
+		cmocka_unit_test(key_is_that_of_a_connection),
 		cmocka_unit_test(hash_is_that_of_the_paper),
 		cmocka_unit_test(two_threads_share_a_connection),
 	};
