@@ -1,0 +1,253 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+/* What `ipq status` prints of a snapshot, and what it finds wrong, with counters that only root of a machine can read. */
+#include <errno.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <cmocka.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include "status/status.h"
+
+static struct queue_rule rule[4];
+static struct queue_row row[2];
+static struct kept_flows flow = { .kind = FIREWALL_NFT, .queue = 7, .left = 11, .packets = 12, .bytes = 13 };
+static struct snapshot s;
+static char *text, remedy[640], problem[400];
+
+/* A queue with an owner and a rule, and another one. */
+static void begin(void)
+{
+	rule[0] = (struct queue_rule){ .kind = FIREWALL_IPTABLES_LEGACY,
+				       .first = 7,
+				       .last = 8,
+				       .family = "ip",
+				       .table = "filter",
+				       .chain = "INPUT",
+				       .counted = true,
+				       .packets = 99,
+				       .text = "-A INPUT -j NFQUEUE --queue-balance 7:8" };
+	row[0] = (struct queue_row){ .line = { 7, 70, 71, 2, 72, 73, 74, 75 },
+				     .owned = true,
+				     .counted = true,
+				     .pid = 4711,
+				     .command = "a\"b",
+				     .rules = 1,
+				     .reached = 1 };
+	row[1] = (struct queue_row){ .line = { .number = 9 }, .bypass = true };
+	s = (struct snapshot){
+		.time = 10000000000, .row = row, .count = 2, .firewall = { .rule = rule, .count = 1 }
+	};
+}
+
+static int end(void **state)
+{
+	(void)state;
+	free(text);
+	text = NULL;
+	return 0;
+}
+
+static const char *print(void (*what)(const struct snapshot *s, FILE *out))
+{
+	size_t size;
+	FILE *f;
+
+	free(text);
+	f = open_memstream(&text, &size);
+	what(&s, f);
+	fclose(f);
+	return text;
+}
+
+static const struct snapshot *before;
+static unsigned columns;
+
+static void print_table(const struct snapshot *now, FILE *out)
+{
+	status_print(&(struct status_view){ .now = now, .before = before, .columns = columns }, out);
+}
+
+static void contains(const char *expected)
+{
+	if (strstr(text, expected) == NULL)
+		fail_msg("no «%s» in: %s", expected, text);
+}
+
+static void json_has_each_counter_by_its_name(void **state)
+{
+	(void)state;
+	begin();
+	print(status_print_json);
+	contains("{\"queue\":7,\"owned\":true,\"pid\":4711,\"command\":\"a\\\"b\",\"port_id\":70,\"waiting\":"
+		 "71,"
+		 "\"copy_mode\":\"packet\",\"copy_range\":72,\"packets\":75,\"dropped_queue_full\":73,"
+		 "\"dropped_socket_full\":74,\"rules\":1,\"bypass\":false,\"problem\":null}");
+	contains("{\"queue\":9,\"owned\":false,\"rules\":0,\"bypass\":false,\"problem\":null}");
+	contains("{\"firewall\":\"iptables-legacy\",\"family\":\"ip\",\"table\":\"filter\",\"chain\":"
+		 "\"INPUT\","
+		 "\"first\":7,\"last\":8,\"bypass\":false,\"reached\":true,\"packets\":99,\"rule\":");
+	contains("\"counters_readable\":true,\"owners_known\":true}");
+	s.table = -EACCES;
+	s.blind = true;
+	s.firewall.flow = &flow;
+	s.firewall.flows = 1;
+	rule[0].computed = rule[0].unreached = true;
+	s.suspect[0] = (struct queue_suspect){ 815, "program" };
+	s.suspects = 1;
+	print(status_print_json);
+	contains("{\"queue\":9,\"owned\":null,");
+	contains("\"chain\":\"INPUT\",\"bypass\":false,\"reached\":false,");
+	contains("\"flows\":[{\"queue\":7,\"firewall\":\"nft\",\"left\":11,\"packets\":12,\"bytes\":13}]");
+	contains("\"suspects\":[{\"pid\":815,\"command\":\"program\"}],\"counters_readable\":false,"
+		 "\"owners_known\":false}");
+}
+
+static void metrics_have_each_counter_by_its_name(void **state)
+{
+	(void)state;
+	begin();
+	row[1].rules = 1;
+	row[1].bypass = false;
+	s.firewall.flow = &flow;
+	s.firewall.flows = 1;
+	print(status_print_openmetrics);
+	contains("ipq_queue_owner{queue=\"7\",pid=\"4711\",command=\"a\\\"b\"} 1\n");
+	contains("ipq_queue_owned{queue=\"7\"} 1\nipq_queue_owned{queue=\"9\"} 0\n");
+	contains("ipq_queue_rules{queue=\"7\"} 1\n");
+	contains("ipq_queue_orphaned{queue=\"7\"} 0\nipq_queue_orphaned{queue=\"9\"} 1\n");
+	contains("ipq_queue_idle{queue=\"7\"} 0\n");
+	contains(
+		"ipq_queue_waiting_packets{queue=\"7\"} 71\n# TYPE"); /* those of the other one are unknown */
+	contains("ipq_queue_copy_range_bytes{queue=\"7\"} 72\n");
+	contains("ipq_queue_handed_packets_total{queue=\"7\"} 75\n");
+	contains("ipq_queue_full_dropped_packets_total{queue=\"7\"} 73\n");
+	contains("ipq_queue_socket_dropped_packets_total{queue=\"7\"} 74\n");
+	contains("ipq_queue_left_flows_total{queue=\"7\",firewall=\"nft\"} 11\n");
+	contains("ipq_queue_passed_packets_total{queue=\"7\",firewall=\"nft\"} 12\n");
+	contains("ipq_queue_passed_bytes_total{queue=\"7\",firewall=\"nft\"} 13\n");
+	contains("ipq_counters_readable 1\n# EOF\n");
+	row[0].line.copy_mode = 1;
+	print(status_print_openmetrics);
+	contains("ipq_queue_copy_range_bytes{queue=\"7\"} 0\n");
+}
+
+static void table_has_totals_and_rates(void **state)
+{
+	struct queue_row earlier = { .line = { 7, 70, 0, 2, 72, 63, 4294967280U, 55 }, .counted = true };
+	struct snapshot old = { .time = 8000000000, .row = &earlier, .count = 1 };
+
+	(void)state;
+	begin();
+	before = NULL;
+	columns = 0;
+	print(print_table);
+	contains("    7 4711 a\"b                  71 packet 72            75          73          74     "
+		 "1\n");
+	contains(
+		"    9 none                       - -                     -           -           -     0\n");
+	contains("        7-8  iptables-legacy, ip filter: -A INPUT");
+	before = &old;
+	columns = 80;
+	print(print_table);
+	contains("PACKETS/S Q-FULL/S S-FULL/S");
+	contains(
+		" 71 packet 72           10        5       45     1\n"); /* in two seconds; one has wrapped */
+	earlier.line.port_id = 69;					 /* another program */
+	print(print_table);
+	contains(" 71 packet 72            -        -        -     1\n");
+	row[0].line.copy_mode = 3;
+	row[0].pid = 0;
+	s.blind = true;
+	columns = 0;
+	print(print_table);
+	contains(" hidden ");
+	contains(" ? ");
+	contains(" mode 3 ");
+}
+
+static enum queue_problem explain(unsigned i)
+{
+	row_explain(&s, &row[i], problem, sizeof(problem), remedy, sizeof(remedy));
+	return row_problem(&s, &row[i]);
+}
+
+static void problems_of_queues_with_an_owner_are_found(void **state)
+{
+	(void)state;
+	begin();
+	assert_int_equal(explain(0), QUEUE_OK);
+	row[0].stuck = true;
+	assert_int_equal(explain(0), QUEUE_STUCK);
+	assert_string_equal(remedy, "sudo strace -p 4711   (does it read?)");
+	row[0].line.copy_mode = 0; /* then nothing is read at all */
+	assert_int_equal(explain(0), QUEUE_NO_MODE);
+	row[0].line.copy_mode = 2;
+	row[0].stuck = false;
+	rule[0].unreached = true;
+	row[0].reached = 0;
+	assert_int_equal(explain(0), QUEUE_UNREACHED);
+	assert_non_null(strstr(problem, "no hook calls the chain INPUT of its rule"));
+	strcpy(rule[0].blocker, "-A INPUT -j DROP");
+	assert_int_equal(explain(0), QUEUE_SHADOWED);
+	assert_non_null(strstr(problem, "decides about its packets, so none arrive: -A INPUT -j DROP"));
+	row[0].reached = 1;
+	assert_int_equal(explain(0), QUEUE_PARTLY);
+	rule[0].queued = true; /* the earlier rule queues them, too */
+	assert_int_equal(explain(0), QUEUE_OK);
+	row[0].rules = 0;
+	assert_int_equal(explain(0), QUEUE_FORWARDED);
+	row[0].line.last_id = 0;
+	assert_int_equal(explain(0), QUEUE_IDLE);
+	assert_true(row_is_idle(&s, &row[0]));
+	assert_string_equal(remedy, "");
+	strcpy(row[0].command, "ipq");
+	explain(0);
+	assert_string_equal(remedy, "restart that ipq process, with --on HOOK");
+	s.computed = 1; /* its rule may be one of these */
+	assert_int_equal(explain(0), QUEUE_OK);
+	s.computed = 0;
+	s.firewall.state[FIREWALL_NFT] = FIREWALL_REFUSED;
+	assert_int_equal(explain(0), QUEUE_OK);
+}
+
+static void problems_of_queues_without_an_owner_are_found(void **state)
+{
+	(void)state;
+	begin();
+	assert_int_equal(explain(1), QUEUE_OK);
+	row[1].rules = 1;
+	assert_int_equal(explain(1), QUEUE_BYPASSED);
+	assert_false(row_is_orphan(&s, &row[1]));
+	row[1].bypass = false;
+	rule[0].first = rule[0].last = 9;
+	assert_int_equal(explain(1), QUEUE_ORPHAN);
+	assert_true(row_is_orphan(&s, &row[1]));
+	assert_string_equal(remedy, "iptables-legacy -t filter -D INPUT -j NFQUEUE --queue-balance 7:8");
+	strcpy(rule[0].chain, "ipq-9");
+	assert_int_equal(explain(1), QUEUE_BLOCKED);
+	strcpy(rule[0].chain, "ipq-99");
+	assert_int_equal(explain(1), QUEUE_ORPHAN);
+	rule[0].kind = FIREWALL_NFT;
+	strcpy(rule[0].table, "ipq_9");
+	assert_int_equal(explain(1), QUEUE_BLOCKED);
+	assert_non_null(strstr(remedy, "ipq clean"));
+	s.blind = true; /* it may have one */
+	assert_int_equal(explain(1), QUEUE_OK);
+	assert_false(row_is_orphan(&s, &row[1]));
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test_teardown(json_has_each_counter_by_its_name, end),
+		cmocka_unit_test_teardown(metrics_have_each_counter_by_its_name, end),
+		cmocka_unit_test_teardown(table_has_totals_and_rates, end),
+		cmocka_unit_test_teardown(problems_of_queues_with_an_owner_are_found, end),
+		cmocka_unit_test_teardown(problems_of_queues_without_an_owner_are_found, end),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
