@@ -87,7 +87,7 @@ enum ipq_edit_reason {
 	IPQ_EDIT_REASON_LATE,	  /* ipq_tcp.h: later payload was sent on before */
 	IPQ_EDIT_REASON_MEMORY,	  /* ipq_tcp.h: the memory for connections is used up */
 	IPQ_EDIT_REASON_WINDOW,	  /* ipq_tcp.h: numbers outside the window of the connection */
-	IPQ_EDIT_REASON_CHUNK,	  /* a new length for SCTP, whose chunks have lengths of their own */
+	IPQ_EDIT_REASON_CHUNK,	  /* SCTP: a new length, or bytes that are not user data of one chunk */
 	IPQ_EDIT_REASON_COUNT	  /* number of reasons in this version */
 };
 

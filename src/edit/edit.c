@@ -454,10 +454,20 @@ static void set_urgent_end(struct ipq_edit *e, size_t end)
 	edit_write(e, e->transport + TCP_URGENT, bytes, sizeof(bytes));
 }
 
+/* The header of an SCTP chunk has numbers of the association; other chunks than DATA have no user data. */
+static int check_chunk(struct ipq_edit *e, size_t *chunk, size_t offset, size_t len)
+{
+	size_t begin = e->payload + offset;
+
+	return edit_sctp_is_data(e, chunk, begin, begin + len)
+		       ? 0
+		       : edit_fail(e, IPQ_EDIT_REASON_CHUNK, -EOPNOTSUPP);
+}
+
 int ipq_edit_replace(struct ipq_edit *e, size_t offset, size_t old_len, const void *bytes, size_t new_len)
 {
 	int err = edit_payload(e, old_len != new_len);
-	size_t urgent;
+	size_t urgent, chunk = e->payload;
 
 	if (err)
 		return err;
@@ -466,7 +476,8 @@ int ipq_edit_replace(struct ipq_edit *e, size_t offset, size_t old_len, const vo
 	if (new_len > SUBSTITUTE_MAX)
 		return edit_fail(e, IPQ_EDIT_REASON_SIZE, -EMSGSIZE);
 	urgent = moved(urgent_end(e), offset, old_len, new_len);
-	err = check_urgent_end(e, urgent);
+	err = e->protocol == IPPROTO_SCTP ? check_chunk(e, &chunk, offset, old_len)
+					  : check_urgent_end(e, urgent);
 	if (!err)
 		err = edit_splice(e, e->payload + offset, old_len, bytes, new_len);
 	if (err)
@@ -509,6 +520,18 @@ static struct matches find_matches(const struct ipq_edit *e, const void *bytes, 
 	return m;
 }
 
+static int check_chunks(struct ipq_edit *e, const void *bytes, size_t len)
+{
+	size_t chunk = e->payload, from = 0;
+	int at, err = 0;
+
+	while (!err && (at = ipq_edit_find(e, from, bytes, len)) >= 0) {
+		err = check_chunk(e, &chunk, (size_t)at, len);
+		from = (size_t)at + len;
+	}
+	return err;
+}
+
 /* Copies from source to target, which may begin before it and overlap, and replaces n matches. */
 static void copy_substituted(uint8_t *target, const uint8_t *source, size_t source_len, unsigned n,
 			     const void *old_bytes, size_t old_len, const void *new_bytes, size_t new_len)
@@ -546,7 +569,8 @@ int ipq_edit_substitute(struct ipq_edit *e, const void *old_bytes, size_t old_le
 	begin = e->payload + m.begin;
 	err = edit_payload(e, old_len != new_len);
 	if (!err)
-		err = check_urgent_end(e, m.urgent);
+		err = e->protocol == IPPROTO_SCTP ? check_chunks(e, old_bytes, old_len)
+						  : check_urgent_end(e, m.urgent);
 	if (!err)
 		err = run_open(e, &s, begin, before, after);
 	if (err)

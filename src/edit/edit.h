@@ -53,6 +53,9 @@ static inline bool edit_has_pseudo_header(const struct ipq_edit *e)
 uint32_t edit_crc32c(uint32_t crc, const uint8_t *p, size_t len);
 /* Why the chunks of this SCTP packet cannot be edited; IPQ_EDIT_REASON_NONE: they can. */
 unsigned edit_sctp_reason(const struct ipq_edit *e);
+/* Are the bytes [begin, end) of the packet user data of one chunk? After edit_sctp_reason() found nothing. *chunk:
+ * e->payload at first; with growing positions it moves along. */
+bool edit_sctp_is_data(const struct ipq_edit *e, size_t *chunk, size_t begin, size_t end);
 
 /* Notes the reason of a failure and returns err. */
 static inline int edit_fail(struct ipq_edit *e, unsigned reason, int err)

@@ -37,7 +37,7 @@ const char *ipq_edit_reason_text(unsigned reason)
 		[IPQ_EDIT_REASON_LATE] = "later data of the connection was sent before",
 		[IPQ_EDIT_REASON_MEMORY] = "memory for connections used up",
 		[IPQ_EDIT_REASON_WINDOW] = "outside the TCP window",
-		[IPQ_EDIT_REASON_CHUNK] = "SCTP chunk with a new length",
+		[IPQ_EDIT_REASON_CHUNK] = "SCTP chunk: new length, or no user data",
 	};
 
 	return reason < IPQ_EDIT_REASON_COUNT ? texts[reason] : "unknown reason";

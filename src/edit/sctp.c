@@ -4,6 +4,10 @@
 
 enum {
 	CHUNK_HEADER = 4,
+	CHUNK_DATA = 0,
+	CHUNK_I_DATA = 64, /* RFC 8260 */
+	DATA_HEADER = 16,
+	I_DATA_HEADER = 20,
 	CHUNK_INIT_ACK = 2,
 	CHUNK_COOKIE_ECHO = 10,
 	CHUNK_AUTHENTICATION = 15, /* RFC 4895 */
@@ -46,4 +50,19 @@ unsigned edit_sctp_reason(const struct ipq_edit *e)
 		}
 	}
 	return IPQ_EDIT_REASON_NONE;
+}
+
+bool edit_sctp_is_data(const struct ipq_edit *e, size_t *chunk, size_t begin, size_t end)
+{
+	size_t at = *chunk, next, header;
+
+	if (e->payload_len == 0)
+		return false;
+	for (; (next = at + ((get16(e->data + at + 2) + 3u) & ~3u)) <= begin; at = next)
+		if (next >= e->payload + e->payload_len)
+			return false;
+	*chunk = at;
+	header = e->data[at] == CHUNK_DATA ? DATA_HEADER : I_DATA_HEADER;
+	return (e->data[at] == CHUNK_DATA || e->data[at] == CHUNK_I_DATA) && begin >= at + header &&
+	       end <= at + get16(e->data + at + 2);
 }

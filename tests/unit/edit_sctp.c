@@ -158,7 +158,39 @@ static void chunk_after_padding_is_found(void **state)
 	assert_int_equal(ipq_edit_replace(&e, 4, 1, "x", 1), -EOPNOTSUPP);
 	assert_int_equal(e.reason, IPQ_EDIT_REASON_SIGNED);
 	chunk[8] = DATA;
-	assert_int_equal(ipq_edit_replace(&e, 4, 1, "x", 1), 0);
+	assert_int_equal(ipq_edit_replace(&e, 4, 1, "x", 1), -EOPNOTSUPP);
+	assert_int_equal(e.reason, IPQ_EDIT_REASON_CHUNK); /* too short for user data */
+}
+
+/* The text may be in a header by chance: in a number, or across two chunks. */
+static void only_user_data_of_one_chunk_is_changed(void **state)
+{
+	static const char text[] =
+		"01234567--------------------cdef0123456789AB"; /* chunks of 24 and 36 bytes */
+	struct built b = sctp_packet(4, DATA, text);
+	uint8_t *chunk = packet + b.transport + 12;
+	struct ipq_edit e;
+
+	(void)state;
+	set_be16(chunk + 2, 24);
+	chunk[24] = 64; /* I-DATA, with a header of 20 bytes */
+	set_be16(chunk + 26, 36);
+	assert_int_equal(begin(&e, b.len), 0);
+	for (size_t at = 0; at <= 60; at++)
+		for (size_t len = 0; len <= 60 - at; len++) {
+			bool first = at >= 16 && at + len <= 24, second = at >= 44 && at + len <= 60;
+			bool boundary = len == 0 && (at == 24 || at == 60); /* belongs to the next chunk */
+
+			assert_int_equal(ipq_edit_replace(&e, at, len, packet + e.payload + at, len),
+					 (first || second) && !boundary ? 0 : -EOPNOTSUPP);
+		}
+	assert_int_equal(ipq_edit_substitute(&e, "0123", 4, "abcd", 4), 2);
+	set_be16(chunk + 4, 0x3837); /* a transmission number */
+	assert_int_equal(ipq_edit_substitute(&e, "7", 1, "8", 1), -EOPNOTSUPP);
+	assert_int_equal(e.reason, IPQ_EDIT_REASON_CHUNK);
+	chunk[0] = 4; /* HEARTBEAT */
+	assert_int_equal(ipq_edit_replace(&e, 16, 4, "text", 4), -EOPNOTSUPP);
+	assert_int_equal(ipq_edit_substitute(&e, "cdef", 4, "CDEF", 4), 1);
 }
 
 static void malformed_chunks_and_fragments_are_rejected(void **state)
@@ -191,6 +223,7 @@ int main(void)
 		cmocka_unit_test(wrong_or_absent_checksum_of_sctp_stays_so),
 		cmocka_unit_test(signed_chunks_and_new_lengths_are_rejected),
 		cmocka_unit_test(chunk_after_padding_is_found),
+		cmocka_unit_test(only_user_data_of_one_chunk_is_changed),
 		cmocka_unit_test(malformed_chunks_and_fragments_are_rejected),
 	};
 
