@@ -15,6 +15,7 @@ FLOW=${IPQ_FLOW:-$IPQ_LIVE/flow}
 failures=0
 checks=0
 started=
+end_status=0
 work=/run/test
 mkdir -p $work
 
@@ -64,12 +65,12 @@ start() {
 }
 
 # stop [SIGNAL [STATUS]]: ends the program, which must exit with this status, and searches its output for findings of
-# the sanitizers. Without STATUS: 0, or that of a killed program after SIGKILL. "any": whatever it is.
+# the sanitizers. Without STATUS: $end_status (0), or that of a killed program after SIGKILL. "any": whatever it is.
 stop() {
 	[ -n "$started" ] || return 0
 	case ${1:-TERM} in
 	KILL) expected=${2:-137} ;;
-	*) expected=${2:-0} ;;
+	*) expected=${2:-$end_status} ;;
 	esac
 	kill "-${1:-TERM}" $started 2>/dev/null
 	# a program that ignores the signal is killed after 5 s

@@ -6,7 +6,7 @@ wait $started
 expect "the parent has ended well" test $? = 0
 wait_for_queue
 expect "datagrams arrive" $FLOW udp -n 200 -s 0-1400 7000
-stop
+started=
 # daemons have no parent to end them
 for pid in $(pidof "$PROGRAM"); do kill $pid; done
 expect "nothing of it is left" wait_for_no_queue
