@@ -188,6 +188,14 @@ def test_rights():
     report(capabilities(keeper.process.pid) == 1 << 12 | 1 << 5, 'the keeper has CAP_NET_ADMIN and CAP_KILL only')
     own = capabilities('self')
     report(until(lambda: capabilities(keeper.program()) == own), 'the program has all capabilities that root has')
+    pid = keeper.program()
+    with open(f'/proc/{pid}/environ', encoding='ascii') as f:
+        environment = dict(line.split('=', 1) for line in f.read().split('\0') if '=' in line)
+    names = environment['LISTEN_FDNAMES'].split(':')
+    links = [os.readlink(f'/proc/{pid}/fd/{3 + i}') for i in range(len(names))]
+    report(len(names) == 3 and environment['LISTEN_FDS'] == '3' and environment['LISTEN_PID'] == str(pid) and
+           all(link.startswith('socket:') for link in links) and len(set(links)) == 3 and
+           not os.path.exists(f'/proc/{pid}/fd/6'), f'the program has each socket by its name: {names}')
     keeper.end()
 
 

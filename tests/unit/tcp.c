@@ -758,6 +758,24 @@ static int64_t fake_clock(void)
 	return fake_ms;
 }
 
+static void connections_that_made_way_use_no_memory(void **state)
+{
+	struct ipq_tcp_options options = { .size = sizeof(options), .max_connections = 1 };
+	struct ipq_tcp *t;
+	uint64_t bytes = 0;
+
+	(void)state;
+	assert_int_equal(ipq_tcp_open(&t, &options), 0);
+	for (unsigned port = 1; port < 50; port++) {
+		shake_hands(t, port);
+		if (port == 1)
+			bytes = stats_of(t).bytes;
+		assert_int_equal(stats_of(t).bytes, bytes);
+		assert_int_equal(stats_of(t).connections, 1);
+	}
+	ipq_tcp_close(t);
+}
+
 static void full_table_refuses_new_connections_until_old_ones_are_idle(void **state)
 {
 	struct ipq_tcp_options options = { .size = sizeof(options), .max_connections = 2 };
@@ -1219,6 +1237,23 @@ static void replaced_texts_and_changed_segments_are_counted(void **state)
 	ipq_tcp_close(t);
 }
 
+static void statistics_of_an_older_program_are_filled_in(void **state)
+{
+	struct ipq_tcp *t = open_connection(0);
+	struct ipq_tcp_stats stats;
+
+	(void)state;
+	memset(&stats, 0xee, sizeof(stats));
+	stats.size = offsetof(struct ipq_tcp_stats, changed);
+	assert_int_equal(ipq_tcp_stats(t, &stats), 0);
+	assert_int_equal(stats.segments, 3);
+	for (size_t i = offsetof(struct ipq_tcp_stats, changed); i < sizeof(stats); i++)
+		assert_int_equal(((uint8_t *)&stats)[i], 0xee);
+	stats.size = sizeof(stats.size) - 1;
+	assert_int_equal(ipq_tcp_stats(t, &stats), -EINVAL);
+	ipq_tcp_close(t);
+}
+
 static void end_that_comes_too_early_waits(void **state)
 {
 	struct ipq_tcp *t = open_connection(IPQ_TCP_IN_ORDER);
@@ -1442,6 +1477,7 @@ int main(void)
 		cmocka_unit_test(forged_syn_and_rst_change_no_connection),
 		cmocka_unit_test(new_connection_on_old_ports_begins_anew),
 		cmocka_unit_test(flood_of_syns_evicts_no_edited_connection),
+		cmocka_unit_test(connections_that_made_way_use_no_memory),
 		cmocka_unit_test(full_table_refuses_new_connections_until_old_ones_are_idle),
 		cmocka_unit_test(segments_full_of_matches_cost_little),
 		cmocka_unit_test(gap_full_of_matches_costs_little),
@@ -1459,6 +1495,7 @@ int main(void)
 		cmocka_unit_test(subflow_of_multipath_stays),
 		cmocka_unit_test(urgent_pointer_has_a_flag_and_a_limit),
 		cmocka_unit_test(replaced_texts_and_changed_segments_are_counted),
+		cmocka_unit_test(statistics_of_an_older_program_are_filled_in),
 		cmocka_unit_test(end_that_comes_too_early_waits),
 		cmocka_unit_test(emptied_end_keeps_its_number),
 		cmocka_unit_test(forged_acknowledgement_forgets_nothing),
