@@ -2,6 +2,7 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <unistd.h>
 #include "nfqueue/adopted.h"
 #include "util/bytes.h"
@@ -12,13 +13,38 @@
  */
 #define ID_GAP 65536
 
+static void *shared_memory(size_t size)
+{
+	void *p = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+
+	return p == MAP_FAILED ? NULL : p;
+}
+
+/* Another process may have died with the lock. */
+static void lock(struct adopted *a)
+{
+	if (pthread_mutex_lock(&a->lock) == EOWNERDEAD)
+		pthread_mutex_consistent(&a->lock);
+}
+
+/* A bit for each packet of the spare queue. */
+static size_t decided_size(const struct adopted *a)
+{
+	return (a->spare_last - a->spare_first) / 8 + 1;
+}
+
 struct adopted *adopted_new(void)
 {
-	struct adopted *a = calloc(1, sizeof(*a));
+	struct adopted *a = shared_memory(sizeof(*a));
+	pthread_mutexattr_t attributes;
 
 	if (a == NULL)
 		return NULL;
-	pthread_mutex_init(&a->lock, NULL);
+	pthread_mutexattr_init(&attributes);
+	pthread_mutexattr_setpshared(&attributes, PTHREAD_PROCESS_SHARED);
+	pthread_mutexattr_setrobust(&attributes, PTHREAD_MUTEX_ROBUST);
+	pthread_mutex_init(&a->lock, &attributes);
+	pthread_mutexattr_destroy(&attributes);
 	a->spare_messages.end = &a->spare_messages.first;
 	a->main_messages.end = &a->main_messages.first;
 	a->spare_fd = -1;
@@ -41,11 +67,11 @@ void adopted_free(struct adopted *a)
 		return;
 	free_messages(&a->spare_messages);
 	free_messages(&a->main_messages);
-	free(a->decided);
+	if (a->decided != NULL)
+		munmap(a->decided, decided_size(a));
 	if (a->spare_fd >= 0)
 		close(a->spare_fd);
-	pthread_mutex_destroy(&a->lock);
-	free(a);
+	munmap(a, sizeof(*a)); /* the lock may be in use by another process */
 }
 
 /* The queue that a message is from. The caller has checked the length. */
@@ -103,14 +129,13 @@ static void set_waiting(struct adopted *a, uint32_t id)
 int adopted_finish(struct adopted *a)
 {
 	const struct held_message *m;
-	size_t bytes = (a->spare_last - a->spare_first) / 8 + 1;
 
 	a->collecting = COLLECT_NOT;
 	a->shift_known = a->spare_messages.first == NULL;
-	a->decided = malloc(bytes);
+	a->decided = shared_memory(decided_size(a));
 	if (a->decided == NULL)
 		return -ENOMEM;
-	memset(a->decided, 0xff, bytes);
+	memset(a->decided, 0xff, decided_size(a));
 	for (m = a->spare_messages.first; m != NULL; m = m->next) {
 		struct ipq_packet p;
 		struct nfq_reply r;
@@ -138,7 +163,7 @@ struct held_message *adopted_pop(struct adopted *a)
 {
 	struct held_message *m;
 
-	pthread_mutex_lock(&a->lock);
+	lock(a);
 	m = pop(&a->spare_messages);
 	if (m == NULL)
 		m = pop(&a->main_messages);
@@ -150,7 +175,7 @@ struct held_message *adopted_pop(struct adopted *a)
 
 static uint32_t reader_id(struct adopted *a, uint32_t id)
 {
-	pthread_mutex_lock(&a->lock);
+	lock(a);
 	if (!a->shift_known)
 		a->shift = a->spare_last + ID_GAP - id;
 	a->shift_known = true;
@@ -206,7 +231,7 @@ bool adopted_decided(struct adopted *a, const struct source_verdict *spare)
 
 	if (last > a->spare_last - a->spare_first)
 		return false; /* no packet of this queue has such an id */
-	pthread_mutex_lock(&a->lock);
+	lock(a);
 	for (; at <= last; at++) {
 		n += (a->decided[at / 8] >> at % 8 & 1) == 0;
 		a->decided[at / 8] |= (unsigned char)(1U << at % 8);

@@ -30,6 +30,7 @@ struct held_list {
 	struct held_message *first, **end;
 };
 
+/* In memory that processes share after a fork: one may read the packets and the other decide them. */
 struct adopted {
 	pthread_mutex_t lock;
 	uint16_t main, spare; /* numbers of the queue and of the spare queue */

@@ -96,7 +96,7 @@ class Keep:
 
 
 def under_load(name, program, action, *options, rounds=ROUNDS, each=INTERVAL):
-    keeper = Keep(program, *options)
+    keeper = Keep(program, '--patience', '60s', *options)
     seconds = rounds * each + 0.3
     sender = subprocess.Popen([TRAFFIC, RATE, str(seconds), '4', str(PORT)], stdout=subprocess.PIPE, text=True)
     for _ in range(rounds):
@@ -127,6 +127,12 @@ def arrives(wait=0.5):
         receiver.close()
 
 
+def stop_at_work(keeper):
+    """Stops the program when it has decided packets."""
+    until(lambda: queue_row()[7] > queue_row()[2] + 20, 30)
+    keeper.kill(signal.SIGSTOP)
+
+
 def test_load():
     for name, program in {'classic': [CLASSIC, 'accept'], 'modern': [MODERN],
                           'ipq filter': [IPQ, 'filter', '--queue', '0', 'accept'],
@@ -138,8 +144,8 @@ def test_load():
     for name, program in {'classic': [CLASSIC, 'accept'], 'modern': [MODERN]}.items():
         text = under_load(f'{name} is replaced', program, lambda k: k.process.send_signal(signal.SIGHUP))
         report('killed' not in text, f'{name}: the old version ended as it was asked to')
-    text = under_load('a stopped program is killed', [CLASSIC, 'accept'], lambda k: k.kill(signal.SIGSTOP),
-                      '--watchdog', '500ms', rounds=1, each=0.8)
+    text = under_load('a stopped program is killed', [CLASSIC, 'accept'], stop_at_work, '--watchdog', '500ms', rounds=1,
+                      each=0.8)
     report('decided nothing for 500 ms' in text, 'the keeper names the watchdog')
 
 

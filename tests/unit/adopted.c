@@ -6,6 +6,8 @@
 #include <cmocka.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
 #include "nfqueue/adopted.h"
 
 #define MAIN 7
@@ -167,6 +169,48 @@ static void lost_packet_of_the_spare_queue_is_not_waited_for(void **state)
 	adopted_free(a);
 }
 
+static void message_of_the_other_spare_queue_is_ignored(void **state)
+{
+	struct adopted *a = adopt(5, 1);
+
+	(void)state;
+	collect(a, MAIN ^ 0x8000, 9);
+	assert_false(a->main_seen);
+	a->collecting = COLLECT_ALL;
+	collect(a, MAIN ^ 0x8000, 9);
+	assert_int_equal(atomic_load(&a->collected), 1);
+	adopted_free(a);
+}
+
+/* One process reads, another one decides: the second one must know the ids that the first one has given. */
+static void process_after_a_fork_decides_by_the_same_ids(void **state)
+{
+	struct adopted *a = adopt(5, 1);
+	struct source_verdict v = { .id = 0 }, spare, main;
+	int ends[2], status = -1;
+	pid_t pid;
+
+	(void)state;
+	assert_int_equal(adopted_finish(a), 0);
+	assert_int_equal(pipe(ends), 0);
+	pid = fork();
+	if (pid == 0) {
+		if (read(ends[0], &v.id, sizeof(v.id)) != sizeof(v.id))
+			_exit(2);
+		adopted_split(a, &v, &spare, &main);
+		spare.id = 5;
+		_exit(main.id == 500 && adopted_decided(a, &spare) ? 0 : 1);
+	}
+	v.id = main_id(a, 500);
+	assert_int_equal(write(ends[1], &v.id, sizeof(v.id)), sizeof(v.id));
+	assert_int_equal(waitpid(pid, &status, 0), pid);
+	assert_int_equal(status, 0);
+	assert_int_equal(atomic_load(&a->left), 0);
+	close(ends[0]);
+	close(ends[1]);
+	adopted_free(a);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -174,6 +218,8 @@ int main(void)
 		cmocka_unit_test(messages_before_the_move_are_ignored),
 		cmocka_unit_test(verdict_goes_to_the_queue_of_its_packet),
 		cmocka_unit_test(lost_packet_of_the_spare_queue_is_not_waited_for),
+		cmocka_unit_test(message_of_the_other_spare_queue_is_ignored),
+		cmocka_unit_test(process_after_a_fork_decides_by_the_same_ids),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
