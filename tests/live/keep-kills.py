@@ -33,7 +33,7 @@ CONNECTIONS = int(os.environ.get('IPQ_CONNECTIONS', 3))
 API = os.environ.get('IPQ_API', 'modern')
 SEED = int(os.environ.get('IPQ_SEED', random.randrange(10000)))
 P99 = float(os.environ.get('IPQ_P99', 'inf'))
-WATCHDOG = 200
+WATCHDOG = int(os.environ.get('IPQ_WATCHDOG', 200))  # ms
 WAYS = {'killed': signal.SIGKILL, 'crashed': signal.SIGSEGV, 'out of memory': signal.SIGUSR1,
         'executed': signal.SIGUSR2, 'replaced': signal.SIGHUP, 'stopped': signal.SIGSTOP}
 PAUSE = {'stopped': WATCHDOG / 1000 * 1.25}  # before the watchdog notices it
@@ -129,7 +129,7 @@ def main():
     chance.shuffle(plan)
     seconds = sum(EACH + PAUSE.get(way, 0) for way in plan) + 1
     length = min(65536, max(16384, RATE))
-    keeper = keep.Keep([keep.PROGRAM, API], '--length', str(length), '--watchdog', f'{WATCHDOG}ms')
+    keeper = keep.Keep([keep.PROGRAM, API], '--length', str(length), '--watchdog', f'{WATCHDOG}ms', '--patience', '60s')
     keep.until(keep.arrives)
     connections = Connections(CONNECTIONS)
     with tempfile.NamedTemporaryFile('r') as file:
