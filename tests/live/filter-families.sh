@@ -9,7 +9,8 @@
 ways=$(ways_to_queue | grep iptables)
 [ -n "$ways" ] || skip "this kernel cannot queue packets with iptables"
 
-# Tools for IPv6 that, while $work/fail exists, do nothing and fail; while $work/wait exists, wait for its end.
+# Tools for IPv6 that, while $work/fail exists, do nothing and fail; while $work/lie exists, only fail; while $work/wait
+# exists, wait for its end.
 mkdir -p $work/bin
 for way in $ways; do
 	real=$(command -v ip6tables${way#iptables}-restore) || skip "no ip6tables${way#iptables}-restore"
@@ -18,6 +19,7 @@ for way in $ways; do
 		[ ! -e $work/fail ] || { echo 'no rules today' >&2; exit 1; }
 		tries=500
 		while [ -e $work/wait ] && [ \$tries -gt 0 ]; do tries=\$((tries - 1)); sleep 0.02; done
+		[ ! -e $work/lie ] || { $real "\$@"; echo 'killed, perhaps' >&2; exit 1; }
 		exec $real "\$@"
 	END
 	chmod +x $work/bin/*
@@ -56,6 +58,12 @@ for way in $ways; do
 	expect "$way: nothing is blocked" passes 7001
 	rm $work/fail
 
+	touch $work/lie
+	expect "$way: a start whose tool fails after its work fails" sh -c "! $filter 'drop udp dst port 7001' 2>$work/error"
+	rm $work/lie
+	expect "$way: its rules can be removed" $IPQ clean
+	expect_text "$way: no rule is left after it" "" rules_of_ours
+
 	# What a killed filter blocks.
 	start $filter --queue 5 'drop udp dst port 7001'
 	wait_for_line ' in force'
@@ -90,6 +98,12 @@ for way in $ways; do
 	expect "$way: the new ones are not" passes 7002
 	expect_text "$way: the IPv4 rules are the old ones" "$before" rules_for ipq-61000
 	rm $work/fail
+	touch $work/lie
+	kill -HUP $started
+	tries=500
+	until [ "$(grep -c 'the rules stay as they were' "$log")" = 2 ] || [ $tries = 0 ]; do tries=$((tries - 1)); sleep 0.02; done
+	rm $work/lie
+	expect "$way: a reload whose tool fails after its work changes nothing" blocked 7001
 	touch $work/wait
 	kill -HUP $started
 	tries=250
@@ -99,8 +113,10 @@ for way in $ways; do
 	rm $work/wait
 	wait_for_line '1 rule in force$'
 	expect "$way: the new rules are in force" blocked 7002
+	expect "$way: no change was taken for that of another program" sh -c "! grep 'another program' '$log'"
 	expect "$way: the old ones are not" passes 7001
 
+	$way -w -t mangle -I INPUT -j ipq-61000
 	touch $work/fail
 	kill -INT $started
 	wait $started

@@ -143,9 +143,10 @@ static void removal_leaves_the_other_hooks(void **state)
 
 	(void)state;
 	parse(table);
-	assert_string_equal(removal(find("ipq-5"), INPUT), "-D INPUT -j ipq-5\n");
+	assert_string_equal(removal(find("ipq-5"), INPUT), "-D INPUT -j ipq-5\n-D INPUT -j ipq-5\n");
 	assert_string_equal(removal(find("ipq-5"), ALL_HOOKS),
-			    "-D INPUT -j ipq-5\n-D OUTPUT -j ipq-5\n-F ipq-5\n-F ipq-5-done\n-F ipq-5-left\n"
+			    "-D INPUT -j ipq-5\n-D INPUT -j ipq-5\n-D OUTPUT -j ipq-5\n-F ipq-5\n-F "
+			    "ipq-5-done\n-F ipq-5-left\n"
 			    "-F ipq-5-gone\n-X ipq-5\n-X ipq-5-done\n-X ipq-5-left\n-X ipq-5-gone\n");
 	assert_string_equal(removal(find("ipq-6"), INPUT), "-D INPUT -j ipq-6\n-F ipq-6\n-X ipq-6\n");
 	assert_string_equal(removal(&nft, INPUT),

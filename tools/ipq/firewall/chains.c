@@ -134,7 +134,7 @@ static bool is_chain(const struct reading *r, const char *target)
 static void read_hook_rule(struct reading *r, int hook, const char *line)
 {
 	const char *jump = strstr(line, " -j ") != NULL ? strstr(line, " -j ") : strstr(line, " -g ");
-	char target[64] = "";
+	char target[64] = "", only[80];
 	struct ipq_chain *chain;
 	int helper;
 
@@ -143,7 +143,9 @@ static void read_hook_rule(struct reading *r, int hook, const char *line)
 		return;
 	chain = chain_entry(r->c, r->kind, target, &helper);
 	if (chain != NULL && helper == NO_HELPER) {
+		snprintf(only, sizeof(only), "-A %s -j %s", hook_names[hook], target);
 		chain->hooks |= 1U << hook;
+		chain->jumps[hook] += strcmp(line, only) == 0;
 		if (chain->at[hook] == 0)
 			chain->at[hook] = r->place[hook];
 	} else if (changes_mark(line) && r->c->marks_at[r->kind][hook] == 0) {
@@ -365,7 +367,7 @@ void chain_removal(const struct ipq_chain *c, unsigned hooks, FILE *script)
 		return;
 	}
 	for (unsigned h = 0; h < HOOKS; h++)
-		if ((c->hooks & hooks & 1U << h) != 0)
+		for (unsigned n = 0; (c->hooks & hooks & 1U << h) != 0 && n < c->jumps[h]; n++)
 			fprintf(script, "-D %s -j %s\n", hook_names[h], c->name);
 	if ((c->hooks & ~hooks) != 0)
 		return;

@@ -39,6 +39,7 @@ struct ipq_chain {
 	bool bypass;
 	unsigned rules;		      /* in the chain */
 	unsigned hooks;		      /* bit i: hook_names[i] jumps to it */
+	unsigned jumps[HOOKS];	      /* how often each does, without a condition */
 	unsigned at[HOOKS];	      /* the place of that jump among the rules of the hook, from 1 */
 	struct mark mark;	      /* of packets that its process repeats; mask 0: none */
 	struct mark known[KNOWN_MAX]; /* of chains after it, whose repeated packets it lets pass */

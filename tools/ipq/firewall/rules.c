@@ -210,20 +210,23 @@ static bool table_works(enum firewall_kind kind)
 	return status == 0;
 }
 
-/* Our rules in this kind were added, and there were none before. */
-static void remove_added(struct rules *r, enum firewall_kind kind)
+/* After a failure: our rules that were added all the same, where there were none with our name before. */
+static void remove_added(struct rules *r, enum firewall_kind first, enum firewall_kind last)
 {
-	struct ipq_chain own = { .kind = kind, .exists = true, .hooks = r->options.hooks };
 	struct ipq_error e;
+	struct chains now;
 	char what[80];
 
-	snprintf(own.name, sizeof(own.name), "%s", r->name);
-	if (r->options.kind == RULES_QUEUE)
-		own.helpers = rules_have_flows(r) ? (1U << HELPERS) - 1 : 1U << HELPER_DONE;
-	if (rules_own_chain(r, kind) == NULL &&
-	    chain_remove(&own, ALL_HOOKS, CHANGE_WAIT_MS, r->options.who, r->lock, &e) < 0)
-		text_complain(r->options.who, "left: %s; \"ipq clean\" removes it. %s",
-			      chain_describe(&own, what, sizeof(what)), e.text);
+	chains_read(&now, 1U << first | 1U << last);
+	for (size_t i = 0; i < now.count; i++) {
+		const struct ipq_chain *c = &now.chain[i];
+
+		if (strcmp(c->name, r->name) == 0 && rules_own_chain(r, c->kind) == NULL &&
+		    chain_remove(c, ALL_HOOKS, CHANGE_WAIT_MS, r->options.who, r->lock, &e) < 0)
+			text_complain(r->options.who, "left: %s; \"ipq clean\" removes it. %s",
+				      chain_describe(c, what, sizeof(what)), e.text);
+	}
+	chains_free(&now);
 }
 
 /* One flavour, or nftables. */
@@ -236,8 +239,11 @@ static int install_candidate(struct rules *r, enum firewall_kind kind, struct ip
 	r->on_top = true;
 	r->families = 0;
 	err = install_kind(r, kind, e);
-	if (err < 0)
+	if (err < 0) {
+		/* A tool that was killed may have added them. */
+		remove_added(r, kind, kind);
 		return err;
+	}
 	r->kind[r->families++] = kind;
 	if (kind == FIREWALL_NFT || !kernel_has_ipv6())
 		return 0;
@@ -248,7 +254,7 @@ static int install_candidate(struct rules *r, enum firewall_kind kind, struct ip
 		return 0;
 	}
 	if (err == -EAGAIN || table_works(kind + 1)) {
-		remove_added(r, kind);
+		remove_added(r, kind, kind + 1);
 		r->families = 0;
 		return ipq_fail(e, -err, "%s", six.text);
 	}
@@ -407,10 +413,11 @@ static int find_missing(const struct rules *r, struct ipq_error *e)
 }
 
 /*
- * Back to these filters after a change that failed. If it failed in the second family only, the first one queues what
- * the old filters match and more, until it has its old rules again: now, or when rules_check() tries again.
+ * Back to these filters after a change that failed. A family that was changed, or whose tool was killed after it had
+ * changed it, queues what the old filters match and more, until it has its old rules again: now, or when rules_check()
+ * tries again.
  */
-static void take_back(struct rules *r, const struct rules *was)
+static void take_back(struct rules *r, const struct rules *was, int err)
 {
 	struct ipq_error e;
 
@@ -418,7 +425,9 @@ static void take_back(struct rules *r, const struct rules *was)
 	r->no_match = was->no_match;
 	r->change = was->change;
 	forget_old(r);
-	if (r->touched && apply(r, r->kind[0], script_chain, &e) < 0)
+	if (err == -EAGAIN && !r->touched)
+		return;
+	if (err == -EAGAIN || apply_all(r, script_chain, &e) < 0)
 		r->change = UNSETTLED;
 }
 
@@ -441,7 +450,7 @@ int rules_extend(struct rules *r, const struct bpf_program *filter, size_t filte
 		err = apply_chain(r, e);
 		r->change = EXTENDED;
 		if (err < 0)
-			take_back(r, &was);
+			take_back(r, &was, err);
 	}
 	release_lock(r);
 	return err;
