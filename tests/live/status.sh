@@ -19,6 +19,7 @@ nfqueue() {
 nfqueue 3 -p udp --dport 7003
 nfqueue 5 -p udp --dport 7005 -m comment --comment "$(printf 'red \033[31m -j NFQUEUE --queue-num 9')"
 $iptables -w -A OUTPUT -p udp --dport 7006 -j NFQUEUE --queue-num 6 --queue-bypass
+nfqueue 2 -p udp --dport 7002
 expect "packets pass through queue 3" $FLOW udp -n 20 7003
 expect "a rule without an owner drops packets" $FLOW udp -n 5 -e 0 -w 200 7005
 
@@ -42,11 +43,11 @@ expect "a comment's escape sequence does not reach the terminal" sh -c \
 	"$IPQ status | grep -q 'red.*31m' && ! $IPQ status | LC_ALL=C grep -q '[^ -~]'"
 
 $IPQ status --json >$work/json
-expect_text "the JSON output is valid and has the same values" "3:True:None 4:True:no 5:False:no 6:False:no 20" python3 -c "
+expect_text "the JSON output is valid and has the same values" "2:False:no 3:True:None 4:True:no 5:False:no 6:False:no 20" python3 -c "
 import json
 s = json.load(open('$work/json'))
 print(*('%d:%s:%s' % (q['queue'], q['owned'], q['problem'] and q['problem'].split()[0]) for q in s['queues']),
-      s['queues'][0].get('packets', 20))"
+      s['queues'][1].get('packets', 20))"
 
 for python in python3 /usr/bin/python3; do
 	$python -c 'import prometheus_client.openmetrics.parser' 2>/dev/null && parser=$python

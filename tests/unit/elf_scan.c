@@ -99,6 +99,52 @@ static void both_sizes_and_byte_orders_are_read(void **state)
 	}
 }
 
+static void runpath_counts_and_rpath_only_without_it(void **state)
+{
+	struct elf_facts e;
+	size_t at;
+
+	(void)state;
+	build(true, false);
+	at = put_dynamic(1024, DT_RUNPATH, 23);
+	at = put_dynamic(at, DT_RPATH, 13);
+	assert_int_equal(elf_read(&e, file, SIZE), 0);
+	assert_string_equal(e.runpath, "$ORIGIN/lib");
+	assert_false(e.is_rpath);
+	at = put_dynamic(1024, DT_RPATH, 13);
+	put_dynamic(at, DT_RUNPATH, 23);
+	assert_int_equal(elf_read(&e, file, SIZE), 0);
+	assert_string_equal(e.runpath, "$ORIGIN/lib");
+	assert_false(e.is_rpath);
+	at = put_dynamic(at, DT_RPATH, 23);
+	put_dynamic(at, DT_SONAME, 35); /* instead of another one */
+	assert_int_equal(elf_read(&e, file, SIZE), 0);
+	assert_string_equal(e.runpath, "libc.so.6");
+	assert_true(e.is_rpath);
+}
+
+static void libraries_beyond_the_room_are_left_out(void **state)
+{
+	struct {
+		struct elf_facts e;
+		uint8_t after[4096];
+	} both;
+	size_t at = 2400; /* behind all that is there */
+
+	(void)state;
+	build(true, false);
+	for (unsigned i = 0; i < ELF_NEEDED + 7; i++)
+		at = put_dynamic(at, DT_NEEDED, 13);
+	at = put_dynamic(at, DT_STRTAB, ADDRESS + STRINGS);
+	put_dynamic(at, DT_NULL, 0);
+	put_segment(64 + 2 * sizeof(Elf64_Phdr), PT_DYNAMIC, 2400, at + 16 - 2400);
+	memset(both.after, 0xee, sizeof(both.after));
+	assert_int_equal(elf_read(&both.e, file, SIZE), 0);
+	assert_int_equal(both.e.needed_count, ELF_NEEDED);
+	for (size_t i = 0; i < sizeof(both.after); i++)
+		assert_int_equal(both.after[i], 0xee);
+}
+
 static void static_libipq_is_recognised_by_its_messages(void **state)
 {
 	static const char messages[] = "Unable to create netlink handle\0Unable to create netlink "
@@ -194,6 +240,8 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(both_sizes_and_byte_orders_are_read),
+		cmocka_unit_test(runpath_counts_and_rpath_only_without_it),
+		cmocka_unit_test(libraries_beyond_the_room_are_left_out),
 		cmocka_unit_test(static_libipq_is_recognised_by_its_messages),
 		cmocka_unit_test(non_elf_is_distinguished_from_damaged_elf),
 		cmocka_unit_test(unterminated_names_are_ignored),

@@ -67,7 +67,9 @@ static void json_is_well_formed_for_any_bytes(void **state)
 	json_is("gr\xc3\xbc\xc3\x9f \xe2\x82\xac \xf0\x9f\x90\xa7",
 		"\"gr\xc3\xbc\xc3\x9f \xe2\x82\xac \xf0\x9f\x90\xa7\"");
 	json_is("\xff\xc3", "\"\\ufffd\\ufffd\"");
-	json_is("\xc0\xaf", "\"\\ufffd\\ufffd\"");	      /* longer than need be */
+	json_is("\xc0\xaf", "\"\\ufffd\\ufffd\""); /* longer than need be */
+	json_is("\xe0\x80\xaf", "\"\\ufffd\\ufffd\\ufffd\"");
+	json_is("\xf0\x80\x80\xaf", "\"\\ufffd\\ufffd\\ufffd\\ufffd\"");
 	json_is("\xed\xa0\x80", "\"\\ufffd\\ufffd\\ufffd\""); /* a surrogate */
 	json_is("\xc2\x9b", "\"\\u009b\"");		      /* CSI in one byte, to some terminals */
 	json_is("a\xe2\x80\xae"
