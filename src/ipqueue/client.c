@@ -396,7 +396,8 @@ static int serve(struct engine *e, struct client *c, const void *request, size_t
 		return 0;
 	if (c->pid == 0 && (int32_t)r.pid > 0)
 		set_pid(e, c, r.pid);
-	if (r.type == IPQM_MODE)
+	/* If the program does not wait for the request, packets may be later ones too, which have the new mode. */
+	if (r.type == IPQM_MODE && e->calling)
 		e->receive_earlier(e);
 	if (c->fd < 0) /* it ended meanwhile */
 		return 0;
@@ -493,7 +494,9 @@ int client_request(struct engine *e, struct client *c, const struct iovec *piece
 	int err;
 
 	request = gather(e, piece, pieces, &len);
+	e->calling = true;
 	err = serve(e, c, request, len);
+	e->calling = false;
 	engine_flush(e);
 	engine_extend_end(e);
 	return err;

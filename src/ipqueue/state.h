@@ -105,6 +105,7 @@ struct engine {
 	bool adopt, lossless, keep;
 	bool patient; /* lossless or keep: packets wait for clients */
 	bool configured, ended, eof_sent, awaiting_owner;
+	bool calling;				   /* the program waits for the end of its request */
 	bool receiving;				   /* in receive_earlier */
 	void (*receive_earlier)(struct engine *e); /* receives and delivers what the source has now */
 	int refused;				   /* the source's -errno for the last configuration, or 0 */
