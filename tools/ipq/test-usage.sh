@@ -60,6 +60,25 @@ grep -q '2 rules are correct' "$work/out" || failed=1
 refused 'bits 0xff000000 of packet marks' filter --on INPUT --dry-run 'mark 0x1000001 tcp'
 refused '4 to 31 adjacent bits' filter --on INPUT --mark-bits 0xff00ff --dry-run drop
 refused 'need --on HOOK' filter --keep-rules drop
+for alone in --bypass --dry-run --via=nftables --mark-bits=0xf; do
+	refused 'need --on HOOK' filter $alone drop
+done
+refused 'cannot be used with --source' filter --source pcap:/dev/null --on INPUT drop
+refused 'cannot be used with --source' filter --source pcap:/dev/null --queue 5 drop
+for queues in 65536 0-65536 3-2 5- -5 5x 5-6x x ''; do
+	refused 'a queue number or a range is needed' filter --queue "$queues" drop
+done
+refused '64 queues at most' filter --queues 0-64 drop
+refused '--via is nftables' filter --via iptable --on INPUT drop
+refused 'an NFLOG group from 0 to 65535' watch -g 65536
+refused 'a number, 1 or more' watch -c 0
+refused 'a number, 1 or more' watch -c 5x
+refused 'only one of' watch -s nflog:5 -g 5
+refused 'only one of' watch -r file -g 5
+refused 'must not have a comma' watch -r a,b
+refused 'need -w FILE' watch -C 5
+refused '-W needs -C' watch -W 5 -w file
+refused 'only the last part' watch -G 5 -w %H/file
 refused 'unknown option' clean --nonsense
 
 # A closed standard output is no descriptor for anything else, and what cannot be written is an error.
