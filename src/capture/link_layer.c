@@ -310,7 +310,7 @@ static bool parse_attributes(const uint8_t *data, size_t len, struct frame *f, b
 			f->mark = get32(p);
 		} else if (type == HWADDR && size >= 12) {
 			set_address(f, p + 4, get16(p));
-		} else if (type == PAYLOAD && p - data <= LINK_LEN_MAX) {
+		} else if (type == PAYLOAD && size > 0 && p - data <= LINK_LEN_MAX) {
 			f->link_len = (uint16_t)(p - data);
 			f->limit = (uint32_t)size;
 			set_length_field(f, f->link_len - 4U, f->link_len - 4U, is_little);

@@ -254,6 +254,16 @@ static void nflog_has_hook_and_mark(void **state)
 	assert_int_equal(f.mark, 0x12a);
 }
 
+/* The attribute after an empty payload begins like a packet: its length is 0x45. */
+static void nflog_with_empty_payload_has_no_packet(void **state)
+{
+	uint8_t frame[8 + 0x48] = { 2, 0, 0, 7, 4, 0, 9, 0, 0x45, 0, 10, 0 };
+	struct frame f;
+
+	(void)state;
+	assert_false(PARSE(LINKTYPE_NFLOG, frame, &f));
+}
+
 /* Another packet in a frame: what the frame then is. Returns its length; bytes: at most 200. */
 static size_t change(uint32_t type, const uint8_t *bytes, size_t len, size_t payload_len, uint8_t *changed)
 {
@@ -323,6 +333,7 @@ int main(void)
 		cmocka_unit_test(lengths_beyond_the_frame_are_rejected),
 		cmocka_unit_test(ipv6_packet_without_next_header_ends_with_its_header),
 		cmocka_unit_test(nflog_has_hook_and_mark),
+		cmocka_unit_test(nflog_with_empty_payload_has_no_packet),
 		cmocka_unit_test(length_before_the_packet_follows),
 		cmocka_unit_test(frame_check_sequence_is_recomputed),
 	};
