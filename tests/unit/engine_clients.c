@@ -350,6 +350,54 @@ static void request_of_the_calling_thread_takes_effect_without_a_step(void **sta
 	close_room(&r);
 }
 
+#define WHOLE (112 + 60) /* a message with a packet of 60 bytes */
+#define CUT (112 + 24)	 /* with 21 bytes, and padding */
+
+static void earlier_packets_come_before_a_new_mode_and_a_refusal(void **state)
+{
+	struct room r = open_room(false, NULL);
+	static unsigned char buf[ROOM];
+	unsigned char request[64];
+	struct iovec piece = { request, 0 };
+	int pair[2], client;
+
+	(void)state;
+	assert_int_equal(engine_socketpair(pair, 0), 0);
+	client = engine_add(r.engine, pair[0], AF_INET, WIRE_LP64, 7, true);
+	assert_true(client > 0);
+	piece.iov_len = wire_put_mode(WIRE_LP64, request, 7, COPY_PACKET, 0);
+	assert_int_equal(engine_request(r.engine, (uint32_t)client, &piece, 1), 0);
+	fake_push_plain(r.fake, AF_INET, 60);
+	piece.iov_len = wire_put_mode(WIRE_LP64, request, 7, COPY_PACKET, 21);
+	assert_int_equal(engine_request(r.engine, (uint32_t)client, &piece, 1), 0);
+	fake_push_plain(r.fake, AF_INET, 60);
+	piece.iov_len = wire_put_verdict(WIRE_LP64, request, 7, NF_ACCEPT, 4711, 0);
+	assert_int_equal(engine_request(r.engine, (uint32_t)client, &piece, 1), ENOENT);
+	assert_int_equal(next(pair[1], buf), WHOLE);
+	assert_int_equal(next(pair[1], buf), CUT);
+	assert_int_equal(next_error(pair[1]), ENOENT);
+	close(pair[1]);
+	close_room(&r);
+}
+
+/* The engine cannot tell which came first: a packet that came after the request must have the new range. */
+static void mode_that_the_program_sends_applies_to_all_packets_in_the_source(void **state)
+{
+	struct room r = open_room(false, NULL);
+	static unsigned char buf[ROOM];
+	int fd = add(&r, AF_INET, WIRE_LP64, 7);
+
+	(void)state;
+	ask_mode(fd, WIRE_LP64, 7, COPY_PACKET, 0);
+	settle(&r);
+	ask_mode(fd, WIRE_LP64, 7, COPY_PACKET, 21);
+	fake_push_plain(r.fake, AF_INET, 60);
+	settle(&r);
+	assert_int_equal(next(fd, buf), CUT);
+	close(fd);
+	close_room(&r);
+}
+
 static void empty_datagram_does_not_end_the_client(void **state)
 {
 	struct room r = open_room(false, NULL);
@@ -399,6 +447,8 @@ int main(void)
 		cmocka_unit_test(random_requests_affect_no_other_client),
 		cmocka_unit_test(closed_client_ends_if_another_process_has_its_socket),
 		cmocka_unit_test(request_of_the_calling_thread_takes_effect_without_a_step),
+		cmocka_unit_test(earlier_packets_come_before_a_new_mode_and_a_refusal),
+		cmocka_unit_test(mode_that_the_program_sends_applies_to_all_packets_in_the_source),
 		cmocka_unit_test(empty_datagram_does_not_end_the_client),
 		cmocka_unit_test(unsuitable_sockets_are_refused_and_not_closed),
 	};
