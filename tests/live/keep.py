@@ -239,6 +239,21 @@ def test_filter_on():
     report(status == 0 and 'cannot have its own rules' in text, f'the reason is printed, status {status}')
 
 
+def test_filter_beside():
+    """Packets that wait do so too when an ipq filter looks for the kind of firewall that works here."""
+    keeper = Keep(['sleep', '60'], '--patience', '60s')
+    sender = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    sender.sendto(b'waits', ('127.0.0.1', PORT))
+    report(until(lambda: (queue_row() or [0, 0, 0])[2] == 1), 'a packet waits')
+    beside = subprocess.Popen([IPQ, 'filter', '--queue', '5', '--on', 'INPUT', f'drop udp dst port {PORT + 1}'],
+                              stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+    beside.stderr.readline()
+    report(queue_row(5) is not None and queue_row()[2] == 1, 'also after ipq filter --on has started beside it')
+    beside.terminate()
+    beside.communicate()
+    keeper.end()
+
+
 def test_keeper_killed():
     keeper = Keep([CLASSIC, 'accept'])
     until(lambda: (queue_row() or [0] * 5)[3] == 2 and keeper.program())
@@ -274,6 +289,7 @@ def main():
     test_daemon()
     test_start_hangs()
     test_filter_on()
+    test_filter_beside()
     test_keeper_killed()
     test_load()
     test_tcp(iptables)

@@ -14,7 +14,7 @@ expect() {
 	what=$1
 	shift
 	if "$@" >/tmp/said 2>&1; then echo "ok: $what"; else
-		sed 's/^/note: /' /tmp/said
+		sed 's/^/note: /' /tmp/said /run/errors
 		echo "FAILED: $what: $*"
 	fi
 }
@@ -64,12 +64,13 @@ expect "packets are dropped then" traffic udp -n 20 -e 0 -w 500 7000
 
 # With firewall rules of its own, which its successor takes over with the queue.
 echo 'OPTIONS=--queue 6 --on OUTPUT' >/etc/ipq/on.conf
-echo 'drop udp dst port 7004' >/etc/ipq/on.rules
+printf '%s\n' 'mark 7 udp dst port 7003' 'drop udp dst port 7004' >/etc/ipq/on.rules
 filter=ipq-filter@on.service
 expect "a filter with rules of its own starts" systemctl start $filter
 expect "the manager keeps its socket" is $filter NFileDescriptorStore 1
 expect "killed three times: no packet is lost or repeated, and their order is kept" kill_filter 7003
 expect "it was started again three times" is $filter NRestarts 3
+expect "it is active again" systemctl start $filter
 expect "its rules drop packets" traffic udp -n 20 -e 0 -w 500 7004
 expect "it stops" systemctl stop $filter
 expect "its rules are gone" traffic udp -n 20 -w 5000 7004

@@ -76,9 +76,9 @@ static int check_nftables(struct rules *r, struct ipq_error *e)
 
 	if (f != NULL) {
 		snprintf(r->name, sizeof(r->name), "ipq_check_%ld", (long)getpid());
-		r->no_flows = true; /* rules_install() finds out */
+		r->no_flows = r->no_hooks = true; /* of the first, rules_install() finds out */
 		script_chain(r, FIREWALL_NFT, f);
-		r->no_flows = false;
+		r->no_flows = r->no_hooks = false;
 		p.input = fclose(f) == 0 ? script : "";
 		status = subprocess_exec(&p);
 	}

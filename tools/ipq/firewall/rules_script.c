@@ -255,7 +255,9 @@ static void put_table(const struct rules *r, FILE *script)
 			continue;
 		for (size_t i = 0; hook_names[h][i] != '\0'; i++)
 			hook[i] = (char)tolower((unsigned char)hook_names[h][i]);
-		fprintf(script, "\tchain %s {\n\t\ttype filter hook %s priority -150;\n\t\t", hook, hook);
+		fprintf(script, "\tchain %s {\n\t\t", hook);
+		if (!r->no_hooks)
+			fprintf(script, "type filter hook %s priority -150;\n\t\t", hook);
 		if (rules_have_flows(r))
 			put_nft_marks(r, script);
 		if (r->options.kind == RULES_LOG)

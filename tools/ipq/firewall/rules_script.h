@@ -27,6 +27,9 @@ struct rules {
 	bool no_match;		 /* this kernel has no bpf match */
 	bool touched;		 /* a change has succeeded in one family at least */
 	bool no_flows;		 /* it has no connection marks */
+	/* Chains without hooks: the kernel adds and removes them even for a check, and drops all packets that wait in
+	 * any queue when a hook is removed. */
+	bool no_hooks;
 	uint64_t packets, bytes; /* see rules_passed(): by the rules that were replaced */
 	bool on_top;		 /* our jumps are, or are about to become, the first rule of each hook */
 	bool old_all;		 /* all packets came by the old filters */
