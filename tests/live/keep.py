@@ -239,6 +239,21 @@ def test_filter_on():
     report(status == 0 and 'cannot have its own rules' in text, f'the reason is printed, status {status}')
 
 
+def test_filter_on_killed():
+    """Each packet passes the filter's own rules once, also those that it accepts before its rules replace the old ones."""
+    port = PORT + 2
+    keeper = Keep([IPQ, 'filter', '--queue', '0', '--on', 'OUTPUT', f'mark 7 udp dst port {port}'], '--patience', '60s')
+    until(lambda: any('in force' in line for line in keeper.text))
+    sender = subprocess.Popen([TRAFFIC, '1000', '1', '2', str(port)], stdout=subprocess.PIPE, text=True)
+    for _ in range(3):
+        time.sleep(random.uniform(0.1, 0.3))
+        keeper.kill(signal.SIGKILL)
+    output = sender.communicate()[0].strip()
+    text = keeper.end()[1]
+    report(sender.returncode == 0 and ' order 0 ' in output and 'came back' not in text,
+           f'ipq filter --on is killed: {output} {[line for line in text.splitlines() if "came back" in line]}')
+
+
 def test_filter_beside():
     """Packets that wait do so too when an ipq filter looks for the kind of firewall that works here."""
     keeper = Keep(['sleep', '60'], '--patience', '60s')
@@ -289,6 +304,7 @@ def main():
     test_daemon()
     test_start_hangs()
     test_filter_on()
+    test_filter_on_killed()
     test_filter_beside()
     test_keeper_killed()
     test_load()

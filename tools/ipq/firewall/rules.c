@@ -26,12 +26,22 @@ static void make_lock_file(void)
 		close(fd);
 }
 
-/* The rules of a queue that this process has inherited are its predecessor's, which has ended. */
-static void forget_predecessor(struct chains *chains)
+/*
+ * The rules of a queue that this process has inherited are its predecessor's, which has ended. With its mark they know
+ * the packets that this process accepts before it has rules of its own. If they keep flows, decisions of the
+ * predecessor end with its mark.
+ */
+static void succeed_predecessor(struct rules *r)
 {
-	for (size_t i = 0; i < chains->count; i++)
-		if (!chains->chain[i].log && held_has(chains->chain[i].number))
-			chains->chain[i].alive = 0;
+	for (size_t i = 0; i < r->chains.count; i++) {
+		struct ipq_chain *c = &r->chains.chain[i];
+
+		if (c->log || !held_has(c->number))
+			continue;
+		c->alive = 0;
+		if (!c->flows && !rules_have_flows(r) && c->mark.mask == r->options.mark_bits)
+			r->mark = c->mark;
+	}
 }
 
 static int open_rules(struct rules *r, struct ipq_error *e)
@@ -54,8 +64,8 @@ static int open_rules(struct rules *r, struct ipq_error *e)
 	err = chains_read(&r->chains, ALL_KINDS);
 	if (err < 0)
 		return ipq_fail(e, ENOMEM, "out of memory");
-	forget_predecessor(&r->chains);
-	return r->options.kind == RULES_LOG ? 0 : rules_choose_mark(r, e);
+	succeed_predecessor(r);
+	return r->options.kind == RULES_LOG || r->mark.mask != 0 ? 0 : rules_choose_mark(r, e);
 }
 
 static void release_lock(struct rules *r)
