@@ -204,6 +204,7 @@ static void icmp_error_quotes_the_numbers_of_the_sender(void **state)
 	for (size_t quoted = 28; quoted <= 40; quoted += 4) {
 		size_t len = quote(error, quoted);
 
+		memset(error + len, 0xee, 12);
 		assert_int_equal(ipq_edit_begin(&e, error, len, len, 0), 0);
 		assert_int_equal(ipq_tcp_begin(t, &s, &e, 0, IPQ_TCP_KNOWN_ONLY), 0);
 		assert_int_equal(ipq_tcp_end(&s), IPQ_TCP_CHANGED);
@@ -211,6 +212,8 @@ static void icmp_error_quotes_the_numbers_of_the_sender(void **state)
 		assert_int_equal(get32(error + 52), A_ISN + 5);
 		if (quoted >= 32)
 			assert_int_equal(get32(error + 56), B_ISN + 11);
+		for (size_t i = len; i < len + 12; i++)
+			assert_int_equal(error[i], 0xee);
 	}
 	/* Less than the ports and the sequence number, another connection, no error. */
 	for (unsigned i = 0; i < 3; i++) {
@@ -222,6 +225,54 @@ static void icmp_error_quotes_the_numbers_of_the_sender(void **state)
 		assert_int_equal(ipq_tcp_begin(t, &s, &e, 0, 0), 0);
 		assert_int_equal(ipq_tcp_end(&s), IPQ_TCP_UNCHANGED);
 	}
+	ipq_tcp_close(t);
+}
+
+static size_t write_six(uint8_t *packet, uint8_t protocol, const void *body, size_t len)
+{
+	memset(packet, 0, 40);
+	packet[0] = 0x60;
+	put16(packet + 4, (unsigned)len);
+	packet[6] = protocol;
+	packet[7] = 64;
+	packet[8] = packet[24] = 0xfd;
+	packet[39] = 1;
+	memcpy(packet + 40, body, len);
+	assert_int_equal(ipq_checksum_complete(packet, 40 + len), 0);
+	return 40 + len;
+}
+
+/* Whether an ICMPv6 message of this type that quotes the packet is changed, as an error is. */
+static bool moves_quote_in(struct ipq_tcp *t, unsigned type, const uint8_t *packet, size_t packet_len)
+{
+	uint8_t body[200] = { (uint8_t)type }, message[300];
+	struct ipq_tcp_segment s;
+	size_t len;
+
+	memcpy(body + 8, packet, packet_len);
+	len = write_six(message, IPPROTO_ICMPV6, body, 8 + packet_len);
+	assert_int_equal(ipq_edit_begin(&e, message, len, len, 0), 0);
+	assert_int_equal(ipq_tcp_begin(t, &s, &e, 0, 0), 0);
+	return ipq_tcp_end(&s) == IPQ_TCP_CHANGED;
+}
+
+static void icmpv6_errors_quote_and_other_messages_do_not(void **state)
+{
+	struct ipq_tcp *t = open_table(IPQ_TCP_RECORDED);
+	uint8_t tcp[24] = { [12] = 0x50, [13] = IPQ_TCP_ACK }, packet[100], later[100];
+	size_t len;
+
+	(void)state;
+	memcpy(tcp + 20, "evil", 4);
+	len = write_six(packet, IPPROTO_TCP, tcp, sizeof(tcp));
+	assert_int_equal(ipq_edit_begin(&e, packet, len, sizeof(packet), 0), 0);
+	assert_int_equal(ipq_tcp_substitute(t, &e, 0, "evil", 4, "goodness", 8), IPQ_TCP_CHANGED);
+	tcp[7] = 4; /* the next one */
+	len = write_six(later, IPPROTO_TCP, tcp, sizeof(tcp));
+	assert_true(moves_quote_in(t, 2, later, len)); /* too big */
+	assert_true(moves_quote_in(t, 127, later, len));
+	assert_false(moves_quote_in(t, 128, later, len)); /* an echo may have any data */
+	assert_false(moves_quote_in(t, 200, later, len));
 	ipq_tcp_close(t);
 }
 
@@ -1447,6 +1498,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(icmp_error_quotes_the_numbers_of_the_sender),
+		cmocka_unit_test(icmpv6_errors_quote_and_other_messages_do_not),
 		cmocka_unit_test(acknowledgement_of_text_that_grew_beyond_the_window_is_in_it),
 		cmocka_unit_test(recorded_acknowledgement_moves_forward),
 		cmocka_unit_test(answer_to_the_number_of_a_syn_is_forged),
