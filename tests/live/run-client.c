@@ -287,7 +287,7 @@ static int probed = NETLINK_FIREWALL, other = NETLINK_IP6_FW;
 
 static void probe_options(int fd)
 {
-	int one = 1, size = 65536;
+	int one = 1, none = 0, many = 33, size = 65536;
 	socklen_t len = sizeof(one);
 
 	EXPECT(value_of(fd, SOL_SOCKET, SO_TYPE) == SOCK_RAW);
@@ -296,7 +296,16 @@ static void probe_options(int fd)
 	EXPECT(set_option(fd, SOL_SOCKET, SO_RCVBUF, &size, sizeof(size)) == 0);
 	EXPECT(value_of(fd, SOL_SOCKET, SO_RCVBUF) == 2 * size);
 	EXPECT(set_option(fd, 270, NETLINK_NO_ENOBUFS, &one, sizeof(one)) == 0);
+	EXPECT(value_of(fd, 270, NETLINK_NO_ENOBUFS) == 1);
+	EXPECT(value_of(fd, 270, NETLINK_PKTINFO) == 0);
+	EXPECT(set_option(fd, 270, NETLINK_PKTINFO, &one, sizeof(one)) == 0);
+	EXPECT(set_option(fd, 270, NETLINK_NO_ENOBUFS, &none, sizeof(none)) == 0);
+	EXPECT(value_of(fd, 270, NETLINK_NO_ENOBUFS) == 0);
+	EXPECT(value_of(fd, 270, NETLINK_PKTINFO) == 1);
 	EXPECT(set_option(fd, 270, NETLINK_ADD_MEMBERSHIP, &one, sizeof(one)) == 0);
+	EXPECT(set_option(fd, 270, NETLINK_ADD_MEMBERSHIP, &none, sizeof(none)) < 0 && errno == EINVAL);
+	EXPECT(probed != NETLINK_FIREWALL || /* others may have more groups */
+	       (set_option(fd, 270, NETLINK_ADD_MEMBERSHIP, &many, sizeof(many)) < 0 && errno == EINVAL));
 	EXPECT(set_option(fd, 270, NETLINK_NO_ENOBUFS, &one, 2) == 0);
 	EXPECT(set_option(fd, 270, NETLINK_ADD_MEMBERSHIP, &one, 2) < 0 && errno == EINVAL);
 	EXPECT(set_option(fd, 270, NETLINK_NO_ENOBUFS, (void *)8, sizeof(one)) < 0 && errno == EFAULT);
@@ -312,6 +321,9 @@ static void probe_names(int fd)
 	socklen_t len = sizeof(got);
 	int second;
 
+	me.nl_family = AF_INET;
+	EXPECT(bind_to(fd, &me, sizeof(me)) < 0 && errno == EINVAL);
+	me.nl_family = AF_NETLINK;
 	EXPECT(bind_to(fd, &me, sizeof(me)) == 0);
 	EXPECT(name_of(fd, &got, &len) == 0 && len == sizeof(got));
 	EXPECT(got.nl_family == AF_NETLINK && got.nl_pid == (uint32_t)getpid() && got.nl_groups == 0);

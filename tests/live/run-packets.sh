@@ -77,6 +77,20 @@ Netlink dropped   : 0
 Netfilter dropped : 0
 cat: /proc/net/ip5_queue: No such file or directory" $IPQ run -- sh "$work/peer.sh" "$RAW"
 
+# What a process may do depends on its own namespaces.
+if unshare -U -r true 2>/dev/null; then
+	expect_text "a program in a user namespace of its own has no right to the queue" "refused: Operation not permitted" \
+		sh -c "$IPQ run --log $work/log -- unshare -U -r $RAW accept 1 2>&1; true"
+	expect "the log says so" grep -q "opened ip_queue (64-bit), without CAP_NET_ADMIN\|(32-bit), without" $work/log
+	rm -f $work/log
+fi
+if unshare -p -f true 2>/dev/null; then
+	expect "a program in a process namespace of its own gets netlink's answers" \
+		$IPQ run --log $work/log -- unshare -p -f "$RAW" probe
+	expect "it has its number there" grep -q "process 1 opened ip_queue" $work/log
+	rm -f $work/log
+fi
+
 start timeout ${IPQ_PATIENCE:-30} $IPQ run -- sh -c "env $RAW accept 100"
 wait_for_queue
 expect "children of the program receive packets" $FLOW udp -n 100 7000
