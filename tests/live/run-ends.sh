@@ -71,6 +71,17 @@ for victim in front supervisor program; do
 	started=
 done
 
+# Nobody is left who could kill it: the kernel does.
+rm -f $work/owned
+$IPQ run -- $RAW sleep $work/owned &
+started=$!
+until_there $work/owned
+kill -KILL $(cat /proc/$started/task/$started/children) $started
+wait $started
+started=
+expect "both processes of ipq run killed: the program has ended" until_gone raw-native
+expect "both processes of ipq run killed: the queue is free" wait_for_no_queue
+
 # A program that becomes a daemon returns to the shell and still receives packets.
 rm -f $work/owned
 expect_text "ipq run ends with the parent of a daemon" 42 status_of timeout ${IPQ_PATIENCE:-5} $IPQ run --log $work/log $RAW daemon $work/owned
