@@ -120,6 +120,9 @@ def report_times(deaths, gaps):
 
 
 def main():
+    if keep.SANITIZER:
+        print('skipped: a sanitizer makes the start of a program longer than the time between two deaths')
+        sys.exit(77)
     iptables = keep.find_iptables()
     for port in '--dport', '--sport':
         subprocess.run(f'{iptables} -w -A OUTPUT -p tcp {port} 7100 -j NFQUEUE --queue-num 0'.split(), check=True)
@@ -129,7 +132,8 @@ def main():
     chance.shuffle(plan)
     seconds = sum(EACH + PAUSE.get(way, 0) for way in plan) + 1
     length = min(65536, max(16384, RATE))
-    keeper = keep.Keep([keep.PROGRAM, API], '--length', str(length), '--watchdog', f'{WATCHDOG}ms', '--patience', '60s')
+    keeper = keep.Keep([keep.PROGRAM, API], '--length', str(length), '--watchdog', f'{WATCHDOG}ms', '--patience', '60s',
+                       '--restart-limit', '0')
     keep.until(keep.arrives)
     connections = Connections(CONNECTIONS)
     with tempfile.NamedTemporaryFile('r') as file:
