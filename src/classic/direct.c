@@ -76,7 +76,7 @@ static int open_direct(struct classic *c, const char *name, struct ipq_error *e)
 		c->source->ops->close(c->source);
 		return ipq_fail(e, -err, "cannot duplicate a descriptor: %s", strerror(-err));
 	}
-	if (getsockname(c->public.fd, (struct sockaddr *)&local, &len) == 0)
+	if (getsockname(c->public.fd, (struct sockaddr *)&local, &len) == 0 && len == sizeof(local))
 		c->public.local = local;
 	c->default_rcvbuf = classic_receive_buffer(c);
 	err = c->batch > 1 ? classic_batch_set(c, c->batch) : 0;

@@ -50,7 +50,7 @@ static void read_local_address(struct classic *c)
 	struct sockaddr_nl local;
 	socklen_t len = sizeof(local);
 
-	if (getsockname(c->public.fd, (struct sockaddr *)&local, &len) == 0)
+	if (getsockname(c->public.fd, (struct sockaddr *)&local, &len) == 0 && len == sizeof(local))
 		c->public.local = local;
 }
 

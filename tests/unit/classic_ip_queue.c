@@ -68,7 +68,7 @@ static int end(void **state)
 static void answer(uint32_t seq, int error)
 {
 	const struct nlmsghdr request = { .nlmsg_len = 56, .nlmsg_type = IPQM_MODE, .nlmsg_seq = seq };
-	unsigned char message[64];
+	unsigned char message[64] = { 0 };
 	size_t len = wire_put_error(message, error, h->local.nl_pid, &request, sizeof(request));
 
 	assert_int_equal(send(kernel, message, len, 0), len);

@@ -998,11 +998,12 @@ static void texts_together_are_replaced_as_one_by_one(void **state)
 		for (unsigned n = 0; n < 60; n++) {
 			uint32_t len = 1 + random_below(300),
 				 at = random_below(4) ? sent : random_below(sent + 600);
-			struct packet p = { .flags = IPQ_TCP_ACK, .text = stream + at, .text_len = len };
+			struct packet p = { .flags = IPQ_TCP_ACK, .text_len = len };
 			uint32_t packet_len;
 
 			if (at + len > sizeof(stream))
 				continue;
+			p.text = stream + at;
 			p.sequence = A_ISN + 1 + at;
 			p.acknowledgement = B_ISN + 1;
 			if (sent < at + len)
