@@ -79,6 +79,18 @@ both "the first ones are not" -n 5 7020
 stop
 expect_text "the counter of the rule that stayed" 12000 awk '/count udp dst port 7021$/ { n = $2 } END { print n }' "$log"
 
+# The end while packets wait in the queue: each arrives, decided by the filter or past it.
+for round in 1 2 3; do
+	start $IPQ filter --on OUTPUT --queue 700 'count udp dst port 7040'
+	wait_for_rule OUTPUT
+	$FLOW udp -n 6000 7040 >$work/7040 &
+	flow=$!
+	sleep 0.05
+	stop
+	wait $flow
+	expect_text "no packet is lost at the end ($round)" 0 echo $?
+done
+
 # The end while each action holds packets, which leave at once with what other actions have done to them.
 $iptables -w -A INPUT -m mark --mark 5 -j DROP
 start $IPQ filter --on OUTPUT --queue 700 'delay 30s udp dst port 7030' 'delay 30s jitter 100ms udp dst port 7031' \

@@ -74,12 +74,12 @@ static int handle(struct worker *w, unsigned n)
 	return w->session->handler->batch(w, n);
 }
 
-/* Up to the end of the source, an error, or session_stop(). */
+/* Up to the end of the source, an error, or join_workers(): as long as there are rules, packets come. */
 static int receive(struct worker *w)
 {
 	const struct session_handler *h = w->session->handler;
 
-	while (!w->session->stopping) {
+	while (!w->session->leaving) {
 		int n = ipq_queue_recv(w->queue, w->packet, SOURCE_BATCH_MAX,
 				       h->timeout != NULL ? h->timeout(w) : -1);
 		int err;
@@ -327,7 +327,7 @@ static int start_workers(struct session *s)
 
 static void join_workers(struct session *s)
 {
-	s->stopping = true;
+	s->stopping = s->leaving = true;
 	session_wake_all(s);
 	for (unsigned i = 0; i < s->workers; i++) {
 		struct worker *w = &s->worker[i];
