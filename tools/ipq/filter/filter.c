@@ -289,7 +289,7 @@ static int run(int argc, char **argv)
 
 	f.session.context = &f.common;
 	f.common.hold = HOLD_DEFAULT;
-	f.common.injector.ipv4 = f.common.injector.ipv6 = -1;
+	inject_init(&f.common.injector);
 	if (getrandom(&f.seed, sizeof(f.seed), 0) < 0)
 		f.seed = (uint64_t)realtime_ns();
 	status = parse(&f, argc, argv);

@@ -2,6 +2,7 @@
 #include <arpa/inet.h>
 #include <errno.h>
 #include <netinet/in.h>
+#include <pthread.h>
 #include <string.h>
 #include <sys/random.h>
 #include <sys/socket.h>
@@ -14,6 +15,12 @@
 #ifndef IPV6_HDRINCL
 #define IPV6_HDRINCL 36
 #endif
+
+void inject_init(struct injector *in)
+{
+	in->ipv4 = in->ipv6 = -1;
+	pthread_mutex_init(&in->lock, NULL);
+}
 
 int inject_open(struct injector *in)
 {
@@ -62,18 +69,54 @@ static uint64_t hash(const struct injector *in, const uint8_t *p, size_t len)
 	return h != 0 ? h : 1;
 }
 
+/* The first slot of those for this hash. */
+static struct inject_slot *place(struct injector *in, uint64_t h)
+{
+	return &in->slot[h % (INJECT_SLOTS / INJECT_WAYS) * INJECT_WAYS];
+}
+
+static bool is_free(const struct inject_slot *s, int64_t now)
+{
+	return s->turns == 0 || s->until < now;
+}
+
+/* The slot of a packet that will still come, or NULL. */
+static struct inject_slot *find_slot(struct injector *in, uint64_t h, int64_t now)
+{
+	struct inject_slot *s = place(in, h), *end = s + INJECT_WAYS;
+
+	for (; s < end; s++)
+		if (s->hash == h && !is_free(s, now))
+			return s;
+	return NULL;
+}
+
+/* A free slot, or that of the oldest packet; then free. */
+static struct inject_slot *take_slot(struct injector *in, uint64_t h, int64_t now)
+{
+	struct inject_slot *s = place(in, h), *end = s + INJECT_WAYS, *oldest = s;
+
+	for (; s < end && !is_free(oldest, now); s++)
+		if (is_free(s, now) || s->until < oldest->until)
+			oldest = s;
+	oldest->hash = h;
+	oldest->turns = 0;
+	return oldest;
+}
+
 static void expect(struct injector *in, const uint8_t *packet, size_t len, int turns)
 {
 	uint64_t h = hash(in, packet, len);
-	struct inject_slot *s = &in->slot[h % INJECT_SLOTS];
+	int64_t now = now_ns();
+	struct inject_slot *s;
 
-	if (s->hash == h && s->until > now_ns()) {
-		s->turns += turns;
-	} else {
-		s->turns = turns;
-		s->hash = h;
-	}
-	s->until = now_ns() + EXPECTED_FOR;
+	pthread_mutex_lock(&in->lock);
+	s = find_slot(in, h, now);
+	if (s == NULL)
+		s = take_slot(in, h, now);
+	s->turns += turns;
+	s->until = now + EXPECTED_FOR;
+	pthread_mutex_unlock(&in->lock);
 	in->expected = 1;
 }
 
@@ -85,10 +128,12 @@ bool inject_find(struct injector *in, const struct ipq_packet *packet)
 	if ((packet->present & IPQ_HAS_PAYLOAD) == 0 || packet->payload_len < 20)
 		return false;
 	h = hash(in, packet->payload, packet->payload_len);
-	s = &in->slot[h % INJECT_SLOTS];
-	if (s->hash != h || s->until < now_ns())
-		return false;
-	return atomic_fetch_sub(&s->turns, 1) > 0;
+	pthread_mutex_lock(&in->lock);
+	s = find_slot(in, h, now_ns());
+	if (s != NULL)
+		s->turns--;
+	pthread_mutex_unlock(&in->lock);
+	return s != NULL;
 }
 
 /* ---- sending --------------------------------------------------------------------------------------- */

@@ -6,25 +6,31 @@
 #ifndef IPQ_FILTER_INJECT_H
 #define IPQ_FILTER_INJECT_H
 
+#include <pthread.h>
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <ipq.h>
 
-#define INJECT_SLOTS 1024
+#define INJECT_WAYS 16 /* packets whose hashes have the same place, which may all be on their way */
+#define INJECT_SLOTS (256 * INJECT_WAYS)
 
 struct injector {
 	int ipv4, ipv6; /* raw sockets; -1: none */
 	uint64_t key;
 	_Atomic uint64_t sent, failed;
 	_Atomic uint32_t expected; /* packets of ours that may still come */
+	pthread_mutex_t lock;	   /* of slot */
 	struct inject_slot {
-		_Atomic uint64_t hash;
-		_Atomic int64_t until; /* ns, CLOCK_MONOTONIC */
-		_Atomic int turns;     /* times that it will still come */
+		uint64_t hash;
+		int64_t until; /* ns, CLOCK_MONOTONIC */
+		int turns;     /* times that it will still come */
 	} slot[INJECT_SLOTS];
 };
+
+/* For a structure of zeros. */
+void inject_init(struct injector *in);
 
 /* Opens the sockets. Call before privileges are given up. 0 or -errno: then none of them is open. */
 int inject_open(struct injector *in);
