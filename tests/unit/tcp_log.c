@@ -8,6 +8,7 @@
 #include <stdlib.h>
 
 #include "tcp/tcp.h"
+#include "rounds.h"
 
 #define LIMIT (1 << 20)
 #define MOST 1000
@@ -253,7 +254,7 @@ static void compare(const struct tcp_log *log, uint32_t first)
 static void random_edits_match_the_model(void **state)
 {
 	(void)state;
-	for (unsigned round = 0; round < 100; round++) {
+	for (unsigned round = 0; round < rounds(100); round++) {
 		struct tcp_log log = { 0 };
 		uint32_t first = (uint32_t)-3000 + below(6000), next = first;
 

@@ -24,6 +24,7 @@
 #include <string.h>
 
 #include "ipq_tcp.h"
+#include "rounds.h"
 
 enum {
 	STREAM_MAX = 600,
@@ -751,7 +752,7 @@ static void check_streams(const struct connection *c)
 
 int main(int argc, char **argv)
 {
-	uint64_t count = argc > 1 ? strtoull(argv[1], NULL, 10) : 100000;
+	uint64_t count = rounds(argc > 1 ? (unsigned)strtoul(argv[1], NULL, 10) : 100000);
 	uint64_t first = argc > 2 ? strtoull(argv[2], NULL, 10) : 0, replaced = 0, late = 0, refused = 0;
 	const struct ipq_tcp_options options[] = {
 		{
