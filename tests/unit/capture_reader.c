@@ -5,8 +5,11 @@
 #include <setjmp.h>
 #include <stdint.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <cmocka.h>
+#include <unistd.h>
 #include "capture/file.h"
+#include "capture/unpack.h"
 #include "capture_file.h"
 
 static struct capture_file in;
@@ -441,6 +444,45 @@ static void pcap_says_how_long_its_check_sequences_are(void **state)
 	assert_int_equal(begin(), -EINVAL);
 }
 
+/* The bytes that n packed bytes become, when there is room for so many in each read and no more to read. */
+static size_t unpacked(const uint8_t *packed, size_t n, size_t room)
+{
+	struct unpack *u;
+	const char *format;
+	uint8_t bytes[1000];
+	size_t sum = 0;
+	ssize_t got;
+	int none[2];
+
+	assert_int_equal(pipe2(none, O_NONBLOCK), 0);
+	assert_int_equal(unpack_open(&u, packed, n, &format), 0);
+	while (unpack_ready(u) && (got = unpack_read(u, none[0], bytes, room)) > 0)
+		sum += (size_t)got;
+	unpack_close(u);
+	close(none[0]);
+	close(none[1]);
+	return sum;
+}
+
+/* The next bytes of a pipe may come much later. */
+static void unpacked_bytes_do_not_wait_for_more_input(void **state)
+{
+	static const uint8_t zeros_1000[] = { 0x1f, 0x8b, 8,	0,    0, 0,    0,    0,	   2,
+					      3,    0x62, 0x60, 0x18, 5, 0xa3, 0x60, 0x14, 0x0c,
+					      0x77, 0,	  0,	0,    0, 0xff, 0xff };
+	struct unpack *u;
+	const char *format;
+
+	(void)state;
+	if (unpack_open(&u, zeros_1000, sizeof(zeros_1000), &format) == -EOPNOTSUPP)
+		skip();
+	unpack_close(u);
+	assert_int_equal(unpacked(zeros_1000, sizeof(zeros_1000), 1000), 1000);
+	for (size_t n = 10; n <= sizeof(zeros_1000); n++)
+		for (size_t room = 1; room < 1000; room += 37)
+			assert_int_equal(unpacked(zeros_1000, n, room), unpacked(zeros_1000, n, 1000));
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -459,6 +501,7 @@ int main(void)
 		cmocka_unit_test(name_of_interface_that_is_too_long_is_not_used),
 		cmocka_unit_test(option_beyond_its_block_is_ignored),
 		cmocka_unit_test(time_that_no_number_holds_is_0),
+		cmocka_unit_test(unpacked_bytes_do_not_wait_for_more_input),
 		cmocka_unit_test(pcap_says_how_long_its_check_sequences_are),
 	};
 

@@ -55,6 +55,19 @@ static void many_packets_are_on_their_way(void **state)
 	}
 }
 
+/* More than can be known: these are the oldest, and their places have the times of the new ones. */
+static void oldest_packets_are_forgotten(void **state)
+{
+	(void)state;
+	for (unsigned i = 0; i < 12000; i++)
+		inject_send(&in, packet(i), 40, 0, i < 6000 ? 2 : 1);
+	for (unsigned i = 11500; i < 12000; i++) {
+		assert_true(is_own(i));
+		assert_false(is_own(i));
+	}
+	assert_false(is_own(1));
+}
+
 static void packet_is_recognised_as_often_as_it_comes(void **state)
 {
 	(void)state;
@@ -105,6 +118,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup(many_packets_are_on_their_way, begin),
+		cmocka_unit_test_setup(oldest_packets_are_forgotten, begin),
 		cmocka_unit_test_setup(packet_is_recognised_as_often_as_it_comes, begin),
 		cmocka_unit_test_setup(same_packet_is_sent_again, begin),
 		cmocka_unit_test_setup(packet_may_change_on_its_way, begin),
