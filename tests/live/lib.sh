@@ -14,6 +14,7 @@ PATH=$PATH:/usr/sbin:/sbin
 FLOW=${IPQ_FLOW:-$IPQ_LIVE/flow}
 failures=0
 checks=0
+tries_most=$((${IPQ_PATIENCE:-10} * 50)) # of what is waited for, each 0.02 s
 started=
 end_status=0
 work=/run/test
@@ -112,9 +113,9 @@ queue_is_ready() {
 	fi
 }
 
-# Waits at most 5 s until a program is ready at queue N (0).
+# Waits until a program is ready at queue N (0).
 wait_for_queue() {
-	tries=250
+	tries=$tries_most
 	while ! queue_is_ready "${1:-0}"; do
 		tries=$((tries - 1))
 		if [ $tries -le 0 ]; then
@@ -125,9 +126,9 @@ wait_for_queue() {
 	done
 }
 
-# Waits at most 5 s until no process owns queue N (0).
+# Waits until no process owns queue N (0).
 wait_for_no_queue() {
-	tries=250
+	tries=$tries_most
 	while $FLOW owned "${1:-0}"; do
 		tries=$((tries - 1))
 		[ $tries -gt 0 ] || return 1
@@ -135,9 +136,9 @@ wait_for_no_queue() {
 	done
 }
 
-# wait_for_line TEXT: waits at most 5 s until the program prints TEXT.
+# wait_for_line TEXT: waits until the program prints TEXT.
 wait_for_line() {
-	tries=250
+	tries=$tries_most
 	while ! grep -q "$1" "$log"; do
 		tries=$((tries - 1))
 		if [ $tries -le 0 ]; then
@@ -173,9 +174,9 @@ rules_of_ours() {
 	return 0
 }
 
-# Until `ipq --on HOOK` has set its rule, 5 s at most.
+# Until `ipq --on HOOK` has set its rule.
 wait_for_rule() {
-	tries=250
+	tries=$tries_most
 	until rules_of_ours | grep -qiE -- "-A $1 -j|ipq_"; do
 		tries=$((tries - 1))
 		if [ $tries -le 0 ]; then

@@ -64,7 +64,7 @@ for i in $(seq 100); do
 done
 sed "s/: $!\$/: the program/" /proc/net/ip_queue
 tail -n 1 /proc/net/ip6_queue
-cat /proc/net/ip5_queue 2>&1
+cat /proc/net/ip5_queue 2>/dev/null || echo no ip5_queue
 kill $!
 END
 expect_text "children of the program read /proc/net/ip_queue" "Peer PID          : the program
@@ -75,7 +75,7 @@ Queue max. length : 1024
 Queue dropped     : 0
 Netlink dropped   : 0
 Netfilter dropped : 0
-cat: /proc/net/ip5_queue: No such file or directory" $IPQ run -- sh "$work/peer.sh" "$RAW"
+no ip5_queue" $IPQ run -- sh "$work/peer.sh" "$RAW"
 
 # What a process may do depends on its own namespaces.
 if unshare -U -r true 2>/dev/null; then
