@@ -54,4 +54,5 @@ filter_on OUTPUT 'repeat 3 udp dst port 7010' 'count udp dst port 7010'
 expect "a repeated packet arrives" $FLOW udp -n 10 7010
 stop
 expect_text "the repeated packet was queued twice" 10 awk '/count udp/ { print $2 }' "$log"
+expect "each time is counted as what was decided" grep -q '^20 packets: 10 accepted, 0 dropped, 10 sent' "$log"
 finish
