@@ -46,6 +46,14 @@ fi
 
 expect "a full disk is an error, and ends in order" sh -c \
 	"$IPQ watch --on INPUT -w /dev/full udp 2>$work/error; [ \$? = 1 ] && grep -q 'No space left' $work/error"
+for n in 1 3; do
+	start $IPQ watch --on INPUT -c $n 'udp dst port 7001'
+	wait_for_rule INPUT
+	expect "what comes after the last packet of watch -c $n passes as well" $FLOW udp -n 20 7001
+	expect "watch -c $n ends by itself" timeout 10 sh -c 'while grep -q . /proc/$0/cmdline; do sleep 0.05; done' $started
+	expect_text "and has shown $n" $n grep -c ' in   lo udp ' "$log"
+	stop
+done
 expect "watch | head ends when head does" timeout 10 sh -c \
 	"$IPQ watch --on INPUT udp | head -n 1 >/dev/null & sleep ${IPQ_MOMENT:-0.7}; $FLOW udp -n 50 7004 >/dev/null; wait"
 expect_text "and leaves nothing" "" rules_of_ours

@@ -47,6 +47,13 @@ check 'a packet that is delayed into the next section keeps clock and interface'
 	"$(sed 's/.*"time":\([0-9.]*\),.*"indev":"\([a-z]*\)".*/\1 \2/' "$work/json" | tr '\n' ' ')" = \
 	'10.400000000 one 11.000000000 two 11.000000000 one 11.600000000 two '
 
+for count in 1 3 4 5; do
+	"$ipq" watch -c $count --source "pcap:$work/two.pcapng" >"$work/lines" 2>"$work/log"
+	n=$((count < 4 ? count : 4))
+	check "watch -c $count shows $n of 4 packets" test "$(wc -l <"$work/lines")" -eq $n
+	check "watch -c $count says so" grep -q "^$n packets\{0,1\} shown" "$work/log"
+done
+
 # pcapng of two UDP packets, 8.5 and 8.2 seconds before 1970.
 cat >"$work/base64" <<'END'
 Cg0NChwAAABNPCsaAQAAAP//////////HAAAAAEAAAAkAAAAZQAAAAAAAAAOAAgA9v////////8AAAAAJAAAAAYAAAA8AAAAAAAAAAAAAABg4xYAHAAAAB
