@@ -54,6 +54,15 @@ for n in 1 3; do
 	expect_text "and has shown $n" $n grep -c ' in   lo udp ' "$log"
 	stop
 done
+# Packets of a queue wait for it, also those that it does not show.
+queue OUTPUT -p udp --dport 7001:7002
+start $IPQ watch -q 0 'udp dst port 7001'
+wait_for_queue
+expect "what is shown of a queue passes" $FLOW udp -n 20 7001
+expect "what is not shown of a queue passes" $FLOW udp -n 20 7002
+stop
+$iptables -w -F OUTPUT
+expect_text "packets of a queue are shown" 20 grep -c ' lo udp .* > 127.0.0.1:7001 ' "$log"
 expect "watch | head ends when head does" timeout 10 sh -c \
 	"$IPQ watch --on INPUT udp | head -n 1 >/dev/null & sleep ${IPQ_MOMENT:-0.7}; $FLOW udp -n 50 7004 >/dev/null; wait"
 expect_text "and leaves nothing" "" rules_of_ours
