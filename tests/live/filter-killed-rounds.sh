@@ -102,5 +102,9 @@ while [ $round -lt $rounds ]; do
 	[ -z "$remains" ] || { fail "$what: ipq clean leaves rules"; echo "$remains"; }
 	open 7001 || fail "$what: packets are dropped after ipq clean"
 done
-expect "some rounds left rules ($reached of $rounds)" [ $reached -gt 0 ]
+if [ $rounds -ge 12 ]; then
+	expect "some rounds left rules ($reached of $rounds)" [ $reached -gt 0 ]
+else # it may be that none did
+	ok "$reached of $rounds rounds left rules"
+fi
 finish
