@@ -36,7 +36,7 @@ static bool to_units(const struct capture_clock *clock, int64_t time, uint64_t *
 	uint64_t units = 1, fraction;
 
 	if (__builtin_sub_overflow(sec, clock->offset, &sec) || sec < 0 ||
-	    clock->exponent > (clock->binary ? 63 : 19))
+	    clock->exponent > capture_finest_exponent(clock))
 		return false;
 	if (clock->binary) {
 		units <<= clock->exponent;

@@ -28,6 +28,12 @@ struct capture_clock {
 	int64_t offset;
 };
 
+/* The finest clock whose units 64 bits can count within a second. */
+static inline unsigned capture_finest_exponent(const struct capture_clock *clock)
+{
+	return clock->binary ? 63 : 19;
+}
+
 struct capture_record {
 	enum capture_kind kind;
 	bool swapped;		  /* the file has the other byte order */

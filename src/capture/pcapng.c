@@ -155,7 +155,7 @@ static void set_time(struct capture_record *record, uint64_t stamp)
 	uint64_t units = 1, fraction;
 	int64_t sec;
 
-	for (; clock.exponent > (clock.binary ? 63 : 19); clock.exponent--) /* finer than can be counted */
+	for (; clock.exponent > capture_finest_exponent(&clock); clock.exponent--)
 		stamp /= clock.binary ? 2 : 10;
 	if (clock.binary) {
 		units <<= clock.exponent;
