@@ -379,7 +379,7 @@ static int send_packed(int fd, struct packing *k)
 	return n < 0 ? -errno : 0;
 }
 
-static int send_bare(int fd, uint16_t queue, const struct source_verdict *v)
+int nfqueue_send_bare(int fd, uint16_t queue, const struct source_verdict *v)
 {
 	const struct nfq_bare message = nfq_bare(queue, v);
 
@@ -415,7 +415,7 @@ __noinline static int send_all(int fd, uint16_t queue, const struct source_verdi
 
 static int send_to(int fd, uint16_t queue, const struct source_verdict *verdict, unsigned n)
 {
-	return n == 1 && verdict->present == 0 ? send_bare(fd, queue, verdict)
+	return n == 1 && verdict->present == 0 ? nfqueue_send_bare(fd, queue, verdict)
 					       : send_all(fd, queue, verdict, n);
 }
 
@@ -443,7 +443,8 @@ __cold static void unbind_spare(const struct nfqueue *q, int fd)
 __noinline static int send_adopted(struct nfqueue *q, const struct source_verdict *verdict, unsigned n)
 {
 	struct source_verdict main[SOURCE_BATCH_MAX], spare;
-	int err = 0, spare_fd = q->adopted->spare_fd >= 0 ? q->adopted->spare_fd : q->fd;
+	const int spare_fd = nfqueue_socket_of(q, q->adopted->spare);
+	int err = 0;
 	unsigned i, count = 0, done = 0;
 
 	for (i = 0; i < n && err >= 0; i++) {

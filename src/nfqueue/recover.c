@@ -39,14 +39,10 @@
 
 static int move(const struct nfqueue *q, uint16_t from, uint16_t to, uint32_t last)
 {
-	const int fd = from != q->number && q->adopted->spare_fd >= 0 ? q->adopted->spare_fd : q->fd;
 	const struct source_verdict verdict = { .batch = 1, .id = last, .code = NF_QUEUE_NR((uint32_t)to) };
-	const struct nfq_bare message = nfq_bare(from, &verdict);
+	int err = nfqueue_send_bare(nfqueue_socket_of(q, from), from, &verdict);
 
-	while (send(fd, &message, sizeof(message), 0) < 0)
-		if (errno != EINTR)
-			return -errno;
-	return 0;
+	return err < 0 ? err : 0;
 }
 
 static int move_all(const struct nfqueue *q, uint16_t from, uint16_t to)

@@ -30,11 +30,6 @@ static int defer(struct nfqueue *q, const unsigned char *message, size_t len, st
 	return err;
 }
 
-static int asked_fd(const struct nfqueue *q)
-{
-	return q->asked != q->number && q->adopted->spare_fd >= 0 ? q->adopted->spare_fd : q->fd;
-}
-
 /* Reads all messages of the socket: records acknowledgements and defers the others. 0 or -errno. */
 static int drain_until_ack(struct nfqueue *q)
 {
@@ -48,7 +43,7 @@ static int drain_until_ack(struct nfqueue *q)
 	while (err == 0 && atomic_load(&q->answered) != last) {
 		struct ipq_packet p = { .id = 0 };
 		struct nfq_reply r;
-		ssize_t n = recv(asked_fd(q), buf, SOURCE_SLOT_SIZE, MSG_DONTWAIT);
+		ssize_t n = recv(nfqueue_socket_of(q, q->asked), buf, SOURCE_SLOT_SIZE, MSG_DONTWAIT);
 
 		if (n < 0 && errno == EINTR)
 			continue;
@@ -84,7 +79,7 @@ static int ask(struct nfqueue *q, struct nlmsghdr *nlh)
 	for (try = 0; try < CONFIG_TRIES; try++) {
 		nlh->nlmsg_seq = ++q->seq;
 		atomic_store(&q->awaited, nlh->nlmsg_seq);
-		if (send(asked_fd(q), nlh, nlh->nlmsg_len, 0) < 0)
+		if (send(nfqueue_socket_of(q, q->asked), nlh, nlh->nlmsg_len, 0) < 0)
 			return -errno;
 		for (wait = 0; wait <= ANSWER_WAIT_MS / CONFIG_TRIES; wait++) {
 			err = drain_until_ack(q);

@@ -58,6 +58,12 @@ static inline struct nfqueue *nfqueue(const struct source *s)
 	return (struct nfqueue *)(uintptr_t)s;
 }
 
+/* The spare queues may have a socket of their own. */
+static inline int nfqueue_socket_of(const struct nfqueue *q, uint16_t number)
+{
+	return number != q->number && q->adopted->spare_fd >= 0 ? q->adopted->spare_fd : q->fd;
+}
+
 struct nfq_reply;
 
 /* deferred.c */
@@ -87,6 +93,9 @@ struct deferred *nfqueue_pop_deferred(struct nfqueue *q);
 void nfqueue_post_ack(struct nfqueue *q, uint32_t seq, int error);
 
 /* io.c */
+
+/* Sends a verdict without extras. 1 or -errno. */
+int nfqueue_send_bare(int fd, uint16_t queue, const struct source_verdict *v);
 
 /* Drops and counts a packet that no reader will get: it is malformed, or there is no memory for it. */
 void nfqueue_drop(struct nfqueue *q, const struct nfq_reply *r, uint32_t id);
