@@ -253,6 +253,12 @@ static bool notify_keeper(const struct nfqueue *q, enum held_event event, const 
 	return q->held && held_notify(event, q->number, &config) && q->adopted->spare_fd >= 0;
 }
 
+/* Only packets without their payload are queued once more. */
+static void allow_requeues(struct nfqueue *q, enum copy_mode mode)
+{
+	atomic_store(&q->requeues_left, mode == COPY_PACKET ? REQUEUES_MAX : 0);
+}
+
 static bool same_messages(const struct source_config *a, const struct source_config *b)
 {
 	return a->mode == b->mode && a->range == b->range && a->flags == b->flags &&
@@ -267,44 +273,15 @@ static void set_timestamps(int fd, const struct source_config *c)
 		setsockopt(fd, SOL_SOCKET, SO_TIMESTAMP, &on, sizeof(on));
 }
 
-/* Requests only changes, because packets that arrive during a request have to be deferred. */
-static int configure(struct nfqueue *q, const struct source_config *c, struct ipq_error *e)
+/* Requests only changes, because packets that arrive during a request have to be deferred. 0 or -errno. */
+static int request_changes(struct nfqueue *q, const struct source_config *c, uint32_t range, bool first,
+			   struct ipq_error *e)
 {
-	/* 0 is the whole packet, as in ip_queue. */
-	uint32_t range = c->range > NFQ_PAYLOAD_MAX ? 0 : c->range, change;
-	bool first = !q->bound;
+	uint32_t change = first && q->adopted != NULL ? UINT32_MAX : c->flags ^ q->config.flags;
 	int err;
 
-	if (first && q->adopted != NULL) {
-		if (c->mode == COPY_NONE)
-			return (int)c->flags; /* packets wait until there is a mode */
-		q->adopted->unread = notify_keeper(q, HELD_TAKES, c);
-		q->adopted->collecting = COLLECT_NONE;
-		set_timestamps(q->adopted->spare_fd, c);
-	}
-	if (first && q->adopted != NULL && q->adopted->unread) {
-		set_receive_buffer(q, c->receive_buffer);
-		set_timestamps(q->fd, c);
-		atomic_store(&q->requeues_left, c->mode == COPY_PACKET ? REQUEUES_MAX : 0);
-		err = nfqueue_recover(q, c, range, e);
-		if (err < 0)
-			return err;
-		q->bound = true;
-		q->config = *c;
-		return q->flags;
-	}
-	if (!first && q->adopted != NULL && !same_messages(c, &q->config))
-		notify_keeper(q, HELD_CHANGES, c);
-	if (first) {
-		err = take_queue(q, e);
-		if (err < 0)
-			return err;
-	}
-	set_receive_buffer(q, c->receive_buffer);
-	set_timestamps(q->fd, c);
 	if (first)
 		q->flags = IPQ_O_SEGMENT;
-	change = first && q->adopted != NULL ? UINT32_MAX : c->flags ^ q->config.flags;
 	if (change != 0) {
 		err = nfqueue_ask_all_flags(q, c->flags, change, e);
 		if (err < 0)
@@ -318,20 +295,51 @@ static int configure(struct nfqueue *q, const struct source_config *c, struct ip
 					strerror(-err));
 	}
 	/* The mode comes last: before the first one, nothing is queued. */
-	atomic_store(&q->requeues_left, c->mode == COPY_PACKET ? REQUEUES_MAX : 0);
+	allow_requeues(q, c->mode);
 	err = nfqueue_ask_mode(q, c->mode, range);
 	if (err < 0) {
-		atomic_store(&q->requeues_left,
-			     q->config.mode == COPY_PACKET ? REQUEUES_MAX : 0); /* the mode is unchanged */
+		allow_requeues(q, q->config.mode); /* the mode is unchanged */
 		return ipq_fail(e, -err, "cannot set the copy mode of queue %u: %s", q->number,
 				strerror(-err));
 	}
-	if (first && q->adopted != NULL) {
-		err = nfqueue_recover(q, c, range, e);
+	return 0;
+}
+
+static int configure(struct nfqueue *q, const struct source_config *c, struct ipq_error *e)
+{
+	/* 0 is the whole packet, as in ip_queue. */
+	const uint32_t range = c->range > NFQ_PAYLOAD_MAX ? 0 : c->range;
+	const bool first = !q->bound, adopts = first && q->adopted != NULL;
+	bool unread = false; /* the messages in the socket are already as c wants them */
+	int err = 0;
+
+	if (adopts && c->mode == COPY_NONE)
+		return (int)c->flags; /* packets wait until there is a mode */
+	if (adopts) {
+		unread = q->adopted->unread = notify_keeper(q, HELD_TAKES, c);
+		q->adopted->collecting = COLLECT_NONE;
+		set_timestamps(q->adopted->spare_fd, c);
+	} else if (q->adopted != NULL && !same_messages(c, &q->config)) {
+		notify_keeper(q, HELD_CHANGES, c);
+	}
+	if (first && !unread) {
+		err = take_queue(q, e);
 		if (err < 0)
 			return err;
-		notify_keeper(q, HELD_CONFIGURED, c);
 	}
+	set_receive_buffer(q, c->receive_buffer);
+	set_timestamps(q->fd, c);
+	if (unread)
+		allow_requeues(q, c->mode);
+	else
+		err = request_changes(q, c, range, first, e);
+	if (err == 0 && adopts)
+		err = nfqueue_recover(q, c, range, e);
+	if (err < 0)
+		return err;
+	if (adopts && !unread)
+		notify_keeper(q, HELD_CONFIGURED, c);
+	q->bound = true;
 	q->config = *c;
 	return q->flags;
 }
