@@ -16,11 +16,7 @@ filter_on() {
 	: >$log
 	$IPQ filter --via $way --on INPUT $options "$@" >$log 2>&1 &
 	filter=$!
-	tries=250
-	until grep -q 'in force' $log || [ $tries = 0 ]; do
-		tries=$((tries - 1))
-		sleep 0.02
-	done
+	wait_for_line 'in force'
 }
 
 end() {
@@ -42,15 +38,6 @@ status_shows() {
 		grep -q '^ipq_queue_passed_packets_total{queue="61000",firewall="[a-z-]*"} [1-9][0-9][0-9]' $work/metrics &&
 		$IPQ status --json | grep -q '"flows":\[{"queue":61000,"firewall":"[a-z-]*","left":[2-9]' ||
 		{ cat $work/status $work/metrics; return 1; }
-}
-
-# The line comes at the start, and after a reload.
-wait_for_new_rules() {
-	tries=250
-	until [ "$(grep -c 'in force' $log)" = 2 ] || [ $tries = 0 ]; do
-		tries=$((tries - 1))
-		sleep 0.02
-	done
 }
 
 # Packets with the mark 7 that came to the end of the hook.
@@ -113,7 +100,7 @@ for way in $(ways_to_queue); do
 	expect "$way: before a reload the flow is accepted" same_flow
 	echo 'drop udp dst port 7005' >$work/rules
 	kill -HUP $filter
-	wait_for_new_rules
+	wait_for_line 'in force' 2 # the first one came at the start
 	expect "$way: after a reload its packets are dropped" same_flow -e 0 -w 300
 	end
 	expect "$way: by the new rule" reported '^ *1  *20 .*drop udp'

@@ -113,40 +113,37 @@ queue_is_ready() {
 	fi
 }
 
-# Waits until a program is ready at queue N (0).
-wait_for_queue() {
+# wait_until COMMAND...: until it succeeds. Fails if it takes too long.
+wait_until() {
 	tries=$tries_most
-	while ! queue_is_ready "${1:-0}"; do
-		tries=$((tries - 1))
-		if [ $tries -le 0 ]; then
-			fail "no process opened queue ${1:-0}"
-			finish
-		fi
-		sleep 0.02
-	done
-}
-
-# Waits until no process owns queue N (0).
-wait_for_no_queue() {
-	tries=$tries_most
-	while $FLOW owned "${1:-0}"; do
+	until "$@"; do
 		tries=$((tries - 1))
 		[ $tries -gt 0 ] || return 1
 		sleep 0.02
 	done
 }
 
-# wait_for_line TEXT: waits until the program prints TEXT.
+# Waits until a program is ready at queue N (0).
+wait_for_queue() {
+	wait_until queue_is_ready "${1:-0}" || { fail "no process opened queue ${1:-0}"; finish; }
+}
+
+queue_has_no_owner() {
+	! $FLOW owned "$1"
+}
+
+# Waits until no process owns queue N (0).
+wait_for_no_queue() {
+	wait_until queue_has_no_owner "${1:-0}"
+}
+
+has_printed() {
+	[ "$(grep -c "$1" "$log")" -ge "$2" ]
+}
+
+# wait_for_line TEXT [N]: waits until the program has printed N (1) lines with TEXT.
 wait_for_line() {
-	tries=$tries_most
-	while ! grep -q "$1" "$log"; do
-		tries=$((tries - 1))
-		if [ $tries -le 0 ]; then
-			fail "the program did not print: $1"
-			finish
-		fi
-		sleep 0.02
-	done
+	wait_until has_printed "$1" "${2:-1}" || { fail "the program did not print: $1"; finish; }
 }
 
 # expect_column WHAT COLUMN VALUE: of queue 0 in the kernel's table, where it can be read.
@@ -174,18 +171,13 @@ rules_of_ours() {
 	return 0
 }
 
+has_rule() {
+	rules_of_ours | grep -qiE -- "-A $1 -j|ipq_"
+}
+
 # Until `ipq --on HOOK` has set its rule.
 wait_for_rule() {
-	tries=$tries_most
-	until rules_of_ours | grep -qiE -- "-A $1 -j|ipq_"; do
-		tries=$((tries - 1))
-		if [ $tries -le 0 ]; then
-			fail "no rule of ours in $1"
-			cat "$log"
-			finish
-		fi
-		sleep 0.02
-	done
+	wait_until has_rule "$1" || { fail "no rule of ours in $1"; cat "$log"; finish; }
 	sleep 0.1 # IPv6 comes second
 }
 
