@@ -135,4 +135,22 @@ static inline void fetch(struct capture_file *f)
 	f->len = (size_t)n;
 }
 
+#define IN_FD 50 /* known to IPQ_SOURCE by these numbers */
+#define OUT_FD 51
+
+/* Starts this program again with IPQ_SOURCE for these files. The library reads the environment when it is loaded.
+ * out: NULL if there is none. */
+static inline _Noreturn void start_again(char **argv, struct capture_file *in, struct capture_file *out)
+{
+	place(in);
+	if (out != NULL)
+		place(out);
+	if (dup2(in->fd, IN_FD) < 0 || (out != NULL && dup2(out->fd, OUT_FD) < 0))
+		abort();
+	setenv("IPQ_SOURCE", out != NULL ? "pcap:/proc/self/fd/50,/proc/self/fd/51" : "pcap:/proc/self/fd/50",
+	       1);
+	execv(argv[0], argv); /* not /proc/self/exe, which is valgrind under valgrind */
+	abort();
+}
+
 #endif

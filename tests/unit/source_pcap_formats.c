@@ -832,9 +832,6 @@ static void repeated_packet_is_not_written_into_a_block(void **state)
 	capture_reader_close(r);
 }
 
-#define IN_FD 50
-#define OUT_FD 51
-
 /* The classic calls on the file that the environment names: see main(). */
 static void held_by_classic_calls(void **state)
 {
@@ -863,19 +860,6 @@ static void held_by_classic_calls(void **state)
 	assert_each_once();
 }
 
-/* The library reads the environment when it is loaded. */
-static void start_again(char **argv)
-{
-	put_sections();
-	place(&in);
-	place(&out);
-	if (dup2(in.fd, IN_FD) < 0 || dup2(out.fd, OUT_FD) < 0)
-		abort();
-	setenv("IPQ_SOURCE", "pcap:/proc/self/fd/50,/proc/self/fd/51", 1);
-	execv(argv[0], argv); /* not /proc/self/exe, which is valgrind under valgrind */
-	abort();
-}
-
 int main(int argc, char **argv)
 {
 	const struct CMUnitTest tests[] = {
@@ -898,7 +882,9 @@ int main(int argc, char **argv)
 	};
 
 	(void)argc;
-	if (getenv("IPQ_SOURCE") == NULL)
-		start_again(argv);
+	if (getenv("IPQ_SOURCE") == NULL) {
+		put_sections();
+		start_again(argv, &in, &out);
+	}
 	return cmocka_run_group_tests(tests, make_slots, NULL);
 }
