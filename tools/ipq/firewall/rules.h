@@ -5,7 +5,8 @@
  *	rules_open -> (bind a queue that rules_number_free() allows) -> rules_install -> ... -> rules_close
  *
  * rules_open takes the lock for changing such rules, reads what other ipq processes have in the firewall and does
- * not change anything. rules_install adds the rules as one transaction for each family, or in no family, and releases the lock.
+ * not change anything. rules_install adds the rules as one transaction for each family, or in no family, and releases
+ * the lock.
  * If the process is killed, its rules remain, and without a bound queue the kernel drops the packets that they match.
  * Rules that drop nothing (RULES_LOG, bypass) are then removed by a guardian process.
  */
@@ -62,8 +63,8 @@ int rules_number_free(const struct rules *rules, uint16_t number, struct ipq_err
 
 /*
  * The queues (or the group: first == last) must be bound and read by now. Then removes rules of dead processes: those
- * that drop nothing, and, with RULES_QUEUE, those on the same hooks. After an error nothing has changed, or the rules that
- * are left are named.
+ * that drop nothing, and, with RULES_QUEUE, those on the same hooks. After an error nothing has changed, or the rules
+ * that are left are named.
  */
 int rules_install(struct rules *rules, uint16_t first, uint16_t last, struct ipq_error *e);
 
