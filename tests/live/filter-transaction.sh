@@ -5,15 +5,27 @@
 . "$IPQ_LIVE/lib.sh"
 . "$IPQ_LIVE/rules-lib.sh"
 
-# Tools that count how often they change rules: in the one file that they may write.
+# Tools that count how often they change rules, in the one file that they may write, and die at the change whose number
+# is in $work/die.
 mkdir -p $work/bin
 for name in iptables-legacy-restore ip6tables-legacy-restore iptables-nft-restore ip6tables-nft-restore; do
 	real=$(command -v $name) || continue
-	printf '#!/bin/sh\necho >>%s\nexec %s "$@"\n' $XTABLES_LOCKFILE $real >$work/bin/$name
+	cat >$work/bin/$name <<-END
+		#!/bin/sh
+		echo >>$XTABLES_LOCKFILE
+		[ ! -e $work/die ] || [ \$(wc -l <$XTABLES_LOCKFILE) != \$(cat $work/die) ] || kill -KILL \$\$
+		exec $real "\$@"
+	END
 	chmod +x $work/bin/$name
 done
 changes() {
 	wc -l <$XTABLES_LOCKFILE
+}
+
+# No rule of ours queues all packets.
+rules_are_narrow() {
+	$way -w -t mangle -S | grep NFQUEUE >$work/narrow
+	[ -s $work/narrow ] && ! grep -v bpf $work/narrow
 }
 
 # ---- the xtables lock, and reloads
@@ -47,6 +59,31 @@ if command -v iptables-legacy >/dev/null && command -v flock >/dev/null && ways_
 	expect_text "no rule is left" "" rules_of_ours
 	wait $holder
 fi
+
+# ---- a tool that is killed says nothing about the kernel: the filters are not left out
+for way in $(ways_to_queue | grep iptables); do
+	: >$XTABLES_LOCKFILE
+	echo 1 >$work/die
+	expect "$way: a start whose tool is killed fails" sh -c \
+		"! PATH=$work/bin:$PATH timeout 10 $IPQ filter --via $way --on INPUT 'drop udp dst port 7001' 2>$work/error"
+	expect "$way: it says why" grep -q 'killed by signal 9' $work/error
+	expect_text "$way: it leaves no rule" "" rules_of_ours
+	rm $work/die
+	echo 'drop udp dst port 7001' >$work/rules
+	PATH=$work/bin:$PATH start $IPQ filter --via $way --on INPUT -f $work/rules
+	wait_for_rule INPUT
+	for tool in 1 2; do # of IPv4, of IPv6
+		: >$XTABLES_LOCKFILE
+		echo $tool >$work/die
+		echo 'drop udp dst port 7002' >$work/rules
+		kill -HUP $started
+		wait_for_line 'rules stay as they were' $tool
+		expect "$way: after a reload whose tool $tool is killed, the old rules queue what they did" wait_until rules_are_narrow
+		expect "$way: and drop it" closed
+		rm $work/die
+	done
+	stop
+done
 
 # ---- many rules
 for way in $(ways_to_queue | grep iptables); do

@@ -393,7 +393,12 @@ static bool is_locked(const char *text)
 	return strstr(text, "xtables lock") != NULL || strstr(text, "temporarily unavailable") != NULL;
 }
 
-/* Once: 0 or -errno; -EAGAIN: the lock is held. */
+bool firewall_failed_by_chance(int err)
+{
+	return err == -EAGAIN || err == -ECANCELED || err == -ETIMEDOUT;
+}
+
+/* Once: 0 or -errno; -EAGAIN: the lock is held, -ECANCELED: the tool was killed, -ETIMEDOUT: it took too long. */
 static int apply_once(enum firewall_kind kind, const char *script, int hold, struct ipq_error *e)
 {
 	char tool[48], text[512];
@@ -412,6 +417,8 @@ static int apply_once(enum firewall_kind kind, const char *script, int hold, str
 	if (status == 0)
 		return 0;
 	text[strcspn(text, "\n")] = '\0';
+	if (status > 128)
+		return ipq_fail(e, ECANCELED, "%s: killed by signal %d", p.argv[0], status - 128);
 	if (text[0] == '\0')
 		snprintf(text, sizeof(text), "%s: %s", p.argv[0], status < 0 ? strerror(-status) : "failed");
 	if (is_locked(text))

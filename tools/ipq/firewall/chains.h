@@ -85,6 +85,8 @@ void chain_removal(const struct ipq_chain *c, unsigned hooks, FILE *script);
  */
 int firewall_apply(enum firewall_kind kind, const char *script, int wait_ms, const char *who, int hold,
 		   struct ipq_error *e);
+/* Does this error of firewall_apply() say nothing about rules and kernel: the lock, a tool that was killed or slow? */
+bool firewall_failed_by_chance(int err);
 
 /* Removes the jumps from these hooks, and the chain once no hook is left. As firewall_apply(). */
 int chain_remove(const struct ipq_chain *c, unsigned hooks, int wait_ms, const char *who, int hold,

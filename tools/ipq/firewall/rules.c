@@ -180,7 +180,7 @@ static int install_selecting(struct rules *r, enum firewall_kind kind, struct ip
 	struct ipq_error second = { .text = "" };
 	int err = apply(r, kind, script_install, e);
 
-	if (err < 0 && err != -EAGAIN && !rules_unfiltered(r)) {
+	if (err < 0 && !firewall_failed_by_chance(err) && !rules_unfiltered(r)) {
 		r->no_match = true;
 		if (apply(r, kind, script_install, &second) == 0)
 			return 0;
@@ -195,7 +195,7 @@ static int install_kind(struct rules *r, enum firewall_kind kind, struct ipq_err
 	struct ipq_error second = { .text = "" };
 	int err = install_selecting(r, kind, e);
 
-	if (err < 0 && err != -EAGAIN && rules_have_flows(r) && r->families == 0) {
+	if (err < 0 && !firewall_failed_by_chance(err) && rules_have_flows(r) && r->families == 0) {
 		r->no_flows = true;
 		if (install_selecting(r, kind, &second) == 0)
 			return 0;
@@ -263,7 +263,7 @@ static int install_candidate(struct rules *r, enum firewall_kind kind, struct ip
 		r->kind[r->families++] = kind + 1;
 		return 0;
 	}
-	if (err == -EAGAIN || table_works(kind + 1)) {
+	if (firewall_failed_by_chance(err) || table_works(kind + 1)) {
 		remove_added(r, kind, kind + 1);
 		r->families = 0;
 		return ipq_fail(e, -err, "%s", six.text);
@@ -301,7 +301,7 @@ int rules_install(struct rules *r, uint16_t first, uint16_t last, struct ipq_err
 	r->last = last;
 	if (r->guardian_fd >= 0)
 		send(r->guardian_fd, &first, sizeof(first), MSG_NOSIGNAL);
-	for (unsigned i = 0; i < r->candidates && err < 0 && err != -EAGAIN; i++) {
+	for (unsigned i = 0; i < r->candidates && err < 0 && !firewall_failed_by_chance(err); i++) {
 		err = install_candidate(r, r->candidate[i], where);
 		where = &later; /* the error of the tool that people have is the one to show */
 	}
@@ -375,7 +375,7 @@ int rules_passed(struct rules *r, uint64_t *packets, uint64_t *bytes)
 }
 
 /*
- * Writes the chain. Where that fails, but not for the lock, all packets come: this kernel has no bpf match, or the
+ * Writes the chain. Where that fails, but not by chance, all packets come: this kernel has no bpf match, or the
  * rules are too many for the socket of iptables-nft, whose size is limited in a user namespace.
  */
 static int apply_chain(struct rules *r, struct ipq_error *e)
@@ -385,7 +385,7 @@ static int apply_chain(struct rules *r, struct ipq_error *e)
 
 	r->no_match = false;
 	err = apply_all(r, script_chain, e);
-	if (err == 0 || err == -EAGAIN || rules_unfiltered(r))
+	if (err == 0 || firewall_failed_by_chance(err) || rules_unfiltered(r))
 		return err;
 	r->no_match = true;
 	return apply_all(r, script_chain, &second) == 0 ? 0 : err;
