@@ -39,6 +39,7 @@ struct queue_object {
 	pid_t owner;
 	bool receiving;	 /* a thread waits in ipq_queue_recv() without the GIL */
 	bool woken;	 /* Queue.wake() was called */
+	bool closing;	 /* another thread is in Queue.close() */
 	bool slow_body;	 /* the program takes long for a packet: send each verdict at once */
 	int64_t flushed; /* when verdicts were sent last, nanoseconds */
 	struct late_verdict *late, **late_end;

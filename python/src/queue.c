@@ -41,7 +41,7 @@ static PyObject *raise_error(struct queue_object *self, int err)
 /* Whether a call that needs the queue for itself may go on. False with an exception set. */
 static bool usable(struct queue_object *self)
 {
-	if (self->queue == NULL)
+	if (self->queue == NULL || self->closing)
 		PyErr_SetString(PyExc_ValueError, "the queue is closed");
 	else if (self->receiving)
 		PyErr_SetString(PyExc_RuntimeError,
@@ -231,7 +231,10 @@ static int remaining_ms(int64_t end)
 					   : (int)((left + 999999) / 1000000);
 }
 
-/* Receives a batch. The count; 0 after the timeout or wake(); -ENODATA at the end of a file; -1 with an exception. */
+/*
+ * Receives a batch. The count; 0 after the timeout, wake() or close(); -ENODATA at the end of a file; -1 with an
+ * exception.
+ */
 static int receive(struct queue_object *self, int64_t timeout_ns)
 {
 	int64_t end = timeout_ns < 0 ? -1 : now_ns() + timeout_ns;
@@ -256,6 +259,11 @@ static int receive(struct queue_object *self, int64_t timeout_ns)
 		if (PyErr_CheckSignals() < 0)
 			return -1;
 		n = 0;
+		/* A signal handler may have used the queue. */
+		if (self->queue == NULL || self->closing)
+			return 0;
+		if (!usable(self) || !release_batch(self))
+			return -1;
 	} while (!self->woken && (end < 0 || now_ns() < end));
 	self->woken = false;
 	self->slow_body = false;
@@ -378,6 +386,9 @@ static PyObject *queue_flush(PyObject *obj, PyObject *ignored)
 	int err;
 
 	(void)ignored;
+	/* Before it waited, a waiting thread has sent all verdicts, and later ones wake it. */
+	if (self->receiving)
+		Py_RETURN_NONE;
 	if (!usable(self))
 		return NULL;
 	err = ipq_queue_flush(self->queue);
@@ -518,17 +529,36 @@ static PyObject *queue_forget_flows(PyObject *obj, PyObject *ignored)
 static bool close_queue(struct queue_object *self)
 {
 	struct ipq_queue *queue = self->queue;
-	bool ok;
+	bool ok = true;
 
 	if (queue == NULL)
 		return true;
-	ok = release_batch(self);
-	self->queue = NULL;
-	free_late(self);
 	/* In a child of fork the queue is still the parent's, and so are its pending verdicts. */
+	if (self->owner == getpid())
+		ok = release_batch(self);
+	self->queue = NULL;
+	self->count = self->next = 0;
+	free_late(self);
 	if (self->owner == getpid())
 		ipq_queue_close(queue);
 	return ok;
+}
+
+/* Ends the wait of another thread. From now on that thread's calls fail. */
+static void end_wait(struct queue_object *self)
+{
+	const struct timespec pause = { .tv_nsec = 1000000 };
+
+	self->closing = true;
+	while (self->receiving) {
+		self->woken = true;
+		ipq_queue_wake(self->queue);
+		/* clang-format off */
+		Py_BEGIN_ALLOW_THREADS
+		nanosleep(&pause, NULL);
+		Py_END_ALLOW_THREADS
+		/* clang-format on */
+	}
 }
 
 static PyObject *queue_close(PyObject *obj, PyObject *ignored)
@@ -536,8 +566,23 @@ static PyObject *queue_close(PyObject *obj, PyObject *ignored)
 	struct queue_object *self = (struct queue_object *)obj;
 
 	(void)ignored;
-	if (self->queue != NULL && (!usable(self) || !close_queue(self)))
+	if (self->owner == getpid())
+		end_wait(self);
+	if (!close_queue(self))
 		return NULL;
+	Py_RETURN_NONE;
+}
+
+/* For ipq.netfilterqueue, in whose interface a child of fork may go on with the queue: its socket is shared. */
+static PyObject *queue_inherit(PyObject *obj, PyObject *ignored)
+{
+	struct queue_object *self = (struct queue_object *)obj;
+
+	(void)ignored;
+	if (self->owner != getpid()) {
+		self->owner = getpid();
+		self->receiving = false; /* by a thread of the parent */
+	}
 	Py_RETURN_NONE;
 }
 
@@ -600,6 +645,7 @@ static int open_queue(struct queue_object *self, struct ipq_options *options)
 		return -1;
 	}
 	self->owner = getpid();
+	self->closing = false;
 	return 0;
 }
 
@@ -678,8 +724,10 @@ static PyObject *get_flags(PyObject *obj, void *closure)
 
 static PyObject *get_closed(PyObject *obj, void *closure)
 {
+	struct queue_object *self = (struct queue_object *)obj;
+
 	(void)closure;
-	return PyBool_FromLong(((struct queue_object *)obj)->queue == NULL);
+	return PyBool_FromLong(self->queue == NULL || self->closing);
 }
 
 static PyObject *get_source(PyObject *obj, void *closure)
@@ -716,7 +764,10 @@ static PyMethodDef queue_methods[] = {
 	  "forget_flows($self, /)\n--\n\nForget all decided flows: their next packets are returned." },
 	{ "close", queue_close, METH_NOARGS,
 	  "close($self, /)\n--\n\nSend pending verdicts and close the queue. The kernel drops what still "
-	  "waits." },
+	  "waits.\n\nAnother thread and a signal handler may call it, too: a blocked recv() returns an empty "
+	  "list, and "
+	  "iteration\nends." },
+	{ "_inherit", queue_inherit, METH_NOARGS, NULL },
 	{ "__enter__", queue_enter, METH_NOARGS, NULL },
 	{ "__exit__", queue_exit, METH_VARARGS, NULL },
 	{ NULL }

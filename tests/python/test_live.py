@@ -137,6 +137,59 @@ class Live(unittest.TestCase):
             threading.Timer(0.2, queue.wake).start()
             self.assertEqual(list(queue), [])
 
+    def test_close_in_a_signal_handler_ends_the_loop(self):
+        with ipq.Queue(0) as queue:
+            before = signal.signal(signal.SIGUSR1, lambda *_: queue.close())
+            self.addCleanup(signal.signal, signal.SIGUSR1, before)
+            timer = threading.Timer(0.3, os.kill, (os.getpid(), signal.SIGUSR1))
+            timer.start()
+            self.assertEqual(list(queue), [])
+            timer.join()
+            self.assertTrue(queue.closed)
+            with self.assertRaisesRegex(ValueError, 'closed'):
+                queue.recv(0)
+        with ipq.Queue(0):
+            pass
+
+    def test_close_in_another_thread_ends_a_wait(self):
+        for wait in (lambda queue: queue.recv(), list):
+            queue, results = ipq.Queue(0), []
+            thread = threading.Thread(target=lambda: results.append(wait(queue)))
+            thread.start()
+            time.sleep(0.1)
+            queue.close()
+            thread.join(10)
+            self.assertEqual(results, [[]])
+
+    def test_receive_in_a_signal_handler_leaves_packets_intact(self):
+        kept = []
+        with ipq.Queue(0) as queue:
+            def handler(*_):
+                self.receiver.send(b'one')
+                kept.extend(queue.recv(2))
+                self.receiver.send(b'two')
+
+            before = signal.signal(signal.SIGUSR1, handler)
+            self.addCleanup(signal.signal, signal.SIGUSR1, before)
+            timer = threading.Timer(0.3, os.kill, (os.getpid(), signal.SIGUSR1))
+            timer.start()
+            kept += queue.recv(5)
+            timer.join()
+            self.assertEqual([text(packet) for packet in kept], [b'one', b'two'])
+            queue.accept(kept)
+
+    def test_child_of_fork_closes_its_copy_only(self):
+        with ipq.Queue(0) as queue:
+            self.receiver.send(b'one', b'two')
+            packets = queue.recv(2)
+            pid = os.fork()
+            if pid == 0:
+                queue.close()
+                os._exit(0 if queue.closed and len(packets) > 0 else 1)
+            self.assertEqual(os.waitpid(pid, 0)[1], 0)
+            queue.accept(packets)
+        self.assertEqual(self.receiver.received(), [b'one', b'two'][:len(packets)])
+
     def test_timeout_returns_an_empty_list(self):
         with ipq.Queue(0) as queue:
             started = time.monotonic()
