@@ -4,12 +4,17 @@
     from ipq.netfilterqueue import NetfilterQueue
 
 Packets are received in batches, and the verdicts of a batch are sent together. Call NetfilterQueue.flush(), which is
-an addition, to send them before a callback that takes long ends.
+an addition, to send them before a callback that takes long ends. A verdict outside of a callback is sent at once.
+
+Other additions: any thread or signal handler may call unbind(), and a child of fork may call run(). Packets are never
+cut at 4,096 bytes.
 """
 import errno as _errno
 import os as _os
 import socket as _socket
+import struct as _struct
 import warnings as _warnings
+from operator import length_hint as _length_hint
 
 from . import Queue as _Queue
 
@@ -34,18 +39,16 @@ PROTOCOLS = {
 }
 
 _MAX_MARK = 0xffffffff
-_SOCK_LEN = 1024 * 4096 // 4
+_SOCK_LEN = 1024 * 4096  # the default max_len of packets of 1,500 bytes, for each of which the kernel counts 2,304
 
 
 class Packet:
     """A packet, passed to the callback of NetfilterQueue.bind()."""
 
-    __slots__ = ('_packet', '_parent', '_in_callback', '_retained', '_payload', '_mark', '_decided', '__weakref__')
+    __slots__ = ('_packet', '_in_callback', '_retained', '_payload', '_mark', '_decided', '__weakref__')
 
-    def __init__(self, *args):
-        if len(args) != 2:
-            raise TypeError('a Packet cannot be created by a program')
-        self._packet, self._parent = args
+    def __init__(self, packet):
+        self._packet = packet
         self._in_callback = True
         self._retained = False
         self._decided = False
@@ -53,48 +56,56 @@ class Packet:
         self._mark = None
 
     def __str__(self):
-        payload = self._bytes()
-        if not payload:
-            return f'Unknown packet, {self.get_payload_len()} bytes'
+        length = self.get_payload_len()
+        try:
+            payload = self.get_payload()
+        except RuntimeError:
+            payload = b''
+        if len(payload) < 20:
+            return f'Packet, {length} bytes'
         number = payload[9] if payload[0] >> 4 == 4 else payload[6]
-        return f'{PROTOCOLS.get(number, "Unknown protocol")} packet, {self.get_payload_len()} bytes'
+        return f'{PROTOCOLS.get(number, "Unknown protocol")} packet, {length} bytes'
 
     def _bytes(self):
         if not self._in_callback and not self._retained:
             raise RuntimeError('Payload data is no longer available. You must call retain() within the callback '
                                'in order to use it after the callback returns')
+        if len(self._packet) == 0:
+            raise RuntimeError('The packet has no payload, because the mode of the queue is not COPY_PACKET')
         return self._packet.payload
 
-    def _verdict(self, give):
+    def _verdict(self, give, payload):
         if self._decided:
             raise RuntimeWarning('Verdict already given for this packet')
-        if self._parent._queue is None:
+        queue = self._packet.queue
+        if queue.closed:
             raise RuntimeError('Parent queue has already been unbound')
-        if self._mark is None and self._payload is None:
+        if self._mark is None and payload is None:
             give()
         else:
-            give(mark=self._mark, payload=self._payload)
+            give(mark=self._mark, payload=payload)
         self._decided = True
+        if not self._in_callback:
+            queue.flush()
 
     def accept(self):
         """Accept the packet."""
-        self._verdict(self._packet.accept)
+        self._verdict(self._packet.accept, self._payload)
 
     def drop(self):
         """Drop the packet."""
-        self._payload = None
-        self._verdict(self._packet.drop)
+        self._verdict(self._packet.drop, None)
 
     def repeat(self):
         """Send the packet through the same hook again."""
-        self._verdict(self._packet.repeat)
+        self._verdict(self._packet.repeat, self._payload)
 
     def retain(self):
         """Keep the payload for use after the callback returns."""
-        if not self._retained:
+        if not self._retained and len(self._packet) > 0:
             self._bytes()
             self._packet.keep()
-            self._retained = True
+        self._retained = True
 
     def get_payload(self):
         """Return the packet as bytes, from the IP header on."""
@@ -106,11 +117,11 @@ class Packet:
 
     def set_payload(self, payload):
         """Replace the packet by these bytes in the verdict."""
-        self._payload = bytes(payload)
+        self._payload = bytes(memoryview(payload))
 
     def get_mark(self):
-        """Return the packet's mark."""
-        return self._mark if self._mark is not None else self._packet.mark or 0
+        """Return the mark of set_mark(), or else the one with which the packet arrived."""
+        return self._mark if self._mark is not None else self.mark
 
     def set_mark(self, mark):
         """Give the packet this mark in the verdict."""
@@ -119,50 +130,69 @@ class Packet:
             raise OverflowError('mark must be from 0 to 0xffffffff')
         self._mark = mark
 
-    mark = property(get_mark, set_mark, doc='The packet\'s mark.')
-
     def get_hw(self):
-        """Return the link-layer source address as 8 bytes, padded with zeros, or None."""
-        address = self._packet.hw_addr
-        return None if address is None else address.ljust(8, b'\0')
+        """Return the link-layer source address, on Ethernet 6 bytes, or None."""
+        return self._packet.hw_addr
 
     def get_timestamp(self):
-        """Return the time of arrival in seconds since 1970; 0.0 when it is not known."""
+        """Return the time of arrival in seconds since 1970; 0.0 in OUTPUT and POSTROUTING."""
         return self._packet.timestamp or 0.0
 
     id = property(lambda self: self._packet.id, doc='The number of the packet in its queue.')
     hook = property(lambda self: self._packet.hook, doc='The number of the netfilter hook.')
     hw_protocol = property(lambda self: self._packet.hw_protocol, doc='The EtherType.')
+    mark = property(lambda self: self._packet.mark or 0, doc='The mark with which the packet arrived.')
     indev = property(lambda self: self._packet.indev or 0, doc='Index of the input interface, or 0.')
     outdev = property(lambda self: self._packet.outdev or 0, doc='Index of the output interface, or 0.')
     physindev = property(lambda self: self._packet.physindev or 0, doc='Index of the input bridge port, or 0.')
     physoutdev = property(lambda self: self._packet.physoutdev or 0, doc='Index of the output bridge port, or 0.')
 
 
+def _remove(queue, number):
+    """Removes a queue whose socket stays open, because another descriptor refers to it."""
+    config, unbind = 3 << 8 | 2, 2  # NFNL_SUBSYS_QUEUE and NFQNL_MSG_CONFIG; NFQNL_CFG_CMD_UNBIND
+    message = (_struct.pack('=IHHII', 28, config, 1, 0, 0) + _struct.pack('>BBH', 0, 0, number) +
+               _struct.pack('=HH', 8, 1) + _struct.pack('>BBH', unbind, 0, 0))
+    with _socket.socket(fileno=_os.dup(queue.fileno())) as s:
+        s.send(message)
+
+
 class NetfilterQueue:
     """A queue whose packets are passed to a callback."""
 
+    COPY_NONE, COPY_META, COPY_PACKET = COPY_NONE, COPY_META, COPY_PACKET
+
     def __init__(self, *, af=_socket.AF_INET, sockfd=None):
-        if sockfd:
-            raise NotImplementedError('libipq opens the socket itself: leave out sockfd')
         self.af = af
+        self._sockfd = sockfd
         self._queue = None
+        self._number = None
         self._callback = None
         self._pending = iter(())
+        self._woken = False
 
-    def bind(self, queue_num, user_callback, max_len=1024, mode=COPY_PACKET, range=65535, sock_len=_SOCK_LEN):
-        """Take over a queue of the kernel and call user_callback for each of its packets."""
+    def bind(self, queue_num, user_callback=None, max_len=1024, mode=COPY_PACKET, range=65535, sock_len=_SOCK_LEN,
+             *, callback=None):
+        """Take over a queue of the kernel and call the callback for each of its packets.
+
+        The callback is the second argument, or given by the name callback or user_callback.
+        """
+        user_callback = callback if user_callback is None else user_callback
+        if not callable(user_callback):
+            raise TypeError('the callback must be callable')
         if self._queue is not None:
             raise RuntimeError('A queue is already bound; call unbind() first')
         if not 0 <= queue_num <= 65535:
             raise OverflowError('queue_num must be from 0 to 65535')
         if mode not in (COPY_NONE, COPY_META, COPY_PACKET):
             raise ValueError('mode must be COPY_NONE, COPY_META or COPY_PACKET')
+        source = f'nfqueue:{queue_num.__index__()}' + ('' if self._sockfd is None else f',fd={self._sockfd}')
         try:
-            self._queue = _Queue(queue_num, meta_only=mode != COPY_PACKET, segment=True, best_effort=True,
+            self._queue = _Queue(source, meta_only=mode != COPY_PACKET, segment=True, timestamp=True, best_effort=True,
                                  copy_range=min(range, 65535), queue_length=max_len, receive_buffer=sock_len)
         except OSError as error:
             raise OSError(error.errno, f'Failed to create queue {queue_num}: {error.strerror}') from error
+        self._number = queue_num
         self._callback = user_callback
         with _socket.socket(fileno=_os.dup(self._queue.fileno())) as s:
             size = s.getsockopt(_socket.SOL_SOCKET, _socket.SO_RCVBUF)
@@ -170,11 +200,15 @@ class NetfilterQueue:
             _warnings.warn(f'Socket rcvbuf limit is now {size}, requested {sock_len}.', RuntimeWarning, stacklevel=2)
 
     def unbind(self):
-        """Close the queue. The kernel drops the packets that have no verdict."""
+        """Remove the queue. The kernel drops the packets that have no verdict. run() in another thread ends."""
         queue, self._queue = self._queue, None
+        if queue is None:
+            return
         self._pending = iter(())
-        if queue is not None:
-            queue.close()
+        if self._sockfd is not None:
+            queue.flush()
+            _remove(queue, self._number)
+        queue.close()
 
     def __del__(self):
         if getattr(self, '_queue', None) is not None:
@@ -195,9 +229,15 @@ class NetfilterQueue:
         """Calls the callback for the packets received. After an exception the others stay for the next call."""
         callback = self._callback
         for raw in self._pending:
-            packet = Packet(raw, self)
+            packet = Packet(raw)
             try:
                 callback(packet)
+            except BaseException:
+                # Programs wait until the descriptor is readable.
+                if self._queue is not None and _length_hint(self._pending) > 0:
+                    self._woken = True
+                    self._queue.wake()
+                raise
             finally:
                 packet._in_callback = False
                 if not packet._decided:
@@ -206,16 +246,31 @@ class NetfilterQueue:
     def _receive(self, timeout):
         """Receives unless packets of the last receive are left. Whether there is one."""
         self._handle()
-        if self._queue is None:
+        queue = self._queue
+        if queue is None:
             return False
-        packets = self._queue.recv(timeout)
+        try:
+            packets = queue.recv(timeout)
+            if not packets and self._woken:
+                self._woken = False
+                packets = queue.recv(timeout)
+        except ValueError:
+            if self._queue is queue:
+                raise
+        # Meanwhile another thread or a signal handler may have unbound it.
+        if self._queue is not queue:
+            return False
         self._pending = iter(packets)
         return bool(packets)
 
-    def run(self, block=True):
-        """Handle packets: until unbind() is called if block is true, else those that wait."""
+    def _begin(self):
         if self._queue is None:
             raise RuntimeError('No queue is bound')
+        self._queue._inherit()
+
+    def run(self, block=True):
+        """Handle packets: until unbind() is called if block is true, else those that wait."""
+        self._begin()
         timeout = None if block else 0
         while (self._receive(timeout) or block) and self._queue is not None:
             self._handle()
@@ -223,6 +278,7 @@ class NetfilterQueue:
 
     def run_socket(self, s):
         """Handle packets, waiting with s.recv(), until it times out or would block. s shares get_fd()."""
+        self._begin()
         while self._queue is not None:
             try:
                 s.recv(1, _socket.MSG_PEEK)

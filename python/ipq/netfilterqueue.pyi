@@ -10,7 +10,8 @@ VERSION: Tuple[int, int, int]
 __version__: str
 
 class Packet:
-    mark: int
+    @property
+    def mark(self) -> int: ...
     @property
     def id(self) -> int: ...
     @property
@@ -38,16 +39,21 @@ class Packet:
     def get_timestamp(self) -> float: ...
 
 class NetfilterQueue:
+    COPY_NONE: int
+    COPY_META: int
+    COPY_PACKET: int
     af: int
     def __init__(self, *, af: int = ..., sockfd: Optional[int] = ...) -> None: ...
     def bind(
         self,
         queue_num: int,
-        user_callback: Callable[[Packet], object],
+        user_callback: Optional[Callable[[Packet], object]] = ...,
         max_len: int = ...,
         mode: int = ...,
         range: int = ...,
         sock_len: int = ...,
+        *,
+        callback: Optional[Callable[[Packet], object]] = ...,
     ) -> None: ...
     def unbind(self) -> None: ...
     def get_fd(self) -> int: ...

@@ -1,6 +1,9 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 """What the live tests share: datagrams to 127.0.0.1, port 7000 + N, which the kernel puts into queue N."""
 import socket
+import struct
+
+import ipq
 
 HEADERS = 28  # IPv4 and UDP
 
@@ -32,6 +35,15 @@ class Receiver:
     def close(self):
         self.socket.close()
         self.sender.close()
+
+
+def udp(data, port=7000):
+    """A datagram to the receiver with right checksums."""
+    address = bytes([127, 0, 0, 1])
+    packet = bytearray(struct.pack('>BBHHHBBH4s4sHHHH', 0x45, 0, HEADERS + len(data), 0, 0, 64, 17, 0, address, address,
+                                   4000, port, 8 + len(data), 0) + data)
+    ipq.checksum_complete(packet)
+    return bytes(packet)
 
 
 def text(packet):
