@@ -76,16 +76,18 @@ struct ipq_options {
 };
 
 /*
- * Opens a source of packets, ready to receive. source is "nfqueue:N"          the kernel's queue number N
- * (needs CAP_NET_ADMIN in the network namespace) "nflog:N[,batch=M]"  copies of the packets that rules log to
- * NFLOG group N (CAP_NET_ADMIN as above).
- *                        Packets never wait: verdicts are counted and have no effect. The kernel sends
- *                        up to M copies together (32), at most 10 ms after the first
- * "pcap:IN[,OUT]"      a capture file; accepted packets are written to OUT or NULL for "nfqueue:0". options
- * may be NULL. Returns 0, or -errno with *q = NULL: -EPERM (no CAP_NET_ADMIN), -EBUSY (another program owns
- * the queue or group), -ECONNREFUSED (this kernel has no nfnetlink_queue or nfnetlink_log), -EOPNOTSUPP (a
- * flag that this kernel does not support), -EINVAL (the name or an option), -ENOMEM, or the error of opening
- * a file. Does not block.
+ * Opens a source of packets, ready to receive. source is
+ *
+ * "nfqueue:N"          the kernel's queue number N (needs CAP_NET_ADMIN in the network namespace)
+ * "nflog:N[,batch=M]"  copies of the packets that rules log to NFLOG group N (CAP_NET_ADMIN as above). Packets
+ *                      never wait: verdicts are counted and have no effect. The kernel sends up to M copies
+ *                      together (32), at most 10 ms after the first
+ * "pcap:IN[,OUT]"      a capture file; accepted packets are written to OUT
+ *
+ * or NULL for "nfqueue:0". options may be NULL. Returns 0, or -errno with *q = NULL: -EPERM (no CAP_NET_ADMIN),
+ * -EBUSY (another program owns the queue or group), -ECONNREFUSED (this kernel has no nfnetlink_queue or
+ * nfnetlink_log), -EOPNOTSUPP (a flag that this kernel does not support), -EINVAL (the name or an option),
+ * -ENOMEM, or the error of opening a file. Does not block.
  */
 int ipq_queue_open(struct ipq_queue **q, const char *source, const struct ipq_options *options);
 
@@ -124,9 +126,9 @@ enum ipq_packet_fields {
 
 /* Bits of ipq_packet.flags. */
 enum ipq_packet_flags {
-	IPQ_PACKET_CHECKSUM_NOT_READY = 1
-					<< 0, /* partial checksum, completed by hardware: see ipq_replace() */
-	IPQ_PACKET_GSO = 1 << 1,	      /* may exceed the MTU, is split into segments later */
+	/* partial checksum, completed by hardware: see ipq_replace() */
+	IPQ_PACKET_CHECKSUM_NOT_READY = 1 << 0,
+	IPQ_PACKET_GSO = 1 << 1,		   /* may exceed the MTU, is split into segments later */
 	IPQ_PACKET_CHECKSUM_NOT_VERIFIED = 1 << 2, /* the checksum of this received packet was not verified */
 	IPQ_PACKET_TRUNCATED = 1 << 3 /* payload is only the first payload_len of full_len bytes */
 };
@@ -162,9 +164,9 @@ struct ipq_packet {
 	const char *security_context; /* not NUL-terminated */
 	uint16_t security_context_len;
 	uint16_t conntrack_len; /* for ipq_packet_conntrack() */
-	uint32_t
-		conntrack_info; /* IP_CT_ESTABLISHED (0), IP_CT_RELATED (1), IP_CT_NEW (2), + 3 for replies */
-	const void *conntrack;	/* netlink attributes CTA_* as the kernel sent them */
+	/* IP_CT_ESTABLISHED (0), IP_CT_RELATED (1), IP_CT_NEW (2), + 3 for replies */
+	uint32_t conntrack_info;
+	const void *conntrack;	 /* netlink attributes CTA_* as the kernel sent them */
 	const void *expectation; /* netlink attributes CTA_EXPECT_*; no kernel sends them up to Linux 6.18 */
 	uint16_t expectation_len;
 	uint16_t reserved2[3];
@@ -331,9 +333,9 @@ struct ipq_flow_verdict {
 	uint32_t code;	  /* IPQ_ACCEPT or IPQ_DROP */
 	uint32_t present; /* IPQ_SET_MARK, or 0 */
 	uint32_t mark;	  /* for every packet of an accepted flow; such a flow is kept by the library */
-	uint32_t
-		timeout; /* seconds until the flow is forgotten; 0: none. Such a flow is kept by the library */
-	uint32_t after;	 /* accept this many packets of the flow first; the next one decides the flow */
+	/* Seconds until the flow is forgotten; 0: none. A flow with a timeout is kept by the library. */
+	uint32_t timeout;
+	uint32_t after; /* accept this many packets of the flow first; the next one decides the flow */
 	uint32_t reserved;
 };
 
@@ -353,7 +355,7 @@ struct ipq_flow_stats {
 	size_t size;	    /* in: sizeof(struct ipq_flow_stats) */
 	uint32_t keeper;    /* enum ipq_flow_keeper */
 	uint32_t reserved;  /* 0 */
-	uint64_t flows;	    /* in the library's table, those that are counted for `after` included */
+	uint64_t flows;	    /* in the library's table, including those that are counted for `after` */
 	uint64_t decided;   /* flows decided since open */
 	uint64_t packets;   /* of decided flows that were queued, and decided by the library */
 	uint64_t bytes;	    /* of these packets */
@@ -372,13 +374,13 @@ struct ipq_flow_counters {
 	uint32_t present; /* IPQ_FLOW_HAS_CONNECTION, or 0 */
 	uint64_t packets; /* decided by the library */
 	uint64_t bytes;
-	uint64_t
-		connection_packets; /* all packets of the connection, both directions, as the kernel counts them */
+	/* All packets of the connection, both directions, as the kernel counts them. */
+	uint64_t connection_packets;
 	uint64_t connection_bytes;
 };
 
-#define IPQ_FLOW_HAS_CONNECTION \
-	1 /* the kernel keeps flows and counts (sysctl net.netfilter.nf_conntrack_acct) */
+/* The kernel keeps flows and counts (sysctl net.netfilter.nf_conntrack_acct). */
+#define IPQ_FLOW_HAS_CONNECTION 1
 
 /* Counters of one flow. 0, -ENOENT (no such flow was decided), -EINVAL (tuple or size) or -ENOMEM. */
 int ipq_flow_counters(struct ipq_queue *q, const struct ipq_tuple *tuple, struct ipq_flow_counters *counters);

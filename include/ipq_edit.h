@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * ipq_edit: rewrite a packet; lengths and checksums follow by themselves.
+ * ipq_edit: changes packets, and keeps lengths and checksums right.
  *
  *	#include <ipq.h>
  *	#include <ipq_edit.h>
@@ -19,23 +19,23 @@
  *			ipq_replace(q, packet, e.data, e.len);
  *	}
  *
- * No call ends an edit. After every call the packet is complete and may be sent. A call that fails changes
- * nothing in the packet. An edit that keeps the length may be made in packet->payload itself (room =
- * payload_len). An edit that makes the packet longer needs a buffer with room, as above.
+ * There is no call to end an edit: after every call the packet is complete and may be sent. A call that fails changes
+ * nothing in the packet. An edit that keeps the length may be made in packet->payload itself (room = payload_len). An
+ * edit that makes the packet longer needs a buffer with room, as above.
  *
  * Checksums are adjusted for the changed bytes (RFC 1624), not recomputed. A packet that arrived with a wrong
- * checksum leaves with an equally wrong one, so that the receiver still detects the damage.
- * ipq_checksum_complete() recomputes checksums.
+ * checksum leaves with an equally wrong one, so that the receiver still detects the damage. ipq_checksum_complete()
+ * recomputes checksums.
  *
- * An edit is refused with -EOPNOTSUPP when another field covers the changed bytes and cannot follow: see
- * enum ipq_edit_reason. ipq_edit(7) has a table of all fields: which follow, which cause a refusal, and which
- * are not seen.
+ * An edit is refused with -EOPNOTSUPP when a field that cannot be adjusted covers the changed bytes: see enum
+ * ipq_edit_reason. ipq_edit(7) lists the fields that are adjusted, those that cause a refusal, and those that are not
+ * recognised.
  *
- * IPv4 with options; IPv6 with hop-by-hop, routing, destination, fragment and authentication headers; TCP,
- * UDP, UDP-Lite, SCTP, ICMP and ICMPv6; packets with length 0 from captures with segmentation offload; jumbograms.
- * No call allocates memory, blocks or prints, or keeps state outside struct ipq_edit: threads may edit
- * different packets at the same time. Numbers are in host byte order, addresses are bytes in network order.
- * Calls return 0 or -errno unless described otherwise.
+ * Supported are IPv4 with options; IPv6 with hop-by-hop, routing, destination, fragment and authentication headers;
+ * TCP, UDP, UDP-Lite, SCTP, ICMP and ICMPv6; packets with length 0 from captures with segmentation offload;
+ * jumbograms. No call allocates memory, blocks or prints, or keeps state outside struct ipq_edit: threads may edit
+ * different packets at the same time. Numbers are in host byte order, addresses are bytes in network order. Calls
+ * return 0 or -errno unless described otherwise.
  */
 #ifndef IPQ_EDIT_H
 #define IPQ_EDIT_H
@@ -56,14 +56,14 @@ enum ipq_edit_flags {
 	 * IPQ_PACKET_CHECKSUM_NOT_READY. */
 	IPQ_EDIT_CHECKSUM_NOT_READY = 1 << 0,
 	IPQ_EDIT_FRAGMENT = 1 << 8, /* set by ipq_edit_begin(): a fragment, first or later */
-	IPQ_EDIT_LATER_FRAGMENT =
-		1 << 9, /* set by ipq_edit_begin(): a later fragment, without a transport header */
+	/* set by ipq_edit_begin(): a later fragment, without a transport header */
+	IPQ_EDIT_LATER_FRAGMENT = 1 << 9,
 	IPQ_EDIT_AUTHENTICATED = 1 << 10, /* set by ipq_edit_begin(): an Authentication Header (RFC 4302) */
 	/* Set by ipq_edit_begin(): the length field is 0, from a capture with segmentation offload. The
 	 * packet has the length given to ipq_edit_begin(). Edits keep the 0. */
 	IPQ_EDIT_NO_LENGTH = 1 << 11,
-	IPQ_EDIT_JUMBO =
-		1 << 12 /* set by ipq_edit_begin(): a jumbo payload option has the length (RFC 2675) */
+	/* set by ipq_edit_begin(): a jumbo payload option has the length (RFC 2675) */
+	IPQ_EDIT_JUMBO = 1 << 12
 };
 
 /* Why a call failed, more precisely than its -errno: see ipq_edit.reason. Later versions may add values. */
@@ -119,29 +119,26 @@ struct ipq_edit {
 };
 
 /*
- * Parses the packet at data: len bytes from the network header on, in a buffer of room bytes.
- * ipq_packet.flags may be passed as flags: IPQ_PACKET_CHECKSUM_NOT_READY and IPQ_PACKET_TRUNCATED are used,
- * the other bits are ignored. Bytes after the end of the packet (padding of short Ethernet frames) are cut
- * off: see e->len.
- * -EBADMSG: not IPv4 or IPv6, or a malformed network or extension header. -ENODATA: only the first bytes of
- * the packet are present (IPQ_PACKET_TRUNCATED). -EINVAL: room < len. A malformed (-EBADMSG), encrypted
- * (-EOPNOTSUPP) or unknown (-EPROTONOSUPPORT) transport header is no error here, nor is one in another
- * fragment (-EOPNOTSUPP): see e->transport_error. In a fragment, bytes of the payload can be replaced by as
- * many others if it is the first one; in later fragments only the network header can be changed.
+ * Parses the packet at data: len bytes from the network header on, in a buffer of room bytes. ipq_packet.flags may be
+ * passed as flags: IPQ_PACKET_CHECKSUM_NOT_READY and IPQ_PACKET_TRUNCATED are used, the other bits are ignored. Bytes
+ * after the end of the packet (padding of short Ethernet frames) are cut off: see e->len. -EBADMSG: not IPv4 or IPv6,
+ * or a malformed network or extension header. -ENODATA: only the first bytes of the packet are present
+ * (IPQ_PACKET_TRUNCATED). -EINVAL: room < len. A malformed (-EBADMSG), encrypted (-EOPNOTSUPP) or unknown
+ * (-EPROTONOSUPPORT) transport header is no error here, nor is one in another fragment (-EOPNOTSUPP): see
+ * e->transport_error. In a first fragment, payload can be replaced by the same number of bytes; in later fragments
+ * only the network header can be changed.
  */
 int ipq_edit_begin(struct ipq_edit *e, void *data, size_t len, size_t room, uint32_t flags);
 
 /* ---- network header --------------------------------------------------------------------------- */
 
 /*
- * Source and destination address: 4 bytes for IPv4, 16 for IPv6, in network order. In a fragmented packet,
- * set the same addresses in all fragments. A packet with a source route that is not completed (IPv4 LSRR or
- * SSRR, IPv6 routing header with segments left) keeps its final destination: only the next hop changes.
- * -EAFNOSUPPORT: len does not match the packet's family. -EOPNOTSUPP: authenticated or signed; encrypted (in
- * transport mode a checksum inside covers the addresses); or a routing header of unknown type has segments
- * left.
- * -EPROTONOSUPPORT: unknown protocol, whose checksum may cover addresses. -EBADMSG: malformed transport
- * header.
+ * Source and destination address: 4 bytes for IPv4, 16 for IPv6, in network order. In a fragmented packet, set the
+ * same addresses in all fragments. A packet with a source route that is not completed (IPv4 LSRR or SSRR, IPv6
+ * routing header with segments left) keeps its final destination: only the next hop changes. -EAFNOSUPPORT: len does
+ * not match the packet's family. -EOPNOTSUPP: authenticated or signed; encrypted (in transport mode a checksum inside
+ * covers the addresses); or a routing header of unknown type has segments left. -EPROTONOSUPPORT: unknown protocol,
+ * whose checksum may cover addresses. -EBADMSG: malformed transport header.
  */
 int ipq_edit_set_source(struct ipq_edit *e, const void *address, size_t len);
 int ipq_edit_set_destination(struct ipq_edit *e, const void *address, size_t len);
@@ -156,9 +153,10 @@ int ipq_edit_set_ecn(struct ipq_edit *e, unsigned ecn);
 
 /* ---- TCP, UDP, ICMP --------------------------------------------------------------------------- */
 
-/* These calls return e->transport_error if it is set, -EOPNOTSUPP if the packet is authenticated or signed,
- * and
- * -EPROTONOSUPPORT if its protocol has no such field. */
+/*
+ * These calls return e->transport_error if it is set, -EOPNOTSUPP if the packet is authenticated or signed, and
+ * -EPROTONOSUPPORT if its protocol has no such field.
+ */
 
 /* TCP, UDP, UDP-Lite, SCTP. */
 int ipq_edit_set_source_port(struct ipq_edit *e, uint16_t port);
@@ -195,12 +193,11 @@ int ipq_edit_set_tcp_window(struct ipq_edit *e, uint16_t window);
 int ipq_edit_find_tcp_option(const struct ipq_edit *e, uint8_t kind, size_t *len);
 
 /*
- * Sets the value of a TCP option (without kind and length; len may be 0). An existing option is replaced, a
- * new one is appended. The header grows or shrinks as needed; NOP padding is removed when room is short.
- * -EINVAL: kind 0 or 1 (they have no value). -EMSGSIZE: more than 40 bytes of options, or a packet over 65535
- * bytes.
- * -ENOSPC: more than e->room. -EOPNOTSUPP: a fragment would change its length. -EBADMSG: malformed options.
- * value must not be in the packet.
+ * Sets the value of a TCP option (without kind and length; len may be 0). An existing option is replaced, a new one
+ * is appended. The header grows or shrinks as needed; NOP padding is removed when room is short. -EINVAL: kind 0 or 1
+ * (they have no value). -EMSGSIZE: more than 40 bytes of options, or a packet over 65535 bytes. -ENOSPC: more than
+ * e->room. -EOPNOTSUPP: a fragment would change its length. -EBADMSG: malformed options. value must not be in the
+ * packet.
  */
 int ipq_edit_set_tcp_option(struct ipq_edit *e, uint8_t kind, const void *value, size_t len);
 
@@ -215,11 +212,10 @@ int ipq_edit_clamp_mss(struct ipq_edit *e, uint16_t mss);
 /* ---- payload ---------------------------------------------------------------------------------- */
 
 /*
- * Replaces old_len bytes at offset of the payload by new_len bytes; either length may be 0. The urgent
- * pointer of TCP follows. bytes must not be in the packet. -EINVAL: outside the payload. -EOPNOTSUPP: see
- * e->reason.
- * -EMSGSIZE: over 65535 bytes (a verdict of nfnetlink_queue carries 65531). -ENOSPC: more than e->room.
- * -EPROTONOSUPPORT, -EBADMSG: e->transport_error.
+ * Replaces old_len bytes at offset of the payload by new_len bytes; either length may be 0. The urgent pointer of TCP
+ * is adjusted. bytes must not be in the packet. -EINVAL: outside the payload. -EOPNOTSUPP: see e->reason. -EMSGSIZE:
+ * over 65535 bytes (a verdict of nfnetlink_queue carries 65531). -ENOSPC: more than e->room. -EPROTONOSUPPORT,
+ * -EBADMSG: e->transport_error.
  */
 int ipq_edit_replace(struct ipq_edit *e, size_t offset, size_t old_len, const void *bytes, size_t new_len);
 
