@@ -59,8 +59,8 @@ static void send_stream(int fd, uint64_t bytes, int from)
 				break;
 			bytes -= (uint64_t)n;
 		}
-	if (read(from, &done, 1) ==
-	    1) /* the receiver has all of it, or gave up: leave nothing in the queue */
+	/* the receiver has all of it, or gave up: leave nothing in the queue */
+	if (read(from, &done, 1) == 1)
 		setsockopt(fd, SOL_SOCKET, SO_LINGER, &no_linger, sizeof(no_linger));
 	close(fd);
 }

@@ -150,8 +150,8 @@ static int set_address(PyObject *obj, PyObject *value, void *closure)
 {
 	struct ipq_edit *e = as_edit(obj);
 	bool destination = *(int *)closure;
-	PyObject *text =
-		value != NULL ? PyObject_Str(value) : NULL; /* an ipaddress object has this text, too */
+	/* an ipaddress object has this text, too */
+	PyObject *text = value != NULL ? PyObject_Str(value) : NULL;
 	PyObject *bytes = text != NULL ? PyUnicode_AsASCIIString(text) : NULL;
 	const char *chars = bytes != NULL ? PyBytes_AsString(bytes) : NULL;
 	unsigned char address[16];

@@ -97,8 +97,8 @@ static int pass_on_late(struct queue_object *self)
 
 	for (struct late_verdict *l = self->late; l != NULL && err == 0; l = l->next) {
 		err = ipq_decide(self->queue, &l->packet, &l->verdict);
-		if (err ==
-		    -ENOENT) /* the packet is gone, as the kernel would have it for a verdict in time */
+		/* the packet is gone, as the kernel would have it for a verdict in time */
+		if (err == -ENOENT)
 			err = 0;
 	}
 	free_late(self);

@@ -9,7 +9,7 @@
 #define NSEC 1000000000LL
 
 enum {
-	OPTION_HASH = 3, /* of an enhanced packet block: over the frame as it was */
+	OPTION_HASH = 3, /* in an enhanced packet block: of the original frame */
 	BLOCK_ENHANCED = 6,
 };
 
@@ -104,8 +104,10 @@ static void make_head(const struct capture_record *record, const uint8_t *raw, s
 		set32(record, h->bytes + 12, record->lengths_swapped ? (uint32_t)caplen : len);
 		return;
 	}
-	/* A simple block has no length of its own and depends on the interface: write an enhanced one, of
-	 * time 0. */
+	/*
+	 * A simple block has no captured length (the limit of the interface gives it): write an enhanced one, with
+	 * time 0.
+	 */
 	if (record->kind == CAPTURE_SIMPLE) {
 		memset(h->bytes, 0, sizeof(h->bytes));
 		set32(record, h->bytes, BLOCK_ENHANCED);
@@ -115,7 +117,7 @@ static void make_head(const struct capture_record *record, const uint8_t *raw, s
 	set32(record, h->bytes + 24, len);
 }
 
-/* The end of a packet block: padding, options and the length, which the head gets as well. */
+/* Writes the end of a packet block: padding, options, and the length, which is stored in the head, too. */
 static int write_block(struct capture_writer *w, const struct capture_record *record, const uint8_t *raw,
 		       struct head *h, const struct capture_piece *piece, unsigned n, size_t caplen)
 {

@@ -28,7 +28,7 @@ struct capture_clock {
 	int64_t offset;
 };
 
-/* The finest clock whose units 64 bits can count within a second. */
+/* The exponent of the finest clock: its units in a second fit into 64 bits. */
 static inline unsigned capture_finest_exponent(const struct capture_clock *clock)
 {
 	return clock->binary ? 63 : 19;
@@ -45,7 +45,7 @@ struct capture_record {
 	uint32_t head, tail;	  /* bytes of the record before and after its frame */
 	uint32_t caplen, len;	  /* captured bytes of the frame, bytes of the frame */
 	int64_t sec;		  /* time: seconds since 1970, which may be negative, */
-	uint64_t nsec;		  /* and nanoseconds after that, in some files over a second's */
+	uint64_t nsec;		  /* and nanoseconds after that; in some files more than a second */
 	uint32_t link_type;	  /* of the interface */
 	char interface[IFNAMSIZ]; /* its name; "": not known */
 	struct capture_clock clock;
@@ -104,21 +104,21 @@ struct capture_writer;
 int capture_writer_open(struct capture_writer **w, const char *path, const struct capture_reader *r,
 			struct ipq_error *e);
 void capture_writer_close(struct capture_writer *w); /* flushes */
-void capture_writer_close_after_fork(
-	struct capture_writer *w); /* discards buffered bytes, in a forked child */
+/* discards buffered bytes, in a forked child */
+void capture_writer_close_after_fork(struct capture_writer *w);
 
 /* Appends bytes. 0 or -errno; after an error every call returns it. No cancellation point. */
 int capture_write(struct capture_writer *w, const void *bytes, size_t len);
 
-/* A frame that replaces the one of a record, in pieces. */
+/* A piece of the frame that replaces that of a record. */
 struct capture_piece {
 	const void *bytes;
 	size_t len;
 };
 
 /*
- * Appends a record with another frame: n pieces, len bytes in all with those that are not captured; and, if
- * time is not NULL, another time (ns since 1970). raw: the record as it is in its file. Returns as
+ * Appends a record with another frame, given in n pieces. len: the length of the frame, including bytes that were not
+ * captured. time: the new time (ns since 1970), or NULL. raw: the record as it is in its file. Returns as
  * capture_write() does.
  */
 int capture_write_changed(struct capture_writer *w, const struct capture_record *record, const uint8_t *raw,

@@ -355,8 +355,8 @@ const struct frame_link *frame_link_find(uint32_t type)
 		{ LINKTYPE_NFLOG, ARPHRD_NONE, parse_nflog },
 	};
 
-	if (type == 12 ||
-	    type == 14) /* DLT_RAW of Linux and OpenBSD, in some files instead of LINKTYPE_RAW */
+	/* DLT_RAW of Linux and OpenBSD, in some files instead of LINKTYPE_RAW */
+	if (type == 12 || type == 14)
 		type = LINKTYPE_RAW;
 	for (size_t i = 0; i < sizeof(links) / sizeof(links[0]); i++)
 		if (links[i].type == type)

@@ -130,7 +130,7 @@ void source_pcap_fill_metadata(struct pcap_source *p, const struct held *h, stru
 		packet->present |= IPQ_HAS_INDEV;
 	}
 	if (packet->hook >= NF_INET_FORWARD) {
-		/* A description of the interface is that of the input in FORWARD. */
+		/* In FORWARD, the interface of the file is taken as the input interface. */
 		if (packet->hook == NF_INET_FORWARD || is_recording)
 			described = "";
 		packet->outdev =

@@ -51,7 +51,7 @@ static int write_changed(struct pcap_source *p, const struct held *h, const stru
 	return err;
 }
 
-/* What is written next belongs to the section of h. */
+/* Call it before h is written: opens the section of h again if the output is in another one. */
 static int enter_section(struct pcap_source *p, const struct held *h)
 {
 	int err = 0;

@@ -295,7 +295,10 @@ static int take_record(struct pcap_source *p, const struct iovec *slot, unsigned
 
 enum { ASK_FILE = 2 };
 
-/* What needs no read: a repeated packet (1), nothing to deliver now (0), the end (-errno). Else ASK_FILE. */
+/*
+ * Looks for a result that needs no read: a repeated packet (1), nothing to deliver now (0), the end (-errno). Else
+ * ASK_FILE.
+ */
 static int next_in_memory(struct pcap_source *p, const struct iovec *slot, unsigned index,
 			  struct ipq_packet *packet)
 {
@@ -355,7 +358,7 @@ static int next_packets(struct pcap_source *p, const struct iovec *slot, struct 
 	return (int)n;
 }
 
-/* Hands out what was refused; returns how many. Not under the lock: the callback may send. */
+/* Reports the refusals and returns their number. Called without the lock, because the callback may send. */
 static unsigned report_refusals(struct pcap_source *p, source_refused refused, void *context)
 {
 	struct source_refusal some[16];
@@ -375,7 +378,7 @@ static unsigned report_refusals(struct pcap_source *p, source_refused refused, v
 	return total;
 }
 
-/* Waits until the descriptor is readable. 1: it is; 0: the time is over; -EINTR. */
+/* Waits until the descriptor is readable. 1: it is; 0: timeout; -EINTR. */
 static int wait_until(struct pcap_source *p, int64_t deadline, int timeout_ms)
 {
 	struct pollfd fd = { .fd = p->poll_fd, .events = POLLIN };
@@ -419,7 +422,7 @@ int source_pcap_recv(struct source *s, const struct iovec *slot, struct ipq_pack
 		pthread_mutex_lock(&p->lock);
 		wait_for_next(p);
 		if (n == 0)
-			source_pcap_flush(p); /* a reader of the output gets what there is */
+			source_pcap_flush(p); /* the output may have a reader */
 		pthread_mutex_unlock(&p->lock);
 		if (n != 0 || reported > 0 || timeout_ms == 0 || max == 0)
 			return n < 0 && reported > 0 ? 0 : n; /* the end is reported by the next call */

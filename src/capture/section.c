@@ -17,7 +17,7 @@ struct section {
 	bool swapped;
 	uint8_t *bytes; /* the header, then the interfaces with the options that packets depend on */
 	size_t len, room;
-	size_t written; /* bytes of which the output has the original */
+	size_t written; /* so many of these bytes are in the output already */
 };
 
 static void set32(const struct section *s, uint8_t *p, uint32_t v)

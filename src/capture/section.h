@@ -15,15 +15,15 @@ struct section;
 /* The section that begins with this header, of which at least 28 bytes are given. NULL: no memory. */
 struct section *section_new(const uint8_t *header);
 struct section *section_use(struct section *s);
-void section_release(struct section *s); /* frees it after the last use; NULL: nothing */
+void section_release(struct section *s); /* the last user frees it; NULL is allowed */
 
 /* Adds a description of an interface, a whole block. 0, -ENOMEM. */
 int section_add_interface(struct section *s, const uint8_t *block, size_t len);
-/* Bytes that open the section again, as far as it has been read. */
+/* The number of bytes that open the section again, as far as it has been read. */
 size_t section_len(const struct section *s);
-/* The first len bytes of a section were written, as they were in its file. */
+/* The blocks that the first len bytes stand for were written to the output. */
 void section_written(struct section *s, size_t len);
-/* Writes once more what was written of it. 0 or -errno, as capture_write(). */
+/* Writes the header and interfaces once more that were written before. 0 or -errno, as capture_write(). */
 int section_open_again(const struct section *s, struct capture_writer *w);
 
 #endif

@@ -150,7 +150,7 @@ static int decide(struct pcap_source *p, const struct source_verdict *v)
 	return err;
 }
 
-/* Without verdicts, writes what is buffered to the file: a full disk is reported before close. */
+/* Called without verdicts, it writes the buffer to the file, so that a full disk is reported before close. */
 int source_pcap_send(struct source *s, const struct source_verdict *verdict, unsigned n)
 {
 	struct pcap_source *p = pcap_of(s);
@@ -164,12 +164,12 @@ int source_pcap_send(struct source *s, const struct source_verdict *verdict, uns
 			break;
 	}
 	if (n == 0 || p->end != 0 || p->wait == WAIT_INPUT || p->wait == WAIT_TIME)
-		flushed = source_pcap_flush(p); /* nothing will come soon that fills the buffer */
+		flushed = source_pcap_flush(p); /* no packet that fills the buffer will follow soon */
 	if (p->refusals > 0 || p->again.first != NULL || (p->wait == WAIT_VERDICT && !source_pcap_full(p)))
 		source_pcap_wait_for(p, WAIT_NOTHING, 0);
 	pthread_mutex_unlock(&p->lock);
 	if (err == 0 && flushed < 0)
-		return flushed; /* carried out, but for nothing */
+		return flushed; /* the verdicts were carried out, but the packets are not in the file */
 	return i > 0 || err == 0 ? (int)i : err;
 }
 

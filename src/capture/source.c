@@ -107,7 +107,8 @@ static int pcap_open_source(struct source **s, const char *arg, struct ipq_error
 	return 0;
 }
 
-/* A file has no attributes that only the kernel knows. The rest of the flags it fulfils, or they ask nothing.
+/*
+ * A file lacks the attributes that only the kernel knows. All other flags are fulfilled, or mean nothing in a file.
  */
 static int usable_flags(uint32_t *flags, struct ipq_error *e)
 {
@@ -187,7 +188,7 @@ static int pcap_counts(struct source *s, struct source_counts *counts)
 	return 0;
 }
 
-/* The descriptor first: a receiver that sees woken then finds it readable, and clears it. */
+/* The descriptor is made readable before `woken` is set, so that a receiver that sees `woken` can clear both. */
 static int pcap_wake(struct source *s)
 {
 	struct pcap_source *p = pcap_of(s);

@@ -23,7 +23,7 @@ struct source_pcap_name {
 	bool by_clock;
 	uint8_t hook;
 	bool hook_given, indev_given,
-		outdev_given; /* not the default: used for packets that have their own, too */
+		outdev_given; /* the option was given: it applies to packets that have an interface, too */
 	char indev[IFNAMSIZ], outdev[IFNAMSIZ]; /* padded with zeros */
 };
 
@@ -33,7 +33,7 @@ struct pcap_interface {
 	uint16_t type; /* ARPHRD_ */
 };
 
-/* What a recording has of a packet that was delivered last. */
+/* The recorded verdict of a packet that was delivered. */
 struct recorded {
 	uint32_t id;
 	char verdict[16]; /* "": not known */
@@ -80,9 +80,9 @@ struct pcap_source {
 	struct source_config config;
 	bool configured;
 	struct capture_writer *out;
-	struct section *section;     /* of the records that are taken now; NULL: no output, or pcap */
-	struct section *out_section; /* that the output is in */
-	bool inside_block;	     /* the rest of a long block is taken next */
+	struct section *section;     /* of the records that are read now; NULL: no output, or pcap */
+	struct section *out_section; /* the section that the output is in */
+	bool inside_block;	     /* the rest of a long block is read next */
 	struct held_store store;
 	struct held_list again;	  /* repeated packets, not yet delivered again */
 	struct held_list passing; /* frames without IP; id is that of the packet after them */
@@ -122,7 +122,7 @@ int source_pcap_write(struct pcap_source *p, const struct held *h, const struct 
  * -ENOMEM. */
 int source_pcap_change_frame(const struct held *h, const struct source_verdict *v,
 			     struct capture_piece piece[3]);
-/* Writes what is buffered to the file. 0, or -errno with a message in write_text. */
+/* Writes the buffer to the file. 0, or -errno with a message in write_text. */
 int source_pcap_flush(struct pcap_source *p);
 /* Writes the frames without IP that precede packet id in the file; all of them if all is set. 0 or -errno. */
 int source_pcap_let_pass(struct pcap_source *p, uint32_t id, bool all);

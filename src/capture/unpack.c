@@ -27,7 +27,7 @@ struct unpack {
 	/* Unpacks in[at..filled) to to[0..room). Returns the unpacked bytes. Sets between, more and error. */
 	ssize_t (*step)(struct unpack *u, uint8_t *to, size_t room);
 	bool between; /* at the end of a member or frame: the file may end here */
-	bool more;    /* there may be more without reading */
+	bool more;    /* there may be more output before the next read */
 	int error;    /* errno of a failure: bytes before it were returned */
 	void (*end)(void *stream);
 	void *stream;

@@ -152,7 +152,10 @@ struct ipq_handle *ipq_create_handle(uint32_t flags, uint32_t protocol)
 		classic_fail(IPQ_ERR_HANDLE, ENOMEM);
 		return NULL;
 	}
-	/* Locked throughout, so that two threads that open a handle of each family see each other's. */
+	/*
+	 * Locked throughout: of two threads that each open a handle of one family, the second one must see the first
+	 * one's.
+	 */
 	pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &cancel);
 	pthread_mutex_lock(&open_handles.lock);
 	taken = is_taken(c);

@@ -309,8 +309,8 @@ __flatten int classic_direct_set_verdict(struct classic *c, uint64_t id, uint32_
 		return classic_sent(refuse(c, EINVAL, id, verdict, len), len);
 	if (id > UINT32_MAX)
 		return classic_sent(refuse(c, ENOENT, id, verdict, len), len);
-	if (verdict ==
-	    NF_STOLEN) /* refused by the kernel: the program means that the packet goes no further */
+	/* refused by the kernel: the program means that the packet goes no further */
+	if (verdict == NF_STOLEN)
 		v.code = NF_DROP;
 	else if (verdict == NF_QUEUE)
 		v.code = NF_QUEUE_NR((uint32_t)c->source->queue_number);

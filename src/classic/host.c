@@ -24,7 +24,7 @@
 #include "core/core.h"
 #include "ipqueue/engine.h"
 
-#define LAST_STEPS 64 /* at the end, for requests that clients have left */
+#define LAST_STEPS 64 /* steps before the engine ends, for requests that are left in the sockets */
 
 struct host {
 	struct host *next;
@@ -33,8 +33,8 @@ struct host {
 	struct engine *engine;
 	pthread_mutex_t step_lock;
 	pthread_t thread;
-	bool threaded;	   /* there is one: a child may have failed to start it */
-	atomic_bool waits; /* a child whose parent runs the engine */
+	bool threaded;	   /* the thread was started; in a child that may have failed */
+	atomic_bool waits; /* this is a child, and its parent runs the engine */
 	atomic_bool stopping;
 	int lifeline[2]; /* [0] is readable when no process holds [1]; [1] is -1 in a child that waits */
 	int stop[2];	 /* closing [1] stops this process's thread */
@@ -47,7 +47,7 @@ static struct {
 
 /* ---- the thread ------------------------------------------------------------------------------------- */
 
-/* Waits for fd or the order to stop. False: stop. */
+/* Waits until fd is readable. False: the thread must stop. */
 static bool wait_for(struct host *h, int fd)
 {
 	struct pollfd p[2] = { { .fd = fd, .events = POLLIN }, { .fd = h->stop[0], .events = POLLIN } };
@@ -184,7 +184,7 @@ __attribute__((constructor)) static void watch_forks(void)
 
 /* ---- hosts ------------------------------------------------------------------------------------------- */
 
-/* Not one that the parent runs: its epoll set would get a client of this process. */
+/* The host of this name, but not one that the parent runs: its epoll set would get a client of this process. */
 static struct host *find(const char *name)
 {
 	struct host *h;
@@ -235,8 +235,8 @@ fail:
 }
 
 /*
- * A program that calls getsockname on h->fd finds its port where a netlink address has it. The byte after the family must
- * be 0; the next one distinguishes the sockets of the two families. If the name is taken, the socket has none.
+ * A program that calls getsockname on h->fd finds its port where a netlink address has it. The byte after the family
+ * must be 0; the next one distinguishes the sockets of the two families. If the name is taken, the socket has none.
  */
 static void name_port(int fd, uint8_t family)
 {

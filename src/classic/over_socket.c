@@ -132,8 +132,8 @@ int classic_share(struct classic *c, struct ipq_error *e)
 		return ipq_fail(e, -err, "cannot duplicate a descriptor: %s", strerror(-err));
 	}
 	c->transport = &classic_over_socket;
-	c->source->ops->wake(
-		c->source); /* stays readable: the engine does not receive before a mode is set */
+	/* stays readable: the engine does not receive before a mode is set */
+	c->source->ops->wake(c->source);
 	wake_source_readers(c);
 	nanosleep(&grace, NULL);
 	if (!c->configured)
@@ -169,11 +169,11 @@ static void close_socket(struct classic *c)
 /* ---- requests ---------------------------------------------------------------------------------------- */
 
 /*
- * 0, -errno, or a positive errno: the engine has refused the request, by a message too. Only through the
- * kernel or another process's engine is the result not known yet.
+ * 0, -errno, or a positive errno: the engine has refused the request, by a message too. Only through the kernel or
+ * another process's engine is the result not known yet.
  *
- * A netlink socket takes a request at once. An engine's socket may be full for a moment, and if the program
- * has set O_NONBLOCK, it meant its reads.
+ * A netlink socket takes a request at once. An engine's socket may be full for a moment; a program that has set
+ * O_NONBLOCK meant only its reads.
  */
 static int send_request(struct classic *c, const struct iovec *iov, size_t pieces)
 {
@@ -182,8 +182,8 @@ static int send_request(struct classic *c, const struct iovec *iov, size_t piece
 	struct sockaddr_nl kernel = { .nl_family = AF_NETLINK };
 	int err = c->host != NULL ? host_request(c->host, c->client, iov, pieces) : -EAGAIN;
 
-	if (err != -EAGAIN &&
-	    err != -ENOENT) /* -ENOENT: the program has closed h->fd, as the socket will report */
+	/* -ENOENT: the program has closed h->fd, as the socket will report */
+	if (err != -EAGAIN && err != -ENOENT)
 		return err;
 	/* A mode is sent by sendto, as the library of 2001 did: ipq run recognises it. */
 	while ((pieces == 1 && iov->iov_len == CLASSIC_MODE_REQUEST

@@ -56,12 +56,12 @@ int queue_decide_at(struct ipq_queue *q, const struct ipq_packet *packet, const 
 		    int64_t time);
 
 /*
- * Has the source pass on a copy of a packet that waits, with the payload of this verdict if it has one. After the
- * verdicts before it. 0, -EOPNOTSUPP (only a capture file can), or -errno.
+ * Makes the source pass on a copy of a waiting packet, with the payload of this verdict if it has one. Earlier
+ * verdicts are sent first. 0, -EOPNOTSUPP (only a capture file can), or -errno.
  */
 int queue_copy(struct ipq_queue *q, const struct ipq_packet *packet, const struct ipq_verdict *verdict);
 
-/* The firewall rules of the program's own. Called in the thread that uses the queue. */
+/* Firewall rules that the program installed itself. The functions are called in the thread that uses the queue. */
 struct queue_flow_rules {
 	/* Changes code and mark of the verdict of an accepted packet; of the packet only the mark is known. */
 	void (*accept)(void *context, const struct ipq_packet *packet, struct ipq_verdict *verdict);
@@ -76,7 +76,7 @@ struct queue_flow_rules {
  */
 void queue_ask_flows(struct ipq_queue *q, const struct queue_flow_rules *rules, void *context);
 
-/* If the packet belongs to a decided flow, gives it the verdict of the flow. Whether it did. */
+/* If the packet belongs to a decided flow, gives it the verdict of the flow. Returns whether it did. */
 bool queue_decided_flow(struct ipq_queue *q, const struct ipq_packet *packet);
 
 /* What was decided on the packet when it was recorded, such as "drop"; "": unknown. Valid until the next

@@ -61,7 +61,7 @@ static bool take_ports(struct flow_key *key, const uint8_t *at, size_t len, bool
 		key->port[0] = key->port[1] = get16(at + 4);
 		return true;
 	default:
-		return true; /* the addresses are all that it has */
+		return true; /* other protocols have no ports */
 	}
 	key->port[0] = get16(at);
 	key->port[1] = get16(at + 2);
@@ -79,7 +79,7 @@ bool flow_key_of_packet(struct flow_key *key, const struct ipq_packet *packet, b
 	if ((packet->present & IPQ_HAS_PAYLOAD) == 0)
 		return false;
 	ip_begin(&h, p, len);
-	if (h.version == 6) /* conntrack skips no header of IPv4 */
+	if (h.version == 6) /* conntrack does not skip an Authentication Header after IPv4 */
 		ip_skip_all(&h, p, len);
 	if (h.version == 0 || h.fragment || h.cut || h.transport < 20 || h.transport > len)
 		return false;

@@ -44,7 +44,7 @@ uint32_t flows_code(const struct flows *fl, uint32_t code, uint32_t mark)
 	return (mark & fl->mask) == fl->leave ? NF_ACCEPT : (mark & fl->mask) == fl->drop ? NF_DROP : code;
 }
 
-/* The kernel knows no timeout and gives no mark to packets. */
+/* In the kernel a flow has no timeout, and its packets get no mark. */
 static bool kernel_can_keep(const struct ipq_queue *q, const struct flow *f)
 {
 	return q->flows->keeper != IPQ_FLOWS_LIBRARY && !f->has_mark && f->until == 0 &&
@@ -155,7 +155,10 @@ struct flows *flows_create(const struct ipq_queue *q)
 	return fl;
 }
 
-/* They are in connection marks. Where those cannot be changed, old decisions last as long as their connections. */
+/*
+ * Decisions of an earlier run are in connection marks. If those cannot be changed, the decisions last as long as the
+ * connections.
+ */
 void flows_revoke_earlier(struct flows *fl)
 {
 	if (fl->revoked || fl->keeper == IPQ_FLOWS_LIBRARY)
@@ -226,7 +229,7 @@ int flows_accept(struct ipq_queue *q, struct flow *f, const struct ipq_packet *p
 
 /*
  * iptables can keep a dropped flow only if the kernel has confirmed the connection, which it does when a packet has
- * passed; a set of nftables can keep any. So the mark is tried, but not with every packet.
+ * passed; a set of nftables can keep any. So the mark is tried from time to time, not with every packet.
  */
 int flows_drop(struct ipq_queue *q, struct flow *f, const struct ipq_packet *packet, int64_t now)
 {
@@ -284,7 +287,7 @@ static void check_connection(struct flows *fl, struct flow *f, const struct ipq_
 	fl->came_back += f->marked_came;
 }
 
-/* Whether the packet belonged to a decided flow, and got its verdict. */
+/* If the packet belongs to a decided flow, gives it the verdict. Returns whether it did. */
 static bool take(struct ipq_queue *q, const struct ipq_packet *packet, int64_t now)
 {
 	struct flows *fl = q->flows;

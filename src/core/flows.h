@@ -19,8 +19,8 @@
 #define FLOWS_MARK 0x41000000
 #define FLOWS_MAX 65536
 #define HELD_MAX 256	 /* flows that hold a packet back at a time */
-#define HELD_MAX_US 2000 /* and for how long, while the socket is never found empty */
-#define OVERDUE_MAX 25	 /* after so many times HELD_MAX_US flows are left though packets wait */
+#define HELD_MAX_US 2000 /* and for at most so long if the socket is never found empty */
+#define OVERDUE_MAX 25	 /* after so many times HELD_MAX_US, the kernel gets flows although packets wait */
 #define MARKED_CAME_MAX 16
 
 struct flows {
@@ -29,13 +29,13 @@ struct flows {
 	uint32_t keeper;	    /* enum ipq_flow_keeper */
 	const char *why;
 	bool one_by_one; /* records of a capture file keep the order of the verdicts: receive no packet ahead */
-	bool repeats;	 /* marks of packets are our own */
+	bool repeats;	 /* packets are repeated with a mark of ours */
 	bool revoked;	 /* marks of an earlier run were removed */
 	uint32_t held[HELD_MAX];
-	unsigned held_count, held_next; /* held_next: the one that makes room if there are too many */
+	unsigned held_count, held_next; /* held_next: the one to be released if there are too many */
 	int64_t held_since;		/* us */
 	int64_t held_max_us;
-	unsigned overdue; /* how often it was too long since the socket was empty */
+	unsigned overdue; /* how often HELD_MAX_US has passed without an empty socket */
 	uint64_t decided, packets, bytes, no_key, came_back;
 };
 
@@ -61,13 +61,15 @@ void flows_overtake(struct ipq_queue *q, const struct ipq_packet *packet);
 struct flows *flows_create(const struct ipq_queue *q);
 void flows_choose_keeper(const struct ipq_queue *q, struct flows *fl);
 
-/* As what a verdict with this mark counts: NF_ACCEPT or NF_DROP if it leaves a flow to the kernel, else its code. */
+/*
+ * The code under which a verdict with this mark is counted: NF_ACCEPT or NF_DROP if it leaves a flow to the kernel.
+ */
 uint32_t flows_code(const struct flows *fl, uint32_t code, uint32_t mark);
 
 /* Ends the decisions of an earlier run with the same mark. Once. */
 void flows_revoke_earlier(struct flows *fl);
 
-/* Releases what is held back if the socket was found empty, or for too long. Whether it did. */
+/* Releases the held packets if the socket was found empty, or after too long a time. Returns whether it did. */
 bool flows_release_due(struct ipq_queue *q, bool empty);
 
 void flows_destroy(struct flows *fl);

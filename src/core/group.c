@@ -71,7 +71,7 @@ static void stay_on(int processor)
 	sched_setaffinity(0, sizeof(one), &one);
 }
 
-/* Either this or join_all() waits for a thread whose place another one has taken. */
+/* Joins the thread that this one has replaced, unless join_all() does so already. */
 static void join_previous(struct member *m)
 {
 	bool mine;

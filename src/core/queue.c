@@ -394,7 +394,7 @@ __noinline static int receive_until(struct ipq_queue *q, struct ipq_packet *pack
 			n = receive_spinning(q, packet, max, end);
 		if (n == 0)
 			n = receive(q, packet, max, timeout_ms);
-		/* Spinning is halved each time that no packet comes within spin_usec, down to nothing. */
+		/* The spinning time is halved each time that no packet comes within spin_usec, down to 0. */
 		if (q->spin_usec > 0)
 			q->spin_now = now_us() - began <= q->spin_usec ? q->spin_usec : q->spin_now / 2;
 		/* 0: timeout, or only refusals were received. */
@@ -441,7 +441,9 @@ static size_t may_defer(const struct ipq_queue *q, int timeout_ms)
 	return moderation_deferred_count(&q->moderation);
 }
 
-/* From a busy queue, with deferred verdicts. They are sent before the reader sleeps on an empty queue. */
+/*
+ * Receives from a busy queue while verdicts are deferred. They are sent before the reader sleeps on an empty queue.
+ */
 __noinline static int receive_moderated(struct ipq_queue *q, struct ipq_packet *packet, unsigned max,
 					int timeout_ms)
 {

@@ -8,7 +8,7 @@
 #include "core/moderation.h"
 #include "core/verdicts.h"
 
-/* More than this waits to be sent: it is sent at once. */
+/* Beyond one of these limits, the recorded verdicts are sent at once. */
 #define PENDING_MAX 65536    /* verdicts */
 #define EXTRAS_MAX 1024	     /* verdicts with more than a code and a mark */
 #define COPIES_MAX (1 << 20) /* bytes of copied replacements */
@@ -42,7 +42,7 @@ struct ipq_queue {
 	const struct queue_flow_rules *flow_rules;
 	void *flow_context;
 	uint32_t flags;
-	uint32_t spin_now; /* how long spinning has paid lately, up to spin_usec */
+	uint32_t spin_now; /* the current spinning time: see receive_until() */
 	unsigned char *memory;
 	size_t memory_size, slot_size;
 	source_refused refused;

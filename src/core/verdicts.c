@@ -90,7 +90,7 @@ __cold static int renew_ring(struct verdicts *v)
 	return 0;
 }
 
-/* Moves what has a later id up by one. Returns the position that is free then. */
+/* Moves the entries with a later id up by one. Returns the free position. */
 __cold static uint32_t insert_slot(struct verdicts *v, uint32_t id)
 {
 	uint32_t at;
@@ -134,7 +134,10 @@ static void *grow(void *array, size_t count, size_t *room, size_t size)
 	return array;
 }
 
-/* Room for one more in the log: at its end, or in front where half of it or more has been sent. */
+/*
+ * Makes room for one more entry in the log: at the front, if half of the log or more has been sent, else by enlarging
+ * it.
+ */
 __cold static int make_room(struct verdicts *v)
 {
 	struct pending *grown;

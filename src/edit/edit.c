@@ -39,7 +39,9 @@ static bool is_checksummed(const struct ipq_edit *e)
 	return e->protocol == IPPROTO_TCP || is_udp(e) || (e->protocol == IPPROTO_ICMPV6 && e->version == 6);
 }
 
-/* Does a transport checksum have to follow changed bytes? Zero in UDP means none, and in SCTP (RFC 9653). */
+/*
+ * Must the transport checksum be adjusted to changed bytes? In UDP and SCTP (RFC 9653), 0 means that there is none.
+ */
 static bool checksum_follows(const struct ipq_edit *e)
 {
 	if (!e->checksum || e->flags & IPQ_EDIT_CHECKSUM_NOT_READY)
@@ -259,7 +261,7 @@ int edit_splice(struct ipq_edit *e, size_t offset, size_t old_len, const void *b
 
 /* ---- network header ---- */
 
-/* Can the transport checksum follow a change of address? */
+/* Can the transport checksum be adjusted to a changed address? */
 static int addresses_can_change(struct ipq_edit *e)
 {
 	if (e->flags & IPQ_EDIT_AUTHENTICATED)
@@ -415,7 +417,7 @@ int ipq_edit_set_icmp_id(struct ipq_edit *e, uint16_t id)
 
 /* ---- payload ---- */
 
-/* Where a position of the payload is after old_len bytes at offset have become new_len. */
+/* The new position of a byte of the payload when old_len bytes at offset are replaced by new_len bytes. */
 static size_t moved(size_t position, size_t offset, size_t old_len, size_t new_len)
 {
 	if (position <= offset)
@@ -514,7 +516,7 @@ static struct matches find_matches(const struct ipq_edit *e, const void *bytes, 
 		if (!m.count)
 			m.begin = (size_t)at;
 		m.end = (size_t)at + len;
-		/* This match has moved as far as the position has. */
+		/* The position is the current one, so the place of this match must be, too. */
 		m.urgent = moved(m.urgent, (size_t)at - m.count * len + m.count * new_len, len, new_len);
 	}
 	return m;

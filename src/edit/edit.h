@@ -30,7 +30,7 @@ static inline uint16_t sum_fold(uint64_t sum)
 /* Folded sum of len bytes; odd: they begin at an odd offset of the checksummed data. */
 uint16_t sum_bytes(const void *bytes, size_t len, bool odd);
 
-/* What a sum gains when a part of it goes from before to after. */
+/* The change of a sum when a part of it changes from `before` to `after`. */
 static inline uint16_t sum_change(uint16_t before, uint16_t after)
 {
 	return sum_fold((uint64_t)(uint16_t)~before + after);
@@ -53,8 +53,10 @@ static inline bool edit_has_pseudo_header(const struct ipq_edit *e)
 uint32_t edit_crc32c(uint32_t crc, const uint8_t *p, size_t len);
 /* Why the chunks of this SCTP packet cannot be edited; IPQ_EDIT_REASON_NONE: they can. */
 unsigned edit_sctp_reason(const struct ipq_edit *e);
-/* Are the bytes [begin, end) of the packet user data of one chunk? After edit_sctp_reason() found nothing. *chunk:
- * e->payload at first; with growing positions it moves along. */
+/*
+ * Are the bytes [begin, end) of the packet user data of one chunk? After edit_sctp_reason() found nothing. *chunk:
+ * e->payload at first; it advances with growing positions.
+ */
 bool edit_sctp_is_data(const struct ipq_edit *e, size_t *chunk, size_t begin, size_t end);
 
 /* Notes the reason of a failure and returns err. */

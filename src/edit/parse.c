@@ -254,7 +254,7 @@ static void parse_transport(struct ipq_edit *e)
 
 	e->payload = e->transport;
 	e->payload_len = e->transport_len = (uint32_t)here;
-	/* The checksum of SCTP cannot follow without the bytes of all fragments. */
+	/* The checksum of SCTP can only be adjusted with the bytes of all fragments. */
 	if (e->flags & IPQ_EDIT_LATER_FRAGMENT || e->protocol == IPPROTO_ESP ||
 	    (e->protocol == IPPROTO_SCTP && e->flags & IPQ_EDIT_FRAGMENT)) {
 		e->transport_error = -EOPNOTSUPP;

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-/* What must not be edited: fields that cover or count the bytes to change and that cannot follow. */
+/* Refuses edits of bytes that are covered or counted by a field which cannot be adjusted. */
 #include <errno.h>
 #include <netinet/in.h>
 

@@ -88,7 +88,7 @@ int ipq_edit_find_tcp_option(const struct ipq_edit *e, uint8_t kind, size_t *len
 /* A list of options under construction. */
 struct options {
 	uint8_t bytes[TCP_MAX_OPTIONS];
-	size_t len; /* more than the bytes have: too long */
+	size_t len; /* may exceed the size of `bytes`: then the options are too long */
 };
 
 static void append_option(struct options *o, const uint8_t *head, size_t head_len, const void *value,

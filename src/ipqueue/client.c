@@ -16,7 +16,7 @@
 #include <linux/netfilter.h>
 #include <linux/netfilter_ipv4/ip_queue.h>
 
-#define ROUNDS 4	 /* batches of requests a step and client */
+#define ROUNDS 4	 /* batches of requests per step and client */
 #define FINISH_MAX 16384 /* requests left by a client that has ended: more than its buffer holds */
 #define PACKET_MAX 65535
 #define SEND_BUFFER_MAX (16 << 20)
@@ -329,8 +329,8 @@ static int set_verdict(struct engine *e, struct family *f, const struct client *
 
 	if (r->verdict.value > NF_MAX_VERDICT)
 		return EINVAL;
-	if (!e->configured &&
-	    e->refused != 0) /* another program owns the queue: ip_queue refused all requests */
+	/* another program owns the queue: ip_queue refused all requests */
+	if (!e->configured && e->refused != 0)
 		return -e->refused;
 	if (r->verdict.id > UINT32_MAX)
 		return ENOENT;
@@ -396,7 +396,9 @@ static int serve(struct engine *e, struct client *c, const void *request, size_t
 		return 0;
 	if (c->pid == 0 && (int32_t)r.pid > 0)
 		set_pid(e, c, r.pid);
-	/* If the program does not wait for the request, packets may be later ones too, which have the new mode. */
+	/*
+	 * Only if the program waits for the end of its request: else the packets may be later ones, of the new mode.
+	 */
 	if (r.type == IPQM_MODE && e->calling)
 		e->receive_earlier(e);
 	if (c->fd < 0) /* it ended meanwhile */

@@ -29,8 +29,7 @@ static void name_device(struct engine *e, const struct ipq_packet *p, uint32_t h
 		*type = 0;
 }
 
-/* ip_queue filled in the hardware fields if the packet had a link header, which is so when it came in by a
- * device. */
+/* ip_queue filled in the hardware fields if the packet had a link header, that is, if a device had received it. */
 static void fill_hardware(struct wire_packet *w, const struct ipq_packet *p, uint16_t type)
 {
 	if ((p->present & IPQ_HAS_HWADDR) == 0 || p->hw_addr_len == 0)
@@ -67,8 +66,8 @@ static void encode(struct engine *e, const struct family *f, const struct ipq_pa
 	iov[1] = (struct iovec){ p->payload, len };
 	iov[2] = (struct iovec){ padding, (0 - len) & 3 };
 	pieces = len == 0 ? 1 : iov[2].iov_len == 0 ? 2 : 3;
-	if (in_slot(e, p) &&
-	    len == p->payload_len) { /* one piece is cheaper, and the whole payload stays whole */
+	/* one piece is cheaper, and the whole payload stays whole */
+	if (in_slot(e, p) && len == p->payload_len) {
 		iov[0] = (struct iovec){ p->payload - head, head + len + iov[2].iov_len };
 		memset(p->payload + len, 0, iov[2].iov_len);
 		pieces = 1;

@@ -29,7 +29,7 @@
 #include "ipqueue/state.h"
 
 #define QUEUE_LENGTH 1024 /* ip_queue's own */
-#define ROUNDS 4	  /* batches a step */
+#define ROUNDS 4	  /* batches per step */
 #define EARLIER_ROUNDS 64 /* batches before a request */
 
 /* ---- the source ------------------------------------------------------------------------------- */
@@ -103,7 +103,7 @@ static void send_eof(struct engine *e, bool silent)
 	e->eof_sent = true;
 }
 
-/* For programs, a source that has failed has ended. */
+/* Programs see a failed source as the end of the packets. */
 static void send_eof_after_failure(struct engine *e)
 {
 	struct client *c;

@@ -31,7 +31,7 @@
 #define KEPT_ROOM 64
 #define KEPT 1024
 #define BUCKETS 4096 /* of undecided packets, by id */
-/* Undecided packets that are received while their owner has no room, or there is none. */
+/* Maximum number of undecided packets received while there is no owner, or the owner has no room. */
 #define KEEP_PACKETS 16384
 #define KEEP_BYTES (64 << 20)
 
@@ -73,7 +73,7 @@ struct family {
 /* The parent's last state, for a child that steps the engine after it. In shared memory; clients by serial,
  * 0: none. */
 struct shared_state {
-	atomic_uint serial; /* of the newest client of any process */
+	atomic_uint serial; /* the serial of the newest client, of all processes */
 	bool configured;
 	struct source_config config;
 	struct {
@@ -168,7 +168,7 @@ static inline struct client *engine_find_client(const struct engine *e, uint32_t
 
 /* to_source.c */
 __attribute__((format(printf, 2, 3))) void engine_log(struct engine *e, const char *format, ...);
-/* Configures the source for what the clients have asked. 0 or -errno with a text. */
+/* Configures the source as the clients have requested. 0 or -errno with a text. */
 bool engine_same_config(const struct source_config *a, const struct source_config *b);
 int engine_configure(struct engine *e, struct ipq_error *error);
 /* A verdict for the next engine_flush(). The payload must stay valid until then. */
@@ -197,12 +197,12 @@ void engine_save_state(struct engine *e);
 void engine_restore_state(struct engine *e);
 
 /* undecided.c */
-/* Copies a packet, if the engine keeps copies. offered: the owner has it. Whether there is a copy. */
+/* Copies a packet, if the engine keeps copies. offered: the owner has it. Returns whether there is a copy. */
 bool undecided_add(struct engine *e, struct family *f, const struct ipq_packet *p, bool offered);
 /* False: there is no copy. */
 bool undecided_remove(struct family *f, uint32_t id);
 bool undecided_has(struct family *f, uint32_t id);
-/* The owner has it now. Whether it is the first owner that does. */
+/* The owner has it now. Returns whether no owner had it before. */
 bool undecided_offered(struct engine *e, struct family *f, const struct ipq_packet *p);
 /* The owner has ended: all copies wait for the next one. */
 void undecided_offer_again(struct family *f);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* What the engine asks of its source: the settings that its clients need together, and verdicts. */
+/* The settings of the source, which all clients share, and the verdicts that it gets. */
 #include <errno.h>
 #include <inttypes.h>
 #include <stdarg.h>
@@ -24,7 +24,7 @@ void engine_log(struct engine *e, const char *format, ...)
 	fputc('\n', e->log);
 }
 
-/* A family whose next owner is expected stays as it was. */
+/* A family whose next owner is expected keeps its mode. */
 static enum copy_mode mode_of(const struct engine *e, const struct family *f, uint32_t *range)
 {
 	bool last = e->keep && f->peer_pid == 0 && !f->owner_decided;

@@ -22,8 +22,8 @@ enum nflog_kind {
 
 struct nflog_message {
 	enum nflog_kind kind;
-	size_t len;    /* to the next message of the datagram; at most what is left of it */
-	bool numbered; /* a packet with its number */
+	size_t len;    /* bytes of this message in the datagram, with its padding */
+	bool numbered; /* the packet has a number */
 	uint32_t seq;  /* of a packet: its number in the group; of an answer: the request's */
 	uint16_t type; /* of an answer */
 	int error;     /* of an answer: positive errno or 0 */

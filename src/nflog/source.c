@@ -238,7 +238,10 @@ static int explain_bind(struct nflog *q, int err, struct ipq_error *e)
 
 /* ---- configuration ------------------------------------------------------------------------------- */
 
-/* What a batch of such packets takes, with its attributes; less than a power of two, as the kernel adds to it. */
+/*
+ * Bytes of a batch of such packets with their attributes. A little less than a power of two, because the kernel adds
+ * its own header.
+ */
 static uint32_t datagram_size(const struct nflog *q, uint32_t range)
 {
 	uint32_t each = (range < 1500 ? range : 1500) + 300, size = 4096;
@@ -259,7 +262,7 @@ static int unbind(struct nflog *q)
 	return err;
 }
 
-/* Of the flags that are asked for, those that the kernel does not have. */
+/* Refuses flags that nfnetlink_log does not support. */
 static int check_flags(uint32_t flags, struct ipq_error *e)
 {
 	if ((flags & IPQ_O_BEST_EFFORT) != 0)
@@ -277,7 +280,7 @@ static int check_flags(uint32_t flags, struct ipq_error *e)
 	return 0;
 }
 
-/* All settings in one message, so that no packet meets half of them. */
+/* All settings are in one message, so that no packet is sent with half of them. */
 static int bind_group(struct nflog *q, const struct source_config *c, struct ipq_error *e)
 {
 	struct nflog_config config = { .group = q->group,

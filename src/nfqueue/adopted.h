@@ -73,8 +73,8 @@ bool adopted_translate(struct adopted *a, const unsigned char *message, size_t l
 		       struct nfq_reply *r);
 
 /*
- * Splits a verdict: *spare is the part for the spare queue, *main that for the main queue, with the kernel's
- * ids. Returns whether there is the part.
+ * Splits a verdict into a part for the spare queue and a part for the main queue, with the kernel's ids. Returns
+ * which parts exist.
  */
 struct adopted_parts {
 	bool spare, main;

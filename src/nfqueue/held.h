@@ -12,8 +12,10 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-/* Of a queue. Linux 6.18 holds no more, and gives an id to those that it drops at a higher limit: then the ids do not
- * show whether a program decides packets. */
+/*
+ * Maximum length of a queue. Linux 6.18 holds no more packets. With a higher limit it gives an id to packets that it
+ * then drops, so that the ids would not show whether a program decides packets.
+ */
 #define HELD_LENGTH_MAX 65536
 
 #define HELD_QUEUE "ipq-queue-"
@@ -52,7 +54,7 @@ bool held_has(uint16_t number);
 /* While no program runs, packets wait: the queue keeps at least this length, and the socket its buffer. 0: none. */
 uint32_t held_length(void);
 
-/* Sends a notice to the keeper and awaits the answer, if there is one to await: see HELD_TAKES. */
+/* Sends a notice to the keeper and waits for the answer, except to HELD_CONFIGURED. True: the answer is 1. */
 bool held_notify(enum held_event event, uint16_t number, const struct held_config *config);
 
 #endif

@@ -18,7 +18,7 @@
 #define PACKET_TYPE ((NFNL_SUBSYS_QUEUE << 8) | NFQNL_MSG_PACKET)
 #define ATTRIBUTES (NLMSG_HDRLEN + NLMSG_ALIGN(sizeof(struct nfgenmsg)))
 
-#define ERRNO_MAX 4095 /* as the kernel has it */
+#define ERRNO_MAX 4095 /* as in the kernel */
 
 static void get_vlan(struct ipq_packet *p, const unsigned char *at, size_t len)
 {
@@ -96,8 +96,8 @@ static inline void get_attribute(struct ipq_packet *p, unsigned type, const unsi
 		p->present |= IPQ_HAS_MARK;
 		break;
 	case NFQA_TIMESTAMP:
-		p->timestamp = (int64_t)(get64(v) * 1000000000 +
-					 get64(v + 8) * 1000); /* unsigned: an invalid one wraps */
+		/* unsigned: an invalid one wraps */
+		p->timestamp = (int64_t)(get64(v) * 1000000000 + get64(v + 8) * 1000);
 		p->present |= IPQ_HAS_TIMESTAMP;
 		break;
 	case NFQA_IFINDEX_INDEV:

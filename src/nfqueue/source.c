@@ -245,7 +245,7 @@ static uint32_t kernel_length(const struct nfqueue *q, const struct source_confi
 	return q->held && length > HELD_LENGTH_MAX ? HELD_LENGTH_MAX : length;
 }
 
-/* Notifies the keeper. Of HELD_TAKES: whether the messages in the socket are as this configuration wants them. */
+/* Notifies the keeper. With HELD_TAKES: returns whether the messages in the socket fit this configuration. */
 static bool notify_keeper(const struct nfqueue *q, enum held_event event, const struct source_config *c)
 {
 	const struct held_config config = { c->mode, c->range, c->flags, kernel_length(q, c) };
@@ -310,7 +310,7 @@ static int configure(struct nfqueue *q, const struct source_config *c, struct ip
 	/* 0 is the whole packet, as in ip_queue. */
 	const uint32_t range = c->range > NFQ_PAYLOAD_MAX ? 0 : c->range;
 	const bool first = !q->bound, adopts = first && q->adopted != NULL;
-	bool unread = false; /* the messages in the socket are already as c wants them */
+	bool unread = false; /* the messages in the socket already fit c */
 	int err = 0;
 
 	if (adopts && c->mode == COPY_NONE)

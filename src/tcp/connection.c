@@ -56,10 +56,10 @@ static bool acknowledgement_fits(const struct ipq_tcp *t, const struct tcp_direc
 {
 	if (!sender->known)
 		return true;
-	/* All that can be acknowledged is known. */
+	/* The receiver has sent nothing yet, so it can only acknowledge the SYN. */
 	if (!t->recorded && !receiver->known && sender->has_isn)
 		return answers_syn(t, sender, acknowledgement);
-	/* The window limits what the sender has sent, in its own numbers. */
+	/* Compare in the sender's own numbers, which the window limits. */
 	if (!t->recorded)
 		acknowledgement = tcp_log_unmap(&sender->log, acknowledgement, false);
 	return is_near(acknowledgement, sender->next, reach(t, sender, receiver));
@@ -102,7 +102,7 @@ static bool belongs(const struct ipq_tcp *t, const struct tcp_flow *f, const str
 	return !ack || acknowledgement_fits(t, d, other, s->acknowledgement);
 }
 
-/* Of two states that could make way, the better known one stays. */
+/* If one of two states must be removed, the one with the higher rank stays. */
 static unsigned rank(const struct tcp_flow *f)
 {
 	if (is_established(f))
@@ -193,7 +193,9 @@ bool tcp_in_gap(const struct tcp_direction *d, uint32_t begin, uint32_t end)
 	return false;
 }
 
-/* Remembers a gap after all others. When there are too many, or no memory, the oldest is left as it is. */
+/*
+ * Remembers a gap after all others. If there are too many, the oldest gap is forgotten: its text will not be edited.
+ */
 static void add_gap(struct tcp_direction *d, uint32_t begin, uint32_t end)
 {
 	if (!before(begin, end))
@@ -239,7 +241,7 @@ static void learn(const struct ipq_tcp *t, struct tcp_direction *d, const struct
 	d->isn = s->sequence;
 	d->floor = d->next = s->text;
 	d->scale = (int8_t)(scale > SCALE_MAX ? SCALE_MAX : scale);
-	/* What is sent again now may have reached the receiver before we knew the connection. */
+	/* A segment that is sent again now may have reached the receiver before we knew the connection. */
 	if (!syn && !t->recorded) {
 		add_gap(d, s->text, s->end);
 		d->next = s->end;

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-/* Fields of the TCP header that follow a change of payload. */
+/* Adjusts fields of the TCP header after a change of payload. */
 #include <errno.h>
 #include <netinet/in.h>
 
@@ -40,7 +40,7 @@ static uint32_t move(const struct ipq_tcp *t, const struct tcp_log *log, uint32_
 	return t->recorded ? tcp_log_map(log, number, up) : tcp_log_unmap(log, number, up);
 }
 
-/* A block covers only whole texts: what was received of a text in part must be sent again. */
+/* A block covers whole replaced texts only: a text that was received in part must be sent again. */
 static bool move_sack(const struct ipq_tcp *t, const struct tcp_log *log, struct ipq_edit *e)
 {
 	uint8_t blocks[SACK_MAX];
@@ -125,7 +125,7 @@ bool tcp_clear_multipath(struct ipq_edit *e)
 	size_t len;
 	int at = ipq_edit_find_tcp_option(e, OPTION_MULTIPATH, &len);
 
-	/* Subtype 0 is MP_CAPABLE. A subflow of a connection that exists cannot be refused this way. */
+	/* Subtype 0 is MP_CAPABLE. A subflow of an existing connection cannot be refused in this way. */
 	if (at < 0 || len < 1 || e->data[at] >> 4 != 0)
 		return false;
 	return ipq_edit_clear_tcp_option(e, OPTION_MULTIPATH) == 0;

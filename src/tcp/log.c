@@ -162,7 +162,7 @@ bool tcp_log_next(const struct tcp_log *log, uint32_t sequence, uint32_t *begin)
 
 static uint32_t hash_text(const uint8_t *p, size_t len)
 {
-	uint32_t h = 2166136261U; /* FNV-1a: only to compare less often */
+	uint32_t h = 2166136261U; /* FNV-1a, so that most texts need no comparison */
 
 	for (size_t i = 0; i < len; i++)
 		h = (h ^ p[i]) * 16777619U;
@@ -424,7 +424,7 @@ size_t tcp_log_copy(const struct tcp_log *log, uint32_t begin, uint32_t *end, co
 		    uint8_t *to, size_t room)
 {
 	uint32_t at = begin, i = first_ending_after(log, begin), stop = *end;
-	const uint32_t *edit = log->begin; /* what is written could change *log, as far as a compiler knows */
+	const uint32_t *edit = log->begin; /* otherwise the compiler reads it again after each write */
 	size_t len = 0;
 
 	if (i < log->end && before(edit[i], begin))

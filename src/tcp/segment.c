@@ -188,7 +188,7 @@ static int write_now(struct ipq_tcp_segment *s, size_t offset, const void *bytes
 	return 1;
 }
 
-/* The log is full. Text of the same length can be replaced all the same, and again when it is sent again. */
+/* The log is full. Text of the same length can be replaced without it, and in the same way when it is sent again. */
 static int write_unlogged(struct ipq_tcp_segment *s, struct tcp_direction *d, size_t offset,
 			  const void *bytes, size_t len)
 {
@@ -219,7 +219,7 @@ size_t tcp_log_limit(const struct ipq_tcp *t, const struct tcp_flow *f, const st
 	size_t all = atomic_load_explicit(&t->bytes, memory_order_relaxed) - f->bytes + used;
 	size_t left;
 
-	/* Room for gaps is kept. */
+	/* Room for gaps is reserved. */
 	used += (f->direction[0].gap ? 0 : gaps) + (f->direction[1].gap ? 0 : gaps);
 	left = used < t->max_flow_bytes ? t->max_flow_bytes - used : 0;
 	if (all > t->max_bytes)
@@ -239,7 +239,7 @@ static int add_to_log(struct ipq_tcp_segment *s, struct tcp_direction *d, uint32
 		return -ENOBUFS;
 	err = tcp_log_add(log, begin, bytes, (uint16_t)old_len, (uint16_t)new_len, limit);
 
-	/* In a recording the oldest ones are the ones that are least needed. */
+	/* In a recording the oldest edits are needed least. */
 	if (err == -ENOBUFS && s->table->recorded && log->end) {
 		tcp_log_prune_oldest(log, (log->end - log->first) / 4 + 1);
 		err = tcp_log_add(log, begin, bytes, (uint16_t)old_len, (uint16_t)new_len, limit);
@@ -268,7 +268,7 @@ static int insert(struct ipq_tcp_segment *s, size_t offset, const void *bytes, s
 	return result;
 }
 
-/* Text of a connection that is remembered. */
+/* Replaces text of a connection that is remembered. */
 static int replace(struct ipq_tcp_segment *s, size_t offset, size_t old_len, const void *bytes,
 		   size_t new_len)
 {
@@ -285,7 +285,7 @@ static int replace(struct ipq_tcp_segment *s, size_t offset, size_t old_len, con
 		return unlogged && !tcp_log_covers(&d->log, begin, end) ? write_now(s, offset, bytes, old_len)
 									: 0;
 	}
-	/* Sent again, this text would not be the same. */
+	/* A retransmission of this text would get other bytes. */
 	if (old_len != new_len && overlaps_unlogged(d, begin, end))
 		return -EEXIST;
 	if (old_len != new_len && before(begin, s->fresh))
@@ -311,7 +311,7 @@ static int replace(struct ipq_tcp_segment *s, size_t offset, size_t old_len, con
 	return 1;
 }
 
-/* The same text once more, after the last edit. A segment may have very many of them. */
+/* A shorter way for the same replacement after the last edit: a segment may have very many of them. */
 static bool replace_next(struct ipq_tcp_segment *s, size_t offset, size_t old_len, const void *bytes,
 			 size_t new_len)
 {

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 /*
- * Every occurrence of a text in a segment.
+ * Replaces every occurrence of a text in a segment.
  *
- * A hostile segment may consist of nothing else, 1,400 times. So ipq_tcp_replace() decides about one of them, and
- * those that follow and are to be treated in the same way are treated together.
+ * A hostile segment may contain it 1,400 times. So ipq_tcp_replace() handles one occurrence, and the following ones
+ * that get the same result are handled in one loop here.
  */
 #include <errno.h>
 
@@ -28,7 +28,7 @@ static size_t search(const uint8_t *p, size_t at, size_t end, const struct text 
 	return found ? (size_t)(found - p) : end;
 }
 
-/* The next occurrence in [at, end), or end. In a segment that has many it is most often the very next one. */
+/* The next occurrence in [at, end), or end. In a segment with many, it is often at `at` itself. */
 static inline size_t find(const uint8_t *p, size_t at, size_t end, const struct text *t)
 {
 	if (end - at >= t->old_len && tcp_same_text(p + at, t->old, t->old_len))
@@ -36,7 +36,7 @@ static inline size_t find(const uint8_t *p, size_t at, size_t end, const struct 
 	return search(p, at, end, t);
 }
 
-/* No occurrence in [at, end): where the next one may begin. */
+/* There is no occurrence in [at, end). Returns where the next one may begin. */
 static size_t beyond(size_t at, size_t end, const struct text *t)
 {
 	return end - at < t->old_len ? at : end - t->old_len + 1;
@@ -56,7 +56,7 @@ static const struct tcp_range *gap_at(const struct tcp_direction *d, uint32_t nu
 	return NULL;
 }
 
-/* From `at` on, the first place that was not sent before, or may be replaced all the same. */
+/* The first position from `at` on whose bytes were not sent before, or can be replaced nevertheless. */
 static size_t skip_sent(const struct ipq_tcp_segment *s, size_t at, bool same_len)
 {
 	const struct tcp_direction *d = direction_of(s);
@@ -72,7 +72,7 @@ static size_t skip_sent(const struct ipq_tcp_segment *s, size_t at, bool same_le
 	return before(begin, next) ? next - s->text : at;
 }
 
-/* Before which place those from number on are treated as it was: an offset in the payload. */
+/* The end of the text that gets the same result as the text at `number`, as an offset in the payload. */
 static size_t alike_until(const struct ipq_tcp_segment *s, uint32_t number)
 {
 	const struct tcp_direction *d = direction_of(s);
@@ -86,7 +86,9 @@ static size_t alike_until(const struct ipq_tcp_segment *s, uint32_t number)
 	return before(number, end) ? end - s->text : number - s->text;
 }
 
-/* The numbers of at most `most` occurrences in [*at, end). *at: where to go on. */
+/*
+ * Collects the sequence numbers of at most `most` occurrences in [*at, end). Sets *at to the place to continue from.
+ */
 static uint32_t collect(const uint8_t *p, size_t *at, size_t end, const struct text *t, uint32_t text,
 			uint32_t *number, uint32_t most)
 {
@@ -95,7 +97,7 @@ static uint32_t collect(const uint8_t *p, size_t *at, size_t end, const struct t
 	uint32_t n = 0;
 
 	for (; n < most; i = found + len) {
-		/* One byte, again and again, is what an attacker would send. */
+		/* An attacker would repeat a text of one byte. */
 		for (; len == 1 && n < most && i < end && p[i] == first; i++)
 			number[n++] = text + (uint32_t)i;
 		found = n < most ? find(p, i, end, t) : end;
@@ -107,7 +109,7 @@ static uint32_t collect(const uint8_t *p, size_t *at, size_t end, const struct t
 	return n;
 }
 
-/* Logs what was logged just before `at` once more. Returns where to go on. */
+/* Logs the edit just before `at` once more for the occurrences in [at, end). Returns the place to continue from. */
 static size_t log_more(struct ipq_tcp_segment *s, const struct text *t, size_t at, size_t end, int *places)
 {
 	const uint8_t *p = s->edit->data + s->edit->payload;
@@ -128,7 +130,7 @@ static size_t log_more(struct ipq_tcp_segment *s, const struct text *t, size_t a
 	return most < n ? number[most] - s->text : at;
 }
 
-/* Replaces the text in this piece of the payload. Returns the end of the last place; 0: there is none. */
+/* Replaces the text in this piece of the payload. Returns the end of the last replacement; 0: none. */
 static size_t write_piece(struct ipq_tcp_segment *s, const struct text *t, uint8_t *piece, size_t len,
 			  uint32_t begin, int *places)
 {
@@ -204,7 +206,10 @@ static size_t skip_replaced(const struct ipq_tcp_segment *s, const struct text *
 	return at;
 }
 
-/* Up to which number text is not logged because this text is not. Where it is not: because there is no room. */
+/*
+ * The sequence number up to which text is not logged, because it is in a range that is not, or because there is no
+ * room.
+ */
 static uint32_t unlogged_until(const struct ipq_tcp_segment *s, size_t at, size_t len)
 {
 	const struct tcp_direction *d = s->connection ? direction_of(s) : NULL;
@@ -216,7 +221,10 @@ static uint32_t unlogged_until(const struct ipq_tcp_segment *s, size_t at, size_
 		       : s->end;
 }
 
-/* The text before `at`, which begins there, was treated with this result: those from `at` on that are treated alike. */
+/*
+ * The occurrence at `begin` got this result. Handles those from `at` on that get the same one. Returns the place to
+ * continue from.
+ */
 static size_t treat_alike(struct ipq_tcp_segment *s, const struct text *t, uint32_t begin, size_t at,
 			  int result, uint32_t unlogged, int *places)
 {

@@ -2,10 +2,10 @@
 /*
  * Connections by address: a hash with a random key, in shards that each have a lock.
  *
- * Connections that make way for new ones are in lists, one for each class, by time of use. One that was edited
- * makes way only when it has been idle for long; until then a new connection is not remembered, and not edited.
- * So a flood of packets costs connections that are new, closed or were never edited, and the last ones lose
- * nothing but the text that is split by it.
+ * When the table is full, a connection is forgotten for each new one. Each class has a list by time of use. A
+ * connection that was edited is forgotten only when it has been idle for long; if all are in use, a new connection is
+ * not remembered, and not edited. So a flood of packets removes connections that are new, closed or were never
+ * edited. The last ones can be learnt again, and only lose a text that is just then split between segments.
  */
 #include <assert.h>
 #include <errno.h>

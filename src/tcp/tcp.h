@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* What the files of ipq_tcp.h share. */
+/* Declarations that the files of this room share. */
 #ifndef TCP_TCP_H
 #define TCP_TCP_H
 
@@ -58,11 +58,13 @@ bool tcp_log_covers_next(const struct tcp_log *log, uint32_t *cursor, uint32_t b
 int tcp_log_add(struct tcp_log *log, uint32_t begin, const void *bytes, uint16_t old_len, uint16_t new_len,
 		size_t limit);
 
-/* The edit that begins before number[0], and ends there at the latest, is made at these n places too, which are before
- * the next edit. The log may then use `limit` bytes. Returns for how many of them there was room. */
+/*
+ * Repeats the last edit that ends at or before number[0], at these n places, which are all before the next edit. The
+ * log may then use `limit` bytes. Returns the number of places for which there was room.
+ */
 uint32_t tcp_log_repeat(struct tcp_log *log, const uint32_t *number, uint32_t n, size_t limit);
 
-/* Where the first edit begins that begins after sequence. false: there is none. */
+/* Finds the first edit that begins after sequence; *begin: its begin. false: there is none. */
 bool tcp_log_next(const struct tcp_log *log, uint32_t sequence, uint32_t *begin);
 
 /* Most texts are short: a call of memcmp or memcpy would cost more than the work. */
@@ -116,8 +118,10 @@ static inline bool tcp_log_append(struct tcp_log *log, uint32_t begin, const voi
 /* Removes the edit that begins there. */
 void tcp_log_remove(struct tcp_log *log, uint32_t begin);
 
-/* Forgets edits that end at or before sequence, but not very many at a time, or the n oldest ones. Positions after
- * them map as before. */
+/*
+ * Forgets edits that end at or before sequence (a limited number per call), or the n oldest ones. Positions after
+ * them map as before.
+ */
 void tcp_log_prune(struct tcp_log *log, uint32_t sequence);
 void tcp_log_prune_oldest(struct tcp_log *log, uint32_t n);
 
@@ -147,19 +151,19 @@ struct tcp_range {
 struct tcp_direction {
 	struct tcp_log log;
 	struct tcp_range *gap;	   /* TCP_GAPS, or NULL. Sorted: text before `next` that did not pass yet */
-	struct tcp_range unlogged; /* in which text was replaced by text of its length and not remembered */
+	struct tcp_range unlogged; /* replaced here by text of the same length, without an entry in the log */
 	uint32_t gaps;
 	uint32_t isn;
 	uint32_t floor;	 /* the receiver has acknowledged everything before it */
 	uint32_t next;	 /* everything before it was sent on or is a gap */
 	uint32_t fin;	 /* sequence number after the FIN */
 	uint32_t window; /* the largest one that this side has offered, in bytes */
-	int8_t scale;	 /* that its SYN offered for its windows; -1: none */
+	int8_t scale;	 /* window scale that its SYN offered; -1: none */
 	bool known, has_isn, has_fin, has_unlogged;
 	bool acknowledged; /* this side acknowledged something of the other side */
 };
 
-/* In the order in which they make way for new connections. */
+/* In the order in which connections are forgotten for new ones. */
 enum tcp_class {
 	TCP_TEMPORARY, /* not established, or closed */
 	TCP_CLEAN,     /* never edited: can be forgotten and learnt again without harm */
@@ -259,7 +263,7 @@ enum tcp_state {
 	TCP_IN_WINDOW = 1 << 0,
 	TCP_DROP_SEGMENT = 1 << 1,
 	TCP_WRITTEN = 1 << 2, /* bytes of the packet have changed already */
-	TCP_APPENDS = 1 << 4, /* the last edit is of this segment, and nothing stands against one after it */
+	TCP_APPENDS = 1 << 4, /* the last edit is in this segment, and another may be appended to it */
 	TCP_ONE_SHOT = 1 << 3 /* not remembered: text of the same length can be replaced at once */
 };
 
@@ -271,7 +275,7 @@ struct tcp_flow *tcp_find(struct ipq_tcp *t, struct tcp_shard *shard, const stru
 struct tcp_flow *tcp_find_quoted(const struct ipq_tcp *t, const struct tcp_shard *shard,
 				 const struct tcp_key *key, uint64_t hash, unsigned side, uint32_t sequence);
 
-/* Learns what the direction of the segment looks like, before the caller edits. */
+/* Updates the direction from the segment's header, before the caller edits. */
 void tcp_arrive(const struct ipq_tcp *t, struct tcp_flow *f, struct ipq_tcp_segment *s, int scale);
 
 /* By how many bits this side's windows are scaled, SYN excepted. -1: unknown. */
@@ -280,7 +284,7 @@ int tcp_window_scale(const struct tcp_flow *f, unsigned side);
 /* Is [begin, end) in a gap? */
 bool tcp_in_gap(const struct tcp_direction *d, uint32_t begin, uint32_t end);
 
-/* Learns what the segment has sent and acknowledged. Returns the connection's class. */
+/* Updates the direction by what the segment has sent and acknowledged. Returns the connection's class. */
 enum tcp_class tcp_depart(const struct ipq_tcp *t, struct tcp_flow *f, const struct ipq_tcp_segment *s);
 
 /* ---- segment.c -------------------------------------------------------------------------------- */

@@ -20,7 +20,7 @@ int netlink_send_noop(int fd, uint32_t seq);
 /* As near to this size as the kernel permits. 0: leave it. */
 void netlink_set_receive_buffer(int fd, uint32_t bytes);
 
-/* Memory taken by what waits in the socket. -1: not known. */
+/* Memory taken by the messages that wait in the socket. -1: not known. */
 int64_t netlink_backlog(int fd);
 
 #endif

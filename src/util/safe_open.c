@@ -117,7 +117,7 @@ static int enter_directories(struct walk *w, const char *path, struct ipq_error 
 	return 0;
 }
 
-/* What may be in a directory where another user may write. */
+/* Refuses files that another user may have placed in a directory where that user may write. */
 static int check_owner(int fd, const char *path, struct ipq_error *e)
 {
 	struct stat st;

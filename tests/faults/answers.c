@@ -118,8 +118,8 @@ ssize_t __wrap_recv(int fd, void *buf, size_t len, int flags)
 static void queue_works(struct reader *r)
 {
 	static unsigned next;
-	int wait_ms =
-		api == ENGINE ? 600 : 100; /* an engine may be asking yet, which has no answer for 200 ms */
+	/* an engine may be asking yet, which has no answer for 200 ms */
+	int wait_ms = api == ENGINE ? 600 : 100;
 
 	say(next, 10);
 	next += 10;

@@ -190,8 +190,8 @@ static bool step(struct engine *e, struct fake *f, uint8_t op, const uint8_t *re
 		break;
 	default:
 		ask(client[who], op & LONG, request, len);
-		if (op & MORE &&
-		    ++unsettled < UNSETTLED_MAX) /* the next one comes before this is looked at */
+		/* the next one comes before this is looked at */
+		if (op & MORE && ++unsettled < UNSETTLED_MAX)
 			return true;
 	}
 	return settle(e, f);

@@ -342,8 +342,8 @@ struct storm {
 	struct ipq_queue *q;
 	struct ipq_packet *kept[IN_FLIGHT]; /* undecided, oldest first */
 	unsigned number[IN_FLIGHT], waiting;
-	char due[PENDING_LIMIT + 1]
-		[16]; /* texts that must arrive once the verdicts are sent, in their order */
+	/* texts that must arrive once the verdicts are sent, in their order */
+	char due[PENDING_LIMIT + 1][16];
 	unsigned due_count, said, received, accepted, dropped, other;
 };
 

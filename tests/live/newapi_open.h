@@ -87,8 +87,8 @@ static void lacking_flags(void)
 			continue;
 		lacking++;
 		want(err == -EOPNOTSUPP && strstr(text, flags[i].name) != NULL);
-		o.flags |=
-			IPQ_O_BEST_EFFORT | IPQ_O_OWNER; /* the queue is free again, and the rest is given */
+		/* the queue is free again, and the rest is given */
+		o.flags |= IPQ_O_BEST_EFFORT | IPQ_O_OWNER;
 		if (want(ipq_queue_open(&q, "nfqueue:0", &o) == 0)) {
 			want(ipq_queue_flags(q) == (IPQ_O_BEST_EFFORT | IPQ_O_OWNER));
 			ipq_queue_close(q);
@@ -291,8 +291,8 @@ static void group(void)
 	want(ipq_group_stats(g, &s) == 0 && s.received == 400 && s.accepted == 400 && s.waiting == 0 &&
 	     s.lost == 0);
 	want(ipq_group_stop(g) == 0);
-	want(ipq_group_start(&g, &o, accept_all, context) == 0 &&
-	     ipq_group_stop(g) == 0); /* the queues are free */
+	/* the queues are free */
+	want(ipq_group_start(&g, &o, accept_all, context) == 0 && ipq_group_stop(g) == 0);
 }
 
 static void group_ends(void)

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * traffic: data whose every byte is known beforehand. It owns both ends, sends, receives, compares, and
- * exits 0 only when exactly what was expected arrived.
+ * traffic: data whose every byte is known beforehand. It owns both ends, sends, receives, compares, and exits 0 only
+ * when exactly what was expected arrived.
  *
  *	traffic udp [-n COUNT] [-s SIZE | -s MIN-MAX] [-e COUNT] [-r RATE] [-o] PORT
  *		sends COUNT datagrams (1000; sizes from MIN to MAX, mixed) and expects -e of them (all);
@@ -14,12 +14,12 @@
  *		sends each text, as a datagram or (-t) over one connection each, and prints what arrived
  *		for it on a line: the text, or (nothing)
  *
- * -f PORT: datagrams from this port; -1: the next one is sent when one has arrived.
- * Everywhere: -a ADDRESS to send to (127.0.0.1; one with a colon is IPv6), -N NAMESPACE: the receiver
- * lives in this one of `ip netns`, -w MILLISECONDS to wait for what is expected (10000), and then for what is not (1500).
+ * -f PORT: datagrams from this port; -1: the next one is sent when one has arrived. Everywhere: -a ADDRESS to send to
+ * (127.0.0.1; one with a colon is IPv6), -N NAMESPACE: the receiver lives in this one of `ip netns`, -w MILLISECONDS
+ * to wait for what is expected (10000), and then for what is not (1500).
  *
- * A datagram of 8 bytes and more begins with its number; what follows is a function of number and size.
- * Not more than a window of datagrams is under way, so that a loss is never our own receive buffer's.
+ * A datagram of 8 bytes and more begins with its number; what follows is a function of number and size. Not more than
+ * a window of datagrams is under way, so that a loss is never our own receive buffer's.
  */
 #include <arpa/inet.h>
 #include <errno.h>

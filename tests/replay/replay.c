@@ -2,10 +2,10 @@
 /*
  *	replay SCRIPT [at-once]
  *
- * Plays one script of data/ against the engine: the requests that a program sent to the kernel's
- * ip_queue go to the engine, and what comes back must be what the kernel answered, byte for byte. Only
- * packet ids are the engine's own: they are put in their places before a request goes out and before an
- * answer is compared. at-once: requests are served by the call, not through the socket. README.md describes the scripts and what they come from.
+ * Plays one script of data/ against the engine: the requests that a program sent to the kernel's ip_queue go to the
+ * engine, and what comes back must be what the kernel answered, byte for byte. Only packet ids are the engine's own:
+ * they are put in their places before a request goes out and before an answer is compared. at-once: requests are
+ * served by the call, not through the socket. README.md describes the scripts and what they come from.
  */
 #include <errno.h>
 #include <poll.h>

@@ -182,8 +182,8 @@ struct reader_ops {
 	struct look (*keep)(const struct look *l);
 	void (*free)(struct look *kept);
 	void (*flush)(void);
-	uint64_t (*lost)(
-		void); /* beyond what the kernel's table of queues counts, or all of it without the table */
+	/* beyond what the kernel's table of queues counts, or all of it without the table */
+	uint64_t (*lost)(void);
 	uint64_t (*refused)(void);
 	void (*close)(void);
 };

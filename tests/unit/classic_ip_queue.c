@@ -95,8 +95,8 @@ static void first_mode_waits_for_its_acknowledgement(void **state)
 	assert_int_equal(nlh.nlmsg_type, IPQM_MODE);
 	assert_int_equal(nlh.nlmsg_flags, NLM_F_REQUEST | NLM_F_ACK);
 	assert_int_equal(nlh.nlmsg_seq, 1);
-	assert_true(ipq_set_mode(h, IPQ_COPY_META, 0) >
-		    0); /* packets may be in the socket: not the second one */
+	/* packets may be in the socket: not the second one */
+	assert_true(ipq_set_mode(h, IPQ_COPY_META, 0) > 0);
 	assert_int_equal(request().nlmsg_flags, NLM_F_REQUEST);
 	assert_int_equal(ipq_read(h, buf, sizeof(buf), -1), 0);
 }

@@ -172,8 +172,8 @@ static void impossible_length_is_replaced_by_that_of_the_frame(void **state)
 	frame[14 + 3] = 0; /* a GSO packet has none */
 	assert_true(PARSE(LINKTYPE_ETHERNET, frame, &f));
 	assert_int_equal(f.payload_len, 24);
-	assert_true(
-		parse(LINKTYPE_ETHERNET, frame, sizeof(frame), 3, &f)); /* a record longer than its frame */
+	/* a record longer than its frame */
+	assert_true(parse(LINKTYPE_ETHERNET, frame, sizeof(frame), 3, &f));
 	assert_int_equal(f.full_len, 24);
 }
 

@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* How long random tests go on: a fifth where everything takes long. scripts/check says so for valgrind and sanitizers. */
+/*
+ * How long random tests go on: a fifth where everything takes long. scripts/check says so for valgrind and
+ * sanitizers.
+ */
 #ifndef ROUNDS_H
 #define ROUNDS_H
 

@@ -1,5 +1,8 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-/* What `ipq status` prints of a snapshot, and what it finds wrong, with counters that only root of a machine can read. */
+/*
+ * What `ipq status` prints of a snapshot, and what it finds wrong, with counters that only root of a machine can
+ * read.
+ */
 #include <errno.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -119,8 +122,8 @@ static void metrics_have_each_counter_by_its_name(void **state)
 	contains("ipq_queue_rules{queue=\"7\"} 1\n");
 	contains("ipq_queue_orphaned{queue=\"7\"} 0\nipq_queue_orphaned{queue=\"9\"} 1\n");
 	contains("ipq_queue_idle{queue=\"7\"} 0\n");
-	contains(
-		"ipq_queue_waiting_packets{queue=\"7\"} 71\n# TYPE"); /* those of the other one are unknown */
+	/* those of the other one are unknown */
+	contains("ipq_queue_waiting_packets{queue=\"7\"} 71\n# TYPE");
 	contains("ipq_queue_copy_range_bytes{queue=\"7\"} 72\n");
 	contains("ipq_queue_handed_packets_total{queue=\"7\"} 75\n");
 	contains("ipq_queue_full_dropped_packets_total{queue=\"7\"} 73\n");
@@ -153,9 +156,9 @@ static void table_has_totals_and_rates(void **state)
 	columns = 80;
 	print(print_table);
 	contains("PACKETS/S Q-FULL/S S-FULL/S");
-	contains(
-		" 71 packet 72           10        5       45     1\n"); /* in two seconds; one has wrapped */
-	earlier.line.port_id = 69;					 /* another program */
+	/* in two seconds; one has wrapped */
+	contains(" 71 packet 72           10        5       45     1\n");
+	earlier.line.port_id = 69; /* another program */
 	print(print_table);
 	contains(" 71 packet 72            -        -        -     1\n");
 	row[0].line.copy_mode = 3;

@@ -5,8 +5,8 @@
  *	tcp_cost [LIMIT [ATTACK]]
  *
  * Fails if the 99th percentile of an attack is above LIMIT microseconds (20), or a connection uses more than 64 KiB.
- * Prints the time on the wall too, which includes that of other processes. These also slow down the thread, so an attack
- * is repeated before it counts as too expensive.
+ * Prints the time on the wall too, which includes that of other processes. These also slow down the thread, so an
+ * attack is repeated before it counts as too expensive.
  */
 #include <stdbool.h>
 #include <stdio.h>

@@ -24,8 +24,10 @@ static const struct command *find(const char *name)
 	return NULL;
 }
 
-/* A reader that has gone (ipq watch | head) is no failure. errno of the write that failed may be lost by now, but
- * poll() still reports that the reader has gone. */
+/*
+ * A reader that has closed the pipe (ipq watch | head) is no failure. errno of the failed write may be lost by now,
+ * but poll() still reports it.
+ */
 static int check_output(const char *who, int status)
 {
 	struct pollfd out = { .fd = STDOUT_FILENO };
@@ -106,7 +108,7 @@ static int help_of(const char *name)
 	return check_output("ipq", 0);
 }
 
-/* `ipq help COMMAND words`: for the completion of shells, from the tables of the parser. */
+/* `ipq help COMMAND words` prints the words that shells complete, from the tables of the parser. */
 static int words_of(const char *name)
 {
 	const struct command *c = find(name);
@@ -131,7 +133,10 @@ static int help_command(int argc, char **argv)
 	return argc > 2 ? help_of(argv[2]) : help(stdout);
 }
 
-/* Is there such an option at any place? What follows "--", and the program of `ipq run` or `ipq keep`, have options of their own. */
+/*
+ * Is there such an option at any place? Words after "--", and those of the program of `ipq run` or `ipq keep`, do not
+ * count.
+ */
 static bool has_option(const struct command *c, char **argv, bool (*is)(const char *word))
 {
 	for (; *argv != NULL && strcmp(*argv, "--") != 0; argv++) {

@@ -58,7 +58,7 @@ static int clean(bool dry_run)
 		text_complain("ipq clean", "this needs CAP_NET_ADMIN: run as root");
 		return 1;
 	}
-	/* Its holder may just be about to add rules for the queue that it has bound. */
+	/* Without the lock: a process may have bound a queue and be about to add its rules. */
 	lock = firewall_lock("ipq clean", &e);
 	if (lock < 0) {
 		text_complain("ipq clean", "%s", e.text);

@@ -17,7 +17,10 @@ void privileges_keep(uint64_t capabilities)
 	struct __user_cap_header_struct header = { .version = _LINUX_CAPABILITY_VERSION_3 };
 	struct __user_cap_data_struct data[_LINUX_CAPABILITY_U32S_3];
 
-	/* Up to the last one that the kernel knows. First of all, because this needs CAP_SETPCAP. */
+	/*
+	 * The bounding set comes first, because this needs CAP_SETPCAP. The loop ends after the kernel's last
+	 * capability.
+	 */
 	for (unsigned long c = 0; prctl(PR_CAPBSET_READ, c, 0, 0, 0) >= 0; c++)
 		if ((capabilities & PRIVILEGE(c)) == 0)
 			prctl(PR_CAPBSET_DROP, c, 0, 0, 0);

@@ -5,7 +5,7 @@
 
 #include <stddef.h>
 
-/* The known word (a list that ends with NULL) that a person may have meant; NULL: none is near. */
+/* The word of the list `known`, which ends with NULL, that is most similar to this word; NULL: none is similar. */
 const char *suggest(const char *word, size_t len, const char *const known[]);
 
 #endif

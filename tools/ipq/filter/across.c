@@ -2,7 +2,7 @@
 #include <string.h>
 #include "filter/across.h"
 
-/* Where the last occurrence ends that is replaced in the payload itself. len: none other is to be replaced. */
+/* The end of the last occurrence that lies in the payload. If only one may be replaced and there is one: len. */
 static size_t end_of_matches(const struct rewrite *r, const uint8_t *payload, size_t len)
 {
 	const uint8_t *at = payload, *found;
@@ -15,7 +15,7 @@ static size_t end_of_matches(const struct rewrite *r, const uint8_t *payload, si
 	return (size_t)(at - payload);
 }
 
-/* The text's first `at` bytes are there; compares the rest. */
+/* The first `at` bytes of the text were found; compares the rest. */
 static enum across_result compare_rest(const struct rewrite *r, size_t offset, size_t at,
 				       const struct following *next, struct tcp_across *found)
 {

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* What rules do with packets: the actions, as they are written. */
+/* The actions of rules, and their syntax. */
 #ifndef IPQ_FILTER_ACTIONS_H
 #define IPQ_FILTER_ACTIONS_H
 
@@ -12,7 +12,7 @@
 enum action_type {
 	/* These end: no further rule sees the packet. */
 	ACTION_ACCEPT,
-	ACTION_DROP, /* with a probability: only if it comes true */
+	ACTION_DROP, /* with a probability: only that share of packets */
 	ACTION_REJECT,
 	ACTION_REPEAT, /* set a mark and send the packet through the hook again */
 	ACTION_QUEUE,  /* to another queue */
@@ -25,7 +25,7 @@ enum action_type {
 	ACTION_DELAY,
 	ACTION_REORDER, /* delay some of them */
 	ACTION_DUPLICATE,
-	ACTION_RATE, /* drop what is beyond a rate */
+	ACTION_RATE, /* drop packets beyond a rate */
 	ACTION_LOG,
 	ACTION_RECORD,
 	ACTION_COUNT,
@@ -42,8 +42,8 @@ struct rewrite {
 
 struct rate {
 	bool bits;		    /* counts bits, not packets */
-	int64_t units, period;	    /* so many in so many ns */
-	int64_t burst;		    /* ns: how far it may run ahead */
+	int64_t units, period;	    /* `units` packets or bits in `period` ns */
+	int64_t burst;		    /* ns by which used_until may be ahead of the clock */
 	_Atomic int64_t used_until; /* the time up to which it is used up, ns */
 };
 
@@ -63,7 +63,7 @@ struct action {
 	struct rate rate;
 };
 
-/* A word of a rule's first part, for help and completion. */
+/* The name of an action, with its syntax for help and completion. */
 struct action_word {
 	const char *name;
 	enum action_type type;
@@ -77,14 +77,14 @@ extern const char *const flow_words[];		/* those after accept, drop and mark; NU
 /* Reads one action. 0, -EINVAL with *c->e, -ENOMEM. Free it in any case. */
 int action_parse(struct action *a, struct cursor *c);
 void action_free(struct action *a);
-/* Does no action or rule follow it? False for drop 10%, where it depends on the packet. */
+/* Is it the last action for every packet that it applies to? False for drop 10%. */
 bool action_ends(const struct action *a);
 const char *action_name(enum action_type type);
 
 /* A time such as 20ms, for an option: ns, or -EINVAL. */
 int64_t action_time(const char *text);
 
-/* May a packet of this many bytes pass at `now` (ns)? Uses up its share when it may. */
+/* May a packet of this many bytes pass at `now` (ns)? If so, it is counted. */
 bool rate_pass(struct rate *rate, uint32_t bytes, int64_t now);
 
 #endif

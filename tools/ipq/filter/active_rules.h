@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * The rules in force with their counters, as `ipq filter` reads them from arguments and files, and what
- * follows from them for the queue and for the firewall rule that feeds it.
+ * The rules in force, which `ipq filter` has read from arguments and files, their counters, and the settings that
+ * they need of the queue and of the firewall rule that feeds it.
  */
 #ifndef IPQ_FILTER_ACTIVE_RULES_H
 #define IPQ_FILTER_ACTIVE_RULES_H
@@ -17,10 +17,10 @@ struct counters {
 	_Atomic uint64_t not_edited; /* edits that could not be made */
 };
 
-/* What became of flows that rules decided. */
+/* Counters of the flows that rules decided. */
 struct flow_totals {
 	uint64_t decided;	       /* flows */
-	uint64_t packets, bytes;       /* of decided flows, which no rule has seen */
+	uint64_t packets, bytes;       /* of decided flows: the rules were not applied to them */
 	bool in_kernel;		       /* the firewall rules count: */
 	uint64_t passed, passed_bytes; /* of accepted flows, which were not queued */
 };
@@ -30,18 +30,20 @@ struct active_rules {
 	unsigned workers;
 	bool kernel_accepts; /* the kernel accepts what the last accept would accept, without queueing it */
 	bool resizes_tcp;    /* a rule changes the length of TCP payload */
-	bool rewrites_by_metadata; /* a rewrite may apply at one hook and not at an earlier one */
+	bool rewrites_by_metadata; /* a rewrite may match at one hook and not at an earlier one */
 	bool selects_records;	   /* a rule records: packets of other rules are not recorded */
 	bool flows;		   /* a rule decides flows */
-	bool whole_flows; /* drops or marks flows: all packets must come, also those that no condition matches */
+	bool whole_flows; /* drops or marks flows: all packets must be queued, also those that no condition matches */
 	uint32_t flags; /* IPQ_O_ that conditions and actions need */
-	/* Bytes of texts that are rewritten, the last byte of each excepted: a segment that ends so may be continued. */
+	/*
+	 * Bytes of texts that are rewritten, the last byte of each excepted: a segment that ends so may be continued.
+	 */
 	bool splits[256];
 	bool rewrites_http;
 	struct counters *counters;  /* [worker][rule]; rule set.count stands for "no rule" */
 	struct counters *base;	    /* [rule]: what the same rule counted before a reload */
-	struct bpf_program *filter; /* for the firewall rule: a packet that none matches does not come */
-	size_t filters;		    /* 0: every packet must come */
+	struct bpf_program *filter; /* for the firewall rule: a packet that none matches is not queued */
+	size_t filters;		    /* 0: every packet must be queued */
 };
 
 /* Where rules come from. */
@@ -78,9 +80,9 @@ void active_rules_restore(struct active_rules *p, const struct active_rules *old
 /* Rates of rules with the same text continue. */
 void active_rules_restore_rates(struct active_rules *p, const struct active_rules *old);
 
-/* Counting begins again at 0. */
+/* Sets the counters to 0. */
 void active_rules_reset(struct active_rules *p);
-/* Sum over workers, with base. */
+/* The sum over all workers and the base. */
 void active_rules_sum(const struct active_rules *p, unsigned rule, struct counters *sum);
 /* The table of counters: text, its lines cut to width (0: as long as they are), or a line of JSON without its
  * end. flows: NULL
@@ -92,7 +94,7 @@ unsigned active_rules_print(const struct active_rules *p, const struct flow_tota
 uint32_t active_rules_copy_range(const struct active_rules *p);
 /* Does a rule edit packets, or count them one by one? */
 bool active_rules_need_segments(const struct active_rules *p);
-/* A rule changes the length of TCP payload: both directions must pass. NULL: none. */
+/* A rule that changes the length of TCP payload, so that both directions must be queued. NULL: none. */
 const struct rule *active_rules_resize_tcp(const struct active_rules *p);
 /* A rule after `from` that applies to packets which `from` would have decided before version 0.2. NULL: none. */
 const struct rule *active_rules_now_reached(const struct active_rules *p, const struct rule **from);

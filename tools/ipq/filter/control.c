@@ -28,7 +28,7 @@ static struct filter *filter_of(struct session *s)
 
 /* ---- reload -------------------------------------------------------------------------------------- */
 
-/* Only when no worker uses the old rules do packets that only they need stop coming. */
+/* Packets that only the old rules need are queued until no worker uses the old rules. */
 void control_retire(struct filter *f, bool ended)
 {
 	struct ipq_error e;
@@ -49,7 +49,7 @@ void control_retire(struct filter *f, bool ended)
 	f->old = NULL;
 }
 
-/* Wakes the workers until they use the newest rules: they are between two batches. At most a second. */
+/* Wakes the workers, for at most a second, until all use the newest rules, which they take between two batches. */
 static void wait_for_workers(struct filter *f)
 {
 	for (int i = 0; i < 1000 && f->old != NULL; i++) {

@@ -23,7 +23,7 @@ void control_started(struct session *s);
 void control_signal(struct session *s, int signo);
 void control_tick(struct session *s);
 
-/* Adds the counters of the old rules to the new ones and frees the old, when no worker uses them. ended: none runs. */
+/* When no worker uses the old rules: adds their counters to the new ones and frees them. ended: no worker runs. */
 void control_retire(struct filter *f, bool ended);
 
 /* in_place: over the last table, if it fits the terminal; its lines are cut so that they do not wrap. */

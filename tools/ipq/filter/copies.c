@@ -25,7 +25,7 @@ static bool is_local(struct worker *w, const struct ipq_packet *packet)
 	return type == ARPHRD_LOOPBACK;
 }
 
-/* Through how many hooks of ours it passes. */
+/* The number of our hooks that the answer passes. */
 static int turns_of_answer(struct worker *w, const struct ipq_packet *packet)
 {
 	int turns = queues(w, packet, NF_INET_LOCAL_OUT) + queues(w, packet, NF_INET_POST_ROUTING);
@@ -35,7 +35,10 @@ static int turns_of_answer(struct worker *w, const struct ipq_packet *packet)
 	return turns;
 }
 
-/* From the address that the packet was sent to; but a router uses its own, and so does the sender itself. */
+/*
+ * The source address of the answer; NULL: the address that the packet was sent to. A router uses its own address, and
+ * so does this machine for its own packets.
+ */
 static const uint8_t *source_of_answer(const struct ipq_packet *packet, const struct decoded *d,
 				       uint8_t own[16])
 {

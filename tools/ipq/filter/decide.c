@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * A packet's way: the rules in order, as long as none ends it; then the edits that they asked for; then the
- * record; then the verdict, at once or later. Conditions see the packet as it came, except for the mark.
+ * Decides one packet: applies the rules in order until one ends the processing; then makes the edits that they asked
+ * for; then records the packet; then gives the verdict, at once or later. Conditions see the packet as it arrived,
+ * except for the mark.
  */
 #include <errno.h>
 #include <stdlib.h>
@@ -12,17 +13,17 @@
 #include "filter/copies.h"
 #include "filter/decide.h"
 
-/* What becomes of a packet. */
+/* The result of the rules for a packet. */
 struct outcome {
 	struct ipq_verdict verdict;
 	int64_t delay;		   /* ns */
 	const struct rule *rule;   /* the last one that matched; NULL: none */
 	const struct action *flow; /* decides the rest of the flow, too; NULL: none */
-	struct counters *counters; /* of the rule that ended the way, or of "no rule" */
+	struct counters *counters; /* of the rule that ended the processing, or of "no rule" */
 	bool dropped;		   /* by chance or by a rate */
 	bool record;		   /* a rule asked for it */
 	bool rejected;
-	unsigned copies; /* to be sent besides, for the last rule that asked for one: */
+	unsigned copies; /* to be sent in addition, for the last rule that asked for one: */
 	struct counters *copied;
 };
 
@@ -64,7 +65,7 @@ static void set_mark(struct outcome *o, struct subject *s, uint32_t mark)
 	o->verdict.mark = mark;
 }
 
-/* A change of some bits after a change of others is a change of both. */
+/* A second change is added to the first one: the bits of both masks change. */
 static void set_ctmark(struct outcome *o, const struct action *a)
 {
 	bool first = (o->verdict.present & IPQ_SET_CONNTRACK_MARK) == 0;
@@ -74,7 +75,7 @@ static void set_ctmark(struct outcome *o, const struct action *a)
 	o->verdict.conntrack_mark_mask = (first ? 0 : o->verdict.conntrack_mark_mask) | a->mask;
 }
 
-/* Does the packet come back here again and again? Then it is accepted. */
+/* Has the packet come back too often? Then it is accepted. */
 static bool is_loop(struct worker *w, const struct subject *s, const struct action *a)
 {
 	struct filter_worker *d = w->context;
@@ -167,8 +168,8 @@ static bool take_action(struct worker *w, struct action *a, struct counters *cou
 }
 
 /*
- * A packet that comes back has the mark of the rule that repeated it. This rule, and those before it, do not
- * repeat it again: so each turn leads further, and two such rules do not send it back and forth.
+ * A packet that comes back has the mark of the rule that repeated it. This rule, and those before it, do not repeat
+ * it again. So two such rules do not repeat it in turn for ever.
  */
 static bool was_repeated(const struct ruleset *set, unsigned i, const struct ipq_packet *packet)
 {
@@ -190,8 +191,8 @@ static void count(struct counters *counters, const struct subject *s)
 }
 
 /*
- * Extension headers that are longer than what was copied hide the protocol and its ports. No packet needs as many; it
- * is dropped, because no rule can be applied to it.
+ * Are the extension headers longer than the copied part, so that protocol and ports are not in it? No ordinary packet
+ * has as many. It is dropped, because no rule can be applied to it.
  */
 static bool is_hidden(const struct active_rules *rules, struct view *v)
 {
@@ -282,7 +283,7 @@ static void record(struct worker *w, const struct active_rules *rules, const str
 	output_record(w->session->output, &r);
 }
 
-/* What goes out besides the packet: nothing for a dropped one but the answer to a rejected one. */
+/* Sends packets of our own in addition: copies (not of a dropped packet), and the answer to a rejected one. */
 static void send_own(struct worker *w, const struct ipq_packet *packet, const struct outcome *o)
 {
 	struct filter_worker *d = w->context;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * Edits are collected while the rules are matched and made when they are through: rewrites first, in the order of
- * the rules, then headers. An edit that cannot be made leaves the packet as it was and is counted.
+ * Edits are collected while the rules are matched, and made afterwards: rewrites first, in the order of the rules,
+ * then headers. If an edit cannot be made, the packet stays as it was, and this is counted.
  */
 #include <errno.h>
 #include <stdio.h>
@@ -63,7 +63,9 @@ static bool is_loopback(struct worker *w, const struct ipq_packet *packet)
 	return type == ARPHRD_LOOPBACK;
 }
 
-/* A loopback packet passes all hooks that there are, in this order in both directions. */
+/*
+ * The hooks that a loopback packet has passed before this one. It passes four, in the same order in both directions.
+ */
 static unsigned loopback_hooks_before(unsigned hook)
 {
 	static const uint8_t way[] = { NF_INET_LOCAL_OUT, NF_INET_POST_ROUTING, NF_INET_PRE_ROUTING,
@@ -75,7 +77,7 @@ static unsigned loopback_hooks_before(unsigned hook)
 	return before;
 }
 
-/* Of the hooks that a packet from or to another machine passes. */
+/* The hooks that a packet from or to another machine has passed before this one. */
 static unsigned hooks_before(const struct ipq_packet *packet)
 {
 	switch (packet->hook) {
@@ -106,7 +108,7 @@ bool edits_passed_before(struct edits_shared *shared, struct worker *w, const st
 		return !rules->rewrites_by_metadata && (ours & hooks_before(packet)) != 0;
 	if (protocol != IPPROTO_TCP)
 		return !rules->rewrites_by_metadata && (ours & loopback_hooks_before(here)) != 0;
-	/* Of rules that the user added the hooks show themselves. */
+	/* With firewall rules of the user, the hooks are learnt from the packets. */
 	if (ours == 0)
 		ours = atomic_fetch_or_explicit(&shared->hooks, 1U << here, memory_order_relaxed);
 	return (ours & loopback_hooks_before(here)) != 0;
@@ -130,8 +132,10 @@ static bool resizes(const struct action *a)
 	return a->type == ACTION_REWRITE && a->rewrite.from_len != a->rewrite.to_len;
 }
 
-/* The rewrite of a later packet of this connection's other side, if it changes the length: one whose rule may
- * match this SYN with its sides exchanged. */
+/*
+ * A rewrite that may apply to the other direction of this connection and changes the length, or NULL. It is found by
+ * matching the rules with this SYN, source and destination exchanged.
+ */
 static const struct rewrite *rewrite_of_answers(struct editor *ed, const struct active_rules *rules,
 						const struct ipq_edit *e)
 {
@@ -155,7 +159,7 @@ static const struct rewrite *rewrite_of_answers(struct editor *ed, const struct 
 	return NULL;
 }
 
-/* done: the result of a rewrite of e. */
+/* done: the result of a rewrite. */
 static void count_rewrite(struct editor *ed, struct counters *counters, int done, const struct ipq_edit *e)
 {
 	if (done > 0)
@@ -172,7 +176,7 @@ static void expect(struct ipq_tcp_segment *s, const struct rewrite *r)
 		ipq_tcp_expect(s, 1, 3, false);
 }
 
-/* Text of one rule that begins in this segment and ends in a later one. */
+/* Replaces text of one rule that begins in this segment and ends in a later one. */
 static int rewrite_across(struct editor *ed, struct ipq_tcp_segment *s, const struct ipq_edit *e,
 			  const struct rewrite *r)
 {
@@ -188,7 +192,7 @@ static int rewrite_across(struct editor *ed, struct ipq_tcp_segment *s, const st
 	return result == -EEXIST ? 0 : result;
 }
 
-/* The http rewrites of the message that begins in this segment: all of them, or none. */
+/* Makes the http rewrites of the message that begins in this segment: all of them, or none. */
 static int rewrite_message(struct editor *ed, struct ipq_tcp_segment *s, struct http_message *m,
 			   const struct ipq_edit *e)
 {
@@ -236,7 +240,7 @@ static void rewrite_http(struct editor *ed, struct ipq_tcp_segment *s, const str
 	}
 }
 
-/* All rewrites of a TCP packet, and the numbers of connections that were rewritten before. */
+/* Makes all rewrites of a TCP packet, and adjusts the numbers of connections that were rewritten before. */
 static bool rewrite_tcp(struct editor *ed, const struct active_rules *rules, struct ipq_edit *e)
 {
 	const struct rewrite *answers = rewrite_of_answers(ed, rules, e);
@@ -272,7 +276,9 @@ static bool rewrite_tcp(struct editor *ed, const struct active_rules *rules, str
 	return ipq_tcp_end(&s) != IPQ_TCP_DROP;
 }
 
-/* Quotes in ICMP errors, but not in those of this machine: they may quote a packet that was not edited yet. */
+/*
+ * Adjusts quotes in ICMP errors, but not in those of this machine: they may quote a packet that was not edited yet.
+ */
 static void move_quote(struct editor *ed, const struct ipq_packet *packet, struct ipq_edit *e)
 {
 	struct ipq_tcp_segment s;
@@ -284,7 +290,7 @@ static void move_quote(struct editor *ed, const struct ipq_packet *packet, struc
 		ipq_tcp_end(&s);
 }
 
-/* False: drop the packet, it is sent again. */
+/* False: drop the packet; its sender will send it again. */
 static bool rewrite(struct editor *ed, struct worker *w, const struct active_rules *rules,
 		    const struct ipq_packet *packet, struct ipq_edit *e)
 {
@@ -327,7 +333,7 @@ static void edit_header(struct editor *ed, struct ipq_edit *e, const struct acti
 {
 	int err = a->type == ACTION_SET ? set_field(e, a) : ipq_edit_clear_tcp_option(e, (uint8_t)a->number);
 
-	/* A packet that has no such option is as it should be. */
+	/* If the packet has no such option, there is nothing to do. */
 	if (err == 0)
 		counters_add(&counters->places, 1);
 	else if (a->type == ACTION_SET || (err != -ENOENT && err != -EPROTONOSUPPORT))

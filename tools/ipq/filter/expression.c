@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * Theory of operation. What an expression means is what expression_match() does: each primitive is applied to
- * the packet by itself, on the view of the packet that it is about.
+ * Theory of operation. expression_match() defines the meaning of an expression: each primitive is applied to the
+ * packet by itself, on the view of the packet that it is about.
  *
  * Two programs for BPF are derived from it, because they are fast and one of them can run in the kernel.
  * expression_candidates() is the whole expression as libpcap compiles it, with metadata predicates taken as true
- * whether they are negated or not: a superset. It is exact for a plain packet, one without extension headers
- * that is long enough for all that is read. expression_doubtful() matches the packets that are not. So the
- * kernel may pass by a packet that matches neither.
+ * whether they are negated or not: a superset. It is exact for a plain packet, one without extension headers that is
+ * long enough for all that is read. expression_doubtful() matches the packets that are not. So the kernel need not
+ * queue a packet that matches neither.
  */
 #include <errno.h>
 #include <netinet/in.h>

@@ -30,9 +30,9 @@ void expression_free(struct expression *x);
 
 bool expression_match(const struct expression *x, struct subject *s);
 
-/* No predicate at all: every packet matches. */
+/* Has it no predicate, so that every packet matches? */
 bool expression_is_empty(const struct expression *x);
-/* Metadata decides, too: a packet filter alone cannot. */
+/* Does it test metadata, which a packet filter cannot? */
 bool expression_has_metadata(const struct expression *x);
 /* IPQ_O_ flags that the predicates need. */
 uint32_t expression_flags(const struct expression *x);
@@ -42,17 +42,18 @@ bool expression_may_overlap(const struct expression *a, const struct expression 
 /* May a packet match a, and another one of its flow, in either direction, match b? */
 bool expression_may_share_flow(const struct expression *a, const struct expression *b);
 
-/* How packet filters in a set of expressions read packets. */
+/* The parts of a packet that the packet filters in a set of expressions read. */
 struct expression_reach {
 	bool transport;	 /* a packet with extension headers must be looked at by expression_match() */
-	bool ipv4_only;	 /* an IPv6 packet, too */
-	bool everywhere; /* at offsets that are computed */
+	bool ipv4_only;	 /* so must an IPv6 packet */
+	bool everywhere; /* they read at computed offsets */
 	bool unbounded;	 /* no length is enough for the programs to be exact */
-	uint32_t bytes;	 /* how far into a packet, with the longest IPv4 header */
-	uint32_t ipv4_transport, ipv6; /* how far from the IPv4 transport header, and into an IPv6 packet */
+	uint32_t bytes;	 /* bytes of a packet that are read, assuming the longest IPv4 header */
+	uint32_t ipv4_transport,
+		ipv6; /* bytes that are read from the IPv4 transport header on, and of an IPv6 packet */
 };
 
-/* Adds what this one needs. */
+/* Adds the parts that this expression reads. */
 void expression_add_reach(const struct expression *x, struct expression_reach *reach);
 
 /*
@@ -69,7 +70,10 @@ static inline bool expression_is_plain(const struct expression_reach *reach, con
 	       (!v->extensions && (!reach->ipv4_only || v->len == 0 || v->data[0] >> 4 != 6));
 }
 
-/* A program that matches the packets for which they may not be relied on, or which are too short. 0 or -ENOMEM. */
+/*
+ * A program that matches the packets for which those programs may be wrong, and packets that are too short. 0 or
+ * -ENOMEM.
+ */
 int expression_doubtful(const struct expression_reach *reach, struct bpf_program *program);
 
 #endif

@@ -141,7 +141,10 @@ static bool is_bare(const char *at, size_t len)
 	return true;
 }
 
-/* Protocols are found after extension headers anyway, and code that jumps back is none for the kernel. */
+/*
+ * Replaces "protochain" by "proto": protocols are found after extension headers anyway, and the kernel refuses the
+ * code of "protochain", which jumps backwards.
+ */
 static void replace_protochain(char *text)
 {
 	char *at;
@@ -341,7 +344,7 @@ static bool names_extension(const struct node *n)
 			     names_extension(n->left) || names_extension(n->right));
 }
 
-/* "tcp and udp": libpcap finds the simple cases. An extension header and "tcp" is none of them. */
+/* "tcp and udp": libpcap finds the simple cases. It does not find a combination of an extension header and "tcp". */
 static int check_possible(const struct expression *x, const struct cursor *c, const char *begin)
 {
 	char *text = NULL;

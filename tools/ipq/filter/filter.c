@@ -246,7 +246,7 @@ static int load(struct filter *f)
 	return 0;
 }
 
-/* Rules that are read later may need the sockets, too: then it is they who fail. */
+/* Rules of a later reload may need the sockets, too. If these cannot be opened now, only that reload fails. */
 static int open_injector(struct filter *f)
 {
 	const struct ruleset *set = &f->common.active_rules->set;

@@ -108,7 +108,7 @@ int hold_find(const struct hold *h, const struct direction *d)
 	return found;
 }
 
-/* A held packet with text that goes on where the text up to `end` ends, or NULL. */
+/* A held packet whose text continues after `end`, or NULL. */
 static const struct segment *find_next(const struct hold *h, unsigned i, uint32_t end)
 {
 	for (unsigned j = 0; j < h->count; j++) {

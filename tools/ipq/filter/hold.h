@@ -48,7 +48,10 @@ bool segment_read(struct segment *s, const struct ipq_packet *packet);
 /* Is there anything to deliver in it? False for a mere acknowledgement. */
 bool segment_delivers(const struct segment *s);
 
-/* Copies the packet to the end. s: what segment_read() made of it, NULL: it failed. 0, -ENOMEM, -ENOBUFS: no room. */
+/*
+ * Copies the packet to the end. s: the result of segment_read(); NULL: it returned false. 0, -ENOMEM, -ENOBUFS: no
+ * room.
+ */
 int hold_add(struct hold *h, const struct ipq_packet *packet, const struct segment *s, int64_t now);
 /* Takes out packet i. The caller frees it. */
 struct ipq_packet *hold_take(struct hold *h, unsigned i);

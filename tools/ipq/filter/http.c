@@ -16,7 +16,7 @@
 
 /* ---- the header ---------------------------------------------------------------------------------- */
 
-/* Does the text begin like this one, as far as both go? */
+/* Are the texts equal up to the end of the shorter one? */
 static bool agrees(const char *text, size_t len, const char *with)
 {
 	size_t n = strlen(with);
@@ -86,7 +86,7 @@ static enum http_result read_fields(struct http_message *m, const char *header)
 	return m->digits > 0 && m->body_len > 0 ? HTTP_WHOLE : HTTP_NONE;
 }
 
-/* Copies the text from the begin of the payload on, at most room bytes. */
+/* Copies the text from the beginning of the payload on, at most room bytes. */
 static size_t copy_text(uint8_t *to, size_t room, const uint8_t *payload, size_t len,
 			const struct following *next)
 {
@@ -141,7 +141,7 @@ int http_begin(struct http_message *m, const uint8_t *payload, size_t len, const
 	return 0;
 }
 
-/* How a change is divided between segments. */
+/* Divides a change between segments. */
 static void divide(struct tcp_across *text, const struct http_change *c, size_t len,
 		   const struct following *next)
 {

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* Rewriting in the body of an HTTP/1 message, whose Content-Length follows. */
+/* Rewrites text in the body of an HTTP/1 message, and adjusts Content-Length. */
 #ifndef IPQ_FILTER_HTTP_H
 #define IPQ_FILTER_HTTP_H
 
@@ -13,7 +13,7 @@ enum http_result {
 };
 
 struct http_message {
-	uint32_t body, body_len;    /* offset from the begin of the payload */
+	uint32_t body, body_len;    /* offset from the beginning of the payload */
 	uint32_t length_at, digits; /* the value of Content-Length */
 	uint8_t *text;		    /* header and body */
 	struct http_change {
@@ -23,13 +23,13 @@ struct http_message {
 	int64_t grown;
 };
 
-/* Does this payload begin a message that has a body? next: what follows it. */
+/* Does this payload begin a message that has a body? next: the segments after it. */
 enum http_result http_look(struct http_message *m, const uint8_t *payload, size_t len,
 			   const struct following *next);
 
 /* Copies the message, which must be HTTP_WHOLE, to edit it. 0 or -ENOMEM. Free it in any case. */
 int http_begin(struct http_message *m, const uint8_t *payload, size_t len, const struct following *next);
-/* Replaces text of the body. Places, or -errno: then nothing more can be replaced. */
+/* Replaces text in the body. Returns the number of places, or -errno: then nothing more can be replaced. */
 int http_rewrite(struct http_message *m, struct ipq_tcp_segment *s, size_t len, const struct following *next,
 		 const struct rewrite *r);
 /* Sets Content-Length. -errno: not possible, and all changes were taken back. */

@@ -10,7 +10,7 @@
 #include "filter/inject.h"
 #include "util/clock.h"
 
-#define EXPECTED_FOR INT64_C(1000000000) /* ns that a packet of ours takes to come, at most */
+#define EXPECTED_FOR INT64_C(1000000000) /* ns until a packet of ours arrives, at most */
 
 #ifndef IPV6_HDRINCL
 #define IPV6_HDRINCL 36
@@ -54,7 +54,7 @@ void inject_close(struct injector *in)
 
 /* ---- packets of ours that come to the queue -------------------------------------------------------- */
 
-/* Without what the kernel fills in or may change: length, id and checksum of the IPv4 header, and the TTL. */
+/* A hash without the fields that the kernel fills in or changes: length, id, checksum and TTL of IPv4. */
 static uint64_t hash(const struct injector *in, const uint8_t *p, size_t len)
 {
 	uint64_t h = UINT64_C(14695981039346656037) ^ in->key;
@@ -80,7 +80,7 @@ static bool is_free(const struct inject_slot *s, int64_t now)
 	return s->turns == 0 || s->until < now;
 }
 
-/* The slot of a packet that will still come, or NULL. */
+/* The slot of this packet if it is expected, or NULL. */
 static struct inject_slot *find_slot(struct injector *in, uint64_t h, int64_t now)
 {
 	struct inject_slot *s = place(in, h), *end = s + INJECT_WAYS;
@@ -91,7 +91,7 @@ static struct inject_slot *find_slot(struct injector *in, uint64_t h, int64_t no
 	return NULL;
 }
 
-/* A free slot, or that of the oldest packet; then free. */
+/* Returns a free slot; if none is free, frees that of the oldest packet. */
 static struct inject_slot *take_slot(struct injector *in, uint64_t h, int64_t now)
 {
 	struct inject_slot *s = place(in, h), *end = s + INJECT_WAYS, *oldest = s;

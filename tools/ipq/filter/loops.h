@@ -22,7 +22,7 @@ struct loops {
 	} slot[LOOP_SLOTS];
 };
 
-/* Counts a packet that is about to be sent back. True: it has been too often. */
+/* Counts a packet that is about to be sent back. True: it came back too often. */
 bool loops_found(struct loops *l, const uint8_t *data, uint32_t len, int64_t now);
 
 #endif

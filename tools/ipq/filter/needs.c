@@ -74,7 +74,7 @@ static bool is_constant(const struct bpf_program *program, uint32_t value)
 	return program->bf_len == 1 && program->bf_insns[0].k == value;
 }
 
-/* The kernel knows 0, no match, and anything else. */
+/* For the kernel, 0 is no match and any other value is a match. */
 static void for_kernel(struct bpf_program *program)
 {
 	for (unsigned i = 0; i < program->bf_len; i++)
@@ -89,7 +89,7 @@ static void remove_filters(struct active_rules *p)
 	p->filters = 0;
 }
 
-/* 1: added. 0: every packet must come. -ENOMEM. */
+/* 1: added. 0: every packet must be queued. -ENOMEM. */
 static int add_filter(struct active_rules *p, const struct rule *r, bool segmented)
 {
 	struct bpf_program *program = &p->filter[p->filters];
@@ -109,7 +109,7 @@ static int add_filter(struct active_rules *p, const struct rule *r, bool segment
 	return 1;
 }
 
-/* The packets of `first`, and those of *program. */
+/* Makes *program match the packets of `first`, too. */
 static int prepend(struct bpf_program *program, const struct bpf_program *first)
 {
 	unsigned total = first->bf_len + program->bf_len;
@@ -154,14 +154,14 @@ int needs_filter(const struct expression *x, struct bpf_program *filter)
 	return err < 0 ? err : 1;
 }
 
-/* Accepting the rest is what happens to packets that do not come. */
+/* A last rule "accept" needs no packets: those that are not queued are accepted. */
 static bool accepts_the_rest(const struct rule *r)
 {
 	return expression_is_empty(r->expression) && r->actions == 1 && r->action[0].type == ACTION_ACCEPT &&
 	       !r->action[0].flow;
 }
 
-/* Adds the packets for which the filters may not be relied on: to the first filter with room, or as one of its own. */
+/* Adds a filter for the packets that the others may miss: to the first one with room, or as another one. */
 static int add_doubtful(struct active_rules *p)
 {
 	struct bpf_program doubtful;
@@ -242,7 +242,7 @@ int active_rules_find_needs(struct active_rules *p)
 
 /* ---- rules of version 0.1 --------------------------------------------------------------------------- */
 
-/* Of the actions that ended a packet's way before, and do not any more. */
+/* Did this action end the processing of a packet up to version 0.1, and does not now? */
 static bool ended_before(const struct rule *r)
 {
 	enum action_type type = r->action[0].type;
@@ -251,7 +251,7 @@ static bool ended_before(const struct rule *r)
 	       (type == ACTION_MARK || type == ACTION_REWRITE || type == ACTION_DELAY || type == ACTION_RATE);
 }
 
-/* Does it use words that version 0.1 did not have? Then it was written for the new language. */
+/* Does it use words that version 0.1 did not have? Then it was written for a later version. */
 static bool is_new(const struct rule *r)
 {
 	size_t skipped = (size_t)(r->condition - r->text);
@@ -263,7 +263,7 @@ static bool is_new(const struct rule *r)
 const struct rule *active_rules_now_reached(const struct active_rules *p, const struct rule **from)
 {
 	const struct rule *rule = p->set.rule;
-	unsigned compared = 0; /* pairs: each takes libpcap a compilation */
+	unsigned compared = 0; /* pairs of rules: libpcap compiles an expression for each */
 
 	for (unsigned i = 0; i < p->set.count; i++)
 		if (is_new(&rule[i]))

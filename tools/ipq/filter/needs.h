@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* What rules need of the queue, and which packets the firewall rule must queue for them. */
+/* The settings of the queue that rules need, and the packets that the firewall rule must queue for them. */
 #ifndef IPQ_FILTER_NEEDS_H
 #define IPQ_FILTER_NEEDS_H
 
@@ -8,11 +8,13 @@
 /* Fills in resizes_tcp, selects_records, flags, filter and filters. 0 or -ENOMEM. */
 int active_rules_find_needs(struct active_rules *p);
 
-/* Every packet must come: the numbers of connections that were rewritten before depend on it. */
+/* Has every packet queued: the numbers of connections that were rewritten before depend on it. */
 void active_rules_need_all(struct active_rules *p);
 
-/* A filter for a firewall rule that queues the packets which one expression may match: 1, 0 (every packet must come,
- * *filter is not used), or -ENOMEM. */
+/*
+ * A filter for a firewall rule that queues the packets which one expression may match: 1, 0 (every packet must be
+ * queued, *filter is not used), or -ENOMEM.
+ */
 int needs_filter(const struct expression *x, struct bpf_program *filter);
 
 #endif

@@ -29,7 +29,7 @@ static bool is_all(const uint8_t *p, size_t n, uint8_t value)
 	return n == 0;
 }
 
-/* Is there one host that sent the packet, and one that it was sent to? */
+/* Are both addresses those of single hosts? */
 static bool has_two_ends(const struct decoded *d)
 {
 	if (d->version == 4)
@@ -60,7 +60,7 @@ bool reject_is_icmp(const struct decoded *d)
 	return d->protocol != IPPROTO_TCP;
 }
 
-/* Back to where the packet came from. Returns the length of the header. */
+/* Writes the network header of an answer to the packet's sender. Returns its length. */
 static size_t network_header(uint8_t *answer, const struct decoded *d, const uint8_t *source,
 			     uint8_t protocol, size_t payload)
 {

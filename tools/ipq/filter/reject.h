@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* The answer to a packet that is rejected: a TCP reset, or ICMP port unreachable. Pure. */
+/* The answer to a packet that is rejected: a TCP reset, or ICMP port unreachable. No I/O. */
 #ifndef IPQ_FILTER_REJECT_H
 #define IPQ_FILTER_REJECT_H
 
@@ -17,7 +17,7 @@
 size_t reject_answer(uint8_t answer[REJECT_MAX], const struct decoded *d, const uint8_t *p, uint32_t len,
 		     uint32_t full_len, const uint8_t *source);
 
-/* Will the answer be ICMP? Only then source counts. */
+/* Will the answer be ICMP? Only then is `source` used. */
 bool reject_is_icmp(const struct decoded *d);
 
 #endif

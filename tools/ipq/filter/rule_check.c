@@ -8,7 +8,7 @@ static bool refuse(const struct rule *r, const char *why)
 	return false;
 }
 
-/* In a capture file there is one queue, and the kernel's knowledge of the packets is lost. */
+/* A capture file has one queue, and lacks what only the kernel knows about packets. */
 static bool fits_file(const struct rule *r)
 {
 	uint32_t flags = expression_flags(r->expression);
@@ -22,7 +22,7 @@ static bool fits_file(const struct rule *r)
 	return true;
 }
 
-/* An accepted packet bears a mark of ours for a moment; those bits are cleared after that. */
+/* An accepted packet has a mark of ours until it has passed our rules; then these bits are cleared. */
 static bool keeps_mark_bits(const struct rule *r, const struct session *s)
 {
 	const struct action *mark = rule_action(r, ACTION_MARK), *repeat = rule_action(r, ACTION_REPEAT);
@@ -64,7 +64,7 @@ static const struct action *needs_each_packet(const struct rule *r)
 	return NULL;
 }
 
-/* Our bits of connection marks say what became of a flow. */
+/* Our bits of connection marks record the decision on a flow. */
 static bool keeps_flow_bits(const struct rule *r, const struct session *s)
 {
 	const struct action *ctmark = rule_action(r, ACTION_CTMARK);
@@ -81,7 +81,7 @@ static bool keeps_flow_bits(const struct rule *r, const struct session *s)
 	return refuse(r, why);
 }
 
-/* Packets of a decided flow meet no rule any more: no other rule may need them. */
+/* No rule is applied to the later packets of a decided flow, so no other rule may need them. */
 static bool fits_flow(const struct ruleset *set, const struct rule *flow)
 {
 	for (unsigned i = 0; i < set->count; i++) {

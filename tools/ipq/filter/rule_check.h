@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* Do rules fit the place where they are to decide? */
+/* Checks rules against the session whose packets they are to decide. */
 #ifndef IPQ_FILTER_RULE_CHECK_H
 #define IPQ_FILTER_RULE_CHECK_H
 

@@ -1,9 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * The rules of `ipq filter`: actions and the condition under which they are taken. Rules are tried in order;
- * actions that go on leave the packet to the next rule, others end its way.
- * Parsing gives a set that any number of threads read at once; only the clocks of rates change in it, and they
- * are atomic.
+ * The rules of `ipq filter`: actions and the condition under which they are taken. Rules are tried in order. Some
+ * actions leave the packet to the next rule, others end the processing. Parsing gives a set that any number of
+ * threads read at once; only the clocks of rates change in it, and they are atomic.
  */
 #ifndef IPQ_FILTER_RULESET_H
 #define IPQ_FILTER_RULESET_H
@@ -17,7 +16,7 @@ struct rule {
 	struct action *action;
 	unsigned actions;
 	bool ends;    /* no further rule sees a packet that matches */
-	bool confirm; /* metadata decides, too: candidates are not enough */
+	bool confirm; /* the condition tests metadata: a match of `candidates` must be confirmed */
 	struct expression *expression;
 	struct bpf_program candidates;
 };

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * A packet as packet filters are to see it. libpcap's code for "tcp port 23" does not look past the extension
- * headers of IPv6, nor past an Authentication Header, and its code for "tcp[13]" knows IPv4 alone. So the code
- * runs on a copy of the packet that has none of these headers, or an IPv4 header in their place.
+ * A packet as packet filters see it. libpcap's code for "tcp port 23" does not skip the extension headers of IPv6,
+ * nor an Authentication Header, and its code for "tcp[13]" handles IPv4 only. So the code runs on a copy of the
+ * packet that has none of these headers, or an IPv4 header in their place.
  */
 #ifndef IPQ_FILTER_VIEW_H
 #define IPQ_FILTER_VIEW_H
@@ -60,9 +60,9 @@ const struct decoded *view_decode(struct view *v);
 
 /* Does the program match the packet as it came? */
 bool view_match_packet(const struct view *v, const struct bpf_program *program);
-/* With another header? */
+/* The same with the network header of this kind? */
 bool view_match(struct view *v, const struct bpf_program *program, enum view_header header);
-/* If this were the protocol after the network header, with nothing known of what follows? */
+/* Would it match if this were the protocol, and the bytes after the network header were unknown? */
 bool view_match_protocol(struct view *v, const struct bpf_program *program, uint8_t protocol);
 
 #endif

@@ -30,7 +30,7 @@ static void release(struct worker *w, int64_t now)
 	}
 }
 
-/* In a capture file the next packet is the clock: what was due before it leaves first. */
+/* In a capture file the packets are the clock: delayed packets that were due before this one leave first. */
 static void advance_clock(struct worker *w, const struct ipq_packet *packet)
 {
 	if (session_advance_clock(w, packet))
@@ -85,7 +85,7 @@ static bool needs_next(const struct rewrite *r, const uint8_t *payload, size_t l
 		       : across_find(r, payload, len, next, NULL) == ACROSS_OPEN;
 }
 
-/* Does the last text of this segment depend on what comes next? */
+/* Is the end of this segment perhaps the beginning of a rule's text, so that the next segment decides? */
 static bool is_open(struct worker *w, const struct ipq_packet *packet, const struct segment *s,
 		    const struct following *next)
 {
@@ -128,7 +128,7 @@ static int decide_held(struct worker *w, unsigned i)
 	return err;
 }
 
-/* Packet i. False if it must wait for more. give_up: then it does not. */
+/* Can packet i be decided, or must it wait for the next segment? give_up: it is decided in any case. */
 static bool is_ready(struct worker *w, unsigned i, bool give_up)
 {
 	struct filter_worker *d = w->context;
@@ -145,7 +145,7 @@ static bool is_ready(struct worker *w, unsigned i, bool give_up)
 	return give_up;
 }
 
-/* Decides what need not wait any more, in order. of: only this direction; NULL: everything, as in a capture file. */
+/* Decides the held packets that need not wait any longer, in order. of: only this direction; NULL: all packets. */
 static int settle(struct worker *w, const struct direction *of, bool give_up)
 {
 	struct filter_worker *d = w->context;
@@ -162,7 +162,7 @@ static int settle(struct worker *w, const struct direction *of, bool give_up)
 	return err;
 }
 
-/* The packet that has waited longest waits no more, nor what waits for it. */
+/* Decides the packet that has waited longest, and then those that waited for it. */
 static int give_up_first(struct worker *w)
 {
 	struct filter_worker *d = w->context;
@@ -176,7 +176,7 @@ static int give_up_first(struct worker *w)
 	return err < 0 ? err : settle(w, NULL, false);
 }
 
-/* In a capture file everything after a packet that waits waits as well: its order stays. */
+/* In a capture file, all packets after a waiting one wait as well, so that the order stays. */
 static int arrive_in_file(struct worker *w, const struct ipq_packet *packet)
 {
 	struct filter_worker *d = w->context;
@@ -231,8 +231,10 @@ int decide_batch(struct worker *w, unsigned n)
 {
 	int err = 0;
 
-	/* Packets that arrived with the wakeup are decided by the rules that it announced: these were reported to
-	 * be in force. */
+	/*
+	 * Packets that arrived together with the wakeup are decided by the new rules, which were reported to be in
+	 * force.
+	 */
 	use_newest_rules(w);
 	for (unsigned i = 0; i < n && err == 0; i++)
 		err = arrive(w, &w->packet[i]);

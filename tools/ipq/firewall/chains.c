@@ -113,7 +113,7 @@ static bool changes_mark(const char *rule)
 	       (strstr(rule, " -j CONNMARK ") != NULL && strstr(rule, "--restore-mark") != NULL);
 }
 
-/* What is known while one table is read. */
+/* The state while one table is read. */
 struct reading {
 	struct chains *c;
 	enum firewall_kind kind;
@@ -381,7 +381,7 @@ void chain_removal(const struct ipq_chain *c, unsigned hooks, FILE *script)
 	}
 }
 
-/* Are we not allowed to, or is something missing? */
+/* The advice for this error of a tool: a missing privilege, or something that is not installed. */
 static const char *remedy(const char *text)
 {
 	return strcasestr(text, "permi") != NULL ? "run as root, or in a namespace of your own: unshare -Urn"

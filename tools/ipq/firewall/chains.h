@@ -64,7 +64,7 @@ void chains_free(struct chains *c);
 /* What "iptables-save -t mangle" prints: adds to c. Alive is not filled in. 0 or -ENOMEM. */
 int chains_parse_save(struct chains *c, enum firewall_kind kind, const char *text);
 
-/* Can rules that the policy keeps closed be in it? Its packets are dropped while no process is bound. */
+/* Does it drop packets while no process is bound? */
 bool chain_blocks(const struct ipq_chain *c);
 
 /* "iptables-nft -t mangle chain ipq-5", "nft table inet ipq_5". */

@@ -98,7 +98,7 @@ int firewall_read(struct firewall *f)
 	int err = 0;
 
 	*f = (struct firewall){ .rule = NULL };
-	/* nft comes last: it shows again what iptables-nft has shown. */
+	/* nft comes last, because it shows the rules of iptables-nft once more. */
 	for (enum firewall_kind kind = 0; kind < FIREWALL_KINDS && err == 0; kind++)
 		err = read_kind(f, kind);
 	if (err < 0)

@@ -30,20 +30,23 @@ struct queue_rule {
 	bool counted;	   /* packets is known */
 	uint64_t packets;  /* that have matched it */
 	uint64_t bytes;	   /* of these */
-	bool unreached;	   /* no packet gets as far as this rule */
+	bool unreached;	   /* no packet reaches this rule */
 	char blocker[200]; /* unreached: the earlier rule that decides, "" if nothing calls its chain */
 	bool queued;	   /* unreached: because that earlier rule queues its packets to the same queues */
 	char text[400];	   /* as the tool shows it, cut; chosen by others: see text.h */
 };
 
-/* What became of asking a tool. */
+/* The result of asking a tool. */
 enum firewall_state {
 	FIREWALL_READ,
 	FIREWALL_NO_TOOL,
-	FIREWALL_REFUSED /* no right to, no such thing in this kernel, or no answer */
+	FIREWALL_REFUSED /* not permitted, not in this kernel, or no answer */
 };
 
-/* Rules of `ipq filter` or `ipq rules --flows` by which the kernel keeps the flows that a queue decided, and counters. */
+/*
+ * Rules of `ipq filter` or `ipq rules --flows` by which the kernel keeps the flows that a queue decided, and
+ * counters.
+ */
 struct kept_flows {
 	enum firewall_kind kind;
 	uint16_t queue;

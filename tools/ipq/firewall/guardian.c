@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * A second process for rules that keep nothing closed (NFLOG, bypass): when ipq is killed, it removes them. Should it
- * be killed too, the next start of ipq or "ipq clean" does. It sees no packet, and keeps the rights that the firewall
- * tools need.
+ * A second process for rules that keep nothing closed (NFLOG, bypass): when ipq is killed, it removes them. If it is
+ * killed too, the next start of ipq or "ipq clean" removes them. It gets no packets, and keeps the privileges that
+ * the firewall tools need.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -44,7 +44,10 @@ static void guard(bool log, int fd)
 	sigset_t all;
 	char done;
 
-	/* Holds nothing of the parent's: neither its terminal nor a pipe whose end another process waits for. */
+	/*
+	 * Keeps nothing open that the parent had: neither its terminal nor a pipe that another process reads to its
+	 * end.
+	 */
 	setsid();
 	sigfillset(&all);
 	sigprocmask(SIG_BLOCK, &all, NULL);

@@ -220,7 +220,7 @@ static enum reach_end end_of_target(const char *target, const struct queue_rule 
 		if (strcmp(target, decide[i]) == 0)
 			return REACH_DECIDES;
 	if (strcmp(target, "NFQUEUE") == 0 || strcmp(target, "QUEUE") == 0)
-		/* ipq repeats accepted packets, so that they meet the following rules. */
+		/* ipq repeats accepted packets, so that the following rules are applied to them. */
 		return r->bypass || strncmp(r->chain, "ipq-", 4) == 0 ? REACH_GOES_ON : REACH_DECIDES;
 	return strcmp(target, "RETURN") == 0 ? REACH_RETURNS : REACH_JUMPS;
 }
@@ -243,7 +243,7 @@ static size_t find_target(struct line *l, size_t i)
 	return l->count;
 }
 
-/* i: the place after the chain's name. */
+/* i: the index of the word after the chain's name. */
 static enum flow_rule flow_rule_of_save(const struct line *l, size_t i, size_t jump)
 {
 	const char *target = at(l, jump + 1);
@@ -268,7 +268,7 @@ static int save_rule(struct firewall *f, struct reach *reach, struct queue_rule 
 		return 0;
 	jump = find_target(l, first + 2);
 	if (jump == l->count)
-		return 0; /* it only counts */
+		return 0; /* a rule without a target only counts */
 	snprintf(r->chain, sizeof(r->chain), "%.63s", at(l, first + 1));
 	r->first = r->last = 0;
 	r->bypass = r->computed = false;
@@ -380,7 +380,7 @@ static bool is_flags(const char *word, bool *bypass)
 	return found;
 }
 
-/* Behind "queue": [flags F[,F]] [num|to] NUMBER|RANGE|EXPRESSION [F[,F]], or nothing: number 0. */
+/* Reads the words after "queue": [flags F[,F]] [num|to] NUMBER|RANGE|EXPRESSION [F[,F]], or nothing: number 0. */
 static void read_queue(const struct line *l, size_t i, struct queue_rule *r)
 {
 	bool number = false;
@@ -431,7 +431,7 @@ static void take_counter(struct line *l, struct queue_rule *r)
 	}
 }
 
-/* What the statement does to packets, and where that word is. */
+/* The effect of the statement on packets, and the index of the word that has it. */
 static enum reach_end end_of_statement(const struct line *l, size_t *place)
 {
 	for (size_t i = 0; i < l->count && !is(l, i, "comment"); i++) {
@@ -549,8 +549,7 @@ static int nft_step(struct nft *n, const char *s)
 		if (n->chain_depth == 0) {
 			n->line.count = 0;
 			n->start = NULL;
-		} else if (n->chain_depth ==
-			   n->depth) { /* else inside a set's braces: the statement goes on */
+		} else if (n->chain_depth == n->depth) { /* not inside a set's braces */
 			return nft_statement(n) < 0 ? -ENOMEM : 1;
 		}
 		return 1;

@@ -35,7 +35,7 @@ int reach_add(struct reach *r, const struct reach_rule *rule)
 	return 0;
 }
 
-/* Does a packet that meets `special` meet `general`, judged by the words alone? */
+/* Does every packet that matches `special` match `general`? Determined from the words alone. */
 static bool covers(const char *general, const char *special)
 {
 	char all[256], *save = NULL;
@@ -57,7 +57,10 @@ static bool covers(const char *general, const char *special)
 	return true;
 }
 
-/* The rule that decides about every packet that enters this chain and meets match, or NULL: some come back. */
+/*
+ * The rule that decides every packet that enters this chain and matches `match`. NULL: some packets return from the
+ * chain.
+ */
 static const struct reach_rule *decider(const struct reach *r, const char *chain, const char *match,
 					size_t before, int depth)
 {

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* Do packets get as far as a rule? Judged by the order of the rules of one table, for parse.c. */
+/* Do packets reach a rule? Determined from the order of the rules of one table, for parse.c. */
 #ifndef IPQ_FIREWALL_REACH_H
 #define IPQ_FIREWALL_REACH_H
 
@@ -11,7 +11,7 @@ enum reach_end { REACH_GOES_ON, REACH_DECIDES, REACH_RETURNS, REACH_JUMPS };
 struct reach_rule {
 	char chain[64], match[256], target[64]; /* target: the chain, with REACH_JUMPS */
 	enum reach_end end;
-	size_t queue_rule; /* the place in struct firewall + 1; 0: does not queue */
+	size_t queue_rule; /* its index in struct firewall, plus 1; 0: it does not queue */
 	char text[200];
 };
 
@@ -26,7 +26,7 @@ struct reach {
 int reach_add_base(struct reach *r, const char *chain);
 int reach_add(struct reach *r, const struct reach_rule *rule);
 
-/* The table is complete: fills in what it means for the rules of f, and empties r. */
+/* The table is complete: fills in the results in the rules of f, and empties r. */
 void reach_finish(struct reach *r, struct firewall *f);
 
 #endif

@@ -27,9 +27,9 @@ static void make_lock_file(void)
 }
 
 /*
- * The rules of a queue that this process has inherited are its predecessor's, which has ended. With its mark they know
- * the packets that this process accepts before it has rules of its own. If they keep flows, decisions of the
- * predecessor end with its mark.
+ * The rules of a queue that this process has inherited are its predecessor's, which has ended. By its mark they
+ * recognise the packets that this process accepts before it has rules of its own. If they keep flows, the
+ * predecessor's decisions end when its mark is no longer used.
  */
 static void succeed_predecessor(struct rules *r)
 {
@@ -174,7 +174,7 @@ static int apply(struct rules *r, enum firewall_kind kind,
 	return err == -ENOMEM ? ipq_fail(e, ENOMEM, "out of memory") : err;
 }
 
-/* Without the filters where this kernel has no bpf match: all packets come, and the program selects. */
+/* Without the filters if this kernel has no bpf match: all packets are queued, and the program selects. */
 static int install_selecting(struct rules *r, enum firewall_kind kind, struct ipq_error *e)
 {
 	struct ipq_error second = { .text = "" };
@@ -189,7 +189,7 @@ static int install_selecting(struct rules *r, enum firewall_kind kind, struct ip
 	return err;
 }
 
-/* Without marks of connections where this kernel has none: then all packets of decided flows come. */
+/* Without connection marks if this kernel has none: then all packets of decided flows are queued. */
 static int install_kind(struct rules *r, enum firewall_kind kind, struct ipq_error *e)
 {
 	struct ipq_error second = { .text = "" };
@@ -209,7 +209,7 @@ static bool kernel_has_ipv6(void)
 	return access("/proc/net/if_inet6", F_OK) == 0;
 }
 
-/* Has the kernel this table? Then a failure to change it is one of the moment. */
+/* Does the kernel have this table? Then a failure to change it is temporary. */
 static bool table_works(enum firewall_kind kind)
 {
 	const char *const argv[] = { firewall_tool(kind), "-t", "mangle", "-S", NULL };
@@ -220,7 +220,7 @@ static bool table_works(enum firewall_kind kind)
 	return status == 0;
 }
 
-/* After a failure: our rules that were added all the same, where there were none with our name before. */
+/* Removes rules of ours that were added in spite of an error, unless there were rules with our name before. */
 static void remove_added(struct rules *r, enum firewall_kind first, enum firewall_kind last)
 {
 	struct ipq_error e;
@@ -303,7 +303,7 @@ int rules_install(struct rules *r, uint16_t first, uint16_t last, struct ipq_err
 		send(r->guardian_fd, &first, sizeof(first), MSG_NOSIGNAL);
 	for (unsigned i = 0; i < r->candidates && err < 0 && !firewall_failed_by_chance(err); i++) {
 		err = install_candidate(r, r->candidate[i], where);
-		where = &later; /* the error of the tool that people have is the one to show */
+		where = &later; /* of several errors, the first one is reported */
 	}
 	if (err == 0)
 		remove_remains(r);
@@ -375,8 +375,9 @@ int rules_passed(struct rules *r, uint64_t *packets, uint64_t *bytes)
 }
 
 /*
- * Writes the chain. Where that fails, but not by chance, all packets come: this kernel has no bpf match, or the
- * rules are too many for the socket of iptables-nft, whose size is limited in a user namespace.
+ * Writes the chain. If that fails for another reason than a lock or a killed tool, all packets are queued: this
+ * kernel has no bpf match, or the rules are too many for the socket of iptables-nft, whose size is limited in a user
+ * namespace.
  */
 static int apply_chain(struct rules *r, struct ipq_error *e)
 {
@@ -423,9 +424,9 @@ static int find_missing(const struct rules *r, struct ipq_error *e)
 }
 
 /*
- * Back to these filters after a change that failed. A family that was changed, or whose tool was killed after it had
- * changed it, queues what the old filters match and more, until it has its old rules again: now, or when rules_check()
- * tries again.
+ * Returns to these filters after a failed change. A family that was changed, or whose tool was killed after it had
+ * changed it, queues what the old filters match and more, until it has its old rules again: now, or when
+ * rules_check() tries again.
  */
 static void take_back(struct rules *r, const struct rules *was, int err)
 {
@@ -549,8 +550,8 @@ static int rewrite_chain(struct rules *r, struct ipq_error *e)
 }
 
 /*
- * Most often nothing has changed since the last look: that takes two system calls a family. In a legacy table rules may
- * have changed places without a trace, so it is read now and then all the same.
+ * Most often nothing has changed since the last check, which takes two system calls per family to find out. In a
+ * legacy table a changed order of rules cannot be seen in this way, so the table is read from time to time.
  */
 static bool unchanged(struct rules *r)
 {
@@ -599,7 +600,7 @@ int rules_check(struct rules *r, struct ipq_error *e)
 	int err = unchanged(r) ? 0 : check_all(r, e);
 
 	if (err < 0)
-		memset(r->generation, 0, sizeof(r->generation)); /* look again */
+		memset(r->generation, 0, sizeof(r->generation)); /* check again */
 	return err;
 }
 

@@ -40,10 +40,10 @@ struct rules_options {
 	bool flows;	    /* RULES_QUEUE: the kernel keeps decided flows: see rules_flow_mark() */
 	uint32_t mark_bits; /* of the packet mark, for packets that are repeated; 0: the default */
 	uint32_t snaplen;   /* RULES_LOG: bytes of each packet that are copied; 0: all */
-	const struct bpf_program
-		*filter; /* only packets that one of these matches; DLT_RAW. Kept by reference */
-	size_t filters;	 /* 0: every packet */
-	bool dry;	 /* only for rules_print(): no lock, and nothing is created */
+	/* only packets that one of these matches; DLT_RAW. Kept by reference */
+	const struct bpf_program *filter;
+	size_t filters; /* 0: every packet */
+	bool dry;	/* only for rules_print(): no lock, and nothing is created */
 };
 
 /* "INPUT,OUTPUT", in any case: sets the bits in *hooks and keeps those that are set. 0 or -EINVAL. */
@@ -63,8 +63,8 @@ int rules_number_free(const struct rules *rules, uint16_t number, struct ipq_err
 
 /*
  * The queues (or the group: first == last) must be bound and read by now. Then removes rules of dead processes: those
- * that drop nothing, and, with RULES_QUEUE, those on the same hooks. After an error nothing has changed, or the rules
- * that are left are named.
+ * that drop nothing, and, with RULES_QUEUE, those on the same hooks. After an error nothing has changed, or the text
+ * names the rules that are left.
  */
 int rules_install(struct rules *rules, uint16_t first, uint16_t last, struct ipq_error *e);
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* What rules.c decides before it changes anything: hooks, the kind of tables, the mark. */
+/* Choices that rules.c makes before it changes anything: hooks, the kind of tables, the mark. */
 #include <ctype.h>
 #include <errno.h>
 #include <stdlib.h>
@@ -76,7 +76,8 @@ static int check_nftables(struct rules *r, struct ipq_error *e)
 
 	if (f != NULL) {
 		snprintf(r->name, sizeof(r->name), "ipq_check_%ld", (long)getpid());
-		r->no_flows = r->no_hooks = true; /* of the first, rules_install() finds out */
+		/* if only connection marks are missing, rules_install() finds out */
+		r->no_flows = r->no_hooks = true;
 		script_chain(r, FIREWALL_NFT, f);
 		r->no_flows = r->no_hooks = false;
 		p.input = fclose(f) == 0 ? script : "";
@@ -136,8 +137,9 @@ static bool marks_collide(struct mark a, struct mark b)
 }
 
 /*
- * A mark that no ipq chain here uses, alive or dead, whose lowest two bits are 0: the other values of these bits are ours,
- * too. It begins at a random one, so that a mark that an earlier run left in a connection is most likely not ours.
+ * A mark that no ipq chain here uses, alive or dead, whose lowest two bits are 0: the other values of these bits are
+ * ours, too. It begins at a random one, so that a mark that an earlier run left in a connection is most likely not
+ * ours.
  */
 int rules_choose_mark(struct rules *r, struct ipq_error *e)
 {

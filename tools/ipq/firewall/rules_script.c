@@ -12,11 +12,11 @@
  *	-A ipq-N FILTER -j NFQUEUE --queue-num N	one for each filter
  *	-A ipq-N-done -j MARK --set-xmark 0x0/M		the last of our rules, because -g returns to HOOK
  *
- * T is cleared before the packet goes on, so no other chain meets it. In nftables NF_ACCEPT continues with the next base
- * chain of the hook, and nothing of this is needed.
+ * T is cleared before the packet goes on, so no other chain sees it. In nftables NF_ACCEPT continues with the next
+ * base chain of the hook, and nothing of this is needed.
  *
- * With verdicts on flows there are two more marks, L = T + 1 and G = T + 2 in units of the lowest bit of M. The library
- * repeats the last packet of a flow that comes with one of them, and the rules save it in the connection:
+ * With verdicts on flows there are two more marks, L = T + 1 and G = T + 2 in units of the lowest bit of M. The
+ * library repeats the last packet of a flow that comes with one of them, and the rules save it in the connection:
  *
  *	-A ipq-N -m mark --mark L'/M -m connmark ! --mark L'/M -j RETURN	for each chain after ours that does so
  *	-A ipq-N -m mark --mark G'/M -j RETURN
@@ -150,7 +150,7 @@ static void put_rule(const struct rules *r, const struct bpf_program *p, FILE *s
 	put_target(r, script);
 }
 
-/* Packets that another chain has repeated pass ours. */
+/* Lets packets that another chain has repeated pass our chain. */
 static void put_known(const struct rules *r, const struct ipq_chain *c, FILE *script)
 {
 	struct mark left = mark_left(c->mark), gone = mark_gone(c->mark);
@@ -220,7 +220,7 @@ static void put_chain(const struct rules *r, enum firewall_kind kind, FILE *scri
 
 /* ---- nftables ------------------------------------------------------------------------------------ */
 
-/* The chains to which packets go that the library repeats. */
+/* The chains for packets that the library repeats. */
 static void put_nft_left(const struct rules *r, FILE *script)
 {
 	uint32_t others = ~r->mark.mask, left = mark_left(r->mark).mark, gone = mark_gone(r->mark).mark;

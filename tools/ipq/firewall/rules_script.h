@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* What rules.c and rules_script.c share. */
+/* Declarations that rules.c, rules_choose.c and rules_script.c share. */
 #ifndef IPQ_FIREWALL_RULES_SCRIPT_H
 #define IPQ_FIREWALL_RULES_SCRIPT_H
 
@@ -19,7 +19,7 @@ struct rules {
 	unsigned candidates;
 	enum firewall_kind kind[FAMILIES]; /* in use */
 	unsigned families;		   /* so many of these */
-	struct chains chains;		   /* all ipq chains, when they were read last */
+	struct chains chains;		   /* all ipq chains, as they were read last */
 	struct mark mark;
 	uint16_t first, last;
 	char name[32];		 /* of our chain or table */
@@ -57,7 +57,9 @@ int rules_choose_kinds(struct rules *r, struct ipq_error *e);
 /* Sets r->mark to one that no chain in r->chains uses. 0 or -EBUSY. */
 int rules_choose_mark(struct rules *r, struct ipq_error *e);
 
-/* The hooks from which these rules remove another chain. *all: the chain goes too. */
+/*
+ * The hooks whose jumps to chain c these rules must remove. *all: no jump is left then, so the chain is removed, too.
+ */
 unsigned rules_takes_over(const struct rules *r, const struct ipq_chain *c, bool *all);
 
 /* Our entry in r->chains, or NULL. */
@@ -65,7 +67,7 @@ const struct ipq_chain *rules_own_chain(const struct rules *r, enum firewall_kin
 
 /* Have, or will, the rules marks for flows? */
 bool rules_have_flows(const struct rules *r);
-/* The marks of a flow that is accepted, and of one that is dropped, by that of its process. */
+/* The marks of an accepted flow and of a dropped flow of the process whose mark is m. */
 struct mark mark_left(struct mark m);
 struct mark mark_gone(struct mark m);
 

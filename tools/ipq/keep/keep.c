@@ -2,13 +2,13 @@
 /*
  * ipq keep: holds the sockets of queues, so that packets wait while their program is restarted. It reads no packet.
  *
- * The program inherits the sockets and a connection to this process (nfqueue/held.h). On the connection it says
- * that it takes a queue, and waits for the answer. With a new version (SIGHUP) the answer comes when the old program
- * has ended: so the new one starts while the old one still decides packets.
+ * The program inherits the sockets and a connection to this process (nfqueue/held.h). On the connection it sends a
+ * notice before it takes a queue, and waits for the answer. With a new version (SIGHUP) the answer comes when the old
+ * program has ended: so the new one starts while the old one still decides packets.
  *
- * A program has ended when the process that was started has ended, unless that one exits with 0 and a descendant
- * has the connection (a daemon). It has also ended when all of its processes have closed the connection, as after
- * exec: the new program does not have the sockets then.
+ * A program has ended when the process that was started has ended, unless that one exits with 0 and a descendant has
+ * the connection (a daemon). It has also ended when all of its processes have closed the connection, as after exec:
+ * the new program does not have the sockets then.
  */
 #include <errno.h>
 #include <getopt.h>
@@ -418,8 +418,8 @@ static int serve(struct keeper *k)
 /* ---- setup ------------------------------------------------------------------------------------------- */
 
 /*
- * What remains: changing the queues, and ending a program that has changed its user. A program that root starts gets
- * all capabilities of the bounding set by exec, as before.
+ * Keeps the privileges to change the queues and to end a program that has changed its user. A program that root
+ * starts gets all capabilities of the bounding set by exec, as before.
  */
 static void drop_rights(void)
 {

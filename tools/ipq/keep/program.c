@@ -97,8 +97,8 @@ void program_signal(const struct program *p, int signal)
 {
 	if (p->pid > 0)
 		kill(-p->pid, signal);
-	if (p->exited &&
-	    p->reader > 0) /* a daemon is our child: its number is not reused before it is reaped */
+	/* a daemon is our child: its number is not reused before it is reaped */
+	if (p->exited && p->reader > 0)
 		kill(p->reader, signal);
 }
 

@@ -63,7 +63,7 @@ int kept_open(struct kept_queue *q, uint16_t number, uint32_t length, int min_fd
 	return err < 0 ? err : open_spare(q, config.receive_buffer, min_fd, e);
 }
 
-/* A request without an acknowledgement, which nobody would read. */
+/* Sends a request without asking for an acknowledgement, which no process would read. */
 static void configure(const struct kept_queue *q, uint16_t type, const void *value, size_t len)
 {
 	struct {
@@ -128,10 +128,10 @@ void kept_apply_policy(struct kept_queue *q, bool open)
 
 	q->policy = true;
 	q->configured = false; /* also because messages of decided packets are left in the socket */
-	if (open) {	       /* the kernel accepts what has no room */
+	if (open) {	       /* the kernel accepts packets that find the queue full */
 		set_flag(q, NFQA_CFG_F_FAIL_OPEN);
 		configure(q, NFQA_CFG_QUEUE_MAXLEN, &length, sizeof(length));
-	} else { /* and drops what nobody wants to have */
+	} else { /* and drops all packets of a queue without a copy mode */
 		configure(q, NFQA_CFG_PARAMS, &nothing, 5);
 	}
 	/* The packets in the spare queues are older. */
@@ -168,7 +168,9 @@ int kept_update(struct kept_queue *q, unsigned count_of_queues, int64_t now)
 	int n = 0, tries;
 
 	for (unsigned i = 0; i < count_of_queues; i++) {
-		/* The kernel gives a packet its id before it counts it. Then one more seems to be decided. */
+		/*
+		 * The kernel gives a packet its id before it counts it. Then one packet too many seems to be decided.
+		 */
 		for (tries = 0; tries < UPDATE_TRIES; tries++) {
 			if (i == 0 || tries > 0)
 				n = queue_lines(line, LINES_MAX);

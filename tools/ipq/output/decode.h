@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* What a line about a packet needs to know, read from its bytes. */
+/* The values that a line about a packet shows, read from its bytes. */
 #ifndef IPQ_OUTPUT_DECODE_H
 #define IPQ_OUTPUT_DECODE_H
 
@@ -7,7 +7,7 @@
 #include <stdint.h>
 
 struct decoded {
-	uint8_t version;		/* 4 or 6; 0: not an IP packet, nothing below counts */
+	uint8_t version;		/* 4 or 6; 0: not an IP packet, nothing below is valid */
 	uint8_t protocol;		/* IPPROTO_, of what follows extension headers */
 	bool ports;			/* source_port and destination_port were there */
 	bool tcp;			/* tcp_flags, sequence, acknowledgement too */

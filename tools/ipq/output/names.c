@@ -15,7 +15,7 @@ enum {
 	TLS_HOST_NAME = 0,
 };
 
-/* What is left of a message; ok: nothing was missing so far. */
+/* The rest of a message; ok: nothing was missing so far. */
 struct bytes {
 	const uint8_t *at;
 	uint32_t left;
@@ -46,7 +46,7 @@ static uint32_t take_number(struct bytes *b, uint32_t size)
 	return n;
 }
 
-/* A part with its length, of 1 or 2 bytes, in front. */
+/* Takes a part that begins with its length, in 1 or 2 bytes. */
 static struct bytes take_part(struct bytes *b, uint32_t size)
 {
 	uint32_t len = take_number(b, size);

@@ -61,7 +61,7 @@ struct record {
 
 /* ---- text ---------------------------------------------------------------------------------------- */
 
-/* All of it, however long that takes. */
+/* Writes all bytes, however long that takes. */
 static int write_all(int fd, const char *bytes, size_t len)
 {
 	while (len > 0) {
@@ -127,7 +127,7 @@ static void lines_failed(void *context, int error)
 {
 	struct output *o = ((struct stream *)context)->output;
 
-	if (error != -EPIPE) /* a reader that has gone is no failure: ipq watch | head */
+	if (error != -EPIPE) /* a reader that closes the pipe is no failure: ipq watch | head */
 		text_complain(o->options.who, "standard output was not written completely: %s",
 			      strerror(-error));
 	if (o->options.failed != NULL)
@@ -218,7 +218,7 @@ static struct ipq_packet without_views(const struct ipq_packet *packet, uint32_t
 	return copy;
 }
 
-/* How much of the payload the line needs. */
+/* Bytes of the payload that the line needs. */
 static uint32_t line_bytes(const struct output *o, const struct ipq_packet *packet)
 {
 	if (o->options.style.bytes || o->options.style.text)
@@ -414,7 +414,7 @@ static bool failed(struct writer *w)
 	return err < 0 && err != -EPIPE;
 }
 
-/* Not of a reader that has gone: nothing more was wanted. */
+/* Reports lost lines and records, unless the reader has closed the pipe. */
 static void report(const struct output *o)
 {
 	if (output_lines_dropped(o) > 0 && writer_error(o->line_writer) != -EPIPE)

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * What a command prints and records while packets wait for it. Calls copy into bounded buffers and never wait for a
- * file, a pipe or a terminal; threads of their own write (writer.h). With a capture file as the source no packet
- * waits, and the calls wait for room instead of dropping.
+ * Output of a command while packets wait for it: lines, and a recording. Calls copy into bounded buffers and never
+ * wait for a file, a pipe or a terminal; threads of their own write (writer.h). With a capture file as the source no
+ * packet waits, and the calls wait for room instead of dropping.
  *
  *	output_open -> (give up privileges) -> output_start -> ... -> output_finish -> output_close
  */
@@ -36,7 +36,10 @@ int output_open(struct output **o, const struct output_options *options, struct 
 /* Starts the threads. From now on text_complain() and text_note() do not wait either. 0 or -errno. */
 int output_start(struct output *o);
 
-/* A packet as a line, or as JSON. p->verdict must last. Any thread. False: dropped. */
+/*
+ * Prints a packet as a line, or as JSON. p->verdict is used later, so it must be a constant. Any thread. False:
+ * dropped.
+ */
 bool output_packet(struct output *o, const struct print_packet *p);
 /* Text to the standard output, whole lines. */
 bool output_text(struct output *o, const char *text, size_t len);
@@ -54,8 +57,8 @@ uint64_t output_lines_dropped(const struct output *o);
 uint64_t output_records_dropped(const struct output *o);
 
 /*
- * Reports what was not written, and frees. Returns the exit status: status, or 1 when something could not be written.
- * Ends the process with it when a thread is still stuck in a write.
+ * Reports lost lines and records, and frees. Returns the exit status: status, or 1 when something could not be
+ * written. Ends the process with it when a thread is still stuck in a write.
  */
 int output_close(struct output *o, int status);
 

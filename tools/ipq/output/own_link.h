@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * The connections that carry what we print. Each line about a packet of such a connection would send another packet
- * over it, and so on without end.
+ * The connections that carry our output. Each line about a packet of such a connection would send another packet over
+ * it, and so on without end.
  */
 #ifndef IPQ_OUTPUT_OWN_LINK_H
 #define IPQ_OUTPUT_OWN_LINK_H

@@ -172,7 +172,7 @@ static void print_headers(FILE *out, const struct print_style *style, const stru
 		fputs(" fragment", out);
 }
 
-/* What a packet asks for. In quotes nothing of it can be taken for another part of the line. */
+/* The name that a packet asks for, in quotes, so that it cannot be taken for another part of the line. */
 static void print_name(FILE *out, const struct print_style *style, const struct packet_name *name)
 {
 	const char *type = names_dns_type(name->type), *code = names_dns_code(name->code);
@@ -205,7 +205,7 @@ static void print_hardware_address(FILE *out, const struct ipq_packet *packet)
 		fprintf(out, "%c%02x", i == 0 ? ' ' : ':', packet->hw_addr[i]);
 }
 
-/* -v: what the headers have besides. */
+/* -v: more fields of the headers. */
 static void print_more(FILE *out, const struct ipq_packet *packet, const struct decoded *d)
 {
 	const uint8_t *p = packet->payload;
@@ -374,7 +374,7 @@ static void print_json(FILE *out, const struct print_style *style, const struct 
 		fprintf(out, ",\"uid\":%u", packet->uid);
 	json_name(out, name);
 	json_member(out, "verdict", p->verdict);
-	/* Readers that take numbers for floating point keep these. */
+	/* Integers, which readers that use floating-point numbers keep exactly. */
 	fprintf(out, ",\"seconds\":%lld,\"nanoseconds\":%d", (long long)seconds_of(p->time),
 		nanoseconds_of(p->time));
 	if (style->bytes && (packet->present & IPQ_HAS_PAYLOAD) != 0) {

@@ -556,8 +556,8 @@ static void answer(struct run_calls *calls, const struct seccomp_notif *request,
 void run_calls_answer(struct run_calls *calls)
 {
 	memset(calls->request, 0, calls->request_size);
-	if (ioctl(calls->listener, SECCOMP_IOCTL_NOTIF_RECV, calls->request) ==
-	    0) /* else the thread has died */
+	/* it fails if the thread has died */
+	if (ioctl(calls->listener, SECCOMP_IOCTL_NOTIF_RECV, calls->request) == 0)
 		answer(calls, calls->request, 0);
 }
 
@@ -566,7 +566,7 @@ void run_calls_retry(struct run_calls *calls)
 	struct waiting_call w;
 	unsigned i, n = calls->waiting;
 
-	/* One that still waits is stored again, not behind its old place. */
+	/* A call that still waits is stored again, at its old index or before it. */
 	for (i = calls->waiting = 0; i < n; i++) {
 		w = calls->later[i];
 		answer(calls, &w.request, w.deadline);

@@ -161,7 +161,10 @@ static int end_like(int status)
 	return 128 + WTERMSIG(status);
 }
 
-/* If 0, 1 or 2 were closed, our sockets would get these numbers, and the program would inherit them. */
+/*
+ * If 0, 1 or 2 are closed, opens them: otherwise our sockets would get these numbers, and the program would inherit
+ * them.
+ */
 static void fill_standard_descriptors(void)
 {
 	int fd;

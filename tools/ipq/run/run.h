@@ -110,7 +110,10 @@ bool run_is_x32(const struct seccomp_data *data);
 /* The call, or CALL_COUNT. *memory: its arguments are longs in memory at args[1]. */
 enum run_call run_call_find(const struct run_arch *arch, const struct seccomp_data *data, bool *memory);
 
-/* Installs the filter in the calling process. exact: for all calls that receive and send. The listener, or -errno with a text in *e. */
+/*
+ * Installs the filter in the calling process. exact: for all calls that receive and send. The listener, or -errno
+ * with a text in *e.
+ */
 int run_filter_install(bool exact, struct ipq_error *e);
 
 /* ---- inspect.c -------------------------------------------------------------------------------- */
@@ -161,8 +164,8 @@ struct run_message {
 enum receive_result { RECEIVE_DONE, RECEIVE_NATIVE, RECEIVE_LATER };
 
 /*
- * Does a call of recvfrom, recvmsg or recvmmsg on fd, a copy of the program's descriptor. recvmmsg receives one message.
- * *result: a count or -errno. RECEIVE_LATER sets the call's deadline.
+ * Does a call of recvfrom, recvmsg or recvmmsg on fd, a copy of the program's descriptor. recvmmsg receives one
+ * message. *result: a count or -errno. RECEIVE_LATER sets the call's deadline.
  */
 enum receive_result run_receive(struct call *call, int fd, struct run_message *m, int *result);
 

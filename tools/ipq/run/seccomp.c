@@ -187,7 +187,7 @@ static void give_unless(struct code *c, unsigned k, unsigned action)
 	give(c, action);
 }
 
-/* For a call whose number has matched: notification or not. */
+/* The number of the call has matched: decides by its arguments whether it is passed to the supervisor. */
 static void check_arguments(struct code *c, enum run_call call, size_t mode_length)
 {
 	switch (call) {
@@ -324,7 +324,7 @@ static int set_filter(const struct sock_fprog *program)
 	int fd;
 
 	fd = (int)syscall(__NR_seccomp, SECCOMP_SET_MODE_FILTER, flags, program);
-	/* Without CAP_SYS_ADMIN, set-user-ID programs inside lose their effect. */
+	/* Without CAP_SYS_ADMIN this is required. Set-user-ID programs then run with the user's own privileges. */
 	if (fd < 0 && errno == EACCES && prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0)
 		fd = (int)syscall(__NR_seccomp, SECCOMP_SET_MODE_FILTER, flags, program);
 	return fd;

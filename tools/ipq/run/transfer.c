@@ -11,7 +11,7 @@
 
 #define PIECES 16 /* more are left to the kernel */
 
-/* Where the program has or wants the message. Addresses in its memory; 0: not wanted. */
+/* The parts of a message in the program's memory, by address; 0: not wanted. */
 struct target {
 	uint64_t name, name_len, control_len, flags_out;
 	int flags;

@@ -199,7 +199,7 @@ static int open_rules(struct session *s)
 	return 0;
 }
 
-/* What the kernel lacks and the session cannot go without. */
+/* Fails if the kernel lacks a required flag. */
 static int check_flags(uint32_t missing, struct ipq_error *e)
 {
 	if ((missing & IPQ_O_CONNTRACK) != 0)
@@ -456,7 +456,7 @@ void session_accept(struct worker *w, const struct ipq_packet *packet, struct ip
 		return;
 	verdict->present |= IPQ_SET_MARK;
 	if (mark != 0 && (has & mask) == mark) {
-		/* Repeated by us, and no rule of ours was there to clear the mark. */
+		/* We repeated it, and no rule of ours has cleared the mark. */
 		atomic_fetch_add_explicit(&s->came_back, 1, memory_order_relaxed);
 		verdict->mark = want & ~mask;
 		return;
@@ -571,8 +571,8 @@ static int run(struct session *s, void *const *context, int signals)
 }
 
 /*
- * Removes the rules; but after an error those that must stay closed remain, so that a packet which provokes the error
- * does not open them. Returns 1 if something is left.
+ * Removes the rules. After an error, rules that must stay closed remain, so that a packet that causes the error does
+ * not open them. Returns 1 if something is left.
  */
 static int close_rules(struct session *s)
 {
@@ -612,7 +612,8 @@ int session_run(struct session *s, void *const *context)
 	sigaddset(&set, SIGUSR1);
 	sigaddset(&set, SIGUSR2);
 	sigprocmask(SIG_BLOCK, &set, NULL);
-	signal(SIGPIPE, SIG_IGN); /* a reader that goes is a write error, and an orderly end */
+	/* If the reader closes the pipe, the write fails, and the session ends in order. */
+	signal(SIGPIPE, SIG_IGN);
 	signals = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
 	s->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	if (signals < 0 || s->wake_fd < 0)

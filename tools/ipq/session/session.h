@@ -93,7 +93,7 @@ struct session {
 	int64_t checked;			   /* when the rules were checked last, ns */
 	int missing;				   /* the result that was reported */
 	int wake_fd;				   /* eventfd: a worker has ended, or session_stop() */
-	_Atomic bool stopping;			   /* the end was asked for */
+	_Atomic bool stopping;			   /* the session is to end */
 	_Atomic bool leaving;			   /* the rules are gone: workers empty their queues */
 	bool interrupted;			   /* by a signal */
 	_Atomic unsigned ended;

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* What is wrong with a queue, in words: for `ipq status` and `ipq doctor`. */
+/* The problem of a queue in words, for `ipq status` and `ipq doctor`. */
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
@@ -42,7 +42,7 @@ static const struct queue_rule *rule_of(const struct snapshot *s, uint32_t queue
 	return found;
 }
 
-/* A rule that packets do not get to, if possible because an earlier rule decides. */
+/* A rule that no packet reaches, if possible because an earlier rule decides. */
 static const struct queue_rule *missed_rule(const struct snapshot *s, uint32_t queue)
 {
 	const struct queue_rule *found = NULL;

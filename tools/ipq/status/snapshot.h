@@ -16,7 +16,7 @@ struct queue_row {
 	pid_t pid;    /* 0: unknown */
 	char command[64];
 	unsigned rules;	    /* that name it */
-	unsigned reached;   /* of these: those that packets get to */
+	unsigned reached;   /* of these: those that packets reach */
 	bool ipv4, ipv6;    /* families of these */
 	bool rules_counted; /* rule_packets is known for all of these */
 	uint64_t rule_packets;
@@ -49,7 +49,7 @@ struct snapshot {
 int snapshot_take(struct snapshot *s, bool quick);
 void snapshot_free(struct snapshot *s);
 
-/* What is wrong with a queue. */
+/* The problem of a queue. */
 enum queue_problem {
 	QUEUE_OK,
 	QUEUE_BLOCKED,	 /* not owned; an ipq process that ended left its rules, which drop */
@@ -59,13 +59,13 @@ enum queue_problem {
 	QUEUE_STUCK,	 /* owned; packets wait and none is decided */
 	QUEUE_SHADOWED,	 /* owned; earlier rules decide about all of its packets */
 	QUEUE_UNREACHED, /* owned; no hook calls the chain that names it */
-	QUEUE_PARTLY,	 /* owned; as the last two, but packets get to another of its rules */
+	QUEUE_PARTLY,	 /* owned; as the last two, but packets reach another of its rules */
 	QUEUE_FORWARDED, /* owned; no rule names it, and packets came: by the verdict of another queue */
 	QUEUE_IDLE,	 /* owned; no rule names it, and no packet came */
 };
 
 enum queue_problem row_problem(const struct snapshot *s, const struct queue_row *row);
-/* In words, and what to type or do ("": nothing). */
+/* The problem in words, and the remedy: a command or advice ("": none). */
 void row_explain(const struct snapshot *s, const struct queue_row *row, char *text, size_t size, char *remedy,
 		 size_t remedy_size);
 

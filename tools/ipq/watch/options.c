@@ -214,7 +214,7 @@ static char *join(int words, char **word)
 	return text;
 }
 
-/* Of the connections that carry the output, those that the filter of the user may match. NULL: none. */
+/* A filter for the connections that carry the output, as far as the user's filter may match them. NULL: none. */
 static char *find_own_link(const struct watch *watch)
 {
 	const struct session *s = &watch->session;

@@ -88,7 +88,7 @@ static void show(struct worker *w, const struct ipq_packet *packet)
 		session_stop(w->session);
 }
 
-/* A verdict for a copy has no effect, but the library counts it as waiting until there is one. */
+/* A verdict for a copy has no effect, but the library counts the copy as waiting until it gets one. */
 static int accept_all(struct worker *w, unsigned n)
 {
 	int err;
@@ -114,7 +114,7 @@ static int batch(struct worker *w, unsigned n)
 	return err;
 }
 
-/* With nothing left to write to there is nothing to watch for. */
+/* Ends the session: no output is left to write to. */
 static void failed(void *context, bool recording)
 {
 	struct watch *watch = context;

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* Private to `ipq watch`: what its command line asks for. */
+/* Private to `ipq watch`: the settings of its command line. */
 #ifndef IPQ_WATCH_WATCH_H
 #define IPQ_WATCH_WATCH_H
 
