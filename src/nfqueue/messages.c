@@ -20,6 +20,16 @@
 
 #define ERRNO_MAX 4095 /* as in the kernel */
 
+const struct nfq_flag nfq_flags[] = {
+	{ IPQ_O_FAIL_OPEN, NFQA_CFG_F_FAIL_OPEN, "fail-open (NFQA_CFG_F_FAIL_OPEN, Linux 3.6)" },
+	{ IPQ_O_CONNTRACK, NFQA_CFG_F_CONNTRACK,
+	  "conntrack (NFQA_CFG_F_CONNTRACK, module nf_conntrack_netlink)" },
+	{ IPQ_O_OWNER, NFQA_CFG_F_UID_GID, "the owner's uid and gid (NFQA_CFG_F_UID_GID, Linux 3.14)" },
+	{ IPQ_O_SECURITY_CONTEXT, NFQA_CFG_F_SECCTX,
+	  "security contexts (NFQA_CFG_F_SECCTX, CONFIG_NETWORK_SECMARK)" },
+	{ 0, 0, NULL },
+};
+
 static void get_vlan(struct ipq_packet *p, const unsigned char *at, size_t len)
 {
 	while (len >= NLA_HDRLEN) {

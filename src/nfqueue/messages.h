@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * Private: parses and builds nfnetlink_queue's messages. No I/O. Every packet takes this path, so attributes
+ * Parses and builds nfnetlink_queue's messages. No I/O. Every packet takes this path, so attributes
  * are parsed in one pass without libmnl. The length of each is checked before its content is read; unknown
  * ones are skipped.
  */
@@ -58,6 +58,15 @@ static inline struct nfq_bare nfq_bare(uint16_t queue, const struct source_verdi
 		.hdr = { .verdict = htonl(v->code), .id = htonl(v->id) },
 	};
 }
+
+/* A setting of a queue, which the kernel changes on request. Most add an attribute to packets. */
+struct nfq_flag {
+	uint32_t flag;	  /* IPQ_O_ */
+	uint32_t kernel;  /* NFQA_CFG_F_ */
+	const char *name; /* for messages */
+};
+
+extern const struct nfq_flag nfq_flags[]; /* the last one has flag 0 */
 
 /* Maximum length of a verdict message without the payload. */
 #define NFQ_VERDICT_MAX 192

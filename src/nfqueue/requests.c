@@ -148,34 +148,22 @@ int nfqueue_ask_mode(struct nfqueue *q, enum copy_mode mode, uint32_t range)
 
 int nfqueue_ask_all_flags(struct nfqueue *q, uint32_t wanted, uint32_t change, struct ipq_error *e)
 {
-	static const struct {
-		uint32_t flag, kernel;
-		const char *name;
-	} all[] = {
-		{ IPQ_O_FAIL_OPEN, NFQA_CFG_F_FAIL_OPEN, "fail-open (NFQA_CFG_F_FAIL_OPEN, Linux 3.6)" },
-		{ IPQ_O_CONNTRACK, NFQA_CFG_F_CONNTRACK,
-		  "conntrack (NFQA_CFG_F_CONNTRACK, module nf_conntrack_netlink)" },
-		{ IPQ_O_OWNER, NFQA_CFG_F_UID_GID,
-		  "the owner's uid and gid (NFQA_CFG_F_UID_GID, Linux 3.14)" },
-		{ IPQ_O_SECURITY_CONTEXT, NFQA_CFG_F_SECCTX,
-		  "security contexts (NFQA_CFG_F_SECCTX, CONFIG_NETWORK_SECMARK)" },
-	};
 	uint32_t got = wanted;
-	size_t i;
+	const struct nfq_flag *f;
 	int err;
 
-	for (i = 0; i < sizeof(all) / sizeof(all[0]); i++) {
-		if (!(change & all[i].flag))
+	for (f = nfq_flags; f->flag != 0; f++) {
+		if (!(change & f->flag))
 			continue;
-		err = ask_flags(q, all[i].kernel, wanted & all[i].flag ? all[i].kernel : 0);
-		if (err == 0 || !(wanted & all[i].flag))
+		err = ask_flags(q, f->kernel, wanted & f->flag ? f->kernel : 0);
+		if (err == 0 || !(wanted & f->flag))
 			continue;
 		if (!(wanted & IPQ_O_BEST_EFFORT))
 			return ipq_fail(
 				e, err == -EINVAL ? EOPNOTSUPP : -err,
 				"this kernel does not support %s: omit it, or open with IPQ_O_BEST_EFFORT",
-				all[i].name);
-		got &= ~all[i].flag;
+				f->name);
+		got &= ~f->flag;
 	}
 	/* NFQA_CFG_F_GSO: packets are not split. Kernels before 3.10 always split them. */
 	if ((change & IPQ_O_SEGMENT) &&
