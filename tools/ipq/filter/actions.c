@@ -12,24 +12,25 @@
 #define SECOND INT64_C(1000000000)
 
 const struct action_word action_words[] = {
-	{ "accept", ACTION_ACCEPT, true, "[flow [after NUMBER]]" },
-	{ "drop", ACTION_DROP, true, "[PERCENT%], [flow [after NUMBER]]" },
-	{ "reject", ACTION_REJECT, true, "" },
-	{ "repeat", ACTION_REPEAT, true, "MARK" },
-	{ "queue", ACTION_QUEUE, true, "NUMBER" },
-	{ "mark", ACTION_MARK, false, "NUMBER[/MASK], NUMBER flow [after NUMBER]" },
-	{ "ctmark", ACTION_CTMARK, false, "NUMBER[/MASK]" },
-	{ "set", ACTION_SET, false, "src|dst ADDRESS, src|dst port NUMBER, ttl NUMBER, dscp NUMBER" },
-	{ "strip", ACTION_STRIP, false, "tcp option NUMBER" },
-	{ "rewrite", ACTION_REWRITE, false, "[http] /THIS/THAT/[g]" },
-	{ "delay", ACTION_DELAY, false, "TIME [jitter TIME]" },
-	{ "reorder", ACTION_REORDER, false, "PERCENT% TIME" },
-	{ "duplicate", ACTION_DUPLICATE, false, "[PERCENT%]" },
-	{ "rate", ACTION_RATE, false, "NUMBER/s [burst NUMBER], NUMBERMbit/s" },
-	{ "log", ACTION_LOG, false, "" },
-	{ "record", ACTION_RECORD, false, "" },
-	{ "count", ACTION_COUNT, false, "" },
-	{ NULL, ACTION_COUNT, false, NULL },
+	{ "accept", ACTION_ACCEPT, 0, "[flow [after NUMBER]]" },
+	{ "drop", ACTION_DROP, 0, "[PERCENT%], [flow [after NUMBER]]" },
+	{ "reject", ACTION_REJECT, NEEDS_WHOLE_PACKET | NEEDS_RAW_SOCKET, "" },
+	{ "repeat", ACTION_REPEAT, 0, "MARK" },
+	{ "queue", ACTION_QUEUE, 0, "NUMBER" },
+	{ "mark", ACTION_MARK, 0, "NUMBER[/MASK], NUMBER flow [after NUMBER]" },
+	{ "ctmark", ACTION_CTMARK, 0, "NUMBER[/MASK]" },
+	{ "set", ACTION_SET, NEEDS_EDIT, "src|dst ADDRESS, src|dst port NUMBER, ttl NUMBER, dscp NUMBER" },
+	{ "strip", ACTION_STRIP, NEEDS_EDIT, "tcp option NUMBER" },
+	{ "rewrite", ACTION_REWRITE, NEEDS_EDIT, "[http] /THIS/THAT/[g]" },
+	{ "delay", ACTION_DELAY, 0, "TIME [jitter TIME]" },
+	{ "reorder", ACTION_REORDER, 0, "PERCENT% TIME" },
+	{ "duplicate", ACTION_DUPLICATE, NEEDS_WHOLE_PACKET | NEEDS_SEGMENTS | NEEDS_RAW_SOCKET,
+	  "[PERCENT%]" },
+	{ "rate", ACTION_RATE, NEEDS_SEGMENTS, "NUMBER/s [burst NUMBER], NUMBERMbit/s" },
+	{ "log", ACTION_LOG, 0, "" },
+	{ "record", ACTION_RECORD, 0, "" },
+	{ "count", ACTION_COUNT, 0, "" },
+	{ NULL, ACTION_COUNT, 0, NULL },
 };
 
 const char *action_name(enum action_type type)
@@ -514,6 +515,7 @@ int action_parse(struct action *a, struct cursor *c)
 	if (w->name == NULL)
 		return unknown(c, len);
 	a->type = w->type;
+	a->needs = w->needs;
 	c->at += len;
 	return read_value(a, c);
 }

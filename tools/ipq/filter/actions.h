@@ -49,8 +49,18 @@ struct rate {
 
 #define ALWAYS UINT32_MAX
 
+/* What an action needs besides the headers of a packet. */
+enum action_needs {
+	NEEDS_WHOLE_PACKET = 1 << 0,
+	NEEDS_SEGMENTS = 1 << 1,   /* packets as they are on the wire, not several in one */
+	NEEDS_RAW_SOCKET = 1 << 2, /* it sends packets of our own */
+	NEEDS_EDITOR = 1 << 3,	   /* it changes the packet: see edits.c */
+	NEEDS_EDIT = NEEDS_WHOLE_PACKET | NEEDS_SEGMENTS | NEEDS_EDITOR
+};
+
 struct action {
 	enum action_type type;
+	unsigned needs;	       /* enum action_needs */
 	uint32_t number, mask; /* mark, queue, port, TTL, DSCP, option */
 	uint32_t probability;  /* of 2^32 - 1; ALWAYS */
 	bool flow;	       /* ACCEPT, DROP, MARK: also the rest of the packet's flow */
@@ -67,8 +77,8 @@ struct action {
 struct action_word {
 	const char *name;
 	enum action_type type;
-	bool ends;
-	const char *usage; /* what follows it; "": nothing */
+	unsigned needs;	   /* enum action_needs */
+	const char *usage; /* the words after it; "": none */
 };
 
 extern const struct action_word action_words[]; /* the last has no name */

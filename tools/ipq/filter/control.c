@@ -74,9 +74,7 @@ static int extend_firewall(struct filter *f, struct active_rules *new)
 							      : "the owner of packets");
 		return -EBUSY;
 	}
-	if (f->common.injector.ipv4 < 0 && s->source == NULL &&
-	    (ruleset_find(&new->set, ACTION_REJECT) != NULL ||
-	     ruleset_find(&new->set, ACTION_DUPLICATE) != NULL)) {
+	if (f->common.injector.ipv4 < 0 && s->source == NULL && ruleset_needs(&new->set, NEEDS_RAW_SOCKET)) {
 		text_complain(
 			"ipq filter",
 			"cannot add reject or duplicate on reload without CAP_NET_RAW; restart ipq filter");

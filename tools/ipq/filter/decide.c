@@ -139,11 +139,6 @@ static bool take_action(struct worker *w, struct action *a, struct counters *cou
 	case ACTION_CTMARK:
 		set_ctmark(o, a);
 		return false;
-	case ACTION_SET:
-	case ACTION_STRIP:
-	case ACTION_REWRITE:
-		edits_add(&d->editor, a, counters);
-		return false;
 	case ACTION_REORDER:
 		if (chance_hits(&d->chance, a->probability))
 			o->delay += a->delay;
@@ -163,6 +158,8 @@ static bool take_action(struct worker *w, struct action *a, struct counters *cou
 		o->flow = a->flow ? a : NULL;
 		return true;
 	default:
+		if ((a->needs & NEEDS_EDITOR) != 0)
+			edits_add(&d->editor, a, counters);
 		return false;
 	}
 }

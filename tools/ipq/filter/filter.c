@@ -249,8 +249,7 @@ static int load(struct filter *f)
 /* Rules of a later reload may need the sockets, too. If these cannot be opened now, only that reload fails. */
 static int open_injector(struct filter *f)
 {
-	const struct ruleset *set = &f->common.active_rules->set;
-	bool needed = ruleset_find(set, ACTION_REJECT) != NULL || ruleset_find(set, ACTION_DUPLICATE) != NULL;
+	bool needed = ruleset_needs(&f->common.active_rules->set, NEEDS_RAW_SOCKET);
 	int err;
 
 	if (f->session.source != NULL || f->session.dry_run || (!needed && f->rules.file == NULL))

@@ -13,40 +13,18 @@
 #define HEADER_CHAIN 1280
 #define KERNEL_FILTER_MAX 64 /* instructions of a bpf match (XT_BPF_MAX_NUM_INSTR) */
 
-static bool edits(const struct action *a)
-{
-	return a->type == ACTION_REWRITE || a->type == ACTION_SET || a->type == ACTION_STRIP;
-}
-
-static bool has_edit(const struct rule *r)
-{
-	for (unsigned i = 0; i < r->actions; i++)
-		if (edits(&r->action[i]))
-			return true;
-	return false;
-}
-
 uint32_t active_rules_copy_range(const struct active_rules *p)
 {
 	uint32_t far = p->set.reach.bytes > HEADERS ? p->set.reach.bytes : HEADERS;
 
-	if (p->set.reach.everywhere || ruleset_find(&p->set, ACTION_REJECT) != NULL ||
-	    ruleset_find(&p->set, ACTION_DUPLICATE) != NULL)
+	if (p->set.reach.everywhere || ruleset_needs(&p->set, NEEDS_WHOLE_PACKET))
 		return 0;
-	for (unsigned i = 0; i < p->set.count; i++)
-		if (has_edit(&p->set.rule[i]))
-			return 0;
 	return p->set.reach.transport && far < HEADER_CHAIN ? HEADER_CHAIN : far;
 }
 
 bool active_rules_need_segments(const struct active_rules *p)
 {
-	if (ruleset_find(&p->set, ACTION_RATE) != NULL || ruleset_find(&p->set, ACTION_DUPLICATE) != NULL)
-		return true;
-	for (unsigned i = 0; i < p->set.count; i++)
-		if (has_edit(&p->set.rule[i]))
-			return true;
-	return false;
+	return ruleset_needs(&p->set, NEEDS_SEGMENTS);
 }
 
 static bool resizes_tcp(const struct rule *r)

@@ -192,6 +192,16 @@ const struct rule *ruleset_find(const struct ruleset *set, enum action_type type
 	return NULL;
 }
 
+bool ruleset_needs(const struct ruleset *set, unsigned needs)
+{
+	unsigned found = 0;
+
+	for (unsigned i = 0; i < set->count; i++)
+		for (unsigned j = 0; j < set->rule[i].actions; j++)
+			found |= set->rule[i].action[j].needs;
+	return (found & needs) != 0;
+}
+
 /* Nothing follows an action that ends. */
 const struct action *rule_flow(const struct rule *rule)
 {

@@ -47,6 +47,8 @@ const struct action *rule_action(const struct rule *rule, enum action_type type)
 /* Does a rule of the set have it? The first one, or NULL. */
 const struct rule *ruleset_find(const struct ruleset *set, enum action_type type);
 
+/* Does an action of the set need one of these? needs: bits of enum action_needs. */
+bool ruleset_needs(const struct ruleset *set, unsigned needs);
 /* Its action that decides the rest of a flow, or NULL. */
 const struct action *rule_flow(const struct rule *rule);
 
