@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
  * The room of ipq.h: queues, pending verdicts and their coalescing, moderation, groups, conntrack entries. It
- * knows every kind of source, so other rooms open one here. May use source, nfqueue, capture, edit, util.
+ * knows every kind of source, so other rooms open one here. May use source, nfqueue, nflog, capture, edit, util.
  */
 #ifndef CORE_CORE_H
 #define CORE_CORE_H
@@ -10,6 +10,10 @@
 #include "source/source.h"
 
 #define SOURCE_DEFAULT "nfqueue:0"
+
+/* Defaults of ipq_options.flow_mask and flow_mark. */
+#define FLOWS_MASK 0xff000000
+#define FLOWS_MARK 0x41000000
 
 /* Opens a source by name, such as "nfqueue:0" or "pcap:in.pcap"; NULL is SOURCE_DEFAULT. */
 int source_open(struct source **s, const char *name, struct ipq_error *e);

@@ -15,8 +15,6 @@
 #include "core/flow_table.h"
 #include "core/state.h"
 
-#define FLOWS_MASK 0xff000000
-#define FLOWS_MARK 0x41000000
 #define FLOWS_MAX 65536
 #define HELD_MAX 256	 /* flows that hold a packet back at a time */
 #define HELD_MAX_US 2000 /* and for at most so long if the socket is never found empty */

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * Shared by the files of this room. Other rooms include ipq_edit.h only. The order of the files: sum.c,
+ * Shared by the files of this room and of tcp. Other rooms include ipq_edit.h only. The order of the files: sum.c,
  * sctp.c and parse.c use none of the others; protect.c uses sctp.c; edit.c uses sum.c, sctp.c and protect.c;
  * tcp.c uses edit.c; checksum.c uses sum.c, sctp.c and parse.c.
  *

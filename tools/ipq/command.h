@@ -6,6 +6,7 @@
 #ifndef IPQ_COMMAND_H
 #define IPQ_COMMAND_H
 
+#include <stdbool.h>
 #include <stdio.h>
 
 struct command {
@@ -14,6 +15,7 @@ struct command {
 	const char *help;		   /* usage and options, for `ipq NAME --help`: whole lines */
 	int (*run)(int argc, char **argv); /* argv[0] is the name. Returns the exit status */
 	void (*words)(FILE *out);	   /* words for completion, one a line; NULL: none */
+	bool runs_program;		   /* options after the first other word are those of a program */
 };
 
 extern const struct command command_bench;

@@ -134,15 +134,14 @@ static int help_command(int argc, char **argv)
 }
 
 /*
- * Is there such an option at any place? Words after "--", and those of the program of `ipq run` or `ipq keep`, do not
- * count.
+ * Is there such an option at any place? Words after "--", and those of a program that the command runs, do not count.
  */
 static bool has_option(const struct command *c, char **argv, bool (*is)(const char *word))
 {
 	for (; *argv != NULL && strcmp(*argv, "--") != 0; argv++) {
 		if (is(*argv))
 			return true;
-		if ((c == &command_run || c == &command_keep) && **argv != '-')
+		if (c->runs_program && **argv != '-')
 			break;
 	}
 	return false;

@@ -637,6 +637,7 @@ static int run(int argc, char **argv)
 
 const struct command command_keep = {
 	.name = "keep",
+	.runs_program = true,
 	.summary = "restart or replace a program without losing a packet",
 	.help = "Usage: ipq keep [OPTION...] [--] PROGRAM [ARGUMENT...]\n"
 		"\n"

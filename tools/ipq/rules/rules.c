@@ -6,7 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include "command.h"
-#include "core/flows.h"
+#include "core/core.h"
 #include "firewall/rules.h"
 
 struct flow_rules {

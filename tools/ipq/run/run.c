@@ -27,6 +27,7 @@ static int run(int argc, char **argv);
 
 const struct command command_run = {
 	.name = "run",
+	.runs_program = true,
 	.summary = "run a program written for ip_queue, unmodified",
 	.help = "Usage: ipq run [OPTION...] [--] PROGRAM [ARGUMENT...]\n"
 		"\n"
