@@ -8,6 +8,7 @@
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
+#include "common/process.h"
 #include "common/text.h"
 #include "keep/program.h"
 #include "nfqueue/held.h"
@@ -178,22 +179,9 @@ bool program_has_daemon(const struct program *p)
 
 bool program_is_ending(const struct program *p)
 {
-	const unsigned exiting = 4; /* the kernel's PF_EXITING: set before it closes descriptors */
-	char path[32], line[512], *end;
-	unsigned flags = exiting;
-	ssize_t n;
-	int fd;
+	struct process reader;
 
-	snprintf(path, sizeof(path), "/proc/%d/stat", (int)(p->reader > 0 ? p->reader : p->pid));
-	fd = open(path, O_RDONLY | O_CLOEXEC);
-	n = fd >= 0 ? read(fd, line, sizeof(line) - 1) : 0;
-	if (fd >= 0)
-		close(fd);
-	line[n > 0 ? n : 0] = '\0';
-	end = strrchr(line, ')'); /* its name may contain anything */
-	if (end != NULL)
-		sscanf(end, ") %*c %*d %*d %*d %*d %*d %u", &flags);
-	return (flags & exiting) != 0;
+	return !process_read(p->reader > 0 ? p->reader : p->pid, &reader) || reader.ending;
 }
 
 /* Another process of the program may hold the queue's socket: a successor must not meet it. */

@@ -12,6 +12,7 @@
 #include <time.h>
 #include <unistd.h>
 #include <sys/wait.h>
+#include "common/process.h"
 #include "common/text.h"
 #include "run/run.h"
 #include "util/clock.h"
@@ -46,36 +47,22 @@ void run_give_away(int fd)
 	close(null);
 }
 
-static bool is_my_child(const char *name)
-{
-	char path[300], line[512], *end;
-	int parent = 0;
-	FILE *f;
-
-	snprintf(path, sizeof(path), "/proc/%s/stat", name);
-	f = fopen(path, "re");
-	if (f == NULL)
-		return false;
-	/* The command's name is in parentheses, and may contain some. */
-	if (fgets(line, sizeof(line), f) != NULL && (end = strrchr(line, ')')) != NULL)
-		sscanf(end + 1, " %*c %d", &parent);
-	fclose(f);
-	return parent == getpid();
-}
-
 /* Returns how many there were, also of those that have ended. */
 static unsigned kill_children(pid_t spared)
 {
 	DIR *proc = opendir("/proc");
 	struct dirent *entry;
+	struct process p;
 	unsigned n = 0;
 
-	while (proc != NULL && (entry = readdir(proc)) != NULL)
-		if (entry->d_name[0] >= '1' && entry->d_name[0] <= '9' && atoi(entry->d_name) != spared &&
-		    is_my_child(entry->d_name)) {
-			kill(atoi(entry->d_name), SIGKILL);
-			n++;
-		}
+	while (proc != NULL && (entry = readdir(proc)) != NULL) {
+		pid_t pid = atoi(entry->d_name); /* 0: not a process */
+
+		if (pid <= 0 || pid == spared || !process_read(pid, &p) || p.parent != getpid())
+			continue;
+		kill(pid, SIGKILL);
+		n++;
+	}
 	if (proc != NULL)
 		closedir(proc);
 	return n;
