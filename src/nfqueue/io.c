@@ -422,21 +422,11 @@ static int send_to(int fd, uint16_t queue, const struct source_verdict *verdict,
 /* Without an acknowledgement: nothing waits in the spare queue any more. */
 __cold static void unbind_spare(const struct nfqueue *q, int fd)
 {
-	const struct {
-		struct nlmsghdr nlh;
-		struct nfgenmsg gen;
-		struct nlattr attribute;
-		struct nfqnl_msg_config_cmd command;
-	} message = {
-		.nlh = { .nlmsg_len = sizeof(message),
-			 .nlmsg_type = (NFNL_SUBSYS_QUEUE << 8) | NFQNL_MSG_CONFIG,
-			 .nlmsg_flags = NLM_F_REQUEST },
-		.gen = { .version = NFNETLINK_V0, .res_id = htons(q->adopted->spare) },
-		.attribute = { .nla_len = NLA_HDRLEN + sizeof(message.command), .nla_type = NFQA_CFG_CMD },
-		.command = { .command = NFQNL_CFG_CMD_UNBIND },
-	};
+	const struct nfqnl_msg_config_cmd command = { .command = NFQNL_CFG_CMD_UNBIND };
+	struct nfq_config m = nfq_config(q->adopted->spare);
 
-	send(fd, &message, sizeof(message), 0);
+	nfq_config_put(&m, NFQA_CFG_CMD, &command, sizeof(command));
+	send(fd, &m, m.nlh.nlmsg_len, 0);
 }
 
 /* One at a time while packets of a predecessor wait. Then only the ids differ. */

@@ -2,6 +2,7 @@
 #include <arpa/inet.h>
 #include <endian.h>
 #include <errno.h>
+#include <stddef.h>
 #include <string.h>
 #include <linux/netfilter/nfnetlink.h>
 #include <linux/netfilter/nfnetlink_conntrack.h>
@@ -466,4 +467,32 @@ __hot size_t nfq_put_verdict(void *buf, uint16_t queue, const struct source_verd
 		bare.nlh.nlmsg_len += (uint32_t)(v->payload_len + *pad);
 	memcpy(buf, &bare, sizeof(bare));
 	return written;
+}
+
+struct nfq_config nfq_config(uint16_t queue)
+{
+	return (struct nfq_config){
+		.nlh = { .nlmsg_len = offsetof(struct nfq_config, attributes),
+			 .nlmsg_type = (NFNL_SUBSYS_QUEUE << 8) | NFQNL_MSG_CONFIG,
+			 .nlmsg_flags = NLM_F_REQUEST },
+		.gen = { .version = NFNETLINK_V0, .res_id = htons(queue) },
+	};
+}
+
+void nfq_config_put(struct nfq_config *m, uint16_t type, const void *value, size_t len)
+{
+	const struct nlattr a = { .nla_len = (uint16_t)(NLA_HDRLEN + len), .nla_type = type };
+	unsigned char *at = (unsigned char *)m + m->nlh.nlmsg_len;
+
+	memcpy(at, &a, sizeof(a));
+	memcpy(at + NLA_HDRLEN, value, len);
+	m->nlh.nlmsg_len += (uint32_t)NLA_ALIGN(a.nla_len);
+}
+
+void nfq_config_put_flags(struct nfq_config *m, uint32_t mask, uint32_t flags)
+{
+	mask = htonl(mask);
+	flags = htonl(flags);
+	nfq_config_put(m, NFQA_CFG_MASK, &mask, sizeof(mask));
+	nfq_config_put(m, NFQA_CFG_FLAGS, &flags, sizeof(flags));
 }

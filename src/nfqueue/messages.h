@@ -68,6 +68,18 @@ struct nfq_flag {
 
 extern const struct nfq_flag nfq_flags[]; /* the last one has flag 0 */
 
+/* A configuration request, with room for two attributes. */
+struct nfq_config {
+	struct nlmsghdr nlh;
+	struct nfgenmsg gen;
+	unsigned char attributes[16];
+};
+
+struct nfq_config nfq_config(uint16_t queue);
+/* Appends an attribute of 8 bytes at most. */
+void nfq_config_put(struct nfq_config *m, uint16_t type, const void *value, size_t len);
+void nfq_config_put_flags(struct nfq_config *m, uint32_t mask, uint32_t flags);
+
 /* Maximum length of a verdict message without the payload. */
 #define NFQ_VERDICT_MAX 192
 

@@ -2,7 +2,6 @@
 /* Configuration requests of a queue, each of which waits for its acknowledgement: source.c has the theory. */
 #include <arpa/inet.h>
 #include <errno.h>
-#include <libmnl/libmnl.h>
 #include <linux/netfilter/nfnetlink.h>
 #include <linux/netfilter/nfnetlink_queue.h>
 #include <stdlib.h>
@@ -76,6 +75,7 @@ static int ask(struct nfqueue *q, struct nlmsghdr *nlh)
 	const struct timespec pause = { .tv_nsec = 1000000 };
 	int try, wait, err = 0;
 
+	nlh->nlmsg_flags |= NLM_F_ACK;
 	for (try = 0; try < CONFIG_TRIES; try++) {
 		nlh->nlmsg_seq = ++q->seq;
 		atomic_store(&q->awaited, nlh->nlmsg_seq);
@@ -93,57 +93,40 @@ static int ask(struct nfqueue *q, struct nlmsghdr *nlh)
 	return -ETIMEDOUT;
 }
 
-static struct nlmsghdr *request(const struct nfqueue *q, void *buf)
-{
-	struct nlmsghdr *nlh = mnl_nlmsg_put_header(buf);
-	struct nfgenmsg *gen;
-
-	nlh->nlmsg_type = (NFNL_SUBSYS_QUEUE << 8) | NFQNL_MSG_CONFIG;
-	nlh->nlmsg_flags = NLM_F_REQUEST | NLM_F_ACK;
-	gen = mnl_nlmsg_put_extra_header(nlh, sizeof(*gen));
-	gen->nfgen_family = AF_UNSPEC;
-	gen->version = NFNETLINK_V0;
-	gen->res_id = htons(q->asked);
-	return nlh;
-}
-
 int nfqueue_ask_command(struct nfqueue *q, uint8_t command, uint16_t family)
 {
-	struct nfqnl_msg_config_cmd cmd = { .command = command, .pf = htons(family) };
-	unsigned char buf[128];
-	struct nlmsghdr *nlh = request(q, buf);
+	const struct nfqnl_msg_config_cmd cmd = { .command = command, .pf = htons(family) };
+	struct nfq_config m = nfq_config(q->asked);
 
-	mnl_attr_put(nlh, NFQA_CFG_CMD, sizeof(cmd), &cmd);
-	return ask(q, nlh);
+	nfq_config_put(&m, NFQA_CFG_CMD, &cmd, sizeof(cmd));
+	return ask(q, &m.nlh);
 }
 
 static int ask_flags(struct nfqueue *q, uint32_t mask, uint32_t flags)
 {
-	unsigned char buf[128];
-	struct nlmsghdr *nlh = request(q, buf);
+	struct nfq_config m = nfq_config(q->asked);
 
-	mnl_attr_put_u32(nlh, NFQA_CFG_MASK, htonl(mask));
-	mnl_attr_put_u32(nlh, NFQA_CFG_FLAGS, htonl(flags));
-	return ask(q, nlh);
+	nfq_config_put_flags(&m, mask, flags);
+	return ask(q, &m.nlh);
 }
 
 int nfqueue_ask_length(struct nfqueue *q, uint32_t length)
 {
-	unsigned char buf[128];
-	struct nlmsghdr *nlh = request(q, buf);
+	struct nfq_config m = nfq_config(q->asked);
 
-	mnl_attr_put_u32(nlh, NFQA_CFG_QUEUE_MAXLEN, htonl(length));
-	return ask(q, nlh);
+	length = htonl(length);
+	nfq_config_put(&m, NFQA_CFG_QUEUE_MAXLEN, &length, sizeof(length));
+	return ask(q, &m.nlh);
 }
 
 int nfqueue_ask_mode(struct nfqueue *q, enum copy_mode mode, uint32_t range)
 {
-	struct nfqnl_msg_config_params params = { .copy_range = htonl(range), .copy_mode = (uint8_t)mode };
-	unsigned char buf[128] = { 0 }; /* libmnl does not clear the padding after 5 bytes */
-	struct nlmsghdr *nlh = request(q, buf);
+	const struct nfqnl_msg_config_params params = { .copy_range = htonl(range),
+							.copy_mode = (uint8_t)mode };
+	struct nfq_config m = nfq_config(q->asked);
 
-	mnl_attr_put(nlh, NFQA_CFG_PARAMS, sizeof(params), &params);
-	return ask(q, nlh);
+	nfq_config_put(&m, NFQA_CFG_PARAMS, &params, sizeof(params));
+	return ask(q, &m.nlh);
 }
 
 int nfqueue_ask_all_flags(struct nfqueue *q, uint32_t wanted, uint32_t change, struct ipq_error *e)

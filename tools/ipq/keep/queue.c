@@ -3,9 +3,6 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/netfilter.h>
-#include <linux/netfilter/nfnetlink.h>
-#include <linux/netfilter/nfnetlink_queue.h>
-#include <linux/netlink.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -63,51 +60,6 @@ int kept_open(struct kept_queue *q, uint16_t number, uint32_t length, int min_fd
 	return err < 0 ? err : open_spare(q, config.receive_buffer, min_fd, e);
 }
 
-/* Sends a request without asking for an acknowledgement, which no process would read. */
-static void configure(const struct kept_queue *q, uint16_t type, const void *value, size_t len)
-{
-	struct {
-		struct nlmsghdr nlh;
-		struct nfgenmsg gen;
-		struct nlattr attribute;
-		unsigned char value[8];
-	} message = {
-		.nlh = { .nlmsg_type = (NFNL_SUBSYS_QUEUE << 8) | NFQNL_MSG_CONFIG,
-			 .nlmsg_flags = NLM_F_REQUEST },
-		.gen = { .version = NFNETLINK_V0, .res_id = htons(q->number) },
-		.attribute = { .nla_len = (uint16_t)(NLA_HDRLEN + len), .nla_type = type },
-	};
-
-	message.nlh.nlmsg_len =
-		(uint32_t)(NLMSG_HDRLEN + sizeof(message.gen) + NLA_ALIGN(message.attribute.nla_len));
-	memcpy(message.value, value, len);
-	send(q->fd, &message, message.nlh.nlmsg_len, 0);
-}
-
-static void set_flag(const struct kept_queue *q, uint32_t flag)
-{
-	const uint32_t value = htonl(flag);
-	struct {
-		struct nlmsghdr nlh;
-		struct nfgenmsg gen;
-		struct nlattr flags;
-		uint32_t flags_value;
-		struct nlattr mask;
-		uint32_t mask_value;
-	} message = {
-		.nlh = { .nlmsg_len = sizeof(message),
-			 .nlmsg_type = (NFNL_SUBSYS_QUEUE << 8) | NFQNL_MSG_CONFIG,
-			 .nlmsg_flags = NLM_F_REQUEST },
-		.gen = { .version = NFNETLINK_V0, .res_id = htons(q->number) },
-		.flags = { NLA_HDRLEN + sizeof(value), NFQA_CFG_FLAGS },
-		.flags_value = value,
-		.mask = { NLA_HDRLEN + sizeof(value), NFQA_CFG_MASK },
-		.mask_value = value,
-	};
-
-	send(q->fd, &message, sizeof(message), 0);
-}
-
 /* For all packets that wait in this queue: ids up to 2^31 before the given one. */
 static void decide_all(int fd, uint16_t number, uint32_t verdict)
 {
@@ -121,19 +73,24 @@ static void decide_all(int fd, uint16_t number, uint32_t verdict)
 	}
 }
 
+/* Sends requests without asking for an acknowledgement, which no process would read. */
 void kept_apply_policy(struct kept_queue *q, bool open)
 {
 	const struct nfqnl_msg_config_params nothing = { .copy_mode = NFQNL_COPY_NONE };
 	const uint32_t length = 0, verdict = open ? NF_ACCEPT : NF_DROP;
+	struct nfq_config m = nfq_config(q->number);
 
 	q->policy = true;
 	q->configured = false; /* also because messages of decided packets are left in the socket */
-	if (open) {	       /* the kernel accepts packets that find the queue full */
-		set_flag(q, NFQA_CFG_F_FAIL_OPEN);
-		configure(q, NFQA_CFG_QUEUE_MAXLEN, &length, sizeof(length));
-	} else { /* and drops all packets of a queue without a copy mode */
-		configure(q, NFQA_CFG_PARAMS, &nothing, 5);
+	if (open) {	       /* the kernel accepts what has no room */
+		nfq_config_put_flags(&m, NFQA_CFG_F_FAIL_OPEN, NFQA_CFG_F_FAIL_OPEN);
+		send(q->fd, &m, m.nlh.nlmsg_len, 0);
+		m = nfq_config(q->number);
+		nfq_config_put(&m, NFQA_CFG_QUEUE_MAXLEN, &length, sizeof(length));
+	} else { /* and drops what nobody wants to have */
+		nfq_config_put(&m, NFQA_CFG_PARAMS, &nothing, sizeof(nothing));
 	}
+	send(q->fd, &m, m.nlh.nlmsg_len, 0);
 	/* The packets in the spare queues are older. */
 	decide_all(q->spare_fd, nfqueue_spare(q->number, 1), verdict);
 	decide_all(q->spare_fd, nfqueue_spare(q->number, 0), verdict);
