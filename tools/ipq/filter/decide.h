@@ -51,7 +51,7 @@ int decide_packet(struct worker *w, struct ipq_packet *packet);
 /* Handlers of a session. */
 int decide_batch(struct worker *w, unsigned n);
 int decide_timeout(struct worker *w);
-void decide_wake(struct worker *w);
+int decide_wake(struct worker *w);
 void decide_finish(struct worker *w);
 
 #endif

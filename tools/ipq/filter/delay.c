@@ -18,11 +18,19 @@ static void swap(struct delayed *a, struct delayed *b)
 	*b = t;
 }
 
+/* There is room. */
+static void insert(struct delays *d, const struct delayed *new)
+{
+	size_t i = d->count++;
+
+	d->heap[i] = *new;
+	for (; i > 0 && earlier(&d->heap[i], &d->heap[(i - 1) / 2]); i = (i - 1) / 2)
+		swap(&d->heap[i], &d->heap[(i - 1) / 2]);
+}
+
 int delays_add(struct delays *d, int64_t due, struct ipq_packet *packet, const struct ipq_verdict *verdict,
 	       void *payload)
 {
-	size_t i;
-
 	if (d->count == d->room) {
 		size_t room = d->room > 0 ? d->room * 2 : 256;
 		struct delayed *grown = realloc(d->heap, room * sizeof(*grown));
@@ -32,11 +40,13 @@ int delays_add(struct delays *d, int64_t due, struct ipq_packet *packet, const s
 		d->heap = grown;
 		d->room = room;
 	}
-	i = d->count++;
-	d->heap[i] = (struct delayed){ due, d->order++, packet, *verdict, payload };
-	for (; i > 0 && earlier(&d->heap[i], &d->heap[(i - 1) / 2]); i = (i - 1) / 2)
-		swap(&d->heap[i], &d->heap[(i - 1) / 2]);
+	insert(d, &(struct delayed){ due, d->order++, packet, *verdict, payload });
 	return 0;
+}
+
+void delays_put_back(struct delays *d, const struct delayed *last)
+{
+	insert(d, last);
 }
 
 static void sink(struct delays *d)

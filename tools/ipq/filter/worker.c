@@ -14,27 +14,33 @@ static struct decide_common *common_of(const struct worker *w)
 
 /* ---- a worker ------------------------------------------------------------------------------------ */
 
-static void release(struct worker *w, int64_t now)
+/* Decides the delayed packets that are due. 0 or -errno: then the rest stays. */
+static int release(struct worker *w, int64_t now)
 {
 	struct filter_worker *d = w->context;
 	struct delayed next;
+	int err;
 
 	while (delays_take(&d->delays, now, &next)) {
 		session_accept_late(w->session, &next.verdict);
 		if (w->session->virtual_time)
-			queue_decide_at(w->queue, next.packet, &next.verdict, next.due);
+			err = queue_decide_at(w->queue, next.packet, &next.verdict, next.due);
 		else
-			ipq_decide(w->queue, next.packet, &next.verdict);
+			err = ipq_decide(w->queue, next.packet, &next.verdict);
+		if (err < 0 && err != -ENOENT) {
+			delays_put_back(&d->delays, &next);
+			return err;
+		}
 		ipq_packet_free(next.packet);
 		free(next.payload);
 	}
+	return 0;
 }
 
 /* In a capture file the packets are the clock: delayed packets that were due before this one leave first. */
-static void advance_clock(struct worker *w, const struct ipq_packet *packet)
+static int advance_clock(struct worker *w, const struct ipq_packet *packet)
 {
-	if (session_advance_clock(w, packet))
-		release(w, packet->timestamp - 1);
+	return session_advance_clock(w, packet) ? release(w, packet->timestamp - 1) : 0;
 }
 
 static void count_flows(struct worker *w)
@@ -108,22 +114,24 @@ static bool is_open(struct worker *w, const struct ipq_packet *packet, const str
 
 static int decide_now(struct worker *w, struct ipq_packet *packet)
 {
-	int err;
+	int err = advance_clock(w, packet);
 
-	advance_clock(w, packet);
+	if (err < 0)
+		return err;
 	if (queue_decided_flow(w->queue, packet))
 		return 0;
 	err = decide_packet(w, packet);
 	return err == -ENOENT ? 0 : err;
 }
 
+/* It is held until it has been decided. */
 static int decide_held(struct worker *w, unsigned i)
 {
 	struct filter_worker *d = w->context;
-	struct ipq_packet *packet = hold_take(&d->hold, i);
-	int err = decide_now(w, packet);
+	int err = decide_now(w, d->hold.held[i].packet);
 
-	ipq_packet_free(packet);
+	if (err == 0)
+		ipq_packet_free(hold_take(&d->hold, i));
 	d->editor.following.count = 0;
 	return err;
 }
@@ -211,8 +219,10 @@ static int arrive(struct worker *w, struct ipq_packet *packet)
 	first = segment_delivers(&s) ? hold_find(&d->hold, &s.direction) : -1;
 	if (first >= 0 && tcp_before(d->hold.held[first].segment.sequence, s.end)) {
 		if ((s.flags & (IPQ_TCP_SYN | IPQ_TCP_RST)) == 0 &&
-		    hold_add(&d->hold, packet, &s, w->now) == 0)
-			return settle(w, &s.direction, false);
+		    hold_add(&d->hold, packet, &s, w->now) == 0) {
+			settle(w, &s.direction, false); /* after a failure decide_wake() continues */
+			return 0;
+		}
 		err = settle(w, &s.direction, true);
 	}
 	if (err < 0 || !is_open(w, packet, &s, &nothing))
@@ -229,16 +239,19 @@ static int arrive(struct worker *w, struct ipq_packet *packet)
 
 int decide_batch(struct worker *w, unsigned n)
 {
-	int err = 0;
-
 	/*
 	 * Packets that arrived together with the wakeup are decided by the new rules, which were reported to be in
 	 * force.
 	 */
 	use_newest_rules(w);
-	for (unsigned i = 0; i < n && err == 0; i++)
-		err = arrive(w, &w->packet[i]);
-	return err;
+	for (; w->next < n; w->next++) {
+		int err = arrive(w, &w->packet[w->next]);
+
+		if (err < 0)
+			return err;
+	}
+	w->next = 0;
+	return 0;
 }
 
 int decide_timeout(struct worker *w)
@@ -254,16 +267,16 @@ int decide_timeout(struct worker *w)
 	return delay < 0 || hold < delay ? hold : delay;
 }
 
-void decide_wake(struct worker *w)
+int decide_wake(struct worker *w)
 {
 	const struct filter_worker *d = w->context;
+	int err = 0;
 
 	use_newest_rules(w);
-	while (!w->session->virtual_time && d->hold.count > 0 &&
+	while (err == 0 && !w->session->virtual_time && d->hold.count > 0 &&
 	       d->hold.held[0].since + common_of(w)->hold <= w->now)
-		if (give_up_first(w) < 0)
-			break;
-	release(w, w->now);
+		err = give_up_first(w);
+	return err == 0 ? release(w, w->now) : err;
 }
 
 void decide_finish(struct worker *w)

@@ -28,6 +28,20 @@
 #define FIRST_QUEUE 61000 /* far from the numbers that people type */
 #define LAST_QUEUE 65534  /* 65535 is the lock of firewall_lock() */
 
+static const char *name_of(const struct session *s, char name[32])
+{
+	snprintf(name, 32, "ipq %s", s->command->name);
+	return name;
+}
+
+static int complain(const struct session *s, const char *text)
+{
+	char who[32];
+
+	text_complain(name_of(s, who), "%s", text);
+	return 1;
+}
+
 /* ---- workers ------------------------------------------------------------------------------------- */
 
 int64_t session_packet_time(const struct worker *w, const struct ipq_packet *packet)
@@ -66,12 +80,59 @@ static void count_batch(struct worker *w, unsigned n)
 	atomic_fetch_add_explicit(&w->bytes, bytes, memory_order_relaxed);
 }
 
-static int handle(struct worker *w, unsigned n)
+/* Receives packets and has them decided, or those that are left after a failure. 1, 0 on timeout, -errno. */
+static int take_turn(struct worker *w, int timeout_ms)
+{
+	int err, n = (int)w->count;
+	unsigned next = w->next;
+
+	if (n == 0) {
+		n = ipq_queue_recv(w->queue, w->packet, SOURCE_BATCH_MAX, timeout_ms);
+		if (n == -EINTR || n == -ECANCELED)
+			return 1;
+		if (n <= 0)
+			return n;
+		w->count = (unsigned)n;
+		count_batch(w, w->count);
+	}
+	if (!w->session->virtual_time)
+		w->now = clock_ns(CLOCK_MONOTONIC);
+	err = w->session->handler->batch(w, w->count);
+	if (err >= 0)
+		w->count = 0;
+	else if (w->next != next)
+		w->failures = 0;
+	return err >= 0 ? 1 : err;
+}
+
+static int wake(struct worker *w)
 {
 	if (!w->session->virtual_time)
 		w->now = clock_ns(CLOCK_MONOTONIC);
-	count_batch(w, n);
-	return w->session->handler->batch(w, n);
+	return w->session->handler->wake != NULL ? w->session->handler->wake(w) : 0;
+}
+
+/*
+ * Whether the worker tries again after a failure, such as a lack of memory. Its queue waits a little longer each time;
+ * the other workers continue.
+ */
+static bool tries_again(struct worker *w, int err)
+{
+	const struct session *s = w->session;
+	int64_t now = clock_ns(CLOCK_MONOTONIC);
+	char queue[32], text[128];
+
+	if (s->virtual_time || w->failures == SESSION_FAILURES_MAX)
+		return false;
+	if (w->failures == 0 && now - w->reported >= 1000000000) {
+		snprintf(queue, sizeof(queue), "queue %u", s->queue_first + w->index);
+		snprintf(text, sizeof(text), "%s: %s; trying again", s->source != NULL ? s->source : queue,
+			 strerror(-err));
+		complain(s, text);
+		w->reported = now;
+	}
+	nanosleep(&(struct timespec){ .tv_nsec = 1000000L << w->failures++ }, NULL);
+	return true;
 }
 
 /* Up to the end of the source, an error, or join_workers(): as long as there are rules, packets come. */
@@ -80,19 +141,14 @@ static int receive(struct worker *w)
 	const struct session_handler *h = w->session->handler;
 
 	while (!w->session->leaving) {
-		int n = ipq_queue_recv(w->queue, w->packet, SOURCE_BATCH_MAX,
-				       h->timeout != NULL ? h->timeout(w) : -1);
-		int err;
+		int err = take_turn(w, h->timeout != NULL ? h->timeout(w) : -1);
 
-		if (n < 0 && n != -EINTR && n != -ECANCELED)
-			return n;
-		err = n > 0 ? handle(w, (unsigned)n) : 0;
-		if (err < 0)
+		if (err >= 0)
+			err = wake(w);
+		if (err >= 0)
+			w->failures = 0;
+		else if (!tries_again(w, err))
 			return err;
-		if (!w->session->virtual_time)
-			w->now = clock_ns(CLOCK_MONOTONIC);
-		if (h->wake != NULL)
-			h->wake(w);
 	}
 	return 0;
 }
@@ -105,15 +161,11 @@ static void drain(struct worker *w)
 {
 	int wait_ms = w->session->rules_kind == RULES_LOG ? LOG_FLUSH_MS : 0;
 	int64_t deadline = clock_ns(CLOCK_MONOTONIC) + 1000000000;
+	int n;
 
-	for (;;) {
-		int n = ipq_queue_recv(w->queue, w->packet, SOURCE_BATCH_MAX, wait_ms);
-
-		if (n == -ECANCELED || n == -EINTR)
-			continue;
-		if (n <= 0 || handle(w, (unsigned)n) < 0 || clock_ns(CLOCK_MONOTONIC) > deadline)
-			break;
-	}
+	do
+		n = take_turn(w, wait_ms);
+	while (n != 0 && (n > 0 || tries_again(w, n)) && clock_ns(CLOCK_MONOTONIC) <= deadline);
 }
 
 /* Names the frames of a capture file that were not read. */
@@ -159,20 +211,6 @@ void session_wake_all(struct session *s)
 }
 
 /* ---- start and end ------------------------------------------------------------------------------- */
-
-static const char *name_of(const struct session *s, char name[32])
-{
-	snprintf(name, 32, "ipq %s", s->command->name);
-	return name;
-}
-
-static int complain(const struct session *s, const char *text)
-{
-	char who[32];
-
-	text_complain(name_of(s, who), "%s", text);
-	return 1;
-}
 
 static int open_rules(struct session *s)
 {

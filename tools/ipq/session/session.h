@@ -18,6 +18,7 @@
 #include "output/output.h"
 
 #define SESSION_QUEUES_MAX 64
+#define SESSION_FAILURES_MAX 8
 
 struct session;
 
@@ -27,9 +28,13 @@ struct worker {
 	unsigned index;
 	struct ipq_queue *queue;
 	struct ipq_packet packet[SOURCE_BATCH_MAX];
-	int64_t now;	 /* ns; of the capture file when packets come from one, else CLOCK_MONOTONIC */
-	bool clock_runs; /* now was set by a packet of the capture file */
-	int error;	 /* why it ended: 0 or -errno */
+	int64_t now;	   /* ns; of the capture file when packets come from one, else CLOCK_MONOTONIC */
+	bool clock_runs;   /* now was set by a packet of the capture file */
+	int error;	   /* why it ended: 0 or -errno */
+	unsigned count;	   /* packets of packet[] that the handler has not finished */
+	unsigned next;	   /* the one of them at which it failed; 0 */
+	unsigned failures; /* in a row */
+	int64_t reported;  /* when a failure was reported, ns */
 	pthread_t thread;
 	bool started;
 	void *context; /* the subcommand's own */
@@ -39,12 +44,13 @@ struct worker {
 
 /* All run on the worker's thread but started, signal and tick. NULL: nothing to do. */
 struct session_handler {
-	/* Decides n packets of w->packet. Returns 0, or -errno to stop. */
+	/* Decides n packets of w->packet. Returns 0 or -errno: then it is called again, and continues with w->next.
+	 * After more than SESSION_FAILURES_MAX failures in a row the worker ends. */
 	int (*batch)(struct worker *w, unsigned n);
 	/* How long may the worker wait, in ms? IPQ_FOREVER. Called before each wait. */
 	int (*timeout)(struct worker *w);
-	/* Called after each wait. */
-	void (*wake)(struct worker *w);
+	/* Called after each wait. 0 or -errno, as batch. */
+	int (*wake)(struct worker *w);
 	/* Last call: decides whatever is still held. */
 	void (*finish)(struct worker *w);
 	/* Main thread: packets are decided from now on. */
