@@ -105,9 +105,9 @@ void program_signal(const struct program *p, int signal)
 
 void program_stop(struct program *p, int signal, int64_t now, int grace_ms)
 {
-	if (p->asked_end)
+	if (p->asked_end != 0)
 		return;
-	p->asked_end = true;
+	p->asked_end = signal;
 	p->kill_at = now + grace_ms;
 	program_signal(p, signal);
 }
@@ -158,8 +158,13 @@ bool program_reaped(struct program *p, pid_t pid, int status)
 	if (pid == p->pid) {
 		p->exited = true;
 		p->status = status;
-		/* A daemon: the process that was started has ended, and a descendant has the connection. */
-		return !(WIFEXITED(status) && WEXITSTATUS(status) == 0 && p->control >= 0);
+		if (!WIFEXITED(status) || WEXITSTATUS(status) != 0 || p->control < 0)
+			return true;
+		/* A daemon: the process that was started has ended, and a descendant has the connection. It may be in
+		 * another process group, which the signal has not reached. */
+		if (p->asked_end != 0)
+			program_signal(p, p->asked_end);
+		return false;
 	}
 	p->reader = 0;
 	if (p->exited) /* the daemon */

@@ -16,8 +16,8 @@ struct program {
 	int control;  /* our end of the connection; -1: all of its processes have closed theirs */
 	bool exited;  /* pid has ended with `status`; a descendant continues as a daemon */
 	int status;
-	bool took;	/* it has taken a queue */
-	bool asked_end; /* it was sent SIGTERM */
+	bool took;     /* it has taken a queue */
+	int asked_end; /* the signal that asked it to end; 0 */
 	int64_t started;
 	int64_t kill_at;   /* when SIGKILL follows SIGTERM; 0: never */
 	int64_t closed_at; /* when the connection was closed, by the end of the process or before it; 0 */
