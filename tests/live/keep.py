@@ -70,7 +70,7 @@ class Keep:
         self.process = subprocess.Popen([IPQ, 'keep', *options, '--'] + program, stdout=subprocess.DEVNULL,
                                         stderr=subprocess.PIPE, text=True)
         self.text = []
-        self.reader = threading.Thread(target=self.read)
+        self.reader = threading.Thread(target=self.read, daemon=True)
         self.reader.start()
         until(self.program)
 
@@ -189,6 +189,18 @@ def capabilities(pid):
         return next(int(line.split()[1], 16) for line in f if line.startswith('CapPrm'))
 
 
+def environment_of(pid):
+    with open(f'/proc/{pid}/environ', encoding='ascii') as f:
+        return dict(line.split('=', 1) for line in f.read().split('\0') if '=' in line)
+
+
+def descriptor(pid, fd):
+    try:
+        return os.readlink(f'/proc/{pid}/fd/{fd}')
+    except FileNotFoundError:  # the dynamic linker has closed it
+        return ''
+
+
 def test_rights():
     keeper = Keep(['sleep', '60'])
     until(lambda: capabilities(keeper.process.pid) == 1 << 12 | 1 << 5, 5)
@@ -196,13 +208,14 @@ def test_rights():
     own = capabilities('self')
     report(until(lambda: capabilities(keeper.program()) == own), 'the program has all capabilities that root has')
     pid = keeper.program()
-    with open(f'/proc/{pid}/environ', encoding='ascii') as f:
-        environment = dict(line.split('=', 1) for line in f.read().split('\0') if '=' in line)
+    until(lambda: os.readlink(f'/proc/{pid}/exe').endswith('/sleep') and environment_of(pid))
+    environment = environment_of(pid)
     names = environment['LISTEN_FDNAMES'].split(':')
     links = [os.readlink(f'/proc/{pid}/fd/{3 + i}') for i in range(len(names))]
+    more = [fd for fd in os.listdir(f'/proc/{pid}/fd') if int(fd) > 5 and descriptor(pid, fd).startswith('socket:')]
     report(len(names) == 3 and environment['LISTEN_FDS'] == '3' and environment['LISTEN_PID'] == str(pid) and
-           all(link.startswith('socket:') for link in links) and len(set(links)) == 3 and
-           not os.path.exists(f'/proc/{pid}/fd/6'), f'the program has each socket by its name: {names}')
+           all(link.startswith('socket:') for link in links) and len(set(links)) == 3 and not more,
+           f'the program has each socket by its name, and no other: {names} {links} {more}')
     keeper.end()
 
 
