@@ -56,15 +56,11 @@ class Packet:
         self._mark = None
 
     def __str__(self):
-        length = self.get_payload_len()
-        try:
-            payload = self.get_payload()
-        except RuntimeError:
-            payload = b''
+        payload = self._packet.payload if self._payload is None else self._payload
         if len(payload) < 20:
-            return f'Packet, {length} bytes'
+            return f'Packet, {len(payload)} bytes'
         number = payload[9] if payload[0] >> 4 == 4 else payload[6]
-        return f'{PROTOCOLS.get(number, "Unknown protocol")} packet, {length} bytes'
+        return f'{PROTOCOLS.get(number, "Unknown protocol")} packet, {len(payload)} bytes'
 
     def _bytes(self):
         if not self._in_callback and not self._retained:
@@ -77,16 +73,13 @@ class Packet:
     def _verdict(self, give, payload):
         if self._decided:
             raise RuntimeWarning('Verdict already given for this packet')
-        queue = self._packet.queue
-        if queue.closed:
+        if self._packet.queue.closed:
             raise RuntimeError('Parent queue has already been unbound')
         if self._mark is None and payload is None:
             give()
         else:
             give(mark=self._mark, payload=payload)
         self._decided = True
-        if not self._in_callback:
-            queue.flush()
 
     def accept(self):
         """Accept the packet."""
@@ -191,7 +184,7 @@ class NetfilterQueue:
             self._queue = _Queue(source, meta_only=mode != COPY_PACKET, segment=True, timestamp=True, best_effort=True,
                                  copy_range=min(range, 65535), queue_length=max_len, receive_buffer=sock_len)
         except OSError as error:
-            raise OSError(error.errno, f'Failed to create queue {queue_num}: {error.strerror}') from error
+            raise OSError(error.errno, f'Failed to create queue {queue_num}: {error.strerror}') from None
         self._number = queue_num
         self._callback = user_callback
         with _socket.socket(fileno=_os.dup(self._queue.fileno())) as s:
@@ -222,8 +215,9 @@ class NetfilterQueue:
 
     def flush(self):
         """Send pending verdicts now (an addition to the interface)."""
-        if self._queue is not None:
-            self._queue.flush()
+        queue = self._queue
+        if queue is not None and not queue.closed:
+            queue.flush()
 
     def _handle(self):
         """Calls the callback for the packets received. After an exception the others stay for the next call."""
@@ -263,22 +257,22 @@ class NetfilterQueue:
         self._pending = iter(packets)
         return bool(packets)
 
-    def _begin(self):
+    def run(self, block=True):
+        """Handle packets: until unbind() is called if block is true, else those that wait."""
         if self._queue is None:
             raise RuntimeError('No queue is bound')
         self._queue._inherit()
-
-    def run(self, block=True):
-        """Handle packets: until unbind() is called if block is true, else those that wait."""
-        self._begin()
         timeout = None if block else 0
-        while (self._receive(timeout) or block) and self._queue is not None:
-            self._handle()
-        self.flush()
+        try:
+            while (self._receive(timeout) or block) and self._queue is not None:
+                self._handle()
+        finally:
+            self.flush()
 
     def run_socket(self, s):
         """Handle packets, waiting with s.recv(), until it times out or would block. s shares get_fd()."""
-        self._begin()
+        if self._queue is None:
+            raise RuntimeError('No queue is bound')
         while self._queue is not None:
             try:
                 s.recv(1, _socket.MSG_PEEK)
@@ -287,6 +281,4 @@ class NetfilterQueue:
             except OSError as error:
                 if error.errno != _errno.ENOBUFS:
                     raise
-            while self._receive(0):
-                self._handle()
-            self.flush()
+            self.run(block=False)

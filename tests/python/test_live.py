@@ -260,6 +260,25 @@ class Live(unittest.TestCase):
         self.assertGreater(ticks, 5)
         self.assertEqual(self.receiver.received(), [b'a', b'b', b'c'])
 
+    def test_timers_decide_while_an_asyncio_program_waits(self):
+        async def run():
+            loop = asyncio.get_running_loop()
+            with ipq.Queue(0) as queue:
+                self.receiver.send(b'1', b'2', b'3')
+                packets = await queue.recv_async()
+                while len(packets) < 3:
+                    packets += await queue.recv_async()
+                waiting = asyncio.create_task(queue.recv_async())
+                await asyncio.sleep(0.1)
+                for packet in packets[:2]:
+                    loop.call_soon(packet.accept)
+                await asyncio.sleep(0.1)
+                arrived = self.receiver.received()
+                waiting.cancel()
+            return arrived
+
+        self.assertEqual(asyncio.run(run()), [b'1', b'2'])
+
     def test_group_decides_in_two_queues(self):
         other = Receiver(1)
         self.addCleanup(other.close)

@@ -231,11 +231,11 @@ class Interface(unittest.TestCase):
         self.queue.run(block=False)
         self.assertEqual([packet.id for packet in self.packets], [1, 2, 3])
 
-    def test_text_of_a_packet_without_its_bytes_has_the_length(self):
+    def test_text_of_a_packet_is_the_same_after_the_callback(self):
         self.bind(self.accept_and_keep)
         self.receiver.send(b'one')
         self.queue.run(block=False)
-        self.assertRegex(str(self.packets[0]), '31 bytes')
+        self.assertEqual(str(self.packets[0]), 'UDP packet, 31 bytes')
 
     def test_packets_without_payload_are_accepted_but_have_no_bytes(self):
         texts = []
@@ -385,6 +385,18 @@ class Interface(unittest.TestCase):
         self.queue.unbind()
         thread.join(10)
         self.assertFalse(thread.is_alive())
+
+    def test_verdicts_before_an_exception_are_sent(self):
+        def callback(packet):
+            self.accept(packet)
+            if len(self.packets) == 2:
+                raise ValueError('callback')
+
+        self.bind(callback)
+        self.receiver.send(b'1', b'2', b'3', b'4')
+        with self.assertRaises(ValueError):
+            self.queue.run()
+        self.assertEqual(self.receiver.received(), [b'1', b'2'])
 
     def test_other_packets_are_announced_after_an_exception(self):
         def callback(packet):
