@@ -12,6 +12,7 @@
 #include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
+#include "common/interrupt.h"
 #include "common/subprocess.h"
 #include "common/tool.h"
 #include "util/clock.h"
@@ -133,14 +134,17 @@ static int transfer(struct streams *s, int timeout_ms)
 	int err = 0;
 
 	while (err == 0 && (s->out >= 0 || s->err >= 0)) {
-		struct pollfd p[3] = { { .fd = s->in, .events = POLLOUT },
+		struct pollfd p[4] = { { .fd = s->in, .events = POLLOUT },
 				       { .fd = s->out, .events = POLLIN },
-				       { .fd = s->err, .events = POLLIN } };
+				       { .fd = s->err, .events = POLLIN },
+				       { .fd = interrupt_fd(), .events = POLLIN } };
 		int64_t left = end - now_ms();
 
+		if (interrupt_pending())
+			return -EINTR;
 		if (left <= 0)
 			return -ETIMEDOUT;
-		if (poll(p, 3, (int)left) <= 0)
+		if (poll(p, 4, (int)left) <= 0)
 			continue;
 		if (p[0].revents != 0)
 			feed(s);
@@ -206,7 +210,7 @@ int subprocess_exec(const struct subprocess *p)
 		p->error[0] = '\0';
 	err = open_streams(p, &s, child);
 	if (err == 0)
-		err = start(p, child, &pid);
+		err = interrupt_pending() ? -EINTR : start(p, child, &pid);
 	for (int i = 0; i < 3; i++)
 		close_fd(&child[i]);
 	if (err == 0) {

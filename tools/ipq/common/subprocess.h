@@ -19,8 +19,8 @@ struct subprocess {
 
 /*
  * Runs a tool in the C locale and in its own process group, so that Ctrl-C does not reach it. *output is NULL after an
- * error. Returns the exit status, -ENOENT (no such tool), -ETIMEDOUT (killed), -EFBIG (more than 16 MiB of output), or
- * another -errno.
+ * error. Returns the exit status, -ENOENT (no such tool), -ETIMEDOUT (killed), -EINTR (killed, see interrupt.h), -EFBIG
+ * (more than 16 MiB of output), or another -errno.
  */
 int subprocess_exec(const struct subprocess *p);
 

@@ -1,0 +1,23 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * Signals that end the command while its main thread waits for a tool or for a lock. They belong to the process, and so
+ * does this state; only the main thread uses it.
+ */
+#ifndef IPQ_COMMON_INTERRUPT_H
+#define IPQ_COMMON_INTERRUPT_H
+
+#include <stdbool.h>
+
+/* Signals of this signalfd interrupt from now on; -1: none do. */
+void interrupt_from(int signals);
+/* For poll(): readable when one has come. -1: none. */
+int interrupt_fd(void);
+/* Has a signal come? Until it is taken, every wait ends at once. */
+bool interrupt_pending(void);
+/*
+ * The caller acts upon the signal. Only another one is pending from now on; but one that comes within 200 ms is the same,
+ * because timeout(1) sends two.
+ */
+void interrupt_take(void);
+
+#endif
