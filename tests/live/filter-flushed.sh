@@ -4,42 +4,43 @@
 . "$IPQ_LIVE/lib.sh"
 . "$IPQ_LIVE/rules-lib.sh"
 
-remove_hook() {
-	case $way in
-	nftables) nft flush ruleset ;;
-	*) $way -w -t mangle -F INPUT ;;
-	esac
-}
-
-remove_all() {
-	case $way in
-	nftables) nft flush ruleset ;;
-	*) $way -w -t mangle -F && $way -w -t mangle -X ;;
+# remove HOW
+remove() {
+	case $way-$1 in
+	nftables-rules) nft flush table inet ipq_61000 ;;
+	nftables-*) nft flush ruleset ;;
+	*-hook) $way -w -t mangle -F INPUT ;;
+	*-rules) $way -w -t mangle -F ipq-61000 ;;
+	*-all) $way -w -t mangle -F && $way -w -t mangle -X ;;
 	esac
 }
 
 ways=$(ways_to_queue)
 [ -n "$ways" ] || skip "this kernel cannot queue packets with ${ONLY_WAY:-any firewall}"
 for way in $ways; do
-	for keep in "" --keep-rules; do
-		start $IPQ filter $keep --via $way --on INPUT 'drop udp dst port 7001'
+	for how in hook rules all; do
+		start $IPQ filter --via $way --on INPUT 'drop udp dst port 7001'
 		wait_for_rule INPUT
-		expect "$way $keep: drops" until_closed
-		remove_hook
+		expect "$way, $how: drops" until_closed
+		remove $how
 		sleep 2
-		expect "$way $keep: a flushed hook is reported within 2 s" grep -q 'another program removed the rules' "$log"
-		if [ -z "$keep" ]; then
-			expect "$way: the rules stay away" $FLOW udp -n 5 7001
-		else
-			expect "$way: the rules are there again" closed
-			remove_all
-			sleep 2
-			expect "$way: also after the chain was deleted" closed
-		fi
+		expect "$way, $how: a removal is reported within 2 s" grep -q 'another program .* the rules' "$log"
+		expect "$way, $how: the rules stay away" $FLOW udp -n 5 7001
 		stop INT
-		expect_text "$way $keep: exit status 0" 0 echo $status
-		expect_text "$way $keep: no rule is left" "" rules_of_ours
+		expect_text "$way, $how: exit status 0" 0 echo $status
+		expect_text "$way, $how: no rule is left" "" rules_of_ours
 	done
+	start $IPQ filter --keep-rules --via $way --on INPUT 'drop udp dst port 7001'
+	wait_for_rule INPUT
+	expect "$way --keep-rules: drops" until_closed
+	for how in hook rules all; do
+		remove $how
+		sleep 2
+		expect "$way --keep-rules, $how: the rules are there again" closed
+	done
+	stop INT
+	expect_text "$way --keep-rules: exit status 0" 0 echo $status
+	expect_text "$way --keep-rules: no rule is left" "" rules_of_ours
 done
 
 finish

@@ -1,7 +1,7 @@
 #!/bin/sh
 # SPDX-License-Identifier: LGPL-2.1-or-later
 # The table of --via nftables: removed at a normal end, kept after kill -9 (filter-killed.sh) or, with --bypass, removed
-# by the guardian. Where the kernel cannot queue from nftables, a counter takes the place of the queue in these tests.
+# by the guardian. Where the kernel cannot queue from nftables, a log takes the place of the queue in these tests.
 . "$IPQ_LIVE/lib.sh"
 nft=$(command -v nft) || skip "no nft"
 $nft -c 'add table inet x' 2>/dev/null || skip "no nftables here"
@@ -13,7 +13,7 @@ if ! $nft -c 'table inet x { chain c { type filter hook input priority 0; queue 
 	cat >$work/bin/nft <<-END
 		#!/bin/sh
 		case "\$*" in
-		*"-f -") sed 's/queue num [0-9-]*\( bypass\)*/counter comment "queue\1"/g' | exec $nft "\$@" ;;
+		*"-f -") sed 's/queue num [0-9-]*\( bypass\)*/log group 65000 comment "queue\1"/g' | exec $nft "\$@" ;;
 		*) exec $nft "\$@" ;;
 		esac
 	END
@@ -51,17 +51,31 @@ wait_for_rule INPUT
 stop KILL
 expect "after kill -9 the table stays" sh -c "sleep 0.3; $nft list tables | grep -q ipq_"
 start $IPQ filter --via nftables --on INPUT 'drop udp dst port 7001'
-tries=100
-until [ "$(tables | wc -l)" = 2 ] || [ $tries = 0 ]; do
-	tries=$((tries - 1))
-	sleep 0.05
-done
+wait_for_line ' in force'
 expect_text "a start on one of its hooks takes that hook over" "1 hook forward" sh -c \
 	"echo \$($nft list table inet ipq_61000 | grep -c hook) \$($nft list table inet ipq_61000 | grep -o 'hook [a-z]*')"
 expect "clean removes the rest" $IPQ clean
 expect_text "and not the table of the live one" "table inet ipq_61001" tables
 stop INT
 expect_text "no table is left" "" tables
+
+# Packets that wait when it ends.
+if [ $queueing = yes ]; then
+	for round in 1 2 3; do
+		start $IPQ filter --via nftables --on OUTPUT --queue 700 'count udp dst port 7002' 'delay 30s udp dst port 7003'
+		wait_for_rule OUTPUT
+		$FLOW udp -n 10 -w 4000 7003 >$work/7003 &
+		held=$!
+		$FLOW udp -n 3000 -w 4000 7002 >$work/7002 &
+		flow=$!
+		sleep 0.1
+		stop INT
+		wait $flow
+		expect_text "packets that wait at the end arrive ($round)" 0 echo $?
+		wait $held
+		expect_text "packets that are held at the end arrive ($round)" 0 echo $?
+	done
+fi
 
 start $IPQ filter --via nftables --on INPUT --bypass 'drop udp dst port 7001'
 wait_for_rule INPUT

@@ -74,8 +74,8 @@ stop() {
 	*) expected=${2:-$end_status} ;;
 	esac
 	kill "-${1:-TERM}" $started 2>/dev/null
-	# a program that ignores the signal is killed after 5 s
-	(sleep 5; kill -KILL $started) 2>/dev/null &
+	# a program that ignores the signal is killed
+	(sleep ${IPQ_PATIENCE:-10}; kill -KILL $started) 2>/dev/null &
 	killer=$!
 	wait $started 2>/dev/null
 	status=$?

@@ -63,6 +63,19 @@ expect "what is not shown of a queue passes" $FLOW udp -n 20 7002
 stop
 $iptables -w -F OUTPUT
 expect_text "packets of a queue are shown" 20 grep -c ' lo udp .* > 127.0.0.1:7001 ' "$log"
+# A watch without a condition: not from nftables, where the kernel drops waiting packets when a base chain is removed.
+$IPQ filter --on OUTPUT --quiet 'delay 2s udp dst port 7005' &
+holder=$!
+wait_for_rule OUTPUT
+$FLOW udp -n 10 -w 5000 7005 >$work/held &
+flow=$!
+start $IPQ watch --on INPUT
+wait_for_rule INPUT
+stop
+wait $flow
+expect_text "packets that wait in other queues are not lost at the end" 0 echo $?
+kill $holder
+wait $holder
 expect "watch | head ends when head does" timeout 10 sh -c \
 	"$IPQ watch --on INPUT udp | head -n 1 >/dev/null & sleep ${IPQ_MOMENT:-0.7}; $FLOW udp -n 50 7004 >/dev/null; wait"
 expect_text "and leaves nothing" "" rules_of_ours

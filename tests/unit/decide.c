@@ -32,12 +32,6 @@ void session_accept(struct worker *w, const struct ipq_packet *packet, struct ip
 	(void)verdict;
 }
 
-void session_accept_late(const struct session *s, struct ipq_verdict *verdict)
-{
-	(void)s;
-	(void)verdict;
-}
-
 bool session_advance_clock(struct worker *w, const struct ipq_packet *packet)
 {
 	(void)w;

@@ -73,6 +73,7 @@ static void chains_are_read(void **state)
 	assert_int_equal(c->number, 5);
 	assert_int_equal(c->helpers, 7);
 	assert_int_equal(c->rules, 5);
+	assert_int_equal(c->targets, 1);
 	assert_int_equal(c->hooks, INPUT | OUTPUT);
 	assert_int_equal(c->at[1], 2);
 	assert_int_equal(c->at[3], 2);
@@ -277,7 +278,7 @@ static void own_chain_is_replaced(void **state)
 static void dead_chains_are_taken_over_on_our_hooks(void **state)
 {
 	struct rules r = ours();
-	struct ipq_chain c = { .hooks = INPUT | OUTPUT };
+	struct ipq_chain c = { .hooks = INPUT | OUTPUT, .targets = 1 };
 	bool all;
 
 	(void)state;
@@ -299,6 +300,47 @@ static void dead_chains_are_taken_over_on_our_hooks(void **state)
 	r.options.kind = RULES_LOG;
 	c.hooks = INPUT;
 	assert_int_equal(rules_takes_over(&r, &c, &all), 0);
+	c.targets = 0; /* its rule that queues is gone */
+	assert_int_equal(rules_takes_over(&r, &c, &all), ALL_HOOKS);
+}
+
+/* The kernel drops packets that wait in any queue when a base chain is removed: it is emptied. */
+static void own_table_is_emptied(void **state)
+{
+	struct ipq_chain own = { .kind = FIREWALL_NFT, .name = "ipq_9", .hooks = INPUT | OUTPUT };
+	struct rules r = ours();
+
+	(void)state;
+	strcpy(r.name, "ipq_9");
+	r.chains = (struct chains){ .chain = &own, .count = 1 };
+	assert_string_equal(
+		install(&r, FIREWALL_NFT),
+		"flush table inet ipq_9\nflush chain inet ipq_9 output\ndelete chain inet ipq_9 output\n"
+		"table inet ipq_9 {\n\tchain input {\n\t\ttype filter hook input priority -150;\n"
+		"\t\tqueue num 9\n\t}\n}\n");
+}
+
+/* At the end accepted packets still meet the rules that clear their mark. */
+static void end_begins_with_rules_that_queue(void **state)
+{
+	struct rules r = ours();
+	FILE *f = begin_script();
+
+	(void)state;
+	r.stopping = r.options.flows = true;
+	script_chain(&r, KIND, f);
+	fclose(f);
+	assert_non_null(strstr(script, "-A ipq-9 -m mark --mark 0x80/0xf0 -g ipq-9-done\n"));
+	assert_non_null(strstr(script, "-A ipq-9 -m mark --mark 0x90/0xf0 -g ipq-9-left\n"));
+	assert_null(strstr(script, "NFQUEUE"));
+	assert_null(strstr(script, "-m connmark"));
+	f = begin_script();
+	script_chain(&r, FIREWALL_NFT, f);
+	fclose(f);
+	assert_non_null(strstr(script, "meta mark and 0xf0 == 0x90 counter goto left\n"));
+	assert_non_null(strstr(script, "type filter hook input priority -150;\n"));
+	assert_null(strstr(script, "queue"));
+	assert_null(strstr(script, "ct mark and 0xf0 =="));
 }
 
 /* A packet that a later chain has repeated has passed ours; one of an earlier chain has not. */
@@ -393,6 +435,8 @@ int main(void)
 		cmocka_unit_test_teardown(flows_have_marks_of_their_own, end),
 		cmocka_unit_test_teardown(filters_are_changed_without_a_gap, end),
 		cmocka_unit_test_teardown(own_chain_is_replaced, end),
+		cmocka_unit_test_teardown(own_table_is_emptied, end),
+		cmocka_unit_test_teardown(end_begins_with_rules_that_queue, end),
 		cmocka_unit_test_teardown(dead_chains_are_taken_over_on_our_hooks, end),
 		cmocka_unit_test_teardown(later_chains_are_known, end),
 		cmocka_unit_test_teardown(hooks_are_whole_words, end),

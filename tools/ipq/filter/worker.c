@@ -22,7 +22,6 @@ static int release(struct worker *w, int64_t now)
 	int err;
 
 	while (delays_take(&d->delays, now, &next)) {
-		session_accept_late(w->session, &next.verdict);
 		if (w->session->virtual_time)
 			err = queue_decide_at(w->queue, next.packet, &next.verdict, next.due);
 		else

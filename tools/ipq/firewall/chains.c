@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
+#include "common/interrupt.h"
 #include "common/subprocess.h"
 #include "common/text.h"
 #include "firewall/chains.h"
@@ -17,6 +18,16 @@ const char *const hook_names[HOOKS] = { "PREROUTING", "INPUT", "FORWARD", "OUTPU
 const char *const chain_helpers[HELPERS] = { "done", "left", "gone" };
 
 #define NO_HELPER (-1)
+
+const char *hook_lower(unsigned hook, char to[16])
+{
+	size_t n = 0;
+
+	for (; hook_names[hook][n] != '\0'; n++)
+		to[n] = (char)tolower((unsigned char)hook_names[hook][n]);
+	to[n] = '\0';
+	return to;
+}
 
 /* NO_HELPER: the name has no such end. -2: another end. */
 static int parse_helper(const char *end)
@@ -90,6 +101,7 @@ static void read_own_rule(struct ipq_chain *c, const char *rule, const struct co
 	struct mark m;
 
 	c->rules++;
+	c->targets += strstr(rule, " -j NFQUEUE ") != NULL || strstr(rule, " -j NFLOG ") != NULL;
 	c->bypass |= strstr(rule, " --queue-bypass") != NULL;
 	if (mark == NULL && strstr(rule, "-m connmark --mark ") != NULL && end - rule > 6 &&
 	    strcmp(end - 6, "RETURN") == 0) {
@@ -203,25 +215,34 @@ int chains_parse_save(struct chains *c, enum firewall_kind kind, const char *tex
 
 /* ---- nftables ------------------------------------------------------------------------------------ */
 
+/* Statements at the begin of a line that queue or log. */
+static unsigned count_targets(const char *text)
+{
+	unsigned n = 0;
+
+	for (; *text != '\0'; text += strcspn(text, "\n"), text += *text == '\n') {
+		text += strspn(text, " \t");
+		n += strncmp(text, "queue ", 6) == 0 || strncmp(text, "log ", 4) == 0;
+	}
+	return n;
+}
+
 /* The hooks and the bypass of a table of ours. */
 static void read_table(struct ipq_chain *c)
 {
 	const char *const argv[] = { "nft", "list", "table", "inet", c->name, NULL };
-	char *text, lower[32];
+	char *text, name[16], hook[32];
 
-	if (subprocess_run(argv, &text) != 0)
+	c->unread = subprocess_run(argv, &text) != 0;
+	if (c->unread)
 		return;
 	for (unsigned h = 0; text != NULL && h < HOOKS; h++) {
-		size_t n = (size_t)snprintf(lower, sizeof(lower), " hook ");
-
-		for (const char *at = hook_names[h]; *at != '\0'; at++)
-			lower[n++] = (char)tolower((unsigned char)*at);
-		lower[n++] = ' ';
-		lower[n] = '\0';
-		if (strstr(text, lower) != NULL)
+		snprintf(hook, sizeof(hook), " hook %s ", hook_lower(h, name));
+		if (strstr(text, hook) != NULL)
 			c->hooks |= 1U << h;
 	}
 	c->bypass = text != NULL && strstr(text, "bypass") != NULL;
+	c->targets = text != NULL ? count_targets(text) : 0;
 	for (const char *at = text; at != NULL && (at = strstr(at, "counter packets ")) != NULL; at++) {
 		struct counted counted;
 		char verdict[16];
@@ -304,7 +325,8 @@ int chains_read(struct chains *c, unsigned kinds)
 		if ((kinds & 1U << kind) != 0)
 			read_kind(c, kind);
 	for (size_t i = 0; i < c->count; i++)
-		c->chain[i].alive = probe_number(c->chain[i].log, c->chain[i].number);
+		c->chain[i].alive =
+			c->chain[i].unread ? -EIO : probe_number(c->chain[i].log, c->chain[i].number);
 	return 0;
 }
 
@@ -316,7 +338,7 @@ void chains_free(struct chains *c)
 
 bool chain_blocks(const struct ipq_chain *c)
 {
-	return !c->log && !c->bypass && c->hooks != 0;
+	return !c->log && !c->bypass && c->hooks != 0 && c->targets > 0;
 }
 
 const char *chain_describe(const struct ipq_chain *c, char *to, size_t room)
@@ -344,20 +366,16 @@ const char *hooks_describe(unsigned hooks, char *to, size_t room)
 
 static void nft_removal(const struct ipq_chain *c, unsigned hooks, FILE *script)
 {
+	char chain[16];
+
 	if ((c->hooks & ~hooks) == 0) {
 		fprintf(script, "delete table inet %s\n", c->name);
 		return;
 	}
-	for (unsigned h = 0; h < HOOKS; h++) {
-		char chain[16] = "";
-
-		if ((c->hooks & hooks & 1U << h) == 0)
-			continue;
-		for (size_t i = 0; hook_names[h][i] != '\0'; i++)
-			chain[i] = (char)tolower((unsigned char)hook_names[h][i]);
-		fprintf(script, "flush chain inet %s %s\ndelete chain inet %s %s\n", c->name, chain, c->name,
-			chain);
-	}
+	for (unsigned h = 0; h < HOOKS; h++)
+		if ((c->hooks & hooks & 1U << h) != 0)
+			fprintf(script, "flush chain inet %s %s\ndelete chain inet %s %s\n", c->name,
+				hook_lower(h, chain), c->name, chain);
 }
 
 void chain_removal(const struct ipq_chain *c, unsigned hooks, FILE *script)
@@ -395,14 +413,17 @@ static bool is_locked(const char *text)
 
 bool firewall_failed_by_chance(int err)
 {
-	return err == -EAGAIN || err == -ECANCELED || err == -ETIMEDOUT;
+	return err == -EAGAIN || err == -ECANCELED || err == -ETIMEDOUT || err == -EINTR;
 }
 
-/* Once: 0 or -errno; -EAGAIN: the lock is held, -ECANCELED: the tool was killed, -ETIMEDOUT: it took too long. */
-static int apply_once(enum firewall_kind kind, const char *script, int hold, struct ipq_error *e)
+/*
+ * Once: 0 or -errno; -EAGAIN: the lock was held for so many seconds, -ECANCELED: the tool was killed, -ETIMEDOUT: it
+ * took too long, -EINTR: see interrupt.h.
+ */
+static int apply_once(enum firewall_kind kind, const char *script, int seconds, int hold, struct ipq_error *e)
 {
-	char tool[48], text[512];
-	const char *const nft[] = { "nft", "-f", "-", NULL }, *const iptables[] = { tool, "-w", "5",
+	char tool[48], wait[16], text[512];
+	const char *const nft[] = { "nft", "-f", "-", NULL }, *const iptables[] = { tool, "-w", wait,
 										    "--noflush", NULL };
 	struct subprocess p = { .argv = kind == FIREWALL_NFT ? nft : iptables,
 				.input = script,
@@ -413,9 +434,12 @@ static int apply_once(enum firewall_kind kind, const char *script, int hold, str
 	int status;
 
 	snprintf(tool, sizeof(tool), "%s-restore", firewall_tool(kind));
+	snprintf(wait, sizeof(wait), "%d", seconds);
 	status = subprocess_exec(&p);
 	if (status == 0)
 		return 0;
+	if (status == -EINTR)
+		return ipq_fail(e, EINTR, "interrupted by a signal");
 	text[strcspn(text, "\n")] = '\0';
 	if (status > 128)
 		return ipq_fail(e, ECANCELED, "%s: killed by signal %d", p.argv[0], status - 128);
@@ -431,19 +455,25 @@ int firewall_apply(enum firewall_kind kind, const char *script, int wait_ms, con
 		   struct ipq_error *e)
 {
 	char *whole = NULL;
-	int64_t end = now_ms() + wait_ms;
+	int64_t end = now_ms() + wait_ms, left;
 	bool noted = false;
 	int err;
 
 	if (kind == FIREWALL_NFT)
-		return apply_once(kind, script, hold, e);
+		return apply_once(kind, script, 0, hold, e);
 	if (asprintf(&whole, "*mangle\n%sCOMMIT\n", script) < 0)
 		return ipq_fail(e, ENOMEM, "out of memory");
-	while ((err = apply_once(kind, whole, hold, e)) == -EAGAIN && now_ms() < end) {
+	/* A second is long for others that change rules: after it the reason is reported. */
+	err = apply_once(kind, whole, 1, hold, e);
+	while (err == -EAGAIN && (left = end - now_ms()) > 0) {
 		if (!noted && who != NULL)
-			text_complain(who, "another program holds the xtables lock: waiting %d s at most",
-				      wait_ms / 1000);
+			text_complain(
+				who,
+				"another program holds the xtables lock: waiting %d s at most, or until a "
+				"signal",
+				wait_ms / 1000);
 		noted = true;
+		err = apply_once(kind, whole, left < 5000 ? (int)(left + 999) / 1000 : 5, hold, e);
 	}
 	free(whole);
 	return err;
@@ -479,14 +509,17 @@ int firewall_lock(const char *who, struct ipq_error *e)
 			fd = probe_bind(true, LOCK_NUMBER);
 		if (fd != -EBUSY)
 			break;
+		if (interrupt_pending())
+			return ipq_fail(e, EINTR, "interrupted by a signal");
 		if (now_ms() - began > LOCK_WAIT_MS)
 			return ipq_fail(e, EBUSY,
 					"another ipq process has been changing its rules for %d s (it holds "
 					"queue %d)",
 					LOCK_WAIT_MS / 1000, LOCK_NUMBER);
-		if (!noted && now_ms() - began > 2000)
-			text_complain(who, "waiting for another ipq process that changes its rules");
-		noted |= now_ms() - began > 2000;
+		if (!noted && now_ms() - began > 1000)
+			text_complain(who, "waiting for another ipq process that changes its rules, or for a "
+					   "signal");
+		noted |= now_ms() - began > 1000;
 		nanosleep(&pause, NULL);
 	}
 	return fd >= 0 ? fd

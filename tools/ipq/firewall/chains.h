@@ -18,6 +18,8 @@
 #define ALL_HOOKS ((1U << HOOKS) - 1)
 
 extern const char *const hook_names[HOOKS];
+/* "prerouting": its name in nftables. */
+const char *hook_lower(unsigned hook, char to[16]);
 
 enum { HELPER_DONE, HELPER_LEFT, HELPER_GONE, HELPERS };
 extern const char *const chain_helpers[HELPERS]; /* "done", "left", "gone" */
@@ -38,6 +40,7 @@ struct ipq_chain {
 	unsigned helpers; /* bit i: its chain NAME-chain_helpers[i] exists */
 	bool bypass;
 	unsigned rules;		      /* in the chain */
+	unsigned targets;	      /* those of them, or of the table, that queue or log */
 	unsigned hooks;		      /* bit i: hook_names[i] jumps to it */
 	unsigned jumps[HOOKS];	      /* how often each does, without a condition */
 	unsigned at[HOOKS];	      /* the place of that jump among the rules of the hook, from 1 */
@@ -46,6 +49,7 @@ struct ipq_chain {
 	unsigned known_count;
 	bool flows;		 /* it leaves decided flows to the kernel: see rules_script.c */
 	uint64_t packets, bytes; /* of such flows, which passed */
+	bool unread;		 /* its rules could not be read */
 	int alive;		 /* 1, 0, or -errno: unknown */
 };
 

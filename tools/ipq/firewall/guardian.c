@@ -13,6 +13,7 @@
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
+#include "common/interrupt.h"
 #include "common/privileges.h"
 #include "firewall/probe.h"
 #include "firewall/rules_script.h"
@@ -44,6 +45,7 @@ static void guard(bool log, int fd)
 	sigset_t all;
 	char done;
 
+	interrupt_from(-1);
 	/*
 	 * Keeps nothing open that the parent had: neither its terminal nor a pipe that another process reads to its
 	 * end.
@@ -82,12 +84,14 @@ int guardian_start(struct rules *r, struct ipq_error *e)
 	return 0;
 }
 
-void guardian_end(struct rules *r)
+void guardian_end(struct rules *r, bool removed)
 {
 	if (r->guardian_fd < 0)
 		return;
+	if (removed)
+		send(r->guardian_fd, "", 1, MSG_NOSIGNAL);
 	close(r->guardian_fd);
 	r->guardian_fd = -1;
-	while (waitpid(r->guardian, NULL, 0) < 0 && errno == EINTR)
+	while (removed && waitpid(r->guardian, NULL, 0) < 0 && errno == EINTR)
 		;
 }

@@ -5,6 +5,7 @@
 #include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
+#include "common/interrupt.h"
 #include "common/subprocess.h"
 #include "common/text.h"
 #include "firewall/probe.h"
@@ -64,6 +65,8 @@ static int open_rules(struct rules *r, struct ipq_error *e)
 	err = chains_read(&r->chains, ALL_KINDS);
 	if (err < 0)
 		return ipq_fail(e, ENOMEM, "out of memory");
+	if (interrupt_pending())
+		return ipq_fail(e, EINTR, "interrupted by a signal");
 	succeed_predecessor(r);
 	return r->options.kind == RULES_LOG || r->mark.mask != 0 ? 0 : rules_choose_mark(r, e);
 }
@@ -75,9 +78,9 @@ static void release_lock(struct rules *r)
 	r->lock = -1;
 }
 
-static void free_rules(struct rules *r)
+static void free_rules(struct rules *r, bool removed)
 {
-	guardian_end(r);
+	guardian_end(r, removed);
 	release_lock(r);
 	chains_free(&r->chains);
 	free(r);
@@ -98,7 +101,7 @@ int rules_open(struct rules **rules, const struct rules_options *options, struct
 	r->lock = r->guardian_fd = -1;
 	err = open_rules(r, e);
 	if (err < 0)
-		free_rules(r);
+		free_rules(r, true);
 	else
 		*rules = r;
 	return err;
@@ -157,7 +160,7 @@ static const char *name_rules(struct rules *r, enum firewall_kind kind)
 
 /* Applies what `write` writes as one transaction. */
 static int apply(struct rules *r, enum firewall_kind kind,
-		 void (*write)(const struct rules *r, enum firewall_kind kind, FILE *script),
+		 void (*write)(const struct rules *r, enum firewall_kind kind, FILE *script), int wait_ms,
 		 struct ipq_error *e)
 {
 	char *script = NULL;
@@ -168,7 +171,7 @@ static int apply(struct rules *r, enum firewall_kind kind,
 	if (f != NULL) {
 		write(r, kind, f);
 		if (fclose(f) == 0)
-			err = firewall_apply(kind, script, CHANGE_WAIT_MS, r->options.who, r->lock, e);
+			err = firewall_apply(kind, script, wait_ms, r->options.who, r->lock, e);
 	}
 	free(script);
 	return err == -ENOMEM ? ipq_fail(e, ENOMEM, "out of memory") : err;
@@ -178,11 +181,11 @@ static int apply(struct rules *r, enum firewall_kind kind,
 static int install_selecting(struct rules *r, enum firewall_kind kind, struct ipq_error *e)
 {
 	struct ipq_error second = { .text = "" };
-	int err = apply(r, kind, script_install, e);
+	int err = apply(r, kind, script_install, CHANGE_WAIT_MS, e);
 
 	if (err < 0 && !firewall_failed_by_chance(err) && !rules_unfiltered(r)) {
 		r->no_match = true;
-		if (apply(r, kind, script_install, &second) == 0)
+		if (apply(r, kind, script_install, CHANGE_WAIT_MS, &second) == 0)
 			return 0;
 		r->no_match = false;
 	}
@@ -227,14 +230,18 @@ static void remove_added(struct rules *r, enum firewall_kind first, enum firewal
 	struct chains now;
 	char what[80];
 
+	interrupt_take();
 	chains_read(&now, 1U << first | 1U << last);
 	for (size_t i = 0; i < now.count; i++) {
 		const struct ipq_chain *c = &now.chain[i];
 
-		if (strcmp(c->name, r->name) == 0 && rules_own_chain(r, c->kind) == NULL &&
-		    chain_remove(c, ALL_HOOKS, CHANGE_WAIT_MS, r->options.who, r->lock, &e) < 0)
-			text_complain(r->options.who, "left: %s; \"ipq clean\" removes it. %s",
-				      chain_describe(c, what, sizeof(what)), e.text);
+		if (strcmp(c->name, r->name) != 0 || rules_own_chain(r, c->kind) != NULL ||
+		    chain_remove(c, ALL_HOOKS, CLOSE_WAIT_MS, r->options.who, r->lock, &e) == 0)
+			continue;
+		r->failed = -EBUSY;
+		text_complain(r->options.who, "left: %s%s; \"ipq clean\" removes it. %s",
+			      chain_describe(c, what, sizeof(what)),
+			      chain_blocks(c) ? ", which drops packets from now on" : "", e.text);
 	}
 	chains_free(&now);
 }
@@ -301,7 +308,8 @@ int rules_install(struct rules *r, uint16_t first, uint16_t last, struct ipq_err
 	r->last = last;
 	if (r->guardian_fd >= 0)
 		send(r->guardian_fd, &first, sizeof(first), MSG_NOSIGNAL);
-	for (unsigned i = 0; i < r->candidates && err < 0 && !firewall_failed_by_chance(err); i++) {
+	for (unsigned i = 0;
+	     i < r->candidates && err < 0 && !firewall_failed_by_chance(err) && r->failed == 0; i++) {
 		err = install_candidate(r, r->candidate[i], where);
 		where = &later; /* of several errors, the first one is reported */
 	}
@@ -309,7 +317,7 @@ int rules_install(struct rules *r, uint16_t first, uint16_t last, struct ipq_err
 		remove_remains(r);
 	r->on_top = false;
 	release_lock(r);
-	return err;
+	return err < 0 && r->failed < 0 ? r->failed : err;
 }
 
 /* ---- changing ------------------------------------------------------------------------------------ */
@@ -324,7 +332,9 @@ static int read_chains(struct rules *r, struct ipq_error *e)
 	chains_free(&r->chains);
 	if (chains_read(&r->chains, kinds) == 0 && (r->chains.unread & kinds) == 0)
 		return 0;
-	return ipq_fail(e, EIO, "the rules of %s could not be read", firewall_tool(r->kind[0]));
+	return interrupt_pending()
+		       ? ipq_fail(e, EINTR, "interrupted by a signal")
+		       : ipq_fail(e, EIO, "the rules of %s could not be read", firewall_tool(r->kind[0]));
 }
 
 /* Takes the lock and reads. */
@@ -348,7 +358,7 @@ static int apply_all(struct rules *r, void (*write)(const struct rules *, enum f
 	for (unsigned k = 0; k < r->families && err == 0; k++) {
 		const struct ipq_chain *own = rules_own_chain(r, r->kind[k]);
 
-		err = apply(r, r->kind[k], write, e);
+		err = apply(r, r->kind[k], write, CHANGE_WAIT_MS, e);
 		r->touched |= err == 0;
 		if (err == 0 && own != NULL) {
 			r->packets += own->packets;
@@ -415,8 +425,10 @@ static int find_missing(const struct rules *r, struct ipq_error *e)
 				"another program removed the rules that send packets here from %s (%s)",
 				hooks_describe(gone, hooks, sizeof(hooks)),
 				chain_describe(&missing, what, sizeof(what)));
-		if (own != NULL && r->kind[k] != FIREWALL_NFT && r->change == SETTLED &&
-		    own->rules - own->known_count != rules_count(r))
+		if (own != NULL &&
+		    (r->kind[k] == FIREWALL_NFT
+			     ? own->targets != (unsigned)__builtin_popcount(r->options.hooks)
+			     : r->change == SETTLED && own->rules - own->known_count != rules_count(r)))
 			return ipq_fail(e, ENOENT, "another program changed the rules in %s",
 					chain_describe(&missing, what, sizeof(what)));
 	}
@@ -438,7 +450,7 @@ static void take_back(struct rules *r, const struct rules *was, int err)
 	forget_old(r);
 	if (err == -EAGAIN && !r->touched)
 		return;
-	if (err == -EAGAIN || apply_all(r, script_chain, &e) < 0)
+	if (err == -EAGAIN || err == -EINTR || apply_all(r, script_chain, &e) < 0)
 		r->change = UNSETTLED;
 }
 
@@ -606,31 +618,67 @@ int rules_check(struct rules *r, struct ipq_error *e)
 
 /* ---- the end ------------------------------------------------------------------------------------- */
 
-static int remove_all(struct rules *r, struct ipq_error *e)
+int rules_stop(struct rules *r)
 {
-	char what[80], hooks[64];
-	int err = begin_change(r, e), failed = 0;
+	int err;
 
+	if (r == NULL || r->families == 0)
+		return 0;
+	r->stopping = true;
+	err = begin_change(r, &r->why);
 	/* A tool may be too slow on a busy machine. */
 	for (int tries = 0; err == -EIO && tries < 3; tries++)
-		err = begin_change(r, e);
-	if (err < 0)
-		return ipq_fail(e, -err, "%s; what is left there can be removed with \"ipq clean\"", e->text);
+		err = begin_change(r, &r->why);
+	for (unsigned k = 0; k < r->families && err >= 0; k++)
+		if (rules_own_chain(r, r->kind[k]) != NULL)
+			err = apply(r, r->kind[k], script_chain, CLOSE_WAIT_MS, &r->why);
+	r->failed = err < 0 ? err : 0;
+	return r->failed;
+}
+
+/* Removes what is there of each family. Another program may have changed it since it was read. */
+static int remove_all(struct rules *r, struct ipq_error *e)
+{
+	int failed = 0;
+
+	for (int tries = 0; tries < 3; tries++) {
+		failed = r->lock < 0 ? begin_change(r, e) : tries > 0 ? read_chains(r, e) : 0;
+		for (unsigned k = 0; k < r->families && r->lock >= 0; k++) {
+			const struct ipq_chain *own = rules_own_chain(r, r->kind[k]);
+			int err = own == NULL ? 0
+					      : chain_remove(own, ALL_HOOKS, CLOSE_WAIT_MS, r->options.who,
+							     r->lock, e);
+
+			failed = err < 0 ? err : failed;
+		}
+		if (failed >= 0 || firewall_failed_by_chance(failed))
+			break;
+	}
+	return failed;
+}
+
+/* Names the rules that are there in spite of an error. 0: none are. */
+static int report_left(struct rules *r, int err, struct ipq_error *e)
+{
+	struct ipq_error unread;
+	char what[80], hooks[64];
+	bool left = false;
+
+	interrupt_take();
+	if (read_chains(r, &unread) < 0)
+		return ipq_fail(e, -err, "rules may be left: \"ipq clean\" removes them. %s", r->why.text);
 	for (unsigned k = 0; k < r->families; k++) {
 		const struct ipq_chain *own = rules_own_chain(r, r->kind[k]);
-		struct ipq_error why;
 
-		err = own != NULL ? chain_remove(own, ALL_HOOKS, CLOSE_WAIT_MS, r->options.who, r->lock, &why)
-				  : 0;
-		if (err < 0)
-			failed = ipq_fail(e, -err, "left: %s (%s)%s; \"ipq clean\" removes it. %s",
-					  chain_describe(own, what, sizeof(what)),
-					  hooks_describe(own->hooks, hooks, sizeof(hooks)),
-					  chain_blocks(own) ? ", which drops packets from now on" : "",
-					  why.text);
+		if (own == NULL)
+			continue;
+		left = true;
+		text_complain(r->options.who, "left: %s (%s)%s; \"ipq clean\" removes it",
+			      chain_describe(own, what, sizeof(what)),
+			      hooks_describe(own->hooks, hooks, sizeof(hooks)),
+			      chain_blocks(own) ? ", which drops packets from now on" : "");
 	}
-	release_lock(r);
-	return failed;
+	return left ? ipq_fail(e, -err, "the rules could not be removed: %s", r->why.text) : 0;
 }
 
 int rules_close(struct rules *r, struct ipq_error *e)
@@ -639,16 +687,20 @@ int rules_close(struct rules *r, struct ipq_error *e)
 
 	if (r == NULL)
 		return 0;
-	err = r->families > 0 ? remove_all(r, e) : 0;
-	if (err == 0 && r->guardian_fd >= 0)
-		send(r->guardian_fd, "", 1, MSG_NOSIGNAL); /* nothing is left to do */
-	free_rules(r);
+	err = r->failed;
+	/* What was waited for once is not waited for again. */
+	if (r->families > 0 && !firewall_failed_by_chance(err))
+		err = remove_all(r, &r->why);
+	release_lock(r);
+	if (err < 0)
+		err = report_left(r, err, e);
+	free_rules(r, err == 0 && r->failed == 0);
 	return err;
 }
 
 void rules_abandon(struct rules *r)
 {
-	free_rules(r);
+	free_rules(r, false);
 }
 
 void rules_print(const struct rules *rules, uint16_t first, uint16_t last, FILE *out)

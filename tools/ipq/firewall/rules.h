@@ -2,7 +2,8 @@
 /*
  * The firewall rules of one ipq process.
  *
- *	rules_open -> (bind a queue that rules_number_free() allows) -> rules_install -> ... -> rules_close
+ *	rules_open -> (bind a queue that rules_number_free() allows) -> rules_install -> ... ->
+ *	rules_stop -> (decide the packets that wait) -> rules_close
  *
  * rules_open takes the lock for changing such rules, reads what other ipq processes have in the firewall and does
  * not change anything. rules_install adds the rules as one transaction for each family, or in no family, and releases
@@ -51,7 +52,10 @@ int rules_parse_hooks(const char *on, unsigned *hooks, struct ipq_error *e);
 /* A mask of 4 to 31 adjacent bits, "0xff000000". 0 or -EINVAL. */
 int rules_parse_mark_bits(const char *text, uint32_t *mask, struct ipq_error *e);
 
-/* Call before threads exist: it may fork. 0 or -errno with a text in *e. */
+/*
+ * Call before threads exist: it may fork. 0 or -errno with a text in *e. All calls return -EINTR when a signal has come
+ * while they waited: see interrupt.h.
+ */
 int rules_open(struct rules **rules, const struct rules_options *options, struct ipq_error *e);
 
 /*
@@ -63,8 +67,8 @@ int rules_number_free(const struct rules *rules, uint16_t number, struct ipq_err
 
 /*
  * The queues (or the group: first == last) must be bound and read by now. Then removes rules of dead processes: those
- * that drop nothing, and, with RULES_QUEUE, those on the same hooks. After an error nothing has changed, or the text
- * names the rules that are left.
+ * that drop nothing, and, with RULES_QUEUE, those on the same hooks. After an error nothing has changed, or the rules
+ * that are left were named on stderr; after -EINTR nothing has.
  */
 int rules_install(struct rules *rules, uint16_t first, uint16_t last, struct ipq_error *e);
 
@@ -104,8 +108,14 @@ int rules_check(struct rules *rules, struct ipq_error *e);
 int rules_restore(struct rules *rules, struct ipq_error *e);
 
 /*
- * Removes the rules and frees. Waits up to 60 s for the xtables lock. 0, or -errno with a text in *e that names the
- * rules that are left. NULL is allowed.
+ * The end, in two steps. From rules_stop on no further packet is queued, and packets that are accepted still meet the
+ * rules that clear their mark. It waits up to 60 s for the xtables lock. 0, or -errno: packets may still be queued.
+ * NULL is allowed.
+ */
+int rules_stop(struct rules *rules);
+/*
+ * After rules_stop: removes the rules and frees. 0, or -errno with a text in *e, after the rules that are left were
+ * named on stderr. NULL is allowed.
  */
 int rules_close(struct rules *rules, struct ipq_error *e);
 

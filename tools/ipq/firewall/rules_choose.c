@@ -121,8 +121,8 @@ int rules_choose_kinds(struct rules *r, struct ipq_error *e)
 	if (via == RULES_NFTABLES && err < 0)
 		return err;
 	nft = err == 0;
-	/* Only iptables can select by a filter. A copy of each packet would cost more than the choice of tables. */
-	if (nft && !(via == RULES_AUTO && log && r->new.count > 0))
+	/* Only iptables can select by a filter, and ends without harm to packets that wait in other queues. */
+	if (nft && !(via == RULES_AUTO && log))
 		r->candidate[r->candidates++] = FIREWALL_NFT;
 	if (via != RULES_NFTABLES && (!nft || log))
 		add_iptables(r);

@@ -27,8 +27,11 @@
  *
  * Without its second condition the first rule would let packets pass us whose mark another rule has restored from the
  * connection. nftables has the same in its own words.
+ *
+ * At the end the rules that queue go first, and those for marks when no packet waits any more: see rules_stop().
+ * When a base chain of nftables is removed, the kernel drops all packets that wait in any queue
+ * (nf_unregister_net_hook), so ours is emptied instead wherever that is possible.
  */
-#include <ctype.h>
 #include <string.h>
 #include "firewall/rules_script.h"
 
@@ -192,6 +195,8 @@ static void put_marks(const struct rules *r, FILE *script)
 		r->name);
 	fprintf(script, "-A %s -m mark --mark 0x%x/0x%x -g %s-gone\n", r->name, gone.mark, gone.mask,
 		r->name);
+	if (r->stopping)
+		return;
 	fprintf(script, "-A %s -m connmark --mark 0x%x/0x%x -j RETURN\n", r->name, left.mark, left.mask);
 	fprintf(script, "-A %s -m connmark --mark 0x%x/0x%x -j DROP\n", r->name, gone.mark, gone.mask);
 }
@@ -206,6 +211,8 @@ static void put_chain(const struct rules *r, enum firewall_kind kind, FILE *scri
 			put_known(r, &r->chains.chain[i], script);
 	if (r->options.kind == RULES_QUEUE)
 		put_marks(r, script);
+	if (r->stopping)
+		return;
 	if (rules_unfiltered(r)) {
 		fprintf(script, "-A %s ", r->name);
 		put_target(r, script);
@@ -238,9 +245,26 @@ static void put_nft_marks(const struct rules *r, FILE *script)
 	struct mark left = mark_left(r->mark), gone = mark_gone(r->mark);
 
 	fprintf(script,
-		"meta mark and 0x%x == 0x%x counter goto left\n\t\tmeta mark and 0x%x == 0x%x goto gone\n"
-		"\t\tct mark and 0x%x == 0x%x counter accept\n\t\tct mark and 0x%x == 0x%x drop\n\t\t",
-		left.mask, left.mark, gone.mask, gone.mark, left.mask, left.mark, gone.mask, gone.mark);
+		"\t\tmeta mark and 0x%x == 0x%x counter goto left\n\t\tmeta mark and 0x%x == 0x%x goto "
+		"gone\n",
+		left.mask, left.mark, gone.mask, gone.mark);
+	if (!r->stopping)
+		fprintf(script,
+			"\t\tct mark and 0x%x == 0x%x counter accept\n\t\tct mark and 0x%x == 0x%x drop\n",
+			left.mask, left.mark, gone.mask, gone.mark);
+}
+
+static void put_nft_target(const struct rules *r, FILE *script)
+{
+	if (r->options.kind == RULES_LOG)
+		fprintf(script, "\t\tlog group %u", r->first);
+	else if (r->first == r->last)
+		fprintf(script, "\t\tqueue num %u", r->first);
+	else
+		fprintf(script, "\t\tqueue num %u-%u", r->first, r->last);
+	if (r->options.kind == RULES_LOG && r->options.snaplen > 0)
+		fprintf(script, " snaplen %u", r->options.snaplen);
+	fputs(r->options.bypass ? " bypass\n" : "\n", script);
 }
 
 static void put_table(const struct rules *r, FILE *script)
@@ -249,26 +273,18 @@ static void put_table(const struct rules *r, FILE *script)
 	if (rules_have_flows(r))
 		put_nft_left(r, script);
 	for (unsigned h = 0; h < HOOKS; h++) {
-		char hook[16] = "";
+		char hook[16];
 
 		if ((r->options.hooks & 1U << h) == 0)
 			continue;
-		for (size_t i = 0; hook_names[h][i] != '\0'; i++)
-			hook[i] = (char)tolower((unsigned char)hook_names[h][i]);
-		fprintf(script, "\tchain %s {\n\t\t", hook);
+		fprintf(script, "\tchain %s {\n", hook_lower(h, hook));
 		if (!r->no_hooks)
-			fprintf(script, "type filter hook %s priority -150;\n\t\t", hook);
+			fprintf(script, "\t\ttype filter hook %s priority -150;\n", hook);
 		if (rules_have_flows(r))
 			put_nft_marks(r, script);
-		if (r->options.kind == RULES_LOG)
-			fprintf(script, "log group %u", r->first);
-		else if (r->first == r->last)
-			fprintf(script, "queue num %u", r->first);
-		else
-			fprintf(script, "queue num %u-%u", r->first, r->last);
-		if (r->options.kind == RULES_LOG && r->options.snaplen > 0)
-			fprintf(script, " snaplen %u", r->options.snaplen);
-		fputs(r->options.bypass ? " bypass\n\t}\n" : "\n\t}\n", script);
+		if (!r->stopping)
+			put_nft_target(r, script);
+		fputs("\t}\n", script);
 	}
 	fputs("}\n", script);
 }
@@ -277,17 +293,25 @@ static void put_table(const struct rules *r, FILE *script)
 
 void script_chain(const struct rules *r, enum firewall_kind kind, FILE *script)
 {
-	if (kind == FIREWALL_NFT)
-		put_table(r, script);
-	else
+	const struct ipq_chain *own = rules_own_chain(r, kind);
+
+	if (kind != FIREWALL_NFT) {
 		put_chain(r, kind, script);
+		return;
+	}
+	if (own != NULL) {
+		fprintf(script, "flush table inet %s\n", r->name);
+		if ((own->hooks & ~r->options.hooks) != 0)
+			chain_removal(own, ~r->options.hooks, script);
+	}
+	put_table(r, script);
 }
 
 void script_install(const struct rules *r, enum firewall_kind kind, FILE *script)
 {
 	const struct ipq_chain *own = rules_own_chain(r, kind);
 
-	if (own != NULL)
+	if (own != NULL && kind != FIREWALL_NFT)
 		chain_removal(own, ALL_HOOKS, script);
 	script_chain(r, kind, script);
 	for (unsigned h = 0; kind != FIREWALL_NFT && h < HOOKS; h++)

@@ -27,6 +27,7 @@ struct rules {
 	bool no_match;		 /* this kernel has no bpf match */
 	bool touched;		 /* a change has succeeded in one family at least */
 	bool no_flows;		 /* it has no connection marks */
+	bool stopping;		 /* no further packet is to be queued: see rules_stop() */
 	/* Chains without hooks: the kernel adds and removes them even for a check, and drops all packets that wait in
 	 * any queue when a hook is removed. */
 	bool no_hooks;
@@ -41,6 +42,8 @@ struct rules {
 	unsigned same;		       /* times that they were found unchanged since */
 	uint64_t generation[FAMILIES]; /* of the tables, when they were found in order */
 	int lock;		       /* -1: not held */
+	int failed;		       /* the result of rules_stop(), */
+	struct ipq_error why;	       /* and its reason */
 	pid_t guardian;
 	int guardian_fd;
 };
@@ -49,8 +52,8 @@ struct rules {
 
 /* Call before threads exist. 0 or -errno with a text in *e. */
 int guardian_start(struct rules *r, struct ipq_error *e);
-/* Lets it end and waits for it. Send it one byte before that if all is removed. */
-void guardian_end(struct rules *r);
+/* removed: no rules are left, and it ends at once. Otherwise it tries to remove them when this process has ended. */
+void guardian_end(struct rules *r, bool removed);
 
 /* Sets r->candidate. 0 or -errno. */
 int rules_choose_kinds(struct rules *r, struct ipq_error *e);

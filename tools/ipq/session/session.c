@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
  * The main thread owns the firewall rules and all signals; each worker owns a queue. To lose no packet, the end has
- * this order: the rules are removed, so that no new packet is queued; the workers empty their queues and decide the
- * packets that they hold; the queues are closed. The order is the same for Ctrl-C, an error and the end of a capture
- * file.
+ * this order: the rules that queue are removed; the workers empty their queues and decide the packets that they hold;
+ * the other rules are removed; the queues are closed. The order is the same for Ctrl-C, an error and the end of a
+ * capture file.
  */
 #include <errno.h>
 #include <poll.h>
@@ -15,6 +15,7 @@
 #include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
+#include "common/interrupt.h"
 #include "common/privileges.h"
 #include "common/service.h"
 #include "common/text.h"
@@ -154,7 +155,7 @@ static int receive(struct worker *w)
 }
 
 /*
- * The rule has been removed: decides the packets that were queued before. Limited in time, because a rule of another
+ * Decides the packets that were queued before the rules were removed. Limited in time, because a rule of another
  * program may feed the queue. The kernel holds copies for LOG_FLUSH_MS before it sends them.
  */
 static void drain(struct worker *w)
@@ -186,7 +187,7 @@ static void *work(void *arg)
 	if (w->error == -ENODATA) {
 		note_unread(w);
 		w->error = 0;
-	} else if (w->error == 0 && !s->virtual_time) {
+	} else if (w->error == 0 && !s->virtual_time && !s->fed) {
 		drain(w);
 	}
 	if (s->handler->finish != NULL)
@@ -212,6 +213,16 @@ void session_wake_all(struct session *s)
 
 /* ---- start and end ------------------------------------------------------------------------------- */
 
+/* The start has failed. If that is because of a signal, it is no failure. */
+static int start_failed(struct session *s, int err, const char *text)
+{
+	if (err != -EINTR && !interrupt_pending())
+		return complain(s, text);
+	s->interrupted = true;
+	text_note("ipq %s: interrupted while it started; no rule was added\n", s->command->name);
+	return 0;
+}
+
 static int open_rules(struct session *s)
 {
 	struct ipq_error e = { .text = "" };
@@ -227,10 +238,12 @@ static int open_rules(struct session *s)
 					 .filters = s->filters,
 					 .dry = s->dry_run };
 	struct mark repeat;
+	int err;
 
 	name_of(s, s->name);
-	if (rules_open(&s->rules, &options, &e) < 0)
-		return complain(s, e.text);
+	err = rules_open(&s->rules, &options, &e);
+	if (err < 0)
+		return start_failed(s, err, e.text);
 	repeat = rules_mark(s->rules);
 	s->repeat_mark = repeat.mark;
 	s->repeat_mask = repeat.mask;
@@ -407,21 +420,22 @@ static bool wants_progress(struct session *s)
 	return true;
 }
 
-static void take_signal(struct session *s, int fd)
+/* SIGHUP, SIGUSR1 and SIGUSR2, unless they end the session. */
+static void take_request(struct session *s, int fd)
 {
 	struct signalfd_siginfo info;
 
-	if (read(fd, &info, sizeof(info)) != (ssize_t)sizeof(info))
-		return;
-	if (info.ssi_signo == SIGHUP || info.ssi_signo == SIGUSR1 || info.ssi_signo == SIGUSR2) {
-		if (s->handler->signal != NULL)
-			s->handler->signal(s, (int)info.ssi_signo);
-		else if (info.ssi_signo == SIGHUP)
-			s->interrupted = true;
-	} else {
-		s->interrupted = true;
+	if (read(fd, &info, sizeof(info)) == (ssize_t)sizeof(info) && s->handler->signal != NULL)
+		s->handler->signal(s, (int)info.ssi_signo);
+}
+
+static bool is_stopping(struct session *s)
+{
+	if (interrupt_pending()) {
+		interrupt_take();
+		s->stopping = s->interrupted = true;
 	}
-	s->stopping |= s->interrupted;
+	return s->stopping;
 }
 
 /* Once: the same state is not reported again. */
@@ -467,6 +481,8 @@ static void check_rules(struct session *s)
 	if (s->rules == NULL || now - s->checked < 1000000000)
 		return;
 	err = rules_check(s->rules, &e);
+	if (interrupt_pending())
+		return;
 	repeat = rules_mark(s->rules);
 	s->repeat_mask = repeat.mask;
 	s->keeps_flows = rules_keep_flows(s->rules);
@@ -504,26 +520,21 @@ void session_accept(struct worker *w, const struct ipq_packet *packet, struct ip
 	verdict->mark = (want & ~mask) | mark;
 }
 
-void session_accept_late(const struct session *s, struct ipq_verdict *verdict)
-{
-	if (atomic_load_explicit(&s->repeat_mark, memory_order_relaxed) == 0)
-		verdict->mark &= ~atomic_load_explicit(&s->repeat_mask, memory_order_relaxed);
-}
-
-static void wait_for_end(struct session *s, int signals)
+static void wait_for_end(struct session *s, int requests)
 {
 	int64_t began = clock_ns(CLOCK_MONOTONIC);
 	bool progress = wants_progress(s);
 
-	while (!s->stopping && atomic_load(&s->ended) == 0) {
-		struct pollfd p[3] = { { .fd = signals, .events = POLLIN },
+	while (!is_stopping(s) && atomic_load(&s->ended) == 0) {
+		struct pollfd p[4] = { { .fd = requests, .events = POLLIN },
 				       { .fd = s->wake_fd, .events = POLLIN },
-				       { .fd = s->needs_reader ? STDOUT_FILENO : -1 } };
+				       { .fd = s->needs_reader ? STDOUT_FILENO : -1 },
+				       { .fd = interrupt_fd(), .events = POLLIN } };
 		eventfd_t ignored;
 
-		poll(p, 3, progress ? 250 : 1000);
+		poll(p, 4, progress ? 250 : 1000);
 		if (p[0].revents != 0)
-			take_signal(s, signals);
+			take_request(s, requests);
 		if (p[1].revents != 0)
 			eventfd_read(s->wake_fd, &ignored);
 		s->stopping |= (p[2].revents & (POLLERR | POLLHUP)) != 0;
@@ -571,12 +582,12 @@ static void keep_queues(const struct session *s)
 	}
 }
 
-static int run(struct session *s, void *const *context, int signals)
+static int run(struct session *s, void *const *context, int requests)
 {
 	struct ipq_error e = { .text = "" };
-	int status = s->hooks != 0 ? open_rules(s) : 0;
+	int status = s->hooks != 0 ? open_rules(s) : 0, err = 0;
 
-	if (status != 0)
+	if (status != 0 || s->interrupted)
 		return status;
 	if (s->dry_run) {
 		unsigned first = s->queue_given ? s->queue_first : FIRST_QUEUE;
@@ -592,9 +603,10 @@ static int run(struct session *s, void *const *context, int signals)
 		return complain(s, "no thread could be started: too many processes?");
 	if (start_workers(s) != 0)
 		return 1;
-	if (s->rules != NULL &&
-	    rules_install(s->rules, (uint16_t)s->queue_first, (uint16_t)s->queue_last, &e) < 0)
-		return complain(s, e.text);
+	if (s->rules != NULL)
+		err = rules_install(s->rules, (uint16_t)s->queue_first, (uint16_t)s->queue_last, &e);
+	if (err < 0)
+		return start_failed(s, err, e.text);
 	s->keeps_flows = s->rules != NULL && rules_keep_flows(s->rules);
 	if (s->flows && s->rules != NULL && !s->keeps_flows)
 		complain(s, "this kernel has no connection marks: packets of decided flows are queued, too");
@@ -603,20 +615,18 @@ static int run(struct session *s, void *const *context, int signals)
 		s->handler->started(s);
 	keep_queues(s);
 	service_notify("READY=1");
-	wait_for_end(s, signals);
+	wait_for_end(s, requests);
 	service_notify("STOPPING=1");
 	return 0;
 }
 
 /*
- * Removes the rules. After an error, rules that must stay closed remain, so that a packet that causes the error does
- * not open them. Returns 1 if something is left.
+ * From here on no packet is queued. But after an error, rules that must stay closed remain, so that a packet that causes
+ * the error does not open them. Returns 1 if they do.
  */
-static int close_rules(struct session *s)
+static int stop_rules(struct session *s)
 {
-	struct ipq_error e;
 	bool failed = false;
-	int err;
 
 	for (unsigned i = 0; i < s->workers && s->worker != NULL; i++)
 		failed |= s->worker[i].started && atomic_load(&s->ended) > 0 && s->worker[i].error < 0;
@@ -629,37 +639,56 @@ static int close_rules(struct session *s)
 			"filter on the same hook again, or remove them: ipq clean");
 	}
 	session_count_passed(s);
-	err = rules_close(s->rules, &e);
-	s->rules = NULL;
-	if (err < 0)
-		return complain(s, e.text);
-	s->repeat_mark = 0;
+	s->keeps_flows = false;
+	s->fed = rules_stop(s->rules) < 0;
 	return 0;
+}
+
+/* Returns 1 if rules are left. */
+static int close_rules(struct session *s)
+{
+	struct ipq_error e;
+	int err = rules_close(s->rules, &e);
+
+	s->rules = NULL;
+	return err < 0 ? complain(s, e.text) : 0;
+}
+
+/* A descriptor for signals of this set, which are blocked. */
+static int open_signals(const int *signo, size_t n)
+{
+	sigset_t set;
+
+	sigemptyset(&set);
+	for (size_t i = 0; i < n; i++)
+		sigaddset(&set, signo[i]);
+	sigprocmask(SIG_BLOCK, &set, NULL);
+	return signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
 }
 
 int session_run(struct session *s, void *const *context)
 {
-	sigset_t set;
-	int signals, status, left;
+	/* SIGHUP ends a session that cannot reload. */
+	static const int ends[] = { SIGINT, SIGTERM, SIGQUIT, SIGHUP },
+			 others[] = { SIGUSR1, SIGUSR2, SIGHUP };
+	bool reloads = s->handler->signal != NULL;
+	int interrupts = open_signals(ends, reloads ? 3 : 4),
+	    requests = open_signals(others, reloads ? 3 : 2);
+	int status, left;
 
-	sigemptyset(&set);
-	sigaddset(&set, SIGINT);
-	sigaddset(&set, SIGTERM);
-	sigaddset(&set, SIGQUIT);
-	sigaddset(&set, SIGHUP);
-	sigaddset(&set, SIGUSR1);
-	sigaddset(&set, SIGUSR2);
-	sigprocmask(SIG_BLOCK, &set, NULL);
 	/* If the reader closes the pipe, the write fails, and the session ends in order. */
 	signal(SIGPIPE, SIG_IGN);
-	signals = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
 	s->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-	if (signals < 0 || s->wake_fd < 0)
+	if (interrupts < 0 || requests < 0 || s->wake_fd < 0)
 		return complain(s, strerror(errno));
-	status = run(s, context, signals);
-	left = close_rules(s);
+	interrupt_from(interrupts);
+	status = run(s, context, requests);
+	left = stop_rules(s);
 	join_workers(s);
-	close(signals);
+	left |= close_rules(s);
+	interrupt_from(-1);
+	close(interrupts);
+	close(requests);
 	if (s->came_back > 0)
 		text_complain(s->name, "%llu accepted packets came back because rules were missing",
 			      (unsigned long long)s->came_back);

@@ -92,7 +92,7 @@ struct session {
 	unsigned workers;
 	bool virtual_time; /* packets come from a capture file */
 	struct rules *rules;
-	_Atomic uint32_t repeat_mark, repeat_mask; /* see session_accept(); mark 0: our rules are gone */
+	_Atomic uint32_t repeat_mark, repeat_mask; /* see session_accept() */
 	_Atomic uint64_t came_back;		   /* packets that had our mark already */
 	_Atomic bool keeps_flows;		   /* the rules leave decided flows to the kernel */
 	uint64_t passed, passed_bytes;		   /* packets of such flows: see session_count_passed() */
@@ -100,8 +100,9 @@ struct session {
 	int missing;				   /* the result that was reported */
 	int wake_fd;				   /* eventfd: a worker has ended, or session_stop() */
 	_Atomic bool stopping;			   /* the session is to end */
-	_Atomic bool leaving;			   /* the rules are gone: workers empty their queues */
-	bool interrupted;			   /* by a signal */
+	_Atomic bool leaving; /* no packet is queued any more: workers empty their queues */
+	_Atomic bool fed;     /* or the rules could not be removed: packets come for ever */
+	bool interrupted;     /* by a signal */
 	_Atomic unsigned ended;
 	int error;
 };
@@ -133,8 +134,6 @@ void session_close(struct session *s);
  * verdicts, nor accept where this is not needed (nftables, a capture file, the user's own rules).
  */
 void session_accept(struct worker *w, const struct ipq_packet *packet, struct ipq_verdict *verdict);
-/* Has to be called when such a verdict is given later: the rules that clear our mark may be gone. */
-void session_accept_late(const struct session *s, struct ipq_verdict *verdict);
 
 /* rules_extend() on the session's rules; with --keep-rules it adds them again before that if they are missing. */
 int session_extend_rules(struct session *s, const struct bpf_program *filter, size_t filters,
