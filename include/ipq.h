@@ -344,8 +344,8 @@ int ipq_decide_flow(struct ipq_queue *q, const struct ipq_packet *packet,
 		    const struct ipq_flow_verdict *verdict);
 
 /*
- * Forgets one decided flow (either direction's tuple), or all: their next packets are returned to the program. Removes
- * the marks of connections, too, which takes a few system calls, for ipq_forget_flows() two for each connection. 0,
+ * Forgets one decided flow (either direction's tuple), or all: their next packets are returned to the program. Also
+ * removes the marks of connections, with a few system calls; ipq_forget_flows() makes two for each connection. 0,
  * -ENOENT (no such flow was decided), -EINVAL (tuple), or what the kernel's conntrack interface answered.
  */
 int ipq_forget_flow(struct ipq_queue *q, const struct ipq_tuple *tuple);

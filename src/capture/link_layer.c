@@ -34,7 +34,7 @@ static bool has(const struct frame *f, size_t len, size_t n)
 	return n <= len - f->link_len;
 }
 
-/* IPv4 or IPv6 by its first byte. */
+/* Raw IP: the first byte shows whether it is IPv4 or IPv6. */
 static bool parse_version(const uint8_t *data, size_t len, struct frame *f)
 {
 	if (!has(f, len, 1))
@@ -194,7 +194,7 @@ static bool parse_loopback(const uint8_t *data, size_t len, struct frame *f)
 	return true;
 }
 
-/* With or without the HDLC address and control fields. */
+/* PPP, with or without the HDLC address and control fields. */
 static bool parse_ppp(const uint8_t *data, size_t len, struct frame *f)
 {
 	if (len >= 2 && data[0] == 0xff && data[1] == 3)
@@ -415,7 +415,7 @@ const char *frame_link_name(uint32_t type)
 	return "";
 }
 
-/* Length by the IP header; 0 if it has none (segmentation offload, a jumbogram) or an impossible one. */
+/* The length in the IP header; 0 if there is none (segmentation offload, a jumbogram) or it is impossible. */
 static size_t ip_length(const uint8_t *ip, uint8_t family)
 {
 	size_t len;

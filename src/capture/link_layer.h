@@ -12,7 +12,7 @@
 
 struct frame;
 
-/* As in files. */
+/* The values in capture files. */
 enum frame_link_type {
 	LINKTYPE_NULL = 0,
 	LINKTYPE_ETHERNET = 1,

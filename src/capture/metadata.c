@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * What a record has besides its frame: hook, mark and interfaces.
+ * The metadata of a record: hook, mark and interfaces.
  *
- * Recordings of ipq have them in a custom option of pcapng (code 2988, a text), with netfilter's private
- * enterprise number: "ipq" and words hook=NAME, indev=NAME, outdev=NAME, mark=NUMBER, verdict=NAME. In NFLOG
- * captures, hook and mark are in the frame. Otherwise the interface has the name that the file gives it. Options of
- * the source take precedence, its defaults come last.
+ * Recordings of ipq have them in a custom option of pcapng (code 2988, a text), with netfilter's private enterprise
+ * number: "ipq" and words hook=NAME, indev=NAME, outdev=NAME, mark=NUMBER, verdict=NAME. In NFLOG captures, hook and
+ * mark are in the frame. Otherwise the interface has the name that the file gives it. Options of the source take
+ * precedence, its defaults come last.
  */
 #include <stdio.h>
 #include <stdlib.h>

@@ -14,7 +14,7 @@
 
 /* ---- when the next packet comes ----------------------------------------------------------------- */
 
-/* When the record at hand is to be delivered, by CLOCK_MONOTONIC. 0: now. Receiver only. */
+/* The time at which the record at hand is due, by CLOCK_MONOTONIC; 0: now. Called by the receiver only. */
 static int64_t due(struct pcap_source *p)
 {
 	int64_t stamp, at;
@@ -41,7 +41,7 @@ static bool is_due(struct pcap_source *p)
 	return at == 0 || at <= now_ns();
 }
 
-/* Receiver only, lock held. The order is that of next_packet(). */
+/* Selects the event to wait for, in the order of next_packet(). Called by the receiver only, with the lock held. */
 static void wait_for_next(struct pcap_source *p)
 {
 	int64_t at = p->at_hand ? due(p) : 0;
@@ -143,7 +143,7 @@ static void fill_packet(struct pcap_source *p, const struct held *h, const struc
 		fill_payload(p, h, slot, index, at, packet);
 }
 
-/* Lock held. */
+/* Delivers a packet. Called with the lock held. */
 static void deliver(struct pcap_source *p, struct held *h, const struct iovec *slot, unsigned index,
 		    struct ipq_packet *packet)
 {

@@ -91,7 +91,7 @@ static int repeat_packet(struct pcap_source *p, struct held *h, const struct sou
 	return 0;
 }
 
-/* 0, or -errno with the packet still waiting. */
+/* Carries out a verdict. 0, or -errno; then the packet still waits. */
 static int decide_one(struct pcap_source *p, struct held *h, const struct source_verdict *v)
 {
 	bool too_long = (v->present & IPQ_SET_PAYLOAD) != 0 && v->payload_len > SOURCE_FILE_PACKET_MAX;

@@ -188,7 +188,7 @@ __cancelled_frame static inline struct read_result read_into(struct classic *c, 
 	return classic_read_done(classic_deliver(c, &p, known, buf, len));
 }
 
-/* For a reader that does not have the scratch memory. */
+/* Reads for a thread that does not have the scratch memory. */
 __noinline __cancelled_frame static struct read_result
 read_with_own_memory(struct classic *c, unsigned char *buf, size_t len, int timeout_ms)
 {

@@ -418,7 +418,7 @@ void host_release_source(struct host *h)
 	detach(h, engine_detach);
 }
 
-/* For a program that exits without destroying its handles: packets on their way to a file must be written. */
+/* A program may exit without destroying its handles: writes the packets that are on their way to a file. */
 __attribute__((destructor)) static void end_hosts(void)
 {
 	struct host *h;

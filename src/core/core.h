@@ -55,7 +55,7 @@ void queue_expect_unknown_pending(struct ipq_queue *q);
 /* Calls refused for each refused verdict, too. ipq_queue_recv returns 0 then, without waiting any longer. */
 void queue_on_refused(struct ipq_queue *q, source_refused refused, void *context);
 
-/* As ipq_decide(). In a capture file, the packet's record gets this time (ns since 1970). */
+/* Does the same as ipq_decide(). In a capture file, the packet's record gets this time (ns since 1970). */
 int queue_decide_at(struct ipq_queue *q, const struct ipq_packet *packet, const struct ipq_verdict *verdict,
 		    int64_t time);
 
@@ -83,8 +83,7 @@ void queue_ask_flows(struct ipq_queue *q, const struct queue_flow_rules *rules, 
 /* If the packet belongs to a decided flow, gives it the verdict of the flow. Returns whether it did. */
 bool queue_decided_flow(struct ipq_queue *q, const struct ipq_packet *packet);
 
-/* What was decided on the packet when it was recorded, such as "drop"; "": unknown. Valid until the next
- * receive. */
+/* The verdict on the packet when it was recorded, such as "drop"; "": unknown. Valid until the next receive. */
 const char *queue_recorded_verdict(const struct ipq_queue *q, const struct ipq_packet *packet);
 
 /* The queue's own counters, without those of the source. Only in the thread that uses the queue. */

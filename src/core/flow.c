@@ -47,7 +47,10 @@ static int accept_early(struct ipq_queue *q, const struct ipq_packet *packet,
 			  (struct ipq_verdict){ .code = IPQ_ACCEPT, .present = v->present, .mark = v->mark });
 }
 
-/* Also for a packet that was received together with the one that decided the flow. */
+/*
+ * Gives the packet the decision of its flow. It may have been received together with the packet that decided the
+ * flow.
+ */
 static int keep_decision(struct ipq_queue *q, struct flow *f, const struct ipq_packet *packet, int64_t now)
 {
 	return f->code == IPQ_DROP ? flows_drop(q, f, packet, now) : flows_accept(q, f, packet);

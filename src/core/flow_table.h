@@ -47,10 +47,10 @@ struct flow_table {
 
 /* The key of a packet. False: it has none (fragment, ICMP error, cut before the ports). *opens: a TCP SYN. */
 bool flow_key_of_packet(struct flow_key *key, const struct ipq_packet *packet, bool *opens);
-/* False: not an IPv4 or IPv6 tuple. */
+/* The key of a tuple. False: it is not IPv4 or IPv6. */
 bool flow_key_of_tuple(struct flow_key *key, const struct ipq_tuple *tuple);
 
-/* 0 or -ENOMEM. max: at most FLOW_TABLE_MAX. */
+/* Creates an empty table. max: at most FLOW_TABLE_MAX. 0 or -ENOMEM. */
 #define FLOW_TABLE_MAX (1U << 24)
 int flow_table_init(struct flow_table *t, uint32_t max);
 void flow_table_free(struct flow_table *t);

@@ -107,7 +107,7 @@ static bool goes_on(struct member *m)
 	return true;
 }
 
-/* One batch. 0 or -errno. */
+/* Receives and handles one batch. 0 or -errno. */
 static int handle(struct member *m)
 {
 	struct ipq_group *g = m->group;
@@ -174,7 +174,7 @@ static int start_thread(struct member *m)
 	return -err;
 }
 
-/* In a thread that ends inside the handler, or is cancelled: another one takes its place. */
+/* Runs when a thread ends inside the handler or is cancelled: starts another one in its place. */
 static void ended(void *arg)
 {
 	struct member *m = arg;

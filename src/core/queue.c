@@ -72,7 +72,7 @@ void queue_on_refused(struct ipq_queue *q, source_refused refused, void *context
 	q->refused_context = context;
 }
 
-/* Not a multiple of 4 KiB: see SOURCE_SLOT_SIZE. */
+/* Bytes of a slot: not a multiple of 4 KiB, see SOURCE_SLOT_SIZE. */
 static size_t slot_size_for(const struct ipq_options *o)
 {
 	size_t payload = o->flags & IPQ_O_META_ONLY ? 0 : o->copy_range != 0 ? o->copy_range : 65536;
@@ -460,7 +460,7 @@ __noinline static int receive_moderated(struct ipq_queue *q, struct ipq_packet *
 	return n < 0 || q->refusal_reported ? n : receive_within(q, packet, max, timeout_ms);
 }
 
-/* No memory to record these packets as waiting. Drops them, so that no batch verdict accepts them. */
+/* There is no memory to record these packets as waiting. Drops them, so that no batch verdict accepts them. */
 static int drop_unrecorded(struct ipq_queue *q, const struct ipq_packet *packet, unsigned n)
 {
 	unsigned i;

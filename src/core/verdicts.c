@@ -154,7 +154,7 @@ __cold static int make_room(struct verdicts *v)
 	return 0;
 }
 
-/* Its index, or -ENOMEM. */
+/* Stores a verdict in extra[]. Returns its index, or -ENOMEM. */
 __noinline static int keep_extra(struct verdicts *v, const struct source_verdict *extra)
 {
 	struct source_verdict *grown = grow(v->extra, v->extra_count, &v->extra_room, sizeof(*v->extra));

@@ -87,7 +87,7 @@ int ipq_checksum_verify(const void *packet, size_t len)
 			       ? wrong
 			       : wrong | IPQ_CHECKSUM_TRANSPORT_WRONG;
 	if ((e.protocol == IPPROTO_UDP || e.protocol == IPPROTO_UDPLITE) && !get16(e.data + e.checksum)) {
-		/* None given: right for UDP over IPv4 alone. */
+		/* The packet has no checksum, which only UDP over IPv4 allows. */
 		if (e.version != 4 || e.protocol != IPPROTO_UDP)
 			wrong |= IPQ_CHECKSUM_TRANSPORT_WRONG;
 	} else if (transport_sum(&e) != UINT16_MAX) {

@@ -57,7 +57,7 @@ static void checksum_adjust(uint8_t *field, uint16_t change, uint16_t zero)
 
 	memcpy(&check, field, sizeof(check));
 	check = (uint16_t)~sum_fold((uint64_t)(uint16_t)~check + change);
-	/* Both zeros are equal in the arithmetic, but not for receivers. */
+	/* 0 and 0xffff are equal in the arithmetic, but receivers distinguish them. */
 	if (!check || check == UINT16_MAX)
 		check = zero;
 	memcpy(field, &check, sizeof(check));

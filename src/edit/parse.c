@@ -105,7 +105,7 @@ static int parse_ipv6_option(struct ipq_edit *e, size_t at, size_t len)
 	return 0;
 }
 
-/* Of a hop-by-hop or destination options header. */
+/* Parses the options of a hop-by-hop or destination options header. */
 static int parse_ipv6_options(struct ipq_edit *e, size_t at, size_t end)
 {
 	size_t len;

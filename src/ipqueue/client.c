@@ -167,7 +167,7 @@ void client_free_ended(struct engine *e)
 
 /* ---- answers ---------------------------------------------------------------------------------- */
 
-/* error 0 acknowledges. The answer is lost if the client does not read. */
+/* Sends an answer; error 0 is an acknowledgement. It is lost if the client does not read. */
 static void answer(struct engine *e, const struct client *c, int error, const void *request, size_t quote)
 {
 	size_t len = wire_put_error(e->answer, error, c->pid, request, quote);
@@ -356,7 +356,9 @@ static int set_verdict(struct engine *e, struct family *f, const struct client *
 	return 0;
 }
 
-/* 0 or a positive errno, checked in ip_queue's order. *silent: no answer, whatever the request. */
+/*
+ * Carries out a request, with checks in ip_queue's order. 0 or a positive errno. *silent: send no answer in any case.
+ */
 static int do_request(struct engine *e, struct client *c, const struct wire_request *r, bool too_short,
 		      const void *request, bool *silent)
 {
@@ -384,8 +386,10 @@ static int do_request(struct engine *e, struct client *c, const struct wire_requ
 	return r->type == IPQM_VERDICT ? set_verdict(e, f, c, r, request) : EINVAL;
 }
 
-/* One datagram. Only its first message counts; len may exceed the buffer. 0 or the positive errno of the
- * refusal. */
+/*
+ * Serves one datagram, of which only the first message counts. len may exceed the buffer. 0 or the positive errno of
+ * the refusal.
+ */
 static int serve(struct engine *e, struct client *c, const void *request, size_t len)
 {
 	struct wire_request r;
@@ -415,7 +419,10 @@ static int serve(struct engine *e, struct client *c, const void *request, size_t
 	return err;
 }
 
-/* The number of datagrams, less than BATCH when there are no more; -1: the socket has ended. */
+/*
+ * Serves up to BATCH datagrams. Returns their number, less than BATCH when there are no more; -1: the socket has
+ * ended.
+ */
 static int serve_batch(struct engine *e, struct client *c)
 {
 	/* With MSG_TRUNC, msg_len is the length before truncation. */

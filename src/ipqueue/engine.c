@@ -116,7 +116,7 @@ static void send_eof_after_failure(struct engine *e)
 	e->eof_sent = true;
 }
 
-/* No owner has come: the packets that were held are dropped, and all others until there is one. */
+/* The wait for an owner has timed out: drops the held packets, and all others until there is an owner. */
 static void end_grace(struct engine *e)
 {
 	unsigned i;
@@ -152,7 +152,7 @@ static void deliver_batch(struct engine *e, unsigned n, bool new)
 	engine_flush(e);
 }
 
-/* One batch. Returns whether there may be more. */
+/* Receives and delivers one batch. Returns whether there may be more. */
 static bool receive(struct engine *e)
 {
 	int n;
@@ -171,8 +171,8 @@ static bool receive(struct engine *e)
 }
 
 /*
- * Before a new mode and before a refusal: ip_queue's messages came in the order of events, and each packet in the mode
- * in which it was queued. A capture file has no such order.
+ * Receives the packets in the source before a new mode or a refusal: ip_queue's messages came in the order of events,
+ * and each packet in the mode in which it was queued. A capture file has no such order.
  */
 static void receive_earlier(struct engine *e)
 {
@@ -457,7 +457,7 @@ static int allocate(struct engine *e)
 {
 	unsigned i;
 
-	/* Mostly address space: pages are used only by large packets and requests. */
+	/* This is mostly address space: only large packets and requests use all of its pages. */
 	e->slots = malloc((size_t)BATCH * SLOT_SIZE);
 	e->requests = malloc((size_t)BATCH * REQUEST_ROOM);
 	e->request = malloc(REQUEST_ROOM);
@@ -529,7 +529,7 @@ int engine_open(struct engine **engine, struct source *source, const struct engi
 	for (i = 0; i < 2; i++) {
 		e->family[i].af = i == 0 ? AF_INET : AF_INET6;
 		e->family[i].queue_max = QUEUE_LENGTH;
-		/* Those of a queue of our own wait for the next owner only, not for the first one. */
+		/* Packets of a live queue do not wait for a first owner, only for the next one with `keep`. */
 		e->family[i].owner_decided = !e->patient;
 	}
 	if (options != NULL) {

@@ -97,7 +97,7 @@ bool engine_lives(const struct engine *engine);
 /* A forked child calls this before it first steps the engine that its parent has stepped: takes over the
  * parent's state. */
 void engine_resume(struct engine *engine);
-/* For fork handlers: between these no other thread is inside the engine. */
+/* Called by fork handlers: between these calls no other thread is inside the engine. */
 void engine_lock(struct engine *engine);
 void engine_unlock(struct engine *engine);
 /* Makes the current or the next engine_step return. Async-signal-safe. */
@@ -117,9 +117,12 @@ struct engine_counters {
 	uint64_t accepted, dropped, replaced; /* by verdict */
 	uint64_t wrong_family;		      /* dropped: no program has asked for this family */
 };
-/* Of one family: the values of /proc/net/ip_queue, and more. For other families only wrong_family is set. */
+/*
+ * The counters of one family: the values of /proc/net/ip_queue, and more. For other families only wrong_family is
+ * set.
+ */
 void engine_counts(struct engine *engine, uint8_t family, struct engine_counters *counts);
-/* What /proc/net/ip_queue or, for AF_INET6, ip6_queue showed. Returns its length, as snprintf does. */
+/* The text of /proc/net/ip_queue or, for AF_INET6, ip6_queue. Returns its length, as snprintf does. */
 int engine_proc_text(struct engine *engine, uint8_t family, char *buf, size_t room);
 /* Packets that were lost before the engine received them. 0 or -errno. */
 int engine_source_counts(struct engine *engine, struct source_counts *counts);

@@ -7,7 +7,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/* All zero is the empty set. */
+/* A struct of zeros is the empty set. */
 struct idset {
 	uint64_t *slot; /* USED | id, or 0 */
 	size_t mask;	/* slots - 1, slots is a power of two; 0: none allocated */
@@ -19,7 +19,7 @@ struct idset {
 int idset_reserve(struct idset *set, size_t more);
 /* Room must be reserved. Adding an id twice has no effect. */
 void idset_add(struct idset *set, uint32_t id);
-/* False when id is not in the set. */
+/* Removes an id. False: it is not in the set. */
 bool idset_remove(struct idset *set, uint32_t id);
 /* Removes any id; false when the set is empty. Start with *cursor 0; do not add between calls. */
 bool idset_take(struct idset *set, size_t *cursor, uint32_t *id);

@@ -27,7 +27,7 @@
 /* A slot for a packet: room for the message's head before the payload, and for the padding after it. */
 #define SLOT_FRONT 128
 #define SLOT_SIZE (SLOT_FRONT + SOURCE_SLOT_SIZE + 64)
-/* How much of a verdict is kept in case the source refuses it: a whole one if it has no replacement. */
+/* Bytes of a verdict that are kept in case the source refuses it: all of it, except a replacement. */
 #define KEPT_ROOM 64
 #define KEPT 1024
 #define BUCKETS 4096 /* of undecided packets, by id */
@@ -63,7 +63,7 @@ struct family {
 	uint32_t queue_max;
 	struct idset waiting;
 	struct engine_counters counts; /* only what counts up */
-	/* With engine_options.keep: the settings of the last peer, and see undecided.c. */
+	/* Used with engine_options.keep: the settings of the last peer, and the lists of undecided.c. */
 	enum copy_mode last_mode;
 	uint32_t last_range;
 	struct undecided *oldest, *newest, *again, *bucket[BUCKETS];
@@ -199,7 +199,7 @@ void engine_restore_state(struct engine *e);
 /* undecided.c */
 /* Copies a packet, if the engine keeps copies. offered: the owner has it. Returns whether there is a copy. */
 bool undecided_add(struct engine *e, struct family *f, const struct ipq_packet *p, bool offered);
-/* False: there is no copy. */
+/* Removes the copy of a packet. False: there is none. */
 bool undecided_remove(struct family *f, uint32_t id);
 bool undecided_has(struct family *f, uint32_t id);
 /* The owner has it now. Returns whether no owner had it before. */

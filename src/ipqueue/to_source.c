@@ -61,7 +61,7 @@ static void wanted(const struct engine *e, struct source_config *config)
 	config->receive_buffer = length > RECEIVE_BUFFER_MAX ? RECEIVE_BUFFER_MAX : (uint32_t)length;
 }
 
-/* By members: padding has no defined value. */
+/* Compares the members, because padding has no defined value. */
 bool engine_same_config(const struct source_config *a, const struct source_config *b)
 {
 	return a->mode == b->mode && a->range == b->range && a->queue_length == b->queue_length &&

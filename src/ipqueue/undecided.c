@@ -28,7 +28,7 @@ static struct undecided **bucket(struct family *f, uint32_t id)
 	return at;
 }
 
-/* Without memory for a copy, a packet is dropped when its client ends. */
+/* If there is no memory for a copy, the packet is dropped when its client ends. */
 bool undecided_add(struct engine *e, struct family *f, const struct ipq_packet *p, bool offered)
 {
 	struct undecided **at = bucket(f, p->id), *u;
@@ -124,7 +124,7 @@ void undecided_store(struct engine *e)
 	}
 }
 
-/* How many packets of the family engine_deliver() can finish now. */
+/* The number of packets of the family that engine_deliver() can finish now. */
 static unsigned room(const struct engine *e, const struct family *f)
 {
 	const struct family *other = &e->family[f == &e->family[0]];

@@ -344,7 +344,7 @@ static int nflog_configure(struct source *s, const struct source_config *c, stru
 
 /* ---- packets ------------------------------------------------------------------------------------- */
 
-/* The next datagram. 1, 0: none is there, or -errno. */
+/* Receives the next datagram. 1; 0: there is none; or -errno. */
 static int fetch(struct nflog *q)
 {
 	struct early *early = q->early;
@@ -404,7 +404,7 @@ static void note_number(struct nflog *q, const struct nflog_message *m)
 	q->next = m->seq + 1;
 }
 
-/* One message. True: *p is a packet. */
+/* Reads one message. True: *p is a packet. */
 static bool take_message(struct nflog *q, const struct iovec *slot, struct ipq_packet *p)
 {
 	unsigned char *message = q->datagram + q->at;
@@ -431,7 +431,7 @@ static bool take_message(struct nflog *q, const struct iovec *slot, struct ipq_p
 	return true;
 }
 
-/* Without waiting: the number of packets, 0, -ECANCELED or -errno. */
+/* Receives packets without waiting. Returns their number, 0, -ECANCELED or -errno. */
 static int take(struct nflog *q, const struct iovec *slot, struct ipq_packet *packet, unsigned max)
 {
 	unsigned count = 0;

@@ -8,8 +8,8 @@
 #include "util/bytes.h"
 
 /*
- * Between the reader's ids of both queues. Threads that receive at the same time may see the first packets of
- * the main queue in any order.
+ * The distance between the reader's ids of the two queues. Threads that receive at the same time may see the first
+ * packets of the main queue in any order.
  */
 #define ID_GAP 65536
 

@@ -12,7 +12,7 @@
 #include <stdatomic.h>
 #include "nfqueue/messages.h"
 
-/* What happens to messages of packets that are read before an acknowledgement. */
+/* How messages of packets are treated that are read before an acknowledgement. */
 enum collecting {
 	COLLECT_NOT,
 	COLLECT_NONE,  /* all are ignored: their packets will be queued once more */
@@ -30,7 +30,7 @@ struct held_list {
 	struct held_message *first, **end;
 };
 
-/* In memory that processes share after a fork: one may read the packets and the other decide them. */
+/* It is in memory that processes share after a fork: one may read the packets and the other decide them. */
 struct adopted {
 	pthread_mutex_t lock;
 	uint16_t main, spare; /* numbers of the queue and of the spare queue */

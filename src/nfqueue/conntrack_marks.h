@@ -9,7 +9,10 @@
 int conntrack_clear_marks(uint32_t value, uint32_t mask);
 /* The same for the connection that has this tuple in one of its directions. -ENOENT: none. */
 int conntrack_clear_mark(const struct ipq_tuple *tuple, uint32_t mask);
-/* What has passed in both directions. -ENOENT: none, -ENODATA: the kernel does not count (nf_conntrack_acct). */
+/*
+ * Packets and bytes that have passed in both directions. -ENOENT: none, -ENODATA: the kernel does not count
+ * (nf_conntrack_acct).
+ */
 int conntrack_counters(const struct ipq_tuple *tuple, uint64_t *packets, uint64_t *bytes);
 
 #endif

@@ -16,10 +16,10 @@ struct queue_line {
 	uint32_t last_id;
 };
 
-/* Up to max queues of the calling thread's network namespace. Returns the count, or -errno. */
+/* Reads the lines of up to max queues of the calling thread's network namespace. Returns the count, or -errno. */
 int queue_lines(struct queue_line *line, unsigned max);
 
-/* One of them. 0, -ENOENT (no process has it), or another -errno (no /proc). */
+/* Reads the line of one queue. 0, -ENOENT (no process has it), or another -errno (no /proc). */
 int queue_line(uint32_t number, struct queue_line *line);
 
 /* The process that holds the netlink socket with this port id. 0, or -ENOENT when it cannot be seen. */

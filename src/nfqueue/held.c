@@ -82,7 +82,7 @@ static void add(const char *name, size_t len, int fd)
 	}
 }
 
-/* At start, before the program can clear the environment. */
+/* Reads the environment when the library is loaded, before the program can clear it. */
 __attribute__((constructor)) static void read_environment(void)
 {
 	const char *pid = secure_getenv("LISTEN_PID"), *fds = secure_getenv("LISTEN_FDS");

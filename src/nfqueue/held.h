@@ -23,7 +23,7 @@
 /* The name of a SOCK_SEQPACKET connection to a keeper, to which the program sends notices. */
 #define HELD_KEEPER "ipq-keeper"
 
-/* What determines how the kernel queues packets and writes their messages. */
+/* The settings that determine how the kernel queues packets and writes their messages. */
 struct held_config {
 	uint32_t mode, range, flags, length;
 };

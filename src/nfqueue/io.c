@@ -133,7 +133,7 @@ static bool take_message(struct receiving *rx, const struct iovec *slot, size_t 
 	return true;
 }
 
-/* After a failed receive. Returns 1 to try again, 0 on timeout, -errno. end: see now_ms(). */
+/* Called after a failed receive. Returns 1 to try again, 0 on timeout, -errno. end: see now_ms(). */
 __noinline static int wait_more(int fd, int timeout_ms, int64_t end)
 {
 	struct pollfd wait = { .fd = fd, .events = POLLIN };
@@ -419,7 +419,7 @@ static int send_to(int fd, uint16_t queue, const struct source_verdict *verdict,
 					       : send_all(fd, queue, verdict, n);
 }
 
-/* Without an acknowledgement: nothing waits in the spare queue any more. */
+/* Unbinds the spare queue, in which no packet waits any more, without waiting for an acknowledgement. */
 __cold static void unbind_spare(const struct nfqueue *q, int fd)
 {
 	const struct nfqnl_msg_config_cmd command = { .command = NFQNL_CFG_CMD_UNBIND };
@@ -429,7 +429,7 @@ __cold static void unbind_spare(const struct nfqueue *q, int fd)
 	send(fd, &m, m.nlh.nlmsg_len, 0);
 }
 
-/* One at a time while packets of a predecessor wait. Then only the ids differ. */
+/* Sends verdicts one at a time while packets of a predecessor wait; afterwards only the ids differ. */
 __noinline static int send_adopted(struct nfqueue *q, const struct source_verdict *verdict, unsigned n)
 {
 	struct source_verdict main[SOURCE_BATCH_MAX], spare;

@@ -252,7 +252,7 @@ static bool notify_keeper(const struct nfqueue *q, enum held_event event, const 
 	return q->held && held_notify(event, q->number, &config) && q->adopted->spare_fd >= 0;
 }
 
-/* Only packets without their payload are queued once more. */
+/* Packets may be queued once more if they came without their payload, see requeue() in io.c. */
 static void allow_requeues(struct nfqueue *q, enum copy_mode mode)
 {
 	atomic_store(&q->requeues_left, mode == COPY_PACKET ? REQUEUES_MAX : 0);

@@ -100,7 +100,7 @@ int nfqueue_send_bare(int fd, uint16_t queue, const struct source_verdict *v);
 /* Drops and counts a packet that no reader will get: it is malformed, or there is no memory for it. */
 void nfqueue_drop(struct nfqueue *q, const struct nfq_reply *r, uint32_t id);
 
-/* For a reader of several packets a call; free() releases it. NULL: no memory. */
+/* The buffers of a reader that receives several packets per call; free() releases them. NULL: no memory. */
 struct batch *nfqueue_new_batch(void);
 
 #endif

@@ -250,7 +250,7 @@ static void look_up(struct links *l, uint32_t index)
 	info = mnl_nlmsg_put_extra_header(nlh, sizeof(*info));
 	info->ifi_family = AF_UNSPEC;
 	info->ifi_index = (int)index;
-	/* Without statistics and virtual functions, for a short answer. */
+	/* Omit statistics and virtual functions, so that the answer is short. */
 	mnl_attr_put_u32(nlh, IFLA_EXT_MASK, RTEXT_FILTER_SKIP_STATS);
 	if (mnl_socket_sendto(l->socket, nlh, nlh->nlmsg_len) < 0)
 		return;
@@ -259,7 +259,7 @@ static void look_up(struct links *l, uint32_t index)
 		drain(l, nlh->nlmsg_seq, index);
 }
 
-/* True once per tick of the coarse clock. */
+/* Has the coarse clock advanced since the last call? */
 static bool tick(struct links *l)
 {
 	struct timespec now;

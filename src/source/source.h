@@ -133,8 +133,7 @@ struct source_ops {
 	const char *(*error)(const struct source *s);
 	/* Accepts a copy of a waiting packet, as this verdict would. The packet still waits. 0 or -errno. */
 	int (*copy)(struct source *s, const struct source_verdict *verdict);
-	/* What was decided on a packet when it was recorded, such as "drop"; "": unknown. Valid until the next
-	 * recv. */
+	/* The verdict on a packet when it was recorded, such as "drop"; "": unknown. Valid until the next recv. */
 	const char *(*verdict)(const struct source *s, uint32_t id);
 	/* Name (padded with zeros) and ARPHRD_ type of an interface, if links is NULL. 0 or -ENODEV. */
 	int (*interface)(const struct source *s, uint32_t index, char name[16], uint16_t *type);

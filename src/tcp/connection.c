@@ -21,7 +21,7 @@
 #define CLOSED_DISTANCE (1 << 20) /* a new connection may have numbers near those of a closed one */
 #define STATES_MAX 4		  /* with the same addresses */
 
-/* How far a number of `sender` may be from the expected one, when `receiver` has offered its windows. */
+/* The maximum distance of a number of `sender` from the expected one, by the windows that `receiver` has offered. */
 static int32_t reach(const struct ipq_tcp *t, const struct tcp_direction *sender,
 		     const struct tcp_direction *receiver)
 {
@@ -39,7 +39,7 @@ static bool is_near(uint32_t number, uint32_t expected, int32_t distance)
 	return difference >= -distance - 1 && difference <= distance;
 }
 
-/* What the other side would acknowledge if it had received everything. */
+/* The acknowledgement of the other side if it has received everything. */
 static uint32_t expected_acknowledgement(const struct ipq_tcp *t, const struct tcp_direction *d)
 {
 	return t->recorded ? d->next : tcp_log_map(&d->log, d->next, true);
@@ -120,7 +120,10 @@ static uint32_t distance(uint32_t a, uint32_t b)
 	return before(a, b) ? b - a : a - b;
 }
 
-/* How far the segment's numbers are from what this state expects. Of two states it belongs to the nearer one. */
+/*
+ * The distance of the segment's numbers from those that this state expects. Of two states, it belongs to the nearer
+ * one.
+ */
 static uint64_t distance_to(const struct ipq_tcp *t, const struct tcp_flow *f,
 			    const struct ipq_tcp_segment *s)
 {

@@ -18,7 +18,7 @@
 #define KINDS_MAX 256
 #define EDITS_FIRST TCP_BLOCK
 #define MALLOC_OVERHEAD 16
-/* What one packet may cost: a segment full of matches has up to 1,400. */
+/* Edits that one packet may remove: a segment full of matches has up to 1,400. */
 #define PRUNE_MAX 4096
 
 static const struct tcp_kind *kind_of(const struct tcp_log *log, uint32_t i)
@@ -76,7 +76,7 @@ static uint32_t new_len(const struct tcp_log *log, uint32_t i)
 	return kind_of(log, i)->new_len;
 }
 
-/* The first edit that begins after sequence; mapped: after its mapped position. */
+/* The first edit that begins after sequence. mapped: compares the mapped positions. */
 static uint32_t first_after(const struct tcp_log *log, uint32_t sequence, bool mapped)
 {
 	uint32_t low = log->first, high = log->end;
@@ -119,7 +119,7 @@ uint32_t tcp_log_unmap(const struct tcp_log *log, uint32_t mapped, bool up)
 	if (i == log->first)
 		return mapped - log->base;
 	begin = log->begin[i - 1] + shift_before(log, i - 1);
-	/* Text that became empty is received with what precedes it. */
+	/* Text that became empty is received together with the bytes before it. */
 	if (!before(mapped, begin + new_len(log, i - 1)))
 		return mapped - shift_before(log, i);
 	return mapped != begin && up ? old_end(log, i - 1) : log->begin[i - 1];

@@ -176,7 +176,7 @@ static int count_refusal(const struct ipq_tcp_segment *s, int err, enum tcp_coun
 	return err;
 }
 
-/* Text of the same length, without remembering it. */
+/* Replaces text by text of the same length, without an entry in the log. */
 static int write_now(struct ipq_tcp_segment *s, size_t offset, const void *bytes, size_t len)
 {
 	int err = ipq_edit_replace(s->edit, offset, len, bytes, len);
@@ -234,7 +234,7 @@ static int add_to_log(struct ipq_tcp_segment *s, struct tcp_direction *d, uint32
 	size_t limit = tcp_log_limit(s->table, flow_of(s), log);
 	int err;
 
-	/* Text of a gap before very many edits: each would have to be moved. */
+	/* Text of a gap has very many edits after it, each of which would have to be moved. */
 	if (before(begin, s->fresh) && !s->table->recorded && tcp_log_count_after(log, begin) > MOVED_MAX)
 		return -ENOBUFS;
 	err = tcp_log_add(log, begin, bytes, (uint16_t)old_len, (uint16_t)new_len, limit);
@@ -367,7 +367,7 @@ static int log_parts(struct ipq_tcp_segment *s, struct tcp_direction *d, uint32_
 	return err;
 }
 
-/* By how much the text changes the length of this segment. */
+/* The number of bytes by which the text makes this segment longer. */
 static uint32_t growth(const struct ipq_tcp_segment *s, const struct tcp_across *text, size_t new_len)
 {
 	uint32_t len = text->parts > 1 && text->part[0] < new_len ? text->part[0] : (uint32_t)new_len;

@@ -188,7 +188,7 @@ static size_t count_late(const struct ipq_tcp_segment *s, const struct text *t, 
 	return beyond(at, end, t);
 }
 
-/* Text that was replaced before stays as it is. */
+/* Skips text that was replaced before: it stays as it is. */
 static size_t skip_replaced(const struct ipq_tcp_segment *s, const struct text *t, size_t at)
 {
 	const uint8_t *p = s->edit->data + s->edit->payload;
@@ -268,7 +268,7 @@ int tcp_replace_text(struct ipq_tcp_segment *s, const void *old_bytes, size_t ol
 		unlogged = unlogged_until(s, (size_t)found, old_len);
 		result = ipq_tcp_replace(s, (size_t)found, old_len, new_bytes, new_len);
 		places += result == 1;
-		/* Text that an earlier replacement has changed is gone. */
+		/* -EEXIST: an earlier replacement has changed this text, which is no error. */
 		if (result < 0 && result != -EEXIST)
 			*refused = result;
 		if ((result == 1 && !all) || (*refused && *refused != -ESTALE))

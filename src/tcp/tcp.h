@@ -86,7 +86,7 @@ static inline void tcp_copy_text(uint8_t *to, const uint8_t *from, size_t n)
 /* Computes the shifts. To be called when all edits of a segment are added, before positions are mapped. */
 void tcp_log_sum(struct tcp_log *log);
 
-/* Edits that begin after this position. */
+/* The number of edits that begin after this position. */
 uint32_t tcp_log_count_after(const struct tcp_log *log, uint32_t sequence);
 
 /* tcp_log_add() for an edit after all others that replaces by the same text as the last one, if there is room. Inline,
@@ -258,7 +258,7 @@ void tcp_flow_touch(struct ipq_tcp *t, struct tcp_shard *shard, struct tcp_flow 
 
 /* ---- connection.c: the state of a connection -------------------------------------------------- */
 
-/* How this segment relates to the connection. Bits of ipq_tcp_segment.state. */
+/* Bits of ipq_tcp_segment.state. */
 enum tcp_state {
 	TCP_IN_WINDOW = 1 << 0,
 	TCP_DROP_SEGMENT = 1 << 1,
@@ -278,7 +278,7 @@ struct tcp_flow *tcp_find_quoted(const struct ipq_tcp *t, const struct tcp_shard
 /* Updates the direction from the segment's header, before the caller edits. */
 void tcp_arrive(const struct ipq_tcp *t, struct tcp_flow *f, struct ipq_tcp_segment *s, int scale);
 
-/* By how many bits this side's windows are scaled, SYN excepted. -1: unknown. */
+/* The window scale of this side, except in its SYN. -1: unknown. */
 int tcp_window_scale(const struct tcp_flow *f, unsigned side);
 
 /* Is [begin, end) in a gap? */
@@ -289,7 +289,7 @@ enum tcp_class tcp_depart(const struct ipq_tcp *t, struct tcp_flow *f, const str
 
 /* ---- segment.c -------------------------------------------------------------------------------- */
 
-/* What the log of this direction may use of the connection's memory and of the table's. */
+/* Bytes that the log of this direction may use, by the limits of the connection and of the table. */
 size_t tcp_log_limit(const struct ipq_tcp *t, const struct tcp_flow *f, const struct tcp_log *log);
 
 /* ---- quote.c: segments in ICMP errors ---------------------------------------------------------- */

@@ -16,8 +16,8 @@
 #define __cold __attribute__((__cold__, __noinline__))
 
 /*
- * For functions that a cancelled thread leaves near the beginning of its stack: AddressSanitizer would take what it
- * marked there for an error when the thread ends.
+ * Marks functions that a cancelled thread leaves near the beginning of its stack. AddressSanitizer would report the
+ * marks that it left there when the thread ends.
  */
 #define __cancelled_frame __attribute__((__no_sanitize_address__))
 

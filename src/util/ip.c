@@ -35,7 +35,7 @@ void ip_begin(struct ip_headers *h, const uint8_t *packet, size_t len)
 	}
 }
 
-/* Its length; 0: this is no extension header. */
+/* The length of an extension header; 0: it is none. */
 static uint32_t extension_len(const struct ip_headers *h, const uint8_t *p)
 {
 	switch (h->protocol) {

@@ -17,7 +17,7 @@ int netlink_open(bool *absent);
  * Async-signal-safe. 0 or -errno. */
 int netlink_send_noop(int fd, uint32_t seq);
 
-/* As near to this size as the kernel permits. 0: leave it. */
+/* Sets the receive buffer to this size, as far as the kernel permits. 0: leaves it. */
 void netlink_set_receive_buffer(int fd, uint32_t bytes);
 
 /* Memory taken by the messages that wait in the socket. -1: not known. */

@@ -2,8 +2,8 @@
 /*
  * The path is followed one name at a time, each relative to a descriptor of the directory before it. Symbolic links
  * are read and followed here, and only in directories where no other user can have placed them: those that belong to
- * us or to root, and that others may not write to. Whatever another user changes meanwhile, we do not leave what was
- * checked.
+ * us or to root, and that others may not write to. So changes that another user makes meanwhile cannot lead out of
+ * the checked directories.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -20,7 +20,7 @@
 #define LINKS_MAX 40
 #define PROC_MAGIC 0x9fa0 /* PROC_SUPER_MAGIC */
 
-/* Where we are, and which names are still to be followed. */
+/* The directory that was reached, and the names that are still to be followed. */
 struct walk {
 	int directory;
 	char rest[PATH_MAX];
@@ -54,7 +54,7 @@ static void move_to(struct walk *w, int directory)
 	w->directory = directory;
 }
 
-/* To / for an absolute rest, to . at the beginning. */
+/* Enters "/" if the rest is absolute, or "." at the beginning. */
 static int enter_start(struct walk *w)
 {
 	if (w->directory < 0 || w->rest[0] == '/')
@@ -86,7 +86,7 @@ static int follow_link(struct walk *w, const char *name, const char *rest, const
 	return enter_start(w);
 }
 
-/* Up to the directory of the file; w->rest is its name then. */
+/* Enters all directories before the file; w->rest is then its name. */
 static int enter_directories(struct walk *w, const char *path, struct ipq_error *e)
 {
 	for (;;) {

@@ -36,8 +36,10 @@ struct option;
 int command_usage(const struct command *command, const char *format, ...)
 	__attribute__((format(printf, 2, 3)));
 
-/* After getopt_long() returned c, '?' or ':' (the short options begin with "+:"): names the option, and one that was
- * perhaps meant. Returns EXIT_USAGE. */
+/*
+ * Call it when getopt_long() has returned c, '?' or ':' (the short options begin with "+:"): prints the wrong option,
+ * and a similar one. Returns EXIT_USAGE.
+ */
 int command_bad_option(const struct command *command, const struct option *options, char *const argv[],
 		       int c);
 

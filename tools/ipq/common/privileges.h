@@ -16,9 +16,11 @@
 /* Drops all other capabilities, also for programs that are executed later. */
 void privileges_keep(uint64_t capabilities);
 
-/* From now on this process, and programs that it executes, cannot open files for writing, create or remove them by
- * name, except these, and regular files in those that are directories (ends with NULL; missing files are ignored).
- * Open files stay open. Call privileges_keep() first. */
+/*
+ * From now on this process, and programs that it executes, cannot open files for writing, create or remove them by
+ * name. Excepted are these files (the list ends with NULL; missing ones are ignored), and regular files in those that
+ * are directories. Open files stay open. Call privileges_keep() first.
+ */
 void privileges_write_only(const char *const files[]);
 
 /* Closes inherited descriptors above standard error: those without close-on-exec. */

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * When to start a program again that has ended. A program that worked (it decided packets, or lived for ten
+ * Decides when a program that has ended is started again. A program that worked (it decided packets, or lived for ten
  * seconds) starts again at once. One that did not starts later each time: after 0, 0.1, 0.2, 0.4 ... 5 seconds, and
  * not at all after as many failures in a row as the limit allows.
  */

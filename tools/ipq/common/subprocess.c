@@ -31,7 +31,7 @@ struct streams {
 	size_t error_used, error_size;
 };
 
-/* In its own process group, with default signal handling. */
+/* Starts the tool in its own process group, with default signal handling. */
 static int start(const struct subprocess *p, const int fds[3], pid_t *pid)
 {
 	posix_spawn_file_actions_t actions;

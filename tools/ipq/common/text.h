@@ -9,7 +9,10 @@
 /* The ending of a noun after this number. */
 #define TEXT_PLURAL(n) ((n) == 1 ? "" : "s")
 
-/* Where text_complain() and text_note() write from now on; NULL: the standard error, which may block. */
+/*
+ * From now on text_complain() and text_note() call this function; NULL: they write to the standard error, which may
+ * block.
+ */
 void text_redirect(void (*to)(const char *text, size_t len));
 
 /* Writes the text unchanged to the standard error, in whole lines. */
@@ -30,7 +33,7 @@ void text_put_columns(FILE *out, const char *text);
 /* Writes to standard error: who (a constant), ": ", the formatted text escaped, a newline. */
 void text_complain(const char *who, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
-/* Text with a caret below the byte at offset, in two lines on the standard error. */
+/* Prints two lines to the standard error: the text, and a caret below the byte at offset. */
 void text_point(const char *text, size_t offset);
 
 /* Writes a JSON string in quotes. Well-formed UTF-8 is kept, but control characters and characters that change the

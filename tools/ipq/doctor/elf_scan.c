@@ -166,7 +166,7 @@ static bool contains(const struct file *f, const char *text)
 	return memmem(f->bytes, f->len, text, strlen(text)) != NULL;
 }
 
-/* With its terminators: a complete string. */
+/* Does the file contain the text as a complete string? */
 static bool contains_whole(const struct file *f, const char *text, size_t len)
 {
 	return memmem(f->bytes, f->len, text, len) != NULL;

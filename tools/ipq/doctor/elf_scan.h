@@ -35,7 +35,7 @@ struct elf_facts {
 	unsigned apis; /* API_ */
 };
 
-/* 0, -ENOEXEC (not an ELF file), or -EBADMSG (a damaged one). Reads nothing beyond len. */
+/* Reads an ELF file of len bytes. 0, -ENOEXEC (not an ELF file), or -EBADMSG (a damaged one). */
 int elf_read(struct elf_facts *e, const uint8_t *bytes, size_t len);
 
 /* "x86-64", ...; NULL if the machine is unknown here. */

@@ -32,7 +32,7 @@ static bool file_names(const char *path, const char *word)
 	return found;
 }
 
-/* How the kernel provides it. NULL: unknown. */
+/* Whether it is built in or a module, in words. NULL: unknown. */
 static const char *module_state(const char *release)
 {
 	char path[256];

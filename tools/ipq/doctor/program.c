@@ -236,7 +236,7 @@ static bool machine_fits(uint16_t machine)
 	return !known;
 }
 
-/* False: it cannot run here. */
+/* Prints what kind of program it is. False: it cannot run here. */
 static bool say_kind(struct doctor *d, const struct elf_facts *e)
 {
 	const char *machine = elf_machine(e->machine);
@@ -280,7 +280,7 @@ void doctor_program(struct doctor *d, const char *name)
 	char script[128] = "", remedy[1100], path[1024];
 	int err;
 
-	/* With a directory: a shell would search $PATH for a bare name. */
+	/* Print a path with a directory, because a shell would search $PATH for a bare name. */
 	snprintf(path, sizeof(path), "%s%s", strchr(name, '/') == NULL ? "./" : "", name);
 	err = e == NULL ? -ENOMEM : doctor_read_elf(path, e, script, sizeof(script));
 

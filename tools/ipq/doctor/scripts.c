@@ -84,7 +84,7 @@ static bool is_new(struct search *s, const struct stat *st)
 	return true;
 }
 
-/* 0; 1: a directory; or -errno. */
+/* Searches a file. 0; 1: it is a directory; or -errno. */
 static int search_file(struct search *s, const char *path)
 {
 	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);

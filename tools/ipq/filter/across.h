@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* Text of a rewrite that begins at the end of one TCP segment and goes on in the next ones. */
+/* Finds text of a rewrite that begins at the end of one TCP segment and continues in the next ones. */
 #ifndef IPQ_FILTER_ACROSS_H
 #define IPQ_FILTER_ACROSS_H
 

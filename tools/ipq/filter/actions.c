@@ -333,7 +333,7 @@ static int hex_digit(char c)
 	return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
 }
 
-/* One byte of a rewrite's text, with \n \r \t \0 \xHH, and \ before any other character for itself. */
+/* Reads one byte of a rewrite's text: \n \r \t \0 \xHH, or \ before any other character. */
 static int read_byte(struct cursor *c, unsigned char *byte)
 {
 	static const char letters[] = "nrt0", meaning[] = "\n\r\t";

@@ -87,7 +87,7 @@ void active_rules_reset(struct active_rules *p)
 	}
 }
 
-/* The old rule with this text; count: there is none. */
+/* The index of the old rule with this text; count: there is none. */
 static unsigned same_rule(const struct active_rules *old, const char *text)
 {
 	unsigned i;

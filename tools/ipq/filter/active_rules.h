@@ -46,7 +46,7 @@ struct active_rules {
 	size_t filters;		    /* 0: every packet must be queued */
 };
 
-/* Where rules come from. */
+/* The arguments and the file that rules are read from. */
 struct active_rules_source {
 	char *const *text; /* arguments */
 	unsigned count;
@@ -68,7 +68,7 @@ static inline struct counters *active_rules_counters(const struct active_rules *
 	return &active_rules->counters[(size_t)worker * (active_rules->set.count + 1) + rule];
 }
 
-/* For the worker that owns the counter: no locked instruction is needed. */
+/* Called by the worker that owns the counter, so that no locked instruction is needed. */
 static inline void counters_add(_Atomic uint64_t *counter, uint64_t n)
 {
 	atomic_store_explicit(counter, atomic_load_explicit(counter, memory_order_relaxed) + n,

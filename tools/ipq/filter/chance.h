@@ -26,7 +26,7 @@ static inline bool chance_hits(struct chance *c, uint32_t probability)
 	return probability == ALWAYS || (uint32_t)(chance_next(c) >> 32) < probability;
 }
 
-/* From -range to range. */
+/* A random number from -range to range. */
 static inline int64_t chance_around(struct chance *c, int64_t range)
 {
 	return range == 0 ? 0 : (int64_t)(chance_next(c) % (2 * (uint64_t)range + 1)) - range;

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * What the main thread does while workers decide packets.
+ * The work of the main thread while workers decide packets.
  *
- * A reload is a transaction. The new rules are read and checked first; the firewall then queues what the old ones
- * and the new ones need; the workers take the new ones between two batches; then the firewall stops queueing what
- * only the old ones need. So all rules change or none, and each packet is decided by all of the old rules or by all of
- * the new ones.
+ * A reload is a transaction. The new rules are read and checked first; the firewall then queues what the old ones and
+ * the new ones need; the workers take the new ones between two batches; then the firewall stops queueing what only
+ * the old ones need. So all rules change or none, and each packet is decided by all of the old rules or by all of the
+ * new ones.
  */
 #include <errno.h>
 #include <signal.h>

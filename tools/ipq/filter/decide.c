@@ -105,7 +105,7 @@ static void send_back(struct worker *w, struct outcome *o, struct subject *s, co
 	}
 }
 
-/* True: no further rule sees the packet. */
+/* Takes one action. True: no further rule applies to the packet. */
 static bool take_action(struct worker *w, struct action *a, struct counters *counters, struct outcome *o,
 			struct subject *s)
 {

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* What a worker of `ipq filter` does with packets: rules, edits, delays, records. */
+/* The work of a worker of `ipq filter`: rules, edits, delays, records. */
 #ifndef IPQ_FILTER_DECIDE_H
 #define IPQ_FILTER_DECIDE_H
 
@@ -17,7 +17,7 @@
 
 enum record_what { RECORD_ALL, RECORD_DROP, RECORD_ACCEPT };
 
-/* What all workers share; only the rules change. It is the session's context. */
+/* State that all workers share, the session's context. Only the rules change. */
 struct decide_common {
 	struct active_rules *_Atomic active_rules; /* the newest */
 	bool record;
@@ -29,7 +29,7 @@ struct decide_common {
 	int64_t hold; /* ns that a segment may wait for the next one; 0: not at all */
 };
 
-/* What a worker has to itself: its context. */
+/* State of one worker, its context. */
 struct filter_worker {
 	struct active_rules *_Atomic active_rules; /* in use */
 	struct delays delays;
@@ -45,7 +45,7 @@ struct filter_worker {
 struct filter_worker *filter_worker_new(struct decide_common *common, uint64_t seed);
 void filter_worker_free(struct filter_worker *d);
 
-/* decide.c: one packet. 0 or -errno. */
+/* Decides one packet (decide.c). 0 or -errno. */
 int decide_packet(struct worker *w, struct ipq_packet *packet);
 
 /* Handlers of a session. */

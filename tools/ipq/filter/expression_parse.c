@@ -85,7 +85,7 @@ static bool is_arithmetic(const char *at)
 	return *at != '\0' && !is_and(at) && !is_or(at) && strchr("=<>!&|+-*/%^", *at) != NULL;
 }
 
-/* After the parenthesis that closes the one at `at`; NULL: it is not closed. */
+/* The text after the parenthesis that closes the one at `at`; NULL: it is not closed. */
 static const char *after_parenthesis(const char *at)
 {
 	unsigned depth = 0;

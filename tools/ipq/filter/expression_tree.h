@@ -33,7 +33,7 @@ enum text_scope {
 	TEXT_FLOW	/* all of the flow of a packet that matches */
 };
 
-/* What expression_candidates() compiles. 1 with *text from malloc(); 0: every packet; -ENOMEM. */
+/* The text that expression_candidates() compiles. 1 with *text from malloc(); 0: every packet; -ENOMEM. */
 int expression_text(const struct expression *x, enum text_scope scope, char **text);
 
 #endif

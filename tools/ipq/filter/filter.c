@@ -229,7 +229,7 @@ static int run_with(struct filter *f)
 	return status;
 }
 
-/* 0: rules are there and fit. Else the exit status. */
+/* Reads the rules and checks them. 0, or the exit status. */
 static int load(struct filter *f)
 {
 	struct session *s = &f->session;

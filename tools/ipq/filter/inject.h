@@ -29,7 +29,7 @@ struct injector {
 	} slot[INJECT_SLOTS];
 };
 
-/* For a structure of zeros. */
+/* Initializes a structure of zeros. */
 void inject_init(struct injector *in);
 
 /* Opens the sockets. Call before privileges are given up. 0 or -errno: then none of them is open. */

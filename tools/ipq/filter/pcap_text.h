@@ -16,7 +16,7 @@ enum pcap_part {
 	PCAP_TRANSPORT /* the transport header: ports and more */
 };
 
-/* What a primitive looks at, by its words. */
+/* The parts of a packet that a primitive looks at, judged by its words. */
 struct pcap_primitive {
 	enum pcap_part part;
 	bool ipv4_only; /* tcp[...], udp[...] or sctp[...]: libpcap compiles it for IPv4 alone */

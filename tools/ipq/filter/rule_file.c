@@ -12,7 +12,7 @@
 
 #define FILE_MAX (16u << 20)
 
-/* 0; -EINVAL for a mistake, which is shown; -ENOMEM. */
+/* Adds a rule. 0; -EINVAL: it has a mistake, which is shown; -ENOMEM. */
 static int add(struct ruleset *set, const char *where, const char *text)
 {
 	struct rule_error e;
@@ -121,7 +121,7 @@ static int read_file(const char *path, bool again, char **text)
 	return err;
 }
 
-/* One rule a line. Text from a # at the beginning of a word on is comment. */
+/* A line has one rule. A # at the beginning of a word begins a comment, up to the end of the line. */
 static char *strip(char *line)
 {
 	char *end;

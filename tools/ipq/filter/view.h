@@ -28,7 +28,7 @@ struct view {
 	bool extensions; /* something is between the network header and the transport header */
 	bool decoded, copied;
 	struct decoded d;
-	enum view_header header; /* that bytes has now */
+	enum view_header header; /* the kind that `bytes` has now */
 	uint32_t header_len, transport_len;
 	uint8_t bytes[VIEW_HEADER_MAX + 65536]; /* the transport header begins at VIEW_HEADER_MAX */
 };
@@ -55,7 +55,7 @@ static inline void view_set(struct view *v, const uint8_t *data, uint32_t len, u
 	v->decoded = v->copied = false;
 }
 
-/* Where everything is in the packet. */
+/* The offsets of the headers, and their fields. */
 const struct decoded *view_decode(struct view *v);
 
 /* Does the program match the packet as it came? */

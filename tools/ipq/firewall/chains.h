@@ -65,7 +65,7 @@ struct chains {
 int chains_read(struct chains *c, unsigned kinds);
 void chains_free(struct chains *c);
 
-/* What "iptables-save -t mangle" prints: adds to c. Alive is not filled in. 0 or -ENOMEM. */
+/* Parses the output of "iptables-save -t mangle" and adds its chains to c, without `alive`. 0 or -ENOMEM. */
 int chains_parse_save(struct chains *c, enum firewall_kind kind, const char *text);
 
 /* Does it drop packets while no process is bound? */

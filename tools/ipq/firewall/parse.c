@@ -533,7 +533,7 @@ static int close_brace(struct nft *n, const char *s)
 	return err;
 }
 
-/* One word, brace or end of line. Returns how long it is, or -ENOMEM. */
+/* Reads one word, brace or end of line. Returns its length, or -ENOMEM. */
 static int nft_step(struct nft *n, const char *s)
 {
 	struct word w;

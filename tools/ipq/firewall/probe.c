@@ -107,8 +107,8 @@ static int configure(int fd, bool log, uint16_t number, uint8_t command)
 }
 
 /*
- * Without the capability everything is EPERM: an obsolete command shows whether we have it. Current kernels accept
- * it and do nothing.
+ * Without the capability every request fails with EPERM. An obsolete command, which current kernels accept and
+ * ignore, shows whether we have it.
  */
 static int allowed(int fd)
 {

@@ -177,7 +177,10 @@ static int apply(struct rules *r, enum firewall_kind kind,
 	return err == -ENOMEM ? ipq_fail(e, ENOMEM, "out of memory") : err;
 }
 
-/* Without the filters if this kernel has no bpf match: all packets are queued, and the program selects. */
+/*
+ * Installs the rules without the filters if this kernel has no bpf match: all packets are queued, and the program
+ * selects.
+ */
 static int install_selecting(struct rules *r, enum firewall_kind kind, struct ipq_error *e)
 {
 	struct ipq_error second = { .text = "" };
@@ -192,7 +195,9 @@ static int install_selecting(struct rules *r, enum firewall_kind kind, struct ip
 	return err;
 }
 
-/* Without connection marks if this kernel has none: then all packets of decided flows are queued. */
+/*
+ * Installs the rules without connection marks if this kernel has none: then all packets of decided flows are queued.
+ */
 static int install_kind(struct rules *r, enum firewall_kind kind, struct ipq_error *e)
 {
 	struct ipq_error second = { .text = "" };
@@ -246,7 +251,7 @@ static void remove_added(struct rules *r, enum firewall_kind first, enum firewal
 	chains_free(&now);
 }
 
-/* One flavour, or nftables. */
+/* Tries one flavour of iptables, or nftables. */
 static int install_candidate(struct rules *r, enum firewall_kind kind, struct ipq_error *e)
 {
 	struct ipq_error six = { .text = "" };

@@ -90,7 +90,7 @@ static void take(struct keeper *k, struct kept_queue *q, const struct held_confi
 	k->ready = true;
 }
 
-/* From the program that runs. */
+/* Handles a notice of the program that runs. */
 static void take_notice(struct keeper *k, const struct held_notice *notice)
 {
 	struct kept_queue *q = k->queue;
@@ -400,7 +400,7 @@ static int serve(struct keeper *k)
 					.events = POLLIN } };
 
 		if (poll(p, 3, timeout(k)) > 0) {
-			/* One event each time: it may change what the others mean. */
+			/* Handle one event per turn, because it may change the meaning of the others. */
 			if (p[0].revents != 0)
 				on_signal(k);
 			else if (p[1].revents != 0)
@@ -435,7 +435,10 @@ static void drop_rights(void)
 	syscall(SYS_capset, &header, data);
 }
 
-/* For two sockets of each queue; the child of a start has them twice. The program gets the usual limit. */
+/*
+ * Raises the limit of open files: there are two sockets for each queue, and the child that starts a program has them
+ * twice. The program gets the usual limit.
+ */
 static int allow_files(struct keeper *k)
 {
 	unsigned count = k->o.last - k->o.first + 1;
@@ -578,7 +581,7 @@ static int bad(const char *option, const char *value, const char *wanted)
 	return command_usage(&command_keep, "--%s \"%s\": use %s", option, value, wanted);
 }
 
-/* 0, or the exit status. */
+/* Stores the value of an option. 0, or the exit status. */
 static int take_option(struct options *o, int c, char **argv)
 {
 	static const char a_time[] = "a time such as 5s or 500ms";

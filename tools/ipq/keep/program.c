@@ -25,7 +25,7 @@ static void set_number(const char *name, uint32_t value)
 	setenv(name, text, 1);
 }
 
-/* In the child. The order of descriptors is that of their names: the connection, then two of each queue. */
+/* Called in the child. The descriptors have the order of their names: the connection, then two for each queue. */
 static void give_descriptors(const struct program_start *start, int control, bool beside)
 {
 	char names[NAMES_SIZE] = HELD_KEEPER;

@@ -39,7 +39,7 @@ int program_start(struct program *p, const struct program_start *start, bool bes
 /* SIGTERM now, SIGKILL after this time. */
 void program_stop(struct program *p, int signal, int64_t now, int grace_ms);
 
-/* To all of its processes that are known. */
+/* Sends a signal to all known processes of the program. */
 void program_signal(const struct program *p, int signal);
 
 /* Reads a notice from the connection. 0; -1: there is none; -2: the connection has ended. */
@@ -56,7 +56,7 @@ bool program_runs(const struct program *p);
 /* Whether a descendant that has taken a queue is left, at least as a zombie. */
 bool program_has_daemon(const struct program *p);
 
-/* After the connection has ended: whether its reader is about to end, too. If not, it has executed another program. */
+/* Called after the connection has ended. Is its reader about to end, too? If not, it has executed another program. */
 bool program_is_ending(const struct program *p);
 
 /* Kills what is left and closes the connection. */

@@ -60,7 +60,7 @@ int kept_open(struct kept_queue *q, uint16_t number, uint32_t length, int min_fd
 	return err < 0 ? err : open_spare(q, config.receive_buffer, min_fd, e);
 }
 
-/* For all packets that wait in this queue: ids up to 2^31 before the given one. */
+/* Decides all packets that wait in this queue: a batch verdict covers ids up to 2^31 before the given one. */
 static void decide_all(int fd, uint16_t number, uint32_t verdict)
 {
 	static const uint32_t last[] = { INT32_MAX, UINT32_MAX, INT32_MAX };

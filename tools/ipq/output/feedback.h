@@ -15,7 +15,7 @@ struct feedback;
 struct feedback *feedback_new(void);
 void feedback_free(struct feedback *f);
 
-/* These bytes, from the beginning of a line on, are about to be written. One thread. */
+/* Call it before these bytes are written; they begin with a new line. Only one thread may call it. */
 void feedback_note(struct feedback *f, const char *bytes, size_t len);
 
 enum feedback_answer { FEEDBACK_NO, FEEDBACK_NEW, FEEDBACK_KNOWN };

@@ -19,7 +19,7 @@
 #define LINES_SIZE (4U << 20)
 #define RECORDS_SIZE (16U << 20)
 #define NOTES_SIZE (256U << 10)
-#define HEADERS 256	 /* bytes of a packet that a line is made of, without names */
+#define HEADERS 256	 /* bytes of a packet that a line needs, if it has no names */
 #define HOLD (32U << 10) /* bytes of lines that are written together */
 #define PATIENCE_MS 300	 /* after a signal */
 #define NOTES_PATIENCE_MS 200
@@ -175,7 +175,7 @@ static int close_record(void *context)
 	return err;
 }
 
-/* Of the file that is written now, while it is open. */
+/* The path of the file that is written now, while it is open. */
 static const char *path_of(const struct output *o)
 {
 	return o->record != NULL ? recorder_path(o->record) : o->options.record.path;
@@ -292,7 +292,7 @@ bool output_record(struct output *o, const struct pcapng_record *r)
 			  3);
 }
 
-/* Where text_complain() and text_note() go while packets wait. */
+/* The writer that text_complain() and text_note() use while packets wait. */
 static struct writer *note_sink;
 
 static void put_note(const char *text, size_t len)

@@ -41,9 +41,9 @@ int output_start(struct output *o);
  * dropped.
  */
 bool output_packet(struct output *o, const struct print_packet *p);
-/* Text to the standard output, whole lines. */
+/* Prints whole lines to the standard output. */
 bool output_text(struct output *o, const char *text, size_t len);
-/* A packet to the file. Nothing to do without one. */
+/* Records a packet in the file, if there is one. */
 bool output_record(struct output *o, const struct pcapng_record *r);
 
 /*

@@ -17,9 +17,9 @@ struct recorder_options {
 
 /* Opens the first file. 0, or -errno with a text in *e. */
 int recorder_open(struct recorder **r, const struct recorder_options *options, struct ipq_error *e);
-/* 0 or -errno; then nothing more can be written. */
+/* Writes a packet. 0 or -errno; after an error nothing more can be written. */
 int recorder_write(struct recorder *r, const struct pcapng_record *record);
-/* What was written reaches the file. */
+/* Writes the buffer to the file. */
 int recorder_flush(struct recorder *r);
 /* The name of the file that is written now. */
 const char *recorder_path(const struct recorder *r);

@@ -62,7 +62,7 @@ static size_t room_for(const struct writer *w, size_t need)
 	return to_end < need ? to_end + need : need;
 }
 
-/* With the lock held. False: no room. */
+/* Called with the lock held. False: there is no room. */
 static bool wait_for_room(struct writer *w, size_t need)
 {
 	while (w->error == 0 && !w->ending) {
@@ -123,7 +123,7 @@ bool writer_put(struct writer *w, const struct iovec *piece, unsigned n)
 
 /* ---- the thread ---------------------------------------------------------------------------------- */
 
-/* With the lock held, which is released for the call. */
+/* Called with the lock held, which is released while `failed` runs. */
 static void note_error(struct writer *w, int err)
 {
 	if (err >= 0 || w->error != 0)

@@ -105,7 +105,7 @@ bool run_identify(pid_t tid, bool everybody_capable, ino_t own_namespace, struct
 	return id->pid != 0;
 }
 
-/* Of the process of a thread. From Linux 6.9 one of the thread itself does, which takes no look into /proc. */
+/* Opens a pidfd: from Linux 6.9 on that of the thread, before that of its process, whose id is in /proc. */
 static int open_pidfd(pid_t tid)
 {
 	char path[64], line[256];

@@ -23,7 +23,7 @@
 #include <linux/seccomp.h>
 #include "ipqueue/engine.h"
 
-/* As env and timeout do. */
+/* The exit statuses that env and timeout use. */
 enum { RUN_FAILED = 125, RUN_NOT_EXECUTABLE = 126, RUN_NOT_FOUND = 127 };
 
 struct run_options {
@@ -70,7 +70,7 @@ void run_starter_close(struct run_starter *starter);
 /* The program, a child of this process, or -errno. It sends its listener over *our_end, and waits for a byte. */
 pid_t run_start(const struct run_starter *starter, int *our_end);
 
-/* -1: there is none. */
+/* Receives a descriptor. -1: there is none. */
 int run_receive_descriptor(int socket);
 
 /* ---- seccomp.c ----------------------------------------------------------------------------- */
@@ -141,7 +141,7 @@ struct identity {
 bool run_open_memory(struct call *call);
 bool run_peek(const struct call *call, uint64_t at, void *to, size_t len);
 bool run_poke(const struct call *call, uint64_t at, const void *from, size_t len);
-/* As getsockname does: as much of value as fits, and its whole length. 0 or -errno. */
+/* Writes a value as getsockname does: as much of it as fits, and its whole length. 0 or -errno. */
 int run_poke_value(const struct call *call, uint64_t at, uint64_t len_at, const void *value, uint32_t len);
 
 /* The inode of a socket among the program's descriptors; 0: not a socket, or not readable. */

@@ -105,7 +105,7 @@ static const int socketcall_number[CALL_OPEN] = { SYS_SOCKET,	   SYS_BIND,	    S
 						  SYS_GETSOCKOPT,  SYS_SENDTO,	    SYS_RECVMSG,
 						  SYS_RECVMMSG,	   SYS_RECVFROM,    SYS_SENDMSG };
 
-/* Of libipq, which counts the netlink header twice: 56 (LP64) or 44 (ILP32). */
+/* The length of libipq's mode request, which counts the netlink header twice: 56 (LP64) or 44 (ILP32). */
 static size_t mode_length(const struct run_arch *arch)
 {
 	return WIRE_NLHDR + wire_request_head(arch->layout);
@@ -240,7 +240,7 @@ static void check_arguments(struct code *c, enum run_call call, size_t mode_leng
 		break;
 	case CALL_OPEN:
 	case CALL_OPENAT:
-		/* Not with O_CLOEXEC: the dynamic linker and the C library set it, for many files. */
+		/* Opens with O_CLOEXEC are not passed: the dynamic linker and the C library make many of them. */
 		load_arg(c, call == CALL_OPEN ? 1 : 2);
 		emit(c, BPF_ALU | BPF_AND | BPF_K, ~(unsigned)(O_NOCTTY | LARGE_FILE), 0, 0);
 		give_if(c, O_RDONLY, SECCOMP_RET_USER_NOTIF);
@@ -252,7 +252,7 @@ static void check_arguments(struct code *c, enum run_call call, size_t mode_leng
 	give(c, SECCOMP_RET_ALLOW);
 }
 
-/* If the number in the accumulator is nr: check_arguments. Otherwise continues. */
+/* Adds: if the number in the accumulator is nr, check_arguments(); otherwise continue. */
 static void check_call(struct code *c, int nr, enum run_call call, size_t mode_length)
 {
 	unsigned short jump = c->len;

@@ -20,7 +20,7 @@
 #include "run/run.h"
 #include "util/error.h"
 
-/* By sendmmsg, which the filter leaves to the kernel: no process answers calls yet. */
+/* Uses sendmmsg, which the filter leaves to the kernel, because no process answers calls yet. */
 static int send_descriptor(int socket, int fd)
 {
 	char control[CMSG_SPACE(sizeof(int))] = { 0 };
@@ -56,7 +56,7 @@ int run_receive_descriptor(int socket)
 	return fd;
 }
 
-/* In the child that becomes the program. link is its socket to the supervisor. */
+/* Called in the child that becomes the program. link is its socket to the supervisor. */
 static void __attribute__((noreturn)) become_program(const struct run_options *options, int link)
 {
 	char **program = options->program;

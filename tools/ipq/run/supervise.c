@@ -98,7 +98,7 @@ static void list_inherited(struct supervisor *s)
 		closedir(dir);
 }
 
-/* They are the program's: a pipe that is open here too would never end. */
+/* Closes descriptors that are for the program: a pipe that is open here too would never end. */
 static void close_inherited(const struct supervisor *s)
 {
 	for (unsigned i = 0; i < s->inherited_count; i++)
@@ -282,7 +282,7 @@ static uint64_t decided(const struct supervisor *s)
 
 	for (size_t i = 0; i < 2; i++) {
 		engine_counts(s->engine, families[i], &n);
-		/* Without those that the engine has dropped itself. */
+		/* Packets that the engine has dropped itself do not count. */
 		sum += n.accepted + n.dropped - n.wrong_family - n.queue_dropped - n.netlink_dropped;
 	}
 	return sum;
@@ -420,7 +420,7 @@ static bool asked_to_stop(struct supervisor *s)
 	return true;
 }
 
-/* Until no process is under the filter. */
+/* Answers calls until no process is under the filter. */
 static void serve(struct supervisor *s)
 {
 	enum { LISTENER, SIGNALS, LINK, ENGINE, COUNT };

@@ -102,7 +102,7 @@ static int write_message(const struct call *call, const struct target *t, const 
 	return run_poke_value(call, t->name, t->name_len, &kernel, sizeof(kernel));
 }
 
-/* Until when the kernel would wait for a message. 0: it would not wait. */
+/* The time until which the kernel would wait for a message; 0: it would not wait. */
 static int64_t wait_until(int fd, const struct target *t)
 {
 	struct timeval limit = { 0, 0 };
@@ -116,7 +116,7 @@ static int64_t wait_until(int fd, const struct target *t)
 	return now_ms() + (int64_t)limit.tv_sec * 1000 + (limit.tv_usec + 999) / 1000;
 }
 
-/* There is no message. */
+/* Called when there is no message. */
 static enum receive_result wait_for_message(struct call *call, int fd, const struct target *t, int *result)
 {
 	if (call->deadline == 0)

@@ -136,7 +136,7 @@ static bool tries_again(struct worker *w, int err)
 	return true;
 }
 
-/* Up to the end of the source, an error, or join_workers(): as long as there are rules, packets come. */
+/* Receives until the end of the source, an error, or join_workers(): packets arrive as long as there are rules. */
 static int receive(struct worker *w)
 {
 	const struct session_handler *h = w->session->handler;
@@ -438,7 +438,7 @@ static bool is_stopping(struct session *s)
 	return s->stopping;
 }
 
-/* Once: the same state is not reported again. */
+/* Reports a changed state of the rules, but not the same state again. */
 static void report_rules(struct session *s, int state, const char *text)
 {
 	if (state == s->missing)

@@ -47,7 +47,7 @@ struct session_handler {
 	/* Decides n packets of w->packet. Returns 0 or -errno: then it is called again, and continues with w->next.
 	 * After more than SESSION_FAILURES_MAX failures in a row the worker ends. */
 	int (*batch)(struct worker *w, unsigned n);
-	/* How long may the worker wait, in ms? IPQ_FOREVER. Called before each wait. */
+	/* Called before each wait. Returns how long the worker may wait: ms, or IPQ_FOREVER. */
 	int (*timeout)(struct worker *w);
 	/* Called after each wait. 0 or -errno, as batch. */
 	int (*wake)(struct worker *w);

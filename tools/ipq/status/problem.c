@@ -95,7 +95,7 @@ enum queue_problem row_problem(const struct snapshot *s, const struct queue_row 
 	return ipq ? QUEUE_BLOCKED : QUEUE_ORPHAN;
 }
 
-/* For a rule that is not reached. */
+/* Explains why a rule is not reached. */
 static void explain_missed(const struct snapshot *s, const struct queue_row *row, char *text, size_t size,
 			   char *remedy, size_t remedy_size)
 {

@@ -165,7 +165,7 @@ static int take(struct taking *t)
 	return add_rules(t);
 }
 
-/* Which of the queues where packets wait decide none of them? */
+/* Finds the queues in which packets wait and none is decided. */
 static void find_stuck(struct snapshot *s)
 {
 	const struct timespec pause = { .tv_nsec = 500000000 };

@@ -43,7 +43,7 @@ struct snapshot {
 };
 
 /*
- * Where packets wait, it looks again half a second later to see whether their queue is stuck; not with `quick`.
+ * If packets wait, it looks again half a second later to find out whether their queue is stuck, except with `quick`.
  * 0, or -errno when nothing at all can be known.
  */
 int snapshot_take(struct snapshot *s, bool quick);

@@ -24,7 +24,7 @@ static const struct option long_options[] = { SESSION_LONG_OPTIONS,
 					      { "include-own", no_argument, NULL, OPTION_INCLUDE_OWN },
 					      { NULL, 0, NULL, 0 } };
 
-/* 0 or EXIT_USAGE. */
+/* Reads a number. 0 or EXIT_USAGE. */
 static int read_number(const struct watch *watch, const char *option, uint64_t max, uint64_t *number)
 {
 	char *end;
@@ -185,7 +185,7 @@ static int set_recording(struct watch *watch)
 
 /* ---- which packets are shown --------------------------------------------------------------------- */
 
-/* 0; -ENOMEM, or -EINVAL with a message. */
+/* Parses a filter. 0; -ENOMEM, or -EINVAL with a message. */
 static int parse_expression(struct expression **x, const char *text)
 {
 	struct rule_error e = { .offset = 0 };

@@ -19,7 +19,7 @@ struct watch {
 	uint64_t limit;		       /* packets to show; 0: no end */
 	_Atomic uint64_t shown;
 
-	/* Of the command line */
+	/* from the command line */
 	const char *interface, *file;
 	char *source;	 /* made of `file` or a group */
 	char *directory; /* in which recordings are made */
