@@ -29,7 +29,7 @@ static uint16_t get_file16(const struct capture_record *record, const uint8_t *p
 	return record->swapped ? __builtin_bswap16(get_native16(p)) : get_native16(p);
 }
 
-/* ns since 1970 in the units of the file. False: it cannot express this time. */
+/* Converts a time (ns since 1970) to the units of the file. False: they cannot express it. */
 static bool to_units(const struct capture_clock *clock, int64_t time, uint64_t *stamp)
 {
 	int64_t sec = time / NSEC - (time % NSEC < 0), nsec = time - sec * NSEC;

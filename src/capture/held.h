@@ -14,7 +14,10 @@
 
 /* Enough for a frame of the usual MTU. struct held is not a multiple of a page. */
 #define HELD_INLINE 2048
-/* Longer records get memory of their own, up to this much in all (at least one record). */
+/*
+ * Longer records have memory of their own. All of it together is limited to this size, or to one record if that is
+ * longer.
+ */
 #define HELD_LONG_MAX (64U << 20)
 
 struct held {
@@ -22,7 +25,7 @@ struct held {
 	uint32_t id;
 	uint32_t mark;
 	bool marked;
-	bool changed; /* has another packet than the file, after NF_REPEAT or NF_QUEUE */
+	bool changed; /* the packet differs from that in the file, after NF_REPEAT or NF_QUEUE */
 	struct capture_record record;
 	struct frame frame;
 	struct section *section; /* of pcapng, if there is an output; else NULL */

@@ -138,7 +138,7 @@ static int open_output(struct pcap_source *p, struct ipq_error *e)
 	return capture_writer_open(&p->out, p->name.out, p->in, e);
 }
 
-/* The first time: creates the output, and makes room. Lock held. */
+/* Called at the first configure, with the lock held: creates the output, and allocates memory. */
 static int start(struct pcap_source *p, uint32_t queue_length, struct ipq_error *e)
 {
 	int err = held_init(&p->store, queue_length);

@@ -19,8 +19,10 @@ struct unpack;
 int unpack_open(struct unpack **u, const uint8_t *bytes, size_t n, const char **format);
 void unpack_close(struct unpack *u);
 
-/* As read(2), for the unpacked bytes of fd. -1 with errno EBADMSG: damaged, or cut; EFBIG: zstd would need much
- * memory. */
+/*
+ * Does the same as read(2), for the unpacked bytes of fd. -1 with errno EBADMSG: damaged, or cut; EFBIG: zstd would
+ * need much memory.
+ */
 ssize_t unpack_read(struct unpack *u, int fd, void *to, size_t room);
 /* Whether there are packed bytes in memory. */
 bool unpack_ready(const struct unpack *u);

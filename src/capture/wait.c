@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* Capture files as a source: what makes the descriptor readable. */
+/* Capture files as a source: the descriptor, and the events that make it readable. */
 #include <errno.h>
 #include <unistd.h>
 #include <sys/epoll.h>

@@ -176,9 +176,9 @@ struct ipq_handle *ipq_create_handle(uint32_t flags, uint32_t protocol)
 }
 
 /*
- * Waits until all threads have left ipq_read, so that the queue is free when ipq_destroy_handle returns.
- * Not for ever: a signal handler may have interrupted ipq_read in this thread. The last reader closes the
- * handle then.
+ * Waits until all threads have left ipq_read, so that the queue is free when ipq_destroy_handle returns. The wait is
+ * limited, because a signal handler may have interrupted ipq_read in this thread. Then the last reader closes the
+ * handle.
  */
 static void await_readers(struct classic *c)
 {

@@ -86,7 +86,7 @@ bool queue_decided_flow(struct ipq_queue *q, const struct ipq_packet *packet);
 /* The verdict on the packet when it was recorded, such as "drop"; "": unknown. Valid until the next receive. */
 const char *queue_recorded_verdict(const struct ipq_queue *q, const struct ipq_packet *packet);
 
-/* The queue's own counters, without those of the source. Only in the thread that uses the queue. */
+/* The queue's own counters, without those of the source. Call it in the thread that uses the queue. */
 void queue_counters(const struct ipq_queue *q, struct ipq_stats *stats);
 
 /* Adds the source's counters (lost, queue_dropped, malformed). Any thread. 0 or -errno. */

@@ -271,8 +271,8 @@ static bool came_back(struct ipq_queue *q, const struct ipq_packet *packet)
 }
 
 /*
- * A packet of a connection that has our mark: the rule that should have accepted it is missing. Or it had passed that
- * rule on another CPU when the mark was set, so one packet proves nothing.
+ * If a packet of a connection with our mark is queued, the rule that should have accepted it is missing. Or the
+ * packet had passed that rule on another CPU when the mark was set; so one packet proves nothing.
  */
 static void check_connection(struct flows *fl, struct flow *f, const struct ipq_packet *packet)
 {

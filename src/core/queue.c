@@ -558,7 +558,7 @@ __noinline static int receive_undecided(struct ipq_queue *q, struct ipq_packet *
 			return undecided;
 		if (err < 0)
 			return err;
-		/* Packets of decided flows may never end, but the timeout does. */
+		/* Packets of decided flows may arrive without end, but the timeout must apply. */
 		left = end < 0 ? 1 : end - now_ms();
 		if (n < 0 || q->refusal_reported || left < 0 || (n == 0 && !held && (left == 0 || end < 0))) {
 			/* The program may wait for the descriptor now: nothing may wait for the next receive. */

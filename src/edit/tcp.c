@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-/* Editing TCP headers: fixed fields and options (RFC 9293, 3.1 and 3.2). */
+/* Edits TCP headers: fixed fields and options (RFC 9293, 3.1 and 3.2). */
 #include <errno.h>
 #include <netinet/in.h>
 

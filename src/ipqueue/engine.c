@@ -69,10 +69,9 @@ static int unread(const struct client *c)
 }
 
 /*
- * The program reads the end of the packets as the end of the socket; it can still send verdicts. While
- * packets wait, a verdict may bring one back (NF_REPEAT), so the end is not sent yet. But a program may
- * never send them, so the end is sent when all clients have read everything and have sent no request for a
- * while.
+ * The program reads the end of the packets as the end of the socket; it can still send verdicts. While packets wait,
+ * a verdict may bring one back (NF_REPEAT), so the end is not sent yet. But a program may never decide them. So the
+ * end is sent when all clients have read everything and have sent no request for a while.
  */
 static void send_eof(struct engine *e, bool silent)
 {
@@ -180,7 +179,7 @@ static void receive_earlier(struct engine *e)
 
 	if (e->lossless || e->receiving)
 		return;
-	e->receiving = true; /* the end of a client leads back here */
+	e->receiving = true; /* a client that ends calls this function again */
 	for (round = 0; round < EARLIER_ROUNDS && engine_wants_packets(e) && receive(e); round++)
 		;
 	e->receiving = false;

@@ -34,8 +34,8 @@ void engine_save_state(struct engine *e)
 }
 
 /*
- * A peer that only the parent had has ended with it. If packets were received and decided since, it is
- * unknown which ones wait: the source refuses verdicts on others.
+ * Restores the parent's state. A peer that only the parent had has ended with it. If packets were received and
+ * decided since the fork, the child does not know which ones wait; the source refuses verdicts on others.
  */
 void engine_restore_state(struct engine *e)
 {

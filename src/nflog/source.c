@@ -56,7 +56,7 @@ struct nflog {
 	uint32_t seq;	/* of the last request */
 	uint32_t last_id;
 	unsigned char *datagram;
-	size_t len, at; /* bytes of it; those that were read */
+	size_t len, at; /* its bytes; those that were read */
 	struct early *early, **early_end;
 
 	bool counting;

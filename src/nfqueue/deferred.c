@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* Messages that a later recv() returns, acknowledgements, and the NOOPs that announce both: see source.c. */
+/*
+ * Deferred messages, which a later recv() returns, acknowledgements, and the NOOPs that announce both: see source.c.
+ */
 #include <errno.h>
 #include <linux/netlink.h>
 #include <stdlib.h>

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * Sockets of queues that another process holds open while programs come and go: `ipq keep`, or a service
- * manager. The environment lists them as sd_listen_fds(3) does: LISTEN_FDS descriptors from 3 on, whose names
- * in LISTEN_FDNAMES are "ipq-queue-NUMBER". LISTEN_PID must be this process, unless IPQ_KEEP is set, to the minimum
- * length of the queues: then the program may have been started through a shell. A keeper also holds a socket for the
- * spare queues of each queue (recover.c), "ipq-spare-NUMBER".
+ * Sockets of queues that another process holds open while programs come and go: `ipq keep`, or a service manager. The
+ * environment lists them as sd_listen_fds(3) does: LISTEN_FDS descriptors from 3 on, whose names in LISTEN_FDNAMES
+ * are "ipq-queue-NUMBER". LISTEN_PID must be this process. `ipq keep` sets IPQ_KEEP, to the minimum length of the
+ * queues; then LISTEN_PID is not checked, because the program may have been started through a shell. A keeper also
+ * holds a socket for the spare queues of each queue (recover.c), "ipq-spare-NUMBER".
  */
 #ifndef NFQUEUE_HELD_H
 #define NFQUEUE_HELD_H

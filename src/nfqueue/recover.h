@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* Private: what a predecessor left in a queue. */
+/* Private: recovers the packets that a predecessor left in a queue. */
 #ifndef NFQUEUE_RECOVER_H
 #define NFQUEUE_RECOVER_H
 

@@ -114,7 +114,7 @@ bool tcp_lower_mss(struct ipq_edit *e, size_t old_len, size_t new_len, bool ever
 	if (get16(e->data + at) < size)
 		size = get16(e->data + at);
 	if (every && longer && old_len)
-		size = size * old_len / new_len; /* a segment full of it */
+		size = size * old_len / new_len; /* assume a segment full of matches */
 	else
 		size -= longer < size ? longer : size;
 	return ipq_edit_clamp_mss(e, (uint16_t)(size > MSS_MIN ? size : MSS_MIN)) == 1;

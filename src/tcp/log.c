@@ -202,7 +202,7 @@ static int grow_kinds(struct tcp_log *log, size_t limit)
 	return (int)n - 1;
 }
 
-/* An entry with this replacement, or -errno. */
+/* Finds or creates the entry of a replacement. Returns its index, or -errno. */
 static int get_kind(struct tcp_log *log, const void *bytes, uint16_t old_len, uint16_t new_len, size_t limit)
 {
 	struct tcp_kind wanted = { .old_len = old_len, .new_len = new_len };

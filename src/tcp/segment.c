@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 /*
- * A packet on its way through: ipq_tcp_begin() to ipq_tcp_end().
+ * The edit of one packet, from ipq_tcp_begin() to ipq_tcp_end().
  *
- * Theory of operation. Payload before `fresh` was sent on before, or is in a gap. A length can only change in
- * payload from `fresh` on; in a gap text can become other text of the same length, because everything after it
- * has been numbered. ipq_tcp_replace() only adds to the log. ipq_tcp_end() builds the payload from the log, in one
- * pass, in the same way for text that passes for the first time and for text that is sent again.
+ * Theory of operation. Payload before `fresh` was sent on before, or is in a gap. A length can only change in payload
+ * from `fresh` on; in a gap text can become other text of the same length, because everything after it has been
+ * numbered. ipq_tcp_replace() only adds to the log. ipq_tcp_end() builds the payload from the log, in one pass, in
+ * the same way for text that passes for the first time and for text that is sent again.
  */
 #include <errno.h>
 #include <netinet/in.h>

@@ -18,7 +18,7 @@ static inline bool before(uint32_t a, uint32_t b)
 
 /* ---- log.c: what was replaced in one direction ------------------------------------------------ */
 
-/* Edits that are further apart are not kept together: comparisons would become ambiguous. */
+/* The maximum distance of two edits of a log: beyond it, comparisons would become ambiguous. */
 #define TCP_SPAN_MAX (UINT32_C(1) << 30)
 #define TCP_BLOCK 16
 

@@ -41,7 +41,7 @@ static const char *families(const struct queue_row *row)
 	return row->ipv4 && row->ipv6 ? "" : row->ipv4 ? ", IPv4 only" : ", IPv6 only";
 }
 
-/* Packets arrive, or can. */
+/* Reports a queue that gets packets, or can get them. */
 static void say_fed(struct doctor *d, const struct queue_row *row, const char *who)
 {
 	char met[64] = "";

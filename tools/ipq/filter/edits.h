@@ -32,7 +32,7 @@ struct editor {
 	uint8_t edited[PACKET_MAX], mirrored[PACKET_MAX];
 	struct following following; /* the segments after this one, as far as they are known */
 	unsigned count;
-	uint32_t mtu, mtu_index; /* of the interface of the last packet that grew */
+	uint32_t mtu, mtu_index; /* MTU and index of the interface of the last packet that grew */
 	int64_t mtu_time;
 	struct {
 		const struct action *action;

@@ -60,7 +60,7 @@ static enum http_result read_length(struct http_message *m, const char *header, 
 	return m->digits <= 8 && strspn(end, " \t") == strcspn(end, "\r") ? HTTP_WHOLE : HTTP_REFUSED;
 }
 
-/* header: all of it, up to the empty line. */
+/* Parses the fields of a header that ends with the empty line. */
 static enum http_result read_fields(struct http_message *m, const char *header)
 {
 	bool answer = strncmp(header, "HTTP/1.", 7) == 0;

@@ -14,10 +14,10 @@
 
 static const char *const hooks[] = { "PREROUTING", "INPUT", "FORWARD", "OUTPUT", "POSTROUTING" };
 
-/* A set of these is a bit each. Untracked packets and invalid ones come without a state. */
+/* A set of states has a bit for each. The kernel reports no state for untracked and for invalid packets. */
 static const char *const states[] = { "established", "related", "new", "invalid", "untracked" };
 enum { STATE_INVALID = 3, STATE_UNTRACKED = 4 };
-#define CT_UNTRACKED 7 /* IP_CT_UNTRACKED, which the header has for the kernel alone */
+#define CT_UNTRACKED 7 /* IP_CT_UNTRACKED, which the header defines for the kernel only */
 
 const char *const metadata_words[] = { "in",	"out",	  "hook",  "mark",    "ctmark",	  "uid", "gid",
 				       "state", "length", "queue", "inbound", "outbound", NULL };

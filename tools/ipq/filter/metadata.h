@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* Predicates about what the kernel knows of a packet besides its bytes. */
+/* Predicates about the metadata of a packet, which the kernel reports besides its bytes. */
 #ifndef IPQ_FILTER_METADATA_H
 #define IPQ_FILTER_METADATA_H
 

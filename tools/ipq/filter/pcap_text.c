@@ -226,7 +226,9 @@ static size_t locate(const char *text, const char *message)
 			mistake = skip_space(text, end);
 		at = skip_space(text, end);
 	}
-	/* "dst port", "port x": nothing compiles up to there, the qualifiers before it are right */
+	/*
+	 * in "dst port" and "port x" no beginning compiles, but the qualifiers are correct: the mistake follows them
+	 */
 	if (mistake == 0 && pcap_qualifiers(text, len) > 0)
 		mistake = pcap_qualifiers(text, len);
 	else if (mistake == 0 && is_one_of(text, pcap_token(text), qualifiers))

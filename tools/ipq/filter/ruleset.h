@@ -38,7 +38,7 @@ void ruleset_free(struct ruleset *set);
 /* The first rule not before `from` that matches; count when none does. */
 unsigned ruleset_match(const struct ruleset *set, unsigned from, struct subject *s);
 
-/* Could this rule match the packet, whatever its metadata? v: to work with. */
+/* Could this rule match the packet, whatever its metadata? v: working memory. */
 bool ruleset_may_match(const struct ruleset *set, const struct rule *rule, const struct ipq_packet *packet,
 		       struct view *v);
 

@@ -58,7 +58,7 @@ static inline void view_set(struct view *v, const uint8_t *data, uint32_t len, u
 /* The offsets of the headers, and their fields. */
 const struct decoded *view_decode(struct view *v);
 
-/* Does the program match the packet as it came? */
+/* Does the program match the original packet? */
 bool view_match_packet(const struct view *v, const struct bpf_program *program);
 /* The same with the network header of this kind? */
 bool view_match(struct view *v, const struct bpf_program *program, enum view_header header);

@@ -83,8 +83,8 @@ const char *hooks_describe(unsigned hooks, char *to, size_t room);
 void chain_removal(const struct ipq_chain *c, unsigned hooks, FILE *script);
 
 /*
- * Has iptables-restore --noflush or nft execute a script as one transaction. While another program holds the
- * xtables lock: tries again for wait_ms. who: prefix of a message about this on stderr (NULL: none). hold: see
+ * Runs iptables-restore --noflush or nft with a script, which is one transaction. While another program holds the
+ * xtables lock, it tries again for wait_ms. who: prefix of a message about this on stderr (NULL: none). hold: see
  * struct subprocess. 0, or -errno with a text in *e.
  */
 int firewall_apply(enum firewall_kind kind, const char *script, int wait_ms, const char *who, int hold,

@@ -37,7 +37,10 @@ static void remove_remains(bool log, uint16_t number)
 	}
 }
 
-/* Reads the number once it is known; then a byte (all is removed), or the end (the parent was killed). */
+/*
+ * The guardian process. It reads the number of the rules from the parent, and a byte when the parent has removed
+ * them. If the connection ends without that byte, the parent was killed, and the guardian removes the rules.
+ */
 static void guard(bool log, int fd)
 {
 	int null = open("/dev/null", O_RDWR);

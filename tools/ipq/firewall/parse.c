@@ -191,7 +191,7 @@ static size_t split(const char *s, struct line *l)
 	return (size_t)(s - start);
 }
 
-/* The words after -j. */
+/* Reads the words after -j. */
 static void read_target(const struct line *l, size_t i, struct queue_rule *r)
 {
 	for (i += 1; i < l->count; i++) {
@@ -225,7 +225,7 @@ static enum reach_end end_of_target(const char *target, const struct queue_rule 
 	return strcmp(target, "RETURN") == 0 ? REACH_RETURNS : REACH_JUMPS;
 }
 
-/* The place of -j or -g; the comment is removed. l->count: none. */
+/* The index of -j or -g, or l->count if there is none. Removes the comment. */
 static size_t find_target(struct line *l, size_t i)
 {
 	for (; i + 1 < l->count; i++) {
@@ -233,9 +233,9 @@ static size_t find_target(struct line *l, size_t i)
 		    i + 3 < l->count) {
 			memmove(&l->word[i], &l->word[i + 4], (l->count - i - 4) * sizeof(l->word[0]));
 			l->count -= 4;
-			i--; /* and look at this place again */
+			i--; /* look at this index again */
 		} else if (is(l, i, "--comment")) {
-			i++; /* of one word it has no quotes */
+			i++; /* skip the comment, which has no quotes if it is one word */
 		} else if (is(l, i, "-j") || is(l, i, "--jump") || is(l, i, "-g")) {
 			return i;
 		}

@@ -149,7 +149,7 @@ int probe_queues(uint8_t *owned, uint32_t first, uint32_t last)
 	return err;
 }
 
-/* The request to give up a group of another process is EPERM, of no process ENODEV. */
+/* A request to give up a group fails with EPERM if another process has it, and with ENODEV if no process has it. */
 static int probe_group(uint16_t number)
 {
 	int fd = open_socket(), err;

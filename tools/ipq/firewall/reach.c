@@ -26,7 +26,7 @@ int reach_add(struct reach *r, const struct reach_rule *rule)
 {
 	struct reach_rule *grown = r->rule;
 
-	if ((r->count & (r->count - 1)) == 0) /* a power of two, or none: full */
+	if ((r->count & (r->count - 1)) == 0) /* a power of two, or 0: the array is full */
 		grown = realloc(r->rule, (r->count == 0 ? 1 : 2 * r->count) * sizeof(*grown));
 	if (grown == NULL)
 		return -ENOMEM;

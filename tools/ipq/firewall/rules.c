@@ -523,8 +523,8 @@ static bool knows(const struct ipq_chain *own, struct mark m)
 }
 
 /*
- * A chain that came after ours in the hook, and whose mark we do not know, would repeat packets for ever. Packets with
- * the mark of one that is gone would pass us.
+ * Does our chain know the marks of exactly the live chains after it? Packets that an unknown chain repeats would
+ * circulate for ever. Packets with the mark of a removed chain would pass us.
  */
 static bool knows_right_marks(const struct rules *r, enum firewall_kind kind)
 {

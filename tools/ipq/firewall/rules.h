@@ -104,7 +104,7 @@ int rules_settle(struct rules *rules, struct ipq_error *e);
  * (could not be read).
  */
 int rules_check(struct rules *rules, struct ipq_error *e);
-/* Adds them again. */
+/* Adds the rules again. */
 int rules_restore(struct rules *rules, struct ipq_error *e);
 
 /*

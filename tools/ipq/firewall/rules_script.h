@@ -77,7 +77,7 @@ struct mark mark_gone(struct mark m);
 /* Must our chain let packets with the mark of this one pass? Only if it comes after ours, and its process lives. */
 bool rules_must_know(const struct rules *r, enum firewall_kind kind, const struct ipq_chain *c);
 
-/* Are all packets queued, because a filter is too long for the bpf match or there is none? */
+/* Are all packets queued, because there is no filter or one is too long for the bpf match? */
 bool rules_unfiltered(const struct rules *r);
 /* The number of rules that script_chain() writes into the chain, without those for marks of other chains. */
 unsigned rules_count(const struct rules *r);

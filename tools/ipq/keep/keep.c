@@ -354,7 +354,7 @@ static void on_time(struct keeper *k)
 		k->now.kill_at = now + 1000;
 	}
 	if (k->now.closed_at != 0 && now >= k->now.closed_at + CLOSED_MS) {
-		k->now.exited = false; /* of a daemon that is not our child the status is unknown */
+		k->now.exited = false; /* the status of a daemon is unknown if it is not our child */
 		succeed(k);
 	}
 	if (k->next.closed_at != 0 && now >= k->next.closed_at + CLOSED_MS)

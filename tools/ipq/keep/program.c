@@ -73,7 +73,7 @@ int program_start(struct program *p, const struct program_start *start, bool bes
 
 	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) < 0)
 		return -errno;
-	/* Above the numbers that the program gets. */
+	/* Choose a number above those that the program gets. */
 	theirs = fcntl(pair[1], F_DUPFD_CLOEXEC, start->min_fd);
 	err = theirs < 0 ? -errno : 0;
 	close(pair[1]);

@@ -56,7 +56,7 @@ int kept_open(struct kept_queue *q, uint16_t number, uint32_t length, int min_fd
 		q->fd = fcntl(source->ops->fd(source), F_DUPFD_CLOEXEC, min_fd);
 		err = q->fd < 0 ? ipq_fail(e, errno, "cannot duplicate a descriptor") : 0;
 	}
-	source->ops->close(source); /* the duplicate keeps the queue */
+	source->ops->close(source); /* the duplicate of its socket keeps the queue alive */
 	return err < 0 ? err : open_spare(q, config.receive_buffer, min_fd, e);
 }
 

@@ -26,7 +26,10 @@ struct output_options {
 	struct recorder_options record; /* path NULL: none */
 	const _Atomic bool *lossless;	/* NULL: drop; else wait for room until this is true */
 	bool include_own; /* also packets of the connection that carries the standard output (own_link.h) */
-	/* Writing to the standard output (recording: to the file) failed, and goes on no more. Any thread. */
+	/*
+	 * Called by any thread when writing to the standard output (recording: to the file) has failed. Writing has
+	 * stopped.
+	 */
 	void (*failed)(void *context, bool recording);
 	void *context;
 };

@@ -85,7 +85,7 @@ static void add_session(FILE *filter, const char *connection)
 		put_link(filter, "tcp", &a, &b);
 }
 
-/* The variable in the environment that a process began with. The caller frees it. NULL: it is not there. */
+/* Reads a variable from the environment that a process started with. The caller frees it. NULL: it is not there. */
 static char *variable_of(pid_t pid, const char *name)
 {
 	char path[64], *item = NULL, *value = NULL;

@@ -193,7 +193,7 @@ static void put_metadata(struct pcapng *f, const struct pcapng_record *r)
 		n += (size_t)snprintf(text + n, room - n, " outdev=%.15s", r->outdev);
 	if ((p->present & IPQ_HAS_MARK) != 0)
 		n += (size_t)snprintf(text + n, room - n, " mark=0x%x", p->mark);
-	/* The comment begins with it: "drop: drop udp". */
+	/* The comment begins with the verdict: "drop: drop udp". */
 	if (r->comment != NULL)
 		n += (size_t)snprintf(text + n, room - n, " verdict=%.*s", (int)strcspn(r->comment, ": "),
 				      r->comment);

@@ -126,7 +126,7 @@ static void put_nft(const struct flow_rules *r)
 
 /* ---- the command line ---------------------------------------------------------------------------- */
 
-/* VALUE/MASK, as the library takes them. */
+/* Parses VALUE/MASK, with the checks of ipq_queue_open(). */
 static int parse_mark(struct flow_rules *r, const char *text)
 {
 	char *slash, *end;

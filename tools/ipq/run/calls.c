@@ -102,7 +102,7 @@ static bool open_memory(struct run_calls *calls, struct call *call)
 	return false;
 }
 
-/* Whether the thread is still in this call: then its number was not reused. */
+/* Is the thread still in this call? Then its number was not reused. */
 static bool still_there(const struct run_calls *calls, uint64_t id)
 {
 	return ioctl(calls->listener, SECCOMP_IOCTL_NOTIF_ID_VALID, &id) == 0;
@@ -194,7 +194,7 @@ static int add_client(struct run_calls *calls, const struct call *call, int pair
 	return 0;
 }
 
-/* Gives fd to the program. Its number there, or -errno. *answered: the call has returned already. */
+/* Gives fd to the program. Returns its number there, or -errno. *answered: the call has returned already. */
 static int install_fd(const struct run_calls *calls, const struct call *call, int fd, uint32_t flags,
 		      bool *answered)
 {
@@ -548,7 +548,7 @@ static void answer(struct run_calls *calls, const struct seccomp_notif *request,
 	calls->response->flags = pass ? SECCOMP_USER_NOTIF_FLAG_CONTINUE : 0;
 	calls->response->val = result > 0 ? result : 0;
 	calls->response->error = result < 0 ? result : 0;
-	/* Fails if a signal has interrupted the call, or the thread has died. The message goes back. */
+	/* If this fails, a signal has interrupted the call, or the thread has died: put the message back. */
 	if (ioctl(calls->listener, SECCOMP_IOCTL_NOTIF_SEND, calls->response) < 0 && call.engine_end >= 0)
 		send(call.engine_end, calls->message.bytes, calls->message.len, MSG_DONTWAIT | MSG_NOSIGNAL);
 }

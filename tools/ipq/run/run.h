@@ -42,7 +42,7 @@ struct run_options {
 /* The signals that are forwarded to the program, and SIGCHLD. */
 void run_signals(sigset_t *set);
 
-/* A message of our own: "ipq run: ..." on stderr. */
+/* Prints a message, "ipq run: ...", to stderr. */
 void run_complain(const char *format, ...) __attribute__((format(printf, 1, 2)));
 
 /* Replaces this descriptor by the null device. */
@@ -205,7 +205,10 @@ struct run_report {
 	bool detached; /* descendants of the program are still alive, and so is the supervisor */
 };
 
-/* The supervisor's process. Does not return. A byte from the link: the user wants the program to end. */
+/*
+ * Runs the supervisor, in its own process. Does not return. It reads a byte from the link when the user wants the
+ * program to end.
+ */
 void run_supervise(const struct run_options *options, int link) __attribute__((noreturn));
 
 #endif

@@ -161,7 +161,7 @@ static int open_log(struct supervisor *s)
 	return 0;
 }
 
-/* The source, the engine on it, and the listener once the program's filter is in place. */
+/* Opens the source and the engine, starts the program, and receives the listener of its filter. */
 static int open_all(struct supervisor *s)
 {
 	struct engine_options options = { .log = s->log };

@@ -42,7 +42,7 @@ struct worker {
 	_Atomic uint64_t continued; /* packets that session_accept() repeats */
 };
 
-/* All run on the worker's thread but started, signal and tick. NULL: nothing to do. */
+/* started, signal and tick run on the main thread, all others on the worker's. NULL: nothing to do. */
 struct session_handler {
 	/* Decides n packets of w->packet. Returns 0 or -errno: then it is called again, and continues with w->next.
 	 * After more than SESSION_FAILURES_MAX failures in a row the worker ends. */
