@@ -203,7 +203,7 @@ read_with_own_memory(struct classic *c, unsigned char *buf, size_t len, int time
 	return r;
 }
 
-/* The next message. timeout_ms is 0 or IPQ_FOREVER. */
+/* Reads the next message. timeout_ms is 0 or IPQ_FOREVER. */
 __cancelled_frame static struct read_result read_message(struct classic *c, unsigned char *buf, size_t len,
 							 int timeout_ms)
 {

@@ -34,7 +34,7 @@ int host_request(struct host *host, uint32_t client, const struct iovec *piece, 
  */
 void host_step(struct host *host);
 
-/* The handle has closed its socket. With the last one the engine ends and its source is closed. */
+/* Call it when a handle has closed its socket. After the last one, the engine ends and its source is closed. */
 void host_detach(struct host *host);
 
 /* The same, but the adopted source belongs to the caller again. */

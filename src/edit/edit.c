@@ -50,7 +50,7 @@ static bool checksum_follows(const struct ipq_edit *e)
 					   : !is_udp(e) || get16(e->data + e->checksum);
 }
 
-/* change: to add to the sum. zero: how the checksum of a sum of zero is written. */
+/* Adds `change` to the sum of a checksum. zero: the value that is written for a checksum of zero. */
 static void checksum_adjust(uint8_t *field, uint16_t change, uint16_t zero)
 {
 	uint16_t check;

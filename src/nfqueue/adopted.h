@@ -62,7 +62,7 @@ void adopted_free(struct adopted *a);
 int adopted_collect(struct adopted *a, const unsigned char *message, size_t len, const struct ipq_packet *p,
 		    const struct nfq_reply *r);
 
-/* All messages have been collected. 0 or -ENOMEM. */
+/* Call it when all messages have been collected: from now on the reader gets them. 0 or -ENOMEM. */
 int adopted_finish(struct adopted *a);
 
 /* Removes the oldest message; the caller frees it. NULL: none. */
