@@ -2,11 +2,13 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 """Times the Python module ipq against a callback on libnetfilter_queue, in turn, with packets of the kernel.
 
-    tests/live/run-in-namespace python3 bench/python.py BUILD [--rounds N] [--packets N]
+    tests/live/run-in-namespace python3 bench/python.py BUILD [--rounds N] [--packets N] [--megabytes N]
 
 Each consumer is a process of its own that accepts every packet at once. A round gives each of them the same burst of
-datagrams over loopback, which all wait in the queue before the consumer continues. The figures are medians of the
-rounds, the ratios medians of the ratios within the rounds; CPU is user and system time of the consumer.
+datagrams over loopback, which all wait in the queue before the consumer continues. Then each of them passes a TCP
+stream over loopback with an MTU of 1500: ipq gets packets as large as the sender gave them to the kernel (GSO), unless
+it asks for segments, as the other two do. The figures are medians of the rounds, the ratios medians of the ratios
+within the rounds; CPU is user and system time of the consumer.
 """
 import argparse
 import os
@@ -15,9 +17,11 @@ import socket
 import statistics
 import subprocess
 import sys
+import threading
 import time
 
 PORT = 7000
+TCP_PORT = 7100
 
 
 def consume_callback(number):
@@ -92,11 +96,50 @@ def burst(child, number, receiver, sender, packets):
     return time.monotonic() - started, cpu_of(child.pid) - before
 
 
+def stream(child, number, size):
+    """Sends so many bytes through the queue, and times how long it takes until they have arrived."""
+    with socket.create_server(('127.0.0.1', TCP_PORT + number)) as server:
+        sender = socket.create_connection(('127.0.0.1', TCP_PORT + number))
+        receiver = server.accept()[0]
+    receiver.settimeout(20)
+    before, started = cpu_of(child.pid), time.monotonic()
+    thread = threading.Thread(target=lambda: sender.sendall(bytes(size)))
+    thread.start()
+    left, buffer = size, bytearray(1 << 20)
+    while left > 0:
+        left -= receiver.recv_into(buffer)
+    took, used = time.monotonic() - started, cpu_of(child.pid) - before
+    thread.join()
+    sender.close()
+    receiver.close()
+    return took, used
+
+
+def report(what, seconds, cpu, amount, unit):
+    print(what)
+    for name in CONSUMERS:
+        rate = [amount / s for s in seconds[name][1:]]
+        faster = statistics.median(a / b for a, b in zip(seconds['callback'][1:], seconds[name][1:]))
+        cheaper = statistics.median(b / max(a, 1e-9) for a, b in zip(cpu['callback'][1:], cpu[name][1:]))
+        print(f'{name:15} {statistics.median(rate):9.0f} {unit}  {faster:5.2f}   CPU {cheaper:5.2f}')
+
+
+def measure(rounds, once):
+    seconds, cpu = {name: [] for name in CONSUMERS}, {name: [] for name in CONSUMERS}
+    for _ in range(rounds + 1):
+        for number, name in enumerate(CONSUMERS):
+            took, used = once(number, name)
+            seconds[name].append(took)
+            cpu[name].append(used)
+    return seconds, cpu
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument('build')
     parser.add_argument('--rounds', type=int, default=15)
     parser.add_argument('--packets', type=int, default=10000)
+    parser.add_argument('--megabytes', type=int, default=50)
     parser.add_argument('--consume', nargs=2, help=argparse.SUPPRESS)
     args = parser.parse_args()
     if args.consume:
@@ -104,8 +147,9 @@ def main():
     env = dict(os.environ, PYTHONPATH=f'{args.build}/python:{args.build}/bench')
     children, sockets = {}, {}
     for number, name in enumerate(CONSUMERS):
-        subprocess.run([os.environ.get('IPTABLES', 'iptables-legacy'), '-A', 'OUTPUT', '-p', 'udp', '--dport',
-                        str(PORT + number), '-j', 'NFQUEUE', '--queue-num', str(number)], check=True)
+        for protocol, port in ('udp', PORT), ('tcp', TCP_PORT):
+            subprocess.run([os.environ.get('IPTABLES', 'iptables-legacy'), '-A', 'OUTPUT', '-p', protocol, '--dport',
+                            str(port + number), '-j', 'NFQUEUE', '--queue-num', str(number)], check=True)
         children[name] = subprocess.Popen([sys.executable, __file__, args.build, '--consume', name, str(number)], env=env)
         while not ready(number):
             time.sleep(0.01)
@@ -118,21 +162,15 @@ def main():
     sender = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
     # The packets that wait in the queue count as unsent.
     sender.setsockopt(socket.SOL_SOCKET, 32, 64 << 20)  # SO_SNDBUFFORCE
-    seconds, cpu = {name: [] for name in CONSUMERS}, {name: [] for name in CONSUMERS}
-    for _ in range(args.rounds + 1):
-        for number, name in enumerate(CONSUMERS):
-            took, used = burst(children[name], number, sockets[name], sender, args.packets)
-            seconds[name].append(took)
-            cpu[name].append(used)
+    bursts = measure(args.rounds, lambda number, name: burst(children[name], number, sockets[name], sender, args.packets))
+    size = args.megabytes << 20
+    subprocess.run(['ip', 'link', 'set', 'lo', 'mtu', '1500'], check=True)
+    streams = measure(args.rounds, lambda number, name: stream(children[name], number, size))
     for child in children.values():
         child.kill()
         child.wait()
-    print(f'{args.rounds} rounds of {args.packets} packets; ratios to callback')
-    for name in CONSUMERS:
-        rate = [args.packets / s for s in seconds[name][1:]]
-        faster = statistics.median(a / b for a, b in zip(seconds['callback'][1:], seconds[name][1:]))
-        cheaper = statistics.median(b / max(a, 1e-9) for a, b in zip(cpu['callback'][1:], cpu[name][1:]))
-        print(f'{name:15} {statistics.median(rate):9.0f} packets/s  {faster:5.2f}   CPU {cheaper:5.2f}')
+    report(f'{args.rounds} bursts of {args.packets} packets; ratios to callback', *bursts, args.packets, 'packets/s')
+    report(f'{args.rounds} TCP streams of {args.megabytes} MB; ratios to callback', *streams, args.megabytes, 'MB/s')
     return 0
 
 
