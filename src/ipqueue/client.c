@@ -85,6 +85,10 @@ int engine_add(struct engine *e, int fd, uint8_t family, enum wire_layout layout
 		c->next->prev = c;
 	e->clients = c;
 	set_pid(e, c, pid);
+	if (e->early && capable) {
+		engine_configure(e, NULL); /* a failure is repeated, and reported, with the first mode */
+		engine_watch_source(e);
+	}
 	if (e->eof_sent)
 		client_send_eof(c);
 	engine_log(e, "client %u: new, pid %u, %s, %s%s", c->serial, pid, family == AF_INET ? "IPv4" : "IPv6",
@@ -123,8 +127,6 @@ static void release(struct engine *e, struct family *f)
 	f->mode = COPY_NONE;
 	f->had_meta = false;
 	f->range = 0;
-	if (e->configured && !e->source->held)
-		engine_configure(e, NULL);
 }
 
 static void end(struct engine *e, struct client *c)
@@ -153,6 +155,8 @@ static void end(struct engine *e, struct client *c)
 		c->next->prev = c->prev;
 	c->next = e->ended_clients;
 	e->ended_clients = c;
+	if (e->configured && !e->source->held)
+		engine_configure(e, NULL);
 }
 
 void client_free_ended(struct engine *e)
@@ -387,10 +391,10 @@ static int do_request(struct engine *e, struct client *c, const struct wire_requ
 }
 
 /*
- * Serves one datagram, of which only the first message counts. len may exceed the buffer. 0 or the positive errno of
- * the refusal.
+ * Serves one datagram, of which only the first message counts. len may exceed the buffer. waits: the program waits until
+ * the request is served. 0 or the positive errno of the refusal.
  */
-static int serve(struct engine *e, struct client *c, const void *request, size_t len)
+static int serve(struct engine *e, struct client *c, const void *request, size_t len, bool waits)
 {
 	struct wire_request r;
 	bool silent = false;
@@ -401,15 +405,18 @@ static int serve(struct engine *e, struct client *c, const void *request, size_t
 	if (c->pid == 0 && (int32_t)r.pid > 0)
 		set_pid(e, c, r.pid);
 	/*
-	 * Only if the program waits for the end of its request: else the packets may be later ones, of the new mode.
+	 * Only if the program waits for the end of its request: else the packets may be later ones, of the new mode, and
+	 * come after the refusal.
 	 */
-	if (r.type == IPQM_MODE && e->calling)
+	if (r.type == IPQM_MODE && waits)
 		e->receive_earlier(e);
 	if (c->fd < 0) /* it ended meanwhile */
 		return 0;
+	c->async |= r.type == IPQM_MODE && !waits;
 	err = do_request(e, c, &r, err != 0, request, &silent);
 	if (err != 0) {
-		e->receive_earlier(e);
+		if (waits || (!c->async && client_family(e, c)->mode != COPY_NONE))
+			e->receive_earlier(e);
 		engine_log(e, "client %u: request of type 0x%x refused: %s", c->serial, r.type,
 			   strerror(err));
 		answer(e, c, err, request, r.len <= REQUEST_ROOM ? r.len : WIRE_NLHDR);
@@ -437,7 +444,7 @@ static int serve_batch(struct engine *e, struct client *c)
 	}
 	e->work += (unsigned)n;
 	for (i = 0; i < n && c->fd >= 0; i++)
-		serve(e, c, e->in_iov[i].iov_base, e->in[i].msg_len);
+		serve(e, c, e->in_iov[i].iov_base, e->in[i].msg_len, false);
 	engine_flush(e);
 	engine_extend_end(e);
 	/* At its end, a socket returns empty datagrams for ever. */
@@ -451,8 +458,10 @@ void client_serve(struct engine *e, struct client *c)
 	unsigned round;
 	int n = BATCH;
 
+	e->serving = true;
 	for (round = 0; n == BATCH && round < ROUNDS; round++)
 		n = serve_batch(e, c);
+	e->serving = false;
 	if (n < 0)
 		end(e, c);
 	else if (c->blocked) {
@@ -473,7 +482,7 @@ void client_finish(struct engine *e, struct client *c)
 			continue;
 		if (n <= 0)
 			break;
-		serve(e, c, e->last, (size_t)n);
+		serve(e, c, e->last, (size_t)n, false);
 		engine_flush(e);
 	}
 	if (c->fd >= 0)
@@ -503,9 +512,7 @@ int client_request(struct engine *e, struct client *c, const struct iovec *piece
 	int err;
 
 	request = gather(e, piece, pieces, &len);
-	e->calling = true;
-	err = serve(e, c, request, len);
-	e->calling = false;
+	err = serve(e, c, request, len, true);
 	engine_flush(e);
 	engine_extend_end(e);
 	return err;

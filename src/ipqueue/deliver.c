@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <string.h>
 #include "ipqueue/state.h"
+#include <linux/netfilter.h>
 #include "source/links.h"
 
 #define NSEC_PER_SEC 1000000000
@@ -93,6 +94,25 @@ static bool came_before_peer(const struct family *f, const struct ipq_packet *p)
 	return f->mode == COPY_PACKET && !f->had_meta && (p->present & IPQ_HAS_PAYLOAD) == 0;
 }
 
+/*
+ * The packet was queued before the range grew, and perhaps after the owner had asked for that: it may not have waited for
+ * the end of its request. NF_QUEUE brings the packet back with more of its bytes.
+ */
+static bool came_cut(const struct engine *e, const struct family *f, const struct ipq_packet *p)
+{
+	return e->cut_at != 0 && f->owner->async && !e->source->ops->copies && f->mode == COPY_PACKET &&
+	       (f->range == 0 || f->range > e->cut_at) && p->payload_len == e->cut_at &&
+	       p->full_len > e->cut_at;
+}
+
+static void requeue(struct engine *e, struct family *f, unsigned i)
+{
+	engine_verdict(e, &(struct source_verdict){ .id = e->packet[i].id,
+						    .code = NF_QUEUE_NR((uint32_t)e->source->queue_number) });
+	undecided_remove(f, e->packet[i].id);
+	e->done[i] = true;
+}
+
 /* Makes messages of the family's packets for which there is room. */
 static unsigned collect(struct engine *e, struct family *f)
 {
@@ -117,6 +137,8 @@ static unsigned collect(struct engine *e, struct family *f)
 		} else if (f->owner == NULL) {
 			f->counts.netlink_dropped++;
 			drop(e, f, i);
+		} else if (came_cut(e, f, &e->packet[i])) {
+			requeue(e, f, i);
 		} else {
 			encode(e, f, &e->packet[i], n);
 			e->out_packet[n++] = i;

@@ -139,25 +139,59 @@ static void no_more_packets(struct engine *e, int err)
 	engine_extend_end(e);
 }
 
-static void deliver_batch(struct engine *e, unsigned n, bool new)
+static bool has_come(const struct engine *e, uint8_t family)
+{
+	for (unsigned i = 0; i < e->received; i++)
+		if (e->packet[i].family == family)
+			return true;
+	return false;
+}
+
+/*
+ * A mode applies to the packets that arrive after the program has asked for it. If the program did not wait until it was
+ * served, the request may still be in its socket, so it is read before the packets are delivered. reported: epoll has
+ * reported the requests that were there when the first of these packets was, and they are served. The owners that are
+ * polled are served here, too.
+ */
+static void serve_late_requests(struct engine *e, bool reported)
+{
+	bool unseen = !reported || e->received > 1;
+	struct client *c, *next;
+
+	if (e->lossless || e->serving)
+		return;
+	for (c = e->clients; c != NULL; c = next) {
+		const struct family *f = client_family(e, c);
+
+		next = c->next;
+		if (c->fd >= 0 && ((c == f->owner && (e->polling || (c->async && unseen))) ||
+				   (f->mode == COPY_NONE && has_come(e, f->af))))
+			client_serve(e, c);
+	}
+}
+
+static void start_batch(struct engine *e, unsigned n)
 {
 	e->received = n;
 	e->work += n;
 	memset(e->done, 0, sizeof(e->done));
-	if (new)
-		undecided_store(e);
-	if (n > 0)
+}
+
+static void deliver_batch(struct engine *e)
+{
+	if (e->received > 0)
 		engine_deliver(e);
 	engine_flush(e);
 }
 
 /* Receives and delivers one batch. Returns whether there may be more. */
-static bool receive(struct engine *e)
+static bool receive_batch(struct engine *e, bool reported)
 {
 	int n;
 
 	if (undecided_can_offer(e)) {
-		deliver_batch(e, undecided_take(e), false);
+		start_batch(e, undecided_take(e));
+		deliver_batch(e);
 		return e->failed == 0;
 	}
 	if (!engine_wants_packets(e))
@@ -165,8 +199,21 @@ static bool receive(struct engine *e)
 	n = source_recv(e->source, e->slot, e->packet, BATCH, 0, refused, e);
 	if (n < 0 && n != -EINTR && n != -ECANCELED && n != -EAGAIN)
 		no_more_packets(e, n);
-	deliver_batch(e, n > 0 ? (unsigned)n : 0, true);
+	start_batch(e, n > 0 ? (unsigned)n : 0);
+	serve_late_requests(e, reported);
+	undecided_store(e);
+	deliver_batch(e);
 	return n == BATCH && e->held == 0 && e->failed == 0;
+}
+
+static bool receive(struct engine *e, bool reported)
+{
+	bool more;
+
+	e->receiving = true; /* requests, and the end of a client, call receive_earlier() */
+	more = receive_batch(e, reported);
+	e->receiving = false;
+	return more;
 }
 
 /*
@@ -179,10 +226,8 @@ static void receive_earlier(struct engine *e)
 
 	if (e->lossless || e->receiving)
 		return;
-	e->receiving = true; /* a client that ends calls this function again */
-	for (round = 0; round < EARLIER_ROUNDS && engine_wants_packets(e) && receive(e); round++)
+	for (round = 0; round < EARLIER_ROUNDS && engine_wants_packets(e) && receive(e, false); round++)
 		;
-	e->receiving = false;
 }
 
 /* ---- stepping --------------------------------------------------------------------------------- */
@@ -194,10 +239,13 @@ struct seen {
 	bool woken, silent;
 };
 
+/* Those that receive() does not serve. */
 static void serve_polled(struct engine *e)
 {
 	struct family *f;
 
+	if (!e->lossless && engine_wants_packets(e) && !undecided_can_offer(e))
+		return;
 	for (f = e->family; f < e->family + 2; f++)
 		if (f->owner != NULL && !f->owner->watched)
 			client_serve(e, f->owner);
@@ -234,7 +282,7 @@ static void serve_events(struct engine *e, const struct epoll_event *event, int 
 		engine_deliver(e);
 	packets |= undecided_can_offer(e);
 	for (round = 0; packets && round < ROUNDS; round++)
-		if (!receive(e))
+		if (!receive(e, !e->polling && round == 0))
 			break;
 	engine_flush(e);
 }
@@ -335,7 +383,7 @@ int engine_request(struct engine *e, uint32_t client, const struct iovec *piece,
 	e->passed_on = false;
 	ret = client_request(e, c, piece, pieces);
 	if (e->passed_on && engine_wants_packets(e))
-		receive(e); /* the source's refusal, if there is one */
+		receive(e, false); /* the source's refusal, if there is one */
 	engine_watch_source(e);
 	poke_for_undecided(e);
 	engine_save_state(e);
@@ -536,6 +584,7 @@ int engine_open(struct engine **engine, struct source *source, const struct engi
 		e->adopt = options->adopt;
 		e->keep = options->keep;
 		e->patient |= options->keep;
+		e->early = options->early && !e->lossless && !source->held;
 	}
 	ret = engine_open_events(e);
 	if (ret == 0)

@@ -33,10 +33,16 @@ struct engine_options {
 	/* When a client ends, the next owner of its family is offered the packets that it has not decided, in
 	 * order and under their ids. Until then no packets are received: they wait in the source. */
 	bool keep;
+	/*
+	 * The source is configured, for whole packets, when a client is added, and not only with the first mode. So a
+	 * packet that arrives after a mode request was sent is received, even if the request was not read yet. A source
+	 * that is lossless or held keeps its packets anyway.
+	 */
+	bool early;
 };
 
 /* The engine owns the source from then on; options may be NULL. 0, or -errno with a text in *e, and the
- * caller still owns the source. The source is configured when a client first sets a mode. */
+ * caller still owns the source. The source is configured when a client first sets a mode, but see early. */
 int engine_open(struct engine **engine, struct source *source, const struct engine_options *options,
 		struct ipq_error *e);
 /* Closes the source and every client's socket. */

@@ -48,6 +48,7 @@ struct client {
 	bool hung_up; /* the other end is closed; requests may be left to read */
 	bool blocked; /* packets are held until its socket has room */
 	bool watched; /* its socket is in the epoll set */
+	bool async; /* it has sent a mode request without waiting until it was served, and may do so again */
 };
 
 /* ip_queue or ip6_queue. */
@@ -102,11 +103,11 @@ struct engine {
 	int always_ready;  /* an eventfd that is always readable */
 	int end_timer;	   /* runs while the end of the packets waits for the last verdicts */
 	int owner_timer;   /* runs while packets wait for an owner of their family */
-	bool adopt, lossless, keep;
+	bool adopt, lossless, keep, early;
 	bool patient; /* lossless or keep: packets wait for clients */
 	bool configured, ended, eof_sent, awaiting_owner;
-	bool calling;				   /* the program waits for the end of its request */
-	bool receiving;				   /* in receive_earlier */
+	bool serving;				   /* the memory for requests is in use */
+	bool receiving;				   /* that for packets is */
 	void (*receive_earlier)(struct engine *e); /* receives and delivers what the source has now */
 	int refused;				   /* the source's -errno for the last configuration, or 0 */
 	bool watched;				   /* the source is in the epoll set */
@@ -116,6 +117,7 @@ struct engine {
 	bool passed_on; /* a verdict on an unknown packet was sent: the source may refuse it */
 	unsigned work;	/* packets received and requests served in this step */
 	struct source_config config;
+	uint32_t cut_at; /* bytes of a packet before the range grew; 0: it did not */
 	struct family family[2];
 	struct shared_state *shared_state;
 	uint64_t wrong_family;

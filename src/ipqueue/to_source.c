@@ -33,6 +33,18 @@ static enum copy_mode mode_of(const struct engine *e, const struct family *f, ui
 	return last ? f->last_mode : f->mode;
 }
 
+/* Clients are there, and none has set a mode yet: any mode may be in their sockets. */
+static bool expects_a_mode(const struct engine *e)
+{
+	const struct client *c;
+
+	if (!e->early || e->family[0].peer_pid != 0 || e->family[1].peer_pid != 0)
+		return false;
+	for (c = e->clients; c != NULL && !c->capable; c = c->next)
+		;
+	return c != NULL;
+}
+
 /* The larger of what both families asked for. Each packet is cut to its family's range when it is
  * delivered. */
 static void wanted(const struct engine *e, struct source_config *config)
@@ -53,6 +65,8 @@ static void wanted(const struct engine *e, struct source_config *config)
 		if (mode == COPY_PACKET && !whole && (range == 0 || range > config->range))
 			config->range = range;
 	}
+	if (config->mode == COPY_NONE && expects_a_mode(e))
+		config->mode = COPY_PACKET;
 	length += e->keep ? KEEP_PACKETS : 0;
 	/* Room for one more batch, so that the engine's limit is reached first. */
 	length += BATCH;
@@ -69,6 +83,15 @@ bool engine_same_config(const struct source_config *a, const struct source_confi
 	       a->beyond_slot == b->beyond_slot;
 }
 
+/* The range in force, if the new one is larger; or 0. */
+static uint32_t growing_range(const struct engine *e, const struct source_config *new)
+{
+	bool grows = e->configured && e->config.mode == COPY_PACKET && new->mode == COPY_PACKET &&
+		     (new->range == 0 || new->range > e->config.range);
+
+	return grows ? e->config.range : 0;
+}
+
 int engine_configure(struct engine *e, struct ipq_error *error)
 {
 	struct source_config config;
@@ -81,6 +104,7 @@ int engine_configure(struct engine *e, struct ipq_error *error)
 	e->refused = ret;
 	if (ret < 0)
 		return ret;
+	e->cut_at = growing_range(e, &config);
 	e->config = config;
 	e->configured = true;
 	engine_log(e, "source: copies %s, range %u",

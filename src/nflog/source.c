@@ -507,6 +507,7 @@ static int64_t nflog_backlog(const struct source *s)
 
 const struct source_ops source_nflog = {
 	.name = "nflog",
+	.copies = true,
 	.open = nflog_open,
 	.close = nflog_close,
 	.configure = nflog_configure,

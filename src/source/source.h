@@ -94,6 +94,7 @@ struct source {
 struct source_ops {
 	const char *name; /* the part of a source's name before the colon */
 	bool lossless;	  /* packets can wait for any time, as in a file */
+	bool copies;	  /* of packets that do not wait: verdicts have no effect */
 
 	/* arg is the part after the colon. The origin is claimed later, by configure. */
 	int (*open)(struct source **s, const char *arg, struct ipq_error *e);

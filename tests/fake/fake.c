@@ -74,7 +74,9 @@ uint32_t fake_push(struct fake *f, const struct ipq_packet *p, const void *paylo
 	n->packet = *p;
 	n->packet.id = f->next_id++;
 	n->packet.payload = n->payload;
-	n->packet.payload_len = n->packet.full_len = (uint32_t)len;
+	n->packet.payload_len = (uint32_t)len;
+	if (n->packet.full_len < len)
+		n->packet.full_len = (uint32_t)len;
 	if (payload != NULL)
 		n->packet.present |= IPQ_HAS_PAYLOAD;
 	n->next = NULL;
@@ -207,10 +209,14 @@ static int op_recv(struct source *s, const struct iovec *slot, struct ipq_packet
 		   int timeout_ms, source_refused refused, void *context)
 {
 	struct fake *f = (struct fake *)s;
+	void (*meanwhile)(void *context) = f->meanwhile;
 	unsigned n, refusal_reported;
 
 	(void)timeout_ms;
 	f->receives++;
+	f->meanwhile = NULL;
+	if (meanwhile != NULL)
+		meanwhile(f->context);
 	for (refusal_reported = 0; refusal_reported < f->refusals; refusal_reported++)
 		refused(context, &f->refusal[refusal_reported]);
 	f->refusals = 0;

@@ -31,7 +31,10 @@ struct fake {
 	unsigned configured, sends, receives;
 	int configure_error, send_error; /* given once, then cleared */
 	unsigned send_most;		 /* verdicts that a send takes; 0: all */
-	struct source_counts counts;	 /* returned, with the number of packets that wait */
+	/* Called when packets are about to be received, once: what comes between the reader's poll and its recv. */
+	void (*meanwhile)(void *context);
+	void *context;
+	struct source_counts counts; /* returned, with the number of packets that wait */
 	bool closed_is_freed; /* close frees all; else the test looks at it afterwards and calls fake_free */
 	bool closed;
 };
@@ -40,7 +43,7 @@ struct fake *fake_new(bool with_descriptor);
 void fake_free(struct fake *f);
 struct source *fake_source(struct fake *f);
 
-/* The id it got. The payload is copied; id, payload and payload_len of p are not looked at. */
+/* The id it got. The payload is copied; id, payload and payload_len of p are not looked at; full_len is at least len. */
 uint32_t fake_push(struct fake *f, const struct ipq_packet *p, const void *payload, size_t len);
 /* An Internet packet without anything special. */
 uint32_t fake_push_plain(struct fake *f, uint8_t family, size_t len);

@@ -8,6 +8,7 @@
  *	both N             IPv4 and IPv6 in two threads, N packets each
  *	address HOW N      accepts N packets; the sender's address is netlink's in recvmsg (HOW: msg), recvfrom with
  *			   MSG_PEEK (peek), all of recvfrom (from)
+ *	effect ASPECT HOW  see run-client-effect.h
  *	probe              everything a program may ask of its socket gets netlink's answer
  *	probe-kernel       the same of two families that the kernel still has: proves the probe itself
  *	unrelated          sockets that are none of ours are left alone
@@ -402,6 +403,7 @@ static int unrelated(void)
 	return 0;
 }
 
+#include "run-client-effect.h"
 #include "run-client-hostile.h"
 
 /* ---- staying ------------------------------------------------------------------------------------- */
@@ -447,6 +449,9 @@ int main(int argc, char **argv)
 		return both(count);
 	if (strcmp(what, "address") == 0)
 		return addresses(arg, range);
+	how = argc > 3 ? argv[3] : "";
+	if (strcmp(what, "effect") == 0)
+		return effect(arg);
 	if (strcmp(what, "probe") == 0)
 		return probe();
 	if (strcmp(what, "probe-kernel") == 0) {

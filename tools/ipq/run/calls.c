@@ -11,7 +11,8 @@
  *  - bind, connect, getsockname, getpeername and the options of SOL_NETLINK, which the pair would refuse or
  *    answer as a Unix socket, are answered here; so are recvmsg, recvmmsg and recvfrom with flags, for their
  *    address (transfer.c).
- *  - A mode request as libipq sends it is served by the engine before sendto returns, as ip_queue did.
+ *  - A mode request as libipq sends it is served by the engine before sendto returns, as ip_queue did. For one that a
+ *    program makes by hand, the engine takes the queue when the socket is opened (engine_options.early).
  *  - With --exact that is so for every request, and every recvfrom has netlink's address.
  *
  * Invariant: a socket of ours is known by the inode of the program's end, in a table indexed by the

@@ -164,7 +164,7 @@ static int open_log(struct supervisor *s)
 /* Opens the source and the engine, starts the program, and receives the listener of its filter. */
 static int open_all(struct supervisor *s)
 {
-	struct engine_options options = { .log = s->log };
+	struct engine_options options = { .log = s->log, .early = true };
 	struct ipq_error e = { .text = "" };
 	struct source *source;
 	bool capture;
