@@ -451,8 +451,8 @@ static int apply_once(enum firewall_kind kind, const char *script, int seconds, 
 	return status < 0 ? status : -EIO;
 }
 
-int firewall_apply(enum firewall_kind kind, const char *script, int wait_ms, const char *who, int hold,
-		   struct ipq_error *e)
+static int apply_text(enum firewall_kind kind, const char *script, int wait_ms, const char *who, int hold,
+		      struct ipq_error *e)
 {
 	char *whole = NULL;
 	int64_t end = now_ms() + wait_ms, left;
@@ -479,21 +479,32 @@ int firewall_apply(enum firewall_kind kind, const char *script, int wait_ms, con
 	return err;
 }
 
+bool firewall_script_open(struct firewall_script *s)
+{
+	s->text = NULL;
+	s->file = open_memstream(&s->text, &s->size);
+	return s->file != NULL;
+}
+
+int firewall_apply(enum firewall_kind kind, struct firewall_script *s, int wait_ms, const char *who, int hold,
+		   struct ipq_error *e)
+{
+	int err = -ENOMEM;
+
+	if (s->file != NULL && fclose(s->file) == 0)
+		err = apply_text(kind, s->text, wait_ms, who, hold, e);
+	free(s->text);
+	return err == -ENOMEM ? ipq_fail(e, ENOMEM, "out of memory") : err;
+}
+
 int chain_remove(const struct ipq_chain *c, unsigned hooks, int wait_ms, const char *who, int hold,
 		 struct ipq_error *e)
 {
-	char *script = NULL;
-	size_t size;
-	FILE *f = open_memstream(&script, &size);
-	int err = -ENOMEM;
+	struct firewall_script s;
 
-	if (f != NULL) {
-		chain_removal(c, hooks, f);
-		if (fclose(f) == 0)
-			err = firewall_apply(c->kind, script, wait_ms, who, hold, e);
-	}
-	free(script);
-	return err == -ENOMEM ? ipq_fail(e, ENOMEM, "out of memory") : err;
+	if (firewall_script_open(&s))
+		chain_removal(c, hooks, s.file);
+	return firewall_apply(c->kind, &s, wait_ms, who, hold, e);
 }
 
 int firewall_lock(const char *who, struct ipq_error *e)

@@ -82,12 +82,22 @@ const char *hooks_describe(unsigned hooks, char *to, size_t room);
  */
 void chain_removal(const struct ipq_chain *c, unsigned hooks, FILE *script);
 
+/* A script for firewall_apply(), in memory. */
+struct firewall_script {
+	FILE *file; /* to write to */
+	char *text;
+	size_t size;
+};
+
+/* False: there is no memory, which firewall_apply() will report. */
+bool firewall_script_open(struct firewall_script *s);
+
 /*
- * Runs iptables-restore --noflush or nft with a script, which is one transaction. While another program holds the
- * xtables lock, it tries again for wait_ms. who: prefix of a message about this on stderr (NULL: none). hold: see
- * struct subprocess. 0, or -errno with a text in *e.
+ * Runs iptables-restore --noflush or nft with a script, which is one transaction, and frees it. While another program
+ * holds the xtables lock, it tries again for wait_ms. who: prefix of a message about this on stderr (NULL: none).
+ * hold: see struct subprocess. 0, or -errno with a text in *e.
  */
-int firewall_apply(enum firewall_kind kind, const char *script, int wait_ms, const char *who, int hold,
+int firewall_apply(enum firewall_kind kind, struct firewall_script *s, int wait_ms, const char *who, int hold,
 		   struct ipq_error *e);
 /* Does this error of firewall_apply() say nothing about rules and kernel: the lock, a tool that was killed or slow? */
 bool firewall_failed_by_chance(int err);

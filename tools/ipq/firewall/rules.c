@@ -163,18 +163,11 @@ static int apply(struct rules *r, enum firewall_kind kind,
 		 void (*write)(const struct rules *r, enum firewall_kind kind, FILE *script), int wait_ms,
 		 struct ipq_error *e)
 {
-	char *script = NULL;
-	size_t size;
-	FILE *f = open_memstream(&script, &size);
-	int err = -ENOMEM;
+	struct firewall_script s;
 
-	if (f != NULL) {
-		write(r, kind, f);
-		if (fclose(f) == 0)
-			err = firewall_apply(kind, script, wait_ms, r->options.who, r->lock, e);
-	}
-	free(script);
-	return err == -ENOMEM ? ipq_fail(e, ENOMEM, "out of memory") : err;
+	if (firewall_script_open(&s))
+		write(r, kind, s.file);
+	return firewall_apply(kind, &s, wait_ms, r->options.who, r->lock, e);
 }
 
 /*
