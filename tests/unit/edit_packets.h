@@ -20,7 +20,6 @@ enum shape_parts {
 	WITH_HOP_BY_HOP = 1 << 4,      /* IPv6 */
 	WITH_HOME_ADDRESS = 1 << 5,    /* IPv6 */
 	WITH_ATOMIC_FRAGMENT = 1 << 6, /* IPv6: a fragment header, yet whole */
-	WITH_AUTHENTICATION = 1 << 7,
 };
 
 struct shape {

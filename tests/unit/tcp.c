@@ -15,51 +15,18 @@
 #include "tcp/across.h"
 #include "tcp/tcp.h"
 #include "rounds.h"
+#include "tcp_packet.h"
 
 #define A_ISN 100
 #define B_ISN 500
 
-static uint8_t buffer[65536];
 static struct ipq_edit e;
 
-/* A packet from A (side 0, port 4000) or B (port 80). options: whole words. */
-struct packet {
-	unsigned side, flags, more_flags, urgent, port;
-	uint32_t sequence, acknowledgement;
-	const char *text;
-	const void *options;
-	size_t options_len, text_len;
-	uint16_t window;
-	uint8_t address;
-};
-
-static void write_packet(const struct packet *p)
+static void begin_packet(const struct packet *p)
 {
-	size_t text_len = p->text_len ? p->text_len : p->text ? strlen(p->text) : 0;
-	size_t len = 40 + p->options_len + text_len;
-	uint16_t port = htons((uint16_t)(p->port ? p->port : 4000)), other = htons(80);
-	uint8_t *t = buffer + 20;
+	size_t len = write_packet(p);
 
-	memset(buffer, 0, 40);
-	buffer[0] = 0x45;
-	put16(buffer + 2, (unsigned)len);
-	buffer[8] = 64;
-	buffer[9] = 6;
-	memcpy(buffer + 12, p->side ? "\12\0\0\2\12\0\0\1" : "\12\0\0\1\12\0\0\2", 8);
-	buffer[p->side ? 18 : 14] = p->address;
-	memcpy(t, p->side ? &other : &port, 2);
-	memcpy(t + 2, p->side ? &port : &other, 2);
-	put32(t + 4, p->sequence);
-	put32(t + 8, p->acknowledgement);
-	t[12] = (uint8_t)((5 + p->options_len / 4) << 4);
-	t[13] = (uint8_t)(p->flags | p->more_flags);
-	put16(t + 14, p->window ? p->window : 0xffff);
-	put16(t + 18, p->urgent);
-	if (p->options_len)
-		memcpy(t + 20, p->options, p->options_len);
-	if (text_len)
-		memcpy(t + 20 + p->options_len, p->text, text_len);
-	assert_int_equal(ipq_checksum_complete(buffer, len), 0);
+	assert_int_equal(ipq_checksum_verify(buffer, len), 0);
 	assert_int_equal(ipq_edit_begin(&e, buffer, len, 65531, 0), 0);
 }
 
@@ -68,7 +35,7 @@ static enum ipq_tcp_result pass(struct ipq_tcp *t, const struct packet *p, const
 {
 	int result;
 
-	write_packet(p);
+	begin_packet(p);
 	result = ipq_tcp_substitute(t, &e, 0, old, strlen(old), new, strlen(new));
 	assert_true(result >= 0);
 	assert_int_equal(ipq_checksum_verify(buffer, e.len), 0);
@@ -496,7 +463,7 @@ static void inserted_text_goes_with_its_neighbour(void **state)
 	struct ipq_tcp_segment s;
 
 	(void)state;
-	write_packet(TEXT(.sequence = 101, .text = "middle"));
+	begin_packet(TEXT(.sequence = 101, .text = "middle"));
 	assert_int_equal(ipq_tcp_begin(t, &s, &e, 0, 0), 0);
 	assert_int_equal(ipq_tcp_replace(&s, 0, 0, "<", 1), 1);
 	assert_int_equal(ipq_tcp_replace(&s, 6, 0, ">", 1), 1);
@@ -519,7 +486,7 @@ static void replayed_text_that_does_not_fit_is_cut(void **state)
 	(void)state;
 	pass(t, TEXT(.sequence = 101, .text = "evil "), "evil", "goodness");
 	pass(t, TEXT(.sequence = 106, .text = "evil"), "evil", "goodness");
-	write_packet(&both);
+	begin_packet(&both);
 	e.room = 40 + 12;
 	assert_int_equal(ipq_tcp_begin(t, &s, &e, 0, 0), 0);
 	assert_int_equal(ipq_tcp_end(&s), IPQ_TCP_CHANGED);
@@ -581,7 +548,7 @@ static void other_packets_are_refused(void **state)
 	struct ipq_tcp_segment s;
 
 	(void)state;
-	write_packet(TEXT(.sequence = 101, .text = "evil"));
+	begin_packet(TEXT(.sequence = 101, .text = "evil"));
 	buffer[9] = 17;
 	assert_int_equal(ipq_edit_begin(&e, buffer, e.len, sizeof(buffer), 0), 0);
 	assert_int_equal(ipq_tcp_begin(t, &s, &e, 0, 2), -EINVAL);
@@ -597,7 +564,7 @@ static void second_packet_before_the_end_of_the_first_is_an_error(void **state)
 	struct ipq_tcp_segment s, second;
 
 	(void)state;
-	write_packet(TEXT(.sequence = 101, .text = "evil"));
+	begin_packet(TEXT(.sequence = 101, .text = "evil"));
 	assert_int_equal(ipq_tcp_begin(t, &s, &e, 0, 0), 0);
 	assert_int_equal(ipq_tcp_begin(t, &second, &e, 0, 0), -EDEADLK);
 	ipq_tcp_end(&s);
@@ -1010,11 +977,11 @@ static void texts_together_are_replaced_as_one_by_one(void **state)
 			p.acknowledgement = B_ISN + 1;
 			if (sent < at + len)
 				sent = at + len;
-			write_packet(&p);
+			begin_packet(&p);
 			ipq_tcp_substitute(t[0], &e, 0, rule[0], strlen(rule[0]), rule[1], strlen(rule[1]));
 			packet_len = e.len;
 			memcpy(together, buffer, packet_len);
-			write_packet(&p);
+			begin_packet(&p);
 			pass_one_by_one(t[1], rule[0], rule[1]);
 			assert_int_equal(e.len, packet_len);
 			assert_memory_equal(buffer, together, packet_len);
@@ -1099,7 +1066,7 @@ static void segment_full_of_matches_fills_its_memory(void **state)
 
 	(void)state;
 	memset(text, 'a', sizeof(text));
-	write_packet(TEXT(.sequence = 101, .text = text, .text_len = sizeof(text)));
+	begin_packet(TEXT(.sequence = 101, .text = text, .text_len = sizeof(text)));
 	assert_int_equal(ipq_edit_begin(&e, buffer, 1040, 1051, 0), 0);
 	memset(buffer + 1051, 0xee, 100);
 	assert_int_equal(ipq_tcp_substitute(t, &e, 0, "a", 1, "bbb", 3), IPQ_TCP_CHANGED);
@@ -1163,7 +1130,7 @@ static void text_before_another_one_is_replaced_when_it_is_sent_again(void **sta
 	text[400] = '\0';
 	assert_int_equal(ipq_tcp_open(&t, &options), 0);
 	shake_hands(t, 0);
-	write_packet(TEXT(.sequence = 101, .text = text));
+	begin_packet(TEXT(.sequence = 101, .text = text));
 	assert_int_equal(ipq_tcp_begin(t, &s, &e, 0, 0), 0);
 	for (unsigned i = 400; i-- > 0;) /* backwards: the last of them are not logged */
 		assert_int_equal(ipq_tcp_replace(&s, i, 1, "b", 1), 1);
@@ -1180,7 +1147,7 @@ static void places_beside_an_earlier_text_are_replaced(void **state)
 	int refused;
 
 	(void)state;
-	write_packet(TEXT(.sequence = 101, .text = "xaxaxabxaxa"));
+	begin_packet(TEXT(.sequence = 101, .text = "xaxaxabxaxa"));
 	assert_int_equal(ipq_tcp_begin(t, &s, &e, 0, 0), 0);
 	assert_int_equal(tcp_replace_text(&s, "ab", 2, "Q", 1, true, &refused), 1);
 	assert_int_equal(tcp_replace_text(&s, "xa", 2, "YY!", 3, true, &refused), 4);
@@ -1199,7 +1166,7 @@ static void resets_and_fragments_keep_their_text(void **state)
 	(void)state;
 	pass(t, TEXT(.sequence = 101, .text = "evil", .more_flags = IPQ_TCP_RST), "evil", "goodness");
 	assert_text("evil");
-	write_packet(TEXT(.sequence = 101, .text = "evil"));
+	begin_packet(TEXT(.sequence = 101, .text = "evil"));
 	buffer[6] = 0x20; /* more fragments */
 	assert_int_equal(ipq_edit_begin(&e, buffer, 44, 65531, 0), 0);
 	assert_int_equal(ipq_tcp_begin(t, &s, &e, 0, 0), 0);
@@ -1354,7 +1321,7 @@ static int pass_across(struct ipq_tcp *t, const struct packet *p, uint32_t first
 	struct ipq_tcp_segment s;
 	int result;
 
-	write_packet(p);
+	begin_packet(p);
 	assert_int_equal(ipq_tcp_begin(t, &s, &e, 0, 0), 0);
 	result = tcp_replace_across(&s, &text, new, new_len);
 	ipq_tcp_end(&s);

@@ -15,11 +15,10 @@
 #include <time.h>
 
 #include "ipq_tcp.h"
-#include "util/bytes.h"
+#include "tcp_packet.h"
 
 enum { PACKETS = 20000, TRIES = 5, TEXT_MAX = 1400, ISN = 1000, MEMORY_MAX = 64 << 10 };
 
-static uint8_t buffer[65536];
 static char matches[TEXT_MAX], mixed[TEXT_MAX];
 static uint64_t chance_state = 88172645463325252;
 
@@ -29,41 +28,6 @@ static uint32_t below(uint32_t n)
 	chance_state ^= chance_state >> 7;
 	chance_state ^= chance_state << 17;
 	return (uint32_t)((chance_state >> 32) * n >> 32);
-}
-
-struct packet {
-	bool back; /* from the receiver */
-	unsigned flags;
-	uint16_t port;
-	uint8_t address;
-	uint32_t sequence, acknowledgement;
-	const char *text;
-	size_t len;
-};
-
-static size_t write_packet(const struct packet *p)
-{
-	size_t len = 40 + p->len;
-	uint8_t *t = buffer + 20;
-
-	memset(buffer, 0, 40);
-	buffer[0] = 0x45;
-	put16(buffer + 2, (unsigned)len);
-	buffer[8] = 64;
-	buffer[9] = 6;
-	memcpy(buffer + 12, p->back ? "\12\0\0\2\12\0\0\1" : "\12\0\0\1\12\0\0\2", 8);
-	buffer[p->back ? 18 : 14] = p->address;
-	put16(t + (p->back ? 2 : 0), p->port ? p->port : 4000);
-	put16(t + (p->back ? 0 : 2), 80);
-	put32(t + 4, p->sequence);
-	put32(t + 8, p->acknowledgement);
-	t[12] = 5 << 4;
-	t[13] = (uint8_t)p->flags;
-	put16(t + 14, 0xffff);
-	if (p->len)
-		memcpy(t + 20, p->text, p->len);
-	ipq_checksum_complete(buffer, len);
-	return len;
 }
 
 static int64_t clock_now(clockid_t clock)
@@ -107,7 +71,7 @@ static void full(struct packet *p, unsigned i)
 {
 	p->sequence = ISN + 1 + i % 400 * TEXT_MAX + (i / 400 % 2 ? TEXT_MAX / 2 : 0);
 	p->text = matches;
-	p->len = TEXT_MAX;
+	p->text_len = TEXT_MAX;
 }
 
 /* The same, but all of it is acknowledged now and then. */
@@ -116,25 +80,27 @@ static void acknowledged(struct packet *p, unsigned i)
 	uint32_t sent = i / 3 * 2;
 
 	if (i % 3 == 2) {
-		p->back = true;
+		p->side = 1;
 		/* each "a" has become "bb" */
 		p->acknowledgement = ISN + 1 + (sent + 2) * TEXT_MAX * 2;
 		return;
 	}
 	p->sequence = ISN + 1 + (sent + i % 3) * TEXT_MAX;
 	p->text = matches;
-	p->len = TEXT_MAX;
+	p->text_len = TEXT_MAX;
 }
 
 static void random_places(struct packet *p, unsigned i)
 {
 	(void)i;
-	p->back = below(4) == 0;
+	p->side = below(4) == 0;
 	p->flags = below(20) ? IPQ_TCP_ACK : below(64);
 	p->sequence = ISN + 1 + below(600000);
 	p->acknowledgement = ISN + 1 + below(600000);
 	p->text = below(2) ? matches : mixed;
-	p->len = below(TEXT_MAX + 1);
+	p->text_len = below(TEXT_MAX + 1);
+	if (!p->text_len)
+		p->text = NULL;
 }
 
 /* Pieces of a stream that grows, each over what was sent before. */
@@ -144,7 +110,7 @@ static void overlaps(struct packet *p, unsigned i)
 
 	p->sequence = ISN + 1 + i * 100 - (back < i * 100 ? back : 0);
 	p->text = mixed;
-	p->len = 1 + below(TEXT_MAX);
+	p->text_len = 1 + below(TEXT_MAX);
 }
 
 /* Every other segment, and then the gaps from the last one to the first. */
@@ -154,7 +120,7 @@ static void gaps(struct packet *p, unsigned i)
 
 	p->sequence = ISN + 1 + (i / 64 * 64 + at) * 700;
 	p->text = i / 64 % 2 ? matches : mixed;
-	p->len = 700;
+	p->text_len = 700;
 }
 
 /* SYN and RST with the addresses of the connection and numbers inside and outside its windows. */
@@ -163,12 +129,14 @@ static void forged(struct packet *p, unsigned i)
 	static const unsigned flags[] = { IPQ_TCP_SYN, IPQ_TCP_SYN | IPQ_TCP_ACK, IPQ_TCP_RST,
 					  IPQ_TCP_RST | IPQ_TCP_ACK };
 
-	p->back = below(2);
+	p->side = below(2);
 	p->flags = i % 4 == 3 ? IPQ_TCP_ACK : flags[below(4)];
 	p->sequence = below(2) ? ISN + 1 + below(100000) : below(UINT32_MAX);
 	p->acknowledgement = below(2) ? ISN + 1 + below(100000) : below(UINT32_MAX);
-	p->text = matches;
-	p->len = i % 4 == 3 ? 200 : 0;
+	if (i % 4 == 3) {
+		p->text = matches;
+		p->text_len = 200;
+	}
 }
 
 /* SYNs of other connections, more than the table holds. */
@@ -209,7 +177,7 @@ static struct ipq_tcp *connect_sides(const struct attack *a)
 		exit(1);
 	pass(t, &(struct packet){ .flags = IPQ_TCP_SYN, .sequence = ISN }, "", NULL, 0);
 	pass(t,
-	     &(struct packet){ .back = true,
+	     &(struct packet){ .side = 1,
 			       .flags = IPQ_TCP_SYN | IPQ_TCP_ACK,
 			       .sequence = ISN,
 			       .acknowledgement = ISN + 1 },
