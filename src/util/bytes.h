@@ -41,11 +41,6 @@ static inline void put_native32(void *p, uint32_t v)
 	memcpy(p, &v, sizeof(v));
 }
 
-static inline void put_native64(void *p, uint64_t v)
-{
-	memcpy(p, &v, sizeof(v));
-}
-
 static inline uint16_t get16(const void *p)
 {
 	return be16toh(get_native16(p));

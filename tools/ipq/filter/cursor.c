@@ -24,15 +24,6 @@ void cursor_skip_space(struct cursor *c)
 		c->at++;
 }
 
-size_t cursor_word_length(const char *at)
-{
-	size_t n = 0;
-
-	while (at[n] != '\0' && !isspace((unsigned char)at[n]))
-		n++;
-	return n;
-}
-
 static bool ends_value(char c)
 {
 	return c == '\0' || isspace((unsigned char)c) || strchr(",()", c) != NULL;

@@ -26,8 +26,6 @@ int cursor_fail(const struct cursor *c, const char *at, const char *format, ...)
 	__attribute__((format(printf, 3, 4)));
 
 void cursor_skip_space(struct cursor *c);
-/* Bytes up to the next space or the end. */
-size_t cursor_word_length(const char *at);
 /* Bytes up to the next space, comma, parenthesis or the end. */
 size_t cursor_value_length(const char *at);
 /* Is this the word at the cursor? Then the cursor moves past it and the spaces after it. */
