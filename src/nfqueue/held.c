@@ -24,7 +24,8 @@ static struct {
 	struct held *queue;
 	unsigned count;
 	uint32_t length;
-	int keeper; /* 0: none */
+	int keeper;  /* 0: none */
+	bool beside; /* the old version of the program has the queues */
 	pthread_mutex_t keeper_lock;
 } held = { .keeper_lock = PTHREAD_MUTEX_INITIALIZER };
 
@@ -92,6 +93,7 @@ __attribute__((constructor)) static void read_environment(void)
 	if (name == NULL || count == 0 || count > HELD_MAX)
 		return;
 	held.length = keep != NULL ? (uint32_t)strtoul(keep, NULL, 10) : 0;
+	held.beside = secure_getenv("IPQ_KEEP_BESIDE") != NULL;
 	if (keep == NULL && (pid == NULL || strtol(pid, NULL, 10) != (long)getpid()))
 		return;
 	held.queue = calloc(count, sizeof(*held.queue));
@@ -146,19 +148,23 @@ uint32_t held_length(void)
 	return held.length;
 }
 
-bool held_notify(enum held_event event, uint16_t number, const struct held_config *config)
+int held_notify(enum held_event event, uint16_t number, const struct held_config *config)
 {
 	const struct held_notice notice = { event, number, *config };
+	bool alone;
 	char answer = 0;
+	ssize_t n;
 
 	if (held.keeper == 0)
-		return false;
+		return 0;
 	pthread_mutex_lock(&held.keeper_lock);
-	/* An error means that the keeper has ended. The program continues without it. */
-	if (send(held.keeper, &notice, sizeof(notice), MSG_NOSIGNAL) == sizeof(notice) &&
-	    event != HELD_CONFIGURED)
-		while (recv(held.keeper, &answer, 1, 0) < 0 && errno == EINTR)
+	n = send(held.keeper, &notice, sizeof(notice), MSG_NOSIGNAL);
+	if (n > 0 && event != HELD_CONFIGURED)
+		while ((n = recv(held.keeper, &answer, 1, 0)) < 0 && errno == EINTR)
 			;
+	/* The keeper has ended. The program continues without it, but not beside its old version. */
+	alone = n <= 0 && held.beside;
+	held.beside = alone;
 	pthread_mutex_unlock(&held.keeper_lock);
-	return answer == 1;
+	return alone ? -EPIPE : answer == 1;
 }

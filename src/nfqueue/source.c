@@ -244,12 +244,13 @@ static uint32_t kernel_length(const struct nfqueue *q, const struct source_confi
 	return q->held && length > HELD_LENGTH_MAX ? HELD_LENGTH_MAX : length;
 }
 
-/* Notifies the keeper. With HELD_TAKES: returns whether the messages in the socket fit this configuration. */
-static bool notify_keeper(const struct nfqueue *q, enum held_event event, const struct source_config *c)
+/* Notifies the keeper. With HELD_TAKES: returns whether the messages in the socket fit this configuration, or -EPIPE. */
+static int notify_keeper(const struct nfqueue *q, enum held_event event, const struct source_config *c)
 {
 	const struct held_config config = { c->mode, c->range, c->flags, kernel_length(q, c) };
+	int answer = q->held ? held_notify(event, q->number, &config) : 0;
 
-	return q->held && held_notify(event, q->number, &config) && q->adopted->spare_fd >= 0;
+	return answer > 0 ? q->adopted->spare_fd >= 0 : answer;
 }
 
 /* Packets may be queued once more if they came without their payload, see requeue() in io.c. */
@@ -315,7 +316,14 @@ static int configure(struct nfqueue *q, const struct source_config *c, struct ip
 	if (adopts && c->mode == COPY_NONE)
 		return (int)c->flags; /* packets wait until there is a mode */
 	if (adopts) {
-		unread = q->adopted->unread = notify_keeper(q, HELD_TAKES, c);
+		err = notify_keeper(q, HELD_TAKES, c);
+		if (err < 0)
+			return ipq_fail(
+				e, -err,
+				"ipq keep has ended, and the old version of this program still has queue %u",
+				q->number);
+		unread = q->adopted->unread = err > 0;
+		err = 0;
 		q->adopted->collecting = COLLECT_NONE;
 		set_timestamps(q->adopted->spare_fd, c);
 	} else if (q->adopted != NULL && !same_messages(c, &q->config)) {

@@ -83,7 +83,7 @@ def test_delays():
 
 
 def test_patience_of_failing_programs():
-    keeper = Keep(['false'], '--patience', '300ms', '--restart-limit', '0')
+    keeper = Keep(['false'], '--patience', '1s', '--restart-limit', '0')  # longer than any time between two starts
     report(until(lambda: any('packets are dropped' in line for line in keeper.text)),
            'starts of a program that fails do not prolong the patience')
     keeper.end()
@@ -263,6 +263,35 @@ def while_packets_come(name, size, count, *options):
     keeper.end()
 
 
+def test_keeper_killed():
+    """Its program continues. When that ends, too, nothing is left."""
+    keeper = Keep(['sleep', '60'], '--patience', '60s')
+    receiver, sender = sockets(1)
+    report(until(lambda: rows() == 1), 'a packet waits for a program')
+    pid = keeper.program()
+    keeper.process.kill()
+    keeper.process.wait()
+    os.kill(pid, signal.SIGKILL)
+    report(until(lambda: queue_row() is None), 'nothing is left of the keeper, the program and the queue')
+    receiver.close()
+    sender.close()
+    with tempfile.TemporaryDirectory() as directory:
+        flag = f'{directory}/flag'
+        keeper = Keep(['sh', '-c', f'mkdir {flag} 2>/dev/null && exec {CLASSIC} accept; mkdir {flag}2; sleep 0.5; '
+                       f'exec {CLASSIC} accept'])
+        until(arrives)
+        old = keeper.program()
+        keeper.process.send_signal(signal.SIGHUP)
+        until(lambda: os.path.exists(f'{flag}2'))
+        new = max(keep.children(keeper.process.pid), key=lambda pid: pid != old)
+        keeper.process.kill()
+        keeper.process.wait()
+        report(until(lambda: not alive(new)), 'a new version that has not taken the queue ends')
+        report(alive(old) and arrives(), 'the old one continues')
+        os.kill(old, signal.SIGKILL)
+        report(until(lambda: queue_row() is None), 'then nothing is left')
+
+
 def main():
     keep.find_iptables()
     test_statuses()
@@ -281,6 +310,7 @@ def main():
     test_watchdog()
     while_packets_come('a program is stopped while packets come', 100, 0)
     while_packets_come('a program is stopped while packets are lost', 60000, 1500)
+    test_keeper_killed()
     return 0 if all(keep.results) else 1
 
 
