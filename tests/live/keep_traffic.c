@@ -9,6 +9,7 @@
 #include <arpa/inet.h>
 #include <errno.h>
 #include <pthread.h>
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -21,8 +22,6 @@
 #define FLOWS_MAX 16
 #define WAIT_MS 20000 /* for the last ones */
 #define GAP_MS 2
-#define BATCH 64
-#define PAUSE_NS 50000
 
 struct datagram {
 	uint32_t flow, number;
@@ -45,37 +44,25 @@ static int64_t now_ns(void)
 	return t.tv_sec * INT64_C(1000000000) + t.tv_nsec;
 }
 
-/* Those that are due, in one call: the sender must not need the time of the program that is tested. */
 static void *send_flow(void *arg)
 {
 	struct flow *f = arg;
-	struct datagram d[BATCH];
-	struct iovec piece[BATCH];
-	struct mmsghdr message[BATCH] = { 0 };
 	int64_t began = now_ns();
-	uint32_t i = 0, n;
+	uint32_t i;
 
-	while (i < f->count) {
-		int64_t now = now_ns(), due = began + (int64_t)(i * UINT64_C(1000000000) / f->rate), passed;
-		int sent;
+	for (i = 0; i < f->count; i++) {
+		struct datagram d = { .flow = f->index, .number = i };
+		int64_t due = began + (int64_t)(i * UINT64_C(1000000000) / f->rate), left;
 
-		if (due > now) {
-			struct timespec pause = { .tv_nsec = due - now < PAUSE_NS ? (long)(due - now)
-										  : PAUSE_NS };
+		while ((left = due - now_ns()) > 0) {
+			struct timespec pause = { .tv_nsec = left < 50000 ? (long)left : 50000 };
 
 			nanosleep(&pause, NULL);
-			continue;
 		}
-		passed = (int64_t)((uint64_t)(now - began) * f->rate / 1000000000) + 1;
-		for (n = 0; n < BATCH && i + n < f->count && i + n < passed; n++) {
-			d[n] = (struct datagram){ .flow = f->index, .number = i + n, .sent_ns = now };
-			piece[n] = (struct iovec){ &d[n], sizeof(d[n]) };
-			message[n].msg_hdr = (struct msghdr){ .msg_iov = &piece[n], .msg_iovlen = 1 };
-		}
-		sent = sendmmsg(f->fd, message, n, 0);
-		if (sent < 0 && errno == EAGAIN)
-			return NULL; /* nothing accepts what is queued */
-		i += sent > 0 ? (uint32_t)sent : 0;
+		d.sent_ns = now_ns();
+		while (send(f->fd, &d, sizeof(d), 0) < 0)
+			if (errno == EAGAIN)
+				return NULL; /* nothing accepts what is queued */
 	}
 	return NULL;
 }
@@ -107,88 +94,47 @@ static int receiver(uint16_t port, struct sockaddr_in *to)
 	return fd;
 }
 
-struct received {
-	struct datagram d;
-	int64_t arrived; /* the kernel's time */
-};
-
-/* Returns how many datagrams came; 0 on timeout. */
-static unsigned receive(int fd, struct received *r)
+/* Receives a datagram. *arrived is the kernel's time of its arrival. */
+static bool receive(int fd, struct datagram *d, int64_t *arrived)
 {
 	union {
 		struct cmsghdr header;
 		char bytes[CMSG_SPACE(sizeof(struct timespec))];
-	} control[BATCH];
-	struct iovec piece[BATCH];
-	struct mmsghdr message[BATCH];
-	unsigned i, count = 0;
-	int n;
+	} control;
+	struct iovec piece = { d, sizeof(*d) };
+	struct msghdr message = {
+		.msg_iov = &piece, .msg_iovlen = 1, .msg_control = &control, .msg_controllen = sizeof(control)
+	};
+	const struct cmsghdr *c;
+	struct timespec t;
 
-	for (i = 0; i < BATCH; i++) {
-		piece[i] = (struct iovec){ &r[i].d, sizeof(r[i].d) };
-		message[i].msg_hdr = (struct msghdr){ .msg_iov = &piece[i],
-						      .msg_iovlen = 1,
-						      .msg_control = &control[i],
-						      .msg_controllen = sizeof(control[i]) };
-	}
-	n = recvmmsg(fd, message, BATCH, MSG_WAITFORONE, NULL);
-	for (i = 0; (int)i < n; i++) {
-		const struct cmsghdr *c = CMSG_FIRSTHDR(&message[i].msg_hdr);
-		struct timespec t;
-
-		if (message[i].msg_len != sizeof(r[i].d) || c == NULL || c->cmsg_type != SCM_TIMESTAMPNS)
-			continue;
-		memcpy(&t, CMSG_DATA(c), sizeof(t));
-		r[count].d = r[i].d;
-		r[count++].arrived = t.tv_sec * INT64_C(1000000000) + t.tv_nsec;
-	}
-	return count;
-}
-
-/* What the flows have in common. */
-static struct {
-	uint64_t sent, arrived, twice, order;
-	int64_t last, slowest;
-	FILE *gaps;
-} all;
-
-static void account(const struct received *r, unsigned flow_count)
-{
-	struct flow *f = &flows[r->d.flow < flow_count ? r->d.flow : 0];
-
-	if (r->d.flow >= flow_count || r->d.number >= f->count)
-		return;
-	if (all.gaps != NULL && r->arrived - all.last >= GAP_MS * 1000000)
-		fprintf(all.gaps, "%.3f %.3f\n", (double)all.last / 1e6,
-			(double)(r->arrived - all.last) / 1e6);
-	all.last = r->arrived;
-	if (r->arrived - r->d.sent_ns > all.slowest)
-		all.slowest = r->arrived - r->d.sent_ns;
-	all.twice += f->seen[r->d.number];
-	all.arrived += !f->seen[r->d.number];
-	f->seen[r->d.number] = 1;
-	if (r->d.number < f->next)
-		all.order++;
-	else
-		f->next = r->d.number + 1;
+	if (recvmsg(fd, &message, 0) != sizeof(*d))
+		return false;
+	c = CMSG_FIRSTHDR(&message);
+	if (c == NULL || c->cmsg_type != SCM_TIMESTAMPNS)
+		return false;
+	memcpy(&t, CMSG_DATA(c), sizeof(t));
+	*arrived = t.tv_sec * INT64_C(1000000000) + t.tv_nsec;
+	return true;
 }
 
 int main(int argc, char **argv)
 {
-	uint64_t rate = argc > 1 ? strtoull(argv[1], NULL, 10) : 0;
+	uint64_t rate = argc > 1 ? strtoull(argv[1], NULL, 10) : 0, sent = 0, arrived = 0, twice = 0,
+		 order = 0;
 	double seconds = argc > 2 ? strtod(argv[2], NULL) : 0;
-	unsigned count = argc > 3 ? (unsigned)strtoul(argv[3], NULL, 10) : 0, i, n;
+	unsigned count = argc > 3 ? (unsigned)strtoul(argv[3], NULL, 10) : 0, i;
 	const struct timeval patience = { .tv_sec = 10 };
-	struct received r[BATCH];
+	int64_t last, slowest = 0, end;
 	struct sockaddr_in to;
-	int64_t end;
+	FILE *gaps = NULL;
 	int fd;
 
 	if (argc < 5 || argc > 6 || rate == 0 || count == 0 || count > FLOWS_MAX) {
 		fputs("usage: keep_traffic RATE SECONDS FLOWS PORT [FILE]\n", stderr);
 		return 2;
 	}
-	if (argc > 5 && (all.gaps = fopen(argv[5], "we")) == NULL) {
+	if (argc > 5 && (gaps = fopen(argv[5], "we")) == NULL) {
 		perror(argv[5]);
 		return 2;
 	}
@@ -207,20 +153,37 @@ int main(int argc, char **argv)
 			perror("keep_traffic");
 			return 2;
 		}
-		all.sent += f->count;
+		sent += f->count;
 	}
-	all.last = now_ns();
-	end = all.last + (int64_t)(seconds * 1e9);
-	while (all.arrived < all.sent &&
-	       now_ns() < (all.last > end ? all.last : end) + WAIT_MS * INT64_C(1000000))
-		for (i = 0, n = receive(fd, r); i < n; i++)
-			account(&r[i], count);
-	if (all.gaps != NULL)
-		fclose(all.gaps);
+	last = now_ns();
+	end = last + (int64_t)(seconds * 1e9);
+	while (arrived < sent && now_ns() < (last > end ? last : end) + WAIT_MS * INT64_C(1000000)) {
+		struct datagram d;
+		struct flow *f;
+		int64_t now;
+
+		if (!receive(fd, &d, &now) || d.flow >= count || d.number >= flows[d.flow].count)
+			continue;
+		f = &flows[d.flow];
+		if (gaps != NULL && now - last >= GAP_MS * 1000000)
+			fprintf(gaps, "%.3f %.3f\n", (double)last / 1e6, (double)(now - last) / 1e6);
+		last = now;
+		if (now - d.sent_ns > slowest)
+			slowest = now - d.sent_ns;
+		twice += f->seen[d.number];
+		arrived += !f->seen[d.number];
+		f->seen[d.number] = 1;
+		if (d.number < f->next)
+			order++;
+		else
+			f->next = d.number + 1;
+	}
+	if (gaps != NULL)
+		fclose(gaps);
 	for (i = 0; i < count; i++)
 		pthread_join(flows[i].thread, NULL);
-	printf("sent %llu arrived %llu twice %llu order %llu slowest %.1f ms\n", (unsigned long long)all.sent,
-	       (unsigned long long)all.arrived, (unsigned long long)all.twice, (unsigned long long)all.order,
-	       (double)all.slowest / 1e6);
-	return all.arrived == all.sent && all.twice == 0 ? 0 : 1;
+	printf("sent %llu arrived %llu twice %llu order %llu slowest %.1f ms\n", (unsigned long long)sent,
+	       (unsigned long long)arrived, (unsigned long long)twice, (unsigned long long)order,
+	       (double)slowest / 1e6);
+	return arrived == sent && twice == 0 ? 0 : 1;
 }
