@@ -12,6 +12,10 @@ is longer, in ms (no limit). The whole scenario, three minutes on two processors
 
     IPQ_KILLS=300 IPQ_RATE=100000 IPQ_CONNECTIONS=50 IPQ_INTERVAL=0.5 IPQ_P99=50 IPQ_TEST_TIMEOUT=400 \\
         meson test -C build -t 4 -v keep-kills
+
+Replacing a program 100 times, of which no packet should notice more than 20 ms:
+
+    IPQ_DEATHS=replaced IPQ_KILLS=100 IPQ_RATE=50000 IPQ_INTERVAL=0.12 IPQ_P99=20 meson test -C build -v keep-kills
 """
 import contextlib
 import os
@@ -44,6 +48,63 @@ def echo(connection):
     with connection, contextlib.suppress(OSError):
         while data := connection.recv(4096):
             connection.sendall(data)
+
+
+class MemoryGroup:
+    """A control group whose processes the kernel kills when they use more memory than this. None: not possible here."""
+
+    LIMIT = '8388608'
+
+    def __init__(self):
+        self.path = None
+        with open('/proc/self/cgroup', encoding='ascii') as f:
+            own = [line.rstrip('\n').split(':', 2)[1:] for line in f]
+        for controllers, path in own:
+            if controllers == 'memory':
+                self.create(f'/sys/fs/cgroup/memory{path}', 'memory.limit_in_bytes', 'memory.swappiness')
+            elif controllers == '':
+                self.create(f'/sys/fs/cgroup{os.path.dirname(path)}', 'memory.max', 'memory.swap.max')
+            if self.path:
+                return
+
+    def create(self, parent, limit, swap):
+        path = f'{parent.rstrip("/")}/ipq-keep-kills-{os.getpid()}-{time.time_ns()}'
+        try:
+            os.mkdir(path)
+        except OSError:
+            return
+        try:
+            self.write(path, limit, self.LIMIT)
+            with contextlib.suppress(FileNotFoundError):  # a kernel without swapping
+                self.write(path, swap, '0')
+            self.path = path
+        except OSError:
+            os.rmdir(path)
+
+    @staticmethod
+    def write(path, file, text):
+        with open(f'{path}/{file}', 'r+', encoding='ascii') as f:
+            f.write(text)
+
+    def add(self, pid):
+        self.write(self.path, 'cgroup.procs', str(pid))
+        with open(f'/proc/{pid}/oom_score_adj', 'w', encoding='ascii') as f:
+            f.write('0')
+
+    def killed(self):
+        """How many processes the kernel has killed in it; '' where it does not count them."""
+        for file in 'memory.events', 'memory.oom_control':
+            with contextlib.suppress(OSError), open(f'{self.path}/{file}', encoding='ascii') as f:
+                return next((line.split()[1] for line in f if line.startswith('oom_kill ')), '')
+        return ''
+
+    def remove(self):
+        keep.until(lambda: not self.processes())
+        os.rmdir(self.path)
+
+    def processes(self):
+        with open(f'{self.path}/cgroup.procs', encoding='ascii') as f:
+            return f.read()
 
 
 class Connections:
@@ -91,9 +152,12 @@ def percentile(values, share):
     return sorted(values)[min(len(values) - 1, int(len(values) * share))] if values else 0
 
 
-def die(keeper, way):
+def die(keeper, way, group):
     """The moment, in ms."""
     keep.until(keeper.program)
+    if way == 'out of memory' and group.path:
+        with contextlib.suppress(OSError):  # it has just ended
+            group.add(keeper.program())
     at = time.time() * 1000
     if way == 'replaced':
         keeper.process.send_signal(signal.SIGHUP)
@@ -132,7 +196,8 @@ def main():
     chance.shuffle(plan)
     seconds = sum(EACH + PAUSE.get(way, 0) for way in plan) + 1
     length = min(65536, max(16384, RATE))
-    keeper = keep.Keep([keep.PROGRAM, API], '--length', str(length), '--watchdog', f'{WATCHDOG}ms', '--patience', '60s',
+    group = MemoryGroup()
+    keeper = keep.Keep([keep.PROGRAM, API, '0' if group.path else '12'], '--length', str(length), '--watchdog', f'{WATCHDOG}ms', '--patience', '60s',
                        '--restart-limit', '0')
     keep.until(keep.arrives)
     connections = Connections(CONNECTIONS)
@@ -143,13 +208,18 @@ def main():
         deaths = []
         for way in plan:
             pause = chance.uniform(0.5, 1.5) * EACH
-            deaths.append((way, die(keeper, way)))
+            deaths.append((way, die(keeper, way, group)))
             time.sleep(pause + PAUSE.get(way, 0))
         output = sender.communicate()[0].strip()
         gaps = [tuple(map(float, line.split())) for line in file]
     failed = connections.end()
     row = keep.queue_row()
     status, text = keeper.end()
+    if group.path:
+        print(f'note: the kernel killed {group.killed()} for lack of memory')
+        group.remove()
+    else:
+        print('note: no control group for memory here: an address space limit instead')
     good = sender.returncode == 0 and ' order 0 ' in output and status == 0
     keep.report(good, f'{KILLS} deaths at {RATE}/s, {API}, seed {SEED}: {output}, status {status}')
     keep.report(not failed, f'{CONNECTIONS} TCP connections live, {connections.lines} lines: {failed[:3]}')

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * keep_program classic|modern: accepts every packet, until SIGTERM. SIGUSR1: it writes to all memory that it gets, up
- * to a limit, and dies. SIGUSR2: it executes itself, as a program does that installs its new version.
+ * keep_program classic|modern [MIB]: accepts every packet, until SIGTERM. SIGUSR1: it writes to all memory that it gets
+ * and dies: at its limit of MIB (12) of address space, or if MIB is 0, when the kernel kills it. SIGUSR2: it executes itself, as a program does that installs its new version.
  */
 #include <errno.h>
 #include <ipq.h>
@@ -15,11 +15,13 @@
 #include <unistd.h>
 
 #define PIECE (1 << 20)
-#define MEMORY ((rlim_t)12 << 20)
+#define LIMIT_MIB 12
+#define PIECES_MAX 256 /* in case that the kernel does not kill it */
 
 static volatile sig_atomic_t ended;
 static struct ipq_queue *queue;
 static char **arguments;
+static rlim_t limit_mib = LIMIT_MIB;
 
 static void on_term(int signal)
 {
@@ -31,13 +33,15 @@ static void on_term(int signal)
 
 static void use_all_memory(int signal)
 {
-	const struct rlimit limit = { MEMORY, MEMORY };
+	const struct rlimit limit = { limit_mib << 20, limit_mib << 20 };
 
 	(void)signal;
-	setrlimit(RLIMIT_AS, &limit);
-	for (;;) /* the last one fails, and the address -1 is not writable */
+	if (limit_mib > 0)
+		setrlimit(RLIMIT_AS, &limit);
+	for (int i = 0; i < PIECES_MAX; i++) /* the last one fails, and the address -1 is not writable */
 		memset(mmap(NULL, PIECE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0), 1,
 		       PIECE);
+	_exit(1);
 }
 
 static void execute(int signal)
@@ -92,6 +96,8 @@ static int modern(void)
 int main(int argc, char **argv)
 {
 	arguments = argv;
+	if (argc > 2)
+		limit_mib = strtoul(argv[2], NULL, 10);
 	signal(SIGTERM, on_term);
 	signal(SIGUSR1, use_all_memory);
 	signal(SIGUSR2, execute);
