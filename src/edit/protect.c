@@ -113,9 +113,10 @@ static bool mptcp_refuses(const struct ipq_edit *e, bool resize)
 
 /* ---- payload with contents of its own ---- */
 
-static bool is_ip(const uint8_t *p, size_t len)
+/* IPv6, or one of the headers that may be before it (RFC 4380, 5.1.1). */
+static bool is_teredo(const uint8_t *p, size_t len)
 {
-	return len >= 20 && (p[0] >> 4 == 4 || p[0] >> 4 == 6);
+	return len >= 20 && (p[0] >> 4 == 6 || (p[0] == 0 && p[1] <= 1));
 }
 
 static bool is_vxlan(const uint8_t *p, size_t len) /* and its extension GPE */
@@ -123,11 +124,9 @@ static bool is_vxlan(const uint8_t *p, size_t len) /* and its extension GPE */
 	return len >= 8 && (p[0] & 8) && !p[7];
 }
 
-static bool is_geneve(const uint8_t *p, size_t len) /* version 0, an Ethernet or IP packet */
+static bool is_geneve(const uint8_t *p, size_t len) /* version 0, an EtherType */
 {
-	unsigned type = len >= 8 ? get16(p + 2) : 0;
-
-	return p[0] >> 6 == 0 && (type == 0x6558 || type == 0x0800 || type == 0x86dd);
+	return len >= 8 && p[0] >> 6 == 0 && get16(p + 2) >= 0x0600;
 }
 
 static bool is_gtp(const uint8_t *p, size_t len) /* version 1, a user packet (3GPP TS 29.281) */
@@ -135,9 +134,24 @@ static bool is_gtp(const uint8_t *p, size_t len) /* version 1, a user packet (3G
 	return len >= 8 && p[0] >> 5 == 1 && p[1] == 255;
 }
 
-static bool is_l2tp_data(const uint8_t *p, size_t len)
+static bool is_l2tp_data(const uint8_t *p, size_t len) /* version 2 or 3 */
 {
-	return len >= 6 && !(p[0] & 0x80) && (p[1] & 15) == 2;
+	return len >= 6 && !(p[0] & 0x80) && ((p[1] & 15) == 2 || (p[1] & 15) == 3);
+}
+
+static bool is_capwap(const uint8_t *p, size_t len) /* version 0, without DTLS (RFC 5415) */
+{
+	return len >= 8 && p[0] == 0;
+}
+
+static bool is_amt(const uint8_t *p, size_t len) /* a query, an answer to it, or data (RFC 7450) */
+{
+	return len >= 20 && p[0] >= 4 && p[0] <= 6;
+}
+
+static bool is_tzsp(const uint8_t *p, size_t len) /* version 1, a packet */
+{
+	return len >= 5 && p[0] == 1 && p[1] <= 1;
 }
 
 static bool is_anything(const uint8_t *p, size_t len)
@@ -166,10 +180,15 @@ static unsigned udp_reason(const struct ipq_edit *e)
 		{ 6081, IPQ_EDIT_REASON_TUNNEL, false, is_geneve },
 		{ 2152, IPQ_EDIT_REASON_TUNNEL, true, is_gtp },
 		{ 1701, IPQ_EDIT_REASON_TUNNEL, true, is_l2tp_data },
-		{ 3544, IPQ_EDIT_REASON_TUNNEL, true, is_ip },	      /* Teredo */
+		{ 3544, IPQ_EDIT_REASON_TUNNEL, true, is_teredo },
 		{ 6080, IPQ_EDIT_REASON_TUNNEL, false, is_anything }, /* generic UDP encapsulation */
 		{ 6635, IPQ_EDIT_REASON_TUNNEL, false, is_anything }, /* MPLS in UDP */
 		{ 9899, IPQ_EDIT_REASON_TUNNEL, true, is_anything },  /* SCTP in UDP (RFC 6951) */
+		{ 4341, IPQ_EDIT_REASON_TUNNEL, false, is_anything }, /* LISP */
+		{ 4791, IPQ_EDIT_REASON_TUNNEL, false, is_anything }, /* RoCE: InfiniBand, with a CRC */
+		{ 5247, IPQ_EDIT_REASON_TUNNEL, true, is_capwap },
+		{ 2268, IPQ_EDIT_REASON_TUNNEL, true, is_amt },
+		{ 37008, IPQ_EDIT_REASON_TUNNEL, false, is_tzsp },
 		{ 4500, IPQ_EDIT_REASON_ENCRYPTED, true, is_esp },
 	};
 	const uint8_t *header = e->data + e->transport, *payload = e->data + e->payload;
@@ -182,15 +201,17 @@ static unsigned udp_reason(const struct ipq_edit *e)
 	return IPQ_EDIT_REASON_NONE;
 }
 
-/* Errors quote a packet. Other messages have options with lengths; echo messages have data only. */
+/* Errors and redirects quote a packet. The object of an extended echo has a checksum of its own (RFC 8335). Other
+ * messages have options with lengths; echo messages have data only. */
 static bool icmp_refuses(const struct ipq_edit *e, bool resize)
 {
 	unsigned type = e->data[e->transport];
 
 	if (e->version == 4)
-		return type == 3 || type == 4 || type == 5 || type == 11 || type == 12 ||
-		       (resize && type != 0 && type != 8);
-	return type < 128 || (resize && type != 128 && type != 129);
+		return type == 3 || type == 4 || type == 5 || type == 11 || type == 12 || type == 42 ||
+		       type == 43 || (resize && type != 0 && type != 8);
+	return type < 128 || type == 137 || type == 160 || type == 161 ||
+	       (resize && type != 128 && type != 129);
 }
 
 /* ---- refusals ---- */

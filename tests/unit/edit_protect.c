@@ -196,9 +196,23 @@ static void tunneled_packets_are_not_edited(void **state)
 		{ 50000, 6081, "\0\0\x65\x58\0\0\x2a\0", 8, true }, /* Geneve */
 		{ 2152, 2152, "\x30\xff\0\x20\0\0\0\1", 8, true },  /* GTP-U */
 		{ 2152, 40000, "\x32\xff\0\x20\0\0\0\1", 8, true },
-		{ 2152, 2152, "\x32\1\0\4\0\0\0\0", 8, false },	  /* its echo request */
-		{ 1701, 1701, "\0\2\0\1\0\1\xff\3", 8, true },	  /* L2TP */
-		{ 50000, 3544, "\x60\0\0\0\0\0\x3b\1", 8, true }, /* Teredo */
+		{ 2152, 2152, "\x32\1\0\4\0\0\0\0", 8, false },	    /* its echo request */
+		{ 1701, 1701, "\0\2\0\1\0\1\xff\3", 8, true },	    /* L2TP */
+		{ 50000, 6081, "\0\0\x88\x47\0\0\x2a\0", 8, true }, /* with an MPLS label in it */
+		{ 50000, 6081, "0 text ab", 8, true },
+		{ 50000, 6081, "GET / HTTP", 8, false },
+		{ 1701, 1701, "\0\3\0\0\0\0\0\1", 8, true },	     /* L2TP, version 3 */
+		{ 1701, 1701, "\xc8\2\0\x20\0\0\0\0", 8, false },    /* a control message */
+		{ 50000, 3544, "\x60\0\0\0\0\0\x3b\1", 8, true },    /* Teredo */
+		{ 3544, 50000, "\0\1\0\0\0\0\0\0", 8, true },	     /* authentication first */
+		{ 3544, 50000, "\0\0\xf0\0\x34\x56\0\0", 8, true },  /* origin first */
+		{ 50000, 4341, "\x80\0\0\0\0\0\0\0", 8, true },	     /* LISP */
+		{ 50000, 4791, "\4\0\xff\xff\0\0\0\1", 8, true },    /* RoCE */
+		{ 5247, 50000, "\0\x10\2\0\0\0\0\0", 8, true },	     /* CAPWAP */
+		{ 5247, 50000, "\1\0\0\0\x17\xfe\xff\0", 8, false }, /* with DTLS */
+		{ 2268, 50000, "\6\0\x45\0\0\x2a\0\0", 8, true },    /* AMT */
+		{ 2268, 50000, "\1\0\0\0\0\0\0\1", 8, false },	     /* its discovery */
+		{ 50000, 37008, "\1\0\0\1\1\0\0\0", 8, true },	     /* TZSP */
 		{ 50000, 5353, "\x08\0\0\0\0\0\x2a\0", 8, false },
 	};
 	static const int protocols[] = { IPPROTO_IPIP, IPPROTO_IPV6, IPPROTO_GRE };
@@ -268,13 +282,19 @@ static int icmp_edit(int version, uint8_t type, const char *new)
 
 static void packets_quoted_in_icmp_errors_are_not_edited(void **state)
 {
-	static const uint8_t errors4[] = { 3, 4, 5, 11, 12 }, errors6[] = { 1, 2, 3, 4 };
+	static const uint8_t errors4[] = { 3, 4, 5, 11, 12 }, errors6[] = { 1, 2, 3, 4, 137 },
+			     probes4[] = { 42, 43 }, probes6[] = { 160, 161 };
 
 	(void)state;
 	for (size_t i = 0; i < sizeof(errors4); i++)
 		assert_int_equal(icmp_edit(4, errors4[i], "TEXT"), -EOPNOTSUPP);
 	for (size_t i = 0; i < sizeof(errors6); i++)
 		assert_int_equal(icmp_edit(6, errors6[i], "TEXT"), -EOPNOTSUPP);
+	/* Their extension has a checksum. */
+	for (size_t i = 0; i < sizeof(probes4); i++)
+		assert_int_equal(icmp_edit(4, probes4[i], "TEXT"), -EOPNOTSUPP);
+	for (size_t i = 0; i < sizeof(probes6); i++)
+		assert_int_equal(icmp_edit(6, probes6[i], "TEXT"), -EOPNOTSUPP);
 	assert_int_equal(icmp_edit(4, 8, "longer"), 0);
 	assert_int_equal(icmp_edit(6, 129, "longer"), 0);
 	/* Router advertisements have options with lengths. */
