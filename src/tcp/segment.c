@@ -97,7 +97,10 @@ static int attach(struct ipq_tcp_segment *s, uint32_t zone, bool create, const s
 	if (!f) {
 		pthread_mutex_unlock(&shard->lock);
 		s->state |= TCP_ONE_SHOT;
-		refuse(s, -ENOBUFS, TCP_NO_MEMORY);
+		if (s->flags & IPQ_TCP_RST)
+			refuse(s, -ERANGE, TCP_WINDOW);
+		else
+			refuse(s, -ENOBUFS, TCP_NO_MEMORY);
 		return 0;
 	}
 	s->connection = f;

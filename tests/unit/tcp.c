@@ -660,6 +660,9 @@ static void reset_makes_no_connection(void **state)
 	(void)state;
 	pass(t, &(struct packet){ .flags = IPQ_TCP_RST, .sequence = A_ISN }, "-", "+");
 	pass(t, &(struct packet){ .flags = IPQ_TCP_RST | IPQ_TCP_ACK, .sequence = 7 }, "-", "+");
+	pass(t, TEXT(.sequence = 101, .text = "evil", .more_flags = IPQ_TCP_RST), "evil", "goodness");
+	assert_text("evil");
+	assert_int_equal(e.reason, IPQ_EDIT_REASON_WINDOW);
 	assert_int_equal(stats_of(t).connections, 0);
 	ipq_tcp_close(t);
 }
