@@ -38,6 +38,13 @@ def tcp(options, flags=2, sequence=1, text=b''):
     return ip[:10] + struct.pack('>H', checksum(ip)) + ip[12:] + body
 
 
+def jumbogram(text):
+    """A UDP jumbogram (RFC 2675) without checksum."""
+    body = struct.pack('>HHHH', 1000, 80, 0, 0) + text + bytes(65536)
+    extension = bytes((17, 0, 0xc2, 4)) + struct.pack('>I', 8 + len(body))
+    return struct.pack('>IHBB', 6 << 28, 0, 0, 64) + bytes(32) + extension + body
+
+
 def run(packets, rules, *options):
     """packets: (time in ms, bytes). Returns the same of what passed, and the exit status."""
     with tempfile.TemporaryDirectory() as work:
@@ -81,6 +88,16 @@ edited('set dscp by number', udp(b'x', tos=3), ['set dscp 46'], udp(b'x', tos=46
 edited('set dscp by name', udp(b'x'), ['set dscp af41'], udp(b'x', tos=34 << 2))
 edited('strip tcp option', tcp(bytes((2, 4, 5, 180, 4, 2, 1, 1))), ['strip tcp option sackok'],
        tcp(bytes((2, 4, 5, 180, 1, 1, 1, 1))))
+md5, padding = bytes((19, 18)) + bytes(16) + b'\1\1', b'\1' * 20
+for rules in ['strip tcp option md5, rewrite /a/bbb/'], ['rewrite /a/bbb/, strip tcp option md5'], \
+        ['rewrite /a/bbb/', 'strip tcp option md5']:
+    edited('a signed segment is rewritten when its signature is stripped', tcp(md5, 24, 1, b'cat'), rules,
+           tcp(padding, 24, 1, b'cbbbt'), '--strict')
+edited('a signed segment is not rewritten', tcp(md5, 24, 1, b'cat'), ['rewrite /a/b/'], tcp(md5, 24, 1, b'cat'), '--strict',
+       status=1)
+edited('bytes after a jumbogram stay if nothing changes', jumbogram(b'cat') + b'tail', ['rewrite /x/y/'],
+       jumbogram(b'cat') + b'tail')
+edited('bytes after a jumbogram are no part of it', jumbogram(b'cat') + b'tail', ['rewrite /cat/dog/'], jumbogram(b'dog'))
 edited('an IPv6 address for an IPv4 packet', udp(b'x'), ['set dst fd00::1'], udp(b'x'))
 edited('--strict', udp(b'x'), ['set dst fd00::1'], udp(b'x'), '--strict', status=1)
 edited('--strict without a refused edit', udp(b'x'), ['set ttl 9'], udp(b'x', ttl=9), '--strict')

@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * Edits are collected while the rules are matched, and made afterwards: rewrites first, in the order of the rules,
- * then headers. If an edit cannot be made, the packet stays as it was, and this is counted.
+ * Edits are collected while the rules are matched, and made afterwards: first TCP options are removed, so that a segment
+ * without its signature can be rewritten. Then text is rewritten, in the order of the rules. Addresses and ports change
+ * last: until then they identify the connection. If an edit cannot be made, the packet stays as it was, and this is
+ * counted.
  */
 #include <errno.h>
 #include <stdio.h>
@@ -340,6 +342,13 @@ static void edit_header(struct editor *ed, struct ipq_edit *e, const struct acti
 		count_not_edited(ed, counters, e->reason);
 }
 
+static void edit_headers(struct editor *ed, struct ipq_edit *e, enum action_type type)
+{
+	for (unsigned i = 0; i < ed->count; i++)
+		if (ed->edit[i].action->type == type)
+			edit_header(ed, e, ed->edit[i].action, ed->edit[i].counters);
+}
+
 /* ---- MTU --------------------------------------------------------------------------------------- */
 
 static uint32_t mtu_of(struct editor *ed, struct worker *w, uint32_t index)
@@ -379,7 +388,7 @@ static void count_all_not_edited(struct editor *ed, unsigned reason)
 int edits_apply(struct editor *ed, struct worker *w, const struct active_rules *rules,
 		const struct ipq_packet *packet, struct ipq_edit *e)
 {
-	size_t room = w->session->virtual_time ? PACKET_MAX : VERDICT_MAX;
+	size_t room = w->session->virtual_time ? PACKET_MAX : VERDICT_MAX, len;
 
 	if (ed->count == 0 && !rules->resizes_tcp &&
 	    !atomic_load_explicit(&ed->shared->used, memory_order_relaxed))
@@ -393,11 +402,11 @@ int edits_apply(struct editor *ed, struct worker *w, const struct active_rules *
 		count_all_not_edited(ed, e->reason);
 		return 0;
 	}
+	len = e->len; /* bytes after the packet alone are no reason to change it */
+	edit_headers(ed, e, ACTION_STRIP);
 	if (!rewrite(ed, w, rules, packet, e))
 		return -1;
-	for (unsigned i = 0; i < ed->count; i++)
-		if (ed->edit[i].action->type != ACTION_REWRITE)
-			edit_header(ed, e, ed->edit[i].action, ed->edit[i].counters);
+	edit_headers(ed, e, ACTION_SET);
 	count_growth(ed, w, packet, e->len);
-	return e->len != packet->payload_len || memcmp(e->data, packet->payload, e->len) != 0;
+	return e->len != len || memcmp(e->data, packet->payload, e->len) != 0;
 }
