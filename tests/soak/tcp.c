@@ -86,10 +86,11 @@ static void stalled(int fd, unsigned flow)
 static void finish(int fd, unsigned flow)
 {
 	char byte;
-	struct pollfd p = { .fd = fd, .events = POLLIN };
+	struct pollfd connected = { .fd = fd, .events = POLLOUT }, ended = { .fd = fd, .events = POLLIN };
 
-	shutdown(fd, SHUT_WR);
-	if (poll(&p, 1, END_MS) != 1 || recv(fd, &byte, 1, 0) != 0)
+	/* Not before it is connected: the kernel would give the connection up. */
+	if (poll(&connected, 1, END_MS) != 1 || shutdown(fd, SHUT_WR) < 0 || poll(&ended, 1, END_MS) != 1 ||
+	    recv(fd, &byte, 1, 0) != 0)
 		stalled(fd, flow);
 	close(fd);
 }
