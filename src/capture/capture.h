@@ -34,7 +34,7 @@ struct pcap_summary {
 	uint64_t bytes_written;
 };
 
-/* For s->ops == &source_pcap. Any thread. */
+/* The counters of a source with s->ops == &source_pcap. Any thread may call it. */
 void source_pcap_summary(struct source *s, struct pcap_summary *summary);
 
 #endif

@@ -21,7 +21,7 @@ enum capture_kind {
 	CAPTURE_SIMPLE
 };
 
-/* How a file counts time: in 10^-exponent or 2^-exponent seconds, from offset seconds after 1970 on. */
+/* The clock of a file: it counts in 10^-exponent or 2^-exponent seconds, from offset seconds after 1970 on. */
 struct capture_clock {
 	bool binary;
 	uint8_t exponent;

@@ -46,7 +46,7 @@ struct held_list {
 };
 
 struct held_store {
-	struct held_list waiting; /* with an id, in its order */
+	struct held_list waiting; /* packets with an id, in the order of the ids */
 	struct held **bucket;
 	uint32_t bucket_mask;
 	uint32_t in_use; /* taken and not given back */
@@ -60,11 +60,11 @@ void held_free(struct held_store *s);
 
 /* A packet with room for len bytes at data; NULL: no memory. */
 struct held *held_take(struct held_store *s, size_t len);
-/* Room for len bytes at data; the first keep bytes stay. 0, -ENOMEM. */
+/* Changes the room at data to len bytes and keeps the first `keep` bytes. 0, -ENOMEM. */
 int held_resize(struct held_store *s, struct held *h, size_t len, size_t keep);
 void held_give_back(struct held_store *s, struct held *h);
 
-/* id is greater than those of all waiting packets. */
+/* Adds a packet to those that wait. Its id must be greater than theirs. */
 void held_wait(struct held_store *s, struct held *h, uint32_t id);
 struct held *held_find(const struct held_store *s, uint32_t id);
 void held_decided(struct held_store *s, struct held *h);

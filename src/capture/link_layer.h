@@ -62,7 +62,7 @@ struct frame {
 	uint32_t mark;
 };
 
-/* NULL: unsupported link type. */
+/* Finds a link type. NULL: it is not supported. */
 const struct frame_link *frame_link_find(uint32_t type);
 /* Names of unsupported link types, for messages; "" if not known. */
 const char *frame_link_name(uint32_t type);

@@ -182,7 +182,7 @@ static const enum capture_kind kinds[] = {
 	[BLOCK_PACKET] = CAPTURE_ENHANCED,
 };
 
-/* Packet blocks: two kinds differ only in how they name the interface, the third has no time. */
+/* Reads a packet block. Two kinds differ only in how they name the interface; the third one has no time. */
 static int read_packet_block(struct capture_reader *r, uint32_t type, uint32_t len,
 			     struct capture_record *record, const uint8_t **data)
 {

@@ -228,7 +228,7 @@ static int set_end(struct pcap_source *p, int end)
 	return p->end;
 }
 
-/* With pace=file, the timer needs the time of the next packet. */
+/* Reads the next record if pace=file is given: the timer needs its time. */
 static void read_ahead(struct pcap_source *p)
 {
 	int n;
@@ -316,7 +316,7 @@ static int next_in_memory(struct pcap_source *p, const struct iovec *slot, unsig
 	return source_pcap_full(p) ? 0 : ASK_FILE;
 }
 
-/* 1: delivered; 0: nothing for now; -errno: the end, or an error. */
+/* Delivers the next packet. 1: delivered; 0: nothing for now; -errno: the end, or an error. */
 static int next_packet(struct pcap_source *p, const struct iovec *slot, unsigned index,
 		       struct ipq_packet *packet)
 {

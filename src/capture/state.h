@@ -45,10 +45,10 @@ struct unread {
 	uint64_t frames;
 };
 
-/* 0; -EINVAL with a message in *e; -ENOMEM. */
+/* Parses the name of a source. 0; -EINVAL with a message in *e; -ENOMEM. */
 int source_pcap_name_parse(struct source_pcap_name *name, const char *arg, struct ipq_error *e);
 void source_pcap_name_free(struct source_pcap_name *name);
-/* 0 or -EINVAL. */
+/* Parses the name of a hook. 0 or -EINVAL. */
 int source_pcap_hook_parse(const char *text, uint8_t *hook);
 
 enum wait {
@@ -105,7 +105,7 @@ static inline struct pcap_source *pcap_of(struct source *s)
 	return (struct pcap_source *)s;
 }
 
-/* Descriptors. 0 or -errno. */
+/* Opens the descriptors. 0 or -errno. */
 int source_pcap_wait_open(struct pcap_source *p);
 void source_pcap_wait_close(struct pcap_source *p);
 

@@ -271,8 +271,8 @@ static void leave(void *c)
 }
 
 /*
- * In a process with several threads, the handle must not be freed before this reader has left, also when it
- * is cancelled.
+ * Reads in a process with several threads: the handle must not be freed before this reader has left, or was
+ * cancelled.
  */
 __cancelled_frame static ssize_t read_among_threads(struct classic *c, unsigned char *buf, size_t len,
 						    int64_t deadline)
@@ -355,7 +355,7 @@ static int get_stats(struct classic *c, struct ipq_ctl_stats *stats)
 	return 0;
 }
 
-/* When this fails the old value is restored: else every later request would fail too. */
+/* Sets fail-open. If this fails, the old value is restored; otherwise every later request would fail, too. */
 static int set_fail_open(struct classic *c, bool fail_open)
 {
 	bool before = c->fail_open;

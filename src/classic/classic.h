@@ -140,7 +140,7 @@ struct read_result classic_timed_out(void);
 /* Waits until h->fd is readable. READ_NOTHING: it is; else what the read returns. */
 struct read_result classic_wait(const struct classic *c, int64_t deadline);
 
-/* What ipq_set_verdict returns: err is 0 or -errno of a verdict with len bytes of payload. */
+/* The result of ipq_set_verdict. err: 0 or -errno of a verdict with len bytes of payload. */
 static inline int classic_sent(int err, size_t len)
 {
 	return err < 0 ? (int)classic_fail(IPQ_ERR_SEND, -err)
@@ -168,7 +168,7 @@ ssize_t classic_deliver_refusal(struct classic *c, const struct source_refusal *
 /* An acknowledgement: for a program that has seen h->fd readable when there is no message for it. */
 ssize_t classic_deliver_nothing(struct classic *c, unsigned char *buf, size_t len);
 
-/* batch.c. size packets a receive; 0 or 1: none. */
+/* batch.c. Sets the packets per receive; 0 or 1: no batches. */
 int classic_batch_set(struct classic *c, unsigned size);
 void classic_batch_free(struct classic *c);
 struct read_result classic_batch_read(struct classic *c, unsigned char *buf, size_t len, int64_t deadline);

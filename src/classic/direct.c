@@ -27,7 +27,7 @@
 #include "util/clock.h"
 #include "util/compiler.h"
 
-/* Enough for a full queue: what the kernel charges for a packet of range bytes is in doc/assumptions. */
+/* Bytes of receive buffer for a full queue, by what the kernel charges for a packet of range bytes. */
 static uint32_t buffer_for_mode(uint32_t queue_length, uint8_t mode, uint32_t range)
 {
 	uint64_t each = 1024, all;
@@ -151,7 +151,7 @@ static void keep_refusal(void *context, const struct source_refusal *refusal)
 	*(struct source_refusal *)context = *refusal;
 }
 
-/* recv returned n and no packet of this family. */
+/* The result of a read when recv returned n and no packet of this family. */
 __cold static struct read_result other_result(struct classic *c, int n, const struct ipq_packet *p,
 					      const struct source_refusal *refusal, unsigned char *buf,
 					      size_t len)
@@ -171,7 +171,7 @@ __cold static struct read_result other_result(struct classic *c, int n, const st
 	return (struct read_result){ READ_WRONG_FAMILY, 0 };
 }
 
-/* memory: SOURCE_SLOT_SIZE bytes. */
+/* Reads into this memory, SOURCE_SLOT_SIZE bytes. */
 __cancelled_frame static inline struct read_result read_into(struct classic *c, unsigned char *memory,
 							     struct known_interface *known,
 							     unsigned char *buf, size_t len, int timeout_ms)

@@ -40,7 +40,7 @@ void host_detach(struct host *host);
 /* The same, but the adopted source belongs to the caller again. */
 void host_release_source(struct host *host);
 
-/* Why no more packets come: -errno with a text in *e; 0: the source has ended or still works. */
+/* The reason why no more packets arrive: -errno with a text in *e; 0: the source has ended or still works. */
 int host_failure(struct host *host, struct ipq_error *e);
 
 /* The engine's counters for a family, and its limit of waiting packets. */

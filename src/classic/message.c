@@ -42,13 +42,13 @@ __cold static ssize_t deliver_short(unsigned char *buf, size_t len, const void *
 	return classic_fail(IPQ_ERR_RTRUNC, 0);
 }
 
-/* Some clock: times are only compared with each other. */
+/* The time of a packet on any clock: the times are only compared with each other. */
 static int64_t packet_time(const struct ipq_packet *p)
 {
 	return p->present & IPQ_HAS_TIMESTAMP ? p->timestamp : now_coarse_ns();
 }
 
-/* known: the interface of the last packet, or NULL. */
+/* Writes the name and type of an interface. known: the interface of the last packet, or NULL. */
 static void describe_interface(struct classic *c, uint32_t index, const struct ipq_packet *p,
 			       struct known_interface *known, char name[IFNAMSIZ], uint16_t *type)
 {
@@ -149,8 +149,8 @@ void classic_put_mode(const struct classic *c, unsigned char request[CLASSIC_MOD
 }
 
 /*
- * ip_queue's NLMSG_ERROR, which quotes the request. It is as long as ip_queue's, but a replacement is
- * quoted as zeros: it was not kept.
+ * Writes ip_queue's NLMSG_ERROR, which quotes the request. It is as long as ip_queue's, but a replacement is quoted
+ * as zeros, because it was not kept.
  */
 __cold ssize_t classic_deliver_refusal(struct classic *c, const struct source_refusal *r, unsigned char *buf,
 				       size_t len)

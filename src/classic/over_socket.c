@@ -92,7 +92,7 @@ int classic_fall_back(struct classic *c)
 	}
 	if (c->host != NULL) {
 		host_detach(c->host);
-		c->source = NULL; /* was the engine's */
+		c->source = NULL; /* it belonged to the engine */
 	}
 	c->host = NULL;
 	c->may_fall_back = false;
@@ -223,7 +223,7 @@ static int read_acknowledgement(struct classic *c)
 	return nlh.nlmsg_seq == c->seq ? 0 : -EAGAIN; /* of an earlier request that has timed out */
 }
 
-/* Another thread may read the acknowledgement. 0 or -errno. */
+/* Waits for the acknowledgement, which another thread may read. 0 or -errno. */
 static int await_acknowledgement(struct classic *c)
 {
 	struct pollfd wait = { .fd = c->public.fd, .events = POLLIN };
@@ -301,7 +301,7 @@ static struct read_result no_more_packets(struct classic *c)
 	return classic_read_failed(IPQ_ERR_NLEOF, -err);
 }
 
-/* READ_NOTHING: the message was an acknowledgement for the thread that sets a mode. */
+/* Receives a message. READ_NOTHING: it was an acknowledgement for the thread that sets a mode. */
 __cancelled_frame static struct read_result receive(struct classic *c, unsigned char *buf, size_t len,
 						    int flags)
 {

@@ -145,7 +145,7 @@ static int check_offered(struct ipq_queue *q, const struct ipq_packet *packet, u
 	return 0;
 }
 
-/* time: ns since 1970, for the record in a capture file; NULL: the record keeps its time. */
+/* Records any verdict. time: ns since 1970, for the record in a capture file; NULL: the record keeps its time. */
 static int decide(struct ipq_queue *q, const struct ipq_packet *packet, const struct ipq_verdict *verdict,
 		  const int64_t *time)
 {

@@ -8,7 +8,7 @@
 #include "nfqueue/conntrack_marks.h"
 #include "util/clock.h"
 
-/* Made with the first call, so that a queue without decided flows pays nothing. */
+/* The table is created by the first call, so that a queue without decided flows pays nothing. */
 static struct flows *flows_of(struct ipq_queue *q)
 {
 	if (q->flows == NULL)
@@ -166,7 +166,7 @@ static int fail_marks(struct ipq_queue *q, int err)
 		strerror(-err));
 }
 
-/* No verdict that is sent later may give a connection the mark again. */
+/* Sends all pending verdicts: none that is sent later may give a connection the mark again. */
 static int settle(struct ipq_queue *q)
 {
 	flows_release(q, false);

@@ -55,7 +55,7 @@ bool flow_key_of_tuple(struct flow_key *key, const struct ipq_tuple *tuple);
 int flow_table_init(struct flow_table *t, uint32_t max);
 void flow_table_free(struct flow_table *t);
 
-/* NULL: not in the table, idle for too long, or past its timeout. */
+/* Finds a flow. NULL: it is not in the table, was idle for too long, or is past its timeout. */
 struct flow *flow_find(struct flow_table *t, const struct flow_key *key, int64_t now);
 /* A new flow, or the one that is there. NULL: every flow of the table holds a packet back. */
 struct flow *flow_add(struct flow_table *t, const struct flow_key *key, int64_t now);

@@ -44,7 +44,7 @@ uint32_t flows_code(const struct flows *fl, uint32_t code, uint32_t mark)
 	return (mark & fl->mask) == fl->leave ? NF_ACCEPT : (mark & fl->mask) == fl->drop ? NF_DROP : code;
 }
 
-/* In the kernel a flow has no timeout, and its packets get no mark. */
+/* Can the kernel keep this flow? There a flow has no timeout, and its packets get no mark. */
 static bool kernel_can_keep(const struct ipq_queue *q, const struct flow *f)
 {
 	return q->flows->keeper != IPQ_FLOWS_LIBRARY && !f->has_mark && f->until == 0 &&

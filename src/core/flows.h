@@ -38,8 +38,8 @@ struct flows {
 };
 
 /*
- * n packets were received. Gives verdicts to those of decided flows and moves the others to the front of packet[].
- * Returns how many are left for the program.
+ * Gives verdicts to those of n received packets that belong to decided flows, and moves the others to the front of
+ * packet[]. Returns how many are left for the program.
  */
 int flows_take(struct ipq_queue *q, struct ipq_packet *packet, int n);
 

@@ -22,10 +22,10 @@ struct moderation {
 
 void moderation_begin(struct moderation *m);
 
-/* Up to max packets were asked for and n were received. */
+/* Notes a receive that asked for up to max packets and returned n. */
 void moderation_note(struct moderation *m, unsigned n, unsigned max);
 
-/* How many verdicts may be sent after the next receive; 0: the queue is not busy. */
+/* The number of verdicts that may be sent after the next receive; 0: the queue is not busy. */
 size_t moderation_deferred_count(const struct moderation *m);
 
 /* Pauses if packets can be expected meanwhile. 0, or -EINTR where a blocking receive would return it. */

@@ -431,8 +431,8 @@ static int receive_within(struct ipq_queue *q, struct ipq_packet *packet, unsign
 }
 
 /*
- * How many verdicts may be sent after the next receive: see moderation.c. Payloads and extras are freed when
- * no verdict is pending, so now and then all must be sent.
+ * The number of verdicts that may be sent after the next receive: see moderation.c. Payloads and extras are freed
+ * when no verdict is pending, so now and then all must be sent.
  */
 static size_t may_defer(const struct ipq_queue *q, int timeout_ms)
 {
@@ -492,7 +492,7 @@ static void detect_id_gap(struct ipq_queue *q, const struct ipq_packet *packet, 
 		q->last_id = packet[n - 1].id;
 }
 
-/* n packets were received, or -errno. Returns what ipq_queue_recv returns. */
+/* Accounts for a receive that returned n packets, or -errno. Returns the result of ipq_queue_recv. */
 static int account_received(struct ipq_queue *q, const struct ipq_packet *packet, int n)
 {
 	int i, err;
@@ -561,7 +561,7 @@ __noinline static int receive_undecided(struct ipq_queue *q, struct ipq_packet *
 		/* Packets of decided flows may arrive without end, but the timeout must apply. */
 		left = end < 0 ? 1 : end - now_ms();
 		if (n < 0 || q->refusal_reported || left < 0 || (n == 0 && !held && (left == 0 || end < 0))) {
-			/* The program may wait for the descriptor now: nothing may wait for the next receive. */
+			/* The program may poll the descriptor now, so no verdict may wait for the next receive. */
 			flows_release(q, false);
 			err = send_verdicts(q, 0);
 			return n < 0 ? n : err;

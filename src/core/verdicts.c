@@ -206,8 +206,8 @@ static uint32_t next_live(const struct verdicts *v, uint32_t at)
 }
 
 /*
- * How many verdicts from first to end are the same and name exactly the oldest packets, in order. The kernel
- * compares ids as signed distances, so a run ends before it spans half of them.
+ * The number of verdicts from first to end that are the same and name exactly the oldest packets, in order. The
+ * kernel compares ids as signed distances, so a run ends before it spans half of them.
  */
 static size_t run_length(const struct verdicts *v, const struct pending *first, const struct pending *end,
 			 uint32_t oldest)

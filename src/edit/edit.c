@@ -439,7 +439,7 @@ static size_t urgent_end(const struct ipq_edit *e)
 	return get16(tcp + TCP_URGENT) > syn ? get16(tcp + TCP_URGENT) - syn : 0;
 }
 
-/* -EMSGSIZE if the urgent pointer cannot have this value, else 0. */
+/* Can the urgent pointer have this value? 0 or -EMSGSIZE. */
 static int check_urgent_end(struct ipq_edit *e, size_t end)
 {
 	return end < UINT16_MAX ? 0 : edit_fail(e, IPQ_EDIT_REASON_SIZE, -EMSGSIZE);

@@ -51,7 +51,7 @@ static inline bool edit_has_pseudo_header(const struct ipq_edit *e)
 /* The CRC-32C of RFC 9260, appendix A: begin with ~0; the checksum is the complement, least significant byte
  * first. */
 uint32_t edit_crc32c(uint32_t crc, const uint8_t *p, size_t len);
-/* Why the chunks of this SCTP packet cannot be edited; IPQ_EDIT_REASON_NONE: they can. */
+/* The reason why the chunks of this SCTP packet cannot be edited; IPQ_EDIT_REASON_NONE: they can. */
 unsigned edit_sctp_reason(const struct ipq_edit *e);
 /*
  * Are the bytes [begin, end) of the packet user data of one chunk? After edit_sctp_reason() found nothing. *chunk:

@@ -49,8 +49,8 @@ static int parse_ipv4_options(struct ipq_edit *e, size_t end)
 }
 
 /*
- * Segmentation offload sees packets before they are split: the length field may be 0, as it is in packets
- * over 64 KiB (BIG TCP). Then the packet has all of the len bytes.
+ * Takes len bytes as the length of the packet. With segmentation offload, the length field may be 0, as in packets
+ * over 64 KiB (BIG TCP).
  */
 static int length_of_caller(struct ipq_edit *e, size_t len, uint32_t flags)
 {
@@ -219,8 +219,10 @@ static int parse_network(struct ipq_edit *e, size_t len, uint32_t flags)
 	return err;
 }
 
-/* header: bytes before the payload; checksum: its offset in the header; len, covered: as the header has
- * them, which in a first fragment may be more than this packet has. */
+/*
+ * Stores the transport header. header: bytes before the payload; checksum: its offset in the header; len, covered:
+ * the values of the header, which in a first fragment may exceed this packet.
+ */
 static void set_transport(struct ipq_edit *e, size_t header, size_t checksum, size_t len, size_t covered)
 {
 	size_t here = e->len - e->transport;

@@ -13,7 +13,7 @@ enum {
 	CHUNK_AUTHENTICATION = 15, /* RFC 4895 */
 };
 
-/* Four bits at a time, with the polynomial of Castagnoli, bits reversed. */
+/* Computes the CRC four bits at a time, with the polynomial of Castagnoli, bits reversed. */
 uint32_t edit_crc32c(uint32_t crc, const uint8_t *p, size_t len)
 {
 	static const uint32_t table[16] = {

@@ -228,7 +228,7 @@ static bool peer_closed(const struct client *c)
 	return c->hung_up || (poll(&p, 1, 0) > 0 && (p.revents & (POLLRDHUP | POLLHUP)) != 0);
 }
 
-/* Room for many packets, for a program that is slow for a moment. */
+/* Enlarges the socket's buffer, for a program that is slow for a moment. */
 static void enlarge_buffer(const struct family *f, const struct client *c)
 {
 	uint64_t want = (uint64_t)f->queue_max * 4096;

@@ -239,7 +239,7 @@ struct seen {
 	bool woken, silent;
 };
 
-/* Those that receive() does not serve. */
+/* Serves the clients that receive() does not serve. */
 static void serve_polled(struct engine *e)
 {
 	struct family *f;

@@ -17,7 +17,7 @@ struct idset {
 
 /* Makes room for this many calls of idset_add(), which cannot fail. 0 or -ENOMEM. */
 int idset_reserve(struct idset *set, size_t more);
-/* Room must be reserved. Adding an id twice has no effect. */
+/* Adds an id, for which room must be reserved. Adding it twice has no effect. */
 void idset_add(struct idset *set, uint32_t id);
 /* Removes an id. False: it is not in the set. */
 bool idset_remove(struct idset *set, uint32_t id);

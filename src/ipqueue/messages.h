@@ -57,14 +57,18 @@ struct wire_request {
  * -EBADMSG: not a netlink header or a wrong nlmsg_len, which ip_queue ignored. */
 int wire_get_request(enum wire_layout layout, const void *buf, size_t len, struct wire_request *r);
 
-/* Requests, with their header. The caller appends a verdict's payload. Return the length including the
- * payload. */
+/*
+ * Write requests, with their header. The caller appends a verdict's payload. They return the length including the
+ * payload.
+ */
 size_t wire_put_mode(enum wire_layout layout, void *buf, uint32_t pid, uint8_t mode, uint64_t range);
 size_t wire_put_verdict(enum wire_layout layout, void *buf, uint32_t pid, uint32_t value, uint64_t id,
 			size_t payload_len);
 
-/* NLMSG_ERROR that quotes the first quote bytes of request. error is a positive errno or 0 (an
- * acknowledgement). buf has room for 20 + quote. Returns the length. */
+/*
+ * Writes an NLMSG_ERROR that quotes the first `quote` bytes of request. error is a positive errno or 0 (an
+ * acknowledgement). buf has room for 20 + quote. Returns the length.
+ */
 size_t wire_put_error(void *buf, int error, uint32_t pid, const void *request, size_t quote);
 
 #endif

@@ -54,7 +54,7 @@ static int open_listener(const struct sockaddr_un *name)
 	return err < 0 ? err : fd;
 }
 
-/* Another process may connect first, so the other end is checked. */
+/* Accepts the connection of this process: another one may connect first, so the peer is checked. */
 static int accept_own(int listener)
 {
 	struct ucred peer;

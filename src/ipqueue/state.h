@@ -210,7 +210,7 @@ bool undecided_offered(struct engine *e, struct family *f, const struct ipq_pack
 void undecided_offer_again(struct family *f);
 /* Puts received packets aside that cannot be offered before others. */
 void undecided_store(struct engine *e);
-/* Up to BATCH packets that can be offered now, into e->packet[]. Returns their number. */
+/* Puts up to BATCH packets that can be offered now into e->packet[]. Returns their number. */
 unsigned undecided_take(struct engine *e);
 bool undecided_can_offer(const struct engine *e);
 bool undecided_are_left(const struct engine *e);

@@ -64,7 +64,7 @@ static void get_vlan(struct ipq_packet *p, const struct nlattr *nested)
 
 static void get_timestamp(struct ipq_packet *p, const uint8_t *v)
 {
-	/* unsigned: an absurd one wraps */
+	/* unsigned: an invalid one wraps */
 	p->timestamp = (int64_t)(get64(v) * 1000000000 + get64(v + 8) * 1000);
 	p->present |= IPQ_HAS_TIMESTAMP;
 }
@@ -142,7 +142,7 @@ static void get_attribute(struct ipq_packet *p, struct nflog_message *m, const s
 	}
 }
 
-/* nfnetlink_log does not report the length of a packet that it cut: the IP header has it. */
+/* The length of a packet by its IP header: nfnetlink_log does not report it for a packet that it has cut. */
 static uint32_t full_length(const struct ipq_packet *p)
 {
 	uint32_t len = p->payload_len, claimed = 0;

@@ -105,7 +105,7 @@ static void nflog_close(struct source *s)
 	free(q);
 }
 
-/* "5" or "5,batch=1". */
+/* Parses "5" or "5,batch=1". */
 static int parse_name(struct nflog *q, const char *arg, struct ipq_error *e)
 {
 	unsigned long group, batch = BATCH_DEFAULT;

@@ -20,7 +20,7 @@ static void *shared_memory(size_t size)
 	return p == MAP_FAILED ? NULL : p;
 }
 
-/* Another process may have died with the lock. */
+/* Takes the lock, with which another process may have died. */
 static void lock(struct adopted *a)
 {
 	if (pthread_mutex_lock(&a->lock) == EOWNERDEAD)

@@ -51,7 +51,10 @@ int held_open_spare(uint16_t number);
 /* Whether this process has inherited the socket of the queue. */
 bool held_has(uint16_t number);
 
-/* While no program runs, packets wait: the queue keeps at least this length, and the socket its buffer. 0: none. */
+/*
+ * The minimum length of the queues, in which packets wait while no program runs; their sockets keep the receive
+ * buffer. 0: none.
+ */
 uint32_t held_length(void);
 
 /* Sends a notice to the keeper and awaits the answer, if there is one to await: see HELD_TAKES. The answer; 0: the keeper

@@ -249,7 +249,7 @@ static inline void read_payload(struct reading *m, struct ipq_packet *p, const s
 	step(m, a->nla_len);
 }
 
-/* Any attributes in any order. False when they are malformed. */
+/* Parses any attributes in any order. False when they are malformed. */
 __noinline static bool parse_generic(struct reading *m, struct ipq_packet *p)
 {
 	while (m->left >= NLA_HDRLEN) {
@@ -299,7 +299,7 @@ static inline void parse_fast(struct reading *m, struct ipq_packet *p)
 		read_payload(m, p, &a);
 }
 
-/* len bytes of the message were received, not all of them when cut. */
+/* Parses a packet message of which len bytes were received. cut: not all of it. */
 static bool parse_packet(unsigned char *message, size_t len, bool cut, struct ipq_packet *p,
 			 struct nfq_reply *r)
 {

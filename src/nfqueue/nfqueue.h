@@ -19,7 +19,7 @@ static inline uint16_t nfqueue_spare(uint16_t number, unsigned which)
 	return number ^ (which == 0 ? 0x8000 : 0xc000);
 }
 
-/* source_nfqueue.recv and .send, for a direct call. */
+/* The functions of source_nfqueue.recv and .send, for direct calls. */
 int nfqueue_recv(struct source *s, const struct iovec *slot, struct ipq_packet *packet, unsigned max,
 		 int timeout_ms, source_refused refused, void *context);
 int nfqueue_send(struct source *s, const struct source_verdict *verdict, unsigned n);

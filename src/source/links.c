@@ -254,7 +254,7 @@ static void look_up(struct links *l, uint32_t index)
 	mnl_attr_put_u32(nlh, IFLA_EXT_MASK, RTEXT_FILTER_SKIP_STATS);
 	if (mnl_socket_sendto(l->socket, nlh, nlh->nlmsg_len) < 0)
 		return;
-	/* The kernel answers before the send returns; the poll is in case that changes. */
+	/* The kernel answers before the send returns. The poll is only needed if this ever changes. */
 	if (!drain(l, nlh->nlmsg_seq, index) && poll(&wait, 1, LOOKUP_WAIT_MS) > 0)
 		drain(l, nlh->nlmsg_seq, index);
 }

@@ -212,7 +212,7 @@ static void add_gap(struct tcp_direction *d, uint32_t begin, uint32_t end)
 	d->gap[d->gaps++] = (struct tcp_range){ begin, end };
 }
 
-/* [begin, end) has passed. */
+/* Removes [begin, end), which has passed, from the gaps. */
 static void fill_gaps(struct tcp_direction *d, uint32_t begin, uint32_t end)
 {
 	struct tcp_range kept[TCP_GAPS * 2];

@@ -228,7 +228,7 @@ static int get_kind(struct tcp_log *log, const void *bytes, uint16_t old_len, ui
 	return i;
 }
 
-/* n edits do not use it any more. */
+/* Releases an entry that n edits no longer use. */
 static void put_kind(struct tcp_log *log, uint32_t i, uint32_t n)
 {
 	struct tcp_kind *k = &log->kind[i];

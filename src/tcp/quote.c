@@ -30,7 +30,7 @@ static void move_number(struct ipq_edit *e, size_t at, uint32_t number)
 	edit_write(e, at, bytes, sizeof(bytes));
 }
 
-/* tcp: offset of the quoted TCP header, of which len bytes are there. */
+/* Changes the numbers in a quoted TCP header, which begins at `tcp` and of which len bytes are present. */
 static void move_numbers(const struct ipq_tcp *t, const struct tcp_flow *f, unsigned side, struct ipq_edit *e,
 			 size_t tcp, size_t len)
 {

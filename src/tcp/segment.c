@@ -19,7 +19,7 @@
 
 /* ---- begin ------------------------------------------------------------------------------------ */
 
-/* Why nothing in this packet can be edited: 0 or -errno. */
+/* The reason why nothing in this packet can be edited: -errno, or 0. */
 static int refusal_of(struct ipq_edit *e, enum tcp_counter *reason)
 {
 	int err = edit_transport(e, IPPROTO_TCP);
@@ -250,7 +250,7 @@ static int add_to_log(struct ipq_tcp_segment *s, struct tcp_direction *d, uint32
 	return err;
 }
 
-/* Inserted text belongs to the byte after it, or at the end to the byte before it. */
+/* Inserts text, by replacing the byte after it, or at the end the byte before it. */
 static int insert(struct ipq_tcp_segment *s, size_t offset, const void *bytes, size_t len)
 {
 	const struct ipq_edit *e = s->edit;
@@ -349,8 +349,10 @@ int ipq_tcp_replace(struct ipq_tcp_segment *s, size_t offset, size_t old_len, co
 	return replace(s, offset, old_len, bytes, new_len);
 }
 
-/* Each part keeps as many bytes of the new text as it has of the old one, and the last part the rest. All parts or none
- * are logged. */
+/*
+ * Logs all parts of a replacement, or none. Each part keeps as many bytes of the new text as it has of the old one,
+ * and the last part has the rest.
+ */
 static int log_parts(struct ipq_tcp_segment *s, struct tcp_direction *d, uint32_t begin,
 		     const struct tcp_across *text, const uint8_t *bytes, size_t new_len)
 {

@@ -43,7 +43,7 @@ struct tcp_log {
 	uint32_t base, total; /* shift before the first edit and after the last one */
 };
 
-/* If a position is inside a replaced text, up chooses its end, otherwise its begin. */
+/* Maps a position. For a position inside a replaced text, `up` chooses its end, otherwise its begin. */
 uint32_t tcp_log_map(const struct tcp_log *log, uint32_t sequence, bool up);
 uint32_t tcp_log_unmap(const struct tcp_log *log, uint32_t mapped, bool up);
 
@@ -89,8 +89,10 @@ void tcp_log_sum(struct tcp_log *log);
 /* The number of edits that begin after this position. */
 uint32_t tcp_log_count_after(const struct tcp_log *log, uint32_t sequence);
 
-/* tcp_log_add() for an edit after all others that replaces by the same text as the last one, if there is room. Inline,
- * because a segment may be full of matches. */
+/*
+ * Does the same as tcp_log_add() for an edit after all others with the text of the last one, if there is room. It is
+ * inline, because a segment may be full of matches.
+ */
 static inline bool tcp_log_append(struct tcp_log *log, uint32_t begin, const void *bytes, size_t old_len,
 				  size_t new_len)
 {

@@ -29,7 +29,7 @@ static inline int64_t now_ms(void)
 	return now_ns() / 1000000;
 }
 
-/* Cheaper: advances every 1 to 4 ms. */
+/* A cheaper clock, which advances every 1 to 4 ms. */
 static inline int64_t now_coarse_ns(void)
 {
 	return clock_ns(CLOCK_MONOTONIC_COARSE);

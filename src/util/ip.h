@@ -8,7 +8,7 @@
 #include <stdint.h>
 
 struct ip_headers {
-	uint8_t version;      /* 4 or 6; 0: not an IP packet, nothing below counts */
+	uint8_t version;      /* 4 or 6; 0: not an IP packet, nothing below is valid */
 	uint8_t protocol;     /* IPPROTO_ of what is at `transport` */
 	bool fragment;	      /* first or later */
 	bool later_fragment;  /* `transport` is the offset of its data */

@@ -2,7 +2,7 @@
 #include <string.h>
 #include "common/suggest.h"
 
-/* Levenshtein's distance, of words that are short. */
+/* The Levenshtein distance of two short words. */
 static size_t distance(const char *a, size_t a_len, const char *b, size_t b_len)
 {
 	size_t row[33];

@@ -25,7 +25,7 @@ int test_netns_try(enum method method);
 /* Tries all kinds in a child in a new network namespace. result[method]: as test_netns_try(). 0 or -errno. */
 int test_netns_try_all(int result[METHODS]);
 
-/* "iptables-legacy"; "iptables-legacy -j QUEUE". */
+/* The names of a method: "iptables-legacy"; "iptables-legacy -j QUEUE". */
 const char *method_tool(enum method method);
 const char *method_rule(enum method method);
 

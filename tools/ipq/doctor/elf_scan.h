@@ -38,7 +38,7 @@ struct elf_facts {
 /* Reads an ELF file of len bytes. 0, -ENOEXEC (not an ELF file), or -EBADMSG (a damaged one). */
 int elf_read(struct elf_facts *e, const uint8_t *bytes, size_t len);
 
-/* "x86-64", ...; NULL if the machine is unknown here. */
+/* The name of a machine, "x86-64", ...; NULL: it is unknown. */
 const char *elf_machine(uint16_t machine);
 
 #endif

@@ -14,7 +14,7 @@
 #define FILE_MAX_BYTES (256u << 20)
 #define CACHED_MAX 16
 
-/* Regular files only: opening a device or a FIFO may have effects. */
+/* Opens regular files only, because opening a device or a FIFO may have effects. */
 static int open_regular(const char *path, size_t *size)
 {
 	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);

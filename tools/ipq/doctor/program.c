@@ -36,7 +36,7 @@ static bool suits(const char *path, const struct elf_facts *program, struct foun
 	return fits;
 }
 
-/* $ORIGIN is the program's directory. */
+/* Replaces $ORIGIN by the program's directory. */
 static void expand(const char *entry, size_t len, const char *program, char *to, size_t room)
 {
 	const char *slash = strrchr(program, '/');
@@ -164,8 +164,8 @@ static void say_api(struct doctor *d, const struct elf_facts *e)
 }
 
 /*
- * Some kernels for x86-64 cannot run 32-bit programs. Only a test shows it: this runs a minimal program, which exits
- * with 42.
+ * Can this kernel run 32-bit programs? Some for x86-64 cannot. Only a test shows it: this runs a minimal program,
+ * which exits with 42.
  */
 static bool runs_i386(void)
 {

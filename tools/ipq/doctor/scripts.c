@@ -31,7 +31,7 @@ static bool in_name(char c)
 	return isalnum((unsigned char)c) || c == '_';
 }
 
-/* ip_queue or ip6_queue, alone or as in ip_queue_maxlen, but not inside another name. */
+/* Finds ip_queue or ip6_queue, alone or as in ip_queue_maxlen, but not inside another name. */
 static const char *find_name(const char *line)
 {
 	static const char *const names[] = { "ip_queue", "ip6_queue" };

@@ -57,7 +57,7 @@ static bool at_percentage(const struct cursor *c)
 	return isdigit((unsigned char)*c->at) && c->at[len - 1] == '%';
 }
 
-/* 10%, 0.5% */
+/* Reads a percentage, such as 10% or 0.5%. */
 static int read_percentage(struct cursor *c, uint32_t *probability)
 {
 	double value;
@@ -127,7 +127,7 @@ static int read_delay(struct action *a, struct cursor *c)
 	return err;
 }
 
-/* "bit", "kbit", "Mbit", "Gbit" and "B", "kB", "MB", "GB": bits in one; 0: none of these. */
+/* Reads "bit", "kbit", "Mbit", "Gbit" or "B", "kB", "MB", "GB". Returns the bits in one; 0: none of these. */
 static uint64_t read_size_unit(struct cursor *c)
 {
 	static const char prefixes[] = "kMG";

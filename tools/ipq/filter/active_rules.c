@@ -72,7 +72,7 @@ void active_rules_sum(const struct active_rules *p, unsigned rule, struct counte
 		add_counters(sum, active_rules_counters(p, w, rule));
 }
 
-/* Only the workers write their counters, so the current values are subtracted from the base. */
+/* Sets the counters to 0. Only the workers write them, so the current values are subtracted from the base. */
 void active_rules_reset(struct active_rules *p)
 {
 	for (unsigned i = 0; i <= p->set.count; i++) {

@@ -26,7 +26,10 @@ void control_tick(struct session *s);
 /* When no worker uses the old rules: adds their counters to the new ones and frees them. ended: no worker runs. */
 void control_retire(struct filter *f, bool ended);
 
-/* in_place: over the last table, if it fits the terminal; its lines are cut so that they do not wrap. */
+/*
+ * Prints the table of counters. in_place: over the last table, if it fits the terminal; its lines are cut so that
+ * they do not wrap.
+ */
 void control_print_counters(struct filter *f, bool in_place);
 
 #endif

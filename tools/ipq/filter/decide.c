@@ -339,7 +339,7 @@ static void subject_init(struct subject *s, struct worker *w, struct ipq_packet 
 	d->editor.count = 0;
 }
 
-/* rules_fit() has refused other actions on packets of such flows. */
+/* Decides the flow. rules_fit() has refused other actions on packets of such flows. */
 static int decide_flow(struct worker *w, const struct ipq_packet *packet, const struct outcome *o)
 {
 	struct ipq_flow_verdict v = { .size = sizeof(v), .code = o->verdict.code, .after = o->flow->after };

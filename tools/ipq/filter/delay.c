@@ -18,7 +18,7 @@ static void swap(struct delayed *a, struct delayed *b)
 	*b = t;
 }
 
-/* There is room. */
+/* Inserts a packet, for which there is room. */
 static void insert(struct delays *d, const struct delayed *new)
 {
 	size_t i = d->count++;

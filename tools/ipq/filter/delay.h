@@ -26,11 +26,11 @@ int delays_add(struct delays *d, int64_t due, struct ipq_packet *packet, const s
 	       void *payload);
 /* Takes the next one if it is due. 1, or 0. Its packet and payload are the caller's then. */
 int delays_take(struct delays *d, int64_t now, struct delayed *out);
-/* What was taken last. */
+/* Puts back the packet that was taken last. */
 void delays_put_back(struct delays *d, const struct delayed *last);
-/* ms until then, rounded up; 0: it has passed. */
+/* The time until `due` in ms, rounded up; 0: it has passed. */
 int ms_until(int64_t due, int64_t now);
-/* ms until the next is due, rounded up; -1: none is delayed. */
+/* The time until the next packet is due, in ms, rounded up; -1: none is delayed. */
 int delays_timeout(const struct delays *d, int64_t now);
 void delays_free(struct delays *d);
 

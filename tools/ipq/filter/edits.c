@@ -116,7 +116,7 @@ bool edits_passed_before(struct edits_shared *shared, struct worker *w, const st
 	return (ours & loopback_hooks_before(here)) != 0;
 }
 
-/* Places changed, or -errno: the text is there and cannot be changed. */
+/* Returns the number of places that were changed, or -errno: the text is there and cannot be changed. */
 static int rewrite_plain(struct ipq_edit *e, const struct rewrite *r)
 {
 	int at = ipq_edit_find(e, 0, r->from, r->from_len), err;
@@ -161,7 +161,7 @@ static const struct rewrite *rewrite_of_answers(struct editor *ed, const struct 
 	return NULL;
 }
 
-/* done: the result of a rewrite. */
+/* Counts a rewrite. done: its result. */
 static void count_rewrite(struct editor *ed, struct counters *counters, int done, const struct ipq_edit *e)
 {
 	if (done > 0)
@@ -292,7 +292,7 @@ static void move_quote(struct editor *ed, const struct ipq_packet *packet, struc
 		ipq_tcp_end(&s);
 }
 
-/* False: drop the packet; its sender will send it again. */
+/* Makes the rewrites. False: drop the packet; its sender will send it again. */
 static bool rewrite(struct editor *ed, struct worker *w, const struct active_rules *rules,
 		    const struct ipq_packet *packet, struct ipq_edit *e)
 {

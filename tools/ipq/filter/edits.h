@@ -40,7 +40,7 @@ struct editor {
 	} edit[EDITS_MAX];
 };
 
-/* recorded: packets come from a capture file. 0 or -errno. */
+/* Creates the shared state. recorded: packets come from a capture file. 0 or -errno. */
 int edits_open(struct edits_shared *shared, bool recorded);
 void edits_close(struct edits_shared *shared);
 
@@ -51,7 +51,9 @@ void edits_add(struct editor *ed, const struct action *action, struct counters *
 bool edits_passed_before(struct edits_shared *shared, struct worker *w, const struct active_rules *rules,
 			 const struct ipq_packet *packet, uint8_t protocol);
 
-/* 1: *e has the edited packet. 0: nothing has changed. -1: drop it; its sender will send it again. */
+/*
+ * Edits the packet. 1: *e has the edited packet. 0: nothing has changed. -1: drop it; its sender will send it again.
+ */
 int edits_apply(struct editor *ed, struct worker *w, const struct active_rules *rules,
 		const struct ipq_packet *packet, struct ipq_edit *e);
 

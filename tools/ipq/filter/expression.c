@@ -67,7 +67,10 @@ static uint32_t max32(uint32_t a, uint32_t b)
 	return a > b ? a : b;
 }
 
-/* short_matters: the whole expression may match although this instruction reads past the end of the packet. */
+/*
+ * Adds the bytes that an instruction reads. short_matters: the whole expression may match although it reads past the
+ * end of the packet.
+ */
 static void reach_instruction(const struct bpf_insn *in, bool short_matters, struct expression_reach *reach)
 {
 	unsigned mode = BPF_MODE(in->code);
@@ -151,7 +154,7 @@ static int render_for_flow(const struct node *n, bool negate, char **text)
 	return asprintf(text, "(%.*ssrc or dst%s)", (int)(first - n->text), n->text, end) < 0 ? -ENOMEM : 1;
 }
 
-/* 1: depends on *text. 0: always true. -ENOMEM. */
+/* Writes a part of the expression as text. 1: it depends on *text. 0: it is always true. -ENOMEM. */
 static int render(const struct node *n, bool negate, enum text_scope scope, char **text)
 {
 	bool conjunction = (n->type == NODE_AND) != negate;

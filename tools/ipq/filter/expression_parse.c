@@ -103,7 +103,7 @@ static const char *after_parenthesis(const char *at)
 
 /* ---- primitives of pcap-filter(7) ------------------------------------------------------------------ */
 
-/* "src or dst" is one qualifier. */
+/* Skips a direction; "src or dst" is one qualifier. */
 static const char *skip_direction(const char *at)
 {
 	bool src = token_is(at, "src"), dst = token_is(at, "dst");
@@ -181,7 +181,7 @@ static int compile_primitive(struct parser *p, struct node *n, size_t len, bool 
 	return pcap_primitive_compile(c, len, n->text, &n->program, &n->primitive);
 }
 
-/* "tcp in eth0": libpcap does not know what is missing. */
+/* Explains a mistake such as "tcp in eth0", of which libpcap does not know what is missing. */
 static int explain(const struct cursor *c, size_t len)
 {
 	const char *at = c->text + c->e->offset;
@@ -251,7 +251,7 @@ static int parse_metadata(struct parser *p, struct node **out)
 	return 1;
 }
 
-/* "(tcp[13] & 2) != 0" begins with a parenthesis that is not ours. */
+/* Does a group begin here? "(tcp[13] & 2) != 0" begins with a parenthesis that belongs to libpcap. */
 static bool is_group(const char *at)
 {
 	const char *after = *at == '(' ? after_parenthesis(at) : NULL;
@@ -344,7 +344,10 @@ static bool names_extension(const struct node *n)
 			     names_extension(n->left) || names_extension(n->right));
 }
 
-/* "tcp and udp": libpcap finds the simple cases. It does not find a combination of an extension header and "tcp". */
+/*
+ * Refuses "tcp and udp", which no packet matches. libpcap finds such simple cases. It does not find a combination of
+ * an extension header and "tcp".
+ */
 static int check_possible(const struct expression *x, const struct cursor *c, const char *begin)
 {
 	char *text = NULL;
@@ -384,7 +387,7 @@ int expression_parse(struct expression **out, struct cursor *c)
 	return err;
 }
 
-/* libpcap finds out, in simple cases, that no packet matches both. */
+/* May a packet match both? libpcap finds out, in simple cases, that none does. */
 static bool may_both_match(const char *a, const char *b)
 {
 	char *both;

@@ -43,7 +43,7 @@ static inline bool tcp_before(uint32_t a, uint32_t b)
 	return (int32_t)(a - b) < 0;
 }
 
-/* false: not TCP, a fragment, not complete, or protected. */
+/* Reads a TCP segment. false: it is not TCP, a fragment, not complete, or protected. */
 bool segment_read(struct segment *s, const struct ipq_packet *packet);
 /* Is there anything to deliver in it? False for a mere acknowledgement. */
 bool segment_delivers(const struct segment *s);

@@ -24,7 +24,7 @@ static bool agrees(const char *text, size_t len, const char *with)
 	return strncmp(text, with, n < len ? n : len) == 0;
 }
 
-/* GET and others have no body. */
+/* Is it a message that may have a body? GET and others have none. */
 static bool is_message(const char *text, size_t len)
 {
 	static const char *const begins[] = { "HTTP/1.", "POST ", "PUT ", "PATCH " };

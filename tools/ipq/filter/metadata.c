@@ -150,7 +150,7 @@ static int parse_value(struct metadata_test *test, struct cursor *c)
 	}
 }
 
-/* "length > 100" is pcap's. */
+/* Is it our "length 100-200", not pcap's "length > 100"? */
 static bool is_range_of_lengths(const struct cursor *c)
 {
 	const char *at = c->at + cursor_value_length(c->at);

@@ -27,7 +27,7 @@ struct metadata_test {
 /* Words that begin a predicate, a list that ends with NULL. */
 extern const char *const metadata_words[];
 
-/* 1: a predicate was read. 0: the cursor is not at one. -EINVAL with *c->e, -ENOMEM. */
+/* Reads a predicate. 1: it was read. 0: the cursor is not at one. -EINVAL with *c->e, -ENOMEM. */
 int metadata_parse(struct metadata_test *test, struct cursor *c);
 void metadata_free(struct metadata_test *test);
 bool metadata_match(const struct metadata_test *test, const struct subject *s);

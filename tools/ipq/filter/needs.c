@@ -52,7 +52,7 @@ static bool is_constant(const struct bpf_program *program, uint32_t value)
 	return program->bf_len == 1 && program->bf_insns[0].k == value;
 }
 
-/* For the kernel, 0 is no match and any other value is a match. */
+/* Changes the results of a program for the kernel, for which 0 is no match and any other value is a match. */
 static void for_kernel(struct bpf_program *program)
 {
 	for (unsigned i = 0; i < program->bf_len; i++)
@@ -67,7 +67,7 @@ static void remove_filters(struct active_rules *p)
 	p->filters = 0;
 }
 
-/* 1: added. 0: every packet must be queued. -ENOMEM. */
+/* Adds the filter of a rule. 1: added. 0: every packet must be queued. -ENOMEM. */
 static int add_filter(struct active_rules *p, const struct rule *r, bool segmented)
 {
 	struct bpf_program *program = &p->filter[p->filters];

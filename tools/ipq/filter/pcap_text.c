@@ -290,7 +290,7 @@ static bool has_word(const char *text, const char *word)
 	return false;
 }
 
-/* tcp[...] and the like. */
+/* Has it tcp[...] or the like? */
 static bool has_accessor(const char *text, const char *protocol)
 {
 	for (size_t at = 0, n; (n = pcap_token(text + at)) > 0; at = skip_space(text, at + n))

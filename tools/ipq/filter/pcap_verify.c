@@ -84,7 +84,7 @@ static void set_field(uint8_t *packet, const struct field *f)
 		packet[at + i] = (uint8_t)(f->value >> 8 * (f->size - 1U - i));
 }
 
-/* Few fields of the packet, or most of them, get one of the values that the program looks for there. */
+/* Makes a packet of which few fields, or most of them, have one of the values that the program looks for there. */
 static void make_packet(uint8_t *packet, const struct field *field, size_t n, uint64_t *state)
 {
 	static const uint8_t protocols[] = { 6, 17, 1, 58, 132 };

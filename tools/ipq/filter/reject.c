@@ -85,7 +85,7 @@ static size_t network_header(uint8_t *answer, const struct decoded *d, const uin
 	return IPV6_HEADER;
 }
 
-/* RFC 9293, 3.10.7.1 */
+/* Writes a TCP reset as in RFC 9293, 3.10.7.1. */
 static size_t reset(uint8_t *answer, const struct decoded *d, const uint8_t *p, uint32_t full_len)
 {
 	size_t header = network_header(answer, d, d->destination, IPPROTO_TCP, TCP_HEADER);

@@ -27,7 +27,7 @@ static void rule_free(struct rule *rule)
 	free(rule->text);
 }
 
-/* Actions, separated by commas. */
+/* Parses actions, separated by commas. */
 static int parse_actions(struct rule *rule, struct cursor *c)
 {
 	for (;;) {
@@ -202,7 +202,7 @@ bool ruleset_needs(const struct ruleset *set, unsigned needs)
 	return (found & needs) != 0;
 }
 
-/* Nothing follows an action that ends. */
+/* Only the last action can decide a flow, because nothing follows it. */
 const struct action *rule_flow(const struct rule *rule)
 {
 	const struct action *last = &rule->action[rule->actions - 1];

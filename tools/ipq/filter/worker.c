@@ -123,7 +123,7 @@ static int decide_now(struct worker *w, struct ipq_packet *packet)
 	return err == -ENOENT ? 0 : err;
 }
 
-/* It is held until it has been decided. */
+/* Decides a held packet. It is held until it has been decided. */
 static int decide_held(struct worker *w, unsigned i)
 {
 	struct filter_worker *d = w->context;

@@ -29,7 +29,7 @@ const char *hook_lower(unsigned hook, char to[16])
 	return to;
 }
 
-/* NO_HELPER: the name has no such end. -2: another end. */
+/* The helper that a name ends with. NO_HELPER: it has no such end. -2: it has another end. */
 static int parse_helper(const char *end)
 {
 	for (int i = 0; i < HELPERS; i++)
@@ -279,8 +279,7 @@ static void read_nft(struct chains *c, const char *text)
 /* ---- reading ------------------------------------------------------------------------------------- */
 
 /*
- * iptables-legacy-save makes the table mangle if there is none. Not where the kernel's list of tables shows that
- * there is none.
+ * Is there no legacy table mangle, by the kernel's list? iptables-legacy-save would create it, so it is not run then.
  */
 static bool without_legacy_mangle(enum firewall_kind kind)
 {

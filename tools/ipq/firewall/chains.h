@@ -18,7 +18,7 @@
 #define ALL_HOOKS ((1U << HOOKS) - 1)
 
 extern const char *const hook_names[HOOKS];
-/* "prerouting": its name in nftables. */
+/* The name of a hook in nftables, such as "prerouting". */
 const char *hook_lower(unsigned hook, char to[16]);
 
 enum { HELPER_DONE, HELPER_LEFT, HELPER_GONE, HELPERS };
@@ -48,7 +48,7 @@ struct ipq_chain {
 	struct mark known[KNOWN_MAX]; /* of chains after it, whose repeated packets it lets pass */
 	unsigned known_count;
 	bool flows;		 /* it leaves decided flows to the kernel: see rules_script.c */
-	uint64_t packets, bytes; /* of such flows, which passed */
+	uint64_t packets, bytes; /* of these flows: those that passed */
 	bool unread;		 /* its rules could not be read */
 	int alive;		 /* 1, 0, or -errno: unknown */
 };
@@ -61,7 +61,7 @@ struct chains {
 	unsigned marks_at[FIREWALL_KINDS][HOOKS];
 };
 
-/* Reads those of the kinds whose bits are set, and asks the kernel which are alive. 0 or -ENOMEM. */
+/* Reads the chains of the kinds whose bits are set, and asks the kernel which processes are alive. 0 or -ENOMEM. */
 int chains_read(struct chains *c, unsigned kinds);
 void chains_free(struct chains *c);
 
@@ -71,9 +71,9 @@ int chains_parse_save(struct chains *c, enum firewall_kind kind, const char *tex
 /* Does it drop packets while no process is bound? */
 bool chain_blocks(const struct ipq_chain *c);
 
-/* "iptables-nft -t mangle chain ipq-5", "nft table inet ipq_5". */
+/* Describes a chain: "iptables-nft -t mangle chain ipq-5", "nft table inet ipq_5". */
 const char *chain_describe(const struct ipq_chain *c, char *to, size_t room);
-/* "INPUT, OUTPUT" */
+/* The names of the hooks: "INPUT, OUTPUT". */
 const char *hooks_describe(unsigned hooks, char *to, size_t room);
 
 /*
@@ -89,7 +89,7 @@ struct firewall_script {
 	size_t size;
 };
 
-/* False: there is no memory, which firewall_apply() will report. */
+/* Opens a script. False: there is no memory, which firewall_apply() will report. */
 bool firewall_script_open(struct firewall_script *s);
 
 /*

@@ -70,7 +70,7 @@ struct firewall {
 	size_t chains;
 };
 
-/* "iptables-legacy", ..., "nft": what a person types. */
+/* The command of a kind: "iptables-legacy", ..., "nft". */
 const char *firewall_tool(enum firewall_kind kind);
 
 /* Asks every tool that is there. Changes nothing. 0, or -ENOMEM. */

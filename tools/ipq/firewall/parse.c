@@ -60,7 +60,7 @@ static const char *read_word(const char *s, const char *stops, struct word *w)
 	return s;
 }
 
-/* Room for one more element. */
+/* Makes room for one more element. */
 static void *grow(void *array, size_t count, size_t size)
 {
 	if ((count & (count - 1)) != 0 && count > 0)
@@ -126,7 +126,7 @@ static bool read_number(const char *s, const char *end, uint16_t *value)
 	return n <= UINT16_MAX;
 }
 
-/* "3", or "0-3" with that separator. */
+/* Reads "3", or "0-3" with that separator. */
 static bool read_range(const char *s, char separator, uint16_t *first, uint16_t *last)
 {
 	const char *middle = strchr(s, separator);
@@ -243,7 +243,7 @@ static size_t find_target(struct line *l, size_t i)
 	return l->count;
 }
 
-/* i: the index of the word after the chain's name. */
+/* The kind of flow rule that a line is. i: the index of the word after the chain's name. */
 static enum flow_rule flow_rule_of_save(const struct line *l, size_t i, size_t jump)
 {
 	const char *target = at(l, jump + 1);
@@ -343,7 +343,7 @@ static bool shown_before(const struct nft *n)
 	return false;
 }
 
-/* "mod 3 offset 4": the numbers 4 to 6. */
+/* Reads "mod 3 offset 4", which stands for the numbers 4 to 6. */
 static bool read_modulus(const struct line *l, size_t i, struct queue_rule *r)
 {
 	uint16_t modulus = 0, offset = 0;
@@ -409,7 +409,7 @@ static bool is_queue_statement(const struct line *l, size_t i)
 	return is(l, i, "queue");
 }
 
-/* nft without xtables' own parsers: xt target "NFQUEUE". */
+/* Is it `xt target "NFQUEUE"`? nft shows such rules in this way if it lacks the parsers of xtables. */
 static bool is_xt_target(const struct line *l, size_t i)
 {
 	return is(l, i, "xt") && is(l, i + 1, "target") &&

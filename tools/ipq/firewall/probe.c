@@ -199,7 +199,7 @@ enum probe_kernel probe_kernel(void)
 	return err == 0 ? PROBE_PRESENT : PROBE_NO_QUEUE;
 }
 
-/* nftables counts the transactions that changed its rules. */
+/* The number of transactions that have changed nftables' rules. */
 static uint64_t nft_generation(void)
 {
 	struct {

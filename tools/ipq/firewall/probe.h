@@ -38,7 +38,7 @@ int probe_bind(bool log, uint16_t number);
  */
 uint64_t probe_generation(bool legacy, bool ipv6);
 
-/* Port ids of the netfilter netlink sockets of this network namespace. Their number, or -errno. */
+/* Stores the port ids of the netfilter netlink sockets of this network namespace. Returns their number, or -errno. */
 int netfilter_sockets(uint32_t *port, unsigned max);
 
 #endif

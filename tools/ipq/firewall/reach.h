@@ -22,7 +22,7 @@ struct reach {
 	size_t bases;
 };
 
-/* 0 or -ENOMEM. */
+/* Adds a chain that a hook calls. 0 or -ENOMEM. */
 int reach_add_base(struct reach *r, const char *chain);
 int reach_add(struct reach *r, const struct reach_rule *rule);
 

@@ -16,7 +16,7 @@
 
 /* ---- opening ------------------------------------------------------------------------------------- */
 
-/* iptables makes it, but once privileges_write_only() is in force it cannot. */
+/* Creates the lock file of iptables, which iptables itself cannot do once privileges_write_only() is in force. */
 static void make_lock_file(void)
 {
 	const char *path = secure_getenv("XTABLES_LOCKFILE");
@@ -255,7 +255,7 @@ static int install_candidate(struct rules *r, enum firewall_kind kind, struct ip
 	r->families = 0;
 	err = install_kind(r, kind, e);
 	if (err < 0) {
-		/* A tool that was killed may have added them. */
+		/* A tool that was killed may have added the rules. */
 		remove_added(r, kind, kind);
 		return err;
 	}

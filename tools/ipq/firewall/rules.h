@@ -47,7 +47,10 @@ struct rules_options {
 	bool dry;	/* only for rules_print(): no lock, and nothing is created */
 };
 
-/* "INPUT,OUTPUT", in any case: sets the bits in *hooks and keeps those that are set. 0 or -EINVAL. */
+/*
+ * Parses a list of hooks, "INPUT,OUTPUT", in upper or lower case. Sets their bits in *hooks and keeps the others. 0
+ * or -EINVAL.
+ */
 int rules_parse_hooks(const char *on, unsigned *hooks, struct ipq_error *e);
 /* A mask of 4 to 31 adjacent bits, "0xff000000". 0 or -EINVAL. */
 int rules_parse_mark_bits(const char *text, uint32_t *mask, struct ipq_error *e);

@@ -40,7 +40,7 @@ struct rules {
 		UNSETTLED
 	} change;		       /* UNSETTLED: the chain may have more rules than `new` needs */
 	unsigned same;		       /* times that they were found unchanged since */
-	uint64_t generation[FAMILIES]; /* of the tables, when they were found in order */
+	uint64_t generation[FAMILIES]; /* see probe_generation(): when the rules were last found complete */
 	int lock;		       /* -1: not held */
 	int failed;		       /* the result of rules_stop(), */
 	struct ipq_error why;	       /* and its reason */
@@ -68,7 +68,7 @@ unsigned rules_takes_over(const struct rules *r, const struct ipq_chain *c, bool
 /* Our entry in r->chains, or NULL. */
 const struct ipq_chain *rules_own_chain(const struct rules *r, enum firewall_kind kind);
 
-/* Have, or will, the rules marks for flows? */
+/* Do the rules have marks for flows, or will they? */
 bool rules_have_flows(const struct rules *r);
 /* The marks of an accepted flow and of a dropped flow of the process whose mark is m. */
 struct mark mark_left(struct mark m);

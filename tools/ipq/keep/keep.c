@@ -513,7 +513,7 @@ static int keep(const struct options *o, char **argv)
 
 /* ---- options ----------------------------------------------------------------------------------------- */
 
-/* "2s", "500ms", "1m", "2". -1: it is no time. */
+/* Reads a time: "2s", "500ms", "1m", "2". Returns ms; -1: it is no time. */
 static int read_time(const char *text)
 {
 	char *end;

@@ -189,7 +189,7 @@ bool program_is_ending(const struct program *p)
 	return !process_read(p->reader > 0 ? p->reader : p->pid, &reader) || reader.ending;
 }
 
-/* Another process of the program may hold the queue's socket: a successor must not meet it. */
+/* Waits for the end of a process of the program: a successor must not share the queue's socket with it. */
 static void await_end(pid_t pid)
 {
 	const struct timespec pause = { .tv_nsec = 200000 };

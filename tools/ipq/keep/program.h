@@ -33,10 +33,10 @@ struct program_start {
 	struct rlimit files; /* the limit of the program */
 };
 
-/* beside: the old version still runs. 0 or -errno. */
+/* Starts the program. beside: the old version still runs. 0 or -errno. */
 int program_start(struct program *p, const struct program_start *start, bool beside, int64_t now);
 
-/* SIGTERM now, SIGKILL after this time. */
+/* Sends SIGTERM now, and SIGKILL after this time. */
 void program_stop(struct program *p, int signal, int64_t now, int grace_ms);
 
 /* Sends a signal to all known processes of the program. */

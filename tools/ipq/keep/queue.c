@@ -103,7 +103,7 @@ static bool is_of(const struct kept_queue *q, uint32_t number)
 	       number == nfqueue_spare(q->number, 1);
 }
 
-/* Every packet came in the main queue, and may wait in a spare one. */
+/* Counts decided packets. Every packet arrived in the main queue, and may wait in a spare one. */
 static void count(const struct kept_queue *q, const struct queue_line *line, int n, uint32_t *decided,
 		  uint32_t *waiting)
 {

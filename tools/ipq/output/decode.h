@@ -22,10 +22,10 @@ struct decoded {
 	uint32_t sequence, acknowledgement;
 };
 
-/* Never reads beyond len. Fields of headers that are cut off are left out. */
+/* Decodes a packet. Never reads beyond len; fields of headers that are cut off are not set. */
 void decode(struct decoded *d, const uint8_t *p, uint32_t len);
 
-/* "tcp", "udp", ...; NULL: no name for it here. */
+/* The name of the protocol: "tcp", "udp", ...; NULL: none is known. */
 const char *decode_protocol(const struct decoded *d);
 
 #endif

@@ -25,9 +25,9 @@ void names_read(struct packet_name *name, const struct decoded *d, const uint8_t
 /* Can the name of this packet be beyond its first 256 bytes? */
 bool names_are_long(const uint8_t *packet, uint32_t len);
 
-/* "A", "AAAA" ...; NULL: no name for it here. */
+/* The name of a type: "A", "AAAA" ...; NULL: none is known. */
 const char *names_dns_type(unsigned type);
-/* "NXDOMAIN"; NULL for 0 and for those without a name here. */
+/* The name of a response code: "NXDOMAIN" ...; NULL: it is 0, or none is known. */
 const char *names_dns_code(unsigned code);
 
 #endif

@@ -175,7 +175,7 @@ static int close_record(void *context)
 	return err;
 }
 
-/* The path of the file that is written now, while it is open. */
+/* The path of the file that is being written. */
 static const char *path_of(const struct output *o)
 {
 	return o->record != NULL ? recorder_path(o->record) : o->options.record.path;
@@ -302,7 +302,7 @@ static void put_note(const char *text, size_t len)
 
 /* ---- start and end ------------------------------------------------------------------------------- */
 
-/* 0 or -ENOMEM. */
+/* Finds the connections that carry the output. 0 or -ENOMEM. */
 static int find_own_link(struct output *o)
 {
 	pcap_t *pcap = pcap_open_dead(DLT_RAW, 65535);

@@ -73,7 +73,7 @@ static int parse_end(struct end *end, char *address, unsigned port)
 	return read_address(end, family, bytes, port);
 }
 
-/* "CLIENT PORT SERVER PORT". */
+/* Adds the connection of $SSH_CONNECTION: "CLIENT PORT SERVER PORT". */
 static void add_session(FILE *filter, const char *connection)
 {
 	char client[64], server[64];
@@ -107,7 +107,7 @@ static char *variable_of(pid_t pid, const char *name)
 	return value;
 }
 
-/* 0: none, or it cannot be seen. */
+/* The parent of a process. 0: it has none, or the parent is not visible. */
 static pid_t parent_of(pid_t pid)
 {
 	char path[64], line[512];

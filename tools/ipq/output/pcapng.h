@@ -25,7 +25,7 @@ struct pcapng_record {
 	const char *comment;
 };
 
-/* "-" is the standard output. 0, or -errno with a message in *e. */
+/* Opens a recording; "-" is the standard output. 0, or -errno with a message in *e. */
 int pcapng_open(struct pcapng **file, const char *path, struct ipq_error *e);
 int pcapng_write(struct pcapng *file, const struct pcapng_record *record);
 /* Bytes so far. Not while another thread writes. */

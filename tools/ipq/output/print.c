@@ -64,7 +64,7 @@ static void escape(FILE *out, const char *text)
 	}
 }
 
-/* Rounded down, also before 1970. */
+/* Converts ns to seconds, rounded down, also before 1970. */
 static int64_t seconds_of(int64_t ns)
 {
 	return ns / NANO - (ns % NANO < 0);

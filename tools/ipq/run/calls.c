@@ -143,7 +143,7 @@ static bool port_taken(const struct run_calls *calls, const struct client *me, u
 
 /* ---- socket ------------------------------------------------------------------------------------- */
 
-/* pair[0] is ours, pair[1] the program's. */
+/* Creates a pair of sockets: pair[0] is ours, pair[1] the program's. */
 static int make_pair(struct run_calls *calls, int type, int pair[2])
 {
 	int err = engine_socketpair(pair, SOCK_NONBLOCK);
@@ -298,7 +298,7 @@ static void bind_to_free_port(const struct run_calls *calls, struct client *c)
 	c->port = port;
 }
 
-/* Netlink binds a socket that sends. */
+/* Netlink binds a socket when it sends, so this does, too. */
 static void bind_if_used(const struct run_calls *calls, struct client *c)
 {
 	struct pollfd unread = { .fd = (int)(c - calls->client), .events = POLLIN };
@@ -454,7 +454,7 @@ static bool is_ours(const struct call *call)
 
 /* ---- a notification from end to end ------------------------------------------------------------- */
 
-/* false: not a call of ours after all. */
+/* Reads the arguments of a call. false: it is not one of those that are answered here. */
 static bool read_call(struct run_calls *calls, const struct seccomp_notif *n, struct call *call)
 {
 	uint32_t word[6] = { 0 };
@@ -528,7 +528,7 @@ static int decide(struct run_calls *calls, struct call *call, bool *pass, bool *
 	}
 }
 
-/* deadline: of a call that has waited, else 0. */
+/* Answers a call. deadline: that of a call that has waited, else 0. */
 static void answer(struct run_calls *calls, const struct seccomp_notif *request, int64_t deadline)
 {
 	bool pass = true, answered = false;

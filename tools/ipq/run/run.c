@@ -50,7 +50,7 @@ const struct command command_run = {
 	.run = run,
 };
 
-/* "--name=value" or "--name value". 1: it is this option; 0: another word; -1: the value is missing. */
+/* Reads "--name=value" or "--name value". 1: it is this option; 0: another word; -1: the value is missing. */
 static int option(const char *name, char **argv, int *i, const char **value)
 {
 	size_t len = strlen(name);

@@ -104,7 +104,7 @@ struct run_arch {
 /* The interface of a notification; NULL: unknown. */
 const struct run_arch *run_arch_find(uint32_t audit);
 
-/* x86_64 only: whether the call is an x32 program's. */
+/* Is this the call of an x32 program? On x86_64 only. */
 bool run_is_x32(const struct seccomp_data *data);
 
 /* The call, or CALL_COUNT. *memory: its arguments are longs in memory at args[1]. */
@@ -176,8 +176,10 @@ bool run_read_request(const struct call *call, struct run_message *m);
 
 struct run_calls;
 
-/* limit bounds the descriptors of this process, and so the program's sockets. 0 or -errno with a text in
- * *e. */
+/*
+ * Creates the state. limit: of the descriptors of this process, and so of the program's sockets. 0 or -errno with a
+ * text in *e.
+ */
 int run_calls_open(struct run_calls **result, int listener, struct engine *engine, bool everybody_capable,
 		   unsigned limit, FILE *log, struct ipq_error *e);
 void run_calls_close(struct run_calls *calls);

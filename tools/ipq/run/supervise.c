@@ -409,7 +409,7 @@ static int timeout_of(const struct supervisor *s)
 	return left > 0 ? (int)left : 0;
 }
 
-/* False: the link has ended. */
+/* Reads the link. False: it has ended. */
 static bool asked_to_stop(struct supervisor *s)
 {
 	char byte;

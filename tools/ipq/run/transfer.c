@@ -46,7 +46,7 @@ static bool add_piece(struct target *t, uint64_t at, uint64_t len, size_t limit)
 	return true;
 }
 
-/* struct msghdr: each member but the last has the size of a long, or is padded to it. */
+/* Reads a struct msghdr. Each member but the last has the size of a long, or is padded to it. */
 static bool read_msghdr(const struct call *call, struct target *t, size_t limit)
 {
 	unsigned word = call->arch->layout == WIRE_LP64 ? 8 : 4;
@@ -79,7 +79,7 @@ static bool read_target(const struct call *call, struct target *t, size_t limit)
 	return add_piece(t, call->arg[1], call->arg[2], limit);
 }
 
-/* 0 or -errno */
+/* Writes the message to the program's memory. 0 or -errno. */
 static int write_message(const struct call *call, const struct target *t, const struct run_message *m)
 {
 	static const struct sockaddr_nl kernel = { .nl_family = AF_NETLINK };
@@ -127,7 +127,10 @@ static enum receive_result wait_for_message(struct call *call, int fd, const str
 	return call->deadline > now_ms() ? RECEIVE_LATER : RECEIVE_DONE;
 }
 
-/* recvmmsg returns the number of messages; their lengths are in memory, after the msghdr. A count or -errno. */
+/*
+ * Writes the length of the message for recvmmsg, after the msghdr in memory. Returns the number of messages or
+ * -errno.
+ */
 static int write_length(const struct call *call, uint32_t len)
 {
 	uint64_t at = call->arg[1] + (call->arch->layout == WIRE_LP64 ? 56 : 28);

@@ -292,7 +292,7 @@ void session_count_passed(struct session *s)
 		rules_passed(s->rules, &s->passed, &s->passed_bytes);
 }
 
-/* 0 or -errno with a text in *e. */
+/* Opens a queue. 0 or -errno with a text in *e. */
 static int open_queue(struct session *s, struct worker *w, struct ipq_error *e)
 {
 	char name[32];

@@ -119,7 +119,7 @@ struct session {
 		"quiet", no_argument, NULL, 1004                                                        \
 	}
 
-/* 0: accepted. 1: another option. EXIT_USAGE: a bad value; prints a message. */
+/* Handles an option. 0: accepted. 1: it is another option. EXIT_USAGE: a bad value; prints a message. */
 int session_option(struct session *s, int option, const char *value);
 /* Do the options fit together? 0, or EXIT_USAGE after a message. */
 int session_check(struct session *s);
@@ -147,14 +147,14 @@ void session_stop(struct session *s);
 /* Makes every worker call its handler's wake(). */
 void session_wake_all(struct session *s);
 
-/* ns since 1970 when this packet came. */
+/* The time when this packet arrived, in ns since 1970. */
 int64_t session_packet_time(const struct worker *w, const struct ipq_packet *packet);
 /* In a capture file the packets are the clock, which never goes back. True: this packet has advanced it. */
 bool session_advance_clock(struct worker *w, const struct ipq_packet *packet);
 /* Copies the name of an interface; "" for none. */
 void session_interface(struct worker *w, const struct ipq_packet *packet, bool in, char name[32]);
 
-/* Sum of the workers' statistics, when they have ended. */
+/* The sum of the workers' statistics. Call it when they have ended. */
 void session_stats(struct session *s, struct ipq_stats *sum);
 
 #endif

@@ -182,7 +182,7 @@ static void print_head(const char *name, const char *type, const char *unit, con
 	fprintf(out, "# HELP %s %s\n", name, help);
 }
 
-/* Printable ASCII, escaped as the value of a label. */
+/* Prints text as the value of a label: printable ASCII, escaped. */
 static void print_label(const char *text, FILE *out)
 {
 	char safe[264];

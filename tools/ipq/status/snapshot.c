@@ -41,7 +41,7 @@ static struct queue_row *row_of(struct taking *t, uint32_t number)
 	return &s->row[s->count - 1];
 }
 
-/* One socket may own many queues: its process is looked up once. */
+/* Finds the owner of a queue. One socket may own many queues, so its process is looked up once. */
 static void find_owner(struct snapshot *s, struct queue_row *r)
 {
 	for (struct queue_row *o = s->row; o < r; o++)

@@ -113,7 +113,7 @@ static void show(struct screen *s, const struct snapshot *now, const struct snap
 	free(text);
 }
 
-/* Like the default action of Ctrl-Z, with the terminal restored. */
+/* Does the same as the default action of Ctrl-Z, with the terminal restored. */
 static void suspend(struct screen *s)
 {
 	leave(s);

@@ -31,7 +31,7 @@ static bool wanted(struct worker *w, const struct ipq_packet *packet)
 	return expression_match(watch->expression, &s);
 }
 
-/* No packet waits, and nothing is decided. */
+/* Is the session one in which no packet waits, and nothing is decided? */
 static bool is_passive(const struct watch *watch)
 {
 	return watch->session.rules_kind == RULES_LOG;
@@ -125,7 +125,7 @@ static void failed(void *context, bool recording)
 
 static const struct session_handler handler = { .batch = batch };
 
-/* 0 or -ENOMEM. */
+/* Prepares the filter of each worker. 0 or -ENOMEM. */
 static int prepare_filter(struct watch *watch, unsigned workers, void *view[])
 {
 	struct session *s = &watch->session;

@@ -27,7 +27,7 @@ struct watch {
 	bool group_given, include_own;
 };
 
-/* 0, or the exit status after a message. Call watch_free_options() in any case. */
+/* Parses the command line. 0, or the exit status after a message. Call watch_free_options() in any case. */
 int watch_parse(struct watch *watch, int argc, char **argv);
 void watch_free_options(struct watch *watch);
 
