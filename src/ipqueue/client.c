@@ -391,8 +391,8 @@ static int do_request(struct engine *e, struct client *c, const struct wire_requ
 }
 
 /*
- * Serves one datagram, of which only the first message counts. len may exceed the buffer. waits: the program waits until
- * the request is served. 0 or the positive errno of the refusal.
+ * Serves one datagram, of which only the first message counts. len may exceed the buffer. waits: the program waits
+ * until the request is served. 0 or the positive errno of the refusal.
  */
 static int serve(struct engine *e, struct client *c, const void *request, size_t len, bool waits)
 {
@@ -405,8 +405,8 @@ static int serve(struct engine *e, struct client *c, const void *request, size_t
 	if (c->pid == 0 && (int32_t)r.pid > 0)
 		set_pid(e, c, r.pid);
 	/*
-	 * Only if the program waits for the end of its request: else the packets may be later ones, of the new mode, and
-	 * come after the refusal.
+	 * Only if the program waits for the end of its request: else the packets may be later ones, of the new mode,
+	 * and come after the refusal.
 	 */
 	if (r.type == IPQM_MODE && waits)
 		e->receive_earlier(e);

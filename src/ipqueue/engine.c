@@ -148,10 +148,10 @@ static bool has_come(const struct engine *e, uint8_t family)
 }
 
 /*
- * A mode applies to the packets that arrive after the program has asked for it. If the program did not wait until it was
- * served, the request may still be in its socket, so it is read before the packets are delivered. reported: epoll has
- * reported the requests that were there when the first of these packets was, and they are served. The owners that are
- * polled are served here, too.
+ * A mode applies to the packets that arrive after the program has asked for it. If the program did not wait until it
+ * was served, the request may still be in its socket, so it is read before the packets are delivered. reported: epoll
+ * has reported the requests that were there when the first of these packets was, and they are served. The owners that
+ * are polled are served here, too.
  */
 static void serve_late_requests(struct engine *e, bool reported)
 {

@@ -57,8 +57,10 @@ bool held_has(uint16_t number);
  */
 uint32_t held_length(void);
 
-/* Sends a notice to the keeper and awaits the answer, if there is one to await: see HELD_TAKES. The answer; 0: the keeper
- * has ended, or there is none; -EPIPE: it has ended, and the old version of this program still has the queue. */
+/*
+ * Sends a notice to the keeper and awaits the answer, if there is one to await: see HELD_TAKES. The answer; 0: the
+ * keeper has ended, or there is none; -EPIPE: it has ended, and the old version of this program still has the queue.
+ */
 int held_notify(enum held_event event, uint16_t number, const struct held_config *config);
 
 #endif

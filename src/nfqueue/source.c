@@ -244,7 +244,9 @@ static uint32_t kernel_length(const struct nfqueue *q, const struct source_confi
 	return q->held && length > HELD_LENGTH_MAX ? HELD_LENGTH_MAX : length;
 }
 
-/* Notifies the keeper. With HELD_TAKES: returns whether the messages in the socket fit this configuration, or -EPIPE. */
+/*
+ * Notifies the keeper. With HELD_TAKES: returns whether the messages in the socket fit this configuration, or -EPIPE.
+ */
 static int notify_keeper(const struct nfqueue *q, enum held_event event, const struct source_config *c)
 {
 	const struct held_config config = { c->mode, c->range, c->flags, kernel_length(q, c) };

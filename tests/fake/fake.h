@@ -43,7 +43,9 @@ struct fake *fake_new(bool with_descriptor);
 void fake_free(struct fake *f);
 struct source *fake_source(struct fake *f);
 
-/* The id it got. The payload is copied; id, payload and payload_len of p are not looked at; full_len is at least len. */
+/*
+ * The id it got. The payload is copied; id, payload and payload_len of p are not looked at; full_len is at least len.
+ */
 uint32_t fake_push(struct fake *f, const struct ipq_packet *p, const void *payload, size_t len);
 /* An Internet packet without anything special. */
 uint32_t fake_push_plain(struct fake *f, uint8_t family, size_t len);

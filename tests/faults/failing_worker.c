@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * The command ipq, of which a worker of ipq filter fails. IPQ_FAULT="KIND WORKER ROW": in this worker (from 0), ROW calls
- * in a row fail, then one succeeds, and so on. KIND: packet (the decision on a packet), receive, send.
+ * The command ipq, of which a worker of ipq filter fails. IPQ_FAULT="KIND WORKER ROW": in this worker (from 0), ROW
+ * calls in a row fail, then one succeeds, and so on. KIND: packet (the decision on a packet), receive, send.
  */
 #include <errno.h>
 #include <stdbool.h>

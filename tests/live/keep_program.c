@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * keep_program classic|modern [MIB]: accepts every packet, until SIGTERM. SIGUSR1: it writes to all memory that it gets
- * and dies: at its limit of MIB (12) of address space, or if MIB is 0, when the kernel kills it. SIGUSR2: it executes itself, as a program does that installs its new version.
+ * keep_program classic|modern [MIB]: accepts every packet, until SIGTERM. SIGUSR1: it writes to all memory that it
+ * gets and dies: at its limit of MIB (12) of address space, or if MIB is 0, when the kernel kills it. SIGUSR2: it
+ * executes itself, as a program does that installs its new version.
  */
 #include <errno.h>
 #include <ipq.h>

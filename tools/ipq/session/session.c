@@ -621,8 +621,8 @@ static int run(struct session *s, void *const *context, int requests)
 }
 
 /*
- * From here on no packet is queued. But after an error, rules that must stay closed remain, so that a packet that causes
- * the error does not open them. Returns 1 if they do.
+ * From here on no packet is queued. But after an error, rules that must stay closed remain, so that a packet that
+ * causes the error does not open them. Returns 1 if they do.
  */
 static int stop_rules(struct session *s)
 {
