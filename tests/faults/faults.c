@@ -24,6 +24,7 @@
 #include <unistd.h>
 #include <ipq.h>
 #include <libipq.h>
+#include "../exec_again.h"
 #include "fail.h"
 
 #define IN_FD 50 /* capture files, known by these numbers to IPQ_SOURCE */
@@ -390,7 +391,7 @@ int main(int argc, char **argv)
 		/* The classic API reads its source's name when the program starts. */
 		write_capture(DIGITS);
 		setenv("IPQ_SOURCE", CAPTURE, 1);
-		execv("/proc/self/exe", argv);
+		exec_again(argv[0], argv);
 		return 2;
 	}
 	if (live)

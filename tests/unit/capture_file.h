@@ -11,6 +11,7 @@
 #include <string.h>
 #include <unistd.h>
 #include <sys/mman.h>
+#include "../exec_again.h"
 
 struct capture_file {
 	uint8_t bytes[1 << 17];
@@ -149,7 +150,8 @@ static inline _Noreturn void start_again(char **argv, struct capture_file *in, s
 		abort();
 	setenv("IPQ_SOURCE", out != NULL ? "pcap:/proc/self/fd/50,/proc/self/fd/51" : "pcap:/proc/self/fd/50",
 	       1);
-	execv(argv[0], argv); /* not /proc/self/exe, which is valgrind under valgrind */
+	exec_again(argv[0], argv); /* not /proc/self/exe, which is valgrind under valgrind */
+	perror(argv[0]);
 	abort();
 }
 

@@ -232,6 +232,16 @@ static void compressed_files_are_read(void **state)
 	assert_int_equal(receive(), -EBADMSG);
 	assert_non_null(strstr(source_pcap.error(source), "compressed file is damaged or cut"));
 	finish();
+}
+
+static void zstandard_files_are_read(void **state)
+{
+	(void)state;
+	in.len = 0;
+	put(&in, zstandard, sizeof(zstandard));
+	if (source_pcap.open(&source, place(&in), &error) == -EOPNOTSUPP)
+		skip(); /* built without libzstd */
+	source_pcap.close(source);
 	in.len = 0;
 	put(&in, "\x5f\x2a\x4d\x18\4\0\0\0skip", 12); /* a frame that is skipped, as by pzstd */
 	put(&in, zstandard, sizeof(zstandard));
@@ -865,6 +875,7 @@ int main(int argc, char **argv)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(variants_of_pcap_are_kept_and_changed),
 		cmocka_unit_test(compressed_files_are_read),
+		cmocka_unit_test(zstandard_files_are_read),
 		cmocka_unit_test(other_compressions_and_formats_are_refused_by_name),
 		cmocka_unit_test(pcapng_is_kept_byte_for_byte_and_unread_types_are_named),
 		cmocka_unit_test(dropped_packets_leave_the_rest_of_pcapng_as_it_was),
