@@ -104,11 +104,13 @@ static void make_head(const struct capture_record *record, const uint8_t *raw, s
 		set32(record, h->bytes + 12, record->lengths_swapped ? (uint32_t)caplen : len);
 		return;
 	}
-	/*
-	 * A simple block has no captured length (the limit of the interface gives it): write an enhanced one, with
-	 * time 0.
-	 */
 	if (record->kind == CAPTURE_SIMPLE) {
+		if (caplen == len && (record->snaplen == 0 || len <= record->snaplen)) {
+			set32(record, h->bytes + 8, len);
+			return;
+		}
+		/* A simple block has no captured length (the limit of the interface gives it): write an enhanced
+		 * one, with time 0. */
 		memset(h->bytes, 0, sizeof(h->bytes));
 		set32(record, h->bytes, BLOCK_ENHANCED);
 		h->len = 28;

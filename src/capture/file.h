@@ -47,6 +47,7 @@ struct capture_record {
 	int64_t sec;		  /* time: seconds since 1970, which may be negative, */
 	uint64_t nsec;		  /* and nanoseconds after that; in some files more than a second */
 	uint32_t link_type;	  /* of the interface */
+	uint32_t snaplen;	  /* of the interface in pcapng; 0: no limit */
 	char interface[IFNAMSIZ]; /* its name; "": not known */
 	struct capture_clock clock;
 };

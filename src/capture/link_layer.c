@@ -101,6 +101,15 @@ static bool parse_snap(const uint8_t *data, size_t len, struct frame *f)
 	return advance(f, len, 8);
 }
 
+/* Instead of an EtherType, Ethernet may have the length of what follows (IEEE 802.3): then LLC follows. */
+static bool parse_length(const uint8_t *data, size_t len, struct frame *f)
+{
+	if (f->protocol > ETH_DATA_LEN)
+		return true;
+	set_length_field(f, f->link_len - 2U, f->link_len, false);
+	return parse_snap(data, len, f);
+}
+
 /* Parses what follows an EtherType at f->link_len: VLAN tags, MPLS labels, PPPoE, or the packet. */
 static bool parse_tags(const uint8_t *data, size_t len, struct frame *f)
 {
@@ -118,7 +127,7 @@ static bool parse_tags(const uint8_t *data, size_t len, struct frame *f)
 			f->vlan_tci = get16(data + f->link_len);
 		}
 		f->protocol = get16(data + f->link_len + 2);
-		if (!advance(f, len, 4))
+		if (!advance(f, len, 4) || !parse_length(data, len, f))
 			return false;
 	}
 	return true;
@@ -137,12 +146,7 @@ static bool parse_ethernet(const uint8_t *data, size_t len, struct frame *f)
 	set_address(f, data + ETH_ALEN, ETH_ALEN);
 	f->protocol = get16(data + 2 * ETH_ALEN);
 	f->link_len = ETH_HLEN;
-	if (f->protocol <= ETH_DATA_LEN) { /* the length field of IEEE 802.3 */
-		set_length_field(f, 2 * ETH_ALEN, ETH_HLEN, false);
-		if (!parse_snap(data, len, f))
-			return false;
-	}
-	return parse_tags(data, len, f);
+	return parse_length(data, len, f) && parse_tags(data, len, f);
 }
 
 /* packet type 2, ARPHRD 2, address length 2, address 8, protocol 2 */
@@ -352,6 +356,7 @@ const struct frame_link *frame_link_find(uint32_t type)
 		{ LINKTYPE_C_HDLC, ARPHRD_CISCO, parse_hdlc },
 		{ LINKTYPE_IEEE802_11, ARPHRD_IEEE80211, parse_80211 },
 		{ LINKTYPE_IEEE802_11_RADIOTAP, ARPHRD_IEEE80211_RADIOTAP, parse_radiotap },
+		{ LINKTYPE_MPLS, ARPHRD_NONE, parse_mpls },
 		{ LINKTYPE_NFLOG, ARPHRD_NONE, parse_nflog },
 	};
 
@@ -392,8 +397,8 @@ const char *frame_link_name(uint32_t type)
 		{ 195, "IEEE802_15_4_WITHFCS" },
 		{ 197, "ERF" },
 		{ 201, "BLUETOOTH_HCI_H4_WITH_PHDR" },
-		{ 219, "FC_2" },
 		{ 220, "USB_LINUX_MMAPPED" },
+		{ 224, "FC_2" },
 		{ 227, "CAN_SOCKETCAN" },
 		{ 230, "IEEE802_15_4_NOFCS" },
 		{ 231, "DBUS" },

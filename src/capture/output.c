@@ -45,6 +45,10 @@ static int write_changed(struct pcap_source *p, const struct held *h, const stru
 			return err;
 		memory = (void *)(uintptr_t)piece[0].bytes;
 		len = (uint32_t)(piece[0].len + piece[1].len + piece[2].len);
+		/* Bytes after the packet that were not captured. */
+		if (v->payload_len == h->frame.full_len && h->frame.payload_len == h->frame.full_len &&
+		    h->record.len > h->record.caplen)
+			len += h->record.len - h->record.caplen;
 	}
 	err = capture_write_changed(p->out, &h->record, h->data, piece, 3, len, time);
 	free(memory);

@@ -15,6 +15,9 @@ enum block {
 	BLOCK_SECTION = 0x0a0d0d0a
 };
 
+/* Of a packet block: flags, and in them the bytes of the frame check sequence, 0 if not known. */
+enum packet_option { OPTION_FLAGS = 2, FLAGS_FCS_SHIFT = 5, FLAGS_FCS_MASK = 15 };
+
 enum option { OPTION_IF_NAME = 2, OPTION_IF_TSRESOL = 9, OPTION_IF_FCSLEN = 13, OPTION_IF_TSOFFSET = 14 };
 
 /* A block's type and length, which is checked. The block is not consumed. */
@@ -176,6 +179,20 @@ static void set_time(struct capture_record *record, uint64_t stamp)
 		record->sec = 0;
 }
 
+/* The check sequence that a packet has itself takes precedence over that of its interface. */
+static void read_flags(const struct capture_reader *r, struct capture_record *record, const uint8_t *tail)
+{
+	size_t at = 0, size;
+	const uint8_t *value = capture_option(record, tail, OPTION_FLAGS, &at, &size);
+	unsigned fcs_len;
+
+	if (value == NULL || size != 4)
+		return;
+	fcs_len = reader_get32(r, value) >> FLAGS_FCS_SHIFT & FLAGS_FCS_MASK;
+	if (fcs_len != 0)
+		record->fcs_len = (uint8_t)fcs_len;
+}
+
 static const enum capture_kind kinds[] = {
 	[BLOCK_PACKET_OLD] = CAPTURE_OLD,
 	[BLOCK_PACKET_SIMPLE] = CAPTURE_SIMPLE,
@@ -202,6 +219,7 @@ static int read_packet_block(struct capture_reader *r, uint32_t type, uint32_t l
 					   .fcs_len = i->fcs_len,
 					   .head = head,
 					   .link_type = i->link_type,
+					   .snaplen = i->snaplen,
 					   .clock = i->clock };
 	memcpy(record->interface, i->name, sizeof(i->name));
 	if (type == BLOCK_PACKET_SIMPLE) {
@@ -216,6 +234,7 @@ static int read_packet_block(struct capture_reader *r, uint32_t type, uint32_t l
 		return reader_damaged(r, "its length is more than its block has");
 	record->tail = len - head - record->caplen;
 	*data = block + head;
+	read_flags(r, record, *data + record->caplen);
 	reader_consume(r, len);
 	return 1;
 }
@@ -283,7 +302,7 @@ const uint8_t *capture_option(const struct capture_record *record, const uint8_t
 	const uint8_t *value;
 	uint16_t found = 0;
 
-	if (record->kind != CAPTURE_ENHANCED || len < padding + 4)
+	if ((record->kind != CAPTURE_ENHANCED && record->kind != CAPTURE_OLD) || len < padding + 4)
 		return NULL;
 	do
 		value = pcapng_option(record->swapped, tail + padding, len - padding - 4, at, &found, size);

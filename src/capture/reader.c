@@ -120,7 +120,7 @@ static int check_link(const struct capture_reader *r, struct ipq_error *e)
 		return 0;
 	return ipq_fail(e, EOPNOTSUPP,
 			"%s has link type %" PRIu32
-			"%s%s: only Ethernet, raw IP, Linux cooked, NFLOG, PPP, 802.11 "
+			"%s%s: only Ethernet, raw IP, MPLS, Linux cooked, NFLOG, PPP, 802.11 "
 			"and loopback captures have packets that a firewall could queue",
 			r->path, r->link_type, *frame_link_name(r->link_type) != '\0' ? " " : "",
 			frame_link_name(r->link_type));

@@ -176,7 +176,9 @@ static void parse_record(struct pcap_source *p)
 		return;
 	}
 	frame_parse(link, p->data, p->record.caplen, p->record.len, &p->frame);
-	if (p->record.fcs_len == 4 && link->type == LINKTYPE_ETHERNET && p->record.caplen == p->record.len)
+	if (p->record.fcs_len == 4 &&
+	    (link->type == LINKTYPE_ETHERNET || link->type == LINKTYPE_IEEE802_11) &&
+	    p->record.caplen == p->record.len)
 		p->frame.fcs_len = 4;
 }
 

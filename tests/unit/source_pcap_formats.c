@@ -453,16 +453,18 @@ static void changed_packet_keeps_comment_and_interface(void **state)
 	}
 }
 
-static void simple_packet_block_becomes_an_enhanced_one(void **state)
+static void put_simple_packets(uint32_t snaplen)
 {
-	struct capture_record record;
-	uint8_t frame[400];
+	uint8_t frame[100];
 
-	(void)state;
 	make_frame(frame, 100, 0, 1);
 	in.len = 0;
 	put_section_with_options(false, 0);
-	put_interface(1, "eth0");
+	put32(&in, 1);
+	put32(&in, 20);
+	put32(&in, LINKTYPE_ETHERNET);
+	put32(&in, snaplen);
+	put32(&in, 20);
 	for (int i = 0; i < 2; i++) {
 		put32(&in, 3);
 		put32(&in, 16 + 100);
@@ -470,11 +472,114 @@ static void simple_packet_block_becomes_an_enhanced_one(void **state)
 		put(&in, frame, 100);
 		put32(&in, 16 + 100);
 	}
+}
+
+static void simple_packet_block_becomes_an_enhanced_one_if_longer_than_snaplen(void **state)
+{
+	struct capture_record record;
+	uint8_t frame[400];
+
+	(void)state;
+	put_simple_packets(213);
 	assert_int_equal(accept_all(""), 2);
 	assert_same();
 	record = replace_first(200, frame);
 	assert_int_equal(record.kind, CAPTURE_ENHANCED);
 	assert_int_equal(record.caplen, 214);
+	for (uint32_t snaplen = 0; snaplen <= 214; snaplen += 214) {
+		put_simple_packets(snaplen);
+		record = replace_first(200, frame);
+		assert_int_equal(record.kind, CAPTURE_SIMPLE);
+		assert_int_equal(record.caplen, 214);
+		assert_int_equal(record.len, 214);
+	}
+}
+
+/* The CRC of Ethernet, bit by bit. */
+static uint32_t crc32(const uint8_t *p, size_t len)
+{
+	uint32_t crc = UINT32_MAX;
+
+	for (size_t i = 0; i < len * 8; i++) {
+		bool odd = (crc ^ p[i / 8] >> i % 8) & 1;
+
+		crc = crc >> 1 ^ (odd ? 0xedb88320 : 0);
+	}
+	return ~crc;
+}
+
+static void assert_new_check_sequence(uint32_t header)
+{
+	static const uint32_t len[] = { 86, 80, 101 };
+	uint8_t frame[400];
+
+	for (size_t i = 0; i < sizeof(len) / sizeof(len[0]); i++) {
+		struct capture_record record = replace_first(len[i], frame);
+		uint32_t crc = crc32(frame, header + len[i]);
+
+		assert_int_equal(record.caplen, header + len[i] + 4);
+		assert_memory_equal(frame + header + len[i], &crc, 4); /* least significant byte first */
+	}
+}
+
+/* A packet block whose flags say that the frame ends with a check sequence. */
+static void check_sequence_in_the_flags_of_a_packet_is_updated(void **state)
+{
+	uint8_t frame[104];
+
+	(void)state;
+	make_frame(frame, 100, 0, 1);
+	for (int old = 0; old < 2; old++) {
+		in.len = 0;
+		put_section_with_options(false, 0);
+		put_interface(LINKTYPE_ETHERNET, "eth0");
+		for (int i = 0; i < 2; i++) {
+			put32(&in, old ? 2 : 6);
+			put32(&in, 32 + 104 + 12);
+			put(&in, "\0\0\0\0\0\0\0\0\1\0\0", 12);
+			put32(&in, 104);
+			put32(&in, 104);
+			put(&in, frame, 104);
+			put16(&in, 2);
+			put16(&in, 4);
+			put32(&in, 1 | 4 << 5);
+			put32(&in, 0);
+			put32(&in, 32 + 104 + 12);
+		}
+		assert_new_check_sequence(14);
+	}
+}
+
+static void check_sequence_of_80211_named_by_the_file_is_updated(void **state)
+{
+	uint8_t ethernet[100], frame[24 + 8 + 86 + 4] = { 8 };
+
+	(void)state;
+	make_frame(ethernet, 100, 0, 1);
+	memcpy(frame + 24, "\xaa\xaa\3\0\0\0\x08\0", 8);
+	memcpy(frame + 32, ethernet + 14, 86);
+	put_header(&in, false, false, LINKTYPE_IEEE802_11 | 0x04000000 | 2U << 28);
+	for (int i = 0; i < 2; i++)
+		put_record(&in, 1, 0, frame, sizeof(frame), sizeof(frame));
+	assert_new_check_sequence(32);
+}
+
+static void length_before_capture_is_kept_if_the_packet_keeps_its_length(void **state)
+{
+	uint8_t frame[400];
+	struct capture_record record;
+
+	(void)state;
+	make_frame(frame, 100, 0, 1);
+	put_header(&in, false, false, LINKTYPE_ETHERNET);
+	for (int i = 0; i < 2; i++)
+		put_record(&in, 1, 0, frame, 100, 104);
+	record = replace_first(86, frame);
+	assert_int_equal(record.caplen, 100);
+	assert_int_equal(record.len, 104);
+	record = replace_first(87, frame);
+	assert_int_equal(record.caplen, 101);
+	assert_int_equal(record.len, 101);
 }
 
 static void check_packet(const struct ipq_packet *p, unsigned hook, const char *in_name, const char *out_name)
@@ -880,7 +985,10 @@ int main(int argc, char **argv)
 		cmocka_unit_test(pcapng_is_kept_byte_for_byte_and_unread_types_are_named),
 		cmocka_unit_test(dropped_packets_leave_the_rest_of_pcapng_as_it_was),
 		cmocka_unit_test(changed_packet_keeps_comment_and_interface),
-		cmocka_unit_test(simple_packet_block_becomes_an_enhanced_one),
+		cmocka_unit_test(simple_packet_block_becomes_an_enhanced_one_if_longer_than_snaplen),
+		cmocka_unit_test(check_sequence_in_the_flags_of_a_packet_is_updated),
+		cmocka_unit_test(check_sequence_of_80211_named_by_the_file_is_updated),
+		cmocka_unit_test(length_before_capture_is_kept_if_the_packet_keeps_its_length),
 		cmocka_unit_test(metadata_of_recordings_is_delivered),
 		cmocka_unit_test(packet_over_64_kib_is_delivered_whole),
 		cmocka_unit_test(partial_checksum_is_reported),
