@@ -465,6 +465,14 @@ static bool build_payload(struct ipq_tcp_segment *s, const struct tcp_log *log, 
 	return true;
 }
 
+/* In a recording, where all texts are remembered, the number before the next one may be inside a text. A keepalive
+ * has it, and has to have it afterwards. */
+static bool is_recorded_keepalive(const struct ipq_tcp_segment *s)
+{
+	return s->table->recorded && s->text + 1 == s->fresh && s->end - s->text <= 1 &&
+	       !s->edit->payload_len && !(s->flags & (IPQ_TCP_SYN | IPQ_TCP_FIN | IPQ_TCP_RST));
+}
+
 static enum ipq_tcp_result carry_out(struct ipq_tcp_segment *s)
 {
 	struct tcp_flow *f = flow_of(s);
@@ -481,6 +489,8 @@ static enum ipq_tcp_result carry_out(struct ipq_tcp_segment *s)
 	if (had_payload && !s->edit->payload_len && !s->table->recorded &&
 	    !(s->flags & (IPQ_TCP_SYN | IPQ_TCP_FIN | IPQ_TCP_RST)))
 		sequence--;
+	if (is_recorded_keepalive(s))
+		sequence = tcp_log_map(log, s->fresh, true) - 1;
 	if (sequence != s->sequence) {
 		ipq_edit_set_tcp_sequence(s->edit, sequence);
 		changed = true;

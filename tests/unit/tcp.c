@@ -264,6 +264,27 @@ static void recorded_acknowledgement_moves_forward(void **state)
 	ipq_tcp_close(t);
 }
 
+/* Its number is one less than the next one, also if that is inside a replaced text. */
+static void recorded_keepalive_stays_a_keepalive(void **state)
+{
+	static const char *const texts[] = { "", "", "x" };
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(texts) / sizeof(texts[0]); i++) {
+		struct ipq_tcp *t = open_connection(IPQ_TCP_RECORDED);
+		const char *new = i == 0 ? "no" : "goodness";
+
+		pass(t, TEXT(.sequence = A_ISN + 1, .text = "an evil"), "evil", new);
+		assert_int_equal(e.payload_len, 3 + strlen(new));
+		pass(t, ANSWER(8), "evil", new);
+		assert_int_equal(acknowledgement(), A_ISN + 1 + 3 + strlen(new));
+		pass(t, TEXT(.sequence = A_ISN + 7, .text = texts[i]), "evil", new);
+		assert_int_equal(sequence(), A_ISN + 1 + 3 + strlen(new) - 1);
+		assert_text("");
+		ipq_tcp_close(t);
+	}
+}
+
 static void segments_after_a_gap_are_sent(void **state)
 {
 	for (uint32_t flags = 0; flags <= IPQ_TCP_RECORDED; flags++) {
@@ -1479,6 +1500,7 @@ int main(void)
 		cmocka_unit_test(window_is_as_large_as_it_was_offered),
 		cmocka_unit_test(error_is_about_the_nearer_connection),
 		cmocka_unit_test(connection_makes_way_when_both_sides_have_closed_it),
+		cmocka_unit_test(recorded_keepalive_stays_a_keepalive),
 		cmocka_unit_test(segments_after_a_gap_are_sent),
 		cmocka_unit_test(segment_after_a_gap_is_dropped_in_order_only),
 		cmocka_unit_test(text_in_a_gap_keeps_its_length),
