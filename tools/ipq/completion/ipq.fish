@@ -10,14 +10,16 @@ function __ipq_words
 		printf '%s\n' help --version
 		return
 	end
-	switch $before[-1]
-		case --on
+	switch "$command $before[-1]"
+		case 'keep --restart'
+			printf '%s\n' on-failure always no
+		case '* --on'
 			printf '%s\n' PREROUTING INPUT FORWARD OUTPUT POSTROUTING
-		case --via
+		case '* --via'
 			printf '%s\n' nftables iptables iptables-legacy iptables-nft
-		case --record
+		case '* --record'
 			printf '%s\n' all drop accept
-		case -w --write -r --read -f --file
+		case '* -w' '* --write' '* -r' '* --read' '* -f' '* --file'
 			__fish_complete_path $word
 		case '*'
 			if string match -q -- '-*' $word

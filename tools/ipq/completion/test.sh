@@ -53,6 +53,8 @@ offers --flow-mark ipq rules --flow-
 offers FORWARD ipq watch --on F
 offers nftables ipq watch --on INPUT --via n
 offers drop ipq filter --record d
+offers always ipq keep --restart a
+offers --exact ipq run --restart --e
 offers reject ipq filter rej
 offers flow ipq filter 'flo'
 offers state ipq filter 'st'
