@@ -310,10 +310,10 @@ __hot __cancelled_frame ssize_t ipq_read(const struct ipq_handle *h, unsigned ch
 	const struct transport *t;
 	struct read_result r;
 
+	if (unlikely(h != NULL && len < sizeof(struct nlmsgerr)))
+		return classic_fail(IPQ_ERR_RECVBUF, 0);
 	if (unlikely(h == NULL || buf == NULL))
 		return classic_fail(IPQ_ERR_IMPL, EINVAL);
-	if (unlikely(len < sizeof(struct nlmsgerr)))
-		return classic_fail(IPQ_ERR_RECVBUF, 0);
 	if (timeout != 0 || !single_threaded())
 		return read_with_errno(c, buf, len, timeout);
 	t = c->transport;

@@ -131,6 +131,8 @@ int classic_share(struct classic *c, struct ipq_error *e)
 		c->host = NULL;
 		return ipq_fail(e, -err, "cannot duplicate a descriptor: %s", strerror(-err));
 	}
+	/* The port of the queue's socket differs if another process, or a second netlink socket, has the process ID. */
+	c->public.local.nl_pid = (uint32_t)c->pid;
 	c->transport = &classic_over_socket;
 	/* stays readable: the engine does not receive before a mode is set */
 	c->source->ops->wake(c->source);

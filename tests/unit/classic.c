@@ -46,6 +46,7 @@ static void missing_or_short_buffer_is_refused(void **state)
 	(void)state;
 	EXPECT_ERROR(ipq_read(h, NULL, sizeof(buf), 0), EINVAL, "Implementation error");
 	EXPECT_ERROR(ipq_read(h, buf, sizeof(struct nlmsgerr) - 1, 0), 0, "Receive buffer size invalid");
+	EXPECT_ERROR(ipq_read(h, NULL, 0, 0), 0, "Receive buffer size invalid");
 }
 
 /* Reads the next message into len bytes, and checks that nothing is written after them. */
