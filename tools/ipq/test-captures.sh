@@ -133,4 +133,47 @@ packet 6 1 2 0 >"$work/tcp"
 "$ipq" watch --quiet --json --source "pcap:$work/out.pcap" | sed 's/.*"time":\([0-9.]*\),.*/\1/' >"$work/times"
 check 'all delayed packets are in the output' test "$(wc -l <"$work/times")" -eq 140
 check 'and time does not go back' sort -n -C "$work/times"
+
+# A FIFO whose writer opens it never, writes nothing, a part of the header, or stops within the last of four packets.
+has_ended() {
+	! kill -0 $1 2>/dev/null || grep -q '^State:.*zombie' /proc/$1/status 2>/dev/null
+}
+
+# soon COMMAND...: succeeds within 20 s.
+soon() {
+	tries=400
+	until "$@"; do
+		tries=$((tries - 1))
+		[ $tries -gt 0 ] || return 1
+		sleep 0.05
+	done
+}
+
+mkfifo "$work/fifo"
+for bytes in none 0 20 28 $(($(wc -c <"$work/two.pcapng") - 10)); do
+	for signal in INT TERM; do
+		writer=
+		if [ $bytes != none ]; then
+			(head -c $bytes "$work/two.pcapng" && exec sleep 100) >"$work/fifo" &
+			writer=$!
+		fi
+		"$ipq" watch -r "$work/fifo" >"$work/lines" 2>"$work/log" &
+		pid=$!
+		sleep 0.2
+		kill -$signal $pid
+		check "SIG$signal ends the reading of a FIFO ($bytes bytes)" soon has_ended $pid
+		kill -KILL $pid 2>/dev/null
+		[ -z "$writer" ] || kill $writer
+		wait
+	done
+done
+for command in "filter -f $work/fifo --check" "watch -r $work/two.pcapng -w $work/fifo"; do
+	"$ipq" $command >"$work/log" 2>&1 &
+	pid=$!
+	sleep 0.2
+	kill -INT $pid
+	check "SIGINT ends: $command" soon has_ended $pid
+	kill -KILL $pid 2>/dev/null
+	wait
+done
 exit $failed

@@ -286,6 +286,7 @@ static int run(int argc, char **argv)
 	struct filter f = { .session = { .command = &command_filter, .handler = &handler } };
 	int status;
 
+	session_end_by_signals();
 	f.session.context = &f.common;
 	f.common.hold = HOLD_DEFAULT;
 	inject_init(&f.common.injector);

@@ -25,6 +25,7 @@
 #include "session/session.h"
 #include "util/clock.h"
 
+#define STALLED_MS 500
 #define LOG_FLUSH_MS 20	  /* nflog sends its buffer after 10 ms */
 #define FIRST_QUEUE 61000 /* far from the numbers that people type */
 #define LAST_QUEUE 65534  /* 65535 is the lock of firewall_lock() */
@@ -366,6 +367,24 @@ static int open_workers(struct session *s, void *const *context)
 	return 0;
 }
 
+/* Without rules there is nothing to remove if a signal ends the process while it opens a FIFO. */
+static int open_sources(struct session *s, void *const *context)
+{
+	sigset_t ends, blocked;
+	int status;
+
+	sigemptyset(&ends);
+	sigaddset(&ends, SIGINT);
+	sigaddset(&ends, SIGTERM);
+	sigaddset(&ends, SIGQUIT);
+	if (s->rules == NULL)
+		sigprocmask(SIG_UNBLOCK, &ends, &blocked);
+	status = open_workers(s, context);
+	if (s->rules == NULL)
+		sigprocmask(SIG_SETMASK, &blocked, NULL);
+	return status;
+}
+
 static int start_workers(struct session *s)
 {
 	for (unsigned i = 0; i < s->workers; i++) {
@@ -376,10 +395,28 @@ static int start_workers(struct session *s)
 	return 0;
 }
 
+/* A worker cannot be woken while it reads a pipe whose writer stalls in the middle of a packet. */
+static void leave_stalled_input(struct session *s)
+{
+	struct pollfd p = { .fd = s->wake_fd, .events = POLLIN };
+
+	if (!s->virtual_time || !s->interrupted || !s->worker[0].started || atomic_load(&s->ended) > 0 ||
+	    poll(&p, 1, STALLED_MS) > 0)
+		return;
+	complain(s, "the input stalls in the middle of a packet: the end does not wait for it");
+	output_finish(s->output, true);
+	_exit(output_close(s->output, 1));
+}
+
 static void join_workers(struct session *s)
 {
+	eventfd_t ignored;
+
+	eventfd_read(s->wake_fd, &ignored);
 	s->stopping = s->leaving = true;
 	session_wake_all(s);
+	if (s->worker != NULL)
+		leave_stalled_input(s);
 	for (unsigned i = 0; i < s->workers; i++) {
 		struct worker *w = &s->worker[i];
 
@@ -596,7 +633,7 @@ static int run(struct session *s, void *const *context, int requests)
 			    stdout);
 		return 0;
 	}
-	if (open_workers(s, context) != 0)
+	if (open_sources(s, context) != 0)
 		return 1;
 	give_up_privileges(s);
 	if (output_start(s->output) < 0)
@@ -652,6 +689,13 @@ static int close_rules(struct session *s)
 
 	s->rules = NULL;
 	return err < 0 ? complain(s, e.text) : 0;
+}
+
+void session_end_by_signals(void)
+{
+	signal(SIGINT, SIG_DFL);
+	signal(SIGTERM, SIG_DFL);
+	signal(SIGQUIT, SIG_DFL);
 }
 
 /* A descriptor for signals of this set, which are blocked. */

@@ -209,6 +209,7 @@ static int run(int argc, char **argv)
 	struct watch watch = { .session = { .command = &command_watch, .handler = &handler } };
 	int status;
 
+	session_end_by_signals();
 	watch.session.context = &watch;
 	status = watch_parse(&watch, argc, argv);
 	if (status == 0)
