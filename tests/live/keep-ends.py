@@ -273,6 +273,13 @@ def test_keeper_killed():
     report(until(lambda: queue_row() is None), 'nothing is left of the keeper, the program and the queue')
     receiver.close()
     sender.close()
+    keeper = Keep(['sh', '-c', f'sleep 0.7; exec {CLASSIC} accept'])
+    pid = keeper.program()
+    keeper.process.kill()
+    keeper.process.wait()
+    report(until(arrives), 'a program that opens its queue afterwards gets packets')
+    os.kill(pid, signal.SIGKILL)
+    until(lambda: queue_row() is None)
     with tempfile.TemporaryDirectory() as directory:
         flag = f'{directory}/flag'
         keeper = Keep(['sh', '-c', f'mkdir {flag} 2>/dev/null && exec {CLASSIC} accept; mkdir {flag}2; sleep 0.5; '
