@@ -105,7 +105,7 @@ def test_what_waits():
         program = ['sh', '-c', f'if mkdir {flag}1 2>/dev/null; then exec sleep 60; fi; '
                    f'if mkdir {flag}2 2>/dev/null; then exec {hold}; fi; exec sleep 60']
         for option, expected, word in ('--closed', 0, 'dropped'), ('--open', 20, 'accepted'):
-            keeper = Keep(program, '--patience', '2s', option)
+            keeper = Keep(program, '--patience', '4s', option)
             receiver, _ = sockets(20)
             report(until(lambda: os.path.exists(f'{flag}1') and rows() == 20), f'{option}: packets wait')
             keeper.kill(signal.SIGKILL)
