@@ -5,7 +5,8 @@
  * Theory of operation. A position is a sequence number of the sender; it is mapped to the sequence number under
  * which the receiver knows it. Edits are sorted and do not overlap. Each has at least one old byte, and its new
  * text belongs to the first one: whichever segment contains that byte carries the whole new text, and the other
- * old bytes are carried by no segment. So a segment can be cut anywhere, and its text is always the same.
+ * old bytes are carried by no segment. If the length stays the same, each new byte belongs to the old one at its place,
+ * and no number changes. So a segment can be cut anywhere, and its text is always the same.
  *
  * Edits that the receiver has acknowledged are only a sum from then on (`base`). All arithmetic is modulo 2^32;
  * an edit that is more than 2^30 before the newest one is forgotten, so that comparisons stay unambiguous.
@@ -76,6 +77,11 @@ static uint32_t new_len(const struct tcp_log *log, uint32_t i)
 	return kind_of(log, i)->new_len;
 }
 
+static bool keeps_len(const struct tcp_kind *k)
+{
+	return k->old_len == k->new_len;
+}
+
 /* The first edit that begins after sequence. mapped: compares the mapped positions. */
 static uint32_t first_after(const struct tcp_log *log, uint32_t sequence, bool mapped)
 {
@@ -106,7 +112,7 @@ uint32_t tcp_log_map(const struct tcp_log *log, uint32_t sequence, bool up)
 {
 	uint32_t i = first_ending_after(log, sequence), mapped;
 
-	if (i == log->end || !before(log->begin[i], sequence))
+	if (i == log->end || !before(log->begin[i], sequence) || keeps_len(kind_of(log, i)))
 		return sequence + shift_before(log, i);
 	mapped = log->begin[i] + shift_before(log, i);
 	return up ? mapped + new_len(log, i) : mapped;
@@ -120,7 +126,7 @@ uint32_t tcp_log_unmap(const struct tcp_log *log, uint32_t mapped, bool up)
 		return mapped - log->base;
 	begin = log->begin[i - 1] + shift_before(log, i - 1);
 	/* Text that became empty is received together with the bytes before it. */
-	if (!before(mapped, begin + new_len(log, i - 1)))
+	if (!before(mapped, begin + new_len(log, i - 1)) || keeps_len(kind_of(log, i - 1)))
 		return mapped - shift_before(log, i);
 	return mapped != begin && up ? old_end(log, i - 1) : log->begin[i - 1];
 }
@@ -427,23 +433,36 @@ size_t tcp_log_copy(const struct tcp_log *log, uint32_t begin, uint32_t *end, co
 	const uint32_t *edit = log->begin; /* otherwise the compiler reads it again after each write */
 	size_t len = 0;
 
-	if (i < log->end && before(edit[i], begin))
-		at = old_end(log, i++);
+	if (i < log->end && before(edit[i], begin)) {
+		const struct tcp_kind *k = kind_of(log, i);
+
+		at = old_end(log, i);
+		if (keeps_len(k)) {
+			len = (before(at, stop) ? at : stop) - begin;
+			len = len < room ? len : room;
+			tcp_copy_text(to, k->bytes + (begin - edit[i]), len);
+			if (begin + (uint32_t)len != at)
+				stop = begin + (uint32_t)len;
+		}
+		i++;
+	}
 	while (i < log->end && before(edit[i], stop)) {
 		const uint32_t last = log->end;
 		const uint8_t *which = log->which, kind = which[i];
 		const struct tcp_kind k = log->kind[kind];
 
 		for (; i < last && which[i] == kind && before(edit[i], stop); i++) {
-			size_t raw = edit[i] - at;
+			size_t raw = edit[i] - at, text = k.new_len;
 
-			if (raw + k.new_len > room - len) {
+			if (keeps_len(&k) && stop - edit[i] < text)
+				text = stop - edit[i];
+			if (raw + text > room - len) {
 				stop = edit[i];
 				break;
 			}
 			tcp_copy_text(to + len, from + (at - begin), raw);
-			tcp_copy_text(to + len + raw, k.bytes, k.new_len);
-			len += raw + k.new_len;
+			tcp_copy_text(to + len + raw, k.bytes, text);
+			len += raw + text;
 			at = edit[i] + k.old_len;
 		}
 	}

@@ -285,6 +285,25 @@ static void recorded_keepalive_stays_a_keepalive(void **state)
 	}
 }
 
+static void numbers_inside_text_of_the_same_length_stay(void **state)
+{
+	(void)state;
+	for (uint32_t flags = 0; flags <= IPQ_TCP_RECORDED; flags++) {
+		struct ipq_tcp *t = open_connection(flags);
+
+		pass(t, TEXT(.sequence = 101, .text = "an evil"), "evil", "good");
+		assert_text("an good");
+		pass(t, ANSWER(6), "evil", "good");
+		assert_int_equal(acknowledgement(), 106);
+		for (unsigned i = 0; i < 2; i++) {
+			pass(t, TEXT(.sequence = 106, .text = i == 0 ? "il" : "i"), "evil", "good");
+			assert_text(i == 0 ? "od" : "o");
+			assert_int_equal(sequence(), 106);
+		}
+		ipq_tcp_close(t);
+	}
+}
+
 static void segments_after_a_gap_are_sent(void **state)
 {
 	for (uint32_t flags = 0; flags <= IPQ_TCP_RECORDED; flags++) {
@@ -1501,6 +1520,7 @@ int main(void)
 		cmocka_unit_test(error_is_about_the_nearer_connection),
 		cmocka_unit_test(connection_makes_way_when_both_sides_have_closed_it),
 		cmocka_unit_test(recorded_keepalive_stays_a_keepalive),
+		cmocka_unit_test(numbers_inside_text_of_the_same_length_stay),
 		cmocka_unit_test(segments_after_a_gap_are_sent),
 		cmocka_unit_test(segment_after_a_gap_is_dropped_in_order_only),
 		cmocka_unit_test(text_in_a_gap_keeps_its_length),

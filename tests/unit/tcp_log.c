@@ -40,6 +40,11 @@ static uint32_t delta(const struct edit *m)
 	return (uint32_t)m->new_len - m->old_len;
 }
 
+static bool keeps_len(const struct edit *m)
+{
+	return m->old_len == m->new_len;
+}
+
 static uint32_t shift_before(unsigned i)
 {
 	uint32_t shift = base;
@@ -55,7 +60,7 @@ static uint32_t mapped(uint32_t sequence, bool up)
 
 	while (i < edits && !before(sequence, end_of(&model[i])))
 		i++;
-	if (i == edits || !before(model[i].begin, sequence))
+	if (i == edits || !before(model[i].begin, sequence) || keeps_len(&model[i]))
 		return sequence + shift_before(i);
 	return model[i].begin + shift_before(i) + (up ? model[i].new_len : 0);
 }
@@ -70,7 +75,7 @@ static uint32_t unmapped(uint32_t number, bool up)
 	if (i == 0)
 		return number - base;
 	begin = model[i - 1].begin + shift_before(i - 1);
-	if (!before(number, begin + model[i - 1].new_len))
+	if (!before(number, begin + model[i - 1].new_len) || keeps_len(&model[i - 1]))
 		return number - shift_before(i);
 	return number != begin && up ? end_of(&model[i - 1]) : model[i - 1].begin;
 }
@@ -86,17 +91,21 @@ static size_t copied(uint32_t begin, uint32_t *end, const uint8_t *from, uint8_t
 		while (m < model + edits && !before(at, end_of(m)))
 			m++;
 		if (m < model + edits && m->begin == at) {
-			if (m->new_len > room - len) {
+			size_t n = keeps_len(m) && *end - at < m->new_len ? *end - at : m->new_len;
+
+			if (n > room - len) {
 				*end = at;
 				break;
 			}
-			memcpy(to + len, m->text, m->new_len);
-			len += m->new_len;
+			memcpy(to + len, m->text, n);
+			len += n;
 			at = end_of(m);
-		} else if (m < model + edits && before(m->begin, at)) {
+		} else if (m < model + edits && before(m->begin, at) && !keeps_len(m)) {
 			at = end_of(m);
 		} else if (len == room) {
 			*end = at;
+		} else if (m < model + edits && before(m->begin, at)) {
+			to[len++] = m->text[at++ - m->begin];
 		} else {
 			to[len++] = from[at++ - begin];
 		}
@@ -137,7 +146,9 @@ static struct edit any_edit(uint32_t begin)
 			  .old_len = (uint16_t)(1 + below(4)),
 			  .new_len = (uint16_t)below(8) };
 
-	memset(m.text, (int)below(6), sizeof(m.text));
+	m.text[0] = (uint8_t)below(6);
+	for (size_t i = 1; i < sizeof(m.text); i++)
+		m.text[i] = (uint8_t)(m.text[0] + i);
 	return m;
 }
 

@@ -309,6 +309,13 @@ static void note_fate(const struct connection *c, struct end *e, int32_t begin)
 {
 	struct fate *f = &e->fate[begin];
 
+	/* In text of the same length, each byte becomes the one at its place. */
+	for (size_t i = 0; c->old_len == c->new_len && i < c->old_len; i++) {
+		f[i].old_len = f[i].new_len = 1;
+		f[i].text[0] = (uint8_t)c->new[i];
+	}
+	if (c->old_len == c->new_len)
+		return;
 	f->old_len = (uint16_t)c->old_len;
 	f->new_len = (uint16_t)c->new_len;
 	memcpy(f->text, c->new, c->new_len);
