@@ -90,12 +90,14 @@ static void write_capture(const char *digits)
 {
 	uint8_t packet[29] = { 0x45, 0, 0, 29,	0, 0, 0, 0, 64, 17, 0, 0, 127,
 			       0,    0, 1, 127, 0, 0, 1, 1, 1,	1,  2, 0, 9 };
+	uint32_t version;
 
 	if (memfd_create("in", 0) < 0 || dup2(memfd_create("in", 0), IN_FD) < 0 ||
 	    dup2(memfd_create("out", 0), OUT_FD) < 0)
 		abort();
 	put32(0xa1b2c3d4);
-	put32(2 | 4 << 16);
+	memcpy(&version, (uint16_t[]){ 2, 4 }, 4);
+	put32(version);
 	put32(0);
 	put32(0);
 	put32(65535);

@@ -153,7 +153,8 @@ static void malformed_packet_is_dropped_and_counted(void **state)
 	deliver(1);
 	assert_int_equal(receive(64, 1000), 1);
 	len = kernel_packet(message, 2, "bytes of a packet...", 20);
-	message[len - 24] = 3; /* of the payload's attribute: shorter than its header */
+	memcpy(message + len - 24, &(uint16_t){ 3 },
+	       2); /* of the payload's attribute: shorter than its header */
 	kernel_send(&k, message, len);
 	deliver(3);
 	assert_int_equal(receive(64, 1000) + receive(64, 0), 1);

@@ -93,7 +93,7 @@ static void direction_and_interface_follow_the_hook(void **state)
 		assert_memory_equal(b + 28 + 14, "\x08\x00", 2);
 		assert_memory_equal(b + 28 + 16, tcp4, 45);
 		/* The first option: the direction, after the frame and its padding. */
-		assert_int_equal(word(b, 28 + 64), 2 | 4 << 16);
+		assert_memory_equal(b + 28 + 64, ((uint16_t[]){ 2, 4 }), 4);
 		assert_int_equal(word(b, 28 + 68), directions[hook]);
 		assert_non_null(memmem(b, word(b, 4), " mark=0x1234", 12));
 		assert_non_null(memmem(b, word(b, 4), " verdict=drop\0", 14));
