@@ -98,17 +98,18 @@ start $IPQ filter --on OUTPUT --queue 700 'delay 30s udp dst port 7030' 'delay 3
 	'rewrite /evil/wonderful/, delay 30s udp dst port 7034' \
 	'duplicate, delay 30s udp dst port 7036' 'rate 1000/s burst 1000, delay 30s udp dst port 7037'
 wait_for_rule OUTPUT
+wait=${IPQ_PATIENCE:-4}000 # ms; the end takes a while on a slow machine
 for port in 7030 7031 7032 7037; do
-	$FLOW udp -n 10 -w 4000 $port >$work/$port &
+	$FLOW udp -n 10 -w $wait $port >$work/$port &
 	eval "flow_$port=$!"
-	$FLOW udp -a ::1 -n 10 -w 4000 $port >$work/six.$port &
+	$FLOW udp -a ::1 -n 10 -w $wait $port >$work/six.$port &
 	eval "six_$port=$!"
 done
 $FLOW udp -n 10 -e 0 -w 2000 7033 >$work/7033 &
 marked=$!
-$FLOW say -w 4000 7034 "do evil" >$work/7034 &
+$FLOW say -w $wait 7034 "do evil" >$work/7034 &
 said=$!
-$FLOW udp -n 10 -e 9 -w 3000 7036 >$work/7036 & # not the number that it expects: it waits for more
+$FLOW udp -n 10 -e 9 -w $((wait / 4 + 2000)) 7036 >$work/7036 & # not the number that it expects: it waits for more
 expect "all are held" until_counted 101
 stop
 for port in 7030 7031 7032 7037; do

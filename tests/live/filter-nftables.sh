@@ -64,9 +64,9 @@ if [ $queueing = yes ]; then
 	for round in 1 2 3; do
 		start $IPQ filter --via nftables --on OUTPUT --queue 700 'count udp dst port 7002' 'delay 30s udp dst port 7003'
 		wait_for_rule OUTPUT
-		$FLOW udp -n 10 -w 4000 7003 >$work/7003 &
+		$FLOW udp -n 10 -w ${IPQ_PATIENCE:-4}000 7003 >$work/7003 &
 		held=$!
-		$FLOW udp -n 3000 -w 4000 7002 >$work/7002 &
+		$FLOW udp -n 3000 -w ${IPQ_PATIENCE:-4}000 7002 >$work/7002 &
 		flow=$!
 		sleep 0.1
 		stop INT
