@@ -55,7 +55,14 @@ expect "the next correct file is read" [ $tries -gt 0 ]
 kill -USR1 $started
 sleep 0.3
 expect "SIGUSR1 shows the counters" grep -q 'packets          bytes  rule' "$log"
+# A signal does not wait for the rest of a long file.
+cp $work/rules $work/short
+yes 'drop udp dst port 7003' | head -n 300000 >$work/rules
+kill -HUP $started
+sleep 0.2
 stop
+expect "a signal ends the reading of 300,000 rules" sh -c "! grep -q '300000 rules in force' $log"
+mv $work/short $work/rules
 expect_text "an unchanged rule keeps its counters" 5000 awk '/count udp dst port 7002$/ { n = $2 } END { print n }' "$log"
 
 # Counters begin again, and a service manager is notified.

@@ -7,6 +7,7 @@
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
+#include "common/interrupt.h"
 #include "common/text.h"
 #include "filter/rule_file.h"
 
@@ -147,6 +148,8 @@ static int add_lines(struct ruleset *set, const char *path, char *text)
 	int err = 0, one;
 
 	while ((line = strsep(&next, "\n")) != NULL) {
+		if (interrupt_pending()) /* 100,000 rules take ten seconds */
+			return -EINTR;
 		snprintf(where, sizeof(where), "%s, line %u", path, ++number);
 		line = strip(line);
 		one = *line != '\0' ? add(set, where, line) : 0;
