@@ -93,6 +93,20 @@ $iptables -w -X mine
 start $IPQ filter --on INPUT 'drop udp dst port 7001'
 wait_for_rule INPUT
 expect "a queue of ipq filter is ok" says ok queue 'queue 61000 is owned by'
+for tool in iptables-legacy iptables-nft; do
+	$tool -w -t mangle -S ipq-61000 >/dev/null 2>&1 || continue
+	$tool -w -t mangle -I INPUT -p udp -j ACCEPT
+	expect "a rule that accepts packets before ipq filter is a warning" says warning queue \
+		'packets that an earlier rule accepts pass ipq: -A INPUT -p udp -j ACCEPT'
+	$tool -w -t mangle -D INPUT -p udp -j ACCEPT
+	expect "without that rule it is ok" says ok queue 'queue 61000 is owned by'
+	$tool -w -t mangle -F ipq-61000
+	[ ! -e /proc/net/if_inet6 ] ||
+		expect "rules of ipq filter for one family only are a failure" says FAIL queue 'the rules of ipq for IPv4 are missing'
+done
+stop INT
+start $IPQ filter --on INPUT 'drop udp dst port 7001'
+wait_for_rule INPUT
 stop KILL
 expect "rules of a killed ipq filter are a failure" says FAIL queue 'queue 61000: blocked'
 expect "the remedy is ipq clean" sh -c "$IPQ doctor | grep -A1 'blocked' | grep -q 'ipq clean'"

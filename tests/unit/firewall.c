@@ -234,6 +234,25 @@ static void rule_is_reached_unless_all_of_its_packets_are_decided(void **state)
 	}
 }
 
+/* Before ipq, whose own condition is bytecode. */
+static void earlier_rule_that_accepts_is_named(void **state)
+{
+	(void)state;
+	save("*mangle\n:INPUT ACCEPT [0:0]\n:OUTPUT ACCEPT [0:0]\n:FORWARD ACCEPT [0:0]\n:ipq-1 - "
+	     "[0:0]\n:ipq-2 - [0:0]\n"
+	     ":ipq-3 - [0:0]\n:mine - [0:0]\n"
+	     "-A INPUT -p tcp -j DROP\n-A INPUT -j ipq-1\n-A INPUT -p udp -j ACCEPT\n-A INPUT -j ipq-2\n"
+	     "-A FORWARD -p tcp -j mine\n-A FORWARD -j ipq-3\n-A mine -p tcp --dport 22 -j ACCEPT\n"
+	     "-A ipq-1 -j NFQUEUE --queue-num 1\n-A ipq-2 -j NFQUEUE --queue-num 2\n-A ipq-3 -j NFQUEUE "
+	     "--queue-num 3\n"
+	     "-A OUTPUT -p udp -j ACCEPT\n-A OUTPUT -j NFQUEUE --queue-num 4\nCOMMIT\n");
+	assert_int_equal(f.count, 4);
+	assert_string_equal(f.rule[0].passing, "");
+	assert_string_equal(f.rule[1].passing, "-A INPUT -p udp -j ACCEPT");
+	assert_string_equal(f.rule[2].passing, "-A mine -p tcp --dport 22 -j ACCEPT");
+	assert_string_equal(f.rule[3].passing, "");
+}
+
 /* A name may have any length in a listing of somebody else's. */
 static void long_words_are_cut(void **state)
 {
@@ -307,6 +326,7 @@ int main(void)
 		cmocka_unit_test_teardown(earlier_rule_that_decides_makes_rule_unreached, reset),
 		cmocka_unit_test_teardown(rule_in_chain_without_jump_is_unreached, reset),
 		cmocka_unit_test_teardown(rule_is_reached_unless_all_of_its_packets_are_decided, reset),
+		cmocka_unit_test_teardown(earlier_rule_that_accepts_is_named, reset),
 		cmocka_unit_test_teardown(long_words_are_cut, reset),
 		cmocka_unit_test_teardown(table_of_nft_without_a_family_is_of_ipv4, reset),
 		cmocka_unit_test_teardown(order_of_nft_rules_is_seen, reset),

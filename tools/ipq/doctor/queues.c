@@ -59,7 +59,8 @@ static void say_row(struct doctor *d, const struct snapshot *s, const struct que
 {
 	enum queue_problem problem = row_problem(s, row);
 	char who[96] = "a process that is not visible here", text[400], remedy[640];
-	bool warning = problem == QUEUE_BYPASSED || problem == QUEUE_FORWARDED || problem == QUEUE_PARTLY;
+	bool warning = problem == QUEUE_BYPASSED || problem == QUEUE_FORWARDED || problem == QUEUE_PARTLY ||
+		       problem == QUEUE_PASSED;
 
 	if (row->pid != 0)
 		snprintf(who, sizeof(who), "process %" PRId32 " (%.63s)", (int32_t)row->pid, row->command);

@@ -33,6 +33,7 @@ struct queue_rule {
 	bool unreached;	   /* no packet reaches this rule */
 	char blocker[200]; /* unreached: the earlier rule that decides, "" if nothing calls its chain */
 	bool queued;	   /* unreached: because that earlier rule queues its packets to the same queues */
+	char passing[200]; /* an earlier rule that accepts packets before those of ipq: "" none */
 	char text[400];	   /* as the tool shows it, cut; chosen by others: see text.h */
 };
 

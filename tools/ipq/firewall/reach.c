@@ -100,6 +100,38 @@ static bool reached(const struct reach *r, size_t i, const struct reach_rule **b
 	return false;
 }
 
+/* An earlier rule of the chain, or of one that it calls, by which packets pass the rest of the table; or NULL. */
+static const struct reach_rule *passing(const struct reach *r, const char *chain, size_t before, int depth)
+{
+	for (size_t i = 0; i < before && depth < DEPTH_MAX; i++) {
+		const struct reach_rule *rule = &r->rule[i], *inner = NULL;
+
+		if (strcmp(rule->chain, chain) != 0)
+			continue;
+		if (rule->end == REACH_DECIDES && strcmp(rule->target, "ACCEPT") == 0)
+			return rule;
+		if (rule->end == REACH_JUMPS && strncmp(rule->target, "ipq-", 4) != 0)
+			inner = passing(r, rule->target, r->count, depth + 1);
+		if (inner != NULL)
+			return inner;
+	}
+	return NULL;
+}
+
+/*
+ * The rules of ipq are the first of their hook. What another program accepts before them passes a filter, and the
+ * condition of our rule, bytecode, does not show whether it is for the same packets.
+ */
+static void find_passing(const struct reach *r, struct queue_rule *rule)
+{
+	const struct reach_rule *found = NULL;
+
+	for (size_t k = 0; k < r->count && found == NULL && strncmp(rule->chain, "ipq-", 4) == 0; k++)
+		if (r->rule[k].end == REACH_JUMPS && strcmp(r->rule[k].target, rule->chain) == 0)
+			found = passing(r, r->rule[k].chain, k, 0);
+	snprintf(rule->passing, sizeof(rule->passing), "%s", found != NULL ? found->text : "");
+}
+
 void reach_finish(struct reach *r, struct firewall *f)
 {
 	for (size_t i = 0; i < r->count; i++) {
@@ -110,6 +142,7 @@ void reach_finish(struct reach *r, struct firewall *f)
 			continue;
 		rule = &f->rule[r->rule[i].queue_rule - 1];
 		rule->unreached = !reached(r, i, &blocker, 0);
+		find_passing(r, rule);
 		if (blocker != NULL && blocker->queue_rule != 0)
 			rule->queued = f->rule[blocker->queue_rule - 1].first == rule->first &&
 				       f->rule[blocker->queue_rule - 1].last == rule->last;

@@ -68,14 +68,41 @@ static enum queue_problem missed_problem(const struct snapshot *s, const struct 
 	return row->reached > 0 ? QUEUE_PARTLY : rule->blocker[0] != '\0' ? QUEUE_SHADOWED : QUEUE_UNREACHED;
 }
 
+/* The rule of ipq before which another program accepts packets, or NULL. */
+static const struct queue_rule *passed_rule(const struct snapshot *s, uint32_t queue)
+{
+	for (size_t i = 0; i < s->firewall.count; i++)
+		if (queue_rule_feeds(&s->firewall.rule[i], queue) && s->firewall.rule[i].passing[0] != '\0')
+			return &s->firewall.rule[i];
+	return NULL;
+}
+
+/* ipq has rules for both families, at the top of their hooks. */
+static enum queue_problem problem_of_ipq(const struct snapshot *s, const struct queue_row *row)
+{
+	bool ipq;
+
+	rule_of(s, row->line.number, &ipq);
+	if (!ipq)
+		return QUEUE_OK;
+	if (passed_rule(s, row->line.number) != NULL)
+		return QUEUE_PASSED;
+	return s->ipv6 && row->ipv4 != row->ipv6 && firewall_complete(&s->firewall) ? QUEUE_ONE_FAMILY
+										    : QUEUE_OK;
+}
+
 static enum queue_problem owned_problem(const struct snapshot *s, const struct queue_row *row)
 {
+	enum queue_problem missed;
+
 	if (row->counted && row->line.copy_mode == 0)
 		return QUEUE_NO_MODE;
 	if (row->stuck)
 		return QUEUE_STUCK;
-	if (row->rules > 0)
-		return missed_problem(s, row);
+	if (row->rules > 0) {
+		missed = missed_problem(s, row);
+		return missed != QUEUE_OK ? missed : problem_of_ipq(s, row);
+	}
 	if (s->computed > 0 || !firewall_complete(&s->firewall))
 		return QUEUE_OK;
 	return row->counted && row->line.last_id > 0 ? QUEUE_FORWARDED : QUEUE_IDLE;
@@ -116,6 +143,16 @@ static void explain_missed(const struct snapshot *s, const struct queue_row *row
 			 shadowed ? "and move that rule after it" : "or restart the program that made it");
 }
 
+static void explain_passed(const struct snapshot *s, const struct queue_row *row, char *text, size_t size,
+			   char *remedy, size_t remedy_size)
+{
+	const struct queue_rule *rule = passed_rule(s, row->line.number);
+
+	snprintf(text, size, "packets that an earlier rule accepts pass ipq: %s", rule->passing);
+	snprintf(remedy, remedy_size, "sudo %s -t %s -S   (and move that rule after it)",
+		 firewall_tool(rule->kind), rule->table);
+}
+
 void row_explain(const struct snapshot *s, const struct queue_row *row, char *text, size_t size, char *remedy,
 		 size_t remedy_size)
 {
@@ -132,6 +169,7 @@ void row_explain(const struct snapshot *s, const struct queue_row *row, char *te
 			("packets wait and none was decided for half a second: its owner does not read them, "
 			 "or holds them"),
 		[QUEUE_FORWARDED] = "no rule names it: it receives packets by a verdict of another queue",
+		[QUEUE_ONE_FAMILY] = "the rules of ipq for IPv4 are missing: IPv4 packets pass it",
 		[QUEUE_IDLE] = "no rule feeds it: its owner receives no packets",
 	};
 	enum queue_problem problem = row_problem(s, row);
@@ -143,7 +181,14 @@ void row_explain(const struct snapshot *s, const struct queue_row *row, char *te
 		explain_missed(s, row, text, size, remedy, remedy_size);
 		return;
 	}
-	snprintf(text, size, "%s", texts[problem]);
+	if (problem == QUEUE_PASSED) {
+		explain_passed(s, row, text, size, remedy, remedy_size);
+		return;
+	}
+	snprintf(text, size, "%s",
+		 problem == QUEUE_ONE_FAMILY && row->ipv4 ? "the rules of ipq for IPv6 are missing: "
+							    "IPv6 packets pass it"
+							  : texts[problem]);
 	rule = rule_of(s, row->line.number, &ipq);
 	if (problem == QUEUE_BLOCKED)
 		snprintf(remedy, remedy_size, "sudo ipq clean   (or start ipq filter on that hook again)");
@@ -153,6 +198,8 @@ void row_explain(const struct snapshot *s, const struct queue_row *row, char *te
 		snprintf(remedy, remedy_size, "sudo strace -p %d   (does it read?)", (int)row->pid);
 	else if (problem == QUEUE_NO_MODE)
 		snprintf(remedy, remedy_size, "ipq_set_mode(h, IPQ_COPY_PACKET, ...) in the program");
+	else if (problem == QUEUE_ONE_FAMILY)
+		snprintf(remedy, remedy_size, "restart that ipq process");
 	else if (problem == QUEUE_IDLE && strcmp(row->command, "ipq") == 0)
 		snprintf(remedy, remedy_size, "restart that ipq process, with --on HOOK");
 }

@@ -197,6 +197,7 @@ int snapshot_take(struct snapshot *s, bool quick)
 	if (t == NULL)
 		return -ENOMEM;
 	t->s = s;
+	s->ipv6 = access("/proc/net/if_inet6", F_OK) == 0;
 	err = firewall_read(&s->firewall);
 	if (err == 0)
 		err = take(t);

@@ -35,6 +35,7 @@ struct snapshot {
 	struct queue_row *row; /* by number: owned ones, and those that a rule names */
 	size_t count;
 	struct firewall firewall;
+	bool ipv6;	   /* the kernel has it */
 	unsigned computed; /* rules whose queue number is unknown */
 	int table;	   /* 0, or why the kernel's table of queues could not be read (-errno) */
 	bool blind;	   /* the kernel could not be asked either: owners are unknown */
@@ -52,16 +53,18 @@ void snapshot_free(struct snapshot *s);
 /* The problem of a queue. */
 enum queue_problem {
 	QUEUE_OK,
-	QUEUE_BLOCKED,	 /* not owned; an ipq process that ended left its rules, which drop */
-	QUEUE_ORPHAN,	 /* not owned; a rule without bypass drops its packets */
-	QUEUE_BYPASSED,	 /* not owned; its rules let packets pass */
-	QUEUE_NO_MODE,	 /* owned; its owner set no copy mode */
-	QUEUE_STUCK,	 /* owned; packets wait and none is decided */
-	QUEUE_SHADOWED,	 /* owned; earlier rules decide about all of its packets */
-	QUEUE_UNREACHED, /* owned; no hook calls the chain that names it */
-	QUEUE_PARTLY,	 /* owned; as the last two, but packets reach another of its rules */
-	QUEUE_FORWARDED, /* owned; no rule names it, and packets came: by the verdict of another queue */
-	QUEUE_IDLE,	 /* owned; no rule names it, and no packet came */
+	QUEUE_BLOCKED,	  /* not owned; an ipq process that ended left its rules, which drop */
+	QUEUE_ORPHAN,	  /* not owned; a rule without bypass drops its packets */
+	QUEUE_BYPASSED,	  /* not owned; its rules let packets pass */
+	QUEUE_NO_MODE,	  /* owned; its owner set no copy mode */
+	QUEUE_STUCK,	  /* owned; packets wait and none is decided */
+	QUEUE_SHADOWED,	  /* owned; earlier rules decide about all of its packets */
+	QUEUE_UNREACHED,  /* owned; no hook calls the chain that names it */
+	QUEUE_PARTLY,	  /* owned; as the last two, but packets reach another of its rules */
+	QUEUE_PASSED,	  /* owned by ipq; an earlier rule of another program accepts packets */
+	QUEUE_ONE_FAMILY, /* owned by ipq, whose rules for the other family are missing */
+	QUEUE_FORWARDED,  /* owned; no rule names it, and packets came: by the verdict of another queue */
+	QUEUE_IDLE,	  /* owned; no rule names it, and no packet came */
 };
 
 enum queue_problem row_problem(const struct snapshot *s, const struct queue_row *row);
