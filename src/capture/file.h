@@ -47,7 +47,8 @@ struct capture_record {
 	int64_t sec;		  /* time: seconds since 1970, which may be negative, */
 	uint64_t nsec;		  /* and nanoseconds after that; in some files more than a second */
 	uint32_t link_type;	  /* of the interface */
-	uint32_t snaplen;	  /* of the interface in pcapng; 0: no limit */
+	uint32_t snaplen;	  /* of the file, or of the interface in pcapng; 0: no limit */
+	uint32_t interface_index; /* in its section of pcapng */
 	char interface[IFNAMSIZ]; /* its name; "": not known */
 	struct capture_clock clock;
 };
@@ -125,6 +126,8 @@ struct capture_piece {
 int capture_write_changed(struct capture_writer *w, const struct capture_record *record, const uint8_t *raw,
 			  const struct capture_piece *piece, unsigned n, uint32_t len, const int64_t *time);
 int capture_flush(struct capture_writer *w);
+/* Overwrites bytes that were written at a position, if the output is a file and not a pipe. */
+void capture_overwrite(struct capture_writer *w, uint64_t position, const void *bytes, size_t len);
 uint64_t capture_writer_position(const struct capture_writer *w); /* bytes written so far, buffered or not */
 
 #endif

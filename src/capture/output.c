@@ -5,6 +5,9 @@
 #include <string.h>
 #include "capture/state.h"
 
+#define SNAPLEN_AT 16	     /* in the header of pcap */
+#define SNAPLEN_USUAL 262144 /* of tcpdump and others */
+
 /* Keeps the message of a failed write. */
 static int written(struct pcap_source *p, int err)
 {
@@ -31,6 +34,20 @@ int source_pcap_change_frame(const struct held *h, const struct source_verdict *
 	return 0;
 }
 
+/* libpcap refuses or cuts packets that are longer than the limit in their file: it must not be less. A simple block
+ * needs the limit of its interface. */
+static void raise_limit(struct pcap_source *p, const struct held *h)
+{
+	uint32_t limit = h->record.swapped ? __builtin_bswap32(SNAPLEN_USUAL) : SNAPLEN_USUAL;
+
+	if (h->section != NULL && h->record.kind != CAPTURE_SIMPLE)
+		section_remove_limit(h->section, h->record.interface_index, p->out);
+	if (h->section != NULL || p->limit_raised)
+		return;
+	p->limit_raised = true;
+	capture_overwrite(p->out, SNAPLEN_AT, &limit, sizeof(limit));
+}
+
 static int write_changed(struct pcap_source *p, const struct held *h, const struct source_verdict *v)
 {
 	struct capture_piece piece[3] = { { held_frame(h), h->record.caplen } };
@@ -50,6 +67,8 @@ static int write_changed(struct pcap_source *p, const struct held *h, const stru
 		    h->record.len > h->record.caplen)
 			len += h->record.len - h->record.caplen;
 	}
+	if (h->record.snaplen != 0 && piece[0].len + piece[1].len + piece[2].len > h->record.snaplen)
+		raise_limit(p, h);
 	err = capture_write_changed(p->out, &h->record, h->data, piece, 3, len, time);
 	free(memory);
 	return err;
@@ -69,6 +88,8 @@ static int enter_section(struct pcap_source *p, const struct held *h)
 		p->out_section = section_use(h->section);
 	}
 	section_written(h->section, h->section_len);
+	if (h->record.is_interface)
+		section_interface_written(h->section, capture_writer_position(p->out));
 	return err;
 }
 

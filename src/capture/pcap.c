@@ -35,6 +35,7 @@ int pcap_open(struct capture_reader *r)
 	if (reader_get16(r, header + 4) != 2 || reader_get16(r, header + 6) > 4)
 		return reader_damaged(r, "its version is not 2.0 to 2.4");
 	r->minor = reader_get16(r, header + 6);
+	r->snaplen = reader_get32(r, header + 16);
 	network = reader_get32(r, header + 20);
 	r->link_type = network & 0x03ffffff;
 	if (network & 0x04000000) /* frames end with a check sequence of so many 16-bit words */
@@ -60,6 +61,7 @@ int pcap_read(struct capture_reader *r, struct capture_record *record, const uin
 		.sec = reader_get32(r, header),
 		.nsec = r->nanoseconds ? fraction : fraction * 1000ULL,
 		.link_type = r->link_type,
+		.snaplen = r->snaplen,
 		.clock = { .exponent = r->nanoseconds ? 9 : 6 },
 	};
 	if (r->minor < 3 || (r->minor == 3 && record->caplen > record->len)) {

@@ -220,6 +220,7 @@ static int read_packet_block(struct capture_reader *r, uint32_t type, uint32_t l
 					   .head = head,
 					   .link_type = i->link_type,
 					   .snaplen = i->snaplen,
+					   .interface_index = index,
 					   .clock = i->clock };
 	memcpy(record->interface, i->name, sizeof(i->name));
 	if (type == BLOCK_PACKET_SIMPLE) {

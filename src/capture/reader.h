@@ -34,7 +34,7 @@ struct capture_reader {
 	bool nanoseconds, modified;
 	uint16_t minor; /* version */
 	uint8_t fcs_len;
-	uint32_t link_type;
+	uint32_t link_type, snaplen;
 
 	/* pcapng */
 	struct interface *interface;

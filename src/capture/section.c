@@ -9,8 +9,15 @@
 
 #define BYTE_ORDER_MAGIC 0x1a2b3c4d
 #define HEADER 28	  /* of a section, without options */
+#define SNAPLEN_AT 12	  /* in the description of an interface */
 #define INTERFACE_HEAD 16 /* of the description of an interface, before the options */
 #define INTERFACE_MAX 128 /* a file may have many interfaces with many options: only short ones are kept */
+
+struct section_interface {
+	size_t copy;	   /* where it is in `bytes` */
+	uint64_t position; /* and in the output */
+	bool unlimited;
+};
 
 struct section {
 	uint32_t uses;
@@ -18,6 +25,8 @@ struct section {
 	uint8_t *bytes; /* the header, then the interfaces with the options that packets depend on */
 	size_t len, room;
 	size_t written; /* so many of these bytes are in the output already */
+	struct section_interface *interface;
+	uint32_t interfaces, interface_room, interfaces_written;
 };
 
 static void set32(const struct section *s, uint8_t *p, uint32_t v)
@@ -67,8 +76,24 @@ void section_release(struct section *s)
 {
 	if (s == NULL || --s->uses > 0)
 		return;
+	free(s->interface);
 	free(s->bytes);
 	free(s);
+}
+
+static int note_interface(struct section *s)
+{
+	if (s->interfaces == s->interface_room) {
+		uint32_t room = s->interface_room * 2 + 4;
+		struct section_interface *grown = realloc(s->interface, room * sizeof(*grown));
+
+		if (grown == NULL)
+			return -ENOMEM;
+		s->interface = grown;
+		s->interface_room = room;
+	}
+	s->interface[s->interfaces++] = (struct section_interface){ .copy = s->len };
+	return 0;
 }
 
 int section_add_interface(struct section *s, const uint8_t *block, size_t len)
@@ -90,7 +115,7 @@ int section_add_interface(struct section *s, const uint8_t *block, size_t len)
 	set32(s, copy + 4, (uint32_t)n + 4);
 	set32(s, copy + n, (uint32_t)n + 4);
 	n += 4;
-	if (make_room(s, n) < 0)
+	if (make_room(s, n) < 0 || note_interface(s) < 0)
 		return -ENOMEM;
 	memcpy(s->bytes + s->len, copy, n);
 	s->len += n;
@@ -108,7 +133,26 @@ void section_written(struct section *s, size_t len)
 		s->written = len;
 }
 
-int section_open_again(const struct section *s, struct capture_writer *w)
+void section_interface_written(struct section *s, uint64_t position)
 {
+	s->interface[s->interfaces_written++].position = position;
+}
+
+void section_remove_limit(struct section *s, uint32_t interface, struct capture_writer *w)
+{
+	static const uint8_t none[4];
+	struct section_interface *i = &s->interface[interface];
+
+	if (i->unlimited)
+		return;
+	i->unlimited = true;
+	memcpy(s->bytes + i->copy + SNAPLEN_AT, none, sizeof(none));
+	capture_overwrite(w, i->position + SNAPLEN_AT, none, sizeof(none));
+}
+
+int section_open_again(struct section *s, struct capture_writer *w)
+{
+	for (uint32_t i = 0; i < s->interfaces_written; i++)
+		s->interface[i].position = capture_writer_position(w) + s->interface[i].copy;
 	return capture_write(w, s->bytes, s->written);
 }

@@ -23,7 +23,11 @@ int section_add_interface(struct section *s, const uint8_t *block, size_t len);
 size_t section_len(const struct section *s);
 /* The blocks that the first len bytes stand for were written to the output. */
 void section_written(struct section *s, size_t len);
+/* The description of the next interface is written at this position of the output. */
+void section_interface_written(struct section *s, uint64_t position);
+/* Removes the limit of captured bytes from the interface: a packet has become longer. */
+void section_remove_limit(struct section *s, uint32_t interface, struct capture_writer *w);
 /* Writes the header and interfaces once more that were written before. 0 or -errno, as capture_write(). */
-int section_open_again(const struct section *s, struct capture_writer *w);
+int section_open_again(struct section *s, struct capture_writer *w);
 
 #endif

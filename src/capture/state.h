@@ -80,6 +80,7 @@ struct pcap_source {
 	struct source_config config;
 	bool configured;
 	struct capture_writer *out;
+	bool limit_raised;	     /* pcap: the limit of captured bytes in the header of the output */
 	struct section *section;     /* of the records that are read now; NULL: no output, or pcap */
 	struct section *out_section; /* the section that the output is in */
 	bool inside_block;	     /* the rest of a long block is read next */

@@ -17,6 +17,7 @@ struct capture_writer {
 	int fd;
 	int error; /* -errno of the write that failed */
 	uint64_t position;
+	off_t base; /* of position 0 in the file; -1: nothing can be overwritten */
 	size_t filled;
 	unsigned char buffer[WRITE_BUFFER];
 };
@@ -65,6 +66,28 @@ int capture_write(struct capture_writer *w, const void *bytes, size_t len)
 		len -= n;
 	}
 	return 0;
+}
+
+void capture_overwrite(struct capture_writer *w, uint64_t position, const void *bytes, size_t len)
+{
+	int state;
+
+	if (w->base < 0 || capture_flush(w) < 0)
+		return;
+	pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &state);
+	if (pwrite(w->fd, bytes, len, w->base + (off_t)position) < 0)
+		w->error = -errno;
+	pthread_setcancelstate(state, NULL);
+}
+
+/* Where writing begins; -1: in a pipe, or always at the end of the file. */
+static off_t begin_of_output(int fd)
+{
+	struct stat st;
+
+	if (fstat(fd, &st) < 0 || !S_ISREG(st.st_mode) || (fcntl(fd, F_GETFL) & O_APPEND) != 0)
+		return -1;
+	return lseek(fd, 0, SEEK_CUR);
 }
 
 static bool same_file(const struct stat *a, const struct stat *b)
@@ -120,6 +143,7 @@ int capture_writer_open(struct capture_writer **writer, const char *path, const 
 		free(w);
 		return err;
 	}
+	w->base = begin_of_output(w->fd);
 	header = capture_reader_header(r, &len);
 	capture_write(w, header, len);
 	err = capture_flush(w); /* reports a full disk at once */

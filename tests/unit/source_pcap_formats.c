@@ -495,6 +495,99 @@ static void simple_packet_block_becomes_an_enhanced_one_if_longer_than_snaplen(v
 	}
 }
 
+static uint32_t out32(bool swapped, size_t at)
+{
+	uint32_t v;
+
+	memcpy(&v, out.bytes + at, sizeof(v));
+	return swapped ? __builtin_bswap32(v) : v;
+}
+
+static void limit_of_pcap_is_raised_if_a_packet_outgrows_it(void **state)
+{
+	uint8_t frame[400];
+
+	(void)state;
+	make_frame(frame, 100, 0, 1);
+	for (int swapped = 0; swapped < 2; swapped++) {
+		put_header(&in, swapped, false, LINKTYPE_ETHERNET);
+		in.len = 16;
+		put32(&in, 114);
+		put32(&in, LINKTYPE_ETHERNET);
+		for (int i = 0; i < 2; i++)
+			put_record(&in, 1, 0, frame, 100, 100);
+		replace_first(100, frame);
+		assert_int_equal(out32(swapped, 16), 114);
+		assert_int_equal(replace_first(101, frame).caplen, 115);
+		assert_int_equal(out32(swapped, 16), 262144);
+	}
+}
+
+static void put_limited_interface(uint32_t snaplen)
+{
+	put32(&in, 1);
+	put32(&in, 20);
+	put16(&in, LINKTYPE_ETHERNET);
+	put16(&in, 0);
+	put32(&in, snaplen);
+	put32(&in, 20);
+}
+
+/* Of the interface of the packet only. */
+static void limit_of_an_interface_is_removed_if_a_packet_outgrows_it(void **state)
+{
+	uint8_t frame[400];
+	size_t interfaces;
+
+	(void)state;
+	make_frame(frame, 100, 0, 1);
+	for (int swapped = 0; swapped < 2; swapped++) {
+		in.len = 0;
+		put_section_with_options(swapped, 0);
+		interfaces = in.len;
+		put_limited_interface(113);
+		put_limited_interface(114);
+		put_packet(1, 1, frame, 100, "");
+		put_packet(0, 1, frame, 100, "");
+		replace_first(100, frame);
+		assert_int_equal(out32(swapped, interfaces + 20 + 12), 114);
+		assert_int_equal(replace_first(101, frame).caplen, 115);
+		assert_int_equal(out32(swapped, interfaces + 12), 113);
+		assert_int_equal(out32(swapped, interfaces + 20 + 12), 0);
+	}
+}
+
+/* The first packet grows when the output is in the second section: its own one is opened again, without the limit. */
+static void limit_is_removed_from_a_section_that_is_opened_again(void **state)
+{
+	static uint8_t longer[101];
+	uint8_t frame[100];
+	size_t again;
+
+	(void)state;
+	make_frame(frame, 100, 0, 1);
+	in.len = 0;
+	for (int section = 0; section < 2; section++) {
+		put_section_with_options(false, 0);
+		put_limited_interface(100);
+		put_packet(0, 1, frame, 100, "");
+	}
+	again = in.len - 132; /* a packet */
+	begin("");
+	assert_int_equal(receive(), 2);
+	memcpy(longer, packet[0].payload, packet[0].payload_len);
+	give_verdict((struct source_verdict){ .id = packet[1].id, .code = NF_ACCEPT });
+	give_verdict((struct source_verdict){ .id = packet[0].id,
+					      .code = NF_ACCEPT,
+					      .present = IPQ_SET_PAYLOAD,
+					      .payload = longer,
+					      .payload_len = sizeof(longer) });
+	finish();
+	assert_int_equal(out32(false, again), 0x0a0d0d0a);
+	assert_int_equal(out32(false, again + 28), 1);
+	assert_int_equal(out32(false, again + 28 + 12), 0);
+}
+
 /* The CRC of Ethernet, bit by bit. */
 static uint32_t crc32(const uint8_t *p, size_t len)
 {
@@ -986,6 +1079,9 @@ int main(int argc, char **argv)
 		cmocka_unit_test(dropped_packets_leave_the_rest_of_pcapng_as_it_was),
 		cmocka_unit_test(changed_packet_keeps_comment_and_interface),
 		cmocka_unit_test(simple_packet_block_becomes_an_enhanced_one_if_longer_than_snaplen),
+		cmocka_unit_test(limit_of_pcap_is_raised_if_a_packet_outgrows_it),
+		cmocka_unit_test(limit_of_an_interface_is_removed_if_a_packet_outgrows_it),
+		cmocka_unit_test(limit_is_removed_from_a_section_that_is_opened_again),
 		cmocka_unit_test(check_sequence_in_the_flags_of_a_packet_is_updated),
 		cmocka_unit_test(check_sequence_of_80211_named_by_the_file_is_updated),
 		cmocka_unit_test(length_before_capture_is_kept_if_the_packet_keeps_its_length),
