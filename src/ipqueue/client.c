@@ -38,7 +38,7 @@ static void set_pid(struct engine *e, struct client *c, uint32_t pid)
 	struct family *f = client_family(e, c);
 
 	c->pid = pid;
-	if (f->peer_pid == pid && f->owner == NULL)
+	if (pid != 0 && f->peer_pid == pid && f->owner == NULL)
 		f->owner = c;
 }
 
@@ -104,6 +104,8 @@ static void await_next_owner(struct engine *e, struct family *f)
 	undecided_offer_again(f);
 	engine_end_await(e);
 	f->owner_decided = false;
+	if (f->last_mode != COPY_NONE) /* it has set no mode: its predecessor's stays in force */
+		return;
 	f->last_mode = f->mode;
 	f->last_range = f->range;
 }

@@ -30,6 +30,8 @@
 /* Bytes of a verdict that are kept in case the source refuses it: all of it, except a replacement. */
 #define KEPT_ROOM 64
 #define KEPT 1024
+/* Before the first mode: all that the kernel copies but one byte, so that /proc shows that there is no mode yet. */
+#define EARLY_RANGE 65530
 #define BUCKETS 4096 /* of undecided packets, by id */
 /* Maximum number of undecided packets received while there is no owner, or the owner has no room. */
 #define KEEP_PACKETS 16384

@@ -65,8 +65,10 @@ static void wanted(const struct engine *e, struct source_config *config)
 		if (mode == COPY_PACKET && !whole && (range == 0 || range > config->range))
 			config->range = range;
 	}
-	if (config->mode == COPY_NONE && expects_a_mode(e))
+	if (config->mode == COPY_NONE && expects_a_mode(e)) {
 		config->mode = COPY_PACKET;
+		config->range = EARLY_RANGE;
+	}
 	length += e->keep ? KEEP_PACKETS : 0;
 	/* Room for one more batch, so that the engine's limit is reached first. */
 	length += BATCH;

@@ -24,8 +24,19 @@
 
 #define UNSETTLED_MAX 16 /* requests in a row that the engine has not looked at */
 
-enum { PATIENT = 1, REPEATS = 2, INCAPABLE = 4, ADOPT = 8 };
-enum { PUSH_INET, PUSH_INET6, CLOSE, READ, SEND, LIMIT, TROUBLE, MORE = 8, LONG = 16 }; /* 7: SEND */
+enum { PATIENT = 1, REPEATS = 2, INCAPABLE = 4, ADOPT = 8, EARLY = 16 };
+enum {
+	PUSH_INET,
+	PUSH_INET6,
+	CLOSE,
+	READ,
+	SEND,
+	LIMIT,
+	TROUBLE,
+	MORE = 8,
+	LONG = 16,
+	LATE = 32
+}; /* 7: SEND */
 
 static int client[CLIENTS];
 static unsigned unsettled, flags;
@@ -166,6 +177,20 @@ static void ask(int fd, bool long_one, const uint8_t *request, size_t len)
 	send(fd, buf, len * 300, MSG_DONTWAIT | MSG_NOSIGNAL);
 }
 
+/* A request that comes while the engine is about to receive packets. */
+static struct late {
+	unsigned who;
+	bool long_one;
+	const uint8_t *request;
+	size_t len;
+} late;
+
+static void ask_late(void *context)
+{
+	(void)context;
+	ask(client[late.who], late.long_one, late.request, late.len);
+}
+
 static bool step(struct engine *e, struct fake *f, uint8_t op, const uint8_t *request, size_t len)
 {
 	unsigned who = op >> 6;
@@ -189,6 +214,11 @@ static bool step(struct engine *e, struct fake *f, uint8_t op, const uint8_t *re
 		trouble(e, f, who, len);
 		break;
 	default:
+		if (op & LATE) {
+			late = (struct late){ who, op & LONG, request, len };
+			f->meanwhile = ask_late;
+			return true;
+		}
 		ask(client[who], op & LONG, request, len);
 		/* the next one comes before this is looked at */
 		if (op & MORE && ++unsettled < UNSETTLED_MAX)
@@ -213,6 +243,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	f->lossless = flags & PATIENT;
 	f->repeats = flags & REPEATS;
 	options.adopt = flags & ADOPT;
+	options.early = flags & EARLY;
 	require(engine_open(&e, fake_source(f), &options, NULL) == 0);
 	engine_set_queue_max(e, AF_INET, 20);
 	engine_set_queue_max(e, AF_INET6, 20);

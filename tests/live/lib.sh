@@ -103,10 +103,10 @@ queue_column() {
 	awk -v n="${2:-0}" -v column="$1" '$1 == n { print $column }' $queue_table 2>/dev/null
 }
 
-# Whether a program owns queue N (0) and has set a copy mode.
+# Whether a program owns queue N (0) and has set a copy mode. ipq run takes the queue earlier, with a range of 65530.
 queue_is_ready() {
 	if [ -n "$(cat $queue_table 2>/dev/null)" ]; then
-		[ "$(queue_column 4 "$1")" -gt 0 ] 2>/dev/null
+		[ "$(queue_column 4 "$1")" -gt 0 ] 2>/dev/null && [ "$(queue_column 5 "$1")" != 65530 ]
 	else
 		# Only the owner is visible here: wait a moment until it is ready.
 		$FLOW owned "$1" && sleep 0.2

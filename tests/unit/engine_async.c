@@ -52,7 +52,7 @@ static void early_source_is_configured_when_a_client_is_added(void **state)
 	(void)state;
 	fd = add(&r, AF_INET, WIRE_LP64, 7);
 	assert_true(r.fake->configured == 1 && r.fake->config.mode == COPY_PACKET &&
-		    r.fake->config.range == 0);
+		    r.fake->config.range == 65530);
 	other = add(&r, AF_INET6, WIRE_LP64, 7);
 	ask_mode(fd, WIRE_LP64, 7, COPY_META, 0);
 	settle(&r);

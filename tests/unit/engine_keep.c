@@ -190,6 +190,40 @@ static void end_of_a_file_comes_after_the_packets_that_are_offered_again(void **
 	close_room(&r);
 }
 
+/* It was killed between its socket() and its mode. */
+static void client_without_a_mode_loses_no_packets_for_the_next_one(void **state)
+{
+	const struct engine_options options[] = { keep, { .keep = true, .early = true } };
+
+	(void)state;
+	for (unsigned i = 0; i < 2; i++) {
+		struct room r = open_room(false, &options[i]);
+		int fd = owner(&r, AF_INET, 7);
+		uint32_t id[3];
+
+		id[0] = fake_push_plain(r.fake, AF_INET, 100);
+		settle(&r);
+		close(fd);
+		settle(&r);
+		close(add(&r, AF_INET, WIRE_LP64, 0)); /* its port is not known yet */
+		id[1] = fake_push_plain(r.fake, AF_INET, 100);
+		settle(&r);
+		fd = add(&r, AF_INET, WIRE_LP64, 9);
+		ask_verdict(fd, 9, NF_ACCEPT, 4711, NULL, 0); /* makes it the peer */
+		settle(&r);
+		close(fd);
+		id[2] = fake_push_plain(r.fake, AF_INET, 100);
+		settle(&r);
+		assert_true(r.fake->config.mode == COPY_PACKET && r.fake->config.range == 0);
+		assert_null(fake_verdict(r.fake));
+		fd = owner(&r, AF_INET, 8);
+		expect_offered(fd, id, 0, 3);
+		accept_all(&r, fd, 8, id, 0, 3);
+		close(fd);
+		close_room(&r);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -199,6 +233,7 @@ int main(void)
 		cmocka_unit_test(packets_for_a_closed_socket_stay),
 		cmocka_unit_test(second_family_is_awaited_for_a_moment),
 		cmocka_unit_test(end_of_a_file_comes_after_the_packets_that_are_offered_again),
+		cmocka_unit_test(client_without_a_mode_loses_no_packets_for_the_next_one),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
