@@ -106,7 +106,7 @@ struct classic {
 	uint8_t mode;
 	uint32_t range;
 	bool configured; /* a mode was set */
-	bool busy;	 /* another program owned the queue when the last one was */
+	bool busy;	 /* another program owned the queue when the last mode was set */
 	char explanation[sizeof(struct ipq_error)];
 	atomic_uint_fast64_t packets, verdicts, refused, wrong_family;
 

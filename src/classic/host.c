@@ -350,7 +350,7 @@ struct calling_thread {
 	int cancel, saved_errno;
 };
 
-/* A thread that is cancelled, or a signal handler that calls again, must not meet its own lock. */
+/* A thread that is cancelled, or a signal handler that calls again, must not wait for its own lock. */
 static void enter(struct calling_thread *t)
 {
 	sigset_t all;

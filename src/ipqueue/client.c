@@ -345,7 +345,7 @@ static int set_verdict(struct engine *e, struct family *f, const struct client *
 		return ENOENT;
 	undecided_remove(f, v.id);
 	replacement(f, r, &v);
-	if (v.code == NF_STOLEN) /* the kernel refuses it today */
+	if (v.code == NF_STOLEN) /* nfnetlink_queue refuses it */
 		v.code = NF_DROP;
 	if (v.code == NF_QUEUE) /* without a number, it brought the packet back to the program */
 		v.code = NF_QUEUE_NR((uint32_t)e->source->queue_number);

@@ -49,7 +49,7 @@ struct nflog {
 	uint32_t batch;
 	bool absent; /* this kernel has no NETLINK_NETFILTER: the socket is a placeholder */
 
-	pthread_mutex_t lock; /* of all that follows */
+	pthread_mutex_t lock; /* of the members below */
 	bool bound, meta_only;
 	bool woken;	/* recv() still has to return a wake */
 	bool announced; /* a NOOP for the rest of a datagram is on its way */

@@ -50,7 +50,7 @@ struct active_rules {
 struct active_rules_source {
 	char *const *text; /* arguments */
 	unsigned count;
-	const char *file; /* or NULL; its rules come first */
+	const char *file; /* NULL: none. Its rules come before those of text. */
 	bool again;	  /* the file was read before: it must be a regular file, and complete */
 };
 

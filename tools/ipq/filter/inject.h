@@ -25,7 +25,7 @@ struct injector {
 	struct inject_slot {
 		uint64_t hash;
 		int64_t until; /* ns, CLOCK_MONOTONIC */
-		int turns;     /* times that it will still arrive */
+		int turns;     /* how often the packet will still arrive */
 	} slot[INJECT_SLOTS];
 };
 

@@ -256,7 +256,7 @@ static int fail_at(const struct cursor *c, const char *at, const char *message)
 	return cursor_fail(c, at, "%s", message);
 }
 
-/* Words that can never match, at the places where words are keywords. */
+/* Refuses words of refused[] where pcap would take them as keywords: first, or after other keywords. */
 static int check_words(const struct cursor *c, size_t len)
 {
 	size_t at = 0;

@@ -92,7 +92,7 @@ static bool fits_flow(const struct ruleset *set, const struct rule *flow)
 		if (a == NULL || !expression_may_share_flow(r->expression, flow->expression))
 			continue;
 		snprintf(why, sizeof(why),
-			 "\"%s\" needs every packet, but later packets of a decided flow meet no rule: give "
+			 "\"%s\" needs every packet, but later packets of a decided flow reach no rule: give "
 			 "\"%s\" a condition that excludes these packets, or remove \"flow\"",
 			 action_name(a->type), r->text);
 		return refuse(flow, why);

@@ -44,7 +44,7 @@ bool ruleset_may_match(const struct ruleset *set, const struct rule *rule, const
 
 /* The rule's action of this type, or NULL. */
 const struct action *rule_action(const struct rule *rule, enum action_type type);
-/* Does a rule of the set have it? The first one, or NULL. */
+/* The first rule of the set that has such an action; NULL: none. */
 const struct rule *ruleset_find(const struct ruleset *set, enum action_type type);
 
 /* Does an action of the set need one of these? needs: bits of enum action_needs. */

@@ -123,7 +123,7 @@ static int decide_now(struct worker *w, struct ipq_packet *packet)
 	return err == -ENOENT ? 0 : err;
 }
 
-/* Decides a held packet. It is held until it has been decided. */
+/* Decides a held packet, which stays held if that fails. */
 static int decide_held(struct worker *w, unsigned i)
 {
 	struct filter_worker *d = w->context;

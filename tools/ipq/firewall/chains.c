@@ -215,7 +215,7 @@ int chains_parse_save(struct chains *c, enum firewall_kind kind, const char *tex
 
 /* ---- nftables ------------------------------------------------------------------------------------ */
 
-/* Statements at the begin of a line that queue or log. */
+/* Statements at the beginning of a line that queue or log. */
 static unsigned count_targets(const char *text)
 {
 	unsigned n = 0;

@@ -7,7 +7,7 @@
 
 enum reach_end { REACH_GOES_ON, REACH_DECIDES, REACH_RETURNS, REACH_JUMPS };
 
-/* A rule of the table: in `chain`, for packets that meet `match` (words, "" for all). */
+/* A rule of the table: in `chain`, for packets that match `match` (words, "" for all). */
 struct reach_rule {
 	char chain[64], match[256], target[64]; /* target: the chain, with REACH_JUMPS */
 	enum reach_end end;

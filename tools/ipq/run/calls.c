@@ -45,7 +45,7 @@
 
 #define SOL_NETLINK_ 270
 #define SOCK_TYPE_MASK_ 0xf /* the rest of the type are flags */
-/* Threads that wait for a message with its address; more of them get the socket's own address. */
+/* At most this many threads wait here. Further ones wait in the kernel, which returns the socket's own address. */
 #define WAITING_MAX 256
 
 /* Linux 6.6: the waking thread gives its processor to the woken one. Not in older headers. */

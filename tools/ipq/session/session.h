@@ -32,7 +32,7 @@ struct worker {
 	bool clock_runs;   /* now was set by a packet of the capture file */
 	int error;	   /* why it ended: 0 or -errno */
 	unsigned count;	   /* packets of packet[] that the handler has not finished */
-	unsigned next;	   /* the one of them at which it failed; 0 */
+	unsigned next;	   /* of packet[]: the handler failed at this one, or has not begun: 0 */
 	unsigned failures; /* in a row */
 	int64_t reported;  /* when a failure was reported, ns */
 	pthread_t thread;
@@ -101,7 +101,7 @@ struct session {
 	int wake_fd;				   /* eventfd: a worker has ended, or session_stop() */
 	_Atomic bool stopping;			   /* the session is to end */
 	_Atomic bool leaving; /* no packet is queued any more: workers empty their queues */
-	_Atomic bool fed;     /* or the rules could not be removed: packets come for ever */
+	_Atomic bool fed;     /* the rules could not be removed: packets are still queued */
 	bool interrupted;     /* by a signal */
 	_Atomic unsigned ended;
 	int error;
