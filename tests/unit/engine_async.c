@@ -20,7 +20,7 @@ static void happen(void *context)
 	const struct event *event = context;
 
 	if (event->asks)
-		ask_mode(event->fd, WIRE_LP64, 7, event->mode, event->range);
+		ask_mode(event->fd, WIRE_LP64, 7, (uint8_t)event->mode, event->range);
 	if (event->ends) {
 		ask_verdict(event->fd, 7, NF_ACCEPT, 4711, NULL, 0); /* will be refused */
 		close(event->fd);
