@@ -88,10 +88,11 @@ static void list_inherited(struct supervisor *s)
 	DIR *dir = opendir("/proc/self/fd");
 	struct dirent *entry;
 
+	/* The library has marked the sockets of ipq keep, which are not for the program, as close-on-exec. */
 	while (dir != NULL && (entry = readdir(dir)) != NULL && s->inherited_count < MAX_INHERITED) {
-		int fd = atoi(entry->d_name);
+		int fd = atoi(entry->d_name), flags = fcntl(fd, F_GETFD);
 
-		if (entry->d_name[0] != '.' && fd > STDERR_FILENO && fd != dirfd(dir) && fd != s->link)
+		if (fd > STDERR_FILENO && fd != s->link && flags >= 0 && (flags & FD_CLOEXEC) == 0)
 			s->inherited[s->inherited_count++] = fd;
 	}
 	if (dir != NULL)
