@@ -7,7 +7,7 @@ arrival after each death is the time without decisions.
 
 IPQ_KILLS: how many deaths (12). IPQ_INTERVAL: mean time between two (0.2 s). IPQ_DEATHS: of which kinds, such as
 killed,replaced (all of WAYS). IPQ_RATE: datagrams a second (5000). IPQ_CONNECTIONS: TCP connections (3). IPQ_API:
-modern or classic. IPQ_SEED: of the random moments. IPQ_P99: fail if the 99th percentile of the time without decisions
+modern, classic, or run: classic under ipq run (with IPQ_DEATHS=killed,replaced). IPQ_SEED: of the random moments. IPQ_P99: fail if the 99th percentile of the time without decisions
 is longer, in ms (no limit). The whole scenario, three minutes on two processors that do nothing else:
 
     IPQ_KILLS=300 IPQ_RATE=100000 IPQ_CONNECTIONS=50 IPQ_INTERVAL=0.5 IPQ_P99=50 IPQ_TEST_TIMEOUT=400 \\
@@ -197,7 +197,10 @@ def main():
     seconds = sum(EACH + PAUSE.get(way, 0) for way in plan) + 1
     length = min(65536, max(16384, RATE))
     group = MemoryGroup()
-    keeper = keep.Keep([keep.PROGRAM, API, '0' if group.path else '12'], '--length', str(length), '--watchdog', f'{WATCHDOG}ms', '--patience', '60s',
+    program = [keep.PROGRAM, API, '0' if group.path else '12']
+    if API == 'run':
+        program = [keep.IPQ, 'run', '--', keep.PROGRAM, 'classic']
+    keeper = keep.Keep(program, '--length', str(length), '--watchdog', f'{WATCHDOG}ms', '--patience', '60s',
                        '--restart-limit', '0')
     keep.until(keep.arrives)
     connections = Connections(CONNECTIONS)
