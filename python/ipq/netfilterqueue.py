@@ -67,7 +67,7 @@ class Packet:
             raise RuntimeError('Payload data is no longer available. You must call retain() within the callback '
                                'in order to use it after the callback returns')
         if len(self._packet) == 0:
-            raise RuntimeError('The packet has no payload, because the mode of the queue is not COPY_PACKET')
+            raise RuntimeError('Packet has no payload: the mode of the queue is not COPY_PACKET')
         return self._packet.payload
 
     def _verdict(self, give, payload):
@@ -221,8 +221,10 @@ class NetfilterQueue:
 
     def _handle(self):
         """Calls the callback for the packets received. After an exception the others stay for the next call."""
-        callback = self._callback
+        callback, queue = self._callback, self._queue
         for raw in self._pending:
+            if self._queue is not queue:
+                break
             packet = Packet(raw)
             try:
                 callback(packet)

@@ -90,8 +90,9 @@ class Interface(unittest.TestCase):
             self.queue.unbind()
 
         self.bind(callback)
-        self.receiver.send(b'one')
+        self.receiver.send(b'one', b'two')
         self.queue.run()
+        self.assertEqual(self.packets, [b'one'])
         self.assertEqual(self.receiver.received(), [b'one'])
 
     def test_run_socket_ends_after_the_timeout(self):
