@@ -224,6 +224,22 @@ static void client_without_a_mode_loses_no_packets_for_the_next_one(void **state
 	}
 }
 
+/* Its port is not known yet, so it is not the peer. */
+static void end_of_a_client_that_asked_nothing_lets_no_packets_wait(void **state)
+{
+	struct room r = open_room(false, &(struct engine_options){ .keep = true, .early = true });
+	uint32_t id;
+
+	(void)state;
+	close(add(&r, AF_INET, WIRE_LP64, 0));
+	settle(&r);
+	assert_int_equal(r.fake->config.mode, COPY_NONE);
+	id = fake_push_plain(r.fake, AF_INET, 100);
+	settle(&r);
+	expect_verdict(&r, id, NF_DROP);
+	close_room(&r);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -234,6 +250,7 @@ int main(void)
 		cmocka_unit_test(second_family_is_awaited_for_a_moment),
 		cmocka_unit_test(end_of_a_file_comes_after_the_packets_that_are_offered_again),
 		cmocka_unit_test(client_without_a_mode_loses_no_packets_for_the_next_one),
+		cmocka_unit_test(end_of_a_client_that_asked_nothing_lets_no_packets_wait),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
