@@ -532,6 +532,11 @@ int firewall_lock(const char *who, struct ipq_error *e)
 		noted |= now_ms() - began > 1000;
 		nanosleep(&pause, NULL);
 	}
+	if (fd == -EPERM)
+		return ipq_fail(e, EPERM,
+				"this needs CAP_NET_ADMIN over this network namespace: run as root, or in a "
+				"namespace of "
+				"your own: unshare -Urn");
 	return fd >= 0 ? fd
 		       : ipq_fail(e, -fd, "no lock for changing rules (queue %d): %s", LOCK_NUMBER,
 				  strerror(-fd));

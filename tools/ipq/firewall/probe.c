@@ -107,7 +107,7 @@ static int configure(int fd, bool log, uint16_t number, uint8_t command)
 }
 
 /*
- * Without the capability every request fails with EPERM. An obsolete command, which current kernels accept and
+ * Without the capability over this network namespace every request fails with EPERM. An obsolete command, which current kernels accept and
  * ignore, shows whether we have it.
  */
 static int allowed(int fd)
@@ -156,7 +156,7 @@ static int probe_group(uint16_t number)
 
 	if (fd < 0)
 		return fd;
-	err = have_net_admin() ? configure(fd, true, number, NFULNL_CFG_CMD_UNBIND) : -EACCES;
+	err = allowed(fd) != -EPERM ? configure(fd, true, number, NFULNL_CFG_CMD_UNBIND) : -EACCES;
 	close(fd);
 	return err == -EPERM ? 1 : err == -ENODEV ? 0 : err < 0 ? err : -EBADMSG;
 }
@@ -181,8 +181,10 @@ int probe_bind(bool log, uint16_t number)
 	err = configure(fd, log, number, log ? NFULNL_CFG_CMD_BIND : NFQNL_CFG_CMD_BIND);
 	if (err == 0)
 		return fd;
+	if (err == -EPERM && allowed(fd) != -EPERM)
+		err = -EBUSY;
 	close(fd);
-	return err == -EPERM && have_net_admin() ? -EBUSY : err;
+	return err;
 }
 
 enum probe_kernel probe_kernel(void)
