@@ -47,6 +47,10 @@ check 'a packet that is delayed into the next section keeps clock and interface'
 	"$(sed 's/.*"time":\([0-9.]*\),.*"indev":"\([a-z]*\)".*/\1 \2/' "$work/json" | tr '\n' ' ')" = \
 	'10.400000000 one 11.000000000 two 11.000000000 one 11.600000000 two '
 
+"$ipq" filter --quiet --source "pcap:$work/two.pcapng,$work/out.pcapng" 'delay 10s, repeat 3' 'delay 5s mark 3' >"$work/log" 2>&1
+"$ipq" watch --source "pcap:$work/out.pcapng" >"$work/lines" 2>"$work/log"
+check 'packets that are delayed beyond the end, and then repeated, are not lost' test "$(wc -l <"$work/lines")" -eq 4
+
 for count in 1 3 4 5; do
 	"$ipq" watch -c $count --source "pcap:$work/two.pcapng" >"$work/lines" 2>"$work/log"
 	n=$((count < 4 ? count : 4))

@@ -191,8 +191,10 @@ static void *work(void *arg)
 	} else if (w->error == 0 && !s->virtual_time && !s->fed) {
 		drain(w);
 	}
-	if (s->handler->finish != NULL)
-		s->handler->finish(w);
+	do
+		if (s->handler->finish != NULL)
+			s->handler->finish(w);
+	while (s->virtual_time && w->error == 0 && take_turn(w, 0) > 0); /* packets that finish() repeats */
 	ipq_queue_flush(w->queue);
 	atomic_fetch_add(&s->ended, 1);
 	eventfd_write(s->wake_fd, 1);

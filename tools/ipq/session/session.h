@@ -51,7 +51,7 @@ struct session_handler {
 	int (*timeout)(struct worker *w);
 	/* Called after each wait. 0 or -errno, as batch. */
 	int (*wake)(struct worker *w);
-	/* Last call: decides whatever is still held. */
+	/* At the end: decides whatever is still held. Called again if packets of a capture file come after that. */
 	void (*finish)(struct worker *w);
 	/* Main thread: packets are decided from now on. */
 	void (*started)(struct session *s);
