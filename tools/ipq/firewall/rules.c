@@ -616,24 +616,6 @@ int rules_check(struct rules *r, struct ipq_error *e)
 
 /* ---- the end ------------------------------------------------------------------------------------- */
 
-int rules_stop(struct rules *r)
-{
-	int err;
-
-	if (r == NULL || r->families == 0)
-		return 0;
-	r->stopping = true;
-	err = begin_change(r, &r->why);
-	/* A tool may be too slow on a busy machine. */
-	for (int tries = 0; err == -EIO && tries < 3; tries++)
-		err = begin_change(r, &r->why);
-	for (unsigned k = 0; k < r->families && err >= 0; k++)
-		if (rules_own_chain(r, r->kind[k]) != NULL)
-			err = apply(r, r->kind[k], script_chain, CLOSE_WAIT_MS, &r->why);
-	r->failed = err < 0 ? err : 0;
-	return r->failed;
-}
-
 /* Removes what is there of each family. Another program may have changed it since it was read. */
 static int remove_all(struct rules *r, struct ipq_error *e)
 {
@@ -653,6 +635,28 @@ static int remove_all(struct rules *r, struct ipq_error *e)
 			break;
 	}
 	return failed;
+}
+
+int rules_stop(struct rules *r)
+{
+	int err;
+
+	if (r == NULL || r->families == 0)
+		return 0;
+	r->stopping = true;
+	err = begin_change(r, &r->why);
+	/* A tool may be too slow on a busy machine. */
+	for (int tries = 0; err == -EIO && tries < 3; tries++)
+		err = begin_change(r, &r->why);
+	if (err >= 0 && r->options.kind == RULES_LOG) { /* what was logged needs no rule any more */
+		err = remove_all(r, &r->why);
+		r->families = err < 0 ? r->families : 0;
+	}
+	for (unsigned k = 0; k < r->families && err >= 0; k++)
+		if (rules_own_chain(r, r->kind[k]) != NULL)
+			err = apply(r, r->kind[k], script_chain, CLOSE_WAIT_MS, &r->why);
+	r->failed = err < 0 ? err : 0;
+	return r->failed;
 }
 
 /* Names the rules that are there in spite of an error. 0: none are. */
