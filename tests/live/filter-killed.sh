@@ -64,5 +64,15 @@ for way in $(ways_to_queue); do
 	stop INT
 	expect_text "$way: no rule is left then" "" rules_of_ours
 	expect_text "$way: clean has nothing to do" "" $IPQ clean
+
+	# Nor is one of several.
+	start $filter --on INPUT --queues 61000-61003 'drop udp dst port 7001'
+	wait_for_rule INPUT
+	stop KILL
+	start $filter --on OUTPUT 'count udp dst port 7003'
+	wait_for_line ' in force'
+	expect "$way: a filter on another hook takes none of the queues of a killed one" closed
+	stop INT
+	expect "$way: clean removes the rules for several queues" $IPQ clean
 done
 finish

@@ -56,7 +56,7 @@ static const char table[] = "*mangle\n:INPUT ACCEPT [0:0]\n:OUTPUT ACCEPT [0:0]\
 			    "[1:2] -A ipq-5 -m mark --mark 0x50/0xf0 -g ipq-5-left\n"
 			    "[3:400] -A ipq-5 -m connmark --mark 0x50/0xf0 -j RETURN\n"
 			    "[1:2] -A ipq-5 -j NFQUEUE --queue-num 5\n"
-			    "[1:2] -A ipq-6 -j NFQUEUE --queue-num 6 --queue-bypass\n"
+			    "[1:2] -A ipq-6 -j NFQUEUE --queue-balance 6:9 --queue-bypass\n"
 			    "[1:2] -A others -j MARK --set-xmark 0x1/0x1\n"
 			    "[1:2] -A ipq-log-7 -j NFLOG --nflog-group 7\nCOMMIT\n";
 
@@ -70,7 +70,7 @@ static void chains_are_read(void **state)
 	c = find("ipq-5");
 	assert_non_null(c);
 	assert_true(c->exists && !c->log && !c->bypass && c->flows);
-	assert_int_equal(c->number, 5);
+	assert_true(c->number == 5 && c->last == 5);
 	assert_int_equal(c->helpers, 7);
 	assert_int_equal(c->rules, 5);
 	assert_int_equal(c->targets, 1);
@@ -84,6 +84,7 @@ static void chains_are_read(void **state)
 	assert_true(chain_blocks(c));
 	c = find("ipq-6");
 	assert_true(c != NULL && c->bypass && c->hooks == INPUT && c->at[1] == 3 && !chain_blocks(c));
+	assert_true(c->number == 6 && c->last == 9);
 	c = find("ipq-log-7");
 	assert_true(c != NULL && c->log && c->number == 7 && c->hooks == OUTPUT && !chain_blocks(c));
 	/* The third rule of OUTPUT jumps to a chain that changes marks; the first only saves them. */

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include <ctype.h>
 #include <errno.h>
+#include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -55,7 +56,7 @@ static bool parse_name(const char *name, char separator, struct ipq_chain *c, in
 	*helper = parse_helper(end);
 	if (*helper < NO_HELPER || number > UINT16_MAX)
 		return false;
-	c->number = (uint16_t)number;
+	c->number = c->last = (uint16_t)number;
 	snprintf(c->name, sizeof(c->name), "ipq%c%s%s%lu", separator, c->log ? "log" : "",
 		 c->log ? (separator == '-' ? "-" : "_") : "", number);
 	return true;
@@ -98,11 +99,15 @@ struct counted {
 static void read_own_rule(struct ipq_chain *c, const char *rule, const struct counted *counted)
 {
 	const char *mark = strstr(rule, "-m mark --mark "), *end = rule + strlen(rule);
+	const char *balance = strstr(rule, " --queue-balance ");
+	uint16_t first, last;
 	struct mark m;
 
 	c->rules++;
 	c->targets += strstr(rule, " -j NFQUEUE ") != NULL || strstr(rule, " -j NFLOG ") != NULL;
 	c->bypass |= strstr(rule, " --queue-bypass") != NULL;
+	if (balance != NULL && sscanf(balance, " --queue-balance %" SCNu16 ":%" SCNu16, &first, &last) == 2)
+		c->last = last;
 	if (mark == NULL && strstr(rule, "-m connmark --mark ") != NULL && end - rule > 6 &&
 	    strcmp(end - 6, "RETURN") == 0) {
 		c->packets += counted->packets;
@@ -215,16 +220,19 @@ int chains_parse_save(struct chains *c, enum firewall_kind kind, const char *tex
 
 /* ---- nftables ------------------------------------------------------------------------------------ */
 
-/* Statements at the beginning of a line that queue or log. */
-static unsigned count_targets(const char *text)
+/* Statements at the beginning of a line that queue or log: "queue flags bypass to 5-8". */
+static void read_targets(struct ipq_chain *c, const char *text)
 {
-	unsigned n = 0;
-
 	for (; *text != '\0'; text += strcspn(text, "\n"), text += *text == '\n') {
+		uint16_t last;
+
 		text += strspn(text, " \t");
-		n += strncmp(text, "queue ", 6) == 0 || strncmp(text, "log ", 4) == 0;
+		if (strncmp(text, "queue ", 6) != 0 && strncmp(text, "log ", 4) != 0)
+			continue;
+		c->targets++;
+		if (sscanf(text + strcspn(text, "0123456789\n"), "%*u-%" SCNu16, &last) == 1)
+			c->last = last;
 	}
-	return n;
 }
 
 /* The hooks and the bypass of a table of ours. */
@@ -242,7 +250,8 @@ static void read_table(struct ipq_chain *c)
 			c->hooks |= 1U << h;
 	}
 	c->bypass = text != NULL && strstr(text, "bypass") != NULL;
-	c->targets = text != NULL ? count_targets(text) : 0;
+	if (text != NULL)
+		read_targets(c, text);
 	for (const char *at = text; at != NULL && (at = strstr(at, "counter packets ")) != NULL; at++) {
 		struct counted counted;
 		char verdict[16];

@@ -35,6 +35,7 @@ struct ipq_chain {
 	enum firewall_kind kind;
 	bool log; /* sends copies to NFLOG group `number`; else packets to queue `number` */
 	uint16_t number;
+	uint16_t last; /* with several queues: the last of them */
 	char name[32]; /* of the chain, or of the nftables table */
 	bool exists;
 	unsigned helpers; /* bit i: its chain NAME-chain_helpers[i] exists */

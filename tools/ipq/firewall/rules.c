@@ -134,7 +134,7 @@ int rules_number_free(const struct rules *r, uint16_t number, struct ipq_error *
 	for (size_t i = 0; i < r->chains.count; i++) {
 		const struct ipq_chain *c = &r->chains.chain[i];
 
-		if (c->log != log || c->number != number)
+		if (c->log != log || number < c->number || number > c->last)
 			continue;
 		rules_takes_over(r, c, &all);
 		if (!all)
