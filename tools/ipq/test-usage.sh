@@ -69,6 +69,7 @@ for queues in 65536 0-65536 3-2 5- -5 5x 5-6x x ''; do
 	refused 'a queue number or a range is needed' filter --queue "$queues" drop
 done
 refused '64 queues at most' filter --queues 0-64 drop
+refused 'queue 65535 is the lock' filter --on INPUT --queues 65534-65535 drop
 refused '--via is nftables' filter --via iptable --on INPUT drop
 refused 'an NFLOG group from 0 to 65535' watch -g 65536
 refused 'a number, 1 or more' watch -c 0
