@@ -420,6 +420,8 @@ static void mark_is_one_that_nobody_uses(void **state)
 		assert_int_equal(rules_choose_mark(&r, &e), 0);
 		assert_true(r.mark.mark == 0xc0 && r.mark.mask == 0xf0);
 	}
+	taken[2].mark = (struct mark){ 0x300, 0xf00 }; /* other bits */
+	assert_int_equal(rules_choose_mark(&r, &e), 0);
 	taken[2].mark = (struct mark){ 0xf0, 0xff }; /* that of a process with more bits */
 	assert_int_equal(rules_choose_mark(&r, &e), -EBUSY);
 }

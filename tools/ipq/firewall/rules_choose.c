@@ -133,7 +133,7 @@ int rules_choose_kinds(struct rules *r, struct ipq_error *e)
 
 static bool marks_collide(struct mark a, struct mark b)
 {
-	return b.mask != 0 && ((a.mark ^ b.mark) & a.mask & b.mask) == 0;
+	return (a.mask & b.mask) != 0 && ((a.mark ^ b.mark) & a.mask & b.mask) == 0;
 }
 
 /*
