@@ -31,7 +31,8 @@ wait_for_rule OUTPUT
 expect "clean in another process namespace succeeds" unshare -pf --mount-proc $IPQ clean
 expect "clean in another process namespace leaves rules of a live process" closed
 expect "clean in a user namespace without rights here fails" sh -c "! unshare -Ur $IPQ clean 2>$work/error"
-expect "clean in a user namespace names the right that is missing" grep -q 'needs CAP_NET_ADMIN over this network namespace' $work/error
+expect "clean in a user namespace names the right that is missing" grep -q \
+	'needs CAP_NET_ADMIN over this network namespace' $work/error
 expect "so does a start" sh -c "! unshare -Ur $IPQ filter --on INPUT 'drop udp dst port 7001' 2>$work/error"
 expect "it names the right that is missing" grep -q 'CAP_NET_ADMIN' $work/error
 expect "clean in a user namespace leaves them" closed

@@ -107,8 +107,8 @@ static int configure(int fd, bool log, uint16_t number, uint8_t command)
 }
 
 /*
- * Without the capability over this network namespace every request fails with EPERM. An obsolete command, which current kernels accept and
- * ignore, shows whether we have it.
+ * Without the capability over this network namespace every request fails with EPERM. An obsolete command, which
+ * current kernels accept and ignore, shows whether we have it.
  */
 static int allowed(int fd)
 {

@@ -125,8 +125,8 @@ int session_option(struct session *s, int option, const char *value);
 int session_check(struct session *s);
 
 /*
- * Up to session_run() SIGINT, SIGTERM and SIGQUIT end the process, also where it was started with these ignored, as by a
- * shell in the background: to open a FIFO may take for ever.
+ * Up to session_run() SIGINT, SIGTERM and SIGQUIT end the process, also where it was started with these ignored, as
+ * by a shell in the background: to open a FIFO may take for ever.
  */
 void session_end_by_signals(void);
 /* Runs to the end; context[i] becomes that of worker i. Returns the exit status: 0, or 1 after a message. */
