@@ -25,7 +25,7 @@ struct pcap_summary {
 	uint64_t replaced;  /* of the accepted: with new payload */
 	uint64_t dropped;
 	uint64_t repeated;		 /* NF_REPEAT and NF_QUEUE: delivered again under a new id */
-	uint64_t unread;		 /* of the passed: frames of unsupported link types */
+	uint64_t unread;		 /* of those in `passed`: frames of unsupported link types */
 	uint64_t passed;		 /* frames without an IP packet, written to OUT without a verdict */
 	uint64_t waiting;		 /* for a verdict; dropped when the source is closed */
 	uint64_t refused;		 /* verdicts for unknown ids, and invalid ones */

@@ -197,7 +197,7 @@ static int read_record(struct pcap_source *p)
 	return 1;
 }
 
-/* Adds the frames that were not read to the message of the end. */
+/* Adds to the message about the end of the file how many frames were not read. */
 static void describe_unread(struct pcap_source *p)
 {
 	char *text = p->end_text.text;

@@ -14,7 +14,7 @@
 struct undecided {
 	struct undecided *next, *prev; /* in the order of arrival */
 	struct undecided *chain;       /* of the same bucket */
-	bool offered;		       /* to some owner */
+	bool offered;		       /* it was sent to an owner */
 	struct ipq_packet packet;
 	unsigned char payload[];
 };

@@ -15,8 +15,8 @@ int interrupt_fd(void);
 /* Has a signal come? Until it is taken, every wait ends at once. */
 bool interrupt_pending(void);
 /*
- * The caller acts upon the signal. Only another one is pending from now on; but one that comes within 200 ms is the
- * same, because timeout(1) sends two.
+ * The caller acts upon the signal, which is pending no longer. A second one within the next 200 ms is ignored, because
+ * timeout(1) sends each signal twice.
  */
 void interrupt_take(void);
 

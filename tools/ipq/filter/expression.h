@@ -45,7 +45,7 @@ bool expression_may_share_flow(const struct expression *a, const struct expressi
 /* The parts of a packet that the packet filters in a set of expressions read. */
 struct expression_reach {
 	bool transport;	 /* a packet with extension headers must be looked at by expression_match() */
-	bool ipv4_only;	 /* so must an IPv6 packet */
+	bool ipv4_only;	 /* an IPv6 packet must be looked at by expression_match() */
 	bool everywhere; /* they read at computed offsets */
 	bool unbounded;	 /* no length is enough for the programs to be exact */
 	uint32_t bytes;	 /* bytes of a packet that are read, assuming the longest IPv4 header */

@@ -13,7 +13,7 @@
 #define LOOP_LIMIT 1000	     /* times that a packet may come back */
 #define LOOP_PAUSE 100000000 /* ns: after such a pause it is another packet with the same bytes */
 
-/* Belongs to one thread. Begins with zeros. */
+/* Used by one thread. All zeros at first. */
 struct loops {
 	struct loop_slot {
 		uint64_t hash;

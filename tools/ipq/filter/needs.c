@@ -220,7 +220,7 @@ int active_rules_find_needs(struct active_rules *p)
 
 /* ---- rules of version 0.1 --------------------------------------------------------------------------- */
 
-/* Did this action end the processing of a packet up to version 0.1, and does not now? */
+/* Was no further rule applied after this action up to version 0.1? */
 static bool ended_before(const struct rule *r)
 {
 	enum action_type type = r->action[0].type;

@@ -18,7 +18,7 @@ struct rules {
 	enum firewall_kind candidate[3]; /* to be tried by rules_install, the IPv4 ones of iptables */
 	unsigned candidates;
 	enum firewall_kind kind[FAMILIES]; /* in use */
-	unsigned families;		   /* so many of these */
+	unsigned families;		   /* the length of the list above */
 	struct chains chains;		   /* all ipq chains, as they were read last */
 	struct mark mark;
 	uint16_t first, last;

@@ -19,8 +19,8 @@ struct program {
 	bool took;     /* it has taken a queue */
 	int asked_end; /* the signal that asked it to end; 0 */
 	int64_t started;
-	int64_t kill_at;   /* when SIGKILL follows SIGTERM; 0: never */
-	int64_t closed_at; /* when the connection was closed, by the end of the process or before it; 0 */
+	int64_t kill_at; /* when SIGKILL follows SIGTERM; 0: never */
+	int64_t closed_at; /* when the connection was closed, by the end of the process or before it; 0: it is open */
 };
 
 struct program_start {

@@ -52,11 +52,11 @@ struct line {
 	struct ipq_packet packet;
 };
 
-/* An item of the record writer, followed by the packet's bytes. */
+/* An item of the record writer, followed by the comment and the packet's bytes. */
 struct record {
 	struct pcapng_record record;
 	struct ipq_packet packet;
-	size_t comment_len; /* with its terminator; it follows, and then the bytes */
+	size_t comment_len; /* with its terminator */
 };
 
 /* ---- text ---------------------------------------------------------------------------------------- */

@@ -14,7 +14,7 @@
 #include "util/clock.h"
 
 #define QUEUES 65536
-#define RULE_SPAN 1024 /* so many of the numbers that a rule names get a row */
+#define RULE_SPAN 1024 /* of the numbers that a rule names, at most this many get a row */
 
 /* A snapshot that is being taken: place[number] is the index of the row + 1. */
 struct taking {
