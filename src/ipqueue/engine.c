@@ -253,16 +253,17 @@ static void serve_polled(struct engine *e)
 
 static void serve_events(struct engine *e, const struct epoll_event *event, int n, struct seen *seen)
 {
-	bool packets = e->polling;
+	bool packets = e->polling, again = e->reported;
 	uint64_t count;
 	unsigned round;
 	int i;
 
+	e->reported = false;
 	for (i = 0; i < n; i++) {
 		struct client *c = event[i].data.ptr;
 
 		if (c == NULL) {
-			packets = true;
+			packets = e->reported = true;
 		} else if ((void *)c == (void *)&e->always_ready) {
 			serve_polled(e);
 		} else if ((void *)c == (void *)&e->wake) {
@@ -282,7 +283,8 @@ static void serve_events(struct engine *e, const struct epoll_event *event, int 
 		engine_deliver(e);
 	packets |= undecided_can_offer(e);
 	for (round = 0; packets && round < ROUNDS; round++)
-		if (!receive(e, !e->polling && round == 0))
+		/* One that epoll_wait() returned the last time is looked at again, perhaps after a request came. */
+		if (!receive(e, !e->polling && !again && round == 0))
 			break;
 	engine_flush(e);
 }

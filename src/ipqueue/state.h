@@ -112,6 +112,7 @@ struct engine {
 	bool receiving;				   /* that for packets is */
 	void (*receive_earlier)(struct engine *e); /* receives and delivers what the source has now */
 	int refused;				   /* the source's -errno for the last configuration, or 0 */
+	bool reported;				   /* epoll_wait() has just returned it */
 	bool watched;				   /* the source is in the epoll set */
 	bool polling;	/* the source and the owners are not in the epoll set: see engine_set_polling */
 	int failed;	/* -errno: the source does not work any more */

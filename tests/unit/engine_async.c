@@ -165,6 +165,26 @@ static void new_mode_applies_to_packets_that_came_after_it(void **state)
 	close_room(&r);
 }
 
+/* In epoll's list of ready descriptors the source still is before the client, as it was reported the last time. */
+static void new_mode_applies_to_a_packet_soon_after_another_one(void **state)
+{
+	struct room r = open_room(false, &early);
+	int fd = add(&r, AF_INET, WIRE_LP64, 7);
+	struct event change = { &r, fd, AF_INET, .asks = true, .mode = COPY_PACKET, .range = 24 };
+
+	(void)state;
+	ask_mode(fd, WIRE_LP64, 7, COPY_PACKET, 0);
+	settle(&r);
+	fake_push_plain(r.fake, AF_INET, 60);
+	settle(&r);
+	let(&change);
+	fake_push_plain(r.fake, AF_INET, 60);
+	settle(&r);
+	expect_lengths(fd, (size_t[]){ 60, 24 }, 2);
+	close(fd);
+	close_room(&r);
+}
+
 static void refusal_comes_before_packets_if_the_program_does_not_wait(void **state)
 {
 	struct room r = open_room(false, &early);
@@ -291,6 +311,7 @@ int main(void)
 		cmocka_unit_test(packet_before_the_first_mode_is_dropped),
 		cmocka_unit_test(packets_after_the_first_mode_are_delivered),
 		cmocka_unit_test(new_mode_applies_to_packets_that_came_after_it),
+		cmocka_unit_test(new_mode_applies_to_a_packet_soon_after_another_one),
 		cmocka_unit_test(refusal_comes_before_packets_if_the_program_does_not_wait),
 		cmocka_unit_test(packet_that_was_cut_to_the_old_range_comes_back_with_the_new_one),
 		cmocka_unit_test(packet_that_was_cut_is_delivered_if_the_program_waited),
