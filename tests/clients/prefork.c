@@ -29,7 +29,6 @@ static void work(struct ipq_handle *h)
 	static unsigned char buf[66000];
 	int packets = 0;
 
-	signal(SIGTERM, SIG_DFL);
 	while (packets < 100 && ipq_read(h, buf, sizeof(buf), 0) > 0)
 		if (ipq_message_type(buf) == IPQM_PACKET) {
 			if (ipq_set_verdict(h, ipq_get_packet(buf)->packet_id, NF_ACCEPT, 0, NULL) <= 0)
@@ -37,6 +36,22 @@ static void work(struct ipq_handle *h)
 			packets++;
 		}
 	_exit(packets < 100);
+}
+
+/* SIGTERM waits, so that it finds all children in the list. */
+static void start(struct ipq_handle *h, int i)
+{
+	sigset_t term, old;
+
+	sigemptyset(&term);
+	sigaddset(&term, SIGTERM);
+	sigprocmask(SIG_BLOCK, &term, &old);
+	child[i] = fork();
+	if (child[i] == 0)
+		signal(SIGTERM, SIG_DFL);
+	sigprocmask(SIG_SETMASK, &old, NULL);
+	if (child[i] == 0)
+		work(h);
 }
 
 int main(void)
@@ -51,15 +66,13 @@ int main(void)
 	}
 	signal(SIGTERM, on_term);
 	for (i = 0; i < CHILDREN; i++)
-		if ((child[i] = fork()) == 0)
-			work(h);
+		start(h, i);
 	while ((ended = wait(&status)) > 0 || errno == EINTR)
 		for (i = 0; i < CHILDREN; i++)
 			if (child[i] == ended && ended > 0) {
 				if (status != 0)
 					fprintf(stderr, "prefork: status %d\n", status);
-				if ((child[i] = fork()) == 0)
-					work(h);
+				start(h, i);
 			}
 	return 1;
 }

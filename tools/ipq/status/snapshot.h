@@ -60,7 +60,7 @@ enum queue_problem {
 	QUEUE_STUCK,	  /* owned; packets wait and none is decided */
 	QUEUE_SHADOWED,	  /* owned; earlier rules decide about all of its packets */
 	QUEUE_UNREACHED,  /* owned; no hook calls the chain that names it */
-	QUEUE_PARTLY,	  /* owned; as the last two, but packets reach another of its rules */
+	QUEUE_PARTLY,	  /* owned; as SHADOWED or UNREACHED, but packets reach another rule */
 	QUEUE_PASSED,	  /* owned by ipq; an earlier rule of another program accepts packets */
 	QUEUE_ONE_FAMILY, /* owned by ipq, whose rules for the other family are missing */
 	QUEUE_FORWARDED,  /* owned; no rule names it, and packets came: by the verdict of another queue */
