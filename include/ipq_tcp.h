@@ -154,8 +154,8 @@ void ipq_tcp_expect(struct ipq_tcp_segment *s, size_t old_len, size_t new_len, i
  * used up, or all connections in the table are in use. -EMSGSIZE, -ENOSPC: the packet would be larger than 65535
  * bytes or than e->room. -EOPNOTSUPP: protected by TCP-MD5, TCP-AO, AH or ESP, Multipath TCP, or a fragment.
  * -ERANGE: sequence or acknowledgement number outside the window. -EEXIST: overlaps with bytes that were replaced
- * in this packet. -EPROTONOSUPPORT: not TCP. -EBADMSG: malformed. -EINVAL: outside the payload, or both lengths
- * are 0. -ENOMEM.
+ * in this packet. -EPROTONOSUPPORT: not TCP. -EBADMSG: malformed. -EINVAL: outside the payload, both lengths are 0,
+ * or not between ipq_tcp_begin() and ipq_tcp_end(). -ENOMEM.
  */
 int ipq_tcp_replace(struct ipq_tcp_segment *s, size_t offset, size_t old_len, const void *bytes,
 		    size_t new_len);

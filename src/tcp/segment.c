@@ -126,9 +126,10 @@ int ipq_tcp_begin(struct ipq_tcp *t, struct ipq_tcp_segment *s, struct ipq_edit 
 	struct tcp_seen seen;
 	int err;
 
+	*s = (struct ipq_tcp_segment){ .edit = e }; /* without a table until it has begun */
 	if (flags & ~(uint32_t)IPQ_TCP_KNOWN_ONLY)
 		return -EINVAL;
-	*s = (struct ipq_tcp_segment){ .table = t, .edit = e };
+	s->table = t;
 	if (known_only && !atomic_load_explicit(&t->flows, memory_order_relaxed)) {
 		refuse(s, -ENOBUFS, TCP_NO_MEMORY);
 		return 0;
@@ -142,7 +143,10 @@ int ipq_tcp_begin(struct ipq_tcp *t, struct ipq_tcp_segment *s, struct ipq_edit 
 	}
 	tcp_scan_options(e, &seen);
 	read_header(s);
-	return attach(s, zone, !known_only, &seen);
+	err = attach(s, zone, !known_only, &seen);
+	if (err)
+		s->table = NULL;
+	return err;
 }
 
 void ipq_tcp_expect(struct ipq_tcp_segment *s, size_t old_len, size_t new_len, int every)
@@ -334,6 +338,8 @@ int ipq_tcp_replace(struct ipq_tcp_segment *s, size_t offset, size_t old_len, co
 {
 	const struct ipq_edit *e = s->edit;
 
+	if (!s->table)
+		return edit_fail(s->edit, IPQ_EDIT_REASON_ARGUMENT, -EINVAL);
 	if (s->state & TCP_APPENDS && replace_next(s, offset, old_len, bytes, new_len))
 		return 1;
 	if (s->refusal && !(s->state & TCP_ONE_SHOT && old_len == new_len))
@@ -502,24 +508,27 @@ static enum ipq_tcp_result carry_out(struct ipq_tcp_segment *s)
 
 enum ipq_tcp_result ipq_tcp_end(struct ipq_tcp_segment *s)
 {
+	struct ipq_tcp *t = s->table;
 	struct tcp_shard *shard = s->shard;
-	enum ipq_tcp_result result;
+	enum ipq_tcp_result result = s->state & TCP_WRITTEN ? IPQ_TCP_CHANGED : IPQ_TCP_UNCHANGED;
 	enum tcp_class class;
 
+	if (!t) /* it has not begun, or has ended */
+		return IPQ_TCP_UNCHANGED;
 	if (s->replaced)
-		tcp_count_many(s->table, TCP_REPLACED, s->replaced);
-	if (!s->connection)
-		return s->state & TCP_WRITTEN ? IPQ_TCP_CHANGED : IPQ_TCP_UNCHANGED;
-	class = flow_of(s)->class;
-	tcp_log_sum(&flow_of(s)->direction[s->side].log);
-	result = carry_out(s);
-	if (result != IPQ_TCP_DROP)
-		class = tcp_depart(s->table, flow_of(s), s);
-	if (result == IPQ_TCP_CHANGED)
-		tcp_count(s->table, TCP_CHANGED);
-	tcp_flow_touch(s->table, shard, s->connection, class);
+		tcp_count_many(t, TCP_REPLACED, s->replaced);
+	if (s->connection) {
+		class = flow_of(s)->class;
+		tcp_log_sum(&flow_of(s)->direction[s->side].log);
+		result = carry_out(s);
+		if (result != IPQ_TCP_DROP)
+			class = tcp_depart(t, flow_of(s), s);
+		if (result == IPQ_TCP_CHANGED)
+			tcp_count(t, TCP_CHANGED);
+		tcp_flow_touch(t, shard, s->connection, class);
+		pthread_mutex_unlock(&shard->lock);
+	}
 	s->connection = NULL;
-	s->state = 0;
-	pthread_mutex_unlock(&shard->lock);
+	s->table = NULL;
 	return result;
 }

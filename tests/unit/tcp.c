@@ -607,7 +607,36 @@ static void second_packet_before_the_end_of_the_first_is_an_error(void **state)
 	begin_packet(TEXT(.sequence = 101, .text = "evil"));
 	assert_int_equal(ipq_tcp_begin(t, &s, &e, 0, 0), 0);
 	assert_int_equal(ipq_tcp_begin(t, &second, &e, 0, 0), -EDEADLK);
+	assert_int_equal(ipq_tcp_replace(&second, 0, 4, "good", 4), -EINVAL);
+	assert_int_equal(ipq_tcp_end(&second), IPQ_TCP_UNCHANGED);
 	ipq_tcp_end(&s);
+	ipq_tcp_close(t);
+}
+
+static void calls_after_the_end_of_a_packet_change_nothing(void **state)
+{
+	struct ipq_tcp *t = open_connection(0);
+	struct ipq_tcp_segment s;
+
+	(void)state;
+	begin_packet(TEXT(.sequence = 101, .text = "evil"));
+	assert_int_equal(ipq_tcp_begin(t, &s, &e, 0, 0), 0);
+	assert_int_equal(ipq_tcp_replace(&s, 0, 4, "good", 4), 1);
+	assert_int_equal(ipq_tcp_end(&s), IPQ_TCP_CHANGED);
+	assert_int_equal(ipq_tcp_replace(&s, 0, 4, "best", 4), -EINVAL);
+	assert_int_equal(e.reason, IPQ_EDIT_REASON_ARGUMENT);
+	ipq_tcp_expect(&s, 1, 2, 1);
+	assert_int_equal(ipq_tcp_end(&s), IPQ_TCP_UNCHANGED);
+	assert_text("good");
+	assert_int_equal(stats_of(t).replaced, 1);
+	begin_packet(TEXT(.sequence = 101, .text = "evil"));
+	/* A packet without a connection. */
+	assert_int_equal(ipq_tcp_begin(t, &s, &e, 9, IPQ_TCP_KNOWN_ONLY), 0);
+	assert_int_equal(ipq_tcp_replace(&s, 0, 4, "good", 4), 1);
+	assert_int_equal(ipq_tcp_end(&s), IPQ_TCP_CHANGED);
+	assert_int_equal(ipq_tcp_replace(&s, 0, 4, "best", 4), -EINVAL);
+	assert_int_equal(ipq_tcp_end(&s), IPQ_TCP_UNCHANGED);
+	assert_int_equal(stats_of(t).replaced, 2);
 	ipq_tcp_close(t);
 }
 
@@ -1540,6 +1569,7 @@ int main(void)
 		cmocka_unit_test(offer_of_multipath_is_removed),
 		cmocka_unit_test(other_packets_are_refused),
 		cmocka_unit_test(second_packet_before_the_end_of_the_first_is_an_error),
+		cmocka_unit_test(calls_after_the_end_of_a_packet_change_nothing),
 		cmocka_unit_test(options_that_are_unknown_are_refused),
 		cmocka_unit_test(forged_syn_and_rst_change_no_connection),
 		cmocka_unit_test(new_connection_on_old_ports_begins_anew),
