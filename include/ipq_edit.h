@@ -126,7 +126,7 @@ struct ipq_edit {
  * (IPQ_PACKET_TRUNCATED). -EINVAL: room < len. A malformed (-EBADMSG), encrypted (-EOPNOTSUPP) or unknown
  * (-EPROTONOSUPPORT) transport header is no error here, nor is one in another fragment (-EOPNOTSUPP): see
  * e->transport_error. In a first fragment, payload can be replaced by the same number of bytes; in later fragments
- * only the network header can be changed.
+ * only the network header can be changed. After an error there is no packet in e: no other call changes anything.
  */
 int ipq_edit_begin(struct ipq_edit *e, void *data, size_t len, size_t room, uint32_t flags);
 
@@ -143,7 +143,7 @@ int ipq_edit_begin(struct ipq_edit *e, void *data, size_t len, size_t room, uint
 int ipq_edit_set_source(struct ipq_edit *e, const void *address, size_t len);
 int ipq_edit_set_destination(struct ipq_edit *e, const void *address, size_t len);
 
-/* Time to live, or hop limit. Never fails. */
+/* Time to live, or hop limit. Fails only if ipq_edit_begin() has failed. */
 int ipq_edit_set_ttl(struct ipq_edit *e, uint8_t ttl);
 
 /* Differentiated services code point (0..63, RFC 2474) and explicit congestion notification (0..3,

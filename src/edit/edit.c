@@ -261,6 +261,12 @@ int edit_splice(struct ipq_edit *e, size_t offset, size_t old_len, const void *b
 
 /* ---- network header ---- */
 
+/* After ipq_edit_begin() has failed there is no packet. */
+static int check_packet(struct ipq_edit *e)
+{
+	return e->version ? 0 : edit_fail(e, edit_transport_reason(e), e->transport_error);
+}
+
 /* Can the transport checksum be adjusted to a changed address? */
 static int addresses_can_change(struct ipq_edit *e)
 {
@@ -294,8 +300,10 @@ static int addresses_can_change(struct ipq_edit *e)
 static int set_address(struct ipq_edit *e, size_t offset, bool final, const void *address, size_t len)
 {
 	uint16_t change;
-	int err;
+	int err = check_packet(e);
 
+	if (err)
+		return err;
 	if (len != (e->version == 4 ? 4 : 16))
 		return edit_fail(e, IPQ_EDIT_REASON_ARGUMENT, -EAFNOSUPPORT);
 	err = addresses_can_change(e);
@@ -318,13 +326,17 @@ int ipq_edit_set_destination(struct ipq_edit *e, const void *address, size_t len
 {
 	size_t offset = e->version == 4 ? 16 : 24;
 
-	if (!e->final_destination)
+	if (e->version && !e->final_destination)
 		return edit_fail(e, IPQ_EDIT_REASON_ROUTE, -EOPNOTSUPP);
 	return set_address(e, offset, e->final_destination == offset, address, len);
 }
 
 int ipq_edit_set_ttl(struct ipq_edit *e, uint8_t ttl)
 {
+	int err = check_packet(e);
+
+	if (err)
+		return err;
 	if (e->version == 4)
 		write_network(e, 8, (uint8_t[]){ ttl, e->data[9] }, 2);
 	else
@@ -333,29 +345,31 @@ int ipq_edit_set_ttl(struct ipq_edit *e, uint8_t ttl)
 }
 
 /* In IPv6, the traffic class is in the middle of the first two bytes. */
-static void set_traffic_class(struct ipq_edit *e, unsigned value, unsigned mask)
+static int set_traffic_class(struct ipq_edit *e, unsigned value, unsigned mask)
 {
-	unsigned word = get16(e->data), shift = e->version == 4 ? 0 : 4;
+	int err = check_packet(e);
+	unsigned shift = e->version == 4 ? 0 : 4;
 	uint8_t bytes[2];
 
-	put16(bytes, (word & ~(mask << shift)) | value << shift);
+	if (err)
+		return err;
+	put16(bytes, (get16(e->data) & ~(mask << shift)) | value << shift);
 	write_network(e, 0, bytes, sizeof(bytes));
+	return 0;
 }
 
 int ipq_edit_set_dscp(struct ipq_edit *e, unsigned dscp)
 {
 	if (dscp > 63)
 		return edit_fail(e, IPQ_EDIT_REASON_ARGUMENT, -EINVAL);
-	set_traffic_class(e, dscp << 2, 0xfc);
-	return 0;
+	return set_traffic_class(e, dscp << 2, 0xfc);
 }
 
 int ipq_edit_set_ecn(struct ipq_edit *e, unsigned ecn)
 {
 	if (ecn > 3)
 		return edit_fail(e, IPQ_EDIT_REASON_ARGUMENT, -EINVAL);
-	set_traffic_class(e, ecn, 3);
-	return 0;
+	return set_traffic_class(e, ecn, 3);
 }
 
 /* ---- ports and ICMP ---- */
@@ -495,6 +509,8 @@ int ipq_edit_find(const struct ipq_edit *e, size_t from, const void *bytes, size
 
 	if (!len || from > e->payload_len)
 		return -EINVAL;
+	if (len > e->payload_len - from)
+		return -ENOENT;
 	found = len == 1 ? memchr(payload + from, *(const uint8_t *)bytes, e->payload_len - from)
 			 : memmem(payload + from, e->payload_len - from, bytes, len);
 	return found ? (int)(found - payload) : -ENOENT;

@@ -299,9 +299,11 @@ static void parse_transport(struct ipq_edit *e)
 	}
 }
 
-static unsigned parse_reason(int err)
+/* Leaves an edit without a packet: later calls fail, too. */
+static int begin_failed(struct ipq_edit *e, unsigned reason, int err)
 {
-	return err == -ENODATA ? IPQ_EDIT_REASON_CUT : IPQ_EDIT_REASON_MALFORMED;
+	*e = (struct ipq_edit){ .transport_error = err };
+	return edit_fail(e, reason, err);
 }
 
 int ipq_edit_begin(struct ipq_edit *e, void *data, size_t len, size_t room, uint32_t flags)
@@ -310,15 +312,16 @@ int ipq_edit_begin(struct ipq_edit *e, void *data, size_t len, size_t room, uint
 
 	memset(e, 0, sizeof(*e));
 	if (room < len)
-		return edit_fail(e, IPQ_EDIT_REASON_ARGUMENT, -EINVAL);
+		return begin_failed(e, IPQ_EDIT_REASON_ARGUMENT, -EINVAL);
 	if (!len)
-		return edit_fail(e, IPQ_EDIT_REASON_MALFORMED, -EBADMSG);
+		return begin_failed(e, IPQ_EDIT_REASON_MALFORMED, -EBADMSG);
 	e->data = data;
 	e->room = room < UINT32_MAX ? (uint32_t)room : UINT32_MAX;
 	e->flags = flags & IPQ_EDIT_CHECKSUM_NOT_READY;
 	err = parse_network(e, len, flags);
 	if (err)
-		return edit_fail(e, parse_reason(err), err);
+		return begin_failed(e, err == -ENODATA ? IPQ_EDIT_REASON_CUT : IPQ_EDIT_REASON_MALFORMED,
+				    err);
 	parse_transport(e);
 	return 0;
 }

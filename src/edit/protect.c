@@ -223,6 +223,10 @@ unsigned edit_transport_reason(const struct ipq_edit *e)
 		return IPQ_EDIT_REASON_NONE;
 	case -EBADMSG:
 		return IPQ_EDIT_REASON_MALFORMED;
+	case -ENODATA: /* these two are of ipq_edit_begin() */
+		return IPQ_EDIT_REASON_CUT;
+	case -EINVAL:
+		return IPQ_EDIT_REASON_ARGUMENT;
 	case -EPROTONOSUPPORT:
 		return e->protocol == IPPROTO_IPIP || e->protocol == IPPROTO_IPV6 ||
 				       e->protocol == IPPROTO_GRE

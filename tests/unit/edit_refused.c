@@ -9,6 +9,7 @@
 #include <cmocka.h>
 
 #include "edit_random.h"
+#include "ipq.h"
 
 static void ranges_outside_payload_are_rejected(void **state)
 {
@@ -28,6 +29,51 @@ static void ranges_outside_payload_are_rejected(void **state)
 	assert_int_equal(ipq_edit_find(&e, 20, "x", 1), -ENOENT);
 	assert_int_equal(ipq_edit_find(&e, 0, "", 0), -EINVAL);
 	assert_memory_equal(packet, copy, sizeof(packet));
+}
+
+/* A program that ignores the result of ipq_edit_begin(). data may be NULL. */
+static void assert_no_packet(void *data, size_t len, size_t room, uint32_t flags, int err)
+{
+	static const uint8_t address[16];
+	struct ipq_edit e;
+
+	assert_int_equal(ipq_edit_begin(&e, data, len, room, flags), err);
+	assert_int_equal(ipq_edit_set_ttl(&e, 1), err);
+	assert_int_equal(ipq_edit_set_dscp(&e, 1), err);
+	assert_int_equal(ipq_edit_set_ecn(&e, 1), err);
+	assert_int_equal(ipq_edit_set_source(&e, address, 4), err);
+	assert_int_equal(ipq_edit_set_destination(&e, address, 16), err);
+	assert_int_equal(ipq_edit_set_source_port(&e, 1), err);
+	assert_int_equal(ipq_edit_set_icmp(&e, 8, 0), err);
+	assert_int_equal(ipq_edit_set_tcp_flags(&e, 1, 1), err);
+	assert_int_equal(ipq_edit_set_tcp_option(&e, 2, "\5\264", 2), err);
+	assert_int_equal(ipq_edit_clear_tcp_option(&e, 2), err);
+	assert_int_equal(ipq_edit_find_tcp_option(&e, 2, NULL), err);
+	assert_int_equal(ipq_edit_clamp_mss(&e, 1), err);
+	assert_int_equal(ipq_edit_replace(&e, 0, 0, "xx", 2), err);
+	assert_int_equal(e.reason, err == -ENODATA  ? IPQ_EDIT_REASON_CUT
+				   : err == -EINVAL ? IPQ_EDIT_REASON_ARGUMENT
+						    : IPQ_EDIT_REASON_MALFORMED);
+	assert_int_equal(ipq_edit_find(&e, 0, "x", 1), -ENOENT);
+	assert_int_equal(ipq_edit_find(&e, 0, "xx", 2), -ENOENT);
+	assert_int_equal(ipq_edit_substitute(&e, "x", 1, "yy", 2), 0);
+	assert_int_equal(e.len, 0);
+}
+
+static void calls_after_begin_has_failed_change_nothing(void **state)
+{
+	struct built b = build(packet, (struct shape){ 6, IPPROTO_UDP, WITH_ATOMIC_FRAGMENT }, 100);
+
+	(void)state;
+	packet[40] = IPPROTO_HOPOPTS; /* an extension header that ends beyond the packet */
+	packet[49] = 255;
+	memcpy(copy, packet, b.len);
+	assert_no_packet(packet, b.len, b.len, 0, -EBADMSG);
+	assert_no_packet(packet, 39, b.len, 0, -EBADMSG);
+	assert_no_packet(packet, 50, b.len, IPQ_PACKET_TRUNCATED, -ENODATA);
+	assert_no_packet(packet, b.len, b.len - 1, 0, -EINVAL);
+	assert_no_packet(NULL, 0, 0, 0, -EBADMSG);
+	assert_memory_equal(packet, copy, b.len);
 }
 
 static void growth_beyond_buffer_or_65535_is_rejected(void **state)
@@ -389,6 +435,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(ranges_outside_payload_are_rejected),
+		cmocka_unit_test(calls_after_begin_has_failed_change_nothing),
 		cmocka_unit_test(growth_beyond_buffer_or_65535_is_rejected),
 		cmocka_unit_test(first_fragment_is_edited_if_length_is_kept),
 		cmocka_unit_test(later_fragment_allows_addresses_but_not_payload),
