@@ -116,6 +116,8 @@ many = [(1000 + 10 * i, udp(b'%d' % i, ports=(1000, 50 + i % 2))) for i in range
 check('a delayed packet gets the time at which it leaves, and time does not run backwards',
       run(many, ['delay 25ms dst port 50'])[0],
       sorted([(t + 25 * (i % 2 == 0), p) for i, (t, p) in enumerate(many)], key=lambda record: record[0]))
+crowd = [(1000, udp(b'%d' % i)) for i in range(9000)]
+check('very many packets are delayed', run(crowd, ['delay 25ms']), ([(1025, p) for _, p in crowd], 0))
 check('delay and edit together', run(many[:1], ['delay 25ms', 'rewrite /0/zero/'])[0],
       [(1025, udp(b'zero', ports=(1000, 50)))])
 check('duplicate writes a packet twice', run(many[:2], ['duplicate dst port 51'])[0],

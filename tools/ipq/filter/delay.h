@@ -18,6 +18,7 @@ struct delayed {
 struct delays {
 	struct delayed *heap;
 	size_t count, room;
+	size_t bytes; /* of all packets */
 	uint64_t order;
 };
 

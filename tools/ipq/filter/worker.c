@@ -7,6 +7,10 @@
 #include "filter/decide.h"
 #include "filter/http.h"
 
+/* Of a capture file: half of what may wait for verdicts. */
+#define DELAYED_MAX 4096
+#define DELAYED_BYTES_MAX (32U << 20)
+
 static struct decide_common *common_of(const struct worker *w)
 {
 	return w->session->context;
@@ -40,6 +44,19 @@ static int release(struct worker *w, int64_t now)
 static int advance_clock(struct worker *w, const struct ipq_packet *packet)
 {
 	return session_advance_clock(w, packet) ? release(w, packet->timestamp - 1) : 0;
+}
+
+/* A capture file delivers nothing while very many packets wait for their verdict, and then time does not advance.
+ * So when many are delayed, those that are due first are written early, with the time at which they are due. */
+static int make_room(struct worker *w)
+{
+	struct filter_worker *d = w->context;
+	int err = 0;
+
+	while (w->session->virtual_time && err == 0 &&
+	       (d->delays.count > DELAYED_MAX || d->delays.bytes > DELAYED_BYTES_MAX))
+		err = release(w, d->delays.heap[0].due);
+	return err;
 }
 
 static void count_flows(struct worker *w)
@@ -120,7 +137,9 @@ static int decide_now(struct worker *w, struct ipq_packet *packet)
 	if (queue_decided_flow(w->queue, packet))
 		return 0;
 	err = decide_packet(w, packet);
-	return err == -ENOENT ? 0 : err;
+	if (err < 0 && err != -ENOENT)
+		return err;
+	return make_room(w);
 }
 
 /* Decides a held packet, which stays held if that fails. */
