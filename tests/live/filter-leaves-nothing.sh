@@ -62,6 +62,6 @@ stop
 expect "an unknown hook is refused" sh -c "! $IPQ watch --on NOWHERE 2>$work/error"
 expect "with the names of those that exist" grep -q POSTROUTING $work/error
 expect_text "and leaves no rule" "" rules_of_ours
-expect "a dry run prints the rules" sh -c "$IPQ filter --on INPUT --dry-run --bypass 'drop udp' | grep -q -- '--queue-bypass'"
+expect "a dry run prints the rules" sh -c "$IPQ filter --on INPUT --dry-run --bypass 'drop udp' | grep -qE -- '--queue-bypass|queue num [0-9]+ bypass'"
 expect_text "and sets none" "" rules_of_ours
 finish
