@@ -95,13 +95,17 @@ static bool came_before_peer(const struct family *f, const struct ipq_packet *p)
 }
 
 /*
- * The packet was queued before the range grew, and perhaps after the owner had asked for that: it may not have waited
- * for the end of its request. NF_QUEUE brings the packet back with more of its bytes.
+ * The packet was queued before the mode or the range grew, and perhaps after the owner had asked for that: it may not have
+ * waited for the end of its request. NF_QUEUE brings the packet back with more of its bytes.
  */
 static bool came_cut(const struct engine *e, const struct family *f, const struct ipq_packet *p)
 {
-	return e->cut_at != 0 && f->owner->async && !e->source->ops->copies && f->mode == COPY_PACKET &&
-	       (f->range == 0 || f->range > e->cut_at) && p->payload_len == e->cut_at &&
+	if (!e->grew || f->owner == NULL || !f->owner->async || e->lossless || e->source->ops->copies ||
+	    f->mode != COPY_PACKET)
+		return false;
+	if ((p->present & IPQ_HAS_PAYLOAD) == 0)
+		return e->cut_at == 0;
+	return e->cut_at != 0 && (f->range == 0 || f->range > e->cut_at) && p->payload_len == e->cut_at &&
 	       p->full_len > e->cut_at;
 }
 
@@ -126,7 +130,9 @@ static unsigned collect(struct engine *e, struct family *f)
 			continue;
 		if (f->peer_pid == 0 && engine_await_owner(e, f))
 			break;
-		if (f->peer_pid == 0 || f->mode == COPY_NONE || came_before_peer(f, &e->packet[i])) {
+		if (came_cut(e, f, &e->packet[i])) {
+			requeue(e, f, i);
+		} else if (f->peer_pid == 0 || f->mode == COPY_NONE || came_before_peer(f, &e->packet[i])) {
 			f->counts.wrong_family += f->mode != COPY_NONE || f->peer_pid == 0;
 			drop(e, f, i);
 		} else if (!room || f->waiting.count + n >= f->queue_max) {
@@ -137,8 +143,6 @@ static unsigned collect(struct engine *e, struct family *f)
 		} else if (f->owner == NULL) {
 			f->counts.netlink_dropped++;
 			drop(e, f, i);
-		} else if (came_cut(e, f, &e->packet[i])) {
-			requeue(e, f, i);
 		} else {
 			encode(e, f, &e->packet[i], n);
 			e->out_packet[n++] = i;

@@ -120,7 +120,8 @@ struct engine {
 	bool passed_on; /* a verdict on an unknown packet was sent: the source may refuse it */
 	unsigned work;	/* packets received and requests served in this step */
 	struct source_config config;
-	uint32_t cut_at; /* bytes of a packet before the range grew; 0: it did not */
+	bool grew;	 /* the last configuration asked for more bytes */
+	uint32_t cut_at; /* bytes of a packet before that */
 	struct family family[2];
 	struct shared_state *shared_state;
 	uint64_t wrong_family;

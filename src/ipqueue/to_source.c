@@ -85,13 +85,12 @@ bool engine_same_config(const struct source_config *a, const struct source_confi
 	       a->beyond_slot == b->beyond_slot;
 }
 
-/* The range in force, if the new one is larger; or 0. */
-static uint32_t growing_range(const struct engine *e, const struct source_config *new)
+/* Packets that were queued before have fewer bytes. */
+static bool grows(const struct source_config *old, const struct source_config *new)
 {
-	bool grows = e->configured && e->config.mode == COPY_PACKET && new->mode == COPY_PACKET &&
-		     (new->range == 0 || new->range > e->config.range);
-
-	return grows ? e->config.range : 0;
+	return new->mode == COPY_PACKET &&
+	       (old->mode == COPY_META || (old->mode == COPY_PACKET && old->range != 0 &&
+					   (new->range == 0 || new->range > old->range)));
 }
 
 int engine_configure(struct engine *e, struct ipq_error *error)
@@ -106,7 +105,8 @@ int engine_configure(struct engine *e, struct ipq_error *error)
 	e->refused = ret;
 	if (ret < 0)
 		return ret;
-	e->cut_at = growing_range(e, &config);
+	e->grew = e->configured && grows(&e->config, &config);
+	e->cut_at = e->config.mode == COPY_PACKET ? e->config.range : 0;
 	e->config = config;
 	e->configured = true;
 	engine_log(e, "source: copies %s, range %u",

@@ -244,6 +244,35 @@ static void packet_that_was_cut_to_the_old_range_comes_back_with_the_new_one(voi
 	close_room(&r);
 }
 
+static void packet_without_payload_comes_back_after_mode_meta(void **state)
+{
+	struct room r = open_room(false, &early);
+	struct ipq_packet bare = { .family = AF_INET, .hook = 1, .hw_protocol = 0x0800 };
+	int v4 = add(&r, AF_INET, WIRE_LP64, 7), v6 = add(&r, AF_INET6, WIRE_LP64, 7);
+	struct event change = { &r, v4, AF_INET, .asks = true, .mode = COPY_PACKET, .range = 24 };
+	uint32_t id;
+
+	(void)state;
+	ask_mode(v6, WIRE_LP64, 7, COPY_META, 0);
+	settle(&r);
+	for (unsigned i = 0; i < 2; i++) { /* its first mode, and one after META */
+		let(&change);
+		id = fake_push(r.fake, &bare, NULL, 0);
+		fake_push(r.fake, &bare, NULL, 0);
+		settle(&r);
+		expect_verdict(&r, id, NF_QUEUE);
+		fake_verdict_free(fake_verdict(r.fake));
+		expect_lengths(v4, NULL, 0);
+		ask_mode(v4, WIRE_LP64, 7, COPY_META, 0);
+		fake_push(r.fake, &bare, NULL, 0);
+		settle(&r);
+		expect_lengths(v4, (size_t[]){ 0 }, 1);
+	}
+	close(v4);
+	close(v6);
+	close_room(&r);
+}
+
 /* As libipq does: a mode that is served before the call returns. Returns the program's end. */
 static int add_waiting(struct room *r, uint32_t *client)
 {
@@ -314,6 +343,7 @@ int main(void)
 		cmocka_unit_test(new_mode_applies_to_a_packet_soon_after_another_one),
 		cmocka_unit_test(refusal_comes_before_packets_if_the_program_does_not_wait),
 		cmocka_unit_test(packet_that_was_cut_to_the_old_range_comes_back_with_the_new_one),
+		cmocka_unit_test(packet_without_payload_comes_back_after_mode_meta),
 		cmocka_unit_test(packet_that_was_cut_is_delivered_if_the_program_waited),
 		cmocka_unit_test(end_of_a_client_during_a_batch_loses_no_packet_of_the_other_family),
 	};
