@@ -52,7 +52,7 @@ int queue_create(struct ipq_queue **q, struct source *source, size_t slot_size, 
 /* Packets may wait that the queue has not received, so no verdict may cover more packets than its own. */
 void queue_expect_unknown_pending(struct ipq_queue *q);
 
-/* Besides counting a refused verdict, call `refused` for it. ipq_queue_recv then returns 0 without waiting any longer. */
+/* Besides counting a refused verdict, call `refused` for it. ipq_queue_recv then returns 0 and waits no longer. */
 void queue_on_refused(struct ipq_queue *q, source_refused refused, void *context);
 
 /* Does the same as ipq_decide(). In a capture file, the packet's record gets this time (ns since 1970). */

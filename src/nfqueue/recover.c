@@ -80,7 +80,7 @@ static int unbind(struct nfqueue *q, uint16_t number)
 	return nfqueue_ask_command(q, NFQNL_CFG_CMD_UNBIND, AF_UNSPEC);
 }
 
-/* Reads the messages in the socket of this queue up to an acknowledgement. The request that is acknowledged has no effect. */
+/* Reads the messages in the socket of this queue up to an acknowledgement, of a request that has no effect. */
 static int collect(struct nfqueue *q, uint16_t number, enum collecting collecting)
 {
 	q->asked = number;
