@@ -95,8 +95,8 @@ static bool came_before_peer(const struct family *f, const struct ipq_packet *p)
 }
 
 /*
- * The packet was queued before the mode or the range grew, and perhaps after the owner had asked for that: it may not have
- * waited for the end of its request. NF_QUEUE brings the packet back with more of its bytes.
+ * The packet was queued before the mode or the range grew, and perhaps after the owner had asked for that: it may not
+ * have waited for the end of its request. NF_QUEUE brings the packet back with more of its bytes.
  */
 static bool came_cut(const struct engine *e, const struct family *f, const struct ipq_packet *p)
 {

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * ip_queue's protocol without libipq: an unbound, non-blocking socket of type SOCK_DGRAM; a mode message of 48 bytes, which
- * quotes more than it needs; verdicts in three pieces, with the payload that was read; readv() into a header and the rest.
- * It starts itself again with the open socket, as daemons do that reload their code.
+ * ip_queue's protocol without libipq: an unbound, non-blocking socket of type SOCK_DGRAM; a mode message of 48 bytes,
+ * which quotes more than it needs; verdicts in three pieces, with the payload that was read; readv() into a header and
+ * the rest. It starts itself again with the open socket, as daemons do that reload their code.
  */
 #include <errno.h>
 #include <fcntl.h>

@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * Calls at the edges of what ip_queue defined, a line for each result: unusual verdicts, lengths and ranges, signals, copies
- * of the descriptor, threads, IPv6. The same source is linked with the original library (under ipq run) and with ours, and
- * must print the same. It sends itself the packets, UDP to port 7000 of this machine, which rules queue in OUTPUT, and to
- * port 7001, which they queue in INPUT. What differs on purpose is in ip_queue(7) and not called here.
+ * Calls at the edges of what ip_queue defined, a line for each result: unusual verdicts, lengths and ranges, signals,
+ * copies of the descriptor, threads, IPv6. The same source is linked with the original library (under ipq run) and
+ * with ours, and must print the same. It sends itself the packets, UDP to port 7000 of this machine, which rules queue
+ * in OUTPUT, and to port 7001, which they queue in INPUT. What differs on purpose is in ip_queue(7) and not called
+ * here.
  */
 #include <arpa/inet.h>
 #include <limits.h>

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
  * Edits are collected while the rules are matched, and made afterwards: first TCP options are removed, so that a
- * segment without its signature can be rewritten. Then text is rewritten, in the order of the rules. Addresses and ports
- * change last: until then they identify the connection. If an edit cannot be made, the packet stays as it was, and this
- * is counted.
+ * segment without its signature can be rewritten. Then text is rewritten, in the order of the rules. Addresses and
+ * ports change last: until then they identify the connection. If an edit cannot be made, the packet stays as it was,
+ * and this is counted.
  */
 #include <errno.h>
 #include <stdio.h>
