@@ -17,7 +17,7 @@ start_failing() {
 all_arrive() {
 	flows=
 	for n in 0 1 2 3; do
-		$FLOW udp -n "$1" -w 20000 700$n >$work/flow.$n 2>&1 &
+		$TRAFFIC udp -n "$1" -w 20000 700$n >$work/flow.$n 2>&1 &
 		flows="$flows $!"
 	done
 	result=0
@@ -45,21 +45,21 @@ export IPQ_FAULT="packet 1 1"
 start $FAILING_WORKER filter --queues 0-1 'rewrite /AA/AA/ tcp' 'rewrite /BB/BB/ tcp' 'rewrite /CC/CC/ tcp' \
 	'rewrite /DD/DD/ tcp' 'rewrite /EE/EE/ tcp' 'rewrite /FF/FF/ tcp' 'rewrite /GG/GG/ tcp'
 wait_for_line 'in force'
-expect "a connection lives while half of the calls fail" $FLOW tcp -n 1000000 -w 20000 7101
+expect "a connection lives while half of the calls fail" $TRAFFIC tcp -n 1000000 -w 20000 7101
 stop
 
 # 7 failures in a row take 127 ms.
 start_failing packet 7
-$FLOW udp -n 10 -1 -w 20000 7001 >$work/slow 2>&1 &
+$TRAFFIC udp -n 10 -1 -w 20000 7001 >$work/slow 2>&1 &
 slow=$!
-expect "other queues pass 500 datagrams" $FLOW udp -n 500 -1 -w 20000 7000
+expect "other queues pass 500 datagrams" $TRAFFIC udp -n 500 -1 -w 20000 7000
 expect "while the worker of queue 1 fails" kill -0 $slow
 wait $slow
 expect_text "all of its datagrams arrive" 0 echo $?
 stop
 
 start_failing packet 1000000
-$FLOW udp -n 1 -e 0 -w 100 7001 >/dev/null
+$TRAFFIC udp -n 1 -e 0 -w 100 7001 >/dev/null
 wait $started
 expect_text "a worker that always fails ends the filter" 1 echo $?
 started=

@@ -8,7 +8,7 @@ log=$work/said
 # Waits a moment for a tool that ipq has started.
 has_ended() {
 	tries=150
-	while pgrep -x ipq >/dev/null || $FLOW owned 0; do
+	while pgrep -x ipq >/dev/null || $TRAFFIC owned 0; do
 		tries=$((tries - 1))
 		[ $tries -gt 0 ] || return 1
 		sleep 0.02
@@ -16,7 +16,7 @@ has_ended() {
 }
 
 leaves_nothing() {
-	has_ended && $FLOW udp -n 1 -w 100 7003 >$work/said.other && "$IPQ" clean >$work/said.clean 2>&1 && [ -z "$(rules_of_ours)" ]
+	has_ended && $TRAFFIC udp -n 1 -w 100 7003 >$work/said.other && "$IPQ" clean >$work/said.clean 2>&1 && [ -z "$(rules_of_ours)" ]
 }
 
 # Every third step, from another one each time; STRIDE=1: all of them, which takes minutes.

@@ -16,8 +16,8 @@ through() {
 	shift
 	start "$@"
 	wait_for_queue
-	$FLOW udp -n "$packets" -s 64 7000 >/dev/null || fail "$packets packets did not arrive past: $*"
-	[ "$($FLOW say 7000 'the end')" = "the end" ] || fail "the last packet did not arrive past: $*"
+	$TRAFFIC udp -n "$packets" -s 64 7000 >/dev/null || fail "$packets packets did not arrive past: $*"
+	[ "$($TRAFFIC say 7000 'the end')" = "the end" ] || fail "the last packet did not arrive past: $*"
 	wait $started || fail "$* failed: $(cat "$log")"
 	started=
 }

@@ -49,7 +49,7 @@ expect "an earlier ACCEPT of all packets is a failure" says FAIL queue 'an earli
 $iptables -w -D OUTPUT -p udp -m comment --comment "-j ACCEPT" -j ACCEPT
 expect "without that rule the queue is ok" says ok queue 'queue 0 is owned by .*no packet has matched it so far'
 expect "an IPv4 rule is for IPv4 only" says ok queue 'IPv4 only'
-$FLOW udp -n 3 7000 >/dev/null
+$TRAFFIC udp -n 3 7000 >/dev/null
 expect "the rule's counter is shown" says ok queue '3 packets have matched it'
 $iptables -w -I OUTPUT -p udp --dport 7001 -j ACCEPT
 expect "an ACCEPT of other packets does not matter" says ok queue 'queue 0 is owned by'
@@ -71,7 +71,7 @@ $iptables -w -A OUTPUT -j mine
 expect "with a jump to it the queue is ok" says ok queue 'queue 0 is owned by'
 if [ -n "$(cat $queue_table 2>/dev/null)" ]; then
 	kill -STOP $started
-	$FLOW udp -n 3 -e 0 -w 100 7000 >/dev/null
+	$TRAFFIC udp -n 3 -e 0 -w 100 7000 >/dev/null
 	expect "an owner that does not read is a failure" says FAIL queue 'packets wait and none was decided'
 	kill -CONT $started
 	sleep 0.2
@@ -82,7 +82,7 @@ if [ -n "$(cat $queue_table 2>/dev/null)" ]; then
 	$IPQ filter --on OUTPUT --quiet 'queue 11 udp dst port 7002' >$work/ten 2>&1 &
 	ten=$!
 	wait_for_rule OUTPUT
-	$FLOW udp -n 3 7002 >/dev/null
+	$TRAFFIC udp -n 3 7002 >/dev/null
 	expect "the target of another queue's verdict is no failure" says warning queue 'queue 11.*verdict of another queue'
 	kill -INT $ten $eleven
 	wait $ten $eleven

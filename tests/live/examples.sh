@@ -12,7 +12,7 @@ expect_end() {
 
 start $EXAMPLE_ACCEPT
 wait_for_queue
-expect "accept accepts every packet" $FLOW udp -n 300 7000
+expect "accept accepts every packet" $TRAFFIC udp -n 300 7000
 expect_end "accept exits with 0 on SIGTERM"
 expect_text "accept counts the packets" "300 received, 300 accepted, 0 lost" tail -n 1 "$log"
 expect_text "accept names the owner of a taken queue" "accept: queue 0 is taken" sh -c \
@@ -21,18 +21,18 @@ wait_for_no_queue
 
 start $EXAMPLE_FILTER 7001
 wait_for_queue
-expect "filter accepts other ports" $FLOW udp -n 100 7000
-expect "filter drops its port" $FLOW udp -n 20 -e 0 -w 300 7001
+expect "filter accepts other ports" $TRAFFIC udp -n 100 7000
+expect "filter drops its port" $TRAFFIC udp -n 20 -e 0 -w 300 7001
 expect_end "filter exits with 0 on SIGTERM"
 
 start $EXAMPLE_REWRITE http gopher
 wait_for_queue
-expect_text "rewrite makes packets longer" "gopher://gopher" $FLOW say 7000 http://http
-expect_text "rewrite does not change other packets" "ftp" $FLOW say 7000 ftp
+expect_text "rewrite makes packets longer" "gopher://gopher" $TRAFFIC say 7000 http://http
+expect_text "rewrite does not change other packets" "ftp" $TRAFFIC say 7000 ftp
 stop
 start $EXAMPLE_REWRITE secret ""
 wait_for_queue
-expect_text "rewrite makes packets shorter" "a !" $FLOW say 7000 "a secret!"
+expect_text "rewrite makes packets shorter" "a !" $TRAFFIC say 7000 "a secret!"
 expect_end "rewrite exits with 0 on SIGTERM"
 
 # A connection and a recording whose text grows.
@@ -80,25 +80,25 @@ fi
 
 start $EXAMPLE_HOLD_AND_RELEASE 400
 wait_for_queue
-expect_text "hold_and_release holds packets" "(nothing)" $FLOW say -w 200 7000 early
+expect_text "hold_and_release holds packets" "(nothing)" $TRAFFIC say -w 200 7000 early
 sleep 0.5
-expect_text "hold_and_release releases packets" "late" $FLOW say -w 2000 7000 late
-expect "hold_and_release loses no packet" $FLOW udp -n 200 -w 1000 7000
+expect_text "hold_and_release releases packets" "late" $TRAFFIC say -w 2000 7000 late
+expect "hold_and_release loses no packet" $TRAFFIC udp -n 200 -w 1000 7000
 expect_end "hold_and_release exits with 0 on SIGTERM"
 
 if $IPQ rules --flows --on OUTPUT -- -p tcp --dport 8000 | $iptables-restore -n 2>/dev/null; then
 	start $EXAMPLE_LEAVE_FLOWS evil.example
 	wait_for_queue
-	expect_text "leave_flows drops connections with the name" "(nothing)" $FLOW say -t -w 500 8000 "Host: evil.example"
-	expect_text "leave_flows leaves others" "Host: good.example" $FLOW say -t 8000 "Host: good.example"
-	expect "leave_flows does not inspect later packets" $FLOW tcp -n 3000000 8000
+	expect_text "leave_flows drops connections with the name" "(nothing)" $TRAFFIC say -t -w 500 8000 "Host: evil.example"
+	expect_text "leave_flows leaves others" "Host: good.example" $TRAFFIC say -t 8000 "Host: good.example"
+	expect "leave_flows does not inspect later packets" $TRAFFIC tcp -n 3000000 8000
 	expect_end "leave_flows exits with 0 on SIGTERM"
 	expect "leave_flows leaves flows to the kernel" grep -q "^[2-9] flows decided, kept by the kernel" "$log"
 fi
 
 start $EXAMPLE_CLASSIC
 wait_for_queue
-expect_text "classic accepts packets" "hello" $FLOW say 7000 hello
+expect_text "classic accepts packets" "hello" $TRAFFIC say 7000 hello
 expect "classic prints them" grep -q "^packet [0-9]*: 33 bytes, in -, out lo, mark 0\$" "$log"
 stop TERM 143 # it leaves the signal to the system
 finish

@@ -16,7 +16,7 @@ address_of() { [ "$1" = 6 ] && echo ::1 || echo 127.0.0.1; }
 
 # send FAMILY COUNT
 send() {
-	$FLOW udp -a "$(address_of "$1")" -n "$2" -s 0-2000 "$(port_of "$1")"
+	$TRAFFIC udp -a "$(address_of "$1")" -n "$2" -s 0-2000 "$(port_of "$1")"
 }
 
 # ends WHAT: the program has seen every packet and ends by itself.

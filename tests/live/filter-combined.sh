@@ -4,13 +4,13 @@
 # above 255, and the end of a filter while packets are held by each action.
 . "$IPQ_LIVE/lib.sh"
 
-# both WHAT FLOW-ARGUMENT...: datagrams of each family.
+# both WHAT TRAFFIC-ARGUMENT...: datagrams of each family.
 both() {
 	of=$1
 	shift
-	$FLOW udp -a ::1 "$@" >$work/both &
+	$TRAFFIC udp -a ::1 "$@" >$work/both &
 	six=$!
-	expect "$of" $FLOW udp "$@"
+	expect "$of" $TRAFFIC udp "$@"
 	wait $six
 	expect_text "$of in IPv6" 0 echo $?
 }
@@ -36,7 +36,7 @@ both "queue 600 has no owner" -n 10 -e 0 -w 200 7004
 IPQ_SOURCE=nfqueue:600 IPQ_SOURCE_INET6=nfqueue:600 $DECIDE accept 20 >$work/decide &
 owner=$!
 wait_for_queue 600
-expect "its owner accepts" $FLOW udp -n 10 7004
+expect "its owner accepts" $TRAFFIC udp -n 10 7004
 kill $owner
 wait $owner
 stop
@@ -59,11 +59,11 @@ printf "$one" >$work/rules
 start $IPQ filter --on INPUT,OUTPUT --queues 700-701 -f $work/rules
 wait_for_rule OUTPUT
 both "the first rules are in force" -n 5 -e 0 -w 200 7020
-$FLOW udp -n 3000 7021 >$work/four &
+$TRAFFIC udp -n 3000 7021 >$work/four &
 four=$!
-$FLOW udp -a ::1 -n 3000 7021 >$work/six &
+$TRAFFIC udp -a ::1 -n 3000 7021 >$work/six &
 six=$!
-$FLOW udp -n 5 -w 2000 7022 >$work/held &
+$TRAFFIC udp -n 5 -w 2000 7022 >$work/held &
 held=$!
 for rules in "$two" "dorp udp\n" "$one" "$two" "" "$two"; do
 	printf "$rules" >$work/rules
@@ -83,7 +83,7 @@ expect_text "the counter of the rule that stayed" 12000 awk '/count udp dst port
 for round in 1 2 3; do
 	start $IPQ filter --on OUTPUT --queue 700 'count udp dst port 7040'
 	wait_for_rule OUTPUT
-	$FLOW udp -n 6000 7040 >$work/7040 &
+	$TRAFFIC udp -n 6000 7040 >$work/7040 &
 	flow=$!
 	sleep 0.05
 	stop
@@ -100,16 +100,16 @@ start $IPQ filter --on OUTPUT --queue 700 'delay 30s udp dst port 7030' 'delay 3
 wait_for_rule OUTPUT
 wait=${IPQ_PATIENCE:-4}000 # ms; the end takes a while on a slow machine
 for port in 7030 7031 7032 7037; do
-	$FLOW udp -n 10 -w $wait $port >$work/$port &
+	$TRAFFIC udp -n 10 -w $wait $port >$work/$port &
 	eval "flow_$port=$!"
-	$FLOW udp -a ::1 -n 10 -w $wait $port >$work/six.$port &
+	$TRAFFIC udp -a ::1 -n 10 -w $wait $port >$work/six.$port &
 	eval "six_$port=$!"
 done
-$FLOW udp -n 10 -e 0 -w 2000 7033 >$work/7033 &
+$TRAFFIC udp -n 10 -e 0 -w 2000 7033 >$work/7033 &
 marked=$!
-$FLOW say -w $wait 7034 "do evil" >$work/7034 &
+$TRAFFIC say -w $wait 7034 "do evil" >$work/7034 &
 said=$!
-$FLOW udp -n 10 -e 9 -w $((wait / 4 + 2000)) 7036 >$work/7036 & # not the number that it expects: it waits for more
+$TRAFFIC udp -n 10 -e 9 -w $((wait / 4 + 2000)) 7036 >$work/7036 & # not the number that it expects: it waits for more
 expect "all are held" until_counted 101
 stop
 for port in 7030 7031 7032 7037; do

@@ -15,7 +15,7 @@ for turn in 1 2 3; do
 	wait_for_rule INPUT
 	sleep 0.2
 	expect "two that start at once both run ($turn)" sh -c "kill -0 $a && kill -0 $b"
-	expect "both drop packets ($turn)" sh -c "$FLOW udp -n 3 -e 0 -w 150 7001 && $FLOW udp -n 3 -e 0 -w 150 7002"
+	expect "both drop packets ($turn)" sh -c "$TRAFFIC udp -n 3 -e 0 -w 150 7001 && $TRAFFIC udp -n 3 -e 0 -w 150 7002"
 	kill -INT $a $b
 	wait $a
 	wait $b

@@ -35,10 +35,10 @@ for way in $ways; do
 		$way -w -t mangle -A INPUT -p udp --dport 7002 -m mark --mark 7 -j DROP
 		$way -w -t mangle -A INPUT -p udp --dport 7003 -m mark ! --mark 0 -j DROP
 		filter_on one INPUT 'mark 7 udp dst port 7002' 'accept udp dst portrange 7001-7010' 'drop udp dst port 7011'
-		expect "$way: a later DROP in the same table applies to accepted packets" $FLOW udp -n 10 -e 0 -w 300 7001
-		expect "$way: a later rule sees the mark of an accepted packet" $FLOW udp -n 10 -e 0 -w 300 7002
-		expect "$way: a later rule sees no mark of ipq" $FLOW udp -n 10 7003
-		expect "$way: later packets are still dropped" $FLOW udp -n 10 -e 0 -w 300 7011
+		expect "$way: a later DROP in the same table applies to accepted packets" $TRAFFIC udp -n 10 -e 0 -w 300 7001
+		expect "$way: a later rule sees the mark of an accepted packet" $TRAFFIC udp -n 10 -e 0 -w 300 7002
+		expect "$way: a later rule sees no mark of ipq" $TRAFFIC udp -n 10 7003
+		expect "$way: later packets are still dropped" $TRAFFIC udp -n 10 -e 0 -w 300 7011
 		end one
 		expect_text "$way: each packet was decided once" 10 matched one 'mark 7 udp'
 		$way -w -t mangle -F INPUT
@@ -49,14 +49,14 @@ for way in $ways; do
 	filter_on two INPUT 'drop udp dst port 7002' 'count udp dst port 7004'
 	filter_on three INPUT --bypass 'drop udp dst port 7003' 'count udp dst port 7004'
 	for port in 7001 7002 7003; do
-		expect "$way: three on one hook: what one drops is dropped ($port)" $FLOW udp -n 10 -e 0 -w 300 $port
+		expect "$way: three on one hook: what one drops is dropped ($port)" $TRAFFIC udp -n 10 -e 0 -w 300 $port
 	done
-	expect "$way: three on one hook: other packets arrive" $FLOW udp -n 100 7004
+	expect "$way: three on one hook: other packets arrive" $TRAFFIC udp -n 100 7004
 	end two
-	expect "$way: the first still drops when the second has ended" $FLOW udp -n 10 -e 0 -w 300 7001
-	expect "$way: the third still drops when the second has ended" $FLOW udp -n 10 -e 0 -w 300 7003
+	expect "$way: the first still drops when the second has ended" $TRAFFIC udp -n 10 -e 0 -w 300 7001
+	expect "$way: the third still drops when the second has ended" $TRAFFIC udp -n 10 -e 0 -w 300 7003
 	filter_on four INPUT,OUTPUT 'count udp dst port 7004'
-	expect "$way: a fourth on two hooks: all arrive" $FLOW udp -n 100 7004
+	expect "$way: a fourth on two hooks: all arrive" $TRAFFIC udp -n 100 7004
 	end one three four
 	expect_text "$way: each saw each packet once" "200 100 200 200" echo $(for name in one two three four; do
 		matched $name 'count udp dst port 7004'
@@ -69,11 +69,11 @@ for way in $ways; do
 	watch=$!
 	until_more_rules "$before"
 	sleep 0.3
-	expect "$way: with ipq watch on the hook the filter drops" $FLOW udp -n 10 -e 0 -w 300 7001
-	expect "$way: with ipq watch on the hook the filter accepts" $FLOW udp -n 10 7004
+	expect "$way: with ipq watch on the hook the filter drops" $TRAFFIC udp -n 10 -e 0 -w 300 7001
+	expect "$way: with ipq watch on the hook the filter accepts" $TRAFFIC udp -n 10 7004
 	filter_on two INPUT 'drop udp dst port 7003'
-	expect "$way: a filter that starts later drops too" $FLOW udp -n 10 -e 0 -w 300 7003
-	expect "$way: both accept" $FLOW udp -n 10 7004
+	expect "$way: a filter that starts later drops too" $TRAFFIC udp -n 10 -e 0 -w 300 7003
+	expect "$way: both accept" $TRAFFIC udp -n 10 7004
 	kill -INT $watch
 	wait $watch
 	end one two
@@ -87,7 +87,7 @@ for way in $ways; do
 		$way -w -t mangle -D INPUT -j $second
 		$way -w -t mangle -I INPUT -j $second
 		sleep 6
-		expect "$way: packets arrive after two chains were exchanged" $FLOW udp -n 10 7006
+		expect "$way: packets arrive after two chains were exchanged" $TRAFFIC udp -n 10 7006
 		end one two
 		expect_text "$way: after that each decides them once" "10 10" echo $(matched one 'count udp') $(matched two 'count udp')
 	fi
@@ -97,7 +97,7 @@ for way in $ways; do
 		filter_on one INPUT 'drop udp dst port 7001'
 		ours=$($way-save -t mangle | sed -n 's/.*--mark \(0x[0-9a-f]*\).* -g ipq.*/\1/p')
 		$way -w -t mangle -A OUTPUT -p udp --dport 7001 -j MARK --set-mark $(printf '0x%x' $(((ours + 0x02000000) & 0xfe000000)))
-		expect "$way: a mark in the same bits that is not ours does not pass" $FLOW udp -n 10 -e 0 -w 300 7001
+		expect "$way: a mark in the same bits that is not ours does not pass" $TRAFFIC udp -n 10 -e 0 -w 300 7001
 		end one
 		$way -w -t mangle -F OUTPUT
 
@@ -116,7 +116,7 @@ for way in $ways; do
 		$way -w -t mangle -I INPUT 1 -j MARK --set-mark 1
 		sleep 2
 		expect "$way: a rule before ours that changes marks is noticed" grep -q 'changes packet marks' $work/one
-		expect "$way: after such a rule packets still arrive" $FLOW udp -n 10 7005
+		expect "$way: after such a rule packets still arrive" $TRAFFIC udp -n 10 7005
 		end one
 		expect_text "$way: after such a rule packets are decided once" 10 matched one 'count udp dst port 7005'
 		$way -w -t mangle -F INPUT
@@ -126,8 +126,8 @@ for way in $ways; do
 		back=$($way -w -t mangle -S | sed -n 's/^-A \(.* -g ipq-[0-9]*-done\)$/\1/p')
 		$way -w -t mangle -D $back
 		$way -w -A INPUT -p udp --dport 7007 -m mark ! --mark 0 -j DROP
-		expect "$way: packets that come back with our mark arrive, without it" $FLOW udp -n 10 7007
-		expect "$way: others are still dropped" $FLOW udp -n 10 -e 0 -w 300 7001
+		expect "$way: packets that come back with our mark arrive, without it" $TRAFFIC udp -n 10 7007
+		expect "$way: others are still dropped" $TRAFFIC udp -n 10 -e 0 -w 300 7001
 		end one
 		$way -w -D INPUT -p udp --dport 7007 -m mark ! --mark 0 -j DROP
 		expect "$way: they are reported" grep -q '10 accepted packets came back because rules were missing' $work/one

@@ -6,7 +6,7 @@ command -v prlimit >/dev/null || skip "no prlimit"
 [ "$IPQ_SANITIZER" = none ] || skip "sanitizers reserve address space"
 
 closed() {
-	$FLOW udp -n 5 -e 0 -w 200 7001 >/dev/null
+	$TRAFFIC udp -n 5 -e 0 -w 200 7001 >/dev/null
 }
 
 provoke() {
@@ -17,7 +17,7 @@ provoke() {
 	child=$(cat /proc/$started/task/$started/children | awk '{ print $1 }')
 	size=$(awk '/^VmSize/ { print $2 * 1024 }' /proc/$child/status)
 	prlimit --pid $child --as=$((size + 1000000))
-	$FLOW udp -n 1000 -s 30000-50000 -e 0 -w 500 7005 >/dev/null
+	$TRAFFIC udp -n 1000 -s 30000-50000 -e 0 -w 500 7005 >/dev/null
 	wait $started
 	expect_text "after an error the exit status is 1" 1 echo $?
 	started=
@@ -27,8 +27,8 @@ provoke
 expect "the filter stays closed" closed
 expect "a message names the remedy" grep -q 'ipq clean' "$log"
 expect "ipq clean removes the rules" $IPQ clean
-expect "after ipq clean packets pass" $FLOW udp -n 5 7001
+expect "after ipq clean packets pass" $TRAFFIC udp -n 5 7001
 provoke --bypass
-expect "after an error with --bypass packets pass" $FLOW udp -n 5 7001
+expect "after an error with --bypass packets pass" $TRAFFIC udp -n 5 7001
 expect_text "after an error with --bypass no rule is left" "" rules_of_ours
 finish

@@ -28,11 +28,11 @@ PATH=$work/bin:$PATH
 
 # blocked PORT, passes PORT: in both families.
 blocked() {
-	$FLOW udp -n 3 -e 0 -w 150 $1 >/dev/null && $FLOW udp -a ::1 -n 3 -e 0 -w 150 $1 >/dev/null
+	$TRAFFIC udp -n 3 -e 0 -w 150 $1 >/dev/null && $TRAFFIC udp -a ::1 -n 3 -e 0 -w 150 $1 >/dev/null
 }
 
 passes() {
-	$FLOW udp -n 3 $1 >/dev/null && $FLOW udp -a ::1 -n 3 $1 >/dev/null
+	$TRAFFIC udp -n 3 $1 >/dev/null && $TRAFFIC udp -a ::1 -n 3 $1 >/dev/null
 }
 
 until_ipv4_rule() {

@@ -7,7 +7,7 @@
 
 # send ...: datagrams of always the same flow, one after the other.
 send() {
-	$FLOW udp -f 7101 -1 "$@" 7001
+	$TRAFFIC udp -f 7101 -1 "$@" 7001
 }
 
 # filter_on NAME RULE...: in the background; its output goes to $work/NAME, its process is $pid_NAME.
@@ -60,7 +60,7 @@ for way in $(ways_to_queue); do
 	kill -KILL $pid_killed
 	wait $pid_killed
 	expect "$way: after a kill the left flow passes" send -n 3
-	expect "$way: others do not" $FLOW udp -n 3 -e 0 -w 200 7001
+	expect "$way: others do not" $TRAFFIC udp -n 3 -e 0 -w 200 7001
 	filter_on next 'drop flow udp dst port 7001'
 	expect "$way: the next run decides the flow again" send -n 3 -e 0 -w 300
 	kill -KILL $pid_next

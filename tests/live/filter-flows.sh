@@ -7,7 +7,7 @@
 
 # One flow in every run: always the same ports.
 same_flow() {
-	$FLOW udp -f 7105 -n 20 "$@" 7005
+	$TRAFFIC udp -f 7105 -n 20 "$@" 7005
 }
 
 # filter_on RULE...: in the background; its output goes to $log.
@@ -53,13 +53,13 @@ for way in $(ways_to_queue); do
 		$way -w -t mangle -A INPUT -p udp --dport 7003 -m length --length 0:65535 -j DROP
 	fi
 	filter_on 'accept flow after 2 udp dst portrange 7001-7003' 'drop flow udp dst port 7004' 'accept flow after 8 tcp'
-	expect "$way: datagrams of an accepted flow arrive" $FLOW udp -n 200 7001
+	expect "$way: datagrams of an accepted flow arrive" $TRAFFIC udp -n 200 7001
 	if [ $way != nftables ]; then
-		expect "$way: without a mark of ipq" $FLOW udp -n 200 7002
-		expect "$way: a later rule drops packets of an accepted flow" $FLOW udp -n 20 -e 0 -w 300 7003
+		expect "$way: without a mark of ipq" $TRAFFIC udp -n 200 7002
+		expect "$way: a later rule drops packets of an accepted flow" $TRAFFIC udp -n 20 -e 0 -w 300 7003
 	fi
-	expect "$way: no datagram of a dropped flow arrives" $FLOW udp -n 20 -e 0 -w 300 7004
-	expect "$way: a TCP connection arrives whole" $FLOW tcp -n 10000000 8000
+	expect "$way: no datagram of a dropped flow arrives" $TRAFFIC udp -n 20 -e 0 -w 300 7004
+	expect "$way: a TCP connection arrives whole" $TRAFFIC tcp -n 10000000 8000
 	expect "$way: ipq status shows the flows that the kernel keeps" status_shows
 	end
 	flows=$([ $way = nftables ] && echo 3 || echo 5)
@@ -77,7 +77,7 @@ for way in $(ways_to_queue); do
 	if [ $way != nftables ]; then
 		$way -w -t mangle -A INPUT -p udp -m mark --mark 7
 		filter_on 'mark 7 flow udp dst port 7001'
-		expect "$way: datagrams of a marked flow arrive" $FLOW udp -n 50 7001
+		expect "$way: datagrams of a marked flow arrive" $TRAFFIC udp -n 50 7001
 		expect_text "$way: each has the mark" 50 marked
 		end
 		expect "$way: the rule saw one" reported '^ *1  *1 .*mark 7 flow'
@@ -86,7 +86,7 @@ for way in $(ways_to_queue); do
 
 	# SIGUSR2 sets the counters to 0.
 	filter_on 'accept flow udp dst port 7001'
-	expect "$way: another flow" $FLOW udp -n 20 7001
+	expect "$way: another flow" $TRAFFIC udp -n 20 7001
 	kill -USR2 $filter
 	wait_for_line ' flows decided'
 	end
@@ -114,7 +114,7 @@ log=$work/filter
 $IPQ filter --queue 0 'accept flow udp' >$log 2>&1 &
 filter=$!
 wait_for_queue
-expect "with the rules of \"ipq rules --flows\" datagrams arrive" $FLOW udp -n 500 7006
+expect "with the rules of \"ipq rules --flows\" datagrams arrive" $TRAFFIC udp -n 500 7006
 end
 expect "and the kernel kept the flow" reported '^[1-9][0-9]\{0,1\} packets\{0,1\}: '
 finish

@@ -25,7 +25,7 @@ for way in $ways; do
 		remove $how
 		sleep 2
 		expect "$way, $how: a removal is reported within 2 s" grep -q 'another program .* the rules' "$log"
-		expect "$way, $how: the rules stay away" $FLOW udp -n 5 7001
+		expect "$way, $how: the rules stay away" $TRAFFIC udp -n 5 7001
 		stop INT
 		expect_text "$way, $how: exit status 0" 0 echo $status
 		expect_text "$way, $how: no rule is left" "" rules_of_ours

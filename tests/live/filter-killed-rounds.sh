@@ -23,11 +23,11 @@ pause() {
 }
 
 closed() {
-	$FLOW udp -n 3 -e 0 -w 60 7001 >/dev/null
+	$TRAFFIC udp -n 3 -e 0 -w 60 7001 >/dev/null
 }
 
 open() {
-	$FLOW udp -n 3 $1 >/dev/null
+	$TRAFFIC udp -n 3 $1 >/dev/null
 }
 
 # Processes below a process, itself last.

@@ -6,11 +6,11 @@
 . "$IPQ_LIVE/rules-lib.sh"
 
 closed() {
-	$FLOW udp -n 5 -e 0 -w 200 7001 >/dev/null
+	$TRAFFIC udp -n 5 -e 0 -w 200 7001 >/dev/null
 }
 
 open() {
-	$FLOW udp -n 5 7001 >/dev/null
+	$TRAFFIC udp -n 5 7001 >/dev/null
 }
 
 for way in $(ways_to_queue); do
@@ -21,7 +21,7 @@ for way in $(ways_to_queue); do
 	stop KILL
 	expect "$way: blocks after kill -9" closed
 	expect "$way: other ports are blocked only if the kernel cannot select" sh -c \
-		"[ $way = nftables ] || $FLOW udp -n 5 7002"
+		"[ $way = nftables ] || $TRAFFIC udp -n 5 7002"
 
 	start $IPQ watch --on INPUT udp dst port 7005
 	wait_for_rule INPUT
@@ -43,10 +43,10 @@ for way in $(ways_to_queue); do
 	stop KILL
 	start $filter --on INPUT 'drop udp dst port 7002'
 	wait_for_line ' in force'
-	expect "$way: a start on that hook takes over" sh -c "$FLOW udp -n 5 7001 && $FLOW udp -n 5 -e 0 -w 200 7002"
+	expect "$way: a start on that hook takes over" sh -c "$TRAFFIC udp -n 5 7001 && $TRAFFIC udp -n 5 -e 0 -w 200 7002"
 	expect "$way: the other hook stays blocked" sh -c "$IPQ clean --dry-run | grep -q '(FORWARD)'"
 	expect "$way: clean removes its rules" $IPQ clean
-	expect "$way: clean leaves the rules of the live process" sh -c "$FLOW udp -n 5 -e 0 -w 200 7002"
+	expect "$way: clean leaves the rules of the live process" sh -c "$TRAFFIC udp -n 5 -e 0 -w 200 7002"
 	stop INT
 	expect_text "$way: no rule is left" "" rules_of_ours
 

@@ -14,7 +14,7 @@ done
 
 start $IPQ watch --on INPUT -c 1 udp dst port 7001
 wait_for_rule INPUT
-$FLOW udp -n 1 7001 >/dev/null
+$TRAFFIC udp -n 1 7001 >/dev/null
 expect "-c 1 ends after one packet" wait $started
 expect_text "no rule is left after that" "" rules_of_ours
 started=
@@ -35,9 +35,9 @@ guardian_of() {
 
 start $IPQ filter --on INPUT,PREROUTING --bypass 'drop udp dst port 7002'
 wait_for_rule INPUT
-expect "filter --bypass drops while it runs" $FLOW udp -n 5 -e 0 -w 200 7002
+expect "filter --bypass drops while it runs" $TRAFFIC udp -n 5 -e 0 -w 200 7002
 stop KILL
-expect "filter --bypass: packets pass after kill -9" $FLOW udp -n 5 7002
+expect "filter --bypass: packets pass after kill -9" $TRAFFIC udp -n 5 7002
 expect "filter --bypass: the guardian removes the rules" eventually_clean
 
 start $IPQ filter --on INPUT --bypass 'drop udp dst port 7002'
@@ -45,10 +45,10 @@ wait_for_rule INPUT
 kill -KILL $(guardian_of $started)
 stop KILL
 expect "without its guardian they stay" [ -n "$(rules_of_ours)" ]
-expect "and packets pass" $FLOW udp -n 5 7002
+expect "and packets pass" $TRAFFIC udp -n 5 7002
 start $IPQ watch --on OUTPUT -c 1 udp dst port 7003
 wait_for_rule OUTPUT
-$FLOW udp -n 1 7003 >/dev/null
+$TRAFFIC udp -n 1 7003 >/dev/null
 wait $started
 started=
 expect_text "the next start on another hook removes them" "" rules_of_ours
@@ -56,7 +56,7 @@ expect_text "the next start on another hook removes them" "" rules_of_ours
 start $IPQ filter --on INPUT 'drop udp dst port 7004'
 wait_for_rule INPUT
 timeout -s INT 1 $IPQ watch --on INPUT udp dst port 7005 2>/dev/null
-expect "a second ipq does not remove the rules of a live one" $FLOW udp -n 5 -e 0 -w 200 7004
+expect "a second ipq does not remove the rules of a live one" $TRAFFIC udp -n 5 -e 0 -w 200 7004
 stop
 
 expect "an unknown hook is refused" sh -c "! $IPQ watch --on NOWHERE 2>$work/error"

@@ -70,7 +70,7 @@ for command in "$FILTER --quiet drop\ udp\ dst\ port\ 7001" "$FILTER --bypass --
 	expect "a second signal at the end of $name: the rules are named" grep -q 'left: iptables.* chain ipq-.*(INPUT)' "$log"
 	case $name in
 	*bypass* | watch*)
-		expect "a second signal at the end of $name: packets pass" $FLOW udp -n 5 7001
+		expect "a second signal at the end of $name: packets pass" $TRAFFIC udp -n 5 7001
 		unlock
 		expect "a second signal at the end of $name: the guardian removes the rules" wait_until nothing_is_left
 		;;

@@ -40,7 +40,7 @@ for signal in INT TERM; do
 	wait_for_rule INPUT
 	expect "the table is there" sh -c "$nft list ruleset | grep -q 'type filter hook forward'"
 	if [ $queueing = yes ]; then
-		expect "and queues" $FLOW udp -n 5 -e 0 -w 200 7001
+		expect "and queues" $TRAFFIC udp -n 5 -e 0 -w 200 7001
 	fi
 	stop $signal
 	expect_text "SIG$signal: it is gone" "" tables
@@ -64,9 +64,9 @@ if [ $queueing = yes ]; then
 	for round in 1 2 3; do
 		start $IPQ filter --via nftables --on OUTPUT --queue 700 'count udp dst port 7002' 'delay 30s udp dst port 7003'
 		wait_for_rule OUTPUT
-		$FLOW udp -n 10 -w ${IPQ_PATIENCE:-4}000 7003 >$work/7003 &
+		$TRAFFIC udp -n 10 -w ${IPQ_PATIENCE:-4}000 7003 >$work/7003 &
 		held=$!
-		$FLOW udp -n 3000 -w ${IPQ_PATIENCE:-4}000 7002 >$work/7002 &
+		$TRAFFIC udp -n 3000 -w ${IPQ_PATIENCE:-4}000 7002 >$work/7002 &
 		flow=$!
 		sleep 0.1
 		stop INT

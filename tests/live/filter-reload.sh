@@ -6,30 +6,30 @@
 printf '# a comment\n\ndrop udp dst port 7001   # and another\ncount udp dst port 7002\n' >$work/rules
 start $IPQ filter --on INPUT --queues 10-13 -f $work/rules
 wait_for_rule INPUT
-expect "a rule from a file works" $FLOW udp -n 5 -e 0 -w 200 7001
+expect "a rule from a file works" $TRAFFIC udp -n 5 -e 0 -w 200 7001
 printf 'drop udp dst port 7003\ncount udp dst port 7002\n' >$work/rules
 (for i in 1 2 3 4 5 6 7 8 9 10; do kill -HUP $started; sleep 0.05; done) &
-expect "no packet is lost while rules are reloaded" $FLOW udp -n 5000 7002
+expect "no packet is lost while rules are reloaded" $TRAFFIC udp -n 5000 7002
 wait $!
-expect "the new rule is in force" $FLOW udp -n 5 -e 0 -w 200 7003
+expect "the new rule is in force" $TRAFFIC udp -n 5 -e 0 -w 200 7003
 rules_that_queue() {
 	rules_of_ours | grep NFQUEUE | sort -u | wc -l
 }
 if rules_of_ours | grep -q NFQUEUE; then # nftables queues all packets
 	expect_text "the firewall queues packets of the new rules only" 2 rules_that_queue
 fi
-expect "the old rule is not in force" $FLOW udp -n 5 7001
+expect "the old rule is not in force" $TRAFFIC udp -n 5 7001
 echo 'dorp udp' >>$work/rules
 kill -HUP $started
 sleep 0.3
-expect "after a wrong file the old rules are in force" $FLOW udp -n 5 -e 0 -w 200 7003
+expect "after a wrong file the old rules are in force" $TRAFFIC udp -n 5 -e 0 -w 200 7003
 expect "the error shows the line" grep -q 'rules, line 3: "dorp" is not an action' "$log"
 expect "the error has a caret" grep -q '^  ^$' "$log"
 # refused WHAT TEXT: after SIGHUP the old rules are in force, and the reason is printed.
 refused() {
 	kill -HUP $started
 	sleep 0.3
-	expect "$1: the old rules are in force" $FLOW udp -n 2 -e 0 -w 200 7003
+	expect "$1: the old rules are in force" $TRAFFIC udp -n 2 -e 0 -w 200 7003
 	expect "$1: the reason is printed" grep -q "$2" "$log"
 }
 : >$work/rules
@@ -84,10 +84,10 @@ if command -v python3 >/dev/null; then
 	until grep -q bound $work/states; do sleep 0.05; done
 	start env NOTIFY_SOCKET=$work/notify $IPQ filter --on INPUT -f $work/rules
 	wait_for_rule INPUT
-	expect "datagrams arrive" $FLOW udp -n 7 7002
+	expect "datagrams arrive" $TRAFFIC udp -n 7 7002
 	kill -USR2 $started
 	sleep 0.3
-	expect "datagrams arrive after the counters were reset" $FLOW udp -n 5 7002
+	expect "datagrams arrive after the counters were reset" $TRAFFIC udp -n 5 7002
 	kill -HUP $started
 	sleep 0.3
 	stop

@@ -48,9 +48,9 @@ wait_for_rule POSTROUTING
 expect "a forwarded stream is rewritten at one hook" timeout 30 ip netns exec a python3 $work/text.py "<evil>"
 expect "a local stream is rewritten at one hook" timeout 30 python3 $work/text.py "<evil>"
 for from in "ip netns exec a" ""; do
-	expect_text "a datagram is rewritten at one hook" "<evil>" $from $FLOW say -N b -a 10.9.2.2 7001 evil
+	expect_text "a datagram is rewritten at one hook" "<evil>" $from $TRAFFIC say -N b -a 10.9.2.2 7001 evil
 done
-expect_text "a loopback datagram is rewritten at one hook" "<evil>" $FLOW say 7001 evil
+expect_text "a loopback datagram is rewritten at one hook" "<evil>" $TRAFFIC say 7001 evil
 stop INT
 
 # A delay and a mark for forwarded packets.
@@ -58,5 +58,5 @@ start $IPQ filter --on FORWARD 'delay 30ms icmp' 'drop udp'
 wait_for_rule FORWARD
 time=$(ip netns exec a ping -n -c 3 -i 0.2 10.9.2.2 | sed -n 's/.* = \([0-9]*\).*/\1/p')
 expect "an echo and its reply are each delayed by 30 ms" [ "${time:-0}" -ge 60 -a "${time:-0}" -lt 110 ]
-expect "dropped datagrams are not forwarded" ip netns exec a $FLOW udp -n 5 -e 0 -w 300 -N b -a 10.9.2.2 7000
+expect "dropped datagrams are not forwarded" ip netns exec a $TRAFFIC udp -n 5 -e 0 -w 300 -N b -a 10.9.2.2 7000
 finish

@@ -18,9 +18,9 @@ until rules_of_ours | grep -q . || ! kill -0 $started 2>/dev/null || [ $tries = 
 done
 ! grep -q 'this kernel sends no connection state' "$log" || skip "$(cat "$log")"
 sleep 0.3
-expect "packets of new connections are dropped" $FLOW udp -n 5 -e 0 -w 200 7001
-expect "the first packet of a connection is new, the others are not" $FLOW tcp -n 100000 7004
-expect "packets whose connection gets a mark arrive" $FLOW udp -n 10 7002
+expect "packets of new connections are dropped" $TRAFFIC udp -n 5 -e 0 -w 200 7001
+expect "the first packet of a connection is new, the others are not" $TRAFFIC tcp -n 100000 7004
+expect "packets whose connection gets a mark arrive" $TRAFFIC udp -n 10 7002
 expect_text "a later rule of the firewall sees the mark of the connection" 10 sh -c \
 	"$iptables -w -L INPUT -v -n -x | awk '/connmark/ || /CONNMARK/ { print \$1 }'"
 stop INT

@@ -43,11 +43,11 @@ if command -v iptables-legacy >/dev/null && command -v flock >/dev/null && ways_
 	sleep 1
 	expect "a reload while the lock is held fails" grep -q 'the rules stay as they were' "$log"
 	expect "after the failed reload the old rules are in force" closed
-	expect "after the failed reload the new rules are not in force" $FLOW udp -n 5 7002
+	expect "after the failed reload the new rules are not in force" $TRAFFIC udp -n 5 7002
 	kill -HUP $started
 	wait_for_line '1 rule in force$'
 	sleep 0.3
-	expect "the next reload succeeds" sh -c "$FLOW udp -n 5 7001 && $FLOW udp -n 5 -e 0 -w 200 7002"
+	expect "the next reload succeeds" sh -c "$TRAFFIC udp -n 5 7001 && $TRAFFIC udp -n 5 -e 0 -w 200 7002"
 	flock $XTABLES_LOCKFILE sleep 7 &
 	holder=$!
 	sleep 0.3
@@ -93,17 +93,17 @@ for way in $(ways_to_queue | grep iptables); do
 	wait_for_rule INPUT
 	sleep 0.3
 	expect_text "$way: 250 rules are loaded by one command for each family" 2 changes
-	expect "$way: the last of them drops" $FLOW udp -n 5 -e 0 -w 200 8250
+	expect "$way: the last of them drops" $TRAFFIC udp -n 5 -e 0 -w 200 8250
 	echo 'drop udp dst port 7001' >>$work/rules
 	kill -HUP $started
 	expect "$way: an added rule drops after a reload" until_closed
 	expect "$way: a reload takes two commands for each family" [ $(changes) -le 6 ]
-	expect "$way: the others still drop" $FLOW udp -n 5 -e 0 -w 200 8001
+	expect "$way: the others still drop" $TRAFFIC udp -n 5 -e 0 -w 200 8001
 	for i in $(seq 1 300); do echo "drop udp dst port $((8500 + i))"; done >$work/rules
 	echo 'drop udp dst port 7001' >>$work/rules
 	kill -HUP $started
 	wait_for_line '^ipq filter: 301 rules in force$'
-	expect "$way: 300 other rules are in force after a reload" sh -c "$FLOW udp -n 5 -e 0 -w 200 8800 && $FLOW udp -n 5 8001"
+	expect "$way: 300 other rules are in force after a reload" sh -c "$TRAFFIC udp -n 5 -e 0 -w 200 8800 && $TRAFFIC udp -n 5 8001"
 	for bad in "" "drop udp dst port"; do
 		echo "$bad" >$work/rules
 		kill -HUP $started

@@ -42,9 +42,9 @@ PATH=$tools:$PATH $IPQ filter --on INPUT 'drop udp dst port 7001' 'accept udp ds
 started=$!
 wait_for_rule INPUT
 expect_text "the rule in the kernel has no filter" 0 sh -c "$iptables -w -t mangle -S | grep -c bytecode; true"
-expect "what a rule drops is dropped" $FLOW udp -n 5 -e 0 -w 300 7001
-expect "what a rule accepts arrives" $FLOW udp -n 5 7002
-expect "what no rule names arrives" $FLOW udp -n 5 7003
+expect "what a rule drops is dropped" $TRAFFIC udp -n 5 -e 0 -w 300 7001
+expect "what a rule accepts arrives" $TRAFFIC udp -n 5 7002
+expect "what no rule names arrives" $TRAFFIC udp -n 5 7003
 stop INT
 expect_text "nothing is left" "" rules_of_ours
 finish

@@ -8,7 +8,7 @@ command -v python3 >/dev/null || skip "no python3"
 
 . "$IPQ_LIVE/router-lib.sh"
 number_hosts
-from_a="ip netns exec a $FLOW"
+from_a="ip netns exec a $TRAFFIC"
 
 # with HOOKS PROGRAM-OPTION...: the program at the queue of these hooks.
 with() {
@@ -30,7 +30,7 @@ all=PREROUTING,INPUT,FORWARD,OUTPUT,POSTROUTING
 with $all accept after=8
 expect "all hooks: forwarded datagrams arrive" $from_a udp -n 3000 -N b -a 10.9.2.2 7000
 expect "all hooks: a forwarded TCP stream arrives" $from_a tcp -n 20000000 -N b -a 10.9.2.2 7001
-expect "all hooks: datagrams to this machine arrive" $FLOW udp -n 3000 7000
+expect "all hooks: datagrams to this machine arrive" $TRAFFIC udp -n 3000 7000
 expect "the program saw few of these packets" said "$few"
 
 if command -v ping >/dev/null; then
@@ -79,7 +79,7 @@ fi
 # Connections that are not tracked have no mark: each packet comes, and the library decides it.
 if $iptables -w -t raw -A OUTPUT -p udp --dport 7000 -j CT --notrack 2>/dev/null; then
 	with OUTPUT accept
-	expect "not tracked: datagrams arrive" $FLOW udp -n 500 7000
+	expect "not tracked: datagrams arrive" $TRAFFIC udp -n 500 7000
 	expect "not tracked: the library decided all but the first" said 'seen [1-9][0-9]\{0,1\} .* packets [45][0-9][0-9] '
 	$iptables -w -t raw -F
 else
@@ -91,7 +91,7 @@ with OUTPUT accept
 $iptables -w -t mangle -I OUTPUT -p udp --dport 7000 -j MARK --set-xmark 0x5/0xff
 $iptables -w -t mangle -I OUTPUT -p udp --dport 7000 -j CONNMARK --set-xmark 0x7/0xff
 $iptables -w -t mangle -A POSTROUTING -p udp --dport 7000 -m mark --mark 0x5 -m connmark --mark 0x7/0xff
-expect "marks of others: datagrams arrive" $FLOW udp -n 500 7000
+expect "marks of others: datagrams arrive" $TRAFFIC udp -n 500 7000
 expect "the program saw few of these packets" said 'seen [1-9][0-9]\{0,1\} keeper 1 '
 expect "each packet kept the other bits of both marks" sh -c \
 	"$iptables -w -t mangle -vnxL POSTROUTING | grep -q '^ *500 '"
@@ -121,6 +121,6 @@ expect "the program saw each of them begin" said 'seen \([3-9]\|[1-9][0-9]\) kee
 
 # A child that ends has no part in the packet that is held back.
 with OUTPUT accept fork
-expect "a child that ends: datagrams arrive" $FLOW udp -n 200 7000
+expect "a child that ends: datagrams arrive" $TRAFFIC udp -n 200 7000
 expect "the program saw few of these packets" said 'seen [1-9][0-9]\{0,1\} keeper 1 '
 finish

@@ -42,7 +42,7 @@ if ip netns add other && ip link add "$evil" type veth peer name other netns oth
 	for format in -x --json; do
 		start $IPQ watch --on OUTPUT $format -w $work/text/record udp dst port 7001
 		wait_for_rule OUTPUT
-		$FLOW say -N other -a 10.7.7.2 -w 300 7001 "$evil" >/dev/null
+		$TRAFFIC say -N other -a 10.7.7.2 -w 300 7001 "$evil" >/dev/null
 		stop INT
 		cp "$log" $said
 		harmless "a packet and its interface with $format"

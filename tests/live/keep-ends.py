@@ -238,7 +238,7 @@ def test_watchdog():
     keeper = Keep([CLASSIC, 'accept'], '--watchdog', '300ms')
     until(arrives)
     pid = keeper.program()
-    sender = subprocess.Popen([keep.TRAFFIC, '200', '1', '1', str(PORT)], stdout=subprocess.PIPE, text=True)
+    sender = subprocess.Popen([keep.KEEP_TRAFFIC, '200', '1', '1', str(PORT)], stdout=subprocess.PIPE, text=True)
     sender.communicate()
     time.sleep(0.7)
     report(sender.returncode == 0 and keeper.program() == pid and arrives(),

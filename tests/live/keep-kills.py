@@ -205,7 +205,7 @@ def main():
     keep.until(keep.arrives)
     connections = Connections(CONNECTIONS)
     with tempfile.NamedTemporaryFile('r') as file:
-        sender = subprocess.Popen([keep.TRAFFIC, str(RATE), str(seconds), '4', str(keep.PORT), file.name],
+        sender = subprocess.Popen([keep.KEEP_TRAFFIC, str(RATE), str(seconds), '4', str(keep.PORT), file.name],
                                   stdout=subprocess.PIPE, text=True)
         time.sleep(0.2)
         deaths = []

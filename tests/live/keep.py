@@ -20,9 +20,9 @@ RATE = os.environ.get('IPQ_RATE', '4000')
 SANITIZER = os.environ.get('IPQ_SANITIZER', 'none') != 'none'
 CRASH = signal.SIGABRT if SANITIZER else signal.SIGSEGV  # a sanitizer exits after SIGSEGV, with a status of its own
 INTERVAL = float(os.environ.get('IPQ_INTERVAL', '0.5' if SANITIZER else '0.1'))  # programs start slowly with one
-IPQ, TRAFFIC, PROGRAM = (os.environ[n] for n in ('IPQ', 'KEEP_TRAFFIC', 'KEEP_PROGRAM'))
+IPQ, KEEP_TRAFFIC, PROGRAM = (os.environ[n] for n in ('IPQ', 'KEEP_TRAFFIC', 'KEEP_PROGRAM'))
 CLASSIC, MODERN = (os.environ[n] for n in ('DECIDE', 'EXAMPLE_ACCEPT'))
-FLOW = os.environ['IPQ_FLOW']
+TRAFFIC = os.environ['IPQ_TRAFFIC']
 CONNECTIONS = int(os.environ.get('IPQ_CONNECTIONS', 5))
 BYTES = os.environ.get('IPQ_BYTES', '10000000')
 PORT = 7000
@@ -100,7 +100,7 @@ class Keep:
 def under_load(name, program, action, *options, rounds=ROUNDS, each=INTERVAL):
     keeper = Keep(program, '--patience', '60s', *options)
     seconds = rounds * each + 0.3
-    sender = subprocess.Popen([TRAFFIC, RATE, str(seconds), '4', str(PORT)], stdout=subprocess.PIPE, text=True)
+    sender = subprocess.Popen([KEEP_TRAFFIC, RATE, str(seconds), '4', str(PORT)], stdout=subprocess.PIPE, text=True)
     for _ in range(rounds):
         time.sleep(random.random() * 2 * each if rounds > 1 else each / 2)
         action(keeper)
@@ -156,7 +156,7 @@ def test_tcp(iptables):
     for port in '--dport', '--sport':
         subprocess.run(f'{iptables} -w -A OUTPUT -p tcp {port} 7100:7199 -j NFQUEUE --queue-num 0'.split(), check=True)
     keeper = Keep([MODERN], '--restart-limit', '0')
-    flows = [subprocess.Popen([FLOW, 'tcp', '-n', BYTES, '-w', '20000', str(7100 + i)], stdout=subprocess.PIPE,
+    flows = [subprocess.Popen([TRAFFIC, 'tcp', '-n', BYTES, '-w', '20000', str(7100 + i)], stdout=subprocess.PIPE,
                               text=True) for i in range(CONNECTIONS)]
     kills = 0
     while kills < 100 and any(flow.poll() is None for flow in flows):
@@ -259,7 +259,7 @@ def test_filter_on_killed():
     port = PORT + 2
     keeper = Keep([IPQ, 'filter', '--queue', '0', '--on', 'OUTPUT', f'mark 7 udp dst port {port}'], '--patience', '60s')
     until(lambda: any('in force' in line for line in keeper.text))
-    sender = subprocess.Popen([TRAFFIC, '1000', '1', '2', str(port)], stdout=subprocess.PIPE, text=True)
+    sender = subprocess.Popen([KEEP_TRAFFIC, '1000', '1', '2', str(port)], stdout=subprocess.PIPE, text=True)
     for _ in range(3):
         time.sleep(random.uniform(0.1, 0.3))
         keeper.kill(signal.SIGKILL)

@@ -7,7 +7,7 @@ queue OUTPUT -p udp --dport 7000
 for turn in 1 2 3; do
 	start $DECIDE accept
 	wait_for_queue
-	$FLOW udp -n 100000 -s 0-1400 -e 0 -w 300 7000 >$work/flow &
+	$TRAFFIC udp -n 100000 -s 0-1400 -e 0 -w 300 7000 >$work/flow &
 	flow=$!
 	sleep ${IPQ_MOMENT:-0.2}
 	expect "packets arrived before the kill ($turn)" kill -0 $flow
@@ -19,5 +19,5 @@ for turn in 1 2 3; do
 done
 start $DECIDE accept
 wait_for_queue
-expect "the next reader receives every packet" $FLOW udp -n 300 7000
+expect "the next reader receives every packet" $TRAFFIC udp -n 300 7000
 finish

@@ -1,17 +1,17 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 #
 # Functions for live tests; to be sourced. A test starts a program, sends real packets through it, and checks
-# what arrived. $FLOW is the traffic tool (see traffic.c). Call finish at the end.
+# what arrived. $TRAFFIC is the traffic tool (see traffic.c). Call finish at the end.
 #
 #	. "$IPQ_LIVE/lib.sh"
 #	queue OUTPUT -p udp --dport 7000
 #	start my-program
 #	wait_for_queue
-#	expect "datagrams arrive" $FLOW udp -n 100 7000
+#	expect "datagrams arrive" $TRAFFIC udp -n 100 7000
 #	finish
 
 PATH=$PATH:/usr/sbin:/sbin
-FLOW=${IPQ_FLOW:-$IPQ_LIVE/flow}
+TRAFFIC=${IPQ_TRAFFIC:-$IPQ_LIVE/traffic}
 failures=0
 checks=0
 tries_most=$((${IPQ_PATIENCE:-10} * 50)) # of what is waited for, each 0.02 s
@@ -109,7 +109,7 @@ queue_is_ready() {
 		[ "$(queue_column 4 "$1")" -gt 0 ] 2>/dev/null && [ "$(queue_column 5 "$1")" != 65530 ]
 	else
 		# Only the owner is visible here: wait a moment until it is ready.
-		$FLOW owned "$1" && sleep 0.2
+		$TRAFFIC owned "$1" && sleep 0.2
 	fi
 }
 
@@ -129,7 +129,7 @@ wait_for_queue() {
 }
 
 queue_has_no_owner() {
-	! $FLOW owned "$1"
+	! $TRAFFIC owned "$1"
 }
 
 # Waits until no process owns queue N (0).

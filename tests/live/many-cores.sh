@@ -15,7 +15,7 @@ start $EXAMPLE_MANY_CORES 2 2
 wait_for_queue 2
 wait_for_queue 3
 for host in 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16; do
-	expect "many_cores accepts packets to 127.0.0.$host" $FLOW udp -n 10 -w 500 -a 127.0.0.$host 7100
+	expect "many_cores accepts packets to 127.0.0.$host" $TRAFFIC udp -n 10 -w 500 -a 127.0.0.$host 7100
 done
 stop
 expect "many_cores exits with 0 on SIGTERM" [ "$status" -eq 0 ]

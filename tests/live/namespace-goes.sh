@@ -29,10 +29,10 @@ start $ENGINE_HOST
 wait_for_queue
 for turn in first second; do
 	neighbour
-	expect_text "a packet reaches the $turn other namespace" good $FLOW say -N peer -a 10.9.3.2 7000 good
-	expect_text "another packet waits for its verdict" "(nothing)" $FLOW say -w 200 -N peer -a 10.9.3.2 7000 hold
+	expect_text "a packet reaches the $turn other namespace" good $TRAFFIC say -N peer -a 10.9.3.2 7000 good
+	expect_text "another packet waits for its verdict" "(nothing)" $TRAFFIC say -w 200 -N peer -a 10.9.3.2 7000 hold
 	expect "the $turn other namespace and its interface disappear" neighbour_goes
-	expect_text "packets of other interfaces are decided" good $FLOW say 7000 good
+	expect_text "packets of other interfaces are decided" good $TRAFFIC say 7000 good
 	expect_column "no packet waits" 3 0
 done
 expect_text "the verdicts on packets of the removed interface are refused" 2 \
@@ -45,7 +45,7 @@ ip netns exec own ip link set lo up
 ip netns exec own $iptables -w -A OUTPUT -p udp --dport 7000 -j $queue_target
 start ip netns exec own $DECIDE accept
 tries=250
-until [ -n "$(nsenter -t $started -n $FLOW owned 0 && echo owned)" ]; do
+until [ -n "$(nsenter -t $started -n $TRAFFIC owned 0 && echo owned)" ]; do
 	tries=$((tries - 1))
 	[ $tries -gt 0 ] || break
 	sleep 0.02
@@ -53,7 +53,7 @@ done
 sleep 0.2
 ip netns del own
 inside="nsenter -t $started -n"
-expect "the program works in a namespace without a name" $inside $FLOW udp -n 100 7000
+expect "the program works in a namespace without a name" $inside $TRAFFIC udp -n 100 7000
 stop
 expect_text "the program exits with 0 and reports its counts" "0 read 100 refused 0" echo $status "$(cat "$log")"
 finish

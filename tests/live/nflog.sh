@@ -28,7 +28,7 @@ log_to 6 OUTPUT -p udp --dport 7001
 
 start $IPQ watch --source nflog:5 -w $work/seen.pcapng
 wait_for_group 5
-expect "logged packets pass" $FLOW udp -n 20 -s 100 7001
+expect "logged packets pass" $TRAFFIC udp -n 20 -s 100 7001
 sleep 0.2
 stop INT
 expect_text "a line for each copy, with interface, length and user" "20 20" sh -c \
@@ -39,7 +39,7 @@ expect "the summary counts them" grep -q '^40 packets shown, 40 received, 0 lost
 # A verdict has no effect: a filter that drops all, and a program of 2001 that does.
 start $IPQ filter --source nflog:5,batch=1 'drop udp'
 wait_for_group 5
-expect "dropped copies are packets that pass" $FLOW udp -n 20 7001
+expect "dropped copies are packets that pass" $TRAFFIC udp -n 20 7001
 sleep 0.2
 stop INT
 expect "drops are counted" grep -q '^40 packets: 0 accepted, 40 dropped' $log
@@ -48,8 +48,8 @@ for source in nflog:5 engine:nflog:5; do
 	IPQ_SOURCE=$source timeout 20 $CLASSIC_LOOP libipq >$log 2>&1 &
 	started=$!
 	wait_for_group 5
-	expect "with a classic program on $source packets pass" $FLOW udp -n 20 7001
-	$FLOW say 7001 'the end' >/dev/null
+	expect "with a classic program on $source packets pass" $TRAFFIC udp -n 20 7001
+	$TRAFFIC say 7001 'the end' >/dev/null
 	wait $started
 	expect_text "the classic program has read the last one" 0 echo $?
 	started=
@@ -59,7 +59,7 @@ done
 # Copies of packets of any size, cut or not, report the packet's length.
 start $IPQ watch --source nflog:6 udp
 wait_for_group 6
-$FLOW udp -n 1 -s 30000 7001 >/dev/null
+$TRAFFIC udp -n 1 -s 30000 7001 >/dev/null
 sleep 0.2
 stop INT
 expect "a truncated packet has its full length" grep -q ' len 30028 ' $log

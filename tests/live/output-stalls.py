@@ -15,7 +15,7 @@ import tempfile
 import termios
 import time
 
-IPQ, FLOW = sys.argv[1], sys.argv[2]
+IPQ, TRAFFIC = sys.argv[1], sys.argv[2]
 SLOW = 5 if os.environ.get('IPQ_SANITIZER', 'none') != 'none' else 1
 failures = 0
 
@@ -34,7 +34,7 @@ def ping():
 
 
 def flood(n):
-    subprocess.run([FLOW, 'udp', '-n', str(n), '-e', '0', '-w', '1', '7009'], stdout=subprocess.DEVNULL,
+    subprocess.run([TRAFFIC, 'udp', '-n', str(n), '-e', '0', '-w', '1', '7009'], stdout=subprocess.DEVNULL,
                    stderr=subprocess.DEVNULL, timeout=60)
 
 
@@ -160,7 +160,7 @@ wait_for_rule()
 flood(2000)
 time.sleep(0.3)
 check('a full disk does not end the filter', p.poll() is None)
-arrived = subprocess.run([FLOW, 'udp', '-n', '10', '-e', '0', '-w', '300', '7010'], capture_output=True, text=True)
+arrived = subprocess.run([TRAFFIC, 'udp', '-n', '10', '-e', '0', '-w', '300', '7010'], capture_output=True, text=True)
 check('a full disk opens nothing', arrived.returncode == 0, arrived.stdout + arrived.stderr)
 interrupt(p, 'filter with a full disk')
 text = open(error.name).read()

@@ -45,7 +45,7 @@ inherits() {
 
 start $IPQ watch --on INPUT udp dst port 7001
 wait_for_rule INPUT
-$FLOW udp -n 1 7001 >/dev/null
+$TRAFFIC udp -n 1 7001 >/dev/null
 expect "watch has threads" [ "$(ls /proc/$started/task | wc -l)" -ge 2 ]
 expect_rights watch $started $net_admin_raw
 expect "watch has closed inherited descriptors" sh -c "! ls -l /proc/$started/fd | grep -q $work/inherited"
@@ -93,12 +93,12 @@ fi
 start $IPQ filter --on INPUT -f $work/somebody/rules
 wait_for_rule INPUT
 expect_text "filter with a file of rules" 0000000000003004 of_all CapEff $started
-expect "a rule in the file drops packets" $FLOW udp -n 5 -e 0 -w 200 7001
+expect "a rule in the file drops packets" $TRAFFIC udp -n 5 -e 0 -w 200 7001
 echo 'drop udp dst port 7002' >$work/somebody/rules
 kill -HUP $started
 wait_for_line '1 rule in force$'
-expect "after a reload the new rule drops packets" $FLOW udp -n 5 -e 0 -w 200 7002
-expect "after a reload the old rule does not" $FLOW udp -n 5 7001
+expect "after a reload the new rule drops packets" $TRAFFIC udp -n 5 -e 0 -w 200 7002
+expect "after a reload the old rule does not" $TRAFFIC udp -n 5 7001
 stop INT
 expect_text "the rule of filter is removed" "" rules_of_ours
 

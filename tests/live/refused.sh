@@ -8,7 +8,7 @@ start $DECIDE accept
 wait_for_queue
 expect_text "a queue that another process owns is EBUSY" "Device or resource busy" \
 	sh -c "timeout ${IPQ_PATIENCE:-5} $DECIDE accept 2>&1 | sed 's/.*: //'"
-expect "the owner still receives every packet" $FLOW udp -n 100 7000
+expect "the owner still receives every packet" $TRAFFIC udp -n 100 7000
 stop
 
 command -v setpriv >/dev/null || skip "no setpriv"

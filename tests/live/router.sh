@@ -6,7 +6,7 @@
 
 . "$IPQ_LIVE/router-lib.sh"
 number_hosts
-from_a="ip netns exec a $FLOW"
+from_a="ip netns exec a $TRAFFIC"
 total=$((${IPQ_PACKETS:-100000} / 10))
 
 expect "packets are forwarded without a rule" $from_a udp -n 100 -N b -a 10.9.2.2 7000

@@ -18,7 +18,7 @@ ways_to_queue() {
 
 # closed: no packet to port 7001 arrives. until_closed: soon; at most 5 s.
 closed() {
-	$FLOW udp -n 5 -e 0 -w 200 7001 >/dev/null
+	$TRAFFIC udp -n 5 -e 0 -w 200 7001 >/dev/null
 }
 
 until_closed() {

@@ -46,7 +46,7 @@ for victim in front supervisor program; do
 	$IPQ run sh -c "$family" 2>$work/said &
 	started=$!
 	until_there $work/owned
-	$FLOW udp -n 20000 -e 0 -w 300 7000 >/dev/null &
+	$TRAFFIC udp -n 20000 -e 0 -w 300 7000 >/dev/null &
 	flow=$!
 	sleep 0.1
 	supervisor=$(cat /proc/$started/task/$started/children)
@@ -86,7 +86,7 @@ expect "both processes of ipq run killed: the queue is free" wait_for_no_queue
 rm -f $work/owned
 expect_text "ipq run ends with the parent of a daemon" 42 status_of timeout ${IPQ_PATIENCE:-5} $IPQ run --log $work/log $RAW daemon $work/owned
 until_there $work/owned
-expect "the daemon receives packets" $FLOW udp -n 100 7000
+expect "the daemon receives packets" $TRAFFIC udp -n 100 7000
 expect_text "one process serves the daemon" 1 alive ipq
 supervisor=$(sed -n 's/.*; process \([0-9]*\) continues.*/\1/p' $work/log)
 kill -TERM "$supervisor"

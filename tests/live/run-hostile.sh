@@ -14,7 +14,7 @@ for client in $clients; do
 	# inside the same ipq run, after the storm
 	start $IPQ run -- sh -c "ulimit -n 3000; $client storm; $client crowd; $RAW accept 100"
 	wait_for_queue
-	expect "$name: after all that its neighbour is served" $FLOW udp -n 100 7000
+	expect "$name: after all that its neighbour is served" $TRAFFIC udp -n 100 7000
 	stop
 done
 finish

@@ -14,7 +14,7 @@ for client in $clients; do
 
 	start timeout ${IPQ_PATIENCE:-30} $IPQ run -- "$client" accept 500
 	wait_for_queue
-	expect "$name: accepted datagrams of all sizes arrive" $FLOW udp -n 500 -s 0-60000 7000
+	expect "$name: accepted datagrams of all sizes arrive" $TRAFFIC udp -n 500 -s 0-60000 7000
 	wait $started
 	expect_text "$name: ends when it likes" 0 echo $?
 	expect_text "$name: has seen every packet" "500 packets" cat "$log"
@@ -22,15 +22,15 @@ for client in $clients; do
 
 	start timeout ${IPQ_PATIENCE:-30} $IPQ run -- "$client" drop 0
 	wait_for_queue
-	expect "$name: dropped datagrams do not arrive" $FLOW udp -n 50 -e 0 -w 300 7000
+	expect "$name: dropped datagrams do not arrive" $TRAFFIC udp -n 50 -e 0 -w 300 7000
 	stop TERM 143 # as the program: ipq run passes the signal on
 	expect "$name: its end frees the queue" wait_for_no_queue
 
 	start timeout ${IPQ_PATIENCE:-30} $IPQ run --log "$work/log" -- "$client" both 200
 	wait_for_queue
 	sleep 0.1 # the second family's request
-	expect "$name: IPv4 datagrams arrive" $FLOW udp -n 200 7000
-	expect "$name: IPv6 datagrams arrive" $FLOW udp -a ::1 -n 200 7006
+	expect "$name: IPv4 datagrams arrive" $TRAFFIC udp -n 200 7000
+	expect "$name: IPv6 datagrams arrive" $TRAFFIC udp -a ::1 -n 200 7006
 	wait $started
 	expect_text "$name: two threads, two families" "200 IPv4 and 200 IPv6 packets" cat "$log"
 	started=
@@ -42,7 +42,7 @@ for client in $clients; do
 		case $how-$name in peek-*socketcall) continue ;; esac
 		start timeout ${IPQ_PATIENCE:-30} $IPQ run ${2:-} -- "$client" address $1 100
 		wait_for_line waits
-		expect "$name: accepted datagrams arrive ($how)" $FLOW udp -n 100 -s 0-60000 -w 200 7000
+		expect "$name: accepted datagrams arrive ($how)" $TRAFFIC udp -n 100 -s 0-60000 -w 200 7000
 		wait $started
 		expect_text "$name: the sender's address is netlink's ($how)" 0 echo $?
 		cat "$log"
@@ -93,6 +93,6 @@ fi
 
 start timeout ${IPQ_PATIENCE:-30} $IPQ run -- sh -c "env $RAW accept 100"
 wait_for_queue
-expect "children of the program receive packets" $FLOW udp -n 100 7000
+expect "children of the program receive packets" $TRAFFIC udp -n 100 7000
 stop
 finish

@@ -31,7 +31,7 @@ for client in $clients; do
 	name=$(basename "$client")
 	start $IPQ run --restart --log $work/events.$name -- "$client" accept 0
 	wait_for_queue
-	$FLOW udp -o -n $((rate * (${IPQ_KILLS:-9} + 6) / 15)) -r $rate -w 5000 7000 >$work/flow &
+	$TRAFFIC udp -o -n $((rate * (${IPQ_KILLS:-9} + 6) / 15)) -r $rate -w 5000 7000 >$work/flow &
 	flow=$!
 	kill_often "$name"
 	wait $flow
@@ -44,7 +44,7 @@ for client in $clients; do
 		sleep 0.1
 	done
 	kill -KILL $victim
-	expect "$name: killed: the next one is at work" $FLOW udp -n 100 -w 5000 7000
+	expect "$name: killed: the next one is at work" $TRAFFIC udp -n 100 -w 5000 7000
 	stop TERM 143 # as the program: ipq run passes the signal on
 	expect_text "$name: and was started as often as it was killed" $((kills + 2)) grep -c '^program: .*, process' $work/events.$name
 	expect_text "$name: nothing was dropped" 1 grep -c 'IPv4: .* 0 dropped, 0 without a reader, 0 lost to a full queue, 0 to a' \

@@ -55,7 +55,7 @@ fi
 expect "the shell's screen is hidden" sh -c "! tmux -L ipq capture-pane -p | grep -q '^before'"
 if [ -n "$(cat $queue_table 2>/dev/null)" ]; then
 	for i in 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20; do
-		$FLOW udp -n 5000 -w 3000 7000
+		$TRAFFIC udp -n 5000 -w 3000 7000
 	done >/dev/null 2>&1 &
 	traffic=$!
 	expect "the rate is above zero while packets pass" until_shown '^ *0 .* packet [0-9]* *[1-9][0-9]* '

@@ -20,8 +20,8 @@ nfqueue 3 -p udp --dport 7003
 nfqueue 5 -p udp --dport 7005 -m comment --comment "$(printf 'red \033[31m -j NFQUEUE --queue-num 9')"
 $iptables -w -A OUTPUT -p udp --dport 7006 -j NFQUEUE --queue-num 6 --queue-bypass
 nfqueue 2 -p udp --dport 7002
-expect "packets pass through queue 3" $FLOW udp -n 20 7003
-expect "a rule without an owner drops packets" $FLOW udp -n 5 -e 0 -w 200 7005
+expect "packets pass through queue 3" $TRAFFIC udp -n 20 7003
+expect "a rule without an owner drops packets" $TRAFFIC udp -n 5 -e 0 -w 200 7005
 
 says() {
 	$IPQ status | grep -q "$1"

@@ -5,7 +5,7 @@
 
 start $IPQ watch --on INPUT,OUTPUT -w $work/seen.pcapng 'udp dst port 7001'
 wait_for_rule OUTPUT
-expect "what is watched passes" $FLOW udp -n 20 -s 100 7001
+expect "what is watched passes" $TRAFFIC udp -n 20 -s 100 7001
 stop INT
 expect_text "a line for each, where it goes out and where it comes in" "20 20" sh -c \
 	"echo \$(grep -c ' out  lo udp 127.0.0.1:.* > 127.0.0.1:7001 len 128 uid 0' $log) \
@@ -20,7 +20,7 @@ fi
 
 start $IPQ watch --on INPUT --json -x 'udp dst port 7001'
 wait_for_rule INPUT
-$FLOW say 7001 'a "quoted" text' >/dev/null
+$TRAFFIC say 7001 'a "quoted" text' >/dev/null
 stop INT
 if command -v python3 >/dev/null; then
 	expect_text "JSON is JSON" "INPUT lo udp 7001 17" python3 -c "
@@ -36,8 +36,8 @@ fi
 # What was dropped, recorded.
 start $IPQ filter --on INPUT -w $work/dropped.pcapng --record drop 'drop udp dst port 7002' 'count udp'
 wait_for_rule INPUT
-$FLOW udp -n 5 -e 0 -w 200 7002 >/dev/null
-$FLOW udp -n 5 7003 >/dev/null
+$TRAFFIC udp -n 5 -e 0 -w 200 7002 >/dev/null
+$TRAFFIC udp -n 5 7003 >/dev/null
 stop INT
 if command -v tshark >/dev/null; then
 	expect_text "the record of drops has the drops, and says which rule it was" "5 drop: drop udp dst port 7002" sh -c \
@@ -49,7 +49,7 @@ expect "a full disk is an error, and ends in order" sh -c \
 for n in 1 3; do
 	start $IPQ watch --on INPUT -c $n 'udp dst port 7001'
 	wait_for_rule INPUT
-	expect "what comes after the last packet of watch -c $n passes as well" $FLOW udp -n 20 7001
+	expect "what comes after the last packet of watch -c $n passes as well" $TRAFFIC udp -n 20 7001
 	expect "watch -c $n ends by itself" timeout 10 sh -c 'while grep -q . /proc/$0/cmdline; do sleep 0.05; done' $started
 	expect_text "and has shown $n" $n grep -c ' in   lo udp ' "$log"
 	stop
@@ -58,8 +58,8 @@ done
 queue OUTPUT -p udp --dport 7001:7002
 start $IPQ watch -q 0 'udp dst port 7001'
 wait_for_queue
-expect "what is shown of a queue passes" $FLOW udp -n 20 7001
-expect "what is not shown of a queue passes" $FLOW udp -n 20 7002
+expect "what is shown of a queue passes" $TRAFFIC udp -n 20 7001
+expect "what is not shown of a queue passes" $TRAFFIC udp -n 20 7002
 stop
 $iptables -w -F OUTPUT
 expect_text "packets of a queue are shown" 20 grep -c ' lo udp .* > 127.0.0.1:7001 ' "$log"
@@ -67,7 +67,7 @@ expect_text "packets of a queue are shown" 20 grep -c ' lo udp .* > 127.0.0.1:70
 $IPQ filter --on OUTPUT --quiet 'delay 2s udp dst port 7005' &
 holder=$!
 wait_for_rule OUTPUT
-$FLOW udp -n 10 -w 5000 7005 >$work/held &
+$TRAFFIC udp -n 10 -w 5000 7005 >$work/held &
 flow=$!
 start $IPQ watch --on INPUT
 wait_for_rule INPUT
@@ -77,6 +77,6 @@ expect_text "packets that wait in other queues are not lost at the end" 0 echo $
 kill $holder
 wait $holder
 expect "watch | head ends when head does" timeout 10 sh -c \
-	"$IPQ watch --on INPUT udp | head -n 1 >/dev/null & sleep ${IPQ_MOMENT:-0.7}; $FLOW udp -n 50 7004 >/dev/null; wait"
+	"$IPQ watch --on INPUT udp | head -n 1 >/dev/null & sleep ${IPQ_MOMENT:-0.7}; $TRAFFIC udp -n 50 7004 >/dev/null; wait"
 expect_text "and leaves nothing" "" rules_of_ours
 finish

@@ -13,7 +13,7 @@ $iptables -w -A INPUT -p udp --dport 7000 -m ttl --ttl-eq 42
 
 start $python -B "$EXAMPLES/scapy_ttl.py" 0
 wait_for_queue
-expect "datagrams that Scapy changed arrive" $FLOW udp -n 5 7000
+expect "datagrams that Scapy changed arrive" $TRAFFIC udp -n 5 7000
 expect "with the new TTL" sh -c "$iptables -w -vnxL INPUT | grep -q '^ *5 '"
 stop TERM 143
 

@@ -3,5 +3,5 @@
 queue OUTPUT -p udp --dport 7000
 start $CLIENT
 wait_for_queue
-expect "datagrams arrive" $FLOW udp -n 200 -s 0-1400 7000
-expect "a number of datagrams that is no round one arrives" $FLOW udp -n 13 7000
+expect "datagrams arrive" $TRAFFIC udp -n 200 -s 0-1400 7000
+expect "a number of datagrams that is no round one arrives" $TRAFFIC udp -n 13 7000

@@ -3,7 +3,7 @@
 queue OUTPUT -p udp --dport 7000
 start $CLIENT
 wait_for_queue
-expect "datagrams arrive once" $FLOW udp -n 100 -s 100-1000 7000
+expect "datagrams arrive once" $TRAFFIC udp -n 100 -s 100-1000 7000
 expect_text "the rule has queued each once" 100 queued OUTPUT
 # The queue's own count of packets: the second turn has the second hundred.
 expect_column "and the verdict once more" 8 200

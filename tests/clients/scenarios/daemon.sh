@@ -5,7 +5,7 @@ start $CLIENT
 wait $started
 expect "the parent has ended well" test $? = 0
 wait_for_queue
-expect "datagrams arrive" $FLOW udp -n 200 -s 0-1400 7000
+expect "datagrams arrive" $TRAFFIC udp -n 200 -s 0-1400 7000
 started=
 # daemons have no parent to end them
 for pid in $(pidof "$PROGRAM"); do kill $pid; done

@@ -14,7 +14,7 @@ takes_effect() {
 		start "$@" exit $both
 		wait_for_line ready
 		[ -n "$both" ] || expect "$way: a failed ipq_set_mode is a message, too" timeout 60 "$@" ignored
-		expect "$way $both: a verdict before _exit is applied" $FLOW udp -n 1 -s 1 7000
+		expect "$way $both: a verdict before _exit is applied" $TRAFFIC udp -n 1 -s 1 7000
 		wait $started
 		started=
 		wait_for_no_queue

@@ -8,11 +8,11 @@ accepts_both() {
 	shift
 	start "$@"
 	wait_for_line ready
-	expect "$way: IPv4 datagrams arrive" $FLOW udp -n 203 -s 0-60000 -w 500 7000
-	expect "$way: IPv6 datagrams arrive" $FLOW udp -a ::1 -n 201 -s 0-60000 -w 500 7000
-	$FLOW udp -a ::1 -n 202 -s 0-1400 -w 1000 7000 >$work/six &
+	expect "$way: IPv4 datagrams arrive" $TRAFFIC udp -n 203 -s 0-60000 -w 500 7000
+	expect "$way: IPv6 datagrams arrive" $TRAFFIC udp -a ::1 -n 201 -s 0-60000 -w 500 7000
+	$TRAFFIC udp -a ::1 -n 202 -s 0-1400 -w 1000 7000 >$work/six &
 	six=$!
-	expect "$way: IPv4 datagrams arrive beside others" $FLOW udp -n 202 -s 0-1400 -w 1000 7000
+	expect "$way: IPv4 datagrams arrive beside others" $TRAFFIC udp -n 202 -s 0-1400 -w 1000 7000
 	wait $six
 	expect_text "$way: IPv6 datagrams arrive beside others" 0 echo $?
 }

@@ -19,8 +19,8 @@ kill_clients() {
 for supervisor in "keep --" "run --restart --"; do
 	start $IPQ $supervisor "$PROGRAM"
 	wait_for_queue
-	expect "ipq $supervisor: packets are accepted" $FLOW udp -n 20 -w 5000 7000
-	$FLOW udp -o -n 1000 -r 1000 -w 10000 7000 >$work/flow &
+	expect "ipq $supervisor: packets are accepted" $TRAFFIC udp -n 20 -w 5000 7000
+	$TRAFFIC udp -o -n 1000 -r 1000 -w 10000 7000 >$work/flow &
 	flow=$!
 	kill_clients 5
 	wait $flow

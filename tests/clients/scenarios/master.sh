@@ -11,12 +11,12 @@ workers() {
 }
 start $CLIENT
 workers 1
-expect "datagrams arrive" $FLOW udp -n 100 -s 0-1400 -w 300 7000
+expect "datagrams arrive" $TRAFFIC udp -n 100 -s 0-1400 -w 300 7000
 kill -HUP $started
 workers 2
-expect "they do after a reload" $FLOW udp -n 100 -s 0-1400 -w 300 7000
+expect "they do after a reload" $TRAFFIC udp -n 100 -s 0-1400 -w 300 7000
 kill -KILL "$(sed -n 's/worker //p' "$log" | tail -n 1)" 2>/dev/null
 workers 3
-expect "they do after the worker was killed" $FLOW udp -n 100 -s 0-1400 -w 300 7000
+expect "they do after the worker was killed" $TRAFFIC udp -n 100 -s 0-1400 -w 300 7000
 stop TERM 0
 expect "nothing of it is left" wait_for_no_queue

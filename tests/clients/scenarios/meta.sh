@@ -7,5 +7,5 @@ start $CLIENT
 wait_for_queue
 # The kernel switches packet timestamps on a moment after it was asked to.
 sleep 0.2
-expect "marked datagrams arrive" $FLOW udp -n 100 -s 0-1400 7000
-expect "others do not" $FLOW udp -n 10 -e 0 -w 300 7002
+expect "marked datagrams arrive" $TRAFFIC udp -n 100 -s 0-1400 7000
+expect "others do not" $TRAFFIC udp -n 10 -e 0 -w 300 7002

@@ -4,4 +4,4 @@ queue OUTPUT -p udp --dport 7000
 [ "$CLIENT" != "$PROGRAM" ] || export IPQ_SOURCE=engine:nfqueue:0
 start $CLIENT
 wait_for_queue
-expect "datagrams arrive" $FLOW udp -n 200 -s 0-1400 -w 300 7000
+expect "datagrams arrive" $TRAFFIC udp -n 200 -s 0-1400 -w 300 7000

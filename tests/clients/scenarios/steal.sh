@@ -3,7 +3,7 @@
 queue OUTPUT -p udp --dport 7000
 start $CLIENT
 wait_for_queue
-expect_text "a stolen packet does not arrive" "(nothing)" $FLOW say -w 300 7000 "secret plans"
-expect_text "another packet arrives" "weather report" $FLOW say 7000 "weather report"
-expect_text "another stolen packet does not arrive" "(nothing)" $FLOW say -w 300 7000 "secret"
+expect_text "a stolen packet does not arrive" "(nothing)" $TRAFFIC say -w 300 7000 "secret plans"
+expect_text "another packet arrives" "weather report" $TRAFFIC say 7000 "weather report"
+expect_text "another stolen packet does not arrive" "(nothing)" $TRAFFIC say -w 300 7000 "secret"
 expect_column "none waits in the queue" 3 0

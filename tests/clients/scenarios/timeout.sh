@@ -3,4 +3,4 @@
 start $CLIENT
 wait_for_line "the clock works"
 queue OUTPUT -p udp --dport 7000
-expect "datagrams arrive" $FLOW udp -n 300 -s 0-1400 7000
+expect "datagrams arrive" $TRAFFIC udp -n 300 -s 0-1400 7000

@@ -4,8 +4,8 @@ queue OUTPUT -p udp --dport 7000
 start $CLIENT
 wait_for_queue
 for i in 1 2 3 4 5; do
-	expect_text "text $i arrives turned" "Uryyb $i" $FLOW say 7000 "Hello $i"
+	expect_text "text $i arrives turned" "Uryyb $i" $TRAFFIC say 7000 "Hello $i"
 done
 long=$(head -c 1400 /dev/zero | tr '\0' n)
-expect_text "so does a long one" "$(echo "$long" | tr n a)" $FLOW say 7000 "$long"
-expect_text "nothing is changed that is no letter" "12 34." $FLOW say 7000 "12 34."
+expect_text "so does a long one" "$(echo "$long" | tr n a)" $TRAFFIC say 7000 "$long"
+expect_text "nothing is changed that is no letter" "12 34." $TRAFFIC say 7000 "12 34."

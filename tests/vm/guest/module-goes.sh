@@ -19,12 +19,12 @@ queue OUTPUT -p udp --dport 7000
 start $DECIDE accept
 wait_for_queue
 expect "the module of a queue in use stays" sh -c '! rmmod nfnetlink_queue 2>/dev/null'
-expect "and the queue works on" $FLOW udp -n 100 7000
+expect "and the queue works on" $TRAFFIC udp -n 100 7000
 stop
 expect_text "the program ended well" 0 echo $status
 wait_for_no_queue
 expect "the module of no queue goes" module_goes
-expect "packets are lost without the module" $FLOW udp -n 10 -e 0 -w 300 7000
+expect "packets are lost without the module" $TRAFFIC udp -n 10 -e 0 -w 300 7000
 expect_text "a program that comes later is refused" "$refused" sh -c "$ABSENT kernel 2>&1"
 
 # A handle that was there before: its mode is refused as long as the module is away.
@@ -35,7 +35,7 @@ insmod /vm/modules/nfnetlink_queue.ko
 $DECIDE accept >/dev/null &
 other=$!
 wait_for_queue
-expect "the module comes back and packets go through again" $FLOW udp -n 100 7000
+expect "the module comes back and packets go through again" $TRAFFIC udp -n 100 7000
 kill $other
 wait $other
 wait_for_no_queue
@@ -47,5 +47,5 @@ expect_text "an old handle gets the same error" "$refused" cat "$log"
 insmod /vm/modules/nfnetlink_queue.ko
 start $DECIDE accept
 wait_for_queue
-expect "a new program works" $FLOW udp -n 100 7000
+expect "a new program works" $TRAFFIC udp -n 100 7000
 finish
