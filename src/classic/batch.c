@@ -20,12 +20,13 @@ struct classic_batch {
 	unsigned refusals;
 };
 
-static void keep_refusal(void *context, const struct source_refusal *refusal)
+static bool keep_refusal(void *context, const struct source_refusal *refusal)
 {
 	struct classic_batch *b = context;
 
 	if (b->refusals < SOURCE_BATCH_MAX)
 		b->refusal[b->refusals++] = *refusal;
+	return true;
 }
 
 int classic_batch_set(struct classic *c, unsigned size)

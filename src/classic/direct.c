@@ -146,9 +146,10 @@ static int reconfigure(struct classic *c)
 
 /* ---- reading ------------------------------------------------------------------------------------------ */
 
-static void keep_refusal(void *context, const struct source_refusal *refusal)
+static bool keep_refusal(void *context, const struct source_refusal *refusal)
 {
 	*(struct source_refusal *)context = *refusal;
+	return true;
 }
 
 /* The result of a read when recv returned n and no packet of this family. */

@@ -349,17 +349,17 @@ int ipq_queue_flush(struct ipq_queue *q)
 
 /* ---- receiving packets ----------------------------------------------------------------------------- */
 
-static void count_refused(void *context, const struct source_refusal *refusal)
+static bool count_refused(void *context, const struct source_refusal *refusal)
 {
 	struct ipq_queue *q = context;
 
 	q->stats.refused++;
 	if (q->refused == NULL) {
 		q->eperm_seen |= refusal->error == EPERM;
-		return;
+		return q->eperm_seen;
 	}
-	q->refused(q->refused_context, refusal);
-	q->refusal_reported = true;
+	q->refusal_reported |= q->refused(q->refused_context, refusal);
+	return q->refusal_reported;
 }
 
 static int receive(struct ipq_queue *q, struct ipq_packet *packet, unsigned max, int timeout_ms)

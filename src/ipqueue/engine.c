@@ -34,13 +34,14 @@
 
 /* ---- the source ------------------------------------------------------------------------------- */
 
-static void refused(void *context, const struct source_refusal *refusal)
+static bool refused(void *context, const struct source_refusal *refusal)
 {
 	struct engine *e = context;
 
 	engine_log(e, "source: %s %" PRIu64 " refused: %s", refusal->mode ? "range" : "verdict on packet",
 		   refusal->id, strerror(refusal->error));
 	client_refused(e, refusal->tag, refusal->error);
+	return true;
 }
 
 int engine_failure(struct engine *e)

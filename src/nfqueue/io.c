@@ -36,6 +36,8 @@ struct receiving {
 	source_refused refused;
 	void *context;
 	bool woken;
+	bool reported; /* a refusal that the reader acts on */
+	bool ignored;  /* messages were received, but none for the reader: others may be behind them */
 };
 
 static bool take_message(struct receiving *rx, const struct iovec *slot, size_t len, struct ipq_packet *p);
@@ -58,9 +60,10 @@ __cold static bool pop_deferred(struct receiving *rx, const struct iovec *slot, 
 	if (d == NULL)
 		return false;
 	if (d->len == 0)
-		rx->refused(rx->context, &d->refusal);
+		rx->reported |= rx->refused(rx->context, &d->refusal);
 	else
 		packet = take_message(rx, slot, copy_deferred(d, slot), p);
+	rx->ignored = !packet;
 	free(d);
 	return packet;
 }
@@ -109,7 +112,7 @@ __cold static bool take_other(struct receiving *rx, const struct iovec *slot, co
 	if (r->kind == NFQ_ACK)
 		take_answer(rx, r);
 	else if (r->kind == NFQ_REFUSED)
-		rx->refused(rx->context, &r->refusal);
+		rx->reported |= rx->refused(rx->context, &r->refusal);
 	else
 		nfqueue_drop(rx->q, r, p->id);
 	return false;
@@ -199,6 +202,7 @@ static int recv_one(struct receiving *rx, const struct iovec *slot, struct ipq_p
 		return pop_deferred(rx, slot, packet);
 	if (likely(take_message(rx, slot, (size_t)len, packet)))
 		return 1;
+	rx->ignored = true;
 	return rx->woken ? -ECANCELED : 0;
 }
 
@@ -266,6 +270,7 @@ __flatten __noinline static int recv_many(struct receiving *rx, const struct iov
 	for (i = 0; i < (unsigned)n; i++)
 		count += take_message(rx, &slot[i], b->msg[i].msg_len, &packet[count]);
 	b->singles = count == 1 && n == 1 ? b->singles + 1 : 0;
+	rx->ignored = count == 0 && n > 0;
 	if (!rx->woken)
 		return (int)count;
 	if (count == 0)
@@ -295,6 +300,7 @@ __cold static int recv_adopted(struct receiving *rx, const struct iovec *slot, s
 		free(m);
 		count += take_message(rx, &slot[count], len, &packet[count]);
 	}
+	rx->ignored = count == 0;
 	return count;
 }
 
@@ -308,19 +314,27 @@ __flatten int nfqueue_recv(struct source *s, const struct iovec *slot, struct ip
 			   unsigned max, int timeout_ms, source_refused refused, void *context)
 {
 	struct receiving rx = { .q = nfqueue(s), .refused = refused, .context = context };
+	int n;
 
 	if (atomic_load_explicit(&rx.q->woken, memory_order_relaxed) && atomic_exchange(&rx.q->woken, false))
 		return -ECANCELED;
-	if (unlikely(rx.q->adopted != NULL) && has_adopted(rx.q))
-		return recv_adopted(&rx, slot, packet, max < SOURCE_BATCH_MAX ? max : SOURCE_BATCH_MAX);
+	if (max > SOURCE_BATCH_MAX)
+		max = SOURCE_BATCH_MAX;
 	/* Do not block: the NOOP that announces a deferred message may have been lost to a full buffer. */
 	if (unlikely(atomic_load_explicit(&rx.q->deferred_count, memory_order_relaxed) > 0))
 		timeout_ms = 0;
 	else if (max > 1 && use_recv(rx.q->batch))
 		max = 1;
-	if (likely(max == 1))
-		return recv_one(&rx, slot, packet, timeout_ms);
-	return recv_many(&rx, slot, packet, max < SOURCE_BATCH_MAX ? max : SOURCE_BATCH_MAX, timeout_ms);
+	do {
+		rx.ignored = false;
+		if (unlikely(rx.q->adopted != NULL) && has_adopted(rx.q))
+			n = recv_adopted(&rx, slot, packet, max);
+		else if (likely(max == 1))
+			n = recv_one(&rx, slot, packet, timeout_ms);
+		else
+			n = recv_many(&rx, slot, packet, max, timeout_ms);
+	} while (unlikely(n == 0) && rx.ignored && !rx.reported && timeout_ms == 0);
+	return n;
 }
 
 /* ---- verdicts ---------------------------------------------------------------------------------------- */

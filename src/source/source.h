@@ -74,7 +74,8 @@ struct source_refusal {
 	uint32_t tag;
 	uint32_t payload_len;
 };
-typedef void (*source_refused)(void *context, const struct source_refusal *refusal);
+/* True: the reader acts on the refusal, so recv returns. False: recv goes on to the next message. */
+typedef bool (*source_refused)(void *context, const struct source_refusal *refusal);
 
 struct source_counts {
 	uint64_t lost; /* packets that were not received: gaps in the ids */
@@ -108,7 +109,8 @@ struct source_ops {
 
 	/*
 	 * Receives up to max packets. timeout_ms as in ipq_queue_recv(). Returns the count (0: timeout, or
-	 * only refusals were received), -EINTR, -ECANCELED (woken), -ENODATA (end), -errno. With max 1 any
+	 * only other messages were received; with a timeout_ms of 0 nothing is left then, unless refused() returned
+	 * true), -EINTR, -ECANCELED (woken), -ENODATA (end), -errno. With max 1 any
 	 * thread may call it; with more, one thread at a time, and slot[] must stay valid until the next call
 	 * (its elements may change).
 	 */

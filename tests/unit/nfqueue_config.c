@@ -269,10 +269,11 @@ static int deliver_before(struct kernel *kernel, const struct kernel_request *r)
 	return 0;
 }
 
-static void ignore(void *context, const struct source_refusal *refusal)
+static bool ignore(void *context, const struct source_refusal *refusal)
 {
 	(void)context;
 	(void)refusal;
+	return false;
 }
 
 static void packets_during_a_configuration_are_kept(void **state)

@@ -24,6 +24,7 @@ static unsigned char message[70000], memory[SOURCE_BATCH_MAX][2048];
 static struct iovec slot[SOURCE_BATCH_MAX];
 static struct ipq_packet packet[SOURCE_BATCH_MAX];
 static unsigned refusals;
+static bool acts_on_refusals; /* what refused() returns */
 
 /* ---- system calls that fail --------------------------------------------------------------------- */
 
@@ -79,6 +80,7 @@ static int begin(void **state)
 		slot[i] = (struct iovec){ memory[i], sizeof(memory[i]) };
 	memset(memory, 0xee, sizeof(memory));
 	refusals = 0;
+	acts_on_refusals = true;
 	return s != NULL ? 0 : -1;
 }
 
@@ -90,11 +92,12 @@ static int end(void **state)
 	return 0;
 }
 
-static void refused(void *context, const struct source_refusal *refusal)
+static bool refused(void *context, const struct source_refusal *refusal)
 {
 	(void)context;
 	(void)refusal;
 	refusals++;
+	return acts_on_refusals;
 }
 
 static int receive(unsigned max, int timeout_ms)
@@ -289,6 +292,32 @@ static void other_messages_do_not_displace_packets(void **state)
 	assert_int_equal(packet[0].id, 1);
 	assert_int_equal(packet[1].id, 2);
 	assert_int_equal(packet[1].payload[19], 2);
+}
+
+/* A program that learns only of changes of the descriptor (SIGIO, EPOLLET) reads until nothing is left. */
+static void receive_without_waiting_goes_past_messages_for_nobody(void **state)
+{
+	const struct source_refusal refusal = { .error = ENOENT };
+
+	(void)state;
+	for (unsigned max = 1; max <= 64; max += 63) {
+		for (unsigned i = 0; i < max; i++)
+			nfqueue_send_noop(nfqueue(s), 12345);
+		kernel_settle(&k, program_fd);
+		deliver(1);
+		assert_int_equal(receive(max, 0), 1);
+		assert_int_equal(receive(max, 0), 0);
+	}
+	for (int acts = 0; acts <= 1; acts++) {
+		acts_on_refusals = acts;
+		nfqueue_defer(nfqueue(s), NULL, 0, &refusal);
+		nfqueue_send_noop(nfqueue(s), SEQ_DEFERRED);
+		kernel_settle(&k, program_fd);
+		deliver(2);
+		assert_int_equal(receive(1, 0), !acts);
+		assert_int_equal(receive(1, 0), acts);
+	}
+	assert_int_equal(refusals, 2);
 }
 
 static void deferred_messages_come_first_and_in_order(void **state)
@@ -534,6 +563,7 @@ int main(void)
 		TEST(wake_ends_one_receive),
 		TEST(wake_is_returned_after_the_packets_before_it),
 		TEST(other_messages_do_not_displace_packets),
+		TEST(receive_without_waiting_goes_past_messages_for_nobody),
 		TEST(deferred_messages_come_first_and_in_order),
 		TEST(slots_may_be_others_each_time),
 		TEST(message_cut_in_a_batch_is_marked),

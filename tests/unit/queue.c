@@ -168,10 +168,11 @@ static void detached_memory_keeps_packets_after_next_receive(void **state)
 	fake_free(f);
 }
 
-static void count_refusal(void *context, const struct source_refusal *refusal)
+static bool count_refusal(void *context, const struct source_refusal *refusal)
 {
 	assert_int_equal(refusal->error, ENOENT);
 	++*(unsigned *)context;
+	return true;
 }
 
 /* A reader with a callback for refusals waits for them as for packets. */

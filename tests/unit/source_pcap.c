@@ -25,12 +25,13 @@ static struct ipq_packet packet[SLOTS];
 static struct source_refusal refusal[8];
 static unsigned refusals;
 
-static void note_refusal(void *context, const struct source_refusal *r)
+static bool note_refusal(void *context, const struct source_refusal *r)
 {
 	(void)context;
 	if (refusals < 8)
 		refusal[refusals] = *r;
 	refusals++;
+	return true;
 }
 
 static int open_with(const char *options, const struct source_config *config)

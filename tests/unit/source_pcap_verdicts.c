@@ -54,11 +54,12 @@ static int make_slots(void **state)
 	return 0;
 }
 
-static void count_refusal(void *context, const struct source_refusal *r)
+static bool count_refusal(void *context, const struct source_refusal *r)
 {
 	(void)context;
 	refusals++;
 	refused_with = r->error;
+	return true;
 }
 
 static void begin_with(const char *input, const char *output, const char *options)
