@@ -444,10 +444,13 @@ static size_t moved(size_t position, size_t offset, size_t old_len, size_t new_l
 /* The end of urgent data as an offset in the payload, which may be beyond it; 0: no urgent data. */
 static size_t urgent_end(const struct ipq_edit *e)
 {
-	const uint8_t *tcp = e->data + e->transport;
+	const uint8_t *tcp;
 	unsigned syn; /* counts as a byte */
 
-	if (e->protocol != IPPROTO_TCP || e->transport_error || !(tcp[13] & IPQ_TCP_URG))
+	if (e->protocol != IPPROTO_TCP || e->transport_error)
+		return 0;
+	tcp = e->data + e->transport;
+	if (!(tcp[13] & IPQ_TCP_URG))
 		return 0;
 	syn = tcp[13] & IPQ_TCP_SYN ? 1 : 0;
 	return get16(tcp + TCP_URGENT) > syn ? get16(tcp + TCP_URGENT) - syn : 0;
@@ -505,12 +508,13 @@ int ipq_edit_replace(struct ipq_edit *e, size_t offset, size_t old_len, const vo
 
 int ipq_edit_find(const struct ipq_edit *e, size_t from, const void *bytes, size_t len)
 {
-	const uint8_t *payload = e->data + e->payload, *found;
+	const uint8_t *payload, *found;
 
 	if (!len || from > e->payload_len)
 		return -EINVAL;
 	if (len > e->payload_len - from)
 		return -ENOENT;
+	payload = e->data + e->payload;
 	found = len == 1 ? memchr(payload + from, *(const uint8_t *)bytes, e->payload_len - from)
 			 : memmem(payload + from, e->payload_len - from, bytes, len);
 	return found ? (int)(found - payload) : -ENOENT;
