@@ -106,7 +106,9 @@ queue_column() {
 # Whether a program owns queue N (0) and has set a copy mode. ipq run takes the queue earlier, with a range of 65530.
 queue_is_ready() {
 	if [ -n "$(cat $queue_table 2>/dev/null)" ]; then
-		[ "$(queue_column 4 "$1")" -gt 0 ] 2>/dev/null && [ "$(queue_column 5 "$1")" != 65530 ]
+		# Packets with a range of 0: Linux sets the mode before the range.
+		awk -v n="$1" '$1 == n && ($4 == 1 || $4 == 2 && $5 != 0 && $5 != 65530) { found = 1 }
+			END { exit !found }' $queue_table
 	else
 		# Only the owner is visible here: wait a moment until it is ready.
 		$TRAFFIC owned "$1" && sleep 0.2

@@ -12,7 +12,8 @@ for client in $clients; do
 		expect "$name: no process is left" until_gone ipq
 	done
 	# inside the same ipq run, after the storm
-	start $IPQ run -- sh -c "ulimit -n 3000; $client storm; $client crowd; $RAW accept 100"
+	start $IPQ run -- sh -c "ulimit -n 3000; $client storm; $client crowd; echo over; $RAW accept 100"
+	wait_for_line over # the storm sets modes, too
 	wait_for_queue
 	expect "$name: after all that its neighbour is served" $TRAFFIC udp -n 100 7000
 	stop
