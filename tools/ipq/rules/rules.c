@@ -7,6 +7,7 @@
 #include <string.h>
 #include "command.h"
 #include "core/core.h"
+#include "firewall/chains.h"
 #include "firewall/rules.h"
 
 struct flow_rules {
@@ -23,23 +24,23 @@ static void put_match(const struct flow_rules *r)
 }
 
 /* Calls put for each hook. */
-static void for_hooks(const struct flow_rules *r, void (*put)(const struct flow_rules *, const char *hook))
+static void for_hooks(const struct flow_rules *r, void (*put)(const struct flow_rules *, unsigned hook))
 {
 	for (unsigned h = 0; h < HOOKS; h++)
 		if (r->hooks & 1U << h)
-			put(r, hook_names[h]);
+			put(r, h);
 }
 
 /* ---- iptables ------------------------------------------------------------------------------------ */
 
-static void put_jump(const struct flow_rules *r, const char *hook)
+static void put_jump(const struct flow_rules *r, unsigned hook)
 {
-	printf("-A %s -j ipq-flows-%u\n", hook, r->queue);
+	printf("-A %s -j ipq-flows-%u\n", hook_names[hook], r->queue);
 }
 
-static void put_removal(const struct flow_rules *r, const char *hook)
+static void put_removal(const struct flow_rules *r, unsigned hook)
 {
-	printf("#   iptables -t mangle -D %s -j ipq-flows-%u\n", hook, r->queue);
+	printf("#   iptables -t mangle -D %s -j ipq-flows-%u\n", hook_names[hook], r->queue);
 }
 
 static void put_iptables(const struct flow_rules *r)
@@ -81,13 +82,12 @@ static void put_set(const char *name, const char *address)
 	       name, address, address);
 }
 
-static void put_nft_chain(const struct flow_rules *r, const char *hook)
+static void put_nft_chain(const struct flow_rules *r, unsigned hook)
 {
-	char lower[16] = "";
+	char name[16];
 
-	for (size_t i = 0; hook[i] != '\0'; i++)
-		lower[i] = (char)tolower((unsigned char)hook[i]);
-	printf("\tchain %s {\n\t\ttype filter hook %s priority -150;\n", lower, lower);
+	hook_lower(hook, name);
+	printf("\tchain %s {\n\t\ttype filter hook %s priority -150;\n", name, name);
 	printf("\t\tct mark and 0x%x == 0x%x counter accept\n"
 	       "\t\tct mark and 0x%x == 0x%x drop\n",
 	       r->mask, r->leave, r->mask, r->drop);
