@@ -352,12 +352,13 @@ static int open_free_queue(struct session *s, struct ipq_error *e)
 static int open_workers(struct session *s, void *const *context)
 {
 	bool pick = s->hooks != 0 && !s->queue_given;
+	unsigned n = s->source != NULL || pick ? 1 : s->queue_last - s->queue_first + 1;
 	struct ipq_error e;
 
-	s->workers = s->source != NULL || pick ? 1 : s->queue_last - s->queue_first + 1;
-	s->worker = calloc(s->workers, sizeof(*s->worker));
+	s->worker = calloc(n, sizeof(*s->worker));
 	if (s->worker == NULL)
 		return complain(s, "out of memory");
+	s->workers = n;
 	for (unsigned i = 0; i < s->workers; i++) {
 		s->worker[i].session = s;
 		s->worker[i].index = i;
@@ -417,7 +418,7 @@ static void join_workers(struct session *s)
 	eventfd_read(s->wake_fd, &ignored);
 	s->stopping = s->leaving = true;
 	session_wake_all(s);
-	if (s->worker != NULL)
+	if (s->workers > 0)
 		leave_stalled_input(s);
 	for (unsigned i = 0; i < s->workers; i++) {
 		struct worker *w = &s->worker[i];
@@ -667,7 +668,7 @@ static int stop_rules(struct session *s)
 {
 	bool failed = false;
 
-	for (unsigned i = 0; i < s->workers && s->worker != NULL; i++)
+	for (unsigned i = 0; i < s->workers; i++)
 		failed |= s->worker[i].started && atomic_load(&s->ended) > 0 && s->worker[i].error < 0;
 	if (s->rules != NULL && failed && s->rules_kind == RULES_QUEUE && !s->bypass) {
 		rules_abandon(s->rules);
@@ -764,7 +765,7 @@ void session_stats(struct session *s, struct ipq_stats *sum)
 
 void session_close(struct session *s)
 {
-	for (unsigned i = 0; i < s->workers && s->worker != NULL; i++)
+	for (unsigned i = 0; i < s->workers; i++)
 		ipq_queue_close(s->worker[i].queue);
 	free(s->worker);
 	s->worker = NULL;
