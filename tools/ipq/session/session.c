@@ -30,6 +30,20 @@
 #define FIRST_QUEUE 61000 /* far from the numbers that people type */
 #define LAST_QUEUE 65534  /* 65535 is the lock of firewall_lock() */
 
+/* The last one, SIGHUP, ends only a session that cannot reload. */
+static const int end_signals[] = { SIGINT, SIGTERM, SIGQUIT, SIGHUP };
+#define ENDS 3
+
+static sigset_t signal_set(const int *signo, size_t n)
+{
+	sigset_t set;
+
+	sigemptyset(&set);
+	for (size_t i = 0; i < n; i++)
+		sigaddset(&set, signo[i]);
+	return set;
+}
+
 static const char *name_of(const struct session *s, char name[32])
 {
 	snprintf(name, 32, "ipq %s", s->command->name);
@@ -373,13 +387,10 @@ static int open_workers(struct session *s, void *const *context)
 /* Without rules there is nothing to remove if a signal ends the process while it opens a FIFO. */
 static int open_sources(struct session *s, void *const *context)
 {
-	sigset_t ends, blocked;
+	const sigset_t ends = signal_set(end_signals, ENDS);
+	sigset_t blocked;
 	int status;
 
-	sigemptyset(&ends);
-	sigaddset(&ends, SIGINT);
-	sigaddset(&ends, SIGTERM);
-	sigaddset(&ends, SIGQUIT);
 	if (s->rules == NULL)
 		sigprocmask(SIG_UNBLOCK, &ends, &blocked);
 	status = open_workers(s, context);
@@ -696,30 +707,24 @@ static int close_rules(struct session *s)
 
 void session_end_by_signals(void)
 {
-	signal(SIGINT, SIG_DFL);
-	signal(SIGTERM, SIG_DFL);
-	signal(SIGQUIT, SIG_DFL);
+	for (unsigned i = 0; i < ENDS; i++)
+		signal(end_signals[i], SIG_DFL);
 }
 
 /* A descriptor for signals of this set, which are blocked. */
 static int open_signals(const int *signo, size_t n)
 {
-	sigset_t set;
+	const sigset_t set = signal_set(signo, n);
 
-	sigemptyset(&set);
-	for (size_t i = 0; i < n; i++)
-		sigaddset(&set, signo[i]);
 	sigprocmask(SIG_BLOCK, &set, NULL);
 	return signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
 }
 
 int session_run(struct session *s, void *const *context)
 {
-	/* SIGHUP ends a session that cannot reload. */
-	static const int ends[] = { SIGINT, SIGTERM, SIGQUIT, SIGHUP },
-			 others[] = { SIGUSR1, SIGUSR2, SIGHUP };
+	static const int others[] = { SIGUSR1, SIGUSR2, SIGHUP };
 	bool reloads = s->handler->signal != NULL;
-	int interrupts = open_signals(ends, reloads ? 3 : 4),
+	int interrupts = open_signals(end_signals, reloads ? ENDS : ENDS + 1),
 	    requests = open_signals(others, reloads ? 3 : 2);
 	int status, left;
 
