@@ -19,11 +19,6 @@ struct head {
 	size_t len;
 };
 
-static void set32(const struct capture_record *record, uint8_t *p, uint32_t v)
-{
-	put_native32(p, record->swapped ? __builtin_bswap32(v) : v);
-}
-
 static uint16_t get_file16(const struct capture_record *record, const uint8_t *p)
 {
 	return record->swapped ? __builtin_bswap16(get_native16(p)) : get_native16(p);
@@ -61,12 +56,12 @@ static void change_time(const struct capture_record *record, struct head *h, int
 		units = record->clock.exponent == 9 ? 1000000000 : 1000000;
 		if (stamp / units > UINT32_MAX)
 			return;
-		set32(record, h->bytes, (uint32_t)(stamp / units));
-		set32(record, h->bytes + 4, (uint32_t)(stamp % units));
+		capture_put32(record->swapped, h->bytes, (uint32_t)(stamp / units));
+		capture_put32(record->swapped, h->bytes + 4, (uint32_t)(stamp % units));
 		return;
 	}
-	set32(record, h->bytes + 12, (uint32_t)(stamp >> 32));
-	set32(record, h->bytes + 16, (uint32_t)stamp);
+	capture_put32(record->swapped, h->bytes + 12, (uint32_t)(stamp >> 32));
+	capture_put32(record->swapped, h->bytes + 16, (uint32_t)stamp);
 }
 
 static size_t padding(size_t len)
@@ -100,23 +95,25 @@ static void make_head(const struct capture_record *record, const uint8_t *raw, s
 	memcpy(h->bytes, raw, record->head);
 	h->len = record->head;
 	if (record->kind == CAPTURE_PCAP) {
-		set32(record, h->bytes + 8, record->lengths_swapped ? len : (uint32_t)caplen);
-		set32(record, h->bytes + 12, record->lengths_swapped ? (uint32_t)caplen : len);
+		capture_put32(record->swapped, h->bytes + 8,
+			      record->lengths_swapped ? len : (uint32_t)caplen);
+		capture_put32(record->swapped, h->bytes + 12,
+			      record->lengths_swapped ? (uint32_t)caplen : len);
 		return;
 	}
 	if (record->kind == CAPTURE_SIMPLE) {
 		if (caplen == len && (record->snaplen == 0 || len <= record->snaplen)) {
-			set32(record, h->bytes + 8, len);
+			capture_put32(record->swapped, h->bytes + 8, len);
 			return;
 		}
 		/* A simple block has no captured length (the limit of the interface gives it): write an enhanced
 		 * one, with time 0. */
 		memset(h->bytes, 0, sizeof(h->bytes));
-		set32(record, h->bytes, BLOCK_ENHANCED);
+		capture_put32(record->swapped, h->bytes, BLOCK_ENHANCED);
 		h->len = 28;
 	}
-	set32(record, h->bytes + 20, (uint32_t)caplen);
-	set32(record, h->bytes + 24, len);
+	capture_put32(record->swapped, h->bytes + 20, (uint32_t)caplen);
+	capture_put32(record->swapped, h->bytes + 24, len);
 }
 
 /* Writes the end of a packet block: padding, options, and the length, which is stored in the head, too. */
@@ -135,7 +132,8 @@ static int write_block(struct capture_writer *w, const struct capture_record *re
 			return -ENOMEM;
 	}
 	options_len = record->kind == CAPTURE_SIMPLE ? 0 : copy_options(record, tail, to);
-	set32(record, length, (uint32_t)(h->len + caplen + padding(caplen) + options_len + 4));
+	capture_put32(record->swapped, length,
+		      (uint32_t)(h->len + caplen + padding(caplen) + options_len + 4));
 	memcpy(h->bytes + 4, length, 4);
 	capture_write(w, h->bytes, h->len);
 	for (unsigned i = 0; i < n; i++)

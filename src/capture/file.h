@@ -8,6 +8,7 @@
 
 #include <stdbool.h>
 #include <stdint.h>
+#include <string.h>
 #include <sys/types.h>
 #include <linux/if.h>
 #include "capture/link_layer.h"
@@ -52,6 +53,14 @@ struct capture_record {
 	char interface[IFNAMSIZ]; /* its name; "": not known */
 	struct capture_clock clock;
 };
+
+/* Stores a number in the byte order of a file. swapped: not that of this machine. */
+static inline void capture_put32(bool swapped, void *p, uint32_t v)
+{
+	if (swapped)
+		v = __builtin_bswap32(v);
+	memcpy(p, &v, sizeof(v));
+}
 
 /* Bytes of a record in its file. */
 static inline size_t capture_record_size(const struct capture_record *record)

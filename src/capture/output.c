@@ -38,14 +38,15 @@ int source_pcap_change_frame(const struct held *h, const struct source_verdict *
  * needs the limit of its interface. */
 static void raise_limit(struct pcap_source *p, const struct held *h)
 {
-	uint32_t limit = h->record.swapped ? __builtin_bswap32(SNAPLEN_USUAL) : SNAPLEN_USUAL;
+	uint8_t limit[4];
 
 	if (h->section != NULL && h->record.kind != CAPTURE_SIMPLE)
 		section_remove_limit(h->section, h->record.interface_index, p->out);
 	if (h->section != NULL || p->limit_raised)
 		return;
 	p->limit_raised = true;
-	capture_overwrite(p->out, SNAPLEN_AT, &limit, sizeof(limit));
+	capture_put32(h->record.swapped, limit, SNAPLEN_USUAL);
+	capture_overwrite(p->out, SNAPLEN_AT, limit, sizeof(limit));
 }
 
 static int write_changed(struct pcap_source *p, const struct held *h, const struct source_verdict *v)

@@ -29,11 +29,6 @@ struct section {
 	uint32_t interfaces, interface_room, interfaces_written;
 };
 
-static void set32(const struct section *s, uint8_t *p, uint32_t v)
-{
-	put_native32(p, s->swapped ? __builtin_bswap32(v) : v);
-}
-
 static int make_room(struct section *s, size_t len)
 {
 	uint8_t *grown;
@@ -60,9 +55,9 @@ struct section *section_new(const uint8_t *header)
 	s->swapped = get_native32(header + 8) != BYTE_ORDER_MAGIC;
 	s->len = HEADER;
 	memcpy(s->bytes, header, HEADER);
-	set32(s, s->bytes + 4, HEADER);
+	capture_put32(s->swapped, s->bytes + 4, HEADER);
 	memset(s->bytes + 16, 0xff, 8); /* the length of the section is not known */
-	set32(s, s->bytes + HEADER - 4, HEADER);
+	capture_put32(s->swapped, s->bytes + HEADER - 4, HEADER);
 	return s;
 }
 
@@ -112,8 +107,8 @@ int section_add_interface(struct section *s, const uint8_t *block, size_t len)
 		}
 		begin = at;
 	}
-	set32(s, copy + 4, (uint32_t)n + 4);
-	set32(s, copy + n, (uint32_t)n + 4);
+	capture_put32(s->swapped, copy + 4, (uint32_t)n + 4);
+	capture_put32(s->swapped, copy + n, (uint32_t)n + 4);
 	n += 4;
 	if (make_room(s, n) < 0 || note_interface(s) < 0)
 		return -ENOMEM;
