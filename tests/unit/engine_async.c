@@ -235,8 +235,8 @@ static void packet_that_was_cut_to_the_old_range_comes_back_with_the_new_one(voi
 	expect_verdict(&r, cut, NF_QUEUE);
 	assert_null(fake_verdict(r.fake));
 	expect_lengths(fd, (size_t[]){ 24, 60 }, 2);
-	ask_mode(fd, WIRE_LP64, 7, COPY_PACKET,
-		 24); /* packets of the old range may be left, but they have enough */
+	/* Packets of the old range may be left, but they have enough. */
+	ask_mode(fd, WIRE_LP64, 7, COPY_PACKET, 24);
 	push_cut(&r, 24, 100);
 	settle(&r);
 	expect_lengths(fd, (size_t[]){ 24 }, 1);

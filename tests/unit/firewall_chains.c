@@ -167,13 +167,19 @@ static struct rules ours(void)
 			       .name = "ipq-9" };
 }
 
-static const char *install(const struct rules *r, enum firewall_kind kind)
+static const char *written(void (*write)(const struct rules *r, enum firewall_kind kind, FILE *script),
+			   const struct rules *r, enum firewall_kind kind)
 {
 	FILE *f = begin_script();
 
-	script_install(r, kind, f);
+	write(r, kind, f);
 	fclose(f);
 	return script;
+}
+
+static const char *install(const struct rules *r, enum firewall_kind kind)
+{
+	return written(script_install, r, kind);
 }
 
 #define HEAD                                                                                \
@@ -325,19 +331,15 @@ static void own_table_is_emptied(void **state)
 static void end_begins_with_rules_that_queue(void **state)
 {
 	struct rules r = ours();
-	FILE *f = begin_script();
 
 	(void)state;
 	r.stopping = r.options.flows = true;
-	script_chain(&r, KIND, f);
-	fclose(f);
+	written(script_chain, &r, KIND);
 	assert_non_null(strstr(script, "-A ipq-9 -m mark --mark 0x80/0xf0 -g ipq-9-done\n"));
 	assert_non_null(strstr(script, "-A ipq-9 -m mark --mark 0x90/0xf0 -g ipq-9-left\n"));
 	assert_null(strstr(script, "NFQUEUE"));
 	assert_null(strstr(script, "-m connmark"));
-	f = begin_script();
-	script_chain(&r, FIREWALL_NFT, f);
-	fclose(f);
+	written(script_chain, &r, FIREWALL_NFT);
 	assert_non_null(strstr(script, "meta mark and 0xf0 == 0x90 counter goto left\n"));
 	assert_non_null(strstr(script, "type filter hook input priority -150;\n"));
 	assert_null(strstr(script, "queue"));
