@@ -123,6 +123,7 @@ int source_pcap_let_pass(struct pcap_source *p, uint32_t id, bool all)
 		if (err < 0)
 			return err;
 		held_list_remove(&p->passing, h);
+		p->passing_count--;
 		held_give_back(&p->store, h);
 		p->summary.passed += h->record.kind != CAPTURE_BLOCK;
 	}

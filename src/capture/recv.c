@@ -266,6 +266,16 @@ static int join_section(struct pcap_source *p, struct held *h)
 	return 0;
 }
 
+/*
+ * Whether frames without IP are written before the packets that they follow. A program may decide these only after the
+ * next packet. Nothing can be written into the middle of a block.
+ */
+static bool too_many_pass(const struct pcap_source *p)
+{
+	return !p->inside_block &&
+	       (p->passing_count >= PASSING_MAX || p->store.longer_bytes >= HELD_LONG_MAX / 2);
+}
+
 /* Delivers the record at hand, or lets it pass. 1: delivered; 0: passes; -errno. Lock held. */
 static int take_record(struct pcap_source *p, const struct iovec *slot, unsigned index,
 		       struct ipq_packet *packet)
@@ -292,7 +302,8 @@ static int take_record(struct pcap_source *p, const struct iovec *slot, unsigned
 	}
 	h->id = p->next_id;
 	held_list_append(&p->passing, h);
-	return p->store.waiting_count == 0 ? source_pcap_let_pass(p, 0, true) : 0;
+	p->passing_count++;
+	return p->store.waiting_count == 0 || too_many_pass(p) ? source_pcap_let_pass(p, 0, true) : 0;
 }
 
 enum { ASK_FILE = 2 };

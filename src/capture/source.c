@@ -12,7 +12,7 @@
  * - Frames without IP, and the blocks of pcapng without a frame, are not delivered. They are written without
  * a
  *   verdict, in the order of the file if the packets are decided in order: they are held until a packet after
- *   them is decided, or none waits.
+ *   them is decided, or none waits, or too many of them are held.
  * - NF_REPEAT and NF_QUEUE deliver a packet again under a new id, before further packets of the file, with
  * the
  *   verdict's payload and mark. It counts in queue_length.

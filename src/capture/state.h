@@ -15,6 +15,7 @@
 #define REFUSALS_MAX 1024 /* waiting to be reported; further ones are only counted */
 #define INTERFACES_KNOWN 256
 #define LINK_TYPES_UNREAD 8
+#define PASSING_MAX 8192 /* frames without IP that wait for the packets before them */
 #define NSEC 1000000000LL
 
 /* The parsed name of a source. */
@@ -87,6 +88,7 @@ struct pcap_source {
 	struct held_store store;
 	struct held_list again;	  /* repeated packets, not yet delivered again */
 	struct held_list passing; /* frames without IP; id is that of the packet after them */
+	uint32_t passing_count;
 	uint32_t next_id;
 	int end; /* result of recv after the last packet: -ENODATA or -errno; 0: end not reached */
 	struct source_refusal refusal[REFUSALS_MAX];
@@ -114,7 +116,7 @@ void source_pcap_wait_close(struct pcap_source *p);
 
 /* Selects the event that makes the descriptor readable. due: for WAIT_TIME, by CLOCK_MONOTONIC. */
 void source_pcap_wait_for(struct pcap_source *p, enum wait wait, int64_t due);
-/* Whether the limit of packets waiting for verdicts is reached. */
+/* Whether the limit of packets waiting for verdicts is reached. Frames without IP do not count: nobody decides them. */
 bool source_pcap_full(const struct pcap_source *p);
 /* Writes an accepted packet, with the verdict's payload if it has one. 0, or -errno with a message in
  * write_text. */

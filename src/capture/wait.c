@@ -72,5 +72,8 @@ void source_pcap_wait_for(struct pcap_source *p, enum wait wait, int64_t due)
 
 bool source_pcap_full(const struct pcap_source *p)
 {
-	return p->store.in_use >= p->config.queue_length || p->store.longer_bytes >= HELD_LONG_MAX;
+	if (p->inside_block)
+		return false;
+	return p->store.in_use - p->passing_count >= p->config.queue_length ||
+	       p->store.longer_bytes >= HELD_LONG_MAX;
 }

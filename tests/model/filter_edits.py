@@ -45,12 +45,12 @@ def jumbogram(text):
     return struct.pack('>IHBB', 6 << 28, 0, 0, 64) + bytes(32) + extension + body
 
 
-def run(packets, rules, *options):
+def run(packets, rules, *options, link=101):
     """packets: (time in ms, bytes). Returns the same of what passed, and the exit status."""
     with tempfile.TemporaryDirectory() as work:
         source, out = os.path.join(work, 'in'), os.path.join(work, 'out')
         with open(source, 'wb') as f:
-            f.write(struct.pack('<IHHiIII', 0xa1b2c3d4, 2, 4, 0, 0, 262144, 101))
+            f.write(struct.pack('<IHHiIII', 0xa1b2c3d4, 2, 4, 0, 0, 262144, link))
             for ms, data in packets:
                 f.write(struct.pack('<IIII', ms // 1000, ms % 1000 * 1000, len(data), len(data)) + data)
         status = subprocess.run([IPQ, 'filter', '--quiet', *options, '--source', f'pcap:{source},{out}', *rules],
@@ -118,6 +118,16 @@ check('a delayed packet gets the time at which it leaves, and time does not run 
       sorted([(t + 25 * (i % 2 == 0), p) for i, (t, p) in enumerate(many)], key=lambda record: record[0]))
 crowd = [(1000, udp(b'%d' % i)) for i in range(9000)]
 check('very many packets are delayed', run(crowd, ['delay 25ms']), ([(1025, p) for _, p in crowd], 0))
+# A packet that waits for a later one, and very many frames without IP between them.
+ethernet, arp = bytes(12) + b'\x08\x00', bytes(12) + b'\x08\x06' + bytes(28)
+between = [(1000, ethernet + udp(b'a'))] + [(1001, arp)] * 9000 + [(2000, ethernet + udp(b'b'))]
+out, status = run(between, ['delay 25ms'], link=1)
+check('very many frames without IP', (sorted(out), status),
+      ([(1001, arp)] * 9000 + [(1025, between[0][1]), (2025, between[-1][1])], 0))
+split = [(1000, ethernet + tcp(b'', 16, 1, b'ca'))] + [(1001, arp)] * 9000 + [(2000, ethernet + tcp(b'', 16, 3, b't'))]
+out, status = run(split, ['rewrite /cat/dog/'], link=1)
+check('very many frames without IP between the parts of a text', (sorted(out), status),
+      (sorted([(1000, ethernet + tcp(b'', 16, 1, b'do')), (2000, ethernet + tcp(b'', 16, 3, b'g'))] + split[1:-1]), 0))
 check('delay and edit together', run(many[:1], ['delay 25ms', 'rewrite /0/zero/'])[0],
       [(1025, udp(b'zero', ports=(1000, 50)))])
 check('duplicate writes a packet twice', run(many[:2], ['duplicate dst port 51'])[0],

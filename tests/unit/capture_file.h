@@ -14,7 +14,7 @@
 #include "../exec_again.h"
 
 struct capture_file {
-	uint8_t bytes[1 << 17];
+	uint8_t bytes[1 << 18];
 	size_t len;
 	bool swapped;
 	int fd; /* -1: not written */

@@ -590,6 +590,25 @@ static void frames_without_ip_are_copied_in_order(void **state)
 	assert_memory_equal(out.bytes, want.bytes, want.len);
 }
 
+/* A program may decide a packet only after the next one. */
+static void very_many_frames_without_ip_do_not_stall(void **state)
+{
+	(void)state;
+	put_header(&in, false, false, 1);
+	put_frame(&in, 1, 1, 100, 1);
+	for (int i = 0; i < 8193; i++)
+		put_record(&in, 1, 1, NULL, 0, 0);
+	put_frame(&in, 2, 2, 100, 2);
+	begin_with("", 2);
+	assert_int_equal(receive(SLOTS, 0), 2);
+	assert_int_equal(last_byte(packet + 1), 2);
+	assert_int_equal(decide(1, NF_ACCEPT), 1);
+	assert_int_equal(decide(2, NF_ACCEPT), 1);
+	finish();
+	assert_int_equal(out.len, in.len);
+	assert_memory_equal(out.bytes + in.len - 116, in.bytes + in.len - 116, 116);
+}
+
 /* ---- waiting ------------------------------------------------------------------------------------ */
 
 static void full_queue_pauses_reading_without_loss(void **state)
@@ -862,6 +881,7 @@ int main(void)
 		cmocka_unit_test(repeated_packet_returns_with_new_id_mark_and_payload),
 		cmocka_unit_test(wrong_verdict_is_refused_at_next_receive),
 		cmocka_unit_test(frames_without_ip_are_copied_in_order),
+		cmocka_unit_test(very_many_frames_without_ip_do_not_stall),
 		cmocka_unit_test(full_queue_pauses_reading_without_loss),
 		cmocka_unit_test(undecided_packet_does_not_stall_others),
 		cmocka_unit_test(verdict_of_another_thread_ends_a_blocked_receive),
