@@ -220,6 +220,17 @@ static int pcap_interface(const struct source *s, uint32_t index, char name[16],
 	return err;
 }
 
+static bool pcap_full(struct source *s)
+{
+	struct pcap_source *p = pcap_of(s);
+	bool full;
+
+	pthread_mutex_lock(&p->lock);
+	full = p->again.first == NULL && p->end == 0 && source_pcap_full(p);
+	pthread_mutex_unlock(&p->lock);
+	return full;
+}
+
 static const char *pcap_verdict(const struct source *s, uint32_t id)
 {
 	const struct pcap_source *p = (const struct pcap_source *)s;
@@ -256,6 +267,7 @@ const struct source_ops source_pcap = {
 	.wake = pcap_wake,
 	.close_after_fork = pcap_close_after_fork,
 	.error = pcap_error_text,
+	.full = pcap_full,
 	.verdict = pcap_verdict,
 	.interface = pcap_interface,
 };

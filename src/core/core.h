@@ -59,6 +59,9 @@ void queue_on_refused(struct ipq_queue *q, source_refused refused, void *context
 int queue_decide_at(struct ipq_queue *q, const struct ipq_packet *packet, const struct ipq_verdict *verdict,
 		    int64_t time);
 
+/* Whether the source delivers nothing until more packets are decided. Verdicts that were not sent yet do not count. */
+bool queue_is_full(const struct ipq_queue *q);
+
 /*
  * Makes the source pass on a copy of a waiting packet, with the payload of this verdict if it has one. Earlier
  * verdicts are sent first. 0, -EOPNOTSUPP (only a capture file can), or -errno.

@@ -594,6 +594,11 @@ void queue_counters(const struct ipq_queue *q, struct ipq_stats *stats)
 	stats->waiting = q->verdicts.waiting;
 }
 
+bool queue_is_full(const struct ipq_queue *q)
+{
+	return q->source->ops->full != NULL && q->source->ops->full(q->source);
+}
+
 int queue_copy(struct ipq_queue *q, const struct ipq_packet *packet, const struct ipq_verdict *verdict)
 {
 	struct source_verdict v = { .id = packet->id, .present = verdict->present & IPQ_SET_PAYLOAD };

@@ -136,6 +136,8 @@ struct source_ops {
 	const char *(*error)(const struct source *s);
 	/* Accepts a copy of a waiting packet, as this verdict would. The packet still waits. 0 or -errno. */
 	int (*copy)(struct source *s, const struct source_verdict *verdict);
+	/* Whether recv returns nothing until more packets are decided. */
+	bool (*full)(struct source *s);
 	/* The verdict on a packet when it was recorded, such as "drop"; "": unknown. Valid until the next recv. */
 	const char *(*verdict)(const struct source *s, uint32_t id);
 	/* Name (padded with zeros) and ARPHRD_ type of an interface, if links is NULL. 0 or -ENODEV. */

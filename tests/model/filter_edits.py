@@ -65,6 +65,24 @@ def run(packets, rules, *options, link=101):
     return result, status
 
 
+def commented(packets, comment, rules):
+    """Packets with a comment of this length in pcapng. Returns how many passed, and the exit status."""
+    def block(kind, body):
+        return struct.pack('<II', kind, 12 + len(body)) + body + struct.pack('<I', 12 + len(body))
+    packet = udp(b'text')
+    body = struct.pack('<IIIII', 0, 0, 1, len(packet), len(packet)) + packet
+    body += struct.pack('<HH', 1, comment) + b'c' * comment
+    with tempfile.TemporaryDirectory() as work:
+        source, out = os.path.join(work, 'in'), os.path.join(work, 'out')
+        with open(source, 'wb') as f:
+            f.write(block(0x0a0d0d0a, struct.pack('<IHHq', 0x1a2b3c4d, 1, 0, -1)))
+            f.write(block(1, struct.pack('<HHI', 101, 0, 0)) + block(6, body) * packets)
+        status = subprocess.run([IPQ, 'filter', '--quiet', '--source', f'pcap:{source},{out}', *rules],
+                                timeout=60, stderr=subprocess.PIPE).returncode
+        with open(out, 'rb') as f:
+            return f.read().count(struct.pack('<HH', 1, comment) + b'ccc'), status
+
+
 def check(what, got, expected):
     global failures
     if got != expected:
@@ -118,7 +136,7 @@ check('a delayed packet gets the time at which it leaves, and time does not run 
       sorted([(t + 25 * (i % 2 == 0), p) for i, (t, p) in enumerate(many)], key=lambda record: record[0]))
 crowd = [(1000, udp(b'%d' % i)) for i in range(9000)]
 check('very many packets are delayed', run(crowd, ['delay 25ms']), ([(1025, p) for _, p in crowd], 0))
-# A packet that waits for a later one, and very many frames without IP between them.
+# A packet that waits for a later one, and very many frames without IP or bytes of comments between them.
 ethernet, arp = bytes(12) + b'\x08\x00', bytes(12) + b'\x08\x06' + bytes(28)
 between = [(1000, ethernet + udp(b'a'))] + [(1001, arp)] * 9000 + [(2000, ethernet + udp(b'b'))]
 out, status = run(between, ['delay 25ms'], link=1)
@@ -128,6 +146,7 @@ split = [(1000, ethernet + tcp(b'', 16, 1, b'ca'))] + [(1001, arp)] * 9000 + [(2
 out, status = run(split, ['rewrite /cat/dog/'], link=1)
 check('very many frames without IP between the parts of a text', (sorted(out), status),
       (sorted([(1000, ethernet + tcp(b'', 16, 1, b'do')), (2000, ethernet + tcp(b'', 16, 3, b'g'))] + split[1:-1]), 0))
+check('packets with much memory are delayed', commented(1100, 64000, ['delay 25ms']), (1100, 0))
 check('delay and edit together', run(many[:1], ['delay 25ms', 'rewrite /0/zero/'])[0],
       [(1025, udp(b'zero', ports=(1000, 50)))])
 check('duplicate writes a packet twice', run(many[:2], ['duplicate dst port 51'])[0],

@@ -23,7 +23,6 @@ static void insert(struct delays *d, const struct delayed *new)
 {
 	size_t i = d->count++;
 
-	d->bytes += new->packet->full_len;
 	d->heap[i] = *new;
 	for (; i > 0 && earlier(&d->heap[i], &d->heap[(i - 1) / 2]); i = (i - 1) / 2)
 		swap(&d->heap[i], &d->heap[(i - 1) / 2]);
@@ -71,7 +70,6 @@ int delays_take(struct delays *d, int64_t now, struct delayed *out)
 	if (d->count == 0 || d->heap[0].due > now)
 		return 0;
 	*out = d->heap[0];
-	d->bytes -= out->packet->full_len;
 	d->heap[0] = d->heap[--d->count];
 	sink(d);
 	return 1;

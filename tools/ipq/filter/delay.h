@@ -18,7 +18,6 @@ struct delayed {
 struct delays {
 	struct delayed *heap;
 	size_t count, room;
-	size_t bytes; /* of all packets */
 	uint64_t order;
 };
 

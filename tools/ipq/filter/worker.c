@@ -7,10 +7,6 @@
 #include "filter/decide.h"
 #include "filter/http.h"
 
-/* Of a capture file: half of what may wait for verdicts. */
-#define DELAYED_MAX 4096
-#define DELAYED_BYTES_MAX (32U << 20)
-
 static struct decide_common *common_of(const struct worker *w)
 {
 	return w->session->context;
@@ -44,19 +40,6 @@ static int release(struct worker *w, int64_t now)
 static int advance_clock(struct worker *w, const struct ipq_packet *packet)
 {
 	return session_advance_clock(w, packet) ? release(w, packet->timestamp - 1) : 0;
-}
-
-/* A capture file delivers nothing while very many packets wait for their verdict, and then time does not advance.
- * So when many are delayed, those that are due first are written early, with the time at which they are due. */
-static int make_room(struct worker *w)
-{
-	struct filter_worker *d = w->context;
-	int err = 0;
-
-	while (w->session->virtual_time && err == 0 &&
-	       (d->delays.count > DELAYED_MAX || d->delays.bytes > DELAYED_BYTES_MAX))
-		err = release(w, d->delays.heap[0].due);
-	return err;
 }
 
 static void count_flows(struct worker *w)
@@ -137,9 +120,7 @@ static int decide_now(struct worker *w, struct ipq_packet *packet)
 	if (queue_decided_flow(w->queue, packet))
 		return 0;
 	err = decide_packet(w, packet);
-	if (err < 0 && err != -ENOENT)
-		return err;
-	return make_room(w);
+	return err == -ENOENT ? 0 : err;
 }
 
 /* Decides a held packet, which stays held if that fails. */
@@ -253,6 +234,24 @@ static int arrive(struct worker *w, struct ipq_packet *packet)
 	return decide_now(w, packet);
 }
 
+/*
+ * A capture file delivers nothing while very many packets wait for their verdict, and then time does not advance. So
+ * the packets that are due first are written early, with the time at which they are due.
+ */
+static int make_room(struct worker *w)
+{
+	struct filter_worker *d = w->context;
+	int err = 0;
+
+	while (w->session->virtual_time && err == 0 && d->delays.count + d->hold.count > 0 &&
+	       queue_is_full(w->queue)) {
+		err = ipq_queue_flush(w->queue);
+		if (err == 0 && queue_is_full(w->queue))
+			err = d->delays.count > 0 ? release(w, d->delays.heap[0].due) : give_up_first(w);
+	}
+	return err;
+}
+
 /* ---- handlers of the session ----------------------------------------------------------------------- */
 
 int decide_batch(struct worker *w, unsigned n)
@@ -269,7 +268,7 @@ int decide_batch(struct worker *w, unsigned n)
 			return err;
 	}
 	w->next = 0;
-	return 0;
+	return make_room(w);
 }
 
 int decide_timeout(struct worker *w)
