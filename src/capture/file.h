@@ -135,8 +135,8 @@ struct capture_piece {
 int capture_write_changed(struct capture_writer *w, const struct capture_record *record, const uint8_t *raw,
 			  const struct capture_piece *piece, unsigned n, uint32_t len, const int64_t *time);
 int capture_flush(struct capture_writer *w);
-/* Overwrites bytes that were written at a position, if the output is a file and not a pipe. */
-void capture_overwrite(struct capture_writer *w, uint64_t position, const void *bytes, size_t len);
+/* Overwrites bytes that were written at a position. False: the output is a pipe, or opened for appending. */
+bool capture_overwrite(struct capture_writer *w, uint64_t position, const void *bytes, size_t len);
 uint64_t capture_writer_position(const struct capture_writer *w); /* bytes written so far, buffered or not */
 
 #endif

@@ -36,17 +36,18 @@ int source_pcap_change_frame(const struct held *h, const struct source_verdict *
 
 /* libpcap refuses or cuts packets that are longer than the limit in their file: it must not be less. A simple block
  * needs the limit of its interface. */
-static void raise_limit(struct pcap_source *p, const struct held *h)
+static int raise_limit(struct pcap_source *p, const struct held *h)
 {
 	uint8_t limit[4];
 
 	if (h->section != NULL && h->record.kind != CAPTURE_SIMPLE)
-		section_remove_limit(h->section, h->record.interface_index, p->out);
+		return section_remove_limit(h->section, h->record.interface_index, p->out);
 	if (h->section != NULL || p->limit_raised)
-		return;
+		return 0;
 	p->limit_raised = true;
 	capture_put32(h->record.swapped, limit, SNAPLEN_USUAL);
 	capture_overwrite(p->out, SNAPLEN_AT, limit, sizeof(limit));
+	return 0;
 }
 
 static int write_changed(struct pcap_source *p, const struct held *h, const struct source_verdict *v)
@@ -55,7 +56,7 @@ static int write_changed(struct pcap_source *p, const struct held *h, const stru
 	const int64_t *time = v != NULL && (v->present & SOURCE_SET_TIMESTAMP) ? &v->timestamp : NULL;
 	uint32_t len = h->record.len;
 	void *memory = NULL;
-	int err;
+	int err = 0;
 
 	if (v != NULL && (v->present & IPQ_SET_PAYLOAD)) {
 		err = source_pcap_change_frame(h, v, piece);
@@ -69,8 +70,9 @@ static int write_changed(struct pcap_source *p, const struct held *h, const stru
 			len += h->record.len - h->record.caplen;
 	}
 	if (h->record.snaplen != 0 && piece[0].len + piece[1].len + piece[2].len > h->record.snaplen)
-		raise_limit(p, h);
-	err = capture_write_changed(p->out, &h->record, h->data, piece, 3, len, time);
+		err = raise_limit(p, h);
+	if (err == 0)
+		err = capture_write_changed(p->out, &h->record, h->data, piece, 3, len, time);
 	free(memory);
 	return err;
 }

@@ -133,16 +133,18 @@ void section_interface_written(struct section *s, uint64_t position)
 	s->interface[s->interfaces_written++].position = position;
 }
 
-void section_remove_limit(struct section *s, uint32_t interface, struct capture_writer *w)
+int section_remove_limit(struct section *s, uint32_t interface, struct capture_writer *w)
 {
 	static const uint8_t none[4];
 	struct section_interface *i = &s->interface[interface];
 
 	if (i->unlimited)
-		return;
+		return 0;
 	i->unlimited = true;
 	memcpy(s->bytes + i->copy + SNAPLEN_AT, none, sizeof(none));
-	capture_overwrite(w, i->position + SNAPLEN_AT, none, sizeof(none));
+	if (capture_overwrite(w, i->position + SNAPLEN_AT, none, sizeof(none)))
+		return 0; /* capture_write() returns an error later */
+	return section_open_again(s, w);
 }
 
 int section_open_again(struct section *s, struct capture_writer *w)

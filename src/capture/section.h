@@ -25,8 +25,11 @@ size_t section_len(const struct section *s);
 void section_written(struct section *s, size_t len);
 /* The description of the next interface is written at this position of the output. */
 void section_interface_written(struct section *s, uint64_t position);
-/* Removes the limit of captured bytes from the interface: a packet has become longer. */
-void section_remove_limit(struct section *s, uint32_t interface, struct capture_writer *w);
+/*
+ * Removes the limit of captured bytes from the interface: a packet has become longer. In a pipe the section is opened
+ * again for that. 0 or -errno, as capture_write().
+ */
+int section_remove_limit(struct section *s, uint32_t interface, struct capture_writer *w);
 /* Writes the header and interfaces once more that were written before. 0 or -errno, as capture_write(). */
 int section_open_again(struct section *s, struct capture_writer *w);
 

@@ -68,16 +68,19 @@ int capture_write(struct capture_writer *w, const void *bytes, size_t len)
 	return 0;
 }
 
-void capture_overwrite(struct capture_writer *w, uint64_t position, const void *bytes, size_t len)
+bool capture_overwrite(struct capture_writer *w, uint64_t position, const void *bytes, size_t len)
 {
 	int state;
 
-	if (w->base < 0 || capture_flush(w) < 0)
-		return;
+	if (w->base < 0)
+		return false;
+	if (capture_flush(w) < 0)
+		return true;
 	pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &state);
 	if (pwrite(w->fd, bytes, len, w->base + (off_t)position) < 0)
 		w->error = -errno;
 	pthread_setcancelstate(state, NULL);
+	return true;
 }
 
 /* Where writing begins; -1: in a pipe, or always at the end of the file. */

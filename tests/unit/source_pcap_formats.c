@@ -588,6 +588,47 @@ static void limit_is_removed_from_a_section_that_is_opened_again(void **state)
 	assert_int_equal(out32(false, again + 28 + 12), 0);
 }
 
+/* What was written to a pipe stays: the section is opened again without the limit, once. */
+static void limit_is_removed_in_a_pipe(void **state)
+{
+	struct source_config config = { .mode = COPY_PACKET, .beyond_slot = true };
+	static uint8_t longer[101];
+	uint8_t frame[100];
+	size_t first, packets = 2;
+	char arg[128];
+	int fd[2];
+
+	(void)state;
+	make_frame(frame, 100, 0, 1);
+	in.len = 0;
+	put_section_with_options(false, 0);
+	put_limited_interface(100);
+	first = in.len;
+	for (size_t i = 0; i < packets; i++)
+		put_packet(0, 1, frame, 100, "");
+	assert_int_equal(pipe(fd), 0);
+	snprintf(arg, sizeof(arg), "%s,/proc/self/fd/%d", place(&in), fd[1]);
+	assert_int_equal(source_pcap.open(&source, arg, &error), 0);
+	assert_true(source_pcap.configure(source, &config, &error) >= 0);
+	assert_int_equal(receive(), packets);
+	memcpy(longer, packet[0].payload, packet[0].payload_len);
+	for (size_t i = 0; i < packets; i++)
+		give_verdict((struct source_verdict){ .id = packet[i].id,
+						      .code = NF_ACCEPT,
+						      .present = IPQ_SET_PAYLOAD,
+						      .payload = longer,
+						      .payload_len = sizeof(longer) });
+	source_pcap.close(source);
+	close(fd[1]);
+	out.len = (size_t)read(fd[0], out.bytes, sizeof(out.bytes));
+	close(fd[0]);
+	assert_int_equal(out.len, first + 48 + packets * (in.len - first + 2 * 16) / 2);
+	assert_memory_equal(out.bytes, in.bytes, first);
+	assert_int_equal(out32(false, first), 0x0a0d0d0a);
+	assert_int_equal(out32(false, first + 28), 1);
+	assert_int_equal(out32(false, first + 28 + 12), 0);
+}
+
 /* The CRC of Ethernet, bit by bit. */
 static uint32_t crc32(const uint8_t *p, size_t len)
 {
@@ -1082,6 +1123,7 @@ int main(int argc, char **argv)
 		cmocka_unit_test(limit_of_pcap_is_raised_if_a_packet_outgrows_it),
 		cmocka_unit_test(limit_of_an_interface_is_removed_if_a_packet_outgrows_it),
 		cmocka_unit_test(limit_is_removed_from_a_section_that_is_opened_again),
+		cmocka_unit_test(limit_is_removed_in_a_pipe),
 		cmocka_unit_test(check_sequence_in_the_flags_of_a_packet_is_updated),
 		cmocka_unit_test(check_sequence_of_80211_named_by_the_file_is_updated),
 		cmocka_unit_test(length_before_capture_is_kept_if_the_packet_keeps_its_length),
