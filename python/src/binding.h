@@ -11,6 +11,7 @@
 
 #define PY_SSIZE_T_CLEAN
 #include <Python.h>
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <sys/types.h>
 #include <ipq.h>
@@ -22,6 +23,7 @@
 struct region {
 	void *memory;
 	size_t size;
+	struct ipq_queue *queue; /* instead: a closed queue that could not give its memory away */
 	unsigned users;
 };
 
@@ -37,11 +39,12 @@ struct queue_object {
 	int undecided;	 /* of the last receive */
 	int batch;	 /* packets a receive at most */
 	pid_t owner;
-	bool receiving;	 /* a thread waits in ipq_queue_recv() without the GIL */
-	bool woken;	 /* Queue.wake() was called */
-	bool closing;	 /* another thread is in Queue.close() */
-	bool slow_body;	 /* the program takes long for a packet: send each verdict at once */
-	int64_t flushed; /* when verdicts were sent last, nanoseconds */
+	bool receiving;	    /* a thread is in ipq_queue_recv(), or waits for the GIL afterwards */
+	atomic_bool inside; /* it is still in ipq_queue_recv() */
+	bool woken;	    /* Queue.wake() was called, and no receive has returned an empty list for it */
+	bool closing;	    /* another thread is in Queue.close() */
+	bool slow_body;	    /* the program takes long for a packet: send each verdict at once */
+	int64_t flushed;    /* when verdicts were sent last, nanoseconds */
 	struct late_verdict *late, **late_end;
 	unsigned long long forgotten;
 };
@@ -76,6 +79,9 @@ PyObject *raise_errno(int err, const char *text);
 
 /* A Packet for queue->packet[index]. */
 PyObject *packet_new(struct queue_object *queue, int index);
+/* Takes an integer from 0 to max, which the message calls name. False with an exception set. */
+bool take_number(PyObject *value, unsigned long max, const char *name, unsigned long *number);
+
 /* The next receive overwrites the queue's memory: lets the packet keep its bytes. False with an exception set. */
 bool packet_outlive(struct packet_object *packet, struct region *region);
 /* Decides a packet whose object is still referenced: 0, or -1 with an exception set. */

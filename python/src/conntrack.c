@@ -114,8 +114,10 @@ int conntrack_add_types(PyObject *module)
 		.n_in_sequence = 9
 	};
 
-	tuple_type = PyStructSequence_NewType(&tuple);
-	conntrack_type = PyStructSequence_NewType(&conntrack);
+	if (tuple_type == NULL)
+		tuple_type = PyStructSequence_NewType(&tuple);
+	if (conntrack_type == NULL)
+		conntrack_type = PyStructSequence_NewType(&conntrack);
 	if (tuple_type == NULL || conntrack_type == NULL ||
 	    PyModule_AddObjectRef(module, "Tuple", (PyObject *)tuple_type) < 0)
 		return -1;

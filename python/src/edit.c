@@ -46,6 +46,11 @@ static PyObject *done(int err)
 	Py_RETURN_NONE;
 }
 
+static bool take_room(PyObject *value, unsigned long *room)
+{
+	return value == NULL || take_number(value, UINT32_MAX, "room", room);
+}
+
 static PyObject *edit_begin(const void *bytes, size_t len, size_t room, uint32_t flags)
 {
 	struct edit_object *self = PyObject_New(struct edit_object, edit_type);
@@ -74,9 +79,11 @@ PyObject *packet_edit(PyObject *obj, PyObject *args, PyObject *keywords)
 {
 	static char *names[] = { "room", NULL };
 	const struct ipq_packet *p = &((struct packet_object *)obj)->packet;
-	unsigned room = 65535;
+	unsigned long room = 65535;
+	PyObject *value = NULL;
 
-	if (!PyArg_ParseTupleAndKeywords(args, keywords, "|I:edit", names, &room))
+	if (!PyArg_ParseTupleAndKeywords(args, keywords, "|O:edit", names, &value) ||
+	    !take_room(value, &room))
 		return NULL;
 	if ((p->present & IPQ_HAS_PAYLOAD) == 0) {
 		PyErr_SetString(PyExc_ValueError,
@@ -89,13 +96,13 @@ PyObject *packet_edit(PyObject *obj, PyObject *args, PyObject *keywords)
 static PyObject *edit_new(PyTypeObject *type, PyObject *args, PyObject *keywords)
 {
 	static char *names[] = { "packet", "room", NULL };
-	PyObject *packet, *self;
-	unsigned room = 65535;
+	PyObject *packet, *value = NULL, *self;
+	unsigned long room = 65535;
 	Py_buffer b;
 
 	(void)type;
-	if (!PyArg_ParseTupleAndKeywords(args, keywords, "O|I:Edit", names, &packet, &room) ||
-	    PyObject_GetBuffer(packet, &b, PyBUF_SIMPLE) < 0)
+	if (!PyArg_ParseTupleAndKeywords(args, keywords, "O|O:Edit", names, &packet, &value) ||
+	    !take_room(value, &room) || PyObject_GetBuffer(packet, &b, PyBUF_SIMPLE) < 0)
 		return NULL;
 	self = edit_begin(b.buf, (size_t)b.len, room, 0);
 	PyBuffer_Release(&b);
@@ -162,7 +169,7 @@ static int set_address(PyObject *obj, PyObject *value, void *closure)
 		if (!PyErr_Occurred())
 			PyErr_SetString(PyExc_TypeError, "an address cannot be deleted");
 		err = -1;
-	} else if (inet_pton(family, chars, address) != 1) {
+	} else if (strlen(chars) != (size_t)PyBytes_Size(bytes) || inet_pton(family, chars, address) != 1) {
 		PyErr_Format(PyExc_ValueError, "not an IP address: %R", value);
 		err = -1;
 	} else {
@@ -248,13 +255,8 @@ static int set_field(PyObject *obj, PyObject *value, void *closure)
 		PyErr_SetString(PyExc_TypeError, "a field of a packet cannot be deleted");
 		return -1;
 	}
-	n = PyLong_AsUnsignedLong(value);
-	if (PyErr_Occurred())
+	if (!take_number(value, max_value[field], "the value", &n))
 		return -1;
-	if (n > max_value[field]) {
-		PyErr_Format(PyExc_OverflowError, "the value must be from 0 to %lu", max_value[field]);
-		return -1;
-	}
 	switch (field) {
 	case SOURCE_PORT:
 		err = ipq_edit_set_source_port(e, (uint16_t)n);
@@ -306,24 +308,32 @@ static PyObject *get_payload(PyObject *obj, void *closure)
 	return PyBytes_FromStringAndSize((const char *)e->data + e->payload, e->payload_len);
 }
 
+/* Call it when the arguments are known, because they may be views of the edit, too. */
+static bool may_change_length(PyObject *obj)
+{
+	if (((struct edit_object *)obj)->views == 0)
+		return true;
+	PyErr_SetString(PyExc_BufferError, "release the views of the edit before its length changes");
+	return false;
+}
+
 static PyObject *replace(PyObject *obj, size_t offset, size_t old_len, PyObject *bytes)
 {
+	PyObject *result = NULL;
 	Py_buffer b;
 	int err;
 
-	if (((struct edit_object *)obj)->views > 0) {
-		PyErr_SetString(PyExc_BufferError, "release the views of the edit before its length changes");
-		return NULL;
-	}
 	if (PyObject_GetBuffer(bytes, &b, PyBUF_SIMPLE) < 0)
 		return NULL;
-	err = ipq_edit_replace(as_edit(obj), offset, old_len, b.buf, (size_t)b.len);
-	PyBuffer_Release(&b);
-	if (err == -EINVAL) {
-		PyErr_SetString(PyExc_IndexError, "offset and length are not inside the payload");
-		return NULL;
+	if (may_change_length(obj)) {
+		err = ipq_edit_replace(as_edit(obj), offset, old_len, b.buf, (size_t)b.len);
+		if (err == -EINVAL)
+			PyErr_SetString(PyExc_IndexError, "offset and length are not inside the payload");
+		else
+			result = done(err);
 	}
-	return done(err);
+	PyBuffer_Release(&b);
+	return result;
 }
 
 static int set_payload(PyObject *obj, PyObject *value, void *closure)
@@ -360,19 +370,17 @@ static PyObject *edit_substitute(PyObject *obj, PyObject *args)
 	Py_buffer from, to;
 	int n;
 
-	if (((struct edit_object *)obj)->views > 0) {
-		PyErr_SetString(PyExc_BufferError, "release the views of the edit before its length changes");
-		return NULL;
-	}
 	if (!PyArg_ParseTuple(args, "y*y*:substitute", &from, &to))
 		return NULL;
-	n = ipq_edit_substitute(as_edit(obj), from.buf, (size_t)from.len, to.buf, (size_t)to.len);
-	if (n >= 0)
-		result = PyLong_FromLong(n);
-	else if (n == -EINVAL)
-		PyErr_SetString(PyExc_ValueError, "the text to replace is empty");
-	else
-		raise_edit(n);
+	if (may_change_length(obj)) {
+		n = ipq_edit_substitute(as_edit(obj), from.buf, (size_t)from.len, to.buf, (size_t)to.len);
+		if (n >= 0)
+			result = PyLong_FromLong(n);
+		else if (n == -EINVAL)
+			PyErr_SetString(PyExc_ValueError, "the text to replace is empty");
+		else
+			raise_edit(n);
+	}
 	PyBuffer_Release(&from);
 	PyBuffer_Release(&to);
 	return result;
@@ -380,15 +388,16 @@ static PyObject *edit_substitute(PyObject *obj, PyObject *args)
 
 static PyObject *edit_set_tcp_option(PyObject *obj, PyObject *args)
 {
+	PyObject *result = NULL;
 	unsigned char kind;
 	Py_buffer value;
-	int err;
 
 	if (!PyArg_ParseTuple(args, "by*:set_tcp_option", &kind, &value))
 		return NULL;
-	err = ipq_edit_set_tcp_option(as_edit(obj), kind, value.buf, (size_t)value.len);
+	if (may_change_length(obj))
+		result = done(ipq_edit_set_tcp_option(as_edit(obj), kind, value.buf, (size_t)value.len));
 	PyBuffer_Release(&value);
-	return done(err);
+	return result;
 }
 
 static PyObject *edit_clear_tcp_option(PyObject *obj, PyObject *args)
@@ -400,14 +409,14 @@ static PyObject *edit_clear_tcp_option(PyObject *obj, PyObject *args)
 	return done(ipq_edit_clear_tcp_option(as_edit(obj), kind));
 }
 
-static PyObject *edit_clamp_mss(PyObject *obj, PyObject *args)
+static PyObject *edit_clamp_mss(PyObject *obj, PyObject *arg)
 {
-	unsigned short mss;
+	unsigned long mss;
 	int changed;
 
-	if (!PyArg_ParseTuple(args, "H:clamp_mss", &mss))
+	if (!take_number(arg, UINT16_MAX, "mss", &mss))
 		return NULL;
-	changed = ipq_edit_clamp_mss(as_edit(obj), mss);
+	changed = ipq_edit_clamp_mss(as_edit(obj), (uint16_t)mss);
 	return changed < 0 ? raise_edit(changed) : PyBool_FromLong(changed);
 }
 
@@ -457,7 +466,7 @@ static PyMethodDef edit_methods[] = {
 	  "set_tcp_option($self, kind, value, /)\n--\n\nGive a TCP option this value." },
 	{ "clear_tcp_option", edit_clear_tcp_option, METH_VARARGS,
 	  "clear_tcp_option($self, kind, /)\n--\n\nOverwrite a TCP option with NOP." },
-	{ "clamp_mss", edit_clamp_mss, METH_VARARGS,
+	{ "clamp_mss", edit_clamp_mss, METH_O,
 	  "clamp_mss($self, mss, /)\n--\n\nLower the maximum segment size of a SYN. Returns whether it "
 	  "changed." },
 	{ NULL }
@@ -484,6 +493,7 @@ static PyType_Spec edit_spec = { .name = "ipq._ipq.Edit",
 
 int edit_add_type(PyObject *module)
 {
-	edit_type = (PyTypeObject *)PyType_FromSpec(&edit_spec);
+	if (edit_type == NULL)
+		edit_type = (PyTypeObject *)PyType_FromSpec(&edit_spec);
 	return edit_type == NULL ? -1 : PyModule_AddObjectRef(module, "Edit", (PyObject *)edit_type);
 }

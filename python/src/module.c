@@ -9,12 +9,31 @@ PyObject *raise_errno(int err, const char *text)
 
 	if (text == NULL || *text == '\0')
 		text = strerror(-err);
-	args = Py_BuildValue("(is)", -err, text);
+	/* It may contain the name of a file. */
+	args = Py_BuildValue("(iN)", -err,
+			     PyUnicode_DecodeUTF8(text, (Py_ssize_t)strlen(text), "backslashreplace"));
 	if (args != NULL) {
 		PyErr_SetObject(PyExc_OSError, args);
 		Py_DECREF(args);
 	}
 	return NULL;
+}
+
+bool take_number(PyObject *value, unsigned long max, const char *name, unsigned long *number)
+{
+	PyObject *index = PyNumber_Index(value);
+
+	if (index == NULL)
+		return false;
+	*number = PyLong_AsUnsignedLong(index);
+	Py_DECREF(index);
+	if (PyErr_Occurred() && !PyErr_ExceptionMatches(PyExc_OverflowError))
+		return false;
+	if (PyErr_Occurred() || *number > max) {
+		PyErr_Format(PyExc_OverflowError, "%s must be from 0 to %lu", name, max);
+		return false;
+	}
+	return true;
 }
 
 static PyObject *checksum_complete(PyObject *module, PyObject *arg)
@@ -69,29 +88,34 @@ static const struct {
 	{ "CHECKSUM_TRANSPORT_WRONG", IPQ_CHECKSUM_TRANSPORT_WRONG },
 };
 
+/* The types and the freed packets are shared by the whole process. */
+static int fill_module(PyObject *module)
+{
+	if (PyInterpreterState_GetID(PyInterpreterState_Get()) != 0) {
+		PyErr_SetString(PyExc_ImportError, "ipq works in the main interpreter only");
+		return -1;
+	}
+	for (size_t i = 0; i < sizeof(constants) / sizeof(constants[0]); i++)
+		if (PyModule_AddIntConstant(module, constants[i].name, constants[i].value) < 0)
+			return -1;
+	if (conntrack_add_types(module) < 0 || queue_add_type(module) < 0 || packet_add_type(module) < 0 ||
+	    edit_add_type(module) < 0)
+		return -1;
+	return 0;
+}
+
+static PyModuleDef_Slot slots[] = { { Py_mod_exec, fill_module }, { 0, NULL } };
+
 static struct PyModuleDef definition = {
 	PyModuleDef_HEAD_INIT,
 	.m_name = "_ipq",
-	.m_size = -1,
 	.m_methods = methods,
+	.m_slots = slots,
 };
 
 PyMODINIT_FUNC PyInit__ipq(void);
 
 PyMODINIT_FUNC PyInit__ipq(void)
 {
-	PyObject *module = PyModule_Create(&definition);
-
-	if (module == NULL)
-		return NULL;
-	for (size_t i = 0; i < sizeof(constants) / sizeof(constants[0]); i++)
-		if (PyModule_AddIntConstant(module, constants[i].name, constants[i].value) < 0)
-			goto fail;
-	if (conntrack_add_types(module) < 0 || queue_add_type(module) < 0 || packet_add_type(module) < 0 ||
-	    edit_add_type(module) < 0)
-		goto fail;
-	return module;
-fail:
-	Py_DECREF(module);
-	return NULL;
+	return PyModuleDef_Init(&definition);
 }

@@ -46,7 +46,10 @@ PyObject *packet_new(struct queue_object *queue, int index)
 static void region_release(struct region *region)
 {
 	if (region != NULL && --region->users == 0) {
-		munmap(region->memory, region->size);
+		if (region->queue != NULL)
+			ipq_queue_close(region->queue);
+		else
+			munmap(region->memory, region->size);
 		free(region);
 	}
 }
@@ -63,6 +66,7 @@ bool packet_outlive(struct packet_object *self, struct region *region)
 		return true;
 	self->kept = ipq_packet_keep(&self->packet);
 	if (self->kept == NULL) {
+		self->packet = (struct ipq_packet){ .id = self->packet.id };
 		PyErr_NoMemory();
 		return false;
 	}
@@ -286,18 +290,6 @@ struct arguments {
 	bool has_payload;
 };
 
-static bool take_number(PyObject *value, unsigned long max, const char *name, unsigned long *number)
-{
-	*number = PyLong_AsUnsignedLong(value);
-	if (PyErr_Occurred())
-		return false;
-	if (*number > max) {
-		PyErr_Format(PyExc_OverflowError, "%s must be from 0 to %lu", name, max);
-		return false;
-	}
-	return true;
-}
-
 static bool take_labels(PyObject *value, struct ipq_verdict *v)
 {
 	Py_buffer b;
@@ -424,15 +416,25 @@ static PyObject *decide_flow(PyObject *obj, PyObject *args, PyObject *keywords, 
 		    *drop_names[] = { "after", "timeout", NULL };
 	struct ipq_flow_verdict v = { .size = sizeof(v), .code = code };
 	struct packet_object *self = as_packet(obj);
-	PyObject *mark = Py_None;
+	PyObject *after = NULL, *timeout = NULL, *mark = Py_None;
 	unsigned long n;
-	bool ok = code == IPQ_ACCEPT ? PyArg_ParseTupleAndKeywords(args, keywords, "|$IIO:accept_flow",
-								   accept_names, &v.after, &v.timeout, &mark)
-				     : PyArg_ParseTupleAndKeywords(args, keywords, "|$II:drop_flow",
-								   drop_names, &v.after, &v.timeout);
+	bool ok = code == IPQ_ACCEPT ? PyArg_ParseTupleAndKeywords(args, keywords, "|$OOO:accept_flow",
+								   accept_names, &after, &timeout, &mark)
+				     : PyArg_ParseTupleAndKeywords(args, keywords, "|$OO:drop_flow",
+								   drop_names, &after, &timeout);
 
 	if (!ok)
 		return NULL;
+	if (after != NULL) {
+		if (!take_number(after, UINT32_MAX, "after", &n))
+			return NULL;
+		v.after = (uint32_t)n;
+	}
+	if (timeout != NULL) {
+		if (!take_number(timeout, UINT32_MAX, "timeout", &n))
+			return NULL;
+		v.timeout = (uint32_t)n;
+	}
 	if (mark != Py_None) {
 		if (!take_number(mark, UINT32_MAX, "mark", &n))
 			return NULL;
@@ -578,6 +580,7 @@ static PyType_Spec packet_spec = { .name = "ipq._ipq.Packet",
 
 int packet_add_type(PyObject *module)
 {
-	packet_type = (PyTypeObject *)PyType_FromSpec(&packet_spec);
+	if (packet_type == NULL)
+		packet_type = (PyTypeObject *)PyType_FromSpec(&packet_spec);
 	return packet_type == NULL ? -1 : PyModule_AddObjectRef(module, "Packet", (PyObject *)packet_type);
 }

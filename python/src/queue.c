@@ -20,7 +20,7 @@ PyTypeObject *queue_type, *stats_type, *flow_stats_type;
 /* A verdict that another thread gave while the queue was waiting. */
 struct late_verdict {
 	struct late_verdict *next;
-	struct ipq_packet packet;
+	struct ipq_packet *packet; /* a copy: its object may be deleted meanwhile */
 	struct ipq_verdict verdict;
 	unsigned char payload[];
 };
@@ -43,12 +43,12 @@ static bool usable(struct queue_object *self)
 {
 	if (self->queue == NULL || self->closing)
 		PyErr_SetString(PyExc_ValueError, "the queue is closed");
-	else if (self->receiving)
-		PyErr_SetString(PyExc_RuntimeError,
-				"another thread waits for packets of this queue: call wake() first");
 	else if (self->owner != getpid())
 		PyErr_SetString(PyExc_RuntimeError,
 				"the queue belongs to the parent process: open one after fork");
+	else if (self->receiving)
+		PyErr_SetString(PyExc_RuntimeError,
+				"another thread waits for packets of this queue: call wake() first");
 	else
 		return true;
 	return false;
@@ -61,13 +61,16 @@ static int store_late(struct queue_object *self, const struct ipq_packet *packet
 {
 	size_t len = verdict->present & IPQ_SET_PAYLOAD ? verdict->payload_len : 0;
 	struct late_verdict *l = malloc(sizeof(*l) + len);
+	struct ipq_packet *copy = ipq_packet_keep(packet);
 
-	if (l == NULL) {
+	if (l == NULL || copy == NULL) {
+		free(l);
+		ipq_packet_free(copy);
 		PyErr_NoMemory();
 		return -1;
 	}
 	l->next = NULL;
-	l->packet = *packet;
+	l->packet = copy;
 	l->verdict = *verdict;
 	if (len > 0) {
 		memcpy(l->payload, verdict->payload, len);
@@ -85,6 +88,7 @@ static void free_late(struct queue_object *self)
 		struct late_verdict *l = self->late;
 
 		self->late = l->next;
+		ipq_packet_free(l->packet);
 		free(l);
 	}
 	self->late_end = &self->late;
@@ -96,7 +100,7 @@ static int pass_on_late(struct queue_object *self)
 	int err = 0;
 
 	for (struct late_verdict *l = self->late; l != NULL && err == 0; l = l->next) {
-		err = ipq_decide(self->queue, &l->packet, &l->verdict);
+		err = ipq_decide(self->queue, l->packet, &l->verdict);
 		/* the packet is gone, as the kernel would have it for a verdict in time */
 		if (err == -ENOENT)
 			err = 0;
@@ -117,6 +121,8 @@ int queue_send_if_due(struct queue_object *self)
 		return 0;
 	if (self->undecided > 0 && !self->slow_body && now_ns() - self->flushed < HELD_BACK_NS)
 		return 0;
+	if (self->owner != getpid())
+		return usable(self) ? 0 : -1;
 	err = ipq_queue_flush(self->queue);
 	self->flushed = now_ns();
 	if (err < 0) {
@@ -163,12 +169,16 @@ int queue_decide_flow(struct queue_object *self, const struct ipq_packet *packet
 void queue_forget(struct queue_object *self, struct packet_object *packet)
 {
 	const struct ipq_verdict drop = { .size = sizeof(drop), .code = IPQ_DROP };
+	PyObject *error_type, *error_value, *error_trace;
 	int index = packet->index;
 
 	if (!packet->decided && !packet->left && self->queue != NULL && self->owner == getpid()) {
 		self->forgotten++;
+		/* The packet may be deleted because of an exception. */
+		PyErr_Fetch(&error_type, &error_value, &error_trace);
 		if (packet_decide(packet, &drop) < 0 || queue_send_if_due(self) < 0)
 			PyErr_Clear();
+		PyErr_Restore(error_type, error_value, error_trace);
 	}
 	if (index >= 0)
 		self->object[index] = NULL;
@@ -176,35 +186,56 @@ void queue_forget(struct queue_object *self, struct packet_object *packet)
 
 /* ---- receiving ---------------------------------------------------------------------------------- */
 
+/* Memory for packets of which the program holds views. NULL with an exception set. */
+static struct region *region_new(struct queue_object *self)
+{
+	struct region *region = calloc(1, sizeof(*region));
+	int err = region != NULL ? ipq_queue_detach_memory(self->queue, &region->memory, &region->size)
+				 : -ENOMEM;
+
+	if (err == 0)
+		return region;
+	free(region);
+	raise_error(self, err);
+	return NULL;
+}
+
 /*
  * The next receive overwrites the memory of the last one. Packets that the program still refers to get a copy; those
- * of which it holds a view keep the memory itself, and the queue gets a new one.
+ * of which it holds a view use region.
  */
-static bool release_batch(struct queue_object *self)
+static bool release_packets(struct queue_object *self, struct region *region)
 {
-	struct region *region = NULL;
 	bool ok = true;
-	int err;
 
 	for (int i = 0; i < self->count; i++)
-		if (self->object[i] != NULL && self->object[i]->views > 0 && region == NULL) {
-			region = calloc(1, sizeof(*region));
-			err = region == NULL
-				      ? -ENOMEM
-				      : ipq_queue_detach_memory(self->queue, &region->memory, &region->size);
-			if (err < 0) {
-				free(region);
-				raise_error(self, err);
-				return false;
-			}
-		}
-	for (int i = 0; i < self->count && ok; i++)
 		if (self->object[i] != NULL) {
-			ok = packet_outlive(self->object[i], self->object[i]->views > 0 ? region : NULL);
+			ok &= packet_outlive(self->object[i], self->object[i]->views > 0 ? region : NULL);
 			self->object[i] = NULL;
 		}
 	self->count = self->next = self->undecided = 0;
 	return ok;
+}
+
+static bool has_views(const struct queue_object *self)
+{
+	for (int i = 0; i < self->count; i++)
+		if (self->object[i] != NULL && self->object[i]->views > 0)
+			return true;
+	return false;
+}
+
+/* The queue gets new memory if the program holds views of the old one. */
+static bool release_batch(struct queue_object *self)
+{
+	struct region *region = NULL;
+
+	if (has_views(self)) {
+		region = region_new(self);
+		if (region == NULL)
+			return false;
+	}
+	return release_packets(self, region);
 }
 
 /* One wait, without the GIL. */
@@ -214,8 +245,10 @@ static int wait_once(struct queue_object *self, int ms)
 	int n;
 
 	self->receiving = true;
+	atomic_store(&self->inside, true);
 	state = PyEval_SaveThread();
 	n = ipq_queue_recv(self->queue, self->packet, (unsigned)self->batch, ms);
+	atomic_store(&self->inside, false);
 	PyEval_RestoreThread(state);
 	self->receiving = false;
 	return n;
@@ -244,6 +277,9 @@ static int receive(struct queue_object *self, int64_t timeout_ns)
 		return -1;
 	do {
 		n = wait_once(self, remaining_ms(end));
+		/* Another thread has closed it before this one got the GIL. */
+		if (self->queue == NULL)
+			return 0;
 		if (self->late != NULL) {
 			int err = pass_on_late(self);
 
@@ -265,7 +301,9 @@ static int receive(struct queue_object *self, int64_t timeout_ns)
 		if (!usable(self) || !release_batch(self))
 			return -1;
 	} while (!self->woken && (end < 0 || now_ns() < end));
-	self->woken = false;
+	/* Packets may come before the empty list for which wake() was called. */
+	if (n <= 0)
+		self->woken = false;
 	self->slow_body = false;
 	self->count = self->undecided = n > 0 ? n : 0;
 	self->flushed = now_ns();
@@ -328,6 +366,8 @@ static PyObject *queue_next(PyObject *obj)
 	struct queue_object *self = (struct queue_object *)obj;
 	PyObject *packet;
 
+	if (self->name != NULL && (self->queue == NULL || self->closing))
+		return NULL; /* another thread may close the queue at any time: StopIteration */
 	if (self->next == self->count) {
 		if (receive(self, -1) <= 0)
 			return NULL; /* an exception, or without one: StopIteration */
@@ -387,7 +427,7 @@ static PyObject *queue_flush(PyObject *obj, PyObject *ignored)
 
 	(void)ignored;
 	/* Before it waited, a waiting thread has sent all verdicts, and later ones wake it. */
-	if (self->receiving)
+	if (self->receiving && self->owner == getpid())
 		Py_RETURN_NONE;
 	if (!usable(self))
 		return NULL;
@@ -403,7 +443,7 @@ static PyObject *queue_wake(PyObject *obj, PyObject *ignored)
 	struct queue_object *self = (struct queue_object *)obj;
 
 	(void)ignored;
-	if (self->queue != NULL) {
+	if (self->queue != NULL && self->owner == getpid()) {
 		self->woken = true;
 		ipq_queue_wake(self->queue);
 	}
@@ -425,9 +465,9 @@ static PyObject *queue_fileno(PyObject *obj, PyObject *ignored)
 static PyObject *queue_interface(PyObject *obj, PyObject *arg)
 {
 	struct queue_object *self = (struct queue_object *)obj;
-	unsigned long index = PyLong_AsUnsignedLong(arg);
+	unsigned long index;
 
-	if (PyErr_Occurred() || !usable(self))
+	if (!take_number(arg, UINT32_MAX, "index", &index) || !usable(self))
 		return NULL;
 	return PyUnicode_DecodeFSDefault(ipq_queue_interface(self->queue, (uint32_t)index, NULL));
 }
@@ -525,21 +565,47 @@ static PyObject *queue_forget_flows(PyObject *obj, PyObject *ignored)
 	Py_RETURN_NONE;
 }
 
-/* Packets that were received and never returned to the program are dropped by the kernel, as all that wait. */
+/* Sends what is still pending. False with an exception set. */
+static bool send_last(struct queue_object *self)
+{
+	int err = pass_on_late(self), flushed = ipq_queue_flush(self->queue);
+
+	err = err < 0 ? err : flushed;
+	if (err < 0)
+		raise_error(self, err);
+	return err >= 0;
+}
+
+/*
+ * Packets that were received and never returned to the program are dropped by the kernel, as all that wait. False with
+ * an exception set: verdicts are lost, but the queue is closed; or there is no memory, and it is not.
+ */
 static bool close_queue(struct queue_object *self)
 {
 	struct ipq_queue *queue = self->queue;
+	struct region *region = NULL;
 	bool ok = true;
 
 	if (queue == NULL)
 		return true;
 	/* In a child of fork the queue is still the parent's, and so are its pending verdicts. */
-	if (self->owner == getpid())
-		ok = release_batch(self);
+	if (self->owner == getpid()) {
+		region = has_views(self) ? calloc(1, sizeof(*region)) : NULL;
+		if (has_views(self) && region == NULL) {
+			self->closing = false;
+			PyErr_NoMemory();
+			return false;
+		}
+		ok = send_last(self);
+		/* It keeps its memory if verdicts cannot be sent. */
+		if (region != NULL && ipq_queue_detach_memory(queue, &region->memory, &region->size) < 0)
+			region->queue = queue;
+		ok &= release_packets(self, region);
+	}
 	self->queue = NULL;
 	self->count = self->next = 0;
 	free_late(self);
-	if (self->owner == getpid())
+	if (self->owner == getpid() && (region == NULL || region->queue == NULL))
 		ipq_queue_close(queue);
 	return ok;
 }
@@ -550,7 +616,8 @@ static void end_wait(struct queue_object *self)
 	const struct timespec pause = { .tv_nsec = 1000000 };
 
 	self->closing = true;
-	while (self->receiving) {
+	/* At the exit of the interpreter that thread may never get the GIL: it must only leave the library. */
+	while (atomic_load(&self->inside)) {
 		self->woken = true;
 		ipq_queue_wake(self->queue);
 		/* clang-format off */
@@ -582,6 +649,7 @@ static PyObject *queue_inherit(PyObject *obj, PyObject *ignored)
 	if (self->owner != getpid()) {
 		self->owner = getpid();
 		self->receiving = false; /* by a thread of the parent */
+		atomic_store(&self->inside, false);
 	}
 	Py_RETURN_NONE;
 }
@@ -595,7 +663,7 @@ static PyObject *queue_enter(PyObject *self, PyObject *ignored)
 static PyObject *queue_exit(PyObject *self, PyObject *args)
 {
 	(void)args;
-	return queue_close(self, NULL);
+	return PyObject_CallMethod(self, "close", NULL);
 }
 
 /* ---- opening ------------------------------------------------------------------------------------ */
@@ -626,27 +694,60 @@ static PyObject *source_name(PyObject *source)
 static int open_queue(struct queue_object *self, struct ipq_options *options)
 {
 	char error[320] = "";
-	PyObject *name = PyUnicode_EncodeFSDefault(self->name);
-	const char *text = name != NULL ? PyBytes_AsString(name) : NULL;
+	const char *text;
+	PyObject *name;
 	int err;
 
-	if (text == NULL)
+	if (!PyUnicode_FSConverter(self->name, &name))
 		return -1;
+	text = PyBytes_AsString(name);
 	options->error = error;
 	options->error_size = sizeof(error);
-	/* clang-format off */
-	Py_BEGIN_ALLOW_THREADS
-	err = ipq_queue_open(&self->queue, text, options);
-	Py_END_ALLOW_THREADS
+	do {
+		/* clang-format off */
+		Py_BEGIN_ALLOW_THREADS
+		err = ipq_queue_open(&self->queue, text, options);
+		Py_END_ALLOW_THREADS
 		/* clang-format on */
-		Py_DECREF(name);
+	} while (err == -EINTR && PyErr_CheckSignals() == 0);
+	Py_DECREF(name);
 	if (err < 0) {
-		raise_errno(err, error);
+		if (!PyErr_Occurred())
+			raise_errno(err, error);
 		return -1;
 	}
 	self->owner = getpid();
-	self->closing = false;
 	return 0;
+}
+
+static const struct {
+	const char *name;
+	size_t offset;
+} numbers[] = {
+	{ "copy_range", offsetof(struct ipq_options, copy_range) },
+	{ "queue_length", offsetof(struct ipq_options, queue_length) },
+	{ "receive_buffer", offsetof(struct ipq_options, receive_buffer) },
+	{ "spin_usec", offsetof(struct ipq_options, spin_usec) },
+	{ "flow_mask", offsetof(struct ipq_options, flow_mask) },
+	{ "flow_mark", offsetof(struct ipq_options, flow_mark) },
+	{ "flow_max", offsetof(struct ipq_options, flow_max) },
+};
+#define NUMBERS (sizeof(numbers) / sizeof(numbers[0]))
+
+static bool take_numbers(struct ipq_options *options, PyObject *const *value)
+{
+	for (size_t i = 0; i < NUMBERS; i++) {
+		unsigned long n;
+		uint32_t number;
+
+		if (value[i] == NULL)
+			continue;
+		if (!take_number(value[i], UINT32_MAX, numbers[i].name, &n))
+			return false;
+		number = (uint32_t)n;
+		memcpy((unsigned char *)options + numbers[i].offset, &number, sizeof(number));
+	}
+	return true;
 }
 
 static int queue_init(PyObject *obj, PyObject *args, PyObject *keywords)
@@ -657,18 +758,19 @@ static int queue_init(PyObject *obj, PyObject *args, PyObject *keywords)
 				 "flow_mask",	 "flow_mark",	     "flow_max",  NULL };
 	struct queue_object *self = (struct queue_object *)obj;
 	struct ipq_options options = { .size = sizeof(options) };
-	PyObject *source = NULL;
+	PyObject *source = NULL, *number[NUMBERS] = { NULL };
 	int set[FLAGS] = { 0 }, batch = BATCH_MAX;
 
-	if (self->queue != NULL) {
-		PyErr_SetString(PyExc_ValueError, "the queue is open already");
+	/* Its packets must not be decided in another queue. */
+	if (self->name != NULL) {
+		PyErr_SetString(PyExc_ValueError, "a queue is opened only once");
 		return -1;
 	}
-	if (!PyArg_ParseTupleAndKeywords(args, keywords, "|O$ppppppppIIIIipIII:Queue", names, &source,
+	if (!PyArg_ParseTupleAndKeywords(args, keywords, "|O$ppppppppOOOOipOOO:Queue", names, &source,
 					 &set[0], &set[1], &set[2], &set[3], &set[4], &set[5], &set[6],
-					 &set[7], &options.copy_range, &options.queue_length,
-					 &options.receive_buffer, &options.spin_usec, &batch, &set[8],
-					 &options.flow_mask, &options.flow_mark, &options.flow_max))
+					 &set[7], &number[0], &number[1], &number[2], &number[3], &batch,
+					 &set[8], &number[4], &number[5], &number[6]) ||
+	    !take_numbers(&options, number))
 		return -1;
 	if (batch < 1 || batch > BATCH_MAX) {
 		PyErr_Format(PyExc_ValueError, "batch must be from 1 to %d", BATCH_MAX);
@@ -678,9 +780,11 @@ static int queue_init(PyObject *obj, PyObject *args, PyObject *keywords)
 		options.flags |= set[i] ? flags[i].flag : 0;
 	self->batch = batch;
 	self->late_end = &self->late;
-	Py_CLEAR(self->name);
 	self->name = source != NULL ? source_name(source) : PyUnicode_FromString("nfqueue:0");
-	return self->name != NULL ? open_queue(self, &options) : -1;
+	if (self->name != NULL && open_queue(self, &options) == 0)
+		return 0;
+	Py_CLEAR(self->name);
+	return -1;
 }
 
 static void queue_dealloc(PyObject *obj)
@@ -692,7 +796,8 @@ static void queue_dealloc(PyObject *obj)
 
 	PyErr_Fetch(&error_type, &error_value, &error_trace);
 	/* Its packets hold a reference to it, so none is left. */
-	close_queue(self);
+	if (!close_queue(self))
+		PyErr_Clear();
 	PyErr_Restore(error_type, error_value, error_trace);
 	Py_XDECREF(self->name);
 	release(obj);
@@ -732,8 +837,16 @@ static PyObject *get_closed(PyObject *obj, void *closure)
 
 static PyObject *get_source(PyObject *obj, void *closure)
 {
+	PyObject *name = ((struct queue_object *)obj)->name;
+
 	(void)closure;
-	return Py_NewRef(((struct queue_object *)obj)->name);
+	return Py_NewRef(name != NULL ? name : Py_None);
+}
+
+static PyObject *get_woken(PyObject *obj, void *closure)
+{
+	(void)closure;
+	return PyBool_FromLong(((struct queue_object *)obj)->woken);
 }
 
 static PyMethodDef queue_methods[] = {
@@ -778,6 +891,8 @@ static PyGetSetDef queue_getset[] = {
 	  "The options in force, by name: what best_effort went without is missing.", NULL },
 	{ "closed", get_closed, NULL, "Whether the queue is closed.", NULL },
 	{ "source", get_source, NULL, "The name of the source.", NULL },
+	{ "_woken", get_woken, NULL, "Whether the next recv() without packets ends because of wake().",
+	  NULL },
 	{ NULL }
 };
 
@@ -803,14 +918,17 @@ int queue_add_type(PyObject *module)
 					       .fields = stats_fields,
 					       .n_in_sequence = 13 };
 
-	queue_type = (PyTypeObject *)PyType_FromSpec(&queue_spec);
 	static PyStructSequence_Desc flow_stats = { .name = "ipq.FlowStats",
 						    .doc = "Counters of flow verdicts.",
 						    .fields = flow_stats_fields,
 						    .n_in_sequence = 9 };
 
-	stats_type = PyStructSequence_NewType(&stats);
-	flow_stats_type = PyStructSequence_NewType(&flow_stats);
+	if (queue_type == NULL)
+		queue_type = (PyTypeObject *)PyType_FromSpec(&queue_spec);
+	if (stats_type == NULL)
+		stats_type = PyStructSequence_NewType(&stats);
+	if (flow_stats_type == NULL)
+		flow_stats_type = PyStructSequence_NewType(&flow_stats);
 	if (queue_type == NULL || stats_type == NULL || flow_stats_type == NULL ||
 	    PyModule_AddObjectRef(module, "FlowStats", (PyObject *)flow_stats_type) < 0 ||
 	    PyModule_AddObjectRef(module, "Queue", (PyObject *)queue_type) < 0)
