@@ -37,39 +37,78 @@ class Queue(_Queue):
     ipq_queue_open(3). batch is the number of packets that one receive returns at most.
     """
 
-    __slots__ = ('__weakref__',)
+    __slots__ = ('_waiting', '__weakref__')
 
     def __aiter__(self):
         return self._packets()
 
     async def _packets(self):
-        while True:
-            try:
-                packets = await self.recv_async()
-            except EOFError:
-                return
+        while packets := await self._receive():
             for packet in packets:
                 yield packet
+            if self.closed:
+                break
             self.flush()
 
+    async def _receive(self):
+        try:
+            return await self.recv_async()
+        except EOFError:
+            return []
+
     async def recv_async(self):
-        """Wait for packets in an asyncio event loop and return them as a list."""
+        """Wait for packets in an asyncio event loop and return them as a list.
+
+        The list is empty after wake() and close(). One task at a time may wait.
+        """
         fd = self.fileno()
-        while True:
+        while not self.closed:
+            woken = self._woken
             packets = self.recv(0)
-            if packets:
+            if packets or woken:
                 return packets
             if fd < 0:
                 await asyncio.sleep(0)
                 continue
             self.flush()
-            loop = asyncio.get_running_loop()
-            ready = loop.create_future()
-            loop.add_reader(fd, lambda future=ready: future.done() or future.set_result(None))
-            try:
-                await ready
-            finally:
-                loop.remove_reader(fd)
+            await self._readable(fd)
+        return []
+
+    async def _readable(self, fd):
+        """Waits until the descriptor is readable or the queue is closed."""
+        if getattr(self, '_waiting', None) is not None:
+            raise RuntimeError('another task waits for packets of this queue')
+        loop = asyncio.get_running_loop()
+        ready = loop.create_future()
+        self._waiting = loop, fd, ready
+        loop.add_reader(fd, self._end_waiting)
+        try:
+            await ready
+        finally:
+            self._end_waiting()
+
+    def _end_waiting(self):
+        waiting, self._waiting = getattr(self, '_waiting', None), None
+        if waiting is not None:
+            loop, fd, ready = waiting
+            loop.remove_reader(fd)
+            if not ready.done():
+                ready.set_result(None)
+
+    def close(self):
+        """Send pending verdicts and close the queue. The kernel drops what still waits.
+
+        Another thread, another task and a signal handler may call it, too: a blocked recv() returns an empty list, and
+        iteration ends.
+        """
+        waiting = getattr(self, '_waiting', None)
+        if waiting is not None and asyncio._get_running_loop() is waiting[0]:
+            self._end_waiting()
+        try:
+            super().close()
+        finally:
+            if waiting is not None and not waiting[0].is_closed():
+                waiting[0].call_soon_threadsafe(self._end_waiting)
 
 
 class Group:
@@ -122,11 +161,15 @@ class Group:
             thread.start()
 
     def stop(self):
-        """End the threads and close the queues. Raises what ended a handler."""
+        """End the threads and close the queues. Raises what ended a handler.
+
+        A handler may call it, too: the threads end, and wait() returns and closes the queues.
+        """
         self._stopping = True
         for queue in self.queues:
             queue.wake()
-        self.wait()
+        if threading.current_thread() not in self._threads:
+            self.wait()
 
     def wait(self):
         """Wait until the group ends, because of stop() in another thread or because of an exception."""

@@ -151,6 +151,39 @@ class Live(unittest.TestCase):
         with ipq.Queue(0):
             pass
 
+    def test_wake_is_noticed_after_packets_that_came_before(self):
+        with ipq.Queue(0) as queue:
+            self.receiver.send(b'one', b'two')
+            queue.wake()
+            seen, started = [], time.monotonic()
+            while packets := queue.recv(10):
+                seen += [text(packet) for packet in packets]
+                del packets
+            self.assertLess(time.monotonic() - started, 5)
+            self.assertEqual(seen, [b'one', b'two'])
+            started = time.monotonic()
+            self.assertEqual(queue.recv(0.3), [])
+            self.assertGreater(time.monotonic() - started, 0.2)
+
+    def test_close_sends_verdicts_that_another_thread_gave(self):
+        for _ in range(20):
+            queue = ipq.Queue(0)
+            self.receiver.send(b'one')
+            packets = queue.recv(2)
+            thread = threading.Thread(target=queue.recv)
+            thread.start()
+            while True:
+                time.sleep(0.01)
+                try:
+                    queue.stats()
+                except RuntimeError:
+                    break
+            packets[0].accept()
+            del packets
+            queue.close()
+            thread.join(10)
+            self.assertEqual(self.receiver.received(0.1), [b'one'])
+
     def test_close_in_another_thread_ends_a_wait(self):
         for wait in (lambda queue: queue.recv(), list):
             queue, results = ipq.Queue(0), []
@@ -234,6 +267,30 @@ class Live(unittest.TestCase):
             packet.accept()
         self.assertEqual(self.receiver.received(), [b'one'])
 
+    def test_child_of_fork_neither_sends_nor_wakes(self):
+        with ipq.Queue(0) as queue:
+            self.receiver.send(b'1', b'2', b'3')
+            time.sleep(0.1)
+            packets = queue.recv(2)
+            packets[0].accept()  # pending
+            pid = os.fork()
+            if pid == 0:
+                status = 0
+                for call in queue.stats, queue.flush, packets[1].accept, lambda: queue.recv(0), lambda: next(queue):
+                    try:
+                        call()
+                        status = 1
+                    except RuntimeError:
+                        pass
+                queue.wake()
+                os._exit(status)
+            self.assertEqual(os.waitpid(pid, 0)[1], 0)
+            started = time.monotonic()
+            self.assertEqual(queue.recv(0.3), [])
+            self.assertGreater(time.monotonic() - started, 0.2)
+            queue.accept(packets[1:])
+        self.assertEqual(len(self.receiver.received()), 3)
+
     def test_async_for_returns_packets_while_other_tasks_run(self):
         ticks = 0
 
@@ -278,6 +335,39 @@ class Live(unittest.TestCase):
             return arrived
 
         self.assertEqual(asyncio.run(run()), [b'1', b'2'])
+
+    def test_close_and_wake_end_an_asyncio_program_that_waits(self):
+        async def iterate(queue):
+            return [text(packet) async for packet in queue]
+
+        async def run(end):
+            with ipq.Queue(0) as queue:
+                tasks = [asyncio.create_task(iterate(queue)), asyncio.create_task(queue.recv_async())]
+                await asyncio.sleep(0.1)
+                with self.assertRaisesRegex(RuntimeError, 'another task'):
+                    await tasks[1]
+                end(queue)
+                self.assertEqual(await asyncio.wait_for(tasks[0], 5), [])
+            # the descriptors of the closed queue are used again
+            with ipq.Queue(0) as queue:
+                asyncio.get_running_loop().call_later(0.2, self.receiver.send, b'one')
+                return [text(packet) for packet in await asyncio.wait_for(queue.recv_async(), 5)]
+
+        for end in (ipq.Queue.close, ipq.Queue.wake, lambda queue: threading.Thread(target=queue.close).start(),
+                    lambda queue: threading.Thread(target=queue.wake).start()):
+            self.assertEqual(asyncio.run(run(end)), [b'one'])
+
+    def test_handler_may_stop_its_group(self):
+        def handler(queue, packets):
+            queue.accept(packets)
+            group.stop()
+
+        group = ipq.Group(0, 2, handler)
+        group.start()
+        self.receiver.send(b'one')
+        group.wait()
+        self.assertEqual(self.receiver.received(), [b'one'])
+        ipq.Queue(0).close()
 
     def test_group_decides_in_two_queues(self):
         other = Receiver(1)
