@@ -82,7 +82,8 @@ enum consumer_traits {
 	MANY_QUEUES = 1 << 2,
 	LATENCY_ONLY = 1 << 3,
 	SUPERVISED = 1 << 4,
-	HOLDING_ONLY = 1 << 5
+	HOLDING_ONLY = 1 << 5,
+	OTHER_TREE = 1 << 6 /* loaded by other_tree_load */
 };
 
 #define UNAVAILABLE 77
@@ -97,10 +98,12 @@ struct consumer {
 
 consumer_run consume_ipq, consume_ipq_spin, consume_ipq_keep, consume_classic, consume_classic_batch;
 consumer_run consume_run, consume_relay;
+consumer_run consume_ipq_old, consume_classic_old, consume_run_old;
 consumer_run consume_nfq, consume_mnl, consume_raw_one, consume_raw_spin, consume_raw_packed,
 	consume_raw_batch;
 extern const struct consumer consumers[];
 extern const unsigned consumer_count;
+int other_tree_load(const char *path); /* a shared object that bench/run --against has built */
 #define OLD_PROGRAM "--old-program"
 int old_program(char **argument); /* what consume_run starts */
 #define REFERENCE "nfq"		  /* what ratios are taken against */

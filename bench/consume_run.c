@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * A program of 2001 under ipq run, which stands beside this one in the build directory: it speaks ip_queue's
+ * A program of 2001 under ipq run: it speaks ip_queue's
  * protocol by hand, one receive and one send a packet, as the library did that such programs have inside. It is
  * this program again, started with OLD_PROGRAM, and keeps its tally in the file that it inherits.
  */
@@ -101,7 +101,7 @@ int old_program(char **argument)
 
 int consume_run(const struct job *job, unsigned queue, struct tally *tally)
 {
-	char self[PATH_MAX], ipq[PATH_MAX + 32], file[16], verdict[16], *slash;
+	char self[PATH_MAX], file[16], verdict[16];
 	ssize_t n = readlink("/proc/self/exe", self, sizeof(self) - 1);
 
 	(void)queue;
@@ -109,16 +109,13 @@ int consume_run(const struct job *job, unsigned queue, struct tally *tally)
 	if (n <= 0)
 		return -1;
 	self[n] = '\0';
-	snprintf(ipq, sizeof(ipq), "%s", self);
-	slash = strrchr(ipq, '/');
-	snprintf(slash, sizeof(ipq) - (size_t)(slash - ipq), "/../tools/ipq/ipq");
-	if (access(ipq, X_OK) < 0) {
-		fprintf(stderr, "bench: run: %s: %s\n", ipq, strerror(errno));
+	if (access(BENCH_IPQ, X_OK) < 0) {
+		fprintf(stderr, "bench: run: %s: %s\n", BENCH_IPQ, strerror(errno));
 		return UNAVAILABLE;
 	}
 	snprintf(file, sizeof(file), "%d", job->tally_file);
 	snprintf(verdict, sizeof(verdict), "%d", (int)job->verdict);
-	execl(ipq, ipq, "run", "--source", "nfqueue:0", "--", self, OLD_PROGRAM, file, verdict,
+	execl(BENCH_IPQ, BENCH_IPQ, "run", "--source", "nfqueue:0", "--", self, OLD_PROGRAM, file, verdict,
 	      job->meta ? "1" : "0", (char *)NULL);
 	return -1;
 }

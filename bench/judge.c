@@ -92,6 +92,19 @@ static void judge_latency(const struct results *all, unsigned s)
 	    (struct place){ s, is_better ? floor : reference }, P99, AT_MOST, 1.1);
 }
 
+/* With bench/run --against: no slower and no dearer than before. */
+static void judge_change(const struct results *all, unsigned s, const char *consumer, const char *before)
+{
+	struct place a = { s, (unsigned)consumer_index(consumer) },
+		     b = { s, (unsigned)consumer_index(before) };
+
+	say(all, a, b, RATE, AT_LEAST, 0.98);
+	say(all, a, b, CPU, AT_MOST, 1.02);
+	say(all, a, b, CPU_AND_KERNEL, AT_MOST, 1.02);
+	if (scenarios[s].pattern == LATENCY || scenarios[s].pattern == PACED)
+		say(all, a, b, P50, AT_MOST, 1.02);
+}
+
 /* For every scenario: no dearer than the floor of the same shape, no slower or dearer than the reference. */
 static void judge_everywhere(const struct results *all, unsigned s)
 {
@@ -102,6 +115,9 @@ static void judge_everywhere(const struct results *all, unsigned s)
 	struct place one = { s, (unsigned)consumer_index("raw-one") };
 	struct place floor = { s, best_floor(all, s, CPU_AND_KERNEL) };
 
+	judge_change(all, s, "classic", "classic-old");
+	judge_change(all, s, "ipq", "ipq-old");
+	judge_change(all, s, "run", "run-old");
 	if (scenarios[s].pattern == PACED) {
 		judge_latency(all, s);
 		return;

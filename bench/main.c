@@ -8,18 +8,20 @@
 
 struct options {
 	unsigned rounds, scale, capture;
-	const char *only, *consumers, *out;
+	const char *only, *consumers, *out, *against;
 	bool pin;
 };
 
 static const char usage[] =
 	"bench [--quick] [--rounds N] [--scale N] [--only TEXT] [--consumers A,B,...] [--pin] "
-	"[--capture MB] [--out DIR] [--list]\n"
+	"[--capture MB] [--out DIR] [--against FILE] [--list]\n"
 	"  --quick      3 rounds of short measurements (default: 5 rounds, twice as long)\n"
 	"  --only       these scenarios, comma-separated; names or parts of names\n"
 	"  --consumers  only these, and " REFERENCE ", which ratios are taken against\n"
 	"  --pin        driver on processor 0, consumer on the following ones\n"
 	"  --capture    megabytes of the capture that ipq filter is measured with (256)\n"
+	"  --against    the consumers with the library of another tree; bench/run builds FILE from a "
+	"directory\n"
 	"  --out        where measurements.csv and medians.csv go\n";
 
 /* Is name in the list, or a word of it that is no scenario's whole name a part of name? No list: yes. */
@@ -57,11 +59,17 @@ static int list_all(void)
 static int parse(int argc, char **argv, struct options *o)
 {
 	static const struct option known[] = {
-		{ "quick", no_argument, NULL, 'q' },	     { "rounds", required_argument, NULL, 'r' },
-		{ "scale", required_argument, NULL, 's' },   { "only", required_argument, NULL, 'o' },
-		{ "out", required_argument, NULL, 'd' },     { "consumers", required_argument, NULL, 'c' },
-		{ "capture", required_argument, NULL, 'm' }, { "pin", no_argument, NULL, 'p' },
-		{ "list", no_argument, NULL, 'l' },	     { NULL, 0, NULL, 0 },
+		{ "quick", no_argument, NULL, 'q' },
+		{ "rounds", required_argument, NULL, 'r' },
+		{ "scale", required_argument, NULL, 's' },
+		{ "only", required_argument, NULL, 'o' },
+		{ "out", required_argument, NULL, 'd' },
+		{ "consumers", required_argument, NULL, 'c' },
+		{ "capture", required_argument, NULL, 'm' },
+		{ "pin", no_argument, NULL, 'p' },
+		{ "list", no_argument, NULL, 'l' },
+		{ "against", required_argument, NULL, 'a' },
+		{ NULL, 0, NULL, 0 },
 	};
 	int option;
 
@@ -85,6 +93,9 @@ static int parse(int argc, char **argv, struct options *o)
 			break;
 		case 'c':
 			o->consumers = optarg;
+			break;
+		case 'a':
+			o->against = optarg;
 			break;
 		case 'm':
 			o->capture = (unsigned)strtoul(optarg, NULL, 10);
@@ -111,7 +122,8 @@ static bool takes_part(const struct options *o, const struct scenario *s, unsign
 	bool wanted =
 		listed(o->consumers, consumers[c].name, true) || strcmp(consumers[c].name, REFERENCE) == 0;
 
-	return wanted && !unavailable[c] && scenario_suits(s, &consumers[c]);
+	return wanted && !unavailable[c] && (o->against != NULL || !(consumers[c].traits & OTHER_TREE)) &&
+	       scenario_suits(s, &consumers[c]);
 }
 
 /* Returns the failures. */
@@ -208,6 +220,8 @@ int main(int argc, char **argv)
 		fputs(usage, stderr);
 		return 2;
 	}
+	if (o.against != NULL && other_tree_load(o.against) < 0)
+		return 2;
 	all.rounds = o.rounds;
 	all.cell = calloc((size_t)scenario_count * consumer_count * o.rounds, sizeof(*all.cell));
 	if (all.cell == NULL || ground_enter() < 0)
