@@ -308,6 +308,20 @@ static void settle(const struct ipq_tcp *t, struct tcp_direction *sender, uint32
 		sender->has_unlogged = false;
 }
 
+/*
+ * In a recording, a segment without payload may have been captured before the payload that was sent earlier. Its number
+ * is written, so the length of that payload cannot change any more. A number beyond the window is no reason.
+ */
+static void keep_number(struct tcp_direction *d, const struct tcp_direction *receiver, uint32_t number)
+{
+	uint32_t window = receiver->window > WINDOW_MIN ? receiver->window : WINDOW_MIN;
+
+	if (!before(d->next, number) || number - d->next > window)
+		return;
+	add_gap(d, d->next, number);
+	d->next = number;
+}
+
 enum tcp_class tcp_depart(const struct ipq_tcp *t, struct tcp_flow *f, const struct ipq_tcp_segment *s)
 {
 	struct tcp_direction *d = &f->direction[s->side], *other = &f->direction[!s->side];
@@ -327,6 +341,8 @@ enum tcp_class tcp_depart(const struct ipq_tcp *t, struct tcp_flow *f, const str
 		}
 		if (s->text != end && before(d->next, end))
 			d->next = end;
+		if (t->recorded)
+			keep_number(d, other, s->text);
 		if (s->flags & IPQ_TCP_ACK && other->known)
 			settle(t, other, s->acknowledgement);
 	}

@@ -264,6 +264,29 @@ static void recorded_acknowledgement_moves_forward(void **state)
 	ipq_tcp_close(t);
 }
 
+/* Its number is written, so text that it comes after keeps its length. */
+static void recorded_number_of_an_early_acknowledgement_stays_right(void **state)
+{
+	struct ipq_tcp *t = open_connection(IPQ_TCP_RECORDED);
+
+	(void)state;
+	pass(t, TEXT(.sequence = A_ISN + 9, .text = ""), "evil", "goodness");
+	assert_int_equal(sequence(), A_ISN + 9);
+	pass(t, TEXT(.sequence = A_ISN + 1, .text = "evil"), "evil", "goodness");
+	assert_text("evil");
+	pass(t, TEXT(.sequence = A_ISN + 5, .text = "evil"), "evil", "good");
+	assert_text("good");
+	pass(t, TEXT(.sequence = A_ISN + 9, .text = "evil"), "evil", "goodness");
+	assert_int_equal(sequence(), A_ISN + 9);
+	assert_text("goodness");
+	/* far beyond the window */
+	pass(t, TEXT(.sequence = A_ISN + (1 << 28), .text = ""), "evil", "goodness");
+	pass(t, TEXT(.sequence = A_ISN + 13, .text = "evil"), "evil", "goodness");
+	assert_int_equal(sequence(), A_ISN + 17);
+	assert_text("goodness");
+	ipq_tcp_close(t);
+}
+
 /* Its number is one less than the next one, also if that is inside a replaced text. */
 static void recorded_keepalive_stays_a_keepalive(void **state)
 {
@@ -1548,6 +1571,7 @@ int main(void)
 		cmocka_unit_test(window_is_as_large_as_it_was_offered),
 		cmocka_unit_test(error_is_about_the_nearer_connection),
 		cmocka_unit_test(connection_makes_way_when_both_sides_have_closed_it),
+		cmocka_unit_test(recorded_number_of_an_early_acknowledgement_stays_right),
 		cmocka_unit_test(recorded_keepalive_stays_a_keepalive),
 		cmocka_unit_test(numbers_inside_text_of_the_same_length_stay),
 		cmocka_unit_test(segments_after_a_gap_are_sent),

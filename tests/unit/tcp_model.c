@@ -470,6 +470,11 @@ static bool pass(struct connection *c, unsigned side, struct segment *s)
 		e->frontier = s->to;
 	if (!e->seen || ((s->from < s->to || fin) && e->next < s->to + fin))
 		e->next = s->to + fin;
+	/* The number of a recorded acknowledgement stays right: see keep_number(). */
+	if (c->recorded && e->frontier < s->from)
+		e->frontier = s->from;
+	if (c->recorded && e->next < s->from)
+		e->next = s->from;
 	e->seen = true;
 	read_packet(c, side, &edited, &after);
 	check(after.flags == s->flags, "flags");
