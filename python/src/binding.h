@@ -17,7 +17,7 @@
 #include <ipq.h>
 #include <ipq_edit.h>
 
-#define BATCH_MAX 64 /* packets that one system call receives */
+#define BATCH_MAX 64 /* packets that one system call receives at most */
 
 /* Memory that a queue has received packets into and that views still refer to. */
 struct region {
@@ -33,17 +33,17 @@ struct late_verdict;
 struct queue_object {
 	PyObject_HEAD struct ipq_queue *queue; /* NULL: closed */
 	PyObject *name;
-	struct ipq_packet packet[BATCH_MAX];	 /* of the last receive */
-	struct packet_object *object[BATCH_MAX]; /* borrowed: the objects made of them that still exist */
-	int count, next; /* packets of the last receive; the first one not returned yet */
-	int undecided;	 /* of the last receive */
-	int batch;	 /* packets a receive at most */
+	struct ipq_packet packet[BATCH_MAX];	 /* packets of the last receive */
+	struct packet_object *object[BATCH_MAX]; /* borrowed: their objects that still exist */
+	int count, next; /* number of packets of the last receive; index of the first one not returned yet */
+	int undecided;	 /* packets of the last receive without a verdict */
+	int batch;	 /* packets per receive at most */
 	pid_t owner;
 	bool receiving;	    /* a thread is in ipq_queue_recv(), or waits for the GIL afterwards */
 	atomic_bool inside; /* it is still in ipq_queue_recv() */
 	bool woken;	    /* Queue.wake() was called, and no receive has returned an empty list for it */
 	bool closing;	    /* another thread is in Queue.close() */
-	bool slow_body;	    /* the program takes long for a packet: send each verdict at once */
+	bool slow_body;	    /* the program needs long for a packet: send each verdict at once */
 	int64_t flushed;    /* when verdicts were sent last, nanoseconds */
 	struct late_verdict *late, **late_end;
 	unsigned long long forgotten;
@@ -52,7 +52,7 @@ struct queue_object {
 struct packet_object {
 	PyObject_HEAD struct queue_object *queue;
 	struct ipq_packet packet;
-	struct ipq_packet *kept; /* owns what packet points to; NULL: the queue or region does */
+	struct ipq_packet *kept; /* owns the memory of the packet; NULL: the queue or region owns it */
 	struct region *region;
 	int index;	/* in queue->object; -1: not of the last receive */
 	unsigned views; /* buffers exported */
@@ -82,7 +82,7 @@ PyObject *packet_new(struct queue_object *queue, int index);
 /* Takes an integer from 0 to max, which the message calls name. False with an exception set. */
 bool take_number(PyObject *value, unsigned long max, const char *name, unsigned long *number);
 
-/* The next receive overwrites the queue's memory: lets the packet keep its bytes. False with an exception set. */
+/* Saves the packet's bytes, because the next receive overwrites the queue's memory. False with an exception set. */
 bool packet_outlive(struct packet_object *packet, struct region *region);
 /* Decides a packet whose object is still referenced: 0, or -1 with an exception set. */
 int packet_decide(struct packet_object *packet, const struct ipq_verdict *verdict);

@@ -14,7 +14,7 @@ static struct ipq_edit *as_edit(PyObject *obj)
 	return &((struct edit_object *)obj)->edit;
 }
 
-/* What the errors of <ipq_edit.h> mean. */
+/* Converts an error of <ipq_edit.h> to an exception. */
 static PyObject *raise_edit(int err)
 {
 	switch (err) {
@@ -157,7 +157,7 @@ static int set_address(PyObject *obj, PyObject *value, void *closure)
 {
 	struct ipq_edit *e = as_edit(obj);
 	bool destination = *(int *)closure;
-	/* an ipaddress object has this text, too */
+	/* the str() of an ipaddress object is an address, too */
 	PyObject *text = value != NULL ? PyObject_Str(value) : NULL;
 	PyObject *bytes = text != NULL ? PyUnicode_AsASCIIString(text) : NULL;
 	const char *chars = bytes != NULL ? PyBytes_AsString(bytes) : NULL;

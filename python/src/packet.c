@@ -149,7 +149,7 @@ static PyObject *packet_keep(PyObject *obj, PyObject *ignored)
 
 struct attribute {
 	size_t offset, size;
-	uint32_t present; /* 0: always there */
+	uint32_t present; /* 0: always present */
 };
 
 static PyObject *get_number(PyObject *obj, void *closure)
@@ -276,7 +276,7 @@ int packet_decide(struct packet_object *self, const struct ipq_verdict *verdict)
 	return 0;
 }
 
-/* For ipq.netfilterqueue, in whose interface a deleted packet stays queued. */
+/* For ipq.netfilterqueue, where a deleted packet stays queued. */
 static PyObject *packet_leave(PyObject *obj, PyObject *ignored)
 {
 	(void)ignored;

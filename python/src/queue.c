@@ -13,11 +13,12 @@
 
 PyTypeObject *queue_type, *stats_type, *flow_stats_type;
 
-/* Python runs its signal handlers only between waits. A signal that comes just before a wait is noticed after it. */
+/* The longest wait. Python runs its signal handlers only between waits: a signal just before a wait is noticed after
+ * it. */
 #define WAIT_MS 500
-#define HELD_BACK_NS 1000000 /* a verdict waits for others at most for so long, if the program lets us look */
+#define HELD_BACK_NS 1000000 /* the longest wait of a verdict for others, if calls are made meanwhile */
 
-/* A verdict that another thread gave while the queue was waiting. */
+/* A verdict from another thread, given while the queue was waiting. */
 struct late_verdict {
 	struct late_verdict *next;
 	struct ipq_packet *packet; /* a copy: its object may be deleted meanwhile */
@@ -38,7 +39,7 @@ static PyObject *raise_error(struct queue_object *self, int err)
 	return raise_errno(err, ipq_queue_error(self->queue));
 }
 
-/* Whether a call that needs the queue for itself may go on. False with an exception set. */
+/* Checks that no other thread uses the queue. False with an exception set. */
 static bool usable(struct queue_object *self)
 {
 	if (self->queue == NULL || self->closing)
@@ -101,7 +102,7 @@ static int pass_on_late(struct queue_object *self)
 
 	for (struct late_verdict *l = self->late; l != NULL && err == 0; l = l->next) {
 		err = ipq_decide(self->queue, l->packet, &l->verdict);
-		/* the packet is gone, as the kernel would have it for a verdict in time */
+		/* the packet no longer waits: the kernel would ignore the verdict, too */
 		if (err == -ENOENT)
 			err = 0;
 	}
@@ -238,7 +239,7 @@ static bool release_batch(struct queue_object *self)
 	return release_packets(self, region);
 }
 
-/* One wait, without the GIL. */
+/* Waits once, without the GIL. */
 static int wait_once(struct queue_object *self, int ms)
 {
 	PyThreadState *state;
@@ -370,7 +371,7 @@ static PyObject *queue_next(PyObject *obj)
 		return NULL; /* another thread may close the queue at any time: StopIteration */
 	if (self->next == self->count) {
 		if (receive(self, -1) <= 0)
-			return NULL; /* an exception, or without one: StopIteration */
+			return NULL; /* NULL without an exception means StopIteration */
 	} else if (now_ns() - self->flushed > HELD_BACK_NS) {
 		if (!usable(self))
 			return NULL;
@@ -426,7 +427,7 @@ static PyObject *queue_flush(PyObject *obj, PyObject *ignored)
 	int err;
 
 	(void)ignored;
-	/* Before it waited, a waiting thread has sent all verdicts, and later ones wake it. */
+	/* A waiting thread sent all verdicts before it waited, and later ones wake it. */
 	if (self->receiving && self->owner == getpid())
 		Py_RETURN_NONE;
 	if (!usable(self))
@@ -577,7 +578,7 @@ static bool send_last(struct queue_object *self)
 }
 
 /*
- * Packets that were received and never returned to the program are dropped by the kernel, as all that wait. False with
+ * The kernel drops all packets that wait, also those that were received and not returned to the program. False with
  * an exception set: verdicts are lost, but the queue is closed; or there is no memory, and it is not.
  */
 static bool close_queue(struct queue_object *self)
@@ -588,7 +589,7 @@ static bool close_queue(struct queue_object *self)
 
 	if (queue == NULL)
 		return true;
-	/* In a child of fork the queue is still the parent's, and so are its pending verdicts. */
+	/* In a child of fork, the queue and its pending verdicts belong to the parent. */
 	if (self->owner == getpid()) {
 		region = has_views(self) ? calloc(1, sizeof(*region)) : NULL;
 		if (has_views(self) && region == NULL) {
@@ -640,7 +641,7 @@ static PyObject *queue_close(PyObject *obj, PyObject *ignored)
 	Py_RETURN_NONE;
 }
 
-/* For ipq.netfilterqueue, in whose interface a child of fork may go on with the queue: its socket is shared. */
+/* For ipq.netfilterqueue, where a child of fork may continue to use the queue: the socket is shared. */
 static PyObject *queue_inherit(PyObject *obj, PyObject *ignored)
 {
 	struct queue_object *self = (struct queue_object *)obj;
@@ -648,7 +649,7 @@ static PyObject *queue_inherit(PyObject *obj, PyObject *ignored)
 	(void)ignored;
 	if (self->owner != getpid()) {
 		self->owner = getpid();
-		self->receiving = false; /* by a thread of the parent */
+		self->receiving = false; /* a thread of the parent was receiving */
 		atomic_store(&self->inside, false);
 	}
 	Py_RETURN_NONE;

@@ -106,8 +106,8 @@ static void make_head(const struct capture_record *record, const uint8_t *raw, s
 			capture_put32(record->swapped, h->bytes + 8, len);
 			return;
 		}
-		/* A simple block has no captured length (the limit of the interface gives it): write an enhanced
-		 * one, with time 0. */
+		/* A simple block has no captured length (it follows from the snaplen of the interface): write an
+		 * enhanced one, with time 0. */
 		memset(h->bytes, 0, sizeof(h->bytes));
 		capture_put32(record->swapped, h->bytes, BLOCK_ENHANCED);
 		h->len = 28;

@@ -39,14 +39,14 @@ struct capture_record {
 	enum capture_kind kind;
 	bool swapped;		  /* the file has the other byte order */
 	bool lengths_swapped;	  /* pcap up to 2.3: the two lengths are exchanged */
-	bool begins_section;	  /* CAPTURE_BLOCK: the header of a section, */
-	bool is_interface;	  /* a description of an interface, */
+	bool begins_section;	  /* CAPTURE_BLOCK: the block is the header of a section */
+	bool is_interface;	  /* the block describes an interface */
 	bool continues;		  /* the next record has more of this block */
 	uint8_t fcs_len;	  /* bytes of frame check sequence at the end of the frame */
 	uint32_t head, tail;	  /* bytes of the record before and after its frame */
 	uint32_t caplen, len;	  /* captured bytes of the frame, bytes of the frame */
 	int64_t sec;		  /* time: seconds since 1970, which may be negative, */
-	uint64_t nsec;		  /* and nanoseconds after that; in some files more than a second */
+	uint64_t nsec;		  /* and nanoseconds after that, in some files more than a second */
 	uint32_t link_type;	  /* of the interface */
 	uint32_t snaplen;	  /* of the file, or of the interface in pcapng; 0: no limit */
 	uint32_t interface_index; /* in its section of pcapng */

@@ -28,8 +28,8 @@ struct held {
 	bool changed; /* the packet differs from that in the file, after NF_REPEAT or NF_QUEUE */
 	struct capture_record record;
 	struct frame frame;
-	struct section *section; /* of pcapng, if there is an output; else NULL */
-	size_t section_len;	 /* of it, up to this record: see section_len() */
+	struct section *section; /* of pcapng, if there is an output file; else NULL */
+	size_t section_len;	 /* bytes of the section up to this record: see section_len() */
 	uint8_t *data;		 /* the record, capture_record_size() bytes */
 	uint8_t *longer;
 	size_t longer_room;

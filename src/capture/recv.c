@@ -14,7 +14,7 @@
 
 /* ---- when the next packet comes ----------------------------------------------------------------- */
 
-/* The time at which the record at hand is due, by CLOCK_MONOTONIC; 0: now. Called by the receiver only. */
+/* The time at which the current record is due, by CLOCK_MONOTONIC; 0: now. Called by the receiver only. */
 static int64_t due(struct pcap_source *p)
 {
 	int64_t stamp, at;
@@ -94,7 +94,7 @@ static void fill_payload(struct pcap_source *p, const struct held *h, const stru
 		packet->flags |= IPQ_PACKET_TRUNCATED;
 }
 
-/* The link layer, which the kernel has for incoming packets. Returns the bytes that it occupies in the
+/* Fills in the link layer, which the kernel has for incoming packets. Returns the bytes that it occupies in the
  * slot. */
 static size_t fill_link(const struct held *h, const struct iovec *slot, struct ipq_packet *packet)
 {
@@ -182,7 +182,7 @@ static void parse_record(struct pcap_source *p)
 		p->frame.fcs_len = 4;
 }
 
-/* Reads the next record, unless one is at hand. 1; 0: not yet; or the end. Called without the lock. */
+/* Reads the next record, unless there is a current record. 1; 0: not yet; or the end. Called without the lock. */
 static int read_record(struct pcap_source *p)
 {
 	int n;
@@ -276,7 +276,7 @@ static bool too_many_pass(const struct pcap_source *p)
 	       (p->passing_count >= PASSING_MAX || p->store.longer_bytes >= HELD_LONG_MAX / 2);
 }
 
-/* Delivers the record at hand, or lets it pass. 1: delivered; 0: passes; -errno. Lock held. */
+/* Delivers the current record, or lets it pass. 1: delivered; 0: passed; -errno. Lock held. */
 static int take_record(struct pcap_source *p, const struct iovec *slot, unsigned index,
 		       struct ipq_packet *packet)
 {

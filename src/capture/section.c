@@ -14,8 +14,8 @@
 #define INTERFACE_MAX 128 /* a file may have many interfaces with many options: only short ones are kept */
 
 struct section_interface {
-	size_t copy;	   /* where it is in `bytes` */
-	uint64_t position; /* and in the output */
+	size_t copy;	   /* where the description is in `bytes` */
+	uint64_t position; /* where it is in the output */
 	bool unlimited;
 };
 
@@ -24,7 +24,7 @@ struct section {
 	bool swapped;
 	uint8_t *bytes; /* the header, then the interfaces with the options that packets depend on */
 	size_t len, room;
-	size_t written; /* the first this many of these bytes are in the output already */
+	size_t written; /* so many of them, from the first on, are in the output already */
 	struct section_interface *interface;
 	uint32_t interfaces, interface_room, interfaces_written;
 };

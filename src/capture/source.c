@@ -23,10 +23,9 @@
  * packets
  *   through the engine.
  *
- * Threads: one receives, any number send. The reader, the record at hand and the clock belong to the
- * receiver. The lock protects everything else; it is not held while waiting for input or time.
- *
- * Readers poll an epoll descriptor. pcap_source.wait has what makes it readable.
+ * Threads: one receives, any number send. The reader, the current record and the clock belong to the receiver. The lock
+ * protects everything else; it is not held while waiting for input or time. Readers poll an epoll descriptor.
+ * pcap_source.wait has what makes it readable.
  */
 #include <errno.h>
 #include <stdlib.h>
@@ -207,7 +206,7 @@ static const char *pcap_error_text(const struct source *s)
 
 static int pcap_interface(const struct source *s, uint32_t index, char name[16], uint16_t *type)
 {
-	struct pcap_source *p = pcap_of((struct source *)(uintptr_t)s); /* for its lock */
+	struct pcap_source *p = pcap_of((struct source *)(uintptr_t)s); /* const is cast away for the lock */
 	int err = -ENODEV;
 
 	pthread_mutex_lock(&p->lock);

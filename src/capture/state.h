@@ -12,7 +12,7 @@
 #include "capture/file.h"
 #include "capture/held.h"
 
-#define REFUSALS_MAX 1024 /* waiting to be reported; further ones are only counted */
+#define REFUSALS_MAX 1024 /* refusals that wait to be reported; further ones are only counted */
 #define INTERFACES_KNOWN 256
 #define LINK_TYPES_UNREAD 8
 #define PASSING_MAX 8192 /* frames without IP that wait for the packets before them */
@@ -24,8 +24,8 @@ struct source_pcap_name {
 	bool by_clock;
 	uint8_t hook;
 	bool hook_given, indev_given,
-		outdev_given; /* the option was given: it applies to packets that have an interface, too */
-	char indev[IFNAMSIZ], outdev[IFNAMSIZ]; /* padded with zeros */
+		outdev_given; /* the option was given: it overrides the interface that a packet has */
+	char indev[IFNAMSIZ], outdev[IFNAMSIZ]; /* padded with NULs */
 };
 
 /* An interface of the packets; its index is its place in pcap_source.interface, counted from 1. */
@@ -67,14 +67,14 @@ struct pcap_source {
 	struct capture_reader *in;
 	bool at_hand; /* record, data and frame are the next to deliver */
 	struct recorded recorded[SOURCE_BATCH_MAX];
-	uint8_t *large[SOURCE_BATCH_MAX]; /* for packets that do not fit into their slot */
+	uint8_t *large[SOURCE_BATCH_MAX]; /* memory for packets that do not fit into their slot */
 	struct capture_record record;
 	const uint8_t *data;
 	struct frame frame;
 	bool clock_runs;
 	int64_t clock_start, file_start; /* monotonic clock and timestamp at the first record */
 	struct ipq_error end_text;
-	struct unread unread[LINK_TYPES_UNREAD]; /* the last one has all further types */
+	struct unread unread[LINK_TYPES_UNREAD]; /* the last entry counts all further types */
 	uint64_t frames_unread;
 
 	pthread_mutex_t lock;
@@ -83,7 +83,7 @@ struct pcap_source {
 	struct capture_writer *out;
 	bool limit_raised;	     /* pcap: the limit of captured bytes in the header of the output */
 	struct section *section;     /* of the records that are read now; NULL: no output, or pcap */
-	struct section *out_section; /* the section that the output is in */
+	struct section *out_section; /* the section of the last record in the output */
 	bool inside_block;	     /* the rest of a long block is read next */
 	struct held_store store;
 	struct held_list again;	  /* repeated packets, not yet delivered again */

@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * zlib and libzstd are loaded when a compressed file is opened. So programs do not depend on them, and
- * programs that are linked statically do not need them; there, dlopen() is absent and compressed files are
- * refused.
+ * zlib and libzstd are loaded when a compressed file is opened. So programs do not depend on them. Static programs do
+ * not need them: without dlopen(), compressed files are refused.
  */
 #include <errno.h>
 #include <dlfcn.h>

@@ -17,7 +17,7 @@ struct capture_writer {
 	int fd;
 	int error; /* -errno of the write that failed */
 	uint64_t position;
-	off_t base; /* of position 0 in the file; -1: nothing can be overwritten */
+	off_t base; /* offset of position 0 in the file; -1: nothing can be overwritten */
 	size_t filled;
 	unsigned char buffer[WRITE_BUFFER];
 };
@@ -83,7 +83,7 @@ bool capture_overwrite(struct capture_writer *w, uint64_t position, const void *
 	return true;
 }
 
-/* Where writing begins; -1: in a pipe, or always at the end of the file. */
+/* The offset at which writing begins; -1: a pipe, or a file that is only appended to. */
 static off_t begin_of_output(int fd)
 {
 	struct stat st;

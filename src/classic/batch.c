@@ -2,7 +2,7 @@
 /*
  * Batches, for programs that only wait in ipq_read and have asked for them by IPQ_BATCH or IPQ_CTL_BATCH. A
  * receive fetches many packets, and each ipq_read returns one of them; verdicts are sent together around
- * the next receive (core/moderation.c). So h->fd may be unreadable while packets are here.
+ * the next receive (core/moderation.c). So h->fd may be unreadable although packets were received.
  */
 #include <errno.h>
 #include <linux/netfilter.h>
@@ -63,7 +63,7 @@ void classic_batch_free(struct classic *c)
 	c->batching = NULL;
 }
 
-/* A message that was received already; 0: none. */
+/* Returns a message that was received earlier; 0: none. */
 static ssize_t next_message(struct classic *c, unsigned char *buf, size_t len)
 {
 	struct classic_batch *b = c->batching;
@@ -85,7 +85,7 @@ static ssize_t next_message(struct classic *c, unsigned char *buf, size_t len)
 	return 0;
 }
 
-/* The next batch. READ_NOTHING: it has packets or refusals. */
+/* Receives the next batch. READ_NOTHING: packets or refusals were received. */
 __cancelled_frame static struct read_result receive(struct classic *c, int64_t deadline)
 {
 	struct classic_batch *b = c->batching;
@@ -123,7 +123,7 @@ __cancelled_frame struct read_result classic_batch_read(struct classic *c, unsig
 			return r;
 	}
 	if (n > 0)
-		errno = saved; /* a receive that found nothing has set it */
+		errno = saved; /* set by a receive that found nothing */
 	return classic_read_done(n);
 }
 

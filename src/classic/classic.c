@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
  * The calls of <libipq.h>, the environment, and the list of open handles. A handle is the public structure
- * followed by private members; its transport says where packets come from.
+ * followed by private members; its transport delivers the packets.
  *
  * Any thread may call any function at any time. ipq_read takes no lock. A handle that is destroyed during
  * an ipq_read is freed when its last reader has left (refs).
@@ -37,7 +37,7 @@ __attribute__((constructor)) static void read_environment(void)
 
 /* ---- open and close --------------------------------------------------------------------------------- */
 
-/* A process may have one handle of each family: ip_queue knew it by its netlink port. */
+/* A process may have one handle of each family: ip_queue identified a program by its netlink port. */
 static struct {
 	pthread_mutex_t lock;
 	struct classic *first;
@@ -83,7 +83,7 @@ static void release(struct classic *c)
 	free_handle(c);
 }
 
-/* An open handle of the other family on the same source. A queue has one owner, so an engine must serve
+/* Finds an open handle of the other family on the same source. A queue has one owner, so an engine must serve
  * both. */
 static struct classic *find_sharer(const struct classic *c)
 {
@@ -237,7 +237,7 @@ __cold static struct read_result hand_off_to_engine(struct classic *c, ssize_t b
 
 	pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &cancel);
 	pthread_mutex_lock(&open_handles.lock);
-	if (c->transport == &classic_direct) /* else another reader was faster */
+	if (c->transport == &classic_direct) /* otherwise another reader was faster */
 		err = c->batching == NULL ? classic_share(c, &e) : -EBUSY;
 	pthread_mutex_unlock(&open_handles.lock);
 	pthread_setcancelstate(cancel, NULL);

@@ -7,7 +7,7 @@
  *	over_socket.c  transport: ip_queue's messages on a socket, to an engine or an old kernel
  *	host.c         an engine in a thread of the library
  *	direct.c       transport: the queue's own socket, one packet for each ipq_read
- *	batch.c        the same when the program has asked for batches
+ *	batch.c        the same for programs that request batches
  *	message.c      packets and refusals as ip_queue's messages
  *	error.c        the error of the last call
  */
@@ -43,7 +43,7 @@ enum {
 };
 
 #define CLASSIC_QUEUE_LENGTH 1024  /* ip_queue's default */
-#define CLASSIC_REQUEST_MAX 110000 /* bytes of replacement: more did not fit a netlink socket's send buffer */
+#define CLASSIC_REQUEST_MAX 110000 /* payload bytes; more did not fit into a send buffer */
 
 /* Deadlines of reads: a time of now_us(), or one of these. */
 #define READ_NOW INT64_C(0)
@@ -51,7 +51,7 @@ enum {
 
 enum read_event {
 	READ_DONE,    /* bytes is what ipq_read returns; on failure the error is set */
-	READ_NOTHING, /* no message is there */
+	READ_NOTHING, /* no message has arrived */
 	READ_WOKEN,   /* another thread has closed the handle or changed its transport */
 	/* A packet of the other family was dropped. If bytes is not 0, ipq_read must not wait, but return
 	 * bytes once an engine has taken over. */
@@ -71,8 +71,8 @@ struct classic;
  */
 struct transport {
 	int (*open)(struct classic *c, const char *source, struct ipq_error *e);
-	void (*wake)(struct classic *c);  /* all readers: they return READ_WOKEN or fail */
-	void (*close)(struct classic *c); /* no thread is in a call any more */
+	void (*wake)(struct classic *c);  /* wakes all readers: they return READ_WOKEN or fail */
+	void (*close)(struct classic *c); /* called when no thread uses the handle */
 	int (*set_mode)(struct classic *c, uint8_t mode, uint32_t range);
 	struct read_result (*read)(struct classic *c, unsigned char *buf, size_t len, int64_t deadline);
 	int (*set_verdict)(struct classic *c, uint64_t id, uint32_t verdict, const void *payload, size_t len);
@@ -102,7 +102,7 @@ struct classic {
 	unsigned batch;
 	uint32_t queue_length, receive_buffer;
 	bool fail_open;
-	bool may_fall_back; /* no source was named: the kernel's ip_queue will do */
+	bool may_fall_back; /* no source was named: the kernel's ip_queue may be used */
 	uint8_t mode;
 	uint32_t range;
 	bool configured; /* a mode was set */
@@ -111,17 +111,17 @@ struct classic {
 	atomic_uint_fast64_t packets, verdicts, refused, wrong_family;
 
 	/* over_socket.c */
-	struct host *host; /* the engine; NULL: the kernel's ip_queue */
-	uint32_t client;   /* its number there */
+	struct host *host; /* NULL: the kernel's ip_queue, no engine */
+	uint32_t client;   /* the handle's number in the engine */
 	uint32_t seq;	   /* of the last request that asked for an acknowledgement */
 	atomic_bool acknowledged;
 
 	/* direct.c */
 	struct source *source;
-	unsigned char *scratch; /* where one reader at a time receives */
+	unsigned char *scratch; /* memory of one reader at a time */
 	atomic_flag scratch_taken;
-	struct known_interface known[2]; /* in and out; used by the reader that has the scratch */
-	int default_rcvbuf;		 /* of the new socket: another value was set by the program */
+	struct known_interface known[2]; /* input and output; used by the reader that owns `scratch` */
+	int default_rcvbuf;		 /* SO_RCVBUF of the new socket; the program may change it */
 	struct classic_batch *batching;
 };
 

@@ -27,7 +27,7 @@
 #include "util/clock.h"
 #include "util/compiler.h"
 
-/* Bytes of receive buffer for a full queue, by what the kernel charges for a packet of range bytes. */
+/* Bytes of receive buffer for a full queue, from the memory that the kernel charges for a packet of range bytes. */
 static uint32_t buffer_for_mode(uint32_t queue_length, uint8_t mode, uint32_t range)
 {
 	uint64_t each = 1024, all;
@@ -132,7 +132,7 @@ static int set_mode(struct classic *c, uint8_t mode, uint32_t range)
 	c->mode = mode;
 	c->range = range;
 	err = configure(c);
-	if (err < 0) { /* ip_queue sent a message only: programs may ignore the result and read */
+	if (err < 0) { /* ip_queue reported failures by a message: programs may ignore the result and read */
 		refusal.error = -err;
 		c->source->ops->refuse(c->source, &refusal);
 	}
@@ -172,7 +172,7 @@ __cold static struct read_result other_result(struct classic *c, int n, const st
 	return (struct read_result){ READ_WRONG_FAMILY, 0 };
 }
 
-/* Reads into this memory, SOURCE_SLOT_SIZE bytes. */
+/* Reads into memory of SOURCE_SLOT_SIZE bytes. */
 __cancelled_frame static inline struct read_result read_into(struct classic *c, unsigned char *memory,
 							     struct known_interface *known,
 							     unsigned char *buf, size_t len, int timeout_ms)
@@ -218,10 +218,9 @@ __cancelled_frame static struct read_result read_message(struct classic *c, unsi
 }
 
 /*
- * A packet of the other family has ended a read that began at the time `called`. If the program was asleep
- * in ipq_read, it goes on sleeping. If it had seen h->fd readable first, it does not expect to sleep and
- * would miss other work: then no time has passed since the call, and it gets the next message or an
- * acknowledgement.
+ * A packet of the other family has ended a read that began at the time `called`. If the program slept in ipq_read, it
+ * continues to sleep. If no time has passed since the call, the program had seen h->fd readable before. It does not
+ * expect to sleep, so it gets the next message or an acknowledgement.
  */
 __cold __cancelled_frame static struct read_result after_wrong_family(struct classic *c, unsigned char *buf,
 								      size_t len, int64_t called)
@@ -310,7 +309,7 @@ __flatten int classic_direct_set_verdict(struct classic *c, uint64_t id, uint32_
 		return classic_sent(refuse(c, EINVAL, id, verdict, len), len);
 	if (id > UINT32_MAX)
 		return classic_sent(refuse(c, ENOENT, id, verdict, len), len);
-	/* refused by the kernel: the program means that the packet goes no further */
+	/* the kernel refuses NF_STOLEN: the program wants the packet to go no further */
 	if (verdict == NF_STOLEN)
 		v.code = NF_DROP;
 	else if (verdict == NF_QUEUE)

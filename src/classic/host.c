@@ -1,13 +1,11 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * Each host has an engine and a thread, which waits without a lock and steps the engine with step_lock
- * held. So a fork happens between two steps.
- *
- * The child of a fork inherits the sockets and the engine, but not the thread. While the parent lives, its
- * thread serves the child's handles too, because they are the same sockets. When the parent ends (a program
- * that becomes a daemon after it opened its handle), the child must continue alone. So its thread waits for
- * the end of the lifeline, a pipe whose other end is held only by the process that runs the engine, and
- * continues from there.
+ * Each host has an engine and a thread. The thread waits without a lock, and steps the engine with step_lock held. So a
+ * fork happens between two steps. The child of a fork inherits the sockets and the engine, but not the thread. While
+ * the parent lives, its thread serves the child's handles too, because they are the same sockets. When the parent ends
+ * (a program that becomes a daemon after it opened its handle), the child must continue alone. So its thread waits for
+ * the end of the lifeline, a pipe whose other end is held only by the process that runs the engine, and continues from
+ * there.
  */
 #include <arpa/inet.h>
 #include <errno.h>
@@ -33,7 +31,7 @@ struct host {
 	struct engine *engine;
 	pthread_mutex_t step_lock;
 	pthread_t thread;
-	bool threaded;	   /* the thread was started; in a child that may have failed */
+	bool threaded;	   /* the thread was started; this may have failed in a child */
 	atomic_bool waits; /* this is a child, and its parent runs the engine */
 	atomic_bool stopping;
 	int lifeline[2]; /* [0] is readable when no process holds [1]; [1] is -1 in a child that waits */
@@ -184,7 +182,8 @@ __attribute__((constructor)) static void watch_forks(void)
 
 /* ---- hosts ------------------------------------------------------------------------------------------- */
 
-/* The host of this name, but not one that the parent runs: its epoll set would get a client of this process. */
+/* Finds the host of this name, but not one that the parent runs: a client of this process would enter the parent's
+ * epoll set. */
 static struct host *find(const char *name)
 {
 	struct host *h;
@@ -249,7 +248,7 @@ static void name_port(int fd, uint8_t family)
 		errno = saved;
 }
 
-/* A connection to the engine. Returns the program's end. */
+/* Connects a client to the engine. Returns the program's end. */
 static int connect_client(struct host *h, uint8_t family, uint32_t *client)
 {
 	int pair[2], err;
@@ -418,7 +417,7 @@ void host_release_source(struct host *h)
 	detach(h, engine_detach);
 }
 
-/* A program may exit without destroying its handles: writes the packets that are on their way to a file. */
+/* A program may exit without destroying its handles: writes accepted packets that are not yet in the output file. */
 __attribute__((destructor)) static void end_hosts(void)
 {
 	struct host *h;

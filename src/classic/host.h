@@ -14,8 +14,7 @@ struct host;
  */
 int host_attach(struct host **host, uint32_t *client, const char *name, uint8_t family, struct ipq_error *e);
 
-/* The same with a source that is already in use. The host owns it from then on; on failure the caller still
- * does. */
+/* The same with a source that is already in use. The host owns it from then on; on failure the caller still owns it. */
 int host_adopt(struct host **host, uint32_t *client, const char *name, struct source *source, uint8_t family,
 	       struct ipq_error *e);
 
@@ -29,8 +28,8 @@ bool host_is_remote(struct host *host);
 int host_request(struct host *host, uint32_t client, const struct iovec *piece, size_t pieces);
 
 /*
- * Steps the engine in the calling thread, so that packets which are in the queue reach their handles even if the
- * engine's thread has had no time yet. No effect while another process runs the engine.
+ * Steps the engine in the calling thread, so that packets in the queue reach their handles even if the engine's thread
+ * has not run yet. No effect while another process runs the engine.
  */
 void host_step(struct host *host);
 

@@ -92,7 +92,7 @@ int classic_fall_back(struct classic *c)
 	}
 	if (c->host != NULL) {
 		host_detach(c->host);
-		c->source = NULL; /* it belonged to the engine */
+		c->source = NULL; /* the engine owned it */
 	}
 	c->host = NULL;
 	c->may_fall_back = false;
@@ -162,7 +162,7 @@ static void close_socket(struct classic *c)
 	close(c->public.fd);
 	if (c->host != NULL) {
 		host_detach(c->host);
-	} else if (c->source != NULL) { /* it was tried before the kernel's ip_queue */
+	} else if (c->source != NULL) { /* nfnetlink_queue was tried before the kernel's ip_queue */
 		classic_batch_free(c);
 		c->source->ops->close(c->source);
 	}
@@ -171,11 +171,9 @@ static void close_socket(struct classic *c)
 /* ---- requests ---------------------------------------------------------------------------------------- */
 
 /*
- * 0, -errno, or a positive errno: the engine has refused the request, by a message too. Only through the kernel or
- * another process's engine is the result not known yet.
- *
- * A netlink socket takes a request at once. An engine's socket may be full for a moment; a program that has set
- * O_NONBLOCK meant only its reads.
+ * 0, -errno, or a positive errno: the engine has refused the request, by a message, too. Through the kernel or another
+ * process's engine, the result is not known yet. A netlink socket takes a request at once. An engine's socket may be
+ * full for a moment; O_NONBLOCK of a program is meant for its reads only.
  */
 static int send_request(struct classic *c, const struct iovec *iov, size_t pieces)
 {
@@ -276,7 +274,7 @@ static int set_verdict(struct classic *c, uint64_t id, uint32_t verdict, const v
 	return classic_sent(err < 0 ? err : 0, len); /* a refusal is read as a message */
 }
 
-/* The caller's buffer has cut a message. A packet is delivered as if its range were smaller. */
+/* The message did not fit into the caller's buffer. A packet is delivered as if its range were smaller. */
 static struct read_result shorten(unsigned char *buf, size_t len, struct nlmsghdr *nlh)
 {
 	ipq_packet_msg_t *m = ipq_get_packet(buf);
@@ -311,7 +309,7 @@ __cancelled_frame static struct read_result receive(struct classic *c, unsigned 
 	ssize_t n = recv(c->public.fd, buf, len, flags | MSG_TRUNC);
 
 	if (n < 0 && flags == MSG_DONTWAIT && errno == EAGAIN && c->host != NULL) {
-		host_step(c->host); /* packets may be in the queue, and the thread has not run yet */
+		host_step(c->host); /* packets may be in the queue although the thread has not run yet */
 		n = recv(c->public.fd, buf, len, flags | MSG_TRUNC);
 	}
 	if (atomic_load(&c->closing))

@@ -30,7 +30,7 @@ bool source_is_file(const char *name);
  */
 const char *source_skip_engine(const char *name);
 
-/* The source's recv and send, which are nfnetlink_queue's in nearly every program. */
+/* The source's recv and send. In nearly every program they are those of nfnetlink_queue, which are called directly. */
 static inline int source_recv(struct source *s, const struct iovec *slot, struct ipq_packet *packet,
 			      unsigned max, int timeout_ms, source_refused refused, void *context)
 {
@@ -49,7 +49,7 @@ static inline int source_send(struct source *s, const struct source_verdict *ver
 int queue_create(struct ipq_queue **q, struct source *source, size_t slot_size, uint32_t flags,
 		 uint32_t spin_usec);
 
-/* Packets may wait that the queue has not received, so no verdict may cover more packets than its own. */
+/* Packets may wait that this queue did not receive, so each verdict is sent for its packet only. */
 void queue_expect_unknown_pending(struct ipq_queue *q);
 
 /* Besides counting a refused verdict, call `refused` for it. ipq_queue_recv then returns 0 and waits no longer. */
@@ -70,16 +70,16 @@ int queue_copy(struct ipq_queue *q, const struct ipq_packet *packet, const struc
 
 /* Firewall rules that the program installed itself. The functions are called in the thread that uses the queue. */
 struct queue_flow_rules {
-	/* Changes code and mark of the verdict of an accepted packet; of the packet only the mark is known. */
+	/* Changes code and mark of the verdict of an accepted packet; only the mark of the packet is known. */
 	void (*accept)(void *context, const struct ipq_packet *packet, struct ipq_verdict *verdict);
-	/* Do the rules keep flows in the kernel now? NULL: never. */
+	/* Does the kernel keep flows with these rules now? NULL: never. */
 	bool (*keep)(void *context);
 };
 
 /*
  * Packets of decided flows are received as well, and the program calls queue_decided_flow() for each packet in turn: so
- * verdicts, and the records of a capture file, keep the order of the packets. rules: kept by reference; NULL: none.
- * Call it before the first flow verdict.
+ * verdicts and the records of a capture file keep the order of the packets. rules: kept by reference; NULL: none. Call
+ * it before the first flow verdict.
  */
 void queue_ask_flows(struct ipq_queue *q, const struct queue_flow_rules *rules, void *context);
 

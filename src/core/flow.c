@@ -39,7 +39,7 @@ static int decide_packet(struct ipq_queue *q, const struct ipq_packet *packet, u
 	return decide_one(q, packet, (struct ipq_verdict){ .code = code });
 }
 
-/* The flow's packet, before the flow itself is decided because of `after`. */
+/* Accepts a packet of a flow that is not decided yet because of `after`. */
 static int accept_early(struct ipq_queue *q, const struct ipq_packet *packet,
 			const struct ipq_flow_verdict *v)
 {
@@ -166,7 +166,7 @@ static int fail_marks(struct ipq_queue *q, int err)
 		strerror(-err));
 }
 
-/* Sends all pending verdicts: none that is sent later may give a connection the mark again. */
+/* Sends all pending verdicts, so that no later one sets the connection's mark again. */
 static int settle(struct ipq_queue *q)
 {
 	flows_release(q, false);

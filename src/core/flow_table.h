@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * Private: the flows that the program has decided. A bounded table with a keyed hash; the flow that was used least
- * recently makes room for a new one. No I/O.
+ * Private: the flows that the program has decided. A bounded table with a keyed hash; a new flow replaces the one that
+ * was used least recently. No I/O.
  */
 #ifndef CORE_FLOW_TABLE_H
 #define CORE_FLOW_TABLE_H
@@ -22,11 +22,11 @@ struct flow {
 	uint32_t chain;	       /* the next flow of the bucket */
 	uint32_t newer, older; /* by time of use */
 	uint32_t code;	       /* IPQ_ACCEPT, IPQ_DROP; IPQ_STOP: not decided yet, see `after` */
-	uint32_t mark;	       /* for accepted packets, if has_mark */
+	uint32_t mark;	       /* mark for accepted packets, if has_mark */
 	bool has_mark;
 	bool held; /* a packet is held back: see flow.c */
 	uint32_t held_id, held_mark;
-	uint32_t marked_came;	 /* packets of its connection that had our mark and were queued anyway */
+	uint32_t marked_came;	 /* packets of its connection that were queued although they had our mark */
 	int64_t marked;		 /* when a packet was dropped with the mark; 0: never */
 	uint32_t seen;		 /* packets decided by ipq_decide_flow() with `after` */
 	int64_t used, until;	 /* milliseconds of the monotonic clock; until 0: no timeout */
@@ -57,7 +57,7 @@ void flow_table_free(struct flow_table *t);
 
 /* Finds a flow. NULL: it is not in the table, was idle for too long, or is past its timeout. */
 struct flow *flow_find(struct flow_table *t, const struct flow_key *key, int64_t now);
-/* A new flow, or the one that is there. NULL: every flow of the table holds a packet back. */
+/* Adds a flow, or returns the existing one. NULL: every flow of the table holds a packet back. */
 struct flow *flow_add(struct flow_table *t, const struct flow_key *key, int64_t now);
 void flow_remove(struct flow_table *t, struct flow *f);
 

@@ -7,7 +7,7 @@
 #include "nfqueue/conntrack_marks.h"
 #include "util/clock.h"
 
-#define DROP_MARK_MS 1000 /* between two tries to leave a dropped flow to the kernel */
+#define DROP_MARK_MS 1000 /* time between two attempts to leave a dropped flow to the kernel */
 
 /* The verdict that makes the kernel keep the flow from now on. */
 static void set_leaving(const struct flows *fl, struct source_verdict *v, uint32_t code, uint32_t packet_mark)
@@ -44,7 +44,7 @@ uint32_t flows_code(const struct flows *fl, uint32_t code, uint32_t mark)
 	return (mark & fl->mask) == fl->leave ? NF_ACCEPT : (mark & fl->mask) == fl->drop ? NF_DROP : code;
 }
 
-/* Can the kernel keep this flow? There a flow has no timeout, and its packets get no mark. */
+/* Can the kernel keep this flow? In the kernel, a flow has no timeout and its packets get no mark. */
 static bool kernel_can_keep(const struct ipq_queue *q, const struct flow *f)
 {
 	return q->flows->keeper != IPQ_FLOWS_LIBRARY && !f->has_mark && f->until == 0 &&
@@ -156,8 +156,8 @@ struct flows *flows_create(const struct ipq_queue *q)
 }
 
 /*
- * Decisions of an earlier run are in connection marks. If those cannot be changed, the decisions last as long as the
- * connections.
+ * The decisions of an earlier run are stored in connection marks. If those cannot be changed, the decisions last as
+ * long as the connections.
  */
 void flows_revoke_earlier(struct flows *fl)
 {
@@ -228,8 +228,8 @@ int flows_accept(struct ipq_queue *q, struct flow *f, const struct ipq_packet *p
 }
 
 /*
- * iptables can keep a dropped flow only if the kernel has confirmed the connection, which it does when a packet has
- * passed; a set of nftables can keep any. So the mark is tried from time to time, not with every packet.
+ * With iptables, the kernel can keep a dropped flow only if the connection is confirmed, that is, after a packet has
+ * passed; with a set of nftables, any. So the mark is tried from time to time, not with every packet.
  */
 int flows_drop(struct ipq_queue *q, struct flow *f, const struct ipq_packet *packet, int64_t now)
 {
@@ -271,8 +271,8 @@ static bool came_back(struct ipq_queue *q, const struct ipq_packet *packet)
 }
 
 /*
- * If a packet of a connection with our mark is queued, the rule that should have accepted it is missing. Or the
- * packet had passed that rule on another CPU when the mark was set; so one packet proves nothing.
+ * If a packet of a connection with our mark is queued, the rule that should have accepted it is missing. But the packet
+ * may have passed that rule on another CPU before the mark was set, so one packet is no proof.
  */
 static void check_connection(struct flows *fl, struct flow *f, const struct ipq_packet *packet)
 {

@@ -17,8 +17,8 @@
 
 #define FLOWS_MAX 65536
 #define HELD_MAX 256	 /* flows that hold a packet back at a time */
-#define HELD_MAX_US 2000 /* and for at most so long if the socket is never found empty */
-#define OVERDUE_MAX 25	 /* after so many times HELD_MAX_US, the kernel gets flows although packets wait */
+#define HELD_MAX_US 2000 /* longest time that they are held if the socket is never found empty */
+#define OVERDUE_MAX 25	 /* after so many HELD_MAX_US, leave flows to the kernel although packets wait */
 #define MARKED_CAME_MAX 16
 
 struct flows {
@@ -26,11 +26,11 @@ struct flows {
 	uint32_t mask, leave, drop; /* bits of packet and connection marks, and the two values in them */
 	uint32_t keeper;	    /* enum ipq_flow_keeper */
 	const char *why;
-	bool one_by_one; /* records of a capture file keep the order of the verdicts: receive no packet ahead */
+	bool one_by_one; /* receive one packet at a time, so that a capture file keeps the order */
 	bool repeats;	 /* packets are repeated with a mark of ours */
 	bool revoked;	 /* marks of an earlier run were removed */
 	uint32_t held[HELD_MAX];
-	unsigned held_count, held_next; /* held_next: the one to be released if there are too many */
+	unsigned held_count, held_next; /* held_next: the next one to release if there are too many */
 	int64_t held_since;		/* us */
 	int64_t held_max_us;
 	unsigned overdue; /* how often HELD_MAX_US has passed without an empty socket */
@@ -46,13 +46,13 @@ int flows_take(struct ipq_queue *q, struct ipq_packet *packet, int n);
 /* Records the verdict of this packet of an accepted flow, or holds it back for the kernel's mark. 0 or -errno. */
 int flows_accept(struct ipq_queue *q, struct flow *f, const struct ipq_packet *packet);
 
-/* Changes an accept verdict as queue_ask_flows() asked for. */
+/* Changes an accept verdict with the rules of queue_ask_flows(). */
 void flows_adapt(struct ipq_queue *q, const struct ipq_packet *packet, struct ipq_verdict *v);
 
 /* The same for a dropped flow. Nothing is held back. */
 int flows_drop(struct ipq_queue *q, struct flow *f, const struct ipq_packet *packet, int64_t now);
 
-/* The program decides this packet alone. An older one of its flow that is held back goes first. */
+/* The program decides this packet alone. An older one of its flow that is held back is decided first. */
 void flows_overtake(struct ipq_queue *q, const struct ipq_packet *packet);
 
 /* NULL: no memory. */

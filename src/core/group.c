@@ -20,14 +20,14 @@ struct member {
 	void *context;
 	pthread_t thread;
 	bool running;
-	int processor;		    /* that the thread stays on; -1: any */
+	int processor;		    /* the processor to which the thread is bound; -1: any */
 	unsigned failures;	    /* failures in a row */
 	unsigned left;		    /* packets of packet[] to be passed to the handler again */
-	pthread_t previous, joined; /* a thread that has ended; the one that join_all() waits for */
-	bool has_previous, joining; /* under thread_lock, as thread, previous and joined */
+	pthread_t previous, joined; /* the thread that this one replaced; the one that join_all() waits for */
+	bool has_previous, joining; /* protected by thread_lock, as are thread, previous and joined */
 	pthread_mutex_t thread_lock;
 	struct ipq_packet packet[SOURCE_BATCH_MAX];
-	pthread_mutex_t stats_lock; /* taken once per batch, contended only while the counters are read */
+	pthread_mutex_t stats_lock; /* taken once per batch; contended only while counters are read */
 	struct ipq_stats stats;
 };
 
@@ -58,7 +58,7 @@ static void stop(struct ipq_group *g, int result)
 	atomic_compare_exchange_strong(&g->result, &none, result);
 	atomic_store(&g->stopping, true);
 	for (i = 0; i < g->count; i++)
-		if (g->member[i].queue != NULL) /* NULL: it could not be opened */
+		if (g->member[i].queue != NULL) /* NULL: the open failed */
 			ipq_queue_wake(g->member[i].queue);
 }
 
@@ -95,7 +95,7 @@ static unsigned undecided(struct member *m, unsigned n)
 	return left;
 }
 
-/* Whether the member goes on after a failure, with the packets that are left. */
+/* Whether the member continues after a failure, with the packets that have no verdict. */
 static bool goes_on(struct member *m)
 {
 	struct ipq_group *g = m->group;

@@ -1,25 +1,22 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
  * Theory of operation: a reader that is faster than its packets receives one or a few at a time, sleeps and
- * is woken for each. That costs the kernel more than the packets do: it resizes its table of waiting packets
+ * is woken for each. This costs the kernel more than the packets: it resizes its table of waiting packets
  * whenever the table becomes full or empty (Linux 6.18), and waking a reader costs the sender's processor
  * more than sending. Half of the processor time of a busy queue was spent there.
  *
- * So two things are done while a queue is busy, that is, when the last STREAK receives returned BUSY packets
- * or more each and the program decides them within DECIDED_US. A shorter streak is a burst, or traffic that
- * the reader keeps up with: a pause would only delay it. The verdicts for the packets of the last two receives
- * are sent after the next receive: then the number of waiting packets changes little. And the reader pauses
- * for PAUSE_US when it has emptied the queue and received no more than FEW. After a larger batch a pause saves
- * little, and would delay the last verdicts of a burst.
- *
- * A pause must not delay the sender. It would if the sender sleeps until it gets a verdict, with all its
- * packets already here. So once in TRUST_US the pause is divided in two. If no packet arrives in the second
- * half, the sender waits or has finished, and there are no pauses for a while, longer each time up to
- * BACKOFF_MOST_US. If the reader finds nothing, it sends all verdicts before it sleeps.
- *
- * The pause is the read of a timer descriptor, because only a read continues after a signal whose handler was
- * installed with SA_RESTART, as a blocking receive does. A child of fork shares the timer and must not
- * consume the parent's expirations: it does not pause.
+ * So this file does two things while a queue is busy, that is, if each of the last STREAK receives returned at least
+ * BUSY packets and the program decides them within DECIDED_US. A shorter streak is a burst, or traffic that the reader
+ * keeps up with: a pause would only delay it. The verdicts for the packets of the last two receives are sent after the
+ * next receive: then the number of waiting packets changes little. And the reader pauses for PAUSE_US when it has
+ * emptied the queue and received no more than FEW. After a larger batch a pause saves little, and would delay the last
+ * verdicts of a burst. A pause must not delay the sender. It would if the sender sleeps until it gets a verdict, and
+ * the reader already has all its packets. So once in TRUST_US the pause is divided in two. If no packet arrives in the
+ * second half, the sender waits or has finished, and there are no pauses for a while, longer each time up to
+ * BACKOFF_MOST_US. If the reader finds nothing, it sends all verdicts before it sleeps. The pause is the read of a
+ * timer descriptor, because only a read continues after a signal whose handler was installed with SA_RESTART, as a
+ * blocking receive does. A child of fork shares the timer and must not consume the parent's expirations: it does not
+ * pause.
  */
 #include <errno.h>
 #include <sys/timerfd.h>

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
  * Theory of operation: the new API over any source. Packets are received in batches into the slots, memory of
- * the queue. Verdicts are recorded (decide.c, verdicts.c) and sent in as few messages and system calls as
- * have the same meaning. A receive has three steps: send pending verdicts, receive packets, account for them.
+ * the queue. Verdicts are recorded (decide.c, verdicts.c) and sent in the fewest messages and system calls that have
+ * the same effect. A receive has three steps: send pending verdicts, receive packets, account for them.
  */
 #include <errno.h>
 #include <linux/netfilter.h>
@@ -19,8 +19,8 @@
 #include "util/fork_count.h"
 
 #define QUEUE_LENGTH 8192
-#define HEAD_ROOM 4096 /* for attributes before the payload: a security context may be long */
-#define SPIN_LOOKS 4   /* receives between two calls of sched_yield(), which costs as much as one */
+#define HEAD_ROOM 4096 /* room for attributes before the payload: a security context may be long */
+#define SPIN_LOOKS 4   /* receives between two calls of sched_yield(), which costs as much as a receive */
 
 /* ---- opening ------------------------------------------------------------------------------------ */
 
@@ -84,7 +84,7 @@ static size_t slot_size_for(const struct ipq_options *o)
 
 /*
  * Bytes of socket buffer for a full queue: the kernel charges 832 bytes for a small packet, 2,304 for one of
- * 1,400 bytes, 57 KiB for one of GSO size, of which few wait at once.
+ * 1,400 bytes, and 57 KiB for a GSO packet; few of those wait at a time.
  */
 static uint32_t buffer_for(const struct ipq_options *o)
 {
@@ -368,7 +368,8 @@ static int receive(struct ipq_queue *q, struct ipq_packet *packet, unsigned max,
 	return source_recv(q->source, q->slot, packet, max, timeout_ms, count_refused, q);
 }
 
-/* Receives without blocking for up to spin_now microseconds: a packet that comes soon wakes no reader. */
+/* Receives without blocking for up to spin_now microseconds: a packet that arrives soon does not need to wake the
+ * reader. */
 static int receive_spinning(struct ipq_queue *q, struct ipq_packet *packet, unsigned max, int64_t end)
 {
 	int64_t stop = now_us() + q->spin_now;
@@ -432,7 +433,7 @@ static int receive_within(struct ipq_queue *q, struct ipq_packet *packet, unsign
 
 /*
  * The number of verdicts that may be sent after the next receive: see moderation.c. Payloads and extras are freed
- * when no verdict is pending, so now and then all must be sent.
+ * when no verdict is pending, so all must be sent from time to time.
  */
 static size_t may_defer(const struct ipq_queue *q, int timeout_ms)
 {

@@ -23,13 +23,13 @@ struct ipq_queue {
 	struct source *source;
 	struct verdicts verdicts;
 	unsigned forks;	  /* fork_count when the queue was opened */
-	uint32_t last_id; /* of the packet received last; ids count up from 1 */
+	uint32_t last_id; /* id of the packet received last; ids count up from 1 */
 	uint32_t spin_usec;
 	bool receiving;	       /* ipq_queue_recv is running, or was cancelled */
 	bool pinned;	       /* the payload of a verdict that was not sent lies in a slot */
 	bool eperm_seen;       /* the kernel refused a verdict because CAP_NET_ADMIN is missing */
 	bool refusal_reported; /* `refused` was called in this receive */
-	struct copy *copies;   /* replacements whose verdicts were not sent */
+	struct copy *copies;   /* payloads of verdicts that were not sent */
 	size_t copies_size;
 	struct moderation moderation;
 	struct ipq_stats stats;

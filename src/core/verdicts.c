@@ -56,9 +56,9 @@ static uint32_t find(const struct verdicts *v, uint32_t id)
 }
 
 /*
- * Makes room in a full ring: moves everything to a new one without the packets whose verdict was sent, of
- * which there are many after a packet that waits for long. The new ring is larger only if more than half of
- * the old one is needed, so that its size depends on the packets that wait, not on those that pass.
+ * Makes room in a full ring: moves all entries to a new ring, except packets whose verdict was sent; there are many of
+ * these after a packet that waits long. The new ring is larger only if more than half of the old one is needed, so its
+ * size depends on the number of waiting packets only.
  */
 __cold static int renew_ring(struct verdicts *v)
 {

@@ -27,7 +27,7 @@ struct pending {
 struct verdicts {
 	/*
 	 * Ring of packets without a sent verdict, oldest first, and their states. Positions grow and wrap.
-	 * After a packet that waits there are also packets whose verdict was sent (state SENT), until the
+	 * Packets after the oldest waiting one stay in the ring when their verdict was sent (state SENT), until the
 	 * ring is full.
 	 */
 	uint32_t *id;
@@ -47,11 +47,11 @@ void verdicts_free(struct verdicts *v);
 /* Whether the packet waits for a verdict. */
 bool verdicts_is_pending(const struct verdicts *v, uint32_t id);
 
-/* A packet was received. 0, -ENOMEM. */
+/* Adds a packet that was received. 0, -ENOMEM. */
 int verdicts_add_pending(struct verdicts *v, uint32_t id);
 
 /*
- * A verdict for it. *extra (copied, except the payload) has everything beside the code; NULL: nothing.
+ * Records a verdict for it. *extra (copied, except the payload) has all settings besides the code; NULL: none.
  * 0, -ENOENT (the packet does not wait for a verdict), -ENOMEM.
  */
 int verdicts_set(struct verdicts *v, uint32_t id, uint32_t code, const struct source_verdict *extra);

@@ -29,7 +29,7 @@ static uint32_t sctp_checksum(const struct ipq_edit *e)
 	return ~edit_crc32c(crc, e->data + rest, e->transport + e->covered - rest);
 }
 
-/* Is everything that the checksum covers in this packet? 0 or -errno. */
+/* Does this packet have all bytes that the checksum covers? 0 or -errno. */
 static int transport_summable(const struct ipq_edit *e)
 {
 	if (e->flags & IPQ_EDIT_FRAGMENT)

@@ -5,15 +5,12 @@
  * this, then changes bytes; it never fails after the first change.
  *
  * A checksum is the complement of a sum, so that a change from m to m' gives HC' = ~(~HC + ~m + m') (RFC
- * 1624). This needs no other byte of the packet, works in a first fragment without the others, and keeps an
- * error in HC. A change of length moves the rest of the packet. By an even number of bytes its sum stays the
- * same. By an odd number it is byte-swapped, and the rest is summed before and after.
- *
- * The CRC of SCTP is linear, too: the difference of two CRCs is the CRC of the difference, so that a change adds
- * the CRCs of the bytes from the changed ones to the end, before and after, each begun with 0.
- *
- * With IPQ_EDIT_CHECKSUM_NOT_READY the field has the sum of the pseudo-header, not complemented. Only changes
- * of addresses and lengths affect it.
+ * 1624). This needs no other bytes of the packet. It works in a first fragment without the others, and preserves an
+ * error in HC. A change of length moves the rest of the packet. If it moves by an even number of bytes, its sum stays
+ * the same. If by an odd number, the sum of the rest is byte-swapped, so the rest is summed before and after. The CRC
+ * of SCTP is linear, too: the difference of two CRCs is the CRC of the difference, so that a change adds two CRCs that
+ * begin with 0: of the bytes from the change to the end, before and after. With IPQ_EDIT_CHECKSUM_NOT_READY the field
+ * has the sum of the pseudo-header, not complemented. Only changes of addresses and lengths affect it.
  */
 #include <errno.h>
 #include <netinet/in.h>
@@ -219,7 +216,7 @@ static void write_network_length(struct ipq_edit *e)
 		checksum_adjust(e->data + IPV4_CHECKSUM, write_length(e->data + IPV4_LENGTH, e->len), 0);
 }
 
-/* The bytes have been rewritten: adjusts lengths and the checksum. */
+/* Call it when the bytes have been rewritten: adjusts lengths and the checksum. */
 static void run_close(struct ipq_edit *e, const struct run *s)
 {
 	uint32_t grown = (uint32_t)(s->new_len - s->old_len); /* modulo 2^32: may be negative */
@@ -291,7 +288,7 @@ static int addresses_can_change(struct ipq_edit *e)
 	}
 	if (e->transport_error == -EPROTONOSUPPORT || !is_checksummed(e))
 		return edit_fail(e, IPQ_EDIT_REASON_PROTOCOL, -EPROTONOSUPPORT);
-	/* In a later fragment there is no checksum: the first one has it. */
+	/* A later fragment has no checksum: it is in the first one. */
 	if (e->flags & IPQ_EDIT_LATER_FRAGMENT)
 		return 0;
 	return edit_transport(e, 0);
@@ -536,7 +533,7 @@ static struct matches find_matches(const struct ipq_edit *e, const void *bytes, 
 		if (!m.count)
 			m.begin = (size_t)at;
 		m.end = (size_t)at + len;
-		/* The position is the current one, so the place of this match must be, too. */
+		/* m.urgent counts in the new payload, so the position of this match must count in it, too. */
 		m.urgent = moved(m.urgent, (size_t)at - m.count * len + m.count * new_len, len, new_len);
 	}
 	return m;

@@ -54,8 +54,8 @@ uint32_t edit_crc32c(uint32_t crc, const uint8_t *p, size_t len);
 /* The reason why the chunks of this SCTP packet cannot be edited; IPQ_EDIT_REASON_NONE: they can. */
 unsigned edit_sctp_reason(const struct ipq_edit *e);
 /*
- * Are the bytes [begin, end) of the packet user data of one chunk? After edit_sctp_reason() found nothing. *chunk:
- * e->payload at first; it advances with growing positions.
+ * Are the bytes [begin, end) of the packet user data of one chunk? Call it only if edit_sctp_reason() returned no
+ * reason. *chunk is e->payload at first, and advances with the positions.
  */
 bool edit_sctp_is_data(const struct ipq_edit *e, size_t *chunk, size_t begin, size_t end);
 
@@ -73,7 +73,7 @@ enum {
 	TCP_HEADER = 20,
 };
 
-/* Length of the TCP option at at, which is before end: NOP and the end of the list count 1. -EBADMSG. */
+/* Length of the TCP option at offset `at`, which is before end. NOP and the end of the list have length 1. -EBADMSG. */
 int edit_option_len(const uint8_t *data, size_t at, size_t end);
 /* Offset of the first TCP option of this kind at or after from, -ENOENT or -EBADMSG. */
 int edit_find_option(const struct ipq_edit *e, size_t from, uint8_t kind);

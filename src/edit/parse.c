@@ -49,8 +49,8 @@ static int parse_ipv4_options(struct ipq_edit *e, size_t end)
 }
 
 /*
- * Takes len bytes as the length of the packet. With segmentation offload, the length field may be 0, as in packets
- * over 64 KiB (BIG TCP).
+ * Takes len, the caller's, as the length of the packet. With segmentation offload, the length field may be 0, as in
+ * packets over 64 KiB (BIG TCP).
  */
 static int length_of_caller(struct ipq_edit *e, size_t len, uint32_t flags)
 {
@@ -79,7 +79,7 @@ static int parse_ipv4(struct ipq_edit *e, size_t header, size_t len, uint32_t fl
 	return parse_ipv4_options(e, header);
 }
 
-/* The length of a jumbogram, which begins at at: the IPv6 header has 0. */
+/* Reads the length of a jumbogram from the option at `at`: the length in the IPv6 header is 0. */
 static int parse_jumbo(struct ipq_edit *e, size_t at)
 {
 	size_t len = get32(e->data + at);

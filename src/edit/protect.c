@@ -82,7 +82,7 @@ uint8_t edit_signature(const struct ipq_edit *e)
 	return edit_find_option(e, first, TCP_OPTION_AO) >= 0 ? TCP_OPTION_AO : 0;
 }
 
-/* Whether the option at at, of len bytes, has a checksum over the payload. */
+/* Whether this option of len bytes has a checksum over the payload. */
 static bool mptcp_has_checksum(const uint8_t *option, size_t len)
 {
 	unsigned flags = len > 3 ? option[3] : 0;
@@ -113,7 +113,7 @@ static bool mptcp_refuses(const struct ipq_edit *e, bool resize)
 
 /* ---- payload with contents of its own ---- */
 
-/* IPv6, or one of the headers that may be before it (RFC 4380, 5.1.1). */
+/* An IPv6 header, or one of the headers that may precede it (RFC 4380, 5.1.1). */
 static bool is_teredo(const uint8_t *p, size_t len)
 {
 	return len >= 20 && (p[0] >> 4 == 6 || (p[0] == 0 && p[1] <= 1));
@@ -223,7 +223,7 @@ unsigned edit_transport_reason(const struct ipq_edit *e)
 		return IPQ_EDIT_REASON_NONE;
 	case -EBADMSG:
 		return IPQ_EDIT_REASON_MALFORMED;
-	case -ENODATA: /* these two are of ipq_edit_begin() */
+	case -ENODATA: /* these two are errors of ipq_edit_begin() */
 		return IPQ_EDIT_REASON_CUT;
 	case -EINVAL:
 		return IPQ_EDIT_REASON_ARGUMENT;

@@ -17,7 +17,7 @@
 #include <linux/netfilter_ipv4/ip_queue.h>
 
 #define ROUNDS 4	 /* batches of requests per step and client */
-#define FINISH_MAX 16384 /* requests left by a client that has ended: more than its buffer holds */
+#define FINISH_MAX 16384 /* requests left by a client that has ended: more than a socket buffer can have */
 #define PACKET_MAX 65535
 #define SEND_BUFFER_MAX (16 << 20)
 
@@ -44,7 +44,7 @@ static void set_pid(struct engine *e, struct client *c, uint32_t pid)
 
 /*
  * An end of file has no address, which the libipq of 2001 reports as "Failed to receive netlink message".
- * An empty message is read as the end too, and has the kernel's address.
+ * So an empty message is sent first: it is read as the end too, and has the kernel's address.
  */
 void client_send_eof(const struct client *c)
 {
@@ -98,7 +98,7 @@ out:
 	return ret;
 }
 
-/* Packets wait until the next peer has come, or the wait for it has timed out. */
+/* Packets wait until there is a next peer, or the wait for it has timed out. */
 static void await_next_owner(struct engine *e, struct family *f)
 {
 	undecided_offer_again(f);
@@ -145,7 +145,7 @@ static void end(struct engine *e, struct client *c)
 	}
 	if (f->requester == c)
 		f->requester = NULL;
-	/* Closing it is not enough when a child process has this end too. */
+	/* Closing it is not enough if a child process holds this end, too. */
 	epoll_ctl(e->epoll, EPOLL_CTL_DEL, c->fd, NULL);
 	close(c->fd);
 	c->fd = -1;
@@ -287,7 +287,7 @@ static int set_mode(struct engine *e, struct family *f, const struct client *c, 
 	return 0;
 }
 
-/* ip_queue replaced a packet only when the lengths agreed and there was room for an IP header. */
+/* ip_queue replaced a packet only if the lengths agreed and the payload had room for an IP header. */
 static void replacement(const struct family *f, const struct wire_request *r, struct source_verdict *v)
 {
 	size_t least = f->af == AF_INET ? 20 : 40;
@@ -316,7 +316,7 @@ static bool waits_for_other(struct engine *e, const struct family *f, uint32_t i
 	return true;
 }
 
-/* Whether the packet is held: no client has seen it yet, so its id was guessed. */
+/* Whether the packet is held: no client has seen it yet, so the id in the request was guessed. */
 static bool is_held(const struct engine *e, uint32_t id)
 {
 	unsigned i;
@@ -347,12 +347,12 @@ static int set_verdict(struct engine *e, struct family *f, const struct client *
 	replacement(f, r, &v);
 	if (v.code == NF_STOLEN) /* nfnetlink_queue refuses it */
 		v.code = NF_DROP;
-	if (v.code == NF_QUEUE) /* without a number, it brought the packet back to the program */
+	if (v.code == NF_QUEUE) /* without a queue number, it queued the packet to the same program again */
 		v.code = NF_QUEUE_NR((uint32_t)e->source->queue_number);
 	if (v.code == NF_DROP)
 		v.present = 0;
 	if (r->verdict.value == NF_QUEUE || r->verdict.value == NF_REPEAT)
-		e->ended = e->eof_sent; /* it comes back, even from a file that has ended */
+		e->ended = e->eof_sent; /* the packet is delivered again, also after the end of a file */
 	e->passed_on |= !known;
 	v.tag = keep(e, c, r, request, known);
 	f->counts.dropped += v.code == NF_DROP;
@@ -407,12 +407,12 @@ static int serve(struct engine *e, struct client *c, const void *request, size_t
 	if (c->pid == 0 && (int32_t)r.pid > 0)
 		set_pid(e, c, r.pid);
 	/*
-	 * Only if the program waits for the end of its request: else the packets may be later ones, of the new mode,
-	 * and come after the refusal.
+	 * Only if the program waits for the end of its request. Otherwise packets in the source may be newer than the
+	 * request: then they have the new mode, and come after the refusal.
 	 */
 	if (r.type == IPQM_MODE && waits)
 		e->receive_earlier(e);
-	if (c->fd < 0) /* it ended meanwhile */
+	if (c->fd < 0) /* the client has ended meanwhile */
 		return 0;
 	c->async |= r.type == IPQM_MODE && !waits;
 	err = do_request(e, c, &r, err != 0, request, &silent);
@@ -491,7 +491,7 @@ void client_finish(struct engine *e, struct client *c)
 		end(e, c);
 }
 
-/* The pieces as one request. What exceeds REQUEST_ROOM is left out: len alone shows that there was more. */
+/* Joins the pieces to one request. Bytes beyond REQUEST_ROOM are left out; only len shows that there were more. */
 static const void *gather(struct engine *e, const struct iovec *piece, size_t pieces, size_t *len)
 {
 	size_t i, room;

@@ -67,7 +67,7 @@ static void encode(struct engine *e, const struct family *f, const struct ipq_pa
 	iov[1] = (struct iovec){ p->payload, len };
 	iov[2] = (struct iovec){ padding, (0 - len) & 3 };
 	pieces = len == 0 ? 1 : iov[2].iov_len == 0 ? 2 : 3;
-	/* one piece is cheaper, and the whole payload stays whole */
+	/* one piece costs less, and no byte of the payload is overwritten */
 	if (in_slot(e, p) && len == p->payload_len) {
 		iov[0] = (struct iovec){ p->payload - head, head + len + iov[2].iov_len };
 		memset(p->payload + len, 0, iov[2].iov_len);
@@ -86,7 +86,7 @@ static void drop(struct engine *e, struct family *f, unsigned i)
 }
 
 /*
- * The packet came without payload while only the other family had a peer, which wanted none. ip_queue
+ * The packet arrived without payload while only the other family had a peer, whose mode copied no payload. ip_queue
  * dropped packets of a family without a peer.
  */
 static bool came_before_peer(const struct family *f, const struct ipq_packet *p)
@@ -95,8 +95,8 @@ static bool came_before_peer(const struct family *f, const struct ipq_packet *p)
 }
 
 /*
- * The packet was queued before the mode or the range grew, and perhaps after the owner had asked for that: it may not
- * have waited for the end of its request. NF_QUEUE brings the packet back with more of its bytes.
+ * The packet was queued before the mode or the range grew. It may have arrived after the owner's request, because the
+ * owner did not wait for the end of its request. NF_QUEUE queues the packet again, with more of its bytes.
  */
 static bool came_cut(const struct engine *e, const struct family *f, const struct ipq_packet *p)
 {
@@ -173,7 +173,7 @@ static unsigned give_up(struct engine *e, struct family *f, unsigned k, unsigned
 	}
 	*gone = err == EPIPE || err == ECONNRESET || err == ECONNREFUSED || err == ENOTCONN;
 	if (*gone && e->keep)
-		return n - k; /* they stay here for the next owner */
+		return n - k; /* the engine holds them for the next owner */
 	if (err != EMSGSIZE && err != EAGAIN && err != ENOBUFS && !*gone)
 		engine_log(e, "client %u: cannot send packets: %s", f->owner->serial, strerror(err));
 	n = err == EMSGSIZE ? k + 1 : n;
@@ -202,7 +202,7 @@ static void deliver(struct engine *e, struct family *f)
 		client_finish(e, f->owner);
 }
 
-/* An engine that keeps copies has room for newer packets in its slots. */
+/* With `keep`: copies the packets that no client has read, so that their slots are free for newer ones. */
 static void keep_rest(struct engine *e)
 {
 	for (unsigned i = 0; e->keep && i < e->received; i++) {

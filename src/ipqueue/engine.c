@@ -149,10 +149,10 @@ static bool has_come(const struct engine *e, uint8_t family)
 }
 
 /*
- * A mode applies to the packets that arrive after the program has asked for it. If the program did not wait until it
- * was served, the request may still be in its socket, so it is read before the packets are delivered. reported: epoll
- * has reported the requests that were there when the first of these packets was, and they are served. The owners that
- * are polled are served here, too.
+ * A mode applies to the packets that arrive after the program's request. If the program did not wait for the end of its
+ * request, the request may still be in the socket, so it is read before packets are delivered. reported: epoll has
+ * reported all requests that were older than the first of these packets, and they are served. The owners that are
+ * polled are served here, too.
  */
 static void serve_late_requests(struct engine *e, bool reported)
 {
@@ -284,20 +284,22 @@ static void serve_events(struct engine *e, const struct epoll_event *event, int 
 		engine_deliver(e);
 	packets |= undecided_can_offer(e);
 	for (round = 0; packets && round < ROUNDS; round++)
-		/* One that epoll_wait() returned the last time is looked at again, perhaps after a request came. */
+		/* A source that epoll_wait() returned the last time is checked again: a request may have come before.
+		 * */
 		if (!receive(e, !e->polling && !again && round == 0))
 			break;
 	engine_flush(e);
 }
 
-/* Packets that wait for this owner come from the engine itself: no descriptor is readable for them. */
+/* The packets that wait for this owner are in the engine: no descriptor is readable because of them. */
 static void poke_for_undecided(struct engine *e)
 {
 	if (undecided_can_offer(e))
 		engine_poke(e);
 }
 
-/* Whether there was little to do, while a program has enough unread packets to be busy for a moment. */
+/* Whether the engine may pause: there was little to do, and a program has enough unread packets to be busy for a
+ * moment. */
 static bool is_early(const struct engine *e)
 {
 	const struct family *f;
@@ -354,7 +356,7 @@ int engine_step(struct engine *e, int timeout_ms)
 }
 
 /*
- * Requests have changed the number of waiting packets from before. The thread that steps the engine is
+ * Requests have changed the number of waiting packets, which was `before`. The thread that steps the engine is
  * woken when there is room for many held packets, or after the last verdict, but not for each verdict.
  */
 static bool is_step_due(const struct engine *e, const struct family *f, size_t before)

@@ -6,12 +6,10 @@
  * source, core and util.
  *
  * A lossless source (a capture file, a held queue) is read only as fast as its clients read. From any other source, a
- * packet for which a client's socket has no room is dropped and counted, as in ip_queue. A lossless source
- * also waits a moment, once for each family, for the family's first client. With engine_options.keep, every
- * source is treated so.
- *
- * Threads: one thread at a time calls engine_step(). All other functions except engine_close() may be
- * called from any thread. The engine starts no thread, so it can also continue in a forked child.
+ * packet for which a client's socket has no room is dropped and counted, as in ip_queue. With a lossless source, the
+ * engine also waits a moment for the first client of each family. With engine_options.keep, it treats every source in
+ * this way. Threads: one thread at a time calls engine_step(). All other functions except engine_close() may be called
+ * from any thread. The engine starts no thread, so it can also continue in a forked child.
  */
 #ifndef IPQUEUE_ENGINE_H
 #define IPQUEUE_ENGINE_H
@@ -35,7 +33,7 @@ struct engine_options {
 	bool keep;
 	/*
 	 * The source is configured, for whole packets, when a client is added, and not only with the first mode. So a
-	 * packet that arrives after a mode request was sent is received, even if the request was not read yet. A source
+	 * packet that arrives after a mode request was sent is received even if the request was not read yet. A source
 	 * that is lossless or held keeps its packets anyway.
 	 */
 	bool early;
@@ -63,9 +61,9 @@ int engine_add(struct engine *engine, int fd, uint8_t family, enum wire_layout l
 	       bool capable);
 
 /*
- * Serves a request of a client at once, after those in its socket: when this returns, it has taken effect,
- * and its refusal or acknowledgement is in the client's socket. 0; a positive errno: the refusal; -ENOENT:
- * no such client.
+ * Serves a request of a client at once, after the requests in its socket. When this returns, the request has taken
+ * effect, and its refusal or acknowledgement is in the client's socket. 0; a positive errno: the refusal; -ENOENT: no
+ * such client.
  */
 int engine_request(struct engine *engine, uint32_t client, const struct iovec *piece, size_t pieces);
 
@@ -97,8 +95,8 @@ int engine_step(struct engine *engine, int timeout_ms);
 const char *engine_error(const struct engine *engine);
 /* The source's failure so far: 0 or -errno. */
 int engine_failure(struct engine *engine);
-/* Whether the source still takes verdicts. After the damage in a capture file there are no more packets,
- * but those before it can be decided; then engine_step returns the failure. */
+/* Whether the source still takes verdicts. If a capture file is damaged, the packets before the damage can still be
+ * decided; then engine_step returns the failure. */
 bool engine_lives(const struct engine *engine);
 /* A forked child calls this before it first steps the engine that its parent has stepped: takes over the
  * parent's state. */
@@ -117,7 +115,7 @@ struct engine_counters {
 	enum copy_mode mode;
 	uint32_t range;
 	uint32_t queue_length, queue_max;
-	uint64_t queue_dropped;		      /* too many were waiting */
+	uint64_t queue_dropped;		      /* too many packets were waiting */
 	uint64_t netlink_dropped;	      /* the client's socket was full */
 	uint64_t packets;		      /* delivered */
 	uint64_t accepted, dropped, replaced; /* by verdict */

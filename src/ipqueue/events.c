@@ -7,7 +7,7 @@
 #include <sys/timerfd.h>
 #include "ipqueue/state.h"
 
-#define OWNER_GRACE_MS 200 /* for the second family's first request */
+#define OWNER_GRACE_MS 200 /* time for the first request of the second family */
 
 /* A lossless source is read only while a family has an owner and no packet waits here; a live one always, as far as
  * there is room. */
@@ -60,8 +60,8 @@ void client_watch(struct engine *e, struct client *c)
 
 /*
  * Each send to a socket that is in an epoll set, and each read from its other end, costs the peer a wakeup,
- * even if no thread sleeps. So while there is much to do, the source and the owners' sockets are taken out
- * of the set, and every step looks at them. An eventfd that is always readable keeps the set readable.
+ * even if no thread sleeps. So while there is much to do, the source and the owners' sockets are taken out of the set,
+ * and every step reads them. An eventfd that is always readable keeps the set readable.
  */
 void engine_set_polling(struct engine *e, bool on)
 {
@@ -129,7 +129,7 @@ void engine_poke(struct engine *e)
 	static const uint64_t one = 1;
 
 	if (write(e->wake, &one, sizeof(one)) < 0)
-		return; /* it is set already */
+		return; /* the timer is set already */
 }
 
 void engine_wake(struct engine *e)

@@ -34,7 +34,7 @@ void engine_save_state(struct engine *e)
 }
 
 /*
- * Restores the parent's state. A peer that only the parent had has ended with it. If packets were received and
+ * Restores the parent's state. A peer that was in the parent only has ended with it. If packets were received and
  * decided since the fork, the child does not know which ones wait; the source refuses verdicts on others.
  */
 void engine_restore_state(struct engine *e)
@@ -59,7 +59,7 @@ void engine_restore_state(struct engine *e)
 		f->counts = l->family[i].counts;
 	}
 	e->adopt = true;
-	/* The source's copy in this process does not know the parent's last settings. */
+	/* This process's copy of the source does not have the parent's last settings. */
 	if (l->configured && !(e->configured && engine_same_config(&l->config, &e->config)))
 		e->source->ops->configure(e->source, &l->config, NULL);
 	e->config = l->config;

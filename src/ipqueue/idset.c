@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 /*
  * Open addressing with linear probing, at most half full. The id itself is the hash: ids that count up
- * fill neighbouring slots without a collision. Removal shifts what follows back, so that there are no
- * tombstones. While every id is in its own slot, which is the usual case, nothing shifts.
+ * fill neighbouring slots without a collision. Removal shifts the following ids back, so that there are no tombstones.
+ * While every id is in its own slot, which is the usual case, nothing shifts.
  */
 #include <errno.h>
 #include <stdlib.h>

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 /*
- * ip_queue's messages in bytes. Numbers travel in native byte order, so every access is a memcpy of
+ * ip_queue's messages in bytes. Numbers are in native byte order, so every access is a memcpy of
  * the right width; only offsets and the width of long and size_t depend on the program's word size.
  * The buffers need no alignment.
  */

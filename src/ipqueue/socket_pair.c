@@ -113,8 +113,8 @@ int engine_socketpair(int pair[2], int flags)
 	if (err < 0)
 		return err;
 	refuse_descriptors(pair[0]);
-	/* Netlink takes a request at once, also on a non-blocking descriptor. Here it waits in the socket
-	 * until the engine reads it, so there must be room for a verdict on every packet. */
+	/* Netlink takes a request at once, also on a non-blocking descriptor. Here a request waits in the socket until
+	 * the engine reads it, so the socket must have room for a verdict on every packet. */
 	engine_enlarge(pair[1], ENGINE_BUFFER);
 	return 0;
 }

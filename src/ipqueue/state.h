@@ -27,10 +27,11 @@
 /* A slot for a packet: room for the message's head before the payload, and for the padding after it. */
 #define SLOT_FRONT 128
 #define SLOT_SIZE (SLOT_FRONT + SOURCE_SLOT_SIZE + 64)
-/* Bytes of a verdict that are kept in case the source refuses it: all of it, except a replacement. */
+/* Bytes of a verdict that are kept in case the source refuses it: everything except its payload. */
 #define KEPT_ROOM 64
 #define KEPT 1024
-/* Before the first mode: all that the kernel copies but one byte, so that /proc shows that there is no mode yet. */
+/* The copy range before the first mode: one byte less than the kernel's maximum, so that /proc shows that there is no
+ * mode yet. */
 #define EARLY_RANGE 65530
 #define BUCKETS 4096 /* of undecided packets, by id */
 /* Maximum number of undecided packets received while there is no owner, or the owner has no room. */
@@ -65,7 +66,7 @@ struct family {
 	uint32_t range;
 	uint32_t queue_max;
 	struct idset waiting;
-	struct engine_counters counts; /* only what counts up */
+	struct engine_counters counts; /* only the members that count up */
 	/* Used with engine_options.keep: the settings of the last peer, and the lists of undecided.c. */
 	enum copy_mode last_mode;
 	uint32_t last_range;
@@ -101,7 +102,7 @@ struct engine {
 	struct source *source;
 	FILE *log;
 	int epoll, wake;
-	atomic_bool woken; /* by engine_wake(); else wake only asks for a step */
+	atomic_bool woken; /* woken by engine_wake(); otherwise a wakeup only requests a step */
 	int always_ready;  /* an eventfd that is always readable */
 	int end_timer;	   /* runs while the end of the packets waits for the last verdicts */
 	int owner_timer;   /* runs while packets wait for an owner of their family */
@@ -109,19 +110,19 @@ struct engine {
 	bool patient; /* lossless or keep: packets wait for clients */
 	bool configured, ended, eof_sent, awaiting_owner;
 	bool serving;				   /* the memory for requests is in use */
-	bool receiving;				   /* that for packets is */
+	bool receiving;				   /* the memory for packets is in use */
 	void (*receive_earlier)(struct engine *e); /* receives and delivers what the source has now */
 	int refused;				   /* the source's -errno for the last configuration, or 0 */
-	bool reported;				   /* epoll_wait() has just returned it */
+	bool reported;				   /* epoll_wait() has just returned the source */
 	bool watched;				   /* the source is in the epoll set */
 	bool polling;	/* the source and the owners are not in the epoll set: see engine_set_polling */
 	int failed;	/* -errno: the source does not work any more */
-	int broken;	/* -errno: it has no more packets, but still takes verdicts */
+	int broken;	/* -errno: the source has no more packets, but still takes verdicts */
 	bool passed_on; /* a verdict on an unknown packet was sent: the source may refuse it */
 	unsigned work;	/* packets received and requests served in this step */
 	struct source_config config;
 	bool grew;	 /* the last configuration asked for more bytes */
-	uint32_t cut_at; /* bytes of a packet before that */
+	uint32_t cut_at; /* copied bytes per packet before that */
 	struct family family[2];
 	struct shared_state *shared_state;
 	uint64_t wrong_family;
@@ -144,7 +145,7 @@ struct engine {
 	struct mmsghdr in[BATCH];
 	struct iovec in_iov[BATCH];
 	unsigned char *requests;
-	unsigned char *request; /* one that came in pieces */
+	unsigned char *request; /* a request that came in pieces */
 	unsigned char *last;	/* one request of a client that has ended during another client's batch */
 	unsigned char *answer;
 	struct source_verdict verdict[BATCH];
@@ -183,7 +184,7 @@ void engine_drop(struct engine *e, uint32_t id);
 void engine_flush(struct engine *e);
 
 /* events.c, and engine_wake() */
-/* Makes the thread that steps the engine look for something to do. */
+/* Wakes the thread that steps the engine, so that it checks for work. */
 void engine_poke(struct engine *e);
 int engine_open_events(struct engine *e);
 int engine_source_fd(const struct engine *e);
@@ -192,9 +193,9 @@ bool engine_wants_packets(const struct engine *e);
 void engine_watch_source(struct engine *e);
 void client_watch(struct engine *e, struct client *c);
 void engine_set_polling(struct engine *e, bool on);
-/* A client has sent a request: the end of the packets, if it is near, waits a little longer. */
+/* Call it when a client has sent a request: a pending end of the packets waits a little longer. */
 void engine_extend_end(struct engine *e);
-/* Whether packets of a family without an owner are to be held because one may come in a moment. */
+/* Whether packets of a family without an owner must be held because an owner may come in a moment. */
 bool engine_await_owner(struct engine *e, const struct family *f);
 void engine_end_await(struct engine *e);
 
@@ -208,11 +209,11 @@ bool undecided_add(struct engine *e, struct family *f, const struct ipq_packet *
 /* Removes the copy of a packet. False: there is none. */
 bool undecided_remove(struct family *f, uint32_t id);
 bool undecided_has(struct family *f, uint32_t id);
-/* The owner has it now. Returns whether no owner had it before. */
+/* Notes that the owner has the packet. Returns whether no owner had it before. */
 bool undecided_offered(struct engine *e, struct family *f, const struct ipq_packet *p);
-/* The owner has ended: all copies wait for the next one. */
+/* Call it when the owner has ended: all copies wait for the next one. */
 void undecided_offer_again(struct family *f);
-/* Puts received packets aside that cannot be offered before others. */
+/* Copies received packets that cannot be offered yet because older ones wait. */
 void undecided_store(struct engine *e);
 /* Puts up to BATCH packets that can be offered now into e->packet[]. Returns their number. */
 unsigned undecided_take(struct engine *e);

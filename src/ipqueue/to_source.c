@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* The settings of the source, which all clients share, and the verdicts that it gets. */
+/* Sets the source's configuration, which all clients share, and sends it verdicts. */
 #include <errno.h>
 #include <inttypes.h>
 #include <stdarg.h>
@@ -33,7 +33,7 @@ static enum copy_mode mode_of(const struct engine *e, const struct family *f, ui
 	return last ? f->last_mode : f->mode;
 }
 
-/* Clients are there, and none has set a mode yet: any mode may be in their sockets. */
+/* There are clients, and none has set a mode yet: any mode may be in their sockets. */
 static bool expects_a_mode(const struct engine *e)
 {
 	const struct client *c;
@@ -45,7 +45,7 @@ static bool expects_a_mode(const struct engine *e)
 	return c != NULL;
 }
 
-/* The larger of what both families asked for. Each packet is cut to its family's range when it is
+/* Computes the larger of the settings that both families requested. Each packet is cut to its family's range when it is
  * delivered. */
 static void wanted(const struct engine *e, struct source_config *config)
 {
@@ -85,7 +85,7 @@ bool engine_same_config(const struct source_config *a, const struct source_confi
 	       a->beyond_slot == b->beyond_slot;
 }
 
-/* Packets that were queued before have fewer bytes. */
+/* Whether packets that were queued before have fewer bytes. */
 static bool grows(const struct source_config *old, const struct source_config *new)
 {
 	return new->mode == COPY_PACKET &&

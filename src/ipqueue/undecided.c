@@ -1,11 +1,10 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
  * Copies of the packets that have no verdict (engine_options.keep): those that were offered to the owner of their
- * family, then those that it has no room for. When the owner ends, the next one is offered all of them, in the same
- * order and under their ids, before any newer packet.
- *
- * Invariant: a family's list is in the order of arrival. The packets before f->again are in the waiting set; f->again
- * and those after it are to be offered. While there are some, a newer packet goes to the end of the list.
+ * family, then those for which it has no room. When the owner ends, the next one is offered all of them, in the same
+ * order and under their ids, before any newer packet. Invariant: a family's list is in the order of arrival. The
+ * packets before f->again are in the waiting set; f->again and those after it are to be offered. While there are some,
+ * a newer packet goes to the end of the list.
  */
 #include <stdlib.h>
 #include <string.h>
@@ -13,7 +12,7 @@
 
 struct undecided {
 	struct undecided *next, *prev; /* in the order of arrival */
-	struct undecided *chain;       /* of the same bucket */
+	struct undecided *chain;       /* next copy in the same bucket */
 	bool offered;		       /* it was sent to an owner */
 	struct ipq_packet packet;
 	unsigned char payload[];
@@ -108,7 +107,7 @@ void undecided_offer_again(struct family *f)
 	f->again = f->oldest;
 }
 
-/* Whether the family's packets wait for an owner: one that was there before, or its first one for a moment. */
+/* Whether the family's packets wait for an owner: for the successor of one, or for a moment for the first one. */
 static bool awaits_owner(const struct family *f)
 {
 	return f->peer_pid == 0 ? !f->owner_decided : f->mode == COPY_NONE && f->last_mode != COPY_NONE;

@@ -137,12 +137,12 @@ static void get_attribute(struct ipq_packet *p, struct nflog_message *m, const s
 		p->link_header_len = len;
 		p->present |= IPQ_HAS_LINK_HEADER;
 		break;
-	default: /* not wanted (NFULA_PREFIX), or of a newer kernel */
+	default: /* not used (NFULA_PREFIX), or from a newer kernel */
 		break;
 	}
 }
 
-/* The length of a packet by its IP header: nfnetlink_log does not report it for a packet that it has cut. */
+/* Reads the length of a packet from its IP header: nfnetlink_log does not report it if it has truncated the packet. */
 static uint32_t full_length(const struct ipq_packet *p)
 {
 	uint32_t len = p->payload_len, claimed = 0;
@@ -161,7 +161,7 @@ static void parse_packet(const struct nlmsghdr *nlh, struct ipq_packet *p, struc
 	const struct nlattr *a;
 
 	memset(p, 0, sizeof(*p));
-	m->kind = NFLOG_MALFORMED; /* until there is a NFULA_PACKET_HDR */
+	m->kind = NFLOG_MALFORMED; /* changed when NFULA_PACKET_HDR is found */
 	if (mnl_nlmsg_get_payload_len(nlh) < sizeof(*gen))
 		return;
 	p->family = gen->nfgen_family;

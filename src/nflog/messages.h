@@ -39,12 +39,12 @@ struct nflog_config {
 	uint16_t group;
 	uint8_t command;    /* NFULNL_CFG_CMD_; NFULNL_CFG_CMD_NONE: only the settings change */
 	uint8_t family;	    /* of NFULNL_CFG_CMD_PF_BIND */
-	bool settings;	    /* those that follow are in the message */
-	uint32_t range;	    /* payload bytes at most */
+	bool settings;	    /* the members below are in the message */
+	uint32_t range;	    /* maximum payload bytes */
 	uint32_t buffer;    /* bytes that the kernel collects in one datagram */
-	uint32_t threshold; /* packets that it collects */
-	uint32_t timeout;   /* and for how long: hundredths of a second */
-	bool conntrack;	    /* with the conntrack entry */
+	uint32_t threshold; /* packets that the kernel collects in one datagram */
+	uint32_t timeout;   /* how long it collects, in hundredths of a second */
+	bool conntrack;	    /* send the conntrack entry */
 };
 
 #define NFLOG_REQUEST_MAX 128

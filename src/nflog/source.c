@@ -1,14 +1,12 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
  * Theory of operation. The kernel collects copies of packets in a datagram, which holds one netlink message for each,
- * and sends it when `batch` copies are in it, when it is full, or 10 ms after the first copy. recv() takes a datagram
- * into memory of the source and copies one message into each slot; what is left waits for the next recv(), and a NOOP,
- * which the kernel acknowledges, keeps the socket readable for it. A wake is a NOOP of another sequence number.
- *
- * The lock covers the datagram and the settings. It is not held while waiting.
- *
- * Nothing waits for a verdict: send() returns as if all had been sent. A copy that does not fit into the socket is
- * lost, and a gap in the group's own numbers shows it with the next copy that comes.
+ * and sends it when `batch` copies are in it, when it is full, or 10 ms after the first copy. recv() reads a datagram
+ * into memory of the source and copies one message into each slot. The rest waits for the next recv(). A NOOP, which
+ * the kernel acknowledges, keeps the socket readable meanwhile. A wake is a NOOP with another sequence number. The lock
+ * covers the datagram and the settings. It is not held while waiting. Nothing waits for a verdict: send() returns as if
+ * all had been sent. A copy that does not fit into the socket is lost; the next copy shows a gap in the group's
+ * numbers.
  */
 #include <errno.h>
 #include <libmnl/libmnl.h>
@@ -32,10 +30,10 @@
 #define BATCH_MAX 1024
 #define TIMEOUT 1 /* hundredths of a second */
 #define DATAGRAM_MAX \
-	(131072 + 4096) /* the kernel's limit for what it collects, and one long packet's attributes */
+	(131072 + 4096) /* the kernel's limit for collected copies, and the attributes of one long packet */
 #define TRIES 5
 
-/* Read while an answer was awaited: the next recv() takes it first. */
+/* A datagram that was read before an answer: the next recv() returns it first. */
 struct early {
 	struct early *next;
 	size_t len;
@@ -49,18 +47,18 @@ struct nflog {
 	uint32_t batch;
 	bool absent; /* this kernel has no NETLINK_NETFILTER: the socket is a placeholder */
 
-	pthread_mutex_t lock; /* of the members below */
+	pthread_mutex_t lock; /* protects the members below */
 	bool bound, meta_only;
 	bool woken;	/* recv() still has to return a wake */
 	bool announced; /* a NOOP for the rest of a datagram is on its way */
 	uint32_t seq;	/* of the last request */
 	uint32_t last_id;
 	unsigned char *datagram;
-	size_t len, at; /* its bytes; those that were read */
+	size_t len, at; /* bytes in it; bytes that were read */
 	struct early *early, **early_end;
 
 	bool counting;
-	uint32_t next; /* number of the next packet, if none is lost */
+	uint32_t next; /* expected number of the next packet */
 	atomic_uint_fast64_t lost, malformed;
 };
 
@@ -69,7 +67,7 @@ static struct nflog *nflog(const struct source *s)
 	return (struct nflog *)(uintptr_t)s;
 }
 
-/* A thread that is cancelled must not take the lock with it. */
+/* A cancelled thread must not leave the lock locked. */
 static int lock(struct nflog *q)
 {
 	int cancel;
@@ -209,8 +207,8 @@ static int ask(struct nflog *q, const struct nflog_config *config)
 	return err == -EAGAIN ? -ETIMEDOUT : err;
 }
 
-/* The kernel answers EPERM to a process without the capability, and when another socket has the group. This request
- * changes nothing, as no family has this number: a capable process gets another error. */
+/* The kernel answers EPERM to a process without the capability, and also if another socket owns the group. This request
+ * has no effect, because no family has this number: a capable process gets another error. */
 static bool is_capable(struct nflog *q)
 {
 	return ask(q, &(struct nflog_config){ .command = NFULNL_CFG_CMD_PF_BIND, .family = 255 }) != -EPERM;
@@ -239,8 +237,8 @@ static int explain_bind(struct nflog *q, int err, struct ipq_error *e)
 /* ---- configuration ------------------------------------------------------------------------------- */
 
 /*
- * Bytes of a batch of such packets with their attributes. A little less than a power of two, because the kernel adds
- * its own header.
+ * Bytes of a batch of packets with this range, with their attributes. A little less than a power of two, because the
+ * kernel adds its own header.
  */
 static uint32_t datagram_size(const struct nflog *q, uint32_t range)
 {
@@ -369,7 +367,7 @@ static int fetch(struct nflog *q)
 }
 
 /*
- * Copies a message into the slot, as much of it as fits; the pointers into it follow. The payload is the last
+ * Copies a message into the slot, as far as it fits, and adjusts the pointers. The payload is the last
  * attribute.
  */
 static void deliver(const unsigned char *message, size_t len, const struct iovec *slot, struct ipq_packet *p)

@@ -20,7 +20,7 @@ static void *shared_memory(size_t size)
 	return p == MAP_FAILED ? NULL : p;
 }
 
-/* Takes the lock, with which another process may have died. */
+/* Takes the lock, which a process that has died may have held. */
 static void lock(struct adopted *a)
 {
 	if (pthread_mutex_lock(&a->lock) == EOWNERDEAD)
@@ -74,7 +74,7 @@ void adopted_free(struct adopted *a)
 	munmap(a, sizeof(*a)); /* the lock may be in use by another process */
 }
 
-/* The queue that a message is from. The caller has checked the length. */
+/* The queue of a message. The caller has checked the length. */
 static uint16_t queue_of(const unsigned char *nlmsghdr)
 {
 	return get16(nlmsghdr + NLMSG_HDRLEN + offsetof(struct nfgenmsg, res_id));

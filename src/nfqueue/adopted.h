@@ -12,7 +12,7 @@
 #include <stdatomic.h>
 #include "nfqueue/messages.h"
 
-/* How messages of packets are treated that are read before an acknowledgement. */
+/* How to treat the packets that are read before an acknowledgement. */
 enum collecting {
 	COLLECT_NOT,
 	COLLECT_NONE,  /* all are ignored: their packets will be queued once more */
@@ -44,7 +44,7 @@ struct adopted {
 	atomic_uint collected; /* messages in spare_messages and main_messages */
 	struct held_list spare_messages, main_messages;
 
-	/* Packets of the spare queue that wait for a verdict: a bit is set for each that does not. */
+	/* Ids of the spare queue's packets. A bit is set for each one that has a verdict. */
 	uint32_t spare_first, spare_last;
 	atomic_uint left;
 	unsigned char *decided;
@@ -58,7 +58,7 @@ struct adopted {
 struct adopted *adopted_new(void);
 void adopted_free(struct adopted *a);
 
-/* A message other than an acknowledgement, while collecting. 0 or -ENOMEM. */
+/* Takes a message other than an acknowledgement, while collecting. 0 or -ENOMEM. */
 int adopted_collect(struct adopted *a, const unsigned char *message, size_t len, const struct ipq_packet *p,
 		    const struct nfq_reply *r);
 
@@ -82,7 +82,7 @@ struct adopted_parts {
 struct adopted_parts adopted_split(struct adopted *a, const struct source_verdict *v,
 				   struct source_verdict *spare, struct source_verdict *main);
 
-/* A verdict for the spare queue was sent. True: no packet waits there any more. */
+/* Call it when a verdict for the spare queue was sent. True: no packet waits there any more. */
 bool adopted_decided(struct adopted *a, const struct source_verdict *spare);
 
 #endif

@@ -134,14 +134,14 @@ static int clear_one(const struct nlmsghdr *dumped, void *data)
 		return MNL_CB_OK;
 	mnl_attr_put(h, CTA_TUPLE_ORIG | NLA_F_NESTED, mnl_attr_get_payload_len(a[CTA_TUPLE_ORIG]),
 		     mnl_attr_get_payload(a[CTA_TUPLE_ORIG]));
-	/* The zone is a part of what identifies a connection. */
+	/* The zone is part of the identity of a connection. */
 	if (a[CTA_ZONE] != NULL)
 		mnl_attr_put(h, CTA_ZONE, mnl_attr_get_payload_len(a[CTA_ZONE]),
 			     mnl_attr_get_payload(a[CTA_ZONE]));
 	mnl_attr_put_u32(h, CTA_MARK, 0);
 	mnl_attr_put_u32(h, CTA_MARK_MASK, htonl(c->mask));
 	err = talk(c->updates, h, NULL, NULL);
-	if (err < 0 && err != -ENOENT && c->err == 0) /* ENOENT: it has ended in the meantime */
+	if (err < 0 && err != -ENOENT && c->err == 0) /* ENOENT: the connection has ended in the meantime */
 		c->err = err;
 	return MNL_CB_OK;
 }

@@ -7,7 +7,7 @@
 
 /* Clears the bits of mask in every connection in which they have this value. 0 or -errno. */
 int conntrack_clear_marks(uint32_t value, uint32_t mask);
-/* The same for the connection that has this tuple in one of its directions. -ENOENT: none. */
+/* The same for the connection that has this tuple in one of its directions. -ENOENT: no connection has it. */
 int conntrack_clear_mark(const struct ipq_tuple *tuple, uint32_t mask);
 /*
  * Packets and bytes that have passed in both directions. -ENOENT: none, -ENODATA: the kernel does not count

@@ -62,7 +62,7 @@ static bool has_number(const char *name, size_t len, const char *prefix, uint16_
 	return end == name + len && n <= UINT16_MAX;
 }
 
-/* The name of an inherited descriptor. The programs that this one starts do not inherit it. */
+/* Stores an inherited descriptor with its name. Makes it close-on-exec. */
 static void add(const char *name, size_t len, int fd)
 {
 	struct held *queue;

@@ -32,8 +32,8 @@ enum held_event {
 	/* Sent before the program takes a queue. The keeper answers when its predecessor no longer uses the queue:
 	 * 1 if all messages in the socket were written with this configuration, otherwise 0. */
 	HELD_TAKES,
-	HELD_CONFIGURED, /* from now on they are */
-	HELD_CHANGES	 /* soon they will not be; the keeper answers */
+	HELD_CONFIGURED, /* from now on all messages are */
+	HELD_CHANGES	 /* messages will be written with another one; the keeper answers */
 };
 
 struct held_notice {

@@ -37,7 +37,7 @@ struct receiving {
 	void *context;
 	bool woken;
 	bool reported; /* a refusal that the reader acts on */
-	bool ignored;  /* messages were received, but none for the reader: others may be behind them */
+	bool ignored;  /* messages were received, but none for the reader: more may wait after them */
 };
 
 static bool take_message(struct receiving *rx, const struct iovec *slot, size_t len, struct ipq_packet *p);
@@ -88,9 +88,9 @@ __cold void nfqueue_drop(struct nfqueue *q, const struct nfq_reply *r, uint32_t 
 }
 
 /*
- * Linux changes the copy mode before the range, so a packet may be queued without its payload in between, as
- * those that were queued before the change are (doc/assumptions/mode-before-range.c). The verdict NF_QUEUE
- * queues it once more: it comes back complete, under another id.
+ * Linux changes the copy mode before the range, so a packet that is queued in between may have no payload
+ * (doc/assumptions/mode-before-range.c). Packets that were queued before the change have none either. The verdict
+ * NF_QUEUE queues it once more: it is delivered again, complete, under another id.
  */
 __cold static bool requeue(struct nfqueue *q, uint32_t id)
 {
@@ -103,7 +103,7 @@ __cold static bool requeue(struct nfqueue *q, uint32_t id)
 	return false;
 }
 
-/* A message other than a valid packet. True if it announced a deferred packet: then *p is filled in. */
+/* Handles a message other than a valid packet. True if it announced a deferred packet: then *p is filled in. */
 __cold static bool take_other(struct receiving *rx, const struct iovec *slot, const struct nfq_reply *r,
 			      struct ipq_packet *p)
 {
@@ -118,7 +118,7 @@ __cold static bool take_other(struct receiving *rx, const struct iovec *slot, co
 	return false;
 }
 
-/* A message of len bytes. True if *p is filled in. */
+/* Handles a message of len bytes. True if *p is filled in. */
 static bool take_message(struct receiving *rx, const struct iovec *slot, size_t len, struct ipq_packet *p)
 {
 	bool spare = false;
@@ -215,8 +215,8 @@ struct batch {
 };
 
 /*
- * recv costs less than recvmmsg if one packet waits, because it does not look for a second one. recvmmsg is
- * used every PROBE_OFTEN-th time to find out whether that is still so, or every PROBE_SELDOM-th after
+ * recv costs less than recvmmsg if one packet waits, because it does not try to receive a second one. recvmmsg is
+ * used every PROBE_OFTEN-th time to find out whether one packet still waits at a time, or every PROBE_SELDOM-th after
  * MANY_SINGLES.
  */
 #define PROBE_OFTEN 4
@@ -339,7 +339,7 @@ __flatten int nfqueue_recv(struct source *s, const struct iovec *slot, struct ip
 
 /* ---- verdicts ---------------------------------------------------------------------------------------- */
 
-/* One send: the messages without payloads in head[]; payloads are not copied. */
+/* The buffers of one send: head[] has the messages without payloads; payloads are not copied. */
 struct packing {
 	unsigned char head[HEADS_MAX];
 	struct iovec iov[SEND_PIECES];

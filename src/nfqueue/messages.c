@@ -180,7 +180,7 @@ static inline void get_attribute(struct ipq_packet *p, unsigned type, const unsi
 		p->expectation_len = (uint16_t)len;
 		p->present |= IPQ_HAS_EXPECTATION;
 		break;
-	default: /* of a newer kernel */
+	default: /* from a newer kernel */
 		break;
 	}
 }
@@ -278,8 +278,8 @@ __noinline static bool parse_generic(struct reading *m, struct ipq_packet *p)
 }
 
 /*
- * The attributes of most packets, in the order in which Linux writes them: one comparison for each, where the
- * loop over any attributes takes several branches. Anything else is left to parse_generic().
+ * The attributes of most packets, in the order in which Linux writes them: one comparison each, where a general loop
+ * takes several branches. Anything else is left to parse_generic().
  */
 static inline void parse_fast(struct reading *m, struct ipq_packet *p)
 {

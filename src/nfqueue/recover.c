@@ -21,10 +21,10 @@
  *
  * When the last packet of B has a verdict, B is unbound.
  *
- * That takes long if very many packets wait, and all of it again if the successor dies soon. ipq keep therefore holds
+ * This takes long if very many packets wait, and is repeated if the successor dies soon. ipq keep therefore holds
  * a second socket, for the spare queues, and knows whether the messages in the first one are as this reader wants
- * them. Then they stay there: only the packets before the first of them are moved, which the predecessor has read and
- * not decided, and step 4 is left out.
+ * them. Then they stay there, and step 4 is omitted: only the packets before the first of them are moved, which the
+ * predecessor has read and not decided.
  */
 #include <errno.h>
 #include <netinet/in.h> /* before <linux/netfilter.h>, whose definitions would clash */

@@ -14,8 +14,8 @@ int nfqueue_ask_length(struct nfqueue *q, uint32_t length);
 int nfqueue_ask_mode(struct nfqueue *q, enum copy_mode mode, uint32_t range);
 
 /*
- * Sets the flags (IPQ_O_) in `change` as in `wanted`, one at a time, so that an error can name it. Returns the
- * flags in force.
+ * Sets the flags (IPQ_O_) in `change` to their values in `wanted`, one at a time, so that an error can name it. Returns
+ * the flags in force.
  */
 int nfqueue_ask_all_flags(struct nfqueue *q, uint32_t wanted, uint32_t change, struct ipq_error *e);
 

@@ -5,10 +5,10 @@
  * The socket is connected to the kernel (port id 0), so that the kernel refuses messages from other processes
  * (doc/assumptions/netlink-connect.c) and sender addresses need not be checked.
  *
- * It is readable exactly when recv() has something to return. In two cases that takes a NOOP with a request
- * for acknowledgement: the acknowledgement makes the socket readable once. It needs no capability and can be
- * sent from any thread and signal handler.
- * - Packets that arrive between a configuration request and its acknowledgement are read before the
+ * It is readable exactly when recv() has something to return. In two cases this needs a NOOP with a request for
+ * acknowledgement: the acknowledgement makes the socket readable once. It needs no capability and can be sent from any
+ * thread and signal handler. - Packets that arrive between a configuration request and its acknowledgement are read
+ * before the
  *   acknowledgement. They are deferred, and a NOOP (SEQ_DEFERRED) announces each.
  * - A NOOP (SEQ_WAKE) wakes a blocked recv(). If packets came in the same batch they are returned first; the
  *   wake is recorded, and another NOOP (SEQ_READABLE) keeps the socket readable for it.
@@ -43,7 +43,7 @@
 #include "util/clock.h"
 #include "util/netlink.h"
 
-#define REQUEUES_MAX 65536 /* after each change of mode */
+#define REQUEUES_MAX 65536 /* packets that are queued again at most, after each change of mode */
 
 static int nfqueue_fd(const struct source *s)
 {
@@ -94,7 +94,7 @@ static bool parse_argument(const char *arg, unsigned long *number, long *fd)
 	return *end == '\0' && errno == 0 && *fd <= INT32_MAX;
 }
 
-/* A socket of its own, a held one, or a duplicate of the given one. */
+/* Opens a new socket, a held one, or a duplicate of the given one. */
 static int open_socket(struct nfqueue *q, long given)
 {
 	int fd = given >= 0 ? fcntl((int)given, F_DUPFD_CLOEXEC, 0) : held_open(q->number);
@@ -220,7 +220,7 @@ static int take_queue(struct nfqueue *q, struct ipq_error *e)
 	capable = nfqueue_ask_command(q, NFQNL_CFG_CMD_PF_BIND, AF_INET) != -EPERM;
 	nfqueue_ask_command(q, NFQNL_CFG_CMD_PF_BIND, AF_INET6);
 	err = nfqueue_ask_command(q, NFQNL_CFG_CMD_BIND, AF_UNSPEC);
-	/* This socket owns the queue: an acknowledgement was lost. If another owned it: EPERM. */
+	/* EBUSY: this socket owns the queue, and an acknowledgement was lost. If another socket owned it: EPERM. */
 	if (err == -EBUSY)
 		err = 0;
 	q->bound = err == 0 || err == -ETIMEDOUT; /* after a timeout it may be bound: unbind on failure */

@@ -35,7 +35,7 @@ struct nfqueue {
 	atomic_uint_fast64_t received, malformed;
 	atomic_uint_fast32_t first_id, last_id;
 	struct batch *batch;	 /* of the thread that receives several packets at a time */
-	struct adopted *adopted; /* another process has opened the socket; NULL: this source has */
+	struct adopted *adopted; /* the socket was opened by another process; NULL: by this source */
 
 	bool absent; /* this kernel has no NETLINK_NETFILTER: the socket is a placeholder */
 	bool bound;
@@ -75,7 +75,7 @@ static inline uint32_t nfqueue_noop_seq(const struct nfqueue *q, uint32_t kind)
 }
 
 /*
- * A NOOP that the kernel acknowledges, which makes the socket readable once. Async-signal-safe. 0 or -errno.
+ * Sends a NOOP. The kernel acknowledges it, which makes the socket readable once. Async-signal-safe. 0 or -errno.
  */
 int nfqueue_send_noop(const struct nfqueue *q, uint32_t kind);
 
@@ -86,7 +86,7 @@ int nfqueue_send_noop(const struct nfqueue *q, uint32_t kind);
 int nfqueue_defer(struct nfqueue *q, const unsigned char *message, size_t len,
 		  const struct source_refusal *refusal);
 
-/* Removes the oldest; the caller frees it. NULL: none. */
+/* Removes the oldest deferred message; the caller frees it. NULL: none. */
 struct deferred *nfqueue_pop_deferred(struct nfqueue *q);
 
 /* Records an acknowledgement for the thread that sent the request. */

@@ -5,8 +5,8 @@
  * tick of the coarse clock (1 to 4 ms), so that most packets cost no system call here. If events were lost
  * (ENOBUFS) the table is emptied and filled again on demand.
  *
- * A forked child must not share the socket, because each process would take answers of the other: it opens
- * its own at first use.
+ * A forked child must not share the socket, because each process would read the answers of the other: it opens its own
+ * socket at first use.
  */
 #include <errno.h>
 #include <poll.h>
@@ -48,7 +48,7 @@ static int open_socket(struct links *l)
 	l->socket = mnl_socket_open2(NETLINK_ROUTE, SOCK_CLOEXEC | SOCK_NONBLOCK);
 	if (l->socket == NULL)
 		return -errno;
-	/* Connected, so that it takes messages from the kernel only (doc/assumptions/netlink-connect.c). */
+	/* Connected, so that it receives messages from the kernel only (doc/assumptions/netlink-connect.c). */
 	if (mnl_socket_bind(l->socket, RTMGRP_LINK, MNL_SOCKET_AUTOPID) < 0 ||
 	    connect(mnl_socket_get_fd(l->socket), (const struct sockaddr *)&kernel, sizeof(kernel)) < 0) {
 		int err = errno;
@@ -169,7 +169,7 @@ static void take(struct links *l, const struct nlmsghdr *nlh, uint32_t wanted)
 	if ((nlh->nlmsg_type != RTM_NEWLINK && nlh->nlmsg_type != RTM_DELLINK) ||
 	    mnl_nlmsg_get_payload_len(nlh) < sizeof(*info))
 		return;
-	/* A bridge announces its ports under AF_BRIDGE: that is not about the interface itself. */
+	/* AF_BRIDGE: a bridge reports its port, not a change of the interface. */
 	if (info->ifi_family != AF_UNSPEC)
 		return;
 	index = (uint32_t)info->ifi_index;
@@ -189,7 +189,7 @@ static void take(struct links *l, const struct nlmsghdr *nlh, uint32_t wanted)
 
 /*
  * Applies the messages of one datagram of len bytes. True if the answer to request seq (0: none) was among
- * them. Not with mnl_nlmsg_ok(): libmnl 1.0.5 compares lengths as int and accepts one of 2 GiB.
+ * them. Not mnl_nlmsg_ok(): libmnl 1.0.5 compares lengths as int and accepts one of 2 GiB.
  */
 static bool take_all(struct links *l, size_t len, uint32_t seq, uint32_t wanted)
 {

@@ -2,9 +2,8 @@
 /*
  * The seam between sources of packets and their readers. A source reads one kind of origin, such as a queue
  * of the kernel or a capture file, and knows nothing of its readers. A reader provides memory, and knows
- * packets and verdicts, but nothing of netlink or files. Nothing here is stored for a reader: recv and send
- * may run in different threads without a lock. This room also has the table of interfaces, links.h. It may
- * use util.
+ * packets and verdicts, but nothing of netlink or files. The seam stores no state of a reader: recv and send may run in
+ * different threads without a lock. This room also has the table of interfaces, links.h. It may use util.
  */
 #ifndef SOURCE_SOURCE_H
 #define SOURCE_SOURCE_H
@@ -87,7 +86,7 @@ struct source_counts {
 struct source {
 	const struct source_ops *ops;
 	struct links *links;   /* of the origin's network namespace; NULL: none */
-	uint16_t queue_number; /* with it NF_QUEUE brings a packet back to this source */
+	uint16_t queue_number; /* NF_QUEUE with this number queues a packet to this source again */
 	bool held;	       /* packets without a verdict wait for another reader after close */
 };
 
@@ -95,7 +94,7 @@ struct source {
 struct source_ops {
 	const char *name; /* the part of a source's name before the colon */
 	bool lossless;	  /* packets can wait for any time, as in a file */
-	bool copies;	  /* of packets that do not wait: verdicts have no effect */
+	bool copies;	  /* the packets are copies and do not wait: verdicts have no effect */
 
 	/* arg is the part after the colon. The origin is claimed later, by configure. */
 	int (*open)(struct source **s, const char *arg, struct ipq_error *e);
@@ -109,10 +108,9 @@ struct source_ops {
 
 	/*
 	 * Receives up to max packets. timeout_ms as in ipq_queue_recv(). Returns the count (0: timeout, or
-	 * only other messages were received; with a timeout_ms of 0 nothing is left then, unless refused() returned
-	 * true), -EINTR, -ECANCELED (woken), -ENODATA (end), -errno. With max 1 any
-	 * thread may call it; with more, one thread at a time, and slot[] must stay valid until the next call
-	 * (its elements may change).
+	 * only other messages were received; then, if timeout_ms is 0, no message is left, unless refused() returned
+	 * true), -EINTR, -ECANCELED (woken), -ENODATA (end), -errno. With max 1 any thread may call it; with more, one
+	 * thread at a time, and slot[] must stay valid until the next call (its elements may change).
 	 */
 	int (*recv)(struct source *s, const struct iovec *slot, struct ipq_packet *packet, unsigned max,
 		    int timeout_ms, source_refused refused, void *context);
@@ -123,14 +121,14 @@ struct source_ops {
 	int (*counts)(struct source *s, struct source_counts *counts);
 	int (*wake)(struct source *s); /* async-signal-safe */
 
-	/* These may be NULL. */
+	/* The following may be NULL. */
 
 	/* Frees a source in a child of fork; the parent keeps using it. Writes nothing. NULL: as close. */
 	void (*close_after_fork)(struct source *s);
 	/* Makes a later recv report this refusal, of a request that cannot be sent. */
 	int (*refuse)(struct source *s, const struct source_refusal *refusal);
 
-	/* Memory used by packets that were not received yet: grows with their number. -1: unknown. */
+	/* Memory used by packets that were not received yet; grows with their number. -1: unknown. */
 	int64_t (*backlog)(const struct source *s);
 	/* Text of the last error of recv or send: cause and remedy. Never NULL, valid until close. */
 	const char *(*error)(const struct source *s);

@@ -5,9 +5,8 @@
  * Anybody can send a packet with the addresses of a connection. A packet changes its state only if its sequence
  * number and its acknowledgement lie in the windows (RFC 5961). A SYN that does not belong to the connection
  * begins a second state with the same addresses, and from then on each packet belongs to the state whose windows
- * contain its numbers. So neither a forged nor a late SYN harms a connection, and one that really begins anew is
- * recognised by its own packets. A forged RST only makes the connection one that may be forgotten, until its next
- * payload.
+ * contain its numbers. So neither a forged nor a late SYN harms a connection, and a connection that really begins anew
+ * is recognised by its own packets. After a forged RST the connection may be forgotten, until its next payload.
  */
 #include <errno.h>
 #include <stdlib.h>
@@ -159,7 +158,7 @@ struct tcp_flow *tcp_find(struct ipq_tcp *t, struct tcp_shard *shard, const stru
 	}
 	if (nearest)
 		return nearest;
-	/* Numbers outside the windows of an edited connection are moved as far as its last ones. */
+	/* Numbers outside the windows of an edited connection are moved by the same distance as its last ones. */
 	if (!(s->flags & IPQ_TCP_SYN) && fallback)
 		return fallback;
 	if (!create || s->flags & IPQ_TCP_RST)
@@ -244,7 +243,7 @@ static void learn(const struct ipq_tcp *t, struct tcp_direction *d, const struct
 	d->isn = s->sequence;
 	d->floor = d->next = s->text;
 	d->scale = (int8_t)(scale > SCALE_MAX ? SCALE_MAX : scale);
-	/* A segment that is sent again now may have reached the receiver before we knew the connection. */
+	/* A segment that is retransmitted now may have reached the receiver before we knew the connection. */
 	if (!syn && !t->recorded) {
 		add_gap(d, s->text, s->end);
 		d->next = s->end;

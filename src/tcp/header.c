@@ -12,7 +12,7 @@ enum {
 	OPTION_SACK = 5,
 	OPTION_MULTIPATH = 30, /* RFC 8684 */
 	SACK_MAX = 32,
-	MSS_MAX = 65400, /* with headers still less than what a verdict can carry */
+	MSS_MAX = 65400, /* with headers, less than the maximum payload of a verdict */
 	MSS_MIN = 256,
 };
 

@@ -5,11 +5,10 @@
  * Theory of operation. A position is a sequence number of the sender; it is mapped to the sequence number under
  * which the receiver knows it. Edits are sorted and do not overlap. Each has at least one old byte, and its new
  * text belongs to the first one: whichever segment contains that byte carries the whole new text, and the other
- * old bytes are carried by no segment. If the length stays the same, each new byte belongs to the old one at its place,
- * and no number changes. So a segment can be cut anywhere, and its text is always the same.
- *
- * Edits that the receiver has acknowledged are only a sum from then on (`base`). All arithmetic is modulo 2^32;
- * an edit that is more than 2^30 before the newest one is forgotten, so that comparisons stay unambiguous.
+ * old bytes are carried by no segment. If the length stays the same, each new byte belongs to the old byte at its
+ * position, and no number changes. So a segment can be cut anywhere, and its text is always the same. Of edits that the
+ * receiver has acknowledged, only the sum is kept (`base`). All arithmetic is modulo 2^32; an edit that is more than
+ * 2^30 before the newest one is forgotten, so that comparisons stay unambiguous.
  */
 #include <errno.h>
 #include <stdlib.h>
@@ -252,7 +251,7 @@ static size_t edits_bytes(uint32_t room)
 	return room * (sizeof(uint32_t) + sizeof(uint8_t)) + room / TCP_BLOCK * sizeof(uint32_t);
 }
 
-/* An array that could not grow stays; one that has grown more than the others does no harm. */
+/* An array that could not grow stays as it is; if only some arrays have grown, this does no harm. */
 static int resize_edits(struct tcp_log *log, uint32_t room)
 {
 	uint32_t *begin, *shift;
@@ -278,7 +277,7 @@ static int resize_edits(struct tcp_log *log, uint32_t room)
 static int grow_edits(struct tcp_log *log, uint32_t n, size_t limit)
 {
 	uint32_t room = log->room + (n > log->room / 2 ? n : log->room / 2);
-	uint32_t by = log->first - log->first % TCP_BLOCK; /* whole blocks: their shifts stay right */
+	uint32_t by = log->first - log->first % TCP_BLOCK; /* whole blocks, so that their shifts stay right */
 	size_t others = tcp_log_bytes(log) - edits_bytes(log->room);
 
 	if (n <= log->room - log->end)

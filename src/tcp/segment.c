@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 /*
- * The edit of one packet, from ipq_tcp_begin() to ipq_tcp_end().
+ * Edits one packet, from ipq_tcp_begin() to ipq_tcp_end().
  *
- * Theory of operation. Payload before `fresh` was sent on before, or is in a gap. A length can only change in payload
+ * Theory of operation. Payload before `fresh` was forwarded before, or is in a gap. A length can only change in payload
  * from `fresh` on; in a gap text can become other text of the same length, because everything after it has been
- * numbered. ipq_tcp_replace() only adds to the log. ipq_tcp_end() builds the payload from the log, in one pass, in
- * the same way for text that passes for the first time and for text that is sent again.
+ * numbered. ipq_tcp_replace() only adds to the log. ipq_tcp_end() builds the payload from the log, in one pass, in the
+ * same way for new text and for retransmitted text.
  */
 #include <errno.h>
 #include <netinet/in.h>
@@ -126,7 +126,7 @@ int ipq_tcp_begin(struct ipq_tcp *t, struct ipq_tcp_segment *s, struct ipq_edit 
 	struct tcp_seen seen;
 	int err;
 
-	*s = (struct ipq_tcp_segment){ .edit = e }; /* without a table until it has begun */
+	*s = (struct ipq_tcp_segment){ .edit = e }; /* without a table until the edit has begun */
 	if (flags & ~(uint32_t)IPQ_TCP_KNOWN_ONLY)
 		return -EINVAL;
 	s->table = t;
@@ -226,7 +226,7 @@ size_t tcp_log_limit(const struct ipq_tcp *t, const struct tcp_flow *f, const st
 	size_t all = atomic_load_explicit(&t->bytes, memory_order_relaxed) - f->bytes + used;
 	size_t left;
 
-	/* Room for gaps is reserved. */
+	/* Memory for gaps is reserved. */
 	used += (f->direction[0].gap ? 0 : gaps) + (f->direction[1].gap ? 0 : gaps);
 	left = used < t->max_flow_bytes ? t->max_flow_bytes - used : 0;
 	if (all > t->max_bytes)
@@ -471,8 +471,8 @@ static bool build_payload(struct ipq_tcp_segment *s, const struct tcp_log *log, 
 	return true;
 }
 
-/* In a recording, where all texts are remembered, the number before the next one may be inside a text. A keepalive
- * has it, and has to have it afterwards. */
+/* In a recording, where all texts are remembered, the number before the next one may be inside a text. A keepalive has
+ * that number, and must have it afterwards. */
 static bool is_recorded_keepalive(const struct ipq_tcp_segment *s)
 {
 	return s->table->recorded && s->text + 1 == s->fresh && s->end - s->text <= 1 &&
@@ -490,8 +490,8 @@ static enum ipq_tcp_result carry_out(struct ipq_tcp_segment *s)
 		tcp_count(s->table, TCP_DROPPED);
 		return IPQ_TCP_DROP;
 	}
-	/* The receiver must acknowledge text of which nothing is left. It does so for a number before its
-	 * window, as for a keepalive. */
+	/* The receiver must acknowledge text that was removed completely. It sends an acknowledgement for a number
+	 * before its window, as for a keepalive. */
 	if (had_payload && !s->edit->payload_len && !s->table->recorded &&
 	    !(s->flags & (IPQ_TCP_SYN | IPQ_TCP_FIN | IPQ_TCP_RST)))
 		sequence--;
@@ -513,7 +513,7 @@ enum ipq_tcp_result ipq_tcp_end(struct ipq_tcp_segment *s)
 	enum ipq_tcp_result result = s->state & TCP_WRITTEN ? IPQ_TCP_CHANGED : IPQ_TCP_UNCHANGED;
 	enum tcp_class class;
 
-	if (!t) /* it has not begun, or has ended */
+	if (!t) /* the edit has not begun, or has ended */
 		return IPQ_TCP_UNCHANGED;
 	if (s->replaced)
 		tcp_count_many(t, TCP_REPLACED, s->replaced);

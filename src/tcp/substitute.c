@@ -2,8 +2,8 @@
 /*
  * Replaces every occurrence of a text in a segment.
  *
- * A hostile segment may contain it 1,400 times. So ipq_tcp_replace() handles one occurrence, and the following ones
- * that get the same result are handled in one loop here.
+ * A hostile segment may contain the text 1,400 times. So ipq_tcp_replace() handles one occurrence, and the following
+ * ones that get the same result are handled in one loop here.
  */
 #include <errno.h>
 

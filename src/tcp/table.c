@@ -4,8 +4,9 @@
  *
  * When the table is full, a connection is forgotten for each new one. Each class has a list by time of use. A
  * connection that was edited is forgotten only when it has been idle for long; if all are in use, a new connection is
- * not remembered, and not edited. So a flood of packets removes connections that are new, closed or were never
- * edited. The last ones can be learnt again, and only lose a text that is just then split between segments.
+ * not remembered, and not edited. So a flood of packets removes connections that are new, closed or were never edited.
+ * Those that were never edited can be learnt again; only a text that is split between two segments at that moment is
+ * missed.
  */
 #include <assert.h>
 #include <errno.h>

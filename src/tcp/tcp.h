@@ -32,14 +32,14 @@ struct tcp_kind {
 
 /* Sorted edits [first, end), in arrays to keep them small: many may wait for an acknowledgement. */
 struct tcp_log {
-	uint32_t *begin; /* of the old text, in the sender's sequence numbers */
-	uint32_t *shift; /* that all edits before edit TCP_BLOCK * i add to a sequence number */
+	uint32_t *begin; /* begin of the old text, in the sender's sequence numbers */
+	uint32_t *shift; /* the sum that all edits before edit TCP_BLOCK * i add to a sequence number */
 	uint8_t *which;	 /* index in kind */
 	struct tcp_kind *kind;
 	uint32_t first, end, room;
 	uint32_t kinds;
 	uint32_t text_bytes;
-	uint32_t summed;      /* the shifts of edits before this one are right: see tcp_log_sum() */
+	uint32_t summed;      /* the shifts before this edit are computed: see tcp_log_sum() */
 	uint32_t base, total; /* shift before the first edit and after the last one */
 };
 
@@ -50,7 +50,7 @@ uint32_t tcp_log_unmap(const struct tcp_log *log, uint32_t mapped, bool up);
 /* Does an edit begin in [begin, end), or is begin inside one? */
 bool tcp_log_covers(const struct tcp_log *log, uint32_t begin, uint32_t end);
 
-/* The same for places one after the other, from the first one of the cursor on. */
+/* The same for ascending positions, with a cursor. */
 uint32_t tcp_log_cursor(const struct tcp_log *log, uint32_t begin);
 bool tcp_log_covers_next(const struct tcp_log *log, uint32_t *cursor, uint32_t begin, uint32_t end);
 
@@ -59,8 +59,8 @@ int tcp_log_add(struct tcp_log *log, uint32_t begin, const void *bytes, uint16_t
 		size_t limit);
 
 /*
- * Repeats the last edit that ends at or before number[0], at these n places, which are all before the next edit. The
- * log may then use `limit` bytes. Returns the number of places for which there was room.
+ * Repeats the last edit that ends at or before number[0] at n positions, which are all before the next edit. The log
+ * may then use `limit` bytes. Returns the number of positions for which there was room.
  */
 uint32_t tcp_log_repeat(struct tcp_log *log, const uint32_t *number, uint32_t n, size_t limit);
 
@@ -83,7 +83,7 @@ static inline void tcp_copy_text(uint8_t *to, const uint8_t *from, size_t n)
 		memcpy(to, from, n);
 }
 
-/* Computes the shifts. To be called when all edits of a segment are added, before positions are mapped. */
+/* Computes the shifts. Call it when all edits of a segment are added, before positions are mapped. */
 void tcp_log_sum(struct tcp_log *log);
 
 /* The number of edits that begin after this position. */
@@ -117,7 +117,7 @@ static inline bool tcp_log_append(struct tcp_log *log, uint32_t begin, const voi
 	return true;
 }
 
-/* Removes the edit that begins there. */
+/* Removes the edit that begins at this position. */
 void tcp_log_remove(struct tcp_log *log, uint32_t begin);
 
 /*
@@ -127,7 +127,7 @@ void tcp_log_remove(struct tcp_log *log, uint32_t begin);
 void tcp_log_prune(struct tcp_log *log, uint32_t sequence);
 void tcp_log_prune_oldest(struct tcp_log *log, uint32_t n);
 
-/* Copies the text [begin, *end) as it is sent on, at most room bytes. Lowers *end if not all of it fits. */
+/* Copies the text [begin, *end) as the receiver gets it, at most room bytes. Lowers *end if not all of it fits. */
 size_t tcp_log_copy(const struct tcp_log *log, uint32_t begin, uint32_t *end, const uint8_t *from,
 		    uint8_t *to, size_t room);
 
@@ -153,13 +153,13 @@ struct tcp_range {
 struct tcp_direction {
 	struct tcp_log log;
 	struct tcp_range *gap;	   /* TCP_GAPS, or NULL. Sorted: text before `next` that did not pass yet */
-	struct tcp_range unlogged; /* replaced here by text of the same length, without an entry in the log */
+	struct tcp_range unlogged; /* text replaced by text of the same length, without an entry in the log */
 	uint32_t gaps;
 	uint32_t isn;
 	uint32_t floor;	 /* the receiver has acknowledged everything before it */
-	uint32_t next;	 /* everything before it was sent on or is a gap */
+	uint32_t next;	 /* everything before it was forwarded or is a gap */
 	uint32_t fin;	 /* sequence number after the FIN */
-	uint32_t window; /* the largest one that this side has offered, in bytes */
+	uint32_t window; /* the largest window that this side has offered, in bytes */
 	int8_t scale;	 /* window scale that its SYN offered; -1: none */
 	bool known, has_isn, has_fin, has_unlogged;
 	bool acknowledged; /* this side acknowledged something of the other side */
@@ -174,12 +174,12 @@ enum tcp_class {
 };
 
 struct tcp_flow {
-	struct tcp_flow *next; /* in the bucket */
+	struct tcp_flow *next; /* next connection in the bucket */
 	struct tcp_flow *older, *newer;
 	struct tcp_key key;
 	struct tcp_direction direction[2];
 	int64_t used;	/* ms */
-	uint64_t order; /* of use in the shard */
+	uint64_t order; /* order of use in the shard */
 	size_t bytes;
 	uint32_t bucket;
 	uint8_t class;
@@ -196,7 +196,7 @@ struct tcp_shard {
 	struct tcp_list list[TCP_CLASSES];
 	uint32_t count;
 	uint64_t order;
-	uint8_t *scratch; /* for a payload that is built */
+	uint8_t *scratch; /* memory to build a payload */
 	size_t scratch_room;
 };
 
@@ -249,7 +249,7 @@ unsigned tcp_make_key(struct tcp_key *key, unsigned version, const uint8_t *addr
 uint64_t tcp_hash(const struct ipq_tcp *t, const struct tcp_key *key);
 struct tcp_shard *tcp_shard_of(const struct ipq_tcp *t, uint64_t hash);
 
-/* The shard is locked for all of these. */
+/* The following functions need the lock of the shard. */
 struct tcp_flow *tcp_flow_first(const struct ipq_tcp *t, const struct tcp_shard *shard, uint64_t hash);
 struct tcp_flow *tcp_flow_new(struct ipq_tcp *t, struct tcp_shard *shard, const struct tcp_key *key,
 			      uint64_t hash); /* NULL: no memory, or all are in use */
@@ -269,11 +269,11 @@ enum tcp_state {
 	TCP_ONE_SHOT = 1 << 3 /* not remembered: text of the same length can be replaced at once */
 };
 
-/* The connection that a segment belongs to, made if needed and wanted. */
+/* Finds the connection of a segment, and creates it if requested. */
 struct tcp_flow *tcp_find(struct ipq_tcp *t, struct tcp_shard *shard, const struct tcp_key *key,
 			  uint64_t hash, const struct ipq_tcp_segment *s, bool create);
 
-/* The edited connection that sent this sequence number, as its receiver knows it. */
+/* Finds the edited connection that sent this sequence number (in the receiver's numbers). */
 struct tcp_flow *tcp_find_quoted(const struct ipq_tcp *t, const struct tcp_shard *shard,
 				 const struct tcp_key *key, uint64_t hash, unsigned side, uint32_t sequence);
 
@@ -296,14 +296,14 @@ size_t tcp_log_limit(const struct ipq_tcp *t, const struct tcp_flow *f, const st
 
 /* ---- quote.c: segments in ICMP errors ---------------------------------------------------------- */
 
-/* Gives a quoted segment the numbers that its sender knows. Whether the packet is such an error. */
+/* Changes a quoted segment's numbers to those that its sender knows. Returns whether the packet is such an error. */
 bool tcp_move_quote(const struct ipq_tcp *t, struct ipq_edit *e, uint32_t zone);
 
 /* ---- header.c: fields that follow ------------------------------------------------------------- */
 
 struct tcp_seen {
 	bool multipath; /* any option of Multipath TCP */
-	int scale;	/* of the window; -1: no such option */
+	int scale;	/* window scale; -1: no such option */
 };
 
 void tcp_scan_options(const struct ipq_edit *e, struct tcp_seen *seen);

@@ -4,7 +4,7 @@
  *
  * After a system call, the processor's caches and branch predictors have lost most of the program's state. So the
  * packet path is compiled as one translation unit (path_sources in meson.build, figures in doc/DESIGN.md), its
- * functions are inlined into a few large ones, and everything else is moved away from it.
+ * functions are inlined into a few large ones, and other code is placed elsewhere.
  */
 #ifndef UTIL_COMPILER_H
 #define UTIL_COMPILER_H

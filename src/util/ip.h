@@ -9,7 +9,7 @@
 
 struct ip_headers {
 	uint8_t version;      /* 4 or 6; 0: not an IP packet, nothing below is valid */
-	uint8_t protocol;     /* IPPROTO_ of what is at `transport` */
+	uint8_t protocol;     /* IPPROTO_ of the header at `transport` */
 	bool fragment;	      /* first or later */
 	bool later_fragment;  /* `transport` is the offset of its data */
 	bool fragment_header; /* of IPv6 */

@@ -7,7 +7,7 @@
 #include <stdint.h>
 
 /*
- * Opens a socket that takes messages from the kernel only. An overrun is no event on it: it would stop
+ * Opens a socket that receives messages from the kernel only. It does not report an overrun: it would stop
  * delivery until the socket is empty. *absent: this kernel has no NETLINK_NETFILTER, and the socket is a
  * placeholder. A descriptor, or -errno.
  */

@@ -27,7 +27,8 @@ struct walk {
 	unsigned links;
 };
 
-/* May another user have placed something in this directory? Root of a namespace may see root as another number. */
+/* May another user have placed something in this directory? Root of a user namespace may see the real root as another
+ * number. */
 static bool is_shared(int directory)
 {
 	struct stat st, root;
@@ -62,7 +63,7 @@ static int enter_start(struct walk *w)
 	return w->directory < 0 ? -errno : 0;
 }
 
-/* Puts the target of the link `name` before the rest. -ENOENT: it is no link. */
+/* Puts the target of the link `name` before the rest. -ENOENT: it is not a link. */
 static int follow_link(struct walk *w, const char *name, const char *rest, const char *path,
 		       struct ipq_error *e)
 {

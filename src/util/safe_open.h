@@ -1,15 +1,15 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* Files that we write: recordings and logs, whose content is not for everybody. */
+/* Opens files for writing: recordings and logs, which other users must not read. */
 #ifndef UTIL_SAFE_OPEN_H
 #define UTIL_SAFE_OPEN_H
 
 #include "util/error.h"
 
 /*
- * Opens path for writing, and makes it, with mode 0600, if there is none. Nothing is emptied. flags: more of open(2).
- * In a directory where another user may write (/tmp, that user's own, or one that its group may write to), symbolic
- * links are refused, wherever in the path, and so are files of other users and files with a second name. A descriptor,
- * or -errno with a text in *e.
+ * Opens path for writing. Creates the file with mode 0600 if it does not exist, and does not truncate it. flags:
+ * further flags of open(2). In a directory where another user may write (/tmp, that user's own, or one that its group
+ * may write to), symbolic links are refused, wherever in the path, and so are files of other users and files with a
+ * second name. A descriptor, or -errno with a text in *e.
  */
 int safe_open(const char *path, int flags, struct ipq_error *e);
 

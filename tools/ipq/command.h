@@ -14,8 +14,8 @@ struct command {
 	const char *summary;		   /* one line, no full stop */
 	const char *help;		   /* usage and options, for `ipq NAME --help`: whole lines */
 	int (*run)(int argc, char **argv); /* argv[0] is the name. Returns the exit status */
-	void (*words)(FILE *out);	   /* words for completion, one a line; NULL: none */
-	bool runs_program;		   /* options after the first other word are those of a program */
+	void (*words)(FILE *out);	   /* prints words for completion, one per line; NULL: none */
+	bool runs_program;		   /* options after the first other word belong to a program */
 };
 
 extern const struct command command_bench;

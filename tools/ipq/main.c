@@ -25,7 +25,7 @@ static const struct command *find(const char *name)
 }
 
 /*
- * A reader that has closed the pipe (ipq watch | head) is no failure. errno of the failed write may be lost by now,
+ * It is no failure if the reader has closed the pipe (ipq watch | head). errno of the failed write may be lost by now,
  * but poll() still reports it.
  */
 static int check_output(const char *who, int status)

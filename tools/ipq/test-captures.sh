@@ -1,7 +1,7 @@
 #!/bin/sh
 # SPDX-License-Identifier: LGPL-2.1-or-later
-# test-captures.sh IPQ: capture files in and out. An accepted file is the same file, frames that are not read are named,
-# a recording keeps what was known of its packets.
+# test-captures.sh IPQ: tests capture files as input and output. If all packets are accepted, the output is the same
+# file; unread frames are reported; a recording keeps the metadata of its packets.
 set -u
 ipq=$1
 work=$(mktemp -d)
@@ -70,7 +70,7 @@ base64 -d "$work/base64" >"$work/early.pcapng"
 check 'rate and delay count from the first packet, also before 1970' test \
 	"$(sed 's/.*"time":\([-0-9.]*\),.*/\1/' "$work/json")" = -7.500000000
 
-# What was recorded is read back.
+# Recorded metadata is read back.
 "$ipq" filter --quiet --source "pcap:$work/in.pcapng,hook=FORWARD,indev=eth7,outdev=wan" -w "$work/rec.pcapng" \
 	'drop udp' >"$work/log" 2>&1
 "$ipq" watch --json --source "pcap:$work/rec.pcapng" >"$work/json" 2>/dev/null
@@ -79,7 +79,7 @@ check 'and its verdict' grep -q '"verdict":"drop"' "$work/json"
 "$ipq" filter --quiet --source "pcap:$work/rec.pcapng,$work/again.pcapng" 'drop tcp' >"$work/log" 2>&1
 check 'a recording that passes is the same' cmp "$work/rec.pcapng" "$work/again.pcapng"
 
-# Two UDP flows in turn, of which each third packet goes back, and a TCP packet first.
+# A TCP packet, then two UDP flows in turn; each third packet has the reverse direction.
 octets() {
 	for octet; do
 		printf "\\$(printf %03o "$octet")"
@@ -123,7 +123,7 @@ flows 'accept flow udp'
 check 'packets of decided flows and others keep their order' cmp "$work/flows.pcap" "$work/out.pcap"
 check 'packets of each receive are counted' grep -q ' 2 flows decided: 1198 more packets' "$work/log"
 
-# UDP and TCP in turn, a packet each second. Packets come to the rules in batches of 64.
+# UDP and TCP in turn, a packet per second. The rules get packets in batches of 64.
 packet 17 1 2 0 >"$work/udp"
 packet 6 1 2 0 >"$work/tcp"
 {
@@ -138,12 +138,13 @@ packet 6 1 2 0 >"$work/tcp"
 check 'all delayed packets are in the output' test "$(wc -l <"$work/times")" -eq 140
 check 'and time does not go back' sort -n -C "$work/times"
 
-# A FIFO whose writer opens it never, writes nothing, a part of the header, or stops within the last of four packets.
+# A FIFO whose writer never opens it, writes nothing, writes a part of the header, or stops within the last of four
+# packets.
 has_ended() {
 	! kill -0 $1 2>/dev/null || grep -q '^State:.*zombie' /proc/$1/status 2>/dev/null
 }
 
-# soon COMMAND...: succeeds within 20 s.
+# soon COMMAND...: the command must succeed within 20 s.
 soon() {
 	tries=400
 	until "$@"; do

@@ -1,13 +1,13 @@
 #!/bin/sh
 # SPDX-License-Identifier: LGPL-2.1-or-later
-# test-rules.sh IPQ: the rules that ipq rules prints have the queue, the hooks and the marks that were asked for.
+# test-rules.sh IPQ: the output of ipq rules must have the requested queue, hooks and marks.
 set -u
 ipq=$1
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 failed=0
 
-# has LINE...: each is a line of the output, apart from the indentation.
+# has LINE...: each must be a line of the output, apart from the indentation.
 has() {
 	for line; do
 		sed 's/^[ 	]*//' "$work/out" | grep -qxF -- "$line" || { echo "no line «$line»"; failed=1; }

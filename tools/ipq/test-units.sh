@@ -1,6 +1,6 @@
 #!/bin/sh
 # SPDX-License-Identifier: LGPL-2.1-or-later
-# test-units.sh IPQ UNIT...: systemd accepts the unit files, and finds them as closed as they are meant to be.
+# test-units.sh IPQ UNIT...: systemd must accept the unit files, and rate their restrictions as intended.
 set -u
 ipq=$(realpath "$1") || exit 1
 shift
@@ -11,7 +11,7 @@ failures=0
 for unit in "$@"; do
 	name=$(basename "$unit")
 	instance=$(echo "$name" | sed 's/@/@test/')
-	# The programs must exist: that of the build, and any other one.
+	# The programs must exist: uses the build's ipq, and another existing program.
 	sed "s|^ExecStart=[^ ]*/ipq |ExecStart=$ipq |; s|/usr/local/sbin/packet-program|/bin/true|" "$unit" >"$work/$name"
 	said=$(systemd-analyze verify --man=no --recursive-errors=no "$work/$instance" 2>&1) && [ -z "$said" ] || {
 		echo "FAILED: verify $name: $said"

@@ -46,7 +46,7 @@ refused '"rewrite" needs every packet' filter --check 'drop flow udp src port 53
 refused '"mark" needs every packet' filter --check 'mark 7, accept flow'
 refused 'records every packet' filter --check -w "$work/x" 'accept flow udp'
 
-# --help and -V work at any place, but are left to the program of ipq run.
+# --help and -V work at any position, except after the program of ipq run.
 for place in 'filter --on INPUT drop --help' 'watch -c 5 --help' 'status --json --help' 'run --help'; do
 	"$ipq" $place >"$work/help" && grep -q '^Usage: ipq ' "$work/help" || { echo "ipq $place: no help"; failed=1; }
 done
@@ -82,7 +82,7 @@ refused '-W needs -C' watch -W 5 -w file
 refused 'only the last part' watch -G 5 -w %H/file
 refused 'unknown option' clean --nonsense
 
-# A closed standard output is no descriptor for anything else, and what cannot be written is an error.
+# If standard output is closed, no other file gets its descriptor, and a failed write is an error.
 printf '\324\303\262\241\2\0\4\0\0\0\0\0\0\0\0\0\377\377\0\0\145\0\0\0' >"$work/in.pcap"
 printf '\0\0\0\0\0\0\0\0\24\0\0\0\24\0\0\0' >>"$work/in.pcap"
 printf 'E\0\0\24\0\0\0\0\100\1\0\0\12\0\0\1\12\0\0\2' >>"$work/in.pcap"

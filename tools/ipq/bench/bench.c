@@ -133,7 +133,7 @@ static int stop_reader(struct reader *r, uint64_t *lost)
 {
 	struct ipq_stats stats = { .size = sizeof(stats) };
 
-	/* NOLINTNEXTLINE(clang-analyzer-core.CallAndMessage): only of a reader that was started */
+	/* NOLINTNEXTLINE(clang-analyzer-core.CallAndMessage): only called for a reader that was started */
 	ipq_queue_wake(r->queue);
 	pthread_join(r->thread, NULL);
 	if (ipq_queue_stats(r->queue, &stats) == 0)
@@ -314,7 +314,7 @@ static int failed(const char *what, int err, const char *remedy)
 	return 1;
 }
 
-/* Runs in the child. Returns the exit status. */
+/* Runs the benchmark in the child. Returns the exit status. */
 static int bench(double seconds, bool json)
 {
 	int err = test_netns_enter(), set = -1;

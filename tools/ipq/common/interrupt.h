@@ -15,8 +15,8 @@ int interrupt_fd(void);
 /* Has a signal come? Until it is taken, every wait ends at once. */
 bool interrupt_pending(void);
 /*
- * The caller acts upon the signal, which is pending no longer. A second one within the next 200 ms is ignored, because
- * timeout(1) sends each signal twice.
+ * Call it to act upon the signal, which is then no longer pending. A second one within the next 200 ms is ignored,
+ * because timeout(1) sends each signal twice.
  */
 void interrupt_take(void);
 

@@ -39,7 +39,7 @@ void privileges_keep(uint64_t capabilities)
 
 #ifdef LANDLOCK_ACCESS_FS_WRITE_FILE
 
-/* Later than the first version of Landlock. */
+/* Newer than the first version of Landlock. */
 #ifndef LANDLOCK_ACCESS_FS_REFER
 #define LANDLOCK_ACCESS_FS_REFER (1ULL << 13)
 #endif

@@ -8,7 +8,7 @@
 
 struct process {
 	pid_t parent;
-	bool ending; /* it has begun to exit: set before the kernel closes its descriptors */
+	bool ending; /* the process has begun to exit; set before the kernel closes its descriptors */
 };
 
 /* False: there is no such process, or /proc is not mounted. */

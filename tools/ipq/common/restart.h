@@ -14,7 +14,7 @@
 
 struct restart {
 	unsigned limit;	   /* 0: none */
-	unsigned failures; /* in a row */
+	unsigned failures; /* failures in a row */
 };
 
 /* Whether the program has ended with a failure: killed by a signal (other than SIGHUP, SIGINT, SIGQUIT and SIGTERM,

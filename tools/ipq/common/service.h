@@ -3,7 +3,7 @@
 #ifndef IPQ_COMMON_SERVICE_H
 #define IPQ_COMMON_SERVICE_H
 
-/* Sends a state, such as "READY=1", to the manager that started this process. Nothing to do without one. */
+/* Sends a state, such as "READY=1", to the manager that started this process. Without a manager, does nothing. */
 void service_notify(const char *state);
 
 /* The manager keeps a duplicate of this descriptor, and passes it under this name when it starts the service again. */

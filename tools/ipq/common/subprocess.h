@@ -13,7 +13,7 @@ struct subprocess {
 	char **output;		 /* its standard output, freed by the caller; NULL: not wanted */
 	char *error;		 /* its standard error, terminated and cut; NULL: not wanted */
 	size_t error_size;
-	int timeout_ms; /* after that the tool is killed */
+	int timeout_ms; /* after this time the tool is killed */
 	int hold;	/* a descriptor that the tool keeps open while it runs; 0: none */
 };
 

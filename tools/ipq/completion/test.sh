@@ -1,12 +1,12 @@
 #!/bin/bash
 # SPDX-License-Identifier: LGPL-2.1-or-later
-# test.sh IPQ [SHELL]: what the completion offers for a line that has been begun. SHELL: bash, zsh or fish.
+# test.sh IPQ [SHELL]: tests the completion of incomplete lines. SHELL: bash, zsh or fish.
 PATH=$(dirname "$1"):$PATH
 directory=$(dirname "$0")
 shell=${2:-bash}
 failures=0
 
-# zsh completes in its line editor only: what _ipq gives it is printed instead.
+# zsh completes only in its line editor: prints instead what _ipq passes to it.
 words_of() {
 	case $shell in
 	bash)

@@ -79,7 +79,7 @@ static int find_headers(const struct file *f, struct program_headers *h)
 	return 0;
 }
 
-/* The part of the file that is loaded at an address, up to the end of its segment. */
+/* The bytes of the file that are loaded from an address on, up to the end of the segment. */
 static struct piece at_address(const struct file *f, const struct program_headers *h, uint64_t address)
 {
 	for (unsigned i = 0; i < h->count; i++) {

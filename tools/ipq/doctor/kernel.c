@@ -32,7 +32,7 @@ static bool file_names(const char *path, const char *word)
 	return found;
 }
 
-/* Whether it is built in or a module, in words. NULL: unknown. */
+/* A text that states whether it is built in or a module. NULL: unknown. */
 static const char *module_state(const char *release)
 {
 	char path[256];
@@ -206,7 +206,7 @@ static bool may_force_buffer(void)
 
 static void check_buffer(struct doctor *d)
 {
-	/* The kernel charges this much for a waiting packet of 1,400 bytes; ip_queue held 1024 packets. */
+	/* The kernel charges `charge` bytes for a waiting packet of 1,400 bytes; ip_queue's limit was 1024 packets. */
 	const unsigned long charge = 2304, wanted = 1024 * charge;
 	unsigned long max = 0;
 

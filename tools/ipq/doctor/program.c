@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* A program: its kind, which interface it uses, and how to run it here. The program is not executed. */
+/* Reports the kind of a program, the interface that it uses, and how to run it here. Does not execute it. */
 #include <elf.h>
 #include <errno.h>
 #include <stdio.h>

@@ -6,9 +6,9 @@
 #include <string.h>
 #include "doctor/doctor.h"
 
-#define QUEUES_MAX 32 /* queues that are printed */
+#define QUEUES_MAX 32 /* queues that are printed at most */
 
-/* A rule to try, with a tool that works here. */
+/* Writes an example of a rule, with a tool that works here. */
 static void example(const struct doctor *d, uint32_t queue, char *to, size_t room)
 {
 	to[0] = '\0';

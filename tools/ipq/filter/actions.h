@@ -10,13 +10,13 @@
 #include "filter/cursor.h"
 
 enum action_type {
-	/* These end: no further rule sees the packet. */
+	/* These are final: no further rule sees the packet. */
 	ACTION_ACCEPT,
 	ACTION_DROP, /* with a probability: only that share of packets */
 	ACTION_REJECT,
 	ACTION_REPEAT, /* set a mark and send the packet through the hook again */
 	ACTION_QUEUE,  /* to another queue */
-	/* These go on to the next rule. */
+	/* After these, the next rule follows. */
 	ACTION_MARK,
 	ACTION_CTMARK,
 	ACTION_SET,
@@ -37,14 +37,14 @@ struct rewrite {
 	unsigned char *from, *to;
 	size_t from_len, to_len;
 	bool http; /* only in bodies of HTTP/1 messages */
-	bool all;  /* every place in a packet, not only the first */
+	bool all;  /* every occurrence in a packet, not only the first */
 };
 
 struct rate {
 	bool bits;		    /* counts bits, not packets */
 	int64_t units, period;	    /* `units` packets or bits in `period` ns */
 	int64_t burst;		    /* ns by which used_until may be ahead of the clock */
-	_Atomic int64_t used_until; /* the time up to which it is used up, ns */
+	_Atomic int64_t used_until; /* the time up to which the rate is used up, ns */
 };
 
 #define ALWAYS UINT32_MAX
@@ -53,7 +53,7 @@ struct rate {
 enum action_needs {
 	NEEDS_WHOLE_PACKET = 1 << 0,
 	NEEDS_SEGMENTS = 1 << 1,   /* packets as they are on the wire, not several in one */
-	NEEDS_RAW_SOCKET = 1 << 2, /* it sends packets of our own */
+	NEEDS_RAW_SOCKET = 1 << 2, /* it sends packets */
 	NEEDS_EDITOR = 1 << 3,	   /* it changes the packet: see edits.c */
 	NEEDS_EDIT = NEEDS_WHOLE_PACKET | NEEDS_SEGMENTS | NEEDS_EDITOR
 };
@@ -62,9 +62,9 @@ struct action {
 	enum action_type type;
 	unsigned needs;	       /* enum action_needs */
 	uint32_t number, mask; /* mark, queue, port, TTL, DSCP, option */
-	uint32_t probability;  /* of 2^32 - 1; ALWAYS */
+	uint32_t probability;  /* of 2^32 - 1, or ALWAYS */
 	bool flow;	       /* ACCEPT, DROP, MARK: also the rest of the packet's flow */
-	uint32_t after;	       /* after so many packets of it; 0: at once */
+	uint32_t after;	       /* after so many packets of the flow; 0: at once */
 	int64_t delay, jitter; /* ns */
 	enum set_field field;
 	uint8_t address[16];
@@ -78,7 +78,7 @@ struct action_word {
 	const char *name;
 	enum action_type type;
 	unsigned needs;	   /* enum action_needs */
-	const char *usage; /* the words after it; "": none */
+	const char *usage; /* the words after the name; "": none */
 };
 
 extern const struct action_word action_words[]; /* the last has no name */

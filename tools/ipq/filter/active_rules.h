@@ -12,7 +12,7 @@
 /* Counters of one rule in one worker. */
 struct counters {
 	_Atomic uint64_t packets, bytes;
-	_Atomic uint64_t dropped;    /* of these: by chance, beyond a rate, or out of order */
+	_Atomic uint64_t dropped;    /* of these packets: dropped by chance, beyond a rate, or out of order */
 	_Atomic uint64_t places;     /* texts rewritten, headers edited */
 	_Atomic uint64_t not_edited; /* edits that could not be made */
 };
@@ -20,9 +20,9 @@ struct counters {
 /* Counters of the flows that rules decided. */
 struct flow_totals {
 	uint64_t decided;	       /* flows */
-	uint64_t packets, bytes;       /* of decided flows: the rules were not applied to them */
-	bool in_kernel;		       /* the firewall rules count: */
-	uint64_t passed, passed_bytes; /* of accepted flows, which were not queued */
+	uint64_t packets, bytes;       /* packets of decided flows: the rules were not applied to them */
+	bool in_kernel;		       /* the firewall rules count the following: */
+	uint64_t passed, passed_bytes; /* packets of accepted flows, which were not queued */
 };
 
 struct active_rules {
@@ -31,19 +31,20 @@ struct active_rules {
 	bool kernel_accepts; /* the kernel accepts what the last accept would accept, without queueing it */
 	bool resizes_tcp;    /* a rule changes the length of TCP payload */
 	bool rewrites_by_metadata; /* a rewrite may match at one hook and not at an earlier one */
-	bool selects_records;	   /* a rule records: packets of other rules are not recorded */
+	bool selects_records;	   /* a rule has "record": packets of other rules are not recorded */
 	bool flows;		   /* a rule decides flows */
 	bool whole_flows; /* drops or marks flows: all packets must be queued, also those that no condition matches */
 	uint32_t flags; /* IPQ_O_ that conditions and actions need */
 	/*
-	 * Bytes of texts that are rewritten, the last byte of each excepted: a segment that ends so may be continued.
+	 * All bytes of rewritten texts except the last one of each: if a segment ends with such a byte, its text may
+	 * continue in the next segment.
 	 */
 	bool splits[256];
 	bool rewrites_http;
 	struct counters *counters;  /* [worker][rule]; rule set.count stands for "no rule" */
 	struct counters *base;	    /* [rule]: what the same rule counted before a reload */
 	struct bpf_program *filter; /* for the firewall rule: a packet that none matches is not queued */
-	size_t filters;		    /* 0: every packet must be queued */
+	size_t filters;		    /* number of filters; 0: every packet must be queued */
 };
 
 /* The arguments and the file that rules are read from. */
@@ -51,12 +52,12 @@ struct active_rules_source {
 	char *const *text; /* arguments */
 	unsigned count;
 	const char *file; /* NULL: none. Its rules come before those of text. */
-	bool again;	  /* the file was read before: it must be a regular file, and complete */
+	bool again;	  /* the file was read before: now it must be a regular file, and complete */
 };
 
 /*
- * Reads and parses. All mistakes are shown on stderr, each with a caret. 0, -EINVAL when the rules or the file are
- * not as they should be, -errno.
+ * Reads and parses. Prints all mistakes on stderr, each with a caret. 0, -EINVAL if the rules or the file are invalid,
+ * or another -errno.
  */
 int active_rules_load(struct active_rules **active_rules, const struct active_rules_source *from,
 		      unsigned workers);
@@ -84,13 +85,12 @@ void active_rules_restore_rates(struct active_rules *p, const struct active_rule
 void active_rules_reset(struct active_rules *p);
 /* The sum over all workers and the base. */
 void active_rules_sum(const struct active_rules *p, unsigned rule, struct counters *sum);
-/* The table of counters: text, its lines cut to width (0: as long as they are), or a line of JSON without its
- * end. flows: NULL
- * without rules for them. Returns the number of lines. */
+/* The table of counters: text, whose lines are cut to `width` (0: not cut), or JSON, without its closing brace. flows:
+ * NULL if no rule decides flows. Returns the number of lines. */
 unsigned active_rules_print(const struct active_rules *p, const struct flow_totals *flows, FILE *out,
 			    bool json, unsigned width);
 
-/* Bytes of a packet that the rules look at; 0: all of it may be needed. */
+/* Bytes of a packet that the rules read; 0: all may be needed. */
 uint32_t active_rules_copy_range(const struct active_rules *p);
 /* Does a rule edit packets, or count them one by one? */
 bool active_rules_need_segments(const struct active_rules *p);

@@ -2,10 +2,10 @@
 /*
  * The work of the main thread while workers decide packets.
  *
- * A reload is a transaction. The new rules are read and checked first; the firewall then queues what the old ones and
- * the new ones need; the workers take the new ones between two batches; then the firewall stops queueing what only
- * the old ones need. So all rules change or none, and each packet is decided by all of the old rules or by all of the
- * new ones.
+ * A reload is a transaction. The new rules are read and checked first; the firewall then queues the packets that the
+ * old or the new rules need; the workers switch to the new rules between two batches; then the firewall stops queueing
+ * packets that only the old rules need. So all rules change or none, and each packet is decided by all of the old rules
+ * or by all of the new ones.
  */
 #include <errno.h>
 #include <signal.h>
@@ -20,7 +20,7 @@
 #include "filter/rule_check.h"
 #include "util/clock.h"
 
-/* The session's context is the part that workers know. */
+/* The session's context is the part of struct filter that workers use. */
 static struct filter *filter_of(struct session *s)
 {
 	return (struct filter *)((char *)s - offsetof(struct filter, session));
@@ -141,7 +141,7 @@ static void sum_flows(const struct filter *f, struct flow_totals *sum)
 	}
 }
 
-/* The last members of the object. */
+/* Prints the last members of the JSON object. */
 static void print_edits_json(const struct edits_shared *edits, FILE *out)
 {
 	const char *comma = "";

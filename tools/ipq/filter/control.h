@@ -9,16 +9,16 @@ struct filter {
 	struct session session;
 	struct decide_common common;
 	struct active_rules_source rules;
-	struct active_rules *old; /* still in use by a worker that has not looked yet */
+	struct active_rules *old; /* rules that a worker may still use */
 	const char *record_path;
 	bool counters, record_given, check, strict;
 	uint64_t seed;
-	struct flow_totals flows_base; /* what SIGUSR2 has set to 0 */
-	unsigned lines;		       /* of the table on the terminal */
-	int64_t shown;		       /* when it was printed, s */
+	struct flow_totals flows_base; /* the counts at the last SIGUSR2, which sets them to 0 */
+	unsigned lines;		       /* lines of the table on the terminal */
+	int64_t shown;		       /* when the table was printed, s */
 };
 
-/* Handlers of the session, which is the one in struct filter. */
+/* Handlers of the session in struct filter. */
 void control_started(struct session *s);
 void control_signal(struct session *s, int signo);
 void control_tick(struct session *s);
@@ -27,7 +27,7 @@ void control_tick(struct session *s);
 void control_retire(struct filter *f, bool ended);
 
 /*
- * Prints the table of counters. in_place: over the last table, if it fits the terminal; its lines are cut so that
+ * Prints the table of counters. in_place: overwrites the last table, if it fits on the terminal; lines are cut so that
  * they do not wrap.
  */
 void control_print_counters(struct filter *f, bool in_place);

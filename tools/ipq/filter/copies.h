@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* The packets of our own that a decision sends: the answer to a rejected packet, and copies. */
+/* The packets that a decision sends: the answer to a rejected packet, and copies. */
 #ifndef IPQ_FILTER_COPIES_H
 #define IPQ_FILTER_COPIES_H
 
@@ -7,7 +7,7 @@
 #include "filter/view.h"
 #include "session/session.h"
 
-/* Answers a rejected packet where one may be sent. */
+/* Answers a rejected packet if an answer is permitted. */
 void send_answer(struct injector *in, struct worker *w, const struct ipq_packet *packet, struct view *view);
 /* Sends a copy of the packet with these bytes. False: it could not be sent. */
 bool send_copy(struct injector *in, struct worker *w, const struct ipq_packet *packet, const void *bytes,

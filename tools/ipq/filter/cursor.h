@@ -11,7 +11,7 @@
 
 /* A mistake in a rule. */
 struct rule_error {
-	size_t offset; /* in the text; its length: something is missing at the end */
+	size_t offset; /* offset in the text; the text's length if something is missing at the end */
 	char text[256];
 };
 

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * Decides one packet: applies the rules in order until one ends the processing; then makes the edits that they asked
- * for; then records the packet; then gives the verdict, at once or later. Conditions see the packet as it arrived,
- * except for the mark.
+ * Decides one packet: applies the rules in order until one ends the processing; then makes the edits of the rules; then
+ * records the packet; then gives the verdict, at once or later. Conditions see the packet as it arrived, except for the
+ * mark.
  */
 #include <errno.h>
 #include <stdlib.h>
@@ -17,13 +17,13 @@
 struct outcome {
 	struct ipq_verdict verdict;
 	int64_t delay;		   /* ns */
-	const struct rule *rule;   /* the last one that matched; NULL: none */
-	const struct action *flow; /* decides the rest of the flow, too; NULL: none */
-	struct counters *counters; /* of the rule that ended the processing, or of "no rule" */
-	bool dropped;		   /* by chance or by a rate */
-	bool record;		   /* a rule asked for it */
+	const struct rule *rule;   /* the last rule that matched; NULL: none */
+	const struct action *flow; /* the action that decides the rest of the flow, too; NULL: none */
+	struct counters *counters; /* counters of the rule that ended the processing, or of "no rule" */
+	bool dropped;		   /* dropped by chance or by a rate */
+	bool record;		   /* a rule has "record" */
 	bool rejected;
-	unsigned copies; /* to be sent in addition, for the last rule that asked for one: */
+	unsigned copies; /* number of copies to send; the following are of the last rule with a copy: */
 	struct counters *copied;
 };
 
@@ -75,7 +75,7 @@ static void set_ctmark(struct outcome *o, const struct action *a)
 	o->verdict.conntrack_mark_mask = (first ? 0 : o->verdict.conntrack_mark_mask) | a->mask;
 }
 
-/* Has the packet come back too often? Then it is accepted. */
+/* Was the packet queued again too often? Then it is accepted. */
 static bool is_loop(struct worker *w, const struct subject *s, const struct action *a)
 {
 	struct filter_worker *d = w->context;
@@ -165,8 +165,8 @@ static bool take_action(struct worker *w, struct action *a, struct counters *cou
 }
 
 /*
- * A packet that comes back has the mark of the rule that repeated it. This rule, and those before it, do not repeat
- * it again. So two such rules do not repeat it in turn for ever.
+ * A repeated packet has the mark of the rule that repeated it. This rule, and those before it, do not repeat it again.
+ * So two rules do not repeat it in turn for ever.
  */
 static bool was_repeated(const struct ruleset *set, unsigned i, const struct ipq_packet *packet)
 {
@@ -188,8 +188,8 @@ static void count(struct counters *counters, const struct subject *s)
 }
 
 /*
- * Are the extension headers longer than the copied part, so that protocol and ports are not in it? No ordinary packet
- * has as many. It is dropped, because no rule can be applied to it.
+ * Are the extension headers longer than the copied part, so that protocol and ports are not in it? Ordinary packets do
+ * not have so many. It is dropped, because no rule can be applied to it.
  */
 static bool is_hidden(const struct active_rules *rules, struct view *v)
 {
@@ -280,7 +280,7 @@ static void record(struct worker *w, const struct active_rules *rules, const str
 	output_record(w->session->output, &r);
 }
 
-/* Sends packets of our own in addition: copies (not of a dropped packet), and the answer to a rejected one. */
+/* Sends additional packets: copies (not of a dropped packet), and the answer to a rejected one. */
 static void send_own(struct worker *w, const struct ipq_packet *packet, const struct outcome *o)
 {
 	struct filter_worker *d = w->context;

@@ -23,7 +23,7 @@ struct decide_common {
 	bool record;
 	enum record_what record_what;
 	struct print_style style;
-	_Atomic uint64_t loops; /* packets that came back too often */
+	_Atomic uint64_t loops; /* packets that were queued again too often */
 	struct injector injector;
 	struct edits_shared edits;
 	int64_t hold; /* ns that a segment may wait for the next one; 0: not at all */

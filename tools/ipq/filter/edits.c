@@ -96,8 +96,8 @@ static unsigned hooks_before(const struct ipq_packet *packet)
 }
 
 /*
- * The first of our hooks that a packet passes rewrites it. Two hooks that are passed in the same order in both
- * directions cannot both change lengths: acknowledgements would have to pass them in the reverse order.
+ * The first of our hooks that a packet passes rewrites it. If both directions pass two hooks in the same order, only
+ * one of the hooks can change lengths: acknowledgements would have to pass them in reverse order.
  */
 bool edits_passed_before(struct edits_shared *shared, struct worker *w, const struct active_rules *rules,
 			 const struct ipq_packet *packet, uint8_t protocol)
@@ -116,7 +116,7 @@ bool edits_passed_before(struct edits_shared *shared, struct worker *w, const st
 	return (ours & loopback_hooks_before(here)) != 0;
 }
 
-/* Returns the number of places that were changed, or -errno: the text is there and cannot be changed. */
+/* Returns the number of places that were changed, or -errno: the packet has the text, but it cannot be changed. */
 static int rewrite_plain(struct ipq_edit *e, const struct rewrite *r)
 {
 	int at = ipq_edit_find(e, 0, r->from, r->from_len), err;
@@ -173,7 +173,7 @@ static void count_rewrite(struct editor *ed, struct counters *counters, int done
 static void expect(struct ipq_tcp_segment *s, const struct rewrite *r)
 {
 	ipq_tcp_expect(s, r->from_len, r->to_len, r->all);
-	/* Two more digits of Content-Length. */
+	/* Content-Length may become two digits longer. */
 	if (r->http && r->from_len != r->to_len)
 		ipq_tcp_expect(s, 1, 3, false);
 }
@@ -292,7 +292,7 @@ static void move_quote(struct editor *ed, const struct ipq_packet *packet, struc
 		ipq_tcp_end(&s);
 }
 
-/* Makes the rewrites. False: drop the packet; its sender will send it again. */
+/* Makes the rewrites. False: drop the packet; its sender will retransmit it. */
 static bool rewrite(struct editor *ed, struct worker *w, const struct active_rules *rules,
 		    const struct ipq_packet *packet, struct ipq_edit *e)
 {
@@ -402,7 +402,7 @@ int edits_apply(struct editor *ed, struct worker *w, const struct active_rules *
 		count_all_not_edited(ed, e->reason);
 		return 0;
 	}
-	len = e->len; /* bytes after the packet alone are no reason to change it */
+	len = e->len; /* if only bytes after the packet were cut off, the packet is not changed */
 	edit_headers(ed, e, ACTION_STRIP);
 	if (!rewrite(ed, w, rules, packet, e))
 		return -1;

@@ -9,28 +9,28 @@
 #include "nfqueue/nfqueue.h"
 #include "session/session.h"
 
-#define PACKET_MAX SOURCE_FILE_PACKET_MAX /* in a capture file */
+#define PACKET_MAX SOURCE_FILE_PACKET_MAX /* also in a capture file */
 #define VERDICT_MAX NFQ_PAYLOAD_MAX
-#define EDITS_MAX 64 /* for one packet */
+#define EDITS_MAX 64 /* edits of one packet */
 
 /* State that all workers share, because the two directions of a connection may pass different workers. */
 struct edits_shared {
 	struct ipq_tcp *tcp;
 	_Atomic bool used;				    /* a connection was remembered */
 	_Atomic uint64_t not_edited[IPQ_EDIT_REASON_COUNT]; /* by reason */
-	_Atomic unsigned hooks;	     /* bits: those in which a loopback packet was seen */
-	_Atomic uint64_t across;     /* texts replaced that were in several segments */
+	_Atomic unsigned hooks;	     /* a bit for each hook in which a loopback packet was seen */
+	_Atomic uint64_t across;     /* replaced texts that were split between segments */
 	_Atomic uint64_t messages;   /* HTTP messages whose bodies could not be searched */
-	_Atomic uint64_t held, late; /* segments that waited for the next one; those that got none in time */
+	_Atomic uint64_t held, late; /* segments that waited for the next one; and whose next one was late */
 	_Atomic uint64_t beyond_mtu; /* packets that became longer than the MTU */
-	int mtu_socket;		     /* -1: in a capture file there is none */
+	int mtu_socket;		     /* -1 with a capture file */
 };
 
 /* The state of a worker for edits. */
 struct editor {
 	struct edits_shared *shared;
 	uint8_t edited[PACKET_MAX], mirrored[PACKET_MAX];
-	struct following following; /* the segments after this one, as far as they are known */
+	struct following following; /* the segments after this one, as far as known */
 	unsigned count;
 	uint32_t mtu, mtu_index; /* MTU and index of the interface of the last packet that grew */
 	int64_t mtu_time;
@@ -52,7 +52,7 @@ bool edits_passed_before(struct edits_shared *shared, struct worker *w, const st
 			 const struct ipq_packet *packet, uint8_t protocol);
 
 /*
- * Edits the packet. 1: *e has the edited packet. 0: nothing has changed. -1: drop it; its sender will send it again.
+ * Edits the packet. 1: *e has the edited packet. 0: nothing has changed. -1: drop it; its sender will retransmit it.
  */
 int edits_apply(struct editor *ed, struct worker *w, const struct active_rules *rules,
 		const struct ipq_packet *packet, struct ipq_edit *e);

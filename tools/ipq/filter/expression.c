@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
  * Theory of operation. expression_match() defines the meaning of an expression: each primitive is applied to the
- * packet by itself, on the view of the packet that it is about.
+ * packet by itself, on the part of the packet to which it refers.
  *
  * Two programs for BPF are derived from it, because they are fast and one of them can run in the kernel.
  * expression_candidates() is the whole expression as libpcap compiles it, with metadata predicates taken as true
- * whether they are negated or not: a superset. It is exact for a plain packet, one without extension headers that is
- * long enough for all that is read. expression_doubtful() matches the packets that are not. So the kernel need not
+ * whether they are negated or not: a superset. It is exact for plain packets: those without extension headers that are
+ * long enough for all bytes that it reads. expression_doubtful() matches the other packets. So the kernel need not
  * queue a packet that matches neither.
  */
 #include <errno.h>
@@ -130,8 +130,8 @@ static bool is_word(const char *at, size_t len, const char *word)
 }
 
 /*
- * A primitive that is true for all packets of a flow if the given one is true for one of them: in both directions. 1,
- * 0 if there is none but "true", -ENOMEM.
+ * Derives a primitive that is true for all packets of a flow, in both directions, if the given one is true for one of
+ * them. 1; 0: only "always true" is; -ENOMEM.
  */
 static int render_for_flow(const struct node *n, bool negate, char **text)
 {
@@ -219,8 +219,8 @@ int expression_candidates(const struct expression *x, bool segmented, struct bpf
 }
 
 /*
- * IPv6: an extension header first, or too short for what is read. IPv4: an Authentication Header, or too short
- * after the IP header. Jumps count instructions from the next one.
+ * IPv6: has an extension header, or is too short for the bytes that are read. IPv4: has an Authentication Header, or is
+ * too short after the IP header. Jumps count instructions from the next one.
  */
 int expression_doubtful(const struct expression_reach *reach, struct bpf_program *program)
 {

@@ -15,7 +15,7 @@
 
 struct expression; /* opaque; read by any number of threads */
 
-/* A packet as rules see it. Actions change it on the way from rule to rule. */
+/* A packet as rules see it. An action changes it for the next rules. */
 struct subject {
 	const struct ipq_packet *packet;
 	struct ipq_queue *queue; /* for the names of interfaces; NULL: none are known */
@@ -24,7 +24,7 @@ struct subject {
 	struct view *view; /* its bytes */
 };
 
-/* Reads c up to the end of the text; nothing: every packet matches. 0, -EINVAL with *c->e, -ENOMEM. */
+/* Reads c up to the end of the text. An empty text matches every packet. 0, -EINVAL with *c->e, -ENOMEM. */
 int expression_parse(struct expression **out, struct cursor *c);
 void expression_free(struct expression *x);
 
@@ -44,9 +44,9 @@ bool expression_may_share_flow(const struct expression *a, const struct expressi
 
 /* The parts of a packet that the packet filters in a set of expressions read. */
 struct expression_reach {
-	bool transport;	 /* a packet with extension headers must be looked at by expression_match() */
-	bool ipv4_only;	 /* an IPv6 packet must be looked at by expression_match() */
-	bool everywhere; /* they read at computed offsets */
+	bool transport;	 /* a packet with extension headers needs expression_match() */
+	bool ipv4_only;	 /* an IPv6 packet needs expression_match() */
+	bool everywhere; /* the filters read at computed offsets */
 	bool unbounded;	 /* no length is enough for the programs to be exact */
 	uint32_t bytes;	 /* bytes of a packet that are read, assuming the longest IPv4 header */
 	uint32_t ipv4_transport,
@@ -57,13 +57,13 @@ struct expression_reach {
 void expression_add_reach(const struct expression *x, struct expression_reach *reach);
 
 /*
- * A program that returns 1 for packets that do not match, 0 when it had to read past the end of the packet, and
- * 2 for the others: these match when there is no metadata and the packet is plain (see expression_is_plain).
- * segmented: the kernel sees packets before they are split, so that lengths may be different. 0 or -ENOMEM.
+ * A program that returns 1 for packets that do not match, 0 if it would read past the end of the packet, and 2 for the
+ * others: these match if the expression has no metadata and the packet is plain (see expression_is_plain). segmented:
+ * the kernel sees packets before they are split, so that lengths may be different. 0 or -ENOMEM.
  */
 int expression_candidates(const struct expression *x, bool segmented, struct bpf_program *program);
 
-/* May the programs of expression_candidates() be relied on for this packet? */
+/* Are the programs of expression_candidates() exact for this packet? */
 static inline bool expression_is_plain(const struct expression_reach *reach, const struct view *v)
 {
 	return !reach->transport ||
@@ -71,7 +71,7 @@ static inline bool expression_is_plain(const struct expression_reach *reach, con
 }
 
 /*
- * A program that matches the packets for which those programs may be wrong, and packets that are too short. 0 or
+ * A program that matches the packets for which those programs are not exact, and packets that are too short. 0 or
  * -ENOMEM.
  */
 int expression_doubtful(const struct expression_reach *reach, struct bpf_program *program);

@@ -2,9 +2,8 @@
 /*
  * The grammar is that of pcap-filter(7): "and" and "or" have the same precedence and associate from left to
  * right, "not" binds tighter. A primitive of pcap-filter(7) is not read in detail: it ends at the next "and" or
- * "or" outside of its parentheses, and libpcap compiles it. Each primitive is compiled on its own, so that it
- * can be applied to the part of a packet that it is about, and a mistake can be shown at its place.
- *
+ * "or" outside of its parentheses, and libpcap compiles it. Each primitive is compiled on its own, so that it can be
+ * applied to the part of a packet to which it refers, and a mistake can be shown at its position.
  *	expression = term { (and | or) term }
  *	term       = not term | "(" expression ")" | metadata | primitive
  *
@@ -42,7 +41,7 @@ static void node_free(struct node *n)
 	free(n);
 }
 
-/* Takes over left and right. */
+/* Creates a node, which then owns left and right. */
 static int node_new(struct node **out, enum node_type type, struct node *left, struct node *right)
 {
 	*out = calloc(1, sizeof(**out));
@@ -181,7 +180,7 @@ static int compile_primitive(struct parser *p, struct node *n, size_t len, bool 
 	return pcap_primitive_compile(c, len, n->text, &n->program, &n->primitive);
 }
 
-/* Explains a mistake such as "tcp in eth0", of which libpcap does not know what is missing. */
+/* Explains a mistake such as "tcp in eth0", where libpcap's message does not help. */
 static int explain(const struct cursor *c, size_t len)
 {
 	const char *at = c->text + c->e->offset;
@@ -251,7 +250,8 @@ static int parse_metadata(struct parser *p, struct node **out)
 	return 1;
 }
 
-/* Does a group begin here? "(tcp[13] & 2) != 0" begins with a parenthesis that belongs to libpcap. */
+/* Does a group begin here? The parenthesis of "(tcp[13] & 2) != 0" does not begin one: it belongs to libpcap's syntax.
+ * */
 static bool is_group(const char *at)
 {
 	const char *after = *at == '(' ? after_parenthesis(at) : NULL;

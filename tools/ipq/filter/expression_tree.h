@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* The inside of an expression, for the files expression*.c. */
+/* The representation of an expression, for the files expression*.c. */
 #ifndef IPQ_FILTER_EXPRESSION_TREE_H
 #define IPQ_FILTER_EXPRESSION_TREE_H
 
@@ -15,7 +15,7 @@ struct node {
 	char *text;
 	struct bpf_program program;
 	struct pcap_primitive primitive;
-	bool names_extension; /* matches an extension header, as in: ip6 proto 0 */
+	bool names_extension; /* the protocol is an extension header, as in: ip6 proto 0 */
 	/* METADATA */
 	struct metadata_test test;
 };
@@ -26,11 +26,11 @@ struct expression {
 	uint32_t flags;
 };
 
-/* The packets that a text is about. */
+/* The packets to which a text applies. */
 enum text_scope {
 	TEXT_PACKET,
 	TEXT_SEGMENTED, /* before they are split: see expression_candidates() */
-	TEXT_FLOW	/* all of the flow of a packet that matches */
+	TEXT_FLOW	/* all packets of the flow of a matching packet */
 };
 
 /* The text that expression_candidates() compiles. 1 with *text from malloc(); 0: every packet; -ENOMEM. */

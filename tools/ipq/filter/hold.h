@@ -12,7 +12,7 @@
 
 /* One direction of a connection, at one hook. */
 struct direction {
-	uint32_t sum; /* of the rest: others differ in it, most likely */
+	uint32_t sum; /* a sum of the members below, to compare quickly */
 	uint16_t version, hook;
 	uint8_t ports[4], addresses[32];
 };
@@ -25,7 +25,7 @@ struct segment {
 	uint16_t flags;
 };
 
-/* Each packet that arrives is compared with all that wait, so these are parsed once. */
+/* Each arriving packet is compared with all waiting ones, so these are parsed once. */
 struct hold {
 	unsigned count;
 	size_t bytes;
@@ -45,7 +45,7 @@ static inline bool tcp_before(uint32_t a, uint32_t b)
 
 /* Reads a TCP segment. false: it is not TCP, a fragment, not complete, or protected. */
 bool segment_read(struct segment *s, const struct ipq_packet *packet);
-/* Is there anything to deliver in it? False for a mere acknowledgement. */
+/* Does it have payload, SYN, FIN or RST? False for a mere acknowledgement. */
 bool segment_delivers(const struct segment *s);
 
 /*

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * A message is edited when its first segment is, while the segments with the rest of its body are held: Content-Length,
- * which leaves first, must have the new value. Edits of later segments are only remembered (tcp_replace_across()).
+ * A message is edited together with its first segment, while the segments with the rest of its body are held:
+ * Content-Length is sent first, and must have the new value. Edits of later segments are recorded only
+ * (tcp_replace_across()).
  */
 #include <ctype.h>
 #include <errno.h>

@@ -8,7 +8,7 @@
 enum http_result {
 	HTTP_NONE,    /* no message begins here, or one without a body */
 	HTTP_OPEN,    /* the next segment is needed */
-	HTTP_WHOLE,   /* header and body are there */
+	HTTP_WHOLE,   /* header and body are complete */
 	HTTP_REFUSED, /* chunked, compressed, or too long */
 };
 
@@ -18,7 +18,7 @@ struct http_message {
 	uint8_t *text;		    /* header and body */
 	struct http_change {
 		uint32_t offset, old_len, new_len;
-	} * change; /* those made so far */
+	} * change; /* the changes made so far */
 	unsigned changes;
 	int64_t grown;
 };

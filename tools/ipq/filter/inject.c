@@ -10,7 +10,7 @@
 #include "filter/inject.h"
 #include "util/clock.h"
 
-#define EXPECTED_FOR INT64_C(1000000000) /* ns until a packet of ours arrives, at most */
+#define EXPECTED_FOR INT64_C(1000000000) /* maximum time in ns until a packet of ours arrives */
 
 #ifndef IPV6_HDRINCL
 #define IPV6_HDRINCL 36

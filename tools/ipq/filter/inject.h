@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
  * Packets of our own: answers to rejected packets, and copies. They are sent by raw sockets, and pass the hooks
- * OUTPUT and POSTROUTING, where a queue of ours may get them: there they are recognised and accepted. Any thread.
+ * OUTPUT and POSTROUTING, where our own rules may queue them: then they are recognised and accepted. Any thread may
+ * call these functions.
  */
 #ifndef IPQ_FILTER_INJECT_H
 #define IPQ_FILTER_INJECT_H
@@ -13,7 +14,7 @@
 #include <stdint.h>
 #include <ipq.h>
 
-#define INJECT_WAYS 16 /* packets whose hashes have the same place, which may all be on their way */
+#define INJECT_WAYS 16 /* packets with the same slot that may be in flight at the same time */
 #define INJECT_SLOTS (256 * INJECT_WAYS)
 
 struct injector {

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * Packets that come back again and again, because of "repeat" or "queue" here and a rule somewhere else that sends
- * them back: known by their bytes.
+ * Detects packets that are queued again and again, because of "repeat" or "queue" in our rules and another rule
+ * elsewhere. They are recognised by their bytes.
  */
 #ifndef IPQ_FILTER_LOOPS_H
 #define IPQ_FILTER_LOOPS_H
@@ -10,8 +10,8 @@
 #include <stdint.h>
 
 #define LOOP_SLOTS 1024
-#define LOOP_LIMIT 1000	     /* times that a packet may come back */
-#define LOOP_PAUSE 100000000 /* ns: after such a pause it is another packet with the same bytes */
+#define LOOP_LIMIT 1000	     /* how often a packet may be queued again */
+#define LOOP_PAUSE 100000000 /* ns; after such a pause, the same bytes are taken for another packet */
 
 /* Used by one thread. All zeros at first. */
 struct loops {
@@ -22,7 +22,7 @@ struct loops {
 	} slot[LOOP_SLOTS];
 };
 
-/* Counts a packet that is about to be sent back. True: it came back too often. */
+/* Counts a packet that is about to be queued again. True: that happened too often. */
 bool loops_found(struct loops *l, const uint8_t *data, uint32_t len, int64_t now);
 
 #endif

@@ -14,7 +14,7 @@
 
 static const char *const hooks[] = { "PREROUTING", "INPUT", "FORWARD", "OUTPUT", "POSTROUTING" };
 
-/* A set of states has a bit for each. The kernel reports no state for untracked and for invalid packets. */
+/* A set of states has a bit for each state. The kernel reports no state for untracked and for invalid packets. */
 static const char *const states[] = { "established", "related", "new", "invalid", "untracked" };
 enum { STATE_INVALID = 3, STATE_UNTRACKED = 4 };
 #define CT_UNTRACKED 7 /* IP_CT_UNTRACKED, which the header defines for the kernel only */
@@ -24,7 +24,7 @@ const char *const metadata_words[] = { "in",	"out",	  "hook",  "mark",    "ctmar
 
 /* ---- values -------------------------------------------------------------------------------------- */
 
-/* Names with commas between. Each is copied with its terminator. */
+/* Parses names separated by commas. Each is copied with its terminator. */
 static int parse_names(struct metadata_test *test, struct cursor *c)
 {
 	char *to;
@@ -69,7 +69,7 @@ static int parse_set(struct metadata_test *test, struct cursor *c, const char *c
 	}
 }
 
-/* A number or a range. */
+/* Parses a number or a range. */
 static int parse_range(struct metadata_test *test, struct cursor *c, uint32_t max, const char *what)
 {
 	const char *begin;
@@ -92,7 +92,7 @@ static int parse_range(struct metadata_test *test, struct cursor *c, uint32_t ma
 	return err;
 }
 
-/* A user or a group, by number or name. */
+/* Parses a user or a group, by number or name. */
 static int parse_owner(struct metadata_test *test, struct cursor *c, bool user)
 {
 	size_t len = cursor_value_length(c->at);

@@ -5,10 +5,10 @@
 #include <pcap/pcap.h>
 #include "filter/needs.h"
 
-#define HEADERS 128 /* bytes for a line about a packet */
+#define HEADERS 128 /* bytes that a line about a packet needs */
 /*
  * Bytes in which the transport header must be found. A packet whose extension headers are longer is dropped: it
- * cannot be matched. RFC 8883 expects of a node that it can process that many.
+ * cannot be matched. RFC 8883 expects that a node can process that many.
  */
 #define HEADER_CHAIN 1280
 #define KERNEL_FILTER_MAX 64 /* instructions of a bpf match (XT_BPF_MAX_NUM_INSTR) */
@@ -220,7 +220,7 @@ int active_rules_find_needs(struct active_rules *p)
 
 /* ---- rules of version 0.1 --------------------------------------------------------------------------- */
 
-/* Was no further rule applied after this action up to version 0.1? */
+/* Was this action final up to version 0.1? */
 static bool ended_before(const struct rule *r)
 {
 	enum action_type type = r->action[0].type;
@@ -241,7 +241,7 @@ static bool is_new(const struct rule *r)
 const struct rule *active_rules_now_reached(const struct active_rules *p, const struct rule **from)
 {
 	const struct rule *rule = p->set.rule;
-	unsigned compared = 0; /* pairs of rules: libpcap compiles an expression for each */
+	unsigned compared = 0; /* compared pairs of rules: libpcap compiles an expression for each */
 
 	for (unsigned i = 0; i < p->set.count; i++)
 		if (is_new(&rule[i]))

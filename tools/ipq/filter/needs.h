@@ -8,7 +8,7 @@
 /* Fills in resizes_tcp, selects_records, flags, filter and filters. 0 or -ENOMEM. */
 int active_rules_find_needs(struct active_rules *p);
 
-/* Has every packet queued: the numbers of connections that were rewritten before depend on it. */
+/* Has every packet queued: connections that were rewritten before need it for their sequence numbers. */
 void active_rules_need_all(struct active_rules *p);
 
 /*

@@ -203,9 +203,8 @@ static size_t skip_space(const char *text, size_t at)
 }
 
 /*
- * libpcap reports that there is an error, not where. A name that it does not know is in its message, in quotes.
- * Otherwise: the token after the longest beginning that compiles, or the first one that is no qualifier but
- * should be one.
+ * libpcap reports that there is an error, not where. Its message has an unknown name in quotes. Otherwise the mistake
+ * is the token after the longest beginning that compiles, or the first token that should be a qualifier and is not.
  */
 static size_t locate(const char *text, const char *message)
 {
@@ -256,7 +255,7 @@ static int fail_at(const struct cursor *c, const char *at, const char *message)
 	return cursor_fail(c, at, "%s", message);
 }
 
-/* Refuses words of refused[] where pcap would take them as keywords: first, or after other keywords. */
+/* Refuses words of refused[] where libpcap would take them for keywords: at the beginning, or after other keywords. */
 static int check_words(const struct cursor *c, size_t len)
 {
 	size_t at = 0;
@@ -290,7 +289,7 @@ static bool has_word(const char *text, const char *word)
 	return false;
 }
 
-/* Has it tcp[...] or the like? */
+/* Does it contain tcp[...] or similar? */
 static bool has_accessor(const char *text, const char *protocol)
 {
 	for (size_t at = 0, n; (n = pcap_token(text + at)) > 0; at = skip_space(text, at + n))

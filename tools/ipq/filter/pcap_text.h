@@ -9,17 +9,17 @@
 #include <pcap/pcap.h>
 #include "filter/cursor.h"
 
-/* The parts of a packet that one primitive ("tcp dst port 23") looks at. */
+/* The part of a packet that one primitive ("tcp dst port 23") tests. */
 enum pcap_part {
 	PCAP_NETWORK,  /* bytes or addresses of the network header, lengths */
 	PCAP_PROTOCOL, /* the protocol of the transport header */
 	PCAP_TRANSPORT /* the transport header: ports and more */
 };
 
-/* The parts of a packet that a primitive looks at, judged by its words. */
+/* The properties of a primitive, according to its words. */
 struct pcap_primitive {
 	enum pcap_part part;
-	bool ipv4_only; /* tcp[...], udp[...] or sctp[...]: libpcap compiles it for IPv4 alone */
+	bool ipv4_only; /* tcp[...], udp[...] or sctp[...]: libpcap compiles it for IPv4 only */
 	bool length;	/* depends on the length of the packet or on bytes of it */
 };
 
@@ -33,7 +33,7 @@ size_t pcap_qualifiers(const char *text, size_t len);
 /* Bytes of the token at `at`; 0 at the end. */
 size_t pcap_token(const char *at);
 
-/* Compiles one primitive. Mistakes are at their place in c->text, in which c->at is the primitive's. 0 or -errno. */
+/* Compiles one primitive. Positions of mistakes are in c->text, where c->at is the primitive. 0 or -errno. */
 int pcap_primitive_compile(const struct cursor *c, size_t len, const char *text, struct bpf_program *program,
 			   struct pcap_primitive *primitive);
 

@@ -4,8 +4,8 @@
  *
  *	((tcp dst port 22 or (port 21 or 22)) and icmp) or ((ip or port 22) or port 21)
  *
- * where a packet from port 21 does not match. So the optimized program is compared with the one that is not, over
- * packets in which the fields that the program loads have values that it compares them with.
+ * where a packet from port 21 does not match. So the optimized program is compared with the program before
+ * optimization, on packets whose fields have values that the program compares them with.
  */
 #include <stdint.h>
 #include <stdlib.h>
@@ -57,7 +57,7 @@ static int compare_fields(const void *a, const void *b)
 	return memcmp(a, b, sizeof(struct field));
 }
 
-/* Sorts by place and value. Returns how many differ. */
+/* Sorts by position and value. Returns the number of different ones. */
 static size_t sort_fields(struct field *field, size_t n)
 {
 	size_t kept = 0;
@@ -84,7 +84,7 @@ static void set_field(uint8_t *packet, const struct field *f)
 		packet[at + i] = (uint8_t)(f->value >> 8 * (f->size - 1U - i));
 }
 
-/* Makes a packet of which few fields, or most of them, have one of the values that the program looks for there. */
+/* Makes a packet where few fields, or most, have a value that the program compares them with. */
 static void make_packet(uint8_t *packet, const struct field *field, size_t n, uint64_t *state)
 {
 	static const uint8_t protocols[] = { 6, 17, 1, 58, 132 };

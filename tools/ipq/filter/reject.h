@@ -10,7 +10,7 @@
 #define REJECT_MAX 1280
 
 /*
- * Makes the answer to a packet of which len bytes are at p and full_len were sent. source: the address of an ICMP
+ * Makes the answer to a packet of full_len bytes, of which len are at p. source: the address of an ICMP
  * answer, 4 or 16 bytes; NULL: the address that the packet was sent to. Returns its bytes; 0: none may be sent, as for
  * resets, ICMP errors, multicast and later fragments (RFC 1122, 3.2.2; RFC 4443, 2.4).
  */

@@ -8,7 +8,7 @@ static bool refuse(const struct rule *r, const char *why)
 	return false;
 }
 
-/* A capture file has one queue, and lacks what only the kernel knows about packets. */
+/* A capture file has one queue, and lacks metadata that only the kernel has. */
 static bool fits_file(const struct rule *r)
 {
 	uint32_t flags = expression_flags(r->expression);
@@ -55,7 +55,7 @@ static bool fits_queue(const struct rule *r, const struct session *s)
 	return keeps_mark_bits(r, s);
 }
 
-/* The first action that is taken on every packet, in the order of the rule; NULL: none. */
+/* The first action of the rule that must see every packet; NULL: none. */
 static const struct action *needs_each_packet(const struct rule *r)
 {
 	for (unsigned i = 0; i < r->actions; i++)
@@ -131,7 +131,7 @@ bool rules_fit(const struct ruleset *set, const struct session *s, bool records)
 	return fit;
 }
 
-/* A connection whose text changes its length needs both directions here. */
+/* If a rewrite changes the length of text, both directions of the connection must be queued. */
 static void warn_one_way(const struct active_rules *rules, const struct session *s)
 {
 	const struct rule *r = active_rules_resize_tcp(rules);

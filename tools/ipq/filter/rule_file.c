@@ -13,7 +13,7 @@
 
 #define FILE_MAX (16u << 20)
 
-/* Adds a rule. 0; -EINVAL: it has a mistake, which is shown; -ENOMEM. */
+/* Adds a rule. 0; -EINVAL: it has a mistake, which was printed; -ENOMEM. */
 static int add(struct ruleset *set, const char *where, const char *text)
 {
 	struct rule_error e;
@@ -70,7 +70,7 @@ static bool same_file(const struct stat *a, const struct stat *b)
 	       a->st_mtim.tv_nsec == b->st_mtim.tv_nsec;
 }
 
-/* A file that is read again may be in the middle of a save. */
+/* A file that is read again may be incomplete, because an editor is saving it. */
 static int check_complete(const char *path, int fd, const struct stat *before, const char *text, size_t len)
 {
 	struct stat after;
@@ -110,7 +110,7 @@ static int read_file(const char *path, bool again, char **text)
 	if (strcmp(path, "-") == 0)
 		return again ? fail("the standard input", "it was read at the start and cannot be read again")
 			     : read_open_file("the standard input", STDIN_FILENO, false, text);
-	/* A FIFO must not block here when signals are blocked. */
+	/* Opening a FIFO must not block while signals are blocked. */
 	fd = open(path, O_RDONLY | O_CLOEXEC | (again ? O_NONBLOCK : 0));
 	if (fd < 0) {
 		err = -errno;

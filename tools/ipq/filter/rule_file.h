@@ -5,7 +5,7 @@
 
 #include "filter/active_rules.h"
 
-/* Adds all rules of the source. All mistakes are shown on stderr. 0, -EINVAL, -ENOMEM or what reading gave. */
+/* Adds all rules of the source. Prints all mistakes on stderr. 0, -EINVAL, -ENOMEM or the errno of a read. */
 int rules_read(struct ruleset *set, const struct active_rules_source *from);
 
 #endif

@@ -1,13 +1,12 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
  * Theory of operation. libpcap compiles the condition of each rule (see expression.c), and the programs are laid end
- * to end: "no match" becomes a jump to the next program, "match" returns the number of the rule. Each replaces one
- * instruction by one, so no offset inside a program changes, and a packet costs one call of the interpreter however
- * many rules there are. To go on after rule i, start at the first instruction of rule i + 1: programs share nothing,
- * libpcap's code sets every register and memory cell before it reads it.
- *
- * A rule with predicates about metadata is confirmed by its expression. A packet that is not plain, and one that is
- * too short for what a program reads, is matched by the expressions alone.
+ * to end: "no match" becomes a jump to the next program, "match" returns the number of the rule. One instruction
+ * replaces one, so no offset inside a program changes, and a packet needs one call of the interpreter for any number of
+ * rules. To continue after rule i, start at the first instruction of rule i + 1: the programs share no state, because
+ * libpcap's code sets every register and memory cell before it reads it. A rule with predicates about metadata is
+ * confirmed by its expression. A packet that is not plain, and one that is too short for what a program reads, is
+ * matched by the expressions alone.
  */
 #include <errno.h>
 #include <stdlib.h>

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * The rules of `ipq filter`: actions and the condition under which they are taken. Rules are tried in order. Some
- * actions leave the packet to the next rule, others end the processing. Parsing gives a set that any number of
- * threads read at once; only the clocks of rates change in it, and they are atomic.
+ * The rules of `ipq filter`: each has a condition, and actions that are taken if it matches. Rules are tried in order.
+ * Some actions leave the packet to the next rule, others end the processing. Any number of threads may read a parsed
+ * set at the same time; only the clocks of rates change in it, and they are atomic.
  */
 #ifndef IPQ_FILTER_RULESET_H
 #define IPQ_FILTER_RULESET_H
@@ -25,8 +25,8 @@ struct ruleset {
 	struct rule *rule;
 	unsigned count;
 	struct expression_reach reach;
-	struct bpf_insn *code; /* the candidates' programs in one that returns the rule's number + 1 */
-	unsigned *start;       /* of each rule in code; start[count] is the end */
+	struct bpf_insn *code; /* the programs of all rules in one, which returns the rule's number + 1 */
+	unsigned *start;       /* the first instruction of each rule in `code`; start[count] is the end */
 };
 
 /* Adds a rule at the end. 0, -EINVAL with *e filled in, -ENOMEM. */

@@ -14,7 +14,7 @@ const struct decoded *view_decode(struct view *v)
 	return &v->d;
 }
 
-/* A later fragment has no transport header, whatever its bytes look like. */
+/* A later fragment has no transport header, whatever its bytes are. */
 static void copy_transport(struct view *v)
 {
 	const struct decoded *d = view_decode(v);
@@ -62,7 +62,7 @@ bool view_match_packet(const struct view *v, const struct bpf_program *program)
 	return bpf_filter(program->bf_insns, v->data, v->full_len, v->len) != 0;
 }
 
-/* The network header in v->bytes; NULL: the packet has none that makes sense. */
+/* The network header in v->bytes; NULL: the packet has no valid one. */
 static uint8_t *make_header(struct view *v, enum view_header header)
 {
 	const struct decoded *d = view_decode(v);
@@ -98,7 +98,7 @@ bool view_match_protocol(struct view *v, const struct bpf_program *program, uint
 		return false;
 	at = &p[v->d.version == 4 ? 9 : 6];
 	*at = protocol;
-	/* libpcap looks into a Fragment header for "tcp": no protocol is to be found there. */
+	/* For "tcp", libpcap's code also reads the byte after a Fragment header: it must not find a protocol. */
 	v->bytes[VIEW_HEADER_MAX] = IPPROTO_NONE;
 	matches = run(v, p, program);
 	v->bytes[VIEW_HEADER_MAX] = next;

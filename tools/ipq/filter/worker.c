@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* A worker of `ipq filter`: batches of packets, and those that wait. */
+/* A worker of `ipq filter`: batches of packets, and packets that wait. */
 #include <errno.h>
 #include <stdlib.h>
 #include "common/text.h"
@@ -36,7 +36,7 @@ static int release(struct worker *w, int64_t now)
 	return 0;
 }
 
-/* In a capture file the packets are the clock: delayed packets that were due before this one leave first. */
+/* In a capture file the packets are the clock: delayed packets that were due before this one are sent first. */
 static int advance_clock(struct worker *w, const struct ipq_packet *packet)
 {
 	return session_advance_clock(w, packet) ? release(w, packet->timestamp - 1) : 0;
@@ -90,7 +90,7 @@ static bool needs_next(const struct rewrite *r, const uint8_t *payload, size_t l
 		       : across_find(r, payload, len, next, NULL) == ACROSS_OPEN;
 }
 
-/* Is the end of this segment perhaps the beginning of a rule's text, so that the next segment decides? */
+/* May a rule's text begin at the end of this segment, so that the next segment is needed? */
 static bool is_open(struct worker *w, const struct ipq_packet *packet, const struct segment *s,
 		    const struct following *next)
 {

@@ -30,7 +30,7 @@ const char *hook_lower(unsigned hook, char to[16])
 	return to;
 }
 
-/* The helper that a name ends with. NO_HELPER: it has no such end. -2: it has another end. */
+/* The helper at the end of a name. NO_HELPER: the name ends before. -2: something else follows. */
 static int parse_helper(const char *end)
 {
 	for (int i = 0; i < HELPERS; i++)
@@ -39,7 +39,7 @@ static int parse_helper(const char *end)
 	return *end == '\0' ? NO_HELPER : -2;
 }
 
-/* A name of ours, with that separator: "ipq-5", "ipq-log-5", and "ipq-5-done" as a helper. */
+/* Parses a name of ours with this separator: "ipq-5", "ipq-log-5", or "ipq-5-done", a helper. */
 static bool parse_name(const char *name, char separator, struct ipq_chain *c, int *helper)
 {
 	char *end;
@@ -62,7 +62,7 @@ static bool parse_name(const char *name, char separator, struct ipq_chain *c, in
 	return true;
 }
 
-/* The entry with this name, made if there is none. NULL: not a name of ours, or no memory. */
+/* Finds or creates the entry with this name. NULL: not a name of ours, or no memory. */
 static struct ipq_chain *chain_entry(struct chains *c, enum firewall_kind kind, const char *name, int *helper)
 {
 	struct ipq_chain new = { .kind = kind }, *grown;
@@ -95,7 +95,7 @@ struct counted {
 	unsigned long long packets, bytes;
 };
 
-/* A rule in one of our chains. */
+/* Reads a rule in one of our chains. */
 static void read_own_rule(struct ipq_chain *c, const char *rule, const struct counted *counted)
 {
 	const char *mark = strstr(rule, "-m mark --mark "), *end = rule + strlen(rule);
@@ -220,7 +220,7 @@ int chains_parse_save(struct chains *c, enum firewall_kind kind, const char *tex
 
 /* ---- nftables ------------------------------------------------------------------------------------ */
 
-/* Statements at the beginning of a line that queue or log: "queue flags bypass to 5-8". */
+/* Reads a statement at the beginning of a line that queues or logs: "queue flags bypass to 5-8". */
 static void read_targets(struct ipq_chain *c, const char *text)
 {
 	for (; *text != '\0'; text += strcspn(text, "\n"), text += *text == '\n') {
@@ -235,7 +235,7 @@ static void read_targets(struct ipq_chain *c, const char *text)
 	}
 }
 
-/* The hooks and the bypass of a table of ours. */
+/* Reads the hooks of a table of ours, and whether it has bypass. */
 static void read_table(struct ipq_chain *c)
 {
 	const char *const argv[] = { "nft", "list", "table", "inet", c->name, NULL };
@@ -288,7 +288,7 @@ static void read_nft(struct chains *c, const char *text)
 /* ---- reading ------------------------------------------------------------------------------------- */
 
 /*
- * Is there no legacy table mangle, by the kernel's list? iptables-legacy-save would create it, so it is not run then.
+ * Does the kernel's list lack the legacy table mangle? iptables-legacy-save would create it, so it is not run then.
  */
 static bool without_legacy_mangle(enum firewall_kind kind)
 {
@@ -407,7 +407,7 @@ void chain_removal(const struct ipq_chain *c, unsigned hooks, FILE *script)
 	}
 }
 
-/* The advice for this error of a tool: a missing privilege, or something that is not installed. */
+/* The remedy for this error of a tool: a privilege is missing, or a package is not installed. */
 static const char *remedy(const char *text)
 {
 	return strcasestr(text, "permi") != NULL ? "run as root, or in a namespace of your own: unshare -Urn"
@@ -471,7 +471,7 @@ static int apply_text(enum firewall_kind kind, const char *script, int wait_ms, 
 		return apply_once(kind, script, 0, hold, e);
 	if (asprintf(&whole, "*mangle\n%sCOMMIT\n", script) < 0)
 		return ipq_fail(e, ENOMEM, "out of memory");
-	/* A second is long for others that change rules: after it the reason is reported. */
+	/* Other programs change rules within a second: after that, the reason for the wait is reported. */
 	err = apply_once(kind, whole, 1, hold, e);
 	while (err == -EAGAIN && (left = end - now_ms()) > 0) {
 		if (!noted && who != NULL)

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * The rules of ipq processes, live and dead, in the firewall of this network namespace.
+ * The firewall rules of ipq processes, running or dead, in this network namespace.
  *
  * A process that has bound queue N (or NFLOG group N) has its rules in the chain ipq-N (ipq-log-N) of the table
  * mangle, or in the nftables table "inet ipq_N" ("inet ipq_log_N"). It binds the number before it adds the rules
- * and removes the rules before it closes the queue. So rules whose number is not bound are remains, and the
- * kernel itself answers that question, across process and user namespaces.
+ * and removes the rules before it closes the queue. So rules whose number is not bound belong to a dead process. The
+ * kernel reports whether it is bound, across process and user namespaces.
  */
 #ifndef IPQ_FIREWALL_CHAINS_H
 #define IPQ_FIREWALL_CHAINS_H
@@ -35,21 +35,21 @@ struct ipq_chain {
 	enum firewall_kind kind;
 	bool log; /* sends copies to NFLOG group `number`; else packets to queue `number` */
 	uint16_t number;
-	uint16_t last; /* with several queues: the last of them */
-	char name[32]; /* of the chain, or of the nftables table */
+	uint16_t last; /* the last queue, if there are several */
+	char name[32]; /* name of the chain, or of the nftables table */
 	bool exists;
 	unsigned helpers; /* bit i: its chain NAME-chain_helpers[i] exists */
 	bool bypass;
-	unsigned rules;		      /* in the chain */
-	unsigned targets;	      /* those of them, or of the table, that queue or log */
+	unsigned rules;		      /* rules in the chain */
+	unsigned targets;	      /* of the rules of the chain or table: those that queue or log */
 	unsigned hooks;		      /* bit i: hook_names[i] jumps to it */
-	unsigned jumps[HOOKS];	      /* how often each does, without a condition */
-	unsigned at[HOOKS];	      /* the place of that jump among the rules of the hook, from 1 */
-	struct mark mark;	      /* of packets that its process repeats; mask 0: none */
-	struct mark known[KNOWN_MAX]; /* of chains after it, whose repeated packets it lets pass */
+	unsigned jumps[HOOKS];	      /* how often each jumps, without a condition */
+	unsigned at[HOOKS];	      /* the position of that jump among the rules of the hook, from 1 */
+	struct mark mark;	      /* mark of the packets that its process repeats; mask 0: none */
+	struct mark known[KNOWN_MAX]; /* marks of chains after it, whose repeated packets it lets pass */
 	unsigned known_count;
 	bool flows;		 /* it leaves decided flows to the kernel: see rules_script.c */
-	uint64_t packets, bytes; /* of these flows: those that passed */
+	uint64_t packets, bytes; /* packets of these flows that passed */
 	bool unread;		 /* its rules could not be read */
 	int alive;		 /* 1, 0, or -errno: unknown */
 };
@@ -57,8 +57,8 @@ struct ipq_chain {
 struct chains {
 	struct ipq_chain *chain;
 	size_t count;
-	unsigned unread; /* bit k: firewall_kind k is there and could not be read */
-	/* The place of the first rule of another program in each hook that may change the mark; 0: none */
+	unsigned unread; /* bit k: firewall_kind k exists and could not be read */
+	/* For each hook, the position of the first rule of another program that may change the mark; 0: none */
 	unsigned marks_at[FIREWALL_KINDS][HOOKS];
 };
 
@@ -100,7 +100,7 @@ bool firewall_script_open(struct firewall_script *s);
  */
 int firewall_apply(enum firewall_kind kind, struct firewall_script *s, int wait_ms, const char *who, int hold,
 		   struct ipq_error *e);
-/* Does this error of firewall_apply() say nothing about rules and kernel: the lock, a tool that was killed or slow? */
+/* Is this error of firewall_apply() independent of rules and kernel: the lock, or a tool that was killed or slow? */
 bool firewall_failed_by_chance(int err);
 
 /* Removes the jumps from these hooks, and the chain once no hook is left. As firewall_apply(). */
@@ -108,9 +108,9 @@ int chain_remove(const struct ipq_chain *c, unsigned hooks, int wait_ms, const c
 		 struct ipq_error *e);
 
 /*
- * The lock that a process holds while it changes such rules, for this network namespace: queue 65535, bound.
- * Waits up to 30 s. Returns a descriptor to close; tools are to hold it too (struct subprocess), so that the lock
- * is free only when they have ended. -errno with a text in *e.
+ * Takes the lock of this network namespace for changes of such rules: it binds queue 65535. Waits up to 30 s. Returns a
+ * descriptor to close. Tools must inherit it (struct subprocess), so that the lock is free only when they have ended.
+ * -errno with a text in *e.
  */
 int firewall_lock(const char *who, struct ipq_error *e);
 

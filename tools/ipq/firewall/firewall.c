@@ -51,9 +51,9 @@ static int parse(struct firewall *f, enum firewall_kind kind, const char *text)
 }
 
 /*
- * The list of legacy tables, /proc/net/ip_tables_names, has mode 0440 and belongs to the machine's root,
- * so that iptables-legacy-save fails for root of a namespace of one's own. Table by table it works there.
- * It makes tables that were not there, empty: done in such a namespace only.
+ * The list of legacy tables, /proc/net/ip_tables_names, has mode 0440 and belongs to the machine's root, so that
+ * iptables-legacy-save fails for root of a user namespace. With a table name it works there. But it creates missing
+ * tables (empty), so this is done only in such a namespace.
  */
 static int read_tables(struct firewall *f, enum firewall_kind kind)
 {
@@ -134,7 +134,7 @@ bool queue_rule_feeds(const struct queue_rule *rule, uint32_t queue)
 void queue_rule_removal(const struct queue_rule *rule, char *to, size_t room)
 {
 	to[0] = '\0';
-	if (rule->kind == FIREWALL_NFT) /* needs the handle, which only "nft -a" shows */
+	if (rule->kind == FIREWALL_NFT) /* this needs the handle, which only "nft -a" shows */
 		snprintf(to, room, "nft -a list chain %s %s %s", rule->family, rule->table, rule->chain);
 	else if (strncmp(rule->text, "-A ", 3) == 0 && strlen(rule->text) + 1 < sizeof(rule->text))
 		snprintf(to, room, "%s -t %s -D %s", firewall_tool(rule->kind), rule->table, rule->text + 3);

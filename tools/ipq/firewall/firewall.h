@@ -23,25 +23,25 @@ enum firewall_kind {
 struct queue_rule {
 	enum firewall_kind kind;
 	uint16_t first, last; /* queue numbers, both included */
-	bool computed;	      /* the number comes from a map, or is not shown: first and last mean nothing */
+	bool computed;	      /* the number is from a map, or is not shown: first and last are invalid */
 	bool bypass;	      /* packets pass while no process owns the queue */
 	char family[8];	      /* "ip", "ip6", "inet", "bridge", ... */
 	char table[64], chain[64];
 	bool counted;	   /* packets is known */
-	uint64_t packets;  /* that have matched it */
+	uint64_t packets;  /* packets that have matched it */
 	uint64_t bytes;	   /* of these */
 	bool unreached;	   /* no packet reaches this rule */
 	char blocker[200]; /* unreached: the earlier rule that decides, "" if nothing calls its chain */
 	bool queued;	   /* unreached: because that earlier rule queues its packets to the same queues */
 	char passing[200]; /* an earlier rule that accepts packets before those of ipq: "" none */
-	char text[400];	   /* as the tool shows it, cut; chosen by others: see text.h */
+	char text[400];	   /* as the tool shows it, cut; untrusted text: see text.h */
 };
 
-/* The result of asking a tool. */
+/* The result of a tool. */
 enum firewall_state {
 	FIREWALL_READ,
 	FIREWALL_NO_TOOL,
-	FIREWALL_REFUSED /* not permitted, not in this kernel, or no answer */
+	FIREWALL_REFUSED /* not permitted, not in this kernel, or timed out */
 };
 
 /*
@@ -52,7 +52,7 @@ struct kept_flows {
 	enum firewall_kind kind;
 	uint16_t queue;
 	uint64_t left;		 /* how often a flow was left to the kernel */
-	uint64_t packets, bytes; /* of accepted flows, which were not queued */
+	uint64_t packets, bytes; /* packets of accepted flows, which were not queued */
 };
 
 /* A chain that iptables-nft has shown: "nft list ruleset" shows it again. */
@@ -74,7 +74,7 @@ struct firewall {
 /* The command of a kind: "iptables-legacy", ..., "nft". */
 const char *firewall_tool(enum firewall_kind kind);
 
-/* Asks every tool that is there. Changes nothing. 0, or -ENOMEM. */
+/* Calls every installed tool. Changes nothing. 0, or -ENOMEM. */
 int firewall_read(struct firewall *f);
 void firewall_free(struct firewall *f);
 

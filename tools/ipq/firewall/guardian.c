@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * A second process for rules that keep nothing closed (NFLOG, bypass): when ipq is killed, it removes them. If it is
+ * A second process for rules that block nothing (NFLOG, bypass): if ipq is killed, it removes them. If it is
  * killed too, the next start of ipq or "ipq clean" removes them. It gets no packets, and keeps the privileges that
  * the firewall tools need.
  */
@@ -18,7 +18,7 @@
 #include "firewall/probe.h"
 #include "firewall/rules_script.h"
 
-/* Removes the rules with this number, once no process is bound to it any more. */
+/* Removes the rules with this number when no process is bound to it any more. */
 static void remove_remains(bool log, uint16_t number)
 {
 	const struct timespec pause = { .tv_nsec = 20000000 };
@@ -50,7 +50,7 @@ static void guard(bool log, int fd)
 
 	interrupt_from(-1);
 	/*
-	 * Keeps nothing open that the parent had: neither its terminal nor a pipe that another process reads to its
+	 * Closes everything that the parent had open, such as its terminal, or a pipe that another process reads to its
 	 * end.
 	 */
 	setsid();
@@ -60,7 +60,7 @@ static void guard(bool log, int fd)
 		dup2(null, i);
 	if (fd != 3)
 		dup2(fd, 3);
-	syscall(SYS_close_range, 4, ~0U, 0); /* musl has no call for it */
+	syscall(SYS_close_range, 4, ~0U, 0); /* musl has no function for it */
 	privileges_keep(PRIVILEGE(CAP_NET_ADMIN) | PRIVILEGE(CAP_NET_RAW));
 	if (recv(3, &number, sizeof(number), 0) == (ssize_t)sizeof(number) && recv(3, &done, 1, 0) == 0)
 		remove_remains(log, number);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * Two languages, read only as far as queues need. Both are read as words: a text in quotes is one word and
- * never a keyword, so that a rule's comment cannot pass for a rule.
+ * Parses the output of iptables-save and of nft, as far as rules that queue need it. Both are split into words. A text
+ * in quotes is one word and never a keyword, so that a comment is never taken for a rule.
  */
 #include <ctype.h>
 #include <errno.h>
@@ -12,7 +12,7 @@
 #include "firewall/firewall.h"
 #include "firewall/reach.h"
 
-#define WORDS 256 /* of a rule that are looked at */
+#define WORDS 256 /* words of a rule that are read */
 
 struct word {
 	char text[96]; /* cut */
@@ -34,7 +34,7 @@ static const char *at(const struct line *l, size_t i)
 	return i < l->count ? l->word[i].text : "";
 }
 
-/* A word, up to a character of `stops`. Returns the position after it. */
+/* Reads a word, up to a character of `stops`. Returns the position after it. */
 static const char *read_word(const char *s, const char *stops, struct word *w)
 {
 	size_t used = 0;
@@ -94,7 +94,7 @@ static int add_chain(struct firewall *f, const char *family, const char *table, 
 	return 0;
 }
 
-/* The entry of a queue, made if there is none. NULL: no memory. */
+/* Finds or creates the entry of a queue. NULL: no memory. */
 static struct kept_flows *flow_entry(struct firewall *f, enum firewall_kind kind, uint16_t queue)
 {
 	struct kept_flows *grown;
@@ -110,7 +110,7 @@ static struct kept_flows *flow_entry(struct firewall *f, enum firewall_kind kind
 	return &f->flow[f->flows++];
 }
 
-/* Digits and nothing else, up to 65535. */
+/* Reads a number of digits only, up to 65535. */
 static bool read_number(const char *s, const char *end, uint16_t *value)
 {
 	uint32_t n = 0;
@@ -126,7 +126,7 @@ static bool read_number(const char *s, const char *end, uint16_t *value)
 	return n <= UINT16_MAX;
 }
 
-/* Reads "3", or "0-3" with that separator. */
+/* Reads "3", or "0-3" with this separator. */
 static bool read_range(const char *s, char separator, uint16_t *first, uint16_t *last)
 {
 	const char *middle = strchr(s, separator);
@@ -139,7 +139,7 @@ static bool read_range(const char *s, char separator, uint16_t *first, uint16_t 
 
 enum flow_rule { NO_FLOW, FLOW_LEFT, FLOW_PASSED };
 
-/* A counted rule in a chain or table of this name, "ipq-5" or "ipq-flows-5" with that separator. */
+/* Adds a counted rule in a chain or table of this name, "ipq-5" or "ipq-flows-5" with this separator. */
 static int count_flow(struct firewall *f, const struct queue_rule *r, const char *name, char separator,
 		      enum flow_rule rule)
 {
@@ -233,7 +233,7 @@ static size_t find_target(struct line *l, size_t i)
 		    i + 3 < l->count) {
 			memmove(&l->word[i], &l->word[i + 4], (l->count - i - 4) * sizeof(l->word[0]));
 			l->count -= 4;
-			i--; /* look at this index again */
+			i--; /* read this index again */
 		} else if (is(l, i, "--comment")) {
 			i++; /* skip the comment, which has no quotes if it is one word */
 		} else if (is(l, i, "-j") || is(l, i, "--jump") || is(l, i, "-g")) {
@@ -243,7 +243,7 @@ static size_t find_target(struct line *l, size_t i)
 	return l->count;
 }
 
-/* The kind of flow rule that a line is. i: the index of the word after the chain's name. */
+/* The kind of a flow rule. i: the index of the word after the chain's name. */
 static enum flow_rule flow_rule_of_save(const struct line *l, size_t i, size_t jump)
 {
 	const char *target = at(l, jump + 1);
@@ -324,11 +324,11 @@ int firewall_parse_save(struct firewall *f, enum firewall_kind kind, const char 
 struct nft {
 	struct firewall *f;
 	struct reach reach;
-	struct queue_rule r;	 /* family, table and chain of the place where we are */
+	struct queue_rule r;	 /* family, table and chain of the current position */
 	unsigned depth;		 /* open braces */
-	unsigned chain_depth;	 /* depth inside the chain; 0: in no chain */
+	unsigned chain_depth;	 /* depth inside the chain; 0: not in a chain */
 	struct line line;	 /* the statement so far */
-	const char *start, *end; /* of its text */
+	const char *start, *end; /* begin and end of its text */
 };
 
 static bool shown_before(const struct nft *n)

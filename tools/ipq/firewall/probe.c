@@ -20,11 +20,11 @@
 #include "firewall/probe.h"
 
 #define IPT_SO_GET_INFO 64 /* as IP6T_SO_GET_INFO */
-#define BATCH 64u	   /* questions in one send: their answers must fit the smallest receive buffer */
+#define BATCH 64u	   /* questions in a send: the answers must fit into the smallest receive buffer */
 
 /*
- * A verdict on packet 0, which never exists: ids begin with 1 and skip it only after four thousand million.
- * For a queue without an owner the answer is ENODEV, for that of another process EPERM, before the id is checked.
+ * A verdict on packet 0, which does not exist: ids begin with 1, and reach 0 only after 2^32 packets. The kernel
+ * answers ENODEV for a queue without an owner, and EPERM for that of another process, before it checks the id.
  */
 struct question {
 	struct nlmsghdr header;
@@ -45,7 +45,7 @@ static void ask(struct question *q, uint32_t queue, uint32_t seq)
 			     .res_id = htons((uint16_t)queue) },
 		.attribute = { .nla_len = sizeof(struct nlattr) + sizeof(struct nfqnl_msg_verdict_hdr),
 			       .nla_type = NFQA_VERDICT_HDR },
-		/* cppcheck-suppress unknownEvaluationOrder; htonl changes nothing, as the one above */
+		/* cppcheck-suppress unknownEvaluationOrder; htonl has no side effect, as above */
 		.verdict = { .verdict = htonl(NF_DROP) },
 	};
 }
@@ -62,7 +62,7 @@ static int open_socket(void)
 	return fd;
 }
 
-/* The errno of one answer, and the number of its question. */
+/* Reads one answer: returns its errno, and the number of its question in *seq. */
 static int answer(int fd, uint32_t *seq)
 {
 	struct {
@@ -80,7 +80,7 @@ static int answer(int fd, uint32_t *seq)
 	return a.error.error;
 }
 
-/* A configuration command of nfnetlink_queue or nfnetlink_log for one number; the two have the same layout. */
+/* Sends a configuration command of nfnetlink_queue or nfnetlink_log for one number; both have the same layout. */
 static int configure(int fd, bool log, uint16_t number, uint8_t command)
 {
 	struct {
@@ -197,7 +197,7 @@ enum probe_kernel probe_kernel(void)
 	close(fd);
 	if (err == -EPERM)
 		return PROBE_FORBIDDEN;
-	/* EINVAL: the subsystem is not there and could not be loaded */
+	/* EINVAL: the subsystem is missing and could not be loaded */
 	return err == 0 ? PROBE_PRESENT : PROBE_NO_QUEUE;
 }
 

@@ -24,8 +24,8 @@ enum probe_kernel probe_kernel(void);
 int probe_queues(uint8_t *owned, uint32_t first, uint32_t last);
 
 /*
- * Is this queue (log: this NFLOG group) bound by a process? 1, 0, or -errno: unknown. Known in every process and
- * user namespace that has CAP_NET_ADMIN over this network namespace.
+ * Is this queue (log: this NFLOG group) bound by a process? 1, 0, or -errno: unknown. Works in every process and user
+ * namespace with CAP_NET_ADMIN over this network namespace.
  */
 int probe_number(bool log, uint16_t number);
 
@@ -33,7 +33,7 @@ int probe_number(bool log, uint16_t number);
 int probe_bind(bool log, uint16_t number);
 
 /*
- * A number that differs once the rules were changed: nftables' generation, which includes iptables-nft, or the size and
+ * A number that changes when the rules change: nftables' generation, which includes iptables-nft, or the size and
  * layout of the legacy table mangle. 0: unknown.
  */
 uint64_t probe_generation(bool legacy, bool ipv6);

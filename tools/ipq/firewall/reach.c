@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * A rule is reached if a hook calls its chain, or a rule that is reached jumps there, and no earlier rule of that chain
- * decides about all of its packets. An earlier rule does so when its matches are among those of the rule.
+ * A rule is reached if a hook calls its chain, or a reached rule jumps to it, and no earlier rule of the chain decides
+ * all of its packets. An earlier rule does that if each of its matches is also a match of the rule.
  */
 #include <errno.h>
 #include <stdio.h>
@@ -81,7 +81,7 @@ static const struct reach_rule *decider(const struct reach *r, const char *chain
 	return NULL;
 }
 
-/* Is rule i reached? Else *blocker: the rule that keeps its packets away, NULL if nothing calls the chain. */
+/* Is rule i reached? If not, *blocker is the rule that decides its packets before; NULL: nothing calls the chain. */
 static bool reached(const struct reach *r, size_t i, const struct reach_rule **blocker, int depth)
 {
 	const struct reach_rule *rule = &r->rule[i], *why = decider(r, rule->chain, rule->match, i, 0);
@@ -119,8 +119,8 @@ static const struct reach_rule *passing(const struct reach *r, const char *chain
 }
 
 /*
- * The rules of ipq are the first of their hook. What another program accepts before them passes a filter, and the
- * condition of our rule, bytecode, does not show whether it is for the same packets.
+ * The rules of ipq are the first ones of their hook. Packets that another program accepts before them bypass a filter.
+ * Our rule's condition is bytecode, so it is unknown whether it matches the same packets.
  */
 static void find_passing(const struct reach *r, struct queue_rule *rule)
 {

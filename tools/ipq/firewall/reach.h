@@ -26,7 +26,7 @@ struct reach {
 int reach_add_base(struct reach *r, const char *chain);
 int reach_add(struct reach *r, const struct reach_rule *rule);
 
-/* The table is complete: fills in the results in the rules of f, and empties r. */
+/* Call it at the end of a table: fills in the results in the rules of f, and empties r. */
 void reach_finish(struct reach *r, struct firewall *f);
 
 #endif

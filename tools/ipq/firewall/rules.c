@@ -16,7 +16,7 @@
 
 /* ---- opening ------------------------------------------------------------------------------------- */
 
-/* Creates the lock file of iptables, which iptables itself cannot do once privileges_write_only() is in force. */
+/* Creates the lock file of iptables, because iptables cannot create it after privileges_write_only(). */
 static void make_lock_file(void)
 {
 	const char *path = secure_getenv("XTABLES_LOCKFILE");
@@ -28,9 +28,9 @@ static void make_lock_file(void)
 }
 
 /*
- * The rules of a queue that this process has inherited are its predecessor's, which has ended. By its mark they
- * recognise the packets that this process accepts before it has rules of its own. If they keep flows, the
- * predecessor's decisions end when its mark is no longer used.
+ * The rules of an inherited queue belong to a predecessor that has ended. This process uses their mark for the packets
+ * that it accepts before it has its own rules. If these rules keep flows, the predecessor's decisions end when its mark
+ * is no longer used.
  */
 static void succeed_predecessor(struct rules *r)
 {
@@ -158,7 +158,7 @@ static const char *name_rules(struct rules *r, enum firewall_kind kind)
 	return r->name;
 }
 
-/* Applies what `write` writes as one transaction. */
+/* Applies the script of `write` as one transaction. */
 static int apply(struct rules *r, enum firewall_kind kind,
 		 void (*write)(const struct rules *r, enum firewall_kind kind, FILE *script), int wait_ms,
 		 struct ipq_error *e)
@@ -278,8 +278,8 @@ static int install_candidate(struct rules *r, enum firewall_kind kind, struct ip
 }
 
 /*
- * Rules of dead processes go when ours are in force in both families: until then, packets that they block stay blocked.
- * A chain with our name was replaced by ours.
+ * Removes the rules of dead processes when ours are in force for both families: until then, packets that they block
+ * stay blocked. A chain with our name was replaced by ours.
  */
 static void remove_remains(struct rules *r)
 {
@@ -335,7 +335,7 @@ static int read_chains(struct rules *r, struct ipq_error *e)
 		       : ipq_fail(e, EIO, "the rules of %s could not be read", firewall_tool(r->kind[0]));
 }
 
-/* Takes the lock and reads. */
+/* Takes the lock and reads the chains. */
 static int begin_change(struct rules *r, struct ipq_error *e)
 {
 	int err = r->lock = firewall_lock(r->options.who, e);
@@ -383,7 +383,7 @@ int rules_passed(struct rules *r, uint64_t *packets, uint64_t *bytes)
 }
 
 /*
- * Writes the chain. If that fails for another reason than a lock or a killed tool, all packets are queued: this
+ * Writes the chain. If that fails, but not because of a lock or a killed tool, all packets are queued: this
  * kernel has no bpf match, or the rules are too many for the socket of iptables-nft, whose size is limited in a user
  * namespace.
  */
@@ -434,9 +434,9 @@ static int find_missing(const struct rules *r, struct ipq_error *e)
 }
 
 /*
- * Returns to these filters after a failed change. A family that was changed, or whose tool was killed after it had
- * changed it, queues what the old filters match and more, until it has its old rules again: now, or when
- * rules_check() tries again.
+ * Returns to these filters after a failed change. A family that was changed (also by a tool that was killed afterwards)
+ * queues more packets than the old filters match, until it has its old rules again: now, or when rules_check() tries
+ * again.
  */
 static void take_back(struct rules *r, const struct rules *was, int err)
 {
@@ -517,7 +517,7 @@ static bool knows(const struct ipq_chain *own, struct mark m)
 
 /*
  * Does our chain know the marks of exactly the live chains after it? Packets that an unknown chain repeats would
- * circulate for ever. Packets with the mark of a removed chain would pass us.
+ * circulate for ever. Packets with the mark of a removed chain would bypass our rules.
  */
 static bool knows_right_marks(const struct rules *r, enum firewall_kind kind)
 {
@@ -560,8 +560,8 @@ static int rewrite_chain(struct rules *r, struct ipq_error *e)
 }
 
 /*
- * Most often nothing has changed since the last check, which takes two system calls per family to find out. In a
- * legacy table a changed order of rules cannot be seen in this way, so the table is read from time to time.
+ * Usually nothing has changed since the last check; two system calls per family show that. They do not show a changed
+ * order of rules in a legacy table, so the table is read from time to time.
  */
 static bool unchanged(struct rules *r)
 {
@@ -616,7 +616,7 @@ int rules_check(struct rules *r, struct ipq_error *e)
 
 /* ---- the end ------------------------------------------------------------------------------------- */
 
-/* Removes what is there of each family. Another program may have changed it since it was read. */
+/* Removes the existing rules of each family. Another program may have changed it since it was read. */
 static int remove_all(struct rules *r, struct ipq_error *e)
 {
 	int failed = 0;
@@ -648,7 +648,7 @@ int rules_stop(struct rules *r)
 	/* A tool may be too slow on a busy machine. */
 	for (int tries = 0; err == -EIO && tries < 3; tries++)
 		err = begin_change(r, &r->why);
-	if (err >= 0 && r->options.kind == RULES_LOG) { /* what was logged needs no rule any more */
+	if (err >= 0 && r->options.kind == RULES_LOG) { /* logged packets need no rule any more */
 		err = remove_all(r, &r->why);
 		r->families = err < 0 ? r->families : 0;
 	}
@@ -659,7 +659,7 @@ int rules_stop(struct rules *r)
 	return r->failed;
 }
 
-/* Names the rules that are there in spite of an error. 0: none are. */
+/* Reports the rules that exist in spite of an error. 0: there are none. */
 static int report_left(struct rules *r, int err, struct ipq_error *e)
 {
 	struct ipq_error unread;
@@ -690,7 +690,7 @@ int rules_close(struct rules *r, struct ipq_error *e)
 	if (r == NULL)
 		return 0;
 	err = r->failed;
-	/* What was waited for once is not waited for again. */
+	/* After a lock or a slow tool, does not wait again. */
 	if (r->families > 0 && !firewall_failed_by_chance(err))
 		err = remove_all(r, &r->why);
 	release_lock(r);

@@ -5,11 +5,10 @@
  *	rules_open -> (bind a queue that rules_number_free() allows) -> rules_install -> ... ->
  *	rules_stop -> (decide the packets that wait) -> rules_close
  *
- * rules_open takes the lock for changing such rules, reads what other ipq processes have in the firewall and does
- * not change anything. rules_install adds the rules as one transaction for each family, or in no family, and releases
- * the lock.
- * If the process is killed, its rules remain, and without a bound queue the kernel drops the packets that they match.
- * Rules that drop nothing (RULES_LOG, bypass) are then removed by a guardian process.
+ * rules_open takes the lock for changes of such rules, reads the rules of other ipq processes, and does not change
+ * anything. rules_install adds the rules, in one transaction for each family, for all families or none, and releases
+ * the lock. If the process is killed, its rules remain, and without a bound queue the kernel drops the packets that
+ * they match. Rules that drop nothing (RULES_LOG, bypass) are then removed by a guardian process.
  */
 #ifndef IPQ_FIREWALL_RULES_H
 #define IPQ_FIREWALL_RULES_H
@@ -39,9 +38,9 @@ struct rules_options {
 	enum rules_via via;
 	bool bypass;	    /* RULES_QUEUE: accept packets while no process is bound */
 	bool flows;	    /* RULES_QUEUE: the kernel keeps decided flows: see rules_flow_mark() */
-	uint32_t mark_bits; /* of the packet mark, for packets that are repeated; 0: the default */
+	uint32_t mark_bits; /* bits of the packet mark for repeated packets; 0: the default */
 	uint32_t snaplen;   /* RULES_LOG: bytes of each packet that are copied; 0: all */
-	/* only packets that one of these matches; DLT_RAW. Kept by reference */
+	/* only packets that one of these filters (DLT_RAW) matches. Kept by reference */
 	const struct bpf_program *filter;
 	size_t filters; /* 0: every packet */
 	bool dry;	/* only for rules_print(): no lock, and nothing is created */
@@ -62,63 +61,63 @@ int rules_parse_mark_bits(const char *text, uint32_t *mask, struct ipq_error *e)
 int rules_open(struct rules **rules, const struct rules_options *options, struct ipq_error *e);
 
 /*
- * May these rules use this number? Not if rules that another process left have it and stay: they would look like those
+ * May these rules use this number? Not if rules of a dead process have it and stay: they would look like those
  * of a live process, and their packets would be queued to us. -EBUSY with a text in *e, or 0. Does not check whether
  * the number is bound.
  */
 int rules_number_free(const struct rules *rules, uint16_t number, struct ipq_error *e);
 
 /*
- * The queues (or the group: first == last) must be bound and read by now. Then removes rules of dead processes: those
- * that drop nothing, and, with RULES_QUEUE, those on the same hooks. After an error nothing has changed, or the rules
- * that are left were named on stderr; after -EINTR nothing has.
+ * Installs the rules. The queues (or the group: first == last) must be bound, and must be read. Then removes rules of
+ * dead processes: those that drop nothing, and, with RULES_QUEUE, those on the same hooks. After an error nothing has
+ * changed, or the rules that are left were reported on stderr; after -EINTR nothing has changed.
  */
 int rules_install(struct rules *rules, uint16_t first, uint16_t last, struct ipq_error *e);
 
 /*
- * With these bits in the mark and NF_REPEAT, an accepted packet continues with the rule after ours. mask 0: a plain
- * accept is enough. Valid from rules_open on.
+ * The mark with which an accepted packet is repeated (NF_REPEAT), so that it continues with the rule after ours. mask
+ * 0: a plain accept is enough. Valid from rules_open on.
  */
 struct mark rules_mark(const struct rules *rules);
 
 /*
- * A repeated packet with this mark, the library's flow_mark, makes the kernel accept the rest of its flow. mask 0: not
- * in these rules. Valid from rules_open on. rules_keep_flows: are such rules in force, as far as is known?
+ * The library's flow_mark: a repeated packet with it makes the kernel accept the rest of its flow. mask 0: these rules
+ * keep no flows. Valid from rules_open on. rules_keep_flows: are such rules in force, as far as known?
  */
 struct mark rules_flow_mark(const struct rules *rules);
 bool rules_keep_flows(const struct rules *rules);
 
-/* Packets and bytes of these flows that passed, all of them since the rules were installed. 0 or -errno. */
+/* Packets and bytes of these flows that passed since the rules were installed. 0 or -errno. */
 int rules_passed(struct rules *rules, uint64_t *packets, uint64_t *bytes);
 
 /*
- * Other filters, in two steps, so that each packet is decided by all of the old rules or by all of the new ones:
+ * Change the filters in two steps, so that each packet is decided by all old rules or by all new ones:
  * rules_extend: packets of the old and of the new filters are queued. All or nothing: after an error the old rules
- *	are in force. Then the program changes to its new rules.
- * rules_settle: only those of the new filters are queued. After an error too many are, which is harmless; call again.
- * Both do nothing if all packets are queued anyway. The filters must stay valid until the next settle.
+ *	are in force. Then the program switches to its new rules. rules_settle: only packets of the new filters are
+ *	queued. After an error, too many packets are queued, which is harmless; call it again. Both do nothing if all
+ *	packets are queued anyway. The filters must stay valid until the next settle.
  */
 int rules_extend(struct rules *rules, const struct bpf_program *filter, size_t filters, struct ipq_error *e);
 int rules_settle(struct rules *rules, struct ipq_error *e);
 
 /*
  * Are the rules still in force? 0, or with a text in *e: -ENOENT (removed by another program), -ELOOP (a rule before
- * ours changes marks, so that repeating would never end: rules_mark() has mask 0 from now on), or another -errno
- * (could not be read).
+ * ours changes marks, so that repeating would never end: rules_mark() has mask 0 from now on), or another -errno (the
+ * rules could not be read).
  */
 int rules_check(struct rules *rules, struct ipq_error *e);
 /* Adds the rules again. */
 int rules_restore(struct rules *rules, struct ipq_error *e);
 
 /*
- * The end, in two steps. From rules_stop on no further packet is queued, and packets that are accepted still meet the
- * rules that clear their mark. It waits up to 60 s for the xtables lock. 0, or -errno: packets may still be queued.
- * NULL is allowed.
+ * The end, in two steps. From rules_stop on no further packet is queued, and accepted packets still reach the rules
+ * that clear their mark. It waits up to 60 s for the xtables lock. 0, or -errno: packets may still be queued. NULL is
+ * allowed.
  */
 int rules_stop(struct rules *rules);
 /*
- * After rules_stop: removes the rules and frees. 0, or -errno with a text in *e, after the rules that are left were
- * named on stderr. NULL is allowed.
+ * Call it after rules_stop: removes the rules and frees. 0, or -errno with a text in *e; then the rules that are left
+ * were reported on stderr. NULL is allowed.
  */
 int rules_close(struct rules *rules, struct ipq_error *e);
 

@@ -64,7 +64,7 @@ static bool prefers_nft_flavour(void)
 	return nft;
 }
 
-/* Would the kernel take our table? nft checks the whole transaction. */
+/* Would the kernel accept our table? nft checks the whole transaction. */
 static int check_nftables(struct rules *r, struct ipq_error *e)
 {
 	const char *const argv[] = { "nft", "-c", "-f", "-", NULL };
@@ -121,7 +121,7 @@ int rules_choose_kinds(struct rules *r, struct ipq_error *e)
 	if (via == RULES_NFTABLES && err < 0)
 		return err;
 	nft = err == 0;
-	/* Only iptables can select by a filter, and ends without harm to packets that wait in other queues. */
+	/* nftables cannot select by a filter, and removing its rules drops packets that wait in other queues. */
 	if (nft && !(via == RULES_AUTO && log))
 		r->candidate[r->candidates++] = FIREWALL_NFT;
 	if (via != RULES_NFTABLES && (!nft || log))
@@ -138,8 +138,8 @@ static bool marks_collide(struct mark a, struct mark b)
 
 /*
  * A mark that no ipq chain here uses, alive or dead, whose lowest two bits are 0: the other values of these bits are
- * ours, too. It begins at a random one, so that a mark that an earlier run left in a connection is most likely not
- * ours.
+ * ours, too. The search begins at a random mark, so that a mark which an earlier run left in a connection is most
+ * likely not ours.
  */
 int rules_choose_mark(struct rules *r, struct ipq_error *e)
 {

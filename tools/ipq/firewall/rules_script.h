@@ -15,35 +15,35 @@ struct filters {
 
 struct rules {
 	struct rules_options options;
-	enum firewall_kind candidate[3]; /* to be tried by rules_install, the IPv4 ones of iptables */
+	enum firewall_kind candidate[3]; /* the kinds that rules_install tries; of iptables, the IPv4 ones */
 	unsigned candidates;
 	enum firewall_kind kind[FAMILIES]; /* in use */
 	unsigned families;		   /* the length of the list above */
 	struct chains chains;		   /* all ipq chains, as they were read last */
 	struct mark mark;
 	uint16_t first, last;
-	char name[32];		 /* of our chain or table */
-	struct filters new, old; /* old: still in force while a change is under way */
+	char name[32];		 /* name of our chain or table */
+	struct filters new, old; /* old: still in force during a change */
 	bool no_match;		 /* this kernel has no bpf match */
-	bool touched;		 /* a change has succeeded in one family at least */
-	bool no_flows;		 /* it has no connection marks */
-	bool stopping;		 /* no further packet is to be queued: see rules_stop() */
-	/* Chains without hooks: the kernel adds and removes them even for a check, and drops all packets that wait in
-	 * any queue when a hook is removed. */
+	bool touched;		 /* a change has succeeded for at least one family */
+	bool no_flows;		 /* this kernel has no connection marks */
+	bool stopping;		 /* no further packet may be queued: see rules_stop() */
+	/* Write chains without hooks: the kernel adds and removes hooks even for a check, and drops all packets that
+	 * wait in any queue when a hook is removed. */
 	bool no_hooks;
-	uint64_t packets, bytes; /* see rules_passed(): by the rules that were replaced */
+	uint64_t packets, bytes; /* see rules_passed(): counts of the rules that were replaced */
 	bool on_top;		 /* our jumps are, or are about to become, the first rule of each hook */
-	bool old_all;		 /* all packets came by the old filters */
+	bool old_all;		 /* with the old filters all packets were queued */
 	enum {
 		SETTLED,
 		EXTENDED,
 		UNSETTLED
 	} change;		       /* UNSETTLED: the chain may have more rules than `new` needs */
-	unsigned same;		       /* times that they were found unchanged since */
-	uint64_t generation[FAMILIES]; /* see probe_generation(): when the rules were last found complete */
+	unsigned same;		       /* how often they were found unchanged since then */
+	uint64_t generation[FAMILIES]; /* probe_generation() when the rules were last found complete */
 	int lock;		       /* -1: not held */
-	int failed;		       /* the result of rules_stop(), */
-	struct ipq_error why;	       /* and its reason */
+	int failed;		       /* the result of rules_stop() */
+	struct ipq_error why;	       /* the reason of `failed` */
 	pid_t guardian;
 	int guardian_fd;
 };
@@ -52,7 +52,8 @@ struct rules {
 
 /* Call before threads exist. 0 or -errno with a text in *e. */
 int guardian_start(struct rules *r, struct ipq_error *e);
-/* removed: no rules are left, and it ends at once. Otherwise it tries to remove them when this process has ended. */
+/* removed: no rules are left, and the guardian ends at once. Otherwise it tries to remove them when this process has
+ * ended. */
 void guardian_end(struct rules *r, bool removed);
 
 /* Sets r->candidate. 0 or -errno. */
@@ -74,7 +75,7 @@ bool rules_have_flows(const struct rules *r);
 struct mark mark_left(struct mark m);
 struct mark mark_gone(struct mark m);
 
-/* Must our chain let packets with the mark of this one pass? Only if it comes after ours, and its process lives. */
+/* Must our chain let packets with the mark of this one pass? Only if it comes after ours, and its process runs. */
 bool rules_must_know(const struct rules *r, enum firewall_kind kind, const struct ipq_chain *c);
 
 /* Are all packets queued, because there is no filter or one is too long for the bpf match? */

@@ -3,12 +3,11 @@
  * ipq keep: holds the sockets of queues, so that packets wait while their program is restarted. It reads no packet.
  *
  * The program inherits the sockets and a connection to this process (nfqueue/held.h). On the connection it sends a
- * notice before it takes a queue, and waits for the answer. With a new version (SIGHUP) the answer comes when the old
- * program has ended: so the new one starts while the old one still decides packets.
- *
- * A program has ended when the process that was started has ended, unless that one exits with 0 and a descendant has
- * the connection (a daemon). It has also ended when all of its processes have closed the connection, as after exec:
- * the new program does not have the sockets then.
+ * notice before it takes a queue, and waits for the answer. With a new version (SIGHUP), the answer is sent when the
+ * old program has ended: so the new one starts while the old one still decides packets. A program has ended when the
+ * process that was started has ended, unless that one exits with 0 and a descendant has the connection (a daemon). It
+ * has also ended when all of its processes have closed the connection, as after exec: then the new program does not
+ * have the sockets.
  */
 #include <errno.h>
 #include <getopt.h>
@@ -38,8 +37,8 @@
 #define LENGTH 16384
 #define PATIENCE_MS 5000
 #define GRACE_MS 5000
-#define CLOSED_MS 500  /* between the end of the connection and that of the process */
-#define DELAY_SHARE 10 /* of the usual delay, because packets wait meanwhile */
+#define CLOSED_MS 500  /* longest time between the end of the connection and that of the process */
+#define DELAY_SHARE 10 /* divides the usual delay, because packets wait meanwhile */
 #define KEEP_FAILED 125
 
 enum restart_when { RESTART_ON_FAILURE, RESTART_ALWAYS, RESTART_NO };
@@ -59,7 +58,7 @@ struct keeper {
 	unsigned count;
 	struct program_start start;
 	struct program now, next; /* next: a new version, which has not taken a queue yet */
-	bool next_waits;	  /* it has sent this notice */
+	bool next_waits;	  /* `next` has sent this notice, and waits for the answer */
 	struct held_notice notice;
 	struct restart restart;
 	int64_t start_at; /* 0: no start is planned */
@@ -164,7 +163,7 @@ static bool is_to_restart(const struct keeper *k, const struct program *p)
 	if (k->ending != 0 || k->o.when == RESTART_NO)
 		return false;
 	if (!p->took && p->exited && WIFEXITED(p->status) && WEXITSTATUS(p->status) >= 126)
-		return false; /* it cannot be executed */
+		return false; /* the program cannot be executed */
 	return k->o.when == RESTART_ALWAYS || !p->exited || restart_is_failure(p->status);
 }
 
@@ -184,7 +183,7 @@ static void plan_restart(struct keeper *k, const struct program *p, int64_t now)
 	k->start_at = now + delay / DELAY_SHARE;
 }
 
-/* The program has ended: its successor is the new version that has started already, or a new start. */
+/* Call it when the program has ended: its successor is a new version that has started already, or a new start. */
 static void succeed(struct keeper *k)
 {
 	int64_t now = now_ms();
@@ -418,8 +417,8 @@ static int serve(struct keeper *k)
 /* ---- setup ------------------------------------------------------------------------------------------- */
 
 /*
- * Keeps the privileges to change the queues and to end a program that has changed its user. A program that root
- * starts gets all capabilities of the bounding set by exec, as before.
+ * Keeps the privileges to change the queues and to end a program that has changed its user. As before, a program that
+ * root starts gets all capabilities of the bounding set when it is executed.
  */
 static void drop_rights(void)
 {
@@ -513,7 +512,7 @@ static int keep(const struct options *o, char **argv)
 
 /* ---- options ----------------------------------------------------------------------------------------- */
 
-/* Reads a time: "2s", "500ms", "1m", "2". Returns ms; -1: it is no time. */
+/* Reads a time: "2s", "500ms", "1m", "2". Returns ms; -1: it is not a time. */
 static int read_time(const char *text)
 {
 	char *end;

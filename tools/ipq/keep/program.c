@@ -14,7 +14,7 @@
 #include "nfqueue/held.h"
 
 #define FIRST_FD 3
-#define GONE_TRIES 5000 /* 1 s at least */
+#define GONE_TRIES 5000 /* at least 1 s */
 #define NAMES_SIZE (KEEP_QUEUES_MAX * 40 + 20)
 
 static void set_number(const char *name, uint32_t value)
@@ -73,7 +73,7 @@ int program_start(struct program *p, const struct program_start *start, bool bes
 
 	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) < 0)
 		return -errno;
-	/* Choose a number above those that the program gets. */
+	/* A number above those that the program gets. */
 	theirs = fcntl(pair[1], F_DUPFD_CLOEXEC, start->min_fd);
 	err = theirs < 0 ? -errno : 0;
 	close(pair[1]);
@@ -98,7 +98,7 @@ void program_signal(const struct program *p, int signal)
 {
 	if (p->pid > 0)
 		kill(-p->pid, signal);
-	/* a daemon is our child: its number is not reused before it is reaped */
+	/* a daemon is our child: its pid is not reused before we reap it */
 	if (p->exited && p->reader > 0)
 		kill(p->reader, signal);
 }

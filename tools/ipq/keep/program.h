@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* One start of the program of ipq keep, in a process group of its own. */
+/* One run of the program of ipq keep, in its own process group. */
 #ifndef IPQ_KEEP_PROGRAM_H
 #define IPQ_KEEP_PROGRAM_H
 
@@ -11,13 +11,13 @@
 #include "keep/queue.h"
 
 struct program {
-	pid_t pid;    /* 0: it does not run */
-	pid_t reader; /* the process that has taken a queue, when it is another one; 0 */
+	pid_t pid;    /* 0: the program does not run */
+	pid_t reader; /* the process that has taken a queue, if it is another one; otherwise 0 */
 	int control;  /* our end of the connection; -1: all of its processes have closed theirs */
 	bool exited;  /* pid has ended with `status`; a descendant continues as a daemon */
 	int status;
-	bool took;     /* it has taken a queue */
-	int asked_end; /* the signal that asked it to end; 0 */
+	bool took;     /* the program has taken a queue */
+	int asked_end; /* the signal that was sent to end it; 0: none */
 	int64_t started;
 	int64_t kill_at; /* when SIGKILL follows SIGTERM; 0: never */
 	int64_t closed_at; /* when the connection was closed, by the end of the process or before it; 0: it is open */
@@ -27,10 +27,10 @@ struct program_start {
 	char *const *argv;
 	const struct kept_queue *queue;
 	unsigned count;
-	uint32_t length;     /* of the queues */
-	sigset_t mask;	     /* of signals, for the program */
-	int min_fd;	     /* descriptors from here on are ours */
-	struct rlimit files; /* the limit of the program */
+	uint32_t length;     /* length of the queues */
+	sigset_t mask;	     /* signal mask of the program */
+	int min_fd;	     /* descriptors from this number on are ours */
+	struct rlimit files; /* the program's limit of descriptors */
 };
 
 /* Starts the program. beside: the old version still runs. 0 or -errno. */
@@ -47,16 +47,16 @@ int program_notice(struct program *p, struct held_notice *notice);
 
 void program_answer(const struct program *p, bool yes);
 
-/* Process pid has ended. Whether it was the last one of this program. */
+/* Call it when process pid has ended. Whether it was the last one of this program. */
 bool program_reaped(struct program *p, pid_t pid, int status);
 
-/* Whether anything of it may run. */
+/* Whether a process of the program may still run. */
 bool program_runs(const struct program *p);
 
 /* Whether a descendant that has taken a queue is left, at least as a zombie. */
 bool program_has_daemon(const struct program *p);
 
-/* Called after the connection has ended. Is its reader about to end, too? If not, it has executed another program. */
+/* Call it after the connection has ended. Is its reader about to end, too? If not, it has executed another program. */
 bool program_is_ending(const struct program *p);
 
 /* Kills what is left and closes the connection. */

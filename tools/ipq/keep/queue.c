@@ -73,7 +73,7 @@ static void decide_all(int fd, uint16_t number, uint32_t verdict)
 	}
 }
 
-/* Sends requests without asking for an acknowledgement, which no process would read. */
+/* Sends requests without NLM_F_ACK, because no process would read the acknowledgements. */
 void kept_apply_policy(struct kept_queue *q, bool open)
 {
 	const struct nfqnl_msg_config_params nothing = { .copy_mode = NFQNL_COPY_NONE };
@@ -81,13 +81,13 @@ void kept_apply_policy(struct kept_queue *q, bool open)
 	struct nfq_config m = nfq_config(q->number);
 
 	q->policy = true;
-	q->configured = false; /* also because messages of decided packets are left in the socket */
-	if (open) {	       /* the kernel accepts what has no room */
+	q->configured = false; /* messages of decided packets are left in the socket */
+	if (open) {	       /* the kernel accepts packets that find the queue full */
 		nfq_config_put_flags(&m, NFQA_CFG_F_FAIL_OPEN, NFQA_CFG_F_FAIL_OPEN);
 		send(q->fd, &m, m.nlh.nlmsg_len, 0);
 		m = nfq_config(q->number);
 		nfq_config_put(&m, NFQA_CFG_QUEUE_MAXLEN, &length, sizeof(length));
-	} else { /* and drops what nobody wants to have */
+	} else { /* the kernel drops packets that find the queue full */
 		nfq_config_put(&m, NFQA_CFG_PARAMS, &nothing, sizeof(nothing));
 	}
 	send(q->fd, &m, m.nlh.nlmsg_len, 0);

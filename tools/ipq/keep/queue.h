@@ -16,19 +16,19 @@ struct kept_queue {
 	int spare_fd;	 /* the socket for its spare queues */
 	bool configured; /* all messages in the socket were written with this configuration */
 	struct held_config config;
-	bool taken;	   /* by the program that runs */
+	bool taken;	   /* taken by the program that runs */
 	bool policy;	   /* the policy is in force: no packet waits */
-	int64_t policy_at; /* when it comes into force if no program has taken the queue; 0: never */
+	int64_t policy_at; /* when the policy comes into force if no program has taken the queue; 0: never */
 	/* From the kernel's table: packets that left the queue, and those that wait. */
 	uint32_t decided, waiting;
-	uint32_t decided_at_start; /* of the program */
+	uint32_t decided_at_start; /* `decided` at the start of the program */
 	int64_t decided_last;	   /* time when `decided` changed or nothing waited */
 };
 
-/* Opens it: packets wait from now on, up to this number. 0 or -errno. */
+/* Opens the queue: from now on packets wait, up to `length`. 0 or -errno. */
 int kept_open(struct kept_queue *q, uint16_t number, uint32_t length, int min_fd, struct ipq_error *e);
 
-/* Packets that wait, and those that come, are accepted (open) or dropped until a program takes the queue. */
+/* Accepts (open) or drops all waiting and later packets until a program takes the queue. */
 void kept_apply_policy(struct kept_queue *q, bool open);
 
 /* Reads the kernel's table for all queues. 0, or -errno if it is not readable. */

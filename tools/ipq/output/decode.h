@@ -8,11 +8,11 @@
 
 struct decoded {
 	uint8_t version;		/* 4 or 6; 0: not an IP packet, nothing below is valid */
-	uint8_t protocol;		/* IPPROTO_, of what follows extension headers */
-	bool ports;			/* source_port and destination_port were there */
-	bool tcp;			/* tcp_flags, sequence, acknowledgement too */
-	bool icmp;			/* type and code */
-	bool fragment;			/* a later one: protocol is known, its header is elsewhere */
+	uint8_t protocol;		/* IPPROTO_ of the header after the extension headers */
+	bool ports;			/* source_port and destination_port are valid */
+	bool tcp;			/* tcp_flags, sequence, acknowledgement are valid, too */
+	bool icmp;			/* type and code are valid */
+	bool fragment;			/* a later fragment: protocol is known; its header is in the first */
 	bool fragmented, authenticated; /* there is a Fragment header of IPv6, an Authentication Header */
 	bool cut;			/* the transport header is beyond len */
 	uint32_t transport;		/* its offset; with fragment, of the data */

@@ -9,7 +9,7 @@
 #include "output/decode.h"
 #include "output/feedback.h"
 
-#define LINES 64 /* beginnings that are remembered */
+#define LINES 64 /* beginnings of lines that are remembered */
 #define BEGIN 24 /* bytes of each: a line begins with its time */
 #define LINKS_MAX 16
 
@@ -25,7 +25,7 @@ struct link {
 struct feedback {
 	pthread_mutex_t lock;
 	char line[LINES][BEGIN];
-	unsigned lines; /* noted so far; the last LINES of them are in line[] */
+	unsigned lines; /* lines noted so far; the last LINES of them are in line[] */
 
 	/* Entries below count never change, so that they are read without the lock. */
 	struct link link[LINKS_MAX];
@@ -81,7 +81,7 @@ static bool is_known(struct feedback *f, const struct link *link, unsigned count
 	return false;
 }
 
-/* Does the payload begin like a line that was written lately? With the lock held. */
+/* Does the payload begin like a line that was written recently? With the lock held. */
 static bool begins_like_a_line(const struct feedback *f, const uint8_t *payload)
 {
 	unsigned n = f->lines < LINES ? f->lines : LINES;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
  * Recognises connections of other programs that carry our output, such as that of nc in `ipq watch | nc HOST PORT`: a
- * packet that begins with a line of ours belongs to one. Output that is encrypted on its way is not recognised.
+ * packet that begins with a line of ours belongs to one. Output that is encrypted in transit is not recognised.
  */
 #ifndef IPQ_OUTPUT_FEEDBACK_H
 #define IPQ_OUTPUT_FEEDBACK_H

@@ -15,7 +15,7 @@ enum {
 	TLS_HOST_NAME = 0,
 };
 
-/* The rest of a message; ok: nothing was missing so far. */
+/* The rest of a message; ok: no bytes were missing so far. */
 struct bytes {
 	const uint8_t *at;
 	uint32_t left;
@@ -35,7 +35,7 @@ static const uint8_t *take(struct bytes *b, uint32_t n)
 	return at;
 }
 
-/* A number of 1 to 3 bytes; 0 when it is missing. */
+/* Reads a number of 1 to 3 bytes; 0 if it is missing. */
 static uint32_t take_number(struct bytes *b, uint32_t size)
 {
 	const uint8_t *p = take(b, size);
@@ -55,7 +55,7 @@ static struct bytes take_part(struct bytes *b, uint32_t size)
 	return (struct bytes){ .at = at, .left = len, .ok = at != NULL };
 }
 
-/* Adds bytes to the name; those of a DNS label may be anything. False: no room. */
+/* Adds bytes to the name; a DNS label may contain any bytes. False: no room. */
 static bool add_text(struct packet_name *name, const uint8_t *p, uint32_t len)
 {
 	size_t used = strlen(name->text);
@@ -74,7 +74,7 @@ static bool add_text(struct packet_name *name, const uint8_t *p, uint32_t len)
 
 /* ---- DNS (RFC 1035) ------------------------------------------------------------------------------ */
 
-/* The first question. A name in it is never compressed: nothing comes before it. */
+/* Reads the first question. Its name is never compressed, because no name precedes it. */
 static void read_dns(struct packet_name *name, struct bytes b)
 {
 	const uint8_t *header = take(&b, DNS_HEADER), *label;
@@ -144,7 +144,8 @@ static void read_server_name(struct packet_name *name, struct bytes extension)
 	}
 }
 
-/* A ClientHello that begins with this segment. It may be cut: its lengths are not compared with the record's. */
+/* Reads a ClientHello that begins with this segment. It may be cut, so its lengths are not compared with that of the
+ * record. */
 static void read_tls(struct packet_name *name, struct bytes b)
 {
 	const uint8_t *record = take(&b, 5);

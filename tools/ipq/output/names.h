@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* Names that a packet asks for: the question of a DNS message, the server name of a TLS ClientHello. */
+/* The names in requests: the question of a DNS message, the server name of a TLS ClientHello. */
 #ifndef IPQ_OUTPUT_NAMES_H
 #define IPQ_OUTPUT_NAMES_H
 
@@ -7,7 +7,7 @@
 #include <stdint.h>
 #include "output/decode.h"
 
-/* Bytes of a packet that names_read() looks at, at most. */
+/* Bytes of a packet that names_read() reads at most. */
 #define NAMES_BYTES 2048
 
 enum name_kind { NAME_NONE, NAME_DNS_QUESTION, NAME_DNS_ANSWER, NAME_TLS };
@@ -16,7 +16,7 @@ struct packet_name {
 	enum name_kind kind;
 	uint16_t type;	 /* of a DNS question: A (1), AAAA (28) ... */
 	uint8_t code;	 /* of a DNS answer: NXDOMAIN (3) ... */
-	char text[1024]; /* the bytes as they are, a dot or NUL inside a label as \046, \000 */
+	char text[1024]; /* unescaped bytes; a dot or NUL inside a label as \046, \000 */
 };
 
 /* Reads at most len bytes. Kind NAME_NONE: no name, or it is cut. */

@@ -21,7 +21,7 @@
 #define NOTES_SIZE (256U << 10)
 #define HEADERS 256	 /* bytes of a packet that a line needs, if it has no names */
 #define HOLD (32U << 10) /* bytes of lines that are written together */
-#define PATIENCE_MS 300	 /* after a signal */
+#define PATIENCE_MS 300	 /* longest wait for writes after a signal */
 #define NOTES_PATIENCE_MS 200
 
 /* A stream of text: a descriptor, and lines that are still held back. */
@@ -37,10 +37,10 @@ struct output {
 	struct output_options options;
 	struct stream lines, notes;
 	struct recorder *record;
-	char *own_link;			/* a filter; NULL: nothing is left out */
+	char *own_link;			/* a filter; NULL: no packet is omitted */
 	struct bpf_program own_packets; /* compiled */
 	atomic_flag own_reported;
-	struct feedback *feedback; /* NULL: nothing is left out */
+	struct feedback *feedback; /* NULL: no packet is omitted */
 	struct writer *line_writer, *record_writer, *note_writer;
 	bool stuck;
 };
@@ -127,7 +127,7 @@ static void lines_failed(void *context, int error)
 {
 	struct output *o = ((struct stream *)context)->output;
 
-	if (error != -EPIPE) /* a reader that closes the pipe is no failure: ipq watch | head */
+	if (error != -EPIPE) /* it is no failure if the reader closes the pipe: ipq watch | head */
 		text_complain(o->options.who, "standard output was not written completely: %s",
 			      strerror(-error));
 	if (o->options.failed != NULL)
@@ -201,7 +201,7 @@ static void records_dropped(void *context, uint64_t n)
 
 /* ---- producers ----------------------------------------------------------------------------------- */
 
-/* A copy that refers to nothing but `len` bytes of its payload. */
+/* A copy whose only pointer is to `len` bytes of the payload. */
 static struct ipq_packet without_views(const struct ipq_packet *packet, uint32_t max, uint32_t *len)
 {
 	const uint32_t views =
@@ -228,7 +228,7 @@ static uint32_t line_bytes(const struct output *o, const struct ipq_packet *pack
 	return names_are_long(packet->payload, packet->payload_len) ? NAMES_BYTES : HEADERS;
 }
 
-/* Would showing this packet send another one like it? */
+/* Would a line about this packet be sent in another packet of the same connection? */
 static bool is_own(struct output *o, const struct ipq_packet *packet)
 {
 	const char *name = o->own_link;

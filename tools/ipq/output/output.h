@@ -23,8 +23,8 @@ struct output;
 struct output_options {
 	const char *who; /* "ipq watch": begins messages */
 	struct print_style style;
-	struct recorder_options record; /* path NULL: none */
-	const _Atomic bool *lossless;	/* NULL: drop; else wait for room until this is true */
+	struct recorder_options record; /* path NULL: no recording */
+	const _Atomic bool *lossless;	/* NULL: drop without room; otherwise wait until this is true */
 	bool include_own; /* also packets of the connection that carries the standard output (own_link.h) */
 	/*
 	 * Called by any thread when writing to the standard output (recording: to the file) has failed. Writing has
@@ -50,8 +50,8 @@ bool output_text(struct output *o, const char *text, size_t len);
 bool output_record(struct output *o, const struct pcapng_record *r);
 
 /*
- * Waits until lines and records are written. After SIGINT, SIGTERM, SIGQUIT or SIGHUP (interrupted, or one that is
- * pending and blocked) for 0.3 s at most.
+ * Waits until lines and records are written; after SIGINT, SIGTERM, SIGQUIT or SIGHUP (interrupted, or a signal that is
+ * pending and blocked) at most 0.3 s.
  */
 void output_finish(struct output *o, bool interrupted);
 

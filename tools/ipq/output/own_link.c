@@ -16,7 +16,7 @@ struct end {
 	unsigned port;
 };
 
-/* An address in the form that filters know: IPv4 mapped into IPv6 is IPv4 in packets. */
+/* Writes an address in the form that filters use: an IPv4-mapped IPv6 address is IPv4 in packets. */
 static int read_address(struct end *end, int family, const void *address, unsigned port)
 {
 	static const uint8_t mapped[12] = { [10] = 0xff, [11] = 0xff };
@@ -85,7 +85,7 @@ static void add_session(FILE *filter, const char *connection)
 		put_link(filter, "tcp", &a, &b);
 }
 
-/* Reads a variable from the environment that a process started with. The caller frees it. NULL: it is not there. */
+/* Reads a variable from the environment that a process started with. The caller frees it. NULL: not found. */
 static char *variable_of(pid_t pid, const char *name)
 {
 	char path[64], *item = NULL, *value = NULL;

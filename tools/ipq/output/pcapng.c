@@ -25,7 +25,7 @@ enum {
 	LINKTYPE_LINUX_SLL = 113,
 	OPTION_END = 0,
 	OPTION_COMMENT = 1,
-	OPTION_USER_APPLICATION = 4, /* of a section */
+	OPTION_USER_APPLICATION = 4, /* an option of a section */
 	OPTION_INTERFACE_NAME = 2,
 	OPTION_INTERFACE_RESOLUTION = 9,
 	OPTION_INTERFACE_OFFSET = 14,
@@ -235,7 +235,7 @@ static void put_packet(struct pcapng *f, const struct pcapng_record *r)
 	end(f);
 }
 
-/* Truncates an existing file, as shells do. */
+/* Opens the file, and truncates an existing one, as shells do. */
 static FILE *open_file(const char *path, struct ipq_error *e)
 {
 	int fd = strcmp(path, "-") == 0 ? STDOUT_FILENO : safe_open(path, 0, e);

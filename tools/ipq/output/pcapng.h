@@ -3,10 +3,10 @@
  * Recording to a pcapng file (draft-ietf-opsawg-pcapng). Any thread.
  *
  * All interfaces have the link type LINUX_SLL, "Linux cooked": libpcap refuses files whose interfaces differ,
- * and it compares LINKTYPE_RAW with another number (DLT_RAW). Each packet has the interface that it came in
- * or leaves by and its direction (epb_flags). A comment has the verdict. A custom option 2988 with
- * netfilter's private enterprise number 21373 has a text for reading back: "ipq", followed by words
- * hook=NAME, indev=NAME, outdev=NAME, mark=NUMBER and verdict=NAME. src/capture/metadata.c reads it.
+ * and it compares LINKTYPE_RAW with another number (DLT_RAW). Each packet has its input or output interface and its
+ * direction (epb_flags). A comment has the verdict. A custom option 2988 with netfilter's private enterprise number
+ * 21373 has a text that src/capture/metadata.c reads: "ipq", followed by words hook=NAME, indev=NAME, outdev=NAME,
+ * mark=NUMBER and verdict=NAME.
  */
 #ifndef IPQ_OUTPUT_PCAPNG_H
 #define IPQ_OUTPUT_PCAPNG_H
@@ -28,11 +28,11 @@ struct pcapng_record {
 /* Opens a recording; "-" is the standard output. 0, or -errno with a message in *e. */
 int pcapng_open(struct pcapng **file, const char *path, struct ipq_error *e);
 int pcapng_write(struct pcapng *file, const struct pcapng_record *record);
-/* Bytes so far. Not while another thread writes. */
+/* Bytes so far. Do not call it while another thread writes. */
 uint64_t pcapng_size(const struct pcapng *file);
 /* Writes what is buffered to the file. */
 int pcapng_flush(struct pcapng *file);
-/* The first error that a write had, or 0. NULL is allowed. */
+/* Closes the file. Returns the first error of a write, or 0. NULL is allowed. */
 int pcapng_close(struct pcapng *file);
 
 #endif

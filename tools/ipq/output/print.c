@@ -172,7 +172,7 @@ static void print_headers(FILE *out, const struct print_style *style, const stru
 		fputs(" fragment", out);
 }
 
-/* The name that a packet asks for, in quotes, so that it cannot be taken for another part of the line. */
+/* Prints the name in a request, in quotes, so that it cannot be taken for another part of the line. */
 static void print_name(FILE *out, const struct print_style *style, const struct packet_name *name)
 {
 	const char *type = names_dns_type(name->type), *code = names_dns_code(name->code);
@@ -205,7 +205,7 @@ static void print_hardware_address(FILE *out, const struct ipq_packet *packet)
 		fprintf(out, "%c%02x", i == 0 ? ' ' : ':', packet->hw_addr[i]);
 }
 
-/* -v: more fields of the headers. */
+/* Prints more fields of the headers, for -v. */
 static void print_more(FILE *out, const struct ipq_packet *packet, const struct decoded *d)
 {
 	const uint8_t *p = packet->payload;
@@ -249,7 +249,7 @@ static void print_bytes(FILE *out, const uint8_t *p, uint32_t len)
 	}
 }
 
-/* -A: the bytes after the transport header. Newlines stay; control characters are escaped. */
+/* Prints the bytes after the transport header, for -A. Keeps newlines, escapes control characters. */
 static void print_payload(FILE *out, const struct ipq_packet *packet, const struct decoded *d)
 {
 	const uint8_t *p = packet->payload;
@@ -347,7 +347,7 @@ static void json_name(FILE *out, const struct packet_name *name)
 	}
 }
 
-/* A decimal number with nine digits after the point, whole or not. */
+/* Prints a decimal number with nine digits after the point. */
 static void json_time(FILE *out, int64_t ns)
 {
 	uint64_t size = ns < 0 ? -(uint64_t)ns : (uint64_t)ns;
@@ -374,7 +374,7 @@ static void print_json(FILE *out, const struct print_style *style, const struct 
 		fprintf(out, ",\"uid\":%u", packet->uid);
 	json_name(out, name);
 	json_member(out, "verdict", p->verdict);
-	/* Integers, which readers that use floating-point numbers keep exactly. */
+	/* Integers: readers that use floating-point numbers keep them exactly. */
 	fprintf(out, ",\"seconds\":%lld,\"nanoseconds\":%d", (long long)seconds_of(p->time),
 		nanoseconds_of(p->time));
 	if (style->bytes && (packet->present & IPQ_HAS_PAYLOAD) != 0) {

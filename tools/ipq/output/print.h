@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * A packet as a line of text or of JSON. Nothing that comes from a packet or names an interface reaches
- * the terminal unescaped.
+ * A packet as a line of text or of JSON. Text from packets and names of interfaces are escaped.
  */
 #ifndef IPQ_OUTPUT_PRINT_H
 #define IPQ_OUTPUT_PRINT_H
@@ -15,13 +14,13 @@ struct print_style {
 	bool json;
 	bool bytes;   /* a hex dump below the line, or in the JSON */
 	bool text;    /* the payload as text below the line */
-	bool verbose; /* more of the headers */
+	bool verbose; /* more fields of the headers */
 };
 
 struct print_packet {
 	const struct ipq_packet *packet;
 	int64_t time;		    /* ns since 1970 */
-	char indev[32], outdev[32]; /* names, "" where there is none */
+	char indev[32], outdev[32]; /* names; "": none */
 	const char *verdict;	    /* "accept"; NULL: not decided */
 };
 

@@ -10,7 +10,7 @@
 struct recorder {
 	struct recorder_options options;
 	struct pcapng *file;
-	unsigned index; /* of the file among those of one name */
+	unsigned index; /* index of the file among those of one name */
 	time_t began;	/* when that name began */
 	char path[4096];
 };
@@ -71,7 +71,7 @@ int recorder_open(struct recorder **recorder, const struct recorder_options *opt
 	return err;
 }
 
-/* Has the file its size or its time? Then the next one begins. 0 or -errno. */
+/* Begins the next file if the current one has reached its size or time. 0 or -errno. */
 static int change_file(struct recorder *r)
 {
 	const struct recorder_options *o = &r->options;

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* A recording in one pcapng file, or in several that follow each other. */
+/* A recording in one pcapng file, or in a sequence of files. */
 #ifndef IPQ_OUTPUT_RECORDER_H
 #define IPQ_OUTPUT_RECORDER_H
 
@@ -11,8 +11,8 @@ struct recorder;
 struct recorder_options {
 	const char *path; /* "-": the standard output. With seconds, a template for strftime(3) */
 	uint64_t bytes;	  /* -C: the next file begins when one has reached this size; 0: no limit */
-	unsigned seconds; /* -G: or after this time; 0: no limit */
-	unsigned files;	  /* -W: with bytes, the first file is written again after so many; 0: never */
+	unsigned seconds; /* -G: the next file begins after this time; 0: no limit */
+	unsigned files;	  /* -W: with bytes, the first file is overwritten after so many files; 0: never */
 };
 
 /* Opens the first file. 0, or -errno with a text in *e. */
@@ -23,7 +23,7 @@ int recorder_write(struct recorder *r, const struct pcapng_record *record);
 int recorder_flush(struct recorder *r);
 /* The name of the file that is written now. */
 const char *recorder_path(const struct recorder *r);
-/* The first error that a write had, or 0. NULL is allowed. */
+/* Closes the file. Returns the first error of a write, or 0. NULL is allowed. */
 int recorder_close(struct recorder *r);
 
 #endif

@@ -15,7 +15,7 @@
 #include "output/writer.h"
 #include "util/clock.h"
 
-#define REPORT_MS 1000 /* between two reports of dropped items */
+#define REPORT_MS 1000 /* time between two reports of dropped items */
 
 struct head {
 	size_t room; /* bytes of the ring, with this header */
@@ -30,7 +30,7 @@ struct writer {
 	unsigned char *ring;
 	size_t size;
 
-	pthread_mutex_t lock; /* of all that follows */
+	pthread_mutex_t lock; /* protects the members below */
 	pthread_cond_t filled, freed, ended;
 	size_t head, tail;
 	uint64_t items, dropped, reported;
@@ -170,7 +170,7 @@ static void take_item(struct writer *w)
 	note_error(w, err);
 }
 
-/* The buffer is empty. */
+/* Called when the buffer is empty. */
 static void rest(struct writer *w)
 {
 	int err = 0;

@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * A thread that writes what other threads produce, through a bounded buffer. A producer copies an item into the
- * buffer and goes on: it never waits for a file, a pipe or a terminal. An item that does not fit is dropped and
- * counted.
+ * A thread that writes what other threads produce, through a bounded buffer. A producer copies an item into the buffer
+ * and continues: it never waits for a file, a pipe or a terminal. An item that does not fit is dropped and counted.
  */
 #ifndef IPQ_OUTPUT_WRITER_H
 #define IPQ_OUTPUT_WRITER_H
@@ -21,11 +20,11 @@ struct writer_ops {
 	int (*write)(void *context, const void *item, size_t len);
 	/* The buffer is empty: writes what is held back. 0 or -errno. */
 	int (*flush)(void *context);
-	/* The last call, after an error too. 0 or -errno. NULL: nothing to do. */
+	/* The last call, also after an error. 0 or -errno. NULL: nothing to do. */
 	int (*close)(void *context);
-	/* The first error, once. NULL: not wanted. */
+	/* Called once, for the first error. NULL: not wanted. */
 	void (*failed)(void *context, int error);
-	/* n items were dropped since the last call, and there is room again. NULL: not wanted. */
+	/* Called when there is room again: n items were dropped since the last call. NULL: not wanted. */
 	void (*dropped)(void *context, uint64_t n);
 };
 
@@ -45,11 +44,11 @@ uint64_t writer_dropped(struct writer *w);
 int writer_error(struct writer *w);
 
 /*
- * No more items come. Waits until all are written, up to timeout_ms. True: the thread has ended. False: not yet; the
+ * Ends the input. Waits until all items are written, up to timeout_ms. True: the thread has ended. False: not yet; the
  * call may be repeated.
  */
 bool writer_end(struct writer *w, int timeout_ms);
-/* Frees a writer that has ended; one whose write() is stuck is left as it is. */
+/* Frees a writer that has ended; if its write() is stuck, it is not freed. */
 void writer_free(struct writer *w);
 
 #endif

@@ -14,7 +14,7 @@ struct flow_rules {
 	unsigned hooks;
 	unsigned queue;
 	uint32_t leave, drop, mask;
-	char **match; /* words of the user, up to NULL */
+	char **match; /* the user's words, up to NULL */
 };
 
 static void put_match(const struct flow_rules *r)

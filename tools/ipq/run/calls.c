@@ -4,12 +4,12 @@
  *
  * A program that calls socket(AF_NETLINK, type, 3 or 13) gets one end of a SEQPACKET pair in place of the
  * netlink socket; the engine has the other. From then on the program's recv, poll, close and nearly all its
- * send calls run natively. The pair passes for a netlink socket because:
+ * send calls run natively. The program cannot distinguish the pair from a netlink socket, because:
  *
  *  - The engine's end has a name that reads as the kernel's address (engine_socketpair), and an address given
  *    to sendto is ignored (doc/assumptions/seqpacket-as-netlink.c).
  *  - bind, connect, getsockname, getpeername and the options of SOL_NETLINK, which the pair would refuse or
- *    answer as a Unix socket, are answered here; so are recvmsg, recvmmsg and recvfrom with flags, for their
+ *    answer as a Unix socket, are answered here; so are recvmsg, recvmmsg and recvfrom with flags, because of the
  *    address (transfer.c).
  *  - A mode request as libipq sends it is served by the engine before sendto returns, as ip_queue did. For one that a
  *    program makes by hand, the engine takes the queue when the socket is opened (engine_options.early).
@@ -44,7 +44,7 @@
 #include "util/clock.h"
 
 #define SOL_NETLINK_ 270
-#define SOCK_TYPE_MASK_ 0xf /* the rest of the type are flags */
+#define SOCK_TYPE_MASK_ 0xf /* the other bits are flags */
 /* At most this many threads wait here. Further ones wait in the kernel, which returns the socket's own address. */
 #define WAITING_MAX 256
 
@@ -57,11 +57,11 @@
 /* A client, at the index of the engine's descriptor. */
 struct client {
 	ino_t local, remote; /* inodes of the two ends; 0: never used */
-	uint32_t pid;	     /* as the program sees itself */
+	uint32_t pid;	     /* the program's pid, as the program sees it */
 	uint32_t port;	     /* the port that it is bound to; 0: not bound yet */
-	int type, protocol;  /* of the socket call */
-	uint32_t number;     /* in the engine */
-	uint32_t options;    /* of SOL_NETLINK: a bit for each one that is set */
+	int type, protocol;  /* arguments of the socket call */
+	uint32_t number;     /* number of the client in the engine */
+	uint32_t options;    /* options of SOL_NETLINK: a bit for each one that is set */
 };
 
 /* A call that waits for a message. */
@@ -75,10 +75,10 @@ struct run_calls {
 	struct engine *engine;
 	bool everybody_capable;
 	bool atomic; /* the kernel hands over and answers in one step (Linux 5.14) */
-	bool blind;  /* a program's memory could not be read; logged once */
+	bool blind;  /* a program's memory could not be read; this is logged once */
 	FILE *log;
 	ino_t user_namespace;
-	unsigned limit; /* entries in client */
+	unsigned limit; /* number of entries in `client` */
 	struct client *client;
 	struct seccomp_notif *request;
 	struct seccomp_notif_resp *response;
@@ -233,7 +233,7 @@ static int do_socket(struct run_calls *calls, const struct call *call, bool *ans
 	if (err == 0)
 		err = install_fd(calls, call, pair[1], (call->arg[1] & SOCK_CLOEXEC) != 0 ? O_CLOEXEC : 0,
 				 answered);
-	close(pair[1]); /* if the program did not get it, the engine now sees the end of the client */
+	close(pair[1]); /* if the program did not get the descriptor, the client ends now */
 	return err;
 }
 
@@ -263,7 +263,7 @@ static int open_text(const char *text, size_t len)
 	return fd < 0 ? -ENFILE : fd;
 }
 
-/* The text is that of this moment: a program that reads again opens the file again. */
+/* The text has the current values. To read new values, a program opens the file again. */
 static int do_open(const struct run_calls *calls, struct call *call, bool *pass, bool *answered)
 {
 	uint8_t family = AF_UNSPEC;
@@ -292,13 +292,13 @@ static void bind_to_free_port(const struct run_calls *calls, struct client *c)
 {
 	uint32_t port = c->pid;
 
-	if (port_taken(calls, c, port)) /* netlink then takes a number that no process has */
+	if (port_taken(calls, c, port)) /* then netlink uses a number that no process has */
 		for (port = UINT32_MAX - 4096; port_taken(calls, c, port); port--)
 			;
 	c->port = port;
 }
 
-/* Netlink binds a socket when it sends, so this does, too. */
+/* Netlink binds a socket at its first send; so does this. */
 static void bind_if_used(const struct run_calls *calls, struct client *c)
 {
 	struct pollfd unread = { .fd = (int)(c - calls->client), .events = POLLIN };
@@ -356,7 +356,7 @@ static int do_getpeername(const struct call *call)
 	return run_poke_value(call, call->arg[1], call->arg[2], &address, sizeof(address));
 }
 
-/* Has taken effect when the program continues. A refusal is a message, as in ip_queue. */
+/* The request has taken effect when the program continues. A refusal is a message, as in ip_queue. */
 static int do_send(struct run_calls *calls, const struct call *call, const struct client *c, bool *pass)
 {
 	struct iovec piece;
@@ -371,8 +371,8 @@ static int do_send(struct run_calls *calls, const struct call *call, const struc
 }
 
 /*
- * The socket's own address has another family than netlink's, so the address is written here. libipq looks at
- * nl_pid and the length only, and its calls run natively.
+ * The socket's own address has another family than netlink's, so the address is written here. libipq checks only nl_pid
+ * and the length, so its calls run natively.
  */
 static int do_receive(struct run_calls *calls, struct call *call, const struct client *c, bool *pass)
 {
@@ -460,7 +460,7 @@ static bool read_call(struct run_calls *calls, const struct seccomp_notif *n, st
 	uint32_t word[6] = { 0 };
 	unsigned long native[6] = { 0 };
 	bool memory;
-	/* The number of arguments of each call, and so of words in memory. */
+	/* The number of arguments of each call, which is the number of words in memory. */
 	static const unsigned char arguments[CALL_COUNT] = { 3, 3, 3, 3, 3, 5, 5, 6, 3, 5, 6, 3, 3, 4 };
 
 	*call = (struct call){ .id = n->id,
@@ -489,7 +489,7 @@ static bool read_call(struct run_calls *calls, const struct seccomp_notif *n, st
 	return true;
 }
 
-/* The result of the call, or -errno. *pass: the kernel does the call itself. */
+/* The result of the call, or -errno. *pass: the kernel carries out the call. */
 static int decide(struct run_calls *calls, struct call *call, bool *pass, bool *answered)
 {
 	struct client *c;
@@ -528,7 +528,7 @@ static int decide(struct run_calls *calls, struct call *call, bool *pass, bool *
 	}
 }
 
-/* Answers a call. deadline: that of a call that has waited, else 0. */
+/* Answers a call. deadline: of a call that has waited; otherwise 0. */
 static void answer(struct run_calls *calls, const struct seccomp_notif *request, int64_t deadline)
 {
 	bool pass = true, answered = false;
@@ -625,7 +625,7 @@ static int allocate(struct run_calls *calls)
 void run_calls_set_listener(struct run_calls *calls, int listener)
 {
 	calls->listener = listener;
-	calls->waiting = 0; /* those of a program that has ended */
+	calls->waiting = 0; /* calls of a program that has ended */
 	/* Optional: answers are several times faster. */
 	ioctl(listener, SECCOMP_IOCTL_NOTIF_SET_FLAGS, SECCOMP_USER_NOTIF_FD_SYNC_WAKE_UP);
 }

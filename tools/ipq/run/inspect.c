@@ -22,7 +22,7 @@
 #define PIDFD_THREAD O_EXCL
 #endif
 
-/* A thread's number may be reused by another process; an open descriptor of its memory stays valid. */
+/* Another process may reuse the thread's id; an open descriptor of its memory stays valid. */
 bool run_open_memory(struct call *call)
 {
 	char path[64];
@@ -123,7 +123,7 @@ static int open_pidfd(pid_t tid)
 	return (int)syscall(SYS_pidfd_open, pid, 0);
 }
 
-/* A copy of the program's descriptor; -1: it has not this inode. */
+/* A copy of the program's descriptor; -1: it has another inode. */
 int run_copy_descriptor(const struct call *call, ino_t inode)
 {
 	int pidfd = open_pidfd(call->tid), fd;

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* Processes, signals and messages: what both processes of ipq run need. */
+/* Processes, signals and messages: used by both processes of ipq run. */
 #include <dirent.h>
 #include <elf.h>
 #include <errno.h>
@@ -47,7 +47,7 @@ void run_give_away(int fd)
 	close(null);
 }
 
-/* Returns how many there were, also of those that have ended. */
+/* Returns the number of children, including those that have ended. */
 static unsigned kill_children(pid_t spared)
 {
 	DIR *proc = opendir("/proc");

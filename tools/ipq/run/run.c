@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * ipq run: runs a program written for ip_queue, unmodified, on today's kernel or on a capture file.
+ * ipq run: runs a program written for ip_queue, unmodified, on the current kernel or on a capture file.
  *
  * This file is the process that the shell waits for. It forwards signals to the supervisor (supervise.c)
  * and ends as the program ends.
@@ -120,7 +120,7 @@ static void forward(int signals, int link, pid_t supervisor)
 	if (read(signals, &info, sizeof(info)) != sizeof(info) || info.ssi_signo == SIGCHLD)
 		return;
 	/* A signal from the terminal goes to the whole process group, so the program has it already. The supervisor
-	 * only has to know that the program is not to start again. */
+	 * only needs to know that it must not start the program again. */
 	if (info.ssi_code != SI_KERNEL)
 		kill(supervisor, (int)info.ssi_signo);
 	else if (info.ssi_signo != SIGALRM)
@@ -176,8 +176,8 @@ static void fill_standard_descriptors(void)
 	close(fd);
 }
 
-/* Inherited descriptors are for the program: a pipe that is open here too would never end. The capabilities
- * are needed to see and end processes that have changed their user. */
+/* Inherited descriptors are for the program. If this process kept a pipe open, its reader would never read the end. The
+ * capabilities are needed to see and end processes that have changed their user. */
 static void keep_nothing(void)
 {
 	privileges_close_inherited();

@@ -8,7 +8,7 @@
  *	calls.c      the answers to system calls
  *	transfer.c   messages that are received and sent
  *	inspect.c    the program's memory, descriptors and credentials
- *	seccomp.c    the filter: which system calls of the program come to the supervisor
+ *	seccomp.c    the filter, which selects the system calls that are passed to the supervisor
  *	process.c    processes, signals and messages, for both
  */
 #ifndef IPQ_RUN_RUN_H
@@ -30,8 +30,8 @@ struct run_options {
 	const char *source;
 	const char *log; /* NULL: none; "-": stderr */
 	bool exact;	 /* answer all calls that receive and send */
-	char **program;	 /* argv, NULL at its end */
-	sigset_t mask;	 /* the program's, and what it does about SIGCHLD */
+	char **program;	 /* the program's argv, which ends with NULL */
+	sigset_t mask;	 /* the program's signal mask, and its handling of SIGCHLD */
 	void (*sigchld)(int);
 	bool restart;
 	unsigned restart_limit;
@@ -56,7 +56,7 @@ void run_execute(char **program);
 
 /* ---- start.c ---------------------------------------------------------------------------------- */
 
-/* Starts the program, with --restart from a process that keeps what the caller had. */
+/* Starts the program; with --restart, from a process that keeps the caller's descriptors, privileges and limits. */
 struct run_starter {
 	const struct run_options *options;
 	pid_t pid; /* 0: the caller forks */
@@ -67,7 +67,8 @@ struct run_starter {
 int run_starter_open(struct run_starter *starter, const struct run_options *options, int link);
 void run_starter_close(struct run_starter *starter);
 
-/* The program, a child of this process, or -errno. It sends its listener over *our_end, and waits for a byte. */
+/* Starts the program as a child of this process. Returns its pid, or -errno. It sends its listener over *our_end, and
+ * waits for a byte. */
 pid_t run_start(const struct run_starter *starter, int *our_end);
 
 /* Receives a descriptor. -1: there is none. */
@@ -88,7 +89,7 @@ enum run_call {
 	CALL_RECVMMSG,
 	CALL_RECVFROM,
 	CALL_SENDMSG,
-	CALL_OPEN, /* from here on not in socketcall(2) */
+	CALL_OPEN, /* this call and the following ones are not in socketcall(2) */
 	CALL_OPENAT,
 	CALL_COUNT
 };
@@ -98,7 +99,7 @@ struct run_arch {
 	uint32_t audit; /* AUDIT_ARCH_ of the notification */
 	enum wire_layout layout;
 	int nr[CALL_COUNT]; /* system call numbers; -1: there is none */
-	int socketcall;	    /* for all of them, with arguments in memory; -1: there is none */
+	int socketcall;	    /* the number for all of them, with arguments in memory; -1: there is none */
 };
 
 /* The interface of a notification; NULL: unknown. */
@@ -125,15 +126,15 @@ struct call {
 	pid_t tid;
 	const struct run_arch *arch;
 	bool x32;
-	int memory; /* of the program; -1: not opened */
+	int memory; /* the program's memory; -1: not opened */
 	uint64_t arg[6];
-	bool later;	  /* to be answered when there is a message, or at the deadline */
+	bool later;	  /* answer the call when there is a message, or at the deadline */
 	int64_t deadline; /* see now_ms(); 0: not known yet */
-	int engine_end;	  /* of the socket from which a message was taken; -1: none was */
+	int engine_end;	  /* of the socket from which a message was received; -1: none */
 };
 
 struct identity {
-	uint32_t pid; /* of the process, in its own namespace */
+	uint32_t pid; /* the process id in its own namespace */
 	bool capable;
 };
 
@@ -141,7 +142,7 @@ struct identity {
 bool run_open_memory(struct call *call);
 bool run_peek(const struct call *call, uint64_t at, void *to, size_t len);
 bool run_poke(const struct call *call, uint64_t at, const void *from, size_t len);
-/* Writes a value as getsockname does: as much of it as fits, and its whole length. 0 or -errno. */
+/* Writes a value as getsockname does: truncated to the room, with its full length. 0 or -errno. */
 int run_poke_value(const struct call *call, uint64_t at, uint64_t len_at, const void *value, uint32_t len);
 
 /* The inode of a socket among the program's descriptors; 0: not a socket, or not readable. */
@@ -149,18 +150,18 @@ ino_t run_socket_inode(pid_t tid, int fd);
 ino_t run_user_namespace(pid_t tid);
 bool run_identify(pid_t tid, bool everybody_capable, ino_t own_namespace, struct identity *id);
 
-/* A copy of the descriptor at arg[0]; -1: it has not this inode. */
+/* A copy of the descriptor at arg[0]; -1: it has another inode. */
 int run_copy_descriptor(const struct call *call, ino_t inode);
 
 /* ---- transfer.c ------------------------------------------------------------------------------- */
 
 struct run_message {
-	bool taken; /* out of the socket */
+	bool taken; /* the message was removed from the socket */
 	size_t len;
 	unsigned char bytes[131072];
 };
 
-/* RECEIVE_NATIVE: the kernel does the call. RECEIVE_LATER: no message is there yet. */
+/* RECEIVE_NATIVE: the kernel carries out the call. RECEIVE_LATER: no message has arrived yet. */
 enum receive_result { RECEIVE_DONE, RECEIVE_NATIVE, RECEIVE_LATER };
 
 /*
@@ -169,7 +170,7 @@ enum receive_result { RECEIVE_DONE, RECEIVE_NATIVE, RECEIVE_LATER };
  */
 enum receive_result run_receive(struct call *call, int fd, struct run_message *m, int *result);
 
-/* Reads what the program sends. False: the kernel does the call, and finds what is wrong. */
+/* Reads the message that the program sends. False: the kernel carries out the call and reports the error. */
 bool run_read_request(const struct call *call, struct run_message *m);
 
 /* ---- calls.c ------------------------------------------------------------------------------ */
@@ -177,33 +178,33 @@ bool run_read_request(const struct call *call, struct run_message *m);
 struct run_calls;
 
 /*
- * Creates the state. limit: of the descriptors of this process, and so of the program's sockets. 0 or -errno with a
+ * Creates the state. limit: of this process's descriptors, which also limits the program's sockets. 0 or -errno with a
  * text in *e.
  */
 int run_calls_open(struct run_calls **result, int listener, struct engine *engine, bool everybody_capable,
 		   unsigned limit, FILE *log, struct ipq_error *e);
 void run_calls_close(struct run_calls *calls);
 
-/* The listener of a program that was started again (-1: of none). The table of sockets stays. */
+/* Sets the listener of a program that was started again (-1: none). The table of sockets stays. */
 void run_calls_set_listener(struct run_calls *calls, int listener);
 
 /* Answers one call. Does not block if the listener is readable. */
 void run_calls_answer(struct run_calls *calls);
 
-/* The engine may have sent messages: calls that wait for them are tried again. */
+/* Call it when the engine may have sent messages: retries calls that wait for them. */
 void run_calls_retry(struct run_calls *calls);
 
-/* The next call of run_calls_retry is due in so many milliseconds. -1: when there is a message. */
+/* Milliseconds until run_calls_retry must be called. -1: only when there is a message. */
 int run_calls_timeout(const struct run_calls *calls);
 
-/* The engine has been closed: new sockets are refused. */
+/* Call it when the engine has been closed: new sockets are refused. */
 void run_calls_orphan(struct run_calls *calls);
 
 /* ---- supervise.c -------------------------------------------------------------------------- */
 
 /* The supervisor's message to the process that the shell waits for. */
 struct run_report {
-	int status;    /* of the program, as waitpid gives it */
+	int status;    /* the program's status from waitpid */
 	bool detached; /* descendants of the program are still alive, and so is the supervisor */
 };
 

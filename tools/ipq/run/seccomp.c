@@ -13,13 +13,10 @@
  *	recvmsg, recvmmsg         always: their arguments do not show whether there is an address
  *	recvfrom                  with flags and an address: libipq has no flags
  *	open, openat              for reading, without other flags: for /proc/net/ip_queue
- *	socketcall                the calls of sockets above but recvfrom, whatever their arguments, which are in memory
- *
- * and, with --exact, recvfrom with an address, sendto and sendmsg.
- *
- * Without --exact none of them moves libipq's packets: it sends verdicts by sendmsg and reads by recvfrom. For
- * all calls but these the decision depends only on the number, so the kernel (from 5.11) takes it from a bitmap
- * without running the filter.
+ *	socketcall the socket calls above except recvfrom; their arguments are in memory, so all are passed and, with
+ *	--exact, recvfrom with an address, sendto and sendmsg. Without --exact, none of these calls carries packets of
+ *	libipq: it sends verdicts with sendmsg and reads with recvfrom. For all other calls the decision depends only on
+ *	the number, so the kernel (from 5.11) uses a bitmap and does not run the filter.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -85,7 +82,7 @@ static const struct run_arch arches[] = {
 	    __NR_openat },
 	  SOCKETCALL_HERE },
 #if defined(__x86_64__)
-	/* Programs older than Linux 4.3 know only socketcall. */
+	/* Programs older than Linux 4.3 use only socketcall. */
 	{ AUDIT_ARCH_I386,
 	  WIRE_ILP32,
 	  { 359, 361, 362, 367, 368, 366, 365, 369, 372, 337, 371, 370, 5, 295 },
@@ -161,7 +158,7 @@ static void load(struct code *c, size_t offset)
 	emit(c, BPF_LD | BPF_W | BPF_ABS, (unsigned)offset, 0, 0);
 }
 
-/* The arguments here are ints: the lower half. */
+/* These arguments are ints: loads the lower half. */
 static void load_arg(struct code *c, unsigned n)
 {
 	size_t low = __BYTE_ORDER__ == __ORDER_BIG_ENDIAN__ ? 4 : 0;
@@ -341,7 +338,7 @@ int run_filter_install(bool exact, struct ipq_error *e)
 	give(&c, SECCOMP_RET_ALLOW);
 	program = (struct sock_fprog){ .len = c.len, .filter = c.at };
 
-	/* A signal restarts a call that is being answered, or interrupts it, as it does with the kernel's own calls. */
+	/* A signal restarts or interrupts a call that is being answered, as with the kernel's own calls. */
 	fd = set_filter(&program);
 	return fd >= 0 ? fd : explain(errno, e);
 }

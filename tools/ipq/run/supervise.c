@@ -1,26 +1,20 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * The supervisor: has the program started, answers its system calls, steps the engine. There are three
+ * The supervisor: starts the program, answers its system calls, steps the engine. There are three
  * processes:
  *
  *	ipq run ---- the supervisor ---- the program ---- its children
  *
  * "ipq run" is the one that the shell waits for: it forwards signals and ends as the program ends. The
- * supervisor is the program's parent and, as a child subreaper, the parent of every descendant that loses
- * its own: so it can find and end them all. If the supervisor dies, "ipq run" can do the same.
- *
- * Invariant: a process under the filter never outlives both. Each watches the other over their link, and
- * kills all descendants when the other has died. There is one exception: when the program has ended but
- * descendants are alive (it has become a daemon), the supervisor reports the status, "ipq run" ends with
- * it, and the supervisor stays until the last of them has ended: the filter's listener then has POLLHUP
- * (doc/assumptions/listener-hangs-up.c).
- *
- * With --restart, a program that fails starts again (start.c): first everything that is left of it is killed,
- * then the engine gets the verdicts that it sent, and keeps the packets that it has not decided for its
- * successor.
- *
- * The supervisor has its own process group, so signals from the terminal (^C, ^Z, a hangup) reach the
- * program but not the supervisor.
+ * supervisor is the program's parent and, as a child subreaper, the parent of every descendant whose parent has ended:
+ * so it can find and end them all. If the supervisor dies, "ipq run" can do the same. Invariant: a process under the
+ * filter never outlives both. Each watches the other over their link, and kills all descendants when the other has
+ * died. There is one exception: when the program has ended but descendants are alive (it has become a daemon), the
+ * supervisor reports the status, "ipq run" ends with it, and the supervisor stays until the last of them has ended: the
+ * filter's listener then has POLLHUP (doc/assumptions/listener-hangs-up.c). With --restart, a program that fails starts
+ * again (start.c): first all its remaining processes are killed; then the engine applies the verdicts that the program
+ * sent, and keeps its undecided packets for the successor. The supervisor has its own process group, so signals from
+ * the terminal (^C, ^Z, a hangup) reach the program but not the supervisor.
  */
 #include <dirent.h>
 #include <elf.h>
@@ -60,19 +54,19 @@ struct supervisor {
 	int link; /* to "ipq run" */
 	int signals;
 	struct run_starter starter;
-	int our_end;  /* until the program runs: carries the listener, then "go" */
+	int our_end;  /* until the program runs: transfers the listener, then a byte to start */
 	int listener; /* -1: no process is under the filter */
 	pid_t program;
 	bool ended;	    /* the program has ended */
-	int status;	    /* of the program */
-	bool stopping;	    /* the user wants it to end */
-	bool waiting;	    /* it will start again at restart_at */
+	int status;	    /* the program's status */
+	bool stopping;	    /* the user wants the program to end */
+	bool waiting;	    /* the program will start again at restart_at */
 	bool source_ended;  /* there are no more packets */
-	bool source_failed; /* and was reported */
+	bool source_failed; /* the failure was reported */
 	bool detached;
-	int64_t deadline; /* of the grace period, in milliseconds */
+	int64_t deadline; /* end of the grace period, in milliseconds */
 	int64_t started_at, restart_at;
-	uint64_t decided; /* packets, when it started */
+	uint64_t decided; /* decided packets when the program started */
 	struct restart restart;
 	FILE *log;
 	struct engine *engine;
@@ -99,7 +93,8 @@ static void list_inherited(struct supervisor *s)
 		closedir(dir);
 }
 
-/* Closes descriptors that are for the program: a pipe that is open here too would never end. */
+/* Closes descriptors that are for the program. If this process kept a pipe open, its reader would never read the end.
+ * */
 static void close_inherited(const struct supervisor *s)
 {
 	for (unsigned i = 0; i < s->inherited_count; i++)
@@ -109,9 +104,9 @@ static void close_inherited(const struct supervisor *s)
 }
 
 /*
- * Keeps CAP_NET_ADMIN for the queue, and the others to answer and end a program that has changed its user
- * (its memory and descriptors in /proc then belong to that user). Without CAP_SYS_PTRACE, the kernel shows
- * us the program only while we have all its capabilities, so nothing is dropped.
+ * Keeps CAP_NET_ADMIN for the queue. Keeps the others to answer and end a program that has changed its user: then its
+ * memory and descriptors in /proc belong to that user. Without CAP_SYS_PTRACE, the kernel lets us read the program's
+ * memory only while we have all its capabilities, so none is dropped.
  */
 static void drop_capabilities(void)
 {
@@ -125,7 +120,7 @@ static void drop_capabilities(void)
 				PRIVILEGE(CAP_DAC_OVERRIDE) | PRIVILEGE(CAP_KILL));
 }
 
-/* Limits the descriptors of this process, and so the program's sockets. */
+/* Limits the descriptors of this process, which also limits the program's sockets. */
 static unsigned limit_descriptors(void)
 {
 	struct rlimit limit;
@@ -242,7 +237,7 @@ static void step(struct supervisor *s)
 	int err = engine_step(s->engine, 0);
 
 	s->source_ended |= err == -ENODATA;
-	/* -ENODATA: the capture file has ended. Its readers know; others may still open it. */
+	/* -ENODATA: the capture file has ended. Its readers know that; other programs may still open it. */
 	if (err == 0 || err == -ENODATA || err == -EINTR || err == -ECANCELED)
 		return;
 	if (!s->source_failed)
@@ -310,7 +305,7 @@ static void describe(int status, char *text, size_t size)
 		snprintf(text, size, "exit status %d", WEXITSTATUS(status));
 }
 
-/* The program has ended. Whether it is to start again, and when. */
+/* Called when the program has ended: decides whether it starts again, and when. */
 static bool plan_restart(struct supervisor *s)
 {
 	char how[64];
@@ -362,7 +357,7 @@ static void reap(struct supervisor *s)
 	pid_t pid;
 
 	while ((pid = waitpid(-1, &status, WNOHANG)) > 0) {
-		if (pid == s->starter.pid) /* by someone's kill: the program cannot start again */
+		if (pid == s->starter.pid) /* the starter was killed: the program cannot start again */
 			s->starter.pid = 0;
 		if (pid != s->program)
 			continue; /* an orphan: we are its subreaper */
@@ -387,7 +382,7 @@ static void handle_signal(struct supervisor *s)
 	else if (!s->ended)
 		kill(s->program, (int)info.ssi_signo);
 	else if (!s->waiting && (info.ssi_signo == SIGTERM || info.ssi_signo == SIGINT))
-		run_kill_descendants(0); /* and the listener hangs up */
+		run_kill_descendants(0); /* then the listener hangs up */
 }
 
 static void detach(struct supervisor *s)
@@ -484,7 +479,7 @@ static void __attribute__((noreturn)) fail(struct supervisor *s)
 {
 	s->status = RUN_FAILED << 8;
 	if (s->our_end >= 0)
-		close(s->our_end); /* the child gives up */
+		close(s->our_end); /* makes the child end */
 	if (s->program > 0)
 		waitpid(s->program, NULL, 0);
 	if (s->engine != NULL)

@@ -9,7 +9,7 @@
 #include "run/run.h"
 #include "util/clock.h"
 
-#define PIECES 16 /* more are left to the kernel */
+#define PIECES 16 /* calls with more are left to the kernel */
 
 /* The parts of a message in the program's memory, by address; 0: not wanted. */
 struct target {
@@ -102,7 +102,7 @@ static int write_message(const struct call *call, const struct target *t, const 
 	return run_poke_value(call, t->name, t->name_len, &kernel, sizeof(kernel));
 }
 
-/* The time until which the kernel would wait for a message; 0: it would not wait. */
+/* The deadline of the kernel's wait for a message; 0: it would not wait. */
 static int64_t wait_until(int fd, const struct target *t)
 {
 	struct timeval limit = { 0, 0 };
@@ -138,7 +138,7 @@ static int write_length(const struct call *call, uint32_t len)
 	return run_poke(call, at, &len, sizeof(len)) ? 1 : -EFAULT;
 }
 
-/* The message is taken out of the socket last, so that a call which cannot be answered loses nothing. */
+/* The message is removed from the socket last, so that a call which cannot be answered loses no message. */
 enum receive_result run_receive(struct call *call, int fd, struct run_message *m, int *result)
 {
 	struct target t;
@@ -150,7 +150,7 @@ enum receive_result run_receive(struct call *call, int fd, struct run_message *m
 	n = recv(fd, m->bytes, sizeof(m->bytes), MSG_PEEK | MSG_TRUNC | MSG_DONTWAIT);
 	if (n < 0 && errno == EAGAIN)
 		return wait_for_message(call, fd, &t, result);
-	if (n <= 0 || (size_t)n > sizeof(m->bytes)) /* errors and the end are the kernel's part */
+	if (n <= 0 || (size_t)n > sizeof(m->bytes)) /* errors and the end of file are left to the kernel */
 		return RECEIVE_NATIVE;
 	m->len = (size_t)n;
 	*result = write_message(call, &t, m);

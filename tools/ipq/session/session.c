@@ -26,7 +26,7 @@
 #include "util/clock.h"
 
 #define STALLED_MS 500
-#define LOG_FLUSH_MS 20	  /* nflog sends its buffer after 10 ms */
+#define LOG_FLUSH_MS 20	  /* the kernel sends an NFLOG buffer after 10 ms */
 #define FIRST_QUEUE 61000 /* far from the numbers that people type */
 #define LAST_QUEUE 65534  /* 65535 is the lock of firewall_lock() */
 
@@ -96,7 +96,7 @@ static void count_batch(struct worker *w, unsigned n)
 	atomic_fetch_add_explicit(&w->bytes, bytes, memory_order_relaxed);
 }
 
-/* Receives packets and has them decided, or those that are left after a failure. 1, 0 on timeout, -errno. */
+/* Receives packets (or takes those that are left after a failure) and has them decided. 1, 0 on timeout, -errno. */
 static int take_turn(struct worker *w, int timeout_ms)
 {
 	int err, n = (int)w->count;
@@ -230,7 +230,7 @@ void session_wake_all(struct session *s)
 
 /* ---- start and end ------------------------------------------------------------------------------- */
 
-/* The start has failed. If that is because of a signal, it is no failure. */
+/* Called when the start has failed. If a signal was the reason, it is not a failure. */
 static int start_failed(struct session *s, int err, const char *text)
 {
 	if (err != -EINTR && !interrupt_pending())
@@ -324,9 +324,9 @@ static int open_queue(struct session *s, struct worker *w, struct ipq_error *e)
 
 	if (s->rules != NULL)
 		flow = rules_flow_mark(s->rules);
-	options.flow_mark = flow.mark; /* 0: the default, with rules of the user's */
+	options.flow_mark = flow.mark; /* 0: the default, with the user's own rules */
 	options.flow_mask = flow.mask;
-	/* Decisions of an earlier run end. */
+	/* This ends the decisions of an earlier run. */
 	if (s->flows && (s->rules == NULL || flow.mask != 0))
 		options.flags |= IPQ_O_FLOWS;
 	e->text[0] = '\0';
@@ -384,7 +384,7 @@ static int open_workers(struct session *s, void *const *context)
 	return 0;
 }
 
-/* Without rules there is nothing to remove if a signal ends the process while it opens a FIFO. */
+/* Without rules, there is nothing to remove if a signal ends the process while it opens a FIFO. */
 static int open_sources(struct session *s, void *const *context)
 {
 	const sigset_t ends = signal_set(end_signals, ENDS);
@@ -450,7 +450,7 @@ static void show_progress(struct session *s, int64_t began)
 {
 	double seconds = (double)(clock_ns(CLOCK_MONOTONIC) - began) / 1e9;
 	uint64_t packets = atomic_load(&s->worker[0].packets), bytes = atomic_load(&s->worker[0].bytes);
-	/* Each packet has a header in the file that is not in `bytes`. */
+	/* Each packet also has a header in the file, which `bytes` does not include. */
 	double done = (double)(bytes + packets * 16) / (double)s->progress_total;
 
 	text_note("\r%3.0f%%  %llu packets  %.0f MB/s \033[K", done > 1 ? 100.0 : done * 100,
@@ -561,7 +561,7 @@ void session_accept(struct worker *w, const struct ipq_packet *packet, struct ip
 		return;
 	verdict->present |= IPQ_SET_MARK;
 	if (mark != 0 && (has & mask) == mark) {
-		/* We repeated it, and no rule of ours has cleared the mark. */
+		/* We repeated the packet, and no rule of ours has cleared its mark. */
 		atomic_fetch_add_explicit(&s->came_back, 1, memory_order_relaxed);
 		verdict->mark = want & ~mask;
 		return;
@@ -599,7 +599,7 @@ static void wait_for_end(struct session *s, int requests)
 		text_note("\r\033[K");
 }
 
-/* Packets are hostile: from here on the process can only decide them and change its rules. The tools that change
+/* Packets may be hostile: from here on the process can only decide packets and change its rules. The tools that change
  * rules inherit its privileges. */
 static void give_up_privileges(const struct session *s)
 {
@@ -609,7 +609,7 @@ static void give_up_privileges(const struct session *s)
 	uint64_t keep = s->virtual_time ? 0 : PRIVILEGE(CAP_NET_ADMIN);
 
 	if (s->rules != NULL)
-		keep |= PRIVILEGE(CAP_NET_RAW); /* iptables-legacy speaks through a raw socket */
+		keep |= PRIVILEGE(CAP_NET_RAW); /* iptables-legacy uses a raw socket */
 	if (s->reads_later)
 		keep |= PRIVILEGE(CAP_DAC_READ_SEARCH);
 	if (s->writes_in != NULL)
@@ -619,8 +619,8 @@ static void give_up_privileges(const struct session *s)
 	privileges_write_only(written);
 }
 
-/* If this process is killed, packets wait until the service manager has started it again: queues whose numbers it
- * gets again are taken over with them (see nfqueue/held.h). */
+/* If this process is killed, packets wait until the service manager has started it again. The new process takes over
+ * queues with the same numbers, with their packets (see nfqueue/held.h). */
 static void keep_queues(const struct session *s)
 {
 	char name[32];
@@ -672,8 +672,8 @@ static int run(struct session *s, void *const *context, int requests)
 }
 
 /*
- * From here on no packet is queued. But after an error, rules that must stay closed remain, so that a packet that
- * causes the error does not open them. Returns 1 if they do.
+ * From here on no packet is queued. But after an error, rules without bypass stay, so that a packet which causes the
+ * error does not open the firewall. Returns 1 if they do.
  */
 static int stop_rules(struct session *s)
 {

@@ -28,12 +28,12 @@ struct worker {
 	unsigned index;
 	struct ipq_queue *queue;
 	struct ipq_packet packet[SOURCE_BATCH_MAX];
-	int64_t now;	   /* ns; of the capture file when packets come from one, else CLOCK_MONOTONIC */
+	int64_t now;	   /* ns; the capture file's time if there is one, else CLOCK_MONOTONIC */
 	bool clock_runs;   /* now was set by a packet of the capture file */
 	int error;	   /* why it ended: 0 or -errno */
 	unsigned count;	   /* packets of packet[] that the handler has not finished */
-	unsigned next;	   /* of packet[]: the handler failed at this one, or has not begun: 0 */
-	unsigned failures; /* in a row */
+	unsigned next;	   /* index in packet[]: the handler failed at this one; 0: it has not begun */
+	unsigned failures; /* failures in a row */
 	int64_t reported;  /* when a failure was reported, ns */
 	pthread_t thread;
 	bool started;
@@ -42,7 +42,7 @@ struct worker {
 	_Atomic uint64_t continued; /* packets that session_accept() repeats */
 };
 
-/* started, signal and tick run on the main thread, all others on the worker's. NULL: nothing to do. */
+/* started, signal and tick run in the main thread, all others in the worker's thread. NULL: nothing to do. */
 struct session_handler {
 	/* Decides n packets of w->packet. Returns 0 or -errno: then it is called again, and continues with w->next.
 	 * After more than SESSION_FAILURES_MAX failures in a row the worker ends. */
@@ -57,7 +57,7 @@ struct session_handler {
 	void (*started)(struct session *s);
 	/* Main thread: SIGHUP, SIGUSR1, SIGUSR2. */
 	void (*signal)(struct session *s, int signo);
-	/* Main thread: now and then, at least once a second. */
+	/* Main thread: from time to time, at least once per second. */
 	void (*tick)(struct session *s);
 };
 
@@ -69,7 +69,7 @@ struct session {
 
 	/* options */
 	const char *source; /* NULL: a queue of the kernel */
-	unsigned hooks;	    /* --on: bits as in rules_options; 0: no rules of our own */
+	unsigned hooks;	    /* --on: bits as in rules_options; 0: without our own rules */
 	enum rules_kind rules_kind;
 	enum rules_via via;
 	uint32_t mark_bits; /* 0: the default */
@@ -78,12 +78,12 @@ struct session {
 	bool queue_given, bypass, dry_run, quiet, keep_rules;
 	bool flows;	       /* decided flows are left to the kernel, with --on by our own rules */
 	bool needs_reader;     /* end when the reader of the standard output has closed it */
-	bool reads_later;      /* a file of rules, on SIGHUP */
-	const char *writes_in; /* a directory in which files are made later; NULL: none */
+	bool reads_later;      /* reads a file of rules on SIGHUP */
+	const char *writes_in; /* a directory in which files are created later; NULL: none */
 	uint32_t flags;	       /* IPQ_O_ */
-	uint32_t required;     /* those of flags without which it fails */
+	uint32_t required;     /* the flags without which the start fails */
 	uint32_t copy_range;
-	struct output *output;		  /* its threads are started by the session */
+	struct output *output;		  /* the session starts its threads */
 	const struct bpf_program *filter; /* for the firewall rule */
 	size_t filters;
 	int64_t progress_total; /* bytes of the capture file; 0: no progress line */
@@ -96,13 +96,13 @@ struct session {
 	_Atomic uint64_t came_back;		   /* packets that had our mark already */
 	_Atomic bool keeps_flows;		   /* the rules leave decided flows to the kernel */
 	uint64_t passed, passed_bytes;		   /* packets of such flows: see session_count_passed() */
-	int64_t checked;			   /* when the rules were checked last, ns */
+	int64_t checked;			   /* time of the last check of the rules, ns */
 	int missing;				   /* the result that was reported */
 	int wake_fd;				   /* eventfd: a worker has ended, or session_stop() */
-	_Atomic bool stopping;			   /* the session is to end */
+	_Atomic bool stopping;			   /* the session must end */
 	_Atomic bool leaving; /* no packet is queued any more: workers empty their queues */
 	_Atomic bool fed;     /* the rules could not be removed: packets are still queued */
-	bool interrupted;     /* by a signal */
+	bool interrupted;     /* a signal has ended the session */
 	_Atomic unsigned ended;
 	int error;
 };
@@ -121,12 +121,12 @@ struct session {
 
 /* Handles an option. 0: accepted. 1: it is another option. EXIT_USAGE: a bad value; prints a message. */
 int session_option(struct session *s, int option, const char *value);
-/* Do the options fit together? 0, or EXIT_USAGE after a message. */
+/* Can the options be combined? 0, or EXIT_USAGE after a message. */
 int session_check(struct session *s);
 
 /*
- * Up to session_run() SIGINT, SIGTERM and SIGQUIT end the process, also where it was started with these ignored, as
- * by a shell in the background: to open a FIFO may take for ever.
+ * Up to session_run() SIGINT, SIGTERM and SIGQUIT end the process, also if it was started with these ignored, as by a
+ * shell in the background: opening a FIFO may take for ever.
  */
 void session_end_by_signals(void);
 /* Runs to the end; context[i] becomes that of worker i. Returns the exit status: 0, or 1 after a message. */

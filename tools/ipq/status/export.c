@@ -98,10 +98,11 @@ void status_print_json(const struct snapshot *s, FILE *out)
 
 /* ---- OpenMetrics ------------------------------------------------------------------------------------ */
 
-/* Only gauge and counter: the older text format of Prometheus, which a node exporter reads, has no newer types. */
+/* The only types are gauge and counter: the older text format of Prometheus, which a node exporter reads, lacks newer
+ * types. */
 struct family {
 	const char *name, *type, *unit, *help; /* unit "": none */
-	bool counters;			       /* only if the kernel's table could be read */
+	bool counters;			       /* printed only if the kernel's table could be read */
 	double (*value)(const struct snapshot *s, const struct queue_row *row);
 };
 
@@ -204,7 +205,7 @@ static void print_family(const struct snapshot *s, const struct family *f, FILE 
 
 static const struct {
 	const char *name, *unit, *help;
-	size_t value; /* a uint64_t in struct kept_flows */
+	size_t value; /* offset of a uint64_t in struct kept_flows */
 } flow_families[] = {
 	{ "ipq_queue_left_flows", "flows", "How often a decided flow was left to the kernel.",
 	  offsetof(struct kept_flows, left) },

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* The problem of a queue in words, for `ipq status` and `ipq doctor`. */
+/* Describes the problem of a queue as text, for `ipq status` and `ipq doctor`. */
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
@@ -24,7 +24,7 @@ static bool is_ipq_rule(const struct queue_rule *rule, uint32_t queue)
 	return strcmp(rule->kind == FIREWALL_NFT ? rule->table : rule->chain, name) == 0;
 }
 
-/* A rule that names the queue; one that ipq made if there is one, then one without bypass. */
+/* A rule that names the queue: preferably one of ipq, then one without bypass. */
 static const struct queue_rule *rule_of(const struct snapshot *s, uint32_t queue, bool *ipq)
 {
 	const struct queue_rule *found = NULL;
@@ -77,7 +77,7 @@ static const struct queue_rule *passed_rule(const struct snapshot *s, uint32_t q
 	return NULL;
 }
 
-/* ipq has rules for both families, at the top of their hooks. */
+/* Checks the rules of ipq: it has rules for both families, first in their hooks. */
 static enum queue_problem problem_of_ipq(const struct snapshot *s, const struct queue_row *row)
 {
 	bool ipq;

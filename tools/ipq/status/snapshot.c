@@ -2,7 +2,7 @@
 /*
  * The kernel's table of queues, /proc/net/netfilter/nfnetlink_queue, belongs to root of the machine and has mode 0440:
  * root of a user namespace cannot read it. With CAP_NET_ADMIN there, the process can ask for each queue with a message
- * that changes nothing (see probe.h). Then the owned numbers are known, but not the counters.
+ * that changes nothing (see probe.h). Then it knows which numbers are owned, but not the counters.
  */
 #include <errno.h>
 #include <stdlib.h>
@@ -14,7 +14,7 @@
 #include "util/clock.h"
 
 #define QUEUES 65536
-#define RULE_SPAN 1024 /* of the numbers that a rule names, at most this many get a row */
+#define RULE_SPAN 1024 /* at most so many of the numbers that a rule names get a row */
 
 /* A snapshot that is being taken: place[number] is the index of the row + 1. */
 struct taking {

@@ -15,9 +15,9 @@ struct queue_row {
 	bool counted; /* all of line is known, not only the number */
 	pid_t pid;    /* 0: unknown */
 	char command[64];
-	unsigned rules;	    /* that name it */
-	unsigned reached;   /* of these: those that packets reach */
-	bool ipv4, ipv6;    /* families of these */
+	unsigned rules;	    /* rules that name it */
+	unsigned reached;   /* of these: rules that packets reach */
+	bool ipv4, ipv6;    /* families of the rules that packets reach */
 	bool rules_counted; /* rule_packets is known for all of these */
 	uint64_t rule_packets;
 	bool stuck;  /* packets wait, and none was decided for half a second */
@@ -35,17 +35,17 @@ struct snapshot {
 	struct queue_row *row; /* by number: owned ones, and those that a rule names */
 	size_t count;
 	struct firewall firewall;
-	bool ipv6;	   /* the kernel has it */
+	bool ipv6;	   /* the kernel has IPv6 */
 	unsigned computed; /* rules whose queue number is unknown */
 	int table;	   /* 0, or why the kernel's table of queues could not be read (-errno) */
 	bool blind;	   /* the kernel could not be asked either: owners are unknown */
-	struct queue_suspect suspect[8]; /* only if table is not 0 */
+	struct queue_suspect suspect[8]; /* valid only if table is not 0 */
 	unsigned suspects;
 };
 
 /*
- * If packets wait, it looks again half a second later to find out whether their queue is stuck, except with `quick`.
- * 0, or -errno when nothing at all can be known.
+ * If packets wait, it reads the table again half a second later to find out whether their queue is stuck, except with
+ * `quick`. 0, or -errno if nothing can be read.
  */
 int snapshot_take(struct snapshot *s, bool quick);
 void snapshot_free(struct snapshot *s);
@@ -58,23 +58,23 @@ enum queue_problem {
 	QUEUE_BYPASSED,	  /* not owned; its rules let packets pass */
 	QUEUE_NO_MODE,	  /* owned; its owner set no copy mode */
 	QUEUE_STUCK,	  /* owned; packets wait and none is decided */
-	QUEUE_SHADOWED,	  /* owned; earlier rules decide about all of its packets */
+	QUEUE_SHADOWED,	  /* owned; earlier rules decide all of its packets */
 	QUEUE_UNREACHED,  /* owned; no hook calls the chain that names it */
 	QUEUE_PARTLY,	  /* owned; as SHADOWED or UNREACHED, but packets reach another rule */
 	QUEUE_PASSED,	  /* owned by ipq; an earlier rule of another program accepts packets */
 	QUEUE_ONE_FAMILY, /* owned by ipq, whose rules for the other family are missing */
-	QUEUE_FORWARDED,  /* owned; no rule names it, and packets came: by the verdict of another queue */
+	QUEUE_FORWARDED,  /* owned; no rule names it, but packets came, by the verdict of another queue */
 	QUEUE_IDLE,	  /* owned; no rule names it, and no packet came */
 };
 
 enum queue_problem row_problem(const struct snapshot *s, const struct queue_row *row);
-/* The problem in words, and the remedy: a command or advice ("": none). */
+/* The problem as text, and the remedy: a command or advice ("": none). */
 void row_explain(const struct snapshot *s, const struct queue_row *row, char *text, size_t size, char *remedy,
 		 size_t remedy_size);
 
-/* Packets for it are dropped: a rule without bypass feeds it, and no process owns it. */
+/* Are its packets dropped? A rule without bypass feeds it, and no process owns it. */
 bool row_is_orphan(const struct snapshot *s, const struct queue_row *row);
-/* Its owner waits for packets that no rule sends, as far as rules could be read. */
+/* Does its owner wait for packets that no rule queues, as far as rules could be read? */
 bool row_is_idle(const struct snapshot *s, const struct queue_row *row);
 
 #endif

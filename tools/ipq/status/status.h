@@ -10,7 +10,7 @@
 /* Two snapshots, for rates. before may be NULL. */
 struct status_view {
 	const struct snapshot *now, *before;
-	unsigned columns; /* of the terminal; 0: not limited */
+	unsigned columns; /* columns of the terminal; 0: not limited */
 };
 
 /* The table, the problems, the rules. All text from outside is escaped. */

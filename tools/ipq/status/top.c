@@ -138,7 +138,7 @@ static enum event on_signal(struct screen *s)
 	return AGAIN;
 }
 
-/* Reads one key: what is typed after q is for the shell. */
+/* Reads one key, because keys after q are for the shell. */
 static enum event on_key(void)
 {
 	char key;

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* The command line of `ipq watch`. Letters are those of tcpdump where it has such an option. */
+/* The command line of `ipq watch`. Letters are those of tcpdump if it has such an option. */
 #include <errno.h>
 #include <limits.h>
 #include <net/if.h>
@@ -111,8 +111,8 @@ static int read_option(struct watch *watch, int c)
 	case 'v':
 		watch->style.verbose = true;
 		return 0;
-	case 'n': /* addresses are never looked up */
-	case 'l': /* lines are never held back */
+	case 'n': /* addresses are never resolved */
+	case 'l': /* lines are never buffered */
 	case 'U':
 		return 0;
 	case OPTION_JSON:
@@ -199,7 +199,7 @@ static int parse_expression(struct expression **x, const char *text)
 	return err;
 }
 
-/* The words of the filter may come as one argument or as several. */
+/* The words of the filter may be one argument or several. */
 static char *join(int words, char **word)
 {
 	char *text = NULL;

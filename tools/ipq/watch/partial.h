@@ -7,8 +7,8 @@
 
 /*
  * Is the transport checksum left to a device? nfnetlink_log does not report it (IPQ_PACKET_CHECKSUM_NOT_READY), but the
- * field holds the sum of the pseudo-header then. A complete checksum that has this value by chance does not change
- * when it is completed once more.
+ * field holds the sum of the pseudo-header then. If a complete checksum has this value by chance, completing it again
+ * does not change it.
  */
 bool is_checksum_partial(const struct ipq_packet *packet);
 

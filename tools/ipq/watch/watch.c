@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * ipq watch: shows packets. With --on they are copies that the kernel logs to us (nflog:N): no packet waits, and none
- * is changed. Packets of a queue are accepted, and the verdicts are sent before anything is shown.
+ * ipq watch: shows packets. With --on, the kernel logs copies to us (nflog:N): no packet waits, and none is changed.
+ * Packets of a queue are accepted, and the verdicts are sent before anything is shown.
  */
 #include <errno.h>
 #include <stdlib.h>

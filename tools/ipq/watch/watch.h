@@ -22,7 +22,7 @@ struct watch {
 	/* from the command line */
 	const char *interface, *file;
 	char *source;	 /* made of `file` or a group */
-	char *directory; /* in which recordings are made */
+	char *directory; /* the directory in which recordings are created */
 	unsigned group;
 	bool group_given, include_own;
 };
