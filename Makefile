@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
-# The commands that people type. Meson does the building. `make help` lists the commands.
+# A short command for each common task. Meson does the building. `make help` lists the commands.
 
 PREFIX ?= /usr/local
 BUILD ?= build
@@ -13,7 +13,7 @@ build-stamps/%: scripts/packages
 	scripts/packages $*
 	@mkdir -p $(@D) && touch $@
 
-# A build directory without build.ninja is left over from a failed set-up.
+# A build directory without build.ninja is the result of a failed "meson setup".
 $(BUILD)/build.ninja:
 	@for tool in meson ninja pkg-config; do command -v $$tool >/dev/null || { \
 		echo "make: $$tool is missing; \"scripts/packages build\" installs what the build needs" >&2; exit 1; }; done
@@ -38,7 +38,7 @@ check: build-stamps/check
 coverage: build-stamps/check
 	scripts/check -j $(JOBS) coverage
 
-# Other kernels and processors, emulated. TARGET=s390x: only this one; VM=--full: every live test.
+# Tests on other kernels and processors, emulated. TARGET=s390x: only on this one; VM=--full: all live tests.
 check-vm: build-stamps/vm
 	tests/vm/run -j $(JOBS) $(VM) $(TARGET)
 
@@ -60,7 +60,7 @@ soak: build-stamps/demo all
 bench: build-stamps/bench
 	bench/run $(BENCH)
 
-# Builds what is committed, in build-deb/.
+# Builds the committed files, in build-deb/.
 deb: build-stamps/deb
 	packaging/make-deb build-deb
 

@@ -2,17 +2,14 @@
 /*
  * Theory of operation
  *
- * The driver (main.c) makes a private network namespace, for most scenarios another one for each consumer, and
- * starts consumers, each a process of its own, so that its CPU time is its own. The driver itself sends the
- * traffic and receives what was accepted: no figure comes from a consumer itself. Consumers
- * keep a tally in shared memory, only so that the sums can be checked afterwards: sent = accepted + dropped +
- * overflow, and accepted = arrived. A measurement whose sums disagree fails the whole run. (Of a merged packet
- * that is split in front of a full queue, the kernel drops all that follows the first piece that did not fit and
- * counts that one piece: there the sum is checked between these bounds.)
- *
- * Measurements are paired: A, B, C, A, B, C ..., by turns of some 10 ms within a round (measure.c), one round
- * after another, and a ratio is the median of the ratios within the rounds, so that what disturbs a whole
- * round cancels out.
+ * The driver (main.c) makes a private network namespace, and in most scenarios another one for each consumer. Each
+ * consumer is a process, so that its CPU time can be measured. The driver sends the traffic and receives the accepted
+ * packets: no figure comes from a consumer. Consumers count in shared memory, only so that the sums can be checked
+ * afterwards: sent = accepted + dropped + overflow, and accepted = arrived. A measurement whose sums disagree fails the
+ * whole run. (If a merged packet is split and the queue is full, the kernel drops every piece from the first one that
+ * does not fit on, but counts one only: then the sum is checked between these bounds.) Measurements are paired: in a
+ * round the consumers take turns of about 10 ms: A, B, C, A, B, C ... (measure.c). A ratio is the median of the ratios
+ * of all rounds, so that a disturbance of a whole round cancels out.
  */
 #ifndef BENCH_H
 #define BENCH_H
@@ -27,16 +24,16 @@
 #define MAX_QUEUES 2
 #define MAX_CONSUMERS 32
 #define BATCH 64u
-#define PORT_PACKETS 9000 /* read now and then */
+#define PORT_PACKETS 9000 /* emptied from time to time */
 #define PORT_MARKERS 9001 /* the last packets of each group: the driver sleeps until they arrive */
 #define PORT_TCP 9100
-#define MARKER 0x6d61726bu /* their mark: consumers accept them even where they drop */
+#define MARKER 0x6d61726bu /* their mark: consumers accept them even if they drop the others */
 #define RECEIVE_BUFFER (32u << 20)
 
 enum bench_verdict { ALWAYS_ACCEPT, ALWAYS_DROP, SEND_BACK, ACCEPT_AND_DROP };
 enum bench_order { OLDEST_FIRST, NEWEST_FIRST, SHUFFLED };
 
-/* What one reader has done. Written by that reader only. */
+/* The counters of one reader. Only that reader writes them. */
 struct tally {
 	_Alignas(128) _Atomic uint32_t ready;
 	_Atomic uint64_t received, accepted, dropped;
@@ -48,7 +45,7 @@ static inline void tally_add(_Atomic uint64_t *counter, uint64_t n)
 			      memory_order_release);
 }
 
-/* What a consumer has to do. */
+/* The task of a consumer. */
 struct job {
 	enum bench_verdict verdict;
 	enum bench_order order; /* when hold > 1 */
@@ -75,7 +72,7 @@ static inline void tally_verdict(struct tally *tally, unsigned verdict)
 	tally_add(verdict ? &tally->accepted : &tally->dropped, 1);
 }
 
-/* What a consumer can do besides accepting and dropping at once. */
+/* The abilities of a consumer besides accepting and dropping at once. */
 enum consumer_traits {
 	ANY_ORDER = 1 << 0,
 	REPLACES = 1 << 1,
@@ -87,7 +84,7 @@ enum consumer_traits {
 };
 
 #define UNAVAILABLE 77
-/* Reads the queue until it is killed; returns only after saying on stderr why: UNAVAILABLE, or -1. */
+/* Reads the queue until it is killed. Returns only on failure, after a message on stderr: UNAVAILABLE, or -1. */
 typedef int consumer_run(const struct job *job, unsigned queue, struct tally *tally);
 
 struct consumer {
@@ -105,7 +102,7 @@ extern const struct consumer consumers[];
 extern const unsigned consumer_count;
 int other_tree_load(const char *path); /* a shared object that bench/run --against has built */
 #define OLD_PROGRAM "--old-program"
-int old_program(char **argument); /* what consume_run starts */
+int old_program(char **argument); /* the program that consume_run starts */
 #define REFERENCE "nfq"		  /* what ratios are taken against */
 
 /* ---- consumers that decide one packet at a time share the holding back (hold.c) ---------------- */
@@ -120,11 +117,11 @@ struct hold {
 	uint32_t *order;
 	unsigned n;
 };
-/* Places 0 .. n - 1 in the order in which they are to be decided. NULL: no memory. */
+/* The indexes 0 .. n - 1 in the order in which the packets are decided. NULL: no memory. */
 uint32_t *order_make(enum bench_order order, unsigned n);
 int hold_init(struct hold *hold, const struct job *job, struct tally *tally, decide_one *decide,
 	      void *context);
-/* A bare verdict now, or once job->hold packets wait. */
+/* Gives a verdict without payload, now or when job->hold packets wait. */
 int hold_packet(struct hold *hold, uint32_t id, uint32_t mark);
 
 int socket_enlarge(int fd); /* the same receive buffer for every consumer; returns the size in force */
@@ -132,18 +129,18 @@ int socket_enlarge(int fd); /* the same receive buffer for every consumer; retur
 /* ---- scenarios (scenarios.c) ------------------------------------------------------------------ */
 
 enum pattern {
-	WINDOW,	 /* groups are sent as long as no more than window packets are under way */
+	WINDOW,	 /* groups are sent while at most `window` packets are in flight */
 	LATENCY, /* one packet in flight, each timed */
-	PACED,	 /* sent at a fixed rate, whatever arrives, each timed */
-	FLOOD,	 /* sent without waiting; what overflows is counted */
+	PACED,	 /* sent at a fixed rate, independent of arrivals, each timed */
+	FLOOD,	 /* sent without waiting; overflow is counted */
 	HOLDING, /* bursts, paced so that nothing overflows, for consumers that hold packets back */
 	TCP	 /* a stream over veth, MTU 1500 */
 };
 
 enum placement {
-	PLACED_ANYWHERE, /* as the scheduler likes */
+	PLACED_ANYWHERE, /* the scheduler decides */
 	PLACED_APART, /* the driver on the first processor, the consumer on the following ones, as with --pin */
-	PLACED_TOGETHER /* on one processor */
+	PLACED_TOGETHER /* both on one processor */
 };
 
 struct scenario {
@@ -151,8 +148,8 @@ struct scenario {
 	enum pattern pattern;
 	unsigned size;		/* UDP payload bytes */
 	unsigned group, window; /* packets */
-	unsigned segments;	/* packets that arrive at once (one UDP GSO send); 0: each is sent singly */
-	unsigned packets;	/* a measurement; TCP: megabytes */
+	unsigned segments;	/* packets that arrive together (one UDP GSO send); 0: each is sent alone */
+	unsigned packets;	/* in a measurement; TCP: megabytes */
 	enum bench_verdict verdict;
 	enum bench_order order;
 	unsigned hold;
@@ -160,8 +157,8 @@ struct scenario {
 	unsigned queues;
 	bool meta, split;
 	enum placement place;
-	bool awake;	       /* the driver looks for what arrives without sleeping */
-	bool one_by_one;       /* a system call a packet on the sending side */
+	bool awake;	       /* the driver polls for arrivals and does not sleep */
+	bool one_by_one;       /* the sender makes one system call for each packet */
 	unsigned queue_length; /* 0: 8192 */
 };
 extern const struct scenario scenarios[];
@@ -173,19 +170,19 @@ bool scenario_suits(const struct scenario *s, const struct consumer *c);
 struct result {
 	bool done, overflow_known;
 	uint64_t sent, handled; /* packets decided by the consumer within the measured time */
-	/* over the consumer's whole life, warm-up included */
+	/* over the consumer's lifetime, with the warm-up */
 	uint64_t total_sent, accepted, dropped, arrived;
-	uint64_t lost, overflow; /* never seen by the consumer; what the kernel counted of that */
+	uint64_t lost, overflow; /* never seen by the consumer; as counted by the kernel */
 	double seconds;
 	double rate;	       /* packets a second; TCP: megabytes a second */
-	double cpu, kernel;    /* ns a packet (TCP: a kilobyte): the consumer's, the kernel threads' */
+	double cpu, kernel;    /* ns per packet (TCP: per kilobyte) of the consumer, and of kernel threads */
 	double p50, p99, p999; /* us, LATENCY and PACED */
 };
 
-/* 0, UNAVAILABLE (this consumer can't), or -1 */
+/* 0, UNAVAILABLE (this consumer cannot do it), or -1 */
 int measure(const struct scenario *s, const struct consumer *c, unsigned scale, bool pin, struct result *r);
 
-/* Several at once, which take turns. Not for TCP. */
+/* Several consumers, which take turns. Not for TCP. */
 struct contest {
 	const struct consumer *consumer;
 	struct result *result;
@@ -196,22 +193,22 @@ void measure_in_turn(const struct scenario *s, struct contest *all, unsigned n, 
 struct traffic;
 int traffic_open(struct traffic **t, const struct scenario *s);
 void traffic_close(struct traffic *t);
-/* Sends packets in the scenario's pattern and waits until all are decided. Adds to what the result has. */
+/* Sends packets in the scenario's pattern and waits until all are decided. Adds to the result. */
 int traffic_run(struct traffic *t, const struct job *job, unsigned packets, struct result *r);
-/* The same, and forgets it. */
+/* The same, without a result. */
 int traffic_warm_up(struct traffic *t, const struct job *job, unsigned packets);
-/* Of all runs so far. */
+/* Writes the latencies of all runs so far. */
 void traffic_latency(struct traffic *t, struct result *r);
 uint64_t traffic_sent(const struct traffic *t);
 /* Waits until the accepted packets have arrived and counts them. */
 uint64_t traffic_arrived(struct traffic *t, uint64_t expected);
 
-int tcp_start(void); /* the second namespace; stays until the driver ends */
+int tcp_start(void); /* starts the second namespace, which exists until the driver ends */
 int tcp_run(unsigned megabytes, struct result *r);
 
 /* ---- ipq filter (filter.c) ------------------------------------------------------------------------ */
 
-/* Prints tables and limits; returns what failed. */
+/* Prints tables and limits; returns the number of failures. */
 unsigned filter_measure(unsigned rounds, unsigned scale, unsigned capture_mib, bool live, bool capture);
 
 /* ---- flows left to the kernel (flows.c) ----------------------------------------------------------- */
@@ -221,22 +218,22 @@ unsigned flows_measure(unsigned rounds, unsigned scale);
 
 /* ---- the ground (ground.c) ----------------------------------------------------------------------- */
 
-int ground_enter(void);	  /* private namespaces, loopback up */
-int ground_net(void);	  /* the network namespace, as a descriptor; -1 */
-int ground_new_net(void); /* enters a new one, loopback up; the same */
+int ground_enter(void);	  /* enters private namespaces, loopback up */
+int ground_net(void);	  /* a descriptor of the current network namespace; -1 */
+int ground_new_net(void); /* enters a new network namespace, loopback up; returns as ground_net() */
 int ground_enter_net(int net);
-const char *ground_iptables(void); /* one that can queue here, or NULL */
+const char *ground_iptables(void); /* an iptables that can queue packets here, or NULL */
 int ground_rules(unsigned queues);
 int ground_command(const char *format, ...) __attribute__((format(printf, 1, 2)));
 struct queue_counts {
-	bool known; /* the file is for root of the first user namespace only */
+	bool known; /* false: only root of the first user namespace can read the file */
 	uint64_t waiting;
-	uint64_t overflow; /* dropped by the kernel before a consumer had them */
+	uint64_t overflow; /* dropped by the kernel before a consumer received them */
 };
 struct queue_counts ground_queues(void);
-uint64_t ground_sink_errors(void); /* UDP packets that arrived at a full socket of the driver's */
+uint64_t ground_sink_errors(void); /* UDP packets that found a socket of the driver full */
 uint64_t kernel_threads_ns(void);
-uint64_t process_ns(pid_t pid); /* with its descendants' */
+uint64_t process_ns(pid_t pid); /* with its descendants */
 uint64_t now_ns(void);
 void pin_to(int cpu); /* -1: anywhere */
 
@@ -254,14 +251,14 @@ double median_of(const struct results *all, unsigned scenario, unsigned consumer
 struct place {
 	unsigned scenario, consumer;
 };
-/* Median over the rounds of a's figure divided by b's (NAN when one is missing), and the middle half of them. */
+/* The median over the rounds of a's figure divided by b's (NAN if one is missing), and the quartiles. */
 double ratio_of(const struct results *all, struct place a, struct place b, enum metric metric, double *low,
 		double *high);
-int consumer_index(const char *name); /* -1: not there */
+int consumer_index(const char *name); /* -1: none of this name */
 int scenario_index(const char *name);
 void report_scenario(const struct results *all, unsigned scenario);
 int report_csv(const struct results *all, const char *directory);
-/* The limits that the project has set itself; prints one line for each that was measured. */
+/* Compares with the project's own limits; prints a line for each that was measured. */
 void judge(const struct results *all);
 
 #endif

@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * What the classic calls cost beside the same loop by hand.
+ * Compares the cost of the classic calls with the same loop by hand.
  *
  *	classic-cost [PAIRS]
  *
- * One process on one processor queues 50 packets, times how long one of the two takes to accept them, and then the
- * same for the other: so close to each other that the machine's changes of pace, which move the rows of a whole run,
- * meet both. Where code and data happen to lie still moves the ratio by 1 %: run it more than once.
+ * One process on one processor queues 50 packets, measures how long one of the two takes to accept them, and then does
+ * the same with the other. The two are measured so soon after each other that a change of the machine's speed affects
+ * both. The addresses of code and data still change the ratio by 1 %: run it more than once.
  */
 #include <arpa/inet.h>
 #include <linux/netfilter.h>
@@ -22,7 +22,7 @@
 #define PORT 4000
 #define MAX_PAIRS 10000
 
-enum { CLASSIC, BY_HAND, WAYS }; /* the number of its queue, too */
+enum { CLASSIC, BY_HAND, WAYS }; /* also the queue number */
 
 static struct ipq_handle *h;
 static struct raw raw;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * The ten decisions of bench/filter.c by hand on <ipq.h>: what somebody would write who doesn't want
- * "ipq filter". Like it, it copies no more of a packet than the decisions need.
+ * The ten decisions of bench/filter.c by hand on <ipq.h>: a program that somebody would write instead of using "ipq
+ * filter". Like "ipq filter", it copies only the bytes that the decisions need.
  */
 #include <arpa/inet.h>
 #include <ipq.h>
@@ -13,7 +13,7 @@
 #define BATCH 64
 
 struct headers {
-	bool v4, ports; /* ports: this is no later fragment and has what the rules ask of the transport header
+	bool v4, ports; /* ports: not a later fragment, and long enough for the fields that the rules read
 			 */
 	uint8_t protocol, tcp_flags;
 	uint32_t source, destination; /* v4 */

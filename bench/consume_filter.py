@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: LGPL-2.1-or-later
 """The ten decisions of bench/filter.c in Python, on libnetfilter_queue by ctypes: Debian 12 has no package
-of a Python binding. One packet a callback, one verdict a packet, as the bindings do it."""
+of a Python binding. One packet per callback and one verdict per packet, as in the bindings."""
 import ctypes
 import os
 import socket
@@ -29,7 +29,7 @@ for name, result, arguments in (
 
 
 def decide(p):
-    """(verdict, mark) for the bytes of an IPv4 packet, which is all that the bench sends."""
+    """(verdict, mark) for the bytes of an IPv4 packet, the only packets that the benchmark sends."""
     protocol = p[9]
     source = p[12:16]
     tcp = udp = False

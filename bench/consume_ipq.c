@@ -18,7 +18,7 @@ static int give_verdict(struct ipq_queue *q, struct tally *tally, const struct i
 	return verdict ? ipq_accept(q, packet) : ipq_drop(q, packet);
 }
 
-/* Of a packet that is held back the others note the id: so do we. */
+/* The other consumers store only the id of a held packet; so does this one. */
 static int decide_id(void *context, uint32_t id, unsigned verdict)
 {
 	const struct ipq_packet packet = { .id = id };

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* libnetfilter_queue the newer way, on libmnl: mnl_cb_run, nfq_nlmsg_parse, nfq_nlmsg_verdict_put. */
+/* The newer API of libnetfilter_queue, on libmnl: mnl_cb_run, nfq_nlmsg_parse, nfq_nlmsg_verdict_put. */
 #include <arpa/inet.h>
 #include <errno.h>
 #include <linux/netfilter.h>

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * libnetfilter_queue the way most programs use it: recv, nfq_handle_packet, and in the callback
+ * libnetfilter_queue as most programs use it: recv, nfq_handle_packet, and in the callback
  * nfq_set_verdict. This is the reference of all ratios. Its socket gets the same receive buffer and
- * NETLINK_NO_ENOBUFS as everybody else's.
+ * NETLINK_NO_ENOBUFS as those of the other consumers.
  */
 #include <arpa/inet.h>
 #include <errno.h>

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * The floor: what can be written by hand on a plain netlink socket, with every attribute of every message
- * visited, four ways: one recv and one send a packet; the same without ever sleeping; recvmmsg and the verdict
- * messages packed into one send; recvmmsg and NFQNL_MSG_VERDICT_BATCH for each run of equal verdicts.
+ * The lower bound: loops written by hand on a plain netlink socket, which visit every attribute of every message. Four
+ * variants: one recv and one send per packet; the same without ever sleeping; recvmmsg and the verdict messages packed
+ * into one send; recvmmsg and NFQNL_MSG_VERDICT_BATCH for each run of equal verdicts.
  */
 #include <arpa/inet.h>
 #include <errno.h>
@@ -118,7 +118,7 @@ bool raw_parse(unsigned char *buf, size_t len, struct raw_packet *packet)
 	return true;
 }
 
-/* The field holds the sum of the pseudo header already: add everything from the transport header on. */
+/* The field holds the sum of the pseudo header already: add all bytes from the transport header on. */
 static void complete_checksum(unsigned char *ip, size_t len)
 {
 	size_t head = (size_t)(ip[0] & 15) * 4, field = head + (ip[9] == IPPROTO_TCP ? 16 : 6);

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * What a second process between the queue and a program costs at the least: the program of consume_run.c at one end
- * of a pair of sockets, and at the other the fewest system calls that bring packets there and verdicts back, with
- * nothing checked, counted, kept or remembered. What ipq run is measured against, for it cannot be less.
+ * The lower bound for ipq run: the least cost of a second process between the queue and a program. The program of
+ * consume_run.c is at one end of a socket pair. The process at the other end makes the fewest system calls that deliver
+ * packets and return verdicts; it checks, counts and stores nothing.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -19,9 +19,9 @@
 #include "ipqueue/engine.h" /* the pair only: nothing of it is measured */
 #include "raw.h"
 
-#define FRONT 128 /* more than there is in front of a payload in ip_queue's message */
+#define FRONT 128 /* at least the bytes before the payload in ip_queue's message */
 #define PLACE (FRONT + SLOT)
-#define BUSY 16 /* packets at once: more will come while we sleep */
+#define BUSY 16 /* after so many packets in one receive, more are expected during a sleep */
 
 struct relay {
 	struct raw raw;
@@ -72,7 +72,7 @@ static void message_set(struct mmsghdr *m, struct iovec *iov, void *data, size_t
 	m->msg_hdr = (struct msghdr){ .msg_iov = iov, .msg_iovlen = 1 };
 }
 
-/* From the queue to the program. How many, or -1. */
+/* From the queue to the program. Returns the number of packets, or -1. */
 static int bring_packets(struct relay *r)
 {
 	int sent = 0, n = recvmmsg(r->raw.fd, r->in, BATCH, MSG_DONTWAIT, NULL), count = 0;
@@ -105,7 +105,7 @@ static int bring_packets(struct relay *r)
 	return count;
 }
 
-/* From the program to the queue. How many, or -1. */
+/* From the program to the queue. Returns the number of verdicts, or -1. */
 static int bring_verdicts(struct relay *r)
 {
 	int n = recvmmsg(r->fd, r->asked, BATCH, MSG_DONTWAIT, NULL);

@@ -16,7 +16,7 @@
 #include <unistd.h>
 #include "bench.h"
 
-static uint32_t port; /* as the library of 2001 had it in its handle */
+static uint32_t port; /* as in the handle of the libipq of 2001 */
 
 static int request(int fd, uint16_t type, const ipq_peer_msg_t *body, const void *payload, size_t len)
 {
@@ -60,7 +60,7 @@ static int read_packets(int fd, const struct job *job)
 		ssize_t n = recvfrom(fd, buf, sizeof(buf), 0, (struct sockaddr *)&from, &len);
 		const struct nlmsghdr *header = (const void *)buf;
 
-		if (n == 0) /* a relay that has ended */
+		if (n == 0) /* the relay has ended */
 			return 0;
 		if (n < 0 || len != sizeof(from))
 			return -1;
@@ -79,7 +79,7 @@ static int ip_queue_socket(void)
 	return fd < 0 || bind(fd, (struct sockaddr *)&me, sizeof(me)) < 0 ? -1 : fd;
 }
 
-/* OLD_PROGRAM TALLY VERDICT META [SOCKET]: does not return while all is well. */
+/* OLD_PROGRAM TALLY VERDICT META [SOCKET]: returns on failure only. */
 int old_program(char **argument)
 {
 	struct job job = { .verdict = (enum bench_verdict)atoi(argument[1]), .meta = atoi(argument[2]) != 0 };
@@ -91,7 +91,7 @@ int old_program(char **argument)
 	job.tally = mmap(NULL, sizeof(*job.tally), PROT_READ | PROT_WRITE, MAP_SHARED, atoi(argument[0]), 0);
 	if (job.tally == MAP_FAILED || fd < 0 || request(fd, IPQM_MODE, &body, NULL, 0) < 0)
 		return 1;
-	usleep(50000); /* the mode is not acknowledged; a refusal would have arrived by now */
+	usleep(50000); /* the mode is not acknowledged; a refusal arrives within this time */
 	atomic_store(&job.tally->ready, 1);
 	if (read_packets(fd, &job) == 0)
 		return 0;

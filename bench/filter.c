@@ -2,11 +2,10 @@
 /*
  * "ipq filter" with ten rules against the same ten decisions by hand in C and in Python, and over a capture.
  *
- * The three are programs of their own, started by fork and exec. Driver and consumer share a processor, and
- * the consumer is SCHED_BATCH, so that it doesn't preempt the driver: a whole group waits when the consumer's
- * turn comes, without GSO packets, which one of the three would take whole and another split. What they
- * decided shows in what arrives: a firewall rule after the queue drops the packets of the marked port that
- * bear no mark.
+ * The three are separate programs, started by fork and exec. Driver and consumer share a processor, and the consumer is
+ * SCHED_BATCH, so that it does not preempt the driver: a whole group waits when the consumer runs. There are no GSO
+ * packets, because one of the three would receive them whole and another one split. The arriving packets show the
+ * decisions: a firewall rule after the queue drops packets of the marked port that have no mark.
  */
 #include <arpa/inet.h>
 #include <errno.h>
@@ -26,7 +25,7 @@
 #include "bench.h"
 
 #define GROUP 1024u
-#define GROUPS 40u /* a measurement, times --scale */
+#define GROUPS 40u /* in a measurement, times --scale */
 #define PORT_DROPPED 9010
 #define PORT_MARKED 9011
 #define SIZE 64
@@ -150,7 +149,7 @@ static unsigned take_all(int fd)
 	return n;
 }
 
-/* The queue has an owner once something passes. */
+/* Waits until a packet passes: then the queue has an owner. */
 static int await_owner(const struct ground *g, pid_t pid)
 {
 	siginfo_t end = { 0 };
@@ -170,8 +169,8 @@ static int await_owner(const struct ground *g, pid_t pid)
 	return -1;
 }
 
-/* Six eighths pass all rules, one is dropped by the second, one is marked by the eighth. Returns the
- * nanoseconds until the last was decided, 0 when not all did what they should. */
+/* Six eighths pass all rules, one is dropped by the second, one is marked by the eighth. Returns the nanoseconds until
+ * the last one was decided; 0 if not all were decided as expected. */
 static uint64_t run_group(const struct ground *g)
 {
 	const unsigned eighth = GROUP / 8;
@@ -380,7 +379,7 @@ static double filter_capture(const struct capture *c, long *kib)
 	return (double)c->bytes / 1e6 / ((double)ns / 1e9);
 }
 
-/* A quarter of the size first: the same memory must do for both. */
+/* A quarter of the size first: both sizes must need the same memory. */
 static unsigned compare_captures(unsigned rounds, unsigned mib)
 {
 	double rate[MAX_ROUNDS];

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * What flows cost that a program leaves to the kernel. Each way to treat them has a network namespace of its own, with
- * its rules in INPUT and its program. The driver sends over loopback; the ways take turns, and a ratio is the median of
- * the ratios within the rounds. CPU is that of the driver, in whose time the kernel delivers, and of the program.
+ * The cost of flows that a program leaves to the kernel. Each method (struct way) has its own network namespace, with
+ * its rules in INPUT and its program. The driver sends over loopback; the methods take turns, and a ratio is the median
+ * of the ratios of all rounds. CPU time is that of the program and of the driver, because the kernel delivers in the
+ * driver's time.
  */
 #include <arpa/inet.h>
 #include <errno.h>
@@ -24,7 +25,7 @@
 #define WINDOW 64
 #define PER_FLOW 30
 #define SHORT_FLOWS 500 /* of a slice */
-#define SLICES 10	/* turns of a round: short, because the machine has other work */
+#define SLICES 10	/* turns of a round: they are short, because other processes use the machine */
 #define MAX_ROUNDS 101
 #define MILLION 1000000
 
@@ -37,7 +38,7 @@ static const struct {
 		 { "left", "ipq_accept_flow(): flows left to the kernel" },
 		 { "queued", "ipq_accept(): every packet queued" } };
 
-/* What the program of a way counts, for the driver. */
+/* The counters of a program, which the driver reads. */
 struct seen {
 	_Atomic uint64_t packets, ready;
 };
@@ -63,7 +64,7 @@ static struct sockaddr_in address(uint32_t host, unsigned port)
 
 /* ---- the programs -------------------------------------------------------------------------------- */
 
-/* Until it is killed. */
+/* Decides packets until it is killed. */
 static int decide_all(struct seen *seen, bool flows)
 {
 	const struct ipq_options options = { .size = sizeof(options), .flow_max = 1 << 20 };
@@ -210,7 +211,7 @@ static unsigned long_flows(struct way *w, unsigned scale)
 	return count * WINDOW;
 }
 
-/* The first packet of each arrives before the others are sent. No flow comes twice in a run. */
+/* The first packet of each flow arrives before the others are sent. Each flow of a run is new. */
 static unsigned short_flows(struct way *w, unsigned scale)
 {
 	static uint32_t host = INADDR_LOOPBACK + (1 << 16);
@@ -249,7 +250,7 @@ static unsigned tcp_stream(struct way *w, unsigned scale)
 			return 0;
 		received += n > 0 ? (size_t)n : 0;
 	}
-	while (received < sent) { /* the next turn begins with nothing under way */
+	while (received < sent) { /* the next turn begins when no packet is in flight */
 		ssize_t n = recv(w->stream[1], data, sizeof(data), 0);
 
 		if (n <= 0)
@@ -261,7 +262,7 @@ static unsigned tcp_stream(struct way *w, unsigned scale)
 
 /* ---- turns and ratios ---------------------------------------------------------------------------- */
 
-/* The driver's and the program's. */
+/* The CPU time of the driver and the program. */
 static uint64_t cpu_of(const struct way *w)
 {
 	struct timespec t;
@@ -320,7 +321,8 @@ static void print_limit(bool met, const char *what, double value, double limit)
 	printf("  %-6s %s: %.2f, limit %.2f\n", met ? "met" : "MISSED", what, value, limit);
 }
 
-/* Rounds of short turns, each beginning with another way; a round has their medians. 0 or -1. */
+/* Rounds of short turns. Each round begins with another method, and its figures are the medians of its turns. 0 or -1.
+ * */
 static int compare(const char *title, unsigned first, unsigned reference, unsigned rounds, unsigned scale,
 		   unsigned (*traffic)(struct way *, unsigned), struct turn (*turn)[WAYS])
 {
@@ -406,7 +408,7 @@ static int write_million(const char *path)
 	return f == NULL || fclose(f) != 0 || !whole ? -1 : 0;
 }
 
-/* In a process of its own, of which memory and time are measured. flow_max 0: plain ipq_accept(). */
+/* Runs in its own process, so that memory and time can be measured. flow_max 0: plain ipq_accept(). */
 static int decide_million(uint32_t flow_max)
 {
 	const struct ipq_options options = { .size = sizeof(options), .flow_max = flow_max };

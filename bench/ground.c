@@ -40,7 +40,7 @@ int ground_command(const char *format, ...)
 	return status == 0 ? 0 : -1;
 }
 
-/* Root keeps its user namespace: SO_RCVBUFFORCE works in the first one only. */
+/* Root stays in its user namespace: SO_RCVBUFFORCE works in the first one only. */
 static int namespaces(void)
 {
 	char map[64];
@@ -64,7 +64,7 @@ int ground_enter(void)
 		fprintf(stderr, "bench: no private namespaces: %s\n", strerror(errno));
 		return -1;
 	}
-	/* iptables wants its lock file in a directory that we may write to */
+	/* iptables needs a lock file in a directory that this process may write to */
 	if (mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0 ||
 	    mount("none", "/run", "tmpfs", 0, NULL) < 0) {
 		fprintf(stderr, "bench: mount: %s\n", strerror(errno));
@@ -150,7 +150,7 @@ uint64_t ground_sink_errors(void)
 	uint64_t errors = 0;
 	char line[512];
 
-	/* Udp: InDatagrams NoPorts InErrors ... : the names' line does not parse as numbers */
+	/* Udp: InDatagrams NoPorts InErrors ... : the line of names does not parse as numbers */
 	while (f != NULL && fgets(line, sizeof(line), f) != NULL)
 		if (sscanf(line, "Udp: %*u %*u %" SCNu64, &errors) == 1)
 			break;
@@ -224,7 +224,7 @@ static uint64_t thread_ns(int dir)
 	return n > 0 ? strtoull(text, NULL, 10) : 0;
 }
 
-/* The processor time of the kernel threads that are there now (ksoftirqd, kworker, rcu ...). */
+/* The CPU time of the kernel threads that exist now (ksoftirqd, kworker, rcu ...). */
 uint64_t kernel_threads_ns(void)
 {
 	DIR *proc = opendir("/proc");

@@ -7,7 +7,7 @@
 enum bound { AT_LEAST, AT_MOST };
 
 struct limit {
-	const char *scenario, *consumer, *against; /* against NULL: the better of the two batched floors */
+	const char *scenario, *consumer, *against; /* NULL: the better batched lower bound */
 	enum metric metric;
 	enum bound bound;
 	double value;
@@ -62,7 +62,7 @@ static void say(const struct results *all, struct place a, struct place b, enum 
 		enum bound bound, double limit)
 {
 	double low, high, ratio = ratio_of(all, a, b, metric, &low, &high);
-	double printed = round(ratio * 100) / 100; /* a run resolves no more */
+	double printed = round(ratio * 100) / 100; /* a run is not more precise */
 	bool met = bound == AT_LEAST ? printed >= limit : printed <= limit;
 
 	if (!isnan(ratio))
@@ -82,7 +82,7 @@ static void judge_limit(const struct results *all, const struct limit *l)
 	    l->metric, l->bound, l->value);
 }
 
-/* At a fixed rate: the slowest packets wait no longer than with the better of the reference and the floors. */
+/* At a fixed rate: the slowest packets wait no longer than with the better of the reference and the lower bounds. */
 static void judge_latency(const struct results *all, unsigned s)
 {
 	unsigned reference = (unsigned)consumer_index(REFERENCE), floor = best_floor(all, s, P99);
@@ -105,7 +105,8 @@ static void judge_change(const struct results *all, unsigned s, const char *cons
 		say(all, a, b, P50, AT_MOST, 1.02);
 }
 
-/* For every scenario: no dearer than the floor of the same shape, no slower or dearer than the reference. */
+/* For every scenario: at most the CPU of the lower bound of the same kind; at least as fast as the reference, at no
+ * more CPU. */
 static void judge_everywhere(const struct results *all, unsigned s)
 {
 	struct place ipq = { s, (unsigned)consumer_index("ipq") },
@@ -129,7 +130,7 @@ static void judge_everywhere(const struct results *all, unsigned s)
 	say(all, batch, classic, CPU_AND_KERNEL, AT_MOST, 1.0);
 }
 
-/* What is measured in turn with hold-1: see run_scenarios. */
+/* The scenarios that are measured in turn with hold-1: see run_scenarios. */
 static void judge_growth(const struct results *all, const char *name)
 {
 	unsigned ipq = (unsigned)consumer_index("ipq");

@@ -24,7 +24,8 @@ static const char usage[] =
 	"directory\n"
 	"  --out        where measurements.csv and medians.csv go\n";
 
-/* Is name in the list, or a word of it that is no scenario's whole name a part of name? No list: yes. */
+/* Is name in the list? A word of the list that is not the whole name of a scenario selects all names that contain it.
+ * Without a list: yes. */
 static bool listed(const char *list, const char *name, bool whole)
 {
 	char word[64];
@@ -136,7 +137,8 @@ static unsigned note(const struct scenario *s, unsigned c, unsigned round, int e
 	return 1;
 }
 
-/* A stream of TCP is between two namespaces; of those that hold packets back, the scenarios take turns. */
+/* Not TCP, whose stream is between two namespaces; nor HOLDING, where the scenarios take turns instead of the
+ * consumers. */
 static bool is_side_by_side(const struct scenario *s)
 {
 	return s->pattern != TCP && s->pattern != HOLDING;
@@ -178,7 +180,7 @@ static unsigned run_one_by_one(const struct options *o, struct results *all, uns
 }
 
 /*
- * Scenarios first to last: all consumers in each of them, then all again, each round beginning with another consumer.
+ * Runs all consumers in each of the scenarios first to last, then all again. Each round begins with another consumer.
  * Returns the failures.
  */
 static unsigned run_scenarios(const struct options *o, struct results *all, unsigned first, unsigned last)
@@ -196,7 +198,7 @@ static unsigned run_scenarios(const struct options *o, struct results *all, unsi
 	return failed;
 }
 
-/* The last of the scenarios that are compared with each other, not only their rows, and measured in turn for that. */
+/* The last of the scenarios that are compared with each other and therefore measured in turn. */
 static unsigned last_with(unsigned first)
 {
 	unsigned last = first;

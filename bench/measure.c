@@ -12,7 +12,7 @@
 #include <inttypes.h>
 #include "bench.h"
 
-#define SETTLE_MS 20 /* kernel threads finish what a run left them */
+#define SETTLE_MS 20 /* time for kernel threads to finish the work of a run */
 
 struct reader {
 	const struct consumer *consumer;
@@ -73,7 +73,7 @@ static int consumer_await(pid_t pid, const struct job *job)
 	return end.si_status == UNAVAILABLE ? UNAVAILABLE : -1;
 }
 
-/* A process between driver and queue must release the queue before the next consumer starts. */
+/* A process between the consumer and the queue must release the queue before the next consumer starts. */
 static void consumer_end(const struct consumer *c, pid_t pid)
 {
 	bool asked = (c->traits & SUPERVISED) != 0;
@@ -140,7 +140,7 @@ struct stand {
 	struct job job;
 	struct traffic *traffic; /* NULL: TCP */
 	pid_t pid;
-	int net; /* its network namespace, when it is in one of its own; else -1 */
+	int net; /* its own network namespace, or -1 */
 };
 
 static void stand_down(struct stand *st)
@@ -156,7 +156,7 @@ static void stand_down(struct stand *st)
 		close(st->net);
 }
 
-/* In the present network namespace. Whatever it returns, stand_down is to follow. */
+/* Starts a consumer in the current network namespace. Call stand_down afterwards in any case. */
 static int stand_up(struct stand *st, const struct scenario *s, const struct consumer *c, bool pin)
 {
 	size_t size = sizeof(struct tally) * MAX_QUEUES;
@@ -197,7 +197,7 @@ static int warm_up(struct stand *st, unsigned packets)
 				   : traffic_warm_up(st->traffic, &st->job, packets);
 }
 
-/* Adds to what the result has; its CPU is the sum of ns until finish(). */
+/* Adds to the result; its CPU is a sum in ns until finish(). */
 static int timed(struct stand *st, unsigned packets, long settle_ms, struct result *r)
 {
 	uint64_t kernel = kernel_threads_ns(), cpu = process_ns(st->pid);
@@ -208,7 +208,7 @@ static int timed(struct stand *st, unsigned packets, long settle_ms, struct resu
 	pause_ms(settle_ms > 0 ? 1 : 0);
 	r->cpu += (double)(process_ns(st->pid) - cpu);
 	pause_ms(settle_ms);
-	/* a kernel thread that ended meanwhile takes its time along: then there is nothing to report */
+	/* the time of a kernel thread that ended meanwhile is lost: then the figure is unknown */
 	kernel = kernel_threads_ns() - kernel;
 	r->kernel += (int64_t)kernel < 0 ? 0 : (double)kernel;
 	return 0;
@@ -251,9 +251,9 @@ int measure(const struct scenario *s, const struct consumer *c, unsigned scale, 
 }
 
 /*
- * Consumers often differ by less than the machine changes its pace by from one second to the next. So they are measured
- * side by side, each in a network namespace of its own, and take turns of some 10 ms: all sleep but the one whose turn
- * it is, or are stopped, if they never sleep.
+ * The machine's speed often changes more from one second to the next than consumers differ. So consumers exist at the
+ * same time, each in its own network namespace, and take turns of about 10 ms. The others sleep, or are stopped if they
+ * never sleep.
  */
 static unsigned turns_of(const struct scenario *s, unsigned scale)
 {

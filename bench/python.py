@@ -1,14 +1,14 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: LGPL-2.1-or-later
-"""Times the Python module ipq against a callback on libnetfilter_queue, in turn, with packets of the kernel.
+"""Compares the speed of the Python module ipq with a callback on libnetfilter_queue, in turn, with real packets.
 
     tests/live/run-in-namespace python3 bench/python.py BUILD [--rounds N] [--packets N] [--megabytes N]
 
-Each consumer is a process of its own that accepts every packet at once. A round gives each of them the same burst of
-datagrams over loopback, which all wait in the queue before the consumer continues. Then each of them passes a TCP
-stream over loopback with an MTU of 1500: ipq gets packets as large as the sender gave them to the kernel (GSO), unless
-it asks for segments, as the other two do. The figures are medians of the rounds, the ratios medians of the ratios
-within the rounds; CPU is user and system time of the consumer.
+Each consumer is a process that accepts every packet at once. In a round, each of them gets the same burst of datagrams
+over loopback; all of them wait in the queue before the consumer continues. Then each of them passes a TCP stream over
+loopback with an MTU of 1500: ipq receives packets of the size that the sender passed to the kernel (GSO); with segments
+requested, and in the other two, they are split. The figures are medians of the rounds, the ratios are medians of the
+ratios within the rounds; CPU is user and system time of the consumer.
 """
 import argparse
 import os
@@ -82,7 +82,7 @@ def waiting(number):
 
 
 def burst(child, number, receiver, sender, packets):
-    """Stops the consumer, queues the packets, and times how long it takes to accept them."""
+    """Stops the consumer, queues the packets, continues it, and measures the time that it takes to accept them."""
     os.kill(child.pid, signal.SIGSTOP)
     for _ in range(packets):
         sender.sendto(b'x' * 32, ('127.0.0.1', PORT + number))
@@ -97,7 +97,7 @@ def burst(child, number, receiver, sender, packets):
 
 
 def stream(child, number, size):
-    """Sends so many bytes through the queue, and times how long it takes until they have arrived."""
+    """Sends so many bytes through the queue, and measures the time until all have arrived."""
     with socket.create_server(('127.0.0.1', TCP_PORT + number)) as server:
         sender = socket.create_connection(('127.0.0.1', TCP_PORT + number))
         receiver = server.accept()[0]

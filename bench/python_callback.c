@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * The module nfq_callback for python.py: what a binding of libnetfilter_queue in the usual shape does. A message is
+ * The module nfq_callback for python.py: it works like the usual bindings of libnetfilter_queue. A message is
  * received, libnetfilter_queue parses it, a packet object is created, a Python callback is called, and its accept()
  * sends a verdict.
  */
@@ -54,7 +54,7 @@ static int on_packet(struct nfq_q_handle *queue, struct nfgenmsg *message, struc
 	return result != NULL ? 0 : -1;
 }
 
-/* run(number, callback): until a callback raises an exception. */
+/* run(number, callback): receives packets until a callback raises an exception. */
 static PyObject *run(PyObject *module, PyObject *args)
 {
 	char buffer[65536];

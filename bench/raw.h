@@ -11,9 +11,9 @@
 
 #define SLOT            \
 	(65536 + 4096 + \
-	 64) /* any packet; not a multiple of the page, so that slots don't share cache sets \
+	 64) /* room for any packet; not a multiple of the page size, so that slots do not share cache sets \
 			     */
-#define SEND_BYTES (160u << 10) /* a send stays below the default send buffer */
+#define SEND_BYTES (160u << 10) /* less than the default send buffer */
 
 struct verdict_message {
 	struct nlmsghdr nlh;
@@ -33,7 +33,7 @@ struct raw {
 	const struct job *job;
 	struct tally *tally;
 	bool coalesce;
-	unsigned limit; /* messages a send */
+	unsigned limit; /* messages per send */
 	unsigned n;	/* messages not sent yet */
 	size_t bytes;	/* their length */
 	unsigned pieces;
@@ -55,7 +55,7 @@ struct raw_packet {
 int raw_open(struct raw *raw, const struct job *job, unsigned queue, struct tally *tally, bool gso);
 /* False: not a packet. The payload points into buf. */
 bool raw_parse(unsigned char *buf, size_t len, struct raw_packet *packet);
-/* Collects a verdict: the raw's own tally is the caller's business. */
+/* Collects a verdict. The caller updates its counters. */
 int raw_verdict(void *raw, uint32_t id, unsigned verdict);
 /* Accepts with the payload, which must live until the flush. */
 int raw_replace(struct raw *raw, const struct raw_packet *packet);

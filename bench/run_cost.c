@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * What the filter of ipq run costs a program that has nothing to do with ip_queue.
+ * The cost of ipq run's seccomp filter for a program that does not use ip_queue.
  *
  *	run-cost IPQ [ROUNDS]
  *
  * Measures the same calls in turn, without and under `IPQ run`, and prints medians of nanoseconds and
- * the median of the ratios within the rounds. The source is an empty capture file: needs no rights.
+ * the median of the ratios within the rounds. The source is an empty capture file, so that no privilege is needed.
  */
 #include <arpa/inet.h>
 #include <netinet/in.h>
@@ -86,7 +86,7 @@ static int join(int from, int to)
 		       : 0;
 }
 
-/* The program that is measured: one line of numbers. */
+/* The measured program: it prints one line of numbers. */
 static int measured(void)
 {
 	a = half();

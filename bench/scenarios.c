@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* What is measured, and who takes part. Sizes are bytes of UDP payload: 28 less than the packet. */
+/* The scenarios and the consumers. Sizes are bytes of UDP payload: 28 less than the packet. */
 #include <string.h>
 #include "bench.h"
 
@@ -116,7 +116,7 @@ bool scenario_suits(const struct scenario *s, const struct consumer *c)
 		return s->pattern == LATENCY;
 	if ((c->traits & HOLDING_ONLY) && s->hold <= 1)
 		return false;
-	/* Its queue has ip_queue's own length, and what overflows there no kernel counts. */
+	/* Its queue has ip_queue's length, and the kernel does not count what overflows there. */
 	if ((c->traits & SUPERVISED) && (s->pattern != WINDOW && s->pattern != LATENCY))
 		return false;
 	if (s->hold > 1 && s->order != OLDEST_FIRST && !(c->traits & ANY_ORDER))

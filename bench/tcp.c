@@ -5,8 +5,8 @@
  *	second namespace                      driver's namespace
  *	sender  10.9.0.2 bench1 ---- veth ---- bench0 10.9.0.1  -> INPUT -> queue -> receiver
  *
- * MTU 1500, offloads as veth has them: packets of up to 64 KiB travel whole and are split by the queue
- * unless its reader asked for NFQA_CFG_F_GSO.
+ * MTU 1500, the default offloads of veth: packets of up to 64 KiB travel whole; the queue splits them unless its reader
+ * sets NFQA_CFG_F_GSO.
  */
 #include <arpa/inet.h>
 #include <errno.h>
@@ -24,7 +24,7 @@
 
 #define CHUNK (256u << 10)
 
-static int control = -1; /* to the sender: an amount; from it: 0 */
+static int control = -1; /* to the sender: the number of bytes; from it: 0 */
 static int listener = -1;
 
 static int patient(int fd)
@@ -59,7 +59,7 @@ static void send_stream(int fd, uint64_t bytes, int from)
 				break;
 			bytes -= (uint64_t)n;
 		}
-	/* the receiver has all of it, or gave up: leave nothing in the queue */
+	/* the receiver has all of it, or gave up: leave no packets in the queue */
 	if (read(from, &done, 1) == 1)
 		setsockopt(fd, SOL_SOCKET, SO_LINGER, &no_linger, sizeof(no_linger));
 	close(fd);

@@ -2,15 +2,13 @@
 /*
  * UDP over loopback, sent and received by one thread.
  *
- * To reach a queue in bursts, packets are sent as UDP GSO (UDP_SEGMENT), 32 a send, and the queue's kernel
- * side splits them: so do packets arrive that a network card has merged, and it costs the sender a third of
- * what single sends cost. Sent singly over loopback, each packet takes the sender longer than a reader needs
- * to decide it, and no reader ever finds two.
- *
- * A packet that was accepted waits in one of two sockets. The last packets of each group, one a flow, go
- * to the second one: since a queue keeps the order of a flow, their arrival says that the whole group has
- * been decided. So the driver sleeps until a marker comes, is woken once a group, and reads the first
- * socket while the clock is stopped (bursts) or in large bites (everything else).
+ * For bursts, packets are sent as UDP GSO (UDP_SEGMENT), 32 per send, and the kernel splits them when it queues them.
+ * Packets that a network card has merged arrive in the same way. It costs the sender a third of single sends. A single
+ * send over loopback takes longer than a reader needs for the packet, so that no reader would ever find two. Accepted
+ * packets wait in one of two sockets. The last packets of each group, the markers, one for each flow, go to the second
+ * socket. A queue keeps the order of a flow, so the arrival of the markers shows that the whole group has been decided.
+ * The driver sleeps until a marker arrives, so it is woken once per group. It reads the first socket while the clock is
+ * stopped (bursts), or many packets at a time (otherwise).
  */
 #include <arpa/inet.h>
 #include <errno.h>
@@ -28,12 +26,12 @@
 #define LARGEST_GROUP 1024
 #define FLOWS 16   /* for more than one queue: --queue-balance hashes the addresses */
 #define STAMPED 32 /* PACED: packets that one call receives */
-#define BITE 64	   /* FLOOD, HOLDING: packets between looks at anything else */
+#define BITE 64	   /* FLOOD, HOLDING: packets between two checks of anything else */
 #define LARGEST_SEND 60000
 #ifndef UDP_SEGMENT
 #define UDP_SEGMENT 103
 #endif
-#define UNREAD_MOST 2048 /* HOLDING: what may wait in the consumer's socket */
+#define UNREAD_MOST 2048 /* HOLDING: packets that may wait in the consumer's socket */
 
 struct traffic {
 	const struct scenario *s;
@@ -42,7 +40,7 @@ struct traffic {
 	uint64_t sent, arrived, markers_due, sink_errors;
 	unsigned unread; /* packets sent since the packets' socket was last emptied */
 	uint64_t paused_ns,
-		quiet_ns; /* taken off the time: reading between bursts, waiting for nothing at the end */
+		quiet_ns; /* subtracted from the time: reading between bursts, and the final wait */
 	double *latency;
 	unsigned samples;
 	unsigned next_flow;
@@ -77,7 +75,7 @@ static void prepare(struct traffic *t)
 		t->to[1][i] = t->to[0][i];
 		t->to[1][i].sin_port = htons(PORT_MARKERS);
 	}
-	t->in = (struct iovec){ t->payload, 4 }; /* the rest is cut off */
+	t->in = (struct iovec){ t->payload, 4 }; /* only these bytes are received */
 	for (unsigned i = 0; i < LARGEST_GROUP; i++) {
 		t->out[i].iov_base = t->payload;
 		t->send[i].msg_hdr = (struct msghdr){ .msg_namelen = sizeof(t->to[0][0]),
@@ -164,7 +162,7 @@ static int send_some(struct traffic *t, bool markers, unsigned packets)
 	return 0;
 }
 
-/* A group: packets, and at its end a marker for each flow. */
+/* Sends a group: packets, then a marker for each flow. */
 static int send_group(struct traffic *t)
 {
 	unsigned plain = t->s->group - t->flows;
@@ -176,7 +174,7 @@ static int send_group(struct traffic *t)
 	return send_some(t, true, t->flows);
 }
 
-/* Reads what is there; returns the packets, or -1 when nothing came in time (or at once, with MSG_DONTWAIT).
+/* Receives waiting packets. Returns their number, or -1 if none came in time (with MSG_DONTWAIT: if none waits).
  */
 static int sink(struct traffic *t, int fd, unsigned most, int flags)
 {
@@ -195,8 +193,8 @@ static void sink_all(struct traffic *t, int fd)
 
 #define MISSING_NS 2000000000u
 
-/* Sleeps until no more than due markers are under way, or looks again and again, so that what it takes to wake the
- * driver is not in the figures of the consumers. */
+/* Waits until at most `due` markers are in flight: sleeps, or polls, so that the cost of waking the driver is not in
+ * the consumers' figures. */
 static int wait_markers(struct traffic *t, uint64_t due)
 {
 	uint64_t limit = t->s->awake ? now_ns() + MISSING_NS : 0;
@@ -255,7 +253,7 @@ static int run_latency(struct traffic *t, unsigned packets)
 	return 0;
 }
 
-/* What has arrived, and how long it took. */
+/* Stores the latencies of the packets that have arrived. */
 static void sink_stamped(struct traffic *t, unsigned char (*stamp)[8])
 {
 	int n = recvmmsg(t->markers_fd, t->stamped, STAMPED, MSG_DONTWAIT, NULL);
@@ -268,7 +266,7 @@ static void sink_stamped(struct traffic *t, unsigned char (*stamp)[8])
 	t->arrived += n > 0 ? (unsigned)n : 0;
 }
 
-/* One thread sends when it is time, and looks for what arrives in between; it never sleeps. */
+/* One thread sends at the due times and polls for arrivals in between; it never sleeps. */
 static int run_paced(struct traffic *t, unsigned packets)
 {
 	double *grown = realloc(t->latency, (t->samples + packets) * sizeof(*grown));
@@ -318,8 +316,8 @@ static void doze(long us)
 	nanosleep(&t, NULL);
 }
 
-/* Until nothing waits in the kernel; where it does not tell, until the consumer has decided no more for 20
- * ms. */
+/* Waits until no packet waits in the kernel; if the kernel does not report that, until the consumer has decided none
+ * for 20 ms. */
 static bool all_decided(const struct job *job, uint64_t *decided, uint64_t *since)
 {
 	struct queue_counts counts = ground_queues();
@@ -361,7 +359,7 @@ static int run_flood(struct traffic *t, const struct job *job, unsigned packets)
 	return wait_decided(t, job);
 }
 
-/* Until no more than UNREAD_MOST packets wait in the consumer's socket. */
+/* Waits until at most UNREAD_MOST packets wait in the consumer's socket. */
 static int wait_read(struct traffic *t, const struct job *job)
 {
 	uint64_t limit = now_ns() + 5000000000u;
@@ -390,7 +388,8 @@ static int run_holding(struct traffic *t, const struct job *job, unsigned packet
 	return wait_decided(t, job);
 }
 
-/* The consumer writes its tally after its verdict has gone. Of what overflowed it never will: only for a moment. */
+/* The consumer counts after it has sent the verdict. It never counts packets that overflowed, so this waits for a
+ * moment only. */
 static void wait_tally(const struct job *job, uint64_t expected)
 {
 	uint64_t limit = now_ns() + 1000000u;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * capture FILE: writes a capture of 5 datagrams to port 7000, 5 to port 7001 and 3 to port 7002 with the text «we
- * attack at dawn». The link type is raw IP, without link-layer headers.
+ * capture FILE: writes a capture of 5 datagrams to port 7000, 5 to port 7001 and 3 to port 7002 with the text "we
+ * attack at dawn". The link type is raw IP, without link-layer headers.
  */
 #include <arpa/inet.h>
 #include <netinet/ip.h>

@@ -4,7 +4,7 @@
  *
  *	udp 7000  accepted             tcp 8000  accepted
  *	udp 7001  dropped              tcp 8001  dropped
- *	udp 7002  accepted with `dawn' replaced by `midnight'
+ *	udp 7002  accepted with "dawn" replaced by "midnight"
  *
  * Build it with: cc firewall.c -lipq. On SIGTERM it prints the number of packets decided for each port.
  */
@@ -82,7 +82,7 @@ static size_t rewrite(const ipq_packet_msg_t *m, const char *from, const char *t
 	put16(out + 10, ~add(0, out, head) & 0xffff);
 	put16(out + head + 4, (unsigned int)(len - head));
 	put16(out + head + 6, 0);
-	/* The sum over UDP begins with addresses, protocol and length (RFC 768); 0 would mean: none. */
+	/* The sum over UDP begins with addresses, protocol and length (RFC 768); a sum of 0 means "none". */
 	sum = add(add((unsigned int)(IPPROTO_UDP + len - head), out + 12, 8), out + head, len - head);
 	put16(out + head + 6, sum == 0xffff ? sum : ~sum & 0xffff);
 	return len;

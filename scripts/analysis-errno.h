@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * For the static analyzers only (scripts/check): a call that failed has set errno. They know nothing of it, and
- * follow every `return -errno` to the caller as if it could be 0, success.
+ * For the static analyzers only (scripts/check). They do not know that a failed call has set errno, and treat every
+ * `return -errno` as if it could return 0, success.
  */
 #include <errno.h>
 

@@ -1,11 +1,10 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * The supervisor of ipq run stays until no process is left under its filter. It assumes of a seccomp listener that
+ * The supervisor of ipq run ends when no process is left under its filter. It assumes of a seccomp listener that
  *  - poll() reports POLLHUP when the last process under the filter has ended and was waited for, and not earlier,
  *    also if that is a grandchild;
- *  - ADDFD for a notification that does not exist fails with ENOENT if the kernel supports ADDFD and its flags, so
- *    that the support can be tested without a program.
- * Linux 5.9.
+ *  - ADDFD for a notification that does not exist fails with ENOENT if the kernel supports ADDFD and its flags, so that
+ *  the supervisor can test the support before it starts a program. Linux 5.9.
  */
 #include <errno.h>
 #include <poll.h>

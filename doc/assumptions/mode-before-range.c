@@ -3,7 +3,7 @@
  * When the copy mode of a queue changes from "nothing" to "packet", does the kernel send some packets without payload?
  *
  * Yes, rarely: the mode "nothing" sets the range to 0, and the mode "packet" is written before its range (Linux 6.18).
- * A packet that is queued at this moment, or was queued in the mode "nothing", has no payload. The library queues it
+ * A packet that is queued between the two has no payload. The library queues it
  * again (src/nfqueue/io.c) and then receives it with its payload.
  *
  * cc mode-before-range.c -lmnl && unshare -Urn sh -c 'ip link set lo up;

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * Why the program's end under ipq run is not a real netlink socket, although that would have every property of one.
+ * Explains why ipq run does not give the program a real netlink socket.
  * Netlink between programs (NETLINK_USERSOCK, which needs no privilege)
  *  - always names the sender by a port id other than 0, and libipq takes only messages of port id 0, the kernel's;
  *  - has no way to send to port id 0 from the program, where libipq sends its requests.
@@ -20,7 +20,7 @@ int main(void)
 
 	for (i = 0; i < 2; i++) {
 		fd[i] = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, NETLINK_USERSOCK);
-		ASSUME(fd[i] >= 0 && bind(fd[i], (void *)&kernel, sizeof(kernel)) == 0); /* asks for 0 */
+		ASSUME(fd[i] >= 0 && bind(fd[i], (void *)&kernel, sizeof(kernel)) == 0); /* wants port id 0 */
 		ASSUME(getsockname(fd[i], (void *)&name[i], &len) == 0 && name[i].nl_pid != 0);
 	}
 	ASSUME(sendto(fd[0], "x", 1, 0, (void *)&name[1], sizeof(name[1])) == 1);
