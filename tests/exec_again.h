@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* Starts a test program again, in a cross build under the emulator that its cross file names. */
+/* Executes a test program again; in a cross build, with the emulator that the cross file names. */
 #ifndef EXEC_AGAIN_H
 #define EXEC_AGAIN_H
 

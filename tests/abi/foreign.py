@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: LGPL-2.1-or-later
-"""foreign.py LIBRARY HEADER... : what a foreign-function interface can do without a C compiler. Every call that the
+"""foreign.py LIBRARY HEADER... : checks that a foreign-function interface needs no C compiler. Every call that the
 headers declare is a symbol of the library, none is a macro or inline only; and a program in Python that knows the
 layout of the structures, and nothing else, decides packets: as newprogram.cc, with a wake in between."""
 import ctypes as c

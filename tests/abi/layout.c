@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 /*
- * Compiling this is the test: every offset that programs of 2001 have in their binaries, for both
- * word sizes.
+ * This is a test at compile time: every offset that binaries of 2001 contain, for both word sizes.
  */
 #include <stddef.h>
 #include <libipq.h>

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 /*
- * Compiling this is the test: what programs for <ipq.h> and <ipq_edit.h> have in their binaries, for both
- * word sizes of x86. struct ipq_packet and struct ipq_edit are written by one side and read by the other
- * without a size between them: new fields go into what is reserved. The structs that begin with their size
- * may grow at their end, and only there; only their SIZE here follows.
+ * This is a test at compile time: the sizes and offsets that binaries for <ipq.h> and <ipq_edit.h> contain, for both
+ * word sizes of x86. struct ipq_packet and struct ipq_edit have no size member, and are written by one side and read by
+ * the other: new fields replace reserved ones. The structs that begin with their size may grow, but only at the end;
+ * then change only their SIZE here.
  */
 #include <stddef.h>
 #include <ipq.h>

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-// newprogram IN OUT: a C++ program on <ipq.h> and <ipq_edit.h>, as strict as C++98: the queue in a class,
+// newprogram IN OUT: a C++98 program with <ipq.h> and <ipq_edit.h>: the queue in a class,
 // errors in exceptions. The first packet's payload becomes longer, the second is dropped, the rest pass with
 // a mark.
 #include <ipq.h>

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * Sends each packet round once more with NF_QUEUE before it accepts it, and accepts the old id too, as a
- * program did: that one has gone, which comes back as an error message and hurts nobody. It knows a
- * packet again by the identification in its IP header.
+ * Queues each packet again with NF_QUEUE before it accepts it. It also accepts the old id, as one old program did: no
+ * packet has that id any more, so an error message arrives, which does no harm. It recognises a packet by the
+ * identification in its IP header.
  */
 #include <libipq.h>
 #include <linux/netfilter.h>

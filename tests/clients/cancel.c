@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * Reloads its configuration the hard way: a thread that is blocked in ipq_read is cancelled, its handle is
- * destroyed by another thread, and a new thread starts with a new handle. Only the third one asks for packets.
+ * Reloads its configuration in a rough way: a thread that is blocked in ipq_read is cancelled, another thread destroys
+ * its handle, and a new thread starts with a new handle. Only the third thread sets the mode for packets.
  */
 #include <libipq.h>
 #include <linux/netfilter.h>

@@ -43,8 +43,8 @@ private:
 struct AcceptWhole {
 	unsigned operator()(const ipq_packet_msg_t &m) const
 	{
-		// All of the packet is here, or it is no packet of ours. Four bytes of the very largest stay behind:
-		// nfnetlink_queue copies 65531 at most.
+		// Accepts a packet only if all its bytes are present. The largest packet lacks its last four bytes:
+		// nfnetlink_queue copies at most 65531.
 		const size_t length = m.data_len < 20 ? 0 : m.payload[2] << 8 | m.payload[3];
 		return length && m.data_len == std::min(length, size_t(65531)) ? NF_ACCEPT : NF_DROP;
 	}

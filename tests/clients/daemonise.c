@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * Creates its handle while it can still complain on the terminal, then becomes a daemon, then sets
- * the mode.
+ * Creates its handle while it can still print errors on the terminal, then becomes a daemon, then sets the mode.
  */
 #include <libipq.h>
 #include <linux/netfilter.h>

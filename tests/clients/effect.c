@@ -4,7 +4,7 @@
  * machine, which a rule queues.
  *
  *	effect mode|range|refusal|exit [both]      both: with a handle for IPv6 too
- *	effect peek                                the descriptor is read as a netlink socket
+ *	effect peek                                the program reads the descriptor as a netlink socket
  *	effect ignored                             the queue has an owner; ipq_set_mode is not checked
  */
 #include <arpa/inet.h>
@@ -58,7 +58,7 @@ static void send_packet(int size)
 		perror("sendto");
 }
 
-/* The next packet is there and has this much data. */
+/* The next packet has arrived, with this much data. */
 static int packet(struct ipq_handle *h, size_t data_len)
 {
 	if (ipq_read(h, buf, sizeof(buf), 2000000) <= 0 || ipq_message_type(buf) != IPQM_PACKET) {
@@ -88,7 +88,7 @@ static int mode(void)
 	return good;
 }
 
-/* It has the new range. */
+/* A packet that is sent at once after ipq_set_mode has the new range. */
 static int range(void)
 {
 	struct ipq_handle *h = open_handle(PF_INET);
@@ -132,7 +132,7 @@ static int refusal(void)
 static int ignored(void)
 {
 	struct ipq_handle *h = ipq_create_handle(0, PF_INET);
-	size_t length = 4 * sizeof(struct nlmsghdr) - 12 + sizeof(ipq_peer_msg_t); /* 20 and the request */
+	size_t length = 4 * sizeof(struct nlmsghdr) - 12 + sizeof(ipq_peer_msg_t); /* 20, the request */
 	ssize_t n;
 
 	ipq_set_mode(h, IPQ_COPY_PACKET, 2048);
@@ -154,7 +154,7 @@ static int from_kernel(const struct sockaddr_nl *from, socklen_t len)
 	return 0;
 }
 
-/* The header first, then the message; both come from the kernel. */
+/* Reads first the header, then the message; both come from the kernel. */
 static int peek(void)
 {
 	struct ipq_handle *h = open_handle(PF_INET);

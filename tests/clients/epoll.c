@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* An event loop of around 2010: epoll, O_NONBLOCK set with fcntl, reads until there is nothing more. */
+/* An event loop of around 2010: epoll, O_NONBLOCK set with fcntl, reads until no message is left. */
 #include <libipq.h>
 #include <linux/netfilter.h>
 #include <stdio.h>

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
  * Both families and a terminal in one select(): the modes are set one after the other, in another order than the
- * handles were opened, and packets are decided out of order, in groups. With SECOND_SOCKET it has a netlink socket for
- * something else, whose port is its process ID.
+ * handles were opened, and packets are decided out of order, in groups. With SECOND_SOCKET it has another netlink
+ * socket, for something else, whose port is the process ID.
  */
 #include <libipq.h>
 #include <linux/netfilter.h>

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* Delays traffic: holds eight packets, then lets them go in the opposite order; a straggler after 0.2 s. */
+/* Delays traffic: holds eight packets, then accepts them in reverse order; fewer are accepted after 0.2 s. */
 #include <libipq.h>
 #include <linux/netfilter.h>
 #include <stdio.h>

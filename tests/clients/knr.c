@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * In an older dialect, with two habits of real programs: the packet's address is asked for once, before
- * the loop, and errno is looked at after a read that succeeded. errno holds EINTR from long ago only if
- * a successful call put it there, and then the packet would get no verdict.
+ * A program in K&R C, with two habits of real programs: it calls ipq_get_packet once, before the loop, and reads errno
+ * after a successful ipq_read. If a successful call left EINTR in errno, the packet would get no verdict.
  */
 #include <stdio.h>
 #include <libipq.h>

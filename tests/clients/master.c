@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * A daemon of two processes: the master forks a worker that owns the queue, and a new one on SIGHUP or when the worker
- * has died. A worker exits by _exit, without destroying its handle.
+ * A daemon of two processes: the master forks a worker that owns the queue, and a new worker on SIGHUP or when the
+ * worker has died. A worker exits by _exit, without destroying its handle.
  */
 #include <libipq.h>
 #include <linux/netfilter.h>

@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * Decides by what stands around the packet, with IPQ_COPY_META into 128 bytes: accepts what came in by
- * the loopback device (ARPHRD type 772, six bytes of address), at the INPUT hook, with mark 7, with a
- * timestamp.
+ * Decides by the metadata of packets, with IPQ_COPY_META and a buffer of 128 bytes. It accepts packets from the
+ * loopback device (ARPHRD type 772, an address of six bytes), at the INPUT hook, with mark 7 and a timestamp.
  */
 #include <arpa/inet.h>
 #include <libipq.h>

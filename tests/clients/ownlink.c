@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
  * ip_queue's protocol without libipq: an unbound, non-blocking socket of type SOCK_DGRAM; a mode message of 48 bytes,
- * which quotes more than it needs; verdicts in three pieces, with the payload that was read; readv() into a header and
- * the rest. It starts itself again with the open socket, as daemons do that reload their code.
+ * longer than necessary; verdicts in three pieces, with the payload that was read; readv() into a header and the rest.
+ * It executes itself again with the open socket, as daemons do to reload their code.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -98,7 +98,7 @@ int main(int argc, char **argv)
 				*(int *)rest);
 			continue;
 		}
-		memset(&body, 0x55, sizeof(body)); /* what it does not need is left as it was */
+		memset(&body, 0x55, sizeof(body)); /* unused bytes are not cleared */
 		body.msg.verdict.value = NF_ACCEPT;
 		body.msg.verdict.id = m->packet_id;
 		body.msg.verdict.data_len = m->data_len;
@@ -108,7 +108,7 @@ int main(int argc, char **argv)
 				return 1;
 			}
 		if (++packets == 50) {
-			setitimer(ITIMER_REAL, &never, NULL); /* its handler ends here */
+			setitimer(ITIMER_REAL, &never, NULL); /* its handler ends the program */
 			sprintf(number, "%d", fd);
 			execl(argv[0], argv[0], number, (char *)NULL);
 			perror("exec");

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
  * Reads h->fd itself, by recvmsg in two pieces, and uses libipq for the rest. Checks the sender as netlink programs do.
- * With ENGINE it takes any family, for an engine in the library.
+ * With ENGINE it accepts a sender of any address family, as an engine in the library has.
  */
 #include <libipq.h>
 #include <linux/netfilter.h>

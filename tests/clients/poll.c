@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* poll with a second descriptor; level-triggered: one read per readiness, the rest stays readable. */
+/* poll with a second descriptor, level-triggered: reads once when h->fd is readable, and it stays readable for the
+ * rest. */
 #include <libipq.h>
 #include <linux/netfilter.h>
 #include <poll.h>

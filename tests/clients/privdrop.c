@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * Opens its handle as root, then goes to another root directory and becomes another user, as daemons do. Its statistics
- * come from an alarm, which interrupts a read without a limit of time; a signal asks it to end in order.
+ * Opens its handle as root, then changes its root directory and user, as daemons do. An alarm
+ * prints its statistics, and interrupts a read without a timeout; a signal ends it cleanly.
  */
 #include <libipq.h>
 #include <linux/netfilter.h>

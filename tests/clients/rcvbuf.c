@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* Sets its own receive buffer, sleeps through a burst that fits, and must find all of it. */
+/* Sets its own receive buffer, sleeps during a burst that fits into it, and must receive the whole burst. */
 #include <libipq.h>
 #include <linux/netfilter.h>
 #include <stdio.h>

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * A reader thread copies each message to a ring; the main thread decides, the newest packet first, and sends the bytes
- * back with the verdict. Both use one handle without a lock of their own.
+ * A reader thread copies each message to a ring; the main thread decides, the newest packet first, and returns the
+ * bytes with the verdict. Both use one handle without a lock of their own.
  */
 #include <libipq.h>
 #include <linux/netfilter.h>

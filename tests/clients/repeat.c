@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* Sends every packet through the hook again (NF_REPEAT): rules count on being seen twice. */
+/* Repeats every packet (NF_REPEAT): it passes the rules of the hook twice. */
 #include <libipq.h>
 #include <linux/netfilter.h>
 

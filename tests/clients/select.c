@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * A daemon with other things to do: select on h->fd and on its standard input, and one ipq_read with
- * timeout 0 for each readiness. A wakeup without a packet would hang it, a packet without a wakeup too.
+ * A daemon with other work: select on h->fd and on its standard input, and one ipq_read with timeout 0 each time that
+ * h->fd is readable. It would hang after a wakeup without a packet, and also with a packet without a wakeup.
  */
 #include <libipq/libipq.h>
 #include <linux/netfilter.h>

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * Sleeps in pause() until SIGIO says that the descriptor is readable (F_SETOWN, O_ASYNC), then reads all messages
- * without waiting. An interval timer interrupts it all the time.
+ * Sleeps in pause() until SIGIO reports that the descriptor is readable (F_SETOWN, O_ASYNC), then reads all messages
+ * without waiting. An interval timer interrupts it continually.
  */
 #include <libipq/libipq.h>
 #include <linux/netfilter.h>

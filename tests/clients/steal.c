@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* Keeps every packet whose text begins with `secret' for itself (NF_STOLEN); NF_STOP for the rest. */
+/* Takes every packet whose text begins with "secret" (NF_STOLEN); NF_STOP for the rest. */
 #include <libipq.h>
 #include <linux/netfilter.h>
 #include <stdio.h>

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * One thread reads and hands ids to workers; they give the verdicts while the reader is blocked in
- * ipq_read.
+ * One thread reads and passes ids to workers, which give the verdicts while the reader is blocked in ipq_read.
  */
 #include <libipq.h>
 #include <linux/netfilter.h>
@@ -18,7 +17,7 @@ static void *worker(void *arg)
 	ipq_id_t id;
 
 	(void)arg;
-	/* A pipe write of one id is atomic, and so is its read. */
+	/* Writing one id to a pipe is atomic, and so is reading it. */
 	while (read(jobs[0], &id, sizeof(id)) == sizeof(id)) {
 		usleep(id % 5 * 100);
 		if (ipq_set_verdict(h, id, NF_ACCEPT, 0, NULL) <= 0)

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * Reads with a timeout in microseconds and has an alarm clock. Packets are let through only after a
- * timeout of the right length, a read cut short by the alarm, and one that does not wait at all were
- * seen to behave, so that traffic is the proof.
+ * Reads with a timeout in microseconds and has an alarm clock. It accepts packets only if three reads behaved as
+ * documented before: a timeout of the right length, a read that the alarm interrupts, and a read that does not wait. So
+ * arriving traffic proves all three.
  */
 #include <libipq.h>
 #include <linux/netfilter.h>
@@ -26,7 +26,7 @@ static double now(void)
 	return tv.tv_sec + tv.tv_usec / 1e6;
 }
 
-/* Before there is any traffic. */
+/* Checks the timeouts, before there is any traffic. */
 static int clock_works(struct ipq_handle *h)
 {
 	struct itimerval soon = { { 0, 0 }, { 0, 100000 } };

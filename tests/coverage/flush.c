@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * For builds that count the lines they run (-Db_coverage=true): a process writes its counts when it exits, but
- * several of the command's end by _exit or by a signal that they send to themselves (-Wl,--wrap).
+ * For builds that count executed lines (-Db_coverage=true). A process writes its counts when it exits, but several
+ * processes of the command end by _exit or by a signal to themselves. So these calls are wrapped (-Wl,--wrap).
  */
 void __gcov_dump(void);
 void __gcov_reset(void);
@@ -13,7 +13,7 @@ int __wrap_raise(int signal);
 static void write_counts(void)
 {
 	__gcov_dump();
-	__gcov_reset(); /* or nothing more is written when the process goes on */
+	__gcov_reset(); /* otherwise later counts are not written if the process continues */
 }
 
 void __wrap__exit(int status)

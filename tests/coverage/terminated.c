@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * For builds that count the lines they run (-Db_coverage=true): the library in a program that SIGTERM ends, as many
- * tests end theirs, writes its counts first.
+ * For builds that count executed lines (-Db_coverage=true): many tests end their programs with SIGTERM; then the
+ * library writes its counts first.
  */
 #include <signal.h>
 #include <stddef.h>
@@ -11,7 +11,7 @@ void __gcov_dump(void);
 static void write_counts(int signal)
 {
 	__gcov_dump();
-	raise(signal); /* once more, and for good: SA_RESETHAND */
+	raise(signal); /* this time it ends the process: SA_RESETHAND */
 }
 
 __attribute__((constructor)) static void catch_termination(void)

@@ -256,7 +256,7 @@ static void refuse(struct fake *f, const struct source_verdict *v, int error)
 		(struct source_refusal){ .error = error, .id = v->id, .code = v->code, .tag = v->tag };
 }
 
-/* Where the packet for a verdict is linked: of a batch, the oldest that it covers. */
+/* The link to the packet of a verdict; of a batch verdict, to the oldest packet that it covers. */
 static struct fake_packet **find_waiting(struct fake *f, const struct source_verdict *v)
 {
 	struct fake_packet **p = &f->waiting, **found = NULL;
@@ -290,7 +290,7 @@ static int op_send(struct source *s, const struct source_verdict *verdict, unsig
 	for (i = 0; i < n; i++) {
 		struct fake_packet **p = find_waiting(f, &verdict[i]), *found;
 
-		if (p == NULL || verdict[i].code == NF_STOLEN) { /* as today's kernel */
+		if (p == NULL || verdict[i].code == NF_STOLEN) { /* as the current kernel does */
 			refuse(f, &verdict[i], p == NULL ? ENOENT : EINVAL);
 			continue;
 		}
@@ -345,7 +345,7 @@ struct fake *fake_new(bool with_descriptor)
 
 	if (f == NULL)
 		abort();
-	f->source.links = (struct links *)f; /* never looked into: see __wrap_links_get */
+	f->source.links = (struct links *)f; /* never dereferenced: see __wrap_links_get */
 	f->event = with_descriptor ? eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC) : -1;
 	f->next_id = 0x20000001;
 	return f;

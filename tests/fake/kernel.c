@@ -66,7 +66,7 @@ static void take_attribute(struct kernel_verdict *r, unsigned type, const unsign
 		r->clean &= v[i] == 0;
 }
 
-/* One message of len bytes. */
+/* Handles one message of len bytes. */
 static void handle(struct kernel *k, const unsigned char *m, size_t len)
 {
 	struct kernel_request request = { .queue = get16(m + NLMSG_HDRLEN + 2) };

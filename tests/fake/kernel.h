@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * nfnetlink_queue at the other end of a socket pair, in a thread: it acknowledges requests as the kernel does and
- * records them, and the verdicts. So errors and orders of messages can be tested that a kernel does not produce.
+ * Simulates nfnetlink_queue in a thread, at the other end of a socket pair. It acknowledges requests as the kernel
+ * does, and records requests and verdicts. So tests can use errors and orders of messages that a real kernel does not
+ * produce.
  */
 #ifndef KERNEL_H
 #define KERNEL_H
@@ -20,8 +21,8 @@ struct kernel_request {
 struct kernel_verdict {
 	uint16_t type, flags, queue;
 	uint32_t id, code, tag, mark, payload_len;
-	bool has_mark, has_payload, clean; /* clean: the padding is zeros, and nothing is left over */
-	uint8_t first, last;		   /* bytes of the payload */
+	bool has_mark, has_payload, clean; /* clean: the padding is zeros, and no bytes follow it */
+	uint8_t first, last;		   /* first and last byte of the payload */
 };
 
 struct kernel {
@@ -29,27 +30,27 @@ struct kernel {
 	pthread_t thread;
 	/* The errno to answer; -1: no answer. NULL: acknowledges all. */
 	int (*answer)(struct kernel *k, const struct kernel_request *r);
-	unsigned char before[256]; /* sent before the next answer */
+	unsigned char before[256]; /* a message to send before the next answer */
 	size_t before_len;
 	struct kernel_request request[64];
 	struct kernel_verdict verdict[256];
 	atomic_uint requests, verdicts, datagrams, noops, synced;
 };
 
-/* The other end of a new kernel's socket, or -1. */
+/* Starts a simulated kernel. Returns the other end of its socket, or -1. */
 int kernel_open(struct kernel *k);
-/* Ends it, when the other end has been closed. */
+/* Stops it. The other end must be closed. */
 void kernel_close(struct kernel *k);
-/* A source for this queue, whose socket leads to the kernel. */
+/* Starts a simulated kernel, and returns a source for this queue that is connected to it. */
 struct source *kernel_start(struct kernel *k, const char *number);
-/* Closes the source, too. */
+/* Stops it and closes the source. */
 void kernel_stop(struct kernel *k, struct source *s);
-/* Returns when all that was sent on fd has been handled. */
+/* Returns when everything that was sent on fd has been handled. */
 void kernel_settle(struct kernel *k, int fd);
 
-/* A packet message of IPv4 in INPUT. payload NULL: without payload. Returns its length. */
+/* Writes a packet message of IPv4 in INPUT. payload NULL: without payload. Returns its length. */
 size_t kernel_packet(unsigned char *message, uint32_t id, const void *payload, size_t len);
-/* One more attribute at its end. Returns the new length. */
+/* Appends an attribute to a message. Returns the new length. */
 size_t kernel_add(unsigned char *message, uint16_t type, const void *value, size_t len);
 void kernel_send(const struct kernel *k, const void *message, size_t len);
 

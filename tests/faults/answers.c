@@ -24,12 +24,12 @@ enum fate { IN_ORDER, LATE, DOUBLED, STALE_FIRST, FIRST_MISSING, MISSING };
 #define LATE_MS 40
 #define ANSWER_MAX 512
 
-/* What happens to answers on the socket that sends requests. One thread at a time uses it. */
+/* The fate of answers on the socket that sends requests. One thread at a time uses it. */
 static struct {
 	atomic_int fate;		/* enum fate */
-	unsigned char held[ANSWER_MAX]; /* an answer on its way */
+	unsigned char held[ANSWER_MAX]; /* an answer that is delayed */
 	ssize_t held_len;
-	int64_t due;   /* of the held one, ms */
+	int64_t due;   /* time at which the delayed answer is delivered, ms */
 	uint32_t seen; /* sequence number of the last answer */
 	unsigned answers;
 } wire;
@@ -90,7 +90,7 @@ static ssize_t apply_fate(void *buf, ssize_t len, struct answer *a)
 		a->error.msg.nlmsg_seq--;
 		memcpy(buf, a, sizeof(*a));
 		return len;
-	case FIRST_MISSING: /* every other: each question is asked twice */
+	case FIRST_MISSING: /* every other answer is lost: each request is sent twice */
 		return wire.answers % 2 == 1 || !again ? return_eagain() : len;
 	case MISSING:
 		return return_eagain();
@@ -118,7 +118,7 @@ ssize_t __wrap_recv(int fd, void *buf, size_t len, int flags)
 static void queue_works(struct reader *r)
 {
 	static unsigned next;
-	/* an engine may be asking yet, which has no answer for 200 ms */
+	/* an engine may still wait for an answer, for 200 ms */
 	int wait_ms = api == ENGINE ? 600 : 100;
 
 	say(next, 10);
@@ -135,7 +135,7 @@ static int ask_again(struct reader *r)
 	return api == NEW || ipq_set_mode(r->h, IPQ_COPY_PACKET, 1000) > 0 ? 0 : -errno;
 }
 
-/* A mode request has failed: the next read returns one message about it, as with ip_queue, and no second. */
+/* A mode request has failed: the next read returns one message about it, as with ip_queue, and no second one. */
 static void failure_is_read_once(struct reader *r)
 {
 	if (api == NEW)
@@ -174,7 +174,7 @@ static void missing_answer_is_an_error(void)
 	want(reader_open(&r, &why) == -ETIMEDOUT && *why != '\0');
 	want(clock_ms() - start < 8000);
 	atomic_store(&wire.fate, IN_ORDER);
-	want(reader_open(&r, &why) == 0); /* with the same handle, where there is one */
+	want(reader_open(&r, &why) == 0); /* with the same handle, if there is one */
 	failure_is_read_once(&r);
 	queue_works(&r);
 	if (api == STRICT || api == BATCH) {
@@ -231,7 +231,7 @@ static unsigned reachable(void)
 			reached++;
 		}
 	}
-	want(sockets >= 2); /* the queue's and the interfaces' */
+	want(sockets >= 2); /* the sockets of the queue and of the interface table */
 	return reached;
 }
 

@@ -16,7 +16,7 @@
 
 #define SECOND 1000000000LL
 
-static atomic_llong step; /* how far the clocks jump at each look, ns; back only the wall clock does */
+static atomic_llong step; /* how far the clocks jump at each reading, ns; only the wall clock jumps back */
 static atomic_llong forth, back;
 
 int __real_clock_gettime(clockid_t clock, struct timespec *t);
@@ -69,7 +69,7 @@ static void timeouts_end_when_clock_jumps(struct reader *r)
 {
 	int64_t ms;
 
-	/* Between any two looks the timeout may be over: a matter of the right jump. */
+	/* The timeout may end between any two readings: this depends on the size of the jump. */
 	for (ms = 1; ms < 60; ms += 2)
 		want(timeout_ends_after_clock_jump(r, ms * SECOND / 1000));
 	want(timeout_ends_after_clock_jump(r, SECOND));

@@ -48,7 +48,7 @@ static bool fails(enum fail_kind kind, int error)
 	return true;
 }
 
-/* WRAP(type, name, parameters, arguments, kind, error, what failing returns) */
+/* WRAP(type, name, parameters, arguments, kind, error, return value of a failure) */
 #define WRAP(type, name, parameters, arguments, kind, error, failed)          \
 	type __real_##name parameters;                                        \
 	type __wrap_##name parameters;                                        \

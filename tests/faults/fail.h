@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * What the library asks of memory and kernel fails on demand (-Wl,--wrap, see meson.build): the N-th request,
- * or every one from the N-th on. Tests use calls that are not wrapped: write, read, sendto, recvfrom.
+ * Makes calls of the library fail (allocations and system calls; -Wl,--wrap, see meson.build): the N-th one, or all
+ * from the N-th on. Tests use calls that are not wrapped: write, read, sendto, recvfrom.
  */
 #ifndef FAIL_H
 #define FAIL_H
@@ -15,9 +15,9 @@ enum fail_kind {
 	FAIL_WAITS
 };
 
-/* site 0: only counts. error: what receives, sends and waits fail with. */
+/* site 0: only counts the calls. error: errno of receives, sends and waits that fail. */
 void fail_arm(enum fail_kind kind, unsigned long site, bool lasting, int error);
-/* True when something was made to fail. */
+/* True if a call was made to fail. */
 bool fail_disarm(void);
 
 #endif

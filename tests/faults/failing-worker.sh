@@ -13,7 +13,7 @@ start_failing() {
 	wait_for_line 'in force'
 }
 
-# all_arrive N: datagrams in each queue.
+# all_arrive N: sends N datagrams through each queue; all must arrive.
 all_arrive() {
 	flows=
 	for n in 0 1 2 3; do
@@ -36,7 +36,7 @@ for kind in packet receive send; do
 	expect "$kind: the failure is reported" grep -q 'queue 1: Cannot allocate memory; trying again' "$log"
 done
 
-# A segment that ends as one of these texts begins is held until the next one has come.
+# A segment whose end may begin one of these texts is held until the next segment arrives.
 for n in 0 1; do
 	$iptables -w -A OUTPUT -p tcp --dport 710$n -j NFQUEUE --queue-num $n
 done

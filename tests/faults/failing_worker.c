@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * The command ipq, of which a worker of ipq filter fails. IPQ_FAULT="KIND WORKER ROW": in this worker (from 0), ROW
+ * The command ipq with a worker of ipq filter that fails. IPQ_FAULT="KIND WORKER ROW": in this worker (from 0), ROW
  * calls in a row fail, then one succeeds, and so on. KIND: packet (the decision on a packet), receive, send.
  */
 #include <errno.h>

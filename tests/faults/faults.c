@@ -39,7 +39,7 @@
 #define MORE_DIGITS "76" /* sent when nothing fails any more */
 
 static bool live, both;
-static bool told; /* an error of the queue was reported to the program */
+static bool told; /* the program received an error of the queue */
 static int rx, tx, failures;
 static char heard[64];
 static char context[160];
@@ -126,7 +126,7 @@ static void listen_to_it(void)
 		heard[n] = '\0';
 		return;
 	}
-	/* The whole of the output: a record is 16 bytes of header and 29 of packet. */
+	/* The whole output: a record has a header of 16 bytes and a packet of 29. */
 	for (n = 0; pread(OUT_FD, text, 29, (off_t)(24 + 45 * n + 16)) == 29 && n + 1 < sizeof(heard); n++)
 		heard[n] = text[DIGIT];
 	heard[n] = '\0';
@@ -167,7 +167,7 @@ static void decide(struct ipq_queue *q, const struct ipq_packet *p, struct ipq_p
 			err = ipq_replace(q, p, p->payload, p->payload_len);
 		else
 			err = (digit - '0') % 2 == 0 ? ipq_accept(q, p) : ipq_drop(q, p);
-		if (err == 0 || err == -ENOENT) /* noted, although the flush that it caused failed */
+		if (err == 0 || err == -ENOENT) /* recorded, although the flush that it caused failed */
 			return;
 		said_why(err, ipq_queue_error(q));
 	}
@@ -198,7 +198,7 @@ static void work_new(struct ipq_queue *q)
 		said_why(-1, ipq_queue_error(q));
 }
 
-/* True if the queue could be opened. */
+/* Runs the program with <ipq.h>. True if the queue could be opened. */
 static bool life_new(enum fail_kind kind, unsigned long site, bool lasting, int error, bool *hit)
 {
 	char text[320] = "";

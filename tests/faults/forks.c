@@ -14,7 +14,7 @@
 #include <unistd.h>
 #include "packets.h"
 
-#define EACH 20 /* packets a round */
+#define EACH 20 /* packets per round */
 
 static unsigned next_number;
 static int order[2], done[2]; /* pipes: from the sender, to the sender */
@@ -143,7 +143,7 @@ static void child_takes_queue_of_parents_handle(struct reader *r)
 		r->h = ipq_create_handle(0, 2);
 	child = fork_child();
 	if (child == 0) {
-		usleep(1000); /* the parent may have let go, and its engine may have served us before */
+		usleep(1000); /* the parent may have closed its handle; its engine may have served us before */
 		open_or_end(r);
 		work(r);
 		work(r);
@@ -277,7 +277,7 @@ static void child_opens_handle_of_its_own(struct reader *r)
 	work(r);
 }
 
-/* Reads EACH packets and passes their ids on. */
+/* Reads EACH packets and sends their ids to the other process. */
 static void read_for_another(struct reader *r, int fd)
 {
 	struct seen s;
@@ -402,11 +402,11 @@ static void one_by_one(void)
 {
 	wait_done(done[0]);
 	say(next_number, 1);
-	usleep(50000); /* the parent has it */
+	usleep(50000); /* the parent has read the packet */
 	say(next_number + 1, 1);
-	wait_done(done[0]); /* the child has that */
+	wait_done(done[0]); /* the child has read the packet */
 	say(next_number + 2, 1);
-	wait_done(done[0]); /* the parent's verdicts have left */
+	wait_done(done[0]); /* the parent's verdicts were sent */
 	want(heard(100) == 2);
 	signal_done(order[1]);
 	wait_done(done[0]);

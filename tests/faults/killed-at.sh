@@ -1,11 +1,11 @@
 #!/bin/sh
 # SPDX-License-Identifier: LGPL-2.1-or-later
-# ipq filter is killed at each step of its start: no queue and no process is left, rules that are left block only what
-# was to be filtered, and ipq clean removes them.
+# ipq filter is killed at each step of its start: no queue and no process is left, rules that are left block only the
+# packets that the filter should decide, and ipq clean removes them.
 . "$IPQ_LIVE/lib.sh"
 log=$work/said
 
-# Waits a moment for a tool that ipq has started.
+# Waits until a tool that ipq has started has ended, for a short time.
 has_ended() {
 	tries=150
 	while pgrep -x ipq >/dev/null || $TRAFFIC owned 0; do
@@ -19,7 +19,7 @@ leaves_nothing() {
 	has_ended && $TRAFFIC udp -n 1 -w 100 7003 >$work/said.other && "$IPQ" clean >$work/said.clean 2>&1 && [ -z "$(rules_of_ours)" ]
 }
 
-# Every third step, from another one each time; STRIDE=1: all of them, which takes minutes.
+# Every third step, with another first one in each run; STRIDE=1: all steps, which takes minutes.
 stride=${STRIDE:-3} left=0 steps=0
 step=$((1 + $$ % stride))
 while [ $step -lt 400 ]; do

@@ -5,7 +5,7 @@
  *	time the queue is free at once, and the next reader receives every packet.
  * killed_at N COMMAND...
  *	The same at the N-th time that a program starts a process or opens a socket.
- *	Exits with 3 when the program does not do so often.
+ *	Exits with 3 if the program does that fewer times.
  */
 #include <errno.h>
 #include <signal.h>
@@ -26,7 +26,7 @@ static _Noreturn void die(const char *what)
 	exit(2);
 }
 
-/* A child that has stopped and can be traced. Does not return in the child. */
+/* Creates a child that is stopped and can be traced. Does not return in the child. */
 static pid_t traced(void (*life)(void *), void *arg)
 {
 	pid_t child = fork();

@@ -17,7 +17,7 @@
 
 int api, failures;
 static int rx, tx[SENDERS];
-static unsigned char arrived[100000]; /* how often each number has */
+static unsigned char arrived[100000]; /* how often each number has arrived */
 
 void choose_api(char **argv)
 {

@@ -86,7 +86,7 @@ static struct ipq_stats stats(struct ipq_queue *q)
 	return s;
 }
 
-/* How many packets the kernel has in queue 0. */
+/* The number of packets that wait in queue 0. */
 static unsigned kernel_waiting(void)
 {
 	FILE *f = fopen("/proc/net/netfilter/nfnetlink_queue", "re");
@@ -144,7 +144,7 @@ static void partial_send_failure_loses_no_verdict(unsigned which)
 		say(1000 * which + 2 * (unsigned)i, 1);
 	n = ipq_queue_recv(r.q, p, MANY, 1000);
 	want(n == MANY);
-	for (i = 0; i < n; i++) /* with payload, so that one send does not hold them all */
+	for (i = 0; i < n; i++) /* with payload, so that one send cannot carry them all */
 		want(ipq_replace(r.q, &p[i], p[i].payload, p[i].payload_len) == 0);
 	sends = 0;
 	send_to_fail = which;

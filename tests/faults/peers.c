@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * peers BUG: known mistakes of other libraries and programs that use nfnetlink_queue. Each is looked for in the
- * kernel's behaviour; tests/unit/nfqueue_messages.c looks for those that show in the bytes of messages.
+ * peers BUG: known mistakes of other libraries and programs that use nfnetlink_queue. Each test checks the kernel's
+ * behaviour. Mistakes in the bytes of messages are in tests/unit/nfqueue_messages.c.
  */
 #include <arpa/inet.h>
 #include <errno.h>
@@ -63,7 +63,7 @@ static void send_bytes(size_t n)
 	want(sendto(out, bytes, n, 0, NULL, 0) == (ssize_t)n);
 }
 
-/* The length of the next datagram; -1: none, or not the one that was sent. */
+/* Receives the next datagram and returns its length; -1: none, or not the one that was sent. */
 static ssize_t arrived(void)
 {
 	struct pollfd wait = { .fd = in, .events = POLLIN };
@@ -82,7 +82,8 @@ static ssize_t arrived(void)
 /* ---- the mistakes
  * ------------------------------------------------------------------------------------------- */
 
-/* The byte order of packet_id converted twice: the verdict for packet 1 then decides packet 0x01000000. */
+/* The mistake: the byte order of packet_id is converted twice; the verdict for packet 1 then decides packet 0x01000000.
+ * */
 static void ids_swapped_twice(void)
 {
 	struct reader r = { .q = NULL };
@@ -94,7 +95,7 @@ static void ids_swapped_twice(void)
 	say(0, 3);
 	for (i = 0; i < 3; i++) {
 		want(reader_next(&r, &s[i], 1000) == 1);
-		want((api == NEW ? s[i].packet.id : s[i].id) == (unsigned)i + 1); /* as the kernel counts */
+		want((api == NEW ? s[i].packet.id : s[i].id) == (unsigned)i + 1); /* the kernel's numbering */
 	}
 	want(reader_judge(&r, &s[2]) == 0 && reader_judge(&r, &s[1]) == 0 && reader_judge(&r, &s[0]) == 0);
 	reader_flush(&r);
@@ -103,7 +104,7 @@ static void ids_swapped_twice(void)
 	reader_close(&r);
 }
 
-/* The aligned length of the attribute used as the length of the packet: up to three bytes too many. */
+/* The mistake: the aligned length of the attribute is used as the length of the packet, up to three bytes too many. */
 static void padding_counted_as_payload(void)
 {
 	struct reader r = { .q = NULL };
@@ -119,7 +120,7 @@ static void padding_counted_as_payload(void)
 		want(reader_next(&r, &s, 1000) == 1);
 		len = api == NEW ? s.packet.payload_len : ipq_get_packet(r.buf)->data_len;
 		want(len == 28 + n);
-		/* Sent back, the kernel gets as many bytes as it gave. */
+		/* The payload is returned with the verdict: the kernel gets as many bytes as it sent. */
 		if (api == NEW)
 			ret = ipq_replace(r.q, &s.packet, s.packet.payload, s.packet.payload_len);
 		else
@@ -135,7 +136,7 @@ static void padding_counted_as_payload(void)
 	close(out);
 }
 
-/* The copied length and the packet's full length exchanged. */
+/* The mistake: the copied length and the packet's full length are exchanged. */
 static void lengths_swapped_when_cut(void)
 {
 	struct ipq_options o = { .size = sizeof(o), .copy_range = 40 };
@@ -151,7 +152,7 @@ static void lengths_swapped_when_cut(void)
 	want(ipq_queue_recv(q, &p, 1, 1000) == 1);
 	want(p.payload_len == 40 && p.full_len == 1028 && (p.flags & IPQ_PACKET_TRUNCATED) != 0);
 	want(ipq_accept(q, &p) == 0 && ipq_queue_flush(q) == 0);
-	want(arrived() == 1000); /* the whole of it */
+	want(arrived() == 1000); /* the whole datagram */
 	ipq_queue_close(q);
 
 	h = ipq_create_handle(0, PF_INET);
@@ -165,7 +166,8 @@ static void lengths_swapped_when_cut(void)
 	ipq_destroy_handle(h);
 }
 
-/* Settings sent without waiting for the acknowledgement: a refusal is missed, or read as a packet. */
+/* The mistake: settings are sent without waiting for the acknowledgement, so a refusal is missed, or read as a packet.
+ * */
 static void configuration_unacknowledged(void)
 {
 	struct ipq_options o = { .size = sizeof(o), .queue_length = 3 };
@@ -183,7 +185,7 @@ static void configuration_unacknowledged(void)
 	want(heard(100) == 0);
 }
 
-/* Packets that arrive before an acknowledgement are read and discarded, so that no verdict is sent for them. */
+/* The mistake: packets that arrive before an acknowledgement are read and discarded, so that they get no verdict. */
 static void packets_discarded_while_waiting_for_an_answer(void)
 {
 	struct reader r = { .q = NULL };
@@ -199,7 +201,7 @@ static void packets_discarded_while_waiting_for_an_answer(void)
 	reader_close(&r);
 }
 
-/* After a burst a receive fails with ENOBUFS, and the program ends its loop. */
+/* The mistake: after a burst a receive fails with ENOBUFS, and the program ends its loop. */
 static void enobufs_is_the_end(void)
 {
 	struct reader r = { .q = NULL };
@@ -229,7 +231,7 @@ static void drop_capabilities(void)
 	want(syscall(SYS_capset, &header, none) == 0);
 }
 
-/* The kernel returns EPERM if the capability is missing and if the queue is owned; the remedies differ. */
+/* The kernel returns EPERM if the capability is missing, and also if the queue is owned; the remedies differ. */
 static void eperm_misreported(void)
 {
 	struct reader first = { .q = NULL }, second = { .q = NULL };
@@ -249,7 +251,7 @@ static void eperm_misreported(void)
 	}
 	wait(&status);
 	want(status == 0);
-	/* And once the owner lets go, the same handle may have it. */
+	/* When the owner has closed the queue, the same handle can take it. */
 	if (api != NEW) {
 		second.h = NULL;
 		if (fork() == 0) {
@@ -295,7 +297,7 @@ int main(int argc, char **argv)
 		if (argc != 2 || strcmp(argv[1], tests[i].name) != 0)
 			continue;
 		for (j = 0; j < 2; j++) {
-			pid_t child = fork(); /* numbers may come again */
+			pid_t child = fork(); /* process IDs may be reused */
 			int status = 1;
 
 			if (child == 0) {

@@ -55,7 +55,7 @@ static int sent_by(const char *device)
 	return n;
 }
 
-/* Waits a moment, because an engine sends verdicts later. */
+/* Waits a moment for the count, because an engine sends verdicts later. */
 static bool comes_to(const char *device, int n)
 {
 	int tries;
@@ -136,7 +136,7 @@ int main(int argc, char **argv)
 	puts("verdicts on packets of a removed interface are refused");
 	usleep(20000);
 	next_leaves_by(&r, api == ENGINE ? "second" : "");
-	want(refused(&r) == 1); /* it went with its interface */
+	want(refused(&r) == 1); /* the packet was removed with its interface */
 	say(0, 10);
 	want(reader_work(&r, 100) == 10);
 	reader_flush(&r);

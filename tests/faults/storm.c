@@ -22,7 +22,7 @@ static void make_narrow(struct reader *r)
 {
 	int fd = api == NEW ? ipq_queue_fd(r->q) : r->h->fd, bytes = 16384;
 
-	if (api == ENGINE) /* the engine's own end is what fills up: a program can only read slowly */
+	if (api == ENGINE) /* the engine's own end becomes full: a program can only read slowly */
 		return;
 	want(setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &bytes, sizeof(bytes)) == 0);
 }

@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * unknown_packets API: packets wait that the present reader does not know, because another thread was cancelled
- * after it had received them, or because they were read before batching was switched on. No verdict for several
- * packets may decide them.
+ * unknown_packets API: packets wait that the current reader does not know: a thread that was cancelled had received
+ * them, or they were read before batching was enabled. No verdict for several packets may decide them.
  */
 #include <pthread.h>
 #include <stdatomic.h>

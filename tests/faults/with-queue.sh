@@ -1,6 +1,6 @@
 #!/bin/sh
 # SPDX-License-Identifier: LGPL-2.1-or-later
-# with-queue.sh PROGRAM [ARGUMENT...]: the program, with UDP to port 7000 going to queue 0.
+# with-queue.sh PROGRAM [ARGUMENT...]: runs the program while UDP to port 7000 is queued to queue 0.
 . "$IPQ_LIVE/lib.sh"
 queue OUTPUT -p udp --dport 7000
 log=$work/log

@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * A conntrack entry as the kernel would attach it to a packet, or as it never would. Read into a structure of
- * today and into one of an older program, which ends wherever the first byte says: nothing is written behind
- * it.
+ * Any bytes as the conntrack entry of a packet. It is read into the current structure, and into one of an older
+ * program, whose size the first byte gives: nothing is written after its end.
  */
 #include <errno.h>
 #include <ipq.h>
@@ -27,7 +26,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	older = malloc(room);
 	require(older != NULL);
 	older->size = room;
-	if (room < offsetof(struct ipq_conntrack, id)) /* no version of the structure was so small */
+	if (room < offsetof(struct ipq_conntrack, id)) /* no version of the structure was so short */
 		require(ipq_packet_conntrack(&p, older) == (err == 0 ? -EINVAL : err));
 	else
 		require(ipq_packet_conntrack(&p, older) == err && older->size == room);

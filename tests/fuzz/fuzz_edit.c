@@ -1,11 +1,10 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 /*
  * Any bytes as a packet, any edits of it. Besides staying within its memory, editing must keep three
- * promises: a packet whose checksums were right still has right ones, the one that ipq_edit_begin() saw is
- * the one that it finds when it looks again, and a call that fails changes nothing.
- *
- * Input: flags, spare room, number of packet bytes (two), the packet, then a program of edits. With
- * FROM_SHAPE in the flags a well-formed packet is made instead: one byte chooses its shape, two its contents.
+ * promises: a packet whose checksums were right still has right ones, ipq_edit_begin() finds the same headers when it
+ * parses the packet again, and a call that fails changes nothing. Input: flags, spare room, number of packet bytes
+ * (two), the packet, then a program of edits. With FROM_SHAPE in the flags a well-formed packet is made instead: one
+ * byte chooses its shape, two its contents.
  */
 #include <stdbool.h>
 #include <stdio.h>
@@ -143,7 +142,7 @@ static void edit(struct ipq_edit *e, struct input *in)
 	free(before);
 }
 
-/* The packet that the input asks for, in memory that ends where its room does. */
+/* The packet that the input describes, in memory that ends after its room. */
 static uint8_t *make_packet(struct input *in, unsigned flags, size_t spare, size_t *len)
 {
 	static uint8_t made[1200];
@@ -175,7 +174,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	uint8_t *packet = make_packet(&in, flags, spare, &len);
 	struct ipq_edit e;
 
-	/* Hardly any mutation comes upon a right checksum by itself. */
+	/* A mutation hardly ever produces a right checksum by chance. */
 	if (flags & COMPLETE)
 		ipq_checksum_complete(packet, len);
 	if (!ipq_edit_begin(&e, packet, len, len + spare, flags))
@@ -185,7 +184,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 }
 
 #ifndef FUZZING
-/* The inputs in the files given, then as many random ones, the same every time: mostly of whole shapes. */
+/* Runs the inputs in the given files, then random ones, the same every time, mostly of well-formed packets. */
 static int run_file(const char *name)
 {
 	static uint8_t bytes[65536];

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * Any file as a program to inspect. What is found must be terminated, inside its room, and agree with itself;
- * the file is read no further than it goes.
+ * Any file as a program to inspect. The results must be NUL-terminated, within their buffers, and consistent; nothing
+ * is read beyond the end of the file.
  */
 #include "doctor/elf_scan.h"
 #include "main.h"

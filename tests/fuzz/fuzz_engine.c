@@ -1,11 +1,10 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * Programs that send the engine anything. After every step the engine must know exactly the packets that the
- * source has handed out: none lost, none invented, none judged twice. What a program reads is a right message
- * in its own layout, with the packet's own bytes.
- *
- * Input: one byte that selects the properties of the source, the engine and the third program, then steps: a byte
- * that selects the event and its target, a byte of length, and that many bytes as a request.
+ * Programs that send any bytes to the engine. After every step the engine must know exactly the packets that the source
+ * has delivered: none lost, none invented, none decided twice. A program reads only valid messages in its own layout,
+ * with the bytes of the packet. Input: one byte that selects the properties of the source, the engine and the third
+ * program, then steps: a byte that selects the event and its target, a byte of length, and that many bytes as a
+ * request.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -22,7 +21,7 @@
 #define CLIENTS 4
 #define PACKETS 300
 
-#define UNSETTLED_MAX 16 /* requests in a row that the engine has not looked at */
+#define UNSETTLED_MAX 16 /* requests in a row that the engine has not read */
 
 enum { PATIENT = 1, REPEATS = 2, INCAPABLE = 4, ADOPT = 8, EARLY = 16 };
 enum {
@@ -59,7 +58,7 @@ static void open_client(struct engine *e, unsigned i)
 	client[i] = pair[0];
 }
 
-/* False when the source would not even drop a packet: that is its end. */
+/* False if the source would not even drop a packet: then it has failed. */
 static bool settle(struct engine *e, struct fake *f)
 {
 	struct pollfd p = { .fd = engine_fd(e), .events = POLLIN };
@@ -85,7 +84,7 @@ static bool settle(struct engine *e, struct fake *f)
 	return true;
 }
 
-/* What program `who` has in its socket: the engine owes it whole messages, and nothing else. */
+/* Reads a message of program `who`: the engine must send whole messages, and nothing else. */
 static void read_one(unsigned who)
 {
 	static uint8_t buf[70000];
@@ -112,7 +111,7 @@ static void read_one(unsigned who)
 		require(payload[i] == (uint8_t)i);
 }
 
-/* What the source does of its own accord, and what an administrator does. */
+/* Events of the source, and actions of an administrator. */
 static void trouble(struct engine *e, struct fake *f, unsigned what, size_t len)
 {
 	char proc[400];
@@ -162,7 +161,7 @@ static void push(struct fake *f, bool inet6, const uint8_t *request, size_t len)
 	fake_push(f, &p, payload, len * 8);
 }
 
-/* With LONG the request is followed by zeros: a replacement may be longer than any packet. */
+/* With LONG, zeros follow the request: a replacement may be longer than any packet. */
 static void ask(int fd, bool long_one, const uint8_t *request, size_t len)
 {
 	static uint8_t buf[255 * 300];
@@ -177,7 +176,7 @@ static void ask(int fd, bool long_one, const uint8_t *request, size_t len)
 	send(fd, buf, len * 300, MSG_DONTWAIT | MSG_NOSIGNAL);
 }
 
-/* A request that comes while the engine is about to receive packets. */
+/* A request that is sent while the engine is about to receive packets. */
 static struct late {
 	unsigned who;
 	bool long_one;
@@ -220,7 +219,7 @@ static bool step(struct engine *e, struct fake *f, uint8_t op, const uint8_t *re
 			return true;
 		}
 		ask(client[who], op & LONG, request, len);
-		/* the next one comes before this is looked at */
+		/* the next request is sent before this one is read */
 		if (op & MORE && ++unsettled < UNSETTLED_MAX)
 			return true;
 	}

@@ -1,12 +1,10 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * rtnetlink as the kernel would speak it, or as it never would: the table of interfaces reads datagrams from
- * the input instead of a socket (-Wl,--wrap). Names that come out of it are terminated and padded with zeros,
- * whatever was told; an interface that nobody told of has none.
- *
- * Input: steps of one byte, the index asked for, and up to two datagrams: what the socket holds by itself,
- * and, when the table asks for an index that it does not know, the answer. Each has two bytes of length
- * first. A length of 0 is nothing, 0xffff an overrun (ENOBUFS), 0xfffe a signal (EINTR).
+ * Any bytes as messages of rtnetlink: the table of interfaces reads datagrams from the input instead of a socket
+ * (-Wl,--wrap). It always returns names that are terminated and padded with zeros. An interface that no message has
+ * announced has no name. Input: steps. Each has one byte, the requested index, and up to two datagrams: the contents of
+ * the socket and, if the table requests an unknown index, the answer. Each has two bytes of length first. A length of 0
+ * is nothing, 0xffff an overrun (ENOBUFS), 0xfffe a signal (EINTR).
  */
 #include <errno.h>
 #include <libmnl/libmnl.h>
@@ -49,14 +47,14 @@ ssize_t __wrap_mnl_socket_recvfrom(const struct mnl_socket *s, void *buf, size_t
 	}
 	if (len > in.left)
 		len = in.left;
-	if (len > size) { /* as libmnl has it */
+	if (len > size) { /* as in libmnl */
 		errno = ENOSPC;
 		return -1;
 	}
 	memcpy(buf, in.at, len);
 	in.at += len;
 	in.left -= len;
-	/* A recorded answer becomes the answer to the question just asked. */
+	/* A recorded answer becomes the answer to the last request. */
 	if (len >= sizeof(nlh)) {
 		memcpy(&nlh, buf, sizeof(nlh));
 		if (nlh.nlmsg_seq == 1) {
@@ -87,7 +85,7 @@ int __wrap_poll(void *fds, unsigned long n, int timeout)
 	return 0;
 }
 
-/* Each look at the clock is a tick later: events are read every time. */
+/* Each reading of the clock is a tick later: events are read every time. */
 int __wrap_clock_gettime(clockid_t clock, struct timespec *t)
 {
 	static long ticks;

@@ -1,10 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * A datagram as nfnetlink_log would send it, or as it never would. Each message is read, and every view lies within
- * the datagram. Then the source reads the same datagram: a packet comes out for each that the parser found, and its
- * views lie within the slot, which may be too small.
- *
- * Input: the size of the slot (two bytes), the datagram.
+ * Any bytes as a datagram of nfnetlink_log. Each message is parsed, and every pointer stays within the datagram. Then
+ * the source reads the same datagram: it returns a packet for each one that the parser found, and its pointers stay
+ * within the slot, which may be too small. Input: the size of the slot (two bytes), the datagram.
  */
 #include <errno.h>
 #include <sys/socket.h>
@@ -36,7 +34,7 @@ static void look_at_packet(const struct ipq_packet *p, const unsigned char *star
 	require(p->full_len == p->payload_len || (p->flags & IPQ_PACKET_TRUNCATED));
 }
 
-/* The number of packets. */
+/* Parses all messages. Returns the number of packets. */
 static unsigned parse_all(const uint8_t *data, size_t size)
 {
 	unsigned char *datagram = exact_copy(data, size);
@@ -90,7 +88,7 @@ static void receive_all(const uint8_t *data, size_t size, size_t room, unsigned 
 		s = open_source(&kernel);
 	if (s == NULL || send(kernel, data, size, MSG_DONTWAIT) < 0) {
 		free(head);
-		return; /* no netlink here, or longer than a socket takes */
+		return; /* no netlink here, or longer than a socket accepts */
 	}
 	while ((n = source_nflog.recv(s, &slot, &p, 1, 0, NULL, NULL)) != 0) {
 		require(n == 1 || n == -ECANCELED);

@@ -1,10 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * A message as nfnetlink_queue would send it, or as it never would. It is read whole and cut at a place that the
- * input names, and delivered as ip_queue's message. Whatever the bytes: every view lies within what was received, and
- * a program that reads the classic message finds the payload that the new API has.
- *
- * Input: where the message is cut, how long the classic reader's buffer is (two bytes each), the message.
+ * Any bytes as a message of nfnetlink_queue. It is parsed, whole and cut at a position that the input gives, and
+ * delivered as ip_queue's message. Every pointer stays within the received bytes, and a program that reads the classic
+ * message finds the same payload as with the new API. Input: where the message is cut, how long the classic reader's
+ * buffer is (two bytes each), the message.
  */
 #include <linux/netfilter/nfnetlink_queue.h>
 #include <linux/netlink.h>

@@ -3,8 +3,8 @@
  * Unchecked capture files. Every packet is within its bytes and is counted once, the reader never passes the end of
  * the file, and accepted packets are in the output, which is a valid file.
  *
- * Input: two bytes that steer the reader (how much it takes, how it decides; how much memory, where the
- * packets come from), then the file.
+ * Input: two bytes that control the reader (how many packets it receives, how it decides them; how much memory it has,
+ * where the packets come from), then the file.
  */
 #include <errno.h>
 #include <unistd.h>
@@ -21,7 +21,7 @@ static struct iovec slot[SLOTS];
 static struct ipq_packet packet[SLOTS];
 static volatile uint8_t sink;
 
-/* Looks at every byte that a packet claims to have, and at the claims. */
+/* Reads every byte that a packet claims to have, and checks its lengths. */
 static void look(const struct ipq_packet *p)
 {
 	uint8_t sum = 0;
@@ -63,7 +63,7 @@ static void run(struct source *s, uint8_t seed)
 			source_pcap.send(s, &v, 1);
 		}
 	}
-	if (n == 0 && !(seed & 0x80)) /* full: some were left undecided */
+	if (n == 0 && !(seed & 0x80)) /* full, because some are undecided */
 		source_pcap.send(s, &(struct source_verdict){ .id = UINT32_MAX / 2, .batch = 1 }, 1);
 	require(source_pcap.error(s) != NULL);
 }
@@ -84,7 +84,7 @@ static uint64_t finish(struct source *s, size_t size, bool *exact)
 	return sum.accepted + sum.passed;
 }
 
-/* A file that we wrote is read to its end. Returns its records. */
+/* Reads a file that we wrote to its end. Returns the number of records. */
 static uint64_t read_back(int fd)
 {
 	struct capture_reader *r;

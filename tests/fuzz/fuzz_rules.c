@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * Rules as a user might type them, one a line. The set is run over whole and cut packets of every shape, as one program
- * and rule by rule, with the same result from each rule on. A rate is not exceeded, and the caret below a mistake
- * points into the line.
+ * Rules as a user might type them, one a line. The set is applied to whole and cut packets of every kind, as one
+ * program and rule by rule, with the same result. A rate is not exceeded, and the caret below a mistake points into the
+ * line.
  */
 #include <netdb.h>
 #include "filter/ruleset.h"
@@ -12,7 +12,7 @@
 #define RULES_MAX 16
 #define LINE_MAX_LEN 200
 
-/* Names in filters are not looked up: a fuzzer that asks the network finds nothing but slowness. */
+/* Names in filters are not resolved: a fuzzer that queries the network is only slower. */
 __attribute__((visibility("default"))) int getaddrinfo(const char *node, const char *service,
 						       const struct addrinfo *hints, struct addrinfo **result)
 {

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* Without libFuzzer: a main that runs the files it is given. To be included last. */
+/* Without libFuzzer: a main() that runs the files on its command line. Include it last. */
 #ifndef FUZZ_MAIN_H
 #define FUZZ_MAIN_H
 
@@ -10,14 +10,14 @@
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
-/* What must hold whatever the input is; libFuzzer keeps the input of a program that aborts. */
+/* A condition that must hold for any input. libFuzzer keeps the input of a program that aborts. */
 static inline void require(int condition)
 {
 	if (!condition)
 		abort();
 }
 
-/* A copy that ends where its memory does, so that one byte too far is found. */
+/* A copy without a byte of memory after it, so that a sanitizer finds an overrun of one byte. */
 static inline void *exact_copy(const void *from, size_t len)
 {
 	void *copy = malloc(len > 0 ? len : 1);

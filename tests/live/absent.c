@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 /*
- * absent [kernel [FILE]]: the manual page's example, on a kernel that has no queue handler. Such a kernel is
- * made with a seccomp filter, under which netlink sockets of netfilter cannot be had; with `kernel` the kernel
- * is one. The new calls say the same in their own words. With FILE the handle is created, FILE.created says so, and
- * the mode waits for FILE to appear.
+ * absent [kernel [FILE]]: the manual page's example, on a kernel that has no queue handler. A seccomp filter simulates
+ * such a kernel: it refuses netlink sockets of netfilter. With `kernel`, the kernel really is one. The new calls report
+ * the same in their own words. With FILE, the program creates the handle, then FILE.created, and waits for FILE before
+ * it sets the mode.
  */
 #include <ipq.h>
 #include <libipq.h>
@@ -16,7 +16,7 @@
 #include <sys/prctl.h>
 #include <sys/syscall.h>
 
-/* The offset of an argument's lower 32 bits: a filter loads no more at once. */
+/* The offset of an argument's lower 32 bits: a filter loads only 32 bits at a time. */
 static unsigned low_half(unsigned argument)
 {
 	unsigned at = offsetof(struct seccomp_data, args) + 8 * argument;

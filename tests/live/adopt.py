@@ -2,8 +2,9 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 """Readers of a queue whose socket this process holds are killed at random moments.
 
-Every datagram must arrive once, in the order of its flow: the packets that a killed reader has left without a verdict
-are received by its successor, before the newer ones. IPQ_KILLS, IPQ_INTERVAL (mean time
+Every datagram
+must arrive once, in the order of its flow. The successor of a killed reader receives the undecided packets before
+newer ones. IPQ_KILLS, IPQ_INTERVAL (mean time
 between two) and IPQ_RATE make it longer.
 """
 import os
@@ -18,19 +19,20 @@ import time
 KILLS = int(os.environ.get('IPQ_KILLS', 10))
 RATE = os.environ.get('IPQ_RATE', '8000')
 SECONDS = max(1.0, KILLS * float(os.environ.get('IPQ_INTERVAL', 0.05)))
-FD = 9  # one digit: a shell moves it to 3
+FD = 9  # one digit: a shell can redirect it to 3
 
 
 def attribute(kind, value):
     return struct.pack('=HH', 4 + len(value), kind) + value + bytes(-len(value) % 4)
 
 
-# What ipq_queue_wake() sends, which the kernel answers. A reader that was asked to end may leave the answer in the socket.
+# The message of ipq_queue_wake(), which the kernel answers. A reader that was asked to end may leave the answer in the
+# socket.
 WAKE = struct.pack('=IHHII', 16, 1, 5, 0x77616b65, 0)
 
 
 def hold_queue(number):
-    """A socket that owns this queue, with the mode of whole packets."""
+    """Opens a socket that owns this queue, with the mode for whole packets."""
     s = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, 12)
     s.bind((0, 0))
     s.connect((0, 0))
@@ -46,7 +48,7 @@ def hold_queue(number):
 def kill_readers(traffic, name, program, **variables):
     held = hold_queue(0)
     os.dup2(held.fileno(), FD)
-    # The program is started through a shell, which gives the descriptor the number of the convention.
+    # The program is started through a shell, which gives the descriptor number 3, as LISTEN_FDS requires.
     env = dict(os.environ, LISTEN_FDS='1', LISTEN_FDNAMES='ipq-queue-0', IPQ_KEEP='16384', **variables)
 
     def start():

@@ -1,8 +1,8 @@
 #!/bin/sh
 # SPDX-License-Identifier: LGPL-2.1-or-later
-# A frame that passes a bridge: its fields, and a VLAN tag set by the verdict.
+# Checks a frame that passes a bridge: its fields, and a VLAN tag set by the verdict.
 #
-#	left -- in [bridge] out -- right	what comes from left: queue 5
+#	left -- in [bridge] out -- right	frames from left: queue 5
 . "$IPQ_LIVE/lib.sh"
 ip link add bridge type bridge || skip "no bridges here"
 ip link add left address 02:00:00:00:00:0a type veth peer name in || skip "no veth devices here"

@@ -1,16 +1,16 @@
 #!/bin/sh
 # SPDX-License-Identifier: LGPL-2.1-or-later
 #
-# The classic loop has no hidden cost: each packet takes one receive and one send, and the library's own
-# instructions are few compared with those system calls. Counted, not timed: the cost of 500 packets
-# is that of 600 minus that of 100, without opening and closing. bench/ measures the time.
+# The classic loop has no hidden cost: each packet takes one receive and one send, and the library executes few
+# instructions compared with those system calls. This test counts; bench/ measures time. The cost of 500 packets is that
+# of 600 minus that of 100, so opening and closing are not included.
 . "$IPQ_LIVE/lib.sh"
 
 LOOP=$CLASSIC_LOOP
 ! grep -q __asan_init "$LOOP" || skip "a sanitizer is built in: its cost would be counted"
 queue OUTPUT -p udp --dport 7000
 
-# through PACKETS COMMAND...: runs the command and sends that many packets and the last one past it.
+# through PACKETS COMMAND...: runs the command and sends it so many packets, and the last one.
 through() {
 	packets=$1
 	shift
@@ -22,7 +22,7 @@ through() {
 	started=
 }
 
-# calls FILE COLUMN CALL...: how often these were called (4) or failed (5), by strace -c; no CALL: all together.
+# calls FILE COLUMN CALL...: how often these were called (COLUMN 4) or failed (5), from strace -c; no CALL: the total.
 calls() {
 	file=$1
 	column=$2
@@ -32,12 +32,12 @@ calls() {
 		END { print sum + 0 }' "$file"
 }
 
-# grown COLUMN CALL...: by how much, from 100 packets to 600.
+# grown COLUMN CALL...: the difference between 600 packets and 100.
 grown() {
 	echo $(($(calls $work/many "$@") - $(calls $work/few "$@")))
 }
 
-# a_packet WHAT CALLS CALL...: for each of the 500 packets so many that succeeded.
+# a_packet WHAT CALLS CALL...: expects so many successful calls for each of the 500 packets.
 a_packet() {
 	what=$1
 	expected=$2
@@ -56,7 +56,7 @@ count_system_calls() {
 	a_packet "$1: one receive a packet" 1 recvfrom recvmsg recvmmsg read readv
 	a_packet "$1: one send a packet" 1 sendto sendmsg sendmmsg write writev
 	a_packet "$1: no other system call" 2
-	# Once a tick of the clock the library asks whether an interface has changed, and hears that none has.
+	# Once per clock tick the library checks for changed interfaces, and there are none.
 	expect "$1: hardly any failed call: $(grown 5)" [ "$(grown 5)" -le "$2" ]
 }
 
@@ -64,7 +64,7 @@ instructions() {
 	sed -n 's/^summary: *//p; s/^totals: *//p' "$1" | tail -n 1
 }
 
-# count_instructions MODE: those in user space for each of 500 packets, in $each.
+# count_instructions MODE: sets $each to the instructions in user space per packet, for 500 packets.
 count_instructions() {
 	for packets in 100 600; do
 		through $packets valgrind -q --tool=callgrind --callgrind-out-file=$work/callgrind.$packets $LOOP $1
@@ -76,7 +76,7 @@ count_instructions() {
 tried=
 if command -v strace >/dev/null && strace -o /dev/null true 2>/dev/null; then
 	tried=yes
-	count_system_calls byhand 0 # the counting counts
+	count_system_calls byhand 0 # checks the counting itself
 	count_system_calls libipq 500
 else
 	echo "system calls not counted: no strace that works here"
@@ -87,7 +87,7 @@ if command -v valgrind >/dev/null && valgrind -q true 2>/dev/null; then
 	count_instructions byhand
 	byhand=$each
 	count_instructions libipq
-	# Some 3,500 ns of a packet are the kernel's; what the library adds must stay well below that.
+	# The kernel takes about 3,500 ns for a packet; the library must add much less.
 	expect "libipq: fewer than 1,500 instructions more than by hand" [ $((each - byhand)) -lt 1500 ]
 else
 	echo "instructions not counted: no valgrind that works here"

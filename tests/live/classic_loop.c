@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 /*
- * classic_loop libipq|byhand: the shortest program that accepts what queue 0 brings, with the classic calls
- * or on a plain netlink socket, for tests that compare what the two cost. Ends at the first packet whose
- * payload is the text "the end".
+ * classic_loop libipq|byhand: the shortest program that accepts the packets of queue 0, with the classic calls or on a
+ * plain netlink socket, for tests that compare the cost of the two. Ends at the first packet whose payload is the text
+ * "the end".
  */
 #include <arpa/inet.h>
 #include <linux/netfilter.h>

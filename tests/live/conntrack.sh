@@ -3,9 +3,9 @@
 # Packets have their conntrack entry, and verdicts set its mark and labels, if the kernel supports it.
 . "$IPQ_LIVE/lib.sh"
 queue OUTPUT -p udp --dport 7000:7099
-# A namespace tracks connections once a rule uses them.
+# A namespace tracks connections when a rule uses them.
 $iptables -w -A INPUT -m conntrack --ctstate INVALID || skip "no connection tracking here"
-# Connections have labels once a rule sets some.
+# Connections have labels when a rule sets some.
 nft 'add table ip labels; add chain ip labels in { type filter hook input priority 0; };
 	add rule ip labels in udp dport 9 ct label set 3' && export IPQ_LABELS=1
 

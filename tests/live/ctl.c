@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 /*
- * ctl strict|batch|engine [six]: what ipq_ctl promises, looked at from the other side: which datagrams arrive,
- * which packets are counted. Over loopback port 7000, which the rule queues; six: and port 7006 of ::1. The origin is
- * IPQ_SOURCE's. ctl foreign|foreign-timeout: one packet of the other family comes first. ctl again: a packet comes
- * back.
+ * ctl strict|batch|engine [six]: checks the documented effects of ipq_ctl by the datagrams that arrive and the packets
+ * that are counted. They go over loopback to port 7000, which the rule queues; six: also to port 7006 of ::1.
+ * IPQ_SOURCE selects the source. ctl foreign|foreign-timeout: one packet of the other family comes first. ctl again: a
+ * packet is queued again.
  */
 #include <arpa/inet.h>
 #include <libipq.h>
@@ -54,7 +54,7 @@ static void say(unsigned n)
 		CHECK(send(out, "x", 1, 0) == 1);
 }
 
-/* How many have arrived, once nothing comes for 100 ms. */
+/* Receives until no datagram arrives for 100 ms. Returns how many have arrived. */
 static unsigned arrived(void)
 {
 	struct pollfd p = { .fd = in, .events = POLLIN };
@@ -71,13 +71,13 @@ static int next_within(int milliseconds)
 	return ipq_read(h, buf, sizeof(buf), 1000 * milliseconds) > 0 ? ipq_message_type(buf) : 0;
 }
 
-/* The type of the next message, which is sure to come. */
+/* The type of the next message, which must arrive. */
 static int next(void)
 {
 	return next_within(5000);
 }
 
-/* This many packets wait, and get this verdict; true when there are no more. */
+/* Gives n waiting packets this verdict. True if no more packets wait. */
 static bool decide(unsigned n, unsigned verdict)
 {
 	for (; n > 0; n--)
@@ -96,7 +96,7 @@ static struct ipq_ctl_stats stats(void)
 	return s;
 }
 
-/* An engine counts packets when it has fetched them. */
+/* Waits until n packets are counted: an engine counts packets when it has received them. */
 static bool have_come(unsigned n)
 {
 	for (unsigned i = 0; i < 500 && stats().waiting != n; i++)
@@ -115,7 +115,7 @@ static void what_is_not_there(void)
 	CHECK(ipq_ctl(h, IPQ_CTL_STATS, &s) == -1 && errno == EINVAL);
 }
 
-/* Another process, for one process has one handle of a family. */
+/* In another process, because a process can have only one handle of a family. */
 static void the_explanation_names_the_owner(void)
 {
 	struct ipq_handle *second;
@@ -184,7 +184,7 @@ static void a_short_queue_loses_what_is_beyond(void)
 	CHECK(arrived() == 3);
 }
 
-/* The queue is still as short as that. */
+/* The queue still has this short limit. */
 static void fail_open_lets_them_through(void)
 {
 	int ret = ipq_ctl(h, IPQ_CTL_FAIL_OPEN, 1);
@@ -215,7 +215,7 @@ static void the_receive_buffer_is_what_was_granted(void)
 	CHECK(small >= 20000 && large >= 100000 && large == granted);
 }
 
-/* In batches verdicts leave with the next read, and a program may go back to one at a time. */
+/* With batches, verdicts are sent with the next read. A program may disable batches again. */
 static void batches_decide_every_packet(void)
 {
 	unsigned i, n = 0;
@@ -249,7 +249,7 @@ static void batches_decide_every_packet(void)
 	CHECK(arrived() == 4);
 }
 
-/* Every 30 ms, for as long as a read that begins its timeout anew with each of them would last. */
+/* Sends every 30 ms, so long that a read which restarts its timeout with each packet would fail the test. */
 static pid_t say_in_ipv6(void)
 {
 	struct sockaddr_in6 a = { .sin6_family = AF_INET6,
@@ -284,7 +284,7 @@ static bool readable(int milliseconds)
 	return poll(&p, 1, milliseconds) == 1;
 }
 
-/* A program that polled h->fd, and then reads without a timeout, must come back to its other work. */
+/* A program that polled h->fd, and then reads without a timeout, must return to its other work. */
 static void a_foreign_packet_keeps_nobody_who_polled(void)
 {
 	int64_t start;
@@ -334,10 +334,10 @@ static void the_other_family_prolongs_no_timeout(void)
 	while (next_within(100) != 0)
 		;
 	CHECK(stats().foreign > before.foreign);
-	CHECK(!sees_counts || stats().waiting == 0); /* dropped, and not only passed over */
+	CHECK(!sees_counts || stats().waiting == 0); /* dropped, and not only skipped */
 }
 
-/* NF_QUEUE brings a packet back to the queue that it came from, whichever that is. */
+/* NF_QUEUE queues a packet to the queue from which it came, whatever its number. */
 static void a_packet_comes_back(void)
 {
 	say(1);

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 /*
  * A handle of the classic API that is destroyed under threads that wait in ipq_read: each gets -1 and EBADF,
- * whether it waits for ever or with a timeout, and the queue is free for the next handle. In batches there is one
- * such thread: a handle that batches is for one at a time.
+ * whether it waits for ever or with a timeout, and the queue is free for the next handle. With batches there is one
+ * such thread: only one thread at a time may use a handle that batches.
  */
 #include <errno.h>
 #include <libipq.h>
@@ -18,7 +18,7 @@ static int readers;
 
 struct reader {
 	pthread_t thread;
-	atomic_int id; /* of the thread, once nothing but ipq_read is left to do */
+	atomic_int id; /* id of the thread, set just before ipq_read */
 	struct ipq_handle *handle;
 	int timeout, error;
 	ssize_t returned;

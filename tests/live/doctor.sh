@@ -1,9 +1,9 @@
 #!/bin/sh
 # SPDX-License-Identifier: LGPL-2.1-or-later
-# ipq doctor reports faults, reports nothing else as a fault, and returns the right exit status.
+# ipq doctor reports faults, and only faults, and returns the right exit status.
 . "$IPQ_LIVE/lib.sh"
 
-# says RESULT CHECK TEXT [OPTION...]: doctor prints such a line.
+# says RESULT CHECK TEXT [OPTION...]: doctor must print such a line.
 says() {
 	pattern="^$1 *$2 *.*$3"
 	shift 3
@@ -40,7 +40,7 @@ expect "a program without a rule is a failure" says FAIL queue 'receives no pack
 expect_text "a failure exits with 1" 1 status_of $IPQ doctor
 stop INT
 
-# Packets that cannot arrive, or are not decided, are no "ok".
+# If packets cannot arrive or are not decided, the result is not "ok".
 start $IPQ watch --queue 0
 wait_for_queue 0
 $iptables -w -I OUTPUT -p udp -m comment --comment "-j ACCEPT" -j ACCEPT

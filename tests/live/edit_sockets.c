@@ -1,9 +1,8 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 /*
- * Do receivers believe edited packets? Each comes out of the air with random addresses, ports and payload, is
- *edited to be for us, and goes into a tun device: the kernel checks it as it would a stranger's. What counts
- *is what the socket behind says.
- *
+ * Checks that receivers accept edited packets. Each packet is built with random addresses, ports and payload, is edited
+ * to be addressed to this host, and is written into a tun device: the kernel checks it like a packet from the network.
+ * The result is what the receiving socket returns.
  *	edited packet --> tun (10.77.0.1, fd77::1) --> kernel's checks --> UDP, TCP socket or echo reply
  */
 #include <arpa/inet.h>
@@ -53,7 +52,7 @@ static int open_tun(void)
 		       : 0;
 }
 
-/* A socket of ours, dual-stack. */
+/* Opens a dual-stack socket. */
 static int open_socket(int type)
 {
 	struct sockaddr_in6 us = { .sin6_family = AF_INET6, .sin6_port = htons(OUR_PORT) };
@@ -128,7 +127,7 @@ static void udp(int fd, const char *name, struct shape shape)
 	packet[e.payload] ^= 1;
 	expect(inject(e.len) && !readable(fd, NOTHING_MS), "a wrong bit in it is found", name);
 	packet[e.payload] ^= 1;
-	packet[e.payload + 1] ^= 1; /* damaged before the edit: not to be made good by it */
+	packet[e.payload + 1] ^= 1; /* damaged before the edit, which must not repair it */
 	made = ipq_edit_begin(&e, packet, e.len, sizeof(packet), 0) == 0 &&
 	       ipq_edit_replace(&e, 9, 3, "other", 5) == 0;
 	expect(made && inject(e.len) && !readable(fd, NOTHING_MS), "damage from before the edit is found",
@@ -180,7 +179,7 @@ static void udp_in_fragments(int fd)
 	       "put together, they arrive", "IPv4 UDP in fragments");
 }
 
-/* The next packet of this protocol that the kernel sends by the tun device; it lies in answer. */
+/* Reads the next packet of this protocol that the kernel sends through the tun device, into `answer`. */
 static bool kernel_answers(int version, int protocol, struct ipq_edit *e, int ms)
 {
 	static uint8_t answer[70000];
@@ -188,7 +187,7 @@ static bool kernel_answers(int version, int protocol, struct ipq_edit *e, int ms
 	for (int tries = 0; tries < 20 && readable(tun, ms); tries++) {
 		ssize_t n = read(tun, answer, sizeof(answer));
 
-		/* Multicast is the kernel's own business: router solicitations and the like. */
+		/* The kernel sends multicast packets on its own, such as router solicitations. */
 		if (n > 0 && !ipq_edit_begin(e, answer, (size_t)n, sizeof(answer), 0) &&
 		    e->version == version && e->protocol == protocol && (version == 4 || answer[24] != 0xff))
 			return true;
@@ -239,7 +238,7 @@ static void tcp(int fd, const char *name, struct shape shape)
 	int connection;
 
 	forget_answers();
-	/* Random bytes make a SYN with an option that the kernel knows and one that it does not. */
+	/* Builds a SYN from random bytes, with an option that the kernel knows and one that it does not. */
 	expect(begin(&e, shape, 0, 0) && segment(&e, IPQ_TCP_SYN, 1000, 0) &&
 		       !ipq_edit_set_tcp_option(&e, 2, "\x04\x00", 2) &&
 		       !ipq_edit_set_tcp_option(&e, 99, "abc", 3) && ipq_edit_clamp_mss(&e, 700) == 1 &&
@@ -248,7 +247,7 @@ static void tcp(int fd, const char *name, struct shape shape)
 	       "edited SYN is answered", name);
 	memcpy(&theirs, answer.data + answer.transport + 4, 4);
 	theirs = ntohl(theirs) + 1;
-	shape.parts &= ~(unsigned)WITH_OPTIONS; /* its timestamps would not be those of the SYN */
+	shape.parts &= ~(unsigned)WITH_OPTIONS; /* its timestamps would not match those of the SYN */
 	expect(begin(&e, shape, 77, 0) && segment(&e, IPQ_TCP_ACK | IPQ_TCP_PSH, 1001, theirs) &&
 		       !ipq_edit_replace(&e, 0, e.payload_len, text, sizeof(text)) && inject(e.len),
 	       "a segment is edited", name);
@@ -259,7 +258,7 @@ static void tcp(int fd, const char *name, struct shape shape)
 	       "its payload arrives", name);
 	if (connection >= 0)
 		close(connection);
-	/* Gone without a trace, so that the next connection may have the same ports. */
+	/* Resets the connection, so that the next one may have the same ports. */
 	if (begin(&e, shape, 0, 0) && segment(&e, IPQ_TCP_RST, 1001 + sizeof(text), 0))
 		inject(e.len);
 }
@@ -279,7 +278,7 @@ int main(void)
 	for (size_t i = 0; i < SHAPES; i++) {
 		struct shape shape = shapes[i].shape;
 
-		/* No host takes source routes or home addresses from strangers. */
+		/* Hosts do not accept source routes or home addresses from other hosts. */
 		if (shape.parts & ~(unsigned)(WITH_OPTIONS | WITH_HOP_BY_HOP | WITH_ATOMIC_FRAGMENT))
 			continue;
 		if (shape.protocol == IPPROTO_UDP) {

@@ -1,7 +1,7 @@
 #!/bin/sh
 # SPDX-License-Identifier: LGPL-2.1-or-later
-# ip_queue in user space with real packets: both families from the one queue of today's kernel, each to
-# its own socket, in ip_queue's own messages.
+# ip_queue in user space with real packets: both families from one queue of the current kernel, each to its own socket,
+# in ip_queue's messages.
 . "$IPQ_LIVE/lib.sh"
 
 queue INPUT -p udp --dport 7000
@@ -30,7 +30,7 @@ expect "an incoming packet has its fields" grep -q \
 	'^IPv4 hook=1 in=lo out= protocol=0800 type=772 address=6 stamped=1 mark=deadbeef length=32$' "$log"
 expect "an incoming IPv6 packet has its fields" grep -q \
 	'^IPv6 hook=1 in=lo out= protocol=86dd type=772 address=6 stamped=1 mark=0 length=52$' "$log"
-# Linux fills the protocol in before OUTPUT today; ip_queue's own kernels had 0 there.
+# Current kernels set the protocol before OUTPUT; kernels with ip_queue had 0 there.
 expect "an outgoing packet has its fields" grep -q \
 	'^IPv4 hook=3 in= out=lo protocol=0[08]00 type=0 address=0 stamped=0 mark=0 length=31$' "$log"
 

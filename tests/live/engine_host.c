@@ -1,9 +1,8 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 /*
- * The engine between the kernel's queue 0 and a program of the old kind, which has a socket for each family
- * and speaks ip_queue's protocol on it. The program decides by the first letter of what goes to UDP port
- * 7000: d is dropped, x is accepted as y, h gets no verdict until the next packet, others are accepted. It prints
- * the packets.
+ * Runs the engine between the kernel's queue 0 and an old-style program, which has a socket for each family and uses
+ * ip_queue's protocol. The program decides datagrams to UDP port 7000 by their first letter: d is dropped, x is
+ * accepted as y, h gets no verdict until the next packet, others are accepted. It prints the packets.
  */
 #include <errno.h>
 #include <poll.h>
@@ -60,7 +59,7 @@ static void decide(int fd, unsigned family, const struct wire_packet *p, unsigne
 		break;
 	case 'x':
 		payload[data] = 'y';
-		memset(payload + data - 2, 0, 2); /* UDP over IPv4 may go without checksum */
+		memset(payload + data - 2, 0, 2); /* UDP over IPv4 may have no checksum */
 		verdict(fd, NF_ACCEPT, p->packet_id, payload, len);
 		break;
 	default:

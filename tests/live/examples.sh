@@ -4,7 +4,7 @@
 . "$IPQ_LIVE/lib.sh"
 queue OUTPUT -p udp --dport 7000:7099
 
-# expect_end WHAT: the program ends by SIGTERM, with status 0.
+# expect_end WHAT: SIGTERM must end the program with status 0.
 expect_end() {
 	stop
 	expect "$1" [ "$status" -eq 0 ]
@@ -100,5 +100,5 @@ start $EXAMPLE_CLASSIC
 wait_for_queue
 expect_text "classic accepts packets" "hello" $TRAFFIC say 7000 hello
 expect "classic prints them" grep -q "^packet [0-9]*: 33 bytes, in -, out lo, mark 0\$" "$log"
-stop TERM 143 # it leaves the signal to the system
+stop TERM 143 # it does not handle the signal
 finish

@@ -1,9 +1,8 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 /*
- * A program that names no source, on a kernel without nfnetlink_queue but with ip_queue: the first is made with a
- * seccomp filter, the second with ipq run. Accepts what comes to its two handles until both have ended.
- *
- *	fallback together|apart     both handles are there before the first mode is set, or not
+ * A program that names no source, on a kernel without nfnetlink_queue but with ip_queue: a seccomp filter disables the
+ * first, ipq run provides the second. It accepts the packets of its two handles until both have ended.
+ *	fallback together|apart     both handles are created before the first mode is set, or not
  */
 #include <libipq.h>
 #include <linux/filter.h>
@@ -63,7 +62,7 @@ static void set_mode(struct ipq_handle *h)
 	}
 }
 
-/* One message of a handle that is readable. False at the end. */
+/* Reads one message of a readable handle. False at the end. */
 static int one(struct ipq_handle *h, unsigned *packets)
 {
 	static unsigned char buf[65536 + 256];
@@ -79,7 +78,7 @@ static int one(struct ipq_handle *h, unsigned *packets)
 	return 1;
 }
 
-/* Which of them has something to read. */
+/* Returns the index of a readable handle. */
 static int readable(struct ipq_handle *const h[2])
 {
 	struct pollfd p[2] = { { .fd = h[0] != NULL ? h[0]->fd : -1, .events = POLLIN },

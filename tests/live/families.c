@@ -1,15 +1,14 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 /*
- * Old-style programs with a handle for each family, in the order that ORDER (46 or 64) names. They accept N
- * packets of each and exit without a word to the library, as many of them did.
- *
+ * Old-style programs with a handle for each family, in the order given by ORDER (46 or 64). They accept N packets of
+ * each family and exit without closing their handles, as many programs did.
  *	families select ORDER N     one thread, select on both
  *	families epoll ORDER N      one thread, epoll on both
  *	families threads ORDER N    a thread for each, which opens its handle itself
- *	families late ORDER N       the second is opened while the first is under load and owes verdicts
+ *	families late ORDER N       the second is opened while the first is under load and has undecided packets
  *	families reopen ORDER N     the second is closed again while the first reads, and opened once more
  *	families daemon ORDER N     select, after going into the background with both handles
- *	families peek ORDER N       looks at what recvfrom(h->fd) itself returns before each ipq_read
+ *	families peek ORDER N       checks the result of recvfrom(h->fd) before each ipq_read
  */
 #include <libipq.h>
 #include <linux/netfilter.h>
@@ -44,7 +43,7 @@ static struct ipq_handle *open_handle(int i)
 	return h;
 }
 
-/* What programs that read the descriptor themselves insist on. */
+/* Checks the properties that programs need if they read the descriptor themselves. */
 static void peek(const struct ipq_handle *h)
 {
 	struct {
@@ -153,7 +152,7 @@ static void in_threads(void)
 
 	for (i = 0; i < 2; i++) {
 		pthread_create(&t[i], NULL, one_thread, &number[i]);
-		usleep(20000); /* the order that was asked for */
+		usleep(20000); /* keeps the requested order */
 	}
 	for (i = 0; i < 2; i++)
 		pthread_join(t[i], NULL);
@@ -177,7 +176,7 @@ static void late(void)
 	by_select(h);
 }
 
-/* The one that stays reads all the time, in a thread of its own. */
+/* The handle that stays open is read all the time, in its own thread. */
 static void reopen(void)
 {
 	static int first;

@@ -6,7 +6,7 @@
 
 queue OUTPUT -p udp --dport 7000
 queue6 OUTPUT -p udp --dport 7006
-# A quarter, and the packets that are owed, have to be within one window of the sender.
+# A quarter of the packets, and the undecided ones, must fit into one window of the sender.
 packets=${IPQ_PACKETS:+400}
 packets=${packets:-1200}
 
@@ -19,7 +19,7 @@ send() {
 	$TRAFFIC udp -a "$(address_of "$1")" -n "$2" -s 0-2000 "$(port_of "$1")"
 }
 
-# ends WHAT: the program has seen every packet and ends by itself.
+# ends WHAT: the program must have read every packet, and end by itself.
 ends() {
 	wait $started
 	expect_text "$1: ends in order" 0 echo $?
@@ -27,7 +27,7 @@ ends() {
 	started=
 }
 
-# both_at_once WHAT: traffic of both families.
+# both_at_once WHAT: sends packets of both families at the same time.
 both_at_once() {
 	send 6 $packets >$work/six &
 	six=$!
@@ -59,7 +59,7 @@ for order in 46 64; do
 		ends "$how $order"
 	done
 
-	# ThreadSanitizer takes the thread that a child of fork starts for the parent's, and ends the program.
+	# ThreadSanitizer confuses a thread of a forked child with the parent's, and ends the program.
 	for source in $([ "$IPQ_SANITIZER" = thread ] || echo nfqueue:0 engine:nfqueue:0); do
 		start env IPQ_SOURCE=$source timeout 60 $FAMILIES daemon $order $packets
 		wait $started

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
-"""filter-actions.py COMMAND FAMILY PORT [N]: what the peer of a filtered port sees. FAMILY is 4 or 6.
+"""filter-actions.py COMMAND FAMILY PORT [N]: prints what the peer of a filtered port observes. FAMILY is 4 or 6.
 
 connect: "refused", "connected" or "silence" of a TCP connection to a port with a listener.
 ask: the same for a UDP datagram to a port with a receiver that answers.
@@ -36,7 +36,7 @@ def connect(options=b''):
 
 
 def hidden():
-    return connect(bytes((0, 0, 1, 4, 0, 0, 0, 0)))  # next header and length, which the kernel fills in; padding
+    return connect(bytes((0, 0, 1, 4, 0, 0, 0, 0)))  # next header and length are set by the kernel; the rest is padding
 
 
 def ask():

@@ -1,6 +1,6 @@
 #!/bin/sh
 # SPDX-License-Identifier: LGPL-2.1-or-later
-# Actions and predicates of ipq filter that a capture file cannot show: answers, copies, chance, metadata.
+# Tests actions and predicates of ipq filter that need a kernel: answers, copies, chance, metadata.
 . "$IPQ_LIVE/lib.sh"
 command -v python3 >/dev/null || skip "no python3"
 
@@ -8,7 +8,7 @@ peer() {
 	python3 "$IPQ_LIVE/filter-actions.py" "$@"
 }
 
-# between LOW HIGH COMMAND...: what it prints is in this range.
+# between LOW HIGH COMMAND...: the command must print a number in this range.
 between() {
 	low=$1 high=$2
 	shift 2
@@ -33,14 +33,14 @@ for hook in INPUT OUTPUT; do
 	done
 	stop
 done
-# The firewall rule queues such a packet, although its filter for BPF does not find the port.
+# The firewall rule queues such a packet, although its BPF program does not find the port.
 filter_on INPUT 'drop tcp dst port 7017' 'accept'
 expect_text "a port after a destination options header is found" silence peer hidden 6 7017
 expect_text "another port after such a header connects" connected peer hidden 6 7018
 stop
 expect "the counters include it" grep -qE '^ +1 +[1-9][0-9]* .* drop tcp dst port 7017$' "$log"
 
-# The answer passes OUTPUT itself, and is not rejected again.
+# The answer also passes OUTPUT, where it is not rejected again.
 filter_on INPUT,OUTPUT 'reject tcp port 7001' 'reject'
 expect_text "an answer to a rejected connection is not rejected itself" refused peer connect 4 7001
 stop
@@ -73,7 +73,7 @@ expect_text "a negated range does not match an owner inside it" 10 peer count 4 
 expect_text "a delayed packet keeps its new mark" 0 peer count 4 7015 10
 stop
 
-# Two rules that repeat in turn: each packet makes a turn for each, and no more.
+# Two rules that repeat in turn: each packet is repeated once by each rule, and no more.
 filter_on OUTPUT 'repeat 11 udp dst port 7016' 'repeat 12 udp dst port 7016' 'count udp dst port 7016'
 expect_text "two rules that repeat end" 10 peer count 4 7016 10
 stop

@@ -33,7 +33,7 @@ END
 python3 $work/make.py $work/in.pcap 4000
 python3 $work/read.py $work/in.pcap >$work/in.txt
 
-# filtered RULE...: what is in the file that comes out. As nobody, where we can be that.
+# filtered RULE...: prints the contents of the output file. Runs ipq as the user nobody, if possible.
 filtered() {
 	rm -f $work/out.pcap
 	setpriv --reuid 65534 --clear-groups true 2>/dev/null && as="setpriv --reuid 65534 --clear-groups"
@@ -41,7 +41,7 @@ filtered() {
 	${as:-} $IPQ filter --quiet --source pcap:$work/in.pcap,$work/out.pcap "$@" && python3 $work/read.py $work/out.pcap
 }
 
-# same WHAT: the files out.txt and expected.txt are the same.
+# same WHAT: out.txt and expected.txt must be the same.
 same() {
 	if cmp $work/out.txt $work/expected.txt; then ok "$1"; else fail "$1"; fi
 }

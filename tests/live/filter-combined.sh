@@ -1,10 +1,10 @@
 #!/bin/sh
 # SPDX-License-Identifier: LGPL-2.1-or-later
-# What each works alone, together, in both families: PREROUTING and POSTROUTING, reloads under traffic, queue numbers
-# above 255, and the end of a filter while packets are held by each action.
+# Combinations of features that work alone, in both families: PREROUTING and POSTROUTING, reloads under traffic, queue
+# numbers above 255, and the end of a filter while packets are held by each action.
 . "$IPQ_LIVE/lib.sh"
 
-# both WHAT TRAFFIC-ARGUMENT...: datagrams of each family.
+# both WHAT TRAFFIC-ARGUMENT...: sends datagrams of each family.
 both() {
 	of=$1
 	shift
@@ -15,7 +15,7 @@ both() {
 	expect_text "$of in IPv6" 0 echo $?
 }
 
-# until_counted N: until the filter has decided N packets by no rule; at most 5 s.
+# until_counted N: waits until N packets have matched no rule of the filter; at most 5 s.
 until_counted() {
 	tries=50
 	until kill -USR1 $started && sleep 0.1 && grep -q "^ *- *$1 .* no rule decided" "$log"; do
@@ -44,7 +44,7 @@ expect_text "each hook has seen each packet" "20 20 20 20 30" sh -c \
 	"awk '/hook .* udp dst port/ { print \$2 }' $log | tr '\n' ' ' | sed 's/ \$//'"
 expect_text "no rule is left in either" "" rules_of_ours
 
-# A killed one leaves rules in both, and clean removes them.
+# A killed filter leaves rules in both, and clean removes them.
 start $IPQ filter --on PREROUTING,POSTROUTING --queue 700 'drop udp dst port 7001'
 wait_for_rule POSTROUTING
 stop KILL
@@ -52,7 +52,7 @@ expect_text "clean names both hooks" "POSTROUTING PREROUTING" sh -c \
 	"$IPQ clean | grep -o 'P[A-Z]*ROUTING' | sort -u | tr '\n' ' ' | sed 's/ \$//'"
 expect_text "and leaves nothing" "" rules_of_ours
 
-# Reloads while packets of both families are on their way, and while some are held.
+# Reloads while packets of both families pass, and while some are held.
 one='drop udp dst port 7020\ncount udp dst port 7021\ndelay 700ms udp dst port 7022\n'
 two='count udp dst port 7021\ndrop udp dst port 7023\n'
 printf "$one" >$work/rules
@@ -79,7 +79,7 @@ both "the first ones are not" -n 5 7020
 stop
 expect_text "the counter of the rule that stayed" 12000 awk '/count udp dst port 7021$/ { n = $2 } END { print n }' "$log"
 
-# The end while packets wait in the queue: each arrives, decided by the filter or past it.
+# The filter ends while packets wait in the queue: each one arrives, whether the filter decides it or not.
 for round in 1 2 3; do
 	start $IPQ filter --on OUTPUT --queue 700 'count udp dst port 7040'
 	wait_for_rule OUTPUT
@@ -91,7 +91,7 @@ for round in 1 2 3; do
 	expect_text "no packet is lost at the end ($round)" 0 echo $?
 done
 
-# The end while each action holds packets, which leave at once with what other actions have done to them.
+# The filter ends while each action holds packets: they are sent at once, with the changes of the other actions.
 $iptables -w -A INPUT -m mark --mark 5 -j DROP
 start $IPQ filter --on OUTPUT --queue 700 'delay 30s udp dst port 7030' 'delay 30s jitter 100ms udp dst port 7031' \
 	'reorder 100% 30s udp dst port 7032' 'mark 5, delay 30s udp dst port 7033' \
@@ -109,7 +109,7 @@ $TRAFFIC udp -n 10 -e 0 -w 2000 7033 >$work/7033 &
 marked=$!
 $TRAFFIC say -w $wait 7034 "do evil" >$work/7034 &
 said=$!
-$TRAFFIC udp -n 10 -e 9 -w $((wait / 4 + 2000)) 7036 >$work/7036 & # not the number that it expects: it waits for more
+$TRAFFIC udp -n 10 -e 9 -w $((wait / 4 + 2000)) 7036 >$work/7036 & # waits for more
 expect "all are held" until_counted 101
 stop
 for port in 7030 7031 7032 7037; do

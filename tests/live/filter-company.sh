@@ -1,6 +1,6 @@
 #!/bin/sh
 # SPDX-License-Identifier: LGPL-2.1-or-later
-# ipq filter beside other programs that change the firewall: others that start, and ipq clean in
+# ipq filter together with other programs that change the firewall: others that start, and ipq clean in
 # other namespaces.
 . "$IPQ_LIVE/lib.sh"
 . "$IPQ_LIVE/rules-lib.sh"

@@ -1,11 +1,11 @@
 #!/bin/sh
 # SPDX-License-Identifier: LGPL-2.1-or-later
-# A packet that ipq filter accepts meets every rule that it would have met without it: later rules of the same table, and
-# other ipq processes on the same hook. Each of these sees it once.
+# A packet that ipq filter accepts reaches every rule that it would reach without ipq: later rules of the same table,
+# and other ipq processes on the same hook. Each of these sees it once.
 . "$IPQ_LIVE/lib.sh"
 . "$IPQ_LIVE/rules-lib.sh"
 
-# until_more_rules COUNT: at most 5 s.
+# until_more_rules COUNT: waits until ipq has more than COUNT rules, at most 5 s.
 until_more_rules() {
 	tries=250
 	until [ "$(rules_of_ours | wc -l)" -gt "$1" ] || [ $tries = 0 ]; do
@@ -15,7 +15,8 @@ until_more_rules() {
 	sleep 0.2
 }
 
-# filter_on NAME HOOK RULE...: in the background; its output goes to $work/NAME, its process is $pid_NAME.
+# filter_on NAME HOOK RULE...: starts ipq filter in the background; its output goes to $work/NAME, its process is
+# $pid_NAME.
 filter_on() {
 	name=$1
 	before=$(rules_of_ours | wc -l)
@@ -44,7 +45,8 @@ for way in $ways; do
 		$way -w -t mangle -F INPUT
 	fi
 
-	# Several on one hook, started in this order; the drops of each count, and each sees each packet once.
+	# Several filters on one hook, started in this order: the drops of each one have effect, and each sees each
+	# packet once.
 	filter_on one INPUT 'drop udp dst port 7001' 'count udp dst port 7004'
 	filter_on two INPUT 'drop udp dst port 7002' 'count udp dst port 7004'
 	filter_on three INPUT --bypass 'drop udp dst port 7003' 'count udp dst port 7004'
@@ -62,7 +64,7 @@ for way in $ways; do
 		matched $name 'count udp dst port 7004'
 	done)
 
-	# ipq watch before, between and after filters: one line for each packet that gets there, and no other effect.
+	# ipq watch before, between and after filters: one line for each packet that reaches it, and no other effect.
 	filter_on one INPUT 'drop udp dst port 7001'
 	before=$(rules_of_ours | wc -l)
 	$IPQ watch --via $way --on INPUT udp dst portrange 7001-7004 >$work/seen 2>$work/watch &
@@ -79,7 +81,7 @@ for way in $ways; do
 	end one two
 	expect_text "$way: watch showed each packet that got to it once" 30 grep -c udp $work/seen
 
-	# Two that another program has exchanged would repeat each other's packets for ever.
+	# If another program swaps the rules of two filters, they would repeat each other's packets for ever.
 	if [ $way != nftables ]; then
 		filter_on one INPUT 'count udp dst port 7006'
 		filter_on two INPUT 'count udp dst port 7006'
@@ -92,7 +94,7 @@ for way in $ways; do
 		expect_text "$way: after that each decides them once" "10 10" echo $(matched one 'count udp') $(matched two 'count udp')
 	fi
 
-	# A mark of the user's in our bits does not pass the filter.
+	# A packet with a user's mark in our bits does not bypass the filter.
 	if [ $way != nftables ]; then
 		filter_on one INPUT 'drop udp dst port 7001'
 		ours=$($way-save -t mangle | sed -n 's/.*--mark \(0x[0-9a-f]*\).* -g ipq.*/\1/p')
@@ -101,7 +103,7 @@ for way in $ways; do
 		end one
 		$way -w -t mangle -F OUTPUT
 
-		# Nor does one that belonged to a filter which has ended.
+		# Nor does a packet with the mark of a filter that has ended.
 		filter_on one INPUT 'count udp dst port 7004'
 		ours=$($way-save -t mangle | sed -n 's/.*--mark \(0x[0-9a-f]*\).* -g ipq.*/\1/p')
 		filter_on two INPUT 'drop udp dst port 7001'
@@ -111,7 +113,7 @@ for way in $ways; do
 		end two
 		$way -w -t mangle -F OUTPUT
 
-		# Ours lost on the way back: the packet must not go round for ever.
+		# Our mark is removed from a repeated packet: it must not be repeated for ever.
 		filter_on one INPUT 'count udp dst port 7005'
 		$way -w -t mangle -I INPUT 1 -j MARK --set-mark 1
 		sleep 2
@@ -121,7 +123,8 @@ for way in $ways; do
 		expect_text "$way: after such a rule packets are decided once" 10 matched one 'count udp dst port 7005'
 		$way -w -t mangle -F INPUT
 
-		# Packets that come back with our mark, because the rule for them is gone, are not repeated again.
+		# Packets that are queued again with our mark, because the rule for them is missing, are not repeated
+		# again.
 		filter_on one INPUT 'drop udp dst port 7001' 'count udp dst port 7007'
 		back=$($way -w -t mangle -S | sed -n 's/^-A \(.* -g ipq-[0-9]*-done\)$/\1/p')
 		$way -w -t mangle -D $back

@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 """filter-counters.py IPQ [PACKETS RULES SEED]: random rules count random packets as iptables and ip6tables count them.
 
-Packets enter by a tun device: IPv4 with options, IPv6 with extension headers, fragments of both. The same rules are in
+Packets enter through a
+tun device: IPv4 with options, IPv6 with extension headers, fragments of both. The same rules are in
 the table raw and in `ipq filter`, both in PREROUTING. Each rule must have counted the same packets.
 """
 import fcntl
@@ -63,7 +64,7 @@ def ipv6(rng):
             kinds.append(kind)
     fragment = rng.choice((0, 1, 5 << 3 | 1, 5 << 3))
     if fragment >> 3 and FRAGMENT in kinds:
-        kinds = kinds[:kinds.index(FRAGMENT) + 1]  # what follows is in the first fragment
+        kinds = kinds[:kinds.index(FRAGMENT) + 1]  # the following headers are in the first fragment
     data, following = body, protocol
     for kind in reversed(kinds):
         if kind == FRAGMENT:
@@ -83,7 +84,7 @@ def negated(rng, ours, theirs):
 
 
 def rule(rng):
-    """The family, the condition in our words, and in iptables' words."""
+    """Returns the family, and the condition in the syntax of ipq and of iptables."""
     family = rng.choice((4, 6))
     ours, theirs = [{4: 'ip', 6: 'ip6'}[family]], []
     protocol = rng.choice((TCP, TCP, UDP, UDP, {4: ICMP, 6: ICMP6}[family], SCTP, 99, None))

@@ -10,7 +10,7 @@ closed() {
 }
 
 provoke() {
-	# one arena: else the limit leaves what other arenas have reserved
+	# one arena, because memory that other arenas have reserved stays usable
 	MALLOC_ARENA_MAX=1 start timeout -k 1 20 $IPQ filter "$@" --on INPUT 'drop udp dst port 7001' 'delay 100s udp dst port 7005'
 	wait_for_rule INPUT
 	expect "drops while it runs" closed

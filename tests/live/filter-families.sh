@@ -1,6 +1,6 @@
 #!/bin/sh
 # SPDX-License-Identifier: LGPL-2.1-or-later
-# The IPv4 and IPv6 rules of iptables change one after the other. What is blocked stays blocked in between, and if the
+# The IPv4 and IPv6 rules of iptables change one after the other. Blocked packets stay blocked in between, and if the
 # second change fails, the first one is undone.
 . "$IPQ_LIVE/lib.sh"
 . "$IPQ_LIVE/rules-lib.sh"
@@ -9,8 +9,8 @@
 ways=$(ways_to_queue | grep iptables)
 [ -n "$ways" ] || skip "this kernel cannot queue packets with iptables"
 
-# Tools for IPv6 that, while $work/fail exists, do nothing and fail; while $work/lie exists, only fail; while $work/wait
-# exists, wait for its end.
+# Replacements for the IPv6 tools. While $work/fail exists, they do nothing and fail; while $work/lie exists, they work
+# but report failure; while $work/wait exists, they wait until it is removed.
 mkdir -p $work/bin
 for way in $ways; do
 	real=$(command -v ip6tables${way#iptables}-restore) || skip "no ip6tables${way#iptables}-restore"
@@ -26,7 +26,7 @@ for way in $ways; do
 done
 PATH=$work/bin:$PATH
 
-# blocked PORT, passes PORT: in both families.
+# blocked PORT, passes PORT: checks that packets are blocked, or pass, in both families.
 blocked() {
 	$TRAFFIC udp -n 3 -e 0 -w 150 $1 >/dev/null && $TRAFFIC udp -a ::1 -n 3 -e 0 -w 150 $1 >/dev/null
 }
@@ -64,7 +64,7 @@ for way in $ways; do
 	expect "$way: its rules can be removed" $IPQ clean
 	expect_text "$way: no rule is left after it" "" rules_of_ours
 
-	# What a killed filter blocks.
+	# Packets that a killed filter blocks.
 	start $filter --queue 5 'drop udp dst port 7001'
 	wait_for_line ' in force'
 	stop KILL

@@ -5,12 +5,12 @@
 . "$IPQ_LIVE/lib.sh"
 . "$IPQ_LIVE/rules-lib.sh"
 
-# send ...: datagrams of always the same flow, one after the other.
+# send ...: sends datagrams of the same flow, one after the other.
 send() {
 	$TRAFFIC udp -f 7101 -1 "$@" 7001
 }
 
-# filter_on NAME RULE...: in the background; its output goes to $work/NAME, its process is $pid_NAME.
+# filter_on NAME RULE...: starts ipq filter in the background; its output goes to $work/NAME, its process is $pid_NAME.
 filter_on() {
 	name=$1
 	shift
@@ -21,7 +21,7 @@ filter_on() {
 	wait_for_line 'in force'
 }
 
-# passed NAME: how many packets of its flows the kernel let pass.
+# passed NAME: prints how many packets of its flows the kernel has passed.
 passed() {
 	sed -n 's/.*in the kernel \([0-9]*\) .*/\1/p' $work/$1
 }
@@ -46,7 +46,7 @@ for way in $(ways_to_queue); do
 	end above below
 	expect_text "$way: the filter below saw each packet once" 50 matched below 'count udp'
 
-	# Packets of a dropped flow do not come either, once one of them has passed.
+	# Packets of a dropped flow are not queued either, after one of them has passed.
 	filter_on drop 'drop flow after 3 udp dst port 7001'
 	expect "$way: three packets arrive before the flow is dropped" send -n 10 -e 3 -w 300
 	expect "$way: none arrives after that" send -n 10 -e 0 -w 300
@@ -54,7 +54,8 @@ for way in $(ways_to_queue); do
 	expect_text "$way: the rule saw four" 4 matched drop 'drop flow'
 	expect "$way: the kernel dropped the last ten" grep -q '^\([4-9]\|10\) packets: ' $work/drop
 
-	# Killed: left flows pass while its rules stand, others are closed; the next run decides again.
+	# After a kill, flows that were left to the kernel pass while the rules exist, and others are blocked; the next
+	# run decides all again.
 	filter_on killed 'accept flow udp dst port 7001'
 	send -n 3 >/dev/null
 	kill -KILL $pid_killed

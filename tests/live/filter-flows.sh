@@ -1,16 +1,16 @@
 #!/bin/sh
 # SPDX-License-Identifier: LGPL-2.1-or-later
-# Flows that rules of ipq filter decide: the data arrives, the rules see the first packets only, the kernel keeps the flows,
-# and packets of accepted flows meet the firewall rules after ours like any other.
+# Flows that rules of ipq filter decide: the data arrives, the rules see the first packets only, the kernel keeps the
+# flows, and packets of accepted flows reach the firewall rules after ours.
 . "$IPQ_LIVE/lib.sh"
 . "$IPQ_LIVE/rules-lib.sh"
 
-# One flow in every run: always the same ports.
+# Sends the same flow in every run: always the same ports.
 same_flow() {
 	$TRAFFIC udp -f 7105 -n 20 "$@" 7005
 }
 
-# filter_on RULE...: in the background; its output goes to $log.
+# filter_on RULE...: starts ipq filter in the background; its output goes to $log.
 filter_on() {
 	log=$work/filter
 	: >$log
@@ -25,12 +25,12 @@ end() {
 	look_for_findings
 }
 
-# reported PATTERN: a line of the filter's report.
+# reported PATTERN: the filter's report must have a line that matches.
 reported() {
 	grep -q "$1" $log || { cat $log; return 1; }
 }
 
-# As a table, and for Prometheus.
+# Checks the table, and the output for Prometheus.
 status_shows() {
 	$IPQ status >$work/status
 	$IPQ status --openmetrics >$work/metrics
@@ -40,7 +40,7 @@ status_shows() {
 		{ cat $work/status $work/metrics; return 1; }
 }
 
-# Packets with the mark 7 that came to the end of the hook.
+# Counts packets with the mark 7 that reached the end of the hook.
 marked() {
 	$way -w -t mangle -vnxL INPUT | awk '/mark match 0x7/ { print $1 }'
 }
@@ -73,7 +73,7 @@ for way in $(ways_to_queue); do
 	expect_text "$way: no rule is left" "" rules_of_ours
 	[ $way = nftables ] || $way -w -t mangle -F INPUT
 
-	# Both directions get the mark: that of the packet that no condition matches, too.
+	# Both directions get the mark, also the packet that matches no condition.
 	if [ $way != nftables ]; then
 		$way -w -t mangle -A INPUT -p udp -m mark --mark 7
 		filter_on 'mark 7 flow udp dst port 7001'
@@ -100,13 +100,13 @@ for way in $(ways_to_queue); do
 	expect "$way: before a reload the flow is accepted" same_flow
 	echo 'drop udp dst port 7005' >$work/rules
 	kill -HUP $filter
-	wait_for_line 'in force' 2 # the first one came at the start
+	wait_for_line 'in force' 2 # the first such line was printed at the start
 	expect "$way: after a reload its packets are dropped" same_flow -e 0 -w 300
 	end
 	expect "$way: by the new rule" reported '^ *1  *20 .*drop udp'
 done
 
-# Rules of the user's that keep accepted flows in the kernel.
+# The user's own rules that keep accepted flows in the kernel.
 . "$IPQ_LIVE/flows-lib.sh"
 no_rules
 rules OUTPUT -p udp --dport 7006

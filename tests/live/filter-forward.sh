@@ -13,7 +13,7 @@ cat >$work/peer.py <<'END'
 import select, socket, struct, subprocess, sys, time
 what, address, port = sys.argv[1], sys.argv[2], int(sys.argv[3])
 family = socket.AF_INET6 if ':' in address else socket.AF_INET
-if what == 'receive':  # prints how many datagrams arrive until there is silence
+if what == 'receive':  # prints how many datagrams arrive until none comes
     s = socket.socket(family, socket.SOCK_DGRAM)
     s.bind(('', port))
     print('bound', flush=True)
@@ -30,7 +30,7 @@ if what == 'send':
         s.sendto(b'%d' % i, (address, port))
         time.sleep(0.001)
     sys.exit()
-if what == 'errors':  # the address that an ICMP error came from
+if what == 'errors':  # prints the source address of an ICMP error
     level, option = (socket.IPPROTO_IP, 11) if family == socket.AF_INET else (socket.IPPROTO_IPV6, 25)
     s.setsockopt(level, option, 1)
 try:

@@ -1,8 +1,9 @@
 #!/bin/sh
 # SPDX-License-Identifier: LGPL-2.1-or-later
 # ipq filter, its tools and its guardian are killed at random moments of start, reload and end, alone and together.
-# Afterwards in every round: what was in force and was not ended on purpose is blocked (without --bypass), packets of
-# others pass, "ipq clean" leaves nothing, and all pass. ROUNDS: how many; SEED: of the random numbers.
+# After every round: packets that match rules in force are blocked unless the filter was ended on purpose (without
+# --bypass); other packets pass; "ipq clean" removes everything, and then all packets pass. ROUNDS: number of rounds;
+# SEED: of the random numbers.
 . "$IPQ_LIVE/lib.sh"
 . "$IPQ_LIVE/rules-lib.sh"
 
@@ -11,7 +12,7 @@ rounds=${ROUNDS:-12}
 random=${SEED:-$(date +%s)}
 echo "ROUNDS=$rounds SEED=$random"
 
-# next LIMIT: $n is a number from 0 to LIMIT - 1.
+# next LIMIT: sets $n to a random number from 0 to LIMIT - 1.
 next() {
 	random=$(((random * 1103515245 + 12345) & 0x7fffffff))
 	n=$((random / 65536 % $1))
@@ -30,7 +31,7 @@ open() {
 	$TRAFFIC udp -n 3 $1 >/dev/null
 }
 
-# Processes below a process, itself last.
+# Prints the descendants of a process, and the process itself last.
 family() {
 	for child in $(cat /proc/$1/task/$1/children 2>/dev/null); do
 		family $child
@@ -55,10 +56,10 @@ while [ $round -lt $rounds ]; do
 	moment=$n
 	was_closed=no
 	case $moment in
-	0) # of the start
+	0) # kills during the start
 		pause 60
 		;;
-	1) # of a reload
+	1) # kills during a reload
 		wait_for_rule INPUT
 		wait_for_closed=20
 		until closed || [ $wait_for_closed = 0 ]; do wait_for_closed=$((wait_for_closed - 1)); done
@@ -67,7 +68,7 @@ while [ $round -lt $rounds ]; do
 		kill -HUP $started
 		pause 40
 		;;
-	2) # of the end
+	2) # kills during the end
 		wait_for_rule INPUT
 		kill -INT $started
 		pause 25
@@ -87,7 +88,7 @@ while [ $round -lt $rounds ]; do
 	wait $started 2>/dev/null
 	started=
 	what="round $round, $way $bypass, moment $moment"
-	# Tools that were at work end by themselves; the guardian needs a moment.
+	# Tools that were running end by themselves; the guardian needs a moment.
 	sleep 0.3
 	remains=$(rules_of_ours)
 	[ -z "$remains" ] || reached=$((reached + 1))
@@ -104,7 +105,7 @@ while [ $round -lt $rounds ]; do
 done
 if [ $rounds -ge 12 ]; then
 	expect "some rounds left rules ($reached of $rounds)" [ $reached -gt 0 ]
-else # it may be that none did
+else # possibly no process was killed
 	ok "$reached of $rounds rounds left rules"
 fi
 finish

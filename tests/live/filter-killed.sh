@@ -1,7 +1,7 @@
 #!/bin/sh
 # SPDX-License-Identifier: LGPL-2.1-or-later
-# ipq filter without --bypass keeps closed what it filters, however it ends, until it is started on that hook again or
-# "ipq clean" removes its rules.
+# ipq filter without --bypass blocks the packets that it filters, however it ends, until it is started on that hook
+# again or "ipq clean" removes its rules.
 . "$IPQ_LIVE/lib.sh"
 . "$IPQ_LIVE/rules-lib.sh"
 
@@ -50,7 +50,7 @@ for way in $(ways_to_queue); do
 	stop INT
 	expect_text "$way: no rule is left" "" rules_of_ours
 
-	# The number of a killed one is not taken while its rules stay.
+	# The queue number of a killed filter is not used while its rules exist.
 	start $filter --on INPUT --queue 5 'drop udp dst port 7001'
 	wait_for_rule INPUT
 	stop KILL
@@ -65,7 +65,7 @@ for way in $(ways_to_queue); do
 	expect_text "$way: no rule is left then" "" rules_of_ours
 	expect_text "$way: clean has nothing to do" "" $IPQ clean
 
-	# Nor is one of several.
+	# Nor is one of several queue numbers.
 	start $filter --on INPUT --queues 61000-61003 'drop udp dst port 7001'
 	wait_for_rule INPUT
 	stop KILL

@@ -1,7 +1,7 @@
 #!/bin/sh
 # SPDX-License-Identifier: LGPL-2.1-or-later
-# A normal end removes every rule. After kill -9, rules that keep nothing closed are removed by the guardian, or by the
-# next start; those that keep something closed are the subject of filter-killed.sh.
+# A normal end removes every rule. After kill -9, the guardian or the next start removes rules that block nothing;
+# filter-killed.sh tests those that block packets.
 . "$IPQ_LIVE/lib.sh"
 
 for signal in INT TERM QUIT HUP; do
@@ -19,7 +19,7 @@ expect "-c 1 ends after one packet" wait $started
 expect_text "no rule is left after that" "" rules_of_ours
 started=
 
-# eventually_clean: within 5 s no rule of ours is left.
+# eventually_clean: waits until no rule of ours is left, at most 5 s.
 eventually_clean() {
 	tries=250
 	while [ -n "$(rules_of_ours)" ]; do

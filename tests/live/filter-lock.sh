@@ -17,7 +17,7 @@ is_locked() {
 	! flock -n $XTABLES_LOCKFILE true
 }
 
-# Its child has the lock.
+# The child of flock(1) holds the lock.
 unlock() {
 	kill $(cat /proc/$holder/task/$holder/children) $holder
 	wait $holder
@@ -31,7 +31,7 @@ has_ended() {
 	! kill -0 $started 2>/dev/null || grep -q '^State:.*zombie' /proc/$started/status 2>/dev/null
 }
 
-# ends WHAT STATUS: the program ends while the lock is held, with this status.
+# ends WHAT STATUS: the program must end while the lock is held, with this status.
 ends() {
 	expect "$1: it ends at once" wait_until has_ended
 	expect "$1: the lock is still held" is_locked
@@ -85,7 +85,7 @@ for command in "$FILTER --quiet drop\ udp\ dst\ port\ 7001" "$FILTER --bypass --
 	expect_text "a second signal at the end of $name: nothing is left" "" rules_of_ours
 done
 
-# timeout(1) sends its signal twice: that is one.
+# timeout(1) sends its signal twice: that counts as one.
 start timeout -s INT 2 $IPQ $FILTER --quiet 'drop udp dst port 7001'
 wait_for_rule INPUT
 lock 5
@@ -95,7 +95,7 @@ expect "timeout -s INT while the lock is held: the rules are not left" sh -c "! 
 expect_text "timeout -s INT while the lock is held: no rule is there" "" rules_of_ours
 wait $holder
 
-# A reload that waits.
+# A reload that waits for the lock.
 echo 'drop udp dst port 7001' >$work/rules
 start $IPQ $FILTER -f $work/rules
 wait_for_line ' in force'

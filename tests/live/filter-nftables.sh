@@ -1,7 +1,7 @@
 #!/bin/sh
 # SPDX-License-Identifier: LGPL-2.1-or-later
 # The table of --via nftables: removed at a normal end, kept after kill -9 (filter-killed.sh) or, with --bypass, removed
-# by the guardian. Where the kernel cannot queue from nftables, a log takes the place of the queue in these tests.
+# by the guardian. If the kernel cannot queue from nftables, these tests use a log statement instead of the queue.
 . "$IPQ_LIVE/lib.sh"
 nft=$(command -v nft) || skip "no nft"
 $nft -c 'add table inet x' 2>/dev/null || skip "no nftables here"
@@ -25,7 +25,7 @@ tables() {
 	$nft list tables
 }
 
-# gone: within 3 s no table is left.
+# gone: waits until no table is left, at most 3 s.
 gone() {
 	tries=150
 	while [ -n "$(tables)" ]; do
@@ -59,7 +59,7 @@ expect_text "and not the table of the live one" "table inet ipq_61001" tables
 stop INT
 expect_text "no table is left" "" tables
 
-# Packets that wait when it ends.
+# Packets that wait when the filter ends.
 if [ $queueing = yes ]; then
 	for round in 1 2 3; do
 		start $IPQ filter --via nftables --on OUTPUT --queue 700 'count udp dst port 7002' 'delay 30s udp dst port 7003'

@@ -25,7 +25,7 @@ sleep 0.3
 expect "after a wrong file the old rules are in force" $TRAFFIC udp -n 5 -e 0 -w 200 7003
 expect "the error shows the line" grep -q 'rules, line 3: "dorp" is not an action' "$log"
 expect "the error has a caret" grep -q '^  ^$' "$log"
-# refused WHAT TEXT: after SIGHUP the old rules are in force, and the reason is printed.
+# refused WHAT TEXT: after SIGHUP the old rules must be in force, and the reason printed.
 refused() {
 	kill -HUP $started
 	sleep 0.3

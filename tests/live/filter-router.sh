@@ -1,6 +1,6 @@
 #!/bin/sh
 # SPDX-License-Identifier: LGPL-2.1-or-later
-# Text that grows in a connection between two other hosts (FORWARD), and in one of this host (INPUT,OUTPUT):
+# Text that grows in a connection between two other hosts (FORWARD), and in a connection of this host (INPUT,OUTPUT):
 # segments must fit into 1500 bytes, and both ends must receive the whole stream.
 . "$IPQ_LIVE/lib.sh"
 command -v python3 >/dev/null || skip "no python3"

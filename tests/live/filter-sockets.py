@@ -4,7 +4,8 @@
 filter-sockets.py serve DIRECTORY          listens on the port of each kind
 filter-sockets.py KIND DIRECTORY ADDRESS edited|as-sent
 
-The client's "~" becomes "[tilde]", and the server's "%" disappears. One byte of text is never split between segments.
+The client's "~" becomes "[tilde]", and the server's "%" disappears. A text of one
+byte is never split between segments.
 In long packets "~" becomes "=", and "%{}" becomes "%"; so do longer texts on a path whose MTU changes.
 """
 import fcntl
@@ -28,14 +29,14 @@ directory = sys.argv[2]
 
 
 def text_of(who, port, amount):
-    # The replaced texts of all segments on their way must fit into the memory for a connection.
+    # The replaced texts of all segments in flight must fit into the memory for a connection.
     letters = b'abcdefgh ijklmnop' * (100 if port == PORTS['big'] else 5) + b'~%'
     block = bytes(random.Random(f'{who} {port}').choices(letters, k=50000))
     for kind, token in TOKEN.items():
         if port == PORTS[kind]:
             block = block.replace(b'%', token)
     text = (block * (amount // len(block) + 1))[:amount]
-    # On the path whose MTU falls, segments of the second half stay as long as they are.
+    # On the path whose MTU decreases, segments of the second half keep their length.
     return text if port != PORTS['path'] else text[:amount // 2] + b'abcdefgh' * (amount // 16)
 
 
@@ -57,13 +58,13 @@ def new_socket(kind, family, peer):
 
 
 def read_all(s, kind):
-    """All bytes, and after how many of them the urgent one came."""
+    """Returns all bytes, and the position of the urgent one."""
     received, mark = bytearray(), None
     if kind == 'urgent':
         s.setsockopt(socket.SOL_SOCKET, socket.SO_OOBINLINE, 1)
     while True:
         if kind == 'urgent':
-            select.select([s], [], [], 20)  # the mark is known when its byte has arrived
+            select.select([s], [], [], 20)  # the urgent mark is known when its byte has arrived
         if kind == 'urgent' and mark is None and struct.unpack('i', fcntl.ioctl(s, 0x8905, b'\0' * 4))[0]:  # SIOCATMARK
             mark = len(received)
         data = s.recv(1 << 20)
@@ -73,7 +74,7 @@ def read_all(s, kind):
 
 
 def talk(s, kind, me, other, edited):
-    """Sends and receives at once. Returns what is wrong, or "good"."""
+    """Sends and receives at the same time. Returns what is wrong, or "good"."""
     port, result = PORTS[kind], {}
     amount = AMOUNT.get(kind, 100000)
     theirs = text_of(other, port, amount)
@@ -86,7 +87,7 @@ def talk(s, kind, me, other, edited):
         s.send(mine[OUT_OF_BAND_AT:OUT_OF_BAND_AT + 1], socket.MSG_OOB)
         mine = mine[OUT_OF_BAND_AT + 1:]
     elif kind == 'fast-open' and me == 'client':
-        mine = mine[1000:]  # the others are in the SYN
+        mine = mine[1000:]  # the first 1000 bytes are in the SYN
     elif kind == 'path' and me == 'client':
         s.sendall(mine[:200000])
         report('half', '')
@@ -97,7 +98,7 @@ def talk(s, kind, me, other, edited):
     reader.join(25)
     wanted = expected(other, kind, theirs) if edited else theirs
     got = result.get('bytes', b'')
-    # Segments that overtake others keep their length, and long texts are split between segments.
+    # Segments that overtake others keep their length; long texts may be split between segments.
     if kind in TOKEN and len(got) < len(theirs):
         got = expected(other, kind, got)
     if hashlib.sha256(got).digest() != hashlib.sha256(wanted).digest():
@@ -152,7 +153,7 @@ def edited(kind):
 
 
 def most_bytes(result):
-    """The longest frame that this machine sees."""
+    """Returns the length of the longest frame that this machine receives."""
     s = socket.socket(socket.AF_PACKET, socket.SOCK_DGRAM, socket.htons(3))
     while True:
         result[0] = max(result[0], s.recv_into(bytearray(1), 1, socket.MSG_TRUNC))

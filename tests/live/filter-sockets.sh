@@ -1,11 +1,11 @@
 #!/bin/sh
 # SPDX-License-Identifier: LGPL-2.1-or-later
-# Text that grows in one direction and shrinks in the other, in connections of every kind: each end compares the hash of
-# all that it received with that of the expected text.
+# Text that grows in one direction and shrinks in the other, in connections of every kind: each end compares all
+# received bytes with the expected text.
 . "$IPQ_LIVE/lib.sh"
 command -v python3 >/dev/null || skip "no python3"
-# All on one CPU. On several, segments that an acknowledgement releases overtake those that the program sends, and a
-# segment that was overtaken before the filter keeps its length.
+# All processes run on one CPU. On several CPUs, segments that an acknowledgement releases overtake those that the
+# program sends, and a segment that was overtaken before the filter keeps its length.
 python3 -c 'import os; os.sched_setaffinity(os.getppid(), {min(os.sched_getaffinity(0))})'
 
 . "$IPQ_LIVE/router-lib.sh"
@@ -82,7 +82,7 @@ expect_text "a path with an MTU of 1300" "good, good" client tcp 10.9.2.2 edited
 ip link set to-b mtu 1500
 stop INT
 
-# c is behind b. The MTU between them falls, and b tells it in ICMP errors about rewritten segments.
+# c is behind b. The MTU between them decreases, and b reports it in ICMP errors about rewritten segments.
 ip netns add c
 ip -n b link add to-c type veth peer name c0 netns c
 ip -n b addr add 10.9.3.1/24 dev to-c
@@ -109,7 +109,7 @@ touch $work/go
 wait $path
 expect_text "an MTU that falls" "good, good" cat $work/path
 
-# An answer to a datagram that became longer than the MTU, and the counter.
+# The ICMP error for a datagram that became longer than the MTU, and the counter.
 expect "a datagram that becomes longer than the MTU is answered with an error" ip netns exec a python3 -c '
 import socket, time
 s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)

@@ -4,7 +4,7 @@
 . "$IPQ_LIVE/lib.sh"
 command -v python3 >/dev/null || skip "no python3"
 
-# stream PORT NEW: sends text full of "evil", and replaces NEW in the received text by it.
+# stream PORT NEW: sends text full of "evil", and replaces NEW in the received text by "evil".
 cat >$work/stream.py <<'END'
 import random, socket, sys, threading
 port, new = int(sys.argv[1]), sys.argv[2].encode()

@@ -47,13 +47,14 @@ def forge(source, destination, flags, sequence, acknowledgement, text=b''):
     value = checksum(pseudo + header + text)
     raw.sendto(header[:16] + struct.pack('!H', value) + header[18:] + text, ('127.0.0.1', 0))
 
-# reload PORT PID LOG FILE RULE EXPECTED: the second line is lost after the filter, and comes again under the new rules
+# reload PORT PID LOG FILE RULE EXPECTED: the second line is lost after the filter, and is retransmitted under the new
+# rules
 def reload(port, pid, log, path, rule, expected):
     client, received = server(int(port))
     drop = [os.environ['IPTABLES'], '-w', '', 'INPUT', '-p', 'tcp', '--dport', port, '-j', 'DROP']
     client.sendall(b'hello 1\n')
     wait_until(lambda: b'\n' in received, 10)
-    time.sleep(0.1)  # for the acknowledgement
+    time.sleep(0.1)  # waits for the acknowledgement
     subprocess.run(drop[:2] + ['-A'] + drop[3:], check=True)
     client.sendall(b'hello 2\n')
     wait_until(dropped, 10)
@@ -70,7 +71,7 @@ def reload(port, pid, log, path, rule, expected):
     time.sleep(0.2)
     assert bytes(received) == wanted, bytes(received)
 
-# forged PORT: forged segments of all kinds between the lines
+# forged PORT: sends forged segments of all kinds between the lines
 def forged(port):
     client, received = server(int(port))
     source = client.getsockname()[1]
@@ -87,7 +88,7 @@ def forged(port):
     assert received.count(b'\n') == 200, received.count(b'\n')
     assert received.replace(b'hello', b'goodbye!') == wanted, bytes(received[:300])
 
-# stream PORT NEW PERCENT: a long stream in pieces; this share of the text at least must be replaced
+# stream PORT NEW PERCENT: sends a long stream in pieces; at least this percentage of the texts must be replaced
 def stream(port, new, percent):
     client, received = server(int(port))
     random.seed(int(port))
@@ -103,10 +104,10 @@ def stream(port, new, percent):
     print('%d of %d texts replaced' % (changed, total))
     assert changed >= total * int(percent) / 100, (changed, total)
 
-# split PORT NEW: both sides send small pieces at once; every text must be replaced. Two may be missed: when this machine
-# stops, a sender repeats what is held, which lets it go.
+# split PORT NEW: both sides send small pieces at once; every text must be replaced, except two: if this machine stops
+# for a while, a sender retransmits a held segment, which releases it.
 def split(port, new):
-    os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})  # else segments overtake each other
+    os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})  # otherwise segments overtake each other
     listener = socket.create_server(('127.0.0.1', int(port)))
     ends = [socket.create_connection(('127.0.0.1', int(port)), 10), listener.accept()[0]]
     random.seed(int(port))
@@ -135,7 +136,7 @@ def split(port, new):
         assert missed <= 2, missed
         assert received[i].replace(b'evil', new.encode()) == sent[i].replace(b'evil', new.encode()), 'the stream is torn'
 
-# pause PORT: the second half of the text comes too late
+# pause PORT: sends the second half of a text too late
 def pause(port):
     client, received = server(int(port))
     client.sendall(b'an ev')
@@ -178,7 +179,7 @@ wait_for_rule OUTPUT
 expect "several queues share a connection" timeout 60 python3 $work/tcp.py stream 7120 WONDERFUL 90
 stop
 
-# In OUTPUT, TCP of this machine would keep small segments back while one is held (tcp_autocorking).
+# In OUTPUT, this machine's TCP would delay small segments while one is held (tcp_autocorking).
 start $IPQ filter --on INPUT --hold 1s --queues 20-21 'rewrite /evil/WONDERFUL/g tcp port 7121' \
 	'rewrite /evil/#/g tcp port 7122'
 wait_for_rule INPUT
@@ -192,7 +193,7 @@ stop
 expect "what came too late is counted" \
 	grep -q "held for the next one: 2, which came too late for 1; texts rewritten across segments: 1" $log
 
-# Lost between the two hooks: the filter on INPUT sees gaps and retransmissions.
+# Segments are lost between the two hooks: the filter on INPUT sees gaps and retransmissions.
 start $IPQ filter --on INPUT,OUTPUT 'rewrite /evil/WONDERFUL/g tcp dst port 7130' 'accept tcp'
 wait_for_rule OUTPUT
 $iptables -w -t raw -A PREROUTING -p tcp --dport 7130 -m statistic --mode nth --every 50 --packet 9 -j DROP

@@ -5,8 +5,8 @@
 . "$IPQ_LIVE/lib.sh"
 . "$IPQ_LIVE/rules-lib.sh"
 
-# Tools that count how often they change rules, in the one file that they may write, and die at the change whose number
-# is in $work/die.
+# Replacements for the tools. They count how often they change rules, in the only file that they may write, and die at
+# the change whose number is in $work/die.
 mkdir -p $work/bin
 for name in iptables-legacy-restore ip6tables-legacy-restore iptables-nft-restore ip6tables-nft-restore; do
 	real=$(command -v $name) || continue
@@ -72,7 +72,7 @@ for way in $(ways_to_queue | grep iptables); do
 	echo 'drop udp dst port 7001' >$work/rules
 	PATH=$work/bin:$PATH start $IPQ filter --via $way --on INPUT -f $work/rules
 	wait_for_rule INPUT
-	for tool in 1 2; do # of IPv4, of IPv6
+	for tool in 1 2; do # the tool for IPv4, then for IPv6
 		: >$XTABLES_LOCKFILE
 		echo $tool >$work/die
 		echo 'drop udp dst port 7002' >$work/rules

@@ -1,10 +1,10 @@
 #!/bin/sh
 # SPDX-License-Identifier: LGPL-2.1-or-later
-# Where iptables cannot set the rule, ipq says what iptables said and what helps; where only its bpf match is
-# missing, all packets cross to user space and are decided there.
+# If iptables cannot set the rule, ipq prints the message of iptables and a remedy. If only its bpf match is missing,
+# all packets are queued, and ipq decides them.
 . "$IPQ_LIVE/lib.sh"
 
-# In place of the system's: every name that ipq tries to change rules with.
+# Replacements for all tools with which ipq tries to change rules.
 tools=$work/tools
 mkdir -p $tools
 stand_in() {
@@ -15,7 +15,7 @@ stand_in() {
 	done
 }
 
-# refused WITH-WORDS...: ipq ends at once, with these words.
+# refused WORDS...: ipq must end at once and print these words.
 refused() {
 	PATH=$tools:$PATH timeout 10 $IPQ filter --on INPUT 'drop udp dst port 7001' >$work/said 2>&1
 	[ $? -eq 1 ] || { cat $work/said; return 1; }

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
-# The rules of flow verdicts; to be sourced after lib.sh.
+# The rules of flow verdicts. Source this after lib.sh.
 
 restore=$iptables-restore
 
@@ -15,7 +15,7 @@ no_rules() {
 	$iptables -w -t mangle -X
 }
 
-# said WORDS: the program's line has them.
+# said WORDS: the line that the program prints must contain them.
 said() {
 	stop_with INT
 	grep -q "$1" "$log" || { cat "$log"; return 1; }

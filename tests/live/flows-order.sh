@@ -1,6 +1,6 @@
 #!/bin/sh
 # SPDX-License-Identifier: LGPL-2.1-or-later
-# Packets of a flow leave in the order in which they came, also when the flow is left to the kernel under flood.
+# Packets of a flow leave in the order in which they arrived, also if the flow is left to the kernel during a flood.
 . "$IPQ_LIVE/lib.sh"
 . "$IPQ_LIVE/flows-lib.sh"
 rounds=9

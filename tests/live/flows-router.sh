@@ -1,7 +1,7 @@
 #!/bin/sh
 # SPDX-License-Identifier: LGPL-2.1-or-later
 # Flows left to the kernel on a router: every byte arrives, and the program sees the first packets only. UDP, TCP, ICMP,
-# fragments, both translations of addresses, all hooks at once, connections that are not tracked, marks of others.
+# fragments, SNAT and DNAT, all hooks at once, untracked connections, marks of other programs.
 . "$IPQ_LIVE/lib.sh"
 . "$IPQ_LIVE/flows-lib.sh"
 command -v python3 >/dev/null || skip "no python3"
@@ -10,7 +10,7 @@ command -v python3 >/dev/null || skip "no python3"
 number_hosts
 from_a="ip netns exec a $TRAFFIC"
 
-# with HOOKS PROGRAM-OPTION...: the program at the queue of these hooks.
+# with HOOKS PROGRAM-OPTION...: starts the program for packets of these hooks.
 with() {
 	no_rules
 	rules $1
@@ -76,7 +76,7 @@ else
 	echo "not tested here: translated addresses"
 fi
 
-# Connections that are not tracked have no mark: each packet comes, and the library decides it.
+# Untracked connections have no mark: each packet is queued, and the library decides it.
 if $iptables -w -t raw -A OUTPUT -p udp --dport 7000 -j CT --notrack 2>/dev/null; then
 	with OUTPUT accept
 	expect "not tracked: datagrams arrive" $TRAFFIC udp -n 500 7000
@@ -86,7 +86,7 @@ else
 	echo "not tested here: connections that are not tracked"
 fi
 
-# Bits of other programs in packet marks and connection marks stay.
+# Bits of other programs in packet marks and connection marks do not change.
 with OUTPUT accept
 $iptables -w -t mangle -I OUTPUT -p udp --dport 7000 -j MARK --set-xmark 0x5/0xff
 $iptables -w -t mangle -I OUTPUT -p udp --dport 7000 -j CONNMARK --set-xmark 0x7/0xff
@@ -96,7 +96,7 @@ expect "the program saw few of these packets" said 'seen [1-9][0-9]\{0,1\} keepe
 expect "each packet kept the other bits of both marks" sh -c \
 	"$iptables -w -t mangle -vnxL POSTROUTING | grep -q '^ *500 '"
 
-# The same ports again, which a reset has freed: another connection.
+# A new connection between the same ports, after a reset.
 cat >$work/again.py <<'END'
 import socket, struct
 server = socket.create_server(('127.0.0.1', 7002))
@@ -119,7 +119,7 @@ with OUTPUT accept
 expect "three connections between the same ports" timeout 20 python3 $work/again.py
 expect "the program saw each of them begin" said 'seen \([3-9]\|[1-9][0-9]\) keeper 1 '
 
-# A child that ends has no part in the packet that is held back.
+# A child that ends does not affect the packet that is held back.
 with OUTPUT accept fork
 expect "a child that ends: datagrams arrive" $TRAFFIC udp -n 200 7000
 expect "the program saw few of these packets" said 'seen [1-9][0-9]\{0,1\} keeper 1 '

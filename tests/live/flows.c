@@ -1,12 +1,11 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * flows ACTION [OPTION...]: decides the flow of each packet of queue 0 until it is interrupted, then prints what it
- * saw on one line.
- *
- *	accept | drop | mark    the verdict of each flow
+ * flows ACTION [OPTION...]: decides the flow of each packet of queue 0 until it is interrupted, then prints one line
+ * with its counters.
+ *	accept | drop | mark    the verdict for each flow
  *	after=N                 only after N packets of the flow
  *	timeout=N               seconds
- *	conntrack               open with IPQ_O_CONNTRACK; exits with 77 where the kernel lacks it
+ *	conntrack               open with IPQ_O_CONNTRACK; exits with 77 if the kernel does not support it
  *	new                     end the decisions of an earlier run at once
  *	forget=N                forget all flows after N packets
  *	fork                    after each receive a child closes the queue and ends

@@ -1,6 +1,6 @@
 #!/bin/sh
 # SPDX-License-Identifier: LGPL-2.1-or-later
-# The rest of a decided flow: kept by the kernel with the rules, by the library without them.
+# The rest of a decided flow: the kernel keeps it with the rules, the library without them.
 . "$IPQ_LIVE/lib.sh"
 . "$IPQ_LIVE/flows-lib.sh"
 
@@ -87,7 +87,7 @@ else
 	expect "the library noticed and kept the flow" said 'seen [1-9][0-9]\{0,1\} keeper 0 .* came back [1-9].*missing'
 fi
 
-# The set of nftables drops flows of which no packet has passed.
+# With nftables, a set drops flows of which no packet has passed.
 no_rules
 if $IPQ rules --flows --on OUTPUT --via nftables -- udp dport 7000 | nft -f - 2>/dev/null; then
 	start $FLOWS accept

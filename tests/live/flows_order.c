@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
  * flows_order ROUNDS COUNT [ADDRESS]: in each round, four new UDP flows to port 7000 of ADDRESS (127.0.0.1) send COUNT
- * numbered datagrams each, as fast as a window allows. Prints what was lost, came twice and came late (after a later
- * datagram of its flow). Exits 0 if nothing was lost or came twice and in more than half of the rounds nothing was
- * late.
+ * numbered datagrams each, as fast as a window allows. Prints how many were lost, arrived twice, or arrived late (after
+ * a later datagram of the flow). Exits 0 if none was lost or arrived twice, and if none was late in more than half of
+ * the rounds.
  */
 #include <arpa/inet.h>
 #include <netinet/in.h>
@@ -19,7 +19,7 @@
 #include <unistd.h>
 
 #define FLOWS 4
-#define WINDOW 2000 /* datagrams on the way: fewer than the queue and the receive buffer hold */
+#define WINDOW 2000 /* datagrams in flight: fewer than the queue and the receive buffer can hold */
 #define PORT 7000
 #define IDLE_MS 2000
 

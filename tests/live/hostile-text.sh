@@ -1,18 +1,17 @@
 #!/bin/sh
 # SPDX-License-Identifier: LGPL-2.1-or-later
-# Text chosen by others (bytes of packets, names of processes, interfaces and files) reaches a terminal as
-# printable ASCII only.
+# Text from other users (bytes of packets, names of processes, interfaces and files) is printed as printable ASCII only.
 . "$IPQ_LIVE/lib.sh"
 evil=$(printf 'q\033[2J\302\233m\177')
 mkdir -p $work/text
 said=$work/text/said
 
-# harmless WHAT: the file $said is not empty and has printable ASCII only.
+# harmless WHAT: the file $said must not be empty, and have printable ASCII only.
 harmless() {
 	expect "$1: printable" sh -c "[ -s $said ] && ! LC_ALL=C grep -q '[^ -~	]' $said"
 }
 
-# says WHAT COMMAND...: its output is harmless.
+# says WHAT COMMAND...: the command's output must be harmless.
 says() {
 	what=$1
 	shift

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 /*
- * Every classic call with what a careless program gives it, with a real packet behind it all: after each
- * piece of nonsense the next packet must still be read, decided and arrive. What happens on the wire is sent and
- * received here, over loopback port 7000, which the rule queues.
+ * Every classic call with arguments of a careless program, and real packets. After each invalid call, the next packet
+ * must still be read, decided and arrive. This program sends and receives the packets itself, over loopback port 7000,
+ * which the rule queues.
  */
 #include <arpa/inet.h>
 #include <libipq.h>
@@ -53,7 +53,7 @@ static bool arrives(const char *text)
 	       memcmp(got, text, strlen(text)) == 0;
 }
 
-/* Reads errors away, at most ten, until the packet; its id. */
+/* Skips error messages, at most ten, up to the next packet. Returns its id. */
 static ipq_id_t next_packet(void)
 {
 	for (int i = 0; i < 10; i++) {
@@ -68,7 +68,7 @@ static ipq_id_t next_packet(void)
 	return 0;
 }
 
-/* The errno that the next message brings; 0 for a packet, -1 for nothing. */
+/* The errno in the next message; 0 for a packet, -1 for none. */
 static int next_error(void)
 {
 	ssize_t n = ipq_read(h, buf, sizeof(buf), 500000);
@@ -84,7 +84,7 @@ static ipq_id_t queued(const char *text)
 	return next_packet();
 }
 
-/* All is as it should be, whatever was done before. */
+/* Checks that packets are still read, decided and arrive. */
 static void sane(void)
 {
 	CHECK(ipq_set_verdict(h, queued("sane"), NF_ACCEPT, 0, NULL) > 0);
@@ -126,7 +126,7 @@ static void nonsense_in_modes(void)
 	sane();
 	CHECK(ipq_set_mode(h, IPQ_COPY_META, SIZE_MAX) > 0);
 	sane();
-	/* Refused, at once or by the next message, and nothing changes. */
+	/* Each is refused, at once or by the next message, and nothing changes. */
 	for (unsigned mode = 3; mode < 256; mode += 84)
 		if (ipq_set_mode(h, (uint8_t)mode, 0) > 0)
 			CHECK(next_error() == EINVAL);
@@ -169,7 +169,7 @@ static void nonsense_in_reads(void)
 		CHECK(arrives("sane"));
 	}
 	sane();
-	/* At any address. */
+	/* The buffer may be at any address. */
 	for (size_t shift = 1; shift < 8; shift++) {
 		unsigned char *at = buf + shift;
 		ipq_packet_msg_t m;
@@ -221,7 +221,7 @@ static void nonsense_in_replacements(void)
 	id = queued("text");
 	CHECK(ipq_set_verdict(h, id, NF_ACCEPT, 0, large) > 0);
 	CHECK(arrives("text"));
-	/* Less than an IP header is ignored; more than any packet can hold drops it. */
+	/* A payload shorter than an IP header is ignored; if it is longer than any packet, the packet is dropped. */
 	for (size_t i = 0; i < sizeof(too_short) / sizeof(too_short[0]); i++) {
 		id = queued("text");
 		CHECK(ipq_set_verdict(h, id, NF_ACCEPT, too_short[i], large) > 0);
@@ -266,7 +266,7 @@ int main(void)
 	nonsense_in_replacements();
 	nonsense_in_ctl();
 	CHECK(ipq_destroy_handle(h) == 0);
-	/* And once more from the start. */
+	/* Finally, opens a new handle. */
 	h = ipq_create_handle(0, PF_INET);
 	CHECK(h != NULL && ipq_set_mode(h, IPQ_COPY_PACKET, 0) > 0);
 	sane();

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: LGPL-2.1-or-later
-"""How programs under `ipq keep` end and start again, one at a time: who is killed, when, and what happens to the packets
-that wait. tests/live/keep.py has the tests under load."""
+"""How programs under `ipq keep` end and start again, one at a time: which process is killed,
+when, and what happens to the waiting packets. tests/live/keep.py has the tests under load."""
 import os
 import signal
 import socket
@@ -17,16 +17,16 @@ from keep import CLASSIC, IPQ, Keep, PORT, arrives, queue_row, report, until
 
 
 SO_SNDBUFFORCE, SO_RCVBUFFORCE = 32, 33
-PATIENCE = '10s' if keep.INTERVAL >= 0.5 else '4s'  # for two starts: slow with a sanitizer, and in the guests of tests/vm
+PATIENCE = '10s' if keep.INTERVAL >= 0.5 else '4s'  # for two starts, which are slow with a sanitizer or emulated
 
 
 def rows():
-    """Packets that wait in queue 0 and its spare queues."""
+    """Returns the number of packets that wait in queue 0 and its spare queues."""
     return sum((queue_row(number) or [0] * 3)[2] for number in (0, 32768, 49152))
 
 
 def sockets(count=0, size=100):
-    """A receiver, and a sender that has sent it so many datagrams."""
+    """Creates a receiver and a sender, and sends so many datagrams."""
     receiver = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
     receiver.setsockopt(socket.SOL_SOCKET, SO_RCVBUFFORCE, 64 << 20)
     receiver.bind(('127.0.0.1', PORT))
@@ -75,7 +75,7 @@ def test_statuses():
 
 
 def test_delays():
-    """After 0, 10, 20, 40 and 80 ms."""
+    """The program is started again after 0, 10, 20, 40 and 80 ms."""
     began = time.monotonic()
     p = subprocess.run([IPQ, 'keep', '--restart-limit', '6', 'false'], capture_output=True, text=True, timeout=60,
                        check=False)
@@ -84,7 +84,7 @@ def test_delays():
 
 
 def test_patience_of_failing_programs():
-    keeper = Keep(['false'], '--patience', '1s', '--restart-limit', '0')  # longer than any time between two starts
+    keeper = Keep(['false'], '--patience', '1s', '--restart-limit', '0')  # longer than the pause between two starts
     report(until(lambda: any('packets are dropped' in line for line in keeper.text)),
            'starts of a program that fails do not prolong the patience')
     keeper.end()
@@ -97,14 +97,14 @@ def test_patience_of_programs_that_work():
         keeper = Keep(program, '--patience', '1500ms')
         began = time.monotonic()
         report(until(arrives), f'{name}: packets arrive')
-        time.sleep(max(0, began + 1.7 - time.monotonic()))  # the policy would begin
+        time.sleep(max(0, began + 1.7 - time.monotonic()))  # now the policy would begin
         report(arrives(), f'{name}: also when the patience would be over')
         text = keeper.end()[1]
         report('packets are dropped' not in text, f'{name}: the keeper knows that it has the queue {text}')
 
 
 def test_what_waits():
-    """What the policy does with packets that wait, also with those that a predecessor has read."""
+    """The policy applies to waiting packets, also to those that a predecessor has read."""
     with tempfile.TemporaryDirectory() as directory:
         flag = f'{directory}/flag'
         hold = f"{IPQ} filter --quiet --queue 0 'delay 100s'"
@@ -128,7 +128,7 @@ def test_what_waits():
 
 
 def test_many_wait():
-    """Before the first program."""
+    """A signal before the first program starts."""
     keeper = Keep(['sh', '-c', f'sleep 0.5; exec {CLASSIC} accept'])
     receiver, _ = sockets(4000)
     n = received(receiver, 4000)
@@ -138,7 +138,7 @@ def test_many_wait():
 
 
 def test_grace():
-    """A program has this time to end, and not more."""
+    """A program has limited time to end."""
     with tempfile.TemporaryDirectory() as directory:
         log = f'{directory}/log'
         slow = ['sh', '-c', f'trap "echo asked >>{log}; sleep 0.5; echo ended >>{log}; exit 0" TERM; echo runs >>{log}; '
@@ -165,7 +165,7 @@ def test_grace():
 
 
 def test_daemon_asked_early():
-    """A daemon is asked to end while the process that started it has not ended yet."""
+    """A daemon gets the signal to end while the process that started it has not ended yet."""
     keeper = Keep(['sh', '-c', f'trap "" TERM; setsid {CLASSIC} accept & sleep 0.7; exit 0'], '--grace', '20s')
     report(until(arrives), 'a daemon gets packets before the process that started it ends')
     began = time.monotonic()
@@ -189,7 +189,7 @@ def test_children():
 
 
 def test_failure_with_a_child():
-    """A program that fails while its child has the queue is no daemon."""
+    """A program that fails while its child has the queue is not a daemon."""
     keeper = Keep(['sh', '-c', f'{CLASSIC} accept & sleep 0.3; exit 3'])
     report(until(lambda: sum('status 3; starting' in line for line in keeper.text) > 1),
            'a program that fails is started again')
@@ -210,7 +210,7 @@ def test_starts_leave_nothing():
 
 
 def test_replaced():
-    """The new version takes the queue, and the old one has ended."""
+    """The new version takes the queue when the old one has ended."""
     keeper = Keep([CLASSIC, 'accept'])
     until(arrives)
     old = keeper.program()
@@ -221,7 +221,7 @@ def test_replaced():
 
 
 def test_executed():
-    """The new program has no socket: it is killed, and the program is started again."""
+    """The new program has no connection to the keeper: it is killed, and the program is started again."""
     with tempfile.TemporaryDirectory() as directory:
         flag = f'{directory}/flag'
         keeper = Keep(['sh', '-c', f'mkdir {flag} 2>/dev/null && exec {keep.PROGRAM} classic; '
@@ -268,7 +268,7 @@ def while_packets_come(name, size, count, *options):
 
 
 def test_keeper_killed():
-    """Its program continues. When that ends, too, nothing is left."""
+    """The program of a killed keeper continues. When it ends too, nothing is left."""
     keeper = Keep(['sleep', '60'], '--patience', '60s')
     receiver, sender = sockets(1)
     report(until(lambda: rows() == 1), 'a packet waits for a program')

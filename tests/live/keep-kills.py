@@ -5,15 +5,17 @@
 Every datagram must arrive once and in the order of its flow, and the connections must live. The longest time without an
 arrival after each death is the time without decisions.
 
-IPQ_KILLS: how many deaths (12). IPQ_INTERVAL: mean time between two (0.2 s). IPQ_DEATHS: of which kinds, such as
-killed,replaced (all of WAYS). IPQ_RATE: datagrams a second (5000). IPQ_CONNECTIONS: TCP connections (3). IPQ_API:
-modern, classic, or run: classic under ipq run (with IPQ_DEATHS=killed,replaced). IPQ_SEED: of the random moments. IPQ_P99: fail if the 99th percentile of the time without decisions
-is longer, in ms (no limit). The whole scenario, three minutes on two processors that do nothing else:
+IPQ_KILLS: how many deaths (12). IPQ_INTERVAL: mean time between two (0.2 s). IPQ_DEATHS: the kinds of deaths, such as
+killed,replaced (all of WAYS). IPQ_RATE: datagrams per second (5000). IPQ_CONNECTIONS: TCP connections (3). IPQ_API:
+modern, classic, or run: classic under ipq run (with IPQ_DEATHS=killed,replaced). IPQ_SEED: seed of the random moments.
+IPQ_P99: fail if the 99th percentile of the time without decisions is longer, in ms (no limit).
+
+The whole scenario, three minutes on two processors that do nothing else:
 
     IPQ_KILLS=300 IPQ_RATE=100000 IPQ_CONNECTIONS=50 IPQ_INTERVAL=0.5 IPQ_P99=50 IPQ_TEST_TIMEOUT=400 \\
         meson test -C build -t 4 -v keep-kills
 
-Replacing a program 100 times, of which no packet should notice more than 20 ms:
+Replaces a program 100 times; no packet should wait more than 20 ms:
 
     IPQ_DEATHS=replaced IPQ_KILLS=100 IPQ_RATE=50000 IPQ_INTERVAL=0.12 IPQ_P99=20 meson test -C build -v keep-kills
 """
@@ -40,7 +42,7 @@ P99 = float(os.environ.get('IPQ_P99', 'inf'))
 WATCHDOG = int(os.environ.get('IPQ_WATCHDOG', 200))  # ms
 WAYS = {'killed': signal.SIGKILL, 'crashed': signal.SIGSEGV, 'out of memory': signal.SIGUSR1,
         'executed': signal.SIGUSR2, 'replaced': signal.SIGHUP, 'stopped': signal.SIGSTOP}
-PAUSE = {'stopped': WATCHDOG / 1000 * 1.25}  # before the watchdog notices it
+PAUSE = {'stopped': WATCHDOG / 1000 * 1.25}  # the time until the watchdog notices it
 EACH = float(os.environ.get('IPQ_INTERVAL', 0.2))
 
 
@@ -75,7 +77,7 @@ class MemoryGroup:
             return
         try:
             self.write(path, limit, self.LIMIT)
-            with contextlib.suppress(FileNotFoundError):  # a kernel without swapping
+            with contextlib.suppress(FileNotFoundError):  # the kernel has no swap accounting
                 self.write(path, swap, '0')
             self.path = path
         except OSError:
@@ -92,7 +94,7 @@ class MemoryGroup:
             f.write('0')
 
     def killed(self):
-        """How many processes the kernel has killed in it; '' where it does not count them."""
+        """The number of processes that the kernel has killed in it; '' if it does not count them."""
         for file in 'memory.events', 'memory.oom_control':
             with contextlib.suppress(OSError), open(f'{self.path}/{file}', encoding='ascii') as f:
                 return next((line.split()[1] for line in f if line.startswith('oom_kill ')), '')
@@ -153,10 +155,10 @@ def percentile(values, share):
 
 
 def die(keeper, way, group):
-    """The moment, in ms."""
+    """Returns the time of the death, in ms."""
     keep.until(keeper.program)
     if way == 'out of memory' and group.path:
-        with contextlib.suppress(OSError):  # it has just ended
+        with contextlib.suppress(OSError):  # the process has just ended
             group.add(keeper.program())
     at = time.time() * 1000
     if way == 'replaced':
@@ -171,7 +173,7 @@ def longest_after(gaps, at, until):
 
 
 def report_times(deaths, gaps):
-    """Prints the times of each way, and returns those that count."""
+    """Prints the times of each kind of death, and returns those that count."""
     times = {way: [] for way in WAYS}
     ends = [at for _, at in deaths[1:]] + [float('inf')]
     for (way, at), until in zip(deaths, ends):

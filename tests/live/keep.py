@@ -18,8 +18,8 @@ import time
 ROUNDS = int(os.environ.get('IPQ_ROUNDS', 3))
 RATE = os.environ.get('IPQ_RATE', '4000')
 SANITIZER = os.environ.get('IPQ_SANITIZER', 'none') != 'none'
-CRASH = signal.SIGABRT if SANITIZER else signal.SIGSEGV  # a sanitizer exits after SIGSEGV, with a status of its own
-INTERVAL = float(os.environ.get('IPQ_INTERVAL', '0.5' if SANITIZER else '0.1'))  # programs start slowly with one
+CRASH = signal.SIGABRT if SANITIZER else signal.SIGSEGV  # a sanitizer handles SIGSEGV and exits with its own status
+INTERVAL = float(os.environ.get('IPQ_INTERVAL', '0.5' if SANITIZER else '0.1'))  # which slows starts
 IPQ, KEEP_TRAFFIC, PROGRAM = (os.environ[n] for n in ('IPQ', 'KEEP_TRAFFIC', 'KEEP_PROGRAM'))
 CLASSIC, MODERN = (os.environ[n] for n in ('DECIDE', 'EXAMPLE_ACCEPT'))
 TRAFFIC = os.environ['IPQ_TRAFFIC']
@@ -80,7 +80,7 @@ class Keep:
             self.text.append(f'{time.time() * 1000:.0f} {line}')
 
     def program(self):
-        """Its pid once it runs; 0."""
+        """The pid of the program; 0: it does not run."""
         return next(iter(children(self.process.pid)), 0) if self.process.poll() is None else 0
 
     def kill(self, number):
@@ -89,7 +89,7 @@ class Keep:
             os.kill(pid, number)
 
     def end(self):
-        """Ends both. Returns the status and what the keeper has printed."""
+        """Ends both. Returns the status and the keeper's output."""
         if self.process.poll() is None:
             self.process.terminate()
         status = self.process.wait(30)
@@ -106,7 +106,7 @@ def under_load(name, program, action, *options, rounds=ROUNDS, each=INTERVAL):
         action(keeper)
     output = sender.communicate()[0].strip()
     status, text = keeper.end()
-    # The last program may have been on its way to its end.
+    # The last program may have been about to end.
     good = sender.returncode == 0 and ' order 0 ' in output and status in (0, 128 + CRASH, 128 + signal.SIGKILL)
     report(good, f'{name}, {rounds} times: {output}, status {status}')
     if not good:
@@ -152,7 +152,7 @@ def test_load():
 
 
 def test_tcp(iptables):
-    """Connections through the queue, in both directions, while the program is killed."""
+    """Sends over connections through the queue, in both directions, while the program is killed."""
     for port in '--dport', '--sport':
         subprocess.run(f'{iptables} -w -A OUTPUT -p tcp {port} 7100:7199 -j NFQUEUE --queue-num 0'.split(), check=True)
     keeper = Keep([MODERN], '--restart-limit', '0')
@@ -198,7 +198,7 @@ def environment_of(pid):
 def descriptor(pid, fd):
     try:
         return os.readlink(f'/proc/{pid}/fd/{fd}')
-    except FileNotFoundError:  # the dynamic linker has closed it
+    except FileNotFoundError:  # a dynamic linker has closed the descriptor
         return ''
 
 
@@ -240,7 +240,7 @@ def test_start_hangs():
 
 
 def test_filter_on():
-    """The filter's own rules: a restarted filter takes them over, a second one beside it cannot have them."""
+    """A restarted filter takes over the rules of its predecessor; a second filter at the same time cannot."""
     keeper = Keep([IPQ, 'filter', '--queue', '0', '--on', 'INPUT', f'drop udp dst port {PORT + 1}'])
     report(until(lambda: arrives()), 'ipq filter --on accepts packets')
     first = keeper.program()
@@ -270,7 +270,7 @@ def test_filter_on_killed():
 
 
 def test_filter_beside():
-    """Packets that wait do so too when an ipq filter looks for the kind of firewall that works here."""
+    """Waiting packets continue to wait while an ipq filter checks which kind of firewall works."""
     keeper = Keep(['sleep', '60'], '--patience', '60s')
     sender = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
     sender.sendto(b'waits', ('127.0.0.1', PORT))

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * keep_traffic RATE SECONDS FLOWS PORT [FILE]: sends numbered datagrams at this rate over the loopback device, on so
- * many flows, and compares what arrives. A flow is sent by one thread. Prints how many were sent, arrived, arrived
- * twice, or arrived out of the order of their flow, and the longest delay of a datagram. Exits 0 if all arrived once.
- * FILE: each time without arrivals of GAP_MS or more, as two numbers: its begin (since 1970) and its length in
- * milliseconds. These are the kernel's times, so that a slow receiver does not change them.
+ * keep_traffic RATE SECONDS FLOWS PORT [FILE]: sends numbered datagrams at this rate over the loopback device, in FLOWS
+ * flows, and checks the arriving ones. One thread sends a flow. Prints how many were sent, arrived, arrived twice, or
+ * arrived out of the order of their flow, and the longest delay of a datagram. Exits 0 if all arrived once. FILE: each
+ * time without arrivals of GAP_MS or more, as two numbers: its begin (since 1970) and its length in milliseconds. These
+ * are the kernel's times, so that a slow receiver does not change them.
  */
 #include <arpa/inet.h>
 #include <errno.h>
@@ -20,7 +20,7 @@
 #include <unistd.h>
 
 #define FLOWS_MAX 16
-#define WAIT_MS 20000 /* for the last ones */
+#define WAIT_MS 20000 /* time for the last datagrams */
 #define GAP_MS 2
 
 struct datagram {
@@ -62,7 +62,7 @@ static void *send_flow(void *arg)
 		d.sent_ns = now_ns();
 		while (send(f->fd, &d, sizeof(d), 0) < 0)
 			if (errno == EAGAIN)
-				return NULL; /* nothing accepts what is queued */
+				return NULL; /* no program accepts queued packets */
 	}
 	return NULL;
 }

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 #
-# Functions for live tests; to be sourced. A test starts a program, sends real packets through it, and checks
+# Functions for live tests. Source this file. A test starts a program, sends real packets through it, and checks
 # what arrived. $TRAFFIC is the traffic tool (see traffic.c). Call finish at the end.
 #
 #	. "$IPQ_LIVE/lib.sh"
@@ -14,7 +14,7 @@ PATH=$PATH:/usr/sbin:/sbin
 TRAFFIC=${IPQ_TRAFFIC:-$IPQ_LIVE/traffic}
 failures=0
 checks=0
-tries_most=$((${IPQ_PATIENCE:-10} * 50)) # of what is waited for, each 0.02 s
+tries_most=$((${IPQ_PATIENCE:-10} * 50)) # the most tries of a wait, each 0.02 s
 started=
 end_status=0
 work=/run/test
@@ -25,8 +25,8 @@ skip() {
 	exit 77
 }
 
-# find_iptables NAME: the command that works here, and in what words it knows the queue. Kernels may have only
-# one kind of tables, and iptables-nft knows QUEUE by the name of NFQUEUE alone.
+# find_iptables NAME: finds the command that works here, and its syntax for queue 0. A kernel may have only one kind of
+# tables, and iptables-nft has only NFQUEUE, not QUEUE.
 find_iptables() {
 	for target in "QUEUE" "NFQUEUE --queue-num 0"; do
 		for command in $1-legacy $1 $1-nft; do
@@ -60,13 +60,13 @@ queue6() {
 # start COMMAND...: starts it in the background, with output to $log. Its process is $started.
 start() {
 	log=$work/log.$((checks + 1))
-	: >"$log" # before wait_for_line looks for what an earlier program wrote
+	: >"$log" # otherwise wait_for_line could find output of an earlier program
 	"$@" >"$log" 2>&1 &
 	started=$!
 }
 
 # stop [SIGNAL [STATUS]]: ends the program, which must exit with this status, and searches its output for findings of
-# the sanitizers. Without STATUS: $end_status (0), or that of a killed program after SIGKILL. "any": whatever it is.
+# the sanitizers. Without STATUS: $end_status (0), or after SIGKILL the status of a killed program. "any": any status.
 stop() {
 	[ -n "$started" ] || return 0
 	case ${1:-TERM} in
@@ -98,7 +98,7 @@ look_for_findings() {
 # The kernel's table of queues, which is not readable in a user namespace.
 queue_table=/proc/net/netfilter/nfnetlink_queue
 
-# queue_column COLUMN [N]: that column of queue N (0); empty if the queue does not exist or is not readable.
+# queue_column COLUMN [N]: prints this column of queue N (0); empty if the queue does not exist or is not readable.
 queue_column() {
 	awk -v n="${2:-0}" -v column="$1" '$1 == n { print $column }' $queue_table 2>/dev/null
 }
@@ -106,7 +106,7 @@ queue_column() {
 # Whether a program owns queue N (0) and has set a copy mode. ipq run takes the queue earlier, with a range of 65530.
 queue_is_ready() {
 	if [ -n "$(cat $queue_table 2>/dev/null)" ]; then
-		# Packets with a range of 0: Linux sets the mode before the range.
+		# Not with the mode for packets and range 0: Linux sets the mode before the range.
 		awk -v n="$1" '$1 == n && ($4 == 1 || $4 == 2 && $5 != 0 && $5 != 65530) { found = 1 }
 			END { exit !found }' $queue_table
 	else
@@ -115,7 +115,7 @@ queue_is_ready() {
 	fi
 }
 
-# wait_until COMMAND...: until it succeeds. Fails if it takes too long.
+# wait_until COMMAND...: repeats the command until it succeeds. Fails if that takes too long.
 wait_until() {
 	tries=$tries_most
 	until "$@"; do
@@ -148,7 +148,7 @@ wait_for_line() {
 	wait_until has_printed "$1" "${2:-1}" || { fail "the program did not print: $1"; finish; }
 }
 
-# expect_column WHAT COLUMN VALUE: of queue 0 in the kernel's table, where it can be read.
+# expect_column WHAT COLUMN VALUE: this column of queue 0 in the kernel's table must have this value, if it is readable.
 expect_column() {
 	if [ -r $queue_table ] && [ -n "$(cat $queue_table 2>/dev/null)" ]; then
 		expect_text "$1" "$3" queue_column "$2"
@@ -157,12 +157,12 @@ expect_column() {
 	fi
 }
 
-# Packets that the queue rule in CHAIN has counted.
+# Prints how many packets the queue rule in CHAIN has counted.
 queued() {
 	$iptables -w -L "${1:-OUTPUT}" -v -x -n | awk '$3 ~ /^(N?F?QUEUE)$/ { sum += $1 } END { print sum + 0 }'
 }
 
-# The rules of ipq in the firewall.
+# Prints the rules of ipq in the firewall.
 rules_of_ours() {
 	for tool in iptables ip6tables; do
 		for variant in $tool $tool-legacy $tool-nft; do
@@ -177,13 +177,13 @@ has_rule() {
 	rules_of_ours | grep -qiE -- "-A $1 -j|ipq_"
 }
 
-# Until `ipq --on HOOK` has set its rule.
+# Waits until `ipq --on HOOK` has set its rule.
 wait_for_rule() {
 	wait_until has_rule "$1" || { fail "no rule of ours in $1"; cat "$log"; finish; }
-	sleep 0.1 # IPv6 comes second
+	sleep 0.1 # the rule for IPv6 is set second
 }
 
-# The counters that `ipq filter` printed in FILE: do they add up?
+# Checks that the counters that `ipq filter` printed in FILE add up.
 adds_up() {
 	awk '/^ *[0-9-]+ +[0-9]+ +[0-9]+  / { rules += $2 }
 		/^[0-9]+ packets: / { all = $1; out = $3 + $5 + $7 }
@@ -201,14 +201,14 @@ fail() {
 	echo "FAILED: $*"
 }
 
-# expect WHAT COMMAND...: the command succeeds.
+# expect WHAT COMMAND...: the command must succeed.
 expect() {
 	what=$1
 	shift
 	if "$@"; then ok "$what"; else fail "$what: $*"; fi
 }
 
-# expect_text WHAT TEXT COMMAND...: the command succeeds and prints exactly this.
+# expect_text WHAT TEXT COMMAND...: the command must succeed and print exactly this.
 expect_text() {
 	what=$1
 	text=$2
@@ -217,7 +217,7 @@ expect_text() {
 	if [ "$got" = "$text" ]; then ok "$what"; else fail "$what: expected «$text», got «$got»: $*"; fi
 }
 
-# expect_test NAME WHAT: this test of newapi.c; one that cannot be made here says why.
+# expect_test NAME WHAT: runs this test of newapi.c; if it cannot run here, it prints the reason.
 expect_test() {
 	log=$work/$1
 	timeout ${IPQ_PATIENCE:-60} $NEWAPI "$1" >"$log" 2>&1

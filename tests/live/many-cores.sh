@@ -6,7 +6,7 @@ $iptables -w -A OUTPUT -p udp --dport 7100 -j NFQUEUE --queue-balance 2:3 || ski
 $iptables -w -A INPUT -p udp --dport 7100 -m mark --mark 2 || skip "no mark match here"
 $iptables -w -A INPUT -p udp --dport 7100 -m mark --mark 3
 
-# marked N: incoming packets with that mark.
+# marked N: prints the number of incoming packets with this mark.
 marked() {
 	$iptables -w -L INPUT -v -x -n | awk -v m="$(printf '0x%x' "$1")" '$NF == m { print $1 }'
 }

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 /*
- * A program that stops and starts copying while packets pour in: each packet that it reads has its bytes. Without
- * the library's doing some have not, see doc/assumptions/mode-before-range.c. modes.c CHANGES
+ * A program changes the copy mode while many packets arrive: each packet that it reads has its bytes. The kernel sends
+ * some without (doc/assumptions/mode-before-range.c); the library queues those again. modes.c CHANGES
  */
 #include <arpa/inet.h>
 #include <libipq.h>
@@ -58,7 +58,7 @@ int main(int argc, char **argv)
 			return ipq_perror("modes"), 1;
 	}
 	kill(sender, SIGKILL);
-	waitpid(sender, NULL, 0); /* it has the queue open, too */
+	waitpid(sender, NULL, 0); /* the sender has the queue open, too */
 	ipq_destroy_handle(h);
 	printf("%lu changes of mode: %lu packets with their bytes, %lu without\n", changes, whole, bare);
 	return bare > 0 || whole == 0;

@@ -1,16 +1,15 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 /*
  * newapi TEST: <ipq.h> with real packets. Each test opens queues, sends datagrams to itself over loopback
- * through the rules that newapi.sh has set, and asserts on what the sockets received. Exits 0, 1, or 77
- * where this kernel or user cannot do what is tested.
- *
+ * through the rules that newapi.sh has set, and asserts on what the sockets received. Exits 0, 1, or 77 if this kernel
+ * or user cannot run the test.
  *	UDP ports 7000 to 7099		OUTPUT, queue 0
- *	TCP port 7001, from and to	OUTPUT, queue 4: TCP sends again long after a test
+ *	TCP port 7001, from and to	OUTPUT, queue 4: TCP retransmits long after a test
  *	UDP port 7100			OUTPUT, queues 2 and 3 by address (--queue-balance 2:3)
  *	UDP port 7200			INPUT, queue 0
  *	mark 42				INPUT, dropped
  *
- * Some tests are for surroundings of their own: conntrack.sh, bridge.sh, origin.sh.
+ * Some tests need their own environment: conntrack.sh, bridge.sh, origin.sh.
  */
 #include <arpa/inet.h>
 #include <errno.h>
@@ -102,7 +101,7 @@ static void say_numbers(unsigned n)
 	}
 }
 
-/* What arrived next within a moment; "" is nothing. */
+/* The next text that arrives within a moment; "": none. */
 static const char *heard(void)
 {
 	static char text[2048];
@@ -162,7 +161,7 @@ static bool one(struct ipq_queue *q, struct ipq_packet *p)
 	return want(ipq_queue_recv(q, p, 1, 2000) == 1);
 }
 
-/* The port 7000's text in a UDP packet. */
+/* Is this the UDP packet to port 7000 with this text? */
 static bool is_text(const struct ipq_packet *p, const char *text)
 {
 	return p->payload_len == 28 + strlen(text) && memcmp(p->payload + 28, text, strlen(text)) == 0;
@@ -219,7 +218,7 @@ static void order_of_verdicts(void)
 		for (int i = 0; i < n; i++)
 			kept[have++] = ipq_packet_keep(&p[i]);
 	want(have == 100 && stats_of(q).waiting == 100);
-	for (int i = 0; i < 100; i++) /* each once, in no order; every third is dropped */
+	for (int i = 0; i < 100; i++) /* each once, in any order; every third is dropped */
 		want((i % 3 == 0 ? ipq_drop : ipq_accept)(q, kept[i * 37 % 100]) == 0);
 	want(ipq_accept(q, kept[5]) == -ENOENT && strstr(ipq_queue_error(q), "already decided") != NULL);
 	want(ipq_queue_flush(q) == 0);
@@ -247,7 +246,7 @@ static void replace_one(struct ipq_queue *q, const char *before, const char *aft
 		return;
 	if (keep) {
 		kept = ipq_packet_keep(&p);
-		want(ipq_queue_recv(q, &p, 1, 0) == 0); /* the views are gone */
+		want(ipq_queue_recv(q, &p, 1, 0) == 0); /* the pointers are no longer valid */
 	}
 	if (!same)
 		memcpy(buffer, kept->payload, kept->payload_len);
@@ -255,7 +254,7 @@ static void replace_one(struct ipq_queue *q, const char *before, const char *aft
 			    same ? kept->payload_len : sizeof(buffer), kept->flags) == 0);
 	want(ipq_edit_replace(&e, 0, strlen(before), after, strlen(after)) == 0);
 	want(ipq_replace(q, kept, e.data, e.len) == 0);
-	memset(buffer, 0, sizeof(buffer)); /* it was copied */
+	memset(buffer, 0, sizeof(buffer)); /* the payload was copied */
 	if (keep)
 		ipq_packet_free(kept);
 	want(ipq_queue_flush(q) == 0);
@@ -280,7 +279,7 @@ static void replacements(void)
 		want(p.flags & IPQ_PACKET_CHECKSUM_NOT_READY);
 		want(ipq_replace(q, &p, big, 65532) == -EMSGSIZE);
 		want(ipq_replace(q, &p, big, 0) == -EINVAL && ipq_replace(q, &p, NULL, 20) == -EINVAL);
-		want(ipq_replace(q, &p, big, 40) == -EBADMSG); /* no checksum can be completed in that */
+		want(ipq_replace(q, &p, big, 40) == -EBADMSG); /* these bytes are no packet with a checksum */
 		want(ipq_accept(q, &p) == 0);
 	}
 	ipq_queue_close(q); /* sends pending verdicts */
@@ -297,7 +296,7 @@ static bool has_priority(void)
 	       (major > 5 || (major == 5 && minor >= 18));
 }
 
-/* Receives the numbers 0 to n-1, each with this mark (0: none). */
+/* Receives the packets 0 to n-1, each with this mark (0: none). */
 static void receive_numbers(struct ipq_queue *q, struct ipq_packet *p, unsigned n, uint32_t mark)
 {
 	char text[16];
@@ -327,7 +326,7 @@ static void equal_marks(void)
 	receive_numbers(q, p, 8, 7);
 	v.code = IPQ_ACCEPT;
 	for (unsigned i = 0; i < 8; i++) {
-		v.mark = i < 4 ? 8 : 42; /* the rule for mark 42 drops */
+		v.mark = i < 4 ? 8 : 42; /* the rule for mark 42 drops it */
 		want(ipq_decide(q, &p[i], &v) == 0);
 	}
 	want(ipq_queue_flush(q) == 0);
@@ -366,11 +365,11 @@ static void verdict_codes(void)
 		.size = sizeof(v), .present = IPQ_SET_MARK, .code = IPQ_ACCEPT, .mark = 42
 	};
 	want(one(q, &p) && ipq_decide(q, &p, &v) == 0 && ipq_queue_flush(q) == 0);
-	want(*heard() == '\0'); /* the rule for mark 42 has it */
+	want(*heard() == '\0'); /* the rule for mark 42 has dropped it */
 
 	say("last");
 	want(one(q, &p));
-	v.code = 2; /* NF_STOLEN is the kernel's own */
+	v.code = 2; /* NF_STOLEN is for the kernel only */
 	want(ipq_decide(q, &p, &v) == -EINVAL);
 	v.code = 6;
 	want(ipq_decide(q, &p, &v) == -EINVAL);
@@ -413,7 +412,7 @@ static void *send_all_back(void *arg)
 	return NULL;
 }
 
-/* 4 MB through one connection: how many bytes arrived as sent. */
+/* Sends 4 MB through one connection. Returns how many bytes arrived as sent. */
 static size_t tcp_stream(void)
 {
 	struct sockaddr_in at = address(INADDR_LOOPBACK, 7001);
@@ -541,7 +540,7 @@ static void waking(void)
 	pthread_create(&t, NULL, wake_later, q);
 	want(ipq_queue_recv(q, p, 8, IPQ_FOREVER) == -ECANCELED);
 	pthread_join(t, NULL);
-#ifndef __SANITIZE_THREAD__ /* which calls a handler after recvmmsg has returned: this one makes it return */
+#ifndef __SANITIZE_THREAD__ /* it calls a handler only after recvmmsg has returned: this one makes it return */
 	signal_soon(wake_it, SA_RESTART);
 	want(ipq_queue_recv(q, p, 8, IPQ_FOREVER) == -ECANCELED);
 #endif
@@ -556,7 +555,7 @@ static void waking(void)
 	want(ipq_queue_wake(q) == 0 && readable(q));
 	want(ipq_queue_recv(q, p, 8, IPQ_FOREVER) == -ECANCELED && !readable(q));
 
-	/* Between packets: they come first, and the wake is not forgotten over them. */
+	/* A wake between packets: the packets are returned first, then the wake. */
 	say("one");
 	ipq_queue_wake(q);
 	say("two");
@@ -593,7 +592,7 @@ static void timeouts_of(uint32_t spin_usec)
 	say("there");
 	want(readable(q));
 	want(ipq_queue_recv(q, &p, 1, 0) == 1 && is_text(&p, "there"));
-	want(ipq_queue_stats(q, &stats) == 0 && stats.malformed == 0); /* a time that is over is no message */
+	want(ipq_queue_stats(q, &stats) == 0 && stats.malformed == 0); /* a timeout is not a message */
 	ipq_queue_close(q);
 }
 

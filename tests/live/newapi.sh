@@ -3,7 +3,7 @@
 # <ipq.h> with the real kernel: newapi.c opens the queues, sends the packets and checks what arrived.
 . "$IPQ_LIVE/lib.sh"
 
-ip link set lo mtu 1500 # so that TCP's large packets are large: split by nobody on loopback
+ip link set lo mtu 1500 # so that TCP's packets exceed the MTU: on loopback nothing splits them
 $iptables -w -A OUTPUT -p udp --dport 7000:7099 -j NFQUEUE --queue-num 0 || skip "no NFQUEUE here"
 $iptables -w -A OUTPUT -p tcp --dport 7001 -j NFQUEUE --queue-num 4
 $iptables -w -A OUTPUT -p tcp --sport 7001 -j NFQUEUE --queue-num 4

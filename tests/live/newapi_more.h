@@ -32,7 +32,7 @@ static bool is_tuple(const struct ipq_tuple *t, uint16_t from, uint16_t to)
 	       memcmp(t->destination, here, 4) == 0;
 }
 
-/* Says it, checks the packet's entry, accepts it with v and waits until it has arrived. */
+/* Sends the text, checks the packet's conntrack entry, accepts it with v and waits until it has arrived. */
 static struct ipq_conntrack pass(struct ipq_queue *q, const char *text, uint32_t info, struct ipq_verdict v)
 {
 	struct ipq_conntrack ct = { 0 };
@@ -204,7 +204,7 @@ static size_t make_frame(uint8_t *f, uint16_t tci)
 	return at + sizeof(ip) + 6;
 }
 
-/* The next frame from the left address, its tag beside it; 0 when none comes. */
+/* Receives the next frame from the left address, with its tag separately; 0: none arrived. */
 static size_t frame_heard(int fd, uint8_t *f, size_t room, struct tpacket_auxdata *tag)
 {
 	struct pollfd wait = { .fd = fd, .events = POLLIN };
@@ -248,7 +248,7 @@ static void check_ports(struct ipq_queue *q, const struct ipq_packet *p)
 struct bridge {
 	struct ipq_queue *q;
 	int left, right;
-	uint8_t frame[256]; /* that was sent */
+	uint8_t frame[256]; /* the frame that was sent */
 	size_t len;
 };
 
@@ -266,7 +266,7 @@ static void close_bridge(struct bridge *b)
 	close(b->right);
 }
 
-/* True when the frame has been queued. */
+/* Sends a frame. True if it was queued. */
 static bool frame_said(struct bridge *b, uint16_t tci, struct ipq_packet *p)
 {
 	b->len = make_frame(b->frame, tci);
@@ -274,7 +274,7 @@ static bool frame_said(struct bridge *b, uint16_t tci, struct ipq_packet *p)
 	return one(b->q, p);
 }
 
-/* A rule of iptables, to which the bridge hands its packets. */
+/* A rule of iptables, which gets the bridge's packets. */
 static void ports(void)
 {
 	struct bridge b = open_bridge();
@@ -306,7 +306,7 @@ static void bridged(void)
 	want(p.family == AF_BRIDGE && p.hook == 2 && p.hw_protocol == ETH_P_IP);
 	want((p.present & IPQ_HAS_VLAN) && p.vlan_proto == 0x8100 && p.vlan_tci == 0x6064);
 	want((p.present & IPQ_HAS_LINK_HEADER) && p.link_header_len == 14);
-	want(memcmp(p.link_header, frame, 12) == 0); /* without the tag, which has fields of its own */
+	want(memcmp(p.link_header, frame, 12) == 0); /* without the tag, which has its own members */
 	check_ports(b.q, &p);
 	want(p.payload_len == 34 && p.full_len == 34 && memcmp(p.payload, frame + 18, 34) == 0);
 
@@ -413,7 +413,7 @@ static void storm_decide(struct storm *s, unsigned at, unsigned kind)
 	memmove(s->number + at, s->number + at + 1, (s->waiting - at) * sizeof(s->number[0]));
 }
 
-/* Runs of equal verdicts from the oldest packet on, which may be coalesced, and anything else. */
+/* Gives runs of equal verdicts from the oldest packet on, which may be coalesced, and other verdicts. */
 static void storm_verdicts(struct storm *s)
 {
 	unsigned n = 1 + (unsigned)random() % 40, kind = (unsigned)random() % 8;
@@ -426,7 +426,7 @@ static void storm_verdicts(struct storm *s)
 	}
 }
 
-/* Exactly these texts arrived, in this order. */
+/* Checks that exactly the expected texts arrived, in order. */
 static void storm_settle(struct storm *s)
 {
 	struct ipq_stats now;
@@ -491,7 +491,7 @@ static int64_t cpu_ms(void)
 	return (int64_t)t.tv_sec * 1000 + t.tv_nsec / 1000000;
 }
 
-/* A reader that spins gives the core back when nothing comes, and when packets come too rarely for it. */
+/* A reader that spins stops when no packet comes, or if packets are too rare. */
 static void spinning(void)
 {
 	struct ipq_options o = { .size = sizeof(o), .spin_usec = 5000 };
@@ -513,9 +513,10 @@ static void spinning(void)
 		want(ipq_queue_recv(q, &p, 1, IPQ_FOREVER) == 1 && ipq_accept(q, &p) == 0);
 		pthread_join(t, NULL);
 	}
-	/* It has given up: each of the last ten is waited for, once or, with an answer in between, twice. */
+	/* It has stopped spinning: each of the last ten packets takes one receive, or two if an acknowledgement came
+	 * first. */
 	want(stats_of(q).receives - before <= 20);
-	for (int i = 0; i < 3; i++) { /* and begins again with the first that is there soon */
+	for (int i = 0; i < 3; i++) { /* it begins again with the first packet that arrives soon */
 		say("soon");
 		want(ipq_queue_recv(q, &p, 1, IPQ_FOREVER) == 1 && ipq_accept(q, &p) == 0);
 	}

@@ -42,7 +42,7 @@ static void opening_refused(void)
 		failures = 0;
 		want(drop_capabilities() == 0);
 		want(open_error("nfqueue:9", NULL, text) == -EPERM && strstr(text, "CAP_NET_ADMIN") != NULL);
-		ipq_queue_close(q); /* its own copy: the parent's socket stays */
+		ipq_queue_close(q); /* closes the child's copy: the parent's socket stays open */
 		_exit(failures != 0);
 	}
 	int status = 1;
@@ -87,7 +87,7 @@ static void lacking_flags(void)
 			continue;
 		lacking++;
 		want(err == -EOPNOTSUPP && strstr(text, flags[i].name) != NULL);
-		/* the queue is free again, and the rest is given */
+		/* the queue is free again, and the supported flags are set */
 		o.flags |= IPQ_O_BEST_EFFORT | IPQ_O_OWNER;
 		if (want(ipq_queue_open(&q, "nfqueue:0", &o) == 0)) {
 			want(ipq_queue_flags(q) == (IPQ_O_BEST_EFFORT | IPQ_O_OWNER));
@@ -98,7 +98,8 @@ static void lacking_flags(void)
 		skip("this kernel lacks nothing");
 }
 
-/* The id in the initial user namespace, as the kernel reports it. map: /proc/self/uid_map or gid_map. */
+/* Converts an id to that of the initial user namespace, which the kernel reports. map: /proc/self/uid_map or gid_map.
+ * */
 static uint32_t id_outside(const char *map, uint32_t here)
 {
 	FILE *f = fopen(map, "re");
@@ -134,7 +135,7 @@ static void fields(void)
 	want(strcmp(name, "lo") == 0 && type == 772 && p.outdev == if_nametoindex("lo"));
 	want(*ipq_queue_interface(q, 0x7ffffff0, NULL) == '\0');
 	want(ipq_accept(q, &p) == 0 && ipq_queue_flush(q) == 0);
-	want(strcmp(heard(), text) == 0); /* the whole of it */
+	want(strcmp(heard(), text) == 0); /* the whole text */
 	ipq_queue_close(q);
 
 	q = open_with(IPQ_O_META_ONLY, 0);
@@ -145,7 +146,7 @@ static void fields(void)
 
 	q = open_with(IPQ_O_TIMESTAMP, 0);
 	sockets(7200);
-	usleep(100000); /* the kernel switches stamping on by a work queue (net/core/dev.c) */
+	usleep(100000); /* the kernel enables timestamps in a work queue (net/core/dev.c) */
 	say("stamped");
 	now = (int64_t)time(NULL) * 1000000000;
 	want(one(q, &p) && p.hook == 1 && (p.present & IPQ_HAS_INDEV) && (p.present & IPQ_HAS_TIMESTAMP));
@@ -238,7 +239,7 @@ static void packets_gone(void)
 	if (system("ip link set lo down && ip link set lo up") != 0)
 		skip("lo cannot be set down here");
 	want(ipq_accept(q, &p) == 0);
-	want(ipq_queue_recv(q, &p, 1, 100) == 0); /* a refusal is no event */
+	want(ipq_queue_recv(q, &p, 1, 100) == 0); /* a refusal does not end the wait */
 	want(stats_of(q).refused == 1);
 	say("next");
 	want(one(q, &p) && ipq_accept(q, &p) == 0 && ipq_queue_flush(q) == 0 && strcmp(heard(), "next") == 0);
@@ -282,7 +283,7 @@ static void group(void)
 		struct sockaddr_in to = address(INADDR_LOOPBACK + i % 40, 7100);
 
 		want(sendto(tx, "x", 1, 0, (struct sockaddr *)&to, sizeof(to)) == 1);
-		if (i % 100 == 99) /* no more than the socket's buffer takes */
+		if (i % 100 == 99) /* no more than the socket's buffer can hold */
 			want(heard_in_all() == 100);
 	}
 	want(share[0].packets > 0 && share[1].packets > 0 && share[0].packets + share[1].packets == 400);
@@ -327,11 +328,11 @@ static void group_ends(void)
 struct unsteady {
 	atomic_uint calls, accepted, repeated;
 	uint32_t last;
-	bool fails; /* in each call but those with one packet, in three ways */
+	bool fails; /* fails in each call with more than one packet, in three ways */
 	atomic_bool always;
 };
 
-/* Fails after half of the packets. The rest must come again, in order, and nothing else. */
+/* Fails after half of the packets. Only the rest must be passed again, in order. */
 static int accept_half(struct ipq_queue *q, struct ipq_packet *packet, unsigned n, void *context)
 {
 	struct unsteady *u = context;

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 /*
  * nflog TEST: copies of datagrams to UDP port 7000 on loopback come from NFLOG group 7, in OUTPUT; nflog.sh has set the
- * rule. Exits 0, 1, or 77 where this kernel cannot do what is tested.
+ * rule. Exits 0, 1, or 77 if this kernel cannot run the test.
  */
 #include <arpa/inet.h>
 #include <errno.h>
@@ -72,7 +72,7 @@ static unsigned number_of(const struct ipq_packet *p)
 	return n;
 }
 
-/* Several copies come in one datagram: a reader of one at a time gets each, and poll announces each. */
+/* Several copies arrive in one datagram: a reader that takes one at a time gets each, and poll reports each. */
 static void one_at_a_time(void)
 {
 	struct ipq_options o = { .flags = 0 };
@@ -101,7 +101,7 @@ static void one_at_a_time(void)
 	ipq_queue_close(q);
 }
 
-/* A copy comes soon, although the kernel collects 32 of them. */
+/* A single copy arrives soon, although the kernel collects up to 32. */
 static void soon(void)
 {
 	struct ipq_options o = { .flags = 0 };
@@ -115,7 +115,7 @@ static void soon(void)
 	ipq_queue_close(q);
 }
 
-/* What the copy range cuts off is missing, and the length is that of the packet. */
+/* A copy has only the bytes of the copy range, and full_len is the packet's length. */
 static void lengths(void)
 {
 	struct ipq_options cut = { .copy_range = 60 }, meta = { .flags = IPQ_O_META_ONLY };
@@ -137,7 +137,7 @@ static void lengths(void)
 	ipq_queue_close(q);
 }
 
-/* Copies that find no room in the socket are lost; the packets are not. */
+/* Copies that do not fit into the socket are lost; the packets are not. */
 static void lost(void)
 {
 	struct ipq_options o = { .receive_buffer = 20000 };
@@ -179,7 +179,7 @@ static void woken(void)
 	pthread_create(&thread, NULL, wake, q);
 	want(ipq_queue_recv(q, p, 4, 5000) == -ECANCELED);
 	pthread_join(thread, NULL);
-	/* With packets in the same moment: these first. */
+	/* With packets at the same time: the packets are returned first. */
 	send_numbers(3, 8);
 	usleep(50000);
 	ipq_queue_wake(q);
@@ -189,7 +189,7 @@ static void woken(void)
 	ipq_queue_close(q);
 }
 
-/* What nfnetlink_log lacks is refused by name, or left out on request. */
+/* A flag that nfnetlink_log does not support is refused by name, or omitted on request. */
 static void lacking(void)
 {
 	struct ipq_options strict = { .size = sizeof(strict), .flags = IPQ_O_SEGMENT };

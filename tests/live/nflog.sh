@@ -1,6 +1,6 @@
 #!/bin/sh
 # SPDX-License-Identifier: LGPL-2.1-or-later
-# The source nflog:N gets copies of what rules log. Its reader decides nothing, whatever it answers.
+# The source nflog:N gets copies of the packets that rules log. Verdicts of its reader have no effect.
 . "$IPQ_LIVE/lib.sh"
 
 log_to() {
@@ -36,7 +36,7 @@ expect_text "a line for each copy, with interface, length and user" "20 20" sh -
 		\$(grep -c ' in   lo udp 127.0.0.1:.* > 127.0.0.1:7001 len 128' $log)"
 expect "the summary counts them" grep -q '^40 packets shown, 40 received, 0 lost$' $log
 
-# A verdict has no effect: a filter that drops all, and a program of 2001 that does.
+# Verdicts have no effect: those of a filter that drops all, and of a program of 2001 that drops all.
 start $IPQ filter --source nflog:5,batch=1 'drop udp'
 wait_for_group 5
 expect "dropped copies are packets that pass" $TRAFFIC udp -n 20 7001
@@ -64,7 +64,7 @@ sleep 0.2
 stop INT
 expect "a truncated packet has its full length" grep -q ' len 30028 ' $log
 
-# One reader a group; what is wrong has a cause and a remedy.
+# A group has one reader; error messages have cause and remedy.
 start $IPQ watch --source nflog:5
 wait_for_group 5
 expect "a group has one reader" sh -c \
@@ -78,7 +78,7 @@ if command -v setpriv >/dev/null; then
 			grep -q 'group 5 needs CAP_NET_ADMIN' $work/error"
 fi
 
-# The calls of ipq.h, overruns included.
+# The calls of ipq.h, also with overruns.
 log_to 7 OUTPUT -p udp --dport 7000
 log=$work/log.calls
 $NFLOG >$log 2>&1

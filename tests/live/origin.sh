@@ -24,7 +24,7 @@ leave() {
 
 enter() {
 	mkdir -p $work/net_cls
-	is_gone || return 1 # somebody uses it
+	is_gone || return 1 # another process uses it
 	mount -t cgroup -o net_cls net_cls $work/net_cls 2>/dev/null && mkdir $group || return 1
 	trap leave EXIT
 	echo 0x100001 >$group/net_cls.classid && echo 0 >$group/cgroup.procs

@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: LGPL-2.1-or-later
-"""A reader that stalls holds no packet and no signal: pipe, FIFO, stopped terminal, full disk.
+"""A reader that stalls delays no packet and no signal: pipe, FIFO, stopped terminal, full disk.
 
-Runs in namespaces of its own. argv: the command, the traffic tool.
+Runs in private namespaces. argv: the command, the traffic tool.
 """
 import fcntl
 import os
@@ -27,7 +27,7 @@ def check(what, ok, detail=''):
 
 
 def ping():
-    """The time of the slowest of five pings in ms, or None when one got no answer."""
+    """The time of the slowest of five pings in ms, or None if one got no answer."""
     out = subprocess.run(['ping', '-c', '5', '-i', '0.05', '-W', '2', '127.0.0.1'], capture_output=True, text=True).stdout
     times = re.findall(r'time=([\d.]+)', out)
     return max(map(float, times)) if len(times) == 5 else None
@@ -97,7 +97,7 @@ for command in WATCH, WATCH[:1] + ['--json'] + WATCH[1:], FILTER_LOG:
     interrupt(p, f'{command[0]} to a full pipe')
     os.close(reader)
 
-# A reader that stalls and goes on: lines are dropped, the count is shown when it recovers and at the end.
+# A reader that stalls and continues: lines are dropped, and the count is printed when it recovers and at the end.
 reader, writer = os.pipe()
 error = open(os.path.join(work, 'error'), 'w+')
 p = stalled('watch with a reader that pauses', WATCH, writer, error)
@@ -149,7 +149,7 @@ for command in WATCH, ['filter', '--counters'] + FILTER_LOG[1:]:
     os.close(main)
     os.close(terminal)
 
-# A full disk: recording stops, filtering goes on.
+# A full disk: recording stops, filtering continues.
 disk = os.path.join(work, 'disk')
 os.mkdir(disk)
 subprocess.run(['mount', '-t', 'tmpfs', '-o', 'size=64k', 'tmpfs', disk], check=True)

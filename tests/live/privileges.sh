@@ -1,6 +1,6 @@
 #!/bin/sh
 # SPDX-License-Identifier: LGPL-2.1-or-later
-# The capabilities that a running ipq has left, according to /proc. As root of a user namespace, and
+# The capabilities that a running ipq keeps, according to /proc. As root of a user namespace, and
 # (privileges-root) as root of the machine.
 . "$IPQ_LIVE/lib.sh"
 . "$IPQ_LIVE/run-lib.sh"
@@ -15,7 +15,7 @@ field() {
 	sed -n "s/^$1:[[:space:]]*//p" "/proc/$2/status"
 }
 
-# of_all NAME PID: that field of all its threads, each value once.
+# of_all NAME PID: this field of all its threads, each value once.
 of_all() {
 	sed -n "s/^$1:[[:space:]]*//p" /proc/$2/task/*/status | sort -u | tr '\n' ' ' | sed 's/ $//'
 }
@@ -36,7 +36,7 @@ expect_rights() {
 	expect_text "$1: set-user-ID programs give it nothing" 1 of_all NoNewPrivs "$2"
 }
 
-# Descriptor 9 is the shell's: it leads to this file.
+# Descriptor 9 of the shell refers to this file.
 : >$work/inherited
 exec 9<$work/inherited
 inherits() {
@@ -83,7 +83,7 @@ expect_rights "watch of a capture file" $started $none
 exec 8>&-
 stop INT
 
-# A reload reads the file again, whoever's it is, and changes the rule in the firewall.
+# A reload reads the file again, whoever owns it, and changes the rule in the firewall.
 mkdir -m 700 $work/somebody
 echo 'drop udp dst port 7001' >$work/somebody/rules
 chmod 600 $work/somebody/rules
@@ -147,5 +147,5 @@ for process in $started $supervisor; do
 	expect_text "the other two have closed standard input and output" "/dev/null /dev/null" sh -c \
 		"echo \$(readlink /proc/$process/fd/0 /proc/$process/fd/1)"
 done
-stop TERM 143 # as the program: ipq run passes the signal on
+stop TERM 143 # the program's status: ipq run passes the signal on
 finish

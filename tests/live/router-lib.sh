@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
-# Two hosts and this one, which routes between them; to be sourced after lib.sh.
+# Two hosts, and this one, which routes between them. Source this after lib.sh.
 #
 #	        a                       here                        b
 #	 +--------------+      +-------------------+      +---------------+
@@ -16,7 +16,7 @@ for host in a b; do
 	ip -n $host link set lo up
 done
 
-# number_hosts: IPv4 addresses and routes. number_hosts_6: IPv6, too.
+# number_hosts: sets IPv4 addresses and routes. number_hosts_6: also IPv6.
 number_hosts() {
 	n=1
 	for host in a b; do

@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
-# For tests of the firewall rules of ipq; to be sourced after lib.sh.
+# For tests of the firewall rules of ipq. Source this after lib.sh.
 
-# ways_to_queue: what --via can be on this machine so that packets are queued. IPQ_WAYS: only these. ONLY_WAY: this one.
+# ways_to_queue: prints the values of --via with which packets are queued on this machine. IPQ_WAYS: tries only these.
+# ONLY_WAY: only this one.
 ways_to_queue() {
 	for way in ${IPQ_WAYS:-iptables-legacy iptables-nft nftables}; do
 		[ $way = "${ONLY_WAY:-$way}" ] || continue
@@ -16,7 +17,7 @@ ways_to_queue() {
 	done
 }
 
-# closed: no packet to port 7001 arrives. until_closed: soon; at most 5 s.
+# closed: no packet to port 7001 arrives. until_closed: waits until that is so, at most 5 s.
 closed() {
 	$TRAFFIC udp -n 5 -e 0 -w 200 7001 >/dev/null
 }
@@ -29,7 +30,7 @@ until_closed() {
 	done
 }
 
-# end NAME...: SIGINT to each $pid_NAME, which writes to $work/NAME, and waits.
+# end NAME...: sends SIGINT to each $pid_NAME, which writes to $work/NAME, and waits for its end.
 end() {
 	for name; do
 		eval "kill -INT \$pid_$name; wait \$pid_$name"
@@ -38,7 +39,7 @@ end() {
 	done
 }
 
-# matched NAME RULE: how many packets the rule counted.
+# matched NAME RULE: prints how many packets matched the rule.
 matched() {
 	awk -v rule="$2" '/^ *[0-9]+ +[0-9]+ +[0-9]+  / && index($0, rule) { print $2 }' $work/$1
 }

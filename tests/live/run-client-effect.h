@@ -11,7 +11,7 @@
 
 static const char *how = "";
 
-/* A mode request, as one of several programs of the time sends it. */
+/* Sends a mode request in the way of one of several old programs. */
 static void ask_mode(int fd, unsigned char mode, size_t range)
 {
 	struct sockaddr_nl kernel = { .nl_family = AF_NETLINK };
@@ -54,7 +54,7 @@ static void send_packet(void)
 	EXPECT(sendto(s, text, sizeof(text), 0, (void *)&to, sizeof(to)) == sizeof(text));
 }
 
-/* The next message; NULL: none comes within two seconds. */
+/* The next message; NULL: none arrives within two seconds. */
 static const struct nlmsghdr *next_message(int fd)
 {
 	static unsigned char buf[70000] __attribute__((aligned(8)));
@@ -64,7 +64,7 @@ static const struct nlmsghdr *next_message(int fd)
 	return p.revents != 0 && recv(fd, buf, sizeof(buf), 0) > 0 ? (const void *)buf : NULL;
 }
 
-/* The next packet has this much data. */
+/* Checks that the next packet has this much data. */
 static void expect_packet(int fd, size_t data_len)
 {
 	const struct nlmsghdr *header = next_message(fd);

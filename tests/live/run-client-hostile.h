@@ -65,7 +65,7 @@ static int storm(void)
 	return 0;
 }
 
-/* Neither the answer nor the supervisor's memory may depend on what these lead to. */
+/* Neither the answer nor the supervisor's memory may depend on the memory that these pointers refer to. */
 static void misuse_pointers(int fd)
 {
 	static const socklen_t lengths[] = { 0, 1, 11, 13, 0x7fffffff, 0x80000000U, 0xffffffffU };
@@ -121,7 +121,7 @@ static int misuse(void)
 	return 0;
 }
 
-/* fd goes along with a byte. */
+/* Sends fd with a byte. */
 static ssize_t send_descriptor(int socket, int fd)
 {
 	char control[CMSG_SPACE(sizeof(int))] = { 0 };
@@ -152,7 +152,8 @@ static int receive_descriptor(int socket)
 	return fd;
 }
 
-/* A handle outlives the process that opened it, in another, and its port id is free when that has ended. */
+/* A handle is used by another process after its first process has ended; its port id is free when the other one has
+ * ended. */
 static void pass_on(void)
 {
 	struct sockaddr_nl name, me = { .nl_family = AF_NETLINK, .nl_pid = (uint32_t)getpid() };
@@ -162,7 +163,7 @@ static void pass_on(void)
 	EXPECT(socketpair(AF_UNIX, SOCK_STREAM, 0, pair) == 0);
 	if (fork() == 0) {
 		fd = receive_descriptor(pair[1]);
-		receive_descriptor(pair[1]); /* the parent has closed its own */
+		receive_descriptor(pair[1]); /* the parent has closed its copy */
 		EXPECT(name_of(fd, &name, &len) == 0 && name.nl_pid == (uint32_t)getppid());
 		EXPECT(value_of(fd, SOL_SOCKET, SO_PROTOCOL) == NETLINK_IP6_FW);
 		_exit(0);
@@ -179,7 +180,7 @@ static void pass_on(void)
 	close(pair[1]);
 }
 
-/* 2^6 processes that all send requests, share their sockets, and exit without closing. */
+/* Creates 2^6 processes that send requests, share their sockets, and exit without closing them. */
 static void multiply(void)
 {
 	volatile bool first = true;
@@ -216,7 +217,7 @@ static int crowd(void)
 	return 0;
 }
 
-/* A TCP connection whose peer reads nothing, with more to send than the peer has room for. */
+/* Creates a TCP connection with more data to send than its peer, which reads nothing, has room for. */
 static int lingering_socket(const struct sockaddr_in *to)
 {
 	static char bytes[65536];
@@ -230,8 +231,8 @@ static int lingering_socket(const struct sockaddr_in *to)
 	return fd;
 }
 
-/* The sender ends at once, which does not linger: the supervisor, if it has got the descriptor, is the one that
- * closes it. */
+/* The sender ends at once without closing the descriptor last: if the supervisor has received it, the supervisor must
+ * close it. */
 static int linger(void)
 {
 	struct sockaddr_in in = { .sin_family = AF_INET, .sin_addr = { htonl(INADDR_LOOPBACK) } };

@@ -1,24 +1,22 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * A program that speaks ip_queue's raw protocol, without libipq: what `ipq run` has to serve. Built
- * statically, 64-bit and 32-bit, and with VIA_SOCKETCALL in the way of programs of 2003.
- *
- *	accept N [range]   owns the queue, accepts N packets (0: to the end of the file), says how many
- *	drop N             drops them
- *	both N             IPv4 and IPv6 in two threads, N packets each
+ * A program that speaks ip_queue's raw protocol, without libipq, for `ipq run`. Built statically, 64-bit and 32-bit,
+ * and with VIA_SOCKETCALL as programs of 2003 were.
+ *	accept N [range]   owns the queue, accepts N packets (0: to the end of the file), prints how many
+ *	drop N drops them both N IPv4 and IPv6 in two threads, N packets each
  *	address HOW N      accepts N packets; the sender's address is netlink's in recvmsg (HOW: msg), recvfrom with
  *			   MSG_PEEK (peek), all of recvfrom (from)
  *	effect ASPECT HOW  see run-client-effect.h
- *	probe              everything a program may ask of its socket gets netlink's answer
- *	probe-kernel       the same of two families that the kernel still has: proves the probe itself
- *	unrelated          sockets that are none of ours are left alone
- *	x32                a call in the manner of an x32 program is refused as an unknown protocol
+ *	probe              all calls on the socket return the same as with netlink
+ *	probe-kernel       the same with two families that the kernel still has: checks the probe itself
+ *	unrelated          other sockets are not affected
+ *	x32                a call as from an x32 program is refused as an unknown protocol
  *	storm              hostile: garbage, thousands of sockets, threads that die while they ask
- *	misuse             hostile: pointers and lengths that lie, arguments that change while they are read
- *	crowd              hostile: handles that are passed on, inherited, and left by the dead
- *	linger             hostile: a descriptor sent along whose end takes 20 seconds
+ *	misuse             hostile: wrong pointers and lengths, arguments that change while they are read
+ *	crowd              hostile: handles that are passed on, inherited, and left by dead processes
+ *	linger             hostile: sends a descriptor whose close takes 20 seconds
  *	daemon FILE        goes into the background and accepts; FILE appears when the queue is owned
- *	sleep FILE         owns the queue and does nothing; FILE appears then
+ *	sleep FILE         owns the queue, creates FILE, and does nothing
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -134,7 +132,7 @@ static void decide(int fd, unsigned long id, unsigned verdict)
 	request(fd, IPQM_VERDICT, &body);
 }
 
-/* 1: a packet, decided; 0: the end. */
+/* Reads a packet and decides it. 1; 0: the end. */
 static int one_packet(int fd, unsigned verdict)
 {
 	static __thread unsigned char buf[65536 + 256] __attribute__((aligned(8)));
@@ -148,7 +146,7 @@ static int one_packet(int fd, unsigned verdict)
 		return 0;
 	if (n < 0)
 		die("recvfrom");
-	/* The two things that libipq itself looks at. */
+	/* The two properties that libipq itself checks. */
 	if (len != sizeof(from) || from.nl_pid != 0) {
 		fprintf(stderr, "address of %u bytes, nl_pid %u\n", (unsigned)len, from.nl_pid);
 		exit(1);
@@ -208,7 +206,7 @@ static int both(unsigned long count)
 
 static unsigned char address_buf[65536 + 256] __attribute__((aligned(8)));
 
-/* In two pieces, as a program does that looks at the header first. */
+/* Receives in two pieces, as a program does that reads the header first. */
 static ssize_t receive_msg(int fd, size_t len, int flags, struct sockaddr_nl *from)
 {
 	struct iovec iov[2] = { { address_buf, len < 16 ? len : 16 },
@@ -305,7 +303,7 @@ static void probe_options(int fd)
 	EXPECT(value_of(fd, 270, NETLINK_PKTINFO) == 1);
 	EXPECT(set_option(fd, 270, NETLINK_ADD_MEMBERSHIP, &one, sizeof(one)) == 0);
 	EXPECT(set_option(fd, 270, NETLINK_ADD_MEMBERSHIP, &none, sizeof(none)) < 0 && errno == EINVAL);
-	EXPECT(probed != NETLINK_FIREWALL || /* others may have more groups */
+	EXPECT(probed != NETLINK_FIREWALL || /* other families may have more groups */
 	       (set_option(fd, 270, NETLINK_ADD_MEMBERSHIP, &many, sizeof(many)) < 0 && errno == EINVAL));
 	EXPECT(set_option(fd, 270, NETLINK_NO_ENOBUFS, &one, 2) == 0);
 	EXPECT(set_option(fd, 270, NETLINK_ADD_MEMBERSHIP, &one, 2) < 0 && errno == EINVAL);
@@ -328,7 +326,7 @@ static void probe_names(int fd)
 	EXPECT(bind_to(fd, &me, sizeof(me)) == 0);
 	EXPECT(name_of(fd, &got, &len) == 0 && len == sizeof(got));
 	EXPECT(got.nl_family == AF_NETLINK && got.nl_pid == (uint32_t)getpid() && got.nl_groups == 0);
-	len = sizeof(small) - 4; /* as much as fits, and how much there was */
+	len = sizeof(small) - 4; /* the address is truncated, and its full length returned */
 	EXPECT(name_of(fd, small, &len) == 0 && len == sizeof(got) && memcmp(small, &got, 4) == 0 &&
 	       small[4] == 0);
 	EXPECT(name_of(fd, (void *)8, &len) < 0 && errno == EFAULT);
@@ -336,7 +334,7 @@ static void probe_names(int fd)
 	me.nl_pid++;
 	EXPECT(bind_to(fd, &me, sizeof(me)) < 0 && errno == EINVAL);
 
-	/* The port id is taken while the socket lives, and free right after. */
+	/* The port id is in use while the socket exists, and free right after. */
 	me.nl_pid--;
 	second = open_socket(AF_NETLINK, SOCK_DGRAM, probed);
 	EXPECT(second >= 0);

@@ -8,7 +8,7 @@ queue OUTPUT -p udp --dport 7000
 expect_text "exit status is that of the program" 7 status_of $IPQ run sh -c 'exit 7'
 expect_text "a missing program exits with 127" 127 status_of $IPQ run -- /nonexistent
 expect_text "a file that is no program exits with 126" 126 status_of $IPQ run -- /etc/passwd
-# Bytes 18 and 19 are the machine: an unknown one.
+# Bytes 18 and 19 of an ELF file are the machine: sets an unknown one.
 { head -c 18 $IPQ; printf '\252\252'; tail -c +21 $IPQ; } >$work/foreign
 chmod +x $work/foreign
 foreign_program() {
@@ -71,7 +71,7 @@ for victim in front supervisor program; do
 	started=
 done
 
-# Nobody is left who could kill it: the kernel does.
+# The kernel kills the program if no process of ipq run is left.
 rm -f $work/owned
 $IPQ run -- $RAW sleep $work/owned &
 started=$!

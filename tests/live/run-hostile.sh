@@ -13,7 +13,7 @@ for client in $clients; do
 	done
 	# inside the same ipq run, after the storm
 	start $IPQ run -- sh -c "ulimit -n 3000; $client storm; $client crowd; echo over; $RAW accept 100"
-	wait_for_line over # the storm sets modes, too
+	wait_for_line over # so late, because the storm sets modes, too
 	wait_for_queue
 	expect "$name: after all that its neighbour is served" $TRAFFIC udp -n 100 7000
 	stop

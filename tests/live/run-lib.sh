@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
-# For the tests of ipq run, after lib.sh: the old-style programs, compiled as theirs were, statically.
-# $clients is the list of those that could be built here, $RAW the native one. They are taken from the directory
-# $IPQ_CLIENTS where there is one (machines without a compiler: tests/vm).
+# For the tests of ipq run; source it after lib.sh. Compiles the old-style programs statically, as they were in 2001.
+# $clients is the list of those that could be built here, $RAW the native one. If $IPQ_CLIENTS is set (machines without
+# a compiler: tests/vm), they are in that directory.
 
 here=${IPQ_LIVE:?}
 clients=
@@ -38,12 +38,12 @@ if [ "$(uname -m)" = x86_64 ]; then
 	build_client raw-32-socketcall -m32 -DVIA_SOCKETCALL
 fi
 
-# alive NAME: how many processes are called so.
+# alive NAME: prints how many processes have this name.
 alive() {
 	cat /proc/[0-9]*/comm 2>/dev/null | grep -cx "$1"
 }
 
-# until_gone NAME: 5 s at most.
+# until_gone NAME: waits until no process has this name, at most 5 s.
 until_gone() {
 	tries=250
 	while [ "$(alive "$1")" -gt 0 ]; do
@@ -53,7 +53,7 @@ until_gone() {
 	done
 }
 
-# until_there FILE: 5 s at most.
+# until_there FILE: waits until the file exists, at most 5 s.
 until_there() {
 	tries=250
 	while [ ! -e "$1" ]; do

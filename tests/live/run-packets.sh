@@ -23,7 +23,7 @@ for client in $clients; do
 	start timeout ${IPQ_PATIENCE:-30} $IPQ run -- "$client" drop 0
 	wait_for_queue
 	expect "$name: dropped datagrams do not arrive" $TRAFFIC udp -n 50 -e 0 -w 300 7000
-	stop TERM 143 # as the program: ipq run passes the signal on
+	stop TERM 143 # the program's status: ipq run passes the signal on
 	expect "$name: its end frees the queue" wait_for_no_queue
 
 	start timeout ${IPQ_PATIENCE:-30} $IPQ run --log "$work/log" -- "$client" both 200
@@ -77,7 +77,7 @@ Netlink dropped   : 0
 Netfilter dropped : 0
 no ip5_queue" $IPQ run -- sh "$work/peer.sh" "$RAW"
 
-# What a process may do depends on its own namespaces.
+# The privileges of a process depend on its own namespaces.
 if unshare -U -r true 2>/dev/null; then
 	expect_text "a program in a user namespace of its own has no right to the queue" "refused: Operation not permitted" \
 		sh -c "$IPQ run --log $work/log -- unshare -U -r $RAW accept 1 2>&1; true"

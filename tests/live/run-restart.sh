@@ -6,7 +6,7 @@
 . "$IPQ_LIVE/run-lib.sh"
 queue OUTPUT -p udp --dport 7000
 
-# The child of the supervisor with this name, or nothing.
+# Prints the pid of the supervisor's child with this name, or nothing.
 program() {
 	supervisor=$(cat "/proc/$started/task/$started/children")
 	for child in $(cat "/proc/${supervisor% }/task/${supervisor% }/children" 2>/dev/null); do
@@ -14,7 +14,7 @@ program() {
 	done
 }
 
-# kill_often NAME: at moments that differ, with signals that differ, while packets are sent.
+# kill_often NAME: kills the program at different moments, with different signals, while packets are sent.
 kill_often() {
 	kills=0
 	while kill -0 $flow 2>/dev/null && [ $kills -lt "${IPQ_KILLS:-9}" ]; do
@@ -39,13 +39,13 @@ for client in $clients; do
 	cat $work/flow
 	expect "$name: it was killed while packets came ($kills times)" [ $kills -gt 2 ]
 	tries=50
-	until victim=$(program "$name") && [ -n "$victim" ] || [ $tries = 0 ]; do # it may be about to start
+	until victim=$(program "$name") && [ -n "$victim" ] || [ $tries = 0 ]; do # the program may be about to start
 		tries=$((tries - 1))
 		sleep 0.1
 	done
 	kill -KILL $victim
 	expect "$name: killed: the next one is at work" $TRAFFIC udp -n 100 -w 5000 7000
-	stop TERM 143 # as the program: ipq run passes the signal on
+	stop TERM 143 # the program's status: ipq run passes the signal on
 	expect_text "$name: and was started as often as it was killed" $((kills + 2)) grep -c '^program: .*, process' $work/events.$name
 	expect_text "$name: nothing was dropped" 1 grep -c 'IPv4: .* 0 dropped, 0 without a reader, 0 lost to a full queue, 0 to a' \
 		$work/events.$name
@@ -53,7 +53,7 @@ for client in $clients; do
 	expect "$name: the queue is free" wait_for_no_queue
 done
 
-# ends STATUS STARTS OPTION... -- COMMAND: what it exits with, and how often it was started
+# ends STATUS STARTS OPTION... -- COMMAND: the expected exit status, and number of starts
 ends() {
 	want=$1 starts=$2
 	shift 2
@@ -69,7 +69,7 @@ expect "without --restart it ends at once" ends 3 1 -- sh -c 'exit 3'
 expect "a program that was asked to end is not started again" ends 143 1 --restart -- sh -c 'kill -TERM $$'
 expect_text "a limit that is no number exits with 125" 125 status_of $IPQ run --restart --restart-limit=x -- true
 
-# Each incarnation has the caller's descriptors, and a new one finds no child of the old one.
+# Each start has the caller's descriptors, and no child of the previous one is left.
 expect "each start has the caller's descriptors" sh -c \
 	"$IPQ run --restart --restart-limit 3 -- sh -c 'echo \$(ls /proc/self/fd | wc -l) >&5; sleep 4321 & echo \$! >>$work/pids; exit 1' 5>$work/fds 2>$work/said; test \$? = 1"
 expect_text "and they are the same" 1 sh -c "sort -u $work/fds | wc -l"
@@ -85,7 +85,7 @@ all_gone() {
 }
 expect "its children are killed with it" all_gone
 
-# Asked to end while it waits for the next start.
+# A signal ends it while it waits for the next start.
 $IPQ run --restart --restart-limit 0 -- sh -c 'exit 9' 2>$work/said &
 started=$!
 until grep -q "in 400 ms" $work/said; do sleep 0.02; done

@@ -1,6 +1,7 @@
 #!/bin/sh
 # SPDX-License-Identifier: LGPL-2.1-or-later
-# What a netlink socket of the kernel answers (netlink_socket.c), ipq run answers for ip_queue's.
+# Calls on ip_queue's sockets under ipq run return the same as calls on a netlink socket of the kernel
+# (netlink_socket.c).
 . "$IPQ_LIVE/lib.sh"
 answers() {
 	name=$1

@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: LGPL-2.1-or-later
-"""run-terminal IPQ: under ipq run a terminal is the program's own, as it would be without."""
+"""run-terminal IPQ: under ipq run, the program controls its terminal as it would without ipq run."""
 import atexit
 import os
 import pty
@@ -73,7 +73,7 @@ class Session:
         os.close(self.terminal)
 
 
-with tempfile.NamedTemporaryFile(suffix='.pcap', delete=False) as f:  # without packets: needs no rights
+with tempfile.NamedTemporaryFile(suffix='.pcap', delete=False) as f:  # without packets: needs no privileges
     f.write(struct.pack('<IHHiIII', 0xa1b2c3d4, 2, 4, 0, 0, 65535, 101))
 atexit.register(os.unlink, f.name)
 os.environ['IPQ_SOURCE'] = f'pcap:{f.name}'
@@ -85,7 +85,7 @@ expect('it reads what is typed', s.read_until(b'<hello>'))
 expect('it ends as it likes', os.waitstatus_to_exitcode(s.wait() or 0) == 3)
 s.close()
 
-s = Session('sleep', '20')  # not a shell: those may put up with a ^C that comes between two commands
+s = Session('sleep', '20')  # not a shell: it may ignore a ^C between two commands
 s.wait_until_it_runs('sleep')
 s.type(b'\x03')
 status = s.wait()

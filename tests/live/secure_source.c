@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-/* Where does the library take packets from, when IPQ_SOURCE=nonsense:1? */
+/* Which source does the library use if IPQ_SOURCE=nonsense:1? */
 #include <stdio.h>
 #include <libipq.h>
 

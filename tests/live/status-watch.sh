@@ -18,7 +18,7 @@ wait_for_queue 0
 screen() {
 	tmux -L ipq capture-pane -p
 }
-# until TEXT: it is on the screen, 5 s at most.
+# until_shown TEXT: waits until TEXT is on the screen, at most 5 s.
 until_shown() {
 	tries=100
 	while ! screen | grep -q "$1"; do

@@ -1,25 +1,23 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * traffic: data whose every byte is known beforehand. It owns both ends, sends, receives, compares, and exits 0 only
- * when exactly what was expected arrived.
- *
+ * traffic: sends, receives and compares data whose every byte is known beforehand. Exits 0 only if exactly the expected
+ * data arrived.
  *	traffic udp [-n COUNT] [-s SIZE | -s MIN-MAX] [-e COUNT] [-r RATE] [-o] PORT
- *		sends COUNT datagrams (1000; sizes from MIN to MAX, mixed) and expects -e of them (all);
- *		-r: RATE a second, as far as the receive buffer allows; -o: in the order of their numbers
+ *		sends COUNT datagrams (1000; sizes from MIN to MAX, mixed); -e of them must arrive (all);
+ *		-r: RATE per second, as far as the receive buffer allows; -o: in the order of their numbers
  *	traffic tcp [-n BYTES] [-e BYTES] PORT
- *		one connection, BYTES through it (-e 0: it must not even come about)
+ *		one connection, BYTES through it (-e 0: it must not be established)
  *	traffic owned QUEUE
- *		exits 0 when a program owns this queue of the kernel's
+ *		exits 0 if a program owns this queue of the kernel
  *	traffic say [-t] PORT TEXT...
  *		sends each text, as a datagram or (-t) over one connection each, and prints what arrived
  *		for it on a line: the text, or (nothing)
  *
  * -f PORT: datagrams from this port; -1: the next one is sent when one has arrived. Everywhere: -a ADDRESS to send to
- * (127.0.0.1; one with a colon is IPv6), -N NAMESPACE: the receiver lives in this one of `ip netns`, -w MILLISECONDS
- * to wait for what is expected (10000), and then for what is not (1500).
- *
- * A datagram of 8 bytes and more begins with its number; what follows is a function of number and size. Not more than
- * a window of datagrams is under way, so that a loss is never our own receive buffer's.
+ * (127.0.0.1; one with a colon is IPv6), -N NAMESPACE: the receiver is in this namespace of `ip netns`, -w MILLISECONDS
+ * to wait for expected data (10000), and then for unexpected data (1500). A datagram of 8 bytes and more begins with
+ * its number; the rest is a function of number and size. At most a window of datagrams is in flight, so that our own
+ * receive buffer never overflows.
  */
 #include <arpa/inet.h>
 #include <errno.h>
@@ -49,7 +47,7 @@ struct settings {
 	long long expected; /* -1: all */
 	size_t min, max;
 	const char *address, *netns;
-	int wait_ms, patience_ms; /* for what must not come, for what must */
+	int wait_ms, patience_ms; /* for data that must not arrive, and for data that must */
 	bool stream, one_by_one, ordered;
 	unsigned rate;
 	uint16_t port, from;
@@ -77,7 +75,7 @@ static void usage(void)
 	exit(2);
 }
 
-/* Splitmix64: cheap, and every seed gives another stream. */
+/* Splitmix64: fast, and every seed gives another stream. */
 static uint64_t scramble(uint64_t x)
 {
 	x += 0x9e3779b97f4a7c15;
@@ -132,7 +130,7 @@ static socklen_t make_address(union address *a, const char *text, uint16_t port)
 	return sizeof(a->in);
 }
 
-/* A socket belongs to the network namespace that it was made in, wherever its owner goes later. */
+/* A socket belongs to the network namespace in which it was created, also if its owner enters another one. */
 static int receiving_socket(const struct settings *s, int type)
 {
 	int here = -1, fd, on = 1, room = 8 << 20;
@@ -180,7 +178,7 @@ static int sending_socket(const struct settings *s, int type)
 	if (s->from != 0) {
 		union address from = { .any = { .sa_family = a.any.sa_family } };
 
-		from.in.sin_port = htons(s->from); /* at the same place for IPv6 */
+		from.in.sin_port = htons(s->from); /* at the same offset for IPv6 */
 		if (bind(fd, &from.any, len) < 0)
 			die("bind");
 	}
@@ -217,7 +215,7 @@ struct arrivals {
 	uint64_t small[8];     /* datagrams too small to carry a number, by size */
 };
 
-/* What arrived must be one of ours, byte for byte, and for the first time. */
+/* A datagram that arrived must be one of ours, byte for byte, and arrive for the first time. */
 static void check_datagram(const struct settings *s, struct arrivals *a, const uint8_t *got, size_t size)
 {
 	static uint8_t wanted[DATAGRAM_MAX + 8];
@@ -280,7 +278,7 @@ static void count_small_copies(const struct settings *s, struct arrivals *a)
 		}
 }
 
-/* What fits into the receive buffer, whose overhead is about 700 bytes a datagram. */
+/* The number of datagrams that fit into the receive buffer, whose overhead is about 700 bytes each. */
 static uint64_t room_for(const struct settings *s, int in)
 {
 	int bytes = 0;
@@ -290,7 +288,7 @@ static uint64_t room_for(const struct settings *s, int in)
 	return (uint64_t)bytes / (s->max + 1000) + 1;
 }
 
-/* Waits until it is time for the datagram after these, and receives meanwhile. */
+/* Waits until the next datagram is due, and receives meanwhile. */
 static void pace(const struct settings *s, int in, struct arrivals *a, uint64_t sent, uint64_t start,
 		 int *give_up)
 {
@@ -334,8 +332,8 @@ static int udp(const struct settings *s)
 		under_way += size;
 		if (!s->one_by_one && under_way < WINDOW_BYTES && (i + 1) % WINDOW_PACKETS)
 			continue;
-		/* Where some are to be lost there is nothing to wait for; where none is, a loss is waited for
-		 * once, not for each window. */
+		/* If some must be lost, there is nothing to wait for. If none may be lost, waits for a missing one
+		 * once, not in each window. */
 		take(s, in, &a, lossless ? i + 1 : UINT64_MAX, lossless ? give_up : 0);
 		if (lossless && a.right + a.wrong + a.twice < i + 1)
 			give_up = 10;
@@ -360,7 +358,7 @@ static int wait_for_connection(const struct settings *s)
 	return s->expected == 0 ? s->wait_ms : s->patience_ms;
 }
 
-/* Connects, but not for longer than it is worth waiting. */
+/* Connects, with a timeout. */
 static int connect_out(const struct settings *s)
 {
 	union address a;
@@ -446,7 +444,7 @@ static int tcp(const struct settings *s)
 		right = recv_exactly(in, got, len, 10000) && memcmp(got, wanted, len) == 0;
 		at += right ? len : 0;
 	}
-	/* Nothing may follow but the end. */
+	/* Only the end of file may follow. */
 	if (right && (!readable(in, 10000) || recv(in, got, 1, 0) != 0))
 		right = false;
 	close(in);

@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 """Other traffic is not delayed by the rule of a watch whose reader stops, under a flood through the same rule.
 
-Runs in namespaces of its own. argv: the command. IPQ_STALL_SECONDS: how long the reader stops (3).
+Runs in private namespaces. argv: the command. IPQ_STALL_SECONDS: how long the reader stops (3).
 """
 import os
 import re
@@ -26,7 +26,7 @@ def check(what, ok, detail=''):
 
 
 def flood():
-    """Sends datagrams as fast as it can, in a process of its own. Its pid."""
+    """Starts a process that sends datagrams as fast as it can. Returns its pid."""
     pid = os.fork()
     if pid == 0:
         os.nice(5)
@@ -41,13 +41,13 @@ def flood():
 
 
 def packets():
-    """That loopback has carried."""
+    """The number of packets that loopback has carried."""
     with open('/proc/net/dev') as f:
         return int(f.read().split('lo:')[1].split()[1])
 
 
 def p99():
-    """Of pings during SECONDS, in ms, how many had no answer, and the packets a second meanwhile."""
+    """Pings during SECONDS. Returns the 99th percentile in ms, how many had no answer, and packets per second."""
     n, before, began = SECONDS * 100, packets(), time.monotonic()
     out = subprocess.run(['ping', '-c', str(n), '-i', '0.01', '-W', '1', '127.0.0.1'], capture_output=True, text=True).stdout
     rate = (packets() - before) / (time.monotonic() - began)
@@ -55,10 +55,10 @@ def p99():
     return times[int(len(times) * 0.99)], n - len(times), f'{rate:.0f} packets/s'
 
 
-# The 64 datagrams of a send are split before the hook INPUT: one processor makes several 100,000 a second.
+# The 64 datagrams of a send are split before the hook INPUT: one processor sends several 100,000 per second.
 subprocess.run(['ip', 'link', 'set', 'lo', 'gso_max_segs', '1'])
 
-# What a flood costs without any rule: on a busy machine a ping waits for the processor.
+# Measures a flood without any rule: on a busy machine a ping waits for the processor.
 pid = flood()
 without, lost, rate_without = p99()
 os.kill(pid, signal.SIGKILL)

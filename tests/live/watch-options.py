@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: LGPL-2.1-or-later
-"""ipq watch: the connection that carries its output, files that follow each other, interfaces, groups.
+"""ipq watch: the connection that carries its output, sequences of files, interfaces, groups.
 
-Runs in namespaces of its own. argv: the command.
+Runs in private namespaces. argv: the command.
 """
 import glob
 import os
@@ -114,7 +114,7 @@ text = errors.read()
 check('log lines about the connection of the output are left out and named', lines.count('\n') == 1 and '7001' in lines and
       'not shown, because it carries this output' in text, lines[:300] + text)
 
-# Another program sends what it reads from our pipe.
+# Another program sends the data that it reads from our pipe.
 RELAY = """
 import os, socket, sys
 s = socket.create_connection(('127.0.0.1', int(sys.argv[1])))
@@ -151,7 +151,7 @@ for command in (['watch', '--on', 'OUTPUT'], ['watch', '--on', 'OUTPUT', '--json
     check(f'{" ".join(command)} | relay does not feed on itself', 0 < lines.count(b'\n') < 30, lines[:500])
     check('the connection of the relay is named', f'port {listener.getsockname()[1]}' in text, text)
 
-# An SSH session: in our environment, or in that of an ancestor (sudo removes it).
+# An SSH session: the variable is in our environment, or in that of an ancestor (sudo removes it).
 out, reader = connection()
 session = '%s %u %s %u' % (out.getsockname() + out.getpeername())
 for remove in [], ['env', '-u', 'SSH_CONNECTION']:
@@ -174,7 +174,7 @@ for remove in [], ['env', '-u', 'SSH_CONNECTION']:
     check(f'the SSH session in the environment {where} is left out and named', own == [] and 'left out' in text and
           f':{other.getsockname()[1]} ' in text, text)
 
-# Files that follow each other.
+# A sequence of files.
 os.chdir(work)
 os.makedirs('files')
 p = subprocess.Popen([IPQ, 'watch', '--on', 'OUTPUT', '-w', 'files/size', '-C', '1', 'udp port 7001'],
@@ -204,7 +204,7 @@ check('-W keeps as many files', sorted(glob.glob('files/ring*')) == ['files/ring
 check('-G begins a file after each second', 2 <= len(glob.glob('files/at-*')) <= 5, glob.glob('files/*'))
 check('-G loses no packet between two files', sum(map(packets, glob.glob('files/at-*'))) == 100)
 
-# An interface, and a group whose rule is the user's.
+# An interface, and a group for which the user has a rule.
 for tool in 'iptables-legacy', 'iptables', 'iptables-nft':
     if subprocess.run([tool, '-w', '-A', 'OUTPUT', '-p', 'udp', '--dport', '7001', '-j', 'NFLOG', '--nflog-group', '5'],
                       stderr=subprocess.DEVNULL).returncode == 0:

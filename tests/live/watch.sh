@@ -1,6 +1,6 @@
 #!/bin/sh
 # SPDX-License-Identifier: LGPL-2.1-or-later
-# ipq watch shows what passes, lets it pass, and records it in a file that others can read.
+# ipq watch shows packets, lets them pass, and records them in a file that other programs can read.
 . "$IPQ_LIVE/lib.sh"
 
 start $IPQ watch --on INPUT,OUTPUT -w $work/seen.pcapng 'udp dst port 7001'
@@ -33,7 +33,7 @@ for line in open('$log'):
 "
 fi
 
-# What was dropped, recorded.
+# Records dropped packets.
 start $IPQ filter --on INPUT -w $work/dropped.pcapng --record drop 'drop udp dst port 7002' 'count udp'
 wait_for_rule INPUT
 $TRAFFIC udp -n 5 -e 0 -w 200 7002 >/dev/null
@@ -54,7 +54,7 @@ for n in 1 3; do
 	expect_text "and has shown $n" $n grep -c ' in   lo udp ' "$log"
 	stop
 done
-# Packets of a queue wait for it, also those that it does not show.
+# Packets of a queue wait for ipq watch, also those that it does not show.
 queue OUTPUT -p udp --dport 7001:7002
 start $IPQ watch -q 0 'udp dst port 7001'
 wait_for_queue

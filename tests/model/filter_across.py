@@ -2,8 +2,8 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 """filter_across.py IPQ STREAMS [SEED]: text that is split between TCP segments is replaced as in the whole stream.
 
-A capture file has connections whose streams are cut at random, in both directions, with acknowledgements, segments that
-are sent again, and other packets between them. What `ipq filter` writes, put together again, must be the stream in
+A capture file has connections whose streams are cut at random, in both directions, with acknowledgements,
+retransmitted segments, and other packets between them. The stream in the output of `ipq filter` must be the stream in
 which Python has replaced the text.
 """
 import os
@@ -28,7 +28,7 @@ def tcp(side, port, sequence, acknowledgement, flags, text=b''):
 
 
 class Connection:
-    """streams: of both sides. begins: offsets of each where a segment must begin."""
+    """streams: of both sides. begins: for each stream, the offsets where a segment must begin."""
 
     sizes = (1, 1, 2, 3, 10, 100)
 
@@ -94,7 +94,7 @@ def mixed(rng, connections):
 
 
 def filtered(ipq, rule, packets):
-    """What passes, and what ipq printed."""
+    """Returns the packets that passed, and the output of ipq."""
     with tempfile.TemporaryDirectory() as work:
         source, out = os.path.join(work, 'in'), os.path.join(work, 'out')
         with open(source, 'wb') as f:
@@ -141,7 +141,7 @@ def streams(rng, ipq, count, seed):
 
 
 def message(rng, old, new, request):
-    """An HTTP message, and what it must become."""
+    """Returns an HTTP message and the expected result."""
     body = b''.join(rng.choice((old, old[:-1], b'<p>', b'word ')) for _ in range(rng.randint(0, 40)))
     fields = [b'Host: ' + old, b'X: ' + b'y' * rng.randint(0, 50)]
     line = b'POST /' + old + b' HTTP/1.1' if request else b'HTTP/1.1 200 OK'

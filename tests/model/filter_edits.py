@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: LGPL-2.1-or-later
-"""filter_edits.py IPQ: what `ipq filter` writes for small capture files, byte by byte and with its times."""
+"""filter_edits.py IPQ: checks the output of `ipq filter` for small capture files, byte by byte and with timestamps."""
 import os
 import socket
 import struct
@@ -46,7 +46,7 @@ def jumbogram(text):
 
 
 def run(packets, rules, *options, link=101):
-    """packets: (time in ms, bytes). Returns the same of what passed, and the exit status."""
+    """packets: (time in ms, bytes). Returns the same for the packets that passed, and the exit status."""
     with tempfile.TemporaryDirectory() as work:
         source, out = os.path.join(work, 'in'), os.path.join(work, 'out')
         with open(source, 'wb') as f:
@@ -125,7 +125,7 @@ wrong = udp(b'QQQ')[:24] + b'\x0f\xff' + udp(b'QQQ')[26:]
 edited('wrong UDP length, text not there', wrong, ['rewrite /X/R/g'], wrong)
 edited('wrong UDP length, text there', wrong, ['rewrite /Q/RR/g'], wrong, '--strict', status=1)
 
-# Text that was overtaken keeps its length. It is counted, also where other text of its segment is rewritten.
+# Text of an overtaken segment keeps its length. It is counted, also if other text of its segment is rewritten.
 overtaken = [(1000, tcp(b'', 16, 1, b'a')), (1001, tcp(b'', 16, 5, b'e')), (1002, tcp(b'', 16, 2, b'b%%de%g'))]
 check('text that was overtaken, with text that was not', run(overtaken, ['rewrite /%//g'], '--strict'),
       (overtaken[:2] + [(1002, tcp(b'', 16, 2, b'b%%deg'))], 1))

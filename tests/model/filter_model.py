@@ -21,7 +21,7 @@ NAMES = {'tcp': TCP, 'udp': UDP, 'sctp': SCTP, 'esp': ESP, 'ah': AH}
 # ---- packets ----------------------------------------------------------------------------------------------------
 
 class Packet:
-    """What a packet is, beside its bytes: the model looks at nothing else."""
+    """The properties of a packet besides its bytes: the model uses nothing else."""
 
     def __init__(self, rng):
         self.version = rng.choice((4, 6))
@@ -80,7 +80,7 @@ class Packet:
                 body = self.make_ah(protocol) + body
             else:
                 units = rng.choice((0, 0, 1, 5))
-                # content that is malformed as options, too: it does not matter
+                # the content may be malformed as options: this has no effect
                 body = struct.pack('>BB', protocol, units) + bytes(rng.randrange(256) for _ in range(6 + 8 * units)) + body
             protocol = kind
         self.first = protocol
@@ -97,7 +97,7 @@ class Packet:
 # ---- expressions ------------------------------------------------------------------------------------------------
 
 def leaf(rng):
-    """Text of a predicate, and what it is of a packet."""
+    """Returns the text of a predicate, and a function that evaluates it for a packet."""
     kind = rng.randrange(14)
     n = rng.randint(20, 25)
     if kind == 0:

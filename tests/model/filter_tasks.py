@@ -1,9 +1,9 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: LGPL-2.1-or-later
-"""filter_tasks.py IPQ: tasks in the words of those who ask, each solved by one command of `ipq filter`.
+"""filter_tasks.py IPQ: tasks in the words of users, each solved by one command of `ipq filter`.
 
-The first ones run on a capture file with one packet of each kind in PACKETS. The last ones need what only a kernel knows:
-here they are only checked, and tests/live/filter-actions.sh and filter-flows.sh run such rules.
+The first ones run on a capture file with one packet of each kind in PACKETS. The last ones need data that
+only a kernel has: here they are only checked, and tests/live/filter-actions.sh and filter-flows.sh run such rules.
 """
 import os
 import socket

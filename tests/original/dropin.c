@@ -2,10 +2,9 @@
 /*
  * dropin FILE
  *
- * Says what each call returns, the errno that it leaves and what ipq_errstr makes of it. The same object is
- * linked with the original library and with ours, and must say the same; FILE gets a line for each packet.
- * (Only ipq_ctl differs, and what it is not asked about: ours sets FD_CLOEXEC.) IPv4 packets come from a
- * capture; what an old kernel answered is in tests/replay/data.
+ * Prints the result of each call, errno, and the text of ipq_errstr. The same object is linked with the original
+ * library and with ours, and must print the same; FILE gets a line for each packet. (Only ipq_ctl differs. Not tested:
+ * our library sets FD_CLOEXEC.) IPv4 packets come from a capture; the answers of old kernels are in tests/replay/data.
  */
 #include <libipq.h>
 #include <linux/netfilter.h>
@@ -49,7 +48,7 @@ static void alarm_in_a_moment(int flags)
 	setitimer(ITIMER_REAL, &soon, NULL);
 }
 
-/* Packets that were read while something else was waited for. */
+/* Packets that were read while waiting for another message. */
 static ipq_id_t early[1024];
 static unsigned first, behind;
 
@@ -62,7 +61,7 @@ static void packet_came(ssize_t n)
 	early[behind++ % 1024] = m->packet_id;
 }
 
-/* Until a message of this type comes; 0: the end. */
+/* Reads until a message of this type arrives; 0: the end. */
 static int until(int type)
 {
 	ssize_t n;

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * Calls at the edges of what ip_queue defined, a line for each result: unusual verdicts, lengths and ranges, signals,
+ * Calls at the limits of ip_queue's definition, a line for each result: unusual verdicts, lengths and ranges, signals,
  * copies of the descriptor, threads, IPv6. The same source is linked with the original library (under ipq run) and
  * with ours, and must print the same. It sends itself the packets, UDP to port 7000 of this machine, which rules queue
- * in OUTPUT, and to port 7001, which they queue in INPUT. What differs on purpose is in ip_queue(7) and not called
+ * in OUTPUT, and to port 7001, which they queue in INPUT. Intended differences are listed in ip_queue(7) and not tested
  * here.
  */
 #include <arpa/inet.h>
@@ -453,7 +453,7 @@ static void several_readers(void)
 	for (i = 0; i < 2; i++)
 		pthread_join(thread[i], &good[i]);
 	SAY(good[0] && good[1]);
-	if (fork() == 0) { /* the child reads and decides on the handle of its parent */
+	if (fork() == 0) { /* the child reads and decides with its parent's handle */
 		id = next();
 		_exit(ipq_set_verdict(h, id, NF_ACCEPT, 0, NULL) > 0 && ipq_set_mode(h, IPQ_COPY_META, 0) > 0
 			      ? 7

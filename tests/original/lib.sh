@@ -1,17 +1,17 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
-# To be sourced by the tests of the original library: programs of ours, linked statically with it.
+# For the tests of the original library, which link our programs statically with it. Source this file.
 
 original=$(sh "${IPQ_ORIGINAL:?}/fetch") || {
 	echo "$original"
 	exit 77
 }
 
-# compiles WORD ARGUMENT...: with the original's own headers, for a word of 64 or 32 bits.
+# compiles WORD ARGUMENT...: compiles with the original headers, for 64 or 32 bits.
 compiles() {
 	machine=
 	[ "$1" != 32 ] || machine=-m32
 	shift
-	# -w: programs of old, in their own dialects
+	# -w: old programs, in old dialects of C
 	${CC:-cc} $machine -O2 -w -static -I"$original/include" -I"$original/include/libipq" "$@"
 }
 
@@ -30,6 +30,6 @@ links_with_the_original() {
 	rm "$output.c" "$output.o"
 }
 
-# An ordinary user, for those who start as root: nobody.
+# Root runs the programs as an ordinary user, nobody.
 as_user=
 [ "$(id -u)" != 0 ] || as_user="setpriv --reuid 65534 --regid 65534 --clear-groups"

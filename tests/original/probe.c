@@ -2,7 +2,8 @@
 /*
  * Prints the results of calls on a handle and its descriptor, in many states, a line each. The same source is linked
  * with the original library (under ipq run) and with ours, and must print the same. It sends itself the packets, UDP
- * to port 7000 of this machine, which a rule queues. What differs on purpose is in ip_queue(7) and not called here.
+ * to port 7000 of this machine, which a rule queues. Intended differences are listed in ip_queue(7) and not tested
+ * here.
  */
 #include <arpa/inet.h>
 #include <netinet/in.h>
@@ -170,7 +171,7 @@ static void packet_is_sent(const char *text)
 	sendto(sender, text, strlen(text), 0, (struct sockaddr *)&to, sizeof(to));
 }
 
-/* What the application receives, for at most 200 ms: the queue decides in a moment. */
+/* Prints what the application receives within 200 ms: packets are decided in a moment. */
 static void arrives(void)
 {
 	struct pollfd p = { receiver, POLLIN, 0 };
@@ -411,7 +412,7 @@ int main(void)
 	READ(2000000);
 	SAY(ipq_set_verdict(h, ipq_get_packet(buf)->packet_id, NF_ACCEPT, 0, NULL));
 	arrives();
-	SAY((six = ipq_create_handle(0, PF_INET6)) != NULL); /* ours now serves both by an engine */
+	SAY((six = ipq_create_handle(0, PF_INET6)) != NULL); /* our library now serves both with an engine */
 	SAY(six->local.nl_pid == h->local.nl_pid);
 	SAY(ipq_set_mode(six, IPQ_COPY_PACKET, 0));
 	SAY(ipq_set_mode(h, IPQ_COPY_PACKET, 0));

@@ -1,7 +1,7 @@
 #!/bin/sh
 # SPDX-License-Identifier: LGPL-2.1-or-later
-# live.sh MODULE: a Python test with datagrams that the kernel queues: port 7000+N goes to queue N, in OUTPUT and, port
-# 7004, in INPUT.
+# live.sh MODULE: runs a Python test. Datagrams to port 7000+N are queued to queue N, in OUTPUT; those to port 7004 in
+# INPUT.
 . "$IPQ_LIVE/lib.sh"
 for n in 0 1 2 3; do
 	$iptables -w -A OUTPUT -p udp --dport 700$n -j NFQUEUE --queue-num $n || skip "no -j NFQUEUE here"

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
-"""What the live tests share: datagrams to 127.0.0.1, port 7000 + N, which the kernel puts into queue N."""
+"""Shared by the live tests: datagrams to 127.0.0.1, port 7000 + N, which the kernel queues to queue N."""
 import socket
 import struct
 
@@ -23,7 +23,7 @@ class Receiver:
             self.sender.sendto(text, ('127.0.0.1', self.port))
 
     def received(self, wait=0.3):
-        """Everything that arrives until nothing comes for `wait` seconds."""
+        """Receives until nothing arrives for `wait` seconds. Returns everything."""
         self.socket.settimeout(wait)
         texts = []
         try:
@@ -38,7 +38,7 @@ class Receiver:
 
 
 def udp(data, port=7000):
-    """A datagram to the receiver with right checksums."""
+    """Builds a datagram to the receiver, with right checksums."""
     address = bytes([127, 0, 0, 1])
     packet = bytearray(struct.pack('>BBHHHBBH4s4sHHHH', 0x45, 0, HEADERS + len(data), 0, 0, 64, 17, 0, address, address,
                                    4000, port, 8 + len(data), 0) + data)
@@ -47,5 +47,5 @@ def udp(data, port=7000):
 
 
 def text(packet):
-    """The datagram inside a packet."""
+    """Returns the datagram inside a packet."""
     return bytes(packet.payload[HEADERS:])

@@ -9,7 +9,7 @@ import ipq
 
 
 def udp(text, port=53):
-    """An IPv4 datagram with right checksums."""
+    """Builds an IPv4 datagram with right checksums."""
     packet = bytearray(struct.pack('>BBHHHBBH4s4sHHHH', 0x45, 0, 28 + len(text), 0, 0, 64, 17, 0, bytes([10, 0, 0, 1]),
                                    bytes([10, 0, 0, 2]), 4000, port, 8 + len(text), 0) + text)
     ipq.checksum_complete(packet)

@@ -241,7 +241,7 @@ class Live(unittest.TestCase):
                 arrived.append(len(self.receiver.received(0.01)))
                 if last:
                     break
-        # Only the first packet waits for the second one: then the queue knows that the program is slow.
+        # Only the first packet waits for the second one: from then on the queue knows that the program is slow.
         self.assertEqual(arrived, [0, 2, 1])
 
     def test_owned_queue_is_refused_with_the_owner(self):

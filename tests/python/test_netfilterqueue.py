@@ -19,7 +19,8 @@ import ipq.netfilterqueue
 from ipq.netfilterqueue import COPY_META, COPY_NONE, COPY_PACKET, NetfilterQueue
 from support import HEADERS, Receiver, udp
 
-# In a network namespace of its own: passes a netlink socket, then sends datagrams to itself until it may end.
+# In another network namespace: passes a netlink socket to the test, then sends datagrams to itself until the test ends
+# it.
 OTHER_NAMESPACE = """
 import os, socket, sys
 sys.path[:0] = os.environ['PYTHONPATH'].split(':')
@@ -632,7 +633,7 @@ class Interface(unittest.TestCase):
         fd, = socket.recv_fds(channel, 2, 1)[1]
         self.addCleanup(os.close, fd)
         self.queue = NetfilterQueue(sockfd=fd)
-        # The queue of this namespace is another one.
+        # The queue of this namespace is a different one.
         here = NetfilterQueue()
         with warnings.catch_warnings():
             warnings.simplefilter('ignore', RuntimeWarning)
@@ -647,7 +648,7 @@ class Interface(unittest.TestCase):
             self.assertEqual(channel.recv(9), b'2')
             self.packets.clear()
             self.queue.unbind()
-            # Nobody owns it now.
+            # No process owns the queue now.
             channel.send(b's')
             self.assertEqual(channel.recv(1), b'k')
             channel.send(b'r')

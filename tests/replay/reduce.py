@@ -1,11 +1,11 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: LGPL-2.1-or-later
-"""Recordings of the kernel's ip_queue (.jsonl) to the scripts in data/ that the replay test plays.
+"""Converts recordings of the kernel's ip_queue (.jsonl) to the scripts in data/ that the replay test plays.
 
 usage: reduce.py RECORDINGS DATA
 
-RECORDINGS holds a directory for each kernel, with a file of events for each case. README.md says what
-the recordings are, and describes the scripts.
+RECORDINGS holds a directory for each kernel, with a file of events for each case. README.md
+describes the recordings and the scripts.
 """
 import glob
 import json
@@ -14,7 +14,7 @@ import re
 import sys
 
 CASES = ['b1', 'b2', 'c1', 'c2', 'c3', 'd1', 'd2', 'e', 'f', 'h1', 'i', 'j', 'k', 'm']
-# Where a case leaves what the engine can do; the rest of it is cut off.
+# The text at which a case begins to use features that the engine lacks; the rest is cut off.
 STOP_AT = {'f': 'set_mode by root, privileges dropped afterwards'}
 
 MODE, VERDICT, PACKET, ERROR = 0x11, 0x12, 0x13, 2
@@ -45,7 +45,7 @@ class Layout:
                 'payload': m[self.head - 16:self.head - 16 + n]}
 
     def clean(self, data):
-        """The message with its padding cleared, and without the type of a device that has no address."""
+        """Returns the message with its padding cleared, and without the type of a device that has no address."""
         data = bytearray(data)
         n = self.number(data, 16 + self.data_len, self.word)
         data[self.head + n:] = bytes(len(data) - self.head - n)
@@ -56,7 +56,7 @@ class Layout:
 
 
 def recorded(event):
-    """The bytes of a message. Of a long one only both ends were recorded: zeros between."""
+    """Returns the bytes of a message. Only both ends of a long one were recorded: zeros in between."""
     data = bytes.fromhex(event.get('hex', ''))
     if 'hex_last32' in event:
         last = bytes.fromhex(event['hex_last32'])
@@ -66,7 +66,7 @@ def recorded(event):
 
 
 def hexed(data):
-    """Hexadecimal, runs of 16 and more zeros as *COUNT*; '-' when there is nothing."""
+    """Converts to hexadecimal, runs of 16 and more zeros as *COUNT*; '-' if empty."""
     out, i = '', 0
     for m in re.finditer(rb'\0{16,}', data):
         out += data[i:m.start()].hex() + '*%d*' % (m.end() - m.start())
@@ -75,7 +75,7 @@ def hexed(data):
 
 
 def udp(family, payload_len, content=None):
-    """What a packet whose bytes were not recorded may have looked like."""
+    """Invents a packet whose bytes were not recorded."""
     pattern = bytes(0x61 + i % 26 if i < 64 else 0 for i in range(payload_len)) if content is None else content
     return bytes(28 if family == 4 else 48) + pattern
 
@@ -111,10 +111,10 @@ class Case:
                 return n['error'] != -1
         return True
 
-    # Packets: each message that was read has a cause before it.
+    # Packets: each message that was read was caused by an earlier event.
 
     def causes(self):
-        """Puts every packet at the event that made it: (index, family, packet or None, length, again)."""
+        """Assigns every packet to the event that caused it: (index, family, packet or None, length, again)."""
         rules, waiting, last_verdict = {4: False, 6: False}, [], None
         fed = []
         for at, event in enumerate(self.events):
@@ -137,7 +137,7 @@ class Case:
                 if rules[family]:
                     waiting.append([at, family, None])
             elif kind == 'sys' and event['fn'] == 'select' and event['ret'] == 0:
-                fed += [(w[0], w[1], None, w[2], None) for w in waiting]  # nobody ever read these
+                fed += [(w[0], w[1], None, w[2], None) for w in waiting]  # no program read these
                 waiting = []
             elif kind == 'sys' and event['fn'] == 'sendmsg' or kind == 'sys' and event['fn'] == 'sendto':
                 if event['ret'] > 0 and event.get('nlmsg', {}).get('type') == VERDICT:
@@ -194,10 +194,10 @@ class Case:
             packet['hw_type'], packet['hw_addr'].hex() or '-', packet['mark'], packet['sec'], packet['usec'],
             hexed(payload)))
 
-    # Everything else, event by event.
+    # All other events, one by one.
 
     def track(self):
-        """Which handle each event belongs to; handles open and close on the way."""
+        """Finds the handle of each event; handles open and close in between."""
         self.handle_at, self.deserted, serial, last = {}, set(), 0, {}
         for at, event in enumerate(self.events):
             last[event['pid']] = at
@@ -242,7 +242,7 @@ class Case:
             self.emit(at, 'quiet %s' % key)
 
     def fragmented(self, at):
-        """Whether the last packet read was a fragment: what is delivered then is put together from many."""
+        """Whether the last packet read was a fragment: then the delivered packet is assembled from several."""
         for event in reversed(self.events[:at]):
             if event['ev'] == 'sys' and event.get('nlmsg', {}).get('type') == PACKET:
                 return bool(int(event['nlmsg']['packet'].get('ip', {}).get('frag', '0'), 16) & 0x3fff)
@@ -253,7 +253,7 @@ class Case:
             self.emit(at, 'delivered %d %s' % (event['len'], hexed(bytes.fromhex(event['payload_hex']))))
         if event['len'] is not None:
             return
-        # Nothing came. Only where no packet was let go does that say something about the queue.
+        # No message arrived. This is only significant if no packet was accepted before.
         for before in reversed(self.events[:at]):
             if before['ev'] in ('udp_delivered', 'step'):
                 break

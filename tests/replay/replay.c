@@ -3,9 +3,9 @@
  *	replay SCRIPT [at-once]
  *
  * Plays one script of data/ against the engine: the requests that a program sent to the kernel's ip_queue go to the
- * engine, and what comes back must be what the kernel answered, byte for byte. Only packet ids are the engine's own:
- * they are put in their places before a request goes out and before an answer is compared. at-once: requests are
- * served by the call, not through the socket. README.md describes the scripts and what they come from.
+ * engine, and its answers must be those of the kernel, byte for byte. Only packet ids are the engine's: they replace
+ * the recorded ids before a request is sent and before an answer is compared. at-once: requests are served by the call,
+ * not through the socket. README.md describes the scripts and their origin.
  */
 #include <errno.h>
 #include <poll.h>
@@ -50,7 +50,7 @@ struct play {
 	struct id id[4096];
 	unsigned ids;
 	uint32_t last_code;	   /* of the last verdict */
-	struct accepted *accepted; /* packets let go, not delivered yet; oldest first */
+	struct accepted *accepted; /* packets accepted, not delivered yet; oldest first */
 };
 
 __attribute__((noreturn, format(printf, 2, 3))) static void die(const struct play *p, const char *format, ...)
@@ -67,7 +67,7 @@ __attribute__((noreturn, format(printf, 2, 3))) static void die(const struct pla
 
 /* ---- bytes ------------------------------------------------------------------------------------ */
 
-/* Hexadecimal with runs of zeros as *COUNT*. */
+/* Parses hexadecimal with runs of zeros as *COUNT*. */
 static size_t bytes(const struct play *p, unsigned char *buf, const char *text)
 {
 	size_t n = 0, zeros;
@@ -122,7 +122,7 @@ static void put_id(const struct play *p, unsigned char *at, uint64_t id)
 	memcpy(at, &id, p->layout == WIRE_LP64 ? 8 : 4);
 }
 
-/* The newest packet that had this id in the recording. An id that was never seen stays as it is. */
+/* Replaces a recorded id by that of the newest packet that had it. An unknown id stays as it is. */
 static void translate(const struct play *p, unsigned char *at)
 {
 	uint64_t recorded = get_id(p, at);
@@ -135,7 +135,7 @@ static void translate(const struct play *p, unsigned char *at)
 		}
 }
 
-/* In a verdict that starts at message. */
+/* The same for the id in a verdict that starts at message. */
 static void translate_verdict(const struct play *p, unsigned char *message, size_t len)
 {
 	uint16_t type;
@@ -172,7 +172,7 @@ static void take_verdicts(struct play *p)
 	}
 }
 
-/* Until there is nothing left to do. */
+/* Steps the engine until there is nothing left to do. */
 static void settle(struct play *p)
 {
 	struct pollfd poll_fd = { .fd = engine_fd(p->engine), .events = POLLIN };
@@ -247,7 +247,7 @@ static void do_send(struct play *p, char *args)
 	settle(p);
 }
 
-/* header: from a kernel that quoted only the header of a refused request. */
+/* header: the kernel quoted only the header of a refused request. */
 static void do_recv(struct play *p, char *args, bool header)
 {
 	static unsigned char buf[MESSAGE_ROOM], expected[MESSAGE_ROOM];
@@ -264,7 +264,7 @@ static void do_recv(struct play *p, char *args, bool header)
 	if (len < 0)
 		die(p, "nothing came: %s", strerror(errno));
 	memcpy(&type, expected + 4, sizeof(type));
-	if (type == 0x13 && len >= 32) { /* a packet: from here on its recorded id means ours */
+	if (type == 0x13 && len >= 32) { /* a packet: from now on its recorded id stands for ours */
 		if (p->ids == sizeof(p->id) / sizeof(p->id[0]))
 			die(p, "too many packets");
 		p->id[p->ids++] = (struct id){ get_id(p, expected + WIRE_NLHDR),
@@ -339,8 +339,8 @@ static void forget_accepted(struct play *p)
 	free(a);
 }
 
-/* What the receiver of the UDP datagram got: one of the packets let go. Those before it went elsewhere
- * (another queue rule, another receiver, or a checksum that the program got wrong). */
+/* A datagram that the receiver got: one of the accepted packets. Those before it went elsewhere (another queue rule,
+ * another receiver, or the program computed a wrong checksum). */
 static void do_delivered(struct play *p, char *args)
 {
 	static unsigned char payload[MESSAGE_ROOM];
@@ -399,7 +399,7 @@ static void do_down(struct play *p, char *args)
 {
 	unsigned type;
 
-	for (type = 0; type < 1024; type++) /* packets came in from and go out to it under different types */
+	for (type = 0; type < 1024; type++) /* packets from it and to it have different types */
 		if (type == 0 || type == 1 || type == 772)
 			fake_forget(p->fake, fake_interface(args, (uint16_t)type));
 }

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-/* The accounts at the end of an era, when nothing is under way: see soak.h. */
+/* The accounts at the end of an era, when no packet is in flight: see soak.h. */
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
@@ -13,9 +13,9 @@
 
 struct sums {
 	uint64_t sent, sent_again;	      /* packets, those of class REPEAT */
-	uint64_t unseen, unseen_outside;      /* never handed out; of these not at a reload */
-	uint64_t lost_again;		      /* sent round again, and not seen again */
-	uint64_t due, arrived, arrived_again; /* had to arrive, did */
+	uint64_t unseen, unseen_outside;      /* never received by the reader; not lost at a reload */
+	uint64_t lost_again;		      /* repeated, and not received again */
+	uint64_t due, arrived, arrived_again; /* packets that had to arrive; that arrived */
 	uint64_t windows;
 };
 
@@ -91,8 +91,8 @@ static struct said read_log(const char *path)
 	return said;
 }
 
-/* The reader wrote nothing down: it was `ipq filter`. Without the kernel's table what was lost is not known.
- */
+/* The reader was `ipq filter`, which records nothing. Without the kernel's table, the number of lost packets is
+ * unknown. */
 static void account_filter(const struct sums *s, const struct said *said, uint64_t drops)
 {
 	uint64_t missing = s->due - s->arrived;
@@ -153,7 +153,7 @@ void account_udp(const char *log)
 		account_filter(&s, &said, drops);
 	else
 		account_library(&s, drops);
-	/* What lies in the program's socket when it closes that is lost in a reload. */
+	/* Packets in the program's socket are lost when a reload closes it. */
 	if (S->kind == RUN && (said.handed < S->handed || (S->reloads == 0 && said.handed != S->handed)))
 		violation("ipq run handed out %" PRIu64 " packets, the program got %" PRIu64, said.handed,
 			  (uint64_t)S->handed);

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-/* What the reader does with TCP: mostly accepted, now and then dropped or sent round again, and one byte in
- * 4096 of what goes to the server is changed, at the same places however often a segment comes. */
+/* The reader's decisions on TCP: most segments are accepted, some dropped or repeated. One byte in 4096 to the server
+ * is changed, at the same positions also in retransmissions. */
 #include <arpa/inet.h>
 #include <linux/netfilter.h>
 #include <netinet/tcp.h>

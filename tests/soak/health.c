@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-/* What is looked at from outside: memory, descriptors, the kernel's counters, the clock. */
+/* Measurements from outside: memory, descriptors, the kernel's counters, the clock. */
 #include <dirent.h>
 #include <inttypes.h>
 #include <malloc.h>
@@ -17,7 +17,7 @@ uint64_t now_ns(void)
 	return (uint64_t)t.tv_sec * 1000000000 + (uint64_t)t.tv_nsec;
 }
 
-/* An ordinary user's namespace may not read the table: false. */
+/* False in the namespace of an ordinary user, where the table is not readable. */
 bool queue_line(unsigned queue, struct queue_line *line)
 {
 	FILE *f = fopen("/proc/net/netfilter/nfnetlink_queue", "re");
@@ -71,7 +71,7 @@ void health_of(pid_t pid, struct health *h)
 
 	*h = (struct health){ 0 };
 	if (pid == getpid()) {
-		malloc_trim(0); /* what the allocator keeps for later is no leak */
+		malloc_trim(0); /* memory that the allocator keeps for later is not a leak */
 		h->heap = mallinfo2().uordblks + mallinfo2().hblkhd;
 	}
 	snprintf(path, sizeof(path), "/proc/%d/fd", pid);
@@ -114,7 +114,7 @@ void histogram_print(const char *what, const struct histogram *h)
 		       (double)h->max / 1000, h->count);
 }
 
-/* /proc/net/snmp has a line of names and a line of values, /proc/net/snmp6 a name and a value a line. */
+/* /proc/net/snmp has a line of names and a line of values; /proc/net/snmp6 has a name and a value per line. */
 uint64_t snmp(const char *protocol, const char *name)
 {
 	char names[2048], values[2048], both[64];

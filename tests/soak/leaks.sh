@@ -1,10 +1,10 @@
 #!/bin/sh
 # SPDX-License-Identifier: LGPL-2.1-or-later
-# The soak notices a reader that keeps 16 KiB or one descriptor each time it closes: a leak of either would be seen.
+# The soak detects a reader that leaks 16 KiB or one descriptor each time it closes.
 . "$IPQ_LIVE/lib.sh"
 find_iptables ip6tables || skip "no ip6tables here that can queue packets"
 
-# notices WHAT PATTERN: with that leak it fails, and says so.
+# notices WHAT PATTERN: with this leak the soak must fail, and print PATTERN.
 notices() {
 	log=$work/$1
 	SOAK_LEAK=$1 sh "$SOAK_DIR/soak.sh" >"$log" 2>&1

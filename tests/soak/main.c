@@ -1,9 +1,8 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 /*
- * soak udp|tcp SECONDS SEED DIRECTORY: one lane, see soak.h. Exits 0 when nothing was wrong, prints what was.
- * soak classic FILE: its reader of the classic API, in a program of its own because of IPQ_SOURCE.
- *
- * The environment: IPQ is the command, SOAK_RULES the script that sets the firewall rules of a lane.
+ * soak udp|tcp SECONDS SEED DIRECTORY: one lane, see soak.h. Exits 0 if nothing was wrong; otherwise prints the
+ * violations. soak classic FILE: its reader with the classic API, in a separate process because of IPQ_SOURCE. The
+ * environment: IPQ is the command, SOAK_RULES the script that sets the firewall rules of a lane.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -29,7 +28,7 @@ struct shared *S;
 static struct {
 	const char *program, *lane, *directory;
 	char shared_file[256], log_file[256], rules_file[256];
-	unsigned queue; /* and the one after it */
+	unsigned queue; /* also uses the one after it */
 	uint64_t random, end_ns;
 	pid_t program_pid; /* of ipq run or ipq filter, in its eras */
 	bool had[2];	   /* whether there is a baseline of these readers */
@@ -67,7 +66,7 @@ static bool map_shared(const char *path)
 
 	if (fd < 0 || ftruncate(fd, sizeof(*S)) < 0)
 		return false;
-	/* All pages at once: resident memory must not grow with them later. */
+	/* Touches all pages at once: resident memory must not grow because of them later. */
 	S = mmap(NULL, sizeof(*S), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_POPULATE, fd, 0);
 	close(fd);
 	return S != MAP_FAILED;
@@ -75,7 +74,7 @@ static bool map_shared(const char *path)
 
 /* ---- waiting ---------------------------------------------------------------------------------------- */
 
-/* Until *value is wanted. */
+/* Waits until *value is `wanted`. */
 static bool await(_Atomic uint32_t *value, uint32_t wanted, const char *what)
 {
 	for (unsigned i = 0; i < 2 * WAIT_MS; i++) {
@@ -111,7 +110,7 @@ static void give_order(enum order order)
 		violation("%s: %s", name[order], strerror(-S->order_result));
 }
 
-/* Until `ipq filter` has decided everything. */
+/* Waits until `ipq filter` has decided everything. */
 static void await_empty_queue(void)
 {
 	struct queue_line line;
@@ -125,7 +124,7 @@ static void await_empty_queue(void)
 	}
 }
 
-/* Three ticks in which nothing came: whatever was accepted is there. */
+/* Waits for three ticks without arrivals: then all accepted packets have arrived. */
 static void await_receiver(void)
 {
 	uint32_t ticks = S->idle_ticks;
@@ -201,7 +200,7 @@ static void write_filter_rules(bool second)
 	fclose(f);
 }
 
-/* Closed and opened again, with other options, by other rules, while the traffic goes on. */
+/* Closes the reader and opens it again, with other options and rules, while the traffic continues. */
 static void reload(void)
 {
 	static bool second;
@@ -252,7 +251,7 @@ static void await_filter(void)
 {
 	struct queue_line line;
 
-	/* Where the table cannot be read, time has to do. */
+	/* If the table is not readable, waits for a fixed time. */
 	for (unsigned i = 0; S->sees_table && !queue_line(lane.queue, &line); i++) {
 		usleep(1000);
 		if (i > WAIT_MS) {
@@ -301,7 +300,7 @@ static uint32_t flows_of(enum kind kind)
 	return IPV4_FLOWS | IPV6_FLOWS;
 }
 
-/* Traffic, bursts and reloads for some time; what a program has when it has warmed up. */
+/* Runs traffic, bursts and reloads for some time. *middle: the health of a program after its warm-up. */
 static void run_traffic(unsigned ms, struct health *middle)
 {
 	uint64_t start_ns = now_ns(), end = start_ns + ms * UINT64_C(1000000);
@@ -330,8 +329,8 @@ static void run_traffic(unsigned ms, struct health *middle)
 }
 
 /*
- * Memory and descriptors. While a queue is open: tables for what waits, and the slots that packets land in,
- * of which the kernel makes memory when they are first used. Closed: nothing; the first time is the warm-up.
+ * Compares memory and descriptors. While a queue is open, it may have tables of waiting packets, and slots, whose
+ * memory the kernel allocates at first use. When it is closed, nothing may be left; the first time is the warm-up.
  */
 static void compare_reader(void)
 {
@@ -352,7 +351,7 @@ static void compare_reader(void)
 	lane.had[role] = true;
 }
 
-/* `ipq run` and `ipq filter`, between the middle of an era and its end. */
+/* Compares `ipq run` and `ipq filter` between the middle of an era and its end. */
 static void compare_program(const struct health *middle)
 {
 	static const struct health more = { .rss_kib = 8 << 10 };
@@ -413,7 +412,7 @@ static void quit_reader(pid_t pid, enum kind kind, const char *what)
 	stop_program(pid, what, 0);
 }
 
-/* Every kind of reader once, and then in any order until the time is over. */
+/* Runs every kind of reader once, then in any order until the end of the time. */
 static void run_eras(uint64_t total_ms)
 {
 	static const enum kind cycle[] = { NEW, STRICT, BATCH, ENGINE, RUN, FILTER, NEW };

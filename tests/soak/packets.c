@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-/* What datagrams and streams look like, and what becomes of them: functions of seed, era, flow and number. */
+/* The contents of datagrams and streams, and their fates: functions of seed, era, flow and number. */
 #include <string.h>
 #include "soak.h"
 
-/* Splitmix64: cheap, and every seed gives another stream. */
+/* Splitmix64: fast, and every seed gives another stream. */
 uint64_t scramble(uint64_t x)
 {
 	x += 0x9e3779b97f4a7c15;
@@ -25,11 +25,11 @@ enum class class_of(unsigned flow, uint64_t seq) {
 	return class[number_of(flow, seq) & 15];
 }
 
-/* Many small ones, some that fill an Ethernet frame, a few of up to 64 KiB. */
+/* Many small packets, some that fill an Ethernet frame, a few of up to 64 KiB. */
 static uint32_t size_of(unsigned flow, uint64_t seq)
 {
-	/* The header of IPv4 is part of 65535 bytes, the one of IPv6 is not, but the kernel copies 65531 of
-	 * all. */
+	/* The limit of 65535 bytes includes the header of IPv4, not that of IPv6; but the kernel copies at most 65531
+	 * bytes. */
 	const uint32_t most = S->kind == FILTER ? 65400 : (1u << flow) & IPV4_FLOWS ? 65507 : 65487;
 	uint64_t r = number_of(flow, seq) >> 4, pick = r % 100;
 	uint32_t max = pick < 70 ? 200 : pick < 92 ? 1472 : pick < 98 ? 9000 : most;
@@ -123,7 +123,7 @@ const char *payload_check(const uint8_t *payload, size_t len, enum fate fate, st
 	return memcmp(payload + sizeof(*h), body_of(h), len - sizeof(*h)) != 0 ? "the body is damaged" : NULL;
 }
 
-/* Bytes of a stream from this offset on: as they are sent, or as the reader changes them. */
+/* Makes the bytes of a stream from this offset on: as they are sent, or as the reader changes them. */
 void stream_make(uint8_t *to, size_t len, unsigned flow, uint64_t offset, bool changed)
 {
 	while (len > 0) {

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-/* The processes of a lane. One that ends before it is told to is a violation, and so is a status of its own.
+/* The processes of a lane. It is a violation if one ends too early, or with a wrong status.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -67,7 +67,7 @@ static void ended(pid_t pid, const char *what, int status)
 		violation("%s ended with status %d", what, WEXITSTATUS(status));
 }
 
-/* signal: 0 when it ends by itself. Ten seconds, then it is killed. */
+/* signal: 0 if it ends by itself. After ten seconds it is killed. */
 void stop_program(pid_t pid, const char *what, int signal)
 {
 	int status;

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 /*
- * What readers of both APIs share: they obey the coordinator's orders, decide each packet by the class in its
- * header, and write down the fate of each before they give the verdict.
+ * Shared by the readers of both APIs: they follow the coordinator's orders, decide each packet by the class in its
+ * header, and record its fate before they give the verdict.
  */
 #include <errno.h>
 #include <linux/netfilter.h>
@@ -15,11 +15,11 @@
 #define HELD_MAX 256
 #define HELD_BYTES (2u << 20)
 #define QUIET_NS 30000000
-#define STUCK_NS 10000000000 /* without any packet, though some wait */
-#define REORDER 64	     /* what may pass each other on its way into the queue */
+#define STUCK_NS 10000000000 /* the longest time without a packet, although some wait */
+#define REORDER 64	     /* packets that may overtake each other before the queue */
 
 static const struct reader_ops *ops;
-static uint8_t scratch[65536 + 1024]; /* for what replaces a packet */
+static uint8_t scratch[65536 + 1024]; /* memory for replacements */
 static uint64_t random_state;
 static struct held {
 	struct look look;
@@ -28,7 +28,7 @@ static struct held {
 } held[HELD_MAX];
 static unsigned held_count;
 static size_t held_bytes;
-static uint64_t handed_here; /* by this opening of the queue */
+static uint64_t handed_here; /* packets received since this opening of the queue */
 static bool is_open;
 
 static uint64_t random_number(void)
@@ -61,7 +61,7 @@ static void release(unsigned i)
 	ops->free(&h.look);
 }
 
-/* Those whose time has come, from anywhere in the middle: out of order. */
+/* Decides held packets that are due, from anywhere in the list: out of order. */
 static void release_due(bool all)
 {
 	uint64_t now = held_count > 0 ? now_ns() : 0;
@@ -71,7 +71,7 @@ static void release_due(bool all)
 			release(i);
 }
 
-/* Changes the payload by <ipq_edit.h>: in the packet itself where it gets no longer, else in a copy. */
+/* Changes the payload with <ipq_edit.h>: in the packet itself unless it becomes longer, otherwise in a copy. */
 static bool replace(struct look *l, const struct header *h, struct action *a)
 {
 	const uint8_t *bytes;
@@ -124,7 +124,7 @@ static enum fate decide_udp(struct look *l, const struct header *h, enum fate be
 	}
 }
 
-/* The kernel copies a little less than the largest packet. */
+/* Checks a packet. The kernel copies a little less than the largest packet. */
 static const char *check(const struct look *l, size_t at, struct header *h)
 {
 	if (l->len < KERNEL_COPIES)
@@ -193,7 +193,7 @@ static int open_queue(void)
 	return err;
 }
 
-/* The kernel forgets its counters with the queue; that of `ipq run` outlives our handles. */
+/* The kernel's counters end with the queue. The queue of `ipq run` stays open when our handles are closed. */
 static void add_overflow(void)
 {
 	static uint64_t before;
@@ -211,7 +211,7 @@ static void add_overflow(void)
 			  (unsigned long long)ops->refused());
 }
 
-/* At once, with packets waiting in the kernel and here. */
+/* Closes at once, while packets wait in the kernel and in this process. */
 static void close_queue(void)
 {
 	add_overflow();
@@ -244,8 +244,7 @@ static int reload(void)
 	return err;
 }
 
-/* On a busy machine an engine's thread may pause for longer than anybody should wait: the kernel knows
- * better. */
+/* Whether packets wait according to the kernel: on a busy machine an engine's thread may pause for very long. */
 static bool kernel_waits(void)
 {
 	struct queue_line line;
@@ -253,7 +252,7 @@ static bool kernel_waits(void)
 	return queue_line(S->settings.queue, &line) && line.waiting != 0;
 }
 
-/* The traffic has stopped: what is under way must all get here. */
+/* The traffic has stopped: receives all packets that are in flight. */
 static int drain(void)
 {
 	struct queue_line line = { 0 };
@@ -273,7 +272,7 @@ static int drain(void)
 	if (queue_line(S->settings.queue, &line) && line.waiting != 0)
 		violation("%llu packets wait in the kernel, and nobody is told",
 			  (unsigned long long)line.waiting);
-	/* Behind an engine that outlives this opening ids began earlier. */
+	/* With an engine that was open before, ids began earlier. */
 	if (S->kind != RUN && queue_line(S->settings.queue, &line) &&
 	    handed_here + line.user_dropped + ops->lost() != line.ids)
 		violation("the kernel sent %llu packets, %llu were handed out, %llu + %llu lost",
@@ -283,10 +282,10 @@ static int drain(void)
 	return 0;
 }
 
-/* SOAK_LEAK=memory or =descriptors: each closing keeps some, so that the account of both can be seen to fail. */
+/* SOAK_LEAK=memory or =descriptors: each closing leaks some, so that a test can see both accounts fail. */
 static void leak(const char *what)
 {
-	static void *kept; /* of all earlier ones */
+	static void *kept; /* of all earlier closings */
 	void **more;
 
 	if (what != NULL && strcmp(what, "descriptors") == 0 && dup(STDOUT_FILENO) < 0)

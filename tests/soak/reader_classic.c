@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 /*
- * A reader by <libipq.h>: one handle, strict or in batches; one for each family, which makes the library play
- * ip_queue in a thread; or, under `ipq run` with IPQ_SOURCE=ip_queue:, ip_queue's own protocol.
+ * A reader with <libipq.h>: one handle, strict or in batches; one for each family, so that the library runs an engine
+ * in a thread; or, under `ipq run` with IPQ_SOURCE=ip_queue:, ip_queue's own protocol.
  */
 #include <linux/netfilter.h>
 #include <errno.h>
@@ -65,7 +65,7 @@ static int read_one(struct ipq_handle *h, int timeout_us)
 	return 1;
 }
 
-/* With both families: poll, then one read for each that is ready, as programs did. It must not find nothing.
+/* With both families: poll, then one read for each that is ready, as programs did. Each read must return a packet.
  */
 static int read_ready(int timeout_ms)
 {
@@ -107,7 +107,7 @@ static void decide(const struct look *l, const struct action *a)
 		violation("packet %lu cannot be decided: %s", l->id, ipq_errstr());
 }
 
-/* Nothing but the id is needed, and of TCP the bytes. */
+/* Keeps only the id, and for TCP the bytes. */
 static struct look keep(const struct look *l)
 {
 	struct look kept = *l;
@@ -124,7 +124,7 @@ static void free_kept(struct look *l)
 	free(l->payload);
 }
 
-/* Verdicts of a batch leave when the program waits for the next. */
+/* Verdicts of a batch are sent when the program waits for the next one. */
 static void flush(void)
 {
 }
@@ -151,7 +151,7 @@ static uint64_t sum_of(bool losses)
 	return sum;
 }
 
-/* What the library's own ip_queue lost is in no table of the kernel's. */
+/* The kernel does not count packets that the library's engine lost. */
 static uint64_t lost(void)
 {
 	if (S->kind == RUN || (S->kind != ENGINE && S->sees_table))

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-/* A reader by <ipq.h>. */
+/* A reader with <ipq.h>. */
 #include <errno.h>
 #include <linux/netfilter.h>
 #include <string.h>

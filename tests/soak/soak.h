@@ -1,22 +1,19 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * Theory of operation: a lane (udp or tcp) is a queue of the kernel's, a process that sends, one that
- * receives, and one reader at a time. All of them map one piece of memory, struct shared, where each field
- * has one writer. The coordinator (main.c) divides the time into eras. An era has one kind of reader:
- *
+ * Theory of operation: a lane (udp or tcp) is a queue of the kernel, a process that sends, one that receives, and one
+ * reader at a time. All of them map one piece of memory, struct shared, where each field has one writer. The
+ * coordinator (main.c) divides the time into eras. An era has one kind of reader:
  *	gate shut -> reader opens -> gate open ... reloads, bursts ... gate shut -> drained -> accounts ->
  *closed
  *
- * What becomes of a packet is written down twice: by the reader before it gives the verdict (fate), and by
- * the receiver (arrived). At the end of an era nothing is under way, and every packet has to be accounted
- *for:
- *
+ * The fate of a packet is recorded twice: by the reader before it gives the verdict (fate), and by the receiver
+ * (arrived). At the end of an era no packet is in flight, and every packet must be accounted for:
  *	sent + repeated = handed out + overflow (as the kernel and ip_queue's engine count it) + lost at
  *reloads to arrive       = arrived once each + dropped by full receiving sockets (as the kernel counts it)
  *
- * The second equation, and the first without a reload, hold exactly. A reload while traffic runs loses what
- * waits and what comes while nobody owns the queue: only numbers between the last one handed out before
- * (where ids run out of order: REORDER) and the last one sent when the queue was open again may be missing.
+ * The second equation, and the first without a reload, hold exactly. A reload during traffic loses the packets that
+ * wait, and those that arrive while the queue has no owner. Only numbers between the last one received before (REORDER:
+ * ids may be out of order) and the last one sent when the queue was open again may be missing.
  */
 #ifndef SOAK_H
 #define SOAK_H
@@ -31,12 +28,12 @@
 #define FLOWS 4 /* of UDP: IPv4 and IPv6 by OUTPUT, IPv4 and IPv6 by INPUT; of TCP: IPv4 and IPv6 */
 #define IPV4_FLOWS 0x5
 #define IPV6_FLOWS 0xa
-#define ERA_PACKETS (1u << 20) /* of a flow in an era */
+#define ERA_PACKETS (1u << 20) /* packets of a flow in an era */
 #define RELOADS_MAX 16
-#define TABLE (1u << 17) /* bytes that payloads are slices of */
+#define TABLE (1u << 17) /* bytes of the table whose slices are the payloads */
 #define DATAGRAM_MIN sizeof(struct header)
 #define KERNEL_COPIES 65531 /* bytes of a packet at most */
-#define XOR_EVERY 4096	    /* bytes of a TCP stream: one of them is changed on its way */
+#define XOR_EVERY 4096	    /* the reader changes one of so many bytes of a TCP stream */
 #define XOR_AT 7
 
 enum kind { NEW, STRICT, BATCH, ENGINE, RUN, FILTER, KINDS };
@@ -49,10 +46,10 @@ enum order { IDLE, OPEN, RELOAD, DRAIN, CLOSE, QUIT };
 #define REPEAT_MARK 9
 #define FILTER_MARK 7
 
-/* In front of each datagram; the body is a slice of the table. */
+/* The beginning of each datagram; the body is a slice of the table. */
 struct header {
-	char magic[4]; /* what `ipq filter` rewrites */
-	uint8_t class; /* and what its rules match */
+	char magic[4]; /* `ipq filter` rewrites this */
+	uint8_t class; /* and its rules match this */
 	uint8_t flow;
 	uint16_t era;
 	uint32_t size, check;
@@ -62,7 +59,7 @@ struct header {
 #define MAGIC "SOAK"
 #define REWRITTEN "soaked-through"
 
-struct settings { /* of a reader; changed at each reload */
+struct settings { /* the settings of a reader; changed at each reload */
 	uint32_t flags, queue_length, receive_buffer, spin_usec, batch, queue, flows;
 };
 
@@ -83,13 +80,13 @@ struct histogram {
 struct flow {
 	_Atomic uint64_t claimed; /* numbers below it may have been sent */
 	_Atomic uint64_t sent;
-	_Atomic uint64_t handed;       /* all below the highest number handed out so far, and it */
+	_Atomic uint64_t handed;       /* one more than the highest number received so far */
 	_Atomic uint64_t arrived;      /* the same at the receiver */
 	_Atomic uint64_t socket_drops; /* of the receiving socket, ever */
-	uint64_t socket_drops_before;  /* this era; the coordinator's */
+	uint64_t socket_drops_before;  /* at the begin of this era; written by the coordinator */
 };
 
-struct totals { /* of packets, over all eras; the coordinator's */
+struct totals { /* packets of all eras; written by the coordinator */
 	uint64_t sent, arrived, dropped, overflow, socket_drops, reload_losses, repeats, reloads, handed;
 };
 
@@ -126,7 +123,7 @@ struct shared {
 	unsigned reloads;
 	struct window window[RELOADS_MAX];
 	struct health opened, drained, closed;
-	uint32_t isn[2][65536]; /* of TCP: by source port, IPv4 and IPv6 */
+	uint32_t isn[2][65536]; /* for TCP: by source port, IPv4 and IPv6 */
 	/* of any thread */
 	_Atomic uint32_t violations;
 	uint8_t table[TABLE];
@@ -137,17 +134,17 @@ struct shared {
 extern struct shared *S;
 extern const char *const kind_name[KINDS];
 
-/* Prints a violation and its place, at most twenty times. */
+/* Prints a violation with its context, at most twenty times. */
 void violation(const char *format, ...) __attribute__((format(printf, 1, 2)));
 
-/* packets.c: what datagrams look like and what becomes of them; functions of seed, era, flow and number */
+/* packets.c: contents and fates of datagrams; functions of seed, era, flow and number */
 uint64_t scramble(uint64_t x);
-uint64_t number_of(unsigned flow, uint64_t seq); /* random, the same for everybody */
+uint64_t number_of(unsigned flow, uint64_t seq); /* random, the same in all processes */
 enum class class_of(unsigned flow, uint64_t seq);
 void header_make(struct header *h, unsigned flow, uint64_t seq);
 bool header_check(const struct header *h);
 const uint8_t *body_of(const struct header *h);
-/* A replacement: cut bytes at the beginning of the body give way to add bytes. */
+/* A replacement: `cut` bytes at the beginning of the body are replaced by `add` bytes. */
 void replacement_of(const struct header *h, size_t *cut, size_t *add, const uint8_t **bytes);
 /* NULL, or the error in len bytes of payload. For FILTER only the class of fate is used. */
 const char *payload_check(const uint8_t *payload, size_t len, enum fate fate, struct header *h);
@@ -182,12 +179,12 @@ struct reader_ops {
 	struct look (*keep)(const struct look *l);
 	void (*free)(struct look *kept);
 	void (*flush)(void);
-	/* beyond what the kernel's table of queues counts, or all of it without the table */
+	/* losses that the kernel's table of queues does not count; without the table, all losses */
 	uint64_t (*lost)(void);
 	uint64_t (*refused)(void);
 	void (*close)(void);
 };
-/* What each of them calls its own by the same name. */
+/* The operations of a reader, which have the same names in each file. */
 #define READER_OPS                                                                                           \
 	.receive = receive, .decide = decide, .keep = keep, .free = free_kept, .flush = flush, .lost = lost, \
 	.refused = refused
@@ -203,10 +200,10 @@ void health_of(pid_t pid, struct health *h); /* heap only of this process */
 uint64_t now_ns(void);
 void histogram_add(struct histogram *h, uint64_t ns);
 void histogram_print(const char *what, const struct histogram *h);
-uint64_t snmp(const char *protocol, const char *name); /* this namespace's counter, both families */
+uint64_t snmp(const char *protocol, const char *name); /* of this namespace, sum of both families */
 
 /* account.c */
-void account_udp(const char *log); /* what RUN and FILTER printed at their end, NULL for the others */
+void account_udp(const char *log); /* log: the output of RUN and FILTER, NULL for the others */
 void account_tcp(void);
 /* more: by how much it may have grown */
 void account_health(const char *of, const char *when, const struct health *before, const struct health *now,

@@ -1,7 +1,7 @@
 #!/bin/sh
 # SPDX-License-Identifier: LGPL-2.1-or-later
 # Both APIs and the command under load: SOAK_SECONDS (3600) of mixed traffic at full rate, with random verdicts,
-# bursts that overflow, and reloads. The random numbers follow from SOAK_SEED; where processes meet is chance.
+# bursts that overflow, and reloads. SOAK_SEED determines the random numbers, but not how the processes interleave.
 . "$IPQ_LIVE/lib.sh"
 
 seconds=${SOAK_SECONDS:-3600}
@@ -10,7 +10,7 @@ SOAK_IPTABLES=$iptables
 find_iptables ip6tables || skip "no ip6tables here that can queue packets"
 SOAK_IPTABLES="$SOAK_IPTABLES $command"
 SOAK_RULES="sh $SOAK_DIR/rules"
-# The allocator counts what it caches for a thread as in use: without that, bytes in use can be compared.
+# The allocator counts memory in a thread's cache as in use: without caches, bytes in use can be compared.
 GLIBC_TUNABLES=glibc.malloc.tcache_count=0
 export IPQ SOAK_IPTABLES SOAK_RULES GLIBC_TUNABLES
 echo "seed $seed, $seconds s"

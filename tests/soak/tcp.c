@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 /*
- * Two connections an era, of IPv4 and IPv6, as fast as they go. The era ends with their end: every byte has
- * to be there, and in its place.
+ * Two connections per era, of IPv4 and IPv6, at full speed. The era ends when they end: every byte must have arrived,
+ * in order.
  */
 #include <arpa/inet.h>
 #include <errno.h>
@@ -16,8 +16,8 @@
 
 #define PORT 7002
 #define CHUNK 65536
-#define END_MS 120000 /* TCP waits so long at most before it tries again, and does on a starved machine */
-#define SEGMENT 1448  /* so that large packets are large: many segments of this in one */
+#define END_MS 120000 /* the longest time before TCP retransmits, which happens on a busy machine */
+#define SEGMENT 1448  /* so that large packets have many segments of this size */
 
 static uint8_t chunk[CHUNK], expected[CHUNK];
 
@@ -48,7 +48,7 @@ static int tcp_socket(unsigned flow, bool receives)
 
 /* ---- sending --------------------------------------------------------------------------------------- */
 
-/* What a socket takes now. */
+/* Sends as much as the socket accepts now. */
 static bool send_chunk(int fd, unsigned flow)
 {
 	size_t len = 1 + scramble(S->bytes_sent) % CHUNK;
@@ -82,8 +82,8 @@ static void stalled(int fd, unsigned flow)
 		  (unsigned long long)S->flow[flow].arrived, (unsigned long long)line.waiting);
 }
 
-/* Ends once the other end has everything: then nothing of it is left in the queue. An era can be so short that
- * the connection is not there yet: it carries something nevertheless. */
+/* Ends when the other end has received everything: then the queue has no packets of the connection. In a very short era
+ * the connection may not be established yet: it sends some bytes nevertheless. */
 static void finish(int fd, unsigned flow)
 {
 	char byte;
@@ -123,7 +123,7 @@ void tcp_send(void)
 
 /* ---- receiving ------------------------------------------------------------------------------------- */
 
-/* False at the end of the connection. */
+/* Receives some bytes. False at the end of the connection. */
 static bool receive_chunk(int fd, unsigned flow)
 {
 	struct flow *f = &S->flow[flow];

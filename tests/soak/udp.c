@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-/* Datagrams: the sender, as fast as it can be done without drowning the receiver, and the receiver. */
+/* Datagrams: the sender, at the highest rate that does not overflow the receiver, and the receiver. */
 #include <arpa/inet.h>
 #include <errno.h>
 #include <poll.h>
@@ -16,7 +16,7 @@
 #define SO_MEMINFO_DROPS 8 /* SK_MEMINFO_DROPS of <linux/sock_diag.h> */
 #define PORT 7000
 #define BURST 64
-#define LAG 512		 /* numbers that the receiver may lag, outside of bursts */
+#define LAG 512		 /* how many numbers the receiver may lag behind, except in bursts */
 #define STUCK_NS 5000000 /* the expected packet may have been dropped: send one more */
 #define BUFFER (4 << 20) /* the kernel doubles it and allows no more */
 

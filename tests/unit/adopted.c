@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* A queue that is taken over: the ids of its two queues become one sequence, and verdicts go to the right one. */
+/* A queue that is taken over: the ids of its two queues become one sequence, and verdicts are sent to the right queue.
+ * */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -45,7 +46,7 @@ static void collect(struct adopted *a, uint16_t queue, uint32_t id)
 	assert_int_equal(adopted_collect(a, bytes, len, &p, &r), 0);
 }
 
-/* With the packets first to last in the spare queue. */
+/* Adopts a queue whose spare queue has the packets first to last. */
 static struct adopted *adopt(uint32_t first, unsigned count)
 {
 	struct adopted *a = adopted_new();
@@ -120,7 +121,7 @@ static void messages_before_the_move_are_ignored(void **state)
 	assert_false(a->main_seen);
 	assert_int_equal(adopted_finish(a), 0);
 	assert_null(adopted_pop(a));
-	assert_int_equal(main_id(a, 5), 5); /* nothing was left: the ids are the kernel's */
+	assert_int_equal(main_id(a, 5), 5); /* no packet was left: the ids are the kernel's */
 	adopted_free(a);
 }
 
@@ -161,7 +162,7 @@ static void lost_packet_of_the_spare_queue_is_not_waited_for(void **state)
 	const struct source_verdict all = { .id = 3, .batch = 1 }, unknown = { .id = 4 };
 
 	(void)state;
-	collect(a, SPARE, 3); /* 2 did not fit the socket's buffer */
+	collect(a, SPARE, 3); /* packet 2 did not fit into the socket's buffer */
 	assert_int_equal(adopted_finish(a), 0);
 	assert_int_equal(atomic_load(&a->left), 2);
 	assert_false(adopted_decided(a, &unknown));

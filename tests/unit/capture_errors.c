@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* Capture files that cannot be opened, read or written, and pipes of others that do not block. */
+/* Capture files that cannot be opened, read or written, and non-blocking pipes of other processes. */
 #include <stdarg.h>
 #include <stdbool.h>
 #include <stddef.h>
@@ -47,7 +47,7 @@ static void unreadable_files_are_refused_with_the_reason(void **state)
 	expect_unreadable("/proc/self/mem", EIO, strerror(EIO)); /* nothing is mapped at 0 */
 	put_header(&in, false, false, 1);
 	in.bytes[4] = 3;
-	in.bytes[5] = 3; /* whatever the byte order */
+	in.bytes[5] = 3; /* in both byte orders */
 	expect_unreadable(place(&in), EINVAL, "version");
 }
 
@@ -65,7 +65,7 @@ static void unwritable_files_are_refused_with_the_reason(void **state)
 	capture_reader_close(r);
 }
 
-/* A disk that is full later: the first to know is the flush, and from then on every call. */
+/* A disk that becomes full later: the flush fails first, and then every call. */
 static void a_failed_write_fails_all_later_ones(void **state)
 {
 	const struct rlimit little = { 1000, RLIM_INFINITY }, all = { RLIM_INFINITY, RLIM_INFINITY };
@@ -93,8 +93,8 @@ static void a_failed_write_fails_all_later_ones(void **state)
 	capture_reader_close(r);
 }
 
-/* A child at the other end of a pipe that does not block becomes descriptor fd here. Returns the child; 0 in
- * it. */
+/* Forks a child at the other end of a non-blocking pipe; this end becomes descriptor fd. Returns the child; 0 in the
+ * child. */
 static pid_t across_a_pipe(int fd, int *other)
 {
 	int pair[2], ours = fd == STDIN_FILENO ? 0 : 1;
@@ -145,7 +145,7 @@ static void empty_nonblocking_pipe_is_waited_for(void **state)
 	capture_reader_close(reader_of_one_packet());
 	child = across_a_pipe(STDIN_FILENO, &other);
 	if (child == 0) {
-		/* In the middle of the packet it has to wait again. */
+		/* In the middle of the packet, the reader must wait again. */
 		n = (int)write(other, in.bytes, 60);
 		usleep(50000);
 		n += (int)write(other, in.bytes + 60, in.len - 60);

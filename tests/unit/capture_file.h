@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* Capture files in memory for tests, written by hand so that what reads them is tested against the format. */
+/* Capture files in memory for tests, written by hand, so that the reader is tested against the format. */
 #ifndef UNIT_CAPTURE_FILE_H
 #define UNIT_CAPTURE_FILE_H
 
@@ -22,7 +22,7 @@ struct capture_file {
 };
 
 #define HOST_IS_BIG (__BYTE_ORDER__ == __ORDER_BIG_ENDIAN__)
-/* Two fields of 16 bits as the word of 32 that they are in a file of our own byte order. */
+/* Two fields of 16 bits as one word of 32 bits, in a file in our byte order. */
 #define HALVES(first, second) \
 	(HOST_IS_BIG ? (uint32_t)(first) << 16 | (second) : (uint32_t)(second) << 16 | (first))
 
@@ -30,7 +30,7 @@ static inline void put(struct capture_file *f, const void *bytes, size_t len)
 {
 	if (f->len + len > sizeof(f->bytes))
 		abort();
-	if (len > 0) /* memcpy takes no NULL, not even for nothing */
+	if (len > 0) /* memcpy does not accept NULL, even for 0 bytes */
 		memcpy(f->bytes + f->len, bytes, len);
 	f->len += len;
 }
@@ -116,7 +116,7 @@ static inline void put_arp(struct capture_file *f, uint8_t n)
 	put_record(f, 5, 0, frame, sizeof(frame), sizeof(frame));
 }
 
-/* Gives the file a path; it is gone with the descriptor. */
+/* Gives the file a path, which exists as long as the descriptor. */
 static inline const char *place(struct capture_file *f)
 {
 	if (f->fd <= 0)
@@ -136,7 +136,7 @@ static inline void fetch(struct capture_file *f)
 	f->len = (size_t)n;
 }
 
-#define IN_FD 50 /* known to IPQ_SOURCE by these numbers */
+#define IN_FD 50 /* IPQ_SOURCE names these descriptors */
 #define OUT_FD 51
 
 /* Starts this program again with IPQ_SOURCE for these files. The library reads the environment when it is loaded.

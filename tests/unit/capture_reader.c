@@ -31,7 +31,7 @@ static void put_block(uint32_t type, const void *head, uint32_t head_len, const 
 	put32(&in, len);
 }
 
-/* options are bytes in the file's order, a multiple of 4. */
+/* options: a multiple of 4 bytes, in the file's byte order. */
 static void put_interface(uint16_t link_type, uint32_t snaplen, const void *options, uint32_t len)
 {
 	put32(&in, 1);
@@ -89,7 +89,7 @@ static void clocks_of_every_resolution_are_read_in_nanoseconds(void **state)
 		{ 0x80 | 32, (77ULL << 32) + (1U << 31), 77, 500000000 },
 		{ 0x80 | 40, (77ULL << 40) + (1ULL << 38), 77, 250000000 },
 		{ 0x80 | 63, (1ULL << 63) + (1ULL << 62), 1, 500000000 },
-		/* These cannot count a second. */
+		/* These clocks cannot count a second. */
 		{ 20, 12300000000000000000U, 0, 123000000 },
 		{ 127, UINT64_MAX, 0, 0 },
 		{ 0x80 | 64, 1ULL << 63, 0, 500000000 },
@@ -321,7 +321,7 @@ static void other_version_of_pcapng_is_refused(void **state)
 	assert_non_null(strstr(error.text, "version"));
 }
 
-/* The message says what is wrong, so that another error is not taken for this one. */
+/* The message must contain this text, so that another error is not taken for this one. */
 static void expect_damage(const char *text)
 {
 	int n = begin() == 0 ? next() : -EBADMSG;
@@ -344,11 +344,11 @@ static void numbers_beyond_their_limits_are_damage(void **state)
 	expect_damage("its length is more than a packet can have");
 	put_section(&in, false);
 	put_interface(1, 0, options, 0);
-	in.bytes[28 + 4] = in.bytes[28 + 16] = 22; /* no multiple of 4 */
+	in.bytes[28 + 4] = in.bytes[28 + 16] = 22; /* not a multiple of 4 */
 	expect_damage("impossible length");
 }
 
-/* More than the files of the other tests hold. */
+/* More interfaces than fit into the files of the other tests. */
 static void too_many_interfaces_are_damage(void **state)
 {
 	static uint8_t blocks[64 * 20];
@@ -444,7 +444,7 @@ static void pcap_says_how_long_its_check_sequences_are(void **state)
 	assert_int_equal(begin(), -EINVAL);
 }
 
-/* The bytes that n packed bytes become, when there is room for so many in each read and no more to read. */
+/* Unpacks n bytes with so much room in each read, and no more input. Returns the number of bytes. */
 static size_t unpacked(const uint8_t *packed, size_t n, size_t room)
 {
 	struct unpack *u;

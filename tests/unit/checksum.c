@@ -29,12 +29,12 @@ static void sum_is_correct_for_any_length_and_alignment(void **state)
 		for (size_t len = 0; len < 300; len++) {
 			assert_int_equal(ntohs(sum_bytes(packet + at, len, false)) % 0xffff,
 					 reference_sum(0, packet + at, len) % 0xffff);
-			/* Odd: as if a zero byte stood in front. */
+			/* Odd: as with a zero byte before the first one. */
 			packet[at] = 0;
 			assert_int_equal(ntohs(sum_bytes(packet + at + 1, len, true)) % 0xffff,
 					 reference_sum(0, packet + at, len + 1) % 0xffff);
 		}
-	memset(packet, 0xff, sizeof(packet)); /* the most carries there can be */
+	memset(packet, 0xff, sizeof(packet)); /* the largest possible number of carries */
 	assert_int_equal(sum_bytes(packet, sizeof(packet), false), 0xffff);
 	assert_int_equal(sum_bytes(packet, sizeof(packet) - 1, false),
 			 sum_fold(0xffffu + (uint64_t)htons(0xff00)));
@@ -190,7 +190,7 @@ static void complete_rejects_unknown_routing_header_with_segments_left(void **st
 	(void)state;
 	packet[42] = 3; /* RFC 6554: compressed addresses */
 	assert_int_equal(ipq_checksum_complete(packet, b.len), -EOPNOTSUPP);
-	packet[43] = 0; /* arrived: no matter what type it was */
+	packet[43] = 0; /* the route is completed: its type has no effect */
 	assert_int_equal(ipq_checksum_complete(packet, b.len), 0);
 }
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * The classic calls with what programs should not give them, and with buffers that are too small, on a
- * capture file: its packets come by ip_queue's own protocol. Texts and values are those of 2001.
+ * The classic calls with invalid arguments, and with buffers that are too small, on a capture file: its packets arrive
+ * in ip_queue's own protocol. Texts and values are those of 2001.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -92,8 +92,7 @@ static uint64_t refused(void)
 	return s.refused;
 }
 
-/* A refusal that does not fit is counted; one that does is read, whole. Packets are on their way before
- * both. */
+/* A refusal that does not fit is counted; one that fits is read whole. Packets arrive before both. */
 static void refusal_longer_than_buffer_is_cut(void **state)
 {
 	(void)state;
@@ -190,7 +189,7 @@ static void read_file_of_packets(char **argv)
 	start_again(argv, &f, NULL);
 }
 
-/* The answer to a request that the program itself has sent before is not taken for the one to ipq_set_mode. */
+/* The answer to an earlier request that the program has sent by hand is not taken for the answer to ipq_set_mode. */
 static int begin(void **state)
 {
 	struct {

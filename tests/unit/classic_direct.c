@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-/* The classic calls on a queue of their own: each message that they send to the kernel, and what they make of its. */
+/* The classic calls on a queue of their own: the messages that they send to the kernel, and their results for the
+ * kernel's messages. */
 #include <errno.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -30,7 +31,7 @@
 static struct kernel k;
 static struct ipq_handle *h;
 static unsigned char message[70000], buf[70000];
-static bool no_more_descriptors; /* once the source has its socket */
+static bool no_more_descriptors; /* set when the source has its socket */
 static int given = -1;		 /* the socket of the next source instead of a kernel's */
 
 static void limit_descriptors(rlim_t most)
@@ -42,7 +43,7 @@ static void limit_descriptors(rlim_t most)
 	setrlimit(RLIMIT_NOFILE, &limit);
 }
 
-/* The socket of the handle's source leads to this test's kernel. */
+/* The socket of the handle's source is connected to the simulated kernel. */
 int __wrap_netlink_open(bool *absent);
 int __wrap_netlink_open(bool *absent)
 {
@@ -60,7 +61,7 @@ static int begin(void **state)
 	h = ipq_create_handle(0, PF_INET);
 	if (h == NULL)
 		return -1;
-	h->local.nl_pid = (uint32_t)getpid(); /* as a netlink socket would have it */
+	h->local.nl_pid = (uint32_t)getpid(); /* as with a netlink socket */
 	return 0;
 }
 
@@ -77,7 +78,7 @@ static void deliver(uint32_t id, const void *payload, size_t len)
 	kernel_send(&k, message, kernel_packet(message, id, payload, len));
 }
 
-/* The verdict that the kernel got last. */
+/* Returns the last verdict that the kernel received. */
 static struct kernel_verdict last(void)
 {
 	kernel_settle(&k, h->fd);
@@ -118,7 +119,7 @@ static void on_alarm(int signal)
 	(void)signal;
 }
 
-/* From a child, a moment after the caller has begun to wait for it. */
+/* Delivers a packet from a child process, a moment after the caller has begun to wait. */
 static void deliver_later(uint32_t id)
 {
 	const struct timespec moment = { .tv_nsec = 20000000 };
@@ -140,8 +141,8 @@ static void read_one_and_accept(uint32_t id)
 	assert_int_equal(errno, 77);
 }
 
-/* In a process with one thread, as most programs are, a read without a timeout takes another way. Has to be the first
- * test: a kernel is a thread. */
+/* In a process with one thread, a read without a timeout uses another function. This must be the first test: a
+ * simulated kernel is a thread. */
 static void single_thread_reads_and_keeps_errno(void **state)
 {
 	const struct itimerval soon = { .it_value.tv_usec = 20000 };
@@ -164,7 +165,7 @@ static void single_thread_reads_and_keeps_errno(void **state)
 	assert_int_equal(ipq_ctl(h, IPQ_CTL_BATCH, 32U), 0);
 	deliver_later(2);
 	read_one_and_accept(2);
-	/* Enough for a busy queue, which is looked at before the reader sleeps. */
+	/* Enough packets for a busy queue, which is polled before the reader sleeps. */
 	for (id = 3; id <= 22; id++)
 		deliver(id, "bytes of a packet...", 20);
 	for (id = 3; id <= 22; id++)
@@ -303,7 +304,7 @@ static void time_is_in_seconds_and_microseconds(void **state)
 	assert_int_equal(ipq_get_packet(buf)->timestamp_usec, 654321);
 }
 
-/* lo has index 1 in each namespace; nothing has the other. Both packets come in one tick of the clock. */
+/* lo has index 1 in each namespace; no interface has the other index. Both packets arrive in one tick of the clock. */
 static void interfaces_have_names_and_the_input_has_a_type(void **state)
 {
 	const uint32_t lo = htonl(1), none = htonl(0x7ffffff0);
@@ -322,7 +323,7 @@ static void interfaces_have_names_and_the_input_has_a_type(void **state)
 	}
 }
 
-/* It has an id, which makes a gap. */
+/* A lost packet has an id, so the ids have a gap. */
 static void lost_packets_are_counted(void **state)
 {
 	(void)state;
@@ -417,7 +418,7 @@ static void replacements_are_those_that_ip_queue_accepted(void **state)
 			 sizeof(struct nlmsghdr) + sizeof(ipq_verdict_msg_t) + 20);
 	assert_int_equal(last().payload_len, 20);
 	assert_int_equal(last().last, 0x45);
-	ipq_set_verdict(h, 2, NF_ACCEPT, 19, message); /* no header fits: the packet stays as it is */
+	ipq_set_verdict(h, 2, NF_ACCEPT, 19, message); /* shorter than a header: the packet stays as it is */
 	assert_false(last().has_payload);
 	assert_int_equal(last().code, NF_ACCEPT);
 	ipq_set_verdict(h, 3, NF_DROP, 20, message);
@@ -433,7 +434,7 @@ static void replacements_are_those_that_ip_queue_accepted(void **state)
 	assert_int_equal(stats().verdicts, 5);
 }
 
-/* ip_queue's message quotes the whole request, with its payload. */
+/* ip_queue's refusal quotes the whole request, with its payload. */
 static void refusal_is_as_long_as_the_request(void **state)
 {
 	const size_t sent = sizeof(struct nlmsghdr) + sizeof(ipq_verdict_msg_t) + 100;
@@ -531,7 +532,7 @@ static void settings_apply_before_and_after_the_mode(void **state)
 	assert_int_equal(find_flags(NFQA_CFG_F_FAIL_OPEN)->flags, 0);
 	k.answer = refuse_flags;
 	assert_int_equal(ipq_ctl(h, IPQ_CTL_FAIL_OPEN, 1), -1);
-	assert_int_equal(ipq_ctl(h, IPQ_CTL_QUEUE_LENGTH, 700U), 0); /* without what was refused */
+	assert_int_equal(ipq_ctl(h, IPQ_CTL_QUEUE_LENGTH, 700U), 0); /* without the refused one */
 	assert_int_equal(find_length()->length, 700);
 	assert_true(ipq_ctl(h, IPQ_CTL_RECEIVE_BUFFER, 65536U) >= 65536);
 	assert_int_equal(ipq_ctl(h, 0x7777), -1);
@@ -608,7 +609,7 @@ static void batch_is_read_packet_by_packet_and_decided_together(void **state)
 		size_t len = kernel_packet(message, id, "bytes of a packet...", 20);
 
 		if (id == 3)
-			message[sizeof(struct nlmsghdr)] = AF_INET6; /* nobody reads these: dropped */
+			message[sizeof(struct nlmsghdr)] = AF_INET6; /* no reader: dropped */
 		kernel_send(&k, message, len);
 	}
 	kernel_settle(&k, h->fd);

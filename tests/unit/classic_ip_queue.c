@@ -95,13 +95,13 @@ static void first_mode_waits_for_its_acknowledgement(void **state)
 	assert_int_equal(nlh.nlmsg_type, IPQM_MODE);
 	assert_int_equal(nlh.nlmsg_flags, NLM_F_REQUEST | NLM_F_ACK);
 	assert_int_equal(nlh.nlmsg_seq, 1);
-	/* packets may be in the socket: not the second one */
+	/* packets may be in the socket, so the second mode asks for no acknowledgement */
 	assert_true(ipq_set_mode(h, IPQ_COPY_META, 0) > 0);
 	assert_int_equal(request().nlmsg_flags, NLM_F_REQUEST);
 	assert_int_equal(ipq_read(h, buf, sizeof(buf), -1), 0);
 }
 
-/* One that has timed out is answered late. */
+/* A request that has timed out is answered late. */
 static void acknowledgement_of_an_older_request_is_not_taken(void **state)
 {
 	(void)state;
@@ -110,7 +110,7 @@ static void acknowledgement_of_an_older_request_is_not_taken(void **state)
 	errno = 0;
 	assert_int_equal(ipq_set_mode(h, IPQ_COPY_PACKET, 0), -1);
 	assert_int_equal(errno, EPERM);
-	/* The program may have ignored the result. */
+	/* The program may have ignored the result of ipq_set_mode. */
 	assert_true(ipq_read(h, buf, sizeof(buf), -1) > 0);
 	assert_int_equal(ipq_message_type(buf), NLMSG_ERROR);
 	assert_int_equal(ipq_get_msgerr(buf), EPERM);
@@ -127,7 +127,7 @@ static void what_is_no_answer_fails_the_mode(void **state)
 	errno = 0;
 	assert_int_equal(ipq_set_mode(h, IPQ_COPY_PACKET, 0), -1);
 	assert_int_equal(errno, EBADMSG);
-	request(); /* else the socket would be reset, not closed */
+	request(); /* otherwise the socket would be reset, not closed */
 	close(kernel);
 	errno = 0;
 	assert_int_equal(ipq_set_mode(h, IPQ_COPY_PACKET, 0), -1);

@@ -90,7 +90,7 @@ static void make_rich(struct entry *e)
 	attribute(e, 60, "from a newer kernel", 19);
 }
 
-/* The bytes in memory of their own; ct as the call left it. */
+/* Reads an entry from memory of exactly its size. The call fills in ct. */
 static int read_entry(const void *bytes, size_t len, struct ipq_conntrack *ct)
 {
 	void *memory = malloc(len + !len);

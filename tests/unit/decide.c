@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-/* From the rules of ipq filter to verdicts: marks, queues, delays and the end, seen by the source. */
+/* The verdicts that the source gets for rules of ipq filter: marks, queues, delays and the end. */
 #include <errno.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -84,7 +84,7 @@ bool __wrap_send_copy(struct injector *in, struct worker *w, const struct ipq_pa
 
 /* ------------------------------------------------------------------------------------------------- */
 
-/* A worker with these rules. */
+/* Starts a worker with these rules. */
 static void begin(const char *const *text, unsigned n)
 {
 	struct active_rules_source from = { .text = (char *const *)text, .count = n };
@@ -118,7 +118,7 @@ static void end(void)
 	active_rules_free(common.active_rules);
 }
 
-/* A UDP packet of 40 bytes to this port, with this mark. */
+/* Delivers a UDP packet of 40 bytes to this port, with this mark. */
 static void arrives(uint16_t port, uint32_t mark)
 {
 	uint8_t bytes[40] = { 0x45, 0, 0, 40, 0, 0, 0, 0, 64, 17, 0, 0, 10, 0, 0, 1, 10, 0, 0, 2, 0, 7 };
@@ -172,7 +172,7 @@ static void marks_change_their_bits_and_are_seen_by_later_rules(void **state)
 	assert_int_equal(v.present, IPQ_SET_MARK);
 	assert_int_equal(v.mark, 0xab1d);
 	assert_int_equal(v.code, NF_ACCEPT);
-	assert_int_equal(verdict_on(2, 0xabcd).code, NF_DROP); /* by the mark that it was given */
+	assert_int_equal(verdict_on(2, 0xabcd).code, NF_DROP); /* by the mark that the packet was given */
 	v = verdict_on(3, 5);
 	assert_int_equal(v.present, IPQ_SET_MARK);
 	assert_int_equal(v.mark, 0);
@@ -244,7 +244,7 @@ static void first_rule_that_ends_decides(void **state)
 	assert_int_equal(counters(0)->bytes, 40);
 	assert_int_equal(counters(1)->packets, 1);
 	assert_int_equal(counters(2)->packets, 1); /* no rule */
-	assert_int_equal(counters(1)->dropped, 0); /* only those by chance or a rate */
+	assert_int_equal(counters(1)->dropped, 0); /* only drops by chance or a rate are counted */
 	end();
 }
 
@@ -385,7 +385,7 @@ static void copies_are_those_of_packets_that_pass(void **state)
 	end();
 }
 
-/* No rule can be applied to a packet whose headers are longer than what was copied of it. */
+/* No rule can be applied to a packet whose headers are longer than the copied bytes. */
 static void packet_with_hidden_ports_is_dropped(void **state)
 {
 	static const char *const text[] = { "drop udp port 1" };

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-/* Editing: after any edit of any shape of packet, lengths and checksums are what a sender would have made. */
+/* Editing: after any edit of any kind of packet, lengths and checksums are as a sender would have computed them. */
 #include <errno.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -38,7 +38,7 @@ static void lengths_and_checksums_are_correct_after_every_edit(void **state)
 									     : be16(packet + 4) + 40);
 				assert_int_equal(e.payload + e.payload_len, e.len);
 			}
-			/* ipq_edit_begin() finds the same again. */
+			/* ipq_edit_begin() finds the same headers again. */
 			assert_int_equal(ipq_checksum_verify(packet, e.len), 0);
 			struct ipq_edit fresh;
 			assert_int_equal(begin(&fresh, e.len), 0);
@@ -82,7 +82,7 @@ static void partial_checksum_stays_the_pseudo_header_sum(void **state)
 			if (b.shape.protocol == IPPROTO_ICMP)
 				continue;
 			set_be16(checksum_field(&b, packet), reference_pseudo(&b, packet));
-			/* All of the flags that a queue may give: only this one means something here. */
+			/* All flags that a queue may set: only this one has an effect here. */
 			assert_int_equal(ipq_edit_begin(&e, packet, b.len, sizeof(packet), 0xffffffff), 0);
 			for (unsigned k = 0; k < 4; k++)
 				random_edit(&e);
@@ -121,7 +121,7 @@ static void udp_without_checksum_gets_none(void **state)
 	assert_int_equal(be16(checksum_field(&b, packet)), 0);
 }
 
-/* Of 65,536 values for two bytes one makes the sum zero; no checksum may then become «none». */
+/* One of 65,536 values of two bytes makes the sum zero; the checksum must not become "none" then. */
 static void checksum_of_zero_is_written_as_the_protocol_requires(void **state)
 {
 	(void)state;
@@ -139,11 +139,11 @@ static void checksum_of_zero_is_written_as_the_protocol_requires(void **state)
 			assert_int_not_equal(be16(checksum_field(&b, packet)), udp ? 0 : 0xffff);
 			seen += be16(checksum_field(&b, packet)) == (udp ? 0xffff : 0);
 		}
-		assert_in_range(seen, 1, 2); /* 0 and 0xffff are the same to a sum */
+		assert_in_range(seen, 1, 2); /* 0 and 0xffff are the same in a sum */
 	}
 }
 
-/* Here even RFC 1624 errs: of zeros alone the sum is the other zero. */
+/* Here even RFC 1624 is wrong: the sum of zeros only is the other zero. */
 static void echo_reply_of_zeros_has_a_correct_checksum(void **state)
 {
 	static const uint8_t zeros[8];
@@ -275,7 +275,7 @@ static void tcp_options_grow_up_to_40_bytes(void **state)
 	assert_memory_equal(packet + t + 20, grown, 28);
 	assert_memory_equal(packet + e.payload, payload, 10);
 	assert_int_equal(packet[t + 12] >> 4, 12);
-	/* The others take 20 bytes with their three NOPs, 17 without. */
+	/* The other options take 20 bytes with their three NOPs, 17 without. */
 	assert_int_equal(ipq_edit_set_tcp_option(&e, 34, fill, 13), 0);
 	assert_int_equal(e.payload, t + 20 + 36);
 	assert_int_equal(ipq_edit_set_tcp_option(&e, 34, fill, 18), 0);
@@ -283,13 +283,13 @@ static void tcp_options_grow_up_to_40_bytes(void **state)
 	assert_int_equal(ipq_edit_find_tcp_option(&e, 3, NULL), t + 20 + 4 + 1 + 2);
 	assert_int_equal(ipq_edit_set_tcp_option(&e, 34, fill, 21), 0);
 	assert_int_equal(e.payload, t + 60);
-	assert_int_equal(ipq_edit_find_tcp_option(&e, 3, NULL), t + 20 + 4 + 2); /* the NOP in front went */
+	assert_int_equal(ipq_edit_find_tcp_option(&e, 3, NULL), t + 20 + 4 + 2); /* without that NOP */
 	assert_int_equal(ipq_edit_set_tcp_option(&e, 34, fill, 22), -EMSGSIZE);
 	assert_int_equal(ipq_edit_set_tcp_option(&e, 5, fill, 38), -EMSGSIZE);
 	assert_int_equal(ipq_edit_set_tcp_option(&e, 1, fill, 0), -EINVAL);
 	assert_memory_equal(packet + e.payload, payload, 10);
 	assert_int_equal(reference_residue(&b, packet), 0xffff);
-	packet[t + 21] = 0; /* an option of no length */
+	packet[t + 21] = 0; /* an option of length 0 */
 	assert_int_equal(ipq_edit_set_tcp_option(&e, 34, fill, 2), -EBADMSG);
 	assert_int_equal(ipq_edit_clear_tcp_option(&e, 34), -EBADMSG);
 	assert_int_equal(ipq_edit_find_tcp_option(&e, 34, NULL), -EBADMSG);

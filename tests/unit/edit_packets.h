@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * Packets of every shape that ipq_edit.h knows, made by the rules of the RFCs and with a checksum that is
- * summed byte by byte: nothing here shares code with the library, so that both cannot be wrong alike.
+ * Packets of every kind that ipq_edit.h supports, made according to the RFCs, with checksums that are summed byte by
+ * byte. This shares no code with the library, so that both cannot have the same defect.
  */
 #ifndef EDIT_PACKETS_H
 #define EDIT_PACKETS_H
@@ -14,12 +14,12 @@
 
 enum shape_parts {
 	WITH_OPTIONS = 1 << 0,	       /* IPv4: router alert; TCP: MSS, NOP, window scale, timestamps */
-	WITH_SOURCE_ROUTE = 1 << 1,    /* IPv4: LSRR under way; IPv6: routing header type 0 under way */
-	WITH_DONE_ROUTE = 1 << 2,      /* the same, arrived */
-	WITH_SEGMENT_ROUTE = 1 << 3,   /* IPv6: segment routing header under way */
+	WITH_SOURCE_ROUTE = 1 << 1,    /* not completed; IPv4: LSRR; IPv6: routing header type 0 */
+	WITH_DONE_ROUTE = 1 << 2,      /* the same, completed */
+	WITH_SEGMENT_ROUTE = 1 << 3,   /* IPv6: segment routing header, not completed */
 	WITH_HOP_BY_HOP = 1 << 4,      /* IPv6 */
 	WITH_HOME_ADDRESS = 1 << 5,    /* IPv6 */
-	WITH_ATOMIC_FRAGMENT = 1 << 6, /* IPv6: a fragment header, yet whole */
+	WITH_ATOMIC_FRAGMENT = 1 << 6, /* IPv6: a fragment header in a whole packet */
 };
 
 struct shape {
@@ -57,7 +57,7 @@ static const struct {
 
 #define SHAPES (sizeof(shapes) / sizeof(shapes[0]))
 
-/* What the builder knows of its packet. Addresses: where those of the pseudo-header are. */
+/* The properties of a packet that was built. Addresses: the offsets of those in the pseudo-header. */
 struct built {
 	struct shape shape;
 	size_t len, transport, header, source, destination;
@@ -71,7 +71,7 @@ static inline uint32_t random32(void)
 	return (uint32_t)(random_state >> 32);
 }
 
-/* Up to and without limit. */
+/* A random number from 0 to limit - 1. */
 static inline uint32_t random_below(uint32_t limit)
 {
 	return random32() % limit;
@@ -94,7 +94,7 @@ static inline void set_be16(uint8_t *p, size_t value)
 	p[1] = (uint8_t)value;
 }
 
-/* RFC 1071 by the letter: 16-bit words, most significant byte first, carries added back. */
+/* The sum as RFC 1071 defines it: 16-bit words, most significant byte first, carries added. */
 static inline unsigned reference_sum(unsigned sum, const uint8_t *p, size_t n)
 {
 	for (size_t i = 0; i < n; i++) {
@@ -264,7 +264,7 @@ static inline size_t build_transport(const struct built *b, uint8_t *t, size_t p
 	}
 }
 
-/* A packet of this shape with random contents, all lengths and checksums right. */
+/* Builds a packet of this shape with random contents; all lengths and checksums are right. */
 static inline struct built build(uint8_t *p, struct shape shape, size_t payload_len)
 {
 	struct built b = { .shape = shape };

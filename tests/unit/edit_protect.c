@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-/* Editing: fields that cover or count the payload follow, or the edit is refused with its reason. */
+/* Editing: fields that cover or count the payload are adjusted, or the edit is refused with its reason. */
 #include <errno.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -10,7 +10,7 @@
 
 #include "edit_random.h"
 
-/* A TCP packet with these options (a multiple of 4 bytes) and this payload. */
+/* Builds a TCP packet with these options (a multiple of 4 bytes) and this payload. */
 static struct built tcp_packet(int version, unsigned flags, const void *options, size_t options_len,
 			       const char *payload)
 {
@@ -127,7 +127,7 @@ static void edits_of_bytes_covered_by_tcp_signature_are_rejected(void **state)
 		assert_int_equal(ipq_edit_clear_tcp_option(&e, 8), -EOPNOTSUPP);
 		assert_memory_equal(packet, copy, b.len);
 		assert_int_equal(ipq_edit_set_ttl(&e, 3), 0);
-		/* Without its signature it is a packet like others. */
+		/* Without its signature, the packet can be edited. */
 		assert_int_equal(ipq_edit_clear_tcp_option(&e, signatures[i & 1].kind), 0);
 		assert_int_equal(ipq_edit_replace(&e, 0, 4, "longer", 6), 0);
 		assert_int_equal(reference_residue(&b, packet), 0xffff);
@@ -326,13 +326,13 @@ static void length_of_zero_is_kept_and_the_given_length_is_used(void **state)
 		assert_int_equal(be16(length), 0);
 		assert_int_equal(ipq_checksum_verify(packet, e.len), 0);
 		assert_memory_equal(packet + e.payload, "aBBBBBcd", 8);
-		/* Written into the header, the length makes the same packet. */
+		/* The packet is the same if the header has the length. */
 		if (version == 4)
 			assert_int_equal(reference_network_residue(&b, packet), 0xffff);
 		set_be16(length, version == 4 ? e.len : e.len - 40);
 		assert_int_equal(reference_residue(&b, packet), 0xffff);
 		set_be16(length, 0);
-		/* The rest of a cut packet is not there. */
+		/* The rest of a cut packet is missing. */
 		assert_int_equal(ipq_edit_begin(&e, packet, b.len, sizeof(packet), 1 << 3), -ENODATA);
 		assert_int_equal(e.reason, IPQ_EDIT_REASON_CUT);
 	}
@@ -392,7 +392,7 @@ static void jumbogram_length_is_adjusted(void **state)
 	assert_int_equal(ipq_edit_begin(&e, big, len, sizeof(big), 0), -EBADMSG);
 }
 
-/* Also where the packet could have more, as with segmentation offload. */
+/* Also if the packet could be longer, as with segmentation offload. */
 static void text_over_65535_bytes_is_rejected(void **state)
 {
 	static uint8_t big[200000], text[65536];

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* A packet to edit, and edits at random. */
+/* A packet to edit, and random edits. */
 #ifndef EDIT_RANDOM_H
 #define EDIT_RANDOM_H
 
@@ -13,7 +13,7 @@ static int begin(struct ipq_edit *e, size_t len)
 	return ipq_edit_begin(e, packet, len, sizeof(packet), 0);
 }
 
-/* One edit of any kind with random values. */
+/* Makes one edit of any kind with random values. */
 static inline int random_edit(struct ipq_edit *e)
 {
 	uint8_t bytes[64];
@@ -52,7 +52,7 @@ static inline int random_edit(struct ipq_edit *e)
 		return ipq_edit_set_tcp_option(e, (uint8_t)(2 + bytes[0] % 8), bytes, random_below(12));
 	case 14:
 		return ipq_edit_clear_tcp_option(e, (uint8_t)(2 + bytes[0] % 8));
-	case 15: /* what occurs often, so that there are several */
+	case 15: /* a frequent byte, so that it occurs several times */
 		return ipq_edit_substitute(e, bytes, 1, bytes + 1, random_below(4));
 	default:
 		return ipq_edit_replace(e, at, len, bytes, random_below(sizeof(bytes)));

@@ -102,7 +102,7 @@ static void growth_beyond_buffer_or_65535_is_rejected(void **state)
 	assert_int_equal(reference_residue(&b, packet), 0xffff);
 }
 
-/* A checksum over a whole datagram, followed through its first fragment alone. */
+/* The checksum of a whole datagram is adjusted in its first fragment alone. */
 static void first_fragment_is_edited_if_length_is_kept(void **state)
 {
 	struct built b = build(packet, (struct shape){ 4, IPPROTO_UDP, 0 }, 100);
@@ -122,7 +122,7 @@ static void first_fragment_is_edited_if_length_is_kept(void **state)
 	assert_int_equal(ipq_edit_replace(&e, 3, 5, "hell", 4), -EOPNOTSUPP);
 	assert_int_equal(ipq_edit_substitute(&e, "hello", 5, "hi", 2), -EOPNOTSUPP);
 	assert_int_equal(ipq_edit_substitute(&e, "hello", 5, "HELLO", 5), 1);
-	/* Put together again: */
+	/* The reassembled datagram: */
 	assert_memory_equal(packet + 20 + 56, tail, sizeof(tail));
 	packet[6] = 0;
 	set_be16(packet + 2, b.len);
@@ -148,7 +148,7 @@ static void later_fragment_allows_addresses_but_not_payload(void **state)
 	assert_int_equal(ipq_edit_set_source_port(&e, 1), -EOPNOTSUPP);
 	assert_int_equal(ipq_edit_set_tcp_flags(&e, 1, 1), -EOPNOTSUPP);
 	assert_int_equal(ipq_edit_clamp_mss(&e, 1), -EOPNOTSUPP);
-	/* What looks like a transport header is not touched. */
+	/* Bytes that look like a transport header do not change. */
 	assert_memory_equal(packet + 20, copy + 20, b.len - 20);
 	assert_int_equal(ipq_edit_find(&e, 0, packet + 60, 8), 40);
 
@@ -187,7 +187,7 @@ static void authenticated_packet_allows_mutable_fields_only(void **state)
 		size_t at = b.transport;
 		struct ipq_edit e;
 
-		/* An Authentication Header of 24 bytes in front of the UDP header. */
+		/* Inserts an Authentication Header of 24 bytes before the UDP header. */
 		memmove(packet + at + 24, packet + at, b.len - at);
 		packet[version == 4 ? 9 : 6] = IPPROTO_AH;
 		packet[at] = IPPROTO_UDP;
@@ -219,7 +219,7 @@ static void authenticated_packet_allows_mutable_fields_only(void **state)
 	}
 }
 
-/* Nor are the addresses of one without a pseudo-header. */
+/* The same for a protocol without a pseudo-header. */
 static void addresses_of_an_authenticated_echo_are_kept(void **state)
 {
 	static const uint8_t address[4] = { 192, 0, 2, 77 };
@@ -239,7 +239,7 @@ static void addresses_of_an_authenticated_echo_are_kept(void **state)
 	assert_memory_equal(packet, copy, b.len + 24);
 }
 
-/* Nobody knows which address the checksum covers. */
+/* It is unknown which address the checksum covers. */
 static void destination_on_an_unknown_route_is_kept(void **state)
 {
 	static const uint8_t address[16] = { 0x20, 0x01, 0x0d, 0xb8, 1 };
@@ -311,7 +311,7 @@ static void partially_covered_udplite_keeps_its_length(void **state)
 	assert_int_equal(ipq_edit_replace(&e, 40, 4, "longer", 6), -EOPNOTSUPP);
 }
 
-/* Memory ends where the packet does. */
+/* The memory ends at the end of the packet. */
 static void tcp_option_beyond_header_is_rejected(void **state)
 {
 	struct built b = build(packet, (struct shape){ 6, IPPROTO_TCP, WITH_OPTIONS }, 0);
@@ -391,11 +391,11 @@ static void malformed_network_headers_are_rejected(void **state)
 	b = build(packet, (struct shape){ 6, IPPROTO_TCP, WITH_HOP_BY_HOP }, 5);
 	packet[41] = 200;
 	assert_int_equal(begin(&e, b.len), -EBADMSG);
-	/* A chain of extension headers without end. */
+	/* An endless chain of extension headers. */
 	memset(packet + 40, 0, 1000);
 	set_be16(packet + 4, 1000);
 	assert_int_equal(begin(&e, 1040), -EBADMSG);
-	/* Nor one that ends, but only after twenty. */
+	/* The same with a chain that ends, but only after twenty headers. */
 	packet[40 + 19 * 8] = IPPROTO_NONE;
 	assert_int_equal(begin(&e, 1040), -EBADMSG);
 	packet[40 + 9 * 8] = IPPROTO_NONE;
@@ -420,7 +420,7 @@ static void malformed_transport_header_allows_network_edits(void **state)
 	assert_int_equal(begin(&e, b.len), 0);
 	assert_int_equal(e.transport_error, -EBADMSG);
 	b = build(packet, (struct shape){ 6, IPPROTO_UDP, 0 }, 5);
-	set_be16(packet + 44, 14); /* one more than there is */
+	set_be16(packet + 44, 14); /* one more byte than there is */
 	assert_int_equal(begin(&e, b.len), 0);
 	assert_int_equal(e.transport_error, -EBADMSG);
 	set_be16(packet + 44, 7);

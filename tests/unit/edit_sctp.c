@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-/* Editing SCTP: the CRC-32C follows, computed here bit by bit; chunks keep their lengths. */
+/* Editing SCTP: the CRC-32C is adjusted, as compared with one computed bit by bit; chunks keep their lengths. */
 #include <errno.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -43,7 +43,7 @@ static void set_checksum(size_t transport, uint32_t crc)
 		packet[transport + 8 + (size_t)i] = (uint8_t)(crc >> 8 * i);
 }
 
-/* One chunk of this type with this text. */
+/* Builds a packet with one chunk of this type and text. */
 static struct built sctp_packet(int version, unsigned type, const char *text)
 {
 	size_t len = strlen(text), padded = (len + 3) / 4 * 4;
@@ -162,7 +162,7 @@ static void chunk_after_padding_is_found(void **state)
 	assert_int_equal(e.reason, IPQ_EDIT_REASON_CHUNK); /* too short for user data */
 }
 
-/* The text may be in a header by chance: in a number, or across two chunks. */
+/* A header may contain the text by chance: in a number, or at the boundary of two chunks. */
 static void only_user_data_of_one_chunk_is_changed(void **state)
 {
 	static const char text[] =

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 /*
- * A second opinion: tshark judges the checksums of edited packets. Every CONTROL-th packet is broken
- * after its edit and must be found bad, or else tshark did not look. Skipped where there is no tshark.
+ * A second opinion: tshark verifies the checksums of edited packets. Every CONTROL-th packet is damaged after its edit;
+ * tshark must report that, to show that it verifies. Skipped without tshark.
  */
 #include <stdio.h>
 #include <unistd.h>
@@ -37,7 +37,7 @@ static int write_packet(FILE *f, uint32_t len)
 	return fwrite(record, sizeof(record), 1, f) == 1 && fwrite(packet, len, 1, f) == 1;
 }
 
-/* Edits of every kind that this shape takes; payload of odd and even length, longer and shorter. */
+/* Makes edits of every kind that this shape permits; payload of odd and even length, longer and shorter. */
 static int edit(struct ipq_edit *e, size_t len, unsigned round)
 {
 	uint8_t bytes[40];
@@ -89,7 +89,7 @@ static unsigned write_capture(const char *path)
 	return fclose(f) ? 0 : n;
 }
 
-/* One line of tshark's: the verdicts must be as expected. */
+/* Reads one line of tshark's output: its results must be as expected. */
 static int judge(const char *line, unsigned n)
 {
 	const struct shape *shape = &shapes[(n - 1) % SHAPES].shape;

@@ -129,7 +129,7 @@ static void libraries_beyond_the_room_are_left_out(void **state)
 		struct elf_facts e;
 		uint8_t after[4096];
 	} both;
-	size_t at = 2400; /* behind all that is there */
+	size_t at = 2400; /* after everything else */
 
 	(void)state;
 	build(true, false);
@@ -164,7 +164,7 @@ static void static_libipq_is_recognised_by_its_messages(void **state)
 	memcpy(file + 3500, "\0IPQ_SOURCE", 12);
 	assert_int_equal(elf_read(&e, file, SIZE), 0);
 	assert_int_equal(e.apis, API_LIBIPQ_STATIC | API_OURS);
-	/* one message alone can come from another library */
+	/* one message alone can be from another library */
 	memset(file + 3000, 0, 1000);
 	memcpy(file + 3000, "Unable to bind netlink socket", 30);
 	assert_int_equal(elf_read(&e, file, SIZE), 0);
@@ -205,7 +205,8 @@ static void unterminated_names_are_ignored(void **state)
 	assert_string_equal(e.interpreter, "");
 }
 
-/* Each byte to its extremes, and every length: the copy has no byte to spare, and the sanitizers watch. */
+/* Sets each byte to extreme values, and truncates the file at every length. The copy has exactly its size, so that
+ * sanitizers find overreads. */
 static void hostile_files_are_read_within_bounds(void **state)
 {
 	static const uint8_t values[] = { 0, 1, 0x7f, 0x80, 0xff };

@@ -4,7 +4,7 @@
 
 static const struct engine_options early = { .early = true };
 
-/* A request, or the end of the program, and packets: all between the engine's poll and its receive. */
+/* A request or the end of the program, and packets, all between the engine's poll and its receive. */
 struct event {
 	struct room *room;
 	int fd;
@@ -22,7 +22,7 @@ static void happen(void *context)
 	if (event->asks)
 		ask_mode(event->fd, WIRE_LP64, 7, (uint8_t)event->mode, event->range);
 	if (event->ends) {
-		ask_verdict(event->fd, 7, NF_ACCEPT, 4711, NULL, 0); /* will be refused */
+		ask_verdict(event->fd, 7, NF_ACCEPT, 4711, NULL, 0); /* this will be refused */
 		close(event->fd);
 	}
 	for (unsigned i = 0; i < event->packets; i++)
@@ -59,7 +59,7 @@ static void early_source_is_configured_when_a_client_is_added(void **state)
 	assert_int_equal(r.fake->config.mode, COPY_META);
 	close(fd);
 	settle(&r);
-	assert_int_equal(r.fake->config.mode, COPY_PACKET); /* the other one has not asked yet */
+	assert_int_equal(r.fake->config.mode, COPY_PACKET); /* the other program has sent no request yet */
 	close(other);
 	settle(&r);
 	assert_int_equal(r.fake->config.mode, COPY_NONE);
@@ -105,7 +105,7 @@ static void packet_before_the_first_mode_is_dropped(void **state)
 	uint32_t before = fake_push_plain(r.fake, AF_INET, 60), after;
 
 	(void)state;
-	settle(&r); /* there is no other event that makes the engine receive it */
+	settle(&r); /* no other event makes the engine receive it */
 	expect_verdict(&r, before, NF_DROP);
 	ask_mode(fd, WIRE_LP64, 7, COPY_PACKET, 20);
 	after = fake_push_plain(r.fake, AF_INET, 60);
@@ -127,7 +127,7 @@ static void packets_after_the_first_mode_are_delivered(void **state)
 	};
 
 	(void)state;
-	fake_push_plain(r.fake, AF_INET, 60); /* before or after it: the engine cannot know */
+	fake_push_plain(r.fake, AF_INET, 60); /* the engine cannot know whether it came before the request */
 	let(&first);
 	settle(&r);
 	expect_lengths(v4, (size_t[]){ 24, 24 }, 2);
@@ -165,7 +165,7 @@ static void new_mode_applies_to_packets_that_came_after_it(void **state)
 	close_room(&r);
 }
 
-/* In epoll's list of ready descriptors the source still is before the client, as it was reported the last time. */
+/* In epoll's list of ready descriptors, the source is still before the client, because it was reported last time. */
 static void new_mode_applies_to_a_packet_soon_after_another_one(void **state)
 {
 	struct room r = open_room(false, &early);
@@ -229,13 +229,13 @@ static void packet_that_was_cut_to_the_old_range_comes_back_with_the_new_one(voi
 	expect_lengths(fd, (size_t[]){ 24 }, 1); /* nothing has changed */
 	ask_mode(fd, WIRE_LP64, 7, COPY_PACKET, 60);
 	cut = push_cut(&r, 24, 100);
-	push_cut(&r, 24, 24); /* that is all of it */
+	push_cut(&r, 24, 24); /* the whole packet */
 	push_cut(&r, 60, 100);
 	settle(&r);
 	expect_verdict(&r, cut, NF_QUEUE);
 	assert_null(fake_verdict(r.fake));
 	expect_lengths(fd, (size_t[]){ 24, 60 }, 2);
-	/* Packets of the old range may be left, but they have enough. */
+	/* Packets of the old range may still arrive, but they have enough bytes. */
 	ask_mode(fd, WIRE_LP64, 7, COPY_PACKET, 24);
 	push_cut(&r, 24, 100);
 	settle(&r);
@@ -309,7 +309,7 @@ static void packet_that_was_cut_is_delivered_if_the_program_waited(void **state)
 	close_room(&r);
 }
 
-/* Its last request is refused, which makes the engine receive; the packets of this batch are not finished. */
+/* The client's last request is refused, which makes the engine receive while a batch is not finished. */
 static void end_of_a_client_during_a_batch_loses_no_packet_of_the_other_family(void **state)
 {
 	struct room r = open_room(false, NULL);

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-/* The engine when there is much to do, in a thread, and after a fork. */
+/* The engine under load, in a thread, and after a fork. */
 #include <pthread.h>
 #include <sys/wait.h>
 #include "engine_room.h"
@@ -116,7 +116,7 @@ static void ends_well(pid_t other)
 	assert_int_equal(status, 0);
 }
 
-/* The child steps the engine first, then this process resumes it: the same as the other way round. */
+/* The child steps the engine first, then this process resumes it. The reverse is equivalent. */
 static void resumed_engine_has_the_mode_set_in_the_other_process(void **state)
 {
 	struct room r = open_room(false, NULL);

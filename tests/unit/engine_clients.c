@@ -118,7 +118,7 @@ static void packet_without_payload_is_dropped_before_mode_meta(void **state)
 	expect_verdict(&r, early, NF_DROP);
 	assert_int_equal(next_id(fd), late);
 	assert_int_equal(counts(&r, AF_INET).wrong_family, 1);
-	/* After mode META, such packets may be on their way: they come back with their bytes. */
+	/* After mode META, such packets may still arrive: they are queued again, with their bytes. */
 	ask_mode(fd, WIRE_LP64, 7, COPY_META, 0);
 	settle(&r);
 	ask_mode(fd, WIRE_LP64, 7, COPY_PACKET, 0);
@@ -161,7 +161,7 @@ static void closed_peer_does_not_make_the_next_client_busy(void **state)
 	(void)state;
 	ask_mode(first, WIRE_LP64, 7, COPY_META, 0);
 	settle(&r);
-	/* The second client's request is served before the first one's end is seen. */
+	/* The second client's request is served before the engine notices the first one's end. */
 	second = add(&r, AF_INET, WIRE_LP64, 8);
 	ask_mode(second, WIRE_LP64, 8, COPY_PACKET, 33);
 	ask_verdict(first, 7, NF_ACCEPT, id, NULL, 0);
@@ -336,7 +336,7 @@ static void request_of_the_calling_thread_takes_effect_without_a_step(void **sta
 	assert_int_equal(engine_socketpair(pair, 0), 0);
 	client = engine_add(r.engine, pair[0], AF_INET, WIRE_LP64, 7, true);
 	assert_true(client > 0);
-	ask_mode(pair[1], WIRE_LP64, 7, COPY_META, 0); /* in the socket: comes first */
+	ask_mode(pair[1], WIRE_LP64, 7, COPY_META, 0); /* in the socket, so it is served first */
 	piece[0].iov_len = wire_put_mode(WIRE_LP64, buf, 7, COPY_PACKET, 40);
 	assert_int_equal(engine_request(r.engine, (uint32_t)client, piece, 1), 0);
 	assert_true(counts(&r, AF_INET).mode == COPY_PACKET && counts(&r, AF_INET).range == 40);
@@ -380,7 +380,7 @@ static void earlier_packets_come_before_a_new_mode_and_a_refusal(void **state)
 	close_room(&r);
 }
 
-/* The engine cannot tell which came first: a packet that came after the request must have the new range. */
+/* The engine cannot know which came first; a packet that came after the request must have the new range. */
 static void mode_that_the_program_sends_applies_to_all_packets_in_the_source(void **state)
 {
 	struct room r = open_room(false, NULL);

@@ -87,7 +87,7 @@ static void payload_is_offered_again_unchanged(void **state)
 	close_room(&r);
 }
 
-/* With more waiting packets than fit: held ones, and those that the engine has not received. */
+/* More packets wait than the limit: some in the engine, some that it has not received. */
 static void packets_beyond_the_limit_wait_across_clients(void **state)
 {
 	struct room r = open_room(false, &keep);
@@ -190,7 +190,7 @@ static void end_of_a_file_comes_after_the_packets_that_are_offered_again(void **
 	close_room(&r);
 }
 
-/* It was killed between its socket() and its mode. */
+/* The client was killed between socket() and its first mode. */
 static void client_without_a_mode_loses_no_packets_for_the_next_one(void **state)
 {
 	const struct engine_options options[] = { keep, { .keep = true, .early = true } };
@@ -205,11 +205,11 @@ static void client_without_a_mode_loses_no_packets_for_the_next_one(void **state
 		settle(&r);
 		close(fd);
 		settle(&r);
-		close(add(&r, AF_INET, WIRE_LP64, 0)); /* its port is not known yet */
+		close(add(&r, AF_INET, WIRE_LP64, 0)); /* the client's port is not known yet */
 		id[1] = fake_push_plain(r.fake, AF_INET, 100);
 		settle(&r);
 		fd = add(&r, AF_INET, WIRE_LP64, 9);
-		ask_verdict(fd, 9, NF_ACCEPT, 4711, NULL, 0); /* makes it the peer */
+		ask_verdict(fd, 9, NF_ACCEPT, 4711, NULL, 0); /* this makes it the peer */
 		settle(&r);
 		close(fd);
 		id[2] = fake_push_plain(r.fake, AF_INET, 100);

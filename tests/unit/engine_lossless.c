@@ -168,7 +168,7 @@ static void end_of_source_is_read_as_end_of_socket(void **state)
 	assert_int_equal(next(fd, buf), 0);
 	ask_verdict(fd, 7, NF_ACCEPT, id, NULL, 0);
 	assert_int_equal(settle(&r), -ENODATA);
-	/* The end has an address too: libipq of 2001 checks the address first. */
+	/* The end of file has an address too: the libipq of 2001 checks the address first. */
 	assert_int_equal(recvfrom(fd, buf, sizeof(buf), 0, (struct sockaddr *)&from, &len), 0);
 	assert_true(len == sizeof(from) && from.nl_pid == 0);
 	assert_int_equal(next(fd, buf), -1);
@@ -194,7 +194,7 @@ static void end_waits_while_packets_have_no_verdict(void **state)
 	fake_end(r.fake);
 	ask_mode(fd, WIRE_LP64, 7, COPY_META, 0);
 	assert_int_equal(settle(&r), 0);
-	assert_int_equal(after_silence(&r), 0); /* it has not even read the packet */
+	assert_int_equal(after_silence(&r), 0); /* the client has not even read the packet */
 	next_id(fd);
 	engine_step(r.engine, 0);
 	assert_int_equal(next(fd, buf), 0);

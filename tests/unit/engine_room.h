@@ -27,7 +27,7 @@ struct room {
 	struct engine *engine;
 };
 
-/* So that a child of fork, which ends without closing its engine, has not lost it for valgrind. */
+/* A forked child ends without closing its engine: this pointer prevents valgrind from reporting a leak. */
 static struct engine *volatile opened_last;
 
 static inline struct room open_room(bool lossless, const struct engine_options *options)
@@ -87,7 +87,7 @@ static inline void ask_verdict(int fd, uint32_t pid, uint32_t value, uint64_t id
 	assert_int_equal(send(fd, buf, whole, MSG_NOSIGNAL), whole);
 }
 
-/* 0 when there is no message, -1 at the end of file. */
+/* Reads the next message. 0: there is none; -1: the end of file. */
 static inline int next(int fd, unsigned char *buf)
 {
 	ssize_t n = recv(fd, buf, ROOM, MSG_DONTWAIT);

@@ -74,7 +74,7 @@ static void verdict_refused_by_the_source_is_reported_with_its_request(void **st
 	fake_push_plain(r.fake, AF_INET, 60);
 	settle(&r);
 	id = next_id(fd);
-	fake_forget(r.fake, 0); /* every packet without interface is gone */
+	fake_forget(r.fake, 0); /* removes every packet without an interface */
 	ask_verdict(fd, 7, NF_ACCEPT, id, NULL, 0);
 	settle(&r);
 	assert_int_equal(next(fd, buf), 60);
@@ -94,12 +94,12 @@ static void verdict_on_unknown_id_is_passed_to_an_adopted_source(void **state)
 	uint32_t id = fake_push_plain(r.fake, AF_INET, 60);
 
 	(void)state;
-	fake_receive(r.fake, &before); /* by the reader before */
+	fake_receive(r.fake, &before); /* received by an earlier reader */
 	ask_mode(fd, WIRE_LP64, 7, COPY_META, 0);
 	ask_verdict(fd, 7, NF_ACCEPT, id, NULL, 0);
 	settle(&r);
 	expect_verdict(&r, id, NF_ACCEPT);
-	ask_verdict(fd, 7, NF_ACCEPT, id, NULL, 0); /* its verdict was given */
+	ask_verdict(fd, 7, NF_ACCEPT, id, NULL, 0); /* it already has a verdict */
 	settle(&r);
 	assert_int_equal(next_error(fd), ENOENT);
 	close(fd);

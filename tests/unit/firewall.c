@@ -173,7 +173,8 @@ static void a_rule_of_iptables_nft_is_not_counted_twice(void **state)
 	is_rule(2, "filter", "OUTPUT", 8, 8, false);
 }
 
-/* Cut and changed in every place: nothing is read beyond its end (the sanitizers watch), nothing loops. */
+/* Listings that are cut and changed at every position: nothing is read beyond the end (sanitizers check that), and
+ * nothing loops. */
 static void earlier_rule_that_decides_makes_rule_unreached(void **state)
 {
 	(void)state;
@@ -234,7 +235,7 @@ static void rule_is_reached_unless_all_of_its_packets_are_decided(void **state)
 	}
 }
 
-/* Before ipq, whose own condition is bytecode. */
+/* The rule of another program precedes that of ipq, whose condition is bytecode. */
 static void earlier_rule_that_accepts_is_named(void **state)
 {
 	(void)state;
@@ -253,7 +254,7 @@ static void earlier_rule_that_accepts_is_named(void **state)
 	assert_string_equal(f.rule[3].passing, "");
 }
 
-/* A name may have any length in a listing of somebody else's. */
+/* In another program's listing, a name may have any length. */
 static void long_words_are_cut(void **state)
 {
 	static char text[300100];
@@ -301,7 +302,7 @@ static void damaged_listings_do_no_harm(void **state)
 
 	(void)state;
 	for (size_t i = 0; i < sizeof(text); i++)
-		for (size_t k = 0; k < sizeof(bytes); k++) { /* its end is a NUL: cut there */
+		for (size_t k = 0; k < sizeof(bytes); k++) { /* a NUL ends the text */
 			char *copy = strdup(text);
 
 			assert_non_null(copy);

@@ -262,7 +262,7 @@ static void filters_are_changed_without_a_gap(void **state)
 	assert_int_equal(rules_count(&r), 4);
 	new[1].bf_len = 64;
 	assert_false(rules_unfiltered(&r));
-	new[1].bf_len = 65; /* more than the kernel's match takes */
+	new[1].bf_len = 65; /* more than the kernel's match accepts */
 	assert_true(rules_unfiltered(&r));
 	assert_string_equal(install(&r, KIND),
 			    HEAD "-A ipq-9 -j NFQUEUE --queue-num 9\n-I INPUT 1 -j ipq-9\n");
@@ -299,7 +299,7 @@ static void dead_chains_are_taken_over_on_our_hooks(void **state)
 	c.alive = -EPERM; /* nobody knows */
 	assert_int_equal(rules_takes_over(&r, &c, &all), 0);
 	c.alive = 0;
-	c.bypass = true; /* keeps nothing closed */
+	c.bypass = true; /* blocks no packets */
 	c.hooks = 1U << 2;
 	assert_int_equal(rules_takes_over(&r, &c, &all), ALL_HOOKS);
 	assert_true(all);
@@ -311,7 +311,7 @@ static void dead_chains_are_taken_over_on_our_hooks(void **state)
 	assert_int_equal(rules_takes_over(&r, &c, &all), ALL_HOOKS);
 }
 
-/* The kernel drops packets that wait in any queue when a base chain is removed: it is emptied. */
+/* The kernel drops packets that wait in any queue when a base chain is removed, so the chain is only emptied. */
 static void own_table_is_emptied(void **state)
 {
 	struct ipq_chain own = { .kind = FIREWALL_NFT, .name = "ipq_9", .hooks = INPUT | OUTPUT };
@@ -327,7 +327,7 @@ static void own_table_is_emptied(void **state)
 		"\t\tqueue num 9\n\t}\n}\n");
 }
 
-/* At the end accepted packets still meet the rules that clear their mark. */
+/* At the end, accepted packets still reach the rules that clear their mark. */
 static void end_begins_with_rules_that_queue(void **state)
 {
 	struct rules r = ours();
@@ -346,7 +346,7 @@ static void end_begins_with_rules_that_queue(void **state)
 	assert_null(strstr(script, "ct mark and 0xf0 =="));
 }
 
-/* A packet that a later chain has repeated has passed ours; one of an earlier chain has not. */
+/* A packet that a later chain repeats has passed our chain; a packet that an earlier chain repeats has not. */
 static void later_chains_are_known(void **state)
 {
 	static const char text[] =
@@ -406,7 +406,7 @@ static void mark_bits_are_adjacent(void **state)
 		assert_int_equal(rules_parse_mark_bits(wrong[i], &mask, &e), -EINVAL);
 }
 
-/* Of the 4 bits two are for flows: three marks are left, and 0 is none. */
+/* Two of the 4 bits are for flows: three marks are left, because 0 is not a mark. */
 static void mark_is_one_that_nobody_uses(void **state)
 {
 	struct ipq_chain taken[3] = { { .mark = { 0x40, 0xf0 } },
@@ -424,7 +424,7 @@ static void mark_is_one_that_nobody_uses(void **state)
 	}
 	taken[2].mark = (struct mark){ 0x300, 0xf00 }; /* other bits */
 	assert_int_equal(rules_choose_mark(&r, &e), 0);
-	taken[2].mark = (struct mark){ 0xf0, 0xff }; /* that of a process with more bits */
+	taken[2].mark = (struct mark){ 0xf0, 0xff }; /* the mark of a process with more bits */
 	assert_int_equal(rules_choose_mark(&r, &e), -EBUSY);
 }
 

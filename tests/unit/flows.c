@@ -11,7 +11,7 @@
 #include "core/flows.h"
 #include "fake.h"
 
-/* An IPv4 packet with ports. flags: of TCP. */
+/* Builds an IPv4 packet with ports. flags: TCP flags. */
 static size_t build(uint8_t *p, uint8_t protocol, unsigned host, unsigned from, unsigned to, uint8_t flags)
 {
 	memset(p, 0, 40);
@@ -274,7 +274,7 @@ static void packets_received_with_the_deciding_one_get_its_verdict(void **state)
 		assert_int_equal(ipq_decide_flow(q, &packet[i], &leave), 0);
 	}
 	assert_int_equal(ipq_queue_flush(q), 0);
-	/* The last one opens a new connection. */
+	/* The last packet opens a new connection. */
 	assert_int_equal(verdicts_given(f, IPQ_DROP), 5);
 	ipq_queue_close(q);
 	fake_free(f);
@@ -353,7 +353,7 @@ static void invalid_flow_verdicts_are_refused(void **state)
 
 /* ---- left to the kernel ------------------------------------------------------------------------- */
 
-/* As if the rules were in force. */
+/* Opens a queue as if the rules were in force. */
 static struct ipq_queue *open_left(struct fake *f)
 {
 	struct ipq_queue *q = open_queue(f);
@@ -372,7 +372,7 @@ static void next_verdict(struct fake *f, uint32_t id, uint32_t code, uint32_t ma
 	struct fake_verdict *v = fake_verdict(f);
 
 	assert_non_null(v);
-	assert_int_equal(v->id & 0xffff, id); /* the fake numbers from its own start */
+	assert_int_equal(v->id & 0xffff, id); /* the fake source has its own first id */
 	assert_int_equal(v->code, code);
 	assert_int_equal(v->mark, mark);
 	fake_verdict_free(v);

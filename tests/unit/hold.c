@@ -87,7 +87,7 @@ static void text_that_follows_is_found_in_any_order(void **state)
 	first = hold_find(&hold, &d);
 	assert_int_equal(first, 2);
 	assert_int_equal(hold_find(&hold, &other), -1);
-	memset(buffer, 0, sizeof(buffer)); /* what waits is a copy */
+	memset(buffer, 0, sizeof(buffer)); /* the held packet is a copy */
 	hold_following(&hold, (unsigned)first, &next);
 	assert_int_equal(next.count, 2);
 	assert_int_equal(next.part[0].len, 2);

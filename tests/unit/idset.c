@@ -36,7 +36,7 @@ static void id_added_twice_is_removed_once(void **state)
 	idset_free(&set);
 }
 
-/* Against a plain array: colliding ids, random order, growth, ids beyond the table's end and around zero. */
+/* Compares with a plain array: colliding ids, random order, growth, ids beyond the table's end and around zero. */
 static void removal_keeps_all_other_ids(void **state)
 {
 	enum { N = 300 };
@@ -49,7 +49,7 @@ static void removal_keeps_all_other_ids(void **state)
 	(void)state;
 	for (step = 0; step < 200000; step++) {
 		unsigned k = (unsigned)rand_r(&seed) % (3 * N);
-		/* Every other id differs above the table's size only, so that many want one slot. */
+		/* Every other id differs only in bits above the table's size, so that many ids have the same slot. */
 		uint32_t i = k % N, id = starts[k / N] + (i % 2 == 0 ? i : i << 16);
 
 		if (rand_r(&seed) % 2 == 0) {

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
  * A capture file that an engine in the parent reads, and children that inherit the handle: one that closes
- * it, one that only exits, one whose engine's thread could not be started, and a child of that one. Each
- * keeps no descriptor of it, and the output has every record once: what the parent had not yet written is
- * not the children's.
+ * it, one that only exits, one whose engine's thread could not be started, and a child of that one. No child keeps a
+ * descriptor of it, and the output has every record once: children do not write the records that the parent has
+ * buffered.
  */
 #include <dirent.h>
 #include <errno.h>
@@ -87,7 +87,7 @@ static void in_child(struct ipq_handle *h, unsigned before, void (*how)(struct i
 
 static void has_a_child(struct ipq_handle *h, unsigned before)
 {
-	int own[2] = { dup(STDIN_FILENO), dup(STDIN_FILENO) }; /* numbers that the thread would have had */
+	int own[2] = { dup(STDIN_FILENO), dup(STDIN_FILENO) }; /* numbers of the thread's descriptors */
 
 	want(own[0] >= 0 && own[1] >= 0);
 	threads_fail = false;

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-/* Packets that ipq filter sends itself, and that its own rules queue: each is recognised as often as it comes. */
+/* Packets that ipq filter sends and its own rules queue: each is recognised every time. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -35,11 +35,11 @@ static int begin(void **state)
 {
 	(void)state;
 	memset(&in, 0, sizeof(in));
-	inject_init(&in); /* without sockets: what it sends is lost */
+	inject_init(&in); /* without sockets: packets that it sends are lost */
 	return 0;
 }
 
-/* When one was forgotten because of another, each copy was copied again, without end. */
+/* A regression: if one packet was forgotten because of another one, each copy was copied again, endlessly. */
 static void many_packets_are_on_their_way(void **state)
 {
 	(void)state;
@@ -55,7 +55,7 @@ static void many_packets_are_on_their_way(void **state)
 	}
 }
 
-/* More than can be known: these are the oldest, and their places have the times of the new ones. */
+/* More packets than can be stored: the oldest ones are replaced by new ones. */
 static void oldest_packets_are_forgotten(void **state)
 {
 	(void)state;
@@ -82,7 +82,7 @@ static void packet_is_recognised_as_often_as_it_comes(void **state)
 	assert_int_equal(in.failed, 3);
 }
 
-/* As an application that asks again, in the same second. */
+/* An application sends the same packet again in the same second. */
 static void same_packet_is_sent_again(void **state)
 {
 	(void)state;
@@ -93,7 +93,7 @@ static void same_packet_is_sent_again(void **state)
 	}
 }
 
-/* The kernel fills in some fields, and routers change one. */
+/* The kernel sets some fields, and routers change one. */
 static void packet_may_change_on_its_way(void **state)
 {
 	static const size_t may[] = { 2, 3, 4, 5, 8, 10, 11 };

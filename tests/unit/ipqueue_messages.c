@@ -26,7 +26,7 @@ static const char *const packet_lp64 =
 	"00007461703000000000000000000000000000000000000000000000000000000000080001000602aabbccddee0000000000"
 	"00000000300000000000000045000030123400004011547e0a0100090a01000115b31e61001c8f646162636465666768696a"
 	"6b6c6d6e6f7071727374";
-/* Locally made, LOCAL_OUT, META. */
+/* A packet of this host, LOCAL_OUT, META. */
 static const char *const packet_meta_ilp32 =
 	"580000001300000000000000000000008071f4cf000000000000000000000000030000000000000000000000000000000000"
 	"00006c6f00000000000000000000000000000000000000000000000000000000000000000000";
@@ -36,7 +36,7 @@ static const char *const verdict_lp64 =
 static const char *const verdict_ilp32 =
 	"4c00000012000100000000008a01000001000000809adfcf30000000450000301234000040116a877f0000017f00000115b3"
 	"1e61001caafe53414d4553414d4553414d4553414d4553414d45";
-/* The original library's set_mode: the header counted twice, 16 bytes too many. */
+/* The original library's set_mode: it counts the header twice, so 16 bytes too many. */
 static const char *const mode_lp64 =
 	"380000001100010000000000a900000009000000000000004000000000000000000000000000000039f5eb2e000000000000"
 	"000000000000";
@@ -51,7 +51,7 @@ static const char *const error_ilp32 =
 static const char *const ack_lp64 =
 	"240000000200000092100000d002000000000000280000001100050092100000d0020000";
 
-/* Length of text's bytes, put into buf. Skips the test where numbers have the other byte order. */
+/* Converts text to bytes in buf. Returns the length. Skips the test on machines with the other byte order. */
 static size_t bytes(unsigned char *buf, size_t room, const char *text)
 {
 	static const uint16_t one = 1;
@@ -246,11 +246,11 @@ static void wrong_length_and_short_request_give_different_errors(void **state)
 	len = 32;
 	memcpy(buf, &len, 4);
 	assert_int_equal(wire_get_request(WIRE_LP64, buf, 40, &r), -EINVAL);
-	assert_int_equal(r.pid, 7); /* the header is there for the answer */
+	assert_int_equal(r.pid, 7); /* the header is decoded for the answer */
 	assert_int_equal(wire_get_request(WIRE_ILP32, buf, 40, &r), 0);
 }
 
-/* data_len in a verdict is the program's claim; payload_len is the number of bytes within nlmsg_len. */
+/* data_len in a verdict is set by the program; payload_len is the number of bytes within nlmsg_len. */
 static void payload_of_verdict_ends_with_nlmsg_len(void **state)
 {
 	unsigned char buf[256] = { 0 };
@@ -283,7 +283,7 @@ static void errors_quote_the_request_as_recorded(void **state)
 	n = bytes(expected, sizeof(expected), error_ilp32);
 	assert_int_equal(wire_put_error(out, EINVAL, 0xaa, request, q), n);
 	assert_memory_equal(out, expected, n);
-	/* An acknowledgement quotes the header only; the recorded one's own end is a request's header. */
+	/* An acknowledgement quotes only the header; the recorded one ends with the header of its request. */
 	n = bytes(expected, sizeof(expected), ack_lp64);
 	memcpy(request, expected + 20, 16);
 	assert_int_equal(wire_put_error(out, 0, 0x2d0, request, 16), n);

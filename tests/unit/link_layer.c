@@ -19,7 +19,7 @@
 #define WIRELESS(control0, control1) control0, control1, 0, 0, MACS, 2, 0, 0, 0, 0, 3, 0, 0
 #define MACS 2, 0, 0, 0, 0, 1, 2, 0, 0, 0, 0, 9
 
-/* From memory of exactly this size, so that a sanitizer sees one byte too many. */
+/* Parses memory of exactly this size, so that a sanitizer finds an overread of one byte. */
 static bool parse(uint32_t type, const uint8_t *bytes, size_t len, size_t full_len, struct frame *f)
 {
 	uint8_t *exact = malloc(len != 0 ? len : 1);
@@ -82,7 +82,7 @@ static void ip_is_found_after_every_link_header(void **state)
 	CHECK(LINKTYPE_ETHERNET, AF_INET, 26, MACS, TAG, 0x88, 0x64, 0x11, 0, 0, 7, 0, 26, 0, 0x21, IP4);
 	CHECK(LINKTYPE_ETHERNET, AF_INET6, 22, MACS, 0x88, 0x47, 0, 1, 0, 64, 0, 2, 1, 64, IP6); /* MPLS */
 	CHECK(LINKTYPE_ETHERNET, AF_INET, 22, MACS, 0, 32, SNAP, 8, 0, IP4);
-	CHECK(LINKTYPE_ETHERNET, AF_INET, 22, MACS, 0x05, 0xdc, SNAP, 8, 0, IP4); /* 1500: still a length */
+	CHECK(LINKTYPE_ETHERNET, AF_INET, 22, MACS, 0x05, 0xdc, SNAP, 8, 0, IP4); /* 1500 is still a length */
 	CHECK(LINKTYPE_ETHERNET, AF_INET, 26, MACS, 0x81, 0, 0, 7, 0, 32, SNAP, 8, 0, IP4); /* in a VLAN */
 	CHECK(LINKTYPE_MPLS, AF_INET, 8, 0, 1, 0, 64, 0, 2, 1, 64, IP4);
 	CHECK(LINKTYPE_MPLS, AF_INET6, 4, 0, 1, 1, 64, IP6);
@@ -131,7 +131,7 @@ static void hardware_address_is_that_of_the_sender(void **state)
 	assert_int_equal(f.hw_addr_len, 6);
 	assert_memory_equal(f.hw_addr, sender, 6);
 	assert_true(PARSE(LINKTYPE_LINUX_SLL, cooked, &f));
-	assert_int_equal(f.hw_addr_len, 8); /* whatever length the file gives */
+	assert_int_equal(f.hw_addr_len, 8); /* whatever length the file has */
 	assert_memory_equal(f.hw_addr, eight, 8);
 }
 
@@ -172,7 +172,7 @@ static void impossible_length_is_replaced_by_that_of_the_frame(void **state)
 	frame[14 + 3] = 7; /* shorter than its own header */
 	assert_true(PARSE(LINKTYPE_ETHERNET, frame, &f));
 	assert_int_equal(f.payload_len, 24);
-	frame[14 + 3] = 0; /* a GSO packet has none */
+	frame[14 + 3] = 0; /* a GSO packet has no length */
 	assert_true(PARSE(LINKTYPE_ETHERNET, frame, &f));
 	assert_int_equal(f.payload_len, 24);
 	/* a record longer than its frame */
@@ -267,7 +267,7 @@ static void nflog_with_empty_payload_has_no_packet(void **state)
 	assert_false(PARSE(LINKTYPE_NFLOG, frame, &f));
 }
 
-/* Another packet in a frame: what the frame then is. Returns its length; bytes: at most 200. */
+/* Puts another packet into a frame, and compares the new frame. Returns its length; bytes: at most 200. */
 static size_t change(uint32_t type, const uint8_t *bytes, size_t len, size_t payload_len, uint8_t *changed)
 {
 	uint8_t payload[100] = { 0x45 }, end[200];

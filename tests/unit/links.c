@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-/* The table of interfaces: look-ups, renaming, removal, lost events. The kernel's answers are those of this test. */
+/* The table of interfaces: look-ups, renaming, removal, lost events. This test simulates the kernel's answers. */
 #include <errno.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -22,7 +22,7 @@ static size_t length[64];
 static unsigned written, taken, requests;
 static int receive_error; /* once */
 static bool silent;	  /* requests are not answered */
-static bool slow;	  /* they are answered during the poll */
+static bool slow;	  /* requests are answered during the poll */
 static int slow_index;
 static uint32_t slow_seq, port;
 
@@ -208,7 +208,7 @@ static void removed_interface_is_asked_for_again(void **state)
 	assert_int_equal(requests, 4);
 }
 
-/* Its removal from a bridge is announced as that of a link, too. */
+/* The removal of an interface from a bridge is announced like the removal of a link. */
 static void events_of_bridges_are_ignored(void **state)
 {
 	(void)state;
@@ -237,7 +237,7 @@ static void lost_events_empty_the_table(void **state)
 	assert_int_equal(requests, 4);
 }
 
-/* An event about another interface comes before the answer, and one about this one without being it. */
+/* Two events precede the answer: one about another interface, and one about this interface. */
 static void events_are_not_taken_for_answers(void **state)
 {
 	(void)state;
@@ -252,7 +252,7 @@ static void events_are_not_taken_for_answers(void **state)
 	assert_int_equal(requests, 3);
 }
 
-/* The answer to a request that was given up comes before the one that is awaited. */
+/* The answer to an abandoned request arrives before the awaited one. */
 static void late_answer_is_not_taken_for_the_awaited_one(void **state)
 {
 	(void)state;

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* When a busy reader pauses, and when it does not: shown by the number of times it reads the backlog. */
+/* When a busy reader pauses and when not: the test counts how often it reads the backlog. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -28,7 +28,7 @@ static void begin(struct moderation *m, int64_t growth)
 	added = growth;
 }
 
-/* Microseconds that the reader slept after a receive of n packets of 64 asked for. */
+/* Returns how many microseconds the reader slept after a receive that returned n of 64 requested packets. */
 static int64_t slept(struct moderation *m, unsigned n)
 {
 	int64_t before;
@@ -46,7 +46,7 @@ static void small_batch_is_followed_by_a_pause(void **state)
 	(void)state;
 	begin(&m, 1);
 	assert_true(slept(&m, 16) >= 50);
-	assert_int_equal(looks, 2); /* in two halves, the first time */
+	assert_int_equal(looks, 2); /* the first pause has two halves */
 	assert_true(slept(&m, 24) >= 50);
 	moderation_end(&m);
 }
@@ -74,14 +74,14 @@ static void pauses_without_packets_become_rarer(void **state)
 	begin(&m, 0);
 	while (now_us() < began + 30000)
 		slept(&m, 20);
-	/* At once, and 1, 2, 4, 8 milliseconds after the last one: in the time that it has really taken. */
+	/* At once, and 1, 2, 4, 8 milliseconds after the last pause, by the time that has really passed. */
 	for (after = 0; after < now_us() - began; after = 2 * after + 1000)
 		most++;
 	assert_in_range(looks, 2, 2 * most);
 	moderation_end(&m);
 }
 
-/* A queue that was busy for this many receives is busy for long. */
+/* Notes receives of a busy queue, enough for moderation to begin. */
 static void note_busy_receives(struct moderation *m, unsigned n)
 {
 	while (n-- > 0)
@@ -98,7 +98,8 @@ static void verdicts_of_two_receives_are_deferred_on_busy_queue_only(void **stat
 	begin(&m, 1);
 	note_busy_receives(&m, 15);
 	assert_int_equal(moderation_deferred_count(&m), 0);
-	/* None wait either when it takes the program more than a millisecond to come here: once it will not. */
+	/* No verdict waits if the program took more than a millisecond between the receives, so this is repeated until
+	 * it did not. */
 	do {
 		moderation_note(&m, 30, 64);
 		moderation_note(&m, 40, 64);

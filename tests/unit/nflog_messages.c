@@ -14,10 +14,10 @@
 
 #define PACKET ((NFNL_SUBSYS_ULOG << 8) | NFULNL_MSG_PACKET)
 
-/* A datagram that messages are appended to. */
+/* A datagram to which messages are appended. */
 struct datagram {
 	_Alignas(8) unsigned char bytes[4096];
-	size_t len, message; /* bytes; where the last message begins */
+	size_t len, message; /* bytes; offset of the last message */
 };
 
 static void put(struct datagram *d, const void *bytes, size_t len)
@@ -114,7 +114,7 @@ static void other_fields_are_read(void **state)
 {
 	/* Big-endian: 1,234,567,890 s and 654,321 us. */
 	static const uint8_t time[16] = { 0, 0, 0, 0, 0x49, 0x96, 0x02, 0xd2, 0, 0, 0, 0, 0, 9, 0xfb, 0xf1 };
-	/* Attributes of their own: the protocol, one that is too short, the tag. */
+	/* Nested attributes: the protocol, one that is too short, the tag. */
 	static const uint8_t vlan[] = { 0, 6, 0, NFULA_VLAN_PROTO, 0x81, 0,    0, 0,
 					0, 5, 0, NFULA_VLAN_TCI,   0xee, 0,    0, 0,
 					0, 6, 0, NFULA_VLAN_TCI,   0x20, 0x64, 0, 0 };
@@ -160,7 +160,7 @@ static void other_fields_are_read(void **state)
 	assert_false(p.present & IPQ_HAS_MARK);
 }
 
-/* A tag of one byte is none. */
+/* A tag of one byte is ignored. */
 static void short_vlan_is_ignored(void **state)
 {
 	const struct nlattr tag = { .nla_len = 5, .nla_type = NFULA_VLAN_TCI };
@@ -202,7 +202,8 @@ static void cut_packet_has_the_length_in_its_header(void **state)
 	assert_int_equal(p.full_len, sizeof(jumbo));
 }
 
-/* Two bytes of a packet have no length; one that is longer than it says has all its bytes. */
+/* The first two bytes of a packet do not contain its length; a packet that is longer than its header says has all its
+ * bytes. */
 static void other_lengths_are_those_of_the_payload(void **state)
 {
 	static const uint8_t two[2] = { 0x45, 0 }, longer[24] = { 0x45, 0, 0, 20 };
@@ -224,7 +225,7 @@ static void other_lengths_are_those_of_the_payload(void **state)
 	assert_int_equal(p.flags, 0);
 }
 
-/* The next one begins at a multiple of 4. */
+/* The next message begins at a multiple of 4. */
 static void messages_are_aligned(void **state)
 {
 	struct datagram d = { .len = 0 };

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-/* The nflog source against a kernel at the other end of a socket pair, which answers before a send returns. */
+/* The nflog source with a simulated kernel at the other end of a socket pair, which answers before a send returns. */
 #include <arpa/inet.h>
 #include <errno.h>
 #include <poll.h>
@@ -34,7 +34,7 @@ static int pair[2] = { -1, -1 };
 static struct request request[32];
 static unsigned requests, noops;
 static int (*answer)(const struct request *r); /* errno, or -1 for none; NULL: no error */
-static int recv_error;			       /* of the next receive */
+static int recv_error;			       /* errno of the next receive */
 static unsigned char datagram[8192];
 static size_t datagram_len;
 static unsigned char memory[SLOTS][SOURCE_SLOT_SIZE];
@@ -154,7 +154,7 @@ static void attribute(uint16_t type, const void *value, size_t len)
 	put(value, len);
 }
 
-/* One more in the datagram; its payload is an IPv4 packet of IP_LEN bytes. Number 0: none. */
+/* Appends a packet to the datagram; its payload is an IPv4 packet of IP_LEN bytes. Number 0: without a number. */
 static void add_packet(uint32_t number)
 {
 	static const uint8_t link_header[14] = "link";
@@ -338,7 +338,7 @@ static void lost_answer_is_asked_for_again(void **state)
 	assert_true(requests > 4);
 }
 
-/* Of a request that has timed out, and of a wake: both without an error. */
+/* Sends first the answers to a request that has timed out and to a wake, both without an error. */
 static int others_first(const struct request *r)
 {
 	(void)r;
@@ -458,7 +458,7 @@ static void gaps_are_counted(void **state)
 	assert_int_equal(configure(COPY_PACKET, 0, 0), 0);
 	give_packets(0xffffffff, 0xffffffff);
 	assert_int_equal(receive(8), 1);
-	assert_int_equal(lost(), 3); /* a group of its own */
+	assert_int_equal(lost(), 3); /* packets of this group only */
 	give_packets(2, 2);
 	assert_int_equal(receive(8), 1);
 	assert_int_equal(lost(), 5);
@@ -486,7 +486,7 @@ static void packet_is_in_its_slot(void **state)
 	assert_int_equal(packet[0].flags, 0);
 }
 
-/* At each length: nothing is written after it, and what is reported lies within. */
+/* A slot of each length: nothing is written after it, and all pointers are within it. */
 static void slot_may_be_too_small(void **state)
 {
 	(void)state;

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-/* What the nfqueue source asks the kernel for, and what it does when the kernel refuses, is late or says nothing. */
+/* The requests of the nfqueue source, and its reaction when the kernel refuses, answers late or not at all. */
 #include <errno.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -44,7 +44,7 @@ static int configure(uint32_t flags, uint32_t range, uint32_t length)
 	return s->ops->configure(s, &c, &e);
 }
 
-/* The request from number `from` on that has this command, or a mode or flags; NULL: none. */
+/* Finds the first request from number `from` on for which `is` returns true; NULL: none. */
 static const struct kernel_request *find(unsigned from, bool (*is)(const struct kernel_request *r))
 {
 	for (unsigned i = from; i < k.requests; i++)
@@ -101,7 +101,7 @@ static void first_configuration_asks_for_everything(void **state)
 	assert_non_null(find(0, is_bind));
 	assert_int_equal(find(0, is_mode)->mode, NFQNL_COPY_PACKET + 1);
 	assert_int_equal(find(0, is_mode)->range, 1000);
-	assert_ptr_equal(find(0, is_mode), &k.request[k.requests - 1]); /* nothing is queued before */
+	assert_ptr_equal(find(0, is_mode), &k.request[k.requests - 1]); /* no packet is queued before */
 	assert_int_equal(find(0, is_length)->length, 3000);
 	assert_int_equal(find(0, is_fail_open)->flags, NFQA_CFG_F_FAIL_OPEN);
 	assert_int_equal(find(0, is_gso)->flags, NFQA_CFG_F_GSO); /* packets are not split */
@@ -156,7 +156,7 @@ static int refuse_mode(struct kernel *kernel, const struct kernel_request *r)
 	return is_mode(r) ? EIO : 0;
 }
 
-/* A program may try the next queue: it must not keep the first. */
+/* The program may try another queue: it must not keep the first one. */
 static void failed_first_configuration_gives_the_queue_back(void **state)
 {
 	unsigned before;
@@ -173,7 +173,7 @@ static void failed_first_configuration_gives_the_queue_back(void **state)
 	k.answer = refuse_mode;
 	before = k.requests;
 	assert_int_equal(configure(IPQ_O_SEGMENT, 100, 3000), -EIO);
-	assert_null(find(before, is_unbind)); /* a later one keeps it */
+	assert_null(find(before, is_unbind)); /* a later failed configuration keeps the queue */
 }
 
 static int refuse_bind(struct kernel *kernel, const struct kernel_request *r)
@@ -229,7 +229,7 @@ static void request_whose_answer_is_lost_is_repeated(void **state)
 
 static bool late;
 
-/* The first request for a length gets its answer after the second one was sent: a refusal, of the first only. */
+/* The first request for a length is refused, but the answer arrives after the second request was sent. */
 static int answer_late(struct kernel *kernel, const struct kernel_request *r)
 {
 	struct {
@@ -259,7 +259,7 @@ static void late_answer_of_an_older_request_is_ignored(void **state)
 	assert_int_equal(configure(IPQ_O_SEGMENT, 0, 3000), IPQ_O_SEGMENT);
 }
 
-/* Packets that come while a request is answered are returned by the next receives, in order. */
+/* Packets that arrive before the answer to a request are returned by the next receives, in order. */
 static int deliver_before(struct kernel *kernel, const struct kernel_request *r)
 {
 	static uint32_t id;

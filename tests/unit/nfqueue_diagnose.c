@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-/* What /proc says about queues and their owners, from texts of this test's. */
+/* Reads queues and their owners from /proc, whose texts this test provides. */
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/capability.h>
@@ -37,7 +37,7 @@ FILE *__wrap_fopen(const char *path, const char *mode)
 	return fd >= 0 ? fdopen(fd, "r") : NULL;
 }
 
-/* The name that a C library may give it when files are large. */
+/* The name of fopen with large files in some C libraries. */
 FILE *__wrap_fopen64(const char *path, const char *mode)
 {
 	return __wrap_fopen(path, mode);
@@ -65,7 +65,7 @@ static void queue_is_found_by_its_number(void **state)
 	assert_int_equal(queue_line(44, &line), -ENOENT);
 }
 
-/* Of this process, as /proc has it: 15 characters; that of valgrind, if it runs there. */
+/* The name of this process as in /proc: 15 characters; under valgrind, its name. */
 static const char *own_name(void)
 {
 	static char name[64];
@@ -88,7 +88,7 @@ static void owner_has_the_socket_of_nfnetlink(void **state)
 	char command[64];
 
 	(void)state;
-	if (child == 0) { /* has the other one only */
+	if (child == 0) { /* the child has the other socket only */
 		close(fd);
 		alarm(20);
 		pause();

@@ -24,13 +24,13 @@ static unsigned char message[70000], memory[SOURCE_BATCH_MAX][2048];
 static struct iovec slot[SOURCE_BATCH_MAX];
 static struct ipq_packet packet[SOURCE_BATCH_MAX];
 static unsigned refusals;
-static bool acts_on_refusals; /* what refused() returns */
+static bool acts_on_refusals; /* return value of refused() */
 
 /* ---- system calls that fail --------------------------------------------------------------------- */
 
 static int program_fd;
-static int send_errno[4]; /* of the next sends; 0: none */
-static int receive_errno; /* of the next receive; 0: none */
+static int send_errno[4]; /* errno of the next sends; 0: none */
+static int receive_errno; /* errno of the next receive; 0: none */
 static bool slow_receive;
 
 static bool send_fails(void)
@@ -157,7 +157,7 @@ static void malformed_packet_is_dropped_and_counted(void **state)
 	assert_int_equal(receive(64, 1000), 1);
 	len = kernel_packet(message, 2, "bytes of a packet...", 20);
 	memcpy(message + len - 24, &(uint16_t){ 3 },
-	       2); /* of the payload's attribute: shorter than its header */
+	       2); /* length of the payload's attribute: shorter than its header */
 	kernel_send(&k, message, len);
 	deliver(3);
 	assert_int_equal(receive(64, 1000) + receive(64, 0), 1);
@@ -169,7 +169,7 @@ static void malformed_packet_is_dropped_and_counted(void **state)
 	assert_int_equal(k.verdict[0].queue, 7);
 	assert_int_equal(counts().malformed, 1);
 	assert_int_equal(counts().lost, 0);
-	kernel_send(&k, message, 10); /* no message at all */
+	kernel_send(&k, message, 10); /* not a whole message */
 	assert_int_equal(receive(64, 100), 0);
 	assert_int_equal(counts().malformed, 2);
 	kernel_settle(&k, program_fd);
@@ -209,7 +209,7 @@ static void timeout_that_is_over_before_the_poll_ends_the_receive(void **state)
 	assert_in_range(now_ms() - before, 29, 5000);
 }
 
-/* A full buffer is reported once; the packets that were in it are still there. */
+/* A full buffer is reported once; the packets in it are still received. */
 static void overrun_does_not_end_a_receive(void **state)
 {
 	(void)state;
@@ -335,7 +335,7 @@ static void deferred_messages_come_first_and_in_order(void **state)
 				      NULL);
 		nfqueue_defer(nfqueue(s), NULL, 0, &refusal);
 		for (uint32_t id = 1; id <= 3; id++) {
-			/* Without waiting: what announces them may have been lost. */
+			/* Must not block: the message that announces them may have been lost. */
 			int n = receive(round == 1 ? 1 : 64, IPQ_FOREVER);
 
 			if (round == 1 && n == 1 && packet[0].id == 90)
@@ -389,7 +389,7 @@ static void message_cut_in_a_batch_is_marked(void **state)
 	assert_int_equal(packet[0].flags & IPQ_PACKET_TRUNCATED, 0);
 }
 
-/* After packets that came alone, recv is used; recvmmsg comes back when more wait. */
+/* After packets that arrive one at a time, recv is used; recvmmsg is used again when several wait. */
 static void batches_come_back_after_single_packets(void **state)
 {
 	uint32_t id = 0;
@@ -416,7 +416,7 @@ static void batches_come_back_after_single_packets(void **state)
 
 /* ---- sending ------------------------------------------------------------------------------------ */
 
-/* 64 verdicts; all arrive complete, in order and with these settings. */
+/* Sends 64 verdicts: all arrive complete, in order and with these settings. */
 static void send_64(uint32_t present, size_t payload_len)
 {
 	struct source_verdict v[SOURCE_BATCH_MAX];

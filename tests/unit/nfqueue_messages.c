@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * nfnetlink_queue's messages byte by byte. Messages are parsed in memory of exactly their size, so that a
- * sanitizer or valgrind sees each byte read too many.
+ * nfnetlink_queue's messages byte by byte. Messages are parsed in memory of exactly their size, so that a sanitizer or
+ * valgrind finds an overread of one byte.
  */
 #include <arpa/inet.h>
 #include <errno.h>
@@ -97,7 +97,7 @@ static struct parsed parse(const struct message *m, size_t len)
 
 	assert_non_null(d.memory);
 	memcpy(d.memory, m->bytes, len);
-	memset(&d.p, 0xa5, sizeof(d.p)); /* whatever the program had there */
+	memset(&d.p, 0xa5, sizeof(d.p)); /* as if the program had other data there */
 	nfq_parse(d.memory, len, &d.p, &d.r);
 	return d;
 }
@@ -172,12 +172,12 @@ static void every_attribute_is_stored_in_its_field(void **state)
 	assert_int_equal(d.p.cgroup, 0x30004);
 	assert_int_equal(d.p.payload_len, 37);
 	assert_memory_equal(d.p.payload, "sixty bytes of a packet, more or less", 37);
-	/* A bit of a newer kernel's is not passed off as one of ours. */
+	/* An unknown bit of a newer kernel is not reported as one of ours. */
 	assert_int_equal(d.p.flags, IPQ_PACKET_CHECKSUM_NOT_READY | IPQ_PACKET_GSO | IPQ_PACKET_TRUNCATED);
 	free(d.memory);
 }
 
-/* Of libnetfilter_queue's users: those who swapped packet_id twice gave verdicts to other packets. */
+/* A known mistake of programs: they swapped the bytes of packet_id twice, and decided other packets. */
 static void ids_are_byte_swapped_once_each_way(void **state)
 {
 	const struct source_verdict v = { .id = 0x01020304, .code = NF_ACCEPT };
@@ -227,7 +227,7 @@ static void truncated_packet_keeps_payload_and_full_length_apart(void **state)
 	struct parsed d;
 
 	(void)state;
-	/* In either order of attributes. */
+	/* In both orders of attributes. */
 	for (int first = 0; first < 2; first++) {
 		begin_packet(&m, 1);
 		if (first)
@@ -275,7 +275,7 @@ static void truncated_message_is_rejected_or_flagged(void **state)
 				inside(&d, d.p.security_context, d.p.security_context_len, len);
 		} else {
 			assert_int_equal(d.r.kind, NFQ_OTHER);
-			/* Once the id is there it is known, so that the packet can be dropped. */
+			/* If the id was received it is known, so that the packet can be dropped. */
 			assert_int_equal(d.r.has_id, len >= 20 + 4 + 7);
 		}
 		free(d.memory);
@@ -377,7 +377,7 @@ static void attribute_of_wrong_length_is_rejected_with_packet_id(void **state)
 		assert_int_equal(d.p.id, 77);
 		free(d.memory);
 	}
-	/* A packet header shorter than its structure: whose packet that is cannot be known. */
+	/* A packet header shorter than its structure: the packet's id is unknown. */
 	begin(&m, NFNL_SUBSYS_QUEUE << 8 | NFQNL_MSG_PACKET);
 	attribute(&m, NFQA_PACKET_HDR, "\0\0\0\1", 4);
 	end(&m);
@@ -446,7 +446,8 @@ static void extreme_timestamp_is_accepted(void **state)
 	free(d.memory);
 }
 
-/* Linux has an order for attributes, and may change it: that one is read faster, and no other one otherwise. */
+/* Linux writes attributes in one order, and may change it. That order is parsed faster; any other order has the same
+ * result. */
 static void attributes_are_read_in_any_order(void **state)
 {
 	struct message usual, m;
@@ -571,8 +572,7 @@ static void refused_verdict_has_its_packet_id(void **state)
 	free(d.memory);
 	for (size_t cut = 0; cut < m.len; cut++) {
 		d = parse(&m, cut);
-		/* A quotation of no more than the header, as NETLINK_CAP_ACK makes it, is a refusal all the
-		 * same. */
+		/* A quotation of the header only, as with NETLINK_CAP_ACK, is also a refusal. */
 		assert_int_equal(d.r.kind, cut < 16 + 4 + 16 ? NFQ_OTHER : NFQ_REFUSED);
 		if (cut >= 16 + 4 + 20 + 12)
 			assert_int_equal(d.r.refusal.id, 0x01020304);
@@ -580,7 +580,7 @@ static void refused_verdict_has_its_packet_id(void **state)
 	}
 }
 
-/* The message before the one that is tested has left its bytes: a length in the quotation must not reach them. */
+/* Bytes of an earlier message follow: a length in the quotation must not make the parser read them. */
 static void wrong_lengths_and_errors_in_a_quotation_are_ignored(void **state)
 {
 	static const int errors[] = { 1, INT32_MAX, -4096, INT32_MIN };
@@ -599,7 +599,7 @@ static void wrong_lengths_and_errors_in_a_quotation_are_ignored(void **state)
 		free(d.memory);
 	}
 	for (unsigned i = 0; i < 6; i++) {
-		memcpy(buf + 20, &lengths[i], 2); /* of the attribute with code and id */
+		memcpy(buf + 20, &lengths[i], 2); /* length of the attribute with code and id */
 		begin_error(&m, -ENOENT, buf, len);
 		d = parse(&m, m.len);
 		assert_int_equal(d.r.kind, NFQ_REFUSED);
@@ -633,7 +633,7 @@ static void acknowledgements_are_distinguished_from_refusals(void **state)
 	assert_int_equal(d.r.type, NLMSG_NOOP);
 	assert_int_equal(d.r.seq, 42);
 	free(d.memory);
-	begin_error(&m, 0, &verdict, sizeof(verdict)); /* a verdict that succeeded is no event */
+	begin_error(&m, 0, &verdict, sizeof(verdict)); /* an acknowledged verdict is not reported */
 	d = parse(&m, m.len);
 	assert_int_equal(d.r.kind, NFQ_OTHER);
 	free(d.memory);

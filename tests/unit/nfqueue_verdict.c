@@ -29,7 +29,7 @@ static void bare_verdict_has_expected_bytes(void **state)
 	size_t padding = 99;
 
 	(void)state;
-	if (htons(1) == 1) { /* netlink's own numbers are the host's */
+	if (htons(1) == 1) { /* netlink's own numbers are in host byte order */
 		const struct nlmsghdr nlh = { 32, 0x301, 1, 0x11223344, 0 };
 		const struct nlattr a = { 12, 2 };
 
@@ -56,7 +56,7 @@ static void batch_verdict_differs_only_in_message_type(void **state)
 	assert_memory_equal(a, b, len);
 }
 
-/* An independent reader: the value of an attribute among bytes, NULL when it is not there. */
+/* An independent parser: finds the value of an attribute; NULL: not found. */
 static const unsigned char *value_of(const unsigned char *at, size_t len, unsigned type, size_t wanted)
 {
 	while (len >= 4) {
@@ -67,7 +67,7 @@ static const unsigned char *value_of(const unsigned char *at, size_t len, unsign
 		assert_true(a.nla_len >= 4 && a.nla_len <= len);
 		step = (a.nla_len + 3u) & ~3u;
 		for (size_t i = a.nla_len; i < step && i < len; i++)
-			assert_int_equal(at[i], 0); /* nothing of the stack goes to the kernel */
+			assert_int_equal(at[i], 0); /* no bytes of the stack are sent to the kernel */
 		if (a.nla_type == type) {
 			assert_int_equal(a.nla_len - 4, wanted);
 			return at + 4;
@@ -108,7 +108,7 @@ static void all_attributes_of_a_verdict_are_written(void **state)
 	assert_true(written <= NFQ_VERDICT_MAX);
 	assert_int_equal(padding, 1);
 	assert_int_equal(((struct nlmsghdr *)(void *)buf)->nlmsg_len, written + 8);
-	/* The payload's header is the last thing written. */
+	/* The payload's attribute header is written last. */
 	assert_int_equal(((struct nlattr *)(void *)(buf + written - 4))->nla_len, 4 + 7);
 	assert_int_equal(((struct nlattr *)(void *)(buf + written - 4))->nla_type, NFQA_PAYLOAD);
 	at = buf + 20;
@@ -121,7 +121,7 @@ static void all_attributes_of_a_verdict_are_written(void **state)
 	assert_memory_equal(value_of(nest, 16, NFQA_VLAN_TCI, 2), "\x20\x64", 2);
 	nest = value_of(at, len, NFQA_CT | NLA_F_NESTED, 36);
 	assert_non_null(nest);
-	/* Without the bits outside the mask: the kernel would xor them in. */
+	/* Without the bits outside the mask, which the kernel would xor. */
 	assert_memory_equal(value_of(nest, 36, CTA_MARK, 4), "\x11\x00\x13\x00", 4);
 	assert_memory_equal(value_of(nest, 36, CTA_MARK_MASK, 4), "\xff\x00\xff\x00", 4);
 	assert_memory_equal(value_of(nest, 36, CTA_LABELS, 16), "fifteen letters", 16);
@@ -166,7 +166,7 @@ static void conntrack_mark_without_mask_sets_all_bits(void **state)
 	(void)state;
 	assert_non_null(nest);
 	assert_non_null(value_of(nest, 8, CTA_MARK, 4));
-	assert_null(value_of(nest, 8, CTA_MARK_MASK, 4)); /* the kernel takes its absence for all bits */
+	assert_null(value_of(nest, 8, CTA_MARK_MASK, 4)); /* without a mask, the kernel changes all bits */
 }
 
 static void message_length_includes_payload_and_padding(void **state)

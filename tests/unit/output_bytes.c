@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-/* What a recording and a line have of a packet, byte by byte: directions, lengths, checksums, flags, addresses. */
+/* The contents of a recording and of a line, byte by byte: directions, lengths, checksums, flags, addresses. */
 #include <errno.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -27,7 +27,7 @@ static uint8_t udp6[48] = { 0x60,	 0,	   0,	     0, 0, 8, 17, 64, [8] = 0x20, [2
 
 static uint8_t file[8192];
 
-/* The packet block of this packet, in a file of its own. */
+/* Returns the packet block of this packet, from a new file. */
 static const uint8_t *block_of(struct ipq_packet *p, const char *indev, const char *outdev, uint32_t *names)
 {
 	struct pcapng_record r = { .packet = p, .time = (5LL << 32) + 7, .comment = "drop: drop tcp" };
@@ -85,7 +85,7 @@ static void direction_and_interface_follow_the_hook(void **state)
 
 		memcpy(bytes, tcp4, 45);
 		b = block_of(&p, hook < 3 ? "in0" : "", hook > 1 ? "out0" : "", &names);
-		assert_int_equal(names, 2); /* one without a name, one of the packet */
+		assert_int_equal(names, 2); /* an option without a name, and one of the packet */
 		assert_int_equal(word(b, 8), 1);
 		assert_int_equal(word(b, 12), 5); /* the high word of the time comes first */
 		assert_int_equal(word(b, 16), 7);
@@ -196,7 +196,7 @@ static void failed_writes_are_reported(void **state)
 
 static char *line_of(const struct print_style *style, const uint8_t *bytes, uint32_t len, uint32_t mark)
 {
-	uint8_t *exact = malloc(len); /* a sanitizer notices what is read after it */
+	uint8_t *exact = malloc(len); /* so that a sanitizer finds an overread */
 	struct ipq_packet packet = { .present = IPQ_HAS_PAYLOAD | IPQ_HAS_MARK,
 				     .hook = 1,
 				     .mark = mark,

@@ -45,7 +45,7 @@ static void line_contains_addresses_metadata_and_verdict(void **state)
 	free(text);
 }
 
-/* TCP from port 4660 to 80. All of its bytes are given but those after len. */
+/* TCP from port 4660 to 80. Only the first len bytes are given. */
 static struct decoded decoded_tcp(uint8_t first, uint16_t offset, size_t len)
 {
 	static const uint8_t tcp[20] = { 0x12, 0x34, 0, 80, 1, 2, 3, 4, 5, 6, 7, 8, 0x50, 0x12 };
@@ -133,7 +133,7 @@ static void truncated_packets_are_printed_without_reading_beyond_the_end(void **
 	srandom(3);
 	for (int n = 0; n < (int)rounds(20000); n++) {
 		uint32_t len = (uint32_t)random() % 120;
-		uint8_t *p = malloc(len + (len == 0)); /* exactly as long: a sanitizer sees a byte too far */
+		uint8_t *p = malloc(len + (len == 0)); /* exactly this size: a sanitizer finds overreads */
 
 		for (uint32_t i = 0; i < len; i++)
 			p[i] = (uint8_t)random();
@@ -200,7 +200,7 @@ static void dns_question_is_shown_escaped(void **state)
 	assert_non_null(strstr(text, "\"dns_name\":\"www.ex\\u001b\\\\046ple.org\",\"dns_type\":28,"
 				     "\"dns_type_name\":\"AAAA\",\"dns_answer\":false"));
 	free(text);
-	/* Not at another port. */
+	/* Other ports are not decoded. */
 	text = print_bytes_of(&(struct print_style){ .colour = false }, 17, 54, dns_question,
 			      sizeof(dns_question) - 1);
 	assert_null(strstr(text, "query"));
@@ -249,7 +249,7 @@ static void names_are_read_from_any_cut_and_any_change(void **state)
 		for (int i = (int)random() % 4; i > 0; i--)
 			whole[20 + random() % (total - 20)] = (uint8_t)random();
 		len = (uint32_t)random() % (total + 1);
-		p = malloc(len + (len == 0)); /* exactly as long: a sanitizer sees a byte too far */
+		p = malloc(len + (len == 0)); /* exactly this size: a sanitizer finds overreads */
 		memcpy(p, whole, len);
 		free(print(&(struct print_style){ .json = random() % 2, .verbose = true, .text = true }, "",
 			   p, len));

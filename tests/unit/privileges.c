@@ -19,7 +19,8 @@
 #endif
 #include "common/privileges.h"
 
-/* What is given up is gone for good, so each test is a process: 0, or the number of the line that failed. */
+/* A process cannot regain privileges, so each test runs in its own process. It exits with 0, or with the line that
+ * failed. */
 #define CHECK(condition)                           \
 	do {                                       \
 		if (!(condition))                  \

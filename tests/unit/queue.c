@@ -13,10 +13,10 @@
 #include "fake.h"
 #include "core/core.h"
 
-#define EACH 32 /* packets a receive: enough for a queue to be busy */
+#define EACH 32 /* packets per receive: enough for a queue to be busy */
 #define ROUNDS 1500
 
-static size_t largest; /* of all tables that have grown */
+static size_t largest; /* size of the largest table that has grown */
 
 void *__real_realloc(void *p, size_t size);
 void *__wrap_realloc(void *p, size_t size);
@@ -27,7 +27,7 @@ void *__wrap_realloc(void *p, size_t size)
 	return __real_realloc(p, size);
 }
 
-/* All have the mark that they were given, in the order of the packets. */
+/* Checks that all verdicts have the given mark, in the order of the packets. */
 static unsigned look_at_verdicts(struct fake *f, uint32_t *id)
 {
 	struct fake_verdict *v;
@@ -43,8 +43,8 @@ static unsigned look_at_verdicts(struct fake *f, uint32_t *id)
 }
 
 /*
- * While a queue is busy its newest verdicts leave after the next packets, so that there may always be some that have
- * not left. What goes beside a verdict is forgotten when all have left, which must happen all the same.
+ * On a busy queue, the newest verdicts are sent after the next packets, so that some may always be pending. Attributes
+ * of verdicts are freed when none is pending, which must happen nevertheless.
  */
 static void memory_of_verdict_attributes_is_bounded_on_busy_queue(void **state)
 {
@@ -79,7 +79,7 @@ static void memory_of_verdict_attributes_is_bounded_on_busy_queue(void **state)
 	decided += look_at_verdicts(f, &id);
 	assert_int_equal(decided, ROUNDS * EACH);
 	assert_int_equal(fake_waiting(f), 0);
-	assert_true(largest < (size_t)1 << 20); /* 4.6 MB before */
+	assert_true(largest < (size_t)1 << 20); /* it was 4.6 MB before the correction */
 	ipq_queue_close(q);
 	fake_free(f);
 }
@@ -118,7 +118,7 @@ static void keep_and_compare(uint8_t *bytes, uint16_t ct, uint16_t exp, uint16_t
 	assert_true(context == 0 || memcmp(kept->security_context, before + 192, context) == 0);
 	assert_true(payload == 0 || memcmp(kept->payload, before + 256, payload) == 0);
 	for (i = 0; i < payload; i++)
-		kept->payload[i]++; /* the caller's own, up to its end */
+		kept->payload[i]++; /* the memory belongs to the caller, up to its end */
 	ipq_packet_free(kept);
 	memcpy(bytes, before, sizeof(before));
 }
@@ -175,7 +175,7 @@ static bool count_refusal(void *context, const struct source_refusal *refusal)
 	return true;
 }
 
-/* A reader with a callback for refusals waits for them as for packets. */
+/* A receive with a callback for refusals waits for them as for packets. */
 static void receive_returns_after_a_reported_refusal(void **state)
 {
 	struct fake *f = fake_new(false);

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-/* What the options of a queue become, and that an open queue leaves nothing behind. A capture file is the source. */
+/* The effects of a queue's options; and a closed queue leaves nothing. A capture file is the source. */
 #include <dirent.h>
 #include <errno.h>
 #include <setjmp.h>
@@ -33,7 +33,7 @@ static int open_queue(struct ipq_queue **q, struct ipq_options o)
 	return ipq_queue_open(q, capture(), &o);
 }
 
-/* The settings of the source and the size of the slots. */
+/* Returns the settings of the source and the size of the slots. */
 static struct source_config settings(struct ipq_options o, size_t *slot)
 {
 	struct source_config c;
@@ -146,7 +146,7 @@ static void closed_and_refused_queues_leave_nothing_behind(void **state)
 		memory = q->memory;
 		assert_int_equal(mincore(memory, 4096, &resident), 0);
 		ipq_queue_close(q);
-		assert_int_equal(mincore(memory, 4096, &resident), -1); /* it is not mapped any more */
+		assert_int_equal(mincore(memory, 4096, &resident), -1); /* the memory is no longer mapped */
 		assert_int_equal(open_queue(&q, (struct ipq_options){ .flags = IPQ_O_CONNTRACK }),
 				 -EOPNOTSUPP);
 		assert_null(q);

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-/* What the verdict calls send, and when: settings, replacements, limits, and the moderation of a busy queue. */
+/* The messages that the verdict calls send, and when: settings, replacements, limits, and the moderation of a busy
+ * queue. */
 #include <errno.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -16,7 +17,7 @@
 #include "util/clock.h"
 #include "util/fork_count.h"
 
-#define EACH 32 /* packets a receive: enough for a queue to be busy */
+#define EACH 32 /* packets per receive: enough for a queue to be busy */
 
 static struct fake *f;
 static struct ipq_queue *q;
@@ -52,7 +53,7 @@ static void receive(struct ipq_packet *packet, unsigned n, uint8_t family)
 	assert_int_equal(ipq_queue_recv(q, packet, n, 1000), n);
 }
 
-/* The verdict that was sent next. */
+/* Returns the next verdict that was sent. */
 static struct source_verdict sent(uint8_t *payload)
 {
 	struct fake_verdict *v;
@@ -247,7 +248,7 @@ static void signals_and_wakes_are_returned_as_such(void **state)
 	assert_non_null(strstr(ipq_queue_error(q), "woken"));
 }
 
-/* Without a record of it, a batch verdict could accept it. */
+/* Without its record, a batch verdict could accept the packet. */
 static void packet_without_memory_for_its_record_is_dropped(void **state)
 {
 	struct ipq_packet p[2];
@@ -295,7 +296,7 @@ static void pending_verdicts_are_sent_by_close(void **state)
 	assert_int_equal(queue_create(&q, fake_source(f), 4096, 0, 0), 0);
 }
 
-/* Packets of two receives, of which another process or a cancelled reader has received the one between. */
+/* Receives two packets; another process or a cancelled reader has received a packet between them. */
 static void no_batch_over(void (*gap)(void))
 {
 	struct ipq_packet p[2], theirs;
@@ -334,7 +335,7 @@ static void no_batch_covers_packets_of_a_cancelled_reader(void **state)
 	no_batch_over(by_a_cancelled_reader);
 }
 
-/* A fork alone costs nothing: the ids have no gap. */
+/* A fork alone has no effect: the ids have no gap. */
 static void batches_are_used_after_a_fork(void **state)
 {
 	struct ipq_packet p[4];
@@ -368,7 +369,7 @@ static void consecutive_packets_are_decided_by_one_message(void **state)
 
 /* ---- replacements ------------------------------------------------------------------------------- */
 
-/* The bytes belong to the caller after the call: only those in the packet itself may be sent from there. */
+/* After the call, the caller may change the bytes: only bytes in the packet itself may be sent without a copy. */
 static void replacement_outside_of_the_packet_is_copied(void **state)
 {
 	struct ipq_packet p[6], *kept;
@@ -383,9 +384,9 @@ static void replacement_outside_of_the_packet_is_copied(void **state)
 	bytes[0] = own, len[0] = sizeof(own);
 	bytes[1] = p[1].payload, len[1] = 21;	  /* ends after the packet */
 	bytes[2] = p[2].payload + 19, len[2] = 2; /* the same */
-	bytes[3] = p[3].payload - 1, len[3] = 10; /* begins before it */
+	bytes[3] = p[3].payload - 1, len[3] = 10; /* begins before the packet */
 	bytes[4] = p[0].payload, len[4] = 20;	  /* in another packet */
-	bytes[5] = kept->payload, len[5] = 20;	  /* in a kept one */
+	bytes[5] = kept->payload, len[5] = 20;	  /* in a kept packet */
 	for (unsigned i = 0; i < 6; i++) {
 		memcpy(before[i], bytes[i], len[i]);
 		assert_int_equal(ipq_replace(q, i < 5 ? &p[i] : kept, bytes[i], len[i]), 0);
@@ -465,7 +466,7 @@ static void replacements_over_1_mib_are_sent(void **state)
 	assert_int_equal(fake_waiting(f), 0);
 }
 
-/* n packets wait, and all of them get this verdict before the next receive. */
+/* Gives this verdict to n waiting packets, before the next receive. Returns how many still wait after it. */
 static size_t waiting_after(unsigned n, const struct ipq_verdict *v)
 {
 	struct ipq_packet *p = calloc(n, sizeof(*p));
@@ -517,7 +518,8 @@ static unsigned check_replacements(void)
 	return n;
 }
 
-/* Many full receives. in_place: replaces the bytes of the packet itself. Returns in how many verdicts were deferred. */
+/* Makes many full receives. in_place: replaces the bytes of the packet itself. Returns after how many of them verdicts
+ * were deferred. */
 static unsigned replace_on_busy_queue(bool in_place, int timeout_ms)
 {
 	unsigned deferred = 0, decided = 0;
@@ -537,7 +539,7 @@ static unsigned replace_on_busy_queue(bool in_place, int timeout_ms)
 			assert_int_equal(ipq_replace(q, &p[i], to, 20), 0);
 		}
 	}
-	/* None arrives: all verdicts leave before the reader sleeps. */
+	/* No packet arrives: all verdicts are sent before the reader sleeps. */
 	assert_int_equal(ipq_queue_recv(q, p, EACH, 1), 0);
 	assert_int_equal(fake_waiting(f), 0);
 	assert_int_equal(decided + check_replacements(), 200 * EACH);
@@ -548,7 +550,7 @@ static void replacements_on_a_busy_queue_belong_to_their_packets(void **state)
 {
 	(void)state;
 	assert_true(replace_on_busy_queue(false, 1000) > 0);
-	/* Their slots are used again by the next receive. */
+	/* The next receive uses their slots again. */
 	assert_int_equal(replace_on_busy_queue(true, 1000), 0);
 	assert_true(replace_on_busy_queue(false, 1000) > 0);
 }

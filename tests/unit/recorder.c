@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* Files of a recording: their names and sizes, with a clock of the test; and packets that no block has room for. */
+/* Files of a recording: their names and sizes, with a clock of the test; and packets that do not fit into a block. */
 #include <errno.h>
 #include <stdarg.h>
 #include <setjmp.h>
@@ -62,7 +62,7 @@ static int write_packet(uint32_t len)
 	return recorder_write(r, &(struct pcapng_record){ .packet = &p });
 }
 
-/* Where this packet of 1,000 bytes goes. */
+/* Records a packet of 1,000 bytes. Returns the name of its file. */
 static const char *written_to(void)
 {
 	assert_int_equal(write_packet(1000), 0);
@@ -111,7 +111,7 @@ static void file_of_its_time_is_followed_by_the_next(void **state)
 	assert_string_equal(written_to(), "at-221320");
 	now += 1;
 	assert_string_equal(written_to(), "at-221420");
-	now -= 3600; /* somebody sets the clock */
+	now -= 3600; /* the clock is set back */
 	assert_string_equal(written_to(), "at-211420");
 	now += 60;
 	assert_string_equal(written_to(), "at-211520");
@@ -138,7 +138,7 @@ static void packet_beyond_a_block_is_an_error(void **state)
 	assert_int_equal(recorder_close(r), -EMSGSIZE);
 }
 
-/* A capture file may have any length. */
+/* A capture file may contain an address of any length. */
 static void long_hardware_address_is_cut(void **state)
 {
 	struct ipq_packet p[2] = { { .present = IPQ_HAS_PAYLOAD | IPQ_HAS_HWADDR,

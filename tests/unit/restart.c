@@ -27,7 +27,7 @@ static void program_that_fails_at_once_waits_longer_each_time(void **state)
 		for (size_t i = 0; i < sizeof(delays) / sizeof(delays[0]); i++)
 			assert_int_equal(restart_delay_ms(&r, false, 3), delays[i]);
 		if (round == 0)
-			assert_int_equal(restart_delay_ms(&r, true, 3), 0); /* and the count begins again */
+			assert_int_equal(restart_delay_ms(&r, true, 3), 0); /* the count begins again */
 	}
 	assert_int_equal(restart_delay_ms(&r, false, 3), -1);
 }

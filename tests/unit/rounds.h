@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * How long random tests go on: a fifth where everything takes long. scripts/check says so for valgrind and
- * sanitizers.
+ * The number of rounds of random tests: a fifth in slow builds, which scripts/check sets for valgrind and sanitizers.
  */
 #ifndef ROUNDS_H
 #define ROUNDS_H

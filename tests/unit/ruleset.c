@@ -181,7 +181,8 @@ static void subject_of(struct subject *s, const struct ipq_packet *packet, const
 	view_set(&view, p, (uint32_t)len, (uint32_t)len);
 }
 
-/* IPv4 or IPv6, with options, extension headers and fragments, and few ports, so that rules match often. */
+/* Builds an IPv4 or IPv6 packet, with options, extension headers and fragments, and few ports, so that rules match
+ * often. */
 static size_t random_packet(uint8_t *p)
 {
 	static const uint8_t protocols[] = { 6, 17, 1, 58, 132, 50 }, extensions[] = { 0, 43, 60, 44, 51 };
@@ -247,13 +248,13 @@ static void linked_programs_match_like_the_expressions(void **state)
 		found[expected]++;
 	}
 	for (size_t i = 0; i < COUNT(found); i++)
-		assert_true(found[i] > 0 || i == 6); /* no packet is from 10.0.0.1 by chance */
+		assert_true(found[i] > 0 || i == 6); /* no random packet is from 10.0.0.1 */
 	ruleset_free(&set);
 }
 
 static struct active_rules *load(const char *const *text, unsigned n);
 
-/* What is queued is a superset of what the rules match: in pairs, and each alone. */
+/* The queued packets include all that the rules match: with pairs of rules, and with each alone. */
 static void kernel_filters_pass_each_packet_that_a_rule_matches(void **state)
 {
 	unsigned matched = 0, filtered = 0, queued = 0;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * A program and a library of different age: each struct that begins with its size, shorter and longer than
- * the one that this library knows. A capture file takes the kernel's place.
+ * A program and a library of different versions: each struct that begins with its size, shorter and longer than the one
+ * that this library knows. A capture file replaces the kernel.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -29,7 +29,7 @@ static const char *capture(void)
 	return source;
 }
 
-/* What a program has that was compiled with a later ipq.h. */
+/* The struct of a program that was compiled with a later ipq.h. */
 struct newer_options {
 	struct ipq_options known;
 	uint64_t later;
@@ -54,7 +54,7 @@ static void options_of_older_program_get_defaults(void **state)
 {
 	unsigned char old[offsetof(struct ipq_options, copy_range)];
 	const struct ipq_options o = { .size = sizeof(old), .flags = IPQ_O_META_ONLY };
-	unsigned char *memory = malloc(sizeof(old)); /* a sanitizer notices reads after its end */
+	unsigned char *memory = malloc(sizeof(old)); /* so that a sanitizer finds reads after its end */
 	struct ipq_queue *q;
 	struct ipq_packet p;
 
@@ -107,7 +107,7 @@ static void stats_fill_exactly_the_given_size(void **state)
 	assert_int_equal(ipq_queue_stats(q, &s.known), 0);
 	assert_int_equal(s.known.received, 1);
 	assert_int_equal(s.known.accepted, 0x5a5a5a5a5a5a5a5a);
-	/* What this library does not count is 0, and not what lay there. */
+	/* Counters that this library does not have become 0. */
 	s.known.size = sizeof(s.known) + sizeof(s.later[0]);
 	assert_int_equal(ipq_queue_stats(q, &s.known), 0);
 	assert_int_equal(s.known.size, sizeof(s.known) + sizeof(s.later[0]));

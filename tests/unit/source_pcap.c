@@ -44,7 +44,7 @@ static int open_with(const char *options, const struct source_config *config)
 	return err < 0 ? err : source_pcap.configure(source, config, &error);
 }
 
-/* Opens in and, emptied, out. */
+/* Opens `in`, and `out`, which is emptied. */
 static void begin_with(const char *options, uint32_t queue_length)
 {
 	struct source_config config = { .mode = COPY_PACKET, .queue_length = queue_length };
@@ -59,7 +59,7 @@ static void begin(void)
 	begin_with("", 0);
 }
 
-/* Closes the source and reads the output into out. */
+/* Closes the source and reads the output into `out`. */
 static void finish(void)
 {
 	source_pcap.close(source);
@@ -91,7 +91,7 @@ static uint8_t last_byte(const struct ipq_packet *p)
 	return p->payload[p->payload_len - 1];
 }
 
-/* A file of n packets whose last bytes are 1, 2, ... */
+/* Makes a file of n packets whose last bytes are 1, 2, ... */
 static void numbered(uint8_t n)
 {
 	put_header(&in, false, false, 1);
@@ -99,7 +99,7 @@ static void numbered(uint8_t n)
 		put_frame(&in, i, i, 100, i);
 }
 
-/* What out must be: the packets of a file from numbered() in this order. */
+/* Checks that `out` has these packets of a file from numbered(), in this order. */
 static void assert_out(const char *numbers)
 {
 	static struct capture_file want;
@@ -183,14 +183,14 @@ static void pcapng_is_read(void **state)
 		20,
 		HALVES(101, 0),
 		262144,
-		20, /* interface: raw IP */
+		20, /* offset of the interface: raw IP */
 		6,
 		60,
 		0,
 		0x5f5e1,
 		0x00bc614e,
 		28,
-		28 /* packet; high, low time; lengths */
+		28 /* offset of the packet's frame, after times and lengths */
 	};
 	uint8_t frame[42];
 
@@ -527,7 +527,7 @@ static void repeated_packet_returns_with_new_id_mark_and_payload(void **state)
 	assert_int_equal(last_byte(&packet[1]), 2);
 	assert_int_equal(packet[1].present & IPQ_HAS_MARK, 0);
 	assert_int_equal(last_byte(&packet[2]), 3);
-	assert_int_equal(decide(1, NF_ACCEPT), 1); /* no longer its name */
+	assert_int_equal(decide(1, NF_ACCEPT), 1); /* this id is no longer valid */
 	assert_int_equal(decide(5, NF_REPEAT), 1); /* after the end, too */
 	assert_int_equal(receive(SLOTS, 0), 1);
 	assert_int_equal(packet[0].id, 6);
@@ -685,7 +685,8 @@ static void wake_ends_one_receive(void **state)
 	finish();
 }
 
-/* With packets a gap (ms) apart. False: the process was not scheduled for too long, and the test is inconclusive. */
+/* Runs the test with packets `gap` ms apart. False: the process was not scheduled for too long, so the test is
+ * inconclusive. */
 static bool the_files_clock_paces(uint32_t gap)
 {
 	struct pollfd fd = { .events = POLLIN };
@@ -696,7 +697,7 @@ static bool the_files_clock_paces(uint32_t gap)
 	put_header(&in, false, false, 1);
 	put_frame(&in, 100, 0, 60, 1);
 	put_frame(&in, 100 + gap / 1000, gap % 1000 * 1000, 60, 2);
-	put_frame(&in, 99, 0, 60, 3); /* the past is now */
+	put_frame(&in, 99, 0, 60, 3); /* a time in the past means now */
 	put_frame(&in, 100 + 2 * gap / 1000, 2 * gap % 1000 * 1000, 60, 4);
 	begin_with(",pace=file", 0);
 	assert_true(receive(1, 0) == 1);
@@ -834,7 +835,7 @@ static void failed_write_is_an_error_of_send_and_of_the_end(void **state)
 	assert_int_equal(summary.waiting, 1);
 	assert_int_equal(decide(2, NF_DROP), 1);
 	assert_int_equal(receive(SLOTS, 0), 1);
-	assert_int_equal(receive(SLOTS, 0), -EPIPE); /* and not a happy end */
+	assert_int_equal(receive(SLOTS, 0), -EPIPE); /* not the normal end */
 	source_pcap.close(source);
 }
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * Capture files of every format as a source: what is accepted is written byte for byte as it was, what is changed is
- * written in the same format, and metadata of pcapng is delivered with the packets.
+ * Capture files of every format as a source: accepted packets are written byte for byte as they were, changed packets
+ * in the same format, and metadata of pcapng is delivered with the packets.
  */
 #include <stdarg.h>
 #include <stddef.h>
@@ -85,7 +85,7 @@ static void finish(void)
 	fetch(&out);
 }
 
-/* Accepts everything. Returns how many packets there were. */
+/* Accepts all packets. Returns their number. */
 static unsigned accept_all(const char *options)
 {
 	unsigned packets = 0;
@@ -108,7 +108,8 @@ static void assert_same(void)
 	assert_memory_equal(out.bytes, in.bytes, in.len);
 }
 
-/* Replaces the payload of the first packet by len bytes and accepts the others. Returns what the output has then. */
+/* Replaces the payload of the first packet by len bytes and accepts the others. Returns the first record of the output.
+ * */
 static struct capture_record replace_first(uint32_t len, uint8_t *frame)
 {
 	static uint8_t payload[300];
@@ -220,7 +221,7 @@ static void compressed_files_are_read(void **state)
 	assert_int_equal(accept_all(""), 2);
 	assert_int_equal(out.len, sizeof(plain));
 	in.len -= 512;
-	in.bytes[in.len - 8] ^= 1; /* the check sum after the last packet */
+	in.bytes[in.len - 8] ^= 1; /* the checksum after the last packet */
 	begin("");
 	assert_int_equal(receive(), 2);
 	assert_int_equal(receive(), -EBADMSG);
@@ -394,7 +395,7 @@ static void pcapng_is_kept_byte_for_byte_and_unread_types_are_named(void **state
 	assert_non_null(strstr(source_pcap.error(source), "2 of link type 249 USBPCAP were not read"));
 	source_pcap_summary(source, &sum);
 	assert_int_equal(sum.unread, 2);
-	assert_int_equal(sum.passed, 1); /* the other one follows packets that wait */
+	assert_int_equal(sum.passed, 1); /* the other block follows packets that wait */
 	finish();
 }
 
@@ -533,7 +534,7 @@ static void put_limited_interface(uint32_t snaplen)
 	put32(&in, 20);
 }
 
-/* Of the interface of the packet only. */
+/* Only the limit of the packet's own interface. */
 static void limit_of_an_interface_is_removed_if_a_packet_outgrows_it(void **state)
 {
 	uint8_t frame[400];
@@ -656,7 +657,7 @@ static void assert_new_check_sequence(uint32_t header)
 	}
 }
 
-/* A packet block whose flags say that the frame ends with a check sequence. */
+/* A packet block whose flags report that the frame ends with a check sequence. */
 static void check_sequence_in_the_flags_of_a_packet_is_updated(void **state)
 {
 	uint8_t frame[104];
@@ -795,7 +796,7 @@ static void packet_over_64_kib_is_delivered_whole(void **state)
 	assert_same();
 }
 
-/* The field has the sum of the pseudo-header: 10.0.0.1, 10.0.0.2, UDP and, or not, the length. */
+/* The field has the sum of the pseudo-header: 10.0.0.1, 10.0.0.2, UDP, with or without the length. */
 static void partial_checksum_is_reported(void **state)
 {
 	const unsigned pseudo = 0x0a00 + 1 + 0x0a00 + 2 + 17, len = 80 - 20;
@@ -819,7 +820,7 @@ static void partial_checksum_is_reported(void **state)
 	finish();
 }
 
-/* The time of a packet whose stamp is in units of this resolution, and the same after a delay of a second. */
+/* Checks the time of a packet whose timestamp is in units of this resolution, also after a delay of a second. */
 static void check_clock(uint8_t resolution, uint64_t stamp, int64_t time, uint64_t later)
 {
 	const bool swaps[] = { false, true };
@@ -869,7 +870,7 @@ static void new_time_is_written_in_the_units_of_the_file(void **state)
 	check_clock(0x80, 5, 5000000000, 6);
 	check_clock(0x80 + 32, 5ULL << 32 | 1U << 31, 5500000000, 6ULL << 32 | 1U << 31);
 	check_clock(0x80 + 63, 1ULL << 62, 500000000, 3ULL << 62);
-	/* These cannot count seconds. The time is not changed. */
+	/* These clocks cannot count seconds. The time does not change. */
 	check_clock(20, 12300000000000000000U, 123000000, 12300000000000000000U);
 	check_clock(0xff, UINT64_MAX, 0, UINT64_MAX);
 }
@@ -903,7 +904,7 @@ static void put_sections(void)
 	}
 }
 
-/* Each packet of the output has what its section in the input gave it. Counts them by number. */
+/* Checks that each packet of the output has the properties of its section in the input. Counts them by number. */
 static void check_sections(unsigned *count)
 {
 	struct capture_record record;
@@ -938,7 +939,7 @@ static void assert_each_once(void)
 		assert_int_equal(count[i], 1);
 }
 
-/* max: packets per receive. hold: when more packets wait, they are decided, the newest first. */
+/* Decides packets late. max: packets per receive. hold: if more packets wait, they are decided, the newest first. */
 static void decide_later(unsigned max, uint32_t hold)
 {
 	uint32_t first = 1, next = 1;
@@ -1035,11 +1036,11 @@ static void write_zeros(int fd, size_t len)
 	}
 }
 
-/* A block that is longer than the reader's buffer comes in pieces. */
+/* A block that is longer than the reader's buffer is read in pieces. */
 static void repeated_packet_is_not_written_into_a_block(void **state)
 {
 	struct source_config config = { .mode = COPY_PACKET };
-	const uint32_t len = 800000, first_part = 512 * 1024 - 8; /* what the reader takes at once */
+	const uint32_t len = 800000, first_part = 512 * 1024 - 8; /* bytes per read of the reader */
 	struct capture_record record;
 	struct capture_reader *r;
 	const uint8_t *data;
@@ -1081,7 +1082,7 @@ static void repeated_packet_is_not_written_into_a_block(void **state)
 	capture_reader_close(r);
 }
 
-/* The classic calls on the file that the environment names: see main(). */
+/* Uses the classic calls on the file that the environment names: see main(). */
 static void held_by_classic_calls(void **state)
 {
 	static unsigned char message[4096];

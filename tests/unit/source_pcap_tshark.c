@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * A second opinion: tshark reads what the source has written, with packets accepted, dropped, shortened,
- * lengthened and snapped, for each link type. Skipped where there is no tshark.
+ * A second opinion: tshark reads the output of the source, with packets accepted, dropped, shortened, lengthened and
+ * truncated, for each link type. Skipped without tshark.
  */
 #include <errno.h>
 #include <linux/netfilter.h>
@@ -22,7 +22,7 @@ static int failed(const char *what, const char *why)
 	return 1;
 }
 
-/* Five packets, the last one truncated, each after link_header. */
+/* Makes five packets, the last one truncated, each after link_header. */
 static void make(uint32_t link_type, bool nanoseconds, const char *link_header, uint32_t link_len)
 {
 	uint8_t frame[200];
@@ -38,7 +38,8 @@ static void make(uint32_t link_type, bool nanoseconds, const char *link_header, 
 	}
 }
 
-/* 1 goes as it is, 2 not at all, 3 with 10 bytes less, 4 with 500 more, 5 as it is: in the order 5 1 3 4. */
+/* Accepts 1 unchanged, drops 2, shortens 3 by 10 bytes, lengthens 4 by 500, accepts 5 unchanged: in the order 5 1 3 4.
+ * */
 static int decide(struct source *s)
 {
 	static uint8_t shorter[90], longer[600];

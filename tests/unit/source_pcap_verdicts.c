@@ -27,14 +27,14 @@ static int refused_with;
 
 /* ---- writes that fail ---------------------------------------------------------------------------- */
 
-static int write_errno;	     /* of the next write; 0: none */
+static int write_errno;	     /* errno of the next write; 0: none */
 static unsigned writes_left; /* 0: any number */
 
 ssize_t __real_write(int fd, const void *bytes, size_t len);
 ssize_t __wrap_write(int fd, const void *bytes, size_t len);
 ssize_t __wrap_write(int fd, const void *bytes, size_t len)
 {
-	if (len < 16) /* of an eventfd */
+	if (len < 16) /* a write to an eventfd */
 		return __real_write(fd, bytes, len);
 	errno = writes_left == 1 ? ENOSPC : write_errno;
 	write_errno = 0;
@@ -125,12 +125,12 @@ static void wrong_batches_are_refused(void **state)
 	numbered(3);
 	begin();
 	assert_int_equal(receive(0), 3);
-	v.id = packet[0].id - 1; /* older than all that wait */
+	v.id = packet[0].id - 1; /* older than all waiting packets */
 	assert_int_equal(decide(v), 1);
 	assert_int_equal(receive(0), 0);
 	assert_int_equal(refused_with, ENOENT);
 	v.id = packet[2].id;
-	v.present = IPQ_SET_PAYLOAD; /* of which packet? */
+	v.present = IPQ_SET_PAYLOAD; /* a replacement for several packets is invalid */
 	v.payload = in.bytes;
 	v.payload_len = 40;
 	assert_int_equal(decide(v), 1);
@@ -165,7 +165,7 @@ static void refusals_are_reported_each_once_up_to_a_limit(void **state)
 	finish();
 }
 
-/* The disk is full in the middle: those that were carried out are not sent again, the others wait. */
+/* The disk becomes full: verdicts that were carried out are not sent again; the other packets still wait. */
 static void verdicts_before_a_failed_write_are_reported(void **state)
 {
 	static uint8_t large[60000] = { 0x45 };
@@ -196,7 +196,7 @@ static void verdicts_before_a_failed_write_are_reported(void **state)
 
 /* ---- order and repetition ----------------------------------------------------------------------- */
 
-/* Frames after the last packet, which was received and waits when they are read. */
+/* Frames after the last packet, which still waits when they are read. */
 static void frames_after_the_last_packet_pass_with_its_verdict(void **state)
 {
 	(void)state;
@@ -357,7 +357,7 @@ static void forked_child_writes_nothing(void **state)
 	numbered(2);
 	begin();
 	assert_int_equal(source_pcap.recv(source, slot, packet, 1, 0, count_refusal, NULL), 1);
-	accept_id(packet[0].id); /* it is buffered */
+	accept_id(packet[0].id); /* the packet is buffered */
 	child = fork();
 	if (child == 0) {
 		source_pcap.close_after_fork(source);
@@ -437,7 +437,7 @@ static void put_interface(const char *name)
 	put32(&in, whole);
 }
 
-/* A packet of this interface with an option. */
+/* Writes a packet of this interface with an option. */
 static void put_block(uint32_t interface, uint16_t code, uint32_t enterprise, const char *text)
 {
 	uint32_t len = (uint32_t)strlen(text) + (code == 2988 ? 4 : 0), padded = (len + 3) & ~3U;
@@ -472,7 +472,7 @@ static void options_of_others_are_no_metadata(void **state)
 	put_block(0, 2988, 21373, "ipq mark=0x7 hook=OUTPUT");
 	put_block(0, 2988, 21374, "ipq mark=0x7 hook=OUTPUT");
 	put_block(0, 2988, 21373, "xyz mark=0x7 hook=OUTPUT");
-	memset(text + 25, 'x', 400); /* longer than ours can be */
+	memset(text + 25, 'x', 400); /* longer than our own text can be */
 	put_block(0, 2988, 21373, text);
 	begin();
 	assert_int_equal(receive(0), 4);
@@ -566,7 +566,7 @@ static void link_header_larger_than_the_slot_is_left_out(void **state)
 	finish();
 }
 
-/* An NFLOG record with this hook; an interface of each name. */
+/* NFLOG records with unknown hooks. */
 static void hook_that_does_not_exist_is_replaced(void **state)
 {
 	static uint8_t frame[] = { 2, 0,  0, 7, 8, 0, 1,  0,  8, 0, 9,	0, 24, 0, 9,  0, 0x45, 0,
@@ -586,7 +586,7 @@ static void hook_that_does_not_exist_is_replaced(void **state)
 
 /* ---- times that change ---------------------------------------------------------------------------- */
 
-/* The first packet of `in` with another time, as it is in the output. */
+/* Gives the first packet of `in` another time. Returns its record in the output. */
 static struct capture_record with_time(int64_t time)
 {
 	struct capture_record record;
@@ -627,7 +627,7 @@ static void cut_packet_of_an_old_file_keeps_its_lengths(void **state)
 	assert_int_equal(record.len, 100);
 }
 
-/* An interface with this offset, in seconds, and nanoseconds. */
+/* Writes an interface with this offset in seconds, and a clock in nanoseconds. */
 static void put_clock(int64_t offset)
 {
 	put32(&in, 1);
@@ -701,7 +701,7 @@ static void limit_packets(uint32_t n)
 	assert_true(source_pcap.configure(source, &config, &error) >= 0);
 }
 
-/* Its time has come, but there is no room: a reader must not turn. */
+/* The next packet is due, but the queue is full: a reader must not busy-wait. */
 static void full_queue_is_not_readable_when_the_next_packet_is_due(void **state)
 {
 	(void)state;
@@ -786,7 +786,7 @@ static void checksum_is_partial_only_of_whole_packets(void **state)
 	assert_true(source_pcap_checksum_partial(&h));
 	bytes[6] = 0x20; /* the first fragment */
 	assert_false(source_pcap_checksum_partial(&h));
-	bytes[6] = 0x40; /* only: do not fragment */
+	bytes[6] = 0x40; /* the flag "don't fragment" only */
 	assert_true(source_pcap_checksum_partial(&h));
 	bytes[26] = 0x14, bytes[27] = 0x14; /* without the length */
 	assert_true(source_pcap_checksum_partial(&h));

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 /*
- * What `ipq status` prints of a snapshot, and what it finds wrong, with counters that only root of a machine can
- * read.
+ * The output of `ipq status` for a snapshot, and the problems that it reports, with counters that only root can read.
  */
 #include <errno.h>
 #include <setjmp.h>
@@ -20,7 +19,7 @@ static struct kept_flows flow = { .kind = FIREWALL_NFT, .queue = 7, .left = 11, 
 static struct snapshot s;
 static char *text, remedy[640], problem[400];
 
-/* A queue with an owner and a rule, and another one. */
+/* Makes a queue with an owner and a rule, and another queue. */
 static void begin(void)
 {
 	rule[0] = (struct queue_rule){ .kind = FIREWALL_IPTABLES_LEGACY,
@@ -122,7 +121,7 @@ static void metrics_have_each_counter_by_its_name(void **state)
 	contains("ipq_queue_rules{queue=\"7\"} 1\n");
 	contains("ipq_queue_orphaned{queue=\"7\"} 0\nipq_queue_orphaned{queue=\"9\"} 1\n");
 	contains("ipq_queue_idle{queue=\"7\"} 0\n");
-	/* those of the other one are unknown */
+	/* the counters of the other queue are unknown */
 	contains("ipq_queue_waiting_packets{queue=\"7\"} 71\n# TYPE");
 	contains("ipq_queue_copy_range_bytes{queue=\"7\"} 72\n");
 	contains("ipq_queue_handed_packets_total{queue=\"7\"} 75\n");
@@ -156,7 +155,7 @@ static void table_has_totals_and_rates(void **state)
 	columns = 80;
 	print(print_table);
 	contains("PACKETS/S Q-FULL/S S-FULL/S");
-	/* in two seconds; one has wrapped */
+	/* rates over two seconds; one counter has wrapped */
 	contains(" 71 packet 72           10        5       45     1\n");
 	earlier.line.port_id = 69; /* another program */
 	print(print_table);
@@ -185,7 +184,7 @@ static void problems_of_queues_with_an_owner_are_found(void **state)
 	row[0].stuck = true;
 	assert_int_equal(explain(0), QUEUE_STUCK);
 	assert_string_equal(remedy, "sudo strace -p 4711   (does it read?)");
-	row[0].line.copy_mode = 0; /* then nothing is read at all */
+	row[0].line.copy_mode = 0; /* then the owner reads no packets at all */
 	assert_int_equal(explain(0), QUEUE_NO_MODE);
 	row[0].line.copy_mode = 2;
 	row[0].stuck = false;
@@ -225,7 +224,7 @@ static void problems_of_queues_with_an_owner_are_found(void **state)
 	strcpy(row[0].command, "ipq");
 	explain(0);
 	assert_string_equal(remedy, "restart that ipq process, with --on HOOK");
-	s.computed = 1; /* its rule may be one of these */
+	s.computed = 1; /* the queue's rule may be among these */
 	assert_int_equal(explain(0), QUEUE_OK);
 	s.computed = 0;
 	s.firewall.state[FIREWALL_NFT] = FIREWALL_REFUSED;
@@ -253,7 +252,7 @@ static void problems_of_queues_without_an_owner_are_found(void **state)
 	strcpy(rule[0].table, "ipq_9");
 	assert_int_equal(explain(1), QUEUE_BLOCKED);
 	assert_non_null(strstr(remedy, "ipq clean"));
-	s.blind = true; /* it may have one */
+	s.blind = true; /* the queue may have a rule */
 	assert_int_equal(explain(1), QUEUE_OK);
 	assert_false(row_is_orphan(&s, &row[1]));
 }

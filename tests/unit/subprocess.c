@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-/* Tools that ipq starts: what they get, what is read of them, and how they end. */
+/* Tools that ipq starts: their environment, their output, and their end. */
 #include <errno.h>
 #include <setjmp.h>
 #include <signal.h>
@@ -26,7 +26,7 @@ static int end(void **state)
 	return 0;
 }
 
-/* A script for the shell. */
+/* Runs a script in a shell. */
 static int run(const char *script, const char *input, int timeout_ms)
 {
 	const char *const argv[] = { "sh", "-c", script, NULL };
@@ -73,7 +73,7 @@ static void input_and_output_of_any_length_are_passed(void **state)
 	assert_int_equal(run("cat", input, 20000), 0);
 	assert_int_equal(strlen(output), len);
 	assert_memory_equal(output, input, len);
-	/* One that reads nothing and one that writes many errors do not block. */
+	/* A tool that reads nothing and a tool that prints many errors do not block. */
 	assert_int_equal(run("exec <&-; exit 3", input, 20000), 3);
 	assert_int_equal(run("head -c 300000 /dev/zero >&2 && exit 4", NULL, 20000), 4);
 	assert_int_equal(run("head -c 17000000 /dev/zero", NULL, 20000), -EFBIG);
@@ -86,16 +86,16 @@ static void tool_that_takes_too_long_is_killed_with_its_children(void **state)
 
 	(void)state;
 	assert_int_equal(run("echo $$ >&2; sleep 30 & sleep 30", NULL, 500), -ETIMEDOUT);
-	/* The number of the tool is that of its group. */
+	/* The tool's pid is the number of its process group. */
 	for (int i = 0; i < 2000 && kill(-atoi(error), 0) == 0; i++)
 		usleep(1000);
 	assert_true(atoi(error) > 1 && kill(-atoi(error), 0) < 0);
 	assert_in_range(now_ms() - began, 500, 10000);
 	assert_null(output);
-	assert_int_equal(waitpid(-1, NULL, WNOHANG), -1); /* none is left */
+	assert_int_equal(waitpid(-1, NULL, WNOHANG), -1); /* no child is left */
 }
 
-/* It starts with default signals, whatever this process has set, and without its descriptors. */
+/* A tool starts with default signal handling, whatever this process has set, and without its descriptors. */
 static void tool_has_a_clean_start(void **state)
 {
 	unsigned long long blocked, ignored;
@@ -111,7 +111,7 @@ static void tool_has_a_clean_start(void **state)
 	signal(SIGPIPE, SIG_DFL);
 	assert_int_equal(sscanf(output, "SigBlk:%llxSigIgn:%llx", &blocked, &ignored), 2);
 	assert_int_equal(blocked, 0);
-	assert_int_equal(ignored & 0x7fffffff, 0); /* those after 31 are the C library's */
+	assert_int_equal(ignored & 0x7fffffff, 0); /* signals above 31 belong to the C library */
 	assert_int_equal(run("read line; echo \"<$line>\"", NULL, 5000), 0); /* /dev/null */
 	assert_string_equal(output, "<>\n");
 	close(fd);

@@ -30,7 +30,7 @@ static void begin_packet(const struct packet *p)
 	assert_int_equal(ipq_edit_begin(&e, buffer, len, 65531, 0), 0);
 }
 
-/* Passes a packet in which old becomes new. */
+/* Passes a packet, and replaces old by new in it. */
 static enum ipq_tcp_result pass(struct ipq_tcp *t, const struct packet *p, const char *old, const char *new)
 {
 	int result;
@@ -107,7 +107,7 @@ static struct ipq_tcp *open_connection(uint32_t flags)
 	(&(struct packet){ \
 		.side = 1, .flags = IPQ_TCP_ACK, .sequence = B_ISN + 1, .acknowledgement = A_ISN + (n) })
 
-/* The window limits what a side sends, not what becomes of it. */
+/* The window limits the bytes that a side sends, not the bytes after a replacement. */
 static void acknowledgement_of_text_that_grew_beyond_the_window_is_in_it(void **state)
 {
 	struct ipq_tcp *t = open_connection(0);
@@ -130,7 +130,7 @@ static void acknowledgement_of_text_that_grew_beyond_the_window_is_in_it(void **
 	ipq_tcp_close(t);
 }
 
-/* An ICMP error about the packet in buffer. Returns its length. */
+/* Writes an ICMP error about the packet in `buffer`. Returns its length. */
 static size_t quote(uint8_t *error, size_t quoted)
 {
 	memset(error, 0, 28);
@@ -183,7 +183,7 @@ static void icmp_error_quotes_the_numbers_of_the_sender(void **state)
 		for (size_t i = len; i < len + 12; i++)
 			assert_int_equal(error[i], 0xee);
 	}
-	/* Less than the ports and the sequence number, another connection, no error. */
+	/* A quote without the sequence number, one of another connection, and a message that is not an error. */
 	for (unsigned i = 0; i < 3; i++) {
 		size_t len = quote(error, i == 0 ? 27 : 40);
 
@@ -235,7 +235,7 @@ static void icmpv6_errors_quote_and_other_messages_do_not(void **state)
 	len = write_six(packet, IPPROTO_TCP, tcp, sizeof(tcp));
 	assert_int_equal(ipq_edit_begin(&e, packet, len, sizeof(packet), 0), 0);
 	assert_int_equal(ipq_tcp_substitute(t, &e, 0, "evil", 4, "goodness", 8), IPQ_TCP_CHANGED);
-	tcp[7] = 4; /* the next one */
+	tcp[7] = 4; /* the next number */
 	len = write_six(later, IPPROTO_TCP, tcp, sizeof(tcp));
 	assert_true(moves_quote_in(t, 2, later, len)); /* too big */
 	assert_true(moves_quote_in(t, 127, later, len));
@@ -256,7 +256,7 @@ static void recorded_acknowledgement_moves_forward(void **state)
 	assert_text("a goodness b");
 	assert_int_equal(pass(t, ANSWER(9), "evil", "goodness"), IPQ_TCP_CHANGED);
 	assert_int_equal(acknowledgement(), 113);
-	/* again and a second time */
+	/* a retransmission, and another one */
 	assert_int_equal(pass(t, TEXT(.sequence = 101, .text = "a evil b"), "evil", "x"), IPQ_TCP_CHANGED);
 	assert_text("a goodness b");
 	assert_int_equal(pass(t, TEXT(.sequence = 109, .text = "end"), "evil", "x"), IPQ_TCP_CHANGED);
@@ -287,7 +287,7 @@ static void recorded_number_of_an_early_acknowledgement_stays_right(void **state
 	ipq_tcp_close(t);
 }
 
-/* Its number is one less than the next one, also if that is inside a replaced text. */
+/* The number of a keepalive is one less than the next one, also if it is inside a replaced text. */
 static void recorded_keepalive_stays_a_keepalive(void **state)
 {
 	static const char *const texts[] = { "", "", "x" };
@@ -371,7 +371,7 @@ static void text_in_a_gap_keeps_its_length(void **state)
 	ipq_tcp_close(t);
 }
 
-/* The newest ones. Text of others passes as it is. */
+/* The newest gaps are remembered. Text in older ones passes unchanged. */
 static void gaps_are_remembered_up_to_a_number(void **state)
 {
 	struct ipq_tcp *t = open_connection(0);
@@ -382,7 +382,7 @@ static void gaps_are_remembered_up_to_a_number(void **state)
 		pass(t, TEXT(.sequence = at + 10, .text = "0123456789"), "-", "+");
 	pass(t, TEXT(.sequence = first, .text = "evil"), "evil", "good");
 	assert_text("evil");
-	/* A gap that becomes two costs the oldest one. */
+	/* If a gap is split, the oldest gap is forgotten. */
 	pass(t, TEXT(.sequence = last - 20 * 10 + 4, .text = "ab"), "-", "+");
 	pass(t, TEXT(.sequence = last - 20 * (TCP_GAPS - 1), .text = "evil"), "evil", "good");
 	assert_text("evil");
@@ -404,7 +404,7 @@ static void retransmission_is_sent_as_first_under_other_rules(void **state)
 	assert_int_equal(pass(t, TEXT(.sequence = 101, .text = "say evil now"), "now", "never"),
 			 IPQ_TCP_CHANGED);
 	assert_text("say goodness now");
-	/* cut inside the text: the segment with its first byte has all of it */
+	/* cut inside the text: the segment with its first byte has the whole replacement */
 	pass(t, TEXT(.sequence = 101, .text = "say ev"), "-", "+");
 	assert_text("say goodness");
 	pass(t, TEXT(.sequence = 107, .text = "il now"), "-", "+");
@@ -506,7 +506,7 @@ static void urgent_pointer_follows(void **state)
 	ipq_tcp_close(t);
 }
 
-/* A smaller window made senders wait for their persist timer. */
+/* The window must not change: a smaller one made senders wait for their persist timer. */
 static void window_stays(void **state)
 {
 	struct ipq_tcp *t = open_connection(0);
@@ -593,7 +593,7 @@ static void offer_of_multipath_is_removed(void **state)
 			 IPQ_TCP_CHANGED);
 	assert_int_equal(ipq_edit_find_tcp_option(&e, 30, NULL), -ENOENT);
 	at = ipq_edit_find_tcp_option(&e, 2, NULL);
-	assert_int_equal(get16(buffer + at), 730); /* a segment full of it still fits */
+	assert_int_equal(get16(buffer + at), 730); /* a segment full of matches still fits */
 	pass(t, TEXT(.sequence = 101, .text = "evil"), "evil", "x");
 	assert_text("x");
 	assert_int_equal(
@@ -738,7 +738,7 @@ static void answer_to_the_number_of_a_syn_is_forged(void **state)
 	pass(t, &(struct packet){ .flags = IPQ_TCP_SYN, .sequence = A_ISN }, "-", "+");
 	answer.acknowledgement = A_ISN;
 	pass(t, &answer, "-", "+");
-	assert_int_equal(stats_of(t).connections, 2); /* it belongs to another one */
+	assert_int_equal(stats_of(t).connections, 2); /* it belongs to another connection */
 	answer.acknowledgement = A_ISN + 1;
 	pass(t, &answer, "-", "+");
 	assert_int_equal(stats_of(t).connections, 2);
@@ -759,7 +759,7 @@ static void reset_makes_no_connection(void **state)
 	ipq_tcp_close(t);
 }
 
-/* Whether text so far ahead is in the window of B. offers: bit 0: A offers a scale, bit 1: B does. */
+/* Whether text that is so far ahead is in the window of B. offers: bit 0: A offers a scale, bit 1: B does. */
 static bool fits_ahead(unsigned offers, uint8_t shift, bool answered, uint32_t ahead)
 {
 	const uint8_t scale[4] = { 1, 3, 3, shift };
@@ -797,7 +797,7 @@ static void window_is_as_large_as_it_was_offered(void **state)
 	assert_true(fits_ahead(3, 7, true, 65535 << 7));
 	assert_false(fits_ahead(3, 7, true, (65535 << 7) + 1));
 	assert_false(fits_ahead(3, 7, false, 1000000));	  /* the window of a SYN is not scaled */
-	assert_true(fits_ahead(3, 255, true, 100000000)); /* this means 14 */
+	assert_true(fits_ahead(3, 255, true, 100000000)); /* values above 14 mean 14 */
 }
 
 static void error_is_about_the_nearer_connection(void **state)
@@ -915,7 +915,7 @@ static void full_table_refuses_new_connections_until_old_ones_are_idle(void **st
 	ipq_tcp_close(t);
 }
 
-/* Whether there is room for one more connection beside an edited one. */
+/* Whether there is room for another connection besides an edited one. */
 static bool makes_way(struct ipq_tcp *t, unsigned port)
 {
 	shake_hands(t, port);
@@ -934,7 +934,7 @@ static void connection_makes_way_when_both_sides_have_closed_it(void **state)
 	shake_hands(t, 1);
 	pass(t, TEXT(.port = 1, .sequence = 101, .text = "evil"), "evil", "goodness");
 	assert_false(makes_way(t, 2));
-	/* A forged RST, and the connection goes on. */
+	/* A forged RST: the connection continues. */
 	pass(t, TEXT(.port = 1, .sequence = 105, .more_flags = IPQ_TCP_RST), "-", "+");
 	pass(t, TEXT(.port = 1, .sequence = 101, .text = "evil"), "-", "+");
 	assert_false(makes_way(t, 7));
@@ -968,7 +968,7 @@ static int64_t cpu_ns(void)
 	return (int64_t)now.tv_sec * 1000000000 + now.tv_nsec;
 }
 
-/* 400 segments of matches that nobody acknowledges, and then all of them again in other pieces. */
+/* 400 segments full of matches without an acknowledgement, and then all of them again in other pieces. */
 static void segments_full_of_matches_cost_little(void **state)
 {
 	struct ipq_tcp *t = open_connection(0);
@@ -986,13 +986,13 @@ static void segments_full_of_matches_cost_little(void **state)
 			worst = cpu_ns() - begin;
 		assert_true(stats_of(t).bytes <= 65536);
 	}
-	/* A linear scan of a list without a bound took 20 s altogether. */
+	/* A linear scan of an unlimited list took 20 s in total. */
 	assert_true(worst < 20000000);
 	assert_true(stats_of(t).no_memory > 0);
 	ipq_tcp_close(t);
 }
 
-/* A gap is filled, and each of its matches is before all those that were sent on. */
+/* A gap is filled: each of its matches is before all those that were forwarded. */
 static void gap_full_of_matches_costs_little(void **state)
 {
 	struct ipq_tcp *t = open_connection(0);
@@ -1021,7 +1021,7 @@ static uint32_t random_below(uint32_t n)
 	return (state >> 16) % n;
 }
 
-/* Replaces each text by a call of its own. */
+/* Replaces each text with a separate call. */
 static void pass_one_by_one(struct ipq_tcp *t, const char *old, const char *new)
 {
 	size_t old_len = strlen(old);
@@ -1115,7 +1115,8 @@ static void full_log_of_the_same_length_replaces_all(void **state)
 
 /* ---- limits ------------------------------------------------------------------------------------- */
 
-/* Replaces the first bytes of a segment of this length, with such memory. Returns what ipq_tcp_replace() does. */
+/* Replaces the first bytes of a segment of this length, in a buffer of `room` bytes. Returns what ipq_tcp_replace()
+ * does. */
 static int replace_in(int version, size_t len, size_t room, size_t old_len, size_t new_len)
 {
 	struct ipq_tcp *t = open_table(IPQ_TCP_RECORDED);
@@ -1165,7 +1166,7 @@ static void segment_full_of_matches_fills_its_memory(void **state)
 	assert_int_equal(ipq_edit_begin(&e, buffer, 1040, 1051, 0), 0);
 	memset(buffer + 1051, 0xee, 100);
 	assert_int_equal(ipq_tcp_substitute(t, &e, 0, "a", 1, "bbb", 3), IPQ_TCP_CHANGED);
-	assert_int_equal(e.len, 1050); /* five times two more */
+	assert_int_equal(e.len, 1050); /* five replacements, each two bytes longer */
 	assert_int_equal(ipq_checksum_verify(buffer, e.len), 0);
 	assert_memory_equal(buffer + e.payload, "bbbbbbbbbbbbbbba", 16);
 	assert_int_equal(buffer[1051], 0xee);
@@ -1227,7 +1228,7 @@ static void text_before_another_one_is_replaced_when_it_is_sent_again(void **sta
 	shake_hands(t, 0);
 	begin_packet(TEXT(.sequence = 101, .text = text));
 	assert_int_equal(ipq_tcp_begin(t, &s, &e, 0, 0), 0);
-	for (unsigned i = 400; i-- > 0;) /* backwards: the last of them are not logged */
+	for (unsigned i = 400; i-- > 0;) /* backwards: the last replacements are not logged */
 		assert_int_equal(ipq_tcp_replace(&s, i, 1, "b", 1), 1);
 	assert_int_equal(ipq_tcp_end(&s), IPQ_TCP_CHANGED);
 	pass(t, TEXT(.sequence = 101, .text = text), "a", "b");
@@ -1272,7 +1273,7 @@ static void resets_and_fragments_keep_their_text(void **state)
 	ipq_tcp_close(t);
 }
 
-/* The size of segments is negotiated for text that grows, and only where that can still be. */
+/* The maximum segment size is lowered if text grows, and only while it can still be negotiated. */
 static void size_of_segments_is_changed_only_if_text_grows(void **state)
 {
 	static const uint8_t options[] = { 2, 4, 0xff, 0xd7, 30, 4, 0, 0 }; /* 65,495, as on loopback */
@@ -1307,7 +1308,7 @@ static void size_of_segments_has_a_minimum(void **state)
 	ipq_tcp_close(t);
 }
 
-/* It cannot be refused by removing its option. */
+/* A subflow cannot be refused by removing its option. */
 static void subflow_of_multipath_stays(void **state)
 {
 	static const uint8_t join[12] = { 30, 12, 0x10, 1, 2, 3, 4, 5, 6, 7, 8, 9 };
@@ -1393,7 +1394,7 @@ static void emptied_end_keeps_its_number(void **state)
 	ipq_tcp_close(t);
 }
 
-/* Of text that was not sent yet, which is within the window. */
+/* It acknowledges text within the window that was not sent yet. */
 static void forged_acknowledgement_forgets_nothing(void **state)
 {
 	struct ipq_tcp *t = open_connection(0);
@@ -1444,7 +1445,7 @@ static void text_across_segments_is_replaced_in_each(void **state)
 		pass(t, TEXT(.sequence = 106, .text = "il!"), "-", "+");
 		assert_text(cases[i].second);
 		assert_int_equal(sequence(), 101 + strlen(cases[i].first));
-		/* Sent again, and divided in another way. */
+		/* Retransmitted, and divided in another way. */
 		pass(t, TEXT(.sequence = 104, .text = "evil!"), "-", "+");
 		assert_text(cases[i].again);
 		assert_int_equal(pass_across(t, TEXT(.sequence = 101, .text = "an ev"), 2, 2, "bad", 3), 0);
@@ -1470,7 +1471,7 @@ static void text_across_segments_is_replaced_as_a_whole_or_not(void **state)
 	ipq_tcp_close(t);
 }
 
-/* The same for both directions, and for nothing else. */
+/* The key is the same for both directions, and differs for any other connection. */
 static void key_is_that_of_a_connection(void **state)
 {
 	static const uint8_t there[8] = { 10, 0, 0, 1, 10, 0, 0, 2 }, back[8] = { 10, 0, 0, 2, 10, 0, 0, 1 };
@@ -1493,7 +1494,7 @@ static void key_is_that_of_a_connection(void **state)
 
 static void hash_is_that_of_the_paper(void **state)
 {
-	/* SipHash-1-3 of 48 bytes 0, 1, 2... with the key 0, 1, 2..., by an independent implementation */
+	/* SipHash-1-3 of 48 bytes 0, 1, 2... with the key 0, 1, 2..., computed by an independent implementation */
 	struct ipq_tcp t = { .hash_key = { 0x0706050403020100, 0x0f0e0d0c0b0a0908 } };
 	struct tcp_key key, other;
 
@@ -1515,7 +1516,7 @@ struct side {
 	uint64_t passed;
 };
 
-/* One direction of many connections. */
+/* Passes one direction of many connections. */
 static void *pass_direction(void *context)
 {
 	struct side *side = context;

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * What hostile TCP packets cost in ipq_tcp.h: time of this thread for each packet, and memory for each connection.
+ * Measures the cost of hostile TCP packets in ipq_tcp.h: thread time per packet, and memory per connection.
  *
  *	tcp_cost [LIMIT [ATTACK]]
  *
  * Fails if the 99th percentile of an attack is above LIMIT microseconds (20), or a connection uses more than 64 KiB.
- * Prints the time on the wall too, which includes that of other processes. These also slow down the thread, so an
+ * Also prints wall-clock time, which includes the time of other processes. These also slow down the thread, so an
  * attack is repeated before it counts as too expensive.
  */
 #include <stdbool.h>
@@ -66,7 +66,7 @@ static void pass(struct ipq_tcp *t, const struct packet *p, const char *new, str
 
 /* ---- attacks: the next packet of each -------------------------------------------------------- */
 
-/* 400 segments full of matches that nobody acknowledges, and again in other pieces. */
+/* 400 segments full of matches without an acknowledgement, and again in other pieces. */
 static void full(struct packet *p, unsigned i)
 {
 	p->sequence = ISN + 1 + i % 400 * TEXT_MAX + (i / 400 % 2 ? TEXT_MAX / 2 : 0);
@@ -74,7 +74,7 @@ static void full(struct packet *p, unsigned i)
 	p->text_len = TEXT_MAX;
 }
 
-/* The same, but all of it is acknowledged now and then. */
+/* The same, but everything is acknowledged from time to time. */
 static void acknowledged(struct packet *p, unsigned i)
 {
 	uint32_t sent = i / 3 * 2;
@@ -103,7 +103,7 @@ static void random_places(struct packet *p, unsigned i)
 		p->text = NULL;
 }
 
-/* Pieces of a stream that grows, each over what was sent before. */
+/* Pieces of a growing stream, each of which overlaps earlier ones. */
 static void overlaps(struct packet *p, unsigned i)
 {
 	uint32_t back = below(40000);
@@ -113,7 +113,7 @@ static void overlaps(struct packet *p, unsigned i)
 	p->text_len = 1 + below(TEXT_MAX);
 }
 
-/* Every other segment, and then the gaps from the last one to the first. */
+/* Every other segment, and then the gaps, from the last one to the first. */
 static void gaps(struct packet *p, unsigned i)
 {
 	uint32_t at = i % 64 < 32 ? i % 64 * 2 + 1 : (63 - i % 64) * 2;

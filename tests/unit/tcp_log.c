@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-/* The edits of one direction of a connection against a model that looks at each of them in turn. */
+/* Compares the edits of one direction of a connection with a model that scans all of them. */
 #include <errno.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -21,7 +21,7 @@ struct edit {
 
 static struct edit model[MOST];
 static unsigned edits;
-static uint32_t base; /* what edits that are forgotten have added */
+static uint32_t base; /* the sum that forgotten edits have added */
 static uint64_t seed;
 
 static uint32_t below(uint32_t limit)
@@ -165,7 +165,7 @@ static void add(struct tcp_log *log, uint32_t begin)
 		insert(&m);
 }
 
-/* The last one once more, after it. */
+/* Appends the last edit once more, after itself. */
 static void append(struct tcp_log *log)
 {
 	struct edit m = model[edits - 1];
@@ -175,7 +175,7 @@ static void append(struct tcp_log *log)
 		insert(&m);
 }
 
-/* One of them several times more, between it and the next one. */
+/* Repeats an edit several times, between it and the next one. */
 static void repeat(struct tcp_log *log)
 {
 	unsigned i = below(edits), n = 0, want = 1 + below(60), done;
@@ -334,7 +334,7 @@ static void memory_is_limited_and_given_back(void **state)
 	tcp_log_free(&log);
 }
 
-/* Else numbers could not be compared: 2^31 apart, each is before the other. */
+/* Otherwise numbers could not be compared: if they are 2^31 apart, each is before the other. */
 static void distant_edits_are_forgotten(void **state)
 {
 	struct tcp_log log = { 0 };

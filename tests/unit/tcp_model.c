@@ -1,19 +1,16 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * A model of TCP connections whose payload is changed on the way, to compare ipq_tcp.h with.
+ * A model of TCP connections whose payload is changed in transit. ipq_tcp.h is compared with it.
  *
  *	A  <-- queues that lose, repeat and reorder -->  ipq_tcp  <-- the same -->  B
  *
- * Both ends send a random stream in random segments, cut in another way when they are sent again, with and without
- * regard to SACK. The model writes down, for each byte of a stream, what it became when it passed for the first time.
- * From that alone it computes, byte by byte, what each later packet has to look like. In between come reloads
- * (other text is replaced from then on), forged segments of all kinds, and a new connection on old ports.
- *
- * At the end each receiver must have the rewritten stream and the sender's FIN, and each sender must know that.
- * Usage: tcp_model [COUNT [FIRST]]: this many connections, from this number on. A failure prints the number.
- *
- * In one of eight connections, ipq_tcp only sees a recording of what passes between A and B, with some packets
- * missing. Then all packets of the recording have to fit together.
+ * Both ends send a random stream in random segments. Retransmissions are cut in another way, with and without SACK. The
+ * model records, for each byte of a stream, its replacement when it passed for the first time. From this alone it
+ * computes, byte by byte, each later packet. There are also reloads (from then on, other text is replaced), forged
+ * segments of all kinds, and new connections on old ports. At the end each receiver must have the rewritten stream and
+ * the sender's FIN, and each sender must know that. Usage: tcp_model [COUNT [FIRST]]: this many connections, from this
+ * number on. A failure prints the number. In one of eight connections, ipq_tcp gets only a recording of the packets
+ * between A and B, of which some are missing. Then all packets of the recording must be consistent.
  */
 #include <arpa/inet.h>
 #include <errno.h>
@@ -89,17 +86,17 @@ static _Noreturn void __attribute__((format(printf, 1, 2))) fail(const char *for
 
 /* ---- the ends --------------------------------------------------------------------------------- */
 
-/* What became of one byte when it passed. */
+/* The replacement of one byte when it passed. */
 struct fate {
-	bool passed;	  /* it was sent on */
-	uint16_t old_len; /* > 0: here begins a text that was replaced */
+	bool passed;	  /* it was forwarded */
+	uint16_t old_len; /* > 0: a text that was replaced begins here */
 	uint16_t new_len;
-	bool inside; /* of such a text, not its first byte */
+	bool inside; /* a byte of such a text other than the first */
 	uint8_t text[NEW_MAX];
 };
 
 struct segment {
-	int32_t from, to; /* offsets in the sender's stream, or what became of it */
+	int32_t from, to; /* offsets in the sender's stream, or in the rewritten one */
 	int32_t acknowledged;
 	int32_t sack[SACK_BLOCKS * 2];
 	unsigned blocks, flags;
@@ -113,22 +110,22 @@ struct queue {
 };
 
 struct end {
-	/* as a sender: offsets in the stream */
+	/* as a sender: the following are offsets in the stream */
 	uint8_t stream[STREAM_MAX];
 	struct fate fate[STREAM_MAX];
 	int32_t len, una, sent, window_end;
-	int32_t frontier; /* of what has passed */
+	int32_t frontier; /* the end of the text that has passed */
 	int32_t next;	  /* the same with a FIN, and without text before the first segment */
 	bool seen;	  /* a segment has passed */
 	int32_t floor;	  /* acknowledged by a packet that has passed */
 	bool sacked[STREAM_MAX];
 	bool opened, uses_sack;
 	uint32_t isn;
-	/* as a receiver: offsets in what the other stream became */
+	/* as a receiver: the following are offsets in the other end's rewritten stream */
 	uint8_t received[RECEIVED_MAX];
 	bool have[RECEIVED_MAX];
 	int32_t prefix, fin_at, window, scale, highest;
-	bool heard;	      /* the SYN of the other end */
+	bool heard;	      /* the SYN of the other end has arrived */
 	struct queue out, in; /* before and after ipq_tcp */
 };
 
@@ -142,7 +139,7 @@ struct connection {
 	unsigned replaced, late, refused, forged;
 };
 
-/* Where the stream's offset is after rewriting. Inside a replaced text: its end (up) or its begin. */
+/* Maps an offset of the stream to the rewritten one. Inside a replaced text: to its end (up) or its begin. */
 static int32_t fate_map_to(const struct end *e, int32_t offset, bool up)
 {
 	int32_t mapped = 0, at = 0;
@@ -163,7 +160,7 @@ static int32_t fate_map(const struct end *e, int32_t offset)
 	return fate_map_to(e, offset, true);
 }
 
-/* How much of the stream is complete when `mapped` bytes were received. up: what begins after it. */
+/* How much of the stream is complete if `mapped` bytes were received. up: including text that became empty. */
 static int32_t fate_unmap(const struct end *e, int32_t mapped, bool up)
 {
 	int32_t at = 0, n = 0;
@@ -180,7 +177,7 @@ static int32_t fate_unmap(const struct end *e, int32_t mapped, bool up)
 	return at;
 }
 
-/* What [from, to) of the stream is sent on as. */
+/* Writes the text that replaces [from, to) of the stream. */
 static size_t fate_text(const struct end *e, int32_t from, int32_t to, uint8_t *text)
 {
 	size_t n = 0;
@@ -290,7 +287,7 @@ static void read_packet(const struct connection *c, unsigned side, const struct 
 
 /* ---- ipq_tcp, and what the model expects of it ------------------------------------------------- */
 
-/* May these bytes be replaced? What ipq_tcp_replace() has to return. */
+/* May these bytes be replaced? Returns the expected result of ipq_tcp_replace(). */
 static int expected_result(const struct connection *c, const struct end *e, int32_t begin)
 {
 	int32_t end = begin + (int32_t)c->old_len;
@@ -309,7 +306,7 @@ static void note_fate(const struct connection *c, struct end *e, int32_t begin)
 {
 	struct fate *f = &e->fate[begin];
 
-	/* In text of the same length, each byte becomes the one at its place. */
+	/* In text of the same length, each byte is replaced by the one at its position. */
 	for (size_t i = 0; c->old_len == c->new_len && i < c->old_len; i++) {
 		f[i].old_len = f[i].new_len = 1;
 		f[i].text[0] = (uint8_t)c->new[i];
@@ -353,7 +350,7 @@ static void edit(struct connection *c, unsigned side, struct ipq_tcp_segment *t,
 	}
 }
 
-/* What was acknowledged before is complete: any number up to there is right. */
+/* Text that was acknowledged before is complete: any number up to its end is right. */
 static void check_acknowledgement(struct connection *c, unsigned side, const struct segment *before,
 				  const struct segment *after)
 {
@@ -388,14 +385,14 @@ static void check_acknowledgement(struct connection *c, unsigned side, const str
 	}
 }
 
-/* In a recording the receiver has received what the sender sent. */
+/* In a recording the receiver has received the sender's bytes. */
 static void check_recorded_acknowledgement(const struct connection *c, unsigned side,
 					   const struct segment *before, const struct segment *after)
 {
 	const struct end *sender = &c->end[!side];
 
 	if (before->acknowledged > sender->frontier)
-		return; /* of text that was not recorded */
+		return; /* it acknowledges text that was not recorded */
 	check(after->acknowledged == fate_map_to(sender, before->acknowledged, false),
 	      "recorded %d is acknowledged as %d", before->acknowledged, after->acknowledged);
 	for (unsigned i = 0, n = 0; i < before->blocks; i++) {
@@ -419,7 +416,7 @@ static bool is_keepalive(const struct connection *c, const struct end *e, const 
 	       !(s->flags & (IPQ_TCP_SYN | IPQ_TCP_FIN | IPQ_TCP_RST));
 }
 
-/* The receiver looks at nothing before the floor; its text is sent in front of what follows. */
+/* The receiver ignores text before the floor. */
 static void check_text(const struct connection *c, const struct end *e, const struct segment *before,
 		       const struct segment *after, bool keepalive)
 {
@@ -441,7 +438,7 @@ static void check_text(const struct connection *c, const struct end *e, const st
 	      "[%d, %d) has other text", before->from, before->to);
 }
 
-/* A segment passes. false: dropped. */
+/* Passes a segment. false: it is dropped. */
 static bool pass(struct connection *c, unsigned side, struct segment *s)
 {
 	struct end *e = &c->end[side];
@@ -514,7 +511,7 @@ static void fill_in_sack(const struct end *e, struct segment *s)
 	}
 }
 
-/* The acknowledgement that goes with each segment. */
+/* Sets the acknowledgement of a segment. */
 static void fill_in_acknowledgement(const struct end *e, struct segment *s)
 {
 	if (!e->heard)
@@ -647,7 +644,7 @@ static void choose_rule(struct connection *c)
 		c->new[i] = (char)("ABCxyz"[below(6)]);
 }
 
-/* Nobody but an attacker sends these. Their numbers are far from the connection's. */
+/* Sends segments of an attacker, whose numbers are far from the connection's. */
 static void forge(struct connection *c)
 {
 	static const unsigned flags[] = { IPQ_TCP_SYN, IPQ_TCP_SYN | IPQ_TCP_ACK, IPQ_TCP_RST,
@@ -661,7 +658,7 @@ static void forge(struct connection *c)
 
 	s.from = percent(50) ? far : -far;
 	s.to = s.from + (s.flags & IPQ_TCP_RST ? 0 : (int32_t)below(SEGMENT_MAX));
-	/* Whoever knows the number of a SYN can answer it, and then there is no connection. */
+	/* An attacker who knows the number of a SYN can answer it; then there is no connection. */
 	s.acknowledged = c->end[side].opened && percent(50) ? c->end[side].prefix : -far;
 	memset(s.text, 'a', (size_t)(s.to - s.from));
 	if (s.flags == IPQ_TCP_SYN && percent(30))
@@ -671,7 +668,7 @@ static void forge(struct connection *c)
 	check(ipq_tcp_substitute(c->tcp, &e, c->ipv6, "a", 1, "forged", 6) >= 0, "a forged segment");
 }
 
-/* Something waits in this queue: it is lost, arrives, or arrives and stays. */
+/* A packet waits in this queue: it is lost, arrives, or arrives and is duplicated. */
 static void move(struct connection *c, unsigned side, bool before)
 {
 	struct end *e = &c->end[side];
@@ -705,7 +702,7 @@ static bool is_open(const struct connection *c)
 
 static void start(struct connection *c, struct ipq_tcp *tcp)
 {
-	/* A new connection may have the ports of the one before it, but not its sequence numbers. */
+	/* A new connection may have the ports of the previous one, but not its sequence numbers. */
 	bool again = percent(10);
 	static unsigned port;
 

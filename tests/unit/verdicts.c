@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * Coalescing changes what verdicts cost, never what they do. The reference is the kernel's rule, in a few
- * lines: a single message judges one packet, a batch judges every waiting packet up to its id, oldest
- * first. What packed messages do to it must be what the verdicts given one by one do: the same packets,
- * the same verdicts, in the same order.
+ * Coalescing changes the cost of verdicts, never their effect. The reference is the kernel's rule, in a few lines: a
+ * single message decides one packet, a batch decides every waiting packet up to its id, oldest first. Packed messages
+ * must have the same effect as verdicts that are sent one by one: the same packets, the same verdicts, in the same
+ * order.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -22,7 +22,7 @@
 struct kernel {
 	uint32_t waiting[64];
 	unsigned count;
-	/* What was done, in order. */
+	/* The verdicts that took effect, in order. */
 	uint32_t id[64], code[64], mark[64];
 	unsigned done;
 };
@@ -48,7 +48,7 @@ static void judge(struct kernel *k, const struct source_verdict *v)
 	}
 	for (at = 0; at < k->count && k->waiting[at] != v->id; at++)
 		;
-	assert_true(at < k->count); /* else the kernel would answer ENOENT */
+	assert_true(at < k->count); /* otherwise the kernel would answer ENOENT */
 	reinject(k, at, v);
 }
 
@@ -63,7 +63,7 @@ static void give(struct verdicts *v, const struct given *g)
 	assert_int_equal(verdicts_set(v, g->id, g->code, g->mark ? &extra : NULL), 0);
 }
 
-/* Sends all that is pending, max messages a time; fail_at: the send after which the rest is refused once. */
+/* Sends all pending verdicts, max messages at a time; fail_at: the send after which the rest is refused once. */
 static unsigned flush(struct verdicts *v, struct kernel *k, unsigned max)
 {
 	struct source_verdict out[64];
@@ -99,11 +99,12 @@ static void receive(struct verdicts *v, struct kernel *k, uint32_t id)
 	k->waiting[k->count++] = id;
 }
 
-/* n packets, verdicts in the order of g, flushed after each whose bit is set in flushes, kept packets undecided. */
+/* Gives verdicts for n packets in the order of g; flushes after each whose bit is set in `flushes`; `kept` packets stay
+ * undecided. */
 static unsigned play(uint32_t first, unsigned packets, const struct given *g, unsigned n, unsigned flushes,
 		     unsigned max)
 {
-	/* Positions wrap like ids, after as many packets: in the middle of these. */
+	/* Positions wrap like ids: here in the middle of the packets. */
 	struct verdicts v = { .head = UINT32_MAX - 2, .tail = UINT32_MAX - 2 };
 	struct kernel k = { .count = 0 };
 	unsigned i, messages = 0;
@@ -123,7 +124,7 @@ static unsigned play(uint32_t first, unsigned packets, const struct given *g, un
 	return messages;
 }
 
-/* Every order of up to 8 packets, with every subset left undecided by cutting the order short. */
+/* Tries every order of up to 8 packets, and every subset of undecided ones, by cutting the order short. */
 static void permute(struct given *g, unsigned at, unsigned n, uint32_t first, unsigned long *played)
 {
 	unsigned i, cut;
@@ -164,8 +165,8 @@ static void packing_any_order_of_8_packets_equals_single_verdicts(void **state)
 	assert_int_equal(orders, 40320);
 }
 
-/* As permute, but the whole order, with each accepted or dropped in every way: 8! * 2^8 of them, less those that
- * differ in the names of the two verdicts only. */
+/* As permute, but with whole orders, and each packet accepted or dropped: 8! * 2^8 cases, without those that only
+ * exchange the two verdicts. */
 static void permute_mixed(struct given *g, unsigned at, unsigned n, unsigned long *played)
 {
 	unsigned i, mix;
@@ -199,7 +200,7 @@ static void packing_any_order_of_two_kinds_equals_single_verdicts(void **state)
 
 	(void)state;
 	for (n = 1; n <= PACKETS; n++) {
-		/* Sanitizers, valgrind, emulated processors: minutes for what takes 6 s elsewhere. */
+		/* With sanitizers, valgrind or emulated processors, this takes minutes instead of 6 s. */
 		if (n > 1 && seconds * (double)wanted[n] / (double)wanted[n - 1] > rounds(12)) {
 			print_message("%u took %.1f s: more are left out here\n", n - 1, seconds);
 			break;
@@ -214,8 +215,8 @@ static void packing_any_order_of_two_kinds_equals_single_verdicts(void **state)
 	}
 }
 
-/* Each of up to 6 packets accepted, accepted with one of two marks, or repeated with a mark, in every order, with every
- * pattern of flushes between them. */
+/* Up to 6 packets, each accepted, accepted with one of two marks, or repeated with a mark, in every order, with every
+ * pattern of flushes. */
 static void packing_any_mix_of_verdicts_equals_single_verdicts(void **state)
 {
 	static const struct {
@@ -257,7 +258,7 @@ static void wrapping_ids_become_one_message(void **state)
 	assert_int_equal(play(UINT32_MAX - 3, PACKETS, g, PACKETS, 0, 64), 1);
 }
 
-/* Coalescing must also happen, or this would be a packing of singles. */
+/* Checks that verdicts are coalesced at all. */
 static void verdicts_in_order_become_one_message(void **state)
 {
 	struct given g[PACKETS];
@@ -269,11 +270,11 @@ static void verdicts_in_order_become_one_message(void **state)
 	assert_int_equal(play(5, PACKETS, g, PACKETS, 0, 64), 1);
 	g[3].mark = 9;
 	assert_int_equal(play(5, PACKETS, g, PACKETS, 0, 64), 3);
-	/* The oldest packet waits: nothing above it may be judged by a batch. */
+	/* The oldest packet waits: no batch may decide packets above it. */
 	assert_int_equal(play(4, PACKETS + 1, g, PACKETS, 0, 64), PACKETS);
 }
 
-/* NFQNL_MSG_VERDICT_BATCH takes NFQA_MARK: the kernel sets it on every packet that the message judges. */
+/* NFQNL_MSG_VERDICT_BATCH supports NFQA_MARK: the kernel sets it on every packet that the message decides. */
 static void equal_verdicts_with_equal_marks_become_one_message(void **state)
 {
 	struct given g[PACKETS];
@@ -315,7 +316,7 @@ static void mark_of_0_is_not_the_same_as_no_mark(void **state)
 	verdicts_free(&v);
 }
 
-/* Only a mark can be in a batch: anything else keeps its own message. */
+/* A batch can only have a mark: a verdict with anything else has its own message. */
 static void verdicts_with_more_than_a_mark_are_sent_one_by_one(void **state)
 {
 	const struct source_verdict more[] = { { .present = IPQ_SET_PRIORITY, .priority = 3 },
@@ -365,7 +366,7 @@ static void packet_is_decided_once(void **state)
 	verdicts_free(&v);
 }
 
-/* A send that takes only part leaves the rest pending, in order, and nothing judged twice. */
+/* If only a part is sent, the rest stays pending, in order, and no packet is decided twice. */
 static void unsent_verdicts_stay_pending(void **state)
 {
 	unsigned round;
@@ -381,7 +382,7 @@ static void unsent_verdicts_stay_pending(void **state)
 		unsigned i, n, taken, total = 0;
 
 		for (i = 0; i < 16; i++)
-			receive(&v, &k, 10 + 2 * i); /* gaps: packets lost on the way */
+			receive(&v, &k, 10 + 2 * i); /* gaps: lost packets */
 		for (i = 0; i < 16; i++) {
 			g[i] = (struct given){ 10 + 2 * i, rand() % 3 ? NF_ACCEPT : NF_DROP,
 					       rand() % 4 ? 0 : 1 + (uint32_t)rand() % 9 };
@@ -467,7 +468,7 @@ static void packet_added_out_of_order_is_decided_in_order(void **state)
 	k.count = 3;
 	verdicts_add_pending(&v, 2);
 	give(&v, &g[0]);
-	verdicts_add_pending(&v, 1); /* was put aside */
+	verdicts_add_pending(&v, 1); /* packet 1 was deferred */
 	verdicts_add_pending(&v, 3);
 	give(&v, &g[1]);
 	give(&v, &g[2]);
@@ -476,7 +477,7 @@ static void packet_added_out_of_order_is_decided_in_order(void **state)
 	verdicts_free(&v);
 }
 
-/* Packet 2 has a verdict that has not left when 1 comes: it stays the one of 2. */
+/* Packet 2 has a pending verdict when packet 1 arrives: the verdict stays that of packet 2. */
 static void late_packet_does_not_change_pending_verdicts(void **state)
 {
 	struct verdicts v = { .head = UINT32_MAX, .tail = UINT32_MAX };
@@ -514,7 +515,7 @@ static void memory_is_constant_over_10000_verdicts(void **state)
 	verdicts_free(&v);
 }
 
-/* A program that forgets or delays one packet: the others must not add up. */
+/* A program forgets or delays one packet: memory must not grow with the other packets. */
 static void memory_depends_on_packets_that_wait_not_on_those_that_pass(void **state)
 {
 	struct verdicts v = { 0 };
@@ -541,7 +542,7 @@ static void memory_depends_on_packets_that_wait_not_on_those_that_pass(void **st
 	verdicts_free(&v);
 }
 
-/* 2^31 packets later the kernel takes the oldest packet for a newer one. */
+/* After 2^31 packets, the kernel takes the oldest packet for a newer one. */
 static void run_ends_before_it_spans_half_of_all_ids(void **state)
 {
 	const uint32_t id[] = { 1, 5, INT32_MAX, INT32_MAX + 2U, INT32_MAX + 9U };
@@ -561,7 +562,7 @@ static void run_ends_before_it_spans_half_of_all_ids(void **state)
 	verdicts_free(&v);
 }
 
-/* As those of a busy queue, of which the newest wait for more. */
+/* As in a busy queue, where the newest verdicts are deferred. */
 static void memory_is_bounded_while_newest_verdicts_are_deferred(void **state)
 {
 	struct verdicts v = { 0 };

@@ -12,9 +12,9 @@
 #include "output/writer.h"
 #include "util/clock.h"
 
-/* Where items are written to; each begins with its number, and all its bytes are that number. */
+/* The target of writes. Each item begins with its number, and all its bytes are that number. */
 struct target {
-	pthread_mutex_t gate; /* held: write() is stuck */
+	pthread_mutex_t gate; /* locked: write() blocks */
 	_Atomic unsigned written, flushed, closed, failures;
 	_Atomic uint64_t reported;
 	unsigned last[4]; /* by producer */
@@ -136,7 +136,7 @@ static void stuck_write_drops_and_counts_without_waiting(void **state)
 	assert_true(now_ms() - began < 2000);
 	assert_true(taken > 10 && taken < 60);
 	assert_int_equal(writer_dropped(w), refused);
-	/* What is not written counts as dropped once the end was asked for. This end is in the next second. */
+	/* After the request to end, unwritten items count as dropped. The time limit is in the next second. */
 	clock_gettime(CLOCK_MONOTONIC, &t_now);
 	assert_false(writer_end(w, 1000 - (int)(t_now.tv_nsec / 1000000)));
 	assert_int_equal(writer_dropped(w), refused + taken);

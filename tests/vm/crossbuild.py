@@ -9,7 +9,7 @@ from packages import Missing
 
 TOP = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 
-# What the host runs for a target: the programs that old source is compiled with in run-lib.sh.
+# Programs that the host compiles for a target, with the flags of run-lib.sh.
 RAW_CLIENTS = {'raw-native': [], 'raw-32': ['-m32'], 'raw-32-socketcall': ['-m32', '-DVIA_SOCKETCALL']}
 
 
@@ -38,7 +38,7 @@ class Build:
                                 NM=self.binutils + 'nm', AR=self.binutils + 'ar', OBJCOPY=self.binutils + 'objcopy')
 
     def find_binutils(self):
-        """The GNU tools for the target: this machine's own know both its word sizes."""
+        """The GNU tools for the target. Those of this machine support both its word sizes."""
         prefix = self.target.triplet + '-'
         if shutil.which(prefix + 'ld'):
             return prefix
@@ -86,7 +86,7 @@ endian = '{t.endian}'
         if os.path.exists(os.path.join(meson, 'build.ninja')):
             setup.insert(2, '--reconfigure')
         else:
-            # What there may be is the remains of a set-up that failed.
+            # An existing directory is the result of a failed setup.
             shutil.rmtree(meson, ignore_errors=True)
         checked(setup, env=self.environment)
         checked(['ninja', f'-j{self.jobs}', '-C', meson], env=self.environment)
@@ -94,7 +94,7 @@ endian = '{t.endian}'
         self.output = meson
 
     def client(self, command):
-        """A program of tests/clients, by the command that would run it: [sh, run-client, BUILD, ...]."""
+        """Builds a program of tests/clients from the command that would run it: [sh, run-client, BUILD, ...]."""
         checked(command, env=dict(self.environment, IPQ_CLIENTS_BUILD=self.clients))
 
     def raw_clients(self):
@@ -103,7 +103,7 @@ endian = '{t.endian}'
                 continue
             compiler = self.environment['CC']
             if flags:
-                # 32-bit programs on 64: this machine's own compiler, where it can.
+                # 32-bit programs on a 64-bit system: with this machine's own compiler, if possible.
                 compiler = 'gcc'
             try:
                 checked([compiler, '-O1', '-D_GNU_SOURCE', '-static', *flags, '-I' + os.path.join(TOP, 'include'), '-o',

@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 """The guest's root: chosen files, the libraries that they need, kernel modules; written as a cpio archive.
 
-Everything is taken from an unpacked root of the guest's architecture or from a build for it; nothing here
-runs a program of the guest's, and none of it needs root: device nodes exist only in the archive.
+Everything
+is from an unpacked root of the guest's architecture or from a build for it. No program of the guest is run, and root is
+not needed: device nodes exist only in the archive.
 """
 import lzma
 import os
@@ -18,7 +19,7 @@ class Image:
     def __init__(self, sysroot, readelf):
         self.sysroot = sysroot
         self.readelf = readelf
-        self.entries = {}  # path in the guest: (mode, bytes or path of the file here, device number)
+        self.entries = {}  # path in the guest: (mode, bytes or path of the file on the host, device number)
         self.library_directories = []
         for directory in 'usr/lib', 'usr/lib64':
             base = os.path.join(sysroot, directory)
@@ -47,8 +48,8 @@ class Image:
         self.add(path, stat.S_IFCHR | 0o600, device=major << 8 | minor)
 
     def file(self, source, path, libraries=()):
-        """A file from here, with its libraries when it is a program: they are looked for in these directories,
-        too. None: what looks like a program is none."""
+        """Adds a file of the host. If it is a program, adds its libraries, which are also searched
+        in these directories. None: what looks like a program is none."""
         source = os.path.realpath(source)
         if not self.add(path, stat.S_IFREG | stat.S_IMODE(os.stat(source).st_mode), source):
             return
@@ -63,7 +64,7 @@ class Image:
                           os.path.normpath(os.path.join(path, os.path.relpath(directory, source), name)))
 
     def find(self, name):
-        """A program of the guest's own, where Debian has it."""
+        """Adds a program of the guest, at the path that it has in Debian."""
         for directory in 'usr/bin', 'usr/sbin':
             path = os.path.join(self.sysroot, directory, name)
             if os.path.exists(path):
@@ -98,7 +99,7 @@ class Image:
 
 
 def record(out, number, name, mode, content, device):
-    """One of `newc`: 13 numbers of 8 hexadecimal digits, the name, the content, each filled up to 4 bytes."""
+    """An entry of `newc`: 13 numbers of 8 hexadecimal digits, the name, the content, each padded to 4 bytes."""
     name = name.encode() + b'\0'
     fields = (number, mode, 0, 0, 1, 0, len(content), 0, 0, device >> 8, device & 0xff, len(name), 0)
     head = b'070701' + b''.join(b'%08x' % field for field in fields) + name
@@ -125,7 +126,7 @@ class Modules:
         return [d.replace('-', '_') for d in found.group(1).decode().split(',') if d] if found else []
 
     def order(self, names):
-        """With what they depend on; one that is no file is built into the kernel, or not to be had."""
+        """With their dependencies. A module without a file is built into the kernel, or not available."""
         result = []
 
         def add(name):

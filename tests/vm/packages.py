@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 """Debian packages of other architectures, fetched by apt into a cache of ours and unpacked there.
 
-The system is not changed: apt gets the system's sources and keys, but a state and a cache of our own and
-another architecture's name. What was unpacked once is not fetched again until the list of packages changes;
-remove the cache directory to get newer kernels.
+The system is not changed: apt uses the system's sources and keys, but a private state and cache, and another
+architecture. Unpacked packages are not fetched again until the list of packages changes; remove the cache directory to
+get newer kernels.
 """
 import contextlib
 import fcntl
@@ -13,16 +13,16 @@ import re
 import shutil
 import subprocess
 
-# Programs of the guest. What they depend on comes along if it is a library.
+# Programs of the guest. Libraries that they depend on are included.
 PROGRAMS = ['busybox-static', 'coreutils', 'dash', 'iptables', 'iproute2', 'nftables', 'util-linux', 'libcmocka0',
             'libmnl0', 'libpcap0.8']
-# Headers and link libraries to build ours with.
+# Headers and link libraries to build this project.
 DEVELOPMENT = ['libc6-dev', 'linux-libc-dev', 'libmnl-dev', 'libcmocka-dev', 'libpcap0.8-dev', 'libdbus-1-dev',
                'libcrypt-dev']
 
 
 class Missing(Exception):
-    """Something that this machine lacks; the text names it."""
+    """This machine lacks something; the text names it."""
 
 
 def cache_directory():
@@ -52,7 +52,7 @@ class Apt:
         self.incomplete = ''
 
     def only_release(self, suffix):
-        """In place of the system's sources: the release beside the system's own, on the same server."""
+        """Replaces the system's sources: another release on the same server."""
         targets = self.call('apt-get', 'indextargets', '--no-release-info', '--format',
                             '$(REPO_URI) $(RELEASE) $(COMPONENT)', 'Created-By: Packages')
         with open('/etc/os-release', encoding='utf-8') as f:
@@ -82,12 +82,12 @@ class Apt:
             try:
                 self.call('apt-get', 'update', '-q')
             except Missing as e:
-                # A mirror may be lacking one index of several: whether it matters shows when a package does.
+                # A mirror may lack one of several indexes: this only matters if a package is missing.
                 self.incomplete = f' ({e})'
             self.updated = True
 
     def depends(self, package, recurse=False):
-        """Names of packages, virtual ones left out; with recurse the package itself among them."""
+        """Names of packages, without virtual ones; with recurse, including the package itself."""
         relations = 'recommends suggests conflicts breaks replaces enhances'.split()
         text = self.call('apt-cache', 'depends', *['--no-' + r for r in relations],
                          *(['--recurse'] if recurse else []), package)
@@ -97,7 +97,7 @@ class Apt:
         return names
 
     def newest(self, pattern):
-        """The package whose name has the highest number in it, of those that look like the pattern."""
+        """The package with the highest number in its name, among those that match the pattern."""
         names = [n for n in self.call('apt-cache', 'pkgnames', pattern.split('(')[0]).split()
                  if re.fullmatch(pattern, n)]
         if not names:
@@ -125,7 +125,7 @@ class Apt:
 
 
 def relative_links(root):
-    """A link to /lib/... means the root's own, for the linker too."""
+    """Changes links to /lib/..., so that they refer to the same root, also for the linker."""
     for directory, directories, files in os.walk(root):
         for name in directories + files:
             path = os.path.join(directory, name)
@@ -145,7 +145,7 @@ def alone():
 
 
 def once(path, key, make):
-    """Makes the directory unless it was made before by the same key; never leaves half of it."""
+    """Creates the directory unless it exists with the same key; never leaves an incomplete one."""
     with alone():
         return make_once(path, key, make)
 
@@ -170,7 +170,7 @@ def make_once(path, key, make):
 
 
 def sysroot(arch):
-    """A root with what the guest runs and what our programs are built with."""
+    """A root with the guest's programs, and with everything that is needed to build ours."""
     def make(root):
         apt = Apt(arch)
         apt.update()
@@ -183,7 +183,7 @@ def sysroot(arch):
 
 
 def python(arch):
-    """A root with Python and its own modules, for tests that are written in it."""
+    """A root with Python and its modules, for tests in Python."""
     def make(root):
         apt = Apt(arch)
         apt.update()
@@ -193,8 +193,8 @@ def python(arch):
 
 
 def kernel(arch, package, release=''):
-    """The kernel that a package depends on, unpacked: boot/ and lib/modules/VERSION/. release: '' the system's own,
-    '-backports' the one of that name beside it."""
+    """The kernel that a package depends on, unpacked: boot/ and lib/modules/VERSION/. release: '' for
+        the system's release, '-backports' for its backports."""
     def make(root):
         apt = Apt(arch, release)
         apt.update()

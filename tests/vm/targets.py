@@ -1,20 +1,20 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
-"""The machines that qemu can be for us, one entry each; adding one is all that a new architecture takes."""
+"""The machines that qemu emulates, one entry each. A new architecture needs only another entry."""
 from dataclasses import dataclass, field
 
 
 @dataclass
 class Target:
-    arch: str             # Debian's name, of the programs
-    triplet: str          # the GNU name: of the compiler's target and the directory of libraries
+    arch: str             # Debian's name of the programs' architecture
+    triplet: str          # the GNU name of the compiler's target, and of the library directory
     kernel: str           # Debian's package that depends on the newest kernel
     qemu: list            # the emulator and the machine
     console: str
-    cpu_family: str       # as meson calls it
+    cpu_family: str       # meson's name
     endian: str = 'little'
-    kernel_arch: str = '' # where the kernel is another architecture's
-    release: str = ''     # where the kernel is not the system's own release's: '-backports'
-    setarch: str = ''     # what `uname -m` shall say then
+    kernel_arch: str = '' # if the kernel has another architecture
+    release: str = ''     # if the kernel is not from the system's release: '-backports'
+    setarch: str = ''     # the output of `uname -m` then
     flags: list = field(default_factory=list)
 
     def __post_init__(self):
@@ -24,11 +24,11 @@ class Target:
 TARGETS = {
     'amd64': Target('amd64', 'x86_64-linux-gnu', 'linux-image-cloud-amd64',
                     ['qemu-system-x86_64', '-M', 'q35', '-cpu', 'qemu64'], 'ttyS0', 'x86_64'),
-    # Without cmpxchg16b: qemu 7.2 loses its way in it, in kmem_cache_alloc() of Linux 6.12, six boots of seven.
+    # Without cmpxchg16b: with it, qemu 7.2 fails in kmem_cache_alloc() of Linux 6.12, in six boots of seven.
     'amd64-backports': Target('amd64', 'x86_64-linux-gnu', 'linux-image-cloud-amd64',
                               ['qemu-system-x86_64', '-M', 'q35', '-cpu', 'qemu64,-cx16'], 'ttyS0', 'x86_64',
                               release='-backports'),
-    # 32-bit programs on a 64-bit kernel: its compat code translates what they say.
+    # 32-bit programs on a 64-bit kernel, to test its compat code.
     'i386': Target('i386', 'i386-linux-gnu', 'linux-image-cloud-amd64',
                    ['qemu-system-x86_64', '-M', 'q35', '-cpu', 'qemu64'], 'ttyS0', 'x86',
                    kernel_arch='amd64', setarch='i686'),

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
-# Accepts, but for what holds the word `drop'; turns `perl' into `PERL' (without a UDP checksum).
+# Accepts packets except those that contain "drop"; replaces "perl" by "PERL" (without a UDP checksum).
 use strict;
 use warnings;
 use IPQueue;

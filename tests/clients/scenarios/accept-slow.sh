@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
-# The program accepts all, but takes its time.
+# The program accepts all packets, but slowly.
 queue OUTPUT -p udp --dport 7000
 start $CLIENT
 wait_for_queue

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
-# The program accepts all: every byte arrives, over UDP in all sizes and over TCP.
+# The program accepts all packets: every byte arrives, over UDP in all sizes and over TCP.
 queue OUTPUT -p udp --dport 7000
 queue OUTPUT -p tcp --dport 7001
 start $CLIENT

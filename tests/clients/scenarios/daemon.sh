@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
-# The program that was started has ended long since; its child decides.
+# The program that was started has ended; its child decides packets.
 queue OUTPUT -p udp --dport 7000
 start $CLIENT
 wait $started

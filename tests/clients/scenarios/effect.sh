@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
-# Requests have taken effect when the call returns: on the queue's own socket, with an engine, and under ipq run. A read
-# that does not wait does not yet find a refusal of a verdict under ipq run without --exact.
+# Requests have taken effect when the call returns: on the queue's own socket, with an engine, and under ipq run.
+# Exception: under ipq run without --exact, a read that does not wait may not find the refusal of a verdict yet.
 queue OUTPUT -p udp --dport 7000
 takes_effect() {
 	way=$1

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 # The program accepts both families, in groups and out of order. Linked with our library, it does so under ipq keep, too,
-# where the queue's socket is another process's.
+# where another process owns the queue's socket.
 queue OUTPUT -p udp --dport 7000
 queue6 OUTPUT -p udp --dport 7000
 accepts_both() {

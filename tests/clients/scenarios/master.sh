@@ -7,7 +7,7 @@ workers() {
 		tries=$((tries - 1))
 		sleep 0.02
 	done
-	sleep 0.1 # the mode of the newest worker
+	sleep 0.1 # the newest worker sets its mode
 }
 start $CLIENT
 workers 1

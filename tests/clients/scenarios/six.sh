@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
-# IPv6 arrives; IPv4 in the same queue, which nobody opened, is dropped, and holds nothing up.
+# IPv6 packets arrive. IPv4 packets in the same queue, whose family no program opened, are dropped and delay nothing.
 queue6 OUTPUT -p udp --dport 7000
 queue OUTPUT -p udp --dport 7000
 start $CLIENT

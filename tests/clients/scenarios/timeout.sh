@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
-# The program first looks whether its clock works, without traffic; then it accepts all.
+# The program first checks its timeouts, without traffic; then it accepts all packets.
 start $CLIENT
 wait_for_line "the clock works"
 queue OUTPUT -p udp --dport 7000

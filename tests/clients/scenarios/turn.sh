@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
-# The letters of each datagram are turned by 13 places; the receiving socket has checked the checksum.
+# The letters of each datagram are rotated by 13; the receiving socket verifies the checksum.
 queue OUTPUT -p udp --dport 7000
 start $CLIENT
 wait_for_queue

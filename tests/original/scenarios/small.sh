@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
-# The program accepts all, but what is larger than its buffer ends it: the original library has it so.
+# The program accepts all packets. A packet larger than its buffer ends it, because of the original library.
 queue OUTPUT -p udp --dport 7000
 queue OUTPUT -p tcp --dport 7001
 start $CLIENT

@@ -1,11 +1,11 @@
 #!/bin/sh
 # SPDX-License-Identifier: LGPL-2.1-or-later
-# The module under a running program: the kernel keeps it while a queue is bound, and when it has gone, what
-# a program is told is what it would have been told without it from the start.
+# Removing the module while a program runs: the kernel keeps the module while a queue is bound. After it was removed,
+# programs get the same errors as if it had never been loaded.
 . "$IPQ_LIVE/lib.sh"
 refused="myapp: Failed to send netlink message: Connection refused"
 
-# A queue that was closed lets go of its module a grace period later: 5 s at most.
+# A closed queue releases the module after a grace period: waits at most 5 s.
 module_goes() {
 	tries=250
 	until rmmod nfnetlink_queue 2>/dev/null; do
@@ -27,7 +27,7 @@ expect "the module of no queue goes" module_goes
 expect "packets are lost without the module" $TRAFFIC udp -n 10 -e 0 -w 300 7000
 expect_text "a program that comes later is refused" "$refused" sh -c "$ABSENT kernel 2>&1"
 
-# A handle that was there before: its mode is refused as long as the module is away.
+# A handle that was opened before: its mode is refused while the module is removed.
 start $ABSENT kernel $work/go
 tries=250
 until [ -e $work/go.created ] || [ $tries = 0 ]; do sleep 0.02; tries=$((tries - 1)); done

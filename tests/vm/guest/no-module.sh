@@ -1,6 +1,6 @@
 #!/bin/sh
 # SPDX-License-Identifier: LGPL-2.1-or-later
-# A kernel whose nfnetlink_queue was never loaded: the manual page's own words, and no harm to later tries.
+# A kernel whose nfnetlink_queue was never loaded: the message is that of the man page, and later attempts work.
 failures=0
 
 expect_text() {

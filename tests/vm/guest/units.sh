@@ -1,6 +1,6 @@
 #!/bin/sh
 # SPDX-License-Identifier: LGPL-2.1-or-later
-# A service of the guest's systemd: starts, kills and stops the unit files, and prints what packets saw of it.
+# A service of the guest's systemd: starts, kills and stops the unit files, and prints the effects on packets.
 export PATH=/usr/bin LC_ALL=C
 ip link set lo up
 echo 16777216 >/proc/sys/net/core/rmem_max
@@ -42,7 +42,7 @@ expect "reload reads the rules again" systemctl reload $filter
 sleep 1
 expect "they are in force" traffic udp -n 20 -w 5000 7001
 
-# kill_filter PORT: three times, while packets to this port come
+# kill_filter PORT: kills the filter three times, while packets to this port arrive
 kill_filter() {
 	traffic udp -o -n 1500 -r 150 -w 20000 "$1" >/tmp/traffic 2>&1 &
 	for i in 1 2 3; do
@@ -62,7 +62,7 @@ expect "it has ended well" is $filter Result success
 expect "its queue is gone" sh -c "! grep '^ *5 ' /proc/net/netfilter/nfnetlink_queue"
 expect "packets are dropped then" traffic udp -n 20 -e 0 -w 500 7000
 
-# With firewall rules of its own, which its successor takes over with the queue.
+# The filter has its own firewall rules, which its successor takes over with the queue.
 echo 'OPTIONS=--queue 6 --on OUTPUT' >/etc/ipq/on.conf
 printf '%s\n' 'mark 7 udp dst port 7003' 'drop udp dst port 7004' >/etc/ipq/on.rules
 filter=ipq-filter@on.service
@@ -75,7 +75,7 @@ expect "its rules drop packets" traffic udp -n 20 -e 0 -w 500 7004
 expect "it stops" systemctl stop $filter
 expect "its rules are gone" traffic udp -n 20 -w 5000 7004
 
-# kill_in_traffic PROGRAM: twice, while packets to port 7002 come
+# kill_in_traffic PROGRAM: kills it twice, while packets to port 7002 arrive
 kill_in_traffic() {
 	traffic udp -o -n 600 -r 150 -w 20000 7002 >/tmp/traffic 2>&1 &
 	for i in 1 2; do
@@ -91,7 +91,7 @@ kill_in_traffic() {
 program=packet-program.service
 expect "a program of ip_queue starts" systemctl start $program
 for i in 1 2 3 4 5 6 7 8 9 10; do
-	traffic udp -n 1 -w 500 7002 >/tmp/traffic && break # it does not report that it is ready
+	traffic udp -n 1 -w 500 7002 >/tmp/traffic && break # the program does not report that it is ready
 done
 expect "it decides packets" traffic udp -n 100 -w 5000 7002
 expect "the program killed twice: no packet is lost or repeated, and their order is kept" \
