@@ -14,6 +14,10 @@ status_of() {
 	echo $?
 }
 
+nothing_waits() {
+	[ "$(queue_column 3)" = 0 ]
+}
+
 expect "the kernel has nfnetlink_queue" says ok kernel nfnetlink_queue
 expect "root of this namespace has the capability" says ok capability CAP_NET_ADMIN
 expect "the namespace is not the machine's" says warning namespace namespace
@@ -71,10 +75,11 @@ $iptables -w -A OUTPUT -j mine
 expect "with a jump to it the queue is ok" says ok queue 'queue 0 is owned by'
 if [ -n "$(cat $queue_table 2>/dev/null)" ]; then
 	kill -STOP $started
+	wait_until grep -q '^State:.*T' /proc/$started/status
 	$TRAFFIC udp -n 3 -e 0 -w 100 7000 >/dev/null
 	expect "an owner that does not read is a failure" says FAIL queue 'packets wait and none was decided'
 	kill -CONT $started
-	sleep 0.2
+	wait_until nothing_waits
 	expect "after it has read the queue is ok" says ok queue 'queue 0 is owned by'
 	$IPQ filter --queue 11 'accept' >$work/eleven 2>&1 &
 	eleven=$!
