@@ -63,7 +63,11 @@ enum ipq_edit_flags {
 	 * packet has the length given to ipq_edit_begin(). Edits keep the 0. */
 	IPQ_EDIT_NO_LENGTH = 1 << 11,
 	/* set by ipq_edit_begin(): a jumbo payload option has the length (RFC 2675) */
-	IPQ_EDIT_JUMBO = 1 << 12
+	IPQ_EDIT_JUMBO = 1 << 12,
+	/* Input of ipq_edit_begin(): accept a packet of which only the first bytes are present, too. It is set
+	 * afterwards if the packet is such a one. Its header fields can be changed, but neither its payload nor its
+	 * length (-ENODATA). */
+	IPQ_EDIT_CUT = 1 << 13
 };
 
 /* Why a call failed, more precisely than its -errno: see ipq_edit.reason. Later versions may add values. */
@@ -123,10 +127,11 @@ struct ipq_edit {
  * passed as flags: IPQ_PACKET_CHECKSUM_NOT_READY and IPQ_PACKET_TRUNCATED are used, the other bits are ignored. Bytes
  * after the end of the packet (padding of short Ethernet frames) are cut off: see e->len. -EBADMSG: not IPv4 or IPv6,
  * or a malformed network or extension header. -ENODATA: only the first bytes of the packet are present
- * (IPQ_PACKET_TRUNCATED). -EINVAL: room < len. A malformed (-EBADMSG), encrypted (-EOPNOTSUPP) or unknown
- * (-EPROTONOSUPPORT) transport header is no error here, nor is one in another fragment (-EOPNOTSUPP): see
- * e->transport_error. In a first fragment, payload can be replaced by the same number of bytes; in later fragments
- * only the network header can be changed. After an error there is no packet in e: no other call changes anything.
+ * (IPQ_PACKET_TRUNCATED), without IPQ_EDIT_CUT, or not even its network headers. -EINVAL: room < len. A transport
+ * header that is malformed (-EBADMSG), encrypted (-EOPNOTSUPP), unknown (-EPROTONOSUPPORT), not complete (-ENODATA),
+ * or in another fragment (-EOPNOTSUPP) is no error here: see e->transport_error. In a first fragment, payload can be
+ * replaced by the same number of bytes; in later fragments only the network header can be changed. After an error
+ * there is no packet in e: no other call changes anything.
  */
 int ipq_edit_begin(struct ipq_edit *e, void *data, size_t len, size_t room, uint32_t flags);
 

@@ -153,6 +153,7 @@ void ipq_tcp_expect(struct ipq_tcp_segment *s, size_t old_len, size_t new_len, i
  * connection that was established before the table existed. -ENOBUFS: memory for this connection or for all is
  * used up, or all connections in the table are in use. -EMSGSIZE, -ENOSPC: the packet would be larger than 65535
  * bytes or than e->room. -EOPNOTSUPP: protected by TCP-MD5, TCP-AO, AH or ESP, Multipath TCP, or a fragment.
+ * -ENODATA: only the first bytes of the packet are present (IPQ_EDIT_CUT).
  * -ERANGE: sequence or acknowledgement number outside the window. -EEXIST: overlaps with bytes that were replaced
  * in this packet. -EPROTONOSUPPORT: not TCP. -EBADMSG: malformed. -EINVAL: outside the payload, both lengths are 0,
  * or not between ipq_tcp_begin() and ipq_tcp_end(). -ENOMEM.

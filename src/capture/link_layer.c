@@ -464,6 +464,13 @@ bool frame_parse(const struct frame_link *link, const uint8_t *data, size_t len,
 
 /* ---- frames whose packet changes ---- */
 
+bool frame_is_cut(const struct frame *f, const uint8_t *payload, size_t len)
+{
+	return f->payload_len < f->full_len && len == f->payload_len &&
+	       len >= (f->family == AF_INET ? IPV4_HEADER : IPV6_HEADER) &&
+	       ip_length(payload, f->family) > len;
+}
+
 static uint16_t get_length(const struct frame *f, const uint8_t *link)
 {
 	const uint8_t *p = link + f->length_at;
@@ -515,7 +522,8 @@ size_t frame_change(const struct frame *f, uint8_t *link, const uint8_t *data, s
 	size_t at = f->link_len + (size_t)f->payload_len, n = 0;
 	uint32_t crc;
 
-	adjust_length(f, link, payload_len);
+	if (!frame_is_cut(f, payload, payload_len))
+		adjust_length(f, link, payload_len);
 	if (f->attributes)
 		return copy_attributes(f, data, at, len, payload_len, end);
 	if (f->payload_len < f->full_len || at + f->fcs_len > len)

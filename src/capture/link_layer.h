@@ -75,6 +75,9 @@ const char *frame_link_name(uint32_t type);
 bool frame_parse(const struct frame_link *link, const uint8_t *data, size_t len, size_t full_len,
 		 struct frame *f);
 
+/* Is this payload the same part of a packet as the frame has, of which the rest was not captured? */
+bool frame_is_cut(const struct frame *f, const uint8_t *payload, size_t len);
+
 /*
  * Adapts the frame data, of len bytes, to another packet (payload). link: a copy of the link_len bytes before
  * the packet; a length field is adjusted. end: room for FRAME_END_MAX + len bytes; set to the bytes after the

@@ -64,9 +64,10 @@ static int write_changed(struct pcap_source *p, const struct held *h, const stru
 			return err;
 		memory = (void *)(uintptr_t)piece[0].bytes;
 		len = (uint32_t)(piece[0].len + piece[1].len + piece[2].len);
-		/* Bytes after the packet that were not captured. */
-		if (v->payload_len == h->frame.full_len && h->frame.payload_len == h->frame.full_len &&
-		    h->record.len > h->record.caplen)
+		/* Bytes of the packet, or after it, that were not captured. */
+		if (h->record.len > h->record.caplen && v->payload_len == h->frame.payload_len &&
+		    (h->frame.payload_len == h->frame.full_len ||
+		     frame_is_cut(&h->frame, v->payload, v->payload_len)))
 			len += h->record.len - h->record.caplen;
 	}
 	if (h->record.snaplen != 0 && piece[0].len + piece[1].len + piece[2].len > h->record.snaplen)

@@ -67,9 +67,11 @@ static int replace_payload(struct pcap_source *p, struct held *h, const struct s
 		for (int i = 0; i < 3; at += piece[i++].len)
 			if (piece[i].len > 0)
 				memcpy(h->data + at, piece[i].bytes, piece[i].len);
-		h->frame.payload_len = h->frame.full_len = (uint32_t)v->payload_len;
-		h->frame.limit = h->frame.limit != 0 ? (uint32_t)v->payload_len : 0;
-		h->record.caplen = h->record.len = (uint32_t)caplen;
+		if (!frame_is_cut(&h->frame, v->payload, v->payload_len)) {
+			h->frame.payload_len = h->frame.full_len = (uint32_t)v->payload_len;
+			h->frame.limit = h->frame.limit != 0 ? (uint32_t)v->payload_len : 0;
+			h->record.caplen = h->record.len = (uint32_t)caplen;
+		}
 		h->changed = true;
 	}
 	free((void *)(uintptr_t)piece[0].bytes);

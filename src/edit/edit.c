@@ -155,6 +155,8 @@ static int length_can_become(struct ipq_edit *e, size_t len)
 
 	if (len == e->len)
 		return 0;
+	if (edit_missing(e))
+		return edit_fail(e, IPQ_EDIT_REASON_CUT, -ENODATA);
 	if (e->flags & IPQ_EDIT_FRAGMENT)
 		return edit_fail(e, IPQ_EDIT_REASON_FRAGMENT, -EOPNOTSUPP);
 	/* With partial coverage, only the sender knows what should be covered after a change of length. */

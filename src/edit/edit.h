@@ -59,6 +59,12 @@ unsigned edit_sctp_reason(const struct ipq_edit *e);
  */
 bool edit_sctp_is_data(const struct ipq_edit *e, size_t *chunk, size_t begin, size_t end);
 
+/* Bytes of the packet that are not present: see IPQ_EDIT_CUT. */
+static inline uint32_t edit_missing(const struct ipq_edit *e)
+{
+	return e->reserved2[0];
+}
+
 /* Notes the reason of a failure and returns err. */
 static inline int edit_fail(struct ipq_edit *e, unsigned reason, int err)
 {

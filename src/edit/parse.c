@@ -63,6 +63,17 @@ static int length_of_caller(struct ipq_edit *e, size_t len, uint32_t flags)
 	return 0;
 }
 
+/* Only the first len bytes of a packet are present. */
+static int first_bytes(struct ipq_edit *e, size_t len, size_t full_len, uint32_t flags)
+{
+	if (!(flags & IPQ_EDIT_CUT))
+		return -ENODATA;
+	e->flags |= IPQ_EDIT_CUT;
+	e->len = (uint32_t)len;
+	e->reserved2[0] = (uint32_t)(full_len - len);
+	return 0;
+}
+
 static int parse_ipv4(struct ipq_edit *e, size_t header, size_t len, uint32_t flags)
 {
 	unsigned total = get16(e->data + 2);
@@ -70,10 +81,13 @@ static int parse_ipv4(struct ipq_edit *e, size_t header, size_t len, uint32_t fl
 
 	if (header < IPV4_HEADER || (total ? total < header : header > len))
 		return -EBADMSG;
-	if (total > len)
+	if (header > len)
 		return -ENODATA;
 	e->len = total;
-	err = total ? 0 : length_of_caller(e, len, flags);
+	if (total > len)
+		err = first_bytes(e, len, total, flags);
+	else
+		err = total ? 0 : length_of_caller(e, len, flags);
 	if (err)
 		return err;
 	return parse_ipv4_options(e, header);
@@ -173,7 +187,7 @@ static int parse_extensions(struct ipq_edit *e, struct ip_headers *h)
 		int err = len ? parse_extension(e, len) : 0;
 
 		if (!len)
-			return h->cut ? -EBADMSG : 0;
+			return !h->cut ? 0 : edit_missing(e) ? -ENODATA : -EBADMSG;
 		if (err)
 			return err;
 		e->protocol = h->protocol;
@@ -187,7 +201,7 @@ static int parse_ipv6(struct ipq_edit *e, size_t len, uint32_t flags)
 	unsigned payload = get16(e->data + 4);
 
 	if (payload > len - IPV6_HEADER)
-		return -ENODATA;
+		return first_bytes(e, len, payload + IPV6_HEADER, flags);
 	e->len = payload + IPV6_HEADER;
 	if (!payload && e->data[6] != IPPROTO_NONE && len > IPV6_HEADER)
 		return length_of_caller(e, len, flags);
@@ -219,23 +233,32 @@ static int parse_network(struct ipq_edit *e, size_t len, uint32_t flags)
 	return err;
 }
 
+/* The transport header is not complete here. */
+static int header_error(const struct ipq_edit *e)
+{
+	if (edit_missing(e))
+		return -ENODATA;
+	return e->flags & IPQ_EDIT_FRAGMENT ? -EOPNOTSUPP /* the rest is in another one */ : -EBADMSG;
+}
+
 /*
  * Stores the transport header. header: bytes before the payload; checksum: its offset in the header; len, covered:
- * the values of the header, which in a first fragment may exceed this packet.
+ * the values of the header, which may exceed the bytes that are present, in a first fragment also this packet.
  */
 static void set_transport(struct ipq_edit *e, size_t header, size_t checksum, size_t len, size_t covered)
 {
 	size_t here = e->len - e->transport;
 	bool fragment = e->flags & IPQ_EDIT_FRAGMENT;
 
-	if (header > len || covered < header || (!fragment && (len > here || covered > len))) {
+	if (header > len || covered < header ||
+	    (!fragment && (len > here + edit_missing(e) || covered > len))) {
 		e->transport_error = -EBADMSG;
 		return;
 	}
 	if (len > here)
 		len = here;
 	if (header > len) {
-		e->transport_error = -EOPNOTSUPP; /* the rest of the header is in another fragment */
+		e->transport_error = header_error(e);
 		return;
 	}
 	e->transport_len = (uint32_t)len;
@@ -251,12 +274,12 @@ static void parse_transport(struct ipq_edit *e)
 	size_t here = e->len - e->transport, header = e->protocol == IPPROTO_TCP    ? 20
 						      : e->protocol == IPPROTO_SCTP ? 12
 										    : 8;
-	size_t whole = e->flags & IPQ_EDIT_FRAGMENT ? UINT16_MAX : here;
+	size_t whole = e->flags & IPQ_EDIT_FRAGMENT ? UINT16_MAX : here + edit_missing(e);
 	unsigned n;
 
 	e->payload = e->transport;
 	e->payload_len = e->transport_len = (uint32_t)here;
-	/* The checksum of SCTP can only be adjusted with the bytes of all fragments. */
+	/* The checksum of SCTP can only be adjusted with all bytes of the datagram. */
 	if (e->flags & IPQ_EDIT_LATER_FRAGMENT || e->protocol == IPPROTO_ESP ||
 	    (e->protocol == IPPROTO_SCTP && e->flags & IPQ_EDIT_FRAGMENT)) {
 		e->transport_error = -EOPNOTSUPP;
@@ -267,8 +290,8 @@ static void parse_transport(struct ipq_edit *e)
 		e->transport_error = -EPROTONOSUPPORT;
 		return;
 	}
-	if (here < header) {
-		e->transport_error = e->flags & IPQ_EDIT_FRAGMENT ? -EOPNOTSUPP : -EBADMSG;
+	if (here < header || (e->protocol == IPPROTO_SCTP && edit_missing(e))) {
+		e->transport_error = header_error(e);
 		return;
 	}
 	switch (e->protocol) {

@@ -223,9 +223,9 @@ unsigned edit_transport_reason(const struct ipq_edit *e)
 		return IPQ_EDIT_REASON_NONE;
 	case -EBADMSG:
 		return IPQ_EDIT_REASON_MALFORMED;
-	case -ENODATA: /* these two are errors of ipq_edit_begin() */
+	case -ENODATA:
 		return IPQ_EDIT_REASON_CUT;
-	case -EINVAL:
+	case -EINVAL: /* of ipq_edit_begin() */
 		return IPQ_EDIT_REASON_ARGUMENT;
 	case -EPROTONOSUPPORT:
 		return e->protocol == IPPROTO_IPIP || e->protocol == IPPROTO_IPV6 ||
@@ -255,6 +255,8 @@ int edit_payload(struct ipq_edit *e, bool resize)
 
 	if (err)
 		return err;
+	if (edit_missing(e))
+		return edit_fail(e, IPQ_EDIT_REASON_CUT, -ENODATA);
 	switch (e->protocol) {
 	case IPPROTO_TCP:
 		if (mptcp_refuses(e, resize))

@@ -49,7 +49,7 @@ static void read_header(struct ipq_tcp_segment *s)
 	s->window = get16(p + 14);
 	/* A SYN counts for one, before the payload. */
 	s->text = s->sequence + ((s->flags & IPQ_TCP_SYN) != 0);
-	s->end = s->text + s->edit->payload_len;
+	s->end = s->text + s->edit->payload_len + edit_missing(s->edit);
 }
 
 static void refuse(struct ipq_tcp_segment *s, int err, enum tcp_counter reason)
@@ -111,7 +111,9 @@ static int attach(struct ipq_tcp_segment *s, uint32_t zone, bool create, const s
 	s->length = (uint32_t)new_payload_len(&f->direction[s->side].log, s);
 	if (seen->multipath && s->state & TCP_IN_WINDOW)
 		f->multipath = true;
-	if (f->multipath)
+	if (edit_missing(s->edit))
+		refuse(s, -ENODATA, TCP_OTHER);
+	else if (f->multipath)
 		refuse(s, -EOPNOTSUPP, TCP_MULTIPATH);
 	else if (!(s->state & TCP_IN_WINDOW) || s->flags & IPQ_TCP_RST)
 		refuse(s, -ERANGE, TCP_WINDOW);
@@ -178,6 +180,8 @@ static int count_refusal(const struct ipq_tcp_segment *s, int err, enum tcp_coun
 	tcp_count(s->table, counter);
 	if (reason[counter])
 		s->edit->reason = reason[counter];
+	else if (err == -ENODATA)
+		s->edit->reason = IPQ_EDIT_REASON_CUT;
 	else if (counter == TCP_NO_ROOM)
 		s->edit->reason = err == -ENOSPC ? IPQ_EDIT_REASON_ROOM : IPQ_EDIT_REASON_SIZE;
 	return err;
@@ -450,7 +454,7 @@ static bool build_payload(struct ipq_tcp_segment *s, const struct tcp_log *log, 
 	size_t room = s->room, len = s->length;
 	uint32_t end = s->end;
 
-	if (!tcp_log_covers(log, s->text, s->end))
+	if (!tcp_log_covers(log, s->text, s->end) || edit_missing(e))
 		return true;
 	if (!grow_scratch(shard, len < room ? len : room))
 		return s->table->recorded;

@@ -14,7 +14,7 @@
 #include "../unit/edit_packets.h"
 #include "ipq_edit.h"
 
-enum { COMPLETE = 1 << 1, FROM_SHAPE = 1 << 2 };
+enum { COMPLETE = 1 << 1, FROM_SHAPE = 1 << 2, CUT = 1 << 4 };
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
@@ -177,7 +177,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	/* A mutation hardly ever produces a right checksum by chance. */
 	if (flags & COMPLETE)
 		ipq_checksum_complete(packet, len);
-	if (!ipq_edit_begin(&e, packet, len, len + spare, flags))
+	if (flags & CUT)
+		len -= len < spare ? len : spare;
+	if (!ipq_edit_begin(&e, packet, len, len + spare, flags & CUT ? flags | IPQ_EDIT_CUT : flags))
 		edit(&e, &in);
 	free(packet);
 	return 0;

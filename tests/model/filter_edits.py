@@ -46,21 +46,21 @@ def jumbogram(text):
 
 
 def run(packets, rules, *options, link=101):
-    """packets: (time in ms, bytes). Returns the same for the packets that passed, and the exit status."""
+    """packets: (time in ms, bytes[, bytes that were sent]). Returns the same for those that passed, and the exit status."""
     with tempfile.TemporaryDirectory() as work:
         source, out = os.path.join(work, 'in'), os.path.join(work, 'out')
         with open(source, 'wb') as f:
             f.write(struct.pack('<IHHiIII', 0xa1b2c3d4, 2, 4, 0, 0, 262144, link))
-            for ms, data in packets:
-                f.write(struct.pack('<IIII', ms // 1000, ms % 1000 * 1000, len(data), len(data)) + data)
+            for ms, data, *sent in packets:
+                f.write(struct.pack('<IIII', ms // 1000, ms % 1000 * 1000, len(data), *sent or (len(data),)) + data)
         status = subprocess.run([IPQ, 'filter', '--quiet', *options, '--source', f'pcap:{source},{out}', *rules],
                                 timeout=60, stderr=subprocess.PIPE).returncode
         with open(out, 'rb') as f:
             data = f.read()
     at, result = 24, []
     while at < len(data):
-        seconds, us, length = struct.unpack_from('<III', data, at)
-        result.append((seconds * 1000 + us // 1000, data[at + 16:at + 16 + length]))
+        seconds, us, length, sent = struct.unpack_from('<IIII', data, at)
+        result.append((seconds * 1000 + us // 1000, data[at + 16:at + 16 + length]) + (sent,) * (sent != length))
         at += 16 + length
     return result, status
 
@@ -129,6 +129,24 @@ edited('wrong UDP length, text there', wrong, ['rewrite /Q/RR/g'], wrong, '--str
 overtaken = [(1000, tcp(b'', 16, 1, b'a')), (1001, tcp(b'', 16, 5, b'e')), (1002, tcp(b'', 16, 2, b'b%%de%g'))]
 check('text that was overtaken, with text that was not', run(overtaken, ['rewrite /%//g'], '--strict'),
       (overtaken[:2] + [(1002, tcp(b'', 16, 2, b'b%%deg'))], 1))
+
+# Only the first bytes were captured: text stays, header fields and numbers follow.
+def cut(packet, length=50):
+    return (1000, packet[:length], len(packet))
+
+
+before, after = tcp(b'', 24, 1, b'cat'), tcp(b'', 24, 1, b'horse')
+check('numbers of packets that were cut', run([(1000, before), cut(tcp(b'', 24, 4, b'a cat with text'))],
+                                              ['rewrite /cat/horse/'], '--strict'),
+      ([(1000, after), cut(tcp(b'', 24, 6, b'a cat with text'))], 1))
+check('set ttl of a packet that was cut', run([cut(udp(b'a long text', ttl=9), 30)], ['set ttl 3'], '--strict'),
+      ([cut(udp(b'a long text', ttl=3), 30)], 0))
+check('set dst of a packet that was cut, also repeated',
+      run([cut(udp(b'a long text'), 30)], ['set dst 192.0.2.7, repeat 7'], '--strict'),
+      ([cut(udp(b'a long text', destination='192.0.2.7'), 30)], 0))
+pppoe = b'\x11\x00\x00\x01' + struct.pack('>H', 2 + 39) + b'\x00\x21'
+check('length of PPPoE before a packet that was cut', run([cut(pppoe + udp(b'a long text'), 38)], ['set ttl 3'], link=51)[0],
+      [cut(pppoe + udp(b'a long text', ttl=3), 38)])
 
 many = [(1000 + 10 * i, udp(b'%d' % i, ports=(1000, 50 + i % 2))) for i in range(10)]
 check('a delayed packet gets the time at which it leaves, and time does not run backwards',

@@ -8,6 +8,7 @@
 #include <arpa/inet.h>
 #include <cmocka.h>
 
+#include "edit/edit.h"
 #include "edit_random.h"
 #include "rounds.h"
 
@@ -388,6 +389,62 @@ static void new_destination_of_source_route_keeps_final_destination(void **state
 	}
 }
 
+/* Changes header fields of the first bytes of a packet, and in the same way those of the whole packet. */
+static void edit_both(struct ipq_edit *cut, struct ipq_edit *whole)
+{
+	static const uint8_t address[16] = { 32, 1, 13, 184, 9 };
+	size_t len = cut->version == 4 ? 4 : 16;
+
+	assert_int_equal(ipq_edit_set_ttl(cut, 9), ipq_edit_set_ttl(whole, 9));
+	if (ipq_edit_set_source(cut, address, len) == 0)
+		assert_int_equal(ipq_edit_set_source(whole, address, len), 0);
+	if (ipq_edit_set_source_port(cut, 4321) == 0)
+		assert_int_equal(ipq_edit_set_source_port(whole, 4321), 0);
+	if (ipq_edit_set_tcp_sequence(cut, 0x12345678) == 0)
+		assert_int_equal(ipq_edit_set_tcp_sequence(whole, 0x12345678), 0);
+	if (ipq_edit_clear_tcp_option(cut, 2) == 0)
+		assert_int_equal(ipq_edit_clear_tcp_option(whole, 2), 0);
+}
+
+static void headers_of_the_first_bytes_of_a_packet_are_edited(void **state)
+{
+	static uint8_t whole[500];
+
+	(void)state;
+	for (size_t i = 0; i < SHAPES; i++) {
+		struct built b = build(packet, shapes[i].shape, 50);
+
+		for (size_t len = 1; len < b.len; len++) {
+			uint8_t *exact = malloc(len); /* no byte after it is read */
+			struct ipq_edit e, all;
+			int err;
+
+			memcpy(exact, packet, len);
+			memcpy(whole, packet, b.len);
+			err = ipq_edit_begin(&e, exact, len, len, IPQ_EDIT_CUT);
+			if (err == 0) {
+				assert_int_equal(edit_missing(&e), b.len - len);
+				assert_true(e.flags & IPQ_EDIT_CUT);
+				assert_int_equal(e.transport_error,
+						 len < b.transport + b.header ? -ENODATA : 0);
+				assert_int_equal(ipq_edit_begin(&all, whole, b.len, b.len, IPQ_EDIT_CUT), 0);
+				assert_false(all.flags & IPQ_EDIT_CUT);
+				edit_both(&e, &all);
+				assert_memory_equal(exact, whole, len);
+				assert_true(ipq_edit_replace(&e, 0, 0, "x", 1) < 0);
+				assert_int_equal(e.reason, IPQ_EDIT_REASON_CUT);
+				assert_true(ipq_edit_set_tcp_option(&e, 34, "four", 4) < 0);
+				assert_memory_equal(exact, whole, len);
+			} else {
+				assert_int_equal(err, len < (b.shape.version == 4 ? 20 : 40) ? -EBADMSG
+											     : -ENODATA);
+				assert_true(len < b.transport);
+			}
+			free(exact);
+		}
+	}
+}
+
 static void frame_padding_is_removed(void **state)
 {
 	struct built b = build(packet, (struct shape){ 4, IPPROTO_UDP, 0 }, 3);
@@ -418,6 +475,7 @@ int main(void)
 		cmocka_unit_test(second_tcp_option_of_a_kind_is_not_set),
 		cmocka_unit_test(fields_have_the_value_that_was_set),
 		cmocka_unit_test(new_destination_of_source_route_keeps_final_destination),
+		cmocka_unit_test(headers_of_the_first_bytes_of_a_packet_are_edited),
 		cmocka_unit_test(frame_padding_is_removed),
 	};
 

@@ -287,6 +287,33 @@ static void recorded_number_of_an_early_acknowledgement_stays_right(void **state
 	ipq_tcp_close(t);
 }
 
+/* Of the text only the first bytes were captured: it stays, and all of it counts. */
+static void numbers_of_recorded_packets_that_are_cut_follow(void **state)
+{
+	struct ipq_tcp *t = open_connection(IPQ_TCP_RECORDED);
+	static uint8_t cut[50];
+	size_t len;
+
+	(void)state;
+	pass(t, TEXT(.sequence = A_ISN + 1, .text = "evil"), "evil", "goodness");
+	len = write_packet(TEXT(.sequence = A_ISN + 5, .text = "an evil text"));
+	memcpy(cut, buffer, sizeof(cut));
+	assert_int_equal(ipq_edit_begin(&e, cut, sizeof(cut), sizeof(cut), IPQ_EDIT_CUT), 0);
+	assert_int_equal(ipq_tcp_substitute(t, &e, 0, "evil", 4, "good", 4), IPQ_TCP_CHANGED);
+	assert_int_equal(e.len, sizeof(cut));
+	assert_int_equal(e.reason, IPQ_EDIT_REASON_CUT);
+	assert_int_equal(get32(cut + 24), A_ISN + 9);
+	assert_memory_equal(cut + 40, "an evil te", 10);
+	memcpy(buffer, cut, sizeof(cut));
+	assert_int_equal(ipq_checksum_verify(buffer, len), 0);
+	pass(t, ANSWER(17), "evil", "goodness");
+	assert_int_equal(acknowledgement(), A_ISN + 21);
+	pass(t, TEXT(.sequence = A_ISN + 17, .text = "evil"), "evil", "goodness");
+	assert_int_equal(sequence(), A_ISN + 21);
+	assert_text("goodness");
+	ipq_tcp_close(t);
+}
+
 /* The number of a keepalive is one less than the next one, also if it is inside a replaced text. */
 static void recorded_keepalive_stays_a_keepalive(void **state)
 {
@@ -1573,6 +1600,7 @@ int main(void)
 		cmocka_unit_test(error_is_about_the_nearer_connection),
 		cmocka_unit_test(connection_makes_way_when_both_sides_have_closed_it),
 		cmocka_unit_test(recorded_number_of_an_early_acknowledgement_stays_right),
+		cmocka_unit_test(numbers_of_recorded_packets_that_are_cut_follow),
 		cmocka_unit_test(recorded_keepalive_stays_a_keepalive),
 		cmocka_unit_test(numbers_inside_text_of_the_same_length_stay),
 		cmocka_unit_test(segments_after_a_gap_are_sent),

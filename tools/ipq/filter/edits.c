@@ -385,10 +385,24 @@ static void count_all_not_edited(struct editor *ed, unsigned reason)
 		count_not_edited(ed, ed->edit[i].counters, reason);
 }
 
+/* Text of a packet of which only the first bytes are present is not rewritten, but its numbers follow. */
+static void refuse_rewrites(struct editor *ed)
+{
+	unsigned n = 0;
+
+	for (unsigned i = 0; i < ed->count; i++)
+		if (ed->edit[i].action->type == ACTION_REWRITE)
+			count_not_edited(ed, ed->edit[i].counters, IPQ_EDIT_REASON_CUT);
+		else
+			ed->edit[n++] = ed->edit[i];
+	ed->count = n;
+}
+
 int edits_apply(struct editor *ed, struct worker *w, const struct active_rules *rules,
 		const struct ipq_packet *packet, struct ipq_edit *e)
 {
 	size_t room = w->session->virtual_time ? PACKET_MAX : VERDICT_MAX, len;
+	uint32_t flags = packet->flags;
 
 	if (ed->count == 0 && !rules->resizes_tcp &&
 	    !atomic_load_explicit(&ed->shared->used, memory_order_relaxed))
@@ -398,10 +412,14 @@ int edits_apply(struct editor *ed, struct worker *w, const struct active_rules *
 		return 0;
 	}
 	memcpy(ed->edited, packet->payload, packet->payload_len);
-	if (ipq_edit_begin(e, ed->edited, packet->payload_len, room, packet->flags) < 0) {
+	if (w->session->virtual_time && (flags & IPQ_PACKET_TRUNCATED) != 0)
+		flags |= IPQ_EDIT_CUT;
+	if (ipq_edit_begin(e, ed->edited, packet->payload_len, room, flags) < 0) {
 		count_all_not_edited(ed, e->reason);
 		return 0;
 	}
+	if ((e->flags & IPQ_EDIT_CUT) != 0)
+		refuse_rewrites(ed);
 	len = e->len; /* if only bytes after the packet were cut off, the packet is not changed */
 	edit_headers(ed, e, ACTION_STRIP);
 	if (!rewrite(ed, w, rules, packet, e))
