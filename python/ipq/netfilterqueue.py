@@ -14,6 +14,7 @@ import os as _os
 import socket as _socket
 import struct as _struct
 import warnings as _warnings
+from operator import index as _index
 from operator import length_hint as _length_hint
 
 from . import Queue as _Queue
@@ -38,8 +39,15 @@ PROTOCOLS = {
     140: 'Shim6', 141: 'WESP', 142: 'ROHC',
 }
 
-_MAX_MARK = 0xffffffff
+_MAX = 0xffffffff
 _SOCK_LEN = 1024 * 4096  # the default max_len of packets of 1,500 bytes, for each of which the kernel counts 2,304
+
+
+def _number(value, most, name):
+    value = _index(value)
+    if not 0 <= value <= most:
+        raise OverflowError(f'{name} must be from 0 to {most}')
+    return value
 
 
 class Packet:
@@ -118,10 +126,7 @@ class Packet:
 
     def set_mark(self, mark):
         """Give the packet this mark in the verdict."""
-        mark = mark.__index__()
-        if not 0 <= mark <= _MAX_MARK:
-            raise OverflowError('mark must be from 0 to 0xffffffff')
-        self._mark = mark
+        self._mark = _number(mark, _MAX, 'mark')
 
     def get_hw(self):
         """Return the link-layer source address, on Ethernet 6 bytes, or None."""
@@ -175,11 +180,12 @@ class NetfilterQueue:
             raise TypeError('the callback must be callable')
         if self._queue is not None:
             raise RuntimeError('A queue is already bound; call unbind() first')
-        if not 0 <= queue_num <= 65535:
-            raise OverflowError('queue_num must be from 0 to 65535')
+        queue_num = _number(queue_num, 65535, 'queue_num')
+        max_len, sock_len = _number(max_len, _MAX, 'max_len'), _number(sock_len, _MAX, 'sock_len')
+        range = _number(range, _MAX, 'range')
         if mode not in (COPY_NONE, COPY_META, COPY_PACKET):
             raise ValueError('mode must be COPY_NONE, COPY_META or COPY_PACKET')
-        source = f'nfqueue:{queue_num.__index__()}' + ('' if self._sockfd is None else f',fd={self._sockfd}')
+        source = f'nfqueue:{queue_num}' + ('' if self._sockfd is None else f',fd={self._sockfd}')
         try:
             self._queue = _Queue(source, meta_only=mode != COPY_PACKET, segment=True, timestamp=True, best_effort=True,
                                  copy_range=min(range, 65535), queue_length=max_len, receive_buffer=sock_len)

@@ -194,8 +194,7 @@ class Misuse(unittest.TestCase):
                    'for _ in range(3):\n    one = i.create()\n    i.run_string(one, code)\n    i.destroy(one)\n'
                    'print(ipq.Edit)')
         done = subprocess.run([sys.executable, '-c', program], capture_output=True, text=True, timeout=20, check=False)
-        self.assertEqual(done.stdout.splitlines(), ['ipq works in the main interpreter only'] * 3 + ["<class 'ipq._ipq.Edit'>"],
-                         done.stderr)
+        self.assertRegex(done.stdout, "^(.*interpreter.*\n){3}<class 'ipq._ipq.Edit'>\n$", done.stderr)
 
     def test_module_that_is_imported_again_has_the_same_types(self):
         types = ipq.Edit, ipq.Packet, ipq.Stats
