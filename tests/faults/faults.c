@@ -368,7 +368,7 @@ static void every_site(const char *what, enum fail_kind kind, int error)
 	for (lasting = 0; lasting <= (kind == FAIL_RESOURCES); lasting++) {
 		for (site = 1; site <= SITES_MAX; site++) {
 			snprintf(context, sizeof(context), "%s %lu%s (%s)", what, site,
-				 lasting ? " and all after it" : "", strerrorname_np(error));
+				 lasting ? " and all after it" : "", strerror(error));
 			if (!one_life(kind, site, lasting, error))
 				break;
 			last = site;
@@ -376,7 +376,7 @@ static void every_site(const char *what, enum fail_kind kind, int error)
 		if (site > SITES_MAX)
 			complain("no end");
 	}
-	printf("%s (%s): %lu sites\n", what, strerrorname_np(error), last);
+	printf("%s (%s): %lu sites\n", what, strerror(error), last);
 	if (last == 0)
 		complain("nothing was made to fail");
 	fflush(stdout);

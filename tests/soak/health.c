@@ -70,10 +70,12 @@ void health_of(pid_t pid, struct health *h)
 	char path[64];
 
 	*h = (struct health){ 0 };
+#ifdef __GLIBC__
 	if (pid == getpid()) {
 		malloc_trim(0); /* memory that the allocator keeps for later is not a leak */
 		h->heap = mallinfo2().uordblks + mallinfo2().hblkhd;
 	}
+#endif
 	snprintf(path, sizeof(path), "/proc/%d/fd", pid);
 	h->descriptors = count_entries(path);
 	h->rss_kib = status_field(pid, "VmRSS:");

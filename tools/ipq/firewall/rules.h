@@ -17,6 +17,7 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
+#include <sys/types.h> /* pcap/bpf.h does not include it */
 #include <pcap/bpf.h>
 #include "firewall/chains.h"
 
