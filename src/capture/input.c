@@ -22,6 +22,13 @@ uint16_t reader_get16(const struct capture_reader *r, const uint8_t *p)
 	return r->swapped ? __builtin_bswap16(v) : v;
 }
 
+static bool has_input(const struct capture_reader *r)
+{
+	struct pollfd p = { .fd = r->fd, .events = POLLIN };
+
+	return poll(&p, 1, 0) != 0;
+}
+
 const uint8_t *reader_peek(struct capture_reader *r, size_t n)
 {
 	ssize_t got;
@@ -37,6 +44,10 @@ const uint8_t *reader_peek(struct capture_reader *r, size_t n)
 		uint8_t *to = r->buffer + r->filled;
 		size_t room = sizeof(r->buffer) - r->filled;
 
+		if (r->in_record && !has_input(r)) {
+			r->partial = true;
+			return NULL;
+		}
 		got = r->unpack != NULL ? unpack_read(r->unpack, r->fd, to, room) : read(r->fd, to, room);
 		if (got > 0)
 			r->filled += (size_t)got;
@@ -44,8 +55,8 @@ const uint8_t *reader_peek(struct capture_reader *r, size_t n)
 			r->end = true;
 		else if (errno == EAGAIN)
 			poll(&(struct pollfd){ .fd = r->fd, .events = POLLIN }, 1, -1);
-		else if (errno != EINTR)
-			r->error = errno;
+		else if (errno != EINTR || (r->header == NULL && r->filled == 0))
+			r->error = errno; /* opening a pipe without input can be interrupted */
 	}
 	return r->filled - r->at >= n ? r->buffer + r->at : NULL;
 }
@@ -97,8 +108,6 @@ int reader_take_header(struct capture_reader *r, size_t n)
 
 bool capture_reader_ready(const struct capture_reader *r)
 {
-	struct pollfd p = { .fd = r->fd, .events = POLLIN };
-
-	return !r->pipe || r->at < r->filled || r->end || r->error != 0 ||
-	       (r->unpack != NULL && unpack_ready(r->unpack)) || poll(&p, 1, 0) != 0;
+	return !r->pipe || (r->at < r->filled && !r->partial) || r->end || r->error != 0 ||
+	       (r->unpack != NULL && unpack_ready(r->unpack)) || has_input(r);
 }

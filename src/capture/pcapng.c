@@ -278,10 +278,16 @@ int pcapng_read(struct capture_reader *r, struct capture_record *record, const u
 		if (err < 0)
 			return err;
 		r->block = type;
-		if (r->keep_blocks)
+		if (r->keep_blocks) {
 			r->block_left = len;
-		else if (!reader_skip(r, len))
+			continue;
+		}
+		if (len <= READ_BUFFER && reader_peek(r, len) == NULL)
 			return -EBADMSG;
+		r->in_record = false; /* a larger block is consumed in pieces */
+		if (!reader_skip(r, len))
+			return -EBADMSG;
+		r->in_record = r->pipe && r->unpack == NULL;
 	}
 	return 0;
 }

@@ -195,7 +195,12 @@ int capture_read(struct capture_reader *r, struct capture_record *record, const 
 
 	if (!capture_reader_ready(r))
 		return 0;
+	r->in_record = r->pipe && r->unpack == NULL;
+	r->partial = false;
 	n = r->blocks ? pcapng_read(r, record, data, &begin) : pcap_read(r, record, data);
+	r->in_record = false;
+	if (n == -EBADMSG && r->partial)
+		return 0;
 	if (n == -ENODATA)
 		return ipq_fail(e, ENODATA, "%s ends after %" PRIu64 " packets", r->path, r->records);
 	if (n < 0)

@@ -24,6 +24,8 @@ struct capture_reader {
 	int fd;
 	struct unpack *unpack; /* NULL: not compressed */
 	bool pipe;	       /* may have nothing yet */
+	bool in_record;	       /* peek does not wait for the rest of a record that comes through a pipe */
+	bool partial;	       /* peek failed for that reason: what was not consumed is read again */
 	bool end;	       /* end of file was reached */
 	bool blocks;	       /* pcapng */
 	bool keep_blocks;
@@ -55,7 +57,7 @@ struct capture_reader {
 /* input.c */
 uint32_t reader_get32(const struct capture_reader *r, const uint8_t *p); /* in the byte order of the file */
 uint16_t reader_get16(const struct capture_reader *r, const uint8_t *p);
-/* The next n bytes of the file in one piece, not consumed; NULL when the file ends before. */
+/* The next n bytes of the file in one piece, not consumed; NULL if the file ends before, or r->partial. */
 const uint8_t *reader_peek(struct capture_reader *r, size_t n);
 void reader_consume(struct capture_reader *r, size_t n);
 /* Consumes n bytes, more than the buffer has if need be. False: the file ends before. */

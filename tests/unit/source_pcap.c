@@ -778,6 +778,30 @@ static void receive_from_empty_pipe_respects_timeout(void **state)
 	finish();
 }
 
+/* A program that writes into a pipe through a buffer stops inside a record. */
+static void receive_from_pipe_with_half_a_packet_respects_timeout_and_wake(void **state)
+{
+	(void)state;
+	for (size_t n = 1; n < 40; n += 9) {
+		int fd = begin_on_pipe();
+
+		assert_int_equal(write(fd, in.bytes, n), n);
+		assert_int_equal(receive(SLOTS, 0), 0);
+		assert_false(readable());
+		assert_int_equal(receive(SLOTS, 10), 0);
+		assert_int_equal(source_pcap.wake(source), 0);
+		assert_int_equal(receive(SLOTS, IPQ_FOREVER), -ECANCELED);
+		assert_int_equal(write(fd, in.bytes + n, in.len - n), in.len - n);
+		assert_true(readable());
+		assert_int_equal(receive(SLOTS, IPQ_FOREVER), 1);
+		assert_int_equal(packet[0].payload_len, 86);
+		assert_int_equal(decide(1, NF_ACCEPT), 1);
+		close(fd);
+		assert_int_equal(receive(SLOTS, IPQ_FOREVER), -ENODATA);
+		finish();
+	}
+}
+
 static void pipe_truncated_in_packet_is_an_error_with_offset(void **state)
 {
 	int fd;
@@ -889,6 +913,7 @@ int main(void)
 		cmocka_unit_test(wake_ends_one_receive),
 		cmocka_unit_test(pace_file_delays_packets_and_readability),
 		cmocka_unit_test(receive_from_empty_pipe_respects_timeout),
+		cmocka_unit_test(receive_from_pipe_with_half_a_packet_respects_timeout_and_wake),
 		cmocka_unit_test(pipe_truncated_in_packet_is_an_error_with_offset),
 		cmocka_unit_test(full_disk_is_an_error_of_configure),
 		cmocka_unit_test(failed_write_is_an_error_of_send_and_of_the_end),
