@@ -237,7 +237,7 @@ static void receive_earlier(struct engine *e)
 #define BUSY_BYTES 16384 /* 16 small packets, or 7 of 1,400 bytes */
 
 struct seen {
-	bool woken, silent;
+	bool woken, silent, caller;
 };
 
 /* Serves the clients that receive() does not serve. */
@@ -267,6 +267,8 @@ static void serve_events(struct engine *e, const struct epoll_event *event, int 
 			packets = e->reported = true;
 		} else if ((void *)c == (void *)&e->always_ready) {
 			serve_polled(e);
+		} else if ((void *)c == (void *)&e->epoll) {
+			seen->caller = true;
 		} else if ((void *)c == (void *)&e->wake) {
 			seen->woken =
 				read(e->wake, &count, sizeof(count)) > 0 && atomic_exchange(&e->woken, false);
@@ -323,7 +325,7 @@ static const struct timespec moderation = { .tv_nsec = 20000 };
 int engine_step(struct engine *e, int timeout_ms)
 {
 	struct epoll_event event[BATCH];
-	struct seen seen = { false, false };
+	struct seen seen = { false, false, false };
 	bool early;
 	int n, ret;
 
@@ -352,7 +354,7 @@ int engine_step(struct engine *e, int timeout_ms)
 	pthread_mutex_unlock(&e->lock);
 	if (early)
 		nanosleep(&moderation, NULL);
-	return ret;
+	return ret == 0 && seen.caller ? 1 : ret;
 }
 
 /*

@@ -79,6 +79,13 @@ void engine_set_polling(struct engine *e, bool on)
 		engine_set_polling(e, false);
 }
 
+int engine_watch(struct engine *e, int fd, bool on)
+{
+	struct epoll_event event = { .events = EPOLLIN, .data.ptr = &e->epoll };
+
+	return epoll_ctl(e->epoll, on ? EPOLL_CTL_ADD : EPOLL_CTL_DEL, fd, &event) < 0 ? -errno : 0;
+}
+
 void engine_extend_end(struct engine *e)
 {
 	static const struct itimerspec grace = { .it_value.tv_sec = 1 };

@@ -242,6 +242,30 @@ static void engine_in_a_thread_accepts_clients_and_wakes(void **state)
 	close_room(&r);
 }
 
+static void step_ends_when_a_watched_descriptor_is_readable(void **state)
+{
+	struct room r = open_room(false, NULL);
+	int fd = add(&r, AF_INET, WIRE_LP64, 7), end[2];
+
+	(void)state;
+	assert_int_equal(pipe(end), 0);
+	assert_int_equal(engine_watch(r.engine, end[0], true), 0);
+	ask_mode(fd, WIRE_LP64, 7, COPY_META, 0);
+	assert_int_equal(engine_step(r.engine, 0), 0);
+	assert_int_equal(write(end[1], "x", 1), 1);
+	ask_mode(fd, WIRE_LP64, 7, 9, 0);
+	assert_int_equal(engine_step(r.engine, -1), 1);
+	assert_int_equal(next_error(fd), EINVAL); /* the engine has done its own work, too */
+	assert_int_equal(engine_watch(r.engine, end[0], false), 0);
+	assert_int_equal(engine_step(r.engine, 0), 0);
+	close(end[1]);
+	assert_int_equal(engine_watch(r.engine, end[0], true), 0);
+	assert_int_equal(engine_step(r.engine, 0), 1);
+	close(end[0]);
+	close(fd);
+	close_room(&r);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -252,6 +276,7 @@ int main(void)
 		cmocka_unit_test(resumed_engine_has_the_mode_set_in_the_other_process),
 		cmocka_unit_test(resumed_engine_drops_a_peer_of_the_other_process),
 		cmocka_unit_test(resumed_engine_passes_verdicts_on_packets_it_does_not_know),
+		cmocka_unit_test(step_ends_when_a_watched_descriptor_is_readable),
 		cmocka_unit_test(engine_in_a_thread_accepts_clients_and_wakes),
 	};
 

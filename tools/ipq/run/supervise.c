@@ -157,6 +157,26 @@ static int open_log(struct supervisor *s)
 	return 0;
 }
 
+/* Lets step() wait for everything that this process waits for, or for the engine's events only. 0 or -errno. */
+static int watch(const struct supervisor *s, bool on)
+{
+	const int fd[] = { s->listener, s->signals, s->link };
+	int err = 0;
+
+	for (size_t i = 0; s->engine != NULL && i < sizeof(fd) / sizeof(fd[0]); i++)
+		if (fd[i] >= 0 && err == 0)
+			err = engine_watch(s->engine, fd[i], on);
+	return err;
+}
+
+static void stop_watching(const struct supervisor *s, int *fd)
+{
+	if (s->engine != NULL)
+		engine_watch(s->engine, *fd, false);
+	close(*fd);
+	*fd = -1;
+}
+
 /* Opens the source and the engine, starts the program, and receives the listener of its filter. */
 static int open_all(struct supervisor *s)
 {
@@ -192,6 +212,11 @@ static int open_all(struct supervisor *s)
 	limit = limit_descriptors();
 	if (run_calls_open(&s->calls, s->listener, s->engine, capture, limit, s->log, &e) < 0) {
 		run_complain("%s", e.text);
+		return -1;
+	}
+	err = watch(s, true);
+	if (err < 0) {
+		run_complain("cannot wait for the program's calls: %s", strerror(-err));
 		return -1;
 	}
 	drop_capabilities();
@@ -232,19 +257,21 @@ static void close_engine(struct supervisor *s)
 	s->engine = NULL;
 }
 
-static void step(struct supervisor *s)
+/* Returns whether one of the descriptors of watch() may be ready. */
+static bool step(struct supervisor *s, int timeout_ms)
 {
-	int err = engine_step(s->engine, 0);
+	int ret = engine_step(s->engine, timeout_ms);
 
-	s->source_ended |= err == -ENODATA;
+	s->source_ended |= ret == -ENODATA;
 	/* -ENODATA: the capture file has ended. Its readers know that; other programs may still open it. */
-	if (err == 0 || err == -ENODATA || err == -EINTR || err == -ECANCELED)
-		return;
+	if (ret >= 0 || ret == -ENODATA || ret == -EINTR || ret == -ECANCELED)
+		return ret != 0;
 	if (!s->source_failed)
 		run_complain("%s", engine_error(s->engine));
 	s->source_failed = true;
 	if (!engine_lives(s->engine))
 		close_engine(s); /* programs read an end of file */
+	return true;
 }
 
 /* Applies the verdicts that the program sent before it ended. */
@@ -252,12 +279,13 @@ static void drain(struct supervisor *s)
 {
 	int64_t give_up = now_ms() + 2000;
 
+	watch(s, false);
 	while (s->engine != NULL && now_ms() < give_up) {
 		struct pollfd p = { .fd = engine_fd(s->engine), .events = POLLIN };
 
 		if (poll(&p, 1, 0) != 1)
 			return;
-		step(s);
+		step(s, 0);
 	}
 }
 
@@ -315,8 +343,7 @@ static bool plan_restart(struct supervisor *s)
 	    !restart_is_failure(s->status))
 		return false;
 	run_kill_descendants(s->starter.pid);
-	close(s->listener);
-	s->listener = -1;
+	stop_watching(s, &s->listener);
 	run_calls_set_listener(s->calls, -1);
 	drain(s);
 	if (s->engine == NULL)
@@ -331,7 +358,7 @@ static bool plan_restart(struct supervisor *s)
 	}
 	run_complain("the program has ended (%s): it starts again in %d ms", how, delay);
 	s->restart_at = now_ms() + delay;
-	return true;
+	return watch(s, true) == 0;
 }
 
 static void restart(struct supervisor *s)
@@ -339,7 +366,7 @@ static void restart(struct supervisor *s)
 	s->waiting = false;
 	s->program = run_start(&s->starter, &s->our_end);
 	s->listener = s->program > 0 ? run_receive_descriptor(s->our_end) : -1;
-	if (s->listener < 0 ||
+	if (s->listener < 0 || (s->engine != NULL && engine_watch(s->engine, s->listener, true) < 0) ||
 	    (run_calls_set_listener(s->calls, s->listener), write(s->our_end, "", 1)) != 1) {
 		run_complain("cannot start the program again");
 		s->stopping = true;
@@ -391,8 +418,7 @@ static void detach(struct supervisor *s)
 	if (s->log != NULL)
 		fprintf(s->log, "program: ended; process %d continues for its children\n", (int)getpid());
 	report(s, true);
-	close(s->link);
-	s->link = -1;
+	stop_watching(s, &s->link);
 	run_give_away(STDERR_FILENO);
 }
 
@@ -416,45 +442,55 @@ static bool asked_to_stop(struct supervisor *s)
 	return true;
 }
 
+/* Handles what step() does not. False: "ipq run" was killed. */
+static bool handle_events(struct supervisor *s, int timeout_ms)
+{
+	enum { LISTENER, SIGNALS, LINK, COUNT };
+	struct pollfd p[COUNT] = {
+		[LISTENER] = { .fd = s->listener, .events = POLLIN },
+		[SIGNALS] = { .fd = s->signals, .events = POLLIN },
+		[LINK] = { .fd = s->link, .events = POLLIN },
+	};
+
+	if (poll(p, COUNT, timeout_ms) <= 0)
+		return true;
+	if (p[LINK].revents != 0 && !asked_to_stop(s))
+		return false;
+	if ((p[LISTENER].revents & POLLIN) != 0)
+		run_calls_answer(s->calls);
+	else if (p[LISTENER].revents != 0)
+		stop_watching(s, &s->listener);
+	if (p[SIGNALS].revents != 0)
+		handle_signal(s);
+	if (s->stopping)
+		s->waiting = false;
+	return true;
+}
+
 /* Answers calls until no process is under the filter. */
 static void serve(struct supervisor *s)
 {
-	enum { LISTENER, SIGNALS, LINK, ENGINE, COUNT };
+	bool lives = true;
 
-	while (!s->ended || s->listener >= 0 || s->waiting) {
-		if (s->waiting && timeout_of(s) == 0) {
+	while (lives && (!s->ended || s->listener >= 0 || s->waiting)) {
+		int timeout = timeout_of(s);
+
+		if (s->waiting && timeout == 0) {
 			restart(s);
 			continue;
 		}
-		if (s->ended && !s->detached && !s->waiting && timeout_of(s) == 0)
+		if (s->ended && !s->detached && !s->waiting && timeout == 0) {
 			detach(s);
-		struct pollfd p[COUNT] = {
-			[LISTENER] = { .fd = s->listener, .events = POLLIN },
-			[SIGNALS] = { .fd = s->signals, .events = POLLIN },
-			[LINK] = { .fd = s->link, .events = POLLIN },
-			[ENGINE] = { .fd = s->engine != NULL ? engine_fd(s->engine) : -1, .events = POLLIN },
-		};
-
-		if (poll(p, COUNT, timeout_of(s)) < 0)
 			continue;
-		if (p[LINK].revents != 0 && !asked_to_stop(s)) {
-			run_kill_descendants(0); /* "ipq run" was killed */
-			return;
 		}
-		if ((p[LISTENER].revents & POLLIN) != 0) {
-			run_calls_answer(s->calls);
-		} else if (p[LISTENER].revents != 0) {
-			close(s->listener);
-			s->listener = -1;
-		}
-		if (p[SIGNALS].revents != 0)
-			handle_signal(s);
-		if (s->stopping)
-			s->waiting = false;
-		if (p[ENGINE].revents != 0 && s->engine != NULL)
-			step(s);
+		if (s->engine == NULL)
+			lives = handle_events(s, timeout);
+		else if (step(s, timeout))
+			lives = handle_events(s, 0);
 		run_calls_retry(s->calls);
 	}
+	if (!lives)
+		run_kill_descendants(0);
 }
 
 static void __attribute__((noreturn)) finish(struct supervisor *s)
