@@ -17,17 +17,22 @@ static uint32_t payload_len(const struct family *f, const struct ipq_packet *p)
 	return f->range != 0 && f->range < p->payload_len ? f->range : p->payload_len;
 }
 
-static void name_device(struct engine *e, const struct ipq_packet *p, uint32_t has, uint32_t index,
-			char *name, uint16_t *type)
+static void name_device(struct engine *e, struct device *last, const struct ipq_packet *p, uint32_t has,
+			uint32_t index, char *name, uint16_t *type)
 {
 	const struct source *s = e->source;
 
 	if ((p->present & has) == 0)
 		return;
-	if (s->links != NULL)
-		links_get(s->links, index, name, type);
-	else if (s->ops->interface != NULL && s->ops->interface(s, index, name, type) < 0)
+	if (s->links != NULL) {
+		if (index != last->index)
+			links_get(s->links, index, last->name, &last->type);
+		last->index = index;
+		memcpy(name, last->name, sizeof(last->name));
+		*type = last->type;
+	} else if (s->ops->interface != NULL && s->ops->interface(s, index, name, type) < 0) {
 		*type = 0;
+	}
 }
 
 /* ip_queue filled in the hardware fields if the packet had a link header, that is, if a device had received it. */
@@ -60,8 +65,8 @@ static void encode(struct engine *e, const struct family *f, const struct ipq_pa
 		w.timestamp_sec = p->timestamp / NSEC_PER_SEC;
 		w.timestamp_usec = p->timestamp % NSEC_PER_SEC / 1000;
 	}
-	name_device(e, p, IPQ_HAS_INDEV, p->indev, w.indev, &type);
-	name_device(e, p, IPQ_HAS_OUTDEV, p->outdev, w.outdev, &ignored);
+	name_device(e, &e->last_indev, p, IPQ_HAS_INDEV, p->indev, w.indev, &type);
+	name_device(e, &e->last_outdev, p, IPQ_HAS_OUTDEV, p->outdev, w.outdev, &ignored);
 	fill_hardware(&w, p, type);
 	iov[0] = (struct iovec){ e->out_head[k], head };
 	iov[1] = (struct iovec){ p->payload, len };
@@ -154,7 +159,7 @@ static unsigned collect(struct engine *e, struct family *f)
 static void sent(struct engine *e, struct family *f, unsigned i)
 {
 	idset_add(&f->waiting, e->packet[i].id);
-	f->counts.packets += undecided_offered(e, f, &e->packet[i]);
+	f->counts.packets += !e->keep || undecided_offered(e, f, &e->packet[i]);
 	e->done[i] = true;
 }
 
@@ -184,13 +189,23 @@ static unsigned give_up(struct engine *e, struct family *f, unsigned k, unsigned
 	return n - k;
 }
 
+/* Returns the number of messages that were sent, or -1. For one, sendmsg costs less than sendmmsg. */
+static int send_messages(int fd, struct mmsghdr *message, unsigned n)
+{
+	const int flags = MSG_DONTWAIT | MSG_NOSIGNAL;
+
+	if (n == 1)
+		return sendmsg(fd, &message->msg_hdr, flags) < 0 ? -1 : 1;
+	return sendmmsg(fd, message, n, flags);
+}
+
 static void deliver(struct engine *e, struct family *f)
 {
 	unsigned i, k = 0, n = collect(e, f);
 	bool gone = false;
 
 	while (k < n) {
-		int ret = sendmmsg(f->owner->fd, e->out + k, n - k, MSG_DONTWAIT | MSG_NOSIGNAL);
+		int ret = send_messages(f->owner->fd, e->out + k, n - k);
 
 		if (ret < 0 && errno == EINTR)
 			continue;
@@ -217,6 +232,7 @@ void engine_deliver(struct engine *e)
 {
 	unsigned i;
 
+	e->last_indev = e->last_outdev = (struct device){ 0 };
 	for (i = 0; i < e->received; i++)
 		if (!e->done[i] && engine_family(e, e->packet[i].family) == NULL) {
 			e->wrong_family++;

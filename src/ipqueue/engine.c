@@ -252,6 +252,18 @@ static void serve_polled(struct engine *e)
 			client_serve(e, f->owner);
 }
 
+/*
+ * alone: nothing else has happened. If one packet waits for a verdict, that is probably all there is; if not, epoll
+ * reports the rest.
+ */
+static void serve_client(struct engine *e, struct client *c, bool alone)
+{
+	if (alone && !c->hung_up && client_family(e, c)->waiting.count == 1 && e->held == 0)
+		client_serve_one(e, c);
+	else
+		client_serve(e, c);
+}
+
 static void serve_events(struct engine *e, const struct epoll_event *event, int n, struct seen *seen)
 {
 	bool packets = e->polling, again = e->reported;
@@ -279,7 +291,7 @@ static void serve_events(struct engine *e, const struct epoll_event *event, int 
 				end_grace(e);
 		} else if (c->fd >= 0) {
 			c->hung_up |= (event[i].events & (EPOLLHUP | EPOLLRDHUP | EPOLLERR)) != 0;
-			client_serve(e, c);
+			serve_client(e, c, n == 1);
 		}
 	}
 	if (e->held > 0)

@@ -88,6 +88,13 @@ struct shared_state {
 	} family[2];
 };
 
+/* The last interface that was looked up for the packets that are being delivered; index 0: none. */
+struct device {
+	uint32_t index;
+	uint16_t type;
+	char name[IFNAMSIZ];
+};
+
 /* A verdict that was sent to the source and may still be refused. */
 struct kept {
 	uint32_t tag; /* 0: none */
@@ -140,6 +147,7 @@ struct engine {
 	struct iovec out_iov[BATCH][3];
 	unsigned char out_head[BATCH][HEAD_MAX];
 	unsigned out_packet[BATCH];
+	struct device last_indev, last_outdev;
 
 	/* Requests, and verdicts that point into them. */
 	struct mmsghdr in[BATCH];
@@ -225,6 +233,8 @@ void undecided_free(struct family *f);
 /* client.c */
 /* Reads and serves the client's requests, a limited number; ends it when it has hung up. */
 void client_serve(struct engine *e, struct client *c);
+/* The same for at most one request, which costs less. */
+void client_serve_one(struct engine *e, struct client *c);
 /* The other end is closed: serves the requests that are left, then ends the client. */
 void client_finish(struct engine *e, struct client *c);
 void client_refused(struct engine *e, uint32_t tag, int error);

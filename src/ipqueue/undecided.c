@@ -61,8 +61,12 @@ bool undecided_add(struct engine *e, struct family *f, const struct ipq_packet *
 
 bool undecided_remove(struct family *f, uint32_t id)
 {
-	struct undecided **at = bucket(f, id), *u = *at;
+	struct undecided **at, *u;
 
+	if (f->kept == 0)
+		return false;
+	at = bucket(f, id);
+	u = *at;
 	if (u == NULL)
 		return false;
 	*at = u->chain;

@@ -48,6 +48,11 @@ uint32_t fake_interface(const char *name, uint16_t type)
 	return ++interface_count;
 }
 
+void fake_rename(uint32_t interface, const char *name)
+{
+	strcpy(interfaces[interface - 1].name, name);
+}
+
 /* ---- packets and verdicts --------------------------------------------------------------------- */
 
 static void ring(struct fake *f)

@@ -63,5 +63,6 @@ void fake_verdict_free(struct fake_verdict *v);
 
 /* The index of the interface with this name and type; it is created if necessary. */
 uint32_t fake_interface(const char *name, uint16_t type);
+void fake_rename(uint32_t interface, const char *name);
 
 #endif

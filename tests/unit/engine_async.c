@@ -185,6 +185,37 @@ static void new_mode_applies_to_a_packet_soon_after_another_one(void **state)
 	close_room(&r);
 }
 
+/* After a packet alone, the engine expects one verdict. */
+static void new_mode_after_a_verdict_applies_to_the_next_packet(void **state)
+{
+	struct room r = open_room(false, &early);
+	int fd = add(&r, AF_INET, WIRE_LP64, 7), i;
+	uint32_t id;
+
+	(void)state;
+	ask_mode(fd, WIRE_LP64, 7, COPY_PACKET, 0);
+	settle(&r);
+	for (i = 0; i < 3; i++) {
+		fake_push_plain(r.fake, AF_INET, 60);
+		settle(&r);
+		id = next_id(fd);
+		ask_verdict(fd, 7, NF_ACCEPT, id, NULL, 0);
+		ask_mode(fd, WIRE_LP64, 7, COPY_PACKET, 24);
+		if (i == 1)
+			assert_int_equal(engine_step(r.engine, 0), 0);
+		fake_push_plain(r.fake, AF_INET, 60);
+		settle(&r);
+		expect_verdict(&r, id, NF_ACCEPT);
+		expect_lengths(fd, (size_t[]){ 24 }, 1);
+		ask_mode(fd, WIRE_LP64, 7, COPY_PACKET, 0);
+		ask_verdict(fd, 7, NF_ACCEPT, id + 1, NULL, 0);
+		settle(&r);
+		expect_verdict(&r, id + 1, NF_ACCEPT);
+	}
+	close(fd);
+	close_room(&r);
+}
+
 static void refusal_comes_before_packets_if_the_program_does_not_wait(void **state)
 {
 	struct room r = open_room(false, &early);
@@ -341,6 +372,7 @@ int main(void)
 		cmocka_unit_test(packets_after_the_first_mode_are_delivered),
 		cmocka_unit_test(new_mode_applies_to_packets_that_came_after_it),
 		cmocka_unit_test(new_mode_applies_to_a_packet_soon_after_another_one),
+		cmocka_unit_test(new_mode_after_a_verdict_applies_to_the_next_packet),
 		cmocka_unit_test(refusal_comes_before_packets_if_the_program_does_not_wait),
 		cmocka_unit_test(packet_that_was_cut_to_the_old_range_comes_back_with_the_new_one),
 		cmocka_unit_test(packet_without_payload_comes_back_after_mode_meta),

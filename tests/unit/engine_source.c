@@ -223,6 +223,43 @@ static void verdicts_survive_a_short_lack_of_memory(void **state)
 	close_room(&r);
 }
 
+static void expect_device(int fd, const char *name)
+{
+	static unsigned char buf[ROOM];
+	struct wire_packet p;
+	const void *payload;
+	size_t len;
+	int n = next(fd, buf);
+
+	assert_true(n > 0 && get_packet(WIRE_LP64, buf, (size_t)n, &p, &payload, &len));
+	assert_string_equal(p.indev, name);
+}
+
+static void each_packet_has_the_current_name_of_its_interface(void **state)
+{
+	struct ipq_packet p = { .family = AF_INET, .present = IPQ_HAS_INDEV };
+	uint32_t first = fake_interface("first", 1), second = fake_interface("second", 1);
+	struct room r = open_room(false, NULL);
+	int fd = add(&r, AF_INET, WIRE_LP64, 7), i;
+
+	(void)state;
+	ask_mode(fd, WIRE_LP64, 7, COPY_META, 0);
+	settle(&r);
+	for (i = 0; i < 4; i++) {
+		p.indev = i < 2 ? first : second;
+		fake_push(r.fake, &p, NULL, 0);
+	}
+	settle(&r);
+	for (i = 0; i < 4; i++)
+		expect_device(fd, i < 2 ? "first" : "second");
+	fake_rename(second, "renamed");
+	fake_push(r.fake, &p, NULL, 0);
+	settle(&r);
+	expect_device(fd, "renamed");
+	close(fd);
+	close_room(&r);
+}
+
 static void failed_source_ends_the_step_with_its_error(void **state)
 {
 	struct room r = open_room(false, NULL);
@@ -252,6 +289,7 @@ int main(void)
 		cmocka_unit_test(nf_queue_without_number_returns_to_the_source_queue),
 		cmocka_unit_test(replacement_too_large_for_the_source_drops_one_packet),
 		cmocka_unit_test(verdicts_survive_a_short_lack_of_memory),
+		cmocka_unit_test(each_packet_has_the_current_name_of_its_interface),
 		cmocka_unit_test(failed_source_ends_the_step_with_its_error),
 	};
 
