@@ -86,15 +86,15 @@ void engine_enlarge(int fd, int bytes);
 int engine_fd(const struct engine *engine);
 
 /*
- * A descriptor of the caller: while it is watched, engine_step also waits until it is readable or has ended, and then
- * returns 1 unless it has a failure to report. This spares the caller a poll() for each step. 0 or -errno.
+ * A descriptor of the caller: while it is watched, engine_step also waits until it is readable or has ended, and
+ * then returns 1 unless it has a failure to report. This spares the caller a poll() for each step. 0 or -errno.
  */
 int engine_watch(struct engine *engine, int fd, bool on);
 
 /*
  * Waits up to timeout_ms (-1: for ever) for packets or requests, and processes them. 0; 1: see engine_watch();
- * -ECANCELED after engine_wake(); -ENODATA when the source has ended and no packet waits for a verdict (clients have been
- * sent an end of file); -errno when the source failed, see engine_error().
+ * -ECANCELED after engine_wake(); -ENODATA when the source has ended and no packet waits for a verdict (clients have
+ * been sent an end of file); -errno when the source failed, see engine_error().
  */
 int engine_step(struct engine *engine, int timeout_ms);
 /* Cause and remedy of the source's failure. Never NULL, valid until engine_close(). */

@@ -27,11 +27,14 @@ static void ask_mode(int fd, unsigned char mode, size_t range)
 	struct msghdr msg = {
 		.msg_name = &kernel, .msg_namelen = sizeof(kernel), .msg_iov = iov, .msg_iovlen = 2
 	};
+	struct mmsghdr several = { .msg_hdr = msg };
 	ssize_t n;
 
 	m.body = body;
 	if (strcmp(how, "sendmsg") == 0)
 		n = sendmsg(fd, &msg, 0);
+	else if (strcmp(how, "sendmmsg") == 0)
+		n = CALL(sendmmsg, SENDMMSG, fd, (long)&several, 1, 0) == 1 ? (ssize_t)several.msg_len : -1;
 	else if (strcmp(how, "send") == 0)
 		n = send(fd, &m, sizeof(m), 0);
 	else if (strcmp(how, "write") == 0)
@@ -114,6 +117,42 @@ static void no_mode(void)
 	close(fd);
 }
 
+/* All have taken effect when the call returns: a refusal is there for a read that does not wait. */
+static void several_at_once(void)
+{
+	int fd = open_queue(NETLINK_FIREWALL);
+	struct {
+		struct nlmsghdr header;
+		ipq_peer_msg_t body;
+	} m[4];
+	struct iovec iov[4];
+	struct mmsghdr message[4];
+	unsigned char buf[200];
+
+	for (unsigned i = 0; i < 4; i++) {
+		memset(&m[i], 0, sizeof(m[i]));
+		m[i].header = (struct nlmsghdr){ .nlmsg_len = sizeof(m[i]),
+						 .nlmsg_type = i == 1 ? IPQM_VERDICT : IPQM_MODE,
+						 .nlmsg_flags = NLM_F_REQUEST,
+						 .nlmsg_pid = (uint32_t)getpid() };
+		if (i == 1)
+			m[i].body.msg.verdict = (struct ipq_verdict_msg){ .value = 1, .id = 4711 };
+		else
+			m[i].body.msg.mode =
+				(struct ipq_mode_msg){ .value = IPQ_COPY_PACKET, .range = 20 + i };
+		iov[i] = (struct iovec){ &m[i], sizeof(m[i]) };
+		message[i] = (struct mmsghdr){ .msg_hdr = { .msg_iov = &iov[i], .msg_iovlen = 1 } };
+	}
+	EXPECT(CALL(sendmmsg, SENDMMSG, fd, (long)message, 3, 0) == 3);
+	EXPECT(message[0].msg_len == sizeof(m[0]) && message[2].msg_len == sizeof(m[0]) &&
+	       message[3].msg_len == 0);
+	EXPECT(recv(fd, buf, sizeof(buf), MSG_DONTWAIT) > 36);
+	EXPECT(*(const int *)(const void *)(buf + 16) == -ENOENT);
+	send_packet();
+	expect_packet(fd, 22);
+	close(fd);
+}
+
 static int effect(const char *aspect)
 {
 	int fd, i;
@@ -123,6 +162,8 @@ static int effect(const char *aspect)
 			first_mode(aspect[0] == 'f' ? 0 : aspect[0] == 'o' ? 1 : 2);
 	if (strcmp(aspect, "none") == 0)
 		no_mode();
+	if (strcmp(aspect, "several") == 0)
+		several_at_once();
 	if (strcmp(aspect, "change") != 0)
 		return 0;
 	fd = open_queue(NETLINK_FIREWALL);

@@ -47,6 +47,7 @@
 #define SOCK_TYPE_MASK_ 0xf /* the other bits are flags */
 /* At most this many threads wait here. Further ones wait in the kernel, which returns the socket's own address. */
 #define WAITING_MAX 256
+#define SENDMMSG_MAX 1024 /* as in the kernel */
 
 /* Linux 6.6: the waking thread gives its processor to the woken one. Not in older headers. */
 #ifndef SECCOMP_IOCTL_NOTIF_SET_FLAGS
@@ -356,18 +357,34 @@ static int do_getpeername(const struct call *call)
 	return run_poke_value(call, call->arg[1], call->arg[2], &address, sizeof(address));
 }
 
-/* The request has taken effect when the program continues. A refusal is a message, as in ip_queue. */
-static int do_send(struct run_calls *calls, const struct call *call, const struct client *c, bool *pass)
+/* Sends the n-th message of the call. It has taken effect when the program continues. A refusal is a message. */
+static int do_send(struct run_calls *calls, const struct call *call, const struct client *c, unsigned n,
+		   bool *pass)
 {
 	struct iovec piece;
 
-	*pass = calls->engine == NULL || !run_read_request(call, &calls->message);
+	*pass = calls->engine == NULL || !run_read_request(call, n, &calls->message);
 	if (*pass)
 		return 0;
 	piece = (struct iovec){ calls->message.bytes, calls->message.len };
 	if (engine_request(calls->engine, c->number, &piece, 1) == -ENOENT)
 		return -ECONNREFUSED;
 	return (int)piece.iov_len;
+}
+
+/* After a message that cannot be sent, sendmmsg returns how many it has sent before. */
+static int do_sendmmsg(struct run_calls *calls, const struct call *call, const struct client *c, bool *pass)
+{
+	int len = do_send(calls, call, c, 0, pass);
+	unsigned n;
+
+	if (*pass || len < 0)
+		return len;
+	for (n = 0; n < SENDMMSG_MAX && !*pass && len >= 0; len = do_send(calls, call, c, ++n, pass))
+		if (!run_write_length(call, n, (uint32_t)len))
+			break;
+	*pass = false;
+	return n > 0 ? (int)n : -EFAULT;
 }
 
 /*
@@ -461,7 +478,7 @@ static bool read_call(struct run_calls *calls, const struct seccomp_notif *n, st
 	unsigned long native[6] = { 0 };
 	bool memory;
 	/* The number of arguments of each call, which is the number of words in memory. */
-	static const unsigned char arguments[CALL_COUNT] = { 3, 3, 3, 3, 3, 5, 5, 6, 3, 5, 6, 3, 3, 4 };
+	static const unsigned char arguments[CALL_COUNT] = { 3, 3, 3, 3, 3, 5, 5, 6, 3, 5, 6, 3, 4, 3, 4 };
 
 	*call = (struct call){ .id = n->id,
 			       .tid = (pid_t)n->pid,
@@ -516,7 +533,9 @@ static int decide(struct run_calls *calls, struct call *call, bool *pass, bool *
 		return do_getpeername(call);
 	case CALL_SENDTO:
 	case CALL_SENDMSG:
-		return do_send(calls, call, c, pass);
+		return do_send(calls, call, c, 0, pass);
+	case CALL_SENDMMSG:
+		return do_sendmmsg(calls, call, c, pass);
 	case CALL_RECVFROM:
 	case CALL_RECVMSG:
 	case CALL_RECVMMSG:

@@ -19,6 +19,7 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
+#include <sys/socket.h>
 #include <sys/types.h>
 #include <linux/seccomp.h>
 #include "ipqueue/engine.h"
@@ -89,10 +90,14 @@ enum run_call {
 	CALL_RECVMMSG,
 	CALL_RECVFROM,
 	CALL_SENDMSG,
+	CALL_SENDMMSG,
 	CALL_OPEN, /* this call and the following ones are not in socketcall(2) */
 	CALL_OPENAT,
 	CALL_COUNT
 };
+
+/* A sendmmsg with these flags is never passed to the supervisor. MSG_CONFIRM has no effect on Unix sockets. */
+#define RUN_NATIVE_FLAGS (MSG_NOSIGNAL | MSG_CONFIRM)
 
 /* One of the system call interfaces that a program may use. */
 struct run_arch {
@@ -170,8 +175,13 @@ enum receive_result { RECEIVE_DONE, RECEIVE_NATIVE, RECEIVE_LATER };
  */
 enum receive_result run_receive(struct call *call, int fd, struct run_message *m, int *result);
 
-/* Reads the message that the program sends. False: the kernel carries out the call and reports the error. */
-bool run_read_request(const struct call *call, struct run_message *m);
+/*
+ * Reads the message that the program sends, of sendmmsg the n-th one. False: the kernel carries out the call and
+ * reports the error.
+ */
+bool run_read_request(const struct call *call, unsigned n, struct run_message *m);
+/* Writes the length of the n-th message of recvmmsg or sendmmsg to the program's memory. */
+bool run_write_length(const struct call *call, unsigned n, uint32_t len);
 
 /* ---- calls.c ------------------------------------------------------------------------------ */
 

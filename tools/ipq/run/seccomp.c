@@ -13,10 +13,13 @@
  *	recvmsg, recvmmsg         always: their arguments do not show whether there is an address
  *	recvfrom                  with flags and an address: libipq has no flags
  *	open, openat              for reading, without other flags: for /proc/net/ip_queue
- *	socketcall the socket calls above except recvfrom; their arguments are in memory, so all are passed and, with
- *	--exact, recvfrom with an address, sendto and sendmsg. Without --exact, none of these calls carries packets of
- *	libipq: it sends verdicts with sendmsg and reads with recvfrom. For all other calls the decision depends only on
- *	the number, so the kernel (from 5.11) uses a bitmap and does not run the filter.
+ *	socketcall                the socket calls above except recvfrom: all, because their arguments are in memory
+ *
+ * and, with --exact, recvfrom with an address, sendto, sendmsg and sendmmsg.
+ *
+ * Without --exact, none of these calls carries packets of libipq: it sends verdicts with sendmsg and reads with
+ * recvfrom. For all other calls the decision depends only on the number, so the kernel (from 5.11) uses a bitmap and
+ * does not run the filter.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -78,19 +81,19 @@ static const struct run_arch arches[] = {
 	{ AUDIT_ARCH_HERE,
 	  WIRE_NATIVE,
 	  { __NR_socket, __NR_bind, __NR_connect, __NR_getsockname, __NR_getpeername, __NR_setsockopt,
-	    __NR_getsockopt, __NR_sendto, __NR_recvmsg, __NR_recvmmsg, __NR_recvfrom, __NR_sendmsg, OPEN_HERE,
-	    __NR_openat },
+	    __NR_getsockopt, __NR_sendto, __NR_recvmsg, __NR_recvmmsg, __NR_recvfrom, __NR_sendmsg,
+	    __NR_sendmmsg, OPEN_HERE, __NR_openat },
 	  SOCKETCALL_HERE },
 #if defined(__x86_64__)
 	/* Programs older than Linux 4.3 use only socketcall. */
 	{ AUDIT_ARCH_I386,
 	  WIRE_ILP32,
-	  { 359, 361, 362, 367, 368, 366, 365, 369, 372, 337, 371, 370, 5, 295 },
+	  { 359, 361, 362, 367, 368, 366, 365, 369, 372, 337, 371, 370, 345, 5, 295 },
 	  102 },
 #elif defined(__aarch64__)
 	{ AUDIT_ARCH_ARM,
 	  WIRE_ILP32,
-	  { 281, 282, 283, 286, 287, 294, 295, 290, 297, 365, 292, 296, 5, 322 },
+	  { 281, 282, 283, 286, 287, 294, 295, 290, 297, 365, 292, 296, 374, 5, 322 },
 	  -1 },
 #endif
 };
@@ -100,7 +103,8 @@ static const struct run_arch arches[] = {
 static const int socketcall_number[CALL_OPEN] = { SYS_SOCKET,	   SYS_BIND,	    SYS_CONNECT,
 						  SYS_GETSOCKNAME, SYS_GETPEERNAME, SYS_SETSOCKOPT,
 						  SYS_GETSOCKOPT,  SYS_SENDTO,	    SYS_RECVMSG,
-						  SYS_RECVMMSG,	   SYS_RECVFROM,    SYS_SENDMSG };
+						  SYS_RECVMMSG,	   SYS_RECVFROM,    SYS_SENDMSG,
+						  SYS_SENDMMSG };
 
 /* The length of libipq's mode request, which counts the netlink header twice: 56 (LP64) or 44 (ILP32). */
 static size_t mode_length(const struct run_arch *arch)
@@ -235,6 +239,10 @@ static void check_arguments(struct code *c, enum run_call call, size_t mode_leng
 		load_arg(c, 4);
 		give_unless(c, 0, SECCOMP_RET_USER_NOTIF);
 		break;
+	case CALL_SENDMMSG:
+		load_arg(c, 3);
+		give_unless(c, RUN_NATIVE_FLAGS, SECCOMP_RET_USER_NOTIF);
+		break;
 	case CALL_OPEN:
 	case CALL_OPENAT:
 		/* Opens with O_CLOEXEC are not passed: the dynamic linker and the C library make many of them. */
@@ -254,7 +262,7 @@ static void check_call(struct code *c, int nr, enum run_call call, size_t mode_l
 {
 	unsigned short jump = c->len;
 
-	if (nr < 0 || (call == CALL_SENDMSG && !c->exact))
+	if (nr < 0 || ((call == CALL_SENDMSG || call == CALL_SENDMMSG) && !c->exact))
 		return;
 	emit(c, BPF_JMP | BPF_JEQ | BPF_K, (unsigned)nr, 0, 0);
 	check_arguments(c, call, mode_length);

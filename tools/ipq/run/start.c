@@ -20,7 +20,7 @@
 #include "run/run.h"
 #include "util/error.h"
 
-/* Uses sendmmsg, which the filter leaves to the kernel, because no process answers calls yet. */
+/* No process answers calls yet: the filter leaves sendmmsg with these flags to the kernel. */
 static int send_descriptor(int socket, int fd)
 {
 	char control[CMSG_SPACE(sizeof(int))] = { 0 };
@@ -35,7 +35,7 @@ static int send_descriptor(int socket, int fd)
 	c->cmsg_type = SCM_RIGHTS;
 	c->cmsg_len = CMSG_LEN(sizeof(int));
 	memcpy(CMSG_DATA(c), &fd, sizeof(fd));
-	return sendmmsg(socket, &m, 1, MSG_NOSIGNAL) < 0 ? -errno : 0;
+	return syscall(__NR_sendmmsg, socket, &m, 1, RUN_NATIVE_FLAGS) < 0 ? -errno : 0;
 }
 
 int run_receive_descriptor(int socket)

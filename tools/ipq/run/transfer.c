@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* The messages of recvfrom, recvmsg, recvmmsg, sendto and sendmsg, in the program's memory. */
+/* The messages of recvfrom, recvmsg, recvmmsg, sendto, sendmsg and sendmmsg, in the program's memory. */
 #include <errno.h>
 #include <fcntl.h>
 #include <string.h>
@@ -46,18 +46,24 @@ static bool add_piece(struct target *t, uint64_t at, uint64_t len, size_t limit)
 	return true;
 }
 
+/* The n-th struct msghdr. In the array of recvmmsg and sendmmsg, its length follows it, padded to a long. */
+static uint64_t msghdr_at(const struct call *call, unsigned n)
+{
+	return call->arg[1] + n * (call->arch->layout == WIRE_LP64 ? UINT64_C(64) : 32);
+}
+
 /* Reads a struct msghdr. Each member but the last has the size of a long, or is padded to it. */
-static bool read_msghdr(const struct call *call, struct target *t, size_t limit)
+static bool read_msghdr(const struct call *call, uint64_t header, struct target *t, size_t limit)
 {
 	unsigned word = call->arch->layout == WIRE_LP64 ? 8 : 4;
 	uint64_t iov, pieces, at, len, i;
 
-	if (!peek_word(call, call->arg[1], 0, &t->name) || !peek_word(call, call->arg[1], 2, &iov) ||
-	    !peek_word(call, call->arg[1], 3, &pieces) || pieces > PIECES)
+	if (!peek_word(call, header, 0, &t->name) || !peek_word(call, header, 2, &iov) ||
+	    !peek_word(call, header, 3, &pieces) || pieces > PIECES)
 		return false;
-	t->name_len = call->arg[1] + word;
-	t->control_len = call->arg[1] + 5 * word;
-	t->flags_out = call->arg[1] + 6 * word;
+	t->name_len = header + word;
+	t->control_len = header + 5 * word;
+	t->flags_out = header + 6 * word;
 	t->flags = (int)call->arg[call->what == CALL_RECVMMSG ? 3 : 2];
 	for (i = 0; i < pieces; i++)
 		if (!peek_word(call, iov + i * 2 * word, 0, &at) ||
@@ -66,13 +72,15 @@ static bool read_msghdr(const struct call *call, struct target *t, size_t limit)
 	return true;
 }
 
-static bool read_target(const struct call *call, struct target *t, size_t limit)
+/* Of recvmmsg and sendmmsg the n-th message. */
+static bool read_target(const struct call *call, unsigned n, struct target *t, size_t limit)
 {
 	*t = (struct target){ .name = 0 };
-	if (call->what == CALL_RECVMMSG && (uint32_t)call->arg[2] == 0)
+	if ((call->what == CALL_RECVMMSG || call->what == CALL_SENDMMSG) && (uint32_t)call->arg[2] <= n)
 		return false;
-	if (call->what == CALL_RECVMSG || call->what == CALL_RECVMMSG || call->what == CALL_SENDMSG)
-		return read_msghdr(call, t, limit);
+	if (call->what == CALL_RECVMSG || call->what == CALL_RECVMMSG || call->what == CALL_SENDMSG ||
+	    call->what == CALL_SENDMMSG)
+		return read_msghdr(call, msghdr_at(call, n), t, limit);
 	t->name = call->arg[4];
 	t->name_len = call->arg[5];
 	t->flags = (int)call->arg[3];
@@ -127,15 +135,11 @@ static enum receive_result wait_for_message(struct call *call, int fd, const str
 	return call->deadline > now_ms() ? RECEIVE_LATER : RECEIVE_DONE;
 }
 
-/*
- * Writes the length of the message for recvmmsg, after the msghdr in memory. Returns the number of messages or
- * -errno.
- */
-static int write_length(const struct call *call, uint32_t len)
+bool run_write_length(const struct call *call, unsigned n, uint32_t len)
 {
-	uint64_t at = call->arg[1] + (call->arch->layout == WIRE_LP64 ? 56 : 28);
+	uint64_t at = msghdr_at(call, n) + (call->arch->layout == WIRE_LP64 ? 56 : 28);
 
-	return run_poke(call, at, &len, sizeof(len)) ? 1 : -EFAULT;
+	return run_poke(call, at, &len, sizeof(len));
 }
 
 /* The message is removed from the socket last, so that a call which cannot be answered loses no message. */
@@ -145,7 +149,7 @@ enum receive_result run_receive(struct call *call, int fd, struct run_message *m
 	ssize_t n;
 
 	m->taken = false;
-	if (!read_target(call, &t, sizeof(m->bytes)) || t.name == 0 || (t.flags & MSG_OOB) != 0)
+	if (!read_target(call, 0, &t, sizeof(m->bytes)) || t.name == 0 || (t.flags & MSG_OOB) != 0)
 		return RECEIVE_NATIVE;
 	n = recv(fd, m->bytes, sizeof(m->bytes), MSG_PEEK | MSG_TRUNC | MSG_DONTWAIT);
 	if (n < 0 && errno == EAGAIN)
@@ -157,20 +161,20 @@ enum receive_result run_receive(struct call *call, int fd, struct run_message *m
 	if (*result == 0)
 		*result = (int)(m->len > t.room && (t.flags & MSG_TRUNC) == 0 ? t.room : m->len);
 	if (*result >= 0 && call->what == CALL_RECVMMSG)
-		*result = write_length(call, (uint32_t)*result);
+		*result = run_write_length(call, 0, (uint32_t)*result) ? 1 : -EFAULT;
 	m->taken = *result >= 0 && (t.flags & MSG_PEEK) == 0;
 	if (m->taken)
 		recv(fd, NULL, 0, MSG_DONTWAIT);
 	return RECEIVE_DONE;
 }
 
-bool run_read_request(const struct call *call, struct run_message *m)
+bool run_read_request(const struct call *call, unsigned n, struct run_message *m)
 {
 	struct target t;
 	unsigned i;
 
 	m->len = 0;
-	if (!read_target(call, &t, sizeof(m->bytes)) || t.room == 0 || t.room == sizeof(m->bytes))
+	if (!read_target(call, n, &t, sizeof(m->bytes)) || t.room == 0 || t.room == sizeof(m->bytes))
 		return false;
 	for (i = 0; i < t.pieces; i++) {
 		if (!run_peek(call, t.piece[i].at, m->bytes + m->len, (size_t)t.piece[i].len))
