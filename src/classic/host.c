@@ -302,6 +302,8 @@ static int use_host(struct host *h, uint8_t family, uint32_t *client, bool adopt
 
 int host_attach(struct host **host, uint32_t *client, const char *name, uint8_t family, struct ipq_error *e)
 {
+	/* A program that reads h->fd itself may send its mode there, too. */
+	const struct engine_options options = { .early = true };
 	struct source *source;
 	struct host *h;
 	int ret = 0;
@@ -311,7 +313,7 @@ int host_attach(struct host **host, uint32_t *client, const char *name, uint8_t 
 	if (h == NULL) {
 		ret = source_open(&source, name, e);
 		if (ret == 0) {
-			ret = new_host(&h, name, source, NULL, e);
+			ret = new_host(&h, name, source, &options, e);
 			if (ret < 0)
 				source->ops->close(source);
 		}

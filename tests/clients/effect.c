@@ -4,6 +4,7 @@
  * machine, which a rule queues.
  *
  *	effect mode|range|refusal|exit [both]      both: with a handle for IPv6 too
+ *	effect hand                                the program sends its mode requests on the descriptor
  *	effect peek                                the program reads the descriptor as a netlink socket
  *	effect ignored                             the queue has an owner; ipq_set_mode is not checked
  */
@@ -104,6 +105,43 @@ static int range(void)
 	return good;
 }
 
+static int ask_by_hand(struct ipq_handle *h, unsigned char mode, size_t bytes)
+{
+	struct {
+		struct nlmsghdr nlh;
+		ipq_peer_msg_t body;
+	} m;
+
+	memset(&m, 0, sizeof(m));
+	m.nlh.nlmsg_len = sizeof(m);
+	m.nlh.nlmsg_type = IPQM_MODE;
+	m.nlh.nlmsg_flags = NLM_F_REQUEST;
+	m.nlh.nlmsg_pid = getpid();
+	m.body.msg.mode.value = mode;
+	m.body.msg.mode.range = bytes;
+	return write(h->fd, &m, sizeof(m)) == sizeof(m);
+}
+
+/* A packet that is sent at once after a request on the descriptor is read, and has its mode. */
+static int hand(void)
+{
+	int i, good = 1;
+
+	for (i = 0; i < TIMES && good; i++) {
+		struct ipq_handle *h = ipq_create_handle(0, PF_INET);
+
+		good = h != NULL && ask_by_hand(h, IPQ_COPY_PACKET, 0);
+		send_packet(1);
+		good = good && packet(h, UDP + 1) && ask_by_hand(h, IPQ_COPY_PACKET, 20 + i);
+		send_packet(50);
+		good = good && packet(h, 20 + i) && ask_by_hand(h, IPQ_COPY_META, 0);
+		send_packet(50);
+		good = good && packet(h, 0);
+		ipq_destroy_handle(h);
+	}
+	return good;
+}
+
 static int refused(struct ipq_handle *h, int error)
 {
 	if (ipq_read(h, buf, sizeof(buf), -1) > 0 && ipq_message_type(buf) == NLMSG_ERROR &&
@@ -193,6 +231,8 @@ int main(int argc, char **argv)
 	good = strcmp(what, "mode") == 0 ? mode() : strcmp(what, "range") == 0 ? range() : 0;
 	if (strcmp(what, "refusal") == 0)
 		good = refusal();
+	if (strcmp(what, "hand") == 0)
+		good = hand();
 	if (strcmp(what, "peek") == 0)
 		good = peek();
 	if (strcmp(what, "ignored") == 0)

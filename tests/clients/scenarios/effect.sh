@@ -26,11 +26,13 @@ if [ "$CLIENT" = "$PROGRAM" ]; then
 	takes_effect "engine" env IPQ_SOURCE=engine:nfqueue:0 $CLIENT
 	more=
 	takes_effect "linked, under ipq run" $IPQ run $CLIENT
+	expect "engine: modes by hand" timeout 60 env IPQ_SOURCE=engine:nfqueue:0 $CLIENT hand
 else
 	# Without --exact. A 32-bit program receives by socketcall(2), whose arguments a filter cannot see.
 	more=
 	[ "$(od -An -tu1 -j4 -N1 "$PROGRAM" | tr -d ' ')" = 1 ] || more=peek
 	takes_effect "ipq run" $CLIENT
+	expect "ipq run: modes by hand" timeout 60 $CLIENT hand
 	expect "ipq run --exact: refusal" timeout 60 $IPQ run --exact -- "$PROGRAM" refusal
 	expect "ipq run --exact: peek" timeout 60 $IPQ run --exact -- "$PROGRAM" peek
 fi
