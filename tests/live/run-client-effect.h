@@ -153,6 +153,26 @@ static void several_at_once(void)
 	close(fd);
 }
 
+/* A read that does not wait and is passed to the supervisor finds the refusal of a verdict. */
+static void refusals(void)
+{
+	static unsigned char buf[200];
+	struct iovec iov = { buf, sizeof(buf) };
+	struct sockaddr_nl from;
+	struct msghdr msg = {
+		.msg_name = &from, .msg_namelen = sizeof(from), .msg_iov = &iov, .msg_iovlen = 1
+	};
+	int fd = open_queue(NETLINK_FIREWALL);
+
+	ask_mode(fd, IPQ_COPY_PACKET, 0);
+	for (unsigned i = 0; i < 5 * TIMES; i++) {
+		decide(fd, 4711, 1);
+		EXPECT(CALL(recvmsg, RECVMSG, fd, (long)&msg, MSG_DONTWAIT) > 36);
+		EXPECT(*(const int *)(const void *)(buf + 16) == -ENOENT);
+	}
+	close(fd);
+}
+
 static int effect(const char *aspect)
 {
 	int fd, i;
@@ -162,6 +182,8 @@ static int effect(const char *aspect)
 			first_mode(aspect[0] == 'f' ? 0 : aspect[0] == 'o' ? 1 : 2);
 	if (strcmp(aspect, "none") == 0)
 		no_mode();
+	if (strcmp(aspect, "refusals") == 0)
+		refusals();
 	if (strcmp(aspect, "several") == 0)
 		several_at_once();
 	if (strcmp(aspect, "change") != 0)

@@ -11,6 +11,7 @@ for client in $clients; do
 			expect "$name: $aspect, by $how" timeout 60 $IPQ run -- "$client" effect $aspect $how
 		done
 	done
+	expect "$name: refusals" timeout 60 $IPQ run -- "$client" effect refusals
 	expect "$name: changes with --exact" timeout 60 $IPQ run --exact -- "$client" effect change
 	expect "$name: several messages of a call with --exact" timeout 60 $IPQ run --exact -- "$client" effect several
 	expect "$name: changes with --restart" timeout 60 $IPQ run --restart -- "$client" effect change

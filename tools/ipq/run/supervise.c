@@ -483,6 +483,7 @@ static void serve(struct supervisor *s)
 			detach(s);
 			continue;
 		}
+		/* Requests first: a call that receives finds the refusal of a verdict that was sent before. */
 		if (s->engine == NULL)
 			lives = handle_events(s, timeout);
 		else if (step(s, timeout))
