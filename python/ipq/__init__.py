@@ -96,7 +96,7 @@ class Queue(_Queue):
                 ready.set_result(None)
 
     def close(self):
-        """Send pending verdicts and close the queue. The kernel drops what still waits.
+        """Send pending verdicts and close the queue. The kernel drops the packets that still wait.
 
         Another thread, another task and a signal handler may call it, too: a blocked recv() returns an empty list, and
         iteration ends.
@@ -161,7 +161,7 @@ class Group:
             thread.start()
 
     def stop(self):
-        """End the threads and close the queues. Raises what ended a handler.
+        """End the threads and close the queues. Raises the exception that ended a handler.
 
         A handler may call it, too: the threads end, and wait() returns and closes the queues.
         """

@@ -109,7 +109,7 @@ int conntrack_add_types(PyObject *module)
 					       .n_in_sequence = 8 };
 	static PyStructSequence_Desc conntrack = {
 		.name = "ipq.Conntrack",
-		.doc = "What connection tracking knows of a packet's connection.",
+		.doc = "The connection tracking entry of a packet's connection.",
 		.fields = conntrack_fields,
 		.n_in_sequence = 9
 	};

@@ -451,7 +451,7 @@ static PyGetSetDef edit_getset[] = {
 	{ "version", get_plain, NULL, "4 or 6.", INT(0) },
 	{ "protocol", get_plain, NULL, "IPPROTO_ number of the transport protocol.", INT(1) },
 	{ "payload", get_payload, set_payload,
-	  "What TCP, UDP or ICMP carry, as bytes. Assigning changes lengths and checksums too.", NULL },
+	  "The payload of TCP, UDP or ICMP, as bytes. Assigning changes lengths and checksums too.", NULL },
 	{ NULL }
 };
 

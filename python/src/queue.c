@@ -482,7 +482,7 @@ static PyStructSequence_Field stats_fields[] = {
 	{ "refused", "verdicts that the kernel refused" },
 	{ "lost", "dropped by the kernel because the socket's buffer was full" },
 	{ "queue_dropped", "dropped by the kernel because the queue was full" },
-	{ "malformed", "messages that were not understood" },
+	{ "malformed", "messages that could not be parsed" },
 	{ "waiting", "packets returned to the program and not decided yet" },
 	{ "receives", "system calls that received" },
 	{ "sends", "system calls that sent" },
@@ -888,8 +888,8 @@ static PyMethodDef queue_methods[] = {
 };
 
 static PyGetSetDef queue_getset[] = {
-	{ "flags", get_flags, NULL,
-	  "The options in force, by name: what best_effort went without is missing.", NULL },
+	{ "flags", get_flags, NULL, "The options in force, by name, without those that best_effort omitted.",
+	  NULL },
 	{ "closed", get_closed, NULL, "Whether the queue is closed.", NULL },
 	{ "source", get_source, NULL, "The name of the source.", NULL },
 	{ "_woken", get_woken, NULL, "Whether the next recv() without packets ends because of wake().",

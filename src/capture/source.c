@@ -24,8 +24,9 @@
  *   through the engine.
  *
  * Threads: one receives, any number send. The reader, the current record and the clock belong to the receiver. The lock
- * protects everything else; it is not held while waiting for input or time. Readers poll an epoll descriptor.
- * pcap_source.wait has what makes it readable.
+ * protects everything else; it is not held while waiting for input or time.
+ *
+ * Readers poll an epoll descriptor. pcap_source.wait has what makes it readable.
  */
 #include <errno.h>
 #include <stdlib.h>
@@ -114,9 +115,10 @@ static int usable_flags(uint32_t *flags, struct ipq_error *e)
 	const uint32_t absent = IPQ_O_CONNTRACK | IPQ_O_OWNER | IPQ_O_SECURITY_CONTEXT;
 
 	if ((*flags & absent) && !(*flags & IPQ_O_BEST_EFFORT))
-		return ipq_fail(e, EOPNOTSUPP,
-				"a capture file holds no conntrack entries, owners or security contexts: ask "
-				"without them, or with IPQ_O_BEST_EFFORT");
+		return ipq_fail(
+			e, EOPNOTSUPP,
+			"a capture file holds no conntrack entries, owners or security contexts: open "
+			"without these flags, or with IPQ_O_BEST_EFFORT");
 	*flags &= ~absent;
 	return 0;
 }

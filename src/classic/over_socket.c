@@ -34,7 +34,7 @@ static int open_kernel(struct classic *c, struct ipq_error *e)
 
 	if (fd < 0)
 		return ipq_fail(e, errno,
-				"this kernel has no ip_queue (it left Linux in 3.5): use nfqueue:NUMBER");
+				"this kernel has no ip_queue (removed in Linux 3.5): use nfqueue:NUMBER");
 	if (bind(fd, (struct sockaddr *)&kernel, sizeof(kernel)) < 0 ||
 	    connect(fd, (struct sockaddr *)&kernel, sizeof(kernel)) < 0) {
 		int err = errno;
@@ -172,8 +172,10 @@ static void close_socket(struct classic *c)
 
 /*
  * 0, -errno, or a positive errno: the engine has refused the request, by a message, too. Through the kernel or another
- * process's engine, the result is not known yet. A netlink socket takes a request at once. An engine's socket may be
- * full for a moment; O_NONBLOCK of a program is meant for its reads only.
+ * process's engine, the result is not known yet.
+ *
+ * A netlink socket takes a request at once. An engine's socket may be full for a moment; O_NONBLOCK of a program is
+ * meant for its reads only.
  */
 static int send_request(struct classic *c, const struct iovec *iov, size_t pieces)
 {

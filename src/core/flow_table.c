@@ -143,7 +143,7 @@ static uint32_t *bucket_of(struct flow_table *t, const struct flow_key *key)
 {
 	uint64_t word[sizeof(*key) / 8];
 
-	_Static_assert(sizeof(*key) % 8 == 0, "no padding is hashed");
+	_Static_assert(sizeof(*key) % 8 == 0, "the key must have no padding");
 	memcpy(word, key, sizeof(*key));
 	return &t->bucket[keyed_hash(t->hash_key, word, sizeof(word) / 8) & (t->buckets - 1)];
 }

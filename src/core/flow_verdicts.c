@@ -259,8 +259,8 @@ static bool came_back(struct ipq_queue *q, const struct ipq_packet *packet)
 		return false;
 	if (fl->keeper == IPQ_FLOWS_MARK) {
 		fl->keeper = IPQ_FLOWS_LIBRARY;
-		fl->why = "packets with the flow mark came back: the rules of \"ipq rules --flows\" are "
-			  "missing";
+		fl->why = "packets with the flow mark were queued again: the rules of \"ipq rules --flows\" "
+			  "are missing";
 	}
 	fl->came_back++;
 	if (value == fl->drop)

@@ -134,8 +134,8 @@ static int take_options(struct ipq_options *o, const struct ipq_options *given, 
 	    (o->flow_mark & (low | low << 1)) != low)
 		return ipq_fail(
 			e, EINVAL,
-			"options.flow_mark 0x%x does not fit options.flow_mask 0x%x: the mask has two "
-			"neighbouring bits or more, of which the mark sets the lowest and not the next",
+			"options.flow_mark 0x%x does not fit options.flow_mask 0x%x: the mask needs at "
+			"least two adjacent bits; the mark must set the lowest one and clear the next",
 			o->flow_mark, o->flow_mask);
 	if (o->queue_length == 0)
 		o->queue_length = QUEUE_LENGTH;
@@ -503,7 +503,8 @@ static int account_received(struct ipq_queue *q, const struct ipq_packet *packet
 		return n;
 	if (unlikely(q->eperm_seen))
 		return ipq_fail(&q->error, EPERM,
-				"the kernel refuses verdicts: this process gave up CAP_NET_ADMIN, keep it");
+				"the kernel refuses verdicts: this process gave up CAP_NET_ADMIN, which "
+				"each verdict needs");
 	q->stats.received += (unsigned)n;
 	for (i = 0; i < n; i++) {
 		if (unlikely(verdicts_add_pending(&q->verdicts, packet[i].id) < 0)) {

@@ -34,7 +34,7 @@ const char *ipq_edit_reason_text(unsigned reason)
 		[IPQ_EDIT_REASON_ROUTE] = "unknown routing header",
 		[IPQ_EDIT_REASON_SIZE] = "too long",
 		[IPQ_EDIT_REASON_ROOM] = "no room in the buffer",
-		[IPQ_EDIT_REASON_LATE] = "later data of the connection was sent before",
+		[IPQ_EDIT_REASON_LATE] = "later data of the connection was already sent",
 		[IPQ_EDIT_REASON_MEMORY] = "memory for connections used up",
 		[IPQ_EDIT_REASON_WINDOW] = "outside the TCP window",
 		[IPQ_EDIT_REASON_CHUNK] = "SCTP chunk: new length, or no user data",

@@ -3,10 +3,12 @@
  * Theory of operation. The kernel collects copies of packets in a datagram, which holds one netlink message for each,
  * and sends it when `batch` copies are in it, when it is full, or 10 ms after the first copy. recv() reads a datagram
  * into memory of the source and copies one message into each slot. The rest waits for the next recv(). A NOOP, which
- * the kernel acknowledges, keeps the socket readable meanwhile. A wake is a NOOP with another sequence number. The lock
- * covers the datagram and the settings. It is not held while waiting. Nothing waits for a verdict: send() returns as if
- * all had been sent. A copy that does not fit into the socket is lost; the next copy shows a gap in the group's
- * numbers.
+ * the kernel acknowledges, keeps the socket readable meanwhile. A wake is a NOOP with another sequence number.
+ *
+ * The lock covers the datagram and the settings. It is not held while waiting.
+ *
+ * Nothing waits for a verdict: send() returns as if all had been sent. A copy that does not fit into the socket is
+ * lost; the next copy shows a gap in the group's numbers.
  */
 #include <errno.h>
 #include <libmnl/libmnl.h>
@@ -112,7 +114,7 @@ static int parse_name(struct nflog *q, const char *arg, struct ipq_error *e)
 	errno = 0;
 	group = strtoul(arg, &end, 10);
 	if (arg[0] < '0' || arg[0] > '9' || (*end != '\0' && *end != ',') || errno != 0 || group > 65535)
-		return ipq_fail(e, EINVAL, "\"nflog:%s\": a group from 0 to 65535 follows the colon", arg);
+		return ipq_fail(e, EINVAL, "\"nflog:%s\": use a group from 0 to 65535 after the colon", arg);
 	if (strncmp(end, ",batch=", 7) == 0 && end[7] >= '0' && end[7] <= '9')
 		batch = strtoul(end + 7, &end, 10);
 	if (*end != '\0' || errno != 0 || batch == 0 || batch > BATCH_MAX)

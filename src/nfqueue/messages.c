@@ -86,10 +86,11 @@ static inline void get_hwaddr(struct ipq_packet *p, const unsigned char *v)
 
 static inline void get_skb_info(struct ipq_packet *p, const unsigned char *v)
 {
-	_Static_assert(IPQ_PACKET_CHECKSUM_NOT_READY == NFQA_SKB_CSUMNOTREADY, "the kernel's bits are ours");
-	_Static_assert(IPQ_PACKET_GSO == NFQA_SKB_GSO, "the kernel's bits are ours");
+	_Static_assert(IPQ_PACKET_CHECKSUM_NOT_READY == NFQA_SKB_CSUMNOTREADY,
+		       "the bits must have the kernel's values");
+	_Static_assert(IPQ_PACKET_GSO == NFQA_SKB_GSO, "the bits must have the kernel's values");
 	_Static_assert(IPQ_PACKET_CHECKSUM_NOT_VERIFIED == NFQA_SKB_CSUM_NOTVERIFIED,
-		       "the kernel's bits are ours");
+		       "the bits must have the kernel's values");
 	p->flags |= get32(v) & (NFQA_SKB_CSUMNOTREADY | NFQA_SKB_GSO | NFQA_SKB_CSUM_NOTVERIFIED);
 }
 

@@ -35,7 +35,7 @@ uint64_t tcp_hash(const struct ipq_tcp *t, const struct tcp_key *key)
 {
 	uint64_t word[sizeof(*key) / 8];
 
-	static_assert(sizeof(*key) % 8 == 0, "no padding is hashed");
+	static_assert(sizeof(*key) % 8 == 0, "the key must have no padding");
 	memcpy(word, key, sizeof(*key));
 	return keyed_hash(t->hash_key, word, sizeof(word) / 8);
 }

@@ -60,7 +60,7 @@ expect "an ACCEPT of other packets does not matter" says ok queue 'queue 0 is ow
 $iptables -w -D OUTPUT -p udp --dport 7001 -j ACCEPT
 queue OUTPUT -p tcp --dport 7000
 $iptables -w -I OUTPUT -p tcp -j ACCEPT
-expect "an ACCEPT before one of two rules is a warning" says warning queue "an earlier rule decides about one rule's packets.*-A OUTPUT -p tcp -j ACCEPT"
+expect "an ACCEPT before one of two rules is a warning" says warning queue "an earlier rule decides one rule's packets.*-A OUTPUT -p tcp -j ACCEPT"
 $iptables -w -D OUTPUT -p tcp -j ACCEPT
 queue OUTPUT -p tcp --dport 7000
 expect "a rule after one that queues the same does not matter" says ok queue 'fed by 3 rules'
@@ -102,7 +102,7 @@ for tool in iptables-legacy iptables-nft; do
 	$tool -w -t mangle -S ipq-61000 >/dev/null 2>&1 || continue
 	$tool -w -t mangle -I INPUT -p udp -j ACCEPT
 	expect "a rule that accepts packets before ipq filter is a warning" says warning queue \
-		'packets that an earlier rule accepts pass ipq: -A INPUT -p udp -j ACCEPT'
+		'packets that an earlier rule accepts bypass ipq: -A INPUT -p udp -j ACCEPT'
 	$tool -w -t mangle -D INPUT -p udp -j ACCEPT
 	expect "without that rule it is ok" says ok queue 'queue 61000 is owned by'
 	$tool -w -t mangle -F ipq-61000

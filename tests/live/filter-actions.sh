@@ -81,7 +81,7 @@ expect_text "each packet was repeated by both of them" 10 awk '/count udp dst po
 filter_on OUTPUT 'queue 61000 udp dst port 7019'
 expect_text "queue to the own queue ends" 10 peer count 4 7019 10
 stop
-expect "this is counted and reported" grep -q '10 packets were accepted because they came back' "$log"
+expect "this is counted and reported" grep -q '10 packets were accepted because they were queued again' "$log"
 expect_text "queue to the own queue is refused" 2 sh -c \
 	"$IPQ filter --on OUTPUT --queue 9 'queue 9 udp' 2>/dev/null; echo \$?"
 finish

@@ -133,7 +133,7 @@ for way in $ways; do
 		expect "$way: others are still dropped" $TRAFFIC udp -n 10 -e 0 -w 300 7001
 		end one
 		$way -w -D INPUT -p udp --dport 7007 -m mark ! --mark 0 -j DROP
-		expect "$way: they are reported" grep -q '10 accepted packets came back because rules were missing' $work/one
+		expect "$way: they are reported" grep -q '10 accepted packets were queued again because rules were missing' $work/one
 	fi
 	expect_text "$way: no rule is left" "" rules_of_ours
 done

@@ -265,8 +265,8 @@ def test_filter_on_killed():
         keeper.kill(signal.SIGKILL)
     output = sender.communicate()[0].strip()
     text = keeper.end()[1]
-    report(sender.returncode == 0 and ' order 0 ' in output and 'came back' not in text,
-           f'ipq filter --on is killed: {output} {[line for line in text.splitlines() if "came back" in line]}')
+    report(sender.returncode == 0 and ' order 0 ' in output and 'were queued again' not in text,
+           f'ipq filter --on is killed: {output} {[line for line in text.splitlines() if "were queued again" in line]}')
 
 
 def test_filter_beside():

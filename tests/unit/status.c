@@ -194,7 +194,7 @@ static void problems_of_queues_with_an_owner_are_found(void **state)
 	assert_non_null(strstr(problem, "no hook calls the chain INPUT of its rule"));
 	strcpy(rule[0].blocker, "-A INPUT -j DROP");
 	assert_int_equal(explain(0), QUEUE_SHADOWED);
-	assert_non_null(strstr(problem, "decides about its packets, so none arrive: -A INPUT -j DROP"));
+	assert_non_null(strstr(problem, "decides its packets, so none arrive: -A INPUT -j DROP"));
 	row[0].reached = 1;
 	assert_int_equal(explain(0), QUEUE_PARTLY);
 	rule[0].queued = true; /* the earlier rule queues them, too */
@@ -204,15 +204,15 @@ static void problems_of_queues_with_an_owner_are_found(void **state)
 	strcpy(rule[0].passing, "-A INPUT -p udp -j ACCEPT");
 	assert_int_equal(explain(0), QUEUE_PASSED);
 	assert_string_equal(problem,
-			    "packets that an earlier rule accepts pass ipq: -A INPUT -p udp -j ACCEPT");
+			    "packets that an earlier rule accepts bypass ipq: -A INPUT -p udp -j ACCEPT");
 	rule[0].passing[0] = '\0';
 	s.ipv6 = row[0].ipv4 = true;
 	assert_int_equal(explain(0), QUEUE_ONE_FAMILY);
-	assert_string_equal(problem, "the rules of ipq for IPv6 are missing: IPv6 packets pass it");
+	assert_string_equal(problem, "the rules of ipq for IPv6 are missing: IPv6 packets bypass it");
 	row[0].ipv6 = true;
 	row[0].ipv4 = false;
 	assert_int_equal(explain(0), QUEUE_ONE_FAMILY);
-	assert_string_equal(problem, "the rules of ipq for IPv4 are missing: IPv4 packets pass it");
+	assert_string_equal(problem, "the rules of ipq for IPv4 are missing: IPv4 packets bypass it");
 	strcpy(rule[0].chain, "INPUT"); /* that of a user: for one family on purpose */
 	assert_int_equal(explain(0), QUEUE_OK);
 	row[0].rules = 0;

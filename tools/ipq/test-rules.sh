@@ -36,8 +36,8 @@ has 'table inet ipq_flows_0 {' 'type filter hook input priority -150;' 'ct mark 
 refused 'give --flows' --on INPUT
 refused 'give --on HOOK' --flows
 refused 'is not a hook' --flows --on INPTU
-refused 'two neighbouring bits' --flows --on INPUT --flow-mark 0x40000000/0x40000000
-refused 'two neighbouring bits' --flows --on INPUT --flow-mark 0x30/0xf0
+refused 'two adjacent bits' --flows --on INPUT --flow-mark 0x40000000/0x40000000
+refused 'two adjacent bits' --flows --on INPUT --flow-mark 0x30/0xf0
 for mark in 1 1/ /1 x/0xff -1/0xff 0x1ff/0xff 1/0x1000000ff; do
 	refused '--flow-mark' --flows --on INPUT --flow-mark "$mark"
 done

@@ -37,7 +37,7 @@ grep -q 'rule 1: ' "$work/error" || failed=1
 refused '"vlan" never matches' filter 'drop vlan 5'
 refused 'ifindex' filter 'drop ifindex 1'
 refused 'for ever' filter --check 'repeat 0'
-refused 'come back for ever' filter --check --queue 5 'queue 5 udp'
+refused 'queued again for ever' filter --check --queue 5 'queue 5 udp'
 refused 'no other queue' filter --source pcap:/dev/null 'queue 5 udp'
 refused 'no owners' filter --source pcap:/dev/null 'drop uid 0'
 refused 'no rules in it' filter --check -f /dev/null

@@ -86,9 +86,9 @@ static bool is_loop(struct worker *w, const struct subject *s, const struct acti
 		return false;
 	if (atomic_fetch_add(&c->loops, 1) == 0)
 		text_complain("ipq filter", "%s: such packets are accepted",
-			      own_queue ? "a rule hands packets to the queue that they come from"
-					: "a packet came back a thousand times, because two rules send it "
-					  "back and forth");
+			      own_queue ? "a rule sends packets to the queue from which they come"
+					: "a packet was queued a thousand times, because two rules send "
+					  "it back and forth");
 	return true;
 }
 

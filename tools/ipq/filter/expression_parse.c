@@ -4,6 +4,7 @@
  * right, "not" binds tighter. A primitive of pcap-filter(7) is not read in detail: it ends at the next "and" or
  * "or" outside of its parentheses, and libpcap compiles it. Each primitive is compiled on its own, so that it can be
  * applied to the part of a packet to which it refers, and a mistake can be shown at its position.
+ *
  *	expression = term { (and | or) term }
  *	term       = not term | "(" expression ")" | metadata | primitive
  *

@@ -182,7 +182,7 @@ static void report_text(const struct filter *f, const struct ipq_stats *stats)
 			  "time): %llu\n",
 			  (unsigned long long)f->common.edits.messages);
 	if (f->common.loops > 0)
-		text_note("%llu packets were accepted because they came back again and again\n",
+		text_note("%llu packets were accepted because they were queued again and again\n",
 			  (unsigned long long)f->common.loops);
 }
 

@@ -45,7 +45,7 @@ static bool fits_queue(const struct rule *r, const struct session *s)
 
 	if (queue != NULL && (s->hooks == 0 || s->queue_given) && queue->number >= s->queue_first &&
 	    queue->number <= s->queue_last)
-		return refuse(r, "this is the queue that packets come from: they would come back for ever");
+		return refuse(r, "packets come from this queue: they would be queued again for ever");
 	if (rule_action(r, ACTION_DUPLICATE) != NULL && (s->hooks & (1U << 0 | 1U << 1)) != 0)
 		return refuse(r, "copies leave this machine: duplicate works in FORWARD, OUTPUT and "
 				 "POSTROUTING, not in "
@@ -140,11 +140,11 @@ static void warn_one_way(const struct active_rules *rules, const struct session 
 	if (r == NULL || s->hooks == 0 || (s->hooks & forward) != 0 ||
 	    ((s->hooks & input) != 0 && (s->hooks & output) != 0))
 		return;
-	text_complain("ipq filter",
-		      "\"%s\" changes the length of TCP payload: packets both ways must pass, or connections "
-		      "stall. "
-		      "Use --on INPUT,OUTPUT (this machine's own) or --on FORWARD (a router's).",
-		      r->text);
+	text_complain(
+		"ipq filter",
+		"\"%s\" changes the length of TCP payload: packets of both directions must pass, or "
+		"connections stall. Use --on INPUT,OUTPUT (this machine's own) or --on FORWARD (a router's).",
+		r->text);
 }
 
 void rules_warn(const struct active_rules *rules, const struct session *s)
@@ -158,10 +158,10 @@ void rules_warn(const struct active_rules *rules, const struct session *s)
 	actions = (int)(first->condition - first->text);
 	while (actions > 0 && first->text[actions - 1] == ' ')
 		actions--;
-	text_complain("ipq filter",
-		      "note: since version 0.2 packets go on to the next rule after \"%s\", so that \"%s\" "
-		      "applies to "
-		      "them, too. To accept them there, write: %.*s, accept%s%s",
-		      first->text, second->text, actions, first->text,
-		      first->condition[0] != '\0' ? " if " : "", first->condition);
+	text_complain(
+		"ipq filter",
+		"note: since version 0.2 packets continue with the next rule after \"%s\", so that \"%s\" "
+		"applies to them, too. To accept them there, write: %.*s, accept%s%s",
+		first->text, second->text, actions, first->text, first->condition[0] != '\0' ? " if " : "",
+		first->condition);
 }

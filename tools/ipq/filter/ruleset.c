@@ -4,9 +4,10 @@
  * to end: "no match" becomes a jump to the next program, "match" returns the number of the rule. One instruction
  * replaces one, so no offset inside a program changes, and a packet needs one call of the interpreter for any number of
  * rules. To continue after rule i, start at the first instruction of rule i + 1: the programs share no state, because
- * libpcap's code sets every register and memory cell before it reads it. A rule with predicates about metadata is
- * confirmed by its expression. A packet that is not plain, and one that is too short for what a program reads, is
- * matched by the expressions alone.
+ * libpcap's code sets every register and memory cell before it reads it.
+ *
+ * A rule with predicates about metadata is confirmed by its expression. A packet that is not plain, and one that is too
+ * short for what a program reads, is matched by the expressions alone.
  */
 #include <errno.h>
 #include <stdlib.h>

@@ -65,7 +65,8 @@ static void use_newest_rules(struct worker *w)
 	if (used == newest)
 		return;
 	if (used->flows && ipq_forget_flows(w->queue) < 0)
-		text_complain("ipq filter", "flows that were decided stay so: %s", ipq_queue_error(w->queue));
+		text_complain("ipq filter", "decided flows could not be forgotten: %s",
+			      ipq_queue_error(w->queue));
 	d->active_rules = newest;
 }
 

@@ -411,7 +411,7 @@ void chain_removal(const struct ipq_chain *c, unsigned hooks, FILE *script)
 static const char *remedy(const char *text)
 {
 	return strcasestr(text, "permi") != NULL ? "run as root, or in a namespace of your own: unshare -Urn"
-						 : "\"ipq doctor\" looks for what is missing";
+						 : "\"ipq doctor\" shows what is missing";
 }
 
 static bool is_locked(const char *text)
@@ -547,6 +547,6 @@ int firewall_lock(const char *who, struct ipq_error *e)
 				"namespace of "
 				"your own: unshare -Urn");
 	return fd >= 0 ? fd
-		       : ipq_fail(e, -fd, "no lock for changing rules (queue %d): %s", LOCK_NUMBER,
+		       : ipq_fail(e, -fd, "cannot take the lock for rule changes (queue %d): %s", LOCK_NUMBER,
 				  strerror(-fd));
 }

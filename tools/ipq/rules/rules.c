@@ -142,10 +142,11 @@ static int parse_mark(struct flow_rules *r, const char *text)
 				     "--flow-mark \"%s\": give VALUE/MASK, as 0x41000000/0xff000000", text);
 	low = (uint32_t)mask & -(uint32_t)mask;
 	if ((mask & low << 1) == 0 || (value & ~mask) != 0 || (value & (low | low << 1)) != low)
-		return command_usage(&command_rules,
-				     "--flow-mark \"%s\": the mask needs two neighbouring bits or more, of "
-				     "which the value sets the lowest and not the next",
-				     text);
+		return command_usage(
+			&command_rules,
+			"--flow-mark \"%s\": the mask needs at least two adjacent bits; the value "
+			"must set the lowest one and clear the next",
+			text);
 	r->leave = (uint32_t)value;
 	r->mask = (uint32_t)mask;
 	r->drop = r->leave ^ 3 * low;

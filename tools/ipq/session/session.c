@@ -742,7 +742,7 @@ int session_run(struct session *s, void *const *context)
 	close(interrupts);
 	close(requests);
 	if (s->came_back > 0)
-		text_complain(s->name, "%llu accepted packets came back because rules were missing",
+		text_complain(s->name, "%llu accepted packets were queued again because rules were missing",
 			      (unsigned long long)s->came_back);
 	return status != 0 ? status : s->error < 0 || left;
 }

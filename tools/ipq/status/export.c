@@ -233,7 +233,8 @@ static void print_flow_families(const struct snapshot *s, FILE *out)
 
 void status_print_openmetrics(const struct snapshot *s, FILE *out)
 {
-	print_head("ipq_queue_owner", "gauge", "", "The process that owns the queue; always 1.", out);
+	print_head("ipq_queue_owner", "gauge", "", "The process that owns the queue; the value is always 1.",
+		   out);
 	for (size_t i = 0; i < s->count; i++) {
 		const struct queue_row *row = &s->row[i];
 

@@ -130,7 +130,7 @@ static void explain_missed(const struct snapshot *s, const struct queue_row *row
 	bool shadowed = rule->blocker[0] != '\0', partly = row->reached > 0;
 
 	if (shadowed)
-		snprintf(text, size, "an earlier rule decides about %s packets, so none arrive%s: %s",
+		snprintf(text, size, "an earlier rule decides %s packets, so none arrive%s: %s",
 			 partly ? "one rule's" : "its", partly ? " by it" : "", rule->blocker);
 	else
 		snprintf(text, size, "no hook calls the chain %s of %s rule, so no packets arrive%s",
@@ -148,7 +148,7 @@ static void explain_passed(const struct snapshot *s, const struct queue_row *row
 {
 	const struct queue_rule *rule = passed_rule(s, row->line.number);
 
-	snprintf(text, size, "packets that an earlier rule accepts pass ipq: %s", rule->passing);
+	snprintf(text, size, "packets that an earlier rule accepts bypass ipq: %s", rule->passing);
 	snprintf(remedy, remedy_size, "sudo %s -t %s -S   (and move that rule after it)",
 		 firewall_tool(rule->kind), rule->table);
 }
@@ -169,7 +169,7 @@ void row_explain(const struct snapshot *s, const struct queue_row *row, char *te
 			("packets wait and none was decided for half a second: its owner does not read them, "
 			 "or holds them"),
 		[QUEUE_FORWARDED] = "no rule names it: it receives packets by a verdict of another queue",
-		[QUEUE_ONE_FAMILY] = "the rules of ipq for IPv4 are missing: IPv4 packets pass it",
+		[QUEUE_ONE_FAMILY] = "the rules of ipq for IPv4 are missing: IPv4 packets bypass it",
 		[QUEUE_IDLE] = "no rule feeds it: its owner receives no packets",
 	};
 	enum queue_problem problem = row_problem(s, row);
@@ -187,7 +187,7 @@ void row_explain(const struct snapshot *s, const struct queue_row *row, char *te
 	}
 	snprintf(text, size, "%s",
 		 problem == QUEUE_ONE_FAMILY && row->ipv4 ? "the rules of ipq for IPv6 are missing: "
-							    "IPv6 packets pass it"
+							    "IPv6 packets bypass it"
 							  : texts[problem]);
 	rule = rule_of(s, row->line.number, &ipq);
 	if (problem == QUEUE_BLOCKED)
