@@ -189,9 +189,9 @@ void ipq_packet_free(struct ipq_packet *kept);
 /*
  * Hands the memory of the packets received so far to the caller, who frees it with munmap(*memory, *size).
  * The packets of the last receive stay valid until then, also after ipq_queue_close(). The queue continues
- * with new memory. For language bindings whose users may hold a view of a packet for any time: a system call
- * and no copy. Sends pending verdicts first. 0, or -errno of ipq_queue_flush(), or -ENOMEM; then the memory
- * stays the queue's.
+ * with new memory. For language bindings whose users may hold a view of a packet for any time: it costs a system call
+ * and no copy. Sends pending verdicts first. 0, or -errno of ipq_queue_flush(), or -ENOMEM; after an error the memory
+ * still belongs to the queue.
  */
 int ipq_queue_detach_memory(struct ipq_queue *q, void **memory, size_t *size);
 
@@ -346,7 +346,7 @@ int ipq_decide_flow(struct ipq_queue *q, const struct ipq_packet *packet,
 /*
  * Forgets one decided flow (either direction's tuple), or all: their next packets are returned to the program. Also
  * removes the marks of connections, with a few system calls; ipq_forget_flows() makes two for each connection. 0,
- * -ENOENT (no such flow was decided), -EINVAL (tuple), or what the kernel's conntrack interface answered.
+ * -ENOENT (no such flow was decided), -EINVAL (tuple), or an error of the kernel's conntrack interface.
  */
 int ipq_forget_flow(struct ipq_queue *q, const struct ipq_tuple *tuple);
 int ipq_forget_flows(struct ipq_queue *q);

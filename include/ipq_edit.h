@@ -88,7 +88,7 @@ enum ipq_edit_reason {
 	IPQ_EDIT_REASON_ROUTE,	  /* an unknown routing header hides the final destination */
 	IPQ_EDIT_REASON_SIZE,	  /* the packet or its TCP options would become too long */
 	IPQ_EDIT_REASON_ROOM,	  /* the packet would not fit into the buffer */
-	IPQ_EDIT_REASON_LATE,	  /* ipq_tcp.h: later payload was sent on before */
+	IPQ_EDIT_REASON_LATE,	  /* ipq_tcp.h: later payload was already sent */
 	IPQ_EDIT_REASON_MEMORY,	  /* ipq_tcp.h: the memory for connections is used up */
 	IPQ_EDIT_REASON_WINDOW,	  /* ipq_tcp.h: numbers outside the window of the connection */
 	IPQ_EDIT_REASON_CHUNK,	  /* SCTP: a new length, or bytes that are not user data of one chunk */
@@ -238,7 +238,7 @@ int ipq_edit_substitute(struct ipq_edit *e, const void *old_bytes, size_t old_le
 /* ---- checksums -------------------------------------------------------------------------------- */
 
 /*
- * Computes all checksums of the packet: IPv4 header, TCP, UDP (even where it was 0, none), UDP-Lite, SCTP,
+ * Computes all checksums of the packet: IPv4 header, TCP, UDP (even if it was 0, no checksum), UDP-Lite, SCTP,
  * ICMP, ICMPv6. For partial checksums (IPQ_PACKET_CHECKSUM_NOT_READY) of packets up to 64 KiB, and for new packets.
  * Returns the errors of ipq_edit_begin(). With these errors only the IPv4 header's checksum is set:
  * -EOPNOTSUPP (a fragment, authenticated, encrypted, or a routing header of unknown type with segments left),

@@ -35,15 +35,15 @@
  * later, it can only be replaced by text of the same length. With IPQ_TCP_IN_ORDER such a segment is dropped and its
  * sender retransmits it: all text can be replaced, but throughput is lower if packets are lost.
  *
- * An attacker who guesses addresses and ports cannot change the state of a connection: a SYN creates a new state beside
- * the old one, and each packet belongs to the state whose windows contain its numbers. Tables are bounded and their
- * hash has a random key. A connection that was edited is replaced by a new one only after it has been idle for two
- * hours. Memory for a connection is bounded; when it is used up, further text is not replaced, and is counted.
+ * An attacker who guesses addresses and ports cannot change the state of a connection: a SYN creates a new state and
+ * leaves the old one, and each packet belongs to the state whose windows contain its numbers. Tables are bounded and
+ * their hash has a random key. A connection that was edited is replaced by a new one only after it has been idle for
+ * two hours. Memory for a connection is bounded; when it is used up, further text is not replaced, and is counted.
  *
  * Packets with TCP-MD5 or TCP-AO options, an Authentication Header, ESP or Multipath TCP are refused and counted.
  *
- * Any number of threads may use one table. All numbers are in host byte order. Calls return 0 or -errno unless
- * stated otherwise. They block only while another thread handles a packet of the same connection.
+ * Any number of threads may use one table. All numbers are in host byte order. Calls return 0 or -errno unless stated
+ * otherwise. They block only while another thread handles a packet of the same connection.
  */
 #ifndef IPQ_TCP_H
 #define IPQ_TCP_H
