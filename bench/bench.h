@@ -7,9 +7,10 @@
  * packets: no figure comes from a consumer. Consumers count in shared memory, only so that the sums can be checked
  * afterwards: sent = accepted + dropped + overflow, and accepted = arrived. A measurement whose sums disagree fails the
  * whole run. (If a merged packet is split and the queue is full, the kernel drops every piece from the first one that
- * does not fit on, but counts one only: then the sum is checked between these bounds.) Measurements are paired: in a
- * round the consumers take turns of about 10 ms: A, B, C, A, B, C ... (measure.c). A ratio is the median of the ratios
- * of all rounds, so that a disturbance of a whole round cancels out.
+ * does not fit on, but counts one only: then the sum is checked between these bounds.)
+ *
+ * Measurements are paired: in a round the consumers take turns of about 10 ms: A, B, C, A, B, C ... (measure.c). A
+ * ratio is the median of the ratios of all rounds, so that a disturbance of a whole round cancels out.
  */
 #ifndef BENCH_H
 #define BENCH_H

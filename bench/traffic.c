@@ -4,11 +4,12 @@
  *
  * For bursts, packets are sent as UDP GSO (UDP_SEGMENT), 32 per send, and the kernel splits them when it queues them.
  * Packets that a network card has merged arrive in the same way. It costs the sender a third of single sends. A single
- * send over loopback takes longer than a reader needs for the packet, so that no reader would ever find two. Accepted
- * packets wait in one of two sockets. The last packets of each group, the markers, one for each flow, go to the second
- * socket. A queue keeps the order of a flow, so the arrival of the markers shows that the whole group has been decided.
- * The driver sleeps until a marker arrives, so it is woken once per group. It reads the first socket while the clock is
- * stopped (bursts), or many packets at a time (otherwise).
+ * send over loopback takes longer than a reader needs for the packet, so that no reader would ever find two.
+ *
+ * Accepted packets wait in one of two sockets. The last packets of each group, the markers, one for each flow, go to
+ * the second socket. A queue keeps the order of a flow, so the arrival of the markers shows that the whole group has
+ * been decided. The driver sleeps until a marker arrives, so it is woken once per group. It reads the first socket
+ * while the clock is stopped (bursts), or many packets at a time (otherwise).
  */
 #include <arpa/inet.h>
 #include <errno.h>

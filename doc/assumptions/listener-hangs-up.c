@@ -4,7 +4,8 @@
  *  - poll() reports POLLHUP when the last process under the filter has ended and was waited for, and not earlier,
  *    also if that is a grandchild;
  *  - ADDFD for a notification that does not exist fails with ENOENT if the kernel supports ADDFD and its flags, so that
- *  the supervisor can test the support before it starts a program. Linux 5.9.
+ *    the supervisor can test the support before it starts a program.
+ * Linux 5.9.
  */
 #include <errno.h>
 #include <poll.h>

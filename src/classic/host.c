@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
  * Each host has an engine and a thread. The thread waits without a lock, and steps the engine with step_lock held. So a
- * fork happens between two steps. The child of a fork inherits the sockets and the engine, but not the thread. While
- * the parent lives, its thread serves the child's handles too, because they are the same sockets. When the parent ends
- * (a program that becomes a daemon after it opened its handle), the child must continue alone. So its thread waits for
- * the end of the lifeline, a pipe whose other end is held only by the process that runs the engine, and continues from
- * there.
+ * fork happens between two steps.
+ *
+ * The child of a fork inherits the sockets and the engine, but not the thread. While the parent lives, its thread
+ * serves the child's handles too, because they are the same sockets. When the parent ends (a program that becomes a
+ * daemon after it opened its handle), the child must continue alone. So its thread waits for the end of the lifeline, a
+ * pipe whose other end is held only by the process that runs the engine, and continues from there.
  */
 #include <arpa/inet.h>
 #include <errno.h>

@@ -10,13 +10,16 @@
  * keeps up with: a pause would only delay it. The verdicts for the packets of the last two receives are sent after the
  * next receive: then the number of waiting packets changes little. And the reader pauses for PAUSE_US when it has
  * emptied the queue and received no more than FEW. After a larger batch a pause saves little, and would delay the last
- * verdicts of a burst. A pause must not delay the sender. It would if the sender sleeps until it gets a verdict, and
- * the reader already has all its packets. So once in TRUST_US the pause is divided in two. If no packet arrives in the
- * second half, the sender waits or has finished, and there are no pauses for a while, longer each time up to
- * BACKOFF_MOST_US. If the reader finds nothing, it sends all verdicts before it sleeps. The pause is the read of a
- * timer descriptor, because only a read continues after a signal whose handler was installed with SA_RESTART, as a
- * blocking receive does. A child of fork shares the timer and must not consume the parent's expirations: it does not
- * pause.
+ * verdicts of a burst.
+ *
+ * A pause must not delay the sender. It would if the sender sleeps until it gets a verdict, and the reader already has
+ * all its packets. So once in TRUST_US the pause is divided in two. If no packet arrives in the second half, the sender
+ * waits or has finished, and there are no pauses for a while, longer each time up to BACKOFF_MOST_US. If the reader
+ * finds nothing, it sends all verdicts before it sleeps.
+ *
+ * The pause is the read of a timer descriptor, because only a read continues after a signal whose handler was installed
+ * with SA_RESTART, as a blocking receive does. A child of fork shares the timer and must not consume the parent's
+ * expirations: it does not pause.
  */
 #include <errno.h>
 #include <sys/timerfd.h>

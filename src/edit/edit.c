@@ -7,10 +7,13 @@
  * A checksum is the complement of a sum, so that a change from m to m' gives HC' = ~(~HC + ~m + m') (RFC
  * 1624). This needs no other bytes of the packet. It works in a first fragment without the others, and preserves an
  * error in HC. A change of length moves the rest of the packet. If it moves by an even number of bytes, its sum stays
- * the same. If by an odd number, the sum of the rest is byte-swapped, so the rest is summed before and after. The CRC
- * of SCTP is linear, too: the difference of two CRCs is the CRC of the difference, so that a change adds two CRCs that
- * begin with 0: of the bytes from the change to the end, before and after. With IPQ_EDIT_CHECKSUM_NOT_READY the field
- * has the sum of the pseudo-header, not complemented. Only changes of addresses and lengths affect it.
+ * the same. If by an odd number, the sum of the rest is byte-swapped, so the rest is summed before and after.
+ *
+ * The CRC of SCTP is linear, too: the difference of two CRCs is the CRC of the difference, so that a change adds two
+ * CRCs that begin with 0: of the bytes from the change to the end, before and after.
+ *
+ * With IPQ_EDIT_CHECKSUM_NOT_READY the field has the sum of the pseudo-header, not complemented. Only changes of
+ * addresses and lengths affect it.
  */
 #include <errno.h>
 #include <netinet/in.h>

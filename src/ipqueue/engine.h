@@ -8,8 +8,10 @@
  * A lossless source (a capture file, a held queue) is read only as fast as its clients read. From any other source, a
  * packet for which a client's socket has no room is dropped and counted, as in ip_queue. With a lossless source, the
  * engine also waits a moment for the first client of each family. With engine_options.keep, it treats every source in
- * this way. Threads: one thread at a time calls engine_step(). All other functions except engine_close() may be called
- * from any thread. The engine starts no thread, so it can also continue in a forked child.
+ * this way.
+ *
+ * Threads: one thread at a time calls engine_step(). All other functions except engine_close() may be called from any
+ * thread. The engine starts no thread, so it can also continue in a forked child.
  */
 #ifndef IPQUEUE_ENGINE_H
 #define IPQUEUE_ENGINE_H

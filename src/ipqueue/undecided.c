@@ -2,9 +2,10 @@
 /*
  * Copies of the packets that have no verdict (engine_options.keep): those that were offered to the owner of their
  * family, then those for which it has no room. When the owner ends, the next one is offered all of them, in the same
- * order and under their ids, before any newer packet. Invariant: a family's list is in the order of arrival. The
- * packets before f->again are in the waiting set; f->again and those after it are to be offered. While there are some,
- * a newer packet goes to the end of the list.
+ * order and under their ids, before any newer packet.
+ *
+ * Invariant: a family's list is in the order of arrival. The packets before f->again are in the waiting set; f->again
+ * and those after it are to be offered. While there are some, a newer packet goes to the end of the list.
  */
 #include <stdlib.h>
 #include <string.h>

@@ -7,8 +7,8 @@
  *
  * It is readable exactly when recv() has something to return. In two cases this needs a NOOP with a request for
  * acknowledgement: the acknowledgement makes the socket readable once. It needs no capability and can be sent from any
- * thread and signal handler. - Packets that arrive between a configuration request and its acknowledgement are read
- * before the
+ * thread and signal handler.
+ * - Packets that arrive between a configuration request and its acknowledgement are read before the
  *   acknowledgement. They are deferred, and a NOOP (SEQ_DEFERRED) announces each.
  * - A NOOP (SEQ_WAKE) wakes a blocked recv(). If packets came in the same batch they are returned first; the
  *   wake is recorded, and another NOOP (SEQ_READABLE) keeps the socket readable for it.

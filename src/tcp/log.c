@@ -6,9 +6,10 @@
  * which the receiver knows it. Edits are sorted and do not overlap. Each has at least one old byte, and its new
  * text belongs to the first one: whichever segment contains that byte carries the whole new text, and the other
  * old bytes are carried by no segment. If the length stays the same, each new byte belongs to the old byte at its
- * position, and no number changes. So a segment can be cut anywhere, and its text is always the same. Of edits that the
- * receiver has acknowledged, only the sum is kept (`base`). All arithmetic is modulo 2^32; an edit that is more than
- * 2^30 before the newest one is forgotten, so that comparisons stay unambiguous.
+ * position, and no number changes. So a segment can be cut anywhere, and its text is always the same.
+ *
+ * Of edits that the receiver has acknowledged, only the sum is kept (`base`). All arithmetic is modulo 2^32; an edit
+ * that is more than 2^30 before the newest one is forgotten, so that comparisons stay unambiguous.
  */
 #include <errno.h>
 #include <stdlib.h>

@@ -2,9 +2,10 @@
 /*
  * Any bytes as a packet, any edits of it. Besides staying within its memory, editing must keep three
  * promises: a packet whose checksums were right still has right ones, ipq_edit_begin() finds the same headers when it
- * parses the packet again, and a call that fails changes nothing. Input: flags, spare room, number of packet bytes
- * (two), the packet, then a program of edits. With FROM_SHAPE in the flags a well-formed packet is made instead: one
- * byte chooses its shape, two its contents.
+ * parses the packet again, and a call that fails changes nothing.
+ *
+ * Input: flags, spare room, number of packet bytes (two), the packet, then a program of edits. With FROM_SHAPE in the
+ * flags a well-formed packet is made instead: one byte chooses its shape, two its contents.
  */
 #include <stdbool.h>
 #include <stdio.h>

@@ -2,9 +2,10 @@
 /*
  * Programs that send any bytes to the engine. After every step the engine must know exactly the packets that the source
  * has delivered: none lost, none invented, none decided twice. A program reads only valid messages in its own layout,
- * with the bytes of the packet. Input: one byte that selects the properties of the source, the engine and the third
- * program, then steps: a byte that selects the event and its target, a byte of length, and that many bytes as a
- * request.
+ * with the bytes of the packet.
+ *
+ * Input: one byte that selects the properties of the source, the engine and the third program, then steps: a byte that
+ * selects the event and its target, a byte of length, and that many bytes as a request.
  */
 #include <errno.h>
 #include <fcntl.h>

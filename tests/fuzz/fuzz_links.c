@@ -2,9 +2,11 @@
 /*
  * Any bytes as messages of rtnetlink: the table of interfaces reads datagrams from the input instead of a socket
  * (-Wl,--wrap). It always returns names that are terminated and padded with zeros. An interface that no message has
- * announced has no name. Input: steps. Each has one byte, the requested index, and up to two datagrams: the contents of
- * the socket and, if the table requests an unknown index, the answer. Each has two bytes of length first. A length of 0
- * is nothing, 0xffff an overrun (ENOBUFS), 0xfffe a signal (EINTR).
+ * announced has no name.
+ *
+ * Input: steps. Each has one byte, the requested index, and up to two datagrams: the contents of the socket and, if the
+ * table requests an unknown index, the answer. Each has two bytes of length first. A length of 0 is nothing, 0xffff an
+ * overrun (ENOBUFS), 0xfffe a signal (EINTR).
  */
 #include <errno.h>
 #include <libmnl/libmnl.h>

@@ -2,7 +2,9 @@
 /*
  * Any bytes as a datagram of nfnetlink_log. Each message is parsed, and every pointer stays within the datagram. Then
  * the source reads the same datagram: it returns a packet for each one that the parser found, and its pointers stay
- * within the slot, which may be too small. Input: the size of the slot (two bytes), the datagram.
+ * within the slot, which may be too small.
+ *
+ * Input: the size of the slot (two bytes), the datagram.
  */
 #include <errno.h>
 #include <sys/socket.h>

@@ -2,8 +2,9 @@
 /*
  * Any bytes as a message of nfnetlink_queue. It is parsed, whole and cut at a position that the input gives, and
  * delivered as ip_queue's message. Every pointer stays within the received bytes, and a program that reads the classic
- * message finds the same payload as with the new API. Input: where the message is cut, how long the classic reader's
- * buffer is (two bytes each), the message.
+ * message finds the same payload as with the new API.
+ *
+ * Input: where the message is cut, how long the classic reader's buffer is (two bytes each), the message.
  */
 #include <linux/netfilter/nfnetlink_queue.h>
 #include <linux/netlink.h>

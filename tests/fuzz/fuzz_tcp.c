@@ -3,9 +3,11 @@
  * Any segments of a few connections, any edits of them, in a table with little memory. Besides staying within its
  * memory, the code must keep these promises: a packet whose checksums were right still has right ones; a packet is
  * never dropped in a recording; text is replaced in the same way when it is retransmitted at once; a connection does
- * not exceed its memory limit. Input: one byte of options, then for each packet: kind, flags, numbers, length of the
- * payload, number of edits, and for each of them offset, old length and new length. With QUOTE in the kind the packet
- * is an ICMP error about that segment, with RAW it is any bytes.
+ * not exceed its memory limit.
+ *
+ * Input: one byte of options, then for each packet: kind, flags, numbers, length of the payload, number of edits, and
+ * for each of them offset, old length and new length. With QUOTE in the kind the packet is an ICMP error about that
+ * segment, with RAW it is any bytes.
  */
 #include <stdbool.h>
 

@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
  * ip_queue's requests, in both word sizes. A decoded request can be encoded again, with the same result; a wrong length
- * is refused; an answer quotes only existing bytes. Input: one byte (bit 0 the layout), then the message.
+ * is refused; an answer quotes only existing bytes.
+ *
+ * Input: one byte (bit 0 the layout), then the message.
  */
 #include <linux/netlink.h>
 #include <linux/netfilter_ipv4/ip_queue.h>

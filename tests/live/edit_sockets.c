@@ -3,6 +3,7 @@
  * Checks that receivers accept edited packets. Each packet is built with random addresses, ports and payload, is edited
  * to be addressed to this host, and is written into a tun device: the kernel checks it like a packet from the network.
  * The result is what the receiving socket returns.
+ *
  *	edited packet --> tun (10.77.0.1, fd77::1) --> kernel's checks --> UDP, TCP socket or echo reply
  */
 #include <arpa/inet.h>

@@ -2,6 +2,7 @@
 /*
  * A program that names no source, on a kernel without nfnetlink_queue but with ip_queue: a seccomp filter disables the
  * first, ipq run provides the second. It accepts the packets of its two handles until both have ended.
+ *
  *	fallback together|apart     both handles are created before the first mode is set, or not
  */
 #include <libipq.h>

@@ -2,6 +2,7 @@
 /*
  * Old-style programs with a handle for each family, in the order given by ORDER (46 or 64). They accept N packets of
  * each family and exit without closing their handles, as many programs did.
+ *
  *	families select ORDER N     one thread, select on both
  *	families epoll ORDER N      one thread, epoll on both
  *	families threads ORDER N    a thread for each, which opens its handle itself

@@ -2,6 +2,7 @@
 /*
  * flows ACTION [OPTION...]: decides the flow of each packet of queue 0 until it is interrupted, then prints one line
  * with its counters.
+ *
  *	accept | drop | mark    the verdict for each flow
  *	after=N                 only after N packets of the flow
  *	timeout=N               seconds

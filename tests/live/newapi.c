@@ -3,6 +3,7 @@
  * newapi TEST: <ipq.h> with real packets. Each test opens queues, sends datagrams to itself over loopback
  * through the rules that newapi.sh has set, and asserts on what the sockets received. Exits 0, 1, or 77 if this kernel
  * or user cannot run the test.
+ *
  *	UDP ports 7000 to 7099		OUTPUT, queue 0
  *	TCP port 7001, from and to	OUTPUT, queue 4: TCP retransmits long after a test
  *	UDP port 7100			OUTPUT, queues 2 and 3 by address (--queue-balance 2:3)

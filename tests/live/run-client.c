@@ -2,8 +2,10 @@
 /*
  * A program that speaks ip_queue's raw protocol, without libipq, for `ipq run`. Built statically, 64-bit and 32-bit,
  * and with VIA_SOCKETCALL as programs of 2003 were.
+ *
  *	accept N [range]   owns the queue, accepts N packets (0: to the end of the file), prints how many
- *	drop N drops them both N IPv4 and IPv6 in two threads, N packets each
+ *	drop N             drops them
+ *	both N             IPv4 and IPv6 in two threads, N packets each
  *	address HOW N      accepts N packets; the sender's address is netlink's in recvmsg (HOW: msg), recvfrom with
  *			   MSG_PEEK (peek), all of recvfrom (from)
  *	effect ASPECT HOW  see run-client-effect.h

@@ -2,6 +2,7 @@
 /*
  * traffic: sends, receives and compares data whose every byte is known beforehand. Exits 0 only if exactly the expected
  * data arrived.
+ *
  *	traffic udp [-n COUNT] [-s SIZE | -s MIN-MAX] [-e COUNT] [-r RATE] [-o] PORT
  *		sends COUNT datagrams (1000; sizes from MIN to MAX, mixed); -e of them must arrive (all);
  *		-r: RATE per second, as far as the receive buffer allows; -o: in the order of their numbers
@@ -15,9 +16,10 @@
  *
  * -f PORT: datagrams from this port; -1: the next one is sent when one has arrived. Everywhere: -a ADDRESS to send to
  * (127.0.0.1; one with a colon is IPv6), -N NAMESPACE: the receiver is in this namespace of `ip netns`, -w MILLISECONDS
- * to wait for expected data (10000), and then for unexpected data (1500). A datagram of 8 bytes and more begins with
- * its number; the rest is a function of number and size. At most a window of datagrams is in flight, so that our own
- * receive buffer never overflows.
+ * to wait for expected data (10000), and then for unexpected data (1500).
+ *
+ * A datagram of 8 bytes and more begins with its number; the rest is a function of number and size. At most a window of
+ * datagrams is in flight, so that our own receive buffer never overflows.
  */
 #include <arpa/inet.h>
 #include <errno.h>

@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 /*
  * soak udp|tcp SECONDS SEED DIRECTORY: one lane, see soak.h. Exits 0 if nothing was wrong; otherwise prints the
- * violations. soak classic FILE: its reader with the classic API, in a separate process because of IPQ_SOURCE. The
- * environment: IPQ is the command, SOAK_RULES the script that sets the firewall rules of a lane.
+ * violations.
+ * soak classic FILE: its reader with the classic API, in a separate process because of IPQ_SOURCE.
+ *
+ * The environment: IPQ is the command, SOAK_RULES the script that sets the firewall rules of a lane.
  */
 #include <errno.h>
 #include <fcntl.h>

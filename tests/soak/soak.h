@@ -3,11 +3,13 @@
  * Theory of operation: a lane (udp or tcp) is a queue of the kernel, a process that sends, one that receives, and one
  * reader at a time. All of them map one piece of memory, struct shared, where each field has one writer. The
  * coordinator (main.c) divides the time into eras. An era has one kind of reader:
+ *
  *	gate shut -> reader opens -> gate open ... reloads, bursts ... gate shut -> drained -> accounts ->
  *closed
  *
  * The fate of a packet is recorded twice: by the reader before it gives the verdict (fate), and by the receiver
  * (arrived). At the end of an era no packet is in flight, and every packet must be accounted for:
+ *
  *	sent + repeated = handed out + overflow (as the kernel and ip_queue's engine count it) + lost at
  *reloads to arrive       = arrived once each + dropped by full receiving sockets (as the kernel counts it)
  *

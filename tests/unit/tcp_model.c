@@ -7,10 +7,13 @@
  * Both ends send a random stream in random segments. Retransmissions are cut in another way, with and without SACK. The
  * model records, for each byte of a stream, its replacement when it passed for the first time. From this alone it
  * computes, byte by byte, each later packet. There are also reloads (from then on, other text is replaced), forged
- * segments of all kinds, and new connections on old ports. At the end each receiver must have the rewritten stream and
- * the sender's FIN, and each sender must know that. Usage: tcp_model [COUNT [FIRST]]: this many connections, from this
- * number on. A failure prints the number. In one of eight connections, ipq_tcp gets only a recording of the packets
- * between A and B, of which some are missing. Then all packets of the recording must be consistent.
+ * segments of all kinds, and new connections on old ports.
+ *
+ * At the end each receiver must have the rewritten stream and the sender's FIN, and each sender must know that. Usage:
+ * tcp_model [COUNT [FIRST]]: this many connections, from this number on. A failure prints the number.
+ *
+ * In one of eight connections, ipq_tcp gets only a recording of the packets between A and B, of which some are missing.
+ * Then all packets of the recording must be consistent.
  */
 #include <arpa/inet.h>
 #include <errno.h>

@@ -94,9 +94,10 @@ int rules_passed(struct rules *rules, uint64_t *packets, uint64_t *bytes);
 /*
  * Change the filters in two steps, so that each packet is decided by all old rules or by all new ones:
  * rules_extend: packets of the old and of the new filters are queued. All or nothing: after an error the old rules
- *	are in force. Then the program switches to its new rules. rules_settle: only packets of the new filters are
- *	queued. After an error, too many packets are queued, which is harmless; call it again. Both do nothing if all
- *	packets are queued anyway. The filters must stay valid until the next settle.
+ *	are in force. Then the program switches to its new rules.
+ * rules_settle: only packets of the new filters are queued. After an error, too many packets are queued, which is
+ *	harmless; call it again.
+ * Both do nothing if all packets are queued anyway. The filters must stay valid until the next settle.
  */
 int rules_extend(struct rules *rules, const struct bpf_program *filter, size_t filters, struct ipq_error *e);
 int rules_settle(struct rules *rules, struct ipq_error *e);

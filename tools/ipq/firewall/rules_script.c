@@ -4,6 +4,7 @@
  *
  * A verdict of NF_ACCEPT skips the rest of the table, so accepted packets are repeated (NF_REPEAT) with our mark T, and
  * traverse the same hook again from its first rule. In the table mangle:
+ *
  *	-A HOOK -j ipq-N				first rule of the hook
  *	-A ipq-N -m mark --mark T'/M -j RETURN		for each ipq chain after ours: it repeated the packet,
  *							which has passed us before
@@ -12,9 +13,11 @@
  *	-A ipq-N-done -j MARK --set-xmark 0x0/M		the last of our rules, because -g returns to HOOK
  *
  * T is cleared before the packet continues, so no other chain sees it. In nftables NF_ACCEPT continues with the next
- * base chain of the hook, so none of this is needed. With verdicts on flows there are two more marks, L = T + 1 and G =
- * T + 2 in units of the lowest bit of M. The library repeats the newest packet of a flow with one of them, and the
- * rules save the mark in the connection:
+ * base chain of the hook, so none of this is needed.
+ *
+ * With verdicts on flows there are two more marks, L = T + 1 and G = T + 2 in units of the lowest bit of M. The library
+ * repeats the newest packet of a flow with one of them, and the rules save the mark in the connection:
+ *
  *	-A ipq-N -m mark --mark L'/M -m connmark ! --mark L'/M -j RETURN	for each chain after ours that does so
  *	-A ipq-N -m mark --mark G'/M -j RETURN
  *	-A ipq-N -m mark --mark L/M -g ipq-N-left	CONNMARK --save-mark, then as ipq-N-done
@@ -23,9 +26,11 @@
  *	-A ipq-N -m connmark --mark G/M -j DROP
  *
  * Without its second condition, the first rule would let packets bypass us whose mark another rule has restored from
- * the connection. The nftables rules are equivalent. At the end, the rules that queue are removed first, and those for
- * marks when no packet waits any more: see rules_stop(). When a base chain of nftables is removed, the kernel drops all
- * packets that wait in any queue (nf_unregister_net_hook), so ours is emptied instead wherever that is possible.
+ * the connection. The nftables rules are equivalent.
+ *
+ * At the end, the rules that queue are removed first, and those for marks when no packet waits any more: see
+ * rules_stop(). When a base chain of nftables is removed, the kernel drops all packets that wait in any queue
+ * (nf_unregister_net_hook), so ours is emptied instead wherever that is possible.
  */
 #include <string.h>
 #include "firewall/rules_script.h"

@@ -4,10 +4,11 @@
  *
  * The program inherits the sockets and a connection to this process (nfqueue/held.h). On the connection it sends a
  * notice before it takes a queue, and waits for the answer. With a new version (SIGHUP), the answer is sent when the
- * old program has ended: so the new one starts while the old one still decides packets. A program has ended when the
- * process that was started has ended, unless that one exits with 0 and a descendant has the connection (a daemon). It
- * has also ended when all of its processes have closed the connection, as after exec: then the new program does not
- * have the sockets.
+ * old program has ended: so the new one starts while the old one still decides packets.
+ *
+ * A program has ended when the process that was started has ended, unless that one exits with 0 and a descendant has
+ * the connection (a daemon). It has also ended when all of its processes have closed the connection, as after exec:
+ * then the new program does not have the sockets.
  */
 #include <errno.h>
 #include <getopt.h>

@@ -7,14 +7,18 @@
  *
  * "ipq run" is the one that the shell waits for: it forwards signals and ends as the program ends. The
  * supervisor is the program's parent and, as a child subreaper, the parent of every descendant whose parent has ended:
- * so it can find and end them all. If the supervisor dies, "ipq run" can do the same. Invariant: a process under the
- * filter never outlives both. Each watches the other over their link, and kills all descendants when the other has
- * died. There is one exception: when the program has ended but descendants are alive (it has become a daemon), the
- * supervisor reports the status, "ipq run" ends with it, and the supervisor stays until the last of them has ended: the
- * filter's listener then has POLLHUP (doc/assumptions/listener-hangs-up.c). With --restart, a program that fails starts
- * again (start.c): first all its remaining processes are killed; then the engine applies the verdicts that the program
- * sent, and keeps its undecided packets for the successor. The supervisor has its own process group, so signals from
- * the terminal (^C, ^Z, a hangup) reach the program but not the supervisor.
+ * so it can find and end them all. If the supervisor dies, "ipq run" can do the same.
+ *
+ * Invariant: a process under the filter never outlives both. Each watches the other over their link, and kills all
+ * descendants when the other has died. There is one exception: when the program has ended but descendants are alive (it
+ * has become a daemon), the supervisor reports the status, "ipq run" ends with it, and the supervisor stays until the
+ * last of them has ended: the filter's listener then has POLLHUP (doc/assumptions/listener-hangs-up.c).
+ *
+ * With --restart, a program that fails starts again (start.c): first all its remaining processes are killed; then the
+ * engine applies the verdicts that the program sent, and keeps its undecided packets for the successor.
+ *
+ * The supervisor has its own process group, so signals from the terminal (^C, ^Z, a hangup) reach the program but not
+ * the supervisor.
  */
 #include <dirent.h>
 #include <elf.h>
