@@ -24,7 +24,7 @@
 #define FLOWS 4
 #define WINDOW 64
 #define PER_FLOW 30
-#define SHORT_FLOWS 500 /* of a slice */
+#define SHORT_FLOWS 500 /* per slice */
 #define SLICES 10	/* turns of a round: they are short, because other processes use the machine */
 #define MAX_ROUNDS 101
 #define MILLION 1000000

@@ -40,7 +40,7 @@ int ground_command(const char *format, ...)
 	return status == 0 ? 0 : -1;
 }
 
-/* Root stays in its user namespace: SO_RCVBUFFORCE works in the first one only. */
+/* Root stays in its user namespace: SO_RCVBUFFORCE works in the initial user namespace only. */
 static int namespaces(void)
 {
 	char map[64];

@@ -7,7 +7,7 @@
 enum bound { AT_LEAST, AT_MOST };
 
 struct limit {
-	const char *scenario, *consumer, *against; /* NULL: the better batched lower bound */
+	const char *scenario, *consumer, *against; /* NULL: the faster of raw-packed and raw-batch */
 	enum metric metric;
 	enum bound bound;
 	double value;

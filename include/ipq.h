@@ -167,7 +167,7 @@ struct ipq_packet {
 	/* IP_CT_ESTABLISHED (0), IP_CT_RELATED (1), IP_CT_NEW (2), + 3 for replies */
 	uint32_t conntrack_info;
 	const void *conntrack;	 /* netlink attributes CTA_* as the kernel sent them */
-	const void *expectation; /* netlink attributes CTA_EXPECT_*; no kernel sends them up to Linux 6.18 */
+	const void *expectation; /* netlink attributes CTA_EXPECT_*; no kernel up to 6.18 sends them */
 	uint16_t expectation_len;
 	uint16_t reserved2[3];
 	uint64_t reserved3[6];
@@ -357,7 +357,7 @@ struct ipq_flow_stats {
 	uint32_t reserved;  /* 0 */
 	uint64_t flows;	    /* in the library's table, including those that are counted for `after` */
 	uint64_t decided;   /* flows decided since open */
-	uint64_t packets;   /* of decided flows that were queued, and decided by the library */
+	uint64_t packets;   /* packets of decided flows that were queued, and that the library decided */
 	uint64_t bytes;	    /* of these packets */
 	uint64_t evicted;   /* flows forgotten because flow_max was reached */
 	uint64_t no_key;    /* flow verdicts for packets that belong to no flow */

@@ -17,7 +17,7 @@
 #include <ipq.h>
 #include <ipq_edit.h>
 
-#define BATCH_MAX 64 /* packets that one system call receives at most */
+#define BATCH_MAX 64 /* maximum number of packets per system call */
 
 /* Memory that a queue has received packets into and that views still refer to. */
 struct region {
@@ -37,7 +37,7 @@ struct queue_object {
 	struct packet_object *object[BATCH_MAX]; /* borrowed: their objects that still exist */
 	int count, next; /* number of packets of the last receive; index of the first one not returned yet */
 	int undecided;	 /* packets of the last receive without a verdict */
-	int batch;	 /* packets per receive at most */
+	int batch;	 /* maximum number of packets per receive */
 	pid_t owner;
 	bool receiving;	    /* a thread is in ipq_queue_recv(), or waits for the GIL afterwards */
 	atomic_bool inside; /* it is still in ipq_queue_recv() */

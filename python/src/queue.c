@@ -796,7 +796,7 @@ static void queue_dealloc(PyObject *obj)
 	freefunc release = (freefunc)PyType_GetSlot(type, Py_tp_free);
 
 	PyErr_Fetch(&error_type, &error_value, &error_trace);
-	/* Its packets hold a reference to it, so none is left. */
+	/* Each packet holds a reference to its queue, so no packet is left. */
 	if (!close_queue(self))
 		PyErr_Clear();
 	PyErr_Restore(error_type, error_value, error_trace);

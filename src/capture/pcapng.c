@@ -15,7 +15,7 @@ enum block {
 	BLOCK_SECTION = 0x0a0d0d0a
 };
 
-/* Of a packet block: flags, and in them the bytes of the frame check sequence, 0 if not known. */
+/* Options of a packet block. The flags contain the length of the frame check sequence in bytes (0: unknown). */
 enum packet_option { OPTION_FLAGS = 2, FLAGS_FCS_SHIFT = 5, FLAGS_FCS_MASK = 15 };
 
 enum option { OPTION_IF_NAME = 2, OPTION_IF_TSRESOL = 9, OPTION_IF_FCSLEN = 13, OPTION_IF_TSOFFSET = 14 };

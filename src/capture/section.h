@@ -30,7 +30,7 @@ void section_interface_written(struct section *s, uint64_t position);
  * again for that. 0 or -errno, as capture_write().
  */
 int section_remove_limit(struct section *s, uint32_t interface, struct capture_writer *w);
-/* Writes the header and interfaces once more that were written before. 0 or -errno, as capture_write(). */
+/* Writes the header and the interfaces of the section again. 0 or -errno, as capture_write(). */
 int section_open_again(struct section *s, struct capture_writer *w);
 
 #endif

@@ -229,7 +229,7 @@ int ipq_set_mode(const struct ipq_handle *h, uint8_t mode, size_t range)
 	return (int)(sizeof(struct nlmsghdr) + NLMSG_LENGTH(sizeof(ipq_peer_msg_t)));
 }
 
-/* A packet of the other family came. READ_DONE, or READ_WOKEN: read again. */
+/* A packet of the other family arrived. READ_DONE, or READ_WOKEN: read again. */
 __cold static struct read_result hand_off_to_engine(struct classic *c, ssize_t bytes)
 {
 	struct ipq_error e = { "" };

@@ -13,7 +13,7 @@
 
 /* A flow that was idle for this long has ended. conntrack's own times are 2 minutes and 5 days. */
 #define IDLE_MS (180 * 1000)
-#define IDLE_TCP_MS (124 * 60 * 1000) /* RFC 5382, 5 */
+#define IDLE_TCP_MS (124 * 60 * 1000) /* RFC 5382, section 5 */
 
 /* ---- keys --------------------------------------------------------------------------------------- */
 

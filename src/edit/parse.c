@@ -49,7 +49,7 @@ static int parse_ipv4_options(struct ipq_edit *e, size_t end)
 }
 
 /*
- * Takes len, the caller's, as the length of the packet. With segmentation offload, the length field may be 0, as in
+ * Uses the caller's len as the length of the packet. With segmentation offload, the length field may be 0, as in
  * packets over 64 KiB (BIG TCP).
  */
 static int length_of_caller(struct ipq_edit *e, size_t len, uint32_t flags)

@@ -231,7 +231,7 @@ bool undecided_have_room(const struct engine *e);
 void undecided_free(struct family *f);
 
 /* client.c */
-/* Reads and serves the client's requests, a limited number; ends it when it has hung up. */
+/* Reads and serves a limited number of the client's requests; ends the client when it has hung up. */
 void client_serve(struct engine *e, struct client *c);
 /* The same for at most one request, which costs less. */
 void client_serve_one(struct engine *e, struct client *c);

@@ -475,8 +475,8 @@ static bool build_payload(struct ipq_tcp_segment *s, const struct tcp_log *log, 
 	return true;
 }
 
-/* In a recording, where all texts are remembered, the number before the next one may be inside a text. A keepalive has
- * that number, and must have it afterwards. */
+/* Is this a keepalive of a recording? Its sequence number is one below the next number to be sent. That number may be
+ * inside a replaced text, because a recording keeps all texts; the keepalive must still be one below after the edit. */
 static bool is_recorded_keepalive(const struct ipq_tcp_segment *s)
 {
 	return s->table->recorded && s->text + 1 == s->fresh && s->end - s->text <= 1 &&

@@ -43,7 +43,7 @@ struct tcp_log {
 	uint32_t base, total; /* shift before the first edit and after the last one */
 };
 
-/* Maps a position. For a position inside a replaced text, `up` chooses its end, otherwise its begin. */
+/* Maps a position. For a position inside a replaced text, `up` chooses its end, otherwise its beginning. */
 uint32_t tcp_log_map(const struct tcp_log *log, uint32_t sequence, bool up);
 uint32_t tcp_log_unmap(const struct tcp_log *log, uint32_t mapped, bool up);
 
@@ -64,7 +64,7 @@ int tcp_log_add(struct tcp_log *log, uint32_t begin, const void *bytes, uint16_t
  */
 uint32_t tcp_log_repeat(struct tcp_log *log, const uint32_t *number, uint32_t n, size_t limit);
 
-/* Finds the first edit that begins after sequence; *begin: its begin. false: there is none. */
+/* Finds the first edit that begins after sequence; *begin: its first number. false: there is none. */
 bool tcp_log_next(const struct tcp_log *log, uint32_t sequence, uint32_t *begin);
 
 /* Most texts are short: a call of memcmp or memcpy would cost more than the work. */

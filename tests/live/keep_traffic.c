@@ -3,7 +3,7 @@
  * keep_traffic RATE SECONDS FLOWS PORT [FILE]: sends numbered datagrams at this rate over the loopback device, in FLOWS
  * flows, and checks the arriving ones. One thread sends a flow. Prints how many were sent, arrived, arrived twice, or
  * arrived out of the order of their flow, and the longest delay of a datagram. Exits 0 if all arrived once. FILE: each
- * time without arrivals of GAP_MS or more, as two numbers: its begin (since 1970) and its length in milliseconds. These
+ * time without arrivals of GAP_MS or more, as two numbers: its start (since 1970) and its length in milliseconds. These
  * are the kernel's times, so that a slow receiver does not change them.
  */
 #include <arpa/inet.h>

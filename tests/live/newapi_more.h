@@ -64,7 +64,7 @@ static void reply_to_it(struct ipq_queue *q, uint32_t id)
 		return;
 	ct = entry_of(&p, ESTABLISHED_REPLY);
 	want(ct.id == id && (ct.status & STATUS_SEEN_REPLY));
-	want(is_tuple(&ct.original, bound_port(tx), 7000)); /* the direction of the first packet, still */
+	want(is_tuple(&ct.original, bound_port(tx), 7000)); /* still the direction of the first packet */
 	want(ipq_accept(q, &p) == 0 && ipq_queue_flush(q) == 0);
 }
 

@@ -399,7 +399,7 @@ static void do_down(struct play *p, char *args)
 {
 	unsigned type;
 
-	for (type = 0; type < 1024; type++) /* packets from it and to it have different types */
+	for (type = 0; type < 1024; type++) /* packets of either direction may have their own type */
 		if (type == 0 || type == 1 || type == 772)
 			fake_forget(p->fake, fake_interface(args, (uint16_t)type));
 }

@@ -282,10 +282,10 @@ static int drain(void)
 	return 0;
 }
 
-/* SOAK_LEAK=memory or =descriptors: each closing leaks some, so that a test can see both accounts fail. */
+/* SOAK_LEAK=memory or =descriptors: each close leaks some, so that a test sees both checks fail. */
 static void leak(const char *what)
 {
-	static void *kept; /* of all earlier closings */
+	static void *kept; /* memory leaked by all earlier closes */
 	void **more;
 
 	if (what != NULL && strcmp(what, "descriptors") == 0 && dup(STDOUT_FILENO) < 0)

@@ -34,7 +34,7 @@
 #define RELOADS_MAX 16
 #define TABLE (1u << 17) /* bytes of the table whose slices are the payloads */
 #define DATAGRAM_MIN sizeof(struct header)
-#define KERNEL_COPIES 65531 /* bytes of a packet at most */
+#define KERNEL_COPIES 65531 /* maximum number of bytes per packet */
 #define XOR_EVERY 4096	    /* the reader changes one of so many bytes of a TCP stream */
 #define XOR_AT 7
 
@@ -85,7 +85,7 @@ struct flow {
 	_Atomic uint64_t handed;       /* one more than the highest number received so far */
 	_Atomic uint64_t arrived;      /* the same at the receiver */
 	_Atomic uint64_t socket_drops; /* of the receiving socket, ever */
-	uint64_t socket_drops_before;  /* at the begin of this era; written by the coordinator */
+	uint64_t socket_drops_before;  /* when this era began; written by the coordinator */
 };
 
 struct totals { /* packets of all eras; written by the coordinator */
@@ -126,7 +126,7 @@ struct shared {
 	struct window window[RELOADS_MAX];
 	struct health opened, drained, closed;
 	uint32_t isn[2][65536]; /* for TCP: by source port, IPv4 and IPv6 */
-	/* of any thread */
+	/* reported by any thread */
 	_Atomic uint32_t violations;
 	uint8_t table[TABLE];
 	uint8_t fate[FLOWS][ERA_PACKETS];    /* the reader's */
@@ -202,7 +202,7 @@ void health_of(pid_t pid, struct health *h); /* heap only of this process */
 uint64_t now_ns(void);
 void histogram_add(struct histogram *h, uint64_t ns);
 void histogram_print(const char *what, const struct histogram *h);
-uint64_t snmp(const char *protocol, const char *name); /* of this namespace, sum of both families */
+uint64_t snmp(const char *protocol, const char *name); /* counter of this namespace, IPv4 plus IPv6 */
 
 /* account.c */
 void account_udp(const char *log); /* log: the output of RUN and FILTER, NULL for the others */

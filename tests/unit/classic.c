@@ -15,7 +15,7 @@
 #include "capture_file.h"
 
 #define PACKETS 100
-#define LENGTH 86 /* of an IP packet */
+#define LENGTH 86 /* bytes of an IP packet */
 #define HEAD (sizeof(struct nlmsghdr) + sizeof(ipq_packet_msg_t))
 #define EXPECT_ERROR(call, number, text)                   \
 	do {                                               \

@@ -264,7 +264,7 @@ static void nested_attribute_of_wrong_length_is_rejected(void **state)
 	static const unsigned char bad[][8] = {
 		{ 0 }, /* length 0: must not loop forever */
 		{ 3, 0, 1, 0 },
-		{ 12, 0, 1, 0, 0, 0, 0, 0 }, /* longer than the nest */
+		{ 12, 0, 1, 0, 0, 0, 0, 0 }, /* longer than the outer attribute */
 	};
 
 	(void)state;

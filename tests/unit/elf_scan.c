@@ -117,7 +117,7 @@ static void runpath_counts_and_rpath_only_without_it(void **state)
 	assert_string_equal(e.runpath, "$ORIGIN/lib");
 	assert_false(e.is_rpath);
 	at = put_dynamic(at, DT_RPATH, 23);
-	put_dynamic(at, DT_SONAME, 35); /* instead of another one */
+	put_dynamic(at, DT_SONAME, 35); /* replaces DT_RUNPATH */
 	assert_int_equal(elf_read(&e, file, SIZE), 0);
 	assert_string_equal(e.runpath, "libc.so.6");
 	assert_true(e.is_rpath);

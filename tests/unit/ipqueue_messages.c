@@ -215,7 +215,7 @@ static void requests_are_encoded_as_recorded(void **state)
 	assert_int_equal(wire_put_verdict(WIRE_ILP32, out, 0x18a, 1, 0xcfdf9a80, 48), n);
 	assert_memory_equal(out, buf, 28);
 
-	/* A mode message without the surplus. */
+	/* A mode message without the surplus bytes of the original library. */
 	bytes(buf, sizeof(buf), mode_lp64);
 	assert_int_equal(wire_put_mode(WIRE_LP64, out, 0xa9, 9, 64), 40);
 	assert_int_equal(out[0], 40);

@@ -101,7 +101,8 @@ static void first_configuration_asks_for_everything(void **state)
 	assert_non_null(find(0, is_bind));
 	assert_int_equal(find(0, is_mode)->mode, NFQNL_COPY_PACKET + 1);
 	assert_int_equal(find(0, is_mode)->range, 1000);
-	assert_ptr_equal(find(0, is_mode), &k.request[k.requests - 1]); /* no packet is queued before */
+	assert_ptr_equal(find(0, is_mode),
+			 &k.request[k.requests - 1]); /* no packet is queued before the mode is set */
 	assert_int_equal(find(0, is_length)->length, 3000);
 	assert_int_equal(find(0, is_fail_open)->flags, NFQA_CFG_F_FAIL_OPEN);
 	assert_int_equal(find(0, is_gso)->flags, NFQA_CFG_F_GSO); /* packets are not split */

@@ -410,7 +410,7 @@ static void malformed_vlan_attribute_is_ignored(void **state)
 	static const unsigned char nests[][8] = {
 		{ NATIVE16(0), NATIVE16(NFQA_VLAN_TCI) }, /* length 0: must not loop forever */
 		{ NATIVE16(3), NATIVE16(NFQA_VLAN_TCI) },
-		{ NATIVE16(9), NATIVE16(NFQA_VLAN_TCI), 1, 1 }, /* longer than the nest */
+		{ NATIVE16(9), NATIVE16(NFQA_VLAN_TCI), 1, 1 }, /* longer than the outer attribute */
 		{ NATIVE16(5), NATIVE16(NFQA_VLAN_TCI), 1 },	/* too short for its number */
 	};
 	struct message m;

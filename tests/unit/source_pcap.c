@@ -736,7 +736,7 @@ static void pace_file_delays_packets_and_readability(void **state)
 		assert_true(gap < 10000);
 }
 
-/* Opens with the read end of a pipe as input that has the file header in it; returns the write end. */
+/* Opens a pipe as the source. The pipe contains the file header. Returns the write end. */
 static int begin_on_pipe(void)
 {
 	struct source_config config = { .mode = COPY_PACKET };

@@ -142,7 +142,7 @@ struct connection {
 	unsigned replaced, late, refused, forged;
 };
 
-/* Maps an offset of the stream to the rewritten one. Inside a replaced text: to its end (up) or its begin. */
+/* Maps an offset of the stream to the rewritten one. Inside a replaced text: to its end (up) or its beginning. */
 static int32_t fate_map_to(const struct end *e, int32_t offset, bool up)
 {
 	int32_t mapped = 0, at = 0;

@@ -10,7 +10,7 @@
 
 /* Signals of this signalfd interrupt from now on; -1: none do. */
 void interrupt_from(int signals);
-/* For poll(): readable when one has come. -1: none. */
+/* For poll(): readable when a signal has come. -1: none. */
 int interrupt_fd(void);
 /* Has a signal come? Until it is taken, every wait ends at once. */
 bool interrupt_pending(void);

@@ -6,7 +6,7 @@
 #include <string.h>
 #include "doctor/doctor.h"
 
-#define QUEUES_MAX 32 /* queues that are printed at most */
+#define QUEUES_MAX 32 /* maximum number of printed queues */
 
 /* Writes an example of a rule, with a tool that works here. */
 static void example(const struct doctor *d, uint32_t queue, char *to, size_t room)

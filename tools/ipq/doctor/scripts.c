@@ -14,7 +14,7 @@
 
 #define FILES_MAX 2000
 #define LINES_MAX 20000 /* per file */
-#define FINDINGS_MAX 20 /* lines that are printed at most */
+#define FINDINGS_MAX 20 /* maximum number of printed lines */
 
 struct search {
 	struct doctor *d;

@@ -62,7 +62,7 @@ struct action {
 	enum action_type type;
 	unsigned needs;	       /* enum action_needs */
 	uint32_t number, mask; /* mark, queue, port, TTL, DSCP, option */
-	uint32_t probability;  /* of 2^32 - 1, or ALWAYS */
+	uint32_t probability;  /* numerator over 2^32 - 1, or ALWAYS */
 	bool flow;	       /* ACCEPT, DROP, MARK: also the rest of the packet's flow */
 	uint32_t after;	       /* after so many packets of the flow; 0: at once */
 	int64_t delay, jitter; /* ns */

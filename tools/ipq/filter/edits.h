@@ -21,7 +21,7 @@ struct edits_shared {
 	_Atomic unsigned hooks;	     /* a bit for each hook in which a loopback packet was seen */
 	_Atomic uint64_t across;     /* replaced texts that were split between segments */
 	_Atomic uint64_t messages;   /* HTTP messages whose bodies could not be searched */
-	_Atomic uint64_t held, late; /* segments that waited for the next one; and whose next one was late */
+	_Atomic uint64_t held, late; /* held segments; those whose next segment was late */
 	_Atomic uint64_t beyond_mtu; /* packets that became longer than the MTU */
 	int mtu_socket;		     /* -1 with a capture file */
 };

@@ -45,7 +45,7 @@ static inline bool view_has_extensions(const uint8_t *data, uint32_t len)
 		data[6] == IPPROTO_DSTOPTS || data[6] == IPPROTO_AH);
 }
 
-/* Begins with another packet. full_len: before it was cut. */
+/* Sets another packet. full_len: its length before it was cut. */
 static inline void view_set(struct view *v, const uint8_t *data, uint32_t len, uint32_t full_len)
 {
 	v->data = data;
