@@ -24,7 +24,7 @@ struct section {
 	bool swapped;
 	uint8_t *bytes; /* the header, then the interfaces with the options that packets depend on */
 	size_t len, room;
-	size_t written; /* so many of them, from the first on, are in the output already */
+	size_t written; /* bytes that the output already has */
 	struct section_interface *interface;
 	uint32_t interfaces, interface_room, interfaces_written;
 };

@@ -24,7 +24,7 @@ struct delays {
 /* The heap owns packet and payload from then on. 0 or -ENOMEM. */
 int delays_add(struct delays *d, int64_t due, struct ipq_packet *packet, const struct ipq_verdict *verdict,
 	       void *payload);
-/* Takes the next one if it is due. 1, or 0. Its packet and payload are the caller's then. */
+/* Takes the next delayed packet if it is due. 1, or 0. The caller then owns the packet and its payload. */
 int delays_take(struct delays *d, int64_t now, struct delayed *out);
 /* Puts back the packet that was taken last. */
 void delays_put_back(struct delays *d, const struct delayed *last);
