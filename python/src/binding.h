@@ -23,7 +23,7 @@
 struct region {
 	void *memory;
 	size_t size;
-	struct ipq_queue *queue; /* instead: a closed queue that could not give its memory away */
+	struct ipq_queue *queue; /* not NULL: a closed queue that still owns the memory */
 	unsigned users;
 };
 

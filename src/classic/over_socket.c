@@ -372,7 +372,7 @@ static int set_batch(struct classic *c, unsigned batch)
 {
 	(void)c;
 	(void)batch;
-	return 0; /* the engine does that */
+	return 0; /* the engine batches */
 }
 
 static void stats(struct classic *c, struct ipq_ctl_stats *s)

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * The seam between sources of packets and their readers. A source reads one kind of origin, such as a queue
- * of the kernel or a capture file, and knows nothing of its readers. A reader provides memory, and knows
- * packets and verdicts, but nothing of netlink or files. The seam stores no state of a reader: recv and send may run in
- * different threads without a lock. This room also has the table of interfaces, links.h. It may use util.
+ * The interface between sources of packets and their readers. A source reads one kind of origin, such as a queue of the
+ * kernel or a capture file, and knows nothing of its readers. A reader provides memory, and knows packets and verdicts,
+ * but nothing of netlink or files. The interface stores no state of a reader: recv and send may run in different
+ * threads without a lock. This room also has the table of interfaces, links.h. It may use util.
  */
 #ifndef SOURCE_SOURCE_H
 #define SOURCE_SOURCE_H

@@ -51,7 +51,7 @@ static void look_at_packet(const struct ipq_packet *p, const unsigned char *star
 		(p->flags & IPQ_PACKET_TRUNCATED));
 }
 
-/* The classic message of p, in a buffer of room bytes; compared with the payload that was received. */
+/* Delivers p as a classic message, into a buffer of room bytes, and compares its payload with that received. */
 static void deliver(const struct ipq_packet *p, unsigned char *buf, size_t room)
 {
 	static const struct source_ops ops = { .name = "none", .interface = no_name };

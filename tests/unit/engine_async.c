@@ -304,7 +304,7 @@ static void packet_without_payload_comes_back_after_mode_meta(void **state)
 	close_room(&r);
 }
 
-/* As libipq does: a mode that is served before the call returns. Returns the program's end. */
+/* Adds a client whose mode is served before the call returns, as with libipq. Returns the program's end. */
 static int add_waiting(struct room *r, uint32_t *client)
 {
 	int pair[2], ret;
