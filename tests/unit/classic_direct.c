@@ -434,6 +434,20 @@ static void replacements_are_those_that_ip_queue_accepted(void **state)
 	assert_int_equal(stats().verdicts, 5);
 }
 
+static void replacement_without_a_header_of_its_family_is_ignored(void **state)
+{
+	(void)state;
+	memset(message, 0x60, sizeof(message));
+	ipq_destroy_handle(h);
+	kernel_close(&k);
+	h = ipq_create_handle(0, PF_INET6);
+	assert_non_null(h);
+	ipq_set_verdict(h, 1, NF_ACCEPT, 39, message);
+	assert_false(last().has_payload);
+	ipq_set_verdict(h, 2, NF_ACCEPT, 40, message);
+	assert_int_equal(last().payload_len, 40);
+}
+
 /* ip_queue's refusal quotes the whole request, with its payload. */
 static void refusal_is_as_long_as_the_request(void **state)
 {
@@ -664,6 +678,7 @@ int main(void)
 		TEST(verdicts_reach_the_kernel),
 		TEST(verdicts_that_ip_queue_refused_are_not_sent),
 		TEST(replacements_are_those_that_ip_queue_accepted),
+		TEST(replacement_without_a_header_of_its_family_is_ignored),
 		TEST(refusal_is_as_long_as_the_request),
 		TEST(refused_verdict_is_read_as_a_message),
 		TEST(settings_apply_before_and_after_the_mode),

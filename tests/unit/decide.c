@@ -299,6 +299,27 @@ static void delays_add_up_and_keep_the_order(void **state)
 	end();
 }
 
+/* A packet may be delayed and another one wait for the next segment. */
+static void worker_wakes_at_the_first_of_its_times(void **state)
+{
+	static const char *const text[] = { "delay 15ms udp" };
+	struct filter_worker *d;
+
+	(void)state;
+	begin(text, 1);
+	d = worker.context;
+	common.hold = 20 * MS;
+	d->hold.count = 1;
+	d->hold.held[0].since = worker.now;
+	assert_int_equal(decide_timeout(&worker), 20);
+	arrives(1, 0);
+	assert_int_equal(decide_timeout(&worker), 15);
+	d->hold.held[0].since -= 10 * MS;
+	assert_int_equal(decide_timeout(&worker), 10);
+	d->hold.count = 0;
+	end();
+}
+
 static void held_packets_leave_at_the_end(void **state)
 {
 	static const char *const text[] = { "delay 1s udp", "queue 7 udp port 1" };
@@ -452,6 +473,7 @@ int main(void)
 		cmocka_unit_test(first_rule_that_ends_decides),
 		cmocka_unit_test(packets_beyond_a_rate_are_dropped_and_counted),
 		cmocka_unit_test(delays_add_up_and_keep_the_order),
+		cmocka_unit_test(worker_wakes_at_the_first_of_its_times),
 		cmocka_unit_test(held_packets_leave_at_the_end),
 		cmocka_unit_test(records_are_those_that_were_asked_for),
 		cmocka_unit_test(copies_are_those_of_packets_that_pass),

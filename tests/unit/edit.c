@@ -257,6 +257,31 @@ static void mss_is_lowered_in_syns_only_and_never_raised(void **state)
 	assert_int_equal(reference_residue(&b, packet), 0xffff);
 }
 
+/* The pointer is the end of urgent data: what is inserted there is not urgent. */
+static void urgent_pointer_stays_at_the_end_of_urgent_data(void **state)
+{
+	static const struct {
+		size_t at, old_len, new_len;
+		unsigned urgent;
+	} edits[] = { { 5, 0, 2, 5 }, { 6, 1, 9, 5 }, { 4, 1, 3, 7 }, { 0, 2, 0, 5 }, { 3, 4, 1, 4 } };
+
+	(void)state;
+	for (unsigned i = 0; i < sizeof(edits) / sizeof(edits[0]); i++) {
+		struct built b = build(packet, (struct shape){ 4, IPPROTO_TCP, 0 }, 10);
+		unsigned pointer = i < 4 ? 5 : 6;
+		struct ipq_edit e;
+
+		packet[b.transport + 13] |= IPQ_TCP_URG;
+		packet[b.transport + 18] = 0;
+		packet[b.transport + 19] = (uint8_t)(i == 3 ? 7 : pointer);
+		assert_int_equal(begin(&e, b.len), 0);
+		assert_int_equal(
+			ipq_edit_replace(&e, edits[i].at, edits[i].old_len, "123456789", edits[i].new_len),
+			0);
+		assert_int_equal(be16(packet + b.transport + 18), edits[i].urgent);
+	}
+}
+
 static void tcp_options_grow_up_to_40_bytes(void **state)
 {
 	static const uint8_t grown[] = "\x02\x04\x05\xb4\x01\x03\x03\x07\x01\x01\x08\x0a\0\0\0\1\0\0\0\2"
@@ -471,6 +496,7 @@ int main(void)
 		cmocka_unit_test(random_replacements_match_a_model),
 		cmocka_unit_test(substitute_replaces_all_matches_in_linear_time),
 		cmocka_unit_test(mss_is_lowered_in_syns_only_and_never_raised),
+		cmocka_unit_test(urgent_pointer_stays_at_the_end_of_urgent_data),
 		cmocka_unit_test(tcp_options_grow_up_to_40_bytes),
 		cmocka_unit_test(second_tcp_option_of_a_kind_is_not_set),
 		cmocka_unit_test(fields_have_the_value_that_was_set),

@@ -340,6 +340,9 @@ static void request_of_the_calling_thread_takes_effect_without_a_step(void **sta
 	piece[0].iov_len = wire_put_mode(WIRE_LP64, buf, 7, COPY_PACKET, 40);
 	assert_int_equal(engine_request(r.engine, (uint32_t)client, piece, 1), 0);
 	assert_true(counts(&r, AF_INET).mode == COPY_PACKET && counts(&r, AF_INET).range == 40);
+	piece[0].iov_len = wire_put_mode(WIRE_LP64, buf, 7, COPY_PACKET, 65536);
+	assert_int_equal(engine_request(r.engine, (uint32_t)client, piece, 1), 0);
+	assert_int_equal(counts(&r, AF_INET).range, 65535); /* no packet is longer */
 	piece[0].iov_len = wire_put_verdict(WIRE_LP64, buf, 7, NF_ACCEPT, 1, 20) - 20;
 	piece[1] = (struct iovec){ buf, 20 };
 	assert_int_equal(engine_request(r.engine, (uint32_t)client, piece, 2), ENOENT);

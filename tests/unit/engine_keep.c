@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* An engine that keeps what a client has not decided, for the next one. */
 #include "engine_room.h"
+#include "ipqueue/state.h"
 
 static const struct engine_options keep = { .keep = true };
 
@@ -240,12 +241,35 @@ static void end_of_a_client_that_asked_nothing_lets_no_packets_wait(void **state
 	close_room(&r);
 }
 
+static void decided_packets_take_no_room(void **state)
+{
+	static struct engine e = { .keep = true };
+	struct family *f = &e.family[0];
+	uint8_t bytes[1000] = { 0x45 };
+	struct ipq_packet p = { .present = IPQ_HAS_PAYLOAD, .payload = bytes, .payload_len = sizeof(bytes) };
+
+	(void)state;
+	for (p.id = 1; p.id <= 3; p.id++)
+		assert_true(undecided_add(&e, f, &p, false));
+	assert_int_equal(f->kept, 3);
+	assert_int_equal(f->kept_bytes, 3000);
+	assert_true(undecided_have_room(&e));
+	f->kept_bytes += KEEP_BYTES - 3000;
+	assert_false(undecided_have_room(&e));
+	assert_true(undecided_remove(f, 2));
+	assert_true(undecided_have_room(&e));
+	assert_int_equal(f->kept_bytes, KEEP_BYTES - 1000);
+	assert_false(undecided_remove(f, 2));
+	undecided_free(f);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(next_client_gets_undecided_packets_in_order_under_their_ids),
 		cmocka_unit_test(payload_is_offered_again_unchanged),
 		cmocka_unit_test(packets_beyond_the_limit_wait_across_clients),
+		cmocka_unit_test(decided_packets_take_no_room),
 		cmocka_unit_test(packets_for_a_closed_socket_stay),
 		cmocka_unit_test(second_family_is_awaited_for_a_moment),
 		cmocka_unit_test(end_of_a_file_comes_after_the_packets_that_are_offered_again),

@@ -67,6 +67,31 @@ static void both_directions_have_the_same_key(void **state)
 	assert_memory_not_equal(&there, &back, sizeof(there));
 }
 
+static void icmp_queries_and_their_answers_are_one_flow(void **state)
+{
+	static const uint8_t queries[] = { 0, 8, 13, 14, 15, 16, 17, 18 }, others[] = { 3, 5, 11, 12, 19 };
+	struct ipq_tuple tuple = { .family = AF_INET,
+				   .protocol = 1,
+				   .source = { 10, 0, 0, 1 },
+				   .destination = { 10, 0, 0, 99 },
+				   .source_port = 7 };
+	struct flow_key key, given;
+	uint8_t p[40];
+
+	(void)state;
+	assert_true(flow_key_of_tuple(&given, &tuple));
+	for (unsigned i = 0; i < sizeof(queries); i++) {
+		build(p, 1, 1, queries[i] << 8, 0, 0);
+		p[25] = 7;
+		assert_true(key_of(p, 40, &key));
+		assert_memory_equal(&key, &given, sizeof(key)); /* a tuple has the id only once */
+	}
+	for (unsigned i = 0; i < sizeof(others); i++) {
+		build(p, 1, 1, others[i] << 8, 0, 0);
+		assert_false(key_of(p, 40, &key));
+	}
+}
+
 static void fragments_and_cut_packets_have_no_key(void **state)
 {
 	struct flow_key key;
@@ -133,6 +158,32 @@ static void used_flows_survive_eviction(void **state)
 	key.port[0] = 0;
 	assert_non_null(flow_find(&t, &key, 1000));
 	assert_null(flow_find(&t, &key, 1000 + 180001));
+	flow_table_free(&t);
+}
+
+static void flow_that_holds_a_packet_is_not_evicted(void **state)
+{
+	struct flow_key key = { .family = AF_INET };
+	struct flow_table t;
+
+	(void)state;
+	assert_int_equal(flow_table_init(&t, 3), 0);
+	for (uint16_t i = 0; i < 3; i++) {
+		key.port[0] = i;
+		flow_add(&t, &key, 1000)->held = i == 0;
+	}
+	key.port[0] = 3;
+	assert_non_null(flow_add(&t, &key, 1000));
+	key.port[0] = 1;
+	assert_null(flow_find(&t, &key, 1000));
+	key.port[0] = 0;
+	assert_non_null(flow_find(&t, &key, 1000));
+	for (uint16_t i = 2; i < 4; i++) {
+		key.port[0] = i;
+		flow_find(&t, &key, 1000)->held = true;
+	}
+	key.port[0] = 4;
+	assert_null(flow_add(&t, &key, 1000));
 	flow_table_free(&t);
 }
 
@@ -583,6 +634,8 @@ int main(void)
 		cmocka_unit_test(fragments_and_cut_packets_have_no_key),
 		cmocka_unit_test(ipv6_ports_are_found_behind_extension_headers),
 		cmocka_unit_test(used_flows_survive_eviction),
+		cmocka_unit_test(flow_that_holds_a_packet_is_not_evicted),
+		cmocka_unit_test(icmp_queries_and_their_answers_are_one_flow),
 		cmocka_unit_test(later_packets_of_decided_flows_are_not_returned),
 		cmocka_unit_test(verdicts_keep_the_order_of_the_packets_of_a_capture_file),
 		cmocka_unit_test(flow_is_decided_after_so_many_packets),

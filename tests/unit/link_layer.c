@@ -123,6 +123,7 @@ static void hardware_address_is_that_of_the_sender(void **state)
 {
 	static const uint8_t ethernet[] = { MACS, 8, 0, IP4 };
 	static const uint8_t cooked[] = { 0, 4, 0, 1, 0xff, 0xff, 1, 2, 3, 4, 5, 6, 7, 8, 8, 0, IP4 };
+	static const uint8_t cooked2[] = { 8, 0, 0, 0, 0, 0, 0, 7, 0, 1, 4, 6, 2, 0, 0, 0, 0, 9, 0, 0, IP4 };
 	static const uint8_t sender[] = { 2, 0, 0, 0, 0, 9 }, eight[] = { 1, 2, 3, 4, 5, 6, 7, 8 };
 	struct frame f;
 
@@ -133,6 +134,9 @@ static void hardware_address_is_that_of_the_sender(void **state)
 	assert_true(PARSE(LINKTYPE_LINUX_SLL, cooked, &f));
 	assert_int_equal(f.hw_addr_len, 8); /* whatever length the file has */
 	assert_memory_equal(f.hw_addr, eight, 8);
+	assert_true(PARSE(LINKTYPE_LINUX_SLL2, cooked2, &f));
+	assert_int_equal(f.hw_addr_len, 6);
+	assert_memory_equal(f.hw_addr, sender, 6);
 }
 
 static void padding_is_not_payload(void **state)

@@ -245,6 +245,22 @@ static void truncated_packet_keeps_payload_and_full_length_apart(void **state)
 	}
 }
 
+static void packet_without_payload_is_not_truncated(void **state)
+{
+	struct message m;
+	struct parsed d;
+
+	(void)state;
+	begin_packet(&m, 1);
+	attribute32(&m, NFQA_CAP_LEN, 1500);
+	end(&m);
+	d = parse(&m, m.len);
+	assert_int_equal(d.r.kind, NFQ_PACKET);
+	assert_int_equal(d.p.full_len, 1500);
+	assert_int_equal(d.p.flags, 0);
+	free(d.memory);
+}
+
 static void inside(const struct parsed *d, const void *view, size_t len, size_t size)
 {
 	const unsigned char *at = view;
@@ -667,6 +683,7 @@ int main(void)
 		cmocka_unit_test(ids_are_byte_swapped_once_each_way),
 		cmocka_unit_test(padding_is_not_counted_as_payload),
 		cmocka_unit_test(truncated_packet_keeps_payload_and_full_length_apart),
+		cmocka_unit_test(packet_without_payload_is_not_truncated),
 		cmocka_unit_test(truncated_message_is_rejected_or_flagged),
 		cmocka_unit_test(bytes_after_nlmsg_len_are_ignored),
 		cmocka_unit_test(unknown_attributes_are_skipped),

@@ -118,6 +118,16 @@ static void unknown_options_are_refused(void **state)
 	}
 }
 
+static void largest_table_of_flows_is_accepted(void **state)
+{
+	struct ipq_queue *q;
+
+	(void)state;
+	assert_int_equal(open_queue(&q, (struct ipq_options){ .flow_max = FLOW_TABLE_MAX }), 0);
+	assert_int_equal(q->flow_max, FLOW_TABLE_MAX);
+	ipq_queue_close(q);
+}
+
 static unsigned descriptors(void)
 {
 	DIR *d = opendir("/proc/self/fd");
@@ -161,6 +171,7 @@ int main(void)
 		cmocka_unit_test(slots_have_room_for_the_range_and_attributes),
 		cmocka_unit_test(receive_buffer_follows_the_length_of_the_queue),
 		cmocka_unit_test(unknown_options_are_refused),
+		cmocka_unit_test(largest_table_of_flows_is_accepted),
 		cmocka_unit_test(closed_and_refused_queues_leave_nothing_behind),
 	};
 

@@ -264,6 +264,24 @@ static void packet_without_memory_for_its_record_is_dropped(void **state)
 	assert_int_equal(sent(NULL).code, NF_DROP);
 }
 
+/* The table has room for 256 packets: for one of the last three. */
+static void only_packets_without_memory_for_their_record_are_dropped(void **state)
+{
+	struct ipq_packet p[64];
+
+	(void)state;
+	for (unsigned i = 0; i < 3; i++)
+		receive(p, 64, AF_INET);
+	receive(p, 63, AF_INET);
+	for (unsigned i = 0; i < 3; i++)
+		fake_push_plain(f, AF_INET, 20);
+	no_memory = true;
+	assert_int_equal(ipq_queue_recv(q, p, 64, 0), 1);
+	no_memory = false;
+	assert_int_equal(fake_waiting(f), 256);
+	assert_int_equal(q->stats.dropped, 2);
+}
+
 static void spinning_ends_with_the_timeout(void **state)
 {
 	int64_t before = now_ms();
@@ -575,6 +593,7 @@ int main(void)
 		TEST(losses_of_the_source_are_in_the_statistics),
 		TEST(signals_and_wakes_are_returned_as_such),
 		TEST(packet_without_memory_for_its_record_is_dropped),
+		TEST(only_packets_without_memory_for_their_record_are_dropped),
 		TEST(spinning_ends_with_the_timeout),
 		TEST(batches_are_used_after_a_fork),
 		TEST(verdict_refused_with_eperm_ends_the_receive),

@@ -100,6 +100,9 @@ static void files_are_written_again(void **state)
 	}
 	assert_int_equal(recorder_close(r), 0);
 	assert_int_equal(access("ring11", F_OK), -1);
+	open_recorder("ten", 1000, 0, 10);
+	assert_string_equal(written_to(), "ten0");
+	assert_int_equal(recorder_close(r), 0);
 }
 
 static void file_of_its_time_is_followed_by_the_next(void **state)

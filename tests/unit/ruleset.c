@@ -24,6 +24,10 @@ static void parse_all(struct ruleset *set, const char *const *text, size_t n)
 
 static void values_of_each_action_are_parsed(void **state)
 {
+	static const char *const largest[] = { "delay 5ms jitter 5ms", "delay 1000ms",
+					       "delay 3600s",	       "rate 125GB/h",
+					       "strip tcp option 255", "set dscp 63",
+					       "set ttl 255",	       "drop 100%" };
 	static const char *const text[] = { "mark 0x1f udp",
 					    "delay 50ms icmp",
 					    "delay 2s",
@@ -85,6 +89,13 @@ static void values_of_each_action_are_parsed(void **state)
 	assert_true(rule_flow(&set.rule[20])->after == 2 && rule_flow(&set.rule[20])->number == 7);
 	assert_ptr_equal(rule_flow(&set.rule[21]), &set.rule[21].action[1]);
 	assert_null(rule_flow(&set.rule[11]));
+	ruleset_free(&set);
+	set = (struct ruleset){ .count = 0 };
+	for (unsigned i = 0; i < sizeof(largest) / sizeof(largest[0]); i++) {
+		struct rule_error e;
+
+		assert_int_equal(ruleset_add(&set, largest[i], &e), 0);
+	}
 	ruleset_free(&set);
 }
 

@@ -524,6 +524,45 @@ static void limit_of_pcap_is_raised_if_a_packet_outgrows_it(void **state)
 	}
 }
 
+/* Standard output may be a file that has other bytes before the capture. */
+static void limit_is_raised_where_the_capture_begins(void **state)
+{
+	struct source_config config = { .mode = COPY_PACKET, .beyond_slot = true };
+	int terminal = dup(STDOUT_FILENO), file;
+	uint8_t frame[100], longer[101];
+	char arg[64];
+
+	(void)state;
+	make_frame(frame, 100, 0, 1);
+	make_frame(longer, 101, 0, 1);
+	put_header(&in, false, false, LINKTYPE_ETHERNET);
+	in.len = 16;
+	put32(&in, 114);
+	put32(&in, LINKTYPE_ETHERNET);
+	put_record(&in, 1, 0, frame, 100, 100);
+	out.len = 0;
+	file = open(place(&out), O_RDWR | O_CLOEXEC);
+	assert_int_equal(lseek(file, 1000, SEEK_SET), 1000);
+	fflush(stdout);
+	dup2(file, STDOUT_FILENO);
+	snprintf(arg, sizeof(arg), "%s,-", place(&in));
+	assert_int_equal(source_pcap.open(&source, arg, &error), 0);
+	assert_true(source_pcap.configure(source, &config, &error) >= 0);
+	dup2(terminal, STDOUT_FILENO);
+	assert_int_equal(receive(), 1);
+	give_verdict((struct source_verdict){ .id = packet[0].id,
+					      .code = NF_ACCEPT,
+					      .present = IPQ_SET_PAYLOAD,
+					      .payload = longer,
+					      .payload_len = 101 });
+	finish();
+	close(terminal);
+	close(file);
+	assert_int_equal(out.len, 1000 + 24 + 16 + 115);
+	assert_int_equal(out32(false, 1000 + 16), 262144);
+	assert_int_equal(out32(false, 16), 0);
+}
+
 static void put_limited_interface(uint32_t snaplen)
 {
 	put32(&in, 1);
@@ -1122,6 +1161,7 @@ int main(int argc, char **argv)
 		cmocka_unit_test(changed_packet_keeps_comment_and_interface),
 		cmocka_unit_test(simple_packet_block_becomes_an_enhanced_one_if_longer_than_snaplen),
 		cmocka_unit_test(limit_of_pcap_is_raised_if_a_packet_outgrows_it),
+		cmocka_unit_test(limit_is_raised_where_the_capture_begins),
 		cmocka_unit_test(limit_of_an_interface_is_removed_if_a_packet_outgrows_it),
 		cmocka_unit_test(limit_is_removed_from_a_section_that_is_opened_again),
 		cmocka_unit_test(limit_is_removed_in_a_pipe),

@@ -100,6 +100,7 @@ static void json_has_each_counter_by_its_name(void **state)
 	s.suspect[0] = (struct queue_suspect){ 815, "program" };
 	s.suspects = 1;
 	print(status_print_json);
+	contains("{\"queue\":7,\"owned\":true,");
 	contains("{\"queue\":9,\"owned\":null,");
 	contains("\"chain\":\"INPUT\",\"bypass\":false,\"reached\":false,");
 	contains("\"flows\":[{\"queue\":7,\"firewall\":\"nft\",\"left\":11,\"packets\":12,\"bytes\":13}]");

@@ -1318,6 +1318,18 @@ static void size_of_segments_is_changed_only_if_text_grows(void **state)
 	}
 }
 
+static void shorter_text_leaves_the_size_of_segments(void **state)
+{
+	static const uint8_t options[] = { 2, 4, 5, 0xb4 }; /* 1,460 */
+
+	(void)state;
+	begin_packet(&(struct packet){ .flags = IPQ_TCP_SYN, .options = options, .options_len = 4 });
+	assert_false(tcp_lower_mss(&e, 5, 4, false));
+	assert_false(tcp_lower_mss(&e, 5, 4, true));
+	assert_true(tcp_lower_mss(&e, 4, 5, false));
+	assert_int_equal(get16(buffer + 42), 1459);
+}
+
 static void size_of_segments_has_a_minimum(void **state)
 {
 	static const uint8_t options[] = { 2, 4, 1, 44 }; /* 300 */
@@ -1503,7 +1515,8 @@ static void key_is_that_of_a_connection(void **state)
 {
 	static const uint8_t there[8] = { 10, 0, 0, 1, 10, 0, 0, 2 }, back[8] = { 10, 0, 0, 2, 10, 0, 0, 1 };
 	static const uint8_t self[8] = { 10, 0, 0, 1, 10, 0, 0, 1 };
-	static const uint8_t ports[4] = { 1, 2, 0, 80 }, answer[4] = { 0, 80, 1, 2 };
+	static const uint8_t ports[4] = { 1, 2, 0, 80 }, answer[4] = { 0, 80, 1, 2 },
+			     near[6] = { 9, 1, 9, 2, 9, 1 };
 	struct tcp_key key[2];
 
 	(void)state;
@@ -1516,6 +1529,10 @@ static void key_is_that_of_a_connection(void **state)
 	assert_memory_not_equal(&key[0], &key[1], sizeof(key[0]));
 	assert_int_not_equal(tcp_make_key(&key[0], 4, self, ports, 0),
 			     tcp_make_key(&key[1], 4, self, answer, 0));
+	assert_memory_equal(&key[0], &key[1], sizeof(key[0]));
+	/* also if the ports differ in their low byte only */
+	assert_int_not_equal(tcp_make_key(&key[0], 4, self, near, 0),
+			     tcp_make_key(&key[1], 4, self, near + 2, 0));
 	assert_memory_equal(&key[0], &key[1], sizeof(key[0]));
 }
 
@@ -1641,6 +1658,7 @@ int main(void)
 		cmocka_unit_test(places_beside_an_earlier_text_are_replaced),
 		cmocka_unit_test(resets_and_fragments_keep_their_text),
 		cmocka_unit_test(size_of_segments_is_changed_only_if_text_grows),
+		cmocka_unit_test(shorter_text_leaves_the_size_of_segments),
 		cmocka_unit_test(size_of_segments_has_a_minimum),
 		cmocka_unit_test(subflow_of_multipath_stays),
 		cmocka_unit_test(urgent_pointer_has_a_flag_and_a_limit),

@@ -1,0 +1,171 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+/* Groups of queues that lead to a kernel of this test: counters, and failures of the handler and of the start. */
+#include <dirent.h>
+#include <errno.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <cmocka.h>
+#include <string.h>
+#include <unistd.h>
+#include <ipq.h>
+#include "kernel.h"
+#include "util/netlink.h"
+
+#define QUEUES 2
+
+static struct kernel kernel[QUEUES];
+static unsigned opened;
+static struct ipq_group *g;
+
+int __wrap_netlink_open(bool *absent);
+int __wrap_netlink_open(bool *absent)
+{
+	*absent = false;
+	return kernel_open(&kernel[opened++]);
+}
+
+static bool no_second_thread;
+static unsigned threads;
+
+int __real_pthread_create(pthread_t *t, const pthread_attr_t *a, void *(*f)(void *), void *arg);
+int __wrap_pthread_create(pthread_t *t, const pthread_attr_t *a, void *(*f)(void *), void *arg);
+int __wrap_pthread_create(pthread_t *t, const pthread_attr_t *a, void *(*f)(void *), void *arg)
+{
+	/* the first two are the kernels' */
+	return no_second_thread && ++threads == QUEUES + 2 ? EAGAIN : __real_pthread_create(t, a, f, arg);
+}
+
+struct handler {
+	atomic_uint calls, packets;
+	unsigned failing; /* every so many calls succeed, the others fail */
+	bool leaves;	  /* packets without a verdict */
+};
+
+static int handle(struct ipq_queue *q, struct ipq_packet *packet, unsigned n, void *context)
+{
+	struct handler *h = context;
+
+	if (atomic_fetch_add(&h->calls, 1) % (h->failing + 1) < h->failing)
+		return -EIO;
+	for (unsigned i = 0; i < n && !h->leaves; i++)
+		ipq_accept(q, &packet[i]);
+	atomic_fetch_add(&h->packets, n);
+	return 0;
+}
+
+static int start(struct handler *h, uint32_t restarts)
+{
+	const struct ipq_group_options o = {
+		.size = sizeof(o), .first = 300, .count = QUEUES, .restarts = restarts
+	};
+
+	opened = threads = 0;
+	return ipq_group_start(&g, &o, handle, (void *[]){ &h[0], &h[1] });
+}
+
+static void deliver(unsigned queue, uint32_t id)
+{
+	unsigned char message[256];
+
+	kernel_send(&kernel[queue], message, kernel_packet(message, id, "bytes of a packet...", 20));
+}
+
+static void await(atomic_uint *counter, unsigned n)
+{
+	for (unsigned i = 0; i < 5000 && atomic_load(counter) < n; i++)
+		usleep(1000);
+	assert_int_equal(atomic_load(counter), n);
+}
+
+static void close_kernels(void)
+{
+	for (unsigned i = 0; i < opened; i++)
+		kernel_close(&kernel[i]);
+}
+
+static void counters_of_all_queues_are_added_up(void **state)
+{
+	struct handler h[QUEUES] = { { .leaves = true }, { .leaves = true } };
+	struct ipq_stats s = { .size = sizeof(s) };
+
+	(void)state;
+	assert_int_equal(start(h, 0), 0);
+	for (uint32_t id = 1; id <= 3; id++)
+		deliver(id % 2, id);
+	await(&h[0].packets, 1);
+	await(&h[1].packets, 2);
+	for (unsigned i = 0; i < 1000 && s.waiting < 3; i++) { /* published after the handler has returned */
+		usleep(1000);
+		assert_int_equal(ipq_group_stats(g, &s), 0);
+	}
+	assert_int_equal(s.waiting, 3);
+	assert_int_equal(s.received, 3);
+	assert_true(s.receives >= 2);
+	assert_int_equal(s.accepted, 0);
+	assert_int_equal(ipq_group_stop(g), 0);
+	close_kernels();
+}
+
+/* Two failures for each success: never three in a row. */
+static void failures_in_a_row_end_with_a_success(void **state)
+{
+	struct handler h[QUEUES] = { { .failing = 2 }, { .failing = 0 } };
+
+	(void)state;
+	assert_int_equal(start(h, 2), 0);
+	for (uint32_t id = 1; id <= 5; id++) {
+		deliver(0, id);
+		await(&h[0].packets, id);
+	}
+	assert_int_equal(h[0].calls, 15);
+	h[0].failing = 100;
+	h[0].calls = 0;
+	deliver(0, 6);
+	assert_int_equal(ipq_group_wait(g), -EIO);
+	assert_int_equal(h[0].calls, 3);
+	assert_int_equal(ipq_group_stop(g), -EIO);
+	close_kernels();
+}
+
+static unsigned tasks(void)
+{
+	DIR *d = opendir("/proc/self/task");
+	struct dirent *entry;
+	unsigned n = 0;
+
+	assert_non_null(d);
+	while ((entry = readdir(d)) != NULL)
+		n += entry->d_name[0] != '.';
+	closedir(d);
+	return n;
+}
+
+static void group_that_cannot_start_leaves_nothing(void **state)
+{
+	struct handler h[QUEUES] = { { .failing = 0 }, { .failing = 0 } };
+
+	(void)state;
+	no_second_thread = true;
+	assert_int_equal(start(h, 0), -EAGAIN);
+	assert_null(g);
+	no_second_thread = false;
+	/* The kernels' threads end when all sockets are closed. */
+	for (unsigned i = 0; i < 200 && tasks() > 1; i++)
+		usleep(1000);
+	assert_int_equal(tasks(), 1);
+	close_kernels();
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(counters_of_all_queues_are_added_up),
+		cmocka_unit_test(failures_in_a_row_end_with_a_success),
+		cmocka_unit_test(group_that_cannot_start_leaves_nothing),
+	};
+
+	alarm(60);
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
