@@ -2,6 +2,7 @@
 """The module ipq on capture files: no privilege, no kernel."""
 import struct
 import tempfile
+import time
 import unittest
 import weakref
 
@@ -56,6 +57,31 @@ class Files(unittest.TestCase):
             queue.accept(queue.recv())
             with self.assertRaises(EOFError):
                 queue.recv()
+
+    def test_values_beyond_their_range_are_refused(self):
+        write(self.input, udp(b'one'))
+        with ipq.Queue(self.source) as queue:
+            packet, = queue.recv()
+            for timeout in -1, float('nan'):
+                with self.assertRaises(ValueError):
+                    queue.recv(timeout)
+            for mark in -1, 1 << 32:
+                with self.assertRaises(OverflowError):
+                    packet.accept(mark=mark)
+            with self.assertRaises(ValueError):
+                packet.accept(conntrack_labels=b'15 bytes of 16.')
+            packet.accept(mark=0xffffffff)
+
+    def test_wake_ends_one_receive(self):
+        write(self.input, *[udp(b'%d' % i) for i in range(2)])
+        with ipq.Queue(self.source, batch=1, queue_length=1) as queue:
+            packet, = queue.recv()
+            queue.wake()
+            self.assertEqual(queue.recv(), [])
+            began = time.monotonic()
+            self.assertEqual(queue.recv(0.05), [])
+            self.assertGreaterEqual(time.monotonic() - began, 0.05)
+            packet.accept()
 
     def test_attributes(self):
         write(self.input, udp(b'one'))

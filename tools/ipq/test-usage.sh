@@ -59,6 +59,7 @@ grep -q '2 rules are correct' "$work/out" || failed=1
 
 refused 'bits 0xff000000 of packet marks' filter --on INPUT --dry-run 'mark 0x1000001 tcp'
 refused '4 to 31 adjacent bits' filter --on INPUT --mark-bits 0xff00ff --dry-run drop
+refused '4 to 31 adjacent bits' filter --on INPUT --mark-bits 0x7 --dry-run drop
 refused 'need --on HOOK' filter --keep-rules drop
 for alone in --bypass --dry-run --via=nftables --mark-bits=0xf; do
 	refused 'need --on HOOK' filter $alone drop
@@ -81,6 +82,12 @@ refused 'need -w FILE' watch -C 5
 refused '-W needs -C' watch -W 5 -w file
 refused 'only the last part' watch -G 5 -w %H/file
 refused 'unknown option' clean --nonsense
+for queues in 0-256 65536 3-2 5- x; do
+	refused 'a number up to 65535, or a range of up to 256' keep --queue $queues -- true
+done
+refused 'a time such as' keep --patience 5x -- true
+refused 'a number; 0 is no limit' keep --restart-limit x -- true
+refused 'the program is missing' keep --queue 0-255
 
 # If standard output is closed, no other file gets its descriptor, and a failed write is an error.
 printf '\324\303\262\241\2\0\4\0\0\0\0\0\0\0\0\0\377\377\0\0\145\0\0\0' >"$work/in.pcap"
