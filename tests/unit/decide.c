@@ -82,6 +82,22 @@ bool __wrap_send_copy(struct injector *in, struct worker *w, const struct ipq_pa
 	return !no_copy;
 }
 
+/* ---- and what cannot be decided ---------------------------------------------------------------------- */
+
+static int next_error; /* of the next verdict */
+
+int __real_ipq_decide(struct ipq_queue *q, const struct ipq_packet *packet,
+		      const struct ipq_verdict *verdict);
+int __wrap_ipq_decide(struct ipq_queue *q, const struct ipq_packet *packet,
+		      const struct ipq_verdict *verdict);
+int __wrap_ipq_decide(struct ipq_queue *q, const struct ipq_packet *packet, const struct ipq_verdict *verdict)
+{
+	int err = next_error;
+
+	next_error = 0;
+	return err < 0 ? err : __real_ipq_decide(q, packet, verdict);
+}
+
 /* ------------------------------------------------------------------------------------------------- */
 
 /* Starts a worker with these rules. */
@@ -299,6 +315,23 @@ static void delays_add_up_and_keep_the_order(void **state)
 	end();
 }
 
+static void delayed_packet_is_decided_after_a_failure(void **state)
+{
+	static const char *const text[] = { "delay 10ms udp" };
+
+	(void)state;
+	begin(text, 1);
+	arrives(1, 0);
+	arrives(2, 0);
+	worker.now += 10 * MS;
+	next_error = -ENOMEM;
+	assert_int_equal(decide_wake(&worker), -ENOMEM);
+	assert_int_equal(decide_wake(&worker), 0);
+	assert_int_equal(ipq_queue_flush(worker.queue), 0);
+	assert_int_equal(fake_waiting(f), 0);
+	end();
+}
+
 /* A packet may be delayed and another one wait for the next segment. */
 static void worker_wakes_at_the_first_of_its_times(void **state)
 {
@@ -473,6 +506,7 @@ int main(void)
 		cmocka_unit_test(first_rule_that_ends_decides),
 		cmocka_unit_test(packets_beyond_a_rate_are_dropped_and_counted),
 		cmocka_unit_test(delays_add_up_and_keep_the_order),
+		cmocka_unit_test(delayed_packet_is_decided_after_a_failure),
 		cmocka_unit_test(worker_wakes_at_the_first_of_its_times),
 		cmocka_unit_test(held_packets_leave_at_the_end),
 		cmocka_unit_test(records_are_those_that_were_asked_for),

@@ -151,6 +151,73 @@ static void rules_are_counted_by_tool(void **state)
 	contains("no rule here queues packets");
 }
 
+/* ---- limits of the kernel, and libraries ---------------------------------------------------------- */
+
+static const char *connections, *most;
+
+FILE *__real_fopen(const char *path, const char *mode);
+FILE *__wrap_fopen(const char *path, const char *mode);
+FILE *__wrap_fopen(const char *path, const char *mode)
+{
+	const char *number = strstr(path, "nf_conntrack_count") != NULL ? connections
+			     : strstr(path, "nf_conntrack_max") != NULL ? most
+									: NULL;
+
+	if (number == NULL)
+		return __real_fopen(path, mode);
+	return fmemopen((char *)(uintptr_t)number, strlen(number), "r");
+}
+
+FILE *__wrap_fopen64(const char *path, const char *mode);
+FILE *__wrap_fopen64(const char *path, const char *mode)
+{
+	return __wrap_fopen(path, mode);
+}
+
+static void limits(struct doctor *doctor, const struct snapshot *unused)
+{
+	(void)unused;
+	doctor_limits(doctor);
+}
+
+static void full_table_of_connections_is_a_failure(void **state)
+{
+	static const struct {
+		const char *count, *text;
+	} all[] = { { "900", "has 900 of 1000" },
+		    { "901", "nearly full: 901 of 1000" },
+		    { "999", "nearly full: 999 of 1000" },
+		    { "1000", "table is full (1000)" },
+		    { "1001", "table is full (1000)" } };
+
+	(void)state;
+	begin();
+	most = "1000";
+	for (unsigned i = 0; i < sizeof(all) / sizeof(all[0]); i++) {
+		connections = all[i].count;
+		check(limits);
+		contains(all[i].text);
+	}
+	contains("nf_conntrack_max=2000");
+}
+
+static void cached_libraries_are_found_one_by_one(void **state)
+{
+	static const char cache[] = "2 libs found in cache\n"
+				    "\tlibipq.so.0 (libc6,x86-64) => /usr/lib/libipq.so.0\n"
+				    "\tlibipq.so.0 (libc6)\n"
+				    "\tlibipq.so.0 (libc6) => /usr/lib32/libipq.so.0\n";
+	char path[64];
+
+	(void)state;
+	assert_true(doctor_cached_library(cache, 0, path, sizeof(path)));
+	assert_string_equal(path, "/usr/lib/libipq.so.0");
+	assert_true(doctor_cached_library(cache, 1, path, sizeof(path)));
+	assert_string_equal(path, "/usr/lib32/libipq.so.0");
+	assert_false(doctor_cached_library(cache, 2, path, sizeof(path)));
+	assert_false(doctor_cached_library(NULL, 0, path, sizeof(path)));
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -158,6 +225,8 @@ int main(void)
 		cmocka_unit_test(packets_that_have_matched_are_counted),
 		cmocka_unit_test(queue_without_owner_or_rule_is_named),
 		cmocka_unit_test(rules_are_counted_by_tool),
+		cmocka_unit_test(full_table_of_connections_is_a_failure),
+		cmocka_unit_test(cached_libraries_are_found_one_by_one),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

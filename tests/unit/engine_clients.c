@@ -224,6 +224,32 @@ static void client_that_does_not_read_loses_only_its_own_packets(void **state)
 	close_room(&r);
 }
 
+/* A socket that is smaller than a packet: the packets after it are not lost. */
+static void packet_beyond_the_socket_is_lost_alone(void **state)
+{
+	struct room r = open_room(false, NULL);
+	const int small = 8192;
+	struct engine_counters c;
+	int pair[2];
+
+	(void)state;
+	assert_int_equal(socketpair(AF_UNIX, SOCK_SEQPACKET, 0, pair), 0);
+	assert_true(engine_add(r.engine, pair[1], AF_INET, WIRE_LP64, 7, true) > 0);
+	ask_mode(pair[0], WIRE_LP64, 7, COPY_PACKET, 0);
+	settle(&r);
+	assert_int_equal(setsockopt(pair[1], SOL_SOCKET, SO_SNDBUF, &small, sizeof(small)), 0);
+	fake_push_plain(r.fake, AF_INET, 60);
+	fake_push_plain(r.fake, AF_INET, 30000);
+	fake_push_plain(r.fake, AF_INET, 60);
+	fake_push_plain(r.fake, AF_INET, 60);
+	settle(&r);
+	c = counts(&r, AF_INET);
+	assert_int_equal(c.netlink_dropped, 1);
+	assert_int_equal(c.packets, 3);
+	close(pair[0]);
+	close_room(&r);
+}
+
 static void short_pause_of_a_client_loses_no_packet(void **state)
 {
 	struct room r = open_room(false, NULL);
@@ -445,6 +471,7 @@ int main(void)
 		cmocka_unit_test(closed_peer_does_not_make_the_next_client_busy),
 		cmocka_unit_test(pid_is_taken_from_the_first_request),
 		cmocka_unit_test(client_that_does_not_read_loses_only_its_own_packets),
+		cmocka_unit_test(packet_beyond_the_socket_is_lost_alone),
 		cmocka_unit_test(short_pause_of_a_client_loses_no_packet),
 		cmocka_unit_test(nonblocking_client_can_send_all_its_verdicts),
 		cmocka_unit_test(random_requests_affect_no_other_client),

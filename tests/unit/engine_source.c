@@ -260,6 +260,23 @@ static void each_packet_has_the_current_name_of_its_interface(void **state)
 	close_room(&r);
 }
 
+/* What takes no replacement must take a drop. */
+static void source_that_refuses_a_drop_has_failed(void **state)
+{
+	struct room r = open_room(false, NULL);
+	int fd = add(&r, AF_INET, WIRE_LP64, 7);
+	uint32_t id = fake_push_plain(r.fake, AF_INET, 60);
+
+	(void)state;
+	ask_mode(fd, WIRE_LP64, 7, COPY_META, 0);
+	settle(&r);
+	r.fake->send_error = EINVAL;
+	ask_verdict(fd, 7, NF_DROP, id, NULL, 0);
+	assert_int_equal(settle(&r), -EINVAL);
+	close(fd);
+	close_room(&r);
+}
+
 static void failed_source_ends_the_step_with_its_error(void **state)
 {
 	struct room r = open_room(false, NULL);
@@ -290,6 +307,7 @@ int main(void)
 		cmocka_unit_test(replacement_too_large_for_the_source_drops_one_packet),
 		cmocka_unit_test(verdicts_survive_a_short_lack_of_memory),
 		cmocka_unit_test(each_packet_has_the_current_name_of_its_interface),
+		cmocka_unit_test(source_that_refuses_a_drop_has_failed),
 		cmocka_unit_test(failed_source_ends_the_step_with_its_error),
 	};
 

@@ -202,7 +202,7 @@ static struct ipq_queue *open_queue(struct fake *f)
 
 static void push(struct fake *f, uint8_t protocol, unsigned port, uint8_t flags)
 {
-	const struct ipq_packet meta = { .present = IPQ_HAS_PAYLOAD, .family = AF_INET, .full_len = 40 };
+	const struct ipq_packet meta = { .present = IPQ_HAS_PAYLOAD, .family = AF_INET, .full_len = 1500 };
 	uint8_t p[40];
 
 	fake_push(f, &meta, p, build(p, protocol, 1, port, 80, flags));
@@ -371,7 +371,7 @@ static void forgotten_flows_are_returned(void **state)
 		push(f, 17, 1000, 0);
 		assert_int_equal(ipq_queue_recv(q, packet, 8, 0), 0);
 		assert_int_equal(ipq_flow_counters(q, &tuple, &counters), 0);
-		assert_true(counters.packets == 1 && counters.bytes == 40 && counters.code == IPQ_ACCEPT);
+		assert_true(counters.packets == 1 && counters.bytes == 1500 && counters.code == IPQ_ACCEPT);
 		assert_int_equal(i == 0 ? ipq_forget_flow(q, &tuple) : ipq_forget_flows(q), 0);
 		assert_int_equal(ipq_forget_flow(q, &tuple), -ENOENT);
 		assert_int_equal(ipq_flow_counters(q, &tuple, &counters), -ENOENT);

@@ -13,6 +13,15 @@
 #include "core/flow_table.h"
 #include "core/state.h"
 
+static bool no_flows; /* no memory for them */
+
+struct flows *__real_flows_create(const struct ipq_queue *q);
+struct flows *__wrap_flows_create(const struct ipq_queue *q);
+struct flows *__wrap_flows_create(const struct ipq_queue *q)
+{
+	return no_flows ? NULL : __real_flows_create(q);
+}
+
 static struct capture_file in;
 static char source[64], words[320];
 
@@ -85,6 +94,8 @@ static void receive_buffer_follows_the_length_of_the_queue(void **state)
 	size_t slot;
 
 	(void)state;
+	assert_int_equal(settings((struct ipq_options){ .flags = IPQ_O_META_ONLY }, &slot).receive_buffer,
+			 8192 << 10);
 	assert_int_equal(settings((struct ipq_options){ .queue_length = 100000 }, &slot).receive_buffer,
 			 409600000);
 	assert_int_equal(settings((struct ipq_options){ .queue_length = UINT32_MAX }, &slot).receive_buffer,
@@ -160,6 +171,11 @@ static void closed_and_refused_queues_leave_nothing_behind(void **state)
 		assert_int_equal(open_queue(&q, (struct ipq_options){ .flags = IPQ_O_CONNTRACK }),
 				 -EOPNOTSUPP);
 		assert_null(q);
+		no_flows = true;
+		assert_int_equal(open_queue(&q, (struct ipq_options){ .flags = IPQ_O_FLOWS }), -ENOMEM);
+		assert_null(q);
+		assert_true(words[0] != '\0');
+		no_flows = false;
 	}
 	assert_int_equal(descriptors(), open);
 }

@@ -22,7 +22,14 @@
 static struct fake *f;
 static struct ipq_queue *q;
 
-static bool no_memory; /* for tables */
+static bool no_memory; /* for tables and slots */
+
+void *__real_mmap(void *at, size_t size, int protection, int flags, int fd, off_t offset);
+void *__wrap_mmap(void *at, size_t size, int protection, int flags, int fd, off_t offset);
+void *__wrap_mmap(void *at, size_t size, int protection, int flags, int fd, off_t offset)
+{
+	return no_memory ? MAP_FAILED : __real_mmap(at, size, protection, flags, fd, offset);
+}
 
 void *__real_malloc(size_t size);
 void *__wrap_malloc(size_t size);
@@ -579,6 +586,66 @@ static void receive_without_waiting_sends_all_verdicts_first(void **state)
 	assert_int_equal(replace_on_busy_queue(false, 0), 0);
 }
 
+/* ---- failures ------------------------------------------------------------------------------------- */
+
+static void memory_that_cannot_be_replaced_is_not_detached(void **state)
+{
+	struct ipq_packet p[2];
+	void *memory = &p;
+	size_t size = 1;
+	int err;
+
+	(void)state;
+	receive(p, 2, AF_INET);
+	no_memory = true;
+	err = ipq_queue_detach_memory(q, &memory, &size);
+	no_memory = false;
+	assert_int_equal(err, -ENOMEM);
+	assert_null(memory);
+	assert_int_equal(size, 0);
+	assert_int_equal(ipq_accept(q, &p[0]), 0);
+	receive(p, 1, AF_INET);
+}
+
+static void replacement_without_memory_for_its_copy_is_refused(void **state)
+{
+	static const uint8_t bytes[1000] = { 0x45 };
+	struct ipq_packet p;
+	int err;
+
+	(void)state;
+	receive(&p, 1, AF_INET);
+	no_memory = true;
+	err = ipq_replace(q, &p, bytes, sizeof(bytes));
+	no_memory = false;
+	assert_int_equal(err, -ENOMEM);
+	assert_int_equal(ipq_accept(q, &p), 0);
+	assert_int_equal(sent(NULL).payload_len, 0);
+}
+
+static const char *no_text(const struct source *s)
+{
+	(void)s;
+	return "";
+}
+
+static void error_without_a_text_of_the_source_has_one(void **state)
+{
+	struct source_ops ops = *f->source.ops;
+	struct ipq_packet p;
+
+	(void)state;
+	ops.error = no_text;
+	f->source.ops = &ops;
+	receive(&p, 1, AF_INET);
+	assert_int_equal(ipq_accept(q, &p), 0);
+	f->send_error = EIO;
+	assert_int_equal(ipq_queue_flush(q), -EIO);
+	assert_non_null(strstr(ipq_queue_error(q), strerror(EIO)));
+	ipq_queue_close(q);
+	q = NULL;
+}
+
 int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, begin, end)
@@ -609,6 +676,9 @@ int main(void)
 		TEST(number_of_pending_verdicts_is_limited),
 		TEST(replacements_on_a_busy_queue_belong_to_their_packets),
 		TEST(receive_without_waiting_sends_all_verdicts_first),
+		TEST(memory_that_cannot_be_replaced_is_not_detached),
+		TEST(replacement_without_memory_for_its_copy_is_refused),
+		TEST(error_without_a_text_of_the_source_has_one),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

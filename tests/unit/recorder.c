@@ -3,10 +3,12 @@
 #include <errno.h>
 #include <stdarg.h>
 #include <setjmp.h>
+#include <signal.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
@@ -121,6 +123,24 @@ static void file_of_its_time_is_followed_by_the_next(void **state)
 	assert_int_equal(recorder_close(r), 0);
 }
 
+/* The bytes of the first file were not written: what follows would hide it. */
+static void no_file_follows_one_that_failed(void **state)
+{
+	struct rlimit before, small;
+
+	(void)state;
+	signal(SIGXFSZ, SIG_IGN);
+	open_recorder("failed", 1000, 0, 0);
+	written_to();
+	assert_int_equal(getrlimit(RLIMIT_FSIZE, &before), 0);
+	small = (struct rlimit){ .rlim_cur = 100, .rlim_max = before.rlim_max };
+	assert_int_equal(setrlimit(RLIMIT_FSIZE, &small), 0);
+	assert_int_equal(write_packet(1000), -EFBIG);
+	assert_int_equal(setrlimit(RLIMIT_FSIZE, &before), 0);
+	assert_int_equal(access("failed1", F_OK), -1);
+	recorder_close(r);
+}
+
 static void name_that_is_too_long_is_an_error(void **state)
 {
 	const struct recorder_options o = { .path = memset(payload + 1, 'x', 4090) };
@@ -174,6 +194,7 @@ int main(void)
 		cmocka_unit_test(file_of_its_size_is_followed_by_the_next),
 		cmocka_unit_test(files_are_written_again),
 		cmocka_unit_test(file_of_its_time_is_followed_by_the_next),
+		cmocka_unit_test(no_file_follows_one_that_failed),
 		cmocka_unit_test(name_that_is_too_long_is_an_error),
 		cmocka_unit_test(packet_beyond_a_block_is_an_error),
 		cmocka_unit_test(long_hardware_address_is_cut),

@@ -36,7 +36,7 @@ static void values_of_each_action_are_parsed(void **state)
 					    "rate 6/m burst 3",
 					    "repeat 9 tcp",
 					    "queue 65535",
-					    "rewrite /e\\x76il\\n/g\\/d\\\\/g tcp port 80",
+					    "rewrite /e\\x76il\\x0A/g\\/d\\\\/g tcp port 80",
 					    "rewrite |a||",
 					    "  drop   tcp  ",
 					    "accept",

@@ -258,6 +258,108 @@ static void problems_of_queues_without_an_owner_are_found(void **state)
 	assert_false(row_is_orphan(&s, &row[1]));
 }
 
+/* ---- how a snapshot is taken ---------------------------------------------------------------------- */
+
+static struct queue_line earlier, later; /* of queue 7 */
+
+int __wrap_firewall_read(struct firewall *f);
+int __wrap_firewall_read(struct firewall *f)
+{
+	*f = (struct firewall){ .rule = malloc(sizeof(rule)), .count = 2 };
+	memcpy(f->rule, rule, sizeof(rule));
+	return 0;
+}
+
+int __wrap_queue_lines(struct queue_line *line, unsigned max);
+int __wrap_queue_lines(struct queue_line *line, unsigned max)
+{
+	(void)max;
+	line[0] = earlier;
+	return 1;
+}
+
+int __wrap_queue_line(uint32_t number, struct queue_line *line);
+int __wrap_queue_line(uint32_t number, struct queue_line *line)
+{
+	assert_int_equal(number, 7);
+	*line = later;
+	return 0;
+}
+
+int __wrap_nanosleep(const struct timespec *time, struct timespec *left);
+int __wrap_nanosleep(const struct timespec *time, struct timespec *left)
+{
+	(void)time;
+	(void)left;
+	return 0;
+}
+
+/* The row of queue 7. */
+static struct queue_row taken(void)
+{
+	struct queue_row r;
+
+	assert_int_equal(snapshot_take(&s, false), 0);
+	r = s.row[0];
+	snapshot_free(&s);
+	return r;
+}
+
+static void families_of_a_row_are_those_of_its_rules(void **state)
+{
+	static const struct {
+		const char *family[2];
+		bool ipv4, ipv6;
+	} all[] = { { { "ip", "ip" }, true, false },
+		    { { "ip6", "ip6" }, false, true },
+		    { { "ip", "ip6" }, true, true },
+		    { { "inet", "inet" }, true, true } };
+
+	(void)state;
+	begin();
+	earlier = (struct queue_line){ .number = 7, .port_id = 1 };
+	for (size_t i = 0; i < sizeof(all) / sizeof(all[0]); i++) {
+		struct queue_row r;
+
+		for (unsigned j = 0; j < 2; j++) {
+			rule[j] =
+				(struct queue_rule){ .first = 7, .last = 7, .packets = 5, .counted = j == 0 };
+			strcpy(rule[j].family, all[i].family[j]);
+		}
+		r = taken();
+		assert_int_equal(r.ipv4, all[i].ipv4);
+		assert_int_equal(r.ipv6, all[i].ipv6);
+		assert_int_equal(r.rules, 2);
+		assert_int_equal(r.rule_packets, 10);
+		assert_false(r.rules_counted);
+		assert_false(r.bypass);
+	}
+}
+
+static void stuck_queue_decides_no_packet_meanwhile(void **state)
+{
+	(void)state;
+	begin();
+	earlier = later = (struct queue_line){ .number = 7, .port_id = 1, .waiting = 5, .last_id = 100 };
+	assert_true(taken().stuck);
+	later.waiting = 8; /* three came */
+	later.last_id = 103;
+	assert_true(taken().stuck);
+	later.user_dropped = 4; /* and four that were lost */
+	later.last_id = 107;
+	assert_true(taken().stuck);
+	later.last_id = 108; /* one was decided */
+	assert_false(taken().stuck);
+	later = earlier;
+	later.waiting = 4;
+	assert_false(taken().stuck);
+	later = earlier;
+	later.port_id = 2;
+	assert_false(taken().stuck);
+	earlier.waiting = 0;
+	assert_false(taken().stuck);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -266,6 +368,8 @@ int main(void)
 		cmocka_unit_test_teardown(table_has_totals_and_rates, end),
 		cmocka_unit_test_teardown(problems_of_queues_with_an_owner_are_found, end),
 		cmocka_unit_test_teardown(problems_of_queues_without_an_owner_are_found, end),
+		cmocka_unit_test(families_of_a_row_are_those_of_its_rules),
+		cmocka_unit_test(stuck_queue_decides_no_packet_meanwhile),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -60,7 +60,7 @@ static void failed(void *context, int error)
 {
 	struct target *t = context;
 
-	assert_int_equal(error, t->error);
+	assert_int_equal(error, t->error != 0 ? t->error : t->close_error);
 	t->failures++;
 }
 
@@ -185,6 +185,21 @@ static void error_ends_writing_and_is_reported_once(void **state)
 	end(w, t);
 }
 
+static void error_of_the_close_is_one_of_the_writer(void **state)
+{
+	struct target *t = new_target();
+	struct writer *w;
+
+	(void)state;
+	t->close_error = -EIO;
+	assert_int_equal(writer_start(&w, &ops, t, 4096, NULL), 0);
+	put(w, 0, 1, 100);
+	assert_true(writer_end(w, 10000));
+	assert_int_equal(t->written, 1);
+	assert_int_equal(writer_error(w), -EIO);
+	end(w, t);
+}
+
 static void lossless_producer_waits_for_room_until_stopped(void **state)
 {
 	static _Atomic bool off;
@@ -249,6 +264,7 @@ int main(void)
 		cmocka_unit_test(stuck_write_drops_and_counts_without_waiting),
 		cmocka_unit_test(drops_are_reported_when_there_is_room_again),
 		cmocka_unit_test(error_ends_writing_and_is_reported_once),
+		cmocka_unit_test(error_of_the_close_is_one_of_the_writer),
 		cmocka_unit_test(lossless_producer_waits_for_room_until_stopped),
 		cmocka_unit_test(items_of_four_threads_are_not_mixed),
 	};
