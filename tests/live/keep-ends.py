@@ -66,10 +66,11 @@ def lines(path):
 
 def test_statuses():
     for program, options, expected in ((['true'], [], 0), (['/nonexistent'], [], 127), (['/etc/passwd'], [], 126),
+                                       (['sh', '-c', 'exit ${NOTIFY_SOCKET:+7}'], ['--restart', 'no'], 0),
                                        (['sh', '-c', 'kill -KILL $$'], ['--restart', 'no'], 137),
                                        (['sh', '-c', 'kill -TERM $$'], ['--restart', 'no'], 143)):
         p = subprocess.run([IPQ, 'keep', *options, '--', *program], capture_output=True, text=True, timeout=60,
-                           check=False)
+                           check=False, env={**os.environ, 'NOTIFY_SOCKET': '/nonexistent'})
         report(p.returncode == expected and 'starting it again' not in p.stderr,
                f'{program} ends ipq keep with {p.returncode}')
 

@@ -288,7 +288,7 @@ static int probed = NETLINK_FIREWALL, other = NETLINK_IP6_FW;
 
 static void probe_options(int fd)
 {
-	int one = 1, none = 0, many = 33, size = 65536;
+	int one = 1, none = 0, last = 32, many = 33, size = 65536;
 	socklen_t len = sizeof(one);
 
 	EXPECT(value_of(fd, SOL_SOCKET, SO_TYPE) == SOCK_RAW);
@@ -304,6 +304,7 @@ static void probe_options(int fd)
 	EXPECT(value_of(fd, 270, NETLINK_NO_ENOBUFS) == 0);
 	EXPECT(value_of(fd, 270, NETLINK_PKTINFO) == 1);
 	EXPECT(set_option(fd, 270, NETLINK_ADD_MEMBERSHIP, &one, sizeof(one)) == 0);
+	EXPECT(set_option(fd, 270, NETLINK_ADD_MEMBERSHIP, &last, sizeof(last)) == 0);
 	EXPECT(set_option(fd, 270, NETLINK_ADD_MEMBERSHIP, &none, sizeof(none)) < 0 && errno == EINVAL);
 	EXPECT(probed != NETLINK_FIREWALL || /* other families may have more groups */
 	       (set_option(fd, 270, NETLINK_ADD_MEMBERSHIP, &many, sizeof(many)) < 0 && errno == EINVAL));

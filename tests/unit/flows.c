@@ -454,6 +454,31 @@ static void flow_is_left_when_no_packet_waits(void **state)
 	fake_free(f);
 }
 
+/* The reader may not come again: what it holds back must leave, too. */
+static void held_packet_leaves_before_an_error(void **state)
+{
+	struct ipq_flow_stats stats = { .size = sizeof(stats) };
+	struct fake *f = fake_new(true);
+	struct ipq_queue *q = open_left(f);
+	struct ipq_packet packet[8];
+
+	(void)state;
+	push(f, 17, 1000, 0);
+	assert_int_equal(ipq_queue_recv(q, packet, 1, 0), 1);
+	assert_int_equal(ipq_accept_flow(q, packet), 0);
+	push(f, 17, 1000, 0);
+	push(f, 17, 2000, 0);
+	assert_int_equal(ipq_queue_recv(q, packet, 8, 0), 1);
+	fake_end(f);
+	assert_int_equal(ipq_queue_recv(q, packet, 8, 0), -ENODATA);
+	assert_int_equal(fake_waiting(f), 1);
+	assert_int_equal(ipq_flow_stats(q, &stats), 0);
+	assert_int_equal(stats.packets, 1);
+	assert_int_equal(stats.bytes, 1500);
+	ipq_queue_close(q);
+	fake_free(f);
+}
+
 static void flow_with_timeout_or_mark_is_not_left(void **state)
 {
 	const struct ipq_flow_verdict timeout = { .size = sizeof(timeout), .timeout = 5, .code = IPQ_ACCEPT },
@@ -644,6 +669,7 @@ int main(void)
 		cmocka_unit_test(forgotten_flows_are_returned),
 		cmocka_unit_test(invalid_flow_verdicts_are_refused),
 		cmocka_unit_test(flow_is_left_when_no_packet_waits),
+		cmocka_unit_test(held_packet_leaves_before_an_error),
 		cmocka_unit_test(flow_with_timeout_or_mark_is_not_left),
 		cmocka_unit_test(packet_decided_alone_does_not_overtake_its_flow),
 		cmocka_unit_test(flow_accepted_then_dropped_is_not_left),

@@ -85,6 +85,35 @@ static void close_kernels(void)
 		kernel_close(&kernel[i]);
 }
 
+static void numbers_beyond_the_last_queue_are_refused(void **state)
+{
+	static const struct {
+		uint32_t first, count;
+		bool fits;
+	} all[] = { { 65535, 1, true },
+		    { 65534, 2, true },
+		    { 65535, 2, false },
+		    { 65536, 1, false },
+		    { 1, 65536, false } };
+	struct handler h[QUEUES] = { { .failing = 0 } };
+
+	(void)state;
+	for (unsigned i = 0; i < sizeof(all) / sizeof(all[0]); i++) {
+		const struct ipq_group_options o = { .size = sizeof(o),
+						     .first = all[i].first,
+						     .count = all[i].count };
+		int err;
+
+		opened = threads = 0;
+		err = ipq_group_start(&g, &o, handle, (void *[]){ &h[0], &h[1] });
+		assert_int_equal(err, all[i].fits ? 0 : -EINVAL);
+		assert_int_equal(opened, all[i].fits ? all[i].count : 0);
+		if (err == 0)
+			assert_int_equal(ipq_group_stop(g), 0);
+		close_kernels();
+	}
+}
+
 static void counters_of_all_queues_are_added_up(void **state)
 {
 	struct handler h[QUEUES] = { { .leaves = true }, { .leaves = true } };
@@ -161,6 +190,7 @@ static void group_that_cannot_start_leaves_nothing(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(numbers_beyond_the_last_queue_are_refused),
 		cmocka_unit_test(counters_of_all_queues_are_added_up),
 		cmocka_unit_test(failures_in_a_row_end_with_a_success),
 		cmocka_unit_test(group_that_cannot_start_leaves_nothing),

@@ -1,8 +1,12 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* When a busy reader pauses and when not: the test counts how often it reads the backlog. */
+#include <errno.h>
 #include <setjmp.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stddef.h>
+#include <sys/time.h>
+#include <unistd.h>
 #include <cmocka.h>
 #include "util/clock.h"
 #include "core/moderation.h"
@@ -81,6 +85,80 @@ static void pauses_without_packets_become_rarer(void **state)
 	moderation_end(&m);
 }
 
+static void pauses_come_back(void **state)
+{
+	struct moderation m;
+
+	(void)state;
+	begin(&m, 0);
+	m.backoff = 60000;
+	slept(&m, 20);
+	assert_int_equal(m.backoff, 64000);
+	assert_true(m.not_before <= now_us() + 64000);
+	moderation_end(&m);
+}
+
+static void source_without_a_backlog_has_no_pauses(void **state)
+{
+	static const struct source_ops none = { .backlog = NULL };
+	const struct source file = { .ops = &none };
+	struct moderation m;
+
+	(void)state;
+	begin(&m, 1);
+	moderation_note(&m, 16, 64);
+	assert_int_equal(moderation_pause(&m, &file), 0);
+	moderation_end(&m);
+}
+
+static void pauses_are_trusted_for_a_millisecond(void **state)
+{
+	struct moderation m;
+
+	(void)state;
+	begin(&m, 1);
+	slept(&m, 16);
+	assert_in_range(m.trusted_until, 1, now_us() + 1000);
+	moderation_end(&m);
+}
+
+static void child_of_fork_has_no_pauses(void **state)
+{
+	struct moderation m;
+
+	(void)state;
+	begin(&m, 1);
+	m.owner = getppid();
+	slept(&m, 16);
+	assert_int_equal(looks, 0);
+	moderation_end(&m);
+}
+
+static void ignore(int signo)
+{
+	(void)signo;
+}
+
+static void signal_ends_a_pause(void **state)
+{
+	const struct sigaction action = { .sa_handler = ignore }; /* without SA_RESTART */
+	const struct itimerval often = { { 0, 20 }, { 0, 20 } }, never = { { 0, 0 }, { 0, 0 } };
+	struct moderation m;
+	int err = 0;
+
+	(void)state;
+	begin(&m, 1);
+	sigaction(SIGALRM, &action, NULL);
+	setitimer(ITIMER_REAL, &often, NULL);
+	for (unsigned i = 0; i < 100000 && err == 0; i++) {
+		moderation_note(&m, 16, 64);
+		err = moderation_pause(&m, &source);
+	}
+	setitimer(ITIMER_REAL, &never, NULL);
+	assert_int_equal(err, -EINTR);
+	moderation_end(&m);
+}
+
 /* Notes receives of a busy queue, enough for moderation to begin. */
 static void note_busy_receives(struct moderation *m, unsigned n)
 {
@@ -98,14 +176,15 @@ static void verdicts_of_two_receives_are_deferred_on_busy_queue_only(void **stat
 	begin(&m, 1);
 	note_busy_receives(&m, 15);
 	assert_int_equal(moderation_deferred_count(&m), 0);
-	/* No verdict waits if the program took more than a millisecond between the receives, so this is repeated until
-	 * it did not. */
+	/* None wait either when it takes the program more than a millisecond to come here: once it will not. */
 	do {
 		moderation_note(&m, 30, 64);
 		moderation_note(&m, 40, 64);
 		keeps = moderation_deferred_count(&m);
 	} while (keeps == 0 && ++i < 1000);
 	assert_int_equal(keeps, 70);
+	m.received -= 1000;
+	assert_int_equal(moderation_deferred_count(&m), 0);
 	moderation_note(&m, 15, 64);
 	assert_int_equal(moderation_deferred_count(&m), 0);
 	note_busy_receives(&m, 15);
@@ -119,6 +198,11 @@ int main(void)
 		cmocka_unit_test(small_batch_is_followed_by_a_pause),
 		cmocka_unit_test(large_batch_is_not_followed_by_a_pause),
 		cmocka_unit_test(pauses_without_packets_become_rarer),
+		cmocka_unit_test(pauses_come_back),
+		cmocka_unit_test(pauses_are_trusted_for_a_millisecond),
+		cmocka_unit_test(child_of_fork_has_no_pauses),
+		cmocka_unit_test(signal_ends_a_pause),
+		cmocka_unit_test(source_without_a_backlog_has_no_pauses),
 		cmocka_unit_test(verdicts_of_two_receives_are_deferred_on_busy_queue_only),
 	};
 
