@@ -443,8 +443,6 @@ void host_stats(struct host *h, uint8_t family, struct ipq_ctl_stats *stats)
 	engine_counts(h->engine, family, &n);
 	engine_counts(h->engine, family == AF_INET ? AF_INET6 : AF_INET, &other);
 	engine_counts(h->engine, AF_UNSPEC, &neither);
-	stats->packets = n.packets;
-	stats->verdicts = n.accepted + n.dropped;
 	stats->foreign = other.wrong_family + neither.wrong_family;
 	stats->lost = n.netlink_dropped;
 	stats->queue_dropped = n.queue_dropped;

@@ -67,8 +67,8 @@ expect "the limit is reported" grep -q "failed 3 times without deciding a packet
 expect "a missing program, too" ends 127 2 --restart --restart-limit=2 -- /nonexistent
 expect "without --restart it ends at once" ends 3 1 -- sh -c 'exit 3'
 expect "a program that was asked to end is not started again" ends 143 1 --restart -- sh -c 'kill -TERM $$'
-expect_text "one that its user ends with SIGQUIT is not, either" 131 status_of timeout --preserve-status -k 5 -s QUIT 0.3 \
-	$IPQ run --restart -- sleep 60
+expect_text "one that its user ends with SIGQUIT is not, either" 3 status_of timeout --preserve-status -k 5 -s QUIT 0.5 \
+	$IPQ run --restart -- sh -c 'trap "exit 3" QUIT; while :; do sleep 0.05; done'
 expect_text "a limit that is no number exits with 125" 125 status_of $IPQ run --restart --restart-limit=x -- true
 
 # Each start has the caller's descriptors, and no child of the previous one is left.

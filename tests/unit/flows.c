@@ -7,6 +7,7 @@
 #include <stdint.h>
 #include <cmocka.h>
 #include <string.h>
+#include <unistd.h>
 #include <sys/socket.h>
 #include "core/flows.h"
 #include "fake.h"
@@ -102,6 +103,13 @@ static void fragments_and_cut_packets_have_no_key(void **state)
 	for (size_t len = 0; len < 24; len++)
 		assert_false(key_of(p, len, &key));
 	assert_true(key_of(p, 24, &key));
+	p[0] = 0x4f; /* a header of 60 bytes */
+	assert_false(key_of(p, 40, &key));
+	build(p, 6, 1, 5000, 80, 0);
+	for (size_t len = 0; len < 34; len++)
+		assert_false(key_of(p, len, &key));
+	assert_true(key_of(p, 34, &key));
+	build(p, 17, 1, 5000, 80, 0);
 	p[6] = 0x20;
 	assert_false(key_of(p, 40, &key));
 	p[6] = 0;
@@ -177,6 +185,8 @@ static void flow_that_holds_a_packet_is_not_evicted(void **state)
 	key.port[0] = 1;
 	assert_null(flow_find(&t, &key, 1000));
 	key.port[0] = 0;
+	assert_non_null(flow_find(&t, &key, 1000));
+	flow_find(&t, &key, 1000)->until = 500; /* ended */
 	assert_non_null(flow_find(&t, &key, 1000));
 	for (uint16_t i = 2; i < 4; i++) {
 		key.port[0] = i;
@@ -454,6 +464,139 @@ static void flow_is_left_when_no_packet_waits(void **state)
 	fake_free(f);
 }
 
+static void other_bits_of_the_mark_stay(void **state)
+{
+	struct ipq_packet meta = {
+		.present = IPQ_HAS_PAYLOAD | IPQ_HAS_MARK, .family = AF_INET, .full_len = 40, .mark = 5
+	};
+	struct fake *f = fake_new(true);
+	struct ipq_queue *q = open_left(f);
+	struct ipq_packet packet[8];
+	uint8_t p[40];
+
+	(void)state;
+	build(p, 17, 1, 1000, 80, 0);
+	fake_push(f, &meta, p, 40);
+	assert_int_equal(ipq_queue_recv(q, packet, 8, 0), 1);
+	assert_int_equal(ipq_accept_flow(q, packet), 0);
+	assert_int_equal(ipq_queue_recv(q, packet, 8, 50), 0);
+	next_verdict(f, 1, IPQ_REPEAT, FLOWS_MARK | 5);
+	ipq_queue_close(q);
+	fake_free(f);
+}
+
+/* While packets wait, a flow that the kernel kept would overtake them. */
+static void packet_held_for_too_long_is_accepted_alone(void **state)
+{
+	struct fake *f = fake_new(true);
+	struct ipq_queue *q = open_left(f);
+	struct ipq_packet packet[8];
+
+	(void)state;
+	q->flows->held_max_us = 0;
+	push(f, 17, 1000, 0);
+	push(f, 17, 1000, 0);
+	push(f, 17, 2000, 0);
+	push(f, 17, 3000, 0);
+	assert_int_equal(ipq_queue_recv(q, packet, 1, 0), 1);
+	assert_int_equal(ipq_accept_flow(q, packet), 0);
+	usleep(10);
+	assert_int_equal(ipq_queue_recv(q, packet, 1, 0), 1);
+	assert_int_equal(ipq_queue_flush(q), 0);
+	next_verdict(f, 1, IPQ_ACCEPT, 0);
+	next_verdict(f, 2, IPQ_ACCEPT, 0);
+	ipq_queue_close(q);
+	fake_free(f);
+}
+
+/* One may have passed the rule on another CPU before its connection had the mark. */
+static void sixteen_packets_with_the_connection_mark_are_a_proof(void **state)
+{
+	/* An attribute CTA_MARK. */
+	uint8_t connection[8] = {
+		0, 0, 0, 0, FLOWS_MARK >> 24, FLOWS_MARK >> 16 & 255, FLOWS_MARK >> 8 & 255, FLOWS_MARK & 255
+	};
+	struct ipq_packet meta = { .present = IPQ_HAS_PAYLOAD | IPQ_HAS_CONNTRACK,
+				   .family = AF_INET,
+				   .full_len = 40,
+				   .conntrack = connection,
+				   .conntrack_len = sizeof(connection) };
+	struct fake *f = fake_new(true);
+	struct ipq_queue *q = open_left(f);
+	struct ipq_packet packet[8];
+	uint8_t p[40];
+
+	(void)state;
+	*(uint16_t *)(void *)connection = 8;
+	*(uint16_t *)(void *)(connection + 2) = 8;
+	q->flows->keeper = IPQ_FLOWS_CONNTRACK;
+	q->flows->repeats = false;
+	build(p, 17, 1, 1000, 80, 0);
+	fake_push(f, &meta, p, 40);
+	assert_int_equal(ipq_queue_recv(q, packet, 8, 0), 1);
+	assert_int_equal(ipq_accept_flow(q, packet), 0);
+	for (unsigned i = 1; i <= MARKED_CAME_MAX; i++) {
+		assert_int_equal(q->flows->keeper, IPQ_FLOWS_CONNTRACK);
+		fake_push(f, &meta, p, 40);
+		assert_int_equal(ipq_queue_recv(q, packet, 8, 0), 0);
+	}
+	assert_int_equal(q->flows->keeper, IPQ_FLOWS_LIBRARY);
+	assert_int_equal(q->flows->came_back, MARKED_CAME_MAX);
+	ipq_queue_close(q);
+	fake_free(f);
+}
+
+static void flows_are_decided_once_and_forgotten_together(void **state)
+{
+	const struct ipq_flow_verdict timeout = { .size = sizeof(timeout), .timeout = 5, .code = IPQ_ACCEPT };
+	struct ipq_flow_stats stats = { .size = sizeof(stats) };
+	struct fake *f = fake_new(false);
+	struct ipq_queue *q = open_queue(f);
+	struct ipq_packet packet[8];
+
+	(void)state;
+	push(f, 17, 9, 0);
+	assert_int_equal(ipq_queue_recv(q, packet, 8, 0), 1);
+	assert_int_equal(ipq_accept(q, packet), 0);
+	assert_int_equal(ipq_queue_flush(q), 0);
+	assert_int_equal(ipq_accept_flow(q, packet), -ENOENT);
+	assert_int_equal(ipq_flow_stats(q, &stats), 0);
+	assert_int_equal(stats.flows, 0);
+	q->flows->one_by_one = false;
+	for (unsigned i = 0; i < 2; i++) {
+		for (unsigned port = 1; port <= 3; port++)
+			push(f, 17, port, 0);
+		push(f, 17, 3, 0); /* another one of the last flow */
+		assert_int_equal(ipq_queue_recv(q, packet, 8, 0), 4);
+		for (unsigned j = 0; j < 4; j++)
+			assert_int_equal(ipq_decide_flow(q, &packet[j], &timeout), 0);
+		assert_int_equal(ipq_flow_stats(q, &stats), 0);
+		assert_int_equal(stats.decided, 3 * (i + 1));
+		usleep(10000);
+		push(f, 17, 1, 0);
+		assert_int_equal(ipq_queue_recv(q, packet, 8, 0), 0);
+		assert_int_equal(ipq_forget_flows(q), 0);
+	}
+	ipq_queue_close(q);
+	fake_free(f);
+}
+
+static void held_packet_leaves_before_its_flow_is_forgotten(void **state)
+{
+	struct fake *f = fake_new(true);
+	struct ipq_queue *q = open_left(f);
+	struct ipq_packet packet[8];
+
+	(void)state;
+	push(f, 17, 1000, 0);
+	assert_int_equal(ipq_queue_recv(q, packet, 8, 0), 1);
+	assert_int_equal(ipq_accept_flow(q, packet), 0);
+	ipq_forget_flows(q); /* who runs this may not be allowed to change the connections */
+	next_verdict(f, 1, IPQ_ACCEPT, 0);
+	ipq_queue_close(q);
+	fake_free(f);
+}
+
 /* The reader may not come again: what it holds back must leave, too. */
 static void held_packet_leaves_before_an_error(void **state)
 {
@@ -607,6 +750,12 @@ static void packets_with_the_mark_of_another_program_are_returned(void **state)
 	assert_int_equal(q->flows->keeper, IPQ_FLOWS_LIBRARY);
 	assert_int_equal(ipq_queue_flush(q), 0);
 	next_verdict(f, 1, IPQ_ACCEPT, 5);
+	meta.mark ^= 3 << 24; /* that of dropped flows */
+	fake_push(f, &meta, p, 40);
+	assert_int_equal(ipq_queue_recv(q, packet, 8, 50), 0);
+	assert_int_equal(ipq_queue_flush(q), 0);
+	next_verdict(f, 2, IPQ_DROP, 0);
+	meta.mark ^= 3 << 24;
 	q->flows->repeats = false; /* as with IPQ_O_CONNTRACK and in capture files */
 	fake_push(f, &meta, p, 40);
 	assert_int_equal(ipq_queue_recv(q, packet, 8, 0), 1);
@@ -670,6 +819,11 @@ int main(void)
 		cmocka_unit_test(invalid_flow_verdicts_are_refused),
 		cmocka_unit_test(flow_is_left_when_no_packet_waits),
 		cmocka_unit_test(held_packet_leaves_before_an_error),
+		cmocka_unit_test(held_packet_leaves_before_its_flow_is_forgotten),
+		cmocka_unit_test(other_bits_of_the_mark_stay),
+		cmocka_unit_test(packet_held_for_too_long_is_accepted_alone),
+		cmocka_unit_test(sixteen_packets_with_the_connection_mark_are_a_proof),
+		cmocka_unit_test(flows_are_decided_once_and_forgotten_together),
 		cmocka_unit_test(flow_with_timeout_or_mark_is_not_left),
 		cmocka_unit_test(packet_decided_alone_does_not_overtake_its_flow),
 		cmocka_unit_test(flow_accepted_then_dropped_is_not_left),

@@ -31,6 +31,12 @@ void *__wrap_mmap(void *at, size_t size, int protection, int flags, int fd, off_
 	return no_memory ? MAP_FAILED : __real_mmap(at, size, protection, flags, fd, offset);
 }
 
+void *__wrap_mmap64(void *at, size_t size, int protection, int flags, int fd, off_t offset);
+void *__wrap_mmap64(void *at, size_t size, int protection, int flags, int fd, off_t offset)
+{
+	return __wrap_mmap(at, size, protection, flags, fd, offset);
+}
+
 void *__real_malloc(size_t size);
 void *__wrap_malloc(size_t size);
 void *__wrap_malloc(size_t size)
