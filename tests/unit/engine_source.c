@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 /* The engine and its source: settings, verdicts that are refused, failures. */
+#include <fcntl.h>
 #include "engine_room.h"
+#include <linux/netfilter_ipv4/ip_queue.h>
 
 static void source_is_configured_by_the_first_mode_request(void **state)
 {
@@ -293,6 +295,172 @@ static void failed_source_ends_the_step_with_its_error(void **state)
 	close_room(&r);
 }
 
+/* ---- requests -------------------------------------------------------------------------------------- */
+
+/* Sends a request of pid 7 after a change of its header. */
+static void ask_changed(int fd, unsigned char *request, size_t len, uint16_t type, uint16_t flags,
+			uint32_t pid)
+{
+	struct nlmsghdr h;
+
+	memcpy(&h, request, sizeof(h));
+	h.nlmsg_len = (uint32_t)len;
+	h.nlmsg_type = type;
+	h.nlmsg_flags = flags;
+	h.nlmsg_pid = pid;
+	memcpy(request, &h, sizeof(h));
+	assert_int_equal(send(fd, request, len, 0), len);
+}
+
+static void requests_that_ip_queue_refused_are_refused(void **state)
+{
+	static const struct {
+		uint16_t type, flags;
+		uint32_t pid, value;
+		uint64_t id_add;
+		int error;
+	} all[] = { { IPQM_VERDICT, 0, 7, NF_DROP, 0, EINVAL },
+		    { IPQM_VERDICT, NLM_F_REQUEST | NLM_F_MULTI, 7, NF_DROP, 0, EINVAL },
+		    { IPQM_VERDICT, NLM_F_REQUEST, 0, NF_DROP, 0, EINVAL },
+		    { IPQM_VERDICT, NLM_F_REQUEST, 1U << 31, NF_DROP, 0, EINVAL },
+		    { IPQM_VERDICT, NLM_F_REQUEST, 8, NF_DROP, 0, EBUSY },
+		    { IPQM_VERDICT, NLM_F_REQUEST, 7, NF_MAX_VERDICT + 1, 0, EINVAL },
+		    { IPQM_VERDICT, NLM_F_REQUEST, 7, NF_DROP, 1ULL << 32, ENOENT },
+		    { IPQM_MODE, NLM_F_REQUEST, 7, IPQ_COPY_MAX + 1, 0, EINVAL },
+		    { IPQM_PACKET, NLM_F_REQUEST, 7, NF_DROP, 0, EINVAL },
+		    { IPQM_MAX, NLM_F_REQUEST, 7, NF_DROP, 0, EINVAL } };
+	struct room r = open_room(false, NULL);
+	int fd = add(&r, AF_INET, WIRE_LP64, 7);
+	unsigned char request[64], buf[ROOM];
+	uint32_t id;
+
+	(void)state;
+	ask_mode(fd, WIRE_LP64, 7, COPY_META, 0);
+	settle(&r);
+	id = fake_push_plain(r.fake, AF_INET, 60);
+	settle(&r);
+	assert_int_equal(next_id(fd), id);
+	for (unsigned i = 0; i < sizeof(all) / sizeof(all[0]); i++) {
+		size_t len = wire_put_verdict(WIRE_LP64, request, 7, all[i].value, id + all[i].id_add, 0);
+		int error;
+
+		ask_changed(fd, request, len, all[i].type, all[i].flags, all[i].pid);
+		settle(&r);
+		assert_int_equal(next(fd, buf), 20 + len); /* with the whole request */
+		memcpy(&error, buf + 16, sizeof(error));
+		assert_int_equal(-error, all[i].error);
+		assert_memory_equal(buf + 20, request, len);
+		assert_null(fake_verdict(r.fake));
+	}
+	ask_changed(fd, request, 20, IPQM_MODE, NLM_F_REQUEST, 7); /* too short */
+	settle(&r);
+	assert_int_equal(next_error(fd), EINVAL);
+	assert_int_equal(counts(&r, AF_INET).mode, COPY_META);
+	ask_verdict(fd, 7, NF_STOLEN, id, NULL, 0);
+	settle(&r);
+	expect_verdict(&r, id, NF_DROP);
+	close(fd);
+	close_room(&r);
+}
+
+static void client_without_the_capability_is_refused(void **state)
+{
+	struct room r = open_room(false, NULL);
+	unsigned char request[64];
+	int pair[2];
+
+	(void)state;
+	assert_int_equal(socketpair(AF_UNIX, SOCK_SEQPACKET, 0, pair), 0);
+	assert_true(engine_add(r.engine, pair[1], AF_INET, WIRE_LP64, 7, false) > 0);
+	ask_mode(pair[0], WIRE_LP64, 7, COPY_META, 0);
+	settle(&r);
+	assert_int_equal(next_error(pair[0]), EPERM);
+	wire_put_verdict(WIRE_LP64, request, 7, NF_DROP, 1, 0);
+	ask_changed(pair[0], request, 40, IPQM_MAX, NLM_F_REQUEST, 7);
+	settle(&r);
+	assert_int_equal(next_error(pair[0]), EINVAL); /* whoever asks */
+	assert_int_equal(r.fake->configured, 0);
+	close(pair[0]);
+	settle(&r);
+	assert_int_equal(fcntl(pair[1], F_GETFD), -1);
+	close_room(&r);
+}
+
+static void replacements_that_ip_queue_ignored_are_ignored(void **state)
+{
+	static const struct {
+		size_t len;
+		uint64_t says;
+		uint32_t code;
+		bool replaced;
+	} all[] = { { 20, 20, NF_ACCEPT, true },     { 19, 19, NF_ACCEPT, false },
+		    { 40, 30, NF_ACCEPT, false },    { 40, 50, NF_ACCEPT, false },
+		    { 40, 0, NF_ACCEPT, false },     { 65535, 65535, NF_ACCEPT, true },
+		    { 65536, 65536, NF_DROP, false } };
+	static unsigned char request[ROOM];
+	struct room r = open_room(false, NULL);
+	int fd = add(&r, AF_INET, WIRE_LP64, 7);
+
+	(void)state;
+	ask_mode(fd, WIRE_LP64, 7, COPY_META, 0);
+	settle(&r);
+	for (unsigned i = 0; i < sizeof(all) / sizeof(all[0]); i++) {
+		uint32_t id = fake_push_plain(r.fake, AF_INET, 60);
+		struct fake_verdict *v;
+		size_t len;
+
+		settle(&r);
+		assert_int_equal(next_id(fd), id);
+		len = wire_put_verdict(WIRE_LP64, request, 7, NF_ACCEPT, id, all[i].len);
+		memcpy(request + 32, &all[i].says, sizeof(all[i].says));
+		assert_int_equal(send(fd, request, len, 0), len);
+		settle(&r);
+		v = fake_verdict(r.fake);
+		assert_non_null(v);
+		assert_int_equal(v->code, all[i].code);
+		assert_int_equal(v->replaced, all[i].replaced);
+		fake_verdict_free(v);
+	}
+	assert_int_equal(counts(&r, AF_INET).replaced, 2);
+	close(fd);
+	close_room(&r);
+}
+
+static void packet_of_a_refused_verdict_waits_on(void **state)
+{
+	struct room r = open_room(false, NULL);
+	int fd = add(&r, AF_INET, WIRE_LP64, 7);
+	unsigned char buf[ROOM];
+	struct fake_verdict *v;
+	uint32_t id;
+
+	(void)state;
+	ask_mode(fd, WIRE_LP64, 7, COPY_META, 0);
+	settle(&r);
+	id = fake_push_plain(r.fake, AF_INET, 60);
+	settle(&r);
+	assert_int_equal(next_id(fd), id);
+	ask_verdict(fd, 7, NF_ACCEPT, id, NULL, 0);
+	settle(&r);
+	v = fake_verdict(r.fake);
+	assert_int_equal(counts(&r, AF_INET).queue_length, 0);
+	for (unsigned i = 0; i < 2; i++) /* first one that nobody waits for */
+		r.fake->refusal[r.fake->refusals++] =
+			(struct source_refusal){ .error = EINVAL,
+						 .id = id,
+						 .code = NF_ACCEPT,
+						 .tag = v->tag + (i == 0 ? 4096 * 4096 : 0) };
+	fake_verdict_free(v);
+	fake_push_plain(r.fake, AF_INET, 60);
+	settle(&r);
+	assert_int_equal(next_error(fd), EINVAL);
+	assert_true(next(fd, buf) > 0); /* the packet */
+	assert_int_equal(next(fd, buf), 0);
+	assert_int_equal(counts(&r, AF_INET).queue_length, 2);
+	close(fd);
+	close_room(&r);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -307,6 +475,10 @@ int main(void)
 		cmocka_unit_test(replacement_too_large_for_the_source_drops_one_packet),
 		cmocka_unit_test(verdicts_survive_a_short_lack_of_memory),
 		cmocka_unit_test(each_packet_has_the_current_name_of_its_interface),
+		cmocka_unit_test(requests_that_ip_queue_refused_are_refused),
+		cmocka_unit_test(client_without_the_capability_is_refused),
+		cmocka_unit_test(replacements_that_ip_queue_ignored_are_ignored),
+		cmocka_unit_test(packet_of_a_refused_verdict_waits_on),
 		cmocka_unit_test(source_that_refuses_a_drop_has_failed),
 		cmocka_unit_test(failed_source_ends_the_step_with_its_error),
 	};
