@@ -66,6 +66,12 @@ static void both_directions_have_the_same_key(void **state)
 	build(p, 17, 1, 5000, 80, 0);
 	assert_true(key_of(p, 40, &back));
 	assert_memory_not_equal(&there, &back, sizeof(there));
+	build(p, 6, 1, 5000, 80, 16); /* from an address to itself */
+	build(r, 6, 1, 80, 5000, 16);
+	memcpy(p + 16, p + 12, 4);
+	memcpy(r + 16, r + 12, 4);
+	assert_true(key_of(p, 40, &there) && key_of(r, 40, &back));
+	assert_memory_equal(&there, &back, sizeof(there));
 }
 
 static void icmp_queries_and_their_answers_are_one_flow(void **state)
@@ -166,6 +172,29 @@ static void used_flows_survive_eviction(void **state)
 	key.port[0] = 0;
 	assert_non_null(flow_find(&t, &key, 1000));
 	assert_null(flow_find(&t, &key, 1000 + 180001));
+	key.protocol = 6;
+	assert_non_null(flow_add(&t, &key, 1000));
+	assert_non_null(flow_find(&t, &key, 1000 + 180001));
+	flow_table_free(&t);
+}
+
+static void room_of_removed_flows_is_used_again(void **state)
+{
+	struct flow_key key = { .family = AF_INET };
+	struct flow_table t;
+
+	(void)state;
+	assert_int_equal(flow_table_init(&t, 3), 0);
+	for (uint16_t i = 0; i < 9; i++) {
+		key.port[0] = i;
+		assert_non_null(flow_add(&t, &key, 1000));
+		for (uint16_t j = 0; i % 3 == 2 && j < 3; j++) {
+			key.port[0] = (uint16_t)(i - j);
+			flow_remove(&t, flow_find(&t, &key, 1000));
+		}
+	}
+	assert_int_equal(t.count, 0);
+	assert_int_equal(t.evicted, 0);
 	flow_table_free(&t);
 }
 
@@ -337,6 +366,7 @@ static void packets_received_with_the_deciding_one_get_its_verdict(void **state)
 	assert_int_equal(ipq_queue_flush(q), 0);
 	/* The last packet opens a new connection. */
 	assert_int_equal(verdicts_given(f, IPQ_DROP), 5);
+	assert_int_equal(q->flows->table.flow[q->flows->table.newest].seen, 1); /* of this one */
 	ipq_queue_close(q);
 	fake_free(f);
 }
@@ -493,7 +523,7 @@ static void packet_held_for_too_long_is_accepted_alone(void **state)
 	struct ipq_packet packet[8];
 
 	(void)state;
-	q->flows->held_max_us = 0;
+	q->flows->held_max_us = -1;
 	push(f, 17, 1000, 0);
 	push(f, 17, 1000, 0);
 	push(f, 17, 2000, 0);
@@ -505,6 +535,17 @@ static void packet_held_for_too_long_is_accepted_alone(void **state)
 	assert_int_equal(ipq_queue_flush(q), 0);
 	next_verdict(f, 1, IPQ_ACCEPT, 0);
 	next_verdict(f, 2, IPQ_ACCEPT, 0);
+	assert_int_equal(fake_waiting(f), 1);
+	/* After so many times, that is the smaller evil. */
+	for (unsigned i = 0; i < OVERDUE_MAX + 2; i++) {
+		push(f, 17, 1000, 0);
+		push(f, 17, 3000, 0);
+		assert_int_equal(ipq_queue_recv(q, packet, 1, 0), 1);
+		assert_int_equal(ipq_accept(q, packet), 0);
+		usleep(10);
+	}
+	assert_int_equal(ipq_queue_flush(q), 0);
+	assert_in_range(verdicts_given(f, IPQ_REPEAT), 1, 4);
 	ipq_queue_close(q);
 	fake_free(f);
 }
@@ -690,6 +731,16 @@ static void flow_accepted_then_dropped_is_not_left(void **state)
 	next_verdict(f, 2, IPQ_REPEAT, FLOWS_MARK ^ 3 << 24);
 	assert_int_equal(ipq_queue_flush(q), 0);
 	next_verdict(f, 3, IPQ_DROP, 0);
+	q->flows->table.flow[q->flows->table.newest].marked -= 1000; /* a second passes */
+	push(f, 17, 1000, 0);
+	assert_int_equal(ipq_queue_recv(q, packet, 8, 50), 0);
+	next_verdict(f, 4, IPQ_REPEAT, FLOWS_MARK ^ 3 << 24);
+	push(f, 17, 2000, 0);
+	assert_int_equal(ipq_queue_recv(q, packet, 8, 50), 1);
+	assert_int_equal(ipq_accept_flow(q, packet), 0);
+	assert_int_equal(ipq_drop(q, packet), 0); /* the program thinks better of it */
+	assert_int_equal(ipq_queue_flush(q), 0);
+	next_verdict(f, 5, IPQ_DROP, 0);
 	ipq_queue_close(q);
 	fake_free(f);
 }
@@ -724,8 +775,10 @@ static void more_held_flows_than_fit_leave_one_by_one(void **state)
 	for (unsigned i = 0; i < 2 * HELD_MAX; i++)
 		push(f, 17, 1 + i, 0);
 	for (int n; (n = ipq_queue_recv(q, packet, 32, 50)) > 0;)
-		while (n-- > 0)
+		while (n-- > 0) {
 			assert_int_equal(ipq_accept_flow(q, &packet[n]), 0);
+			assert_true(q->flows->held_count <= HELD_MAX);
+		}
 	assert_int_equal(verdicts_given(f, IPQ_REPEAT), 2 * HELD_MAX);
 	assert_int_equal(fake_waiting(f), 0);
 	ipq_queue_close(q);
@@ -808,6 +861,7 @@ int main(void)
 		cmocka_unit_test(fragments_and_cut_packets_have_no_key),
 		cmocka_unit_test(ipv6_ports_are_found_behind_extension_headers),
 		cmocka_unit_test(used_flows_survive_eviction),
+		cmocka_unit_test(room_of_removed_flows_is_used_again),
 		cmocka_unit_test(flow_that_holds_a_packet_is_not_evicted),
 		cmocka_unit_test(icmp_queries_and_their_answers_are_one_flow),
 		cmocka_unit_test(later_packets_of_decided_flows_are_not_returned),

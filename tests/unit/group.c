@@ -41,6 +41,7 @@ struct handler {
 	atomic_uint calls, packets;
 	unsigned failing; /* every so many calls succeed, the others fail */
 	bool leaves;	  /* packets without a verdict */
+	bool drops;
 };
 
 static int handle(struct ipq_queue *q, struct ipq_packet *packet, unsigned n, void *context)
@@ -50,7 +51,7 @@ static int handle(struct ipq_queue *q, struct ipq_packet *packet, unsigned n, vo
 	if (atomic_fetch_add(&h->calls, 1) % (h->failing + 1) < h->failing)
 		return -EIO;
 	for (unsigned i = 0; i < n && !h->leaves; i++)
-		ipq_accept(q, &packet[i]);
+		h->drops ? ipq_drop(q, &packet[i]) : ipq_accept(q, &packet[i]);
 	atomic_fetch_add(&h->packets, n);
 	return 0;
 }
@@ -137,6 +138,24 @@ static void counters_of_all_queues_are_added_up(void **state)
 	close_kernels();
 }
 
+static void dropped_packets_are_added_up(void **state)
+{
+	struct handler h[QUEUES] = { { .drops = true }, { .drops = true } };
+	struct ipq_stats s = { .size = sizeof(s) };
+
+	(void)state;
+	assert_int_equal(start(h, 0), 0);
+	for (uint32_t id = 1; id <= 5; id++)
+		deliver(id % 2, id);
+	for (unsigned i = 0; i < 1000 && s.dropped < 5; i++) {
+		usleep(1000);
+		assert_int_equal(ipq_group_stats(g, &s), 0);
+	}
+	assert_int_equal(s.dropped, 5);
+	assert_int_equal(ipq_group_stop(g), 0);
+	close_kernels();
+}
+
 /* Two failures for each success: never three in a row. */
 static void failures_in_a_row_end_with_a_success(void **state)
 {
@@ -192,6 +211,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(numbers_beyond_the_last_queue_are_refused),
 		cmocka_unit_test(counters_of_all_queues_are_added_up),
+		cmocka_unit_test(dropped_packets_are_added_up),
 		cmocka_unit_test(failures_in_a_row_end_with_a_success),
 		cmocka_unit_test(group_that_cannot_start_leaves_nothing),
 	};

@@ -7,7 +7,9 @@
 #include <errno.h>
 #include <string.h>
 #include <cmocka.h>
+#include "capture/capture.h"
 #include "capture/state.h"
+#include "core/core.h"
 
 static struct source_pcap_name parsed(const char *arg)
 {
@@ -48,6 +50,18 @@ static void files_and_options_are_parsed(void **state)
 	source_pcap_name_free(&n);
 }
 
+static void kinds_have_their_whole_names(void **state)
+{
+	(void)state;
+	assert_ptr_equal(source_kind("pcap:x"), &source_pcap);
+	assert_ptr_equal(source_kind("pcap"), &source_pcap);
+	assert_null(source_kind("pca:x"));
+	assert_null(source_kind("pcapng:x"));
+	assert_null(source_kind(":x"));
+	assert_string_equal(source_skip_engine("engine:pcap:x"), "pcap:x");
+	assert_string_equal(source_skip_engine("pcap:x"), "pcap:x");
+}
+
 static void escaped_commas_and_backslashes_are_part_of_names(void **state)
 {
 	struct source_pcap_name n = parsed("a\\,b\\\\c\\d,x\\,y");
@@ -84,6 +98,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(files_and_options_are_parsed),
+		cmocka_unit_test(kinds_have_their_whole_names),
 		cmocka_unit_test(escaped_commas_and_backslashes_are_part_of_names),
 		cmocka_unit_test(wrong_names_are_rejected_with_reason),
 	};
