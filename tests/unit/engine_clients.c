@@ -61,6 +61,81 @@ static void each_family_gets_its_packets_in_its_layout(void **state)
 	close_room(&r);
 }
 
+static void metadata_is_that_of_the_packet(void **state)
+{
+	struct room r = open_room(false, NULL);
+	int fd = add(&r, AF_INET, WIRE_LP64, 7), n;
+	const struct ipq_packet meta = {
+		.present =
+			IPQ_HAS_PAYLOAD | IPQ_HAS_TIMESTAMP | IPQ_HAS_INDEV | IPQ_HAS_OUTDEV | IPQ_HAS_HWADDR,
+		.family = AF_INET,
+		.timestamp = 1234567890123456789,
+		.indev = fake_interface("in", 1),
+		.outdev = fake_interface("out", 772),
+		.hw_addr = { 1, 2, 3, 4, 5, 6, 7, 8 },
+		.hw_addr_len = 250 /* a capture file may say so */
+	};
+	unsigned char buf[ROOM], bytes[60] = { 0x45 };
+	const void *payload;
+	struct wire_packet p;
+	size_t len;
+
+	(void)state;
+	ask_mode(fd, WIRE_LP64, 7, COPY_PACKET, 0);
+	settle(&r);
+	fake_push(r.fake, &meta, bytes, sizeof(bytes));
+	settle(&r);
+	n = next(fd, buf);
+	assert_true(n > 0);
+	assert_true(get_packet(WIRE_LP64, buf, (size_t)n, &p, &payload, &len));
+	assert_true(p.timestamp_sec == 1234567890 && p.timestamp_usec == 123456);
+	assert_string_equal(p.indev, "in");
+	assert_string_equal(p.outdev, "out");
+	assert_int_equal(p.hw_type, 1);
+	assert_int_equal(p.hw_addrlen, 8);
+	assert_memory_equal(p.hw_addr, meta.hw_addr, 8);
+	close(fd);
+	close_room(&r);
+}
+
+/* A program may send requests in the name of another socket, which comes later. */
+static void socket_of_the_peer_gets_its_packets_when_it_comes(void **state)
+{
+	struct room r = open_room(false, NULL);
+	int first = add(&r, AF_INET, WIRE_LP64, 7), late;
+	uint32_t id;
+
+	(void)state;
+	ask_mode(first, WIRE_LP64, 9, COPY_META, 0);
+	settle(&r);
+	late = add(&r, AF_INET, WIRE_LP64, 9);
+	id = fake_push_plain(r.fake, AF_INET, 60);
+	settle(&r);
+	assert_int_equal(next_id(late), id);
+	close(first);
+	close(late);
+	close_room(&r);
+}
+
+static void client_after_the_end_is_told(void **state)
+{
+	struct room r = open_room(true, NULL);
+	int fd = add(&r, AF_INET, WIRE_LP64, 7), late;
+	unsigned char buf[ROOM];
+
+	(void)state;
+	ask_mode(fd, WIRE_LP64, 7, COPY_META, 0);
+	settle(&r);
+	fake_end(r.fake);
+	settle(&r);
+	assert_int_equal(next(fd, buf), -1);
+	late = add(&r, AF_INET, WIRE_LP64, 8);
+	assert_int_equal(next(late, buf), -1);
+	close(fd);
+	close(late);
+	close_room(&r);
+}
+
 static void padding_has_no_bytes_of_an_earlier_packet(void **state)
 {
 	struct room r = open_room(false, NULL);
@@ -464,6 +539,9 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(packets_and_verdicts_are_sent_in_batches),
 		cmocka_unit_test(each_family_gets_its_packets_in_its_layout),
+		cmocka_unit_test(metadata_is_that_of_the_packet),
+		cmocka_unit_test(socket_of_the_peer_gets_its_packets_when_it_comes),
+		cmocka_unit_test(client_after_the_end_is_told),
 		cmocka_unit_test(padding_has_no_bytes_of_an_earlier_packet),
 		cmocka_unit_test(packets_without_a_peer_are_dropped_and_counted),
 		cmocka_unit_test(packet_without_payload_is_dropped_before_mode_meta),
