@@ -78,6 +78,7 @@ class Files(unittest.TestCase):
             packet, = queue.recv()
             queue.wake()
             self.assertEqual(queue.recv(), [])
+            self.assertFalse(queue._woken)  # pylint: disable=protected-access
             began = time.monotonic()
             self.assertEqual(queue.recv(0.05), [])
             self.assertGreaterEqual(time.monotonic() - began, 0.05)

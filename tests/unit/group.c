@@ -2,7 +2,9 @@
 /* Groups of queues that lead to a kernel of this test: counters, and failures of the handler and of the start. */
 #include <dirent.h>
 #include <errno.h>
+#include <pthread.h>
 #include <setjmp.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -28,13 +30,20 @@ int __wrap_netlink_open(bool *absent)
 
 static bool no_second_thread;
 static unsigned threads;
+static pthread_t newest;
 
 int __real_pthread_create(pthread_t *t, const pthread_attr_t *a, void *(*f)(void *), void *arg);
 int __wrap_pthread_create(pthread_t *t, const pthread_attr_t *a, void *(*f)(void *), void *arg);
 int __wrap_pthread_create(pthread_t *t, const pthread_attr_t *a, void *(*f)(void *), void *arg)
 {
+	int err;
+
 	/* the first two are the kernels' */
-	return no_second_thread && ++threads == QUEUES + 2 ? EAGAIN : __real_pthread_create(t, a, f, arg);
+	if (no_second_thread && ++threads == QUEUES + 2)
+		return EAGAIN;
+	err = __real_pthread_create(t, a, f, arg);
+	newest = *t;
+	return err;
 }
 
 struct handler {
@@ -156,6 +165,30 @@ static void dropped_packets_are_added_up(void **state)
 	close_kernels();
 }
 
+static void ignore(int signo)
+{
+	(void)signo;
+}
+
+static void signal_ends_no_member(void **state)
+{
+	const struct sigaction action = { .sa_handler = ignore }; /* without SA_RESTART */
+	struct handler h[QUEUES] = { { .failing = 0 }, { .failing = 0 } };
+
+	(void)state;
+	sigaction(SIGUSR1, &action, NULL);
+	assert_int_equal(start(h, 0), 0);
+	deliver(1, 1);
+	await(&h[1].packets, 1);
+	usleep(2000); /* it waits for the next one */
+	pthread_kill(newest, SIGUSR1);
+	usleep(2000);
+	deliver(1, 2);
+	await(&h[1].packets, 2);
+	assert_int_equal(ipq_group_stop(g), 0);
+	close_kernels();
+}
+
 /* Two failures for each success: never three in a row. */
 static void failures_in_a_row_end_with_a_success(void **state)
 {
@@ -212,6 +245,7 @@ int main(void)
 		cmocka_unit_test(numbers_beyond_the_last_queue_are_refused),
 		cmocka_unit_test(counters_of_all_queues_are_added_up),
 		cmocka_unit_test(dropped_packets_are_added_up),
+		cmocka_unit_test(signal_ends_no_member),
 		cmocka_unit_test(failures_in_a_row_end_with_a_success),
 		cmocka_unit_test(group_that_cannot_start_leaves_nothing),
 	};
