@@ -428,6 +428,43 @@ static void mark_is_one_that_nobody_uses(void **state)
 	assert_int_equal(rules_choose_mark(&r, &e), -EBUSY);
 }
 
+/* ---- packets of flows that the kernel decided ---------------------------------------------------- */
+
+int __wrap_chains_read(struct chains *c, unsigned kinds);
+int __wrap_chains_read(struct chains *c, unsigned kinds)
+{
+	assert_int_equal(kinds, 1U << FIREWALL_IPTABLES_NFT | 1U << FIREWALL_IP6TABLES_NFT);
+	*c = (struct chains){ .chain = calloc(3, sizeof(*c->chain)), .count = 3 };
+	for (unsigned i = 0; i < 3; i++) {
+		c->chain[i] =
+			(struct ipq_chain){ .kind = i == 1 ? FIREWALL_IP6TABLES_NFT : FIREWALL_IPTABLES_NFT,
+					    .packets = 10 + i,
+					    .bytes = 1000 + i };
+		strcpy(c->chain[i].name, i == 2 ? "ipq-8" : "ipq-7");
+	}
+	return 0;
+}
+
+static void passed_packets_are_those_of_its_own_chains(void **state)
+{
+	struct rules r = { .options.kind = RULES_QUEUE,
+			   .options.flows = true,
+			   .kind = { FIREWALL_IPTABLES_NFT, FIREWALL_IP6TABLES_NFT },
+			   .families = 2,
+			   .name = "ipq-7",
+			   .packets = 5,
+			   .bytes = 500 };
+	uint64_t packets, bytes;
+
+	(void)state;
+	for (unsigned i = 0; i < 2; i++) {
+		assert_int_equal(rules_passed(&r, &packets, &bytes), 0);
+		assert_int_equal(packets, 5 + 10 + 11);
+		assert_int_equal(bytes, 500 + 1000 + 1001);
+	}
+	chains_free(&r.chains);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -447,6 +484,7 @@ int main(void)
 		cmocka_unit_test_teardown(hooks_are_whole_words, end),
 		cmocka_unit_test_teardown(mark_bits_are_adjacent, end),
 		cmocka_unit_test_teardown(mark_is_one_that_nobody_uses, end),
+		cmocka_unit_test(passed_packets_are_those_of_its_own_chains),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
