@@ -165,38 +165,6 @@ static void empty_nonblocking_pipe_is_waited_for(void **state)
 	expect_success(child);
 }
 
-static void ignore(int signo)
-{
-	(void)signo;
-}
-
-static void interrupted_read_goes_on(void **state)
-{
-	const struct sigaction action = { .sa_handler = ignore }; /* without SA_RESTART */
-	struct capture_record record;
-	struct capture_reader *r;
-	const uint8_t *data;
-	int other;
-	pid_t child;
-
-	(void)state;
-	make_frame(frame, sizeof(frame), 0, 1);
-	put_header(&in, false, false, 1);
-	put_record(&in, 7, 8, frame, sizeof(frame), sizeof(frame));
-	sigaction(SIGUSR1, &action, NULL);
-	child = across_a_pipe(STDIN_FILENO, &other);
-	if (child == 0) {
-		kill(getppid(), SIGUSR1);
-		usleep(10000);
-		leave(write(other, in.bytes, in.len) == (ssize_t)in.len);
-	}
-	fcntl(STDIN_FILENO, F_SETFL, 0);
-	assert_int_equal(capture_reader_open(&r, "-", &error), 0);
-	assert_int_equal(capture_read(r, &record, &data, &error), 1);
-	expect_success(child);
-	capture_reader_close(r);
-}
-
 static void full_nonblocking_pipe_is_waited_for(void **state)
 {
 	struct capture_reader *r = reader_of_one_packet();
@@ -230,7 +198,6 @@ int main(void)
 		cmocka_unit_test(unwritable_files_are_refused_with_the_reason),
 		cmocka_unit_test(a_failed_write_fails_all_later_ones),
 		cmocka_unit_test(empty_nonblocking_pipe_is_waited_for),
-		cmocka_unit_test(interrupted_read_goes_on),
 		cmocka_unit_test(full_nonblocking_pipe_is_waited_for),
 	};
 
