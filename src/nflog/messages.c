@@ -157,7 +157,8 @@ static uint32_t full_length(const struct ipq_packet *p)
 static void parse_packet(const struct nlmsghdr *nlh, struct ipq_packet *p, struct nflog_message *m)
 {
 	const struct nfgenmsg *gen = mnl_nlmsg_get_payload(nlh);
-	const void *end = mnl_nlmsg_get_payload_tail(nlh);
+	/* Not mnl_nlmsg_get_payload_tail(): it rounds up, to bytes that may lie behind the buffer. */
+	const void *end = (const uint8_t *)nlh + nlh->nlmsg_len;
 	const struct nlattr *a;
 
 	memset(p, 0, sizeof(*p));

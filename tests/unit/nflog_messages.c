@@ -301,6 +301,23 @@ static void attribute_length_beyond_message_ends_the_message(void **state)
 	assert_int_equal(p.present, 0);
 }
 
+/* The message ends at its own length, although the next one begins at the next multiple of four. */
+static void attribute_beyond_an_odd_length_ends_the_message(void **state)
+{
+	const unsigned char hardware[12] = { 0, 6, 0, 0, 2 };
+	struct datagram d = { .len = 0 };
+	struct nflog_message m;
+	struct ipq_packet p;
+
+	(void)state;
+	begin_packet(&d);
+	attribute(&d, NFULA_HWADDR, hardware, sizeof(hardware));
+	set_length(&d, (uint32_t)d.len - 1);
+	parse(&d, &p, &m);
+	assert_int_equal(m.kind, NFLOG_PACKET);
+	assert_int_equal(p.present & IPQ_HAS_HWADDR, 0);
+}
+
 static void packet_without_header_is_malformed(void **state)
 {
 	struct datagram d = { .len = 0 };
@@ -364,6 +381,7 @@ int main(void)
 		cmocka_unit_test(messages_of_one_datagram_are_read_in_turn),
 		cmocka_unit_test(message_length_beyond_datagram_is_rejected),
 		cmocka_unit_test(attribute_length_beyond_message_ends_the_message),
+		cmocka_unit_test(attribute_beyond_an_odd_length_ends_the_message),
 		cmocka_unit_test(packet_without_header_is_malformed),
 		cmocka_unit_test(answer_has_error_and_number_of_the_request),
 	};
