@@ -28,7 +28,7 @@ enum class class_of(unsigned flow, uint64_t seq) {
 /* Many small packets, some that fill an Ethernet frame, a few of up to 64 KiB. */
 static uint32_t size_of(unsigned flow, uint64_t seq)
 {
-	/* The limit of 65535 bytes includes the header of IPv4, not that of IPv6; but the kernel copies at most 65531
+	/* The limit of 65535 bytes includes the header of IPv4, not that of IPv6; but the kernel copies about 65531
 	 * bytes. */
 	const uint32_t most = S->kind == FILTER ? 65400 : (1u << flow) & IPV4_FLOWS ? 65507 : 65487;
 	uint64_t r = number_of(flow, seq) >> 4, pick = r % 100;

@@ -130,7 +130,7 @@ static const char *check(const struct look *l, size_t at, struct header *h)
 	if (l->len < KERNEL_COPIES)
 		return payload_check(l->payload + at, l->len - at, UNSEEN, h);
 	memcpy(h, l->payload + at, sizeof(*h));
-	if (!header_check(h) || h->size > l->len - at + 4)
+	if (!header_check(h) || h->size > l->len - at + 5)
 		return "the header of a large one is damaged";
 	return memcmp(l->payload + at + sizeof(*h), body_of(h), l->len - at - sizeof(*h)) != 0 ? "damaged"
 											       : NULL;

@@ -34,7 +34,7 @@
 #define RELOADS_MAX 16
 #define TABLE (1u << 17) /* bytes of the table whose slices are the payloads */
 #define DATAGRAM_MIN sizeof(struct header)
-#define KERNEL_COPIES 65531 /* maximum number of bytes per packet */
+#define KERNEL_COPIES 65530 /* bytes of a larger packet at least; 65531 after the first mode under ipq run */
 #define XOR_EVERY 4096	    /* the reader changes one of so many bytes of a TCP stream */
 #define XOR_AT 7
 
