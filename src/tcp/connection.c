@@ -206,6 +206,11 @@ static void add_gap(struct tcp_direction *d, uint32_t begin, uint32_t end)
 		d->gap = calloc(TCP_GAPS, sizeof(*d->gap));
 	if (!d->gap)
 		return;
+	/* One gap, so that text can be replaced across both parts. */
+	if (d->gaps && d->gap[d->gaps - 1].end == begin) {
+		d->gap[d->gaps - 1].end = end;
+		return;
+	}
 	if (d->gaps == TCP_GAPS)
 		memmove(d->gap, d->gap + 1, --d->gaps * sizeof(*d->gap));
 	d->gap[d->gaps++] = (struct tcp_range){ begin, end };

@@ -314,6 +314,19 @@ static void numbers_of_recorded_packets_that_are_cut_follow(void **state)
 	ipq_tcp_close(t);
 }
 
+/* Text that was not captured yet is replaced by as many bytes, also across the number of an acknowledgement. */
+static void recorded_text_across_an_early_acknowledgement_is_replaced(void **state)
+{
+	struct ipq_tcp *t = open_connection(IPQ_TCP_RECORDED);
+
+	(void)state;
+	pass(t, TEXT(.sequence = A_ISN + 3, .text = ""), "evil", "good");
+	pass(t, TEXT(.sequence = A_ISN + 5, .text = "more"), "evil", "good");
+	pass(t, TEXT(.sequence = A_ISN + 1, .text = "evil"), "evil", "good");
+	assert_text("good");
+	ipq_tcp_close(t);
+}
+
 /* The number of a keepalive is one less than the next one, also if it is inside a replaced text. */
 static void recorded_keepalive_stays_a_keepalive(void **state)
 {
@@ -1618,6 +1631,7 @@ int main(void)
 		cmocka_unit_test(connection_makes_way_when_both_sides_have_closed_it),
 		cmocka_unit_test(recorded_number_of_an_early_acknowledgement_stays_right),
 		cmocka_unit_test(numbers_of_recorded_packets_that_are_cut_follow),
+		cmocka_unit_test(recorded_text_across_an_early_acknowledgement_is_replaced),
 		cmocka_unit_test(recorded_keepalive_stays_a_keepalive),
 		cmocka_unit_test(numbers_inside_text_of_the_same_length_stay),
 		cmocka_unit_test(segments_after_a_gap_are_sent),
