@@ -535,11 +535,15 @@ __flatten static int receive_packets(struct ipq_queue *q, struct ipq_packet *pac
 	return n;
 }
 
+/* A call with a timeout of 0 ends when the source has no packets, or when it has decided those of known flows for so
+ * long: a program that is told of changes only would not hear of the packets that are left. */
+#define DECIDED_FLOWS_MS 100
+
 /* The same, but packets of decided flows get their verdict here: see flows.h. */
 __noinline static int receive_undecided(struct ipq_queue *q, struct ipq_packet *packet, unsigned max,
 					int timeout_ms)
 {
-	int64_t end = timeout_ms < 0 ? -1 : now_ms() + timeout_ms;
+	int64_t end = timeout_ms < 0 ? -1 : now_ms() + (timeout_ms > 0 ? timeout_ms : DECIDED_FLOWS_MS);
 
 	if (q->flows->one_by_one)
 		max = 1;
@@ -547,9 +551,9 @@ __noinline static int receive_undecided(struct ipq_queue *q, struct ipq_packet *
 		bool held = q->flows->held_count > 0;
 		int64_t left = end < 0 ? IPQ_FOREVER : end - now_ms();
 		int n = receive_packets(q, packet, max,
-					held		       ? 0
-					: left < 0 && end >= 0 ? 0
-							       : (int)left),
+					held || timeout_ms == 0 ? 0
+					: left < 0 && end >= 0	? 0
+								: (int)left),
 		    err = 0;
 		int undecided = n <= 0 ? 0 : q->asks_flows ? n : flows_take(q, packet, n);
 
@@ -562,7 +566,8 @@ __noinline static int receive_undecided(struct ipq_queue *q, struct ipq_packet *
 			return err;
 		/* Packets of decided flows may arrive without end, but the timeout must apply. */
 		left = end < 0 ? 1 : end - now_ms();
-		if (n < 0 || q->refusal_reported || left < 0 || (n == 0 && !held && (left == 0 || end < 0))) {
+		if (n < 0 || q->refusal_reported || left < 0 ||
+		    (n == 0 && !held && (timeout_ms == 0 || left == 0 || end < 0))) {
 			/* The program may poll the descriptor now, so no verdict may wait for the next receive. */
 			flows_release(q, false);
 			err = send_verdicts(q, 0);
