@@ -107,7 +107,7 @@ static int batch(struct worker *w, unsigned n)
 /* The packets of a queue, one a receive, so that each is a batch. */
 static void send_six_packets(struct session *s)
 {
-	unsigned char message[256];
+	unsigned char message[256] = { 0 };
 
 	for (uint32_t id = 1; s->source == NULL && id <= 6; id++) {
 		kernel_send(&kernel, message, kernel_packet(message, id, "bytes of a packet...", 20));
@@ -134,6 +134,8 @@ static int run(struct session *s)
 			_exit(100);
 		status = session_run(s, (void *[]){ NULL });
 		session_close(s);
+		if (s->source == NULL)
+			kernel_close(&kernel);
 		output_finish(s->output, false);
 		status = output_close(s->output, status);
 		_exit(status == 0 && done != 6 ? 101 : status);
