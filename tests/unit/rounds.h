@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * The number of rounds of random tests: a fifth in slow builds, which scripts/check sets for valgrind and sanitizers.
+ * The number of rounds of random tests: a tenth in slow builds, which scripts/check sets for valgrind and sanitizers.
  */
 #ifndef ROUNDS_H
 #define ROUNDS_H
@@ -9,7 +9,7 @@
 
 static inline unsigned rounds(unsigned n)
 {
-	return getenv("IPQ_FEW_ROUNDS") != NULL ? n / 5 : n;
+	return getenv("IPQ_FEW_ROUNDS") != NULL ? n / 10 : n;
 }
 
 #endif
