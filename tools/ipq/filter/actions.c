@@ -107,7 +107,7 @@ int64_t action_time(const char *text)
 {
 	struct rule_error e;
 	struct cursor c = { .text = text, .at = text, .e = &e };
-	int64_t ns;
+	int64_t ns = 0;
 
 	return read_time(&c, &ns, "") == 0 && *c.at == '\0' ? ns : -EINVAL;
 }
