@@ -20,6 +20,12 @@
 #define CLOSED_DISTANCE (1 << 20) /* a new connection may have numbers near those of a closed one */
 #define STATES_MAX 4		  /* with the same addresses */
 
+/* The largest window that the receiver has offered, and no less than WINDOW_MIN. */
+static uint32_t offered_window(const struct tcp_direction *receiver)
+{
+	return receiver->window > WINDOW_MIN ? receiver->window : WINDOW_MIN;
+}
+
 /* The maximum distance of a number of `sender` from the expected one, by the windows that `receiver` has offered. */
 static int32_t reach(const struct ipq_tcp *t, const struct tcp_direction *sender,
 		     const struct tcp_direction *receiver)
@@ -28,7 +34,7 @@ static int32_t reach(const struct ipq_tcp *t, const struct tcp_direction *sender
 		return WINDOW_MAX;
 	if (!receiver->known)
 		return sender->has_isn ? WINDOW_UNHEARD : WINDOW_MAX;
-	return receiver->window > WINDOW_MIN ? (int32_t)receiver->window : WINDOW_MIN;
+	return (int32_t)offered_window(receiver);
 }
 
 static bool is_near(uint32_t number, uint32_t expected, int32_t distance)
@@ -318,9 +324,7 @@ static void settle(const struct ipq_tcp *t, struct tcp_direction *sender, uint32
  */
 static void keep_number(struct tcp_direction *d, const struct tcp_direction *receiver, uint32_t number)
 {
-	uint32_t window = receiver->window > WINDOW_MIN ? receiver->window : WINDOW_MIN;
-
-	if (!before(d->next, number) || number - d->next > window)
+	if (!before(d->next, number) || number - d->next > offered_window(receiver))
 		return;
 	add_gap(d, d->next, number);
 	d->next = number;
