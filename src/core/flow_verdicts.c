@@ -83,14 +83,43 @@ void flows_release(struct ipq_queue *q, bool leave)
 	fl->held_count = 0;
 }
 
+void flows_release_one(struct ipq_queue *q)
+{
+	struct flows *fl = q->flows;
+
+	give_held(q, &fl->table.flow[fl->held[--fl->held_count]], true);
+}
+
+static uint64_t lost_packets(const struct ipq_queue *q)
+{
+	struct ipq_stats stats = { .lost = 0 };
+
+	return queue_add_losses(q, &stats) < 0 ? 0 : stats.lost + stats.queue_dropped;
+}
+
+/* The queue is never empty: must the kernel keep the flows nevertheless? */
+static bool overdue(const struct ipq_queue *q)
+{
+	struct flows *fl = q->flows;
+
+	if (++fl->overdue == 1)
+		fl->lost_before = lost_packets(q);
+	return fl->overdue > OVERDUE_MAX ||
+	       (fl->overdue > OVERDUE_MAX_LOSING && lost_packets(q) != fl->lost_before);
+}
+
 bool flows_release_due(struct ipq_queue *q, bool empty)
 {
 	struct flows *fl = q->flows;
 
-	if (!empty && (fl->held_count == 0 || now_us() - fl->held_since <= fl->held_max_us))
+	if (fl->held_count == 0 || (!empty && now_us() - fl->held_since <= fl->held_max_us))
 		return false;
-	fl->overdue = empty ? 0 : fl->overdue + 1;
-	flows_release(q, empty || fl->overdue > OVERDUE_MAX);
+	if (empty) {
+		fl->overdue = 0;
+		flows_release_one(q);
+	} else {
+		flows_release(q, overdue(q));
+	}
 	return true;
 }
 

@@ -7,7 +7,8 @@
  * that the rules save in the connection (see enum ipq_flow_keeper).
  *
  * Order. If a packet got the mark while later ones of its flow wait in the queue, packets that the kernel passes would
- * overtake those. So the verdict of the newest packet is held back until a receive finds the socket empty.
+ * overtake those. So the verdict of the newest packet is held back until a receive finds the socket empty. Each verdict
+ * takes the kernel some microseconds, in which packets can arrive. So there is a receive between any two of them.
  */
 #ifndef CORE_FLOWS_H
 #define CORE_FLOWS_H
@@ -18,7 +19,9 @@
 #define FLOWS_MAX 65536
 #define HELD_MAX 256	 /* flows that hold a packet back at a time */
 #define HELD_MAX_US 2000 /* longest time that they are held if the socket is never found empty */
-#define OVERDUE_MAX 25	 /* after so many HELD_MAX_US, leave flows to the kernel although packets wait */
+/* After so many HELD_MAX_US, leave flows to the kernel although packets wait: usually, and if packets were lost. */
+#define OVERDUE_MAX 500
+#define OVERDUE_MAX_LOSING 25
 #define MARKED_CAME_MAX 16
 
 struct flows {
@@ -33,7 +36,8 @@ struct flows {
 	unsigned held_count, held_next; /* held_next: the next one to release if there are too many */
 	int64_t held_since;		/* us */
 	int64_t held_max_us;
-	unsigned overdue; /* how often HELD_MAX_US has passed without an empty socket */
+	unsigned overdue;     /* how often HELD_MAX_US has passed without an empty socket */
+	uint64_t lost_before; /* packets that were lost when it passed for the first time */
 	uint64_t decided, packets, bytes, no_key, came_back;
 };
 
@@ -67,12 +71,17 @@ uint32_t flows_code(const struct flows *fl, uint32_t code, uint32_t mark);
 /* Ends the decisions of an earlier run with the same mark. Once. */
 void flows_revoke_earlier(struct flows *fl);
 
-/* Releases the held packets if the socket was found empty, or after too long a time. Returns whether it did. */
+/*
+ * Releases a held packet if the socket was found empty, or all of them after too long a time. Returns whether it did.
+ */
 bool flows_release_due(struct ipq_queue *q, bool empty);
 
 void flows_destroy(struct flows *fl);
 
 /* Records the verdicts that are held back. leave: the flows' later packets are left to the kernel. */
 void flows_release(struct ipq_queue *q, bool leave);
+
+/* The same for one of them, whose flow is left to the kernel. */
+void flows_release_one(struct ipq_queue *q);
 
 #endif

@@ -341,10 +341,17 @@ static bool is_readable(const struct ipq_queue *q)
 
 int ipq_queue_flush(struct ipq_queue *q)
 {
+	int err = 0;
+
 	/* A flow is not left while packets of it may wait: they would be overtaken. */
-	if (unlikely(q->flows != NULL) && q->flows->held_count > 0)
-		flows_release(q, !is_readable(q));
-	return send_verdicts(q, 0);
+	while (unlikely(q->flows != NULL) && q->flows->held_count > 0 && err == 0) {
+		if (is_readable(q))
+			flows_release(q, false);
+		else
+			flows_release_one(q);
+		err = send_verdicts(q, 0);
+	}
+	return err < 0 ? err : send_verdicts(q, 0);
 }
 
 /* ---- receiving packets ----------------------------------------------------------------------------- */

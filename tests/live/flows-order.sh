@@ -3,7 +3,7 @@
 # Packets of a flow leave in the order in which they arrived, also if the flow is left to the kernel during a flood.
 . "$IPQ_LIVE/lib.sh"
 . "$IPQ_LIVE/flows-lib.sh"
-rounds=9
+rounds=${IPQ_ROUNDS:-9}
 [ "${IPQ_SANITIZER:-none}" = none ] || rounds=3
 
 expect "without a queue no datagram is lost, duplicated or late" $FLOWS_ORDER $((rounds / 2)) 20000

@@ -3,7 +3,7 @@
  * flows_order ROUNDS COUNT [ADDRESS]: in each round, four new UDP flows to port 7000 of ADDRESS (127.0.0.1) send COUNT
  * numbered datagrams each, as fast as a window allows. Prints how many were lost, arrived twice, or arrived late (after
  * a later datagram of the flow). Exits 0 if none was lost or arrived twice, and if none was late in more than half of
- * the rounds.
+ * the rounds: one may be overtaken while the kernel applies the verdict, or more if the processor is taken away then.
  */
 #include <arpa/inet.h>
 #include <netinet/in.h>

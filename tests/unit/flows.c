@@ -536,16 +536,109 @@ static void packet_held_for_too_long_is_accepted_alone(void **state)
 	next_verdict(f, 1, IPQ_ACCEPT, 0);
 	next_verdict(f, 2, IPQ_ACCEPT, 0);
 	assert_int_equal(fake_waiting(f), 1);
-	/* After so many times, that is the smaller evil. */
-	for (unsigned i = 0; i < OVERDUE_MAX + 2; i++) {
-		push(f, 17, 1000, 0);
+	ipq_queue_close(q);
+	fake_free(f);
+}
+
+/* Decides a flow while a packet of another flow always waits. Returns the number of packets with the flow's mark. */
+static unsigned marks_without_an_empty_queue(unsigned times, bool losing)
+{
+	struct fake *f = fake_new(true);
+	struct ipq_queue *q = open_left(f);
+	struct ipq_packet packet[8];
+	unsigned marks;
+
+	q->flows->held_max_us = -1;
+	push(f, 17, 1000, 0);
+	for (unsigned i = 0; i < times; i++) {
 		push(f, 17, 3000, 0);
 		assert_int_equal(ipq_queue_recv(q, packet, 1, 0), 1);
-		assert_int_equal(ipq_accept(q, packet), 0);
-		usleep(10);
+		if (i == 0)
+			assert_int_equal(ipq_accept_flow(q, packet), 0);
+		else
+			assert_int_equal(ipq_accept(q, packet), 0);
+		push(f, 17, 1000, 0);
+		f->counts.lost += losing;
 	}
 	assert_int_equal(ipq_queue_flush(q), 0);
-	assert_in_range(verdicts_given(f, IPQ_REPEAT), 1, 4);
+	marks = verdicts_given(f, IPQ_REPEAT);
+	ipq_queue_close(q);
+	fake_free(f);
+	return marks;
+}
+
+static void flow_is_left_to_the_kernel_though_the_queue_is_never_empty(void **state)
+{
+	(void)state;
+	assert_int_equal(marks_without_an_empty_queue(OVERDUE_MAX_LOSING - 1, true), 0);
+	assert_in_range(marks_without_an_empty_queue(OVERDUE_MAX_LOSING + 4, true), 1, 4);
+	assert_int_equal(marks_without_an_empty_queue(OVERDUE_MAX - 1, false), 0);
+	assert_in_range(marks_without_an_empty_queue(OVERDUE_MAX + 4, false), 1, 4);
+}
+
+/* In the second receive from now. */
+static void push_late(void *context)
+{
+	push(context, 17, 1000, 0);
+}
+
+static void wait_for_second_receive(void *context)
+{
+	((struct fake *)context)->meanwhile = push_late;
+}
+
+/* The kernel needs time for each verdict, and packets can arrive meanwhile. */
+static void each_flow_is_left_after_a_receive_of_its_own(void **state)
+{
+	struct fake *f = fake_new(true);
+	struct ipq_queue *q = open_left(f);
+	struct ipq_packet packet[8];
+
+	(void)state;
+	push(f, 17, 1000, 0);
+	push(f, 17, 2000, 0);
+	assert_int_equal(ipq_queue_recv(q, packet, 8, 0), 2);
+	assert_int_equal(ipq_accept_flow(q, &packet[0]), 0);
+	assert_int_equal(ipq_accept_flow(q, &packet[1]), 0);
+	f->receives = f->sends = 0;
+	assert_int_equal(ipq_queue_recv(q, packet, 8, 0), 0);
+	assert_int_equal(f->sends, 2);
+	assert_int_equal(f->receives, 3);
+	next_verdict(f, 2, IPQ_REPEAT, FLOWS_MARK);
+	next_verdict(f, 1, IPQ_REPEAT, FLOWS_MARK);
+
+	push(f, 17, 5000, 0);
+	push(f, 17, 6000, 0);
+	assert_int_equal(ipq_queue_recv(q, packet, 8, 0), 2);
+	assert_int_equal(ipq_accept_flow(q, &packet[0]), 0);
+	assert_int_equal(ipq_accept_flow(q, &packet[1]), 0);
+	f->sends = 0;
+	assert_int_equal(ipq_queue_flush(q), 0);
+	assert_int_equal(f->sends, 2);
+	assert_int_equal(verdicts_given(f, IPQ_REPEAT), 2);
+	ipq_queue_close(q);
+	fake_free(f);
+}
+
+/* A packet that arrives after the first of two flows was left is of the second: it keeps its place in the order. */
+static void flow_is_not_left_if_its_packet_arrives_meanwhile(void **state)
+{
+	struct fake *f = fake_new(true);
+	struct ipq_queue *q = open_left(f);
+	struct ipq_packet packet[8];
+
+	(void)state;
+	push(f, 17, 1000, 0);
+	push(f, 17, 2000, 0);
+	assert_int_equal(ipq_queue_recv(q, packet, 8, 0), 2);
+	assert_int_equal(ipq_accept_flow(q, &packet[0]), 0);
+	assert_int_equal(ipq_accept_flow(q, &packet[1]), 0);
+	f->meanwhile = wait_for_second_receive;
+	f->context = f;
+	assert_int_equal(ipq_queue_recv(q, packet, 8, 0), 0);
+	next_verdict(f, 2, IPQ_REPEAT, FLOWS_MARK);
+	next_verdict(f, 1, IPQ_ACCEPT, 0);
+	next_verdict(f, 3, IPQ_REPEAT, FLOWS_MARK);
 	ipq_queue_close(q);
 	fake_free(f);
 }
@@ -876,6 +969,9 @@ int main(void)
 		cmocka_unit_test(held_packet_leaves_before_its_flow_is_forgotten),
 		cmocka_unit_test(other_bits_of_the_mark_stay),
 		cmocka_unit_test(packet_held_for_too_long_is_accepted_alone),
+		cmocka_unit_test(flow_is_left_to_the_kernel_though_the_queue_is_never_empty),
+		cmocka_unit_test(each_flow_is_left_after_a_receive_of_its_own),
+		cmocka_unit_test(flow_is_not_left_if_its_packet_arrives_meanwhile),
 		cmocka_unit_test(sixteen_packets_with_the_connection_mark_are_a_proof),
 		cmocka_unit_test(flows_are_decided_once_and_forgotten_together),
 		cmocka_unit_test(flow_with_timeout_or_mark_is_not_left),
