@@ -178,6 +178,7 @@ struct result {
 	double rate;	       /* packets a second; TCP: megabytes a second */
 	double cpu, kernel;    /* ns per packet (TCP: per kilobyte) of the consumer, and of kernel threads */
 	double p50, p99, p999; /* us, LATENCY and PACED */
+	double p99_window;     /* the same: the median of the p99 of each 200 packets */
 };
 
 /* 0, UNAVAILABLE (this consumer cannot do it), or -1 */
@@ -240,7 +241,7 @@ void pin_to(int cpu); /* -1: anywhere */
 
 /* ---- figures (report.c, judge.c) ----------------------------------------------------------------- */
 
-enum metric { RATE, CPU, CPU_AND_KERNEL, P50, P99, P999 };
+enum metric { RATE, CPU, CPU_AND_KERNEL, P50, P99, P99_WINDOW, P999 };
 struct results {
 	unsigned rounds;
 	struct result *cell; /* [scenario][consumer][round] */

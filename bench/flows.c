@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
  * The cost of flows that a program leaves to the kernel. Each method (struct way) has its own network namespace, with
- * its rules in INPUT and its program. The driver sends over loopback; the methods take turns, and a ratio is the median
+ * its rules in INPUT and its program. The driver sends UDP over loopback and TCP over veth; the methods take turns, and a ratio is the median
  * of the ratios of all rounds. CPU time is that of the program and of the driver, because the kernel delivers in the
  * driver's time.
  */
 #include <arpa/inet.h>
 #include <errno.h>
-#include <poll.h>
+#include <pthread.h>
 #include <signal.h>
 #include <stdatomic.h>
 #include <stdlib.h>
@@ -24,8 +24,10 @@
 #define FLOWS 4
 #define WINDOW 64
 #define PER_FLOW 30
-#define SHORT_FLOWS 500 /* per slice */
-#define SLICES 10	/* turns of a round: they are short, because other processes use the machine */
+#define SHORT_FLOWS 512 /* per slice */
+#define AT_ONCE 64
+#define SLICES 10	      /* turns of a round: they are short, because other processes use the machine */
+#define STREAM_BYTES 30000000 /* per slice */
 #define MAX_ROUNDS 101
 #define MILLION 1000000
 
@@ -126,17 +128,25 @@ static int open_udp(struct way *w)
 	return 0;
 }
 
+/* A connection over veth from a namespace of its own, so that packets arrive from outside. */
 static int open_tcp(struct way *w)
 {
-	struct sockaddr_in to = address(INADDR_LOOPBACK, PORT_TCP);
-	int server = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0), err = -1;
+	struct sockaddr_in to = address(0x0a090001, PORT_TCP);
+	int server = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0), sender = ground_new_net(), err = -1;
 
-	w->stream[0] = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-	if (bind(server, (struct sockaddr *)&to, sizeof(to)) == 0 && listen(server, 1) == 0 &&
+	if (server >= 0 && sender >= 0 &&
+	    ground_command("ip link add bench1 type veth peer name bench0 netns /proc/%d/fd/%d && "
+			   "ip addr add 10.9.0.2/24 dev bench1 && ip link set bench1 up",
+			   (int)getpid(), w->net) == 0 &&
+	    (w->stream[0] = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0)) >= 0 &&
+	    ground_enter_net(w->net) == 0 &&
+	    ground_command("ip addr add 10.9.0.1/24 dev bench0 && ip link set bench0 up") == 0 &&
+	    bind(server, (struct sockaddr *)&to, sizeof(to)) == 0 && listen(server, 1) == 0 &&
 	    connect(w->stream[0], (struct sockaddr *)&to, sizeof(to)) == 0 &&
 	    (w->stream[1] = accept4(server, NULL, NULL, SOCK_CLOEXEC)) >= 0)
 		err = 0;
 	close(server);
+	close(sender);
 	return err;
 }
 
@@ -192,11 +202,6 @@ static bool receive_some(int fd, unsigned n)
 	return true;
 }
 
-static bool exchange(int from, int sink, unsigned n)
-{
-	return send_some(from, n) && receive_some(sink, n);
-}
-
 static unsigned long_flows(struct way *w, unsigned scale)
 {
 	unsigned count = 20 * scale;
@@ -211,53 +216,99 @@ static unsigned long_flows(struct way *w, unsigned scale)
 	return count * WINDOW;
 }
 
-/* The first packet of each flow arrives before the others are sent. Each flow of a run is new. */
-static unsigned short_flows(struct way *w, unsigned scale)
+/* Opens a socket with an address of its own, so that each flow of a run is new. */
+static int new_flow(void)
 {
 	static uint32_t host = INADDR_LOOPBACK + (1 << 16);
-	struct sockaddr_in to = address(INADDR_LOOPBACK, PORT_PACKETS);
-	unsigned count = SHORT_FLOWS * scale;
+	struct sockaddr_in from = address(++host, 20000), to = address(INADDR_LOOPBACK, PORT_PACKETS);
+	int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
 
-	for (unsigned i = 0; i < count; i++) {
-		struct sockaddr_in from = address(++host, 20000);
-		int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
-		bool done = bind(fd, (struct sockaddr *)&from, sizeof(from)) == 0 &&
-			    connect(fd, (struct sockaddr *)&to, sizeof(to)) == 0 &&
-			    exchange(fd, w->sink, 1) && exchange(fd, w->sink, PER_FLOW - 1);
-
-		close(fd);
-		if (!done)
-			return 0;
-	}
-	return count * PER_FLOW;
+	if (bind(fd, (struct sockaddr *)&from, sizeof(from)) == 0 &&
+	    connect(fd, (struct sockaddr *)&to, sizeof(to)) == 0)
+		return fd;
+	close(fd);
+	return -1;
 }
 
-/* Kilobytes. */
+/* New flows, some at a time. The first packets of these arrive before the others are sent. */
+static unsigned short_flows(struct way *w, unsigned scale, unsigned at_once)
+{
+	unsigned count = SHORT_FLOWS * scale, each = at_once == 1 ? PER_FLOW - 1 : 1;
+	bool done = true;
+	int fd[AT_ONCE];
+
+	for (unsigned i = 0; i < count && done; i += at_once) {
+		for (unsigned j = 0; j < at_once; j++) {
+			fd[j] = new_flow();
+			done = done && fd[j] >= 0 && send_some(fd[j], 1);
+		}
+		done = done && receive_some(w->sink, at_once);
+		for (unsigned sent = 1; sent < PER_FLOW && done; sent += each) {
+			for (unsigned k = 0; k < at_once; k++)
+				done = done && send_some(fd[k], each);
+			done = done && receive_some(w->sink, at_once * each);
+		}
+		for (unsigned j = 0; j < at_once; j++)
+			close(fd[j]);
+	}
+	return done ? count * PER_FLOW : 0;
+}
+
+static unsigned short_at_once(struct way *w, unsigned scale)
+{
+	return short_flows(w, scale, AT_ONCE);
+}
+
+static unsigned short_alone(struct way *w, unsigned scale)
+{
+	return short_flows(w, scale, 1);
+}
+
+struct sender {
+	int fd;
+	size_t total;
+};
+
+static void *send_stream(void *argument)
+{
+	static const char data[65536];
+	const struct sender *s = argument;
+	size_t sent = 0;
+
+	while (sent < s->total) {
+		size_t left = s->total - sent;
+		ssize_t n = send(s->fd, data, left < sizeof(data) ? left : sizeof(data), MSG_NOSIGNAL);
+
+		if (n <= 0)
+			break;
+		sent += (size_t)n;
+	}
+	return NULL;
+}
+
+/* Kilobytes, sent by a thread of its own. */
 static unsigned tcp_stream(struct way *w, unsigned scale)
 {
 	static char data[65536];
-	size_t total = (size_t)scale * 8000000, sent = 0, received = 0;
+	struct sender s = { w->stream[0], (size_t)scale * STREAM_BYTES };
+	const struct timeval patience = { .tv_sec = 10 };
+	size_t received = 0;
+	pthread_t thread;
 
-	while (received < total) {
-		struct pollfd fd = { .fd = w->stream[1], .events = POLLIN };
-		ssize_t n = sent < total ? send(w->stream[0], data, sizeof(data), MSG_DONTWAIT) : 0;
-
-		sent += n > 0 ? (size_t)n : 0;
-		if (n <= 0 && poll(&fd, 1, 10000) != 1)
-			return 0;
-		n = recv(w->stream[1], data, sizeof(data), MSG_DONTWAIT);
-		if (n == 0 || (n < 0 && errno != EAGAIN))
-			return 0;
-		received += n > 0 ? (size_t)n : 0;
-	}
-	while (received < sent) { /* the next turn begins when no packet is in flight */
+	if (setsockopt(w->stream[1], SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof(patience)) < 0 ||
+	    pthread_create(&thread, NULL, send_stream, &s) != 0)
+		return 0;
+	while (received < s.total) {
 		ssize_t n = recv(w->stream[1], data, sizeof(data), 0);
 
 		if (n <= 0)
-			return 0;
+			break;
 		received += (size_t)n;
 	}
-	return (unsigned)(received / 1000);
+	if (received < s.total)
+		shutdown(w->stream[0], SHUT_RDWR); /* the sender must end */
+	pthread_join(thread, NULL);
+	return received < s.total ? 0 : (unsigned)(received / 1000);
 }
 
 /* ---- turns and ratios ---------------------------------------------------------------------------- */
@@ -368,21 +419,30 @@ static unsigned udp_and_tcp(unsigned rounds, unsigned scale, struct turn (*turn)
 	return 0;
 }
 
-static unsigned many_short(unsigned rounds, unsigned scale, struct turn (*turn)[WAYS])
+static unsigned short_ways(const char *title, unsigned rounds, unsigned scale,
+			   unsigned (*traffic)(struct way *, unsigned), struct turn (*turn)[WAYS])
 {
 	uint64_t before = way[LEFT].seen->packets, flows = (uint64_t)SHORT_FLOWS * SLICES * scale * rounds,
 		 seen;
-	double cpu;
 
-	if (compare("flows-short: packets of flows of 30 packets, 64 bytes", LEFT, QUEUED, rounds, scale,
-		    short_flows, turn) < 0)
+	if (compare(title, LEFT, QUEUED, rounds, scale, traffic, turn) < 0)
 		return 1;
 	seen = way[LEFT].seen->packets - before;
-	cpu = ratio(turn, rounds, LEFT, QUEUED, true);
 	printf("  %-6s left: the program saw %llu packets of %llu flows\n", seen == flows ? "met" : "MISSED",
 	       (unsigned long long)seen, (unsigned long long)flows);
-	print_limit(cpu <= 0.5, "left, CPU of queued", cpu, 0.5);
 	return 0;
+}
+
+static unsigned many_short(unsigned rounds, unsigned scale, struct turn (*turn)[WAYS])
+{
+	double cpu;
+
+	if (short_ways("flows-short: packets of flows of 30 packets, 64 bytes, 64 flows at once", rounds,
+		       scale, short_at_once, turn) != 0)
+		return 1;
+	cpu = ratio(turn, rounds, LEFT, QUEUED, true);
+	print_limit(cpu <= 0.5, "left, CPU of queued", cpu, 0.5);
+	return short_ways("flows-alone: the same, one flow at a time", rounds, scale, short_alone, turn);
 }
 
 /* ---- a million decisions ------------------------------------------------------------------------- */
@@ -473,7 +533,7 @@ unsigned flows_measure(unsigned rounds, unsigned scale)
 		failed = udp_and_tcp(rounds, scale, turn);
 	/* Each flow has an entry in the kernel's table of connections for half a minute. */
 	if (failed == 0)
-		failed = many_short(rounds < 5 ? rounds : 5, scale < 2 ? scale : 2, turn);
+		failed = many_short(rounds < 5 ? rounds : 5, 1, turn);
 	close_ways();
 	ground_enter_net(home);
 	free(turn);

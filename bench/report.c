@@ -27,6 +27,8 @@ static double value_of(const struct result *r, enum metric metric)
 		return r->p50;
 	case P99:
 		return r->p99;
+	case P99_WINDOW:
+		return r->p99_window;
 	case P999:
 		return r->p999;
 	}
@@ -97,7 +99,8 @@ void report_scenario(const struct results *all, unsigned scenario)
 		printf(", %u bytes", s->size);
 	printf("\n  %-14s %10s %6s %9s %6s %9s %6s %7s", "", tcp ? "Gbit/s" : "packets/s", "x",
 	       tcp ? "CPU ns/kB" : "CPU ns", "x", "+ kernel", "x", "lost %");
-	printf(latency ? " %8s %6s %8s %6s %8s\n" : "\n", "p50 us", "x", "p99 us", "x", "p99.9 us");
+	printf(latency ? " %8s %6s %8s %6s %8s %6s %8s\n" : "\n", "p50 us", "x", "p99 us", "x", "of 200", "x",
+	       "p99.9 us");
 	for (unsigned c = 0; c < consumer_count; c++) {
 		double rate = median_of(all, scenario, c, RATE);
 
@@ -110,9 +113,12 @@ void report_scenario(const struct results *all, unsigned scenario)
 		       median_of(all, scenario, c, CPU_AND_KERNEL),
 		       against_reference(all, scenario, c, CPU_AND_KERNEL), lost_share(all, scenario, c));
 		if (latency)
-			printf(" %8.1f %6.2f %8.1f %6.2f %8.1f", median_of(all, scenario, c, P50),
+			printf(" %8.1f %6.2f %8.1f %6.2f %8.1f %6.2f %8.1f", median_of(all, scenario, c, P50),
 			       against_reference(all, scenario, c, P50), median_of(all, scenario, c, P99),
-			       against_reference(all, scenario, c, P99), median_of(all, scenario, c, P999));
+			       against_reference(all, scenario, c, P99),
+			       median_of(all, scenario, c, P99_WINDOW),
+			       against_reference(all, scenario, c, P99_WINDOW),
+			       median_of(all, scenario, c, P999));
 		printf("\n");
 	}
 	fflush(stdout);
@@ -137,11 +143,12 @@ static void write_rows(FILE *f, const struct results *all, unsigned s, unsigned 
 
 		if (r->done)
 			fprintf(f,
-				"%s,%s,%u,%" PRIu64 ",%" PRIu64 ",%.6f,%.1f,%.1f,%.1f,%.2f,%.2f,%.2f,%" PRIu64
-				",%" PRIu64 ",%" PRIu64 ",%" PRIu64 ",%" PRIu64 ",%" PRIu64 "\n",
+				"%s,%s,%u,%" PRIu64 ",%" PRIu64
+				",%.6f,%.1f,%.1f,%.1f,%.2f,%.2f,%.2f,%.2f,%" PRIu64 ",%" PRIu64 ",%" PRIu64
+				",%" PRIu64 ",%" PRIu64 ",%" PRIu64 "\n",
 				scenarios[s].name, consumers[c].name, i + 1, r->sent, r->handled, r->seconds,
-				r->rate, r->cpu, r->kernel, r->p50, r->p99, r->p999, r->total_sent,
-				r->accepted, r->dropped, r->arrived, r->lost, r->overflow);
+				r->rate, r->cpu, r->kernel, r->p50, r->p99, r->p99_window, r->p999,
+				r->total_sent, r->accepted, r->dropped, r->arrived, r->lost, r->overflow);
 	}
 }
 
@@ -150,12 +157,12 @@ static void write_medians(FILE *f, const struct results *all, unsigned s, unsign
 
 	if (isnan(median_of(all, s, c, RATE)))
 		return;
-	fprintf(f, "%s,%s,%.1f,%.3f,%.1f,%.3f,%.1f,%.3f,%.2f,%.2f,%.2f,%.3f\n", scenarios[s].name,
+	fprintf(f, "%s,%s,%.1f,%.3f,%.1f,%.3f,%.1f,%.3f,%.2f,%.2f,%.2f,%.2f,%.3f\n", scenarios[s].name,
 		consumers[c].name, median_of(all, s, c, RATE), against_reference(all, s, c, RATE),
 		median_of(all, s, c, CPU), against_reference(all, s, c, CPU),
 		median_of(all, s, c, CPU_AND_KERNEL), against_reference(all, s, c, CPU_AND_KERNEL),
-		median_of(all, s, c, P50), median_of(all, s, c, P99), median_of(all, s, c, P999),
-		lost_share(all, s, c));
+		median_of(all, s, c, P50), median_of(all, s, c, P99), median_of(all, s, c, P99_WINDOW),
+		median_of(all, s, c, P999), lost_share(all, s, c));
 }
 
 int report_csv(const struct results *all, const char *directory)
@@ -164,12 +171,13 @@ int report_csv(const struct results *all, const char *directory)
 	int err = rows != NULL && medians != NULL ? 0 : -1;
 
 	if (err == 0) {
-		fprintf(rows, "scenario,consumer,round,sent,handled,seconds,rate,cpu_ns,kernel_ns,p50_us,p99_"
-			      "us,p999_us,"
-			      "total_sent,accepted,dropped,arrived,lost,lost_counted\n");
+		fprintf(rows,
+			"scenario,consumer,round,sent,handled,seconds,rate,cpu_ns,kernel_ns,p50_us,p99_us,"
+			"p99_window_us,p999_us,"
+			"total_sent,accepted,dropped,arrived,lost,lost_counted\n");
 		fprintf(medians,
 			"scenario,consumer,rate,rate_x,cpu_ns,cpu_x,cpu_kernel_ns,cpu_kernel_x,p50_us,"
-			"p99_us,p999_us,lost_percent\n");
+			"p99_us,p99_window_us,p999_us,lost_percent\n");
 		for (unsigned s = 0; s < scenario_count; s++)
 			for (unsigned c = 0; c < consumer_count; c++) {
 				write_rows(rows, all, s, c);

@@ -22,12 +22,14 @@
 #include <time.h>
 #include <unistd.h>
 #include <inttypes.h>
+#include <math.h>
 #include "bench.h"
 
 #define LARGEST_GROUP 1024
 #define FLOWS 16   /* for more than one queue: --queue-balance hashes the addresses */
 #define STAMPED 32 /* PACED: packets that one call receives */
 #define BITE 64	   /* FLOOD, HOLDING: packets between two checks of anything else */
+#define WINDOW_PACKETS 200
 #define LARGEST_SEND 60000
 #ifndef UDP_SEGMENT
 #define UDP_SEGMENT 103
@@ -425,10 +427,29 @@ int traffic_run(struct traffic *t, const struct job *job, unsigned packets, stru
 	return 0;
 }
 
+/* The median of the p99 of each WINDOW_PACKETS. A processor that the machine takes away for milliseconds spoils the
+ * windows in which it happens, and not this figure. Sorts each window. */
+static double p99_window(double *latency, unsigned n)
+{
+	unsigned windows = n / WINDOW_PACKETS;
+	double *p99 = malloc((windows + 1) * sizeof(*p99)), middle;
+
+	if (p99 == NULL)
+		return NAN;
+	for (unsigned i = 0; i < windows; i++) {
+		median(latency + i * WINDOW_PACKETS, WINDOW_PACKETS);
+		p99[i] = latency[i * WINDOW_PACKETS + WINDOW_PACKETS * 99 / 100];
+	}
+	middle = median(p99, windows);
+	free(p99);
+	return middle;
+}
+
 void traffic_latency(struct traffic *t, struct result *r)
 {
 	if (t->samples == 0)
 		return;
+	r->p99_window = p99_window(t->latency, t->samples);
 	r->p50 = median(t->latency, t->samples);
 	r->p99 = t->latency[(uint64_t)t->samples * 99 / 100];
 	r->p999 = t->latency[(uint64_t)t->samples * 999 / 1000];
