@@ -22,15 +22,15 @@ extern const struct source_ops source_pcap;
 struct pcap_summary {
 	uint64_t delivered; /* packets, including repeated ones */
 	uint64_t accepted;  /* written to OUT, if there is one */
-	uint64_t replaced;  /* of the accepted: with new payload */
+	uint64_t replaced;  /* accepted packets with a new payload */
 	uint64_t dropped;
 	uint64_t repeated;		 /* NF_REPEAT and NF_QUEUE: delivered again under a new id */
-	uint64_t unread;		 /* of those in `passed`: frames of unsupported link types */
+	uint64_t unread;		 /* the part of `passed` with an unsupported link type */
 	uint64_t passed;		 /* frames without an IP packet, written to OUT without a verdict */
 	uint64_t waiting;		 /* waiting for a verdict; dropped when the source is closed */
 	uint64_t refused;		 /* verdicts for unknown ids, and invalid ones */
 	uint64_t ignored;		 /* marks, priorities and the like, which a file cannot store */
-	uint64_t bytes_read, bytes_size; /* of IN; size is 0 for a pipe */
+	uint64_t bytes_read, bytes_size; /* bytes of IN read so far; size of IN, 0 for a pipe */
 	uint64_t bytes_written;
 };
 

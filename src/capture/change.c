@@ -9,7 +9,7 @@
 #define NSEC 1000000000LL
 
 enum {
-	OPTION_HASH = 3, /* in an enhanced packet block: of the original frame */
+	OPTION_HASH = 3, /* in an enhanced packet block: a hash of the original frame */
 	BLOCK_ENHANCED = 6,
 };
 
@@ -24,7 +24,7 @@ static uint16_t get_file16(const struct capture_record *record, const uint8_t *p
 	return record->swapped ? __builtin_bswap16(get_native16(p)) : get_native16(p);
 }
 
-/* Converts a time (ns since 1970) to the units of the file. False: they cannot express it. */
+/* Converts a time (ns since 1970) to the units of the file. False: these units cannot express the time. */
 static bool to_units(const struct capture_clock *clock, int64_t time, uint64_t *stamp)
 {
 	int64_t sec = time / NSEC - (time % NSEC < 0), nsec = time - sec * NSEC;
@@ -69,7 +69,7 @@ static size_t padding(size_t len)
 	return -len & 3;
 }
 
-/* Copies the options after the frame, except a hash. Returns their bytes. */
+/* Copies the options after the frame, except a hash. Returns the number of bytes copied. */
 static size_t copy_options(const struct capture_record *record, const uint8_t *tail, uint8_t *to)
 {
 	size_t at = padding(record->caplen), end = record->tail - 4, n = 0, size;

@@ -37,20 +37,21 @@ static inline unsigned capture_finest_exponent(const struct capture_clock *clock
 
 struct capture_record {
 	enum capture_kind kind;
-	bool swapped;		  /* the file has the other byte order */
-	bool lengths_swapped;	  /* pcap up to 2.3: the two lengths are exchanged */
-	bool begins_section;	  /* CAPTURE_BLOCK: the block is the header of a section */
-	bool is_interface;	  /* the block describes an interface */
-	bool continues;		  /* the next record has more of this block */
-	uint8_t fcs_len;	  /* bytes of frame check sequence at the end of the frame */
-	uint32_t head, tail;	  /* bytes of the record before and after its frame */
-	uint32_t caplen, len;	  /* captured bytes of the frame, bytes of the frame */
-	int64_t sec;		  /* time: seconds since 1970, which may be negative, */
-	uint64_t nsec;		  /* and nanoseconds after that, in some files more than a second */
-	uint32_t link_type;	  /* of the interface */
-	uint32_t snaplen;	  /* of the file, or of the interface in pcapng; 0: no limit */
-	uint32_t interface_index; /* in its section of pcapng */
-	char interface[IFNAMSIZ]; /* its name; "": not known */
+	bool swapped;	      /* the file has the other byte order */
+	bool lengths_swapped; /* pcap up to 2.3: the two length fields are exchanged */
+	bool begins_section;  /* CAPTURE_BLOCK: the block is the header of a section */
+	bool is_interface;    /* the block describes an interface */
+	bool continues;	      /* the next record is another piece of this block */
+	uint8_t fcs_len;      /* bytes of frame check sequence at the end of the frame */
+	uint32_t head, tail;  /* bytes of the record before and after its frame */
+	uint32_t caplen, len; /* captured bytes of the frame, bytes of the frame */
+	int64_t sec;	      /* time: seconds since 1970, may be negative */
+	uint64_t nsec;	      /* time: nanoseconds to add to sec, in some files more than a second */
+	uint32_t link_type;   /* link type of the interface */
+	/* limit of captured bytes in the file, or of the interface in pcapng; 0: no limit */
+	uint32_t snaplen;
+	uint32_t interface_index; /* pcapng: index of the interface in its section */
+	char interface[IFNAMSIZ]; /* name of the interface; "": not known */
 	struct capture_clock clock;
 };
 
@@ -80,10 +81,10 @@ void capture_reader_close(struct capture_reader *r);
 void capture_reader_keep_blocks(struct capture_reader *r);
 
 /*
- * The next record. *data is its frame; record->head bytes before and record->tail bytes after it belong to
- * it. Valid until the next call. 1; 0 when a pipe has nothing yet; -ENODATA at the end; -EBADMSG when the
- * file is cut or damaged, with the place in *e; -errno when reading failed. Blocks only for the rest of a
- * record whose beginning has been read from a pipe.
+ * Reads the next record. *data is set to its frame; record->head bytes before and record->tail bytes after it
+ * belong to it. Both are valid until the next call. Returns 1; 0 when a pipe has no data yet; -ENODATA at the end;
+ * -EBADMSG when the file is cut or damaged, with the place in *e; -errno when reading failed. Blocks only for the
+ * rest of a record whose beginning has been read from a pipe.
  */
 int capture_read(struct capture_reader *r, struct capture_record *record, const uint8_t **data,
 		 struct ipq_error *e);
@@ -91,15 +92,17 @@ int capture_read(struct capture_reader *r, struct capture_record *record, const 
 /* The descriptor to wait for when capture_read() returned 0. */
 int capture_reader_fd(const struct capture_reader *r);
 bool capture_reader_ready(const struct capture_reader *r);
-bool capture_reader_has_sections(const struct capture_reader *r); /* pcapng */
+bool capture_reader_has_sections(const struct capture_reader *r); /* the file is pcapng */
 /* The file's header, which an output file begins with. */
 const void *capture_reader_header(const struct capture_reader *r, size_t *len);
 uint64_t capture_reader_position(const struct capture_reader *r); /* bytes read so far */
-uint64_t capture_reader_size(const struct capture_reader *r);	  /* of the file; 0: a pipe, or compressed */
+/* size of the file; 0: a pipe, or compressed */
+uint64_t capture_reader_size(const struct capture_reader *r);
 
 /*
- * The option of a packet block with this code, after *at in the bytes that follow the frame (tail:
- * record->tail bytes). Returns its value and sets *size, and *at to its end; NULL: none. *at is 0 at first.
+ * Finds the next option with this code in the bytes that follow the frame of a packet block (tail: record->tail
+ * bytes). The search starts at *at, which is 0 for the first call. Returns the option's value and sets *size and
+ * *at (its end); NULL: no more such options.
  */
 const uint8_t *capture_option(const struct capture_record *record, const uint8_t *tail, uint16_t code,
 			      size_t *at, size_t *size);
@@ -121,7 +124,7 @@ void capture_writer_close_after_fork(struct capture_writer *w);
 /* Appends bytes. 0 or -errno; after an error every call returns it. No cancellation point. */
 int capture_write(struct capture_writer *w, const void *bytes, size_t len);
 
-/* A piece of the frame that replaces that of a record. */
+/* A piece of a frame that replaces the frame of a record. */
 struct capture_piece {
 	const void *bytes;
 	size_t len;
@@ -135,7 +138,9 @@ struct capture_piece {
 int capture_write_changed(struct capture_writer *w, const struct capture_record *record, const uint8_t *raw,
 			  const struct capture_piece *piece, unsigned n, uint32_t len, const int64_t *time);
 int capture_flush(struct capture_writer *w);
-/* Overwrites bytes that were written at a position. False: the output is a pipe, or opened for appending. */
+/*
+ * Overwrites bytes at a position that was written before. False: the output is a pipe, or opened for appending.
+ */
 bool capture_overwrite(struct capture_writer *w, uint64_t position, const void *bytes, size_t len);
 uint64_t capture_writer_position(const struct capture_writer *w); /* bytes written so far, buffered or not */
 

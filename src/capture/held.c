@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * Packets held until their verdict. Ids are consecutive, so that id & mask has no collisions while few packets wait.
+ * Packets held until their verdict. Ids are consecutive, so the hash id & mask has no collisions while few packets
+ * wait.
  */
 #include <errno.h>
 #include <stdlib.h>

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * Packets that wait for their verdicts, with the bytes of their records: found by id, kept in the order of
- * ids, removed in any order. Memory is reused. A packet that is never decided occupies its own memory only.
+ * Packets that wait for their verdicts, with the bytes of their records. They are found by id, listed in the order
+ * of ids, and removed in any order. Memory is reused. A packet that is never decided does not prevent the reuse of
+ * other packets' memory.
  */
 #ifndef CAPTURE_HELD_H
 #define CAPTURE_HELD_H
@@ -15,7 +16,7 @@
 /* Enough for a frame of the usual MTU. struct held is not a multiple of a page. */
 #define HELD_INLINE 2048
 /*
- * Longer records have memory of their own. All of it together is limited to this size, or to one record if that is
+ * Longer records are allocated separately. The total of these allocations has this limit, but one record may be
  * longer.
  */
 #define HELD_LONG_MAX (64U << 20)
@@ -25,11 +26,11 @@ struct held {
 	uint32_t id;
 	uint32_t mark;
 	bool marked;
-	bool changed; /* the packet differs from that in the file, after NF_REPEAT or NF_QUEUE */
+	bool changed; /* the packet differs from the one in the file, after NF_REPEAT or NF_QUEUE */
 	struct capture_record record;
 	struct frame frame;
-	struct section *section; /* of pcapng, if there is an output file; else NULL */
-	size_t section_len;	 /* bytes of the section up to this record: see section_len() */
+	struct section *section; /* pcapng with an output file: the section of the record; else NULL */
+	size_t section_len;	 /* bytes of `section` up to this record: see section_len() */
 	uint8_t *data;		 /* the record, capture_record_size() bytes */
 	uint8_t *longer;
 	size_t longer_room;
@@ -49,7 +50,7 @@ struct held_store {
 	struct held_list waiting; /* packets with an id, in the order of the ids */
 	struct held **bucket;
 	uint32_t bucket_mask;
-	uint32_t in_use; /* taken and not given back */
+	uint32_t in_use; /* entries that were taken and not returned */
 	uint32_t waiting_count;
 	size_t longer_bytes;
 	struct held *unused;

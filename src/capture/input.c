@@ -56,7 +56,7 @@ const uint8_t *reader_peek(struct capture_reader *r, size_t n)
 		else if (errno == EAGAIN)
 			poll(&(struct pollfd){ .fd = r->fd, .events = POLLIN }, 1, -1);
 		else if (errno != EINTR || (r->header == NULL && r->filled == 0))
-			r->error = errno; /* opening a pipe without input can be interrupted */
+			r->error = errno; /* before the first byte, a signal may interrupt the wait */
 	}
 	return r->filled - r->at >= n ? r->buffer + r->at : NULL;
 }

@@ -79,7 +79,7 @@ static void set_length_field(struct frame *f, size_t at, size_t base, bool is_li
 	f->length_is_little = is_little;
 }
 
-/* Version and type 1, code 0 (a session), session 2, length 2; then PPP. */
+/* Bytes: version and type 1, code 1 (0: a session), session 2, length 2; then PPP. */
 static bool parse_pppoe(const uint8_t *data, size_t len, struct frame *f)
 {
 	size_t at = f->link_len;
@@ -90,7 +90,7 @@ static bool parse_pppoe(const uint8_t *data, size_t len, struct frame *f)
 	return advance(f, len, 6) && parse_ppp_protocol(data, len, f);
 }
 
-/* LLC with SNAP: AA AA 03, organisation 0 (or F8, a bridged one), EtherType. */
+/* Bytes of LLC with SNAP: AA AA 03, organisation 3 (0, or F8 for a bridged frame), EtherType 2. */
 static bool parse_snap(const uint8_t *data, size_t len, struct frame *f)
 {
 	const uint8_t *llc = data + f->link_len;
@@ -101,7 +101,7 @@ static bool parse_snap(const uint8_t *data, size_t len, struct frame *f)
 	return advance(f, len, 8);
 }
 
-/* Instead of an EtherType, Ethernet may have the length of what follows (IEEE 802.3): then LLC follows. */
+/* The EtherType field of Ethernet may hold a length instead (IEEE 802.3): then LLC follows. */
 static bool parse_length(const uint8_t *data, size_t len, struct frame *f)
 {
 	if (f->protocol > ETH_DATA_LEN)
@@ -110,7 +110,7 @@ static bool parse_length(const uint8_t *data, size_t len, struct frame *f)
 	return parse_snap(data, len, f);
 }
 
-/* Parses what follows an EtherType at f->link_len: VLAN tags, MPLS labels, PPPoE, or the packet. */
+/* Parses the bytes after an EtherType at f->link_len: VLAN tags, MPLS labels, PPPoE, or the packet. */
 static bool parse_tags(const uint8_t *data, size_t len, struct frame *f)
 {
 	for (int i = 0; i < TAGS_MAX; i++) {
@@ -149,7 +149,7 @@ static bool parse_ethernet(const uint8_t *data, size_t len, struct frame *f)
 	return parse_length(data, len, f) && parse_tags(data, len, f);
 }
 
-/* packet type 2, ARPHRD 2, address length 2, address 8, protocol 2 */
+/* bytes: packet type 2, ARPHRD 2, address length 2, address 8, protocol 2 */
 static bool parse_cooked1(const uint8_t *data, size_t len, struct frame *f)
 {
 	if (len < 16)
@@ -160,7 +160,7 @@ static bool parse_cooked1(const uint8_t *data, size_t len, struct frame *f)
 	return parse_tags(data, len, f);
 }
 
-/* protocol 2, reserved 2, interface 4, ARPHRD 2, packet type 1, address length 1, address 8 */
+/* bytes: protocol 2, reserved 2, interface 4, ARPHRD 2, packet type 1, address length 1, address 8 */
 static bool parse_cooked2(const uint8_t *data, size_t len, struct frame *f)
 {
 	if (len < 20)
@@ -171,7 +171,7 @@ static bool parse_cooked2(const uint8_t *data, size_t len, struct frame *f)
 	return parse_tags(data, len, f);
 }
 
-/* Four bytes of address family, in the byte order and with the numbers of the capturing system. */
+/* Four bytes with the address family, in the byte order and with the numbers of the capturing system. */
 static bool parse_loopback(const uint8_t *data, size_t len, struct frame *f)
 {
 	uint32_t af;
@@ -185,10 +185,10 @@ static bool parse_loopback(const uint8_t *data, size_t len, struct frame *f)
 	case 2:
 		f->protocol = ETH_P_IP;
 		break;
-	case 10: /* Linux */
-	case 24: /* NetBSD, OpenBSD */
-	case 28: /* FreeBSD */
-	case 30: /* Darwin */
+	case 10: /* AF_INET6 of Linux */
+	case 24: /* AF_INET6 of NetBSD and OpenBSD */
+	case 28: /* AF_INET6 of FreeBSD */
+	case 30: /* AF_INET6 of Darwin */
 		f->protocol = ETH_P_IPV6;
 		break;
 	default:
@@ -206,7 +206,7 @@ static bool parse_ppp(const uint8_t *data, size_t len, struct frame *f)
 	return parse_ppp_protocol(data, len, f);
 }
 
-/* Address, control; then PPP, or an EtherType in Cisco's encapsulation. */
+/* Address and control bytes; then PPP, or an EtherType in Cisco's encapsulation. */
 static bool parse_hdlc(const uint8_t *data, size_t len, struct frame *f)
 {
 	if (len < 4)
@@ -218,7 +218,7 @@ static bool parse_hdlc(const uint8_t *data, size_t len, struct frame *f)
 	return parse_tags(data, len, f);
 }
 
-/* A byte of direction, which may replace the address. */
+/* A byte with the direction, which may replace the address byte of PPP. */
 static bool parse_ppp_direction(const uint8_t *data, size_t len, struct frame *f)
 {
 	if (len < 3)
@@ -227,7 +227,7 @@ static bool parse_ppp_direction(const uint8_t *data, size_t len, struct frame *f
 	return parse_ppp_protocol(data, len, f);
 }
 
-/* Data frames that are complete and not encrypted. pad: the header is padded to 4 bytes. */
+/* Parses 802.11 data frames that are complete and not encrypted. pad: the header is padded to 4 bytes. */
 static bool parse_wireless(const uint8_t *data, size_t len, struct frame *f, bool pad)
 {
 	const uint8_t *h = data + f->link_len;
@@ -237,7 +237,7 @@ static bool parse_wireless(const uint8_t *data, size_t len, struct frame *f, boo
 		return false;
 	control = little16(h);
 	if ((control & 0x4c) != 0x08 || (control & 0x4400) != 0 || (h[22] & 15) != 0)
-		return false; /* no data; encrypted, more fragments, a later fragment */
+		return false; /* a frame without data, an encrypted one, or a fragment */
 	if ((control & 0x300) == 0x300)
 		header += 6;  /* a fourth address, between access points */
 	if (control & 0x80) { /* quality of service */
@@ -255,7 +255,7 @@ static bool parse_80211(const uint8_t *data, size_t len, struct frame *f)
 	return parse_wireless(data, len, f, false);
 }
 
-/* version 1, pad 1, length 2, fields present 4; then the fields, of which the flags are second. */
+/* bytes: version 1, pad 1, length 2, presence bits 4; then the fields. The second field has the flags. */
 static bool parse_radiotap(const uint8_t *data, size_t len, struct frame *f)
 {
 	size_t at = 4, header = len >= 8 ? little16(data + 2) : 0;
@@ -263,10 +263,10 @@ static bool parse_radiotap(const uint8_t *data, size_t len, struct frame *f)
 
 	if (header < 8 || header > len || data[0] != 0)
 		return false;
-	while (at + 4 <= header && data[at + 3] & 0x80) /* more words of fields */
+	while (at + 4 <= header && data[at + 3] & 0x80) /* more words of presence bits */
 		at += 4;
 	at += 4;
-	if (data[4] & 1) /* a time of 8 bytes, aligned */
+	if (data[4] & 1) /* the first field is a timestamp of 8 bytes, aligned */
 		at = ((at + 7) & ~(size_t)7) + 8;
 	if (data[4] & 2 && at < header)
 		flags = data[at];
@@ -275,7 +275,10 @@ static bool parse_radiotap(const uint8_t *data, size_t len, struct frame *f)
 	return advance(f, len, header) && parse_wireless(data, len, f, flags & 0x20);
 }
 
-/* An attribute of NFLOG: its payload, of *size bytes; NULL: malformed. *at: moves to the next one. */
+/*
+ * Reads an attribute of NFLOG. Returns its payload and sets *size; NULL: malformed. Moves *at to the next
+ * attribute.
+ */
 static const uint8_t *next_attribute(const uint8_t *data, size_t len, bool is_little, size_t *at,
 				     unsigned *type, size_t *size)
 {
@@ -323,7 +326,7 @@ static bool parse_attributes(const uint8_t *data, size_t len, struct frame *f, b
 	return f->link_len != 0;
 }
 
-/* family 1, version 1, group 2; then attributes, in the byte order of the capturing system. */
+/* bytes: family 1, version 1, group 2; then attributes, in the byte order of the capturing system */
 static bool parse_nflog(const uint8_t *data, size_t len, struct frame *f)
 {
 	if (len < 4 || data[1] != 0)
@@ -360,7 +363,7 @@ const struct frame_link *frame_link_find(uint32_t type)
 		{ LINKTYPE_NFLOG, ARPHRD_NONE, parse_nflog },
 	};
 
-	/* DLT_RAW of Linux and OpenBSD, in some files instead of LINKTYPE_RAW */
+	/* DLT_RAW of Linux and OpenBSD, which some files have instead of LINKTYPE_RAW */
 	if (type == 12 || type == 14)
 		type = LINKTYPE_RAW;
 	for (size_t i = 0; i < sizeof(links) / sizeof(links[0]); i++)
@@ -439,7 +442,8 @@ static size_t ip_length(const uint8_t *ip, uint8_t family)
 
 	if (family == AF_INET6) {
 		len = get16(ip + 4);
-		return len != 0 || ip[6] == 59 /* no next header */ ? len + IPV6_HEADER : 0;
+		return len != 0 || ip[6] == 59 /* IPv6 next header 59: no next header */ ? len + IPV6_HEADER
+											 : 0;
 	}
 	len = get16(ip + 2);
 	return len >= (ip[0] & 0xfU) * 4 ? len : 0;
@@ -502,7 +506,7 @@ static void adjust_length(const struct frame *f, uint8_t *link, size_t payload_l
 	      f->length_is_little ? __builtin_bswap16((uint16_t)after) : (unsigned)after);
 }
 
-/* The CRC of Ethernet and 802.11; crc is 0 or that of the bytes before. */
+/* The CRC of Ethernet and 802.11. crc: 0, or the CRC of the preceding bytes. */
 static uint32_t check_sequence(uint32_t crc, const uint8_t *bytes, size_t len)
 {
 	crc = ~crc;

@@ -12,7 +12,7 @@
 
 struct frame;
 
-/* The values in capture files. */
+/* The values of link types in capture files. */
 enum frame_link_type {
 	LINKTYPE_NULL = 0,
 	LINKTYPE_ETHERNET = 1,
@@ -44,21 +44,25 @@ struct frame {
 	uint8_t family;		       /* AF_INET, AF_INET6; 0: no IP packet */
 	uint16_t protocol;	       /* EtherType of the packet, after all tags and labels */
 	uint16_t link_len;	       /* bytes before the IP header */
-	uint16_t vlan_proto, vlan_tci; /* the outermost tag; vlan_proto 0: none */
+	uint16_t vlan_proto, vlan_tci; /* the outermost VLAN tag; vlan_proto 0: no tag */
 	uint8_t hw_addr_len;
 	uint8_t hw_addr[8];
 	uint32_t payload_len; /* captured bytes of the IP packet, without padding of the frame */
 	uint32_t full_len;    /* bytes of the IP packet */
 
-	/* A 16-bit field before the packet that counts bytes from length_base on; length_at 0: none. */
+	/*
+	 * A 16-bit length field before the packet. It counts the bytes from offset length_base on. length_at 0:
+	 * there is none.
+	 */
 	uint16_t length_at, length_base;
-	bool length_is_little; /* else big-endian */
+	bool length_is_little; /* the length field is little-endian; else big-endian */
 	bool attributes;       /* NFLOG: attributes follow the packet, aligned to 4 bytes */
 	uint8_t fcs_len;       /* bytes of frame check sequence at the end: 0 or 4 */
-	uint16_t fcs_from;     /* offset of the bytes that it covers */
-	uint32_t limit;	       /* bytes of the packet in this frame at most; 0: up to its end */
+	uint16_t fcs_from;     /* offset of the first byte that the frame check sequence covers */
+	/* maximum number of bytes of the packet in this frame; 0: up to the end of the frame */
+	uint32_t limit;
 
-	bool has_hook, has_mark; /* NFLOG */
+	bool has_hook, has_mark; /* NFLOG: hook or mark are present */
 	uint8_t hook;
 	uint32_t mark;
 };
@@ -75,13 +79,15 @@ const char *frame_link_name(uint32_t type);
 bool frame_parse(const struct frame_link *link, const uint8_t *data, size_t len, size_t full_len,
 		 struct frame *f);
 
-/* Is this payload the same part of a packet as the frame has, of which the rest was not captured? */
+/*
+ * Whether the payload has the same length as the truncated packet in the frame, that is, the rest was not captured.
+ */
 bool frame_is_cut(const struct frame *f, const uint8_t *payload, size_t len);
 
 /*
- * Adapts the frame data, of len bytes, to another packet (payload). link: a copy of the link_len bytes before
- * the packet; a length field is adjusted. end: room for FRAME_END_MAX + len bytes; set to the bytes after the
- * packet, with a new frame check sequence. Returns their number.
+ * Adapts a frame (len bytes at data) to another packet (payload). link: a copy of the link_len bytes before the
+ * packet; a length field is adjusted. end: room for FRAME_END_MAX + len bytes; set to the bytes after the packet,
+ * with a new frame check sequence. Returns their number.
  */
 #define FRAME_END_MAX 8
 size_t frame_change(const struct frame *f, uint8_t *link, const uint8_t *data, size_t len,

@@ -21,7 +21,7 @@ struct metadata {
 	bool has_hook, has_mark;
 	uint8_t hook;
 	uint32_t mark;
-	char indev[IFNAMSIZ], outdev[IFNAMSIZ]; /* "": none */
+	char indev[IFNAMSIZ], outdev[IFNAMSIZ]; /* interface names; "": none */
 	char verdict[16];
 };
 
@@ -77,7 +77,7 @@ static bool parse_recording(const struct held *h, struct metadata *m)
 	return false;
 }
 
-/* The index of an interface; new ones are added, up to a limit. */
+/* Returns the index of an interface. Adds unknown interfaces, up to a limit. */
 static uint32_t interface_index(struct pcap_source *p, const char *name, uint32_t link_type)
 {
 	const struct frame_link *link = frame_link_find(link_type);
@@ -96,7 +96,7 @@ static uint32_t interface_index(struct pcap_source *p, const char *name, uint32_
 	return i + 1;
 }
 
-/* Names of other systems, such as \Device\NPF_..., are not used. */
+/* Interface names of other systems, such as \Device\NPF_..., are not used. */
 static bool is_interface_name(const char *name)
 {
 	return *name != '\0' && strpbrk(name, " /\\") == NULL;

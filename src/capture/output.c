@@ -5,10 +5,10 @@
 #include <string.h>
 #include "capture/state.h"
 
-#define SNAPLEN_AT 16	     /* in the header of pcap */
-#define SNAPLEN_USUAL 262144 /* of tcpdump and others */
+#define SNAPLEN_AT 16	     /* offset of the snaplen in the header of pcap */
+#define SNAPLEN_USUAL 262144 /* the snaplen that tcpdump and others write */
 
-/* Keeps the message of a failed write. */
+/* Stores the message of a failed write. */
 static int written(struct pcap_source *p, int err)
 {
 	if (err < 0)
@@ -34,8 +34,10 @@ int source_pcap_change_frame(const struct held *h, const struct source_verdict *
 	return 0;
 }
 
-/* libpcap refuses or cuts packets that are longer than the limit in their file: it must not be less. A simple block
- * needs the limit of its interface. */
+/*
+ * libpcap refuses or truncates packets that are longer than the limit in their file, so the limit is raised. A
+ * simple packet block needs the limit of its interface.
+ */
 static int raise_limit(struct pcap_source *p, const struct held *h)
 {
 	uint8_t limit[4];
@@ -64,7 +66,7 @@ static int write_changed(struct pcap_source *p, const struct held *h, const stru
 			return err;
 		memory = (void *)(uintptr_t)piece[0].bytes;
 		len = (uint32_t)(piece[0].len + piece[1].len + piece[2].len);
-		/* Bytes of the packet, or after it, that were not captured. */
+		/* The bytes of the packet that were not captured, or those after the packet. */
 		if (h->record.len > h->record.caplen && v->payload_len == h->frame.payload_len &&
 		    (h->frame.payload_len == h->frame.full_len ||
 		     frame_is_cut(&h->frame, v->payload, v->payload_len)))

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * Reading pcap (draft-ietf-opsawg-pcap), with its variants: nanoseconds, the records of a modified libpcap
- * with 8 more bytes (an interface index, a protocol and a packet type), and versions up to 2.3, whose two
- * lengths were exchanged by some programs.
+ * Reading pcap (draft-ietf-opsawg-pcap), with its variants: nanoseconds, the records of a modified libpcap with 8
+ * more bytes (an interface index, a protocol and a packet type), and versions up to 2.3, in which some programs
+ * exchanged the two lengths.
  */
 #include <errno.h>
 #include "capture/reader.h"
@@ -38,7 +38,8 @@ int pcap_open(struct capture_reader *r)
 	r->snaplen = reader_get32(r, header + 16);
 	network = reader_get32(r, header + 20);
 	r->link_type = network & 0x03ffffff;
-	if (network & 0x04000000) /* frames end with a check sequence of so many 16-bit words */
+	/* frames end with a check sequence, whose length is given in 16-bit words */
+	if (network & 0x04000000)
 		r->fcs_len = (uint8_t)((network >> 28) * 2);
 	return reader_take_header(r, FILE_HEADER);
 }

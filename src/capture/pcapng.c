@@ -20,7 +20,7 @@ enum packet_option { OPTION_FLAGS = 2, FLAGS_FCS_SHIFT = 5, FLAGS_FCS_MASK = 15 
 
 enum option { OPTION_IF_NAME = 2, OPTION_IF_TSRESOL = 9, OPTION_IF_FCSLEN = 13, OPTION_IF_TSOFFSET = 14 };
 
-/* A block's type and length, which is checked. The block is not consumed. */
+/* Reads the type and the length of the next block, and checks the length. Does not consume the block. */
 static int next_block(struct capture_reader *r, uint32_t *type, uint32_t *len)
 {
 	const uint8_t *block = reader_peek(r, 12);
@@ -47,7 +47,7 @@ static int next_block(struct capture_reader *r, uint32_t *type, uint32_t *len)
 	return 0;
 }
 
-/* The whole block in one piece, of at least min bytes, after comparing its two lengths. */
+/* Returns a block of at least min bytes in one piece, after comparing its two length fields. */
 static const uint8_t *whole_block(struct capture_reader *r, uint32_t len, uint32_t min)
 {
 	const uint8_t *block;
@@ -125,7 +125,7 @@ static void interface_options(const struct capture_reader *r, const uint8_t *p, 
 	}
 }
 
-/* Notes a description of an interface. The block is not consumed. */
+/* Stores the description of an interface. Does not consume the block. */
 static int add_interface(struct capture_reader *r, uint32_t len)
 {
 	const uint8_t *block = whole_block(r, len, 20);
@@ -179,7 +179,7 @@ static void set_time(struct capture_record *record, uint64_t stamp)
 		record->sec = 0;
 }
 
-/* The check sequence that a packet has itself takes precedence over that of its interface. */
+/* The length of the check sequence in a packet's flags takes precedence over that of its interface. */
 static void read_flags(const struct capture_reader *r, struct capture_record *record, const uint8_t *tail)
 {
 	size_t at = 0, size;
@@ -199,7 +199,10 @@ static const enum capture_kind kinds[] = {
 	[BLOCK_PACKET] = CAPTURE_ENHANCED,
 };
 
-/* Reads a packet block. Two kinds differ only in how they name the interface; the third one has no time. */
+/*
+ * Reads a packet block. There are three kinds: two of them name the interface in different ways, the third has no
+ * time.
+ */
 static int read_packet_block(struct capture_reader *r, uint32_t type, uint32_t len,
 			     struct capture_record *record, const uint8_t **data)
 {
@@ -284,7 +287,7 @@ int pcapng_read(struct capture_reader *r, struct capture_record *record, const u
 		}
 		if (len <= READ_BUFFER && reader_peek(r, len) == NULL)
 			return -EBADMSG;
-		r->in_record = false; /* a larger block is consumed in pieces */
+		r->in_record = false; /* a larger block is consumed in pieces, without a limit */
 		if (!reader_skip(r, len))
 			return -EBADMSG;
 		r->in_record = r->pipe && r->unpack == NULL;

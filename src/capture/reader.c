@@ -15,7 +15,7 @@
 #include <unistd.h>
 #include "capture/reader.h"
 
-#define PCAPNG_MAGIC 0x0a0d0d0a /* the same in both byte orders */
+#define PCAPNG_MAGIC 0x0a0d0d0a /* a palindrome: the same number in both byte orders */
 
 static int open_file(struct capture_reader *r, struct ipq_error *e)
 {

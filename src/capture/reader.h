@@ -23,62 +23,71 @@ struct capture_reader {
 	char *path;
 	int fd;
 	struct unpack *unpack; /* NULL: not compressed */
-	bool pipe;	       /* may have nothing yet */
+	bool pipe;	       /* a pipe: it may have no data yet */
 	bool in_record;	       /* peek does not wait for the rest of a record that comes through a pipe */
-	bool partial;	       /* peek failed for that reason: what was not consumed is read again */
-	bool end;	       /* end of file was reached */
-	bool blocks;	       /* pcapng */
+	/* peek failed because a pipe has no data yet: bytes that were not consumed are read again */
+	bool partial;
+	bool end;    /* end of file was reached */
+	bool blocks; /* pcapng */
 	bool keep_blocks;
 	bool swapped;
 	int error; /* errno of a failed read */
 
-	/* pcap */
+	/* variants of pcap */
 	bool nanoseconds, modified;
 	uint16_t minor; /* version */
 	uint8_t fcs_len;
 	uint32_t link_type, snaplen;
 
-	/* pcapng */
+	/* state of pcapng */
 	struct interface *interface;
 	uint32_t interfaces, interface_room;
-	uint32_t block;	     /* type of the block without a frame that is returned next; 0: the rest of one */
-	uint32_t block_left; /* its bytes that are still to be returned */
+	/* type of the block without a frame that is returned next; 0: continue the last one */
+	uint32_t block;
+	uint32_t block_left; /* bytes of this block that are still to be returned */
 
 	uint8_t *header;
 	size_t header_len;
 	uint64_t size;
-	uint64_t position; /* of buffer[at] in the file */
+	uint64_t position; /* offset of buffer[at] in the file */
 	uint64_t records;
-	const char *damage; /* what is wrong, when a function returned -EBADMSG and the file is not cut */
+	const char *damage; /* the defect, when a function returned -EBADMSG and the file is not truncated */
 	size_t at, filled;
 	uint8_t buffer[READ_BUFFER];
 };
 
-/* input.c */
-uint32_t reader_get32(const struct capture_reader *r, const uint8_t *p); /* in the byte order of the file */
+/* Functions of input.c */
+/* reads a number in the byte order of the file */
+uint32_t reader_get32(const struct capture_reader *r, const uint8_t *p);
 uint16_t reader_get16(const struct capture_reader *r, const uint8_t *p);
 /* The next n bytes of the file in one piece, not consumed; NULL if the file ends before, or r->partial. */
 const uint8_t *reader_peek(struct capture_reader *r, size_t n);
 void reader_consume(struct capture_reader *r, size_t n);
-/* Consumes n bytes, more than the buffer has if need be. False: the file ends before. */
+/* Consumes n bytes, which may be more than the buffer has. False: the file ends before. */
 bool reader_skip(struct capture_reader *r, uint64_t n);
 bool reader_at_end(struct capture_reader *r);
-/* Notes what is wrong. Returns -EBADMSG. */
+/* Stores a description of the defect. Returns -EBADMSG. */
 int reader_damaged(struct capture_reader *r, const char *what);
-/* Keeps the first n bytes as the header, and consumes them. 0, -EBADMSG, -ENOMEM. */
+/* Stores the first n bytes as the file's header, and consumes them. 0, -EBADMSG, -ENOMEM. */
 int reader_take_header(struct capture_reader *r, size_t n);
 
-/* pcap.c, pcapng.c. 0 or -errno; read: as capture_read(). */
+/*
+ * Functions of pcap.c and pcapng.c. They return 0 or -errno; the read functions return the values of
+ * capture_read().
+ */
 bool pcap_magic(struct capture_reader *r, uint32_t magic);
 int pcap_open(struct capture_reader *r);
 int pcap_read(struct capture_reader *r, struct capture_record *record, const uint8_t **data);
 int pcapng_read_header(struct capture_reader *r);
-/* The option at *at of len bytes: its value, code and size; *at moves to the next one. NULL: no more. */
+/*
+ * Reads the option at *at, in len bytes of options: its value, code and size. Moves *at to the next option. NULL:
+ * no more options.
+ */
 const uint8_t *pcapng_option(bool swapped, const uint8_t *p, size_t len, size_t *at, uint16_t *code,
 			     size_t *size);
-/* Do packets depend on this option of their interface? */
+/* Whether packets depend on this option of their interface. */
 bool pcapng_option_is_read(uint16_t code);
-/* *begin: where the block begins in the file. */
+/* begin: the position of the block in the file. */
 int pcapng_read(struct capture_reader *r, struct capture_record *record, const uint8_t **data,
 		uint64_t *begin);
 

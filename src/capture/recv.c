@@ -12,7 +12,7 @@
 #include "capture/state.h"
 #include "util/clock.h"
 
-/* ---- when the next packet comes ----------------------------------------------------------------- */
+/* ---- the time of the next packet ---------------------------------------------------------------- */
 
 /* The time at which the current record is due, by CLOCK_MONOTONIC; 0: now. Called by the receiver only. */
 static int64_t due(struct pcap_source *p)
@@ -75,8 +75,10 @@ static uint8_t *large_room(struct pcap_source *p, unsigned index)
 	return p->large[index];
 }
 
-/* Copies the payload to offset at of the slot, or to memory of its own if it does not fit. Without such memory it
- * is cut. index: of the slot in its batch. */
+/*
+ * Copies the payload to offset at of the slot, or to memory of its own if it does not fit. If that memory cannot be
+ * allocated, the payload is truncated. index: the slot's index in its batch.
+ */
 static void fill_payload(struct pcap_source *p, const struct held *h, const struct iovec *slot,
 			 unsigned index, size_t at, struct ipq_packet *packet)
 {
@@ -94,8 +96,10 @@ static void fill_payload(struct pcap_source *p, const struct held *h, const stru
 		packet->flags |= IPQ_PACKET_TRUNCATED;
 }
 
-/* Fills in the link layer, which the kernel has for incoming packets. Returns the bytes that it occupies in the
- * slot. */
+/*
+ * Fills in the link-layer header, which the kernel has for incoming packets only. Returns the bytes that it
+ * occupies in the slot.
+ */
 static size_t fill_link(const struct held *h, const struct iovec *slot, struct ipq_packet *packet)
 {
 	const struct frame *f = &h->frame;
@@ -182,7 +186,10 @@ static void parse_record(struct pcap_source *p)
 		p->frame.fcs_len = 4;
 }
 
-/* Reads the next record, unless there is a current record. 1; 0: not yet; or the end. Called without the lock. */
+/*
+ * Reads the next record, unless there is a current one. 1: there is a current record; 0: the input has no data yet;
+ * or the code of the end. Called without the lock.
+ */
 static int read_record(struct pcap_source *p)
 {
 	int n;
@@ -197,7 +204,7 @@ static int read_record(struct pcap_source *p)
 	return 1;
 }
 
-/* Adds to the message about the end of the file how many frames were not read. */
+/* Appends the number of frames that were not read to the message about the end of the file. */
 static void describe_unread(struct pcap_source *p)
 {
 	char *text = p->end_text.text;
@@ -217,7 +224,9 @@ static void describe_unread(struct pcap_source *p)
 		snprintf(text + n, room - n, " were not read");
 }
 
-/* The end: accepted packets must be in the file before success is reported. Lock held. */
+/*
+ * Sets the end. Before success is reported, accepted packets must be in the file. Called with the lock held.
+ */
 static int set_end(struct pcap_source *p, int end)
 {
 	int err = source_pcap_flush(p);
@@ -245,7 +254,7 @@ static void read_ahead(struct pcap_source *p)
 	pthread_mutex_unlock(&p->lock);
 }
 
-/* Notes the section of a record, and what the record adds to it. 0, -ENOMEM. */
+/* Stores the section of a record, and adds the record's interface description to the section. 0, -ENOMEM. */
 static int join_section(struct pcap_source *p, struct held *h)
 {
 	if (p->section == NULL)
@@ -267,8 +276,8 @@ static int join_section(struct pcap_source *p, struct held *h)
 }
 
 /*
- * Whether frames without IP are written before the packets that they follow. A program may decide these only after the
- * next packet. Nothing can be written into the middle of a block.
+ * Whether too many frames without IP wait for the packets before them to be decided. A program may decide these
+ * packets only after it has received the next one. Nothing can be written into the middle of a block.
  */
 static bool too_many_pass(const struct pcap_source *p)
 {
@@ -276,7 +285,10 @@ static bool too_many_pass(const struct pcap_source *p)
 	       (p->passing_count >= PASSING_MAX || p->store.longer_bytes >= HELD_LONG_MAX / 2);
 }
 
-/* Delivers the current record, or lets it pass. 1: delivered; 0: passed; -errno. Lock held. */
+/*
+ * Delivers the current record if it is a packet; otherwise queues it to be written without a verdict. 1: delivered;
+ * 0: not a packet; -errno. Called with the lock held.
+ */
 static int take_record(struct pcap_source *p, const struct iovec *slot, unsigned index,
 		       struct ipq_packet *packet)
 {
@@ -371,7 +383,9 @@ static int next_packets(struct pcap_source *p, const struct iovec *slot, struct 
 	return (int)n;
 }
 
-/* Reports the refusals and returns their number. Called without the lock, because the callback may send. */
+/*
+ * Reports the refusals and returns their number. Called without the lock, because the callback may call send.
+ */
 static unsigned report_refusals(struct pcap_source *p, source_refused refused, void *context)
 {
 	struct source_refusal some[16];
@@ -435,7 +449,8 @@ int source_pcap_recv(struct source *s, const struct iovec *slot, struct ipq_pack
 		pthread_mutex_lock(&p->lock);
 		wait_for_next(p);
 		if (n == 0)
-			source_pcap_flush(p); /* the output may be a pipe with a reader */
+			/* the output may be a pipe, whose reader waits for these bytes */
+			source_pcap_flush(p);
 		pthread_mutex_unlock(&p->lock);
 		if (n != 0 || reported > 0 || timeout_ms == 0 || max == 0)
 			return n < 0 && reported > 0 ? 0 : n; /* the end is reported by the next call */

@@ -8,23 +8,25 @@
 #include "util/bytes.h"
 
 #define BYTE_ORDER_MAGIC 0x1a2b3c4d
-#define HEADER 28	  /* of a section, without options */
-#define SNAPLEN_AT 12	  /* in the description of an interface */
-#define INTERFACE_HEAD 16 /* of the description of an interface, before the options */
-#define INTERFACE_MAX 128 /* a file may have many interfaces with many options: only short ones are kept */
+#define HEADER 28	  /* size of a section header without options */
+#define SNAPLEN_AT 12	  /* offset of the snaplen in the description of an interface */
+#define INTERFACE_HEAD 16 /* bytes of an interface's description before its options */
+#define INTERFACE_MAX \
+	128 /* a file may have many interfaces with many options: longer options are not stored */
 
 struct section_interface {
-	size_t copy;	   /* where the description is in `bytes` */
-	uint64_t position; /* where it is in the output */
+	size_t copy;	   /* offset of the description in `bytes` */
+	uint64_t position; /* its position in the output */
 	bool unlimited;
 };
 
 struct section {
 	uint32_t uses;
 	bool swapped;
-	uint8_t *bytes; /* the header, then the interfaces with the options that packets depend on */
+	/* the section header, then the interfaces with those options that packets depend on */
+	uint8_t *bytes;
 	size_t len, room;
-	size_t written; /* bytes that the output already has */
+	size_t written; /* number of these bytes that the output already has */
 	struct section_interface *interface;
 	uint32_t interfaces, interface_room, interfaces_written;
 };
@@ -56,7 +58,7 @@ struct section *section_new(const uint8_t *header)
 	s->len = HEADER;
 	memcpy(s->bytes, header, HEADER);
 	capture_put32(s->swapped, s->bytes + 4, HEADER);
-	memset(s->bytes + 16, 0xff, 8); /* the length of the section is not known */
+	memset(s->bytes + 16, 0xff, 8); /* length of the section: unknown */
 	capture_put32(s->swapped, s->bytes + HEADER - 4, HEADER);
 	return s;
 }

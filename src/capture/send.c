@@ -38,7 +38,10 @@ static int accept_packet(struct pcap_source *p, struct held *h, const struct sou
 	return 0;
 }
 
-/* The bytes after a frame: in pcapng it is padded to 4 bytes, then come the options and the length of the block. */
+/*
+ * Moves the bytes after a frame. In pcapng the frame is padded to 4 bytes, then come the options and the length of
+ * the block.
+ */
 static void move_tail(struct held *h, size_t caplen)
 {
 	struct capture_record *r = &h->record;
@@ -78,7 +81,7 @@ static int replace_payload(struct pcap_source *p, struct held *h, const struct s
 	return err;
 }
 
-/* Queues the packet for delivery under a new id, as the verdict changed it. */
+/* Queues the packet for delivery under a new id, with the changes of the verdict. */
 static int repeat_packet(struct pcap_source *p, struct held *h, const struct source_verdict *v)
 {
 	if ((v->present & IPQ_SET_PAYLOAD) && replace_payload(p, h, v) < 0)
@@ -113,7 +116,7 @@ static int decide_one(struct pcap_source *p, struct held *h, const struct source
 	case NF_QUEUE:
 	case NF_REPEAT:
 		return repeat_packet(p, h, v);
-	default: /* NF_DROP; NF_STOLEN, which leaves the queue and is never sent */
+	default: /* NF_DROP, or NF_STOLEN, after which the packet is never sent */
 		p->summary.dropped++;
 		release(p, h);
 		return 0;
@@ -134,7 +137,9 @@ static int decide_batch(struct pcap_source *p, const struct source_verdict *v)
 	return 0;
 }
 
-/* Refusals are reported by a later recv. An error means that the verdict was not carried out. */
+/*
+ * Carries out a verdict. A later recv reports a refusal. An error means that the verdict was not carried out.
+ */
 static int decide(struct pcap_source *p, const struct source_verdict *v)
 {
 	struct held *first = p->store.waiting.first;
@@ -152,7 +157,7 @@ static int decide(struct pcap_source *p, const struct source_verdict *v)
 	return err;
 }
 
-/* Called without verdicts, it writes the buffer to the file, so that a full disk is reported before close. */
+/* A call without verdicts writes the buffer to the file, so that a full disk is reported before close. */
 int source_pcap_send(struct source *s, const struct source_verdict *verdict, unsigned n)
 {
 	struct pcap_source *p = pcap_of(s);

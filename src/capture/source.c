@@ -5,7 +5,7 @@
  * A packet is read, copied to the reader's memory, and held with its record until its verdict; then the
  * record is written, or not. Differences from the kernel's queue:
  *
- * - A file can wait. When queue_length packets wait for verdicts, recv returns nothing more until some are
+ * - A file loses no packets. When queue_length packets wait for verdicts, recv returns nothing more until some are
  * decided;
  *   the kernel would drop. So recv with IPQ_FOREVER blocks until another thread decides: a thread that both
  *   receives and decides must decide before that many packets wait. With COPY_NONE the file waits as well.
@@ -90,7 +90,7 @@ static int pcap_open_source(struct source **s, const char *arg, struct ipq_error
 		return -ENOMEM;
 	p->source.ops = &source_pcap;
 	p->poll_fd = p->ready_fd = p->wake_fd = p->timer_fd = -1;
-	p->wait = WAIT_VERDICT; /* until configure says COPY_META or COPY_PACKET */
+	p->wait = WAIT_VERDICT; /* until configure sets COPY_META or COPY_PACKET */
 	p->next_id = 1;
 	pthread_mutex_init(&p->lock, NULL);
 	err = source_pcap_name_parse(&p->name, arg, e);
@@ -108,7 +108,8 @@ static int pcap_open_source(struct source **s, const char *arg, struct ipq_error
 }
 
 /*
- * A file lacks the attributes that only the kernel knows. All other flags are fulfilled, or mean nothing in a file.
+ * A file lacks the attributes that only the kernel can add. All other flags are fulfilled, or have no meaning for a
+ * file.
  */
 static int usable_flags(uint32_t *flags, struct ipq_error *e)
 {
@@ -208,7 +209,8 @@ static const char *pcap_error_text(const struct source *s)
 
 static int pcap_interface(const struct source *s, uint32_t index, char name[16], uint16_t *type)
 {
-	struct pcap_source *p = pcap_of((struct source *)(uintptr_t)s); /* const is cast away for the lock */
+	/* cast const away: the lock must be writable */
+	struct pcap_source *p = pcap_of((struct source *)(uintptr_t)s);
 	int err = -ENODEV;
 
 	pthread_mutex_lock(&p->lock);

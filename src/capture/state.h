@@ -20,24 +20,24 @@
 
 /* The parsed name of a source. */
 struct source_pcap_name {
-	char *in, *out; /* out: NULL when nothing is written */
+	char *in, *out; /* out: NULL if there is no output file */
 	bool by_clock;
 	uint8_t hook;
 	bool hook_given, indev_given,
-		outdev_given; /* the option was given: it overrides the interface that a packet has */
+		outdev_given; /* these options were given: they override the interface of the packet */
 	char indev[IFNAMSIZ], outdev[IFNAMSIZ]; /* padded with NULs */
 };
 
-/* An interface of the packets; its index is its place in pcap_source.interface, counted from 1. */
+/* An interface of the packets. Its index is its position in pcap_source.interface, counted from 1. */
 struct pcap_interface {
 	char name[IFNAMSIZ];
-	uint16_t type; /* ARPHRD_ */
+	uint16_t type; /* ARPHRD_ type */
 };
 
 /* The recorded verdict of a packet that was delivered. */
 struct recorded {
 	uint32_t id;
-	char verdict[16]; /* "": not known */
+	char verdict[16]; /* name of the verdict; "": not known */
 };
 
 /* Frames of an interface whose link type is not supported. */
@@ -53,8 +53,8 @@ void source_pcap_name_free(struct source_pcap_name *name);
 int source_pcap_hook_parse(const char *text, uint8_t *hook);
 
 enum wait {
-	WAIT_NOTHING, /* recv would return something: ready_fd is readable */
-	WAIT_VERDICT, /* until send or configure is called */
+	WAIT_NOTHING, /* recv has something to return: ready_fd is readable */
+	WAIT_VERDICT, /* wait until send or configure is called */
 	WAIT_TIME,    /* the next record is not due yet: timer_fd is armed */
 	WAIT_INPUT    /* the input pipe is empty: its descriptor is in the epoll set */
 };
@@ -65,29 +65,32 @@ struct pcap_source {
 
 	/* used by the receiver only */
 	struct capture_reader *in;
-	bool at_hand; /* record, data and frame are the next to deliver */
+	bool at_hand; /* record, data and frame belong to the packet that is delivered next */
 	struct recorded recorded[SOURCE_BATCH_MAX];
 	uint8_t *large[SOURCE_BATCH_MAX]; /* memory for packets that do not fit into their slot */
 	struct capture_record record;
 	const uint8_t *data;
 	struct frame frame;
 	bool clock_runs;
-	int64_t clock_start, file_start; /* monotonic clock and timestamp at the first record */
+	/* values of the monotonic clock and of the timestamp at the first record */
+	int64_t clock_start, file_start;
 	struct ipq_error end_text;
-	struct unread unread[LINK_TYPES_UNREAD]; /* the last entry counts all further types */
+	/* the last entry counts the frames of all further link types */
+	struct unread unread[LINK_TYPES_UNREAD];
 	uint64_t frames_unread;
 
 	pthread_mutex_t lock;
 	struct source_config config;
 	bool configured;
 	struct capture_writer *out;
-	bool limit_raised;	     /* pcap: the limit of captured bytes in the header of the output */
-	struct section *section;     /* of the records that are read now; NULL: no output, or pcap */
+	bool limit_raised; /* pcap: the limit of captured bytes in the header of the output */
+	/* section of the record that is read now; NULL: no output file, or pcap */
+	struct section *section;
 	struct section *out_section; /* the section of the last record in the output */
-	bool inside_block;	     /* the rest of a long block is read next */
+	bool inside_block;	     /* the rest of a long block is read before the next record */
 	struct held_store store;
 	struct held_list again;	  /* repeated packets, not yet delivered again */
-	struct held_list passing; /* frames without IP; id is that of the packet after them */
+	struct held_list passing; /* frames without IP; their id is that of the next packet */
 	uint32_t passing_count;
 	uint32_t next_id;
 	int end; /* result of recv after the last packet: -ENODATA or -errno; 0: end not reached */
@@ -112,11 +115,14 @@ static inline struct pcap_source *pcap_of(struct source *s)
 int source_pcap_wait_open(struct pcap_source *p);
 void source_pcap_wait_close(struct pcap_source *p);
 
-/* The lock must be held for the following. */
+/* Hold the lock when you call the following functions. */
 
 /* Selects the event that makes the descriptor readable. due: for WAIT_TIME, by CLOCK_MONOTONIC. */
 void source_pcap_wait_for(struct pcap_source *p, enum wait wait, int64_t due);
-/* Whether the limit of packets waiting for verdicts is reached. Frames without IP do not count: nobody decides them. */
+/*
+ * Whether the limit of packets waiting for verdicts is reached. Frames without IP do not count: they get no
+ * verdict.
+ */
 bool source_pcap_full(const struct pcap_source *p);
 /* Writes an accepted packet, with the verdict's payload if it has one. 0, or -errno with a message in
  * write_text. */

@@ -23,11 +23,14 @@
 #define PACKED_BUFFER (512 * 1024)
 
 struct unpack {
-	/* Unpacks in[at..filled) to to[0..room). Returns the unpacked bytes. Sets between, more and error. */
+	/*
+	 * Unpacks in[at..filled) to to[0..room). Returns the unpacked bytes. Sets the members between, more and
+	 * error.
+	 */
 	ssize_t (*step)(struct unpack *u, uint8_t *to, size_t room);
-	bool between; /* at the end of a member or frame: the file may end here */
-	bool more;    /* there may be more output before the next read */
-	int error;    /* errno of a failure: bytes before it were returned */
+	bool between; /* the input is at the end of a member or frame, so the file may end here */
+	bool more;    /* step() may return more bytes before more input is read */
+	int error;    /* errno of a failure; the bytes before it were returned */
 	void (*end)(void *stream);
 	void *stream;
 #ifdef HAVE_ZLIB
@@ -48,7 +51,7 @@ struct unpack {
 /* A function of a library; NULL when the library or the function is not there. */
 static void *load(const char *library, const char *function)
 {
-	/* The library stays loaded. */
+	/* The library stays loaded until the process ends. */
 	void *handle = dlopen != NULL && dlsym != NULL ? dlopen(library, RTLD_NOW) : NULL;
 
 	return handle != NULL ? dlsym(handle, function) : NULL;
@@ -61,11 +64,11 @@ static ssize_t gzip_step(struct unpack *u, uint8_t *to, size_t room)
 	z_stream *z = &u->zlib;
 	int result;
 
-	if (u->between && u->in[u->at] == 0) { /* padding */
+	if (u->between && u->in[u->at] == 0) { /* padding after a member */
 		u->at = u->filled;
 		return 0;
 	}
-	if (u->between && u->reset(z) != Z_OK) { /* the next of several members */
+	if (u->between && u->reset(z) != Z_OK) { /* the beginning of another member */
 		u->error = EBADMSG;
 		return 0;
 	}
@@ -174,7 +177,7 @@ int unpack_open(struct unpack **unpack, const uint8_t *bytes, size_t n, const ch
 	if (n >= sizeof(magic))
 		memcpy(magic, bytes, sizeof(magic));
 	if ((magic[0] & 0xf0) == 0x50 && memcmp(magic + 1, "\x2a\x4d\x18", 3) == 0)
-		memcpy(magic, "\x28\xb5\x2f\xfd", 4); /* a frame that zstd skips; pzstd begins with one */
+		memcpy(magic, "\x28\xb5\x2f\xfd", 4); /* a skippable frame, with which pzstd begins a file */
 	for (i = 0; i < sizeof(formats) / sizeof(formats[0]); i++)
 		if (n >= formats[i].len && memcmp(magic, formats[i].magic, formats[i].len) == 0)
 			break;

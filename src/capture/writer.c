@@ -36,7 +36,7 @@ int capture_flush(struct capture_writer *w)
 		n = write(w->fd, w->buffer + done, w->filled - done);
 		if (n >= 0) {
 			done += (size_t)n;
-		} else if (errno == EAGAIN) { /* a pipe that another process made non-blocking */
+		} else if (errno == EAGAIN) { /* another process has made the pipe non-blocking */
 			poll(&(struct pollfd){ .fd = w->fd, .events = POLLOUT }, 1, -1);
 		} else if (errno != EINTR) {
 			w->error = -errno;
@@ -98,8 +98,9 @@ static bool same_file(const struct stat *a, const struct stat *b)
 	return S_ISREG(a->st_mode) && a->st_dev == b->st_dev && a->st_ino == b->st_ino;
 }
 
-/* Truncates the file, unless it is the one being read. Standard output is not truncated: the shell has
- * done that. */
+/*
+ * Truncates the file, unless it is the input file. Standard output is not truncated: the shell has done that.
+ */
 static int open_file(const char *path, const struct capture_reader *r, struct ipq_error *e)
 {
 	bool standard = strcmp(path, "-") == 0;
@@ -149,7 +150,7 @@ int capture_writer_open(struct capture_writer **writer, const char *path, const 
 	w->base = begin_of_output(w->fd);
 	header = capture_reader_header(r, &len);
 	capture_write(w, header, len);
-	err = capture_flush(w); /* reports a full disk at once */
+	err = capture_flush(w); /* write the header now, so that a full disk is reported by open */
 	if (err < 0) {
 		ipq_fail(e, -err, "%s: %s", path, strerror(-err));
 		capture_writer_close(w);

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * Batches, for programs that only wait in ipq_read and have asked for them by IPQ_BATCH or IPQ_CTL_BATCH. A
- * receive fetches many packets, and each ipq_read returns one of them; verdicts are sent together around
- * the next receive (core/moderation.c). So h->fd may be unreadable although packets were received.
+ * Batches, for programs that wait only in ipq_read and have requested batches by IPQ_BATCH or IPQ_CTL_BATCH. A
+ * receive fetches many packets, and each ipq_read returns one of them; verdicts are sent together around the next
+ * receive (core/moderation.c). So h->fd may be unreadable although packets were received.
  */
 #include <errno.h>
 #include <linux/netfilter.h>
@@ -36,7 +36,7 @@ int classic_batch_set(struct classic *c, unsigned size)
 
 	c->batch = size;
 	if (size <= 1 && b != NULL)
-		return ipq_queue_flush(b->queue); /* packets that were received are still delivered */
+		return ipq_queue_flush(b->queue); /* packets that were received before are still delivered */
 	if (size <= 1 || b != NULL)
 		return 0;
 	b = calloc(1, sizeof(*b));
@@ -63,7 +63,7 @@ void classic_batch_free(struct classic *c)
 	c->batching = NULL;
 }
 
-/* Returns a message that was received earlier; 0: none. */
+/* Returns a message of the last batch; 0: no message is left. */
 static ssize_t next_message(struct classic *c, unsigned char *buf, size_t len)
 {
 	struct classic_batch *b = c->batching;
@@ -123,7 +123,7 @@ __cancelled_frame struct read_result classic_batch_read(struct classic *c, unsig
 			return r;
 	}
 	if (n > 0)
-		errno = saved; /* set by a receive that found nothing */
+		errno = saved; /* restore errno, which a receive without a result has set */
 	return classic_read_done(n);
 }
 
@@ -140,8 +140,10 @@ int classic_batch_verdict(struct classic *c, const struct source_verdict *v)
 	};
 	int saved = errno, err = ipq_decide(c->batching->queue, &packet, &verdict);
 
-	/* Read by another process, read before batching was switched on, or not a packet: the kernel
-	 * decides. */
+	/*
+	 * The kernel decides on verdicts for ids that the queue does not have: packets that another process or a
+	 * read before batching has received, and invalid ids.
+	 */
 	if (err == -ENOENT) {
 		err = ipq_queue_flush(c->batching->queue);
 		if (err >= 0)

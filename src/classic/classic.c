@@ -43,7 +43,7 @@ static struct {
 	struct classic *first;
 } open_handles = { .lock = PTHREAD_MUTEX_INITIALIZER };
 
-/* open_handles.lock is held. */
+/* Call this function with open_handles.lock held. */
 static bool is_taken(const struct classic *c)
 {
 	const struct classic *other;
@@ -96,7 +96,7 @@ static struct classic *find_sharer(const struct classic *c)
 	return NULL;
 }
 
-/* open_handles.lock is held. */
+/* Call this function with open_handles.lock held. */
 static int open_transport(struct classic *c, struct ipq_error *e)
 {
 	struct classic *other = find_sharer(c);
@@ -153,8 +153,8 @@ struct ipq_handle *ipq_create_handle(uint32_t flags, uint32_t protocol)
 		return NULL;
 	}
 	/*
-	 * Locked throughout: of two threads that each open a handle of one family, the second one must see the first
-	 * one's.
+	 * The lock is held throughout: if two threads each open a handle of one family, the second one must see the
+	 * handle of the first.
 	 */
 	pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &cancel);
 	pthread_mutex_lock(&open_handles.lock);
@@ -203,7 +203,7 @@ int ipq_destroy_handle(struct ipq_handle *h)
 	if (c->pid == getpid())
 		await_readers(c);
 	else
-		atomic_store(&c->refs, 1); /* readers are threads of the parent */
+		atomic_store(&c->refs, 1); /* the readers are threads of the parent process */
 	release(c);
 	errno = saved;
 	return 0;
@@ -213,7 +213,7 @@ int ipq_destroy_handle(struct ipq_handle *h)
 
 int ipq_set_mode(const struct ipq_handle *h, uint8_t mode, size_t range)
 {
-	/* As in ip_queue, 32 bits are used. The sources know the maximum. */
+	/* Like ip_queue, uses 32 bits of range. The sources check the maximum. */
 	uint32_t bytes = mode == IPQ_COPY_PACKET ? (uint32_t)range : 0;
 	struct classic *c = classic(h);
 	int saved = errno, err;
@@ -237,14 +237,14 @@ __cold static struct read_result hand_off_to_engine(struct classic *c, ssize_t b
 
 	pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &cancel);
 	pthread_mutex_lock(&open_handles.lock);
-	if (c->transport == &classic_direct) /* otherwise another reader was faster */
+	if (c->transport == &classic_direct) /* otherwise another reader has already handed off */
 		err = c->batching == NULL ? classic_share(c, &e) : -EBUSY;
 	pthread_mutex_unlock(&open_handles.lock);
 	pthread_setcancelstate(cancel, NULL);
 	return err == 0 && bytes != 0 ? classic_read_done(bytes) : (struct read_result){ READ_WOKEN, 0 };
 }
 
-/* Reads until there is a result. A read must be repeated when the handle has another transport. */
+/* Reads until there is a result. A read must be repeated when the handle gets another transport. */
 __noinline __cancelled_frame static ssize_t read_again(struct classic *c, struct read_result r,
 						       unsigned char *buf, size_t len, int64_t deadline)
 {
@@ -271,7 +271,7 @@ static void leave(void *c)
 }
 
 /*
- * Reads in a process with several threads: the handle must not be freed before this reader has left, or was
+ * Reads in a process with several threads: the handle must not be freed before this reader has returned or was
  * cancelled.
  */
 __cancelled_frame static ssize_t read_among_threads(struct classic *c, unsigned char *buf, size_t len,
@@ -282,13 +282,13 @@ __cancelled_frame static ssize_t read_among_threads(struct classic *c, unsigned 
 	atomic_fetch_add(&c->refs, 1);
 	pthread_cleanup_push(leave, c);
 	n = read_until(c, buf, len, deadline);
-	if (atomic_load(&c->closing)) /* a message that was read is lost with the handle */
+	if (atomic_load(&c->closing)) /* a message that was read is lost together with the handle */
 		n = classic_fail(IPQ_ERR_RECV, EBADF);
 	pthread_cleanup_pop(1);
 	return n;
 }
 
-/* A read that waits for ever leaves errno unchanged unless it fails. The others do so here. */
+/* A read that waits for ever changes errno only if it fails. Other reads leave errno unchanged here. */
 __noinline __cancelled_frame static ssize_t read_with_errno(struct classic *c, unsigned char *buf, size_t len,
 							    int timeout)
 {

@@ -21,7 +21,7 @@
 #include "source/source.h"
 #include "util/count.h"
 
-/* libipq's own numbers for its messages. */
+/* Message types that libipq defines for itself. */
 enum {
 	IPQ_ERR_NONE,
 	IPQ_ERR_IMPL,
@@ -43,14 +43,15 @@ enum {
 };
 
 #define CLASSIC_QUEUE_LENGTH 1024  /* ip_queue's default */
-#define CLASSIC_REQUEST_MAX 110000 /* payload bytes; more did not fit into a send buffer */
+#define CLASSIC_REQUEST_MAX 110000 /* maximum bytes of a verdict's payload, limited by the send buffer */
 
 /* Deadlines of reads: a time of now_us(), or one of these. */
 #define READ_NOW INT64_C(0)
 #define READ_FOREVER INT64_MAX
 
 enum read_event {
-	READ_DONE,    /* bytes is what ipq_read returns; on failure the error is set */
+	/* the read is complete: `bytes` is what ipq_read returns; on failure the error is set */
+	READ_DONE,
 	READ_NOTHING, /* no message has arrived */
 	READ_WOKEN,   /* another thread has closed the handle or changed its transport */
 	/* A packet of the other family was dropped. If bytes is not 0, ipq_read must not wait, but return
@@ -81,7 +82,7 @@ struct transport {
 	void (*stats)(struct classic *c, struct ipq_ctl_stats *stats);
 };
 
-/* The interface of the last packet. Valid for packets of the same clock tick. */
+/* A cached interface of recent packets. Valid for packets of the same clock tick. */
 struct known_interface {
 	uint32_t index;
 	uint16_t type;
@@ -90,13 +91,13 @@ struct known_interface {
 };
 
 struct classic {
-	struct ipq_handle public; /* first: the part that programs see */
-	struct classic *next;	  /* in the list of open handles */
+	struct ipq_handle public; /* must be first: the part that programs see */
+	struct classic *next;	  /* next handle in the list of open handles */
 	const struct transport *_Atomic transport;
 	char *source_name;
-	atomic_int refs; /* one for the program and one for each ipq_read in progress */
+	atomic_int refs; /* references: one of the program, and one of each ipq_read in progress */
 	atomic_bool closing;
-	pid_t pid;	/* of the process that created it */
+	pid_t pid;	/* process that created the handle */
 	uint8_t family; /* AF_INET, AF_INET6 */
 
 	unsigned batch;
@@ -110,18 +111,19 @@ struct classic {
 	char explanation[sizeof(struct ipq_error)];
 	atomic_uint_fast64_t packets, verdicts, refused, wrong_family;
 
-	/* over_socket.c */
+	/* Members of over_socket.c */
 	struct host *host; /* NULL: the kernel's ip_queue, no engine */
 	uint32_t client;   /* the handle's number in the engine */
-	uint32_t seq;	   /* of the last request that asked for an acknowledgement */
+	uint32_t seq;	   /* sequence number of the last request that asked for an acknowledgement */
 	atomic_bool acknowledged;
 
-	/* direct.c */
+	/* Members of direct.c */
 	struct source *source;
-	unsigned char *scratch; /* memory of one reader at a time */
+	unsigned char *scratch; /* memory for one reader at a time */
 	atomic_flag scratch_taken;
-	struct known_interface known[2]; /* input and output; used by the reader that owns `scratch` */
-	int default_rcvbuf;		 /* SO_RCVBUF of the new socket; the program may change it */
+	/* the last input and output interface; used by the reader that owns `scratch` */
+	struct known_interface known[2];
+	int default_rcvbuf; /* SO_RCVBUF of the new socket; the program may change it */
 	struct classic_batch *batching;
 };
 
@@ -132,12 +134,12 @@ static inline struct classic *classic(const struct ipq_handle *h)
 
 /* error.c. Sets this thread's error, and errno unless err is 0. Returns -1. */
 long classic_fail(int ipq_error, int err);
-/* The same for a read. */
+/* Sets the error of a read that has failed. */
 struct read_result classic_read_failed(int ipq_error, int err);
-/* A read that has timed out: 0, "Timeout", and errno 0. */
+/* Sets the result of a read that has timed out: 0, "Timeout", and errno 0. */
 struct read_result classic_timed_out(void);
 
-/* Waits until h->fd is readable. READ_NOTHING: it is; else what the read returns. */
+/* Waits until h->fd is readable. READ_NOTHING: it is readable; any other value: the read returns it. */
 struct read_result classic_wait(const struct classic *c, int64_t deadline);
 
 /* The result of ipq_set_verdict. err: 0 or -errno of a verdict with len bytes of payload. */
@@ -152,20 +154,22 @@ static inline struct read_result classic_read_done(ssize_t bytes)
 	return (struct read_result){ READ_DONE, bytes };
 }
 
-/* message.c */
+/* Functions of message.c */
 
 /* A mode request as the library of 2001 sent it: it counted the netlink header twice, so 16 zeros follow. */
 #define CLASSIC_MODE_REQUEST (2 * NLMSG_HDRLEN + sizeof(ipq_peer_msg_t))
 void classic_put_mode(const struct classic *c, unsigned char request[CLASSIC_MODE_REQUEST], uint8_t mode,
 		      size_t range);
 
-/* Each writes a message into buf; returns its length, or -1 with the error set when it was cut.
- * known: the interfaces of the last packet, or NULL. */
+/* Each function writes a message into buf. Returns its length, or -1 with the error set if it was truncated. known:
+ * the interfaces of the last packet, or NULL. */
 ssize_t classic_deliver(struct classic *c, const struct ipq_packet *p, struct known_interface *known,
 			unsigned char *buf, size_t len);
 ssize_t classic_deliver_refusal(struct classic *c, const struct source_refusal *r, unsigned char *buf,
 				size_t len);
-/* An acknowledgement: for a program that has seen h->fd readable when there is no message for it. */
+/*
+ * Writes an acknowledgement, for a program that has seen h->fd readable although there is no message for it.
+ */
 ssize_t classic_deliver_nothing(struct classic *c, unsigned char *buf, size_t len);
 
 /* batch.c. Sets the packets per receive; 0 or 1: no batches. */
@@ -182,13 +186,13 @@ int classic_direct_set_verdict(struct classic *c, uint64_t id, uint32_t verdict,
 /* The size of the socket's receive buffer, or -errno. */
 int classic_receive_buffer(const struct classic *c);
 
-/* over_socket.c */
+/* Functions of over_socket.c */
 extern const struct transport classic_over_socket;
 /*
- * Move a handle from classic_direct to classic_over_socket. h->fd keeps its number. 0 or -errno.
- * classic_share: an engine takes the queue over, so that handles of both families can use it. A poll
- * of h->fd finds it readable once more.
- * classic_fall_back: the kernel has no nfnetlink_queue; uses its ip_queue if there is one.
+ * These functions move a handle from classic_direct to classic_over_socket. h->fd keeps its number. 0 or -errno.
+ * classic_share: an engine takes the queue over, so that handles of both families can use it. h->fd becomes
+ * readable once more. classic_fall_back: for a kernel without nfnetlink_queue; uses the kernel's ip_queue if there
+ * is one.
  */
 int classic_share(struct classic *c, struct ipq_error *e);
 int classic_fall_back(struct classic *c);

@@ -16,7 +16,7 @@
  */
 #include <errno.h>
 #include <fcntl.h>
-#include <netinet/in.h> /* before <linux/netfilter.h>, whose definitions would clash */
+#include <netinet/in.h> /* must precede <linux/netfilter.h>: the definitions would clash */
 #include <linux/netfilter.h>
 #include <pthread.h>
 #include <stdlib.h>
@@ -27,7 +27,10 @@
 #include "util/clock.h"
 #include "util/compiler.h"
 
-/* Bytes of receive buffer for a full queue, from the memory that the kernel charges for a packet of range bytes. */
+/*
+ * Computes the receive buffer for a full queue in bytes, from the memory that the kernel charges for a packet of
+ * `range` bytes.
+ */
 static uint32_t buffer_for_mode(uint32_t queue_length, uint8_t mode, uint32_t range)
 {
 	uint64_t each = 1024, all;
@@ -69,7 +72,9 @@ static int open_direct(struct classic *c, const char *name, struct ipq_error *e)
 		return ipq_fail(e, ENOMEM, "no memory");
 	}
 	c->transport = &classic_direct;
-	/* A duplicate, because classic_share replaces it while other threads use the source's descriptor. */
+	/*
+	 * h->fd is a duplicate, because classic_share replaces it while other threads use the source's descriptor.
+	 */
 	c->public.fd = fcntl(c->source->ops->fd(c->source), F_DUPFD_CLOEXEC, 0);
 	if (c->public.fd < 0) {
 		err = -errno;
@@ -114,7 +119,7 @@ static int configure(struct classic *c)
 	c->busy = err == -EBUSY;
 	if (err < 0)
 		return err;
-	/* The size that was chosen here counts as the default, so that the next mode can choose again. */
+	/* The size that was chosen here becomes the default, so that the next mode can choose again. */
 	if (c->receive_buffer == 0 && config.receive_buffer != 0)
 		c->default_rcvbuf = classic_receive_buffer(c);
 	c->configured = true;
@@ -152,7 +157,7 @@ static bool keep_refusal(void *context, const struct source_refusal *refusal)
 	return true;
 }
 
-/* The result of a read when recv returned n and no packet of this family. */
+/* The result of a read that returned no packet of this family; n: the result of recv. */
 __cold static struct read_result other_result(struct classic *c, int n, const struct ipq_packet *p,
 					      const struct source_refusal *refusal, unsigned char *buf,
 					      size_t len)
@@ -172,7 +177,7 @@ __cold static struct read_result other_result(struct classic *c, int n, const st
 	return (struct read_result){ READ_WRONG_FAMILY, 0 };
 }
 
-/* Reads into memory of SOURCE_SLOT_SIZE bytes. */
+/* Reads a message. slot: memory of SOURCE_SLOT_SIZE bytes. */
 __cancelled_frame static inline struct read_result read_into(struct classic *c, unsigned char *memory,
 							     struct known_interface *known,
 							     unsigned char *buf, size_t len, int timeout_ms)
@@ -218,9 +223,9 @@ __cancelled_frame static struct read_result read_message(struct classic *c, unsi
 }
 
 /*
- * A packet of the other family has ended a read that began at the time `called`. If the program slept in ipq_read, it
- * continues to sleep. If no time has passed since the call, the program had seen h->fd readable before. It does not
- * expect to sleep, so it gets the next message or an acknowledgement.
+ * Continues a read that was ended by a packet of the other family. `called`: the time at which the read began. If
+ * the program slept in ipq_read, it continues to sleep. If no time has passed since the call, the program had seen
+ * h->fd readable before. It does not expect to sleep, so it gets the next message or an acknowledgement.
  */
 __cold __cancelled_frame static struct read_result after_wrong_family(struct classic *c, unsigned char *buf,
 								      size_t len, int64_t called)
@@ -283,8 +288,10 @@ __cold static int refuse(struct classic *c, int error, uint64_t id, uint32_t ver
 	return c->source->ops->refuse(c->source, &r);
 }
 
-/* ip_queue ignored a replacement shorter than an IP header, and dropped the packet for one longer than any
- * packet. */
+/*
+ * ip_queue ignored a replacement that was shorter than an IP header, and dropped the packet if the replacement was
+ * longer than any packet.
+ */
 static void set_replacement(const struct classic *c, struct source_verdict *v, const void *payload,
 			    size_t len)
 {
@@ -309,7 +316,7 @@ __flatten int classic_direct_set_verdict(struct classic *c, uint64_t id, uint32_
 		return classic_sent(refuse(c, EINVAL, id, verdict, len), len);
 	if (id > UINT32_MAX)
 		return classic_sent(refuse(c, ENOENT, id, verdict, len), len);
-	/* the kernel refuses NF_STOLEN: the program wants the packet to go no further */
+	/* the kernel refuses NF_STOLEN; NF_DROP has the same effect: the packet goes no further */
 	if (verdict == NF_STOLEN)
 		v.code = NF_DROP;
 	else if (verdict == NF_QUEUE)

@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* libipq's error, one for each thread, and the results of calls that fail or time out. */
+/*
+ * The last error of libipq, which each thread has for itself, and the results of calls that fail or time out.
+ */
 #include <errno.h>
 #include <poll.h>
 #include <stdio.h>

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * Each host has an engine and a thread. The thread waits without a lock, and steps the engine with step_lock held. So a
- * fork happens between two steps.
+ * Each host has an engine and a thread. The thread waits without a lock, and steps the engine with step_lock held.
+ * A fork takes step_lock, so it never happens during a step.
  *
  * The child of a fork inherits the sockets and the engine, but not the thread. While the parent lives, its thread
  * serves the child's handles too, because they are the same sockets. When the parent ends (a program that becomes a
@@ -23,7 +23,7 @@
 #include "core/core.h"
 #include "ipqueue/engine.h"
 
-#define LAST_STEPS 64 /* steps before the engine ends, for requests that are left in the sockets */
+#define LAST_STEPS 64 /* steps before the engine ends, to serve requests that are left in the sockets */
 
 struct host {
 	struct host *next;
@@ -32,21 +32,21 @@ struct host {
 	struct engine *engine;
 	pthread_mutex_t step_lock;
 	pthread_t thread;
-	bool threaded;	   /* the thread was started; this may have failed in a child */
-	atomic_bool waits; /* this is a child, and its parent runs the engine */
+	bool threaded;	   /* the thread was started, which may have failed in a forked child */
+	atomic_bool waits; /* this process is a forked child, and its parent runs the engine */
 	atomic_bool stopping;
 	int lifeline[2]; /* [0] is readable when no process holds [1]; [1] is -1 in a child that waits */
-	int stop[2];	 /* closing [1] stops this process's thread */
+	int stop[2];	 /* a pipe: closing stop[1] stops this process's thread */
 };
 
 static struct {
-	pthread_mutex_t lock; /* taken before any step_lock */
+	pthread_mutex_t lock; /* lock order: this lock comes before any step_lock */
 	struct host *first;
 } hosts = { .lock = PTHREAD_MUTEX_INITIALIZER };
 
 /* ---- the thread ------------------------------------------------------------------------------------- */
 
-/* Waits until fd is readable. False: the thread must stop. */
+/* Waits until fd is readable. False: the thread has been told to stop. */
 static bool wait_for(struct host *h, int fd)
 {
 	struct pollfd p[2] = { { .fd = fd, .events = POLLIN }, { .fd = h->stop[0], .events = POLLIN } };
@@ -93,7 +93,7 @@ static void *serve(void *arg)
 	}
 	while (wait_for(h, engine_fd(h->engine)) && err != -ENODATA)
 		err = step(h);
-	/* After the end of a capture file, handles may still open, send requests and close. */
+	/* Continues after the end of a capture file: handles may still open, send requests and close. */
 	while (wait_for(h, engine_fd(h->engine)))
 		step(h);
 	for (i = 0; i < LAST_STEPS; i++)
@@ -101,7 +101,7 @@ static void *serve(void *arg)
 	return NULL;
 }
 
-/* The thread blocks all signals: they are for the program. */
+/* The thread blocks all signals: the program's own threads handle them. */
 static int start_thread(struct host *h)
 {
 	sigset_t all, before;
@@ -183,8 +183,8 @@ __attribute__((constructor)) static void watch_forks(void)
 
 /* ---- hosts ------------------------------------------------------------------------------------------- */
 
-/* Finds the host of this name, but not one that the parent runs: a client of this process would enter the parent's
- * epoll set. */
+/* Finds the host of this name, but not one that the parent process runs: a client of this process would enter the
+ * parent's epoll set. */
 static struct host *find(const char *name)
 {
 	struct host *h;
@@ -206,7 +206,7 @@ static void free_host(struct host *h)
 	free(h);
 }
 
-/* Owns the source when it succeeds. */
+/* Creates a host. On success the host owns the source. */
 static int new_host(struct host **host, const char *name, struct source *source,
 		    const struct engine_options *options, struct ipq_error *e)
 {
@@ -235,8 +235,9 @@ fail:
 }
 
 /*
- * A program that calls getsockname on h->fd finds its port where a netlink address has it. The byte after the family
- * must be 0; the next one distinguishes the sockets of the two families. If the name is taken, the socket has none.
+ * A program that calls getsockname on h->fd finds its port where a netlink address has it. The byte after the
+ * family must be 0; the next one distinguishes the sockets of the two families. If another socket has this name,
+ * the socket gets no name.
  */
 static void name_port(int fd, uint8_t family)
 {
@@ -249,7 +250,7 @@ static void name_port(int fd, uint8_t family)
 		errno = saved;
 }
 
-/* Connects a client to the engine. Returns the program's end. */
+/* Connects a client to the engine. Returns the program's end of the connection. */
 static int connect_client(struct host *h, uint8_t family, uint32_t *client)
 {
 	int pair[2], err;
@@ -279,7 +280,9 @@ static void unlink_host(struct host *host)
 	*at = host->next;
 }
 
-/* hosts.lock is held. A host without a user has no thread. On failure an adopted source stays open. */
+/*
+ * Call this with hosts.lock held. A host without a user has no thread. On failure an adopted source stays open.
+ */
 static int use_host(struct host *h, uint8_t family, uint32_t *client, bool adopted)
 {
 	int err = 0, fd = connect_client(h, family, client);
@@ -292,7 +295,7 @@ static int use_host(struct host *h, uint8_t family, uint32_t *client, bool adopt
 		close(fd);
 		h->users--;
 	}
-	/* NOLINTNEXTLINE(clang-analyzer-core.NullDereference): as above */
+	/* NOLINTNEXTLINE(clang-analyzer-core.NullDereference): h is set, see above */
 	if (h->users == 0) {
 		unlink_host(h);
 		(adopted ? engine_detach : engine_close)(h->engine);
@@ -303,7 +306,7 @@ static int use_host(struct host *h, uint8_t family, uint32_t *client, bool adopt
 
 int host_attach(struct host **host, uint32_t *client, const char *name, uint8_t family, struct ipq_error *e)
 {
-	/* A program that reads h->fd itself may send its mode there, too. */
+	/* A program that reads h->fd itself may also send its mode request there. */
 	const struct engine_options options = { .early = true };
 	struct source *source;
 	struct host *h;
@@ -352,7 +355,10 @@ struct calling_thread {
 	int cancel, saved_errno;
 };
 
-/* A thread that is cancelled, or a signal handler that calls again, must not wait for its own lock. */
+/*
+ * A thread that is cancelled, or a signal handler that calls the library, must not wait for a lock that its own
+ * thread holds.
+ */
 static void enter(struct calling_thread *t)
 {
 	sigset_t all;
@@ -420,7 +426,10 @@ void host_release_source(struct host *h)
 	detach(h, engine_detach);
 }
 
-/* A program may exit without destroying its handles: writes accepted packets that are not yet in the output file. */
+/*
+ * A program may exit without destroying its handles. This writes accepted packets that are not yet in the output
+ * file.
+ */
 __attribute__((destructor)) static void end_hosts(void)
 {
 	struct host *h;
@@ -447,7 +456,7 @@ void host_stats(struct host *h, uint8_t family, struct ipq_ctl_stats *stats)
 	stats->lost = n.netlink_dropped;
 	stats->queue_dropped = n.queue_dropped;
 	stats->waiting = n.queue_length;
-	/* Packets that the engine never received. Their family is unknown. */
+	/* Adds the packets that the engine never received. Their family is unknown. */
 	if (engine_source_counts(h->engine, &unseen) == 0) {
 		stats->lost += unseen.lost;
 		stats->queue_dropped += unseen.queue_dropped;

@@ -9,21 +9,25 @@
 struct host;
 
 /*
- * A socket with ip_queue's messages for one handle, from the source of this name. Handles that name the
- * same source share an engine. Returns the descriptor (close-on-exec), or -errno with a text in *e.
+ * Opens a socket that carries ip_queue's messages for one handle, with packets from the source of this name.
+ * Handles that name the same source share an engine. Returns the descriptor (close-on-exec), or -errno with a text
+ * in *e.
  */
 int host_attach(struct host **host, uint32_t *client, const char *name, uint8_t family, struct ipq_error *e);
 
-/* The same with a source that is already in use. The host owns it from then on; on failure the caller still owns it. */
+/*
+ * Does the same with a source that is already in use. On success the host owns the source; on failure the caller
+ * still owns it.
+ */
 int host_adopt(struct host **host, uint32_t *client, const char *name, struct source *source, uint8_t family,
 	       struct ipq_error *e);
 
-/* Whether another process runs the engine: this one was forked from it. */
+/* Whether another process runs the engine, because this process was forked from it. */
 bool host_is_remote(struct host *host);
 
 /*
- * Serves a request at once: see engine_request(), whose results it returns. -EAGAIN: another process runs
- * the engine, use the socket.
+ * Serves a request at once. Returns the results of engine_request(), or -EAGAIN: another process runs the engine,
+ * so the request must be sent through the socket.
  */
 int host_request(struct host *host, uint32_t client, const struct iovec *piece, size_t pieces);
 
@@ -33,10 +37,12 @@ int host_request(struct host *host, uint32_t client, const struct iovec *piece, 
  */
 void host_step(struct host *host);
 
-/* Call it when a handle has closed its socket. After the last one, the engine ends and its source is closed. */
+/*
+ * Call this after a handle has closed its socket. After the last handle, the engine ends and its source is closed.
+ */
 void host_detach(struct host *host);
 
-/* The same, but the adopted source belongs to the caller again. */
+/* Does the same, but returns the adopted source to the caller. */
 void host_release_source(struct host *host);
 
 /* The reason why no more packets arrive: -errno with a text in *e; 0: the source has ended or still works. */

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* ip_queue's messages in the program's buffer: reading them, and writing those of packets and refusals. */
+/* ip_queue's messages in the program's buffer: reads messages, and writes those with packets and refusals. */
 #include <endian.h>
 #include <string.h>
 #include "classic/classic.h"
@@ -8,7 +8,7 @@
 #include "util/clock.h"
 #include "util/compiler.h"
 
-#define TICK_NS 4000000 /* the coarse clock's resolution, or more */
+#define TICK_NS 4000000 /* at least the resolution of the coarse clock */
 
 __hot int ipq_message_type(const unsigned char *buf)
 {
@@ -35,7 +35,7 @@ int ipq_get_msgerr(const unsigned char *buf)
 	return -error;
 }
 
-/* Copies as much as fits, as recvfrom did. The program can still read the packet's id. */
+/* Copies as many bytes as fit, as recvfrom did. The program can still read the packet's id. */
 __cold static ssize_t deliver_short(unsigned char *buf, size_t len, const void *message, size_t message_len)
 {
 	memcpy(buf, message, len < message_len ? len : message_len);
@@ -130,7 +130,7 @@ ssize_t classic_deliver(struct classic *c, const struct ipq_packet *p, struct kn
 	m->packet.data_len = data_len;
 	whole = sizeof(*m) + data_len;
 	rounded = NLMSG_ALIGN(whole);
-	if (unlikely(rounded > len)) /* no room for the padding */
+	if (unlikely(rounded > len)) /* the buffer has no room for the padding */
 		rounded = whole;
 	else if (rounded > whole)
 		memset(buf + whole, 0, rounded - whole);
@@ -145,18 +145,20 @@ void classic_put_mode(const struct classic *c, unsigned char request[CLASSIC_MOD
 
 	memset(request, 0, CLASSIC_MODE_REQUEST);
 	wire_put_mode(WIRE_NATIVE, request, c->public.local.nl_pid, mode, range);
-	memcpy(request, &len, sizeof(len)); /* nlmsg_len */
+	memcpy(request, &len, sizeof(len)); /* the field nlmsg_len */
 }
 
 /*
- * Writes ip_queue's NLMSG_ERROR, which quotes the request. It is as long as ip_queue's, but a replacement is quoted
- * as zeros, because it was not kept.
+ * Writes ip_queue's NLMSG_ERROR, which quotes the request. It is as long as ip_queue's, but quotes a replacement
+ * payload as zeros, because the payload was not stored.
  */
 __cold ssize_t classic_deliver_refusal(struct classic *c, const struct source_refusal *r, unsigned char *buf,
 				       size_t len)
 {
 	unsigned char request[CLASSIC_MODE_REQUEST], message[sizeof(request) + NLMSG_HDRLEN + 4];
-	/* No queue was taken yet: no such packet. Another program has taken it: the kernel's error is EPERM. */
+	/*
+	 * ENODEV: no queue is owned yet, so there is no such packet. EPERM: another program has taken the queue.
+	 */
 	int error = r->error == ENODEV ? ENOENT : r->error == EPERM && c->busy ? EBUSY : r->error;
 	size_t n, quote = CLASSIC_MODE_REQUEST, zeros = r->mode ? 0 : r->payload_len;
 
@@ -167,7 +169,7 @@ __cold ssize_t classic_deliver_refusal(struct classic *c, const struct source_re
 		quote = wire_put_verdict(WIRE_NATIVE, request, c->public.local.nl_pid, r->tag, r->id, zeros) -
 			zeros;
 	n = wire_put_error(message, error, c->public.local.nl_pid, request, quote);
-	put_native32(message, (uint32_t)(n + zeros)); /* nlmsg_len */
+	put_native32(message, (uint32_t)(n + zeros)); /* the field nlmsg_len */
 	if (n > len)
 		return deliver_short(buf, len, message, n);
 	memcpy(buf, message, n);

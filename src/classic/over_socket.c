@@ -4,9 +4,9 @@
  * process (a capture file, both families on one queue, a program that reads h->fd itself) or the ip_queue
  * of a kernel up to 3.4.
  *
- * An engine in this process serves a request before the call returns. Otherwise only the first mode request
- * asks for an acknowledgement: no packet can come before it succeeds, so it is the next message. Later
- * requests are refused by a message, which the program reads.
+ * An engine in this process serves a request before the call returns. Otherwise only the first mode request asks
+ * for an acknowledgement: no packet can come before this request succeeds, so the acknowledgement is the next
+ * message. Later requests are refused by a message, which the program reads.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -92,12 +92,12 @@ int classic_fall_back(struct classic *c)
 	}
 	if (c->host != NULL) {
 		host_detach(c->host);
-		c->source = NULL; /* the engine owned it */
+		c->source = NULL; /* the engine owned the source */
 	}
 	c->host = NULL;
 	c->may_fall_back = false;
 	free(c->source_name);
-	c->source_name = source_name; /* no handle of the other family shares it */
+	c->source_name = source_name; /* the other family has no handle that shares this source */
 	c->explanation[0] = '\0';
 	read_local_address(c);
 	c->transport = &classic_over_socket;
@@ -107,10 +107,10 @@ int classic_fall_back(struct classic *c)
 }
 
 /*
- * The engine owns the queue's socket from now on, and h->fd becomes a connection to the engine. Packets
- * that the program has read but not decided still wait in the kernel, and the engine passes their verdicts
- * on. Readers that sleep on the old socket are woken. The grace period lets a poll in another thread see it
- * readable.
+ * The engine owns the queue's socket from now on, and h->fd becomes a connection to the engine. Packets that the
+ * program has read but not decided still wait in the kernel, and the engine passes their verdicts on. Readers that
+ * sleep on the old socket are woken. For the length of the grace period the new h->fd is readable, so that a poll
+ * in another thread returns.
  */
 int classic_share(struct classic *c, struct ipq_error *e)
 {
@@ -131,27 +131,29 @@ int classic_share(struct classic *c, struct ipq_error *e)
 		c->host = NULL;
 		return ipq_fail(e, -err, "cannot duplicate a descriptor: %s", strerror(-err));
 	}
-	/* The port of the queue's socket differs if another process, or a second netlink socket, has the process ID. */
+	/*
+	 * The port of the queue's socket is not the process ID if another process or socket already uses that port.
+	 */
 	c->public.local.nl_pid = (uint32_t)c->pid;
 	c->transport = &classic_over_socket;
-	/* stays readable: the engine does not receive before a mode is set */
+	/* the old socket stays readable: the engine does not receive before a mode is set */
 	c->source->ops->wake(c->source);
 	wake_source_readers(c);
 	nanosleep(&grace, NULL);
 	if (!c->configured)
 		return 0;
-	/* This cannot be undone, so a short lack of memory must not make it fail. */
+	/* The change cannot be undone, so a short lack of memory must not make it fail. */
 	for (tries = 0; tries < 10; tries++) {
 		err = classic_over_socket.set_mode(c, c->mode, c->range);
 		if (err != -ENOBUFS && err != -ENOMEM)
 			break;
-		recv(c->public.fd, &(char){ 0 }, 1, MSG_DONTWAIT); /* the refusal */
+		recv(c->public.fd, &(char){ 0 }, 1, MSG_DONTWAIT); /* discard the message with the refusal */
 		nanosleep(&grace, NULL);
 	}
 	return err;
 }
 
-/* Readers that sleep see the end of the socket. */
+/* Readers that sleep on the socket see its end. */
 static void wake_readers(struct classic *c)
 {
 	shutdown(c->public.fd, SHUT_RDWR);
@@ -184,7 +186,7 @@ static int send_request(struct classic *c, const struct iovec *iov, size_t piece
 	struct sockaddr_nl kernel = { .nl_family = AF_NETLINK };
 	int err = c->host != NULL ? host_request(c->host, c->client, iov, pieces) : -EAGAIN;
 
-	/* -ENOENT: the program has closed h->fd, as the socket will report */
+	/* -ENOENT: the program has closed h->fd, and the socket will report that */
 	if (err != -EAGAIN && err != -ENOENT)
 		return err;
 	/* A mode is sent by sendto, as the library of 2001 did: ipq run recognises it. */
@@ -201,7 +203,7 @@ static int send_request(struct classic *c, const struct iovec *iov, size_t piece
 }
 
 /*
- * The acknowledgement of request c->seq: 0 or -errno. -EAGAIN: it is not there yet. A refusal stays in the
+ * Reads the acknowledgement of request c->seq: 0 or -errno. -EAGAIN: it has not arrived yet. A refusal stays in the
  * socket: the program may ignore the result and read.
  */
 static int read_acknowledgement(struct classic *c)
@@ -222,10 +224,11 @@ static int read_acknowledgement(struct classic *c)
 	if (nlh.nlmsg_seq == c->seq && answer.error != 0)
 		return answer.error;
 	recv(c->public.fd, buf, sizeof(buf), MSG_DONTWAIT);
-	return nlh.nlmsg_seq == c->seq ? 0 : -EAGAIN; /* of an earlier request that has timed out */
+	/* acknowledgement of an earlier request that has timed out */
+	return nlh.nlmsg_seq == c->seq ? 0 : -EAGAIN;
 }
 
-/* Waits for the acknowledgement, which another thread may read. 0 or -errno. */
+/* Waits for the acknowledgement, which another thread may read before this one. 0 or -errno. */
 static int await_acknowledgement(struct classic *c)
 {
 	struct pollfd wait = { .fd = c->public.fd, .events = POLLIN };
@@ -273,10 +276,14 @@ static int set_verdict(struct classic *c, uint64_t id, uint32_t verdict, const v
 	wire_put_verdict(WIRE_NATIVE, head, c->public.local.nl_pid, verdict, id, len);
 	count(&c->verdicts);
 	err = send_request(c, iov, len > 0 ? 2 : 1);
-	return classic_sent(err < 0 ? err : 0, len); /* a refusal is read as a message */
+	/* the refusal follows as a message, which the program reads */
+	return classic_sent(err < 0 ? err : 0, len);
 }
 
-/* The message did not fit into the caller's buffer. A packet is delivered as if its range were smaller. */
+/*
+ * Handles a message that did not fit into the caller's buffer. A packet is delivered as if its copy range were
+ * smaller.
+ */
 static struct read_result shorten(unsigned char *buf, size_t len, struct nlmsghdr *nlh)
 {
 	ipq_packet_msg_t *m = ipq_get_packet(buf);
@@ -317,7 +324,7 @@ __cancelled_frame static struct read_result receive(struct classic *c, unsigned 
 	if (atomic_load(&c->closing))
 		return (struct read_result){ READ_WOKEN, 0 };
 	if (n < 0 && flags == MSG_DONTWAIT && errno == EAGAIN)
-		return classic_timed_out(); /* or another reader was faster */
+		return classic_timed_out(); /* timeout, or another reader was faster */
 	if (n < 0)
 		return classic_read_failed(IPQ_ERR_RECV, errno);
 	if (n == 0)
@@ -345,7 +352,7 @@ __cancelled_frame static struct read_result read_socket(struct classic *c, unsig
 		if (deadline != READ_FOREVER && deadline != READ_NOW) {
 			r = classic_wait(c, deadline);
 			if (r.event != READ_NOTHING && (r.bytes != 0 || errno != 0))
-				return r; /* after a timeout, receive() looks for a packet once more */
+				return r; /* after a timeout, receive() checks once more for a packet */
 		}
 		r = receive(c, buf, len, deadline == READ_FOREVER ? 0 : MSG_DONTWAIT);
 	} while (r.event == READ_NOTHING);
@@ -372,7 +379,7 @@ static int set_batch(struct classic *c, unsigned batch)
 {
 	(void)c;
 	(void)batch;
-	return 0; /* the engine batches */
+	return 0; /* the engine sends batches itself */
 }
 
 static void stats(struct classic *c, struct ipq_ctl_stats *s)
