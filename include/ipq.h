@@ -64,14 +64,14 @@ struct ipq_options {
 	uint32_t copy_range;	 /* maximum payload bytes; 0: the whole packet */
 	uint32_t queue_length;	 /* maximum number of packets waiting in the kernel; 0: 8192 */
 	uint32_t receive_buffer; /* bytes; 0: enough for queue_length */
-	uint32_t spin_usec;	 /* microseconds to poll before sleeping, while that helps; 0: none */
+	uint32_t spin_usec;	 /* microseconds to poll before sleeping, as long as polling helps; 0: none */
 	uint32_t reserved;	 /* must be 0 */
 	char *error;		 /* buffer for the error text if open fails, always NUL-terminated; or NULL */
 	size_t error_size;	 /* size of that buffer */
-	/* Since 0.2.0, for ipq_accept_flow() and the calls with it: */
-	uint32_t flow_mask; /* their bits in packet marks and connection marks; 0: 0xff000000 */
+	/* Since 0.2.0: settings of ipq_accept_flow() and the related calls. */
+	uint32_t flow_mask; /* the bits of packet marks and connection marks that are used; 0: 0xff000000 */
 	uint32_t flow_mark; /* value of an accepted flow in these bits; 0: 0x41000000 */
-	uint32_t flow_max;  /* flows that the library remembers at most; 0: 65536 */
+	uint32_t flow_max;  /* maximum number of flows that the library remembers; 0: 65536 */
 	uint32_t reserved2; /* must be 0 */
 };
 
@@ -128,7 +128,7 @@ enum ipq_packet_fields {
 enum ipq_packet_flags {
 	/* partial checksum, completed by hardware: see ipq_replace() */
 	IPQ_PACKET_CHECKSUM_NOT_READY = 1 << 0,
-	IPQ_PACKET_GSO = 1 << 1,		   /* may exceed the MTU, is split into segments later */
+	IPQ_PACKET_GSO = 1 << 1,		   /* may exceed the MTU; is split into segments later */
 	IPQ_PACKET_CHECKSUM_NOT_VERIFIED = 1 << 2, /* the checksum of this received packet was not verified */
 	IPQ_PACKET_TRUNCATED = 1 << 3 /* payload is only the first payload_len of full_len bytes */
 };
@@ -146,7 +146,7 @@ struct ipq_packet {
 	uint16_t hw_protocol; /* EtherType; 0 at NF_INET_LOCAL_OUT */
 	uint8_t *payload;     /* starts at the network header; send changed bytes with ipq_replace() */
 	uint32_t payload_len; /* bytes at payload */
-	uint32_t full_len;    /* length of the packet, also if it was truncated */
+	uint32_t full_len;    /* length of the packet, even if the payload is truncated */
 	int64_t timestamp;    /* arrival, nanoseconds since 1970 UTC */
 	uint32_t mark;
 	uint32_t indev, outdev;		/* interface indexes, see ipq_queue_interface() */
@@ -182,16 +182,19 @@ struct ipq_packet {
  */
 int ipq_queue_recv(struct ipq_queue *q, struct ipq_packet *packet, unsigned max, int timeout_ms);
 
-/* A copy that stays valid after the next receive, for a later verdict in any order. NULL: no memory. */
+/*
+ * Copies a packet. The copy stays valid after the next receive, for a verdict at any later time and in any order.
+ * NULL: no memory.
+ */
 struct ipq_packet *ipq_packet_keep(const struct ipq_packet *packet);
 void ipq_packet_free(struct ipq_packet *kept);
 
 /*
- * Hands the memory of the packets received so far to the caller, who frees it with munmap(*memory, *size).
- * The packets of the last receive stay valid until then, also after ipq_queue_close(). The queue continues
- * with new memory. For language bindings whose users may hold a view of a packet for any time: it costs a system call
- * and no copy. Sends pending verdicts first. 0, or -errno of ipq_queue_flush(), or -ENOMEM; after an error the memory
- * still belongs to the queue.
+ * Hands the memory of the packets received so far to the caller, who frees it with munmap(*memory, *size). The
+ * packets of the last receive stay valid until then, also after ipq_queue_close(). The queue continues with new
+ * memory. This call is for language bindings whose users may hold a view of a packet for any time. It costs a
+ * system call, but no copy. Sends pending verdicts first. 0, or -errno of ipq_queue_flush(), or -ENOMEM; after an
+ * error the memory still belongs to the queue.
  */
 int ipq_queue_detach_memory(struct ipq_queue *q, void **memory, size_t *size);
 
@@ -204,14 +207,14 @@ const char *ipq_queue_interface(struct ipq_queue *q, uint32_t index, uint16_t *t
 struct ipq_tuple {
 	uint8_t family;	      /* AF_INET, AF_INET6 */
 	uint8_t protocol;     /* IPPROTO_ */
-	uint16_t source_port; /* or the id of an ICMP query */
+	uint16_t source_port; /* port; or, for an ICMP query, its id */
 	uint16_t destination_port;
 	uint8_t icmp_type, icmp_code;
 	uint8_t source[16], destination[16]; /* network byte order; 4 bytes for AF_INET */
 };
 
 struct ipq_conntrack {
-	size_t size;			    /* in: sizeof(struct ipq_conntrack) */
+	size_t size;			    /* set it to sizeof(struct ipq_conntrack) before the call */
 	uint32_t present;		    /* IPQ_CT_HAS_ */
 	uint32_t id, status, mark, timeout; /* timeout in seconds */
 	uint16_t zone;
@@ -239,11 +242,11 @@ int ipq_packet_conntrack(const struct ipq_packet *packet, struct ipq_conntrack *
 /* ---- verdicts --------------------------------------------------------------------------------- */
 
 /*
- * Each records the verdict for one packet, which was received or is a copy from ipq_packet_keep(). Each
- * packet gets one verdict. The next ipq_queue_recv(), ipq_queue_flush() or ipq_queue_close() sends the
- * verdicts in the order of the calls. 0, -ENOENT (the packet does not wait for a verdict) or -ENOMEM; or
- * -errno of ipq_queue_flush(), when so many verdicts are pending that they are sent at once. If the kernel
- * refuses a verdict later, it is counted as refused.
+ * Each call records the verdict for one packet, which was received or is a copy from ipq_packet_keep(). Each packet
+ * gets one verdict. The next ipq_queue_recv(), ipq_queue_flush() or ipq_queue_close() sends the verdicts in the
+ * order of the calls. 0, -ENOENT (the packet does not wait for a verdict) or -ENOMEM; or -errno of
+ * ipq_queue_flush(), when so many verdicts are pending that they are sent at once. If the kernel refuses a verdict
+ * later, it is counted as refused.
  */
 int ipq_accept(struct ipq_queue *q, const struct ipq_packet *packet);
 int ipq_drop(struct ipq_queue *q, const struct ipq_packet *packet);
@@ -267,28 +270,29 @@ enum ipq_verdict_fields {
 enum ipq_verdict_code {
 	IPQ_DROP = 0,
 	IPQ_ACCEPT = 1,
-	IPQ_QUEUE = 3,	/* to queue number ipq_verdict.queue */
+	IPQ_QUEUE = 3,	/* queue the packet to queue number ipq_verdict.queue */
 	IPQ_REPEAT = 4, /* traverse the hook again; set a mark that the rule excludes, or it loops */
-	IPQ_STOP = 5	/* accept, and skip the remaining functions of this hook */
+	IPQ_STOP = 5	/* accept the packet, and skip the remaining functions of this hook */
 };
 
 struct ipq_verdict {
 	size_t size;	  /* sizeof(struct ipq_verdict) */
 	uint32_t present; /* IPQ_SET_ */
 	uint32_t code;	  /* IPQ_DROP ... */
-	uint16_t queue;	  /* for IPQ_QUEUE */
+	uint16_t queue;	  /* queue number for IPQ_QUEUE */
 	uint16_t vlan_proto, vlan_tci;
 	uint16_t reserved;
 	uint32_t mark;
 	uint32_t priority;
-	uint32_t conntrack_mark, conntrack_mark_mask; /* mask: bits that change; 0: all */
+	/* mask: the bits of the connection mark to change; 0: all */
+	uint32_t conntrack_mark, conntrack_mark_mask;
 	uint8_t conntrack_labels[16];
 	const void *payload;
 	size_t payload_len;
 };
 
 /*
- * Any verdict, with everything that the kernel can set at the same time. In addition to the errors above:
+ * Gives any verdict, with everything that the kernel can set together with it. In addition to the errors above:
  * -EINVAL (code, present or size), -EOPNOTSUPP for settings that the kernel would ignore: a conntrack mark or
  * labels without IPQ_O_CONNTRACK in force, and the VLAN tag of a packet that is not of the bridge family.
  */
@@ -300,8 +304,9 @@ int ipq_queue_flush(struct ipq_queue *q);
 /* ---- flows ------------------------------------------------------------------------------------ */
 
 /*
- * A flow is all packets between two addresses and ports of one protocol, in both directions; of ICMP, a query with its
- * replies. A flow verdict decides the packet and the rest of its flow: later packets are not returned to the program.
+ * A flow is all packets between two addresses and ports of one protocol, in both directions. For ICMP, it is a
+ * query with its replies. A flow verdict decides the packet and the rest of its flow: later packets are not
+ * returned to the program.
  *
  * The library remembers decided flows and gives their packets the verdict. This works with every source and without
  * firewall rules. With the rules that `ipq rules --flows` prints, the kernel keeps accepted flows: their packets are no
@@ -316,14 +321,14 @@ int ipq_queue_flush(struct ipq_queue *q);
 /* Who keeps the decided flows. */
 enum ipq_flow_keeper {
 	IPQ_FLOWS_LIBRARY = 0,	/* each packet is still queued, and the library decides it */
-	IPQ_FLOWS_MARK = 1,	/* the kernel: a packet mark, which the rules save in the connection */
-	IPQ_FLOWS_CONNTRACK = 2 /* the kernel: the verdict sets the connection mark (with IPQ_O_CONNTRACK) */
+	IPQ_FLOWS_MARK = 1,	/* the kernel, by a packet mark that the rules save in the connection */
+	IPQ_FLOWS_CONNTRACK = 2 /* the kernel, by a verdict that sets the connection mark (IPQ_O_CONNTRACK) */
 };
 
 /*
- * Accept or drop the packet and the rest of its flow. A packet that belongs to no flow (a fragment, an ICMP error, a
- * payload cut before the ports) is decided alone. The verdict of an accepted packet may be sent only after the next
- * receive, so that no packet of the flow overtakes another one. The errors of ipq_accept().
+ * Accept or drop the packet and the rest of its flow. A packet that belongs to no flow (a fragment, an ICMP error,
+ * a payload cut before the ports) is decided alone. The verdict of an accepted packet may be sent only after the
+ * next receive, so that no packet of the flow overtakes another one. Returns the errors of ipq_accept().
  */
 int ipq_accept_flow(struct ipq_queue *q, const struct ipq_packet *packet);
 int ipq_drop_flow(struct ipq_queue *q, const struct ipq_packet *packet);
@@ -332,14 +337,14 @@ struct ipq_flow_verdict {
 	size_t size;	  /* sizeof(struct ipq_flow_verdict) */
 	uint32_t code;	  /* IPQ_ACCEPT or IPQ_DROP */
 	uint32_t present; /* IPQ_SET_MARK, or 0 */
-	uint32_t mark;	  /* for every packet of an accepted flow; such a flow is kept by the library */
-	/* Seconds until the flow is forgotten; 0: none. A flow with a timeout is kept by the library. */
+	uint32_t mark;	  /* mark for every packet of an accepted flow; the library keeps such a flow */
+	/* Seconds until the flow is forgotten; 0: no limit. The library keeps a flow with a timeout. */
 	uint32_t timeout;
 	uint32_t after; /* accept this many packets of the flow first; the next one decides the flow */
 	uint32_t reserved;
 };
 
-/* As above, with more settings. Also -EINVAL (code, present or size). */
+/* Does the same, with more settings. Also returns -EINVAL (code, present or size). */
 int ipq_decide_flow(struct ipq_queue *q, const struct ipq_packet *packet,
 		    const struct ipq_flow_verdict *verdict);
 
@@ -352,34 +357,34 @@ int ipq_forget_flow(struct ipq_queue *q, const struct ipq_tuple *tuple);
 int ipq_forget_flows(struct ipq_queue *q);
 
 struct ipq_flow_stats {
-	size_t size;	    /* in: sizeof(struct ipq_flow_stats) */
+	size_t size;	    /* set it to sizeof(struct ipq_flow_stats) before the call */
 	uint32_t keeper;    /* enum ipq_flow_keeper */
 	uint32_t reserved;  /* 0 */
-	uint64_t flows;	    /* in the library's table, including those that are counted for `after` */
+	uint64_t flows;	    /* flows in the library's table, including those that are counted for `after` */
 	uint64_t decided;   /* flows decided since open */
-	uint64_t packets;   /* packets of decided flows that were queued, and that the library decided */
-	uint64_t bytes;	    /* of these packets */
+	uint64_t packets;   /* packets of decided flows that were queued and then decided by the library */
+	uint64_t bytes;	    /* bytes of these packets */
 	uint64_t evicted;   /* flows forgotten because flow_max was reached */
 	uint64_t no_key;    /* flow verdicts for packets that belong to no flow */
-	uint64_t came_back; /* packets by which the library noticed that rules are missing */
-	const char *why;    /* why `keeper` keeps the flows. Static text */
+	uint64_t came_back; /* packets that came back because firewall rules are missing */
+	const char *why;    /* the reason why `keeper` keeps the flows, a static text */
 };
 
 /* Counters since open. 0, -EINVAL (size) or -ENOMEM. */
 int ipq_flow_stats(struct ipq_queue *q, struct ipq_flow_stats *stats);
 
 struct ipq_flow_counters {
-	size_t size;	  /* in: sizeof(struct ipq_flow_counters) */
+	size_t size;	  /* set it to sizeof(struct ipq_flow_counters) before the call */
 	uint32_t code;	  /* IPQ_ACCEPT or IPQ_DROP */
 	uint32_t present; /* IPQ_FLOW_HAS_CONNECTION, or 0 */
-	uint64_t packets; /* decided by the library */
+	uint64_t packets; /* packets and bytes decided by the library */
 	uint64_t bytes;
-	/* All packets of the connection, both directions, as the kernel counts them. */
+	/* All packets and bytes of the connection in both directions, as the kernel counts them. */
 	uint64_t connection_packets;
 	uint64_t connection_bytes;
 };
 
-/* The kernel keeps flows and counts (sysctl net.netfilter.nf_conntrack_acct). */
+/* The kernel keeps flows, and counts their packets (sysctl net.netfilter.nf_conntrack_acct). */
 #define IPQ_FLOW_HAS_CONNECTION 1
 
 /* Counters of one flow. 0, -ENOENT (no such flow was decided), -EINVAL (tuple or size) or -ENOMEM. */
@@ -387,22 +392,28 @@ int ipq_flow_counters(struct ipq_queue *q, const struct ipq_tuple *tuple, struct
 
 /* ---- event loops and counters ------------------------------------------------------------------- */
 
-/* For poll and epoll: readable if ipq_queue_recv(q, ..., 0) would not return 0. Flush before waiting. */
+/*
+ * A descriptor for poll and epoll. It is readable if ipq_queue_recv(q, ..., 0) would not return 0. Call
+ * ipq_queue_flush() before you wait.
+ */
 int ipq_queue_fd(const struct ipq_queue *q);
 
-/* Makes the current or next ipq_queue_recv() return -ECANCELED. Any thread or signal handler. 0 or -errno. */
+/*
+ * Makes the current or next ipq_queue_recv() return -ECANCELED. May be called from any thread or signal handler. 0
+ * or -errno.
+ */
 int ipq_queue_wake(struct ipq_queue *q);
 
 struct ipq_stats {
-	size_t size;			   /* in: sizeof(struct ipq_stats) */
-	uint64_t received;		   /* packets */
+	size_t size;			   /* set it to sizeof(struct ipq_stats) before the call */
+	uint64_t received;		   /* packets received */
 	uint64_t accepted, dropped, other; /* verdicts sent, by code */
-	uint64_t replaced;		   /* of the verdicts sent: with new payload */
-	uint64_t refused;		   /* verdicts that the kernel refused, because the packet was gone */
+	uint64_t replaced;		   /* verdicts sent with a new payload */
+	uint64_t refused;		   /* verdicts that the kernel refused because the packet was gone */
 	uint64_t lost;			   /* packets dropped by the kernel: the socket buffer was full */
 	uint64_t queue_dropped;		   /* packets dropped by the kernel: the queue was full */
 	uint64_t malformed; /* invalid messages; their packets were dropped. Capture files: frames not read */
-	uint64_t waiting;   /* packets received, without a verdict */
+	uint64_t waiting;   /* packets received that have no verdict yet */
 	uint64_t receives, sends; /* system calls */
 };
 
@@ -413,16 +424,17 @@ int ipq_queue_stats(struct ipq_queue *q, struct ipq_stats *stats);
 
 struct ipq_group; /* opaque */
 
-/* Called for each batch in the thread of its queue. Return 0, or -errno: see restarts. */
+/* Called for each batch, in the thread of its queue. Return 0 or -errno (see `restarts`). */
 typedef int (*ipq_group_handler)(struct ipq_queue *q, struct ipq_packet *packet, unsigned n, void *context);
 
 struct ipq_group_options {
 	size_t size;	/* sizeof(struct ipq_group_options) */
 	uint32_t first; /* number of the first queue */
 	uint32_t count; /* queues and threads; 0: one for each processor that this process may use */
-	uint32_t pin;	/* 1: bind thread i to the i-th of these processors (for --queue-cpu-fanout) */
-	uint32_t batch; /* maximum packets per call of the handler; 0: 64 */
-	const struct ipq_options *queue; /* for each queue; or NULL */
+	/* 1: bind thread i to the i-th processor that this process may use (for --queue-cpu-fanout) */
+	uint32_t pin;
+	uint32_t batch;			 /* maximum packets per call of the handler; 0: 64 */
+	const struct ipq_options *queue; /* options for each queue; or NULL */
 	char *error;
 	size_t error_size;
 	/* How often in a row a handler may fail, or its thread end, before the group stops (since 0.2.0). The
@@ -441,7 +453,7 @@ int ipq_group_start(struct ipq_group **group, const struct ipq_group_options *op
 int ipq_group_stop(struct ipq_group *group);
 /* Waits until the group stops because of an error. Returns that error. */
 int ipq_group_wait(struct ipq_group *group);
-/* Sum over all queues. Any thread. 0 or -EINVAL (size). */
+/* The sum of the counters of all queues. May be called from any thread. 0 or -EINVAL (size). */
 int ipq_group_stats(struct ipq_group *group, struct ipq_stats *stats);
 
 #pragma GCC visibility pop

@@ -64,9 +64,9 @@ enum ipq_edit_flags {
 	IPQ_EDIT_NO_LENGTH = 1 << 11,
 	/* set by ipq_edit_begin(): a jumbo payload option has the length (RFC 2675) */
 	IPQ_EDIT_JUMBO = 1 << 12,
-	/* Input of ipq_edit_begin(): accept a packet of which only the first bytes are present, too. It is set
-	 * afterwards if the packet is such a one. Its header fields can be changed, but neither its payload nor its
-	 * length (-ENODATA). */
+	/* Input of ipq_edit_begin(): also accept a packet of which only the first bytes are present. Afterwards the
+	 * bit is set if the packet is truncated in this way. Its header fields can be changed, but neither its
+	 * payload nor its length (-ENODATA). */
 	IPQ_EDIT_CUT = 1 << 13
 };
 
@@ -84,15 +84,16 @@ enum ipq_edit_reason {
 	IPQ_EDIT_REASON_MPTCP,	  /* a Multipath TCP option covers the payload or counts its bytes */
 	IPQ_EDIT_REASON_TUNNEL,	  /* the payload is another packet, with lengths and checksums of its own */
 	IPQ_EDIT_REASON_ICMP,	  /* the payload is a quoted packet, or has lengths of its own */
-	IPQ_EDIT_REASON_COVERAGE, /* a new length for UDP-Lite with partial checksum coverage */
+	IPQ_EDIT_REASON_COVERAGE, /* a new length, for UDP-Lite with partial checksum coverage */
 	IPQ_EDIT_REASON_ROUTE,	  /* an unknown routing header hides the final destination */
 	IPQ_EDIT_REASON_SIZE,	  /* the packet or its TCP options would become too long */
 	IPQ_EDIT_REASON_ROOM,	  /* the packet would not fit into the buffer */
 	IPQ_EDIT_REASON_LATE,	  /* ipq_tcp.h: later payload was already sent */
 	IPQ_EDIT_REASON_MEMORY,	  /* ipq_tcp.h: the memory for connections is used up */
-	IPQ_EDIT_REASON_WINDOW,	  /* ipq_tcp.h: numbers outside the window of the connection */
-	IPQ_EDIT_REASON_CHUNK,	  /* SCTP: a new length, or bytes that are not user data of one chunk */
-	IPQ_EDIT_REASON_COUNT	  /* number of reasons in this version */
+	/* ipq_tcp.h: sequence or acknowledgement number outside the connection's window */
+	IPQ_EDIT_REASON_WINDOW,
+	IPQ_EDIT_REASON_CHUNK, /* SCTP: a new length, or bytes other than the user data of one chunk */
+	IPQ_EDIT_REASON_COUNT  /* number of reasons in this version */
 };
 
 /* A reason in a few words, for messages and statistics: "fragment", "TCP-MD5 or TCP-AO signature". Static;
@@ -103,19 +104,19 @@ const char *ipq_edit_reason_text(unsigned reason);
  * it current. Callers only read it. Offsets count from data. */
 struct ipq_edit {
 	uint8_t *data;		 /* the packet: the caller's memory */
-	uint32_t len;		 /* its bytes now */
+	uint32_t len;		 /* current length of the packet in bytes */
 	uint32_t room;		 /* bytes at data that may be used */
 	uint32_t flags;		 /* IPQ_EDIT_ */
 	int32_t transport_error; /* 0, or the -errno of calls that need a transport header */
 	uint8_t version;	 /* 4 or 6 */
-	uint8_t protocol;	 /* IPPROTO_ after the network header and its extensions */
+	uint8_t protocol;	 /* IPPROTO_ number after the network header and its extension headers */
 	uint16_t reason;	 /* IPQ_EDIT_REASON_ of the last call that failed */
 	uint32_t transport;	 /* offset of the transport header */
 	uint32_t transport_len;	 /* bytes of transport header and payload */
 	uint32_t payload; /* offset of the payload of TCP, UDP, SCTP (its chunks) or ICMP (after 8 bytes) */
-	uint32_t payload_len; /* its bytes in this packet */
+	uint32_t payload_len; /* bytes of payload in this packet */
 	uint32_t checksum;    /* offset of the transport checksum; 0: none in this packet */
-	uint32_t covered;     /* bytes from transport on that the checksum covers */
+	uint32_t covered;     /* number of bytes, starting at `transport`, that the checksum covers */
 	/* Offsets of the addresses in the pseudo-header. They differ from those of the network header with
 	 * a Home Address option or a routing header. 0: unknown. */
 	uint32_t final_source, final_destination;
@@ -224,8 +225,8 @@ int ipq_edit_clamp_mss(struct ipq_edit *e, uint16_t mss);
  */
 int ipq_edit_replace(struct ipq_edit *e, size_t offset, size_t old_len, const void *bytes, size_t new_len);
 
-/* Offset in the payload of the first such bytes at or after from. -ENOENT: none. -EINVAL: len is 0, or
- * from is beyond the payload. Every packet can be searched, including later fragments and unknown
+/* Finds bytes in the payload. Returns the offset of the first match at or after `from`. -ENOENT: none. -EINVAL: len
+ * is 0, or from is beyond the payload. Every packet can be searched, including later fragments and unknown
  * protocols. */
 int ipq_edit_find(const struct ipq_edit *e, size_t from, const void *bytes, size_t len);
 
@@ -239,8 +240,8 @@ int ipq_edit_substitute(struct ipq_edit *e, const void *old_bytes, size_t old_le
 
 /*
  * Computes all checksums of the packet: IPv4 header, TCP, UDP (even if it was 0, no checksum), UDP-Lite, SCTP,
- * ICMP, ICMPv6. For partial checksums (IPQ_PACKET_CHECKSUM_NOT_READY) of packets up to 64 KiB, and for new packets.
- * Returns the errors of ipq_edit_begin(). With these errors only the IPv4 header's checksum is set:
+ * ICMP, ICMPv6. Use it for partial checksums (IPQ_PACKET_CHECKSUM_NOT_READY) of packets up to 64 KiB, and for new
+ * packets. Returns the errors of ipq_edit_begin(). With these errors only the IPv4 header's checksum is set:
  * -EOPNOTSUPP (a fragment, authenticated, encrypted, or a routing header of unknown type with segments left),
  * -EPROTONOSUPPORT (unknown protocol, or a tunnel, whose inner packet may have a partial checksum), -EBADMSG
  * (malformed transport header).
@@ -249,8 +250,8 @@ int ipq_checksum_complete(void *packet, size_t len);
 
 /* Bits that ipq_checksum_verify() returns. */
 enum ipq_checksum_wrong {
-	IPQ_CHECKSUM_NETWORK_WRONG = 1 << 0,  /* the IPv4 header's */
-	IPQ_CHECKSUM_TRANSPORT_WRONG = 1 << 1 /* TCP, UDP, UDP-Lite, SCTP, ICMP, ICMPv6 */
+	IPQ_CHECKSUM_NETWORK_WRONG = 1 << 0,  /* the checksum of the IPv4 header */
+	IPQ_CHECKSUM_TRANSPORT_WRONG = 1 << 1 /* the checksum of TCP, UDP, UDP-Lite, SCTP, ICMP or ICMPv6 */
 };
 
 /* Verifies the checksums as a receiver would. 0: right. > 0: IPQ_CHECKSUM_ bits of the wrong ones. < 0:

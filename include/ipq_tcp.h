@@ -63,15 +63,16 @@ struct ipq_tcp;
 /* Bits of ipq_tcp_options.flags. */
 enum ipq_tcp_option_flags {
 	IPQ_TCP_RECORDED = 1 << 0, /* packets come from a capture file */
-	IPQ_TCP_IN_ORDER = 1 << 1  /* live: drop a segment that arrives after a gap */
+	IPQ_TCP_IN_ORDER = 1 << 1  /* live packets: drop a segment that arrives after a gap */
 };
 
 /* Set size to sizeof(struct ipq_tcp_options), and unused members to 0. */
 struct ipq_tcp_options {
 	size_t size;
-	uint32_t flags;		       /* IPQ_TCP_ */
-	uint32_t max_connections;      /* 0: 65536 */
-	uint32_t max_connection_bytes; /* for one connection, at least 1280; 0: 64 KiB, recorded 4 MiB */
+	uint32_t flags;		  /* IPQ_TCP_ */
+	uint32_t max_connections; /* maximum number of connections; 0: 65536 */
+	/* maximum memory for one connection, at least 1280; 0: 64 KiB, recorded 4 MiB */
+	uint32_t max_connection_bytes;
 	uint32_t reserved;
 	uint64_t max_bytes; /* maximum memory for all connections; 0: 256 MiB */
 };
@@ -89,7 +90,8 @@ void ipq_tcp_close(struct ipq_tcp *t);
 enum ipq_tcp_result {
 	IPQ_TCP_UNCHANGED, /* accept the original packet */
 	IPQ_TCP_CHANGED,   /* send e->len bytes at e->data */
-	IPQ_TCP_DROP /* drop it, its sender retransmits it: live packets only, rare without IPQ_TCP_IN_ORDER */
+	/* drop the packet, its sender retransmits it: live packets only, rare without IPQ_TCP_IN_ORDER */
+	IPQ_TCP_DROP
 };
 
 /*
@@ -118,7 +120,7 @@ struct ipq_tcp_segment {
 
 /* Flags of ipq_tcp_begin(). */
 enum ipq_tcp_begin_flags {
-	/* Do not add a new connection to the table: no text will be replaced, or not yet. */
+	/* Do not add a new connection to the table: no text of the packet will be replaced, or not yet. */
 	IPQ_TCP_KNOWN_ONLY = 1 << 0
 };
 
@@ -169,27 +171,28 @@ enum ipq_tcp_result ipq_tcp_end(struct ipq_tcp_segment *s);
 /* Set size before ipq_tcp_stats(). Members added later are at the end. */
 struct ipq_tcp_stats {
 	size_t size;
-	uint32_t connections; /* in the table now */
+	uint32_t connections; /* connections in the table now */
 	uint32_t reserved;
-	uint64_t bytes;	   /* memory that they use */
+	uint64_t bytes;	   /* memory that these connections use */
 	uint64_t segments; /* segments of connections in the table */
-	uint64_t changed;  /* of these: changed */
-	uint64_t dropped;  /* of these: dropped (IPQ_TCP_DROP) */
-	uint64_t cut;	   /* sent without their last bytes: earlier replacements did not fit */
+	uint64_t changed;  /* segments that were changed */
+	uint64_t dropped;  /* segments that were dropped (IPQ_TCP_DROP) */
+	/* segments sent without their last bytes, because earlier replacements did not fit */
+	uint64_t cut;
 	uint64_t replaced; /* replaced texts */
 	uint64_t evicted;  /* connections removed for new ones */
 	/* Texts that were not replaced: */
-	uint64_t late;	     /* -ESTALE */
-	uint64_t no_memory;  /* -ENOBUFS, -ENOMEM */
-	uint64_t no_room;    /* -EMSGSIZE, -ENOSPC */
-	uint64_t protection; /* -EOPNOTSUPP: TCP-MD5, TCP-AO, AH, ESP */
-	uint64_t multipath;  /* -EOPNOTSUPP: Multipath TCP */
-	uint64_t fragment;   /* -EOPNOTSUPP: in a fragment */
-	uint64_t window;     /* -ERANGE */
+	uint64_t late;	     /* later payload was already sent (-ESTALE) */
+	uint64_t no_memory;  /* no memory (-ENOBUFS, -ENOMEM) */
+	uint64_t no_room;    /* the packet would be too large (-EMSGSIZE, -ENOSPC) */
+	uint64_t protection; /* TCP-MD5, TCP-AO, AH or ESP (-EOPNOTSUPP) */
+	uint64_t multipath;  /* Multipath TCP (-EOPNOTSUPP) */
+	uint64_t fragment;   /* in a fragment (-EOPNOTSUPP) */
+	uint64_t window;     /* numbers outside the window (-ERANGE) */
 	uint64_t other;	     /* not TCP, malformed */
 };
 
-/* Fills in *stats up to its size. Any thread. -EINVAL: size is not set. */
+/* Fills in *stats up to its size. May be called from any thread. -EINVAL: size is not set. */
 int ipq_tcp_stats(struct ipq_tcp *t, struct ipq_tcp_stats *stats);
 
 #pragma GCC visibility pop

@@ -31,7 +31,7 @@
 #define _LIBIPQ_H
 
 #ifndef _LINUX_IF_H
-#include <net/if.h> /* before any kernel header, see ip_queue.h */
+#include <net/if.h> /* must precede any kernel header, see ip_queue.h */
 #endif
 #include <errno.h>
 #include <unistd.h>
@@ -102,7 +102,7 @@ int ipq_ctl(const struct ipq_handle *h, int request, ...);
 
 enum {
 	IPQ_CTL_QUEUE_LENGTH = 0x1001, /* unsigned int: packets that may wait in the kernel (1024) */
-	IPQ_CTL_RECEIVE_BUFFER,	       /* unsigned int: bytes; returns the size in force */
+	IPQ_CTL_RECEIVE_BUFFER,	       /* unsigned int: receive buffer in bytes; returns the size in force */
 	IPQ_CTL_FAIL_OPEN,	       /* int: 1: a full queue accepts packets; 0: it drops them */
 	IPQ_CTL_BATCH,	/* unsigned int: packets per system call, like IPQ_BATCH in the environment; then only
 			 * one thread at a time may use the handle. 0 or 1: strict */
@@ -112,16 +112,19 @@ enum {
 
 struct ipq_ctl_stats {
 	size_t size;		/* in: sizeof(struct ipq_ctl_stats) */
-	uint64_t packets;	/* read by the program */
-	uint64_t verdicts;	/* sent */
+	uint64_t packets;	/* packets that the program has read */
+	uint64_t verdicts;	/* verdicts that were sent */
 	uint64_t refused;	/* requests that the kernel refused */
 	uint64_t foreign;	/* packets of another address family, dropped by the library */
-	uint64_t lost;		/* dropped by the kernel: the socket's buffer was full */
-	uint64_t queue_dropped; /* dropped by the kernel: too many were waiting */
+	uint64_t lost;		/* packets dropped by the kernel: the socket's buffer was full */
+	uint64_t queue_dropped; /* packets dropped by the kernel: too many were waiting */
 	uint64_t waiting;	/* packets without a verdict */
 };
 
-/* Text of the last error of this thread. ipq_perror prints it on stderr, after s (or "ERROR" if s is NULL). */
+/*
+ * Returns the text of the last error of this thread. ipq_perror prints it on stderr, after s (or "ERROR" if s is
+ * NULL).
+ */
 char *ipq_errstr(void);
 void ipq_perror(const char *s);
 

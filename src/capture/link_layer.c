@@ -442,8 +442,7 @@ static size_t ip_length(const uint8_t *ip, uint8_t family)
 
 	if (family == AF_INET6) {
 		len = get16(ip + 4);
-		return len != 0 || ip[6] == 59 /* IPv6 next header 59: no next header */ ? len + IPV6_HEADER
-											 : 0;
+		return len != 0 || ip[6] == 59 /* no next header */ ? len + IPV6_HEADER : 0;
 	}
 	len = get16(ip + 2);
 	return len >= (ip[0] & 0xfU) * 4 ? len : 0;

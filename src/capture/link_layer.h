@@ -79,9 +79,7 @@ const char *frame_link_name(uint32_t type);
 bool frame_parse(const struct frame_link *link, const uint8_t *data, size_t len, size_t full_len,
 		 struct frame *f);
 
-/*
- * Whether the payload has the same length as the truncated packet in the frame, that is, the rest was not captured.
- */
+/* Whether this payload is a truncated packet with as many bytes as the truncated packet in the frame has. */
 bool frame_is_cut(const struct frame *f, const uint8_t *payload, size_t len);
 
 /*

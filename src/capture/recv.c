@@ -276,8 +276,9 @@ static int join_section(struct pcap_source *p, struct held *h)
 }
 
 /*
- * Whether too many frames without IP wait for the packets before them to be decided. A program may decide these
- * packets only after it has received the next one. Nothing can be written into the middle of a block.
+ * Whether the frames without IP are now written before the packets that precede them, because too many wait: a
+ * program may decide a packet only after it has received the next one. Nothing can be written into the middle of a
+ * block.
  */
 static bool too_many_pass(const struct pcap_source *p)
 {

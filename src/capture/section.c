@@ -11,8 +11,7 @@
 #define HEADER 28	  /* size of a section header without options */
 #define SNAPLEN_AT 12	  /* offset of the snaplen in the description of an interface */
 #define INTERFACE_HEAD 16 /* bytes of an interface's description before its options */
-#define INTERFACE_MAX \
-	128 /* a file may have many interfaces with many options: longer options are not stored */
+#define INTERFACE_MAX 128 /* a file may have many interfaces with many options: store short ones */
 
 struct section_interface {
 	size_t copy;	   /* offset of the description in `bytes` */

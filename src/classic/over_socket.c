@@ -173,11 +173,11 @@ static void close_socket(struct classic *c)
 /* ---- requests ---------------------------------------------------------------------------------------- */
 
 /*
- * 0, -errno, or a positive errno: the engine has refused the request, by a message, too. Through the kernel or another
- * process's engine, the result is not known yet.
+ * Returns 0, -errno, or a positive errno: the engine has refused the request and has also sent a message. If the
+ * kernel or another process serves the request, its result is not known yet.
  *
- * A netlink socket takes a request at once. An engine's socket may be full for a moment; O_NONBLOCK of a program is
- * meant for its reads only.
+ * A netlink socket accepts a request immediately. An engine's socket may be full for a moment: then this function
+ * waits even if the program has set O_NONBLOCK, which is meant for its reads only.
  */
 static int send_request(struct classic *c, const struct iovec *iov, size_t pieces)
 {

@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* Parses a conntrack entry, nfnetlink attributes of linux/netfilter/nfnetlink_conntrack.h. */
+/*
+ * Parses a conntrack entry, a list of nfnetlink attributes that linux/netfilter/nfnetlink_conntrack.h defines.
+ */
 #include <arpa/inet.h>
 #include <errno.h>
 #include <libmnl/libmnl.h>
@@ -9,7 +11,7 @@
 
 typedef int (*attribute_reader)(const struct nlattr *attr, void *context);
 
-/* A wrong length makes the whole entry malformed; mnl_attr_parse_payload() would skip the attribute. */
+/* A wrong length makes the whole entry malformed; mnl_attr_parse_payload() would only skip the attribute. */
 static int read_all(const void *attributes, size_t len, attribute_reader read, void *context)
 {
 	const struct nlattr *attr = attributes;
@@ -22,7 +24,7 @@ static int read_all(const void *attributes, size_t len, attribute_reader read, v
 		if (read(attr, context) == MNL_CB_ERROR)
 			return MNL_CB_ERROR;
 		step = MNL_ALIGN(attr->nla_len);
-		if (step >= len) /* the last one's padding may be missing */
+		if (step >= len) /* the padding of the last attribute may be missing */
 			break;
 		len -= step;
 		attr = mnl_attr_next(attr);
@@ -35,7 +37,7 @@ static int read_nested(const struct nlattr *nest, attribute_reader read, void *c
 	return read_all(mnl_attr_get_payload(nest), mnl_attr_get_payload_len(nest), read, context);
 }
 
-/* An attribute too short for its number makes the whole entry malformed. */
+/* An attribute that is too short for its number makes the whole entry malformed. */
 static int number(const struct nlattr *attr, void *to, size_t size)
 {
 	if (mnl_attr_get_payload_len(attr) < size)

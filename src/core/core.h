@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * The room of ipq.h: queues, pending verdicts and their coalescing, moderation, groups, conntrack entries. It
- * knows every kind of source, so other rooms open one here. May use source, nfqueue, nflog, capture, edit, util.
+ * The room of ipq.h: queues, pending verdicts and their coalescing, moderation, groups, conntrack entries. It has
+ * the list of all kinds of sources, so other rooms open sources through it. May use source, nfqueue, nflog,
+ * capture, edit, util.
  */
 #ifndef CORE_CORE_H
 #define CORE_CORE_H
@@ -25,8 +26,8 @@ const struct source_ops *source_kind(const char *name);
 bool source_is_file(const char *name);
 
 /*
- * "engine:NAME", a source that is to be read through an engine: returns NAME. Any other name is returned as
- * it is.
+ * If name is "engine:NAME" (a source that is to be read through an engine), returns NAME. Returns any other name
+ * unchanged.
  */
 const char *source_skip_engine(const char *name);
 
@@ -43,16 +44,22 @@ static inline int source_send(struct source *s, const struct source_verdict *ver
 }
 
 /*
- * A queue over a source that is open and configured. The caller still owns the source and closes it after the
- * queue. slot_size: bytes of memory for each packet. 0 or -ENOMEM.
+ * Creates a queue over a source that is open and configured. The caller still owns the source and must close it
+ * after the queue. slot_size: bytes of memory for each packet. 0 or -ENOMEM.
  */
 int queue_create(struct ipq_queue **q, struct source *source, size_t slot_size, uint32_t flags,
 		 uint32_t spin_usec);
 
-/* Packets may wait that this queue did not receive, so each verdict is sent for its packet only. */
+/*
+ * Call this if packets may wait that this queue has not received. Then each verdict is sent for its packet only,
+ * never for a range.
+ */
 void queue_expect_unknown_pending(struct ipq_queue *q);
 
-/* Besides counting a refused verdict, call `refused` for it. ipq_queue_recv then returns 0 and waits no longer. */
+/*
+ * For each refused verdict, the queue calls `refused` in addition to counting it. ipq_queue_recv then returns 0 and
+ * does not wait any longer.
+ */
 void queue_on_refused(struct ipq_queue *q, source_refused refused, void *context);
 
 /* Does the same as ipq_decide(). In a capture file, the packet's record gets this time (ns since 1970). */
@@ -68,18 +75,22 @@ bool queue_is_full(const struct ipq_queue *q);
  */
 int queue_copy(struct ipq_queue *q, const struct ipq_packet *packet, const struct ipq_verdict *verdict);
 
-/* Firewall rules that the program installed itself. The functions are called in the thread that uses the queue. */
+/*
+ * Firewall rules that the program itself has installed. The functions are called in the thread that uses the queue.
+ */
 struct queue_flow_rules {
-	/* Changes code and mark of the verdict of an accepted packet; only the mark of the packet is known. */
+	/*
+	 * Changes code and mark of the verdict of an accepted packet. Of the packet, only the mark is known.
+	 */
 	void (*accept)(void *context, const struct ipq_packet *packet, struct ipq_verdict *verdict);
-	/* Does the kernel keep flows with these rules now? NULL: never. */
+	/* Whether the kernel can keep flows with these rules now. NULL: never. */
 	bool (*keep)(void *context);
 };
 
 /*
- * Packets of decided flows are received as well, and the program calls queue_decided_flow() for each packet in turn: so
- * verdicts and the records of a capture file keep the order of the packets. rules: kept by reference; NULL: none. Call
- * it before the first flow verdict.
+ * From now on packets of decided flows are received as well, and the program calls queue_decided_flow() for each
+ * packet in turn. So verdicts, and the records of a capture file, have the same order as the packets. rules: kept
+ * by reference; NULL: none. Call it before the first flow verdict.
  */
 void queue_ask_flows(struct ipq_queue *q, const struct queue_flow_rules *rules, void *context);
 

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
  * The calls that give verdicts. They only record the verdict; ipq_queue_recv and ipq_queue_flush send it. A
- * replacement that lies in the packet itself is sent from there, because its slot is not reused before the
- * verdict was sent; any other is copied.
+ * replacement payload inside the packet's slot is sent from there: the slot is not reused before the verdict has
+ * been sent. Any other replacement is copied.
  */
 #include <errno.h>
 #include <linux/netfilter.h>

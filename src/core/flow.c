@@ -8,7 +8,7 @@
 #include "nfqueue/conntrack_marks.h"
 #include "util/clock.h"
 
-/* The table is created by the first call, so that a queue without decided flows pays nothing. */
+/* Returns the flow table. The first call creates it, so that a queue without decided flows has no cost. */
 static struct flows *flows_of(struct ipq_queue *q)
 {
 	if (q->flows == NULL)
@@ -32,14 +32,14 @@ static int decide_one(struct ipq_queue *q, const struct ipq_packet *packet, stru
 	return ipq_decide(q, packet, &v);
 }
 
-/* Fragments and the like have no ports: they are decided one by one. */
+/* Decides one packet. Fragments and the like have no ports, so they are decided one by one. */
 static int decide_packet(struct ipq_queue *q, const struct ipq_packet *packet, uint32_t code)
 {
 	q->flows->no_key++;
 	return decide_one(q, packet, (struct ipq_verdict){ .code = code });
 }
 
-/* Accepts a packet of a flow that is not decided yet because of `after`. */
+/* Accepts a packet of a flow that is not decided yet, because `after` lets its first packets pass. */
 static int accept_early(struct ipq_queue *q, const struct ipq_packet *packet,
 			const struct ipq_flow_verdict *v)
 {
@@ -48,8 +48,8 @@ static int accept_early(struct ipq_queue *q, const struct ipq_packet *packet,
 }
 
 /*
- * Gives the packet the decision of its flow. It may have been received together with the packet that decided the
- * flow.
+ * Gives the packet the decision of its flow. The packet may have been received together with the one that decided
+ * the flow.
  */
 static int keep_decision(struct ipq_queue *q, struct flow *f, const struct ipq_packet *packet, int64_t now)
 {

@@ -11,9 +11,9 @@
 #include "util/ip.h"
 #include "util/keyed_hash.h"
 
-/* A flow that was idle for this long has ended. conntrack's own times are 2 minutes and 5 days. */
+/* A flow that was idle for this long has ended. conntrack's own timeouts are 2 minutes and 5 days. */
 #define IDLE_MS (180 * 1000)
-#define IDLE_TCP_MS (124 * 60 * 1000) /* RFC 5382, section 5 */
+#define IDLE_TCP_MS (124 * 60 * 1000) /* the minimum of RFC 5382, section 5 */
 
 /* ---- keys --------------------------------------------------------------------------------------- */
 
@@ -32,7 +32,7 @@ static void sort_endpoints(struct flow_key *key)
 	key->port[1] = port;
 }
 
-/* An ICMP message that has an id: a query or its reply. */
+/* Whether the ICMP message has an id, that is, it is a query or its reply. */
 static bool is_query(uint8_t protocol, uint8_t type)
 {
 	return protocol == IPPROTO_ICMP ? type == 0 || type == 8 || (type >= 13 && type <= 18)
@@ -61,7 +61,7 @@ static bool take_ports(struct flow_key *key, const uint8_t *at, size_t len, bool
 		key->port[0] = key->port[1] = get16(at + 4);
 		return true;
 	default:
-		return true; /* other protocols have no ports */
+		return true; /* protocols without ports */
 	}
 	key->port[0] = get16(at);
 	key->port[1] = get16(at + 2);
@@ -217,7 +217,7 @@ struct flow *flow_find(struct flow_table *t, const struct flow_key *key, int64_t
 	return NULL;
 }
 
-/* Removes the flow that was used least recently and holds no packet. */
+/* Removes the flow that was used least recently among those that hold no packet. */
 static bool evict(struct flow_table *t)
 {
 	uint32_t i = t->oldest;

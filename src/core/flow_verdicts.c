@@ -9,7 +9,7 @@
 
 #define DROP_MARK_MS 1000 /* time between two attempts to leave a dropped flow to the kernel */
 
-/* The verdict that makes the kernel keep the flow from now on. */
+/* Fills in the verdict that makes the kernel keep the flow from now on. */
 static void set_leaving(const struct flows *fl, struct source_verdict *v, uint32_t code, uint32_t packet_mark)
 {
 	uint32_t value = code == NF_DROP ? fl->drop : fl->leave;
@@ -31,7 +31,7 @@ static uint32_t mark_of(const struct ipq_packet *packet)
 	return packet->present & IPQ_HAS_MARK ? packet->mark : 0;
 }
 
-/* The packet may have been decided by the program in the meantime: then there is nothing to do. */
+/* Sends a verdict, unless the program has decided the packet in the meantime. */
 static void give(struct ipq_queue *q, uint32_t id, const struct source_verdict *v)
 {
 	verdicts_set(&q->verdicts, id, v->code, v->present != 0 ? v : NULL);
@@ -44,7 +44,10 @@ uint32_t flows_code(const struct flows *fl, uint32_t code, uint32_t mark)
 	return (mark & fl->mask) == fl->leave ? NF_ACCEPT : (mark & fl->mask) == fl->drop ? NF_DROP : code;
 }
 
-/* Can the kernel keep this flow? In the kernel, a flow has no timeout and its packets get no mark. */
+/*
+ * Whether the kernel can keep this flow. A flow that the kernel keeps can have no timeout, and its packets can get
+ * no mark.
+ */
 static bool kernel_can_keep(const struct ipq_queue *q, const struct flow *f)
 {
 	return q->flows->keeper != IPQ_FLOWS_LIBRARY && !f->has_mark && f->until == 0 &&
@@ -65,7 +68,7 @@ static void give_held(struct ipq_queue *q, struct flow *f, bool leave)
 {
 	struct source_verdict v = { .code = NF_ACCEPT };
 
-	/* The program may have decided otherwise in the meantime. */
+	/* The program may have changed its decision in the meantime. */
 	if (leave && f->code == IPQ_ACCEPT && kernel_can_keep(q, f))
 		set_leaving(q->flows, &v, NF_ACCEPT, f->held_mark);
 	else
@@ -204,7 +207,7 @@ void flows_destroy(struct flows *fl)
 	free(fl);
 }
 
-/* Holds the packet back in place of an older one of its flow, which is accepted. */
+/* Holds the packet back. If another packet of the flow is held, that one is accepted. */
 static void hold(struct ipq_queue *q, struct flow *f, const struct ipq_packet *packet)
 {
 	struct flows *fl = q->flows;
@@ -257,8 +260,9 @@ int flows_accept(struct ipq_queue *q, struct flow *f, const struct ipq_packet *p
 }
 
 /*
- * With iptables, the kernel can keep a dropped flow only if the connection is confirmed, that is, after a packet has
- * passed; with a set of nftables, any. So the mark is tried from time to time, not with every packet.
+ * Drops a packet of a dropped flow. With iptables, the kernel can keep a dropped flow only if the connection is
+ * confirmed, that is, after one of its packets has passed. With a set of nftables, it can keep any dropped flow. So
+ * the mark is tried from time to time, not with every packet.
  */
 int flows_drop(struct ipq_queue *q, struct flow *f, const struct ipq_packet *packet, int64_t now)
 {
@@ -273,8 +277,8 @@ int flows_drop(struct ipq_queue *q, struct flow *f, const struct ipq_packet *pac
 }
 
 /*
- * A packet with our own mark: the rules that should have removed the mark are missing. From now on the table decides,
- * so that no packet is repeated again.
+ * Checks for a packet with our own mark: then the rules that should have removed the mark are missing. From now on
+ * the table decides, so that no packet is repeated again.
  */
 static bool came_back(struct ipq_queue *q, const struct ipq_packet *packet)
 {
@@ -316,7 +320,7 @@ static void check_connection(struct flows *fl, struct flow *f, const struct ipq_
 	fl->came_back += f->marked_came;
 }
 
-/* If the packet belongs to a decided flow, gives it the verdict. Returns whether it did. */
+/* If the packet belongs to a decided flow, gives it the verdict of the flow. Returns whether it did. */
 static bool take(struct ipq_queue *q, const struct ipq_packet *packet, int64_t now)
 {
 	struct flows *fl = q->flows;

@@ -20,11 +20,12 @@ struct member {
 	void *context;
 	pthread_t thread;
 	bool running;
-	int processor;		    /* the processor to which the thread is bound; -1: any */
-	unsigned failures;	    /* failures in a row */
-	unsigned left;		    /* packets of packet[] to be passed to the handler again */
-	pthread_t previous, joined; /* the thread that this one replaced; the one that join_all() waits for */
-	bool has_previous, joining; /* protected by thread_lock, as are thread, previous and joined */
+	int processor;	   /* the processor to which the thread is bound; -1: not bound */
+	unsigned failures; /* failures in a row */
+	unsigned left;	   /* packets of packet[] that must be passed to the handler again */
+	/* the thread that this one replaced; the thread that join_all() waits for */
+	pthread_t previous, joined;
+	bool has_previous, joining; /* protected by thread_lock, like thread, previous and joined */
 	pthread_mutex_t thread_lock;
 	struct ipq_packet packet[SOURCE_BATCH_MAX];
 	pthread_mutex_t stats_lock; /* taken once per batch; contended only while counters are read */
@@ -58,7 +59,7 @@ static void stop(struct ipq_group *g, int result)
 	atomic_compare_exchange_strong(&g->result, &none, result);
 	atomic_store(&g->stopping, true);
 	for (i = 0; i < g->count; i++)
-		if (g->member[i].queue != NULL) /* NULL: the open failed */
+		if (g->member[i].queue != NULL) /* NULL: the queue could not be opened */
 			ipq_queue_wake(g->member[i].queue);
 }
 
@@ -71,7 +72,7 @@ static void stay_on(int processor)
 	sched_setaffinity(0, sizeof(one), &one);
 }
 
-/* Joins the thread that this one has replaced, unless join_all() does so already. */
+/* Joins the thread that this one has replaced, unless join_all() is already doing so. */
 static void join_previous(struct member *m)
 {
 	bool mine;
@@ -95,7 +96,10 @@ static unsigned undecided(struct member *m, unsigned n)
 	return left;
 }
 
-/* Whether the member continues after a failure, with the packets that have no verdict. */
+/*
+ * Whether the member continues after a failure. If so, it first passes the packets without a verdict to the handler
+ * again.
+ */
 static bool goes_on(struct member *m)
 {
 	struct ipq_group *g = m->group;
@@ -174,7 +178,7 @@ static int start_thread(struct member *m)
 	return -err;
 }
 
-/* Runs when a thread ends inside the handler or is cancelled: starts another one in its place. */
+/* Runs when a thread ends inside the handler or is cancelled. Starts another thread in its place. */
 static void ended(void *arg)
 {
 	struct member *m = arg;
@@ -314,7 +318,7 @@ int ipq_group_start(struct ipq_group **group, const struct ipq_group_options *op
 		g->count = i + 1;
 		err = open_member(m, &o, o.first + i);
 	}
-	/* Threads start when all queues are open. */
+	/* Start no thread before all queues are open. */
 	for (i = 0; i < o.count && err == 0; i++) {
 		err = start_thread(&g->member[i]);
 		g->member[i].running = err == 0;

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * Theory of operation: a reader that is faster than its packets receives one or a few at a time, sleeps and
- * is woken for each. This costs the kernel more than the packets: it resizes its table of waiting packets
- * whenever the table becomes full or empty (Linux 6.18), and waking a reader costs the sender's processor
- * more than sending. Half of the processor time of a busy queue was spent there.
+ * Theory of operation: a reader that is faster than the sender receives one packet or a few at a time, sleeps, and
+ * is woken for each of them. This costs the kernel more time than the packets themselves: it resizes its table of
+ * waiting packets whenever the table becomes full or empty (Linux 6.18), and waking a reader costs the sender's
+ * processor more than sending. Half of the processor time of a busy queue was spent there.
  *
  * So this file does two things while a queue is busy, that is, if each of the last STREAK receives returned at least
  * BUSY packets and the program decides them within DECIDED_US. A shorter streak is a burst, or traffic that the reader
@@ -12,10 +12,10 @@
  * emptied the queue and received no more than FEW. After a larger batch a pause saves little, and would delay the last
  * verdicts of a burst.
  *
- * A pause must not delay the sender. It would if the sender sleeps until it gets a verdict, and the reader already has
- * all its packets. So once in TRUST_US the pause is divided in two. If no packet arrives in the second half, the sender
- * waits or has finished, and there are no pauses for a while, longer each time up to BACKOFF_MOST_US. If the reader
- * finds nothing, it sends all verdicts before it sleeps.
+ * A pause must not delay the sender. It would delay a sender that sleeps until its packets get a verdict, if the
+ * reader already has all of these packets. So once in TRUST_US the pause is divided in two. If no packet arrives in
+ * the second half, the sender waits or has finished, and there are no pauses for a while, longer each time up to
+ * BACKOFF_MOST_US. If the reader finds nothing, it sends all verdicts before it sleeps.
  *
  * The pause is the read of a timer descriptor, because only a read continues after a signal whose handler was installed
  * with SA_RESTART, as a blocking receive does. A child of fork shares the timer and must not consume the parent's
@@ -53,7 +53,7 @@ void moderation_begin(struct moderation *m)
 	m->owner = getpid();
 }
 
-/* Pauses, and finds out whether packets arrive in the second half of the pause. */
+/* Pauses, and checks whether packets arrive in the second half of the pause. */
 static int try_pause(struct moderation *m, const struct source *s, int64_t now)
 {
 	int64_t half;

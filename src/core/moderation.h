@@ -11,18 +11,18 @@
 #include "source/source.h"
 
 struct moderation {
-	int timer; /* a timerfd; -1: could not be created, no pauses */
+	int timer; /* a timerfd; -1: none could be created, so there are no pauses */
 	pid_t owner;
-	int64_t not_before, trusted_until, backoff; /* microseconds */
+	int64_t not_before, trusted_until, backoff; /* times in microseconds */
 	int64_t received;	    /* time of the last receive if the queue was busy, else 0 */
-	unsigned last, before_last; /* packets of the last two receives */
-	unsigned streak;	    /* how many receives in a row returned many packets */
+	unsigned last, before_last; /* number of packets of the last receive and of the one before it */
+	unsigned streak;	    /* number of consecutive receives that returned many packets */
 	bool small_batch;	    /* the last receive emptied the queue and returned few packets */
 };
 
 void moderation_begin(struct moderation *m);
 
-/* Notes a receive that asked for up to max packets and returned n. */
+/* Records a receive that requested up to max packets and returned n. */
 void moderation_note(struct moderation *m, unsigned n, unsigned max);
 
 /* The number of verdicts that may be sent after the next receive; 0: the queue is not busy. */

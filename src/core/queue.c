@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * Theory of operation: the new API over any source. Packets are received in batches into the slots, memory of
- * the queue. Verdicts are recorded (decide.c, verdicts.c) and sent in the fewest messages and system calls that have
- * the same effect. A receive has three steps: send pending verdicts, receive packets, account for them.
+ * Theory of operation: the new API over any source. Packets are received in batches into the slots, memory of the
+ * queue. Verdicts are recorded (decide.c, verdicts.c) and sent in as few messages and system calls as possible. A
+ * receive has three steps: send pending verdicts, receive packets, account for them.
  */
 #include <errno.h>
 #include <linux/netfilter.h>
@@ -20,7 +20,7 @@
 
 #define QUEUE_LENGTH 8192
 #define HEAD_ROOM 4096 /* room for attributes before the payload: a security context may be long */
-#define SPIN_LOOKS 4   /* receives between two calls of sched_yield(), which costs as much as a receive */
+#define SPIN_LOOKS 4   /* receives between calls of sched_yield(), which costs as much as a receive */
 
 /* ---- opening ------------------------------------------------------------------------------------ */
 
@@ -72,7 +72,7 @@ void queue_on_refused(struct ipq_queue *q, source_refused refused, void *context
 	q->refused_context = context;
 }
 
-/* Bytes of a slot: not a multiple of 4 KiB, see SOURCE_SLOT_SIZE. */
+/* Bytes of a slot: not a multiple of 4 KiB (see SOURCE_SLOT_SIZE for the reason). */
 static size_t slot_size_for(const struct ipq_options *o)
 {
 	size_t payload = o->flags & IPQ_O_META_ONLY ? 0 : o->copy_range != 0 ? o->copy_range : 65536;
@@ -83,8 +83,8 @@ static size_t slot_size_for(const struct ipq_options *o)
 }
 
 /*
- * Bytes of socket buffer for a full queue: the kernel charges 832 bytes for a small packet, 2,304 for one of
- * 1,400 bytes, and 57 KiB for a GSO packet; few of those wait at a time.
+ * Bytes of socket buffer for a full queue. The kernel charges 832 bytes for a small packet, 2,304 bytes for one of
+ * 1,400 bytes, and 57 KiB for a GSO packet. Few GSO packets wait at a time.
  */
 static uint32_t buffer_for(const struct ipq_options *o)
 {
@@ -232,7 +232,7 @@ void ipq_queue_close(struct ipq_queue *q)
 
 int ipq_queue_detach_memory(struct ipq_queue *q, void **memory, size_t *size)
 {
-	int err = ipq_queue_flush(q); /* a pending replacement may lie in the memory */
+	int err = ipq_queue_flush(q); /* the payload of a pending verdict may lie in this memory */
 
 	if (err < 0)
 		return err;
@@ -286,7 +286,7 @@ static int fail_source(struct ipq_queue *q, int err, const char *what)
 	return ipq_fail(&q->error, -err, "cannot %s: %s", what, strerror(-err));
 }
 
-/* The first n verdicts have been sent. */
+/* Call it when the first n verdicts have been sent. */
 static void account_sent(struct ipq_queue *q, size_t n)
 {
 	const struct pending *p = q->verdicts.log + q->verdicts.first, *end = p + n;
@@ -343,7 +343,10 @@ int ipq_queue_flush(struct ipq_queue *q)
 {
 	int err = 0;
 
-	/* A flow is not left while packets of it may wait: they would be overtaken. */
+	/*
+	 * A flow is not left to the kernel while packets of the flow may wait in the queue: later packets would
+	 * overtake them.
+	 */
 	while (unlikely(q->flows != NULL) && q->flows->held_count > 0 && err == 0) {
 		if (is_readable(q))
 			flows_release(q, false);
@@ -387,11 +390,14 @@ static int receive_spinning(struct ipq_queue *q, struct ipq_packet *packet, unsi
 		stop = end;
 	while ((n = receive(q, packet, max, 0)) == 0 && now_us() < stop)
 		if (++looks % SPIN_LOOKS == 0)
-			sched_yield(); /* the sender of the packet may need this core */
+			sched_yield(); /* this processor may be the one that the packet's sender needs */
 	return n;
 }
 
-/* Waits for packets or a refusal until end, microseconds of the monotonic clock; -1: without end. */
+/*
+ * Waits for packets or a refusal. end: the time at which to stop, in microseconds of the monotonic clock; -1:
+ * never.
+ */
 __noinline static int receive_until(struct ipq_queue *q, struct ipq_packet *packet, unsigned max, int64_t end)
 {
 	for (;;) {
@@ -402,7 +408,7 @@ __noinline static int receive_until(struct ipq_queue *q, struct ipq_packet *pack
 			n = receive_spinning(q, packet, max, end);
 		if (n == 0)
 			n = receive(q, packet, max, timeout_ms);
-		/* The spinning time is halved each time that no packet comes within spin_usec, down to 0. */
+		/* Halve the spinning time each time that no packet comes during it. It may become 0. */
 		if (q->spin_usec > 0)
 			q->spin_now = now_us() - began <= q->spin_usec ? q->spin_usec : q->spin_now / 2;
 		/* 0: timeout, or only refusals were received. */
@@ -418,7 +424,7 @@ static int fail_receive(struct ipq_queue *q, int err)
 		return ipq_fail(&q->error, EINTR, "interrupted by a signal");
 	case -ECANCELED:
 		return ipq_fail(&q->error, ECANCELED, "woken by ipq_queue_wake");
-	default: /* also the end of a capture file */
+	default: /* an error, or the end of a capture file */
 		return fail_source(q, err, "receive");
 	}
 }
@@ -468,7 +474,10 @@ __noinline static int receive_moderated(struct ipq_queue *q, struct ipq_packet *
 	return n < 0 || q->refusal_reported ? n : receive_within(q, packet, max, timeout_ms);
 }
 
-/* There is no memory to record these packets as waiting. Drops them, so that no batch verdict accepts them. */
+/*
+ * There is no memory to record these packets as waiting. Drops them: otherwise a verdict for a range of ids could
+ * accept them.
+ */
 static int drop_unrecorded(struct ipq_queue *q, const struct ipq_packet *packet, unsigned n)
 {
 	unsigned i;
@@ -486,9 +495,9 @@ static int drop_unrecorded(struct ipq_queue *q, const struct ipq_packet *packet,
 }
 
 /*
- * Packets of this queue may wait without a record here: another process that shares the queue after a fork
- * has read them (the ids have a gap), or a reader was cancelled after it had received them. Batch verdicts
- * would decide those packets, too, and are no longer used.
+ * Packets of this queue may wait without a record here: another process that shares the queue after a fork has read
+ * them (the ids have a gap), or a reader was cancelled after it had received them. A verdict for a range of ids
+ * would decide those packets, too. So such verdicts are no longer used.
  */
 static void detect_id_gap(struct ipq_queue *q, const struct ipq_packet *packet, int n)
 {
@@ -542,11 +551,16 @@ __flatten static int receive_packets(struct ipq_queue *q, struct ipq_packet *pac
 	return n;
 }
 
-/* A call with a timeout of 0 ends when the source has no packets, or when it has decided those of known flows for so
- * long: a program that is told of changes only would not hear of the packets that are left. */
+/*
+ * A call with a timeout of 0 ends when the source has no packets. It also ends after it has decided packets of
+ * known flows for this long. If packets are left, the program does not learn of them by edge-triggered epoll, which
+ * reports only changes.
+ */
 #define DECIDED_FLOWS_MS 100
 
-/* The same, but packets of decided flows get their verdict here: see flows.h. */
+/*
+ * Receives packets like the function above, but gives packets of decided flows their verdict here: see flows.h.
+ */
 __noinline static int receive_undecided(struct ipq_queue *q, struct ipq_packet *packet, unsigned max,
 					int timeout_ms)
 {
@@ -566,7 +580,7 @@ __noinline static int receive_undecided(struct ipq_queue *q, struct ipq_packet *
 
 		if (flows_release_due(q, held && n == 0))
 			err = send_verdicts(q, 0);
-		/* After an error the verdicts stay pending, and the next receive returns it. */
+		/* After an error the verdicts stay pending, and the next receive returns the error. */
 		if (undecided > 0)
 			return undecided;
 		if (err < 0)

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* The registry: every kind of source by name. Add a new one to all[]. */
+/* The registry of all kinds of sources. Add a new kind to all[]. */
 #include <errno.h>
 #include <string.h>
 #include "capture/capture.h"

@@ -8,10 +8,10 @@
 #include "core/moderation.h"
 #include "core/verdicts.h"
 
-/* Beyond one of these limits, the recorded verdicts are sent at once. */
+/* If one of these limits is exceeded, the recorded verdicts are sent immediately. */
 #define PENDING_MAX 65536    /* verdicts */
-#define EXTRAS_MAX 1024	     /* verdicts with more than a code and a mark */
-#define COPIES_MAX (1 << 20) /* bytes of copied replacements */
+#define EXTRAS_MAX 1024	     /* verdicts that have more than a code and a mark */
+#define COPIES_MAX (1 << 20) /* bytes of copied replacement payloads */
 
 struct copy {
 	struct copy *next;
@@ -19,15 +19,17 @@ struct copy {
 };
 
 struct ipq_queue {
-	/* First the fields that every packet needs, in as few cache lines as possible. */
+	/*
+	 * The first members are those that every packet needs, so that they fill as few cache lines as possible.
+	 */
 	struct source *source;
 	struct verdicts verdicts;
-	unsigned forks;	  /* fork_count when the queue was opened */
+	unsigned forks;	  /* the value of fork_count when the queue was opened */
 	uint32_t last_id; /* id of the packet received last; ids count up from 1 */
 	uint32_t spin_usec;
 	bool receiving;	       /* ipq_queue_recv is running, or was cancelled */
-	bool pinned;	       /* the payload of a verdict that was not sent lies in a slot */
-	bool eperm_seen;       /* the kernel refused a verdict because CAP_NET_ADMIN is missing */
+	bool pinned;	       /* a slot has the payload of a verdict that was not sent */
+	bool eperm_seen;       /* the kernel refused a verdict because the process has no CAP_NET_ADMIN */
 	bool refusal_reported; /* `refused` was called in this receive */
 	struct copy *copies;   /* payloads of verdicts that were not sent */
 	size_t copies_size;
@@ -35,8 +37,8 @@ struct ipq_queue {
 	struct ipq_stats stats;
 	struct iovec slot[SOURCE_BATCH_MAX];
 
-	struct flows *flows; /* NULL: no flow was decided */
-	bool owned;	     /* close the source with the queue */
+	struct flows *flows; /* NULL: no flow has been decided */
+	bool owned;	     /* the queue closes the source when it is closed */
 	uint32_t flow_mask, flow_mark, flow_max;
 	bool asks_flows; /* see queue_ask_flows() */
 	const struct queue_flow_rules *flow_rules;

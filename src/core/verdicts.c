@@ -26,7 +26,7 @@ static bool after(uint32_t a, uint32_t b)
 	return (int32_t)(a - b) > 0;
 }
 
-/* Compares distances from the oldest id, so that the ids in the ring may span all 32 bits. */
+/* Compares ids by their distance from the oldest id, because the ids in the ring may wrap at 32 bits. */
 __noinline static uint32_t search(const struct verdicts *v, uint32_t id)
 {
 	uint32_t oldest = v->id[slot(v, v->head)], low = v->head, high = v->tail;
@@ -42,7 +42,10 @@ __noinline static uint32_t search(const struct verdicts *v, uint32_t id)
 	return low != v->tail && v->id[slot(v, low)] == id ? low : v->tail;
 }
 
-/* The position of id, or tail. The newest ids mostly have no gaps: then the first guess is right. */
+/*
+ * The position of id, or tail if it is not in the ring. The newest ids mostly have no gaps: then the first guess is
+ * right.
+ */
 static uint32_t find(const struct verdicts *v, uint32_t id)
 {
 	uint32_t guess;
@@ -56,9 +59,9 @@ static uint32_t find(const struct verdicts *v, uint32_t id)
 }
 
 /*
- * Makes room in a full ring: moves all entries to a new ring, except packets whose verdict was sent; there are many of
- * these after a packet that waits long. The new ring is larger only if more than half of the old one is needed, so its
- * size depends on the number of waiting packets only.
+ * Makes room in a full ring: moves all entries to a new ring, except packets whose verdict was sent. There are many
+ * such packets if one packet waits for a long time. The new ring is larger only if more than half of the old one is
+ * needed, so its size depends only on the number of waiting packets.
  */
 __cold static int renew_ring(struct verdicts *v)
 {
@@ -112,7 +115,9 @@ int verdicts_add_pending(struct verdicts *v, uint32_t id)
 	if (v->tail - v->head == v->room && renew_ring(v) < 0)
 		return -ENOMEM;
 	at = v->tail;
-	/* Ids come in order, except those of packets that were deferred while the queue was reconfigured. */
+	/*
+	 * Ids arrive in order, except those of packets that were deferred while the queue was reconfigured.
+	 */
 	if (at != v->head && after(v->id[slot(v, at - 1)], id))
 		at = insert_slot(v, id);
 	v->id[slot(v, at)] = id;
@@ -197,7 +202,7 @@ int verdicts_set(struct verdicts *v, uint32_t id, uint32_t code, const struct so
 	return 0;
 }
 
-/* The first position from at on that is not SENT. */
+/* The first position, starting at `at`, that is not SENT. */
 static uint32_t next_live(const struct verdicts *v, uint32_t at)
 {
 	while (at != v->tail && v->state[slot(v, at)] == SENT)
@@ -206,8 +211,8 @@ static uint32_t next_live(const struct verdicts *v, uint32_t at)
 }
 
 /*
- * The number of verdicts from first to end that are the same and name exactly the oldest packets, in order. The
- * kernel compares ids as signed distances, so a run ends before it spans half of them.
+ * The number of verdicts from first to end that are equal and belong to exactly the oldest waiting packets, in
+ * order. The kernel compares ids as signed distances, so a run must span less than half of all ids.
  */
 static size_t run_length(const struct verdicts *v, const struct pending *first, const struct pending *end,
 			 uint32_t oldest)
@@ -230,7 +235,7 @@ static void set_state(struct verdicts *v, const struct pending *p, size_t n, uin
 		v->state[slot(v, p->at)] = state;
 }
 
-/* The message for one verdict. */
+/* Fills in the message for one verdict. */
 static inline void fill(const struct verdicts *v, const struct pending *p, struct source_verdict *out)
 {
 	if (p->extra >= 0)
@@ -267,7 +272,7 @@ unsigned verdicts_pack(struct verdicts *v, size_t end, struct source_verdict *ou
 		out[n].id = p[run - 1].id;
 		done += run;
 		covers[n] = done;
-		if (done < end) { /* the next run may begin after these */
+		if (done < end) { /* the next run may begin at the verdict after these */
 			set_state(v, p, run, SENT);
 			marked = done;
 			oldest = next_live(v, oldest);

@@ -2,10 +2,10 @@
 /*
  * Private: the packets that wait for a verdict, and the verdicts that have not been sent. No I/O.
  *
- * Verdicts are sent in the order in which they were given. The kernel can apply one verdict, with or without
- * a mark, to every waiting packet up to an id. Such a message replaces a run of verdicts only if they are
- * equal and name, in order, exactly the packets that wait up to that id: the kernel then does what the single
- * messages would have done.
+ * Verdicts are sent in the order in which they were given. The kernel can apply one verdict, with or without a
+ * mark, to every waiting packet up to an id. Such a message replaces a run of verdicts only if they are equal and
+ * belong, in order, to exactly the packets that wait up to that id. So it has the same effect as the single
+ * messages.
  */
 #ifndef CORE_VERDICTS_H
 #define CORE_VERDICTS_H
@@ -13,7 +13,7 @@
 #include <stdbool.h>
 #include "source/source.h"
 
-/* struct pending.extra of verdicts that can be in a run. */
+/* Values of pending.extra for verdicts that can be part of a run. */
 enum { VERDICT_BARE = -1, VERDICT_MARK = -2 };
 
 /* A verdict that has not been sent. */
@@ -21,7 +21,7 @@ struct pending {
 	uint32_t at; /* position in the ring */
 	uint32_t id, code;
 	int32_t extra; /* index in verdicts.extra[]; VERDICT_BARE: code only; VERDICT_MARK: code and mark */
-	uint32_t mark; /* with VERDICT_MARK, else 0 */
+	uint32_t mark; /* the mark with VERDICT_MARK, else 0 */
 };
 
 struct verdicts {
@@ -32,9 +32,10 @@ struct verdicts {
 	 */
 	uint32_t *id;
 	uint8_t *state;
-	uint32_t room, head, tail; /* room is a power of 2 */
+	uint32_t room, head, tail; /* room, the size of the ring, is a power of 2 */
 	uint64_t waiting;	   /* packets without a verdict */
-	bool unknown_pending; /* packets wait that are not in the ring: each verdict needs its own message */
+	/* some waiting packets are not in the ring, so each verdict needs its own message */
+	bool unknown_pending;
 	/* Verdicts in the order given: `count` of them, from log[first] on. */
 	struct pending *log;
 	size_t first, count, log_room;
@@ -51,8 +52,8 @@ bool verdicts_is_pending(const struct verdicts *v, uint32_t id);
 int verdicts_add_pending(struct verdicts *v, uint32_t id);
 
 /*
- * Records a verdict for it. *extra (copied, except the payload) has all settings besides the code; NULL: none.
- * 0, -ENOENT (the packet does not wait for a verdict), -ENOMEM.
+ * Records a verdict for a packet. *extra has all settings besides the code (NULL: none). It is copied, except the
+ * payload. 0, -ENOENT (the packet does not wait for a verdict), -ENOMEM.
  */
 int verdicts_set(struct verdicts *v, uint32_t id, uint32_t code, const struct source_verdict *extra);
 

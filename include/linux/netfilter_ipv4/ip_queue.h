@@ -33,7 +33,7 @@
 typedef struct ipq_packet_msg {
 	unsigned long packet_id; /* identifies the packet in the verdict */
 	unsigned long mark;	 /* netfilter mark */
-	long timestamp_sec;	 /* arrival; both 0 for a packet of this host */
+	long timestamp_sec;	 /* time of arrival; both 0 for a packet of this host */
 	long timestamp_usec;
 	unsigned int hook;	    /* NF_INET_PRE_ROUTING (0) to NF_INET_POST_ROUTING (4) */
 	char indev_name[IFNAMSIZ];  /* "" if the packet has no input device */
@@ -43,7 +43,7 @@ typedef struct ipq_packet_msg {
 	unsigned char hw_addrlen;   /* valid bytes of hw_addr */
 	unsigned char hw_addr[8];   /* link-layer source address */
 	size_t data_len;	    /* bytes of payload[] */
-	unsigned char payload[0];   /* from the network header on; IPQ_COPY_PACKET only */
+	unsigned char payload[0];   /* bytes from the network header on; IPQ_COPY_PACKET only */
 } ipq_packet_msg_t;
 
 /* Program to kernel (IPQM_MODE): takes the queue and sets the copy mode. 16 bytes (LP64), 8 bytes (ILP32). */
@@ -55,7 +55,7 @@ typedef struct ipq_mode_msg {
 /* Program to kernel (IPQM_VERDICT): decides one packet. 24 bytes (LP64), 12 (ILP32). */
 typedef struct ipq_verdict_msg {
 	unsigned int value;	  /* NF_ACCEPT, NF_DROP, ... */
-	unsigned long id;	  /* packet_id */
+	unsigned long id;	  /* packet_id of the packet */
 	size_t data_len;	  /* bytes of payload[]; 0: the packet is unchanged */
 	unsigned char payload[0]; /* the new contents of the packet */
 } ipq_verdict_msg_t;
@@ -69,9 +69,9 @@ typedef struct ipq_peer_msg {
 } ipq_peer_msg_t;
 
 enum {
-	IPQ_COPY_NONE,	/* no packet is queued, all are dropped: the state before the first request */
-	IPQ_COPY_META,	/* everything except the payload */
-	IPQ_COPY_PACKET /* with payload */
+	IPQ_COPY_NONE,	/* queue no packets and drop all of them: the state before the first request */
+	IPQ_COPY_META,	/* copy everything except the payload */
+	IPQ_COPY_PACKET /* copy the payload, too */
 };
 #define IPQ_COPY_MAX IPQ_COPY_PACKET
 
