@@ -1,5 +1,8 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-/* Internet checksums (RFC 1071) and that of SCTP from scratch: ipq_checksum_complete() and ipq_checksum_verify(). */
+/*
+ * Computes Internet checksums (RFC 1071) and the checksum of SCTP from all bytes: ipq_checksum_complete() and
+ * ipq_checksum_verify().
+ */
 #include <errno.h>
 #include <netinet/in.h>
 
@@ -29,7 +32,7 @@ static uint32_t sctp_checksum(const struct ipq_edit *e)
 	return ~edit_crc32c(crc, e->data + rest, e->transport + e->covered - rest);
 }
 
-/* Does this packet have all bytes that the checksum covers? 0 or -errno. */
+/* Whether the packet has all bytes that the checksum covers. 0 or -errno. */
 static int transport_summable(const struct ipq_edit *e)
 {
 	if (e->flags & IPQ_EDIT_FRAGMENT)
@@ -61,7 +64,7 @@ int ipq_checksum_complete(void *packet, size_t len)
 	}
 	put16(e.data + e.checksum, 0);
 	check = (uint16_t)~transport_sum(&e);
-	/* In UDP, 0 means no checksum (RFC 768). */
+	/* In UDP, a checksum field of 0 means that there is no checksum (RFC 768). */
 	if (!check && (e.protocol == IPPROTO_UDP || e.protocol == IPPROTO_UDPLITE))
 		check = UINT16_MAX;
 	memcpy(e.data + e.checksum, &check, sizeof(check));
@@ -72,7 +75,7 @@ int ipq_checksum_verify(const void *packet, size_t len)
 {
 	struct ipq_edit e;
 	int wrong = 0;
-	/* ipq_edit_begin() writes only to e. */
+	/* casting const away is safe: ipq_edit_begin() writes only to e */
 	int err = ipq_edit_begin(&e, (void *)(uintptr_t)packet, len, len, 0);
 
 	if (err)
@@ -80,7 +83,7 @@ int ipq_checksum_verify(const void *packet, size_t len)
 	if (e.version == 4 && sum_bytes(e.data, (e.data[0] & 15) * 4u, false) != UINT16_MAX)
 		wrong |= IPQ_CHECKSUM_NETWORK_WRONG;
 	err = transport_summable(&e);
-	if (err) /* a wrong checksum of the network header is reported in any case */
+	if (err) /* report a wrong checksum of the network header even after an error */
 		return wrong ? wrong : err;
 	if (e.protocol == IPPROTO_SCTP)
 		return sctp_checksum(&e) == get_little32(e.data + e.checksum)

@@ -4,13 +4,15 @@
  * transport checksum are as right as they were when the packet arrived. A call first checks that it can keep
  * this, then changes bytes; it never fails after the first change.
  *
- * A checksum is the complement of a sum, so that a change from m to m' gives HC' = ~(~HC + ~m + m') (RFC
- * 1624). This needs no other bytes of the packet. It works in a first fragment without the others, and preserves an
- * error in HC. A change of length moves the rest of the packet. If it moves by an even number of bytes, its sum stays
- * the same. If by an odd number, the sum of the rest is byte-swapped, so the rest is summed before and after.
+ * A checksum is the complement of a sum, so that a change from m to m' gives HC' = ~(~HC + ~m + m') (RFC 1624).
+ * This needs no other bytes of the packet. It works in a first fragment without the others, and preserves an error
+ * in HC. A change of length moves the rest of the packet. If the rest moves by an even number of bytes, its sum
+ * stays the same. If it moves by an odd number of bytes, its sum is byte-swapped, so the rest is summed before and
+ * after the move.
  *
- * The CRC of SCTP is linear, too: the difference of two CRCs is the CRC of the difference, so that a change adds two
- * CRCs that begin with 0: of the bytes from the change to the end, before and after.
+ * The CRC of SCTP is linear, too: the difference of two CRCs is the CRC of the difference. So a change needs only
+ * two CRCs that begin with 0, over the bytes from the change to the end: one of the old bytes, one of the new
+ * bytes.
  *
  * With IPQ_EDIT_CHECKSUM_NOT_READY the field has the sum of the pseudo-header, not complemented. Only changes of
  * addresses and lengths affect it.
@@ -40,7 +42,8 @@ static bool is_checksummed(const struct ipq_edit *e)
 }
 
 /*
- * Must the transport checksum be adjusted to changed bytes? In UDP and SCTP (RFC 9653), 0 means that there is none.
+ * Whether the transport checksum must be adjusted to changed bytes. In UDP and SCTP (RFC 9653), 0 means that there
+ * is no checksum.
  */
 static bool checksum_follows(const struct ipq_edit *e)
 {
@@ -70,14 +73,16 @@ static void transport_adjust(struct ipq_edit *e, uint16_t change)
 	if (!checksum_follows(e))
 		return;
 	checksum_adjust(field, change, is_udp(e) ? UINT16_MAX : 0);
-	/* RFC 1624 assumes that not all bytes are zero. An echo reply has no pseudo-header and may be all
-	 * zeros: then the complement of its sum is the other zero. */
+	/*
+	 * RFC 1624 assumes that not all bytes are zero. An echo reply has no pseudo-header and may be all zeros:
+	 * then its checksum is 0xffff, not 0.
+	 */
 	if (!edit_has_pseudo_header(e) && !get16(field) &&
 	    !sum_bytes(e->data + e->transport, e->covered, false))
 		put16(field, UINT16_MAX);
 }
 
-/* The same for a change in the pseudo-header. */
+/* Adjusts the checksum to a change in the pseudo-header. */
 static void pseudo_adjust(struct ipq_edit *e, uint16_t change)
 {
 	uint16_t sum;
@@ -104,7 +109,7 @@ static uint16_t write_network(struct ipq_edit *e, size_t offset, const void *byt
 	return change;
 }
 
-/* Sum of the covered bytes in [begin, end) of the packet; in SCTP from begin on. */
+/* Sum of the covered bytes in [begin, end) of the packet. For SCTP: CRC of all bytes from `begin` on. */
 static uint32_t covered_sum(const struct ipq_edit *e, size_t begin, size_t end)
 {
 	size_t covered_end = e->transport + e->covered;
@@ -116,7 +121,7 @@ static uint32_t covered_sum(const struct ipq_edit *e, size_t begin, size_t end)
 	return begin < end ? sum_bytes(e->data + begin, end - begin, begin & 1) : 0;
 }
 
-/* The sum of covered bytes has changed. */
+/* Adjusts the checksum after the sum of covered bytes has changed. */
 static void covered_adjust(struct ipq_edit *e, uint32_t before, uint32_t after)
 {
 	uint8_t *field = e->data + e->checksum;
@@ -148,7 +153,7 @@ struct run {
 
 static size_t run_end(const struct ipq_edit *e, const struct run *s, size_t len)
 {
-	/* The sum of the rest changes when it moves by an odd number of bytes. */
+	/* The sum of the rest changes if the rest moves by an odd number of bytes. */
 	return (s->old_len ^ s->new_len) & 1 ? e->len : s->begin + len;
 }
 
@@ -165,14 +170,14 @@ static int length_can_become(struct ipq_edit *e, size_t len)
 	/* With partial coverage, only the sender knows what should be covered after a change of length. */
 	if (e->protocol == IPPROTO_UDPLITE && e->covered != e->transport_len)
 		return edit_fail(e, IPQ_EDIT_REASON_COVERAGE, -EOPNOTSUPP);
-	/* A jumbogram has more than 65535 bytes, other packets have at most that many. */
+	/* A jumbogram has more than 65535 bytes; other packets have at most 65535. */
 	if (e->flags & IPQ_EDIT_JUMBO ? len - header <= UINT16_MAX
 				      : !(e->flags & IPQ_EDIT_NO_LENGTH) && len - header > UINT16_MAX)
 		return edit_fail(e, IPQ_EDIT_REASON_SIZE, -EMSGSIZE);
 	return len > e->room ? edit_fail(e, IPQ_EDIT_REASON_ROOM, -ENOSPC) : 0;
 }
 
-/* Can old_len bytes at begin become new_len? If so, prepares for run_close(). */
+/* Checks whether old_len bytes at begin can become new_len bytes. If so, prepares for run_close(). */
 static int run_open(struct ipq_edit *e, struct run *s, size_t begin, size_t old_len, size_t new_len)
 {
 	int err;
@@ -198,7 +203,9 @@ static uint16_t write_length(uint8_t *field, size_t len)
 	return sum_change(before, after);
 }
 
-/* Offset of the length in the jumbo payload option. ipq_edit_begin() has checked the header that has it. */
+/*
+ * Offset of the length field in the jumbo payload option. ipq_edit_begin() has checked the header with this option.
+ */
 static size_t jumbo_length(const struct ipq_edit *e)
 {
 	size_t at = IPV6_HEADER + 2;
@@ -208,7 +215,7 @@ static size_t jumbo_length(const struct ipq_edit *e)
 	return at + 2;
 }
 
-/* The length in the network header. */
+/* Writes the length in the network header. */
 static void write_network_length(struct ipq_edit *e)
 {
 	if (e->flags & IPQ_EDIT_JUMBO)
@@ -224,7 +231,8 @@ static void write_network_length(struct ipq_edit *e)
 /* Call it when the bytes have been rewritten: adjusts lengths and the checksum. */
 static void run_close(struct ipq_edit *e, const struct run *s)
 {
-	uint32_t grown = (uint32_t)(s->new_len - s->old_len); /* modulo 2^32: may be negative */
+	/* modulo 2^32, because the difference may be negative */
+	uint32_t grown = (uint32_t)(s->new_len - s->old_len);
 	uint16_t before = sum_length(e->transport_len);
 
 	if (grown) {
@@ -232,7 +240,9 @@ static void run_close(struct ipq_edit *e, const struct run *s)
 		e->transport_len += grown;
 		e->covered += grown;
 		write_network_length(e);
-		/* UDP's own length, and UDP-Lite's coverage; 0 means all in both. */
+		/*
+		 * The length field of UDP, and the coverage field of UDP-Lite; in both, 0 means the whole datagram.
+		 */
 		if (is_udp(e) && get16(e->data + e->transport + 4))
 			transport_adjust(e, write_length(e->data + e->transport + 4, e->transport_len));
 		pseudo_adjust(e, sum_change(before, sum_length(e->transport_len)));
@@ -263,13 +273,13 @@ int edit_splice(struct ipq_edit *e, size_t offset, size_t old_len, const void *b
 
 /* ---- network header ---- */
 
-/* After ipq_edit_begin() has failed there is no packet. */
+/* After ipq_edit_begin() has failed, e has no packet. */
 static int check_packet(struct ipq_edit *e)
 {
 	return e->version ? 0 : edit_fail(e, edit_transport_reason(e), e->transport_error);
 }
 
-/* Can the transport checksum be adjusted to a changed address? */
+/* Whether the transport checksum can be adjusted to a changed address. 0 or -errno. */
 static int addresses_can_change(struct ipq_edit *e)
 {
 	if (e->flags & IPQ_EDIT_AUTHENTICATED)
@@ -281,7 +291,7 @@ static int addresses_can_change(struct ipq_edit *e)
 	case IPPROTO_GRE:
 	case IPPROTO_SCTP:
 	case IPPROTO_NONE:
-		return 0; /* no pseudo-header */
+		return 0; /* the checksum has no pseudo-header */
 	case IPPROTO_ICMP:
 		if (e->version == 4)
 			return 0;
@@ -293,7 +303,7 @@ static int addresses_can_change(struct ipq_edit *e)
 	}
 	if (e->transport_error == -EPROTONOSUPPORT || !is_checksummed(e))
 		return edit_fail(e, IPQ_EDIT_REASON_PROTOCOL, -EPROTONOSUPPORT);
-	/* A later fragment has no checksum: it is in the first one. */
+	/* A later fragment has no checksum: the first fragment has it. */
 	if (e->flags & IPQ_EDIT_LATER_FRAGMENT)
 		return 0;
 	return edit_transport(e, 0);
@@ -346,7 +356,7 @@ int ipq_edit_set_ttl(struct ipq_edit *e, uint8_t ttl)
 	return 0;
 }
 
-/* In IPv6, the traffic class is in the middle of the first two bytes. */
+/* In IPv6, the eight bits of the traffic class lie in the middle of the first two bytes. */
 static int set_traffic_class(struct ipq_edit *e, unsigned value, unsigned mask)
 {
 	int err = check_packet(e);
@@ -425,7 +435,7 @@ int ipq_edit_set_icmp_id(struct ipq_edit *e, uint16_t id)
 	if (err)
 		return err;
 	type = e->data[e->transport];
-	/* Echo reply and request (RFC 792; RFC 4443, 4). */
+	/* Echo reply and request (RFC 792 and RFC 4443). */
 	if (e->version == 4 ? type != 0 && type != 8 : type != 128 && type != 129)
 		return edit_fail(e, IPQ_EDIT_REASON_ARGUMENT, -EPROTONOSUPPORT);
 	return set_icmp_field(e, 4, id);
@@ -447,7 +457,7 @@ static size_t moved(size_t position, size_t offset, size_t old_len, size_t new_l
 static size_t urgent_end(const struct ipq_edit *e)
 {
 	const uint8_t *tcp;
-	unsigned syn; /* counts as a byte */
+	unsigned syn; /* the SYN flag counts as one byte */
 
 	if (e->protocol != IPPROTO_TCP || e->transport_error)
 		return 0;
@@ -458,7 +468,7 @@ static size_t urgent_end(const struct ipq_edit *e)
 	return get16(tcp + TCP_URGENT) > syn ? get16(tcp + TCP_URGENT) - syn : 0;
 }
 
-/* Can the urgent pointer have this value? 0 or -EMSGSIZE. */
+/* Whether the urgent pointer can have this value. 0 or -EMSGSIZE. */
 static int check_urgent_end(struct ipq_edit *e, size_t end)
 {
 	return end < UINT16_MAX ? 0 : edit_fail(e, IPQ_EDIT_REASON_SIZE, -EMSGSIZE);
@@ -475,7 +485,10 @@ static void set_urgent_end(struct ipq_edit *e, size_t end)
 	edit_write(e, e->transport + TCP_URGENT, bytes, sizeof(bytes));
 }
 
-/* The header of an SCTP chunk has numbers of the association; other chunks than DATA have no user data. */
+/*
+ * The header of an SCTP chunk contains numbers of the association, which must not change. Only DATA chunks have
+ * user data.
+ */
 static int check_chunk(struct ipq_edit *e, size_t *chunk, size_t offset, size_t len)
 {
 	size_t begin = e->payload + offset;
@@ -522,11 +535,11 @@ int ipq_edit_find(const struct ipq_edit *e, size_t from, const void *bytes, size
 	return found ? (int)(found - payload) : -ENOENT;
 }
 
-/* The occurrences of a text in the payload. */
+/* All occurrences of a text in the payload. */
 struct matches {
 	unsigned count;
-	size_t begin, end; /* begin of the first, end of the last */
-	size_t urgent;	   /* where the end of urgent data will be */
+	size_t begin, end; /* begin of the first occurrence, end of the last one */
+	size_t urgent;	   /* the end of urgent data after the edit */
 };
 
 static struct matches find_matches(const struct ipq_edit *e, const void *bytes, size_t len, size_t new_len)
@@ -538,7 +551,10 @@ static struct matches find_matches(const struct ipq_edit *e, const void *bytes, 
 		if (!m.count)
 			m.begin = (size_t)at;
 		m.end = (size_t)at + len;
-		/* m.urgent counts in the new payload, so the position of this match must count in it, too. */
+		/*
+		 * m.urgent is an offset in the new payload, so the position of this match must be converted to one,
+		 * too.
+		 */
 		m.urgent = moved(m.urgent, (size_t)at - m.count * len + m.count * new_len, len, new_len);
 	}
 	return m;
@@ -556,7 +572,7 @@ static int check_chunks(struct ipq_edit *e, const void *bytes, size_t len)
 	return err;
 }
 
-/* Copies from source to target, which may begin before it and overlap, and replaces n matches. */
+/* Copies from source to target and replaces n matches. The two may overlap if target begins before source. */
 static void copy_substituted(uint8_t *target, const uint8_t *source, size_t source_len, unsigned n,
 			     const void *old_bytes, size_t old_len, const void *new_bytes, size_t new_len)
 {

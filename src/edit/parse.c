@@ -12,16 +12,18 @@ enum {
 	IPV4_OPTION_NOP = 1,
 	IPV4_OPTION_LSRR = 131,
 	IPV4_OPTION_SSRR = 137,
-	IPV6_OPTION_HOME_ADDRESS = 0xc9, /* RFC 6275, 6.3 */
-	ROUTING_SOURCE = 0,		 /* RFC 2460, 4.4 */
-	ROUTING_MOBILE = 2,		 /* RFC 6275, 6.4 */
-	ROUTING_SEGMENT = 4,		 /* RFC 8754 */
+	IPV6_OPTION_HOME_ADDRESS = 0xc9, /* Home Address option: RFC 6275, section 6.3 */
+	ROUTING_SOURCE = 0,		 /* source route: RFC 2460, section 4.4 */
+	ROUTING_MOBILE = 2,		 /* Mobile IPv6: RFC 6275, section 6.4 */
+	ROUTING_SEGMENT = 4,		 /* segment routing: RFC 8754 */
 	/* RFC 8200 allows each extension header once, destination options twice. */
 	MAX_EXTENSIONS = 16,
-	PACKET_TRUNCATED = 1 << 3, /* IPQ_PACKET_TRUNCATED of ipq.h */
+	PACKET_TRUNCATED = 1 << 3, /* the same bit as IPQ_PACKET_TRUNCATED in ipq.h */
 };
 
-/* Until a source route is completed, the checksum covers its last address (RFC 1122, 3.2.1.8). */
+/*
+ * Until a source route is completed, the checksum covers the last address of the route (RFC 1122, section 3.2.1.8).
+ */
 static int parse_ipv4_options(struct ipq_edit *e, size_t end)
 {
 	size_t at = IPV4_HEADER, len;
@@ -37,7 +39,7 @@ static int parse_ipv4_options(struct ipq_edit *e, size_t end)
 		if (len < 2 || len > end - at)
 			return -EBADMSG;
 		if (e->data[at] == IPV4_OPTION_LSRR || e->data[at] == IPV4_OPTION_SSRR) {
-			/* The pointer counts from 1; beyond the option the route is completed. */
+			/* The pointer counts from 1. If it is beyond the option, the route is completed. */
 			if (len < 3 || (len - 3) % 4)
 				return -EBADMSG;
 			if (len > 3 && e->data[at + 2] <= len)
@@ -63,7 +65,7 @@ static int length_of_caller(struct ipq_edit *e, size_t len, uint32_t flags)
 	return 0;
 }
 
-/* Only the first len bytes of a packet are present. */
+/* Accepts a packet of which only the first len bytes are present, if the caller allows it. */
 static int first_bytes(struct ipq_edit *e, size_t len, size_t full_len, uint32_t flags)
 {
 	if (!(flags & IPQ_EDIT_CUT))
@@ -109,7 +111,10 @@ static int parse_jumbo(struct ipq_edit *e, size_t at)
 
 static int parse_ipv6_option(struct ipq_edit *e, size_t at, size_t len)
 {
-	/* With a Home Address option, the checksum covers that address as the source (RFC 6275, 6.3). */
+	/*
+	 * With a Home Address option, the checksum covers that address as the source address (RFC 6275, section
+	 * 6.3).
+	 */
 	if (e->data[at] == IPV6_OPTION_HOME_ADDRESS && e->protocol == IPPROTO_DSTOPTS) {
 		e->final_source = (uint32_t)at + 2;
 		return len == 16 ? 0 : -EBADMSG;
@@ -141,7 +146,7 @@ static int parse_ipv6_options(struct ipq_edit *e, size_t at, size_t end)
 	return err;
 }
 
-/* As long as segments are left, the checksum covers the last address of the route (RFC 8200, 8.1). */
+/* As long as segments are left, the checksum covers the last address of the route (RFC 8200, section 8.1). */
 static int parse_routing(struct ipq_edit *e, size_t at, size_t len)
 {
 	const uint8_t *p = e->data + at;
@@ -155,7 +160,7 @@ static int parse_routing(struct ipq_edit *e, size_t at, size_t len)
 			return -EBADMSG;
 		e->final_destination = (uint32_t)(at + len - 16);
 		return 0;
-	case ROUTING_SEGMENT: /* the list is in reverse order */
+	case ROUTING_SEGMENT: /* this list of addresses is in reverse order */
 		if (len < 24)
 			return -EBADMSG;
 		e->final_destination = (uint32_t)at + 8;
@@ -166,7 +171,7 @@ static int parse_routing(struct ipq_edit *e, size_t at, size_t len)
 	}
 }
 
-/* The extension header at e->transport. */
+/* Parses the extension header at e->transport. */
 static int parse_extension(struct ipq_edit *e, size_t len)
 {
 	switch (e->protocol) {
@@ -233,17 +238,20 @@ static int parse_network(struct ipq_edit *e, size_t len, uint32_t flags)
 	return err;
 }
 
-/* The transport header is not complete here. */
+/*
+ * Returns the error for a transport header that is not complete in this packet. -EOPNOTSUPP: another fragment has the rest.
+ */
 static int header_error(const struct ipq_edit *e)
 {
 	if (edit_missing(e))
 		return -ENODATA;
-	return e->flags & IPQ_EDIT_FRAGMENT ? -EOPNOTSUPP /* the rest is in another one */ : -EBADMSG;
+	return e->flags & IPQ_EDIT_FRAGMENT ? -EOPNOTSUPP : -EBADMSG;
 }
 
 /*
- * Stores the transport header. header: bytes before the payload; checksum: its offset in the header; len, covered:
- * the values of the header, which may exceed the bytes that are present, in a first fragment also this packet.
+ * Stores the transport header. header: bytes before the payload; checksum: offset of the checksum in the header;
+ * len, covered: the values in the header. They may exceed the bytes that are present and, in a first fragment, also
+ * this packet.
  */
 static void set_transport(struct ipq_edit *e, size_t header, size_t checksum, size_t len, size_t covered)
 {
@@ -279,7 +287,7 @@ static void parse_transport(struct ipq_edit *e)
 
 	e->payload = e->transport;
 	e->payload_len = e->transport_len = (uint32_t)here;
-	/* The checksum of SCTP can only be adjusted with all bytes of the datagram. */
+	/* The checksum of SCTP can be adjusted only with all bytes of the datagram. */
 	if (e->flags & IPQ_EDIT_LATER_FRAGMENT || e->protocol == IPPROTO_ESP ||
 	    (e->protocol == IPPROTO_SCTP && e->flags & IPQ_EDIT_FRAGMENT)) {
 		e->transport_error = -EOPNOTSUPP;
@@ -304,12 +312,13 @@ static void parse_transport(struct ipq_edit *e)
 		break;
 	case IPPROTO_UDP:
 		n = get16(p + 4);
-		if (!n && (e->flags & (IPQ_EDIT_JUMBO | IPQ_EDIT_NO_LENGTH))) /* RFC 2675, 4 */
+		/* UDP length 0 in a jumbogram: RFC 2675, section 4 */
+		if (!n && (e->flags & (IPQ_EDIT_JUMBO | IPQ_EDIT_NO_LENGTH)))
 			set_transport(e, header, 6, whole, whole);
 		else
 			set_transport(e, header, 6, n, n);
 		break;
-	case IPPROTO_UDPLITE: /* the field is the coverage, 0 for all (RFC 3828) */
+	case IPPROTO_UDPLITE: /* this field is the coverage; 0 means all bytes (RFC 3828) */
 		n = get16(p + 4);
 		set_transport(e, header, 6, whole, n ? n : whole);
 		break;
@@ -322,7 +331,7 @@ static void parse_transport(struct ipq_edit *e)
 	}
 }
 
-/* Leaves an edit without a packet: later calls fail, too. */
+/* Marks the edit as one without a packet: later calls fail, too. */
 static int begin_failed(struct ipq_edit *e, unsigned reason, int err)
 {
 	*e = (struct ipq_edit){ .transport_error = err };

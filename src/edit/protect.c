@@ -86,7 +86,7 @@ uint8_t edit_signature(const struct ipq_edit *e)
 static bool mptcp_has_checksum(const uint8_t *option, size_t len)
 {
 	unsigned flags = len > 3 ? option[3] : 0;
-	size_t mapping = (flags & 8 ? 8 : 4) + 6; /* data sequence, subflow sequence, length */
+	size_t mapping = (flags & 8 ? 8 : 4) + 6; /* data sequence number, subflow sequence number, length */
 
 	if (len < 4)
 		return false;
@@ -97,8 +97,7 @@ static bool mptcp_has_checksum(const uint8_t *option, size_t len)
 	return len != 4 + (flags & 1 ? (flags & 2 ? 8u : 4u) : 0) + mapping;
 }
 
-/* Multipath TCP counts the payload in its mappings; the options of data segments may have a checksum as
- * well. */
+/* Multipath TCP counts the payload bytes in its mappings; the options of data segments may also have a checksum. */
 static bool mptcp_refuses(const struct ipq_edit *e, bool resize)
 {
 	int at = (int)(e->transport + TCP_HEADER);
@@ -111,45 +110,47 @@ static bool mptcp_refuses(const struct ipq_edit *e, bool resize)
 	return false;
 }
 
-/* ---- payload with contents of its own ---- */
+/* ---- payload with its own lengths and checksums ---- */
 
-/* An IPv6 header, or one of the headers that may precede it (RFC 4380, 5.1.1). */
+/*
+ * Whether the payload begins with an IPv6 header, or with a header that may precede it (RFC 4380, section 5.1.1).
+ */
 static bool is_teredo(const uint8_t *p, size_t len)
 {
 	return len >= 20 && (p[0] >> 4 == 6 || (p[0] == 0 && p[1] <= 1));
 }
 
-static bool is_vxlan(const uint8_t *p, size_t len) /* and its extension GPE */
+static bool is_vxlan(const uint8_t *p, size_t len) /* VXLAN, and its extension GPE */
 {
 	return len >= 8 && (p[0] & 8) && !p[7];
 }
 
-static bool is_geneve(const uint8_t *p, size_t len) /* version 0, an EtherType */
+static bool is_geneve(const uint8_t *p, size_t len) /* Geneve: version 0, followed by an EtherType */
 {
 	return len >= 8 && p[0] >> 6 == 0 && get16(p + 2) >= 0x0600;
 }
 
-static bool is_gtp(const uint8_t *p, size_t len) /* version 1, a user packet (3GPP TS 29.281) */
+static bool is_gtp(const uint8_t *p, size_t len) /* GTP: version 1, a user packet (3GPP TS 29.281) */
 {
 	return len >= 8 && p[0] >> 5 == 1 && p[1] == 255;
 }
 
-static bool is_l2tp_data(const uint8_t *p, size_t len) /* version 2 or 3 */
+static bool is_l2tp_data(const uint8_t *p, size_t len) /* L2TP data: version 2 or 3 */
 {
 	return len >= 6 && !(p[0] & 0x80) && ((p[1] & 15) == 2 || (p[1] & 15) == 3);
 }
 
-static bool is_capwap(const uint8_t *p, size_t len) /* version 0, without DTLS (RFC 5415) */
+static bool is_capwap(const uint8_t *p, size_t len) /* CAPWAP: version 0, without DTLS (RFC 5415) */
 {
 	return len >= 8 && p[0] == 0;
 }
 
-static bool is_amt(const uint8_t *p, size_t len) /* a query, an answer to it, or data (RFC 7450) */
+static bool is_amt(const uint8_t *p, size_t len) /* AMT: a query, an answer to a query, or data (RFC 7450) */
 {
 	return len >= 20 && p[0] >= 4 && p[0] <= 6;
 }
 
-static bool is_tzsp(const uint8_t *p, size_t len) /* version 1, a packet */
+static bool is_tzsp(const uint8_t *p, size_t len) /* TZSP: version 1, a packet */
 {
 	return len >= 5 && p[0] == 1 && p[1] <= 1;
 }
@@ -160,32 +161,35 @@ static bool is_anything(const uint8_t *p, size_t len)
 	return len > 0;
 }
 
-static bool is_esp(const uint8_t *p, size_t len) /* RFC 3948: IKE has four zeros first */
+/* ESP in UDP (RFC 3948): IKE messages begin with four zeros instead */
+static bool is_esp(const uint8_t *p, size_t len)
 {
 	return len >= 8 && get32(p) != 0;
 }
 
-/* Protocols in UDP whose payload is a packet with lengths and checksums. */
+/* Finds protocols over UDP whose payload is a packet with its own lengths and checksums. */
 static unsigned udp_reason(const struct ipq_edit *e)
 {
 	static const struct {
 		uint16_t port;
 		uint16_t reason;
-		bool either; /* the port may be source or destination, else it is the destination */
+		bool either; /* the port may be source or destination; if false, it must be the destination */
 		bool (*matches)(const uint8_t *payload, size_t len);
 	} known[] = {
 		{ 4789, IPQ_EDIT_REASON_TUNNEL, false, is_vxlan },
 		{ 4790, IPQ_EDIT_REASON_TUNNEL, false, is_vxlan },
-		{ 8472, IPQ_EDIT_REASON_TUNNEL, false, is_vxlan }, /* Linux before the port was assigned */
+		/* the port of VXLAN in Linux before one was assigned */
+		{ 8472, IPQ_EDIT_REASON_TUNNEL, false, is_vxlan },
 		{ 6081, IPQ_EDIT_REASON_TUNNEL, false, is_geneve },
 		{ 2152, IPQ_EDIT_REASON_TUNNEL, true, is_gtp },
 		{ 1701, IPQ_EDIT_REASON_TUNNEL, true, is_l2tp_data },
 		{ 3544, IPQ_EDIT_REASON_TUNNEL, true, is_teredo },
-		{ 6080, IPQ_EDIT_REASON_TUNNEL, false, is_anything }, /* generic UDP encapsulation */
+		{ 6080, IPQ_EDIT_REASON_TUNNEL, false, is_anything }, /* GUE, generic UDP encapsulation */
 		{ 6635, IPQ_EDIT_REASON_TUNNEL, false, is_anything }, /* MPLS in UDP */
 		{ 9899, IPQ_EDIT_REASON_TUNNEL, true, is_anything },  /* SCTP in UDP (RFC 6951) */
 		{ 4341, IPQ_EDIT_REASON_TUNNEL, false, is_anything }, /* LISP */
-		{ 4791, IPQ_EDIT_REASON_TUNNEL, false, is_anything }, /* RoCE: InfiniBand, with a CRC */
+		/* RoCE: InfiniBand packets, which have a CRC */
+		{ 4791, IPQ_EDIT_REASON_TUNNEL, false, is_anything },
 		{ 5247, IPQ_EDIT_REASON_TUNNEL, true, is_capwap },
 		{ 2268, IPQ_EDIT_REASON_TUNNEL, true, is_amt },
 		{ 37008, IPQ_EDIT_REASON_TUNNEL, false, is_tzsp },
@@ -201,8 +205,10 @@ static unsigned udp_reason(const struct ipq_edit *e)
 	return IPQ_EDIT_REASON_NONE;
 }
 
-/* Errors and redirects quote a packet. The object of an extended echo has a checksum of its own (RFC 8335). Other
- * messages have options with lengths; echo messages have data only. */
+/*
+ * Errors and redirects quote a packet. The object of an extended echo has its own checksum (RFC 8335). Echo
+ * messages have only data; other messages have options with lengths.
+ */
 static bool icmp_refuses(const struct ipq_edit *e, bool resize)
 {
 	unsigned type = e->data[e->transport];
@@ -225,7 +231,7 @@ unsigned edit_transport_reason(const struct ipq_edit *e)
 		return IPQ_EDIT_REASON_MALFORMED;
 	case -ENODATA:
 		return IPQ_EDIT_REASON_CUT;
-	case -EINVAL: /* of ipq_edit_begin() */
+	case -EINVAL: /* an error of ipq_edit_begin() */
 		return IPQ_EDIT_REASON_ARGUMENT;
 	case -EPROTONOSUPPORT:
 		return e->protocol == IPPROTO_IPIP || e->protocol == IPPROTO_IPV6 ||

@@ -10,10 +10,10 @@ enum {
 	I_DATA_HEADER = 20,
 	CHUNK_INIT_ACK = 2,
 	CHUNK_COOKIE_ECHO = 10,
-	CHUNK_AUTHENTICATION = 15, /* RFC 4895 */
+	CHUNK_AUTHENTICATION = 15, /* AUTH chunk of RFC 4895 */
 };
 
-/* Computes the CRC four bits at a time, with the polynomial of Castagnoli, bits reversed. */
+/* Computes the CRC four bits at a time, with the Castagnoli polynomial in reversed bit order. */
 uint32_t edit_crc32c(uint32_t crc, const uint8_t *p, size_t len)
 {
 	static const uint32_t table[16] = {
@@ -41,8 +41,8 @@ unsigned edit_sctp_reason(const struct ipq_edit *e)
 		if (len < CHUNK_HEADER || len > end - at)
 			return IPQ_EDIT_REASON_MALFORMED;
 		switch (e->data[at]) {
-		case CHUNK_AUTHENTICATION: /* signs the chunks after it */
-		case CHUNK_INIT_ACK:	   /* these have a cookie that its sender signed */
+		case CHUNK_AUTHENTICATION: /* AUTH signs the chunks that follow */
+		case CHUNK_INIT_ACK:	   /* these chunks contain a cookie that its sender has signed */
 		case CHUNK_COOKIE_ECHO:
 			return IPQ_EDIT_REASON_SIGNED;
 		default:

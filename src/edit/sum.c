@@ -3,10 +3,10 @@
 #include "edit/edit.h"
 
 /*
- * 32 bytes per iteration: each 64-bit word is added as two 32-bit halves to an accumulator of 64 bits. The
- * accumulators cannot overflow before 2^29 iterations, so that no carry is checked. Four chains of additions
- * are independent of each other. The position of a 16-bit word in the accumulator does not matter: folding adds all of
- * them.
+ * Sums 32 bytes per iteration: each 64-bit word is added as two 32-bit halves to an accumulator of 64 bits. The
+ * accumulators cannot overflow before 2^29 iterations, so no carry needs to be checked. Four chains of additions
+ * are independent of each other. The position of a 16-bit word in the accumulator does not matter: folding adds all
+ * of them.
  */
 static inline uint64_t sum_unfolded(const uint8_t *p, size_t len)
 {

@@ -60,7 +60,7 @@ int ipq_edit_set_tcp_window(struct ipq_edit *e, uint16_t window)
 	return write_tcp(e, 14, bytes, sizeof(bytes));
 }
 
-/* ---- options ---- */
+/* ---- TCP options ---- */
 
 static size_t first_option(const struct ipq_edit *e)
 {
@@ -88,7 +88,7 @@ int ipq_edit_find_tcp_option(const struct ipq_edit *e, uint8_t kind, size_t *len
 /* A list of options under construction. */
 struct options {
 	uint8_t bytes[TCP_MAX_OPTIONS];
-	size_t len; /* may exceed the size of `bytes`: then the options are too long */
+	size_t len; /* may exceed the size of `bytes`, if the options are too long */
 };
 
 static void append_option(struct options *o, const uint8_t *head, size_t head_len, const void *value,
@@ -102,8 +102,10 @@ static void append_option(struct options *o, const uint8_t *head, size_t head_le
 	o->len += head_len + len;
 }
 
-/* Builds the packet's options with this value for this kind, padded to 32-bit words. 0, -EBADMSG or
- * -EMSGSIZE. */
+/*
+ * Builds the packet's options with this value for the option `kind`, padded to 32-bit words. 0, -EBADMSG or
+ * -EMSGSIZE.
+ */
 static int build_options(const struct ipq_edit *e, struct options *o, bool keep_nop, uint8_t kind,
 			 const void *value, size_t value_len)
 {
@@ -126,13 +128,15 @@ static int build_options(const struct ipq_edit *e, struct options *o, bool keep_
 	}
 	if (!done)
 		append_option(o, head, sizeof(head), value, value_len);
-	/* The rest is zero already: the end of the list. */
+	/* The bytes after the options are zeros already, which means end of list. */
 	o->len = (o->len + 3) & ~(size_t)3;
 	return o->len > sizeof(o->bytes) ? -EMSGSIZE : 0;
 }
 
-/* Can options of this kind be changed? A signature can be replaced or removed, other options of a signed
- * packet cannot. */
+/*
+ * Whether options of this kind can be changed. A signature can be replaced or removed, the other options of a
+ * signed packet cannot.
+ */
 static int edit_option(struct ipq_edit *e, uint8_t kind)
 {
 	int err = edit_transport(e, IPPROTO_TCP);
@@ -163,7 +167,7 @@ int ipq_edit_set_tcp_option(struct ipq_edit *e, uint8_t kind, const void *value,
 	if (err)
 		return err;
 	e->payload = (uint32_t)(first_option(e) + o.len);
-	/* The length of the header counts words, in the upper four bits. */
+	/* The header length is a number of 32-bit words, in the upper four bits. */
 	put16(bytes,
 	      (get16(e->data + e->transport + 12) & 0xfffu) | (unsigned)(TCP_HEADER + o.len) / 4 << 12);
 	edit_write(e, e->transport + 12, bytes, sizeof(bytes));

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 /*
- * The clients and their requests, answered as ip_queue did: see ip_queue(7) and the recordings in
+ * Serves the clients' requests, with the same answers as ip_queue: see ip_queue(7) and the recordings in
  * tests/replay/data. As in the kernel, access is decided by the port id in a request's netlink header.
  *
- * Two deviations help programs: a port id that no client has is released when the client that claimed it
- * ends, and a peer whose socket is closed never makes another client busy.
+ * Two deviations help programs: a client may claim a port id that no client has, and the port id is released when
+ * this client ends; and a peer whose socket is closed never makes another client busy.
  */
 #include <errno.h>
 #include <poll.h>
@@ -12,12 +12,12 @@
 #include <string.h>
 #include <unistd.h>
 #include <sys/epoll.h>
-#include "ipqueue/state.h" /* before <linux/netfilter.h>: after it, <net/if.h> and <linux/if.h> clash */
+#include "ipqueue/state.h" /* must precede <linux/netfilter.h>; otherwise <net/if.h> and <linux/if.h> clash */
 #include <linux/netfilter.h>
 #include <linux/netfilter_ipv4/ip_queue.h>
 
-#define ROUNDS 4	 /* batches of requests per step and client */
-#define FINISH_MAX 16384 /* requests left by a client that has ended: more than a socket buffer can have */
+#define ROUNDS 4	 /* batches of requests that one client can send per step */
+#define FINISH_MAX 16384 /* maximum requests of an ended client; a socket buffer has room for fewer */
 #define PACKET_MAX 65535
 #define SEND_BUFFER_MAX (16 << 20)
 
@@ -43,8 +43,9 @@ static void set_pid(struct engine *e, struct client *c, uint32_t pid)
 }
 
 /*
- * An end of file has no address, which the libipq of 2001 reports as "Failed to receive netlink message".
- * So an empty message is sent first: it is read as the end too, and has the kernel's address.
+ * An end of file has no address, so the libipq of 2001 would report it as "Failed to receive netlink message".
+ * Therefore an empty message is sent first: the library reads it as an end of file, too, and it has the kernel's
+ * address.
  */
 void client_send_eof(const struct client *c)
 {
@@ -86,7 +87,8 @@ int engine_add(struct engine *e, int fd, uint8_t family, enum wire_layout layout
 	e->clients = c;
 	set_pid(e, c, pid);
 	if (e->early && capable) {
-		engine_configure(e, NULL); /* a failure is repeated, and reported, with the first mode */
+		/* if this fails, the first mode request repeats it and reports the failure */
+		engine_configure(e, NULL);
 		engine_watch_source(e);
 	}
 	if (e->eof_sent)
@@ -98,19 +100,20 @@ out:
 	return ret;
 }
 
-/* Packets wait until there is a next peer, or the wait for it has timed out. */
+/* Lets packets wait until there is a next peer, or until the wait for one has timed out. */
 static void await_next_owner(struct engine *e, struct family *f)
 {
 	undecided_offer_again(f);
 	engine_end_await(e);
 	f->owner_decided = false;
-	if (f->last_mode != COPY_NONE) /* it has set no mode: its predecessor's stays in force */
+	/* a peer that has set no mode does not change the mode of its predecessor */
+	if (f->last_mode != COPY_NONE)
 		return;
 	f->last_mode = f->mode;
 	f->last_range = f->range;
 }
 
-/* The peer has ended: its packets are dropped, or kept for the next one, which starts from mode NONE. */
+/* The peer has ended: its packets are dropped, or stored for the next peer. The next peer starts from mode NONE. */
 static void release(struct engine *e, struct family *f)
 {
 	size_t cursor = 0;
@@ -145,7 +148,7 @@ static void end(struct engine *e, struct client *c)
 	}
 	if (f->requester == c)
 		f->requester = NULL;
-	/* Closing it is not enough if a child process holds this end, too. */
+	/* Closing the descriptor does not remove it from the set if a child process has a copy of it. */
 	epoll_ctl(e->epoll, EPOLL_CTL_DEL, c->fd, NULL);
 	close(c->fd);
 	c->fd = -1;
@@ -173,7 +176,7 @@ void client_free_ended(struct engine *e)
 
 /* ---- answers ---------------------------------------------------------------------------------- */
 
-/* Sends an answer; error 0 is an acknowledgement. It is lost if the client does not read. */
+/* Sends an answer; error 0 is an acknowledgement. The answer is lost if the client does not read. */
 static void answer(struct engine *e, const struct client *c, int error, const void *request, size_t quote)
 {
 	size_t len = wire_put_error(e->answer, error, c->pid, request, quote);
@@ -183,7 +186,7 @@ static void answer(struct engine *e, const struct client *c, int error, const vo
 	send(c->fd, e->answer, padded, MSG_DONTWAIT | MSG_NOSIGNAL);
 }
 
-/* The source has refused a verdict that was accepted here. */
+/* Called when the source refuses a verdict that the engine has accepted. */
 void client_refused(struct engine *e, uint32_t tag, int error)
 {
 	struct kept *k = &e->kept[tag % KEPT];
@@ -197,7 +200,7 @@ void client_refused(struct engine *e, uint32_t tag, int error)
 	if (c == NULL)
 		return;
 	f = client_family(e, c);
-	/* A refused verdict leaves the packet waiting, unless there is no packet. */
+	/* A packet with a refused verdict waits again, unless the source has no such packet. */
 	if (error != ENOENT && k->known && f->peer_pid != 0 && idset_reserve(&f->waiting, 1) == 0)
 		idset_add(&f->waiting, k->id);
 	answer(e, c, error, k->request, k->len <= KEPT_ROOM ? k->len : WIRE_NLHDR);
@@ -230,7 +233,7 @@ static bool peer_closed(const struct client *c)
 	return c->hung_up || (poll(&p, 1, 0) > 0 && (p.revents & (POLLRDHUP | POLLHUP)) != 0);
 }
 
-/* Enlarges the socket's buffer, for a program that is slow for a moment. */
+/* Enlarges the socket's buffer, so that a program may be slow for a moment. */
 static void enlarge_buffer(const struct family *f, const struct client *c)
 {
 	uint64_t want = (uint64_t)f->queue_max * 4096;
@@ -269,7 +272,7 @@ static int set_mode(struct engine *e, struct family *f, const struct client *c, 
 	f->mode = (enum copy_mode)r->mode.value;
 	f->range = 0;
 	if (f->mode == COPY_PACKET) {
-		/* ip_queue took 32 bits, and then checked the limit. */
+		/* ip_queue converted the range to 32 bits before it checked the limit. */
 		f->range = (uint32_t)r->mode.range;
 		if (f->range > PACKET_MAX)
 			f->range = PACKET_MAX;
@@ -287,7 +290,7 @@ static int set_mode(struct engine *e, struct family *f, const struct client *c, 
 	return 0;
 }
 
-/* ip_queue replaced a packet only if the lengths agreed and the payload had room for an IP header. */
+/* ip_queue replaced a packet only if the lengths agreed and the payload was at least as long as an IP header. */
 static void replacement(const struct family *f, const struct wire_request *r, struct source_verdict *v)
 {
 	size_t least = f->af == AF_INET ? 20 : 40;
@@ -304,8 +307,10 @@ static void replacement(const struct family *f, const struct wire_request *r, st
 	v->payload_len = r->verdict.payload_len;
 }
 
-/* ip_queue and ip6_queue shared no packet: a program of one family cannot decide the other family's
- * packets. */
+/*
+ * Whether the packet belongs to the other family: ip_queue and ip6_queue were separate, so a program cannot decide
+ * packets of the other family.
+ */
 static bool waits_for_other(struct engine *e, const struct family *f, uint32_t id)
 {
 	struct idset *other = &e->family[f == &e->family[0]].waiting;
@@ -316,7 +321,10 @@ static bool waits_for_other(struct engine *e, const struct family *f, uint32_t i
 	return true;
 }
 
-/* Whether the packet is held: no client has seen it yet, so the id in the request was guessed. */
+/*
+ * Whether the packet is still held by the engine. No client has seen it yet, so a client that names its id has
+ * guessed the id.
+ */
 static bool is_held(const struct engine *e, uint32_t id)
 {
 	unsigned i;
@@ -335,7 +343,7 @@ static int set_verdict(struct engine *e, struct family *f, const struct client *
 
 	if (r->verdict.value > NF_MAX_VERDICT)
 		return EINVAL;
-	/* another program owns the queue: ip_queue refused all requests */
+	/* another program owns the queue: then ip_queue refused all requests */
 	if (!e->configured && e->refused != 0)
 		return -e->refused;
 	if (r->verdict.id > UINT32_MAX)
@@ -345,14 +353,16 @@ static int set_verdict(struct engine *e, struct family *f, const struct client *
 		return ENOENT;
 	undecided_remove(f, v.id);
 	replacement(f, r, &v);
-	if (v.code == NF_STOLEN) /* nfnetlink_queue refuses it */
+	if (v.code == NF_STOLEN) /* nfnetlink_queue refuses NF_STOLEN */
 		v.code = NF_DROP;
-	if (v.code == NF_QUEUE) /* without a queue number, it queued the packet to the same program again */
+	/* NF_QUEUE without a queue number queued the packet to the same program again */
+	if (v.code == NF_QUEUE)
 		v.code = NF_QUEUE_NR((uint32_t)e->source->queue_number);
 	if (v.code == NF_DROP)
 		v.present = 0;
 	if (r->verdict.value == NF_QUEUE || r->verdict.value == NF_REPEAT)
-		e->ended = e->eof_sent; /* the packet is delivered again, also after the end of a file */
+		/* the packet is delivered again, even after the end of a capture file */
+		e->ended = e->eof_sent;
 	e->passed_on |= !known;
 	v.tag = keep(e, c, r, request, known);
 	f->counts.dropped += v.code == NF_DROP;
@@ -363,7 +373,8 @@ static int set_verdict(struct engine *e, struct family *f, const struct client *
 }
 
 /*
- * Carries out a request, with checks in ip_queue's order. 0 or a positive errno. *silent: send no answer in any case.
+ * Carries out a request, with the checks in the same order as in ip_queue. 0 or a positive errno. *silent: no
+ * answer must be sent.
  */
 static int do_request(struct engine *e, struct client *c, const struct wire_request *r, bool too_short,
 		      const void *request, bool *silent)
@@ -373,7 +384,8 @@ static int do_request(struct engine *e, struct client *c, const struct wire_requ
 
 	if ((int32_t)r->pid <= 0 || (r->flags & NLM_F_REQUEST) == 0 || (r->flags & NLM_F_MULTI) != 0)
 		return EINVAL;
-	if ((r->flags & MSG_TRUNC) != 0) /* a socket flag among netlink flags: ip_queue checked it */
+	/* MSG_TRUNC is a socket flag, but ip_queue checked for it among the netlink flags */
+	if ((r->flags & MSG_TRUNC) != 0)
 		return ECOMM;
 	if (r->type < NLMSG_NOOP || r->type >= IPQM_MAX)
 		return EINVAL;
@@ -393,7 +405,7 @@ static int do_request(struct engine *e, struct client *c, const struct wire_requ
 }
 
 /*
- * Serves one datagram, of which only the first message counts. len may exceed the buffer. waits: the program waits
+ * Serves one datagram, of which only the first message is used. len may exceed the buffer. waits: the program waits
  * until the request is served. 0 or the positive errno of the refusal.
  */
 static int serve(struct engine *e, struct client *c, const void *request, size_t len, bool waits)
@@ -407,12 +419,12 @@ static int serve(struct engine *e, struct client *c, const void *request, size_t
 	if (c->pid == 0 && (int32_t)r.pid > 0)
 		set_pid(e, c, r.pid);
 	/*
-	 * Only if the program waits for the end of its request. Otherwise packets in the source may be newer than the
-	 * request: then they have the new mode, and come after the refusal.
+	 * Do this only if the program waits for the result of its request. Otherwise packets in the source may be
+	 * newer than the request: then the new mode applies to them, and they follow the refusal.
 	 */
 	if (r.type == IPQM_MODE && waits)
 		e->receive_earlier(e);
-	if (c->fd < 0) /* the client has ended meanwhile */
+	if (c->fd < 0) /* the client has ended in the meantime */
 		return 0;
 	c->async |= r.type == IPQM_MODE && !waits;
 	err = do_request(e, c, &r, err != 0, request, &silent);
@@ -428,7 +440,7 @@ static int serve(struct engine *e, struct client *c, const void *request, size_t
 	return err;
 }
 
-/* Receives up to max datagrams, as recvmmsg does. For one, recv costs half as much. */
+/* Receives up to max datagrams, as recvmmsg does. If max is 1 it uses recv, which costs half as much. */
 static int receive(struct engine *e, const struct client *c, unsigned max)
 {
 	const int flags = MSG_DONTWAIT | MSG_TRUNC; /* msg_len is the length before truncation */
@@ -450,8 +462,10 @@ static int serve_batch(struct engine *e, struct client *c, unsigned max)
 	int i, n = receive(e, c, max);
 
 	if (n < 0) {
-		/* A peer that closed with unread packets resets the connection once; its requests can still
-		 * be read. */
+		/*
+		 * If a peer closes its socket with unread packets, one receive returns ECONNRESET; later ones
+		 * return its requests.
+		 */
 		if (errno == EINTR || errno == ECONNRESET)
 			return (int)max;
 		return errno == EAGAIN || errno == ECONNREFUSED ? 0 : -1;
@@ -461,7 +475,7 @@ static int serve_batch(struct engine *e, struct client *c, unsigned max)
 		serve(e, c, e->in_iov[i].iov_base, e->in[i].msg_len, false);
 	engine_flush(e);
 	engine_extend_end(e);
-	/* At its end, a socket returns empty datagrams for ever. */
+	/* After its end, a socket returns empty datagrams for ever. */
 	if (n > 0 && e->in[n - 1].msg_len == 0 && peer_closed(c))
 		return -1;
 	return n;
@@ -513,7 +527,10 @@ void client_finish(struct engine *e, struct client *c)
 		end(e, c);
 }
 
-/* Joins the pieces to one request. Bytes beyond REQUEST_ROOM are left out; only len shows that there were more. */
+/*
+ * Joins the pieces of a request. Omits bytes beyond REQUEST_ROOM; a length greater than that shows that bytes are
+ * missing.
+ */
 static const void *gather(struct engine *e, const struct iovec *piece, size_t pieces, size_t *len)
 {
 	size_t i, room;

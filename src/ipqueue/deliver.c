@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-/* Sends packets from the source to their owners as ip_queue's messages, a batch in one call. */
+/* Sends packets from the source to their owners as ip_queue's messages, a batch per system call. */
 #include <errno.h>
 #include <string.h>
 #include "ipqueue/state.h"
@@ -8,7 +8,7 @@
 
 #define NSEC_PER_SEC 1000000000
 
-static unsigned char padding[4]; /* zeros between data_len and the rounded nlmsg_len */
+static unsigned char padding[4]; /* the zeros between the end of the payload and the rounded nlmsg_len */
 
 static uint32_t payload_len(const struct family *f, const struct ipq_packet *p)
 {
@@ -35,7 +35,10 @@ static void name_device(struct engine *e, struct device *last, const struct ipq_
 	}
 }
 
-/* ip_queue filled in the hardware fields if the packet had a link header, that is, if a device had received it. */
+/*
+ * ip_queue filled in the hardware fields only if the packet had a link-layer header, that is, if a device had
+ * received it.
+ */
 static void fill_hardware(struct wire_packet *w, const struct ipq_packet *p, uint16_t type)
 {
 	if ((p->present & IPQ_HAS_HWADDR) == 0 || p->hw_addr_len == 0)
@@ -45,7 +48,7 @@ static void fill_hardware(struct wire_packet *w, const struct ipq_packet *p, uin
 	w->hw_type = type;
 }
 
-/* Whether there is room around the payload for the whole message. */
+/* Whether the slot has room around the payload for the whole message. */
 static bool in_slot(const struct engine *e, const struct ipq_packet *p)
 {
 	return (p->present & IPQ_HAS_PAYLOAD) != 0 && p->payload >= e->slots + SLOT_FRONT &&
@@ -72,7 +75,7 @@ static void encode(struct engine *e, const struct family *f, const struct ipq_pa
 	iov[1] = (struct iovec){ p->payload, len };
 	iov[2] = (struct iovec){ padding, (0 - len) & 3 };
 	pieces = len == 0 ? 1 : iov[2].iov_len == 0 ? 2 : 3;
-	/* one piece costs less, and no byte of the payload is overwritten */
+	/* a message in one piece costs less; it must not overwrite bytes of the payload */
 	if (in_slot(e, p) && len == p->payload_len) {
 		iov[0] = (struct iovec){ p->payload - head, head + len + iov[2].iov_len };
 		memset(p->payload + len, 0, iov[2].iov_len);
@@ -91,8 +94,8 @@ static void drop(struct engine *e, struct family *f, unsigned i)
 }
 
 /*
- * The packet arrived without payload while only the other family had a peer, whose mode copied no payload. ip_queue
- * dropped packets of a family without a peer.
+ * Whether the packet arrived while only the other family had a peer, whose mode copied no payload. ip_queue dropped
+ * packets of a family without a peer.
  */
 static bool came_before_peer(const struct family *f, const struct ipq_packet *p)
 {
@@ -100,8 +103,9 @@ static bool came_before_peer(const struct family *f, const struct ipq_packet *p)
 }
 
 /*
- * The packet was queued before the mode or the range grew. It may have arrived after the owner's request, because the
- * owner did not wait for the end of its request. NF_QUEUE queues the packet again, with more of its bytes.
+ * Whether the packet was queued before the mode or the range grew, so that bytes are missing. It may have arrived
+ * after the owner's request if the owner did not wait for the result of the request. NF_QUEUE queues the packet
+ * again, with more of its bytes.
  */
 static bool came_cut(const struct engine *e, const struct family *f, const struct ipq_packet *p)
 {
@@ -127,7 +131,7 @@ static unsigned collect(struct engine *e, struct family *f)
 {
 	unsigned i, n = 0;
 
-	/* Reserved first, so that every packet that is sent can get a verdict. */
+	/* Reserve the memory first, so that the engine can record every packet that is sent. */
 	bool room = idset_reserve(&f->waiting, BATCH) == 0;
 
 	for (i = 0; i < e->received; i++) {
@@ -164,8 +168,8 @@ static void sent(struct engine *e, struct family *f, unsigned i)
 }
 
 /*
- * Packet k could not be sent. Returns how many to skip: like ip_queue, the engine loses packets while the
- * socket is full.
+ * Handles the failure to send packet k. Returns how many packets to skip: like ip_queue, the engine loses packets
+ * while the socket is full.
  */
 static unsigned give_up(struct engine *e, struct family *f, unsigned k, unsigned n, int err, bool *gone)
 {
@@ -178,7 +182,7 @@ static unsigned give_up(struct engine *e, struct family *f, unsigned k, unsigned
 	}
 	*gone = err == EPIPE || err == ECONNRESET || err == ECONNREFUSED || err == ENOTCONN;
 	if (*gone && e->keep)
-		return n - k; /* the engine holds them for the next owner */
+		return n - k; /* the engine holds these packets for the next owner */
 	if (err != EMSGSIZE && err != EAGAIN && err != ENOBUFS && !*gone)
 		engine_log(e, "client %u: cannot send packets: %s", f->owner->serial, strerror(err));
 	n = err == EMSGSIZE ? k + 1 : n;
@@ -189,7 +193,7 @@ static unsigned give_up(struct engine *e, struct family *f, unsigned k, unsigned
 	return n - k;
 }
 
-/* Returns the number of messages that were sent, or -1. For one, sendmsg costs less than sendmmsg. */
+/* Returns the number of messages that were sent, or -1. For one message, sendmsg costs less than sendmmsg. */
 static int send_messages(int fd, struct mmsghdr *message, unsigned n)
 {
 	const int flags = MSG_DONTWAIT | MSG_NOSIGNAL;

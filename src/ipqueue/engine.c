@@ -4,9 +4,9 @@
  * (client.c), receives packets from the source and sends them to their owners (deliver.c). Verdicts are
  * collected and sent together, before the memory of their payloads is used again.
  *
- * Invariant: a packet that the source has delivered is in exactly one place: held here (e->done[i] is
- * false), in its family's waiting set, or returned to the source with a verdict. So every failure ends in a
- * verdict (a drop), and the end of a client drops its packets.
+ * Invariant: a packet that the source has delivered is in exactly one place: held here (e->done[i] is false), in
+ * its family's waiting set, or returned to the source with a verdict. So a packet that cannot be delivered is
+ * dropped by a verdict, and so are the packets of a client that ends.
  *
  * The engine never waits for a client: sockets are read and written without blocking, and every loop over
  * one client's requests is bounded. So a client can only harm itself.
@@ -28,9 +28,9 @@
 #include "core/core.h"
 #include "ipqueue/state.h"
 
-#define QUEUE_LENGTH 1024 /* ip_queue's own */
-#define ROUNDS 4	  /* batches per step */
-#define EARLIER_ROUNDS 64 /* batches before a request */
+#define QUEUE_LENGTH 1024 /* the default of ip_queue */
+#define ROUNDS 4	  /* batches received per step */
+#define EARLIER_ROUNDS 64 /* batches received before a request is served */
 
 /* ---- the source ------------------------------------------------------------------------------- */
 
@@ -59,9 +59,9 @@ bool engine_lives(const struct engine *e)
 	return e->failed == 0;
 }
 
-/* ---- the end ---------------------------------------------------------------------------------- */
+/* ---- the end of the packets ----------------------------------------------------------------- */
 
-/* The memory of messages that the program has not read yet. */
+/* Returns the bytes of memory of messages that the program has not read yet. */
 static int unread(const struct client *c)
 {
 	int bytes = 0;
@@ -70,9 +70,9 @@ static int unread(const struct client *c)
 }
 
 /*
- * The program reads the end of the packets as the end of the socket; it can still send verdicts. While packets wait,
- * a verdict may bring one back (NF_REPEAT), so the end is not sent yet. But a program may never decide them. So the
- * end is sent when all clients have read everything and have sent no request for a while.
+ * The program reads the end of the packets as the end of the socket; it can still send verdicts. While packets
+ * wait, the verdict NF_REPEAT may deliver one of them again, so the end is not sent yet. But a program may never
+ * decide them. So the end is sent when all clients have read everything and have sent no request for a while.
  */
 static void send_eof(struct engine *e, bool silent)
 {
@@ -103,7 +103,7 @@ static void send_eof(struct engine *e, bool silent)
 	e->eof_sent = true;
 }
 
-/* Programs see a failed source as the end of the packets. */
+/* A failed source looks to programs like the end of the packets. */
 static void send_eof_after_failure(struct engine *e)
 {
 	struct client *c;
@@ -116,7 +116,10 @@ static void send_eof_after_failure(struct engine *e)
 	e->eof_sent = true;
 }
 
-/* The wait for an owner has timed out: drops the held packets, and all others until there is an owner. */
+/*
+ * Called when the wait for an owner has timed out. From now on packets without an owner are dropped, including the
+ * held ones.
+ */
 static void end_grace(struct engine *e)
 {
 	unsigned i;
@@ -128,7 +131,7 @@ static void end_grace(struct engine *e)
 		engine_configure(e, NULL);
 }
 
-/* A damaged file ends there. Packets before the damage can still be decided. */
+/* At the damage, a damaged file has ended for the engine. Packets before the damage can still be decided. */
 static void no_more_packets(struct engine *e, int err)
 {
 	if (err != -ENODATA && !e->lossless) {
@@ -149,10 +152,10 @@ static bool has_come(const struct engine *e, uint8_t family)
 }
 
 /*
- * A mode applies to the packets that arrive after the program's request. If the program did not wait for the end of its
- * request, the request may still be in the socket, so it is read before packets are delivered. reported: epoll has
- * reported all requests that were older than the first of these packets, and they are served. The owners that are
- * polled are served here, too.
+ * A mode applies to the packets that arrive after the program's request. If the program did not wait for the end of
+ * its request, the request may still be in the socket, so it is read before packets are delivered. reported: epoll
+ * has reported all requests that were older than the first of these packets, and these requests have been served.
+ * The requests of owners that are polled are served here.
  */
 static void serve_late_requests(struct engine *e, bool reported)
 {
@@ -211,15 +214,16 @@ static bool receive(struct engine *e, bool reported)
 {
 	bool more;
 
-	e->receiving = true; /* requests, and the end of a client, call receive_earlier() */
+	e->receiving = true; /* requests and ending clients call receive_earlier() */
 	more = receive_batch(e, reported);
 	e->receiving = false;
 	return more;
 }
 
 /*
- * Receives the packets in the source before a new mode or a refusal: ip_queue's messages came in the order of events,
- * and each packet in the mode in which it was queued. A capture file has no such order.
+ * Receives the packets that are already in the source before a new mode is set or a refusal is sent. ip_queue sent
+ * its messages in the order of events, and each packet in the mode in which it was queued. A capture file has no
+ * such order.
  */
 static void receive_earlier(struct engine *e)
 {
@@ -234,7 +238,7 @@ static void receive_earlier(struct engine *e)
 /* ---- stepping --------------------------------------------------------------------------------- */
 
 #define BUSY_PACKETS 16
-#define BUSY_BYTES 16384 /* 16 small packets, or 7 of 1,400 bytes */
+#define BUSY_BYTES 16384 /* the memory of 16 small packets, or of 7 packets with 1,400 bytes */
 
 struct seen {
 	bool woken, silent, caller;
@@ -253,8 +257,8 @@ static void serve_polled(struct engine *e)
 }
 
 /*
- * alone: nothing else has happened. If one packet waits for a verdict, that is probably all there is; if not, epoll
- * reports the rest.
+ * Serves one client. alone: no other event has happened. Then, if only one packet waits for a verdict, one request
+ * is served; epoll reports any further ones.
  */
 static void serve_client(struct engine *e, struct client *c, bool alone)
 {
@@ -298,14 +302,18 @@ static void serve_events(struct engine *e, const struct epoll_event *event, int 
 		engine_deliver(e);
 	packets |= undecided_can_offer(e);
 	for (round = 0; packets && round < ROUNDS; round++)
-		/* A source that epoll_wait() returned the last time is checked again: a request may have come before.
-		 * */
+		/*
+		 * If the last epoll_wait() returned the source, check the source again: a request may have arrived
+		 * before the packets.
+		 */
 		if (!receive(e, !e->polling && !again && round == 0))
 			break;
 	engine_flush(e);
 }
 
-/* The packets that wait for this owner are in the engine: no descriptor is readable because of them. */
+/*
+ * Makes the engine step again for packets that are stored for an owner: no descriptor is readable because of them.
+ */
 static void poke_for_undecided(struct engine *e)
 {
 	if (undecided_can_offer(e))
@@ -327,10 +335,10 @@ static bool is_early(const struct engine *e)
 }
 
 /*
- * A program that has packets to read sends its verdicts one by one, and waking the engine for each costs
- * more than the verdict. No program waits for the engine then, so the engine pauses and collects verdicts.
- * If they come in batches already, a pause would cost up to a tenth of the packets. The kernel adds the
- * timer slack of the thread.
+ * A program that has packets to read sends its verdicts one by one, and waking the engine for each verdict costs
+ * more than the verdict. No program waits for the engine then, so the engine pauses and collects verdicts. If
+ * verdicts already come in batches, a pause would cost up to a tenth of the throughput. The kernel adds the timer
+ * slack of the thread.
  */
 static const struct timespec moderation = { .tv_nsec = 20000 };
 
@@ -370,8 +378,9 @@ int engine_step(struct engine *e, int timeout_ms)
 }
 
 /*
- * Requests have changed the number of waiting packets, which was `before`. The thread that steps the engine is
- * woken when there is room for many held packets, or after the last verdict, but not for each verdict.
+ * Whether the engine's thread must be woken after requests have changed the number of waiting packets, which was
+ * `before`. It is woken when there is room for many held packets, or after the last verdict, but not for each
+ * verdict.
  */
 static bool is_step_due(const struct engine *e, const struct family *f, size_t before)
 {
@@ -395,14 +404,14 @@ int engine_request(struct engine *e, uint32_t client, const struct iovec *piece,
 		goto out;
 	f = client_family(e, c);
 	before = f->waiting.count;
-	client_serve(e, c); /* requests that are in its socket come first; it may end */
+	client_serve(e, c); /* serve the requests in the client's socket first; the client may end */
 	c = engine_find_client(e, client);
 	if (c == NULL)
 		goto out;
 	e->passed_on = false;
 	ret = client_request(e, c, piece, pieces);
 	if (e->passed_on && engine_wants_packets(e))
-		receive(e, false); /* the source's refusal, if there is one */
+		receive(e, false); /* receive the source's refusal, if there is one */
 	engine_watch_source(e);
 	poke_for_undecided(e);
 	engine_save_state(e);
@@ -467,7 +476,7 @@ void engine_set_queue_max(struct engine *e, uint8_t family, uint32_t max)
 			engine_configure(e, NULL);
 		engine_save_state(e);
 		if (e->held > 0)
-			engine_poke(e); /* there may be room now */
+			engine_poke(e); /* packets that were held may have room now */
 	}
 	pthread_mutex_unlock(&e->lock);
 }
@@ -595,7 +604,9 @@ int engine_open(struct engine **engine, struct source *source, const struct engi
 	for (i = 0; i < 2; i++) {
 		e->family[i].af = i == 0 ? AF_INET : AF_INET6;
 		e->family[i].queue_max = QUEUE_LENGTH;
-		/* Packets of a live queue do not wait for a first owner, only for the next one with `keep`. */
+		/*
+		 * Packets of a live queue do not wait for the first owner. With `keep` they wait for the next one.
+		 */
 		e->family[i].owner_decided = !e->patient;
 	}
 	if (options != NULL) {

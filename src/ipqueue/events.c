@@ -7,10 +7,12 @@
 #include <sys/timerfd.h>
 #include "ipqueue/state.h"
 
-#define OWNER_GRACE_MS 200 /* time for the first request of the second family */
+#define OWNER_GRACE_MS 200 /* how long to wait for the first request of the second family */
 
-/* A lossless source is read only while a family has an owner and no packet waits here; a live one always, as far as
- * there is room. */
+/*
+ * Whether to receive packets. A lossless source is read only while a family has an owner and no packet waits in the
+ * engine; a live one is always read, as far as there is room.
+ */
 bool engine_wants_packets(const struct engine *e)
 {
 	unsigned i, ready = 0;
@@ -59,8 +61,8 @@ void client_watch(struct engine *e, struct client *c)
 }
 
 /*
- * Each send to a socket that is in an epoll set, and each read from its other end, costs the peer a wakeup,
- * even if no thread sleeps. So while there is much to do, the source and the owners' sockets are taken out of the set,
+ * If a socket is in an epoll set, each send to it, and each read from its other end, has the cost of a wakeup, even
+ * if no thread sleeps. So while there is much to do, the source and the owners' sockets are taken out of the set,
  * and every step reads them. An eventfd that is always readable keeps the set readable.
  */
 void engine_set_polling(struct engine *e, bool on)

@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* After a fork, the child may run the engine when its parent has ended. Both share state in memory. */
+/*
+ * After a fork, the child can run the engine when its parent has ended. Parent and child share the engine's state
+ * in memory.
+ */
 #include "ipqueue/state.h"
 
 static uint32_t serial_of(const struct client *c)
@@ -34,8 +37,9 @@ void engine_save_state(struct engine *e)
 }
 
 /*
- * Restores the parent's state. A peer that was in the parent only has ended with it. If packets were received and
- * decided since the fork, the child does not know which ones wait; the source refuses verdicts on others.
+ * Restores the parent's state. A peer that was only in the parent has ended with the parent. If packets were
+ * received and decided after the fork, the child does not know which packets wait; the source refuses verdicts on
+ * the others.
  */
 void engine_restore_state(struct engine *e)
 {
@@ -59,7 +63,7 @@ void engine_restore_state(struct engine *e)
 		f->counts = l->family[i].counts;
 	}
 	e->adopt = true;
-	/* This process's copy of the source does not have the parent's last settings. */
+	/* This process's copy of the source does not have the settings that the parent made after the fork. */
 	if (l->configured && !(e->configured && engine_same_config(&l->config, &e->config)))
 		e->source->ops->configure(e->source, &l->config, NULL);
 	e->config = l->config;

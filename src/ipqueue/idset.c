@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 /*
- * Open addressing with linear probing, at most half full. The id itself is the hash: ids that count up
- * fill neighbouring slots without a collision. Removal shifts the following ids back, so that there are no tombstones.
- * While every id is in its own slot, which is the usual case, nothing shifts.
+ * Open addressing with linear probing, at most half full. The id itself is the hash: ids that count up fill
+ * neighbouring slots without a collision. Removal shifts the following ids back, so that there are no tombstones.
+ * While every id is in its own slot, which is the usual case, no id needs to be shifted.
  */
 #include <errno.h>
 #include <stdlib.h>
@@ -61,7 +61,7 @@ void idset_add(struct idset *set, uint32_t id)
 	set->displaced += !at_home(set, i);
 }
 
-/* Whether the id in slot i is still found after a move to the hole before it. */
+/* Whether the id in slot i will still be found if it is moved to the hole before it. */
 static bool may_move(const struct idset *set, size_t hole, size_t i)
 {
 	size_t home = (uint32_t)set->slot[i] & set->mask;

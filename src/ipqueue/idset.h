@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* A set of packet ids. Fastest when ids count up, as a source's usually do. */
+/* A set of packet ids. It is fastest when the ids count up, as the ids of a source usually do. */
 #ifndef IPQUEUE_IDSET_H
 #define IPQUEUE_IDSET_H
 
@@ -12,10 +12,10 @@ struct idset {
 	uint64_t *slot; /* USED | id, or 0 */
 	size_t mask;	/* slots - 1, slots is a power of two; 0: none allocated */
 	size_t count;
-	size_t displaced; /* ids that are not in their own slot */
+	size_t displaced; /* ids that are not in the slot that is their hash */
 };
 
-/* Makes room for this many calls of idset_add(), which cannot fail. 0 or -ENOMEM. */
+/* Makes room for this number of calls of idset_add(), which cannot fail. 0 or -ENOMEM. */
 int idset_reserve(struct idset *set, size_t more);
 /* Adds an id, for which room must be reserved. Adding it twice has no effect. */
 void idset_add(struct idset *set, uint32_t id);

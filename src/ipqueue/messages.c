@@ -11,13 +11,13 @@
 #include <linux/netfilter_ipv4/ip_queue.h>
 #include "ipqueue/messages.h"
 
-/* Offsets after the netlink header. */
+/* Offsets that count from the end of the netlink header. */
 struct shape {
 	size_t word; /* sizeof(long) and sizeof(size_t) of the program */
 	size_t mark, sec, usec, hook, indev, outdev, hw_protocol, hw_type, hw_addrlen, hw_addr, data_len;
 	size_t packet;		/* size of struct ipq_packet_msg */
-	size_t mode_range;	/* in struct ipq_mode_msg */
-	size_t id, id_data_len; /* in struct ipq_verdict_msg */
+	size_t mode_range;	/* offset in struct ipq_mode_msg */
+	size_t id, id_data_len; /* offsets in struct ipq_verdict_msg */
 	size_t peer;		/* size of struct ipq_peer_msg */
 };
 
@@ -84,7 +84,7 @@ static uint32_t get32(const unsigned char *p)
 	return v;
 }
 
-/* A long or size_t of the program. 32-bit programs get the low half, as in a C conversion. */
+/* Writes a long or size_t of the program. A 32-bit program gets the low half, as in a C conversion. */
 static void put_word(const struct shape *s, unsigned char *p, uint64_t v)
 {
 	if (s->word == 8)

@@ -11,14 +11,16 @@
 
 #define ATTEMPTS 100
 
-/* Linux 6.16, where asm-generic counts the options. Not in older headers. */
+/* Linux 6.16 and later; the value where asm-generic defines the socket options. Older headers lack it. */
 #if !defined(SO_PASSRIGHTS) && !defined(__mips__) && !defined(__sparc__) && !defined(__hppa__) && \
 	!defined(__alpha__)
 #define SO_PASSRIGHTS 83
 #endif
 
-/* The engine would have to close descriptors that a program sends, which can block (a TCP socket that
- * lingers). */
+/*
+ * Refuses descriptors that a program sends: the engine would have to close them, which can block (a TCP socket that
+ * lingers).
+ */
 static void refuse_descriptors(int fd)
 {
 #ifdef SO_PASSRIGHTS
@@ -31,8 +33,8 @@ static void refuse_descriptors(int fd)
 }
 
 /*
- * A listener with the name whose bytes are all 0. Names are unique in a network namespace, but this one is
- * only used for a moment: the engine's end inherits it from the listener.
+ * Opens a listener with the name whose bytes are all 0. Names are unique in a network namespace, but this one is
+ * used only for a moment: the engine's end inherits the name from the listener.
  */
 static int open_listener(const struct sockaddr_un *name)
 {
@@ -54,7 +56,7 @@ static int open_listener(const struct sockaddr_un *name)
 	return err < 0 ? err : fd;
 }
 
-/* Accepts the connection of this process: another one may connect first, so the peer is checked. */
+/* Accepts the connection of this process. Another process may connect first, so the peer is checked. */
 static int accept_own(int listener)
 {
 	struct ucred peer;
@@ -113,8 +115,10 @@ int engine_socketpair(int pair[2], int flags)
 	if (err < 0)
 		return err;
 	refuse_descriptors(pair[0]);
-	/* Netlink takes a request at once, also on a non-blocking descriptor. Here a request waits in the socket until
-	 * the engine reads it, so the socket must have room for a verdict on every packet. */
+	/*
+	 * Netlink accepts a request immediately, even on a non-blocking descriptor. Here a request waits in the
+	 * socket until the engine reads it, so the socket must have room for a verdict on every packet.
+	 */
 	engine_enlarge(pair[1], ENGINE_BUFFER);
 	return 0;
 }

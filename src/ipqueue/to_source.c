@@ -9,7 +9,7 @@
 #include "core/core.h"
 #include "ipqueue/state.h"
 
-#define SEND_TRIES 100 /* a millisecond each */
+#define SEND_TRIES 100 /* number of tries, with a millisecond between them */
 #define RECEIVE_BUFFER_MAX (16u << 20)
 
 void engine_log(struct engine *e, const char *format, ...)
@@ -33,7 +33,7 @@ static enum copy_mode mode_of(const struct engine *e, const struct family *f, ui
 	return last ? f->last_mode : f->mode;
 }
 
-/* There are clients, and none has set a mode yet: any mode may be in their sockets. */
+/* Whether a mode request may be in a client's socket: there are clients, and none has set a mode yet. */
 static bool expects_a_mode(const struct engine *e)
 {
 	const struct client *c;
@@ -45,8 +45,10 @@ static bool expects_a_mode(const struct engine *e)
 	return c != NULL;
 }
 
-/* Computes the larger of the settings that both families requested. Each packet is cut to its family's range when it is
- * delivered. */
+/*
+ * Computes the settings that satisfy the requests of both families. Each packet is truncated to its family's range
+ * when it is delivered.
+ */
 static void wanted(const struct engine *e, struct source_config *config)
 {
 	uint64_t length = 0;
@@ -70,14 +72,14 @@ static void wanted(const struct engine *e, struct source_config *config)
 		config->range = EARLY_RANGE;
 	}
 	length += e->keep ? KEEP_PACKETS : 0;
-	/* Room for one more batch, so that the engine's limit is reached first. */
+	/* Add room for one more batch, so that the engine's limit is reached first. */
 	length += BATCH;
 	config->queue_length = length > UINT32_MAX ? UINT32_MAX : (uint32_t)length;
 	length *= 4096;
 	config->receive_buffer = length > RECEIVE_BUFFER_MAX ? RECEIVE_BUFFER_MAX : (uint32_t)length;
 }
 
-/* Compares the members, because padding has no defined value. */
+/* Compares the members one by one, because padding bytes have no defined value. */
 bool engine_same_config(const struct source_config *a, const struct source_config *b)
 {
 	return a->mode == b->mode && a->range == b->range && a->queue_length == b->queue_length &&
@@ -85,7 +87,7 @@ bool engine_same_config(const struct source_config *a, const struct source_confi
 	       a->beyond_slot == b->beyond_slot;
 }
 
-/* Whether packets that were queued before have fewer bytes. */
+/* Whether packets that were queued with the old settings have fewer bytes. */
 static bool grows(const struct source_config *old, const struct source_config *new)
 {
 	return new->mode == COPY_PACKET &&
@@ -129,8 +131,7 @@ void engine_drop(struct engine *e, uint32_t id)
 	engine_verdict(e, &(struct source_verdict){ .id = id, .code = NF_DROP });
 }
 
-/* The source cannot carry this verdict. The packet is dropped, as ip_queue did when a replacement did not
- * fit. */
+/* Drops a packet whose verdict the source cannot carry. ip_queue did so when a replacement did not fit. */
 static void drop_instead(struct engine *e, struct source_verdict *v, int err)
 {
 	if (v->code == NF_DROP) {

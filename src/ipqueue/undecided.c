@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * Copies of the packets that have no verdict (engine_options.keep): those that were offered to the owner of their
- * family, then those for which it has no room. When the owner ends, the next one is offered all of them, in the same
- * order and under their ids, before any newer packet.
+ * Copies of the packets that have no verdict (engine_options.keep): first the packets that were offered to the
+ * owner of their family, then the packets for which the owner has no room. When the owner ends, all of them are
+ * offered to the next owner, in the same order and with the same ids, before any newer packet.
  *
  * Invariant: a family's list is in the order of arrival. The packets before f->again are in the waiting set; f->again
  * and those after it are to be offered. While there are some, a newer packet goes to the end of the list.
@@ -12,9 +12,9 @@
 #include "ipqueue/state.h"
 
 struct undecided {
-	struct undecided *next, *prev; /* in the order of arrival */
+	struct undecided *next, *prev; /* neighbours in the order of arrival */
 	struct undecided *chain;       /* next copy in the same bucket */
-	bool offered;		       /* it was sent to an owner */
+	bool offered;		       /* the packet was sent to an owner */
 	struct ipq_packet packet;
 	unsigned char payload[];
 };
@@ -41,7 +41,7 @@ bool undecided_add(struct engine *e, struct family *f, const struct ipq_packet *
 		return false;
 	*u = (struct undecided){ .packet = *p, .prev = f->newest, .offered = offered };
 	u->packet.payload = u->payload;
-	/* These refer to the slot. A message to a client contains none of them. */
+	/* Clear these pointers, which refer to the slot. A message to a client contains none of the fields. */
 	u->packet.link_header = NULL;
 	u->packet.security_context = NULL;
 	u->packet.conntrack = u->packet.expectation = NULL;
@@ -112,7 +112,10 @@ void undecided_offer_again(struct family *f)
 	f->again = f->oldest;
 }
 
-/* Whether the family's packets wait for an owner: for the successor of one, or for a moment for the first one. */
+/*
+ * Whether the family's packets wait for an owner: either for the first one (for a moment), or for the successor of
+ * one that has ended.
+ */
 static bool awaits_owner(const struct family *f)
 {
 	return f->peer_pid == 0 ? !f->owner_decided : f->mode == COPY_NONE && f->last_mode != COPY_NONE;
@@ -128,12 +131,12 @@ void undecided_store(struct engine *e)
 	}
 }
 
-/* The number of packets of the family that engine_deliver() can finish now. */
+/* The number of the family's packets that engine_deliver() can deliver or drop now. */
 static unsigned room(const struct engine *e, const struct family *f)
 {
 	const struct family *other = &e->family[f == &e->family[0]];
 
-	if (awaits_owner(f)) /* the other's owner has come: time to start the timer */
+	if (awaits_owner(f)) /* the other family has its owner: start the timer now */
 		return f->peer_pid == 0 && other->peer_pid != 0 && other->mode != COPY_NONE &&
 		       !e->awaiting_owner;
 	if (f->owner != NULL && f->owner->blocked)

@@ -10,7 +10,9 @@
 #define PACKET_TYPE ((NFNL_SUBSYS_ULOG << 8) | NFULNL_MSG_PACKET)
 #define CONFIG_TYPE ((NFNL_SUBSYS_ULOG << 8) | NFULNL_MSG_CONFIG)
 
-/* The shortest value of an attribute; a shorter one is skipped like an unknown one. */
+/*
+ * The minimum length of each attribute's value. An attribute with a shorter value is skipped like an unknown one.
+ */
 static const uint8_t min_len[] = {
 	[NFULA_PACKET_HDR] = sizeof(struct nfulnl_msg_packet_hdr),
 	[NFULA_MARK] = 4,
@@ -26,7 +28,7 @@ static const uint8_t min_len[] = {
 	[NFULA_CT_INFO] = 4,
 };
 
-/* The attribute at `at`; NULL when none is whole. */
+/* Returns the attribute at `at`; NULL if no complete attribute is left. */
 static const struct nlattr *attribute_at(const void *at, const void *end)
 {
 	ptrdiff_t left = (const uint8_t *)end - (const uint8_t *)at;
@@ -38,7 +40,7 @@ static void get_hwaddr(struct ipq_packet *p, const struct nfulnl_msg_packet_hw *
 {
 	uint16_t len = ntohs(hw->hw_addrlen);
 
-	/* The kernel fills in the address only: the bytes after it are stale. */
+	/* The kernel fills in only the address: the bytes after it are undefined. */
 	p->hw_addr_len = (uint8_t)(len < sizeof(p->hw_addr) ? len : sizeof(p->hw_addr));
 	memset(p->hw_addr, 0, sizeof(p->hw_addr));
 	memcpy(p->hw_addr, hw->hw_addr, p->hw_addr_len);
@@ -64,12 +66,12 @@ static void get_vlan(struct ipq_packet *p, const struct nlattr *nested)
 
 static void get_timestamp(struct ipq_packet *p, const uint8_t *v)
 {
-	/* unsigned: an invalid one wraps */
+	/* unsigned arithmetic: an invalid time wraps */
 	p->timestamp = (int64_t)(get64(v) * 1000000000 + get64(v + 8) * 1000);
 	p->present |= IPQ_HAS_TIMESTAMP;
 }
 
-/* Attributes that are one number each: where it goes, and which bit reports it. */
+/* Attributes with one number each: the field that stores the number, and the bit of `present`. */
 static const struct {
 	uint16_t offset;
 	uint32_t present;
@@ -137,12 +139,15 @@ static void get_attribute(struct ipq_packet *p, struct nflog_message *m, const s
 		p->link_header_len = len;
 		p->present |= IPQ_HAS_LINK_HEADER;
 		break;
-	default: /* not used (NFULA_PREFIX), or from a newer kernel */
+	default: /* NFULA_PREFIX, which is not used, or an attribute of a newer kernel */
 		break;
 	}
 }
 
-/* Reads the length of a packet from its IP header: nfnetlink_log does not report it if it has truncated the packet. */
+/*
+ * Reads the length of a packet from its IP header: if nfnetlink_log has truncated a packet, it does not report the
+ * length.
+ */
 static uint32_t full_length(const struct ipq_packet *p)
 {
 	uint32_t len = p->payload_len, claimed = 0;
@@ -157,7 +162,7 @@ static uint32_t full_length(const struct ipq_packet *p)
 static void parse_packet(const struct nlmsghdr *nlh, struct ipq_packet *p, struct nflog_message *m)
 {
 	const struct nfgenmsg *gen = mnl_nlmsg_get_payload(nlh);
-	/* Not mnl_nlmsg_get_payload_tail(): it rounds up, to bytes that may lie behind the buffer. */
+	/* mnl_nlmsg_get_payload_tail() is not used: it rounds up, to bytes that may lie beyond the buffer. */
 	const void *end = (const uint8_t *)nlh + nlh->nlmsg_len;
 	const struct nlattr *a;
 
@@ -192,7 +197,7 @@ void nflog_parse(unsigned char *bytes, size_t len, struct ipq_packet *p, struct 
 	const struct nlmsghdr *nlh = (const struct nlmsghdr *)(const void *)bytes;
 
 	*m = (struct nflog_message){ .kind = NFLOG_MALFORMED, .len = len };
-	/* Not mnl_nlmsg_ok(): it takes a length of 2^31 or more for a negative number. */
+	/* mnl_nlmsg_ok() is not used: it treats a length of 2^31 or more as a negative number. */
 	if (len < sizeof(*nlh) || nlh->nlmsg_len < sizeof(*nlh) || nlh->nlmsg_len > len)
 		return;
 	if (MNL_ALIGN(nlh->nlmsg_len) < len)
@@ -226,7 +231,7 @@ struct nlmsghdr *nflog_request(void *buf, uint32_t seq, const struct nflog_confi
 	struct nlmsghdr *nlh;
 	struct nfgenmsg *gen;
 
-	memset(buf, 0, NFLOG_REQUEST_MAX); /* libmnl leaves the padding of short attributes as it was */
+	memset(buf, 0, NFLOG_REQUEST_MAX); /* libmnl does not set the padding bytes of short attributes */
 	nlh = mnl_nlmsg_put_header(buf);
 	nlh->nlmsg_type = CONFIG_TYPE;
 	nlh->nlmsg_flags = NLM_F_REQUEST | NLM_F_ACK;

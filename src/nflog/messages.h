@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* Private: nfnetlink_log's messages, to and from values. No I/O. */
+/* Private: parses and builds nfnetlink_log's messages. No I/O. */
 #ifndef NFLOG_MESSAGES_H
 #define NFLOG_MESSAGES_H
 
@@ -15,7 +15,7 @@
 
 enum nflog_kind {
 	NFLOG_PACKET,
-	NFLOG_ACK,   /* the answer to a request: error, type and seq are the request's */
+	NFLOG_ACK,   /* the answer to a request, with the request's type and seq, and its result in `error` */
 	NFLOG_OTHER, /* the end of a datagram, or a message of another kind */
 	NFLOG_MALFORMED
 };
@@ -23,10 +23,10 @@ enum nflog_kind {
 struct nflog_message {
 	enum nflog_kind kind;
 	size_t len;    /* bytes of this message in the datagram, with its padding */
-	bool numbered; /* the packet has a number */
-	uint32_t seq;  /* of a packet: its number in the group; of an answer: the request's */
-	uint16_t type; /* of an answer */
-	int error;     /* of an answer: positive errno or 0 */
+	bool numbered; /* the message has the packet's number in the group */
+	uint32_t seq;  /* of a packet: its number in the group; of an answer: the request's sequence number */
+	uint16_t type; /* of an answer: the request's type */
+	int error;     /* of an answer: 0 or the positive errno */
 };
 
 /*
@@ -38,18 +38,18 @@ void nflog_parse(unsigned char *bytes, size_t len, struct ipq_packet *p, struct 
 struct nflog_config {
 	uint16_t group;
 	uint8_t command;    /* NFULNL_CFG_CMD_; NFULNL_CFG_CMD_NONE: only the settings change */
-	uint8_t family;	    /* of NFULNL_CFG_CMD_PF_BIND */
+	uint8_t family;	    /* address family of NFULNL_CFG_CMD_PF_BIND */
 	bool settings;	    /* the members below are in the message */
 	uint32_t range;	    /* maximum payload bytes */
 	uint32_t buffer;    /* bytes that the kernel collects in one datagram */
 	uint32_t threshold; /* packets that the kernel collects in one datagram */
-	uint32_t timeout;   /* how long it collects, in hundredths of a second */
+	uint32_t timeout;   /* how long the kernel collects packets, in hundredths of a second */
 	bool conntrack;	    /* send the conntrack entry */
 };
 
 #define NFLOG_REQUEST_MAX 128
 
-/* Writes a request that is acknowledged into buf (NFLOG_REQUEST_MAX bytes, aligned to 4). */
+/* Writes a request for an acknowledged change into buf (NFLOG_REQUEST_MAX bytes, aligned to 4). */
 struct nlmsghdr *nflog_request(void *buf, uint32_t seq, const struct nflog_config *config);
 
 #endif

@@ -1,14 +1,15 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * Theory of operation. The kernel collects copies of packets in a datagram, which holds one netlink message for each,
- * and sends it when `batch` copies are in it, when it is full, or 10 ms after the first copy. recv() reads a datagram
- * into memory of the source and copies one message into each slot. The rest waits for the next recv(). A NOOP, which
- * the kernel acknowledges, keeps the socket readable meanwhile. A wake is a NOOP with another sequence number.
+ * Theory of operation. The kernel collects copies of packets in a datagram, which holds one netlink message for
+ * each, and sends it when `batch` copies are in it, when it is full, or 10 ms after the first copy. recv() reads a
+ * datagram into memory of the source and copies one message into each slot. Messages that are left wait for the
+ * next recv(). Meanwhile a NOOP, which the kernel acknowledges, keeps the socket readable. A wake is a NOOP with
+ * another sequence number.
  *
  * The lock covers the datagram and the settings. It is not held while waiting.
  *
- * Nothing waits for a verdict: send() returns as if all had been sent. A copy that does not fit into the socket is
- * lost; the next copy shows a gap in the group's numbers.
+ * No packet waits for a verdict: send() returns as if it had sent all verdicts. A copy that does not fit into the
+ * socket is lost; the next copy shows a gap in the group's numbers.
  */
 #include <errno.h>
 #include <libmnl/libmnl.h>
@@ -30,12 +31,12 @@
 #define SEQ_READABLE 0x72656164U
 #define BATCH_DEFAULT 32
 #define BATCH_MAX 1024
-#define TIMEOUT 1 /* hundredths of a second */
-#define DATAGRAM_MAX \
-	(131072 + 4096) /* the kernel's limit for collected copies, and the attributes of one long packet */
+#define TIMEOUT 1 /* in hundredths of a second */
+/* The kernel's limit for collected copies, plus room for the attributes of one long packet. */
+#define DATAGRAM_MAX (131072 + 4096)
 #define TRIES 5
 
-/* A datagram that was read before an answer: the next recv() returns it first. */
+/* A datagram that was read while waiting for an answer: the next recv() returns it first. */
 struct early {
 	struct early *next;
 	size_t len;
@@ -51,12 +52,12 @@ struct nflog {
 
 	pthread_mutex_t lock; /* protects the members below */
 	bool bound, meta_only;
-	bool woken;	/* recv() still has to return a wake */
-	bool announced; /* a NOOP for the rest of a datagram is on its way */
-	uint32_t seq;	/* of the last request */
+	bool woken;	/* recv() has not yet returned for this wake */
+	bool announced; /* a NOOP was sent because of messages that are left */
+	uint32_t seq;	/* sequence number of the last request */
 	uint32_t last_id;
 	unsigned char *datagram;
-	size_t len, at; /* bytes in it; bytes that were read */
+	size_t len, at; /* bytes of the datagram; bytes of it that were parsed */
 	struct early *early, **early_end;
 
 	bool counting;
@@ -98,7 +99,7 @@ static void nflog_close(struct source *s)
 		q->early = next;
 	}
 	if (q->fd >= 0)
-		close(q->fd); /* the kernel ends the group */
+		close(q->fd); /* the kernel ends the group when its socket is closed */
 	links_close(q->base.links);
 	pthread_mutex_destroy(&q->lock);
 	free(q->datagram);
@@ -170,7 +171,10 @@ static int keep_early(struct nflog *q, const unsigned char *bytes, size_t len)
 	return 0;
 }
 
-/* Reads up to the answer to the last request: 0 or -errno as the kernel answered; -EAGAIN: it was lost. */
+/*
+ * Reads messages until the answer to the last request. Returns the kernel's answer, 0 or -errno; -EAGAIN: the
+ * answer was lost.
+ */
 static int read_answer(struct nflog *q, unsigned char *buf)
 {
 	for (;;) {
@@ -209,8 +213,11 @@ static int ask(struct nflog *q, const struct nflog_config *config)
 	return err == -EAGAIN ? -ETIMEDOUT : err;
 }
 
-/* The kernel answers EPERM to a process without the capability, and also if another socket owns the group. This request
- * has no effect, because no family has this number: a capable process gets another error. */
+/*
+ * Whether the process has the capability. The kernel answers EPERM to a process without it, and also if another
+ * socket owns the group. So this sends a request that has no effect, because no family has its number: a capable
+ * process gets another error.
+ */
 static bool is_capable(struct nflog *q)
 {
 	return ask(q, &(struct nflog_config){ .command = NFULNL_CFG_CMD_PF_BIND, .family = 255 }) != -EPERM;
@@ -239,7 +246,7 @@ static int explain_bind(struct nflog *q, int err, struct ipq_error *e)
 /* ---- configuration ------------------------------------------------------------------------------- */
 
 /*
- * Bytes of a batch of packets with this range, with their attributes. A little less than a power of two, because the
+ * Bytes of a batch of packets with this range and their attributes. A little less than a power of two, because the
  * kernel adds its own header.
  */
 static uint32_t datagram_size(const struct nflog *q, uint32_t range)
@@ -280,7 +287,7 @@ static int check_flags(uint32_t flags, struct ipq_error *e)
 	return 0;
 }
 
-/* All settings are in one message, so that no packet is sent with half of them. */
+/* All settings are in one message, so that no packet is sent with only some of them. */
 static int bind_group(struct nflog *q, const struct source_config *c, struct ipq_error *e)
 {
 	struct nflog_config config = { .group = q->group,
@@ -294,7 +301,7 @@ static int bind_group(struct nflog *q, const struct source_config *c, struct ipq
 	int err;
 
 	if (c->mode == COPY_META)
-		config.range = NFLOG_LENGTH_RANGE; /* the length of the packet is in its header */
+		config.range = NFLOG_LENGTH_RANGE; /* the length field is in the packet's header */
 	else if (c->range == 0 || c->range > NFLOG_PAYLOAD_MAX)
 		config.range = NFLOG_PAYLOAD_MAX;
 	config.buffer = datagram_size(q, config.range);
@@ -344,7 +351,7 @@ static int nflog_configure(struct source *s, const struct source_config *c, stru
 
 /* ---- packets ------------------------------------------------------------------------------------- */
 
-/* Receives the next datagram. 1; 0: there is none; or -errno. */
+/* Receives the next datagram. 1: received; 0: there is none; or -errno. */
 static int fetch(struct nflog *q)
 {
 	struct early *early = q->early;
@@ -399,7 +406,7 @@ static void note_number(struct nflog *q, const struct nflog_message *m)
 	if (!m->numbered)
 		return;
 	if (q->counting)
-		atomic_fetch_add(&q->lost, m->seq - q->next); /* modulo 2^32 */
+		atomic_fetch_add(&q->lost, m->seq - q->next); /* the difference modulo 2^32 */
 	q->counting = true;
 	q->next = m->seq + 1;
 }

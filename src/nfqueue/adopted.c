@@ -8,8 +8,8 @@
 #include "util/bytes.h"
 
 /*
- * The distance between the reader's ids of the two queues. Threads that receive at the same time may see the first
- * packets of the main queue in any order.
+ * The distance between the ids that the reader sees for the two queues. Threads that receive at the same time may
+ * see the first packets of the main queue in any order.
  */
 #define ID_GAP 65536
 
@@ -27,7 +27,7 @@ static void lock(struct adopted *a)
 		pthread_mutex_consistent(&a->lock);
 }
 
-/* A bit for each packet of the spare queue. */
+/* Size of a bitmap with a bit for each packet of the spare queue. */
 static size_t decided_size(const struct adopted *a)
 {
 	return (a->spare_last - a->spare_first) / 8 + 1;
@@ -74,7 +74,7 @@ void adopted_free(struct adopted *a)
 	munmap(a, sizeof(*a)); /* the lock may be in use by another process */
 }
 
-/* The queue of a message. The caller has checked the length. */
+/* The queue number in a message. The caller has checked the length of the message. */
 static uint16_t queue_of(const unsigned char *nlmsghdr)
 {
 	return get16(nlmsghdr + NLMSG_HDRLEN + offsetof(struct nfgenmsg, res_id));
@@ -109,7 +109,7 @@ int adopted_collect(struct adopted *a, const unsigned char *message, size_t len,
 		a->spare_last = p->id;
 		return append(a, &a->spare_messages, message, len);
 	}
-	if (queue != a->main) /* another spare queue, whose packets were moved */
+	if (queue != a->main) /* another spare queue, whose packets were moved to this one */
 		return 0;
 	if (a->collecting == COLLECT_ALL)
 		return append(a, &a->main_messages, message, len);
@@ -187,7 +187,8 @@ static uint32_t reader_id(struct adopted *a, uint32_t id)
 bool adopted_translate(struct adopted *a, const unsigned char *message, size_t len, struct ipq_packet *p,
 		       struct nfq_reply *r)
 {
-	const size_t quoted = NLMSG_HDRLEN + sizeof(int); /* in an NLMSG_ERROR */
+	/* length of the part of an NLMSG_ERROR before the quoted message */
+	const size_t quoted = NLMSG_HDRLEN + sizeof(int);
 	bool spare = false;
 
 	if (r->kind == NFQ_PACKET || (r->kind == NFQ_OTHER && r->has_id)) {
@@ -198,7 +199,8 @@ bool adopted_translate(struct adopted *a, const unsigned char *message, size_t l
 		spare = queue_of(message + quoted) == a->spare;
 		if (!spare && a->unread && (int32_t)((uint32_t)r->refusal.id - a->first) < 0)
 			*r = (struct nfq_reply){ .kind = NFQ_ACK,
-						 .type = NLMSG_NOOP }; /* the predecessor's */
+						 /* hide an acknowledgement of the predecessor */
+						 .type = NLMSG_NOOP };
 		else if (!spare)
 			r->refusal.id = reader_id(a, (uint32_t)r->refusal.id);
 	}

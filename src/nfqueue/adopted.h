@@ -15,8 +15,8 @@
 /* How to treat the packets that are read before an acknowledgement. */
 enum collecting {
 	COLLECT_NOT,
-	COLLECT_NONE,  /* all are ignored: their packets will be queued once more */
-	COLLECT_SPARE, /* only those of the spare queue are kept */
+	COLLECT_NONE,  /* ignore all: their packets will be queued once more */
+	COLLECT_SPARE, /* store only those of the spare queue */
 	COLLECT_ALL
 };
 
@@ -30,45 +30,50 @@ struct held_list {
 	struct held_message *first, **end;
 };
 
-/* It is in memory that processes share after a fork: one may read the packets and the other decide them. */
+/*
+ * The state of an adopted queue. Processes share it after a fork: one may read the packets and another decide them.
+ */
 struct adopted {
 	pthread_mutex_t lock;
 	uint16_t main, spare; /* numbers of the queue and of the spare queue */
-	int spare_fd;	      /* the socket of the spare queues; -1: the same */
-	bool unread; /* messages that the predecessor has not read are in the socket, from `first` on */
+	int spare_fd;	      /* the socket of the spare queues; -1: they use the main queue's socket */
+	bool unread;	      /* messages that the predecessor has not read are in the socket */
 	uint32_t first;
 	enum collecting collecting;
-	bool main_seen; /* COLLECT_SPARE: a packet of the main queue was ignored, main_last is its id */
+	/* COLLECT_SPARE: a packet of the main queue was ignored; main_last is the id of the last one */
+	bool main_seen;
 	uint32_t main_last;
 	atomic_bool ready;     /* the packets of the predecessor have been collected */
 	atomic_uint collected; /* messages in spare_messages and main_messages */
 	struct held_list spare_messages, main_messages;
 
-	/* Ids of the spare queue's packets. A bit is set for each one that has a verdict. */
+	/* The range of ids of the spare queue's packets. The bit of each packet that has a verdict is set. */
 	uint32_t spare_first, spare_last;
 	atomic_uint left;
 	unsigned char *decided;
 
-	/* A reader's id of the main queue is the kernel's plus `shift`. */
+	/* The reader's id of a packet in the main queue is the kernel's id plus `shift`. */
 	bool shift_known;
 	uint32_t shift;
 };
 
-/* NULL: no memory. */
+/* Creates the state of an adopted queue. NULL: no memory. */
 struct adopted *adopted_new(void);
 void adopted_free(struct adopted *a);
 
-/* Takes a message other than an acknowledgement, while collecting. 0 or -ENOMEM. */
+/* Stores or ignores a message other than an acknowledgement, while messages are collected. 0 or -ENOMEM. */
 int adopted_collect(struct adopted *a, const unsigned char *message, size_t len, const struct ipq_packet *p,
 		    const struct nfq_reply *r);
 
-/* Call it when all messages have been collected: from now on the reader gets them. 0 or -ENOMEM. */
+/* Call this when all messages have been collected: from now on they are returned to the reader. 0 or -ENOMEM. */
 int adopted_finish(struct adopted *a);
 
 /* Removes the oldest message; the caller frees it. NULL: none. */
 struct held_message *adopted_pop(struct adopted *a);
 
-/* Changes the ids of a message that was parsed to those of the reader. True: it is from the spare queue. */
+/*
+ * Changes the ids of a parsed message from the kernel's to the reader's. True: the message is from the spare queue.
+ */
 bool adopted_translate(struct adopted *a, const unsigned char *message, size_t len, struct ipq_packet *p,
 		       struct nfq_reply *r);
 
@@ -82,7 +87,7 @@ struct adopted_parts {
 struct adopted_parts adopted_split(struct adopted *a, const struct source_verdict *v,
 				   struct source_verdict *spare, struct source_verdict *main);
 
-/* Call it when a verdict for the spare queue was sent. True: no packet waits there any more. */
+/* Call this after a verdict for the spare queue was sent. True: no packet waits there any more. */
 bool adopted_decided(struct adopted *a, const struct source_verdict *spare);
 
 #endif

@@ -108,7 +108,7 @@ struct clearing {
 	int err;
 };
 
-/* Notes the attributes by type. */
+/* Stores a pointer to each attribute, indexed by its type. */
 static int collect(const struct nlattr *a, void *data)
 {
 	const struct nlattr **table = data;
@@ -128,7 +128,7 @@ static int clear_one(const struct nlmsghdr *dumped, void *data)
 	int err;
 
 	mnl_attr_parse(dumped, sizeof(*g), collect, a);
-	/* A kernel that does not know the filter of the dump sends every connection. */
+	/* A kernel that does not support the filter of the dump sends every connection. */
 	if (a[CTA_TUPLE_ORIG] == NULL || a[CTA_MARK] == NULL ||
 	    (get32(mnl_attr_get_payload(a[CTA_MARK])) & c->mask) != c->value)
 		return MNL_CB_OK;
@@ -170,7 +170,7 @@ int conntrack_clear_marks(uint32_t value, uint32_t mask)
 {
 	int err, tries = 10;
 
-	/* -EINTR: the kernel's table was resized during the dump, which may have missed connections. */
+	/* -EINTR: the kernel resized its table during the dump, so the dump may have missed connections. */
 	do
 		err = clear_once(value, mask);
 	while (err == -EINTR && --tries > 0);

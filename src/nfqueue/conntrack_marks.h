@@ -5,13 +5,13 @@
 
 #include <ipq.h>
 
-/* Clears the bits of mask in every connection in which they have this value. 0 or -errno. */
+/* In every connection whose bits `mask` have this value, clears these bits. 0 or -errno. */
 int conntrack_clear_marks(uint32_t value, uint32_t mask);
-/* The same for the connection that has this tuple in one of its directions. -ENOENT: no connection has it. */
+/* Does the same for the connection that has this tuple in one of its directions. -ENOENT: no connection has it. */
 int conntrack_clear_mark(const struct ipq_tuple *tuple, uint32_t mask);
 /*
- * Packets and bytes that have passed in both directions. -ENOENT: none, -ENODATA: the kernel does not count
- * (nf_conntrack_acct).
+ * Packets and bytes that have passed in both directions. -ENOENT: no such connection; -ENODATA: the kernel does not
+ * count (nf_conntrack_acct).
  */
 int conntrack_counters(const struct ipq_tuple *tuple, uint64_t *packets, uint64_t *bytes);
 

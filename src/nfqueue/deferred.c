@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * Deferred messages, which a later recv() returns, acknowledgements, and the NOOPs that announce both: see source.c.
+ * Deferred messages, which a later recv() returns; acknowledgements; and the NOOPs that announce both: see
+ * source.c.
  */
 #include <errno.h>
 #include <linux/netlink.h>
@@ -54,7 +55,7 @@ struct deferred *nfqueue_pop_deferred(struct nfqueue *q)
 void nfqueue_post_ack(struct nfqueue *q, uint32_t seq, int error)
 {
 	if (seq != atomic_load(&q->awaited))
-		return; /* late or repeated: the request was given up or sent again */
+		return; /* a late or repeated answer: the request has timed out or was sent again */
 	atomic_store(&q->answer, error);
 	atomic_store(&q->answered, seq);
 }

@@ -11,7 +11,10 @@
 #include <unistd.h>
 #include "nfqueue/diagnose.h"
 
-/* Threads may be in different namespaces; kernels before 3.17 have no thread-self. */
+/*
+ * Opens a file of the calling thread: threads may be in different namespaces. Kernels before 3.17 have no
+ * thread-self.
+ */
 static FILE *open_net(const char *name)
 {
 	static const char *const base[] = { "/proc/thread-self/net", "/proc/self/net" };
@@ -64,7 +67,7 @@ int queue_line(uint32_t number, struct queue_line *line)
 	return n < 0 ? n : i < n ? 0 : -ENOENT;
 }
 
-/* The inode of the netlink socket with this port id, protocol NETLINK_NETFILTER. 0: none. */
+/* The inode of the NETLINK_NETFILTER socket with this port id. 0: none. */
 static unsigned long socket_inode(uint32_t port_id)
 {
 	FILE *f = open_net("netlink");

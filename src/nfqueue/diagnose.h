@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* Diagnosis for error texts and the command: queues and their owners in /proc, rights of this process. */
+/*
+ * Diagnosis for error texts and for the command: the queues and owners listed in /proc, and the rights of this
+ * process.
+ */
 #ifndef NFQUEUE_DIAGNOSE_H
 #define NFQUEUE_DIAGNOSE_H
 
@@ -12,7 +15,8 @@ struct queue_line {
 	uint32_t number, port_id; /* port_id: the owner's netlink address, often its pid */
 	uint32_t waiting;
 	uint32_t copy_mode, copy_range;
-	uint32_t queue_dropped, user_dropped; /* dropped: the queue was full; the socket was full */
+	/* packets dropped because the queue was full; because the socket was full */
+	uint32_t queue_dropped, user_dropped;
 	uint32_t last_id;
 };
 
@@ -22,7 +26,9 @@ int queue_lines(struct queue_line *line, unsigned max);
 /* Reads the line of one queue. 0, -ENOENT (no process has it), or another -errno (no /proc). */
 int queue_line(uint32_t number, struct queue_line *line);
 
-/* The process that holds the netlink socket with this port id. 0, or -ENOENT when it cannot be seen. */
+/*
+ * Finds the process that holds the netlink socket with this port id. 0, or -ENOENT if no such process is visible.
+ */
 int queue_owner(uint32_t port_id, pid_t *pid, char command[64]);
 
 /* Whether the calling thread has CAP_NET_ADMIN among its effective capabilities. */

@@ -16,7 +16,7 @@
 
 struct held {
 	uint16_t number;
-	int fd, spare; /* spare -1: none */
+	int fd, spare; /* descriptors of the queue and of its spare queues; spare -1: none */
 	atomic_bool in_use;
 };
 
@@ -24,8 +24,8 @@ static struct {
 	struct held *queue;
 	unsigned count;
 	uint32_t length;
-	int keeper;  /* 0: none */
-	bool beside; /* the old version of the program has the queues */
+	int keeper;  /* descriptor of the connection to the keeper; 0: none */
+	bool beside; /* the old version of the program still has the queues */
 	pthread_mutex_t keeper_lock;
 } held = { .keeper_lock = PTHREAD_MUTEX_INITIALIZER };
 
@@ -48,7 +48,7 @@ static struct held *find(uint16_t number)
 	return NULL;
 }
 
-/* Whether the name, of len bytes, is this prefix and a queue number. */
+/* Whether the name (len bytes) consists of this prefix and a queue number. */
 static bool has_number(const char *name, size_t len, const char *prefix, uint16_t *number)
 {
 	const size_t before = strlen(prefix);
@@ -162,7 +162,7 @@ int held_notify(enum held_event event, uint16_t number, const struct held_config
 	if (n > 0 && event != HELD_CONFIGURED)
 		while ((n = recv(held.keeper, &answer, 1, 0)) < 0 && errno == EINTR)
 			;
-	/* The keeper has ended. The program continues without it, but not beside its old version. */
+	/* The keeper has ended. The program continues without it, except while its old version has the queues. */
 	alone = n <= 0 && held.beside;
 	held.beside = alone;
 	pthread_mutex_unlock(&held.keeper_lock);

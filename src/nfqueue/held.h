@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * Sockets of queues that another process holds open while programs come and go: `ipq keep`, or a service manager. The
- * environment lists them as sd_listen_fds(3) does: LISTEN_FDS descriptors from 3 on, whose names in LISTEN_FDNAMES
- * are "ipq-queue-NUMBER". LISTEN_PID must be this process. `ipq keep` sets IPQ_KEEP, to the minimum length of the
- * queues; then LISTEN_PID is not checked, because the program may have been started through a shell. A keeper also
- * holds a socket for the spare queues of each queue (recover.c), "ipq-spare-NUMBER".
+ * Sockets of queues that another process holds open while programs come and go: `ipq keep`, or a service manager.
+ * The environment lists them as sd_listen_fds(3) does: LISTEN_FDS descriptors from 3 on, whose names in
+ * LISTEN_FDNAMES are "ipq-queue-NUMBER". LISTEN_PID must be this process. `ipq keep` sets IPQ_KEEP to the minimum
+ * length of the queues. Then LISTEN_PID is not checked, because the program may have been started through a shell.
+ * A keeper also holds a socket for the spare queues of each queue (recover.c), "ipq-spare-NUMBER".
  */
 #ifndef NFQUEUE_HELD_H
 #define NFQUEUE_HELD_H
@@ -13,8 +13,8 @@
 #include <stdint.h>
 
 /*
- * Maximum length of a queue. Linux 6.18 holds no more packets. With a higher limit it gives an id to packets that it
- * then drops, so that the ids would not show whether a program decides packets.
+ * Maximum length of a queue. Linux 6.18 holds no more packets. If the limit is higher, it gives ids even to packets
+ * that it then drops: then the ids would not show whether a program decides packets.
  */
 #define HELD_LENGTH_MAX 65536
 
@@ -29,11 +29,13 @@ struct held_config {
 };
 
 enum held_event {
-	/* Sent before the program takes a queue. The keeper answers when its predecessor no longer uses the queue:
-	 * 1 if all messages in the socket were written with this configuration, otherwise 0. */
+	/*
+	 * Sent before the program takes over a queue. The keeper answers when the predecessor no longer uses the
+	 * queue. Answer 1: all messages in the socket were written with this configuration; otherwise 0.
+	 */
 	HELD_TAKES,
-	HELD_CONFIGURED, /* from now on all messages are */
-	HELD_CHANGES	 /* messages will be written with another one; the keeper answers */
+	HELD_CONFIGURED, /* from now on all messages are written with this configuration */
+	HELD_CHANGES	 /* messages will be written with another configuration; the keeper answers */
 };
 
 struct held_notice {
@@ -41,25 +43,29 @@ struct held_notice {
 	struct held_config config;
 };
 
-/* A duplicate of the queue's socket, which belongs to the caller until held_close(). -ENOENT: none, or in use. */
+/*
+ * Returns a duplicate of the queue's socket, which belongs to the caller until held_close(). -ENOENT: there is
+ * none, or it is in use.
+ */
 int held_open(uint16_t number);
 void held_close(uint16_t number);
 
-/* A duplicate of the socket for its spare queues; -1: none. */
+/* Returns a duplicate of the socket for the queue's spare queues; -1: none. */
 int held_open_spare(uint16_t number);
 
 /* Whether this process has inherited the socket of the queue. */
 bool held_has(uint16_t number);
 
 /*
- * The minimum length of the queues, in which packets wait while no program runs; their sockets keep the receive
- * buffer. 0: none.
+ * The minimum length of the queues. Packets wait in them while no program runs, so the receive buffers of their
+ * sockets are not changed. 0: none.
  */
 uint32_t held_length(void);
 
 /*
- * Sends a notice to the keeper and awaits the answer, if there is one to await: see HELD_TAKES. The answer; 0: the
- * keeper has ended, or there is none; -EPIPE: it has ended, and the old version of this program still has the queue.
+ * Sends a notice to the keeper and, for some notices, waits for the answer (see HELD_TAKES). Returns the answer; 0:
+ * the keeper has ended, or there is none; -EPIPE: the keeper has ended, and the old version of this program still
+ * has the queue.
  */
 int held_notify(enum held_event event, uint16_t number, const struct held_config *config);
 

@@ -19,7 +19,7 @@
 #define SEND_PIECES 128
 #define HEADS_MAX 4096
 
-/* Ids are consecutive: between the first and the last, each packet was either received or lost. */
+/* Counts lost packets. Ids are consecutive: each id between the first and the last was either received or lost. */
 static void note_id(struct nfqueue *q, uint32_t id)
 {
 	uint64_t before = count(&q->received);
@@ -36,8 +36,8 @@ struct receiving {
 	source_refused refused;
 	void *context;
 	bool woken;
-	bool reported; /* a refusal that the reader acts on */
-	bool ignored;  /* messages were received, but none for the reader: more may wait after them */
+	bool reported; /* a refusal was reported, and the reader must return */
+	bool ignored;  /* messages were received, but none for the reader: more messages may follow */
 };
 
 static bool take_message(struct receiving *rx, const struct iovec *slot, size_t len, struct ipq_packet *p);
@@ -90,7 +90,7 @@ __cold void nfqueue_drop(struct nfqueue *q, const struct nfq_reply *r, uint32_t 
 /*
  * Linux changes the copy mode before the range, so a packet that is queued in between may have no payload
  * (doc/assumptions/mode-before-range.c). Packets that were queued before the change have none either. The verdict
- * NF_QUEUE queues it once more: it is delivered again, complete, under another id.
+ * NF_QUEUE queues such a packet once more: the kernel delivers it again, complete, with another id.
  */
 __cold static bool requeue(struct nfqueue *q, uint32_t id)
 {
@@ -129,7 +129,7 @@ static bool take_message(struct receiving *rx, const struct iovec *slot, size_t 
 		spare = adopted_translate(rx->q->adopted, slot->iov_base, len, p, &r);
 	if (unlikely(r.kind != NFQ_PACKET))
 		return take_other(rx, slot, &r, p);
-	if (likely(!spare)) /* the spare queue has its own ids */
+	if (likely(!spare)) /* the spare queue has its own sequence of ids */
 		note_id(rx->q, p->id);
 	if (unlikely(!(p->present & IPQ_HAS_PAYLOAD)))
 		return !requeue(rx->q, p->id);
@@ -144,12 +144,12 @@ __noinline static int wait_more(int fd, int timeout_ms, int64_t end)
 	int n;
 
 	if (errno == ENOBUFS)
-		return 1; /* reported once, see NETLINK_NO_ENOBUFS */
+		return 1; /* the kernel reports this once, see NETLINK_NO_ENOBUFS */
 	if (errno != EAGAIN || timeout_ms == IPQ_FOREVER)
 		return -errno;
 	if (timeout_ms == 0)
 		return 0;
-	left = end - now_ms(); /* read the clock once: a negative timeout would mean none */
+	left = end - now_ms(); /* read the clock only once: a timeout below 0 would mean no timeout */
 	n = poll(&wait, 1, left > 0 ? (int)left : 0);
 	return n < 0 ? -errno : n;
 }
@@ -206,7 +206,7 @@ static int recv_one(struct receiving *rx, const struct iovec *slot, struct ipq_p
 	return rx->woken ? -ECANCELED : 0;
 }
 
-/* Arguments of recvmmsg(), which does not change them: they are kept from call to call. */
+/* Arguments of recvmmsg(), which does not change them. So they are prepared once and used for all calls. */
 struct batch {
 	struct mmsghdr msg[SOURCE_BATCH_MAX];
 	const struct iovec *slot;
@@ -257,7 +257,10 @@ __flatten __noinline static int recv_many(struct receiving *rx, const struct iov
 	unsigned i, count = 0;
 	int n;
 
-	/* Older packets first: a batch verdict for one of the socket's packets would decide them, too. */
+	/*
+	 * Return older packets first: a batch verdict for a packet from the socket would decide the older ones,
+	 * too.
+	 */
 	while (count < max && atomic_load_explicit(&rx->q->deferred_count, memory_order_relaxed) > 0)
 		count += pop_deferred(rx, &slot[count], &packet[count]);
 	if (count > 0)
@@ -280,7 +283,7 @@ __flatten __noinline static int recv_many(struct receiving *rx, const struct iov
 	return (int)count;
 }
 
-/* Packets of a predecessor. The socket stays readable until all of them have been returned. */
+/* Returns packets of a predecessor. The socket stays readable until all of them have been returned. */
 __cold static int recv_adopted(struct receiving *rx, const struct iovec *slot, struct ipq_packet *packet,
 			       unsigned max)
 {
@@ -289,8 +292,7 @@ __cold static int recv_adopted(struct receiving *rx, const struct iovec *slot, s
 	int count = 0;
 
 	if (!atomic_load(&rx->q->adopted->ready)) {
-		nanosleep(&pause,
-			  NULL); /* before the first mode: messages in the socket are not for this reader */
+		nanosleep(&pause, NULL); /* no mode yet: the messages are not for this reader */
 		return 0;
 	}
 	while (count < (int)max && (m = adopted_pop(rx->q->adopted)) != NULL) {
@@ -339,7 +341,7 @@ __flatten int nfqueue_recv(struct source *s, const struct iovec *slot, struct ip
 
 /* ---- verdicts ---------------------------------------------------------------------------------------- */
 
-/* The buffers of one send: head[] has the messages without payloads; payloads are not copied. */
+/* The buffers of one send: head[] has the messages without payloads. Payloads are not copied. */
 struct packing {
 	unsigned char head[HEADS_MAX];
 	struct iovec iov[SEND_PIECES];
@@ -433,7 +435,7 @@ static int send_to(int fd, uint16_t queue, const struct source_verdict *verdict,
 					       : send_all(fd, queue, verdict, n);
 }
 
-/* Unbinds the spare queue, in which no packet waits any more, without waiting for an acknowledgement. */
+/* Unbinds the spare queue, in which no packet waits any more. Does not wait for the acknowledgement. */
 __cold static void unbind_spare(const struct nfqueue *q, int fd)
 {
 	const struct nfqnl_msg_config_cmd command = { .command = NFQNL_CFG_CMD_UNBIND };
@@ -443,7 +445,7 @@ __cold static void unbind_spare(const struct nfqueue *q, int fd)
 	send(fd, &m, m.nlh.nlmsg_len, 0);
 }
 
-/* Sends verdicts one at a time while packets of a predecessor wait; afterwards only the ids differ. */
+/* Sends verdicts one at a time while packets of a predecessor wait. Afterwards it only converts the ids. */
 __noinline static int send_adopted(struct nfqueue *q, const struct source_verdict *verdict, unsigned n)
 {
 	struct source_verdict main[SOURCE_BATCH_MAX], spare;

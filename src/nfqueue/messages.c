@@ -12,14 +12,14 @@
 #include "util/bytes.h"
 #include "util/compiler.h"
 
-/* Newer than the headers of some distributions; <linux/netfilter/nfnetlink_queue.h> of Linux 6.15. */
+/* Defined in <linux/netfilter/nfnetlink_queue.h> of Linux 6.15; the headers of some distributions are older. */
 #define IPQ_NFQA_PRIORITY 21
 #define IPQ_NFQA_CGROUP_CLASSID 22
 
 #define PACKET_TYPE ((NFNL_SUBSYS_QUEUE << 8) | NFQNL_MSG_PACKET)
 #define ATTRIBUTES (NLMSG_HDRLEN + NLMSG_ALIGN(sizeof(struct nfgenmsg)))
 
-#define ERRNO_MAX 4095 /* as in the kernel */
+#define ERRNO_MAX 4095 /* the maximum errno in the kernel */
 
 const struct nfq_flag nfq_flags[] = {
 	{ IPQ_O_FAIL_OPEN, NFQA_CFG_F_FAIL_OPEN, "fail-open (NFQA_CFG_F_FAIL_OPEN, Linux 3.6)" },
@@ -52,7 +52,7 @@ static void get_vlan(struct ipq_packet *p, const unsigned char *at, size_t len)
 	}
 }
 
-/* Minimum length of an attribute's value; shorter ones are skipped like unknown ones. */
+/* Minimum length of each attribute's value. An attribute with a shorter value is skipped like an unknown one. */
 static const uint8_t min_len[] = {
 	[NFQA_PACKET_HDR] = sizeof(struct nfqnl_msg_packet_hdr),
 	[NFQA_MARK] = 4,
@@ -108,7 +108,7 @@ static inline void get_attribute(struct ipq_packet *p, unsigned type, const unsi
 		p->present |= IPQ_HAS_MARK;
 		break;
 	case NFQA_TIMESTAMP:
-		/* unsigned: an invalid one wraps */
+		/* unsigned arithmetic: an invalid time wraps */
 		p->timestamp = (int64_t)(get64(v) * 1000000000 + get64(v + 8) * 1000);
 		p->present |= IPQ_HAS_TIMESTAMP;
 		break;
@@ -181,13 +181,14 @@ static inline void get_attribute(struct ipq_packet *p, unsigned type, const unsi
 		p->expectation_len = (uint16_t)len;
 		p->present |= IPQ_HAS_EXPECTATION;
 		break;
-	default: /* from a newer kernel */
+	default: /* an attribute of a newer kernel */
 		break;
 	}
 }
 
 /*
- * Clears the fields that are read without a bit of `present`. The others are written when their bit is set.
+ * Clears the fields that may be read without checking a bit of `present`. The other fields are written when their
+ * bit is set.
  */
 static inline void clear_packet(struct ipq_packet *p)
 {
@@ -199,7 +200,10 @@ static inline void clear_packet(struct ipq_packet *p)
 	p->security_context_len = p->conntrack_len = p->expectation_len = 0;
 }
 
-/* Called after the last attribute, since NFQA_CAP_LEN may come before or after the payload or be cut off. */
+/*
+ * Sets the packet's lengths. Called after the last attribute, because NFQA_CAP_LEN may come before or after the
+ * payload, or be truncated.
+ */
 static void compare_lengths(struct ipq_packet *p, size_t claimed, bool cut)
 {
 	if (p->full_len == 0)
@@ -208,11 +212,11 @@ static void compare_lengths(struct ipq_packet *p, size_t claimed, bool cut)
 		p->flags |= IPQ_PACKET_TRUNCATED;
 }
 
-/* The position in the attributes of a message. */
+/* The current position in the attributes of a message. */
 struct reading {
 	unsigned char *at;
 	size_t left;	/* bytes received */
-	size_t claimed; /* payload bytes according to its attribute */
+	size_t claimed; /* length of the payload according to its attribute */
 	bool has_id;
 };
 
@@ -226,7 +230,7 @@ static inline void step(struct reading *m, size_t len)
 	m->left -= NLA_ALIGN(len);
 }
 
-/* Reads the next attribute if it is this one, of len bytes. */
+/* Reads the next attribute if it has this type and this length. */
 static inline bool read_expected(struct reading *m, struct ipq_packet *p, uint16_t type, uint16_t len)
 {
 	const struct nlattr expected = { .nla_len = NLA_HDRLEN + len, .nla_type = type };
@@ -238,7 +242,7 @@ static inline bool read_expected(struct reading *m, struct ipq_packet *p, uint16
 	return true;
 }
 
-/* The same for the payload, which may have any length and may be cut. */
+/* Reads the payload attribute, which may have any length and may be truncated. */
 static inline void read_payload(struct reading *m, struct ipq_packet *p, const struct nlattr *a)
 {
 	size_t have = m->left - NLA_HDRLEN;
@@ -279,8 +283,8 @@ __noinline static bool parse_generic(struct reading *m, struct ipq_packet *p)
 }
 
 /*
- * The attributes of most packets, in the order in which Linux writes them: one comparison each, where a general loop
- * takes several branches. Anything else is left to parse_generic().
+ * Parses the attributes of most packets, in the order in which Linux writes them: this takes one comparison each,
+ * while a general loop takes several branches. parse_generic() parses the rest.
  */
 static inline void parse_fast(struct reading *m, struct ipq_packet *p)
 {
@@ -300,7 +304,7 @@ static inline void parse_fast(struct reading *m, struct ipq_packet *p)
 		read_payload(m, p, &a);
 }
 
-/* Parses a packet message of which len bytes were received. cut: not all of it. */
+/* Parses a packet message of which len bytes were received. cut: the message is longer. */
 static bool parse_packet(unsigned char *message, size_t len, bool cut, struct ipq_packet *p,
 			 struct nfq_reply *r)
 {
@@ -320,7 +324,7 @@ static bool parse_packet(unsigned char *message, size_t len, bool cut, struct ip
 	return whole && m.has_id;
 }
 
-/* The refused verdict: an NLMSG_ERROR quotes its message, or the beginning of it. */
+/* Reads the refused verdict. An NLMSG_ERROR quotes its message, or the beginning of the message. */
 static void get_refused(const unsigned char *quoted, size_t len, struct source_refusal *f)
 {
 	size_t at = ATTRIBUTES;
@@ -432,7 +436,7 @@ static unsigned char *put_extras(unsigned char *at, const struct source_verdict 
 		nest = at;
 		at += NLA_HDRLEN;
 		if (v->present & IPQ_SET_CONNTRACK_MARK) {
-			/* The kernel xors bits outside the mask (ctnetlink_change_mark): clear them. */
+			/* The kernel xors bits outside the mask (ctnetlink_change_mark), so clear these bits. */
 			mask = v->conntrack_mark_mask != 0 ? v->conntrack_mark_mask : UINT32_MAX;
 			at = put_attribute32(at, CTA_MARK, v->conntrack_mark & mask);
 			if (mask != UINT32_MAX)

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * Parses and builds nfnetlink_queue's messages. No I/O. Every packet takes this path, so attributes
- * are parsed in one pass without libmnl. The length of each is checked before its content is read; unknown
- * ones are skipped.
+ * Parses and builds nfnetlink_queue's messages. No I/O. Every packet takes this path, so attributes are parsed in
+ * one pass without libmnl. The length of each attribute is checked before its content is read; unknown attributes
+ * are skipped.
  */
 #ifndef NFQUEUE_MESSAGES_H
 #define NFQUEUE_MESSAGES_H
@@ -18,7 +18,7 @@
 /* The kind of a message. */
 enum nfq_kind {
 	NFQ_PACKET,
-	NFQ_ACK,     /* acknowledgement: type and seq of the request, its result in refusal.error */
+	NFQ_ACK,     /* acknowledgement: the request's type and seq; the result is in refusal.error */
 	NFQ_REFUSED, /* a verdict that failed */
 	NFQ_OTHER    /* unknown or malformed */
 };
@@ -28,7 +28,7 @@ struct nfq_reply {
 	uint16_t type; /* netlink type of the request */
 	uint32_t seq;
 	struct source_refusal refusal;
-	bool has_id; /* with NFQ_OTHER: a malformed packet whose id is known */
+	bool has_id; /* NFQ_OTHER: the message is a malformed packet whose id is known */
 };
 
 /* Reads a message of which len bytes were received. The packet's pointers in *p refer to the message. */
@@ -37,7 +37,7 @@ void nfq_parse(unsigned char *message, size_t len, struct ipq_packet *p, struct 
 #define NFQ_VERDICT_TYPE ((NFNL_SUBSYS_QUEUE << 8) | NFQNL_MSG_VERDICT)
 #define NFQ_BATCH_TYPE ((NFNL_SUBSYS_QUEUE << 8) | NFQNL_MSG_VERDICT_BATCH)
 
-/* The message of a verdict without extras, as most are. */
+/* The message of a verdict without extras. Most verdicts have none. */
 struct nfq_bare {
 	struct nlmsghdr nlh;
 	struct nfgenmsg gen;
@@ -63,10 +63,10 @@ static inline struct nfq_bare nfq_bare(uint16_t queue, const struct source_verdi
 struct nfq_flag {
 	uint32_t flag;	  /* IPQ_O_ */
 	uint32_t kernel;  /* NFQA_CFG_F_ */
-	const char *name; /* for messages */
+	const char *name; /* name for error messages */
 };
 
-extern const struct nfq_flag nfq_flags[]; /* the last one has flag 0 */
+extern const struct nfq_flag nfq_flags[]; /* the last entry has flag 0 */
 
 /* A configuration request, with room for two attributes. */
 struct nfq_config {
@@ -76,7 +76,7 @@ struct nfq_config {
 };
 
 struct nfq_config nfq_config(uint16_t queue);
-/* Appends an attribute of 8 bytes at most. */
+/* Appends an attribute with a value of at most 8 bytes. */
 void nfq_config_put(struct nfq_config *m, uint16_t type, const void *value, size_t len);
 void nfq_config_put_flags(struct nfq_config *m, uint32_t mask, uint32_t flags);
 

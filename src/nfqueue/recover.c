@@ -4,9 +4,9 @@
  * die and its successor can continue, but the kernel does not repeat the messages that the predecessor has
  * read. It does so when the packets are queued once more, with a verdict NF_QUEUE for all of them.
  *
- * If they were queued in the same queue, packets that arrive on other processors at this moment would come
- * between them, in another order. So they are moved to a spare queue, which belongs to the same socket and in
- * which nothing else arrives. Its packets are decided first, and those of the main queue afterwards.
+ * If they were queued in the same queue, packets that arrive on other processors at this moment would mix with
+ * them. So they are moved to a spare queue, which belongs to the same socket and in which nothing else arrives. Its
+ * packets are decided first, and those of the main queue afterwards.
  *
  * 1. All messages in the socket are read and ignored.
  * 2. Packets in the spare queues are moved once more: the predecessor may have died after the same steps. They
@@ -21,13 +21,13 @@
  *
  * When the last packet of B has a verdict, B is unbound.
  *
- * This takes long if very many packets wait, and is repeated if the successor dies soon. ipq keep therefore holds
- * a second socket, for the spare queues, and knows whether the messages in the first one are as this reader wants
- * them. Then they stay there, and step 4 is omitted: only the packets before the first of them are moved, which the
- * predecessor has read and not decided.
+ * This takes long if very many packets wait, and is repeated if the successor dies soon. ipq keep therefore holds a
+ * second socket, for the spare queues, and records whether the messages in the first socket were written with the
+ * configuration of this reader. If so, these messages stay there, and step 4 is omitted. Only the packets before
+ * the first of these messages are moved: the predecessor has read them and not decided them.
  */
 #include <errno.h>
-#include <netinet/in.h> /* before <linux/netfilter.h>, whose definitions would clash */
+#include <netinet/in.h> /* must precede <linux/netfilter.h>: the definitions would clash */
 #include <linux/netfilter.h>
 #include <stdlib.h>
 #include <string.h>
@@ -61,7 +61,7 @@ static int open_spare(struct nfqueue *q, uint16_t number, const struct source_co
 
 	q->asked = number;
 	err = nfqueue_ask_command(q, NFQNL_CFG_CMD_BIND, AF_UNSPEC);
-	if (err < 0 && err != -EBUSY) /* the predecessor has bound it to this socket */
+	if (err < 0 && err != -EBUSY) /* -EBUSY: the predecessor has bound the queue to this socket */
 		return ipq_fail(e, -err, "cannot take queue %u, which is needed to take over queue %u: %s",
 				number, q->number, err == -EPERM ? "another program has it" : strerror(-err));
 	err = nfqueue_ask_all_flags(q, c->flags, UINT32_MAX, e);
@@ -80,7 +80,10 @@ static int unbind(struct nfqueue *q, uint16_t number)
 	return nfqueue_ask_command(q, NFQNL_CFG_CMD_UNBIND, AF_UNSPEC);
 }
 
-/* Reads the messages in the socket of this queue up to an acknowledgement, of a request that has no effect. */
+/*
+ * Reads the messages in this queue's socket up to an acknowledgement. To get one, sends a request that has no
+ * effect.
+ */
 static int collect(struct nfqueue *q, uint16_t number, enum collecting collecting)
 {
 	q->asked = number;
@@ -119,7 +122,7 @@ static int find_unread(struct nfqueue *q)
 	return found;
 }
 
-/* Moves the packets of the queue whose messages were read, by the predecessor or here. */
+/* Moves those packets of the queue whose messages were read by the predecessor or by this process. */
 static int move_read(struct nfqueue *q)
 {
 	struct adopted *a = q->adopted;

@@ -6,8 +6,8 @@
 #include "nfqueue/state.h"
 
 /*
- * Receives again all packets that wait for a verdict in an adopted queue, which has been configured as here.
- * From then on nfqueue_recv() returns them first. 0 or -errno.
+ * Receives again all packets that wait for a verdict in an adopted queue. The caller has configured the queue with
+ * c. From then on nfqueue_recv() returns these packets first. 0 or -errno.
  */
 int nfqueue_recover(struct nfqueue *q, const struct source_config *c, uint32_t range, struct ipq_error *e);
 

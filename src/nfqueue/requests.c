@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* Configuration requests of a queue, each of which waits for its acknowledgement: source.c has the theory. */
+/*
+ * Configuration requests of a queue, each of which waits for its acknowledgement: see the theory of operation in
+ * source.c.
+ */
 #include <arpa/inet.h>
 #include <errno.h>
 #include <linux/netfilter/nfnetlink.h>
@@ -14,7 +17,7 @@
 #define CONFIG_TRIES 5
 #define ANSWER_WAIT_MS 1000
 
-/* Defers a message that was read before an acknowledgement. Without memory for it, its packet is dropped. */
+/* Defers a message that was read before an acknowledgement. If there is no memory for it, its packet is dropped. */
 static int defer(struct nfqueue *q, const unsigned char *message, size_t len, struct ipq_packet *p,
 		 struct nfq_reply *r)
 {
@@ -35,7 +38,7 @@ static int drain_until_ack(struct nfqueue *q)
 	unsigned char *buf = malloc(SOURCE_SLOT_SIZE);
 	int err = 0;
 	uint32_t last = q->seq;
-	unsigned announced = 0; /* acknowledgements of SEQ_DEFERRED that were read here */
+	unsigned announced = 0; /* number of acknowledgements of SEQ_DEFERRED that were read here */
 
 	if (buf == NULL)
 		return -ENOMEM;
@@ -61,7 +64,10 @@ static int drain_until_ack(struct nfqueue *q)
 			err = defer(q, buf, (size_t)n, &p, &r);
 	}
 	free(buf);
-	/* recv_many() returns deferred messages without their NOOPs: repeat only those still needed. */
+	/*
+	 * recv_many() may have returned deferred messages without reading their NOOPs: repeat only those that are
+	 * still needed.
+	 */
 	if (announced > atomic_load(&q->deferred_count))
 		announced = atomic_load(&q->deferred_count);
 	while (announced-- > 0)
@@ -87,7 +93,8 @@ static int ask(struct nfqueue *q, struct nlmsghdr *nlh)
 				return err;
 			if (atomic_load(&q->answered) == nlh->nlmsg_seq)
 				return -atomic_load(&q->answer);
-			nanosleep(&pause, NULL); /* another thread has read it, or it was lost */
+			/* another thread has read the acknowledgement, or it was lost */
+			nanosleep(&pause, NULL);
 		}
 	}
 	return -ETIMEDOUT;

@@ -6,8 +6,8 @@
  * (doc/assumptions/netlink-connect.c) and sender addresses need not be checked.
  *
  * It is readable exactly when recv() has something to return. In two cases this needs a NOOP with a request for
- * acknowledgement: the acknowledgement makes the socket readable once. It needs no capability and can be sent from any
- * thread and signal handler.
+ * acknowledgement: the acknowledgement makes the socket readable once. A NOOP needs no capability and can be sent
+ * from any thread and signal handler.
  * - Packets that arrive between a configuration request and its acknowledgement are read before the
  *   acknowledgement. They are deferred, and a NOOP (SEQ_DEFERRED) announces each.
  * - A NOOP (SEQ_WAKE) wakes a blocked recv(). If packets came in the same batch they are returned first; the
@@ -17,7 +17,7 @@
  * read, then either it was lost to a full buffer, and the request is sent again (all requests may be
  * repeated), or another thread has read it in recv() and records it in `answer`.
  *
- * NETLINK_NO_ENOBUFS: an overrun is not reported by the socket, which would stop delivery until the socket is
+ * NETLINK_NO_ENOBUFS: the socket does not report an overrun. A report would stop delivery until the socket is
  * empty. Lost packets are counted in /proc and show as a gap in the ids.
  */
 #include <arpa/inet.h>
@@ -43,7 +43,7 @@
 #include "util/clock.h"
 #include "util/netlink.h"
 
-#define REQUEUES_MAX 65536 /* packets that are queued again at most, after each change of mode */
+#define REQUEUES_MAX 65536 /* maximum number of packets that are queued again after each change of mode */
 
 static int nfqueue_fd(const struct source *s)
 {
@@ -63,7 +63,8 @@ static void nfqueue_close(struct source *s)
 		free(d);
 	}
 	if (q->fd >= 0)
-		close(q->fd); /* if no other process holds it, the kernel unbinds the queue and drops its packets */
+		/* if no other process holds the socket, the kernel unbinds the queue and drops its packets */
+		close(q->fd);
 	if (q->held)
 		held_close(q->number);
 	adopted_free(q->adopted);
@@ -74,7 +75,7 @@ static void nfqueue_close(struct source *s)
 	free(q);
 }
 
-/* The number, and the descriptor after ",fd=": -1 if there is none. */
+/* Parses the queue number, and the descriptor after ",fd=": -1 if there is none. */
 static bool parse_argument(const char *arg, unsigned long *number, long *fd)
 {
 	static const char option[] = ",fd=";
@@ -106,7 +107,10 @@ static int open_socket(struct nfqueue *q, long given)
 	q->held = fd >= 0 && given < 0;
 	if (fd < 0)
 		return fd;
-	/* Acknowledgements of a predecessor may be in the socket. One of its NOOPs must not wake this reader. */
+	/*
+	 * The socket may contain acknowledgements of a predecessor. The answer to one of its NOOPs must not wake
+	 * this reader.
+	 */
 	q->seq = (uint32_t)now_us();
 	q->noop_mask = q->seq;
 	q->adopted = adopted_new();
@@ -138,7 +142,7 @@ static int nfqueue_open(struct source **s, const char *arg, struct ipq_error *e)
 	q->base.ops = &source_nfqueue;
 	q->fd = -1;
 	q->number = q->base.queue_number = q->asked = (uint16_t)number;
-	q->config.flags = IPQ_O_SEGMENT; /* the kernel's default */
+	q->config.flags = IPQ_O_SEGMENT; /* the kernel's default is to split packets */
 	q->deferred_end = &q->deferred;
 	pthread_mutex_init(&q->config_lock, NULL);
 	pthread_mutex_init(&q->deferred_lock, NULL);
@@ -201,7 +205,9 @@ static int explain_bind(struct nfqueue *q, int err, bool capable, struct ipq_err
 				"queue %u is taken by netlink port %u: stop that program or use another "
 				"queue number",
 				q->number, line.port_id);
-	/* Programs print error texts, and a process can choose any bytes as its name. */
+	/*
+	 * Programs print error texts, and a process can choose any bytes as its name: replace control characters.
+	 */
 	for (c = command; *c != '\0'; c++)
 		if (*c < 0x20 || *c >= 0x7f)
 			*c = '?';
@@ -216,14 +222,21 @@ static int take_queue(struct nfqueue *q, struct ipq_error *e)
 
 	if (q->absent)
 		return explain_bind(q, -EOPNOTSUPP, true, e);
-	/* Needed before Linux 3.8; later kernels accept and ignore it if the caller has the capability. */
+	/*
+	 * This request is needed before Linux 3.8; later kernels accept and ignore it if the caller has the
+	 * capability.
+	 */
 	capable = nfqueue_ask_command(q, NFQNL_CFG_CMD_PF_BIND, AF_INET) != -EPERM;
 	nfqueue_ask_command(q, NFQNL_CFG_CMD_PF_BIND, AF_INET6);
 	err = nfqueue_ask_command(q, NFQNL_CFG_CMD_BIND, AF_UNSPEC);
-	/* EBUSY: this socket owns the queue, and an acknowledgement was lost. If another socket owned it: EPERM. */
+	/*
+	 * EBUSY: this socket already owns the queue, because an acknowledgement was lost. (If another socket owned
+	 * the queue, the error would be EPERM.)
+	 */
 	if (err == -EBUSY)
 		err = 0;
-	q->bound = err == 0 || err == -ETIMEDOUT; /* after a timeout it may be bound: unbind on failure */
+	/* after a timeout the queue may be bound: unbind it on failure */
+	q->bound = err == 0 || err == -ETIMEDOUT;
 	return err < 0 ? explain_bind(q, err, capable, e) : 0;
 }
 
@@ -245,7 +258,8 @@ static uint32_t kernel_length(const struct nfqueue *q, const struct source_confi
 }
 
 /*
- * Notifies the keeper. With HELD_TAKES: returns whether the messages in the socket fit this configuration, or -EPIPE.
+ * Notifies the keeper. For HELD_TAKES, returns whether the messages in the socket fit this configuration, or
+ * -EPIPE.
  */
 static int notify_keeper(const struct nfqueue *q, enum held_event event, const struct source_config *c)
 {
@@ -255,7 +269,7 @@ static int notify_keeper(const struct nfqueue *q, enum held_event event, const s
 	return answer > 0 ? q->adopted->spare_fd >= 0 : answer;
 }
 
-/* Packets may be queued once more if they came without their payload, see requeue() in io.c. */
+/* Allows packets that came without their payload to be queued once more: see requeue() in io.c. */
 static void allow_requeues(struct nfqueue *q, enum copy_mode mode)
 {
 	atomic_store(&q->requeues_left, mode == COPY_PACKET ? REQUEUES_MAX : 0);
@@ -296,7 +310,7 @@ static int request_changes(struct nfqueue *q, const struct source_config *c, uin
 			return ipq_fail(e, -err, "cannot set the length of queue %u: %s", q->number,
 					strerror(-err));
 	}
-	/* The mode comes last: before the first one, nothing is queued. */
+	/* Set the mode last: before the first mode, no packet is queued. */
 	allow_requeues(q, c->mode);
 	err = nfqueue_ask_mode(q, c->mode, range);
 	if (err < 0) {
@@ -309,14 +323,14 @@ static int request_changes(struct nfqueue *q, const struct source_config *c, uin
 
 static int configure(struct nfqueue *q, const struct source_config *c, struct ipq_error *e)
 {
-	/* 0 is the whole packet, as in ip_queue. */
+	/* A range of 0 means the whole packet, as in ip_queue. */
 	const uint32_t range = c->range > NFQ_PAYLOAD_MAX ? 0 : c->range;
 	const bool first = !q->bound, adopts = first && q->adopted != NULL;
 	bool unread = false; /* the messages in the socket already fit c */
 	int err = 0;
 
 	if (adopts && c->mode == COPY_NONE)
-		return (int)c->flags; /* packets wait until there is a mode */
+		return (int)c->flags; /* packets wait in the queue until a mode is set */
 	if (adopts) {
 		err = notify_keeper(q, HELD_TAKES, c);
 		if (err < 0)
@@ -388,7 +402,7 @@ static int nfqueue_counts(struct source *s, struct source_counts *c)
 		c->queue_dropped = line.queue_dropped;
 		c->waiting = line.waiting;
 	} else if (received > 0) {
-		c->lost = span - (uint32_t)received; /* both modulo 2^32 */
+		c->lost = span - (uint32_t)received; /* both numbers count modulo 2^32 */
 	}
 	return 0;
 }

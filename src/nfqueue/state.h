@@ -14,12 +14,12 @@
 #define SEQ_READABLE 0x72656164U
 
 /*
- * A later recv() returns it: a message that was read while waiting for an acknowledgement, or a refusal of
- * our own.
+ * A message or refusal that a later recv() returns. The message was read while waiting for an acknowledgement; the
+ * refusal comes from this source, not from the kernel.
  */
 struct deferred {
 	struct deferred *next;
-	struct source_refusal refusal; /* when len is 0 */
+	struct source_refusal refusal; /* valid when len is 0 */
 	size_t len;
 	unsigned char message[];
 };
@@ -27,30 +27,32 @@ struct deferred {
 struct nfqueue {
 	struct source base;
 
-	/* Used for every packet. */
+	/* Members that are used for every packet. */
 	int fd;
 	uint16_t number;
-	atomic_bool woken; /* recv() still has to return a wake */
+	atomic_bool woken; /* recv() has not yet returned for this wake */
 	atomic_uint deferred_count;
 	atomic_uint_fast64_t received, malformed;
 	atomic_uint_fast32_t first_id, last_id;
-	struct batch *batch;	 /* of the thread that receives several packets at a time */
-	struct adopted *adopted; /* the socket was opened by another process; NULL: by this source */
+	struct batch *batch; /* belongs to the thread that receives several packets at a time */
+	/* set if another process has opened the socket; NULL: this source has opened it */
+	struct adopted *adopted;
 
 	bool absent; /* this kernel has no NETLINK_NETFILTER: the socket is a placeholder */
 	bool bound;
-	bool held;	/* the socket is from held.h */
-	uint16_t asked; /* the queue that requests are for: `number`, or a spare queue */
+	bool held;	/* the socket was inherited: see held.h */
+	uint16_t asked; /* the queue to which requests apply: `number`, or a spare queue */
 	pthread_mutex_t config_lock;
-	struct source_config config; /* in force */
-	int flags;		     /* those of config.flags that are in force */
+	struct source_config config; /* the configuration in force */
+	int flags;		     /* the flags of `config` that are in force */
 	uint32_t seq;
-	uint32_t noop_mask;	       /* marks our NOOPs if the socket may contain those of a predecessor */
-	atomic_uint awaited, answered; /* sequence numbers */
-	atomic_int answer;	       /* errno of `answered` */
+	/* distinguishes our NOOPs from those of a predecessor in the same socket */
+	uint32_t noop_mask;
+	atomic_uint awaited, answered; /* sequence numbers of the last request and of the last answer */
+	atomic_int answer;	       /* errno in the last answer */
 	pthread_mutex_t deferred_lock;
 	struct deferred *deferred, **deferred_end;
-	atomic_uint requeues_left; /* bounds how many packets without payload are queued once more */
+	atomic_uint requeues_left; /* limits how many packets without payload are queued once more */
 };
 
 static inline struct nfqueue *nfqueue(const struct source *s)
@@ -66,7 +68,7 @@ static inline int nfqueue_socket_of(const struct nfqueue *q, uint16_t number)
 
 struct nfq_reply;
 
-/* deferred.c */
+/* Functions of deferred.c */
 
 /* The sequence number of our NOOP of this kind. */
 static inline uint32_t nfqueue_noop_seq(const struct nfqueue *q, uint32_t kind)
@@ -80,7 +82,7 @@ static inline uint32_t nfqueue_noop_seq(const struct nfqueue *q, uint32_t kind)
 int nfqueue_send_noop(const struct nfqueue *q, uint32_t kind);
 
 /*
- * Appends a message of len bytes, or, when message is NULL, a refusal. The caller sends SEQ_DEFERRED. 0 or
+ * Appends a message of len bytes or, if message is NULL, a refusal. The caller then sends SEQ_DEFERRED. 0 or
  * -ENOMEM.
  */
 int nfqueue_defer(struct nfqueue *q, const unsigned char *message, size_t len,
@@ -92,12 +94,12 @@ struct deferred *nfqueue_pop_deferred(struct nfqueue *q);
 /* Records an acknowledgement for the thread that sent the request. */
 void nfqueue_post_ack(struct nfqueue *q, uint32_t seq, int error);
 
-/* io.c */
+/* Functions of io.c */
 
 /* Sends a verdict without extras. 1 or -errno. */
 int nfqueue_send_bare(int fd, uint16_t queue, const struct source_verdict *v);
 
-/* Drops and counts a packet that no reader will get: it is malformed, or there is no memory for it. */
+/* Drops and counts a packet that cannot be returned to a reader: it is malformed, or there is no memory for it. */
 void nfqueue_drop(struct nfqueue *q, const struct nfq_reply *r, uint32_t id);
 
 /* The buffers of a reader that receives several packets per call; free() releases them. NULL: no memory. */

@@ -22,7 +22,7 @@
 #include "util/fork_count.h"
 
 #define LOOKUP_WAIT_MS 1000
-#define MESSAGES_MAX 4096 /* read in one call, so that it ends however fast events arrive */
+#define MESSAGES_MAX 4096 /* maximum per call, so that a call ends however fast events arrive */
 
 struct link_entry {
 	uint32_t index;
@@ -36,7 +36,7 @@ struct links {
 	struct link_entry *entry; /* sorted by index */
 	size_t count, room;
 	uint32_t seq;
-	unsigned forks;	      /* fork_depth when the socket was opened */
+	unsigned forks;	      /* value of fork_depth when the socket was opened */
 	struct timespec tick; /* when events were last read */
 	unsigned char buf[32768];
 };
@@ -48,7 +48,10 @@ static int open_socket(struct links *l)
 	l->socket = mnl_socket_open2(NETLINK_ROUTE, SOCK_CLOEXEC | SOCK_NONBLOCK);
 	if (l->socket == NULL)
 		return -errno;
-	/* Connected, so that it receives messages from the kernel only (doc/assumptions/netlink-connect.c). */
+	/*
+	 * The socket is connected, so that it receives messages only from the kernel
+	 * (doc/assumptions/netlink-connect.c).
+	 */
 	if (mnl_socket_bind(l->socket, RTMGRP_LINK, MNL_SOCKET_AUTOPID) < 0 ||
 	    connect(mnl_socket_get_fd(l->socket), (const struct sockaddr *)&kernel, sizeof(kernel)) < 0) {
 		int err = errno;
@@ -91,7 +94,7 @@ void links_close(struct links *l)
 	free(l);
 }
 
-/* The position of index, or where to insert it. */
+/* The position of the entry of `index`, or where to insert it. */
 static size_t position(const struct links *l, uint32_t index)
 {
 	size_t low = 0, high = l->count;
@@ -158,7 +161,10 @@ static int keep_name(const struct nlattr *attr, void *name)
 	return MNL_CB_OK;
 }
 
-/* Applies one message. wanted: the index to add to the table, or 0; other indexes are only kept current. */
+/*
+ * Applies one message. wanted: the index to add to the table, or 0. Other indexes are not added, but their entries
+ * are updated.
+ */
 static void take(struct links *l, const struct nlmsghdr *nlh, uint32_t wanted)
 {
 	const struct ifinfomsg *info = mnl_nlmsg_get_payload(nlh);
@@ -169,7 +175,7 @@ static void take(struct links *l, const struct nlmsghdr *nlh, uint32_t wanted)
 	if ((nlh->nlmsg_type != RTM_NEWLINK && nlh->nlmsg_type != RTM_DELLINK) ||
 	    mnl_nlmsg_get_payload_len(nlh) < sizeof(*info))
 		return;
-	/* AF_BRIDGE: a bridge reports its port, not a change of the interface. */
+	/* AF_BRIDGE: a bridge reports a change of one of its ports, not of the interface. */
 	if (info->ifi_family != AF_UNSPEC)
 		return;
 	index = (uint32_t)info->ifi_index;
@@ -188,8 +194,8 @@ static void take(struct links *l, const struct nlmsghdr *nlh, uint32_t wanted)
 }
 
 /*
- * Applies the messages of one datagram of len bytes. True if the answer to request seq (0: none) was among
- * them. Not mnl_nlmsg_ok(): libmnl 1.0.5 compares lengths as int and accepts one of 2 GiB.
+ * Applies the messages of one datagram of len bytes. True if they include the answer to request seq (0: none). Does
+ * not use mnl_nlmsg_ok(): libmnl 1.0.5 compares lengths as int and accepts a length of 2 GiB.
  */
 static bool take_all(struct links *l, size_t len, uint32_t seq, uint32_t wanted)
 {
@@ -213,9 +219,7 @@ static bool take_all(struct links *l, size_t len, uint32_t seq, uint32_t wanted)
 	return answered;
 }
 
-/*
- * Reads all messages of the socket. Returns whether the answer to request seq (0: none) was among them.
- */
+/* Reads all messages of the socket. Returns whether they include the answer to request seq (0: none). */
 static int drain(struct links *l, uint32_t seq, uint32_t wanted)
 {
 	bool answered = false;
@@ -227,7 +231,8 @@ static int drain(struct links *l, uint32_t seq, uint32_t wanted)
 		if (n < 0 && errno == EINTR)
 			continue;
 		if (n < 0 && (errno == ENOBUFS || errno == ENOSPC)) {
-			l->count = 0; /* events were lost, or one was too long: the entries may be wrong */
+			/* events were lost, or one was too long: the entries may be out of date */
+			l->count = 0;
 			continue;
 		}
 		if (n <= 0)
@@ -254,7 +259,7 @@ static void look_up(struct links *l, uint32_t index)
 	mnl_attr_put_u32(nlh, IFLA_EXT_MASK, RTEXT_FILTER_SKIP_STATS);
 	if (mnl_socket_sendto(l->socket, nlh, nlh->nlmsg_len) < 0)
 		return;
-	/* The kernel answers before the send returns. The poll is only needed if this ever changes. */
+	/* The kernel answers before the send returns. The poll would only be needed if this changed. */
 	if (!drain(l, nlh->nlmsg_seq, index) && poll(&wait, 1, LOOKUP_WAIT_MS) > 0)
 		drain(l, nlh->nlmsg_seq, index);
 }
@@ -271,7 +276,7 @@ static bool tick(struct links *l)
 	return true;
 }
 
-/* A child of fork opens its own socket. Another thread may have held the lock during the fork. */
+/* In a forked child, opens the child's own socket. Another thread may have held the lock during the fork. */
 static void notice_fork(struct links *l)
 {
 	unsigned now = atomic_load_explicit(&fork_depth, memory_order_relaxed);
@@ -313,5 +318,5 @@ void links_get(struct links *l, uint32_t index, char name[IFNAMSIZ], uint16_t *t
 	}
 	pthread_mutex_unlock(&l->lock);
 	pthread_setcancelstate(cancel, NULL);
-	errno = saved; /* "no events" is not an error of the caller */
+	errno = saved; /* ignore this errno: that there were no events is not an error of the caller */
 }

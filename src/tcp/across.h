@@ -10,8 +10,8 @@
 #include "ipq_tcp.h"
 
 /*
- * Replaces old_bytes wherever they are in the segment, or (all: false) once. Returns the number of replacements.
- * *refused: 0, or the error that kept the last occurrence from being replaced.
+ * Replaces all occurrences of old_bytes in the segment or, if all is false, one occurrence. Returns the number of
+ * replacements. *refused: 0, or the error because of which the last occurrence was not replaced.
  */
 int tcp_replace_text(struct ipq_tcp_segment *s, const void *old_bytes, size_t old_len, const void *new_bytes,
 		     size_t new_len, bool all, int *refused);
@@ -19,16 +19,16 @@ int tcp_replace_text(struct ipq_tcp_segment *s, const void *old_bytes, size_t ol
 #define TCP_ACROSS_MAX 64
 
 struct tcp_across {
-	uint32_t offset; /* in this segment's payload, or beyond it */
+	uint32_t offset; /* offset of the text in this segment's payload, or beyond the payload */
 	unsigned parts;
-	/* bytes of the text in the segment in which it begins, and in those that follow it */
+	/* number of bytes of the text in the segment in which it begins, and in each segment after that */
 	uint32_t part[TCP_ACROSS_MAX];
 };
 
 /*
- * Replaces text that begins in this segment, or in a later one. Each segment keeps as many bytes as it had, so that
- * none grows or shrinks, except that the last one gets what is left. The later segments get their part from
- * ipq_tcp_end() when they pass, even if their sender divides them differently. Returns as ipq_tcp_replace() does.
+ * Replaces text that begins in this segment, or in a later one. The length of each segment stays the same, except
+ * that the last segment gets the rest of the new text. ipq_tcp_end() writes the later parts when their segments
+ * pass, even if their sender divides them differently. Returns the values of ipq_tcp_replace().
  */
 int tcp_replace_across(struct ipq_tcp_segment *s, const struct tcp_across *text, const void *bytes,
 		       size_t new_len);

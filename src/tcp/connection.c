@@ -2,11 +2,12 @@
 /*
  * The state of a connection, and which packets may change it.
  *
- * Anybody can send a packet with the addresses of a connection. A packet changes its state only if its sequence
- * number and its acknowledgement lie in the windows (RFC 5961). A SYN that does not belong to the connection
- * begins a second state with the same addresses, and from then on each packet belongs to the state whose windows
- * contain its numbers. So neither a forged nor a late SYN harms a connection, and a connection that really begins anew
- * is recognised by its own packets. After a forged RST the connection may be forgotten, until its next payload.
+ * Anybody can send a packet with the addresses of a connection. A packet changes the connection's state only if its
+ * sequence number and its acknowledgement number lie in the windows (RFC 5961). A SYN that does not belong to the
+ * connection begins a second state with the same addresses, and from then on each packet belongs to the state whose
+ * windows contain its numbers. So neither a forged nor a late SYN harms a connection, and a connection that really
+ * begins anew is recognised by its own packets. After a forged RST the state of the connection may be removed,
+ * until the next packet with payload creates it again.
  */
 #include <errno.h>
 #include <stdlib.h>
@@ -14,19 +15,22 @@
 #include "tcp/tcp.h"
 
 #define WINDOW_MIN 65536
-#define WINDOW_UNHEARD (1 << 20) /* after a SYN without an answer */
+#define WINDOW_UNHEARD (1 << 20) /* the window to assume after a SYN without an answer */
 #define WINDOW_MAX (INT32_C(1) << 30)
 #define SCALE_MAX 14
 #define CLOSED_DISTANCE (1 << 20) /* a new connection may have numbers near those of a closed one */
-#define STATES_MAX 4		  /* with the same addresses */
+#define STATES_MAX 4		  /* maximum number of states with the same addresses */
 
-/* The largest window that the receiver has offered, and no less than WINDOW_MIN. */
+/* The largest window that the receiver has offered, but at least WINDOW_MIN. */
 static uint32_t offered_window(const struct tcp_direction *receiver)
 {
 	return receiver->window > WINDOW_MIN ? receiver->window : WINDOW_MIN;
 }
 
-/* The maximum distance of a number of `sender` from the expected one, by the windows that `receiver` has offered. */
+/*
+ * The maximum distance of a number of `sender` from the expected number, according to the windows that `receiver`
+ * has offered.
+ */
 static int32_t reach(const struct ipq_tcp *t, const struct tcp_direction *sender,
 		     const struct tcp_direction *receiver)
 {
@@ -44,7 +48,7 @@ static bool is_near(uint32_t number, uint32_t expected, int32_t distance)
 	return difference >= -distance - 1 && difference <= distance;
 }
 
-/* The acknowledgement of the other side if it has received everything. */
+/* The acknowledgement number that the other side sends if it has received everything. */
 static uint32_t expected_acknowledgement(const struct ipq_tcp *t, const struct tcp_direction *d)
 {
 	return t->recorded ? d->next : tcp_log_map(&d->log, d->next, true);
@@ -64,7 +68,7 @@ static bool acknowledgement_fits(const struct ipq_tcp *t, const struct tcp_direc
 	/* The receiver has sent nothing yet, so it can only acknowledge the SYN. */
 	if (!t->recorded && !receiver->known && sender->has_isn)
 		return answers_syn(t, sender, acknowledgement);
-	/* Compare in the sender's own numbers, which the window limits. */
+	/* Compare the sender's own numbers: its peer's window limits these. */
 	if (!t->recorded)
 		acknowledgement = tcp_log_unmap(&sender->log, acknowledgement, false);
 	return is_near(acknowledgement, sender->next, reach(t, sender, receiver));
@@ -91,13 +95,16 @@ static bool was_edited(const struct tcp_flow *f)
 	return false;
 }
 
-/* Does the segment belong to this state? */
+/* Whether the segment belongs to this state. */
 static bool belongs(const struct ipq_tcp *t, const struct tcp_flow *f, const struct ipq_tcp_segment *s)
 {
 	const struct tcp_direction *d = &f->direction[s->side], *other = &f->direction[!s->side];
 	bool syn = s->flags & IPQ_TCP_SYN, ack = s->flags & IPQ_TCP_ACK;
 
-	/* A SYN belongs to its number. An answer belongs to the SYN that it acknowledges. */
+	/*
+	 * A SYN belongs to the state with its sequence number. An answer belongs to the state whose SYN it
+	 * acknowledges.
+	 */
 	if (syn && ack && other->known && !answers_syn(t, other, s->acknowledgement))
 		return false;
 	if (syn)
@@ -126,8 +133,8 @@ static uint32_t distance(uint32_t a, uint32_t b)
 }
 
 /*
- * The distance of the segment's numbers from those that this state expects. Of two states, it belongs to the nearer
- * one.
+ * The distance of the segment's numbers from the numbers that this state expects. If there are two states, the
+ * segment belongs to the nearer one.
  */
 static uint64_t distance_to(const struct ipq_tcp *t, const struct tcp_flow *f,
 			    const struct ipq_tcp_segment *s)
@@ -164,7 +171,10 @@ struct tcp_flow *tcp_find(struct ipq_tcp *t, struct tcp_shard *shard, const stru
 	}
 	if (nearest)
 		return nearest;
-	/* Numbers outside the windows of an edited connection are moved by the same distance as its last ones. */
+	/*
+	 * Numbers outside the windows of an edited connection are shifted by the same distance as the last numbers
+	 * of the connection.
+	 */
 	if (!(s->flags & IPQ_TCP_SYN) && fallback)
 		return fallback;
 	if (!create || s->flags & IPQ_TCP_RST)
@@ -202,7 +212,7 @@ bool tcp_in_gap(const struct tcp_direction *d, uint32_t begin, uint32_t end)
 }
 
 /*
- * Remembers a gap after all others. If there are too many, the oldest gap is forgotten: its text will not be edited.
+ * Adds a gap after all others. If there are too many gaps, the oldest one is removed: its text will not be edited.
  */
 static void add_gap(struct tcp_direction *d, uint32_t begin, uint32_t end)
 {
@@ -212,7 +222,7 @@ static void add_gap(struct tcp_direction *d, uint32_t begin, uint32_t end)
 		d->gap = calloc(TCP_GAPS, sizeof(*d->gap));
 	if (!d->gap)
 		return;
-	/* One gap, so that text can be replaced across both parts. */
+	/* Join the two gaps, so that text can be replaced across both of them. */
 	if (d->gaps && d->gap[d->gaps - 1].end == begin) {
 		d->gap[d->gaps - 1].end = end;
 		return;
@@ -222,7 +232,7 @@ static void add_gap(struct tcp_direction *d, uint32_t begin, uint32_t end)
 	d->gap[d->gaps++] = (struct tcp_range){ begin, end };
 }
 
-/* Removes [begin, end), which has passed, from the gaps. */
+/* Removes [begin, end), which has now passed, from the gaps. */
 static void fill_gaps(struct tcp_direction *d, uint32_t begin, uint32_t end)
 {
 	struct tcp_range kept[TCP_GAPS * 2];
@@ -243,7 +253,7 @@ static void fill_gaps(struct tcp_direction *d, uint32_t begin, uint32_t end)
 
 /* ---- a segment -------------------------------------------------------------------------------- */
 
-/* The first segment of a direction. */
+/* Initialises a direction from its first segment. */
 static void learn(const struct ipq_tcp *t, struct tcp_direction *d, const struct ipq_tcp_segment *s,
 		  int scale)
 {
@@ -254,7 +264,7 @@ static void learn(const struct ipq_tcp *t, struct tcp_direction *d, const struct
 	d->isn = s->sequence;
 	d->floor = d->next = s->text;
 	d->scale = (int8_t)(scale > SCALE_MAX ? SCALE_MAX : scale);
-	/* A segment that is retransmitted now may have reached the receiver before we knew the connection. */
+	/* A segment that is retransmitted now may have reached the receiver before the table had the connection. */
 	if (!syn && !t->recorded) {
 		add_gap(d, s->text, s->end);
 		d->next = s->end;
@@ -300,7 +310,7 @@ void tcp_arrive(const struct ipq_tcp *t, struct tcp_flow *f, struct ipq_tcp_segm
 		s->state |= TCP_DROP_SEGMENT;
 }
 
-/* The receiver has everything before `acknowledgement`. */
+/* Records that the receiver has everything before `acknowledgement`. */
 static void settle(const struct ipq_tcp *t, struct tcp_direction *sender, uint32_t acknowledgement)
 {
 	uint32_t sequence =
@@ -319,8 +329,9 @@ static void settle(const struct ipq_tcp *t, struct tcp_direction *sender, uint32
 }
 
 /*
- * In a recording, a segment without payload may have been captured before the payload that was sent earlier. Its number
- * is written, so the length of that payload cannot change any more. A number beyond the window is no reason.
+ * In a recording, a segment without payload may have been captured before payload that was sent earlier. Its
+ * sequence number is already in the output, so the length of that payload cannot change any more. A number beyond
+ * the window has no such effect.
  */
 static void keep_number(struct tcp_direction *d, const struct tcp_direction *receiver, uint32_t number)
 {

@@ -12,7 +12,8 @@ enum {
 	OPTION_SACK = 5,
 	OPTION_MULTIPATH = 30, /* RFC 8684 */
 	SACK_MAX = 32,
-	MSS_MAX = 65400, /* with headers, less than the maximum payload of a verdict */
+	/* maximum MSS: with headers, a segment stays below the maximum payload of a verdict */
+	MSS_MAX = 65400,
 	MSS_MIN = 256,
 };
 
@@ -40,7 +41,10 @@ static uint32_t move(const struct ipq_tcp *t, const struct tcp_log *log, uint32_
 	return t->recorded ? tcp_log_map(log, number, up) : tcp_log_unmap(log, number, up);
 }
 
-/* A block covers whole replaced texts only: a text that was received in part must be sent again. */
+/*
+ * Moves a SACK block. A block covers only whole replaced texts: a text that was received in part must be sent
+ * again.
+ */
 static bool move_sack(const struct ipq_tcp *t, const struct tcp_log *log, struct ipq_edit *e)
 {
 	uint8_t blocks[SACK_MAX];
@@ -114,7 +118,7 @@ bool tcp_lower_mss(struct ipq_edit *e, size_t old_len, size_t new_len, bool ever
 	if (get16(e->data + at) < size)
 		size = get16(e->data + at);
 	if (every && longer && old_len)
-		size = size * old_len / new_len; /* assume a segment full of matches */
+		size = size * old_len / new_len; /* assume that the segment is full of matches */
 	else
 		size -= longer < size ? longer : size;
 	return ipq_edit_clamp_mss(e, (uint16_t)(size > MSS_MIN ? size : MSS_MIN)) == 1;
@@ -125,7 +129,9 @@ bool tcp_clear_multipath(struct ipq_edit *e)
 	size_t len;
 	int at = ipq_edit_find_tcp_option(e, OPTION_MULTIPATH, &len);
 
-	/* Subtype 0 is MP_CAPABLE. A subflow of an existing connection cannot be refused in this way. */
+	/*
+	 * Subtype 0 is MP_CAPABLE. A subflow of an existing connection cannot be refused by removing this option.
+	 */
 	if (at < 0 || len < 1 || e->data[at] >> 4 != 0)
 		return false;
 	return ipq_edit_clear_tcp_option(e, OPTION_MULTIPATH) == 0;

@@ -4,12 +4,12 @@
  *
  * Theory of operation. A position is a sequence number of the sender; it is mapped to the sequence number under
  * which the receiver knows it. Edits are sorted and do not overlap. Each has at least one old byte, and its new
- * text belongs to the first one: whichever segment contains that byte carries the whole new text, and the other
- * old bytes are carried by no segment. If the length stays the same, each new byte belongs to the old byte at its
- * position, and no number changes. So a segment can be cut anywhere, and its text is always the same.
+ * text belongs to the first one: the segment that contains this byte carries the whole new text, and no segment
+ * carries the other old bytes. If the length stays the same, each new byte belongs to the old byte at its position,
+ * and no number changes. So a segment can be cut anywhere, and its text is always the same.
  *
- * Of edits that the receiver has acknowledged, only the sum is kept (`base`). All arithmetic is modulo 2^32; an edit
- * that is more than 2^30 before the newest one is forgotten, so that comparisons stay unambiguous.
+ * When the receiver has acknowledged edits, the log keeps only their sum (`base`). All arithmetic is modulo 2^32;
+ * an edit that is more than 2^30 before the newest one is forgotten, so that comparisons stay unambiguous.
  */
 #include <errno.h>
 #include <stdlib.h>
@@ -19,7 +19,7 @@
 #define KINDS_MAX 256
 #define EDITS_FIRST TCP_BLOCK
 #define MALLOC_OVERHEAD 16
-/* Edits that one packet may remove: a segment full of matches has up to 1,400. */
+/* Maximum number of edits that one packet may remove. A segment full of matches has up to 1,400 edits. */
 #define PRUNE_MAX 4096
 
 static const struct tcp_kind *kind_of(const struct tcp_log *log, uint32_t i)
@@ -82,7 +82,7 @@ static bool keeps_len(const struct tcp_kind *k)
 	return k->old_len == k->new_len;
 }
 
-/* The first edit that begins after sequence. mapped: compares the mapped positions. */
+/* The index of the first edit that begins after sequence. mapped: compares the mapped positions. */
 static uint32_t first_after(const struct tcp_log *log, uint32_t sequence, bool mapped)
 {
 	uint32_t low = log->first, high = log->end;
@@ -100,7 +100,7 @@ static uint32_t first_after(const struct tcp_log *log, uint32_t sequence, bool m
 	return low;
 }
 
-/* The first edit that ends after sequence. */
+/* The index of the first edit that ends after sequence. */
 static uint32_t first_ending_after(const struct tcp_log *log, uint32_t sequence)
 {
 	uint32_t i = first_after(log, sequence, false);
@@ -125,7 +125,7 @@ uint32_t tcp_log_unmap(const struct tcp_log *log, uint32_t mapped, bool up)
 	if (i == log->first)
 		return mapped - log->base;
 	begin = log->begin[i - 1] + shift_before(log, i - 1);
-	/* Text that became empty is received together with the bytes before it. */
+	/* The receiver gets a text that became empty together with the bytes before it. */
 	if (!before(mapped, begin + new_len(log, i - 1)) || keeps_len(kind_of(log, i - 1)))
 		return mapped - shift_before(log, i);
 	return mapped != begin && up ? old_end(log, i - 1) : log->begin[i - 1];
@@ -168,14 +168,17 @@ bool tcp_log_next(const struct tcp_log *log, uint32_t sequence, uint32_t *begin)
 
 static uint32_t hash_text(const uint8_t *p, size_t len)
 {
-	uint32_t h = 2166136261U; /* FNV-1a, so that most texts need no comparison */
+	uint32_t h = 2166136261U; /* FNV-1a hash, so that most texts need no comparison */
 
 	for (size_t i = 0; i < len; i++)
 		h = (h ^ p[i]) * 16777619U;
 	return h;
 }
 
-/* The entry for this replacement, or a free one with its fields set and no bytes yet. -ENOBUFS: all in use. */
+/*
+ * Returns the entry for this replacement, or a free entry with its fields set and no bytes yet. -ENOBUFS: all
+ * entries are in use.
+ */
 static int find_kind(struct tcp_log *log, const struct tcp_kind *wanted, const void *bytes)
 {
 	int unused = -ENOBUFS;
@@ -234,7 +237,7 @@ static int get_kind(struct tcp_log *log, const void *bytes, uint16_t old_len, ui
 	return i;
 }
 
-/* Releases an entry that n edits no longer use. */
+/* Releases an entry after n edits have stopped using it. */
 static void put_kind(struct tcp_log *log, uint32_t i, uint32_t n)
 {
 	struct tcp_kind *k = &log->kind[i];
@@ -252,7 +255,7 @@ static size_t edits_bytes(uint32_t room)
 	return room * (sizeof(uint32_t) + sizeof(uint8_t)) + room / TCP_BLOCK * sizeof(uint32_t);
 }
 
-/* An array that could not grow stays as it is; if only some arrays have grown, this does no harm. */
+/* Resizes the arrays. If one cannot grow, it stays as it is; then the larger ones do no harm. */
 static int resize_edits(struct tcp_log *log, uint32_t room)
 {
 	uint32_t *begin, *shift;
@@ -278,7 +281,8 @@ static int resize_edits(struct tcp_log *log, uint32_t room)
 static int grow_edits(struct tcp_log *log, uint32_t n, size_t limit)
 {
 	uint32_t room = log->room + (n > log->room / 2 ? n : log->room / 2);
-	uint32_t by = log->first - log->first % TCP_BLOCK; /* whole blocks, so that their shifts stay right */
+	/* remove whole blocks, so that the shifts of the other blocks stay right */
+	uint32_t by = log->first - log->first % TCP_BLOCK;
 	size_t others = tcp_log_bytes(log) - edits_bytes(log->room);
 
 	if (n <= log->room - log->end)
@@ -401,7 +405,7 @@ void tcp_log_prune_oldest(struct tcp_log *log, uint32_t n)
 {
 	uint32_t end = n < log->end - log->first ? log->first + n : log->end, i = log->first;
 
-	/* Neighbours are often of one kind. */
+	/* Adjacent edits often have the same kind. */
 	while (log->first < end) {
 		while (i < end && log->which[i] == log->which[log->first])
 			i++;
@@ -430,7 +434,8 @@ size_t tcp_log_copy(const struct tcp_log *log, uint32_t begin, uint32_t *end, co
 		    uint8_t *to, size_t room)
 {
 	uint32_t at = begin, i = first_ending_after(log, begin), stop = *end;
-	const uint32_t *edit = log->begin; /* otherwise the compiler reads it again after each write */
+	/* without this variable the compiler reads log->begin again after each write */
+	const uint32_t *edit = log->begin;
 	size_t len = 0;
 
 	if (i < log->end && before(edit[i], begin)) {

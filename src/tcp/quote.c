@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 /*
- * ICMP errors quote the segment that caused them, as it was after it was edited. Its sender ignores an error about
- * numbers that it has not sent, and would not learn the MTU of a path, for example.
+ * ICMP errors quote the segment that caused them, in its form after the edit. The sender of the segment ignores an
+ * error about numbers that it has not sent. Then it would not learn the MTU of a path, for example.
  */
 #include <netinet/in.h>
 
@@ -30,7 +30,7 @@ static void move_number(struct ipq_edit *e, size_t at, uint32_t number)
 	edit_write(e, at, bytes, sizeof(bytes));
 }
 
-/* Changes the numbers in a quoted TCP header, which begins at `tcp` and of which len bytes are present. */
+/* Changes the numbers in a quoted TCP header. It begins at `tcp`, and len bytes of it are present. */
 static void move_numbers(const struct ipq_tcp *t, const struct tcp_flow *f, unsigned side, struct ipq_edit *e,
 			 size_t tcp, size_t len)
 {

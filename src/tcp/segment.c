@@ -2,10 +2,10 @@
 /*
  * Edits one packet, from ipq_tcp_begin() to ipq_tcp_end().
  *
- * Theory of operation. Payload before `fresh` was forwarded before, or is in a gap. A length can only change in payload
- * from `fresh` on; in a gap text can become other text of the same length, because everything after it has been
- * numbered. ipq_tcp_replace() only adds to the log. ipq_tcp_end() builds the payload from the log, in one pass, in the
- * same way for new text and for retransmitted text.
+ * Theory of operation. Payload before `fresh` was forwarded before, or is in a gap. A length can only change in
+ * payload from `fresh` on; in a gap, text can only become other text of the same length, because later text already
+ * has its sequence numbers. ipq_tcp_replace() only adds to the log. ipq_tcp_end() builds the payload from the log,
+ * in one pass, in the same way for new text and for retransmitted text.
  */
 #include <errno.h>
 #include <netinet/in.h>
@@ -19,7 +19,7 @@
 
 /* ---- begin ------------------------------------------------------------------------------------ */
 
-/* The reason why nothing in this packet can be edited: -errno, or 0. */
+/* The reason why no field of this packet can be edited: -errno, or 0. */
 static int refusal_of(struct ipq_edit *e, enum tcp_counter *reason)
 {
 	int err = edit_transport(e, IPPROTO_TCP);
@@ -47,7 +47,7 @@ static void read_header(struct ipq_tcp_segment *s)
 	s->acknowledgement = get32(p + 8);
 	s->flags = get16(p + 12) & 0x1ff;
 	s->window = get16(p + 14);
-	/* A SYN counts for one, before the payload. */
+	/* A SYN counts as one byte before the payload. */
 	s->text = s->sequence + ((s->flags & IPQ_TCP_SYN) != 0);
 	s->end = s->text + s->edit->payload_len + edit_missing(s->edit);
 }
@@ -63,7 +63,7 @@ static struct tcp_flow *flow_of(const struct ipq_tcp_segment *s)
 	return s->connection;
 }
 
-/* Bytes of payload that may leave in this packet. */
+/* Maximum number of payload bytes that this packet may have after the edit. */
 static size_t payload_room(const struct ipq_edit *e)
 {
 	size_t most = UINT16_MAX + (e->version == 6 ? IPV6_HEADER : 0U);
@@ -78,7 +78,7 @@ static size_t new_payload_len(const struct tcp_log *log, const struct ipq_tcp_se
 	return tcp_log_map(log, s->end, true) - tcp_log_map(log, s->text, true);
 }
 
-/* Finds the connection. The shard stays locked if there is one. 0 or -EDEADLK. */
+/* Finds the connection. If there is one, its shard stays locked. 0 or -EDEADLK. */
 static int attach(struct ipq_tcp_segment *s, uint32_t zone, bool create, const struct tcp_seen *seen)
 {
 	struct ipq_tcp *t = s->table;
@@ -128,7 +128,7 @@ int ipq_tcp_begin(struct ipq_tcp *t, struct ipq_tcp_segment *s, struct ipq_edit 
 	struct tcp_seen seen;
 	int err;
 
-	*s = (struct ipq_tcp_segment){ .edit = e }; /* without a table until the edit has begun */
+	*s = (struct ipq_tcp_segment){ .edit = e }; /* the table is set when the edit has begun */
 	if (flags & ~(uint32_t)IPQ_TCP_KNOWN_ONLY)
 		return -EINVAL;
 	s->table = t;
@@ -199,7 +199,10 @@ static int write_now(struct ipq_tcp_segment *s, size_t offset, const void *bytes
 	return 1;
 }
 
-/* The log is full. Text of the same length can be replaced without it, and in the same way when it is sent again. */
+/*
+ * The log is full. Text of the same length can be replaced without the log, because a retransmission is replaced in
+ * the same way.
+ */
 static int write_unlogged(struct ipq_tcp_segment *s, struct tcp_direction *d, size_t offset,
 			  const void *bytes, size_t len)
 {
@@ -245,12 +248,12 @@ static int add_to_log(struct ipq_tcp_segment *s, struct tcp_direction *d, uint32
 	size_t limit = tcp_log_limit(s->table, flow_of(s), log);
 	int err;
 
-	/* Text of a gap has very many edits after it, each of which would have to be moved. */
+	/* Text in a gap may have very many edits after it, all of which would have to be moved. */
 	if (before(begin, s->fresh) && !s->table->recorded && tcp_log_count_after(log, begin) > MOVED_MAX)
 		return -ENOBUFS;
 	err = tcp_log_add(log, begin, bytes, (uint16_t)old_len, (uint16_t)new_len, limit);
 
-	/* In a recording the oldest edits are needed least. */
+	/* In a recording, the oldest edits are the least useful. */
 	if (err == -ENOBUFS && s->table->recorded && log->end) {
 		tcp_log_prune_oldest(log, (log->end - log->first) / 4 + 1);
 		err = tcp_log_add(log, begin, bytes, (uint16_t)old_len, (uint16_t)new_len, limit);
@@ -258,7 +261,7 @@ static int add_to_log(struct ipq_tcp_segment *s, struct tcp_direction *d, uint32
 	return err;
 }
 
-/* Inserts text, by replacing the byte after it, or at the end the byte before it. */
+/* Inserts text by replacing the byte after it or, at the end, the byte before it. */
 static int insert(struct ipq_tcp_segment *s, size_t offset, const void *bytes, size_t len)
 {
 	const struct ipq_edit *e = s->edit;
@@ -279,7 +282,7 @@ static int insert(struct ipq_tcp_segment *s, size_t offset, const void *bytes, s
 	return result;
 }
 
-/* Replaces text of a connection that is remembered. */
+/* Replaces text of a connection that is in the table. */
 static int replace(struct ipq_tcp_segment *s, size_t offset, size_t old_len, const void *bytes,
 		   size_t new_len)
 {
@@ -296,7 +299,7 @@ static int replace(struct ipq_tcp_segment *s, size_t offset, size_t old_len, con
 		return unlogged && !tcp_log_covers(&d->log, begin, end) ? write_now(s, offset, bytes, old_len)
 									: 0;
 	}
-	/* A retransmission of this text would get other bytes. */
+	/* A retransmission of this text would have other bytes. */
 	if (old_len != new_len && overlaps_unlogged(d, begin, end))
 		return -EEXIST;
 	if (old_len != new_len && before(begin, s->fresh))
@@ -322,7 +325,10 @@ static int replace(struct ipq_tcp_segment *s, size_t offset, size_t old_len, con
 	return 1;
 }
 
-/* A shorter way for the same replacement after the last edit: a segment may have very many of them. */
+/*
+ * A faster way to repeat the last replacement after the last edit, because a segment may have very many
+ * occurrences.
+ */
 static bool replace_next(struct ipq_tcp_segment *s, size_t offset, size_t old_len, const void *bytes,
 			 size_t new_len)
 {
@@ -360,8 +366,8 @@ int ipq_tcp_replace(struct ipq_tcp_segment *s, size_t offset, size_t old_len, co
 }
 
 /*
- * Logs all parts of a replacement, or none. Each part keeps as many bytes of the new text as it has of the old one,
- * and the last part has the rest.
+ * Logs all parts of a replacement, or none. Each part has as many bytes of the new text as of the old text; the
+ * last part has the rest.
  */
 static int log_parts(struct ipq_tcp_segment *s, struct tcp_direction *d, uint32_t begin,
 		     const struct tcp_across *text, const uint8_t *bytes, size_t new_len)
@@ -446,7 +452,7 @@ static bool grow_scratch(struct tcp_shard *shard, size_t len)
 	return true;
 }
 
-/* Replaces the payload by the text to send. false: it cannot be sent now. */
+/* Replaces the payload by the text to send. False: the text cannot be sent now. */
 static bool build_payload(struct ipq_tcp_segment *s, const struct tcp_log *log, bool *changed)
 {
 	struct ipq_edit *e = s->edit;
@@ -469,14 +475,15 @@ static bool build_payload(struct ipq_tcp_segment *s, const struct tcp_log *log, 
 	if (len == e->payload_len && memcmp(shard->scratch, e->data + e->payload, len) == 0)
 		return true;
 	if (edit_splice(e, e->payload, e->payload_len, shard->scratch, len))
-		return s->table->recorded; /* a fragment */
+		return s->table->recorded; /* too long for a fragment */
 	e->payload_len = (uint32_t)len;
 	*changed = true;
 	return true;
 }
 
-/* Is this a keepalive of a recording? Its sequence number is one below the next number to be sent. That number may be
- * inside a replaced text, because a recording keeps all texts; the keepalive must still be one below after the edit. */
+/* Whether this is a keepalive in a recording. Its sequence number is one below the next number to be sent. That
+ * number may be inside a replaced text, because a recording keeps all texts; the keepalive must still be one below
+ * after the edit. */
 static bool is_recorded_keepalive(const struct ipq_tcp_segment *s)
 {
 	return s->table->recorded && s->text + 1 == s->fresh && s->end - s->text <= 1 &&
@@ -517,7 +524,7 @@ enum ipq_tcp_result ipq_tcp_end(struct ipq_tcp_segment *s)
 	enum ipq_tcp_result result = s->state & TCP_WRITTEN ? IPQ_TCP_CHANGED : IPQ_TCP_UNCHANGED;
 	enum tcp_class class;
 
-	if (!t) /* the edit has not begun, or has ended */
+	if (!t) /* between edits there is no table */
 		return IPQ_TCP_UNCHANGED;
 	if (s->replaced)
 		tcp_count_many(t, TCP_REPLACED, s->replaced);

@@ -2,8 +2,8 @@
 /*
  * Replaces every occurrence of a text in a segment.
  *
- * A hostile segment may contain the text 1,400 times. So ipq_tcp_replace() handles one occurrence, and the following
- * ones that get the same result are handled in one loop here.
+ * A hostile segment may contain the text 1,400 times. So ipq_tcp_replace() handles one occurrence, and a loop in
+ * this file handles the following ones that get the same result.
  */
 #include <errno.h>
 
@@ -28,7 +28,10 @@ static size_t search(const uint8_t *p, size_t at, size_t end, const struct text 
 	return found ? (size_t)(found - p) : end;
 }
 
-/* The next occurrence in [at, end), or end. In a segment with many, it is often at `at` itself. */
+/*
+ * Returns the next occurrence in [at, end), or end. If a segment has many occurrences, the next one is often at
+ * `at` itself.
+ */
 static inline size_t find(const uint8_t *p, size_t at, size_t end, const struct text *t)
 {
 	if (end - at >= t->old_len && tcp_same_text(p + at, t->old, t->old_len))
@@ -36,7 +39,7 @@ static inline size_t find(const uint8_t *p, size_t at, size_t end, const struct 
 	return search(p, at, end, t);
 }
 
-/* There is no occurrence in [at, end). Returns where the next one may begin. */
+/* Called when there is no occurrence in [at, end). Returns where the next one may begin. */
 static size_t beyond(size_t at, size_t end, const struct text *t)
 {
 	return end - at < t->old_len ? at : end - t->old_len + 1;
@@ -47,7 +50,7 @@ static struct tcp_direction *direction_of(const struct ipq_tcp_segment *s)
 	return &((struct tcp_flow *)s->connection)->direction[s->side];
 }
 
-/* The gap that this number is in, or NULL. */
+/* The gap that contains this number, or NULL. */
 static const struct tcp_range *gap_at(const struct tcp_direction *d, uint32_t number)
 {
 	for (unsigned i = 0; i < d->gaps; i++)
@@ -56,7 +59,7 @@ static const struct tcp_range *gap_at(const struct tcp_direction *d, uint32_t nu
 	return NULL;
 }
 
-/* The first position from `at` on whose bytes were not sent before, or can be replaced nevertheless. */
+/* The first position from `at` on whose bytes were not sent before, or can still be replaced. */
 static size_t skip_sent(const struct ipq_tcp_segment *s, size_t at, bool same_len)
 {
 	const struct tcp_direction *d = direction_of(s);
@@ -72,7 +75,7 @@ static size_t skip_sent(const struct ipq_tcp_segment *s, size_t at, bool same_le
 	return before(begin, next) ? next - s->text : at;
 }
 
-/* The end of the text that gets the same result as the text at `number`, as an offset in the payload. */
+/* The end of the text that gets the same result as the text at `number`. Returned as an offset in the payload. */
 static size_t alike_until(const struct ipq_tcp_segment *s, uint32_t number)
 {
 	const struct tcp_direction *d = direction_of(s);
@@ -97,7 +100,7 @@ static uint32_t collect(const uint8_t *p, size_t *at, size_t end, const struct t
 	uint32_t n = 0;
 
 	for (; n < most; i = found + len) {
-		/* An attacker would repeat a text of one byte. */
+		/* A fast path for texts of one byte, which an attacker could repeat very often. */
 		for (; len == 1 && n < most && i < end && p[i] == first; i++)
 			number[n++] = text + (uint32_t)i;
 		found = n < most ? find(p, i, end, t) : end;
@@ -109,7 +112,7 @@ static uint32_t collect(const uint8_t *p, size_t *at, size_t end, const struct t
 	return n;
 }
 
-/* Logs the edit just before `at` once more for the occurrences in [at, end). Returns the place to continue from. */
+/* Logs the last edit before `at` again for each occurrence in [at, end). Returns the place to continue from. */
 static size_t log_more(struct ipq_tcp_segment *s, const struct text *t, size_t at, size_t end, int *places)
 {
 	const uint8_t *p = s->edit->data + s->edit->payload;
@@ -153,7 +156,7 @@ static size_t write_piece(struct ipq_tcp_segment *s, const struct text *t, uint8
 	return last;
 }
 
-/* Writes text of the same length that is not in the log. Without a connection: range is NULL. */
+/* Replaces text by text of the same length that is not in the log. range is NULL if there is no connection. */
 static size_t write_more(struct ipq_tcp_segment *s, const struct text *t, size_t at, size_t end,
 			 struct tcp_range *range, int *places)
 {
@@ -188,7 +191,7 @@ static size_t count_late(const struct ipq_tcp_segment *s, const struct text *t, 
 	return beyond(at, end, t);
 }
 
-/* Skips text that was replaced before: it stays as it is. */
+/* Skips text that was replaced before: it does not change again. */
 static size_t skip_replaced(const struct ipq_tcp_segment *s, const struct text *t, size_t at)
 {
 	const uint8_t *p = s->edit->data + s->edit->payload;
@@ -207,8 +210,8 @@ static size_t skip_replaced(const struct ipq_tcp_segment *s, const struct text *
 }
 
 /*
- * The sequence number up to which text is not logged, because it is in a range that is not, or because there is no
- * room.
+ * The sequence number up to which text is not logged, either because it is in the `unlogged` range or because there
+ * is no room.
  */
 static uint32_t unlogged_until(const struct ipq_tcp_segment *s, size_t at, size_t len)
 {
@@ -222,8 +225,8 @@ static uint32_t unlogged_until(const struct ipq_tcp_segment *s, size_t at, size_
 }
 
 /*
- * The occurrence at `begin` got this result. Handles those from `at` on that get the same one. Returns the place to
- * continue from.
+ * The occurrence at `begin` has this result. Handles the occurrences from `at` on that get the same result. Returns
+ * the place to continue from.
  */
 static size_t treat_alike(struct ipq_tcp_segment *s, const struct text *t, uint32_t begin, size_t at,
 			  int result, uint32_t unlogged, int *places)

@@ -2,11 +2,11 @@
 /*
  * Connections by address: a hash with a random key, in shards that each have a lock.
  *
- * When the table is full, a connection is forgotten for each new one. Each class has a list by time of use. A
- * connection that was edited is forgotten only when it has been idle for long; if all are in use, a new connection is
- * not remembered, and not edited. So a flood of packets removes connections that are new, closed or were never edited.
- * Those that were never edited can be learnt again; only a text that is split between two segments at that moment is
- * missed.
+ * When the table is full, each new connection replaces an old one. Each class has a list by time of use. A
+ * connection that was edited is removed only when it has been idle for long. If no connection can be removed, a new
+ * connection is not added and not edited. So a flood of packets removes only connections that are new, closed or
+ * were never edited. A connection that was never edited can be added again; only a text that is split between two
+ * segments at that moment is missed.
  */
 #include <assert.h>
 #include <errno.h>
@@ -25,8 +25,9 @@ enum {
 	BYTES_DEFAULT = 256 << 20,
 	SHARDS_MAX = 16,
 	SHARD_CONNECTIONS_MIN = 1024,
-	EVICT_MAX = 2,			    /* for one new connection */
-	IDLE_MS = (2 * 60 + 4) * 60 * 1000, /* RFC 5382, 5 */
+	/* maximum number of connections to remove for one new connection */
+	EVICT_MAX = 2,
+	IDLE_MS = (2 * 60 + 4) * 60 * 1000, /* timeout of RFC 5382, section 5 */
 };
 
 /* ---- hash ------------------------------------------------------------------------------------- */
@@ -104,7 +105,7 @@ void tcp_flow_forget(struct ipq_tcp *t, struct tcp_shard *shard, struct tcp_flow
 	free(f);
 }
 
-/* Forgets the connection that loses least. false: all are in use. */
+/* Removes the connection whose loss does the least harm. False: all connections are in use. */
 static bool evict(struct ipq_tcp *t, struct tcp_shard *shard)
 {
 	for (unsigned class = 0; class < TCP_CLASSES; class ++) {

@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* Numbers in network byte order at any address, and (native) in the byte order of this machine. */
+/*
+ * Access to numbers at any address: in network byte order, in little-endian order, and (native) in the byte order
+ * of this machine.
+ */
 #ifndef UTIL_BYTES_H
 #define UTIL_BYTES_H
 
@@ -56,7 +59,7 @@ static inline uint64_t get64(const void *p)
 	return be64toh(get_native64(p));
 }
 
-/* The low 16 bits of v. */
+/* Writes the low 16 bits of v. */
 static inline void put16(void *p, unsigned v)
 {
 	put_native16(p, htobe16((uint16_t)v));
@@ -67,7 +70,7 @@ static inline void put32(void *p, uint32_t v)
 	put_native32(p, htobe32(v));
 }
 
-/* Least significant byte first. */
+/* Reads a number whose least significant byte comes first. */
 static inline uint32_t get_little32(const void *p)
 {
 	return le32toh(get_native32(p));

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* The system's clocks as one number. now_*() is monotonic, for deadlines and durations. */
+/* The system's clocks, each read as one number. now_*() are monotonic clocks, for deadlines and durations. */
 #ifndef UTIL_CLOCK_H
 #define UTIL_CLOCK_H
 

@@ -16,8 +16,8 @@
 #define __cold __attribute__((__cold__, __noinline__))
 
 /*
- * Marks functions that a cancelled thread leaves near the beginning of its stack. AddressSanitizer would report the
- * marks that it left there when the thread ends.
+ * Marks functions that a cancelled thread leaves near the beginning of its stack. Without this attribute,
+ * AddressSanitizer would report stack marks that are left when the thread ends.
  */
 #define __cancelled_frame __attribute__((__no_sanitize_address__))
 
@@ -26,8 +26,8 @@
 #define unlikely(x) __builtin_expect(!!(x), 0)
 
 /*
- * Calls pointer(...), which is nearly always `expected`. After a system call an indirect branch is
- * mispredicted, which costs 10 ns. The comparison is predicted correctly.
+ * Calls pointer(...), which nearly always equals `expected`. After a system call an indirect branch is
+ * mispredicted, which costs 10 ns, but the comparison is predicted correctly.
  */
 #define DIRECT_CALL(expected, pointer, ...) \
 	(likely((pointer) == (expected)) ? (expected)(__VA_ARGS__) : (pointer)(__VA_ARGS__))

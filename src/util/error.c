@@ -27,7 +27,7 @@ int copy_struct_in(void *to, size_t known, const void *given, size_t min_size, c
 	if (size < min_size || size > 65536)
 		return ipq_fail(e, EINVAL, "the size in struct %s is %zu: set it to sizeof(struct %s)", name,
 				size, name);
-	/* Fill it in on failure, too: the caller finds the program's error buffer in it. */
+	/* Fill in the struct on failure, too: the caller reads the program's error buffer from it. */
 	memset(to, 0, known);
 	memcpy(to, given, size < known ? size : known);
 	for (i = known; i < size; i++)

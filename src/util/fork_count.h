@@ -5,10 +5,10 @@
 
 #include <stdatomic.h>
 
-/* Forks of this process and of its ancestors, since the library was loaded. */
+/* Number of forks of this process and of its ancestors since the library was loaded. */
 extern atomic_uint fork_count;
 
-/* Forks between the process that loaded the library and this one. */
+/* Number of forks between the process that loaded the library and this process. */
 extern atomic_uint fork_depth;
 
 #endif

@@ -35,7 +35,7 @@ void ip_begin(struct ip_headers *h, const uint8_t *packet, size_t len)
 	}
 }
 
-/* The length of an extension header; 0: it is not one. */
+/* The length of the extension header; 0: the header is not an extension header. */
 static uint32_t extension_len(const struct ip_headers *h, const uint8_t *p)
 {
 	switch (h->protocol) {
@@ -59,7 +59,7 @@ uint32_t ip_skip(struct ip_headers *h, const uint8_t *packet, size_t len)
 	size_t here;
 	uint32_t n;
 
-	/* A later fragment has no further header: those are in the first one. */
+	/* A later fragment has no further header: the first fragment has it. */
 	if (!h->version || h->later_fragment || h->transport > len ||
 	    (h->version == 4 && h->transport < IPV4_HEADER))
 		return 0;

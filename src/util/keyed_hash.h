@@ -25,7 +25,7 @@ static inline void sip_round(uint64_t v[4])
 	v[2] = rotate_left(v[2], 32);
 }
 
-/* The hash of n words. The key comes from getrandom(). */
+/* Hashes n words. The key comes from getrandom(). */
 static inline uint64_t keyed_hash(const uint64_t key[2], const uint64_t *word, size_t words)
 {
 	uint64_t v[4] = { key[0] ^ 0x736f6d6570736575, key[1] ^ 0x646f72616e646f6d,

@@ -7,7 +7,7 @@
 #include "util/netlink.h"
 
 /*
- * Binds to a port that the kernel chooses. Connected to the kernel, the socket refuses messages from
+ * Binds to a port that the kernel chooses. Connects the socket to the kernel, so that it refuses messages from
  * processes (doc/assumptions/netlink-connect.c).
  */
 static int bind_to_kernel(int fd)
@@ -57,7 +57,7 @@ int netlink_send_noop(int fd, uint32_t seq)
 
 void netlink_set_receive_buffer(int fd, uint32_t bytes)
 {
-	int half = (int)(bytes / 2); /* the kernel doubles it */
+	int half = (int)(bytes / 2); /* half of the size, because the kernel doubles it */
 
 	if (bytes == 0)
 		return;
@@ -71,6 +71,6 @@ int64_t netlink_backlog(int fd)
 	socklen_t len = sizeof(info);
 
 	if (getsockopt(fd, SOL_SOCKET, SO_MEMINFO, info, &len) < 0)
-		return -1; /* before Linux 4.12 */
+		return -1; /* not supported before Linux 4.12 */
 	return info[SK_MEMINFO_RMEM_ALLOC];
 }

@@ -7,9 +7,9 @@
 #include <stdint.h>
 
 /*
- * Opens a socket that receives messages from the kernel only. It does not report an overrun: it would stop
- * delivery until the socket is empty. *absent: this kernel has no NETLINK_NETFILTER, and the socket is a
- * placeholder. A descriptor, or -errno.
+ * Opens a socket that receives messages from the kernel only. The socket does not report an overrun, because a
+ * report would stop delivery until the socket is empty. *absent: this kernel has no NETLINK_NETFILTER, and the
+ * socket is a placeholder. Returns a descriptor, or -errno.
  */
 int netlink_open(bool *absent);
 
@@ -17,10 +17,10 @@ int netlink_open(bool *absent);
  * Async-signal-safe. 0 or -errno. */
 int netlink_send_noop(int fd, uint32_t seq);
 
-/* Sets the receive buffer to this size, as far as the kernel permits. 0: leaves it. */
+/* Sets the receive buffer to this size, as far as the kernel permits. 0: no change. */
 void netlink_set_receive_buffer(int fd, uint32_t bytes);
 
-/* Memory taken by the messages that wait in the socket. -1: not known. */
+/* Memory used by the messages that wait in the socket. -1: not known. */
 int64_t netlink_backlog(int fd);
 
 #endif

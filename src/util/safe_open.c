@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
  * The path is followed one name at a time, each relative to a descriptor of the directory before it. Symbolic links
- * are read and followed here, and only in directories where no other user can have placed them: those that belong to
- * us or to root, and that others may not write to. So changes that another user makes meanwhile cannot lead out of
- * the checked directories.
+ * are read and followed here, and only in directories where no other user can have created them. Such a directory
+ * belongs to the current user or to root, and no other user may write to it. So another user who changes a
+ * directory at the same time cannot make the path leave the checked directories.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -18,7 +18,7 @@
 #include "util/safe_open.h"
 
 #define LINKS_MAX 40
-#define PROC_MAGIC 0x9fa0 /* PROC_SUPER_MAGIC */
+#define PROC_MAGIC 0x9fa0 /* value of PROC_SUPER_MAGIC in <linux/magic.h> */
 
 /* The directory that was reached, and the names that are still to be followed. */
 struct walk {
@@ -27,8 +27,10 @@ struct walk {
 	unsigned links;
 };
 
-/* May another user have placed something in this directory? Root of a user namespace may see the real root as another
- * number. */
+/*
+ * Whether another user may have created files in this directory. In a user namespace, root may see the real root as
+ * another number.
+ */
 static bool is_shared(int directory)
 {
 	struct stat st, root;
@@ -147,7 +149,7 @@ static int open_last(const struct walk *w, const char *path, int flags, struct i
 	int fd, err;
 
 	flags |= O_WRONLY | O_CREAT | O_CLOEXEC | O_NOCTTY | (proc ? 0 : O_NOFOLLOW);
-	/* No name: the path is a directory, or empty. The kernel's error says which. */
+	/* Without a name, the path is a directory, or empty: then open it to get the kernel's error. */
 	fd = openat(w->directory, *name != '\0' ? name : *path != '\0' ? "." : "", flags, 0600);
 	if (fd < 0)
 		return ipq_fail(e, errno, "%s: %s", path, strerror(errno));

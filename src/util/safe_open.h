@@ -7,9 +7,9 @@
 
 /*
  * Opens path for writing. Creates the file with mode 0600 if it does not exist, and does not truncate it. flags:
- * further flags of open(2). In a directory where another user may write (/tmp, that user's own, or one that its group
- * may write to), symbolic links are refused, wherever in the path, and so are files of other users and files with a
- * second name. A descriptor, or -errno with a text in *e.
+ * further flags of open(2). Some directories are writable for another user: /tmp, a directory of that user, or one
+ * that its group may write to. In these, symbolic links are refused, anywhere in the path, and so are files of
+ * other users and files with a second name. Returns a descriptor, or -errno with a text in *e.
  */
 int safe_open(const char *path, int flags, struct ipq_error *e);
 
