@@ -11,11 +11,13 @@
 
 struct command {
 	const char *name;
-	const char *summary;		   /* one line, no full stop */
-	const char *help;		   /* usage and options, for `ipq NAME --help`: whole lines */
-	int (*run)(int argc, char **argv); /* argv[0] is the name. Returns the exit status */
-	void (*words)(FILE *out);	   /* prints words for completion, one per line; NULL: none */
-	bool runs_program;		   /* options after the first other word belong to a program */
+	const char *summary; /* one line, without a full stop */
+	const char *help;    /* usage and options, for `ipq NAME --help`: whole lines */
+	/* runs the subcommand; argv[0] is its name. Returns the exit status */
+	int (*run)(int argc, char **argv);
+	void (*words)(FILE *out); /* prints words for completion, one per line; NULL: none */
+	/* options after the first word that is not an option belong to another program */
+	bool runs_program;
 };
 
 extern const struct command command_bench;
@@ -37,8 +39,8 @@ int command_usage(const struct command *command, const char *format, ...)
 	__attribute__((format(printf, 2, 3)));
 
 /*
- * Call it when getopt_long() has returned c, '?' or ':' (the short options begin with "+:"): prints the wrong option,
- * and a similar one. Returns EXIT_USAGE.
+ * Call it when getopt_long() has returned '?' or ':' as c (the short options begin with "+:"). Prints the wrong
+ * option, and a similar one that exists. Returns EXIT_USAGE.
  */
 int command_bad_option(const struct command *command, const struct option *options, char *const argv[],
 		       int c);

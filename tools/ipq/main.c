@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* ipq: finds the subcommand. */
+/* ipq: finds the subcommand and runs it. */
 #include <fcntl.h>
 #include <poll.h>
 #include <stdbool.h>
@@ -25,8 +25,8 @@ static const struct command *find(const char *name)
 }
 
 /*
- * It is no failure if the reader has closed the pipe (ipq watch | head). errno of the failed write may be lost by now,
- * but poll() still reports it.
+ * Reports errors on standard output. If the reader has closed the pipe (ipq watch | head), this is not a failure.
+ * The errno of the failed write may be lost by now, but poll() still shows the closed pipe.
  */
 static int check_output(const char *who, int status)
 {
@@ -85,8 +85,10 @@ static bool is_version(const char *word)
 	return strcmp(word, "--version") == 0 || strcmp(word, "-V") == 0;
 }
 
-/* Keeps /dev/null open as descriptors 0 to 2 that were closed, read-only: the queue's socket must not become the
- * standard output, and writing to it must fail as before. */
+/*
+ * Opens /dev/null, read-only, as those of the descriptors 0 to 2 that are closed. The queue's socket must not
+ * become the standard output, and writing to the standard output must fail as before.
+ */
 static void occupy_standard_descriptors(void)
 {
 	int fd;
@@ -134,7 +136,8 @@ static int help_command(int argc, char **argv)
 }
 
 /*
- * Is there such an option at any place? Words after "--", and those of a program that the command runs, do not count.
+ * Whether this option is among the words. Words after "--", and words of a program that the command runs, do not
+ * count.
  */
 static bool has_option(const struct command *c, char **argv, bool (*is)(const char *word))
 {

@@ -2,10 +2,10 @@
 /*
  * ipq bench: measures how fast this machine queues packets, in a private network namespace.
  *
- * A child process does everything in a new network namespace, which the kernel removes with the child, including rules
- * and queue. One thread sends datagrams over loopback, another one owns the queue and accepts them. For throughput, up
- * to WINDOW packets are in flight, fewer than the queue can hold, so that none should be lost. For latency there is one
- * packet in flight, timed from before the send to the arrival.
+ * A child process does all the work in a new network namespace. When the child ends, the kernel removes the
+ * namespace with its rules and queue. One thread sends datagrams over loopback, another one owns the queue and
+ * accepts them. To measure throughput, up to WINDOW packets are in flight, fewer than the queue can hold, so no
+ * packet should be lost. To measure latency, one packet is in flight, timed from before the send to its arrival.
  */
 #include <errno.h>
 #include <arpa/inet.h>
@@ -61,13 +61,13 @@ const struct command command_bench = {
 
 struct measurement {
 	const char *name;
-	unsigned bytes; /* of payload */
+	unsigned bytes; /* bytes of payload */
 	bool queued, latency;
 	uint32_t spin_usec;
 
 	uint64_t packets, lost;
 	double seconds;
-	double p50, p99; /* microseconds */
+	double p50, p99; /* latency in microseconds */
 };
 
 static struct measurement plan[] = {
@@ -178,11 +178,11 @@ static int send_batch(const struct traffic *t, unsigned bytes)
 	for (unsigned i = 0; i < BATCH; i++)
 		m[i] = (struct mmsghdr){ .msg_hdr = { .msg_iov = &iov, .msg_iovlen = 1 } };
 	n = sendmmsg(t->source, m, BATCH, 0);
-	/* ENOBUFS: the kernel dropped a packet, which is counted as lost */
+	/* ENOBUFS: the kernel dropped a packet, which is counted as lost later */
 	return n < 0 && errno != EINTR && errno != ENOBUFS && errno != EAGAIN ? -errno : n < 0 ? 0 : n;
 }
 
-/* The sink does not read: its buffer is soon full, and the kernel discards further packets at once. */
+/* The sink does not read: its buffer is soon full, and then the kernel discards packets immediately. */
 static int measure_rate(struct measurement *m, const struct traffic *t, const struct reader *r,
 			double seconds)
 {
@@ -390,7 +390,7 @@ static int run(int argc, char **argv)
 		return failed("cannot start", -errno, "");
 	if (child == 0) {
 		prctl(PR_SET_PDEATHSIG, SIGKILL);
-		alarm((unsigned)(seconds * PLAN) + 20); /* if something hangs */
+		alarm((unsigned)(seconds * PLAN) + 20); /* end the process if something hangs */
 		_exit(bench(seconds, json));
 	}
 	while (waitpid(child, &status, 0) < 0 && errno == EINTR)

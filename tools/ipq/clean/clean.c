@@ -12,7 +12,7 @@
 
 #define WAIT_MS 60000
 
-/* Returns 1 if it is still there. */
+/* Removes the rules of a chain. Returns 1 if they are still there. */
 static int remove_one(const struct ipq_chain *c, bool dry_run, int lock)
 {
 	char what[80], hooks[64];
@@ -58,7 +58,7 @@ static int clean(bool dry_run)
 		text_complain("ipq clean", "this needs CAP_NET_ADMIN: run as root");
 		return 1;
 	}
-	/* Without the lock: a process may have bound a queue and be about to add its rules. */
+	/* The lock could not be taken: a process may have bound a queue and be about to add its rules. */
 	lock = firewall_lock("ipq clean", &e);
 	if (lock < 0) {
 		text_complain("ipq clean", "%s", e.text);

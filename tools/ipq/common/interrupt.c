@@ -9,7 +9,7 @@
 
 static int fd = -1;
 static bool pending;
-static int64_t taken; /* when the last signal was taken; 0: never */
+static int64_t taken; /* time at which the last signal was taken; 0: never */
 
 void interrupt_from(int signals)
 {

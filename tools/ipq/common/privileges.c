@@ -18,7 +18,7 @@ void privileges_keep(uint64_t capabilities)
 	struct __user_cap_data_struct data[_LINUX_CAPABILITY_U32S_3];
 
 	/*
-	 * The bounding set comes first, because this needs CAP_SETPCAP. The loop ends after the kernel's last
+	 * Clear the bounding set first, because this needs CAP_SETPCAP. The loop ends after the kernel's last
 	 * capability.
 	 */
 	for (unsigned long c = 0; prctl(PR_CAPBSET_READ, c, 0, 0, 0) >= 0; c++)
@@ -39,7 +39,7 @@ void privileges_keep(uint64_t capabilities)
 
 #ifdef LANDLOCK_ACCESS_FS_WRITE_FILE
 
-/* Newer than the first version of Landlock. */
+/* Defined since the second version of Landlock. */
 #ifndef LANDLOCK_ACCESS_FS_REFER
 #define LANDLOCK_ACCESS_FS_REFER (1ULL << 13)
 #endif

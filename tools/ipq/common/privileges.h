@@ -2,8 +2,8 @@
 /*
  * Drops privileges of a process of the command once it is set up. doc/security.md lists what each process keeps.
  *
- * Failures are ignored: an older kernel may lack one of these, and a container may forbid it. Call before threads are
- * started, because each thread has its own privileges.
+ * Failures are ignored: an older kernel may lack one of the mechanisms, and a container may forbid it. Call these
+ * functions before threads are started, because each thread has its own privileges.
  */
 #ifndef IPQ_COMMON_PRIVILEGES_H
 #define IPQ_COMMON_PRIVILEGES_H
@@ -13,17 +13,17 @@
 
 #define PRIVILEGE(capability) (UINT64_C(1) << (capability))
 
-/* Drops all other capabilities, also for programs that are executed later. */
+/* Drops all capabilities except these, also for programs that are executed later. */
 void privileges_keep(uint64_t capabilities);
 
 /*
  * From now on this process, and programs that it executes, cannot open files for writing, create or remove them by
- * name. Excepted are these files (the list ends with NULL; missing ones are ignored), and regular files in those that
- * are directories. Open files stay open. Call privileges_keep() first.
+ * name. There are two exceptions: the files in this list (it ends with NULL; missing files are ignored), and
+ * regular files in directories of the list. Open files stay open. Call privileges_keep() first.
  */
 void privileges_write_only(const char *const files[]);
 
-/* Closes inherited descriptors above standard error: those without close-on-exec. */
+/* Closes inherited descriptors above standard error, that is, those without close-on-exec. */
 void privileges_close_inherited(void);
 
 #endif

@@ -3,7 +3,7 @@
 #include <string.h>
 #include "common/process.h"
 
-#define EXITING 4U /* the kernel's PF_EXITING */
+#define EXITING 4U /* the flag PF_EXITING of the kernel */
 
 bool process_read(pid_t pid, struct process *p)
 {
@@ -18,7 +18,7 @@ bool process_read(pid_t pid, struct process *p)
 		return false;
 	text[fread(text, 1, sizeof(text) - 1, f)] = '\0';
 	fclose(f);
-	end = strrchr(text, ')'); /* the name is in parentheses, and may contain parentheses */
+	end = strrchr(text, ')'); /* the name of the program is in parentheses, and may contain parentheses */
 	if (end == NULL || sscanf(end, ") %*c %d %*d %*d %*d %*d %u", &p->parent, &flags) != 2)
 		return false;
 	p->ending = (flags & EXITING) != 0;

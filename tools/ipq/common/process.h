@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* What the kernel reports of a process. */
+/* The facts that the kernel reports about a process. */
 #ifndef IPQ_COMMON_PROCESS_H
 #define IPQ_COMMON_PROCESS_H
 
@@ -11,7 +11,7 @@ struct process {
 	bool ending; /* the process has begun to exit; set before the kernel closes its descriptors */
 };
 
-/* False: there is no such process, or /proc is not mounted. */
+/* Reads the facts. False: there is no such process, or /proc is not mounted. */
 bool process_read(pid_t pid, struct process *p);
 
 #endif

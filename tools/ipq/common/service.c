@@ -9,7 +9,7 @@
 #include <unistd.h>
 #include "common/service.h"
 
-/* descriptor: -1 for none. */
+/* Sends a message. descriptor: sent with it; -1: none. */
 static void notify(const char *state, int descriptor)
 {
 	char control[CMSG_SPACE(sizeof(int))] = { 0 };
@@ -21,7 +21,7 @@ static void notify(const char *state, int descriptor)
 	size_t len = path != NULL ? strlen(path) : 0;
 	int fd;
 
-	/* A path, or with @ a name in the abstract namespace. */
+	/* The address is a path or, if it begins with @, a name in the abstract namespace. */
 	if (len < 2 || len >= sizeof(address.sun_path) || (path[0] != '/' && path[0] != '@'))
 		return;
 	memcpy(address.sun_path, path, len);

@@ -3,10 +3,16 @@
 #ifndef IPQ_COMMON_SERVICE_H
 #define IPQ_COMMON_SERVICE_H
 
-/* Sends a state, such as "READY=1", to the manager that started this process. Without a manager, does nothing. */
+/*
+ * Sends a state, such as "READY=1", to the service manager that started this process. Does nothing if there is no
+ * manager.
+ */
 void service_notify(const char *state);
 
-/* The manager keeps a duplicate of this descriptor, and passes it under this name when it starts the service again. */
+/*
+ * Gives the service manager a duplicate of this descriptor. When the manager starts the service again, it passes
+ * the descriptor under this name.
+ */
 void service_keep_descriptor(int kept, const char *name);
 
 #endif

@@ -156,7 +156,7 @@ static int transfer(struct streams *s, int timeout_ms)
 	return err;
 }
 
-/* The tool has closed its output: wait for its end, or kill it. */
+/* The tool has closed its output: waits for its end, or kills it. */
 static int reap(pid_t pid, bool kill_now)
 {
 	int status = 0, tries = TIME_MS;
@@ -181,7 +181,7 @@ static int reap(pid_t pid, bool kill_now)
 	return WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
 }
 
-/* Opens the streams that are needed. The output is always read: its end shows the end of the tool. */
+/* Opens the streams that are needed. The output is always read: when it ends, the tool has ended. */
 static int open_streams(const struct subprocess *p, struct streams *s, int child[3])
 {
 	int in[2] = { -1, -1 }, out[2] = { -1, -1 }, err[2] = { -1, -1 }, failed = 0;

@@ -8,10 +8,11 @@
 #define TOOL_WORDS 32 /* maximum number of words in a command */
 
 struct subprocess {
-	const char *const *argv; /* ends with NULL */
-	const char *input;	 /* its standard input; NULL: /dev/null */
-	char **output;		 /* its standard output, freed by the caller; NULL: not wanted */
-	char *error;		 /* its standard error, terminated and cut; NULL: not wanted */
+	const char *const *argv; /* the command: words that end with NULL */
+	const char *input;	 /* the tool's standard input; NULL: /dev/null */
+	char **output;		 /* the tool's standard output, which the caller frees; NULL: not wanted */
+	/* the tool's standard error, NUL-terminated and truncated; NULL: not wanted */
+	char *error;
 	size_t error_size;
 	int timeout_ms; /* after this time the tool is killed */
 	int hold;	/* a descriptor that the tool keeps open while it runs; 0: none */
@@ -24,10 +25,10 @@ struct subprocess {
  */
 int subprocess_exec(const struct subprocess *p);
 
-/* The same with a limit of 5 s, without input and error text. output may be NULL. */
+/* Does the same with a limit of 5 s, without input and error text. output may be NULL. */
 int subprocess_run(const char *const argv[], char **output);
 
-/* The same for a command line whose words have no quotes or spaces. */
+/* Does the same for a command line whose words have no quotes or spaces. */
 int subprocess_run_line(const char *line, char **output);
 
 #endif

@@ -17,7 +17,7 @@ static size_t distance(const char *a, size_t a_len, const char *b, size_t b_len)
 			size_t change = diagonal + (a[i - 1] != b[j - 1]), add = row[j] + 1,
 			       remove = row[j - 1] + 1;
 
-			/* two letters that changed places are one mistake */
+			/* two exchanged letters count as one mistake */
 			if (i > 1 && j > 1 && a[i - 1] == b[j - 2] && a[i - 2] == b[j - 1] && change > 1 &&
 			    diagonal > 0)
 				change = diagonal;

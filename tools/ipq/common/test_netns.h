@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* A private network namespace for tests, which do not touch the machine's own network. */
+/* A private network namespace for tests, so that they do not touch the machine's own network. */
 #ifndef IPQ_COMMON_TEST_NETNS_H
 #define IPQ_COMMON_TEST_NETNS_H
 
@@ -19,13 +19,19 @@ enum method {
 	METHODS
 };
 
-/* Adds a rule of this kind for outgoing UDP to port 9, queue 0. The tool's exit status, or -errno. */
+/* Adds a rule of this kind for outgoing UDP to port 9, with queue 0. Returns the tool's exit status, or -errno. */
 int test_netns_try(enum method method);
 
-/* Tries all kinds in a child in a new network namespace. result[method]: as test_netns_try(). 0 or -errno. */
+/*
+ * Tries all kinds in a child process in a new network namespace. Stores the result of test_netns_try() in
+ * result[method]. 0 or -errno.
+ */
 int test_netns_try_all(int result[METHODS]);
 
-/* The names of a method: "iptables-legacy"; "iptables-legacy -j QUEUE". */
+/*
+ * The names of a method: the tool, such as "iptables-legacy"; and the tool with its target, such as
+ * "iptables-legacy -j QUEUE".
+ */
 const char *method_tool(enum method method);
 const char *method_rule(enum method method);
 

@@ -124,13 +124,13 @@ static size_t character(const unsigned char *s)
 						 : 0;
 
 	if (s[0] == 0xe0)
-		low = 0xa0; /* has a shorter form */
+		low = 0xa0; /* lower values have a shorter form */
 	else if (s[0] == 0xed)
-		high = 0x9f; /* a surrogate */
+		high = 0x9f; /* higher values are surrogates */
 	else if (s[0] == 0xf0)
 		low = 0x90;
 	else if (s[0] == 0xf4)
-		high = 0x8f; /* beyond U+10FFFF */
+		high = 0x8f; /* higher values are beyond U+10FFFF */
 	if (n == 0 || s[1] < low || s[1] > high)
 		return 0;
 	for (size_t i = 2; i < n; i++)
@@ -139,8 +139,10 @@ static size_t character(const unsigned char *s)
 	return n;
 }
 
-/* The code of C1 controls, line separators and characters that change the direction of writing, which would change
- * what a screen shows. n: bytes of UTF-8, 2 or 3. 0: none of these. */
+/*
+ * The code of a deceptive character: a C1 control, a line separator, or a character that changes the direction of
+ * writing. Such a character would change what a screen shows. n: bytes of UTF-8, 2 or 3. 0: not deceptive.
+ */
 static unsigned deceptive(const unsigned char *s, size_t n)
 {
 	unsigned c = n == 2 ? (s[0] & 0x1fU) << 6 | (s[1] & 0x3fU)

@@ -1,12 +1,15 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* Escapes text that others chose (names of processes, comments of rules), for a terminal or for JSON. */
+/*
+ * Escapes text that other users or programs chose (names of processes, comments of rules), for a terminal or for
+ * JSON.
+ */
 #ifndef IPQ_COMMON_TEXT_H
 #define IPQ_COMMON_TEXT_H
 
 #include <stddef.h>
 #include <stdio.h>
 
-/* The ending of a noun after this number. */
+/* The plural ending of a noun after this number. */
 #define TEXT_PLURAL(n) ((n) == 1 ? "" : "s")
 
 /*
@@ -19,15 +22,18 @@ void text_redirect(void (*to)(const char *text, size_t len));
 void text_note(const char *format, ...) __attribute__((format(printf, 1, 2)));
 
 /*
- * Replaces everything but printable ASCII by \xNN and doubles backslashes. Cuts the result to the room. Returns `to`.
+ * Replaces everything except printable ASCII by \xNN, and doubles backslashes. Cuts the result to the room. Returns
+ * `to`.
  */
 char *text_safe(char *to, size_t room, const char *text);
 
-/* The same, to a stream. */
+/* Writes the text to a stream, escaped in the same way. */
 void text_put(FILE *out, const char *text);
 
-/* The same with one column per byte, so that a caret in the next line points to the right one: ? for unprintable
- * bytes, blanks for tabs. */
+/*
+ * Writes the text with one column per byte, so that a caret in the next line points to the right byte: ? for
+ * unprintable bytes, a space for each tab.
+ */
 void text_put_columns(FILE *out, const char *text);
 
 /* Writes to standard error: who (a constant), ": ", the formatted text escaped, a newline. */

@@ -10,7 +10,7 @@
 
 static bool runnable(const char *dir, size_t len, const char *name, char *path, size_t room)
 {
-	/* A relative directory in $PATH is not trusted. */
+	/* A relative directory in $PATH is ignored, because it is not trusted. */
 	if (len == 0 || dir[0] != '/' || snprintf(path, room, "%.*s/%s", (int)len, dir, name) >= (int)room)
 		return false;
 	return access(path, X_OK) == 0;

@@ -15,24 +15,26 @@ struct doctor {
 	unsigned said, warnings, failures;
 	uint32_t queue;		   /* the number to check */
 	const char *const *script; /* files and directories to search; ends with NULL */
-	const char *method;	   /* a tool that can add queue rules here; NULL: none */
+	const char *method;	   /* a tool that can add queue rules on this machine; NULL: none */
 };
 
-/* Prints a line: the check, the result, and a command that helps (NULL: none). Escapes everything. */
+/* Prints a line with the check, its result, and a command that helps (NULL: none). Escapes all texts. */
 void doctor_say(struct doctor *d, enum check_result result, const char *check, const char *remedy,
 		const char *format, ...) __attribute__((format(printf, 5, 6)));
 
-void doctor_kernel(struct doctor *d); /* nfnetlink_queue: present, built in, a module */
-void doctor_rights(struct doctor *d); /* capability, namespace */
-void doctor_tools(struct doctor *d);  /* which firewall tool supports which rule; sets method */
-void doctor_queues(struct doctor *d, const struct snapshot *s); /* owners */
-void doctor_rules(struct doctor *d, const struct snapshot *s);	/* rules and bypass */
-void doctor_limits(struct doctor *d);				/* receive buffer, conntrack */
-void doctor_library(struct doctor *d);				/* libipq.so.0: this library or the old one */
-void doctor_scripts(struct doctor *d);				/* lines that use ip_queue */
+void doctor_kernel(struct doctor *d); /* checks whether nfnetlink_queue is present, built in or a module */
+void doctor_rights(struct doctor *d); /* checks the capability and the namespace */
+void doctor_tools(struct doctor *d);  /* finds out which firewall tool supports which rule; sets `method` */
+void doctor_queues(struct doctor *d, const struct snapshot *s); /* checks the owners of queues */
+void doctor_rules(struct doctor *d, const struct snapshot *s);	/* checks the rules and their bypass */
+void doctor_limits(struct doctor *d);				/* checks the receive buffer and conntrack */
+/* checks whether libipq.so.0 is this library or the old one */
+void doctor_library(struct doctor *d);
+/* searches scripts for lines that use ip_queue */
+void doctor_scripts(struct doctor *d);
 void doctor_program(struct doctor *d, const char *name);
 
-/* ---- libraries, for two of the checks --------------------------------------------------------------- */
+/* ---- functions about libraries, for two of the checks ------------------------------------------------- */
 
 struct elf_facts;
 /* Reads at most 256 MiB of a file. 0, -ENOEXEC (not an ELF file; *script: the rest of a first line "#!..."), or

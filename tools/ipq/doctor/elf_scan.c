@@ -1,15 +1,15 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * Reads files of both sizes and both byte orders. Every offset from the file is compared with the file's length
- * before it is used, by subtraction, so that no sum can wrap. The number of headers has 16 bits, and the number of
- * dynamic entries is limited here, so the time is bounded by the file's length.
+ * Reads files of both sizes and both byte orders. Every offset that the file contains is compared with the file's
+ * length before it is used. The comparison subtracts, so no sum can wrap. The number of headers has 16 bits, and
+ * the number of dynamic entries is limited here, so the time is bounded by the file's length.
  */
 #include <elf.h>
 #include <errno.h>
 #include <string.h>
 #include "doctor/elf_scan.h"
 
-#define DYNAMIC_MAX 4096 /* entries */
+#define DYNAMIC_MAX 4096 /* maximum number of entries */
 
 struct file {
 	const uint8_t *bytes;
@@ -37,13 +37,13 @@ static uint64_t number(const struct file *f, size_t at, unsigned size)
 	return n;
 }
 
-/* A field of a structure that differs in the two sizes. */
+/* A field of a structure whose layout differs between 32 and 64 bits. */
 #define FIELD(f, at, type, field)                                                                        \
 	((f)->wide ? number(f, (at) + offsetof(Elf64_##type, field), sizeof(((Elf64_##type *)0)->field)) \
 		   : number(f, (at) + offsetof(Elf32_##type, field), sizeof(((Elf32_##type *)0)->field)))
 #define SIZE(f, type) ((f)->wide ? sizeof(Elf64_##type) : sizeof(Elf32_##type))
 
-/* A terminated string, cut to the room; "" if it is not inside the part. */
+/* Copies a NUL-terminated string, truncated to the room; "" if the string does not end inside the part. */
 static void copy_string(const struct file *f, struct piece p, uint64_t offset, char *to, size_t room)
 {
 	const char *s;
@@ -55,7 +55,7 @@ static void copy_string(const struct file *f, struct piece p, uint64_t offset, c
 	s = (const char *)f->bytes + p.at + offset;
 	n = strnlen(s, p.len - (size_t)offset);
 	if (n == p.len - (size_t)offset)
-		return; /* not terminated */
+		return; /* the string is not terminated */
 	if (n >= room)
 		n = room - 1;
 	memcpy(to, s, n);
@@ -79,7 +79,7 @@ static int find_headers(const struct file *f, struct program_headers *h)
 	return 0;
 }
 
-/* The bytes of the file that are loaded from an address on, up to the end of the segment. */
+/* The bytes of the file that are loaded at an address and after it, up to the end of the segment. */
 static struct piece at_address(const struct file *f, const struct program_headers *h, uint64_t address)
 {
 	for (unsigned i = 0; i < h->count; i++) {
@@ -166,15 +166,17 @@ static bool contains(const struct file *f, const char *text)
 	return memmem(f->bytes, f->len, text, strlen(text)) != NULL;
 }
 
-/* Does the file contain the text as a complete string? */
+/* Whether the file contains the text as a complete string. */
 static bool contains_whole(const struct file *f, const char *text, size_t len)
 {
 	return memmem(f->bytes, f->len, text, len) != NULL;
 }
 #define HAS_WHOLE(f, text) contains_whole(f, "\0" text, sizeof("\0" text))
 
-/* One message alone can come from another library. Compilers share the ends of strings, so the search does not need
- * their beginning. */
+/*
+ * Counts libipq's messages: a single one can come from another library. Compilers let strings share their ends, so
+ * the search does not require the beginning of a string.
+ */
 static unsigned libipq_messages(const struct file *f)
 {
 	static const char *const messages[] = {

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* Kernel, rights, namespace, tools, limits. */
+/* Checks of the kernel, rights, namespace, tools and limits. */
 #include <errno.h>
 #include <inttypes.h>
 #include <linux/netlink.h>
@@ -32,7 +32,7 @@ static bool file_names(const char *path, const char *word)
 	return found;
 }
 
-/* A text that states whether it is built in or a module. NULL: unknown. */
+/* A text that states whether nfnetlink_queue is built in or a module. NULL: unknown. */
 static const char *module_state(const char *release)
 {
 	char path[256];
@@ -193,7 +193,7 @@ static bool read_number(const char *path, unsigned long *value)
 	return found;
 }
 
-/* Whether this process may exceed rmem_max. Tested on a new socket. */
+/* Whether this process may exceed rmem_max. Tries it on a new socket. */
 static bool may_force_buffer(void)
 {
 	int bytes = 1 << 20, fd = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, NETLINK_NETFILTER);

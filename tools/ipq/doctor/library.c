@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* Which libipq.so.0 the dynamic loader finds. */
+/* Finds the libipq.so.0 that the dynamic loader uses. */
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -40,7 +40,7 @@ static int read_all(int fd, uint8_t *bytes, size_t *size)
 		if (n < 0 && errno != EINTR)
 			return -errno;
 		if (n == 0)
-			break; /* the file became shorter */
+			break; /* the file has become shorter */
 		used += n > 0 ? (size_t)n : 0;
 	}
 	*size = used;

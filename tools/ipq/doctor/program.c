@@ -15,9 +15,9 @@
 
 #define CACHED_MAX 16
 
-/* The libipq.so.0 that the loader would use, by the rules of ld.so(8). */
+/* The libipq.so.0 that the loader would use, found by the rules of ld.so(8). */
 struct found {
-	char path[1024 + 16]; /* a directory and the name of the library */
+	char path[1024 + 16]; /* path of the library: a directory and the library's name */
 	bool any, ours;
 };
 
@@ -164,8 +164,8 @@ static void say_api(struct doctor *d, const struct elf_facts *e)
 }
 
 /*
- * Can this kernel run 32-bit programs? Some for x86-64 cannot. Only a test shows it: this runs a minimal program,
- * which exits with 42.
+ * Whether this kernel can run 32-bit programs. Some kernels for x86-64 cannot, and only a test shows that. So this
+ * runs a minimal program, which exits with 42.
  */
 static bool runs_i386(void)
 {
@@ -191,7 +191,7 @@ static bool runs_i386(void)
 			     .p_memsz = sizeof(program),
 			     .p_flags = PF_R | PF_X,
 			     .p_align = 4096 },
-		.code = { 0xb8, 1, 0, 0, 0, 0xbb, 42, 0, 0, 0, 0xcd, 0x80 }, /* _exit(42) */
+		.code = { 0xb8, 1, 0, 0, 0, 0xbb, 42, 0, 0, 0, 0xcd, 0x80 }, /* machine code of _exit(42) */
 	};
 	char *none[] = { NULL };
 	int fd = memfd_create("ipq-doctor", MFD_CLOEXEC), status = 0;
@@ -208,7 +208,7 @@ static bool runs_i386(void)
 	return child < 0 || waitpid(child, &status, 0) < 0 || !WIFEXITED(status) || WEXITSTATUS(status) != 1;
 }
 
-/* Whether this kernel can run it. True if unknown. */
+/* Whether this kernel can run programs for the machine. True if unknown. */
 static bool machine_fits(uint16_t machine)
 {
 	static const struct {
@@ -236,7 +236,7 @@ static bool machine_fits(uint16_t machine)
 	return !known;
 }
 
-/* Prints what kind of program it is. False: it cannot run here. */
+/* Prints the kind of the program. False: it cannot run on this machine. */
 static bool say_kind(struct doctor *d, const struct elf_facts *e)
 {
 	const char *machine = elf_machine(e->machine);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* Queues and the rules that feed them. */
+/* Checks of queues and of the rules that feed them. */
 #include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
@@ -8,7 +8,7 @@
 
 #define QUEUES_MAX 32 /* maximum number of printed queues */
 
-/* Writes an example of a rule, with a tool that works here. */
+/* Writes an example of a rule, for a tool that works on this machine. */
 static void example(const struct doctor *d, uint32_t queue, char *to, size_t room)
 {
 	to[0] = '\0';
@@ -41,7 +41,7 @@ static const char *families(const struct queue_row *row)
 	return row->ipv4 && row->ipv6 ? "" : row->ipv4 ? ", IPv4 only" : ", IPv6 only";
 }
 
-/* Reports a queue that gets packets, or can get them. */
+/* Reports a queue to which rules send packets. */
 static void say_fed(struct doctor *d, const struct queue_row *row, const char *who)
 {
 	char met[64] = "";
@@ -127,7 +127,7 @@ void doctor_rules(struct doctor *d, const struct snapshot *s)
 	const struct firewall *f = &s->firewall;
 	unsigned total = 0, bypass = 0, n;
 	bool legacy = false, nft = false;
-	char refused[128] = ""; /* room for all names */
+	char refused[128] = ""; /* an array with room for all names */
 	size_t used = 0;
 
 	for (enum firewall_kind kind = 0; kind < FIREWALL_KINDS; kind++) {

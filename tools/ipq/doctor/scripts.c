@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* Scripts that use ip_queue by name. */
+/* Finds scripts that use ip_queue by name. */
 #include <ctype.h>
 #include <dirent.h>
 #include <errno.h>
@@ -13,7 +13,7 @@
 #include "doctor/doctor.h"
 
 #define FILES_MAX 2000
-#define LINES_MAX 20000 /* per file */
+#define LINES_MAX 20000 /* maximum number of lines per file */
 #define FINDINGS_MAX 20 /* maximum number of printed lines */
 
 struct search {
@@ -23,7 +23,7 @@ struct search {
 	struct {
 		dev_t dev;
 		ino_t ino;
-	} seen[FILES_MAX]; /* rc2.d/S10x and init.d/x are the same file */
+	} seen[FILES_MAX]; /* files that were searched: rc2.d/S10x and init.d/x are the same file */
 };
 
 static bool in_name(char c)
@@ -31,7 +31,10 @@ static bool in_name(char c)
 	return isalnum((unsigned char)c) || c == '_';
 }
 
-/* Finds ip_queue or ip6_queue, alone or as in ip_queue_maxlen, but not inside another name. */
+/*
+ * Finds ip_queue or ip6_queue in a line, as a word or as the beginning of a name such as ip_queue_maxlen, but not
+ * inside another name.
+ */
 static const char *find_name(const char *line)
 {
 	static const char *const names[] = { "ip_queue", "ip6_queue" };
@@ -84,7 +87,7 @@ static bool is_new(struct search *s, const struct stat *st)
 	return true;
 }
 
-/* Searches a file. 0; 1: it is a directory; or -errno. */
+/* Searches a file. 0; 1: the path is a directory; or -errno. */
 static int search_file(struct search *s, const char *path)
 {
 	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);

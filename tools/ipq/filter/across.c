@@ -2,7 +2,10 @@
 #include <string.h>
 #include "filter/across.h"
 
-/* The end of the last occurrence that lies in the payload. If only one may be replaced and there is one: len. */
+/*
+ * The end of the last occurrence that lies in the payload. If only one occurrence may be replaced and the payload
+ * has one: len.
+ */
 static size_t end_of_matches(const struct rewrite *r, const uint8_t *payload, size_t len)
 {
 	const uint8_t *at = payload, *found;
@@ -15,7 +18,7 @@ static size_t end_of_matches(const struct rewrite *r, const uint8_t *payload, si
 	return (size_t)(at - payload);
 }
 
-/* The first `at` bytes of the text were found; compares the rest. */
+/* Compares the rest of the text, after its first `at` bytes were found. */
 static enum across_result compare_rest(const struct rewrite *r, size_t offset, size_t at,
 				       const struct following *next, struct tcp_across *found)
 {

@@ -6,10 +6,10 @@
 #include "filter/actions.h"
 #include "tcp/across.h"
 
-/* The payload of the segments that follow a segment, in order and without a gap. */
+/* The payload of the segments that follow a segment, in order and without gaps. */
 struct following {
 	unsigned count;
-	bool ended; /* nothing can follow these */
+	bool ended; /* no segment can follow these */
 	struct {
 		const uint8_t *bytes;
 		uint32_t len;
@@ -19,10 +19,12 @@ struct following {
 enum across_result {
 	ACROSS_NONE,
 	ACROSS_FOUND,
-	ACROSS_OPEN, /* the next segment decides */
+	ACROSS_OPEN, /* the result depends on the next segment */
 };
 
-/* Does the text begin in the last bytes of this payload? found: its parts; NULL: not wanted. */
+/*
+ * Whether the text begins in the last bytes of this payload. found: set to the parts of the text; NULL: not wanted.
+ */
 enum across_result across_find(const struct rewrite *r, const uint8_t *payload, size_t len,
 			       const struct following *next, struct tcp_across *found);
 

@@ -49,7 +49,7 @@ bool action_ends(const struct action *a)
 
 /* ---- values -------------------------------------------------------------------------------------- */
 
-/* Is a percentage at the cursor? */
+/* Whether there is a percentage at the cursor. */
 static bool at_percentage(const struct cursor *c)
 {
 	size_t len = cursor_value_length(c->at);
@@ -127,7 +127,10 @@ static int read_delay(struct action *a, struct cursor *c)
 	return err;
 }
 
-/* Reads "bit", "kbit", "Mbit", "Gbit" or "B", "kB", "MB", "GB". Returns the bits in one; 0: none of these. */
+/*
+ * Reads "bit", "kbit", "Mbit", "Gbit" or "B", "kB", "MB", "GB". Returns the number of bits in one unit; 0: not a
+ * unit.
+ */
 static uint64_t read_size_unit(struct cursor *c)
 {
 	static const char prefixes[] = "kMG";
@@ -153,7 +156,7 @@ static int read_burst(struct action *a, struct cursor *c)
 {
 	static const char what[] = "a size must follow, as in: burst 20, or burst 100kB";
 	struct rate *rate = &a->rate;
-	double burst = (double)rate->units / 10; /* a tenth of a period */
+	double burst = (double)rate->units / 10; /* the default burst is a tenth of a period */
 	uint64_t n, unit = 1;
 	int err;
 
@@ -227,7 +230,7 @@ static int read_repeat(struct action *a, struct cursor *c)
 
 /* ---- set, strip ---------------------------------------------------------------------------------- */
 
-/* Names of code points, of RFC 2474, 2597 and 3246. */
+/* Names of code points, from RFC 2474, 2597 and 3246. */
 static bool dscp_by_name(const char *word, size_t len, uint32_t *value)
 {
 	if (len == 2 && strncmp(word, "ef", 2) == 0)
@@ -527,8 +530,8 @@ void action_free(struct action *a)
 }
 
 /*
- * The generic cell rate algorithm: one number, the time up to which the rate is used up, moved forward by
- * compare and exchange, so that the threads of several queues share a rate without a lock.
+ * The generic cell rate algorithm. Its only state is one number: the time up to which the rate is used up. Compare
+ * and exchange moves this time forward, so the threads of several queues share a rate without a lock.
  */
 bool rate_pass(struct rate *rate, uint32_t bytes, int64_t now)
 {

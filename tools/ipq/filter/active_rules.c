@@ -72,7 +72,7 @@ void active_rules_sum(const struct active_rules *p, unsigned rule, struct counte
 		add_counters(sum, active_rules_counters(p, w, rule));
 }
 
-/* Sets the counters to 0. Only the workers write them, so the current values are subtracted from the base. */
+/* Sets the counters to 0. Only the workers write them, so this subtracts the current values in the base. */
 void active_rules_reset(struct active_rules *p)
 {
 	for (unsigned i = 0; i <= p->set.count; i++) {
@@ -87,7 +87,7 @@ void active_rules_reset(struct active_rules *p)
 	}
 }
 
-/* The index of the old rule with this text; count: there is none. */
+/* The index of the old rule with this text; `count` if there is none. */
 static unsigned same_rule(const struct active_rules *old, const char *text)
 {
 	unsigned i;

@@ -11,7 +11,7 @@ struct chance {
 	uint64_t state;
 };
 
-/* The next random number, by splitmix64: a counter and a hash of it. */
+/* The next random number by splitmix64, which hashes a counter. */
 static inline uint64_t chance_next(struct chance *c)
 {
 	uint64_t z = c->state += UINT64_C(0x9e3779b97f4a7c15);

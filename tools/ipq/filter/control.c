@@ -20,7 +20,7 @@
 #include "filter/rule_check.h"
 #include "util/clock.h"
 
-/* The session's context is the part of struct filter that workers use. */
+/* Returns the struct filter whose member `session` this is. */
 static struct filter *filter_of(struct session *s)
 {
 	return (struct filter *)((char *)s - offsetof(struct filter, session));
@@ -28,7 +28,7 @@ static struct filter *filter_of(struct session *s)
 
 /* ---- reload -------------------------------------------------------------------------------------- */
 
-/* Packets that only the old rules need are queued until no worker uses the old rules. */
+/* While a worker uses the old rules, packets that only these rules need are still queued. */
 void control_retire(struct filter *f, bool ended)
 {
 	struct ipq_error e;
@@ -49,7 +49,10 @@ void control_retire(struct filter *f, bool ended)
 	f->old = NULL;
 }
 
-/* Wakes the workers, for at most a second, until all use the newest rules, which they take between two batches. */
+/*
+ * Wakes the workers. Waits at most a second until all of them use the newest rules, which they adopt between two
+ * batches.
+ */
 static void wait_for_workers(struct filter *f)
 {
 	for (int i = 0; i < 1000 && f->old != NULL; i++) {
@@ -59,7 +62,9 @@ static void wait_for_workers(struct filter *f)
 	}
 }
 
-/* The firewall queues what the old rules and the new ones decide. 0, or -errno and nothing has changed. */
+/*
+ * Makes the firewall queue the packets of the old rules and of the new ones. 0; or -errno, and nothing has changed.
+ */
 static int extend_firewall(struct filter *f, struct active_rules *new)
 {
 	struct session *s = &f->session;

@@ -9,21 +9,25 @@ struct filter {
 	struct session session;
 	struct decide_common common;
 	struct active_rules_source rules;
-	struct active_rules *old; /* rules that a worker may still use */
+	struct active_rules *old; /* the old rules, which a worker may still use */
 	const char *record_path;
 	bool counters, record_given, check, strict;
 	uint64_t seed;
-	struct flow_totals flows_base; /* the counts at the last SIGUSR2, which sets them to 0 */
-	unsigned lines;		       /* lines of the table on the terminal */
-	int64_t shown;		       /* when the table was printed, s */
+	/* the flow counts at the last SIGUSR2, which resets the displayed counts */
+	struct flow_totals flows_base;
+	unsigned lines; /* lines of the table that is on the terminal */
+	int64_t shown;	/* time in seconds when the table was printed */
 };
 
-/* Handlers of the session in struct filter. */
+/* Handlers of the session for struct filter. */
 void control_started(struct session *s);
 void control_signal(struct session *s, int signo);
 void control_tick(struct session *s);
 
-/* When no worker uses the old rules: adds their counters to the new ones and frees them. ended: no worker runs. */
+/*
+ * Frees the old rules if no worker uses them any more, after adding their counters to those of the new rules.
+ * ended: no worker runs.
+ */
 void control_retire(struct filter *f, bool ended);
 
 /*

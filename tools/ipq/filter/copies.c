@@ -13,7 +13,7 @@ static bool queues(const struct worker *w, const struct ipq_packet *packet, unsi
 	return w->session->hooks != 0 ? (w->session->hooks & 1U << hook) != 0 : packet->hook == hook;
 }
 
-/* Does an answer stay on this machine? */
+/* Whether the answer stays on this machine. */
 static bool is_local(struct worker *w, const struct ipq_packet *packet)
 {
 	uint16_t type = 0;
@@ -25,7 +25,7 @@ static bool is_local(struct worker *w, const struct ipq_packet *packet)
 	return type == ARPHRD_LOOPBACK;
 }
 
-/* The number of our hooks that the answer passes. */
+/* The number of our hooks through which the answer passes. */
 static int turns_of_answer(struct worker *w, const struct ipq_packet *packet)
 {
 	int turns = queues(w, packet, NF_INET_LOCAL_OUT) + queues(w, packet, NF_INET_POST_ROUTING);
@@ -36,8 +36,8 @@ static int turns_of_answer(struct worker *w, const struct ipq_packet *packet)
 }
 
 /*
- * The source address of the answer; NULL: the address that the packet was sent to. A router uses its own address, and
- * so does this machine for its own packets.
+ * The source address of the answer. NULL: the address that the packet was sent to. A router answers from its own
+ * address, and so does this machine if it has sent the packet itself.
  */
 static const uint8_t *source_of_answer(const struct ipq_packet *packet, const struct decoded *d,
 				       uint8_t own[16])
@@ -67,7 +67,7 @@ void send_answer(struct injector *in, struct worker *w, const struct ipq_packet 
 bool send_copy(struct injector *in, struct worker *w, const struct ipq_packet *packet, const void *bytes,
 	       size_t len)
 {
-	/* The packet itself has passed OUTPUT, or FORWARD in its place. */
+	/* The original packet has passed OUTPUT or, if it was forwarded, FORWARD. */
 	int turns = queues(w, packet, NF_INET_LOCAL_OUT) + (packet->hook == NF_INET_POST_ROUTING);
 	bool sent = false;
 	uint8_t *copy;

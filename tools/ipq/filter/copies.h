@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* The packets that a decision sends: the answer to a rejected packet, and copies. */
+/* The packets that a decision sends in addition: copies of a packet, and the answer to a rejected packet. */
 #ifndef IPQ_FILTER_COPIES_H
 #define IPQ_FILTER_COPIES_H
 

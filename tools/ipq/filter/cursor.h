@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* Reading the text of a rule: words, numbers, and where a mistake is. */
+/* Functions that read the text of a rule: words, numbers, and the positions of mistakes. */
 #ifndef IPQ_FILTER_CURSOR_H
 #define IPQ_FILTER_CURSOR_H
 
@@ -11,12 +11,13 @@
 
 /* A mistake in a rule. */
 struct rule_error {
-	size_t offset; /* offset in the text; the text's length if something is missing at the end */
+	/* offset of the mistake in the text; the text's length if something is missing at the end */
+	size_t offset;
 	char text[256];
 };
 
 struct cursor {
-	const char *text; /* begin of the rule */
+	const char *text; /* the beginning of the rule */
 	const char *at;
 	struct rule_error *e;
 };
@@ -26,9 +27,9 @@ int cursor_fail(const struct cursor *c, const char *at, const char *format, ...)
 	__attribute__((format(printf, 3, 4)));
 
 void cursor_skip_space(struct cursor *c);
-/* Bytes up to the next space, comma, parenthesis or the end. */
+/* The number of bytes up to the next space, comma or parenthesis, or up to the end. */
 size_t cursor_value_length(const char *at);
-/* Is this the word at the cursor? Then the cursor moves past it and the spaces after it. */
+/* Whether this word is at the cursor. If so, moves the cursor past the word and the spaces after it. */
 bool cursor_take(struct cursor *c, const char *word);
 
 /*
@@ -36,7 +37,10 @@ bool cursor_take(struct cursor *c, const char *word);
  * must follow. `what` is the message when there is no number. 0 or -EINVAL.
  */
 int cursor_number(struct cursor *c, uint64_t max, const char *stop, uint64_t *value, const char *what);
-/* The same for 32 bits with an optional "/mask"; without one *mask is all ones. mask NULL: none is allowed. */
+/*
+ * Reads a number of 32 bits with an optional "/mask". Without a mask, *mask is set to all ones. mask NULL: no mask
+ * is allowed.
+ */
 int cursor_u32(struct cursor *c, uint32_t max, uint32_t *value, uint32_t *mask, const char *what);
 
 #endif

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * Decides one packet: applies the rules in order until one ends the processing; then makes the edits of the rules; then
- * records the packet; then gives the verdict, at once or later. Conditions see the packet as it arrived, except for the
- * mark.
+ * Decides one packet: applies the rules in order until one ends the processing; then makes the edits of the rules;
+ * then records the packet; then gives the verdict, immediately or after a delay. Conditions see the packet as it
+ * arrived, except for the mark.
  */
 #include <errno.h>
 #include <stdlib.h>
@@ -18,12 +18,12 @@ struct outcome {
 	struct ipq_verdict verdict;
 	int64_t delay;		   /* ns */
 	const struct rule *rule;   /* the last rule that matched; NULL: none */
-	const struct action *flow; /* the action that decides the rest of the flow, too; NULL: none */
+	const struct action *flow; /* the action that also decides the rest of the flow; NULL: none */
 	struct counters *counters; /* counters of the rule that ended the processing, or of "no rule" */
-	bool dropped;		   /* dropped by chance or by a rate */
-	bool record;		   /* a rule has "record" */
+	bool dropped;		   /* the packet was dropped by chance or by a rate */
+	bool record;		   /* a rule with "record" has matched */
 	bool rejected;
-	unsigned copies; /* number of copies to send; the following are of the last rule with a copy: */
+	unsigned copies; /* number of copies to send; the members below belong to the last rule with a copy */
 	struct counters *copied;
 };
 
@@ -65,7 +65,7 @@ static void set_mark(struct outcome *o, struct subject *s, uint32_t mark)
 	o->verdict.mark = mark;
 }
 
-/* A second change is added to the first one: the bits of both masks change. */
+/* A second change of the mark is added to the first one: the bits of both masks change. */
 static void set_ctmark(struct outcome *o, const struct action *a)
 {
 	bool first = (o->verdict.present & IPQ_SET_CONNTRACK_MARK) == 0;
@@ -75,7 +75,7 @@ static void set_ctmark(struct outcome *o, const struct action *a)
 	o->verdict.conntrack_mark_mask = (first ? 0 : o->verdict.conntrack_mark_mask) | a->mask;
 }
 
-/* Was the packet queued again too often? Then it is accepted. */
+/* Whether the packet was queued again too often. Then it is accepted. */
 static bool is_loop(struct worker *w, const struct subject *s, const struct action *a)
 {
 	struct filter_worker *d = w->context;
@@ -105,7 +105,7 @@ static void send_back(struct worker *w, struct outcome *o, struct subject *s, co
 	}
 }
 
-/* Takes one action. True: no further rule applies to the packet. */
+/* Carries out one action. True: no further rule is applied to the packet. */
 static bool take_action(struct worker *w, struct action *a, struct counters *counters, struct outcome *o,
 			struct subject *s)
 {
@@ -165,8 +165,9 @@ static bool take_action(struct worker *w, struct action *a, struct counters *cou
 }
 
 /*
- * A repeated packet has the mark of the rule that repeated it. This rule, and those before it, do not repeat it again.
- * So two rules do not repeat it in turn for ever.
+ * Whether this rule has already repeated the packet. A repeated packet has the mark of the rule that repeated it.
+ * That rule, and those before it, do not repeat the packet again; otherwise two rules could repeat it in turn for
+ * ever.
  */
 static bool was_repeated(const struct ruleset *set, unsigned i, const struct ipq_packet *packet)
 {
@@ -188,8 +189,8 @@ static void count(struct counters *counters, const struct subject *s)
 }
 
 /*
- * Are the extension headers longer than the copied part, so that protocol and ports are not in it? Ordinary packets do
- * not have so many. It is dropped, because no rule can be applied to it.
+ * Whether the extension headers are longer than the copied part, so that the copy has no protocol and ports. No
+ * ordinary packet has so many extension headers. Such a packet is dropped, because no rule can be applied to it.
  */
 static bool is_hidden(const struct active_rules *rules, struct view *v)
 {
@@ -300,7 +301,7 @@ static void send_own(struct worker *w, const struct ipq_packet *packet, const st
 	}
 }
 
-/* The heap owns the packet, and the bytes that replace it. */
+/* Delays the verdict. The heap then owns the packet and the bytes that replace it. */
 static int send_later(struct worker *w, const struct ipq_packet *packet, struct outcome *o)
 {
 	struct filter_worker *d = w->context;
@@ -339,7 +340,7 @@ static void subject_init(struct subject *s, struct worker *w, struct ipq_packet 
 	d->editor.count = 0;
 }
 
-/* Decides the flow. rules_fit() has refused other actions on packets of such flows. */
+/* Decides the flow. rules_fit() has refused other actions for packets of such flows. */
 static int decide_flow(struct worker *w, const struct ipq_packet *packet, const struct outcome *o)
 {
 	struct ipq_flow_verdict v = { .size = sizeof(v), .code = o->verdict.code, .after = o->flow->after };

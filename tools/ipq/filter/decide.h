@@ -17,38 +17,38 @@
 
 enum record_what { RECORD_ALL, RECORD_DROP, RECORD_ACCEPT };
 
-/* State that all workers share, the session's context. Only the rules change. */
+/* The session's context: state that all workers share. Only the rules change. */
 struct decide_common {
-	struct active_rules *_Atomic active_rules; /* the newest */
+	struct active_rules *_Atomic active_rules; /* the newest rules */
 	bool record;
 	enum record_what record_what;
 	struct print_style style;
-	_Atomic uint64_t loops; /* packets that were queued again too often */
+	_Atomic uint64_t loops; /* number of packets that were queued again too often */
 	struct injector injector;
 	struct edits_shared edits;
-	int64_t hold; /* ns that a segment may wait for the next one; 0: not at all */
+	int64_t hold; /* time in ns that a segment may wait for the next one; 0: segments do not wait */
 };
 
-/* State of one worker, its context. */
+/* The context of a worker: its own state. */
 struct filter_worker {
-	struct active_rules *_Atomic active_rules; /* in use */
+	struct active_rules *_Atomic active_rules; /* the rules that this worker uses */
 	struct delays delays;
 	struct chance chance;
 	struct loops loops;
 	struct view view;
 	struct editor editor;
 	struct hold hold;
-	_Atomic uint64_t flows, flow_packets, flow_bytes; /* as in struct flow_totals */
+	_Atomic uint64_t flows, flow_packets, flow_bytes; /* counts as in struct flow_totals */
 };
 
-/* NULL: no memory. */
+/* Creates the state of a worker. NULL: no memory. */
 struct filter_worker *filter_worker_new(struct decide_common *common, uint64_t seed);
 void filter_worker_free(struct filter_worker *d);
 
-/* Decides one packet (decide.c). 0 or -errno. */
+/* Decides one packet. 0 or -errno. */
 int decide_packet(struct worker *w, struct ipq_packet *packet);
 
-/* Handlers of a session. */
+/* Handlers of the session. */
 int decide_batch(struct worker *w, unsigned n);
 int decide_timeout(struct worker *w);
 int decide_wake(struct worker *w);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* Delayed packets, the next one on top of a binary heap. One heap belongs to one thread. */
+/* Delayed packets, in a binary heap with the next packet on top. One heap belongs to one thread. */
 #ifndef IPQ_FILTER_DELAY_H
 #define IPQ_FILTER_DELAY_H
 
@@ -8,11 +8,11 @@
 #include <ipq.h>
 
 struct delayed {
-	int64_t due;		   /* ns, of the owner's clock */
+	int64_t due;		   /* time in ns, of the owner's clock */
 	uint64_t order;		   /* packets that are due at the same time leave in this order */
 	struct ipq_packet *packet; /* from ipq_packet_keep() */
 	struct ipq_verdict verdict;
-	void *payload; /* from malloc(), the verdict refers to it; or NULL */
+	void *payload; /* memory from malloc() to which the verdict refers; or NULL */
 };
 
 struct delays {
@@ -21,16 +21,19 @@ struct delays {
 	uint64_t order;
 };
 
-/* The heap owns packet and payload from then on. 0 or -ENOMEM. */
+/* Adds a packet. The heap owns packet and payload from then on. 0 or -ENOMEM. */
 int delays_add(struct delays *d, int64_t due, struct ipq_packet *packet, const struct ipq_verdict *verdict,
 	       void *payload);
-/* Takes the next delayed packet if it is due. 1, or 0. The caller then owns the packet and its payload. */
+/*
+ * Removes the next delayed packet if it is due. 1, or 0: none is due. The caller then owns the packet and its
+ * payload.
+ */
 int delays_take(struct delays *d, int64_t now, struct delayed *out);
 /* Puts back the packet that was taken last. */
 void delays_put_back(struct delays *d, const struct delayed *last);
-/* The time until `due` in ms, rounded up; 0: it has passed. */
+/* The time until `due` in ms, rounded up; 0: `due` has passed. */
 int ms_until(int64_t due, int64_t now);
-/* The time until the next packet is due, in ms, rounded up; -1: none is delayed. */
+/* The time until the next packet is due, in ms, rounded up; -1: no packet is delayed. */
 int delays_timeout(const struct delays *d, int64_t now);
 void delays_free(struct delays *d);
 

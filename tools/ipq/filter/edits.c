@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * Edits are collected while the rules are matched, and made afterwards: first TCP options are removed, so that a
- * segment without its signature can be rewritten. Then text is rewritten, in the order of the rules. Addresses and
- * ports change last: until then they identify the connection. If an edit cannot be made, the packet stays as it was,
- * and this is counted.
+ * Edits are collected while the rules are matched, and made afterwards: First TCP options are removed: once its
+ * signature is removed, a segment can be rewritten. Then text is rewritten, in the order of the rules. Addresses
+ * and ports change last: until then they identify the connection. If an edit cannot be made, the packet stays
+ * unchanged, and the failure is counted.
  */
 #include <errno.h>
 #include <stdio.h>
@@ -66,7 +66,8 @@ static bool is_loopback(struct worker *w, const struct ipq_packet *packet)
 }
 
 /*
- * The hooks that a loopback packet has passed before this one. It passes four, in the same order in both directions.
+ * The number of hooks that a loopback packet has passed before this one. A loopback packet passes four hooks, in
+ * the same order in both directions.
  */
 static unsigned loopback_hooks_before(unsigned hook)
 {
@@ -79,14 +80,14 @@ static unsigned loopback_hooks_before(unsigned hook)
 	return before;
 }
 
-/* The hooks that a packet from or to another machine has passed before this one. */
+/* The number of hooks that a packet from or to another machine has passed before this one. */
 static unsigned hooks_before(const struct ipq_packet *packet)
 {
 	switch (packet->hook) {
 	case NF_INET_LOCAL_IN:
 	case NF_INET_FORWARD:
 		return 1U << NF_INET_PRE_ROUTING;
-	case NF_INET_POST_ROUTING: /* a forwarded packet, or one of this machine */
+	case NF_INET_POST_ROUTING: /* a packet that is forwarded, or sent by this machine */
 		return (packet->present & IPQ_HAS_INDEV) != 0
 			       ? 1U << NF_INET_PRE_ROUTING | 1U << NF_INET_FORWARD
 			       : 1U << NF_INET_LOCAL_OUT;
@@ -96,8 +97,8 @@ static unsigned hooks_before(const struct ipq_packet *packet)
 }
 
 /*
- * The first of our hooks that a packet passes rewrites it. If both directions pass two hooks in the same order, only
- * one of the hooks can change lengths: acknowledgements would have to pass them in reverse order.
+ * A packet is rewritten at the first of our hooks that it passes. If both directions pass two hooks in the same
+ * order, only one of the hooks can change lengths: acknowledgements would have to pass them in reverse order.
  */
 bool edits_passed_before(struct edits_shared *shared, struct worker *w, const struct active_rules *rules,
 			 const struct ipq_packet *packet, uint8_t protocol)
@@ -110,13 +111,16 @@ bool edits_passed_before(struct edits_shared *shared, struct worker *w, const st
 		return !rules->rewrites_by_metadata && (ours & hooks_before(packet)) != 0;
 	if (protocol != IPPROTO_TCP)
 		return !rules->rewrites_by_metadata && (ours & loopback_hooks_before(here)) != 0;
-	/* With firewall rules of the user, the hooks are learnt from the packets. */
+	/* With the user's own firewall rules, the hooks are learnt from the packets. */
 	if (ours == 0)
 		ours = atomic_fetch_or_explicit(&shared->hooks, 1U << here, memory_order_relaxed);
 	return (ours & loopback_hooks_before(here)) != 0;
 }
 
-/* Returns the number of places that were changed, or -errno: the packet has the text, but it cannot be changed. */
+/*
+ * Rewrites text without changing connections. Returns the number of places that were changed; or -errno: the packet
+ * has the text, but cannot be changed.
+ */
 static int rewrite_plain(struct ipq_edit *e, const struct rewrite *r)
 {
 	int at = ipq_edit_find(e, 0, r->from, r->from_len), err;
@@ -135,8 +139,8 @@ static bool resizes(const struct action *a)
 }
 
 /*
- * A rewrite that may apply to the other direction of this connection and changes the length, or NULL. It is found by
- * matching the rules with this SYN, source and destination exchanged.
+ * Finds a rewrite that may apply to the other direction of this connection and changes the length. Matches the
+ * rules against this SYN with source and destination exchanged. NULL: none.
  */
 static const struct rewrite *rewrite_of_answers(struct editor *ed, const struct active_rules *rules,
 						const struct ipq_edit *e)
@@ -173,7 +177,7 @@ static void count_rewrite(struct editor *ed, struct counters *counters, int done
 static void expect(struct ipq_tcp_segment *s, const struct rewrite *r)
 {
 	ipq_tcp_expect(s, r->from_len, r->to_len, r->all);
-	/* Content-Length may become two digits longer. */
+	/* the Content-Length field may become two digits longer */
 	if (r->http && r->from_len != r->to_len)
 		ipq_tcp_expect(s, 1, 3, false);
 }
@@ -194,7 +198,7 @@ static int rewrite_across(struct editor *ed, struct ipq_tcp_segment *s, const st
 	return result == -EEXIST ? 0 : result;
 }
 
-/* Makes the http rewrites of the message that begins in this segment: all of them, or none. */
+/* Makes the http rewrites of the message that begins in this segment: either all of them or none. */
 static int rewrite_message(struct editor *ed, struct ipq_tcp_segment *s, struct http_message *m,
 			   const struct ipq_edit *e)
 {
@@ -279,7 +283,8 @@ static bool rewrite_tcp(struct editor *ed, const struct active_rules *rules, str
 }
 
 /*
- * Adjusts quotes in ICMP errors, but not in those of this machine: they may quote a packet that was not edited yet.
+ * Adjusts quotes in ICMP errors, except in errors that this machine sends: these may quote a packet before its
+ * edit.
  */
 static void move_quote(struct editor *ed, const struct ipq_packet *packet, struct ipq_edit *e)
 {
@@ -335,7 +340,7 @@ static void edit_header(struct editor *ed, struct ipq_edit *e, const struct acti
 {
 	int err = a->type == ACTION_SET ? set_field(e, a) : ipq_edit_clear_tcp_option(e, (uint8_t)a->number);
 
-	/* If the packet has no such option, there is nothing to do. */
+	/* If the packet has no such option, no change is needed. */
 	if (err == 0)
 		counters_add(&counters->places, 1);
 	else if (a->type == ACTION_SET || (err != -ENOENT && err != -EPROTONOSUPPORT))
@@ -377,7 +382,7 @@ static void count_growth(struct editor *ed, struct worker *w, const struct ipq_p
 		atomic_fetch_add_explicit(&ed->shared->beyond_mtu, 1, memory_order_relaxed);
 }
 
-/* ---- all ----------------------------------------------------------------------------------------- */
+/* ---- all edits of a packet -------------------------------------------------------------------------- */
 
 static void count_all_not_edited(struct editor *ed, unsigned reason)
 {
@@ -385,7 +390,10 @@ static void count_all_not_edited(struct editor *ed, unsigned reason)
 		count_not_edited(ed, ed->edit[i].counters, reason);
 }
 
-/* Text of a packet of which only the first bytes are present is not rewritten, but its numbers follow. */
+/*
+ * If only the first bytes of a packet are present, its text is not rewritten, but its sequence numbers are
+ * adjusted.
+ */
 static void refuse_rewrites(struct editor *ed)
 {
 	unsigned n = 0;
@@ -420,7 +428,7 @@ int edits_apply(struct editor *ed, struct worker *w, const struct active_rules *
 	}
 	if ((e->flags & IPQ_EDIT_CUT) != 0)
 		refuse_rewrites(ed);
-	len = e->len; /* if only bytes after the packet were cut off, the packet is not changed */
+	len = e->len; /* if only bytes after the end of the packet were removed, the packet has not changed */
 	edit_headers(ed, e, ACTION_STRIP);
 	if (!rewrite(ed, w, rules, packet, e))
 		return -1;

@@ -60,7 +60,7 @@ bool expression_match(const struct expression *x, struct subject *s)
 	return x->root == NULL || match(x->root, s);
 }
 
-/* ---- reach --------------------------------------------------------------------------------------- */
+/* ---- the bytes that programs read ------------------------------------------------------------------- */
 
 static uint32_t max32(uint32_t a, uint32_t b)
 {
@@ -68,8 +68,8 @@ static uint32_t max32(uint32_t a, uint32_t b)
 }
 
 /*
- * Adds the bytes that an instruction reads. short_matters: the whole expression may match although it reads past the
- * end of the packet.
+ * Adds the bytes that an instruction reads. short_matters: the whole expression may match even if the instruction
+ * reads past the end of the packet.
  */
 static void reach_instruction(const struct bpf_insn *in, bool short_matters, struct expression_reach *reach)
 {
@@ -91,7 +91,7 @@ static void reach_instruction(const struct bpf_insn *in, bool short_matters, str
 		reach->ipv4_transport = max32(reach->ipv4_transport, end);
 	if (short_matters && mode == BPF_ABS)
 		reach->ipv6 = max32(reach->ipv6, end);
-	/* X is the length of an IPv4 header, 60 at most. */
+	/* X is the length of an IPv4 header, at most 60. */
 	reach->bytes = max32(reach->bytes, end + (mode == BPF_IND ? 60 : 0));
 }
 
@@ -109,7 +109,7 @@ static void add_reach(const struct node *n, bool short_matters, struct expressio
 		reach_instruction(&n->program.bf_insns[i], short_matters, reach);
 	if (n->type == NODE_PCAP && n->primitive.part != PCAP_NETWORK)
 		reach->transport = true;
-	/* ip[30] of a short packet */
+	/* such as ip[30] of a short packet */
 	if (n->type == NODE_PCAP && n->primitive.part == PCAP_NETWORK && strchr(n->text, '[') != NULL)
 		reach->unbounded |= short_matters;
 	reach->ipv4_only |= n->primitive.ipv4_only;
@@ -130,8 +130,8 @@ static bool is_word(const char *at, size_t len, const char *word)
 }
 
 /*
- * Derives a primitive that is true for all packets of a flow, in both directions, if the given one is true for one of
- * them. 1; 0: only "always true" is; -ENOMEM.
+ * Derives a primitive for a whole flow: it is true for all packets of a flow, in both directions, if the given
+ * primitive is true for one of them. 1; 0: the derived primitive is always true; -ENOMEM.
  */
 static int render_for_flow(const struct node *n, bool negate, char **text)
 {
@@ -154,7 +154,7 @@ static int render_for_flow(const struct node *n, bool negate, char **text)
 	return asprintf(text, "(%.*ssrc or dst%s)", (int)(first - n->text), n->text, end) < 0 ? -ENOMEM : 1;
 }
 
-/* Writes a part of the expression as text. 1: it depends on *text. 0: it is always true. -ENOMEM. */
+/* Writes a part of the expression as text. 1: the text is in *text. 0: this part is always true. -ENOMEM. */
 static int render(const struct node *n, bool negate, enum text_scope scope, char **text)
 {
 	bool conjunction = (n->type == NODE_AND) != negate;
@@ -219,8 +219,9 @@ int expression_candidates(const struct expression *x, bool segmented, struct bpf
 }
 
 /*
- * IPv6: has an extension header, or is too short for the bytes that are read. IPv4: has an Authentication Header, or is
- * too short after the IP header. Jumps count instructions from the next one.
+ * A program that matches an IPv6 packet that has an extension header or is too short for the bytes that are read,
+ * and an IPv4 packet that has an Authentication Header or is too short after the IP header. Jumps count from the
+ * next instruction.
  */
 int expression_doubtful(const struct expression_reach *reach, struct bpf_program *program)
 {
@@ -228,7 +229,7 @@ int expression_doubtful(const struct expression_reach *reach, struct bpf_program
 		BPF_STMT(BPF_LD | BPF_B | BPF_ABS, 0),
 		BPF_STMT(BPF_ALU | BPF_AND | BPF_K, 0xf0),
 		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, 0x60, 0, 8),
-		/* 3: IPv6 */
+		/* instruction 3: IPv6 */
 		BPF_STMT(BPF_LD | BPF_W | BPF_LEN, 0),
 		BPF_JUMP(BPF_JMP | BPF_JGE | BPF_K, max32(reach->ipv6, 40), 0, 12),
 		BPF_STMT(BPF_LD | BPF_B | BPF_ABS, 6),
@@ -237,7 +238,7 @@ int expression_doubtful(const struct expression_reach *reach, struct bpf_program
 		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, IPPROTO_FRAGMENT, 8, 0),
 		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, IPPROTO_DSTOPTS, 7, 0),
 		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, IPPROTO_AH, 6, 7),
-		/* 11: IPv4 */
+		/* instruction 11: IPv4 */
 		BPF_STMT(BPF_LD | BPF_B | BPF_ABS, 9),
 		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, IPPROTO_AH, 4, 0),
 		BPF_STMT(BPF_LDX | BPF_B | BPF_MSH, 0),
@@ -248,7 +249,7 @@ int expression_doubtful(const struct expression_reach *reach, struct bpf_program
 		BPF_STMT(BPF_RET | BPF_K, 0),
 	};
 
-	if (reach->ipv4_only) /* every IPv6 packet */
+	if (reach->ipv4_only) /* match every IPv6 packet */
 		code[3] = (struct bpf_insn)BPF_STMT(BPF_RET | BPF_K, 2);
 	program->bf_insns = malloc(sizeof(code));
 	if (program->bf_insns == NULL)

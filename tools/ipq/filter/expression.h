@@ -13,57 +13,58 @@
 #include "filter/cursor.h"
 #include "filter/view.h"
 
-struct expression; /* opaque; read by any number of threads */
+struct expression; /* opaque; any number of threads may read it */
 
-/* A packet as rules see it. An action changes it for the next rules. */
+/* A packet as rules test it. An action changes this data for the next rules. */
 struct subject {
 	const struct ipq_packet *packet;
-	struct ipq_queue *queue; /* for the names of interfaces; NULL: none are known */
+	struct ipq_queue *queue; /* queue that reports the names of interfaces; NULL: no names are known */
 	uint32_t mark;
 	uint16_t queue_number;
-	struct view *view; /* its bytes */
+	struct view *view; /* the packet's bytes */
 };
 
-/* Reads c up to the end of the text. An empty text matches every packet. 0, -EINVAL with *c->e, -ENOMEM. */
+/* Parses the text from c to its end. An empty text matches every packet. 0, -EINVAL with *c->e, -ENOMEM. */
 int expression_parse(struct expression **out, struct cursor *c);
 void expression_free(struct expression *x);
 
 bool expression_match(const struct expression *x, struct subject *s);
 
-/* Has it no predicate, so that every packet matches? */
+/* Whether the expression has no predicate, so that every packet matches. */
 bool expression_is_empty(const struct expression *x);
-/* Does it test metadata, which a packet filter cannot? */
+/* Whether the expression tests metadata, which a packet filter cannot do. */
 bool expression_has_metadata(const struct expression *x);
 /* IPQ_O_ flags that the predicates need. */
 uint32_t expression_flags(const struct expression *x);
-/* May it match a TCP packet? May a packet match both? */
+/* Whether the expression may match a TCP packet; whether a packet may match both expressions. */
 bool expression_may_match_tcp(const struct expression *x);
 bool expression_may_overlap(const struct expression *a, const struct expression *b);
-/* May a packet match a, and another one of its flow, in either direction, match b? */
+/* Whether one packet may match a, and another packet of the same flow, in either direction, may match b. */
 bool expression_may_share_flow(const struct expression *a, const struct expression *b);
 
-/* The parts of a packet that the packet filters in a set of expressions read. */
+/* The parts of a packet that are read by the packet filters of a set of expressions. */
 struct expression_reach {
 	bool transport;	 /* a packet with extension headers needs expression_match() */
 	bool ipv4_only;	 /* an IPv6 packet needs expression_match() */
 	bool everywhere; /* the filters read at computed offsets */
-	bool unbounded;	 /* no length is enough for the programs to be exact */
+	bool unbounded;	 /* the programs are not exact, however many bytes the packet has */
 	uint32_t bytes;	 /* bytes of a packet that are read, assuming the longest IPv4 header */
 	uint32_t ipv4_transport,
-		ipv6; /* bytes that are read from the IPv4 transport header on, and of an IPv6 packet */
+		ipv6; /* bytes read from the IPv4 transport header on, and of an IPv6 packet */
 };
 
 /* Adds the parts that this expression reads. */
 void expression_add_reach(const struct expression *x, struct expression_reach *reach);
 
 /*
- * A program that returns 1 for packets that do not match, 0 if it would read past the end of the packet, and 2 for the
- * others: these match if the expression has no metadata and the packet is plain (see expression_is_plain). segmented:
- * the kernel sees packets before they are split, so that lengths may be different. 0 or -ENOMEM.
+ * Compiles a program with three results. 1: the packet does not match. 0: the program would read past the end of
+ * the packet. 2: the packet matches, if the expression has no metadata and the packet is plain (see
+ * expression_is_plain). segmented: the kernel applies the program before packets are split, so their lengths may
+ * differ. 0 or -ENOMEM.
  */
 int expression_candidates(const struct expression *x, bool segmented, struct bpf_program *program);
 
-/* Are the programs of expression_candidates() exact for this packet? */
+/* Whether the programs of expression_candidates() are exact for this packet. */
 static inline bool expression_is_plain(const struct expression_reach *reach, const struct view *v)
 {
 	return !reach->transport ||
@@ -71,8 +72,8 @@ static inline bool expression_is_plain(const struct expression_reach *reach, con
 }
 
 /*
- * A program that matches the packets for which those programs are not exact, and packets that are too short. 0 or
- * -ENOMEM.
+ * Compiles a program that matches the packets for which the programs of expression_candidates() are not exact, and
+ * packets that are too short. 0 or -ENOMEM.
  */
 int expression_doubtful(const struct expression_reach *reach, struct bpf_program *program);
 

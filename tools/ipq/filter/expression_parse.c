@@ -8,7 +8,7 @@
  *	expression = term { (and | or) term }
  *	term       = not term | "(" expression ")" | metadata | primitive
  *
- * "port 23 or 24": a primitive without qualifiers inherits those of the one before.
+ * As in "port 23 or 24", a primitive without qualifiers inherits those of the primitive before it.
  */
 #include <ctype.h>
 #include <errno.h>
@@ -85,7 +85,7 @@ static bool is_arithmetic(const char *at)
 	return *at != '\0' && !is_and(at) && !is_or(at) && strchr("=<>!&|+-*/%^", *at) != NULL;
 }
 
-/* The text after the parenthesis that closes the one at `at`; NULL: it is not closed. */
+/* The text after the parenthesis that closes the one at `at`; NULL: the parenthesis is not closed. */
 static const char *after_parenthesis(const char *at)
 {
 	unsigned depth = 0;
@@ -103,7 +103,7 @@ static const char *after_parenthesis(const char *at)
 
 /* ---- primitives of pcap-filter(7) ------------------------------------------------------------------ */
 
-/* Skips a direction; "src or dst" is one qualifier. */
+/* Skips a direction qualifier; "src or dst" is one qualifier. */
 static const char *skip_direction(const char *at)
 {
 	bool src = token_is(at, "src"), dst = token_is(at, "dst");
@@ -128,7 +128,7 @@ static const char *primitive_end(const char *at)
 	return end;
 }
 
-/* A primitive that is an id alone: it has no qualifier of its own, nor is it a comparison. */
+/* Whether the primitive is only an id: it has no qualifiers and is not a comparison. */
 static bool is_bare(const char *at, size_t len)
 {
 	size_t first = pcap_token(at);
@@ -142,8 +142,8 @@ static bool is_bare(const char *at, size_t len)
 }
 
 /*
- * Replaces "protochain" by "proto": protocols are found after extension headers anyway, and the kernel refuses the
- * code of "protochain", which jumps backwards.
+ * Replaces "protochain" by "proto". Protocols are found after extension headers anyway, and the kernel refuses the
+ * code for "protochain" because the code jumps backwards.
  */
 static void replace_protochain(char *text)
 {
@@ -231,7 +231,7 @@ static int parse_primitive(struct parser *p, struct node **out)
 	return 0;
 }
 
-/* ---- the rest -------------------------------------------------------------------------------------- */
+/* ---- the expression ---------------------------------------------------------------------------------- */
 
 static int parse_metadata(struct parser *p, struct node **out)
 {
@@ -251,8 +251,10 @@ static int parse_metadata(struct parser *p, struct node **out)
 	return 1;
 }
 
-/* Does a group begin here? The parenthesis of "(tcp[13] & 2) != 0" does not begin one: it belongs to libpcap's syntax.
- * */
+/*
+ * Whether a group begins here. The parenthesis of "(tcp[13] & 2) != 0" does not begin a group: it belongs to
+ * libpcap's syntax.
+ */
 static bool is_group(const char *at)
 {
 	const char *after = *at == '(' ? after_parenthesis(at) : NULL;
@@ -388,7 +390,7 @@ int expression_parse(struct expression **out, struct cursor *c)
 	return err;
 }
 
-/* May a packet match both? libpcap finds out, in simple cases, that none does. */
+/* Whether a packet may match both texts. libpcap finds out in simple cases that no packet does. */
 static bool may_both_match(const char *a, const char *b)
 {
 	char *both;

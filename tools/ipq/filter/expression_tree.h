@@ -10,30 +10,33 @@ enum node_type { NODE_AND, NODE_OR, NODE_NOT, NODE_PCAP, NODE_METADATA };
 
 struct node {
 	enum node_type type;
-	struct node *left, *right; /* NOT: left alone */
-	/* PCAP: one primitive */
+	struct node *left, *right; /* children; a NOT node has only `left` */
+	/* of a PCAP node: one primitive */
 	char *text;
 	struct bpf_program program;
 	struct pcap_primitive primitive;
 	bool names_extension; /* the protocol is an extension header, as in: ip6 proto 0 */
-	/* METADATA */
+	/* of a METADATA node */
 	struct metadata_test test;
 };
 
 struct expression {
-	struct node *root; /* NULL: every packet */
+	struct node *root; /* root of the tree; NULL: matches every packet */
 	bool metadata;
 	uint32_t flags;
 };
 
-/* The packets to which a text applies. */
+/* The set of packets to which a text applies. */
 enum text_scope {
 	TEXT_PACKET,
-	TEXT_SEGMENTED, /* before they are split: see expression_candidates() */
+	TEXT_SEGMENTED, /* packets before they are split: see expression_candidates() */
 	TEXT_FLOW	/* all packets of the flow of a matching packet */
 };
 
-/* The text that expression_candidates() compiles. 1 with *text from malloc(); 0: every packet; -ENOMEM. */
+/*
+ * Makes the text that expression_candidates() compiles. 1: *text was allocated by malloc(); 0: every packet
+ * matches; -ENOMEM.
+ */
 int expression_text(const struct expression *x, enum text_scope scope, char **text);
 
 #endif

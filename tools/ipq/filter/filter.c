@@ -246,7 +246,10 @@ static int load(struct filter *f)
 	return 0;
 }
 
-/* Rules of a later reload may need the sockets, too. If these cannot be opened now, only that reload fails. */
+/*
+ * Opens the injector's sockets, because the rules of a later reload may need them, too. If they cannot be opened
+ * now, only such a reload fails.
+ */
 static int open_injector(struct filter *f)
 {
 	bool needed = ruleset_needs(&f->common.active_rules->set, NEEDS_RAW_SOCKET);
@@ -307,7 +310,7 @@ static int run(int argc, char **argv)
 	return status;
 }
 
-/* Words for completion. */
+/* Prints words for completion. */
 static void words(FILE *out)
 {
 	for (const struct action_word *w = action_words; w->name != NULL; w++)

@@ -23,7 +23,7 @@ bool segment_read(struct segment *s, const struct ipq_packet *packet)
 {
 	struct direction *d = &s->direction;
 	const uint8_t *p, *addresses;
-	struct ipq_edit e; /* only for reading */
+	struct ipq_edit e; /* this edit is used only for reading */
 
 	if ((packet->present & IPQ_HAS_PAYLOAD) == 0 || packet->payload_len < packet->full_len ||
 	    ipq_edit_begin(&e, (void *)(uintptr_t)packet->payload, packet->payload_len, packet->payload_len,

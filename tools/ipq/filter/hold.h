@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* Packets that wait undecided, until the next TCP segments show whether their last bytes begin a rule's text. */
+/*
+ * Packets without a verdict that wait for the next TCP segments, which show whether the packets' last bytes begin a
+ * rule's text.
+ */
 #ifndef IPQ_FILTER_HOLD_H
 #define IPQ_FILTER_HOLD_H
 
@@ -12,12 +15,12 @@
 
 /* One direction of a connection, at one hook. */
 struct direction {
-	uint32_t sum; /* a sum of the members below, to compare quickly */
+	uint32_t sum; /* a sum of the members below, for a quick comparison */
 	uint16_t version, hook;
 	uint8_t ports[4], addresses[32];
 };
 
-/* A whole TCP segment. */
+/* A complete TCP segment. */
 struct segment {
 	struct direction direction;
 	const uint8_t *payload;
@@ -25,16 +28,16 @@ struct segment {
 	uint16_t flags;
 };
 
-/* Each arriving packet is compared with all waiting ones, so these are parsed once. */
+/* The held packets. Each arriving packet is compared with all of them, so they are parsed only once. */
 struct hold {
 	unsigned count;
 	size_t bytes;
 	struct held {
 		struct ipq_packet *packet; /* from ipq_packet_keep() */
-		int64_t since;		   /* ns, of the worker's clock */
+		int64_t since;		   /* time in ns of the worker's clock */
 		bool parsed;
-		struct segment segment; /* only if it is parsed */
-	} held[HOLD_PACKETS];		/* in the order in which they came */
+		struct segment segment; /* valid if the packet was parsed */
+	} held[HOLD_PACKETS];		/* held packets in the order of arrival */
 };
 
 /* Serial number arithmetic (RFC 1982). */
@@ -43,21 +46,21 @@ static inline bool tcp_before(uint32_t a, uint32_t b)
 	return (int32_t)(a - b) < 0;
 }
 
-/* Reads a TCP segment. false: it is not TCP, a fragment, not complete, or protected. */
+/* Parses a TCP segment. False: the packet is not TCP, a fragment, not complete, or protected. */
 bool segment_read(struct segment *s, const struct ipq_packet *packet);
-/* Does it have payload, SYN, FIN or RST? False for a mere acknowledgement. */
+/* Whether the segment has payload, SYN, FIN or RST. False for a pure acknowledgement. */
 bool segment_delivers(const struct segment *s);
 
 /*
- * Copies the packet to the end. s: the result of segment_read(); NULL: it returned false. 0, -ENOMEM, -ENOBUFS: no
- * room.
+ * Appends a copy of the packet. s: the result of segment_read(); NULL: segment_read() returned false. 0, -ENOMEM,
+ * -ENOBUFS: no room.
  */
 int hold_add(struct hold *h, const struct ipq_packet *packet, const struct segment *s, int64_t now);
-/* Takes out packet i. The caller frees it. */
+/* Removes packet i. The caller frees it. */
 struct ipq_packet *hold_take(struct hold *h, unsigned i);
-/* The held packet of this direction with the lowest sequence number, or -1. */
+/* The index of the held packet of this direction with the lowest sequence number, or -1. */
 int hold_find(const struct hold *h, const struct direction *d);
-/* The held text that follows packet i, which is parsed. */
+/* The held text after packet i, which must have been parsed. */
 void hold_following(const struct hold *h, unsigned i, struct following *next);
 void hold_free(struct hold *h);
 

@@ -17,7 +17,7 @@
 
 /* ---- the header ---------------------------------------------------------------------------------- */
 
-/* Are the texts equal up to the end of the shorter one? */
+/* Whether the texts are equal up to the end of the shorter one. */
 static bool agrees(const char *text, size_t len, const char *with)
 {
 	size_t n = strlen(with);
@@ -25,7 +25,7 @@ static bool agrees(const char *text, size_t len, const char *with)
 	return strncmp(text, with, n < len ? n : len) == 0;
 }
 
-/* Is it a message that may have a body? GET and others have none. */
+/* Whether the text begins a message that may have a body. GET and others have none. */
 static bool is_message(const char *text, size_t len)
 {
 	static const char *const begins[] = { "HTTP/1.", "POST ", "PUT ", "PATCH " };
@@ -87,7 +87,7 @@ static enum http_result read_fields(struct http_message *m, const char *header)
 	return m->digits > 0 && m->body_len > 0 ? HTTP_WHOLE : HTTP_NONE;
 }
 
-/* Copies the text from the beginning of the payload on, at most room bytes. */
+/* Copies text from the beginning of the payload, at most room bytes. */
 static size_t copy_text(uint8_t *to, size_t room, const uint8_t *payload, size_t len,
 			const struct following *next)
 {

@@ -10,7 +10,7 @@
 #include "filter/inject.h"
 #include "util/clock.h"
 
-#define EXPECTED_FOR INT64_C(1000000000) /* maximum time in ns until a packet of ours arrives */
+#define EXPECTED_FOR INT64_C(1000000000) /* maximum time in ns until a packet that we sent arrives */
 
 #ifndef IPV6_HDRINCL
 #define IPV6_HDRINCL 36
@@ -30,7 +30,7 @@ int inject_open(struct injector *in)
 	if (in->ipv4 < 0)
 		err = -errno;
 	in->ipv6 = socket(AF_INET6, SOCK_RAW | SOCK_CLOEXEC | SOCK_NONBLOCK, IPPROTO_RAW);
-	/* A kernel without IPv6 has no IPv6 packets. */
+	/* No IPv6 socket is needed on a kernel without IPv6, which has no IPv6 packets. */
 	if (err == 0 && in->ipv6 < 0 && errno != EAFNOSUPPORT)
 		err = -errno;
 	if (err == 0 && in->ipv6 >= 0 &&
@@ -52,9 +52,11 @@ void inject_close(struct injector *in)
 	in->ipv4 = in->ipv6 = -1;
 }
 
-/* ---- packets of ours that come to the queue -------------------------------------------------------- */
+/* ---- our packets that arrive in the queue ------------------------------------------------------------- */
 
-/* A hash without the fields that the kernel fills in or changes: length, id, checksum and TTL of IPv4. */
+/*
+ * A hash of a packet without the fields that the kernel fills in or changes: length, id, checksum and TTL of IPv4.
+ */
 static uint64_t hash(const struct injector *in, const uint8_t *p, size_t len)
 {
 	uint64_t h = UINT64_C(14695981039346656037) ^ in->key;
@@ -69,7 +71,7 @@ static uint64_t hash(const struct injector *in, const uint8_t *p, size_t len)
 	return h != 0 ? h : 1;
 }
 
-/* The first slot of those for this hash. */
+/* The first of the slots for this hash. */
 static struct inject_slot *place(struct injector *in, uint64_t h)
 {
 	return &in->slot[h % (INJECT_SLOTS / INJECT_WAYS) * INJECT_WAYS];
@@ -91,7 +93,7 @@ static struct inject_slot *find_slot(struct injector *in, uint64_t h, int64_t no
 	return NULL;
 }
 
-/* Returns a free slot; if none is free, frees that of the oldest packet. */
+/* Returns a free slot; if none is free, frees the slot of the oldest packet. */
 static struct inject_slot *take_slot(struct injector *in, uint64_t h, int64_t now)
 {
 	struct inject_slot *s = place(in, h), *end = s + INJECT_WAYS, *oldest = s;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "filter/loops.h"
 
-#define HASHED 256 /* bytes of a packet that are hashed */
+#define HASHED 256 /* number of bytes of a packet that are hashed */
 
 static uint64_t hash(const uint8_t *data, uint32_t len)
 {

@@ -11,9 +11,9 @@
 
 #define LOOP_SLOTS 1024
 #define LOOP_LIMIT 1000	     /* how often a packet may be queued again */
-#define LOOP_PAUSE 100000000 /* ns; after such a pause, the same bytes are taken for another packet */
+#define LOOP_PAUSE 100000000 /* a pause in ns: after it, the same bytes count as another packet */
 
-/* Used by one thread. All zeros at first. */
+/* State for one thread. All zeros at first. */
 struct loops {
 	struct loop_slot {
 		uint64_t hash;
@@ -22,7 +22,7 @@ struct loops {
 	} slot[LOOP_SLOTS];
 };
 
-/* Counts a packet that is about to be queued again. True: that happened too often. */
+/* Counts a packet that is about to be queued again. True: it was queued again too often. */
 bool loops_found(struct loops *l, const uint8_t *data, uint32_t len, int64_t now);
 
 #endif

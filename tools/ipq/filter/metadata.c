@@ -17,7 +17,7 @@ static const char *const hooks[] = { "PREROUTING", "INPUT", "FORWARD", "OUTPUT",
 /* A set of states has a bit for each state. The kernel reports no state for untracked and for invalid packets. */
 static const char *const states[] = { "established", "related", "new", "invalid", "untracked" };
 enum { STATE_INVALID = 3, STATE_UNTRACKED = 4 };
-#define CT_UNTRACKED 7 /* IP_CT_UNTRACKED, which the header defines for the kernel only */
+#define CT_UNTRACKED 7 /* IP_CT_UNTRACKED, which the header defines only for the kernel */
 
 const char *const metadata_words[] = { "in",	"out",	  "hook",  "mark",    "ctmark",	  "uid", "gid",
 				       "state", "length", "queue", "inbound", "outbound", NULL };
@@ -150,7 +150,7 @@ static int parse_value(struct metadata_test *test, struct cursor *c)
 	}
 }
 
-/* Is it our "length 100-200", not pcap's "length > 100"? */
+/* Whether the text is our "length 100-200", not pcap's "length > 100". */
 static bool is_range_of_lengths(const struct cursor *c)
 {
 	const char *at = c->at + cursor_value_length(c->at);

@@ -5,13 +5,14 @@
 #include <pcap/pcap.h>
 #include "filter/needs.h"
 
-#define HEADERS 128 /* bytes that a line about a packet needs */
+#define HEADERS 128 /* number of bytes of a packet from which a line about it is printed */
 /*
- * Bytes in which the transport header must be found. A packet whose extension headers are longer is dropped: it
- * cannot be matched. RFC 8883 expects that a node can process that many.
+ * Number of bytes in which the transport header must be found. A packet whose extension headers are longer is
+ * dropped, because rules cannot be applied to it. RFC 8883 expects nodes to process extension headers of this
+ * length.
  */
 #define HEADER_CHAIN 1280
-#define KERNEL_FILTER_MAX 64 /* instructions of a bpf match (XT_BPF_MAX_NUM_INSTR) */
+#define KERNEL_FILTER_MAX 64 /* maximum number of instructions of a bpf match (XT_BPF_MAX_NUM_INSTR) */
 
 uint32_t active_rules_copy_range(const struct active_rules *p)
 {
@@ -52,7 +53,7 @@ static bool is_constant(const struct bpf_program *program, uint32_t value)
 	return program->bf_len == 1 && program->bf_insns[0].k == value;
 }
 
-/* Changes the results of a program for the kernel, for which 0 is no match and any other value is a match. */
+/* Adapts the results of a program to the kernel, for which 0 is no match and any other value is a match. */
 static void for_kernel(struct bpf_program *program)
 {
 	for (unsigned i = 0; i < program->bf_len; i++)
@@ -87,7 +88,7 @@ static int add_filter(struct active_rules *p, const struct rule *r, bool segment
 	return 1;
 }
 
-/* Makes *program match the packets of `first`, too. */
+/* Makes *program also match the packets of `first`. */
 static int prepend(struct bpf_program *program, const struct bpf_program *first)
 {
 	unsigned total = first->bf_len + program->bf_len;
@@ -132,14 +133,17 @@ int needs_filter(const struct expression *x, struct bpf_program *filter)
 	return err < 0 ? err : 1;
 }
 
-/* A last rule "accept" needs no packets: those that are not queued are accepted. */
+/* Whether the rule is a last rule "accept". It needs no packets: those that are not queued are accepted. */
 static bool accepts_the_rest(const struct rule *r)
 {
 	return expression_is_empty(r->expression) && r->actions == 1 && r->action[0].type == ACTION_ACCEPT &&
 	       !r->action[0].flow;
 }
 
-/* Adds a filter for the packets that the others may miss: to the first one with room, or as another one. */
+/*
+ * Adds a filter for the packets that the other filters may miss: combines it with the first filter that has room,
+ * or adds it as another one.
+ */
 static int add_doubtful(struct active_rules *p)
 {
 	struct bpf_program doubtful;
@@ -220,7 +224,7 @@ int active_rules_find_needs(struct active_rules *p)
 
 /* ---- rules of version 0.1 --------------------------------------------------------------------------- */
 
-/* Was this action final up to version 0.1? */
+/* Whether this action was final up to version 0.1. */
 static bool ended_before(const struct rule *r)
 {
 	enum action_type type = r->action[0].type;
@@ -229,7 +233,7 @@ static bool ended_before(const struct rule *r)
 	       (type == ACTION_MARK || type == ACTION_REWRITE || type == ACTION_DELAY || type == ACTION_RATE);
 }
 
-/* Does it use words that version 0.1 did not have? Then it was written for a later version. */
+/* Whether the rule uses words that version 0.1 did not have: then it was written for a later version. */
 static bool is_new(const struct rule *r)
 {
 	size_t skipped = (size_t)(r->condition - r->text);
@@ -241,7 +245,8 @@ static bool is_new(const struct rule *r)
 const struct rule *active_rules_now_reached(const struct active_rules *p, const struct rule **from)
 {
 	const struct rule *rule = p->set.rule;
-	unsigned compared = 0; /* compared pairs of rules: libpcap compiles an expression for each */
+	/* number of compared pairs of rules: for each, libpcap compiles an expression */
+	unsigned compared = 0;
 
 	for (unsigned i = 0; i < p->set.count; i++)
 		if (is_new(&rule[i]))

@@ -10,7 +10,7 @@
 
 #define SNAPLEN 262144
 
-/* Words that may come before an id. */
+/* Words that may precede an id. */
 static const char *const qualifiers[] = { "src",   "dst",	 "host",      "net",  "port",	 "portrange",
 					  "proto", "ip",	 "ip6",	      "tcp",  "udp",	 "sctp",
 					  "icmp",  "icmp6",	 "igmp",      "igrp", "pim",	 "vrrp",
@@ -27,7 +27,7 @@ static const char *const others[] = {
 	"address1", "addr1",	 "byte",    "esis",    "isis",	 "clnp",    NULL
 };
 
-/* Words that can never match: packets begin with their IP header. */
+/* Words that can never match, because packets begin with their IP header. */
 static const struct {
 	const char *word, *remedy;
 } refused[] = {
@@ -182,7 +182,7 @@ int pcap_program_constant(struct bpf_program *program, uint32_t value)
 
 /* ---- mistakes ------------------------------------------------------------------------------------ */
 
-/* Does the beginning of a primitive compile? */
+/* Whether the beginning of a primitive compiles. */
 static bool prefix_compiles(const char *text, size_t len)
 {
 	struct bpf_program program;
@@ -203,8 +203,9 @@ static size_t skip_space(const char *text, size_t at)
 }
 
 /*
- * libpcap reports that there is an error, not where. Its message has an unknown name in quotes. Otherwise the mistake
- * is the token after the longest beginning that compiles, or the first token that should be a qualifier and is not.
+ * Finds the position of a mistake, which libpcap does not report. An unknown name is quoted in libpcap's message.
+ * Otherwise the mistake is the token after the longest beginning that compiles, or the first token that should be a
+ * qualifier and is not.
  */
 static size_t locate(const char *text, const char *message)
 {
@@ -231,7 +232,7 @@ static size_t locate(const char *text, const char *message)
 	if (mistake == 0 && pcap_qualifiers(text, len) > 0)
 		mistake = pcap_qualifiers(text, len);
 	else if (mistake == 0 && is_one_of(text, pcap_token(text), qualifiers))
-		mistake = len; /* qualifiers only: the id is missing */
+		mistake = len; /* there are only qualifiers: the id is missing */
 	return mistake;
 }
 
@@ -289,7 +290,7 @@ static bool has_word(const char *text, const char *word)
 	return false;
 }
 
-/* Does it contain tcp[...] or similar? */
+/* Whether the primitive contains tcp[...] or similar. */
 static bool has_accessor(const char *text, const char *protocol)
 {
 	for (size_t at = 0, n; (n = pcap_token(text + at)) > 0; at = skip_space(text, at + n))

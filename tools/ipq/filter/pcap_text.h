@@ -11,38 +11,38 @@
 
 /* The part of a packet that one primitive ("tcp dst port 23") tests. */
 enum pcap_part {
-	PCAP_NETWORK,  /* bytes or addresses of the network header, lengths */
+	PCAP_NETWORK,  /* bytes or addresses of the network header, or lengths */
 	PCAP_PROTOCOL, /* the protocol of the transport header */
-	PCAP_TRANSPORT /* the transport header: ports and more */
+	PCAP_TRANSPORT /* the transport header: ports and other fields */
 };
 
-/* The properties of a primitive, according to its words. */
+/* The properties of a primitive, which follow from its words. */
 struct pcap_primitive {
 	enum pcap_part part;
 	bool ipv4_only; /* tcp[...], udp[...] or sctp[...]: libpcap compiles it for IPv4 only */
-	bool length;	/* depends on the length of the packet or on bytes of it */
+	bool length;	/* the result depends on the length of the packet or on bytes of it */
 };
 
-/* A reserved word of pcap-filter(7)? */
+/* Whether the word is a reserved word of pcap-filter(7). */
 bool pcap_is_keyword(const char *word, size_t len);
-/* The words that can be part of a filter here, one a line. */
+/* Prints the words that can be part of a filter here, one per line. */
 void pcap_print_words(FILE *out);
-/* Bytes of the qualifiers in front of an id ("tcp dst port " of "tcp dst port 23"). */
+/* Number of bytes of the qualifiers before an id ("tcp dst port " of "tcp dst port 23"). */
 size_t pcap_qualifiers(const char *text, size_t len);
 
-/* Bytes of the token at `at`; 0 at the end. */
+/* Number of bytes of the token at `at`; 0 at the end. */
 size_t pcap_token(const char *at);
 
-/* Compiles one primitive. Positions of mistakes are in c->text, where c->at is the primitive. 0 or -errno. */
+/* Compiles one primitive, which is at c->at. Positions of mistakes count from c->text. 0 or -errno. */
 int pcap_primitive_compile(const struct cursor *c, size_t len, const char *text, struct bpf_program *program,
 			   struct pcap_primitive *primitive);
 
 /* Compiles a text that was checked before. 0, -ENOMEM, or -EINVAL if no packet can match. */
 int pcap_text_compile(const char *text, struct bpf_program *program);
-/* Can a packet match, as far as libpcap finds out? */
+/* Whether a packet can match, as far as libpcap finds out. */
 bool pcap_text_possible(const char *text);
 
-/* A program that returns `value` for every packet. 0 or -ENOMEM. */
+/* Makes a program that returns `value` for every packet. 0 or -ENOMEM. */
 int pcap_program_constant(struct bpf_program *program, uint32_t value);
 
 #endif

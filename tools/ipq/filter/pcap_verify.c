@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * The optimizer of libpcap (seen in 1.10.3) compiles some expressions wrongly, for example, for IPv6,
+ * The optimizer of libpcap (seen in 1.10.3) compiles some expressions wrongly, for example
  *
  *	((tcp dst port 22 or (port 21 or 22)) and icmp) or ((ip or port 22) or port 21)
  *
- * where a packet from port 21 does not match. So the optimized program is compared with the program before
+ * where an IPv6 packet from port 21 does not match. So the optimized program is compared with the program before
  * optimization, on packets whose fields have values that the program compares them with.
  */
 #include <stdint.h>
@@ -14,9 +14,9 @@
 
 enum { PACKETS_PER_FIELD = 60, PACKETS_MAX = 2000, PACKET_LEN = 120, FIELDS_MAX = 512, IPV4_HEADER = 20 };
 
-/* A value that a field is compared with. */
+/* A field of the packet, and a value with which the program compares it. */
 struct field {
-	uint32_t transport; /* 1: offset counts from the end of the IPv4 header */
+	uint32_t transport; /* 1: the offset counts from the end of the IPv4 header */
 	uint32_t offset, size, value;
 };
 
@@ -57,7 +57,7 @@ static int compare_fields(const void *a, const void *b)
 	return memcmp(a, b, sizeof(struct field));
 }
 
-/* Sorts by position and value. Returns the number of different ones. */
+/* Sorts by position and value, and removes duplicates. Returns the number that is left. */
 static size_t sort_fields(struct field *field, size_t n)
 {
 	size_t kept = 0;
@@ -84,7 +84,7 @@ static void set_field(uint8_t *packet, const struct field *f)
 		packet[at + i] = (uint8_t)(f->value >> 8 * (f->size - 1U - i));
 }
 
-/* Makes a packet where few fields, or most, have a value that the program compares them with. */
+/* Makes a packet in which a few or most of the fields have a value that the program compares with them. */
 static void make_packet(uint8_t *packet, const struct field *field, size_t n, uint64_t *state)
 {
 	static const uint8_t protocols[] = { 6, 17, 1, 58, 132 };

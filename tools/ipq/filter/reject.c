@@ -12,7 +12,7 @@ enum {
 	IPV6_HEADER = 40,
 	TCP_HEADER = 20,
 	ICMP_HEADER = 8,
-	IPV4_ANSWER_MAX = 576, /* RFC 1812, 4.3.2.3 */
+	IPV4_ANSWER_MAX = 576, /* maximum length of an ICMP error: RFC 1812, section 4.3.2.3 */
 	HOPS = 64,
 	RST = IPQ_TCP_RST,
 	SYN = IPQ_TCP_SYN,
@@ -29,7 +29,7 @@ static bool is_all(const uint8_t *p, size_t n, uint8_t value)
 	return n == 0;
 }
 
-/* Are both addresses those of single hosts? */
+/* Whether both addresses belong to single hosts. */
 static bool has_two_ends(const struct decoded *d)
 {
 	if (d->version == 4)
@@ -68,7 +68,7 @@ static size_t network_header(uint8_t *answer, const struct decoded *d, const uin
 		memset(answer, 0, IPV4_HEADER);
 		answer[0] = 0x45;
 		put16(answer + 2, (unsigned)(IPV4_HEADER + payload));
-		answer[6] = 0x40; /* do not fragment */
+		answer[6] = 0x40; /* the flag "do not fragment" */
 		answer[8] = HOPS;
 		answer[9] = protocol;
 		memcpy(answer + 12, source, 4);
@@ -85,7 +85,7 @@ static size_t network_header(uint8_t *answer, const struct decoded *d, const uin
 	return IPV6_HEADER;
 }
 
-/* Writes a TCP reset as in RFC 9293, 3.10.7.1. */
+/* Writes a TCP reset (RFC 9293, section 3.10.7.1). */
 static size_t reset(uint8_t *answer, const struct decoded *d, const uint8_t *p, uint32_t full_len)
 {
 	size_t header = network_header(answer, d, d->destination, IPPROTO_TCP, TCP_HEADER);

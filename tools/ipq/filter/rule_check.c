@@ -8,7 +8,10 @@ static bool refuse(const struct rule *r, const char *why)
 	return false;
 }
 
-/* A capture file has one queue, and lacks metadata that only the kernel has. */
+/*
+ * Whether the rule can be used with a capture file, which has one queue, and lacks metadata that only the kernel
+ * has.
+ */
 static bool fits_file(const struct rule *r)
 {
 	uint32_t flags = expression_flags(r->expression);
@@ -22,7 +25,10 @@ static bool fits_file(const struct rule *r)
 	return true;
 }
 
-/* An accepted packet has a mark of ours until it has passed our rules; then these bits are cleared. */
+/*
+ * Whether the rule leaves our bits of the mark unchanged. An accepted packet has our mark until it has passed our
+ * rules; then these bits are cleared.
+ */
 static bool keeps_mark_bits(const struct rule *r, const struct session *s)
 {
 	const struct action *mark = rule_action(r, ACTION_MARK), *repeat = rule_action(r, ACTION_REPEAT);
@@ -55,7 +61,7 @@ static bool fits_queue(const struct rule *r, const struct session *s)
 	return keeps_mark_bits(r, s);
 }
 
-/* The first action of the rule that must see every packet; NULL: none. */
+/* The first action of the rule that must be applied to every packet; NULL: none. */
 static const struct action *needs_each_packet(const struct rule *r)
 {
 	for (unsigned i = 0; i < r->actions; i++)
@@ -64,7 +70,7 @@ static const struct action *needs_each_packet(const struct rule *r)
 	return NULL;
 }
 
-/* Our bits of connection marks record the decision on a flow. */
+/* Whether the rule leaves our bits of connection marks unchanged. They record the decision on a flow. */
 static bool keeps_flow_bits(const struct rule *r, const struct session *s)
 {
 	const struct action *ctmark = rule_action(r, ACTION_CTMARK);
@@ -81,7 +87,10 @@ static bool keeps_flow_bits(const struct rule *r, const struct session *s)
 	return refuse(r, why);
 }
 
-/* No rule is applied to the later packets of a decided flow, so no other rule may need them. */
+/*
+ * Whether other rules allow the decision on a flow. No rule is applied to the later packets of a decided flow, so
+ * no other rule may need them.
+ */
 static bool fits_flow(const struct ruleset *set, const struct rule *flow)
 {
 	for (unsigned i = 0; i < set->count; i++) {
@@ -131,7 +140,10 @@ bool rules_fit(const struct ruleset *set, const struct session *s, bool records)
 	return fit;
 }
 
-/* If a rewrite changes the length of text, both directions of the connection must be queued. */
+/*
+ * Warns if a rewrite changes the length of text but only one direction is queued. Both directions of the connection
+ * must be queued.
+ */
 static void warn_one_way(const struct active_rules *rules, const struct session *s)
 {
 	const struct rule *r = active_rules_resize_tcp(rules);

@@ -70,7 +70,7 @@ static bool same_file(const struct stat *a, const struct stat *b)
 	       a->st_mtim.tv_nsec == b->st_mtim.tv_nsec;
 }
 
-/* A file that is read again may be incomplete, because an editor is saving it. */
+/* Whether a file that is read again is complete: an editor may be saving it. */
 static int check_complete(const char *path, int fd, const struct stat *before, const char *text, size_t len)
 {
 	struct stat after;
@@ -160,7 +160,7 @@ static int add_lines(struct ruleset *set, const char *path, char *text)
 	return err;
 }
 
-/* ---- all ----------------------------------------------------------------------------------------- */
+/* ---- all rules ------------------------------------------------------------------------------------ */
 
 int rules_read(struct ruleset *set, const struct active_rules_source *from)
 {

@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * Theory of operation. libpcap compiles the condition of each rule (see expression.c), and the programs are laid end
- * to end: "no match" becomes a jump to the next program, "match" returns the number of the rule. One instruction
- * replaces one, so no offset inside a program changes, and a packet needs one call of the interpreter for any number of
- * rules. To continue after rule i, start at the first instruction of rule i + 1: the programs share no state, because
- * libpcap's code sets every register and memory cell before it reads it.
+ * Theory of operation. libpcap compiles the condition of each rule (see expression.c), and the programs are laid
+ * end to end: "no match" becomes a jump to the next program, "match" returns the number of the rule. Each
+ * instruction is replaced by one instruction, so no offset inside a program changes. A packet needs one call of the
+ * interpreter for any number of rules. To continue after rule i, start at the first instruction of rule i + 1: the
+ * programs share no state, because libpcap's code sets every register and memory cell before it reads it.
  *
- * A rule with predicates about metadata is confirmed by its expression. A packet that is not plain, and one that is too
- * short for what a program reads, is matched by the expressions alone.
+ * If a rule has predicates about metadata, its expression must confirm the match. A packet that is not plain, or is
+ * too short for the bytes that a program reads, is matched by the expressions alone.
  */
 #include <errno.h>
 #include <stdlib.h>
@@ -202,7 +202,7 @@ bool ruleset_needs(const struct ruleset *set, unsigned needs)
 	return (found & needs) != 0;
 }
 
-/* Only the last action can decide a flow, because nothing follows it. */
+/* Returns the action that decides a flow. It can only be the last action of the rule. */
 const struct action *rule_flow(const struct rule *rule)
 {
 	const struct action *last = &rule->action[rule->actions - 1];

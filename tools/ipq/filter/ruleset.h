@@ -11,11 +11,11 @@
 #include "filter/expression.h"
 
 struct rule {
-	char *text;	       /* as it was written */
-	const char *condition; /* inside text; "" matches everything */
+	char *text;	       /* the text of the rule as it was written */
+	const char *condition; /* the condition, inside `text`; "" matches everything */
 	struct action *action;
 	unsigned actions;
-	bool ends;    /* no further rule sees a packet that matches */
+	bool ends;    /* no further rule is applied to a packet that matches */
 	bool confirm; /* the condition tests metadata: a match of `candidates` must be confirmed */
 	struct expression *expression;
 	struct bpf_program candidates;
@@ -31,14 +31,14 @@ struct ruleset {
 
 /* Adds a rule at the end. 0, -EINVAL with *e filled in, -ENOMEM. */
 int ruleset_add(struct ruleset *set, const char *text, struct rule_error *e);
-/* Links the filters into one program. Call once, when all are added. 0 or -ENOMEM. */
+/* Links the filters into one program. Call it once, when all rules are added. 0 or -ENOMEM. */
 int ruleset_finish(struct ruleset *set);
 void ruleset_free(struct ruleset *set);
 
-/* The first rule not before `from` that matches; count when none does. */
+/* The index of the first rule, from `from` on, that matches; `count` if none does. */
 unsigned ruleset_match(const struct ruleset *set, unsigned from, struct subject *s);
 
-/* Could this rule match the packet, whatever its metadata? v: working memory. */
+/* Whether this rule could match the packet if its metadata is ignored. v: working memory. */
 bool ruleset_may_match(const struct ruleset *set, const struct rule *rule, const struct ipq_packet *packet,
 		       struct view *v);
 
@@ -47,9 +47,9 @@ const struct action *rule_action(const struct rule *rule, enum action_type type)
 /* The first rule of the set that has such an action; NULL: none. */
 const struct rule *ruleset_find(const struct ruleset *set, enum action_type type);
 
-/* Does an action of the set need one of these? needs: bits of enum action_needs. */
+/* Whether an action of the set has one of these requirements. needs: bits of enum action_needs. */
 bool ruleset_needs(const struct ruleset *set, unsigned needs);
-/* Its action that decides the rest of a flow, or NULL. */
+/* The rule's action that decides the rest of a flow, or NULL. */
 const struct action *rule_flow(const struct rule *rule);
 
 #endif

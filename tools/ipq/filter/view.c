@@ -14,7 +14,7 @@ const struct decoded *view_decode(struct view *v)
 	return &v->d;
 }
 
-/* A later fragment has no transport header, whatever its bytes are. */
+/* Copies the transport header. A later fragment has none, whatever its bytes are. */
 static void copy_transport(struct view *v)
 {
 	const struct decoded *d = view_decode(v);
@@ -98,7 +98,10 @@ bool view_match_protocol(struct view *v, const struct bpf_program *program, uint
 		return false;
 	at = &p[v->d.version == 4 ? 9 : 6];
 	*at = protocol;
-	/* For "tcp", libpcap's code also reads the byte after a Fragment header: it must not find a protocol. */
+	/*
+	 * For "tcp", libpcap's code also reads the byte after a Fragment header: this byte must not look like a
+	 * protocol.
+	 */
 	v->bytes[VIEW_HEADER_MAX] = IPPROTO_NONE;
 	matches = run(v, p, program);
 	v->bytes[VIEW_HEADER_MAX] = next;

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * A packet as packet filters see it. libpcap's code for "tcp port 23" does not skip the extension headers of IPv6,
- * nor an Authentication Header, and its code for "tcp[13]" handles IPv4 only. So the code runs on a copy of the
- * packet that has none of these headers, or an IPv4 header in their place.
+ * A packet in the form that is passed to packet filters. libpcap's code for "tcp port 23" does not skip the
+ * extension headers of IPv6, nor an Authentication Header, and its code for "tcp[13]" handles IPv4 only. So the
+ * code runs on a copy of the packet that has none of these headers, or an IPv4 header in their place.
  */
 #ifndef IPQ_FILTER_VIEW_H
 #define IPQ_FILTER_VIEW_H
@@ -16,24 +16,25 @@
 enum view_header {
 	VIEW_NONE,
 	VIEW_PLAIN, /* the network header without extension headers */
-	VIEW_IPV4   /* an IPv4 header in its place */
+	VIEW_IPV4   /* an IPv4 header in place of the network header */
 };
 
 #define VIEW_HEADER_MAX 60
 
-/* Belongs to one thread. */
+/* The data of a packet in this form. It belongs to one thread. */
 struct view {
-	const uint8_t *data; /* the packet */
+	const uint8_t *data; /* the original packet */
 	uint32_t len, full_len;
 	bool extensions; /* something is between the network header and the transport header */
 	bool decoded, copied;
 	struct decoded d;
-	enum view_header header; /* the kind that `bytes` has now */
+	enum view_header header; /* the kind of header that is now in `bytes` */
 	uint32_t header_len, transport_len;
-	uint8_t bytes[VIEW_HEADER_MAX + 65536]; /* the transport header begins at VIEW_HEADER_MAX */
+	/* the header, and from VIEW_HEADER_MAX on the transport header */
+	uint8_t bytes[VIEW_HEADER_MAX + 65536];
 };
 
-/* Is there something between the network header and the transport header? */
+/* Whether the packet has extension headers, or the like, between network header and transport header. */
 static inline bool view_has_extensions(const uint8_t *data, uint32_t len)
 {
 	if (len < 20)
@@ -45,7 +46,7 @@ static inline bool view_has_extensions(const uint8_t *data, uint32_t len)
 		data[6] == IPPROTO_DSTOPTS || data[6] == IPPROTO_AH);
 }
 
-/* Sets another packet. full_len: its length before it was cut. */
+/* Sets another packet. full_len: its length before it was truncated. */
 static inline void view_set(struct view *v, const uint8_t *data, uint32_t len, uint32_t full_len)
 {
 	v->data = data;
@@ -55,14 +56,16 @@ static inline void view_set(struct view *v, const uint8_t *data, uint32_t len, u
 	v->decoded = v->copied = false;
 }
 
-/* The offsets of the headers, and their fields. */
+/* Decodes the headers: their offsets and fields. */
 const struct decoded *view_decode(struct view *v);
 
-/* Does the program match the original packet? */
+/* Whether the program matches the original packet. */
 bool view_match_packet(const struct view *v, const struct bpf_program *program);
-/* The same with the network header of this kind? */
+/* Whether the program matches the packet with a network header of this kind. */
 bool view_match(struct view *v, const struct bpf_program *program, enum view_header header);
-/* Would it match if this were the protocol, and the bytes after the network header were unknown? */
+/*
+ * Whether the program would match if this were the protocol, and the bytes after the network header were unknown.
+ */
 bool view_match_protocol(struct view *v, const struct bpf_program *program, uint8_t protocol);
 
 #endif

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* A worker of `ipq filter`: batches of packets, and packets that wait. */
+/* A worker of `ipq filter`: decides batches of packets, and packets that have waited. */
 #include <errno.h>
 #include <stdlib.h>
 #include "common/text.h"
@@ -14,7 +14,7 @@ static struct decide_common *common_of(const struct worker *w)
 
 /* ---- a worker ------------------------------------------------------------------------------------ */
 
-/* Decides the delayed packets that are due. 0 or -errno: then the rest stays. */
+/* Decides the delayed packets that are due. 0; or -errno: the other packets stay delayed. */
 static int release(struct worker *w, int64_t now)
 {
 	struct filter_worker *d = w->context;
@@ -36,7 +36,9 @@ static int release(struct worker *w, int64_t now)
 	return 0;
 }
 
-/* In a capture file the packets are the clock: delayed packets that were due before this one are sent first. */
+/*
+ * In a capture file, time advances with the packets: delayed packets that were due before this one are sent first.
+ */
 static int advance_clock(struct worker *w, const struct ipq_packet *packet)
 {
 	return session_advance_clock(w, packet) ? release(w, packet->timestamp - 1) : 0;
@@ -54,7 +56,7 @@ static void count_flows(struct worker *w)
 	atomic_store_explicit(&d->flow_bytes, stats.bytes, memory_order_relaxed);
 }
 
-/* Flows that the old rules decided are decided again by the new ones. */
+/* Switches to the newest rules. They decide again the flows that the old rules have decided. */
 static void use_newest_rules(struct worker *w)
 {
 	struct filter_worker *d = w->context;
@@ -91,7 +93,7 @@ static bool needs_next(const struct rewrite *r, const uint8_t *payload, size_t l
 		       : across_find(r, payload, len, next, NULL) == ACROSS_OPEN;
 }
 
-/* May a rule's text begin at the end of this segment, so that the next segment is needed? */
+/* Whether a rule's text may begin at the end of this segment, so that the next segment is needed. */
 static bool is_open(struct worker *w, const struct ipq_packet *packet, const struct segment *s,
 		    const struct following *next)
 {
@@ -124,7 +126,7 @@ static int decide_now(struct worker *w, struct ipq_packet *packet)
 	return err == -ENOENT ? 0 : err;
 }
 
-/* Decides a held packet, which stays held if that fails. */
+/* Decides a held packet. If that fails, the packet stays held. */
 static int decide_held(struct worker *w, unsigned i)
 {
 	struct filter_worker *d = w->context;
@@ -136,7 +138,7 @@ static int decide_held(struct worker *w, unsigned i)
 	return err;
 }
 
-/* Can packet i be decided, or must it wait for the next segment? give_up: it is decided in any case. */
+/* Whether packet i can be decided, or must wait for the next segment. give_up: it is decided in any case. */
 static bool is_ready(struct worker *w, unsigned i, bool give_up)
 {
 	struct filter_worker *d = w->context;
@@ -153,7 +155,10 @@ static bool is_ready(struct worker *w, unsigned i, bool give_up)
 	return give_up;
 }
 
-/* Decides the held packets that need not wait any longer, in order. of: only this direction; NULL: all packets. */
+/*
+ * Decides the held packets that need not wait any longer, in order. of: only packets of this direction; NULL: all
+ * packets.
+ */
 static int settle(struct worker *w, const struct direction *of, bool give_up)
 {
 	struct filter_worker *d = w->context;
@@ -170,7 +175,7 @@ static int settle(struct worker *w, const struct direction *of, bool give_up)
 	return err;
 }
 
-/* Decides the packet that has waited longest, and then those that waited for it. */
+/* Decides the packet that has waited longest, and then the packets that waited for it. */
 static int give_up_first(struct worker *w)
 {
 	struct filter_worker *d = w->context;
@@ -184,7 +189,7 @@ static int give_up_first(struct worker *w)
 	return err < 0 ? err : settle(w, NULL, false);
 }
 
-/* In a capture file, all packets after a waiting one wait as well, so that the order stays. */
+/* In a capture file, all packets after a waiting packet wait as well, so that their order does not change. */
 static int arrive_in_file(struct worker *w, const struct ipq_packet *packet)
 {
 	struct filter_worker *d = w->context;
@@ -220,7 +225,7 @@ static int arrive(struct worker *w, struct ipq_packet *packet)
 	if (first >= 0 && tcp_before(d->hold.held[first].segment.sequence, s.end)) {
 		if ((s.flags & (IPQ_TCP_SYN | IPQ_TCP_RST)) == 0 &&
 		    hold_add(&d->hold, packet, &s, w->now) == 0) {
-			settle(w, &s.direction, false); /* after a failure decide_wake() continues */
+			settle(w, &s.direction, false); /* if this fails, decide_wake() continues */
 			return 0;
 		}
 		err = settle(w, &s.direction, true);
@@ -258,8 +263,8 @@ static int make_room(struct worker *w)
 int decide_batch(struct worker *w, unsigned n)
 {
 	/*
-	 * Packets that arrived together with the wakeup are decided by the new rules, which were reported to be in
-	 * force.
+	 * Use the new rules for packets that arrived together with the wakeup, because these rules were reported to
+	 * be in force.
 	 */
 	use_newest_rules(w);
 	for (; w->next < n; w->next++) {

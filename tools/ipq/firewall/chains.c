@@ -30,7 +30,7 @@ const char *hook_lower(unsigned hook, char to[16])
 	return to;
 }
 
-/* The helper at the end of a name. NO_HELPER: the name ends before. -2: something else follows. */
+/* Parses the helper at the end of a name. NO_HELPER: the name ends before. -2: the name ends with other text. */
 static int parse_helper(const char *end)
 {
 	for (int i = 0; i < HELPERS; i++)
@@ -39,7 +39,10 @@ static int parse_helper(const char *end)
 	return *end == '\0' ? NO_HELPER : -2;
 }
 
-/* Parses a name of ours with this separator: "ipq-5", "ipq-log-5", or "ipq-5-done", a helper. */
+/*
+ * Parses a name that ipq uses, with this separator: "ipq-5", "ipq-log-5", or "ipq-5-done", the name of a helper
+ * chain.
+ */
 static bool parse_name(const char *name, char separator, struct ipq_chain *c, int *helper)
 {
 	char *end;
@@ -62,7 +65,7 @@ static bool parse_name(const char *name, char separator, struct ipq_chain *c, in
 	return true;
 }
 
-/* Finds or creates the entry with this name. NULL: not a name of ours, or no memory. */
+/* Finds or creates the entry with this name. NULL: the name is not one that ipq uses, or there is no memory. */
 static struct ipq_chain *chain_entry(struct chains *c, enum firewall_kind kind, const char *name, int *helper)
 {
 	struct ipq_chain new = { .kind = kind }, *grown;
@@ -90,12 +93,12 @@ static int hook_of(const char *name)
 	return -1;
 }
 
-/* Counters of a rule, as "-c" shows them. */
+/* The counters of a rule, as the option "-c" shows them. */
 struct counted {
 	unsigned long long packets, bytes;
 };
 
-/* Reads a rule in one of our chains. */
+/* Reads a rule in a chain of ipq. */
 static void read_own_rule(struct ipq_chain *c, const char *rule, const struct counted *counted)
 {
 	const char *mark = strstr(rule, "-m mark --mark "), *end = rule + strlen(rule);
@@ -123,20 +126,23 @@ static void read_own_rule(struct ipq_chain *c, const char *rule, const struct co
 		c->known[c->known_count++] = m;
 }
 
-/* May this rule give a packet another mark? "--save-mark" copies it to the connection only. */
+/*
+ * Whether this rule may give a packet another mark. "--save-mark" does not: it copies the mark to the connection
+ * only.
+ */
 static bool changes_mark(const char *rule)
 {
 	return strstr(rule, " -j MARK ") != NULL ||
 	       (strstr(rule, " -j CONNMARK ") != NULL && strstr(rule, "--restore-mark") != NULL);
 }
 
-/* The state while one table is read. */
+/* The state during the reading of one table. */
 struct reading {
 	struct chains *c;
 	enum firewall_kind kind;
 	const char *text;
-	unsigned place[HOOKS];	 /* rules of each hook so far */
-	unsigned foreign[HOOKS]; /* the first one of each hook that jumps to a chain which is not ours */
+	unsigned place[HOOKS];	 /* number of rules of each hook so far */
+	unsigned foreign[HOOKS]; /* for each hook, the first rule that jumps to a chain of another program */
 	bool foreign_marks;	 /* a rule in such a chain changes marks */
 };
 
@@ -220,7 +226,7 @@ int chains_parse_save(struct chains *c, enum firewall_kind kind, const char *tex
 
 /* ---- nftables ------------------------------------------------------------------------------------ */
 
-/* Reads a statement at the beginning of a line that queues or logs: "queue flags bypass to 5-8". */
+/* Reads a statement that queues or logs, at the beginning of a line: "queue flags bypass to 5-8". */
 static void read_targets(struct ipq_chain *c, const char *text)
 {
 	for (; *text != '\0'; text += strcspn(text, "\n"), text += *text == '\n') {
@@ -235,7 +241,7 @@ static void read_targets(struct ipq_chain *c, const char *text)
 	}
 }
 
-/* Reads the hooks of a table of ours, and whether it has bypass. */
+/* Reads the hooks of a table of ipq, and whether it has bypass. */
 static void read_table(struct ipq_chain *c)
 {
 	const char *const argv[] = { "nft", "list", "table", "inet", c->name, NULL };
@@ -288,7 +294,8 @@ static void read_nft(struct chains *c, const char *text)
 /* ---- reading ------------------------------------------------------------------------------------- */
 
 /*
- * Does the kernel's list lack the legacy table mangle? iptables-legacy-save would create it, so it is not run then.
+ * Whether the legacy table mangle is missing in the kernel's list. Then iptables-legacy-save is not run, because it
+ * would create the table.
  */
 static bool without_legacy_mangle(enum firewall_kind kind)
 {
@@ -299,7 +306,7 @@ static bool without_legacy_mangle(enum firewall_kind kind)
 	bool found = false;
 
 	if (f == NULL)
-		return errno == ENOENT; /* EACCES: in a user namespace */
+		return errno == ENOENT; /* EACCES: the process is in a user namespace */
 	while (!found && fgets(line, sizeof(line), f) != NULL)
 		found = strcmp(line, "mangle\n") == 0;
 	fclose(f);
@@ -397,7 +404,7 @@ void chain_removal(const struct ipq_chain *c, unsigned hooks, FILE *script)
 			fprintf(script, "-D %s -j %s\n", hook_names[h], c->name);
 	if ((c->hooks & ~hooks) != 0)
 		return;
-	/* All are emptied first, because they refer to one another. */
+	/* Empty all chains first, because they refer to one another. */
 	for (const char *flag = "FX"; *flag != '\0'; flag++) {
 		if (c->exists)
 			fprintf(script, "-%c %s\n", *flag, c->name);
@@ -407,7 +414,7 @@ void chain_removal(const struct ipq_chain *c, unsigned hooks, FILE *script)
 	}
 }
 
-/* The remedy for this error of a tool: a privilege is missing, or a package is not installed. */
+/* The remedy for this error of a tool: the process needs a privilege, or a package must be installed. */
 static const char *remedy(const char *text)
 {
 	return strcasestr(text, "permi") != NULL ? "run as root, or in a namespace of your own: unshare -Urn"
@@ -425,8 +432,8 @@ bool firewall_failed_by_chance(int err)
 }
 
 /*
- * Runs the tool once. 0 or -errno; -EAGAIN: the lock was held for so many seconds, -ECANCELED: the tool was killed,
- * -ETIMEDOUT: it took too long, -EINTR: see interrupt.h.
+ * Runs the tool once. 0 or -errno. -EAGAIN: another program held the lock for all these seconds; -ECANCELED: the
+ * tool was killed; -ETIMEDOUT: it took too long; -EINTR: see interrupt.h.
  */
 static int apply_once(enum firewall_kind kind, const char *script, int seconds, int hold, struct ipq_error *e)
 {
@@ -471,7 +478,10 @@ static int apply_text(enum firewall_kind kind, const char *script, int wait_ms, 
 		return apply_once(kind, script, 0, hold, e);
 	if (asprintf(&whole, "*mangle\n%sCOMMIT\n", script) < 0)
 		return ipq_fail(e, ENOMEM, "out of memory");
-	/* Other programs change rules within a second: after that, the reason for the wait is reported. */
+	/*
+	 * Other programs need the lock for less than a second. If it takes longer, the reason for the wait is
+	 * reported.
+	 */
 	err = apply_once(kind, whole, 1, hold, e);
 	while (err == -EAGAIN && (left = end - now_ms()) > 0) {
 		if (!noted && who != NULL)
@@ -524,7 +534,7 @@ int firewall_lock(const char *who, struct ipq_error *e)
 
 	for (;;) {
 		fd = probe_bind(false, LOCK_NUMBER);
-		if (fd < 0 && fd != -EBUSY) /* a kernel without queues */
+		if (fd < 0 && fd != -EBUSY) /* this kernel has no queues */
 			fd = probe_bind(true, LOCK_NUMBER);
 		if (fd != -EBUSY)
 			break;

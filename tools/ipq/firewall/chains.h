@@ -4,8 +4,8 @@
  *
  * A process that has bound queue N (or NFLOG group N) has its rules in the chain ipq-N (ipq-log-N) of the table
  * mangle, or in the nftables table "inet ipq_N" ("inet ipq_log_N"). It binds the number before it adds the rules
- * and removes the rules before it closes the queue. So rules whose number is not bound belong to a dead process. The
- * kernel reports whether it is bound, across process and user namespaces.
+ * and removes the rules before it closes the queue. So rules whose number is not bound belong to a dead process.
+ * The kernel reports whether a number is bound, across process and user namespaces.
  */
 #ifndef IPQ_FIREWALL_CHAINS_H
 #define IPQ_FIREWALL_CHAINS_H
@@ -26,32 +26,32 @@ extern const char *const chain_helpers[HELPERS]; /* "done", "left", "gone" */
 
 #define KNOWN_MAX 192
 
-/* Bits of a packet mark: those in mask have the value of mark. */
+/* Bits of a packet mark: the bits in `mask` have the value `mark`. */
 struct mark {
 	uint32_t mark, mask;
 };
 
 struct ipq_chain {
 	enum firewall_kind kind;
-	bool log; /* sends copies to NFLOG group `number`; else packets to queue `number` */
+	bool log; /* true: sends copies to NFLOG group `number`; false: sends packets to queue `number` */
 	uint16_t number;
-	uint16_t last; /* the last queue, if there are several */
+	uint16_t last; /* the last queue number, if there are several */
 	char name[32]; /* name of the chain, or of the nftables table */
 	bool exists;
-	unsigned helpers; /* bit i: its chain NAME-chain_helpers[i] exists */
+	unsigned helpers; /* bit i: the helper chain NAME-chain_helpers[i] exists */
 	bool bypass;
-	unsigned rules;		      /* rules in the chain */
-	unsigned targets;	      /* of the rules of the chain or table: those that queue or log */
-	unsigned hooks;		      /* bit i: hook_names[i] jumps to it */
-	unsigned jumps[HOOKS];	      /* how often each jumps, without a condition */
-	unsigned at[HOOKS];	      /* the position of that jump among the rules of the hook, from 1 */
-	struct mark mark;	      /* mark of the packets that its process repeats; mask 0: none */
-	struct mark known[KNOWN_MAX]; /* marks of chains after it, whose repeated packets it lets pass */
+	unsigned rules;		      /* number of rules in the chain */
+	unsigned targets;	      /* number of rules in the chain or table that queue or log */
+	unsigned hooks;		      /* bit i: the hook hook_names[i] jumps to the chain */
+	unsigned jumps[HOOKS];	      /* for each hook, the number of its jumps without a condition */
+	unsigned at[HOOKS];	      /* for each hook, the position of the jump among its rules, from 1 */
+	struct mark mark;	      /* the mark of packets that the chain's process repeats; mask 0: none */
+	struct mark known[KNOWN_MAX]; /* marks of later chains: their repeated packets pass this chain */
 	unsigned known_count;
-	bool flows;		 /* it leaves decided flows to the kernel: see rules_script.c */
-	uint64_t packets, bytes; /* packets of these flows that passed */
-	bool unread;		 /* its rules could not be read */
-	int alive;		 /* 1, 0, or -errno: unknown */
+	bool flows;		 /* the chain leaves decided flows to the kernel: see rules_script.c */
+	uint64_t packets, bytes; /* packets and bytes of these flows that passed */
+	bool unread;		 /* the rules of the chain could not be read */
+	int alive;		 /* whether its process runs: 1, 0, or -errno (unknown) */
 };
 
 struct chains {
@@ -62,14 +62,17 @@ struct chains {
 	unsigned marks_at[FIREWALL_KINDS][HOOKS];
 };
 
-/* Reads the chains of the kinds whose bits are set, and asks the kernel which processes are alive. 0 or -ENOMEM. */
+/*
+ * Reads the chains of the kinds whose bits are set, and asks the kernel which of their processes are alive. 0 or
+ * -ENOMEM.
+ */
 int chains_read(struct chains *c, unsigned kinds);
 void chains_free(struct chains *c);
 
 /* Parses the output of "iptables-save -t mangle" and adds its chains to c, without `alive`. 0 or -ENOMEM. */
 int chains_parse_save(struct chains *c, enum firewall_kind kind, const char *text);
 
-/* Does it drop packets while no process is bound? */
+/* Whether the chain drops packets while no process is bound. */
 bool chain_blocks(const struct ipq_chain *c);
 
 /* Describes a chain: "iptables-nft -t mangle chain ipq-5", "nft table inet ipq_5". */
@@ -78,39 +81,45 @@ const char *chain_describe(const struct ipq_chain *c, char *to, size_t room);
 const char *hooks_describe(unsigned hooks, char *to, size_t room);
 
 /*
- * Appends the lines that remove the jumps from these hooks, and the chain once no hook is left, to a script for
- * firewall_apply().
+ * Appends commands to a script for firewall_apply(): they remove the jumps from these hooks, and the chain itself
+ * when no hook is left.
  */
 void chain_removal(const struct ipq_chain *c, unsigned hooks, FILE *script);
 
 /* A script for firewall_apply(), in memory. */
 struct firewall_script {
-	FILE *file; /* to write to */
+	FILE *file; /* stream that the caller writes the script to */
 	char *text;
 	size_t size;
 };
 
-/* Opens a script. False: there is no memory, which firewall_apply() will report. */
+/* Opens a script. False: there is no memory; firewall_apply() will report that. */
 bool firewall_script_open(struct firewall_script *s);
 
 /*
- * Runs iptables-restore --noflush or nft with a script, which is one transaction, and frees it. While another program
- * holds the xtables lock, it tries again for wait_ms. who: prefix of a message about this on stderr (NULL: none).
- * hold: see struct subprocess. 0, or -errno with a text in *e.
+ * Runs iptables-restore --noflush or nft with a script, which is one transaction, and frees the script. While
+ * another program holds the xtables lock, the call tries again for wait_ms. who: prefix of a message on stderr
+ * about this wait (NULL: no message). hold: see struct subprocess. 0, or -errno with a text in *e.
  */
 int firewall_apply(enum firewall_kind kind, struct firewall_script *s, int wait_ms, const char *who, int hold,
 		   struct ipq_error *e);
-/* Is this error of firewall_apply() independent of rules and kernel: the lock, or a tool that was killed or slow? */
+/*
+ * Whether this error of firewall_apply() does not depend on the rules and the kernel: a lock, or a tool that was
+ * killed or slow.
+ */
 bool firewall_failed_by_chance(int err);
 
-/* Removes the jumps from these hooks, and the chain once no hook is left. As firewall_apply(). */
+/*
+ * Removes the jumps from these hooks, and the chain itself when no hook is left. Returns the values of
+ * firewall_apply().
+ */
 int chain_remove(const struct ipq_chain *c, unsigned hooks, int wait_ms, const char *who, int hold,
 		 struct ipq_error *e);
 
 /*
- * Takes the lock of this network namespace for changes of such rules: it binds queue 65535. Waits up to 30 s. Returns a
- * descriptor to close. Tools must inherit it (struct subprocess), so that the lock is free only when they have ended.
- * -errno with a text in *e.
+ * Takes this network namespace's lock for changes of ipq's rules, by binding queue 65535. Waits up to 30 s. Returns
+ * a descriptor to close, or -errno with a text in *e. Tools must inherit the descriptor (struct subprocess), so
+ * that the lock is free only when they have ended.
  */
 int firewall_lock(const char *who, struct ipq_error *e);
 

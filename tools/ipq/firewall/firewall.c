@@ -23,7 +23,7 @@ const char *firewall_tool(enum firewall_kind kind)
 {
 	char path[512];
 
-	/* iptables from before 1.8 has one flavour and no suffix. */
+	/* versions of iptables before 1.8 have one flavour, and names without a suffix */
 	if (kind <= FIREWALL_IP6TABLES_LEGACY && !tool_find("iptables-nft", path, sizeof(path)) &&
 	    !tool_find(kinds[kind].tool, path, sizeof(path)))
 		return kind == FIREWALL_IPTABLES_LEGACY ? "iptables" : "ip6tables";
@@ -38,7 +38,7 @@ static int ask(enum firewall_kind kind, char **text)
 	if (status != -ENOENT || kind > FIREWALL_IP6TABLES_LEGACY ||
 	    tool_find("iptables-nft", path, sizeof(path)))
 		return status;
-	/* iptables from before 1.8 has one flavour and no suffix. */
+	/* versions of iptables before 1.8 have one flavour, and names without a suffix */
 	return subprocess_run_line(
 		kind == FIREWALL_IPTABLES_LEGACY ? "iptables-save -c" : "ip6tables-save -c", text);
 }
@@ -51,9 +51,9 @@ static int parse(struct firewall *f, enum firewall_kind kind, const char *text)
 }
 
 /*
- * The list of legacy tables, /proc/net/ip_tables_names, has mode 0440 and belongs to the machine's root, so that
- * iptables-legacy-save fails for root of a user namespace. With a table name it works there. But it creates missing
- * tables (empty), so this is done only in such a namespace.
+ * The list of legacy tables, /proc/net/ip_tables_names, has mode 0440 and belongs to the machine's root. So
+ * iptables-legacy-save fails for root of a user namespace, unless it gets the name of a table. But then it creates
+ * the table (empty) if it is missing. So a name is given only in such a namespace.
  */
 static int read_tables(struct firewall *f, enum firewall_kind kind)
 {
@@ -66,7 +66,7 @@ static int read_tables(struct firewall *f, enum firewall_kind kind)
 		snprintf(command, sizeof(command), "%s -t %s", kinds[kind].show, tables[i]);
 		if (subprocess_run_line(command, &text) == 0)
 			err = parse(f, kind, text);
-		else if (strcmp(tables[i], "filter") == 0) /* the others may be missing from the kernel */
+		else if (strcmp(tables[i], "filter") == 0) /* the kernel may lack the other tables */
 			f->state[kind] = FIREWALL_REFUSED;
 		free(text);
 	}
@@ -98,7 +98,7 @@ int firewall_read(struct firewall *f)
 	int err = 0;
 
 	*f = (struct firewall){ .rule = NULL };
-	/* nft comes last, because it shows the rules of iptables-nft once more. */
+	/* Read nft last, because it shows the rules of iptables-nft once more. */
 	for (enum firewall_kind kind = 0; kind < FIREWALL_KINDS && err == 0; kind++)
 		err = read_kind(f, kind);
 	if (err < 0)
@@ -134,7 +134,7 @@ bool queue_rule_feeds(const struct queue_rule *rule, uint32_t queue)
 void queue_rule_removal(const struct queue_rule *rule, char *to, size_t room)
 {
 	to[0] = '\0';
-	if (rule->kind == FIREWALL_NFT) /* this needs the handle, which only "nft -a" shows */
+	if (rule->kind == FIREWALL_NFT) /* removing this rule needs its handle, which only "nft -a" shows */
 		snprintf(to, room, "nft -a list chain %s %s %s", rule->family, rule->table, rule->chain);
 	else if (strncmp(rule->text, "-A ", 3) == 0 && strlen(rule->text) + 1 < sizeof(rule->text))
 		snprintf(to, room, "%s -t %s -D %s", firewall_tool(rule->kind), rule->table, rule->text + 3);

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * A second process for rules that block nothing (NFLOG, bypass): if ipq is killed, it removes them. If it is
- * killed too, the next start of ipq or "ipq clean" removes them. It gets no packets, and keeps the privileges that
- * the firewall tools need.
+ * A second process for rules that block nothing (NFLOG, bypass): if ipq is killed, the guardian removes the rules.
+ * If the guardian is killed too, the next start of ipq or "ipq clean" removes them. The guardian gets no packets,
+ * and has the privileges that the firewall tools need.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -38,8 +38,8 @@ static void remove_remains(bool log, uint16_t number)
 }
 
 /*
- * The guardian process. It reads the number of the rules from the parent, and a byte when the parent has removed
- * them. If the connection ends without that byte, the parent was killed, and the guardian removes the rules.
+ * The guardian process. The parent sends it the number of the rules and, after the parent has removed them, a byte.
+ * If the connection ends without that byte, the parent was killed, and the guardian removes the rules.
  */
 static void guard(bool log, int fd)
 {
@@ -50,8 +50,8 @@ static void guard(bool log, int fd)
 
 	interrupt_from(-1);
 	/*
-	 * Closes everything that the parent had open, such as its terminal, or a pipe that another process reads to its
-	 * end.
+	 * Close all descriptors that the parent had open, such as its terminal, or a pipe that another process
+	 * reads to its end.
 	 */
 	setsid();
 	sigfillset(&all);
@@ -60,7 +60,7 @@ static void guard(bool log, int fd)
 		dup2(null, i);
 	if (fd != 3)
 		dup2(fd, 3);
-	syscall(SYS_close_range, 4, ~0U, 0); /* musl has no function for it */
+	syscall(SYS_close_range, 4, ~0U, 0); /* musl has no function for this system call */
 	privileges_keep(PRIVILEGE(CAP_NET_ADMIN) | PRIVILEGE(CAP_NET_RAW));
 	if (recv(3, &number, sizeof(number), 0) == (ssize_t)sizeof(number) && recv(3, &done, 1, 0) == 0)
 		remove_remains(log, number);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * Parses the output of iptables-save and of nft, as far as rules that queue need it. Both are split into words. A text
- * in quotes is one word and never a keyword, so that a comment is never taken for a rule.
+ * Parses rules that queue in the output of iptables-save and of nft. Each line is split into words. A text in
+ * quotes is one word and never a keyword, so a comment is never mistaken for a rule.
  */
 #include <ctype.h>
 #include <errno.h>
@@ -12,7 +12,7 @@
 #include "firewall/firewall.h"
 #include "firewall/reach.h"
 
-#define WORDS 256 /* words of a rule that are read */
+#define WORDS 256 /* maximum number of words of a rule that are read */
 
 struct word {
 	char text[96]; /* cut */
@@ -34,7 +34,7 @@ static const char *at(const struct line *l, size_t i)
 	return i < l->count ? l->word[i].text : "";
 }
 
-/* Reads a word, up to a character of `stops`. Returns the position after it. */
+/* Reads a word, up to one of the characters in `stops`. Returns the position after the word. */
 static const char *read_word(const char *s, const char *stops, struct word *w)
 {
 	size_t used = 0;
@@ -64,7 +64,7 @@ static const char *read_word(const char *s, const char *stops, struct word *w)
 static void *grow(void *array, size_t count, size_t size)
 {
 	if ((count & (count - 1)) != 0 && count > 0)
-		return array; /* not a power of two: there is room */
+		return array; /* count is not a power of two, so there is room */
 	return realloc(array, (count == 0 ? 1 : 2 * count) * size);
 }
 
@@ -110,7 +110,7 @@ static struct kept_flows *flow_entry(struct firewall *f, enum firewall_kind kind
 	return &f->flow[f->flows++];
 }
 
-/* Reads a number of digits only, up to 65535. */
+/* Reads a number that consists of digits only, up to 65535. */
 static bool read_number(const char *s, const char *end, uint16_t *value)
 {
 	uint32_t n = 0;
@@ -126,7 +126,7 @@ static bool read_number(const char *s, const char *end, uint16_t *value)
 	return n <= UINT16_MAX;
 }
 
-/* Reads "3", or "0-3" with this separator. */
+/* Reads a number "3", or a range "0-3" with this separator. */
 static bool read_range(const char *s, char separator, uint16_t *first, uint16_t *last)
 {
 	const char *middle = strchr(s, separator);
@@ -139,7 +139,7 @@ static bool read_range(const char *s, char separator, uint16_t *first, uint16_t 
 
 enum flow_rule { NO_FLOW, FLOW_LEFT, FLOW_PASSED };
 
-/* Adds a counted rule in a chain or table of this name, "ipq-5" or "ipq-flows-5" with this separator. */
+/* Adds a rule with counters if it is in a chain or table named "ipq-5" or "ipq-flows-5", with this separator. */
 static int count_flow(struct firewall *f, const struct queue_rule *r, const char *name, char separator,
 		      enum flow_rule rule)
 {
@@ -191,7 +191,7 @@ static size_t split(const char *s, struct line *l)
 	return (size_t)(s - start);
 }
 
-/* Reads the words after -j. */
+/* Reads the target: the words after -j. */
 static void read_target(const struct line *l, size_t i, struct queue_rule *r)
 {
 	for (i += 1; i < l->count; i++) {
@@ -202,7 +202,7 @@ static void read_target(const struct line *l, size_t i, struct queue_rule *r)
 	}
 }
 
-/* Words i to end - 1, separated by spaces. */
+/* Joins words i to end - 1, separated by spaces. */
 static void join_words(const struct line *l, size_t i, size_t end, char *to, size_t room)
 {
 	size_t used = 0;
@@ -220,12 +220,12 @@ static enum reach_end end_of_target(const char *target, const struct queue_rule 
 		if (strcmp(target, decide[i]) == 0)
 			return REACH_DECIDES;
 	if (strcmp(target, "NFQUEUE") == 0 || strcmp(target, "QUEUE") == 0)
-		/* ipq repeats accepted packets, so that the following rules are applied to them. */
+		/* ipq repeats accepted packets, so the following rules are applied to them. */
 		return r->bypass || strncmp(r->chain, "ipq-", 4) == 0 ? REACH_GOES_ON : REACH_DECIDES;
 	return strcmp(target, "RETURN") == 0 ? REACH_RETURNS : REACH_JUMPS;
 }
 
-/* The index of -j or -g, or l->count if there is none. Removes the comment. */
+/* The index of -j or -g, or l->count if there is none. Removes the comment from the line. */
 static size_t find_target(struct line *l, size_t i)
 {
 	for (; i + 1 < l->count; i++) {
@@ -233,7 +233,7 @@ static size_t find_target(struct line *l, size_t i)
 		    i + 3 < l->count) {
 			memmove(&l->word[i], &l->word[i + 4], (l->count - i - 4) * sizeof(l->word[0]));
 			l->count -= 4;
-			i--; /* read this index again */
+			i--; /* the next word has moved to this index */
 		} else if (is(l, i, "--comment")) {
 			i++; /* skip the comment, which has no quotes if it is one word */
 		} else if (is(l, i, "-j") || is(l, i, "--jump") || is(l, i, "-g")) {
@@ -243,7 +243,7 @@ static size_t find_target(struct line *l, size_t i)
 	return l->count;
 }
 
-/* The kind of a flow rule. i: the index of the word after the chain's name. */
+/* The kind of a flow rule. i: the index of the word that follows the chain's name. */
 static enum flow_rule flow_rule_of_save(const struct line *l, size_t i, size_t jump)
 {
 	const char *target = at(l, jump + 1);
@@ -258,7 +258,7 @@ static enum flow_rule flow_rule_of_save(const struct line *l, size_t i, size_t j
 static int save_rule(struct firewall *f, struct reach *reach, struct queue_rule *r, struct line *l,
 		     const char *s, size_t len)
 {
-	size_t first = at(l, 0)[0] == '[' ? 1 : 0; /* counters, with iptables-save -c */
+	size_t first = at(l, 0)[0] == '[' ? 1 : 0; /* the counters that iptables-save -c prints */
 	const char *text = strstr(s, "-A ");
 	struct reach_rule rule = { .end = REACH_GOES_ON };
 	size_t jump;
@@ -306,9 +306,10 @@ int firewall_parse_save(struct firewall *f, enum firewall_kind kind, const char 
 			snprintf(r.table, sizeof(r.table), "%.63s", at(l, 0) + 1);
 		if (text[0] == ':' && nft)
 			err = add_chain(f, r.family, r.table, at(l, 0) + 1);
-		if (text[0] == ':' && strcmp(at(l, 1), "-") != 0) /* it has a policy: a hook calls it */
+		/* only a chain with a policy is called by a hook */
+		if (text[0] == ':' && strcmp(at(l, 1), "-") != 0)
 			err = err == 0 ? reach_add_base(&reach, at(l, 0) + 1) : err;
-		else if (text[0] == 'C') /* COMMIT */
+		else if (text[0] == 'C') /* the line COMMIT */
 			reach_finish(&reach, f);
 		else if (text[0] != '#' && text[0] != ':' && text[0] != '*')
 			err = save_rule(f, &reach, &r, l, text, len);
@@ -325,10 +326,10 @@ struct nft {
 	struct firewall *f;
 	struct reach reach;
 	struct queue_rule r;	 /* family, table and chain of the current position */
-	unsigned depth;		 /* open braces */
-	unsigned chain_depth;	 /* depth inside the chain; 0: not in a chain */
-	struct line line;	 /* the statement so far */
-	const char *start, *end; /* begin and end of its text */
+	unsigned depth;		 /* number of open braces */
+	unsigned chain_depth;	 /* number of open braces inside the chain; 0: not in a chain */
+	struct line line;	 /* the words of the statement so far */
+	const char *start, *end; /* begin and end of the statement's text */
 };
 
 static bool shown_before(const struct nft *n)
@@ -343,7 +344,7 @@ static bool shown_before(const struct nft *n)
 	return false;
 }
 
-/* Reads "mod 3 offset 4", which stands for the numbers 4 to 6. */
+/* Reads "mod 3 offset 4", which means the numbers 4 to 6. */
 static bool read_modulus(const struct line *l, size_t i, struct queue_rule *r)
 {
 	uint16_t modulus = 0, offset = 0;
@@ -380,7 +381,10 @@ static bool is_flags(const char *word, bool *bypass)
 	return found;
 }
 
-/* Reads the words after "queue": [flags F[,F]] [num|to] NUMBER|RANGE|EXPRESSION [F[,F]], or nothing: number 0. */
+/*
+ * Reads the words after "queue": [flags F[,F]] [num|to] NUMBER|RANGE|EXPRESSION [F[,F]]. Without any words, the
+ * number is 0.
+ */
 static void read_queue(const struct line *l, size_t i, struct queue_rule *r)
 {
 	bool number = false;
@@ -405,18 +409,21 @@ static void read_queue(const struct line *l, size_t i, struct queue_rule *r)
 static bool is_queue_statement(const struct line *l, size_t i)
 {
 	if (i > 0 && (is(l, i - 1, "jump") || is(l, i - 1, "goto")))
-		return false; /* a chain of that name */
+		return false; /* a chain with that name */
 	return is(l, i, "queue");
 }
 
-/* Is it `xt target "NFQUEUE"`? nft shows such rules in this way if it lacks the parsers of xtables. */
+/*
+ * Whether the statement is `xt target "NFQUEUE"`. nft shows iptables' rules in this form if it was built without
+ * xtables support.
+ */
 static bool is_xt_target(const struct line *l, size_t i)
 {
 	return is(l, i, "xt") && is(l, i + 1, "target") &&
 	       (strcmp(at(l, i + 2), "NFQUEUE") == 0 || strcmp(at(l, i + 2), "QUEUE") == 0);
 }
 
-/* Removes "counter packets N bytes N", and reads it. */
+/* Removes "counter packets N bytes N" from the statement, and reads the numbers. */
 static void take_counter(struct line *l, struct queue_rule *r)
 {
 	r->counted = false;
@@ -431,7 +438,7 @@ static void take_counter(struct line *l, struct queue_rule *r)
 	}
 }
 
-/* The effect of the statement on packets, and the index of the word that has it. */
+/* The effect of the statement on packets, and the index of the word that causes it. */
 static enum reach_end end_of_statement(const struct line *l, size_t *place)
 {
 	for (size_t i = 0; i < l->count && !is(l, i, "comment"); i++) {
@@ -501,7 +508,7 @@ static void open_brace(struct nft *n)
 {
 	n->depth++;
 	if (n->chain_depth != 0)
-		return; /* a set inside a rule */
+		return; /* the brace begins a set inside a rule */
 	if (n->depth == 1 && is(&n->line, 0, "table")) {
 		snprintf(n->r.family, sizeof(n->r.family), "%.7s",
 			 n->line.count > 2 ? at(&n->line, 1) : "ip");
@@ -524,12 +531,12 @@ static int close_brace(struct nft *n, const char *s)
 	} else if (n->chain_depth == 0) {
 		n->line.count = 0;
 	} else {
-		n->end = s + 1; /* the end of a set, perhaps of the rule */
+		n->end = s + 1; /* the brace ends a set, and perhaps the rule */
 	}
 	if (n->depth > 0)
 		n->depth--;
 	if (n->depth == 0)
-		reach_finish(&n->reach, n->f); /* the end of the table */
+		reach_finish(&n->reach, n->f); /* the brace ends the table */
 	return err;
 }
 
@@ -549,7 +556,7 @@ static int nft_step(struct nft *n, const char *s)
 		if (n->chain_depth == 0) {
 			n->line.count = 0;
 			n->start = NULL;
-		} else if (n->chain_depth == n->depth) { /* not inside a set's braces */
+		} else if (n->chain_depth == n->depth) { /* the line end is not inside the braces of a set */
 			return nft_statement(n) < 0 ? -ENOMEM : 1;
 		}
 		return 1;

@@ -19,12 +19,12 @@
 #include "nfqueue/diagnose.h"
 #include "firewall/probe.h"
 
-#define IPT_SO_GET_INFO 64 /* as IP6T_SO_GET_INFO */
-#define BATCH 64u	   /* questions in a send: the answers must fit into the smallest receive buffer */
+#define IPT_SO_GET_INFO 64 /* the same value as IP6T_SO_GET_INFO */
+#define BATCH 64u	   /* questions per send: the answers must fit into the smallest receive buffer */
 
 /*
- * A verdict on packet 0, which does not exist: ids begin with 1, and reach 0 only after 2^32 packets. The kernel
- * answers ENODEV for a queue without an owner, and EPERM for that of another process, before it checks the id.
+ * A verdict on packet 0, which does not exist: ids begin with 1, and reach 0 only after 2^32 packets. Before it
+ * checks the id, the kernel answers ENODEV for a queue without an owner, and EPERM for a queue of another process.
  */
 struct question {
 	struct nlmsghdr header;
@@ -58,11 +58,12 @@ static int open_socket(void)
 	if (fd < 0)
 		return -errno;
 	setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &second, sizeof(second));
-	setsockopt(fd, SOL_NETLINK, NETLINK_CAP_ACK, &one, sizeof(one)); /* answers quote only the header */
+	/* answers then quote only the header */
+	setsockopt(fd, SOL_NETLINK, NETLINK_CAP_ACK, &one, sizeof(one));
 	return fd;
 }
 
-/* Reads one answer: returns its errno, and the number of its question in *seq. */
+/* Reads one answer. Returns its errno, and stores the number of its question in *seq. */
 static int answer(int fd, uint32_t *seq)
 {
 	struct {
@@ -80,7 +81,10 @@ static int answer(int fd, uint32_t *seq)
 	return a.error.error;
 }
 
-/* Sends a configuration command of nfnetlink_queue or nfnetlink_log for one number; both have the same layout. */
+/*
+ * Sends a configuration command of nfnetlink_queue or nfnetlink_log for one number. Both commands have the same
+ * layout.
+ */
 static int configure(int fd, bool log, uint16_t number, uint8_t command)
 {
 	struct {
@@ -100,15 +104,15 @@ static int configure(int fd, bool log, uint16_t number, uint8_t command)
 	};
 	uint32_t seq;
 
-	/* struct nfulnl_msg_config_cmd is one byte; the kernel takes longer attributes. */
+	/* struct nfulnl_msg_config_cmd is one byte, but the kernel accepts longer attributes. */
 	if (send(fd, &q, sizeof(q), 0) < 0)
 		return -errno;
 	return answer(fd, &seq);
 }
 
 /*
- * Without the capability over this network namespace every request fails with EPERM. An obsolete command, which
- * current kernels accept and ignore, shows whether we have it.
+ * Whether we have the capability over this network namespace. Without it, every request fails with EPERM. So this
+ * sends an obsolete command, which current kernels accept and ignore.
  */
 static int allowed(int fd)
 {
@@ -149,7 +153,10 @@ int probe_queues(uint8_t *owned, uint32_t first, uint32_t last)
 	return err;
 }
 
-/* A request to give up a group fails with EPERM if another process has it, and with ENODEV if no process has it. */
+/*
+ * Whether an NFLOG group is bound. A request to give up a group fails with EPERM if another process has it, and
+ * with ENODEV if no process has it.
+ */
 static int probe_group(uint16_t number)
 {
 	int fd = open_socket(), err;
@@ -197,11 +204,11 @@ enum probe_kernel probe_kernel(void)
 	close(fd);
 	if (err == -EPERM)
 		return PROBE_FORBIDDEN;
-	/* EINVAL: the subsystem is missing and could not be loaded */
+	/* EINVAL: the subsystem is missing, and its module could not be loaded */
 	return err == 0 ? PROBE_PRESENT : PROBE_NO_QUEUE;
 }
 
-/* The number of transactions that have changed nftables' rules. */
+/* The number of transactions so far that have changed nftables' rules. */
 static uint64_t nft_generation(void)
 {
 	struct {
@@ -235,7 +242,7 @@ static uint64_t nft_generation(void)
 		       : 0;
 }
 
-/* struct ipt_getinfo of <linux/netfilter_ipv4/ip_tables.h>, and ip6t_getinfo. */
+/* struct ipt_getinfo of <linux/netfilter_ipv4/ip_tables.h>; ip6t_getinfo is the same. */
 struct table_info {
 	char name[32];
 	unsigned valid_hooks, hook_entry[5], underflow[5], entries, size;

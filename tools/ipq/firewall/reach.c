@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * A rule is reached if a hook calls its chain, or a reached rule jumps to it, and no earlier rule of the chain decides
- * all of its packets. An earlier rule does that if each of its matches is also a match of the rule.
+ * A rule is reached if a hook calls its chain, or a reached rule jumps to it, and no earlier rule of the chain
+ * decides all of its packets. An earlier rule decides all of them if each of its conditions is also a condition of
+ * the rule.
  */
 #include <errno.h>
 #include <stdio.h>
@@ -9,7 +10,7 @@
 #include <string.h>
 #include "firewall/reach.h"
 
-#define DEPTH_MAX 16 /* of jumps */
+#define DEPTH_MAX 16 /* maximum depth of jumps */
 
 int reach_add_base(struct reach *r, const char *chain)
 {
@@ -26,7 +27,7 @@ int reach_add(struct reach *r, const struct reach_rule *rule)
 {
 	struct reach_rule *grown = r->rule;
 
-	if ((r->count & (r->count - 1)) == 0) /* a power of two, or 0: the array is full */
+	if ((r->count & (r->count - 1)) == 0) /* the count is a power of two, or 0: the array is full */
 		grown = realloc(r->rule, (r->count == 0 ? 1 : 2 * r->count) * sizeof(*grown));
 	if (grown == NULL)
 		return -ENOMEM;
@@ -35,7 +36,7 @@ int reach_add(struct reach *r, const struct reach_rule *rule)
 	return 0;
 }
 
-/* Does every packet that matches `special` match `general`? Determined from the words alone. */
+/* Whether every packet that matches `special` also matches `general`. Compares only the words. */
 static bool covers(const char *general, const char *special)
 {
 	char all[256], *save = NULL;
@@ -81,7 +82,10 @@ static const struct reach_rule *decider(const struct reach *r, const char *chain
 	return NULL;
 }
 
-/* Is rule i reached? If not, *blocker is the rule that decides its packets before; NULL: nothing calls the chain. */
+/*
+ * Whether rule i is reached. If not, *blocker is the rule that decides its packets before; NULL: nothing calls the
+ * chain.
+ */
 static bool reached(const struct reach *r, size_t i, const struct reach_rule **blocker, int depth)
 {
 	const struct reach_rule *rule = &r->rule[i], *why = decider(r, rule->chain, rule->match, i, 0);
@@ -100,7 +104,10 @@ static bool reached(const struct reach *r, size_t i, const struct reach_rule **b
 	return false;
 }
 
-/* An earlier rule of the chain, or of one that it calls, by which packets pass the rest of the table; or NULL. */
+/*
+ * Finds an earlier rule, in this chain or in one that it calls, which lets packets skip the rest of the table.
+ * NULL: none.
+ */
 static const struct reach_rule *passing(const struct reach *r, const char *chain, size_t before, int depth)
 {
 	for (size_t i = 0; i < before && depth < DEPTH_MAX; i++) {
@@ -119,8 +126,9 @@ static const struct reach_rule *passing(const struct reach *r, const char *chain
 }
 
 /*
- * The rules of ipq are the first ones of their hook. Packets that another program accepts before them bypass a filter.
- * Our rule's condition is bytecode, so it is unknown whether it matches the same packets.
+ * Finds rules of other programs that accept packets before the rules of ipq. The rules of ipq should be the first
+ * ones of their hook; packets that are accepted before bypass a filter. The condition of ipq's rule is bytecode, so
+ * it is unknown whether it matches the same packets.
  */
 static void find_passing(const struct reach *r, struct queue_rule *rule)
 {

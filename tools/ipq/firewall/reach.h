@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* Do packets reach a rule? Determined from the order of the rules of one table, for parse.c. */
+/* Finds out whether packets reach a rule, from the order of the rules of one table. Used by parse.c. */
 #ifndef IPQ_FIREWALL_REACH_H
 #define IPQ_FIREWALL_REACH_H
 
@@ -9,9 +9,10 @@ enum reach_end { REACH_GOES_ON, REACH_DECIDES, REACH_RETURNS, REACH_JUMPS };
 
 /* A rule of the table: in `chain`, for packets that match `match` (words, "" for all). */
 struct reach_rule {
-	char chain[64], match[256], target[64]; /* target: the chain, with REACH_JUMPS */
+	/* the chain; the conditions; the target chain, with REACH_JUMPS */
+	char chain[64], match[256], target[64];
 	enum reach_end end;
-	size_t queue_rule; /* its index in struct firewall, plus 1; 0: it does not queue */
+	size_t queue_rule; /* index of the rule in struct firewall, plus 1; 0: the rule does not queue */
 	char text[200];
 };
 

@@ -28,9 +28,9 @@ static void make_lock_file(void)
 }
 
 /*
- * The rules of an inherited queue belong to a predecessor that has ended. This process uses their mark for the packets
- * that it accepts before it has its own rules. If these rules keep flows, the predecessor's decisions end when its mark
- * is no longer used.
+ * The rules of an inherited queue belong to a predecessor that has ended. This process uses their mark for the
+ * packets that it accepts before it has its own rules. If these rules keep flows, this process must use a new mark
+ * at the end: then the predecessor's decisions end.
  */
 static void succeed_predecessor(struct rules *r)
 {
@@ -158,7 +158,7 @@ static const char *name_rules(struct rules *r, enum firewall_kind kind)
 	return r->name;
 }
 
-/* Applies the script of `write` as one transaction. */
+/* Applies a script as one transaction. `write` writes the script. */
 static int apply(struct rules *r, enum firewall_kind kind,
 		 void (*write)(const struct rules *r, enum firewall_kind kind, FILE *script), int wait_ms,
 		 struct ipq_error *e)
@@ -171,8 +171,8 @@ static int apply(struct rules *r, enum firewall_kind kind,
 }
 
 /*
- * Installs the rules without the filters if this kernel has no bpf match: all packets are queued, and the program
- * selects.
+ * Installs the rules. If this kernel has no bpf match, installs them without filters: then all packets are queued,
+ * and the program selects.
  */
 static int install_selecting(struct rules *r, enum firewall_kind kind, struct ipq_error *e)
 {
@@ -189,7 +189,8 @@ static int install_selecting(struct rules *r, enum firewall_kind kind, struct ip
 }
 
 /*
- * Installs the rules without connection marks if this kernel has none: then all packets of decided flows are queued.
+ * Installs the rules. If this kernel has no connection marks, installs them without marks: then all packets of
+ * decided flows are queued.
  */
 static int install_kind(struct rules *r, enum firewall_kind kind, struct ipq_error *e)
 {
@@ -210,7 +211,7 @@ static bool kernel_has_ipv6(void)
 	return access("/proc/net/if_inet6", F_OK) == 0;
 }
 
-/* Does the kernel have this table? Then a failure to change it is temporary. */
+/* Whether the kernel has this table. If so, a failure to change it is temporary. */
 static bool table_works(enum firewall_kind kind)
 {
 	const char *const argv[] = { firewall_tool(kind), "-t", "mangle", "-S", NULL };
@@ -221,7 +222,7 @@ static bool table_works(enum firewall_kind kind)
 	return status == 0;
 }
 
-/* Removes rules of ours that were added in spite of an error, unless there were rules with our name before. */
+/* Removes our rules that were added in spite of an error, unless rules with our name existed before. */
 static void remove_added(struct rules *r, enum firewall_kind first, enum firewall_kind last)
 {
 	struct ipq_error e;
@@ -255,14 +256,14 @@ static int install_candidate(struct rules *r, enum firewall_kind kind, struct ip
 	r->families = 0;
 	err = install_kind(r, kind, e);
 	if (err < 0) {
-		/* A tool that was killed may have added the rules. */
+		/* A tool that was killed may nevertheless have added the rules. */
 		remove_added(r, kind, kind);
 		return err;
 	}
 	r->kind[r->families++] = kind;
 	if (kind == FIREWALL_NFT || !kernel_has_ipv6())
 		return 0;
-	/* The IPv6 kinds follow those of IPv4. */
+	/* The kinds for IPv6 follow those for IPv4. */
 	err = install_kind(r, kind + 1, &six);
 	if (err == 0) {
 		r->kind[r->families++] = kind + 1;
@@ -278,8 +279,9 @@ static int install_candidate(struct rules *r, enum firewall_kind kind, struct ip
 }
 
 /*
- * Removes the rules of dead processes when ours are in force for both families: until then, packets that they block
- * stay blocked. A chain with our name was replaced by ours.
+ * Removes the rules of dead processes. This is done only when our rules are in force for both families: until then,
+ * packets that the old rules block stay blocked. If one of the old chains had our name, our chain has already
+ * replaced it.
  */
 static void remove_remains(struct rules *r)
 {
@@ -309,7 +311,7 @@ int rules_install(struct rules *r, uint16_t first, uint16_t last, struct ipq_err
 	for (unsigned i = 0;
 	     i < r->candidates && err < 0 && !firewall_failed_by_chance(err) && r->failed == 0; i++) {
 		err = install_candidate(r, r->candidate[i], where);
-		where = &later; /* of several errors, the first one is reported */
+		where = &later; /* if there are several errors, report the first one */
 	}
 	if (err == 0)
 		remove_remains(r);
@@ -320,7 +322,7 @@ int rules_install(struct rules *r, uint16_t first, uint16_t last, struct ipq_err
 
 /* ---- changing ------------------------------------------------------------------------------------ */
 
-/* Reads the chains of our kinds. */
+/* Reads the chains of the kinds that these rules use. */
 static int read_chains(struct rules *r, struct ipq_error *e)
 {
 	unsigned kinds = 0;
@@ -347,7 +349,7 @@ static int begin_change(struct rules *r, struct ipq_error *e)
 	return err;
 }
 
-/* Replaces the rules of each kind. Their counters begin again. */
+/* Replaces the rules of each kind. Their counters begin at 0 again. */
 static int apply_all(struct rules *r, void (*write)(const struct rules *, enum firewall_kind, FILE *),
 		     struct ipq_error *e)
 {
@@ -383,9 +385,9 @@ int rules_passed(struct rules *r, uint64_t *packets, uint64_t *bytes)
 }
 
 /*
- * Writes the chain. If that fails, but not because of a lock or a killed tool, all packets are queued: this
- * kernel has no bpf match, or the rules are too many for the socket of iptables-nft, whose size is limited in a user
- * namespace.
+ * Writes the chain. There are two reasons to try again without filters, so that all packets are queued: this kernel
+ * has no bpf match, or the rules are too many for the socket of iptables-nft, whose size is limited in a user
+ * namespace. After a lock or a killed tool this is not tried.
  */
 static int apply_chain(struct rules *r, struct ipq_error *e)
 {
@@ -406,7 +408,7 @@ static void forget_old(struct rules *r)
 	r->old_all = false;
 }
 
-/* Is our chain complete, with a jump from each hook? */
+/* Whether our chain is complete, with a jump from each hook. */
 static int find_missing(const struct rules *r, struct ipq_error *e)
 {
 	char what[80], hooks[64];
@@ -434,9 +436,9 @@ static int find_missing(const struct rules *r, struct ipq_error *e)
 }
 
 /*
- * Returns to these filters after a failed change. A family that was changed (also by a tool that was killed afterwards)
- * queues more packets than the old filters match, until it has its old rules again: now, or when rules_check() tries
- * again.
+ * Returns to the old filters after a failed change. Even a tool that was killed may have changed a family. Such a
+ * family queues more packets than the old filters match, until it has its old rules again. That happens here, or
+ * when rules_check() tries again.
  */
 static void take_back(struct rules *r, const struct rules *was, int err)
 {
@@ -516,8 +518,9 @@ static bool knows(const struct ipq_chain *own, struct mark m)
 }
 
 /*
- * Does our chain know the marks of exactly the live chains after it? Packets that an unknown chain repeats would
- * circulate for ever. Packets with the mark of a removed chain would bypass our rules.
+ * Whether our chain has the marks of exactly the live chains after it. If a mark were missing, packets that this
+ * chain repeats would circulate for ever. If the mark of a removed chain were left, packets with this mark would
+ * bypass our rules.
  */
 static bool knows_right_marks(const struct rules *r, enum firewall_kind kind)
 {
@@ -529,7 +532,7 @@ static bool knows_right_marks(const struct rules *r, enum firewall_kind kind)
 
 		if (!rules_must_know(r, kind, c))
 			continue;
-		needed += c->flows ? 3 : 1; /* see put_known() */
+		needed += c->flows ? 3 : 1; /* see put_known() for the number of rules */
 		if (!knows(own, c->mark) || (c->flows && !knows(own, mark_left(c->mark))))
 			return false;
 	}
@@ -560,8 +563,8 @@ static int rewrite_chain(struct rules *r, struct ipq_error *e)
 }
 
 /*
- * Usually nothing has changed since the last check; two system calls per family show that. They do not show a changed
- * order of rules in a legacy table, so the table is read from time to time.
+ * Whether the rules are unchanged since the last check, which is the usual case. Two system calls per family show
+ * that. They do not show a changed order of rules in a legacy table, so the table itself is read from time to time.
  */
 static bool unchanged(struct rules *r)
 {
@@ -610,13 +613,13 @@ int rules_check(struct rules *r, struct ipq_error *e)
 	int err = unchanged(r) ? 0 : check_all(r, e);
 
 	if (err < 0)
-		memset(r->generation, 0, sizeof(r->generation)); /* check again */
+		memset(r->generation, 0, sizeof(r->generation)); /* makes the next call check again */
 	return err;
 }
 
 /* ---- the end ------------------------------------------------------------------------------------- */
 
-/* Removes the existing rules of each family. Another program may have changed it since it was read. */
+/* Removes the existing rules of each family. Another program may have changed a family since it was read. */
 static int remove_all(struct rules *r, struct ipq_error *e)
 {
 	int failed = 0;
@@ -645,10 +648,10 @@ int rules_stop(struct rules *r)
 		return 0;
 	r->stopping = true;
 	err = begin_change(r, &r->why);
-	/* A tool may be too slow on a busy machine. */
+	/* Try again: a tool may be too slow on a busy machine. */
 	for (int tries = 0; err == -EIO && tries < 3; tries++)
 		err = begin_change(r, &r->why);
-	if (err >= 0 && r->options.kind == RULES_LOG) { /* logged packets need no rule any more */
+	if (err >= 0 && r->options.kind == RULES_LOG) { /* packets that were logged need no rule any more */
 		err = remove_all(r, &r->why);
 		r->families = err < 0 ? r->families : 0;
 	}
@@ -659,7 +662,7 @@ int rules_stop(struct rules *r)
 	return r->failed;
 }
 
-/* Reports the rules that exist in spite of an error. 0: there are none. */
+/* Reports the rules that still exist after an error. 0: there are none. */
 static int report_left(struct rules *r, int err, struct ipq_error *e)
 {
 	struct ipq_error unread;
@@ -690,7 +693,7 @@ int rules_close(struct rules *r, struct ipq_error *e)
 	if (r == NULL)
 		return 0;
 	err = r->failed;
-	/* After a lock or a slow tool, does not wait again. */
+	/* If the reason was a lock or a slow tool, do not wait a second time. */
 	if (r->families > 0 && !firewall_failed_by_chance(err))
 		err = remove_all(r, &r->why);
 	release_lock(r);

@@ -53,7 +53,7 @@ static bool tool_exists(enum firewall_kind kind)
 	return tool_find(firewall_tool(kind), path, sizeof(path));
 }
 
-/* Does plain "iptables" mean the nft flavour? */
+/* Whether plain "iptables" means the nft flavour. */
 static bool prefers_nft_flavour(void)
 {
 	char *text = NULL;
@@ -64,7 +64,7 @@ static bool prefers_nft_flavour(void)
 	return nft;
 }
 
-/* Would the kernel accept our table? nft checks the whole transaction. */
+/* Whether the kernel would accept our table: nft checks the complete transaction. */
 static int check_nftables(struct rules *r, struct ipq_error *e)
 {
 	const char *const argv[] = { "nft", "-c", "-f", "-", NULL };
@@ -76,7 +76,7 @@ static int check_nftables(struct rules *r, struct ipq_error *e)
 
 	if (f != NULL) {
 		snprintf(r->name, sizeof(r->name), "ipq_check_%ld", (long)getpid());
-		/* if only connection marks are missing, rules_install() finds out */
+		/* if only connection marks are missing, rules_install() will find that out */
 		r->no_flows = r->no_hooks = true;
 		script_chain(r, FIREWALL_NFT, f);
 		r->no_flows = r->no_hooks = false;
@@ -94,7 +94,7 @@ static int check_nftables(struct rules *r, struct ipq_error *e)
 					  : "nft failed");
 }
 
-/* The flavours of iptables, the one that plain "iptables" means first. */
+/* Adds the flavours of iptables, first the one that plain "iptables" means. */
 static void add_iptables(struct rules *r)
 {
 	bool nft = prefers_nft_flavour();
@@ -121,7 +121,10 @@ int rules_choose_kinds(struct rules *r, struct ipq_error *e)
 	if (via == RULES_NFTABLES && err < 0)
 		return err;
 	nft = err == 0;
-	/* nftables cannot select by a filter, and removing its rules drops packets that wait in other queues. */
+	/*
+	 * nftables cannot select packets by a filter. Besides, removing its rules drops packets that wait in other
+	 * queues.
+	 */
 	if (nft && !(via == RULES_AUTO && log))
 		r->candidate[r->candidates++] = FIREWALL_NFT;
 	if (via != RULES_NFTABLES && (!nft || log))
@@ -137,9 +140,9 @@ static bool marks_collide(struct mark a, struct mark b)
 }
 
 /*
- * A mark that no ipq chain here uses, alive or dead, whose lowest two bits are 0: the other values of these bits are
- * ours, too. The search begins at a random mark, so that a mark which an earlier run left in a connection is most
- * likely not ours.
+ * Chooses a mark that no ipq chain uses, neither of a live nor of a dead process. Its lowest two bits are 0,
+ * because the other values of these bits are ours, too. The search begins at a random mark, so that a mark which an
+ * earlier run left in a connection is most likely not ours.
  */
 int rules_choose_mark(struct rules *r, struct ipq_error *e)
 {

@@ -86,7 +86,7 @@ bool rules_unfiltered(const struct rules *r)
 	return false;
 }
 
-/* Is this program of the old filters among the new ones? Then it needs no second rule. */
+/* Whether this program of the old filters is also among the new ones. Then it needs no second rule. */
 static bool stays(const struct rules *r, const struct bpf_program *p)
 {
 	for (size_t i = 0; i < r->new.count; i++)
@@ -153,7 +153,7 @@ static void put_rule(const struct rules *r, const struct bpf_program *p, FILE *s
 	put_target(r, script);
 }
 
-/* Lets packets that another chain has repeated bypass our chain. */
+/* Writes rules that let packets which another chain has repeated bypass our chain. */
 static void put_known(const struct rules *r, const struct ipq_chain *c, FILE *script)
 {
 	struct mark left = mark_left(c->mark), gone = mark_gone(c->mark);
@@ -227,7 +227,7 @@ static void put_chain(const struct rules *r, enum firewall_kind kind, FILE *scri
 
 /* ---- nftables ------------------------------------------------------------------------------------ */
 
-/* The chains for packets that the library repeats. */
+/* Writes the chains for packets that the library repeats. */
 static void put_nft_left(const struct rules *r, FILE *script)
 {
 	uint32_t others = ~r->mark.mask, left = mark_left(r->mark).mark, gone = mark_gone(r->mark).mark;

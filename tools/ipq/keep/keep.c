@@ -2,13 +2,13 @@
 /*
  * ipq keep: holds the sockets of queues, so that packets wait while their program is restarted. It reads no packet.
  *
- * The program inherits the sockets and a connection to this process (nfqueue/held.h). On the connection it sends a
- * notice before it takes a queue, and waits for the answer. With a new version (SIGHUP), the answer is sent when the
- * old program has ended: so the new one starts while the old one still decides packets.
+ * The program inherits the sockets and a connection to this process (nfqueue/held.h). On the connection the program
+ * sends a notice before it takes a queue, and waits for the answer. A new version of the program (SIGHUP) gets its
+ * answer when the old program has ended: so the new program starts while the old one still decides packets.
  *
- * A program has ended when the process that was started has ended, unless that one exits with 0 and a descendant has
- * the connection (a daemon). It has also ended when all of its processes have closed the connection, as after exec:
- * then the new program does not have the sockets.
+ * A program has ended when the process that was started has ended, unless this process exits with 0 and a
+ * descendant has the connection (a daemon). A program also counts as ended when all of its processes have closed
+ * the connection, for example, by exec of another program: then the other program does not have the sockets.
  */
 #include <errno.h>
 #include <getopt.h>
@@ -38,8 +38,8 @@
 #define LENGTH 16384
 #define PATIENCE_MS 5000
 #define GRACE_MS 5000
-#define CLOSED_MS 500  /* longest time between the end of the connection and that of the process */
-#define DELAY_SHARE 10 /* divides the usual delay, because packets wait meanwhile */
+#define CLOSED_MS 500  /* maximum time between the end of the connection and the end of the process */
+#define DELAY_SHARE 10 /* divisor of the usual delay, because packets wait meanwhile */
 #define KEEP_FAILED 125
 
 enum restart_when { RESTART_ON_FAILURE, RESTART_ALWAYS, RESTART_NO };
@@ -49,7 +49,7 @@ struct options {
 	uint32_t length;
 	enum restart_when when;
 	unsigned limit;
-	int patience_ms, grace_ms, watchdog_ms; /* watchdog_ms 0: none */
+	int patience_ms, grace_ms, watchdog_ms; /* watchdog_ms 0: no watchdog */
 	bool open;
 };
 
@@ -58,12 +58,12 @@ struct keeper {
 	struct kept_queue queue[KEEP_QUEUES_MAX];
 	unsigned count;
 	struct program_start start;
-	struct program now, next; /* next: a new version, which has not taken a queue yet */
-	bool next_waits;	  /* `next` has sent this notice, and waits for the answer */
+	struct program now, next; /* next: a new version of the program, which has not taken a queue yet */
+	bool next_waits;	  /* the notice that `next` has sent, which has no answer yet */
 	struct held_notice notice;
 	struct restart restart;
-	int64_t start_at; /* 0: no start is planned */
-	int ending;	  /* the signal that asked this process to end; 0 */
+	int64_t start_at; /* time of the planned start; 0: no start is planned */
+	int ending;	  /* the signal that told this process to end; 0: none */
 	bool ready;	  /* the service manager was notified */
 	bool done;
 	int result;
@@ -109,13 +109,13 @@ static void take_notice(struct keeper *k, const struct held_notice *notice)
 	}
 }
 
-/* The successor has no queue yet. Packets wait, but not longer than the patience. */
+/* The new program has not taken a queue yet. Packets wait for it, but not longer than the patience. */
 static void begin_patience(struct keeper *k, int64_t now)
 {
 	for (unsigned i = 0; i < k->count; i++) {
 		struct kept_queue *q = &k->queue[i];
 
-		/* A program that decided nothing does not prolong the time. */
+		/* A program that has decided nothing does not prolong the time during which packets wait. */
 		if (q->policy_at == 0 || q->decided != q->decided_at_start)
 			q->policy_at = now + k->o.patience_ms;
 		q->taken = false;
@@ -184,7 +184,10 @@ static void plan_restart(struct keeper *k, const struct program *p, int64_t now)
 	k->start_at = now + delay / DELAY_SHARE;
 }
 
-/* Call it when the program has ended: its successor is a new version that has started already, or a new start. */
+/*
+ * Call it when the program has ended. A new version that has started already takes its place; otherwise the program
+ * is started again.
+ */
 static void succeed(struct keeper *k)
 {
 	int64_t now = now_ms();
@@ -274,7 +277,7 @@ static void on_signal(struct keeper *k)
 		end_all(k, (int)info.ssi_signo);
 }
 
-/* The connection usually ends because the program has ended, which the kernel reports next. */
+/* The connection has ended. Usually the program has ended, which the kernel reports next. */
 static void on_message_now(struct keeper *k)
 {
 	struct held_notice notice = { 0 };
@@ -400,7 +403,7 @@ static int serve(struct keeper *k)
 					.events = POLLIN } };
 
 		if (poll(p, 3, timeout(k)) > 0) {
-			/* Handle one event per turn, because it may change the meaning of the others. */
+			/* Handle one event per iteration, because it may change the meaning of the others. */
 			if (p[0].revents != 0)
 				on_signal(k);
 			else if (p[1].revents != 0)
@@ -418,8 +421,8 @@ static int serve(struct keeper *k)
 /* ---- setup ------------------------------------------------------------------------------------------- */
 
 /*
- * Keeps the privileges to change the queues and to end a program that has changed its user. As before, a program that
- * root starts gets all capabilities of the bounding set when it is executed.
+ * Keeps the privileges to change the queues and to end a program that has changed its user. A program that root
+ * starts still gets all capabilities of the bounding set when it is executed.
  */
 static void drop_rights(void)
 {
@@ -436,8 +439,8 @@ static void drop_rights(void)
 }
 
 /*
- * Raises the limit of open files: there are two sockets for each queue, and the child that starts a program has them
- * twice. The program gets the usual limit.
+ * Raises the limit of open files. There are two sockets for each queue, and the child process that starts a program
+ * has two descriptors for each socket. The program itself gets the usual limit.
  */
 static int allow_files(struct keeper *k)
 {
@@ -493,9 +496,9 @@ static int keep(const struct options *o, char **argv)
 	sigaddset(&set, SIGHUP);
 	sigaddset(&set, SIGTERM);
 	sigaddset(&set, SIGINT);
-	signal(SIGCHLD, SIG_DFL); /* if it is ignored, waitpid does not work */
+	signal(SIGCHLD, SIG_DFL); /* if SIGCHLD is ignored, waitpid does not work */
 	sigprocmask(SIG_BLOCK, &set, &k.start.mask);
-	prctl(PR_SET_CHILD_SUBREAPER, 1); /* for daemons */
+	prctl(PR_SET_CHILD_SUBREAPER, 1); /* daemons become children of this process */
 	if (open_queues(&k) < 0)
 		return KEEP_FAILED;
 	k.signals = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
@@ -513,7 +516,7 @@ static int keep(const struct options *o, char **argv)
 
 /* ---- options ----------------------------------------------------------------------------------------- */
 
-/* Reads a time: "2s", "500ms", "1m", "2". Returns ms; -1: it is not a time. */
+/* Parses a time: "2s", "500ms", "1m" or "2". Returns ms; -1: the text is not a time. */
 static int read_time(const char *text)
 {
 	char *end;

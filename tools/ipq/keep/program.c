@@ -14,7 +14,7 @@
 #include "nfqueue/held.h"
 
 #define FIRST_FD 3
-#define GONE_TRIES 5000 /* at least 1 s */
+#define GONE_TRIES 5000 /* number of tries, which take at least 1 s */
 #define NAMES_SIZE (KEEP_QUEUES_MAX * 40 + 20)
 
 static void set_number(const char *name, uint32_t value)
@@ -25,7 +25,10 @@ static void set_number(const char *name, uint32_t value)
 	setenv(name, text, 1);
 }
 
-/* Called in the child. The descriptors have the order of their names: the connection, then two for each queue. */
+/*
+ * Passes the descriptors to the program. Called in the child. The order of the descriptors is that of their names:
+ * the connection, then two for each queue.
+ */
 static void give_descriptors(const struct program_start *start, int control, bool beside)
 {
 	char names[NAMES_SIZE] = HELD_KEEPER;
@@ -44,7 +47,7 @@ static void give_descriptors(const struct program_start *start, int control, boo
 	set_number("LISTEN_FDS", 2 * start->count + 1);
 	set_number("LISTEN_PID", (uint32_t)getpid());
 	set_number("IPQ_KEEP", start->length);
-	unsetenv("NOTIFY_SOCKET"); /* it is the keeper's */
+	unsetenv("NOTIFY_SOCKET"); /* this socket is for the keeper only */
 	if (beside)
 		setenv("IPQ_KEEP_BESIDE", "1", 1);
 	else
@@ -73,7 +76,7 @@ int program_start(struct program *p, const struct program_start *start, bool bes
 
 	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) < 0)
 		return -errno;
-	/* A number above those that the program gets. */
+	/* Use a number above the descriptors that the program gets. */
 	theirs = fcntl(pair[1], F_DUPFD_CLOEXEC, start->min_fd);
 	err = theirs < 0 ? -errno : 0;
 	close(pair[1]);
@@ -89,7 +92,7 @@ int program_start(struct program *p, const struct program_start *start, bool bes
 		close(pair[0]);
 		return err;
 	}
-	setpgid(pid, pid); /* both processes do so, whichever is first */
+	setpgid(pid, pid); /* parent and child both call this, because either may run first */
 	*p = (struct program){ .pid = pid, .control = pair[0], .started = now };
 	return 0;
 }
@@ -98,7 +101,7 @@ void program_signal(const struct program *p, int signal)
 {
 	if (p->pid > 0)
 		kill(-p->pid, signal);
-	/* a daemon is our child: its pid is not reused before we reap it */
+	/* a daemon is our child: its pid is not reused until we reap it */
 	if (p->exited && p->reader > 0)
 		kill(p->reader, signal);
 }
@@ -160,14 +163,16 @@ bool program_reaped(struct program *p, pid_t pid, int status)
 		p->status = status;
 		if (!WIFEXITED(status) || WEXITSTATUS(status) != 0 || p->control < 0)
 			return true;
-		/* A daemon: the process that was started has ended, and a descendant has the connection. It may be in
-		 * another process group, which the signal has not reached. */
+		/*
+		 * The program is a daemon: the process that was started has ended, and a descendant has the
+		 * connection. The descendant may be in another process group, which the signal has not reached.
+		 */
 		if (p->asked_end != 0)
 			program_signal(p, p->asked_end);
 		return false;
 	}
 	p->reader = 0;
-	if (p->exited) /* the daemon */
+	if (p->exited) /* then the reader is the daemon */
 		p->status = status;
 	return p->exited;
 }

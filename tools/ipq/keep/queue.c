@@ -56,11 +56,11 @@ int kept_open(struct kept_queue *q, uint16_t number, uint32_t length, int min_fd
 		q->fd = fcntl(source->ops->fd(source), F_DUPFD_CLOEXEC, min_fd);
 		err = q->fd < 0 ? ipq_fail(e, errno, "cannot duplicate a descriptor") : 0;
 	}
-	source->ops->close(source); /* the duplicate of its socket keeps the queue alive */
+	source->ops->close(source); /* this process's duplicate of the socket keeps the queue alive */
 	return err < 0 ? err : open_spare(q, config.receive_buffer, min_fd, e);
 }
 
-/* Decides all packets that wait in this queue: a batch verdict covers ids up to 2^31 before the given one. */
+/* Decides all packets that wait in this queue. A batch verdict covers the given id and the 2^31 ids before it. */
 static void decide_all(int fd, uint16_t number, uint32_t verdict)
 {
 	static const uint32_t last[] = { INT32_MAX, UINT32_MAX, INT32_MAX };
@@ -73,7 +73,7 @@ static void decide_all(int fd, uint16_t number, uint32_t verdict)
 	}
 }
 
-/* Sends requests without NLM_F_ACK, because no process would read the acknowledgements. */
+/* Sends the requests for the policy, without NLM_F_ACK because no process would read the acknowledgements. */
 void kept_apply_policy(struct kept_queue *q, bool open)
 {
 	const struct nfqnl_msg_config_params nothing = { .copy_mode = NFQNL_COPY_NONE };
@@ -81,17 +81,17 @@ void kept_apply_policy(struct kept_queue *q, bool open)
 	struct nfq_config m = nfq_config(q->number);
 
 	q->policy = true;
-	q->configured = false; /* messages of decided packets are left in the socket */
-	if (open) {	       /* the kernel accepts packets that find the queue full */
+	q->configured = false; /* the socket still contains messages of decided packets */
+	if (open) {	       /* make the kernel accept packets that find the queue full */
 		nfq_config_put_flags(&m, NFQA_CFG_F_FAIL_OPEN, NFQA_CFG_F_FAIL_OPEN);
 		send(q->fd, &m, m.nlh.nlmsg_len, 0);
 		m = nfq_config(q->number);
 		nfq_config_put(&m, NFQA_CFG_QUEUE_MAXLEN, &length, sizeof(length));
-	} else { /* the kernel drops packets that find the queue full */
+	} else { /* make the kernel drop packets that find the queue full */
 		nfq_config_put(&m, NFQA_CFG_PARAMS, &nothing, sizeof(nothing));
 	}
 	send(q->fd, &m, m.nlh.nlmsg_len, 0);
-	/* The packets in the spare queues are older. */
+	/* The packets in the spare queues are older, so decide them first. */
 	decide_all(q->spare_fd, nfqueue_spare(q->number, 1), verdict);
 	decide_all(q->spare_fd, nfqueue_spare(q->number, 0), verdict);
 	decide_all(q->fd, q->number, verdict);
@@ -103,7 +103,7 @@ static bool is_of(const struct kept_queue *q, uint32_t number)
 	       number == nfqueue_spare(q->number, 1);
 }
 
-/* Counts decided packets. Every packet arrived in the main queue, and may wait in a spare one. */
+/* Counts decided packets. Every packet has arrived in the main queue, and may now wait in a spare queue. */
 static void count(const struct kept_queue *q, const struct queue_line *line, int n, uint32_t *decided,
 		  uint32_t *waiting)
 {
@@ -126,7 +126,8 @@ int kept_update(struct kept_queue *q, unsigned count_of_queues, int64_t now)
 
 	for (unsigned i = 0; i < count_of_queues; i++) {
 		/*
-		 * The kernel gives a packet its id before it counts it. Then one packet too many seems to be decided.
+		 * The kernel gives a packet its id before it counts the packet. In between, one packet too many
+		 * seems to be decided.
 		 */
 		for (tries = 0; tries < UPDATE_TRIES; tries++) {
 			if (i == 0 || tries > 0)

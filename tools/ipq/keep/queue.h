@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* The queues that ipq keep holds. It configures them and decides all their packets at once, but reads none. */
+/*
+ * The queues that ipq keep holds. Configures them and can decide all their packets at the same time, but reads no
+ * packets.
+ */
 #ifndef IPQ_KEEP_QUEUE_H
 #define IPQ_KEEP_QUEUE_H
 
@@ -12,17 +15,18 @@
 
 struct kept_queue {
 	uint16_t number;
-	int fd;		 /* its socket */
-	int spare_fd;	 /* the socket for its spare queues */
+	int fd;		 /* socket of the queue */
+	int spare_fd;	 /* socket of the queue's spare queues */
 	bool configured; /* all messages in the socket were written with this configuration */
 	struct held_config config;
-	bool taken;	   /* taken by the program that runs */
-	bool policy;	   /* the policy is in force: no packet waits */
-	int64_t policy_at; /* when the policy comes into force if no program has taken the queue; 0: never */
-	/* From the kernel's table: packets that left the queue, and those that wait. */
+	bool taken;  /* the program that runs has taken the queue */
+	bool policy; /* the policy is in force, so no packet waits */
+	/* time at which the policy comes into force if no program has taken the queue; 0: never */
+	int64_t policy_at;
+	/* From the kernel's table: the number of packets that have left the queue, and of those that wait. */
 	uint32_t decided, waiting;
-	uint32_t decided_at_start; /* `decided` at the start of the program */
-	int64_t decided_last;	   /* time when `decided` changed or nothing waited */
+	uint32_t decided_at_start; /* value of `decided` when the program was started */
+	int64_t decided_last;	   /* time when `decided` changed, or when no packet waited */
 };
 
 /* Opens the queue: from now on packets wait, up to `length`. 0 or -errno. */

@@ -9,8 +9,8 @@
 #include "output/decode.h"
 #include "output/feedback.h"
 
-#define LINES 64 /* beginnings of lines that are remembered */
-#define BEGIN 24 /* bytes of each: a line begins with its time */
+#define LINES 64 /* number of remembered lines */
+#define BEGIN 24 /* number of remembered bytes of each line, which begins with its time */
 #define LINKS_MAX 16
 
 /* A connection, the same for both directions. */
@@ -25,9 +25,9 @@ struct link {
 struct feedback {
 	pthread_mutex_t lock;
 	char line[LINES][BEGIN];
-	unsigned lines; /* lines noted so far; the last LINES of them are in line[] */
+	unsigned lines; /* number of lines so far; the last LINES of them are in line[] */
 
-	/* Entries below count never change, so that they are read without the lock. */
+	/* Entries below `count` never change, so they are read without the lock. */
 	struct link link[LINKS_MAX];
 	atomic_uint count;
 };
@@ -81,7 +81,7 @@ static bool is_known(struct feedback *f, const struct link *link, unsigned count
 	return false;
 }
 
-/* Does the payload begin like a line that was written recently? With the lock held. */
+/* Whether the payload begins like a line that was written recently. Called with the lock held. */
 static bool begins_like_a_line(const struct feedback *f, const uint8_t *payload)
 {
 	unsigned n = f->lines < LINES ? f->lines : LINES;

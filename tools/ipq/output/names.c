@@ -15,7 +15,7 @@ enum {
 	TLS_HOST_NAME = 0,
 };
 
-/* The rest of a message; ok: no bytes were missing so far. */
+/* The unread part of a message. ok: no read has gone beyond its end. */
 struct bytes {
 	const uint8_t *at;
 	uint32_t left;
@@ -35,7 +35,7 @@ static const uint8_t *take(struct bytes *b, uint32_t n)
 	return at;
 }
 
-/* Reads a number of 1 to 3 bytes; 0 if it is missing. */
+/* Reads a number of 1 to 3 bytes. Returns 0 if the bytes are missing. */
 static uint32_t take_number(struct bytes *b, uint32_t size)
 {
 	const uint8_t *p = take(b, size);
@@ -46,7 +46,7 @@ static uint32_t take_number(struct bytes *b, uint32_t size)
 	return n;
 }
 
-/* Takes a part that begins with its length, in 1 or 2 bytes. */
+/* Reads a part that begins with its length, in a number of 1 or 2 bytes. */
 static struct bytes take_part(struct bytes *b, uint32_t size)
 {
 	uint32_t len = take_number(b, size);
@@ -55,13 +55,13 @@ static struct bytes take_part(struct bytes *b, uint32_t size)
 	return (struct bytes){ .at = at, .left = len, .ok = at != NULL };
 }
 
-/* Adds bytes to the name; a DNS label may contain any bytes. False: no room. */
+/* Adds bytes to the name. A DNS label may contain any bytes. False: there is no room. */
 static bool add_text(struct packet_name *name, const uint8_t *p, uint32_t len)
 {
 	size_t used = strlen(name->text);
 
 	for (uint32_t i = 0; i < len; i++) {
-		if (used + 6 > sizeof(name->text)) /* with a dot after it */
+		if (used + 6 > sizeof(name->text)) /* room for the escaped byte and a dot after it */
 			return false;
 		if (p[i] == 0 || p[i] == '.')
 			used += (size_t)sprintf(name->text + used, "\\%03u", p[i]);
@@ -92,7 +92,7 @@ static void read_dns(struct packet_name *name, struct bytes b)
 			return;
 	}
 	if (name->text[0] == '\0')
-		strcpy(name->text, "."); /* the root */
+		strcpy(name->text, "."); /* the name of the root */
 	name->type = (uint16_t)take_number(&b, 2);
 	name->code = header[3] & 15;
 	if (b.ok)
@@ -144,8 +144,10 @@ static void read_server_name(struct packet_name *name, struct bytes extension)
 	}
 }
 
-/* Reads a ClientHello that begins with this segment. It may be cut, so its lengths are not compared with that of the
- * record. */
+/*
+ * Reads a ClientHello that begins with this segment. The segment may contain only a part of it, so its lengths are
+ * not compared with the record's length.
+ */
 static void read_tls(struct packet_name *name, struct bytes b)
 {
 	const uint8_t *record = take(&b, 5);
@@ -153,11 +155,11 @@ static void read_tls(struct packet_name *name, struct bytes b)
 	if (record == NULL || record[0] != TLS_HANDSHAKE || record[1] != 3 ||
 	    take_number(&b, 1) != TLS_CLIENT_HELLO)
 		return;
-	take(&b, 3 + 2 + 32); /* length, version, random */
-	take_part(&b, 1);     /* session */
-	take_part(&b, 2);     /* cipher suites */
-	take_part(&b, 1);     /* compression methods */
-	take_number(&b, 2);   /* length of the extensions */
+	take(&b, 3 + 2 + 32); /* skip length, version and random bytes */
+	take_part(&b, 1);     /* skip the session id */
+	take_part(&b, 2);     /* skip the cipher suites */
+	take_part(&b, 1);     /* skip the compression methods */
+	take_number(&b, 2);   /* skip the length of the extensions */
 	while (b.ok && b.left > 0) {
 		uint32_t type = take_number(&b, 2);
 		struct bytes extension = take_part(&b, 2);
@@ -186,7 +188,7 @@ void names_read(struct packet_name *name, const struct decoded *d, const uint8_t
 	} else if (d->tcp) {
 		take(&b, (uint32_t)(packet[d->transport + 12] >> 4) * 4);
 		if (dns)
-			take(&b, 2); /* the length of the message */
+			take(&b, 2); /* skip the length of the message */
 		if (dns)
 			read_dns(name, b);
 		else

@@ -19,16 +19,16 @@
 #define LINES_SIZE (4U << 20)
 #define RECORDS_SIZE (16U << 20)
 #define NOTES_SIZE (256U << 10)
-#define HEADERS 256	 /* bytes of a packet that a line needs, if it has no names */
-#define HOLD (32U << 10) /* bytes of lines that are written together */
-#define PATIENCE_MS 300	 /* longest wait for writes after a signal */
+#define HEADERS 256	 /* number of bytes of a packet from which a line is made, if the line has no names */
+#define HOLD (32U << 10) /* maximum bytes of lines that are written together */
+#define PATIENCE_MS 300	 /* maximum time to wait for writes after a signal */
 #define NOTES_PATIENCE_MS 200
 
-/* A stream of text: a descriptor, and lines that are still held back. */
+/* A stream of text: a descriptor, and the lines that were not written yet. */
 struct stream {
 	struct output *output;
 	int fd;
-	FILE *text; /* open_memstream */
+	FILE *text; /* stream of open_memstream() */
 	char *bytes;
 	size_t used;
 };
@@ -37,31 +37,31 @@ struct output {
 	struct output_options options;
 	struct stream lines, notes;
 	struct recorder *record;
-	char *own_link;			/* a filter; NULL: no packet is omitted */
-	struct bpf_program own_packets; /* compiled */
+	char *own_link;			/* a filter as text; NULL: no packet is omitted */
+	struct bpf_program own_packets; /* the filter, compiled */
 	atomic_flag own_reported;
 	struct feedback *feedback; /* NULL: no packet is omitted */
 	struct writer *line_writer, *record_writer, *note_writer;
 	bool stuck;
 };
 
-/* An item of the line writer: text, or a packet followed by its bytes. */
+/* An item for the thread that writes lines: text, or a packet followed by its bytes. */
 struct line {
 	bool is_packet;
 	struct print_packet print;
 	struct ipq_packet packet;
 };
 
-/* An item of the record writer, followed by the comment and the packet's bytes. */
+/* An item for the thread that records, followed by the comment and the packet's bytes. */
 struct record {
 	struct pcapng_record record;
 	struct ipq_packet packet;
-	size_t comment_len; /* with its terminator */
+	size_t comment_len; /* includes the terminator */
 };
 
 /* ---- text ---------------------------------------------------------------------------------------- */
 
-/* Writes all bytes, however long that takes. */
+/* Writes all bytes, even if that takes long. */
 static int write_all(int fd, const char *bytes, size_t len)
 {
 	while (len > 0) {
@@ -127,7 +127,7 @@ static void lines_failed(void *context, int error)
 {
 	struct output *o = ((struct stream *)context)->output;
 
-	if (error != -EPIPE) /* it is no failure if the reader closes the pipe: ipq watch | head */
+	if (error != -EPIPE) /* a reader that closes the pipe is not a failure: ipq watch | head */
 		text_complain(o->options.who, "standard output was not written completely: %s",
 			      strerror(-error));
 	if (o->options.failed != NULL)
@@ -175,7 +175,7 @@ static int close_record(void *context)
 	return err;
 }
 
-/* The path of the file that is being written. */
+/* The path of the file that is now being written. */
 static const char *path_of(const struct output *o)
 {
 	return o->record != NULL ? recorder_path(o->record) : o->options.record.path;
@@ -201,7 +201,7 @@ static void records_dropped(void *context, uint64_t n)
 
 /* ---- producers ----------------------------------------------------------------------------------- */
 
-/* A copy whose only pointer is to `len` bytes of the payload. */
+/* Returns a copy of the packet whose only pointer refers to `len` bytes of the payload. */
 static struct ipq_packet without_views(const struct ipq_packet *packet, uint32_t max, uint32_t *len)
 {
 	const uint32_t views =
@@ -218,7 +218,7 @@ static struct ipq_packet without_views(const struct ipq_packet *packet, uint32_t
 	return copy;
 }
 
-/* Bytes of the payload that the line needs. */
+/* Number of bytes of the payload from which the line is made. */
 static uint32_t line_bytes(const struct output *o, const struct ipq_packet *packet)
 {
 	if (o->options.style.bytes || o->options.style.text)
@@ -228,7 +228,7 @@ static uint32_t line_bytes(const struct output *o, const struct ipq_packet *pack
 	return names_are_long(packet->payload, packet->payload_len) ? NAMES_BYTES : HEADERS;
 }
 
-/* Would a line about this packet be sent in another packet of the same connection? */
+/* Whether a line about this packet would be sent in another packet of the same connection. */
 static bool is_own(struct output *o, const struct ipq_packet *packet)
 {
 	const char *name = o->own_link;
@@ -414,7 +414,7 @@ static bool failed(struct writer *w)
 	return err < 0 && err != -EPIPE;
 }
 
-/* Reports lost lines and records, unless the reader has closed the pipe. */
+/* Reports lost lines and records, unless the reader closed the pipe. */
 static void report(const struct output *o)
 {
 	if (output_lines_dropped(o) > 0 && writer_error(o->line_writer) != -EPIPE)
@@ -436,7 +436,7 @@ int output_close(struct output *o, int status)
 	if (o->note_writer != NULL && !writer_end(o->note_writer, NOTES_PATIENCE_MS))
 		o->stuck = true;
 	if (o->stuck)
-		_exit(status); /* exit() would wait for the same file */
+		_exit(status); /* exit() would wait for the thread that is stuck in a write */
 	writer_free(o->line_writer);
 	writer_free(o->record_writer);
 	writer_free(o->note_writer);

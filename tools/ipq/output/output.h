@@ -21,14 +21,16 @@
 struct output;
 
 struct output_options {
-	const char *who; /* "ipq watch": begins messages */
+	const char *who; /* begin of messages: "ipq watch" */
 	struct print_style style;
 	struct recorder_options record; /* path NULL: no recording */
-	const _Atomic bool *lossless;	/* NULL: drop without room; otherwise wait until this is true */
-	bool include_own; /* also packets of the connection that carries the standard output (own_link.h) */
+	/* NULL: drop lines and records if there is no room; otherwise wait for room until this is true */
+	const _Atomic bool *lossless;
+	/* show packets of the connection that carries the standard output, too (own_link.h) */
+	bool include_own;
 	/*
-	 * Called by any thread when writing to the standard output (recording: to the file) has failed. Writing has
-	 * stopped.
+	 * Called by any thread when writing has failed: to the standard output or, if recording is set, to the
+	 * file. Nothing more is written.
 	 */
 	void (*failed)(void *context, bool recording);
 	void *context;
@@ -40,13 +42,13 @@ int output_open(struct output **o, const struct output_options *options, struct 
 int output_start(struct output *o);
 
 /*
- * Prints a packet as a line, or as JSON. p->verdict is used later, so it must be a constant. Any thread. False:
- * dropped.
+ * Prints a packet as a line, or as JSON. p->verdict is used later, so it must be a constant. May be called from any
+ * thread. False: the line was dropped.
  */
 bool output_packet(struct output *o, const struct print_packet *p);
 /* Prints whole lines to the standard output. */
 bool output_text(struct output *o, const char *text, size_t len);
-/* Records a packet in the file, if there is one. */
+/* Records a packet in the file, if a file was opened. */
 bool output_record(struct output *o, const struct pcapng_record *r);
 
 /*
@@ -55,13 +57,13 @@ bool output_record(struct output *o, const struct pcapng_record *r);
  */
 void output_finish(struct output *o, bool interrupted);
 
-/* Lines and records that were dropped. */
+/* The number of lines and records that were dropped. */
 uint64_t output_lines_dropped(const struct output *o);
 uint64_t output_records_dropped(const struct output *o);
 
 /*
- * Reports lost lines and records, and frees. Returns the exit status: status, or 1 when something could not be
- * written. Ends the process with it when a thread is still stuck in a write.
+ * Reports lost lines and records, and frees the output. Returns the exit status: `status`, or 1 if something could
+ * not be written. If a thread is still stuck in a write, ends the process with this exit status instead.
  */
 int output_close(struct output *o, int status);
 

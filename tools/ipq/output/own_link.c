@@ -16,7 +16,7 @@ struct end {
 	unsigned port;
 };
 
-/* Writes an address in the form that filters use: an IPv4-mapped IPv6 address is IPv4 in packets. */
+/* Writes an address in the form for filters: an IPv4-mapped IPv6 address becomes an IPv4 address, as in packets. */
 static int read_address(struct end *end, int family, const void *address, unsigned port)
 {
 	static const uint8_t mapped[12] = { [10] = 0xff, [11] = 0xff };
@@ -67,7 +67,7 @@ static int parse_end(struct end *end, char *address, unsigned port)
 	uint8_t bytes[16];
 	int family = strchr(address, ':') != NULL ? AF_INET6 : AF_INET;
 
-	address[strcspn(address, "%")] = '\0'; /* the scope of a link-local address */
+	address[strcspn(address, "%")] = '\0'; /* remove the scope of a link-local address */
 	if (inet_pton(family, address, bytes) != 1 || port == 0 || port > 65535)
 		return -1;
 	return read_address(end, family, bytes, port);
@@ -85,7 +85,7 @@ static void add_session(FILE *filter, const char *connection)
 		put_link(filter, "tcp", &a, &b);
 }
 
-/* Reads a variable from the environment that a process started with. The caller frees it. NULL: not found. */
+/* Reads a variable from the environment with which a process was started. The caller frees it. NULL: not found. */
 static char *variable_of(pid_t pid, const char *name)
 {
 	char path[64], *item = NULL, *value = NULL;

@@ -25,7 +25,7 @@ enum {
 	LINKTYPE_LINUX_SLL = 113,
 	OPTION_END = 0,
 	OPTION_COMMENT = 1,
-	OPTION_USER_APPLICATION = 4, /* an option of a section */
+	OPTION_USER_APPLICATION = 4, /* the code of an option in a section header */
 	OPTION_INTERFACE_NAME = 2,
 	OPTION_INTERFACE_RESOLUTION = 9,
 	OPTION_INTERFACE_OFFSET = 14,
@@ -38,7 +38,7 @@ enum {
 	COOKED_HEADER = 16,
 };
 
-/* Timestamps are not signed. Times before 1970 count seconds from here. */
+/* Timestamps are unsigned. Times before 1970 count from this offset in seconds. */
 #define OFFSET_BEFORE_1970 (-9223372036LL)
 
 struct pcapng {
@@ -87,7 +87,7 @@ static void begin(struct pcapng *f, uint32_t type)
 {
 	f->used = 0;
 	put_native(f, type);
-	put_native(f, 0); /* the length, see end() */
+	put_native(f, 0); /* the length, which end() fills in later */
 }
 
 static void end(struct pcapng *f)
@@ -134,7 +134,7 @@ static void put_interface(struct pcapng *f, const char *name, bool before_1970)
 	end(f);
 }
 
-/* The number of an interface in the file. A new one is described first. */
+/* The number of an interface in the file. The description of a new interface is written first. */
 static uint32_t interface_number(struct pcapng *f, const char *name, bool before_1970)
 {
 	unsigned i;
@@ -155,13 +155,13 @@ static uint32_t interface_number(struct pcapng *f, const char *name, bool before
 	return i;
 }
 
-/* packet type 2, ARPHRD 2, address length 2, address 8, protocol 2 */
+/* bytes: packet type 2, ARPHRD 2, address length 2, address 8, protocol 2 */
 static void make_cooked_header(const struct ipq_packet *p, uint8_t header[COOKED_HEADER])
 {
 	unsigned address_len = (p->present & IPQ_HAS_HWADDR) != 0 ? p->hw_addr_len : 0;
 
 	memset(header, 0, COOKED_HEADER);
-	/* to this host, to another one, from this host */
+	/* packet type: to this host, to another host, or from this host */
 	put16(header, p->hook < NF_INET_FORWARD	   ? PACKET_HOST
 		      : p->hook == NF_INET_FORWARD ? PACKET_OTHERHOST
 						   : PACKET_OUTGOING);
@@ -174,7 +174,7 @@ static void make_cooked_header(const struct ipq_packet *p, uint8_t header[COOKED
 		      : ETH_P_IP);
 }
 
-/* The custom option that the source of capture files reads. */
+/* Writes the custom option that the source of capture files reads. */
 static void put_metadata(struct pcapng *f, const struct pcapng_record *r)
 {
 	static const char *const hooks[] = { "PREROUTING", "INPUT", "FORWARD", "OUTPUT", "POSTROUTING" };
@@ -193,7 +193,7 @@ static void put_metadata(struct pcapng *f, const struct pcapng_record *r)
 		n += (size_t)snprintf(text + n, room - n, " outdev=%.15s", r->outdev);
 	if ((p->present & IPQ_HAS_MARK) != 0)
 		n += (size_t)snprintf(text + n, room - n, " mark=0x%x", p->mark);
-	/* The comment begins with the verdict: "drop: drop udp". */
+	/* The comment begins with the verdict, as in "drop: drop udp". */
 	if (r->comment != NULL)
 		n += (size_t)snprintf(text + n, room - n, " verdict=%.*s", (int)strcspn(r->comment, ": "),
 				      r->comment);
@@ -224,7 +224,7 @@ static void put_packet(struct pcapng *f, const struct pcapng_record *r)
 	put(f, header, sizeof(header));
 	bytes = f->used;
 	put(f, p->payload, len);
-	/* A partial checksum would look wrong in the file. */
+	/* A partial checksum would look like a wrong one in the file, so it is completed. */
 	if (f->error == 0 && (p->flags & IPQ_PACKET_CHECKSUM_NOT_READY) != 0 && len == p->full_len)
 		ipq_checksum_complete(f->block + bytes, len);
 	put_option(f, OPTION_PACKET_FLAGS, &flags, sizeof(flags));

@@ -64,7 +64,7 @@ static void escape(FILE *out, const char *text)
 	}
 }
 
-/* Converts ns to seconds, rounded down, also before 1970. */
+/* Converts ns to seconds, rounded down, even for times before 1970. */
 static int64_t seconds_of(int64_t ns)
 {
 	return ns / NANO - (ns % NANO < 0);
@@ -96,7 +96,7 @@ static void address(const struct decoded *d, const uint8_t *a, char text[INET6_A
 
 static void tcp_flags(uint8_t flags, char text[16])
 {
-	static const char letters[] = "FSRP.UEW"; /* as tcpdump writes them */
+	static const char letters[] = "FSRP.UEW"; /* the letters that tcpdump uses */
 	unsigned n = 0;
 
 	for (unsigned i = 0; i < 8; i++)
@@ -205,7 +205,7 @@ static void print_hardware_address(FILE *out, const struct ipq_packet *packet)
 		fprintf(out, "%c%02x", i == 0 ? ' ' : ':', packet->hw_addr[i]);
 }
 
-/* Prints more fields of the headers, for -v. */
+/* Prints more fields of the headers (option -v). */
 static void print_more(FILE *out, const struct ipq_packet *packet, const struct decoded *d)
 {
 	const uint8_t *p = packet->payload;
@@ -249,7 +249,7 @@ static void print_bytes(FILE *out, const uint8_t *p, uint32_t len)
 	}
 }
 
-/* Prints the bytes after the transport header, for -A. Keeps newlines, escapes control characters. */
+/* Prints the bytes after the transport header (option -A). Keeps newlines, escapes control characters. */
 static void print_payload(FILE *out, const struct ipq_packet *packet, const struct decoded *d)
 {
 	const uint8_t *p = packet->payload;
@@ -374,7 +374,7 @@ static void print_json(FILE *out, const struct print_style *style, const struct 
 		fprintf(out, ",\"uid\":%u", packet->uid);
 	json_name(out, name);
 	json_member(out, "verdict", p->verdict);
-	/* Integers: readers that use floating-point numbers keep them exactly. */
+	/* Two integers: readers that store numbers in floating point do not round them. */
 	fprintf(out, ",\"seconds\":%lld,\"nanoseconds\":%d", (long long)seconds_of(p->time),
 		nanoseconds_of(p->time));
 	if (style->bytes && (packet->present & IPQ_HAS_PAYLOAD) != 0) {
@@ -395,7 +395,7 @@ void print_packet(FILE *out, const struct print_style *style, const struct print
 
 	decode(&d, p->packet->payload, len);
 	names_read(&name, &d, p->packet->payload, len);
-	flockfile(out); /* lines of several queues do not mix */
+	flockfile(out); /* lock the stream, so that lines of several queues do not mix */
 	if (style->json)
 		print_json(out, style, p, &d, &name);
 	else

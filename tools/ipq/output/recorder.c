@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* Names are those of tcpdump: FILE, FILE1, FILE2 ...; with -W FILE00 to FILE99; with -G FILE is a template. */
+/* File names follow tcpdump: FILE, FILE1, FILE2 ...; with -W FILE00 to FILE99; with -G FILE is a template. */
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -10,8 +10,8 @@
 struct recorder {
 	struct recorder_options options;
 	struct pcapng *file;
-	unsigned index; /* index of the file among those of one name */
-	time_t began;	/* when that name began */
+	unsigned index; /* index of the file among those with the same base name */
+	time_t began;	/* time when the current file was begun */
 	char path[4096];
 };
 
@@ -26,7 +26,7 @@ static int digits(unsigned n)
 	return count;
 }
 
-/* The name of the next file. False: it is too long. */
+/* Makes the name of the next file. False: it is too long. */
 static bool name_file(struct recorder *r)
 {
 	const struct recorder_options *o = &r->options;

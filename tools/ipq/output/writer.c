@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * Theory of operation. The buffer is a ring of items, each a header and its bytes in one piece; where an item would
- * not fit before the end of the memory, a header without an item fills the rest. `head` and `tail` count bytes and
- * never decrease. The thread reads an item in place, without the lock, and moves `tail` afterwards, so that producers
- * hold the lock for the time of one copy only.
+ * Theory of operation. The buffer is a ring of items. Each item is a header and its bytes, in one piece. If an item
+ * does not fit before the end of the memory, a header without an item fills the rest. `head` and `tail` count bytes
+ * and never decrease. The thread reads an item in place, without the lock, and moves `tail` afterwards, so that
+ * producers hold the lock only while they copy an item.
  *
- * The thread is detached. When its write() never returns, the process ends without it.
+ * The thread is detached. If its write() never returns, the process can still end.
  */
 #include <errno.h>
 #include <pthread.h>
@@ -15,10 +15,10 @@
 #include "output/writer.h"
 #include "util/clock.h"
 
-#define REPORT_MS 1000 /* time between two reports of dropped items */
+#define REPORT_MS 1000 /* minimum time between two reports of dropped items */
 
 struct head {
-	size_t room; /* bytes of the ring, with this header */
+	size_t room; /* bytes that the item occupies in the ring, including this header */
 	size_t len;  /* bytes of the item */
 	bool item;
 } __attribute__((aligned(16)));
@@ -62,7 +62,7 @@ static size_t room_for(const struct writer *w, size_t need)
 	return to_end < need ? to_end + need : need;
 }
 
-/* Called with the lock held. False: there is no room. */
+/* Waits for room if the writer is lossless. Called with the lock held. False: there is no room. */
 static bool wait_for_room(struct writer *w, size_t need)
 {
 	while (w->error == 0 && !w->ending) {
@@ -123,7 +123,7 @@ bool writer_put(struct writer *w, const struct iovec *piece, unsigned n)
 
 /* ---- the thread ---------------------------------------------------------------------------------- */
 
-/* Called with the lock held, which is released while `failed` runs. */
+/* Records an error. Called with the lock held. The lock is released while `failed` runs. */
 static void note_error(struct writer *w, int err)
 {
 	if (err >= 0 || w->error != 0)
@@ -170,7 +170,7 @@ static void take_item(struct writer *w)
 	note_error(w, err);
 }
 
-/* Called when the buffer is empty. */
+/* Called when the buffer is empty: flushes, reports dropped items, and waits. */
 static void rest(struct writer *w)
 {
 	int err = 0;
@@ -188,7 +188,7 @@ static void rest(struct writer *w)
 	while (w->idle && !w->ending) {
 		struct timespec until = in_ms(REPORT_MS);
 
-		/* A report that came too soon after another one is due later. */
+		/* If the last report was a moment ago, the next one is made later. */
 		if (w->dropped == w->reported)
 			pthread_cond_wait(&w->filled, &w->lock);
 		else if (pthread_cond_timedwait(&w->filled, &w->lock, &until) == ETIMEDOUT)

@@ -14,17 +14,17 @@
 
 struct writer;
 
-/* All calls are made by the writer's thread, with the context. */
+/* The writer's thread makes all these calls, with the context. */
 struct writer_ops {
-	/* Takes one item, aligned to 16 bytes. 0, or -errno: no more items are written. */
+	/* Writes one item, which is aligned to 16 bytes. 0, or -errno: no more items are written. */
 	int (*write)(void *context, const void *item, size_t len);
-	/* The buffer is empty: writes what is held back. 0 or -errno. */
+	/* Called when the buffer is empty: writes the bytes that were not written yet. 0 or -errno. */
 	int (*flush)(void *context);
-	/* The last call, also after an error. 0 or -errno. NULL: nothing to do. */
+	/* The last call, which is made even after an error. 0 or -errno. NULL: nothing to do. */
 	int (*close)(void *context);
 	/* Called once, for the first error. NULL: not wanted. */
 	void (*failed)(void *context, int error);
-	/* Called when there is room again: n items were dropped since the last call. NULL: not wanted. */
+	/* Called when there is room again: n items were dropped since the previous call. NULL: not wanted. */
 	void (*dropped)(void *context, uint64_t n);
 };
 
@@ -35,20 +35,20 @@ struct writer_ops {
 int writer_start(struct writer **w, const struct writer_ops *ops, void *context, size_t size,
 		 const _Atomic bool *lossless);
 
-/* Copies an item of n pieces into the buffer. False: it was dropped. Any thread. */
+/* Copies an item of n pieces into the buffer. False: the item was dropped. May be called from any thread. */
 bool writer_put(struct writer *w, const struct iovec *piece, unsigned n);
 
-/* Items dropped so far: no room, or after an error. */
+/* The number of items dropped so far, for lack of room or after an error. */
 uint64_t writer_dropped(struct writer *w);
-/* The first error, or 0. */
+/* The first error; 0: none. */
 int writer_error(struct writer *w);
 
 /*
- * Ends the input. Waits until all items are written, up to timeout_ms. True: the thread has ended. False: not yet; the
- * call may be repeated.
+ * Ends the input. Waits until all items are written, but at most timeout_ms. True: the thread has ended. False: the
+ * thread still runs; call it again.
  */
 bool writer_end(struct writer *w, int timeout_ms);
-/* Frees a writer that has ended; if its write() is stuck, it is not freed. */
+/* Frees a writer whose thread has ended. If write() is still stuck, does not free it. */
 void writer_free(struct writer *w);
 
 #endif

@@ -14,7 +14,7 @@ struct flow_rules {
 	unsigned hooks;
 	unsigned queue;
 	uint32_t leave, drop, mask;
-	char **match; /* the user's words, up to NULL */
+	char **match; /* the user's words; the last one is NULL */
 };
 
 static void put_match(const struct flow_rules *r)
@@ -23,7 +23,7 @@ static void put_match(const struct flow_rules *r)
 		printf("%s ", *word);
 }
 
-/* Calls put for each hook. */
+/* Calls `put` for each hook. */
 static void for_hooks(const struct flow_rules *r, void (*put)(const struct flow_rules *, unsigned hook))
 {
 	for (unsigned h = 0; h < HOOKS; h++)
@@ -126,7 +126,7 @@ static void put_nft(const struct flow_rules *r)
 
 /* ---- the command line ---------------------------------------------------------------------------- */
 
-/* Parses VALUE/MASK, with the checks of ipq_queue_open(). */
+/* Parses VALUE/MASK, with the same checks as ipq_queue_open(). */
 static int parse_mark(struct flow_rules *r, const char *text)
 {
 	char *slash, *end;
