@@ -14,7 +14,7 @@ check() {
 	"$@" || { echo "FAILED: $what"; failed=1; }
 }
 
-# pcapng: one IP packet, two frames of USBPCAP (249), one of USER0 (147).
+# A pcapng file with one IP packet, two frames of USBPCAP (249) and one frame of USER0 (147).
 cat >"$work/base64" <<'END'
 Cg0NChwAAABNPCsaAQAAAP//////////HAAAAAEAAAAUAAAA+QAAAAAAAAAUAAAAAQAAABQAAABlAAAAAAAAABQAAAABAAAAFAAAAJMAAAAAAA
 AAFAAAAAYAAAAkAAAAAAAAAAAABgAHAAAABAAAAAQAAAB1c2IxJAAAAAYAAAA8AAAAAQAAAAAABgAHAAAAHAAAABwAAABFAAAcAAAAAEARAAAK
@@ -32,7 +32,7 @@ check 'watch names them as well' grep -q '1 of link type 147 USER0 were not read
 "$ipq" watch --quiet --source "pcap:$work/in.pcapng" >"$work/log" 2>&1
 check 'but not when it is quiet' sh -c "! grep -q 'not read' '$work/log'"
 
-# pcapng of two sections in both byte orders, with two UDP packets each (IP identification 0 and 1).
+# A pcapng file with two sections in both byte orders, each with two UDP packets (IP identification 0 and 1).
 cat >"$work/base64" <<'END'
 Cg0NChwAAABNPCsaAQAAAP//////////HAAAAAEAAAAoAAAAZQAAAAAAAAACAAMAb25lAAkAAQAJAAAAAAAAACgAAAAGAAAAPAAAAAAAAAACAAAAAOQLVB
 wAAAAcAAAARQAAHAAAAABAEWbPCgAAAQoAAAIABwAJAAgAADwAAAAGAAAAPAAAAAAAAAACAAAAAGjjaxwAAAAcAAAARQAAHAABAABAEWbOCgAAAQoAAAIA
@@ -58,7 +58,7 @@ for count in 1 3 4 5; do
 	check "watch -c $count says so" grep -q "^$n packets\{0,1\} shown" "$work/log"
 done
 
-# pcapng of two UDP packets, 8.5 and 8.2 seconds before 1970.
+# A pcapng file with two UDP packets, 8.5 and 8.2 seconds before 1970.
 cat >"$work/base64" <<'END'
 Cg0NChwAAABNPCsaAQAAAP//////////HAAAAAEAAAAkAAAAZQAAAAAAAAAOAAgA9v////////8AAAAAJAAAAAYAAAA8AAAAAAAAAAAAAABg4xYAHAAAAB
 wAAABFAAAcAAEAAEARZs4KAAABCgAAAg+gAFEACNvqPAAAAAYAAAA8AAAAAAAAAAAAAABAdxsAHAAAABwAAABFAAAcAAEAAEARZs4KAAABCgAAAg+gAFEA
@@ -70,7 +70,7 @@ base64 -d "$work/base64" >"$work/early.pcapng"
 check 'rate and delay count from the first packet, also before 1970' test \
 	"$(sed 's/.*"time":\([-0-9.]*\),.*/\1/' "$work/json")" = -7.500000000
 
-# Recorded metadata is read back.
+# Metadata that was recorded is read back.
 "$ipq" filter --quiet --source "pcap:$work/in.pcapng,hook=FORWARD,indev=eth7,outdev=wan" -w "$work/rec.pcapng" \
 	'drop udp' >"$work/log" 2>&1
 "$ipq" watch --json --source "pcap:$work/rec.pcapng" >"$work/json" 2>/dev/null
@@ -79,13 +79,13 @@ check 'and its verdict' grep -q '"verdict":"drop"' "$work/json"
 "$ipq" filter --quiet --source "pcap:$work/rec.pcapng,$work/again.pcapng" 'drop tcp' >"$work/log" 2>&1
 check 'a recording that passes is the same' cmp "$work/rec.pcapng" "$work/again.pcapng"
 
-# A TCP packet, then two UDP flows in turn; each third packet has the reverse direction.
+# A TCP packet, then packets of two UDP flows in turn; each third packet has the reverse direction.
 octets() {
 	for octet; do
 		printf "\\$(printf %03o "$octet")"
 	done
 }
-packet() { # PROTOCOL SOURCE DESTINATION (last bytes of addresses and ports) NUMBER
+packet() { # packet PROTOCOL SOURCE DESTINATION NUMBER: SOURCE and DESTINATION are the last bytes of addresses and ports.
 	octets $4 0 0 0 0 0 0 0 48 0 0 0 48 0 0 0 69 0 0 48 0 $4 0 0 64 $1 0 0 10 0 0 $2 10 0 0 $3
 	octets 7 $2 7 $3 0 28 0 0 0 0 0 0 80 0 0 0 0 0 0 0 0 0 0 0 0 0 0 $4
 }
@@ -123,7 +123,7 @@ flows 'accept flow udp'
 check 'packets of decided flows and others keep their order' cmp "$work/flows.pcap" "$work/out.pcap"
 check 'packets of each receive are counted' grep -q ' 2 flows decided: 1198 more packets' "$work/log"
 
-# UDP and TCP in turn, a packet per second. The rules get packets in batches of 64.
+# UDP and TCP packets in turn, one per second. The rules get packets in batches of 64.
 packet 17 1 2 0 >"$work/udp"
 packet 6 1 2 0 >"$work/tcp"
 {

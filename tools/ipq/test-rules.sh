@@ -7,14 +7,14 @@ work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 failed=0
 
-# has LINE...: each must be a line of the output, apart from the indentation.
+# has LINE...: the output must have each LINE, apart from its indentation.
 has() {
 	for line; do
 		sed 's/^[ 	]*//' "$work/out" | grep -qxF -- "$line" || { echo "no line «$line»"; failed=1; }
 	done
 }
 
-# refused TEXT ARGUMENT...
+# refused TEXT ARGUMENT...: the command must fail with TEXT.
 refused() {
 	text=$1
 	shift

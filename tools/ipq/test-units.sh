@@ -11,7 +11,7 @@ failures=0
 for unit in "$@"; do
 	name=$(basename "$unit")
 	instance=$(echo "$name" | sed 's/@/@test/')
-	# The programs must exist: uses the build's ipq, and another existing program.
+	# The programs that units name must exist: uses the build's ipq, and another existing program.
 	sed "s|^ExecStart=[^ ]*/ipq |ExecStart=$ipq |; s|/usr/local/sbin/packet-program|/bin/true|" "$unit" >"$work/$name"
 	said=$(systemd-analyze verify --man=no --recursive-errors=no "$work/$instance" 2>&1) && [ -z "$said" ] || {
 		echo "FAILED: verify $name: $said"

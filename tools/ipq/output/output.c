@@ -436,7 +436,7 @@ int output_close(struct output *o, int status)
 	if (o->note_writer != NULL && !writer_end(o->note_writer, NOTES_PATIENCE_MS))
 		o->stuck = true;
 	if (o->stuck)
-		_exit(status); /* exit() would wait for the thread that is stuck in a write */
+		_exit(status); /* exit() would flush to the same file, and wait, too */
 	writer_free(o->line_writer);
 	writer_free(o->record_writer);
 	writer_free(o->note_writer);

@@ -11,7 +11,7 @@ struct recorder {
 	struct recorder_options options;
 	struct pcapng *file;
 	unsigned index; /* index of the file among those with the same base name */
-	time_t began;	/* time when the current file was begun */
+	time_t began;	/* time when the first file with this base name was begun */
 	char path[4096];
 };
 

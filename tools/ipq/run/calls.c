@@ -6,13 +6,14 @@
  * netlink socket; the engine has the other. From then on the program's recv, poll, close and nearly all its
  * send calls run natively. The program cannot distinguish the pair from a netlink socket, because:
  *
- *  - The engine's end has a name that reads as the kernel's address (engine_socketpair), and an address given
- *    to sendto is ignored (doc/assumptions/seqpacket-as-netlink.c).
+ *  - The engine's end has a name that looks like the kernel's address (engine_socketpair), and an address
+ *    given to sendto is ignored (doc/assumptions/seqpacket-as-netlink.c).
  *  - bind, connect, getsockname, getpeername and the options of SOL_NETLINK, which the pair would refuse or
  *    answer as a Unix socket, are answered here; so are recvmsg, recvmmsg and recvfrom with flags, because of the
  *    address (transfer.c).
- *  - A mode request as libipq sends it is served by the engine before sendto returns, as ip_queue did. For one that a
- *    program makes by hand, the engine takes the queue when the socket is opened (engine_options.early).
+ *  - The engine serves a mode request in libipq's form before sendto returns, as ip_queue did. A program may also
+ *    write a mode request itself: for this case the engine takes the queue when the socket is opened
+ *    (engine_options.early).
  *  - With --exact that is so for every request, and every recvfrom has netlink's address.
  *
  * Invariant: a socket of ours is known by the inode of the program's end, in a table indexed by the
@@ -44,25 +45,28 @@
 #include "util/clock.h"
 
 #define SOL_NETLINK_ 270
-#define SOCK_TYPE_MASK_ 0xf /* the other bits are flags */
-/* At most this many threads wait here. Further ones wait in the kernel, which returns the socket's own address. */
+#define SOCK_TYPE_MASK_ 0xf /* all other bits are flags */
+/*
+ * Maximum number of threads that wait here. Further ones wait in the kernel, which then returns the socket's own
+ * address.
+ */
 #define WAITING_MAX 256
-#define SENDMMSG_MAX 1024 /* as in the kernel */
+#define SENDMMSG_MAX 1024 /* the limit in the kernel */
 
-/* Linux 6.6: the waking thread gives its processor to the woken one. Not in older headers. */
+/* Linux 6.6: the waking thread lets the woken thread run on its processor. Older headers lack this. */
 #ifndef SECCOMP_IOCTL_NOTIF_SET_FLAGS
 #define SECCOMP_IOCTL_NOTIF_SET_FLAGS SECCOMP_IOW(4, __u64)
 #define SECCOMP_USER_NOTIF_FD_SYNC_WAKE_UP (1UL << 0)
 #endif
 
-/* A client, at the index of the engine's descriptor. */
+/* A client. Its index is the number of the engine's descriptor. */
 struct client {
-	ino_t local, remote; /* inodes of the two ends; 0: never used */
+	ino_t local, remote; /* inodes of the engine's end and of the program's end; 0: never used */
 	uint32_t pid;	     /* the program's pid, as the program sees it */
-	uint32_t port;	     /* the port that it is bound to; 0: not bound yet */
+	uint32_t port;	     /* the port to which the socket is bound; 0: not bound yet */
 	int type, protocol;  /* arguments of the socket call */
 	uint32_t number;     /* number of the client in the engine */
-	uint32_t options;    /* options of SOL_NETLINK: a bit for each one that is set */
+	uint32_t options;    /* options of SOL_NETLINK that are set, one bit each */
 };
 
 /* A call that waits for a message. */
@@ -75,8 +79,8 @@ struct run_calls {
 	int listener;
 	struct engine *engine;
 	bool everybody_capable;
-	bool atomic; /* the kernel hands over and answers in one step (Linux 5.14) */
-	bool blind;  /* a program's memory could not be read; this is logged once */
+	bool atomic; /* the kernel can install a descriptor and answer in one step (Linux 5.14) */
+	bool blind;  /* set when the program's memory could not be read, so that this is logged only once */
 	FILE *log;
 	ino_t user_namespace;
 	unsigned limit; /* number of entries in `client` */
@@ -104,7 +108,7 @@ static bool open_memory(struct run_calls *calls, struct call *call)
 	return false;
 }
 
-/* Is the thread still in this call? Then its number was not reused. */
+/* Whether the thread is still in this call. If so, its id was not reused. */
 static bool still_there(const struct run_calls *calls, uint64_t id)
 {
 	return ioctl(calls->listener, SECCOMP_IOCTL_NOTIF_ID_VALID, &id) == 0;
@@ -122,7 +126,7 @@ static bool alive(const struct run_calls *calls, unsigned fd)
 	       (p.revents & POLLHUP) == 0;
 }
 
-/* The client of a descriptor of the program; NULL: not one of ours. */
+/* The client that belongs to a descriptor of the program; NULL: the socket is not one of ours. */
 static struct client *find(const struct run_calls *calls, const struct call *call)
 {
 	ino_t inode = run_socket_inode(call->tid, (int)call->arg[0]);
@@ -144,7 +148,7 @@ static bool port_taken(const struct run_calls *calls, const struct client *me, u
 
 /* ---- socket ------------------------------------------------------------------------------------- */
 
-/* Creates a pair of sockets: pair[0] is ours, pair[1] the program's. */
+/* Creates a pair of sockets: pair[0] for the engine, pair[1] for the program. */
 static int make_pair(struct run_calls *calls, int type, int pair[2])
 {
 	int err = engine_socketpair(pair, SOCK_NONBLOCK);
@@ -153,7 +157,7 @@ static int make_pair(struct run_calls *calls, int type, int pair[2])
 		return err == -ENFILE || err == -EMFILE ? -ENOBUFS : err;
 	if ((type & SOCK_NONBLOCK) == 0 && fcntl(pair[1], F_SETFL, 0) < 0)
 		err = -errno;
-	/* A few descriptors stay free for /proc. */
+	/* Leave a few descriptors free for files in /proc. */
 	if (err == 0 && (unsigned)pair[0] + 16 > calls->limit)
 		err = -ENOBUFS;
 	if (err < 0) {
@@ -176,7 +180,10 @@ static int add_client(struct run_calls *calls, const struct call *call, int pair
 		close(pair[0]);
 		return -ENOBUFS;
 	}
-	/* Its port id is not known before it binds or sends: the engine takes it from the first request. */
+	/*
+	 * The port id is not known before the program binds the socket or sends: the engine takes it from the first
+	 * request.
+	 */
 	err = engine_add(calls->engine, pair[0], family, call->arch->layout, 0, id.capable);
 	if (err < 0) {
 		close(pair[0]);
@@ -196,7 +203,7 @@ static int add_client(struct run_calls *calls, const struct call *call, int pair
 	return 0;
 }
 
-/* Gives fd to the program. Returns its number there, or -errno. *answered: the call has returned already. */
+/* Installs fd in the program. Returns its number there, or -errno. *answered: the call has already returned. */
 static int install_fd(const struct run_calls *calls, const struct call *call, int fd, uint32_t flags,
 		      bool *answered)
 {
@@ -234,7 +241,7 @@ static int do_socket(struct run_calls *calls, const struct call *call, bool *ans
 	if (err == 0)
 		err = install_fd(calls, call, pair[1], (call->arg[1] & SOCK_CLOEXEC) != 0 ? O_CLOEXEC : 0,
 				 answered);
-	close(pair[1]); /* if the program did not get the descriptor, the client ends now */
+	close(pair[1]); /* if the program did not get the descriptor, this ends the client */
 	return err;
 }
 
@@ -249,7 +256,7 @@ static bool opens(const struct call *call, const char *name)
 	       memcmp(path, name, len) == 0;
 }
 
-/* A descriptor for reading the text, or -errno. */
+/* Opens a descriptor for reading the text. Returns it, or -errno. */
 static int open_text(const char *text, size_t len)
 {
 	int file = memfd_create("ip_queue", MFD_CLOEXEC), fd = -ENFILE;
@@ -287,19 +294,19 @@ static int do_open(const struct run_calls *calls, struct call *call, bool *pass,
 	return n;
 }
 
-/* ---- the rest ----------------------------------------------------------------------------------- */
+/* ---- other calls -------------------------------------------------------------------------------- */
 
 static void bind_to_free_port(const struct run_calls *calls, struct client *c)
 {
 	uint32_t port = c->pid;
 
-	if (port_taken(calls, c, port)) /* then netlink uses a number that no process has */
+	if (port_taken(calls, c, port)) /* then netlink uses a port number that no process has */
 		for (port = UINT32_MAX - 4096; port_taken(calls, c, port); port--)
 			;
 	c->port = port;
 }
 
-/* Netlink binds a socket at its first send; so does this. */
+/* Binds the socket at its first send, as netlink does. */
 static void bind_if_used(const struct run_calls *calls, struct client *c)
 {
 	struct pollfd unread = { .fd = (int)(c - calls->client), .events = POLLIN };
@@ -349,7 +356,7 @@ static int do_getsockname(const struct run_calls *calls, const struct call *call
 	return run_poke_value(call, call->arg[1], call->arg[2], &address, sizeof(address));
 }
 
-/* The peer is the kernel, whether the program has called connect or not. */
+/* Returns the kernel's address, even if the program has not called connect. */
 static int do_getpeername(const struct call *call)
 {
 	struct sockaddr_nl address = { .nl_family = AF_NETLINK };
@@ -357,7 +364,10 @@ static int do_getpeername(const struct call *call)
 	return run_poke_value(call, call->arg[1], call->arg[2], &address, sizeof(address));
 }
 
-/* Sends the n-th message of the call. It has taken effect when the program continues. A refusal is a message. */
+/*
+ * Sends the n-th message of the call. The message has taken effect when the program continues. A refusal arrives as
+ * a message.
+ */
 static int do_send(struct run_calls *calls, const struct call *call, const struct client *c, unsigned n,
 		   bool *pass)
 {
@@ -372,7 +382,7 @@ static int do_send(struct run_calls *calls, const struct call *call, const struc
 	return (int)piece.iov_len;
 }
 
-/* After a message that cannot be sent, sendmmsg returns how many it has sent before. */
+/* If a message cannot be sent, sendmmsg returns the number of messages that it has sent before. */
 static int do_sendmmsg(struct run_calls *calls, const struct call *call, const struct client *c, bool *pass)
 {
 	int len = do_send(calls, call, c, 0, pass);
@@ -388,8 +398,8 @@ static int do_sendmmsg(struct run_calls *calls, const struct call *call, const s
 }
 
 /*
- * The socket's own address has another family than netlink's, so the address is written here. libipq checks only nl_pid
- * and the length, so its calls run natively.
+ * Receives a message and writes netlink's address, because the socket's own address has another family. libipq
+ * checks only nl_pid and the length, so its own calls do not need this.
  */
 static int do_receive(struct run_calls *calls, struct call *call, const struct client *c, bool *pass)
 {
@@ -405,7 +415,7 @@ static int do_receive(struct run_calls *calls, struct call *call, const struct c
 	return result;
 }
 
-/* ip_queue had no multicast groups of its own; every netlink family has 32. */
+/* ip_queue had no multicast groups of its own, but every netlink family has 32. */
 static int do_setsockopt(const struct call *call, struct client *c)
 {
 	uint32_t value = 0, bit = 1U << (call->arg[2] & 31);
@@ -471,13 +481,13 @@ static bool is_ours(const struct call *call)
 
 /* ---- a notification from end to end ------------------------------------------------------------- */
 
-/* Reads the arguments of a call. false: it is not one of those that are answered here. */
+/* Reads the arguments of a call. False: the call is not one of those that the supervisor answers. */
 static bool read_call(struct run_calls *calls, const struct seccomp_notif *n, struct call *call)
 {
 	uint32_t word[6] = { 0 };
 	unsigned long native[6] = { 0 };
 	bool memory;
-	/* The number of arguments of each call, which is the number of words in memory. */
+	/* The number of arguments of each call; socketcall(2) has them in memory. */
 	static const unsigned char arguments[CALL_COUNT] = { 3, 3, 3, 3, 3, 5, 5, 6, 3, 5, 6, 3, 4, 3, 4 };
 
 	*call = (struct call){ .id = n->id,
@@ -547,7 +557,7 @@ static int decide(struct run_calls *calls, struct call *call, bool *pass, bool *
 	}
 }
 
-/* Answers a call. deadline: of a call that has waited; otherwise 0. */
+/* Answers a call. deadline: the deadline of a call that has waited; otherwise 0. */
 static void answer(struct run_calls *calls, const struct seccomp_notif *request, int64_t deadline)
 {
 	bool pass = true, answered = false;
@@ -568,7 +578,7 @@ static void answer(struct run_calls *calls, const struct seccomp_notif *request,
 	calls->response->flags = pass ? SECCOMP_USER_NOTIF_FLAG_CONTINUE : 0;
 	calls->response->val = result > 0 ? result : 0;
 	calls->response->error = result < 0 ? result : 0;
-	/* If this fails, a signal has interrupted the call, or the thread has died: put the message back. */
+	/* If this fails, a signal has interrupted the call, or the thread has died. Then put the message back. */
 	if (ioctl(calls->listener, SECCOMP_IOCTL_NOTIF_SEND, calls->response) < 0 && call.engine_end >= 0)
 		send(call.engine_end, calls->message.bytes, calls->message.len, MSG_DONTWAIT | MSG_NOSIGNAL);
 }
@@ -576,7 +586,7 @@ static void answer(struct run_calls *calls, const struct seccomp_notif *request,
 void run_calls_answer(struct run_calls *calls)
 {
 	memset(calls->request, 0, calls->request_size);
-	/* it fails if the thread has died */
+	/* this fails if the thread has died */
 	if (ioctl(calls->listener, SECCOMP_IOCTL_NOTIF_RECV, calls->request) == 0)
 		answer(calls, calls->request, 0);
 }
@@ -586,7 +596,7 @@ void run_calls_retry(struct run_calls *calls)
 	struct waiting_call w;
 	unsigned i, n = calls->waiting;
 
-	/* A call that still waits is stored again, at its old index or before it. */
+	/* Store calls that still wait again, at their old index or a lower one. */
 	for (i = calls->waiting = 0; i < n; i++) {
 		w = calls->later[i];
 		answer(calls, &w.request, w.deadline);
@@ -615,7 +625,10 @@ void run_calls_orphan(struct run_calls *calls)
 
 /* ---- opening ------------------------------------------------------------------------------------ */
 
-/* A request that cannot succeed: with ENOENT (no such notification) the kernel knows this operation. */
+/*
+ * Whether the kernel supports this operation. The request cannot succeed: a kernel that supports it answers ENOENT
+ * (no such notification).
+ */
 static bool knows_addfd(int listener, uint32_t flags)
 {
 	struct seccomp_notif_addfd add = { .flags = flags, .srcfd = (uint32_t)listener };
@@ -644,8 +657,8 @@ static int allocate(struct run_calls *calls)
 void run_calls_set_listener(struct run_calls *calls, int listener)
 {
 	calls->listener = listener;
-	calls->waiting = 0; /* calls of a program that has ended */
-	/* Optional: answers are several times faster. */
+	calls->waiting = 0; /* forget the calls of a program that has ended */
+	/* If the kernel supports this flag, answers are several times faster. */
 	ioctl(listener, SECCOMP_IOCTL_NOTIF_SET_FLAGS, SECCOMP_USER_NOTIF_FD_SYNC_WAKE_UP);
 }
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* The program's memory, descriptors and credentials, as the supervisor finds them in /proc. */
+/* Reads the program's memory, descriptors and credentials from /proc. */
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -11,7 +11,7 @@
 #include <linux/capability.h>
 #include "run/run.h"
 
-/* Not in older headers; the same number on every architecture here. */
+/* Older headers lack it. The number is the same on every supported architecture. */
 #ifndef SYS_pidfd_open
 #define SYS_pidfd_open 434
 #endif
@@ -93,7 +93,7 @@ bool run_identify(pid_t tid, bool everybody_capable, ino_t own_namespace, struct
 		return false;
 	id->pid = 0;
 	while (fgets(line, sizeof(line), f) != NULL) {
-		/* One number for each namespace, the innermost last. */
+		/* The line has one number for each namespace; the last one is that of the innermost namespace. */
 		if (strncmp(line, "NStgid:", 7) == 0 && (last = strrchr(line, '\t')) != NULL)
 			id->pid = (uint32_t)strtoul(last, NULL, 10);
 		else if (sscanf(line, "CapEff: %llx", &effective) == 1)
@@ -105,7 +105,10 @@ bool run_identify(pid_t tid, bool everybody_capable, ino_t own_namespace, struct
 	return id->pid != 0;
 }
 
-/* Opens a pidfd: from Linux 6.9 on that of the thread, before that of its process, whose id is in /proc. */
+/*
+ * Opens a pidfd. From Linux 6.9 on it refers to the thread. Before, it refers to the thread's process, whose id is
+ * in /proc.
+ */
 static int open_pidfd(pid_t tid)
 {
 	char path[64], line[256];
@@ -123,7 +126,7 @@ static int open_pidfd(pid_t tid)
 	return (int)syscall(SYS_pidfd_open, pid, 0);
 }
 
-/* A copy of the program's descriptor; -1: it has another inode. */
+/* Returns a copy of the program's descriptor; -1: the descriptor has another inode. */
 int run_copy_descriptor(const struct call *call, ino_t inode)
 {
 	int pidfd = open_pidfd(call->tid), fd;

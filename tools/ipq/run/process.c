@@ -56,7 +56,7 @@ static unsigned kill_children(pid_t spared)
 	unsigned n = 0;
 
 	while (proc != NULL && (entry = readdir(proc)) != NULL) {
-		pid_t pid = atoi(entry->d_name); /* 0: not a process */
+		pid_t pid = atoi(entry->d_name); /* 0: the entry is not a process */
 
 		if (pid <= 0 || pid == spared || !process_read(pid, &p) || p.parent != getpid())
 			continue;
@@ -73,14 +73,17 @@ void run_kill_descendants(pid_t spared)
 	int64_t give_up = now_ms() + 5000;
 	pid_t pid;
 
-	/* Children of those that die become ours, so this ends with the last generation. */
+	/*
+	 * When a process dies, its children become children of this process. So the loop ends with the last
+	 * generation.
+	 */
 	while (now_ms() < give_up) {
 		unsigned n = kill_children(spared);
 
 		while ((pid = waitpid(-1, NULL, WNOHANG)) > 0)
 			;
 		if (pid < 0 || (spared > 0 && n == 0))
-			return; /* none left */
+			return; /* no process is left */
 		nanosleep(&(struct timespec){ .tv_nsec = 1000000 }, NULL);
 	}
 }
@@ -115,9 +118,9 @@ static bool is_elf(const char *path)
 }
 
 /*
- * execvp() runs a file that the kernel refuses in a shell, which is right for a script without "#!". For a
- * binary, such as a 32-bit one on a kernel without 32-bit support, the shell's error would mislead. Returns
- * on failure.
+ * Executes the program. execvp() passes a file that the kernel refuses to a shell, which is right for a script
+ * without "#!". For a binary, such as a 32-bit one on a kernel without 32-bit support, the shell's error message
+ * would be misleading. Returns only on failure.
  */
 void run_execute(char **program)
 {

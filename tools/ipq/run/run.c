@@ -2,8 +2,8 @@
 /*
  * ipq run: runs a program written for ip_queue, unmodified, on the current kernel or on a capture file.
  *
- * This file is the process that the shell waits for. It forwards signals to the supervisor (supervise.c)
- * and ends as the program ends.
+ * This file is the process that the shell waits for. It forwards signals to the supervisor (supervise.c) and ends
+ * in the same way as the program.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -50,7 +50,10 @@ const struct command command_run = {
 	.run = run,
 };
 
-/* Reads "--name=value" or "--name value". 1: it is this option; 0: another word; -1: the value is missing. */
+/*
+ * Parses "--name=value" or "--name value". 1: the word is this option; 0: it is another word; -1: the value is
+ * missing.
+ */
 static int option(const char *name, char **argv, int *i, const char **value)
 {
 	size_t len = strlen(name);
@@ -163,8 +166,8 @@ static int end_like(int status)
 }
 
 /*
- * If 0, 1 or 2 are closed, opens them: otherwise our sockets would get these numbers, and the program would inherit
- * them.
+ * Opens those of the descriptors 0, 1 and 2 that are closed. Otherwise our sockets would get these numbers, and the
+ * program would inherit them.
  */
 static void fill_standard_descriptors(void)
 {
@@ -176,8 +179,11 @@ static void fill_standard_descriptors(void)
 	close(fd);
 }
 
-/* Inherited descriptors are for the program. If this process kept a pipe open, its reader would never read the end. The
- * capabilities are needed to see and end processes that have changed their user. */
+/*
+ * Closes inherited descriptors, which are meant for the program: if this process kept a pipe open, the pipe's
+ * reader would never read its end. The capabilities that are kept are needed to see and end processes that have
+ * changed their user.
+ */
 static void keep_nothing(void)
 {
 	privileges_close_inherited();
@@ -214,7 +220,7 @@ static int run(int argc, char **argv)
 	fill_standard_descriptors();
 	run_signals(&set);
 	sigprocmask(SIG_BLOCK, &set, &options.mask);
-	options.sigchld = signal(SIGCHLD, SIG_DFL); /* if it is ignored, waitpid does not work */
+	options.sigchld = signal(SIGCHLD, SIG_DFL); /* if SIGCHLD is ignored, waitpid does not work */
 	prctl(PR_SET_CHILD_SUBREAPER, 1);
 	signals = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
 	if (signals < 0 || socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, link) < 0 ||

@@ -29,8 +29,8 @@ enum { RUN_FAILED = 125, RUN_NOT_EXECUTABLE = 126, RUN_NOT_FOUND = 127 };
 
 struct run_options {
 	const char *source;
-	const char *log; /* NULL: none; "-": stderr */
-	bool exact;	 /* answer all calls that receive and send */
+	const char *log; /* path of a log; NULL: none; "-": stderr */
+	bool exact;	 /* option --exact: answer all calls that receive or send */
 	char **program;	 /* the program's argv, which ends with NULL */
 	sigset_t mask;	 /* the program's signal mask, and its handling of SIGCHLD */
 	void (*sigchld)(int);
@@ -49,27 +49,35 @@ void run_complain(const char *format, ...) __attribute__((format(printf, 1, 2)))
 /* Replaces this descriptor by the null device. */
 void run_give_away(int fd);
 
-/* Kills and reaps every descendant (the caller is a child subreaper), except this child (0: none). */
+/* Kills and reaps all descendants except this child (0: no exception). The caller must be a child subreaper. */
 void run_kill_descendants(pid_t spared);
 
-/* Becomes the program, as execvp() does. Returns on failure. */
+/* Executes the program, as execvp() does. Returns only on failure. */
 void run_execute(char **program);
 
 /* ---- start.c ---------------------------------------------------------------------------------- */
 
-/* Starts the program; with --restart, from a process that keeps the caller's descriptors, privileges and limits. */
+/*
+ * Starts the program. With --restart, starts it from a process that still has the caller's descriptors, privileges
+ * and limits.
+ */
 struct run_starter {
 	const struct run_options *options;
-	pid_t pid; /* 0: the caller forks */
+	pid_t pid; /* pid of that process; 0: there is none, and the caller forks */
 	int socket;
 };
 
-/* Call before the supervisor changes its descriptors and privileges; link is closed in the starter. 0 or -errno. */
+/*
+ * Call it before the supervisor changes its descriptors and privileges. The starter closes its copy of `link`. 0 or
+ * -errno.
+ */
 int run_starter_open(struct run_starter *starter, const struct run_options *options, int link);
 void run_starter_close(struct run_starter *starter);
 
-/* Starts the program as a child of this process. Returns its pid, or -errno. It sends its listener over *our_end, and
- * waits for a byte. */
+/*
+ * Starts the program as a child of this process. Returns its pid, or -errno. The child sends its listener over
+ * *our_end, and waits for a byte.
+ */
 pid_t run_start(const struct run_starter *starter, int *our_end);
 
 /* Receives a descriptor. -1: there is none. */
@@ -91,7 +99,7 @@ enum run_call {
 	CALL_RECVFROM,
 	CALL_SENDMSG,
 	CALL_SENDMMSG,
-	CALL_OPEN, /* this call and the following ones are not in socketcall(2) */
+	CALL_OPEN, /* this call and the following ones are not part of socketcall(2) */
 	CALL_OPENAT,
 	CALL_COUNT
 };
@@ -103,22 +111,22 @@ enum run_call {
 struct run_arch {
 	uint32_t audit; /* AUDIT_ARCH_ of the notification */
 	enum wire_layout layout;
-	int nr[CALL_COUNT]; /* system call numbers; -1: there is none */
-	int socketcall;	    /* the number for all of them, with arguments in memory; -1: there is none */
+	int nr[CALL_COUNT]; /* system call numbers; -1: this interface does not have the call */
+	int socketcall;	    /* the number of socketcall(2), which has its arguments in memory; -1: none */
 };
 
-/* The interface of a notification; NULL: unknown. */
+/* The interface of the call in a notification; NULL: unknown. */
 const struct run_arch *run_arch_find(uint32_t audit);
 
-/* Is this the call of an x32 program? On x86_64 only. */
+/* Whether this is a call of an x32 program. Only on x86_64. */
 bool run_is_x32(const struct seccomp_data *data);
 
-/* The call, or CALL_COUNT. *memory: its arguments are longs in memory at args[1]. */
+/* Finds the call; CALL_COUNT: another one. *memory: set if the arguments are longs in memory, at args[1]. */
 enum run_call run_call_find(const struct run_arch *arch, const struct seccomp_data *data, bool *memory);
 
 /*
- * Installs the filter in the calling process. exact: for all calls that receive and send. The listener, or -errno
- * with a text in *e.
+ * Installs the filter in the calling process. exact: selects all calls that receive or send. Returns the listener,
+ * or -errno with a text in *e.
  */
 int run_filter_install(bool exact, struct ipq_error *e);
 
@@ -131,15 +139,15 @@ struct call {
 	pid_t tid;
 	const struct run_arch *arch;
 	bool x32;
-	int memory; /* the program's memory; -1: not opened */
+	int memory; /* descriptor of the program's memory; -1: not opened */
 	uint64_t arg[6];
-	bool later;	  /* answer the call when there is a message, or at the deadline */
-	int64_t deadline; /* see now_ms(); 0: not known yet */
-	int engine_end;	  /* of the socket from which a message was received; -1: none */
+	bool later;	  /* answer the call later: when there is a message, or at the deadline */
+	int64_t deadline; /* deadline on the clock of now_ms(); 0: not known yet */
+	int engine_end;	  /* the engine's end of the socket from which a message was received; -1: none */
 };
 
 struct identity {
-	uint32_t pid; /* the process id in its own namespace */
+	uint32_t pid; /* the program's process id in its own namespace */
 	bool capable;
 };
 
@@ -147,15 +155,15 @@ struct identity {
 bool run_open_memory(struct call *call);
 bool run_peek(const struct call *call, uint64_t at, void *to, size_t len);
 bool run_poke(const struct call *call, uint64_t at, const void *from, size_t len);
-/* Writes a value as getsockname does: truncated to the room, with its full length. 0 or -errno. */
+/* Writes a value as getsockname does: the value truncated to the room, and its full length. 0 or -errno. */
 int run_poke_value(const struct call *call, uint64_t at, uint64_t len_at, const void *value, uint32_t len);
 
-/* The inode of a socket among the program's descriptors; 0: not a socket, or not readable. */
+/* The inode of a socket among the program's descriptors; 0: the descriptor is not a socket, or cannot be read. */
 ino_t run_socket_inode(pid_t tid, int fd);
 ino_t run_user_namespace(pid_t tid);
 bool run_identify(pid_t tid, bool everybody_capable, ino_t own_namespace, struct identity *id);
 
-/* A copy of the descriptor at arg[0]; -1: it has another inode. */
+/* Returns a copy of the descriptor at arg[0]; -1: the descriptor has another inode. */
 int run_copy_descriptor(const struct call *call, ino_t inode);
 
 /* ---- transfer.c ------------------------------------------------------------------------------- */
@@ -170,13 +178,13 @@ struct run_message {
 enum receive_result { RECEIVE_DONE, RECEIVE_NATIVE, RECEIVE_LATER };
 
 /*
- * Does a call of recvfrom, recvmsg or recvmmsg on fd, a copy of the program's descriptor. recvmmsg receives one
- * message. *result: a count or -errno. RECEIVE_LATER sets the call's deadline.
+ * Carries out a call of recvfrom, recvmsg or recvmmsg on fd, a copy of the program's descriptor. recvmmsg receives
+ * one message. *result: a count or -errno. RECEIVE_LATER sets the call's deadline.
  */
 enum receive_result run_receive(struct call *call, int fd, struct run_message *m, int *result);
 
 /*
- * Reads the message that the program sends, of sendmmsg the n-th one. False: the kernel carries out the call and
+ * Reads the message that the program sends; for sendmmsg, the n-th one. False: the kernel carries out the call and
  * reports the error.
  */
 bool run_read_request(const struct call *call, unsigned n, struct run_message *m);
@@ -188,8 +196,8 @@ bool run_write_length(const struct call *call, unsigned n, uint32_t len);
 struct run_calls;
 
 /*
- * Creates the state. limit: of this process's descriptors, which also limits the program's sockets. 0 or -errno with a
- * text in *e.
+ * Creates the state. limit: maximum number of descriptors of this process, which also limits the program's sockets.
+ * 0 or -errno with a text in *e.
  */
 int run_calls_open(struct run_calls **result, int listener, struct engine *engine, bool everybody_capable,
 		   unsigned limit, FILE *log, struct ipq_error *e);
@@ -204,7 +212,7 @@ void run_calls_answer(struct run_calls *calls);
 /* Call it when the engine may have sent messages: retries calls that wait for them. */
 void run_calls_retry(struct run_calls *calls);
 
-/* Milliseconds until run_calls_retry must be called. -1: only when there is a message. */
+/* Milliseconds until run_calls_retry must be called. -1: it must be called only when there is a message. */
 int run_calls_timeout(const struct run_calls *calls);
 
 /* Call it when the engine has been closed: new sockets are refused. */
@@ -219,8 +227,8 @@ struct run_report {
 };
 
 /*
- * Runs the supervisor, in its own process. Does not return. It reads a byte from the link when the user wants the
- * program to end.
+ * Runs the supervisor in the calling process, which is only for it. Does not return. It reads a byte from the link
+ * when the user wants the program to end.
  */
 void run_supervise(const struct run_options *options, int link) __attribute__((noreturn));
 

@@ -73,9 +73,9 @@
 #define OPEN_HERE (-1)
 #endif
 
-#define SOL_NETLINK_ 270 /* in <sys/socket.h> only with some feature macros */
+#define SOL_NETLINK_ 270 /* <sys/socket.h> defines it only with some feature macros */
 #define X32_BIT 0x40000000
-#define LARGE_FILE 0500000 /* O_LARGEFILE of x86 and of ARM */
+#define LARGE_FILE 0500000 /* O_LARGEFILE on x86 and on ARM */
 
 static const struct run_arch arches[] = {
 	{ AUDIT_ARCH_HERE,
@@ -99,7 +99,7 @@ static const struct run_arch arches[] = {
 };
 #define ARCHES (sizeof(arches) / sizeof(arches[0]))
 
-/* The call's number in socketcall(2). */
+/* The numbers of the calls in socketcall(2). */
 static const int socketcall_number[CALL_OPEN] = { SYS_SOCKET,	   SYS_BIND,	    SYS_CONNECT,
 						  SYS_GETSOCKNAME, SYS_GETPEERNAME, SYS_SETSOCKOPT,
 						  SYS_GETSOCKOPT,  SYS_SENDTO,	    SYS_RECVMSG,
@@ -162,7 +162,7 @@ static void load(struct code *c, size_t offset)
 	emit(c, BPF_LD | BPF_W | BPF_ABS, (unsigned)offset, 0, 0);
 }
 
-/* These arguments are ints: loads the lower half. */
+/* Loads the lower half of an argument, because these arguments are ints. */
 static void load_arg(struct code *c, unsigned n)
 {
 	size_t low = __BYTE_ORDER__ == __ORDER_BIG_ENDIAN__ ? 4 : 0;
@@ -175,7 +175,7 @@ static void give(struct code *c, unsigned action)
 	emit(c, BPF_RET | BPF_K, action, 0, 0);
 }
 
-/* Returns action if the loaded value is k. */
+/* Returns `action` from the filter if the loaded value is k. */
 static void give_if(struct code *c, unsigned k, unsigned action)
 {
 	emit(c, BPF_JMP | BPF_JEQ | BPF_K, k, 0, 1);
@@ -188,7 +188,10 @@ static void give_unless(struct code *c, unsigned k, unsigned action)
 	give(c, action);
 }
 
-/* The number of the call has matched: decides by its arguments whether it is passed to the supervisor. */
+/*
+ * Called after the number of the call has matched: decides by the arguments whether the call is passed to the
+ * supervisor.
+ */
 static void check_arguments(struct code *c, enum run_call call, size_t mode_length)
 {
 	switch (call) {
@@ -257,7 +260,7 @@ static void check_arguments(struct code *c, enum run_call call, size_t mode_leng
 	give(c, SECCOMP_RET_ALLOW);
 }
 
-/* Adds: if the number in the accumulator is nr, check_arguments(); otherwise continue. */
+/* Adds instructions: if the number in the accumulator is nr, check_arguments(); otherwise continue. */
 static void check_call(struct code *c, int nr, enum run_call call, size_t mode_length)
 {
 	unsigned short jump = c->len;
@@ -290,9 +293,9 @@ static void check_arch(struct code *c, const struct run_arch *arch)
 	load(c, offsetof(struct seccomp_data, arch));
 	emit(c, BPF_JMP | BPF_JEQ | BPF_K, arch->audit, 1, 0);
 	jump = c->len;
-	emit(c, BPF_JMP | BPF_JA, 0, 0, 0); /* too far for a conditional jump */
+	emit(c, BPF_JMP | BPF_JA, 0, 0, 0); /* the target is too far for a conditional jump */
 	load(c, offsetof(struct seccomp_data, nr));
-	/* Backwards: those that programs call most often are at the end. */
+	/* Generate backwards: the calls that programs make most often come last. */
 	for (int i = CALL_OPEN - 1; i >= 0; i--)
 		check_call(c, arch->nr[i], (enum run_call)i, mode_length(arch));
 	check_call(c, arch->nr[CALL_OPEN], CALL_OPEN, 0);
@@ -346,7 +349,10 @@ int run_filter_install(bool exact, struct ipq_error *e)
 	give(&c, SECCOMP_RET_ALLOW);
 	program = (struct sock_fprog){ .len = c.len, .filter = c.at };
 
-	/* A signal restarts or interrupts a call that is being answered, as with the kernel's own calls. */
+	/*
+	 * While a call is being answered, a signal restarts or interrupts it, as it does with the kernel's own
+	 * calls.
+	 */
 	fd = set_filter(&program);
 	return fd >= 0 ? fd : explain(errno, e);
 }

@@ -4,8 +4,8 @@
  * supervisor is ready for the program's system calls.
  *
  * With --restart, a process of its own, the starter, is forked before the supervisor changes itself: it keeps the
- * caller's descriptors, capabilities and limits for each new start. It makes the program a child of the supervisor
- * (CLONE_PARENT), not its own.
+ * caller's descriptors, capabilities and limits for each new start. It starts the program as a child of the
+ * supervisor (CLONE_PARENT), not as its own child.
  */
 #include <errno.h>
 #include <sched.h>
@@ -20,7 +20,10 @@
 #include "run/run.h"
 #include "util/error.h"
 
-/* No process answers calls yet: the filter leaves sendmmsg with these flags to the kernel. */
+/*
+ * Uses a call that the filter leaves to the kernel (sendmmsg with these flags), because no process answers calls
+ * yet.
+ */
 static int send_descriptor(int socket, int fd)
 {
 	char control[CMSG_SPACE(sizeof(int))] = { 0 };
@@ -91,7 +94,7 @@ static void __attribute__((noreturn)) become_program(const struct run_options *o
 
 /* ---- the starter -------------------------------------------------------------------------------- */
 
-/* A child of this process's parent. The C library offers no such fork. */
+/* Forks a child of this process's parent. The C library has no function for this. */
 static pid_t fork_sibling(void)
 {
 #ifdef __s390__

@@ -9,10 +9,11 @@
  * supervisor is the program's parent and, as a child subreaper, the parent of every descendant whose parent has ended:
  * so it can find and end them all. If the supervisor dies, "ipq run" can do the same.
  *
- * Invariant: a process under the filter never outlives both. Each watches the other over their link, and kills all
- * descendants when the other has died. There is one exception: when the program has ended but descendants are alive (it
- * has become a daemon), the supervisor reports the status, "ipq run" ends with it, and the supervisor stays until the
- * last of them has ended: the filter's listener then has POLLHUP (doc/assumptions/listener-hangs-up.c).
+ * Invariant: a process under the filter never outlives both. Each of the two watches the other one over their link,
+ * and kills all descendants when the other one has died. There is one exception: when the program has ended but
+ * descendants are alive (it has become a daemon), the supervisor reports the status, "ipq run" ends with it, and
+ * the supervisor stays until the last of them has ended: the filter's listener then has POLLHUP
+ * (doc/assumptions/listener-hangs-up.c).
  *
  * With --restart, a program that fails starts again (start.c): first all its remaining processes are killed; then the
  * engine applies the verdicts that the program sent, and keeps its undecided packets for the successor.
@@ -55,10 +56,11 @@
 
 struct supervisor {
 	const struct run_options *options;
-	int link; /* to "ipq run" */
+	int link; /* socket to "ipq run" */
 	int signals;
 	struct run_starter starter;
-	int our_end;  /* until the program runs: transfers the listener, then a byte to start */
+	/* socket to the child until the program runs: transfers the listener, then a byte to start */
+	int our_end;
 	int listener; /* -1: no process is under the filter */
 	pid_t program;
 	bool ended;	    /* the program has ended */
@@ -68,9 +70,9 @@ struct supervisor {
 	bool source_ended;  /* there are no more packets */
 	bool source_failed; /* the failure was reported */
 	bool detached;
-	int64_t deadline; /* end of the grace period, in milliseconds */
+	int64_t deadline; /* end of the grace period, in ms */
 	int64_t started_at, restart_at;
-	uint64_t decided; /* decided packets when the program started */
+	uint64_t decided; /* number of packets that were already decided when the program was started */
 	struct restart restart;
 	FILE *log;
 	struct engine *engine;
@@ -86,7 +88,7 @@ static void list_inherited(struct supervisor *s)
 	DIR *dir = opendir("/proc/self/fd");
 	struct dirent *entry;
 
-	/* The library has marked the sockets of ipq keep, which are not for the program, as close-on-exec. */
+	/* The library has marked the sockets of ipq keep as close-on-exec, because they are not for the program. */
 	while (dir != NULL && (entry = readdir(dir)) != NULL && s->inherited_count < MAX_INHERITED) {
 		int fd = atoi(entry->d_name), flags = fcntl(fd, F_GETFD);
 
@@ -108,9 +110,9 @@ static void close_inherited(const struct supervisor *s)
 }
 
 /*
- * Keeps CAP_NET_ADMIN for the queue. Keeps the others to answer and end a program that has changed its user: then its
- * memory and descriptors in /proc belong to that user. Without CAP_SYS_PTRACE, the kernel lets us read the program's
- * memory only while we have all its capabilities, so none is dropped.
+ * Keeps CAP_NET_ADMIN for the queue. Keeps the other capabilities in order to answer and to end a program that has
+ * changed its user: then the program's memory and descriptors in /proc belong to that user. Without CAP_SYS_PTRACE,
+ * the kernel lets us read the program's memory only while we have all its capabilities, so none is dropped.
  */
 static void drop_capabilities(void)
 {
@@ -146,7 +148,7 @@ static int open_log(struct supervisor *s)
 
 	if (name == NULL)
 		return 0;
-	/* O_NONBLOCK: a full pipe loses lines, it does not stop packets. */
+	/* O_NONBLOCK: if the pipe is full, lines are lost, but packets do not wait. */
 	if (strcmp(name, "-") == 0)
 		fd = fcntl(STDERR_FILENO, F_DUPFD_CLOEXEC, 3);
 	else
@@ -161,7 +163,10 @@ static int open_log(struct supervisor *s)
 	return 0;
 }
 
-/* Lets step() wait for everything that this process waits for, or for the engine's events only. 0 or -errno. */
+/*
+ * on: step() waits for everything that this process waits for. Otherwise it waits only for the engine's events. 0
+ * or -errno.
+ */
 static int watch(const struct supervisor *s, bool on)
 {
 	const int fd[] = { s->listener, s->signals, s->link };
@@ -198,7 +203,9 @@ static int open_all(struct supervisor *s)
 	}
 	/* A capture file needs no capability. */
 	capture = source->ops->lossless;
-	/* Reports an output file that cannot be written now. The program would get EINVAL much later. */
+	/*
+	 * Find out now whether the output file can be written. Otherwise the program would get EINVAL much later.
+	 */
 	if (capture && source->ops->configure(source, &(struct source_config){ .mode = COPY_NONE }, &e) < 0) {
 		run_complain("%s", e.text);
 		return -1;
@@ -211,7 +218,7 @@ static int open_all(struct supervisor *s)
 	}
 	s->listener = run_receive_descriptor(s->our_end);
 	if (s->listener < 0)
-		return -1; /* the child has reported why */
+		return -1; /* the child has reported the reason */
 	close_inherited(s);
 	limit = limit_descriptors();
 	if (run_calls_open(&s->calls, s->listener, s->engine, capture, limit, s->log, &e) < 0) {
@@ -267,7 +274,9 @@ static bool step(struct supervisor *s, int timeout_ms)
 	int ret = engine_step(s->engine, timeout_ms);
 
 	s->source_ended |= ret == -ENODATA;
-	/* -ENODATA: the capture file has ended. Its readers know that; other programs may still open it. */
+	/*
+	 * -ENODATA: the capture file has ended. Programs that read it know that; other programs may still open it.
+	 */
 	if (ret >= 0 || ret == -ENODATA || ret == -EINTR || ret == -ECANCELED)
 		return ret != 0;
 	if (!s->source_failed)
@@ -310,7 +319,7 @@ static uint64_t decided(const struct supervisor *s)
 
 	for (size_t i = 0; i < 2; i++) {
 		engine_counts(s->engine, families[i], &n);
-		/* Packets that the engine has dropped itself do not count. */
+		/* Packets that the engine itself has dropped do not count. */
 		sum += n.accepted + n.dropped - n.wrong_family - n.queue_dropped - n.netlink_dropped;
 	}
 	return sum;
@@ -388,10 +397,10 @@ static void reap(struct supervisor *s)
 	pid_t pid;
 
 	while ((pid = waitpid(-1, &status, WNOHANG)) > 0) {
-		if (pid == s->starter.pid) /* the starter was killed: the program cannot start again */
+		if (pid == s->starter.pid) /* the starter was killed, so the program cannot start again */
 			s->starter.pid = 0;
 		if (pid != s->program)
-			continue; /* an orphan: we are its subreaper */
+			continue; /* an orphan that has ended: this process is its subreaper */
 		s->ended = true;
 		s->status = status;
 		s->deadline = now_ms() + GRACE_MS;
@@ -413,7 +422,7 @@ static void handle_signal(struct supervisor *s)
 	else if (!s->ended)
 		kill(s->program, (int)info.ssi_signo);
 	else if (!s->waiting && (info.ssi_signo == SIGTERM || info.ssi_signo == SIGINT))
-		run_kill_descendants(0); /* then the listener hangs up */
+		run_kill_descendants(0); /* then no process is under the filter, so the listener hangs up */
 }
 
 static void detach(struct supervisor *s)
@@ -446,7 +455,7 @@ static bool asked_to_stop(struct supervisor *s)
 	return true;
 }
 
-/* Handles what step() does not. False: "ipq run" was killed. */
+/* Handles the events that step() does not handle. False: "ipq run" was killed. */
 static bool handle_events(struct supervisor *s, int timeout_ms)
 {
 	enum { LISTENER, SIGNALS, LINK, COUNT };
@@ -487,7 +496,10 @@ static void serve(struct supervisor *s)
 			detach(s);
 			continue;
 		}
-		/* Requests first: a call that receives finds the refusal of a verdict that was sent before. */
+		/*
+		 * Let the engine serve requests first: then a call that receives finds the refusal of a verdict
+		 * that was sent before.
+		 */
 		if (s->engine == NULL)
 			lives = handle_events(s, timeout);
 		else if (step(s, timeout))
@@ -515,12 +527,12 @@ static void __attribute__((noreturn)) finish(struct supervisor *s)
 	_exit(0);
 }
 
-/* The program could not be started. */
+/* Called if the program could not be started. Ends this process. */
 static void __attribute__((noreturn)) fail(struct supervisor *s)
 {
 	s->status = RUN_FAILED << 8;
 	if (s->our_end >= 0)
-		close(s->our_end); /* makes the child end */
+		close(s->our_end); /* closing it makes the child end */
 	if (s->program > 0)
 		waitpid(s->program, NULL, 0);
 	if (s->engine != NULL)
@@ -543,8 +555,10 @@ void run_supervise(const struct run_options *options, int link)
 				 .restart.limit = options->restart_limit };
 	list_inherited(&s);
 	prctl(PR_SET_CHILD_SUBREAPER, 1);
-	/* No signal interrupts: neither for a closed socket (SIGPIPE) nor for writing to the terminal
-	 * (SIGTTOU). */
+	/*
+	 * Block all signals, so that neither a closed socket (SIGPIPE) nor writing to the terminal (SIGTTOU) ends
+	 * or stops this process.
+	 */
 	sigfillset(&all);
 	sigprocmask(SIG_SETMASK, &all, NULL);
 	run_signals(&forwarded);

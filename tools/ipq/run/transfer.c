@@ -9,9 +9,9 @@
 #include "run/run.h"
 #include "util/clock.h"
 
-#define PIECES 16 /* calls with more are left to the kernel */
+#define PIECES 16 /* calls with more pieces are left to the kernel */
 
-/* The parts of a message in the program's memory, by address; 0: not wanted. */
+/* The addresses of the parts of a message in the program's memory; 0: not wanted. */
 struct target {
 	uint64_t name, name_len, control_len, flags_out;
 	int flags;
@@ -22,7 +22,7 @@ struct target {
 	size_t room;
 };
 
-/* The n-th long, pointer or size_t at an address. */
+/* Reads the n-th long, pointer or size_t at an address. */
 static bool peek_word(const struct call *call, uint64_t at, unsigned n, uint64_t *word)
 {
 	uint32_t narrow;
@@ -46,13 +46,16 @@ static bool add_piece(struct target *t, uint64_t at, uint64_t len, size_t limit)
 	return true;
 }
 
-/* The n-th struct msghdr. In the array of recvmmsg and sendmmsg, its length follows it, padded to a long. */
+/*
+ * The address of the n-th struct msghdr. In the array of recvmmsg and sendmmsg, each is followed by a length,
+ * padded to a long.
+ */
 static uint64_t msghdr_at(const struct call *call, unsigned n)
 {
 	return call->arg[1] + n * (call->arch->layout == WIRE_LP64 ? UINT64_C(64) : 32);
 }
 
-/* Reads a struct msghdr. Each member but the last has the size of a long, or is padded to it. */
+/* Reads a struct msghdr. Each member except the last has the size of a long, or is padded to it. */
 static bool read_msghdr(const struct call *call, uint64_t header, struct target *t, size_t limit)
 {
 	unsigned word = call->arch->layout == WIRE_LP64 ? 8 : 4;
@@ -72,7 +75,7 @@ static bool read_msghdr(const struct call *call, uint64_t header, struct target 
 	return true;
 }
 
-/* Of recvmmsg and sendmmsg the n-th message. */
+/* Reads the addresses of the parts of a message; for recvmmsg and sendmmsg, of the n-th one. */
 static bool read_target(const struct call *call, unsigned n, struct target *t, size_t limit)
 {
 	*t = (struct target){ .name = 0 };
@@ -110,7 +113,7 @@ static int write_message(const struct call *call, const struct target *t, const 
 	return run_poke_value(call, t->name, t->name_len, &kernel, sizeof(kernel));
 }
 
-/* The deadline of the kernel's wait for a message; 0: it would not wait. */
+/* The time until which the kernel would wait for a message; 0: it would not wait. */
 static int64_t wait_until(int fd, const struct target *t)
 {
 	struct timeval limit = { 0, 0 };
@@ -142,7 +145,10 @@ bool run_write_length(const struct call *call, unsigned n, uint32_t len)
 	return run_poke(call, at, &len, sizeof(len));
 }
 
-/* The message is removed from the socket last, so that a call which cannot be answered loses no message. */
+/*
+ * The message is removed from the socket as the last step, so that a call which cannot be answered loses no
+ * message.
+ */
 enum receive_result run_receive(struct call *call, int fd, struct run_message *m, int *result)
 {
 	struct target t;

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * The main thread owns the firewall rules and all signals; each worker owns a queue. To lose no packet, the end has
- * this order: the rules that queue are removed; the workers empty their queues and decide the packets that they hold;
- * the other rules are removed; the queues are closed. The order is the same for Ctrl-C, an error and the end of a
- * capture file.
+ * The main thread owns the firewall rules and all signals; each worker owns a queue. So that no packet is lost, a
+ * session ends in this order: the rules that queue are removed; the workers empty their queues and decide the
+ * packets that they hold; the other rules are removed; the queues are closed. The order is the same after Ctrl-C,
+ * after an error and at the end of a capture file.
  */
 #include <errno.h>
 #include <poll.h>
@@ -26,9 +26,9 @@
 #include "util/clock.h"
 
 #define STALLED_MS 500
-#define LOG_FLUSH_MS 20	  /* the kernel sends an NFLOG buffer after 10 ms */
-#define FIRST_QUEUE 61000 /* far from the numbers that people type */
-#define LAST_QUEUE 65534  /* 65535 is the lock of firewall_lock() */
+#define LOG_FLUSH_MS 20	  /* longer than 10 ms, after which the kernel sends an NFLOG buffer */
+#define FIRST_QUEUE 61000 /* far away from the numbers that users choose */
+#define LAST_QUEUE 65534  /* firewall_lock() uses 65535 as its lock */
 
 /* The last one, SIGHUP, ends only a session that cannot reload. */
 static const int end_signals[] = { SIGINT, SIGTERM, SIGQUIT, SIGHUP };
@@ -96,7 +96,10 @@ static void count_batch(struct worker *w, unsigned n)
 	atomic_fetch_add_explicit(&w->bytes, bytes, memory_order_relaxed);
 }
 
-/* Receives packets (or takes those that are left after a failure) and has them decided. 1, 0 on timeout, -errno. */
+/*
+ * Receives packets (or takes the packets that are left after a failure) and calls the handler to decide them. 1, 0
+ * on timeout, -errno.
+ */
 static int take_turn(struct worker *w, int timeout_ms)
 {
 	int err, n = (int)w->count;
@@ -151,7 +154,10 @@ static bool tries_again(struct worker *w, int err)
 	return true;
 }
 
-/* Receives until the end of the source, an error, or join_workers(): packets arrive as long as there are rules. */
+/*
+ * Receives until the source ends, an error occurs, or join_workers() is called. As long as there are rules, packets
+ * arrive.
+ */
 static int receive(struct worker *w)
 {
 	const struct session_handler *h = w->session->handler;
@@ -170,8 +176,8 @@ static int receive(struct worker *w)
 }
 
 /*
- * Decides the packets that were queued before the rules were removed. Limited in time, because a rule of another
- * program may feed the queue. The kernel holds copies for LOG_FLUSH_MS before it sends them.
+ * Decides the packets that were queued before the rules were removed. The time for this is limited, because a rule
+ * of another program may also feed the queue. The kernel holds copies for LOG_FLUSH_MS before it sends them.
  */
 static void drain(struct worker *w)
 {
@@ -184,7 +190,7 @@ static void drain(struct worker *w)
 	while (n != 0 && (n > 0 || tries_again(w, n)) && clock_ns(CLOCK_MONOTONIC) <= deadline);
 }
 
-/* Names the frames of a capture file that were not read. */
+/* Reports the frames of a capture file that were not read. */
 static void note_unread(const struct worker *w)
 {
 	struct ipq_stats stats = { .size = sizeof(stats) };
@@ -208,7 +214,8 @@ static void *work(void *arg)
 	do
 		if (s->handler->finish != NULL)
 			s->handler->finish(w);
-	while (s->virtual_time && w->error == 0 && take_turn(w, 0) > 0); /* packets that finish() repeats */
+	/* process packets that finish() has repeated */
+	while (s->virtual_time && w->error == 0 && take_turn(w, 0) > 0);
 	ipq_queue_flush(w->queue);
 	atomic_fetch_add(&s->ended, 1);
 	eventfd_write(s->wake_fd, 1);
@@ -230,7 +237,7 @@ void session_wake_all(struct session *s)
 
 /* ---- start and end ------------------------------------------------------------------------------- */
 
-/* Called when the start has failed. If a signal was the reason, it is not a failure. */
+/* Called when the start has failed. If a signal was the reason, the start counts as ended, not as failed. */
 static int start_failed(struct session *s, int err, const char *text)
 {
 	if (err != -EINTR && !interrupt_pending())
@@ -324,9 +331,9 @@ static int open_queue(struct session *s, struct worker *w, struct ipq_error *e)
 
 	if (s->rules != NULL)
 		flow = rules_flow_mark(s->rules);
-	options.flow_mark = flow.mark; /* 0: the default, with the user's own rules */
+	options.flow_mark = flow.mark; /* 0: the library's default, for the user's own rules */
 	options.flow_mask = flow.mask;
-	/* This ends the decisions of an earlier run. */
+	/* The flag ends the decisions of an earlier run. */
 	if (s->flows && (s->rules == NULL || flow.mask != 0))
 		options.flags |= IPQ_O_FLOWS;
 	e->text[0] = '\0';
@@ -344,7 +351,10 @@ static int open_queue(struct session *s, struct worker *w, struct ipq_error *e)
 	return err;
 }
 
-/* The first free number. Two processes may start at once, so a number is free only if it can be bound. */
+/*
+ * Opens the first free queue number. Two processes may start at the same time, so a number counts as free only if
+ * it can be bound.
+ */
 static int open_free_queue(struct session *s, struct ipq_error *e)
 {
 	bool log = s->rules_kind == RULES_LOG;
@@ -384,7 +394,7 @@ static int open_workers(struct session *s, void *const *context)
 	return 0;
 }
 
-/* Without rules, there is nothing to remove if a signal ends the process while it opens a FIFO. */
+/* No rules exist yet. So if a signal ends the process while it opens a FIFO, there is nothing to remove. */
 static int open_sources(struct session *s, void *const *context)
 {
 	const sigset_t ends = signal_set(end_signals, ENDS);
@@ -409,7 +419,10 @@ static int start_workers(struct session *s)
 	return 0;
 }
 
-/* A worker cannot be woken while it reads a pipe whose writer stalls in the middle of a packet. */
+/*
+ * Ends the process if a worker reads a pipe whose writer has stopped in the middle of a packet: such a worker
+ * cannot be woken.
+ */
 static void leave_stalled_input(struct session *s)
 {
 	struct pollfd p = { .fd = s->wake_fd, .events = POLLIN };
@@ -450,7 +463,7 @@ static void show_progress(struct session *s, int64_t began)
 {
 	double seconds = (double)(clock_ns(CLOCK_MONOTONIC) - began) / 1e9;
 	uint64_t packets = atomic_load(&s->worker[0].packets), bytes = atomic_load(&s->worker[0].bytes);
-	/* Each packet also has a header in the file, which `bytes` does not include. */
+	/* In the file, each packet also has a header, which `bytes` does not include. */
 	double done = (double)(bytes + packets * 16) / (double)s->progress_total;
 
 	text_note("\r%3.0f%%  %llu packets  %.0f MB/s \033[K", done > 1 ? 100.0 : done * 100,
@@ -471,7 +484,7 @@ static bool wants_progress(struct session *s)
 	return true;
 }
 
-/* SIGHUP, SIGUSR1 and SIGUSR2, unless they end the session. */
+/* Handles SIGHUP, SIGUSR1 and SIGUSR2, unless they end the session. */
 static void take_request(struct session *s, int fd)
 {
 	struct signalfd_siginfo info;
@@ -489,7 +502,7 @@ static bool is_stopping(struct session *s)
 	return s->stopping;
 }
 
-/* Reports a changed state of the rules, but not the same state again. */
+/* Reports the state of the rules if it has changed. */
 static void report_rules(struct session *s, int state, const char *text)
 {
 	if (state == s->missing)
@@ -561,7 +574,7 @@ void session_accept(struct worker *w, const struct ipq_packet *packet, struct ip
 		return;
 	verdict->present |= IPQ_SET_MARK;
 	if (mark != 0 && (has & mask) == mark) {
-		/* We repeated the packet, and no rule of ours has cleared its mark. */
+		/* The packet was repeated before, and no rule of ours has cleared its mark. */
 		atomic_fetch_add_explicit(&s->came_back, 1, memory_order_relaxed);
 		verdict->mark = want & ~mask;
 		return;
@@ -599,8 +612,10 @@ static void wait_for_end(struct session *s, int requests)
 		text_note("\r\033[K");
 }
 
-/* Packets may be hostile: from here on the process can only decide packets and change its rules. The tools that change
- * rules inherit its privileges. */
+/*
+ * Packets may be hostile: from here on the process can only decide packets and change its rules. The tools that
+ * change rules inherit these limited privileges.
+ */
 static void give_up_privileges(const struct session *s)
 {
 	const char *lock = secure_getenv("XTABLES_LOCKFILE");
@@ -619,8 +634,10 @@ static void give_up_privileges(const struct session *s)
 	privileges_write_only(written);
 }
 
-/* If this process is killed, packets wait until the service manager has started it again. The new process takes over
- * queues with the same numbers, with their packets (see nfqueue/held.h). */
+/*
+ * Lets packets wait if this process is killed, until the service manager has started it again. The new process
+ * takes over the queues of the same numbers, with their packets (see nfqueue/held.h).
+ */
 static void keep_queues(const struct session *s)
 {
 	char name[32];
@@ -672,8 +689,8 @@ static int run(struct session *s, void *const *context, int requests)
 }
 
 /*
- * From here on no packet is queued. But after an error, rules without bypass stay, so that a packet which causes the
- * error does not open the firewall. Returns 1 if they do.
+ * Stops the queueing of packets. After an error, however, rules without bypass stay: otherwise a packet that causes
+ * an error would open the firewall. Returns 1 if rules stay.
  */
 static int stop_rules(struct session *s)
 {
@@ -695,7 +712,7 @@ static int stop_rules(struct session *s)
 	return 0;
 }
 
-/* Returns 1 if rules are left. */
+/* Removes the rules. Returns 1 if rules are left. */
 static int close_rules(struct session *s)
 {
 	struct ipq_error e;
@@ -711,7 +728,7 @@ void session_end_by_signals(void)
 		signal(end_signals[i], SIG_DFL);
 }
 
-/* A descriptor for signals of this set, which are blocked. */
+/* Opens a descriptor for signals of this set, and blocks these signals. */
 static int open_signals(const int *signo, size_t n)
 {
 	const sigset_t set = signal_set(signo, n);
@@ -728,7 +745,7 @@ int session_run(struct session *s, void *const *context)
 	    requests = open_signals(others, reloads ? 3 : 2);
 	int status, left;
 
-	/* If the reader closes the pipe, the write fails, and the session ends in order. */
+	/* If the reader closes the pipe, the write fails with EPIPE, and the session ends in the usual order. */
 	signal(SIGPIPE, SIG_IGN);
 	s->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	if (interrupts < 0 || requests < 0 || s->wake_fd < 0)

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* `ipq status` for machines: JSON (RFC 8259) and OpenMetrics 1.0. */
+/* Machine-readable formats of `ipq status`: JSON (RFC 8259) and OpenMetrics 1.0. */
 #include <inttypes.h>
 #include <stddef.h>
 #include <string.h>
@@ -98,11 +98,13 @@ void status_print_json(const struct snapshot *s, FILE *out)
 
 /* ---- OpenMetrics ------------------------------------------------------------------------------------ */
 
-/* The only types are gauge and counter: the older text format of Prometheus, which a node exporter reads, lacks newer
- * types. */
+/*
+ * A metric. Its type must be gauge or counter: a node exporter reads the older text format of Prometheus, which
+ * lacks newer types.
+ */
 struct family {
-	const char *name, *type, *unit, *help; /* unit "": none */
-	bool counters;			       /* printed only if the kernel's table could be read */
+	const char *name, *type, *unit, *help; /* unit "": the metric has none */
+	bool counters;			       /* true: printed only if the kernel's table could be read */
 	double (*value)(const struct snapshot *s, const struct queue_row *row);
 };
 
@@ -183,7 +185,7 @@ static void print_head(const char *name, const char *type, const char *unit, con
 	fprintf(out, "# HELP %s %s\n", name, help);
 }
 
-/* Prints text as the value of a label: printable ASCII, escaped. */
+/* Prints text as the value of a label. The result is escaped, printable ASCII. */
 static void print_label(const char *text, FILE *out)
 {
 	char safe[264];
@@ -205,7 +207,7 @@ static void print_family(const struct snapshot *s, const struct family *f, FILE 
 
 static const struct {
 	const char *name, *unit, *help;
-	size_t value; /* offset of a uint64_t in struct kept_flows */
+	size_t value; /* offset of the value, a uint64_t in struct kept_flows */
 } flow_families[] = {
 	{ "ipq_queue_left_flows", "flows", "How often a decided flow was left to the kernel.",
 	  offsetof(struct kept_flows, left) },

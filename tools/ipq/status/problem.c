@@ -15,7 +15,7 @@ bool row_is_idle(const struct snapshot *s, const struct queue_row *row)
 	return row_problem(s, row) == QUEUE_IDLE;
 }
 
-/* The chain or the nftables table of an ipq process that has this queue. */
+/* Whether the rule is in the chain or nftables table of an ipq process that has this queue. */
 static bool is_ipq_rule(const struct queue_rule *rule, uint32_t queue)
 {
 	char name[32];
@@ -24,7 +24,7 @@ static bool is_ipq_rule(const struct queue_rule *rule, uint32_t queue)
 	return strcmp(rule->kind == FIREWALL_NFT ? rule->table : rule->chain, name) == 0;
 }
 
-/* A rule that names the queue: preferably one of ipq, then one without bypass. */
+/* Finds a rule that names the queue: preferably a rule of ipq, then a rule without bypass. */
 static const struct queue_rule *rule_of(const struct snapshot *s, uint32_t queue, bool *ipq)
 {
 	const struct queue_rule *found = NULL;
@@ -42,7 +42,7 @@ static const struct queue_rule *rule_of(const struct snapshot *s, uint32_t queue
 	return found;
 }
 
-/* A rule that no packet reaches, if possible because an earlier rule decides. */
+/* Finds a rule that no packet reaches: preferably one whose packets an earlier rule decides. */
 static const struct queue_rule *missed_rule(const struct snapshot *s, uint32_t queue)
 {
 	const struct queue_rule *found = NULL;
@@ -68,7 +68,7 @@ static enum queue_problem missed_problem(const struct snapshot *s, const struct 
 	return row->reached > 0 ? QUEUE_PARTLY : rule->blocker[0] != '\0' ? QUEUE_SHADOWED : QUEUE_UNREACHED;
 }
 
-/* The rule of ipq before which another program accepts packets, or NULL. */
+/* The rule of ipq before which another program's rule accepts packets, or NULL. */
 static const struct queue_rule *passed_rule(const struct snapshot *s, uint32_t queue)
 {
 	for (size_t i = 0; i < s->firewall.count; i++)
@@ -77,7 +77,10 @@ static const struct queue_rule *passed_rule(const struct snapshot *s, uint32_t q
 	return NULL;
 }
 
-/* Checks the rules of ipq: it has rules for both families, first in their hooks. */
+/*
+ * Checks the rules of ipq. There should be rules for both families, and they should be the first ones of their
+ * hooks.
+ */
 static enum queue_problem problem_of_ipq(const struct snapshot *s, const struct queue_row *row)
 {
 	bool ipq;

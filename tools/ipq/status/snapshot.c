@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * The kernel's table of queues, /proc/net/netfilter/nfnetlink_queue, belongs to root of the machine and has mode 0440:
- * root of a user namespace cannot read it. With CAP_NET_ADMIN there, the process can ask for each queue with a message
- * that changes nothing (see probe.h). Then it knows which numbers are owned, but not the counters.
+ * The kernel's table of queues, /proc/net/netfilter/nfnetlink_queue, belongs to root of the machine and has mode
+ * 0440: root of a user namespace cannot read it. With CAP_NET_ADMIN in such a namespace, the process can send a
+ * message for each queue that changes nothing (see probe.h). The answers show which numbers are owned, but not the
+ * counters.
  */
 #include <errno.h>
 #include <stdlib.h>
@@ -14,15 +15,15 @@
 #include "util/clock.h"
 
 #define QUEUES 65536
-#define RULE_SPAN 1024 /* at most so many of the numbers that a rule names get a row */
+#define RULE_SPAN 1024 /* maximum number of queue numbers of one rule that get a row */
 
-/* A snapshot that is being taken: place[number] is the index of the row + 1. */
+/* A snapshot under construction. place[number]: the index of the row, plus 1. */
 struct taking {
 	struct snapshot *s;
 	uint32_t place[QUEUES];
 };
 
-/* The row of a queue; adds it if necessary. NULL: no memory. */
+/* The row of a queue. Adds the row if necessary. NULL: no memory. */
 static struct queue_row *row_of(struct taking *t, uint32_t number)
 {
 	struct snapshot *s = t->s;
@@ -30,7 +31,7 @@ static struct queue_row *row_of(struct taking *t, uint32_t number)
 
 	if (t->place[number] != 0)
 		return &s->row[t->place[number] - 1];
-	if ((s->count & (s->count - 1)) == 0) { /* a power of two, or none: full */
+	if ((s->count & (s->count - 1)) == 0) { /* the count is a power of two, or 0: the array is full */
 		grown = realloc(s->row, (s->count == 0 ? 1 : 2 * s->count) * sizeof(*grown));
 		if (grown == NULL)
 			return NULL;
@@ -41,7 +42,7 @@ static struct queue_row *row_of(struct taking *t, uint32_t number)
 	return &s->row[s->count - 1];
 }
 
-/* Finds the owner of a queue. One socket may own many queues, so its process is looked up once. */
+/* Finds the owner of a queue. One socket may own many queues, so its process is looked up only once. */
 static void find_owner(struct snapshot *s, struct queue_row *r)
 {
 	for (struct queue_row *o = s->row; o < r; o++)
@@ -74,7 +75,7 @@ static int add_lines(struct taking *t)
 	return n < 0 ? n : 0;
 }
 
-/* Adds the processes with a netfilter socket, which may own queues. */
+/* Adds the processes that have a netfilter socket and so may own queues. */
 static void add_suspects(struct snapshot *s)
 {
 	uint32_t port[64];

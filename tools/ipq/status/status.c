@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* ipq status: options, and output to a file that is replaced at once. */
+/* ipq status: handles options, and writes output to a file that is replaced in one step. */
 #include <errno.h>
 #include <fcntl.h>
 #include <getopt.h>
@@ -114,7 +114,9 @@ static void print(const struct snapshot *s, enum format format, FILE *out)
 		status_print(&view, out);
 }
 
-/* Writes a new file in the same directory and renames it: a reader finds the old or the new content. */
+/*
+ * Writes a new file in the same directory and renames it, so that a reader finds either the old or the new content.
+ */
 static int print_to_file(const struct snapshot *s, const struct options *o)
 {
 	size_t room = strlen(o->output) + sizeof(".XXXXXX");

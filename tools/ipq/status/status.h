@@ -7,13 +7,13 @@
 #include <stdio.h>
 #include "status/snapshot.h"
 
-/* Two snapshots, for rates. before may be NULL. */
+/* Two snapshots, from which rates are computed. `before` may be NULL. */
 struct status_view {
 	const struct snapshot *now, *before;
 	unsigned columns; /* columns of the terminal; 0: not limited */
 };
 
-/* The table, the problems, the rules. All text from outside is escaped. */
+/* Prints the table, the problems and the rules. All texts from outside are escaped. */
 void status_print(const struct status_view *v, FILE *out);
 void status_print_json(const struct snapshot *s, FILE *out);
 void status_print_openmetrics(const struct snapshot *s, FILE *out);

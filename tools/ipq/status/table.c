@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* The table of `ipq status`, for a pipe or for a screen of any width. */
+/* The table of `ipq status`, printed to a pipe or to a screen of any width. */
 #include <errno.h>
 #include <inttypes.h>
 #include <stdarg.h>
@@ -8,7 +8,7 @@
 #include "common/text.h"
 #include "status/status.h"
 
-#define WIDE 120 /* from this many columns on, both rates and totals are shown */
+#define WIDE 120 /* with at least this number of columns, both rates and totals are shown */
 
 static const char *copy_mode(const struct queue_row *row, char *to, size_t room)
 {

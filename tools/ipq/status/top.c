@@ -67,7 +67,7 @@ static void measure(struct screen *s)
 	}
 }
 
-/* Cuts the text, which has only printable ASCII and newlines, to the screen. */
+/* Prints as much of the text as fits on the screen. The text has only printable ASCII and newlines. */
 static void draw(const struct screen *s, const char *text)
 {
 	char *frame = NULL;
@@ -113,7 +113,7 @@ static void show(struct screen *s, const struct snapshot *now, const struct snap
 	free(text);
 }
 
-/* Does the same as the default action of Ctrl-Z, with the terminal restored. */
+/* Restores the terminal, and then stops the process, which is the default action of Ctrl-Z. */
 static void suspend(struct screen *s)
 {
 	leave(s);
@@ -138,7 +138,7 @@ static enum event on_signal(struct screen *s)
 	return AGAIN;
 }
 
-/* Reads one key, because keys after q are for the shell. */
+/* Reads only one key, because keys after q are for the shell. */
 static enum event on_key(void)
 {
 	char key;
@@ -151,7 +151,7 @@ static enum event on_key(void)
 	return n > 0 ? AGAIN : NOTHING;
 }
 
-/* Waits until the next update. A resize or a key draws the table again. */
+/* Waits until the next update. A resize or a key redraws the table. */
 static enum event wait_for(struct screen *s, int64_t until)
 {
 	struct pollfd p[2] = { { .fd = s->signals, .events = POLLIN },
@@ -178,7 +178,8 @@ static int loop(struct screen *s, unsigned interval_ms)
 		err = snapshot_take(&now, true);
 		if (err < 0)
 			break;
-		next = now_ms() + interval_ms; /* from now on: a snapshot may take longer than the interval */
+		/* the interval counts from now on: a snapshot may take longer than the interval */
+		next = now_ms() + interval_ms;
 		while (event != QUIT && (event == AGAIN || now_ms() < next)) {
 			if (event == AGAIN)
 				show(s, &now, have_before ? &before : NULL, interval_ms);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* The command line of `ipq watch`. Letters are those of tcpdump if it has such an option. */
+/* The command line of `ipq watch`. If tcpdump has an option, the same letter is used. */
 #include <errno.h>
 #include <limits.h>
 #include <net/if.h>
@@ -126,7 +126,7 @@ static int read_option(struct watch *watch, int c)
 	}
 }
 
-/* ---- where packets come from --------------------------------------------------------------------- */
+/* ---- the source of the packets ------------------------------------------------------------------- */
 
 static int set_source(struct watch *watch)
 {
@@ -183,7 +183,7 @@ static int set_recording(struct watch *watch)
 	return 0;
 }
 
-/* ---- which packets are shown --------------------------------------------------------------------- */
+/* ---- the packets to show ------------------------------------------------------------------------- */
 
 /* Parses a filter. 0; -ENOMEM, or -EINVAL with a message. */
 static int parse_expression(struct expression **x, const char *text)
@@ -214,7 +214,9 @@ static char *join(int words, char **word)
 	return text;
 }
 
-/* A filter for the connections that carry the output, as far as the user's filter may match them. NULL: none. */
+/*
+ * Makes a filter for the connections that carry the output, as far as the user's filter may match them. NULL: none.
+ */
 static char *find_own_link(const struct watch *watch)
 {
 	const struct session *s = &watch->session;
@@ -234,7 +236,10 @@ static char *find_own_link(const struct watch *watch)
 	return link;
 }
 
-/* Adds -i and our own connections to the filter of the user, which was parsed without them to report its errors. */
+/*
+ * Adds -i and the connections that carry the output to the user's filter. It was parsed before without these, so
+ * that errors are reported in the user's words.
+ */
 static int narrow(struct watch *watch, const char *user)
 {
 	char *link = find_own_link(watch), *text = NULL;

@@ -6,9 +6,9 @@
 #include <ipq.h>
 
 /*
- * Is the transport checksum left to a device? nfnetlink_log does not report it (IPQ_PACKET_CHECKSUM_NOT_READY), but the
- * field holds the sum of the pseudo-header then. If a complete checksum has this value by chance, completing it again
- * does not change it.
+ * Whether a device must complete the transport checksum. nfnetlink_log does not report that
+ * (IPQ_PACKET_CHECKSUM_NOT_READY), but then the field holds the sum of the pseudo-header. If a complete checksum
+ * has the same value by chance, completing it again does not change it.
  */
 bool is_checksum_partial(const struct ipq_packet *packet);
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * ipq watch: shows packets. With --on, the kernel logs copies to us (nflog:N): no packet waits, and none is changed.
- * Packets of a queue are accepted, and the verdicts are sent before anything is shown.
+ * ipq watch: shows packets. With --on, the kernel logs copies to us (nflog:N): no packet waits, and none is
+ * changed. Packets of a queue are accepted; their verdicts are sent before the packets are shown.
  */
 #include <errno.h>
 #include <stdlib.h>
@@ -13,7 +13,9 @@
 #include "watch/partial.h"
 #include "watch/watch.h"
 
-/* A worker's context is its view of a packet; NULL when there is no filter. */
+/*
+ * Whether the packet matches the filter. A worker's context is its view of a packet, or NULL if there is no filter.
+ */
 static bool wanted(struct worker *w, const struct ipq_packet *packet)
 {
 	const struct watch *watch = w->session->context;
@@ -31,7 +33,7 @@ static bool wanted(struct worker *w, const struct ipq_packet *packet)
 	return expression_match(watch->expression, &s);
 }
 
-/* Is the session one in which no packet waits, and nothing is decided? */
+/* Whether the session only watches: no packet waits, and no packet is decided. */
 static bool is_passive(const struct watch *watch)
 {
 	return watch->session.rules_kind == RULES_LOG;
@@ -57,7 +59,9 @@ static void record(struct worker *w, const struct print_packet *p)
 	output_record(w->session->output, &r);
 }
 
-/* A recording has its own verdicts. The text is used after the next receive, so it must be a constant. */
+/*
+ * Shows the verdict that a recording contains. The text is used after the next receive, so it must be a constant.
+ */
 static void set_recorded_verdict(const struct worker *w, struct print_packet *p)
 {
 	static const char *const verdicts[] = { "accept", "drop", "rewrite", "repeat", "queue" };
@@ -88,7 +92,10 @@ static void show(struct worker *w, const struct ipq_packet *packet)
 		session_stop(w->session);
 }
 
-/* A verdict for a copy has no effect, but the library counts the copy as waiting until it gets one. */
+/*
+ * Accepts all packets. A verdict for a copy has no effect, but the library counts the copy as waiting until the
+ * copy has a verdict.
+ */
 static int accept_all(struct worker *w, unsigned n)
 {
 	int err;
@@ -114,7 +121,7 @@ static int batch(struct worker *w, unsigned n)
 	return err;
 }
 
-/* Ends the session: no output is left to write to. */
+/* Called when writing has failed. Ends the session, because there is no output left. */
 static void failed(void *context, bool recording)
 {
 	struct watch *watch = context;

@@ -14,14 +14,14 @@ struct watch {
 	struct session session;
 	struct print_style style;
 	struct recorder_options record;
-	struct expression *expression; /* which packets are shown; NULL: all */
-	struct bpf_program filter;     /* for the firewall rule */
-	uint64_t limit;		       /* packets to show; 0: no end */
+	struct expression *expression; /* filter for the packets to show; NULL: show all */
+	struct bpf_program filter;     /* filter for the firewall rule */
+	uint64_t limit;		       /* number of packets to show; 0: no limit */
 	_Atomic uint64_t shown;
 
-	/* from the command line */
+	/* arguments from the command line */
 	const char *interface, *file;
-	char *source;	 /* made of `file` or a group */
+	char *source;	 /* name of the source, made from `file` or a group */
 	char *directory; /* the directory in which recordings are created */
 	unsigned group;
 	bool group_given, include_own;
