@@ -450,8 +450,7 @@ int source_pcap_recv(struct source *s, const struct iovec *slot, struct ipq_pack
 		pthread_mutex_lock(&p->lock);
 		wait_for_next(p);
 		if (n == 0)
-			/* the output may be a pipe, whose reader waits for these bytes */
-			source_pcap_flush(p);
+			source_pcap_flush(p); /* the output may be a pipe with a waiting reader */
 		pthread_mutex_unlock(&p->lock);
 		if (n != 0 || reported > 0 || timeout_ms == 0 || max == 0)
 			return n < 0 && reported > 0 ? 0 : n; /* the end is reported by the next call */

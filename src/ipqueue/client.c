@@ -361,8 +361,7 @@ static int set_verdict(struct engine *e, struct family *f, const struct client *
 	if (v.code == NF_DROP)
 		v.present = 0;
 	if (r->verdict.value == NF_QUEUE || r->verdict.value == NF_REPEAT)
-		/* the packet is delivered again, even after the end of a capture file */
-		e->ended = e->eof_sent;
+		e->ended = e->eof_sent; /* the packet is delivered again, even after the end of a file */
 	e->passed_on |= !known;
 	v.tag = keep(e, c, r, request, known);
 	f->counts.dropped += v.code == NF_DROP;
