@@ -95,12 +95,12 @@ void flows_release_one(struct ipq_queue *q)
 
 static uint64_t lost_packets(const struct ipq_queue *q)
 {
-	struct ipq_stats stats = { .lost = 0 };
+	struct source_counts counts;
 
-	return queue_add_losses(q, &stats) < 0 ? 0 : stats.lost + stats.queue_dropped;
+	return q->source->ops->counts(q->source, &counts) < 0 ? 0 : counts.lost + counts.queue_dropped;
 }
 
-/* The queue is never empty: must the kernel keep the flows nevertheless? */
+/* Called when the queue was not empty for too long. Whether the kernel must keep the flows nevertheless. */
 static bool overdue(const struct ipq_queue *q)
 {
 	struct flows *fl = q->flows;
