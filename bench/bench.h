@@ -3,14 +3,16 @@
  * Theory of operation
  *
  * The driver (main.c) makes a private network namespace, and in most scenarios another one for each consumer. Each
- * consumer is a process, so that its CPU time can be measured. The driver sends the traffic and receives the accepted
- * packets: no figure comes from a consumer. Consumers count in shared memory, only so that the sums can be checked
- * afterwards: sent = accepted + dropped + overflow, and accepted = arrived. A measurement whose sums disagree fails the
- * whole run. (If a merged packet is split and the queue is full, the kernel drops every piece from the first one that
- * does not fit on, but counts one only: then the sum is checked between these bounds.)
+ * consumer is a process, so that its CPU time can be measured. The driver sends the traffic and receives the
+ * accepted packets: no figure comes from a consumer. Consumers count in shared memory, only so that the sums can be
+ * checked afterwards: sent = accepted + dropped + overflow, and accepted = arrived. A measurement whose sums
+ * disagree fails the whole run. (If the kernel splits a merged packet and the queue is full, it drops the first
+ * piece that does not fit and all pieces after it, but counts only one drop. Then the sum is checked against a
+ * lower and an upper bound.)
  *
  * Measurements are paired: in a round the consumers take turns of about 10 ms: A, B, C, A, B, C ... (measure.c). A
- * ratio is the median of the ratios of all rounds, so that a disturbance of a whole round cancels out.
+ * ratio is the median of the ratios of all rounds, so a disturbance that affects a whole round has little effect on
+ * it.
  */
 #ifndef BENCH_H
 #define BENCH_H
@@ -25,10 +27,11 @@
 #define MAX_QUEUES 2
 #define MAX_CONSUMERS 32
 #define BATCH 64u
-#define PORT_PACKETS 9000 /* emptied from time to time */
-#define PORT_MARKERS 9001 /* the last packets of each group: the driver sleeps until they arrive */
+#define PORT_PACKETS 9000 /* port of the packets; its socket is emptied from time to time */
+#define PORT_MARKERS 9001 /* port of the last packets of each group: the driver sleeps until they arrive */
 #define PORT_TCP 9100
-#define MARKER 0x6d61726bu /* their mark: consumers accept them even if they drop the others */
+/* The mark of packets to PORT_MARKERS: consumers accept them, whatever they do with other packets. */
+#define MARKER 0x6d61726bu
 #define RECEIVE_BUFFER (32u << 20)
 
 enum bench_verdict { ALWAYS_ACCEPT, ALWAYS_DROP, SEND_BACK, ACCEPT_AND_DROP };
@@ -49,15 +52,16 @@ static inline void tally_add(_Atomic uint64_t *counter, uint64_t n)
 /* The task of a consumer. */
 struct job {
 	enum bench_verdict verdict;
-	enum bench_order order; /* when hold > 1 */
-	unsigned hold;		/* packets collected before the first of them is decided; 1: decide at once */
+	enum bench_order order; /* used when hold > 1 */
+	/* number of packets to collect before the first of them is decided; 1: decide immediately */
+	unsigned hold;
 	unsigned queues;
 	bool meta;  /* copy no payload */
 	bool split; /* NFQA_CFG_F_GSO off for all consumers: merged packets arrive split */
-	int cpu;    /* of the first thread; -1: any */
+	int cpu;    /* processor of the first thread; -1: any */
 	uint32_t queue_length;
 	struct tally *tally; /* one for each queue */
-	int tally_file;	     /* the mapped file */
+	int tally_file;	     /* descriptor of the mapped file */
 };
 
 /* The verdict that every consumer has to give: NF_ACCEPT or NF_DROP. */
@@ -73,7 +77,7 @@ static inline void tally_verdict(struct tally *tally, unsigned verdict)
 	tally_add(verdict ? &tally->accepted : &tally->dropped, 1);
 }
 
-/* The abilities of a consumer besides accepting and dropping at once. */
+/* The abilities of a consumer, besides accepting and dropping packets immediately. */
 enum consumer_traits {
 	ANY_ORDER = 1 << 0,
 	REPLACES = 1 << 1,
@@ -81,7 +85,7 @@ enum consumer_traits {
 	LATENCY_ONLY = 1 << 3,
 	SUPERVISED = 1 << 4,
 	HOLDING_ONLY = 1 << 5,
-	OTHER_TREE = 1 << 6 /* loaded by other_tree_load */
+	OTHER_TREE = 1 << 6 /* the consumer is loaded by other_tree_load */
 };
 
 #define UNAVAILABLE 77
@@ -104,9 +108,9 @@ extern const unsigned consumer_count;
 int other_tree_load(const char *path); /* a shared object that bench/run --against has built */
 #define OLD_PROGRAM "--old-program"
 int old_program(char **argument); /* the program that consume_run starts */
-#define REFERENCE "nfq"		  /* what ratios are taken against */
+#define REFERENCE "nfq"		  /* the consumer by which ratios are divided */
 
-/* ---- consumers that decide one packet at a time share the holding back (hold.c) ---------------- */
+/* ---- hold.c: holding back packets, for consumers that decide one packet at a time -------------- */
 
 typedef int decide_one(void *context, uint32_t id, unsigned verdict);
 struct hold {
@@ -125,42 +129,42 @@ int hold_init(struct hold *hold, const struct job *job, struct tally *tally, dec
 /* Gives a verdict without payload, now or when job->hold packets wait. */
 int hold_packet(struct hold *hold, uint32_t id, uint32_t mark);
 
-int socket_enlarge(int fd); /* the same receive buffer for every consumer; returns the size in force */
+int socket_enlarge(int fd); /* sets the same receive buffer for every consumer; returns the size in force */
 
 /* ---- scenarios (scenarios.c) ------------------------------------------------------------------ */
 
 enum pattern {
 	WINDOW,	 /* groups are sent while at most `window` packets are in flight */
 	LATENCY, /* one packet in flight, each timed */
-	PACED,	 /* sent at a fixed rate, independent of arrivals, each timed */
+	PACED,	 /* sent at a fixed rate, independent of arrivals; each packet timed */
 	FLOOD,	 /* sent without waiting; overflow is counted */
 	HOLDING, /* bursts, paced so that nothing overflows, for consumers that hold packets back */
 	TCP	 /* a stream over veth, MTU 1500 */
 };
 
 enum placement {
-	PLACED_ANYWHERE, /* the scheduler decides */
+	PLACED_ANYWHERE, /* the scheduler chooses the processors */
 	PLACED_APART, /* the driver on the first processor, the consumer on the following ones, as with --pin */
-	PLACED_TOGETHER /* both on one processor */
+	PLACED_TOGETHER /* driver and consumer on one processor */
 };
 
 struct scenario {
 	const char *name, *what;
 	enum pattern pattern;
 	unsigned size;		/* UDP payload bytes */
-	unsigned group, window; /* packets */
+	unsigned group, window; /* number of packets */
 	unsigned segments;	/* packets that arrive together (one UDP GSO send); 0: each is sent alone */
-	unsigned packets;	/* in a measurement; TCP: megabytes */
+	unsigned packets;	/* packets in a measurement; for TCP, megabytes */
 	enum bench_verdict verdict;
 	enum bench_order order;
 	unsigned hold;
-	unsigned rate; /* PACED: packets a second */
+	unsigned rate; /* PACED: packets per second */
 	unsigned queues;
 	bool meta, split;
 	enum placement place;
-	bool awake;	       /* the driver polls for arrivals and does not sleep */
+	bool awake;	       /* the driver polls for arrivals instead of sleeping */
 	bool one_by_one;       /* the sender makes one system call for each packet */
-	unsigned queue_length; /* 0: 8192 */
+	unsigned queue_length; /* length of the queue; 0: 8192 */
 };
 extern const struct scenario scenarios[];
 extern const unsigned scenario_count;
@@ -171,24 +175,25 @@ bool scenario_suits(const struct scenario *s, const struct consumer *c);
 struct result {
 	bool done, overflow_known;
 	uint64_t sent, handled; /* packets decided by the consumer within the measured time */
-	/* over the consumer's lifetime, with the warm-up */
+	/* counts over the consumer's lifetime, including the warm-up */
 	uint64_t total_sent, accepted, dropped, arrived;
-	uint64_t lost, overflow; /* never seen by the consumer; as counted by the kernel */
+	/* packets that the consumer never received; and the kernel's count of them */
+	uint64_t lost, overflow;
 	double seconds;
-	double rate;	       /* packets a second; TCP: megabytes a second */
+	double rate;	       /* packets per second; for TCP, megabytes per second */
 	double cpu, kernel;    /* ns per packet (TCP: per kilobyte) of the consumer, and of kernel threads */
-	double p50, p99, p999; /* us, LATENCY and PACED */
+	double p50, p99, p999; /* latencies in us, for LATENCY and PACED */
 	double p99_window;     /* the same: the median of the p99 of each 200 packets */
 };
 
-/* 0, UNAVAILABLE (this consumer cannot do it), or -1 */
+/* Returns 0, UNAVAILABLE (this consumer cannot do it), or -1 */
 int measure(const struct scenario *s, const struct consumer *c, unsigned scale, bool pin, struct result *r);
 
 /* Several consumers, which take turns. Not for TCP. */
 struct contest {
 	const struct consumer *consumer;
 	struct result *result;
-	int err; /* as measure() returns it */
+	int err; /* the result of measure() */
 };
 void measure_in_turn(const struct scenario *s, struct contest *all, unsigned n, unsigned scale, bool pin);
 
@@ -197,7 +202,7 @@ int traffic_open(struct traffic **t, const struct scenario *s);
 void traffic_close(struct traffic *t);
 /* Sends packets in the scenario's pattern and waits until all are decided. Adds to the result. */
 int traffic_run(struct traffic *t, const struct job *job, unsigned packets, struct result *r);
-/* The same, without a result. */
+/* Sends the same packets without a result. */
 int traffic_warm_up(struct traffic *t, const struct job *job, unsigned packets);
 /* Writes the latencies of all runs so far. */
 void traffic_latency(struct traffic *t, struct result *r);
@@ -215,16 +220,17 @@ unsigned filter_measure(unsigned rounds, unsigned scale, unsigned capture_mib, b
 
 /* ---- flows left to the kernel (flows.c) ----------------------------------------------------------- */
 
-/* The same. */
+/* Prints tables and limits; returns the number of failures. */
 unsigned flows_measure(unsigned rounds, unsigned scale);
 
-/* ---- the ground (ground.c) ----------------------------------------------------------------------- */
+/* ---- the environment (ground.c) ----------------------------------------------------------------- */
 
-int ground_enter(void);	  /* enters private namespaces, loopback up */
-int ground_net(void);	  /* a descriptor of the current network namespace; -1 */
-int ground_new_net(void); /* enters a new network namespace, loopback up; returns as ground_net() */
+int ground_enter(void); /* enters private namespaces and brings up loopback */
+int ground_net(void);	/* a descriptor of the current network namespace; or -1 */
+/* enters a new network namespace and brings up loopback; returns the value of ground_net() */
+int ground_new_net(void);
 int ground_enter_net(int net);
-const char *ground_iptables(void); /* an iptables that can queue packets here, or NULL */
+const char *ground_iptables(void); /* the name of an iptables command that can queue packets here, or NULL */
 int ground_rules(unsigned queues);
 int ground_command(const char *format, ...) __attribute__((format(printf, 1, 2)));
 struct queue_counts {
@@ -235,9 +241,9 @@ struct queue_counts {
 struct queue_counts ground_queues(void);
 uint64_t ground_sink_errors(void); /* UDP packets that found a socket of the driver full */
 uint64_t kernel_threads_ns(void);
-uint64_t process_ns(pid_t pid); /* with its descendants */
+uint64_t process_ns(pid_t pid); /* CPU time of a process and its descendants */
 uint64_t now_ns(void);
-void pin_to(int cpu); /* -1: anywhere */
+void pin_to(int cpu); /* processor; -1: any */
 
 /* ---- figures (report.c, judge.c) ----------------------------------------------------------------- */
 
@@ -247,20 +253,20 @@ struct results {
 	struct result *cell; /* [scenario][consumer][round] */
 };
 struct result *result_at(const struct results *all, unsigned scenario, unsigned consumer, unsigned round);
-double median(double *value, unsigned n); /* sorts; NAN for none */
+double median(double *value, unsigned n); /* sorts the values; NAN if n is 0 */
 double median_of(const struct results *all, unsigned scenario, unsigned consumer, enum metric metric);
-/* A row of a scenario. */
+/* A row in the results of a scenario. */
 struct place {
 	unsigned scenario, consumer;
 };
 /* The median over the rounds of a's figure divided by b's (NAN if one is missing), and the quartiles. */
 double ratio_of(const struct results *all, struct place a, struct place b, enum metric metric, double *low,
 		double *high);
-int consumer_index(const char *name); /* -1: none of this name */
+int consumer_index(const char *name); /* -1: no consumer has this name */
 int scenario_index(const char *name);
 void report_scenario(const struct results *all, unsigned scenario);
 int report_csv(const struct results *all, const char *directory);
-/* Compares with the project's own limits; prints a line for each that was measured. */
+/* Compares the results with the project's own limits. Prints a line for each limit that was measured. */
 void judge(const struct results *all);
 
 #endif

@@ -1,12 +1,13 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * Compares the cost of the classic calls with the same loop by hand.
+ * Compares the cost of the classic calls with the same loop on a plain netlink socket.
  *
  *	classic-cost [PAIRS]
  *
- * One process on one processor queues 50 packets, measures how long one of the two takes to accept them, and then does
- * the same with the other. The two are measured so soon after each other that a change of the machine's speed affects
- * both. The addresses of code and data still change the ratio by 1 %: run it more than once.
+ * One process on one processor queues 50 packets, measures how long one of the two loops takes to accept them, and
+ * then does the same with the other loop. The two loops are measured so soon after each other that a change of the
+ * machine's speed affects both. The addresses of code and data still change the ratio by 1 %: run it more than
+ * once.
  */
 #include <arpa/inet.h>
 #include <linux/netfilter.h>
@@ -22,7 +23,7 @@
 #define PORT 4000
 #define MAX_PAIRS 10000
 
-enum { CLASSIC, BY_HAND, WAYS }; /* also the queue number */
+enum { CLASSIC, BY_HAND, WAYS }; /* the loops; the values are also the queue numbers */
 
 static struct ipq_handle *h;
 static struct raw raw;
@@ -94,7 +95,7 @@ static void compare(size_t size, unsigned pairs)
 	}
 	printf("%5zu bytes: by hand %.0f ns a packet, classic calls %.3f of that", size, median(hand, pairs),
 	       median(ratio, pairs));
-	printf(" (%.3f to %.3f)\n", ratio[pairs / 4], ratio[3 * pairs / 4]); /* sorted now */
+	printf(" (%.3f to %.3f)\n", ratio[pairs / 4], ratio[3 * pairs / 4]); /* the ratios are sorted now */
 }
 
 static int connected_to_itself(unsigned port)

@@ -50,7 +50,7 @@ fail:
 
 int consume_classic(const struct job *job, unsigned queue, struct tally *tally)
 {
-	(void)queue; /* always 0: the classic calls cannot select another queue */
+	(void)queue; /* the queue number is always 0: the classic calls cannot select another queue */
 	return consume(job, tally, 1);
 }
 

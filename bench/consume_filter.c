@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * The ten decisions of bench/filter.c by hand on <ipq.h>: a program that somebody would write instead of using "ipq
- * filter". Like "ipq filter", it copies only the bytes that the decisions need.
+ * The ten decisions of bench/filter.c, programmed on <ipq.h> as an alternative to "ipq filter". Like "ipq filter",
+ * the program copies only the bytes that the decisions need.
  */
 #include <arpa/inet.h>
 #include <ipq.h>
@@ -13,8 +13,8 @@
 #define BATCH 64
 
 struct headers {
-	bool v4, ports; /* ports: not a later fragment, and long enough for the fields that the rules read
-			 */
+	/* ports: the packet is not a later fragment, and is long enough for the fields that the rules read */
+	bool v4, ports;
 	uint8_t protocol, tcp_flags;
 	uint32_t source, destination; /* v4 */
 	uint16_t source_port, destination_port;
@@ -72,7 +72,7 @@ static enum decision decide(const struct ipq_packet *packet)
 		return DROP;
 	if (h.v4 && h.protocol == IPPROTO_ICMP)
 		return DROP;
-	if (h.v4 && h.source >> 8 == 0xc00002) /* 192.0.2.0/24 */
+	if (h.v4 && h.source >> 8 == 0xc00002) /* network 192.0.2.0/24 */
 		return DROP;
 	if (tcp && h.destination_port == 25 && !(h.v4 && h.source >> 24 == 10))
 		return DROP;
@@ -82,7 +82,7 @@ static enum decision decide(const struct ipq_packet *packet)
 		return DROP;
 	if (udp && h.destination_port == 9011)
 		return MARK;
-	if (h.v4 && h.destination == 0xcb007109) /* 203.0.113.9 */
+	if (h.v4 && h.destination == 0xcb007109) /* address 203.0.113.9 */
 		return DROP;
 	return ACCEPT;
 }

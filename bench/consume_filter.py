@@ -29,7 +29,7 @@ for name, result, arguments in (
 
 
 def decide(p):
-    """(verdict, mark) for the bytes of an IPv4 packet, the only packets that the benchmark sends."""
+    """Returns (verdict, mark) for the bytes of an IPv4 packet. The benchmark sends only IPv4."""
     protocol = p[9]
     source = p[12:16]
     tcp = udp = False

@@ -1,10 +1,13 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* This library's new calls, in batches of 64; the same with the latency option, and with whole packets held back. */
+/*
+ * Consumers that use this library's new calls: in batches of 64, with the latency option, and with complete packets
+ * held back.
+ */
 #include <ipq.h>
 #include <stdlib.h>
 #include "bench.h"
 
-/* Whole packets held back. */
+/* Packets that are held back completely. */
 struct keeper {
 	struct ipq_packet **kept;
 	uint32_t *order;
@@ -18,7 +21,7 @@ static int give_verdict(struct ipq_queue *q, struct tally *tally, const struct i
 	return verdict ? ipq_accept(q, packet) : ipq_drop(q, packet);
 }
 
-/* The other consumers store only the id of a held packet; so does this one. */
+/* Like the other consumers, this one stores only the id of a held packet. */
 static int decide_id(void *context, uint32_t id, unsigned verdict)
 {
 	const struct ipq_packet packet = { .id = id };

@@ -17,7 +17,7 @@ struct mnl_consumer {
 	const struct job *job;
 	struct tally *tally;
 	struct hold hold;
-	char *buf; /* for a verdict with payload */
+	char *buf; /* buffer for a verdict with payload */
 };
 
 static int decide(void *context, uint32_t id, unsigned verdict)

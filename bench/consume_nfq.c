@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * libnetfilter_queue as most programs use it: recv, nfq_handle_packet, and in the callback
- * nfq_set_verdict. This is the reference of all ratios. Its socket gets the same receive buffer and
- * NETLINK_NO_ENOBUFS as those of the other consumers.
+ * libnetfilter_queue as most programs use it: recv, nfq_handle_packet, and in the callback nfq_set_verdict. All
+ * ratios are relative to this consumer. Its socket has the same receive buffer, and NETLINK_NO_ENOBUFS, like the
+ * sockets of the other consumers.
  */
 #include <arpa/inet.h>
 #include <errno.h>

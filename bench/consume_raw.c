@@ -118,7 +118,7 @@ bool raw_parse(unsigned char *buf, size_t len, struct raw_packet *packet)
 	return true;
 }
 
-/* The field holds the sum of the pseudo header already: add all bytes from the transport header on. */
+/* The field already holds the sum of the pseudo-header: add all bytes from the transport header on. */
 static void complete_checksum(unsigned char *ip, size_t len)
 {
 	size_t head = (size_t)(ip[0] & 15) * 4, field = head + (ip[9] == IPPROTO_TCP ? 16 : 6);

@@ -16,16 +16,16 @@
 #include <sys/socket.h>
 #include <time.h>
 #include <unistd.h>
-#include "ipqueue/engine.h" /* the pair only: nothing of it is measured */
+#include "ipqueue/engine.h" /* used only for the socket pair: no code of the engine is measured */
 #include "raw.h"
 
 #define FRONT 128 /* at least the bytes before the payload in ip_queue's message */
 #define PLACE (FRONT + SLOT)
-#define BUSY 16 /* after so many packets in one receive, more are expected during a sleep */
+#define BUSY 16 /* after this number of packets in one receive, more packets are expected during a sleep */
 
 struct relay {
 	struct raw raw;
-	int fd; /* to the program */
+	int fd; /* socket to the program */
 	unsigned char *packets, *requests;
 	struct mmsghdr in[BATCH], out[BATCH], asked[BATCH];
 	struct iovec in_iov[BATCH], out_iov[BATCH], asked_iov[BATCH];
@@ -72,7 +72,7 @@ static void message_set(struct mmsghdr *m, struct iovec *iov, void *data, size_t
 	m->msg_hdr = (struct msghdr){ .msg_iov = iov, .msg_iovlen = 1 };
 }
 
-/* From the queue to the program. Returns the number of packets, or -1. */
+/* Passes packets from the queue to the program. Returns the number of packets, or -1. */
 static int bring_packets(struct relay *r)
 {
 	int sent = 0, n = recvmmsg(r->raw.fd, r->in, BATCH, MSG_DONTWAIT, NULL), count = 0;
@@ -105,7 +105,7 @@ static int bring_packets(struct relay *r)
 	return count;
 }
 
-/* From the program to the queue. Returns the number of verdicts, or -1. */
+/* Passes verdicts from the program to the queue. Returns the number of verdicts, or -1. */
 static int bring_verdicts(struct relay *r)
 {
 	int n = recvmmsg(r->fd, r->asked, BATCH, MSG_DONTWAIT, NULL);

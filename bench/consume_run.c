@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * A program of 2001 under ipq run: it speaks ip_queue's
- * protocol by hand, one receive and one send a packet, as the library did that such programs have inside. It is
- * this program again, started with OLD_PROGRAM, and keeps its tally in the file that it inherits.
+ * A program of 2001 under ipq run: it implements ip_queue's protocol itself, with one receive and one send per
+ * packet, like the library that such programs were linked with. It is the benchmark program, which executes itself
+ * again with OLD_PROGRAM. It keeps its tally in the file that it inherits.
  */
 #include <errno.h>
 #include <limits.h>
@@ -16,7 +16,7 @@
 #include <unistd.h>
 #include "bench.h"
 
-static uint32_t port; /* as in the handle of the libipq of 2001 */
+static uint32_t port; /* the port id, which the libipq of 2001 kept in its handle */
 
 static int request(int fd, uint16_t type, const ipq_peer_msg_t *body, const void *payload, size_t len)
 {
@@ -79,7 +79,7 @@ static int ip_queue_socket(void)
 	return fd < 0 || bind(fd, (struct sockaddr *)&me, sizeof(me)) < 0 ? -1 : fd;
 }
 
-/* OLD_PROGRAM TALLY VERDICT META [SOCKET]: returns on failure only. */
+/* Arguments: OLD_PROGRAM TALLY VERDICT META [SOCKET]. Returns only on failure. */
 int old_program(char **argument)
 {
 	struct job job = { .verdict = (enum bench_verdict)atoi(argument[1]), .meta = atoi(argument[2]) != 0 };

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * "ipq filter" with ten rules against the same ten decisions by hand in C and in Python, and over a capture.
+ * "ipq filter" with ten rules compared with the same ten decisions programmed in C and in Python, and over a
+ * capture.
  *
  * The three are separate programs, started by fork and exec. Driver and consumer share a processor, and the consumer is
  * SCHED_BATCH, so that it does not preempt the driver: a whole group waits when the consumer runs. There are no GSO

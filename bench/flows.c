@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
  * The cost of flows that a program leaves to the kernel. Each method (struct way) has its own network namespace, with
- * its rules in INPUT and its program. The driver sends UDP over loopback and TCP over veth; the methods take turns, and a ratio is the median
- * of the ratios of all rounds. CPU time is that of the program and of the driver, because the kernel delivers in the
- * driver's time.
+ * its rules in INPUT and its program. The driver sends UDP over loopback and TCP over veth; the methods take turns,
+ * and a ratio is the median of the ratios of all rounds. CPU time is that of the program and of the driver, because
+ * the kernel delivers in the driver's time.
  */
 #include <arpa/inet.h>
 #include <errno.h>
@@ -24,9 +24,9 @@
 #define FLOWS 4
 #define WINDOW 64
 #define PER_FLOW 30
-#define SHORT_FLOWS 512 /* per slice */
+#define SHORT_FLOWS 512 /* number of flows per slice */
 #define AT_ONCE 64
-#define SLICES 10	      /* turns of a round: they are short, because other processes use the machine */
+#define SLICES 10	      /* short turns of a round, because other processes use the machine */
 #define STREAM_BYTES 30000000 /* per slice */
 #define MAX_ROUNDS 101
 #define MILLION 1000000
@@ -50,11 +50,11 @@ static struct way {
 	pid_t pid;
 	struct seen *seen;
 	int sink, from[FLOWS]; /* UDP */
-	int stream[2];	       /* TCP, both ends */
+	int stream[2];	       /* both ends of the TCP connection */
 } way[WAYS];
 
 struct turn {
-	double rate, cpu; /* per second; ns of each */
+	double rate, cpu; /* units per second; ns per unit */
 };
 
 static struct sockaddr_in address(uint32_t host, unsigned port)
@@ -99,7 +99,7 @@ static int start(struct way *w, bool flows)
 	return w->seen->ready ? 0 : -1;
 }
 
-/* ---- the ground ---------------------------------------------------------------------------------- */
+/* ---- the environment ------------------------------------------------------------------------------ */
 
 static int add_rules(unsigned i)
 {
@@ -172,7 +172,7 @@ static void close_ways(void)
 
 /* ---- traffic: each returns how many units it moved, 0 after a failure ----------------------------- */
 
-/* n packets of 64 bytes, without waiting. */
+/* Sends n packets of 64 bytes without waiting. */
 static bool send_some(int fd, unsigned n)
 {
 	static char data[64];
@@ -358,7 +358,7 @@ static void print_way(struct turn (*turn)[WAYS], unsigned rounds, unsigned w, un
 		rate[i] = turn[i][w].rate / turn[i][reference].rate;
 		cpu[i] = turn[i][w].cpu;
 	}
-	median(rate, rounds); /* sorts */
+	median(rate, rounds); /* this call sorts the rates */
 	low = rate[rounds / 4];
 	high = rate[rounds - 1 - rounds / 4];
 	for (unsigned i = 0; i < rounds; i++)

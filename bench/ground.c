@@ -132,7 +132,9 @@ struct queue_counts ground_queues(void)
 	char line[256];
 
 	while (f != NULL && fgets(line, sizeof(line), f) != NULL) {
-		/* queue, port id, waiting, copy mode, copy range, queue dropped, user dropped, last id, 1 */
+		/*
+		 * columns: queue, port id, waiting, copy mode, copy range, queue dropped, user dropped, last id, 1
+		 */
 		if (sscanf(line, "%*u %*d %" SCNu64 " %*u %*u %" SCNu64 " %" SCNu64, &waiting, &queue_dropped,
 			   &user_dropped) != 3)
 			continue;
@@ -150,7 +152,7 @@ uint64_t ground_sink_errors(void)
 	uint64_t errors = 0;
 	char line[512];
 
-	/* Udp: InDatagrams NoPorts InErrors ... : the line of names does not parse as numbers */
+	/* "Udp: InDatagrams NoPorts InErrors ...": the line with the names does not parse as numbers */
 	while (f != NULL && fgets(line, sizeof(line), f) != NULL)
 		if (sscanf(line, "Udp: %*u %*u %" SCNu64, &errors) == 1)
 			break;
@@ -187,7 +189,7 @@ uint64_t process_ns(pid_t pid)
 	return sum;
 }
 
-/* Kernel threads for memory and disks do not depend on the consumer. */
+/* Kernel threads for memory and disks, whose work does not depend on the consumer. */
 static bool is_housekeeper(const char *stat)
 {
 	static const char *const names[] = { "(kdamond",    "(kcompactd", "(kswapd",

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* Holding packets back, for the consumers that decide them by id, one at a time. */
+/* Holds packets back, for consumers that decide packets by id, one at a time. */
 #include <stdlib.h>
 #include <sys/socket.h>
 #include "bench.h"
@@ -7,7 +7,7 @@
 uint32_t *order_make(enum bench_order order, unsigned n)
 {
 	uint32_t *place = calloc(n, sizeof(*place));
-	uint64_t state = 88172645463325252u; /* the same shuffle in every run */
+	uint64_t state = 88172645463325252u; /* a fixed seed: the same shuffle in every run */
 
 	if (place == NULL)
 		return NULL;
@@ -69,7 +69,7 @@ int socket_enlarge(int fd)
 	socklen_t len = sizeof(granted);
 
 	if (setsockopt(fd, SOL_SOCKET, SO_RCVBUFFORCE, &want, sizeof(want)) < 0)
-		setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &want, sizeof(want)); /* up to net.core.rmem_max */
+		setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &want, sizeof(want)); /* limited by net.core.rmem_max */
 	getsockopt(fd, SOL_SOCKET, SO_RCVBUF, &granted, &len);
 	return granted;
 }

@@ -7,7 +7,7 @@
 enum bound { AT_LEAST, AT_MOST };
 
 struct limit {
-	const char *scenario, *consumer, *against; /* NULL: the faster of raw-packed and raw-batch */
+	const char *scenario, *consumer, *against; /* against NULL: the faster of raw-packed and raw-batch */
 	enum metric metric;
 	enum bound bound;
 	double value;
@@ -62,7 +62,7 @@ static void say(const struct results *all, struct place a, struct place b, enum 
 		enum bound bound, double limit)
 {
 	double low, high, ratio = ratio_of(all, a, b, metric, &low, &high);
-	double printed = round(ratio * 100) / 100; /* a run is not more precise */
+	double printed = round(ratio * 100) / 100; /* round: a run is not more precise than that */
 	bool met = bound == AT_LEAST ? printed >= limit : printed <= limit;
 
 	if (!isnan(ratio))
@@ -82,7 +82,10 @@ static void judge_limit(const struct results *all, const struct limit *l)
 	    l->metric, l->bound, l->value);
 }
 
-/* At a fixed rate: the slowest packets wait no longer than with the better of the reference and the lower bounds. */
+/*
+ * Limit at a fixed rate: the slowest packets wait no longer than with the better of the reference and the lower
+ * bounds.
+ */
 static void judge_latency(const struct results *all, unsigned s)
 {
 	unsigned reference = (unsigned)consumer_index(REFERENCE), floor = best_floor(all, s, P99_WINDOW);
@@ -92,7 +95,7 @@ static void judge_latency(const struct results *all, unsigned s)
 	    (struct place){ s, is_better ? floor : reference }, P99_WINDOW, AT_MOST, 1.1);
 }
 
-/* With bench/run --against: no slower and no dearer than before. */
+/* Limit with bench/run --against: neither slower nor more costly than before. */
 static void judge_change(const struct results *all, unsigned s, const char *consumer, const char *before)
 {
 	struct place a = { s, (unsigned)consumer_index(consumer) },
@@ -105,8 +108,10 @@ static void judge_change(const struct results *all, unsigned s, const char *cons
 		say(all, a, b, P50, AT_MOST, 1.02);
 }
 
-/* For every scenario: at most the CPU of the lower bound of the same kind; at least as fast as the reference, at no
- * more CPU. */
+/*
+ * Limits for every scenario: at most the CPU time of the lower bound of the same kind; at least as fast as the
+ * reference, with no more CPU time.
+ */
 static void judge_everywhere(const struct results *all, unsigned s)
 {
 	struct place ipq = { s, (unsigned)consumer_index("ipq") },
@@ -130,7 +135,7 @@ static void judge_everywhere(const struct results *all, unsigned s)
 	say(all, batch, classic, CPU_AND_KERNEL, AT_MOST, 1.0);
 }
 
-/* The scenarios that are measured in turn with hold-1: see run_scenarios. */
+/* Compares the scenarios that are measured in turn with hold-1: see run_scenarios. */
 static void judge_growth(const struct results *all, const char *name)
 {
 	unsigned ipq = (unsigned)consumer_index("ipq");

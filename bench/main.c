@@ -24,8 +24,10 @@ static const char usage[] =
 	"directory\n"
 	"  --out        where measurements.csv and medians.csv go\n";
 
-/* Is name in the list? A word of the list that is not the whole name of a scenario selects all names that contain it.
- * Without a list: yes. */
+/*
+ * Whether name is in the list. A word of the list that is not the complete name of a scenario selects all names
+ * that contain it. Without a list, every name is selected.
+ */
 static bool listed(const char *list, const char *name, bool whole)
 {
 	char word[64];
@@ -116,7 +118,7 @@ static int parse(int argc, char **argv, struct options *o)
 												       : -1;
 }
 
-static bool unavailable[MAX_CONSUMERS]; /* printed once */
+static bool unavailable[MAX_CONSUMERS]; /* true: the message was printed */
 
 static bool takes_part(const struct options *o, const struct scenario *s, unsigned c)
 {
@@ -127,7 +129,7 @@ static bool takes_part(const struct options *o, const struct scenario *s, unsign
 	       scenario_suits(s, &consumers[c]);
 }
 
-/* Returns the failures. */
+/* Notes a result. Returns the number of failures. */
 static unsigned note(const struct scenario *s, unsigned c, unsigned round, int err)
 {
 	unavailable[c] = err == UNAVAILABLE;
@@ -137,8 +139,10 @@ static unsigned note(const struct scenario *s, unsigned c, unsigned round, int e
 	return 1;
 }
 
-/* Not TCP, whose stream is between two namespaces; nor HOLDING, where the scenarios take turns instead of the
- * consumers. */
+/*
+ * Whether consumers can be measured side by side. Not for TCP, whose stream is between two namespaces, and not for
+ * HOLDING, where the scenarios take turns instead of the consumers.
+ */
 static bool is_side_by_side(const struct scenario *s)
 {
 	return s->pattern != TCP && s->pattern != HOLDING;
@@ -180,8 +184,8 @@ static unsigned run_one_by_one(const struct options *o, struct results *all, uns
 }
 
 /*
- * Runs all consumers in each of the scenarios first to last, then all again. Each round begins with another consumer.
- * Returns the failures.
+ * Runs all consumers in each of the scenarios first to last, then all of them again. Each round begins with another
+ * consumer. Returns the number of failures.
  */
 static unsigned run_scenarios(const struct options *o, struct results *all, unsigned first, unsigned last)
 {

@@ -45,7 +45,8 @@ static pid_t consumer_start(const struct consumer *c, const struct job *job)
 	if (pid != 0)
 		return pid;
 	prctl(PR_SET_PDEATHSIG, SIGKILL);
-	setpgid(0, 0); /* the kernel sends SIGHUP to an orphaned group with a stopped process */
+	/* in its own group: the kernel sends SIGHUP to an orphaned group that has a stopped process */
+	setpgid(0, 0);
 	for (unsigned i = 0; i < job->queues; i++)
 		reader[i] = (struct reader){ c, job, i };
 	for (unsigned i = 1; i < job->queues; i++)
@@ -109,7 +110,7 @@ static unsigned warm_up_of(const struct scenario *s)
 	return s->pattern == WINDOW ? 2048 / s->group * s->group : 2048;
 }
 
-/* sent = accepted + dropped + lost, accepted = arrived, lost = what the kernel counted (see bench.h) */
+/* Checks: sent = accepted + dropped + lost; accepted = arrived; lost = the kernel's count (see bench.h) */
 static int check_sums(const struct scenario *s, const struct consumer *c, const struct job *job,
 		      struct traffic *t, struct result *r)
 {
@@ -138,9 +139,9 @@ struct stand {
 	const struct scenario *s;
 	const struct consumer *consumer;
 	struct job job;
-	struct traffic *traffic; /* NULL: TCP */
+	struct traffic *traffic; /* NULL for TCP */
 	pid_t pid;
-	int net; /* its own network namespace, or -1 */
+	int net; /* the consumer's own network namespace, or -1 */
 };
 
 static void stand_down(struct stand *st)
@@ -156,7 +157,7 @@ static void stand_down(struct stand *st)
 		close(st->net);
 }
 
-/* Starts a consumer in the current network namespace. Call stand_down afterwards in any case. */
+/* Starts a consumer in the current network namespace. In any case, call stand_down afterwards. */
 static int stand_up(struct stand *st, const struct scenario *s, const struct consumer *c, bool pin)
 {
 	size_t size = sizeof(struct tally) * MAX_QUEUES;
@@ -197,7 +198,7 @@ static int warm_up(struct stand *st, unsigned packets)
 				   : traffic_warm_up(st->traffic, &st->job, packets);
 }
 
-/* Adds to the result; its CPU is a sum in ns until finish(). */
+/* Runs the traffic and adds to the result. The CPU time in the result is a sum in ns until finish(). */
 static int timed(struct stand *st, unsigned packets, long settle_ms, struct result *r)
 {
 	uint64_t kernel = kernel_threads_ns(), cpu = process_ns(st->pid);
@@ -208,7 +209,7 @@ static int timed(struct stand *st, unsigned packets, long settle_ms, struct resu
 	pause_ms(settle_ms > 0 ? 1 : 0);
 	r->cpu += (double)(process_ns(st->pid) - cpu);
 	pause_ms(settle_ms);
-	/* the time of a kernel thread that ended meanwhile is lost: then the figure is unknown */
+	/* If a kernel thread has ended in the meantime, its time is lost. Then the figure is unknown. */
 	kernel = kernel_threads_ns() - kernel;
 	r->kernel += (int64_t)kernel < 0 ? 0 : (double)kernel;
 	return 0;

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* The consumers of this library once more, with the library of another tree inside: see bench/run --against. */
+/* The consumers of this library a second time, with the library of another tree: see bench/run --against. */
 #include <dlfcn.h>
 #include <stdio.h>
 #include "bench.h"

@@ -1,6 +1,6 @@
 #!/bin/sh
 # SPDX-License-Identifier: LGPL-2.1-or-later
-# Converts medians.csv to the input of plot.gp, rate.dat and cpu.dat: a line per scenario, a column per consumer.
+# Converts medians.csv to rate.dat and cpu.dat, the input of plot.gp: a line per scenario, a column per consumer.
 set -eu
 for pair in rate:4 cpu:8; do
 	awk -F, -v column="${pair#*:}" '

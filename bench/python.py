@@ -68,7 +68,7 @@ def cpu_of(pid):
 
 
 def ready(number):
-    """A program owns the queue and has asked for whole packets."""
+    """Whether a program owns the queue and has requested complete packets."""
     with open('/proc/net/netfilter/nfnetlink_queue', encoding='ascii') as f:
         return any(line.split()[0] == str(number) and line.split()[3] == '2' for line in f)
 
@@ -97,7 +97,7 @@ def burst(child, number, receiver, sender, packets):
 
 
 def stream(child, number, size):
-    """Sends so many bytes through the queue, and measures the time until all have arrived."""
+    """Sends this number of bytes through the queue, and measures the time until all have arrived."""
     with socket.create_server(('127.0.0.1', TCP_PORT + number)) as server:
         sender = socket.create_connection(('127.0.0.1', TCP_PORT + number))
         receiver = server.accept()[0]
@@ -155,13 +155,13 @@ def main():
             time.sleep(0.01)
         time.sleep(0.1)
         receiver = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-        receiver.setsockopt(socket.SOL_SOCKET, 33, 64 << 20)  # SO_RCVBUFFORCE
+        receiver.setsockopt(socket.SOL_SOCKET, 33, 64 << 20)  # 33: SO_RCVBUFFORCE
         receiver.bind(('127.0.0.1', PORT + number))
         receiver.settimeout(2)
         sockets[name] = receiver
     sender = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-    # The packets that wait in the queue count as unsent.
-    sender.setsockopt(socket.SOL_SOCKET, 32, 64 << 20)  # SO_SNDBUFFORCE
+    # Packets that wait in the queue count as unsent, so the buffer must be large.
+    sender.setsockopt(socket.SOL_SOCKET, 32, 64 << 20)  # 32: SO_SNDBUFFORCE
     bursts = measure(args.rounds, lambda number, name: burst(children[name], number, sockets[name], sender, args.packets))
     size = args.megabytes << 20
     subprocess.run(['ip', 'link', 'set', 'lo', 'mtu', '1500'], check=True)

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* nfnetlink_queue by hand, for the consumers that use no library. */
+/* nfnetlink_queue on a plain netlink socket, for the consumers that use no library. */
 #ifndef RAW_H
 #define RAW_H
 
@@ -33,13 +33,13 @@ struct raw {
 	const struct job *job;
 	struct tally *tally;
 	bool coalesce;
-	unsigned limit; /* messages per send */
-	unsigned n;	/* messages not sent yet */
-	size_t bytes;	/* their length */
+	unsigned limit; /* maximum number of messages per send */
+	unsigned n;	/* number of messages that are not sent yet */
+	size_t bytes;	/* length of these messages */
 	unsigned pieces;
 	struct payload_header message[BATCH];
 	struct iovec iov[3 * BATCH];
-	/* a run of equal verdicts not put into a message yet */
+	/* whether a run of equal verdicts is not yet in a message */
 	bool run;
 	uint32_t run_id;
 	unsigned run_verdict, run_length;
@@ -51,13 +51,16 @@ struct raw_packet {
 	size_t len;
 };
 
-/* Takes the queue; the caller reports that it is ready. 0, or -1 with a message on stderr, like all of these. */
+/*
+ * Takes the queue; the caller reports that it is ready. Like all of these functions, returns 0, or -1 with a
+ * message on stderr.
+ */
 int raw_open(struct raw *raw, const struct job *job, unsigned queue, struct tally *tally, bool gso);
-/* False: not a packet. The payload points into buf. */
+/* False: the message is not a packet. The payload points into buf. */
 bool raw_parse(unsigned char *buf, size_t len, struct raw_packet *packet);
 /* Collects a verdict. The caller updates its counters. */
 int raw_verdict(void *raw, uint32_t id, unsigned verdict);
-/* Accepts with the payload, which must live until the flush. */
+/* Accepts the packet with the payload, which must stay valid until the flush. */
 int raw_replace(struct raw *raw, const struct raw_packet *packet);
 int raw_flush(struct raw *raw);
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* Medians, ratios, tables, CSV. */
+/* Computes medians and ratios, and writes tables and CSV. */
 #include <errno.h>
 #include <math.h>
 #include <stdlib.h>
@@ -62,7 +62,7 @@ double ratio_of(const struct results *all, struct place a, struct place b, enum 
 		if (x->done && y->done && value_of(y, metric) > 0)
 			value[n++] = value_of(x, metric) / value_of(y, metric);
 	}
-	middle = median(value, n); /* sorts */
+	middle = median(value, n); /* this call sorts the values */
 	*low = n > 0 ? value[n / 4] : NAN;
 	*high = n > 0 ? value[3 * n / 4] : NAN;
 	return middle;

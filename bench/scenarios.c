@@ -116,7 +116,7 @@ bool scenario_suits(const struct scenario *s, const struct consumer *c)
 		return s->pattern == LATENCY;
 	if ((c->traits & HOLDING_ONLY) && s->hold <= 1)
 		return false;
-	/* Its queue has ip_queue's length, and the kernel does not count what overflows there. */
+	/* The consumer's queue has ip_queue's length, and the kernel does not count packets that overflow there. */
 	if ((c->traits & SUPERVISED) && (s->pattern != WINDOW && s->pattern != LATENCY))
 		return false;
 	if (s->hold > 1 && s->order != OLDEST_FIRST && !(c->traits & ANY_ORDER))

@@ -24,7 +24,7 @@
 
 #define CHUNK (256u << 10)
 
-static int control = -1; /* to the sender: the number of bytes; from it: 0 */
+static int control = -1; /* socket for control: the number of bytes goes to the sender, a 0 comes back */
 static int listener = -1;
 
 static int patient(int fd)
@@ -59,7 +59,7 @@ static void send_stream(int fd, uint64_t bytes, int from)
 				break;
 			bytes -= (uint64_t)n;
 		}
-	/* the receiver has all of it, or gave up: leave no packets in the queue */
+	/* the receiver has all bytes, or has given up: leave no packets in the queue */
 	if (read(from, &done, 1) == 1)
 		setsockopt(fd, SOL_SOCKET, SO_LINGER, &no_linger, sizeof(no_linger));
 	close(fd);

@@ -26,24 +26,23 @@
 #include "bench.h"
 
 #define LARGEST_GROUP 1024
-#define FLOWS 16   /* for more than one queue: --queue-balance hashes the addresses */
-#define STAMPED 32 /* PACED: packets that one call receives */
-#define BITE 64	   /* FLOOD, HOLDING: packets between two checks of anything else */
+#define FLOWS 16   /* number of flows for more than one queue: --queue-balance hashes the addresses */
+#define STAMPED 32 /* PACED: maximum number of packets that one call receives */
+#define BITE 64	   /* FLOOD, HOLDING: number of packets between two checks */
 #define WINDOW_PACKETS 200
 #define LARGEST_SEND 60000
 #ifndef UDP_SEGMENT
 #define UDP_SEGMENT 103
 #endif
-#define UNREAD_MOST 2048 /* HOLDING: packets that may wait in the consumer's socket */
+#define UNREAD_MOST 2048 /* HOLDING: maximum number of packets that wait in the consumer's socket */
 
 struct traffic {
 	const struct scenario *s;
 	int send_fd, marked_fd, packets_fd, markers_fd;
 	unsigned flows;
 	uint64_t sent, arrived, markers_due, sink_errors;
-	unsigned unread; /* packets sent since the packets' socket was last emptied */
-	uint64_t paused_ns,
-		quiet_ns; /* subtracted from the time: reading between bursts, and the final wait */
+	unsigned unread;	      /* number of packets sent since the packets' socket was last emptied */
+	uint64_t paused_ns, quiet_ns; /* time to subtract: reading between bursts, and the final wait */
 	double *latency;
 	unsigned samples;
 	unsigned next_flow;
@@ -78,7 +77,7 @@ static void prepare(struct traffic *t)
 		t->to[1][i] = t->to[0][i];
 		t->to[1][i].sin_port = htons(PORT_MARKERS);
 	}
-	t->in = (struct iovec){ t->payload, 4 }; /* only these bytes are received */
+	t->in = (struct iovec){ t->payload, 4 }; /* receive only the first 4 bytes */
 	for (unsigned i = 0; i < LARGEST_GROUP; i++) {
 		t->out[i].iov_base = t->payload;
 		t->send[i].msg_hdr = (struct msghdr){ .msg_namelen = sizeof(t->to[0][0]),
@@ -177,7 +176,8 @@ static int send_group(struct traffic *t)
 	return send_some(t, true, t->flows);
 }
 
-/* Receives waiting packets. Returns their number, or -1 if none came in time (with MSG_DONTWAIT: if none waits).
+/*
+ * Receives waiting packets. Returns their number, or -1 if none arrived in time (with MSG_DONTWAIT: if none waits).
  */
 static int sink(struct traffic *t, int fd, unsigned most, int flags)
 {
@@ -196,8 +196,10 @@ static void sink_all(struct traffic *t, int fd)
 
 #define MISSING_NS 2000000000u
 
-/* Waits until at most `due` markers are in flight: sleeps, or polls, so that the cost of waking the driver is not in
- * the consumers' figures. */
+/*
+ * Waits until at most `due` markers are in flight. Sleeps, or polls if the cost of waking the driver must not be
+ * part of the consumers' figures.
+ */
 static int wait_markers(struct traffic *t, uint64_t due)
 {
 	uint64_t limit = t->s->awake ? now_ns() + MISSING_NS : 0;
@@ -319,8 +321,10 @@ static void doze(long us)
 	nanosleep(&t, NULL);
 }
 
-/* Waits until no packet waits in the kernel; if the kernel does not report that, until the consumer has decided none
- * for 20 ms. */
+/*
+ * Waits until no packet waits in the kernel. If the kernel does not report that, waits until the consumer has
+ * decided no packet for 20 ms.
+ */
 static bool all_decided(const struct job *job, uint64_t *decided, uint64_t *since)
 {
 	struct queue_counts counts = ground_queues();
@@ -391,8 +395,10 @@ static int run_holding(struct traffic *t, const struct job *job, unsigned packet
 	return wait_decided(t, job);
 }
 
-/* The consumer counts after it has sent the verdict. It never counts packets that overflowed, so this waits for a
- * moment only. */
+/*
+ * Waits until the consumer's counters are complete. The consumer counts a packet after it has sent the verdict. It
+ * never counts packets that overflowed, so this wait is limited to a moment.
+ */
 static void wait_tally(const struct job *job, uint64_t expected)
 {
 	uint64_t limit = now_ns() + 1000000u;

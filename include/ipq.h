@@ -60,7 +60,7 @@ enum ipq_option_flags {
 /* 0 selects each default. The struct begins with its size for forward and backward ABI compatibility. */
 struct ipq_options {
 	size_t size;		 /* sizeof(struct ipq_options) */
-	uint32_t flags;		 /* IPQ_O_ */
+	uint32_t flags;		 /* IPQ_O_* flags */
 	uint32_t copy_range;	 /* maximum payload bytes; 0: the whole packet */
 	uint32_t queue_length;	 /* maximum number of packets waiting in the kernel; 0: 8192 */
 	uint32_t receive_buffer; /* bytes; 0: enough for queue_length */
@@ -138,8 +138,8 @@ enum ipq_packet_flags {
  * ipq_queue_close(); ipq_packet_keep() makes a copy that stays valid.
  */
 struct ipq_packet {
-	uint32_t present;     /* IPQ_HAS_ */
-	uint32_t flags;	      /* IPQ_PACKET_ */
+	uint32_t present;     /* IPQ_HAS_* bits */
+	uint32_t flags;	      /* IPQ_PACKET_* bits */
 	uint32_t id;	      /* identifies the packet in verdicts; consecutive in a queue, wraps */
 	uint8_t family;	      /* AF_INET, AF_INET6, AF_BRIDGE, ... (NFPROTO_ of the hook) */
 	uint8_t hook;	      /* NF_INET_PRE_ROUTING (0) ... NF_INET_POST_ROUTING (4) */
@@ -163,7 +163,7 @@ struct ipq_packet {
 	const uint8_t *link_header;   /* bridge family: the whole header, without the VLAN tag */
 	const char *security_context; /* not NUL-terminated */
 	uint16_t security_context_len;
-	uint16_t conntrack_len; /* for ipq_packet_conntrack() */
+	uint16_t conntrack_len; /* bytes at `conntrack`; ipq_packet_conntrack() parses them */
 	/* IP_CT_ESTABLISHED (0), IP_CT_RELATED (1), IP_CT_NEW (2), + 3 for replies */
 	uint32_t conntrack_info;
 	const void *conntrack;	 /* netlink attributes CTA_* as the kernel sent them */
@@ -206,7 +206,7 @@ const char *ipq_queue_interface(struct ipq_queue *q, uint32_t index, uint16_t *t
 
 struct ipq_tuple {
 	uint8_t family;	      /* AF_INET, AF_INET6 */
-	uint8_t protocol;     /* IPPROTO_ */
+	uint8_t protocol;     /* IPPROTO_* number */
 	uint16_t source_port; /* port; or, for an ICMP query, its id */
 	uint16_t destination_port;
 	uint8_t icmp_type, icmp_code;
@@ -215,7 +215,7 @@ struct ipq_tuple {
 
 struct ipq_conntrack {
 	size_t size;			    /* set it to sizeof(struct ipq_conntrack) before the call */
-	uint32_t present;		    /* IPQ_CT_HAS_ */
+	uint32_t present;		    /* IPQ_CT_HAS_* bits */
 	uint32_t id, status, mark, timeout; /* timeout in seconds */
 	uint16_t zone;
 	uint8_t tcp_state;
@@ -277,7 +277,7 @@ enum ipq_verdict_code {
 
 struct ipq_verdict {
 	size_t size;	  /* sizeof(struct ipq_verdict) */
-	uint32_t present; /* IPQ_SET_ */
+	uint32_t present; /* IPQ_SET_* bits */
 	uint32_t code;	  /* IPQ_DROP ... */
 	uint16_t queue;	  /* queue number for IPQ_QUEUE */
 	uint16_t vlan_proto, vlan_tci;

@@ -106,7 +106,7 @@ struct ipq_edit {
 	uint8_t *data;		 /* the packet: the caller's memory */
 	uint32_t len;		 /* current length of the packet in bytes */
 	uint32_t room;		 /* bytes at data that may be used */
-	uint32_t flags;		 /* IPQ_EDIT_ */
+	uint32_t flags;		 /* IPQ_EDIT_* flags */
 	int32_t transport_error; /* 0, or the -errno of calls that need a transport header */
 	uint8_t version;	 /* 4 or 6 */
 	uint8_t protocol;	 /* IPPROTO_ number after the network header and its extension headers */

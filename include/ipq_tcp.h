@@ -69,7 +69,7 @@ enum ipq_tcp_option_flags {
 /* Set size to sizeof(struct ipq_tcp_options), and unused members to 0. */
 struct ipq_tcp_options {
 	size_t size;
-	uint32_t flags;		  /* IPQ_TCP_ */
+	uint32_t flags;		  /* IPQ_TCP_* flags */
 	uint32_t max_connections; /* maximum number of connections; 0: 65536 */
 	/* maximum memory for one connection, at least 1280; 0: 64 KiB, recorded 4 MiB */
 	uint32_t max_connection_bytes;

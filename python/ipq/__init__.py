@@ -75,7 +75,7 @@ class Queue(_Queue):
         return []
 
     async def _readable(self, fd):
-        """Waits until the descriptor is readable or the queue is closed."""
+        """Wait until the descriptor is readable or the queue is closed."""
         if getattr(self, '_waiting', None) is not None:
             raise RuntimeError('another task waits for packets of this queue')
         loop = asyncio.get_running_loop()

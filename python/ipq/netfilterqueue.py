@@ -40,7 +40,7 @@ PROTOCOLS = {
 }
 
 _MAX = 0xffffffff
-_SOCK_LEN = 1024 * 4096  # the default max_len of packets of 1,500 bytes, for each of which the kernel counts 2,304
+_SOCK_LEN = 1024 * 4096  # memory for the default max_len of packets with 1,500 bytes: the kernel counts 2,304 for each
 
 
 def _number(value, most, name):
@@ -235,7 +235,7 @@ class NetfilterQueue:
             try:
                 callback(packet)
             except BaseException:
-                # Programs wait until the descriptor is readable.
+                # The program waits for the descriptor: make it readable for the packets that are left.
                 if self._queue is not None and _length_hint(self._pending) > 0:
                     self._woken = True
                     self._queue.wake()
@@ -246,7 +246,7 @@ class NetfilterQueue:
                     raw._leave()
 
     def _receive(self, timeout):
-        """Receives unless packets of the last receive are left. Whether there is one."""
+        """Receives packets, unless packets of the last receive are left. Returns whether there are packets."""
         self._handle()
         queue = self._queue
         if queue is None:
@@ -259,7 +259,7 @@ class NetfilterQueue:
         except ValueError:
             if self._queue is queue:
                 raise
-        # Meanwhile another thread or a signal handler may have unbound it.
+        # In the meantime another thread or a signal handler may have unbound the queue.
         if self._queue is not queue:
             return False
         self._pending = iter(packets)
@@ -278,7 +278,7 @@ class NetfilterQueue:
             self.flush()
 
     def run_socket(self, s):
-        """Handle packets, waiting with s.recv(), until it times out or would block. s shares get_fd()."""
+        """Handle packets until s.recv() times out or would block. s is a socket with the descriptor of get_fd()."""
         if self._queue is None:
             raise RuntimeError('No queue is bound')
         while self._queue is not None:

@@ -23,7 +23,7 @@
 struct region {
 	void *memory;
 	size_t size;
-	struct ipq_queue *queue; /* not NULL: a closed queue that still owns the memory */
+	struct ipq_queue *queue; /* the queue, if it is closed and still owns the memory; else NULL */
 	unsigned users;
 };
 
@@ -31,20 +31,22 @@ struct packet_object;
 struct late_verdict;
 
 struct queue_object {
-	PyObject_HEAD struct ipq_queue *queue; /* NULL: closed */
+	PyObject_HEAD struct ipq_queue *queue; /* NULL: the queue is closed */
 	PyObject *name;
-	struct ipq_packet packet[BATCH_MAX];	 /* packets of the last receive */
-	struct packet_object *object[BATCH_MAX]; /* borrowed: their objects that still exist */
+	struct ipq_packet packet[BATCH_MAX]; /* packets of the last receive */
+	/* borrowed references to the objects of these packets that still exist */
+	struct packet_object *object[BATCH_MAX];
 	int count, next; /* number of packets of the last receive; index of the first one not returned yet */
 	int undecided;	 /* packets of the last receive without a verdict */
 	int batch;	 /* maximum number of packets per receive */
 	pid_t owner;
 	bool receiving;	    /* a thread is in ipq_queue_recv(), or waits for the GIL afterwards */
-	atomic_bool inside; /* it is still in ipq_queue_recv() */
-	bool woken;	    /* Queue.wake() was called, and no receive has returned an empty list for it */
-	bool closing;	    /* another thread is in Queue.close() */
-	bool slow_body;	    /* the program needs long for a packet: send each verdict at once */
-	int64_t flushed;    /* when verdicts were sent last, nanoseconds */
+	atomic_bool inside; /* the thread is still in ipq_queue_recv() */
+	/* Queue.wake() was called, and no receive has returned an empty list because of it yet */
+	bool woken;
+	bool closing;	 /* another thread is in Queue.close() */
+	bool slow_body;	 /* the program takes long for a packet, so each verdict is sent immediately */
+	int64_t flushed; /* time in ns when verdicts were last sent */
 	struct late_verdict *late, **late_end;
 	unsigned long long forgotten;
 };
@@ -52,12 +54,13 @@ struct queue_object {
 struct packet_object {
 	PyObject_HEAD struct queue_object *queue;
 	struct ipq_packet packet;
-	struct ipq_packet *kept; /* owns the memory of the packet; NULL: the queue or region owns it */
+	/* a copy, which owns the packet's memory; NULL: the queue or a region owns it */
+	struct ipq_packet *kept;
 	struct region *region;
-	int index;	/* in queue->object; -1: not of the last receive */
-	unsigned views; /* buffers exported */
+	int index;	/* index in queue->object; -1: the packet is not from the last receive */
+	unsigned views; /* number of exported buffers */
 	bool decided;
-	bool left; /* not to be dropped when this object is deleted */
+	bool left; /* the packet must not be dropped when this object is deleted */
 };
 
 struct edit_object {
@@ -77,12 +80,12 @@ int conntrack_add_types(PyObject *module);
 /* Sets OSError (or its subclass for err) with this text, and returns NULL. err is negative. */
 PyObject *raise_errno(int err, const char *text);
 
-/* A Packet for queue->packet[index]. */
+/* Creates a Packet object for queue->packet[index]. */
 PyObject *packet_new(struct queue_object *queue, int index);
-/* Takes an integer from 0 to max, which the message calls name. False with an exception set. */
+/* Reads an integer from 0 to max. name: its name for the error message. False with an exception set. */
 bool take_number(PyObject *value, unsigned long max, const char *name, unsigned long *number);
 
-/* Saves the packet's bytes, because the next receive overwrites the queue's memory. False with an exception set. */
+/* Saves the packet's bytes before the next receive overwrites the queue's memory. False with an exception set. */
 bool packet_outlive(struct packet_object *packet, struct region *region);
 /* Decides a packet whose object is still referenced: 0, or -1 with an exception set. */
 int packet_decide(struct packet_object *packet, const struct ipq_verdict *verdict);
@@ -96,7 +99,7 @@ int queue_decide(struct queue_object *queue, const struct ipq_packet *packet,
 int queue_decide_flow(struct queue_object *queue, const struct ipq_packet *packet,
 		      const struct ipq_flow_verdict *verdict);
 
-/* Sends pending verdicts unless more are about to follow. 0, or -1 with an exception set. */
+/* Sends pending verdicts, unless more verdicts are about to follow. 0, or -1 with an exception set. */
 int queue_send_if_due(struct queue_object *queue);
 
 PyObject *packet_edit(PyObject *self, PyObject *args, PyObject *keywords);

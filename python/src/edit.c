@@ -157,7 +157,7 @@ static int set_address(PyObject *obj, PyObject *value, void *closure)
 {
 	struct ipq_edit *e = as_edit(obj);
 	bool destination = *(int *)closure;
-	/* the str() of an ipaddress object is an address, too */
+	/* accept any object whose str() is an address, such as an ipaddress object */
 	PyObject *text = value != NULL ? PyObject_Str(value) : NULL;
 	PyObject *bytes = text != NULL ? PyUnicode_AsASCIIString(text) : NULL;
 	const char *chars = bytes != NULL ? PyBytes_AsString(bytes) : NULL;
@@ -308,7 +308,7 @@ static PyObject *get_payload(PyObject *obj, void *closure)
 	return PyBytes_FromStringAndSize((const char *)e->data + e->payload, e->payload_len);
 }
 
-/* Call it when the arguments are known, because they may be views of the edit, too. */
+/* Call it after the arguments were parsed, because they may be views of this edit. */
 static bool may_change_length(PyObject *obj)
 {
 	if (((struct edit_object *)obj)->views == 0)

@@ -9,7 +9,7 @@ PyObject *raise_errno(int err, const char *text)
 
 	if (text == NULL || *text == '\0')
 		text = strerror(-err);
-	/* It may contain the name of a file. */
+	/* The text may contain the name of a file, so it is decoded like one. */
 	args = Py_BuildValue("(iN)", -err,
 			     PyUnicode_DecodeUTF8(text, (Py_ssize_t)strlen(text), "backslashreplace"));
 	if (args != NULL) {
@@ -88,7 +88,7 @@ static const struct {
 	{ "CHECKSUM_TRANSPORT_WRONG", IPQ_CHECKSUM_TRANSPORT_WRONG },
 };
 
-/* The types and the freed packets are shared by the whole process. */
+/* The types, and the list of freed packets, belong to the whole process. */
 static int fill_module(PyObject *module)
 {
 	if (PyInterpreterState_GetID(PyInterpreterState_Get()) != 0) {

@@ -149,7 +149,7 @@ static PyObject *packet_keep(PyObject *obj, PyObject *ignored)
 
 struct attribute {
 	size_t offset, size;
-	uint32_t present; /* 0: always present */
+	uint32_t present; /* the bit of `present`; 0: the attribute is always present */
 };
 
 static PyObject *get_number(PyObject *obj, void *closure)
@@ -276,7 +276,7 @@ int packet_decide(struct packet_object *self, const struct ipq_verdict *verdict)
 	return 0;
 }
 
-/* For ipq.netfilterqueue, where a deleted packet stays queued. */
+/* Used by ipq.netfilterqueue, where a packet stays queued when its object is deleted. */
 static PyObject *packet_leave(PyObject *obj, PyObject *ignored)
 {
 	(void)ignored;

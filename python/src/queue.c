@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * Queue. Packets are received in batches; iteration returns them one by one. Verdicts are sent together, but a slow
- * program does not hold them back: see queue_send_if_due().
+ * Queue. Packets are received in batches; iteration returns them one by one. Verdicts are sent together, but if the
+ * program is slow they are sent immediately: see queue_send_if_due().
  */
 #include <errno.h>
 #include <stdlib.h>
@@ -13,15 +13,17 @@
 
 PyTypeObject *queue_type, *stats_type, *flow_stats_type;
 
-/* The longest wait. Python runs its signal handlers only between waits: a signal just before a wait is noticed after
- * it. */
+/*
+ * The longest wait in one piece. Python runs its signal handlers only between waits: a signal just before a wait is
+ * noticed after it.
+ */
 #define WAIT_MS 500
-#define HELD_BACK_NS 1000000 /* the longest wait of a verdict for others, if calls are made meanwhile */
+#define HELD_BACK_NS 1000000 /* longest wait of a verdict for others while the program makes calls */
 
 /* A verdict from another thread, given while the queue was waiting. */
 struct late_verdict {
 	struct late_verdict *next;
-	struct ipq_packet *packet; /* a copy: its object may be deleted meanwhile */
+	struct ipq_packet *packet; /* a copy, because the packet's object may be deleted in the meantime */
 	struct ipq_verdict verdict;
 	unsigned char payload[];
 };
@@ -95,7 +97,7 @@ static void free_late(struct queue_object *self)
 	self->late_end = &self->late;
 }
 
-/* Passes on what other threads have decided. 0 or -errno. */
+/* Passes on the verdicts that other threads have given. 0 or -errno. */
 static int pass_on_late(struct queue_object *self)
 {
 	int err = 0;
@@ -187,7 +189,7 @@ void queue_forget(struct queue_object *self, struct packet_object *packet)
 
 /* ---- receiving ---------------------------------------------------------------------------------- */
 
-/* Memory for packets of which the program holds views. NULL with an exception set. */
+/* Takes over the memory of packets of which the program holds views. NULL with an exception set. */
 static struct region *region_new(struct queue_object *self)
 {
 	struct region *region = calloc(1, sizeof(*region));
@@ -202,8 +204,8 @@ static struct region *region_new(struct queue_object *self)
 }
 
 /*
- * The next receive overwrites the memory of the last one. Packets that the program still refers to get a copy; those
- * of which it holds a view use region.
+ * Called before the next receive, which overwrites the memory of the last one. Packets to which the program still
+ * refers get a copy; packets of which it holds a view use `region`.
  */
 static bool release_packets(struct queue_object *self, struct region *region)
 {
@@ -266,8 +268,8 @@ static int remaining_ms(int64_t end)
 }
 
 /*
- * Receives a batch. The count; 0 after the timeout, wake() or close(); -ENODATA at the end of a file; -1 with an
- * exception.
+ * Receives a batch. Returns the count; 0 after the timeout, wake() or close(); -ENODATA at the end of a file; -1
+ * with an exception.
  */
 static int receive(struct queue_object *self, int64_t timeout_ns)
 {
@@ -278,7 +280,7 @@ static int receive(struct queue_object *self, int64_t timeout_ns)
 		return -1;
 	do {
 		n = wait_once(self, remaining_ms(end));
-		/* Another thread has closed it before this one got the GIL. */
+		/* Another thread has closed the queue before this one got the GIL. */
 		if (self->queue == NULL)
 			return 0;
 		if (self->late != NULL) {
@@ -368,7 +370,7 @@ static PyObject *queue_next(PyObject *obj)
 	PyObject *packet;
 
 	if (self->name != NULL && (self->queue == NULL || self->closing))
-		return NULL; /* another thread may close the queue at any time: StopIteration */
+		return NULL; /* another thread may have closed the queue: StopIteration */
 	if (self->next == self->count) {
 		if (receive(self, -1) <= 0)
 			return NULL; /* NULL without an exception means StopIteration */
@@ -427,7 +429,10 @@ static PyObject *queue_flush(PyObject *obj, PyObject *ignored)
 	int err;
 
 	(void)ignored;
-	/* A waiting thread sent all verdicts before it waited, and later ones wake it. */
+	/*
+	 * If a thread is waiting, nothing is pending: it sent all verdicts before it waited, and later verdicts
+	 * wake it.
+	 */
 	if (self->receiving && self->owner == getpid())
 		Py_RETURN_NONE;
 	if (!usable(self))
@@ -522,7 +527,7 @@ static PyStructSequence_Field flow_stats_fields[] = {
 	{ "bytes", "bytes of these packets" },
 	{ "evicted", "flows forgotten because the table was full" },
 	{ "no_key", "flow verdicts for packets that belong to no flow" },
-	{ "came_back", "packets by which the library noticed that rules are missing" },
+	{ "came_back", "packets that came back because firewall rules are missing" },
 	{ NULL, NULL },
 };
 
@@ -566,7 +571,7 @@ static PyObject *queue_forget_flows(PyObject *obj, PyObject *ignored)
 	Py_RETURN_NONE;
 }
 
-/* Sends what is still pending. False with an exception set. */
+/* Sends pending verdicts. False with an exception set. */
 static bool send_last(struct queue_object *self)
 {
 	int err = pass_on_late(self), flushed = ipq_queue_flush(self->queue);
@@ -578,8 +583,9 @@ static bool send_last(struct queue_object *self)
 }
 
 /*
- * The kernel drops all packets that wait, also those that were received and not returned to the program. False with
- * an exception set: verdicts are lost, but the queue is closed; or there is no memory, and it is not.
+ * Closes the queue. The kernel drops all packets that wait, including those that were received and not returned to
+ * the program. False with an exception set: either verdicts are lost, but the queue is closed; or there is no
+ * memory, and the queue is still open.
  */
 static bool close_queue(struct queue_object *self)
 {
@@ -589,7 +595,7 @@ static bool close_queue(struct queue_object *self)
 
 	if (queue == NULL)
 		return true;
-	/* In a child of fork, the queue and its pending verdicts belong to the parent. */
+	/* In a forked child, the queue and its pending verdicts belong to the parent. */
 	if (self->owner == getpid()) {
 		region = has_views(self) ? calloc(1, sizeof(*region)) : NULL;
 		if (has_views(self) && region == NULL) {
@@ -598,7 +604,7 @@ static bool close_queue(struct queue_object *self)
 			return false;
 		}
 		ok = send_last(self);
-		/* It keeps its memory if verdicts cannot be sent. */
+		/* If verdicts cannot be sent, the queue still owns its memory. */
 		if (region != NULL && ipq_queue_detach_memory(queue, &region->memory, &region->size) < 0)
 			region->queue = queue;
 		ok &= release_packets(self, region);
@@ -611,13 +617,16 @@ static bool close_queue(struct queue_object *self)
 	return ok;
 }
 
-/* Ends the wait of another thread. From now on that thread's calls fail. */
+/* Ends the wait of another thread. From then on, calls of that thread fail. */
 static void end_wait(struct queue_object *self)
 {
 	const struct timespec pause = { .tv_nsec = 1000000 };
 
 	self->closing = true;
-	/* At the exit of the interpreter that thread may never get the GIL: it must only leave the library. */
+	/*
+	 * When the interpreter exits, that thread may never get the GIL again, so only wait until it has left the
+	 * library.
+	 */
 	while (atomic_load(&self->inside)) {
 		self->woken = true;
 		ipq_queue_wake(self->queue);
@@ -641,7 +650,7 @@ static PyObject *queue_close(PyObject *obj, PyObject *ignored)
 	Py_RETURN_NONE;
 }
 
-/* For ipq.netfilterqueue, where a child of fork may continue to use the queue: the socket is shared. */
+/* Used by ipq.netfilterqueue, where a forked child may continue to use the queue, because the socket is shared. */
 static PyObject *queue_inherit(PyObject *obj, PyObject *ignored)
 {
 	struct queue_object *self = (struct queue_object *)obj;
@@ -762,7 +771,9 @@ static int queue_init(PyObject *obj, PyObject *args, PyObject *keywords)
 	PyObject *source = NULL, *number[NUMBERS] = { NULL };
 	int set[FLAGS] = { 0 }, batch = BATCH_MAX;
 
-	/* Its packets must not be decided in another queue. */
+	/*
+	 * Refuse to open a queue a second time: packets of the first queue must not be decided in the second one.
+	 */
 	if (self->name != NULL) {
 		PyErr_SetString(PyExc_ValueError, "a queue is opened only once");
 		return -1;
@@ -796,7 +807,7 @@ static void queue_dealloc(PyObject *obj)
 	freefunc release = (freefunc)PyType_GetSlot(type, Py_tp_free);
 
 	PyErr_Fetch(&error_type, &error_value, &error_trace);
-	/* Each packet holds a reference to its queue, so no packet is left. */
+	/* Each packet holds a reference to its queue, so no packet object exists now. */
 	if (!close_queue(self))
 		PyErr_Clear();
 	PyErr_Restore(error_type, error_value, error_trace);
@@ -877,8 +888,9 @@ static PyMethodDef queue_methods[] = {
 	{ "forget_flows", queue_forget_flows, METH_NOARGS,
 	  "forget_flows($self, /)\n--\n\nForget all decided flows: their next packets are returned." },
 	{ "close", queue_close, METH_NOARGS,
-	  "close($self, /)\n--\n\nSend pending verdicts and close the queue. The kernel drops what still "
-	  "waits.\n\nAnother thread and a signal handler may call it, too: a blocked recv() returns an empty "
+	  "close($self, /)\n--\n\nSend pending verdicts and close the queue. The kernel drops the packets "
+	  "that still wait.\n\nAnother thread and a signal handler may call it, too: a blocked recv() "
+	  "returns an empty "
 	  "list, and "
 	  "iteration\nends." },
 	{ "_inherit", queue_inherit, METH_NOARGS, NULL },

@@ -63,7 +63,7 @@ static inline void capture_put32(bool swapped, void *p, uint32_t v)
 	memcpy(p, &v, sizeof(v));
 }
 
-/* Bytes of a record in its file. */
+/* The number of bytes that a record occupies in its file. */
 static inline size_t capture_record_size(const struct capture_record *record)
 {
 	return (size_t)record->head + record->caplen + record->tail;

@@ -13,7 +13,7 @@
 #include "capture/link_layer.h"
 #include "capture/section.h"
 
-/* Enough for a frame of the usual MTU. struct held is not a multiple of a page. */
+/* Enough for a frame of the usual MTU. The size of struct held is not a multiple of the page size. */
 #define HELD_INLINE 2048
 /*
  * Longer records are allocated separately. The total of these allocations has this limit, but one record may be
@@ -65,7 +65,7 @@ struct held *held_take(struct held_store *s, size_t len);
 int held_resize(struct held_store *s, struct held *h, size_t len, size_t keep);
 void held_give_back(struct held_store *s, struct held *h);
 
-/* Adds a packet to those that wait. Its id must be greater than theirs. */
+/* Adds a packet to the waiting packets. Its id must be greater than the ids of these. */
 void held_wait(struct held_store *s, struct held *h, uint32_t id);
 struct held *held_find(const struct held_store *s, uint32_t id);
 void held_decided(struct held_store *s, struct held *h);

@@ -60,7 +60,7 @@ static int set_device(char to[IFNAMSIZ], const char *value, struct ipq_error *e)
 	size_t len = strlen(value);
 
 	if (len == 0 || len >= IFNAMSIZ)
-		return ipq_fail(e, EINVAL, "\"%s\" is no interface name: use 1 to %d characters", value,
+		return ipq_fail(e, EINVAL, "\"%s\" is not an interface name: use 1 to %d characters", value,
 				IFNAMSIZ - 1);
 	memset(to, 0, IFNAMSIZ);
 	memcpy(to, value, len + 1);

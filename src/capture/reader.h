@@ -60,7 +60,10 @@ struct capture_reader {
 /* reads a number in the byte order of the file */
 uint32_t reader_get32(const struct capture_reader *r, const uint8_t *p);
 uint16_t reader_get16(const struct capture_reader *r, const uint8_t *p);
-/* The next n bytes of the file in one piece, not consumed; NULL if the file ends before, or r->partial. */
+/*
+ * Returns the next n bytes of the file in one piece, without consuming them. NULL: the file ends before, or
+ * r->partial is set.
+ */
 const uint8_t *reader_peek(struct capture_reader *r, size_t n);
 void reader_consume(struct capture_reader *r, size_t n);
 /* Consumes n bytes, which may be more than the buffer has. False: the file ends before. */

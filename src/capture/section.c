@@ -15,7 +15,7 @@
 
 struct section_interface {
 	size_t copy;	   /* offset of the description in `bytes` */
-	uint64_t position; /* its position in the output */
+	uint64_t position; /* position of the description in the output */
 	bool unlimited;
 };
 

@@ -152,10 +152,10 @@ static bool has_come(const struct engine *e, uint8_t family)
 }
 
 /*
- * A mode applies to the packets that arrive after the program's request. If the program did not wait for the end of
- * its request, the request may still be in the socket, so it is read before packets are delivered. reported: epoll
- * has reported all requests that were older than the first of these packets, and these requests have been served.
- * The requests of owners that are polled are served here.
+ * A mode applies to the packets that arrive after the program's request. If the program did not wait for the result
+ * of its request, the request may still be in the socket, so it is read before packets are delivered. reported:
+ * epoll has reported every request that is older than the first of these packets, and these requests have been
+ * served. The requests of owners that are polled are served here.
  */
 static void serve_late_requests(struct engine *e, bool reported)
 {

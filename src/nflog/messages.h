@@ -24,9 +24,9 @@ struct nflog_message {
 	enum nflog_kind kind;
 	size_t len;    /* bytes of this message in the datagram, with its padding */
 	bool numbered; /* the message has the packet's number in the group */
-	uint32_t seq;  /* of a packet: its number in the group; of an answer: the request's sequence number */
-	uint16_t type; /* of an answer: the request's type */
-	int error;     /* of an answer: 0 or the positive errno */
+	uint32_t seq;  /* packet: its number in the group; answer: the request's sequence number */
+	uint16_t type; /* answer: the request's type */
+	int error;     /* answer: 0 or a positive errno */
 };
 
 /*

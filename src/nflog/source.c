@@ -31,7 +31,7 @@
 #define SEQ_READABLE 0x72656164U
 #define BATCH_DEFAULT 32
 #define BATCH_MAX 1024
-#define TIMEOUT 1 /* in hundredths of a second */
+#define TIMEOUT 1 /* timeout in hundredths of a second */
 /* The kernel's limit for collected copies, plus room for the attributes of one long packet. */
 #define DATAGRAM_MAX (131072 + 4096)
 #define TRIES 5
@@ -277,12 +277,12 @@ static int check_flags(uint32_t flags, struct ipq_error *e)
 	if ((flags & IPQ_O_SEGMENT) != 0)
 		return ipq_fail(
 			e, EOPNOTSUPP,
-			"nfnetlink_log does not split large packets (IPQ_O_SEGMENT): do without, or open "
+			"nfnetlink_log does not split large packets (IPQ_O_SEGMENT): omit the flag, or open "
 			"with IPQ_O_BEST_EFFORT");
 	if ((flags & IPQ_O_SECURITY_CONTEXT) != 0)
 		return ipq_fail(
 			e, EOPNOTSUPP,
-			"nfnetlink_log has no security context (IPQ_O_SECURITY_CONTEXT): do without, or "
+			"nfnetlink_log has no security context (IPQ_O_SECURITY_CONTEXT): omit the flag, or "
 			"open with IPQ_O_BEST_EFFORT");
 	return 0;
 }
@@ -311,9 +311,10 @@ static int bind_group(struct nflog *q, const struct source_config *c, struct ipq
 		flags &= ~(uint32_t)IPQ_O_CONNTRACK;
 		err = ask(q, &config);
 		if (err == 0 && (c->flags & IPQ_O_BEST_EFFORT) == 0)
-			return ipq_fail(e, EOPNOTSUPP,
-					"this kernel logs no conntrack entries (IPQ_O_CONNTRACK): load "
-					"nf_conntrack_netlink, do without, or open with IPQ_O_BEST_EFFORT");
+			return ipq_fail(
+				e, EOPNOTSUPP,
+				"this kernel logs no conntrack entries (IPQ_O_CONNTRACK): load "
+				"nf_conntrack_netlink, omit the flag, or open with IPQ_O_BEST_EFFORT");
 	}
 	if (err < 0)
 		return explain_bind(q, err, e);

@@ -61,8 +61,8 @@ static inline struct nfq_bare nfq_bare(uint16_t queue, const struct source_verdi
 
 /* A setting of a queue, which the kernel changes on request. Most add an attribute to packets. */
 struct nfq_flag {
-	uint32_t flag;	  /* IPQ_O_ */
-	uint32_t kernel;  /* NFQA_CFG_F_ */
+	uint32_t flag;	  /* IPQ_O_* flag */
+	uint32_t kernel;  /* NFQA_CFG_F_* flag */
 	const char *name; /* name for error messages */
 };
 

@@ -8,7 +8,7 @@
 
 #include "nfqueue/state.h"
 
-/* NFQNL_CFG_CMD_ */
+/* command: NFQNL_CFG_CMD_* */
 int nfqueue_ask_command(struct nfqueue *q, uint8_t command, uint16_t family);
 int nfqueue_ask_length(struct nfqueue *q, uint32_t length);
 int nfqueue_ask_mode(struct nfqueue *q, enum copy_mode mode, uint32_t range);

@@ -30,7 +30,7 @@ struct source_config {
 	uint32_t range;		 /* COPY_PACKET: maximum payload bytes, 0: all */
 	uint32_t queue_length;	 /* maximum number of waiting packets */
 	uint32_t receive_buffer; /* receive buffer in bytes; 0: unchanged */
-	uint32_t flags;		 /* IPQ_O_ */
+	uint32_t flags;		 /* IPQ_O_* flags */
 	/* The source may store payloads that do not fit into their slot in its own memory, until the next recv. */
 	bool beyond_slot;
 };
@@ -51,7 +51,7 @@ struct source_config {
 struct source_verdict {
 	uint32_t id;
 	uint32_t batch;	  /* 1: applies to every waiting packet up to id (with a mark, or with a code only) */
-	uint32_t present; /* IPQ_SET_ */
+	uint32_t present; /* IPQ_SET_* bits */
 	uint32_t code;	  /* NF_ value, the queue number of NF_QUEUE in the upper 16 bits */
 	uint32_t tag;	  /* returned in source_refusal; the sequence number of the netlink message */
 	uint32_t mark, priority, conntrack_mark, conntrack_mark_mask;
@@ -125,7 +125,7 @@ struct source_ops {
 	int (*send)(struct source *s, const struct source_verdict *verdict, unsigned n);
 
 	int (*counts)(struct source *s, struct source_counts *counts);
-	int (*wake)(struct source *s); /* async-signal-safe */
+	int (*wake)(struct source *s); /* wakes recv; async-signal-safe */
 
 	/* The following functions may be NULL. */
 

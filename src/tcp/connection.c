@@ -2,7 +2,7 @@
 /*
  * The state of a connection, and which packets may change it.
  *
- * Anybody can send a packet with the addresses of a connection. A packet changes the connection's state only if its
+ * Anyone can send a packet with the addresses of a connection. A packet changes the connection's state only if its
  * sequence number and its acknowledgement number lie in the windows (RFC 5961). A SYN that does not belong to the
  * connection begins a second state with the same addresses, and from then on each packet belongs to the state whose
  * windows contain its numbers. So neither a forged nor a late SYN harms a connection, and a connection that really

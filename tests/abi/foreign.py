@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: LGPL-2.1-or-later
 """foreign.py LIBRARY HEADER... : checks that a foreign-function interface needs no C compiler. Every call that the
-headers declare is a symbol of the library, none is a macro or inline only; and a program in Python that knows the
-layout of the structures, and nothing else, decides packets: as newprogram.cc, with a wake in between."""
+headers declare must be a symbol of the library, not only a macro or an inline function. And a Python program that
+uses only the layout of the structures must decide packets like newprogram.cc, with a wake in between."""
 import ctypes as c
 import errno
 import re
@@ -56,7 +56,7 @@ def main(library, *headers):
     lib.ipq_queue_wake.argtypes = lib.ipq_queue_close.argtypes = lib.ipq_queue_error.argtypes = [q]
     lib.ipq_queue_error.restype = c.c_char_p
 
-    # Three packets of raw IPv4 (pcap, in the order of this machine's bytes).
+    # Three packets of raw IPv4, in pcap with this machine's byte order.
     ip = bytes.fromhex('450000200000000040117ccb7f0000017f000001') + bytes.fromhex('1f901f90000c0000') + b'text'
     record = b''.join(n.to_bytes(4, sys.byteorder) for n in (1, 0, len(ip), len(ip))) + ip
     head = b''.join(n.to_bytes(size, sys.byteorder)

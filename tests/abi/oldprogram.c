@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 /*
- * Linked against a libipq.so.0 without symbol versions, as the ones of 2001 to 2013 were, and run with
- * ours. It refers to all eleven calls. It makes those that need no kernel, and prints the results.
+ * Linked against a libipq.so.0 without symbol versions, as the ones of 2001 to 2013 were, and run with ours. It
+ * refers to all eleven calls. It makes the calls that need no kernel, and prints their results.
  */
 #include <libipq.h>
 #include <stdio.h>

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
  * A firewall of one rule whose policy changes while it runs. It calls select on two descriptors, the queue's and
- * standard input, which gets a line "accept" or "drop". It reads with a negative timeout until no message is left.
+ * standard input, which gets a line "accept" or "drop". It reads with a timeout below 0 until no message is left.
  */
 #include <libipq.h>
 #include <linux/netfilter.h>

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * A request has taken effect when the call returns. The program sends itself UDP to port 7000 of this
- * machine, which a rule queues.
+ * A request has taken effect when the call returns. The program sends UDP datagrams to port 7000 of this machine,
+ * which a rule queues.
  *
  *	effect mode|range|refusal|exit [both]      both: with a handle for IPv6 too
  *	effect hand                                the program sends its mode requests on the descriptor
@@ -59,7 +59,7 @@ static void send_packet(int size)
 		perror("sendto");
 }
 
-/* The next packet has arrived, with this much data. */
+/* Whether the next packet has arrived, with this number of payload bytes. */
 static int packet(struct ipq_handle *h, size_t data_len)
 {
 	if (ipq_read(h, buf, sizeof(buf), 2000000) <= 0 || ipq_message_type(buf) != IPQM_PACKET) {
@@ -73,7 +73,7 @@ static int packet(struct ipq_handle *h, size_t data_len)
 	return 0;
 }
 
-/* A packet that is sent at once after ipq_set_mode is read. */
+/* A packet that is sent immediately after ipq_set_mode is read. */
 static int mode(void)
 {
 	int i, good = 1;
@@ -89,7 +89,7 @@ static int mode(void)
 	return good;
 }
 
-/* A packet that is sent at once after ipq_set_mode has the new range. */
+/* A packet that is sent immediately after ipq_set_mode has the new range. */
 static int range(void)
 {
 	struct ipq_handle *h = open_handle(PF_INET);
@@ -122,7 +122,7 @@ static int ask_by_hand(struct ipq_handle *h, unsigned char mode, size_t bytes)
 	return write(h->fd, &m, sizeof(m)) == sizeof(m);
 }
 
-/* A packet that is sent at once after a request on the descriptor is read, and has its mode. */
+/* A packet that is sent immediately after a request on the descriptor is read, with the new mode. */
 static int hand(void)
 {
 	int i, good = 1;
@@ -159,9 +159,9 @@ static int refusal(void)
 
 	for (i = 0; i < TIMES && good; i++) {
 		ipq_set_verdict(h, 12345, NF_ACCEPT, 0, NULL);
-		good = refused(h, 2 /* ENOENT */);
+		good = refused(h, 2 /* 2: ENOENT */);
 		ipq_set_mode(h, 9, 0);
-		good = good && refused(h, 22 /* EINVAL */);
+		good = good && refused(h, 22 /* 22: EINVAL */);
 	}
 	return good;
 }
@@ -170,13 +170,14 @@ static int refusal(void)
 static int ignored(void)
 {
 	struct ipq_handle *h = ipq_create_handle(0, PF_INET);
-	size_t length = 4 * sizeof(struct nlmsghdr) - 12 + sizeof(ipq_peer_msg_t); /* 20, the request */
+	/* the 20 bytes of an NLMSG_ERROR, and the quoted request */
+	size_t length = 4 * sizeof(struct nlmsghdr) - 12 + sizeof(ipq_peer_msg_t);
 	ssize_t n;
 
 	ipq_set_mode(h, IPQ_COPY_PACKET, 2048);
 	n = ipq_read(h, buf, sizeof(buf), 2000000);
 	if (n == (ssize_t)length && ipq_message_type(buf) == NLMSG_ERROR &&
-	    ipq_get_msgerr(buf) == 16 /* EBUSY */)
+	    ipq_get_msgerr(buf) == 16 /* 16: EBUSY */)
 		return 1;
 	printf("%ld bytes, not %lu\n", (long)n, (unsigned long)length);
 	return 0;

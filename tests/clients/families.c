@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
  * Both families and a terminal in one select(): the modes are set one after the other, in another order than the
- * handles were opened, and packets are decided out of order, in groups. With SECOND_SOCKET it has another netlink
- * socket, for something else, whose port is the process ID.
+ * handles were opened, and packets are decided out of order, in groups. With SECOND_SOCKET the program has another
+ * netlink socket, for another purpose, whose port is the process ID.
  */
 #include <libipq.h>
 #include <linux/netfilter.h>
@@ -38,7 +38,7 @@ int main(void)
 #ifdef SECOND_SOCKET
 	struct sockaddr_nl own = { AF_NETLINK, 0, getpid(), 0 };
 
-	if (bind(socket(AF_NETLINK, SOCK_RAW, 12 /* NETLINK_NETFILTER */), (struct sockaddr *)&own,
+	if (bind(socket(AF_NETLINK, SOCK_RAW, 12 /* 12: NETLINK_NETFILTER */), (struct sockaddr *)&own,
 		 sizeof(own)) < 0)
 		perror("bind");
 #endif

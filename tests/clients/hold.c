@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* Delays traffic: holds eight packets, then accepts them in reverse order; fewer are accepted after 0.2 s. */
+/*
+ * Delays traffic: holds eight packets, then accepts them in reverse order. After 0.2 s without a new packet, it
+ * accepts the packets that it holds.
+ */
 #include <libipq.h>
 #include <linux/netfilter.h>
 #include <stdio.h>

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * A reader waits in select() with a timeout, and three workers share a list of packet copies. They rotate the letters
- * of UDP payload by 13, compute the checksums by hand, and send the result with the verdict.
+ * A reader waits in select() with a timeout, and three workers share a list of packet copies. They rotate the
+ * letters of UDP payload by 13, compute the checksums themselves, and send the result with the verdict.
  */
 #include <netinet/in.h>
 #include <linux/netfilter.h>

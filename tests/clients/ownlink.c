@@ -98,7 +98,7 @@ int main(int argc, char **argv)
 				*(int *)rest);
 			continue;
 		}
-		memset(&body, 0x55, sizeof(body)); /* unused bytes are not cleared */
+		memset(&body, 0x55, sizeof(body)); /* bytes that are not used contain garbage */
 		body.msg.verdict.value = NF_ACCEPT;
 		body.msg.verdict.id = m->packet_id;
 		body.msg.verdict.data_len = m->data_len;
@@ -108,7 +108,8 @@ int main(int argc, char **argv)
 				return 1;
 			}
 		if (++packets == 50) {
-			setitimer(ITIMER_REAL, &never, NULL); /* its handler ends the program */
+			/* this stops the timer whose signal would end the program */
+			setitimer(ITIMER_REAL, &never, NULL);
 			sprintf(number, "%d", fd);
 			execl(argv[0], argv[0], number, (char *)NULL);
 			perror("exec");

@@ -52,7 +52,7 @@ int main(void)
 		ipq_perror("ownmsg");
 		return 1;
 	}
-	ipq_set_verdict(h, 4711, NF_ACCEPT, 0, NULL); /* there is no such packet */
+	ipq_set_verdict(h, 4711, NF_ACCEPT, 0, NULL); /* no packet has this id */
 	if (receive(h) <= 0 || ipq_message_type(buf) != NLMSG_ERROR || ipq_get_msgerr(buf) != ENOENT) {
 		fprintf(stderr, "ownmsg: no error\n");
 		return 1;

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* The loop that every tutorial had: a buffer of 2048 bytes, a range of the same size, one verdict per packet. */
+/* The loop that was in every tutorial: a buffer of 2048 bytes, a range of the same size, one verdict per packet. */
 #include <linux/netfilter.h>
 #include <libipq.h>
 #include <stdio.h>

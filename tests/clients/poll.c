@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* poll with a second descriptor, level-triggered: reads once when h->fd is readable, and it stays readable for the
- * rest. */
+/*
+ * Calls poll with a second descriptor, level-triggered. Reads one message when h->fd is readable. The descriptor
+ * must stay readable while messages are left.
+ */
 #include <libipq.h>
 #include <linux/netfilter.h>
 #include <poll.h>

@@ -38,7 +38,7 @@ static void work(struct ipq_handle *h)
 	_exit(packets < 100);
 }
 
-/* SIGTERM waits, so that it finds all children in the list. */
+/* Block SIGTERM, so that its handler finds all children in the list. */
 static void start(struct ipq_handle *h, int i)
 {
 	sigset_t term, old;

@@ -4,7 +4,7 @@
  * "horse" becomes "ox" (shorter), "ant" becomes "rhinoceros" (longer). A packet with "none" is dropped, by a verdict
  * with a payload. BUFFER and RANGE come from the compiler's command line, because programs had various sizes.
  */
-#define _GNU_SOURCE /* memmem */
+#define _GNU_SOURCE /* for memmem */
 #include <arpa/inet.h>
 #include <netinet/in.h>
 #include <netinet/ip.h>
@@ -54,7 +54,7 @@ static int change(struct ipq_handle *h, ipq_packet_msg_t *m, const char *from, c
 	size_t head = (m->payload[0] & 15) * 4 + sizeof(struct udphdr), len;
 	unsigned char *at;
 
-	/* Only short packets: large ones are noise, which may contain any three letters by chance. */
+	/* Only short packets: large ones contain random bytes, which may include any three letters by chance. */
 	if (m->data_len <= head || m->data_len > head + 64)
 		return 0;
 	at = memmem(m->payload + head, m->data_len - head, from, strlen(from));
@@ -96,7 +96,10 @@ int main(void)
 		if (change(h, m, "cat", "dog") > 0 || change(h, m, "horse", "ox") > 0 ||
 		    change(h, m, "ant", "rhinoceros") > 0 || change(h, m, "none", "") > 0)
 			continue;
-		/* Unchanged packets: some programs gave a length without a buffer, some a buffer without a length. */
+		/*
+		 * Unchanged packets: some programs passed a length without a buffer, others a buffer without a
+		 * length.
+		 */
 		if (ipq_set_verdict(h, m->packet_id, NF_ACCEPT, m->packet_id % 2 ? m->data_len : 0,
 				    m->packet_id % 2 ? NULL : m->payload) < 0)
 			return 1;

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * A daemon with other work: select on h->fd and on its standard input, and one ipq_read with timeout 0 each time that
- * h->fd is readable. It would hang after a wakeup without a packet, and also with a packet without a wakeup.
+ * A daemon with other work: select on h->fd and on its standard input, and one ipq_read with timeout 0 each time
+ * that h->fd is readable. The program would hang after a wakeup without a packet, and also if a packet caused no
+ * wakeup.
  */
 #include <libipq/libipq.h>
 #include <linux/netfilter.h>

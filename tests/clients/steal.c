@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* Takes every packet whose text begins with "secret" (NF_STOLEN); NF_STOP for the rest. */
+/* Gives NF_STOLEN to every packet whose text begins with "secret", and NF_STOP to the others. */
 #include <libipq.h>
 #include <linux/netfilter.h>
 #include <stdio.h>

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * Reads with a timeout in microseconds and has an alarm clock. It accepts packets only if three reads behaved as
- * documented before: a timeout of the right length, a read that the alarm interrupts, and a read that does not wait. So
- * arriving traffic proves all three.
+ * Reads with a timeout in microseconds and has an alarm clock. Before it accepts packets, three reads must behave
+ * as documented: a read that times out after the right time, a read that the alarm interrupts, and a read that does
+ * not wait. So if traffic arrives, all three have passed.
  */
 #include <libipq.h>
 #include <linux/netfilter.h>
@@ -26,7 +26,7 @@ static double now(void)
 	return tv.tv_sec + tv.tv_usec / 1e6;
 }
 
-/* Checks the timeouts, before there is any traffic. */
+/* Checks the timeouts. Called before there is any traffic. */
 static int clock_works(struct ipq_handle *h)
 {
 	struct itimerval soon = { { 0, 0 }, { 0, 100000 } };

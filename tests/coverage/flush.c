@@ -13,7 +13,7 @@ int __wrap_raise(int signal);
 static void write_counts(void)
 {
 	__gcov_dump();
-	__gcov_reset(); /* otherwise later counts are not written if the process continues */
+	__gcov_reset(); /* without the reset, later counts are not written if the process continues */
 }
 
 void __wrap__exit(int status)

@@ -11,7 +11,7 @@ void __gcov_dump(void);
 static void write_counts(int signal)
 {
 	__gcov_dump();
-	raise(signal); /* this time it ends the process: SA_RESETHAND */
+	raise(signal); /* SA_RESETHAND: this time the signal ends the process */
 }
 
 __attribute__((constructor)) static void catch_termination(void)

@@ -14,7 +14,7 @@ struct fake_packet {
 	unsigned char payload[];
 };
 
-/* ---- interfaces: links_get() of a test is this (-Wl,--wrap=links_get) ------------------------- */
+/* ---- interfaces: replaces links_get() in tests (-Wl,--wrap=links_get) -------------------------- */
 
 static struct {
 	char name[IFNAMSIZ];
@@ -181,7 +181,7 @@ static struct fake_verdict *judge(struct fake_packet *p, const struct source_ver
 	return v;
 }
 
-/* ---- the seam --------------------------------------------------------------------------------- */
+/* ---- the functions of a source ---------------------------------------------------------------- */
 
 static void op_close(struct source *s)
 {
@@ -261,7 +261,10 @@ static void refuse(struct fake *f, const struct source_verdict *v, int error)
 		(struct source_refusal){ .error = error, .id = v->id, .code = v->code, .tag = v->tag };
 }
 
-/* The link to the packet of a verdict; of a batch verdict, to the oldest packet that it covers. */
+/*
+ * Finds the packet of a verdict; for a batch verdict, the oldest packet that the verdict covers. Returns the link
+ * that points to the packet.
+ */
 static struct fake_packet **find_waiting(struct fake *f, const struct source_verdict *v)
 {
 	struct fake_packet **p = &f->waiting, **found = NULL;
@@ -295,7 +298,8 @@ static int op_send(struct source *s, const struct source_verdict *verdict, unsig
 	for (i = 0; i < n; i++) {
 		struct fake_packet **p = find_waiting(f, &verdict[i]), *found;
 
-		if (p == NULL || verdict[i].code == NF_STOLEN) { /* as the current kernel does */
+		/* NF_STOLEN is refused, as by the current kernel */
+		if (p == NULL || verdict[i].code == NF_STOLEN) {
 			refuse(f, &verdict[i], p == NULL ? ENOENT : EINVAL);
 			continue;
 		}
@@ -350,7 +354,7 @@ struct fake *fake_new(bool with_descriptor)
 
 	if (f == NULL)
 		abort();
-	f->source.links = (struct links *)f; /* never dereferenced: see __wrap_links_get */
+	f->source.links = (struct links *)f; /* a value that is never dereferenced: see __wrap_links_get */
 	f->event = with_descriptor ? eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC) : -1;
 	f->next_id = 0x20000001;
 	return f;

@@ -20,7 +20,7 @@
 
 void kernel_send(const struct kernel *k, const void *message, size_t len)
 {
-	/* EPIPE, ECONNRESET: the test has ended, the latter with a message that was not read. */
+	/* EPIPE or ECONNRESET: the test has closed its end. ECONNRESET: it has not read all messages. */
 	if (send(k->fd, message, len, MSG_NOSIGNAL) != (ssize_t)len && errno != EPIPE && errno != ECONNRESET)
 		abort();
 }

@@ -21,14 +21,14 @@ struct kernel_request {
 struct kernel_verdict {
 	uint16_t type, flags, queue;
 	uint32_t id, code, tag, mark, payload_len;
-	bool has_mark, has_payload, clean; /* clean: the padding is zeros, and no bytes follow it */
-	uint8_t first, last;		   /* first and last byte of the payload */
+	bool has_mark, has_payload, clean; /* clean: the padding consists of zeros, and no bytes follow it */
+	uint8_t first, last;		   /* the first and the last byte of the payload */
 };
 
 struct kernel {
 	int fd;
 	pthread_t thread;
-	/* The errno to answer; -1: no answer. NULL: acknowledges all. */
+	/* Returns the errno to answer; -1: no answer. NULL: all requests are acknowledged. */
 	int (*answer)(struct kernel *k, const struct kernel_request *r);
 	unsigned char before[256]; /* a message to send before the next answer */
 	size_t before_len;
@@ -39,16 +39,16 @@ struct kernel {
 
 /* Starts a simulated kernel. Returns the other end of its socket, or -1. */
 int kernel_open(struct kernel *k);
-/* Stops it. The other end must be closed. */
+/* Stops the simulated kernel. The other end must be closed. */
 void kernel_close(struct kernel *k);
 /* Starts a simulated kernel, and returns a source for this queue that is connected to it. */
 struct source *kernel_start(struct kernel *k, const char *number);
-/* Stops it and closes the source. */
+/* Stops the simulated kernel and closes the source. */
 void kernel_stop(struct kernel *k, struct source *s);
 /* Returns when everything that was sent on fd has been handled. */
 void kernel_settle(struct kernel *k, int fd);
 
-/* Writes a packet message of IPv4 in INPUT. payload NULL: without payload. Returns its length. */
+/* Writes a message with an IPv4 packet in INPUT. payload NULL: no payload. Returns its length. */
 size_t kernel_packet(unsigned char *message, uint32_t id, const void *payload, size_t len);
 /* Appends an attribute to a message. Returns the new length. */
 size_t kernel_add(unsigned char *message, uint16_t type, const void *value, size_t len);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* Reads a packet message as a program does, in either word size. The structs are defined here a second time on purpose.
- * */
+/* Reads a packet message as a program does, in either word size. The structs are defined here a second time on
+ * purpose, to check the definitions of the library. */
 #ifndef PACKET_MESSAGE_H
 #define PACKET_MESSAGE_H
 
@@ -45,7 +45,7 @@
 PACKET_MESSAGE(packet_message_lp64, uint64_t, int64_t, 7)
 PACKET_MESSAGE(packet_message_ilp32, uint32_t, int32_t, 3)
 
-/* False if the n bytes of buf are not one whole packet message. *payload points into buf. */
+/* Returns false if the n bytes of buf are not exactly one packet message. *payload points into buf. */
 static inline bool get_packet(enum wire_layout layout, const void *buf, size_t n, struct wire_packet *p,
 			      const void **payload, size_t *payload_len)
 {

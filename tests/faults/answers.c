@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
  * answers API: the kernel's answers to requests of the nfqueue source arrive late, twice, not at all, or after an
- * older answer; and another process sends forged ones. The queue works, or the request fails with a message
+ * older answer. Another process sends forged answers. The queue must work, or the request must fail with a message
  * after a timeout.
  */
 #include <errno.h>
@@ -24,12 +24,12 @@ enum fate { IN_ORDER, LATE, DOUBLED, STALE_FIRST, FIRST_MISSING, MISSING };
 #define LATE_MS 40
 #define ANSWER_MAX 512
 
-/* The fate of answers on the socket that sends requests. One thread at a time uses it. */
+/* The treatment of answers on the socket that sends requests. Only one thread at a time uses it. */
 static struct {
-	atomic_int fate;		/* enum fate */
-	unsigned char held[ANSWER_MAX]; /* an answer that is delayed */
+	atomic_int fate;		/* a value of enum fate */
+	unsigned char held[ANSWER_MAX]; /* the answer that is being delayed */
 	ssize_t held_len;
-	int64_t due;   /* time at which the delayed answer is delivered, ms */
+	int64_t due;   /* time in ms at which the delayed answer is delivered */
 	uint32_t seen; /* sequence number of the last answer */
 	unsigned answers;
 } wire;
@@ -70,10 +70,10 @@ static ssize_t return_held_answer(void *buf)
 	return len;
 }
 
-/* Applies the fate of the test to an answer that was just received. */
+/* Treats an answer that was just received as the test requires. */
 static ssize_t apply_fate(void *buf, ssize_t len, struct answer *a)
 {
-	bool again = a->error.msg.nlmsg_seq == wire.seen + 1; /* the same request failed before */
+	bool again = a->error.msg.nlmsg_seq == wire.seen + 1; /* the answer to a repeated request */
 
 	wire.answers++;
 	wire.seen = a->error.msg.nlmsg_seq;
@@ -90,7 +90,7 @@ static ssize_t apply_fate(void *buf, ssize_t len, struct answer *a)
 		a->error.msg.nlmsg_seq--;
 		memcpy(buf, a, sizeof(*a));
 		return len;
-	case FIRST_MISSING: /* every other answer is lost: each request is sent twice */
+	case FIRST_MISSING: /* every other answer is lost, so each request is sent twice */
 		return wire.answers % 2 == 1 || !again ? return_eagain() : len;
 	case MISSING:
 		return return_eagain();
@@ -129,13 +129,16 @@ static void queue_works(struct reader *r)
 	want(r->refusals == 0);
 }
 
-/* Changes a setting; only the classic calls can. */
+/* Changes a setting. Only the classic calls can do that. */
 static int ask_again(struct reader *r)
 {
 	return api == NEW || ipq_set_mode(r->h, IPQ_COPY_PACKET, 1000) > 0 ? 0 : -errno;
 }
 
-/* A mode request has failed: the next read returns one message about it, as with ip_queue, and no second one. */
+/*
+ * A mode request has failed. The next read returns a message about the failure, as with ip_queue; later reads do
+ * not.
+ */
 static void failure_is_read_once(struct reader *r)
 {
 	if (api == NEW)
@@ -172,10 +175,10 @@ static void missing_answer_is_an_error(void)
 
 	atomic_store(&wire.fate, MISSING);
 	want(reader_open(&r, &why) == -ETIMEDOUT && *why != '\0');
-	/* An engine asks when it is created, and again for the mode. */
+	/* An engine sends a request when it is created, and another one for the mode. */
 	want(clock_ms() - start < (api == ENGINE ? 16000 : 8000));
 	atomic_store(&wire.fate, IN_ORDER);
-	want(reader_open(&r, &why) == 0); /* with the same handle, if there is one */
+	want(reader_open(&r, &why) == 0); /* opened with the same handle, if there is one */
 	failure_is_read_once(&r);
 	queue_works(&r);
 	if (api == STRICT || api == BATCH) {
@@ -197,7 +200,7 @@ static void drop_capabilities(void)
 	want(syscall(SYS_capset, &header, none) == 0);
 }
 
-/* Sends from another socket to that one; true if the kernel delivers it. */
+/* Whether the kernel delivers a message from another socket to this address. */
 static bool reaches(int protocol, struct sockaddr_nl to)
 {
 	struct answer forged = { .nlh = { .nlmsg_len = sizeof(forged), .nlmsg_type = NLMSG_ERROR },
@@ -211,7 +214,7 @@ static bool reaches(int protocol, struct sockaddr_nl to)
 	return n >= 0;
 }
 
-/* How many netlink sockets of this process accept messages from other processes. */
+/* The number of this process's netlink sockets that accept messages from other processes. */
 static unsigned reachable(void)
 {
 	unsigned sockets = 0, reached = 0;
@@ -232,7 +235,7 @@ static unsigned reachable(void)
 			reached++;
 		}
 	}
-	want(sockets >= 2); /* the sockets of the queue and of the interface table */
+	want(sockets >= 2); /* the sockets of the queue and of the table of interfaces */
 	return reached;
 }
 

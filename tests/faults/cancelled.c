@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * cancelled API: threads are cancelled in ipq_read and ipq_queue_recv, while blocked and during a burst. The
- * handle works in another thread, closing it does not block, and no packet gets a wrong verdict.
+ * cancelled API: threads are cancelled in ipq_read and ipq_queue_recv, while blocked and during a burst. Afterwards
+ * the handle must work in another thread, closing it must not block, and no packet may get a wrong verdict.
  */
 #include <pthread.h>
 #include <stdio.h>
@@ -74,7 +74,7 @@ static void cancelled_in_bursts(unsigned first)
 	reader_flush(&r);
 	passed = heard(100);
 	printf("%u of %u passed\n", passed, BURSTS * BURST);
-	/* Packets that a cancelled thread had received wait forever. */
+	/* Packets that a cancelled thread had received wait until the queue is closed. */
 	want(passed >= BURSTS * BURST / 2 - BURSTS * 8 && passed <= BURSTS * BURST / 2);
 	say(first + BURSTS * BURST, 10);
 	want(reader_work(&r, 100) == 10);

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
  * clock API: the monotonic clock jumps between any two readings, as for a process that was stopped or a machine
- * that slept, and the wall clock goes back and forth. A timeout always ends, and a packet that has arrived is
- * returned in time, whatever the clock shows.
+ * that slept, and the wall clock jumps back and forth. A timeout must always end, and a packet that has arrived
+ * must be returned in time, whatever time the clocks show.
  */
 #include <errno.h>
 #include <signal.h>
@@ -16,7 +16,8 @@
 
 #define SECOND 1000000000LL
 
-static atomic_llong step; /* how far the clocks jump at each reading, ns; only the wall clock jumps back */
+/* time in ns by which the clocks jump at each reading; only the wall clock jumps back */
+static atomic_llong step;
 static atomic_llong forth, back;
 
 int __real_clock_gettime(clockid_t clock, struct timespec *t);
@@ -46,7 +47,7 @@ static void ignore_signal(int signal)
 	(void)signal;
 }
 
-/* Each reading of the clock is this much later. True if a timeout of 50 ms ended within 2 s. */
+/* Lets the clock jump by this time at each reading. Returns whether a timeout of 50 ms ended within 2 s. */
 static bool timeout_ends_after_clock_jump(struct reader *r, int64_t jump)
 {
 	const struct itimerval never = { .it_value.tv_sec = 0 }, soon = { .it_value.tv_sec = 2 };
@@ -54,7 +55,7 @@ static bool timeout_ends_after_clock_jump(struct reader *r, int64_t jump)
 	struct seen s;
 	int n;
 
-	setitimer(ITIMER_REAL, &soon, NULL); /* ends an endless wait */
+	setitimer(ITIMER_REAL, &soon, NULL); /* interrupts a wait that does not end */
 	atomic_store(&step, jump);
 	n = reader_next(r, &s, 50);
 	atomic_store(&step, 0);
@@ -69,7 +70,7 @@ static void timeouts_end_when_clock_jumps(struct reader *r)
 {
 	int64_t ms;
 
-	/* The timeout may end between any two readings: this depends on the size of the jump. */
+	/* The jump at which the timeout ends depends on the size of the jumps, so many sizes are tried. */
 	for (ms = 1; ms < 60; ms += 2)
 		want(timeout_ends_after_clock_jump(r, ms * SECOND / 1000));
 	want(timeout_ends_after_clock_jump(r, SECOND));

@@ -1,6 +1,7 @@
 #!/bin/sh
 # SPDX-License-Identifier: LGPL-2.1-or-later
-# A worker of ipq filter --queues fails, and tries again: no packet of its queue is lost, and other queues do not notice.
+# A worker of ipq filter --queues fails, and tries again. No packet of its queue may be lost, and other queues must
+# not be affected.
 . "$IPQ_LIVE/lib.sh"
 
 for n in 0 1 2 3; do
@@ -48,7 +49,7 @@ wait_for_line 'in force'
 expect "a connection lives while half of the calls fail" $TRAFFIC tcp -n 1000000 -w 20000 7101
 stop
 
-# 7 failures in a row take 127 ms.
+# After 7 failures in a row, the worker has waited for 127 ms.
 start_failing packet 7
 $TRAFFIC udp -n 10 -1 -w 20000 7001 >$work/slow 2>&1 &
 slow=$!

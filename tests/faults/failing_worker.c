@@ -47,7 +47,7 @@ WRAP(int, recvmmsg, (int fd, struct mmsghdr *m, unsigned n, int flags, struct ti
 WRAP(ssize_t, send, (int fd, const void *buf, size_t len, int flags), (fd, buf, len, flags), "send", -1)
 WRAP(ssize_t, sendmsg, (int fd, const struct msghdr *m, int flags), (fd, m, flags), "send", -1)
 
-/* The worker calls it before each receive. */
+/* The worker calls this function before each receive. */
 int __real_decide_timeout(struct worker *w);
 int __wrap_decide_timeout(struct worker *w);
 int __wrap_decide_timeout(struct worker *w)

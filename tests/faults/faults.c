@@ -2,10 +2,10 @@
 /*
  * faults new|classic|classic6 live|capture
  *
- * A short program with packets runs again and again. In each run another allocation, descriptor, thread, send,
- * receive or wait fails: first once, then permanently. A packet contains a digit. The program accepts even digits
- * and drops odd ones, so that an odd one that arrives is a wrong verdict, whatever failed. A call that fails
- * reports the reason. After a single failure, later packets are decided normally.
+ * A short program that decides packets runs again and again. In each run another allocation, descriptor, thread,
+ * send, receive or wait fails: first once, then permanently. Each packet contains a digit. The program accepts even
+ * digits and drops odd ones. So if an odd digit arrives, a verdict was wrong, whatever has failed. A call that
+ * fails must report the reason. After a single failure, later packets must be decided normally.
  *
  * live: datagrams over loopback, UDP port 7000 goes to queue 0 (faults.sh). capture: a file.
  */
@@ -27,16 +27,18 @@
 #include "../exec_again.h"
 #include "fail.h"
 
-#define IN_FD 50 /* capture files, known by these numbers to IPQ_SOURCE */
+#define IN_FD 50 /* descriptors of capture files, which IPQ_SOURCE names by these numbers */
 #define OUT_FD 51
 #define CAPTURE "pcap:/proc/self/fd/50,/proc/self/fd/51"
 #define DIGIT 28 /* offset of the text in a packet */
 #define SITES_MAX 400
 
-/* In batches of four: if the first batch were forgotten, a verdict for all packets up to the third of the second
- * batch would accept it. */
+/*
+ * The packets come in batches of four. If the first batch were forgotten, a verdict for all packets up to the third
+ * of the second batch would also accept the first batch.
+ */
 #define DIGITS "013588024"
-#define MORE_DIGITS "76" /* sent when nothing fails any more */
+#define MORE_DIGITS "76" /* digits that are sent when no call fails any more */
 
 static bool live, both;
 static bool told; /* the program received an error of the queue */
@@ -85,7 +87,7 @@ static void put32(uint32_t v)
 		abort();
 }
 
-/* A capture of raw IPv4, as many packets as there are digits. */
+/* Writes a capture file of raw IPv4, with a packet for each digit. */
 static void write_capture(const char *digits)
 {
 	uint8_t packet[29] = { 0x45, 0, 0, 29,	0, 0, 0, 0, 64, 17, 0, 0, 127,
@@ -101,7 +103,7 @@ static void write_capture(const char *digits)
 	put32(0);
 	put32(0);
 	put32(65535);
-	put32(101); /* LINKTYPE_RAW */
+	put32(101); /* link type 101: LINKTYPE_RAW */
 	for (; *digits != '\0'; digits++) {
 		packet[DIGIT] = (uint8_t)*digits;
 		put32(1);
@@ -113,7 +115,7 @@ static void write_capture(const char *digits)
 	}
 }
 
-/* Adds the digits that have arrived to heard. */
+/* Adds the digits that have arrived to `heard`. */
 static void listen_to_it(void)
 {
 	size_t n = strlen(heard);
@@ -126,7 +128,7 @@ static void listen_to_it(void)
 		heard[n] = '\0';
 		return;
 	}
-	/* The whole output: a record has a header of 16 bytes and a packet of 29. */
+	/* Reads the whole output file. Each record has a header of 16 bytes and a packet of 29 bytes. */
 	for (n = 0; pread(OUT_FD, text, 29, (off_t)(24 + 45 * n + 16)) == 29 && n + 1 < sizeof(heard); n++)
 		heard[n] = text[DIGIT];
 	heard[n] = '\0';
@@ -167,7 +169,8 @@ static void decide(struct ipq_queue *q, const struct ipq_packet *p, struct ipq_p
 			err = ipq_replace(q, p, p->payload, p->payload_len);
 		else
 			err = (digit - '0') % 2 == 0 ? ipq_accept(q, p) : ipq_drop(q, p);
-		if (err == 0 || err == -ENOENT) /* recorded, although the flush that it caused failed */
+		/* the verdict was recorded, although the flush that it caused has failed */
+		if (err == 0 || err == -ENOENT)
 			return;
 		said_why(err, ipq_queue_error(q));
 	}
@@ -268,7 +271,10 @@ static void work_classic(struct ipq_handle *h)
 	}
 }
 
-/* On a busy machine, a pause without packets is not the end of them: works until the digit arrives, or for a second. */
+/*
+ * Decides packets until the digit arrives, or for a second: on a busy machine, a pause without packets does not
+ * mean that no more packets follow.
+ */
 static void work_classic_until(struct ipq_handle *h, char digit)
 {
 	int pauses;
@@ -313,8 +319,7 @@ static bool life_classic(enum fail_kind kind, unsigned long site, bool lasting, 
 	return true;
 }
 
-/* ---- one after the other --------------------------------------------------------------------------------
- */
+/* ---- the runs ----------------------------------------------------------------------------------------- */
 
 static bool (*life)(enum fail_kind kind, unsigned long site, bool lasting, int error, bool *hit);
 
@@ -336,7 +341,7 @@ static unsigned descriptors(void)
 	return n;
 }
 
-/* False if no further call was left to fail. */
+/* Runs the program once. False: it made fewer calls, so no call failed. */
 static bool one_life(enum fail_kind kind, unsigned long site, bool lasting, int error)
 {
 	unsigned before;

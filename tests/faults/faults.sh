@@ -1,6 +1,6 @@
 #!/bin/sh
 # SPDX-License-Identifier: LGPL-2.1-or-later
-# faults.sh API: each call that can fail fails once, while real packets pass.
+# faults.sh API: each call that can fail is made to fail once, while real packets pass.
 . "$IPQ_LIVE/lib.sh"
 
 queue OUTPUT -p udp --dport 7000

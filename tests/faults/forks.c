@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * forks API: fork before the queue is opened, before it is taken, and afterwards. The child reads and the parent
- * decides, and the reverse; both read; either process ends first.
+ * forks API: fork before the queue is opened, before it is taken, and afterwards. The cases: the child reads and
+ * the parent decides; the parent reads and the child decides; both read; one of the two processes ends first.
  *
- * Each case runs in a process of its own. This process sends the packets and checks which ones arrive.
+ * Each case runs in a new process. This process sends the packets and checks which ones arrive.
  */
 #include <dirent.h>
 #include <errno.h>
@@ -17,7 +17,7 @@
 #define EACH 20 /* packets per round */
 
 static unsigned next_number;
-static int order[2], done[2]; /* pipes: from the sender, to the sender */
+static int order[2], done[2]; /* pipes that carry orders from the sender, and answers to it */
 
 static void signal_done(int fd)
 {
@@ -43,7 +43,7 @@ static void open_or_end(struct reader *r)
 	}
 }
 
-/* Signals that it is ready, reads and decides packets, signals that it is done. */
+/* Signals that it is ready; reads and decides packets; signals that it is done. */
 static void work(struct reader *r)
 {
 	signal_done(done[1]);
@@ -77,7 +77,10 @@ static bool others_sleep(void)
 	return sleep;
 }
 
-/* A thread that starts or allocates holds a lock of the sanitizer: a child forked now would wait for it forever. */
+/*
+ * Waits until the other threads sleep. A thread that starts or allocates holds a lock of the sanitizer, and a child
+ * that is forked at this time would wait for the lock forever.
+ */
 static void wait_until_others_sleep(void)
 {
 	int tries, quiet = 0;
@@ -143,7 +146,8 @@ static void child_takes_queue_of_parents_handle(struct reader *r)
 		r->h = ipq_create_handle(0, 2);
 	child = fork_child();
 	if (child == 0) {
-		usleep(1000); /* the parent may have closed its handle; its engine may have served us before */
+		/* if the parent has closed its handle: its engine may have served the request before */
+		usleep(1000);
 		open_or_end(r);
 		work(r);
 		work(r);
@@ -160,7 +164,7 @@ static void child_continues_after_parent_exits(struct reader *r)
 {
 	open_or_end(r);
 	if (fork_child() > 0)
-		exit(failures != 0); /* as a program that becomes a daemon does */
+		exit(failures != 0); /* the parent exits, as in a program that becomes a daemon */
 	usleep(100000);
 	work(r);
 	work(r);
@@ -184,7 +188,7 @@ static void child_continues_after_parent_closes(struct reader *r)
 	end();
 }
 
-/* The child worked, closes the queue and calls exit(): the parent must not notice. */
+/* The child has read and decided packets. It closes the queue and calls exit(). The parent must not be affected. */
 static void parent_continues_after_child_exits(struct reader *r)
 {
 	pid_t child;
@@ -226,7 +230,7 @@ static unsigned open_descriptors(void)
 	return n;
 }
 
-/* A child that does not use the queue closes it: no descriptor is left (LeakSanitizer checks memory). */
+/* A child that does not use the queue closes it. No descriptor may be left. (LeakSanitizer checks the memory.) */
 static void child_close_releases_everything(struct reader *r)
 {
 	unsigned before = open_descriptors();
@@ -253,7 +257,7 @@ static int next_refusal(struct ipq_handle *h)
 	return ipq_get_msgerr(buf);
 }
 
-/* As in ip_queue, the child's own handle has no part in the parent's queue: EBUSY. */
+/* As with ip_queue, the child is another owner than the parent: its own handle gets EBUSY. */
 static void child_opens_handle_of_its_own(struct reader *r)
 {
 	struct ipq_handle *h;
@@ -290,7 +294,7 @@ static void read_for_another(struct reader *r, int fd)
 	}
 }
 
-/* A verdict from the process that did not read the packet: <ipq.h> refuses it, and the packet keeps waiting. */
+/* Decides packets that another process has read. <ipq.h> refuses such a verdict, and the packet still waits. */
 static void decide_for_another(struct reader *r, int fd)
 {
 	struct seen s;
@@ -338,8 +342,8 @@ static void child_decides_packets_read_by_parent(struct reader *r)
 }
 
 /*
- * Two readers of one queue. The child has read an odd packet and not decided it: the parent's verdicts on even
- * packets before and after it must not decide it.
+ * Two processes read one queue. The child has read an odd packet and not decided it. The parent's verdicts on even
+ * packets before and after it must not decide the odd packet.
  */
 static void two_readers_decide_only_their_own_packets(struct reader *r)
 {

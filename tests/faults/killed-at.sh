@@ -1,11 +1,11 @@
 #!/bin/sh
 # SPDX-License-Identifier: LGPL-2.1-or-later
-# ipq filter is killed at each step of its start: no queue and no process is left, rules that are left block only the
-# packets that the filter should decide, and ipq clean removes them.
+# ipq filter is killed at each step of its start. Then no queue and no process may be left. Rules that are left must
+# block only the packets that the filter should decide, and ipq clean must remove them.
 . "$IPQ_LIVE/lib.sh"
 log=$work/said
 
-# Waits until a tool that ipq has started has ended, for a short time.
+# Waits for a short time until a tool that ipq has started has ended.
 has_ended() {
 	tries=150
 	while pgrep -x ipq >/dev/null || $TRAFFIC owned 0; do
@@ -19,11 +19,11 @@ leaves_nothing() {
 	has_ended && $TRAFFIC udp -n 1 -w 100 7003 >$work/said.other && "$IPQ" clean >$work/said.clean 2>&1 && [ -z "$(rules_of_ours)" ]
 }
 
-# Every third step, with another first one in each run; STRIDE=1: all steps, which takes minutes.
+# Every third step, beginning with a different one in each run. STRIDE=1: all steps, which takes minutes.
 stride=${STRIDE:-3} left=0 steps=0
 step=$((1 + $$ % stride))
 while [ $step -lt 400 ]; do
-	# A step that does not come within 2 s is one of the periodic checks after the start.
+	# If the step is not reached within 2 s, it is one of the periodic checks after the start.
 	timeout 2 "$KILLED_AT" $step "$IPQ" filter --on INPUT 'drop udp dst port 7002' >"$log" 2>&1 </dev/null
 	status=$?
 	[ $status -eq 77 ] && skip "$(tail -n 1 "$log")"

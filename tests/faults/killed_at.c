@@ -1,11 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * killed_at new|strict|batch|engine
- *	Kills a process before and after each system call between opening a queue and reading a packet. Each
- *	time the queue is free at once, and the next reader receives every packet.
- * killed_at N COMMAND...
- *	The same at the N-th time that a program starts a process or opens a socket.
- *	Exits with 3 if the program does that fewer times.
+ * killed_at new|strict|batch|engine Kills a process before and after each system call between opening a queue and
+ * reading a packet. Each time the queue must be free immediately, and the next reader must receive every packet.
  */
 #include <errno.h>
 #include <signal.h>

@@ -12,12 +12,12 @@
 #include "packets.h"
 
 #define PORT 7000
-#define SENDERS 64 /* waiting packets count against their sender's buffer: 200 packets per socket */
-#define TEXT 28	   /* offset of the number in a packet */
+#define SENDERS 64 /* number of sending sockets: each can have 200 waiting packets */
+#define TEXT 28	   /* offset of the number's text in a packet */
 
 int api, failures;
 static int rx, tx[SENDERS];
-static unsigned char arrived[100000]; /* how often each number has arrived */
+static unsigned char arrived[100000]; /* number of arrivals of each number */
 
 void choose_api(char **argv)
 {
@@ -28,7 +28,7 @@ void choose_api(char **argv)
 	if (api == 4)
 		exit(2);
 	setvbuf(stdout, NULL, _IOLBF, 0);
-	/* The library reads its environment when it is loaded. */
+	/* The library reads its environment when it is loaded, so this program must be started again. */
 	if (api < BATCH || getenv(api == BATCH ? "IPQ_BATCH" : "IPQ_SOURCE") != NULL)
 		return;
 	setenv(api == BATCH ? "IPQ_BATCH" : "IPQ_SOURCE", api == BATCH ? "8" : "engine:nfqueue:0", 1);
@@ -209,7 +209,7 @@ void reader_flush(struct reader *r)
 {
 	if (api == NEW)
 		want(ipq_queue_flush(r->q) == 0);
-	else if (api == BATCH) /* changes nothing and sends pending verdicts */
+	else if (api == BATCH) /* this call changes nothing, but sends pending verdicts */
 		want(ipq_ctl(r->h, IPQ_CTL_BATCH, 1) == 0 && ipq_ctl(r->h, IPQ_CTL_BATCH, 8) == 0);
 }
 

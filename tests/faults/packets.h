@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
  * Shared by the tests of this directory. A datagram to port 7000 (queued in OUTPUT, queue 0) carries a number. Even
- * ones are accepted, odd ones dropped: an odd one that arrives is a wrong verdict, whatever failed.
+ * numbers are accepted, odd numbers dropped. So if an odd number arrives, a verdict was wrong, whatever has failed.
  *
- * The same test reads by each of the interfaces: `new` is <ipq.h>; `strict`, `batch` (IPQ_BATCH) and `engine`
+ * The same test uses each of the interfaces: `new` is <ipq.h>; `strict`, `batch` (IPQ_BATCH) and `engine`
  * (IPQ_SOURCE=engine:) are the classic calls.
  */
 #ifndef PACKETS_H
@@ -36,10 +36,11 @@ unsigned heard(int wait_ms);
 struct reader {
 	struct ipq_handle *h;
 	struct ipq_queue *q;
-	struct ipq_packet packet[8]; /* with <ipq.h>: the packets from index next to count are unread */
+	/* with <ipq.h>: the packets of the last receive; those from index `next` to `count` are unread */
+	struct ipq_packet packet[8];
 	int next, count;
 	unsigned char buf[4096];
-	unsigned refusals; /* messages of refused requests that were read */
+	unsigned refusals; /* number of messages about refused requests that were read */
 };
 struct seen {
 	unsigned long id;
@@ -49,13 +50,13 @@ struct seen {
 
 /* Opens the queue. 0, or -errno with the reason as text. */
 int reader_open(struct reader *r, const char **why);
-/* Waits at most timeout_ms (-1: forever) for a packet. 1; 0: none arrived; -errno. */
+/* Waits for a packet, at most timeout_ms (-1: forever). 1; 0: none arrived; -errno. */
 int reader_next(struct reader *r, struct seen *s, int timeout_ms);
-/* 0, -errno. */
+/* Gives a verdict. 0 or -errno. */
 int reader_decide(struct reader *r, const struct seen *s, bool accept);
-/* Decides a packet by its number. */
+/* Decides a packet by its number: accepts even ones, drops odd ones. */
 int reader_judge(struct reader *r, const struct seen *s);
-/* Reads and decides until no packet arrives for wait_ms. Returns how many. */
+/* Reads and decides packets until none arrives for wait_ms. Returns how many. */
 unsigned reader_work(struct reader *r, int wait_ms);
 /* Sends all verdicts now. */
 void reader_flush(struct reader *r);
@@ -63,7 +64,7 @@ void reader_close(struct reader *r);
 /* The number of packets so far that were lost, or dropped because the queue was full. */
 uint64_t reader_losses(struct reader *r);
 
-/* Waits until this queue has no owner, at most 2 s. */
+/* Waits until this queue has no owner, but at most 2 s. */
 bool queue_is_free(void);
 int64_t clock_ms(void);
 

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
  * partial_failures new: a malformed message; ENOBUFS on the socket; a send of many verdicts that fails after some
- * of them; a kernel whose counters cannot be read. The packet of the malformed message is dropped and counted, the
- * overrun is not an error, the remaining verdicts are sent with the next send, and gaps in the ids give the losses.
+ * of them; a kernel whose counters cannot be read. The packet of the malformed message must be dropped and counted;
+ * the overrun must not be an error; the remaining verdicts must be sent with the next send; and losses must be
+ * counted by the gaps in the ids.
  */
 #include <errno.h>
 #include <limits.h>
@@ -17,10 +18,10 @@
 #define MANY 64
 
 static bool spoil, overrun, hide_table;
-static unsigned sends, send_to_fail; /* 0: none */
+static unsigned sends, send_to_fail; /* number of sends, and of the send that fails; 0: none fails */
 static unsigned hidden;
 
-/* Gives the attribute after the packet's header a wrong length. */
+/* Writes a wrong length into the attribute after the packet's header. */
 static void spoil_message(const struct msghdr *msg)
 {
 	unsigned char *at = msg->msg_iov[0].iov_base;
@@ -66,7 +67,7 @@ ssize_t __wrap_sendmsg(int fd, const struct msghdr *msg, int flags)
 	return -1;
 }
 
-/* fopen, with meson's _FILE_OFFSET_BITS=64 */
+/* fopen is called by this name if _FILE_OFFSET_BITS is 64, which meson sets */
 FILE *__real_fopen64(const char *path, const char *mode);
 FILE *__wrap_fopen64(const char *path, const char *mode);
 FILE *__wrap_fopen64(const char *path, const char *mode)
@@ -144,7 +145,7 @@ static void partial_send_failure_loses_no_verdict(unsigned which)
 		say(1000 * which + 2 * (unsigned)i, 1);
 	n = ipq_queue_recv(r.q, p, MANY, 1000);
 	want(n == MANY);
-	for (i = 0; i < n; i++) /* with payload, so that one send cannot carry them all */
+	for (i = 0; i < n; i++) /* the verdicts have a payload, so that one send cannot carry them all */
 		want(ipq_replace(r.q, &p[i], p[i].payload, p[i].payload_len) == 0);
 	sends = 0;
 	send_to_fail = which;
@@ -154,7 +155,7 @@ static void partial_send_failure_loses_no_verdict(unsigned which)
 	send_to_fail = 0;
 	want(heard(100) == MANY);
 	want(stats(r.q).accepted == MANY && stats(r.q).replaced == MANY && stats(r.q).waiting == 0);
-	want(ipq_queue_recv(r.q, p, 1, 0) == 0 && stats(r.q).refused == 0); /* none was sent twice */
+	want(ipq_queue_recv(r.q, p, 1, 0) == 0 && stats(r.q).refused == 0); /* no verdict was sent twice */
 	reader_close(&r);
 }
 
@@ -172,7 +173,7 @@ static void losses_are_counted_from_id_gaps(void)
 	want(reader_work(&r, 100) == 1 && stats(r.q).lost == 0);
 	say(20000, 300);
 	read = reader_work(&r, 100);
-	say(30001, 1); /* no packet is missing after this one */
+	say(30001, 1); /* all packets before this one have arrived */
 	read += reader_work(&r, 100);
 	reader_flush(&r);
 	heard(100);

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * peers BUG: known mistakes of other libraries and programs that use nfnetlink_queue. Each test checks the kernel's
- * behaviour. Mistakes in the bytes of messages are in tests/unit/nfqueue_messages.c.
+ * peers BUG: tests that this library does not have known mistakes of other libraries and programs that use
+ * nfnetlink_queue. These tests need the kernel's behaviour. Tests for mistakes in the bytes of messages are in
+ * tests/unit/nfqueue_messages.c.
  */
 #include <arpa/inet.h>
 #include <errno.h>
@@ -63,7 +64,7 @@ static void send_bytes(size_t n)
 	want(sendto(out, bytes, n, 0, NULL, 0) == (ssize_t)n);
 }
 
-/* Receives the next datagram and returns its length; -1: none, or not the one that was sent. */
+/* Receives the next datagram and returns its length; -1: none arrived, or its bytes are wrong. */
 static ssize_t arrived(void)
 {
 	struct pollfd wait = { .fd = in, .events = POLLIN };
@@ -95,7 +96,8 @@ static void ids_swapped_twice(void)
 	say(0, 3);
 	for (i = 0; i < 3; i++) {
 		want(reader_next(&r, &s[i], 1000) == 1);
-		want((api == NEW ? s[i].packet.id : s[i].id) == (unsigned)i + 1); /* the kernel's numbering */
+		/* the kernel's numbers begin with 1 */
+		want((api == NEW ? s[i].packet.id : s[i].id) == (unsigned)i + 1);
 	}
 	want(reader_judge(&r, &s[2]) == 0 && reader_judge(&r, &s[1]) == 0 && reader_judge(&r, &s[0]) == 0);
 	reader_flush(&r);
@@ -120,7 +122,7 @@ static void padding_counted_as_payload(void)
 		want(reader_next(&r, &s, 1000) == 1);
 		len = api == NEW ? s.packet.payload_len : ipq_get_packet(r.buf)->data_len;
 		want(len == 28 + n);
-		/* The payload is returned with the verdict: the kernel gets as many bytes as it sent. */
+		/* The payload is returned with the verdict: the kernel must get as many bytes as it has sent. */
 		if (api == NEW)
 			ret = ipq_replace(r.q, &s.packet, s.packet.payload, s.packet.payload_len);
 		else
@@ -152,7 +154,7 @@ static void lengths_swapped_when_cut(void)
 	want(ipq_queue_recv(q, &p, 1, 1000) == 1);
 	want(p.payload_len == 40 && p.full_len == 1028 && (p.flags & IPQ_PACKET_TRUNCATED) != 0);
 	want(ipq_accept(q, &p) == 0 && ipq_queue_flush(q) == 0);
-	want(arrived() == 1000); /* the whole datagram */
+	want(arrived() == 1000); /* the complete datagram */
 	ipq_queue_close(q);
 
 	h = ipq_create_handle(0, PF_INET);
@@ -176,11 +178,11 @@ static void configuration_unacknowledged(void)
 
 	requests = unacknowledged = 0;
 	want(ipq_queue_open(&q, "nfqueue:0", &o) == 0);
-	say(1,
-	    5); /* in force when open returns: the first three wait, the others are dropped because the queue is full */
+	/* The settings are in force when open returns: three packets wait, two are dropped because the queue is full. */
+	say(1, 5);
 	want(ipq_queue_recv(q, p, 8, 200) == 3);
 	want(requests >= 4 && unacknowledged == 0);
-	want(ipq_queue_open(&other, "nfqueue:0", &o) == -EBUSY); /* known at once */
+	want(ipq_queue_open(&other, "nfqueue:0", &o) == -EBUSY); /* the refusal is known when open returns */
 	ipq_queue_close(q);
 	want(heard(100) == 0);
 }
@@ -231,7 +233,10 @@ static void drop_capabilities(void)
 	want(syscall(SYS_capset, &header, none) == 0);
 }
 
-/* The kernel returns EPERM if the capability is missing, and also if the queue is owned; the remedies differ. */
+/*
+ * The kernel returns EPERM if the capability is missing, and also if another program owns the queue. The remedies
+ * differ.
+ */
 static void eperm_misreported(void)
 {
 	struct reader first = { .q = NULL }, second = { .q = NULL };
@@ -257,7 +262,7 @@ static void eperm_misreported(void)
 		if (fork() == 0) {
 			failures = 0;
 			want(reader_open(&second, &why) == -EBUSY);
-			ipq_destroy_handle(first.h); /* the child's copy */
+			ipq_destroy_handle(first.h); /* closes the child's copy */
 			usleep(200000);
 			want(reader_open(&second, &why) == 0);
 			say(0, 2);
@@ -297,7 +302,7 @@ int main(int argc, char **argv)
 		if (argc != 2 || strcmp(argv[1], tests[i].name) != 0)
 			continue;
 		for (j = 0; j < 2; j++) {
-			pid_t child = fork(); /* process IDs may be reused */
+			pid_t child = fork(); /* if a process ID was used again, try another child */
 			int status = 1;
 
 			if (child == 0) {

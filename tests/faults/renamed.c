@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * renamed API: an interface is renamed, and then removed, while packets for it wait. Packets have its current
- * name, verdicts on removed ones are refused, and packets of other interfaces are decided normally.
+ * renamed API: an interface is renamed, and then removed, while packets for it wait. Packets must have the current
+ * name of the interface, verdicts on removed packets must be refused, and packets of other interfaces must be
+ * decided normally.
  */
 #include <arpa/inet.h>
 #include <stdio.h>
@@ -19,7 +20,7 @@ static void run(const char *command)
 	}
 }
 
-/* Sends a packet through the first device: queued in OUTPUT, with no receiver. */
+/* Sends a packet through the first device. It is queued in OUTPUT, and has no receiver. */
 static void send_out(void)
 {
 	struct sockaddr_in to = { .sin_family = AF_INET, .sin_port = htons(7000) };
@@ -30,7 +31,7 @@ static void send_out(void)
 	close(fd);
 }
 
-/* Packets that the device has sent; -1: there is no such device. */
+/* The number of packets that the device has sent; -1: there is no such device. */
 static int sent_by(const char *device)
 {
 	FILE *f = fopen("/proc/net/dev", "re");
@@ -55,7 +56,7 @@ static int sent_by(const char *device)
 	return n;
 }
 
-/* Waits a moment for the count, because an engine sends verdicts later. */
+/* Waits a moment for this count, because an engine sends verdicts later. */
 static bool comes_to(const char *device, int n)
 {
 	int tries;
@@ -120,9 +121,10 @@ int main(int argc, char **argv)
 	puts("packet has the name of its interface");
 
 	send_out();
-	run("ip link set first name second"); /* Linux 6.2: also while it is up */
+	run("ip link set first name second"); /* since Linux 6.2 a device can be renamed while it is up */
 	usleep(20000);
-	next_leaves_by(&r, api == ENGINE ? "first" : "second"); /* the engine had it before */
+	/* an engine has received the packet before the change */
+	next_leaves_by(&r, api == ENGINE ? "first" : "second");
 	want(comes_to("second", before + 2));
 	send_out();
 	next_leaves_by(&r, "second");
@@ -136,7 +138,7 @@ int main(int argc, char **argv)
 	puts("verdicts on packets of a removed interface are refused");
 	usleep(20000);
 	next_leaves_by(&r, api == ENGINE ? "second" : "");
-	want(refused(&r) == 1); /* the packet was removed with its interface */
+	want(refused(&r) == 1); /* the kernel has removed the packet together with its interface */
 	say(0, 10);
 	want(reader_work(&r, 100) == 10);
 	reader_flush(&r);

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * storm API: several times more packets than the socket's buffer can hold, and a reader that is stopped and
- * continued under load. Every packet sent is read or counted as lost, every packet read gets its verdict, and
- * between the storms the queue works normally.
+ * storm API: sends several times more packets than the socket's buffer can hold, while the reader is stopped and
+ * continued. Every packet that was sent must be read or counted as lost. Every packet that was read must get its
+ * verdict. Between the storms the queue must work normally.
  */
 #include <signal.h>
 #include <stdio.h>
@@ -17,12 +17,13 @@
 
 static unsigned next_number;
 
-/* Shrinks the socket's receive buffer to a few dozen packets. */
+/* Shrinks the socket's receive buffer, so that it holds only a few dozen packets. */
 static void make_narrow(struct reader *r)
 {
 	int fd = api == NEW ? ipq_queue_fd(r->q) : r->h->fd, bytes = 16384;
 
-	if (api == ENGINE) /* the engine's own end becomes full: a program can only read slowly */
+	/* the engine's own socket becomes full, because the program does not read fast enough */
+	if (api == ENGINE)
 		return;
 	want(setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &bytes, sizeof(bytes)) == 0);
 }

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * unknown_packets API: packets wait that the current reader does not know: a thread that was cancelled had received
- * them, or they were read before batching was enabled. No verdict for several packets may decide them.
+ * unknown_packets API: packets wait that the current reader has not received: either a thread received them and was
+ * cancelled, or they were read before batching was enabled. No verdict for several packets may decide them.
  */
 #include <pthread.h>
 #include <stdatomic.h>
@@ -9,7 +9,7 @@
 #include <sys/socket.h>
 #include "packets.h"
 
-/* As the C library may do: cancels the thread just after the kernel has returned the packets. */
+/* Cancels the thread just after the kernel has returned the packets, which the C library may do, too. */
 static atomic_bool cancel_now;
 
 int __real_recvmmsg(int fd, struct mmsghdr *msg, unsigned n, int flags, struct timespec *t);

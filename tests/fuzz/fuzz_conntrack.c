@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * Any bytes as the conntrack entry of a packet. It is read into the current structure, and into one of an older
- * program, whose size the first byte gives: nothing is written after its end.
+ * Any bytes as the conntrack entry of a packet. It is read into the current structure, and into the shorter one of
+ * an older program, whose size is in the first byte. Nothing may be written after the end of the structure.
  */
 #include <errno.h>
 #include <ipq.h>

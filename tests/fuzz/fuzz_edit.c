@@ -175,7 +175,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	uint8_t *packet = make_packet(&in, flags, spare, &len);
 	struct ipq_edit e;
 
-	/* A mutation hardly ever produces a right checksum by chance. */
+	/* A mutated input hardly ever has a right checksum by chance, so compute it. */
 	if (flags & COMPLETE)
 		ipq_checksum_complete(packet, len);
 	if (flags & CUT)
@@ -187,7 +187,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 }
 
 #ifndef FUZZING
-/* Runs the inputs in the given files, then random ones, the same every time, mostly of well-formed packets. */
+/*
+ * Runs the inputs in the given files, then random inputs, which are the same every time and mostly describe
+ * well-formed packets.
+ */
 static int run_file(const char *name)
 {
 	static uint8_t bytes[65536];

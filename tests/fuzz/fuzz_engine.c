@@ -12,7 +12,7 @@
 #include <poll.h>
 #include <unistd.h>
 #include <sys/socket.h>
-#include "ipqueue/state.h" /* its state; and before <linux/netfilter.h>, with which it conflicts */
+#include "ipqueue/state.h" /* the engine's internal state; must precede <linux/netfilter.h>, with which it conflicts */
 #include <linux/netlink.h>
 #include <linux/netfilter_ipv4/ip_queue.h>
 #include "fake.h"
@@ -22,7 +22,7 @@
 #define CLIENTS 4
 #define PACKETS 300
 
-#define UNSETTLED_MAX 16 /* requests in a row that the engine has not read */
+#define UNSETTLED_MAX 16 /* maximum number of requests in a row that the engine has not read */
 
 enum { PATIENT = 1, REPEATS = 2, INCAPABLE = 4, ADOPT = 8, EARLY = 16 };
 enum {
@@ -36,7 +36,7 @@ enum {
 	MORE = 8,
 	LONG = 16,
 	LATE = 32
-}; /* 7: SEND */
+}; /* number of the next value: 7, SEND */
 
 static int client[CLIENTS];
 static unsigned unsettled, flags;
@@ -46,7 +46,10 @@ static enum wire_layout layout(unsigned i)
 	return i < 2 ? WIRE_LP64 : WIRE_ILP32;
 }
 
-/* 0 and 1 have one family each in 64 bits, 2 and 3 in 32 bits; the pid of 3 is unknown. */
+/*
+ * Clients 0 and 1 are 64-bit programs with one family each, 2 and 3 are 32-bit programs; the port id of client 3 is
+ * unknown.
+ */
 static void open_client(struct engine *e, unsigned i)
 {
 	bool capable = i != 2 || !(flags & INCAPABLE);
@@ -59,7 +62,7 @@ static void open_client(struct engine *e, unsigned i)
 	client[i] = pair[0];
 }
 
-/* False if the source would not even drop a packet: then it has failed. */
+/* Steps until there is nothing to do. False: the source refused even to drop a packet, so it has failed. */
 static bool settle(struct engine *e, struct fake *f)
 {
 	struct pollfd p = { .fd = engine_fd(e), .events = POLLIN };
@@ -133,7 +136,7 @@ static void trouble(struct engine *e, struct fake *f, unsigned what, size_t len)
 	}
 }
 
-/* Eight bytes per packet; the first one selects its fields. */
+/* Adds packets. Each is described by eight bytes, of which the first one selects its fields. */
 static void push(struct fake *f, bool inet6, const uint8_t *request, size_t len)
 {
 	static uint8_t payload[8 * 255];
@@ -156,13 +159,13 @@ static void push(struct fake *f, bool inet6, const uint8_t *request, size_t len)
 	if (what & 4)
 		p.present |= IPQ_HAS_OUTDEV;
 	if (what & 64)
-		p.family = 7; /* bridge: no client has this family */
+		p.family = 7; /* the bridge family, which no client has */
 	for (size_t i = 0; i < sizeof(payload); i++)
 		payload[i] = (uint8_t)i;
 	fake_push(f, &p, payload, len * 8);
 }
 
-/* With LONG, zeros follow the request: a replacement may be longer than any packet. */
+/* Sends a request. With LONG, zeros follow the request: a replacement may be longer than any packet. */
 static void ask(int fd, bool long_one, const uint8_t *request, size_t len)
 {
 	static uint8_t buf[255 * 300];
@@ -177,7 +180,7 @@ static void ask(int fd, bool long_one, const uint8_t *request, size_t len)
 	send(fd, buf, len * 300, MSG_DONTWAIT | MSG_NOSIGNAL);
 }
 
-/* A request that is sent while the engine is about to receive packets. */
+/* A request that is sent at the moment when the engine is about to receive packets. */
 static struct late {
 	unsigned who;
 	bool long_one;
@@ -256,7 +259,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	for (i = 0; i < CLIENTS; i++)
 		close(client[i]);
 	if (works && settle(e, f))
-		require(fake_waiting(f) == e->held); /* no packet of an ended client is left */
+		require(fake_waiting(f) == e->held); /* no packet of a client that has ended is left */
 	engine_close(e);
 	return 0;
 }

@@ -4,9 +4,9 @@
  * (-Wl,--wrap). It always returns names that are terminated and padded with zeros. An interface that no message has
  * announced has no name.
  *
- * Input: steps. Each has one byte, the requested index, and up to two datagrams: the contents of the socket and, if the
- * table requests an unknown index, the answer. Each has two bytes of length first. A length of 0 is nothing, 0xffff an
- * overrun (ENOBUFS), 0xfffe a signal (EINTR).
+ * Input: steps. Each has one byte, the requested index, and up to two datagrams: the contents of the socket and, if
+ * the table requests an unknown index, the answer. Each has two bytes of length first. A length of 0 means no
+ * datagram, 0xffff an overrun (ENOBUFS), 0xfffe a signal (EINTR).
  */
 #include <errno.h>
 #include <libmnl/libmnl.h>
@@ -19,8 +19,8 @@
 static struct {
 	const uint8_t *at;
 	size_t left;
-	bool told; /* nothing to read until the table sends a request */
-	bool mute; /* nor then */
+	bool told; /* the socket is empty until the table sends a request */
+	bool mute; /* the socket stays empty even after a request */
 	uint32_t seq;
 } in;
 
@@ -49,7 +49,7 @@ ssize_t __wrap_mnl_socket_recvfrom(const struct mnl_socket *s, void *buf, size_t
 	}
 	if (len > in.left)
 		len = in.left;
-	if (len > size) { /* as in libmnl */
+	if (len > size) { /* a message that is too long, as in libmnl */
 		errno = ENOSPC;
 		return -1;
 	}
@@ -87,7 +87,7 @@ int __wrap_poll(void *fds, unsigned long n, int timeout)
 	return 0;
 }
 
-/* Each reading of the clock is a tick later: events are read every time. */
+/* At each reading of the clock, a tick has passed, so events are read every time. */
 int __wrap_clock_gettime(clockid_t clock, struct timespec *t)
 {
 	static long ticks;

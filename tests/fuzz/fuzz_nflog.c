@@ -59,7 +59,7 @@ static unsigned parse_all(const uint8_t *data, size_t size)
 	return packets;
 }
 
-/* The kernel's end is a socket of this process. */
+/* Opens the source. The other end of its socket, in this process, simulates the kernel. */
 static struct source *open_source(int *kernel)
 {
 	struct ipq_error e;
@@ -90,18 +90,18 @@ static void receive_all(const uint8_t *data, size_t size, size_t room, unsigned 
 		s = open_source(&kernel);
 	if (s == NULL || send(kernel, data, size, MSG_DONTWAIT) < 0) {
 		free(head);
-		return; /* no netlink here, or longer than a socket accepts */
+		return; /* this machine has no netlink, or the input is longer than a socket accepts */
 	}
 	while ((n = source_nflog.recv(s, &slot, &p, 1, 0, NULL, NULL)) != 0) {
 		require(n == 1 || n == -ECANCELED);
 		if (n < 0)
-			continue; /* the acknowledgement of a wake */
+			continue; /* the source got the acknowledgement of a wake */
 		look_at_packet(&p, head, room);
 		packets++;
 	}
 	require(packets == expected);
 	while (recv(kernel, noop, sizeof(noop), MSG_DONTWAIT) > 0)
-		; /* the source's NOOPs, which this kernel never answers */
+		; /* read the source's NOOPs, which the simulated kernel does not answer */
 	free(head);
 }
 

@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * Any bytes as a message of nfnetlink_queue. It is parsed, whole and cut at a position that the input gives, and
- * delivered as ip_queue's message. Every pointer stays within the received bytes, and a program that reads the classic
- * message finds the same payload as with the new API.
+ * Any bytes as a message of nfnetlink_queue. The complete message and a truncated one are parsed, and delivered as
+ * ip_queue's message. Every pointer stays within the received bytes, and a program that reads the classic message
+ * finds the same payload as with the new API.
  *
- * Input: where the message is cut, how long the classic reader's buffer is (two bytes each), the message.
+ * Input: the length of the truncated message and the length of the classic reader's buffer (two bytes each), then
+ * the message.
  */
 #include <linux/netfilter/nfnetlink_queue.h>
 #include <linux/netlink.h>
@@ -14,7 +15,7 @@
 #include "main.h"
 #include "packet_message.h"
 
-#define HEADERS (NLMSG_HDRLEN + 4) /* of netlink and nfnetlink */
+#define HEADERS (NLMSG_HDRLEN + 4) /* bytes of the headers of netlink and nfnetlink */
 #define HEAD (sizeof(ipq_packet_msg_t) + NLMSG_HDRLEN)
 
 static int no_name(const struct source *s, uint32_t index, char name[16], uint16_t *type)
@@ -51,7 +52,10 @@ static void look_at_packet(const struct ipq_packet *p, const unsigned char *star
 		(p->flags & IPQ_PACKET_TRUNCATED));
 }
 
-/* Delivers p as a classic message, into a buffer of room bytes, and compares its payload with that received. */
+/*
+ * Delivers p as a classic message into a buffer of `room` bytes. Compares the message's payload with the received
+ * one.
+ */
 static void deliver(const struct ipq_packet *p, unsigned char *buf, size_t room)
 {
 	static const struct source_ops ops = { .name = "none", .interface = no_name };

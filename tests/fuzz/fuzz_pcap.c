@@ -21,7 +21,7 @@ static struct iovec slot[SLOTS];
 static struct ipq_packet packet[SLOTS];
 static volatile uint8_t sink;
 
-/* Reads every byte that a packet claims to have, and checks its lengths. */
+/* Reads every byte that a packet should have, and checks its lengths. */
 static void look(const struct ipq_packet *p)
 {
 	uint8_t sum = 0;
@@ -63,20 +63,22 @@ static void run(struct source *s, uint8_t seed)
 			source_pcap.send(s, &v, 1);
 		}
 	}
-	if (n == 0 && !(seed & 0x80)) /* full, because some are undecided */
+	if (n == 0 && !(seed & 0x80)) /* the queue is full of undecided packets */
 		source_pcap.send(s, &(struct source_verdict){ .id = UINT32_MAX / 2, .batch = 1 }, 1);
 	require(source_pcap.error(s) != NULL);
 }
 
-/* The counters of packets must add up. Returns the minimum of records in OUT: frames without an IP packet after a
- * packet that waits are written when the source is closed. */
+/*
+ * Checks that the counters of packets add up. Returns the minimum number of records in OUT: frames without IP after
+ * a packet that still waits are written when the source is closed.
+ */
 static uint64_t finish(struct source *s, size_t size, bool *exact)
 {
 	struct pcap_summary sum;
 
 	source_pcap_summary(s, &sum);
 	require(sum.bytes_size == 0 ||
-		(sum.bytes_size == size && sum.bytes_read <= size)); /* 0: compressed */
+		(sum.bytes_size == size && sum.bytes_read <= size)); /* size 0: the file is compressed */
 	require(sum.delivered == sum.accepted + sum.dropped + sum.repeated + sum.waiting);
 	require(sum.replaced <= sum.accepted);
 	*exact = sum.waiting == 0;
@@ -84,7 +86,7 @@ static uint64_t finish(struct source *s, size_t size, bool *exact)
 	return sum.accepted + sum.passed;
 }
 
-/* Reads a file that we wrote to its end. Returns the number of records. */
+/* Reads a file that the source has written, to its end. Returns the number of records. */
 static uint64_t read_back(int fd)
 {
 	struct capture_reader *r;

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * Rules as a user might type them, one a line. The set is applied to whole and cut packets of every kind, as one
- * program and rule by rule, with the same result. A rate is not exceeded, and the caret below a mistake points into the
- * line.
+ * Rules as a user might type them, one per line. The set is applied to complete and truncated packets of every
+ * kind, as one program and rule by rule. Both must have the same result. A rate must not be exceeded, and the caret
+ * below a mistake must point into the line.
  */
 #include <netdb.h>
 #include "filter/ruleset.h"
@@ -53,7 +53,7 @@ static void match_all(const struct ruleset *set)
 	}
 }
 
-/* A packet of 100 bytes each millisecond, for 100 of them. */
+/* Checks a rate with a packet of 100 bytes each millisecond, for 100 milliseconds. */
 static void rate(struct rate *r)
 {
 	int64_t passed = 0, most, cost = (r->bits ? 800 : 1) * r->period / r->units;
@@ -110,7 +110,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		snprintf(line, sizeof(line), "%.*s", (int)(len < LINE_MAX_LEN ? len : LINE_MAX_LEN),
 			 (const char *)data + at);
 		at += len + 1;
-		/* The caret is below the text or just after it. */
+		/* The caret must be below the text or just after it. */
 		if (ruleset_add(&set, line, &e) < 0)
 			require(e.offset <= strlen(line) && e.text[0] != '\0');
 	}

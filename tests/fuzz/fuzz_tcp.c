@@ -42,7 +42,7 @@ static uint32_t take_number(struct input *in, uint32_t base)
 {
 	unsigned how = take(in);
 
-	/* mostly near the connection's numbers */
+	/* mostly a number near those of the connection */
 	return how < 0xf0 ? base + how : base + take(in) * 0x01010101U;
 }
 
@@ -64,7 +64,7 @@ static const uint8_t *options_of(unsigned kind, size_t *len)
 	return options[kind & 3].bytes;
 }
 
-/* A well-formed segment. */
+/* Makes a well-formed segment. */
 static size_t make_segment(struct input *in, unsigned kind, uint8_t *p)
 {
 	size_t text_len, options_len;
@@ -93,7 +93,7 @@ static size_t make_segment(struct input *in, unsigned kind, uint8_t *p)
 	return 40 + options_len + text_len;
 }
 
-/* An ICMP error that quotes a segment. */
+/* Makes an ICMP error that quotes a segment. */
 static size_t make_quote(struct input *in, unsigned kind, uint8_t *p)
 {
 	size_t len = make_segment(in, kind, p + 28), cut = take(in);
@@ -170,8 +170,11 @@ static void check_packet(struct ipq_tcp *t, struct input *in, bool recorded)
 		require(!right || ipq_checksum_verify(packet, e.len) == 0);
 		if (result == IPQ_TCP_UNCHANGED)
 			require(e.len <= len && !memcmp(packet, made, e.len));
-		/* Of two connections with the same addresses, a segment may belong to either. A full log does not
-		 * remember text of the same length: it must be replaced again. */
+		/*
+		 * There are two reasons for a different result. If there are two connections with the same
+		 * addresses, a segment may belong to either. A full log does not store text of the same length, so
+		 * such text is replaced again.
+		 */
 		ipq_edit_begin(&repeated, again, len, room, 0);
 		if (pass(t, &repeated, &edits) == result && result == IPQ_TCP_CHANGED && is_alone(t))
 			require(repeated.payload_len == e.payload_len &&

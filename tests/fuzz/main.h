@@ -10,14 +10,17 @@
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
-/* A condition that must hold for any input. libFuzzer keeps the input of a program that aborts. */
+/*
+ * Aborts unless the condition holds, which it must for any input. libFuzzer stores the input of a program that
+ * aborts.
+ */
 static inline void require(int condition)
 {
 	if (!condition)
 		abort();
 }
 
-/* A copy without a byte of memory after it, so that a sanitizer finds an overrun of one byte. */
+/* Returns a copy whose memory ends at its last byte, so that a sanitizer finds an overrun of one byte. */
 static inline void *exact_copy(const void *from, size_t len)
 {
 	void *copy = malloc(len > 0 ? len : 1);

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 /*
- * absent [kernel [FILE]]: the manual page's example, on a kernel that has no queue handler. A seccomp filter simulates
- * such a kernel: it refuses netlink sockets of netfilter. With `kernel`, the kernel really is one. The new calls report
- * the same in their own words. With FILE, the program creates the handle, then FILE.created, and waits for FILE before
- * it sets the mode.
+ * absent [kernel [FILE]]: the manual page's example, on a kernel that has no queue handler. A seccomp filter
+ * simulates such a kernel: it refuses netlink sockets of netfilter. With `kernel`, no filter is used, because the
+ * kernel really has none. The new calls report the same error in their own words. With FILE, the program creates
+ * the handle, then FILE.created, and waits for FILE before it sets the mode.
  */
 #include <ipq.h>
 #include <libipq.h>

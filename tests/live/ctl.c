@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 /*
- * ctl strict|batch|engine [six]: checks the documented effects of ipq_ctl by the datagrams that arrive and the packets
- * that are counted. They go over loopback to port 7000, which the rule queues; six: also to port 7006 of ::1.
- * IPQ_SOURCE selects the source. ctl foreign|foreign-timeout: one packet of the other family comes first. ctl again: a
- * packet is queued again.
+ * ctl strict|batch|engine [six]: checks the documented effects of ipq_ctl by the datagrams that arrive and the
+ * packets that are counted. The datagrams go over loopback to port 7000, which the rule queues. six: they also go
+ * to port 7006 of ::1. IPQ_SOURCE selects the source. ctl foreign|foreign-timeout: one packet of the other family
+ * comes first. ctl again: a packet is queued again.
  */
 #include <arpa/inet.h>
 #include <libipq.h>
@@ -21,7 +21,7 @@
 static int failures, out, in;
 static struct ipq_handle *h;
 static unsigned char buf[4096];
-static bool engine, sees_counts; /* the kernel's table of queues may be read here */
+static bool engine, sees_counts; /* whether the kernel's table of queues can be read here */
 
 #define CHECK(condition) check((condition), #condition, __LINE__)
 
@@ -96,7 +96,7 @@ static struct ipq_ctl_stats stats(void)
 	return s;
 }
 
-/* Waits until n packets are counted: an engine counts packets when it has received them. */
+/* Waits until n packets are counted. An engine counts packets when it has received them. */
 static bool have_come(unsigned n)
 {
 	for (unsigned i = 0; i < 500 && stats().waiting != n; i++)
@@ -115,7 +115,7 @@ static void what_is_not_there(void)
 	CHECK(ipq_ctl(h, IPQ_CTL_STATS, &s) == -1 && errno == EINVAL);
 }
 
-/* In another process, because a process can have only one handle of a family. */
+/* The second handle is in another process, because a process can have only one handle of each family. */
 static void the_explanation_names_the_owner(void)
 {
 	struct ipq_handle *second;
@@ -124,7 +124,7 @@ static void the_explanation_names_the_owner(void)
 	pid_t child;
 
 	CHECK(ipq_ctl(h, IPQ_CTL_EXPLAIN, &text) == 0 && text != NULL && *text == '\0');
-	if (engine) /* a second client of the queue's owner, not a second owner */
+	if (engine) /* with an engine, this is a second client of the queue's owner, not a second owner */
 		return;
 	child = fork();
 	if (child == 0) {
@@ -184,7 +184,7 @@ static void a_short_queue_loses_what_is_beyond(void)
 	CHECK(arrived() == 3);
 }
 
-/* The queue still has this short limit. */
+/* The queue still has the short limit of the last test. */
 static void fail_open_lets_them_through(void)
 {
 	int ret = ipq_ctl(h, IPQ_CTL_FAIL_OPEN, 1);
@@ -249,7 +249,7 @@ static void batches_decide_every_packet(void)
 	CHECK(arrived() == 4);
 }
 
-/* Sends every 30 ms, so long that a read which restarts its timeout with each packet would fail the test. */
+/* Sends for so long, every 30 ms, that a read which restarts its timeout with each packet would fail the test. */
 static pid_t say_in_ipv6(void)
 {
 	struct sockaddr_in6 a = { .sin6_family = AF_INET6,
@@ -284,7 +284,7 @@ static bool readable(int milliseconds)
 	return poll(&p, 1, milliseconds) == 1;
 }
 
-/* A program that polled h->fd, and then reads without a timeout, must return to its other work. */
+/* A program that polled h->fd and then reads without a timeout must be able to return to its other work. */
 static void a_foreign_packet_keeps_nobody_who_polled(void)
 {
 	int64_t start;
@@ -299,7 +299,9 @@ static void a_foreign_packet_keeps_nobody_who_polled(void)
 	CHECK(decide(3, NF_ACCEPT) && arrived() == 3);
 }
 
-/* The same packet during a timeout: the read continues for the remaining time and receives the next packet. */
+/*
+ * The same packet arrives during a timeout. The read continues for the remaining time and receives the next packet.
+ */
 static void a_foreign_packet_leaves_the_timeout_alone(void)
 {
 	pid_t child = say_in_ipv6();
@@ -314,7 +316,7 @@ static void a_foreign_packet_leaves_the_timeout_alone(void)
 	waitpid(child, NULL, 0);
 }
 
-/* One queue in batches is for one family. */
+/* With batches, a queue can have only one family. */
 static void the_other_family_cannot_share_a_batch(void)
 {
 	errno = 0;
@@ -334,7 +336,7 @@ static void the_other_family_prolongs_no_timeout(void)
 	while (next_within(100) != 0)
 		;
 	CHECK(stats().foreign > before.foreign);
-	CHECK(!sees_counts || stats().waiting == 0); /* dropped, and not only skipped */
+	CHECK(!sees_counts || stats().waiting == 0); /* the packet was dropped, not only skipped */
 }
 
 /* NF_QUEUE queues a packet to the queue from which it came, whatever its number. */

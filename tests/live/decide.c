@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 /*
  * decide accept|drop|prefix|same|cut [SECONDS]: one classic loop, one policy for every packet, until SIGTERM.
- * prefix makes each UDP payload longer by 3 bytes, same replaces it with itself inverted, cut keeps half.
- * At its end it prints the numbers of packets read and refused; tests compare them with the packets that arrived.
+ * prefix makes each UDP payload longer by 3 bytes, same inverts its bytes, cut removes its second half. At its end
+ * it prints the numbers of packets read and refused; tests compare them with the packets that arrived.
  */
 #include <arpa/inet.h>
 #include <libipq.h>

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 /*
- * A handle of the classic API that is destroyed under threads that wait in ipq_read: each gets -1 and EBADF,
- * whether it waits for ever or with a timeout, and the queue is free for the next handle. With batches there is one
- * such thread: only one thread at a time may use a handle that batches.
+ * A handle of the classic API that is destroyed under threads that wait in ipq_read: each read must return -1 with
+ * EBADF, whether it waits for ever or with a timeout, and the queue must be free for the next handle. With batches
+ * there is one such thread: only one thread at a time may use a handle that batches.
  */
 #include <errno.h>
 #include <libipq.h>
@@ -18,7 +18,7 @@ static int readers;
 
 struct reader {
 	pthread_t thread;
-	atomic_int id; /* id of the thread, set just before ipq_read */
+	atomic_int id; /* id of the thread, which is set just before ipq_read */
 	struct ipq_handle *handle;
 	int timeout, error;
 	ssize_t returned;
@@ -52,8 +52,8 @@ static char state_of(pid_t thread)
 }
 
 /*
- * A thread that calls ipq_read when the handle has been destroyed uses freed memory. On a busy machine a new
- * thread may take long to start, so no fixed time is enough.
+ * Waits until the thread sleeps in ipq_read. A thread that calls ipq_read after the handle has been destroyed would
+ * use freed memory. On a busy machine a new thread may start late, so no fixed time is enough.
  */
 static void await_sleep_in_read(struct reader *r)
 {

@@ -104,7 +104,7 @@ static bool inject(size_t len)
 	return write(tun, packet, len) == (ssize_t)len;
 }
 
-/* Exactly these bytes arrived, from the address that the edit set. */
+/* Whether exactly these bytes arrived, from the address that the edit set. */
 static bool datagram_arrived(int fd, const void *bytes, size_t len)
 {
 	static uint8_t got[70000];
@@ -128,7 +128,7 @@ static void udp(int fd, const char *name, struct shape shape)
 	packet[e.payload] ^= 1;
 	expect(inject(e.len) && !readable(fd, NOTHING_MS), "a wrong bit in it is found", name);
 	packet[e.payload] ^= 1;
-	packet[e.payload + 1] ^= 1; /* damaged before the edit, which must not repair it */
+	packet[e.payload + 1] ^= 1; /* damage the packet before the edit, which must not repair it */
 	made = ipq_edit_begin(&e, packet, e.len, sizeof(packet), 0) == 0 &&
 	       ipq_edit_replace(&e, 9, 3, "other", 5) == 0;
 	expect(made && inject(e.len) && !readable(fd, NOTHING_MS), "damage from before the edit is found",
@@ -150,7 +150,7 @@ static void udp_not_ready(int fd, const char *name, struct shape shape)
 	       "completed, it arrives", name);
 }
 
-/* One datagram in two fragments, each edited without the other. */
+/* Sends one datagram in two fragments, each of which is edited without the other. */
 static void udp_in_fragments(int fd)
 {
 	struct built b = build(packet, (struct shape){ 4, IPPROTO_UDP, 0 }, 1000);
@@ -239,7 +239,7 @@ static void tcp(int fd, const char *name, struct shape shape)
 	int connection;
 
 	forget_answers();
-	/* Builds a SYN from random bytes, with an option that the kernel knows and one that it does not. */
+	/* Builds a SYN from random bytes, with one option that the kernel supports and one that it does not. */
 	expect(begin(&e, shape, 0, 0) && segment(&e, IPQ_TCP_SYN, 1000, 0) &&
 		       !ipq_edit_set_tcp_option(&e, 2, "\x04\x00", 2) &&
 		       !ipq_edit_set_tcp_option(&e, 99, "abc", 3) && ipq_edit_clamp_mss(&e, 700) == 1 &&
@@ -248,7 +248,7 @@ static void tcp(int fd, const char *name, struct shape shape)
 	       "edited SYN is answered", name);
 	memcpy(&theirs, answer.data + answer.transport + 4, 4);
 	theirs = ntohl(theirs) + 1;
-	shape.parts &= ~(unsigned)WITH_OPTIONS; /* its timestamps would not match those of the SYN */
+	shape.parts &= ~(unsigned)WITH_OPTIONS; /* the timestamps would not match those of the SYN */
 	expect(begin(&e, shape, 77, 0) && segment(&e, IPQ_TCP_ACK | IPQ_TCP_PSH, 1001, theirs) &&
 		       !ipq_edit_replace(&e, 0, e.payload_len, text, sizeof(text)) && inject(e.len),
 	       "a segment is edited", name);

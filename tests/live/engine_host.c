@@ -17,7 +17,7 @@
 #include <linux/netfilter.h>
 #include <linux/netlink.h>
 
-static uint64_t kept[2]; /* the packet without a verdict, of each family */
+static uint64_t kept[2]; /* ids of the packets without a verdict, one for each family */
 
 static void *serve(void *engine)
 {

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 /*
- * A program that names no source, on a kernel without nfnetlink_queue but with ip_queue: a seccomp filter disables the
- * first, ipq run provides the second. It accepts the packets of its two handles until both have ended.
+ * A program that names no source, on a kernel without nfnetlink_queue but with ip_queue: a seccomp filter disables
+ * nfnetlink_queue, and ipq run provides ip_queue. The program accepts the packets of its two handles until both
+ * have ended.
  *
  *	fallback together|apart     both handles are created before the first mode is set, or not
  */
@@ -63,7 +64,7 @@ static void set_mode(struct ipq_handle *h)
 	}
 }
 
-/* Reads one message of a readable handle. False at the end. */
+/* Reads one message of a handle that is readable. False: the end. */
 static int one(struct ipq_handle *h, unsigned *packets)
 {
 	static unsigned char buf[65536 + 256];

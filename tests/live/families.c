@@ -44,7 +44,7 @@ static struct ipq_handle *open_handle(int i)
 	return h;
 }
 
-/* Checks the properties that programs need if they read the descriptor themselves. */
+/* Checks what programs rely on if they read the descriptor themselves. */
 static void peek(const struct ipq_handle *h)
 {
 	struct {
@@ -153,7 +153,7 @@ static void in_threads(void)
 
 	for (i = 0; i < 2; i++) {
 		pthread_create(&t[i], NULL, one_thread, &number[i]);
-		usleep(20000); /* keeps the requested order */
+		usleep(20000); /* the delay ensures the requested order */
 	}
 	for (i = 0; i < 2; i++)
 		pthread_join(t[i], NULL);
@@ -177,7 +177,7 @@ static void late(void)
 	by_select(h);
 }
 
-/* The handle that stays open is read all the time, in its own thread. */
+/* The handle that stays open is read all the time, in a separate thread. */
 static void reopen(void)
 {
 	static int first;

@@ -124,7 +124,7 @@ static struct result one_round(void)
 	if (pthread_create(&sender, NULL, send_all, NULL) != 0)
 		die("pthread_create");
 	r = receive_all();
-	if (r.lost > 0) { /* the sender may wait for ever */
+	if (r.lost > 0) { /* the sender may wait for lost packets for ever */
 		printf("lost %u twice %u late %u of %u\n", r.lost, r.twice, r.late, count * FLOWS);
 		exit(1);
 	}

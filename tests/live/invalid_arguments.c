@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 /*
- * Every classic call with arguments of a careless program, and real packets. After each invalid call, the next packet
- * must still be read, decided and arrive. This program sends and receives the packets itself, over loopback port 7000,
- * which the rule queues.
+ * Makes every classic call with the arguments of a careless program, while real packets arrive. After each invalid
+ * call, the next packet must still be read, decided and arrive. This program itself sends and receives the packets,
+ * over loopback port 7000, which the rule queues.
  */
 #include <arpa/inet.h>
 #include <libipq.h>
@@ -68,7 +68,7 @@ static ipq_id_t next_packet(void)
 	return 0;
 }
 
-/* The errno in the next message; 0 for a packet, -1 for none. */
+/* Returns the errno in the next message; 0 for a packet, -1 if there is no message. */
 static int next_error(void)
 {
 	ssize_t n = ipq_read(h, buf, sizeof(buf), 500000);
@@ -84,7 +84,7 @@ static ipq_id_t queued(const char *text)
 	return next_packet();
 }
 
-/* Checks that packets are still read, decided and arrive. */
+/* Checks that a packet is still read and decided, and arrives. */
 static void sane(void)
 {
 	CHECK(ipq_set_verdict(h, queued("sane"), NF_ACCEPT, 0, NULL) > 0);
@@ -126,7 +126,7 @@ static void nonsense_in_modes(void)
 	sane();
 	CHECK(ipq_set_mode(h, IPQ_COPY_META, SIZE_MAX) > 0);
 	sane();
-	/* Each is refused, at once or by the next message, and nothing changes. */
+	/* Each mode is refused, either by the call or by the next message, and no setting changes. */
 	for (unsigned mode = 3; mode < 256; mode += 84)
 		if (ipq_set_mode(h, (uint8_t)mode, 0) > 0)
 			CHECK(next_error() == EINVAL);
@@ -147,7 +147,7 @@ static void nonsense_in_reads(void)
 	}
 	CHECK(ipq_read(h, buf, sizeof(buf), INT_MIN) <= 0);
 	sane();
-	/* Buffers of every size: no byte after them may change, and no packet may stay in the queue. */
+	/* Buffers of every size: no byte after the buffer may change, and no packet may stay in the queue. */
 	for (size_t len = sizeof(struct nlmsgerr); len < 160; len += 9) {
 		ssize_t n;
 
@@ -197,13 +197,13 @@ static void nonsense_in_verdicts(void)
 		CHECK(next_error() == ENOENT);
 	}
 	sane();
-	/* A refused verdict leaves the packet waiting. */
+	/* A packet with a refused verdict still waits. */
 	id = queued("text");
 	CHECK(ipq_set_verdict(h, id, 77, 0, NULL) > 0);
 	CHECK(next_error() == EINVAL);
 	CHECK(ipq_set_verdict(h, id, NF_ACCEPT, 0, NULL) > 0);
 	CHECK(arrives("text"));
-	/* The second verdict on the same packet. */
+	/* Gives a second verdict on the same packet. */
 	CHECK(ipq_set_verdict(h, id, NF_DROP, 0, NULL) > 0);
 	CHECK(next_error() == ENOENT);
 	sane();
@@ -214,7 +214,7 @@ static void nonsense_in_replacements(void)
 	static const size_t too_short[] = { 1, 19 };
 	ipq_id_t id;
 
-	/* A length without bytes, bytes without a length: unmodified. */
+	/* A length without bytes, or bytes without a length: the packet is not modified. */
 	id = queued("text");
 	CHECK(ipq_set_verdict(h, id, NF_ACCEPT, SIZE_MAX, NULL) > 0);
 	CHECK(arrives("text"));
@@ -266,7 +266,7 @@ int main(void)
 	nonsense_in_replacements();
 	nonsense_in_ctl();
 	CHECK(ipq_destroy_handle(h) == 0);
-	/* Finally, opens a new handle. */
+	/* At the end, opens a new handle. */
 	h = ipq_create_handle(0, PF_INET);
 	CHECK(h != NULL && ipq_set_mode(h, IPQ_COPY_PACKET, 0) > 0);
 	sane();

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * keep_program classic|modern [MIB]: accepts every packet, until SIGTERM. SIGUSR1: it allocates and writes memory until
- * it dies: at its limit of MIB (12) of address space, or if MIB is 0, when the kernel kills it. SIGUSR2: it executes
- * itself, as a program does to start its new version.
+ * keep_program classic|modern [MIB]: accepts every packet, until SIGTERM. After SIGUSR1 it allocates and writes
+ * memory until it dies: either at its limit of MIB (12) of address space or, if MIB is 0, when the kernel kills it.
+ * After SIGUSR2 it executes itself, as a program does to start its new version.
  */
 #include <errno.h>
 #include <ipq.h>
@@ -17,7 +17,7 @@
 
 #define PIECE (1 << 20)
 #define LIMIT_MIB 12
-#define PIECES_MAX 256 /* in case the kernel does not kill it */
+#define PIECES_MAX 256 /* a limit, in case the kernel does not kill the program */
 
 static volatile sig_atomic_t ended;
 static struct ipq_queue *queue;
@@ -39,7 +39,8 @@ static void use_all_memory(int signal)
 	(void)signal;
 	if (limit_mib > 0)
 		setrlimit(RLIMIT_AS, &limit);
-	for (int i = 0; i < PIECES_MAX; i++) /* the last allocation fails: the address -1 is not writable */
+	/* the last allocation fails and returns -1, an address that is not writable */
+	for (int i = 0; i < PIECES_MAX; i++)
 		memset(mmap(NULL, PIECE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0), 1,
 		       PIECE);
 	_exit(1);

@@ -21,7 +21,7 @@
 #include <unistd.h>
 
 #define FLOWS_MAX 16
-#define WAIT_MS 20000 /* time for the last datagrams */
+#define WAIT_MS 20000 /* time to wait for the last datagrams */
 #define GAP_MS 2
 
 struct datagram {
@@ -63,12 +63,12 @@ static void *send_flow(void *arg)
 		d.sent_ns = now_ns();
 		while (send(f->fd, &d, sizeof(d), 0) < 0)
 			if (errno == EAGAIN)
-				return NULL; /* no program accepts queued packets */
+				return NULL; /* no program accepts the queued packets */
 	}
 	return NULL;
 }
 
-/* With a large buffer, so that packets that wait in the queue do not slow down the sender. */
+/* Opens a UDP socket with a large buffer, so that packets that wait in the queue do not slow down the sender. */
 static int udp_socket(int option)
 {
 	const int size = 128 << 20;

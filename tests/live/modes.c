@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 /*
- * A program changes the copy mode while many packets arrive: each packet that it reads has its bytes. The kernel sends
- * some without (doc/assumptions/mode-before-range.c); the library queues those again. modes.c CHANGES
+ * A program changes the copy mode while many packets arrive: each packet that the program reads must have its
+ * bytes. The kernel sends some packets without bytes (doc/assumptions/mode-before-range.c); the library queues
+ * these packets again. modes.c CHANGES
  */
 #include <arpa/inet.h>
 #include <libipq.h>
@@ -58,7 +59,7 @@ int main(int argc, char **argv)
 			return ipq_perror("modes"), 1;
 	}
 	kill(sender, SIGKILL);
-	waitpid(sender, NULL, 0); /* the sender has the queue open, too */
+	waitpid(sender, NULL, 0); /* the sender has a copy of the queue's descriptor, too */
 	ipq_destroy_handle(h);
 	printf("%lu changes of mode: %lu packets with their bytes, %lu without\n", changes, whole, bare);
 	return bare > 0 || whole == 0;

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
  * netlink_socket PROTOCOL: prints the results of calls on a netlink socket in many states, a line for each call.
- * NETLINK_ROUTE (0) as the kernel answers and ip_queue (3) under ipq run must be the same. Both refuse a request of an
- * unknown type with a message, so there is something to receive.
+ * The results for NETLINK_ROUTE (0), whose calls the kernel answers, and for ip_queue (3) under ipq run must be the
+ * same. Both refuse a request of an unknown type with a message, so there is something to receive.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -98,7 +98,7 @@ static int connect_to(unsigned family)
 	return connect(fd, (const void *)&a, sizeof(a));
 }
 
-/* Sends a request that is refused, and waits for the refusal. */
+/* Sends a request that will be refused, and waits for the refusal. */
 static long ask(void)
 {
 	const struct sockaddr_nl kernel = { .nl_family = AF_NETLINK };
@@ -142,7 +142,7 @@ static void binds(void)
 	SAY(bind_to(AF_UNIX, 0, 12));
 	SAY(bind(fd, NULL, 12));
 	names("after refusals");
-	SAY(bind_to(AF_NETLINK, 0, 16)); /* the size of a struct sockaddr */
+	SAY(bind_to(AF_NETLINK, 0, 16)); /* 16: the size of a struct sockaddr */
 	names("bound");
 	SAY(bind_to(AF_NETLINK, 0, 12));
 	SAY(bind_to(AF_NETLINK, (unsigned)getpid(), 12));

@@ -162,7 +162,7 @@ static bool one(struct ipq_queue *q, struct ipq_packet *p)
 	return want(ipq_queue_recv(q, p, 1, 2000) == 1);
 }
 
-/* Is this the UDP packet to port 7000 with this text? */
+/* Whether this is the UDP packet to port 7000 with this text. */
 static bool is_text(const struct ipq_packet *p, const char *text)
 {
 	return p->payload_len == 28 + strlen(text) && memcmp(p->payload + 28, text, strlen(text)) == 0;
@@ -199,7 +199,8 @@ static void batches(void)
 		}
 		all += (unsigned)n;
 	}
-	want(*heard() == '\0' || all == 200); /* the last batch has not been sent yet */
+	/* either the last batch has not been sent yet, or all packets have been decided */
+	want(*heard() == '\0' || all == 200);
 	want(ipq_queue_flush(q) == 0);
 	want(stats_of(q).received == 200 && stats_of(q).accepted == 200 && stats_of(q).waiting == 0);
 	want(stats_of(q).receives <= 4 && stats_of(q).sends <= 4);
@@ -219,7 +220,7 @@ static void order_of_verdicts(void)
 		for (int i = 0; i < n; i++)
 			kept[have++] = ipq_packet_keep(&p[i]);
 	want(have == 100 && stats_of(q).waiting == 100);
-	for (int i = 0; i < 100; i++) /* each once, in any order; every third is dropped */
+	for (int i = 0; i < 100; i++) /* decides each packet once, in any order, and drops every third one */
 		want((i % 3 == 0 ? ipq_drop : ipq_accept)(q, kept[i * 37 % 100]) == 0);
 	want(ipq_accept(q, kept[5]) == -ENOENT && strstr(ipq_queue_error(q), "already decided") != NULL);
 	want(ipq_queue_flush(q) == 0);
@@ -247,7 +248,8 @@ static void replace_one(struct ipq_queue *q, const char *before, const char *aft
 		return;
 	if (keep) {
 		kept = ipq_packet_keep(&p);
-		want(ipq_queue_recv(q, &p, 1, 0) == 0); /* the pointers are no longer valid */
+		/* after this receive, the old pointers are no longer valid */
+		want(ipq_queue_recv(q, &p, 1, 0) == 0);
 	}
 	if (!same)
 		memcpy(buffer, kept->payload, kept->payload_len);
@@ -255,7 +257,8 @@ static void replace_one(struct ipq_queue *q, const char *before, const char *aft
 			    same ? kept->payload_len : sizeof(buffer), kept->flags) == 0);
 	want(ipq_edit_replace(&e, 0, strlen(before), after, strlen(after)) == 0);
 	want(ipq_replace(q, kept, e.data, e.len) == 0);
-	memset(buffer, 0, sizeof(buffer)); /* the payload was copied */
+	/* the caller may change the bytes, because the payload was copied */
+	memset(buffer, 0, sizeof(buffer));
 	if (keep)
 		ipq_packet_free(kept);
 	want(ipq_queue_flush(q) == 0);
@@ -280,10 +283,11 @@ static void replacements(void)
 		want(p.flags & IPQ_PACKET_CHECKSUM_NOT_READY);
 		want(ipq_replace(q, &p, big, 65532) == -EMSGSIZE);
 		want(ipq_replace(q, &p, big, 0) == -EINVAL && ipq_replace(q, &p, NULL, 20) == -EINVAL);
-		want(ipq_replace(q, &p, big, 40) == -EBADMSG); /* these bytes are no packet with a checksum */
+		/* these bytes are not a packet with a checksum */
+		want(ipq_replace(q, &p, big, 40) == -EBADMSG);
 		want(ipq_accept(q, &p) == 0);
 	}
-	ipq_queue_close(q); /* sends pending verdicts */
+	ipq_queue_close(q); /* this call sends pending verdicts */
 	want(strcmp(heard(), "stays") == 0);
 }
 
@@ -297,7 +301,7 @@ static bool has_priority(void)
 	       (major > 5 || (major == 5 && minor >= 18));
 }
 
-/* Receives the packets 0 to n-1, each with this mark (0: none). */
+/* Receives the packets with the numbers 0 to n-1, each with this mark (0: no mark). */
 static void receive_numbers(struct ipq_queue *q, struct ipq_packet *p, unsigned n, uint32_t mark)
 {
 	char text[16];
@@ -327,7 +331,7 @@ static void equal_marks(void)
 	receive_numbers(q, p, 8, 7);
 	v.code = IPQ_ACCEPT;
 	for (unsigned i = 0; i < 8; i++) {
-		v.mark = i < 4 ? 8 : 42; /* the rule for mark 42 drops it */
+		v.mark = i < 4 ? 8 : 42; /* the rule for mark 42 drops the packet */
 		want(ipq_decide(q, &p[i], &v) == 0);
 	}
 	want(ipq_queue_flush(q) == 0);
@@ -370,7 +374,7 @@ static void verdict_codes(void)
 
 	say("last");
 	want(one(q, &p));
-	v.code = 2; /* NF_STOLEN is for the kernel only */
+	v.code = 2; /* 2: NF_STOLEN, which only the kernel may use */
 	want(ipq_decide(q, &p, &v) == -EINVAL);
 	v.code = 6;
 	want(ipq_decide(q, &p, &v) == -EINVAL);
@@ -413,7 +417,7 @@ static void *send_all_back(void *arg)
 	return NULL;
 }
 
-/* Sends 4 MB through one connection. Returns how many bytes arrived as sent. */
+/* Sends 4 MB through one connection. Returns how many bytes arrived unchanged. */
 static size_t tcp_stream(void)
 {
 	struct sockaddr_in at = address(INADDR_LOOPBACK, 7001);
@@ -541,12 +545,14 @@ static void waking(void)
 	pthread_create(&t, NULL, wake_later, q);
 	want(ipq_queue_recv(q, p, 8, IPQ_FOREVER) == -ECANCELED);
 	pthread_join(t, NULL);
-#ifndef __SANITIZE_THREAD__ /* it calls a handler only after recvmmsg has returned: this one makes it return */
+	/* ThreadSanitizer runs a handler only after recvmmsg has returned, but this handler must end recvmmsg. */
+#ifndef __SANITIZE_THREAD__
 	signal_soon(wake_it, SA_RESTART);
 	want(ipq_queue_recv(q, p, 8, IPQ_FOREVER) == -ECANCELED);
 #endif
 	signal_soon(wake_it,
-		    SA_RESTART); /* poll(2) is never restarted: the signal may be reported before the wake */
+		    /* poll(2) is never restarted, so the signal may be reported before the wake */
+		    SA_RESTART);
 	n = ipq_queue_recv(q, p, 8, 2000);
 	want(n == -ECANCELED || (n == -EINTR && ipq_queue_recv(q, p, 8, IPQ_FOREVER) == -ECANCELED));
 	signal_soon(nothing, 0);
@@ -556,7 +562,7 @@ static void waking(void)
 	want(ipq_queue_wake(q) == 0 && readable(q));
 	want(ipq_queue_recv(q, p, 8, IPQ_FOREVER) == -ECANCELED && !readable(q));
 
-	/* A wake between packets: the packets are returned first, then the wake. */
+	/* A wake comes between packets: the packets are returned first, then the wake. */
 	say("one");
 	ipq_queue_wake(q);
 	say("two");
@@ -565,7 +571,7 @@ static void waking(void)
 	want(ipq_accept(q, &p[0]) == 0 && ipq_accept(q, &p[1]) == 0);
 	want(ipq_queue_recv(q, p, 8, IPQ_FOREVER) == -ECANCELED);
 	want(heard_in_all() == 2);
-	want(ipq_queue_recv(q, p, 8, 100) == 0); /* once only */
+	want(ipq_queue_recv(q, p, 8, 100) == 0); /* a wake is reported only once */
 	want(!readable(q));
 	ipq_queue_close(q);
 }
@@ -593,7 +599,8 @@ static void timeouts_of(uint32_t spin_usec)
 	say("there");
 	want(readable(q));
 	want(ipq_queue_recv(q, &p, 1, 0) == 1 && is_text(&p, "there"));
-	want(ipq_queue_stats(q, &stats) == 0 && stats.malformed == 0); /* a timeout is not a message */
+	/* a timeout does not count as a message */
+	want(ipq_queue_stats(q, &stats) == 0 && stats.malformed == 0);
 	ipq_queue_close(q);
 }
 

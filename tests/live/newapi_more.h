@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 /* Part of newapi.c: connection tracking, bridged frames, and verdicts in random order against the kernel. */
 
-/* ---- connections: conntrack.sh has set a rule that has the namespace's connections tracked ------------- */
+/*
+ * ---- connections: conntrack.sh has set a rule because of which the kernel tracks the namespace's connections ----
+ */
 
 static uint16_t bound_port(int fd)
 {
@@ -32,7 +34,9 @@ static bool is_tuple(const struct ipq_tuple *t, uint16_t from, uint16_t to)
 	       memcmp(t->destination, here, 4) == 0;
 }
 
-/* Sends the text, checks the packet's conntrack entry, accepts it with v and waits until it has arrived. */
+/*
+ * Sends the text, checks the packet's conntrack entry, accepts the packet with v, and waits until it has arrived.
+ */
 static struct ipq_conntrack pass(struct ipq_queue *q, const char *text, uint32_t info, struct ipq_verdict v)
 {
 	struct ipq_conntrack ct = { 0 };
@@ -50,7 +54,7 @@ static struct ipq_conntrack pass(struct ipq_queue *q, const char *text, uint32_t
 	return ct;
 }
 
-#define STATUS_SEEN_REPLY (1 << 1) /* IPS_, IP_CT_: linux/netfilter/nf_conntrack_common.h */
+#define STATUS_SEEN_REPLY (1 << 1) /* values of IPS_* and IP_CT_* in linux/netfilter/nf_conntrack_common.h */
 enum { ESTABLISHED = 0, NEW = 2, ESTABLISHED_REPLY = 3 };
 
 static void reply_to_it(struct ipq_queue *q, uint32_t id)
@@ -64,13 +68,15 @@ static void reply_to_it(struct ipq_queue *q, uint32_t id)
 		return;
 	ct = entry_of(&p, ESTABLISHED_REPLY);
 	want(ct.id == id && (ct.status & STATUS_SEEN_REPLY));
-	want(is_tuple(&ct.original, bound_port(tx), 7000)); /* still the direction of the first packet */
+	/* the direction of the first packet has not changed */
+	want(is_tuple(&ct.original, bound_port(tx), 7000));
 	want(ipq_accept(q, &p) == 0 && ipq_queue_flush(q) == 0);
 }
 
 static void connections(void)
 {
-	struct sockaddr_in from = address(INADDR_LOOPBACK, 7050); /* so that answers are queued, too */
+	/* send from this port, so that answers are queued, too */
+	struct sockaddr_in from = address(INADDR_LOOPBACK, 7050);
 	struct ipq_verdict mark = { .present = IPQ_SET_CONNTRACK_MARK }, plain = { 0 };
 	struct ipq_verdict labels = { .present = IPQ_SET_CONNTRACK_LABELS, .conntrack_labels = { 0, 0x80 } };
 	struct ipq_conntrack ct;
@@ -134,7 +140,10 @@ static void untracked(void)
 	ipq_queue_close(q);
 }
 
-/* ---- whose a packet is: origin.sh has put us into a class of net_cls, or marks packets with a context ---- */
+/*
+ * ---- origin of packets: origin.sh has put this process into a class of net_cls, or marks packets with a context
+ * ----
+ */
 
 static void class_of_sender(void)
 {
@@ -163,7 +172,8 @@ static void security_context(void)
 	ipq_queue_close(q);
 }
 
-/* ---- a bridge: bridge.sh has put a frame's way from "left" to "right" over ports "in" and "out" ---------
+/*
+ * ---- a bridge: bridge.sh has set up a path for frames from "left" to "right", over the ports "in" and "out" -----
  */
 
 static int frame_socket(const char *device)
@@ -183,7 +193,7 @@ static int frame_socket(const char *device)
 
 static const uint8_t left_address[6] = { 2, 0, 0, 0, 0, 0xa }, right_address[6] = { 2, 0, 0, 0, 0, 0xb };
 
-/* Ethernet, a VLAN tag unless tci is 0, IPv4, UDP, "tagged". */
+/* Makes a frame: Ethernet header, a VLAN tag unless tci is 0, IPv4, UDP, the text "tagged". */
 static size_t make_frame(uint8_t *f, uint16_t tci)
 {
 	static const uint8_t ip[] = { 0x45, 0, 0,  34, 0, 0, 0,	   0,	 64,   17,   0, 0,  10, 0,
@@ -274,7 +284,7 @@ static bool frame_said(struct bridge *b, uint16_t tci, struct ipq_packet *p)
 	return one(b->q, p);
 }
 
-/* A rule of iptables, which gets the bridge's packets. */
+/* A rule of iptables queues the packets of the bridge. */
 static void ports(void)
 {
 	struct bridge b = open_bridge();
@@ -290,7 +300,7 @@ static void ports(void)
 	close_bridge(&b);
 }
 
-/* A rule of the bridge family. */
+/* A rule of the bridge family queues the frames. */
 static void bridged(void)
 {
 	struct ipq_verdict v = { .present = IPQ_SET_VLAN | IPQ_SET_PAYLOAD, .code = IPQ_ACCEPT };
@@ -306,7 +316,8 @@ static void bridged(void)
 	want(p.family == AF_BRIDGE && p.hook == 2 && p.hw_protocol == ETH_P_IP);
 	want((p.present & IPQ_HAS_VLAN) && p.vlan_proto == 0x8100 && p.vlan_tci == 0x6064);
 	want((p.present & IPQ_HAS_LINK_HEADER) && p.link_header_len == 14);
-	want(memcmp(p.link_header, frame, 12) == 0); /* without the tag, which has its own members */
+	/* the frame without its tag, whose values are in other members */
+	want(memcmp(p.link_header, frame, 12) == 0);
 	check_ports(b.q, &p);
 	want(p.payload_len == 34 && p.full_len == 34 && memcmp(p.payload, frame + 18, 34) == 0);
 
@@ -319,7 +330,7 @@ static void bridged(void)
 	v.payload_len = e.len;
 	want(ipq_decide(b.q, &p, &v) == 0 && ipq_queue_flush(b.q) == 0);
 	len = frame_heard(b.right, frame, sizeof(b.frame), &tag);
-	if (len == 52) { /* a device that puts tags into frames itself */
+	if (len == 52) { /* the device may have put the tag into the frame */
 		tag.tp_vlan_tpid = (uint16_t)(frame[12] << 8 | frame[13]);
 		tag.tp_vlan_tci = (uint16_t)(frame[14] << 8 | frame[15]);
 	}
@@ -340,9 +351,9 @@ static void bridged(void)
 
 struct storm {
 	struct ipq_queue *q;
-	struct ipq_packet *kept[IN_FLIGHT]; /* undecided, oldest first */
+	struct ipq_packet *kept[IN_FLIGHT]; /* packets that are not decided, the oldest first */
 	unsigned number[IN_FLIGHT], waiting;
-	/* texts that must arrive once the verdicts are sent, in their order */
+	/* texts that must arrive, in this order, when the verdicts are sent */
 	char due[PENDING_LIMIT + 1][16];
 	unsigned due_count, said, received, accepted, dropped, other;
 };
@@ -385,7 +396,7 @@ static void storm_decide(struct storm *s, unsigned at, unsigned kind)
 		want(ipq_drop(s->q, p) == 0);
 		s->dropped++;
 		break;
-	case 1: /* the rule for mark 42 drops it */
+	case 1: /* the rule for mark 42 drops the packet */
 		want(ipq_decide(s->q, p, &v) == 0);
 		s->accepted++;
 		break;
@@ -413,7 +424,7 @@ static void storm_decide(struct storm *s, unsigned at, unsigned kind)
 	memmove(s->number + at, s->number + at + 1, (s->waiting - at) * sizeof(s->number[0]));
 }
 
-/* Gives runs of equal verdicts from the oldest packet on, which may be coalesced, and other verdicts. */
+/* Gives runs of equal verdicts, from the oldest packet on, which may be coalesced; and then other verdicts. */
 static void storm_verdicts(struct storm *s)
 {
 	unsigned n = 1 + (unsigned)random() % 40, kind = (unsigned)random() % 8;
@@ -469,7 +480,7 @@ static void storm_of(unsigned seed)
 	ipq_queue_close(s.q);
 }
 
-/* IPQ_SEED repeats one round. */
+/* IPQ_SEED repeats one round of an earlier run. */
 static void random_verdicts(void)
 {
 	const char *given = getenv("IPQ_SEED");
@@ -491,7 +502,7 @@ static int64_t cpu_ms(void)
 	return (int64_t)t.tv_sec * 1000 + t.tv_nsec / 1000000;
 }
 
-/* A reader that spins stops when no packet comes, or if packets are too rare. */
+/* A reader that spins must stop spinning if no packets arrive, or if they arrive too rarely. */
 static void spinning(void)
 {
 	struct ipq_options o = { .size = sizeof(o), .spin_usec = 5000 };
@@ -506,17 +517,19 @@ static void spinning(void)
 	cpu = cpu_ms();
 	want(ipq_queue_recv(q, &p, 1, 1000) == 0);
 	want(cpu_ms() - cpu < 200);
-	for (int i = 0; i < 30; i++) { /* 50 ms apart */
+	for (int i = 0; i < 30; i++) { /* the packets are 50 ms apart */
 		if (i == 20)
 			before = stats_of(q).receives;
 		pthread_create(&t, NULL, say_later, (void *)"rare");
 		want(ipq_queue_recv(q, &p, 1, IPQ_FOREVER) == 1 && ipq_accept(q, &p) == 0);
 		pthread_join(t, NULL);
 	}
-	/* It has stopped spinning: each of the last ten packets takes one receive, or two if an acknowledgement came
-	 * first. */
+	/*
+	 * The reader has stopped spinning: each of the last ten packets takes one receive, or two if an
+	 * acknowledgement came first.
+	 */
 	want(stats_of(q).receives - before <= 20);
-	for (int i = 0; i < 3; i++) { /* it begins again with the first packet that arrives soon */
+	for (int i = 0; i < 3; i++) { /* the reader spins again after the first packet that arrives soon */
 		say("soon");
 		want(ipq_queue_recv(q, &p, 1, IPQ_FOREVER) == 1 && ipq_accept(q, &p) == 0);
 	}

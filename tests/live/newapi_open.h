@@ -42,7 +42,7 @@ static void opening_refused(void)
 		failures = 0;
 		want(drop_capabilities() == 0);
 		want(open_error("nfqueue:9", NULL, text) == -EPERM && strstr(text, "CAP_NET_ADMIN") != NULL);
-		ipq_queue_close(q); /* closes the child's copy: the parent's socket stays open */
+		ipq_queue_close(q); /* this closes the child's copy: the parent's socket stays open */
 		_exit(failures != 0);
 	}
 	int status = 1;
@@ -61,7 +61,7 @@ static void capability_lost(void)
 	say("never decided");
 	want(one(q, &p));
 	want(drop_capabilities() == 0);
-	want(ipq_accept(q, &p) == 0); /* the kernel's answer comes later */
+	want(ipq_accept(q, &p) == 0); /* the kernel refuses the verdict later */
 	want(ipq_queue_recv(q, &p, 1, IPQ_FOREVER) == -EPERM);
 	want(strstr(ipq_queue_error(q), "CAP_NET_ADMIN") != NULL);
 	want(stats_of(q).refused == 1);
@@ -98,8 +98,9 @@ static void lacking_flags(void)
 		skip("this kernel lacks nothing");
 }
 
-/* Converts an id to that of the initial user namespace, which the kernel reports. map: /proc/self/uid_map or gid_map.
- * */
+/*
+ * Converts an id to the initial user namespace, whose ids the kernel reports. map: /proc/self/uid_map or gid_map.
+ */
 static uint32_t id_outside(const char *map, uint32_t here)
 {
 	FILE *f = fopen(map, "re");
@@ -135,7 +136,7 @@ static void fields(void)
 	want(strcmp(name, "lo") == 0 && type == 772 && p.outdev == if_nametoindex("lo"));
 	want(*ipq_queue_interface(q, 0x7ffffff0, NULL) == '\0');
 	want(ipq_accept(q, &p) == 0 && ipq_queue_flush(q) == 0);
-	want(strcmp(heard(), text) == 0); /* the whole text */
+	want(strcmp(heard(), text) == 0); /* the text arrived completely */
 	ipq_queue_close(q);
 
 	q = open_with(IPQ_O_META_ONLY, 0);
@@ -190,7 +191,8 @@ static void counts_add_up(void)
 		want(s.queue_dropped == 68);
 	s = (struct ipq_stats){ .size = offsetof(struct ipq_stats, dropped), .dropped = 4711 };
 	want(ipq_queue_stats(q, &s) == 0 && s.accepted == 22 &&
-	     s.dropped == 4711); /* an older program's structure */
+	     /* an older program's structure is shorter: the member after it does not change */
+	     s.dropped == 4711);
 	ipq_queue_close(q);
 }
 
@@ -209,7 +211,7 @@ static void overrun(void)
 		for (int i = 0; i < n; i++)
 			ipq_accept(q, &p[i]);
 	want(n == 0);
-	say("after"); /* also shows the gap in the ids */
+	say("after"); /* this packet shows the gap in the ids */
 	want(one(q, &p[0]) && ipq_accept(q, &p[0]) == 0 && ipq_queue_flush(q) == 0);
 	s = stats_of(q);
 	want(s.lost > 0 && s.received + s.lost == 501 && s.received == s.accepted);
@@ -283,7 +285,7 @@ static void group(void)
 		struct sockaddr_in to = address(INADDR_LOOPBACK + i % 40, 7100);
 
 		want(sendto(tx, "x", 1, 0, (struct sockaddr *)&to, sizeof(to)) == 1);
-		if (i % 100 == 99) /* no more than the socket's buffer can hold */
+		if (i % 100 == 99) /* a pause, so that the packets fit into the socket's buffer */
 			want(heard_in_all() == 100);
 	}
 	want(share[0].packets > 0 && share[1].packets > 0 && share[0].packets + share[1].packets == 400);
@@ -292,7 +294,7 @@ static void group(void)
 	want(ipq_group_stats(g, &s) == 0 && s.received == 400 && s.accepted == 400 && s.waiting == 0 &&
 	     s.lost == 0);
 	want(ipq_group_stop(g) == 0);
-	/* the queues are free */
+	/* this shows that the queues are free again */
 	want(ipq_group_start(&g, &o, accept_all, context) == 0 && ipq_group_stop(g) == 0);
 }
 
@@ -328,11 +330,11 @@ static void group_ends(void)
 struct unsteady {
 	atomic_uint calls, accepted, repeated;
 	uint32_t last;
-	bool fails; /* fails in each call with more than one packet, in three ways */
+	bool fails; /* the handler fails in each call with more than one packet, in three ways */
 	atomic_bool always;
 };
 
-/* Fails after half of the packets. Only the rest must be passed again, in order. */
+/* A handler that fails after half of the packets. Only the other packets must be passed to it again, in order. */
 static int accept_half(struct ipq_queue *q, struct ipq_packet *packet, unsigned n, void *context)
 {
 	struct unsteady *u = context;

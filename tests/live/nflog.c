@@ -72,7 +72,10 @@ static unsigned number_of(const struct ipq_packet *p)
 	return n;
 }
 
-/* Several copies arrive in one datagram: a reader that takes one at a time gets each, and poll reports each. */
+/*
+ * Several copies arrive in one datagram. A reader that receives one copy at a time must get each, and poll must
+ * report each.
+ */
 static void one_at_a_time(void)
 {
 	struct ipq_options o = { .flags = 0 };
@@ -101,7 +104,7 @@ static void one_at_a_time(void)
 	ipq_queue_close(q);
 }
 
-/* A single copy arrives soon, although the kernel collects up to 32. */
+/* A single copy must arrive soon, although the kernel collects up to 32 copies. */
 static void soon(void)
 {
 	struct ipq_options o = { .flags = 0 };
@@ -115,7 +118,7 @@ static void soon(void)
 	ipq_queue_close(q);
 }
 
-/* A copy has only the bytes of the copy range, and full_len is the packet's length. */
+/* A copy must have only the bytes of the copy range, and full_len must be the packet's length. */
 static void lengths(void)
 {
 	struct ipq_options cut = { .copy_range = 60 }, meta = { .flags = IPQ_O_META_ONLY };
@@ -137,7 +140,7 @@ static void lengths(void)
 	ipq_queue_close(q);
 }
 
-/* Copies that do not fit into the socket are lost; the packets are not. */
+/* Copies that do not fit into the socket are lost, but the packets are not. */
 static void lost(void)
 {
 	struct ipq_options o = { .receive_buffer = 20000 };
@@ -152,7 +155,7 @@ static void lost(void)
 	send_numbers(500, 8);
 	while ((n = ipq_queue_recv(q, p, 64, 100)) > 0)
 		received += (unsigned)n;
-	send_numbers(1, 8); /* which shows the gap */
+	send_numbers(1, 8); /* this packet shows the gap in the numbers */
 	while ((n = ipq_queue_recv(q, p, 64, 100)) > 0)
 		received += (unsigned)n;
 	want(ipq_queue_stats(q, &s) == 0);
@@ -179,7 +182,7 @@ static void woken(void)
 	pthread_create(&thread, NULL, wake, q);
 	want(ipq_queue_recv(q, p, 4, 5000) == -ECANCELED);
 	pthread_join(thread, NULL);
-	/* With packets at the same time: the packets are returned first. */
+	/* If there are packets and a wake at the same time, the packets are returned first. */
 	send_numbers(3, 8);
 	usleep(50000);
 	ipq_queue_wake(q);
@@ -189,7 +192,7 @@ static void woken(void)
 	ipq_queue_close(q);
 }
 
-/* A flag that nfnetlink_log does not support is refused by name, or omitted on request. */
+/* A flag that nfnetlink_log does not support is refused and named, or omitted on request. */
 static void lacking(void)
 {
 	struct ipq_options strict = { .size = sizeof(strict), .flags = IPQ_O_SEGMENT };

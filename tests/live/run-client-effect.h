@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * effect ASPECT HOW: a request made by hand applies to a packet that is sent right after the call returned. The program
- * sends itself UDP to port 7000 of this machine, which a rule queues.
+ * effect ASPECT HOW: a request that the program itself writes to the socket applies to a packet that is sent right
+ * after the call has returned. The program sends UDP datagrams to port 7000 of this machine, which a rule queues.
  */
 #include <poll.h>
 #include <sys/uio.h>
@@ -11,7 +11,7 @@
 
 static const char *how = "";
 
-/* Sends a mode request in the way of one of several old programs. */
+/* Sends a mode request in one of the ways of old programs. */
 static void ask_mode(int fd, unsigned char mode, size_t range)
 {
 	struct sockaddr_nl kernel = { .nl_family = AF_NETLINK };
@@ -57,7 +57,7 @@ static void send_packet(void)
 	EXPECT(sendto(s, text, sizeof(text), 0, (void *)&to, sizeof(to)) == sizeof(text));
 }
 
-/* The next message; NULL: none arrives within two seconds. */
+/* Returns the next message; NULL: none arrived within two seconds. */
 static const struct nlmsghdr *next_message(int fd)
 {
 	static unsigned char buf[70000] __attribute__((aligned(8)));
@@ -67,7 +67,7 @@ static const struct nlmsghdr *next_message(int fd)
 	return p.revents != 0 && recv(fd, buf, sizeof(buf), 0) > 0 ? (const void *)buf : NULL;
 }
 
-/* Checks that the next packet has this much data. */
+/* Checks that the next packet has this number of payload bytes. */
 static void expect_packet(int fd, size_t data_len)
 {
 	const struct nlmsghdr *header = next_message(fd);
@@ -117,7 +117,7 @@ static void no_mode(void)
 	close(fd);
 }
 
-/* All have taken effect when the call returns: a refusal is there for a read that does not wait. */
+/* All requests have taken effect when the call returns: a read that does not wait finds the refusal. */
 static void several_at_once(void)
 {
 	int fd = open_queue(NETLINK_FIREWALL);

@@ -59,7 +59,7 @@ static int storm(void)
 	die_while_asking();
 	while (n < 5000 && (last = open_socket(AF_NETLINK, SOCK_RAW, NETLINK_IP6_FW)) >= 0)
 		n++;
-	/* Somewhere there is a limit: of this process or of the supervisor. */
+	/* A limit must stop the loop, either of this process or of the supervisor. */
 	EXPECT(last < 0 && n > 100);
 	printf("%u sockets, then %s\n", n, strerror(errno));
 	return 0;
@@ -163,7 +163,7 @@ static void pass_on(void)
 	EXPECT(socketpair(AF_UNIX, SOCK_STREAM, 0, pair) == 0);
 	if (fork() == 0) {
 		fd = receive_descriptor(pair[1]);
-		receive_descriptor(pair[1]); /* the parent has closed its copy */
+		receive_descriptor(pair[1]); /* the parent has now closed its copy */
 		EXPECT(name_of(fd, &name, &len) == 0 && name.nl_pid == (uint32_t)getppid());
 		EXPECT(value_of(fd, SOL_SOCKET, SO_PROTOCOL) == NETLINK_IP6_FW);
 		_exit(0);
@@ -205,7 +205,7 @@ static int crowd(void)
 {
 	for (int i = 0; i < 5; i++)
 		pass_on();
-	/* in a child, which closes everything at its end */
+	/* in a child, whose end closes all descriptors */
 	if (fork() == 0) {
 		multiply();
 		_exit(0);
@@ -231,8 +231,10 @@ static int lingering_socket(const struct sockaddr_in *to)
 	return fd;
 }
 
-/* The sender ends at once without closing the descriptor last: if the supervisor has received it, the supervisor must
- * close it. */
+/*
+ * The sender ends without closing the descriptor, so if the supervisor has received it, the supervisor must close
+ * it. This must not take long.
+ */
 static int linger(void)
 {
 	struct sockaddr_in in = { .sin_family = AF_INET, .sin_addr = { htonl(INADDR_LOOPBACK) } };

@@ -90,7 +90,7 @@ static void die(const char *what)
 		}                                                                           \
 	} while (0)
 
-/* ---- as a client of ip_queue ------------------------------------------------------------------- */
+/* ---- a client of ip_queue ----------------------------------------------------------------------- */
 
 static int open_queue(int protocol)
 {
@@ -148,7 +148,7 @@ static int one_packet(int fd, unsigned verdict)
 		return 0;
 	if (n < 0)
 		die("recvfrom");
-	/* The two properties that libipq itself checks. */
+	/* Checks the two properties that libipq itself checks. */
 	if (len != sizeof(from) || from.nl_pid != 0) {
 		fprintf(stderr, "address of %u bytes, nl_pid %u\n", (unsigned)len, from.nl_pid);
 		exit(1);
@@ -273,7 +273,7 @@ static int addresses(const char *how, unsigned long count)
 	return 0;
 }
 
-/* ---- what a program may ask of its socket ------------------------------------------------------ */
+/* ---- calls on the socket ------------------------------------------------------------------------ */
 
 static int value_of(int fd, int level, int option)
 {
@@ -329,7 +329,7 @@ static void probe_names(int fd)
 	EXPECT(bind_to(fd, &me, sizeof(me)) == 0);
 	EXPECT(name_of(fd, &got, &len) == 0 && len == sizeof(got));
 	EXPECT(got.nl_family == AF_NETLINK && got.nl_pid == (uint32_t)getpid() && got.nl_groups == 0);
-	len = sizeof(small) - 4; /* the address is truncated, and its full length returned */
+	len = sizeof(small) - 4; /* the address is truncated, but its full length is returned */
 	EXPECT(name_of(fd, small, &len) == 0 && len == sizeof(got) && memcmp(small, &got, 4) == 0 &&
 	       small[4] == 0);
 	EXPECT(name_of(fd, (void *)8, &len) < 0 && errno == EFAULT);
@@ -337,7 +337,7 @@ static void probe_names(int fd)
 	me.nl_pid++;
 	EXPECT(bind_to(fd, &me, sizeof(me)) < 0 && errno == EINVAL);
 
-	/* The port id is in use while the socket exists, and free right after. */
+	/* The port id is in use while the socket exists, and is free afterwards. */
 	me.nl_pid--;
 	second = open_socket(AF_NETLINK, SOCK_DGRAM, probed);
 	EXPECT(second >= 0);
@@ -386,7 +386,7 @@ static int unrelated(void)
 	EXPECT(value_of(fd, SOL_SOCKET, SO_DOMAIN) == AF_INET);
 	close(fd);
 
-	fd = open_socket(AF_UNIX, SOCK_DGRAM, 0); /* an address of netlink's length */
+	fd = open_socket(AF_UNIX, SOCK_DGRAM, 0); /* a Unix socket, with an address of netlink's length */
 	snprintf(un.sun_path + 1, 10, "%09d", (int)getpid());
 	EXPECT(fd >= 0 && bind_to(fd, &un, 12) == 0);
 	EXPECT(connect_to(fd, &un, 12) == 0);
@@ -407,7 +407,7 @@ static int unrelated(void)
 #include "run-client-effect.h"
 #include "run-client-hostile.h"
 
-/* ---- staying ------------------------------------------------------------------------------------- */
+/* ---- programs that stay ------------------------------------------------------------------------- */
 
 static int stay(const char *file, int background)
 {
@@ -440,7 +440,7 @@ int main(int argc, char **argv)
 	unsigned long count = strtoul(arg, NULL, 0);
 	size_t range = argc > 3 ? strtoul(argv[3], NULL, 0) : 0;
 
-	if (strcmp(what, "runs") == 0) /* whether this kernel runs such programs at all */
+	if (strcmp(what, "runs") == 0) /* "runs" only tests whether this kernel runs such programs */
 		return 42;
 	if (strcmp(what, "accept") == 0)
 		return printf("%lu packets\n", handle(NETLINK_FIREWALL, count, range, 1)) < 0;

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-/* Which source does the library use if IPQ_SOURCE=nonsense:1? */
+/* Prints which source the library uses if IPQ_SOURCE is nonsense:1. */
 #include <stdio.h>
 #include <libipq.h>
 

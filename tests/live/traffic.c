@@ -46,10 +46,11 @@
 
 struct settings {
 	uint64_t count;
-	long long expected; /* -1: all */
+	long long expected; /* bytes or datagrams that must arrive; -1: all */
 	size_t min, max;
 	const char *address, *netns;
-	int wait_ms, patience_ms; /* for data that must not arrive, and for data that must */
+	/* times to wait in ms: for data that must not arrive, and for data that must arrive */
+	int wait_ms, patience_ms;
 	bool stream, one_by_one, ordered;
 	unsigned rate;
 	uint16_t port, from;
@@ -77,7 +78,7 @@ static void usage(void)
 	exit(2);
 }
 
-/* Splitmix64: fast, and every seed gives another stream. */
+/* Splitmix64, a fast generator: every seed gives another stream. */
 static uint64_t scramble(uint64_t x)
 {
 	x += 0x9e3779b97f4a7c15;
@@ -97,7 +98,7 @@ static void fill(uint8_t *to, size_t len, uint64_t seed)
 
 static size_t size_of(const struct settings *s, uint64_t number)
 {
-	/* The extremes come first, then a mix that favours neither end. */
+	/* The smallest and the largest size come first, then random sizes. */
 	if (number == 0)
 		return s->min;
 	if (number == 1)
@@ -132,7 +133,7 @@ static socklen_t make_address(union address *a, const char *text, uint16_t port)
 	return sizeof(a->in);
 }
 
-/* A socket belongs to the network namespace in which it was created, also if its owner enters another one. */
+/* A socket belongs to the network namespace in which it was created, even if its owner enters another one. */
 static int receiving_socket(const struct settings *s, int type)
 {
 	int here = -1, fd, on = 1, room = 8 << 20;
@@ -212,9 +213,10 @@ static bool readable(int fd, int timeout_ms)
 
 struct arrivals {
 	uint64_t right, wrong, twice;
-	uint64_t newest, back; /* how often a number was smaller than the one before */
-	uint8_t *seen;	       /* a bit for each number */
-	uint64_t small[8];     /* datagrams too small to carry a number, by size */
+	/* number of the newest datagram, and how often a number was smaller than the one before */
+	uint64_t newest, back;
+	uint8_t *seen;	   /* a bit for each number */
+	uint64_t small[8]; /* datagrams too small to carry a number, by size */
 };
 
 /* A datagram that arrived must be one of ours, byte for byte, and arrive for the first time. */
@@ -290,7 +292,7 @@ static uint64_t room_for(const struct settings *s, int in)
 	return (uint64_t)bytes / (s->max + 1000) + 1;
 }
 
-/* Waits until the next datagram is due, and receives meanwhile. */
+/* Waits until the next datagram is due. Receives in the meantime. */
 static void pace(const struct settings *s, int in, struct arrivals *a, uint64_t sent, uint64_t start,
 		 int *give_up)
 {
@@ -334,8 +336,10 @@ static int udp(const struct settings *s)
 		under_way += size;
 		if (!s->one_by_one && under_way < WINDOW_BYTES && (i + 1) % WINDOW_PACKETS)
 			continue;
-		/* If some must be lost, there is nothing to wait for. If none may be lost, waits for a missing one
-		 * once, not in each window. */
+		/*
+		 * If some datagrams must be lost, do not wait for them. If none may be lost, wait for a missing one
+		 * only once, not in each window.
+		 */
 		take(s, in, &a, lossless ? i + 1 : UINT64_MAX, lossless ? give_up : 0);
 		if (lossless && a.right + a.wrong + a.twice < i + 1)
 			give_up = 10;

@@ -3,8 +3,8 @@
 """capture_model.py IPQ FILES [SECONDS]: random capture files of every format and link type through `ipq filter`.
 
 A file that is accepted must be written byte for byte as it was. After a rewrite, with the same and with another length,
-the text must be gone, the file must have as many packets as before, and every IPv4 and UDP checksum must be right. The files
-are made here from the specifications of pcap, pcapng and the link types, without the code under test.
+the text must be gone, the file must have as many packets as before, and every IPv4 and UDP checksum must be right.
+The files are made here from the specifications of pcap, pcapng and the link types, without the code under test.
 """
 import json
 import os
@@ -53,7 +53,7 @@ def nflog(ip, version, order):
 
 
 def frame(rng):
-    """Returns a link type and a frame of it."""
+    """Returns a link type, and a frame of this link type."""
     version = rng.choice([4, 6])
     text = rng.choice([b'the cat sat', b'x' * rng.randrange(60) + b'cat', b'no such animal', bytes(rng.randrange(1200))])
     ip, kind = ip_packet(text, version), rng.randrange(14)

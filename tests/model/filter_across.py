@@ -28,7 +28,7 @@ def tcp(side, port, sequence, acknowledgement, flags, text=b''):
 
 
 class Connection:
-    """streams: of both sides. begins: for each stream, the offsets where a segment must begin."""
+    """streams: those of both sides. begins: for each stream, the offsets at which a segment must begin."""
 
     sizes = (1, 1, 2, 3, 10, 100)
 
@@ -64,7 +64,7 @@ class Connection:
 
 
 def received(packets, connection, side):
-    """The stream that the receiver sees. It must have no gap."""
+    """Returns the stream as the receiver gets it. It must have no gap."""
     stream, first = {}, None
     for data in packets:
         header = (data[0] & 15) * 4
@@ -81,7 +81,7 @@ def received(packets, connection, side):
 
 
 def mixed(rng, connections):
-    """The packets of all connections, some of them at the same time."""
+    """Returns the packets of all connections, some of which exist at the same time."""
     packets, waiting = [], [c.packets for c in connections]
     while waiting:
         some = rng.choice(waiting[:3])

@@ -46,7 +46,8 @@ def jumbogram(text):
 
 
 def run(packets, rules, *options, link=101):
-    """packets: (time in ms, bytes[, bytes that were sent]). Returns the same for those that passed, and the exit status."""
+    """packets: (time in ms, bytes[, bytes that were sent]). Returns (time, bytes) of the packets that passed, and the
+    exit status."""
     with tempfile.TemporaryDirectory() as work:
         source, out = os.path.join(work, 'in'), os.path.join(work, 'out')
         with open(source, 'wb') as f:
@@ -66,7 +67,7 @@ def run(packets, rules, *options, link=101):
 
 
 def commented(packets, comment, rules):
-    """Packets with a comment of this length in pcapng. Returns how many passed, and the exit status."""
+    """Filters packets with a comment of this length in pcapng. Returns how many passed, and the exit status."""
     def block(kind, body):
         return struct.pack('<II', kind, 12 + len(body)) + body + struct.pack('<I', 12 + len(body))
     packet = udp(b'text')
@@ -120,17 +121,18 @@ edited('an IPv6 address for an IPv4 packet', udp(b'x'), ['set dst fd00::1'], udp
 edited('--strict', udp(b'x'), ['set dst fd00::1'], udp(b'x'), '--strict', status=1)
 edited('--strict without a refused edit', udp(b'x'), ['set ttl 9'], udp(b'x', ttl=9), '--strict')
 
-# a datagram whose length field is wrong is left as it is, whether the text is in it or not
+# a datagram whose length field is wrong is not changed, whether it has the text or not
 wrong = udp(b'QQQ')[:24] + b'\x0f\xff' + udp(b'QQQ')[26:]
 edited('wrong UDP length, text not there', wrong, ['rewrite /X/R/g'], wrong)
 edited('wrong UDP length, text there', wrong, ['rewrite /Q/RR/g'], wrong, '--strict', status=1)
 
-# Text of an overtaken segment keeps its length. It is counted, also if other text of its segment is rewritten.
+# Text in an overtaken segment can only be replaced by text of the same length. Otherwise the failure is counted, even
+# if other text of the segment is rewritten.
 overtaken = [(1000, tcp(b'', 16, 1, b'a')), (1001, tcp(b'', 16, 5, b'e')), (1002, tcp(b'', 16, 2, b'b%%de%g'))]
 check('text that was overtaken, with text that was not', run(overtaken, ['rewrite /%//g'], '--strict'),
       (overtaken[:2] + [(1002, tcp(b'', 16, 2, b'b%%deg'))], 1))
 
-# Only the first bytes were captured: text stays, header fields and numbers follow.
+# Only the first bytes were captured: text is not rewritten, but header fields and sequence numbers are.
 def cut(packet, length=50):
     return (1000, packet[:length], len(packet))
 
@@ -154,7 +156,7 @@ check('a delayed packet gets the time at which it leaves, and time does not run 
       sorted([(t + 25 * (i % 2 == 0), p) for i, (t, p) in enumerate(many)], key=lambda record: record[0]))
 crowd = [(1000, udp(b'%d' % i)) for i in range(9000)]
 check('very many packets are delayed', run(crowd, ['delay 25ms']), ([(1025, p) for _, p in crowd], 0))
-# A packet that waits for a later one, and very many frames without IP or bytes of comments between them.
+# A packet waits for a later one, and there are very many frames without IP, or bytes of comments, between the two.
 ethernet, arp = bytes(12) + b'\x08\x00', bytes(12) + b'\x08\x06' + bytes(28)
 between = [(1000, ethernet + udp(b'a'))] + [(1001, arp)] * 9000 + [(2000, ethernet + udp(b'b'))]
 out, status = run(between, ['delay 25ms'], link=1)
@@ -182,6 +184,6 @@ waits = [t - 1000 - int(p[28:]) for t, p in run(lots, ['delay 50ms jitter 10ms']
 if min(waits) < 40 or max(waits) > 60 or len(set(waits)) < 15:
     check('delays are spread over 40 to 60 ms', (min(waits), max(waits)), (40, 60))
 rate = sum(len(p) for _, p in run(lots, ['rate 80kbit/s burst 1kB'])[0])
-if not 38000 <= rate <= 42500:  # 10 kB/s for four seconds, and the burst
+if not 38000 <= rate <= 42500:  # 10 kB/s for four seconds, plus the burst
     check('a rate in bits', rate, 41000)
 sys.exit(failures > 0)

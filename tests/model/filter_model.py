@@ -21,7 +21,7 @@ NAMES = {'tcp': TCP, 'udp': UDP, 'sctp': SCTP, 'esp': ESP, 'ah': AH}
 # ---- packets ----------------------------------------------------------------------------------------------------
 
 class Packet:
-    """The properties of a packet besides its bytes: the model uses nothing else."""
+    """The properties of a packet besides its bytes. The model uses only these."""
 
     def __init__(self, rng):
         self.version = rng.choice((4, 6))
@@ -30,8 +30,8 @@ class Packet:
         self.protocol = rng.choice((TCP, TCP, UDP, UDP, ICMP, ICMP6, SCTP, ESP, 99))
         self.ports = (rng.randint(20, 25), rng.randint(20, 25))
         self.flags = rng.choice((2, 16, 18, 4))
-        self.first = None  # protocol in the network header
-        self.seen = set()  # extension headers in the chain that count as protocols
+        self.first = None  # the protocol in the network header
+        self.seen = set()  # the extension headers in the chain that count as protocols
         self.later = False
         self.transport = self.make_transport(rng)
         self.data = self.make_ipv4(rng) if self.version == 4 else self.make_ipv6(rng)
@@ -80,7 +80,7 @@ class Packet:
                 body = self.make_ah(protocol) + body
             else:
                 units = rng.choice((0, 0, 1, 5))
-                # the content may be malformed as options: this has no effect
+                # the content may be malformed as options, which has no effect
                 body = struct.pack('>BB', protocol, units) + bytes(rng.randrange(256) for _ in range(6 + 8 * units)) + body
             protocol = kind
         self.first = protocol
@@ -178,7 +178,7 @@ def write(path, packets):
 
 
 def passed(path):
-    """The times, which are the numbers, of packets in a file."""
+    """Returns the times of packets in a file; each time is the number of its packet."""
     with open(path, 'rb') as f:
         data = f.read()
     at, numbers = 24, set()

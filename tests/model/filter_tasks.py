@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: LGPL-2.1-or-later
-"""filter_tasks.py IPQ: tasks in the words of users, each solved by one command of `ipq filter`.
+"""filter_tasks.py IPQ: tests of tasks, described as users would describe them. One command of `ipq filter` must
+solve each.
 
 The first ones run on a capture file with one packet of each kind in PACKETS. The last ones need data that
 only a kernel has: here they are only checked, and tests/live/filter-actions.sh and filter-flows.sh run such rules.
@@ -58,7 +59,7 @@ NAMES = list(PACKETS)
 
 
 def run(*arguments, packets=None, every_ms=1):
-    """The packets that passed, in a dict with lists of (time in ms, bytes) by name."""
+    """Returns the packets that passed, in a dict with lists of (time in ms, bytes) by name."""
     packets = packets or list(PACKETS.values())
     with tempfile.TemporaryDirectory() as work:
         source, out = os.path.join(work, 'in'), os.path.join(work, 'out')

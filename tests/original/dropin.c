@@ -48,7 +48,7 @@ static void alarm_in_a_moment(int flags)
 	setitimer(ITIMER_REAL, &soon, NULL);
 }
 
-/* Packets that were read while waiting for another message. */
+/* Packets that were read while the program waited for another message. */
 static ipq_id_t early[1024];
 static unsigned first, behind;
 
@@ -61,7 +61,7 @@ static void packet_came(ssize_t n)
 	early[behind++ % 1024] = m->packet_id;
 }
 
-/* Reads until a message of this type arrives; 0: the end. */
+/* Reads messages until one of this type arrives; 0: until the end. */
 static int until(int type)
 {
 	ssize_t n;

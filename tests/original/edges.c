@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * Calls at the limits of ip_queue's definition, a line for each result: unusual verdicts, lengths and ranges, signals,
- * copies of the descriptor, threads, IPv6. The same source is linked with the original library (under ipq run) and
- * with ours, and must print the same. It sends itself the packets, UDP to port 7000 of this machine, which rules queue
- * in OUTPUT, and to port 7001, which they queue in INPUT. Intended differences are listed in ip_queue(7) and not tested
- * here.
+ * Calls at the limits of ip_queue's definition, a line for each result: unusual verdicts, lengths and ranges,
+ * signals, copies of the descriptor, threads, IPv6. The same source is linked with the original library (under ipq
+ * run) and with ours, and must print the same. The program itself sends the packets: UDP to port 7000 of this
+ * machine, which rules queue in OUTPUT, and to port 7001, which rules queue in INPUT. Intended differences are
+ * listed in ip_queue(7) and not tested here.
  */
 #include <arpa/inet.h>
 #include <limits.h>
@@ -363,7 +363,7 @@ static void signals_and_timeouts(void)
 	arrives();
 	VERDICT(4711, NF_ACCEPT, 0, NULL);
 	usleep(100000);
-	SAY(ipq_read(h, buf, 20, 0)); /* too small for the refusal */
+	SAY(ipq_read(h, buf, 20, 0)); /* the buffer is too small for the refusal */
 	SAY(ipq_read(h, buf, sizeof(buf), -1));
 	VERDICT(4711, NF_ACCEPT, 0, NULL);
 	usleep(100000);
@@ -399,7 +399,7 @@ static void readiness(void)
 	packet_is_sent("edge 3");
 	SAY(epoll_wait(e, &event, 1, 2000));
 	SAY(poll(&p, 1, 2000));
-	SAY(poll(&p, 1, 2000)); /* level-triggered */
+	SAY(poll(&p, 1, 2000)); /* poll is level-triggered: the descriptor is still readable */
 	FD_ZERO(&set);
 	FD_SET(h->fd, &set);
 	SAY(select(h->fd + 1, &set, NULL, NULL, &zero));
@@ -407,7 +407,7 @@ static void readiness(void)
 	SAY(poll(&p, 1, 0));
 	arrives();
 	VERDICT(99, NF_ACCEPT, 0, NULL);
-	SAY(poll(&p, 1, 2000)); /* a refusal is readable, too */
+	SAY(poll(&p, 1, 2000)); /* the descriptor is also readable because of a refusal */
 	READ(0);
 	close(e);
 	SAY(fcntl(h->fd, F_SETFL, O_NONBLOCK));
@@ -453,7 +453,7 @@ static void several_readers(void)
 	for (i = 0; i < 2; i++)
 		pthread_join(thread[i], &good[i]);
 	SAY(good[0] && good[1]);
-	if (fork() == 0) { /* the child reads and decides with its parent's handle */
+	if (fork() == 0) { /* the child reads and decides with the handle that its parent created */
 		id = next();
 		_exit(ipq_set_verdict(h, id, NF_ACCEPT, 0, NULL) > 0 && ipq_set_mode(h, IPQ_COPY_META, 0) > 0
 			      ? 7
@@ -468,7 +468,7 @@ static void several_readers(void)
 	arrives();
 	SAY(pipe(to));
 	fflush(stdout);
-	if (fork() == 0) { /* a child without privileges decides what the parent reads */
+	if (fork() == 0) { /* the parent reads, and a child without privileges decides */
 		SAY(setgid(65534) == 0 && setuid(65534) == 0);
 		SAY(read(to[0], &id, sizeof(id)) == sizeof(id));
 		VERDICT(id, NF_ACCEPT, 0, NULL);
@@ -544,7 +544,7 @@ static void six(void)
 	len = ipq_get_packet(buf)->data_len;
 	memcpy(other, ipq_get_packet(buf)->payload, len);
 	memcpy(other + len - 8, "REPLACED", 8);
-	VERDICT(id, NF_ACCEPT, len, other); /* its checksum is wrong now */
+	VERDICT(id, NF_ACCEPT, len, other); /* the checksum of the changed packet is wrong now */
 	arrives_at(receiver6, 150);
 	packet6_is_sent("unchanged");
 	id = next();

@@ -6,16 +6,16 @@ original=$(sh "${IPQ_ORIGINAL:?}/fetch") || {
 	exit 77
 }
 
-# compiles WORD ARGUMENT...: compiles with the original headers, for 64 or 32 bits.
+# compiles WORD ARGUMENT...: compiles with the original headers, for 64 or 32 bits (WORD).
 compiles() {
 	machine=
 	[ "$1" != 32 ] || machine=-m32
 	shift
-	# -w: old programs, in old dialects of C
+	# -w: old programs are written in old dialects of C
 	${CC:-cc} $machine -O2 -w -static -I"$original/include" -I"$original/include/libipq" "$@"
 }
 
-# links_with_the_original WORD OUTPUT ARGUMENT...: a static program with the original library in it.
+# links_with_the_original WORD OUTPUT ARGUMENT...: makes a static program that contains the original library.
 links_with_the_original() {
 	word=$1
 	output=$2
@@ -30,6 +30,6 @@ links_with_the_original() {
 	rm "$output.c" "$output.o"
 }
 
-# Root runs the programs as an ordinary user, nobody.
+# Root runs the programs as the ordinary user nobody.
 as_user=
 [ "$(id -u)" != 0 ] || as_user="setpriv --reuid 65534 --regid 65534 --clear-groups"

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * Prints the results of calls on a handle and its descriptor, in many states, a line each. The same source is linked
- * with the original library (under ipq run) and with ours, and must print the same. It sends itself the packets, UDP
- * to port 7000 of this machine, which a rule queues. Intended differences are listed in ip_queue(7) and not tested
- * here.
+ * Prints the results of calls on a handle and its descriptor, in many states, a line each. The same source is
+ * linked with the original library (under ipq run) and with ours, and must print the same. The program itself sends
+ * the packets: UDP to port 7000 of this machine, which a rule queues. Intended differences are listed in
+ * ip_queue(7) and not tested here.
  */
 #include <arpa/inet.h>
 #include <netinet/in.h>
@@ -171,7 +171,7 @@ static void packet_is_sent(const char *text)
 	sendto(sender, text, strlen(text), 0, (struct sockaddr *)&to, sizeof(to));
 }
 
-/* Prints what the application receives within 200 ms: packets are decided in a moment. */
+/* Prints which packets the receiver gets within 200 ms, which is much longer than a decision takes. */
 static void arrives(void)
 {
 	struct pollfd p = { receiver, POLLIN, 0 };
@@ -268,7 +268,7 @@ static void verdicts(void)
 	len = ipq_get_packet(buf)->data_len;
 	memcpy(other, ipq_get_packet(buf)->payload, len);
 	memcpy(other + len - 8, "REPLACED", 8);
-	memset(other + 26, 0, 2); /* no UDP checksum */
+	memset(other + 26, 0, 2); /* UDP without a checksum */
 	SAY(ipq_set_verdict(h, id, NF_ACCEPT, len, other));
 	arrives();
 	packet_is_sent("decided twice");
@@ -317,7 +317,10 @@ static void accepts(void)
 	arrives();
 }
 
-/* A packet has the mode in which it was queued, and a refusal comes after the packets that were queued before. */
+/*
+ * Each packet must have the mode in which it was queued, and a refusal must come after the packets that were queued
+ * before it.
+ */
 static void order(void)
 {
 	SAY(ipq_set_mode(h, IPQ_COPY_PACKET, 0));
@@ -368,7 +371,7 @@ static void descriptors(void)
 	SAY(close(copy));
 	if (fork() == 0) {
 		own = ipq_create_handle(0, PF_INET);
-		ipq_set_mode(own, IPQ_COPY_META, 0); /* ours fails at once, too */
+		ipq_set_mode(own, IPQ_COPY_META, 0); /* this call of our library must fail immediately */
 		SAY(ipq_read(own, buf, 1, 0));
 		SAY(ipq_read(own, buf, sizeof(buf), 2000000) > 0 ? ipq_get_msgerr(buf) : -1);
 		SAY(ipq_set_verdict(own, 1, NF_ACCEPT, 0, NULL) > 0);
@@ -412,7 +415,8 @@ int main(void)
 	READ(2000000);
 	SAY(ipq_set_verdict(h, ipq_get_packet(buf)->packet_id, NF_ACCEPT, 0, NULL));
 	arrives();
-	SAY((six = ipq_create_handle(0, PF_INET6)) != NULL); /* our library now serves both with an engine */
+	/* from now on our library serves both handles with an engine */
+	SAY((six = ipq_create_handle(0, PF_INET6)) != NULL);
 	SAY(six->local.nl_pid == h->local.nl_pid);
 	SAY(ipq_set_mode(six, IPQ_COPY_PACKET, 0));
 	SAY(ipq_set_mode(h, IPQ_COPY_PACKET, 0));

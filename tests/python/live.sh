@@ -1,6 +1,6 @@
 #!/bin/sh
 # SPDX-License-Identifier: LGPL-2.1-or-later
-# live.sh MODULE: runs a Python test. Datagrams to port 7000+N are queued to queue N, in OUTPUT; those to port 7004 in
+# live.sh MODULE: runs a Python test. Rules queue datagrams to port 7000+N to queue N: in OUTPUT, and for port 7004 in
 # INPUT.
 . "$IPQ_LIVE/lib.sh"
 for n in 0 1 2 3; do

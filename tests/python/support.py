@@ -1,15 +1,15 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
-"""Shared by the live tests: datagrams to 127.0.0.1, port 7000 + N, which the kernel queues to queue N."""
+"""Functions of the live tests: datagrams go to 127.0.0.1, port 7000 + N, and the kernel queues them to queue N."""
 import socket
 import struct
 
 import ipq
 
-HEADERS = 28  # IPv4 and UDP
+HEADERS = 28  # bytes of the headers of IPv4 and UDP
 
 
 class Receiver:
-    """Sends datagrams to itself through a queue, and receives those that pass."""
+    """Sends datagrams to itself through a queue, and receives the accepted ones."""
 
     def __init__(self, queue=0):
         self.socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
@@ -23,7 +23,7 @@ class Receiver:
             self.sender.sendto(text, ('127.0.0.1', self.port))
 
     def received(self, wait=0.3):
-        """Receives until nothing arrives for `wait` seconds. Returns everything."""
+        """Receives until no datagram arrives for `wait` seconds. Returns all datagrams."""
         self.socket.settimeout(wait)
         texts = []
         try:
@@ -38,7 +38,7 @@ class Receiver:
 
 
 def udp(data, port=7000):
-    """Builds a datagram to the receiver, with right checksums."""
+    """Builds a datagram to the receiver, with correct checksums."""
     address = bytes([127, 0, 0, 1])
     packet = bytearray(struct.pack('>BBHHHBBH4s4sHHHH', 0x45, 0, HEADERS + len(data), 0, 0, 64, 17, 0, address, address,
                                    4000, port, 8 + len(data), 0) + data)

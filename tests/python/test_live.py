@@ -241,7 +241,7 @@ class Live(unittest.TestCase):
                 arrived.append(len(self.receiver.received(0.01)))
                 if last:
                     break
-        # Only the first packet waits for the second one: from then on the queue knows that the program is slow.
+        # Only the first packet waits for the second one: afterwards the queue has detected that the program is slow.
         self.assertEqual(arrived, [0, 2, 1])
 
     def test_owned_queue_is_refused_with_the_owner(self):
@@ -272,7 +272,7 @@ class Live(unittest.TestCase):
             self.receiver.send(b'1', b'2', b'3')
             time.sleep(0.1)
             packets = queue.recv(2)
-            packets[0].accept()  # pending
+            packets[0].accept()  # this verdict is pending
             pid = os.fork()
             if pid == 0:
                 status = 0
@@ -348,7 +348,7 @@ class Live(unittest.TestCase):
                     await tasks[1]
                 end(queue)
                 self.assertEqual(await asyncio.wait_for(tasks[0], 5), [])
-            # the descriptors of the closed queue are used again
+            # the new queue gets the descriptor numbers of the closed queue
             with ipq.Queue(0) as queue:
                 asyncio.get_running_loop().call_later(0.2, self.receiver.send, b'one')
                 return [text(packet) for packet in await asyncio.wait_for(queue.recv_async(), 5)]

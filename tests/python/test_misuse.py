@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
-"""Wrong calls, wrong values and wrong times: each raises an exception, and nothing crashes."""
+"""Wrong calls, wrong values and calls at wrong times: each must raise an exception, and nothing may crash."""
 import os
 import signal
 import subprocess
@@ -108,7 +108,7 @@ class Misuse(unittest.TestCase):
             try:
                 for packet in queue.recv():
                     packet.accept()
-                    raise KeyError  # which deletes the list with the other packets
+                    raise KeyError  # the exception deletes the list with the other packets
             except BrokenPipeError:
                 pass
 

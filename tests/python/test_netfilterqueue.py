@@ -19,8 +19,8 @@ import ipq.netfilterqueue
 from ipq.netfilterqueue import COPY_META, COPY_NONE, COPY_PACKET, NetfilterQueue
 from support import HEADERS, Receiver, udp
 
-# In another network namespace: passes a netlink socket to the test, then sends datagrams to itself until the test ends
-# it.
+# A program in another network namespace. It passes a netlink socket to the test, then sends datagrams to itself until
+# the test ends it.
 OTHER_NAMESPACE = """
 import os, socket, sys
 sys.path[:0] = os.environ['PYTHONPATH'].split(':')
@@ -642,7 +642,7 @@ class Interface(unittest.TestCase):
         fd, = socket.recv_fds(channel, 2, 1)[1]
         self.addCleanup(os.close, fd)
         self.queue = NetfilterQueue(sockfd=fd)
-        # The queue of this namespace is a different one.
+        # The queue in this namespace is a different one.
         here = NetfilterQueue()
         with warnings.catch_warnings():
             warnings.simplefilter('ignore', RuntimeWarning)

@@ -14,7 +14,7 @@ import re
 import sys
 
 CASES = ['b1', 'b2', 'c1', 'c2', 'c3', 'd1', 'd2', 'e', 'f', 'h1', 'i', 'j', 'k', 'm']
-# The text at which a case begins to use features that the engine lacks; the rest is cut off.
+# The texts at which a case begins to use features that the engine lacks. The rest of the case is omitted.
 STOP_AT = {'f': 'set_mode by root, privileges dropped afterwards'}
 
 MODE, VERDICT, PACKET, ERROR = 0x11, 0x12, 0x13, 2
@@ -66,7 +66,7 @@ def recorded(event):
 
 
 def hexed(data):
-    """Converts to hexadecimal, runs of 16 and more zeros as *COUNT*; '-' if empty."""
+    """Converts to hexadecimal. Runs of 16 or more zeros become *COUNT; no bytes become '-'."""
     out, i = '', 0
     for m in re.finditer(rb'\0{16,}', data):
         out += data[i:m.start()].hex() + '*%d*' % (m.end() - m.start())
@@ -86,8 +86,8 @@ class Case:
         self.bits = events[0]['bits']
         self.old = events[0]['kernel'].startswith('2.6')
         self.layout = Layout(self.bits)
-        self.out = {}       # index of event: lines
-        self.handles = {}   # (pid, fd) open now: key
+        self.out = {}       # output lines by the index of their event
+        self.handles = {}   # names of open handles by (pid, fd)
         self.flushed = False
 
     def emit(self, at, line):
@@ -99,7 +99,7 @@ class Case:
         for pid in pids:
             if (pid, fd) in self.handles:
                 return self.handles[pid, fd]
-        for (_, other), key in self.handles.items():  # inherited over fork
+        for (_, other), key in self.handles.items():  # handles that are inherited by a fork
             if other == fd:
                 return key
         return None
@@ -111,10 +111,11 @@ class Case:
                 return n['error'] != -1
         return True
 
-    # Packets: each message that was read was caused by an earlier event.
+    # Packets: finds, for each message that was read, the earlier event that caused it.
 
     def causes(self):
-        """Assigns every packet to the event that caused it: (index, family, packet or None, length, again)."""
+        """Assigns every packet to the event that caused it. Each entry: (index, family, packet or None, length,
+        again)."""
         rules, waiting, last_verdict = {4: False, 6: False}, [], None
         fed = []
         for at, event in enumerate(self.events):
@@ -137,7 +138,7 @@ class Case:
                 if rules[family]:
                     waiting.append([at, family, None])
             elif kind == 'sys' and event['fn'] == 'select' and event['ret'] == 0:
-                fed += [(w[0], w[1], None, w[2], None) for w in waiting]  # no program read these
+                fed += [(w[0], w[1], None, w[2], None) for w in waiting]  # packets that no program read
                 waiting = []
             elif kind == 'sys' and event['fn'] == 'sendmsg' or kind == 'sys' and event['fn'] == 'sendto':
                 if event['ret'] > 0 and event.get('nlmsg', {}).get('type') == VERDICT:
@@ -153,7 +154,7 @@ class Case:
         packet = self.layout.packet(recorded(event))
         mine = [w for w in waiting if w[1] == family]
         p = packet['payload']
-        if family == 4 and len(p) >= 8 and int.from_bytes(p[6:8], 'big') & 0x3fff:  # a fragment
+        if family == 4 and len(p) >= 8 and int.from_bytes(p[6:8], 'big') & 0x3fff:  # the packet is a fragment
             whole = [w for w in mine if w[2] is not None and w[2] > len(p)]
             for w in whole[:1]:
                 waiting.remove(w)
@@ -206,7 +207,8 @@ class Case:
             before = self.events[at - 1]['pid'] if at else None
             if before is not None and before != event['pid'] and last[before] < at:
                 for known in [k for k in self.handles if k[0] == before]:
-                    self.emit(at - 1, 'close %s' % self.handles.pop(known))  # the process has ended
+                    # Close the handle of a process that has ended.
+                    self.emit(at - 1, 'close %s' % self.handles.pop(known))
             if not self.handles:
                 self.deserted.add(at)
             if event['ev'] != 'sys':
@@ -242,7 +244,8 @@ class Case:
             self.emit(at, 'quiet %s' % key)
 
     def fragmented(self, at):
-        """Whether the last packet read was a fragment: then the delivered packet is assembled from several."""
+        """Returns whether the last packet read was a fragment: then the delivered packet was assembled from
+        several."""
         for event in reversed(self.events[:at]):
             if event['ev'] == 'sys' and event.get('nlmsg', {}).get('type') == PACKET:
                 return bool(int(event['nlmsg']['packet'].get('ip', {}).get('frag', '0'), 16) & 0x3fff)
@@ -253,7 +256,7 @@ class Case:
             self.emit(at, 'delivered %d %s' % (event['len'], hexed(bytes.fromhex(event['payload_hex']))))
         if event['len'] is not None:
             return
-        # No message arrived. This is only significant if no packet was accepted before.
+        # No message arrived, which is only significant if no packet was accepted before.
         for before in reversed(self.events[:at]):
             if before['ev'] in ('udp_delivered', 'step'):
                 break

@@ -2,10 +2,10 @@
 /*
  *	replay SCRIPT [at-once]
  *
- * Plays one script of data/ against the engine: the requests that a program sent to the kernel's ip_queue go to the
- * engine, and its answers must be those of the kernel, byte for byte. Only packet ids are the engine's: they replace
- * the recorded ids before a request is sent and before an answer is compared. at-once: requests are served by the call,
- * not through the socket. README.md describes the scripts and their origin.
+ * Plays one script of data/ against the engine: the requests that a program sent to the kernel's ip_queue are sent
+ * to the engine, whose answers must equal those of the kernel, byte for byte. Only packet ids differ: the engine's
+ * ids replace the recorded ids before a request is sent and before an answer is compared. at-once: the engine
+ * serves each request in a function call, not through the socket. README.md describes the scripts and their origin.
  */
 #include <errno.h>
 #include <poll.h>
@@ -24,7 +24,7 @@
 
 struct handle {
 	char key[16];
-	int fd; /* the program's end */
+	int fd; /* descriptor of the program's end */
 	uint32_t client;
 };
 
@@ -42,15 +42,15 @@ struct accepted {
 struct play {
 	const char *path;
 	unsigned line;
-	bool at_once; /* requests do not go through the socket */
+	bool at_once; /* the engine serves requests in a function call, not through the socket */
 	struct fake *fake;
 	struct engine *engine;
 	enum wire_layout layout;
 	struct handle handle[HANDLES];
 	struct id id[4096];
 	unsigned ids;
-	uint32_t last_code;	   /* of the last verdict */
-	struct accepted *accepted; /* packets accepted, not delivered yet; oldest first */
+	uint32_t last_code;	   /* values of the last verdict */
+	struct accepted *accepted; /* packets that were accepted and not delivered yet, the oldest first */
 };
 
 __attribute__((noreturn, format(printf, 2, 3))) static void die(const struct play *p, const char *format, ...)
@@ -67,7 +67,7 @@ __attribute__((noreturn, format(printf, 2, 3))) static void die(const struct pla
 
 /* ---- bytes ------------------------------------------------------------------------------------ */
 
-/* Parses hexadecimal with runs of zeros as *COUNT*. */
+/* Parses hexadecimal bytes; *COUNT means a run of zeros. */
 static size_t bytes(const struct play *p, unsigned char *buf, const char *text)
 {
 	size_t n = 0, zeros;
@@ -122,7 +122,7 @@ static void put_id(const struct play *p, unsigned char *at, uint64_t id)
 	memcpy(at, &id, p->layout == WIRE_LP64 ? 8 : 4);
 }
 
-/* Replaces a recorded id by that of the newest packet that had it. An unknown id stays as it is. */
+/* Replaces a recorded id by the id of the newest packet that had it. An unknown id does not change. */
 static void translate(const struct play *p, unsigned char *at)
 {
 	uint64_t recorded = get_id(p, at);
@@ -135,7 +135,7 @@ static void translate(const struct play *p, unsigned char *at)
 		}
 }
 
-/* The same for the id in a verdict that starts at message. */
+/* Replaces the recorded id in the verdict at `message` in the same way. */
 static void translate_verdict(const struct play *p, unsigned char *message, size_t len)
 {
 	uint16_t type;
@@ -264,7 +264,7 @@ static void do_recv(struct play *p, char *args, bool header)
 	if (len < 0)
 		die(p, "nothing came: %s", strerror(errno));
 	memcpy(&type, expected + 4, sizeof(type));
-	if (type == 0x13 && len >= 32) { /* a packet: from now on its recorded id stands for ours */
+	if (type == 0x13 && len >= 32) { /* a packet: from now on, its recorded id means this packet's id */
 		if (p->ids == sizeof(p->id) / sizeof(p->id[0]))
 			die(p, "too many packets");
 		p->id[p->ids++] = (struct id){ get_id(p, expected + WIRE_NLHDR),
@@ -339,8 +339,10 @@ static void forget_accepted(struct play *p)
 	free(a);
 }
 
-/* A datagram that the receiver got: one of the accepted packets. Those before it went elsewhere (another queue rule,
- * another receiver, or the program computed a wrong checksum). */
+/*
+ * A datagram that the receiver got must be one of the accepted packets. The accepted packets before it did not
+ * reach the receiver (another queue rule, another receiver, or a wrong checksum computed by the program).
+ */
 static void do_delivered(struct play *p, char *args)
 {
 	static unsigned char payload[MESSAGE_ROOM];
@@ -399,7 +401,8 @@ static void do_down(struct play *p, char *args)
 {
 	unsigned type;
 
-	for (type = 0; type < 1024; type++) /* packets of either direction may have their own type */
+	/* incoming and outgoing packets may have different hardware types */
+	for (type = 0; type < 1024; type++)
 		if (type == 0 || type == 1 || type == 772)
 			fake_forget(p->fake, fake_interface(args, (uint16_t)type));
 }

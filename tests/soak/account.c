@@ -6,16 +6,18 @@
 #include "soak.h"
 
 #ifdef __SANITIZE_ADDRESS__
-#define RSS_SLACK (400 * 1024) /* freed memory is kept in quarantine */
+#define RSS_SLACK (400 * 1024) /* the limit is high, because the sanitizer keeps freed memory in quarantine */
 #else
 #define RSS_SLACK 0
 #endif
 
 struct sums {
-	uint64_t sent, sent_again;	      /* packets, those of class REPEAT */
-	uint64_t unseen, unseen_outside;      /* never received by the reader; not lost at a reload */
-	uint64_t lost_again;		      /* repeated, and not received again */
-	uint64_t due, arrived, arrived_again; /* packets that had to arrive; that arrived */
+	uint64_t sent, sent_again; /* number of packets; number of packets of the class REPEAT */
+	/* packets that the reader never received; those of them that were not lost at a reload */
+	uint64_t unseen, unseen_outside;
+	uint64_t lost_again; /* packets that were repeated and not received again */
+	/* packets that had to arrive; packets that arrived once, and again */
+	uint64_t due, arrived, arrived_again;
 	uint64_t windows;
 };
 
@@ -91,8 +93,10 @@ static struct said read_log(const char *path)
 	return said;
 }
 
-/* The reader was `ipq filter`, which records nothing. Without the kernel's table, the number of lost packets is
- * unknown. */
+/*
+ * Accounts for a reader `ipq filter`, which records no fates. Without the kernel's table, the number of lost
+ * packets is unknown.
+ */
 static void account_filter(const struct sums *s, const struct said *said, uint64_t drops)
 {
 	uint64_t missing = s->due - s->arrived;
@@ -125,7 +129,7 @@ static void account_library(const struct sums *s, uint64_t drops)
 		violation("%" PRIu64 " are gone by the sums, %" PRIu64 " by the list", gone,
 			  s->unseen + s->lost_again);
 	if (!S->sees_table)
-		return; /* packets dropped by a full queue are unknown */
+		return; /* the number of packets that a full queue dropped is unknown */
 	if (S->reloads == 0 && gone != S->overflow)
 		violation("%" PRIu64 " offered, %" PRIu64 " handed out, %" PRIu64 " lost to overflow",
 			  offered, (uint64_t)S->handed, (uint64_t)S->overflow);

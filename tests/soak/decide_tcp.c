@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-/* The reader's decisions on TCP: most segments are accepted, some dropped or repeated. One byte in 4096 to the server
- * is changed, at the same positions also in retransmissions. */
+/*
+ * The reader's decisions on TCP: most segments are accepted, some dropped or repeated. One byte in 4096 to the
+ * server is changed; the positions are the same in retransmissions.
+ */
 #include <arpa/inet.h>
 #include <linux/netfilter.h>
 #include <netinet/tcp.h>

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-/* Measurements from outside: memory, descriptors, the kernel's counters, the clock. */
+/* Measurements from outside of the readers: memory, descriptors, the kernel's counters, the clock. */
 #include <dirent.h>
 #include <inttypes.h>
 #include <malloc.h>
@@ -17,7 +17,7 @@ uint64_t now_ns(void)
 	return (uint64_t)t.tv_sec * 1000000000 + (uint64_t)t.tv_nsec;
 }
 
-/* False in the namespace of an ordinary user, where the table is not readable. */
+/* Returns false in the namespace of an ordinary user, where the table cannot be read. */
 bool queue_line(unsigned queue, struct queue_line *line)
 {
 	FILE *f = fopen("/proc/net/netfilter/nfnetlink_queue", "re");
@@ -72,7 +72,8 @@ void health_of(pid_t pid, struct health *h)
 	*h = (struct health){ 0 };
 #ifdef __GLIBC__
 	if (pid == getpid()) {
-		malloc_trim(0); /* memory that the allocator keeps for later is not a leak */
+		/* give back unused memory: what the allocator keeps for later is not a leak */
+		malloc_trim(0);
 		h->heap = mallinfo2().uordblks + mallinfo2().hblkhd;
 	}
 #endif
@@ -82,7 +83,7 @@ void health_of(pid_t pid, struct health *h)
 	h->threads = status_field(pid, "Threads:");
 }
 
-/* Sixteen buckets for each power of two: within 6 %. */
+/* Sixteen buckets for each power of two, so that values are exact to 6 %. */
 void histogram_add(struct histogram *h, uint64_t ns)
 {
 	unsigned power = ns < 32 ? 0 : 59 - (unsigned)__builtin_clzll(ns);
@@ -116,7 +117,10 @@ void histogram_print(const char *what, const struct histogram *h)
 		       (double)h->max / 1000, h->count);
 }
 
-/* /proc/net/snmp has a line of names and a line of values; /proc/net/snmp6 has a name and a value per line. */
+/*
+ * Reads a counter. /proc/net/snmp has a line of names and a line of values; /proc/net/snmp6 has a name and a value
+ * per line.
+ */
 uint64_t snmp(const char *protocol, const char *name)
 {
 	char names[2048], values[2048], both[64];

@@ -1,6 +1,6 @@
 #!/bin/sh
 # SPDX-License-Identifier: LGPL-2.1-or-later
-# The soak detects a reader that leaks 16 KiB or one descriptor each time it closes.
+# The soak must detect a reader that leaks 16 KiB or one descriptor each time it closes.
 . "$IPQ_LIVE/lib.sh"
 find_iptables ip6tables || skip "no ip6tables here that can queue packets"
 

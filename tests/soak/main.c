@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 /*
  * soak udp|tcp SECONDS SEED DIRECTORY: one lane, see soak.h. Exits 0 if nothing was wrong; otherwise prints the
- * violations.
- * soak classic FILE: its reader with the classic API, in a separate process because of IPQ_SOURCE.
+ * violations. soak classic FILE: the lane's reader with the classic API, in a separate process because of
+ * IPQ_SOURCE.
  *
  * The environment: IPQ is the command, SOAK_RULES the script that sets the firewall rules of a lane.
  */
@@ -30,10 +30,10 @@ struct shared *S;
 static struct {
 	const char *program, *lane, *directory;
 	char shared_file[256], log_file[256], rules_file[256];
-	unsigned queue; /* also uses the one after it */
+	unsigned queue; /* the lane also uses the next queue number */
 	uint64_t random, end_ns;
-	pid_t program_pid; /* of ipq run or ipq filter, in its eras */
-	bool had[2];	   /* whether there is a baseline of these readers */
+	pid_t program_pid; /* pid of ipq run or ipq filter, in the eras of these readers */
+	bool had[2];	   /* whether there is a baseline for these readers */
 	struct health baseline[2];
 } lane;
 
@@ -68,7 +68,7 @@ static bool map_shared(const char *path)
 
 	if (fd < 0 || ftruncate(fd, sizeof(*S)) < 0)
 		return false;
-	/* Touches all pages at once: resident memory must not grow because of them later. */
+	/* Touch all pages now: resident memory must not grow because of them later. */
 	S = mmap(NULL, sizeof(*S), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_POPULATE, fd, 0);
 	close(fd);
 	return S != MAP_FAILED;
@@ -112,7 +112,7 @@ static void give_order(enum order order)
 		violation("%s: %s", name[order], strerror(-S->order_result));
 }
 
-/* Waits until `ipq filter` has decided everything. */
+/* Waits until `ipq filter` has decided all packets. */
 static void await_empty_queue(void)
 {
 	struct queue_line line;
@@ -253,7 +253,7 @@ static void await_filter(void)
 {
 	struct queue_line line;
 
-	/* If the table is not readable, waits for a fixed time. */
+	/* If the table cannot be read, wait for a fixed time. */
 	for (unsigned i = 0; S->sees_table && !queue_line(lane.queue, &line); i++) {
 		usleep(1000);
 		if (i > WAIT_MS) {
@@ -497,7 +497,7 @@ int main(int argc, char **argv)
 	lane.directory = argv[4];
 	snprintf(lane.shared_file, sizeof(lane.shared_file), "%s/%s.shared", lane.directory, lane.lane);
 	snprintf(lane.rules_file, sizeof(lane.rules_file), "%s/%s.rules", lane.directory, lane.lane);
-	unlink(lane.shared_file); /* of an earlier run */
+	unlink(lane.shared_file); /* remove the file of an earlier run */
 	if (!map_shared(lane.shared_file)) {
 		perror(lane.shared_file);
 		return 2;

@@ -1,9 +1,12 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-/* The contents of datagrams and streams, and their fates: functions of seed, era, flow and number. */
+/*
+ * The contents of datagrams and streams, and the fates of packets. They are computed from seed, era, flow and
+ * number.
+ */
 #include <string.h>
 #include "soak.h"
 
-/* Splitmix64: fast, and every seed gives another stream. */
+/* Splitmix64, a fast generator: every seed gives another stream. */
 uint64_t scramble(uint64_t x)
 {
 	x += 0x9e3779b97f4a7c15;
@@ -25,7 +28,7 @@ enum class class_of(unsigned flow, uint64_t seq) {
 	return class[number_of(flow, seq) & 15];
 }
 
-/* Many small packets, some that fill an Ethernet frame, a few of up to 64 KiB. */
+/* Chooses a size: many packets are small, some fill an Ethernet frame, a few have up to 64 KiB. */
 static uint32_t size_of(unsigned flow, uint64_t seq)
 {
 	/* The limit of 65535 bytes includes the header of IPv4, not that of IPv6; but the kernel copies about 65531
@@ -123,7 +126,7 @@ const char *payload_check(const uint8_t *payload, size_t len, enum fate fate, st
 	return memcmp(payload + sizeof(*h), body_of(h), len - sizeof(*h)) != 0 ? "the body is damaged" : NULL;
 }
 
-/* Makes the bytes of a stream from this offset on: as they are sent, or as the reader changes them. */
+/* Makes the bytes of a stream, starting at this offset: either as they are sent, or as the reader changes them. */
 void stream_make(uint8_t *to, size_t len, unsigned flow, uint64_t offset, bool changed)
 {
 	while (len > 0) {

@@ -13,7 +13,7 @@
 
 #define CHILDREN_MAX 8
 
-static pid_t child[CHILDREN_MAX]; /* 0: free */
+static pid_t child[CHILDREN_MAX]; /* pids of the processes; 0: free entry */
 
 static pid_t note(pid_t pid)
 {
@@ -67,7 +67,7 @@ static void ended(pid_t pid, const char *what, int status)
 		violation("%s ended with status %d", what, WEXITSTATUS(status));
 }
 
-/* signal: 0 if it ends by itself. After ten seconds it is killed. */
+/* Ends a process. signal: 0 if the process ends by itself. After ten seconds it is killed. */
 void stop_program(pid_t pid, const char *what, int signal)
 {
 	int status;

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 /*
- * Shared by the readers of both APIs: they follow the coordinator's orders, decide each packet by the class in its
+ * Code of the readers with both APIs: they follow the coordinator's orders, decide each packet by the class in its
  * header, and record its fate before they give the verdict.
  */
 #include <errno.h>
@@ -15,8 +15,8 @@
 #define HELD_MAX 256
 #define HELD_BYTES (2u << 20)
 #define QUIET_NS 30000000
-#define STUCK_NS 10000000000 /* the longest time without a packet, although some wait */
-#define REORDER 64	     /* packets that may overtake each other before the queue */
+#define STUCK_NS 10000000000 /* maximum time without receiving a packet while some wait */
+#define REORDER 64	     /* maximum number of packets that may overtake each other before the queue */
 
 static const struct reader_ops *ops;
 static uint8_t scratch[65536 + 1024]; /* memory for replacements */
@@ -28,7 +28,7 @@ static struct held {
 } held[HELD_MAX];
 static unsigned held_count;
 static size_t held_bytes;
-static uint64_t handed_here; /* packets received since this opening of the queue */
+static uint64_t handed_here; /* number of packets received since the queue was last opened */
 static bool is_open;
 
 static uint64_t random_number(void)
@@ -61,7 +61,7 @@ static void release(unsigned i)
 	ops->free(&h.look);
 }
 
-/* Decides held packets that are due, from anywhere in the list: out of order. */
+/* Decides held packets that are due, wherever they are in the list, and so out of order. */
 static void release_due(bool all)
 {
 	uint64_t now = held_count > 0 ? now_ns() : 0;
@@ -124,7 +124,7 @@ static enum fate decide_udp(struct look *l, const struct header *h, enum fate be
 	}
 }
 
-/* Checks a packet. The kernel copies a little less than the largest packet. */
+/* Checks a packet. Of the largest packets, the kernel does not copy the last bytes. */
 static const char *check(const struct look *l, size_t at, struct header *h)
 {
 	if (l->len < KERNEL_COPIES)
@@ -193,7 +193,10 @@ static int open_queue(void)
 	return err;
 }
 
-/* The kernel's counters end with the queue. The queue of `ipq run` stays open when our handles are closed. */
+/*
+ * Adds the kernel's counters, which end with the queue. The queue of `ipq run` stays open when our handles are
+ * closed.
+ */
 static void add_overflow(void)
 {
 	static uint64_t before;
@@ -211,7 +214,7 @@ static void add_overflow(void)
 			  (unsigned long long)ops->refused());
 }
 
-/* Closes at once, while packets wait in the kernel and in this process. */
+/* Closes the queue immediately, while packets wait in the kernel and in this process. */
 static void close_queue(void)
 {
 	add_overflow();
@@ -244,7 +247,10 @@ static int reload(void)
 	return err;
 }
 
-/* Whether packets wait according to the kernel: on a busy machine an engine's thread may pause for very long. */
+/*
+ * Whether packets wait, according to the kernel. On a busy machine, the thread of an engine may pause for very
+ * long.
+ */
 static bool kernel_waits(void)
 {
 	struct queue_line line;
@@ -252,7 +258,7 @@ static bool kernel_waits(void)
 	return queue_line(S->settings.queue, &line) && line.waiting != 0;
 }
 
-/* The traffic has stopped: receives all packets that are in flight. */
+/* Called when the traffic has stopped: receives all packets that are still in flight. */
 static int drain(void)
 {
 	struct queue_line line = { 0 };
@@ -272,7 +278,7 @@ static int drain(void)
 	if (queue_line(S->settings.queue, &line) && line.waiting != 0)
 		violation("%llu packets wait in the kernel, and nobody is told",
 			  (unsigned long long)line.waiting);
-	/* With an engine that was open before, ids began earlier. */
+	/* If the engine was open before, its ids began earlier. */
 	if (S->kind != RUN && queue_line(S->settings.queue, &line) &&
 	    handed_here + line.user_dropped + ops->lost() != line.ids)
 		violation("the kernel sent %llu packets, %llu were handed out, %llu + %llu lost",
@@ -282,10 +288,10 @@ static int drain(void)
 	return 0;
 }
 
-/* SOAK_LEAK=memory or =descriptors: each close leaks some, so that a test sees both checks fail. */
+/* SOAK_LEAK=memory or =descriptors: each close leaks some of these, so that a test shows that both checks work. */
 static void leak(const char *what)
 {
-	static void *kept; /* memory leaked by all earlier closes */
+	static void *kept; /* the memory that all closes have leaked */
 	void **more;
 
 	if (what != NULL && strcmp(what, "descriptors") == 0 && dup(STDOUT_FILENO) < 0)

@@ -11,7 +11,7 @@
 #include <libipq.h>
 #include "soak.h"
 
-static struct ipq_handle *handle[2]; /* IPv4, IPv6; or NULL */
+static struct ipq_handle *handle[2]; /* the handles for IPv4 and IPv6; or NULL */
 static unsigned char buffer[65536 + 256];
 
 static int open_family(struct ipq_handle **h, uint32_t protocol, const struct settings *s)
@@ -65,7 +65,9 @@ static int read_one(struct ipq_handle *h, int timeout_us)
 	return 1;
 }
 
-/* With both families: poll, then one read for each that is ready, as programs did. Each read must return a packet.
+/*
+ * With both families: calls poll, then reads once from each handle that is ready, as programs did. Each read must
+ * return a packet.
  */
 static int read_ready(int timeout_ms)
 {
@@ -107,7 +109,7 @@ static void decide(const struct look *l, const struct action *a)
 		violation("packet %lu cannot be decided: %s", l->id, ipq_errstr());
 }
 
-/* Keeps only the id, and for TCP the bytes. */
+/* Copies only the id and, for TCP, the bytes. */
 static struct look keep(const struct look *l)
 {
 	struct look kept = *l;
@@ -124,7 +126,7 @@ static void free_kept(struct look *l)
 	free(l->payload);
 }
 
-/* Verdicts of a batch are sent when the program waits for the next one. */
+/* Sends pending verdicts: those of a batch are sent when the program waits for the next batch. */
 static void flush(void)
 {
 }
@@ -139,19 +141,22 @@ static uint64_t sum_of(bool losses)
 
 		if (handle[i] == NULL || ipq_ctl(handle[i], IPQ_CTL_STATS, &s) < 0)
 			continue;
-		/* Two handles are opened one after the other: for a moment no handle has the second family. */
+		/*
+		 * Packets may be dropped because two handles are opened one after the other: for a moment no handle
+		 * has the second family.
+		 */
 		if (s.foreign > 0 && S->kind != ENGINE)
 			violation("%llu packets were of another family", (unsigned long long)s.foreign);
 		sum += losses ? s.lost + s.queue_dropped + s.foreign : s.refused;
 		handles++;
 	}
-	/* Both handles report the losses of their common queue. */
+	/* Both handles report the losses of the queue that they share. */
 	if (losses && S->kind == ENGINE && queue_line(S->settings.queue, &line))
 		sum -= handles * (uint64_t)(line.queue_dropped + line.user_dropped);
 	return sum;
 }
 
-/* The kernel does not count packets that the library's engine lost. */
+/* Returns the packets that the library's engine has lost, which the kernel does not count. */
 static uint64_t lost(void)
 {
 	if (S->kind == RUN || (S->kind != ENGINE && S->sees_table))

@@ -14,8 +14,9 @@
  *reloads to arrive       = arrived once each + dropped by full receiving sockets (as the kernel counts it)
  *
  * The second equation, and the first without a reload, hold exactly. A reload during traffic loses the packets that
- * wait, and those that arrive while the queue has no owner. Only numbers between the last one received before (REORDER:
- * ids may be out of order) and the last one sent when the queue was open again may be missing.
+ * wait, and those that arrive while the queue has no owner. Only numbers in a certain range may be missing: from
+ * the last number received before the reload (minus REORDER, because ids may be out of order) to the last number
+ * sent before the queue was open again.
  */
 #ifndef SOAK_H
 #define SOAK_H
@@ -27,15 +28,17 @@
 #include <stdio.h>
 #include <sys/types.h>
 
-#define FLOWS 4 /* of UDP: IPv4 and IPv6 by OUTPUT, IPv4 and IPv6 by INPUT; of TCP: IPv4 and IPv6 */
+/* Number of flows. UDP: IPv4 and IPv6 through OUTPUT, IPv4 and IPv6 through INPUT. TCP: IPv4 and IPv6. */
+#define FLOWS 4
 #define IPV4_FLOWS 0x5
 #define IPV6_FLOWS 0xa
-#define ERA_PACKETS (1u << 20) /* packets of a flow in an era */
+#define ERA_PACKETS (1u << 20) /* maximum number of packets of a flow in an era */
 #define RELOADS_MAX 16
-#define TABLE (1u << 17) /* bytes of the table whose slices are the payloads */
+#define TABLE (1u << 17) /* bytes of the table; each payload is a slice of the table */
 #define DATAGRAM_MIN sizeof(struct header)
-#define KERNEL_COPIES 65530 /* bytes of a larger packet at least; 65531 after the first mode under ipq run */
-#define XOR_EVERY 4096	    /* the reader changes one of so many bytes of a TCP stream */
+/* Minimum number of bytes that are copied of a larger packet; 65531 after the first mode under ipq run. */
+#define KERNEL_COPIES 65530
+#define XOR_EVERY 4096 /* the reader changes one byte out of this number in a TCP stream */
 #define XOR_AT 7
 
 enum kind { NEW, STRICT, BATCH, ENGINE, RUN, FILTER, KINDS };
@@ -50,8 +53,8 @@ enum order { IDLE, OPEN, RELOAD, DRAIN, CLOSE, QUIT };
 
 /* The beginning of each datagram; the body is a slice of the table. */
 struct header {
-	char magic[4]; /* `ipq filter` rewrites this */
-	uint8_t class; /* and its rules match this */
+	char magic[4]; /* `ipq filter` rewrites these bytes */
+	uint8_t class; /* the rules of `ipq filter` match this byte */
 	uint8_t flow;
 	uint16_t era;
 	uint32_t size, check;
@@ -61,16 +64,16 @@ struct header {
 #define MAGIC "SOAK"
 #define REWRITTEN "soaked-through"
 
-struct settings { /* the settings of a reader; changed at each reload */
+struct settings { /* the settings of a reader, which change at each reload */
 	uint32_t flags, queue_length, receive_buffer, spin_usec, batch, queue, flows;
 };
 
 struct health {
-	uint64_t heap; /* bytes in use */
+	uint64_t heap; /* bytes of the heap that are in use */
 	uint64_t rss_kib, descriptors, threads;
 };
 
-struct queue_line { /* of /proc/net/netfilter/nfnetlink_queue */
+struct queue_line { /* a line of /proc/net/netfilter/nfnetlink_queue */
 	uint64_t waiting, queue_dropped, user_dropped, ids;
 };
 
@@ -80,57 +83,58 @@ struct histogram {
 };
 
 struct flow {
-	_Atomic uint64_t claimed; /* numbers below it may have been sent */
+	_Atomic uint64_t claimed; /* only numbers below this one may have been sent */
 	_Atomic uint64_t sent;
-	_Atomic uint64_t handed;       /* one more than the highest number received so far */
-	_Atomic uint64_t arrived;      /* the same at the receiver */
-	_Atomic uint64_t socket_drops; /* of the receiving socket, ever */
-	uint64_t socket_drops_before;  /* when this era began; written by the coordinator */
+	_Atomic uint64_t handed;       /* one more than the highest number that the reader has received */
+	_Atomic uint64_t arrived;      /* one more than the highest number that the receiver has received */
+	_Atomic uint64_t socket_drops; /* all drops so far by the receiving socket */
+	/* the value of socket_drops when this era began; written by the coordinator */
+	uint64_t socket_drops_before;
 };
 
-struct totals { /* packets of all eras; written by the coordinator */
+struct totals { /* sums over all eras; written by the coordinator */
 	uint64_t sent, arrived, dropped, overflow, socket_drops, reload_losses, repeats, reloads, handed;
 };
 
-struct window { /* numbers that a reload may have lost */
+struct window { /* the numbers that a reload may have lost */
 	uint64_t from[FLOWS], to[FLOWS];
 };
 
 struct shared {
-	/* the coordinator's */
+	/* members that the coordinator writes */
 	uint64_t seed;
 	bool tcp, sees_table;
 	_Atomic uint32_t era;
 	enum kind kind;
-	_Atomic uint32_t gate; /* flows that may send */
+	_Atomic uint32_t gate; /* a bit for each flow that may send */
 	_Atomic bool burst, ending;
 	_Atomic uint32_t order_number;
 	enum order order;
 	enum role order_for;
-	struct settings next; /* for the next opening */
+	struct settings next; /* the settings for the next opening */
 	struct totals total;
-	/* the sender's */
+	/* members that the sender writes */
 	_Atomic uint32_t gate_seen;
 	struct flow flow[FLOWS];
 	_Atomic uint64_t bytes_sent;
-	/* the receiver's */
+	/* members that the receiver writes */
 	_Atomic uint32_t idle_ticks, connections;
 	_Atomic uint64_t bytes_arrived;
 	struct histogram prompt, held;
-	/* the reader's */
+	/* members that the reader writes */
 	_Atomic uint32_t order_done;
 	int order_result;
-	struct settings settings;		    /* in force */
-	_Atomic uint64_t handed, repeats, overflow; /* in this era */
+	struct settings settings;		    /* the settings in force */
+	_Atomic uint64_t handed, repeats, overflow; /* counts of this era */
 	unsigned reloads;
 	struct window window[RELOADS_MAX];
 	struct health opened, drained, closed;
-	uint32_t isn[2][65536]; /* for TCP: by source port, IPv4 and IPv6 */
-	/* reported by any thread */
+	uint32_t isn[2][65536]; /* initial sequence numbers of TCP by source port, for IPv4 and IPv6 */
+	/* members that any thread may write */
 	_Atomic uint32_t violations;
 	uint8_t table[TABLE];
-	uint8_t fate[FLOWS][ERA_PACKETS];    /* the reader's */
-	uint8_t arrived[FLOWS][ERA_PACKETS]; /* the receiver's */
+	uint8_t fate[FLOWS][ERA_PACKETS];    /* the fate of each packet; written by the reader */
+	uint8_t arrived[FLOWS][ERA_PACKETS]; /* how often each packet has arrived; written by the receiver */
 };
 
 extern struct shared *S;
@@ -139,28 +143,28 @@ extern const char *const kind_name[KINDS];
 /* Prints a violation with its context, at most twenty times. */
 void violation(const char *format, ...) __attribute__((format(printf, 1, 2)));
 
-/* packets.c: contents and fates of datagrams; functions of seed, era, flow and number */
+/* Functions of packets.c: contents and fates of datagrams, computed from seed, era, flow and number */
 uint64_t scramble(uint64_t x);
-uint64_t number_of(unsigned flow, uint64_t seq); /* random, the same in all processes */
+uint64_t number_of(unsigned flow, uint64_t seq); /* a random number, which is the same in all processes */
 enum class class_of(unsigned flow, uint64_t seq);
 void header_make(struct header *h, unsigned flow, uint64_t seq);
 bool header_check(const struct header *h);
 const uint8_t *body_of(const struct header *h);
 /* A replacement: `cut` bytes at the beginning of the body are replaced by `add` bytes. */
 void replacement_of(const struct header *h, size_t *cut, size_t *add, const uint8_t **bytes);
-/* NULL, or the error in len bytes of payload. For FILTER only the class of fate is used. */
+/* Checks len bytes of payload: NULL, or a text about the error. FILTER: the only fate is the class. */
 const char *payload_check(const uint8_t *payload, size_t len, enum fate fate, struct header *h);
 void stream_make(uint8_t *to, size_t len, unsigned flow, uint64_t offset, bool changed);
 
-/* udp.c, tcp.c: the two ends */
+/* Functions of udp.c and tcp.c: both ends */
 void udp_send(void);
 void udp_receive(void);
 void tcp_send(void);
 void tcp_receive(void);
 
-/* reader.c */
-struct look {	      /* a packet that waits, of either API */
-	void *packet; /* struct ipq_packet, or struct ipq_handle */
+/* Functions of reader.c */
+struct look {	      /* a packet that waits, for both APIs */
+	void *packet; /* a struct ipq_packet, or a struct ipq_handle */
 	unsigned long id;
 	uint8_t *payload;
 	size_t len;
@@ -169,19 +173,20 @@ struct look {	      /* a packet that waits, of either API */
 };
 struct action {
 	uint32_t code;		/* NF_ACCEPT, NF_DROP, NF_REPEAT */
-	uint32_t mark;		/* 0: as it is */
-	const uint8_t *payload; /* NULL: as it is */
+	uint32_t mark;		/* 0: the mark does not change */
+	const uint8_t *payload; /* NULL: the payload does not change */
 	size_t len;
 };
 struct reader_ops {
-	bool marks; /* verdicts may carry them */
+	bool marks; /* whether verdicts may have marks */
 	int (*open)(const struct settings *s);
-	int (*receive)(int timeout_ms); /* calls reader_look; packets, or -errno */
+	/* calls reader_look for each packet; returns the number of packets, or -errno */
+	int (*receive)(int timeout_ms);
 	void (*decide)(const struct look *l, const struct action *a);
 	struct look (*keep)(const struct look *l);
 	void (*free)(struct look *kept);
 	void (*flush)(void);
-	/* losses that the kernel's table of queues does not count; without the table, all losses */
+	/* returns losses that the kernel's table of queues does not count; without the table, all losses */
 	uint64_t (*lost)(void);
 	uint64_t (*refused)(void);
 	void (*close)(void);
@@ -194,27 +199,28 @@ extern const struct reader_ops reader_new, reader_classic;
 enum role role_of(enum kind kind);
 int reader_main(const struct reader_ops *ops, enum role role);
 void reader_look(struct look *l);
-void decide_tcp(const struct look *l, struct action *a); /* decide_tcp.c */
+void decide_tcp(const struct look *l, struct action *a); /* function of decide_tcp.c */
 
-/* health.c */
+/* functions of health.c */
 bool queue_line(unsigned queue, struct queue_line *line);
-void health_of(pid_t pid, struct health *h); /* heap only of this process */
+void health_of(pid_t pid, struct health *h); /* `heap` is filled in only for this process */
 uint64_t now_ns(void);
 void histogram_add(struct histogram *h, uint64_t ns);
 void histogram_print(const char *what, const struct histogram *h);
-uint64_t snmp(const char *protocol, const char *name); /* counter of this namespace, IPv4 plus IPv6 */
+/* a counter of this namespace, the sum of IPv4 and IPv6 */
+uint64_t snmp(const char *protocol, const char *name);
 
-/* account.c */
-void account_udp(const char *log); /* log: the output of RUN and FILTER, NULL for the others */
+/* functions of account.c */
+void account_udp(const char *log); /* log: the output of RUN or FILTER; NULL for other readers */
 void account_tcp(void);
-/* more: by how much it may have grown */
+/* more: how much the values may have grown */
 void account_health(const char *of, const char *when, const struct health *before, const struct health *now,
 		    const struct health *more);
 
-/* process.c: the processes of a lane */
+/* functions of process.c: the processes of a lane */
 pid_t start(void (*work)(void));
 pid_t start_program(char *const argv[], const char *output);
 void stop_program(pid_t pid, const char *what, int signal);
-void watch_children(void); /* none has ended */
+void watch_children(void); /* checks that no child has ended */
 
 #endif

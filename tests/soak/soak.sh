@@ -10,7 +10,7 @@ SOAK_IPTABLES=$iptables
 find_iptables ip6tables || skip "no ip6tables here that can queue packets"
 SOAK_IPTABLES="$SOAK_IPTABLES $command"
 SOAK_RULES="sh $SOAK_DIR/rules"
-# The allocator counts memory in a thread's cache as in use: without caches, bytes in use can be compared.
+# The allocator counts the memory in threads' caches as in use. Without caches, the bytes in use can be compared.
 GLIBC_TUNABLES=glibc.malloc.tcache_count=0
 export IPQ SOAK_IPTABLES SOAK_RULES GLIBC_TUNABLES
 echo "seed $seed, $seconds s"

@@ -16,8 +16,8 @@
 
 #define PORT 7002
 #define CHUNK 65536
-#define END_MS 120000 /* the longest time before TCP retransmits, which happens on a busy machine */
-#define SEGMENT 1448  /* so that large packets have many segments of this size */
+#define END_MS 120000 /* maximum time until TCP retransmits on a busy machine */
+#define SEGMENT 1448  /* small, so that large packets have many segments */
 
 static uint8_t chunk[CHUNK], expected[CHUNK];
 
@@ -48,7 +48,7 @@ static int tcp_socket(unsigned flow, bool receives)
 
 /* ---- sending --------------------------------------------------------------------------------------- */
 
-/* Sends as much as the socket accepts now. */
+/* Sends as many bytes as the socket accepts now. */
 static bool send_chunk(int fd, unsigned flow)
 {
 	size_t len = 1 + scramble(S->bytes_sent) % CHUNK;
@@ -82,8 +82,10 @@ static void stalled(int fd, unsigned flow)
 		  (unsigned long long)S->flow[flow].arrived, (unsigned long long)line.waiting);
 }
 
-/* Ends when the other end has received everything: then the queue has no packets of the connection. In a very short era
- * the connection may not be established yet: it sends some bytes nevertheless. */
+/*
+ * Waits until the other end has received everything, so that the queue has no packets of the connection. In a very
+ * short era the connection may not be established yet; then some bytes are sent nevertheless.
+ */
 static void finish(int fd, unsigned flow)
 {
 	char byte;

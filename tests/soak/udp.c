@@ -11,14 +11,14 @@
 #include "soak.h"
 
 #ifndef SO_RCVMARK
-#define SO_RCVMARK 75 /* since Linux 5.19 */
+#define SO_RCVMARK 75 /* defined since Linux 5.19 */
 #endif
-#define SO_MEMINFO_DROPS 8 /* SK_MEMINFO_DROPS of <linux/sock_diag.h> */
+#define SO_MEMINFO_DROPS 8 /* the value of SK_MEMINFO_DROPS in <linux/sock_diag.h> */
 #define PORT 7000
 #define BURST 64
-#define LAG 512		 /* how many numbers the receiver may lag behind, except in bursts */
-#define STUCK_NS 5000000 /* the expected packet may have been dropped: send one more */
-#define BUFFER (4 << 20) /* the kernel doubles it and allows no more */
+#define LAG 512		 /* maximum number of datagrams that the receiver may lag behind, except in bursts */
+#define STUCK_NS 5000000 /* after this time the expected packet may have been dropped: send one more */
+#define BUFFER (4 << 20) /* half of the maximum, because the kernel doubles the value */
 
 static int udp_socket(unsigned flow, bool receives)
 {
@@ -42,7 +42,7 @@ static int udp_socket(unsigned flow, bool receives)
 
 /* ---- sending -------------------------------------------------------------------------------------- */
 
-/* One processor, so that numbers of one flow reach the queue in order. */
+/* Binds the thread to one processor, so that numbers of one flow reach the queue in order. */
 static void pin(void)
 {
 	cpu_set_t may, one;
@@ -136,7 +136,7 @@ static struct {
 } slot[BURST];
 static struct mmsghdr message[BURST];
 
-/* False if the kernel does not report marks (SO_RCVMARK). */
+/* Reads the mark of a message. False if the kernel does not report marks (SO_RCVMARK). */
 static bool mark_of(struct msghdr *m, uint32_t *mark)
 {
 	for (struct cmsghdr *c = CMSG_FIRSTHDR(m); c != NULL; c = CMSG_NXTHDR(m, c)) {

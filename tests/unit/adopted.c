@@ -18,7 +18,7 @@ static unsigned char bytes[64];
 static struct ipq_packet p;
 static struct nfq_reply r;
 
-/* The message of a packet of this queue. */
+/* Builds the message of a packet of this queue. */
 static size_t message(uint16_t queue, uint32_t id)
 {
 	const struct nfqnl_msg_packet_hdr hdr = { .packet_id = htonl(id) };
@@ -61,7 +61,7 @@ static struct adopted *adopt(uint32_t first, unsigned count)
 	return a;
 }
 
-/* The reader's id of the oldest collected message. */
+/* Returns the reader's id of the oldest collected message. */
 static uint32_t next_id(struct adopted *a)
 {
 	struct held_message *m = adopted_pop(a);
@@ -121,7 +121,8 @@ static void messages_before_the_move_are_ignored(void **state)
 	assert_false(a->main_seen);
 	assert_int_equal(adopted_finish(a), 0);
 	assert_null(adopted_pop(a));
-	assert_int_equal(main_id(a, 5), 5); /* no packet was left: the ids are the kernel's */
+	/* no packet was left, so the reader's ids are those of the kernel */
+	assert_int_equal(main_id(a, 5), 5);
 	adopted_free(a);
 }
 
@@ -137,7 +138,7 @@ static void verdict_goes_to_the_queue_of_its_packet(void **state)
 	assert_true(parts.spare && !parts.main);
 	assert_int_equal(spare.id, 6);
 	assert_false(adopted_decided(a, &spare));
-	assert_false(adopted_decided(a, &spare)); /* a repeated verdict */
+	assert_false(adopted_decided(a, &spare)); /* the verdict was given a second time */
 	assert_int_equal(atomic_load(&a->left), 2);
 
 	v.id = main_id(a, 100);
@@ -162,7 +163,7 @@ static void lost_packet_of_the_spare_queue_is_not_waited_for(void **state)
 	const struct source_verdict all = { .id = 3, .batch = 1 }, unknown = { .id = 4 };
 
 	(void)state;
-	collect(a, SPARE, 3); /* packet 2 did not fit into the socket's buffer */
+	collect(a, SPARE, 3); /* packet 2 was lost, because it did not fit into the socket's buffer */
 	assert_int_equal(adopted_finish(a), 0);
 	assert_int_equal(atomic_load(&a->left), 2);
 	assert_false(adopted_decided(a, &unknown));
@@ -183,7 +184,7 @@ static void message_of_the_other_spare_queue_is_ignored(void **state)
 	adopted_free(a);
 }
 
-/* One process reads, another one decides: the second one must know the ids that the first one has given. */
+/* One process reads and another one decides: the second process must use the ids that the first one has given. */
 static void process_after_a_fork_decides_by_the_same_ids(void **state)
 {
 	struct adopted *a = adopt(5, 1);

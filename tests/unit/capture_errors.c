@@ -44,10 +44,11 @@ static void unreadable_files_are_refused_with_the_reason(void **state)
 	(void)state;
 	expect_unreadable("/nonexistent/file", ENOENT, strerror(ENOENT));
 	expect_unreadable("/proc/self", EISDIR, "is a directory");
-	expect_unreadable("/proc/self/mem", EIO, strerror(EIO)); /* nothing is mapped at 0 */
+	/* reading fails, because nothing is mapped at address 0 */
+	expect_unreadable("/proc/self/mem", EIO, strerror(EIO));
 	put_header(&in, false, false, 1);
 	in.bytes[4] = 3;
-	in.bytes[5] = 3; /* in both byte orders */
+	in.bytes[5] = 3; /* version 3, in both byte orders */
 	expect_unreadable(place(&in), EINVAL, "version");
 }
 
@@ -59,7 +60,7 @@ static void unwritable_files_are_refused_with_the_reason(void **state)
 	(void)state;
 	assert_int_equal(capture_writer_open(&w, "/proc/self", r, &error), -EISDIR);
 	assert_non_null(strstr(error.text, strerror(EISDIR)));
-	/* The header is written at once. */
+	/* The header is written immediately. */
 	assert_int_equal(capture_writer_open(&w, "/dev/full", r, &error), -ENOSPC);
 	assert_non_null(strstr(error.text, strerror(ENOSPC)));
 	capture_reader_close(r);
@@ -93,8 +94,10 @@ static void a_failed_write_fails_all_later_ones(void **state)
 	capture_reader_close(r);
 }
 
-/* Forks a child at the other end of a non-blocking pipe; this end becomes descriptor fd. Returns the child; 0 in the
- * child. */
+/*
+ * Forks a child at the other end of a non-blocking pipe. This process's end becomes descriptor fd. Returns the
+ * child's pid; 0 in the child.
+ */
 static pid_t across_a_pipe(int fd, int *other)
 {
 	int pair[2], ours = fd == STDIN_FILENO ? 0 : 1;
@@ -111,7 +114,7 @@ static pid_t across_a_pipe(int fd, int *other)
 		close(pair[ours]);
 		*other = pair[1 - ours];
 		fcntl(*other, F_SETFL, 0);
-		usleep(50000); /* the parent has to wait */
+		usleep(50000); /* during this time the parent has to wait */
 	}
 	return child;
 }
@@ -145,7 +148,7 @@ static void empty_nonblocking_pipe_is_waited_for(void **state)
 	capture_reader_close(reader_of_one_packet());
 	child = across_a_pipe(STDIN_FILENO, &other);
 	if (child == 0) {
-		/* In the middle of the packet, the reader must wait again. */
+		/* If a part of the packet has arrived, the reader must wait again. */
 		n = (int)write(other, in.bytes, 60);
 		usleep(50000);
 		n += (int)write(other, in.bytes + 60, in.len - 60);
@@ -157,7 +160,7 @@ static void empty_nonblocking_pipe_is_waited_for(void **state)
 	assert_int_equal(n, 1);
 	assert_memory_equal(data, frame, sizeof(frame));
 	while ((n = capture_read(r, &record, &data, &error)) == 0)
-		usleep(1000); /* the child has not ended yet */
+		usleep(1000); /* until the child has ended */
 	assert_int_equal(n, -ENODATA);
 	capture_reader_close(r);
 	dup2(saved, STDIN_FILENO);

@@ -17,12 +17,12 @@ struct capture_file {
 	uint8_t bytes[1 << 18];
 	size_t len;
 	bool swapped;
-	int fd; /* -1: not written */
+	int fd; /* descriptor of the file; -1: not written yet */
 	char path[32];
 };
 
 #define HOST_IS_BIG (__BYTE_ORDER__ == __ORDER_BIG_ENDIAN__)
-/* Two fields of 16 bits as one word of 32 bits, in a file in our byte order. */
+/* Combines two fields of 16 bits into one word of 32 bits, in a file in our byte order. */
 #define HALVES(first, second) \
 	(HOST_IS_BIG ? (uint32_t)(first) << 16 | (second) : (uint32_t)(second) << 16 | (first))
 
@@ -139,8 +139,10 @@ static inline void fetch(struct capture_file *f)
 #define IN_FD 50 /* IPQ_SOURCE names these descriptors */
 #define OUT_FD 51
 
-/* Starts this program again with IPQ_SOURCE for these files. The library reads the environment when it is loaded.
- * out: NULL if there is none. */
+/*
+ * Starts this program again with IPQ_SOURCE for these files, because the library reads the environment when it is
+ * loaded. out: NULL if there is no output file.
+ */
 static inline _Noreturn void start_again(char **argv, struct capture_file *in, struct capture_file *out)
 {
 	place(in);

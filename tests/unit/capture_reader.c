@@ -31,7 +31,7 @@ static void put_block(uint32_t type, const void *head, uint32_t head_len, const 
 	put32(&in, len);
 }
 
-/* options: a multiple of 4 bytes, in the file's byte order. */
+/* Writes the description of an interface. options: a multiple of 4 bytes, in the file's byte order. */
 static void put_interface(uint16_t link_type, uint32_t snaplen, const void *options, uint32_t len)
 {
 	put32(&in, 1);
@@ -103,7 +103,7 @@ static void clocks_of_every_resolution_are_read_in_nanoseconds(void **state)
 			      big[] = { 0, 9, 0, 1, r, 0, 0, 0 };
 
 		put_section(&in,
-			    i % 2 != HOST_IS_BIG); /* a little-endian file first, then a big-endian one */
+			    i % 2 != HOST_IS_BIG); /* first a little-endian file, then a big-endian one */
 		put_interface(1, 0, i % 2 ? big : little, i % 2 ? sizeof(big) : sizeof(little));
 		put_packet(0, clocks[i / 2].stamp, 60, 1500);
 		assert_int_equal(begin(), 0);
@@ -144,7 +144,7 @@ static void unknown_blocks_are_skipped_and_all_packet_blocks_read(void **state)
 	put_section(&in, false);
 	put_interface(1, 25, NULL, 0);
 	put_block(0xbad, big_block, sizeof(big_block), NULL, 0);
-	put_block(3, &simple, 4, big_block, 25); /* cut by the interface's snaplen */
+	put_block(3, &simple, 4, big_block, 25); /* truncated to the interface's snaplen */
 	put_block(5, big_block, 12, NULL, 0);
 	put_block(2, old, sizeof(old), big_block, 20);
 	assert_int_equal(begin(), 0);
@@ -219,7 +219,7 @@ static void cut_file_is_reported_with_the_position(void **state)
 static void damaged_blocks_are_refused(void **state)
 {
 	static const struct {
-		size_t offset; /* from the beginning of the packet's block */
+		size_t offset; /* offset from the beginning of the packet's block */
 		uint32_t value;
 		const char *word;
 	} damages[] = {
@@ -265,7 +265,7 @@ static void packets_have_the_link_type_of_their_interface(void **state)
 	capture_reader_close(reader);
 }
 
-/* Every byte of the file is in its header or in a record, also those of a block longer than the buffer. */
+/* Every byte of the file is in its header or in a record, including the bytes of blocks longer than the buffer. */
 static void kept_blocks_and_packets_are_the_whole_file(void **state)
 {
 	static uint8_t large[100000], copy[1 << 17];
@@ -293,7 +293,7 @@ static void kept_blocks_and_packets_are_the_whole_file(void **state)
 	capture_reader_close(reader);
 }
 
-/* 8.5 seconds before 1970: seconds are rounded down, nanoseconds count from there. */
+/* 8.5 seconds before 1970: the seconds are rounded down, and the nanoseconds count from there. */
 static void times_before_1970_are_read(void **state)
 {
 	static const uint8_t little[] = { 14, 0, 8, 0, 0xf6, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff },
@@ -321,7 +321,7 @@ static void other_version_of_pcapng_is_refused(void **state)
 	assert_non_null(strstr(error.text, "version"));
 }
 
-/* The message must contain this text, so that another error is not taken for this one. */
+/* Checks that the message contains this text, so that another error is noticed. */
 static void expect_damage(const char *text)
 {
 	int n = begin() == 0 ? next() : -EBADMSG;
@@ -344,7 +344,7 @@ static void numbers_beyond_their_limits_are_damage(void **state)
 	expect_damage("its length is more than a packet can have");
 	put_section(&in, false);
 	put_interface(1, 0, options, 0);
-	in.bytes[28 + 4] = in.bytes[28 + 16] = 22; /* not a multiple of 4 */
+	in.bytes[28 + 4] = in.bytes[28 + 16] = 22; /* the length is not a multiple of 4 */
 	expect_damage("impossible length");
 }
 
@@ -440,11 +440,14 @@ static void pcap_says_how_long_its_check_sequences_are(void **state)
 	assert_int_equal(record.link_type, 1);
 	capture_reader_close(reader);
 	put_header(&in, false, false, 1);
-	memcpy(in.bytes + 4, &(uint16_t){ 1 }, 2); /* version 1.4 */
+	memcpy(in.bytes + 4, &(uint16_t){ 1 }, 2); /* version 1.4, which does not exist */
 	assert_int_equal(begin(), -EINVAL);
 }
 
-/* Unpacks n bytes with so much room in each read, and no more input. Returns the number of bytes. */
+/*
+ * Unpacks n bytes with this much room in each read, and without further input. Returns the number of unpacked
+ * bytes.
+ */
 static size_t unpacked(const uint8_t *packed, size_t n, size_t room)
 {
 	struct unpack *u;

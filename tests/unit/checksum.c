@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-/* Checksums from scratch, against published values and against a sum made byte by byte. */
+/* Checksums that are computed from all bytes, compared with published values and with a sum made byte by byte. */
 #include <errno.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -29,7 +29,7 @@ static void sum_is_correct_for_any_length_and_alignment(void **state)
 		for (size_t len = 0; len < 300; len++) {
 			assert_int_equal(ntohs(sum_bytes(packet + at, len, false)) % 0xffff,
 					 reference_sum(0, packet + at, len) % 0xffff);
-			/* Odd: as with a zero byte before the first one. */
+			/* Sums at an odd offset are like those with a zero byte before the first byte. */
 			packet[at] = 0;
 			assert_int_equal(ntohs(sum_bytes(packet + at + 1, len, true)) % 0xffff,
 					 reference_sum(0, packet + at, len + 1) % 0xffff);
@@ -137,7 +137,7 @@ static void bytes_after_udp_length_are_not_summed(void **state)
 	struct built b = build(packet, (struct shape){ 4, IPPROTO_UDP, 0 }, 20);
 
 	(void)state;
-	/* Six more bytes after the datagram, inside the IP packet; then padding. */
+	/* Add six bytes after the datagram, inside the IP packet; then padding. */
 	set_be16(packet + 2, b.len + 6);
 	assert_int_equal(ipq_checksum_complete(packet, b.len + 26), 0);
 	assert_int_equal(reference_residue(&b, packet), 0xffff);
@@ -190,7 +190,7 @@ static void complete_rejects_unknown_routing_header_with_segments_left(void **st
 	(void)state;
 	packet[42] = 3; /* RFC 6554: compressed addresses */
 	assert_int_equal(ipq_checksum_complete(packet, b.len), -EOPNOTSUPP);
-	packet[43] = 0; /* the route is completed: its type has no effect */
+	packet[43] = 0; /* if the route is completed, its type does not matter */
 	assert_int_equal(ipq_checksum_complete(packet, b.len), 0);
 }
 

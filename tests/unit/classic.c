@@ -77,7 +77,7 @@ static void packet_longer_than_buffer_is_shortened(void **state)
 		assert_int_equal(nlh.nlmsg_len, lengths[i]);
 		assert_int_equal(m->data_len, data_len);
 		assert_true(data_len == 0 || buf[HEAD] == 0x45);
-		/* The bytes that did not fit are not lost. */
+		/* The bytes that did not fit can still be accepted. */
 		assert_true(ipq_set_verdict(h, m->packet_id, NF_ACCEPT, 0, NULL) > 0);
 	}
 	EXPECT_ERROR(read_into(HEAD - 1), 0, "Received message truncated");
@@ -92,7 +92,10 @@ static uint64_t refused(void)
 	return s.refused;
 }
 
-/* A refusal that does not fit is counted; one that fits is read whole. Packets arrive before both. */
+/*
+ * A refusal that does not fit into the buffer is counted, and one that fits is read completely. Packets arrive
+ * before both.
+ */
 static void refusal_longer_than_buffer_is_cut(void **state)
 {
 	(void)state;
@@ -150,7 +153,7 @@ static void readers_that_get_no_message_time_out(void **state)
 	(void)state;
 	for (i = 0; i < 6; i++)
 		assert_int_equal(pthread_create(&reader[i], NULL, read_some, NULL), 0);
-	do { /* packets in flight */
+	do { /* send packets until the socket is full */
 		before = got;
 		usleep(100000);
 	} while (got != before);
@@ -189,7 +192,10 @@ static void read_file_of_packets(char **argv)
 	start_again(argv, &f, NULL);
 }
 
-/* The answer to an earlier request that the program has sent by hand is not taken for the answer to ipq_set_mode. */
+/*
+ * The program itself has sent an earlier request. The answer to that request must not be mistaken for the answer to
+ * ipq_set_mode.
+ */
 static int begin(void **state)
 {
 	struct {
@@ -208,7 +214,7 @@ static int begin(void **state)
 	request.nlh.nlmsg_pid = h->local.nl_pid;
 	if (send(h->fd, &request, sizeof(request), 0) < 0 || ipq_set_mode(h, IPQ_COPY_PACKET, 0) < 0)
 		return -1;
-	/* The engine has served both in order. */
+	/* The engine has served both requests in order. */
 	if (ipq_read(h, buf, sizeof(buf), 0) <= 0 || ipq_message_type(buf) != NLMSG_ERROR)
 		return -1;
 	return ipq_get_msgerr(buf) == EINVAL ? 0 : -1;

@@ -8,7 +8,7 @@
 #include <stdint.h>
 #include <cmocka.h>
 #include <net/if_arp.h>
-#include <netinet/in.h> /* before <linux/netfilter.h> */
+#include <netinet/in.h> /* must precede <linux/netfilter.h> */
 #include <linux/netfilter.h>
 #include <linux/netfilter/nfnetlink_queue.h>
 #include <libipq.h>
@@ -25,14 +25,14 @@
 #include "kernel.h"
 #include "util/clock.h"
 
-#define QUEUE 300 /* more than 8 bits */
+#define QUEUE 300 /* a number with more than 8 bits */
 #define HEAD (sizeof(struct nlmsghdr) + sizeof(ipq_packet_msg_t))
 
 static struct kernel k;
 static struct ipq_handle *h;
 static unsigned char message[70000], buf[70000];
 static bool no_more_descriptors; /* set when the source has its socket */
-static int given = -1;		 /* the socket of the next source instead of a kernel's */
+static int given = -1;		 /* a socket for the next source, instead of one from a simulated kernel */
 
 static void limit_descriptors(rlim_t most)
 {
@@ -43,7 +43,7 @@ static void limit_descriptors(rlim_t most)
 	setrlimit(RLIMIT_NOFILE, &limit);
 }
 
-/* The socket of the handle's source is connected to the simulated kernel. */
+/* Connects the socket of the handle's source to the simulated kernel. */
 int __wrap_netlink_open(bool *absent);
 int __wrap_netlink_open(bool *absent)
 {
@@ -61,7 +61,7 @@ static int begin(void **state)
 	h = ipq_create_handle(0, PF_INET);
 	if (h == NULL)
 		return -1;
-	h->local.nl_pid = (uint32_t)getpid(); /* as with a netlink socket */
+	h->local.nl_pid = (uint32_t)getpid(); /* the port id, as with a netlink socket */
 	return 0;
 }
 
@@ -102,7 +102,7 @@ static struct ipq_ctl_stats stats(void)
 	return s;
 }
 
-/* An error message that quotes a request of the program: its type is mode or verdict. */
+/* Reads an error message that quotes a request of the program. type: that of a mode or a verdict. */
 static void expect_refusal(int error, uint16_t type)
 {
 	struct nlmsghdr quoted;
@@ -119,7 +119,7 @@ static void on_alarm(int signal)
 	(void)signal;
 }
 
-/* Delivers a packet from a child process, a moment after the caller has begun to wait. */
+/* Sends a packet from a child process, a moment after the caller has begun to wait. */
 static void deliver_later(uint32_t id)
 {
 	const struct timespec moment = { .tv_nsec = 20000000 };
@@ -159,13 +159,14 @@ static void single_thread_reads_and_keeps_errno(void **state)
 	assert_non_null(h);
 	assert_int_equal(sigaction(SIGALRM, &action, NULL), 0);
 	assert_int_equal(setitimer(ITIMER_REAL, &soon, NULL), 0);
-	assert_int_equal(ipq_read(h, buf, sizeof(buf), 10000000), 0); /* as in 2001: a signal is no error */
+	/* as in the library of 2001, a signal is not an error */
+	assert_int_equal(ipq_read(h, buf, sizeof(buf), 10000000), 0);
 	deliver_later(1);
 	read_one_and_accept(1);
 	assert_int_equal(ipq_ctl(h, IPQ_CTL_BATCH, 32U), 0);
 	deliver_later(2);
 	read_one_and_accept(2);
-	/* Enough packets for a busy queue, which is polled before the reader sleeps. */
+	/* Enough packets for a busy queue: the library polls such a queue before the reader sleeps. */
 	for (id = 3; id <= 22; id++)
 		deliver(id, "bytes of a packet...", 20);
 	for (id = 3; id <= 22; id++)
@@ -190,7 +191,7 @@ static void modes_reach_the_kernel(void **state)
 	assert_int_equal(find_mode()->mode, NFQNL_COPY_PACKET + 1);
 	assert_int_equal(find_mode()->range, 77);
 	assert_true(ipq_set_mode(h, IPQ_COPY_PACKET, 70000) > 0);
-	assert_int_equal(find_mode()->range, 0); /* 65,535, which is the whole packet */
+	assert_int_equal(find_mode()->range, 0); /* range 65,535 means the complete packet */
 	assert_true(ipq_set_mode(h, IPQ_COPY_NONE, 0) > 0);
 	assert_int_equal(find_mode()->mode, NFQNL_COPY_NONE + 1);
 }
@@ -242,7 +243,7 @@ static void packet_is_read_as_a_message_of_ip_queue(void **state)
 	errno = 77;
 	n = ipq_read(h, buf, sizeof(buf), 0);
 	assert_int_equal(errno, 77);
-	assert_int_equal(n, HEAD + 24); /* rounded */
+	assert_int_equal(n, HEAD + 24); /* the length is rounded up */
 	assert_int_equal(((struct nlmsghdr *)(void *)buf)->nlmsg_len, n);
 	assert_int_equal(((struct nlmsghdr *)(void *)buf)->nlmsg_pid, 0);
 	assert_int_equal(ipq_message_type(buf), IPQM_PACKET);
@@ -292,7 +293,7 @@ static void packet_longer_than_the_buffer_is_cut(void **state)
 
 static void time_is_in_seconds_and_microseconds(void **state)
 {
-	/* Big-endian: 1,234,567,890 s and 654,321 us. */
+	/* Big-endian time: 1,234,567,890 s and 654,321 us. */
 	static const uint8_t timestamp[16] = { 0, 0, 0, 0, 0x49, 0x96, 0x02, 0xd2,
 					       0, 0, 0, 0, 0,	 9,    0xfb, 0xf1 };
 
@@ -323,7 +324,7 @@ static void interfaces_have_names_and_the_input_has_a_type(void **state)
 	}
 }
 
-/* A lost packet has an id, so the ids have a gap. */
+/* A lost packet also has an id, so its loss leaves a gap in the ids. */
 static void lost_packets_are_counted(void **state)
 {
 	(void)state;
@@ -335,7 +336,10 @@ static void lost_packets_are_counted(void **state)
 	assert_int_equal(stats().queue_dropped, 0);
 }
 
-/* An engine takes the queue over: the program's descriptor no longer becomes readable for such packets. */
+/*
+ * The packet is dropped and an engine takes the queue over. From then on the program's descriptor does not become
+ * readable for such packets.
+ */
 static void packet_of_the_other_family_is_dropped(void **state)
 {
 	size_t len = kernel_packet(message, 5, "bytes of a packet...", 20);
@@ -346,7 +350,7 @@ static void packet_of_the_other_family_is_dropped(void **state)
 	kernel_send(&k, message, len);
 	deliver(6, "bytes of a packet...", 20);
 	assert_true(ipq_read(h, buf, sizeof(buf), 5000000) > 0);
-	if (ipq_message_type(buf) == NLMSG_ERROR) /* the program could have seen h->fd readable */
+	if (ipq_message_type(buf) == NLMSG_ERROR) /* the program may have seen that h->fd was readable */
 		assert_true(ipq_read(h, buf, sizeof(buf), 5000000) > 0);
 	assert_int_equal(ipq_message_type(buf), IPQM_PACKET);
 	assert_int_equal(ipq_get_packet(buf)->packet_id, 6);
@@ -380,7 +384,7 @@ static void verdicts_reach_the_kernel(void **state)
 		uint32_t code;
 	} all[] = { { NF_DROP, NF_DROP },
 		    { NF_ACCEPT, NF_ACCEPT },
-		    { NF_STOLEN, NF_DROP }, /* the kernel would refuse it, and the packet wait */
+		    { NF_STOLEN, NF_DROP }, /* the kernel would refuse NF_STOLEN, and the packet would wait */
 		    { NF_QUEUE, NF_QUEUE_NR(QUEUE) },
 		    { NF_REPEAT, NF_REPEAT } };
 
@@ -418,12 +422,12 @@ static void replacements_are_those_that_ip_queue_accepted(void **state)
 			 sizeof(struct nlmsghdr) + sizeof(ipq_verdict_msg_t) + 20);
 	assert_int_equal(last().payload_len, 20);
 	assert_int_equal(last().last, 0x45);
-	ipq_set_verdict(h, 2, NF_ACCEPT, 19, message); /* shorter than a header: the packet stays as it is */
+	ipq_set_verdict(h, 2, NF_ACCEPT, 19, message); /* shorter than a header: the packet is not changed */
 	assert_false(last().has_payload);
 	assert_int_equal(last().code, NF_ACCEPT);
 	ipq_set_verdict(h, 3, NF_DROP, 20, message);
 	assert_false(last().has_payload);
-	ipq_set_verdict(h, 4, NF_ACCEPT, 65536, message); /* longer than any packet */
+	ipq_set_verdict(h, 4, NF_ACCEPT, 65536, message); /* longer than any packet: the packet is dropped */
 	assert_int_equal(last().code, NF_DROP);
 	assert_false(last().has_payload);
 	assert_int_equal(ipq_set_verdict(h, 5, NF_ACCEPT, 20, NULL),
@@ -448,7 +452,7 @@ static void replacement_without_a_header_of_its_family_is_ignored(void **state)
 	assert_int_equal(last().payload_len, 40);
 }
 
-/* ip_queue's refusal quotes the whole request, with its payload. */
+/* ip_queue's refusal quotes the complete request, with its payload. */
 static void refusal_is_as_long_as_the_request(void **state)
 {
 	const size_t sent = sizeof(struct nlmsghdr) + sizeof(ipq_verdict_msg_t) + 100;
@@ -478,7 +482,7 @@ static void refusal_is_as_long_as_the_request(void **state)
 			 20 + sizeof(struct nlmsghdr) + NLMSG_LENGTH(sizeof(ipq_peer_msg_t)));
 }
 
-/* The kernel's answer to a verdict: it quotes the message. */
+/* The kernel's answer to a refused verdict, which quotes the verdict's message. */
 static void refused_verdict_is_read_as_a_message(void **state)
 {
 	struct {
@@ -535,7 +539,7 @@ static void settings_apply_before_and_after_the_mode(void **state)
 	(void)state;
 	assert_int_equal(ipq_ctl(h, IPQ_CTL_QUEUE_LENGTH, 500U), 0);
 	assert_int_equal(ipq_ctl(h, IPQ_CTL_FAIL_OPEN, 1), 0);
-	assert_int_equal(k.requests, before); /* the queue is not taken yet */
+	assert_int_equal(k.requests, before); /* the queue is not taken yet, so no request was sent */
 	assert_true(ipq_set_mode(h, IPQ_COPY_META, 0) > 0);
 	assert_int_equal(find_length()->length, 500);
 	assert_int_equal(find_flags(NFQA_CFG_F_FAIL_OPEN)->flags, NFQA_CFG_F_FAIL_OPEN);
@@ -546,7 +550,8 @@ static void settings_apply_before_and_after_the_mode(void **state)
 	assert_int_equal(find_flags(NFQA_CFG_F_FAIL_OPEN)->flags, 0);
 	k.answer = refuse_flags;
 	assert_int_equal(ipq_ctl(h, IPQ_CTL_FAIL_OPEN, 1), -1);
-	assert_int_equal(ipq_ctl(h, IPQ_CTL_QUEUE_LENGTH, 700U), 0); /* without the refused one */
+	/* the refused setting is not sent again */
+	assert_int_equal(ipq_ctl(h, IPQ_CTL_QUEUE_LENGTH, 700U), 0);
 	assert_int_equal(find_length()->length, 700);
 	assert_true(ipq_ctl(h, IPQ_CTL_RECEIVE_BUFFER, 65536U) >= 65536);
 	assert_int_equal(ipq_ctl(h, 0x7777), -1);
@@ -623,7 +628,8 @@ static void batch_is_read_packet_by_packet_and_decided_together(void **state)
 		size_t len = kernel_packet(message, id, "bytes of a packet...", 20);
 
 		if (id == 3)
-			message[sizeof(struct nlmsghdr)] = AF_INET6; /* no reader: dropped */
+			/* a packet of IPv6, which has no reader: it is dropped */
+			message[sizeof(struct nlmsghdr)] = AF_INET6;
 		kernel_send(&k, message, len);
 	}
 	kernel_settle(&k, h->fd);
@@ -637,7 +643,7 @@ static void batch_is_read_packet_by_packet_and_decided_together(void **state)
 	}
 	kernel_settle(&k, h->fd);
 	assert_int_equal(k.datagrams, datagrams);
-	assert_int_equal(ipq_ctl(h, IPQ_CTL_BATCH, 1U), 0); /* sends them */
+	assert_int_equal(ipq_ctl(h, IPQ_CTL_BATCH, 1U), 0); /* this call sends the pending verdicts */
 	kernel_settle(&k, h->fd);
 	assert_int_equal(k.verdicts, 4);
 	assert_int_equal(k.verdict[1].code, NF_QUEUE_NR(QUEUE));

@@ -18,7 +18,7 @@
 
 #define HEAD (sizeof(struct nlmsghdr) + sizeof(ipq_packet_msg_t))
 
-static int kernel = -1; /* its end of the program's socket */
+static int kernel = -1; /* the simulated kernel's end of the program's socket */
 static struct ipq_handle *h;
 static unsigned char buf[4096];
 
@@ -28,7 +28,7 @@ int __wrap_socket(int domain, int type, int protocol)
 {
 	int pair[2];
 
-	if (domain != AF_NETLINK || protocol != 3 /* NETLINK_FIREWALL */)
+	if (domain != AF_NETLINK || protocol != 3 /* 3: NETLINK_FIREWALL */)
 		return __real_socket(domain, type, protocol);
 	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) < 0)
 		return -1;
@@ -74,7 +74,7 @@ static void answer(uint32_t seq, int error)
 	assert_int_equal(send(kernel, message, len, 0), len);
 }
 
-/* The next request of the program. */
+/* Returns the next request of the program. */
 static struct nlmsghdr request(void)
 {
 	struct nlmsghdr nlh;
@@ -95,13 +95,13 @@ static void first_mode_waits_for_its_acknowledgement(void **state)
 	assert_int_equal(nlh.nlmsg_type, IPQM_MODE);
 	assert_int_equal(nlh.nlmsg_flags, NLM_F_REQUEST | NLM_F_ACK);
 	assert_int_equal(nlh.nlmsg_seq, 1);
-	/* packets may be in the socket, so the second mode asks for no acknowledgement */
+	/* packets may already be in the socket, so the second mode request asks for no acknowledgement */
 	assert_true(ipq_set_mode(h, IPQ_COPY_META, 0) > 0);
 	assert_int_equal(request().nlmsg_flags, NLM_F_REQUEST);
 	assert_int_equal(ipq_read(h, buf, sizeof(buf), -1), 0);
 }
 
-/* A request that has timed out is answered late. */
+/* The answer to a request that has timed out arrives late. */
 static void acknowledgement_of_an_older_request_is_not_taken(void **state)
 {
 	(void)state;
@@ -127,7 +127,7 @@ static void what_is_no_answer_fails_the_mode(void **state)
 	errno = 0;
 	assert_int_equal(ipq_set_mode(h, IPQ_COPY_PACKET, 0), -1);
 	assert_int_equal(errno, EBADMSG);
-	request(); /* otherwise the socket would be reset, not closed */
+	request(); /* read the request; otherwise the close would reset the socket */
 	close(kernel);
 	errno = 0;
 	assert_int_equal(ipq_set_mode(h, IPQ_COPY_PACKET, 0), -1);

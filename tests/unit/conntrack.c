@@ -90,7 +90,7 @@ static void make_rich(struct entry *e)
 	attribute(e, 60, "from a newer kernel", 19);
 }
 
-/* Reads an entry from memory of exactly its size. The call fills in ct. */
+/* Reads an entry from memory of exactly its size. Fills in ct. */
 static int read_entry(const void *bytes, size_t len, struct ipq_conntrack *ct)
 {
 	void *memory = malloc(len + !len);
@@ -193,7 +193,7 @@ static bool ends_attribute(const struct entry *e, size_t len)
 
 		memcpy(&a, e->bytes + at, sizeof(a));
 		if (at + a.nla_len <= len && len <= at + NLA_ALIGN(a.nla_len))
-			return true; /* the last attribute's padding may be missing */
+			return true; /* the padding of the last attribute may be missing */
 		at += NLA_ALIGN(a.nla_len);
 	}
 	return len == 0;
@@ -262,9 +262,9 @@ static void short_addresses_and_ports_are_rejected(void **state)
 static void nested_attribute_of_wrong_length_is_rejected(void **state)
 {
 	static const unsigned char bad[][8] = {
-		{ 0 }, /* length 0: must not loop forever */
+		{ 0 }, /* length 0 must not cause an endless loop */
 		{ 3, 0, 1, 0 },
-		{ 12, 0, 1, 0, 0, 0, 0, 0 }, /* longer than the outer attribute */
+		{ 12, 0, 1, 0, 0, 0, 0, 0 }, /* a nested attribute longer than the outer one */
 	};
 
 	(void)state;

@@ -1,12 +1,15 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-/* The verdicts that the source gets for rules of ipq filter: marks, queues, delays and the end. */
+/*
+ * The verdicts that the source gets for rules of ipq filter, including marks, queues, delays, and the end of the
+ * filter.
+ */
 #include <errno.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <cmocka.h>
-#include <netinet/in.h> /* before <linux/netfilter.h> */
+#include <netinet/in.h> /* must precede <linux/netfilter.h> */
 #include <linux/netfilter.h>
 #include <stdlib.h>
 #include <string.h>
@@ -23,7 +26,7 @@ static struct decide_common common;
 static struct session session;
 static struct worker worker;
 
-/* ---- the session, of which a worker needs little --------------------------------------------------- */
+/* ---- replacements for the functions of the session --------------------------------------------------- */
 
 void session_accept(struct worker *w, const struct ipq_packet *packet, struct ipq_verdict *verdict)
 {
@@ -53,10 +56,10 @@ void session_interface(struct worker *w, const struct ipq_packet *packet, bool i
 	name[0] = '\0';
 }
 
-/* ---- what it writes and sends ---------------------------------------------------------------------- */
+/* ---- replacements for the functions that write and send ---------------------------------------------- */
 
 static unsigned records, copies;
-static char comment[64]; /* of the last record */
+static char comment[64]; /* the comment of the last record */
 static uint8_t copied[64];
 static bool no_copy;
 
@@ -82,9 +85,9 @@ bool __wrap_send_copy(struct injector *in, struct worker *w, const struct ipq_pa
 	return !no_copy;
 }
 
-/* ---- and what cannot be decided ---------------------------------------------------------------------- */
+/* ---- the verdicts that fail -------------------------------------------------------------------------- */
 
-static int next_error; /* of the next verdict */
+static int next_error; /* the error of the next verdict */
 
 int __real_ipq_decide(struct ipq_queue *q, const struct ipq_packet *packet,
 		      const struct ipq_verdict *verdict);
@@ -100,7 +103,7 @@ int __wrap_ipq_decide(struct ipq_queue *q, const struct ipq_packet *packet, cons
 
 /* ------------------------------------------------------------------------------------------------- */
 
-/* Starts a worker with these rules. */
+/* Starts a worker that uses these rules. */
 static void begin(const char *const *text, unsigned n)
 {
 	struct active_rules_source from = { .text = (char *const *)text, .count = n };
@@ -134,7 +137,7 @@ static void end(void)
 	active_rules_free(common.active_rules);
 }
 
-/* Delivers a UDP packet of 40 bytes to this port, with this mark. */
+/* Delivers a UDP packet of 40 bytes, to this port and with this mark. */
 static void arrives(uint16_t port, uint32_t mark)
 {
 	uint8_t bytes[40] = { 0x45, 0, 0, 40, 0, 0, 0, 0, 64, 17, 0, 0, 10, 0, 0, 1, 10, 0, 0, 2, 0, 7 };
@@ -149,7 +152,7 @@ static void arrives(uint16_t port, uint32_t mark)
 	assert_int_equal(ipq_queue_flush(worker.queue), 0);
 }
 
-/* The next verdict that was sent; id 0: none. */
+/* Returns the next verdict that was sent; id 0: none. */
 static struct source_verdict sent(void)
 {
 	struct fake_verdict *v = fake_verdict(f);
@@ -167,7 +170,7 @@ static struct source_verdict verdict_on(uint16_t port, uint32_t mark)
 	return sent();
 }
 
-/* Valid until the next call. */
+/* Returns the counters of a rule. Valid until the next call. */
 static const struct counters *counters(unsigned rule)
 {
 	static struct counters sum;
@@ -188,7 +191,8 @@ static void marks_change_their_bits_and_are_seen_by_later_rules(void **state)
 	assert_int_equal(v.present, IPQ_SET_MARK);
 	assert_int_equal(v.mark, 0xab1d);
 	assert_int_equal(v.code, NF_ACCEPT);
-	assert_int_equal(verdict_on(2, 0xabcd).code, NF_DROP); /* by the mark that the packet was given */
+	/* the mark that an earlier rule has given to the packet is tested */
+	assert_int_equal(verdict_on(2, 0xabcd).code, NF_DROP);
 	v = verdict_on(3, 5);
 	assert_int_equal(v.present, IPQ_SET_MARK);
 	assert_int_equal(v.mark, 0);
@@ -259,7 +263,7 @@ static void first_rule_that_ends_decides(void **state)
 	assert_int_equal(counters(0)->packets, 1);
 	assert_int_equal(counters(0)->bytes, 40);
 	assert_int_equal(counters(1)->packets, 1);
-	assert_int_equal(counters(2)->packets, 1); /* no rule */
+	assert_int_equal(counters(2)->packets, 1); /* matched by no rule */
 	assert_int_equal(counters(1)->dropped, 0); /* only drops by chance or a rate are counted */
 	end();
 }
@@ -274,7 +278,7 @@ static void packets_beyond_a_rate_are_dropped_and_counted(void **state)
 		assert_int_equal(verdict_on(1, 0).code, i < 2 ? NF_ACCEPT : NF_DROP);
 	assert_int_equal(counters(0)->packets, 5);
 	assert_int_equal(counters(0)->dropped, 3);
-	assert_int_equal(counters(1)->packets, 2); /* no rule sees a dropped packet */
+	assert_int_equal(counters(1)->packets, 2); /* no rule is applied to a dropped packet */
 	worker.now += 100 * MS;
 	assert_int_equal(verdict_on(1, 0).code, NF_ACCEPT);
 	end();
@@ -291,7 +295,7 @@ static void delays_add_up_and_keep_the_order(void **state)
 	arrives(1, 0);
 	arrives(2, 0);
 	assert_int_equal(sent().id, 0);
-	assert_int_equal(verdict_on(9, 0).code, NF_DROP); /* at once */
+	assert_int_equal(verdict_on(9, 0).code, NF_DROP); /* decided immediately */
 	assert_int_equal(decide_timeout(&worker), 10);
 	worker.now += 10 * MS;
 	decide_wake(&worker);
@@ -332,7 +336,7 @@ static void delayed_packet_is_decided_after_a_failure(void **state)
 	end();
 }
 
-/* A packet may be delayed and another one wait for the next segment. */
+/* A packet may be delayed while another one waits for the next segment. */
 static void worker_wakes_at_the_first_of_its_times(void **state)
 {
 	static const char *const text[] = { "delay 15ms udp" };
@@ -385,7 +389,7 @@ static void records_are_those_that_were_asked_for(void **state)
 	static const struct {
 		enum record_what what;
 		bool selected;
-		unsigned of[3]; /* packets to ports 1 to 3 */
+		unsigned of[3]; /* number of packets to each of the ports 1 to 3 */
 	} all[] = { { RECORD_ALL, false, { 1, 1, 1 } },
 		    { RECORD_DROP, false, { 0, 1, 0 } },
 		    { RECORD_ACCEPT, false, { 1, 0, 1 } },
@@ -430,7 +434,7 @@ static void copies_are_those_of_packets_that_pass(void **state)
 		assert_int_equal(verdict_on(port, 0).code, port == 2 ? NF_DROP : NF_ACCEPT);
 		assert_int_equal(copies, port == 1 ? 2 : port == 2 ? 0 : 1);
 	}
-	assert_int_equal(copied[23], 3); /* the whole packet */
+	assert_int_equal(copied[23], 3); /* the complete packet was copied */
 	assert_int_equal(counters(0)->not_edited, 0);
 	no_copy = true;
 	arrives(4, 0);
@@ -456,12 +460,12 @@ static void packet_with_hidden_ports_is_dropped(void **state)
 	assert_int_equal(decide_batch(&worker, 1), 0);
 	assert_int_equal(ipq_queue_flush(worker.queue), 0);
 	assert_int_equal(sent().code, NF_DROP);
-	assert_int_equal(counters(1)->packets, 1); /* by no rule */
+	assert_int_equal(counters(1)->packets, 1); /* counted as matched by no rule */
 	assert_int_equal(counters(1)->dropped, 1);
 	end();
 }
 
-/* The next packet is edited in the same memory. */
+/* The next packet is edited in the same memory, so the text must be copied. */
 static void text_of_a_delayed_packet_is_kept(void **state)
 {
 	static const char *const text[] = { "rewrite /#/1/ udp port 35", "rewrite /$/2/ udp port 36",
@@ -469,7 +473,8 @@ static void text_of_a_delayed_packet_is_kept(void **state)
 
 	(void)state;
 	begin(text, 3);
-	for (uint16_t port = 35; port <= 36; port++) { /* "#" and "$", which only their payload has */
+	/* ports whose low bytes are "#" and "$", which otherwise only the payload has */
+	for (uint16_t port = 35; port <= 36; port++) {
 		uint8_t bytes[40] = { 0x45, 0, 0, 40, 0,  0, 0, 0, 64, 17, 0, 0,
 				      10,   0, 0, 1,  10, 0, 0, 2, 0,  7,  0 };
 		struct ipq_packet p = { .family = AF_INET, .hook = 1 };

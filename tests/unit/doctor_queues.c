@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-/* What `ipq doctor` says about a queue, with counters that only root of a machine can read. */
+/* The output of `ipq doctor` about a queue, with counters that only root of a machine can read. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -21,7 +21,7 @@ static struct snapshot s;
 static struct doctor d;
 static char said[4096];
 
-/* A queue of one owner that gets packets by one rule. */
+/* Makes a snapshot of a queue with an owner that gets packets by one rule. */
 static void begin(void)
 {
 	row = (struct queue_row){ .line = { .number = 7, .port_id = 70, .copy_mode = 2, .last_id = 75 },
@@ -38,7 +38,7 @@ static void begin(void)
 	d = (struct doctor){ .queue = 7, .json = true };
 }
 
-/* Runs a check; its output is then in said[]. */
+/* Runs a check. Its output is then in said[]. */
 static void check(void (*what)(struct doctor *d, const struct snapshot *s))
 {
 	int before = dup(STDOUT_FILENO), pipe_fd[2];

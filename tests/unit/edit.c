@@ -39,7 +39,7 @@ static void lengths_and_checksums_are_correct_after_every_edit(void **state)
 									     : be16(packet + 4) + 40);
 				assert_int_equal(e.payload + e.payload_len, e.len);
 			}
-			/* ipq_edit_begin() finds the same headers again. */
+			/* ipq_edit_begin() must find the same headers again. */
 			assert_int_equal(ipq_checksum_verify(packet, e.len), 0);
 			struct ipq_edit fresh;
 			assert_int_equal(begin(&fresh, e.len), 0);
@@ -83,7 +83,7 @@ static void partial_checksum_stays_the_pseudo_header_sum(void **state)
 			if (b.shape.protocol == IPPROTO_ICMP)
 				continue;
 			set_be16(checksum_field(&b, packet), reference_pseudo(&b, packet));
-			/* All flags that a queue may set: only this one has an effect here. */
+			/* All flags that a queue may set. Only this one has an effect here. */
 			assert_int_equal(ipq_edit_begin(&e, packet, b.len, sizeof(packet), 0xffffffff), 0);
 			for (unsigned k = 0; k < 4; k++)
 				random_edit(&e);
@@ -122,7 +122,10 @@ static void udp_without_checksum_gets_none(void **state)
 	assert_int_equal(be16(checksum_field(&b, packet)), 0);
 }
 
-/* One of 65,536 values of two bytes makes the sum zero; the checksum must not become "none" then. */
+/*
+ * Two bytes have 65,536 values, one of which makes the sum zero. The checksum must not become 0 then, because 0
+ * means "none".
+ */
 static void checksum_of_zero_is_written_as_the_protocol_requires(void **state)
 {
 	(void)state;
@@ -140,11 +143,11 @@ static void checksum_of_zero_is_written_as_the_protocol_requires(void **state)
 			assert_int_not_equal(be16(checksum_field(&b, packet)), udp ? 0 : 0xffff);
 			seen += be16(checksum_field(&b, packet)) == (udp ? 0xffff : 0);
 		}
-		assert_in_range(seen, 1, 2); /* 0 and 0xffff are the same in a sum */
+		assert_in_range(seen, 1, 2); /* a sum may have both values, because 0 and 0xffff are equal */
 	}
 }
 
-/* Here even RFC 1624 is wrong: the sum of zeros only is the other zero. */
+/* In this case even RFC 1624 is wrong: the complement of a sum of zeros is 0xffff. */
 static void echo_reply_of_zeros_has_a_correct_checksum(void **state)
 {
 	static const uint8_t zeros[8];
@@ -153,7 +156,7 @@ static void echo_reply_of_zeros_has_a_correct_checksum(void **state)
 
 	(void)state;
 	assert_int_equal(begin(&e, b.len), 0);
-	memset(packet + 26, 0, 2); /* the sequence number */
+	memset(packet + 26, 0, 2); /* the ICMP sequence number */
 	reference_complete(&b, packet);
 	assert_int_equal(ipq_edit_replace(&e, 0, 8, zeros, 8), 0);
 	assert_int_equal(ipq_edit_set_icmp_id(&e, 0), 0);
@@ -220,7 +223,9 @@ static void substitute_replaces_all_matches_in_linear_time(void **state)
 		assert_memory_equal(packet + e.payload, cases[i].result, n);
 		assert_int_equal(ipq_checksum_verify(packet, e.len), 0);
 	}
-	/* 30,000 matches that all move: a quadratic way would copy a gigabyte and time out. */
+	/*
+	 * 30,000 matches, all of which move. An algorithm with quadratic time would copy a gigabyte and time out.
+	 */
 	for (unsigned k = 0; k < 20; k++) {
 		b = build(packet, (struct shape){ 4, IPPROTO_UDP, 0 }, 30000);
 		memset(packet + 28, 'a', 30000);
@@ -257,7 +262,7 @@ static void mss_is_lowered_in_syns_only_and_never_raised(void **state)
 	assert_int_equal(reference_residue(&b, packet), 0xffff);
 }
 
-/* The pointer is the end of urgent data: what is inserted there is not urgent. */
+/* The urgent pointer is the end of urgent data: bytes that are inserted there are not urgent. */
 static void urgent_pointer_stays_at_the_end_of_urgent_data(void **state)
 {
 	static const struct {
@@ -301,7 +306,7 @@ static void tcp_options_grow_up_to_40_bytes(void **state)
 	assert_memory_equal(packet + t + 20, grown, 28);
 	assert_memory_equal(packet + e.payload, payload, 10);
 	assert_int_equal(packet[t + 12] >> 4, 12);
-	/* The other options take 20 bytes with their three NOPs, 17 without. */
+	/* The other options take 20 bytes with their three NOPs, or 17 bytes without them. */
 	assert_int_equal(ipq_edit_set_tcp_option(&e, 34, fill, 13), 0);
 	assert_int_equal(e.payload, t + 20 + 36);
 	assert_int_equal(ipq_edit_set_tcp_option(&e, 34, fill, 18), 0);
@@ -309,7 +314,8 @@ static void tcp_options_grow_up_to_40_bytes(void **state)
 	assert_int_equal(ipq_edit_find_tcp_option(&e, 3, NULL), t + 20 + 4 + 1 + 2);
 	assert_int_equal(ipq_edit_set_tcp_option(&e, 34, fill, 21), 0);
 	assert_int_equal(e.payload, t + 60);
-	assert_int_equal(ipq_edit_find_tcp_option(&e, 3, NULL), t + 20 + 4 + 2); /* without that NOP */
+	/* the NOP before it was removed */
+	assert_int_equal(ipq_edit_find_tcp_option(&e, 3, NULL), t + 20 + 4 + 2);
 	assert_int_equal(ipq_edit_set_tcp_option(&e, 34, fill, 22), -EMSGSIZE);
 	assert_int_equal(ipq_edit_set_tcp_option(&e, 5, fill, 38), -EMSGSIZE);
 	assert_int_equal(ipq_edit_set_tcp_option(&e, 1, fill, 0), -EINVAL);
@@ -363,10 +369,10 @@ static void fields_have_the_value_that_was_set(void **state)
 		assert_int_equal(ipq_edit_set_dscp(&e, 46), 0);
 		assert_int_equal(ipq_edit_set_ecn(&e, 1), 0);
 		assert_int_equal(version == 4 ? p[1] : (be16(p) >> 4 & 0xff), 46 << 2 | 1);
-		assert_int_equal(ipq_edit_set_dscp(&e, 10), 0); /* ECN stays */
+		assert_int_equal(ipq_edit_set_dscp(&e, 10), 0); /* the ECN bits do not change */
 		assert_int_equal(version == 4 ? p[1] : (be16(p) >> 4 & 0xff), 10 << 2 | 1);
 		assert_int_equal(p[0] >> 4, version);
-		if (version == 6) /* the flow label stays */
+		if (version == 6) /* the flow label does not change */
 			assert_int_equal(p[1] & 15, copy[1] & 15);
 		assert_int_equal(ipq_edit_set_dscp(&e, 64), -EINVAL);
 		assert_int_equal(ipq_edit_set_ecn(&e, 4), -EINVAL);
@@ -379,7 +385,7 @@ static void fields_have_the_value_that_was_set(void **state)
 		assert_int_equal(ipq_edit_set_tcp_flags(&e, IPQ_TCP_AE | IPQ_TCP_RST, 0x1ff), 0);
 		assert_memory_equal(p, "\x12\x34\x56\x78\1\2\3\4\5\6\7\x08\x51\x04\x0a\x0b", 16);
 		assert_int_equal(ipq_edit_set_tcp_flags(&e, 0x1ff, IPQ_TCP_FIN),
-				 0); /* nothing beyond the mask */
+				 0); /* no bits outside the mask change */
 		assert_int_equal(be16(p + 12), 0x5105);
 		assert_int_equal(ipq_edit_set_tcp_flags(&e, 0x200, 0x200), -EINVAL);
 		assert_int_equal(ipq_edit_set_icmp(&e, 1, 1), -EPROTONOSUPPORT);
@@ -414,7 +420,7 @@ static void new_destination_of_source_route_keeps_final_destination(void **state
 	}
 }
 
-/* Changes header fields of the first bytes of a packet, and in the same way those of the whole packet. */
+/* Changes header fields of a truncated packet, and the same fields of the complete packet. */
 static void edit_both(struct ipq_edit *cut, struct ipq_edit *whole)
 {
 	static const uint8_t address[16] = { 32, 1, 13, 184, 9 };
@@ -440,7 +446,8 @@ static void headers_of_the_first_bytes_of_a_packet_are_edited(void **state)
 		struct built b = build(packet, shapes[i].shape, 50);
 
 		for (size_t len = 1; len < b.len; len++) {
-			uint8_t *exact = malloc(len); /* no byte after it is read */
+			/* memory of exactly this size: no byte after it may be read */
+			uint8_t *exact = malloc(len);
 			struct ipq_edit e, all;
 			int err;
 

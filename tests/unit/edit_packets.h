@@ -13,13 +13,14 @@
 #include <string.h>
 
 enum shape_parts {
-	WITH_OPTIONS = 1 << 0,	       /* IPv4: router alert; TCP: MSS, NOP, window scale, timestamps */
-	WITH_SOURCE_ROUTE = 1 << 1,    /* not completed; IPv4: LSRR; IPv6: routing header type 0 */
-	WITH_DONE_ROUTE = 1 << 2,      /* the same, completed */
+	WITH_OPTIONS = 1 << 0, /* IPv4: router alert; TCP: MSS, NOP, window scale, timestamps */
+	/* a source route that is not completed (IPv4: LSRR, IPv6: routing header type 0) */
+	WITH_SOURCE_ROUTE = 1 << 1,
+	WITH_DONE_ROUTE = 1 << 2,      /* a source route that is completed */
 	WITH_SEGMENT_ROUTE = 1 << 3,   /* IPv6: segment routing header, not completed */
-	WITH_HOP_BY_HOP = 1 << 4,      /* IPv6 */
-	WITH_HOME_ADDRESS = 1 << 5,    /* IPv6 */
-	WITH_ATOMIC_FRAGMENT = 1 << 6, /* IPv6: a fragment header in a whole packet */
+	WITH_HOP_BY_HOP = 1 << 4,      /* IPv6 hop-by-hop options */
+	WITH_HOME_ADDRESS = 1 << 5,    /* IPv6 destination options with a home address */
+	WITH_ATOMIC_FRAGMENT = 1 << 6, /* IPv6: a fragment header in a complete packet */
 };
 
 struct shape {
@@ -27,7 +28,7 @@ struct shape {
 	unsigned parts;
 };
 
-/* Each with a name for failure messages. */
+/* The flags above, each with a name for failure messages. */
 static const struct {
 	const char *name;
 	struct shape shape;
@@ -57,7 +58,7 @@ static const struct {
 
 #define SHAPES (sizeof(shapes) / sizeof(shapes[0]))
 
-/* The properties of a packet that was built. Addresses: the offsets of those in the pseudo-header. */
+/* The properties of a packet that was built. The addresses are the offsets of those in the pseudo-header. */
 struct built {
 	struct shape shape;
 	size_t len, transport, header, source, destination;
@@ -94,7 +95,7 @@ static inline void set_be16(uint8_t *p, size_t value)
 	p[1] = (uint8_t)value;
 }
 
-/* The sum as RFC 1071 defines it: 16-bit words, most significant byte first, carries added. */
+/* Computes the sum as RFC 1071 defines it: 16-bit words, most significant byte first, carries added. */
 static inline unsigned reference_sum(unsigned sum, const uint8_t *p, size_t n)
 {
 	for (size_t i = 0; i < n; i++) {
@@ -118,7 +119,7 @@ static inline unsigned reference_pseudo(const struct built *b, const uint8_t *p)
 		sizeof(tail));
 }
 
-/* Bytes under the transport checksum. */
+/* The number of bytes that the transport checksum covers. */
 static inline size_t reference_covered(const struct built *b, const uint8_t *p)
 {
 	size_t ip = b->shape.version == 4 ? be16(p + 2) : be16(p + 4) + 40;
@@ -129,7 +130,7 @@ static inline size_t reference_covered(const struct built *b, const uint8_t *p)
 	return ip - b->transport;
 }
 
-/* 0xffff if the checksum is correct; otherwise the difference. */
+/* Sums the packet: 0xffff if the checksum is correct; otherwise the difference. */
 static inline unsigned reference_residue(const struct built *b, const uint8_t *p)
 {
 	return reference_sum(reference_pseudo(b, p), p + b->transport, reference_covered(b, p));
@@ -212,7 +213,7 @@ static inline size_t build_ipv6(struct built *b, uint8_t *p)
 	b->destination = 24;
 	if (b->shape.parts & WITH_HOP_BY_HOP) {
 		x = extension(p, &next, &n, IPPROTO_HOPOPTS, 8);
-		memcpy(x + 2, "\x05\x02\0\0\x01\0", 6); /* router alert, PadN */
+		memcpy(x + 2, "\x05\x02\0\0\x01\0", 6); /* options: router alert, PadN */
 	}
 	if (b->shape.parts & (WITH_SOURCE_ROUTE | WITH_DONE_ROUTE)) {
 		x = extension(p, &next, &n, IPPROTO_ROUTING, 40);
@@ -254,7 +255,7 @@ static inline size_t build_transport(const struct built *b, uint8_t *t, size_t p
 	case IPPROTO_UDP:
 		set_be16(t + 4, 8 + payload_len);
 		return 8;
-	case IPPROTO_UDPLITE: /* full coverage, in both encodings */
+	case IPPROTO_UDPLITE: /* full coverage; the field can express it in two ways */
 		set_be16(t + 4, payload_len % 2 ? 8 + payload_len : 0);
 		return 8;
 	default:

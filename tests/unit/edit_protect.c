@@ -64,13 +64,17 @@ static void urgent_pointer_is_adjusted_to_new_length(void **state)
 	assert_int_equal(urgent_after(IPQ_TCP_URG, 16, "SECRET ", ""), 16 - 7);
 	assert_int_equal(urgent_after(IPQ_TCP_URG, 16, "SECRET", "longer text"), 21);
 	assert_int_equal(urgent_after(IPQ_TCP_URG, 23, "SECRET", "S"), 13);
-	assert_int_equal(urgent_after(IPQ_TCP_URG, 100, "SECRET", "S"), 90); /* in a later segment */
-	assert_int_equal(urgent_after(IPQ_TCP_URG, 5, "SECRET", "S"), 5);    /* before the change */
+	/* the urgent data ends in a later segment */
+	assert_int_equal(urgent_after(IPQ_TCP_URG, 100, "SECRET", "S"), 90);
+	/* the urgent data ends before the change */
+	assert_int_equal(urgent_after(IPQ_TCP_URG, 5, "SECRET", "S"), 5);
 	assert_int_equal(urgent_after(IPQ_TCP_URG, 8, "SECRET", "S"),
-			 6); /* inside: the end of the remaining text */
+			 /* the urgent data ends inside the replaced text: then at the end of the new text */
+			 6);
 	assert_int_equal(urgent_after(IPQ_TCP_URG, 8, "SECRET", "SECRETS"), 8);
-	assert_int_equal(urgent_after(0, 16, "SECRET", ""), 16); /* not valid without the flag */
-	/* A SYN counts as the first byte. */
+	/* the urgent pointer is not valid without the flag */
+	assert_int_equal(urgent_after(0, 16, "SECRET", ""), 16);
+	/* A SYN counts as one byte, which comes first. */
 	assert_int_equal(urgent_after(IPQ_TCP_URG | IPQ_TCP_SYN, 17, "SECRET", "S"), 12);
 	assert_int_equal(urgent_after(IPQ_TCP_URG | IPQ_TCP_SYN, 6, "SECRET", "S"), 6);
 	assert_int_equal(urgent_after(IPQ_TCP_URG | IPQ_TCP_SYN, 8, "SECRET", "S"), 7);
@@ -189,29 +193,31 @@ static void tunneled_packets_are_not_edited(void **state)
 		uint8_t head_len;
 		bool refused;
 	} udp[] = {
-		{ 50000, 4789, "\x08\0\0\0\0\0\x2a\0", 8, true },  /* VXLAN */
-		{ 4789, 50000, "\x08\0\0\0\0\0\x2a\0", 8, false }, /* only the destination port counts */
+		{ 50000, 4789, "\x08\0\0\0\0\0\x2a\0", 8, true }, /* VXLAN */
+		/* VXLAN's port counts only as the destination port */
+		{ 4789, 50000, "\x08\0\0\0\0\0\x2a\0", 8, false },
 		{ 50000, 4789, "GET / HTTP", 8, false },
 		{ 50000, 8472, "\x88\0\0\1\0\0\x2a\0", 8, true },
 		{ 50000, 6081, "\0\0\x65\x58\0\0\x2a\0", 8, true }, /* Geneve */
 		{ 2152, 2152, "\x30\xff\0\x20\0\0\0\1", 8, true },  /* GTP-U */
 		{ 2152, 40000, "\x32\xff\0\x20\0\0\0\1", 8, true },
-		{ 2152, 2152, "\x32\1\0\4\0\0\0\0", 8, false },	    /* its echo request */
+		{ 2152, 2152, "\x32\1\0\4\0\0\0\0", 8, false },	    /* an echo request of GTP */
 		{ 1701, 1701, "\0\2\0\1\0\1\xff\3", 8, true },	    /* L2TP */
-		{ 50000, 6081, "\0\0\x88\x47\0\0\x2a\0", 8, true }, /* with an MPLS label in it */
+		{ 50000, 6081, "\0\0\x88\x47\0\0\x2a\0", 8, true }, /* Geneve with an MPLS packet */
 		{ 50000, 6081, "0 text ab", 8, true },
 		{ 50000, 6081, "GET / HTTP", 8, false },
-		{ 1701, 1701, "\0\3\0\0\0\0\0\1", 8, true },	     /* L2TP, version 3 */
-		{ 1701, 1701, "\xc8\2\0\x20\0\0\0\0", 8, false },    /* a control message */
-		{ 50000, 3544, "\x60\0\0\0\0\0\x3b\1", 8, true },    /* Teredo */
-		{ 3544, 50000, "\0\1\0\0\0\0\0\0", 8, true },	     /* authentication first */
-		{ 3544, 50000, "\0\0\xf0\0\x34\x56\0\0", 8, true },  /* origin first */
+		{ 1701, 1701, "\0\3\0\0\0\0\0\1", 8, true },	  /* L2TP, version 3 */
+		{ 1701, 1701, "\xc8\2\0\x20\0\0\0\0", 8, false }, /* a control message of L2TP */
+		{ 50000, 3544, "\x60\0\0\0\0\0\x3b\1", 8, true }, /* Teredo */
+		/* Teredo, with an authentication header first */
+		{ 3544, 50000, "\0\1\0\0\0\0\0\0", 8, true },
+		{ 3544, 50000, "\0\0\xf0\0\x34\x56\0\0", 8, true },  /* Teredo, with an origin header first */
 		{ 50000, 4341, "\x80\0\0\0\0\0\0\0", 8, true },	     /* LISP */
 		{ 50000, 4791, "\4\0\xff\xff\0\0\0\1", 8, true },    /* RoCE */
 		{ 5247, 50000, "\0\x10\2\0\0\0\0\0", 8, true },	     /* CAPWAP */
-		{ 5247, 50000, "\1\0\0\0\x17\xfe\xff\0", 8, false }, /* with DTLS */
+		{ 5247, 50000, "\1\0\0\0\x17\xfe\xff\0", 8, false }, /* CAPWAP with DTLS */
 		{ 2268, 50000, "\6\0\x45\0\0\x2a\0\0", 8, true },    /* AMT */
-		{ 2268, 50000, "\1\0\0\0\0\0\0\1", 8, false },	     /* its discovery */
+		{ 2268, 50000, "\1\0\0\0\0\0\0\1", 8, false },	     /* a discovery message of AMT */
 		{ 50000, 37008, "\1\0\0\1\1\0\0\0", 8, true },	     /* TZSP */
 		{ 50000, 5353, "\x08\0\0\0\0\0\x2a\0", 8, false },
 	};
@@ -235,7 +241,8 @@ static void tunneled_packets_are_not_edited(void **state)
 		} else {
 			assert_int_equal(ipq_edit_substitute(&e, "text", 4, "TEXT", 4), 1);
 		}
-		assert_int_equal(ipq_edit_set_destination_port(&e, 99), 0); /* of the outer header */
+		/* a field of the outer header can be changed */
+		assert_int_equal(ipq_edit_set_destination_port(&e, 99), 0);
 		assert_int_equal(reference_residue(&b, packet), 0xffff);
 	}
 	for (size_t i = 0; i < sizeof(protocols) / sizeof(protocols[0]); i++) {
@@ -290,7 +297,7 @@ static void packets_quoted_in_icmp_errors_are_not_edited(void **state)
 		assert_int_equal(icmp_edit(4, errors4[i], "TEXT"), -EOPNOTSUPP);
 	for (size_t i = 0; i < sizeof(errors6); i++)
 		assert_int_equal(icmp_edit(6, errors6[i], "TEXT"), -EOPNOTSUPP);
-	/* Their extension has a checksum. */
+	/* The extension objects of these messages have a checksum. */
 	for (size_t i = 0; i < sizeof(probes4); i++)
 		assert_int_equal(icmp_edit(4, probes4[i], "TEXT"), -EOPNOTSUPP);
 	for (size_t i = 0; i < sizeof(probes6); i++)
@@ -326,13 +333,13 @@ static void length_of_zero_is_kept_and_the_given_length_is_used(void **state)
 		assert_int_equal(be16(length), 0);
 		assert_int_equal(ipq_checksum_verify(packet, e.len), 0);
 		assert_memory_equal(packet + e.payload, "aBBBBBcd", 8);
-		/* The packet is the same if the header has the length. */
+		/* If the header has the length, the packet is the same. */
 		if (version == 4)
 			assert_int_equal(reference_network_residue(&b, packet), 0xffff);
 		set_be16(length, version == 4 ? e.len : e.len - 40);
 		assert_int_equal(reference_residue(&b, packet), 0xffff);
 		set_be16(length, 0);
-		/* The rest of a cut packet is missing. */
+		/* The bytes after the end of a truncated packet are missing. */
 		assert_int_equal(ipq_edit_begin(&e, packet, b.len, sizeof(packet), 1 << 3), -ENODATA);
 		assert_int_equal(e.reason, IPQ_EDIT_REASON_CUT);
 	}
@@ -350,7 +357,7 @@ static void padding_after_empty_ipv6_packet_is_removed(void **state)
 	assert_int_equal(e.len, 40);
 }
 
-/* 70,000 bytes after a jumbo payload option, with a checksum made by the rules of RFC 2675. */
+/* 70,000 bytes after a jumbo payload option, with a checksum computed as in RFC 2675. */
 static void jumbogram_length_is_adjusted(void **state)
 {
 	static uint8_t big[80000];
@@ -380,7 +387,7 @@ static void jumbogram_length_is_adjusted(void **state)
 	set_be16(pseudo + 34, (e.len - 48) % 65536);
 	pseudo[39] = IPPROTO_UDP;
 	assert_int_equal(reference_sum(reference_sum(0, pseudo, 40), big + 48, e.len - 48), 0xffff);
-	/* Below 65536 bytes it would be no jumbogram. */
+	/* With fewer than 65536 bytes, the packet would not be a jumbogram. */
 	assert_int_equal(ipq_edit_replace(&e, 0, 10000, "", 0), -EMSGSIZE);
 	assert_int_equal(ipq_edit_replace(&e, 0, e.len - 40 - 65535, "", 0), -EMSGSIZE);
 	assert_int_equal(ipq_edit_replace(&e, 0, e.len - 40 - 65536, "", 0), 0);
@@ -392,7 +399,7 @@ static void jumbogram_length_is_adjusted(void **state)
 	assert_int_equal(ipq_edit_begin(&e, big, len, sizeof(big), 0), -EBADMSG);
 }
 
-/* Also if the packet could be longer, as with segmentation offload. */
+/* Rejected even if the packet could be longer, as with segmentation offload. */
 static void text_over_65535_bytes_is_rejected(void **state)
 {
 	static uint8_t big[200000], text[65536];
@@ -416,7 +423,7 @@ static void substitute_without_match_changes_nothing(void **state)
 	struct ipq_edit e;
 
 	(void)state;
-	set_be16(packet + 24, 40); /* longer than the packet */
+	set_be16(packet + 24, 40); /* the length field exceeds the packet */
 	assert_int_equal(begin(&e, b.len), 0);
 	assert_int_equal(e.transport_error, -EBADMSG);
 	assert_int_equal(ipq_edit_substitute(&e, "Q", 1, "RR", 2), 0);

@@ -52,7 +52,7 @@ static inline int random_edit(struct ipq_edit *e)
 		return ipq_edit_set_tcp_option(e, (uint8_t)(2 + bytes[0] % 8), bytes, random_below(12));
 	case 14:
 		return ipq_edit_clear_tcp_option(e, (uint8_t)(2 + bytes[0] % 8));
-	case 15: /* a frequent byte, so that it occurs several times */
+	case 15: /* a frequent byte, so that it occurs several times in the payload */
 		return ipq_edit_substitute(e, bytes, 1, bytes + 1, random_below(4));
 	default:
 		return ipq_edit_replace(e, at, len, bytes, random_below(sizeof(bytes)));

@@ -31,7 +31,7 @@ static void ranges_outside_payload_are_rejected(void **state)
 	assert_memory_equal(packet, copy, sizeof(packet));
 }
 
-/* A program that ignores the result of ipq_edit_begin(). data may be NULL. */
+/* Checks that every call fails, as for a program that ignores the result of ipq_edit_begin(). data may be NULL. */
 static void assert_no_packet(void *data, size_t len, size_t room, uint32_t flags, int err)
 {
 	static const uint8_t address[16];
@@ -122,7 +122,7 @@ static void first_fragment_is_edited_if_length_is_kept(void **state)
 	assert_int_equal(ipq_edit_replace(&e, 3, 5, "hell", 4), -EOPNOTSUPP);
 	assert_int_equal(ipq_edit_substitute(&e, "hello", 5, "hi", 2), -EOPNOTSUPP);
 	assert_int_equal(ipq_edit_substitute(&e, "hello", 5, "HELLO", 5), 1);
-	/* The reassembled datagram: */
+	/* Reassemble the datagram and check it. */
 	assert_memory_equal(packet + 20 + 56, tail, sizeof(tail));
 	packet[6] = 0;
 	set_be16(packet + 2, b.len);
@@ -148,7 +148,7 @@ static void later_fragment_allows_addresses_but_not_payload(void **state)
 	assert_int_equal(ipq_edit_set_source_port(&e, 1), -EOPNOTSUPP);
 	assert_int_equal(ipq_edit_set_tcp_flags(&e, 1, 1), -EOPNOTSUPP);
 	assert_int_equal(ipq_edit_clamp_mss(&e, 1), -EOPNOTSUPP);
-	/* Bytes that look like a transport header do not change. */
+	/* Bytes of a later fragment that look like a transport header must not change. */
 	assert_memory_equal(packet + 20, copy + 20, b.len - 20);
 	assert_int_equal(ipq_edit_find(&e, 0, packet + 60, 8), 40);
 
@@ -219,7 +219,7 @@ static void authenticated_packet_allows_mutable_fields_only(void **state)
 	}
 }
 
-/* The same for a protocol without a pseudo-header. */
+/* Checks the same for a protocol without a pseudo-header. */
 static void addresses_of_an_authenticated_echo_are_kept(void **state)
 {
 	static const uint8_t address[4] = { 192, 0, 2, 77 };
@@ -239,7 +239,7 @@ static void addresses_of_an_authenticated_echo_are_kept(void **state)
 	assert_memory_equal(packet, copy, b.len + 24);
 }
 
-/* It is unknown which address the checksum covers. */
+/* The route has an unknown type, so it is unknown which address the checksum covers. */
 static void destination_on_an_unknown_route_is_kept(void **state)
 {
 	static const uint8_t address[16] = { 0x20, 0x01, 0x0d, 0xb8, 1 };
@@ -296,12 +296,13 @@ static void partially_covered_udplite_keeps_its_length(void **state)
 	struct ipq_edit e;
 
 	(void)state;
-	assert_int_equal(begin(&e, b.len), 0); /* coverage 0 means everything, also after growth */
+	/* coverage 0 means all bytes, even after the packet has grown */
+	assert_int_equal(begin(&e, b.len), 0);
 	assert_int_equal(ipq_edit_replace(&e, 40, 4, "longer", 6), 0);
 	assert_int_equal(be16(packet + b.transport + 4), 0);
 	assert_int_equal(reference_residue(&b, packet), 0xffff);
 	b = build(packet, (struct shape){ 4, IPPROTO_UDPLITE, 0 }, 60);
-	set_be16(packet + b.transport + 4, 19); /* ends at an odd byte */
+	set_be16(packet + b.transport + 4, 19); /* the coverage ends at an odd byte */
 	reference_complete(&b, packet);
 	assert_int_equal(begin(&e, b.len), 0);
 	assert_int_equal(ipq_edit_replace(&e, 5, 20, "from here to there..", 20), 0);
@@ -311,7 +312,7 @@ static void partially_covered_udplite_keeps_its_length(void **state)
 	assert_int_equal(ipq_edit_replace(&e, 40, 4, "longer", 6), -EOPNOTSUPP);
 }
 
-/* The memory ends at the end of the packet. */
+/* The memory ends at the end of the packet, so that an overread is found. */
 static void tcp_option_beyond_header_is_rejected(void **state)
 {
 	struct built b = build(packet, (struct shape){ 6, IPPROTO_TCP, WITH_OPTIONS }, 0);
@@ -339,7 +340,10 @@ static void tcp_option_beyond_header_is_rejected(void **state)
 	free(exact);
 }
 
-/* Packets truncated at every byte, in memory that ends there: no byte after it is read, and the errors differ. */
+/*
+ * Packets truncated at every byte, in memory that ends there: no byte after it may be read, and each error must be
+ * the expected one.
+ */
 static void truncated_packet_is_rejected_without_overread(void **state)
 {
 	(void)state;
@@ -354,7 +358,7 @@ static void truncated_packet_is_rejected_without_overread(void **state)
 			memcpy(exact, packet, len);
 			err = ipq_edit_begin(&e, exact, len, len, 0);
 			assert_int_equal(err, len < (b.shape.version == 4 ? 20 : 40) ? -EBADMSG : -ENODATA);
-			/* The same with a matching length field. */
+			/* Checks the same with a matching length field. */
 			if (len >= 40) {
 				if (b.shape.version == 4)
 					set_be16(exact + 2, len);
@@ -377,9 +381,9 @@ static void malformed_network_headers_are_rejected(void **state)
 
 	(void)state;
 	assert_int_equal(ipq_edit_begin(&e, packet, b.len, b.len - 1, 0), -EINVAL);
-	packet[21] = 1; /* an option shorter than itself */
+	packet[21] = 1; /* an option whose length is too short for itself */
 	assert_int_equal(begin(&e, b.len), -EBADMSG);
-	packet[21] = 5; /* longer than the header */
+	packet[21] = 5; /* an option longer than the header */
 	assert_int_equal(begin(&e, b.len), -EBADMSG);
 	packet[0] = 0x44;
 	assert_int_equal(begin(&e, b.len), -EBADMSG);
@@ -391,11 +395,11 @@ static void malformed_network_headers_are_rejected(void **state)
 	b = build(packet, (struct shape){ 6, IPPROTO_TCP, WITH_HOP_BY_HOP }, 5);
 	packet[41] = 200;
 	assert_int_equal(begin(&e, b.len), -EBADMSG);
-	/* An endless chain of extension headers. */
+	/* A chain of extension headers without an end. */
 	memset(packet + 40, 0, 1000);
 	set_be16(packet + 4, 1000);
 	assert_int_equal(begin(&e, 1040), -EBADMSG);
-	/* The same with a chain that ends, but only after twenty headers. */
+	/* A chain of extension headers that ends, but only after twenty headers. */
 	packet[40 + 19 * 8] = IPPROTO_NONE;
 	assert_int_equal(begin(&e, 1040), -EBADMSG);
 	packet[40 + 9 * 8] = IPPROTO_NONE;
@@ -420,13 +424,13 @@ static void malformed_transport_header_allows_network_edits(void **state)
 	assert_int_equal(begin(&e, b.len), 0);
 	assert_int_equal(e.transport_error, -EBADMSG);
 	b = build(packet, (struct shape){ 6, IPPROTO_UDP, 0 }, 5);
-	set_be16(packet + 44, 14); /* one more byte than there is */
+	set_be16(packet + 44, 14); /* the length field exceeds the packet by one byte */
 	assert_int_equal(begin(&e, b.len), 0);
 	assert_int_equal(e.transport_error, -EBADMSG);
 	set_be16(packet + 44, 7);
 	assert_int_equal(begin(&e, b.len), 0);
 	assert_int_equal(e.transport_error, -EBADMSG);
-	packet[6] = IPPROTO_UDPLITE; /* covers less than its header */
+	packet[6] = IPPROTO_UDPLITE; /* the coverage is less than the header */
 	assert_int_equal(begin(&e, b.len), 0);
 	assert_int_equal(e.transport_error, -EBADMSG);
 }

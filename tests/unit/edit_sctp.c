@@ -1,5 +1,8 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-/* Editing SCTP: the CRC-32C is adjusted, as compared with one computed bit by bit; chunks keep their lengths. */
+/*
+ * Editing SCTP: the adjusted CRC-32C must equal one that is computed bit by bit, and chunks must keep their
+ * lengths.
+ */
 #include <errno.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -20,7 +23,7 @@ static uint32_t reference_crc(const uint8_t *p, size_t len)
 	return ~crc;
 }
 
-/* The checksum that the packet should have, most significant byte last. */
+/* Computes the checksum that the packet should have, most significant byte last. */
 static uint32_t expected(size_t transport, size_t len)
 {
 	uint8_t bytes[2000];
@@ -129,7 +132,7 @@ static void assert_refused(unsigned type, const char *new, unsigned reason, int 
 	assert_int_equal(ipq_edit_substitute(&e, "text", 4, new, strlen(new)), err);
 	assert_int_equal(e.reason, reason);
 	assert_memory_equal(packet, copy, b.len);
-	assert_int_equal(ipq_edit_set_source_port(&e, 9), 0); /* ports are not signed */
+	assert_int_equal(ipq_edit_set_source_port(&e, 9), 0); /* port numbers are not signed */
 	assert_int_equal(present(b.transport), expected(b.transport, b.len));
 }
 
@@ -142,7 +145,7 @@ static void signed_chunks_and_new_lengths_are_rejected(void **state)
 	assert_refused(COOKIE_ECHO, "TEXT", IPQ_EDIT_REASON_SIGNED, -EOPNOTSUPP);
 }
 
-/* A chunk of 5 bytes takes 8. */
+/* A chunk of 5 bytes is padded to 8 bytes. */
 static void chunk_after_padding_is_found(void **state)
 {
 	struct built b = sctp_packet(4, DATA, "texttext");
@@ -159,10 +162,10 @@ static void chunk_after_padding_is_found(void **state)
 	assert_int_equal(e.reason, IPQ_EDIT_REASON_SIGNED);
 	chunk[8] = DATA;
 	assert_int_equal(ipq_edit_replace(&e, 4, 1, "x", 1), -EOPNOTSUPP);
-	assert_int_equal(e.reason, IPQ_EDIT_REASON_CHUNK); /* too short for user data */
+	assert_int_equal(e.reason, IPQ_EDIT_REASON_CHUNK); /* the chunk is too short for user data */
 }
 
-/* A header may contain the text by chance: in a number, or at the boundary of two chunks. */
+/* A header, or the boundary of two chunks, may contain the text by chance. */
 static void only_user_data_of_one_chunk_is_changed(void **state)
 {
 	static const char text[] =
@@ -179,13 +182,14 @@ static void only_user_data_of_one_chunk_is_changed(void **state)
 	for (size_t at = 0; at <= 60; at++)
 		for (size_t len = 0; len <= 60 - at; len++) {
 			bool first = at >= 16 && at + len <= 24, second = at >= 44 && at + len <= 60;
-			bool boundary = len == 0 && (at == 24 || at == 60); /* belongs to the next chunk */
+			/* the position is at the beginning of the next chunk */
+			bool boundary = len == 0 && (at == 24 || at == 60);
 
 			assert_int_equal(ipq_edit_replace(&e, at, len, packet + e.payload + at, len),
 					 (first || second) && !boundary ? 0 : -EOPNOTSUPP);
 		}
 	assert_int_equal(ipq_edit_substitute(&e, "0123", 4, "abcd", 4), 2);
-	set_be16(chunk + 4, 0x3837); /* a transmission number */
+	set_be16(chunk + 4, 0x3837); /* a transmission sequence number that equals the text */
 	assert_int_equal(ipq_edit_substitute(&e, "7", 1, "8", 1), -EOPNOTSUPP);
 	assert_int_equal(e.reason, IPQ_EDIT_REASON_CHUNK);
 	chunk[0] = 4; /* HEARTBEAT */
@@ -205,7 +209,7 @@ static void malformed_chunks_and_fragments_are_rejected(void **state)
 		assert_int_equal(ipq_edit_substitute(&e, "text", 4, "TEXT", 4), -EBADMSG);
 		assert_int_equal(e.reason, IPQ_EDIT_REASON_MALFORMED);
 	}
-	packet[6] = 0x20; /* more fragments */
+	packet[6] = 0x20; /* the flag "more fragments" */
 	assert_int_equal(begin(&e, b.len), 0);
 	assert_int_equal(ipq_edit_set_source_port(&e, 9), -EOPNOTSUPP);
 	assert_int_equal(e.reason, IPQ_EDIT_REASON_FRAGMENT);

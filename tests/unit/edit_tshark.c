@@ -37,7 +37,10 @@ static int write_packet(FILE *f, uint32_t len)
 	return fwrite(record, sizeof(record), 1, f) == 1 && fwrite(packet, len, 1, f) == 1;
 }
 
-/* Makes edits of every kind that this shape permits; payload of odd and even length, longer and shorter. */
+/*
+ * Makes edits of every kind that this shape permits, with payload of odd and even length, longer and shorter than
+ * before.
+ */
 static int edit(struct ipq_edit *e, size_t len, unsigned round)
 {
 	uint8_t bytes[40];
@@ -47,7 +50,7 @@ static int edit(struct ipq_edit *e, size_t len, unsigned round)
 	if (ipq_edit_begin(e, packet, len, sizeof(packet), 0) < 0)
 		return -1;
 	address = e->version == 4 ? 4 : 16;
-	bytes[0] = e->version == 4 ? 10 : 0xfd; /* nothing multicast */
+	bytes[0] = e->version == 4 ? 10 : 0xfd; /* not a multicast address */
 	if (ipq_edit_set_source(e, bytes, address) < 0 || ipq_edit_set_destination(e, bytes, address) < 0 ||
 	    ipq_edit_set_ttl(e, (uint8_t)(1 + round)) < 0 || ipq_edit_set_dscp(e, round) < 0 ||
 	    ipq_edit_replace(e, round % 7, round, bytes, 3 * round % 17) < 0)
@@ -89,7 +92,7 @@ static unsigned write_capture(const char *path)
 	return fclose(f) ? 0 : n;
 }
 
-/* Reads one line of tshark's output: its results must be as expected. */
+/* Compares one line of tshark's output with the expected results. */
 static int judge(const char *line, unsigned n)
 {
 	const struct shape *shape = &shapes[(n - 1) % SHAPES].shape;

@@ -18,7 +18,7 @@
 static uint8_t file[SIZE];
 static bool big, wide;
 
-/* A number in the file's byte order. */
+/* Writes a number in the file's byte order. */
 static void put(size_t at, unsigned size, uint64_t value)
 {
 	for (unsigned i = 0; i < size; i++)
@@ -117,7 +117,7 @@ static void runpath_counts_and_rpath_only_without_it(void **state)
 	assert_string_equal(e.runpath, "$ORIGIN/lib");
 	assert_false(e.is_rpath);
 	at = put_dynamic(at, DT_RPATH, 23);
-	put_dynamic(at, DT_SONAME, 35); /* replaces DT_RUNPATH */
+	put_dynamic(at, DT_SONAME, 35); /* this entry replaces DT_RUNPATH */
 	assert_int_equal(elf_read(&e, file, SIZE), 0);
 	assert_string_equal(e.runpath, "libc.so.6");
 	assert_true(e.is_rpath);
@@ -129,7 +129,7 @@ static void libraries_beyond_the_room_are_left_out(void **state)
 		struct elf_facts e;
 		uint8_t after[4096];
 	} both;
-	size_t at = 2400; /* after everything else */
+	size_t at = 2400; /* after all other parts of the file */
 
 	(void)state;
 	build(true, false);
@@ -156,7 +156,7 @@ static void static_libipq_is_recognised_by_its_messages(void **state)
 
 	(void)state;
 	build(false, false);
-	PUT(0, Ehdr, e_phnum, 0); /* static */
+	PUT(0, Ehdr, e_phnum, 0); /* a static program has no program headers */
 	memcpy(file + 3000, messages, sizeof(messages));
 	assert_int_equal(elf_read(&e, file, SIZE), 0);
 	assert_false(e.dynamic);
@@ -164,7 +164,7 @@ static void static_libipq_is_recognised_by_its_messages(void **state)
 	memcpy(file + 3500, "\0IPQ_SOURCE", 12);
 	assert_int_equal(elf_read(&e, file, SIZE), 0);
 	assert_int_equal(e.apis, API_LIBIPQ_STATIC | API_OURS);
-	/* one message alone can be from another library */
+	/* a single message may come from another library */
 	memset(file + 3000, 0, 1000);
 	memcpy(file + 3000, "Unable to bind netlink socket", 30);
 	assert_int_equal(elf_read(&e, file, SIZE), 0);
@@ -183,7 +183,7 @@ static void non_elf_is_distinguished_from_damaged_elf(void **state)
 	file[EI_CLASS] = 3;
 	assert_int_equal(elf_read(&e, file, SIZE), -EBADMSG);
 	build(true, false);
-	PUT(0, Ehdr, e_phoff, UINT64_MAX - 8); /* a sum with it wraps */
+	PUT(0, Ehdr, e_phoff, UINT64_MAX - 8); /* an offset that would wrap if it were added to */
 	assert_int_equal(elf_read(&e, file, SIZE), -EBADMSG);
 	build(true, false);
 	PUT(0, Ehdr, e_phentsize, 1);
@@ -205,8 +205,10 @@ static void unterminated_names_are_ignored(void **state)
 	assert_string_equal(e.interpreter, "");
 }
 
-/* Sets each byte to extreme values, and truncates the file at every length. The copy has exactly its size, so that
- * sanitizers find overreads. */
+/*
+ * Sets each byte to extreme values, and truncates the file at every length. The copy has exactly the file's size,
+ * so that sanitizers find overreads.
+ */
 static void hostile_files_are_read_within_bounds(void **state)
 {
 	static const uint8_t values[] = { 0, 1, 0x7f, 0x80, 0xff };

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-/* Requests that the program sends without waiting until they are served, and packets that arrive right after them. */
+/* Requests whose end the program does not wait for, and packets that arrive right after them. */
 #include "engine_room.h"
 
 static const struct engine_options early = { .early = true };
 
-/* A request or the end of the program, and packets, all between the engine's poll and its receive. */
+/* The events between the engine's poll and its receive: a request or the end of the program, and packets. */
 struct event {
 	struct room *room;
 	int fd;
@@ -22,7 +22,7 @@ static void happen(void *context)
 	if (event->asks)
 		ask_mode(event->fd, WIRE_LP64, 7, (uint8_t)event->mode, event->range);
 	if (event->ends) {
-		ask_verdict(event->fd, 7, NF_ACCEPT, 4711, NULL, 0); /* this will be refused */
+		ask_verdict(event->fd, 7, NF_ACCEPT, 4711, NULL, 0); /* a verdict that will be refused */
 		close(event->fd);
 	}
 	for (unsigned i = 0; i < event->packets; i++)
@@ -59,7 +59,8 @@ static void early_source_is_configured_when_a_client_is_added(void **state)
 	assert_int_equal(r.fake->config.mode, COPY_META);
 	close(fd);
 	settle(&r);
-	assert_int_equal(r.fake->config.mode, COPY_PACKET); /* the other program has sent no request yet */
+	/* only one of the programs has sent a request so far */
+	assert_int_equal(r.fake->config.mode, COPY_PACKET);
 	close(other);
 	settle(&r);
 	assert_int_equal(r.fake->config.mode, COPY_NONE);
@@ -105,7 +106,7 @@ static void packet_before_the_first_mode_is_dropped(void **state)
 	uint32_t before = fake_push_plain(r.fake, AF_INET, 60), after;
 
 	(void)state;
-	settle(&r); /* no other event makes the engine receive it */
+	settle(&r); /* only this event makes the engine receive the packet */
 	expect_verdict(&r, before, NF_DROP);
 	ask_mode(fd, WIRE_LP64, 7, COPY_PACKET, 20);
 	after = fake_push_plain(r.fake, AF_INET, 60);
@@ -127,7 +128,8 @@ static void packets_after_the_first_mode_are_delivered(void **state)
 	};
 
 	(void)state;
-	fake_push_plain(r.fake, AF_INET, 60); /* the engine cannot know whether it came before the request */
+	/* the engine cannot know whether the packet came before the request */
+	fake_push_plain(r.fake, AF_INET, 60);
 	let(&first);
 	settle(&r);
 	expect_lengths(v4, (size_t[]){ 24, 24 }, 2);
@@ -165,7 +167,10 @@ static void new_mode_applies_to_packets_that_came_after_it(void **state)
 	close_room(&r);
 }
 
-/* In epoll's list of ready descriptors, the source is still before the client, because it was reported last time. */
+/*
+ * In epoll's list of ready descriptors, the source still comes before the client, because it was reported last
+ * time.
+ */
 static void new_mode_applies_to_a_packet_soon_after_another_one(void **state)
 {
 	struct room r = open_room(false, &early);
@@ -185,7 +190,7 @@ static void new_mode_applies_to_a_packet_soon_after_another_one(void **state)
 	close_room(&r);
 }
 
-/* After a packet alone, the engine expects one verdict. */
+/* After a packet that came alone, the engine expects only one verdict. */
 static void new_mode_after_a_verdict_applies_to_the_next_packet(void **state)
 {
 	struct room r = open_room(false, &early);
@@ -260,13 +265,13 @@ static void packet_that_was_cut_to_the_old_range_comes_back_with_the_new_one(voi
 	expect_lengths(fd, (size_t[]){ 24 }, 1); /* nothing has changed */
 	ask_mode(fd, WIRE_LP64, 7, COPY_PACKET, 60);
 	cut = push_cut(&r, 24, 100);
-	push_cut(&r, 24, 24); /* the whole packet */
+	push_cut(&r, 24, 24); /* the complete packet */
 	push_cut(&r, 60, 100);
 	settle(&r);
 	expect_verdict(&r, cut, NF_QUEUE);
 	assert_null(fake_verdict(r.fake));
 	expect_lengths(fd, (size_t[]){ 24, 60 }, 2);
-	/* Packets of the old range may still arrive, but they have enough bytes. */
+	/* Packets with the old range may still arrive, but they have enough bytes for the new one. */
 	ask_mode(fd, WIRE_LP64, 7, COPY_PACKET, 24);
 	push_cut(&r, 24, 100);
 	settle(&r);
@@ -286,7 +291,7 @@ static void packet_without_payload_comes_back_after_mode_meta(void **state)
 	(void)state;
 	ask_mode(v6, WIRE_LP64, 7, COPY_META, 0);
 	settle(&r);
-	for (unsigned i = 0; i < 2; i++) { /* its first mode, and one after META */
+	for (unsigned i = 0; i < 2; i++) { /* the client's first mode, and a mode after META */
 		let(&change);
 		id = fake_push(r.fake, &bare, NULL, 0);
 		fake_push(r.fake, &bare, NULL, 0);
@@ -304,7 +309,9 @@ static void packet_without_payload_comes_back_after_mode_meta(void **state)
 	close_room(&r);
 }
 
-/* Adds a client whose mode is served before the call returns, as with libipq. Returns the program's end. */
+/*
+ * Adds a client whose mode requests are served before the call returns, as with libipq. Returns the program's end.
+ */
 static int add_waiting(struct room *r, uint32_t *client)
 {
 	int pair[2], ret;
@@ -340,7 +347,10 @@ static void packet_that_was_cut_is_delivered_if_the_program_waited(void **state)
 	close_room(&r);
 }
 
-/* The client's last request is refused, which makes the engine receive while a batch is not finished. */
+/*
+ * The last request of a client that ends is refused. Because of this the engine receives packets although a batch
+ * is not finished.
+ */
 static void end_of_a_client_during_a_batch_loses_no_packet_of_the_other_family(void **state)
 {
 	struct room r = open_room(false, NULL);

@@ -11,7 +11,9 @@ static bool has_something_to_do(const struct room *r)
 	return poll(&p, 1, 0) > 0;
 }
 
-/* A client that was just sent a whole batch, so that the engine polls it. Returns its socket. */
+/*
+ * Adds a client to which a complete batch was just sent, so that the engine polls the client. Returns its socket.
+ */
 static int add_busy(struct room *r, uint32_t *first)
 {
 	int fd = add(r, AF_INET, WIRE_LP64, 7), i;
@@ -88,7 +90,7 @@ static void other_clients_are_served_while_one_is_busy(void **state)
 	close_room(&r);
 }
 
-/* As a child of fork does when its parent, which stepped the engine, has ended. */
+/* A forked child does this when its parent, which stepped the engine, has ended. */
 static void resumed_engine_watches_source_and_clients(void **state)
 {
 	struct room r = open_room(false, NULL);
@@ -171,7 +173,7 @@ static void resumed_engine_drops_a_peer_of_the_other_process(void **state)
 	close_room(&r);
 }
 
-/* The source knows which packets wait, so verdicts on unknown ids are passed on. */
+/* Only the source knows which packets wait, so verdicts on unknown ids are passed on to it. */
 static void resumed_engine_passes_verdicts_on_packets_it_does_not_know(void **state)
 {
 	struct room r = open_room(false, NULL);
@@ -232,7 +234,8 @@ static void engine_in_a_thread_accepts_clients_and_wakes(void **state)
 		header.nlmsg_flags |= NLM_F_ACK;
 		memcpy(request, &header, sizeof(header));
 		assert_int_equal(send(fd, request, len, 0), len);
-		assert_true(recv(fd, buf, sizeof(buf), 0) >= 36); /* waits for the thread */
+		/* this call waits for the engine's thread */
+		assert_true(recv(fd, buf, sizeof(buf), 0) >= 36);
 		engine_proc_text(r.engine, AF_INET, (char *)buf, sizeof(buf));
 		close(fd);
 	}
@@ -255,7 +258,7 @@ static void step_ends_when_a_watched_descriptor_is_readable(void **state)
 	assert_int_equal(write(end[1], "x", 1), 1);
 	ask_mode(fd, WIRE_LP64, 7, 9, 0);
 	assert_int_equal(engine_step(r.engine, -1), 1);
-	assert_int_equal(next_error(fd), EINVAL); /* the engine has done its own work, too */
+	assert_int_equal(next_error(fd), EINVAL); /* the engine has also served the requests */
 	assert_int_equal(engine_watch(r.engine, end[0], false), 0);
 	assert_int_equal(engine_step(r.engine, 0), 0);
 	close(end[1]);

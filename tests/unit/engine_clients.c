@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-/* The engine and its clients: batches, slow and hostile clients, their end. */
+/* The engine and its clients: batches, slow clients, hostile clients, and clients that end. */
 #include "engine_room.h"
 #include "rounds.h"
 
@@ -17,7 +17,7 @@ static void packets_and_verdicts_are_sent_in_batches(void **state)
 		fake_push_plain(r.fake, AF_INET, 60);
 	r.fake->receives = 0;
 	settle(&r);
-	assert_true(r.fake->receives <= 4); /* two of them are empty */
+	assert_true(r.fake->receives <= 4); /* only two of the receives are empty */
 	for (i = 0; i < 128; i++)
 		ask_verdict(fd, 7, NF_ACCEPT, next_id(fd), NULL, 0);
 	settle(&r);
@@ -52,7 +52,7 @@ static void each_family_gets_its_packets_in_its_layout(void **state)
 		assert_true(get_packet(WIRE_ILP32, buf, 152, &p, &payload, &len));
 		assert_int_equal(p.packet_id, 0x20000002 + 2 * i);
 		assert_int_equal(len, 61);
-		assert_memory_equal(buf + 88 + 61, "\0\0\0", 3); /* cleared padding */
+		assert_memory_equal(buf + 88 + 61, "\0\0\0", 3); /* the padding was cleared */
 	}
 	assert_int_equal(next(v4, buf), 0);
 	assert_int_equal(next(v6, buf), 0);
@@ -73,7 +73,7 @@ static void metadata_is_that_of_the_packet(void **state)
 		.indev = fake_interface("in", 1),
 		.outdev = fake_interface("out", 772),
 		.hw_addr = { 1, 2, 3, 4, 5, 6, 7, 8 },
-		.hw_addr_len = 250 /* a capture file may say so */
+		.hw_addr_len = 250 /* a capture file may contain such a length */
 	};
 	unsigned char buf[ROOM], bytes[60] = { 0x45 };
 	const void *payload;
@@ -98,7 +98,7 @@ static void metadata_is_that_of_the_packet(void **state)
 	close_room(&r);
 }
 
-/* A program may send requests in the name of another socket, which comes later. */
+/* A program may send requests with the port id of another socket, whose program comes later. */
 static void socket_of_the_peer_gets_its_packets_when_it_comes(void **state)
 {
 	struct room r = open_room(false, NULL);
@@ -193,7 +193,9 @@ static void packet_without_payload_is_dropped_before_mode_meta(void **state)
 	expect_verdict(&r, early, NF_DROP);
 	assert_int_equal(next_id(fd), late);
 	assert_int_equal(counts(&r, AF_INET).wrong_family, 1);
-	/* After mode META, such packets may still arrive: they are queued again, with their bytes. */
+	/*
+	 * After mode META, packets without bytes may still arrive: the engine queues them again to get their bytes.
+	 */
 	ask_mode(fd, WIRE_LP64, 7, COPY_META, 0);
 	settle(&r);
 	ask_mode(fd, WIRE_LP64, 7, COPY_PACKET, 0);
@@ -218,7 +220,7 @@ static void verdicts_sent_before_close_are_applied(void **state)
 	b = fake_push_plain(r.fake, AF_INET, 60);
 	settle(&r);
 	ask_verdict(fd, 7, NF_ACCEPT, a, NULL, 0);
-	close(fd); /* with unread packets: this end sees ECONNRESET first */
+	close(fd); /* there are unread packets, so the engine's end first sees ECONNRESET */
 	settle(&r);
 	expect_verdict(&r, a, NF_ACCEPT);
 	expect_verdict(&r, b, NF_DROP);
@@ -236,13 +238,13 @@ static void closed_peer_does_not_make_the_next_client_busy(void **state)
 	(void)state;
 	ask_mode(first, WIRE_LP64, 7, COPY_META, 0);
 	settle(&r);
-	/* The second client's request is served before the engine notices the first one's end. */
+	/* The second client's request is served before the engine notices that the first client has ended. */
 	second = add(&r, AF_INET, WIRE_LP64, 8);
 	ask_mode(second, WIRE_LP64, 8, COPY_PACKET, 33);
 	ask_verdict(first, 7, NF_ACCEPT, id, NULL, 0);
 	close(first);
 	settle(&r);
-	assert_int_equal(next(second, buf), 0); /* no EBUSY */
+	assert_int_equal(next(second, buf), 0); /* the request is not refused with EBUSY */
 	assert_true(counts(&r, AF_INET).peer_pid == 8 && counts(&r, AF_INET).range == 33);
 	expect_verdict(&r, id, NF_ACCEPT);
 	close(second);
@@ -289,7 +291,8 @@ static void client_that_does_not_read_loses_only_its_own_packets(void **state)
 	assert_true(c.netlink_dropped > 0 && c.packets > 0);
 	assert_int_equal(c.netlink_dropped + c.packets, 3000);
 	assert_int_equal(c.queue_length, c.packets);
-	assert_int_equal(fake_waiting(r.fake), c.packets); /* lost packets were dropped in the source */
+	/* packets that were lost have been dropped in the source */
+	assert_int_equal(fake_waiting(r.fake), c.packets);
 	c = counts(&r, AF_INET6);
 	assert_true(c.packets == 3000 && c.accepted == 3000 && c.netlink_dropped == 0);
 	close(lazy);
@@ -299,7 +302,7 @@ static void client_that_does_not_read_loses_only_its_own_packets(void **state)
 	close_room(&r);
 }
 
-/* A socket that is smaller than a packet: the packets after it are not lost. */
+/* A packet larger than the socket: packets after it must not be lost. */
 static void packet_beyond_the_socket_is_lost_alone(void **state)
 {
 	struct room r = open_room(false, NULL);
@@ -366,7 +369,7 @@ static void nonblocking_client_can_send_all_its_verdicts(void **state)
 	close_room(&r);
 }
 
-/* Random bytes, random sizes, floods: no crash, no send that blocks. */
+/* Random bytes, random sizes, and floods must not cause a crash, and no send may block. */
 static void random_requests_affect_no_other_client(void **state)
 {
 	struct room r = open_room(false, NULL);
@@ -390,7 +393,7 @@ static void random_requests_affect_no_other_client(void **state)
 			buf[k] = (unsigned char)rand_r(&seed);
 		if (rand_r(&seed) % 4 != 0)
 			memcpy(buf, &h, len < sizeof(h) ? len : sizeof(h));
-		send(bad, buf, len, MSG_DONTWAIT); /* the answers are not read */
+		send(bad, buf, len, MSG_DONTWAIT); /* the client does not read the answers */
 		if (i % 64 == 0)
 			settle(&r);
 	}
@@ -406,7 +409,7 @@ static void random_requests_affect_no_other_client(void **state)
 	close_room(&r);
 }
 
-/* As after a fork of the engine's process: another process has the descriptor too. */
+/* Another process has a copy of the descriptor, as after a fork of the engine's process. */
 static void closed_client_ends_if_another_process_has_its_socket(void **state)
 {
 	struct room r = open_room(false, NULL);
@@ -437,13 +440,14 @@ static void request_of_the_calling_thread_takes_effect_without_a_step(void **sta
 	assert_int_equal(engine_socketpair(pair, 0), 0);
 	client = engine_add(r.engine, pair[0], AF_INET, WIRE_LP64, 7, true);
 	assert_true(client > 0);
-	ask_mode(pair[1], WIRE_LP64, 7, COPY_META, 0); /* in the socket, so it is served first */
+	/* this request is already in the socket, so it is served first */
+	ask_mode(pair[1], WIRE_LP64, 7, COPY_META, 0);
 	piece[0].iov_len = wire_put_mode(WIRE_LP64, buf, 7, COPY_PACKET, 40);
 	assert_int_equal(engine_request(r.engine, (uint32_t)client, piece, 1), 0);
 	assert_true(counts(&r, AF_INET).mode == COPY_PACKET && counts(&r, AF_INET).range == 40);
 	piece[0].iov_len = wire_put_mode(WIRE_LP64, buf, 7, COPY_PACKET, 65536);
 	assert_int_equal(engine_request(r.engine, (uint32_t)client, piece, 1), 0);
-	assert_int_equal(counts(&r, AF_INET).range, 65535); /* no packet is longer */
+	assert_int_equal(counts(&r, AF_INET).range, 65535); /* the maximum: no packet is longer */
 	piece[0].iov_len = wire_put_verdict(WIRE_LP64, buf, 7, NF_ACCEPT, 1, 20) - 20;
 	piece[1] = (struct iovec){ buf, 20 };
 	assert_int_equal(engine_request(r.engine, (uint32_t)client, piece, 2), ENOENT);
@@ -454,8 +458,8 @@ static void request_of_the_calling_thread_takes_effect_without_a_step(void **sta
 	close_room(&r);
 }
 
-#define WHOLE (112 + 60) /* a message with a packet of 60 bytes */
-#define CUT (112 + 24)	 /* with 21 bytes, and padding */
+#define WHOLE (112 + 60) /* length of a message with a packet of 60 bytes */
+#define CUT (112 + 24)	 /* length of a message with 21 bytes and padding */
 
 static void earlier_packets_come_before_a_new_mode_and_a_refusal(void **state)
 {
@@ -484,7 +488,10 @@ static void earlier_packets_come_before_a_new_mode_and_a_refusal(void **state)
 	close_room(&r);
 }
 
-/* The engine cannot know which came first; a packet that came after the request must have the new range. */
+/*
+ * The engine cannot know whether the packet or the request came first. A packet that came after the request must
+ * have the new range.
+ */
 static void mode_that_the_program_sends_applies_to_all_packets_in_the_source(void **state)
 {
 	struct room r = open_room(false, NULL);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* An engine that keeps what a client has not decided, for the next one. */
+/* An engine that stores packets which a client has not decided, for the next client. */
 #include "engine_room.h"
 #include "ipqueue/state.h"
 
@@ -52,7 +52,7 @@ static void next_client_gets_undecided_packets_in_order_under_their_ids(void **s
 	fd = owner(&r, AF_INET, 8);
 	expect_offered(fd, id, 2, 3);
 	expect_offered(fd, id, 4, 12);
-	ask_verdict(fd, 8, NF_ACCEPT, id[0], NULL, 0); /* decided long ago */
+	ask_verdict(fd, 8, NF_ACCEPT, id[0], NULL, 0); /* a packet that was decided long ago */
 	settle(&r);
 	assert_int_equal(next_error(fd), ENOENT);
 	accept_all(&r, fd, 8, id, 2, 3);
@@ -123,7 +123,7 @@ static void packets_for_a_closed_socket_stay(void **state)
 	(void)state;
 	for (int i = 0; i < 100; i++)
 		id[i] = fake_push_plain(r.fake, AF_INET, 200);
-	close(fd); /* the engine notices it when it sends */
+	close(fd); /* the engine notices the end when it sends */
 	settle(&r);
 	fd = owner(&r, AF_INET, 8);
 	expect_offered(fd, id, 0, 100);
@@ -210,7 +210,7 @@ static void client_without_a_mode_loses_no_packets_for_the_next_one(void **state
 		id[1] = fake_push_plain(r.fake, AF_INET, 100);
 		settle(&r);
 		fd = add(&r, AF_INET, WIRE_LP64, 9);
-		ask_verdict(fd, 9, NF_ACCEPT, 4711, NULL, 0); /* this makes it the peer */
+		ask_verdict(fd, 9, NF_ACCEPT, 4711, NULL, 0); /* this request makes the client the peer */
 		settle(&r);
 		close(fd);
 		id[2] = fake_push_plain(r.fake, AF_INET, 100);
@@ -225,7 +225,7 @@ static void client_without_a_mode_loses_no_packets_for_the_next_one(void **state
 	}
 }
 
-/* Its port is not known yet, so it is not the peer. */
+/* The client's port is not known yet, so the client is not the peer. */
 static void end_of_a_client_that_asked_nothing_lets_no_packets_wait(void **state)
 {
 	struct room r = open_room(false, &(struct engine_options){ .keep = true, .early = true });

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-/* The engine on a source that can wait, and the end of a source. */
+/* The engine on a source whose packets can wait, and the end of a source. */
 #include "engine_room.h"
 
 static void lossless_source_waits_for_a_slow_client(void **state)
@@ -66,14 +66,14 @@ static void lossless_source_holds_packets_for_the_second_family(void **state)
 	id[2] = fake_push_plain(r.fake, AF_INET, 40);
 	ask_mode(four, WIRE_LP64, 7, 2, 0);
 	settle(&r);
-	assert_int_equal(next_id(four), id[0]); /* IPv6 does not delay IPv4 */
+	assert_int_equal(next_id(four), id[0]); /* the missing owner of IPv6 does not delay IPv4 */
 	assert_int_equal(next_id(four), id[2]);
 	assert_null(fake_verdict(r.fake));
 	six = add(&r, AF_INET6, WIRE_LP64, 8);
 	ask_mode(six, WIRE_LP64, 8, 2, 0);
 	settle(&r);
 	assert_int_equal(next_id(six), id[1]);
-	/* After its client has ended, the engine does not wait for the family again. */
+	/* After the client of a family has ended, the engine does not wait for the family again. */
 	close(six);
 	settle(&r);
 	expect_verdict(&r, id[1], NF_DROP);
@@ -168,7 +168,7 @@ static void end_of_source_is_read_as_end_of_socket(void **state)
 	assert_int_equal(next(fd, buf), 0);
 	ask_verdict(fd, 7, NF_ACCEPT, id, NULL, 0);
 	assert_int_equal(settle(&r), -ENODATA);
-	/* The end of file has an address too: the libipq of 2001 checks the address first. */
+	/* The end of file must have an address, too, because the libipq of 2001 checks the address first. */
 	assert_int_equal(recvfrom(fd, buf, sizeof(buf), 0, (struct sockaddr *)&from, &len), 0);
 	assert_true(len == sizeof(from) && from.nl_pid == 0);
 	assert_int_equal(next(fd, buf), -1);
@@ -194,7 +194,8 @@ static void end_waits_while_packets_have_no_verdict(void **state)
 	fake_end(r.fake);
 	ask_mode(fd, WIRE_LP64, 7, COPY_META, 0);
 	assert_int_equal(settle(&r), 0);
-	assert_int_equal(after_silence(&r), 0); /* the client has not even read the packet */
+	/* the client has not even read the packet, so there is no end yet */
+	assert_int_equal(after_silence(&r), 0);
 	next_id(fd);
 	engine_step(r.engine, 0);
 	assert_int_equal(next(fd, buf), 0);

@@ -56,7 +56,7 @@ static inline int add(struct room *r, uint8_t family, enum wire_layout layout, u
 	return pair[0];
 }
 
-/* Steps until there is nothing to do. Returns the result of the last step. */
+/* Steps until there is no work left. Returns the result of the last step. */
 static inline int settle(struct room *r)
 {
 	struct pollfd p = { .fd = engine_fd(r->engine), .events = POLLIN };
@@ -112,7 +112,7 @@ static inline uint32_t next_id(int fd)
 	return (uint32_t)p.packet_id;
 }
 
-/* The error of the next message, which must be NLMSG_ERROR: positive errno. */
+/* Returns the error of the next message, which must be an NLMSG_ERROR: a positive errno. */
 static inline int next_error(int fd)
 {
 	unsigned char buf[ROOM];

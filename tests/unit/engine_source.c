@@ -76,7 +76,7 @@ static void verdict_refused_by_the_source_is_reported_with_its_request(void **st
 	fake_push_plain(r.fake, AF_INET, 60);
 	settle(&r);
 	id = next_id(fd);
-	fake_forget(r.fake, 0); /* removes every packet without an interface */
+	fake_forget(r.fake, 0); /* interface 0: removes every packet that has no interface */
 	ask_verdict(fd, 7, NF_ACCEPT, id, NULL, 0);
 	settle(&r);
 	assert_int_equal(next(fd, buf), 60);
@@ -96,12 +96,12 @@ static void verdict_on_unknown_id_is_passed_to_an_adopted_source(void **state)
 	uint32_t id = fake_push_plain(r.fake, AF_INET, 60);
 
 	(void)state;
-	fake_receive(r.fake, &before); /* received by an earlier reader */
+	fake_receive(r.fake, &before); /* the source has a packet that an earlier reader received */
 	ask_mode(fd, WIRE_LP64, 7, COPY_META, 0);
 	ask_verdict(fd, 7, NF_ACCEPT, id, NULL, 0);
 	settle(&r);
 	expect_verdict(&r, id, NF_ACCEPT);
-	ask_verdict(fd, 7, NF_ACCEPT, id, NULL, 0); /* it already has a verdict */
+	ask_verdict(fd, 7, NF_ACCEPT, id, NULL, 0); /* the packet already has a verdict */
 	settle(&r);
 	assert_int_equal(next_error(fd), ENOENT);
 	close(fd);
@@ -148,7 +148,7 @@ static void verdict_on_held_packet_is_refused(void **state)
 	fake_push_plain(r.fake, AF_INET, 60);
 	ask_mode(fd, WIRE_LP64, 7, COPY_META, 0);
 	settle(&r);
-	ask_verdict(fd, 7, NF_ACCEPT, first + 2, NULL, 0); /* no client has seen it */
+	ask_verdict(fd, 7, NF_ACCEPT, first + 2, NULL, 0); /* a packet that no client has seen */
 	settle(&r);
 	assert_int_equal(next_id(fd), first);
 	assert_int_equal(next_id(fd), first + 1);
@@ -262,7 +262,7 @@ static void each_packet_has_the_current_name_of_its_interface(void **state)
 	close_room(&r);
 }
 
-/* What takes no replacement must take a drop. */
+/* A source that refuses a replacement must accept a drop; otherwise it has failed. */
 static void source_that_refuses_a_drop_has_failed(void **state)
 {
 	struct room r = open_room(false, NULL);
@@ -297,7 +297,7 @@ static void failed_source_ends_the_step_with_its_error(void **state)
 
 /* ---- requests -------------------------------------------------------------------------------------- */
 
-/* Sends a request of pid 7 after a change of its header. */
+/* Sends a request with pid 7 after one of its header fields was changed. */
 static void ask_changed(int fd, unsigned char *request, size_t len, uint16_t type, uint16_t flags,
 			uint32_t pid)
 {
@@ -346,13 +346,13 @@ static void requests_that_ip_queue_refused_are_refused(void **state)
 
 		ask_changed(fd, request, len, all[i].type, all[i].flags, all[i].pid);
 		settle(&r);
-		assert_int_equal(next(fd, buf), 20 + len); /* with the whole request */
+		assert_int_equal(next(fd, buf), 20 + len); /* the answer quotes the complete request */
 		memcpy(&error, buf + 16, sizeof(error));
 		assert_int_equal(-error, all[i].error);
 		assert_memory_equal(buf + 20, request, len);
 		assert_null(fake_verdict(r.fake));
 	}
-	ask_changed(fd, request, 20, IPQM_MODE, NLM_F_REQUEST, 7); /* too short */
+	ask_changed(fd, request, 20, IPQM_MODE, NLM_F_REQUEST, 7); /* the request is too short */
 	settle(&r);
 	assert_int_equal(next_error(fd), EINVAL);
 	assert_int_equal(counts(&r, AF_INET).mode, COPY_META);
@@ -378,7 +378,7 @@ static void client_without_the_capability_is_refused(void **state)
 	wire_put_verdict(WIRE_LP64, request, 7, NF_DROP, 1, 0);
 	ask_changed(pair[0], request, 40, IPQM_MAX, NLM_F_REQUEST, 7);
 	settle(&r);
-	assert_int_equal(next_error(pair[0]), EINVAL); /* whoever asks */
+	assert_int_equal(next_error(pair[0]), EINVAL); /* refused, whichever client sends it */
 	assert_int_equal(r.fake->configured, 0);
 	close(pair[0]);
 	settle(&r);
@@ -444,7 +444,7 @@ static void packet_of_a_refused_verdict_waits_on(void **state)
 	settle(&r);
 	v = fake_verdict(r.fake);
 	assert_int_equal(counts(&r, AF_INET).queue_length, 0);
-	for (unsigned i = 0; i < 2; i++) /* first one that nobody waits for */
+	for (unsigned i = 0; i < 2; i++) /* first a request whose answer no client awaits */
 		r.fake->refusal[r.fake->refusals++] =
 			(struct source_refusal){ .error = EINVAL,
 						 .id = id,

@@ -173,8 +173,10 @@ static void a_rule_of_iptables_nft_is_not_counted_twice(void **state)
 	is_rule(2, "filter", "OUTPUT", 8, 8, false);
 }
 
-/* Listings that are cut and changed at every position: nothing is read beyond the end (sanitizers check that), and
- * nothing loops. */
+/*
+ * Listings that are truncated and changed at every position: no byte beyond the end may be read (sanitizers check
+ * that), and no loop may be endless.
+ */
 static void earlier_rule_that_decides_makes_rule_unreached(void **state)
 {
 	(void)state;
@@ -216,15 +218,19 @@ static void rule_is_reached_unless_all_of_its_packets_are_decided(void **state)
 	(void)state;
 	save("*filter\n:INPUT ACCEPT [0:0]\n:one - [0:0]\n:a - [0:0]\n:b - [0:0]\n:ipq-5 - [0:0]\n"
 	     "-A INPUT -p udp -j REJECT\n"
-	     "-A INPUT -p udplite -j NFQUEUE --queue-num 1\n" /* another word */
+	     /* this word only begins like the condition above */
+	     "-A INPUT -p udplite -j NFQUEUE --queue-num 1\n"
 	     "-A INPUT -p udp -m udp -j NFQUEUE --queue-num 2\n"
-	     "-A INPUT ! -p udp -j NFQUEUE --queue-num 3 --queue-bypass\n" /* what is left */
-	     "-A INPUT ! -p udp -j NFQUEUE --queue-num 4\n"		   /* goes on after the end of 3 */
+	     /* this rule matches the packets that are left */
+	     "-A INPUT ! -p udp -j NFQUEUE --queue-num 3 --queue-bypass\n"
+	     /* these packets have passed rule 3 */
+	     "-A INPUT ! -p udp -j NFQUEUE --queue-num 4\n"
 	     "-A INPUT -j one\n-A one -p tcp -j RETURN\n"
 	     "-A INPUT -p tcp -j NFQUEUE --queue-num 5\n"
 	     "-A INPUT -p tcp -j NFQUEUE --queue-num 6\n"
 	     "-A INPUT -p sctp -j ipq-5\n-A ipq-5 -j NFQUEUE --queue-num 7\n"
-	     "-A INPUT -p sctp -j NFQUEUE --queue-num 8\n" /* accepted packets are repeated */
+	     /* ipq repeats accepted packets, so they reach the later rules */
+	     "-A INPUT -p sctp -j NFQUEUE --queue-num 8\n"
 	     "-A INPUT -p icmp -j a\n-A a -j b\n-A b -j a\n-A INPUT -p icmp -j NFQUEUE --queue-num 9\n"
 	     "COMMIT\n*mangle\n:INPUT ACCEPT [0:0]\n:one - [0:0]\n"
 	     "-A INPUT -p udp -j NFQUEUE --queue-num 10\nCOMMIT\n");
@@ -235,7 +241,7 @@ static void rule_is_reached_unless_all_of_its_packets_are_decided(void **state)
 	}
 }
 
-/* The rule of another program precedes that of ipq, whose condition is bytecode. */
+/* The rule of another program comes before that of ipq, whose condition is bytecode. */
 static void earlier_rule_that_accepts_is_named(void **state)
 {
 	(void)state;

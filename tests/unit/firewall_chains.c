@@ -87,7 +87,10 @@ static void chains_are_read(void **state)
 	assert_true(c->number == 6 && c->last == 9);
 	c = find("ipq-log-7");
 	assert_true(c != NULL && c->log && c->number == 7 && c->hooks == OUTPUT && !chain_blocks(c));
-	/* The third rule of OUTPUT jumps to a chain that changes marks; the first only saves them. */
+	/*
+	 * The third rule of OUTPUT jumps to a chain that changes marks; the first one jumps to a chain that only
+	 * saves them.
+	 */
 	assert_int_equal(chains.marks_at[KIND][3], 3);
 	assert_int_equal(chains.marks_at[KIND][1], 0);
 }
@@ -262,7 +265,7 @@ static void filters_are_changed_without_a_gap(void **state)
 	assert_int_equal(rules_count(&r), 4);
 	new[1].bf_len = 64;
 	assert_false(rules_unfiltered(&r));
-	new[1].bf_len = 65; /* more than the kernel's match accepts */
+	new[1].bf_len = 65; /* more instructions than the kernel's bpf match accepts */
 	assert_true(rules_unfiltered(&r));
 	assert_string_equal(install(&r, KIND),
 			    HEAD "-A ipq-9 -j NFQUEUE --queue-num 9\n-I INPUT 1 -j ipq-9\n");
@@ -296,10 +299,10 @@ static void dead_chains_are_taken_over_on_our_hooks(void **state)
 	assert_true(all);
 	c.alive = 1;
 	assert_int_equal(rules_takes_over(&r, &c, &all), 0);
-	c.alive = -EPERM; /* nobody knows */
+	c.alive = -EPERM; /* it is unknown whether the process is alive */
 	assert_int_equal(rules_takes_over(&r, &c, &all), 0);
 	c.alive = 0;
-	c.bypass = true; /* blocks no packets */
+	c.bypass = true; /* with bypass, the chain blocks no packets */
 	c.hooks = 1U << 2;
 	assert_int_equal(rules_takes_over(&r, &c, &all), ALL_HOOKS);
 	assert_true(all);
@@ -307,7 +310,7 @@ static void dead_chains_are_taken_over_on_our_hooks(void **state)
 	r.options.kind = RULES_LOG;
 	c.hooks = INPUT;
 	assert_int_equal(rules_takes_over(&r, &c, &all), 0);
-	c.targets = 0; /* its rule that queues is gone */
+	c.targets = 0; /* its rule that queues has been removed */
 	assert_int_equal(rules_takes_over(&r, &c, &all), ALL_HOOKS);
 }
 
@@ -346,7 +349,10 @@ static void end_begins_with_rules_that_queue(void **state)
 	assert_null(strstr(script, "ct mark and 0xf0 =="));
 }
 
-/* A packet that a later chain repeats has passed our chain; a packet that an earlier chain repeats has not. */
+/*
+ * A packet that a later chain repeats has already passed our chain. A packet that an earlier chain repeats has not
+ * passed it yet.
+ */
 static void later_chains_are_known(void **state)
 {
 	static const char text[] =
@@ -372,7 +378,7 @@ static void later_chains_are_known(void **state)
 	assert_non_null(strstr(install(&r, KIND), "-A ipq-9 -m mark --mark 0x10/0xf0 -j RETURN\n"));
 }
 
-/* ---- what is chosen ---------------------------------------------------------------------------------- */
+/* ---- choices ---------------------------------------------------------------------------------------- */
 
 static void hooks_are_whole_words(void **state)
 {
@@ -406,7 +412,7 @@ static void mark_bits_are_adjacent(void **state)
 		assert_int_equal(rules_parse_mark_bits(wrong[i], &mask, &e), -EINVAL);
 }
 
-/* Two of the 4 bits are for flows: three marks are left, because 0 is not a mark. */
+/* Two of the 4 bits are for flows. Three marks are left, because 0 is not a mark. */
 static void mark_is_one_that_nobody_uses(void **state)
 {
 	struct ipq_chain taken[3] = { { .mark = { 0x40, 0xf0 } },
@@ -422,9 +428,9 @@ static void mark_is_one_that_nobody_uses(void **state)
 		assert_int_equal(rules_choose_mark(&r, &e), 0);
 		assert_true(r.mark.mark == 0xc0 && r.mark.mask == 0xf0);
 	}
-	taken[2].mark = (struct mark){ 0x300, 0xf00 }; /* other bits */
+	taken[2].mark = (struct mark){ 0x300, 0xf00 }; /* a mark in other bits */
 	assert_int_equal(rules_choose_mark(&r, &e), 0);
-	taken[2].mark = (struct mark){ 0xf0, 0xff }; /* the mark of a process with more bits */
+	taken[2].mark = (struct mark){ 0xf0, 0xff }; /* the mark of a process that uses more bits */
 	assert_int_equal(rules_choose_mark(&r, &e), -EBUSY);
 }
 

@@ -12,7 +12,7 @@
 #include "core/flows.h"
 #include "fake.h"
 
-/* Builds an IPv4 packet with ports. flags: TCP flags. */
+/* Builds an IPv4 packet with ports. flags: the TCP flags. */
 static size_t build(uint8_t *p, uint8_t protocol, unsigned host, unsigned from, unsigned to, uint8_t flags)
 {
 	memset(p, 0, 40);
@@ -66,7 +66,7 @@ static void both_directions_have_the_same_key(void **state)
 	build(p, 17, 1, 5000, 80, 0);
 	assert_true(key_of(p, 40, &back));
 	assert_memory_not_equal(&there, &back, sizeof(there));
-	build(p, 6, 1, 5000, 80, 16); /* from an address to itself */
+	build(p, 6, 1, 5000, 80, 16); /* from an address to the same address */
 	build(r, 6, 1, 80, 5000, 16);
 	memcpy(p + 16, p + 12, 4);
 	memcpy(r + 16, r + 12, 4);
@@ -91,7 +91,7 @@ static void icmp_queries_and_their_answers_are_one_flow(void **state)
 		build(p, 1, 1, queries[i] << 8, 0, 0);
 		p[25] = 7;
 		assert_true(key_of(p, 40, &key));
-		assert_memory_equal(&key, &given, sizeof(key)); /* a tuple has the id only once */
+		assert_memory_equal(&key, &given, sizeof(key)); /* the id is in the tuple only once */
 	}
 	for (unsigned i = 0; i < sizeof(others); i++) {
 		build(p, 1, 1, others[i] << 8, 0, 0);
@@ -109,7 +109,7 @@ static void fragments_and_cut_packets_have_no_key(void **state)
 	for (size_t len = 0; len < 24; len++)
 		assert_false(key_of(p, len, &key));
 	assert_true(key_of(p, 24, &key));
-	p[0] = 0x4f; /* a header of 60 bytes */
+	p[0] = 0x4f; /* an IP header of 60 bytes */
 	assert_false(key_of(p, 40, &key));
 	build(p, 6, 1, 5000, 80, 0);
 	for (size_t len = 0; len < 34; len++)
@@ -215,7 +215,7 @@ static void flow_that_holds_a_packet_is_not_evicted(void **state)
 	assert_null(flow_find(&t, &key, 1000));
 	key.port[0] = 0;
 	assert_non_null(flow_find(&t, &key, 1000));
-	flow_find(&t, &key, 1000)->until = 500; /* ended */
+	flow_find(&t, &key, 1000)->until = 500; /* the flow's timeout has passed */
 	assert_non_null(flow_find(&t, &key, 1000));
 	for (uint16_t i = 2; i < 4; i++) {
 		key.port[0] = i;
@@ -304,7 +304,7 @@ static void verdicts_keep_the_order_of_the_packets_of_a_capture_file(void **stat
 	assert_int_equal(ipq_accept_flow(q, packet), 0);
 	for (size_t i = 0; i < sizeof(ports) / sizeof(ports[0]); i++)
 		push(f, 17, ports[i], 0);
-	for (unsigned i = 0; i < 3; i++) { /* the others are decided on the way */
+	for (unsigned i = 0; i < 3; i++) { /* the library decides the other packets */
 		assert_int_equal(ipq_queue_recv(q, packet, 8, 60000), 1);
 		assert_int_equal(ipq_accept(q, packet), 0);
 	}
@@ -366,7 +366,7 @@ static void packets_received_with_the_deciding_one_get_its_verdict(void **state)
 	assert_int_equal(ipq_queue_flush(q), 0);
 	/* The last packet opens a new connection. */
 	assert_int_equal(verdicts_given(f, IPQ_DROP), 5);
-	assert_int_equal(q->flows->table.flow[q->flows->table.newest].seen, 1); /* of this one */
+	assert_int_equal(q->flows->table.flow[q->flows->table.newest].seen, 1); /* the flow of this packet */
 	ipq_queue_close(q);
 	fake_free(f);
 }
@@ -442,9 +442,9 @@ static void invalid_flow_verdicts_are_refused(void **state)
 	fake_free(f);
 }
 
-/* ---- left to the kernel ------------------------------------------------------------------------- */
+/* ---- flows left to the kernel ------------------------------------------------------------------- */
 
-/* Opens a queue as if the rules were in force. */
+/* Opens a queue as if the firewall rules existed. */
 static struct ipq_queue *open_left(struct fake *f)
 {
 	struct ipq_queue *q = open_queue(f);
@@ -452,7 +452,7 @@ static struct ipq_queue *open_left(struct fake *f)
 	q->flows = flows_create(q);
 	assert_non_null(q->flows);
 	q->flows->keeper = IPQ_FLOWS_MARK;
-	q->flows->held_max_us = INT64_MAX; /* however slow the machine is */
+	q->flows->held_max_us = INT64_MAX; /* the test must not depend on the speed of the machine */
 	q->flows->repeats = q->flows->revoked = true;
 	q->flows->one_by_one = false;
 	return q;
@@ -463,7 +463,7 @@ static void next_verdict(struct fake *f, uint32_t id, uint32_t code, uint32_t ma
 	struct fake_verdict *v = fake_verdict(f);
 
 	assert_non_null(v);
-	assert_int_equal(v->id & 0xffff, id); /* the fake source has its own first id */
+	assert_int_equal(v->id & 0xffff, id); /* the first id of the fake source is not 1 */
 	assert_int_equal(v->code, code);
 	assert_int_equal(v->mark, mark);
 	fake_verdict_free(v);
@@ -515,7 +515,7 @@ static void other_bits_of_the_mark_stay(void **state)
 	fake_free(f);
 }
 
-/* While packets wait, a flow that the kernel kept would overtake them. */
+/* While packets wait, they would be overtaken by later packets of the flow if the kernel decided these. */
 static void packet_held_for_too_long_is_accepted_alone(void **state)
 {
 	struct fake *f = fake_new(true);
@@ -540,7 +540,10 @@ static void packet_held_for_too_long_is_accepted_alone(void **state)
 	fake_free(f);
 }
 
-/* Decides a flow while a packet of another flow always waits. Returns the number of packets with the flow's mark. */
+/*
+ * Decides a flow while a packet of another flow always waits. Returns the number of packets with the mark of the
+ * flow.
+ */
 static unsigned marks_without_an_empty_queue(unsigned times, bool losing)
 {
 	struct fake *f = fake_new(true);
@@ -576,7 +579,7 @@ static void flow_is_left_to_the_kernel_though_the_queue_is_never_empty(void **st
 	assert_in_range(marks_without_an_empty_queue(OVERDUE_MAX + 4, false), 1, 4);
 }
 
-/* In the second receive from now. */
+/* Called by a receive: adds a packet in the second receive from now on. */
 static void push_late(void *context)
 {
 	push(context, 17, 1000, 0);
@@ -643,7 +646,7 @@ static void flow_is_not_left_if_its_packet_arrives_meanwhile(void **state)
 	fake_free(f);
 }
 
-/* One may have passed the rule on another CPU before its connection had the mark. */
+/* One packet may have passed the rule on another CPU before its connection had the mark. */
 static void sixteen_packets_with_the_connection_mark_are_a_proof(void **state)
 {
 	/* An attribute CTA_MARK. */
@@ -700,7 +703,7 @@ static void flows_are_decided_once_and_forgotten_together(void **state)
 	for (unsigned i = 0; i < 2; i++) {
 		for (unsigned port = 1; port <= 3; port++)
 			push(f, 17, port, 0);
-		push(f, 17, 3, 0); /* another one of the last flow */
+		push(f, 17, 3, 0); /* another packet of the last flow */
 		assert_int_equal(ipq_queue_recv(q, packet, 8, 0), 4);
 		for (unsigned j = 0; j < 4; j++)
 			assert_int_equal(ipq_decide_flow(q, &packet[j], &timeout), 0);
@@ -725,13 +728,13 @@ static void held_packet_leaves_before_its_flow_is_forgotten(void **state)
 	push(f, 17, 1000, 0);
 	assert_int_equal(ipq_queue_recv(q, packet, 8, 0), 1);
 	assert_int_equal(ipq_accept_flow(q, packet), 0);
-	ipq_forget_flows(q); /* who runs this may not be allowed to change the connections */
+	ipq_forget_flows(q); /* the user who runs this test may not be allowed to change the connections */
 	next_verdict(f, 1, IPQ_ACCEPT, 0);
 	ipq_queue_close(q);
 	fake_free(f);
 }
 
-/* The reader may not come again: what it holds back must leave, too. */
+/* The program may not receive again, so a packet that is held back must leave the queue, too. */
 static void held_packet_leaves_before_an_error(void **state)
 {
 	struct ipq_flow_stats stats = { .size = sizeof(stats) };
@@ -824,14 +827,14 @@ static void flow_accepted_then_dropped_is_not_left(void **state)
 	next_verdict(f, 2, IPQ_REPEAT, FLOWS_MARK ^ 3 << 24);
 	assert_int_equal(ipq_queue_flush(q), 0);
 	next_verdict(f, 3, IPQ_DROP, 0);
-	q->flows->table.flow[q->flows->table.newest].marked -= 1000; /* a second passes */
+	q->flows->table.flow[q->flows->table.newest].marked -= 1000; /* as if a second had passed */
 	push(f, 17, 1000, 0);
 	assert_int_equal(ipq_queue_recv(q, packet, 8, 50), 0);
 	next_verdict(f, 4, IPQ_REPEAT, FLOWS_MARK ^ 3 << 24);
 	push(f, 17, 2000, 0);
 	assert_int_equal(ipq_queue_recv(q, packet, 8, 50), 1);
 	assert_int_equal(ipq_accept_flow(q, packet), 0);
-	assert_int_equal(ipq_drop(q, packet), 0); /* the program thinks better of it */
+	assert_int_equal(ipq_drop(q, packet), 0); /* the program changes its decision */
 	assert_int_equal(ipq_queue_flush(q), 0);
 	next_verdict(f, 5, IPQ_DROP, 0);
 	ipq_queue_close(q);
@@ -896,13 +899,13 @@ static void packets_with_the_mark_of_another_program_are_returned(void **state)
 	assert_int_equal(q->flows->keeper, IPQ_FLOWS_LIBRARY);
 	assert_int_equal(ipq_queue_flush(q), 0);
 	next_verdict(f, 1, IPQ_ACCEPT, 5);
-	meta.mark ^= 3 << 24; /* that of dropped flows */
+	meta.mark ^= 3 << 24; /* the mark of dropped flows */
 	fake_push(f, &meta, p, 40);
 	assert_int_equal(ipq_queue_recv(q, packet, 8, 50), 0);
 	assert_int_equal(ipq_queue_flush(q), 0);
 	next_verdict(f, 2, IPQ_DROP, 0);
 	meta.mark ^= 3 << 24;
-	q->flows->repeats = false; /* as with IPQ_O_CONNTRACK and in capture files */
+	q->flows->repeats = false; /* no packets are repeated with IPQ_O_CONNTRACK and in capture files */
 	fake_push(f, &meta, p, 40);
 	assert_int_equal(ipq_queue_recv(q, packet, 8, 0), 1);
 	ipq_queue_close(q);
@@ -921,14 +924,14 @@ static void receive_ends_in_time_though_decided_flows_never_do(void **state)
 	assert_int_equal(ipq_queue_recv(q, &packet, 1, 0), 1);
 	assert_int_equal(ipq_accept_flow(q, &packet), 0);
 	assert_int_equal(ipq_queue_recv(q, &packet, 1, 1), 0);
-	assert_int_equal(fake_waiting(f), 0); /* the program may sleep now */
+	assert_int_equal(fake_waiting(f), 0); /* the program may sleep now, so no packet is held back */
 	assert_true(f->packets != NULL);
 	assert_true(verdicts_given(f, IPQ_ACCEPT) > 0);
 	ipq_queue_close(q);
 	fake_free(f);
 }
 
-/* A mask needs room for two values. Refused before anything is opened. */
+/* A mask must have bits for two values. It is refused before a source is opened. */
 static void flow_options_that_do_not_fit_are_refused(void **state)
 {
 	const struct ipq_options wrong[] = {

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-/* Groups of queues that lead to a kernel of this test: counters, and failures of the handler and of the start. */
+/* Groups of queues on simulated kernels: counters, and failures of the handler and of the start. */
 #include <dirent.h>
 #include <errno.h>
 #include <pthread.h>
@@ -38,7 +38,7 @@ int __wrap_pthread_create(pthread_t *t, const pthread_attr_t *a, void *(*f)(void
 {
 	int err;
 
-	/* the first two are the kernels' */
+	/* the first two threads belong to the simulated kernels */
 	if (no_second_thread && ++threads == QUEUES + 2)
 		return EAGAIN;
 	err = __real_pthread_create(t, a, f, arg);
@@ -48,8 +48,8 @@ int __wrap_pthread_create(pthread_t *t, const pthread_attr_t *a, void *(*f)(void
 
 struct handler {
 	atomic_uint calls, packets;
-	unsigned failing; /* every so many calls succeed, the others fail */
-	bool leaves;	  /* packets without a verdict */
+	unsigned failing; /* one of this many calls succeeds, the others fail */
+	bool leaves;	  /* the handler leaves packets without a verdict */
 	bool drops;
 };
 
@@ -135,7 +135,8 @@ static void counters_of_all_queues_are_added_up(void **state)
 		deliver(id % 2, id);
 	await(&h[0].packets, 1);
 	await(&h[1].packets, 2);
-	for (unsigned i = 0; i < 1000 && s.waiting < 3; i++) { /* published after the handler has returned */
+	/* the counters are published after the handler has returned */
+	for (unsigned i = 0; i < 1000 && s.waiting < 3; i++) {
 		usleep(1000);
 		assert_int_equal(ipq_group_stats(g, &s), 0);
 	}
@@ -172,7 +173,8 @@ static void ignore(int signo)
 
 static void signal_ends_no_member(void **state)
 {
-	const struct sigaction action = { .sa_handler = ignore }; /* without SA_RESTART */
+	/* without SA_RESTART, so that the signal interrupts a wait */
+	const struct sigaction action = { .sa_handler = ignore };
 	struct handler h[QUEUES] = { { .failing = 0 }, { .failing = 0 } };
 
 	(void)state;
@@ -180,7 +182,7 @@ static void signal_ends_no_member(void **state)
 	assert_int_equal(start(h, 0), 0);
 	deliver(1, 1);
 	await(&h[1].packets, 1);
-	usleep(2000); /* it waits for the next one */
+	usleep(2000); /* time for the group to wait for the next packet */
 	pthread_kill(newest, SIGUSR1);
 	usleep(2000);
 	deliver(1, 2);

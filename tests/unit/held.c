@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* Held packets: found by id in any order; memory is reused and limited. */
+/* Held packets: they must be found by id in any order, and their memory must be reused and limited. */
 #include <stdarg.h>
 #include <stddef.h>
 #include <setjmp.h>
@@ -25,11 +25,11 @@ static void ids_are_found_across_wrap_and_in_any_order(void **state)
 	struct held_store s;
 
 	(void)state;
-	assert_int_equal(held_init(&s, 100), 0); /* fewer than will wait */
+	assert_int_equal(held_init(&s, 100), 0); /* room for fewer packets than will wait */
 	for (uint32_t i = 0; i < 1000; i++)
 		add(&s, first + i, 60);
 	for (uint32_t i = 0; i < 1000; i++) {
-		uint32_t n = i * 7 % 1000; /* each once, in any order */
+		uint32_t n = i * 7 % 1000; /* each packet once, in any order */
 		struct held *h = held_find(&s, first + n);
 
 		assert_non_null(h);

@@ -11,7 +11,7 @@ static uint8_t buffer[65535];
 static struct ipq_packet packet;
 static struct hold hold;
 
-/* A segment with this text from a port. */
+/* Makes a segment with this text, from this port. */
 static void make(uint16_t port, uint32_t sequence, unsigned flags, const char *text, size_t len)
 {
 	uint8_t *t = buffer + 20;
@@ -80,7 +80,7 @@ static void text_that_follows_is_found_in_any_order(void **state)
 	int first;
 
 	(void)state;
-	assert_int_equal(add(1, 0x00000001, "il"), 0); /* the numbers wrap */
+	assert_int_equal(add(1, 0x00000001, "il"), 0); /* the sequence numbers wrap */
 	assert_int_equal(add(2, 0xfffffffe, "no"), 0);
 	assert_int_equal(add(1, 0xfffffffe, "eve"), 0);
 	assert_int_equal(add(1, 0x00000002, "l and more"), 0);
@@ -98,7 +98,7 @@ static void text_that_follows_is_found_in_any_order(void **state)
 	ipq_packet_free(hold_take(&hold, 0));
 	first = hold_find(&hold, &d);
 	hold_following(&hold, (unsigned)first, &next);
-	assert_int_equal(next.count, 0); /* a gap */
+	assert_int_equal(next.count, 0); /* there is a gap before the second segment */
 	hold_free(&hold);
 }
 
@@ -112,7 +112,7 @@ static void fragments_and_cut_packets_are_no_segments(void **state)
 	packet.full_len++;
 	assert_false(segment_read(&s, &packet));
 	packet.full_len--;
-	buffer[6] = 0x20; /* more fragments */
+	buffer[6] = 0x20; /* the flag "more fragments" */
 	assert_false(segment_read(&s, &packet));
 	buffer[6] = 0;
 	buffer[9] = 17;

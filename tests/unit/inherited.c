@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * A capture file that an engine in the parent reads, and children that inherit the handle: one that closes
- * it, one that only exits, one whose engine's thread could not be started, and a child of that one. No child keeps a
- * descriptor of it, and the output has every record once: children do not write the records that the parent has
- * buffered.
+ * A capture file that an engine in the parent reads, and children that inherit the handle: one child closes the
+ * handle, one only exits, one could not start its engine's thread, and one is a child of the last. No child may
+ * keep a descriptor of the handle, and the output must have every record once: children do not write the records
+ * that the parent has buffered.
  */
 #include <dirent.h>
 #include <errno.h>
@@ -87,7 +87,8 @@ static void in_child(struct ipq_handle *h, unsigned before, void (*how)(struct i
 
 static void has_a_child(struct ipq_handle *h, unsigned before)
 {
-	int own[2] = { dup(STDIN_FILENO), dup(STDIN_FILENO) }; /* numbers of the thread's descriptors */
+	/* descriptors with the numbers that the thread's descriptors will have */
+	int own[2] = { dup(STDIN_FILENO), dup(STDIN_FILENO) };
 
 	want(own[0] >= 0 && own[1] >= 0);
 	threads_fail = false;
@@ -136,7 +137,7 @@ int main(int argc, char **argv)
 		return 1;
 	}
 	want(accept_packets(h, 100) == 100);
-	usleep(50000); /* the engine has taken the verdicts, and keeps the records until it has more */
+	usleep(50000); /* the engine has received the verdicts, and buffers the records */
 	in_child(h, before, closes);
 	in_child(h, before, only_exits);
 	without_thread(h, before);

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-/* Packets that ipq filter sends and its own rules queue: each is recognised every time. */
+/* Packets that ipq filter sends and that its own rules queue: each must be recognised every time. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -10,7 +10,7 @@
 
 static struct injector in;
 
-/* An IPv4 packet with this number. */
+/* Makes an IPv4 packet with this number. */
 static uint8_t *packet(unsigned number)
 {
 	static uint8_t bytes[40];
@@ -35,7 +35,7 @@ static int begin(void **state)
 {
 	(void)state;
 	memset(&in, 0, sizeof(in));
-	inject_init(&in); /* without sockets: packets that it sends are lost */
+	inject_init(&in); /* no sockets are open, so packets that it sends are lost */
 	return 0;
 }
 
@@ -93,7 +93,7 @@ static void same_packet_is_sent_again(void **state)
 	}
 }
 
-/* The kernel sets some fields, and routers change one. */
+/* The kernel sets some fields of a packet, and routers change one of them. */
 static void packet_may_change_on_its_way(void **state)
 {
 	static const size_t may[] = { 2, 3, 4, 5, 8, 10, 11 };

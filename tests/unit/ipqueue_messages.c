@@ -16,7 +16,7 @@
 #include "ipqueue/messages.h"
 #include "packet_message.h"
 
-/* Ethernet, LOCAL_IN, META and PACKET. */
+/* Recorded messages: Ethernet, LOCAL_IN, META and PACKET. */
 static const char *const packet_meta_lp64 =
 	"700000001300000000000000000000006040830e0088ffff0000000000000000eee9036b000000001ab60500000000000100"
 	"00007461703000000000000000000000000000000000000000000000000000000000080001000602aabbccddee0000000000"
@@ -26,7 +26,7 @@ static const char *const packet_lp64 =
 	"00007461703000000000000000000000000000000000000000000000000000000000080001000602aabbccddee0000000000"
 	"00000000300000000000000045000030123400004011547e0a0100090a01000115b31e61001c8f646162636465666768696a"
 	"6b6c6d6e6f7071727374";
-/* A packet of this host, LOCAL_OUT, META. */
+/* A recorded message: a packet of this host, LOCAL_OUT, META. */
 static const char *const packet_meta_ilp32 =
 	"580000001300000000000000000000008071f4cf000000000000000000000000030000000000000000000000000000000000"
 	"00006c6f00000000000000000000000000000000000000000000000000000000000000000000";
@@ -36,7 +36,7 @@ static const char *const verdict_lp64 =
 static const char *const verdict_ilp32 =
 	"4c00000012000100000000008a01000001000000809adfcf30000000450000301234000040116a877f0000017f00000115b3"
 	"1e61001caafe53414d4553414d4553414d4553414d4553414d45";
-/* The original library's set_mode: it counts the header twice, so 16 bytes too many. */
+/* The mode message of the original library, which counted the header twice: it has 16 bytes too many. */
 static const char *const mode_lp64 =
 	"380000001100010000000000a900000009000000000000004000000000000000000000000000000039f5eb2e000000000000"
 	"000000000000";
@@ -100,7 +100,7 @@ static void recorded_packet_is_decoded(void **state)
 	assert_int_equal(payload_len, 0);
 }
 
-/* Decoding and encoding again gives the kernel's bytes, and writes nothing after them. */
+/* Decoding and encoding again must give the kernel's bytes, and write nothing after them. */
 static void packet_is_encoded_as_recorded(void **state)
 {
 	static const struct {
@@ -236,7 +236,7 @@ static void wrong_length_and_short_request_give_different_errors(void **state)
 	wire_put_mode(WIRE_LP64, buf, 7, 1, 0);
 	assert_int_equal(wire_get_request(WIRE_LP64, buf, 15, &r), -EBADMSG);
 	assert_int_equal(wire_get_request(WIRE_LP64, buf, 39, &r),
-			 -EBADMSG); /* nlmsg_len beyond the datagram */
+			 -EBADMSG); /* nlmsg_len exceeds the datagram */
 	len = 15;
 	memcpy(buf, &len, 4);
 	assert_int_equal(wire_get_request(WIRE_LP64, buf, 40, &r), -EBADMSG);
@@ -246,7 +246,7 @@ static void wrong_length_and_short_request_give_different_errors(void **state)
 	len = 32;
 	memcpy(buf, &len, 4);
 	assert_int_equal(wire_get_request(WIRE_LP64, buf, 40, &r), -EINVAL);
-	assert_int_equal(r.pid, 7); /* the header is decoded for the answer */
+	assert_int_equal(r.pid, 7); /* the header is decoded even so, for the answer */
 	assert_int_equal(wire_get_request(WIRE_ILP32, buf, 40, &r), 0);
 }
 
@@ -283,7 +283,7 @@ static void errors_quote_the_request_as_recorded(void **state)
 	n = bytes(expected, sizeof(expected), error_ilp32);
 	assert_int_equal(wire_put_error(out, EINVAL, 0xaa, request, q), n);
 	assert_memory_equal(out, expected, n);
-	/* An acknowledgement quotes only the header; the recorded one ends with the header of its request. */
+	/* An acknowledgement quotes only the header. The recorded one ends with the header of its request. */
 	n = bytes(expected, sizeof(expected), ack_lp64);
 	memcpy(request, expected + 20, 16);
 	assert_int_equal(wire_put_error(out, 0, 0x2d0, request, 16), n);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* Finding the IP packet in a frame of each link type, and frames that have none. */
+/* Frames of each link type: the IP packet must be found, and frames without one must be recognised. */
 #include <stdarg.h>
 #include <stddef.h>
 #include <setjmp.h>
@@ -71,7 +71,7 @@ static void ip_is_found_after_every_link_header(void **state)
 	CHECK(LINKTYPE_LOOP, AF_INET6, 4, 0, 0, 0, 24, IP6);
 	CHECK(LINKTYPE_PPP, AF_INET, 4, 0xff, 3, 0, 0x21, IP4);
 	CHECK(LINKTYPE_PPP, AF_INET6, 2, 0, 0x57, IP6);
-	CHECK(LINKTYPE_PPP, AF_INET, 1, 0x21, IP4); /* a compressed protocol field */
+	CHECK(LINKTYPE_PPP, AF_INET, 1, 0x21, IP4); /* a compressed protocol field: one byte */
 	CHECK(LINKTYPE_PPP_HDLC, AF_INET, 4, 0xff, 3, 0, 0x21, IP4);
 	CHECK(LINKTYPE_PPP_HDLC, AF_INET, 4, 0x0f, 0, 8, 0, IP4);
 	CHECK(LINKTYPE_C_HDLC, AF_INET6, 4, 0x8f, 0, 0x86, 0xdd, IP6);
@@ -80,10 +80,13 @@ static void ip_is_found_after_every_link_header(void **state)
 	CHECK(LINKTYPE_PPP_ETHER, AF_INET, 8, 0x11, 0, 0, 7, 0, 26, 0, 0x21, IP4);
 	CHECK(LINKTYPE_ETHERNET, AF_INET, 22, MACS, 0x88, 0x64, 0x11, 0, 0, 7, 0, 26, 0, 0x21, IP4);
 	CHECK(LINKTYPE_ETHERNET, AF_INET, 26, MACS, TAG, 0x88, 0x64, 0x11, 0, 0, 7, 0, 26, 0, 0x21, IP4);
-	CHECK(LINKTYPE_ETHERNET, AF_INET6, 22, MACS, 0x88, 0x47, 0, 1, 0, 64, 0, 2, 1, 64, IP6); /* MPLS */
+	/* an MPLS label */
+	CHECK(LINKTYPE_ETHERNET, AF_INET6, 22, MACS, 0x88, 0x47, 0, 1, 0, 64, 0, 2, 1, 64, IP6);
 	CHECK(LINKTYPE_ETHERNET, AF_INET, 22, MACS, 0, 32, SNAP, 8, 0, IP4);
-	CHECK(LINKTYPE_ETHERNET, AF_INET, 22, MACS, 0x05, 0xdc, SNAP, 8, 0, IP4); /* 1500 is still a length */
-	CHECK(LINKTYPE_ETHERNET, AF_INET, 26, MACS, 0x81, 0, 0, 7, 0, 32, SNAP, 8, 0, IP4); /* in a VLAN */
+	/* 1500 is the greatest value that means a length */
+	CHECK(LINKTYPE_ETHERNET, AF_INET, 22, MACS, 0x05, 0xdc, SNAP, 8, 0, IP4);
+	/* LLC after a VLAN tag */
+	CHECK(LINKTYPE_ETHERNET, AF_INET, 26, MACS, 0x81, 0, 0, 7, 0, 32, SNAP, 8, 0, IP4);
 	CHECK(LINKTYPE_MPLS, AF_INET, 8, 0, 1, 0, 64, 0, 2, 1, 64, IP4);
 	CHECK(LINKTYPE_MPLS, AF_INET6, 4, 0, 1, 1, 64, IP6);
 	CHECK(LINKTYPE_IEEE802_11, AF_INET, 32, WIRELESS(0x08, 0x01), SNAP, 8, 0, IP4);
@@ -93,7 +96,7 @@ static void ip_is_found_after_every_link_header(void **state)
 	      IP6);
 	CHECK(LINKTYPE_IEEE802_11_RADIOTAP, AF_INET, 40, 0, 0, 8, 0, 0, 0, 0, 0, WIRELESS(0x08, 0x01), SNAP,
 	      8, 0, IP4);
-	/* Two words of fields, a time, flags: the header is padded. */
+	/* Two words of presence bits, a timestamp, flags. The 802.11 header is padded. */
 	CHECK(LINKTYPE_IEEE802_11_RADIOTAP, AF_INET, 64, 0, 0, 28, 0, 3, 0, 0, 0x80, 0, 0, 0, 0, 0, 0, 0, 0,
 	      0, 0, 0, 0, 0, 0, 0, 0, 0x20, 0, 0, 0, WIRELESS(0x88, 0x02), 0, 0, 0, 0, SNAP, 8, 0, IP4);
 	CHECK(LINKTYPE_NFLOG, AF_INET, 32, 2, 0, 0, 7, 8, 0, 1, 0, 8, 0, 3, 0, 8, 0, 2, 0, 0, 0, 0, 42, 8, 0,
@@ -132,7 +135,7 @@ static void hardware_address_is_that_of_the_sender(void **state)
 	assert_int_equal(f.hw_addr_len, 6);
 	assert_memory_equal(f.hw_addr, sender, 6);
 	assert_true(PARSE(LINKTYPE_LINUX_SLL, cooked, &f));
-	assert_int_equal(f.hw_addr_len, 8); /* whatever length the file has */
+	assert_int_equal(f.hw_addr_len, 8); /* at most 8, whatever length the file has */
 	assert_memory_equal(f.hw_addr, eight, 8);
 	assert_true(PARSE(LINKTYPE_LINUX_SLL2, cooked2, &f));
 	assert_int_equal(f.hw_addr_len, 6);
@@ -159,7 +162,7 @@ static void cut_packet_has_the_length_of_its_header(void **state)
 	(void)state;
 	assert_true(parse(LINKTYPE_ETHERNET, frame, 14 + 22, sizeof(frame) + 10, &f));
 	assert_int_equal(f.payload_len, 22);
-	assert_int_equal(f.full_len, 24); /* by its header: the rest was padding */
+	assert_int_equal(f.full_len, 24); /* the length of the IP header: the other bytes were padding */
 }
 
 static void impossible_length_is_replaced_by_that_of_the_frame(void **state)
@@ -168,18 +171,18 @@ static void impossible_length_is_replaced_by_that_of_the_frame(void **state)
 	struct frame f;
 
 	(void)state;
-	frame[14 + 2] = 0xff; /* longer than the frame */
+	frame[14 + 2] = 0xff; /* the length field exceeds the frame */
 	assert_true(PARSE(LINKTYPE_ETHERNET, frame, &f));
 	assert_int_equal(f.payload_len, 24);
 	assert_int_equal(f.full_len, 24);
 	frame[14 + 2] = 0;
-	frame[14 + 3] = 7; /* shorter than its own header */
+	frame[14 + 3] = 7; /* the length field is less than the header */
 	assert_true(PARSE(LINKTYPE_ETHERNET, frame, &f));
 	assert_int_equal(f.payload_len, 24);
 	frame[14 + 3] = 0; /* a GSO packet has no length */
 	assert_true(PARSE(LINKTYPE_ETHERNET, frame, &f));
 	assert_int_equal(f.payload_len, 24);
-	/* a record longer than its frame */
+	/* a record that is shorter than its frame */
 	assert_true(parse(LINKTYPE_ETHERNET, frame, sizeof(frame), 3, &f));
 	assert_int_equal(f.full_len, 24);
 }
@@ -271,7 +274,7 @@ static void nflog_with_empty_payload_has_no_packet(void **state)
 	assert_false(PARSE(LINKTYPE_NFLOG, frame, &f));
 }
 
-/* Puts another packet into a frame, and compares the new frame. Returns its length; bytes: at most 200. */
+/* Changes the packet of a frame, and compares the new frame. Returns its length. bytes: at most 200. */
 static size_t change(uint32_t type, const uint8_t *bytes, size_t len, size_t payload_len, uint8_t *changed)
 {
 	uint8_t payload[100] = { 0x45 }, end[200];
@@ -301,7 +304,7 @@ static void length_before_the_packet_follows(void **state)
 	assert_int_equal(changed[19], 99);
 	assert_int_equal(change(LINKTYPE_ETHERNET, snap, sizeof(snap), 31, changed), 22 + 31);
 	assert_int_equal(changed[13], 39);
-	/* The attribute after the packet stays aligned. */
+	/* The attribute after the packet must stay aligned. */
 	assert_int_equal(change(LINKTYPE_NFLOG, nflog, sizeof(nflog), 31, changed), 8 + 32 + 8);
 	assert_int_equal(changed[4], 35);
 	assert_int_equal(changed[8 + 32], 5);
@@ -310,7 +313,7 @@ static void length_before_the_packet_follows(void **state)
 
 static void frame_check_sequence_is_recomputed(void **state)
 {
-	/* radiotap with the flag for a check sequence, which is wrong at first */
+	/* radiotap with the flag for a check sequence. The check sequence is wrong at first */
 	static const uint8_t bytes[] = { 0,    0, 9, 0,	  2, 0, 0, 0, 0x10, WIRELESS(0x08, 0x01),
 					 SNAP, 8, 0, IP4, 1, 2, 3, 4 };
 	uint8_t changed[200];
@@ -319,7 +322,7 @@ static void frame_check_sequence_is_recomputed(void **state)
 
 	(void)state;
 	assert_int_equal(len, sizeof(bytes) + 6);
-	/* Over the frame and its sequence, the remainder is a constant. */
+	/* The CRC over the frame and its check sequence is a constant. */
 	for (size_t i = 9; i < len; i++)
 		for (int bit = 0; bit < 8; bit++)
 			crc = crc >> 1 ^ ((crc ^ changed[i] >> bit) & 1 ? 0xedb88320 : 0);

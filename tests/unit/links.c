@@ -1,5 +1,8 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-/* The table of interfaces: look-ups, renaming, removal, lost events. This test simulates the kernel's answers. */
+/*
+ * The table of interfaces: look-ups, renaming, removal, lost events. The test itself simulates the kernel's
+ * answers.
+ */
 #include <errno.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -17,10 +20,10 @@
 
 /* ---- the socket --------------------------------------------------------------------------------- */
 
-static unsigned char waiting[64][256]; /* datagrams to be read */
+static unsigned char waiting[64][256]; /* datagrams that the library will read */
 static size_t length[64];
 static unsigned written, taken, requests;
-static int receive_error; /* once */
+static int receive_error; /* an error that is reported once */
 static bool silent;	  /* requests are not answered */
 static bool slow;	  /* requests are answered during the poll */
 static int slow_index;
@@ -67,7 +70,7 @@ ssize_t __wrap_mnl_socket_recvfrom(const struct mnl_socket *s, void *buf, size_t
 	return (ssize_t)len;
 }
 
-/* The kernel knows interfaces 1 to 99, called first1 and so on. */
+/* Simulates a kernel that has interfaces 1 to 99, called first1 and so on. */
 ssize_t __wrap_mnl_socket_sendto(const struct mnl_socket *s, const void *request, size_t len);
 ssize_t __wrap_mnl_socket_sendto(const struct mnl_socket *s, const void *request, size_t len)
 {
@@ -153,7 +156,7 @@ static void interfaces_are_asked_for_once(void **state)
 	assert_int_equal(requests, 20);
 	expect(0, "");
 	assert_int_equal(requests, 20);
-	expect(100, ""); /* unknown to the kernel */
+	expect(100, ""); /* the simulated kernel has no such interface */
 	assert_int_equal(requests, 21);
 }
 
@@ -163,7 +166,7 @@ static void renamed_interface_has_its_new_name(void **state)
 	expect(1, "first1");
 	expect(2, "first2");
 	event(RTM_NEWLINK, 2, "new");
-	event(RTM_NEWLINK, 3, "unknown"); /* nobody has asked for it */
+	event(RTM_NEWLINK, 3, "unknown"); /* the library has not requested this interface */
 	next_tick();
 	expect(1, "first1");
 	expect(2, "new");
@@ -231,19 +234,20 @@ static void lost_events_empty_the_table(void **state)
 	expect(1, "first1");
 	expect(2, "first2");
 	assert_int_equal(requests, 4);
-	receive_error = EINTR; /* nothing was lost */
+	receive_error = EINTR; /* a signal: no event was lost */
 	next_tick();
 	expect(1, "first1");
 	assert_int_equal(requests, 4);
 }
 
-/* Two events precede the answer: one about another interface, and one about this interface. */
+/* Two events precede the answer: one about another interface, and one about the requested interface. */
 static void events_are_not_taken_for_answers(void **state)
 {
 	(void)state;
 	silent = true;
 	event(RTM_NEWLINK, 7, "unasked");
-	put_event(RTM_NEWLINK, 8, "other", 108, AF_UNSPEC, 1, 0); /* this number, but of another socket */
+	/* the sequence number is the same, but the port is that of another socket */
+	put_event(RTM_NEWLINK, 8, "other", 108, AF_UNSPEC, 1, 0);
 	next_tick();
 	expect(6, "");
 	silent = false;
@@ -275,11 +279,11 @@ static void damaged_messages_are_skipped(void **state)
 	memset(waiting[written % 64], 0, 256);
 	memcpy(waiting[written % 64], &nlh, sizeof(nlh));
 	((struct nlmsghdr *)(void *)waiting[written % 64])->nlmsg_len =
-		short_len; /* shorter than its content */
+		short_len; /* a length that is less than the content */
 	written++;
 	next_tick();
 	expect(1, "first1");
-	event(RTM_NEWLINK, 1, NULL); /* without a name */
+	event(RTM_NEWLINK, 1, NULL); /* a message without a name */
 	next_tick();
 	expect(1, "first1");
 	event(RTM_NEWLINK, 1, "a-name-that-is-longer-than-16");

@@ -11,7 +11,7 @@
 #include "util/clock.h"
 #include "core/moderation.h"
 
-static int64_t waiting, added; /* waiting bytes; bytes added between two readings */
+static int64_t waiting, added; /* bytes that wait in the socket; bytes added between two readings */
 static unsigned looks;
 
 static int64_t backlog(const struct source *s)
@@ -50,7 +50,7 @@ static void small_batch_is_followed_by_a_pause(void **state)
 	(void)state;
 	begin(&m, 1);
 	assert_true(slept(&m, 16) >= 50);
-	assert_int_equal(looks, 2); /* the first pause has two halves */
+	assert_int_equal(looks, 2); /* the first pause is divided in two */
 	assert_true(slept(&m, 24) >= 50);
 	moderation_end(&m);
 }
@@ -78,7 +78,7 @@ static void pauses_without_packets_become_rarer(void **state)
 	begin(&m, 0);
 	while (now_us() < began + 30000)
 		slept(&m, 20);
-	/* At once, and 1, 2, 4, 8 milliseconds after the last pause, by the time that has really passed. */
+	/* The pauses begin at once, then 1, 2, 4 and 8 milliseconds after the last one, measured in real time. */
 	for (after = 0; after < now_us() - began; after = 2 * after + 1000)
 		most++;
 	assert_in_range(looks, 2, 2 * most);
@@ -141,7 +141,8 @@ static void ignore(int signo)
 
 static void signal_ends_a_pause(void **state)
 {
-	const struct sigaction action = { .sa_handler = ignore }; /* without SA_RESTART */
+	/* without SA_RESTART, so that the signal interrupts the pause */
+	const struct sigaction action = { .sa_handler = ignore };
 	const struct itimerval often = { { 0, 20 }, { 0, 20 } }, never = { { 0, 0 }, { 0, 0 } };
 	struct moderation m;
 	int err = 0;
@@ -176,7 +177,10 @@ static void verdicts_of_two_receives_are_deferred_on_busy_queue_only(void **stat
 	begin(&m, 1);
 	note_busy_receives(&m, 15);
 	assert_int_equal(moderation_deferred_count(&m), 0);
-	/* None wait either when it takes the program more than a millisecond to come here: once it will not. */
+	/*
+	 * No verdict may wait either if the program takes more than a millisecond between receives. The loop
+	 * repeats the test until the machine is fast enough once.
+	 */
 	do {
 		moderation_note(&m, 30, 64);
 		moderation_note(&m, 40, 64);

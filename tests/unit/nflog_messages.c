@@ -17,7 +17,7 @@
 /* A datagram to which messages are appended. */
 struct datagram {
 	_Alignas(8) unsigned char bytes[4096];
-	size_t len, message; /* bytes; offset of the last message */
+	size_t len, message; /* bytes used; offset of the last message */
 };
 
 static void put(struct datagram *d, const void *bytes, size_t len)
@@ -104,7 +104,8 @@ static void packet_fields_are_read(void **state)
 	assert_int_equal(p.outdev, 3);
 	assert_int_equal(p.uid, 1000);
 	assert_int_equal(p.hw_addr_len, 6);
-	assert_memory_equal(p.hw_addr, "\1\2\3\4\5\6\0\0", 8); /* the bytes after the address are stale */
+	/* the undefined bytes after the address were cleared */
+	assert_memory_equal(p.hw_addr, "\1\2\3\4\5\6\0\0", 8);
 	assert_int_equal(p.payload_len, 28);
 	assert_int_equal(p.full_len, 28);
 	assert_int_equal(p.flags, 0);
@@ -112,9 +113,9 @@ static void packet_fields_are_read(void **state)
 
 static void other_fields_are_read(void **state)
 {
-	/* Big-endian: 1,234,567,890 s and 654,321 us. */
+	/* Big-endian time: 1,234,567,890 s and 654,321 us. */
 	static const uint8_t time[16] = { 0, 0, 0, 0, 0x49, 0x96, 0x02, 0xd2, 0, 0, 0, 0, 0, 9, 0xfb, 0xf1 };
-	/* Nested attributes: the protocol, one that is too short, the tag. */
+	/* Nested attributes: the protocol, one that is too short, and the tag. */
 	static const uint8_t vlan[] = { 0, 6, 0, NFULA_VLAN_PROTO, 0x81, 0,    0, 0,
 					0, 5, 0, NFULA_VLAN_TCI,   0xee, 0,    0, 0,
 					0, 6, 0, NFULA_VLAN_TCI,   0x20, 0x64, 0, 0 };
@@ -202,8 +203,10 @@ static void cut_packet_has_the_length_in_its_header(void **state)
 	assert_int_equal(p.full_len, sizeof(jumbo));
 }
 
-/* The first two bytes of a packet do not contain its length; a packet that is longer than its header says has all its
- * bytes. */
+/*
+ * The length in a header is used only if it is plausible: the first two bytes of a packet do not contain it, and it
+ * may be less than the number of bytes.
+ */
 static void other_lengths_are_those_of_the_payload(void **state)
 {
 	static const uint8_t two[2] = { 0x45, 0 }, longer[24] = { 0x45, 0, 0, 20 };
@@ -215,7 +218,7 @@ static void other_lengths_are_those_of_the_payload(void **state)
 	begin_packet(&d);
 	attribute(&d, NFULA_PAYLOAD, two, sizeof(two));
 	memset(d.bytes + d.len, 0xee, 8);
-	memset(d.bytes + d.len - 2, 0xee, 2); /* the padding */
+	memset(d.bytes + d.len - 2, 0xee, 2); /* the padding of the last attribute */
 	parse(&d, &p, &m);
 	assert_int_equal(p.full_len, 2);
 	begin_packet(&dl);
@@ -280,7 +283,7 @@ static void message_length_beyond_datagram_is_rejected(void **state)
 		set_length(&d, lengths[i]);
 		parse(&d, &p, &m);
 		assert_int_equal(m.kind, NFLOG_MALFORMED);
-		assert_int_equal(m.len, d.len); /* no message can be found after it */
+		assert_int_equal(m.len, d.len); /* the position of a message after it is unknown */
 	}
 }
 
@@ -293,7 +296,7 @@ static void attribute_length_beyond_message_ends_the_message(void **state)
 
 	(void)state;
 	begin_packet(&d);
-	attribute(&d, NFULA_UID, "\0\0", 2); /* too short for its type: skipped */
+	attribute(&d, NFULA_UID, "\0\0", 2); /* an attribute that is too short for its type is skipped */
 	put(&d, &long_one, sizeof(long_one));
 	set_length(&d, (uint32_t)d.len);
 	parse(&d, &p, &m);
@@ -301,7 +304,10 @@ static void attribute_length_beyond_message_ends_the_message(void **state)
 	assert_int_equal(p.present, 0);
 }
 
-/* The message ends at its own length, although the next one begins at the next multiple of four. */
+/*
+ * The message ends at its own length, even if this is not a multiple of four. The next one begins at the next
+ * multiple of four.
+ */
 static void attribute_beyond_an_odd_length_ends_the_message(void **state)
 {
 	const unsigned char hardware[12] = { 0, 6, 0, 0, 2 };

@@ -33,8 +33,9 @@ static struct source *s;
 static int pair[2] = { -1, -1 };
 static struct request request[32];
 static unsigned requests, noops;
-static int (*answer)(const struct request *r); /* errno, or -1 for none; NULL: no error */
-static int recv_error;			       /* errno of the next receive */
+/* returns the errno to answer, or -1 for no answer; NULL: no error */
+static int (*answer)(const struct request *r);
+static int recv_error; /* errno of the next receive; 0: none */
 static unsigned char datagram[8192];
 static size_t datagram_len;
 static unsigned char memory[SLOTS][SOURCE_SLOT_SIZE];
@@ -154,7 +155,10 @@ static void attribute(uint16_t type, const void *value, size_t len)
 	put(value, len);
 }
 
-/* Appends a packet to the datagram; its payload is an IPv4 packet of IP_LEN bytes. Number 0: without a number. */
+/*
+ * Appends a packet to the datagram, with an IPv4 packet of IP_LEN bytes as its payload. Number 0: the packet has no
+ * number.
+ */
 static void add_packet(uint32_t number)
 {
 	static const uint8_t link_header[14] = "link";
@@ -285,7 +289,7 @@ static void settings_reach_the_kernel(void **state)
 	assert_int_equal(request[0].range, NFLOG_PAYLOAD_MAX);
 	assert_int_equal(request[0].threshold, 4);
 	assert_int_equal(request[0].timeout, 1);
-	assert_int_equal(request[0].buffer, 8192 - 512); /* for four packets of 1,500 bytes */
+	assert_int_equal(request[0].buffer, 8192 - 512); /* enough for four packets of 1,500 bytes */
 	assert_int_equal(request[0].flags, NFULNL_CFG_F_SEQ);
 	assert_int_equal(configure(COPY_PACKET, 100, IPQ_O_CONNTRACK), IPQ_O_CONNTRACK);
 	assert_int_equal(request[1].command, NFULNL_CFG_CMD_NONE);
@@ -304,7 +308,7 @@ static void settings_reach_the_kernel(void **state)
 	end(NULL);
 	open_source("5,batch=1024");
 	assert_int_equal(configure(COPY_PACKET, 0, 0), 0);
-	assert_int_equal(request[5].buffer, 65536 - 512); /* the most */
+	assert_int_equal(request[5].buffer, 65536 - 512); /* the maximum */
 }
 
 static void flags_that_the_kernel_has_not_are_refused(void **state)
@@ -338,7 +342,7 @@ static void lost_answer_is_asked_for_again(void **state)
 	assert_true(requests > 4);
 }
 
-/* Sends first the answers to a request that has timed out and to a wake, both without an error. */
+/* First sends two other answers, without errors: to a request that has timed out, and to a wake. */
 static int others_first(const struct request *r)
 {
 	(void)r;
@@ -458,7 +462,7 @@ static void gaps_are_counted(void **state)
 	assert_int_equal(configure(COPY_PACKET, 0, 0), 0);
 	give_packets(0xffffffff, 0xffffffff);
 	assert_int_equal(receive(8), 1);
-	assert_int_equal(lost(), 3); /* packets of this group only */
+	assert_int_equal(lost(), 3); /* only lost packets of this group are counted */
 	give_packets(2, 2);
 	assert_int_equal(receive(8), 1);
 	assert_int_equal(lost(), 5);
@@ -486,7 +490,7 @@ static void packet_is_in_its_slot(void **state)
 	assert_int_equal(packet[0].flags, 0);
 }
 
-/* A slot of each length: nothing is written after it, and all pointers are within it. */
+/* Slots of every length: no byte after the slot may be written, and all pointers must be within it. */
 static void slot_may_be_too_small(void **state)
 {
 	(void)state;

@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-/* The requests of the nfqueue source, and its reaction when the kernel refuses, answers late or not at all. */
+/*
+ * The requests of the nfqueue source, and its reaction if the kernel refuses them, answers late or does not answer.
+ */
 #include <errno.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -44,7 +46,7 @@ static int configure(uint32_t flags, uint32_t range, uint32_t length)
 	return s->ops->configure(s, &c, &e);
 }
 
-/* Finds the first request from number `from` on for which `is` returns true; NULL: none. */
+/* Finds the first request, from number `from` on, for which `is` returns true; NULL: none. */
 static const struct kernel_request *find(unsigned from, bool (*is)(const struct kernel_request *r))
 {
 	for (unsigned i = from; i < k.requests; i++)
@@ -124,7 +126,7 @@ static void later_configuration_asks_for_what_changes(void **state)
 	assert_int_equal(configure(IPQ_O_FAIL_OPEN | IPQ_O_SEGMENT, 70000, 3000),
 			 IPQ_O_FAIL_OPEN | IPQ_O_SEGMENT);
 	assert_int_equal(k.requests, before + 1);
-	assert_int_equal(find(before, is_mode)->range, 0); /* the whole packet */
+	assert_int_equal(find(before, is_mode)->range, 0); /* range 0: the complete packet */
 	before = k.requests;
 	assert_int_equal(configure(IPQ_O_SEGMENT, 1000, 4000), IPQ_O_SEGMENT);
 	assert_null(find(before, is_bind));
@@ -157,7 +159,7 @@ static int refuse_mode(struct kernel *kernel, const struct kernel_request *r)
 	return is_mode(r) ? EIO : 0;
 }
 
-/* The program may try another queue: it must not keep the first one. */
+/* The program may try another queue afterwards, so the source must not keep the first queue. */
 static void failed_first_configuration_gives_the_queue_back(void **state)
 {
 	unsigned before;
@@ -174,7 +176,7 @@ static void failed_first_configuration_gives_the_queue_back(void **state)
 	k.answer = refuse_mode;
 	before = k.requests;
 	assert_int_equal(configure(IPQ_O_SEGMENT, 100, 3000), -EIO);
-	assert_null(find(before, is_unbind)); /* a later failed configuration keeps the queue */
+	assert_null(find(before, is_unbind)); /* if a later configuration fails, the source keeps the queue */
 }
 
 static int refuse_bind(struct kernel *kernel, const struct kernel_request *r)
@@ -230,7 +232,7 @@ static void request_whose_answer_is_lost_is_repeated(void **state)
 
 static bool late;
 
-/* The first request for a length is refused, but the answer arrives after the second request was sent. */
+/* The first request for a length is refused, but this answer arrives after the second request was sent. */
 static int answer_late(struct kernel *kernel, const struct kernel_request *r)
 {
 	struct {
@@ -260,7 +262,7 @@ static void late_answer_of_an_older_request_is_ignored(void **state)
 	assert_int_equal(configure(IPQ_O_SEGMENT, 0, 3000), IPQ_O_SEGMENT);
 }
 
-/* Packets that arrive before the answer to a request are returned by the next receives, in order. */
+/* Packets arrive before the answer to a request. The next receives must return them, in order. */
 static int deliver_before(struct kernel *kernel, const struct kernel_request *r)
 {
 	static uint32_t id;

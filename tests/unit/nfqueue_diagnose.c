@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-/* Reads queues and their owners from /proc, whose texts this test provides. */
+/* Reads queues and their owners from files of /proc, whose contents this test provides. */
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/capability.h>
@@ -37,7 +37,7 @@ FILE *__wrap_fopen(const char *path, const char *mode)
 	return fd >= 0 ? fdopen(fd, "r") : NULL;
 }
 
-/* The name of fopen with large files in some C libraries. */
+/* In some C libraries, fopen has this name if files may be large. */
 FILE *__wrap_fopen64(const char *path, const char *mode)
 {
 	return __wrap_fopen(path, mode);
@@ -65,7 +65,7 @@ static void queue_is_found_by_its_number(void **state)
 	assert_int_equal(queue_line(44, &line), -ENOENT);
 }
 
-/* The name of this process as in /proc: 15 characters; under valgrind, its name. */
+/* The name of this process as in /proc, which has at most 15 characters. Under valgrind it is valgrind's name. */
 static const char *own_name(void)
 {
 	static char name[64];
@@ -79,7 +79,7 @@ static const char *own_name(void)
 	return name;
 }
 
-/* A port id belongs to a protocol: another one may have the same. */
+/* A port id is unique only within a protocol: a socket of another protocol may have the same. */
 static void owner_has_the_socket_of_nfnetlink(void **state)
 {
 	int other = socket(AF_UNIX, SOCK_STREAM, 0), fd = socket(AF_UNIX, SOCK_STREAM, 0);
@@ -88,7 +88,7 @@ static void owner_has_the_socket_of_nfnetlink(void **state)
 	char command[64];
 
 	(void)state;
-	if (child == 0) { /* the child has the other socket only */
+	if (child == 0) { /* the child has only the other socket */
 		close(fd);
 		alarm(20);
 		pause();

@@ -6,7 +6,7 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <cmocka.h>
-#include <netinet/in.h> /* before <linux/netfilter.h> */
+#include <netinet/in.h> /* must precede <linux/netfilter.h> */
 #include <linux/netfilter.h>
 #include <poll.h>
 #include <signal.h>
@@ -140,7 +140,7 @@ static void gaps_in_ids_are_lost_packets(void **state)
 		assert_int_equal(receive(1, 1000), 1);
 		assert_int_equal(counts().lost, 0);
 		deliver(first[i] + 9);
-		deliver(first[i] + 4); /* out of order: it was deferred */
+		deliver(first[i] + 4); /* the id is out of order, because the packet was deferred */
 		assert_int_equal(receive(64, 1000) + receive(64, 0), 2);
 		assert_int_equal(counts().lost, 6);
 		end(state);
@@ -157,7 +157,7 @@ static void malformed_packet_is_dropped_and_counted(void **state)
 	assert_int_equal(receive(64, 1000), 1);
 	len = kernel_packet(message, 2, "bytes of a packet...", 20);
 	memcpy(message + len - 24, &(uint16_t){ 3 },
-	       2); /* length of the payload's attribute: shorter than its header */
+	       2); /* length of the payload's attribute: less than the attribute's header */
 	kernel_send(&k, message, len);
 	deliver(3);
 	assert_int_equal(receive(64, 1000) + receive(64, 0), 1);
@@ -169,14 +169,14 @@ static void malformed_packet_is_dropped_and_counted(void **state)
 	assert_int_equal(k.verdict[0].queue, 7);
 	assert_int_equal(counts().malformed, 1);
 	assert_int_equal(counts().lost, 0);
-	kernel_send(&k, message, 10); /* not a whole message */
+	kernel_send(&k, message, 10); /* the message is not complete */
 	assert_int_equal(receive(64, 100), 0);
 	assert_int_equal(counts().malformed, 2);
 	kernel_settle(&k, program_fd);
 	assert_int_equal(k.verdicts, 1);
 }
 
-/* Queued before the mode was set: it is queued again, a limited number of times. */
+/* The packet was queued before the mode was set. It is queued again, but only a limited number of times. */
 static void packet_without_payload_is_queued_again(void **state)
 {
 	(void)state;
@@ -209,7 +209,7 @@ static void timeout_that_is_over_before_the_poll_ends_the_receive(void **state)
 	assert_in_range(now_ms() - before, 29, 5000);
 }
 
-/* A full buffer is reported once; the packets in it are still received. */
+/* An overrun is reported once; the packets in the buffer are still received. */
 static void overrun_does_not_end_a_receive(void **state)
 {
 	(void)state;
@@ -335,7 +335,10 @@ static void deferred_messages_come_first_and_in_order(void **state)
 				      NULL);
 		nfqueue_defer(nfqueue(s), NULL, 0, &refusal);
 		for (uint32_t id = 1; id <= 3; id++) {
-			/* Must not block: the message that announces them may have been lost. */
+			/*
+			 * The call must not block: the message that announces the deferred packets may have been
+			 * lost.
+			 */
 			int n = receive(round == 1 ? 1 : 64, IPQ_FOREVER);
 
 			if (round == 1 && n == 1 && packet[0].id == 90)
@@ -389,7 +392,7 @@ static void message_cut_in_a_batch_is_marked(void **state)
 	assert_int_equal(packet[0].flags & IPQ_PACKET_TRUNCATED, 0);
 }
 
-/* After packets that arrive one at a time, recv is used; recvmmsg is used again when several wait. */
+/* While packets arrive one at a time, recv is used; recvmmsg is used again when several packets wait. */
 static void batches_come_back_after_single_packets(void **state)
 {
 	uint32_t id = 0;
@@ -416,7 +419,7 @@ static void batches_come_back_after_single_packets(void **state)
 
 /* ---- sending ------------------------------------------------------------------------------------ */
 
-/* Sends 64 verdicts: all arrive complete, in order and with these settings. */
+/* Sends 64 verdicts. All must arrive complete, in order and with these settings. */
 static void send_64(uint32_t present, size_t payload_len)
 {
 	struct source_verdict v[SOURCE_BATCH_MAX];

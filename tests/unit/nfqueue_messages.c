@@ -18,13 +18,13 @@
 #include <linux/netlink.h>
 #include "nfqueue/messages.h"
 
-/* A number of 16 bits in our own byte order, among bytes. */
+/* A number of 16 bits in our own byte order, as two bytes of an initializer. */
 #if __BYTE_ORDER__ == __ORDER_BIG_ENDIAN__
 #define NATIVE16(n) (n) >> 8, (n)&255
 #else
 #define NATIVE16(n) (n) & 255, (n) >> 8
 #endif
-#define PRIORITY 21 /* NFQA_PRIORITY and NFQA_CGROUP_CLASSID: newer than some headers */
+#define PRIORITY 21 /* NFQA_PRIORITY and NFQA_CGROUP_CLASSID, which some headers lack */
 #define CGROUP 22
 
 struct message {
@@ -42,10 +42,10 @@ static void append(struct message *m, const void *bytes, size_t len)
 static void pad(struct message *m)
 {
 	while (m->len % 4 != 0)
-		m->bytes[m->len++] = 0xee; /* the content of padding is ignored */
+		m->bytes[m->len++] = 0xee; /* padding with a value, which must be ignored */
 }
 
-/* Without padding at the end, because the kernel ends a message with the payload. */
+/* Appends an attribute. The last one has no padding, because the kernel ends a message with the payload. */
 static void attribute(struct message *m, unsigned type, const void *value, size_t len)
 {
 	struct nlattr a = { .nla_len = (uint16_t)(NLA_HDRLEN + len), .nla_type = (uint16_t)type };
@@ -97,7 +97,7 @@ static struct parsed parse(const struct message *m, size_t len)
 
 	assert_non_null(d.memory);
 	memcpy(d.memory, m->bytes, len);
-	memset(&d.p, 0xa5, sizeof(d.p)); /* as if the program had other data there */
+	memset(&d.p, 0xa5, sizeof(d.p)); /* the struct may contain old data of the program */
 	nfq_parse(d.memory, len, &d.p, &d.r);
 	return d;
 }
@@ -154,7 +154,8 @@ static void every_attribute_is_stored_in_its_field(void **state)
 	assert_int_equal(d.p.physindev, 13);
 	assert_int_equal(d.p.physoutdev, 14);
 	assert_int_equal(d.p.hw_addr_len, 6);
-	assert_memory_equal(d.p.hw_addr, "\x02\x04\x06\x08\x0a\x0c\0\0", 8); /* no stale bytes after it */
+	/* no undefined bytes follow the address */
+	assert_memory_equal(d.p.hw_addr, "\x02\x04\x06\x08\x0a\x0c\0\0", 8);
 	assert_int_equal(d.p.conntrack_len, 8);
 	assert_memory_equal(d.p.conntrack, "conntrac", 8);
 	assert_int_equal(d.p.conntrack_info, 5);
@@ -177,7 +178,7 @@ static void every_attribute_is_stored_in_its_field(void **state)
 	free(d.memory);
 }
 
-/* A known mistake of programs: they swapped the bytes of packet_id twice, and decided other packets. */
+/* A known mistake of programs: they swapped the bytes of packet_id twice, and so decided other packets. */
 static void ids_are_byte_swapped_once_each_way(void **state)
 {
 	const struct source_verdict v = { .id = 0x01020304, .code = NF_ACCEPT };
@@ -227,7 +228,7 @@ static void truncated_packet_keeps_payload_and_full_length_apart(void **state)
 	struct parsed d;
 
 	(void)state;
-	/* In both orders of attributes. */
+	/* The attributes may come in both orders. */
 	for (int first = 0; first < 2; first++) {
 		begin_packet(&m, 1);
 		if (first)
@@ -383,7 +384,7 @@ static void attribute_of_wrong_length_is_rejected_with_packet_id(void **state)
 		struct nlattr a = { .nla_len = (uint16_t)claimed, .nla_type = NFQA_MARK };
 
 		begin_packet(&m, 77);
-		append(&m, "\0", 1); /* the packet header's own padding */
+		append(&m, "\0", 1); /* the padding of the packet header */
 		append(&m, &a, sizeof(a));
 		append(&m, "\0\0\0\0", 4);
 		end(&m);
@@ -407,7 +408,7 @@ static void hardware_address_longer_than_field_is_truncated(void **state)
 {
 	const uint8_t hw[12] = {
 		0x01, 0x14, 0, 0, 1, 2, 3, 4, 5, 6, 7, 8
-	}; /* length 276, whose low byte is 20 */
+	}; /* length 276, whose low byte is 20, the size of a header */
 	struct message m;
 	struct parsed d;
 
@@ -424,10 +425,11 @@ static void hardware_address_longer_than_field_is_truncated(void **state)
 static void malformed_vlan_attribute_is_ignored(void **state)
 {
 	static const unsigned char nests[][8] = {
-		{ NATIVE16(0), NATIVE16(NFQA_VLAN_TCI) }, /* length 0: must not loop forever */
+		{ NATIVE16(0), NATIVE16(NFQA_VLAN_TCI) }, /* length 0 must not cause an endless loop */
 		{ NATIVE16(3), NATIVE16(NFQA_VLAN_TCI) },
-		{ NATIVE16(9), NATIVE16(NFQA_VLAN_TCI), 1, 1 }, /* longer than the outer attribute */
-		{ NATIVE16(5), NATIVE16(NFQA_VLAN_TCI), 1 },	/* too short for its number */
+		/* a nested attribute longer than the outer one */
+		{ NATIVE16(9), NATIVE16(NFQA_VLAN_TCI), 1, 1 },
+		{ NATIVE16(5), NATIVE16(NFQA_VLAN_TCI), 1 }, /* an attribute too short for its number */
 	};
 	struct message m;
 
@@ -462,8 +464,10 @@ static void extreme_timestamp_is_accepted(void **state)
 	free(d.memory);
 }
 
-/* Linux writes attributes in one order, and may change it. That order is parsed faster; any other order has the same
- * result. */
+/*
+ * Linux writes attributes in one order, which may change. This order is parsed faster; any other order must have
+ * the same result.
+ */
 static void attributes_are_read_in_any_order(void **state)
 {
 	struct message usual, m;
@@ -480,7 +484,8 @@ static void attributes_are_read_in_any_order(void **state)
 	assert_int_equal(count, 21);
 	for (size_t first = 0; first < count; first++)
 		for (size_t stride = 1; stride < count; stride++) {
-			if (stride % 3 == 0 || stride % 7 == 0) /* would not meet all 21 */
+			/* this stride would not visit all 21 attributes */
+			if (stride % 3 == 0 || stride % 7 == 0)
 				continue;
 			begin(&m, NFNL_SUBSYS_QUEUE << 8 | NFQNL_MSG_PACKET);
 			for (size_t k = 0; k < count; k++) {
@@ -588,7 +593,7 @@ static void refused_verdict_has_its_packet_id(void **state)
 	free(d.memory);
 	for (size_t cut = 0; cut < m.len; cut++) {
 		d = parse(&m, cut);
-		/* A quotation of the header only, as with NETLINK_CAP_ACK, is also a refusal. */
+		/* A quotation of only the header, as with NETLINK_CAP_ACK, is also a refusal. */
 		assert_int_equal(d.r.kind, cut < 16 + 4 + 16 ? NFQ_OTHER : NFQ_REFUSED);
 		if (cut >= 16 + 4 + 20 + 12)
 			assert_int_equal(d.r.refusal.id, 0x01020304);

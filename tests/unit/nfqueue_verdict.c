@@ -16,20 +16,20 @@
 #include "nfqueue/messages.h"
 #include "nfqueue/nfqueue.h"
 
-#define PRIORITY 21 /* NFQA_PRIORITY: newer than some headers */
+#define PRIORITY 21 /* NFQA_PRIORITY, which some headers lack */
 
 static void bare_verdict_has_expected_bytes(void **state)
 {
 	const struct source_verdict v = { .id = 0x0a0b0c0d, .code = NF_QUEUE_NR(9), .tag = 0x11223344 };
 	unsigned char wire[32] = { 32, 0, 0,	0,    1, 3, 1, 0, 0x44, 0x33, 0x22, 0x11,
-				   0,  0, 0,	0,    /* nlmsghdr */
-				   0,  0, 0x12, 0x34, /* nfgenmsg: queue 0x1234 */
+				   0,  0, 0,	0,    /* struct nlmsghdr */
+				   0,  0, 0x12, 0x34, /* struct nfgenmsg with queue 0x1234 */
 				   12, 0, 2,	0,    0, 9, 0, 3, 0x0a, 0x0b, 0x0c, 0x0d };
 	unsigned char buf[NFQ_VERDICT_MAX];
 	size_t padding = 99;
 
 	(void)state;
-	if (htons(1) == 1) { /* netlink's own numbers are in host byte order */
+	if (htons(1) == 1) { /* netlink's own fields are in host byte order */
 		const struct nlmsghdr nlh = { 32, 0x301, 1, 0x11223344, 0 };
 		const struct nlattr a = { 12, 2 };
 
@@ -56,7 +56,7 @@ static void batch_verdict_differs_only_in_message_type(void **state)
 	assert_memory_equal(a, b, len);
 }
 
-/* An independent parser: finds the value of an attribute; NULL: not found. */
+/* Finds the value of an attribute, without the code under test; NULL: not found. */
 static const unsigned char *value_of(const unsigned char *at, size_t len, unsigned type, size_t wanted)
 {
 	while (len >= 4) {
@@ -67,7 +67,8 @@ static const unsigned char *value_of(const unsigned char *at, size_t len, unsign
 		assert_true(a.nla_len >= 4 && a.nla_len <= len);
 		step = (a.nla_len + 3u) & ~3u;
 		for (size_t i = a.nla_len; i < step && i < len; i++)
-			assert_int_equal(at[i], 0); /* no bytes of the stack are sent to the kernel */
+			/* uninitialised bytes of the stack must not be sent to the kernel */
+			assert_int_equal(at[i], 0);
 		if (a.nla_type == type) {
 			assert_int_equal(a.nla_len - 4, wanted);
 			return at + 4;
@@ -108,7 +109,7 @@ static void all_attributes_of_a_verdict_are_written(void **state)
 	assert_true(written <= NFQ_VERDICT_MAX);
 	assert_int_equal(padding, 1);
 	assert_int_equal(((struct nlmsghdr *)(void *)buf)->nlmsg_len, written + 8);
-	/* The payload's attribute header is written last. */
+	/* The header of the payload's attribute is at the end. */
 	assert_int_equal(((struct nlattr *)(void *)(buf + written - 4))->nla_len, 4 + 7);
 	assert_int_equal(((struct nlattr *)(void *)(buf + written - 4))->nla_type, NFQA_PAYLOAD);
 	at = buf + 20;

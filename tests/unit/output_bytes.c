@@ -6,7 +6,7 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <cmocka.h>
-#include <netinet/in.h> /* before <linux/netfilter.h> */
+#include <netinet/in.h> /* must precede <linux/netfilter.h> */
 #include <linux/netfilter.h>
 #include <signal.h>
 #include <stdlib.h>
@@ -16,7 +16,7 @@
 #include "output/pcapng.h"
 #include "output/print.h"
 
-/* IPv4, TCP from port 80 with PSH and ACK, "hello". */
+/* A packet: IPv4, TCP from port 80 with PSH and ACK, "hello". */
 static const uint8_t tcp4[45] = { 0x45, 0,  0,	  45,	0, 0, 0,  0, 64, 6, 0,	 0,   10,  0,	0,
 				  1,	10, 0,	  0,	2, 0, 80, 1, 0,	 0, 0,	 0,   1,   0,	0,
 				  0,	2,  0x50, 0x18, 1, 0, 0,  0, 0,	 0, 'h', 'e', 'l', 'l', 'o' };
@@ -27,7 +27,7 @@ static uint8_t udp6[48] = { 0x60,	 0,	   0,	     0, 0, 8, 17, 64, [8] = 0x20, [2
 
 static uint8_t file[8192];
 
-/* Returns the packet block of this packet, from a new file. */
+/* Records this packet in a new file and returns its block. */
 static const uint8_t *block_of(struct ipq_packet *p, const char *indev, const char *outdev, uint32_t *names)
 {
 	struct pcapng_record r = { .packet = p, .time = (5LL << 32) + 7, .comment = "drop: drop tcp" };
@@ -69,7 +69,8 @@ static uint32_t word(const uint8_t *block, size_t at)
 static void direction_and_interface_follow_the_hook(void **state)
 {
 	static const uint32_t directions[] = { 1, 1, 0, 2, 2 };
-	static const uint8_t kinds[] = { 0, 0, 3, 4, 4 }; /* to this host, to another one, from it */
+	/* packet types: to this host, to another host, from this host */
+	static const uint8_t kinds[] = { 0, 0, 3, 4, 4 };
 
 	(void)state;
 	for (uint8_t hook = 0; hook < 5; hook++) {
@@ -85,14 +86,15 @@ static void direction_and_interface_follow_the_hook(void **state)
 
 		memcpy(bytes, tcp4, 45);
 		b = block_of(&p, hook < 3 ? "in0" : "", hook > 1 ? "out0" : "", &names);
-		assert_int_equal(names, 2); /* an option without a name, and one of the packet */
+		/* the name of an interface without a name, and that of the packet's interface */
+		assert_int_equal(names, 2);
 		assert_int_equal(word(b, 8), 1);
-		assert_int_equal(word(b, 12), 5); /* the high word of the time comes first */
+		assert_int_equal(word(b, 12), 5); /* the high word of the time is first */
 		assert_int_equal(word(b, 16), 7);
 		assert_int_equal(b[28 + 1], kinds[hook]);
 		assert_memory_equal(b + 28 + 14, "\x08\x00", 2);
 		assert_memory_equal(b + 28 + 16, tcp4, 45);
-		/* The first option: the direction, after the frame and its padding. */
+		/* The first option, after the frame and its padding, is the direction. */
 		assert_memory_equal(b + 28 + 64, ((uint16_t[]){ 2, 4 }), 4);
 		assert_int_equal(word(b, 28 + 68), directions[hook]);
 		assert_non_null(memmem(b, word(b, 4), " mark=0x1234", 12));
@@ -117,7 +119,7 @@ static void lengths_of_a_cut_packet_differ(void **state)
 	assert_int_equal(word(b, 20), 16 + 44);
 	assert_int_equal(word(b, 24), 16 + 1000);
 	assert_memory_equal(b + 28 + 14, "\x86\xdd", 2);
-	p.present = 0; /* no payload at all */
+	p.present = 0; /* a packet without payload */
 	b = block_of(&p, "in0", "", &names);
 	assert_int_equal(word(b, 20), 16);
 }
@@ -196,7 +198,7 @@ static void failed_writes_are_reported(void **state)
 
 static char *line_of(const struct print_style *style, const uint8_t *bytes, uint32_t len, uint32_t mark)
 {
-	uint8_t *exact = malloc(len); /* so that a sanitizer finds an overread */
+	uint8_t *exact = malloc(len); /* memory of exactly this size, so that a sanitizer finds an overread */
 	struct ipq_packet packet = { .present = IPQ_HAS_PAYLOAD | IPQ_HAS_MARK,
 				     .hook = 1,
 				     .mark = mark,

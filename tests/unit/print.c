@@ -45,7 +45,7 @@ static void line_contains_addresses_metadata_and_verdict(void **state)
 	free(text);
 }
 
-/* TCP from port 4660 to 80. Only the first len bytes are given. */
+/* Decodes a TCP packet from port 4660 to 80. Only the first len bytes are given. */
 static struct decoded decoded_tcp(uint8_t first, uint16_t offset, size_t len)
 {
 	static const uint8_t tcp[20] = { 0x12, 0x34, 0, 80, 1, 2, 3, 4, 5, 6, 7, 8, 0x50, 0x12 };
@@ -76,7 +76,7 @@ static void fields_of_tcp_are_those_that_are_there(void **state)
 	assert_true(d.ports && !d.tcp);
 	d = decoded_tcp(0x45, 0, 23);
 	assert_false(d.ports || d.tcp);
-	d = decoded_tcp(0x4f, 0, 30); /* options that are cut */
+	d = decoded_tcp(0x4f, 0, 30); /* the IP options are truncated */
 	assert_false(d.ports || d.tcp);
 	d = decoded_tcp(0x4f, 0, 74);
 	assert_true(d.ports && d.tcp);
@@ -85,7 +85,7 @@ static void fields_of_tcp_are_those_that_are_there(void **state)
 static void later_fragment_has_no_ports(void **state)
 {
 	(void)state;
-	assert_true(decoded_tcp(0x45, 0x2000, 40).ports); /* the first one */
+	assert_true(decoded_tcp(0x45, 0x2000, 40).ports); /* the first fragment has ports */
 	assert_false(decoded_tcp(0x45, 0x0001, 40).ports);
 	assert_false(decoded_tcp(0x45, 0x3fff, 40).ports);
 }
@@ -133,7 +133,8 @@ static void truncated_packets_are_printed_without_reading_beyond_the_end(void **
 	srandom(3);
 	for (int n = 0; n < (int)rounds(20000); n++) {
 		uint32_t len = (uint32_t)random() % 120;
-		uint8_t *p = malloc(len + (len == 0)); /* exactly this size: a sanitizer finds overreads */
+		/* memory of exactly this size, so that a sanitizer finds overreads */
+		uint8_t *p = malloc(len + (len == 0));
 
 		for (uint32_t i = 0; i < len; i++)
 			p[i] = (uint8_t)random();
@@ -146,7 +147,7 @@ static void truncated_packets_are_printed_without_reading_beyond_the_end(void **
 	}
 }
 
-/* IPv4 and UDP or TCP headers, then `bytes`. Freed by the caller. */
+/* Makes a packet: headers of IPv4 and of UDP or TCP, then `bytes`. The caller frees it. */
 static uint8_t *packet_of(uint8_t protocol, uint16_t port, const void *bytes, size_t len, uint32_t *total)
 {
 	size_t header = 20 + (protocol == 6 ? 20 : 8);
@@ -155,7 +156,7 @@ static uint8_t *packet_of(uint8_t protocol, uint16_t port, const void *bytes, si
 	p[0] = 0x45;
 	p[8] = 64;
 	p[9] = protocol;
-	p[20] = 0x14; /* from port 5353 + 4096 */
+	p[20] = 0x14; /* the port becomes 5353 + 4096 */
 	p[22] = (uint8_t)(port >> 8);
 	p[23] = (uint8_t)port;
 	p[32] = 0x50;
@@ -249,7 +250,8 @@ static void names_are_read_from_any_cut_and_any_change(void **state)
 		for (int i = (int)random() % 4; i > 0; i--)
 			whole[20 + random() % (total - 20)] = (uint8_t)random();
 		len = (uint32_t)random() % (total + 1);
-		p = malloc(len + (len == 0)); /* exactly this size: a sanitizer finds overreads */
+		/* memory of exactly this size, so that a sanitizer finds overreads */
+		p = malloc(len + (len == 0));
 		memcpy(p, whole, len);
 		free(print(&(struct print_style){ .json = random() % 2, .verbose = true, .text = true }, "",
 			   p, len));

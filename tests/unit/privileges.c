@@ -19,8 +19,10 @@
 #endif
 #include "common/privileges.h"
 
-/* A process cannot regain privileges, so each test runs in its own process. It exits with 0, or with the line that
- * failed. */
+/*
+ * A process cannot regain privileges, so each test runs in its own process. The process exits with 0, or with the
+ * number of the line that failed.
+ */
 #define CHECK(condition)                           \
 	do {                                       \
 		if (!(condition))                  \

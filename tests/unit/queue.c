@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-/* The new calls: a source that is never found empty, packets that are kept. */
+/* The new calls with a source that is never found empty, and with packets that are kept. */
 #include <errno.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -16,7 +16,7 @@
 #define EACH 32 /* packets per receive: enough for a queue to be busy */
 #define ROUNDS 1500
 
-static size_t largest; /* size of the largest table that has grown */
+static size_t largest; /* the size of the largest table so far */
 
 void *__real_realloc(void *p, size_t size);
 void *__wrap_realloc(void *p, size_t size);
@@ -27,7 +27,7 @@ void *__wrap_realloc(void *p, size_t size)
 	return __real_realloc(p, size);
 }
 
-/* Checks that all verdicts have the given mark, in the order of the packets. */
+/* Checks that all verdicts have the given mark and the order of the packets. */
 static unsigned look_at_verdicts(struct fake *f, uint32_t *id)
 {
 	struct fake_verdict *v;
@@ -43,8 +43,8 @@ static unsigned look_at_verdicts(struct fake *f, uint32_t *id)
 }
 
 /*
- * On a busy queue, the newest verdicts are sent after the next packets, so that some may always be pending. Attributes
- * of verdicts are freed when none is pending, which must happen nevertheless.
+ * On a busy queue, the newest verdicts are sent after the next receive, so some verdicts may always be pending.
+ * Attributes of verdicts are freed only when no verdict is pending, so this must happen from time to time.
  */
 static void memory_of_verdict_attributes_is_bounded_on_busy_queue(void **state)
 {
@@ -79,12 +79,12 @@ static void memory_of_verdict_attributes_is_bounded_on_busy_queue(void **state)
 	decided += look_at_verdicts(f, &id);
 	assert_int_equal(decided, ROUNDS * EACH);
 	assert_int_equal(fake_waiting(f), 0);
-	assert_true(largest < (size_t)1 << 20); /* it was 4.6 MB before the correction */
+	assert_true(largest < (size_t)1 << 20); /* before a correction it was 4.6 MB */
 	ipq_queue_close(q);
 	fake_free(f);
 }
 
-/* Attributes are aligned, whatever the lengths before them. */
+/* Checks a copy: attributes must be aligned, whatever the lengths before them are. */
 static void keep_and_compare(uint8_t *bytes, uint16_t ct, uint16_t exp, uint16_t link, uint16_t context,
 			     uint16_t payload)
 {
@@ -108,7 +108,7 @@ static void keep_and_compare(uint8_t *bytes, uint16_t ct, uint16_t exp, uint16_t
 
 	assert_non_null(kept);
 	memcpy(before, bytes, sizeof(before));
-	memset(bytes, 0xee, sizeof(before)); /* the slot is used again */
+	memset(bytes, 0xee, sizeof(before)); /* the slot is used for another packet */
 	assert_int_equal(kept->id, 7);
 	assert_true(ct == 0 || (uintptr_t)kept->conntrack % 4 == 0);
 	assert_true(exp == 0 || (uintptr_t)kept->expectation % 4 == 0);
@@ -118,7 +118,7 @@ static void keep_and_compare(uint8_t *bytes, uint16_t ct, uint16_t exp, uint16_t
 	assert_true(context == 0 || memcmp(kept->security_context, before + 192, context) == 0);
 	assert_true(payload == 0 || memcmp(kept->payload, before + 256, payload) == 0);
 	for (i = 0; i < payload; i++)
-		kept->payload[i]++; /* the memory belongs to the caller, up to its end */
+		kept->payload[i]++; /* the caller may write to all of the memory */
 	ipq_packet_free(kept);
 	memcpy(bytes, before, sizeof(before));
 }
@@ -175,7 +175,7 @@ static bool count_refusal(void *context, const struct source_refusal *refusal)
 	return true;
 }
 
-/* A receive with a callback for refusals waits for them as for packets. */
+/* If there is a callback for refusals, a receive waits for refusals as well as for packets. */
 static void receive_returns_after_a_reported_refusal(void **state)
 {
 	struct fake *f = fake_new(false);

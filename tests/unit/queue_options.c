@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-/* The effects of a queue's options; and a closed queue leaves nothing. A capture file is the source. */
+/* The effects of a queue's options; and a closed queue must leave nothing behind. A capture file is the source. */
 #include <dirent.h>
 #include <errno.h>
 #include <setjmp.h>
@@ -7,13 +7,13 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <cmocka.h>
-#include <net/if.h> /* before <linux/if.h> */
+#include <net/if.h> /* must precede <linux/if.h> */
 #include "capture/state.h"
 #include "capture_file.h"
 #include "core/flow_table.h"
 #include "core/state.h"
 
-static bool no_flows; /* no memory for them */
+static bool no_flows; /* the allocation of the flow table fails */
 
 struct flows *__real_flows_create(const struct ipq_queue *q);
 struct flows *__wrap_flows_create(const struct ipq_queue *q);

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-/* The messages that the verdict calls send, and when: settings, replacements, limits, and the moderation of a busy
+/* Which messages the verdict calls send, and when: settings, replacements, limits, and the moderation of a busy
  * queue. */
 #include <errno.h>
 #include <setjmp.h>
@@ -22,7 +22,7 @@
 static struct fake *f;
 static struct ipq_queue *q;
 
-static bool no_memory; /* for tables and slots */
+static bool no_memory; /* allocations of tables and slots fail */
 
 void *__real_mmap(void *at, size_t size, int protection, int flags, int fd, off_t offset);
 void *__wrap_mmap(void *at, size_t size, int protection, int flags, int fd, off_t offset);
@@ -225,7 +225,7 @@ static void verdicts_that_a_send_does_not_take_are_sent_later(void **state)
 	(void)state;
 	f->send_most = 3;
 	receive(p, 10, AF_INET);
-	for (unsigned i = 0; i < 10; i++) /* so that no two are in a batch */
+	for (unsigned i = 0; i < 10; i++) /* the verdicts differ, so that no two are in a batch */
 		assert_int_equal(i % 2 ? ipq_accept(q, &p[i]) : ipq_drop(q, &p[i]), 0);
 	for (unsigned i = 0; i < 10; i++)
 		assert_int_equal(sent(NULL).id, p[i].id);
@@ -261,7 +261,7 @@ static void signals_and_wakes_are_returned_as_such(void **state)
 	assert_non_null(strstr(ipq_queue_error(q), "woken"));
 }
 
-/* Without its record, a batch verdict could accept the packet. */
+/* Without its record, a verdict for several packets could accept the packet. */
 static void packet_without_memory_for_its_record_is_dropped(void **state)
 {
 	struct ipq_packet p[2];
@@ -277,7 +277,7 @@ static void packet_without_memory_for_its_record_is_dropped(void **state)
 	assert_int_equal(sent(NULL).code, NF_DROP);
 }
 
-/* The table has room for 256 packets: for one of the last three. */
+/* The table has room for 256 packets, that is, for only one of the last three. */
 static void only_packets_without_memory_for_their_record_are_dropped(void **state)
 {
 	struct ipq_packet p[64];
@@ -327,7 +327,7 @@ static void pending_verdicts_are_sent_by_close(void **state)
 	assert_int_equal(queue_create(&q, fake_source(f), 4096, 0, 0), 0);
 }
 
-/* Receives two packets; another process or a cancelled reader has received a packet between them. */
+/* Receives two packets, between which another process or a cancelled reader has received a packet. */
 static void no_batch_over(void (*gap)(void))
 {
 	struct ipq_packet p[2], theirs;
@@ -366,7 +366,7 @@ static void no_batch_covers_packets_of_a_cancelled_reader(void **state)
 	no_batch_over(by_a_cancelled_reader);
 }
 
-/* A fork alone has no effect: the ids have no gap. */
+/* A fork alone has no effect, because the ids have no gap. */
 static void batches_are_used_after_a_fork(void **state)
 {
 	struct ipq_packet p[4];
@@ -413,11 +413,11 @@ static void replacement_outside_of_the_packet_is_copied(void **state)
 	assert_non_null(kept);
 	memset(own, 7, sizeof(own));
 	bytes[0] = own, len[0] = sizeof(own);
-	bytes[1] = p[1].payload, len[1] = 21;	  /* ends after the packet */
-	bytes[2] = p[2].payload + 19, len[2] = 2; /* the same */
-	bytes[3] = p[3].payload - 1, len[3] = 10; /* begins before the packet */
-	bytes[4] = p[0].payload, len[4] = 20;	  /* in another packet */
-	bytes[5] = kept->payload, len[5] = 20;	  /* in a kept packet */
+	bytes[1] = p[1].payload, len[1] = 21;	  /* the bytes end after the packet */
+	bytes[2] = p[2].payload + 19, len[2] = 2; /* the same, with other lengths */
+	bytes[3] = p[3].payload - 1, len[3] = 10; /* the bytes begin before the packet */
+	bytes[4] = p[0].payload, len[4] = 20;	  /* the bytes are in another packet */
+	bytes[5] = kept->payload, len[5] = 20;	  /* the bytes are in a kept packet */
 	for (unsigned i = 0; i < 6; i++) {
 		memcpy(before[i], bytes[i], len[i]);
 		assert_int_equal(ipq_replace(q, i < 5 ? &p[i] : kept, bytes[i], len[i]), 0);
@@ -442,7 +442,7 @@ static void length_of_replacement_is_limited(void **state)
 	assert_int_equal(sent(NULL).payload_len, NFQ_PAYLOAD_MAX);
 }
 
-/* UDP from 10.0.0.1 to 10.0.0.2, 4 bytes; the checksum is that of the pseudo-header, or complete. */
+/* A UDP packet from 10.0.0.1 to 10.0.0.2 with 4 bytes. Its checksum is that of the pseudo-header, or complete. */
 static void partial_checksum_is_completed_once(void **state)
 {
 	static const uint8_t udp[32] = { 0x45, 0, 0, 32, 0, 0, 0, 0, 64, 17, 0,	   0,	 10,  0,   0,	1,
@@ -458,7 +458,7 @@ static void partial_checksum_is_completed_once(void **state)
 	sent(complete);
 	assert_memory_equal(complete + 12, udp + 12, 14);
 	assert_memory_not_equal(complete + 26, udp + 26, 2);
-	assert_memory_equal(bytes, udp, sizeof(bytes)); /* the copy, not the caller's bytes */
+	assert_memory_equal(bytes, udp, sizeof(bytes)); /* the copy was completed, not the caller's bytes */
 	assert_int_equal(ipq_replace(q, &p[1], bytes, sizeof(bytes)), 0);
 	sent(partial);
 	assert_memory_equal(partial, udp, sizeof(udp));
@@ -478,7 +478,7 @@ static void pending_replacement_is_sent_before_its_memory_is_detached(void **sta
 	munmap(memory, size);
 }
 
-/* ---- limits of what is pending ------------------------------------------------------------------- */
+/* ---- limits of pending verdicts ------------------------------------------------------------------- */
 
 static void replacements_over_1_mib_are_sent(void **state)
 {
@@ -497,7 +497,10 @@ static void replacements_over_1_mib_are_sent(void **state)
 	assert_int_equal(fake_waiting(f), 0);
 }
 
-/* Gives this verdict to n waiting packets, before the next receive. Returns how many still wait after it. */
+/*
+ * Gives this verdict to n waiting packets before the next receive. Returns how many packets wait after the last
+ * call.
+ */
 static size_t waiting_after(unsigned n, const struct ipq_verdict *v)
 {
 	struct ipq_packet *p = calloc(n, sizeof(*p));
@@ -506,7 +509,8 @@ static size_t waiting_after(unsigned n, const struct ipq_verdict *v)
 	assert_non_null(p);
 	for (unsigned i = 0; i < n; i += SOURCE_BATCH_MAX)
 		receive(p + i, SOURCE_BATCH_MAX, AF_INET);
-	for (unsigned i = n; i > 0; i--) /* the newest first: quick for the source of this test */
+	/* the newest packet first, because the fake source finds it faster */
+	for (unsigned i = n; i > 0; i--)
 		assert_int_equal(ipq_decide(q, &p[i - 1], v), 0);
 	waiting = fake_waiting(f);
 	free(p);
@@ -533,7 +537,7 @@ static uint8_t replacement_of(uint32_t id)
 	return (uint8_t)(id * 7 + 1);
 }
 
-/* Each packet that was decided has its own replacement. Returns how many. */
+/* Checks that each packet that was decided has its own replacement. Returns how many there were. */
 static unsigned check_replacements(void)
 {
 	struct fake_verdict *v;
@@ -549,8 +553,10 @@ static unsigned check_replacements(void)
 	return n;
 }
 
-/* Makes many full receives. in_place: replaces the bytes of the packet itself. Returns after how many of them verdicts
- * were deferred. */
+/*
+ * Makes many full receives. in_place: replaces the bytes of the packet itself. Returns after how many receives
+ * verdicts were deferred.
+ */
 static unsigned replace_on_busy_queue(bool in_place, int timeout_ms)
 {
 	unsigned deferred = 0, decided = 0;
@@ -581,7 +587,7 @@ static void replacements_on_a_busy_queue_belong_to_their_packets(void **state)
 {
 	(void)state;
 	assert_true(replace_on_busy_queue(false, 1000) > 0);
-	/* The next receive uses their slots again. */
+	/* Nothing may be deferred, because the next receive uses the slots again. */
 	assert_int_equal(replace_on_busy_queue(true, 1000), 0);
 	assert_true(replace_on_busy_queue(false, 1000) > 0);
 }

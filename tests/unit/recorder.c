@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* Files of a recording: their names and sizes, with a clock of the test; and packets that do not fit into a block. */
+/*
+ * The files of a recording: their names and sizes, with a simulated clock; and packets that do not fit into a
+ * block.
+ */
 #include <errno.h>
 #include <stdarg.h>
 #include <setjmp.h>
@@ -64,7 +67,7 @@ static int write_packet(uint32_t len)
 	return recorder_write(r, &(struct pcapng_record){ .packet = &p });
 }
 
-/* Records a packet of 1,000 bytes. Returns the name of its file. */
+/* Records a packet of 1,000 bytes. Returns the name of the file that has it. */
 static const char *written_to(void)
 {
 	assert_int_equal(write_packet(1000), 0);
@@ -116,14 +119,14 @@ static void file_of_its_time_is_followed_by_the_next(void **state)
 	assert_string_equal(written_to(), "at-221320");
 	now += 1;
 	assert_string_equal(written_to(), "at-221420");
-	now -= 3600; /* the clock is set back */
+	now -= 3600; /* the clock is set back by an hour */
 	assert_string_equal(written_to(), "at-211420");
 	now += 60;
 	assert_string_equal(written_to(), "at-211520");
 	assert_int_equal(recorder_close(r), 0);
 }
 
-/* The bytes of the first file were not written: what follows would hide it. */
+/* Writing the first file has failed. No further file may be written, because that would hide the failure. */
 static void no_file_follows_one_that_failed(void **state)
 {
 	struct rlimit before, small;

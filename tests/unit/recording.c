@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* Recordings (-w): libpcap reads them, and as a source they have the metadata of the packets. */
+/*
+ * Recordings (option -w): libpcap must read them, and a source that reads them must have the metadata of the
+ * packets.
+ */
 #include <stdarg.h>
 #include <stddef.h>
 #include <setjmp.h>
@@ -21,7 +24,7 @@ static uint8_t large[LARGE];
 static const struct expected {
 	uint8_t hook;
 	const char *indev, *outdev;
-	uint32_t mark; /* 0: none */
+	uint32_t mark; /* mark of the packets; 0: none */
 	int64_t time;
 	uint32_t len;
 } packets[PACKETS] = {
@@ -55,7 +58,7 @@ static const char *record(void)
 		make_frame(frame, sizeof(frame), 0, (uint8_t)i);
 		if (x->len == LARGE) {
 			memcpy(large, frame + 14, 60);
-			large[2] = large[3] = 0; /* segmentation offload */
+			large[2] = large[3] = 0; /* length 0, as with segmentation offload */
 		}
 		snprintf(r.indev, sizeof(r.indev), "%s", x->indev);
 		snprintf(r.outdev, sizeof(r.outdev), "%s", x->outdev);

@@ -27,7 +27,8 @@ static void program_that_fails_at_once_waits_longer_each_time(void **state)
 		for (size_t i = 0; i < sizeof(delays) / sizeof(delays[0]); i++)
 			assert_int_equal(restart_delay_ms(&r, false, 3), delays[i]);
 		if (round == 0)
-			assert_int_equal(restart_delay_ms(&r, true, 3), 0); /* the count begins again */
+			/* the count of failures begins again at 0 */
+			assert_int_equal(restart_delay_ms(&r, true, 3), 0);
 	}
 	assert_int_equal(restart_delay_ms(&r, false, 3), -1);
 }
@@ -53,7 +54,7 @@ static void requests_to_end_are_no_failures(void **state)
 	for (size_t i = 0; i < 4; i++) {
 		assert_false(restart_is_failure(asks[i]));
 		assert_true(restart_is_failure(kills[i]));
-		assert_true(restart_is_failure(kills[i] | 0x80)); /* with a core file */
+		assert_true(restart_is_failure(kills[i] | 0x80)); /* 0x80: with a core file */
 	}
 }
 

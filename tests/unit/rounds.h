@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * The number of rounds of random tests: a tenth in slow builds, which scripts/check sets for valgrind and sanitizers.
+ * The number of rounds of random tests: a tenth in slow builds, that is, with valgrind and sanitizers.
+ * scripts/check sets the variable for these.
  */
 #ifndef ROUNDS_H
 #define ROUNDS_H

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-/* Units of rates, chances, and the state that rules keep at a reload: counters and used rates. */
+/* Units of rates, chances, and the state of rules that continues after a reload: counters and used rates. */
 #include <errno.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -33,7 +33,7 @@ static void rates_have_their_units(void **state)
 		{ "rate 6/m", false, 6, 60 * SECOND, 0 },
 		{ "rate 6/h", false, 6, 3600 * SECOND, 0 },
 		{ "rate 100/s", false, 100, SECOND,
-		  9 * SECOND / 100 }, /* a tenth of a second, including the first packet */
+		  9 * SECOND / 100 }, /* the burst is a tenth of a second, including the first packet */
 		{ "rate 100/s burst 5", false, 100, SECOND, 4 * SECOND / 100 },
 		{ "rate 8bit/s", true, 8, SECOND, SECOND / 8 },
 		{ "rate 8kbit/s", true, 8000, SECOND, SECOND / 10 },
@@ -89,7 +89,7 @@ static void code_points_have_their_numbers(void **state)
 	}
 }
 
-/* Each word selects its own field. */
+/* Each word must select its own field. */
 static void source_and_destination_are_told_apart(void **state)
 {
 	static const char *const text[] = { "set src 10.0.0.1", "set dst 10.0.0.1",    "set src port 1",
@@ -177,7 +177,7 @@ static void loop_is_found_after_its_limit_and_forgotten_after_a_pause(void **sta
 	assert_false(loops_found(&l, one, sizeof(one), 2 * SECOND + LOOP_LIMIT + LOOP_PAUSE + 1));
 }
 
-/* ---- over a reload ------------------------------------------------------------------------------- */
+/* ---- after a reload ------------------------------------------------------------------------------ */
 
 static void used_rates_continue_after_a_reload(void **state)
 {

@@ -1,5 +1,8 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-/* A session of ipq watch or filter without rules of its own: verdicts with our mark, failures, the end. */
+/*
+ * A session of ipq watch or filter without firewall rules of its own: verdicts with our mark, failures, and the
+ * end.
+ */
 #include <errno.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -30,14 +33,14 @@ int __wrap_netlink_open(bool *absent)
 static void accepted_packets_are_repeated_once_with_our_mark(void **state)
 {
 	static const struct {
-		uint32_t has, code, set; /* set: the mark of the verdict, 0: none */
+		uint32_t has, code, set; /* set: the mark of the verdict; 0: no mark */
 		uint32_t code_after, mark_after;
 	} cases[] = {
 		{ 0, IPQ_ACCEPT, 0, IPQ_REPEAT, 0x41000000 },
 		{ 7, IPQ_ACCEPT, 0, IPQ_REPEAT, 0x41000007 },
 		{ 7, IPQ_ACCEPT, 9, IPQ_REPEAT, 0x41000009 },
 		{ 0x22000007, IPQ_ACCEPT, 0, IPQ_REPEAT, 0x41000007 },
-		{ 0x41000007, IPQ_ACCEPT, 0, IPQ_ACCEPT, 7 }, /* it came back */
+		{ 0x41000007, IPQ_ACCEPT, 0, IPQ_ACCEPT, 7 }, /* a packet that has our mark already */
 		{ 0x41000007, IPQ_ACCEPT, 9, IPQ_ACCEPT, 9 },
 		{ 7, IPQ_DROP, 0, IPQ_DROP, 0 },
 		{ 7, IPQ_QUEUE, 9, IPQ_QUEUE, 9 },
@@ -60,7 +63,7 @@ static void accepted_packets_are_repeated_once_with_our_mark(void **state)
 	}
 	assert_int_equal(w.continued, 4);
 	assert_int_equal(s.came_back, 2);
-	s.repeat_mask = 0; /* nftables, or rules of the user's */
+	s.repeat_mask = 0; /* with nftables, or with the user's own rules */
 	session_accept(&w, &(struct ipq_packet){ .id = 1 }, &(struct ipq_verdict){ .code = IPQ_ACCEPT });
 	assert_int_equal(w.continued, 4);
 }
@@ -73,7 +76,7 @@ static void time_of_a_file_never_goes_back(void **state)
 
 	(void)state;
 	w.session = &s;
-	assert_true(session_advance_clock(&w, &p)); /* the first one, also before 1970 */
+	assert_true(session_advance_clock(&w, &p)); /* the first packet sets the clock, even before 1970 */
 	assert_int_equal(w.now, -5);
 	assert_false(session_advance_clock(&w, &p));
 	p.timestamp = 7;
@@ -90,7 +93,7 @@ static void time_of_a_file_never_goes_back(void **state)
 
 /* ---- running ------------------------------------------------------------------------------------- */
 
-static unsigned calls, fails; /* fails: so often before each success */
+static unsigned calls, fails; /* fails: number of failures before each success */
 static atomic_uint done;
 
 static int batch(struct worker *w, unsigned n)
@@ -104,7 +107,7 @@ static int batch(struct worker *w, unsigned n)
 	return 0;
 }
 
-/* The packets of a queue, one a receive, so that each is a batch. */
+/* Makes a source deliver six packets, one per receive, so that each is a batch. */
 static void send_six_packets(struct session *s)
 {
 	unsigned char message[256] = { 0 };
@@ -171,7 +174,7 @@ static void error_on_a_file_ends_the_session_with_status_1(void **state)
 	assert_int_equal(run(&(struct session){ .source = six_packets(), .virtual_time = true }), 1);
 }
 
-/* Two failures before each success are 12, and 8 in a row are too many. */
+/* With two failures before each success there are 12 failures in total, while 8 in a row would be too many. */
 static void failures_are_forgotten_after_a_success(void **state)
 {
 	struct session s = { .queue_first = 300, .queue_last = 300, .queue_given = true };

@@ -54,7 +54,8 @@ static void options_of_older_program_get_defaults(void **state)
 {
 	unsigned char old[offsetof(struct ipq_options, copy_range)];
 	const struct ipq_options o = { .size = sizeof(old), .flags = IPQ_O_META_ONLY };
-	unsigned char *memory = malloc(sizeof(old)); /* so that a sanitizer finds reads after its end */
+	/* memory of exactly this size, so that a sanitizer finds reads after its end */
+	unsigned char *memory = malloc(sizeof(old));
 	struct ipq_queue *q;
 	struct ipq_packet p;
 

@@ -139,8 +139,9 @@ static void accepting_all_packets_copies_the_file(void **state)
 		for (uint8_t i = 0; i < 9; i++) {
 			put_record(&in, 1000 + i, 999999, padded, sizeof(padded), sizeof(padded));
 			put_arp(&in, i);
-			put_record(&in, UINT32_MAX, i, frame, 2000, 9000); /* snapped */
-			put_record(&in, i, 2000000, frame, 9000, 9000);	   /* may be more than a second */
+			put_record(&in, UINT32_MAX, i, frame, 2000, 9000); /* truncated by the snaplen */
+			/* the part after the second may be more than a second */
+			put_record(&in, i, 2000000, frame, 9000, 9000);
 			put_arp(&in, i);
 		}
 		begin();
@@ -273,7 +274,7 @@ static void payload_longer_than_the_slot_is_truncated(void **state)
 	numbered(1);
 	begin();
 	assert_int_equal(source_pcap.recv(source, &small, packet, 1, 0, NULL, NULL), 1);
-	assert_int_equal(packet[0].payload_len, 24); /* 14 bytes of Ethernet, 2 to align */
+	assert_int_equal(packet[0].payload_len, 24); /* 14 bytes of Ethernet, and 2 to align the packet */
 	assert_int_equal(packet[0].full_len, 86);
 	assert_int_equal(packet[0].flags, IPQ_PACKET_TRUNCATED);
 	assert_memory_equal(packet[0].payload, frame + 14, 24);
@@ -305,7 +306,7 @@ static void copy_mode_limits_the_copied_bytes(void **state)
 	assert_int_equal(decide(1, NF_ACCEPT), 1);
 	assert_int_equal(decide(2, NF_ACCEPT), 1);
 	finish();
-	assert_out("12"); /* whole, however little was copied */
+	assert_out("12"); /* complete packets, although few bytes were copied */
 }
 
 /* ---- damaged files ------------------------------------------------------------------------------ */
@@ -527,8 +528,9 @@ static void repeated_packet_returns_with_new_id_mark_and_payload(void **state)
 	assert_int_equal(last_byte(&packet[1]), 2);
 	assert_int_equal(packet[1].present & IPQ_HAS_MARK, 0);
 	assert_int_equal(last_byte(&packet[2]), 3);
-	assert_int_equal(decide(1, NF_ACCEPT), 1); /* this id is no longer valid */
-	assert_int_equal(decide(5, NF_REPEAT), 1); /* after the end, too */
+	/* this id is no longer valid, because the packet was repeated */
+	assert_int_equal(decide(1, NF_ACCEPT), 1);
+	assert_int_equal(decide(5, NF_REPEAT), 1); /* repeated after the end of the file, too */
 	assert_int_equal(receive(SLOTS, 0), 1);
 	assert_int_equal(packet[0].id, 6);
 	assert_int_equal(refusals, 1);
@@ -544,12 +546,12 @@ static void wrong_verdict_is_refused_at_next_receive(void **state)
 	(void)state;
 	numbered(1);
 	begin();
-	assert_int_equal(decide(1, NF_ACCEPT), 1); /* not yet delivered */
+	assert_int_equal(decide(1, NF_ACCEPT), 1); /* the packet is not delivered yet */
 	assert_int_equal(receive(SLOTS, 0), 1);
 	assert_int_equal(decide(77, NF_DROP), 1);
 	assert_int_equal(decide(1, 6), 1);
 	assert_true(readable());
-	assert_int_equal(receive(SLOTS, IPQ_FOREVER), 0); /* only refusals */
+	assert_int_equal(receive(SLOTS, IPQ_FOREVER), 0); /* only refusals were reported */
 	assert_int_equal(refusals, 3);
 	assert_int_equal(refusal[0].error, ENOENT);
 	assert_int_equal(refusal[0].id, 1);
@@ -580,7 +582,7 @@ static void frames_without_ip_are_copied_in_order(void **state)
 	assert_int_equal(receive(SLOTS, 0), 3);
 	assert_int_equal(decide(2, NF_DROP), 1);
 	assert_int_equal(decide(1, NF_ACCEPT), 1);
-	finish(); /* 3 was never decided */
+	finish(); /* packet 3 was never decided */
 	put_header(&want, false, false, 1);
 	put_arp(&want, 0);
 	put_arp(&want, 1);
@@ -590,7 +592,7 @@ static void frames_without_ip_are_copied_in_order(void **state)
 	assert_memory_equal(out.bytes, want.bytes, want.len);
 }
 
-/* A program may decide a packet only after the next one. */
+/* A program may decide a packet only after it has received the next one. */
 static void very_many_frames_without_ip_do_not_stall(void **state)
 {
 	(void)state;
@@ -685,8 +687,10 @@ static void wake_ends_one_receive(void **state)
 	finish();
 }
 
-/* Runs the test with packets `gap` ms apart. False: the process was not scheduled for too long, so the test is
- * inconclusive. */
+/*
+ * Runs the test with packets that are `gap` ms apart. False: the process was not scheduled for too long, so the
+ * result is not significant.
+ */
 static bool the_files_clock_paces(uint32_t gap)
 {
 	struct pollfd fd = { .events = POLLIN };
@@ -719,7 +723,7 @@ static bool the_files_clock_paces(uint32_t gap)
 	assert_false(readable_between);
 	assert_int_equal(receive(SLOTS, IPQ_FOREVER), 1);
 	assert_true(now_ms() - start >= 2 * gap - 1);
-	assert_true(readable()); /* the end */
+	assert_true(readable()); /* readable because of the end */
 	assert_int_equal(receive(SLOTS, IPQ_FOREVER), -ENODATA);
 	finish();
 	return true;
@@ -771,7 +775,7 @@ static void receive_from_empty_pipe_respects_timeout(void **state)
 	assert_false(readable());
 	assert_int_equal(decide(1, NF_ACCEPT), 1);
 	fetch(&out);
-	assert_out("1"); /* and the output has been flushed */
+	assert_out("1"); /* the output was also flushed */
 	close(fd);
 	assert_true(readable());
 	assert_int_equal(receive(SLOTS, IPQ_FOREVER), -ENODATA);
@@ -859,7 +863,8 @@ static void failed_write_is_an_error_of_send_and_of_the_end(void **state)
 	assert_int_equal(summary.waiting, 1);
 	assert_int_equal(decide(2, NF_DROP), 1);
 	assert_int_equal(receive(SLOTS, 0), 1);
-	assert_int_equal(receive(SLOTS, 0), -EPIPE); /* not the normal end */
+	/* the failed write is reported, not the end of the file */
+	assert_int_equal(receive(SLOTS, 0), -EPIPE);
 	source_pcap.close(source);
 }
 

@@ -17,7 +17,7 @@
 
 #define SLOTS 8
 
-/* The same capture file of two packets three times; the gzip file has two members. */
+/* The same capture file with two packets, in three forms; the gzip file has two members. */
 static const uint8_t plain[] = { 0xd4, 0xc3, 0xb2, 0xa1, 0x02, 0x00, 0x04, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00,
 				 0x00, 0x00, 0x00, 0xff, 0xff, 0x00, 0x00, 0x65, 0x00, 0x00, 0x00, 0x01, 0x00,
 				 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x1c, 0x00, 0x00, 0x00, 0x1c, 0x00, 0x00,
@@ -159,7 +159,7 @@ static void put_old_header(bool swapped, uint32_t magic, uint16_t minor)
 	put32(&in, 1);
 }
 
-/* extra: bytes of the record header after the two lengths. */
+/* Writes a record. extra: bytes of the record header after the two lengths. */
 static void put_old_frame(uint32_t caplen, uint32_t len, bool exchanged, uint32_t extra)
 {
 	static const uint8_t more[8] = { 1, 0, 0, 0, 8, 0, 4, 0 };
@@ -212,12 +212,12 @@ static void compressed_files_are_read(void **state)
 	in.len = 0;
 	put(&in, gzipped, sizeof(gzipped));
 	if (source_pcap.open(&source, place(&in), &error) == -EOPNOTSUPP)
-		skip(); /* built without zlib */
+		skip(); /* this build has no zlib */
 	source_pcap.close(source);
 	assert_int_equal(accept_all(""), 2);
 	assert_int_equal(out.len, sizeof(plain));
 	assert_memory_equal(out.bytes, plain, sizeof(plain));
-	put(&in, (uint8_t[512]){ 0 }, 512); /* padding, as on tapes */
+	put(&in, (uint8_t[512]){ 0 }, 512); /* padding after the members, as on tapes */
 	assert_int_equal(accept_all(""), 2);
 	assert_int_equal(out.len, sizeof(plain));
 	in.len -= 512;
@@ -226,7 +226,7 @@ static void compressed_files_are_read(void **state)
 	assert_int_equal(receive(), 2);
 	assert_int_equal(receive(), -EBADMSG);
 	finish();
-	in.len -= 9; /* cut in the second member */
+	in.len -= 9; /* the second member is truncated */
 	begin("");
 	while (receive() > 0)
 		;
@@ -241,10 +241,10 @@ static void zstandard_files_are_read(void **state)
 	in.len = 0;
 	put(&in, zstandard, sizeof(zstandard));
 	if (source_pcap.open(&source, place(&in), &error) == -EOPNOTSUPP)
-		skip(); /* built without libzstd */
+		skip(); /* this build has no libzstd */
 	source_pcap.close(source);
 	in.len = 0;
-	put(&in, "\x5f\x2a\x4d\x18\4\0\0\0skip", 12); /* a frame that is skipped, as by pzstd */
+	put(&in, "\x5f\x2a\x4d\x18\4\0\0\0skip", 12); /* a skippable frame, with which pzstd begins a file */
 	put(&in, zstandard, sizeof(zstandard));
 	assert_int_equal(accept_all(""), 2);
 	assert_int_equal(out.len, sizeof(plain));
@@ -309,7 +309,7 @@ static void put_interface(uint16_t link_type, const char *name)
 	put16(&in, (uint16_t)len);
 	put(&in, name, len);
 	put(&in, "\0\0\0", -len & 3);
-	put16(&in, 9); /* nanoseconds */
+	put16(&in, 9); /* the resolution: nanoseconds */
 	put16(&in, 1);
 	put(&in, "\11\0\0\0", 4);
 	put32(&in, 0); /* end of options */
@@ -395,7 +395,7 @@ static void pcapng_is_kept_byte_for_byte_and_unread_types_are_named(void **state
 	assert_non_null(strstr(source_pcap.error(source), "2 of link type 249 USBPCAP were not read"));
 	source_pcap_summary(source, &sum);
 	assert_int_equal(sum.unread, 2);
-	assert_int_equal(sum.passed, 1); /* the other block follows packets that wait */
+	assert_int_equal(sum.passed, 1); /* the other block waits for packets before it */
 	finish();
 }
 
@@ -409,7 +409,7 @@ static void dropped_packets_leave_the_rest_of_pcapng_as_it_was(void **state)
 	put_section_with_options(false, 0);
 	put_interface(1, "eth0");
 	begin_of_packet = in.len;
-	put_packet(0, 1, out.bytes, 0, ""); /* no frame at all: passes */
+	put_packet(0, 1, out.bytes, 0, ""); /* a record without a frame is passed through */
 	{
 		uint8_t frame[100];
 
@@ -573,7 +573,7 @@ static void put_limited_interface(uint32_t snaplen)
 	put32(&in, 20);
 }
 
-/* Only the limit of the packet's own interface. */
+/* Only the limit of the packet's own interface is removed. */
 static void limit_of_an_interface_is_removed_if_a_packet_outgrows_it(void **state)
 {
 	uint8_t frame[400];
@@ -597,7 +597,10 @@ static void limit_of_an_interface_is_removed_if_a_packet_outgrows_it(void **stat
 	}
 }
 
-/* The first packet grows when the output is in the second section: its own one is opened again, without the limit. */
+/*
+ * The first packet grows while the output is in the second section. The first section is opened again, without the
+ * limit.
+ */
 static void limit_is_removed_from_a_section_that_is_opened_again(void **state)
 {
 	static uint8_t longer[101];
@@ -612,7 +615,7 @@ static void limit_is_removed_from_a_section_that_is_opened_again(void **state)
 		put_limited_interface(100);
 		put_packet(0, 1, frame, 100, "");
 	}
-	again = in.len - 132; /* a packet */
+	again = in.len - 132; /* the block of a packet */
 	begin("");
 	assert_int_equal(receive(), 2);
 	memcpy(longer, packet[0].payload, packet[0].payload_len);
@@ -628,7 +631,7 @@ static void limit_is_removed_from_a_section_that_is_opened_again(void **state)
 	assert_int_equal(out32(false, again + 28 + 12), 0);
 }
 
-/* What was written to a pipe stays: the section is opened again without the limit, once. */
+/* Bytes that were written to a pipe cannot change, so the section is opened again without the limit, once. */
 static void limit_is_removed_in_a_pipe(void **state)
 {
 	struct source_config config = { .mode = COPY_PACKET, .beyond_slot = true };
@@ -799,7 +802,7 @@ static void metadata_of_recordings_is_delivered(void **state)
 	check_packet(&packet[3], NF_INET_LOCAL_IN, "pcap0", NULL);
 	assert_int_equal(packet[3].present & IPQ_HAS_MARK, 0);
 	finish();
-	/* Options take precedence. */
+	/* Options override the metadata of the packets. */
 	begin(",hook=FORWARD,outdev=given");
 	assert_int_equal(receive(), 4);
 	check_packet(&packet[0], NF_INET_FORWARD, "eth0", "given");
@@ -863,7 +866,7 @@ static void partial_checksum_is_reported(void **state)
 static void check_clock(uint8_t resolution, uint64_t stamp, int64_t time, uint64_t later)
 {
 	const bool swaps[] = { false, true };
-	const size_t at = 28 + 28 + 12; /* the upper half of the stamp */
+	const size_t at = 28 + 28 + 12; /* offset of the upper half of the timestamp */
 	uint8_t frame[80];
 
 	make_frame(frame, sizeof(frame), 0, 1);
@@ -920,8 +923,8 @@ static void new_time_is_written_in_the_units_of_the_file(void **state)
 #define PER_SECTION 4
 
 /*
- * Sections in turn in our own and the other byte order; in each, the interface of the packets has another number, link
- * type, name and clock. The last byte of a packet is its number in the file.
+ * Makes sections, in turn in our own and in the other byte order. In each, the interface of the packets has another
+ * number, link type, name and clock. The last byte of a packet is its number in the file.
  */
 static void put_sections(void)
 {
@@ -943,7 +946,9 @@ static void put_sections(void)
 	}
 }
 
-/* Checks that each packet of the output has the properties of its section in the input. Counts them by number. */
+/*
+ * Checks that each packet of the output has the properties of its section in the input. Counts packets by number.
+ */
 static void check_sections(unsigned *count)
 {
 	struct capture_record record;
@@ -978,7 +983,10 @@ static void assert_each_once(void)
 		assert_int_equal(count[i], 1);
 }
 
-/* Decides packets late. max: packets per receive. hold: if more packets wait, they are decided, the newest first. */
+/*
+ * Decides packets late. max: packets per receive. hold: if more packets than this wait, they are decided, the
+ * newest first.
+ */
 static void decide_later(unsigned max, uint32_t hold)
 {
 	uint32_t first = 1, next = 1;
@@ -1012,7 +1020,7 @@ static void packet_decided_in_a_later_section_is_written_into_its_own(void **sta
 	assert_same();
 }
 
-/* As a delay does: packets of both sections in turn, with a new time. */
+/* As with a delay, packets of both sections are written in turn, with a new time. */
 static void packets_of_sections_in_turn_keep_clock_and_interface(void **state)
 {
 	static const uint8_t order[] = { 5, 1, 9, 2, 6, 3, 10, 7, 4, 8, 11, 12 };
@@ -1032,7 +1040,9 @@ static void packets_of_sections_in_turn_keep_clock_and_interface(void **state)
 	assert_each_once();
 }
 
-/* Repeated packets come back after the next section has begun; also copies, and packets with another payload. */
+/*
+ * Repeated packets are delivered again after the next section has begun. Some are copied, or get another payload.
+ */
 static void repeated_packet_is_written_into_its_own_section(void **state)
 {
 	uint8_t payload[66];
@@ -1079,7 +1089,8 @@ static void write_zeros(int fd, size_t len)
 static void repeated_packet_is_not_written_into_a_block(void **state)
 {
 	struct source_config config = { .mode = COPY_PACKET };
-	const uint32_t len = 800000, first_part = 512 * 1024 - 8; /* bytes per read of the reader */
+	/* number of bytes that the reader reads at once */
+	const uint32_t len = 800000, first_part = 512 * 1024 - 8;
 	struct capture_record record;
 	struct capture_reader *r;
 	const uint8_t *data;
@@ -1088,7 +1099,7 @@ static void repeated_packet_is_not_written_into_a_block(void **state)
 
 	(void)state;
 	put_sections();
-	in.len -= 32; /* without the last block */
+	in.len -= 32; /* the last block is missing */
 	assert_int_equal(pipe(pipe_fd), 0);
 	assert_true(fcntl(pipe_fd[1], F_SETPIPE_SZ, 1 << 20) >= 1 << 20);
 	snprintf(arg, sizeof(arg), "/proc/self/fd/%d,%s", pipe_fd[0], place(&out));

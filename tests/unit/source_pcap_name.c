@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* The text after "pcap:". */
+/* Parsing the text after "pcap:". */
 #include <stdarg.h>
 #include <stddef.h>
 #include <setjmp.h>

@@ -22,7 +22,7 @@ static int failed(const char *what, const char *why)
 	return 1;
 }
 
-/* Makes five packets, the last one truncated, each after link_header. */
+/* Makes five packets, each after link_header. The last packet is truncated. */
 static void make(uint32_t link_type, bool nanoseconds, const char *link_header, uint32_t link_len)
 {
 	uint8_t frame[200];
@@ -31,15 +31,19 @@ static void make(uint32_t link_type, bool nanoseconds, const char *link_header, 
 	for (uint32_t i = 0; i < 5; i++) {
 		make_frame(frame + 32, 114, 0, 0);
 		memcpy(frame + 46 - link_len, link_header, link_len);
-		memcpy(frame + 46 + 20, "\x30\x39\x30\x3a\0\x50\0\0", 8); /* UDP, 80 bytes, no check sum */
-		frame[46 + 8] = (uint8_t)(60 + i);			  /* TTL, to distinguish them */
+		/* UDP with 80 bytes and no checksum */
+		memcpy(frame + 46 + 20, "\x30\x39\x30\x3a\0\x50\0\0", 8);
+		/* the TTL distinguishes the packets */
+		frame[46 + 8] = (uint8_t)(60 + i);
 		put_record(&in, 1000 + i, 123, frame + 46 - link_len, link_len + (i == 4 ? 50 : 100),
 			   link_len + 100);
 	}
 }
 
-/* Accepts 1 unchanged, drops 2, shortens 3 by 10 bytes, lengthens 4 by 500, accepts 5 unchanged: in the order 5 1 3 4.
- * */
+/*
+ * Accepts packet 1 unchanged, drops 2, shortens 3 by 10 bytes, lengthens 4 by 500, accepts 5 unchanged: in the
+ * order 5 1 3 4.
+ */
 static int decide(struct source *s)
 {
 	static uint8_t shorter[90], longer[600];

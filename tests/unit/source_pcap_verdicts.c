@@ -7,7 +7,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
-#include <netinet/in.h> /* before <linux/netfilter.h> */
+#include <netinet/in.h> /* must precede <linux/netfilter.h> */
 #include <linux/netfilter.h>
 #include <cmocka.h>
 #include <sys/wait.h>
@@ -28,7 +28,7 @@ static int refused_with;
 /* ---- writes that fail ---------------------------------------------------------------------------- */
 
 static int write_errno;	     /* errno of the next write; 0: none */
-static unsigned writes_left; /* 0: any number */
+static unsigned writes_left; /* number of writes before the error; 0: no limit */
 
 ssize_t __real_write(int fd, const void *bytes, size_t len);
 ssize_t __wrap_write(int fd, const void *bytes, size_t len);
@@ -125,7 +125,7 @@ static void wrong_batches_are_refused(void **state)
 	numbered(3);
 	begin();
 	assert_int_equal(receive(0), 3);
-	v.id = packet[0].id - 1; /* older than all waiting packets */
+	v.id = packet[0].id - 1; /* an id before those of all waiting packets */
 	assert_int_equal(decide(v), 1);
 	assert_int_equal(receive(0), 0);
 	assert_int_equal(refused_with, ENOENT);
@@ -196,7 +196,7 @@ static void verdicts_before_a_failed_write_are_reported(void **state)
 
 /* ---- order and repetition ----------------------------------------------------------------------- */
 
-/* Frames after the last packet, which still waits when they are read. */
+/* Frames after the last packet. When they are read, the packet still waits. */
 static void frames_after_the_last_packet_pass_with_its_verdict(void **state)
 {
 	(void)state;
@@ -320,8 +320,8 @@ static void packets_are_in_the_file_before_the_reader_sleeps(void **state)
 	begin_with(path, place(&out), "");
 	assert_int_equal(source_pcap.recv(source, slot, packet, 1, 0, count_refusal, NULL), 1);
 	accept_id(packet[0].id);
-	assert_int_equal(receive(0), 1); /* not decided */
-	assert_int_equal(receive(0), 0); /* the pipe has nothing yet */
+	assert_int_equal(receive(0), 1); /* this packet is not decided */
+	assert_int_equal(receive(0), 0); /* the pipe has no data yet */
 	fetch(&out);
 	assert_int_equal(out.len, 24 + 116);
 	close(pair[1]);
@@ -389,7 +389,7 @@ static void interrupted_write_is_continued(void **state)
 	assert_memory_equal(out.bytes, in.bytes, in.len);
 }
 
-/* ---- what a record has besides its frame ---------------------------------------------------------- */
+/* ---- the parts of a record besides its frame -------------------------------------------------------- */
 
 static void more_link_types_than_fit_are_counted_together(void **state)
 {
@@ -472,7 +472,7 @@ static void options_of_others_are_no_metadata(void **state)
 	put_block(0, 2988, 21373, "ipq mark=0x7 hook=OUTPUT");
 	put_block(0, 2988, 21374, "ipq mark=0x7 hook=OUTPUT");
 	put_block(0, 2988, 21373, "xyz mark=0x7 hook=OUTPUT");
-	memset(text + 25, 'x', 400); /* longer than our own text can be */
+	memset(text + 25, 'x', 400); /* longer than any text that ipq writes */
 	put_block(0, 2988, 21373, text);
 	begin();
 	assert_int_equal(receive(0), 4);
@@ -584,9 +584,9 @@ static void hook_that_does_not_exist_is_replaced(void **state)
 	}
 }
 
-/* ---- times that change ---------------------------------------------------------------------------- */
+/* ---- changed times -------------------------------------------------------------------------------- */
 
-/* Gives the first packet of `in` another time. Returns its record in the output. */
+/* Gives another time to the first packet of `in`. Returns its record in the output. */
 static struct capture_record with_time(int64_t time)
 {
 	struct capture_record record;
@@ -614,7 +614,7 @@ static void cut_packet_of_an_old_file_keeps_its_lengths(void **state)
 
 	(void)state;
 	put_header(&in, false, false, 1);
-	memcpy(in.bytes + 6, &(uint16_t){ 2 }, 2); /* version 2.2: the lengths are exchanged */
+	memcpy(in.bytes + 6, &(uint16_t){ 2 }, 2); /* version 2.2: the two lengths are exchanged */
 	make_frame(frame, sizeof(frame), 0, 1);
 	put32(&in, 1);
 	put32(&in, 1);
@@ -687,7 +687,7 @@ static void hash_of_the_old_frame_is_left_out(void **state)
 	}
 }
 
-/* ---- what makes the descriptor readable ------------------------------------------------------------ */
+/* ---- events that make the descriptor readable -------------------------------------------------------- */
 
 static bool readable(void)
 {
@@ -701,7 +701,10 @@ static void limit_packets(uint32_t n)
 	assert_true(source_pcap.configure(source, &config, &error) >= 0);
 }
 
-/* The next packet is due, but the queue is full: a reader must not busy-wait. */
+/*
+ * The next packet is due, but the queue is full. The descriptor must not be readable, because the reader would
+ * busy-wait.
+ */
 static void full_queue_is_not_readable_when_the_next_packet_is_due(void **state)
 {
 	(void)state;
@@ -766,7 +769,7 @@ static void long_packets_fill_the_queue_earlier(void **state)
 
 /* ---- partial checksums ---------------------------------------------------------------------------- */
 
-/* An IPv4 packet of UDP from 10.0.0.1 to 10.0.0.2 whose checksum is the sum of its pseudo-header. */
+/* Makes an IPv4 UDP packet from 10.0.0.1 to 10.0.0.2 whose checksum is the sum of its pseudo-header. */
 static struct held partial(uint8_t bytes[32])
 {
 	static const uint8_t udp[32] = { 0x45, 0, 0, 32, 0, 0, 0, 0, 64, 17, 0,	 0,  10,  0,   0,   1,
@@ -786,14 +789,14 @@ static void checksum_is_partial_only_of_whole_packets(void **state)
 	assert_true(source_pcap_checksum_partial(&h));
 	bytes[6] = 0x20; /* the first fragment */
 	assert_false(source_pcap_checksum_partial(&h));
-	bytes[6] = 0x40; /* the flag "don't fragment" only */
+	bytes[6] = 0x40; /* only the flag "don't fragment" */
 	assert_true(source_pcap_checksum_partial(&h));
-	bytes[26] = 0x14, bytes[27] = 0x14; /* without the length */
+	bytes[26] = 0x14, bytes[27] = 0x14; /* the sum without the length */
 	assert_true(source_pcap_checksum_partial(&h));
 	h.frame.full_len = 100; /* cut */
 	assert_false(source_pcap_checksum_partial(&h));
 	h = partial(bytes);
-	bytes[26] = bytes[27] = 0; /* none */
+	bytes[26] = bytes[27] = 0; /* no checksum */
 	memset(bytes + 12, 0, 8);
 	bytes[9] = 17;
 	assert_false(source_pcap_checksum_partial(&h));

@@ -158,7 +158,7 @@ static void table_has_totals_and_rates(void **state)
 	contains("PACKETS/S Q-FULL/S S-FULL/S");
 	/* rates over two seconds; one counter has wrapped */
 	contains(" 71 packet 72           10        5       45     1\n");
-	earlier.line.port_id = 69; /* another program */
+	earlier.line.port_id = 69; /* the rule is in the queue of another program */
 	print(print_table);
 	contains(" 71 packet 72            -        -        -     1\n");
 	row[0].line.copy_mode = 3;
@@ -185,7 +185,7 @@ static void problems_of_queues_with_an_owner_are_found(void **state)
 	row[0].stuck = true;
 	assert_int_equal(explain(0), QUEUE_STUCK);
 	assert_string_equal(remedy, "sudo strace -p 4711   (does it read?)");
-	row[0].line.copy_mode = 0; /* then the owner reads no packets at all */
+	row[0].line.copy_mode = 0; /* without a copy mode, the owner reads no packets at all */
 	assert_int_equal(explain(0), QUEUE_NO_MODE);
 	row[0].line.copy_mode = 2;
 	row[0].stuck = false;
@@ -198,7 +198,7 @@ static void problems_of_queues_with_an_owner_are_found(void **state)
 	assert_non_null(strstr(problem, "decides its packets, so none arrive: -A INPUT -j DROP"));
 	row[0].reached = 1;
 	assert_int_equal(explain(0), QUEUE_PARTLY);
-	rule[0].queued = true; /* the earlier rule queues them, too */
+	rule[0].queued = true; /* the earlier rule queues its packets to the same queue */
 	assert_int_equal(explain(0), QUEUE_OK);
 	strcpy(rule[0].chain, "ipq-7");
 	assert_int_equal(explain(0), QUEUE_OK);
@@ -214,7 +214,7 @@ static void problems_of_queues_with_an_owner_are_found(void **state)
 	row[0].ipv4 = false;
 	assert_int_equal(explain(0), QUEUE_ONE_FAMILY);
 	assert_string_equal(problem, "the rules of ipq for IPv4 are missing: IPv4 packets bypass it");
-	strcpy(rule[0].chain, "INPUT"); /* that of a user: for one family on purpose */
+	strcpy(rule[0].chain, "INPUT"); /* a rule of a user may be for only one family */
 	assert_int_equal(explain(0), QUEUE_OK);
 	row[0].rules = 0;
 	assert_int_equal(explain(0), QUEUE_FORWARDED);
@@ -225,7 +225,7 @@ static void problems_of_queues_with_an_owner_are_found(void **state)
 	strcpy(row[0].command, "ipq");
 	explain(0);
 	assert_string_equal(remedy, "restart that ipq process, with --on HOOK");
-	s.computed = 1; /* the queue's rule may be among these */
+	s.computed = 1; /* the rules with unknown queue numbers may include one of this queue */
 	assert_int_equal(explain(0), QUEUE_OK);
 	s.computed = 0;
 	s.firewall.state[FIREWALL_NFT] = FIREWALL_REFUSED;
@@ -253,14 +253,14 @@ static void problems_of_queues_without_an_owner_are_found(void **state)
 	strcpy(rule[0].table, "ipq_9");
 	assert_int_equal(explain(1), QUEUE_BLOCKED);
 	assert_non_null(strstr(remedy, "ipq clean"));
-	s.blind = true; /* the queue may have a rule */
+	s.blind = true; /* the queue may have a rule that could not be read */
 	assert_int_equal(explain(1), QUEUE_OK);
 	assert_false(row_is_orphan(&s, &row[1]));
 }
 
-/* ---- how a snapshot is taken ---------------------------------------------------------------------- */
+/* ---- taking a snapshot ----------------------------------------------------------------------------- */
 
-static struct queue_line earlier, later; /* of queue 7 */
+static struct queue_line earlier, later; /* the line of queue 7 at both readings */
 
 int __wrap_firewall_read(struct firewall *f);
 int __wrap_firewall_read(struct firewall *f)
@@ -294,7 +294,7 @@ int __wrap_nanosleep(const struct timespec *time, struct timespec *left)
 	return 0;
 }
 
-/* The row of queue 7. */
+/* Returns the row of queue 7. */
 static struct queue_row taken(void)
 {
 	struct queue_row r;
@@ -342,13 +342,13 @@ static void stuck_queue_decides_no_packet_meanwhile(void **state)
 	begin();
 	earlier = later = (struct queue_line){ .number = 7, .port_id = 1, .waiting = 5, .last_id = 100 };
 	assert_true(taken().stuck);
-	later.waiting = 8; /* three came */
+	later.waiting = 8; /* three packets have arrived */
 	later.last_id = 103;
 	assert_true(taken().stuck);
-	later.user_dropped = 4; /* and four that were lost */
+	later.user_dropped = 4; /* and four packets were lost */
 	later.last_id = 107;
 	assert_true(taken().stuck);
-	later.last_id = 108; /* one was decided */
+	later.last_id = 108; /* one packet was decided */
 	assert_false(taken().stuck);
 	later = earlier;
 	later.waiting = 4;

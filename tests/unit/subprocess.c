@@ -73,7 +73,7 @@ static void input_and_output_of_any_length_are_passed(void **state)
 	assert_int_equal(run("cat", input, 20000), 0);
 	assert_int_equal(strlen(output), len);
 	assert_memory_equal(output, input, len);
-	/* A tool that reads nothing and a tool that prints many errors do not block. */
+	/* Neither a tool that reads nothing nor a tool that prints many errors must block. */
 	assert_int_equal(run("exec <&-; exit 3", input, 20000), 3);
 	assert_int_equal(run("head -c 300000 /dev/zero >&2 && exit 4", NULL, 20000), 4);
 	assert_int_equal(run("head -c 17000000 /dev/zero", NULL, 20000), -EFBIG);
@@ -92,10 +92,13 @@ static void tool_that_takes_too_long_is_killed_with_its_children(void **state)
 	assert_true(atoi(error) > 1 && kill(-atoi(error), 0) < 0);
 	assert_in_range(now_ms() - began, 500, 10000);
 	assert_null(output);
-	assert_int_equal(waitpid(-1, NULL, WNOHANG), -1); /* no child is left */
+	assert_int_equal(waitpid(-1, NULL, WNOHANG), -1); /* no child process is left */
 }
 
-/* A tool starts with default signal handling, whatever this process has set, and without its descriptors. */
+/*
+ * A tool must start with default signal handling, whatever this process has set, and without this process's
+ * descriptors.
+ */
 static void tool_has_a_clean_start(void **state)
 {
 	unsigned long long blocked, ignored;

@@ -64,9 +64,9 @@ static void pass(struct ipq_tcp *t, const struct packet *p, const char *new, str
 	c->no_memory = stats.no_memory;
 }
 
-/* ---- attacks: the next packet of each -------------------------------------------------------- */
+/* ---- attacks: each function makes the next packet --------------------------------------------- */
 
-/* 400 segments full of matches without an acknowledgement, and again in other pieces. */
+/* 400 segments full of matches without an acknowledgement; then the same text, divided into other pieces. */
 static void full(struct packet *p, unsigned i)
 {
 	p->sequence = ISN + 1 + i % 400 * TEXT_MAX + (i / 400 % 2 ? TEXT_MAX / 2 : 0);
@@ -74,14 +74,14 @@ static void full(struct packet *p, unsigned i)
 	p->text_len = TEXT_MAX;
 }
 
-/* The same, but everything is acknowledged from time to time. */
+/* 400 segments full of matches, all of which are acknowledged from time to time. */
 static void acknowledged(struct packet *p, unsigned i)
 {
 	uint32_t sent = i / 3 * 2;
 
 	if (i % 3 == 2) {
 		p->side = 1;
-		/* each "a" has become "bb" */
+		/* each "a" was replaced by "bb" */
 		p->acknowledgement = ISN + 1 + (sent + 2) * TEXT_MAX * 2;
 		return;
 	}
@@ -103,7 +103,7 @@ static void random_places(struct packet *p, unsigned i)
 		p->text = NULL;
 }
 
-/* Pieces of a growing stream, each of which overlaps earlier ones. */
+/* Pieces of a growing stream, each of which overlaps earlier pieces. */
 static void overlaps(struct packet *p, unsigned i)
 {
 	uint32_t back = below(40000);
@@ -113,7 +113,7 @@ static void overlaps(struct packet *p, unsigned i)
 	p->text_len = 1 + below(TEXT_MAX);
 }
 
-/* Every other segment, and then the gaps, from the last one to the first. */
+/* Every other segment; then the gaps, from the last one to the first. */
 static void gaps(struct packet *p, unsigned i)
 {
 	uint32_t at = i % 64 < 32 ? i % 64 * 2 + 1 : (63 - i % 64) * 2;

@@ -21,7 +21,7 @@ struct edit {
 
 static struct edit model[MOST];
 static unsigned edits;
-static uint32_t base; /* the sum that forgotten edits have added */
+static uint32_t base; /* the sum of the changes by removed edits */
 static uint64_t seed;
 
 static uint32_t below(uint32_t limit)
@@ -139,7 +139,7 @@ static void forget_oldest(unsigned n)
 	memmove(model, model + n, edits * sizeof(*model));
 }
 
-/* Some texts are the same. */
+/* Makes a random edit. Some edits have the same text. */
 static struct edit any_edit(uint32_t begin)
 {
 	struct edit m = { .begin = begin,
@@ -175,7 +175,7 @@ static void append(struct tcp_log *log)
 		insert(&m);
 }
 
-/* Repeats an edit several times, between it and the next one. */
+/* Repeats an edit several times, between the edit and the next one. */
 static void repeat(struct tcp_log *log)
 {
 	unsigned i = below(edits), n = 0, want = 1 + below(60), done;
@@ -200,7 +200,7 @@ static void remove_one(struct tcp_log *log)
 {
 	unsigned i = below(edits);
 
-	tcp_log_remove(log, model[i].begin + 1); /* no edit begins there, or another one */
+	tcp_log_remove(log, model[i].begin + 1); /* no edit begins at this position, or another one does */
 	for (unsigned k = 0; k < edits; k++)
 		if (model[k].begin == model[i].begin + 1) {
 			memmove(&model[k], &model[k + 1], (--edits - k) * sizeof(*model));
@@ -334,7 +334,7 @@ static void memory_is_limited_and_given_back(void **state)
 	tcp_log_free(&log);
 }
 
-/* Otherwise numbers could not be compared: if they are 2^31 apart, each is before the other. */
+/* Edits that are too far back must be removed: if two numbers are 2^31 apart, each is before the other. */
 static void distant_edits_are_forgotten(void **state)
 {
 	struct tcp_log log = { 0 };

@@ -4,8 +4,8 @@
  *
  *	A  <-- queues that lose, repeat and reorder -->  ipq_tcp  <-- the same -->  B
  *
- * Both ends send a random stream in random segments. Retransmissions are cut in another way, with and without SACK. The
- * model records, for each byte of a stream, its replacement when it passed for the first time. From this alone it
+ * Both ends send a random stream in random segments. Retransmissions are cut in another way, with and without SACK.
+ * When a byte of a stream passes for the first time, the model records its replacement. From these records alone it
  * computes, byte by byte, each later packet. There are also reloads (from then on, other text is replaced), forged
  * segments of all kinds, and new connections on old ports.
  *
@@ -89,17 +89,17 @@ static _Noreturn void __attribute__((format(printf, 1, 2))) fail(const char *for
 
 /* ---- the ends --------------------------------------------------------------------------------- */
 
-/* The replacement of one byte when it passed. */
+/* The replacement of one byte, recorded when the byte passed. */
 struct fate {
-	bool passed;	  /* it was forwarded */
-	uint16_t old_len; /* > 0: a text that was replaced begins here */
+	bool passed;	  /* the byte was forwarded */
+	uint16_t old_len; /* > 0: a text of this length that was replaced begins here */
 	uint16_t new_len;
-	bool inside; /* a byte of such a text other than the first */
+	bool inside; /* the byte belongs to such a text and is not its first byte */
 	uint8_t text[NEW_MAX];
 };
 
 struct segment {
-	int32_t from, to; /* offsets in the sender's stream, or in the rewritten one */
+	int32_t from, to; /* range of offsets in the sender's stream, or in the rewritten one */
 	int32_t acknowledged;
 	int32_t sack[SACK_BLOCKS * 2];
 	unsigned blocks, flags;
@@ -113,23 +113,23 @@ struct queue {
 };
 
 struct end {
-	/* as a sender: the following are offsets in the stream */
+	/* the end as a sender: the members below are offsets in its stream */
 	uint8_t stream[STREAM_MAX];
 	struct fate fate[STREAM_MAX];
 	int32_t len, una, sent, window_end;
-	int32_t frontier; /* the end of the text that has passed */
-	int32_t next;	  /* the same with a FIN, and without text before the first segment */
-	bool seen;	  /* a segment has passed */
-	int32_t floor;	  /* acknowledged by a packet that has passed */
+	int32_t frontier; /* the end of the text that has passed so far */
+	int32_t next;	  /* the same, including the FIN, and without text before the first segment */
+	bool seen;	  /* a segment of this end has passed */
+	int32_t floor;	  /* text before this offset was acknowledged by a packet that has passed */
 	bool sacked[STREAM_MAX];
 	bool opened, uses_sack;
 	uint32_t isn;
-	/* as a receiver: the following are offsets in the other end's rewritten stream */
+	/* the end as a receiver: the members below are offsets in the other end's rewritten stream */
 	uint8_t received[RECEIVED_MAX];
 	bool have[RECEIVED_MAX];
 	int32_t prefix, fin_at, window, scale, highest;
-	bool heard;	      /* the SYN of the other end has arrived */
-	struct queue out, in; /* before and after ipq_tcp */
+	bool heard;	      /* the SYN of the other end has arrived here */
+	struct queue out, in; /* packets before and after ipq_tcp */
 };
 
 struct connection {
@@ -142,7 +142,10 @@ struct connection {
 	unsigned replaced, late, refused, forged;
 };
 
-/* Maps an offset of the stream to the rewritten one. Inside a replaced text: to its end (up) or its beginning. */
+/*
+ * Maps an offset of the stream to the rewritten stream. Inside a replaced text, maps to its end (up) or its
+ * beginning.
+ */
 static int32_t fate_map_to(const struct end *e, int32_t offset, bool up)
 {
 	int32_t mapped = 0, at = 0;
@@ -163,7 +166,9 @@ static int32_t fate_map(const struct end *e, int32_t offset)
 	return fate_map_to(e, offset, true);
 }
 
-/* How much of the stream is complete if `mapped` bytes were received. up: including text that became empty. */
+/*
+ * Returns how much of the stream is complete if `mapped` bytes were received. up: includes text that became empty.
+ */
 static int32_t fate_unmap(const struct end *e, int32_t mapped, bool up)
 {
 	int32_t at = 0, n = 0;
@@ -249,7 +254,7 @@ static size_t write_packet(const struct connection *c, unsigned side, const stru
 	p[c->ipv6 ? 7 : 8] = 64;
 	p[c->ipv6 ? 6 : 9] = 6;
 	p[c->ipv6 ? 22 : 14] = p[c->ipv6 ? 38 : 18] = (uint8_t)(c->port / 50000);
-	p[c->ipv6 ? 23 : 15] = side ? 2 : 1; /* the last byte of each address */
+	p[c->ipv6 ? 23 : 15] = side ? 2 : 1; /* the last byte of each address depends on the side */
 	p[c->ipv6 ? 39 : 19] = side ? 1 : 2;
 	t[side ? 2 : 0] = (uint8_t)((1024 + c->port % 50000) >> 8);
 	t[side ? 3 : 1] = (uint8_t)(1024 + c->port % 50000);
@@ -288,9 +293,9 @@ static void read_packet(const struct connection *c, unsigned side, const struct 
 		s->sack[i] = (int32_t)(get32be(e->data + at + 4 * i) - c->end[!side].isn - 1);
 }
 
-/* ---- ipq_tcp, and what the model expects of it ------------------------------------------------- */
+/* ---- ipq_tcp, and the results that the model expects ----------------------------------------------- */
 
-/* May these bytes be replaced? Returns the expected result of ipq_tcp_replace(). */
+/* Whether these bytes may be replaced. Returns the expected result of ipq_tcp_replace(). */
 static int expected_result(const struct connection *c, const struct end *e, int32_t begin)
 {
 	int32_t end = begin + (int32_t)c->old_len;
@@ -309,7 +314,7 @@ static void note_fate(const struct connection *c, struct end *e, int32_t begin)
 {
 	struct fate *f = &e->fate[begin];
 
-	/* In text of the same length, each byte is replaced by the one at its position. */
+	/* If the text keeps its length, each byte is replaced by the byte at its position. */
 	for (size_t i = 0; c->old_len == c->new_len && i < c->old_len; i++) {
 		f[i].old_len = f[i].new_len = 1;
 		f[i].text[0] = (uint8_t)c->new[i];
@@ -353,7 +358,7 @@ static void edit(struct connection *c, unsigned side, struct ipq_tcp_segment *t,
 	}
 }
 
-/* Text that was acknowledged before is complete: any number up to its end is right. */
+/* Text that was acknowledged before is complete, so any number up to its end is right. */
 static void check_acknowledgement(struct connection *c, unsigned side, const struct segment *before,
 				  const struct segment *after)
 {
@@ -388,14 +393,14 @@ static void check_acknowledgement(struct connection *c, unsigned side, const str
 	}
 }
 
-/* In a recording the receiver has received the sender's bytes. */
+/* In a recording, the receiver has received the sender's original bytes. */
 static void check_recorded_acknowledgement(const struct connection *c, unsigned side,
 					   const struct segment *before, const struct segment *after)
 {
 	const struct end *sender = &c->end[!side];
 
 	if (before->acknowledged > sender->frontier)
-		return; /* it acknowledges text that was not recorded */
+		return; /* the packet acknowledges text that was not recorded */
 	check(after->acknowledged == fate_map_to(sender, before->acknowledged, false),
 	      "recorded %d is acknowledged as %d", before->acknowledged, after->acknowledged);
 	for (unsigned i = 0, n = 0; i < before->blocks; i++) {
@@ -412,7 +417,7 @@ static void check_recorded_acknowledgement(const struct connection *c, unsigned 
 	}
 }
 
-/* In a recording, the number before the next one stays the number before the next one. */
+/* Whether this is a keepalive. In a recording, its number must stay the one before the next number. */
 static bool is_keepalive(const struct connection *c, const struct end *e, const struct segment *s)
 {
 	return c->recorded && s->from + 1 == e->next && s->to - s->from <= 1 &&
@@ -432,7 +437,7 @@ static void check_text(const struct connection *c, const struct end *e, const st
 
 	if (!c->recorded && !old && !len && before->from < before->to &&
 	    !(before->flags & (IPQ_TCP_SYN | IPQ_TCP_FIN)))
-		from--; /* so that it is acknowledged */
+		from--; /* include one more byte, so that it is acknowledged */
 	if (keepalive && !len)
 		from = fate_map(e, before->from + 1) - 1;
 	check(after->from == from, "[%d, %d) is sent as %d instead of %d, floor %d", before->from, before->to,
@@ -441,7 +446,7 @@ static void check_text(const struct connection *c, const struct end *e, const st
 	      "[%d, %d) has other text", before->from, before->to);
 }
 
-/* Passes a segment. false: it is dropped. */
+/* Passes a segment. False: it was dropped. */
 static bool pass(struct connection *c, unsigned side, struct segment *s)
 {
 	struct end *e = &c->end[side];
@@ -470,7 +475,7 @@ static bool pass(struct connection *c, unsigned side, struct segment *s)
 		e->frontier = s->to;
 	if (!e->seen || ((s->from < s->to || fin) && e->next < s->to + fin))
 		e->next = s->to + fin;
-	/* The number of a recorded acknowledgement stays right: see keep_number(). */
+	/* The number of a recorded acknowledgement must stay right: see keep_number(). */
 	if (c->recorded && e->frontier < s->from)
 		e->frontier = s->from;
 	if (c->recorded && e->next < s->from)
@@ -488,7 +493,7 @@ static bool pass(struct connection *c, unsigned side, struct segment *s)
 	return true;
 }
 
-/* ---- what the ends do -------------------------------------------------------------------------- */
+/* ---- the actions of the ends --------------------------------------------------------------------- */
 
 static void enqueue(struct queue *q, const struct segment *s)
 {
@@ -661,17 +666,20 @@ static void forge(struct connection *c)
 
 	s.from = percent(50) ? far : -far;
 	s.to = s.from + (s.flags & IPQ_TCP_RST ? 0 : (int32_t)below(SEGMENT_MAX));
-	/* An attacker who knows the number of a SYN can answer it; then there is no connection. */
+	/*
+	 * An attacker who guesses the number of a SYN can answer it; then there is no connection. So these segments
+	 * do not acknowledge it.
+	 */
 	s.acknowledged = c->end[side].opened && percent(50) ? c->end[side].prefix : -far;
 	memset(s.text, 'a', (size_t)(s.to - s.from));
 	if (s.flags == IPQ_TCP_SYN && percent(30))
-		s.from = s.to = (int32_t)below(1000) + 1; /* a SYN is far if it has another number */
+		s.from = s.to = (int32_t)below(1000) + 1; /* a SYN is forged if it has another number */
 	len = write_packet(c, side, &s, packet);
 	check(ipq_edit_begin(&e, packet, len, sizeof(packet), 0) == 0, "begin of a forged segment");
 	check(ipq_tcp_substitute(c->tcp, &e, c->ipv6, "a", 1, "forged", 6) >= 0, "a forged segment");
 }
 
-/* A packet waits in this queue: it is lost, arrives, or arrives and is duplicated. */
+/* Moves a packet out of this queue: it is lost, arrives, or is duplicated. */
 static void move(struct connection *c, unsigned side, bool before)
 {
 	struct end *e = &c->end[side];
@@ -753,7 +761,7 @@ static void run(struct connection *c)
 			send_text(e);
 		if (percent(3))
 			choose_rule(c);
-		/* While it opens and closes, a connection is protected from one attack, not from several. */
+		/* While a connection opens and closes, it is protected from one attack, but not from several. */
 		if (percent(c->recorded ? 0 : 5) && (is_open(c) || !c->forged++))
 			forge(c);
 	}

@@ -7,14 +7,14 @@
 #include <ipq_edit.h>
 #include "util/bytes.h"
 
-/* A packet from A (side 0, port 4000) or B (port 80). options: whole words. */
+/* A packet from A (side 0, port 4000) or from B (port 80). options: complete words. */
 struct packet {
 	unsigned side, flags, more_flags, urgent, port;
 	uint32_t sequence, acknowledgement;
 	const char *text;
 	const void *options;
-	size_t options_len, text_len; /* text_len 0: the text is a string */
-	uint16_t window;	      /* 0: 65535 */
+	size_t options_len, text_len; /* text_len 0: the text is a NUL-terminated string */
+	uint16_t window;	      /* window; 0 means 65535 */
 	uint8_t address;	      /* second byte of A's address */
 };
 

@@ -67,15 +67,17 @@ static void json_is_well_formed_for_any_bytes(void **state)
 	json_is("gr\xc3\xbc\xc3\x9f \xe2\x82\xac \xf0\x9f\x90\xa7",
 		"\"gr\xc3\xbc\xc3\x9f \xe2\x82\xac \xf0\x9f\x90\xa7\"");
 	json_is("\xff\xc3", "\"\\ufffd\\ufffd\"");
-	json_is("\xc0\xaf", "\"\\ufffd\\ufffd\""); /* longer than need be */
+	json_is("\xc0\xaf", "\"\\ufffd\\ufffd\""); /* a form that is longer than necessary */
 	json_is("\xe0\x80\xaf", "\"\\ufffd\\ufffd\\ufffd\"");
 	json_is("\xf0\x80\x80\xaf", "\"\\ufffd\\ufffd\\ufffd\\ufffd\"");
 	json_is("\xed\xa0\x80", "\"\\ufffd\\ufffd\\ufffd\""); /* a surrogate */
-	json_is("\xc2\x9b", "\"\\u009b\"");		      /* CSI in one byte, to some terminals */
+	/* a control character: some terminals accept it as CSI */
+	json_is("\xc2\x9b", "\"\\u009b\"");
 	json_is("a\xe2\x80\xae"
 		"b\xe2\x81\xa6\xd8\x9c\xe2\x80\xa8",
 		"\"a\\u202eb\\u2066\\u061c\\u2028\"");
-	json_is("\xe2\x80\xa7\xe2\x80\xaf", "\"\xe2\x80\xa7\xe2\x80\xaf\""); /* their neighbours */
+	/* the characters before and after them are not escaped */
+	json_is("\xe2\x80\xa7\xe2\x80\xaf", "\"\xe2\x80\xa7\xe2\x80\xaf\"");
 }
 
 int main(void)

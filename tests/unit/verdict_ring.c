@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-/* The ring of packets without a verdict: gaps in the ids, packets that are late, sends that fail in part. */
+/* The ring of packets without a verdict: gaps in the ids, packets that arrive late, sends that fail in part. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -54,7 +54,7 @@ static void ids_with_gaps_are_found_where_they_wrap(void **state)
 	verdicts_free(&v);
 }
 
-/* Packet 2 arrived after 1, 3 and 4. A batch for those must not cover it. */
+/* Packet 2 has arrived after 1, 3 and 4. A batch for those three must not cover it. */
 static void batch_does_not_cover_a_late_packet(void **state)
 {
 	struct verdicts v = { 0 };
@@ -89,7 +89,10 @@ static void no_batch_while_other_packets_may_wait(void **state)
 	verdicts_free(&v);
 }
 
-/* One of several messages is sent, and then the ring is renewed: the others still belong to their packets. */
+/*
+ * One of several messages is sent, and then the ring is renewed. The other messages must still belong to their
+ * packets.
+ */
 static void partly_sent_verdicts_do_not_touch_later_packets(void **state)
 {
 	struct verdicts v = { 0 };

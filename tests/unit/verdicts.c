@@ -22,7 +22,7 @@
 struct kernel {
 	uint32_t waiting[64];
 	unsigned count;
-	/* The verdicts that took effect, in order. */
+	/* The verdicts that have taken effect, in order. */
 	uint32_t id[64], code[64], mark[64];
 	unsigned done;
 };
@@ -48,12 +48,12 @@ static void judge(struct kernel *k, const struct source_verdict *v)
 	}
 	for (at = 0; at < k->count && k->waiting[at] != v->id; at++)
 		;
-	assert_true(at < k->count); /* otherwise the kernel would answer ENOENT */
+	assert_true(at < k->count); /* in this case the kernel would answer ENOENT */
 	reinject(k, at, v);
 }
 
 struct given {
-	uint32_t id, code, mark; /* mark 0: a bare verdict */
+	uint32_t id, code, mark; /* mark 0: the verdict has no mark */
 };
 
 static void give(struct verdicts *v, const struct given *g)
@@ -63,7 +63,10 @@ static void give(struct verdicts *v, const struct given *g)
 	assert_int_equal(verdicts_set(v, g->id, g->code, g->mark ? &extra : NULL), 0);
 }
 
-/* Sends all pending verdicts, max messages at a time; fail_at: the send after which the rest is refused once. */
+/*
+ * Sends all pending verdicts, at most max messages at a time. fail_at: the number of the send after which the rest
+ * is refused once.
+ */
 static unsigned flush(struct verdicts *v, struct kernel *k, unsigned max)
 {
 	struct source_verdict out[64];
@@ -99,12 +102,14 @@ static void receive(struct verdicts *v, struct kernel *k, uint32_t id)
 	k->waiting[k->count++] = id;
 }
 
-/* Gives verdicts for n packets in the order of g; flushes after each whose bit is set in `flushes`; `kept` packets stay
- * undecided. */
+/*
+ * Gives verdicts for n packets in the order of g. Flushes after each verdict whose bit is set in `flushes`. `kept`
+ * packets stay undecided.
+ */
 static unsigned play(uint32_t first, unsigned packets, const struct given *g, unsigned n, unsigned flushes,
 		     unsigned max)
 {
-	/* Positions wrap like ids: here in the middle of the packets. */
+	/* Positions wrap like ids. In this test they wrap in the middle of the packets. */
 	struct verdicts v = { .head = UINT32_MAX - 2, .tail = UINT32_MAX - 2 };
 	struct kernel k = { .count = 0 };
 	unsigned i, messages = 0;
@@ -124,7 +129,10 @@ static unsigned play(uint32_t first, unsigned packets, const struct given *g, un
 	return messages;
 }
 
-/* Tries every order of up to 8 packets, and every subset of undecided ones, by cutting the order short. */
+/*
+ * Tries every order of up to 8 packets, and every subset of undecided packets, which are those after the end of a
+ * shortened order.
+ */
 static void permute(struct given *g, unsigned at, unsigned n, uint32_t first, unsigned long *played)
 {
 	unsigned i, cut;
@@ -165,8 +173,10 @@ static void packing_any_order_of_8_packets_equals_single_verdicts(void **state)
 	assert_int_equal(orders, 40320);
 }
 
-/* As permute, but with whole orders, and each packet accepted or dropped: 8! * 2^8 cases, without those that only
- * exchange the two verdicts. */
+/*
+ * Tries all complete orders like permute, with each packet accepted or dropped: 8! * 2^8 cases, without those that
+ * only exchange the two verdicts.
+ */
 static void permute_mixed(struct given *g, unsigned at, unsigned n, unsigned long *played)
 {
 	unsigned i, mix;
@@ -215,8 +225,10 @@ static void packing_any_order_of_two_kinds_equals_single_verdicts(void **state)
 	}
 }
 
-/* Up to 6 packets, each accepted, accepted with one of two marks, or repeated with a mark, in every order, with every
- * pattern of flushes. */
+/*
+ * Tries up to 6 packets, each accepted, accepted with one of two marks, or repeated with a mark, in every order,
+ * with every pattern of flushes.
+ */
 static void packing_any_mix_of_verdicts_equals_single_verdicts(void **state)
 {
 	static const struct {
@@ -270,7 +282,7 @@ static void verdicts_in_order_become_one_message(void **state)
 	assert_int_equal(play(5, PACKETS, g, PACKETS, 0, 64), 1);
 	g[3].mark = 9;
 	assert_int_equal(play(5, PACKETS, g, PACKETS, 0, 64), 3);
-	/* The oldest packet waits: no batch may decide packets above it. */
+	/* The oldest packet still waits, so no batch may decide packets after it. */
 	assert_int_equal(play(4, PACKETS + 1, g, PACKETS, 0, 64), PACKETS);
 }
 
@@ -284,16 +296,16 @@ static void equal_verdicts_with_equal_marks_become_one_message(void **state)
 	for (i = 0; i < PACKETS; i++)
 		g[i] = (struct given){ 5 + i, NF_REPEAT, 0x100 };
 	assert_int_equal(play(5, PACKETS, g, PACKETS, 0, 64), 1);
-	g[3].mark = 0x200; /* 3 + 1 + 4 */
+	g[3].mark = 0x200; /* runs of 3, 1 and 4 */
 	assert_int_equal(play(5, PACKETS, g, PACKETS, 0, 64), 3);
 	g[3] = (struct given){ 8, NF_ACCEPT, 0x100 };
 	assert_int_equal(play(5, PACKETS, g, PACKETS, 0, 64), 3);
 	g[3] = (struct given){ 8, NF_REPEAT, 0 };
 	assert_int_equal(play(5, PACKETS, g, PACKETS, 0, 64), 3);
-	g[3] = (struct given){ 9, NF_REPEAT, 0x100 }; /* out of order: 5 to 7, 9, 8 to 12 */
+	g[3] = (struct given){ 9, NF_REPEAT, 0x100 }; /* the ids are out of order: 5 to 7, 9, 8 to 12 */
 	g[4].id = 8;
 	assert_int_equal(play(5, PACKETS, g, PACKETS, 0, 64), 3);
-	/* The oldest packet waits. */
+	/* The oldest packet still waits. */
 	assert_int_equal(play(4, PACKETS + 1, g, PACKETS, 0, 64), PACKETS);
 }
 
@@ -316,7 +328,7 @@ static void mark_of_0_is_not_the_same_as_no_mark(void **state)
 	verdicts_free(&v);
 }
 
-/* A batch can only have a mark: a verdict with anything else has its own message. */
+/* A batch can only have a mark: a verdict with other settings has its own message. */
 static void verdicts_with_more_than_a_mark_are_sent_one_by_one(void **state)
 {
 	const struct source_verdict more[] = { { .present = IPQ_SET_PRIORITY, .priority = 3 },
@@ -366,7 +378,7 @@ static void packet_is_decided_once(void **state)
 	verdicts_free(&v);
 }
 
-/* If only a part is sent, the rest stays pending, in order, and no packet is decided twice. */
+/* If only a part of the verdicts is sent, the others stay pending, in order, and no packet is decided twice. */
 static void unsent_verdicts_stay_pending(void **state)
 {
 	unsigned round;
@@ -382,7 +394,7 @@ static void unsent_verdicts_stay_pending(void **state)
 		unsigned i, n, taken, total = 0;
 
 		for (i = 0; i < 16; i++)
-			receive(&v, &k, 10 + 2 * i); /* gaps: lost packets */
+			receive(&v, &k, 10 + 2 * i); /* the ids have gaps because of lost packets */
 		for (i = 0; i < 16; i++) {
 			g[i] = (struct given){ 10 + 2 * i, rand() % 3 ? NF_ACCEPT : NF_DROP,
 					       rand() % 4 ? 0 : 1 + (uint32_t)rand() % 9 };
@@ -403,8 +415,8 @@ static void unsent_verdicts_stay_pending(void **state)
 }
 
 /*
- * Many packets, verdicts out of order, more arriving between flushes: the ring grows and wraps. The first `stuck`
- * packets wait until the end, so that the ring is renewed with verdicts in it that were not sent.
+ * Many packets, verdicts out of order, and more packets between flushes: the ring grows and wraps. The first
+ * `stuck` packets wait until the end, so the ring is renewed while it has verdicts that were not sent.
  */
 static void play_random_traffic(unsigned stuck)
 {
@@ -477,7 +489,7 @@ static void packet_added_out_of_order_is_decided_in_order(void **state)
 	verdicts_free(&v);
 }
 
-/* Packet 2 has a pending verdict when packet 1 arrives: the verdict stays that of packet 2. */
+/* Packet 2 has a pending verdict when packet 1 arrives. The verdict must stay with packet 2. */
 static void late_packet_does_not_change_pending_verdicts(void **state)
 {
 	struct verdicts v = { .head = UINT32_MAX, .tail = UINT32_MAX };
@@ -515,7 +527,7 @@ static void memory_is_constant_over_10000_verdicts(void **state)
 	verdicts_free(&v);
 }
 
-/* A program forgets or delays one packet: memory must not grow with the other packets. */
+/* A program forgets or delays one packet: memory must not grow with the number of other packets. */
 static void memory_depends_on_packets_that_wait_not_on_those_that_pass(void **state)
 {
 	struct verdicts v = { 0 };
@@ -524,7 +536,7 @@ static void memory_depends_on_packets_that_wait_not_on_those_that_pass(void **st
 	uint32_t id;
 
 	(void)state;
-	for (id = 1; id <= 100; id++) /* these wait until the end */
+	for (id = 1; id <= 100; id++) /* these packets wait until the end */
 		assert_int_equal(verdicts_add_pending(&v, id), 0);
 	for (; id < rounds(300000); id++) {
 		assert_int_equal(verdicts_add_pending(&v, id), 0);
@@ -542,7 +554,7 @@ static void memory_depends_on_packets_that_wait_not_on_those_that_pass(void **st
 	verdicts_free(&v);
 }
 
-/* After 2^31 packets, the kernel takes the oldest packet for a newer one. */
+/* After 2^31 packets, the kernel would mistake the oldest packet for a newer one. */
 static void run_ends_before_it_spans_half_of_all_ids(void **state)
 {
 	const uint32_t id[] = { 1, 5, INT32_MAX, INT32_MAX + 2U, INT32_MAX + 9U };

@@ -12,12 +12,12 @@
 #include "output/writer.h"
 #include "util/clock.h"
 
-/* The target of writes. Each item begins with its number, and all its bytes are that number. */
+/* The target of the writes. Each item begins with its number, and all its bytes have this value. */
 struct target {
-	pthread_mutex_t gate; /* locked: write() blocks */
+	pthread_mutex_t gate; /* while this mutex is locked, write() blocks */
 	_Atomic unsigned written, flushed, closed, failures;
 	_Atomic uint64_t reported;
-	unsigned last[4]; /* by producer */
+	unsigned last[4]; /* number of the last item, by producer */
 	bool in_order;
 	int error, close_error;
 };
@@ -136,7 +136,10 @@ static void stuck_write_drops_and_counts_without_waiting(void **state)
 	assert_true(now_ms() - began < 2000);
 	assert_true(taken > 10 && taken < 60);
 	assert_int_equal(writer_dropped(w), refused);
-	/* After the request to end, unwritten items count as dropped. The time limit is in the next second. */
+	/*
+	 * After the request to end, items that are not written count as dropped. The time limit is in the next
+	 * second.
+	 */
 	clock_gettime(CLOCK_MONOTONIC, &t_now);
 	assert_false(writer_end(w, 1000 - (int)(t_now.tv_nsec / 1000000)));
 	assert_int_equal(writer_dropped(w), refused + taken);
@@ -173,7 +176,7 @@ static void error_ends_writing_and_is_reported_once(void **state)
 
 	(void)state;
 	t->error = -ENOSPC;
-	t->close_error = -EIO; /* a consequence of the first one */
+	t->close_error = -EIO; /* an error that is a consequence of the first one */
 	assert_int_equal(writer_start(&w, &ops, t, 4096, NULL), 0);
 	for (unsigned i = 1; i <= 1000; i++)
 		put(w, 0, i, 100);
@@ -181,7 +184,7 @@ static void error_ends_writing_and_is_reported_once(void **state)
 	assert_int_equal(writer_error(w), -ENOSPC);
 	assert_int_equal(t->failures, 1);
 	assert_int_equal(t->written, 0);
-	assert_int_equal(writer_dropped(w), 999); /* all but the one that failed */
+	assert_int_equal(writer_dropped(w), 999); /* all items except the one that failed */
 	end(w, t);
 }
 

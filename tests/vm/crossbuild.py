@@ -38,7 +38,7 @@ class Build:
                                 NM=self.binutils + 'nm', AR=self.binutils + 'ar', OBJCOPY=self.binutils + 'objcopy')
 
     def find_binutils(self):
-        """The GNU tools for the target. Those of this machine support both its word sizes."""
+        """Finds the GNU tools for the target. This machine's own tools support both word sizes."""
         prefix = self.target.triplet + '-'
         if shutil.which(prefix + 'ld'):
             return prefix
@@ -86,7 +86,7 @@ endian = '{t.endian}'
         if os.path.exists(os.path.join(meson, 'build.ninja')):
             setup.insert(2, '--reconfigure')
         else:
-            # An existing directory is the result of a failed setup.
+            # An existing directory is left from a setup that failed.
             shutil.rmtree(meson, ignore_errors=True)
         checked(setup, env=self.environment)
         checked(['ninja', f'-j{self.jobs}', '-C', meson], env=self.environment)
@@ -103,7 +103,7 @@ endian = '{t.endian}'
                 continue
             compiler = self.environment['CC']
             if flags:
-                # 32-bit programs on a 64-bit system: with this machine's own compiler, if possible.
+                # 32-bit programs on a 64-bit system are built with this machine's own compiler, if possible.
                 compiler = 'gcc'
             try:
                 checked([compiler, '-O1', '-D_GNU_SOURCE', '-static', *flags, '-I' + os.path.join(TOP, 'include'), '-o',

@@ -19,7 +19,7 @@ class Image:
     def __init__(self, sysroot, readelf):
         self.sysroot = sysroot
         self.readelf = readelf
-        self.entries = {}  # path in the guest: (mode, bytes or path of the file on the host, device number)
+        self.entries = {}  # entries by path in the guest: (mode, bytes or path of the file on the host, device number)
         self.library_directories = []
         for directory in 'usr/lib', 'usr/lib64':
             base = os.path.join(sysroot, directory)
@@ -48,8 +48,8 @@ class Image:
         self.add(path, stat.S_IFCHR | 0o600, device=major << 8 | minor)
 
     def file(self, source, path, libraries=()):
-        """Adds a file of the host. If it is a program, adds its libraries, which are also searched
-        in these directories. None: what looks like a program is none."""
+        """Adds a file of the host. If it is a program, adds its libraries, which are also searched in these
+        directories. None: the file is not a program, even if it looks like one."""
         source = os.path.realpath(source)
         if not self.add(path, stat.S_IFREG | stat.S_IMODE(os.stat(source).st_mode), source):
             return
@@ -64,7 +64,7 @@ class Image:
                           os.path.normpath(os.path.join(path, os.path.relpath(directory, source), name)))
 
     def find(self, name):
-        """Adds a program of the guest, at the path that it has in Debian."""
+        """Adds a program of the guest, at its path in Debian."""
         for directory in 'usr/bin', 'usr/sbin':
             path = os.path.join(self.sysroot, directory, name)
             if os.path.exists(path):
@@ -99,7 +99,8 @@ class Image:
 
 
 def record(out, number, name, mode, content, device):
-    """An entry of `newc`: 13 numbers of 8 hexadecimal digits, the name, the content, each padded to 4 bytes."""
+    """Returns an entry of `newc`: 13 numbers of 8 hexadecimal digits, the name, and the content, each padded to 4
+    bytes."""
     name = name.encode() + b'\0'
     fields = (number, mode, 0, 0, 1, 0, len(content), 0, 0, device >> 8, device & 0xff, len(name), 0)
     head = b'070701' + b''.join(b'%08x' % field for field in fields) + name
@@ -107,7 +108,7 @@ def record(out, number, name, mode, content, device):
 
 
 class Modules:
-    """Kernel modules in the order in which they can be loaded."""
+    """Adds kernel modules. Returns them in the order in which they can be loaded."""
     def __init__(self, root):
         base = os.path.join(root, 'usr/lib/modules')
         self.version = os.listdir(base)[0]
@@ -126,7 +127,7 @@ class Modules:
         return [d.replace('-', '_') for d in found.group(1).decode().split(',') if d] if found else []
 
     def order(self, names):
-        """With their dependencies. A module without a file is built into the kernel, or not available."""
+        """Adds the dependencies, too. A module without a file is built into the kernel, or not available."""
         result = []
 
         def add(name):

@@ -13,7 +13,7 @@ import re
 import shutil
 import subprocess
 
-# Programs of the guest. Libraries that they depend on are included.
+# Packages with the programs of the guest. The libraries that they depend on are added.
 PROGRAMS = ['busybox-static', 'coreutils', 'dash', 'iptables', 'iproute2', 'nftables', 'util-linux', 'libcmocka0',
             'libmnl0', 'libpcap0.8']
 # Headers and link libraries to build this project.
@@ -22,7 +22,7 @@ DEVELOPMENT = ['libc6-dev', 'linux-libc-dev', 'libmnl-dev', 'libcmocka-dev', 'li
 
 
 class Missing(Exception):
-    """This machine lacks something; the text names it."""
+    """This machine lacks a requirement, which the text names."""
 
 
 def cache_directory():
@@ -52,7 +52,7 @@ class Apt:
         self.incomplete = ''
 
     def only_release(self, suffix):
-        """Replaces the system's sources: another release on the same server."""
+        """Replaces the system's package sources by another release on the same server."""
         targets = self.call('apt-get', 'indextargets', '--no-release-info', '--format',
                             '$(REPO_URI) $(RELEASE) $(COMPONENT)', 'Created-By: Packages')
         with open('/etc/os-release', encoding='utf-8') as f:
@@ -82,12 +82,13 @@ class Apt:
             try:
                 self.call('apt-get', 'update', '-q')
             except Missing as e:
-                # A mirror may lack one of several indexes: this only matters if a package is missing.
+                # A mirror may lack one of several indexes, which only matters if a package is missing.
                 self.incomplete = f' ({e})'
             self.updated = True
 
     def depends(self, package, recurse=False):
-        """Names of packages, without virtual ones; with recurse, including the package itself."""
+        """Returns the names of the packages on which a package depends, without virtual ones; with recurse, also
+        their dependencies and the package itself."""
         relations = 'recommends suggests conflicts breaks replaces enhances'.split()
         text = self.call('apt-cache', 'depends', *['--no-' + r for r in relations],
                          *(['--recurse'] if recurse else []), package)
@@ -97,7 +98,7 @@ class Apt:
         return names
 
     def newest(self, pattern):
-        """The package with the highest number in its name, among those that match the pattern."""
+        """Returns, of the packages that match the pattern, the one with the highest number in its name."""
         names = [n for n in self.call('apt-cache', 'pkgnames', pattern.split('(')[0]).split()
                  if re.fullmatch(pattern, n)]
         if not names:
@@ -137,7 +138,7 @@ def relative_links(root):
 
 @contextlib.contextmanager
 def alone():
-    """One download at a time: targets share packages, and two runs may overlap."""
+    """Allows one download at a time: targets share packages, and two runs may overlap."""
     os.makedirs(cache_directory(), exist_ok=True)
     with open(os.path.join(cache_directory(), 'lock'), 'w', encoding='ascii') as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
@@ -145,7 +146,7 @@ def alone():
 
 
 def once(path, key, make):
-    """Creates the directory unless it exists with the same key; never leaves an incomplete one."""
+    """Creates the directory unless it exists with the same key. Never leaves an incomplete directory."""
     with alone():
         return make_once(path, key, make)
 
@@ -170,7 +171,7 @@ def make_once(path, key, make):
 
 
 def sysroot(arch):
-    """A root with the guest's programs, and with everything that is needed to build ours."""
+    """Returns a root with the guest's programs, and with everything that is needed to build ours."""
     def make(root):
         apt = Apt(arch)
         apt.update()
@@ -183,7 +184,7 @@ def sysroot(arch):
 
 
 def python(arch):
-    """A root with Python and its modules, for tests in Python."""
+    """Returns a root with Python and its modules, for tests in Python."""
     def make(root):
         apt = Apt(arch)
         apt.update()
@@ -193,8 +194,8 @@ def python(arch):
 
 
 def kernel(arch, package, release=''):
-    """The kernel that a package depends on, unpacked: boot/ and lib/modules/VERSION/. release: '' for
-        the system's release, '-backports' for its backports."""
+    """Unpacks the kernel that a package depends on: boot/ and lib/modules/VERSION/. release: '' for the system's
+    release, '-backports' for its backports."""
     def make(root):
         apt = Apt(arch, release)
         apt.update()

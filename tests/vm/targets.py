@@ -6,15 +6,15 @@ from dataclasses import dataclass, field
 @dataclass
 class Target:
     arch: str             # Debian's name of the programs' architecture
-    triplet: str          # the GNU name of the compiler's target, and of the library directory
-    kernel: str           # Debian's package that depends on the newest kernel
+    triplet: str          # GNU name of the compiler's target, and name of the library directory
+    kernel: str           # Debian's package that depends on the newest kernel package
     qemu: list            # the emulator and the machine
     console: str
     cpu_family: str       # meson's name
     endian: str = 'little'
-    kernel_arch: str = '' # if the kernel has another architecture
-    release: str = ''     # if the kernel is not from the system's release: '-backports'
-    setarch: str = ''     # the output of `uname -m` then
+    kernel_arch: str = '' # set if the kernel has another architecture
+    release: str = ''     # set if the kernel is not from the system's release: '-backports'
+    setarch: str = ''     # the output of `uname -m` in this case
     flags: list = field(default_factory=list)
 
     def __post_init__(self):
@@ -24,7 +24,8 @@ class Target:
 TARGETS = {
     'amd64': Target('amd64', 'x86_64-linux-gnu', 'linux-image-cloud-amd64',
                     ['qemu-system-x86_64', '-M', 'q35', '-cpu', 'qemu64'], 'ttyS0', 'x86_64'),
-    # Without cmpxchg16b: with it, qemu 7.2 fails in kmem_cache_alloc() of Linux 6.12, in six boots of seven.
+    # cmpxchg16b is switched off: if it is on, qemu 7.2 fails in kmem_cache_alloc() of Linux 6.12, in six boots of
+    # seven.
     'amd64-backports': Target('amd64', 'x86_64-linux-gnu', 'linux-image-cloud-amd64',
                               ['qemu-system-x86_64', '-M', 'q35', '-cpu', 'qemu64,-cx16'], 'ttyS0', 'x86_64',
                               release='-backports'),

@@ -5,5 +5,5 @@ start $CLIENT
 wait_for_queue
 expect "datagrams arrive once" $TRAFFIC udp -n 100 -s 100-1000 7000
 expect_text "the rule has queued each once" 100 queued OUTPUT
-# The queue's own packet counter: the second pass counts the second hundred.
+# The queue's own counter of packets: the 100 packets are counted again at the second pass.
 expect_column "and the verdict once more" 8 200

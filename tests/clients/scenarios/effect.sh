@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 # Requests have taken effect when the call returns: on the queue's own socket, with an engine, and under ipq run.
-# Exception: under ipq run without --exact, a read that does not wait may not find the refusal of a verdict yet.
+# There is one exception: under ipq run without --exact, a read that does not wait may come too early for the refusal
+# of a verdict.
 queue OUTPUT -p udp --dport 7000
 takes_effect() {
 	way=$1
@@ -28,7 +29,8 @@ if [ "$CLIENT" = "$PROGRAM" ]; then
 	takes_effect "linked, under ipq run" $IPQ run $CLIENT
 	expect "engine: modes by hand" timeout 60 env IPQ_SOURCE=engine:nfqueue:0 $CLIENT hand
 else
-	# Without --exact. A 32-bit program receives by socketcall(2), whose arguments a filter cannot see.
+	# Under ipq run without --exact. A 32-bit program receives by socketcall(2), whose arguments a filter cannot
+	# see.
 	more=
 	[ "$(od -An -tu1 -j4 -N1 "$PROGRAM" | tr -d ' ')" = 1 ] || more=peek
 	takes_effect "ipq run" $CLIENT

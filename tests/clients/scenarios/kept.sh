@@ -2,7 +2,7 @@
 # The client is killed while packets pass, under ipq keep and under ipq run --restart.
 queue OUTPUT -p udp --dport 7000
 
-# kill_clients N: kills all processes of the program, N times, at different moments.
+# kill_clients N: kills all processes of the program N times, at different moments.
 kill_clients() {
 	kills=0 tries=500
 	while [ $kills -lt "$1" ] && [ $tries -gt 0 ]; do
@@ -27,6 +27,6 @@ for supervisor in "keep --" "run --restart --"; do
 	expect_text "ipq $supervisor: killed $kills times: each packet arrives once, in order" 0 echo $?
 	cat $work/flow
 	expect "ipq $supervisor: it was killed five times" [ $kills = 5 ]
-	stop TERM any # ipq run exits with the status of the program, which SIGTERM kills
+	stop TERM any # SIGTERM kills the program, and ipq run exits with the program's status
 	expect "ipq $supervisor: the queue is free" wait_for_no_queue
 done

@@ -7,7 +7,7 @@ workers() {
 		tries=$((tries - 1))
 		sleep 0.02
 	done
-	sleep 0.1 # the newest worker sets its mode
+	sleep 0.1 # time for the newest worker to set its mode
 }
 start $CLIENT
 workers 1

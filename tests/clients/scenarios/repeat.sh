@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
-# The rule queues twenty packets and no more; the repeated ones do not match it, and continue with the next rule.
+# The rule queues twenty packets and no more. The repeated packets do not match it, and continue with the next rule.
 $iptables -w -A OUTPUT -p udp --dport 7000 -m limit --limit 1/minute --limit-burst 20 -j $queue_target ||
 	skip "no limit match here"
 $iptables -w -A OUTPUT -p udp --dport 7000 -j ACCEPT

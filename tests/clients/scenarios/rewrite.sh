@@ -9,6 +9,6 @@ expect_text "a longer replacement arrives" "one rhinoceros crept" $TRAFFIC say 7
 expect_text "a packet dropped with a payload does not arrive" "(nothing)" $TRAFFIC say -w 300 7000 "none of this"
 expect_text "a packet without replacement is unchanged" "a bird flew" $TRAFFIC say 7000 "a bird flew"
 expect "datagrams that are not replaced arrive" $TRAFFIC udp -n 200 -s 0-1400 7000
-# Larger than the program's buffer: it reads their beginning, and continues.
+# These datagrams are larger than the program's buffer: it reads only their beginning, and continues.
 expect "datagrams larger than the buffer arrive whole" $TRAFFIC udp -n 60 -s 1400-65507 7000
 expect_text "replacing still works" "dog" $TRAFFIC say 7000 "cat"

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
-# The program accepts all packets. A packet larger than its buffer ends it, because of the original library.
+# The program accepts all packets. A packet larger than its buffer ends the program, because the original library
+# reports an error.
 queue OUTPUT -p udp --dport 7000
 queue OUTPUT -p tcp --dport 7001
 start $CLIENT

@@ -1,6 +1,7 @@
 #!/bin/sh
 # SPDX-License-Identifier: LGPL-2.1-or-later
-# A kernel whose nfnetlink_queue was never loaded: the message is that of the man page, and later attempts work.
+# A kernel whose nfnetlink_queue was never loaded. The message must be that of the man page, and later attempts must
+# work.
 failures=0
 
 expect_text() {

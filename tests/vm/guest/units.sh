@@ -9,7 +9,7 @@ iptables-legacy -A OUTPUT -p udp --dport 7002 -j NFQUEUE --queue-num 0
 echo 'OPTIONS=--queue 5' >/etc/ipq/test.conf
 echo 'drop udp dst port 7001' >/etc/ipq/test.rules
 
-# expect WHAT COMMAND...
+# expect WHAT COMMAND...: the command must succeed
 expect() {
 	what=$1
 	shift
@@ -91,7 +91,7 @@ kill_in_traffic() {
 program=packet-program.service
 expect "a program of ip_queue starts" systemctl start $program
 for i in 1 2 3 4 5 6 7 8 9 10; do
-	traffic udp -n 1 -w 500 7002 >/tmp/traffic && break # the program does not report that it is ready
+	traffic udp -n 1 -w 500 7002 >/tmp/traffic && break # repeat this, because the program does not report that it is ready
 done
 expect "it decides packets" traffic udp -n 100 -w 5000 7002
 expect "the program killed twice: no packet is lost or repeated, and their order is kept" \

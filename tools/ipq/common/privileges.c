@@ -82,7 +82,7 @@ void privileges_write_only(const char *const files[])
 		return;
 	for (; *files != NULL; files++)
 		allow(ruleset, *files, write);
-#ifdef COVERAGE_DIRECTORY /* a build for coverage writes its counters there */
+#ifdef COVERAGE_DIRECTORY /* a build for coverage writes its counters to this directory */
 	allow(ruleset, COVERAGE_DIRECTORY, attr.handled_access_fs);
 #endif
 	syscall(SYS_landlock_restrict_self, ruleset, 0);

@@ -24,7 +24,7 @@ struct elf_facts {
 	unsigned bits;	       /* 32 or 64 */
 	bool little;	       /* little-endian */
 	uint16_t type;	       /* ET_EXEC, ET_DYN, ... */
-	uint16_t machine;      /* EM_ */
+	uint16_t machine;      /* EM_* number */
 	bool dynamic;	       /* needs shared libraries: the file has an interpreter, or DT_NEEDED entries */
 	char interpreter[256]; /* "" if the file has none */
 	char soname[256];

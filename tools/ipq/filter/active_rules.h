@@ -45,8 +45,8 @@ struct active_rules {
 	 */
 	bool splits[256];
 	bool rewrites_http;
-	struct counters *counters; /* counters by [worker][rule]; index set.count means "no rule" */
-	struct counters *base;	   /* by [rule]: the counts of the same rule before a reload */
+	struct counters *counters; /* counters[worker][rule]; rule set.count means "no rule" */
+	struct counters *base;	   /* base[rule]: the counts of the same rule before a reload */
 	/* filters for the firewall rule: a packet that matches none is not queued */
 	struct bpf_program *filter;
 	size_t filters; /* number of filters; 0: every packet must be queued */

@@ -10,7 +10,7 @@
 struct delayed {
 	int64_t due;		   /* time in ns, of the owner's clock */
 	uint64_t order;		   /* packets that are due at the same time leave in this order */
-	struct ipq_packet *packet; /* from ipq_packet_keep() */
+	struct ipq_packet *packet; /* the packet, copied by ipq_packet_keep() */
 	struct ipq_verdict verdict;
 	void *payload; /* memory from malloc() to which the verdict refers; or NULL */
 };

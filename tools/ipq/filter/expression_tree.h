@@ -11,12 +11,12 @@ enum node_type { NODE_AND, NODE_OR, NODE_NOT, NODE_PCAP, NODE_METADATA };
 struct node {
 	enum node_type type;
 	struct node *left, *right; /* children; a NOT node has only `left` */
-	/* of a PCAP node: one primitive */
+	/* PCAP node: one primitive */
 	char *text;
 	struct bpf_program program;
 	struct pcap_primitive primitive;
 	bool names_extension; /* the protocol is an extension header, as in: ip6 proto 0 */
-	/* of a METADATA node */
+	/* METADATA node: the test */
 	struct metadata_test test;
 };
 

@@ -33,7 +33,7 @@ struct hold {
 	unsigned count;
 	size_t bytes;
 	struct held {
-		struct ipq_packet *packet; /* from ipq_packet_keep() */
+		struct ipq_packet *packet; /* the packet, copied by ipq_packet_keep() */
 		int64_t since;		   /* time in ns of the worker's clock */
 		bool parsed;
 		struct segment segment; /* valid if the packet was parsed */

@@ -53,9 +53,8 @@ static bool fits_queue(const struct rule *r, const struct session *s)
 	    queue->number <= s->queue_last)
 		return refuse(r, "packets come from this queue: they would be queued again for ever");
 	if (rule_action(r, ACTION_DUPLICATE) != NULL && (s->hooks & (1U << 0 | 1U << 1)) != 0)
-		return refuse(r, "copies leave this machine: duplicate works in FORWARD, OUTPUT and "
-				 "POSTROUTING, not in "
-				 "PREROUTING and INPUT");
+		return refuse(r, "duplicate sends its copies from this machine: it works in FORWARD, "
+				 "OUTPUT and POSTROUTING, not in PREROUTING and INPUT");
 	if (rule_action(r, ACTION_REJECT) != NULL && (s->hooks & 1U << 4) != 0)
 		return refuse(r, "reject works in PREROUTING, INPUT, FORWARD and OUTPUT, not in POSTROUTING");
 	return keeps_mark_bits(r, s);
@@ -121,10 +120,9 @@ static bool flows_fit(const struct ruleset *set, const struct session *s, bool r
 		for (unsigned j = 0; j < set->count; j++)
 			fit &= keeps_flow_bits(&set->rule[j], s);
 		if (records)
-			fit &= refuse(
-				r,
-				"-w records every packet, but later packets of a decided flow are not seen: "
-				"remove \"flow\" or -w");
+			fit &= refuse(r, "-w records every packet, but ipq does not get the later packets of "
+					 "a decided flow: "
+					 "remove \"flow\" or -w");
 		else
 			fit &= fits_flow(set, r);
 	}

@@ -432,8 +432,8 @@ bool firewall_failed_by_chance(int err)
 }
 
 /*
- * Runs the tool once. 0 or -errno. -EAGAIN: another program held the lock for all these seconds; -ECANCELED: the
- * tool was killed; -ETIMEDOUT: it took too long; -EINTR: see interrupt.h.
+ * Runs the tool once. 0 or -errno. -EAGAIN: another program held the lock for this number of seconds; -ECANCELED:
+ * the tool was killed; -ETIMEDOUT: it took too long; -EINTR: see interrupt.h.
  */
 static int apply_once(enum firewall_kind kind, const char *script, int seconds, int hold, struct ipq_error *e)
 {

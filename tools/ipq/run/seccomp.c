@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * The filter that decides which system calls of the program come to the supervisor. The program must run at
+ * The filter that decides which system calls of the program are passed to the supervisor. The program must run at
  * full speed, so all calls run natively except:
  *
  *	socket(AF_NETLINK, any, 3 or 13)

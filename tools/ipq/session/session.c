@@ -430,7 +430,7 @@ static void leave_stalled_input(struct session *s)
 	if (!s->virtual_time || !s->interrupted || !s->worker[0].started || atomic_load(&s->ended) > 0 ||
 	    poll(&p, 1, STALLED_MS) > 0)
 		return;
-	complain(s, "the input stalls in the middle of a packet: the end does not wait for it");
+	complain(s, "the input has stalled in the middle of a packet: ends without waiting for the rest");
 	output_finish(s->output, true);
 	_exit(output_close(s->output, 1));
 }
