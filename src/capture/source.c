@@ -113,14 +113,15 @@ static int pcap_open_source(struct source **s, const char *arg, struct ipq_error
  */
 static int usable_flags(uint32_t *flags, struct ipq_error *e)
 {
-	const uint32_t absent = IPQ_O_CONNTRACK | IPQ_O_OWNER | IPQ_O_SECURITY_CONTEXT;
+	const uint32_t usable = IPQ_O_META_ONLY | IPQ_O_FAIL_OPEN | IPQ_O_SEGMENT | IPQ_O_TIMESTAMP |
+				IPQ_O_BEST_EFFORT | IPQ_O_FLOWS;
 
-	if ((*flags & absent) && !(*flags & IPQ_O_BEST_EFFORT))
+	if ((*flags & ~usable) && !(*flags & IPQ_O_BEST_EFFORT))
 		return ipq_fail(
 			e, EOPNOTSUPP,
 			"a capture file holds no conntrack entries, owners or security contexts: open "
 			"without these flags, or with IPQ_O_BEST_EFFORT");
-	*flags &= ~absent;
+	*flags &= usable;
 	return 0;
 }
 

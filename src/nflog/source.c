@@ -269,7 +269,11 @@ static int unbind(struct nflog *q)
 	return err;
 }
 
-/* Refuses flags that nfnetlink_log does not support. */
+/* All other flags of options.flags are refused. */
+#define USABLE_FLAGS                                                                           \
+	(IPQ_O_META_ONLY | IPQ_O_FAIL_OPEN | IPQ_O_CONNTRACK | IPQ_O_OWNER | IPQ_O_TIMESTAMP | \
+	 IPQ_O_BEST_EFFORT | IPQ_O_FLOWS)
+
 static int check_flags(uint32_t flags, struct ipq_error *e)
 {
 	if ((flags & IPQ_O_BEST_EFFORT) != 0)
@@ -279,7 +283,7 @@ static int check_flags(uint32_t flags, struct ipq_error *e)
 			e, EOPNOTSUPP,
 			"nfnetlink_log does not split large packets (IPQ_O_SEGMENT): omit the flag, or open "
 			"with IPQ_O_BEST_EFFORT");
-	if ((flags & IPQ_O_SECURITY_CONTEXT) != 0)
+	if ((flags & ~(uint32_t)USABLE_FLAGS) != 0)
 		return ipq_fail(
 			e, EOPNOTSUPP,
 			"nfnetlink_log has no security context (IPQ_O_SECURITY_CONTEXT): omit the flag, or "
@@ -297,7 +301,7 @@ static int bind_group(struct nflog *q, const struct source_config *c, struct ipq
 				       .threshold = q->batch,
 				       .timeout = TIMEOUT,
 				       .conntrack = (c->flags & IPQ_O_CONNTRACK) != 0 };
-	uint32_t flags = c->flags & ~(uint32_t)(IPQ_O_SEGMENT | IPQ_O_SECURITY_CONTEXT);
+	uint32_t flags = c->flags & USABLE_FLAGS;
 	int err;
 
 	if (c->mode == COPY_META)
