@@ -28,7 +28,7 @@ demo: build-stamps/demo $(BUILD)/build.ninja
 	demo/run $(BUILD)
 	demo/without-kernel $(BUILD)
 
-quick: build-stamps/build
+quick: build-stamps/check
 	scripts/check -j $(JOBS) quick
 
 check: build-stamps/check
@@ -42,7 +42,7 @@ coverage: build-stamps/check
 check-vm: build-stamps/vm
 	tests/vm/run -j $(JOBS) $(VM) $(TARGET)
 
-# FUZZ_SECONDS=60 FUZZ='ipqueue pcap': these fuzzers, 60 seconds each. Without FUZZ: all of them.
+# FUZZ_SECONDS=60 FUZZ='wire pcap': these fuzzers, 60 seconds each. Without FUZZ: all of them.
 fuzz: build-stamps/check
 	CC=clang meson setup $(if $(wildcard build-fuzz/build.ninja),--reconfigure) -Db_sanitize=address,undefined \
 		-Db_lundef=false build-fuzz
@@ -53,7 +53,7 @@ mutants: build-stamps/check
 	tests/mutants/run -j $(JOBS) $(MUTANTS)
 
 # SOAK_SECONDS=600: ten minutes instead of an hour; SOAK_SEED=N: the random numbers of an earlier run.
-soak: build-stamps/demo all
+soak: build-stamps/check all
 	SOAK_SECONDS=$${SOAK_SECONDS:-3600} tests/soak/run $(BUILD)
 
 # BENCH='--quick --only tcp': options of bench/run.
