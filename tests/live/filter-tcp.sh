@@ -148,6 +148,14 @@ def pause(port):
     wait_for(received, 13)
     assert received == b'an evil, good', bytes(received)
 
+# many PORT PID: sends more segments than the filter holds. They reach it at once, because it is stopped meanwhile.
+def many(port, pid):
+    os.kill(int(pid), signal.SIGSTOP)
+    for i in range(300):
+        forge(20000 + i, int(port), 16, 1, 1, b'an ev')
+    os.kill(int(pid), signal.SIGCONT)
+    time.sleep(1)
+
 globals()[sys.argv[1]](*sys.argv[2:])
 END
 export IPTABLES=$iptables
@@ -192,6 +200,14 @@ expect "a segment waits for the next one, but not long" timeout 30 python3 $work
 stop
 expect "what came too late is counted" \
 	grep -q "held for the next one: 2, which came too late for 1; texts rewritten across segments: 1" $log
+
+start $IPQ filter --on INPUT --hold 1s 'rewrite /evil/good/g tcp dst port 7124'
+wait_for_rule INPUT
+timeout 30 python3 $work/tcp.py many 7124 $started
+stop
+expect "256 segments wait, and later ones pass" \
+	grep -q "held for the next one: 256, which came too late for 300" $log
+expect "all arrive" grep -q "^300 packets: 300 accepted, 0 dropped" $log
 
 # Segments are lost between the two hooks: the filter on INPUT sees gaps and retransmissions.
 start $IPQ filter --on INPUT,OUTPUT 'rewrite /evil/WONDERFUL/g tcp dst port 7130' 'accept tcp'

@@ -68,6 +68,13 @@ wait_for_queue
 expect_rights "watch without a rule of its own" $started $net_admin
 stop INT
 
+mkdir -m 700 $work/files
+start $IPQ watch --on INPUT -w $work/files/packets -C 1 udp dst port 7001
+wait_for_rule INPUT
+$TRAFFIC udp -n 1 7001 >/dev/null
+expect_rights "watch -C" $started 0000000000003002
+stop INT
+
 # A capture file needs no capability. The FIFO keeps ipq waiting.
 mkfifo $work/packets
 start $IPQ watch --source pcap:$work/packets
@@ -148,4 +155,17 @@ for process in $started $supervisor; do
 		"echo \$(readlink /proc/$process/fd/0 /proc/$process/fd/1)"
 done
 stop TERM 143 # the program's status: ipq run passes the signal on
+
+rm $work/owned
+start $IPQ run --restart -- $RAW sleep $work/owned
+until_there $work/owned
+supervisor=$(child_of $started)
+others=$(cat "/proc/$supervisor/task/$supervisor/children")
+expect_text "with --restart there are the program and the process that starts it" 2 echo $(echo $others | wc -w)
+for process in $others; do
+	expect_text "both have all capabilities" "$(field CapEff $$) $(field CapBnd $$)" \
+		echo "$(field CapEff "$process") $(field CapBnd "$process")"
+	expect "both have inherited descriptors" inherits "$process"
+done
+stop TERM 143
 finish

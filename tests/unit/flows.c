@@ -178,6 +178,18 @@ static void used_flows_survive_eviction(void **state)
 	flow_table_free(&t);
 }
 
+static void hash_of_each_table_has_another_key(void **state)
+{
+	struct flow_table a, b;
+
+	(void)state;
+	assert_int_equal(flow_table_init(&a, 3), 0);
+	assert_int_equal(flow_table_init(&b, 3), 0);
+	assert_memory_not_equal(a.hash_key, b.hash_key, sizeof(a.hash_key));
+	flow_table_free(&a);
+	flow_table_free(&b);
+}
+
 static void room_of_removed_flows_is_used_again(void **state)
 {
 	struct flow_key key = { .family = AF_INET };
@@ -957,6 +969,7 @@ int main(void)
 		cmocka_unit_test(fragments_and_cut_packets_have_no_key),
 		cmocka_unit_test(ipv6_ports_are_found_behind_extension_headers),
 		cmocka_unit_test(used_flows_survive_eviction),
+		cmocka_unit_test(hash_of_each_table_has_another_key),
 		cmocka_unit_test(room_of_removed_flows_is_used_again),
 		cmocka_unit_test(flow_that_holds_a_packet_is_not_evicted),
 		cmocka_unit_test(icmp_queries_and_their_answers_are_one_flow),
