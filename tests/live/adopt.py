@@ -19,15 +19,15 @@ import time
 KILLS = int(os.environ.get('IPQ_KILLS', 10))
 RATE = os.environ.get('IPQ_RATE', '8000')
 SECONDS = max(1.0, KILLS * float(os.environ.get('IPQ_INTERVAL', 0.05)))
-FD = 9  # one digit: a shell can redirect it to 3
+FD = 9  # one digit, because a shell can redirect only such descriptors
 
 
 def attribute(kind, value):
     return struct.pack('=HH', 4 + len(value), kind) + value + bytes(-len(value) % 4)
 
 
-# The message of ipq_queue_wake(), which the kernel answers. A reader that was asked to end may leave the answer in the
-# socket.
+# The message of ipq_queue_wake(), which the kernel answers. A reader that was woken to end may leave the answer in
+# the socket.
 WAKE = struct.pack('=IHHII', 16, 1, 5, 0x77616b65, 0)
 
 
@@ -36,8 +36,8 @@ def hold_queue(number):
     s = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, 12)
     s.bind((0, 0))
     s.connect((0, 0))
-    s.setsockopt(270, 5, 1)  # NETLINK_NO_ENOBUFS
-    s.setsockopt(socket.SOL_SOCKET, 33, 64 << 20)  # SO_RCVBUFFORCE
+    s.setsockopt(270, 5, 1)  # 270, 5: SOL_NETLINK, NETLINK_NO_ENOBUFS
+    s.setsockopt(socket.SOL_SOCKET, 33, 64 << 20)  # 33: SO_RCVBUFFORCE
     for a in (attribute(1, struct.pack('>BBH', 1, 0, 0)), attribute(3, struct.pack('>I', 16384)),
               attribute(2, struct.pack('>IB', 0, 2))):
         body = struct.pack('>BBH', 0, 0, number) + a
@@ -48,7 +48,7 @@ def hold_queue(number):
 def kill_readers(traffic, name, program, **variables):
     held = hold_queue(0)
     os.dup2(held.fileno(), FD)
-    # The program is started through a shell, which gives the descriptor number 3, as LISTEN_FDS requires.
+    # The program is started through a shell, which moves the descriptor to number 3, as LISTEN_FDS requires.
     env = dict(os.environ, LISTEN_FDS='1', LISTEN_FDNAMES='ipq-queue-0', IPQ_KEEP='16384', **variables)
 
     def start():

@@ -1,6 +1,6 @@
 #!/bin/sh
 # SPDX-License-Identifier: LGPL-2.1-or-later
-# ipq bench measures, ends, and changes nothing outside its own namespace.
+# ipq bench must measure, end, and change nothing outside its own namespace.
 . "$IPQ_LIVE/lib.sh"
 command -v python3 >/dev/null || skip "no python3"
 

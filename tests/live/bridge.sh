@@ -12,7 +12,7 @@ ip link set out master bridge
 for device in left right in out bridge; do
 	ip link set $device up
 done
-# Ports forward a moment after they are up.
+# A port begins to forward a moment after it is up.
 tries=100
 until [ "$(ip -d link show master bridge | grep -c "state forwarding")" = 2 ] || [ $tries -eq 0 ]; do
 	tries=$((tries - 1))

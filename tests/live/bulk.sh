@@ -1,6 +1,6 @@
 #!/bin/sh
 # SPDX-License-Identifier: LGPL-2.1-or-later
-# 100,000 packets of all sizes: all arrive if the program accepts them, none if it drops them.
+# 100,000 packets of all sizes: all must arrive if the program accepts them, and none if it drops them.
 . "$IPQ_LIVE/lib.sh"
 # The sanitizers make the program slow: a tenth of the packets is enough.
 total=${IPQ_PACKETS:-100000}

@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: LGPL-2.1-or-later
-# capture.py FILE PACKETS FAMILY...: raw IP, one UDP packet after the other of each family (4, 6) in turn
+# capture.py FILE PACKETS FAMILY...: writes a capture file of raw IP, with UDP packets of each family (4, 6) in turn
 import struct
 import sys
 

@@ -10,7 +10,7 @@ LOOP=$CLASSIC_LOOP
 ! grep -q __asan_init "$LOOP" || skip "a sanitizer is built in: its cost would be counted"
 queue OUTPUT -p udp --dport 7000
 
-# through PACKETS COMMAND...: runs the command and sends it so many packets, and the last one.
+# through PACKETS COMMAND...: runs the command and sends it this number of packets, and a last one that ends it.
 through() {
 	packets=$1
 	shift
@@ -22,7 +22,8 @@ through() {
 	started=
 }
 
-# calls FILE COLUMN CALL...: how often these were called (COLUMN 4) or failed (5), from strace -c; no CALL: the total.
+# calls FILE COLUMN CALL...: prints how often these calls were made (COLUMN 4) or failed (5), from the output of
+# strace -c. Without CALL: the total.
 calls() {
 	file=$1
 	column=$2
@@ -32,12 +33,12 @@ calls() {
 		END { print sum + 0 }' "$file"
 }
 
-# grown COLUMN CALL...: the difference between 600 packets and 100.
+# grown COLUMN CALL...: prints the difference between 600 packets and 100.
 grown() {
 	echo $(($(calls $work/many "$@") - $(calls $work/few "$@")))
 }
 
-# a_packet WHAT CALLS CALL...: expects so many successful calls for each of the 500 packets.
+# a_packet WHAT CALLS CALL...: expects this number of successful calls for each of the 500 packets.
 a_packet() {
 	what=$1
 	expected=$2
@@ -56,7 +57,7 @@ count_system_calls() {
 	a_packet "$1: one receive a packet" 1 recvfrom recvmsg recvmmsg read readv
 	a_packet "$1: one send a packet" 1 sendto sendmsg sendmmsg write writev
 	a_packet "$1: no other system call" 2
-	# Once per clock tick the library checks for changed interfaces, and there are none.
+	# Once per clock tick the library checks for changed interfaces. The check fails, because there is no event.
 	expect "$1: hardly any failed call: $(grown 5)" [ "$(grown 5)" -le "$2" ]
 }
 
@@ -76,7 +77,7 @@ count_instructions() {
 tried=
 if command -v strace >/dev/null && strace -o /dev/null true 2>/dev/null; then
 	tried=yes
-	count_system_calls byhand 0 # checks the counting itself
+	count_system_calls byhand 0 # a loop with known costs, to check the counting itself
 	count_system_calls libipq 500
 else
 	echo "system calls not counted: no strace that works here"

@@ -33,7 +33,7 @@ $iptables -w -D OUTPUT -p udp --dport 7000 -j NFQUEUE --queue-num 3
 queue OUTPUT -p udp --dport 7000
 for how in ${six:+foreign foreign-timeout}; do
 	log=$work/$how
-	# Tries twice: a reader that another process has preempted looks like one that slept.
+	# Tries twice, because a reader that another process has preempted looks like one that slept.
 	"$CTL" $how >"$log" 2>&1 || "$CTL" $how >>"$log" 2>&1
 	expect_text "a packet of the other family is dropped and not read ($how)" 0 echo $?
 	look_for_findings

@@ -1,9 +1,9 @@
 #!/bin/sh
 # SPDX-License-Identifier: LGPL-2.1-or-later
-# ipq doctor reports faults, and only faults, and returns the right exit status.
+# ipq doctor must report all faults, and only faults, and return the right exit status.
 . "$IPQ_LIVE/lib.sh"
 
-# says RESULT CHECK TEXT [OPTION...]: doctor must print such a line.
+# says RESULT CHECK TEXT [OPTION...]: doctor must print a line with these words.
 says() {
 	pattern="^$1 *$2 *.*$3"
 	shift 3

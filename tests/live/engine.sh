@@ -25,7 +25,7 @@ expect "hundreds of packets of all sizes arrive" $TRAFFIC udp -n 500 -s 0-9000 7
 expect "hundreds of IPv6 packets arrive" $TRAFFIC udp -n 500 -s 0-9000 -a ::1 7002
 expect_column "no packet waits in the queue" 3 0
 
-# The same values as in the kernel's ip_queue: see tests/replay.
+# The same values as with the kernel's ip_queue: see tests/replay.
 expect "an incoming packet has its fields" grep -q \
 	'^IPv4 hook=1 in=lo out= protocol=0800 type=772 address=6 stamped=1 mark=deadbeef length=32$' "$log"
 expect "an incoming IPv6 packet has its fields" grep -q \

@@ -1,6 +1,7 @@
 #!/bin/sh
 # SPDX-License-Identifier: LGPL-2.1-or-later
-# Each program of examples/ handles real packets as its first lines describe; many_cores: many-cores.sh.
+# Each program of examples/ must handle real packets as its first lines describe. The test of many_cores is
+# many-cores.sh.
 . "$IPQ_LIVE/lib.sh"
 queue OUTPUT -p udp --dport 7000:7099
 
@@ -35,7 +36,7 @@ wait_for_queue
 expect_text "rewrite makes packets shorter" "a !" $TRAFFIC say 7000 "a secret!"
 expect_end "rewrite exits with 0 on SIGTERM"
 
-# A connection and a recording whose text grows.
+# A connection, and a recording, whose text becomes longer.
 cat >$work/resize.py <<'END'
 import socket, struct, subprocess, sys, threading
 if sys.argv[1] == 'live':
@@ -100,5 +101,5 @@ start $EXAMPLE_CLASSIC
 wait_for_queue
 expect_text "classic accepts packets" "hello" $TRAFFIC say 7000 hello
 expect "classic prints them" grep -q "^packet [0-9]*: 33 bytes, in -, out lo, mark 0\$" "$log"
-stop TERM 143 # it does not handle the signal
+stop TERM 143 # the example does not handle the signal
 finish

@@ -6,15 +6,15 @@
 
 queue OUTPUT -p udp --dport 7000
 queue6 OUTPUT -p udp --dport 7006
-# A quarter of the packets, and the undecided ones, must fit into one window of the sender.
+# A quarter of the packets, including the undecided ones, must fit into one window of the sender.
 packets=${IPQ_PACKETS:+400}
 packets=${packets:-1200}
 
-# port_of FAMILY, address_of FAMILY
+# port_of FAMILY, address_of FAMILY: print the port or the address that the test uses.
 port_of() { echo 700$(($1 == 6 ? 6 : 0)); }
 address_of() { [ "$1" = 6 ] && echo ::1 || echo 127.0.0.1; }
 
-# send FAMILY COUNT
+# send FAMILY COUNT: sends datagrams; all must arrive.
 send() {
 	$TRAFFIC udp -a "$(address_of "$1")" -n "$2" -s 0-2000 "$(port_of "$1")"
 }

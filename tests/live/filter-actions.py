@@ -36,7 +36,8 @@ def connect(options=b''):
 
 
 def hidden():
-    return connect(bytes((0, 0, 1, 4, 0, 0, 0, 0)))  # next header and length are set by the kernel; the rest is padding
+    # The kernel sets the next header and the length; the other bytes are padding.
+    return connect(bytes((0, 0, 1, 4, 0, 0, 0, 0)))
 
 
 def ask():

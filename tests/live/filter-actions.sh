@@ -33,7 +33,7 @@ for hook in INPUT OUTPUT; do
 	done
 	stop
 done
-# The firewall rule queues such a packet, although its BPF program does not find the port.
+# The firewall rule must queue such a packet, although its BPF program does not find the port.
 filter_on INPUT 'drop tcp dst port 7017' 'accept'
 expect_text "a port after a destination options header is found" silence peer hidden 6 7017
 expect_text "another port after such a header connects" connected peer hidden 6 7018
@@ -73,7 +73,7 @@ expect_text "a negated range does not match an owner inside it" 10 peer count 4 
 expect_text "a delayed packet keeps its new mark" 0 peer count 4 7015 10
 stop
 
-# Two rules that repeat in turn: each packet is repeated once by each rule, and no more.
+# Two rules that would repeat in turn: each must repeat a packet once, and no more.
 filter_on OUTPUT 'repeat 11 udp dst port 7016' 'repeat 12 udp dst port 7016' 'count udp dst port 7016'
 expect_text "two rules that repeat end" 10 peer count 4 7016 10
 stop

@@ -1,6 +1,6 @@
 #!/bin/sh
 # SPDX-License-Identifier: LGPL-2.1-or-later
-# A capture file is filtered and edited by the same rules, without privileges, in constant memory.
+# A capture file is filtered and edited by rules, without privileges and in constant memory.
 . "$IPQ_LIVE/lib.sh"
 command -v python3 >/dev/null || skip "no python3"
 
@@ -33,7 +33,8 @@ END
 python3 $work/make.py $work/in.pcap 4000
 python3 $work/read.py $work/in.pcap >$work/in.txt
 
-# filtered RULE...: prints the contents of the output file. Runs ipq as the user nobody, if possible.
+# filtered RULE...: filters the capture file and prints the contents of the output. Runs ipq as the user nobody, if
+# possible.
 filtered() {
 	rm -f $work/out.pcap
 	setpriv --reuid 65534 --clear-groups true 2>/dev/null && as="setpriv --reuid 65534 --clear-groups"
@@ -72,7 +73,7 @@ expect "a missing file is named and exits with 1" sh -c \
 	"$IPQ filter --source pcap:$work/none.pcap accept 2>$work/error; [ \$? = 1 ] && grep -q none.pcap $work/error"
 expect "a wrong rule exits with 2" sh -c "$IPQ filter --source pcap:$work/in.pcap dorp 2>/dev/null; [ \$? = 2 ]"
 
-# Not with the sanitizers, which set IPQ_PACKETS: their memory would dominate.
+# Not with the sanitizers, which set IPQ_PACKETS: most of the memory would be theirs.
 if [ -z "${IPQ_PACKETS:-}" ]; then
 	python3 $work/make.py $work/in.pcap 600000
 	$IPQ filter --quiet --source pcap:$work/in.pcap,/dev/null 'drop port 53' 'rewrite /evil/excellent/' &

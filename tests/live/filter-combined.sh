@@ -24,7 +24,7 @@ until_counted() {
 	done
 }
 
-# The queue's number and that of the other queue differ from others in their upper 8 bits only.
+# The numbers of both queues are equal in their lower 8 bits, so a mistake in the upper 8 bits is noticed.
 start $IPQ filter --on PREROUTING,POSTROUTING --queue 700 'drop hook POSTROUTING and udp dst port 7001' \
 	'drop hook PREROUTING and udp dst port 7002' 'count hook PREROUTING and udp dst port 7003' \
 	'count hook POSTROUTING and udp dst port 7003' 'queue 600 hook POSTROUTING and udp dst port 7004'
@@ -44,7 +44,7 @@ expect_text "each hook has seen each packet" "20 20 20 20 30" sh -c \
 	"awk '/hook .* udp dst port/ { print \$2 }' $log | tr '\n' ' ' | sed 's/ \$//'"
 expect_text "no rule is left in either" "" rules_of_ours
 
-# A killed filter leaves rules in both, and clean removes them.
+# A killed filter leaves rules for both hooks, and clean removes them.
 start $IPQ filter --on PREROUTING,POSTROUTING --queue 700 'drop udp dst port 7001'
 wait_for_rule POSTROUTING
 stop KILL
@@ -52,7 +52,7 @@ expect_text "clean names both hooks" "POSTROUTING PREROUTING" sh -c \
 	"$IPQ clean | grep -o 'P[A-Z]*ROUTING' | sort -u | tr '\n' ' ' | sed 's/ \$//'"
 expect_text "and leaves nothing" "" rules_of_ours
 
-# Reloads while packets of both families pass, and while some are held.
+# The rules are reloaded while packets of both families pass, and while some packets are held.
 one='drop udp dst port 7020\ncount udp dst port 7021\ndelay 700ms udp dst port 7022\n'
 two='count udp dst port 7021\ndrop udp dst port 7023\n'
 printf "$one" >$work/rules
@@ -79,7 +79,7 @@ both "the first ones are not" -n 5 7020
 stop
 expect_text "the counter of the rule that stayed" 12000 awk '/count udp dst port 7021$/ { n = $2 } END { print n }' "$log"
 
-# The filter ends while packets wait in the queue: each one arrives, whether the filter decides it or not.
+# The filter ends while packets wait in the queue: each packet arrives, whether the filter decides it or not.
 for round in 1 2 3; do
 	start $IPQ filter --on OUTPUT --queue 700 'count udp dst port 7040'
 	wait_for_rule OUTPUT
@@ -91,14 +91,15 @@ for round in 1 2 3; do
 	expect_text "no packet is lost at the end ($round)" 0 echo $?
 done
 
-# The filter ends while each action holds packets: they are sent at once, with the changes of the other actions.
+# The filter ends while each action holds packets: the packets are sent immediately, with the changes of the other
+# actions.
 $iptables -w -A INPUT -m mark --mark 5 -j DROP
 start $IPQ filter --on OUTPUT --queue 700 'delay 30s udp dst port 7030' 'delay 30s jitter 100ms udp dst port 7031' \
 	'reorder 100% 30s udp dst port 7032' 'mark 5, delay 30s udp dst port 7033' \
 	'rewrite /evil/wonderful/, delay 30s udp dst port 7034' \
 	'duplicate, delay 30s udp dst port 7036' 'rate 1000/s burst 1000, delay 30s udp dst port 7037'
 wait_for_rule OUTPUT
-wait=${IPQ_PATIENCE:-4}000 # ms; the end takes a while on a slow machine
+wait=${IPQ_PATIENCE:-4}000 # in ms; a slow machine needs time for the end of the filter
 for port in 7030 7031 7032 7037; do
 	$TRAFFIC udp -n 10 -w $wait $port >$work/$port &
 	eval "flow_$port=$!"
@@ -109,7 +110,7 @@ $TRAFFIC udp -n 10 -e 0 -w 2000 7033 >$work/7033 &
 marked=$!
 $TRAFFIC say -w $wait 7034 "do evil" >$work/7034 &
 said=$!
-$TRAFFIC udp -n 10 -e 9 -w $((wait / 4 + 2000)) 7036 >$work/7036 & # waits for more
+$TRAFFIC udp -n 10 -e 9 -w $((wait / 4 + 2000)) 7036 >$work/7036 & # wait longer
 expect "all are held" until_counted 101
 stop
 for port in 7030 7031 7032 7037; do

@@ -1,11 +1,11 @@
 #!/bin/sh
 # SPDX-License-Identifier: LGPL-2.1-or-later
-# ipq filter together with other programs that change the firewall: others that start, and ipq clean in
-# other namespaces.
+# ipq filter together with other programs that change the firewall: other filters that start, and ipq clean in other
+# namespaces.
 . "$IPQ_LIVE/lib.sh"
 . "$IPQ_LIVE/rules-lib.sh"
 
-# ---- others that start
+# ---- other filters that start
 for turn in 1 2 3; do
 	$IPQ filter --on OUTPUT --quiet 'drop udp dst port 7001' >$work/a 2>&1 &
 	a=$!
@@ -27,7 +27,7 @@ wait_for_rule INPUT
 expect "--on given twice adds the hooks" sh -c "$IPQ status | grep -q ."
 wait_for_rule OUTPUT
 
-# ---- ipq clean from elsewhere
+# ---- ipq clean in other namespaces
 expect "clean in another process namespace succeeds" unshare -pf --mount-proc $IPQ clean
 expect "clean in another process namespace leaves rules of a live process" closed
 expect "clean in a user namespace without rights here fails" sh -c "! unshare -Ur $IPQ clean 2>$work/error"

@@ -1,7 +1,7 @@
 #!/bin/sh
 # SPDX-License-Identifier: LGPL-2.1-or-later
 # A packet that ipq filter accepts reaches every rule that it would reach without ipq: later rules of the same table,
-# and other ipq processes on the same hook. Each of these sees it once.
+# and other ipq processes on the same hook. Each of these rules and processes gets it once.
 . "$IPQ_LIVE/lib.sh"
 . "$IPQ_LIVE/rules-lib.sh"
 
@@ -30,7 +30,7 @@ filter_on() {
 ways=$(ways_to_queue)
 [ -n "$ways" ] || skip "this kernel cannot queue packets with ${ONLY_WAY:-any firewall}"
 for way in $ways; do
-	# Rules of the user in the same table. nftables has a table of its own for each ipq process.
+	# Rules of the user in the same table. With nftables, each ipq process has its own table.
 	if [ $way != nftables ]; then
 		$way -w -t mangle -A INPUT -p udp --dport 7001 -j DROP
 		$way -w -t mangle -A INPUT -p udp --dport 7002 -m mark --mark 7 -j DROP
@@ -45,8 +45,8 @@ for way in $ways; do
 		$way -w -t mangle -F INPUT
 	fi
 
-	# Several filters on one hook, started in this order: the drops of each one have effect, and each sees each
-	# packet once.
+	# Several filters on one hook, started in this order: the drops of each filter have effect, and each filter
+	# gets each packet once.
 	filter_on one INPUT 'drop udp dst port 7001' 'count udp dst port 7004'
 	filter_on two INPUT 'drop udp dst port 7002' 'count udp dst port 7004'
 	filter_on three INPUT --bypass 'drop udp dst port 7003' 'count udp dst port 7004'
@@ -81,7 +81,7 @@ for way in $ways; do
 	end one two
 	expect_text "$way: watch showed each packet that got to it once" 30 grep -c udp $work/seen
 
-	# If another program swaps the rules of two filters, they would repeat each other's packets for ever.
+	# If another program exchanges the rules of two filters, they must not repeat each other's packets for ever.
 	if [ $way != nftables ]; then
 		filter_on one INPUT 'count udp dst port 7006'
 		filter_on two INPUT 'count udp dst port 7006'
@@ -103,7 +103,7 @@ for way in $ways; do
 		end one
 		$way -w -t mangle -F OUTPUT
 
-		# Nor does a packet with the mark of a filter that has ended.
+		# A packet with the mark of a filter that has ended does not bypass the filter either.
 		filter_on one INPUT 'count udp dst port 7004'
 		ours=$($way-save -t mangle | sed -n 's/.*--mark \(0x[0-9a-f]*\).* -g ipq.*/\1/p')
 		filter_on two INPUT 'drop udp dst port 7001'
@@ -113,7 +113,8 @@ for way in $ways; do
 		end two
 		$way -w -t mangle -F OUTPUT
 
-		# Our mark is removed from a repeated packet: it must not be repeated for ever.
+		# If the rule that removes our mark from a repeated packet is missing, the packet must not be repeated
+		# for ever.
 		filter_on one INPUT 'count udp dst port 7005'
 		$way -w -t mangle -I INPUT 1 -j MARK --set-mark 1
 		sleep 2
@@ -123,8 +124,8 @@ for way in $ways; do
 		expect_text "$way: after such a rule packets are decided once" 10 matched one 'count udp dst port 7005'
 		$way -w -t mangle -F INPUT
 
-		# Packets that are queued again with our mark, because the rule for them is missing, are not repeated
-		# again.
+		# Packets that are queued again with our mark, because the rule for such packets is missing, are not
+		# repeated again.
 		filter_on one INPUT 'drop udp dst port 7001' 'count udp dst port 7007'
 		back=$($way -w -t mangle -S | sed -n 's/^-A \(.* -g ipq-[0-9]*-done\)$/\1/p')
 		$way -w -t mangle -D $back

@@ -64,7 +64,7 @@ def ipv6(rng):
             kinds.append(kind)
     fragment = rng.choice((0, 1, 5 << 3 | 1, 5 << 3))
     if fragment >> 3 and FRAGMENT in kinds:
-        kinds = kinds[:kinds.index(FRAGMENT) + 1]  # the following headers are in the first fragment
+        kinds = kinds[:kinds.index(FRAGMENT) + 1]  # the first fragment has the headers that follow
     data, following = body, protocol
     for kind in reversed(kinds):
         if kind == FRAGMENT:
@@ -84,7 +84,7 @@ def negated(rng, ours, theirs):
 
 
 def rule(rng):
-    """Returns the family, and the condition in the syntax of ipq and of iptables."""
+    """Returns an address family, and the same condition in the syntax of ipq and of iptables."""
     family = rng.choice((4, 6))
     ours, theirs = [{4: 'ip', 6: 'ip6'}[family]], []
     protocol = rng.choice((TCP, TCP, UDP, UDP, {4: ICMP, 6: ICMP6}[family], SCTP, 99, None))
@@ -164,7 +164,7 @@ def main():
     for family, counts in theirs.items():
         lines = subprocess.run([tables[family], '-t', 'raw', '-nvxL', 'PREROUTING'], check=True, text=True,
                                stdout=subprocess.PIPE).stdout.splitlines()
-        counts += [int(line.split()[0]) for line in lines[3:]]  # the first rule is that of table_of()
+        counts += [int(line.split()[0]) for line in lines[3:]]  # the first rule is the one in table_of()
     wrong = 0
     for (family, condition, words), mine in zip(rules, ours):
         other = theirs[family].pop(0)

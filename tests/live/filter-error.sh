@@ -1,6 +1,7 @@
 #!/bin/sh
 # SPDX-License-Identifier: LGPL-2.1-or-later
-# An error while packets are decided does not open the filter: here there is no memory for packets that are delayed.
+# An error while packets are decided must not open the filter. In this test there is no memory for packets that are
+# delayed.
 . "$IPQ_LIVE/lib.sh"
 command -v prlimit >/dev/null || skip "no prlimit"
 [ "$IPQ_SANITIZER" = none ] || skip "sanitizers reserve address space"
@@ -10,7 +11,7 @@ closed() {
 }
 
 provoke() {
-	# one arena, because memory that other arenas have reserved stays usable
+	# only one arena, because memory that other arenas have reserved stays usable
 	MALLOC_ARENA_MAX=1 start timeout -k 1 20 $IPQ filter "$@" --on INPUT 'drop udp dst port 7001' 'delay 100s udp dst port 7005'
 	wait_for_rule INPUT
 	expect "drops while it runs" closed

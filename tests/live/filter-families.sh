@@ -64,7 +64,7 @@ for way in $ways; do
 	expect "$way: its rules can be removed" $IPQ clean
 	expect_text "$way: no rule is left after it" "" rules_of_ours
 
-	# Packets that a killed filter blocks.
+	# A killed filter blocks these packets.
 	start $filter --queue 5 'drop udp dst port 7001'
 	wait_for_line ' in force'
 	stop KILL
@@ -85,7 +85,7 @@ for way in $ways; do
 	stop INT
 	expect_text "$way: no rule is left" "" rules_of_ours
 
-	# Reload.
+	# A reload.
 	echo 'drop udp dst port 7001' >$work/rules
 	start $filter -f $work/rules
 	wait_for_line ' in force'

@@ -1,7 +1,7 @@
 #!/bin/sh
 # SPDX-License-Identifier: LGPL-2.1-or-later
-# Flows that one ipq filter leaves to the kernel: other filters on the same hook still see every packet, and a decision
-# ends with the run that made it.
+# Flows that one ipq filter leaves to the kernel: other filters on the same hook still get every packet, and a
+# decision ends with the run that made it.
 . "$IPQ_LIVE/lib.sh"
 . "$IPQ_LIVE/rules-lib.sh"
 
@@ -54,8 +54,8 @@ for way in $(ways_to_queue); do
 	expect_text "$way: the rule saw four" 4 matched drop 'drop flow'
 	expect "$way: the kernel dropped the last ten" grep -q '^\([4-9]\|10\) packets: ' $work/drop
 
-	# After a kill, flows that were left to the kernel pass while the rules exist, and others are blocked; the next
-	# run decides all again.
+	# After a kill, flows that were left to the kernel pass while the rules exist, and other flows are blocked.
+	# The next run decides all flows again.
 	filter_on killed 'accept flow udp dst port 7001'
 	send -n 3 >/dev/null
 	kill -KILL $pid_killed

@@ -1,11 +1,11 @@
 #!/bin/sh
 # SPDX-License-Identifier: LGPL-2.1-or-later
-# Flows that rules of ipq filter decide: the data arrives, the rules see the first packets only, the kernel keeps the
-# flows, and packets of accepted flows reach the firewall rules after ours.
+# Flows that rules of ipq filter decide: the data arrives, the rules are applied only to the first packets, the kernel
+# keeps the flows, and packets of accepted flows reach the firewall rules after ours.
 . "$IPQ_LIVE/lib.sh"
 . "$IPQ_LIVE/rules-lib.sh"
 
-# Sends the same flow in every run: always the same ports.
+# Sends packets of the same flow in every run, that is, with the same ports.
 same_flow() {
 	$TRAFFIC udp -f 7105 -n 20 "$@" 7005
 }
@@ -25,12 +25,12 @@ end() {
 	look_for_findings
 }
 
-# reported PATTERN: the filter's report must have a line that matches.
+# reported PATTERN: the filter's report must have a line that matches the pattern.
 reported() {
 	grep -q "$1" $log || { cat $log; return 1; }
 }
 
-# Checks the table, and the output for Prometheus.
+# Checks the table of ipq status, and its output for Prometheus.
 status_shows() {
 	$IPQ status >$work/status
 	$IPQ status --openmetrics >$work/metrics
@@ -47,7 +47,7 @@ marked() {
 
 options=
 for way in $(ways_to_queue); do
-	# The user's rules in the same table.
+	# The user has rules in the same table.
 	if [ $way != nftables ]; then
 		$way -w -t mangle -A INPUT -p udp --dport 7002 -m mark ! --mark 0 -j DROP
 		$way -w -t mangle -A INPUT -p udp --dport 7003 -m length --length 0:65535 -j DROP
@@ -73,7 +73,7 @@ for way in $(ways_to_queue); do
 	expect_text "$way: no rule is left" "" rules_of_ours
 	[ $way = nftables ] || $way -w -t mangle -F INPUT
 
-	# Both directions get the mark, also the packet that matches no condition.
+	# Packets of both directions get the mark, even those that match no condition.
 	if [ $way != nftables ]; then
 		$way -w -t mangle -A INPUT -p udp -m mark --mark 7
 		filter_on 'mark 7 flow udp dst port 7001'
@@ -100,13 +100,13 @@ for way in $(ways_to_queue); do
 	expect "$way: before a reload the flow is accepted" same_flow
 	echo 'drop udp dst port 7005' >$work/rules
 	kill -HUP $filter
-	wait_for_line 'in force' 2 # the first such line was printed at the start
+	wait_for_line 'in force' 2 # the first such line was printed at the start, so wait for two
 	expect "$way: after a reload its packets are dropped" same_flow -e 0 -w 300
 	end
 	expect "$way: by the new rule" reported '^ *1  *20 .*drop udp'
 done
 
-# The user's own rules that keep accepted flows in the kernel.
+# The user's own rules keep accepted flows in the kernel.
 . "$IPQ_LIVE/flows-lib.sh"
 no_rules
 rules OUTPUT -p udp --dport 7006

@@ -4,7 +4,7 @@
 . "$IPQ_LIVE/lib.sh"
 . "$IPQ_LIVE/rules-lib.sh"
 
-# remove HOW
+# remove HOW: removes the rules in one of several ways
 remove() {
 	case $way-$1 in
 	nftables-rules) nft flush table inet ipq_61000 ;;

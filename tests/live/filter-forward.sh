@@ -9,11 +9,11 @@ number_hosts
 number_hosts_6
 
 cat >$work/peer.py <<'END'
-# peer.py connect|ask|errors|count ADDRESS PORT
+# peer.py connect|ask|errors|count ADDRESS PORT: prints what the peer observes
 import select, socket, struct, subprocess, sys, time
 what, address, port = sys.argv[1], sys.argv[2], int(sys.argv[3])
 family = socket.AF_INET6 if ':' in address else socket.AF_INET
-if what == 'receive':  # prints how many datagrams arrive until none comes
+if what == 'receive':  # prints how many datagrams arrive before a pause
     s = socket.socket(family, socket.SOCK_DGRAM)
     s.bind(('', port))
     print('bound', flush=True)

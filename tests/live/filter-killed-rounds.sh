@@ -2,8 +2,8 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 # ipq filter, its tools and its guardian are killed at random moments of start, reload and end, alone and together.
 # After every round: packets that match rules in force are blocked unless the filter was ended on purpose (without
-# --bypass); other packets pass; "ipq clean" removes everything, and then all packets pass. ROUNDS: number of rounds;
-# SEED: of the random numbers.
+# --bypass); other packets pass; "ipq clean" removes everything, and then all packets pass. ROUNDS: number of rounds.
+# SEED: seed of the random numbers.
 . "$IPQ_LIVE/lib.sh"
 . "$IPQ_LIVE/rules-lib.sh"
 
@@ -31,7 +31,7 @@ open() {
 	$TRAFFIC udp -n 3 $1 >/dev/null
 }
 
-# Prints the descendants of a process, and the process itself last.
+# family PID: prints the descendants of a process, and the process itself last.
 family() {
 	for child in $(cat /proc/$1/task/$1/children 2>/dev/null); do
 		family $child
@@ -56,10 +56,10 @@ while [ $round -lt $rounds ]; do
 	moment=$n
 	was_closed=no
 	case $moment in
-	0) # kills during the start
+	0) # kill during the start
 		pause 60
 		;;
-	1) # kills during a reload
+	1) # kill during a reload
 		wait_for_rule INPUT
 		wait_for_closed=20
 		until closed || [ $wait_for_closed = 0 ]; do wait_for_closed=$((wait_for_closed - 1)); done
@@ -68,7 +68,7 @@ while [ $round -lt $rounds ]; do
 		kill -HUP $started
 		pause 40
 		;;
-	2) # kills during the end
+	2) # kill during the end
 		wait_for_rule INPUT
 		kill -INT $started
 		pause 25
@@ -88,7 +88,7 @@ while [ $round -lt $rounds ]; do
 	wait $started 2>/dev/null
 	started=
 	what="round $round, $way $bypass, moment $moment"
-	# Tools that were running end by themselves; the guardian needs a moment.
+	# Tools that were running end soon by themselves, and the guardian needs a moment.
 	sleep 0.3
 	remains=$(rules_of_ours)
 	[ -z "$remains" ] || reached=$((reached + 1))
@@ -105,7 +105,7 @@ while [ $round -lt $rounds ]; do
 done
 if [ $rounds -ge 12 ]; then
 	expect "some rounds left rules ($reached of $rounds)" [ $reached -gt 0 ]
-else # possibly no process was killed
+else # possibly the random kill came too late, and no process was killed
 	ok "$reached of $rounds rounds left rules"
 fi
 finish

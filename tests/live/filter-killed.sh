@@ -50,7 +50,7 @@ for way in $(ways_to_queue); do
 	stop INT
 	expect_text "$way: no rule is left" "" rules_of_ours
 
-	# The queue number of a killed filter is not used while its rules exist.
+	# A new filter does not use the queue number of a killed filter while that filter's rules exist.
 	start $filter --on INPUT --queue 5 'drop udp dst port 7001'
 	wait_for_rule INPUT
 	stop KILL
@@ -65,7 +65,7 @@ for way in $(ways_to_queue); do
 	expect_text "$way: no rule is left then" "" rules_of_ours
 	expect_text "$way: clean has nothing to do" "" $IPQ clean
 
-	# Nor is one of several queue numbers.
+	# A new filter does not use one of several queue numbers of a killed filter either.
 	start $filter --on INPUT --queues 61000-61003 'drop udp dst port 7001'
 	wait_for_rule INPUT
 	stop KILL

@@ -1,12 +1,12 @@
 #!/bin/sh
 # SPDX-License-Identifier: LGPL-2.1-or-later
-# A signal while ipq waits for a lock, at its start and at its end.
+# A signal arrives while ipq waits for a lock, at its start and at its end.
 . "$IPQ_LIVE/lib.sh"
 . "$IPQ_LIVE/rules-lib.sh"
 command -v flock >/dev/null || skip "no flock"
 ways_to_queue | grep -q legacy || skip "only iptables-legacy has a lock"
 
-# lock SECONDS: another program holds the xtables lock, until unlock.
+# lock SECONDS: another program holds the xtables lock for this time, or until unlock is called.
 lock() {
 	flock $XTABLES_LOCKFILE sleep $1 &
 	holder=$!
@@ -85,7 +85,7 @@ for command in "$FILTER --quiet drop\ udp\ dst\ port\ 7001" "$FILTER --bypass --
 	expect_text "a second signal at the end of $name: nothing is left" "" rules_of_ours
 done
 
-# timeout(1) sends its signal twice: that counts as one.
+# timeout(1) sends its signal twice: ipq must count that as one signal.
 start timeout -s INT 2 $IPQ $FILTER --quiet 'drop udp dst port 7001'
 wait_for_rule INPUT
 lock 5
@@ -95,7 +95,7 @@ expect "timeout -s INT while the lock is held: the rules are not left" sh -c "! 
 expect_text "timeout -s INT while the lock is held: no rule is there" "" rules_of_ours
 wait $holder
 
-# A reload that waits for the lock.
+# A reload waits for the lock.
 echo 'drop udp dst port 7001' >$work/rules
 start $IPQ $FILTER -f $work/rules
 wait_for_line ' in force'
@@ -111,7 +111,7 @@ expect_text "a signal during a reload ends it, and the end waits" 0 echo $?
 started=
 expect_text "a signal during a reload: nothing is left" "" rules_of_ours
 
-# The lock of ipq itself.
+# Now the lock of ipq itself.
 $IPQ watch --queue 65535 --quiet &
 holder=$!
 wait_for_queue 65535

@@ -1,7 +1,8 @@
 #!/bin/sh
 # SPDX-License-Identifier: LGPL-2.1-or-later
-# The table of --via nftables: removed at a normal end, kept after kill -9 (filter-killed.sh) or, with --bypass, removed
-# by the guardian. If the kernel cannot queue from nftables, these tests use a log statement instead of the queue.
+# The nftables table of --via nftables. A normal end must remove it. After kill -9 it must stay (filter-killed.sh) or,
+# with --bypass, be removed by the guardian. If the kernel cannot queue from nftables, these tests use a log statement
+# instead of the queue.
 . "$IPQ_LIVE/lib.sh"
 nft=$(command -v nft) || skip "no nft"
 $nft -c 'add table inet x' 2>/dev/null || skip "no nftables here"
@@ -59,7 +60,7 @@ expect_text "and not the table of the live one" "table inet ipq_61001" tables
 stop INT
 expect_text "no table is left" "" tables
 
-# Packets that wait when the filter ends.
+# Packets wait when the filter ends.
 if [ $queueing = yes ]; then
 	for round in 1 2 3; do
 		start $IPQ filter --via nftables --on OUTPUT --queue 700 'count udp dst port 7002' 'delay 30s udp dst port 7003'

@@ -15,7 +15,7 @@ expect "the new rule is in force" $TRAFFIC udp -n 5 -e 0 -w 200 7003
 rules_that_queue() {
 	rules_of_ours | grep NFQUEUE | sort -u | wc -l
 }
-if rules_of_ours | grep -q NFQUEUE; then # nftables queues all packets
+if rules_of_ours | grep -q NFQUEUE; then # nftables has no filters: it queues all packets
 	expect_text "the firewall queues packets of the new rules only" 2 rules_that_queue
 fi
 expect "the old rule is not in force" $TRAFFIC udp -n 5 7001
@@ -65,7 +65,7 @@ expect "a signal ends the reading of 300,000 rules" sh -c "! grep -q '300000 rul
 mv $work/short $work/rules
 expect_text "an unchanged rule keeps its counters" 5000 awk '/count udp dst port 7002$/ { n = $2 } END { print n }' "$log"
 
-# Counters begin again, and a service manager is notified.
+# Counters begin again at 0, and a service manager is notified.
 cat >$work/manager.py <<'END'
 import os, socket, sys
 s = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)

@@ -53,7 +53,7 @@ done
 expect_text "a loopback datagram is rewritten at one hook" "<evil>" $TRAFFIC say 7001 evil
 stop INT
 
-# A delay and a mark for forwarded packets.
+# A delay and a mark have effect on forwarded packets.
 start $IPQ filter --on FORWARD 'delay 30ms icmp' 'drop udp'
 wait_for_rule FORWARD
 time=$(ip netns exec a ping -n -c 3 -i 0.2 10.9.2.2 | sed -n 's/.* = \([0-9]*\).*/\1/p')

@@ -37,7 +37,7 @@ stop
 expect "dropped packets of a rate are counted" grep -qE 'rate 10/s burst 20 udp dst port 7009  \([0-9]+ dropped\)' "$log"
 
 filter_on INPUT 'delay 60ms icmp or icmp6'
-# Each echo is queued twice, but ping stops the clock when the reply arrives, before the queue.
+# Each echo packet is queued twice, but ping measures the time of arrival before the reply is queued.
 delay() {
 	ping "$@" -n -c 3 -i 0.2 | sed -n 's/.* = \([0-9]*\).*/\1/p'
 }
@@ -49,7 +49,7 @@ expect "an IPv6 echo is delayed as well" [ "${time:-0}" -ge 60 ]
 stop
 expect "all delayed packets were sent" grep -q ' 0 dropped' "$log"
 
-# A repeated packet reaches the rule again, with the mark, and passes it.
+# A repeated packet reaches the rule again, with the mark, and then passes the rule.
 filter_on OUTPUT 'repeat 3 udp dst port 7010' 'count udp dst port 7010'
 expect "a repeated packet arrives" $TRAFFIC udp -n 10 7010
 stop

@@ -58,13 +58,13 @@ def new_socket(kind, family, peer):
 
 
 def read_all(s, kind):
-    """Returns all bytes, and the position of the urgent one."""
+    """Returns all bytes, and the position of the urgent byte."""
     received, mark = bytearray(), None
     if kind == 'urgent':
         s.setsockopt(socket.SOL_SOCKET, socket.SO_OOBINLINE, 1)
     while True:
         if kind == 'urgent':
-            select.select([s], [], [], 20)  # the urgent mark is known when its byte has arrived
+            select.select([s], [], [], 20)  # the position of the urgent mark is known when its byte has arrived
         if kind == 'urgent' and mark is None and struct.unpack('i', fcntl.ioctl(s, 0x8905, b'\0' * 4))[0]:  # SIOCATMARK
             mark = len(received)
         data = s.recv(1 << 20)
@@ -74,7 +74,7 @@ def read_all(s, kind):
 
 
 def talk(s, kind, me, other, edited):
-    """Sends and receives at the same time. Returns what is wrong, or "good"."""
+    """Sends and receives at the same time. Returns a description of the error, or "good"."""
     port, result = PORTS[kind], {}
     amount = AMOUNT.get(kind, 100000)
     theirs = text_of(other, port, amount)
@@ -87,7 +87,7 @@ def talk(s, kind, me, other, edited):
         s.send(mine[OUT_OF_BAND_AT:OUT_OF_BAND_AT + 1], socket.MSG_OOB)
         mine = mine[OUT_OF_BAND_AT + 1:]
     elif kind == 'fast-open' and me == 'client':
-        mine = mine[1000:]  # the first 1000 bytes are in the SYN
+        mine = mine[1000:]  # the first 1000 bytes were sent in the SYN
     elif kind == 'path' and me == 'client':
         s.sendall(mine[:200000])
         report('half', '')
@@ -98,7 +98,8 @@ def talk(s, kind, me, other, edited):
     reader.join(25)
     wanted = expected(other, kind, theirs) if edited else theirs
     got = result.get('bytes', b'')
-    # Segments that overtake others keep their length; long texts may be split between segments.
+    # Texts may stay unchanged if segments overtake each other: they keep their length. Long texts may be split
+    # between segments.
     if kind in TOKEN and len(got) < len(theirs):
         got = expected(other, kind, got)
     if hashlib.sha256(got).digest() != hashlib.sha256(wanted).digest():
@@ -130,7 +131,7 @@ def wait_for(name):
 
 
 def serve(kind):
-    # A signature is bound to the family of the address.
+    # A TCP-MD5 signature is bound to the address family.
     family = socket.AF_INET if kind == 'signed' else socket.AF_INET6
     listener = new_socket(kind, family, '10.9.1.2')
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -171,7 +172,7 @@ def connect(kind, address):
         s.connect((address, PORTS[kind]))
     if kind == 'old-multipath':
         assert s.recv(1) == b'.'
-        s.getsockopt(284, 1, 100)  # MPTCP_INFO: fails for a connection that became plain TCP
+        s.getsockopt(284, 1, 100)  # 284, 1: MPTCP_INFO, which fails for a connection that became plain TCP
         report('connected', '')
         wait_for('go')
     result = talk(s, kind, 'client', 'server', edited(kind))
@@ -186,9 +187,11 @@ def raise_limits(names):
     """BIG TCP for IPv4 and IPv6: packets of up to 180 KB within this machine."""
     s = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, socket.NETLINK_ROUTE)
     for name in names:
-        attributes = b''.join(struct.pack('=HHI', 8, kind, 180000) for kind in (41, 58, 63, 64))  # IFLA_G[SR]O_*
+        # IFLA_GSO_* and IFLA_GRO_* attributes.
+        attributes = b''.join(struct.pack('=HHI', 8, kind, 180000) for kind in (41, 58, 63, 64))
         message = struct.pack('=BxHiII', 0, 0, socket.if_nametoindex(name), 0, 0) + attributes
-        s.send(struct.pack('=IHHII', 16 + len(message), 16, 5, 1, 0) + message)  # RTM_NEWLINK, with an answer
+        # 16, 5: RTM_NEWLINK with a request for an answer.
+        s.send(struct.pack('=IHHII', 16 + len(message), 16, 5, 1, 0) + message)
         error = struct.unpack('=i', s.recv(4096)[16:20])[0]
         if error:
             sys.exit(f'{name}: {os.strerror(-error)}')

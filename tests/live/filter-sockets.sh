@@ -11,14 +11,14 @@ python3 -c 'import os; os.sched_setaffinity(os.getppid(), {min(os.sched_getaffin
 . "$IPQ_LIVE/router-lib.sh"
 number_hosts
 number_hosts_6
-for host in a b; do # Fast Open without cookies
+for host in a b; do # TCP Fast Open without cookies
 	ip netns exec $host sh -c "echo 519 >/proc/sys/net/ipv4/tcp_fastopen"
 done
 
 peer=$IPQ_LIVE/filter-sockets.py
 ip netns exec b python3 $peer serve $work >$work/server 2>&1 &
 server=$!
-# client KIND ADDRESS edited|as-sent
+# client KIND ADDRESS edited|as-sent: runs the client, whose result must be "good"
 client() {
 	timeout 40 ip netns exec a python3 $peer $1 $work $2 $3 2>&1 | tail -n 1
 }
@@ -47,7 +47,7 @@ expect_text "TCP-MD5 stays as it is" "good, good" client signed 10.9.2.2 as-sent
 expect_text "Fast Open, with data in the SYN" "good, good" client fast-open 10.9.2.2 edited
 expect_text "urgent data" "good, good" client urgent 10.9.2.2 edited
 
-# 3000 bytes of UDP in fragments: the first one is edited. The checksum is that of the whole datagram.
+# 3000 bytes of UDP in fragments: only the first fragment is edited. The checksum is that of the complete datagram.
 ip netns exec b python3 -c '
 import socket
 s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
@@ -82,7 +82,8 @@ expect_text "a path with an MTU of 1300" "good, good" client tcp 10.9.2.2 edited
 ip link set to-b mtu 1500
 stop INT
 
-# c is behind b. The MTU between them decreases, and b reports it in ICMP errors about rewritten segments.
+# Host c is connected through b. The MTU between b and c decreases, and b reports it in ICMP errors about rewritten
+# segments.
 ip netns add c
 ip -n b link add to-c type veth peer name c0 netns c
 ip -n b addr add 10.9.3.1/24 dev to-c
@@ -109,7 +110,7 @@ touch $work/go
 wait $path
 expect_text "an MTU that falls" "good, good" cat $work/path
 
-# The ICMP error for a datagram that became longer than the MTU, and the counter.
+# A datagram becomes longer than the MTU: the sender gets an ICMP error, and the datagram is counted.
 expect "a datagram that becomes longer than the MTU is answered with an error" ip netns exec a python3 -c '
 import socket, time
 s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
@@ -129,10 +130,10 @@ wait $server 2>/dev/null
 ip netns exec b python3 $peer serve $work >$work/server 2>&1 &
 server=$!
 
-# BIG TCP: both hosts and the router join and split packets of up to 180 KB.
+# BIG TCP: both hosts and the router merge and split packets of up to 180 KB.
 if python3 $peer raise-limits $work to-a to-b && ip netns exec a python3 $peer raise-limits $work a0 &&
 	ip netns exec b python3 $peer raise-limits $work b0; then
-	# Text that grows lowers the size of segments, so that long packets are rare.
+	# If text may grow, the segment size is lowered, so that long packets are rare.
 	start $IPQ filter --on FORWARD 'rewrite /~/=/g tcp dst port 7006' 'rewrite /%{}/%/g tcp src port 7006'
 	wait_for_rule FORWARD
 	for to in 10.9.2.2 fd09:2::2; do
@@ -145,7 +146,7 @@ fi
 kill $server
 wait $server 2>/dev/null
 
-# Loopback, MTU 65536.
+# Loopback, with an MTU of 65536.
 python3 $peer serve $work >$work/server 2>&1 &
 server=$!
 start $IPQ filter --on INPUT,OUTPUT "$grow" "$shrink"

@@ -1,12 +1,12 @@
 #!/bin/sh
 # SPDX-License-Identifier: LGPL-2.1-or-later
-# Rules with the state and the mark of a packet's connection, on a kernel that reports them.
+# Rules that test the state and the mark of a packet's connection, on a kernel that reports them.
 . "$IPQ_LIVE/lib.sh"
 . "$IPQ_LIVE/rules-lib.sh"
 
 way=$(ways_to_queue | head -n 1)
 [ -n "$way" ] || skip "no firewall here that can queue"
-# A namespace tracks connections when a rule uses them.
+# A namespace tracks connections only if a rule uses them.
 $iptables -w -A INPUT -p udp --dport 7002 -m connmark --mark 5/0xf || skip "no connection marks here"
 start $IPQ filter --via $way --on INPUT 'drop state new and udp dst port 7001' 'ctmark 5/0xf udp dst port 7002' \
 	'count state new and tcp dst port 7004' 'count state established and tcp dst port 7004' \

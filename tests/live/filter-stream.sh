@@ -1,6 +1,6 @@
 #!/bin/sh
 # SPDX-License-Identifier: LGPL-2.1-or-later
-# A TCP stream whose text grows or shrinks arrives complete, also with packet loss on both sides.
+# A TCP stream whose text grows or shrinks arrives completely, even with packet loss on both sides.
 . "$IPQ_LIVE/lib.sh"
 command -v python3 >/dev/null || skip "no python3"
 
@@ -38,7 +38,7 @@ $iptables -w -t raw -A OUTPUT -p tcp --dport 7003 -m statistic --mode nth --ever
 expect "a stream with losses is complete" timeout 60 python3 $work/stream.py 7003 EVEN-LONGER-TEXT
 stop
 
-# The same word in a reply of a web server.
+# The same word is replaced in a reply of a web server.
 mkdir -p $work/www
 echo "the evil word" >$work/www/index.html
 (cd $work/www && exec timeout 30 python3 -m http.server 7080 --bind 127.0.0.1) >/dev/null 2>&1 &
@@ -51,7 +51,7 @@ got() {
 sleep 0.5
 expect_text "a word in an HTTP reply is rewritten" "the good word" got
 stop
-# The server sends header and body one by one.
+# The server sends header and body separately.
 start $IPQ filter --on INPUT --hold 500ms 'rewrite http /evil/wonderful/ tcp src port 7080'
 wait_for_rule INPUT
 expect_text "with http the length of the body follows" "the wonderful word" got

@@ -47,14 +47,14 @@ def forge(source, destination, flags, sequence, acknowledgement, text=b''):
     value = checksum(pseudo + header + text)
     raw.sendto(header[:16] + struct.pack('!H', value) + header[18:] + text, ('127.0.0.1', 0))
 
-# reload PORT PID LOG FILE RULE EXPECTED: the second line is lost after the filter, and is retransmitted under the new
-# rules
+# reload PORT PID LOG FILE RULE EXPECTED: the filter is reloaded after the second line, which is lost after the
+# filter, and is retransmitted under the new rules
 def reload(port, pid, log, path, rule, expected):
     client, received = server(int(port))
     drop = [os.environ['IPTABLES'], '-w', '', 'INPUT', '-p', 'tcp', '--dport', port, '-j', 'DROP']
     client.sendall(b'hello 1\n')
     wait_until(lambda: b'\n' in received, 10)
-    time.sleep(0.1)  # waits for the acknowledgement
+    time.sleep(0.1)  # wait for the acknowledgement
     subprocess.run(drop[:2] + ['-A'] + drop[3:], check=True)
     client.sendall(b'hello 2\n')
     wait_until(dropped, 10)
@@ -104,10 +104,10 @@ def stream(port, new, percent):
     print('%d of %d texts replaced' % (changed, total))
     assert changed >= total * int(percent) / 100, (changed, total)
 
-# split PORT NEW: both sides send small pieces at once; every text must be replaced, except two: if this machine stops
-# for a while, a sender retransmits a held segment, which releases it.
+# split PORT NEW: both sides send small pieces at the same time. Every text must be replaced, with at most two
+# exceptions: if this machine stops for a while, a sender retransmits a held segment, and then the filter releases it.
 def split(port, new):
-    os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})  # otherwise segments overtake each other
+    os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})  # on several processors, segments would overtake each other
     listener = socket.create_server(('127.0.0.1', int(port)))
     ends = [socket.create_connection(('127.0.0.1', int(port)), 10), listener.accept()[0]]
     random.seed(int(port))
@@ -160,7 +160,7 @@ globals()[sys.argv[1]](*sys.argv[2:])
 END
 export IPTABLES=$iptables
 
-# reload_with PORT FIRST SECOND EXPECTED
+# reload_with PORT FIRST SECOND EXPECTED: starts a filter with the rule FIRST and reloads it with SECOND
 reload_with() {
 	echo "$2" >$work/rules
 	start $IPQ filter --on INPUT,OUTPUT -f $work/rules
@@ -198,15 +198,15 @@ start $IPQ filter --on INPUT 'rewrite /evil/good/g tcp dst port 7123'
 wait_for_rule INPUT
 expect "a segment waits for the next one, but not long" timeout 30 python3 $work/tcp.py pause 7123
 stop
-expect "what came too late is counted" \
-	grep -q "held for the next one: 2, which came too late for 1; texts rewritten across segments: 1" $log
+expect "a next segment that comes too late is counted" \
+	grep -q "held segments: 2; next segment too late: 1; texts rewritten across segments: 1" $log
 
 start $IPQ filter --on INPUT --hold 1s 'rewrite /evil/good/g tcp dst port 7124'
 wait_for_rule INPUT
 timeout 30 python3 $work/tcp.py many 7124 $started
 stop
 expect "256 segments wait, and later ones pass" \
-	grep -q "held for the next one: 256, which came too late for 300" $log
+	grep -q "held segments: 256; next segment too late: 300" $log
 expect "all arrive" grep -q "^300 packets: 300 accepted, 0 dropped" $log
 
 # Segments are lost between the two hooks: the filter on INPUT sees gaps and retransmissions.

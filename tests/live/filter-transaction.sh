@@ -1,7 +1,7 @@
 #!/bin/sh
 # SPDX-License-Identifier: LGPL-2.1-or-later
-# Rules of ipq filter change all together or not at all: while another program holds the xtables lock, and when there are
-# many of them.
+# The rules of ipq filter change all together or not at all: while another program holds the xtables lock, and when
+# there are many rules.
 . "$IPQ_LIVE/lib.sh"
 . "$IPQ_LIVE/rules-lib.sh"
 
@@ -22,7 +22,7 @@ changes() {
 	wc -l <$XTABLES_LOCKFILE
 }
 
-# No rule of ours queues all packets.
+# Checks that none of our rules queues all packets.
 rules_are_narrow() {
 	$way -w -t mangle -S | grep NFQUEUE >$work/narrow
 	[ -s $work/narrow ] && ! grep -v bpf $work/narrow
@@ -60,7 +60,7 @@ if command -v iptables-legacy >/dev/null && command -v flock >/dev/null && ways_
 	wait $holder
 fi
 
-# ---- a tool that is killed says nothing about the kernel: the filters are not left out
+# ---- the tool is killed: this does not show what the kernel supports, so the filters must stay
 for way in $(ways_to_queue | grep iptables); do
 	: >$XTABLES_LOCKFILE
 	echo 1 >$work/die
@@ -72,7 +72,7 @@ for way in $(ways_to_queue | grep iptables); do
 	echo 'drop udp dst port 7001' >$work/rules
 	PATH=$work/bin:$PATH start $IPQ filter --via $way --on INPUT -f $work/rules
 	wait_for_rule INPUT
-	for tool in 1 2; do # the tool for IPv4, then for IPv6
+	for tool in 1 2; do # kill the tool for IPv4, then the tool for IPv6
 		: >$XTABLES_LOCKFILE
 		echo $tool >$work/die
 		echo 'drop udp dst port 7002' >$work/rules

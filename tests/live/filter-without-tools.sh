@@ -15,7 +15,7 @@ stand_in() {
 	done
 }
 
-# refused WORDS...: ipq must end at once and print these words.
+# refused WORDS...: ipq must end immediately and print these words.
 refused() {
 	PATH=$tools:$PATH timeout 10 $IPQ filter --on INPUT 'drop udp dst port 7001' >$work/said 2>&1
 	[ $? -eq 1 ] || { cat $work/said; return 1; }

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
-# The rules of flow verdicts. Source this after lib.sh.
+# The firewall rules of flow verdicts. Source this file after lib.sh.
 
 restore=$iptables-restore
 
-# rules HOOK MATCH...
+# rules HOOK MATCH...: sets the rules for packets of this hook
 rules() {
 	hook=$1
 	shift
@@ -15,7 +15,7 @@ no_rules() {
 	$iptables -w -t mangle -X
 }
 
-# said WORDS: the line that the program prints must contain them.
+# said WORDS: the line that the program has printed must contain these words.
 said() {
 	stop_with INT
 	grep -q "$1" "$log" || { cat "$log"; return 1; }

@@ -1,6 +1,7 @@
 #!/bin/sh
 # SPDX-License-Identifier: LGPL-2.1-or-later
-# Packets of a flow leave in the order in which they arrived, also if the flow is left to the kernel during a flood.
+# Packets of a flow must leave in the order in which they arrived, even if the flow is left to the kernel during a
+# flood.
 . "$IPQ_LIVE/lib.sh"
 . "$IPQ_LIVE/flows-lib.sh"
 rounds=${IPQ_ROUNDS:-9}

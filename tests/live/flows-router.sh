@@ -1,7 +1,7 @@
 #!/bin/sh
 # SPDX-License-Identifier: LGPL-2.1-or-later
-# Flows left to the kernel on a router: every byte arrives, and the program sees the first packets only. UDP, TCP, ICMP,
-# fragments, SNAT and DNAT, all hooks at once, untracked connections, marks of other programs.
+# Flows left to the kernel on a router: every byte arrives, and the program receives only the first packets. UDP, TCP,
+# ICMP, fragments, SNAT and DNAT, all hooks at once, untracked connections, marks of other programs.
 . "$IPQ_LIVE/lib.sh"
 . "$IPQ_LIVE/flows-lib.sh"
 command -v python3 >/dev/null || skip "no python3"
@@ -96,7 +96,7 @@ expect "the program saw few of these packets" said 'seen [1-9][0-9]\{0,1\} keepe
 expect "each packet kept the other bits of both marks" sh -c \
 	"$iptables -w -t mangle -vnxL POSTROUTING | grep -q '^ *500 '"
 
-# A new connection between the same ports, after a reset.
+# A new connection uses the same ports, after a reset.
 cat >$work/again.py <<'END'
 import socket, struct
 server = socket.create_server(('127.0.0.1', 7002))
@@ -119,7 +119,7 @@ with OUTPUT accept
 expect "three connections between the same ports" timeout 20 python3 $work/again.py
 expect "the program saw each of them begin" said 'seen \([3-9]\|[1-9][0-9]\) keeper 1 '
 
-# A child that ends does not affect the packet that is held back.
+# A child process that ends does not affect the packet that is held back.
 with OUTPUT accept fork
 expect "a child that ends: datagrams arrive" $TRAFFIC udp -n 200 7000
 expect "the program saw few of these packets" said 'seen [1-9][0-9]\{0,1\} keeper 1 '

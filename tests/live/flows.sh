@@ -1,6 +1,6 @@
 #!/bin/sh
 # SPDX-License-Identifier: LGPL-2.1-or-later
-# The rest of a decided flow: the kernel keeps it with the rules, the library without them.
+# The rest of a decided flow: with the rules, the kernel keeps the flow; without them, the library does.
 . "$IPQ_LIVE/lib.sh"
 . "$IPQ_LIVE/flows-lib.sh"
 
@@ -20,7 +20,7 @@ wait_for_queue
 expect "a TCP connection that is left after 8 packets arrives whole" $TRAFFIC tcp -n 5000000 8000
 expect "the program saw few of its packets" said 'seen [1-9][0-9]\{0,2\} keeper 1'
 
-# Marks of this run must not decide in the next one, on the same ports.
+# Marks of this run must not decide flows in the next run, which uses the same ports.
 no_rules
 rules OUTPUT -p udp --dport 7000
 start $FLOWS accept
@@ -79,7 +79,7 @@ else
 	expect "the program saw few of them" said 'seen [1-9][0-9]\{0,1\} keeper 2'
 	no_rules
 	$iptables -w -t mangle -A OUTPUT -p udp --dport 7000 -j NFQUEUE --queue-num 0
-	# A namespace tracks connections while a rule uses them.
+	# A namespace tracks connections only while a rule uses them.
 	$iptables -w -t mangle -A INPUT -m conntrack --ctstate INVALID
 	start $FLOWS accept conntrack
 	wait_for_queue
@@ -87,7 +87,7 @@ else
 	expect "the library noticed and kept the flow" said 'seen [1-9][0-9]\{0,1\} keeper 0 .* came back [1-9].*missing'
 fi
 
-# With nftables, a set drops flows of which no packet has passed.
+# With nftables, a set drops even flows of which no packet has passed.
 no_rules
 if $IPQ rules --flows --on OUTPUT --via nftables -- udp dport 7000 | nft -f - 2>/dev/null; then
 	start $FLOWS accept

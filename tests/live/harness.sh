@@ -1,6 +1,6 @@
 #!/bin/sh
 # SPDX-License-Identifier: LGPL-2.1-or-later
-# The tools of the live tests detect faults.
+# The tools of the live tests must detect faults.
 . "$IPQ_LIVE/lib.sh"
 
 expect "datagrams of all sizes arrive without a rule" $TRAFFIC udp -n 500 -s 0-65507 7000

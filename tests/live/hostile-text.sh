@@ -6,7 +6,7 @@ evil=$(printf 'q\033[2J\302\233m\177')
 mkdir -p $work/text
 said=$work/text/said
 
-# harmless WHAT: the file $said must not be empty, and have printable ASCII only.
+# harmless WHAT: the file $said must not be empty, and must have only printable ASCII.
 harmless() {
 	expect "$1: printable" sh -c "[ -s $said ] && ! LC_ALL=C grep -q '[^ -~	]' $said"
 }

@@ -1,6 +1,6 @@
 #!/bin/sh
 # SPDX-License-Identifier: LGPL-2.1-or-later
-# Invalid arguments to every call: the call returns an error, does not crash, and the next packet still arrives.
+# Invalid arguments to every call: the call must return an error and not crash, and the next packet must still arrive.
 . "$IPQ_LIVE/lib.sh"
 queue OUTPUT -p udp --dport 7000
 log=$work/log

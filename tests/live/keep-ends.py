@@ -17,7 +17,8 @@ from keep import CLASSIC, IPQ, Keep, PORT, arrives, queue_row, report, until
 
 
 SO_SNDBUFFORCE, SO_RCVBUFFORCE = 32, 33
-PATIENCE = '10s' if keep.INTERVAL >= 0.5 else '4s'  # for two starts, which are slow with a sanitizer or emulated
+# Enough time for two starts, which are slow with a sanitizer or an emulator.
+PATIENCE = '10s' if keep.INTERVAL >= 0.5 else '4s'
 
 
 def rows():
@@ -26,7 +27,7 @@ def rows():
 
 
 def sockets(count=0, size=100):
-    """Creates a receiver and a sender, and sends so many datagrams."""
+    """Creates a receiver and a sender, and sends this number of datagrams."""
     receiver = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
     receiver.setsockopt(socket.SOL_SOCKET, SO_RCVBUFFORCE, 64 << 20)
     receiver.bind(('127.0.0.1', PORT))
@@ -85,7 +86,8 @@ def test_delays():
 
 
 def test_patience_of_failing_programs():
-    keeper = Keep(['false'], '--patience', '1s', '--restart-limit', '0')  # longer than the pause between two starts
+    # The patience is longer than the pause between two starts.
+    keeper = Keep(['false'], '--patience', '1s', '--restart-limit', '0')
     report(until(lambda: any('packets are dropped' in line for line in keeper.text)),
            'starts of a program that fails do not prolong the patience')
     keeper.end()
@@ -98,14 +100,15 @@ def test_patience_of_programs_that_work():
         keeper = Keep(program, '--patience', '1500ms')
         began = time.monotonic()
         report(until(arrives), f'{name}: packets arrive')
-        time.sleep(max(0, began + 1.7 - time.monotonic()))  # now the policy would begin
+        # Now the policy would apply if the patience did not begin again.
+        time.sleep(max(0, began + 1.7 - time.monotonic()))
         report(arrives(), f'{name}: also when the patience would be over')
         text = keeper.end()[1]
         report('packets are dropped' not in text, f'{name}: the keeper knows that it has the queue {text}')
 
 
 def test_what_waits():
-    """The policy applies to waiting packets, also to those that a predecessor has read."""
+    """The policy applies to waiting packets, including those that a predecessor has read."""
     with tempfile.TemporaryDirectory() as directory:
         flag = f'{directory}/flag'
         hold = f"{IPQ} filter --quiet --queue 0 'delay 100s'"
@@ -129,7 +132,7 @@ def test_what_waits():
 
 
 def test_many_wait():
-    """A signal before the first program starts."""
+    """A signal arrives before the first program starts."""
     keeper = Keep(['sh', '-c', f'sleep 0.5; exec {CLASSIC} accept'])
     receiver, _ = sockets(4000)
     n = received(receiver, 4000)
@@ -166,7 +169,7 @@ def test_grace():
 
 
 def test_daemon_asked_early():
-    """A daemon gets the signal to end while the process that started it has not ended yet."""
+    """A daemon gets the signal to end while the process that started it still runs."""
     keeper = Keep(['sh', '-c', f'trap "" TERM; setsid {CLASSIC} accept & sleep 0.7; exit 0'], '--grace', '20s')
     report(until(arrives), 'a daemon gets packets before the process that started it ends')
     began = time.monotonic()
@@ -190,7 +193,7 @@ def test_children():
 
 
 def test_failure_with_a_child():
-    """A program that fails while its child has the queue is not a daemon."""
+    """A program fails while its child has the queue: the child is not a daemon."""
     keeper = Keep(['sh', '-c', f'{CLASSIC} accept & sleep 0.3; exit 3'])
     report(until(lambda: sum('status 3; starting' in line for line in keeper.text) > 1),
            'a program that fails is started again')
@@ -222,7 +225,7 @@ def test_replaced():
 
 
 def test_executed():
-    """The new program has no connection to the keeper: it is killed, and the program is started again."""
+    """The new program has no connection to the keeper: it must be killed, and the program started again."""
     with tempfile.TemporaryDirectory() as directory:
         flag = f'{directory}/flag'
         keeper = Keep(['sh', '-c', f'mkdir {flag} 2>/dev/null && exec {keep.PROGRAM} classic; '
@@ -248,7 +251,7 @@ def test_watchdog():
 
 
 def while_packets_come(name, size, count, *options):
-    """The watchdog notices a stopped program although packets come, or are lost, all the time."""
+    """The watchdog must notice a stopped program even if packets arrive, or are lost, all the time."""
     keeper = Keep([CLASSIC, 'accept'], '--watchdog', '500ms', *options)
     until(arrives)
     keeper.kill(signal.SIGSTOP)
@@ -269,7 +272,7 @@ def while_packets_come(name, size, count, *options):
 
 
 def test_keeper_killed():
-    """The program of a killed keeper continues. When it ends too, nothing is left."""
+    """The program of a killed keeper continues. When the program ends too, nothing is left."""
     keeper = Keep(['sleep', '60'], '--patience', '60s')
     receiver, sender = sockets(1)
     report(until(lambda: rows() == 1), 'a packet waits for a program')

@@ -39,10 +39,10 @@ CONNECTIONS = int(os.environ.get('IPQ_CONNECTIONS', 3))
 API = os.environ.get('IPQ_API', 'modern')
 SEED = int(os.environ.get('IPQ_SEED', random.randrange(10000)))
 P99 = float(os.environ.get('IPQ_P99', 'inf'))
-WATCHDOG = int(os.environ.get('IPQ_WATCHDOG', 200))  # ms
+WATCHDOG = int(os.environ.get('IPQ_WATCHDOG', 200))  # the watchdog's time in ms
 WAYS = {'killed': signal.SIGKILL, 'crashed': signal.SIGSEGV, 'out of memory': signal.SIGUSR1,
         'executed': signal.SIGUSR2, 'replaced': signal.SIGHUP, 'stopped': signal.SIGSTOP}
-PAUSE = {'stopped': WATCHDOG / 1000 * 1.25}  # the time until the watchdog notices it
+PAUSE = {'stopped': WATCHDOG / 1000 * 1.25}  # time until the watchdog notices a stopped program
 EACH = float(os.environ.get('IPQ_INTERVAL', 0.2))
 
 
@@ -53,7 +53,8 @@ def echo(connection):
 
 
 class MemoryGroup:
-    """A control group whose processes the kernel kills when they use more memory than this. None: not possible here."""
+    """A control group whose processes the kernel kills when they use more memory than this. None: not possible on
+    this machine."""
 
     LIMIT = '8388608'
 
@@ -77,7 +78,7 @@ class MemoryGroup:
             return
         try:
             self.write(path, limit, self.LIMIT)
-            with contextlib.suppress(FileNotFoundError):  # the kernel has no swap accounting
+            with contextlib.suppress(FileNotFoundError):  # the kernel may have no swap accounting
                 self.write(path, swap, '0')
             self.path = path
         except OSError:
@@ -94,7 +95,7 @@ class MemoryGroup:
             f.write('0')
 
     def killed(self):
-        """The number of processes that the kernel has killed in it; '' if it does not count them."""
+        """The number of processes in the group that the kernel has killed; '' if it does not count them."""
         for file in 'memory.events', 'memory.oom_control':
             with contextlib.suppress(OSError), open(f'{self.path}/{file}', encoding='ascii') as f:
                 return next((line.split()[1] for line in f if line.startswith('oom_kill ')), '')
@@ -110,7 +111,8 @@ class MemoryGroup:
 
 
 class Connections:
-    """TCP connections through the queue in both directions: each sends a line, and waits until it has come back."""
+    """TCP connections through the queue in both directions. Each sends a line, and waits until the line has come
+    back."""
 
     def __init__(self, count):
         self.ended, self.failed, self.lines = False, [], 0
@@ -158,7 +160,7 @@ def die(keeper, way, group):
     """Returns the time of the death, in ms."""
     keep.until(keeper.program)
     if way == 'out of memory' and group.path:
-        with contextlib.suppress(OSError):  # the process has just ended
+        with contextlib.suppress(OSError):  # the process may have just ended
             group.add(keeper.program())
     at = time.time() * 1000
     if way == 'replaced':
@@ -173,7 +175,7 @@ def longest_after(gaps, at, until):
 
 
 def report_times(deaths, gaps):
-    """Prints the times of each kind of death, and returns those that count."""
+    """Prints the times of each kind of death. Returns the times that count."""
     times = {way: [] for way in WAYS}
     ends = [at for _, at in deaths[1:]] + [float('inf')]
     for (way, at), until in zip(deaths, ends):

@@ -19,7 +19,7 @@ ROUNDS = int(os.environ.get('IPQ_ROUNDS', 3))
 RATE = os.environ.get('IPQ_RATE', '4000')
 SANITIZER = os.environ.get('IPQ_SANITIZER', 'none') != 'none'
 CRASH = signal.SIGABRT if SANITIZER else signal.SIGSEGV  # a sanitizer handles SIGSEGV and exits with its own status
-INTERVAL = float(os.environ.get('IPQ_INTERVAL', '0.5' if SANITIZER else '0.1'))  # which slows starts
+INTERVAL = float(os.environ.get('IPQ_INTERVAL', '0.5' if SANITIZER else '0.1'))  # a sanitizer slows starts
 IPQ, KEEP_TRAFFIC, PROGRAM = (os.environ[n] for n in ('IPQ', 'KEEP_TRAFFIC', 'KEEP_PROGRAM'))
 CLASSIC, MODERN = (os.environ[n] for n in ('DECIDE', 'EXAMPLE_ACCEPT'))
 TRAFFIC = os.environ['IPQ_TRAFFIC']
@@ -80,7 +80,7 @@ class Keep:
             self.text.append(f'{time.time() * 1000:.0f} {line}')
 
     def program(self):
-        """The pid of the program; 0: it does not run."""
+        """Returns the pid of the program; 0: it does not run."""
         return next(iter(children(self.process.pid)), 0) if self.process.poll() is None else 0
 
     def kill(self, number):
@@ -89,7 +89,7 @@ class Keep:
             os.kill(pid, number)
 
     def end(self):
-        """Ends both. Returns the status and the keeper's output."""
+        """Ends the keeper and its program. Returns the status and the keeper's output."""
         if self.process.poll() is None:
             self.process.terminate()
         status = self.process.wait(30)
@@ -106,7 +106,7 @@ def under_load(name, program, action, *options, rounds=ROUNDS, each=INTERVAL):
         action(keeper)
     output = sender.communicate()[0].strip()
     status, text = keeper.end()
-    # The last program may have been about to end.
+    # the last program may have been about to end
     good = sender.returncode == 0 and ' order 0 ' in output and status in (0, 128 + CRASH, 128 + signal.SIGKILL)
     report(good, f'{name}, {rounds} times: {output}, status {status}')
     if not good:
@@ -115,7 +115,7 @@ def under_load(name, program, action, *options, rounds=ROUNDS, each=INTERVAL):
 
 
 def arrives(wait=0.5):
-    """Whether a datagram arrives."""
+    """Returns whether a datagram arrives."""
     receiver = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
     receiver.bind(('127.0.0.1', PORT))
     receiver.settimeout(wait)
@@ -152,7 +152,7 @@ def test_load():
 
 
 def test_tcp(iptables):
-    """Sends over connections through the queue, in both directions, while the program is killed."""
+    """Sends bytes over connections through the queue, in both directions, while the program is killed."""
     for port in '--dport', '--sport':
         subprocess.run(f'{iptables} -w -A OUTPUT -p tcp {port} 7100:7199 -j NFQUEUE --queue-num 0'.split(), check=True)
     keeper = Keep([MODERN], '--restart-limit', '0')
@@ -198,7 +198,7 @@ def environment_of(pid):
 def descriptor(pid, fd):
     try:
         return os.readlink(f'/proc/{pid}/fd/{fd}')
-    except FileNotFoundError:  # a dynamic linker has closed the descriptor
+    except FileNotFoundError:  # the dynamic linker may have closed the descriptor already
         return ''
 
 
@@ -221,7 +221,7 @@ def test_rights():
 
 
 def test_daemon():
-    """A program that becomes a daemon after it has started: its first process ends with 0."""
+    """The program becomes a daemon after it has started: its first process ends with 0."""
     program = ['sh', '-c', f'setsid {CLASSIC} accept & exit 0']
     keeper = Keep(program)
     report(until(arrives), 'a daemon gets packets')
@@ -255,7 +255,8 @@ def test_filter_on():
 
 
 def test_filter_on_killed():
-    """Each packet passes the filter's own rules once, also those that it accepts before its rules replace the old ones."""
+    """Each packet passes the filter's own rules once, including packets that the filter accepts before its rules
+    replace the old ones."""
     port = PORT + 2
     keeper = Keep([IPQ, 'filter', '--queue', '0', '--on', 'OUTPUT', f'mark 7 udp dst port {port}'], '--patience', '60s')
     until(lambda: any('in force' in line for line in keeper.text))

@@ -14,7 +14,7 @@ PATH=$PATH:/usr/sbin:/sbin
 TRAFFIC=${IPQ_TRAFFIC:-$IPQ_LIVE/traffic}
 failures=0
 checks=0
-tries_most=$((${IPQ_PATIENCE:-10} * 50)) # the most tries of a wait, each 0.02 s
+tries_most=$((${IPQ_PATIENCE:-10} * 50)) # maximum number of tries of a wait; each takes 0.02 s
 started=
 end_status=0
 work=/run/test
@@ -25,8 +25,8 @@ skip() {
 	exit 77
 }
 
-# find_iptables NAME: finds the command that works here, and its syntax for queue 0. A kernel may have only one kind of
-# tables, and iptables-nft has only NFQUEUE, not QUEUE.
+# find_iptables NAME: finds a command that works on this machine, and its syntax for queue 0. A kernel may have only
+# one kind of tables, and iptables-nft has only NFQUEUE, not QUEUE.
 find_iptables() {
 	for target in "QUEUE" "NFQUEUE --queue-num 0"; do
 		for command in $1-legacy $1 $1-nft; do
@@ -43,7 +43,7 @@ find_iptables iptables || skip "no iptables here that can queue packets"
 iptables=$command
 queue_target=$target
 
-# queue CHAIN MATCH...: queues matching packets in queue 0, with the rule that old scripts used.
+# queue CHAIN MATCH...: queues matching packets in queue 0, with a rule as in old scripts.
 queue() {
 	chain=$1
 	shift
@@ -57,7 +57,7 @@ queue6() {
 	$command -w -A "$chain" "$@" -j $target || fail "cannot add a rule: $chain $*"
 }
 
-# start COMMAND...: starts it in the background, with output to $log. Its process is $started.
+# start COMMAND...: starts the command in the background, with its output in $log. The process is $started.
 start() {
 	log=$work/log.$((checks + 1))
 	: >"$log" # otherwise wait_for_line could find output of an earlier program
@@ -66,7 +66,8 @@ start() {
 }
 
 # stop [SIGNAL [STATUS]]: ends the program, which must exit with this status, and searches its output for findings of
-# the sanitizers. Without STATUS: $end_status (0), or after SIGKILL the status of a killed program. "any": any status.
+# the sanitizers. Without STATUS, the status must be $end_status (0) or, after SIGKILL, the status of a killed
+# program. STATUS "any": any status.
 stop() {
 	[ -n "$started" ] || return 0
 	case ${1:-TERM} in
@@ -74,7 +75,7 @@ stop() {
 	*) expected=${2:-$end_status} ;;
 	esac
 	kill "-${1:-TERM}" $started 2>/dev/null
-	# a program that ignores the signal is killed
+	# kill a program that ignores the signal
 	(sleep ${IPQ_PATIENCE:-10}; kill -KILL $started) 2>/dev/null &
 	killer=$!
 	wait $started 2>/dev/null
@@ -106,16 +107,16 @@ queue_column() {
 # Whether a program owns queue N (0) and has set a copy mode. ipq run takes the queue earlier, with a range of 65530.
 queue_is_ready() {
 	if [ -n "$(cat $queue_table 2>/dev/null)" ]; then
-		# Not with the mode for packets and range 0: Linux sets the mode before the range.
+		# Range 0 in the mode for packets does not count: Linux sets the mode before the range.
 		awk -v n="$1" '$1 == n && ($4 == 1 || $4 == 2 && $5 != 0 && $5 != 65530) { found = 1 }
 			END { exit !found }' $queue_table
 	else
-		# Only the owner is visible here: wait a moment until it is ready.
+		# Only the owner is visible here: wait a moment until the owner is ready.
 		$TRAFFIC owned "$1" && sleep 0.2
 	fi
 }
 
-# wait_until COMMAND...: repeats the command until it succeeds. Fails if that takes too long.
+# wait_until COMMAND...: repeats the command until it succeeds. Fails after too many tries.
 wait_until() {
 	tries=$tries_most
 	until "$@"; do
@@ -180,7 +181,7 @@ has_rule() {
 # Waits until `ipq --on HOOK` has set its rule.
 wait_for_rule() {
 	wait_until has_rule "$1" || { fail "no rule of ours in $1"; cat "$log"; finish; }
-	sleep 0.1 # the rule for IPv6 is set second
+	sleep 0.1 # the rule for IPv6 is the last one
 }
 
 # Checks that the counters that `ipq filter` printed in FILE add up.

@@ -1,6 +1,6 @@
 #!/bin/sh
 # SPDX-License-Identifier: LGPL-2.1-or-later
-# The example many_cores, which has threads, handles real packets as its first lines describe.
+# The example many_cores, which has threads, must handle real packets as its first lines describe.
 . "$IPQ_LIVE/lib.sh"
 $iptables -w -A OUTPUT -p udp --dport 7100 -j NFQUEUE --queue-balance 2:3 || skip "no NFQUEUE here"
 $iptables -w -A INPUT -p udp --dport 7100 -m mark --mark 2 || skip "no mark match here"

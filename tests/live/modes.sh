@@ -1,6 +1,6 @@
 #!/bin/sh
 # SPDX-License-Identifier: LGPL-2.1-or-later
-# While the copy mode changes, no packet is read without the requested bytes.
+# While the copy mode changes, no packet may be read without the requested bytes.
 . "$IPQ_LIVE/lib.sh"
 queue OUTPUT -p udp --dport 9
 for setting in IPQ_BATCH=0 IPQ_BATCH=32; do

@@ -1,9 +1,9 @@
 #!/bin/sh
 # SPDX-License-Identifier: LGPL-2.1-or-later
-# <ipq.h> with the real kernel: newapi.c opens the queues, sends the packets and checks what arrived.
+# <ipq.h> with the real kernel: newapi.c opens the queues, sends the packets and checks which ones arrive.
 . "$IPQ_LIVE/lib.sh"
 
-ip link set lo mtu 1500 # so that TCP's packets exceed the MTU: on loopback nothing splits them
+ip link set lo mtu 1500 # packets of TCP then exceed the MTU, because on loopback they are not split
 $iptables -w -A OUTPUT -p udp --dport 7000:7099 -j NFQUEUE --queue-num 0 || skip "no NFQUEUE here"
 $iptables -w -A OUTPUT -p tcp --dport 7001 -j NFQUEUE --queue-num 4
 $iptables -w -A OUTPUT -p tcp --sport 7001 -j NFQUEUE --queue-num 4

@@ -36,7 +36,8 @@ expect_text "a line for each copy, with interface, length and user" "20 20" sh -
 		\$(grep -c ' in   lo udp 127.0.0.1:.* > 127.0.0.1:7001 len 128' $log)"
 expect "the summary counts them" grep -q '^40 packets shown, 40 received, 0 lost$' $log
 
-# Verdicts have no effect: those of a filter that drops all, and of a program of 2001 that drops all.
+# Verdicts have no effect: neither those of a filter that drops all packets, nor those of a program of 2001 that drops
+# all packets.
 start $IPQ filter --source nflog:5,batch=1 'drop udp'
 wait_for_group 5
 expect "dropped copies are packets that pass" $TRAFFIC udp -n 20 7001
@@ -56,7 +57,7 @@ for source in nflog:5 engine:nflog:5; do
 	look_for_findings
 done
 
-# Copies of packets of any size, cut or not, report the packet's length.
+# Copies report the packet's length, for packets of any size, complete or truncated.
 start $IPQ watch --source nflog:6 udp
 wait_for_group 6
 $TRAFFIC udp -n 1 -s 30000 7001 >/dev/null
@@ -64,7 +65,7 @@ sleep 0.2
 stop INT
 expect "a truncated packet has its full length" grep -q ' len 30028 ' $log
 
-# A group has one reader; error messages have cause and remedy.
+# A group can have only one reader; error messages state cause and remedy.
 start $IPQ watch --source nflog:5
 wait_for_group 5
 expect "a group has one reader" sh -c \
@@ -78,7 +79,7 @@ if command -v setpriv >/dev/null; then
 			grep -q 'group 5 needs CAP_NET_ADMIN' $work/error"
 fi
 
-# The calls of ipq.h, also with overruns.
+# The calls of ipq.h, including overruns.
 log_to 7 OUTPUT -p udp --dport 7000
 log=$work/log.calls
 $NFLOG >$log 2>&1

@@ -9,8 +9,8 @@ is_gone() {
 	grep -q '^net_cls[[:space:]]*0[[:space:]]' /proc/cgroups
 }
 
-# The hierarchy belongs to the machine. It disappears with its last mount, but not while the kernel remembers a group
-# that was removed.
+# The hierarchy belongs to the whole machine. It disappears with its last mount, but not while the kernel still has a
+# group that was removed.
 leave() {
 	echo 0 >$work/net_cls/cgroup.procs
 	rmdir $group
@@ -24,13 +24,13 @@ leave() {
 
 enter() {
 	mkdir -p $work/net_cls
-	is_gone || return 1 # another process uses it
+	is_gone || return 1 # another process uses the hierarchy
 	mount -t cgroup -o net_cls net_cls $work/net_cls 2>/dev/null && mkdir $group || return 1
 	trap leave EXIT
 	echo 0x100001 >$group/net_cls.classid && echo 0 >$group/cgroup.procs
 }
 
-# at_least MAJOR MINOR
+# at_least MAJOR MINOR: whether the kernel has at least this version.
 at_least() {
 	uname -r | awk -F '[.-]' -v major=$1 -v minor=$2 '{ exit !($1 > major || $1 == major && $2 >= minor) }'
 }

@@ -27,7 +27,7 @@ def check(what, ok, detail=''):
 
 
 def ping():
-    """The time of the slowest of five pings in ms, or None if one got no answer."""
+    """Returns the time of the slowest of five pings in ms, or None if one had no answer."""
     out = subprocess.run(['ping', '-c', '5', '-i', '0.05', '-W', '2', '127.0.0.1'], capture_output=True, text=True).stdout
     times = re.findall(r'time=([\d.]+)', out)
     return max(map(float, times)) if len(times) == 5 else None
@@ -62,7 +62,7 @@ def wait_for_rule():
 
 
 def interrupt(process, what):
-    """SIGINT ends it within a second."""
+    """SIGINT must end the command within a second."""
     began = time.monotonic()
     process.send_signal(signal.SIGINT)
     try:
@@ -89,7 +89,7 @@ WATCH = ['watch', '--on', 'OUTPUT', 'udp port 7009 or icmp']
 FILTER_LOG = ['filter', '--on', 'OUTPUT', 'log udp port 7009', 'log icmp', 'accept icmp']
 work = tempfile.mkdtemp()
 
-# A pipe that nobody reads, standard output and standard error alike.
+# A pipe that no process reads, as standard output and as standard error.
 for command in WATCH, WATCH[:1] + ['--json'] + WATCH[1:], FILTER_LOG:
     reader, writer = os.pipe()
     p = stalled(f'{command[0]} to a full pipe', command, writer, writer)
@@ -97,7 +97,8 @@ for command in WATCH, WATCH[:1] + ['--json'] + WATCH[1:], FILTER_LOG:
     interrupt(p, f'{command[0]} to a full pipe')
     os.close(reader)
 
-# A reader that stalls and continues: lines are dropped, and the count is printed when it recovers and at the end.
+# A reader stalls and continues: lines are dropped, and their number is printed when the reader continues and at the
+# end.
 reader, writer = os.pipe()
 error = open(os.path.join(work, 'error'), 'w+')
 p = stalled('watch with a reader that pauses', WATCH, writer, error)
@@ -128,7 +129,7 @@ text = open(error.name).read()
 end = re.search(r'(\d+) packets shown.*\n.*ipq watch: (\d+) lines were dropped\n', text)
 check('shown lines are those that were written', end is not None and int(end[1]) == lines, f'{lines} lines, {text}')
 
-# A FIFO, for recording.
+# A FIFO, to which ipq records.
 fifo = os.path.join(work, 'fifo')
 os.mkfifo(fifo)
 reader = os.open(fifo, os.O_RDONLY | os.O_NONBLOCK)
@@ -136,20 +137,20 @@ p = stalled('recording to a FIFO', WATCH[:1] + ['-w', fifo] + WATCH[1:], subproc
 interrupt(p, 'recording to a FIFO')
 os.close(reader)
 
-# A terminal that was stopped with Ctrl-S; the messages go there, too.
+# A terminal that was stopped with Ctrl-S; it gets the error messages, too.
 for command in WATCH, ['filter', '--counters'] + FILTER_LOG[1:]:
     main, terminal = pty.openpty()
     p = subprocess.Popen([IPQ] + command, stdin=terminal, stdout=terminal, stderr=terminal)
     wait_for_rule()
     termios.tcflow(terminal, termios.TCOOFF)
     flood(5000)
-    time.sleep(1.2)  # counters come every second
+    time.sleep(1.2)  # counters are printed every second
     check(f'{command[0]} on a stopped terminal: packets pass', ping() is not None)
     interrupt(p, f'{command[0]} on a stopped terminal')
     os.close(main)
     os.close(terminal)
 
-# A full disk: recording stops, filtering continues.
+# The disk is full: recording stops, but filtering continues.
 disk = os.path.join(work, 'disk')
 os.mkdir(disk)
 subprocess.run(['mount', '-t', 'tmpfs', '-o', 'size=64k', 'tmpfs', disk], check=True)

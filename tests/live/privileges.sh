@@ -1,11 +1,11 @@
 #!/bin/sh
 # SPDX-License-Identifier: LGPL-2.1-or-later
-# The capabilities that a running ipq keeps, according to /proc. As root of a user namespace, and
+# Checks the capabilities that a running ipq keeps, according to /proc. As root of a user namespace, and
 # (privileges-root) as root of the machine.
 . "$IPQ_LIVE/lib.sh"
 . "$IPQ_LIVE/run-lib.sh"
 
-# Capabilities as /proc/PID/status writes them.
+# Sets of capabilities in the format of /proc/PID/status.
 none=0000000000000000
 net_admin=0000000000001000
 net_admin_raw=0000000000003000
@@ -15,7 +15,7 @@ field() {
 	sed -n "s/^$1:[[:space:]]*//p" "/proc/$2/status"
 }
 
-# of_all NAME PID: this field of all its threads, each value once.
+# of_all NAME PID: prints this field for all threads of the process, each value once.
 of_all() {
 	sed -n "s/^$1:[[:space:]]*//p" /proc/$2/task/*/status | sort -u | tr '\n' ' ' | sed 's/ $//'
 }
@@ -27,7 +27,7 @@ child_of() {
 	done
 }
 
-# expect_rights WHO PID CAPABILITIES: exactly these in every set of every thread.
+# expect_rights WHO PID CAPABILITIES: every set of every thread must have exactly these capabilities.
 expect_rights() {
 	expect_text "$1: effective capabilities" "$3" of_all CapEff "$2"
 	expect_text "$1: permitted capabilities" "$3" of_all CapPrm "$2"
@@ -36,7 +36,7 @@ expect_rights() {
 	expect_text "$1: set-user-ID programs give it nothing" 1 of_all NoNewPrivs "$2"
 }
 
-# Descriptor 9 of the shell refers to this file.
+# Descriptor 9 of the shell refers to this file, and ipq must not keep it open.
 : >$work/inherited
 exec 9<$work/inherited
 inherits() {
@@ -109,7 +109,8 @@ expect "after a reload the old rule does not" $TRAFFIC udp -n 5 7001
 stop INT
 expect_text "the rule of filter is removed" "" rules_of_ours
 
-# /proc does not show Landlock: a tool that ipq starts tries what it may do, before and after ipq reads packets.
+# /proc does not show Landlock rules. So a tool that ipq starts tries what it is permitted to do, before and after ipq
+# reads packets.
 mkdir -p $work/bin
 for name in iptables-legacy-save iptables-nft-save; do
 	printf '#!/bin/sh\n[ -e %s/begun ] || touch %s/before\nexec %s "$@"\n' $work $work "$(command -v $name)" >$work/bin/$name
@@ -154,7 +155,7 @@ for process in $started $supervisor; do
 	expect_text "the other two have closed standard input and output" "/dev/null /dev/null" sh -c \
 		"echo \$(readlink /proc/$process/fd/0 /proc/$process/fd/1)"
 done
-stop TERM 143 # the program's status: ipq run passes the signal on
+stop TERM 143 # the program dies by the signal, and ipq run exits with the program's status
 
 rm $work/owned
 start $IPQ run --restart -- $RAW sleep $work/owned

@@ -1,6 +1,7 @@
 #!/bin/sh
 # SPDX-License-Identifier: LGPL-2.1-or-later
-# A process that cannot have the queue gets an error at once; the two reasons have different messages.
+# A process that cannot have the queue gets an error immediately. There are two reasons, which have different
+# messages.
 . "$IPQ_LIVE/lib.sh"
 queue OUTPUT -p udp --dport 7000
 

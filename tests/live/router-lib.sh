@@ -16,7 +16,7 @@ for host in a b; do
 	ip -n $host link set lo up
 done
 
-# number_hosts: sets IPv4 addresses and routes. number_hosts_6: also IPv6.
+# number_hosts: sets IPv4 addresses and routes. number_hosts_6: sets those of IPv6, too.
 number_hosts() {
 	n=1
 	for host in a b; do

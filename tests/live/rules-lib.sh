@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 # For tests of the firewall rules of ipq. Source this after lib.sh.
 
-# ways_to_queue: prints the values of --via with which packets are queued on this machine. IPQ_WAYS: tries only these.
-# ONLY_WAY: only this one.
+# ways_to_queue: prints the values of --via that can queue packets on this machine. IPQ_WAYS: tries only these values.
+# ONLY_WAY: tries only this value.
 ways_to_queue() {
 	for way in ${IPQ_WAYS:-iptables-legacy iptables-nft nftables}; do
 		[ $way = "${ONLY_WAY:-$way}" ] || continue
@@ -17,7 +17,7 @@ ways_to_queue() {
 	done
 }
 
-# closed: no packet to port 7001 arrives. until_closed: waits until that is so, at most 5 s.
+# closed: succeeds if no packet to port 7001 arrives. until_closed: waits for this, at most 5 s.
 closed() {
 	$TRAFFIC udp -n 5 -e 0 -w 200 7001 >/dev/null
 }

@@ -57,7 +57,7 @@ expect_text "the packets before it are in the output" "$(stat -c %s "$work/out.p
 	"$(grep -o 'packet 3000 begins at byte [0-9]*' "$work/said" | grep -o '[0-9]*$')"
 expect_text "the library reports that the file is truncated" "classic: Received EOF on netlink socket: Bad message" \
 	"$(IPQ_SOURCE="pcap:$work/cut.pcap" timeout 30 "$EXAMPLE_CLASSIC" 2>&1 >"$work/said")"
-rm "$work/out.pcap" # if this is root, the file of another user would be refused
+rm "$work/out.pcap" # if this test runs as root, it could not write to the file of another user
 timeout 30 env IPQ_SOURCE="pcap:$work/four.pcap,$work/out.pcap" "$IPQ" run -- "$EXAMPLE_CLASSIC" >"$work/said" 2>&1
 cmp -s "$work/four.pcap" "$work/out.pcap"
 expect_text "a program with the new library uses the emulated ip_queue" 0 $?

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
-# Under ipq run, a mode that a program requests by hand applies to the packets that are sent after the call has
-# returned.
+# Under ipq run, a mode request that the program itself writes to the socket applies to packets that are sent after
+# the call has returned.
 . "$IPQ_LIVE/lib.sh"
 . "$IPQ_LIVE/run-lib.sh"
 queue OUTPUT -p udp --dport 7000

@@ -1,6 +1,7 @@
 #!/bin/sh
 # SPDX-License-Identifier: LGPL-2.1-or-later
-# ipq run ends like its program, and leaves no process and no queue if one of its processes is killed.
+# ipq run must end in the same way as its program, and leave no process and no queue if one of its processes is
+# killed.
 . "$IPQ_LIVE/lib.sh"
 . "$IPQ_LIVE/run-lib.sh"
 queue OUTPUT -p udp --dport 7000
@@ -8,7 +9,7 @@ queue OUTPUT -p udp --dport 7000
 expect_text "exit status is that of the program" 7 status_of $IPQ run sh -c 'exit 7'
 expect_text "a missing program exits with 127" 127 status_of $IPQ run -- /nonexistent
 expect_text "a file that is no program exits with 126" 126 status_of $IPQ run -- /etc/passwd
-# Bytes 18 and 19 of an ELF file are the machine: sets an unknown one.
+# Bytes 18 and 19 of an ELF file name the machine: sets an unknown one.
 { head -c 18 $IPQ; printf '\252\252'; tail -c +21 $IPQ; } >$work/foreign
 chmod +x $work/foreign
 foreign_program() {
@@ -39,7 +40,7 @@ wait $started
 expect_text "a signal to ipq run reaches the program" 9 echo $?
 started=
 
-# a program, a child and a child with its own session; each process in turn is killed in a burst
+# a program, a child, and a child with its own session; each of these processes in turn is killed during a burst
 family="$RAW sleep $work/owned & setsid sleep 4321 & wait"
 for victim in front supervisor program; do
 	rm -f $work/owned

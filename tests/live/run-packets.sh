@@ -23,12 +23,12 @@ for client in $clients; do
 	start timeout ${IPQ_PATIENCE:-30} $IPQ run -- "$client" drop 0
 	wait_for_queue
 	expect "$name: dropped datagrams do not arrive" $TRAFFIC udp -n 50 -e 0 -w 300 7000
-	stop TERM 143 # the program's status: ipq run passes the signal on
+	stop TERM 143 # the program dies by the signal, and ipq run exits with the program's status
 	expect "$name: its end frees the queue" wait_for_no_queue
 
 	start timeout ${IPQ_PATIENCE:-30} $IPQ run --log "$work/log" -- "$client" both 200
 	wait_for_queue
-	sleep 0.1 # the second family's request
+	sleep 0.1 # time for the request of the second family
 	expect "$name: IPv4 datagrams arrive" $TRAFFIC udp -n 200 7000
 	expect "$name: IPv6 datagrams arrive" $TRAFFIC udp -a ::1 -n 200 7006
 	wait $started

@@ -39,13 +39,14 @@ for client in $clients; do
 	cat $work/flow
 	expect "$name: it was killed while packets came ($kills times)" [ $kills -gt 2 ]
 	tries=50
-	until victim=$(program "$name") && [ -n "$victim" ] || [ $tries = 0 ]; do # the program may be about to start
+	# Between two starts there is no program to kill.
+	until victim=$(program "$name") && [ -n "$victim" ] || [ $tries = 0 ]; do
 		tries=$((tries - 1))
 		sleep 0.1
 	done
 	kill -KILL $victim
 	expect "$name: killed: the next one is at work" $TRAFFIC udp -n 100 -w 5000 7000
-	stop TERM 143 # the program's status: ipq run passes the signal on
+	stop TERM 143 # the program dies by the signal, and ipq run exits with the program's status
 	expect_text "$name: and was started as often as it was killed" $((kills + 2)) grep -c '^program: .*, process' $work/events.$name
 	expect_text "$name: nothing was dropped" 1 grep -c 'IPv4: .* 0 dropped, 0 without a reader, 0 lost to a full queue, 0 to a' \
 		$work/events.$name
@@ -53,7 +54,7 @@ for client in $clients; do
 	expect "$name: the queue is free" wait_for_no_queue
 done
 
-# ends STATUS STARTS OPTION... -- COMMAND: the expected exit status, and number of starts
+# ends STATUS STARTS OPTION... -- COMMAND: ipq run must exit with this status, after this number of starts.
 ends() {
 	want=$1 starts=$2
 	shift 2
@@ -87,7 +88,7 @@ all_gone() {
 }
 expect "its children are killed with it" all_gone
 
-# A signal ends it while it waits for the next start.
+# A signal must end ipq run while it waits for the next start.
 $IPQ run --restart --restart-limit 0 -- sh -c 'exit 9' 2>$work/said &
 started=$!
 until grep -q "in 400 ms" $work/said; do sleep 0.02; done

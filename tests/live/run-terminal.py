@@ -40,7 +40,7 @@ class Session:
         return text in said
 
     def wait_until_it_runs(self, name):
-        """The program is the child of the supervisor, which is the child of ipq run."""
+        """Returns the pid of the program: the child of the supervisor, which is the child of ipq run."""
         end = time.monotonic() + 5
         while time.monotonic() < end:
             try:
@@ -73,7 +73,8 @@ class Session:
         os.close(self.terminal)
 
 
-with tempfile.NamedTemporaryFile(suffix='.pcap', delete=False) as f:  # without packets: needs no privileges
+# A capture file without packets, which needs no privileges.
+with tempfile.NamedTemporaryFile(suffix='.pcap', delete=False) as f:
     f.write(struct.pack('<IHHiIII', 0xa1b2c3d4, 2, 4, 0, 0, 65535, 101))
 atexit.register(os.unlink, f.name)
 os.environ['IPQ_SOURCE'] = f'pcap:{f.name}'
@@ -85,7 +86,7 @@ expect('it reads what is typed', s.read_until(b'<hello>'))
 expect('it ends as it likes', os.waitstatus_to_exitcode(s.wait() or 0) == 3)
 s.close()
 
-s = Session('sleep', '20')  # not a shell: it may ignore a ^C between two commands
+s = Session('sleep', '20')  # not a shell, because a shell may ignore a ^C between two commands
 s.wait_until_it_runs('sleep')
 s.type(b'\x03')
 status = s.wait()

@@ -83,7 +83,8 @@ until_shown '^QUEUE OWNER'
 tmux -L ipq send-keys C-c
 until_gone '^QUEUE OWNER'
 tmux -L ipq send-keys "echo ended with \$?" Enter
-expect "Ctrl-C ends the table" until_shown 'ended with 0$' # after the prompt, or before a late one
+# This line appears after the prompt, or before it if the shell is slow.
+expect "Ctrl-C ends the table" until_shown 'ended with 0$'
 expect "without a terminal the error has a remedy" sh -c "$IPQ status --watch 2>&1 </dev/null | grep -q -- --json"
 tmux -L ipq kill-server
 stop INT

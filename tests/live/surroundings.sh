@@ -1,6 +1,6 @@
 #!/bin/sh
 # SPDX-License-Identifier: LGPL-2.1-or-later
-# Files that other users have prepared, and an environment that another user has chosen.
+# Commands handle files that another user has prepared, and an environment that another user has chosen.
 . "$IPQ_LIVE/lib.sh"
 umask 0
 in=$work/in.pcap

@@ -47,7 +47,7 @@ def packets():
 
 
 def p99():
-    """Pings during SECONDS. Returns the 99th percentile in ms, how many had no answer, and packets per second."""
+    """Pings for SECONDS. Returns the 99th percentile in ms, how many pings had no answer, and packets per second."""
     n, before, began = SECONDS * 100, packets(), time.monotonic()
     out = subprocess.run(['ping', '-c', str(n), '-i', '0.01', '-W', '1', '127.0.0.1'], capture_output=True, text=True).stdout
     rate = (packets() - before) / (time.monotonic() - began)
@@ -55,10 +55,10 @@ def p99():
     return times[int(len(times) * 0.99)], n - len(times), f'{rate:.0f} packets/s'
 
 
-# The 64 datagrams of a send are split before the hook INPUT: one processor sends several 100,000 per second.
+# The 64 datagrams of one send are split before the hook INPUT, so one processor sends several 100,000 per second.
 subprocess.run(['ip', 'link', 'set', 'lo', 'gso_max_segs', '1'])
 
-# Measures a flood without any rule: on a busy machine a ping waits for the processor.
+# Measures a flood without any rule, for comparison: on a busy machine a ping waits for the processor.
 pid = flood()
 without, lost, rate_without = p99()
 os.kill(pid, signal.SIGKILL)

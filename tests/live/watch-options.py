@@ -35,7 +35,7 @@ def end(process):
 
 
 def rules():
-    """The chains and tables of ipq processes."""
+    """Returns the chains and tables of ipq processes."""
     out = ''
     for command in (['iptables-legacy', '-w', '-t', 'mangle', '-S'], ['iptables-nft', '-t', 'mangle', '-S'],
                     ['iptables', '-w', '-t', 'mangle', '-S'], ['nft', 'list', 'ruleset']):
@@ -54,7 +54,7 @@ def wait_for_rules(n=1):
 
 
 def connection(address='127.0.0.1'):
-    """A TCP connection over loopback: both ends."""
+    """Returns both ends of a TCP connection over loopback."""
     family = socket.AF_INET6 if ':' in address else socket.AF_INET
     listener = socket.socket(family)
     listener.bind((address, 0))
@@ -70,7 +70,7 @@ def send_udp(n, port=7001, size=100):
         s.sendto(b'x' * size, ('127.0.0.1', port))
 
 
-# The standard output is a socket: each line would be a packet that makes another line.
+# The standard output is a socket: each line would be a packet that causes another line.
 for address in '127.0.0.1', '::1':
     for include in False, True:
         out, reader = connection(address)
@@ -98,7 +98,8 @@ for address in '127.0.0.1', '::1':
             check(f'the connection of the output is left out ({address})', own == [] and b'7001' in lines, own[:5])
             check(f'and named ({address})', f'host {address}' in text and '--include-own' in text, text)
 
-# The same for the lines of a filter's log, which cannot be excluded from the rule: the packets must be decided.
+# The same for the lines of a filter's log. These packets cannot be excluded from the rule, because the filter must
+# decide them.
 out, reader = connection()
 errors = open(os.path.join(work, 'errors'), 'w+')
 p = subprocess.Popen([IPQ, 'filter', '--on', 'OUTPUT', 'log tcp', 'log udp'], stdout=out, stderr=errors)
@@ -151,12 +152,12 @@ for command in (['watch', '--on', 'OUTPUT'], ['watch', '--on', 'OUTPUT', '--json
     check(f'{" ".join(command)} | relay does not feed on itself', 0 < lines.count(b'\n') < 30, lines[:500])
     check('the connection of the relay is named', f'port {listener.getsockname()[1]}' in text, text)
 
-# An SSH session: the variable is in our environment, or in that of an ancestor (sudo removes it).
+# An SSH session: the variable SSH_CONNECTION is in our environment, or in that of an ancestor (sudo removes it).
 out, reader = connection()
 session = '%s %u %s %u' % (out.getsockname() + out.getpeername())
 for remove in [], ['env', '-u', 'SSH_CONNECTION']:
     log = os.path.join(work, 'log')
-    # The shell keeps the variable while its child does not have it.
+    # The shell has the variable in its environment, but its child does not.
     p = subprocess.Popen(['sh', '-c', '"$@" & trap "kill -INT $!" TERM; wait; wait', 'sh'] + remove +
                          [IPQ, 'watch', '--on', 'OUTPUT', 'tcp'],
                          stdout=open(log, 'w'), stderr=subprocess.STDOUT, env=dict(os.environ, SSH_CONNECTION=session))
@@ -174,7 +175,7 @@ for remove in [], ['env', '-u', 'SSH_CONNECTION']:
     check(f'the SSH session in the environment {where} is left out and named', own == [] and 'left out' in text and
           f':{other.getsockname()[1]} ' in text, text)
 
-# A sequence of files.
+# Recording to a sequence of files.
 os.chdir(work)
 os.makedirs('files')
 p = subprocess.Popen([IPQ, 'watch', '--on', 'OUTPUT', '-w', 'files/size', '-C', '1', 'udp port 7001'],
@@ -204,7 +205,7 @@ check('-W keeps as many files', sorted(glob.glob('files/ring*')) == ['files/ring
 check('-G begins a file after each second', 2 <= len(glob.glob('files/at-*')) <= 5, glob.glob('files/*'))
 check('-G loses no packet between two files', sum(map(packets, glob.glob('files/at-*'))) == 100)
 
-# An interface, and a group for which the user has a rule.
+# Options for an interface, and for a group to which a rule of the user logs.
 for tool in 'iptables-legacy', 'iptables', 'iptables-nft':
     if subprocess.run([tool, '-w', '-A', 'OUTPUT', '-p', 'udp', '--dport', '7001', '-j', 'NFLOG', '--nflog-group', '5'],
                       stderr=subprocess.DEVNULL).returncode == 0:

@@ -1,6 +1,6 @@
 #!/bin/sh
 # SPDX-License-Identifier: LGPL-2.1-or-later
-# ipq watch shows packets, lets them pass, and records them in a file that other programs can read.
+# ipq watch must show packets, let them pass, and record them in a file that other programs can read.
 . "$IPQ_LIVE/lib.sh"
 
 start $IPQ watch --on INPUT,OUTPUT -w $work/seen.pcapng 'udp dst port 7001'
@@ -54,7 +54,7 @@ for n in 1 3; do
 	expect_text "and has shown $n" $n grep -c ' in   lo udp ' "$log"
 	stop
 done
-# Packets of a queue wait for ipq watch, also those that it does not show.
+# Packets of a queue wait for ipq watch, including those that it does not show.
 queue OUTPUT -p udp --dport 7001:7002
 start $IPQ watch -q 0 'udp dst port 7001'
 wait_for_queue
@@ -63,7 +63,8 @@ expect "what is not shown of a queue passes" $TRAFFIC udp -n 20 7002
 stop
 $iptables -w -F OUTPUT
 expect_text "packets of a queue are shown" 20 grep -c ' lo udp .* > 127.0.0.1:7001 ' "$log"
-# A watch without a condition: not from nftables, where the kernel drops waiting packets when a base chain is removed.
+# A watch without a condition. It must not use nftables, because the kernel drops waiting packets when a base chain is
+# removed.
 $IPQ filter --on OUTPUT --quiet 'delay 2s udp dst port 7005' &
 holder=$!
 wait_for_rule OUTPUT

@@ -124,8 +124,8 @@ static void mistake_is_reported_with_position_and_message(void **state)
 		{ "rate 100/d udp", 8, "a rate must follow" },
 		{ "rate 0/s", 5, "must be positive" },
 		{ "rate 5/s burst x", 15, "a size must follow" },
-		{ "rewrite", 7, "what to rewrite must follow" },
-		{ "rewrite evil good", 8, "what to rewrite must follow" },
+		{ "rewrite", 7, "the text to rewrite must follow" },
+		{ "rewrite evil good", 8, "the text to rewrite must follow" },
 		{ "rewrite /evil", 13, "delimiter is missing" },
 		{ "rewrite /evil/good", 18, "delimiter is missing" },
 		{ "rewrite //good/", 9, "is empty" },
@@ -140,7 +140,7 @@ static void mistake_is_reported_with_position_and_message(void **state)
 		{ "mark 7/15 flow", 14, "no mask" },
 		{ "drop 101% udp", 5, "at most 100" },
 		{ "reorder 5ms", 8, "a percentage must follow" },
-		{ "set colour 5", 4, "what to set must follow" },
+		{ "set colour 5", 4, "the field to set must follow" },
 		{ "set dst nowhere", 8, "an address or a port must follow" },
 		{ "strip tcp option 1", 17, "only fill" },
 		{ "accept, drop", 6, "no action can follow" },
@@ -192,8 +192,10 @@ static void subject_of(struct subject *s, const struct ipq_packet *packet, const
 	view_set(&view, p, (uint32_t)len, (uint32_t)len);
 }
 
-/* Builds an IPv4 or IPv6 packet, with options, extension headers and fragments, and few ports, so that rules match
- * often. */
+/*
+ * Builds a random IPv4 or IPv6 packet, with options, extension headers and fragments. There are few different
+ * ports, so rules match often.
+ */
 static size_t random_packet(uint8_t *p)
 {
 	static const uint8_t protocols[] = { 6, 17, 1, 58, 132, 50 }, extensions[] = { 0, 43, 60, 44, 51 };
@@ -234,7 +236,7 @@ static const char *const mixture[] = { "drop tcp port 23",
 				       "count if (udp or mark 7) and not (length 0-60 or dst port 22)",
 				       "mark 3 tcp portrange 20-22" };
 
-/* Each rule's expression by itself is the reference. */
+/* Compares with each rule's expression by itself. */
 static void linked_programs_match_like_the_expressions(void **state)
 {
 	unsigned found[COUNT(mixture) + 1] = { 0 };
@@ -265,7 +267,7 @@ static void linked_programs_match_like_the_expressions(void **state)
 
 static struct active_rules *load(const char *const *text, unsigned n);
 
-/* The queued packets include all that the rules match: with pairs of rules, and with each alone. */
+/* The queued packets must include all packets that the rules match: with pairs of rules, and with single rules. */
 static void kernel_filters_pass_each_packet_that_a_rule_matches(void **state)
 {
 	unsigned matched = 0, filtered = 0, queued = 0;
@@ -359,9 +361,10 @@ static void metadata_predicates_match_the_packet(void **state)
 		{ "drop queue 0", true },
 		{ "drop inbound", true },
 		{ "drop outbound", false },
-		{ "drop in *", false }, /* no queue, no name */
+		{ "drop in *", false }, /* there is no queue, so names of interfaces are unknown */
 		{ "drop (mark 1 or udp) and not in lo", true },
-		{ "drop udp or mark 1 and mark 2", false }, /* from left to right, as in pcap-filter(7) */
+		/* "and" and "or" associate from left to right, as in pcap-filter(7) */
+		{ "drop udp or mark 1 and mark 2", false },
 		{ "drop port 23 or 24 or mark 0x12", true },
 	};
 	uint8_t p[40] = { 0x45, 0, 0, 40, 0, 0, 0, 0, 64, 17 };
@@ -371,7 +374,7 @@ static void metadata_predicates_match_the_packet(void **state)
 				     .uid = 1000,
 				     .gid = 5,
 				     .indev = 1,
-				     .conntrack_info = 4, /* related, reply */
+				     .conntrack_info = 4, /* state "related", reply direction */
 				     .hook = 1 };
 
 	(void)state;
@@ -418,7 +421,7 @@ static void rate_passes_its_burst_then_its_rate(void **state)
 	for (int i = 0; i < 20; i++)
 		passed += rate_pass(&set.rule[0].action->rate, 100, 1000000000);
 	assert_int_equal(passed, 5);
-	/* A packet each ms for ten seconds. */
+	/* A packet of 1000 bytes each ms for ten seconds. */
 	for (int64_t ms = 1; ms <= 10000; ms++)
 		passed += rate_pass(&set.rule[0].action->rate, 100, 1000000000 + ms * 1000000);
 	assert_in_range(passed, 104, 106);
@@ -459,7 +462,7 @@ static void copy_range_covers_what_filters_and_edits_read(void **state)
 	struct active_rules *p = load(header, 2);
 
 	(void)state;
-	assert_int_equal(active_rules_copy_range(p), 1280); /* for extension headers */
+	assert_int_equal(active_rules_copy_range(p), 1280); /* bytes that may contain extension headers */
 	active_rules_free(p);
 	p = load(network, 2);
 	assert_int_equal(active_rules_copy_range(p), 128);

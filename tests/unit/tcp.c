@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* ipq_tcp.h, packet by packet. tcp_model.c has whole connections. */
+/* Tests of ipq_tcp.h, packet by packet. tcp_model.c tests complete connections. */
 #include <arpa/inet.h>
 #include <errno.h>
 #include <pthread.h>
@@ -30,7 +30,7 @@ static void begin_packet(const struct packet *p)
 	assert_int_equal(ipq_edit_begin(&e, buffer, len, 65531, 0), 0);
 }
 
-/* Passes a packet, and replaces old by new in it. */
+/* Passes a packet, and replaces `old` by `new` in it. */
 static enum ipq_tcp_result pass(struct ipq_tcp *t, const struct packet *p, const char *old, const char *new)
 {
 	int result;
@@ -75,7 +75,7 @@ static struct ipq_tcp_stats stats_of(struct ipq_tcp *t)
 	return stats;
 }
 
-/* SYN, SYN-ACK and ACK of a connection. The next numbers are A_ISN + 1 and B_ISN + 1. */
+/* Passes SYN, SYN-ACK and ACK of a connection. The next sequence numbers are A_ISN + 1 and B_ISN + 1. */
 static void shake_hands(struct ipq_tcp *t, unsigned port)
 {
 	pass(t, &(struct packet){ .port = port, .flags = IPQ_TCP_SYN, .sequence = A_ISN }, "-", "+");
@@ -183,7 +183,9 @@ static void icmp_error_quotes_the_numbers_of_the_sender(void **state)
 		for (size_t i = len; i < len + 12; i++)
 			assert_int_equal(error[i], 0xee);
 	}
-	/* A quote without the sequence number, one of another connection, and a message that is not an error. */
+	/*
+	 * A quote without the sequence number, a quote of another connection, and a message that is not an error.
+	 */
 	for (unsigned i = 0; i < 3; i++) {
 		size_t len = quote(error, i == 0 ? 27 : 40);
 
@@ -210,7 +212,7 @@ static size_t write_six(uint8_t *packet, uint8_t protocol, const void *body, siz
 	return 40 + len;
 }
 
-/* Whether an ICMPv6 message of this type that quotes the packet is changed, as an error is. */
+/* Whether the numbers are changed in an ICMPv6 message of this type that quotes the packet. */
 static bool moves_quote_in(struct ipq_tcp *t, unsigned type, const uint8_t *packet, size_t packet_len)
 {
 	uint8_t body[200] = { (uint8_t)type }, message[300];
@@ -235,11 +237,11 @@ static void icmpv6_errors_quote_and_other_messages_do_not(void **state)
 	len = write_six(packet, IPPROTO_TCP, tcp, sizeof(tcp));
 	assert_int_equal(ipq_edit_begin(&e, packet, len, sizeof(packet), 0), 0);
 	assert_int_equal(ipq_tcp_substitute(t, &e, 0, "evil", 4, "goodness", 8), IPQ_TCP_CHANGED);
-	tcp[7] = 4; /* the next number */
+	tcp[7] = 4; /* the next sequence number */
 	len = write_six(later, IPPROTO_TCP, tcp, sizeof(tcp));
 	assert_true(moves_quote_in(t, 2, later, len)); /* too big */
 	assert_true(moves_quote_in(t, 127, later, len));
-	assert_false(moves_quote_in(t, 128, later, len)); /* an echo may have any data */
+	assert_false(moves_quote_in(t, 128, later, len)); /* an echo may contain any data */
 	assert_false(moves_quote_in(t, 200, later, len));
 	ipq_tcp_close(t);
 }
@@ -256,7 +258,7 @@ static void recorded_acknowledgement_moves_forward(void **state)
 	assert_text("a goodness b");
 	assert_int_equal(pass(t, ANSWER(9), "evil", "goodness"), IPQ_TCP_CHANGED);
 	assert_int_equal(acknowledgement(), 113);
-	/* a retransmission, and another one */
+	/* a retransmission, and another one in a different form */
 	assert_int_equal(pass(t, TEXT(.sequence = 101, .text = "a evil b"), "evil", "x"), IPQ_TCP_CHANGED);
 	assert_text("a goodness b");
 	assert_int_equal(pass(t, TEXT(.sequence = 109, .text = "end"), "evil", "x"), IPQ_TCP_CHANGED);
@@ -264,7 +266,7 @@ static void recorded_acknowledgement_moves_forward(void **state)
 	ipq_tcp_close(t);
 }
 
-/* Its number is written, so text that it comes after keeps its length. */
+/* The sequence number of the acknowledgement is already written, so the length of text before it cannot change. */
 static void recorded_number_of_an_early_acknowledgement_stays_right(void **state)
 {
 	struct ipq_tcp *t = open_connection(IPQ_TCP_RECORDED);
@@ -279,7 +281,7 @@ static void recorded_number_of_an_early_acknowledgement_stays_right(void **state
 	pass(t, TEXT(.sequence = A_ISN + 9, .text = "evil"), "evil", "goodness");
 	assert_int_equal(sequence(), A_ISN + 9);
 	assert_text("goodness");
-	/* far beyond the window */
+	/* a number far beyond the window */
 	pass(t, TEXT(.sequence = A_ISN + (1 << 28), .text = ""), "evil", "goodness");
 	pass(t, TEXT(.sequence = A_ISN + 13, .text = "evil"), "evil", "goodness");
 	assert_int_equal(sequence(), A_ISN + 17);
@@ -287,7 +289,7 @@ static void recorded_number_of_an_early_acknowledgement_stays_right(void **state
 	ipq_tcp_close(t);
 }
 
-/* Of the text only the first bytes were captured: it stays, and all of it counts. */
+/* Only the first bytes of the text were captured. It is not replaced, and all of it counts for the numbers. */
 static void numbers_of_recorded_packets_that_are_cut_follow(void **state)
 {
 	struct ipq_tcp *t = open_connection(IPQ_TCP_RECORDED);
@@ -314,7 +316,10 @@ static void numbers_of_recorded_packets_that_are_cut_follow(void **state)
 	ipq_tcp_close(t);
 }
 
-/* Text that was not captured yet is replaced by as many bytes, also across the number of an acknowledgement. */
+/*
+ * Text that was captured later is replaced by the same number of bytes, even across the number of an
+ * acknowledgement.
+ */
 static void recorded_text_across_an_early_acknowledgement_is_replaced(void **state)
 {
 	struct ipq_tcp *t = open_connection(IPQ_TCP_RECORDED);
@@ -327,7 +332,7 @@ static void recorded_text_across_an_early_acknowledgement_is_replaced(void **sta
 	ipq_tcp_close(t);
 }
 
-/* The number of a keepalive is one less than the next one, also if it is inside a replaced text. */
+/* The number of a keepalive is one less than the next number, even inside a replaced text. */
 static void recorded_keepalive_stays_a_keepalive(void **state)
 {
 	static const char *const texts[] = { "", "", "x" };
@@ -411,7 +416,7 @@ static void text_in_a_gap_keeps_its_length(void **state)
 	ipq_tcp_close(t);
 }
 
-/* The newest gaps are remembered. Text in older ones passes unchanged. */
+/* Only the newest gaps are stored. Text in older gaps passes unchanged. */
 static void gaps_are_remembered_up_to_a_number(void **state)
 {
 	struct ipq_tcp *t = open_connection(0);
@@ -422,7 +427,7 @@ static void gaps_are_remembered_up_to_a_number(void **state)
 		pass(t, TEXT(.sequence = at + 10, .text = "0123456789"), "-", "+");
 	pass(t, TEXT(.sequence = first, .text = "evil"), "evil", "good");
 	assert_text("evil");
-	/* If a gap is split, the oldest gap is forgotten. */
+	/* If a gap is split and there are too many, the oldest gap is removed. */
 	pass(t, TEXT(.sequence = last - 20 * 10 + 4, .text = "ab"), "-", "+");
 	pass(t, TEXT(.sequence = last - 20 * (TCP_GAPS - 1), .text = "evil"), "evil", "good");
 	assert_text("evil");
@@ -444,7 +449,7 @@ static void retransmission_is_sent_as_first_under_other_rules(void **state)
 	assert_int_equal(pass(t, TEXT(.sequence = 101, .text = "say evil now"), "now", "never"),
 			 IPQ_TCP_CHANGED);
 	assert_text("say goodness now");
-	/* cut inside the text: the segment with its first byte has the whole replacement */
+	/* the segments are cut inside the text: the one with its first byte has the complete replacement */
 	pass(t, TEXT(.sequence = 101, .text = "say ev"), "-", "+");
 	assert_text("say goodness");
 	pass(t, TEXT(.sequence = 107, .text = "il now"), "-", "+");
@@ -493,7 +498,7 @@ static void emptied_segment_is_acknowledged(void **state)
 	(void)state;
 	assert_int_equal(pass(t, TEXT(.sequence = 101, .text = "evil"), "evil", ""), IPQ_TCP_CHANGED);
 	assert_text("");
-	assert_int_equal(sequence(), 100); /* a number before the window, as in a keepalive */
+	assert_int_equal(sequence(), 100); /* the number is before the window, as in a keepalive */
 	pass(t, ANSWER(1), "-", "+");
 	assert_int_equal(acknowledgement(), 105);
 	ipq_tcp_close(t);
@@ -529,7 +534,7 @@ static void sack_blocks_cover_whole_texts(void **state)
 	assert_int_equal(pass(t, &answer, "-", "+"), IPQ_TCP_CHANGED);
 	at = ipq_edit_find_tcp_option(&e, 5, &len);
 	assert_true(at > 0);
-	assert_int_equal(len, 8); /* the second block is inside a text */
+	assert_int_equal(len, 8); /* the second SACK block was removed, because it is inside a text */
 	assert_int_equal(get32(buffer + at), 107);
 	assert_int_equal(get32(buffer + at + 4), 109);
 	ipq_tcp_close(t);
@@ -546,7 +551,7 @@ static void urgent_pointer_follows(void **state)
 	ipq_tcp_close(t);
 }
 
-/* The window must not change: a smaller one made senders wait for their persist timer. */
+/* The window must not change: a smaller one once made senders wait for their persist timer. */
 static void window_stays(void **state)
 {
 	struct ipq_tcp *t = open_connection(0);
@@ -599,7 +604,7 @@ static void replayed_text_that_does_not_fit_is_cut(void **state)
 	ipq_tcp_close(t);
 }
 
-/* ---- what is refused -------------------------------------------------------------------------- */
+/* ---- refusals --------------------------------------------------------------------------------- */
 
 static void protected_segment_is_refused(void **state)
 {
@@ -693,7 +698,7 @@ static void calls_after_the_end_of_a_packet_change_nothing(void **state)
 	assert_text("good");
 	assert_int_equal(stats_of(t).replaced, 1);
 	begin_packet(TEXT(.sequence = 101, .text = "evil"));
-	/* A packet without a connection. */
+	/* A packet whose connection is not in the table. */
 	assert_int_equal(ipq_tcp_begin(t, &s, &e, 9, IPQ_TCP_KNOWN_ONLY), 0);
 	assert_int_equal(ipq_tcp_replace(&s, 0, 4, "good", 4), 1);
 	assert_int_equal(ipq_tcp_end(&s), IPQ_TCP_CHANGED);
@@ -778,7 +783,7 @@ static void answer_to_the_number_of_a_syn_is_forged(void **state)
 	pass(t, &(struct packet){ .flags = IPQ_TCP_SYN, .sequence = A_ISN }, "-", "+");
 	answer.acknowledgement = A_ISN;
 	pass(t, &answer, "-", "+");
-	assert_int_equal(stats_of(t).connections, 2); /* it belongs to another connection */
+	assert_int_equal(stats_of(t).connections, 2); /* the segment belongs to another connection */
 	answer.acknowledgement = A_ISN + 1;
 	pass(t, &answer, "-", "+");
 	assert_int_equal(stats_of(t).connections, 2);
@@ -799,7 +804,9 @@ static void reset_makes_no_connection(void **state)
 	ipq_tcp_close(t);
 }
 
-/* Whether text that is so far ahead is in the window of B. offers: bit 0: A offers a scale, bit 1: B does. */
+/*
+ * Whether text that is this far ahead is in the window of B. offers: bit 0: A offers a window scale, bit 1: B does.
+ */
 static bool fits_ahead(unsigned offers, uint8_t shift, bool answered, uint32_t ahead)
 {
 	const uint8_t scale[4] = { 1, 3, 3, shift };
@@ -945,7 +952,7 @@ static void full_table_refuses_new_connections_until_old_ones_are_idle(void **st
 		assert_int_equal(e.payload_len, port <= 2 ? 8 : 4);
 	}
 	assert_int_equal(stats_of(t).no_memory, 1);
-	/* text of the same length needs no memory */
+	/* replacing text of the same length needs no memory */
 	pass(t, TEXT(.port = 3, .sequence = 105, .text = "evil"), "evil", "good");
 	assert_text("good");
 	fake_ms += 3 * 3600 * 1000;
@@ -955,7 +962,7 @@ static void full_table_refuses_new_connections_until_old_ones_are_idle(void **st
 	ipq_tcp_close(t);
 }
 
-/* Whether there is room for another connection besides an edited one. */
+/* Whether the table has room for another connection besides an edited one. */
 static bool makes_way(struct ipq_tcp *t, unsigned port)
 {
 	shake_hands(t, port);
@@ -974,7 +981,7 @@ static void connection_makes_way_when_both_sides_have_closed_it(void **state)
 	shake_hands(t, 1);
 	pass(t, TEXT(.port = 1, .sequence = 101, .text = "evil"), "evil", "goodness");
 	assert_false(makes_way(t, 2));
-	/* A forged RST: the connection continues. */
+	/* The RST was forged: the connection continues. */
 	pass(t, TEXT(.port = 1, .sequence = 105, .more_flags = IPQ_TCP_RST), "-", "+");
 	pass(t, TEXT(.port = 1, .sequence = 101, .text = "evil"), "-", "+");
 	assert_false(makes_way(t, 7));
@@ -993,7 +1000,7 @@ static void connection_makes_way_when_both_sides_have_closed_it(void **state)
 			       .sequence = 501,
 			       .acknowledgement = 110 },
 	     "-", "+");
-	assert_false(makes_way(t, 5)); /* this FIN may have to be sent again */
+	assert_false(makes_way(t, 5)); /* this FIN may have to be retransmitted */
 	pass(t, &(struct packet){ .port = 1, .flags = IPQ_TCP_ACK, .sequence = 106, .acknowledgement = 502 },
 	     "-", "+");
 	assert_true(makes_way(t, 6));
@@ -1008,7 +1015,7 @@ static int64_t cpu_ns(void)
 	return (int64_t)now.tv_sec * 1000000000 + now.tv_nsec;
 }
 
-/* 400 segments full of matches without an acknowledgement, and then all of them again in other pieces. */
+/* 400 segments full of matches, without an acknowledgement; then all of them again, divided into other pieces. */
 static void segments_full_of_matches_cost_little(void **state)
 {
 	struct ipq_tcp *t = open_connection(0);
@@ -1026,13 +1033,13 @@ static void segments_full_of_matches_cost_little(void **state)
 			worst = cpu_ns() - begin;
 		assert_true(stats_of(t).bytes <= 65536);
 	}
-	/* A linear scan of an unlimited list took 20 s in total. */
+	/* In total, a linear scan of an unlimited list once took 20 s. */
 	assert_true(worst < 20000000);
 	assert_true(stats_of(t).no_memory > 0);
 	ipq_tcp_close(t);
 }
 
-/* A gap is filled: each of its matches is before all those that were forwarded. */
+/* A gap is filled: each match in it comes before all matches that were already forwarded. */
 static void gap_full_of_matches_costs_little(void **state)
 {
 	struct ipq_tcp *t = open_connection(0);
@@ -1061,7 +1068,7 @@ static uint32_t random_below(uint32_t n)
 	return (state >> 16) % n;
 }
 
-/* Replaces each text with a separate call. */
+/* Replaces each text with a separate call, for comparison. */
 static void pass_one_by_one(struct ipq_tcp *t, const char *old, const char *new)
 {
 	size_t old_len = strlen(old);
@@ -1155,8 +1162,10 @@ static void full_log_of_the_same_length_replaces_all(void **state)
 
 /* ---- limits ------------------------------------------------------------------------------------- */
 
-/* Replaces the first bytes of a segment of this length, in a buffer of `room` bytes. Returns what ipq_tcp_replace()
- * does. */
+/*
+ * Replaces the first bytes of a segment of this length, in a buffer of `room` bytes. Returns the result of
+ * ipq_tcp_replace().
+ */
 static int replace_in(int version, size_t len, size_t room, size_t old_len, size_t new_len)
 {
 	struct ipq_tcp *t = open_table(IPQ_TCP_RECORDED);
@@ -1188,7 +1197,7 @@ static void packets_have_no_more_bytes_than_their_length_field_and_memory(void *
 	assert_int_equal(replace_in(4, 65530, 70000, 4, 9), 1);
 	assert_int_equal(replace_in(4, 65530, 70000, 4, 10), -EMSGSIZE);
 	assert_int_equal(e.reason, IPQ_EDIT_REASON_SIZE);
-	assert_int_equal(replace_in(6, 65570, 70000, 4, 9), 1); /* its header does not count */
+	assert_int_equal(replace_in(6, 65570, 70000, 4, 9), 1); /* the IPv6 header does not count */
 	assert_int_equal(replace_in(6, 65570, 70000, 4, 10), -EMSGSIZE);
 	assert_int_equal(replace_in(4, 1000, 1003, 4, 7), 1);
 	assert_int_equal(replace_in(4, 1000, 1003, 4, 8), -ENOSPC);
@@ -1268,7 +1277,7 @@ static void text_before_another_one_is_replaced_when_it_is_sent_again(void **sta
 	shake_hands(t, 0);
 	begin_packet(TEXT(.sequence = 101, .text = text));
 	assert_int_equal(ipq_tcp_begin(t, &s, &e, 0, 0), 0);
-	for (unsigned i = 400; i-- > 0;) /* backwards: the last replacements are not logged */
+	for (unsigned i = 400; i-- > 0;) /* backwards, so that the last replacements are not logged */
 		assert_int_equal(ipq_tcp_replace(&s, i, 1, "b", 1), 1);
 	assert_int_equal(ipq_tcp_end(&s), IPQ_TCP_CHANGED);
 	pass(t, TEXT(.sequence = 101, .text = text), "a", "b");
@@ -1292,7 +1301,7 @@ static void places_beside_an_earlier_text_are_replaced(void **state)
 	ipq_tcp_close(t);
 }
 
-/* ---- what is left alone ------------------------------------------------------------------------------ */
+/* ---- packets that are not changed -------------------------------------------------------------------- */
 
 static void resets_and_fragments_keep_their_text(void **state)
 {
@@ -1303,7 +1312,7 @@ static void resets_and_fragments_keep_their_text(void **state)
 	pass(t, TEXT(.sequence = 101, .text = "evil", .more_flags = IPQ_TCP_RST), "evil", "goodness");
 	assert_text("evil");
 	begin_packet(TEXT(.sequence = 101, .text = "evil"));
-	buffer[6] = 0x20; /* more fragments */
+	buffer[6] = 0x20; /* the flag "more fragments" */
 	assert_int_equal(ipq_edit_begin(&e, buffer, 44, 65531, 0), 0);
 	assert_int_equal(ipq_tcp_begin(t, &s, &e, 0, 0), 0);
 	assert_int_equal(ipq_tcp_replace(&s, 0, 4, "goodness", 8), -EOPNOTSUPP);
@@ -1360,7 +1369,7 @@ static void size_of_segments_has_a_minimum(void **state)
 	ipq_tcp_close(t);
 }
 
-/* A subflow cannot be refused by removing its option. */
+/* A subflow cannot be refused by removing its option, so the option stays. */
 static void subflow_of_multipath_stays(void **state)
 {
 	static const uint8_t join[12] = { 30, 12, 0x10, 1, 2, 3, 4, 5, 6, 7, 8, 9 };
@@ -1397,7 +1406,7 @@ static void replaced_texts_and_changed_segments_are_counted(void **state)
 
 	(void)state;
 	pass(t, TEXT(.sequence = 101, .text = "evil evil"), "evil", "goodness");
-	pass(t, TEXT(.sequence = 110, .text = "more"), "evil", "goodness"); /* another number */
+	pass(t, TEXT(.sequence = 110, .text = "more"), "evil", "goodness"); /* another sequence number */
 	pass(t, TEXT(.sequence = 101, .text = "evil evil"), "evil", "goodness");
 	stats = stats_of(t);
 	assert_int_equal(stats.segments, 6);
@@ -1446,7 +1455,7 @@ static void emptied_end_keeps_its_number(void **state)
 	ipq_tcp_close(t);
 }
 
-/* It acknowledges text within the window that was not sent yet. */
+/* A forged packet acknowledges text that is within the window but was not sent yet. */
 static void forged_acknowledgement_forgets_nothing(void **state)
 {
 	struct ipq_tcp *t = open_connection(0);
@@ -1459,7 +1468,7 @@ static void forged_acknowledgement_forgets_nothing(void **state)
 	ipq_tcp_close(t);
 }
 
-/* Passes a packet whose last `first` bytes begin a text of which `second` more bytes follow later. */
+/* Passes a packet whose last `first` bytes begin a text. `second` more bytes of the text follow later. */
 static int pass_across(struct ipq_tcp *t, const struct packet *p, uint32_t first, uint32_t second,
 		       const void *new, size_t new_len)
 {
@@ -1497,7 +1506,7 @@ static void text_across_segments_is_replaced_in_each(void **state)
 		pass(t, TEXT(.sequence = 106, .text = "il!"), "-", "+");
 		assert_text(cases[i].second);
 		assert_int_equal(sequence(), 101 + strlen(cases[i].first));
-		/* Retransmitted, and divided in another way. */
+		/* The text is retransmitted, divided in another way. */
 		pass(t, TEXT(.sequence = 104, .text = "evil!"), "-", "+");
 		assert_text(cases[i].again);
 		assert_int_equal(pass_across(t, TEXT(.sequence = 101, .text = "an ev"), 2, 2, "bad", 3), 0);
@@ -1523,7 +1532,7 @@ static void text_across_segments_is_replaced_as_a_whole_or_not(void **state)
 	ipq_tcp_close(t);
 }
 
-/* The key is the same for both directions, and differs for any other connection. */
+/* The key must be the same for both directions, and differ for any other connection. */
 static void key_is_that_of_a_connection(void **state)
 {
 	static const uint8_t there[8] = { 10, 0, 0, 1, 10, 0, 0, 2 }, back[8] = { 10, 0, 0, 2, 10, 0, 0, 1 };
@@ -1543,7 +1552,7 @@ static void key_is_that_of_a_connection(void **state)
 	assert_int_not_equal(tcp_make_key(&key[0], 4, self, ports, 0),
 			     tcp_make_key(&key[1], 4, self, answer, 0));
 	assert_memory_equal(&key[0], &key[1], sizeof(key[0]));
-	/* also if the ports differ in their low byte only */
+	/* the key also differs if only the low bytes of the ports differ */
 	assert_int_not_equal(tcp_make_key(&key[0], 4, self, near, 0),
 			     tcp_make_key(&key[1], 4, self, near + 2, 0));
 	assert_memory_equal(&key[0], &key[1], sizeof(key[0]));

@@ -295,7 +295,7 @@ static int read_set(struct action *a, struct cursor *c)
 	if (!cursor_take(c, "ttl"))
 		return cursor_fail(
 			c, c->at,
-			"what to set must follow: src or dst, ttl or dscp, as in: set dst port 8080");
+			"the field to set must follow: src or dst, ttl or dscp, as in: set dst port 8080");
 	a->field = SET_TTL;
 	return cursor_u32(c, 255, &a->number, NULL, "a number must follow, as in: set ttl 64");
 }
@@ -397,8 +397,8 @@ static int read_rewrite(struct action *a, struct cursor *c)
 	begin = c->at;
 	delimiter = *c->at;
 	if (!ispunct((unsigned char)delimiter) || delimiter == '\\')
-		return cursor_fail(c, c->at,
-				   "what to rewrite must follow, as in: rewrite /this/that/g tcp port 80");
+		return cursor_fail(
+			c, c->at, "the text to rewrite must follow, as in: rewrite /this/that/g tcp port 80");
 	c->at++;
 	err = read_part(c, delimiter, &r->from, &r->from_len);
 	if (err == 0)

@@ -168,14 +168,13 @@ static void report_text(const struct filter *f, const struct ipq_stats *stats)
 			text_note("%llu not edited: %s\n", (unsigned long long)f->common.edits.not_edited[i],
 				  ipq_edit_reason_text(i));
 	if (f->common.edits.held > 0)
-		text_note("segments held for the next one: %llu, which came too late for %llu; texts "
-			  "rewritten across "
+		text_note("held segments: %llu; next segment too late: %llu; texts rewritten across "
 			  "segments: %llu\n",
 			  (unsigned long long)f->common.edits.held, (unsigned long long)f->common.edits.late,
 			  (unsigned long long)f->common.edits.across);
 	if (f->common.edits.beyond_mtu > 0)
-		text_note("%llu became longer than the MTU: the kernel divides them, or drops them with an "
-			  "error\n",
+		text_note("packets that became longer than the MTU: %llu; the kernel fragments or rejects "
+			  "them\n",
 			  (unsigned long long)f->common.edits.beyond_mtu);
 	if (f->common.edits.messages > 0)
 		text_note("HTTP bodies not searched (chunked, compressed, too long, or not complete in "
