@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * Private: a queue whose socket another process has opened, and whose predecessor may have left packets
- * without a verdict. recover.c explains how they are received again. They wait in a spare queue of the same
- * socket, and this file joins both queues to one for the reader: it returns the packets of the spare queue
- * first, and its ids precede those of the main queue. No I/O.
+ * Private: a queue whose socket another process has opened, and whose predecessor may have left packets without a
+ * verdict. recover.c explains how these packets are received again. They wait in a spare queue of the same socket.
+ * For the reader, this file joins both queues to one: it returns the packets of the spare queue first, and their
+ * ids precede those of the main queue. No I/O.
  */
 #ifndef NFQUEUE_ADOPTED_H
 #define NFQUEUE_ADOPTED_H

@@ -701,7 +701,7 @@ static bool the_files_clock_paces(uint32_t gap)
 	put_header(&in, false, false, 1);
 	put_frame(&in, 100, 0, 60, 1);
 	put_frame(&in, 100 + gap / 1000, gap % 1000 * 1000, 60, 2);
-	put_frame(&in, 99, 0, 60, 3); /* a time in the past means now */
+	put_frame(&in, 99, 0, 60, 3); /* the packet's time is in the past, so it is due now */
 	put_frame(&in, 100 + 2 * gap / 1000, 2 * gap % 1000 * 1000, 60, 4);
 	begin_with(",pace=file", 0);
 	assert_true(receive(1, 0) == 1);
