@@ -134,8 +134,8 @@ static void decide(int fd, unsigned long id, unsigned verdict)
 	request(fd, IPQM_VERDICT, &body);
 }
 
-/* Reads a packet and decides it. 1; 0: the end. */
-static int one_packet(int fd, unsigned verdict)
+/* Reads a packet. 1; 0: the end. */
+static int read_packet(int fd, unsigned long *id)
 {
 	static __thread unsigned char buf[65536 + 256] __attribute__((aligned(8)));
 	struct sockaddr_nl from;
@@ -162,7 +162,18 @@ static int one_packet(int fd, unsigned verdict)
 		fprintf(stderr, "malformed packet message of %zd bytes\n", n);
 		exit(1);
 	}
-	decide(fd, packet->packet_id, verdict);
+	*id = packet->packet_id;
+	return 1;
+}
+
+/* Reads a packet and decides it. 1; 0: the end. */
+static int one_packet(int fd, unsigned verdict)
+{
+	unsigned long id;
+
+	if (!read_packet(fd, &id))
+		return 0;
+	decide(fd, id, verdict);
 	return 1;
 }
 
@@ -409,9 +420,18 @@ static int unrelated(void)
 
 /* ---- programs that stay ------------------------------------------------------------------------- */
 
+static void create(const char *file)
+{
+	int fd = open(file, O_WRONLY | O_CREAT, 0600);
+
+	if (fd < 0)
+		die(file);
+	close(fd);
+}
+
 static int stay(const char *file, int background)
 {
-	int fd, flag;
+	int fd;
 
 	if (background && fork() != 0)
 		_exit(42);
@@ -419,10 +439,7 @@ static int stay(const char *file, int background)
 		setsid();
 	fd = open_queue(NETLINK_FIREWALL);
 	set_mode(fd, IPQ_COPY_PACKET, 0);
-	flag = open(file, O_WRONLY | O_CREAT, 0600);
-	if (flag < 0)
-		die(file);
-	close(flag);
+	create(file);
 	if (!background)
 		for (;;)
 			pause();
@@ -431,6 +448,32 @@ static int stay(const char *file, int background)
 	close(2);
 	while (one_packet(fd, 1))
 		;
+	return 0;
+}
+
+/* Reads packets, and decides all of them just before the end, after a signal. */
+static int decide_late(const char *file, unsigned long count)
+{
+	const struct sigaction action = { .sa_handler = on_alarm };
+	int fd = open_queue(NETLINK_FIREWALL);
+	unsigned long id[1000];
+	sigset_t usr1, none;
+
+	sigemptyset(&none);
+	sigemptyset(&usr1);
+	sigaddset(&usr1, SIGUSR1);
+	sigprocmask(SIG_BLOCK, &usr1, NULL);
+	sigaction(SIGUSR1, &action, NULL);
+	EXPECT(count <= sizeof(id) / sizeof(id[0]));
+	set_mode(fd, IPQ_COPY_META, 0);
+	create(file);
+	for (unsigned long i = 0; i < count; i++)
+		EXPECT(read_packet(fd, &id[i]));
+	unlink(file);
+	sigsuspend(&none);
+	for (unsigned long i = 0; i < count; i++)
+		decide(fd, id[i], 1);
+	create(file);
 	return 0;
 }
 
@@ -477,6 +520,8 @@ int main(int argc, char **argv)
 		return crowd();
 	if (strcmp(what, "linger") == 0)
 		return linger();
+	if (strcmp(what, "late") == 0)
+		return decide_late(arg, range);
 	if (strcmp(what, "daemon") == 0 || strcmp(what, "sleep") == 0)
 		return stay(arg, what[0] == 'd');
 	fprintf(stderr, "there is no \"%s\"\n", what);

@@ -72,6 +72,30 @@ for victim in front supervisor program; do
 	started=
 done
 
+# The supervisor does not run while the program decides all its packets and ends: it reads the verdicts afterwards.
+is_gone() {
+	[ ! -e "$1" ]
+}
+rm -f $work/late
+$IPQ run -- $RAW late $work/late 400 &
+started=$!
+until_there $work/late
+$TRAFFIC udp -n 400 -w 3000 7000 >$work/flow &
+flow=$!
+expect "the program has read all packets" wait_until is_gone $work/late
+supervisor=$(cat /proc/$started/task/$started/children)
+kill -STOP $supervisor
+kill -USR1 $(cat /proc/${supervisor% }/task/${supervisor% }/children)
+until_there $work/late
+sleep 0.1
+kill -CONT $supervisor
+wait $flow
+expect_text "verdicts of a program that has ended are in force" 0 echo $?
+cat $work/flow
+wait $started
+expect_text "and its status is reported" 0 echo $?
+started=
+
 # The kernel kills the program if no process of ipq run is left.
 rm -f $work/owned
 $IPQ run -- $RAW sleep $work/owned &

@@ -88,6 +88,17 @@ all_gone() {
 }
 expect "its children are killed with it" all_gone
 
+# The starter, the supervisor's child that is not the program, keeps no descriptor of a start.
+descriptors_of_starter='for p in $(cat /proc/$PPID/task/$PPID/children); do [ $p = $$ ] || ls /proc/$p/fd | wc -l; done'
+$IPQ run --restart --restart-limit 3 -- sh -c "$descriptors_of_starter >>$work/starter; exit 1" 2>$work/said
+expect_text "the starter has as many descriptors at each start" "3 1" \
+	sh -c "echo \$(wc -l <$work/starter) \$(sort -u $work/starter | wc -l)"
+
+# Killed, it leaves no program that cannot be started again.
+expect_text "the starter is killed: the status is that of the program" 9 status_of timeout 10 $IPQ run --restart -- sh -c \
+	'for p in $(cat /proc/$PPID/task/$PPID/children); do [ $p = $$ ] || kill -KILL $p; done; sleep 0.2; exit 9'
+expect "and no process is left" until_gone ipq
+
 # A signal must end ipq run while it waits for the next start.
 $IPQ run --restart --restart-limit 0 -- sh -c 'exit 9' 2>$work/said &
 started=$!

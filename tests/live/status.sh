@@ -73,6 +73,20 @@ else
 	echo "not tested: OpenMetrics (no python3-prometheus-client)"
 fi
 
+# full_disk COMMAND...: prints its exit status when writes to files fail. SIGXFSZ would kill it.
+full_disk() {
+	(trap '' XFSZ; ulimit -f 0; exec "$@" 2>/dev/null)
+	echo $?
+}
+echo old >$work/full
+for format in "" --json --openmetrics; do
+	expect_text "a full disk is an error: $format" 1 full_disk $IPQ status $format -o $work/full
+	expect_text "the file keeps its content then: $format" old cat $work/full
+	expect_text "an output that is full is an error: $format" 1 sh -c "$IPQ status $format >/dev/full 2>&1; echo \$?"
+done
+expect_text "no temporary file is left of them" "full" sh -c "ls $work | grep full"
+$IPQ status >/dev/full 2>$work/said
+expect "the error is named" grep -q 'cannot write: No space left' $work/said
 expect "a missing directory is an error" sh -c "! $IPQ status -o /nonexistent/x 2>/dev/null"
 for wrong in --nonsense extra --watch=0 "--json --openmetrics" "--watch --json"; do
 	$IPQ status $wrong >/dev/null 2>&1

@@ -191,6 +191,55 @@ static void end_of_a_file_comes_after_the_packets_that_are_offered_again(void **
 	close_room(&r);
 }
 
+static void owner_gets_each_packet_once(void **state)
+{
+	struct room r = open_room(false, &keep);
+	int fd = owner(&r, AF_INET, 7);
+	unsigned char buf[ROOM];
+	uint32_t id[6];
+
+	(void)state;
+	for (int i = 0; i < 6; i++) {
+		id[i] = fake_push_plain(r.fake, AF_INET, 100);
+		if (i % 2 == 1)
+			settle(&r);
+	}
+	expect_offered(fd, id, 0, 6);
+	assert_int_equal(next(fd, buf), 0);
+	accept_all(&r, fd, 7, id, 0, 6);
+	assert_int_equal(next(fd, buf), 0);
+	assert_int_equal(counts(&r, AF_INET).packets, 6);
+	close(fd);
+	close_room(&r);
+}
+
+/* Such as ARP from a bridge: it does not wait for a client, before the first one or between two. */
+static void packet_of_no_family_is_dropped_at_once(void **state)
+{
+	const struct ipq_packet arp = { .present = IPQ_HAS_PAYLOAD, .family = AF_UNSPEC, .full_len = 28 };
+	struct room r = open_room(false, &keep);
+	int fd = owner(&r, AF_INET, 7);
+	uint8_t bytes[28] = { 0, 1, 8 };
+
+	(void)state;
+	for (unsigned i = 1; i <= 3; i++) {
+		uint32_t id = fake_push(r.fake, &arp, bytes, sizeof(bytes)), ip;
+
+		settle(&r);
+		expect_verdict(&r, id, NF_DROP);
+		assert_int_equal(counts(&r, AF_UNSPEC).wrong_family, i);
+		ip = fake_push_plain(r.fake, AF_INET, 100);
+		settle(&r);
+		if (i == 1) {
+			expect_offered(fd, &ip, 0, 1);
+			close(fd);
+			settle(&r);
+		}
+	}
+	assert_null(fake_verdict(r.fake));
+	close_room(&r);
+}
+
 /* The client was killed between socket() and its first mode. */
 static void client_without_a_mode_loses_no_packets_for_the_next_one(void **state)
 {
@@ -273,6 +322,8 @@ int main(void)
 		cmocka_unit_test(packets_for_a_closed_socket_stay),
 		cmocka_unit_test(second_family_is_awaited_for_a_moment),
 		cmocka_unit_test(end_of_a_file_comes_after_the_packets_that_are_offered_again),
+		cmocka_unit_test(owner_gets_each_packet_once),
+		cmocka_unit_test(packet_of_no_family_is_dropped_at_once),
 		cmocka_unit_test(client_without_a_mode_loses_no_packets_for_the_next_one),
 		cmocka_unit_test(end_of_a_client_that_asked_nothing_lets_no_packets_wait),
 	};

@@ -564,6 +564,7 @@ static unsigned marks_without_an_empty_queue(unsigned times, bool losing)
 	unsigned marks;
 
 	q->flows->held_max_us = -1;
+	f->counts.lost = 3; /* before */
 	push(f, 17, 1000, 0);
 	for (unsigned i = 0; i < times; i++) {
 		push(f, 17, 3000, 0);

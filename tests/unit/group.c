@@ -19,12 +19,15 @@
 
 static struct kernel kernel[QUEUES];
 static unsigned opened;
+static bool no_second_queue;
 static struct ipq_group *g;
 
 int __wrap_netlink_open(bool *absent);
 int __wrap_netlink_open(bool *absent)
 {
 	*absent = false;
+	if (no_second_queue && opened == 1)
+		return -EMFILE;
 	return kernel_open(&kernel[opened++]);
 }
 
@@ -212,9 +215,9 @@ static void failures_in_a_row_end_with_a_success(void **state)
 	close_kernels();
 }
 
-static unsigned tasks(void)
+static unsigned entries(const char *directory)
 {
-	DIR *d = opendir("/proc/self/task");
+	DIR *d = opendir(directory);
 	struct dirent *entry;
 	unsigned n = 0;
 
@@ -223,6 +226,14 @@ static unsigned tasks(void)
 		n += entry->d_name[0] != '.';
 	closedir(d);
 	return n;
+}
+
+/* The kernels' threads end when all sockets are closed. */
+static void await_end_of_threads(void)
+{
+	for (unsigned i = 0; i < 200 && entries("/proc/self/task") > 1; i++)
+		usleep(1000);
+	assert_int_equal(entries("/proc/self/task"), 1);
 }
 
 static void group_that_cannot_start_leaves_nothing(void **state)
@@ -234,11 +245,29 @@ static void group_that_cannot_start_leaves_nothing(void **state)
 	assert_int_equal(start(h, 0), -EAGAIN);
 	assert_null(g);
 	no_second_thread = false;
-	/* The kernels' threads end when all sockets are closed. */
-	for (unsigned i = 0; i < 200 && tasks() > 1; i++)
-		usleep(1000);
-	assert_int_equal(tasks(), 1);
+	await_end_of_threads();
 	close_kernels();
+}
+
+static void group_whose_second_queue_fails_leaves_nothing(void **state)
+{
+	struct handler h[QUEUES] = { { .failing = 0 }, { .failing = 0 } };
+	char text[160] = "";
+	const struct ipq_group_options o = {
+		.size = sizeof(o), .first = 300, .count = QUEUES, .error = text, .error_size = sizeof(text)
+	};
+	unsigned before = entries("/proc/self/fd");
+
+	(void)state;
+	opened = threads = 0;
+	no_second_queue = true;
+	assert_int_equal(ipq_group_start(&g, &o, handle, (void *[]){ &h[0], &h[1] }), -EMFILE);
+	no_second_queue = false;
+	assert_null(g);
+	assert_non_null(strstr(text, strerror(EMFILE)));
+	await_end_of_threads();
+	close_kernels();
+	assert_int_equal(entries("/proc/self/fd"), before);
 }
 
 int main(void)
@@ -250,6 +279,7 @@ int main(void)
 		cmocka_unit_test(signal_ends_no_member),
 		cmocka_unit_test(failures_in_a_row_end_with_a_success),
 		cmocka_unit_test(group_that_cannot_start_leaves_nothing),
+		cmocka_unit_test(group_whose_second_queue_fails_leaves_nothing),
 	};
 
 	alarm(60);
