@@ -8,6 +8,7 @@
 #include <poll.h>
 #include <pthread.h>
 #include <signal.h>
+#include <sys/wait.h>
 #include <time.h>
 #include <linux/netfilter.h>
 #include <cmocka.h>
@@ -806,6 +807,38 @@ static void receive_from_pipe_with_half_a_packet_respects_timeout_and_wake(void 
 	}
 }
 
+/* Another process has made the standard input non-blocking. */
+static void nonblocking_standard_input_is_waited_for(void **state)
+{
+	struct source_config config = { .mode = COPY_PACKET };
+	int fd[2], saved = dup(STDIN_FILENO);
+	char arg[128];
+	pid_t writer;
+
+	(void)state;
+	assert_int_equal(pipe2(fd, O_NONBLOCK), 0);
+	assert_int_equal(dup2(fd[0], STDIN_FILENO), STDIN_FILENO);
+	put_header(&in, false, false, 1);
+	put_frame(&in, 1, 1, 100, 1);
+	writer = fork();
+	if (writer == 0) {
+		usleep(50000);
+		_exit(write(fd[1], in.bytes, in.len) != (ssize_t)in.len);
+	}
+	close(fd[1]);
+	snprintf(arg, sizeof(arg), "-,%s", place(&out));
+	assert_int_equal(source_pcap.open(&source, arg, &error), 0);
+	assert_int_equal(source_pcap.configure(source, &config, &error), 0);
+	assert_int_equal(receive(SLOTS, IPQ_FOREVER), 1);
+	assert_int_equal(decide(1, NF_ACCEPT), 1);
+	assert_int_equal(receive(SLOTS, IPQ_FOREVER), -ENODATA);
+	finish();
+	assert_int_equal(waitpid(writer, NULL, 0), writer);
+	dup2(saved, STDIN_FILENO);
+	close(saved);
+	close(fd[0]);
+}
+
 static void pipe_truncated_in_packet_is_an_error_with_offset(void **state)
 {
 	int fd;
@@ -919,6 +952,7 @@ int main(void)
 		cmocka_unit_test(pace_file_delays_packets_and_readability),
 		cmocka_unit_test(receive_from_empty_pipe_respects_timeout),
 		cmocka_unit_test(receive_from_pipe_with_half_a_packet_respects_timeout_and_wake),
+		cmocka_unit_test(nonblocking_standard_input_is_waited_for),
 		cmocka_unit_test(pipe_truncated_in_packet_is_an_error_with_offset),
 		cmocka_unit_test(full_disk_is_an_error_of_configure),
 		cmocka_unit_test(failed_write_is_an_error_of_send_and_of_the_end),

@@ -1132,6 +1132,44 @@ static void repeated_packet_is_not_written_into_a_block(void **state)
 	capture_reader_close(r);
 }
 
+/* The pipe is empty, but not all bytes that came out of it are unpacked: eight packets fill the reader's buffer. */
+static void packets_that_are_not_unpacked_yet_do_not_wait_for_input(void **state)
+{
+	static uint8_t frame[65533 - 16];
+	const uint32_t head[] = { 1, 1, sizeof(frame), sizeof(frame) };
+	struct source_config config = { .mode = COPY_PACKET };
+	char arg[128];
+	int pipe_fd[2], n, all = 0;
+	FILE *gzip;
+
+	(void)state;
+	put_header(&in, false, false, 1);
+	make_frame(frame, sizeof(frame), 0, 1);
+	assert_int_equal(pipe(pipe_fd), 0);
+	snprintf(arg, sizeof(arg), "gzip -c >&%d", pipe_fd[1]);
+	gzip = popen(arg, "w");
+	assert_non_null(gzip);
+	assert_int_equal(fwrite(in.bytes, 1, in.len, gzip), in.len);
+	for (int i = 0; i < 9; i++) {
+		fwrite(head, sizeof(head), 1, gzip);
+		fwrite(frame, sizeof(frame), 1, gzip);
+	}
+	if (pclose(gzip) != 0)
+		skip();
+	snprintf(arg, sizeof(arg), "/proc/self/fd/%d,%s", pipe_fd[0], place(&out));
+	if (source_pcap.open(&source, arg, &error) == -EOPNOTSUPP)
+		skip(); /* built without zlib */
+	assert_int_equal(source_pcap.configure(source, &config, &error), 0);
+	for (int i = 0; i < 9 && (n = receive()) > 0; i++) {
+		all += n;
+		give_verdict((struct source_verdict){ .id = (uint32_t)all, .code = NF_ACCEPT, .batch = 1 });
+	}
+	assert_int_equal(all, 9);
+	finish();
+	close(pipe_fd[0]);
+	close(pipe_fd[1]);
+}
+
 /* Uses the classic calls on the file that the environment names: see main(). */
 static void held_by_classic_calls(void **state)
 {
@@ -1187,6 +1225,7 @@ int main(int argc, char **argv)
 		cmocka_unit_test(packets_of_sections_in_turn_keep_clock_and_interface),
 		cmocka_unit_test(repeated_packet_is_written_into_its_own_section),
 		cmocka_unit_test(repeated_packet_is_not_written_into_a_block),
+		cmocka_unit_test(packets_that_are_not_unpacked_yet_do_not_wait_for_input),
 		cmocka_unit_test(held_by_classic_calls),
 	};
 
