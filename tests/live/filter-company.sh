@@ -41,4 +41,26 @@ expect "a second process starts in another process namespace" sh -c \
 expect "the second process leaves the rules of the first" closed
 stop INT
 
+# ---- numbers of queues and groups
+log_rules() {
+	rules_of_ours | grep -q LOG
+}
+start $IPQ watch --on INPUT --group 22 udp
+wait_until log_rules
+$IPQ filter --on OUTPUT --queue 22 'drop udp dst port 7001' >$work/a 2>&1 &
+a=$!
+expect "a queue may have the number of a group" wait_for_rule OUTPUT
+kill -INT $a
+wait $a
+stop INT
+start $IPQ filter --on INPUT --queues 20-22 'drop udp dst port 7001'
+wait_for_rule INPUT
+stop KILL
+for number in 20 21 22; do
+	expect "the number of a killed process's rules is taken: $number" sh -c \
+		"! timeout -s INT 3 $IPQ filter --on OUTPUT --queue $number 'drop udp dst port 7001' 2>$work/error"
+	expect "the error says how to free it: $number" grep -q 'has this number' $work/error
+done
+$IPQ clean
+
 finish

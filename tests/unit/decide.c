@@ -13,6 +13,9 @@
 #include <linux/netfilter.h>
 #include <stdlib.h>
 #include <string.h>
+#include <net/if.h>
+#include <net/if_arp.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
 #include "core/core.h"
 #include "fake.h"
@@ -83,6 +86,18 @@ bool __wrap_send_copy(struct injector *in, struct worker *w, const struct ipq_pa
 	copies++;
 	memcpy(copied, bytes, len < sizeof(copied) ? len : sizeof(copied));
 	return !no_copy;
+}
+
+/* ---- interfaces -------------------------------------------------------------------------------------- */
+
+int __wrap_ioctl(int fd, unsigned long request, struct ifreq *r);
+int __wrap_ioctl(int fd, unsigned long request, struct ifreq *r)
+{
+	(void)fd;
+	if (request != SIOCGIFMTU)
+		return -1;
+	r->ifr_mtu = strcmp(r->ifr_name, "narrow") == 0 ? 100 : 1000;
+	return 0;
 }
 
 /* ---- the verdicts that fail -------------------------------------------------------------------------- */
@@ -501,6 +516,120 @@ static void text_of_a_delayed_packet_is_kept(void **state)
 	end();
 }
 
+static void packets_that_grow_beyond_the_mtu_are_counted(void **state)
+{
+	static const char *const text[] = { "rewrite /#/+++/ udp" };
+	uint32_t narrow = fake_interface("narrow", ARPHRD_ETHER), wide = fake_interface("wide", ARPHRD_ETHER);
+	const struct {
+		unsigned len;
+		uint32_t outdev;
+		bool beyond;
+	} all[] = { { 98, narrow, false }, { 99, narrow, true },   { 99, wide, false }, { 99, narrow, true },
+		    { 100, narrow, true }, { 101, narrow, false }, { 99, 0, false } };
+
+	(void)state;
+	begin(text, 1);
+	for (size_t i = 0; i < sizeof(all) / sizeof(all[0]); i++) {
+		uint8_t bytes[101] = { 0x45, 0, 0, 0, 0, 0, 0, 0, 64, 17, 0, 0, 10, 0, 0, 1, 10, 0, 0, 2 };
+		struct ipq_packet p = { .family = AF_INET,
+					.hook = NF_INET_LOCAL_OUT,
+					.present = all[i].outdev != 0 ? IPQ_HAS_OUTDEV : 0,
+					.outdev = all[i].outdev };
+		uint64_t before = common.edits.beyond_mtu;
+
+		bytes[3] = (uint8_t)all[i].len;
+		bytes[25] = (uint8_t)(all[i].len - 20);
+		bytes[30] = '#';
+		fake_push(f, &p, bytes, all[i].len);
+		assert_int_equal(ipq_queue_recv(worker.queue, worker.packet, 1, 1000), 1);
+		assert_int_equal(decide_batch(&worker, 1), 0);
+		assert_int_equal(ipq_queue_flush(worker.queue), 0);
+		assert_int_equal(sent().payload_len, all[i].len + 2);
+		assert_int_equal(common.edits.beyond_mtu - before, all[i].beyond);
+	}
+	end();
+}
+
+/* Each packet is rewritten at the first of our hooks that it passes. */
+static void packet_is_rewritten_at_its_first_hook(void **state)
+{
+	static const char *const text[] = { "rewrite /#/+++/ udp" };
+	const uint32_t eth = fake_interface("eth0", ARPHRD_ETHER);
+	enum {
+		PRE = 1U << NF_INET_PRE_ROUTING,
+		IN = 1U << NF_INET_LOCAL_IN,
+		FORWARD = 1U << NF_INET_FORWARD,
+		OUT = 1U << NF_INET_LOCAL_OUT,
+		POST = 1U << NF_INET_POST_ROUTING,
+		FORWARDED = IPQ_HAS_INDEV | IPQ_HAS_OUTDEV
+	};
+	static const struct {
+		unsigned ours;
+		uint8_t hook;
+		uint32_t present;
+		bool before;
+	} all[] = { { PRE | IN, NF_INET_PRE_ROUTING, IPQ_HAS_INDEV, false },
+		    { PRE | IN, NF_INET_LOCAL_IN, IPQ_HAS_INDEV, true },
+		    { IN | OUT, NF_INET_LOCAL_IN, IPQ_HAS_INDEV, false },
+		    { PRE | FORWARD, NF_INET_FORWARD, FORWARDED, true },
+		    { FORWARD | POST, NF_INET_FORWARD, FORWARDED, false },
+		    { FORWARD | POST, NF_INET_POST_ROUTING, FORWARDED, true },
+		    { PRE | POST, NF_INET_POST_ROUTING, FORWARDED, true },
+		    { OUT | POST, NF_INET_POST_ROUTING, FORWARDED, false },
+		    { OUT | POST, NF_INET_LOCAL_OUT, IPQ_HAS_OUTDEV, false },
+		    { OUT | POST, NF_INET_POST_ROUTING, IPQ_HAS_OUTDEV, true },
+		    { FORWARD | POST, NF_INET_POST_ROUTING, IPQ_HAS_OUTDEV, false } };
+
+	(void)state;
+	begin(text, 1);
+	for (size_t i = 0; i < sizeof(all) / sizeof(all[0]); i++) {
+		const struct ipq_packet p = {
+			.hook = all[i].hook, .present = all[i].present, .indev = eth, .outdev = eth
+		};
+
+		session.hooks = all[i].ours;
+		assert_int_equal(
+			edits_passed_before(&common.edits, &worker, common.active_rules, &p, IPPROTO_UDP),
+			all[i].before);
+	}
+	end();
+}
+
+static void option_that_a_packet_cannot_have_is_no_failure(void **state)
+{
+	static const char *const text[] = { "strip tcp option sack", "set ttl 9" };
+
+	(void)state;
+	begin(text, 2);
+	arrives(1, 0); /* UDP */
+	assert_int_equal(sent().present, IPQ_SET_PAYLOAD);
+	assert_int_equal(counters(0)->not_edited, 0);
+	assert_int_equal(counters(0)->places, 0);
+	end();
+}
+
+static void edits_that_are_not_possible_are_counted_by_reason(void **state)
+{
+	static const char *const text[] = { "set src port 7" };
+	uint64_t all = 0;
+
+	(void)state;
+	begin(text, 1);
+	for (unsigned i = 0; i < 2; i++) {
+		uint8_t icmp[28] = { 0x45, 0, 0, 28, 0, 0, 0, 0, 64, 1, 0, 0, 10, 0, 0, 1, 10, 0, 0, 2, 8 };
+		struct ipq_packet p = { .family = AF_INET, .hook = 1 };
+
+		fake_push(f, &p, icmp, sizeof(icmp));
+		assert_int_equal(ipq_queue_recv(worker.queue, worker.packet, 1, 1000), 1);
+		assert_int_equal(decide_batch(&worker, 1), 0);
+	}
+	for (unsigned i = 0; i < IPQ_EDIT_REASON_COUNT; i++)
+		all += common.edits.not_edited[i];
+	assert_int_equal(counters(0)->not_edited, 2);
+	assert_int_equal(all, 2);
+	end();
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -518,6 +647,10 @@ int main(void)
 		cmocka_unit_test(copies_are_those_of_packets_that_pass),
 		cmocka_unit_test(packet_with_hidden_ports_is_dropped),
 		cmocka_unit_test(text_of_a_delayed_packet_is_kept),
+		cmocka_unit_test(packets_that_grow_beyond_the_mtu_are_counted),
+		cmocka_unit_test(packet_is_rewritten_at_its_first_hook),
+		cmocka_unit_test(option_that_a_packet_cannot_have_is_no_failure),
+		cmocka_unit_test(edits_that_are_not_possible_are_counted_by_reason),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
