@@ -1,7 +1,9 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 """The module ipq on capture files: no privilege, no kernel."""
+import os
 import struct
 import tempfile
+import threading
 import time
 import unittest
 import weakref
@@ -182,6 +184,7 @@ class Files(unittest.TestCase):
             stats = queue.flow_stats()
         self.assertEqual(sorted(seen), [0, 0, 0, 1, 2, 2, 2])
         self.assertEqual((stats.keeper, stats.decided, stats.packets), ('library', 3, 293))
+        self.assertEqual(stats.why, 'this source has no firewall rules')
         self.assertEqual(len(read(self.output)), 200)
 
     def test_forgotten_flows_are_returned(self):
@@ -193,6 +196,40 @@ class Files(unittest.TestCase):
                 packet.accept_flow()
                 queue.forget_flows()
         self.assertEqual(seen, 4)
+
+    def test_forgotten_packets_are_dropped_and_counted(self):
+        write(self.input, *(udp(b'%d' % i) for i in range(3)))
+        with ipq.Queue(self.source) as queue:
+            first, second, third = queue.recv()
+            first.accept()
+            del second
+            third.accept()
+            # The last packet of the batch is decided: all verdicts are sent.
+            stats = queue.stats()
+            self.assertEqual((stats.accepted, stats.dropped, stats.forgotten, stats.waiting), (2, 1, 1, 0))
+        self.assertEqual(len(read(self.output)), 2)
+
+    def test_verdicts_of_another_thread_are_sent_while_one_waits(self):
+        reader, writer = os.pipe()
+        self.addCleanup(os.close, reader)
+        write(self.input, *(udp(b'%d' % i) for i in range(3)))
+        with open(self.input, 'rb') as f, open(writer, 'wb') as pipe:
+            pipe.write(f.read())
+            pipe.flush()
+            with ipq.Queue(f'pcap:/proc/self/fd/{reader},{self.output}') as queue:
+                packets = queue.recv()
+                waiting = threading.Thread(target=queue.recv)
+                waiting.start()
+                time.sleep(0.1)
+                for i, packet in enumerate(packets):
+                    packet.accept(payload=udp(b'%d' % (i + 7)))
+                for _ in range(100):
+                    if len(read(self.output)) == 3:
+                        break
+                    time.sleep(0.05)
+                self.assertEqual(read(self.output), [udp(b'%d' % (i + 7)) for i in range(3)])
+                queue.wake()
+                waiting.join()
 
     def test_edit_of_bytes(self):
         edit = ipq.Edit(udp(b'one two one'))

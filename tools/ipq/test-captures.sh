@@ -76,6 +76,7 @@ check 'rate and delay count from the first packet, also before 1970' test \
 "$ipq" watch --json --source "pcap:$work/rec.pcapng" >"$work/json" 2>/dev/null
 check 'a recording has hook and interfaces' grep -q '"hook":"FORWARD","indev":"eth7","outdev":"wan"' "$work/json"
 check 'and its verdict' grep -q '"verdict":"drop"' "$work/json"
+check 'the comment of a record ends with the rule' sh -c "tr '\\0' '\\n' <'$work/rec.pcapng' | grep -aqx 'drop: drop udp'"
 "$ipq" filter --quiet --source "pcap:$work/rec.pcapng,$work/again.pcapng" 'drop tcp' >"$work/log" 2>&1
 check 'a recording that passes is the same' cmp "$work/rec.pcapng" "$work/again.pcapng"
 
