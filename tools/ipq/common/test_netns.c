@@ -14,6 +14,7 @@
 #include <signal.h>
 #include "common/subprocess.h"
 #include "common/test_netns.h"
+#include "common/tool.h"
 
 static int write_file(const char *path, const char *text)
 {
@@ -74,26 +75,25 @@ int test_netns_enter(void)
 }
 
 static const struct {
-	const char *tool, *rule, *command;
+	const char *tool; /* NULL: as tool_iptables() returns it */
+	const char *rule, *arguments;
 } ways[METHODS] = {
-	[METHOD_LEGACY_QUEUE] = { "iptables-legacy", "iptables-legacy -j QUEUE",
-				  "iptables-legacy -w -A OUTPUT -p udp --dport 9 -j QUEUE" },
-	[METHOD_LEGACY_NFQUEUE] = { "iptables-legacy", "iptables-legacy -j NFQUEUE",
-				    "iptables-legacy -w -A OUTPUT -p udp --dport 9 -j NFQUEUE --queue-num "
-				    "0" },
+	[METHOD_LEGACY_QUEUE] = { NULL, "iptables-legacy -j QUEUE",
+				  "-w -A OUTPUT -p udp --dport 9 -j QUEUE" },
+	[METHOD_LEGACY_NFQUEUE] = { NULL, "iptables-legacy -j NFQUEUE",
+				    "-w -A OUTPUT -p udp --dport 9 -j NFQUEUE --queue-num 0" },
 	[METHOD_NFT_QUEUE] = { "iptables-nft", "iptables-nft -j QUEUE",
-			       "iptables-nft -w -A OUTPUT -p udp --dport 9 -j QUEUE" },
+			       "-w -A OUTPUT -p udp --dport 9 -j QUEUE" },
 	[METHOD_NFT_NFQUEUE] = { "iptables-nft", "iptables-nft -j NFQUEUE",
-				 "iptables-nft -w -A OUTPUT -p udp --dport 9 -j NFQUEUE --queue-num 0" },
+				 "-w -A OUTPUT -p udp --dport 9 -j NFQUEUE --queue-num 0" },
 	[METHOD_NFTABLES] = { "nft", "nft queue num",
-			      "nft add table ip t; add chain ip t c { type filter hook output priority 0 ; "
-			      "}; "
+			      "add table ip t; add chain ip t c { type filter hook output priority 0 ; }; "
 			      "add rule ip t c udp dport 9 queue num 0" },
 };
 
 const char *method_tool(enum method method)
 {
-	return ways[method].tool;
+	return ways[method].tool != NULL ? ways[method].tool : tool_iptables(false);
 }
 
 const char *method_rule(enum method method)
@@ -103,7 +103,10 @@ const char *method_rule(enum method method)
 
 int test_netns_try(enum method method)
 {
-	return subprocess_run_line(ways[method].command, NULL);
+	char command[256];
+
+	snprintf(command, sizeof(command), "%s %s", method_tool(method), ways[method].arguments);
+	return subprocess_run_line(command, NULL);
 }
 
 static void __attribute__((noreturn)) try_in_child(int to)

@@ -32,6 +32,17 @@ bool tool_find(const char *name, char *path, size_t room)
 	return false;
 }
 
+const char *tool_iptables(bool six)
+{
+	const char *legacy = six ? "ip6tables-legacy" : "iptables-legacy";
+	const char *plain = six ? "ip6tables" : "iptables";
+	char path[512];
+	bool is_old = !tool_find(legacy, path, sizeof(path)) &&
+		      !tool_find("iptables-nft", path, sizeof(path)) && tool_find(plain, path, sizeof(path));
+
+	return is_old ? plain : legacy;
+}
+
 char *const *tool_environment(void)
 {
 	static char lock[PATH_MAX + 32];

@@ -9,38 +9,27 @@
 #include "firewall/firewall.h"
 #include "nfqueue/diagnose.h"
 
-static const struct {
-	const char *tool, *show;
-} kinds[FIREWALL_KINDS] = {
-	[FIREWALL_IPTABLES_LEGACY] = { "iptables-legacy", "iptables-legacy-save -c" },
-	[FIREWALL_IP6TABLES_LEGACY] = { "ip6tables-legacy", "ip6tables-legacy-save -c" },
-	[FIREWALL_IPTABLES_NFT] = { "iptables-nft", "iptables-nft-save -c" },
-	[FIREWALL_IP6TABLES_NFT] = { "ip6tables-nft", "ip6tables-nft-save -c" },
-	[FIREWALL_NFT] = { "nft", "nft list ruleset" },
+static const char *const tools[FIREWALL_KINDS] = {
+	[FIREWALL_IPTABLES_NFT] = "iptables-nft",
+	[FIREWALL_IP6TABLES_NFT] = "ip6tables-nft",
+	[FIREWALL_NFT] = "nft",
 };
 
 const char *firewall_tool(enum firewall_kind kind)
 {
-	char path[512];
-
-	/* versions of iptables before 1.8 have one flavour, and names without a suffix */
-	if (kind <= FIREWALL_IP6TABLES_LEGACY && !tool_find("iptables-nft", path, sizeof(path)) &&
-	    !tool_find(kinds[kind].tool, path, sizeof(path)))
-		return kind == FIREWALL_IPTABLES_LEGACY ? "iptables" : "ip6tables";
-	return kinds[kind].tool;
+	return tools[kind] != NULL ? tools[kind] : tool_iptables(kind == FIREWALL_IP6TABLES_LEGACY);
 }
 
-static int ask(enum firewall_kind kind, char **text)
+/* Gets the rules of one table, or of all (NULL). */
+static int ask(enum firewall_kind kind, const char *table, char **text)
 {
-	int status = subprocess_run_line(kinds[kind].show, text);
-	char path[512];
+	char command[96];
 
-	if (status != -ENOENT || kind > FIREWALL_IP6TABLES_LEGACY ||
-	    tool_find("iptables-nft", path, sizeof(path)))
-		return status;
-	/* versions of iptables before 1.8 have one flavour, and names without a suffix */
-	return subprocess_run_line(
-		kind == FIREWALL_IPTABLES_LEGACY ? "iptables-save -c" : "ip6tables-save -c", text);
+	if (kind == FIREWALL_NFT)
+		return subprocess_run_line("nft list ruleset", text);
+	snprintf(command, sizeof(command), "%s-save -c%s%s", firewall_tool(kind), table != NULL ? " -t " : "",
+		 table != NULL ? table : "");
+	return subprocess_run_line(command, text);
 }
 
 static int parse(struct firewall *f, enum firewall_kind kind, const char *text)
@@ -58,13 +47,12 @@ static int parse(struct firewall *f, enum firewall_kind kind, const char *text)
 static int read_tables(struct firewall *f, enum firewall_kind kind)
 {
 	static const char *const tables[] = { "raw", "mangle", "nat", "filter" };
-	char command[96], *text;
+	char *text;
 	int err = 0;
 
 	f->state[kind] = FIREWALL_READ;
 	for (size_t i = 0; i < sizeof(tables) / sizeof(tables[0]) && err == 0; i++) {
-		snprintf(command, sizeof(command), "%s -t %s", kinds[kind].show, tables[i]);
-		if (subprocess_run_line(command, &text) == 0)
+		if (ask(kind, tables[i], &text) == 0)
 			err = parse(f, kind, text);
 		else if (strcmp(tables[i], "filter") == 0) /* the kernel may lack the other tables */
 			f->state[kind] = FIREWALL_REFUSED;
@@ -77,7 +65,7 @@ static int read_kind(struct firewall *f, enum firewall_kind kind)
 {
 	bool own_namespace = have_net_admin() && access("/proc/net/netfilter/nfnetlink_queue", R_OK) < 0;
 	char *text = NULL;
-	int err = 0, status = ask(kind, &text);
+	int err = 0, status = ask(kind, NULL, &text);
 
 	if (status == -ENOENT) {
 		f->state[kind] = FIREWALL_NO_TOOL;
