@@ -95,6 +95,23 @@ class Files(unittest.TestCase):
             self.assertEqual((packet.uid, packet.conntrack, packet.vlan, packet.truncated), (None, None, None, False))
             self.assertEqual(bytes(packet), udp(b'one'))
 
+    def test_vlan_tag(self):
+        frame = bytes(12) + struct.pack('>HHH', 0x8100, 0x2005, 0x0800) + udp(b'one')
+        with open(self.input, 'wb') as f:
+            f.write(struct.pack('<IHHiIII', 0xa1b2c3d4, 2, 4, 0, 0, 65535, 1))
+            f.write(struct.pack('<IIII', 1000, 0, len(frame), len(frame)) + frame)
+        with ipq.Queue(self.source) as queue:
+            packet, = queue.recv()
+            self.assertEqual(packet.vlan, (0x8100, 0x2005))
+            packet.accept()
+
+    def test_only_metadata(self):
+        write(self.input, udp(b'one'))
+        with ipq.Queue(self.source, meta_only=True) as queue:
+            packet, = queue.recv()
+            self.assertEqual((len(packet), packet.full_len, bytes(packet)), (0, 31, b''))
+            packet.accept()
+
     def test_edit_keeps_checksums_right(self):
         write(self.input, udp(b'hello world'))
         with ipq.Queue(self.source) as queue:

@@ -9,6 +9,7 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <cmocka.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -26,6 +27,70 @@ int __wrap_netlink_open(bool *absent)
 {
 	*absent = false;
 	return kernel_open(&kernel);
+}
+
+/* Set: ipq_queue_stats() returns this, times the address of the queue. */
+static const struct ipq_stats *invented;
+int __real_ipq_queue_stats(struct ipq_queue *q, struct ipq_stats *stats);
+int __wrap_ipq_queue_stats(struct ipq_queue *q, struct ipq_stats *stats);
+int __wrap_ipq_queue_stats(struct ipq_queue *q, struct ipq_stats *stats)
+{
+	uint64_t times = (uintptr_t)q;
+
+	if (invented == NULL)
+		return __real_ipq_queue_stats(q, stats);
+	if (times == 3)
+		return -EIO;
+	*stats = (struct ipq_stats){ .size = sizeof(*stats),
+				     .received = times * invented->received,
+				     .accepted = times * invented->accepted,
+				     .dropped = times * invented->dropped,
+				     .other = times * invented->other,
+				     .replaced = times * invented->replaced,
+				     .refused = times * invented->refused,
+				     .lost = times * invented->lost,
+				     .queue_dropped = times * invented->queue_dropped,
+				     .malformed = times * invented->malformed,
+				     .waiting = times * invented->waiting };
+	return 0;
+}
+
+static void counters_of_all_workers_are_added(void **state)
+{
+	static const struct ipq_stats counts = { .received = 1,
+						 .accepted = 10,
+						 .dropped = 20,
+						 .other = 30,
+						 .replaced = 40,
+						 .refused = 50,
+						 .lost = 60,
+						 .queue_dropped = 70,
+						 .malformed = 80,
+						 .waiting = 90 };
+	struct session s = { .workers = 4 };
+	struct ipq_stats sum;
+
+	(void)state;
+	s.worker = calloc(s.workers, sizeof(*s.worker));
+	assert_non_null(s.worker);
+	s.worker[0].queue = (struct ipq_queue *)1;
+	s.worker[0].continued = 3;		   /* accepted with IPQ_REPEAT */
+	s.worker[1].queue = (struct ipq_queue *)3; /* its counters cannot be read */
+	s.worker[3].queue = (struct ipq_queue *)2;
+	invented = &counts;
+	session_stats(&s, &sum);
+	invented = NULL;
+	assert_int_equal(sum.received, 3);
+	assert_int_equal(sum.accepted, 33);
+	assert_int_equal(sum.dropped, 60);
+	assert_int_equal(sum.other, 87);
+	assert_int_equal(sum.replaced, 120);
+	assert_int_equal(sum.refused, 150);
+	assert_int_equal(sum.lost, 180);
+	assert_int_equal(sum.queue_dropped, 210);
+	assert_int_equal(sum.malformed, 240);
+	assert_int_equal(sum.waiting, 270);
+	free(s.worker);
 }
 
 /* ---- verdicts ------------------------------------------------------------------------------------ */
@@ -189,6 +254,7 @@ static void failures_are_forgotten_after_a_success(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(counters_of_all_workers_are_added),
 		cmocka_unit_test(accepted_packets_are_repeated_once_with_our_mark),
 		cmocka_unit_test(time_of_a_file_never_goes_back),
 		cmocka_unit_test(session_on_a_file_ends_with_it),

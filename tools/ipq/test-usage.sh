@@ -109,6 +109,15 @@ for command in "watch -s pcap:$work/in.pcap" "filter -s pcap:$work/in.pcap --jso
 	fi
 done
 
+# Every line of a file of rules counts, and a file that is no text is refused.
+printf 'drop udp dst port\naccept\n' >"$work/rules"
+refused "rules, line 1:" filter --check -f "$work/rules"
+printf 'accept\ndrop udp dst port\ndrop nonsense\naccept\n' >"$work/rules"
+refused "rules, line 2:" filter --check -f "$work/rules"
+refused "rules, line 3:" filter --check -f "$work/rules"
+printf 'accept udp\n\0drop tcp\n' >"$work/rules"
+refused 'this is not a text file' filter --check -f "$work/rules"
+
 # The help fits a screen of 80 by 24 and has three examples, except that of clean, which has one option.
 for command in '' watch filter run clean rules status doctor bench; do
 	"$ipq" $command --help >"$work/help"
