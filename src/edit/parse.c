@@ -239,7 +239,8 @@ static int parse_network(struct ipq_edit *e, size_t len, uint32_t flags)
 }
 
 /*
- * Returns the error for a transport header that is not complete in this packet. -EOPNOTSUPP: another fragment has the rest.
+ * Returns the error for a transport header that is not complete in this packet. -EOPNOTSUPP: another fragment has the
+ * rest.
  */
 static int header_error(const struct ipq_edit *e)
 {

@@ -178,7 +178,7 @@ static void configuration_unacknowledged(void)
 
 	requests = unacknowledged = 0;
 	want(ipq_queue_open(&q, "nfqueue:0", &o) == 0);
-	/* The settings are in force when open returns: three packets wait, two are dropped because the queue is full. */
+	/* The settings are in force when open returns: three packets wait, two are dropped by the full queue. */
 	say(1, 5);
 	want(ipq_queue_recv(q, p, 8, 200) == 3);
 	want(requests >= 4 && unacknowledged == 0);
