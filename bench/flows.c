@@ -57,6 +57,8 @@ struct turn {
 	double rate, cpu; /* units per second; ns per unit */
 };
 
+static const struct timeval patience = { .tv_sec = 10 }; /* longest wait of a receive */
+
 static struct sockaddr_in address(uint32_t host, unsigned port)
 {
 	return (struct sockaddr_in){ .sin_family = AF_INET,
@@ -114,7 +116,6 @@ static int add_rules(unsigned i)
 static int open_udp(struct way *w)
 {
 	struct sockaddr_in to = address(INADDR_LOOPBACK, PORT_PACKETS);
-	const struct timeval patience = { .tv_sec = 10 };
 
 	w->sink = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
 	if (bind(w->sink, (struct sockaddr *)&to, sizeof(to)) < 0 ||
@@ -143,7 +144,8 @@ static int open_tcp(struct way *w)
 	    ground_command("ip addr add 10.9.0.1/24 dev bench0 && ip link set bench0 up") == 0 &&
 	    bind(server, (struct sockaddr *)&to, sizeof(to)) == 0 && listen(server, 1) == 0 &&
 	    connect(w->stream[0], (struct sockaddr *)&to, sizeof(to)) == 0 &&
-	    (w->stream[1] = accept4(server, NULL, NULL, SOCK_CLOEXEC)) >= 0)
+	    (w->stream[1] = accept4(server, NULL, NULL, SOCK_CLOEXEC)) >= 0 &&
+	    setsockopt(w->stream[1], SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof(patience)) == 0)
 		err = 0;
 	close(server);
 	close(sender);
@@ -291,12 +293,10 @@ static unsigned tcp_stream(struct way *w, unsigned scale)
 {
 	static char data[65536];
 	struct sender s = { w->stream[0], (size_t)scale * STREAM_BYTES };
-	const struct timeval patience = { .tv_sec = 10 };
 	size_t received = 0;
 	pthread_t thread;
 
-	if (setsockopt(w->stream[1], SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof(patience)) < 0 ||
-	    pthread_create(&thread, NULL, send_stream, &s) != 0)
+	if (pthread_create(&thread, NULL, send_stream, &s) != 0)
 		return 0;
 	while (received < s.total) {
 		ssize_t n = recv(w->stream[1], data, sizeof(data), 0);

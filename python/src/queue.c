@@ -890,9 +890,7 @@ static PyMethodDef queue_methods[] = {
 	{ "close", queue_close, METH_NOARGS,
 	  "close($self, /)\n--\n\nSend pending verdicts and close the queue. The kernel drops the packets "
 	  "that still wait.\n\nAnother thread and a signal handler may call it, too: a blocked recv() "
-	  "returns an empty "
-	  "list, and "
-	  "iteration\nends." },
+	  "returns an empty list, and iteration\nends." },
 	{ "_inherit", queue_inherit, METH_NOARGS, NULL },
 	{ "__enter__", queue_enter, METH_NOARGS, NULL },
 	{ "__exit__", queue_exit, METH_VARARGS, NULL },

@@ -259,6 +259,14 @@ static void push(struct fake *f, uint8_t protocol, unsigned port, uint8_t flags)
 	fake_push(f, &meta, p, build(p, protocol, 1, port, 80, flags));
 }
 
+/* Receives n packets, of at most 8 that wait, and accepts the flow of each. */
+static void accept_flows(struct ipq_queue *q, struct ipq_packet *packet, int n)
+{
+	assert_int_equal(ipq_queue_recv(q, packet, 8, 0), n);
+	for (int i = 0; i < n; i++)
+		assert_int_equal(ipq_accept_flow(q, &packet[i]), 0);
+}
+
 static unsigned verdicts_given(struct fake *f, uint32_t code)
 {
 	struct fake_verdict *v;
@@ -312,8 +320,7 @@ static void verdicts_keep_the_order_of_the_packets_of_a_capture_file(void **stat
 
 	(void)state;
 	push(f, 17, 1000, 0);
-	assert_int_equal(ipq_queue_recv(q, packet, 8, 0), 1);
-	assert_int_equal(ipq_accept_flow(q, packet), 0);
+	accept_flows(q, packet, 1);
 	for (size_t i = 0; i < sizeof(ports) / sizeof(ports[0]); i++)
 		push(f, 17, ports[i], 0);
 	for (unsigned i = 0; i < 3; i++) { /* the library decides the other packets */
@@ -391,8 +398,7 @@ static void new_tcp_connection_is_returned(void **state)
 
 	(void)state;
 	push(f, 6, 1000, 2);
-	assert_int_equal(ipq_queue_recv(q, packet, 8, 0), 1);
-	assert_int_equal(ipq_accept_flow(q, packet), 0);
+	accept_flows(q, packet, 1);
 	push(f, 6, 1000, 16);
 	assert_int_equal(ipq_queue_recv(q, packet, 8, 0), 0);
 	push(f, 6, 1000, 2);
@@ -519,8 +525,7 @@ static void other_bits_of_the_mark_stay(void **state)
 	(void)state;
 	build(p, 17, 1, 1000, 80, 0);
 	fake_push(f, &meta, p, 40);
-	assert_int_equal(ipq_queue_recv(q, packet, 8, 0), 1);
-	assert_int_equal(ipq_accept_flow(q, packet), 0);
+	accept_flows(q, packet, 1);
 	assert_int_equal(ipq_queue_recv(q, packet, 8, 50), 0);
 	next_verdict(f, 1, IPQ_REPEAT, FLOWS_MARK | 5);
 	ipq_queue_close(q);
@@ -592,12 +597,12 @@ static void flow_is_left_to_the_kernel_though_the_queue_is_never_empty(void **st
 	assert_in_range(marks_without_an_empty_queue(OVERDUE_MAX + 4, false), 1, 4);
 }
 
-/* Called by a receive: adds a packet in the second receive from now on. */
 static void push_late(void *context)
 {
 	push(context, 17, 1000, 0);
 }
 
+/* Called by the first receive: lets the second one add a packet. */
 static void wait_for_second_receive(void *context)
 {
 	((struct fake *)context)->meanwhile = push_late;
@@ -613,9 +618,7 @@ static void each_flow_is_left_after_a_receive_of_its_own(void **state)
 	(void)state;
 	push(f, 17, 1000, 0);
 	push(f, 17, 2000, 0);
-	assert_int_equal(ipq_queue_recv(q, packet, 8, 0), 2);
-	assert_int_equal(ipq_accept_flow(q, &packet[0]), 0);
-	assert_int_equal(ipq_accept_flow(q, &packet[1]), 0);
+	accept_flows(q, packet, 2);
 	f->receives = f->sends = 0;
 	assert_int_equal(ipq_queue_recv(q, packet, 8, 0), 0);
 	assert_int_equal(f->sends, 2);
@@ -625,9 +628,7 @@ static void each_flow_is_left_after_a_receive_of_its_own(void **state)
 
 	push(f, 17, 5000, 0);
 	push(f, 17, 6000, 0);
-	assert_int_equal(ipq_queue_recv(q, packet, 8, 0), 2);
-	assert_int_equal(ipq_accept_flow(q, &packet[0]), 0);
-	assert_int_equal(ipq_accept_flow(q, &packet[1]), 0);
+	accept_flows(q, packet, 2);
 	f->sends = 0;
 	assert_int_equal(ipq_queue_flush(q), 0);
 	assert_int_equal(f->sends, 2);
@@ -646,9 +647,7 @@ static void flow_is_not_left_if_its_packet_arrives_meanwhile(void **state)
 	(void)state;
 	push(f, 17, 1000, 0);
 	push(f, 17, 2000, 0);
-	assert_int_equal(ipq_queue_recv(q, packet, 8, 0), 2);
-	assert_int_equal(ipq_accept_flow(q, &packet[0]), 0);
-	assert_int_equal(ipq_accept_flow(q, &packet[1]), 0);
+	accept_flows(q, packet, 2);
 	f->meanwhile = wait_for_second_receive;
 	f->context = f;
 	assert_int_equal(ipq_queue_recv(q, packet, 8, 0), 0);
@@ -683,8 +682,7 @@ static void sixteen_packets_with_the_connection_mark_are_a_proof(void **state)
 	q->flows->repeats = false;
 	build(p, 17, 1, 1000, 80, 0);
 	fake_push(f, &meta, p, 40);
-	assert_int_equal(ipq_queue_recv(q, packet, 8, 0), 1);
-	assert_int_equal(ipq_accept_flow(q, packet), 0);
+	accept_flows(q, packet, 1);
 	for (unsigned i = 1; i <= MARKED_CAME_MAX; i++) {
 		assert_int_equal(q->flows->keeper, IPQ_FLOWS_CONNTRACK);
 		fake_push(f, &meta, p, 40);
@@ -739,8 +737,7 @@ static void held_packet_leaves_before_its_flow_is_forgotten(void **state)
 
 	(void)state;
 	push(f, 17, 1000, 0);
-	assert_int_equal(ipq_queue_recv(q, packet, 8, 0), 1);
-	assert_int_equal(ipq_accept_flow(q, packet), 0);
+	accept_flows(q, packet, 1);
 	ipq_forget_flows(q); /* the user who runs this test may not be allowed to change the connections */
 	next_verdict(f, 1, IPQ_ACCEPT, 0);
 	ipq_queue_close(q);
@@ -862,8 +859,7 @@ static void new_connection_of_a_held_flow_is_returned(void **state)
 
 	(void)state;
 	push(f, 6, 1000, 16);
-	assert_int_equal(ipq_queue_recv(q, packet, 8, 0), 1);
-	assert_int_equal(ipq_accept_flow(q, packet), 0);
+	accept_flows(q, packet, 1);
 	push(f, 6, 1000, 2);
 	assert_int_equal(ipq_queue_recv(q, packet, 8, 0), 1);
 	assert_int_equal(ipq_drop(q, packet), 0);

@@ -172,7 +172,7 @@ void doctor_tools(struct doctor *d)
 	}
 	say_iptables(d, method_tool(METHOD_LEGACY_QUEUE), result[METHOD_LEGACY_QUEUE],
 		     result[METHOD_LEGACY_NFQUEUE]);
-	say_iptables(d, "iptables-nft", result[METHOD_NFT_QUEUE], result[METHOD_NFT_NFQUEUE]);
+	say_iptables(d, method_tool(METHOD_NFT_QUEUE), result[METHOD_NFT_QUEUE], result[METHOD_NFT_NFQUEUE]);
 	say_nft(d, result[METHOD_NFTABLES]);
 	for (enum method method = 0; method < METHODS && d->method == NULL; method++)
 		if (result[method] == 0)

@@ -121,8 +121,7 @@ static bool flows_fit(const struct ruleset *set, const struct session *s, bool r
 			fit &= keeps_flow_bits(&set->rule[j], s);
 		if (records)
 			fit &= refuse(r, "-w records every packet, but ipq does not get the later packets of "
-					 "a decided flow: "
-					 "remove \"flow\" or -w");
+					 "a decided flow: remove \"flow\" or -w");
 		else
 			fit &= fits_flow(set, r);
 	}
