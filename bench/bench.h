@@ -183,7 +183,7 @@ struct result {
 	double rate;	       /* packets per second; for TCP, megabytes per second */
 	double cpu, kernel;    /* ns per packet (TCP: per kilobyte) of the consumer, and of kernel threads */
 	double p50, p99, p999; /* latencies in us, for LATENCY and PACED */
-	double p99_window;     /* the same: the median of the p99 of each 200 packets */
+	double p99_window;     /* the median of the p99s of each 200 packets */
 };
 
 /* Returns 0, UNAVAILABLE (this consumer cannot do it), or -1 */

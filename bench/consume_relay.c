@@ -21,7 +21,7 @@
 
 #define FRONT 128 /* at least the bytes before the payload in ip_queue's message */
 #define PLACE (FRONT + SLOT)
-#define BUSY 16 /* after this number of packets in one receive, more packets are expected during a sleep */
+#define BUSY 16 /* after a round with this many packets and verdicts, sleep: more arrive in the meantime */
 
 struct relay {
 	struct raw raw;

@@ -219,7 +219,7 @@ static int measure_program(unsigned which, unsigned scale, struct filter_result 
 	if (pid < 0 || await_owner(&g, pid) < 0)
 		one = 0;
 	for (unsigned i = 0; i < groups + 2 && one != 0; i++) {
-		if (i == 2) /* warm */
+		if (i == 2) /* the warm-up is over */
 			before = process_ns(pid);
 		one = run_group(&g);
 		ns += i < 2 ? 0 : one;

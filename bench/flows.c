@@ -232,7 +232,10 @@ static int new_flow(void)
 	return -1;
 }
 
-/* New flows, some at a time. The first packets of these arrive before the others are sent. */
+/*
+ * Sends new flows, at_once of them at a time. The later packets of these flows are sent when their first packets have
+ * arrived.
+ */
 static unsigned short_flows(struct way *w, unsigned scale, unsigned at_once)
 {
 	unsigned count = SHORT_FLOWS * scale, each = at_once == 1 ? PER_FLOW - 1 : 1;
@@ -288,7 +291,7 @@ static void *send_stream(void *argument)
 	return NULL;
 }
 
-/* Kilobytes, sent by a thread of its own. */
+/* Sends a stream from a second thread. Returns the number of kilobytes. */
 static unsigned tcp_stream(struct way *w, unsigned scale)
 {
 	static char data[65536];

@@ -3,8 +3,9 @@
  * UDP over loopback, sent and received by one thread.
  *
  * For bursts, packets are sent as UDP GSO (UDP_SEGMENT), 32 per send, and the kernel splits them when it queues them.
- * Packets that a network card has merged arrive in the same way. It costs the sender a third of single sends. A single
- * send over loopback takes longer than a reader needs for the packet, so that no reader would ever find two.
+ * Packets that a network card has merged arrive in the same way. This costs the sender a third of the time of single
+ * sends. A single send over loopback takes longer than a reader needs for the packet, so no reader would ever find two
+ * packets.
  *
  * Accepted packets wait in one of two sockets. The last packets of each group, the markers, one for each flow, go to
  * the second socket. A queue keeps the order of a flow, so the arrival of the markers shows that the whole group has

@@ -128,11 +128,11 @@ struct ipq_edit {
  * passed as flags: IPQ_PACKET_CHECKSUM_NOT_READY and IPQ_PACKET_TRUNCATED are used, the other bits are ignored. Bytes
  * after the end of the packet (padding of short Ethernet frames) are cut off: see e->len. -EBADMSG: not IPv4 or IPv6,
  * or a malformed network or extension header. -ENODATA: only the first bytes of the packet are present
- * (IPQ_PACKET_TRUNCATED), without IPQ_EDIT_CUT, or not even its network headers. -EINVAL: room < len. A transport
- * header that is malformed (-EBADMSG), encrypted (-EOPNOTSUPP), unknown (-EPROTONOSUPPORT), not complete (-ENODATA),
- * or in another fragment (-EOPNOTSUPP) is no error here: see e->transport_error. In a first fragment, payload can be
- * replaced by the same number of bytes; in later fragments only the network header can be changed. After an error
- * there is no packet in e: no other call changes anything.
+ * (IPQ_PACKET_TRUNCATED), and IPQ_EDIT_CUT is not set or the network headers are not complete. -EINVAL: room < len. A
+ * transport header that is malformed (-EBADMSG), encrypted (-EOPNOTSUPP), unknown (-EPROTONOSUPPORT), not complete
+ * (-ENODATA), or in another fragment (-EOPNOTSUPP) is no error here: see e->transport_error. In a first fragment,
+ * payload can be replaced by the same number of bytes; in later fragments only the network header can be changed.
+ * After an error there is no packet in e: no other call changes anything.
  */
 int ipq_edit_begin(struct ipq_edit *e, void *data, size_t len, size_t room, uint32_t flags);
 
@@ -207,8 +207,8 @@ int ipq_edit_find_tcp_option(const struct ipq_edit *e, uint8_t kind, size_t *len
  */
 int ipq_edit_set_tcp_option(struct ipq_edit *e, uint8_t kind, const void *value, size_t len);
 
-/* Overwrites all TCP options of this kind with NOP; the length stays. A signed packet can lose its
- * signature (kind 19 or 29) only. -ENOENT: none. -EBADMSG: malformed options. -EINVAL: kind 0 or 1. */
+/* Overwrites all TCP options of this kind with NOP; the length stays. In a signed packet, only
+ * the signature (kind 19 or 29) can be cleared. -ENOENT: none. -EBADMSG: malformed options. -EINVAL: kind 0 or 1. */
 int ipq_edit_clear_tcp_option(struct ipq_edit *e, uint8_t kind);
 
 /* Lowers the maximum segment size of a SYN to mss. 1: lowered. 0: not a SYN, no such option, or not

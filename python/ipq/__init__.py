@@ -11,7 +11,7 @@ The rule that feeds it: iptables -A INPUT -p icmp -j NFQUEUE --queue-num 0. Queu
 capture file instead and needs no privilege.
 
 A Queue belongs to one thread at a time, but any thread may decide its packets and call Queue.wake(). Waiting releases
-the GIL, and Ctrl-C ends it. Verdicts are sent together: with the last packet of a batch, or within a millisecond if
+the GIL. Ctrl-C ends the wait. Verdicts are sent together: with the last packet of a batch, or within a millisecond if
 the program asks for the next packet by then; Queue.flush() sends them at once.
 
 Errors are OSError with the cause and the remedy as text: PermissionError without CAP_NET_ADMIN, and errno EBUSY when

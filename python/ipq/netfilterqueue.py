@@ -40,7 +40,8 @@ PROTOCOLS = {
 }
 
 _MAX = 0xffffffff
-_SOCK_LEN = 1024 * 4096  # memory for the default max_len of packets with 1,500 bytes: the kernel counts 2,304 for each
+# Enough for max_len (1,024) packets of 1,500 bytes: the kernel charges 2,304 bytes for each.
+_SOCK_LEN = 1024 * 4096
 
 
 def _number(value, most, name):

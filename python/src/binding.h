@@ -45,7 +45,7 @@ struct queue_object {
 	/* Queue.wake() was called, and no receive has returned an empty list because of it yet */
 	bool woken;
 	bool closing;	 /* another thread is in Queue.close() */
-	bool slow_body;	 /* the program takes long for a packet, so each verdict is sent immediately */
+	bool slow_body;	 /* the program takes long to decide a packet, so each verdict is sent immediately */
 	int64_t flushed; /* time in ns when verdicts were last sent */
 	struct late_verdict *late, **late_end;
 	unsigned long long forgotten;

@@ -88,7 +88,7 @@ static const struct {
 	{ "CHECKSUM_TRANSPORT_WRONG", IPQ_CHECKSUM_TRANSPORT_WRONG },
 };
 
-/* The types, and the list of freed packets, belong to the whole process. */
+/* Other interpreters are refused, because the types and the list of freed packets belong to the whole process. */
 static int fill_module(PyObject *module)
 {
 	if (PyInterpreterState_GetID(PyInterpreterState_Get()) != 0) {

@@ -18,7 +18,7 @@ PyTypeObject *queue_type, *stats_type, *flow_stats_type;
  * noticed after it.
  */
 #define WAIT_MS 500
-#define HELD_BACK_NS 1000000 /* longest wait of a verdict for others while the program makes calls */
+#define HELD_BACK_NS 1000000 /* maximum time that a verdict waits for others while the program makes calls */
 
 /* A verdict from another thread, given while the queue was waiting. */
 struct late_verdict {
@@ -177,7 +177,7 @@ void queue_forget(struct queue_object *self, struct packet_object *packet)
 
 	if (!packet->decided && !packet->left && self->queue != NULL && self->owner == getpid()) {
 		self->forgotten++;
-		/* The packet may be deleted because of an exception. */
+		/* An exception may be set while the packet is deleted: keep it. */
 		PyErr_Fetch(&error_type, &error_value, &error_trace);
 		if (packet_decide(packet, &drop) < 0 || queue_send_if_due(self) < 0)
 			PyErr_Clear();
@@ -298,7 +298,7 @@ static int receive(struct queue_object *self, int64_t timeout_ns)
 		if (PyErr_CheckSignals() < 0)
 			return -1;
 		n = 0;
-		/* A signal handler may have used the queue. */
+		/* The handler of the signal may have closed or used the queue. */
 		if (self->queue == NULL || self->closing)
 			return 0;
 		if (!usable(self) || !release_batch(self))

@@ -66,7 +66,7 @@ static int write_changed(struct pcap_source *p, const struct held *h, const stru
 			return err;
 		memory = (void *)(uintptr_t)piece[0].bytes;
 		len = (uint32_t)(piece[0].len + piece[1].len + piece[2].len);
-		/* The bytes of the packet that were not captured, or those after the packet. */
+		/* The length includes the bytes of the packet that were not captured, or those after the packet. */
 		if (h->record.len > h->record.caplen && v->payload_len == h->frame.payload_len &&
 		    (h->frame.payload_len == h->frame.full_len ||
 		     frame_is_cut(&h->frame, v->payload, v->payload_len)))

@@ -15,7 +15,7 @@ static uint32_t fold(uint32_t sum)
 	return sum;
 }
 
-/* The offset of the transport header; 0: a fragment, or a packet with extension headers. */
+/* The offset of the transport header, assuming that IPv6 has no extension headers; 0: a fragment of IPv4. */
 static size_t transport_of(const struct frame *f, const uint8_t *ip)
 {
 	if (f->family == AF_INET6)

@@ -28,7 +28,7 @@ struct capture_reader {
 	/* peek failed because a pipe has no data yet: bytes that were not consumed are read again */
 	bool partial;
 	bool end;    /* end of file was reached */
-	bool blocks; /* pcapng */
+	bool blocks; /* the file is pcapng */
 	bool keep_blocks;
 	bool swapped;
 	int error; /* errno of a failed read */

@@ -276,9 +276,9 @@ static int join_section(struct pcap_source *p, struct held *h)
 }
 
 /*
- * Whether the frames without IP are now written before the packets that precede them, because too many wait: a
- * program may decide a packet only after it has received the next one. Nothing can be written into the middle of a
- * block.
+ * Whether the frames without IP are now written before the packets that precede them. This happens when too many of
+ * them wait, because a program may decide a packet only after it has received the next one. Nothing can be written into
+ * the middle of a block.
  */
 static bool too_many_pass(const struct pcap_source *p)
 {

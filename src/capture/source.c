@@ -26,7 +26,7 @@
  * Threads: one receives, any number send. The reader, the current record and the clock belong to the receiver. The lock
  * protects everything else; it is not held while waiting for input or time.
  *
- * Readers poll an epoll descriptor. pcap_source.wait has what makes it readable.
+ * Readers poll an epoll descriptor. pcap_source.wait is the event that makes it readable.
  */
 #include <errno.h>
 #include <stdlib.h>

@@ -136,7 +136,7 @@ int source_pcap_flush(struct pcap_source *p);
 /* Writes the frames without IP that precede packet id in the file; all of them if all is set. 0 or -errno. */
 int source_pcap_let_pass(struct pcap_source *p, uint32_t id, bool all);
 
-/* Is the transport checksum left to a network card? */
+/* Whether the transport checksum is partial: the network card would have completed it. */
 bool source_pcap_checksum_partial(const struct held *h);
 /* Fills in hook, mark and interfaces, and the recorded verdict. */
 void source_pcap_fill_metadata(struct pcap_source *p, const struct held *h, struct ipq_packet *packet,

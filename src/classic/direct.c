@@ -177,7 +177,7 @@ __cold static struct read_result other_result(struct classic *c, int n, const st
 	return (struct read_result){ READ_WRONG_FAMILY, 0 };
 }
 
-/* Reads a message. slot: memory of SOURCE_SLOT_SIZE bytes. */
+/* Reads a message. memory: SOURCE_SLOT_SIZE bytes. */
 __cancelled_frame static inline struct read_result read_into(struct classic *c, unsigned char *memory,
 							     struct known_interface *known,
 							     unsigned char *buf, size_t len, int timeout_ms)

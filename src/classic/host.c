@@ -46,7 +46,7 @@ static struct {
 
 /* ---- the thread ------------------------------------------------------------------------------------- */
 
-/* Waits until fd is readable. False: the thread has been told to stop. */
+/* Waits until fd is readable. False: the thread must stop. */
 static bool wait_for(struct host *h, int fd)
 {
 	struct pollfd p[2] = { { .fd = fd, .events = POLLIN }, { .fd = h->stop[0], .events = POLLIN } };

@@ -79,9 +79,7 @@ int queue_copy(struct ipq_queue *q, const struct ipq_packet *packet, const struc
  * Firewall rules that the program itself has installed. The functions are called in the thread that uses the queue.
  */
 struct queue_flow_rules {
-	/*
-	 * Changes code and mark of the verdict of an accepted packet. Of the packet, only the mark is known.
-	 */
+	/* Changes code and mark of the verdict of an accepted packet. Only the mark of the packet is known. */
 	void (*accept)(void *context, const struct ipq_packet *packet, struct ipq_verdict *verdict);
 	/* Whether the kernel can keep flows with these rules now. NULL: never. */
 	bool (*keep)(void *context);

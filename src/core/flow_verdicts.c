@@ -100,7 +100,10 @@ static uint64_t lost_packets(const struct ipq_queue *q)
 	return q->source->ops->counts(q->source, &counts) < 0 ? 0 : counts.lost + counts.queue_dropped;
 }
 
-/* Called when the queue was not empty for too long. Whether the kernel must keep the flows nevertheless. */
+/*
+ * Called when packets were held for HELD_MAX_US and no receive has found the socket empty. Whether the kernel must keep
+ * the flows nevertheless.
+ */
 static bool overdue(const struct ipq_queue *q)
 {
 	struct flows *fl = q->flows;
@@ -336,7 +339,7 @@ static bool take(struct ipq_queue *q, const struct ipq_packet *packet, int64_t n
 	if (f == NULL || f->code == IPQ_STOP)
 		return false;
 	if (opens) {
-		/* A new connection between the same ports, which the program has not seen. */
+		/* This is a new connection between the same ports: the program has not seen it. */
 		unhold(q, f);
 		flow_remove(&fl->table, f);
 		return false;

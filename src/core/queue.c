@@ -558,9 +558,7 @@ __flatten static int receive_packets(struct ipq_queue *q, struct ipq_packet *pac
  */
 #define DECIDED_FLOWS_MS 100
 
-/*
- * Receives packets like the function above, but gives packets of decided flows their verdict here: see flows.h.
- */
+/* Receives packets like receive_packets(), but gives packets of decided flows their verdict here: see flows.h. */
 __noinline static int receive_undecided(struct ipq_queue *q, struct ipq_packet *packet, unsigned max,
 					int timeout_ms)
 {

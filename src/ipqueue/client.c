@@ -453,8 +453,7 @@ static int receive(struct engine *e, const struct client *c, unsigned max)
 }
 
 /*
- * Serves up to max datagrams. Returns their number, less than max when there are no more; -1: the socket has
- * ended.
+ * Serves up to max datagrams. Returns their number, less than max when there are no more; -1: the other end is closed.
  */
 static int serve_batch(struct engine *e, struct client *c, unsigned max)
 {
@@ -474,7 +473,7 @@ static int serve_batch(struct engine *e, struct client *c, unsigned max)
 		serve(e, c, e->in_iov[i].iov_base, e->in[i].msg_len, false);
 	engine_flush(e);
 	engine_extend_end(e);
-	/* After its end, a socket returns empty datagrams for ever. */
+	/* When its other end is closed, a socket returns empty datagrams for ever. */
 	if (n > 0 && e->in[n - 1].msg_len == 0 && peer_closed(c))
 		return -1;
 	return n;

@@ -131,7 +131,7 @@ static void end_grace(struct engine *e)
 		engine_configure(e, NULL);
 }
 
-/* At the damage, a damaged file has ended for the engine. Packets before the damage can still be decided. */
+/* For the engine, a damaged file ends where the damage begins. Earlier packets can still be decided. */
 static void no_more_packets(struct engine *e, int err)
 {
 	if (err != -ENODATA && !e->lossless) {
@@ -214,7 +214,7 @@ static bool receive(struct engine *e, bool reported)
 {
 	bool more;
 
-	e->receiving = true; /* requests and ending clients call receive_earlier() */
+	e->receiving = true; /* receive_earlier() does nothing now: requests and ending clients call it */
 	more = receive_batch(e, reported);
 	e->receiving = false;
 	return more;

@@ -192,8 +192,8 @@ static inline struct client *engine_find_client(const struct engine *e, uint32_t
 
 /* Functions of to_source.c */
 __attribute__((format(printf, 2, 3))) void engine_log(struct engine *e, const char *format, ...);
-/* Configures the source as the clients have requested. 0 or -errno with a text. */
 bool engine_same_config(const struct source_config *a, const struct source_config *b);
+/* Configures the source as the clients have requested. 0 or -errno with a text. */
 int engine_configure(struct engine *e, struct ipq_error *error);
 /* A verdict for the next engine_flush(). The payload must stay valid until then. */
 void engine_verdict(struct engine *e, const struct source_verdict *verdict);

@@ -314,7 +314,7 @@ static int request_changes(struct nfqueue *q, const struct source_config *c, uin
 	allow_requeues(q, c->mode);
 	err = nfqueue_ask_mode(q, c->mode, range);
 	if (err < 0) {
-		allow_requeues(q, q->config.mode); /* the mode is unchanged */
+		allow_requeues(q, q->config.mode); /* restore it: the mode has not changed */
 		return ipq_fail(e, -err, "cannot set the copy mode of queue %u: %s", q->number,
 				strerror(-err));
 	}

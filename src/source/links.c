@@ -264,7 +264,7 @@ static void look_up(struct links *l, uint32_t index)
 		drain(l, nlh->nlmsg_seq, index);
 }
 
-/* Has the coarse clock advanced since the last call? */
+/* Whether the coarse clock has advanced since the last call. */
 static bool tick(struct links *l)
 {
 	struct timespec now;
@@ -318,5 +318,5 @@ void links_get(struct links *l, uint32_t index, char name[IFNAMSIZ], uint16_t *t
 	}
 	pthread_mutex_unlock(&l->lock);
 	pthread_setcancelstate(cancel, NULL);
-	errno = saved; /* ignore this errno: that there were no events is not an error of the caller */
+	errno = saved; /* for the caller it is not an error that there were no events */
 }

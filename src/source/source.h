@@ -113,9 +113,9 @@ struct source_ops {
 	int (*fd)(const struct source *s);
 
 	/*
-	 * Receives up to max packets. timeout_ms as in ipq_queue_recv(). Returns the count (0: timeout, or
-	 * only other messages were received; then, if timeout_ms is 0, no message is left, unless refused() returned
-	 * true), -EINTR, -ECANCELED (woken), -ENODATA (end), -errno. With max 1 any thread may call it; with more, one
+	 * Receives up to max packets. timeout_ms as in ipq_queue_recv(). Returns the count, -EINTR, -ECANCELED (woken),
+	 * -ENODATA (end), or another -errno. 0: timeout, or only other messages were received. After 0 with timeout_ms
+	 * 0, no message is left, unless refused() returned true. With max 1 any thread may call it; with more, one
 	 * thread at a time, and slot[] must stay valid until the next call (its elements may change).
 	 */
 	int (*recv)(struct source *s, const struct iovec *slot, struct ipq_packet *packet, unsigned max,

@@ -524,7 +524,7 @@ enum ipq_tcp_result ipq_tcp_end(struct ipq_tcp_segment *s)
 	enum ipq_tcp_result result = s->state & TCP_WRITTEN ? IPQ_TCP_CHANGED : IPQ_TCP_UNCHANGED;
 	enum tcp_class class;
 
-	if (!t) /* between edits there is no table */
+	if (!t) /* no edit has begun, or the edit has ended */
 		return IPQ_TCP_UNCHANGED;
 	if (s->replaced)
 		tcp_count_many(t, TCP_REPLACED, s->replaced);

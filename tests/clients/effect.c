@@ -166,7 +166,7 @@ static int refusal(void)
 	return good;
 }
 
-/* ipq_set_mode has failed: the next read finds a message that quotes it. */
+/* ipq_set_mode has failed: the next read finds a message that quotes the request. */
 static int ignored(void)
 {
 	struct ipq_handle *h = ipq_create_handle(0, PF_INET);

@@ -25,7 +25,7 @@ struct fake {
 	unsigned refusals;
 	unsigned long refused; /* the number of all refusals so far */
 	uint32_t next_id;
-	bool end; /* after the last packet, recv returns -ENODATA if `end` is set, or this error: */
+	bool end; /* true: after the last packet, recv returns -end_error, or -ENODATA if that is 0 */
 	int end_error;
 	bool lossless; /* set this member before the source is used */
 	bool repeats;  /* NF_REPEAT and NF_QUEUE deliver packets again */

@@ -146,7 +146,7 @@ static void child_takes_queue_of_parents_handle(struct reader *r)
 		r->h = ipq_create_handle(0, 2);
 	child = fork_child();
 	if (child == 0) {
-		/* if the parent has closed its handle: its engine may have served the request before */
+		/* Let the parent close its handle first: until then its engine might serve the child's request. */
 		usleep(1000);
 		open_or_end(r);
 		work(r);

@@ -36,7 +36,7 @@ enum {
 	MORE = 8,
 	LONG = 16,
 	LATE = 32
-}; /* number of the next value: 7, SEND */
+}; /* 7 means SEND, too */
 
 static int client[CLIENTS];
 static unsigned unsettled, flags;

@@ -13,7 +13,7 @@ says() {
 	grep -q -- "^$1 *$2 *.*$3" $work/said || { cat $work/said; return 1; }
 }
 
-unset LD_LIBRARY_PATH # of the build
+unset LD_LIBRARY_PATH # the build may have set it
 ours=$($IPQ doctor --program $DECIDE | sed -n 's/.*it uses this libipq: //p')
 mkdir $work/old $work/new $work/bin $work/bin/beside
 mv $work/probe.so $work/old/libipq.so.0

@@ -175,7 +175,7 @@ def longest_after(gaps, at, until):
 
 
 def report_times(deaths, gaps):
-    """Prints the times of each kind of death. Returns the times that count."""
+    """Prints the times of each kind of death. Returns all times, without the watchdog's share for stopped programs."""
     times = {way: [] for way in WAYS}
     ends = [at for _, at in deaths[1:]] + [float('inf')]
     for (way, at), until in zip(deaths, ends):

@@ -94,7 +94,7 @@ $IPQ run --restart --restart-limit 3 -- sh -c "$descriptors_of_starter >>$work/s
 expect_text "the starter has as many descriptors at each start" "3 1" \
 	sh -c "echo \$(wc -l <$work/starter) \$(sort -u $work/starter | wc -l)"
 
-# Killed, it leaves no program that cannot be started again.
+# If the starter is killed, the program cannot be started again: ipq run must end with the program's status.
 expect_text "the starter is killed: the status is that of the program" 9 status_of timeout 10 $IPQ run --restart -- sh -c \
 	'for p in $(cat /proc/$PPID/task/$PPID/children); do [ $p = $$ ] || kill -KILL $p; done; sleep 0.2; exit 9'
 expect "and no process is left" until_gone ipq

@@ -152,7 +152,7 @@ static inline _Noreturn void start_again(char **argv, struct capture_file *in, s
 		abort();
 	setenv("IPQ_SOURCE", out != NULL ? "pcap:/proc/self/fd/50,/proc/self/fd/51" : "pcap:/proc/self/fd/50",
 	       1);
-	exec_again(argv[0], argv); /* not /proc/self/exe, which is valgrind under valgrind */
+	exec_again(argv[0], argv); /* not /proc/self/exe: under valgrind, that is valgrind itself */
 	perror(argv[0]);
 	abort();
 }

@@ -173,10 +173,6 @@ static void a_rule_of_iptables_nft_is_not_counted_twice(void **state)
 	is_rule(2, "filter", "OUTPUT", 8, 8, false);
 }
 
-/*
- * Listings that are truncated and changed at every position: no byte beyond the end may be read (sanitizers check
- * that), and no loop may be endless.
- */
 static void earlier_rule_that_decides_makes_rule_unreached(void **state)
 {
 	(void)state;
@@ -298,6 +294,10 @@ static void order_of_nft_rules_is_seen(void **state)
 	assert_true(f.rule[3].unreached);
 }
 
+/*
+ * Changes a listing at every position, or ends it there: no byte beyond the end may be read (sanitizers check that),
+ * and no loop may be endless.
+ */
 static void damaged_listings_do_no_harm(void **state)
 {
 	static const char text[] = "*filter\n:I A [0:0]\n[1:2] -A I -m comment --comment \"a\\\"b\" -j "

@@ -569,7 +569,7 @@ static unsigned marks_without_an_empty_queue(unsigned times, bool losing)
 	unsigned marks;
 
 	q->flows->held_max_us = -1;
-	f->counts.lost = 3; /* before */
+	f->counts.lost = 3; /* lost before any packet was held */
 	push(f, 17, 1000, 0);
 	for (unsigned i = 0; i < times; i++) {
 		push(f, 17, 3000, 0);
@@ -637,7 +637,10 @@ static void each_flow_is_left_after_a_receive_of_its_own(void **state)
 	fake_free(f);
 }
 
-/* A packet that arrives after the first of two flows was left is of the second: it keeps its place in the order. */
+/*
+ * A packet of the second flow arrives after the first of two flows was left to the kernel. It must keep its place in
+ * the order.
+ */
 static void flow_is_not_left_if_its_packet_arrives_meanwhile(void **state)
 {
 	struct fake *f = fake_new(true);

@@ -46,14 +46,14 @@ static void messages_are_told_apart(void **state)
 		{ OK "Content-Length: 100000000\r\n\r\nbody", HTTP_REFUSED },
 		{ OK "Content-Encoding: gzip\r\nContent-Length: 4\r\n\r\nbody", HTTP_REFUSED },
 		{ OK "Content-Length: 4\r\nTransfer-Encoding: chunked\r\n\r\nbody", HTTP_REFUSED },
-		{ OK "\r\nbody", HTTP_REFUSED }, /* ends with the connection */
+		{ OK "\r\nbody", HTTP_REFUSED }, /* the body ends with the connection */
 	};
 
 	(void)state;
 	for (size_t i = 0; i < sizeof(all) / sizeof(all[0]); i++) {
 		if (look(all[i].text, false) != all[i].result)
 			fail_msg("%s", all[i].text);
-		if (all[i].result == HTTP_OPEN) /* nothing follows */
+		if (all[i].result == HTTP_OPEN) /* no further segment can follow */
 			assert_int_equal(look(all[i].text, true), HTTP_REFUSED);
 	}
 }

@@ -146,6 +146,6 @@ int main(int argc, char **argv)
 	make_input(&in);
 	fetch(&out);
 	want(out.len == in.len && memcmp(out.bytes, in.bytes, in.len) == 0);
-	want(open_descriptors() == before + 1); /* in */
+	want(open_descriptors() == before + 1); /* the file of `in` is open now */
 	return fails;
 }

@@ -317,7 +317,7 @@ static void flags_that_the_kernel_has_not_are_refused(void **state)
 	assert_int_equal(configure(COPY_PACKET, 0, IPQ_O_SEGMENT), -EOPNOTSUPP);
 	assert_int_equal(configure(COPY_PACKET, 0, IPQ_O_SECURITY_CONTEXT), -EOPNOTSUPP);
 	assert_int_equal(configure(COPY_PACKET, 0, IPQ_O_SEGMENT | IPQ_O_BEST_EFFORT), IPQ_O_BEST_EFFORT);
-	/* also those that are added later */
+	/* A flag that a later version adds is refused, too. */
 	assert_int_equal(configure(COPY_PACKET, 0, 1U << 31), -EOPNOTSUPP);
 	assert_int_equal(configure(COPY_PACKET, 0, 1U << 31 | IPQ_O_BEST_EFFORT), IPQ_O_BEST_EFFORT);
 }

@@ -108,10 +108,10 @@ static void errors_and_later_fragments_are_not_answered(void **state)
 		assert_int_equal(reject(28) > 0, all[i].answered);
 	}
 	build(28, 17, udp, sizeof(udp));
-	packet[7] = 1; /* the offset */
+	packet[7] = 1; /* a later fragment */
 	assert_int_equal(reject(28), 0);
 	packet[7] = 0;
-	packet[6] = 0x20; /* the first one */
+	packet[6] = 0x20; /* the first fragment */
 	assert_true(reject(28) > 0);
 }
 

@@ -197,7 +197,7 @@ static void used_rates_continue_after_a_reload(void **state)
 		fresh += rate_pass(&new->set.rule[2].action->rate, 100, SECOND);
 	}
 	assert_int_equal(passed, 0);
-	assert_int_equal(fresh, 5); /* another rule */
+	assert_int_equal(fresh, 5); /* its text has changed, so it is a new rule */
 	active_rules_free(old);
 	active_rules_free(new);
 }
@@ -241,7 +241,7 @@ static void counters_of_the_same_rules_continue_after_a_reload(void **state)
 	active_rules_restore(new, old);
 	expect(new, 0, 6);
 	expect(new, 1, 0);
-	expect(new, 2, 21); /* no rule */
+	expect(new, 2, 21); /* the counters of "no rule" */
 	count(new, 2, 0, 5);
 	expect(new, 0, 11);
 	active_rules_reset(new);

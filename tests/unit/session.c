@@ -29,7 +29,7 @@ int __wrap_netlink_open(bool *absent)
 	return kernel_open(&kernel);
 }
 
-/* Set: ipq_queue_stats() returns this, times the address of the queue. */
+/* If set, ipq_queue_stats() returns these counters, multiplied by the address of the queue. */
 static const struct ipq_stats *invented;
 int __real_ipq_queue_stats(struct ipq_queue *q, struct ipq_stats *stats);
 int __wrap_ipq_queue_stats(struct ipq_queue *q, struct ipq_stats *stats);

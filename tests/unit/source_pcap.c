@@ -407,7 +407,7 @@ static void unsupported_flags_are_rejected_or_dropped(void **state)
 	(void)state;
 	numbered(1);
 	assert_int_equal(open_with("", &config), -EOPNOTSUPP);
-	config.flags |= IPQ_O_BEST_EFFORT | 1U << 31; /* also those that are added later */
+	config.flags |= IPQ_O_BEST_EFFORT | 1U << 31; /* and a flag of a later version */
 	assert_int_equal(source_pcap.configure(source, &config, &error), IPQ_O_TIMESTAMP | IPQ_O_BEST_EFFORT);
 	finish();
 }

@@ -115,7 +115,7 @@ static void tool_has_a_clean_start(void **state)
 	assert_int_equal(sscanf(output, "SigBlk:%llxSigIgn:%llx", &blocked, &ignored), 2);
 	assert_int_equal(blocked, 0);
 	assert_int_equal(ignored & 0x7fffffff, 0); /* signals above 31 belong to the C library */
-	assert_int_equal(run("read line; echo \"<$line>\"", NULL, 5000), 0); /* /dev/null */
+	assert_int_equal(run("read line; echo \"<$line>\"", NULL, 5000), 0); /* standard input is /dev/null */
 	assert_string_equal(output, "<>\n");
 	close(fd);
 }

@@ -63,10 +63,7 @@ static void give(struct verdicts *v, const struct given *g)
 	assert_int_equal(verdicts_set(v, g->id, g->code, g->mark ? &extra : NULL), 0);
 }
 
-/*
- * Sends all pending verdicts, at most max messages at a time. fail_at: the number of the send after which the rest
- * is refused once.
- */
+/* Sends all pending verdicts, at most max messages at a time. Returns the number of messages. */
 static unsigned flush(struct verdicts *v, struct kernel *k, unsigned max)
 {
 	struct source_verdict out[64];

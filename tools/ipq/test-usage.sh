@@ -1,13 +1,13 @@
 #!/bin/sh
 # SPDX-License-Identifier: LGPL-2.1-or-later
-# test-usage.sh IPQ: mistakes on the command line are reported with exit status 2, and nothing runs.
+# test-usage.sh IPQ: each mistake on the command line must end ipq with exit status 2 before anything is done.
 set -u
 ipq=$1
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 failed=0
 
-# refused TEXT ARGUMENT...: exit status 2, and TEXT on standard error.
+# refused TEXT ARGUMENT...: ipq must exit with status 2 and print TEXT on standard error.
 refused() {
 	text=$1
 	shift
@@ -89,7 +89,7 @@ refused 'a time such as' keep --patience 5x -- true
 refused 'a number; 0 is no limit' keep --restart-limit x -- true
 refused 'the program is missing' keep --queue 0-255
 
-# If standard output is closed, no other file gets its descriptor, and a failed write is an error.
+# If standard output is closed, ipq must not open another file as descriptor 1, and must report the failed write.
 printf '\324\303\262\241\2\0\4\0\0\0\0\0\0\0\0\0\377\377\0\0\145\0\0\0' >"$work/in.pcap"
 printf '\0\0\0\0\0\0\0\0\24\0\0\0\24\0\0\0' >>"$work/in.pcap"
 printf 'E\0\0\24\0\0\0\0\100\1\0\0\12\0\0\1\12\0\0\2' >>"$work/in.pcap"
@@ -109,7 +109,7 @@ for command in "watch -s pcap:$work/in.pcap" "filter -s pcap:$work/in.pcap --jso
 	fi
 done
 
-# Every line of a file of rules counts, and a file that is no text is refused.
+# A mistake in a file of rules is reported with its line, and a file that is not text is refused.
 printf 'drop udp dst port\naccept\n' >"$work/rules"
 refused "rules, line 1:" filter --check -f "$work/rules"
 printf 'accept\ndrop udp dst port\ndrop nonsense\naccept\n' >"$work/rules"
@@ -118,7 +118,8 @@ refused "rules, line 3:" filter --check -f "$work/rules"
 printf 'accept udp\n\0drop tcp\n' >"$work/rules"
 refused 'this is not a text file' filter --check -f "$work/rules"
 
-# The help fits a screen of 80 by 24 and has three examples, except that of clean, which has one option.
+# Each help must fit into 80 columns and 24 lines, and have three examples. The help of clean, which has one option,
+# needs none.
 for command in '' watch filter run clean rules status doctor bench; do
 	"$ipq" $command --help >"$work/help"
 	if ! awk 'length > 80 { wide = 1 } END { exit wide || NR > 24 }' "$work/help"; then

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * The rules in force. `ipq filter` has read them from arguments and files. Their counters. The settings of the
- * queue that they need, and of the firewall rule that feeds the queue.
+ * The rules in force, which `ipq filter` has read from arguments and files; their counters; and the settings that they
+ * need, for the queue and for the firewall rule that feeds it.
  */
 #ifndef IPQ_FILTER_ACTIVE_RULES_H
 #define IPQ_FILTER_ACTIVE_RULES_H
@@ -22,7 +22,7 @@ struct counters {
 struct flow_totals {
 	uint64_t decided;	       /* number of flows */
 	uint64_t packets, bytes;       /* packets of decided flows, to which no rule was applied */
-	bool in_kernel;		       /* The firewall rules count the following packets. */
+	bool in_kernel;		       /* there are firewall rules that count the packets below */
 	uint64_t passed, passed_bytes; /* packets of accepted flows, which were not queued */
 };
 

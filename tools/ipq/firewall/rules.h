@@ -62,9 +62,9 @@ int rules_parse_mark_bits(const char *text, uint32_t *mask, struct ipq_error *e)
 int rules_open(struct rules **rules, const struct rules_options *options, struct ipq_error *e);
 
 /*
- * May these rules use this number? They must not if rules of a dead process with this number cannot be removed:
- * these rules would look like those of a live process, and their packets would be queued to us. -EBUSY with a text
- * in *e, or 0. Does not check whether the number is bound.
+ * Whether these rules may use this number: 0, or -EBUSY with a text in *e. They must not if rules of a dead process
+ * with this number cannot be removed: those rules would look like the rules of a live process, and their packets would
+ * be queued to us. Does not check whether the number is bound.
  */
 int rules_number_free(const struct rules *rules, uint16_t number, struct ipq_error *e);
 

@@ -25,8 +25,8 @@
  *	-A ipq-N -m connmark --mark L/M -j RETURN	the rest of the flow
  *	-A ipq-N -m connmark --mark G/M -j DROP
  *
- * Without its second condition, the first rule would let packets bypass us whose mark another rule has restored from
- * the connection. The nftables rules are equivalent.
+ * Without its second condition, the first rule would let a packet bypass us if another rule has restored the packet's
+ * mark from the connection. The nftables rules are equivalent.
  *
  * At the end, the rules that queue are removed first, and those for marks when no packet waits any more: see
  * rules_stop(). When a base chain of nftables is removed, the kernel drops all packets that wait in any queue

@@ -40,8 +40,8 @@ struct rules {
 		SETTLED,
 		EXTENDED,
 		UNSETTLED
-	} change;		       /* UNSETTLED: the chain may have more rules than `new` requires */
-	unsigned same;		       /* number of checks since then that found the rules unchanged */
+	} change;      /* UNSETTLED: the chain may have more rules than `new` requires */
+	unsigned same; /* number of checks of legacy tables, each fifth of which reads the table */
 	uint64_t generation[FAMILIES]; /* probe_generation() when the rules were last found complete */
 	int lock;		       /* descriptor of the lock; -1: the lock is not held */
 	int failed;		       /* the result of rules_stop() */

@@ -52,8 +52,8 @@ bool output_text(struct output *o, const char *text, size_t len);
 bool output_record(struct output *o, const struct pcapng_record *r);
 
 /*
- * Waits until lines and records are written; after SIGINT, SIGTERM, SIGQUIT or SIGHUP (interrupted, or a signal that is
- * pending and blocked) at most 0.3 s.
+ * Waits until lines and records are written. If `interrupted` is set, or SIGINT, SIGTERM, SIGQUIT or SIGHUP is pending
+ * and blocked, waits at most 0.3 s.
  */
 void output_finish(struct output *o, bool interrupted);
 

@@ -14,7 +14,8 @@
  *  - The engine serves a mode request in libipq's form before sendto returns, as ip_queue did. A program may also
  *    write a mode request itself: for this case the engine takes the queue when the socket is opened
  *    (engine_options.early).
- *  - With --exact that is so for every request, and every recvfrom has netlink's address.
+ *  - With --exact, the engine serves every request before the call returns, and every recvfrom returns netlink's
+ *    address.
  *
  * Invariant: a socket of ours is known by the inode of the program's end, in a table indexed by the
  * engine's descriptor. An entry is valid while that descriptor is the same socket and its peer has not hung

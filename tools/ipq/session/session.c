@@ -154,10 +154,7 @@ static bool tries_again(struct worker *w, int err)
 	return true;
 }
 
-/*
- * Receives until the source ends, an error occurs, or join_workers() is called. As long as there are rules, packets
- * arrive.
- */
+/* Receives until the source ends, an error occurs, or join_workers() is called. */
 static int receive(struct worker *w)
 {
 	const struct session_handler *h = w->session->handler;
