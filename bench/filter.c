@@ -150,7 +150,7 @@ static unsigned take_all(int fd)
 	return n;
 }
 
-/* Waits until a packet passes: then the queue has an owner. */
+/* Waits until a packet arrives, which shows that the queue has an owner. */
 static int await_owner(const struct ground *g, pid_t pid)
 {
 	siginfo_t end = { 0 };
@@ -170,8 +170,10 @@ static int await_owner(const struct ground *g, pid_t pid)
 	return -1;
 }
 
-/* Six eighths pass all rules, one is dropped by the second, one is marked by the eighth. Returns the nanoseconds until
- * the last one was decided; 0 if not all were decided as expected. */
+/*
+ * Sends a group: six eighths of it pass all rules, one eighth is dropped by the second rule, and one eighth is marked
+ * by the eighth rule. Returns the nanoseconds until the last packet was decided; 0 if not all were decided as expected.
+ */
 static uint64_t run_group(const struct ground *g)
 {
 	const unsigned eighth = GROUP / 8;
@@ -322,7 +324,7 @@ static void make_packet(uint8_t *p, unsigned len, uint16_t port)
 	p[25] = (uint8_t)(len - 20);
 }
 
-/* Packets of 92, 640 and 1428 bytes in turn, every eighth for the port that is dropped. */
+/* Writes packets of 92, 640 and 1428 bytes in turn. Every eighth packet has the port that is dropped. */
 static int capture_make(const char *path, uint64_t size, struct capture *c)
 {
 	static const uint32_t header[6] = { 0xa1b2c3d4, 2 | 4 << 16, 0, 0, 65535, 101 /* bare IP */ };
@@ -358,7 +360,7 @@ static uint64_t size_of(const char *path)
 	return (uint64_t)size;
 }
 
-/* Megabytes a second; the peak resident size goes to *kib. 0: failed. */
+/* Filters the capture. Returns megabytes per second; 0: failed. *kib: the peak resident size. */
 static double filter_capture(const struct capture *c, long *kib)
 {
 	const char *const argv[] = {
@@ -380,7 +382,7 @@ static double filter_capture(const struct capture *c, long *kib)
 	return (double)c->bytes / 1e6 / ((double)ns / 1e9);
 }
 
-/* A quarter of the size first: both sizes must need the same memory. */
+/* Filters a capture of a quarter of the size first: both sizes must need the same memory. */
 static unsigned compare_captures(unsigned rounds, unsigned mib)
 {
 	double rate[MAX_ROUNDS];

@@ -375,8 +375,10 @@ static void print_limit(bool met, const char *what, double value, double limit)
 	printf("  %-6s %s: %.2f, limit %.2f\n", met ? "met" : "MISSED", what, value, limit);
 }
 
-/* Rounds of short turns. Each round begins with another method, and its figures are the medians of its turns. 0 or -1.
- * */
+/*
+ * Measures in rounds of short turns. Each round begins with another method, and its figures are the medians of its
+ * turns. 0 or -1.
+ */
 static int compare(const char *title, unsigned first, unsigned reference, unsigned rounds, unsigned scale,
 		   unsigned (*traffic)(struct way *, unsigned), struct turn (*turn)[WAYS])
 {
@@ -534,7 +536,7 @@ unsigned flows_measure(unsigned rounds, unsigned scale)
 		failed = open_way(i) < 0;
 	if (failed == 0)
 		failed = udp_and_tcp(rounds, scale, turn);
-	/* Each flow has an entry in the kernel's table of connections for half a minute. */
+	/* At most five rounds: each flow has an entry in the kernel's table of connections for half a minute. */
 	if (failed == 0)
 		failed = many_short(rounds < 5 ? rounds : 5, 1, turn);
 	close_ways();

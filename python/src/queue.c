@@ -304,7 +304,7 @@ static int receive(struct queue_object *self, int64_t timeout_ns)
 		if (!usable(self) || !release_batch(self))
 			return -1;
 	} while (!self->woken && (end < 0 || now_ns() < end));
-	/* Packets may come before the empty list for which wake() was called. */
+	/* If packets are returned before the empty list that wake() causes, a later call returns the empty list. */
 	if (n <= 0)
 		self->woken = false;
 	self->slow_body = false;

@@ -288,7 +288,10 @@ __cancelled_frame static ssize_t read_among_threads(struct classic *c, unsigned 
 	return n;
 }
 
-/* A read that waits for ever changes errno only if it fails. Other reads leave errno unchanged here. */
+/*
+ * Reads. Restores errno unless the read has set it and returned no message. ipq_read does not need this for a read that
+ * waits for ever in a process with one thread: such a read changes errno only if it fails.
+ */
 __noinline __cancelled_frame static ssize_t read_with_errno(struct classic *c, unsigned char *buf, size_t len,
 							    int timeout)
 {

@@ -32,7 +32,10 @@ static uint32_t sctp_checksum(const struct ipq_edit *e)
 	return ~edit_crc32c(crc, e->data + rest, e->transport + e->covered - rest);
 }
 
-/* Whether the packet has all bytes that the checksum covers. 0 or -errno. */
+/*
+ * Whether the checksum can be computed: the packet has all bytes that it covers, and the address in the pseudo-header
+ * is known. 0 or -errno.
+ */
 static int transport_summable(const struct ipq_edit *e)
 {
 	if (e->flags & IPQ_EDIT_FRAGMENT)

@@ -33,7 +33,7 @@ static enum copy_mode mode_of(const struct engine *e, const struct family *f, ui
 	return last ? f->last_mode : f->mode;
 }
 
-/* Whether a mode request may be in a client's socket: there are clients, and none has set a mode yet. */
+/* Whether a mode request may be in a client's socket: a client may set a mode, and none has set one yet. */
 static bool expects_a_mode(const struct engine *e)
 {
 	const struct client *c;

@@ -67,7 +67,10 @@ void send_answer(struct injector *in, struct worker *w, const struct ipq_packet 
 bool send_copy(struct injector *in, struct worker *w, const struct ipq_packet *packet, const void *bytes,
 	       size_t len)
 {
-	/* The original packet has passed OUTPUT or, if it was forwarded, FORWARD. */
+	/*
+	 * No rules are applied to the copy in OUTPUT, because the original packet has passed OUTPUT or, if it was
+	 * forwarded, FORWARD. The same is true for POSTROUTING if the original packet is there now.
+	 */
 	int turns = queues(w, packet, NF_INET_LOCAL_OUT) + (packet->hook == NF_INET_POST_ROUTING);
 	bool sent = false;
 	uint8_t *copy;

@@ -66,8 +66,8 @@ static bool is_loopback(struct worker *w, const struct ipq_packet *packet)
 }
 
 /*
- * The number of hooks that a loopback packet has passed before this one. A loopback packet passes four hooks, in
- * the same order in both directions.
+ * The hooks, as bits, that a loopback packet has passed before this one. A loopback packet passes four hooks, in the
+ * same order in both directions.
  */
 static unsigned loopback_hooks_before(unsigned hook)
 {
@@ -80,7 +80,7 @@ static unsigned loopback_hooks_before(unsigned hook)
 	return before;
 }
 
-/* The number of hooks that a packet from or to another machine has passed before this one. */
+/* The hooks, as bits, that a packet from or to another machine has passed before this one. */
 static unsigned hooks_before(const struct ipq_packet *packet)
 {
 	switch (packet->hook) {

@@ -109,7 +109,7 @@ static void add_reach(const struct node *n, bool short_matters, struct expressio
 		reach_instruction(&n->program.bf_insns[i], short_matters, reach);
 	if (n->type == NODE_PCAP && n->primitive.part != PCAP_NETWORK)
 		reach->transport = true;
-	/* such as ip[30] of a short packet */
+	/* for example, ip[30] reads past the end of a short packet */
 	if (n->type == NODE_PCAP && n->primitive.part == PCAP_NETWORK && strchr(n->text, '[') != NULL)
 		reach->unbounded |= short_matters;
 	reach->ipv4_only |= n->primitive.ipv4_only;

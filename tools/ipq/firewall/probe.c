@@ -111,8 +111,8 @@ static int configure(int fd, bool log, uint16_t number, uint8_t command)
 }
 
 /*
- * Whether we have the capability over this network namespace. Without it, every request fails with EPERM. So this
- * sends an obsolete command, which current kernels accept and ignore.
+ * Returns -EPERM if this process lacks the capability over this network namespace. Without it, every request fails with
+ * EPERM. So this sends an obsolete command, which current kernels accept and ignore.
  */
 static int allowed(int fd)
 {

@@ -28,9 +28,9 @@ static void make_lock_file(void)
 }
 
 /*
- * The rules of an inherited queue belong to a predecessor that has ended. This process uses their mark for the
- * packets that it accepts before it has its own rules. If these rules keep flows, this process must use a new mark
- * at the end: then the predecessor's decisions end.
+ * The rules of an inherited queue belong to a predecessor that has ended. This process uses their mark for the packets
+ * that it accepts before it has its own rules. If the rules of either process keep flows, this process uses a new mark
+ * instead, so that the predecessor's decisions end.
  */
 static void succeed_predecessor(struct rules *r)
 {

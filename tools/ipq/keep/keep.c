@@ -277,7 +277,7 @@ static void on_signal(struct keeper *k)
 		end_all(k, (int)info.ssi_signo);
 }
 
-/* The connection has ended. Usually the program has ended, which the kernel reports next. */
+/* Reads a notice. If the connection has ended, usually the program has ended, too, which the kernel reports next. */
 static void on_message_now(struct keeper *k)
 {
 	struct held_notice notice = { 0 };

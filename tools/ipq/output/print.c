@@ -249,7 +249,10 @@ static void print_bytes(FILE *out, const uint8_t *p, uint32_t len)
 	}
 }
 
-/* Prints the bytes after the transport header (option -A). Keeps newlines, escapes control characters. */
+/*
+ * Prints the bytes after the transport header (option -A). Keeps newlines and tabs, and prints a dot for each other
+ * unprintable byte.
+ */
 static void print_payload(FILE *out, const struct ipq_packet *packet, const struct decoded *d)
 {
 	const uint8_t *p = packet->payload;

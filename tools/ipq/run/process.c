@@ -47,7 +47,7 @@ void run_give_away(int fd)
 	close(null);
 }
 
-/* Returns the number of children, including those that have ended. */
+/* Kills the children of this process, except `spared`. Returns their number, including those that have ended. */
 static unsigned kill_children(pid_t spared)
 {
 	DIR *proc = opendir("/proc");

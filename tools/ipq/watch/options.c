@@ -237,8 +237,8 @@ static char *find_own_link(const struct watch *watch)
 }
 
 /*
- * Adds -i and the connections that carry the output to the user's filter. It was parsed before without these, so
- * that errors are reported in the user's words.
+ * Adds -i to the user's filter, and excludes the connections that carry the output. The filter was parsed before
+ * without these, so that errors are reported in the user's words.
  */
 static int narrow(struct watch *watch, const char *user)
 {

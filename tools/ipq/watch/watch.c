@@ -121,7 +121,7 @@ static int batch(struct worker *w, unsigned n)
 	return err;
 }
 
-/* Called when writing has failed. Ends the session, because there is no output left. */
+/* Called when writing has failed. Ends the session, unless only a recording to a file has failed. */
 static void failed(void *context, bool recording)
 {
 	struct watch *watch = context;
