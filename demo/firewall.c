@@ -61,7 +61,7 @@ static void put16(unsigned char *p, unsigned int value)
 	p[1] = (unsigned char)value;
 }
 
-/* Copies the packet to out with one word replaced. Its length, or 0 if the word does not occur. */
+/* Copies the packet to out with one word replaced. Returns its new length, or 0 if the word does not occur. */
 static size_t rewrite(const ipq_packet_msg_t *m, const char *from, const char *to, unsigned char *out)
 {
 	size_t head = (size_t)(m->payload[0] & 15) * 4, data = head + 8, at, len;

@@ -24,7 +24,7 @@ static void end(int signal)
 	ipq_queue_wake(queue);
 }
 
-/* Ten lines that change the length of TCP payload. */
+/* Replaces `before` by `after` in the TCP payload, also if this changes its length. */
 static int resize(const struct ipq_packet *packet, const char *before, const char *after)
 {
 	static uint8_t buffer[65531]; /* the most that a verdict can carry */

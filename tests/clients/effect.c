@@ -59,7 +59,7 @@ static void send_packet(int size)
 		perror("sendto");
 }
 
-/* Whether the next packet has arrived, with this number of payload bytes. */
+/* Accepts the next packet. Returns 1 if it has this number of payload bytes, 0 if not or if none arrives in time. */
 static int packet(struct ipq_handle *h, size_t data_len)
 {
 	if (ipq_read(h, buf, sizeof(buf), 2000000) <= 0 || ipq_message_type(buf) != IPQM_PACKET) {

@@ -187,10 +187,6 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 }
 
 #ifndef FUZZING
-/*
- * Runs the inputs in the given files, then random inputs, which are the same every time and mostly describe
- * well-formed packets.
- */
 static int run_file(const char *name)
 {
 	static uint8_t bytes[65536];
@@ -206,6 +202,10 @@ static int run_file(const char *name)
 	return LLVMFuzzerTestOneInput(bytes, size);
 }
 
+/*
+ * Runs the inputs in the given files, then random inputs, which are the same every time and mostly describe
+ * well-formed packets.
+ */
 int main(int argc, char **argv)
 {
 	uint8_t bytes[600];

@@ -248,8 +248,8 @@ static int reload(void)
 }
 
 /*
- * Whether packets wait, according to the kernel. On a busy machine, the thread of an engine may pause for very
- * long.
+ * Whether packets wait, according to the kernel. Silence does not prove that none wait: on a busy machine, the thread
+ * of an engine may pause for very long.
  */
 static bool kernel_waits(void)
 {

@@ -46,7 +46,7 @@ static void collect(struct adopted *a, uint16_t queue, uint32_t id)
 	assert_int_equal(adopted_collect(a, bytes, len, &p, &r), 0);
 }
 
-/* Adopts a queue whose spare queue has the packets first to last. */
+/* Adopts a queue whose spare queue has `count` packets, from `first` on. */
 static struct adopted *adopt(uint32_t first, unsigned count)
 {
 	struct adopted *a = adopted_new();

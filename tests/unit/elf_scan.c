@@ -45,7 +45,7 @@ static size_t put_dynamic(size_t at, uint64_t tag, uint64_t value)
 	return at + (wide ? sizeof(Elf64_Dyn) : sizeof(Elf32_Dyn));
 }
 
-/* A program that needs libipq.so.0, as a linker lays it out. */
+/* Builds a program that needs libipq.so.0, with the layout that a linker gives it. */
 static void build(bool is_wide, bool is_big)
 {
 	static const char strings[] = "\0libipq.so.0\0libc.so.6\0$ORIGIN/lib\0me.so";

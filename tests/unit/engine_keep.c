@@ -213,7 +213,7 @@ static void owner_gets_each_packet_once(void **state)
 	close_room(&r);
 }
 
-/* Such as ARP from a bridge: it does not wait for a client, before the first one or between two. */
+/* A packet such as ARP from a bridge waits for no client, neither before the first one nor between two. */
 static void packet_of_no_family_is_dropped_at_once(void **state)
 {
 	const struct ipq_packet arp = { .present = IPQ_HAS_PAYLOAD, .family = AF_UNSPEC, .full_len = 28 };

@@ -237,7 +237,7 @@ static void rule_is_reached_unless_all_of_its_packets_are_decided(void **state)
 	}
 }
 
-/* The rule of another program comes before that of ipq, whose condition is bytecode. */
+/* A rule of another program accepts packets before they reach a chain of ipq. OUTPUT has no chain of ipq. */
 static void earlier_rule_that_accepts_is_named(void **state)
 {
 	(void)state;

@@ -532,7 +532,7 @@ static void other_bits_of_the_mark_stay(void **state)
 	fake_free(f);
 }
 
-/* While packets wait, they would be overtaken by later packets of the flow if the kernel decided these. */
+/* If the kernel decided the flow while packets of it wait, later packets of the flow would overtake them. */
 static void packet_held_for_too_long_is_accepted_alone(void **state)
 {
 	struct fake *f = fake_new(true);

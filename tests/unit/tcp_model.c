@@ -89,7 +89,7 @@ static _Noreturn void __attribute__((format(printf, 1, 2))) fail(const char *for
 
 /* ---- the ends --------------------------------------------------------------------------------- */
 
-/* The replacement of one byte, recorded when the byte passed. */
+/* What has become of one byte of the stream, recorded when the byte passed. */
 struct fate {
 	bool passed;	  /* the byte was forwarded */
 	uint16_t old_len; /* > 0: a text of this length that was replaced begins here */
@@ -295,7 +295,7 @@ static void read_packet(const struct connection *c, unsigned side, const struct 
 
 /* ---- ipq_tcp, and the results that the model expects ----------------------------------------------- */
 
-/* Whether these bytes may be replaced. Returns the expected result of ipq_tcp_replace(). */
+/* Returns the result that ipq_tcp_replace() must have for the text that begins at this offset. */
 static int expected_result(const struct connection *c, const struct end *e, int32_t begin)
 {
 	int32_t end = begin + (int32_t)c->old_len;

@@ -126,9 +126,9 @@ static const struct reach_rule *passing(const struct reach *r, const char *chain
 }
 
 /*
- * Finds rules of other programs that accept packets before the rules of ipq. The rules of ipq should be the first
- * ones of their hook; packets that are accepted before bypass a filter. The condition of ipq's rule is bytecode, so
- * it is unknown whether it matches the same packets.
+ * Finds a rule of another program that accepts packets before they reach the rule of ipq. The rules of ipq should be
+ * the first ones of their hook, because packets that were accepted earlier bypass a filter. The condition of ipq's rule
+ * is bytecode, so it is unknown whether both rules match the same packets.
  */
 static void find_passing(const struct reach *r, struct queue_rule *rule)
 {
