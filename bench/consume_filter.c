@@ -16,7 +16,7 @@ struct headers {
 	/* ports: the packet is not a later fragment, and is long enough for the fields that the rules read */
 	bool v4, ports;
 	uint8_t protocol, tcp_flags;
-	uint32_t source, destination; /* v4 */
+	uint32_t source, destination; /* if v4 */
 	uint16_t source_port, destination_port;
 };
 

@@ -280,8 +280,8 @@ int flows_drop(struct ipq_queue *q, struct flow *f, const struct ipq_packet *pac
 }
 
 /*
- * Checks for a packet with our own mark: then the rules that should have removed the mark are missing. From now on
- * the table decides, so that no packet is repeated again.
+ * Returns true if the packet already has our own mark: the rules that should have removed the mark are missing. From
+ * now on the table decides, so that no packet is repeated again.
  */
 static bool came_back(struct ipq_queue *q, const struct ipq_packet *packet)
 {

@@ -1,6 +1,6 @@
 #!/bin/sh
 # SPDX-License-Identifier: LGPL-2.1-or-later
-# A signal arrives while ipq waits for a lock, at its start and at its end.
+# A signal arrives while ipq waits for a lock: once when ipq starts, and once when it ends.
 . "$IPQ_LIVE/lib.sh"
 . "$IPQ_LIVE/rules-lib.sh"
 command -v flock >/dev/null || skip "no flock"

@@ -236,7 +236,7 @@ static const char *const mixture[] = { "drop tcp port 23",
 				       "count if (udp or mark 7) and not (length 0-60 or dst port 22)",
 				       "mark 3 tcp portrange 20-22" };
 
-/* Compares with each rule's expression by itself. */
+/* Compares the result of the linked programs with that of the rules' expressions, evaluated one by one. */
 static void linked_programs_match_like_the_expressions(void **state)
 {
 	unsigned found[COUNT(mixture) + 1] = { 0 };

@@ -428,7 +428,7 @@ int edits_apply(struct editor *ed, struct worker *w, const struct active_rules *
 	}
 	if ((e->flags & IPQ_EDIT_CUT) != 0)
 		refuse_rewrites(ed);
-	len = e->len; /* if only bytes after the end of the packet were removed, the packet has not changed */
+	len = e->len; /* bytes after the end of the packet are already removed: this alone is no change of the packet */
 	edit_headers(ed, e, ACTION_STRIP);
 	if (!rewrite(ed, w, rules, packet, e))
 		return -1;

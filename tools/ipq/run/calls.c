@@ -109,7 +109,7 @@ static bool open_memory(struct run_calls *calls, struct call *call)
 	return false;
 }
 
-/* Whether the thread is still in this call. If so, its id was not reused. */
+/* Whether the thread is still in this call. If so, the thread's id has not been reused. */
 static bool still_there(const struct run_calls *calls, uint64_t id)
 {
 	return ioctl(calls->listener, SECCOMP_IOCTL_NOTIF_ID_VALID, &id) == 0;
