@@ -26,7 +26,7 @@
 #include "bench.h"
 
 #define GROUP 1024u
-#define GROUPS 40u /* in a measurement, times --scale */
+#define GROUPS 40u /* number of groups in a measurement, multiplied by --scale */
 #define PORT_DROPPED 9010
 #define PORT_MARKED 9011
 #define SIZE 64

@@ -26,7 +26,7 @@
 #define PER_FLOW 30
 #define SHORT_FLOWS 512 /* number of flows per slice */
 #define AT_ONCE 64
-#define SLICES 10	      /* short turns of a round, because other processes use the machine */
+#define SLICES 10 /* number of turns in a round: they are short, because other processes use the machine */
 #define STREAM_BYTES 30000000 /* per slice */
 #define MAX_ROUNDS 101
 #define MILLION 1000000

@@ -62,7 +62,7 @@ static void say(const struct results *all, struct place a, struct place b, enum 
 		enum bound bound, double limit)
 {
 	double low, high, ratio = ratio_of(all, a, b, metric, &low, &high);
-	double printed = round(ratio * 100) / 100; /* round: a run is not more precise than that */
+	double printed = round(ratio * 100) / 100; /* rounded, because a run is not more precise */
 	bool met = bound == AT_LEAST ? printed >= limit : printed <= limit;
 
 	if (!isnan(ratio))

@@ -79,7 +79,7 @@ static int set_outdev(struct source_pcap_name *name, const char *value, struct i
 	return set_device(name->outdev, value, e);
 }
 
-/* 1: it was an option, which is now set; 0: it is not an option. */
+/* 1: the field was an option, which is now set; 0: the field is not an option. */
 static int parse_option(struct source_pcap_name *name, const char *field, struct ipq_error *e)
 {
 	static const struct {

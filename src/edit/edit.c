@@ -4,11 +4,11 @@
  * transport checksum are as right as they were when the packet arrived. A call first checks that it can keep
  * this, then changes bytes; it never fails after the first change.
  *
- * A checksum is the complement of a sum, so that a change from m to m' gives HC' = ~(~HC + ~m + m') (RFC 1624).
- * This needs no other bytes of the packet. It works in a first fragment without the others, and preserves an error
- * in HC. A change of length moves the rest of the packet. If the rest moves by an even number of bytes, its sum
- * stays the same. If it moves by an odd number of bytes, its sum is byte-swapped, so the rest is summed before and
- * after the move.
+ * A checksum HC is the complement of a sum. So if a word m becomes m', the checksum becomes ~(~HC + ~m + m')
+ * (RFC 1624). This needs no other bytes of the packet. It works in a first fragment without the others, and preserves
+ * an error in HC. A change of length moves the rest of the packet. If the rest moves by an even number of bytes, its
+ * sum stays the same. If it moves by an odd number of bytes, its sum is byte-swapped, so the rest is summed before
+ * and after the move.
  *
  * The CRC of SCTP is linear, too: the difference of two CRCs is the CRC of the difference. So a change needs only
  * two CRCs that begin with 0, over the bytes from the change to the end: one of the old bytes, one of the new

@@ -8,8 +8,8 @@
 #include "util/bytes.h"
 
 /*
- * The distance between the ids that the reader sees for the two queues. Threads that receive at the same time may
- * see the first packets of the main queue in any order.
+ * The distance between the ids that the reader sees for the two queues. It is large, because threads that receive at
+ * the same time may see the first packets of the main queue in any order.
  */
 #define ID_GAP 65536
 

@@ -2,15 +2,15 @@
 /*
  * Theory of operation: a queue lives as long as its socket. If another process holds the socket, a program can
  * die and its successor can continue, but the kernel does not repeat the messages that the predecessor has
- * read. It does so when the packets are queued once more, with a verdict NF_QUEUE for all of them.
+ * read. It sends them again only if the packets are queued once more, with a verdict NF_QUEUE for all of them.
  *
  * If they were queued in the same queue, packets that arrive on other processors at this moment would mix with
  * them. So they are moved to a spare queue, which belongs to the same socket and in which nothing else arrives. Its
  * packets are decided first, and those of the main queue afterwards.
  *
  * 1. All messages in the socket are read and ignored.
- * 2. Packets in the spare queues are moved once more: the predecessor may have died after the same steps. They
- *    are older than those in the main queue. They go from B, the second one, to A and back from A to B.
+ * 2. There are two spare queues, A and B. Packets in them are moved from B to A and then back to B: the predecessor
+ *    may have died after the same steps. These packets are older than those in the main queue.
  * 3. The packets of the main queue are moved to B.
  * 4. The messages are read up to an acknowledgement. Those of B are kept. Those of the main queue may belong
  *    to packets that were moved, or to packets that arrived afterwards, so all up to the last of them are moved.

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 /*
- * ICMP errors quote the segment that caused them, in its form after the edit. The sender of the segment ignores an
- * error about numbers that it has not sent. Then it would not learn the MTU of a path, for example.
+ * Changes ICMP errors, which quote the segment that caused them in its form after the edit. The sender of the segment
+ * would ignore an error about numbers that it has not sent, and would not learn the MTU of a path, for example.
  */
 #include <netinet/in.h>
 

@@ -73,7 +73,7 @@ static int packet(struct ipq_handle *h, size_t data_len)
 	return 0;
 }
 
-/* A packet that is sent immediately after ipq_set_mode is read. */
+/* Sends a packet immediately after ipq_set_mode: the packet must be queued and read. */
 static int mode(void)
 {
 	int i, good = 1;
@@ -89,7 +89,7 @@ static int mode(void)
 	return good;
 }
 
-/* A packet that is sent immediately after ipq_set_mode has the new range. */
+/* Sends a packet immediately after ipq_set_mode: the packet must have the new range. */
 static int range(void)
 {
 	struct ipq_handle *h = open_handle(PF_INET);
@@ -122,7 +122,7 @@ static int ask_by_hand(struct ipq_handle *h, unsigned char mode, size_t bytes)
 	return write(h->fd, &m, sizeof(m)) == sizeof(m);
 }
 
-/* A packet that is sent immediately after a request on the descriptor is read, with the new mode. */
+/* Sends a packet immediately after a request on the descriptor: the packet must have the new mode. */
 static int hand(void)
 {
 	int i, good = 1;

@@ -249,7 +249,9 @@ static void batches_decide_every_packet(void)
 	CHECK(arrived() == 4);
 }
 
-/* Sends for so long, every 30 ms, that a read which restarts its timeout with each packet would fail the test. */
+/*
+ * Sends a packet every 30 ms, for so long that a read which restarts its timeout with each packet would fail the test.
+ */
 static pid_t say_in_ipv6(void)
 {
 	struct sockaddr_in6 a = { .sin6_family = AF_INET6,

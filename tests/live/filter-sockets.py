@@ -6,7 +6,8 @@ filter-sockets.py KIND DIRECTORY ADDRESS edited|as-sent
 
 The client's "~" becomes "[tilde]", and the server's "%" disappears. A text of one
 byte is never split between segments.
-In long packets "~" becomes "=", and "%{}" becomes "%"; so do longer texts on a path whose MTU changes.
+With long packets (kind big), "~" becomes "=", and "%{}" becomes "%". On a path whose MTU changes (kind path),
+only the client's "%{xx...x}" becomes "%".
 """
 import fcntl
 import hashlib
@@ -98,8 +99,8 @@ def talk(s, kind, me, other, edited):
     reader.join(25)
     wanted = expected(other, kind, theirs) if edited else theirs
     got = result.get('bytes', b'')
-    # Texts may stay unchanged if segments overtake each other: they keep their length. Long texts may be split
-    # between segments.
+    # Some texts may arrive unchanged: those in segments that were overtaken, whose length must not change, and those
+    # that were split between segments. They are replaced here.
     if kind in TOKEN and len(got) < len(theirs):
         got = expected(other, kind, got)
     if hashlib.sha256(got).digest() != hashlib.sha256(wanted).digest():

@@ -333,7 +333,7 @@ static void length_of_zero_is_kept_and_the_given_length_is_used(void **state)
 		assert_int_equal(be16(length), 0);
 		assert_int_equal(ipq_checksum_verify(packet, e.len), 0);
 		assert_memory_equal(packet + e.payload, "aBBBBBcd", 8);
-		/* If the header has the length, the packet is the same. */
+		/* The transport checksum is that of the packet with its length in the header. */
 		if (version == 4)
 			assert_int_equal(reference_network_residue(&b, packet), 0xffff);
 		set_be16(length, version == 4 ? e.len : e.len - 40);

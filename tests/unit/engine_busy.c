@@ -90,7 +90,7 @@ static void other_clients_are_served_while_one_is_busy(void **state)
 	close_room(&r);
 }
 
-/* A forked child does this when its parent, which stepped the engine, has ended. */
+/* A forked child resumes the engine when its parent, which stepped the engine, has ended. */
 static void resumed_engine_watches_source_and_clients(void **state)
 {
 	struct room r = open_room(false, NULL);

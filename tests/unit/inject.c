@@ -39,7 +39,10 @@ static int begin(void **state)
 	return 0;
 }
 
-/* A regression: if one packet was forgotten because of another one, each copy was copied again, endlessly. */
+/*
+ * Tests a defect that was corrected: if one packet was forgotten because of another one, each copy was copied again,
+ * endlessly.
+ */
 static void many_packets_are_on_their_way(void **state)
 {
 	(void)state;

@@ -12,7 +12,7 @@
 
 static uint8_t packet[1500], answer[REJECT_MAX];
 
-/* An IPv4 packet of this length. data: the first bytes of its transport header. */
+/* Builds an IPv4 packet of this length. data: the first bytes of its transport header. */
 static void build(size_t len, uint8_t protocol, const void *data, size_t n)
 {
 	static const uint8_t addresses[] = { 10, 0, 0, 1, 10, 0, 0, 2 };
@@ -34,7 +34,7 @@ static size_t reject(size_t len)
 	return reject_answer(answer, &d, packet, (uint32_t)len, (uint32_t)len, NULL);
 }
 
-/* A TCP packet with these flags, and text bytes of payload. Returns the length of the answer. */
+/* Rejects a TCP packet with these flags and `text` bytes of payload. Returns the length of the answer. */
 static size_t reject_tcp(uint8_t flags, size_t text)
 {
 	const uint8_t tcp[20] = { 0, 7, 0, 80, 0, 0, 1, 0, 0, 0, 2, 0, 0x50, flags };

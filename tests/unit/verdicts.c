@@ -100,8 +100,8 @@ static void receive(struct verdicts *v, struct kernel *k, uint32_t id)
 }
 
 /*
- * Gives verdicts for n packets in the order of g. Flushes after each verdict whose bit is set in `flushes`. `kept`
- * packets stay undecided.
+ * Receives packets, gives the n verdicts of g in this order, and flushes after each verdict whose bit is set in
+ * `flushes`. The other packets stay undecided. Returns the number of messages.
  */
 static unsigned play(uint32_t first, unsigned packets, const struct given *g, unsigned n, unsigned flushes,
 		     unsigned max)

@@ -6,7 +6,7 @@ directory=$(dirname "$0")
 shell=${2:-bash}
 failures=0
 
-# zsh completes only in its line editor: prints instead what _ipq passes to it.
+# zsh completes only in its line editor, so this prints the words that _ipq passes to the editor.
 words_of() {
 	case $shell in
 	bash)

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * Edits are collected while the rules are matched, and made afterwards: First TCP options are removed: once its
- * signature is removed, a segment can be rewritten. Then text is rewritten, in the order of the rules. Addresses
- * and ports change last: until then they identify the connection. If an edit cannot be made, the packet stays
- * unchanged, and the failure is counted.
+ * Edits are collected while the rules are matched, and made afterwards. First TCP options are removed, because a
+ * signed segment can be rewritten only after its signature was removed. Then text is rewritten, in the order of the
+ * rules. Addresses and ports change last, because until then they identify the connection. If an edit cannot be made,
+ * the packet stays unchanged, and the failure is counted.
  */
 #include <errno.h>
 #include <stdio.h>
