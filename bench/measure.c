@@ -45,7 +45,7 @@ static pid_t consumer_start(const struct consumer *c, const struct job *job)
 	if (pid != 0)
 		return pid;
 	prctl(PR_SET_PDEATHSIG, SIGKILL);
-	/* in its own group: the kernel sends SIGHUP to an orphaned group that has a stopped process */
+	/* in its own group, because the kernel sends SIGHUP to an orphaned group that has a stopped process */
 	setpgid(0, 0);
 	for (unsigned i = 0; i < job->queues; i++)
 		reader[i] = (struct reader){ c, job, i };

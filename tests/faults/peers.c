@@ -256,7 +256,7 @@ static void eperm_misreported(void)
 	}
 	wait(&status);
 	want(status == 0);
-	/* When the owner has closed the queue, the same handle can take it. */
+	/* When the owner has closed the queue, the handle that was refused can take it. */
 	if (api != NEW) {
 		second.h = NULL;
 		if (fork() == 0) {

@@ -341,7 +341,7 @@ static void the_other_family_prolongs_no_timeout(void)
 	CHECK(!sees_counts || stats().waiting == 0); /* the packet was dropped, not only skipped */
 }
 
-/* NF_QUEUE queues a packet to the queue from which it came, whatever its number. */
+/* NF_QUEUE queues a packet to the queue from which the packet came, even if that queue has another number than 0. */
 static void a_packet_comes_back(void)
 {
 	say(1);

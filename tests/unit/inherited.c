@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * A capture file that an engine in the parent reads, and children that inherit the handle: one child closes the
- * handle, one only exits, one could not start its engine's thread, and one is a child of the last. No child may
- * keep a descriptor of the handle, and the output must have every record once: children do not write the records
- * that the parent has buffered.
+ * A capture file that an engine in the parent reads, and children that inherit the handle. The first child closes the
+ * handle; the second one only exits; the third one cannot start its engine's thread, and has a child of its own. No
+ * child may keep a descriptor of the handle, and the output must have every record once: children do not write the
+ * records that the parent has buffered.
  */
 #include <dirent.h>
 #include <errno.h>

@@ -27,7 +27,7 @@ expect "the module of no queue goes" module_goes
 expect "packets are lost without the module" $TRAFFIC udp -n 10 -e 0 -w 300 7000
 expect_text "a program that comes later is refused" "$refused" sh -c "$ABSENT kernel 2>&1"
 
-# A handle was opened before. Its mode is refused while the module is removed.
+# A handle is opened first. Its mode is set only after the module was loaded and removed again, and must be refused.
 start $ABSENT kernel $work/go
 tries=250
 until [ -e $work/go.created ] || [ $tries = 0 ]; do sleep 0.02; tries=$((tries - 1)); done
