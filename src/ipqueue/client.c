@@ -44,8 +44,8 @@ static void set_pid(struct engine *e, struct client *c, uint32_t pid)
 
 /*
  * An end of file has no address, so the libipq of 2001 would report it as "Failed to receive netlink message".
- * Therefore an empty message is sent first: the library reads it as an end of file, too, and it has the kernel's
- * address.
+ * Therefore an empty message is sent first. This message has the kernel's address, and the library reads it as an end
+ * of file, too.
  */
 void client_send_eof(const struct client *c)
 {

@@ -38,8 +38,8 @@ int inject_open(struct injector *in);
 void inject_close(struct injector *in);
 
 /*
- * Sends a packet that begins with its IP header. This function may change the packet. It will arrive in our queues
- * `turns` times. device: index of the interface for link-local addresses, or 0.
+ * Sends a packet that begins with its IP header. This function may change the packet. The packet will arrive in our
+ * queues `turns` times. device: index of the interface for link-local addresses, or 0.
  */
 bool inject_send(struct injector *in, uint8_t *packet, size_t len, uint32_t device, int turns);
 
