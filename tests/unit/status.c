@@ -11,6 +11,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 #include "status/status.h"
 
 static struct queue_rule rule[4];
@@ -171,10 +172,308 @@ static void table_has_totals_and_rates(void **state)
 	contains(" mode 3 ");
 }
 
+/* Makes a snapshot with a line of each kind, read by a process that may read little. */
+static void begin_with_all_kinds(void)
+{
+	begin();
+	row[0].line.copy_mode = 1;
+	row[1].owned = row[1].counted = true;
+	row[1].pid = 5;
+	strcpy(row[1].command, "\033[1m");
+	rule[1] = (struct queue_rule){ .kind = FIREWALL_NFT,
+				       .first = 65535,
+				       .last = 65535,
+				       .family = "inet",
+				       .table = "t",
+				       .chain = "c",
+				       .text = "queue num 65535" };
+	rule[2] = rule[1];
+	rule[2].computed = true;
+	s.firewall.count = 3;
+	s.firewall.flow = &flow;
+	s.firewall.flows = 1;
+	s.firewall.state[FIREWALL_IPTABLES_LEGACY] = FIREWALL_REFUSED;
+	s.suspect[0] = (struct queue_suspect){ 815, "program" };
+	s.suspect[1] = (struct queue_suspect){ 816, "other" };
+	s.suspects = 2;
+	s.table = -EIO;
+	s.blind = true;
+}
+
+static void json_and_metrics_are_printed_in_full(void **state)
+{
+	(void)state;
+	begin_with_all_kinds();
+	s.firewall.state[FIREWALL_NFT] = FIREWALL_NO_TOOL;
+	print(status_print_json);
+	assert_string_equal(
+		text,
+		"{\"queues\":[{\"queue\":7,\"owned\":true,\"pid\":4711,\"command\":\"a\\\"b\",\"port_id\":70,"
+		"\"waiting\":71,"
+		"\"copy_mode\":\"meta\",\"copy_range\":72,\"packets\":75,"
+		"\"dropped_queue_full\":73,"
+		"\"dropped_socket_full\":74,\"rules\":1,\"bypass\":false,"
+		"\"problem\":null},"
+		"{\"queue\":9,\"owned\":true,\"pid\":5,\"command\":\"\\u001b[1m\",\"port_id\":0,\"waiting\":"
+		"0,"
+		"\"copy_mode\":\"none\",\"copy_range\":0,\"packets\":0,"
+		"\"dropped_queue_full\":0,"
+		"\"dropped_socket_full\":0,\"rules\":0,\"bypass\":false,"
+		"\"problem\":\"its owner has not set a copy mode: it receives nothing\"}],"
+		"\"rules\":[{\"firewall\":\"iptables-legacy\",\"family\":\"ip\",\"table\":\"filter\","
+		"\"chain\":\"INPUT\",\"first\":7,\"last\":8,\"bypass\":false,\"reached\":true,\"packets\":99,"
+		"\"rule\":\"-A INPUT -j NFQUEUE --queue-balance 7:8\"},"
+		"{\"firewall\":\"nft\",\"family\":\"inet\",\"table\":\"t\","
+		"\"chain\":\"c\",\"first\":65535,\"last\":65535,\"bypass\":false,\"reached\":true,"
+		"\"rule\":\"queue num 65535\"},"
+		"{\"firewall\":\"nft\",\"family\":\"inet\",\"table\":\"t\","
+		"\"chain\":\"c\",\"bypass\":false,\"reached\":true,"
+		"\"rule\":\"queue num 65535\"}],"
+		"\"flows\":[{\"queue\":7,\"firewall\":\"nft\",\"left\":11,\"packets\":12,\"bytes\":13}],"
+		"\"firewalls\":{\"iptables-legacy\":\"refused\",\"ip6tables-legacy\":\"read\",\"iptables-"
+		"nft\":\"read\",\"ip6tables-nft\":\"read\",\"nft\":\"no tool\"},"
+		"\"suspects\":[{\"pid\":815,\"command\":\"program\"},"
+		"{\"pid\":816,\"command\":\"other\"}],"
+		"\"counters_readable\":false,\"owners_known\":false}\n");
+	row[0].pid = 0;
+	print(status_print_openmetrics);
+	assert_string_equal(
+		text,
+		"# TYPE ipq_queue_owner gauge\n"
+		"# HELP ipq_queue_owner The process that owns the queue; the value is always 1.\n"
+		"ipq_queue_owner{queue=\"9\",pid=\"5\",command=\"\\\\x1b[1m\"} 1\n"
+		"# TYPE ipq_queue_owned gauge\n"
+		"# HELP ipq_queue_owned Whether a program owns the queue.\n"
+		"ipq_queue_owned{queue=\"7\"} 1\n"
+		"ipq_queue_owned{queue=\"9\"} 1\n"
+		"# TYPE ipq_queue_rules gauge\n"
+		"# HELP ipq_queue_rules Firewall rules that feed the queue.\n"
+		"ipq_queue_rules{queue=\"7\"} 1\n"
+		"ipq_queue_rules{queue=\"9\"} 0\n"
+		"# TYPE ipq_queue_orphaned gauge\n"
+		"# HELP ipq_queue_orphaned Whether packets are dropped because the queue has no owner.\n"
+		"ipq_queue_orphaned{queue=\"7\"} 0\n"
+		"ipq_queue_orphaned{queue=\"9\"} 0\n"
+		"# TYPE ipq_queue_idle gauge\n"
+		"# HELP ipq_queue_idle Whether the queue has an owner and no rule.\n"
+		"ipq_queue_idle{queue=\"7\"} 0\n"
+		"ipq_queue_idle{queue=\"9\"} 0\n"
+		"# TYPE ipq_queue_waiting_packets gauge\n"
+		"# UNIT ipq_queue_waiting_packets packets\n"
+		"# HELP ipq_queue_waiting_packets Packets without a verdict.\n"
+		"ipq_queue_waiting_packets{queue=\"7\"} 71\n"
+		"ipq_queue_waiting_packets{queue=\"9\"} 0\n"
+		"# TYPE ipq_queue_copy_range_bytes gauge\n"
+		"# UNIT ipq_queue_copy_range_bytes bytes\n"
+		"# HELP ipq_queue_copy_range_bytes Maximum payload copied of each packet.\n"
+		"ipq_queue_copy_range_bytes{queue=\"7\"} 0\n"
+		"ipq_queue_copy_range_bytes{queue=\"9\"} 0\n"
+		"# TYPE ipq_queue_handed_packets counter\n"
+		"# UNIT ipq_queue_handed_packets packets\n"
+		"# HELP ipq_queue_handed_packets Packets sent to the owner, including those lost at its "
+		"socket.\n"
+		"ipq_queue_handed_packets_total{queue=\"7\"} 75\n"
+		"ipq_queue_handed_packets_total{queue=\"9\"} 0\n"
+		"# TYPE ipq_queue_full_dropped_packets counter\n"
+		"# UNIT ipq_queue_full_dropped_packets packets\n"
+		"# HELP ipq_queue_full_dropped_packets Packets dropped because too many waited.\n"
+		"ipq_queue_full_dropped_packets_total{queue=\"7\"} 73\n"
+		"ipq_queue_full_dropped_packets_total{queue=\"9\"} 0\n"
+		"# TYPE ipq_queue_socket_dropped_packets counter\n"
+		"# UNIT ipq_queue_socket_dropped_packets packets\n"
+		"# HELP ipq_queue_socket_dropped_packets Packets dropped because the owner's receive buffer "
+		"was full.\n"
+		"ipq_queue_socket_dropped_packets_total{queue=\"7\"} 74\n"
+		"ipq_queue_socket_dropped_packets_total{queue=\"9\"} 0\n"
+		"# TYPE ipq_queue_left_flows counter\n"
+		"# UNIT ipq_queue_left_flows flows\n"
+		"# HELP ipq_queue_left_flows How often a decided flow was left to the kernel.\n"
+		"ipq_queue_left_flows_total{queue=\"7\",firewall=\"nft\"} 11\n"
+		"# TYPE ipq_queue_passed_packets counter\n"
+		"# UNIT ipq_queue_passed_packets packets\n"
+		"# HELP ipq_queue_passed_packets Packets of accepted flows that the kernel let pass.\n"
+		"ipq_queue_passed_packets_total{queue=\"7\",firewall=\"nft\"} 12\n"
+		"# TYPE ipq_queue_passed_bytes counter\n"
+		"# UNIT ipq_queue_passed_bytes bytes\n"
+		"# HELP ipq_queue_passed_bytes Bytes of accepted flows that the kernel let pass.\n"
+		"ipq_queue_passed_bytes_total{queue=\"7\",firewall=\"nft\"} 13\n"
+		"# TYPE ipq_counters_readable gauge\n"
+		"# HELP ipq_counters_readable Whether the kernel's table of queues could be read.\n"
+		"ipq_counters_readable 0\n"
+		"# EOF\n");
+}
+
+/* Fails unless the table is this text, then the line about unread rules, which gives advice to ordinary users. */
+static void table_is(const char *expected)
+{
+	static const char last[] = "iptables-legacy rules could not be read";
+	size_t len = strlen(expected);
+
+	print(print_table);
+	if (strncmp(text, expected, len) != 0)
+		assert_string_equal(text, expected);
+	assert_memory_equal(text + len, last, strlen(last));
+	assert_string_equal(text + len + strlen(last), geteuid() != 0 ? ": sudo ipq status\n" : "\n");
+}
+
+static void table_has_a_line_of_each_kind(void **state)
+{
+	(void)state;
+	begin_with_all_kinds();
+	before = NULL;
+	columns = 0;
+	table_is("QUEUE OWNER                WAITING COPY            PACKETS  QUEUE-FULL SOCKET-FULL RULES\n"
+		 "    7 4711 a\"b                  71 meta                 75          73          74     1\n"
+		 "    9 5 \\x1b[1m                  0 none                  0           0           0     0\n"
+		 "\n"
+		 "! queue 9: its owner has not set a copy mode: it receives nothing\n"
+		 "    ipq_set_mode(h, IPQ_COPY_PACKET, ...) in the program\n"
+		 "\n"
+		 "The kernel's table of queues cannot be read: Input/output error\n"
+		 "The owners are unknown without CAP_NET_ADMIN: sudo ipq status\n"
+		 "  has a netfilter socket and may own a queue: 815 program\n"
+		 "  has a netfilter socket and may own a queue: 816 other\n"
+		 "\n"
+		 "QUEUE FLOWS LEFT      PACKETS           BYTES  KEPT BY CONNECTION MARKS OF\n"
+		 "    7         11           12              13  nft\n"
+		 "\n"
+		 "RULES FOR QUEUE\n"
+		 "        7-8  iptables-legacy, ip filter: -A INPUT -j NFQUEUE --queue-balance 7:8\n"
+		 "      65535  nft, inet t: c: queue num 65535\n"
+		 "          ?  nft, inet t: c: queue num 65535\n");
+	s.blind = false;
+	s.table = -EACCES;
+	table_is("QUEUE OWNER                WAITING COPY            PACKETS  QUEUE-FULL SOCKET-FULL RULES\n"
+		 "    7 4711 a\"b                  71 meta                 75          73          74     1\n"
+		 "    9 5 \\x1b[1m                  0 none                  0           0           0     0\n"
+		 "\n"
+		 "! queue 9: its owner has not set a copy mode: it receives nothing\n"
+		 "    ipq_set_mode(h, IPQ_COPY_PACKET, ...) in the program\n"
+		 "\n"
+		 "Only root of the machine can read the kernel's counters (/proc/net/netfilter/\n"
+		 "nfnetlink_queue): waiting packets, copy mode and losses are unknown here.\n"
+		 "  has a netfilter socket and may own a queue: 815 program\n"
+		 "  has a netfilter socket and may own a queue: 816 other\n"
+		 "\n"
+		 "QUEUE FLOWS LEFT      PACKETS           BYTES  KEPT BY CONNECTION MARKS OF\n"
+		 "    7         11           12              13  nft\n"
+		 "\n"
+		 "RULES FOR QUEUE\n"
+		 "        7-8  iptables-legacy, ip filter: -A INPUT -j NFQUEUE --queue-balance 7:8\n"
+		 "      65535  nft, inet t: c: queue num 65535\n"
+		 "          ?  nft, inet t: c: queue num 65535\n");
+	s.table = -ENOENT;
+	s.count = s.suspects = s.firewall.count = s.firewall.flows = 0;
+	table_is("No queues, and no visible rules for one. Start with \"ipq doctor\".\n"
+		 "\n"
+		 "This kernel has no nfnetlink_queue, or its module is not loaded: modprobe "
+		 "nfnetlink_queue\n");
+	s.table = 0;
+	s.blind = true;
+	table_is("No queue rules are visible.\n");
+}
+
+static void table_is_as_wide_as_the_terminal(void **state)
+{
+	/* The column of owners has 8 to 40 characters. From 120 columns on, there are totals beside the rates. */
+	static const struct {
+		unsigned columns, width;
+	} all[] = {
+		{ 1, 69 }, { 60, 69 }, { 70, 70 }, { 100, 100 }, { 119, 101 }, { 120, 120 }, { 200, 136 }
+	};
+
+	(void)state;
+	begin();
+	before = NULL;
+	for (size_t i = 0; i < sizeof(all) / sizeof(all[0]); i++) {
+		const char *line;
+
+		columns = all[i].columns;
+		print(print_table);
+		line = text;
+		for (unsigned n = 0; n < 3; n++, line = strchr(line, '\n') + 1)
+			assert_int_equal(strcspn(line, "\n"), all[i].width);
+		assert_true((strstr(text, " SOCKET-FULL ") != NULL) == (columns >= 120));
+		assert_non_null(strstr(text, " S-FULL/S "));
+	}
+}
+
 static enum queue_problem explain(unsigned i)
 {
 	row_explain(&s, &row[i], problem, sizeof(problem), remedy, sizeof(remedy));
 	return row_problem(&s, &row[i]);
+}
+
+static void explained(unsigned i, enum queue_problem expected, const char *problem_text,
+		      const char *remedy_text)
+{
+	assert_int_equal(explain(i), expected);
+	assert_string_equal(problem, problem_text);
+	assert_string_equal(remedy, remedy_text);
+}
+
+/* A problem of a rule names the rule that misses packets, although earlier rules are for other queues. */
+static void rule_with_the_problem_is_found(void **state)
+{
+	(void)state;
+	begin();
+	rule[1] = rule[2] = rule[3] = rule[0];
+	rule[0].first = rule[0].last = 5;
+	rule[0].unreached = true;
+	strcpy(rule[0].blocker, "other");
+	strcpy(rule[0].passing, "other");
+	strcpy(rule[3].blocker, "other"); /* beyond the last rule */
+	rule[3].unreached = true;
+	s.firewall.count = 3;
+	row[0].rules = 2;
+	row[0].reached = 0;
+	rule[1].unreached = rule[2].unreached = true;
+	strcpy(rule[2].chain, "C");
+	explained(0, QUEUE_UNREACHED, "no hook calls the chain C of its rule, so no packets arrive",
+		  "sudo iptables-legacy -t filter -S   (or restart the program that made it)");
+	strcpy(rule[1].blocker, "-j DROP");
+	explained(0, QUEUE_SHADOWED, "an earlier rule decides its packets, so none arrive: -j DROP",
+		  "sudo iptables-legacy -t filter -S   (and move that rule after it)");
+	rule[2].unreached = false;
+	row[0].reached = 1;
+	explained(0, QUEUE_PARTLY,
+		  "an earlier rule decides one rule's packets, so none arrive by it: -j DROP",
+		  "sudo iptables-legacy -t filter -S   (and move that rule after it)");
+	rule[1].blocker[0] = '\0';
+	rule[1].kind = FIREWALL_NFT;
+	explained(0, QUEUE_PARTLY, "no hook calls the chain INPUT of one rule, so no packets arrive by it",
+		  "sudo nft -a list table ip filter");
+	rule[1] = rule[2];
+	strcpy(rule[2].chain, "ipq-7");
+	strcpy(rule[3].chain, "ipq-7");
+	strcpy(rule[3].passing, "other");
+	explained(0, QUEUE_OK, "", "");
+	strcpy(rule[1].passing, "-j ACCEPT");
+	explained(0, QUEUE_PASSED, "packets that an earlier rule accepts bypass ipq: -j ACCEPT",
+		  "sudo iptables-legacy -t filter -S   (and move that rule after it)");
+}
+
+static void rule_to_remove_is_one_without_bypass(void **state)
+{
+	(void)state;
+	begin();
+	rule[1] = rule[2] = rule[3] = rule[0];
+	strcpy(rule[0].chain, "ipq-9"); /* a rule of another queue */
+	rule[1].first = rule[1].last = rule[2].first = rule[2].last = 9;
+	rule[1].bypass = true;
+	strcpy(rule[2].text, "-A INPUT -j NFQUEUE --queue-num 9");
+	rule[3].first = rule[3].last = 9;
+	strcpy(rule[3].chain, "ipq-9"); /* beyond the last rule */
+	s.firewall.count = 3;
+	row[1].rules = 2;
+	row[1].bypass = false;
+	explained(1, QUEUE_ORPHAN,
+		  "no process owns it, and a rule without bypass feeds it: its packets are dropped",
+		  "iptables-legacy -t filter -D INPUT -j NFQUEUE --queue-num 9");
+	s.firewall.count = 4;
+	explained(1, QUEUE_BLOCKED,
+		  "blocked: the ipq process that owned it has ended, and its packets are dropped",
+		  "sudo ipq clean   (or start ipq filter on that hook again)");
 }
 
 static void problems_of_queues_with_an_owner_are_found(void **state)
@@ -210,6 +509,10 @@ static void problems_of_queues_with_an_owner_are_found(void **state)
 	s.ipv6 = row[0].ipv4 = true;
 	assert_int_equal(explain(0), QUEUE_ONE_FAMILY);
 	assert_string_equal(problem, "the rules of ipq for IPv6 are missing: IPv6 packets bypass it");
+	assert_string_equal(remedy, "restart that ipq process");
+	s.ipv6 = false; /* the kernel has no IPv6 */
+	assert_int_equal(explain(0), QUEUE_OK);
+	s.ipv6 = true;
 	row[0].ipv6 = true;
 	row[0].ipv4 = false;
 	assert_int_equal(explain(0), QUEUE_ONE_FAMILY);
@@ -366,6 +669,11 @@ int main(void)
 		cmocka_unit_test_teardown(json_has_each_counter_by_its_name, end),
 		cmocka_unit_test_teardown(metrics_have_each_counter_by_its_name, end),
 		cmocka_unit_test_teardown(table_has_totals_and_rates, end),
+		cmocka_unit_test_teardown(json_and_metrics_are_printed_in_full, end),
+		cmocka_unit_test_teardown(table_has_a_line_of_each_kind, end),
+		cmocka_unit_test_teardown(table_is_as_wide_as_the_terminal, end),
+		cmocka_unit_test(rule_with_the_problem_is_found),
+		cmocka_unit_test(rule_to_remove_is_one_without_bypass),
 		cmocka_unit_test_teardown(problems_of_queues_with_an_owner_are_found, end),
 		cmocka_unit_test_teardown(problems_of_queues_without_an_owner_are_found, end),
 		cmocka_unit_test(families_of_a_row_are_those_of_its_rules),
