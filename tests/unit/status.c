@@ -564,11 +564,17 @@ static void problems_of_queues_without_an_owner_are_found(void **state)
 /* ---- taking a snapshot ----------------------------------------------------------------------------- */
 
 static struct queue_line earlier, later; /* the line of queue 7 at both readings */
+static int table = 1;			 /* number of lines in the kernel's table, or why it cannot be read */
+static struct queue_line other_line;	 /* the second line */
+static bool gone;			 /* the queue has no line at the second reading */
+static unsigned rules = 2, pauses, lookups;
+static uint8_t probed[65536];
+static int probe_result;
 
 int __wrap_firewall_read(struct firewall *f);
 int __wrap_firewall_read(struct firewall *f)
 {
-	*f = (struct firewall){ .rule = malloc(sizeof(rule)), .count = 2 };
+	*f = (struct firewall){ .rule = malloc(sizeof(rule)), .count = rules };
 	memcpy(f->rule, rule, sizeof(rule));
 	return 0;
 }
@@ -576,9 +582,39 @@ int __wrap_firewall_read(struct firewall *f)
 int __wrap_queue_lines(struct queue_line *line, unsigned max);
 int __wrap_queue_lines(struct queue_line *line, unsigned max)
 {
-	(void)max;
-	line[0] = earlier;
-	return 1;
+	assert_int_equal(max, 65536);
+	if (table > 0)
+		line[0] = earlier;
+	if (table > 1)
+		line[1] = other_line;
+	return table;
+}
+
+int __wrap_queue_owner(uint32_t port_id, pid_t *pid, char command[64]);
+int __wrap_queue_owner(uint32_t port_id, pid_t *pid, char command[64])
+{
+	lookups++;
+	*pid = port_id == 3 ? getpid() : (pid_t)(1000 + port_id);
+	snprintf(command, 64, "owner of %u", port_id);
+	return port_id == 9 ? -ENOENT : 0;
+}
+
+int __wrap_netfilter_sockets(uint32_t *port, unsigned max);
+int __wrap_netfilter_sockets(uint32_t *port, unsigned max)
+{
+	assert_int_equal(max, 64);
+	for (unsigned i = 0; i < 12; i++)
+		port[i] = i;
+	return 12;
+}
+
+int __wrap_probe_queues(uint8_t *owned, uint32_t first, uint32_t last);
+int __wrap_probe_queues(uint8_t *owned, uint32_t first, uint32_t last)
+{
+	assert_int_equal(first, 0);
+	assert_int_equal(last, 65535);
+	memcpy(owned, probed, sizeof(probed));
+	return probe_result;
 }
 
 int __wrap_queue_line(uint32_t number, struct queue_line *line);
@@ -586,14 +622,15 @@ int __wrap_queue_line(uint32_t number, struct queue_line *line)
 {
 	assert_int_equal(number, 7);
 	*line = later;
-	return 0;
+	return gone ? -ENOENT : 0;
 }
 
 int __wrap_nanosleep(const struct timespec *time, struct timespec *left);
 int __wrap_nanosleep(const struct timespec *time, struct timespec *left)
 {
-	(void)time;
 	(void)left;
+	assert_int_equal(time->tv_sec * 1000000000LL + time->tv_nsec, 500000000);
+	pauses++;
 	return 0;
 }
 
@@ -643,12 +680,17 @@ static void stuck_queue_decides_no_packet_meanwhile(void **state)
 {
 	(void)state;
 	begin();
-	earlier = later = (struct queue_line){ .number = 7, .port_id = 1, .waiting = 5, .last_id = 100 };
+	earlier = later = (struct queue_line){
+		.number = 7, .port_id = 1, .waiting = 5, .last_id = 100, .user_dropped = 2
+	};
 	assert_true(taken().stuck);
+	gone = true;
+	assert_false(taken().stuck);
+	gone = false;
 	later.waiting = 8; /* three packets have arrived */
 	later.last_id = 103;
 	assert_true(taken().stuck);
-	later.user_dropped = 4; /* and four packets were lost */
+	later.user_dropped = 6; /* and four packets were lost */
 	later.last_id = 107;
 	assert_true(taken().stuck);
 	later.last_id = 108; /* one packet was decided */
@@ -661,6 +703,126 @@ static void stuck_queue_decides_no_packet_meanwhile(void **state)
 	assert_false(taken().stuck);
 	earlier.waiting = 0;
 	assert_false(taken().stuck);
+}
+
+static void rows_are_sorted_and_have_their_owners(void **state)
+{
+	(void)state;
+	begin();
+	rules = 0;
+	table = 2;
+	earlier = later = (struct queue_line){ .number = 7, .port_id = 1, .last_id = 4 };
+	other_line = (struct queue_line){ .number = 3, .port_id = 1 };
+	lookups = pauses = 0;
+	assert_int_equal(snapshot_take(&s, false), 0);
+	assert_int_equal(s.count, 2);
+	assert_int_equal(s.row[0].line.number, 3);
+	assert_int_equal(s.row[1].line.number, 7);
+	assert_int_equal(s.row[1].line.last_id, 4);
+	for (unsigned i = 0; i < 2; i++) {
+		assert_true(s.row[i].owned && s.row[i].counted);
+		assert_int_equal(s.row[i].pid, 1001);
+		assert_string_equal(s.row[i].command, "owner of 1");
+		assert_int_equal(s.row[i].rules, 0);
+	}
+	assert_int_equal(lookups, 1); /* the process that owns both is looked up once */
+	assert_int_equal(pauses, 0);  /* no packets wait */
+	assert_int_equal(s.table, 0);
+	assert_false(s.blind);
+	assert_int_equal(s.suspects, 0);
+	assert_true(s.time > 0);
+	assert_int_equal(s.ipv6, access("/proc/net/if_inet6", F_OK) == 0);
+	snapshot_free(&s);
+	assert_null(s.row);
+	assert_int_equal(s.count, 0);
+	earlier.port_id = 9; /* its process is hidden */
+	earlier.waiting = 1;
+	table = 1;
+	assert_int_equal(snapshot_take(&s, true), 0);
+	assert_int_equal(s.row[0].pid, 0);
+	assert_int_equal(pauses, 0); /* `quick` */
+	assert_false(s.row[0].stuck);
+	snapshot_free(&s);
+	assert_int_equal(snapshot_take(&s, false), 0);
+	assert_int_equal(pauses, 1);
+	snapshot_free(&s);
+}
+
+static void unreadable_table_is_probed(void **state)
+{
+	(void)state;
+	begin();
+	rules = 0;
+	table = -EACCES;
+	probed[0] = probed[65535] = 1;
+	assert_int_equal(snapshot_take(&s, false), 0);
+	assert_int_equal(s.table, -EACCES);
+	assert_false(s.blind);
+	assert_int_equal(s.count, 2);
+	assert_int_equal(s.row[0].line.number, 0);
+	assert_int_equal(s.row[1].line.number, 65535);
+	assert_true(s.row[1].owned);
+	assert_false(s.row[1].counted);
+	/* not this process, and not one that is hidden; no more than there is room for */
+	assert_int_equal(s.suspects, 8);
+	assert_int_equal(s.suspect[0].pid, 1000);
+	assert_int_equal(s.suspect[3].pid, 1004);
+	assert_int_equal(s.suspect[7].pid, 1008);
+	assert_string_equal(s.suspect[7].command, "owner of 8");
+	snapshot_free(&s);
+	probe_result = -EPERM;
+	assert_int_equal(snapshot_take(&s, false), 0);
+	assert_true(s.blind);
+	assert_int_equal(s.count, 0);
+	snapshot_free(&s);
+	probe_result = 0;
+	table = -ENOMEM;
+	assert_int_equal(snapshot_take(&s, false), -ENOMEM);
+	assert_null(s.row);
+}
+
+static void rules_are_counted_at_their_queues(void **state)
+{
+	(void)state;
+	begin();
+	table = 1;
+	earlier = later = (struct queue_line){ .number = 5000, .port_id = 1 };
+	rules = 3;
+	/* a rule for very many queues gets only so many rows, and those of queues with an owner */
+	rule[0] = (struct queue_rule){
+		.first = 100, .last = 5000, .counted = true, .packets = 4, .bypass = true, .unreached = true
+	};
+	rule[1] = (struct queue_rule){ .first = 100, .last = 100, .counted = true, .packets = 5 };
+	rule[2] = (struct queue_rule){ .computed = true };
+	strcpy(rule[0].family, "ip");
+	strcpy(rule[1].family, "ip6");
+	assert_int_equal(snapshot_take(&s, false), 0);
+	assert_int_equal(s.count, 1025);
+	assert_int_equal(s.computed, 1);
+	assert_int_equal(s.row[0].line.number, 100);
+	assert_int_equal(s.row[0].rules, 2);
+	assert_int_equal(s.row[0].reached, 1);
+	assert_int_equal(s.row[0].rule_packets, 9);
+	assert_true(s.row[0].rules_counted && s.row[0].ipv4 && s.row[0].ipv6);
+	assert_false(s.row[0].bypass || s.row[0].owned);
+	assert_int_equal(s.row[1].rules, 1);
+	assert_int_equal(s.row[1].reached, 0);
+	assert_true(s.row[1].bypass && s.row[1].ipv4 && !s.row[1].ipv6);
+	assert_int_equal(s.row[1023].line.number, 1123);
+	assert_int_equal(s.row[1024].line.number, 5000);
+	assert_int_equal(s.row[1024].rules, 1);
+	assert_true(s.row[1024].owned);
+	snapshot_free(&s);
+	/* beyond the last rule */
+	rule[1].first = rule[1].last = 6000;
+	rule[1].counted = false;
+	rules = 2;
+	assert_int_equal(snapshot_take(&s, false), 0);
+	assert_int_equal(s.computed, 0);
+	assert_int_equal(s.count, 1026);
+	assert_int_equal(s.row[1025].line.number, 6000);
+	assert_false(s.row[1025].rules_counted);
+	snapshot_free(&s);
 }
 
 int main(void)
@@ -678,6 +840,9 @@ int main(void)
 		cmocka_unit_test_teardown(problems_of_queues_without_an_owner_are_found, end),
 		cmocka_unit_test(families_of_a_row_are_those_of_its_rules),
 		cmocka_unit_test(stuck_queue_decides_no_packet_meanwhile),
+		cmocka_unit_test(rows_are_sorted_and_have_their_owners),
+		cmocka_unit_test(unreadable_table_is_probed),
+		cmocka_unit_test(rules_are_counted_at_their_queues),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
