@@ -256,6 +256,233 @@ static void earlier_rule_that_accepts_is_named(void **state)
 	assert_string_equal(f.rule[3].passing, "");
 }
 
+/* Prints all that is known of each rule, a line each. */
+static void rules_are(const char *expected)
+{
+	char *text;
+	size_t size;
+	FILE *out = open_memstream(&text, &size);
+
+	assert_non_null(out);
+	for (size_t i = 0; i < f.count; i++) {
+		const struct queue_rule *r = &f.rule[i];
+
+		fprintf(out, "%s %s %s %s ", firewall_tool(r->kind), r->family, r->table, r->chain);
+		fprintf(out, r->computed ? "?" : "%u-%u", r->first, r->last);
+		fputs(r->bypass ? " bypass" : "", out);
+		if (r->counted)
+			fprintf(out, " %u/%u", (unsigned)r->packets, (unsigned)r->bytes);
+		fprintf(out, ": %s", r->text);
+		fputs(r->unreached ? " <- unreached" : "", out);
+		fputs(r->queued ? ", queued" : "", out);
+		if (r->blocker[0] != '\0')
+			fprintf(out, " <- %s", r->blocker);
+		if (r->passing[0] != '\0')
+			fprintf(out, " passed by %s", r->passing);
+		fputc('\n', out);
+	}
+	fclose(out);
+	assert_string_equal(text, expected);
+	free(text);
+}
+
+static void numbers_have_limits(void **state)
+{
+	(void)state;
+	save("*filter\n:INPUT ACCEPT [0:0]\n"
+	     "-A INPUT -j NFQUEUE --queue-num 65535\n-A INPUT -j NFQUEUE --queue-num 65536\n"
+	     "-A INPUT -j NFQUEUE --queue-num 000001\n-A INPUT -j NFQUEUE --queue-num 1x\n"
+	     "-A INPUT -j NFQUEUE --queue-balance 3:3\n-A INPUT -j NFQUEUE --queue-balance 3:x\n"
+	     "-A INPUT -j NFQUEUE --queue-balance x:3\n-A INPUT -j NFQUEUE --queue-balance :3\n"
+	     "-A INPUT -j NFQUEUE --queue-bypass --queue-num\nCOMMIT\n");
+	rules_are("iptables-legacy ip filter INPUT 65535-65535: -A INPUT -j NFQUEUE --queue-num 65535\n"
+		  "iptables-legacy ip filter INPUT ?: -A INPUT -j NFQUEUE --queue-num 65536 <- unreached <- "
+		  "-A INPUT -j NFQUEUE --queue-num 65535\n"
+		  "iptables-legacy ip filter INPUT ?: -A INPUT -j NFQUEUE --queue-num 000001 <- unreached <- "
+		  "-A INPUT -j NFQUEUE --queue-num 65535\n"
+		  "iptables-legacy ip filter INPUT ?: -A INPUT -j NFQUEUE --queue-num 1x <- unreached <- -A "
+		  "INPUT -j NFQUEUE --queue-num 65535\n"
+		  "iptables-legacy ip filter INPUT 3-3: -A INPUT -j NFQUEUE --queue-balance 3:3 <- unreached "
+		  "<- -A INPUT -j NFQUEUE --queue-num 65535\n"
+		  "iptables-legacy ip filter INPUT ?: -A INPUT -j NFQUEUE --queue-balance 3:x <- unreached "
+		  "<- -A INPUT -j NFQUEUE --queue-num 65535\n"
+		  "iptables-legacy ip filter INPUT ?: -A INPUT -j NFQUEUE --queue-balance x:3 <- unreached "
+		  "<- -A INPUT -j NFQUEUE --queue-num 65535\n"
+		  "iptables-legacy ip filter INPUT ?: -A INPUT -j NFQUEUE --queue-balance :3 <- unreached <- "
+		  "-A INPUT -j NFQUEUE --queue-num 65535\n"
+		  "iptables-legacy ip filter INPUT ? bypass: -A INPUT -j NFQUEUE --queue-bypass --queue-num "
+		  "<- unreached <- -A INPUT -j NFQUEUE --queue-num 65535\n");
+	firewall_free(&f);
+	nft("table ip6 t {\n\tchain c {\n"
+	    "\t\tqueue to numgen inc mod 65535 offset 1\n\t\tqueue to numgen inc mod 65535 offset 2\n"
+	    "\t\tqueue to jhash ip saddr mod 1\n\t\tqueue to numgen random mod 0\n"
+	    "\t\tqueue flags bypass,other to 7\n\t\tqueue flags fanout,bypass to 7\n"
+	    "\t\tqueue num 7 bypass comment \"x\"\n\t\tqueue to 7 fanout\n"
+	    "\t\tqueue to symhash mod 3 offset\n\t}\n}\n");
+	rules_are("nft ip6 t c 1-65535: queue to numgen inc mod 65535 offset 1 <- unreached\n"
+		  "nft ip6 t c ?: queue to numgen inc mod 65535 offset 2 <- unreached\n"
+		  "nft ip6 t c 0-0: queue to jhash ip saddr mod 1 <- unreached\n"
+		  "nft ip6 t c ?: queue to numgen random mod 0 <- unreached\n"
+		  "nft ip6 t c ? bypass: queue flags bypass,other to 7 <- unreached\n"
+		  "nft ip6 t c 7-7 bypass: queue flags fanout,bypass to 7 <- unreached\n"
+		  "nft ip6 t c 7-7 bypass: queue num 7 bypass comment \"x\" <- unreached\n"
+		  "nft ip6 t c 7-7: queue to 7 fanout <- unreached\n"
+		  "nft ip6 t c 0-2: queue to symhash mod 3 offset <- unreached\n");
+}
+
+static void chains_of_tables_are_kept_apart(void **state)
+{
+	(void)state;
+	assert_int_equal(
+		firewall_parse_save(&f, FIREWALL_IP6TABLES_NFT,
+				    "# comment -A INPUT -j QUEUE\n*mangle\n:INPUT ACCEPT [1:2]\n:A - [0:0]\n"
+				    "[1:2] -A A -j NFQUEUE --queue-num 1\nCOMMIT\n"
+				    "*filter\n:INPUT ACCEPT [1:2]\n:A - [0:0]\n"
+				    "[3:4] -A INPUT --jump A\n[5:x] -A A -j NFQUEUE --queue-num 2\n"
+				    "-A A -j QUEUE\n[9:9] -A A -g A\nCOMMIT\n*raw\n:INPUT ACCEPT [0:0]\n"
+				    "-A INPUT -j NFQUEUE --queue-num 3"),
+		0);
+	rules_are("ip6tables-nft ip6 mangle A 1-1 1/2: -A A -j NFQUEUE --queue-num 1 <- unreached\n"
+		  "ip6tables-nft ip6 filter A 2-2: -A A -j NFQUEUE --queue-num 2\n"
+		  "ip6tables-nft ip6 filter A 0-0: -A A -j QUEUE <- unreached <- -A A -j NFQUEUE --queue-num "
+		  "2\n"
+		  "ip6tables-nft ip6 raw INPUT 3-3: -A INPUT -j NFQUEUE --queue-num 3\n");
+	assert_int_equal(f.chains, 5);
+	assert_string_equal(f.chain[4].family, "ip6");
+	assert_string_equal(f.chain[4].table, "raw");
+	assert_string_equal(f.chain[4].chain, "INPUT");
+	/* nft shows these chains again */
+	nft("table ip6 raw {\n\tchain INPUT {\n\t\tqueue to 9\n\t}\n}\ntable ip raw {\n\tchain INPUT {\n"
+	    "\t\tqueue to 10\n\t}\n}\ntable ip6 rawer {\n\tchain INPUT {\n\t\tqueue to 11\n\t}\n}\n"
+	    "table ip6 raw {\n\tchain INPUT2 {\n\t\tqueue to 12\n\t}\n}\n");
+	rules_are("ip6tables-nft ip6 mangle A 1-1 1/2: -A A -j NFQUEUE --queue-num 1 <- unreached\n"
+		  "ip6tables-nft ip6 filter A 2-2: -A A -j NFQUEUE --queue-num 2\n"
+		  "ip6tables-nft ip6 filter A 0-0: -A A -j QUEUE <- unreached <- -A A -j NFQUEUE --queue-num "
+		  "2\n"
+		  "ip6tables-nft ip6 raw INPUT 3-3: -A INPUT -j NFQUEUE --queue-num 3\n"
+		  "nft ip raw INPUT 10-10: queue to 10 <- unreached\n"
+		  "nft ip6 rawer INPUT 11-11: queue to 11 <- unreached\n"
+		  "nft ip6 raw INPUT2 12-12: queue to 12 <- unreached\n");
+}
+
+static void words_are_read_as_the_tools_quote_them(void **state)
+{
+	(void)state;
+	save("*filter\n:INPUT ACCEPT [0:0]\n"
+	     "-A INPUT -m comment --comment \"a \\\" b\" -m x --y \"-j\" -j NFQUEUE --queue-num 1\n"
+	     "-A INPUT -m comment --comment one -j NFQUEUE --queue-num 2\n"
+	     "-A INPUT -m comment --comment\n-A INPUT --comment -j -j NFQUEUE --queue-num 3\n"
+	     "-A INPUT -m comment --comment \"\\\\\" -j NFQUEUE --queue-num 4\n"
+	     "-A INPUT\t-p  udp -j NFQUEUE --queue-num 5\n-A INPUT -p tcp\n-N x\n-A INPUT -j\n"
+	     "-A INPUT -m string --string \"a\\\n-A INPUT -j NFQUEUE --queue-num 6\nCOMMIT\n");
+	rules_are("iptables-legacy ip filter INPUT 1-1: -A INPUT -m comment --comment \"a \\\" b\" -m x --y "
+		  "\"-j\" -j NFQUEUE --queue-num 1\n"
+		  "iptables-legacy ip filter INPUT 2-2: -A INPUT -m comment --comment one -j NFQUEUE "
+		  "--queue-num 2\n"
+		  "iptables-legacy ip filter INPUT 3-3: -A INPUT --comment -j -j NFQUEUE --queue-num 3 <- "
+		  "unreached <- -A INPUT -m comment --comment one -j NFQUEUE --queue-num 2\n"
+		  "iptables-legacy ip filter INPUT 4-4: -A INPUT -m comment --comment \"\\\\\" -j NFQUEUE "
+		  "--queue-num 4 <- unreached <- -A INPUT -m comment --comment one -j NFQUEUE --queue-num 2\n"
+		  "iptables-legacy ip filter INPUT 5-5: -A INPUT\t-p  udp -j NFQUEUE --queue-num 5 <- "
+		  "unreached <- -A INPUT -m comment --comment one -j NFQUEUE --queue-num 2\n"
+		  "iptables-legacy ip filter INPUT 6-6: -A INPUT -j NFQUEUE --queue-num 6 <- unreached <- -A "
+		  "INPUT -m comment --comment one -j NFQUEUE --queue-num 2\n");
+	firewall_free(&f);
+	nft("table inet t {\n\tmap m {\n\t\ttype ipv4_addr : verdict\n\t\telements = { 10.0.0.1 : queue "
+	    "}\n\t}\n"
+	    "\tchain c {\n\t\tip saddr { 1.1.1.1, 2.2.2.2 } queue to 1; udp dport 9 queue to 2\n"
+	    "\t\tgoto queue\n\t\tlog prefix \"queue\" queue to 3\n\t\txt target \"QUEUE\"\n"
+	    "\t\txt target \"DNAT\"\n\t\tcounter packets 5 bytes 6 queue to 4\n\t\tqueue to 5 # handle 7\n"
+	    "\t\tcounter packets x bytes 6 queue to 6\n\t\tcounter name \"n\" queue to 7\n\t}\n}\n"
+	    "queue to 8\n");
+	rules_are("nft inet t c 1-1: ip saddr { 1.1.1.1, 2.2.2.2 } queue to 1 <- unreached\n"
+		  "nft inet t c 2-2: udp dport 9 queue to 2 <- unreached\n"
+		  "nft inet t c 3-3: log prefix \"queue\" queue to 3 <- unreached\n"
+		  "nft inet t c ?: xt target \"QUEUE\"\n"
+		  "nft inet t c 4-4 5/6: counter packets 5 bytes 6 queue to 4 <- unreached\n"
+		  "nft inet t c 5-5: queue to 5 <- unreached\n"
+		  "nft inet t c 6-6: counter packets x bytes 6 queue to 6 <- unreached\n"
+		  "nft inet t c 7-7: counter name \"n\" queue to 7 <- unreached\n");
+}
+
+static void rules_that_decide_are_followed_through_chains(void **state)
+{
+	(void)state;
+	save("*filter\n:INPUT ACCEPT [0:0]\n:OUTPUT ACCEPT [0:0]\n:a - [0:0]\n:b - [0:0]\n:ipq-9 - "
+	     "[0:0]\n:mine - [0:0]\n"
+	     "-A INPUT -p udp -j NFQUEUE --queue-num 1\n"
+	     "-A INPUT -p udp -m udp --dport 53 -j NFQUEUE --queue-num 1\n"
+	     "-A INPUT -p udp -m udp --dport 54 -j NFQUEUE --queue-balance 1:2\n"
+	     "-A INPUT -p icmp -j RETURN\n-A INPUT -p icmp -j QUEUE\n"
+	     "-A INPUT ! -p icmp -s 1.1.1.1 -j ACCEPT\n-A INPUT ! -p icmp -s 1.1.1.1 -j NFQUEUE --queue-num "
+	     "2\n"
+	     "-A INPUT -s 1.1.1.1 -j NFQUEUE --queue-num 3\n"
+	     "-A INPUT -p tcp -j a\n-A INPUT -p tcp -j NFQUEUE --queue-num 4\n"
+	     "-A a -p tcp -m tcp --dport 1 -j RETURN\n-A a -j b\n-A b -j REJECT --reject-with tcp-reset\n"
+	     "-A b -j NFQUEUE --queue-num 5\n"
+	     "-A INPUT -p 99 -j b\n-A INPUT -p 99 -j NFQUEUE --queue-num 7\n"
+	     "-A INPUT -p sctp -g b\n-A INPUT -p sctp -j NFQUEUE --queue-num 6\n"
+	     "-A OUTPUT -j mine\n-A OUTPUT -j ipq-9\n-A OUTPUT -j ipq-8\n-A mine -p udp -j DROP\n-A mine -p "
+	     "tcp -j ACCEPT\n"
+	     "-A ipq-9 -j NFQUEUE --queue-num 9\n-A ipq-9 -p udp -j ACCEPT\n-A ipq-8 -j NFQUEUE --queue-num "
+	     "8\n"
+	     "-A OUTPUT -j NFQUEUE --queue-num 10\nCOMMIT\n");
+	rules_are("iptables-legacy ip filter INPUT 1-1: -A INPUT -p udp -j NFQUEUE --queue-num 1\n"
+		  "iptables-legacy ip filter INPUT 1-1: -A INPUT -p udp -m udp --dport 53 -j NFQUEUE "
+		  "--queue-num 1 <- unreached, queued <- -A INPUT -p udp -j NFQUEUE --queue-num 1\n"
+		  "iptables-legacy ip filter INPUT 1-2: -A INPUT -p udp -m udp --dport 54 -j NFQUEUE "
+		  "--queue-balance 1:2 <- unreached <- -A INPUT -p udp -j NFQUEUE --queue-num 1\n"
+		  "iptables-legacy ip filter INPUT 0-0: -A INPUT -p icmp -j QUEUE <- unreached <- -A INPUT "
+		  "-p icmp -j RETURN\n"
+		  "iptables-legacy ip filter INPUT 2-2: -A INPUT ! -p icmp -s 1.1.1.1 -j NFQUEUE --queue-num "
+		  "2 <- unreached <- -A INPUT ! -p icmp -s 1.1.1.1 -j ACCEPT\n"
+		  "iptables-legacy ip filter INPUT 3-3: -A INPUT -s 1.1.1.1 -j NFQUEUE --queue-num 3\n"
+		  "iptables-legacy ip filter INPUT 4-4: -A INPUT -p tcp -j NFQUEUE --queue-num 4\n"
+		  "iptables-legacy ip filter b 5-5: -A b -j NFQUEUE --queue-num 5 <- unreached <- -A b -j "
+		  "REJECT --reject-with tcp-reset\n"
+		  "iptables-legacy ip filter INPUT 7-7: -A INPUT -p 99 -j NFQUEUE --queue-num 7 <- unreached "
+		  "<- -A b -j REJECT --reject-with tcp-reset\n"
+		  "iptables-legacy ip filter INPUT 6-6: -A INPUT -p sctp -j NFQUEUE --queue-num 6 <- "
+		  "unreached <- -A b -j REJECT --reject-with tcp-reset\n"
+		  "iptables-legacy ip filter ipq-9 9-9: -A ipq-9 -j NFQUEUE --queue-num 9 passed by -A mine "
+		  "-p tcp -j ACCEPT\n"
+		  "iptables-legacy ip filter ipq-8 8-8: -A ipq-8 -j NFQUEUE --queue-num 8 passed by -A mine "
+		  "-p tcp -j ACCEPT\n"
+		  "iptables-legacy ip filter OUTPUT 10-10: -A OUTPUT -j NFQUEUE --queue-num 10\n");
+	firewall_free(&f);
+	nft("table inet t {\n\tchain in {\n\t\ttype filter hook input priority filter; policy accept;\n"
+	    "\t\tudp dport 1 return\n\t\tudp dport 1 queue to 1\n\t\tudp dport 2 goto other\n"
+	    "\t\tudp dport 2 queue to 2\n\t\tudp dport 3 reject with icmp port-unreachable\n"
+	    "\t\tudp dport 3 queue to 3\n\t\tudp dport 4 drop comment \"x\"\n\t\tudp dport 4 queue to 4\n"
+	    "\t\tudp dport 5 log comment \"drop\"\n\t\tudp dport 5 queue to 5\n"
+	    "\t\tudp dport 6 queue to 6\n\t\tudp dport 6 queue to 7\n\t}\n"
+	    "\tchain other {\n\t\tdrop\n\t}\n}\ntable inet u {\n\tchain other {\n\t\tqueue to 8\n\t}\n}\n");
+	rules_are("nft inet t in 1-1: udp dport 1 queue to 1 <- unreached <- udp dport 1 return\n"
+		  "nft inet t in 2-2: udp dport 2 queue to 2 <- unreached <- drop\n"
+		  "nft inet t in 3-3: udp dport 3 queue to 3 <- unreached <- udp dport 3 reject with icmp "
+		  "port-unreachable\n"
+		  "nft inet t in 4-4: udp dport 4 queue to 4 <- unreached <- udp dport 4 drop comment \"x\"\n"
+		  "nft inet t in 5-5: udp dport 5 queue to 5\n"
+		  "nft inet t in 6-6: udp dport 6 queue to 6\n"
+		  "nft inet t in 7-7: udp dport 6 queue to 7\n"
+		  "nft inet u other 8-8: queue to 8 <- unreached\n");
+}
+
+static void chains_that_call_each_other_end(void **state)
+{
+	char text[4096] = "*filter\n:INPUT ACCEPT [0:0]\n-A INPUT -j c0\n";
+
+	(void)state;
+	for (unsigned i = 0; i < 20; i++)
+		sprintf(text + strlen(text), "-A c%u -p udp --dport %u -j NFQUEUE\n-A c%u -j c%u\n", i, i, i,
+			i + 1);
+	strcat(text, "COMMIT\n");
+	save(text);
+	/* 16 jumps are followed */
+	for (unsigned i = 0; i < 20; i++)
+		assert_int_equal(f.rule[i].unreached, i > 15);
+}
+
 /* In another program's listing, a name may have any length. */
 static void long_words_are_cut(void **state)
 {
@@ -324,6 +551,11 @@ static void damaged_listings_do_no_harm(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test_teardown(numbers_have_limits, reset),
+		cmocka_unit_test_teardown(chains_of_tables_are_kept_apart, reset),
+		cmocka_unit_test_teardown(words_are_read_as_the_tools_quote_them, reset),
+		cmocka_unit_test_teardown(rules_that_decide_are_followed_through_chains, reset),
+		cmocka_unit_test_teardown(chains_that_call_each_other_end, reset),
 		cmocka_unit_test_teardown(counters_of_flows_left_to_the_kernel_are_added, reset),
 		cmocka_unit_test_teardown(every_form_of_iptables_is_read, reset),
 		cmocka_unit_test_teardown(a_comment_does_not_pass_for_a_rule, reset),

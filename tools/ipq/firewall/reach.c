@@ -68,12 +68,14 @@ static const struct reach_rule *decider(const struct reach *r, const char *chain
 	for (size_t i = 0; i < before && depth < DEPTH_MAX; i++) {
 		const struct reach_rule *rule = &r->rule[i], *inner;
 
-		if (strcmp(rule->chain, chain) != 0 || !covers(rule->match, match))
+		if (strcmp(rule->chain, chain) != 0)
 			continue;
-		if (rule->end == REACH_DECIDES)
+		if (rule->end == REACH_RETURNS && depth > 0)
+			return NULL; /* even if it matches only some of the packets, those return */
+		if (!covers(rule->match, match))
+			continue;
+		if (rule->end == REACH_DECIDES || rule->end == REACH_RETURNS)
 			return rule;
-		if (rule->end == REACH_RETURNS)
-			return depth == 0 ? rule : NULL;
 		inner = rule->end == REACH_JUMPS ? decider(r, rule->target, match, r->count, depth + 1)
 						 : NULL;
 		if (inner != NULL)
