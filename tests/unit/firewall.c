@@ -483,6 +483,65 @@ static void chains_that_call_each_other_end(void **state)
 		assert_int_equal(f.rule[i].unreached, i > 15);
 }
 
+static void rules_of_ipq_do_not_pass_its_own_packets(void **state)
+{
+	(void)state;
+	save("*mangle\n:OUTPUT ACCEPT [0:0]\n:ipq-1 - [0:0]\n:ipq-2 - [0:0]\n:mine - [0:0]\n"
+	     "-A OUTPUT -j ipq-1\n-A OUTPUT -p 5 -j QUEUE\n-A OUTPUT -p 5 -j NFQUEUE --queue-num 5\n"
+	     "-A OUTPUT -j ipq-2\n-A OUTPUT -j ACCEPT\n-A OUTPUT -j ipq-2\n"
+	     "-A ipq-1 -p udp -j ACCEPT\n-A ipq-1 -j NFQUEUE --queue-num 1\n-A ipq-2 -j NFQUEUE --queue-num "
+	     "2\n"
+	     "COMMIT\n");
+	rules_are("iptables-legacy ip mangle OUTPUT 0-0: -A OUTPUT -p 5 -j QUEUE\n"
+		  "iptables-legacy ip mangle OUTPUT 5-5: -A OUTPUT -p 5 -j NFQUEUE --queue-num 5 <- "
+		  "unreached <- "
+		  "-A OUTPUT -p 5 -j QUEUE\n"
+		  "iptables-legacy ip mangle ipq-1 1-1: -A ipq-1 -j NFQUEUE --queue-num 1\n"
+		  "iptables-legacy ip mangle ipq-2 2-2: -A ipq-2 -j NFQUEUE --queue-num 2 passed by -A "
+		  "OUTPUT -j "
+		  "ACCEPT\n");
+}
+
+static void only_rules_of_ipq_count_flows(void **state)
+{
+	(void)state;
+	save("*mangle\n:ipq-5 - [0:0]\n[1:1] -A ipq-5 -m mark --mark 0x5/0xf -g other-left\n"
+	     "[1:1] -A ipq-5 -m mark --mark 0x5/0xf -j ipq-5-left\n[1:1] -A ipq-5 -m connmark --mark 5 -j "
+	     "DROP\n"
+	     "[1:1] -A ipx-5 -m connmark --mark 5 -j RETURN\n[1:1] -A ipq-5x -m connmark --mark 5 -j RETURN\n"
+	     "-A ipq-5 -m connmark --mark 5 -j RETURN\nCOMMIT\n");
+	nft("table inet ipq_5 {\n\tchain c {\n\t\tct mark 5 counter packets 1 bytes 1 drop\n"
+	    "\t\tct state new counter packets 1 bytes 1 accept\n\t\tmeta mark 5 counter packets 1 bytes 1 "
+	    "accept\n"
+	    "\t\tmeta mark 5 counter packets 1 bytes 1 jump left\n\t\tmeta mark 5 counter packets 1 bytes 1 "
+	    "goto gone\n"
+	    "\t\tct mark 5 packets counter 1 bytes 1 accept\n\t\tcounter packets 1 bytes 1\n\t}\n}\n"
+	    "table inet ipq-6 {\n\tchain c {\n\t\tct mark 5 counter packets 1 bytes 1 accept\n\t}\n}\n");
+	assert_int_equal(f.flows, 0);
+}
+
+static void long_rules_are_cut(void **state)
+{
+	char line[2000] = "*filter\n:INPUT ACCEPT [0:0]\n-A INPUT", removal[2000], *text = strstr(line, "-A");
+
+	(void)state;
+	while (strlen(text) < sizeof(f.rule->text) - 22)
+		strcat(line, " x");
+	strcat(line, " -j NFQUEUE --queue-n");
+	assert_int_equal(strlen(text), sizeof(f.rule->text) - 1); /* this text fits */
+	save(line);
+	assert_string_equal(f.rule[0].text, text);
+	queue_rule_removal(&f.rule[0], removal, sizeof(removal));
+	assert_string_equal(removal, ""); /* the text may have been cut */
+	f.rule[0].text[sizeof(f.rule->text) - 2] = '\0';
+	queue_rule_removal(&f.rule[0], removal, sizeof(removal));
+	assert_memory_equal(removal, "iptables-legacy -t filter -D INPUT x x", 38);
+	strcat(line, "m");
+	save(line);
+	assert_memory_equal(f.rule[1].text, text, sizeof(f.rule->text) - 1);
+	assert_int_equal(strlen(f.rule[1].text), sizeof(f.rule->text) - 1);
+}
+
 /* In another program's listing, a name may have any length. */
 static void long_words_are_cut(void **state)
 {
@@ -551,6 +610,9 @@ static void damaged_listings_do_no_harm(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test_teardown(rules_of_ipq_do_not_pass_its_own_packets, reset),
+		cmocka_unit_test_teardown(only_rules_of_ipq_count_flows, reset),
+		cmocka_unit_test_teardown(long_rules_are_cut, reset),
 		cmocka_unit_test_teardown(numbers_have_limits, reset),
 		cmocka_unit_test_teardown(chains_of_tables_are_kept_apart, reset),
 		cmocka_unit_test_teardown(words_are_read_as_the_tools_quote_them, reset),
