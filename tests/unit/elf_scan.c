@@ -171,6 +171,145 @@ static void static_libipq_is_recognised_by_its_messages(void **state)
 	assert_int_equal(e.apis, 0);
 }
 
+static unsigned apis(const char *needed, const char *text, size_t len)
+{
+	struct elf_facts e;
+
+	build(true, false);
+	memset(file + STRINGS + 1, 0, 12);
+	strcpy((char *)file + STRINGS + 1, needed); /* instead of libipq.so.0 */
+	memcpy(file + 3000, text, len);
+	assert_int_equal(elf_read(&e, file, SIZE), 0);
+	return e.apis;
+}
+#define APIS(needed, text) apis(needed, text, sizeof(text))
+
+static void apis_are_recognised_by_libraries_and_strings(void **state)
+{
+	(void)state;
+	assert_int_equal(APIS("libipq.so.0", ""), API_LIBIPQ);
+	assert_int_equal(APIS("libipq.sq.0", ""), 0);
+	assert_int_equal(APIS("libipq.so.0", "\0ipq_create_handle"), API_LIBIPQ | API_OWN_READER);
+	assert_int_equal(APIS("libipq.so.0", "\0ipq_create_handle\0ipq_read"), API_LIBIPQ);
+	assert_int_equal(APIS("other", "\0ipq_create_handle"), 0);
+	assert_int_equal(APIS("other", "\0nfq_create_queue\0nfq_open_nfnl"), API_NFQUEUE_STATIC);
+	assert_int_equal(APIS("other", "\0nfq_create_queue"), 0);
+	assert_int_equal(APIS("other", "\0nfq_open_nfnl"), 0);
+	assert_int_equal(APIS("other", "\0ipq_queue_open"), API_IPQ);
+	assert_int_equal(APIS("other", "\0ipq_queue_opened"), 0);
+	assert_int_equal(APIS("other", "x/proc/net/ip_queues"), API_IP_QUEUE_NAMED);
+	assert_int_equal(APIS("other", "\0ip_queue"), API_IP_QUEUE_NAMED);
+	assert_int_equal(APIS("other", "nfip_queue"), 0);
+	assert_int_equal(APIS("other", "sudo modprobe ip_queue"), API_IP_QUEUE_NAMED);
+	/* six of libipq's messages are enough, if the program does not need the library */
+	assert_int_equal(APIS("other", "Unable to create netlink handle\0Unable to create netlink socket\0"
+				       "Unable to bind netlink socket\0Received error from netlink\0"
+				       "Received EOF on netlink socket\0Receive buffer size invalid"),
+			 API_LIBIPQ_STATIC);
+	assert_int_equal(APIS("libipq.so.0",
+			      "Unable to create netlink handle\0Unable to create netlink socket\0"
+			      "Unable to bind netlink socket\0Received error from netlink\0"
+			      "Received EOF on netlink socket\0Receive buffer size invalid"),
+			 API_LIBIPQ);
+	assert_int_equal(APIS("other", "Unable to create netlink handle\0Unable to create netlink socket\0"
+				       "Unable to bind netlink socket\0Received error from netlink\0"
+				       "Received EOF on netlink socket"),
+			 0);
+}
+
+static void library_for_nfqueue_is_recognised(void **state)
+{
+	struct elf_facts e;
+
+	(void)state;
+	build(true, false);
+	strcpy((char *)file + STRINGS + 100, "libnetfilter_queue.so.1");
+	put_dynamic(1024, DT_NEEDED, 100);
+	put_dynamic(1024 + 5 * sizeof(Elf64_Dyn), DT_STRSZ, 200);
+	assert_int_equal(elf_read(&e, file, SIZE), 0);
+	assert_int_equal(e.needed_count, 2);
+	assert_int_equal(e.apis, API_NFQUEUE);
+	memcpy(file + 3000, "\0nfq_create_queue\0nfq_open_nfnl", 34);
+	assert_int_equal(elf_read(&e, file, SIZE), 0);
+	assert_int_equal(e.apis, API_NFQUEUE); /* the strings are names of symbols */
+}
+
+static void names_beyond_their_table_are_left_out(void **state)
+{
+	struct elf_facts e;
+	size_t at, entry = sizeof(Elf64_Dyn);
+
+	(void)state;
+	build(true, false);
+	put_dynamic(1024 + 5 * entry, DT_STRSZ, 35); /* "me.so" begins there */
+	assert_int_equal(elf_read(&e, file, SIZE), 0);
+	assert_string_equal(e.runpath, "$ORIGIN/lib");
+	assert_string_equal(e.soname, "");
+	put_dynamic(1024 + 5 * entry, DT_STRSZ, 34); /* the runpath has no end */
+	assert_int_equal(elf_read(&e, file, SIZE), 0);
+	assert_string_equal(e.runpath, "");
+	assert_string_equal(e.needed[1], "libc.so.6");
+	/* what follows DT_NULL is ignored */
+	build(true, false);
+	at = put_dynamic(1024 + entry, DT_STRTAB, ADDRESS + STRINGS);
+	at = put_dynamic(at, DT_NULL, 0);
+	at = put_dynamic(at, DT_NEEDED, 13);
+	put_dynamic(at, DT_STRSZ, 1);
+	assert_int_equal(elf_read(&e, file, SIZE), 0);
+	assert_int_equal(e.needed_count, 1);
+	assert_string_equal(e.needed[0], "libipq.so.0");
+}
+
+/* The address of the strings is looked up in the segments that are loaded. */
+static void strings_are_found_in_their_segment(void **state)
+{
+	struct elf_facts e;
+	size_t at, size = sizeof(Elf64_Phdr);
+
+	(void)state;
+	build(true, false);
+	PUT(0, Ehdr, e_phnum, 5);
+	at = put_segment(64, PT_NOTE, 0, SIZE); /* not loaded */
+	PUT(64, Phdr, p_vaddr, ADDRESS + 1);
+	at = put_segment(at, PT_LOAD, 0, STRINGS); /* ends where the strings begin */
+	at = put_segment(at, PT_LOAD, STRINGS + 1, 99);
+	PUT(at - size, Phdr, p_vaddr, ADDRESS + STRINGS + 1); /* begins after it */
+	at = put_segment(at, PT_LOAD, STRINGS - 8, 99);
+	put_segment(at, PT_DYNAMIC, 1024, 512);
+	assert_int_equal(elf_read(&e, file, SIZE), 0);
+	assert_string_equal(e.needed[0], "libipq.so.0");
+	assert_true(e.dynamic);
+	assert_string_equal(e.interpreter, "");
+	PUT(at - size, Phdr, p_filesz, SIZE); /* this segment ends beyond the file */
+	assert_int_equal(elf_read(&e, file, SIZE), 0);
+	assert_int_equal(e.needed_count, 0);
+	assert_false(e.dynamic);
+	/* a program may need an interpreter and no library */
+	put_segment(64, PT_INTERP, 512, 14);
+	assert_int_equal(elf_read(&e, file, SIZE), 0);
+	assert_int_equal(e.needed_count, 0);
+	assert_true(e.dynamic);
+	put_segment(64, PT_INTERP, SIZE - 4, 5);
+	assert_int_equal(elf_read(&e, file, SIZE), 0);
+	assert_string_equal(e.interpreter, "");
+}
+
+static void names_are_cut_to_their_room(void **state)
+{
+	struct elf_facts e;
+
+	(void)state;
+	build(true, false);
+	memset(file + STRINGS + 100, 'x', 600);
+	put_dynamic(1024 + 3 * sizeof(Elf64_Dyn), DT_SONAME, 100);
+	put_dynamic(1024 + 5 * sizeof(Elf64_Dyn), DT_STRSZ, 800);
+	assert_int_equal(elf_read(&e, file, SIZE), 0);
+	assert_int_equal(strlen(e.soname), sizeof(e.soname) - 1);
+	file[STRINGS + 100 + sizeof(e.soname) - 1] = '\0'; /* this name just fits */
+	assert_int_equal(elf_read(&e, file, SIZE), 0);
+	assert_int_equal(strlen(e.soname), sizeof(e.soname) - 1);
+}
+
 static void non_elf_is_distinguished_from_damaged_elf(void **state)
 {
 	struct elf_facts e;
@@ -246,6 +385,11 @@ int main(void)
 		cmocka_unit_test(runpath_counts_and_rpath_only_without_it),
 		cmocka_unit_test(libraries_beyond_the_room_are_left_out),
 		cmocka_unit_test(static_libipq_is_recognised_by_its_messages),
+		cmocka_unit_test(apis_are_recognised_by_libraries_and_strings),
+		cmocka_unit_test(library_for_nfqueue_is_recognised),
+		cmocka_unit_test(names_beyond_their_table_are_left_out),
+		cmocka_unit_test(strings_are_found_in_their_segment),
+		cmocka_unit_test(names_are_cut_to_their_room),
 		cmocka_unit_test(non_elf_is_distinguished_from_damaged_elf),
 		cmocka_unit_test(unterminated_names_are_ignored),
 		cmocka_unit_test(hostile_files_are_read_within_bounds),
