@@ -47,17 +47,18 @@ struct ipq_queue; /* opaque */
  */
 enum ipq_option_flags {
 	IPQ_O_META_ONLY = 1 << 0, /* no payload is copied */
-	IPQ_O_FAIL_OPEN = 1 << 1, /* accept packets that find the queue full, instead of dropping them */
-	IPQ_O_SEGMENT = 1 << 2,	  /* the kernel splits large (GSO) packets and completes checksums */
-	IPQ_O_CONNTRACK = 1 << 3, /* attach conntrack id, state, mark and tuples */
-	IPQ_O_OWNER = 1 << 4,	  /* attach uid and gid of the socket that sent the packet */
+	/* accept packets that find the queue or the receive buffer full, instead of dropping them */
+	IPQ_O_FAIL_OPEN = 1 << 1,
+	IPQ_O_SEGMENT = 1 << 2,		 /* the kernel splits large (GSO) packets and completes checksums */
+	IPQ_O_CONNTRACK = 1 << 3,	 /* attach conntrack id, state, mark and tuples */
+	IPQ_O_OWNER = 1 << 4,		 /* attach uid and gid of the socket that sent the packet */
 	IPQ_O_SECURITY_CONTEXT = 1 << 5, /* attach the security context of that socket */
 	IPQ_O_TIMESTAMP = 1 << 6,   /* attach arrival times (a small cost for every packet of the host) */
 	IPQ_O_BEST_EFFORT = 1 << 7, /* omit unsupported flags instead of failing; see ipq_queue_flags() */
-	IPQ_O_FLOWS = 1 << 8 /* end the flow verdicts of earlier runs now, not with the first flow verdict */
+	IPQ_O_FLOWS = 1 << 8 /* end flow verdicts of earlier runs at open, not at the first flow verdict */
 };
 
-/* 0 selects each default. The struct begins with its size for forward and backward ABI compatibility. */
+/* A member that is 0 has its default. The struct begins with its size for forward and backward ABI compatibility. */
 struct ipq_options {
 	size_t size;		 /* sizeof(struct ipq_options) */
 	uint32_t flags;		 /* IPQ_O_* flags */
@@ -314,8 +315,8 @@ int ipq_queue_flush(struct ipq_queue *q);
  *
  * A flow is forgotten after its timeout; after 180 seconds without a packet (TCP: 124 minutes) while the library keeps
  * it; when flow_max flows were used more recently; and when a TCP connection is opened again between the same ports.
- * Flows that the kernel keeps end with their connection. While the rules exist, they also pass after the program has
- * ended, until the next run gives its first flow verdict with the same flow_mark, or sets IPQ_O_FLOWS.
+ * Flows that the kernel keeps end with their connection. While the rules exist, packets of these flows also pass after
+ * the program has ended, until the next run gives its first flow verdict with the same flow_mark, or sets IPQ_O_FLOWS.
  */
 
 /* Who keeps the decided flows. */
@@ -384,7 +385,7 @@ struct ipq_flow_counters {
 	uint64_t connection_bytes;
 };
 
-/* The kernel keeps flows, and counts their packets (sysctl net.netfilter.nf_conntrack_acct). */
+/* The connection_ members are set: the kernel counts these packets (sysctl net.netfilter.nf_conntrack_acct). */
 #define IPQ_FLOW_HAS_CONNECTION 1
 
 /* Counters of one flow. 0, -ENOENT (no such flow was decided), -EINVAL (tuple or size) or -ENOMEM. */
@@ -393,8 +394,8 @@ int ipq_flow_counters(struct ipq_queue *q, const struct ipq_tuple *tuple, struct
 /* ---- event loops and counters ------------------------------------------------------------------- */
 
 /*
- * A descriptor for poll and epoll. It is readable if ipq_queue_recv(q, ..., 0) would not return 0. Call
- * ipq_queue_flush() before you wait.
+ * A descriptor for poll and epoll. It is readable when ipq_queue_recv() would return packets or an error without
+ * blocking. Call ipq_queue_flush() before you wait.
  */
 int ipq_queue_fd(const struct ipq_queue *q);
 
@@ -437,7 +438,7 @@ struct ipq_group_options {
 	const struct ipq_options *queue; /* options for each queue; or NULL */
 	char *error;
 	size_t error_size;
-	/* How often in a row a handler may fail, or its thread end, before the group stops (since 0.2.0). The
+	/* How often in a row a handler may fail, or its thread may end, before the group stops (since 0.2.0). The
 	 * packets of the batch that have no verdict are passed to the handler again. 0: stop at once. */
 	uint32_t restarts;
 	uint32_t reserved;

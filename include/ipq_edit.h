@@ -194,8 +194,8 @@ int ipq_edit_set_tcp_sequence(struct ipq_edit *e, uint32_t sequence);
 int ipq_edit_set_tcp_acknowledgement(struct ipq_edit *e, uint32_t acknowledgement);
 int ipq_edit_set_tcp_window(struct ipq_edit *e, uint16_t window);
 
-/* Offset in data of the value of the first TCP option of this kind, its bytes in *len (may be NULL).
- * -ENOENT: none. -EBADMSG: malformed options. */
+/* Finds the first TCP option of this kind. Returns the offset of its value in data, and stores the length of the value
+ * in *len (len may be NULL). -ENOENT: none. -EBADMSG: malformed options. */
 int ipq_edit_find_tcp_option(const struct ipq_edit *e, uint8_t kind, size_t *len);
 
 /*

@@ -103,7 +103,7 @@ int ipq_ctl(const struct ipq_handle *h, int request, ...);
 enum {
 	IPQ_CTL_QUEUE_LENGTH = 0x1001, /* unsigned int: packets that may wait in the kernel (1024) */
 	IPQ_CTL_RECEIVE_BUFFER,	       /* unsigned int: receive buffer in bytes; returns the size in force */
-	IPQ_CTL_FAIL_OPEN,	       /* int: 1: a full queue accepts packets; 0: it drops them */
+	IPQ_CTL_FAIL_OPEN,	       /* int: 1: accept packets that find the queue full; 0: drop them */
 	IPQ_CTL_BATCH,	/* unsigned int: packets per system call, like IPQ_BATCH in the environment; then only
 			 * one thread at a time may use the handle. 0 or 1: strict */
 	IPQ_CTL_STATS,	/* struct ipq_ctl_stats *: filled in */
