@@ -11,8 +11,9 @@ The rule that feeds it: iptables -A INPUT -p icmp -j NFQUEUE --queue-num 0. Queu
 capture file instead and needs no privilege.
 
 A Queue belongs to one thread at a time, but any thread may decide its packets and call Queue.wake(). Waiting releases
-the GIL. Ctrl-C ends the wait. Verdicts are sent together: with the last packet of a batch, or within a millisecond if
-the program asks for the next packet by then; Queue.flush() sends them at once.
+the GIL. Ctrl-C ends the wait. Verdicts are sent together when the last packet of a batch is decided. They are sent
+earlier if one has waited for a millisecond when the program asks for or decides the next packet. Queue.flush() sends
+them at once.
 
 Errors are OSError with the cause and the remedy as text: PermissionError without CAP_NET_ADMIN, and errno EBUSY when
 another program owns the queue.
@@ -25,7 +26,8 @@ from ._ipq import (ACCEPT, CHECKSUM_NETWORK_WRONG, CHECKSUM_TRANSPORT_WRONG, DRO
 from ._ipq import Queue as _Queue
 
 __all__ = ['ACCEPT', 'CHECKSUM_NETWORK_WRONG', 'CHECKSUM_TRANSPORT_WRONG', 'DROP', 'QUEUE', 'REPEAT', 'STOP',
-           'Conntrack', 'Edit', 'FlowStats', 'Group', 'Packet', 'Queue', 'Stats', 'Tuple', 'checksum_complete', 'checksum_verify']
+           'Conntrack', 'Edit', 'FlowStats', 'Group', 'Packet', 'Queue', 'Stats', 'Tuple', 'checksum_complete',
+           'checksum_verify']
 
 
 class Queue(_Queue):
@@ -98,8 +100,8 @@ class Queue(_Queue):
     def close(self):
         """Send pending verdicts and close the queue. The kernel drops the packets that still wait.
 
-        Another thread, another task and a signal handler may call it, too: a blocked recv() returns an empty list, and
-        iteration ends.
+        Another thread, another task and a signal handler may call it, too: then a blocked recv() returns an empty list,
+        and an iteration ends.
         """
         waiting = getattr(self, '_waiting', None)
         if waiting is not None and asyncio._get_running_loop() is waiting[0]:

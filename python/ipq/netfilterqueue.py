@@ -3,8 +3,8 @@
 
     from ipq.netfilterqueue import NetfilterQueue
 
-Packets are received in batches, and the verdicts of a batch are sent together. Call NetfilterQueue.flush(), which is
-an addition, to send them before a callback that takes long ends. A verdict outside of a callback is sent at once.
+Packets are received in batches, and the verdicts of a batch are sent together. A callback that takes long can call
+NetfilterQueue.flush(), which is an addition, to send them earlier. A verdict outside of a callback is sent at once.
 
 Other additions: any thread or signal handler may call unbind(), and a child of fork may call run(). Packets are never
 cut at 4,096 bytes.
@@ -122,7 +122,7 @@ class Packet:
         self._payload = bytes(memoryview(payload))
 
     def get_mark(self):
-        """Return the mark of set_mark(), or else the one with which the packet arrived."""
+        """Return the mark of set_mark(), or else the mark with which the packet arrived."""
         return self._mark if self._mark is not None else self.mark
 
     def set_mark(self, mark):
@@ -267,7 +267,7 @@ class NetfilterQueue:
         return bool(packets)
 
     def run(self, block=True):
-        """Handle packets: until unbind() is called if block is true, else those that wait."""
+        """Handle packets. If block is true, continue until unbind() is called; else handle only those that wait."""
         if self._queue is None:
             raise RuntimeError('No queue is bound')
         self._queue._inherit()

@@ -536,18 +536,18 @@ static PyMethodDef packet_methods[] = {
 	{ "accept", VERDICT(packet_accept), "accept(**settings)\n\nAccept the packet.\n\n" SETTINGS },
 	{ "drop", VERDICT(packet_drop), "drop()\n\nDrop the packet." },
 	{ "repeat", VERDICT(packet_repeat),
-	  "repeat(**settings)\n\nSend it through the same hook again; set a mark to end the "
-	  "loop.\n\n" SETTINGS },
+	  "repeat(**settings)\n\nSend the packet through the same hook again; set a mark to "
+	  "end the loop.\n\n" SETTINGS },
 	{ "stop", VERDICT(packet_stop),
-	  "stop(**settings)\n\nAccept it; no further hook function of this hook sees it.\n\n" SETTINGS },
+	  "stop(**settings)\n\nAccept the packet; later functions at this hook do not see it.\n\n" SETTINGS },
 	{ "to_queue", VERDICT(packet_to_queue),
-	  "to_queue(number, **settings)\n\nSend it to another queue.\n\n" SETTINGS },
+	  "to_queue(number, **settings)\n\nSend the packet to another queue.\n\n" SETTINGS },
 	{ "accept_flow", (PyCFunction)(void (*)(void))packet_accept_flow, METH_VARARGS | METH_KEYWORDS,
 	  "accept_flow($self, /, *, after=0, timeout=0, mark=None)\n--\n\nAccept the packet and the rest of "
-	  "its flow, "
-	  "which is then not returned any more.\n\nafter: decide the flow after so many of its packets; "
-	  "timeout: "
-	  "forget it after so many seconds;\nmark: of every packet. See ipq_accept_flow(3)." },
+	  "its flow. Later packets of the flow are not returned.\n\n"
+	  "after: first accept this number of packets of the flow; timeout: seconds until the flow is "
+	  "forgotten;\n"
+	  "mark: the mark of every packet of the flow. See ipq_accept_flow(3)." },
 	{ "drop_flow", (PyCFunction)(void (*)(void))packet_drop_flow, METH_VARARGS | METH_KEYWORDS,
 	  "drop_flow($self, /, *, after=0, timeout=0)\n--\n\nDrop the packet and the rest of its flow." },
 	{ "edit", (PyCFunction)(void (*)(void))packet_edit, METH_VARARGS | METH_KEYWORDS,
@@ -558,12 +558,13 @@ static PyMethodDef packet_methods[] = {
 	{ "keep", packet_keep, METH_NOARGS,
 	  "keep($self, /)\n--\n\nCopy the packet's bytes out of the queue's memory now. Returns the "
 	  "packet.\n\n"
-	  "A packet that is still referred to at the next receive is kept without this call." },
+	  "If the program still has a packet at the next receive, the packet is kept without this call." },
 	{ NULL }
 };
 
 static PyType_Slot packet_slots[] = {
-	{ Py_tp_doc, "A packet. Give it one verdict. One that is deleted without a verdict is dropped." },
+	{ Py_tp_doc,
+	  "A packet. Give it one verdict. A packet that is deleted without a verdict is dropped." },
 	{ Py_tp_dealloc, packet_dealloc },
 	{ Py_tp_repr, packet_repr },
 	{ Py_tp_methods, packet_methods },

@@ -872,13 +872,13 @@ static PyMethodDef queue_methods[] = {
 	{ "drop", queue_drop, METH_O, "drop($self, packets, /)\n--\n\nDrop all packets of an iterable." },
 	{ "flush", queue_flush, METH_NOARGS, "flush($self, /)\n--\n\nSend pending verdicts now." },
 	{ "wake", queue_wake, METH_NOARGS,
-	  "wake($self, /)\n--\n\nMake a blocked or the next recv() return an empty list, and iteration "
-	  "end.\n\n"
+	  "wake($self, /)\n--\n\nMake the blocked recv(), or the next one, return an empty list, and "
+	  "end an iteration.\n\n"
 	  "Any thread may call it." },
 	{ "fileno", queue_fileno, METH_NOARGS,
 	  "fileno($self, /)\n--\n\nReturn a descriptor that is readable when recv(0) would return "
 	  "packets.\n\n"
-	  "-1 for a capture file, which never blocks. Call flush() before you wait for it." },
+	  "-1 for a capture file, which never blocks. Call flush() before you wait for the descriptor." },
 	{ "interface", queue_interface, METH_O,
 	  "interface($self, index, /)\n--\n\nReturn the name of an interface, '' when it is unknown." },
 	{ "stats", queue_stats, METH_NOARGS,

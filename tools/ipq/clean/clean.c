@@ -108,7 +108,7 @@ const struct command command_clean = {
 		"\n"
 		"  -n, --dry-run     only show what would be removed\n"
 		"\n"
-		"Exit status: 0 nothing is left, 1 something is, 2 usage.\n"
+		"Exit status: 0 no such rules are left, 1 some are left, 2 usage.\n"
 		"See ipq-clean(1).\n",
 	.run = run,
 };

@@ -72,7 +72,7 @@ int guardian_start(struct rules *r, struct ipq_error *e)
 	int fds[2];
 
 	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, fds) < 0)
-		return ipq_fail(e, errno, "no socket: %s", strerror(errno));
+		return ipq_fail(e, errno, "cannot create a socket: %s", strerror(errno));
 	r->guardian = fork();
 	if (r->guardian == 0) {
 		close(fds[1]);
@@ -81,7 +81,7 @@ int guardian_start(struct rules *r, struct ipq_error *e)
 	close(fds[0]);
 	if (r->guardian < 0) {
 		close(fds[1]);
-		return ipq_fail(e, EAGAIN, "no second process: %s", strerror(errno));
+		return ipq_fail(e, EAGAIN, "cannot start a second process: %s", strerror(errno));
 	}
 	r->guardian_fd = fds[1];
 	return 0;

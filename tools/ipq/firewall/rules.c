@@ -139,7 +139,7 @@ int rules_number_free(const struct rules *r, uint16_t number, struct ipq_error *
 		rules_takes_over(r, c, &all);
 		if (!all)
 			return ipq_fail(e, EBUSY,
-					"%s (%s) has this number: choose another, or \"ipq clean\" first",
+					"%s (%s) has this number: choose another, or run \"ipq clean\" first",
 					chain_describe(c, what, sizeof(what)),
 					hooks_describe(c->hooks, hooks, sizeof(hooks)));
 	}
@@ -238,7 +238,7 @@ static void remove_added(struct rules *r, enum firewall_kind first, enum firewal
 		    chain_remove(c, ALL_HOOKS, CLOSE_WAIT_MS, r->options.who, r->lock, &e) == 0)
 			continue;
 		r->failed = -EBUSY;
-		text_complain(r->options.who, "left: %s%s; \"ipq clean\" removes it. %s",
+		text_complain(r->options.who, "rules are left: %s%s; \"ipq clean\" removes them. %s",
 			      chain_describe(c, what, sizeof(what)),
 			      chain_blocks(c) ? ", which drops packets from now on" : "", e.text);
 	}
@@ -598,10 +598,9 @@ static int check_all(struct rules *r, struct ipq_error *e)
 			r->mark.mask = 0;
 			return ipq_fail(
 				e, ELOOP,
-				"a rule before ours in %s changes packet marks: from now on accepted packets "
-				"skip the rules after ours in the table mangle. Add that rule after ours, "
-				"and "
-				"start again",
+				"a rule before those of ipq in %s changes packet marks: from now on accepted "
+				"packets skip the later rules of the table mangle. Add that rule after those "
+				"of ipq, and start ipq again",
 				firewall_tool(r->kind[k]));
 		}
 	}
@@ -678,7 +677,7 @@ static int report_left(struct rules *r, int err, struct ipq_error *e)
 		if (own == NULL)
 			continue;
 		left = true;
-		text_complain(r->options.who, "left: %s (%s)%s; \"ipq clean\" removes it",
+		text_complain(r->options.who, "rules are left: %s (%s)%s; \"ipq clean\" removes them",
 			      chain_describe(own, what, sizeof(what)),
 			      hooks_describe(own->hooks, hooks, sizeof(hooks)),
 			      chain_blocks(own) ? ", which drops packets from now on" : "");

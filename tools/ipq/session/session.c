@@ -427,7 +427,7 @@ static void leave_stalled_input(struct session *s)
 	if (!s->virtual_time || !s->interrupted || !s->worker[0].started || atomic_load(&s->ended) > 0 ||
 	    poll(&p, 1, STALLED_MS) > 0)
 		return;
-	complain(s, "the input has stalled in the middle of a packet: ends without waiting for the rest");
+	complain(s, "the input has stalled in the middle of a packet: ending without the rest of it");
 	output_finish(s->output, true);
 	_exit(output_close(s->output, 1));
 }

@@ -231,7 +231,7 @@ const struct command command_watch = {
 	.help = "Usage: ipq watch [OPTIONS] [FILTER]\n"
 		"\n"
 		"A line for each packet. With --on the kernel sends copies: no packet waits, and\n"
-		"none is changed. FILTER is as in tcpdump, and in, out, mark, uid, state ...\n"
+		"none is changed. FILTER: as in tcpdump; also in, out, mark, uid, state ...\n"
 		"\n"
 		"  --on HOOK,...     watch INPUT, OUTPUT, FORWARD, PREROUTING, POSTROUTING\n"
 		"  --via METHOD, --dry-run, --keep-rules   how --on adds its rules\n"
