@@ -140,8 +140,8 @@ int ipq_tcp_begin(struct ipq_tcp *t, struct ipq_tcp_segment *s, struct ipq_edit 
 		  uint32_t flags);
 
 /*
- * Announces that text of this connection, in either direction, will be replaced: old_len bytes by new_len bytes, any
- * number of times per segment if every is not 0, otherwise once. In a live SYN this lowers the maximum segment size, so
+ * Announces that text of this connection, in either direction, will be replaced: old_len bytes by new_len bytes, once
+ * per segment, or any number of times if `every` is not 0. In a live SYN this lowers the maximum segment size, so
  * that segments still fit after they have grown, and removes the offer of Multipath TCP, whose payload cannot be
  * changed. It does nothing to other packets.
  */

@@ -479,7 +479,7 @@ static PyObject *queue_interface(PyObject *obj, PyObject *arg)
 }
 
 static PyStructSequence_Field stats_fields[] = {
-	{ "received", "packets returned to the program" },
+	{ "received", "packets received, including those of decided flows" },
 	{ "accepted", "verdicts sent: accept" },
 	{ "dropped", "verdicts sent: drop" },
 	{ "other", "verdicts sent: queue, repeat, stop" },
@@ -488,7 +488,7 @@ static PyStructSequence_Field stats_fields[] = {
 	{ "lost", "dropped by the kernel because the socket's buffer was full" },
 	{ "queue_dropped", "dropped by the kernel because the queue was full" },
 	{ "malformed", "messages that could not be parsed" },
-	{ "waiting", "packets returned to the program and not decided yet" },
+	{ "waiting", "packets received and not decided yet" },
 	{ "receives", "system calls that received" },
 	{ "sends", "system calls that sent" },
 	{ "forgotten", "packets deleted without a verdict, which were dropped" },
@@ -520,7 +520,7 @@ static PyObject *queue_stats(PyObject *obj, PyObject *ignored)
 
 static PyStructSequence_Field flow_stats_fields[] = {
 	{ "keeper", "who keeps decided flows: 'library', 'mark' or 'conntrack'" },
-	{ "why", "why" },
+	{ "why", "the reason why the keeper keeps the flows" },
 	{ "flows", "flows in the library's table" },
 	{ "decided", "flows decided" },
 	{ "packets", "packets of decided flows that the library decided" },
@@ -889,8 +889,8 @@ static PyMethodDef queue_methods[] = {
 	  "forget_flows($self, /)\n--\n\nForget all decided flows: their next packets are returned." },
 	{ "close", queue_close, METH_NOARGS,
 	  "close($self, /)\n--\n\nSend pending verdicts and close the queue. The kernel drops the packets "
-	  "that still wait.\n\nAnother thread and a signal handler may call it, too: a blocked recv() "
-	  "returns an empty list, and iteration\nends." },
+	  "that still wait.\n\nAnother thread and a signal handler may call it, too: then a blocked recv()\n"
+	  "returns an empty list, and an iteration ends." },
 	{ "_inherit", queue_inherit, METH_NOARGS, NULL },
 	{ "__enter__", queue_enter, METH_NOARGS, NULL },
 	{ "__exit__", queue_exit, METH_VARARGS, NULL },
