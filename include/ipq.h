@@ -43,7 +43,8 @@ struct ipq_queue; /* opaque */
 /* ---- opening ---------------------------------------------------------------------------------- */
 
 /*
- * Flags of struct ipq_options. Open fails with -EOPNOTSUPP if the kernel does not support one, and names it.
+ * Flags of struct ipq_options. If the kernel does not support a flag, open fails with -EOPNOTSUPP, and the error text
+ * names the flag.
  */
 enum ipq_option_flags {
 	IPQ_O_META_ONLY = 1 << 0, /* no payload is copied */
@@ -82,7 +83,7 @@ struct ipq_options {
  * "nfqueue:N"          the kernel's queue number N (needs CAP_NET_ADMIN in the network namespace)
  * "nflog:N[,batch=M]"  copies of the packets that rules log to NFLOG group N (CAP_NET_ADMIN as above). Packets
  *                      never wait: verdicts are counted and have no effect. The kernel sends up to M copies
- *                      together (32), at most 10 ms after the first
+ *                      together (default 32), at most 10 ms after the first
  * "pcap:IN[,OUT]"      a capture file; accepted packets are written to OUT
  *
  * or NULL for "nfqueue:0". options may be NULL. Returns 0, or -errno with *q = NULL: -EPERM (no CAP_NET_ADMIN),
@@ -345,7 +346,8 @@ struct ipq_flow_verdict {
 	uint32_t reserved;
 };
 
-/* Does the same, with more settings. Also returns -EINVAL (code, present or size). */
+/* Accepts or drops the packet and the rest of its flow, with more settings. Also returns -EINVAL (code, present or
+ * size). */
 int ipq_decide_flow(struct ipq_queue *q, const struct ipq_packet *packet,
 		    const struct ipq_flow_verdict *verdict);
 

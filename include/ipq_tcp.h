@@ -90,7 +90,7 @@ void ipq_tcp_close(struct ipq_tcp *t);
 enum ipq_tcp_result {
 	IPQ_TCP_UNCHANGED, /* accept the original packet */
 	IPQ_TCP_CHANGED,   /* send e->len bytes at e->data */
-	/* drop the packet, its sender retransmits it: live packets only, rare without IPQ_TCP_IN_ORDER */
+	/* drop the packet; its sender retransmits it. Live packets only; rare without IPQ_TCP_IN_ORDER */
 	IPQ_TCP_DROP
 };
 

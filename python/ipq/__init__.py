@@ -12,8 +12,8 @@ capture file instead and needs no privilege.
 
 A Queue belongs to one thread at a time, but any thread may decide its packets and call Queue.wake(). Waiting releases
 the GIL. Ctrl-C ends the wait. Verdicts are sent together when the last packet of a batch is decided. They are sent
-earlier if one has waited for a millisecond when the program asks for or decides the next packet. Queue.flush() sends
-them at once.
+earlier if a verdict has waited for a millisecond when the program asks for the next packet or decides it. Queue.flush()
+sends them at once.
 
 Errors are OSError with the cause and the remedy as text: PermissionError without CAP_NET_ADMIN, and errno EBUSY when
 another program owns the queue.

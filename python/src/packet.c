@@ -513,9 +513,9 @@ static PyGetSetDef packet_getset[] = {
 	{ "conntrack", packet_conntrack, NULL, "The conntrack entry (Conntrack), or None.", NULL },
 	{ "checksum_not_ready", get_bool, NULL, "Whether a device will complete the checksum.",
 	  FLAG(IPQ_PACKET_CHECKSUM_NOT_READY) },
-	{ "gso", get_bool, NULL, "Whether it is larger than the MTU and will be split.",
+	{ "gso", get_bool, NULL, "Whether the packet is larger than the MTU and will be split.",
 	  FLAG(IPQ_PACKET_GSO) },
-	{ "truncated", get_bool, NULL, "Whether payload holds only the beginning.",
+	{ "truncated", get_bool, NULL, "Whether payload holds only the beginning of the packet.",
 	  FLAG(IPQ_PACKET_TRUNCATED) },
 	{ "timestamp", get_timestamp, NULL, "Arrival in seconds since 1970, or None.", NULL },
 	{ "timestamp_ns", get_timestamp_ns, NULL, "Arrival in nanoseconds since 1970, or None.", NULL },
@@ -524,7 +524,7 @@ static PyGetSetDef packet_getset[] = {
 	{ "security_context", get_security_context, NULL, "Security context of the sending socket, or None.",
 	  NULL },
 	{ "vlan", get_vlan, NULL, "(protocol, tci) of the VLAN tag (bridge family), or None.", NULL },
-	{ "decided", get_decided, NULL, "Whether it has a verdict.", NULL },
+	{ "decided", get_decided, NULL, "Whether the packet has a verdict.", NULL },
 	{ "queue", get_queue, NULL, "The Queue that it came from.", NULL },
 	{ NULL }
 };
