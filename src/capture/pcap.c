@@ -72,7 +72,7 @@ int pcap_read(struct capture_reader *r, struct capture_record *record, const uin
 		record->lengths_swapped = true;
 	}
 	if (record->caplen > CAPLEN_MAX)
-		return reader_damaged(r, "its length is more than a packet can have");
+		return reader_damaged(r, "it is longer than a packet can be");
 	header = reader_peek(r, head + record->caplen);
 	if (header == NULL)
 		return -EBADMSG;

@@ -32,7 +32,7 @@ static int next_block(struct capture_reader *r, uint32_t *type, uint32_t *len)
 	if (*type == BLOCK_SECTION) {
 		memcpy(&magic, block + 8, sizeof(magic));
 		if (magic != 0x1a2b3c4d && magic != 0x4d3c2b1a)
-			return reader_damaged(r, "a section without byte order");
+			return reader_damaged(r, "a section header without a valid byte order");
 		r->swapped = magic == 0x4d3c2b1a;
 		r->interfaces = 0;
 		block = reader_peek(r, 14);
@@ -235,7 +235,7 @@ static int read_packet_block(struct capture_reader *r, uint32_t type, uint32_t l
 		set_time(record, (uint64_t)reader_get32(r, block + 12) << 32 | reader_get32(r, block + 16));
 	}
 	if (record->caplen > CAPLEN_MAX || record->caplen > len - head - 4)
-		return reader_damaged(r, "its length is more than its block has");
+		return reader_damaged(r, "it is longer than its block");
 	record->tail = len - head - record->caplen;
 	*data = block + head;
 	read_flags(r, record, *data + record->caplen);

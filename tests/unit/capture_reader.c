@@ -230,8 +230,8 @@ static void damaged_blocks_are_refused(void **state)
 		{ 4, 0xfffffffc, "impossible length" },
 		{ 4, 88, "two lengths" },
 		{ 8, 1, "does not describe" },
-		{ 20, 61, "more than its block" },
-		{ 20, UINT32_MAX, "more than its block" },
+		{ 20, 61, "longer than its block" },
+		{ 20, UINT32_MAX, "longer than its block" },
 	};
 
 	(void)state;
@@ -341,7 +341,7 @@ static void numbers_beyond_their_limits_are_damage(void **state)
 	put32(&in, 0);
 	put32(&in, 262145);
 	put32(&in, 262145);
-	expect_damage("its length is more than a packet can have");
+	expect_damage("it is longer than a packet can be");
 	put_section(&in, false);
 	put_interface(1, 0, options, 0);
 	in.bytes[28 + 4] = in.bytes[28 + 16] = 22; /* the length is not a multiple of 4 */

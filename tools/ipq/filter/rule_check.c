@@ -39,7 +39,8 @@ static bool keeps_mark_bits(const struct rule *r, const struct session *s)
 	    (((mark != NULL ? mark->number : 0) | (repeat != NULL ? repeat->number : 0)) & ours) == 0)
 		return true;
 	snprintf(why, sizeof(why),
-		 "ipq needs the bits 0x%x of packet marks for itself: use other bits, or choose its own with "
+		 "ipq needs the bits 0x%x of packet marks for itself: use other bits, or choose those of ipq "
+		 "with "
 		 "--mark-bits",
 		 ours);
 	return refuse(r, why);

@@ -198,7 +198,7 @@ static int wait_for_program(int link, int signals, pid_t supervisor)
 
 	keep_nothing();
 	if (!wait_for_report(link, signals, supervisor, &report)) {
-		run_complain("the supervisor was killed; so is the program");
+		run_complain("the supervisor was killed; the program is killed, too");
 		run_kill_descendants(0);
 		return RUN_FAILED;
 	}

@@ -208,7 +208,8 @@ void status_print(const struct status_view *v, FILE *out)
 	else if (s->blind)
 		fputs("No queue rules are visible.\n", out);
 	else
-		fputs("No queues, and no visible rules for one. Start with \"ipq doctor\".\n", out);
+		fputs("There are no queues, and no visible rule names a queue. Start with \"ipq doctor\".\n",
+		      out);
 	print_problems(out, s);
 	print_limits(out, s);
 	print_flows(out, s);
