@@ -32,13 +32,14 @@
  * so it is adjusted in the same direction as sequence numbers. Gaps are kept, and no packet is dropped.
  *
  * A live segment after a gap (its predecessor was lost or is late) is sent at once. When the text in the gap arrives
- * later, it can only be replaced by text of the same length. With IPQ_TCP_IN_ORDER such a segment is dropped and its
- * sender retransmits it: all text can be replaced, but throughput is lower if packets are lost.
+ * later, it can only be replaced by text of the same length. With IPQ_TCP_IN_ORDER a segment after a gap is dropped
+ * and its sender retransmits it: all text can be replaced, but throughput is lower if packets are lost.
  *
  * An attacker who guesses addresses and ports cannot change the state of a connection: a SYN creates a new state and
- * leaves the old one, and each packet belongs to the state whose windows contain its numbers. Tables are bounded and
- * their hash has a random key. A connection that was edited is replaced by a new one only after it has been idle for
- * two hours. Memory for a connection is bounded; when it is used up, further text is not replaced, and is counted.
+ * does not change the old one, and each packet belongs to the state whose windows contain its numbers. Tables are
+ * bounded and their hash has a random key. A connection that was edited is replaced by a new one only after it has
+ * been idle for two hours. Memory for a connection is bounded; when it is used up, further text is not replaced, and
+ * is counted.
  *
  * Packets with TCP-MD5 or TCP-AO options, an Authentication Header, ESP or Multipath TCP are refused and counted.
  *
@@ -120,7 +121,7 @@ struct ipq_tcp_segment {
 
 /* Flags of ipq_tcp_begin(). */
 enum ipq_tcp_begin_flags {
-	/* Do not add a new connection to the table: no text of the packet will be replaced, or not yet. */
+	/* Do not add a new connection to the table, because no text of this packet will be replaced. */
 	IPQ_TCP_KNOWN_ONLY = 1 << 0
 };
 
@@ -130,7 +131,7 @@ enum ipq_tcp_begin_flags {
  * ipq_tcp_end(). A packet that is not TCP or cannot be edited is not an error: then ipq_tcp_replace() returns the
  * reason.
  *
- * zone distinguishes places where the same packet passes one after the other, for example the hooks OUTPUT and INPUT
+ * zone distinguishes the places that the same packet passes one after the other, for example the hooks OUTPUT and INPUT
  * for loopback traffic. Otherwise pass 0.
  *
  * Locks the connection until ipq_tcp_end(), which must always follow soon. -EDEADLK: this thread has not ended an
@@ -149,8 +150,8 @@ void ipq_tcp_expect(struct ipq_tcp_segment *s, size_t old_len, size_t new_len, i
 
 /*
  * Replaces old_len bytes at offset of the original payload by new_len bytes, which are copied. If old_len is 0, they
- * are inserted. 1: they will be replaced. 0: some of these bytes were sent before and are sent the same way again.
- * Otherwise they are not replaced; e->reason has the reason, and the return value is:
+ * are inserted. Returns 1 if the bytes will be replaced, 0 if some of them were sent before and are sent the same way
+ * again. Otherwise the bytes are not replaced; e->reason has the reason, and the return value is:
  * -ESTALE: later payload was already sent, so that the length cannot change; also for the first segment of a live
  * connection that was established before the table existed. -ENOBUFS: memory for this connection or for all is
  * used up, or all connections in the table are in use. -EMSGSIZE, -ENOSPC: the packet would be larger than 65535
