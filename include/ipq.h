@@ -86,10 +86,14 @@ struct ipq_options {
  *                      together (default 32), at most 10 ms after the first
  * "pcap:IN[,OUT]"      a capture file; accepted packets are written to OUT
  *
- * or NULL for "nfqueue:0". options may be NULL. Returns 0, or -errno with *q = NULL: -EPERM (no CAP_NET_ADMIN),
- * -EBUSY (another program owns the queue or group), -ECONNREFUSED (this kernel has no nfnetlink_queue or
- * nfnetlink_log), -EOPNOTSUPP (a flag that this kernel does not support), -EINVAL (the name or an option),
- * -ENOMEM, or the error of opening a file. Does not block.
+ * or NULL for "nfqueue:0". options may be NULL. Does not block. Returns 0, or -errno with *q = NULL:
+ * -EPERM               the process has no CAP_NET_ADMIN
+ * -EBUSY               another program owns the queue or group
+ * -ECONNREFUSED        this kernel has no nfnetlink_queue or nfnetlink_log
+ * -EOPNOTSUPP          this kernel does not support one of the flags
+ * -EINVAL              the name or an option is wrong
+ * -ENOMEM              no memory
+ * or the error of opening a file.
  */
 int ipq_queue_open(struct ipq_queue **q, const char *source, const struct ipq_options *options);
 
@@ -177,10 +181,14 @@ struct ipq_packet {
 
 /*
  * Sends pending verdicts, then receives up to max packets (at most 64) into packet[]. timeout_ms:
- * milliseconds to wait, IPQ_FOREVER, or 0: do not block. Returns the number of packets; 0 on timeout; -EINTR
- * on a signal, -ECANCELED after ipq_queue_wake(), -ENODATA at the end of a capture file, -EPERM if the
- * process gave up CAP_NET_ADMIN, -EINVAL if max is 0, another -errno if the source failed. An overrun of the
- * socket is not an error: the lost packets are counted, see ipq_queue_stats().
+ * milliseconds to wait, IPQ_FOREVER, or 0: do not block. An overrun of the socket is not an error: the lost packets are
+ * counted, see ipq_queue_stats(). Returns the number of packets, 0 on timeout, or
+ * -EINTR       a signal arrived
+ * -ECANCELED   ipq_queue_wake() was called
+ * -ENODATA     the capture file has ended
+ * -EPERM       the process gave up CAP_NET_ADMIN
+ * -EINVAL      max is 0
+ * or another -errno if the source failed.
  */
 int ipq_queue_recv(struct ipq_queue *q, struct ipq_packet *packet, unsigned max, int timeout_ms);
 

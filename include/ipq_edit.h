@@ -126,10 +126,13 @@ struct ipq_edit {
 /*
  * Parses the packet at data: len bytes from the network header on, in a buffer of room bytes. ipq_packet.flags may be
  * passed as flags: IPQ_PACKET_CHECKSUM_NOT_READY and IPQ_PACKET_TRUNCATED are used, the other bits are ignored. Bytes
- * after the end of the packet (padding of short Ethernet frames) are cut off: see e->len. -EBADMSG: not IPv4 or IPv6,
- * or a malformed network or extension header. -ENODATA: only the first bytes of the packet are present
- * (IPQ_PACKET_TRUNCATED), and IPQ_EDIT_CUT is not set or the network headers are not complete. -EINVAL: room < len. A
- * transport header that is malformed (-EBADMSG), encrypted (-EOPNOTSUPP), unknown (-EPROTONOSUPPORT), not complete
+ * after the end of the packet (padding of short Ethernet frames) are cut off: see e->len. Returns 0, or
+ * -EBADMSG     the packet is not IPv4 or IPv6, or has a malformed network or extension header
+ * -ENODATA     only the first bytes of the packet are present (IPQ_PACKET_TRUNCATED), and IPQ_EDIT_CUT is not set or
+ *              the network headers are not complete
+ * -EINVAL      room < len
+ *
+ * A transport header that is malformed (-EBADMSG), encrypted (-EOPNOTSUPP), unknown (-EPROTONOSUPPORT), not complete
  * (-ENODATA), or in another fragment (-EOPNOTSUPP) is no error here: see e->transport_error. In a first fragment,
  * payload can be replaced by the same number of bytes; in later fragments only the network header can be changed.
  * After an error there is no packet in e: no other call changes anything.
@@ -141,10 +144,12 @@ int ipq_edit_begin(struct ipq_edit *e, void *data, size_t len, size_t room, uint
 /*
  * Source and destination address: 4 bytes for IPv4, 16 for IPv6, in network order. In a fragmented packet, set the
  * same addresses in all fragments. A packet with a source route that is not completed (IPv4 LSRR or SSRR, IPv6
- * routing header with segments left) keeps its final destination: only the next hop changes. -EAFNOSUPPORT: len does
- * not match the packet's family. -EOPNOTSUPP: authenticated or signed; encrypted (in transport mode a checksum inside
- * covers the addresses); or a routing header of unknown type has segments left. -EPROTONOSUPPORT: unknown protocol,
- * whose checksum may cover addresses. -EBADMSG: malformed transport header.
+ * routing header with segments left) keeps its final destination: only the next hop changes. Returns 0, or
+ * -EAFNOSUPPORT        len does not match the packet's family
+ * -EOPNOTSUPP          the packet is authenticated, signed or encrypted (in transport mode, an encrypted checksum
+ *                      covers the addresses), or a routing header of unknown type has segments left
+ * -EPROTONOSUPPORT     the protocol is unknown, and its checksum may cover the addresses
+ * -EBADMSG             the transport header is malformed
  */
 int ipq_edit_set_source(struct ipq_edit *e, const void *address, size_t len);
 int ipq_edit_set_destination(struct ipq_edit *e, const void *address, size_t len);
@@ -200,10 +205,13 @@ int ipq_edit_find_tcp_option(const struct ipq_edit *e, uint8_t kind, size_t *len
 
 /*
  * Sets the value of a TCP option (without kind and length; len may be 0). An existing option is replaced, a new one
- * is appended. The header grows or shrinks as needed; NOP padding is removed when room is short. -EINVAL: kind 0 or 1
- * (they have no value). -EMSGSIZE: more than 40 bytes of options, or a packet over 65535 bytes. -ENOSPC: more than
- * e->room. -EOPNOTSUPP: a fragment would change its length. -EBADMSG: malformed options. value must not be in the
- * packet.
+ * is appended. The header grows or shrinks as needed; NOP padding is removed when room is short. value must not be in
+ * the packet. Returns 0, or
+ * -EINVAL      kind is 0 or 1 (these options have no value)
+ * -EMSGSIZE    the packet would have more than 40 bytes of options, or more than 65535 bytes
+ * -ENOSPC      the packet would be longer than e->room
+ * -EOPNOTSUPP  a fragment would change its length
+ * -EBADMSG     the options are malformed
  */
 int ipq_edit_set_tcp_option(struct ipq_edit *e, uint8_t kind, const void *value, size_t len);
 
@@ -219,9 +227,12 @@ int ipq_edit_clamp_mss(struct ipq_edit *e, uint16_t mss);
 
 /*
  * Replaces old_len bytes at offset of the payload by new_len bytes; either length may be 0. The urgent pointer of TCP
- * is adjusted. bytes must not be in the packet. -EINVAL: outside the payload. -EOPNOTSUPP: see e->reason. -EMSGSIZE:
- * over 65535 bytes (a verdict of nfnetlink_queue carries 65531). -ENOSPC: more than e->room. -EPROTONOSUPPORT,
- * -EBADMSG: e->transport_error.
+ * is adjusted. bytes must not be in the packet. Returns 0, or
+ * -EINVAL                      the bytes to replace are outside the payload
+ * -EOPNOTSUPP                  a field covers or counts the bytes and cannot be adjusted: see e->reason
+ * -EMSGSIZE                    the packet would have more than 65535 bytes (a verdict of nfnetlink_queue carries 65531)
+ * -ENOSPC                      the packet would be longer than e->room
+ * -EPROTONOSUPPORT, -EBADMSG   the error in e->transport_error
  */
 int ipq_edit_replace(struct ipq_edit *e, size_t offset, size_t old_len, const void *bytes, size_t new_len);
 
@@ -241,10 +252,11 @@ int ipq_edit_substitute(struct ipq_edit *e, const void *old_bytes, size_t old_le
 /*
  * Computes all checksums of the packet: IPv4 header, TCP, UDP (even if it was 0, no checksum), UDP-Lite, SCTP,
  * ICMP, ICMPv6. Use it for partial checksums (IPQ_PACKET_CHECKSUM_NOT_READY) of packets up to 64 KiB, and for new
- * packets. Returns the errors of ipq_edit_begin(). With these errors only the IPv4 header's checksum is set:
- * -EOPNOTSUPP (a fragment, authenticated, encrypted, or a routing header of unknown type with segments left),
- * -EPROTONOSUPPORT (unknown protocol, or a tunnel, whose inner packet may have a partial checksum), -EBADMSG
- * (malformed transport header).
+ * packets. Returns 0 or the errors of ipq_edit_begin(). With these errors only the IPv4 header's checksum is set:
+ * -EOPNOTSUPP          the packet is a fragment, authenticated or encrypted, or has a routing header of unknown type
+ *                      with segments left
+ * -EPROTONOSUPPORT     the protocol is unknown, or is a tunnel, whose inner packet may have a partial checksum
+ * -EBADMSG             the transport header is malformed
  */
 int ipq_checksum_complete(void *packet, size_t len);
 

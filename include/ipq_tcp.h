@@ -151,15 +151,21 @@ void ipq_tcp_expect(struct ipq_tcp_segment *s, size_t old_len, size_t new_len, i
 /*
  * Replaces old_len bytes at offset of the original payload by new_len bytes, which are copied. If old_len is 0, they
  * are inserted. Returns 1 if the bytes will be replaced, 0 if some of them were sent before and are sent the same way
- * again. Otherwise the bytes are not replaced; e->reason has the reason, and the return value is:
- * -ESTALE: later payload was already sent, so that the length cannot change; also for the first segment of a live
- * connection that was established before the table existed. -ENOBUFS: memory for this connection or for all is
- * used up, or all connections in the table are in use. -EMSGSIZE, -ENOSPC: the packet would be larger than 65535
- * bytes or than e->room. -EOPNOTSUPP: protected by TCP-MD5, TCP-AO, AH or ESP, Multipath TCP, or a fragment.
- * -ENODATA: only the first bytes of the packet are present (IPQ_EDIT_CUT).
- * -ERANGE: sequence or acknowledgement number outside the window. -EEXIST: overlaps with bytes that were replaced
- * in this packet. -EPROTONOSUPPORT: not TCP. -EBADMSG: malformed. -EINVAL: outside the payload, both lengths are 0,
- * or not between ipq_tcp_begin() and ipq_tcp_end(). -ENOMEM.
+ * again. Otherwise the bytes are not replaced; e->reason has the reason, and the return value is
+ * -ESTALE              later payload was already sent, so that the length cannot change; also for the first segment of
+ *                      a live connection that was established before the table existed
+ * -ENOBUFS             the memory for this connection or for all is used up, or all connections in the table are in use
+ * -EMSGSIZE            the packet would be larger than 65535 bytes
+ * -ENOSPC              the packet would be larger than e->room
+ * -EOPNOTSUPP          the packet is protected by TCP-MD5, TCP-AO, AH or ESP, or is Multipath TCP or a fragment
+ * -ENODATA             only the first bytes of the packet are present (IPQ_EDIT_CUT)
+ * -ERANGE              the sequence or acknowledgement number is outside the window
+ * -EEXIST              the bytes overlap with bytes that were replaced in this packet
+ * -EPROTONOSUPPORT     the packet is not TCP
+ * -EBADMSG             the packet is malformed
+ * -EINVAL              the bytes are outside the payload, both lengths are 0, or the call is not between
+ *                      ipq_tcp_begin() and ipq_tcp_end()
+ * -ENOMEM              no memory
  */
 int ipq_tcp_replace(struct ipq_tcp_segment *s, size_t offset, size_t old_len, const void *bytes,
 		    size_t new_len);

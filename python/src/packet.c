@@ -495,13 +495,12 @@ static PyGetSetDef packet_getset[] = {
 	{ "hw_protocol", get_number, NULL, "EtherType; 0 in OUTPUT.", NUMBER(hw_protocol, 0) },
 	{ "full_len", get_number, NULL, "Bytes of the packet; payload may hold fewer.", NUMBER(full_len, 0) },
 	{ "mark", get_number, NULL, "The packet's mark, or None.", NUMBER(mark, IPQ_HAS_MARK) },
-	{ "indev", get_number, NULL, "Index of the interface it came in by, or None.",
-	  NUMBER(indev, IPQ_HAS_INDEV) },
-	{ "outdev", get_number, NULL, "Index of the interface it leaves by, or None.",
+	{ "indev", get_number, NULL, "Index of the input interface, or None.", NUMBER(indev, IPQ_HAS_INDEV) },
+	{ "outdev", get_number, NULL, "Index of the output interface, or None.",
 	  NUMBER(outdev, IPQ_HAS_OUTDEV) },
-	{ "physindev", get_number, NULL, "Index of the bridge port it came in by, or None.",
+	{ "physindev", get_number, NULL, "Index of the input bridge port, or None.",
 	  NUMBER(physindev, IPQ_HAS_PHYSINDEV) },
-	{ "physoutdev", get_number, NULL, "Index of the bridge port it leaves by, or None.",
+	{ "physoutdev", get_number, NULL, "Index of the output bridge port, or None.",
 	  NUMBER(physoutdev, IPQ_HAS_PHYSOUTDEV) },
 	{ "uid", get_number, NULL, "User of the sending socket, or None.", NUMBER(uid, IPQ_HAS_UID) },
 	{ "gid", get_number, NULL, "Group of the sending socket, or None.", NUMBER(gid, IPQ_HAS_GID) },
@@ -525,7 +524,7 @@ static PyGetSetDef packet_getset[] = {
 	  NULL },
 	{ "vlan", get_vlan, NULL, "(protocol, tci) of the VLAN tag (bridge family), or None.", NULL },
 	{ "decided", get_decided, NULL, "Whether the packet has a verdict.", NULL },
-	{ "queue", get_queue, NULL, "The Queue that it came from.", NULL },
+	{ "queue", get_queue, NULL, "The Queue from which the packet came.", NULL },
 	{ NULL }
 };
 
