@@ -162,7 +162,8 @@ int rules_choose_mark(struct rules *r, struct ipq_error *e)
 			return 0;
 		}
 	}
-	return ipq_fail(e, EBUSY,
-			"all marks in the bits 0x%x are used by ipq processes: choose more --mark-bits",
-			mask);
+	return ipq_fail(
+		e, EBUSY,
+		"all marks in the bits 0x%x are used by ipq processes: choose more bits with --mark-bits",
+		mask);
 }
