@@ -302,7 +302,7 @@ struct ipq_verdict {
 };
 
 /*
- * Gives any verdict, with everything that the kernel can set together with it. In addition to the errors above:
+ * Gives any verdict, with all settings that the kernel can apply together with it. In addition to the errors above:
  * -EINVAL (code, present or size), -EOPNOTSUPP for settings that the kernel would ignore: a conntrack mark or
  * labels without IPQ_O_CONNTRACK in force, and the VLAN tag of a packet that is not of the bridge family.
  */

@@ -87,7 +87,7 @@ static const char *other_format(const uint8_t *start)
 	for (size_t i = 0; i < sizeof(formats) / sizeof(formats[0]); i++)
 		if (memcmp(start, formats[i].magic, 4) == 0)
 			return formats[i].problem;
-	return "its first bytes are those of neither format";
+	return "its first bytes belong to neither format";
 }
 
 static int open_format(struct capture_reader *r, struct ipq_error *e)

@@ -252,7 +252,7 @@ static int fail_at(const struct cursor *c, const char *at, const char *message)
 				   meant);
 	if (strstr(message, "syntax error") != NULL)
 		message = *at == '\0' ? "the filter is not complete, see pcap-filter(7)"
-				      : "this is not a filter from here on, see pcap-filter(7)";
+				      : "from here on, this is not a valid filter; see pcap-filter(7)";
 	return cursor_fail(c, at, "%s", message);
 }
 
