@@ -106,7 +106,7 @@ static void mistake_is_reported_with_position_and_message(void **state)
 		size_t offset;
 		const char *message;
 	} wrong[] = {
-		{ "", 0, "an action must be here" },
+		{ "", 0, "an action is expected here" },
 		{ "dorp tcp", 0, "did you mean \"drop\"?" },
 		{ "  dorp", 2, "did you mean \"drop\"?" },
 		{ "mark", 4, "a mark must follow" },
@@ -148,8 +148,8 @@ static void mistake_is_reported_with_position_and_message(void **state)
 		{ "drop tcp prot 23", 9, "did you mean \"port\"?" },
 		{ "drop tcp port htttp", 14, "unknown port 'htttp'" },
 		{ "drop udp and (port 5 and xyzzy)", 25, "unknown port 'xyzzy'" },
-		{ "drop tcp or or udp", 12, "a filter must be here" },
-		{ "drop udp port 53 and and", 21, "a filter must be here" },
+		{ "drop tcp or or udp", 12, "a filter is expected here" },
+		{ "drop udp port 53 and and", 21, "a filter is expected here" },
 		{ "drop udp port 53 and", 20, "not complete" },
 		{ "drop udp port 53 and not", 24, "not complete" },
 		{ "drop port", 9, "not complete" },
@@ -160,7 +160,7 @@ static void mistake_is_reported_with_position_and_message(void **state)
 		{ "drop ifindex 1", 5, "in NAME" },
 		{ "drop ether host 1:2:3:4:5:6", 5, "in eth0" },
 		{ "drop in", 7, "the name of an interface must follow" },
-		{ "drop in eth0 tcp", 13, "\"and\" or \"or\"" },
+		{ "drop in eth0 tcp", 13, "\"and\", \"or\"" },
 		{ "drop tcp in eth0", 9, "\"and\" or \"or\"" },
 		{ "drop in an-interface-name-that-is-long", 8, "15 characters" },
 		{ "drop state open", 11, "a state must follow" },

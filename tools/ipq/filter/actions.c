@@ -499,10 +499,9 @@ static int unknown(struct cursor *c, size_t len)
 	if (meant != NULL)
 		return cursor_fail(c, c->at, "\"%.*s\" is not an action: did you mean \"%s\"?", (int)len,
 				   c->at, meant);
-	return cursor_fail(
-		c, c->at,
-		"an action must be here: accept, drop, reject, mark N, set ..., rewrite /this/that/, delay "
-		"TIME, rate N/s, log, count; see ipq-filter(1)");
+	return cursor_fail(c, c->at,
+			   "an action is expected here: accept, drop, reject, mark N, set ..., rewrite "
+			   "/this/that/, delay TIME, rate N/s, log, count; see ipq-filter(1)");
 }
 
 int action_parse(struct action *a, struct cursor *c)

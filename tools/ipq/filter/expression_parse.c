@@ -188,7 +188,7 @@ static int explain(const struct cursor *c, size_t len)
 
 	for (const char *const *word = metadata_words; *word != NULL; word++)
 		if (at > c->at && at < c->at + len && token_is(at, *word))
-			return cursor_fail(c, at, "\"and\" or \"or\" must be here, before \"%s\"", *word);
+			return cursor_fail(c, at, "\"and\" or \"or\" is missing before \"%s\"", *word);
 	return -EINVAL;
 }
 
@@ -205,7 +205,7 @@ static int parse_primitive(struct parser *p, struct node **out)
 	if (len == 0)
 		return cursor_fail(c, c->at,
 				   *c->at == '\0' ? "the condition is not complete: a filter must follow"
-						  : "a filter must be here, see pcap-filter(7)");
+						  : "a filter is expected here, see pcap-filter(7)");
 	bare = is_bare(c->at, len) && p->head_len > 0;
 	if (!bare && isalpha((unsigned char)*c->at) && !pcap_is_keyword(c->at, pcap_token(c->at))) {
 		const char *meant = suggest(c->at, pcap_token(c->at), metadata_words);
@@ -247,7 +247,7 @@ static int parse_metadata(struct parser *p, struct node **out)
 	(*out)->test = test;
 	cursor_skip_space(p->c);
 	if (*p->c->at != '\0' && *p->c->at != ')' && !is_and(p->c->at) && !is_or(p->c->at))
-		return cursor_fail(p->c, p->c->at, "\"and\" or \"or\" must be here, or the end of the rule");
+		return cursor_fail(p->c, p->c->at, "\"and\", \"or\" or the end of the rule is expected here");
 	return 1;
 }
 
@@ -277,7 +277,7 @@ static int parse_group(struct parser *p, struct node **out)
 		return cursor_fail(c, open, "this parenthesis is not closed");
 	c->at = next_token(c->at);
 	if (*c->at != '\0' && *c->at != ')' && !is_and(c->at) && !is_or(c->at))
-		return cursor_fail(c, c->at, "\"and\" or \"or\" must be here, or the end of the rule");
+		return cursor_fail(c, c->at, "\"and\", \"or\" or the end of the rule is expected here");
 	return 0;
 }
 
