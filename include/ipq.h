@@ -108,7 +108,7 @@ uint32_t ipq_queue_flags(const struct ipq_queue *q);
 
 /* ---- packets ---------------------------------------------------------------------------------- */
 
-/* Bits of ipq_packet.present: fields that are set. The content of the others is unspecified. */
+/* Bits of ipq_packet.present: the fields that are set. The content of other fields is unspecified. */
 enum ipq_packet_fields {
 	IPQ_HAS_MARK = 1 << 0,
 	IPQ_HAS_TIMESTAMP = 1 << 1,
@@ -134,7 +134,7 @@ enum ipq_packet_fields {
 enum ipq_packet_flags {
 	/* partial checksum, completed by hardware: see ipq_replace() */
 	IPQ_PACKET_CHECKSUM_NOT_READY = 1 << 0,
-	IPQ_PACKET_GSO = 1 << 1,		   /* may exceed the MTU; is split into segments later */
+	IPQ_PACKET_GSO = 1 << 1,		   /* the packet may exceed the MTU and is split later */
 	IPQ_PACKET_CHECKSUM_NOT_VERIFIED = 1 << 2, /* the checksum of this received packet was not verified */
 	IPQ_PACKET_TRUNCATED = 1 << 3 /* payload is only the first payload_len of full_len bytes */
 };
@@ -193,18 +193,18 @@ struct ipq_packet {
 int ipq_queue_recv(struct ipq_queue *q, struct ipq_packet *packet, unsigned max, int timeout_ms);
 
 /*
- * Copies a packet. The copy stays valid after the next receive, for a verdict at any later time and in any order.
- * NULL: no memory.
+ * Copies a packet. The copy stays valid after the next receive, so the packet can be decided at any later
+ * time and in any order. Returns NULL if there is no memory.
  */
 struct ipq_packet *ipq_packet_keep(const struct ipq_packet *packet);
 void ipq_packet_free(struct ipq_packet *kept);
 
 /*
- * Hands the memory of the packets received so far to the caller, who frees it with munmap(*memory, *size). The
- * packets of the last receive stay valid until then, also after ipq_queue_close(). The queue continues with new
- * memory. This call is for language bindings whose users may hold a view of a packet for any time. It costs a
- * system call, but no copy. Sends pending verdicts first. 0, or -errno of ipq_queue_flush(), or -ENOMEM; after an
- * error the memory still belongs to the queue.
+ * Gives the memory of the packets received so far to the caller, who frees it with munmap(*memory, *size).
+ * The packets of the last receive stay valid until then, also after ipq_queue_close(). The queue continues
+ * with new memory. This call is for language bindings whose users may hold a view of a packet for any time.
+ * It costs a system call, but no copy. It sends pending verdicts first. Returns 0, or -errno of
+ * ipq_queue_flush(), or -ENOMEM; after an error the memory still belongs to the queue.
  */
 int ipq_queue_detach_memory(struct ipq_queue *q, void **memory, size_t *size);
 
@@ -252,18 +252,19 @@ int ipq_packet_conntrack(const struct ipq_packet *packet, struct ipq_conntrack *
 /* ---- verdicts --------------------------------------------------------------------------------- */
 
 /*
- * Each call records the verdict for one packet, which was received or is a copy from ipq_packet_keep(). Each packet
- * gets one verdict. The next ipq_queue_recv(), ipq_queue_flush() or ipq_queue_close() sends the verdicts in the
- * order of the calls. 0, -ENOENT (the packet does not wait for a verdict) or -ENOMEM; or -errno of
- * ipq_queue_flush(), when so many verdicts are pending that they are sent at once. If the kernel refuses a verdict
- * later, it is counted as refused.
+ * Each call records the verdict for one packet: a received packet, or a copy from ipq_packet_keep(). Each
+ * packet gets one verdict. The next ipq_queue_recv(), ipq_queue_flush() or ipq_queue_close() sends the
+ * verdicts in the order of the calls. Returns 0, -ENOENT (the packet does not wait for a verdict) or -ENOMEM;
+ * if so many verdicts are pending that the call sends them, also the errors of ipq_queue_flush(). If the
+ * kernel refuses a verdict later, the library counts it as refused.
  */
 int ipq_accept(struct ipq_queue *q, const struct ipq_packet *packet);
 int ipq_drop(struct ipq_queue *q, const struct ipq_packet *packet);
 /*
  * Accepts the packet with new content: len bytes that start at the network header, with correct lengths and
  * checksums (ipq_edit.h has calls for that). The bytes are copied, unless they lie in packet->payload. A
- * partial checksum (IPQ_PACKET_CHECKSUM_NOT_READY) is completed. Also -EMSGSIZE: more than 65531 bytes.
+ * partial checksum (IPQ_PACKET_CHECKSUM_NOT_READY) is completed. Also returns -EMSGSIZE: more than 65531
+ * bytes.
  */
 int ipq_replace(struct ipq_queue *q, const struct ipq_packet *packet, const void *bytes, size_t len);
 
@@ -314,9 +315,9 @@ int ipq_queue_flush(struct ipq_queue *q);
 /* ---- flows ------------------------------------------------------------------------------------ */
 
 /*
- * A flow is all packets between two addresses and ports of one protocol, in both directions. For ICMP, it is a
- * query with its replies. A flow verdict decides the packet and the rest of its flow: later packets are not
- * returned to the program.
+ * A flow consists of all packets between two addresses and ports of one protocol, in both directions. For
+ * ICMP, it consists of a query and its replies. A flow verdict decides the packet and the rest of its flow:
+ * later packets are not returned to the program.
  *
  * The library remembers decided flows and gives their packets the verdict. This works with every source and without
  * firewall rules. With the rules that `ipq rules --flows` prints, the kernel keeps accepted flows: their packets are no
@@ -336,9 +337,10 @@ enum ipq_flow_keeper {
 };
 
 /*
- * Accept or drop the packet and the rest of its flow. A packet that belongs to no flow (a fragment, an ICMP error,
- * a payload cut before the ports) is decided alone. The verdict of an accepted packet may be sent only after the
- * next receive, so that no packet of the flow overtakes another one. Returns the errors of ipq_accept().
+ * Accept or drop the packet and the rest of its flow. For a packet that belongs to no flow (a fragment, an
+ * ICMP error, a payload cut before the ports), only this packet is decided. The verdict of an accepted packet
+ * may be delayed until after the next receive, so that no packet of the flow overtakes another one. Returns
+ * the errors of ipq_accept().
  */
 int ipq_accept_flow(struct ipq_queue *q, const struct ipq_packet *packet);
 int ipq_drop_flow(struct ipq_queue *q, const struct ipq_packet *packet);
@@ -360,9 +362,10 @@ int ipq_decide_flow(struct ipq_queue *q, const struct ipq_packet *packet,
 		    const struct ipq_flow_verdict *verdict);
 
 /*
- * Forgets one decided flow (either direction's tuple), or all: their next packets are returned to the program. Also
- * removes the marks of connections, with a few system calls; ipq_forget_flows() makes two for each connection. 0,
- * -ENOENT (no such flow was decided), -EINVAL (tuple), or an error of the kernel's conntrack interface.
+ * Forget one decided flow (tuple is that of either direction), or all of them: their next packets are
+ * returned to the program. The calls also remove the marks of connections; ipq_forget_flow() makes a few
+ * system calls for this, ipq_forget_flows() two for each connection. Return 0, -ENOENT (no such flow was
+ * decided), -EINVAL (tuple), or an error of the kernel's conntrack interface.
  */
 int ipq_forget_flow(struct ipq_queue *q, const struct ipq_tuple *tuple);
 int ipq_forget_flows(struct ipq_queue *q);
@@ -371,7 +374,7 @@ struct ipq_flow_stats {
 	size_t size;	    /* set it to sizeof(struct ipq_flow_stats) before the call */
 	uint32_t keeper;    /* enum ipq_flow_keeper */
 	uint32_t reserved;  /* 0 */
-	uint64_t flows;	    /* flows in the library's table, including those that are counted for `after` */
+	uint64_t flows;	    /* flows in the library's table, decided or counted for `after` */
 	uint64_t decided;   /* flows decided since open */
 	uint64_t packets;   /* packets of decided flows that were queued and then decided by the library */
 	uint64_t bytes;	    /* bytes of these packets */
@@ -410,8 +413,8 @@ int ipq_flow_counters(struct ipq_queue *q, const struct ipq_tuple *tuple, struct
 int ipq_queue_fd(const struct ipq_queue *q);
 
 /*
- * Makes the current or next ipq_queue_recv() return -ECANCELED. May be called from any thread or signal handler. 0
- * or -errno.
+ * Makes the current or next ipq_queue_recv() return -ECANCELED. May be called from any thread or signal
+ * handler. Returns 0 or -errno.
  */
 int ipq_queue_wake(struct ipq_queue *q);
 
@@ -425,7 +428,7 @@ struct ipq_stats {
 	uint64_t queue_dropped;		   /* packets dropped by the kernel: the queue was full */
 	uint64_t malformed; /* invalid messages; their packets were dropped. Capture files: frames not read */
 	uint64_t waiting;   /* packets received that have no verdict yet */
-	uint64_t receives, sends; /* system calls */
+	uint64_t receives, sends; /* attempts to receive packets, and to send verdicts */
 };
 
 /* Counters since open. Reads /proc for queue_dropped and lost. 0 or -errno (-EINVAL: size). */

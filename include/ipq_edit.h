@@ -27,9 +27,9 @@
  * checksum leaves with an equally wrong one, so that the receiver still detects the damage. ipq_checksum_complete()
  * recomputes checksums.
  *
- * An edit is refused with -EOPNOTSUPP when a field that cannot be adjusted covers the changed bytes: see enum
- * ipq_edit_reason. ipq_edit(7) lists the fields that are adjusted, those that cause a refusal, and those that are not
- * recognised.
+ * If a field covers the changed bytes and cannot be adjusted, the edit is refused with -EOPNOTSUPP: see enum
+ * ipq_edit_reason. ipq_edit(7) lists the fields that are adjusted, the fields that cause a refusal, and the
+ * fields that are not recognised.
  *
  * Supported are IPv4 with options; IPv6 with hop-by-hop, routing, destination, fragment and authentication headers;
  * TCP, UDP, UDP-Lite, SCTP, ICMP and ICMPv6; packets with length 0 from captures with segmentation offload;
@@ -65,7 +65,7 @@ enum ipq_edit_flags {
 	/* set by ipq_edit_begin(): a jumbo payload option has the length (RFC 2675) */
 	IPQ_EDIT_JUMBO = 1 << 12,
 	/* Input of ipq_edit_begin(): also accept a packet of which only the first bytes are present. Afterwards the
-	 * bit is set if the packet is truncated in this way. Its header fields can be changed, but neither its
+	 * bit is set only if the packet is such a packet. Then its header fields can be changed, but neither its
 	 * payload nor its length (-ENODATA). */
 	IPQ_EDIT_CUT = 1 << 13
 };
@@ -96,18 +96,18 @@ enum ipq_edit_reason {
 	IPQ_EDIT_REASON_COUNT  /* number of reasons in this version */
 };
 
-/* A reason in a few words, for messages and statistics: "fragment", "TCP-MD5 or TCP-AO signature". Static;
- * never NULL. */
+/* Returns a reason in a few words, for messages and statistics, for example "fragment". The text is static and never
+ * NULL. */
 const char *ipq_edit_reason_text(unsigned reason);
 
-/* A packet being edited. The caller allocates it, ipq_edit_begin() fills it in, and the calls below keep
- * it current. Callers only read it. Offsets count from data. */
+/* A packet that is being edited. The caller allocates the struct, ipq_edit_begin() fills it in, and the calls below
+ * update it. Callers may read the members, but must not change them. Offsets count from data. */
 struct ipq_edit {
 	uint8_t *data;		 /* the packet: the caller's memory */
 	uint32_t len;		 /* current length of the packet in bytes */
 	uint32_t room;		 /* bytes at data that may be used */
 	uint32_t flags;		 /* IPQ_EDIT_* flags */
-	int32_t transport_error; /* 0, or the -errno of calls that need a transport header */
+	int32_t transport_error; /* 0, or the -errno that calls return if they need a transport header */
 	uint8_t version;	 /* 4 or 6 */
 	uint8_t protocol;	 /* IPPROTO_ number after the network header and its extension headers */
 	uint16_t reason;	 /* IPQ_EDIT_REASON_ of the last call that failed */
@@ -215,12 +215,13 @@ int ipq_edit_find_tcp_option(const struct ipq_edit *e, uint8_t kind, size_t *len
  */
 int ipq_edit_set_tcp_option(struct ipq_edit *e, uint8_t kind, const void *value, size_t len);
 
-/* Overwrites all TCP options of this kind with NOP; the length stays. In a signed packet, only
- * the signature (kind 19 or 29) can be cleared. -ENOENT: none. -EBADMSG: malformed options. -EINVAL: kind 0 or 1. */
+/* Overwrites all TCP options of this kind with NOP; the length does not change. In a signed packet, only
+ * the signature (kind 19 or 29) can be cleared. -ENOENT: no such option. -EBADMSG: malformed options.
+ * -EINVAL: kind 0 or 1. */
 int ipq_edit_clear_tcp_option(struct ipq_edit *e, uint8_t kind);
 
-/* Lowers the maximum segment size of a SYN to mss. 1: lowered. 0: not a SYN, no such option, or not
- * above mss. -EBADMSG: malformed options. */
+/* Lowers the maximum segment size of a SYN to mss. Returns 1 if it was lowered, and 0 if the packet is not a SYN, has
+ * no such option, or has a value that is not above mss. -EBADMSG: malformed options. */
 int ipq_edit_clamp_mss(struct ipq_edit *e, uint16_t mss);
 
 /* ---- payload ---------------------------------------------------------------------------------- */
@@ -236,14 +237,14 @@ int ipq_edit_clamp_mss(struct ipq_edit *e, uint16_t mss);
  */
 int ipq_edit_replace(struct ipq_edit *e, size_t offset, size_t old_len, const void *bytes, size_t new_len);
 
-/* Finds bytes in the payload. Returns the offset of the first match at or after `from`. -ENOENT: none. -EINVAL: len
- * is 0, or from is beyond the payload. Every packet can be searched, including later fragments and unknown
+/* Finds bytes in the payload. Returns the offset of the first match at or after `from`. -ENOENT: no match. -EINVAL: len
+ * is 0, or `from` is beyond the payload. Every packet can be searched, including later fragments and unknown
  * protocols. */
 int ipq_edit_find(const struct ipq_edit *e, size_t from, const void *bytes, size_t len);
 
-/* Replaces every occurrence of old_bytes in the payload, from left to right, all or none. Returns their
- * number, or the errors of ipq_edit_replace(); 0 also for packets that cannot be edited, if old_bytes does
- * not occur. Takes time linear in the payload. */
+/* Replaces every occurrence of old_bytes in the payload, from left to right; if one cannot be replaced, none is.
+ * Returns the number of occurrences, or the errors of ipq_edit_replace(). If old_bytes does not occur, returns 0,
+ * even for packets that cannot be edited. The time is linear in the length of the payload. */
 int ipq_edit_substitute(struct ipq_edit *e, const void *old_bytes, size_t old_len, const void *new_bytes,
 			size_t new_len);
 
@@ -266,8 +267,8 @@ enum ipq_checksum_wrong {
 	IPQ_CHECKSUM_TRANSPORT_WRONG = 1 << 1 /* the checksum of TCP, UDP, UDP-Lite, SCTP, ICMP or ICMPv6 */
 };
 
-/* Verifies the checksums as a receiver would. 0: right. > 0: IPQ_CHECKSUM_ bits of the wrong ones. < 0:
- * cannot be verified: the errors of ipq_edit_begin() and ipq_checksum_complete(), except that
+/* Verifies the checksums as a receiver would. Returns 0 if they are right, or IPQ_CHECKSUM_ bits (> 0) of the wrong
+ * ones. If they cannot be verified, returns the errors of ipq_edit_begin() and ipq_checksum_complete(); but
  * authenticated packets can be verified. */
 int ipq_checksum_verify(const void *packet, size_t len);
 

@@ -194,7 +194,7 @@ struct ipq_tcp_stats {
 	uint64_t no_room;    /* the packet would be too large (-EMSGSIZE, -ENOSPC) */
 	uint64_t protection; /* TCP-MD5, TCP-AO, AH or ESP (-EOPNOTSUPP) */
 	uint64_t multipath;  /* Multipath TCP (-EOPNOTSUPP) */
-	uint64_t fragment;   /* in a fragment (-EOPNOTSUPP) */
+	uint64_t fragment;   /* the text is in a fragment (-EOPNOTSUPP) */
 	uint64_t window;     /* numbers outside the window (-ERANGE) */
 	uint64_t other;	     /* not TCP, malformed */
 };

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * libipq: a program decides packets that a firewall rule queues. The API of 2001, unchanged.
+ * libipq: decide in a program about packets that a firewall rule queues. This is the API of 2001, unchanged.
  *
  *	#include <linux/netfilter.h>
  *	#include <libipq.h>
@@ -71,9 +71,10 @@ struct ipq_handle *ipq_create_handle(uint32_t flags, uint32_t protocol);
 int ipq_destroy_handle(struct ipq_handle *h);
 
 /*
- * Takes the queue and sets the copy mode. mode is IPQ_COPY_NONE, IPQ_COPY_META or IPQ_COPY_PACKET; range is the maximum
- * number of payload bytes (IPQ_COPY_PACKET only), 0 for all, at most 65535. > 0 on success. -1 with errno: EPERM (no
- * CAP_NET_ADMIN), EBUSY (another program owns the queue), ECONNREFUSED (the kernel has no queue handler).
+ * Takes the queue and sets the copy mode. mode is IPQ_COPY_NONE, IPQ_COPY_META or IPQ_COPY_PACKET; range is
+ * the maximum number of payload bytes (IPQ_COPY_PACKET only), 0 for all, at most 65535. Returns > 0 on
+ * success, or -1 with errno: EPERM (no CAP_NET_ADMIN), EBUSY (another program owns the queue), ECONNREFUSED
+ * (the kernel has no nfnetlink_queue).
  */
 int ipq_set_mode(const struct ipq_handle *h, uint8_t mode, size_t range);
 
@@ -90,9 +91,10 @@ ipq_packet_msg_t *ipq_get_packet(const unsigned char *buf);
 int ipq_get_msgerr(const unsigned char *buf); /* positive errno */
 
 /*
- * Sends a verdict: NF_ACCEPT, NF_DROP, NF_STOLEN, NF_QUEUE, NF_REPEAT or NF_STOP of <linux/netfilter.h>. buf, data_len:
- * new contents of the packet, from the network header on, with correct checksums; NULL and 0: unchanged. > 0 if the
- * request was sent. If it is refused (ENOENT: no such packet), ipq_read returns an NLMSG_ERROR message.
+ * Sends a verdict: NF_ACCEPT, NF_DROP, NF_STOLEN, NF_QUEUE, NF_REPEAT or NF_STOP of <linux/netfilter.h>. To
+ * replace the packet, pass in buf and data_len its new contents, from the network header on, with correct
+ * checksums; otherwise pass NULL and 0. Returns > 0 if the request was sent. If the request is refused
+ * (ENOENT: no such packet), ipq_read returns an NLMSG_ERROR message.
  */
 int ipq_set_verdict(const struct ipq_handle *h, ipq_id_t id, unsigned int verdict, size_t data_len,
 		    unsigned char *buf);
@@ -101,7 +103,7 @@ int ipq_set_verdict(const struct ipq_handle *h, ipq_id_t id, unsigned int verdic
 int ipq_ctl(const struct ipq_handle *h, int request, ...);
 
 enum {
-	IPQ_CTL_QUEUE_LENGTH = 0x1001, /* unsigned int: packets that may wait in the kernel (1024) */
+	IPQ_CTL_QUEUE_LENGTH = 0x1001, /* unsigned int: packets that may wait in the kernel; default 1024 */
 	IPQ_CTL_RECEIVE_BUFFER,	       /* unsigned int: receive buffer in bytes; returns the size in force */
 	IPQ_CTL_FAIL_OPEN,	       /* int: 1: accept packets that find the queue full; 0: drop them */
 	IPQ_CTL_BATCH,	/* unsigned int: packets per system call, like IPQ_BATCH in the environment; then only

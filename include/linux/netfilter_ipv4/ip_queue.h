@@ -33,7 +33,7 @@
 typedef struct ipq_packet_msg {
 	unsigned long packet_id; /* identifies the packet in the verdict */
 	unsigned long mark;	 /* netfilter mark */
-	long timestamp_sec;	 /* time of arrival; both 0 for a packet of this host */
+	long timestamp_sec; /* time of arrival; seconds and microseconds are 0 for a packet of this host */
 	long timestamp_usec;
 	unsigned int hook;	    /* NF_INET_PRE_ROUTING (0) to NF_INET_POST_ROUTING (4) */
 	char indev_name[IFNAMSIZ];  /* "" if the packet has no input device */
@@ -60,7 +60,7 @@ typedef struct ipq_verdict_msg {
 	unsigned char payload[0]; /* the new contents of the packet */
 } ipq_verdict_msg_t;
 
-/* A request of the program. Both kinds have the size of this union. */
+/* A request of the program: a verdict or a mode. Requests of both kinds have the size of this union. */
 typedef struct ipq_peer_msg {
 	union {
 		ipq_verdict_msg_t verdict;
