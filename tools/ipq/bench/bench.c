@@ -49,7 +49,7 @@ const struct command command_bench = {
 		"and rules. Any user may run it if user namespaces are allowed.\n"
 		"\n"
 		"  --seconds N   duration of each of six measurements, 0.1 to 10 (0.5)\n"
-		"  --json        one JSON object\n"
+		"  --json        print one JSON object\n"
 		"\n"
 		"  ipq bench\n"
 		"  ipq bench --seconds 3\n"

@@ -225,8 +225,8 @@ const struct command command_rules = {
 	.summary = "print firewall rules for programs with flow verdicts",
 	.help = "Usage: ipq rules --flows --on HOOK[,HOOK...] [OPTIONS] [-- MATCH...]\n"
 		"\n"
-		"Prints firewall rules with which the kernel decides the rest of a flow after\n"
-		"ipq_accept_flow(3). Changes nothing.\n"
+		"Prints firewall rules for programs that call ipq_accept_flow(3). With these\n"
+		"rules, the kernel decides the rest of a flow. Changes nothing.\n"
 		"\n"
 		"      --on HOOK      where packets are queued: PREROUTING, INPUT, FORWARD,\n"
 		"                     OUTPUT or POSTROUTING\n"
@@ -241,7 +241,7 @@ const struct command command_rules = {
 		"  ipq rules --flows --on FORWARD -- -p tcp | sudo ip6tables-restore -n\n"
 		"  ipq rules --flows --on FORWARD --via nftables | sudo nft -f -\n"
 		"\n"
-		"Exit status: 0, or 2 usage.\n"
+		"Exit status: 0 success, 2 usage.\n"
 		"See ipq-rules(1).\n",
 	.run = run,
 };
