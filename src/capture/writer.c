@@ -118,7 +118,7 @@ static int open_file(const char *path, const struct capture_reader *r, struct ip
 	if (fstat(fd, &out) < 0 || fstat(capture_reader_fd(r), &in) < 0) {
 		err = ipq_fail(e, errno, "%s: cannot be examined", path);
 	} else if (same_file(&out, &in)) {
-		err = ipq_fail(e, EINVAL, "%s is the file that is read: write to another", path);
+		err = ipq_fail(e, EINVAL, "%s is also the input file: choose another output file", path);
 	} else if (!standard && S_ISREG(out.st_mode) && ftruncate(fd, 0) < 0) {
 		err = errno;
 		err = ipq_fail(e, err, "%s: %s", path, strerror(err));

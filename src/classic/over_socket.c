@@ -119,7 +119,7 @@ int classic_share(struct classic *c, struct ipq_error *e)
 
 	if (c->batching != NULL)
 		return ipq_fail(e, EBUSY,
-				"queue %u is read in batches by the other family's handle: unset IPQ_BATCH",
+				"the handle of the other family reads queue %u in batches: unset IPQ_BATCH",
 				c->source->queue_number);
 	fd = host_adopt(&c->host, &c->client, c->source_name, c->source, c->family, e);
 	if (fd < 0)

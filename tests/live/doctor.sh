@@ -88,7 +88,7 @@ if [ -n "$(cat $queue_table 2>/dev/null)" ]; then
 	ten=$!
 	wait_for_rule OUTPUT
 	$TRAFFIC udp -n 3 7002 >/dev/null
-	expect "the target of another queue's verdict is no failure" says warning queue 'queue 11.*verdict of another queue'
+	expect "the target of another queue's verdict is no failure" says warning queue 'queue 11.*verdicts of another queue'
 	kill -INT $ten $eleven
 	wait $ten $eleven
 fi

@@ -171,8 +171,8 @@ for remove in [], ['env', '-u', 'SSH_CONNECTION']:
     p.wait(10)
     text = open(log).read()
     where = 'of an ancestor' if remove else 'of our own'
-    own = [line for line in text.splitlines() if f':{out.getsockname()[1]} ' in line and 'left out' not in line]
-    check(f'the SSH session in the environment {where} is left out and named', own == [] and 'left out' in text and
+    own = [line for line in text.splitlines() if f':{out.getsockname()[1]} ' in line and 'not shown' not in line]
+    check(f'the SSH session in the environment {where} is left out and named', own == [] and 'not shown' in text and
           f':{other.getsockname()[1]} ' in text, text)
 
 # Recording to a sequence of files.

@@ -393,7 +393,7 @@ static void output_to_the_input_file_is_rejected(void **state)
 	snprintf(arg, sizeof(arg), "%s,%s", place(&in), in.path);
 	assert_int_equal(source_pcap.open(&source, arg, &error), 0);
 	assert_int_equal(source_pcap.configure(source, &config, &error), -EINVAL);
-	assert_non_null(strstr(error.text, "is read"));
+	assert_non_null(strstr(error.text, "is also the input file"));
 	source_pcap.close(source);
 	fetch(&in);
 	assert_int_equal(in.len, before.len);

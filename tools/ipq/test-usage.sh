@@ -70,7 +70,7 @@ for queues in 65536 0-65536 3-2 5- -5 5x 5-6x x ''; do
 	refused 'a queue number or a range is needed' filter --queue "$queues" drop
 done
 refused '64 queues at most' filter --queues 0-64 drop
-refused 'queue 65535 is the lock' filter --on INPUT --queues 65534-65535 drop
+refused 'queue 65535 is reserved' filter --on INPUT --queues 65534-65535 drop
 refused '--via is nftables' filter --via iptable --on INPUT drop
 refused 'an NFLOG group from 0 to 65535' watch -g 65536
 refused 'a number, 1 or more' watch -c 0
@@ -87,7 +87,7 @@ for queues in 0-256 65536 3-2 5- x; do
 done
 refused 'a time such as' keep --patience 5x -- true
 refused 'a number; 0 is no limit' keep --restart-limit x -- true
-refused 'the program is missing' keep --queue 0-255
+refused 'name the program to run' keep --queue 0-255
 
 # If standard output is closed, ipq must not open another file as descriptor 1, and must report the failed write.
 printf '\324\303\262\241\2\0\4\0\0\0\0\0\0\0\0\0\377\377\0\0\145\0\0\0' >"$work/in.pcap"

@@ -637,7 +637,7 @@ static int run(int argc, char **argv)
 			return status;
 	}
 	if (optind >= argc)
-		return command_usage(&command_keep, "the program is missing");
+		return command_usage(&command_keep, "name the program to run");
 	return keep(&o, argv + optind);
 }
 

@@ -102,8 +102,8 @@ static bool open_memory(struct run_calls *calls, struct call *call)
 		calls->blind = true;
 		if (calls->log != NULL)
 			fprintf(calls->log,
-				"thread %d: its memory cannot be read (%s): such calls go to the "
-				"kernel\n",
+				"thread %d: its memory cannot be read (%s): calls of such threads go "
+				"to the kernel\n",
 				(int)call->tid, strerror(errno));
 	}
 	return false;

@@ -110,7 +110,7 @@ static int parse(char **argv, struct run_options *options)
 			return command_usage(&command_run, "%s needs a value", word);
 	}
 	if (argv[i] == NULL)
-		return command_usage(&command_run, "the program is missing");
+		return command_usage(&command_run, "name the program to run");
 	if (options->source == NULL || options->source[0] == '\0')
 		options->source = "nfqueue:0";
 	options->program = argv + i;

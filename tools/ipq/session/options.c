@@ -99,8 +99,8 @@ int session_check(struct session *s)
 				     "--bypass, --dry-run, --keep-rules, --mark-bits and --via need "
 				     "--on HOOK");
 	if (s->hooks != 0 && s->rules_kind == RULES_QUEUE && s->queue_last == 65535)
-		return command_usage(s->command,
-				     "queue 65535 is the lock of processes that change rules: take another");
+		return command_usage(
+			s->command, "queue 65535 is reserved as a lock for changes of rules: choose another");
 	s->virtual_time = s->source != NULL && source_is_file(s->source);
 	if (s->source != NULL && source_kind(s->source) == &source_nflog)
 		s->rules_kind = RULES_LOG;

@@ -133,11 +133,13 @@ static void explain_missed(const struct snapshot *s, const struct queue_row *row
 	bool shadowed = rule->blocker[0] != '\0', partly = row->reached > 0;
 
 	if (shadowed)
-		snprintf(text, size, "an earlier rule decides %s packets, so none arrive%s: %s",
-			 partly ? "one rule's" : "its", partly ? " by it" : "", rule->blocker);
+		snprintf(text, size, "an earlier rule decides %s packets, so %s: %s",
+			 partly ? "one rule's" : "its", partly ? "that rule queues none" : "none arrive",
+			 rule->blocker);
 	else
-		snprintf(text, size, "no hook calls the chain %s of %s rule, so no packets arrive%s",
-			 rule->chain, partly ? "one" : "its", partly ? " by it" : "");
+		snprintf(text, size, "no hook calls the chain %s of %s rule, so %s", rule->chain,
+			 partly ? "one" : "its",
+			 partly ? "that rule queues no packets" : "no packets arrive");
 	if (rule->kind == FIREWALL_NFT)
 		snprintf(remedy, remedy_size, "sudo nft -a list table %s %s", rule->family, rule->table);
 	else
@@ -171,7 +173,7 @@ void row_explain(const struct snapshot *s, const struct queue_row *row, char *te
 		[QUEUE_STUCK] =
 			("packets wait and none was decided for half a second: its owner does not read them, "
 			 "or holds them"),
-		[QUEUE_FORWARDED] = "no rule names it: it receives packets by a verdict of another queue",
+		[QUEUE_FORWARDED] = "no rule names it: it receives packets only by verdicts of another queue",
 		[QUEUE_ONE_FAMILY] = "the rules of ipq for IPv4 are missing: IPv4 packets bypass it",
 		[QUEUE_IDLE] = "no rule feeds it: its owner receives no packets",
 	};

@@ -231,7 +231,7 @@ static char *find_own_link(const struct watch *watch)
 	}
 	if (link != NULL && !s->quiet)
 		text_note(
-			"ipq watch: left out, because it carries this output (--include-own shows it): %s\n",
+			"ipq watch: not shown, because it carries this output (--include-own shows it): %s\n",
 			link);
 	return link;
 }
@@ -280,7 +280,8 @@ static int set_expression(struct watch *watch, int words, char **word)
 	int err;
 
 	if (!is_interface(watch)) {
-		text_complain("ipq watch", "there is no interface \"%s\" here: \"ip link\" lists them",
+		text_complain("ipq watch",
+			      "there is no interface \"%s\" here: \"ip link\" lists the interfaces",
 			      watch->interface);
 		return 1;
 	}
