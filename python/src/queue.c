@@ -489,8 +489,8 @@ static PyStructSequence_Field stats_fields[] = {
 	{ "queue_dropped", "dropped by the kernel because the queue was full" },
 	{ "malformed", "messages that could not be parsed" },
 	{ "waiting", "packets received and not decided yet" },
-	{ "receives", "system calls that received" },
-	{ "sends", "system calls that sent" },
+	{ "receives", "attempts to receive packets" },
+	{ "sends", "attempts to send verdicts" },
 	{ "forgotten", "packets deleted without a verdict, which were dropped" },
 	{ NULL, NULL },
 };
