@@ -364,7 +364,7 @@ static void table_has_a_line_of_each_kind(void **state)
 		 "          ?  nft, inet t: c: queue num 65535\n");
 	s.table = -ENOENT;
 	s.count = s.suspects = s.firewall.count = s.firewall.flows = 0;
-	table_is("No queues, and no visible rules for one. Start with \"ipq doctor\".\n"
+	table_is("There are no queues, and no visible rule names a queue. Start with \"ipq doctor\".\n"
 		 "\n"
 		 "This kernel has no nfnetlink_queue, or its module is not loaded: modprobe "
 		 "nfnetlink_queue\n");
@@ -437,11 +437,12 @@ static void rule_with_the_problem_is_found(void **state)
 	rule[2].unreached = false;
 	row[0].reached = 1;
 	explained(0, QUEUE_PARTLY,
-		  "an earlier rule decides one rule's packets, so none arrive by it: -j DROP",
+		  "an earlier rule decides one rule's packets, so that rule queues none: -j DROP",
 		  "sudo iptables-legacy -t filter -S   (and move that rule after it)");
 	rule[1].blocker[0] = '\0';
 	rule[1].kind = FIREWALL_NFT;
-	explained(0, QUEUE_PARTLY, "no hook calls the chain INPUT of one rule, so no packets arrive by it",
+	explained(0, QUEUE_PARTLY,
+		  "no hook calls the chain INPUT of one rule, so that rule queues no packets",
 		  "sudo nft -a list table ip filter");
 	rule[1] = rule[2];
 	strcpy(rule[2].chain, "ipq-7");
