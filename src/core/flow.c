@@ -60,7 +60,6 @@ static int decide_flow(struct ipq_queue *q, struct flow *f, const struct ipq_pac
 		       const struct ipq_flow_verdict *v, int64_t now)
 {
 	struct flows *fl = q->flows;
-	int err;
 
 	if (f->code == IPQ_STOP)
 		fl->decided++;
@@ -69,8 +68,7 @@ static int decide_flow(struct ipq_queue *q, struct flow *f, const struct ipq_pac
 	f->mark = v->mark;
 	f->until = v->timeout != 0 ? now + (int64_t)v->timeout * 1000 : 0;
 	flows_revoke_earlier(fl);
-	err = keep_decision(q, f, packet, now);
-	return err == -ENOENT ? fail_pending(q, packet->id) : err;
+	return keep_decision(q, f, packet, now);
 }
 
 static int take_verdict(struct ipq_queue *q, struct ipq_flow_verdict *v, const struct ipq_flow_verdict *given)

@@ -257,7 +257,7 @@ unsigned verdicts_pack(struct verdicts *v, size_t end, struct source_verdict *ou
 
 	if (end == 0)
 		return 0; /* there may be no log yet */
-	if (end == 1 && v->count == 1) {
+	if (end == 1) {
 		fill(v, &v->log[v->first], out);
 		*covers = 1;
 		return 1;
