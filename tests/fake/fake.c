@@ -217,7 +217,7 @@ static int op_recv(struct source *s, const struct iovec *slot, struct ipq_packet
 	void (*meanwhile)(void *context) = f->meanwhile;
 	unsigned n, refusal_reported;
 
-	(void)timeout_ms;
+	f->timeout_ms = timeout_ms;
 	f->receives++;
 	f->meanwhile = NULL;
 	if (meanwhile != NULL)

@@ -31,6 +31,7 @@ struct fake {
 	bool repeats;  /* NF_REPEAT and NF_QUEUE deliver packets again */
 	struct source_config config;
 	unsigned configured, sends, receives;
+	int timeout_ms;			 /* the timeout of the last receive */
 	int configure_error, send_error; /* an error that is returned once, then cleared */
 	unsigned send_most;		 /* maximum number of verdicts that one send accepts; 0: all */
 	/*

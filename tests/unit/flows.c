@@ -37,11 +37,13 @@ static bool key_of(const uint8_t *bytes, size_t len, struct flow_key *key)
 {
 	struct ipq_packet packet = { .present = IPQ_HAS_PAYLOAD, .payload_len = (uint32_t)len };
 	uint8_t copy[128];
-	bool opens;
+	bool opens = true, found;
 
 	memcpy(copy, bytes, len);
 	packet.payload = copy;
-	return flow_key_of_packet(key, &packet, &opens);
+	found = flow_key_of_packet(key, &packet, &opens);
+	assert_false(opens); /* no packet of these tests is the first one of a TCP connection */
+	return found;
 }
 
 static void both_directions_have_the_same_key(void **state)
@@ -294,6 +296,7 @@ static void later_packets_of_decided_flows_are_not_returned(void **state)
 	assert_int_equal(ipq_accept_flow(q, &packet[0]), 0);
 	assert_int_equal(ipq_drop_flow(q, &packet[1]), 0);
 	assert_int_equal(ipq_accept_flow(q, &packet[0]), -ENOENT);
+	assert_non_null(strstr(ipq_queue_error(q), "is already decided"));
 	push(f, 17, 1000, 0);
 	push(f, 17, 2000, 0);
 	push(f, 17, 3000, 0);
@@ -400,10 +403,12 @@ static void new_tcp_connection_is_returned(void **state)
 	push(f, 6, 1000, 2);
 	accept_flows(q, packet, 1);
 	push(f, 6, 1000, 16);
+	push(f, 6, 1000, 18); /* SYN and ACK: an answer */
 	assert_int_equal(ipq_queue_recv(q, packet, 8, 0), 0);
 	push(f, 6, 1000, 2);
-	assert_int_equal(ipq_queue_recv(q, packet, 8, 0), 1);
-	assert_int_equal(ipq_accept(q, packet), 0);
+	accept_flows(q, packet, 1);
+	push(f, 6, 1000, 0xc2); /* ECE and CWR: the sender supports ECN (RFC 3168) */
+	accept_flows(q, packet, 1);
 	ipq_queue_close(q);
 	fake_free(f);
 }
@@ -489,6 +494,7 @@ static void next_verdict(struct fake *f, uint32_t id, uint32_t code, uint32_t ma
 
 static void flow_is_left_when_no_packet_waits(void **state)
 {
+	struct ipq_stats stats = { .size = sizeof(stats) };
 	struct fake *f = fake_new(true);
 	struct ipq_queue *q = open_left(f);
 	struct ipq_packet packet[8];
@@ -504,10 +510,47 @@ static void flow_is_left_when_no_packet_waits(void **state)
 	assert_int_equal(ipq_queue_recv(q, packet, 1, 50), 0);
 	next_verdict(f, 2, IPQ_REPEAT, FLOWS_MARK);
 	push(f, 17, 2000, 0);
-	assert_int_equal(ipq_queue_recv(q, packet, 1, 0), 1);
-	assert_int_equal(ipq_accept_flow(q, packet), 0);
+	push(f, 17, 3000, 0);
+	assert_int_equal(ipq_queue_recv(q, packet, 2, 0), 2);
+	assert_int_equal(ipq_accept_flow(q, &packet[0]), 0);
+	assert_int_equal(ipq_drop_flow(q, &packet[1]), 0);
 	assert_int_equal(ipq_queue_flush(q), 0);
+	next_verdict(f, 4, IPQ_REPEAT, FLOWS_MARK ^ 3 << 24);
 	next_verdict(f, 3, IPQ_REPEAT, FLOWS_MARK);
+	/* The rules accept or drop the repeated packet, so the statistics count it as accepted or dropped. */
+	assert_int_equal(ipq_queue_stats(q, &stats), 0);
+	assert_true(stats.accepted == 3 && stats.dropped == 1 && stats.other == 0);
+	ipq_queue_close(q);
+	fake_free(f);
+}
+
+/* With IPQ_O_CONNTRACK the verdict sets the mark of the connection, so the packet is not repeated. */
+static void flow_is_left_with_the_connection_mark(void **state)
+{
+	struct fake *f = fake_new(true);
+	struct ipq_queue *q = open_left(f);
+	struct ipq_packet packet[8];
+
+	(void)state;
+	q->flows->keeper = IPQ_FLOWS_CONNTRACK;
+	q->flows->repeats = false;
+	push(f, 17, 1000, 0);
+	push(f, 17, 2000, 0);
+	assert_int_equal(ipq_queue_recv(q, packet, 8, 0), 2);
+	assert_int_equal(ipq_accept_flow(q, &packet[0]), 0);
+	assert_int_equal(ipq_drop_flow(q, &packet[1]), 0);
+	assert_int_equal(ipq_queue_flush(q), 0);
+	for (unsigned i = 0; i < 2; i++) {
+		struct fake_verdict *v = fake_verdict(f);
+
+		assert_non_null(v);
+		assert_int_equal(v->id, packet[1 - i].id);
+		assert_int_equal(v->code, i == 0 ? IPQ_DROP : IPQ_ACCEPT);
+		assert_int_equal(v->given.present, IPQ_SET_CONNTRACK_MARK);
+		assert_int_equal(v->given.conntrack_mark, i == 0 ? FLOWS_MARK ^ 3 << 24 : FLOWS_MARK);
+		assert_int_equal(v->given.conntrack_mark_mask, FLOWS_MASK);
+		fake_verdict_free(v);
+	}
 	ipq_queue_close(q);
 	fake_free(f);
 }
@@ -608,6 +651,64 @@ static void wait_for_second_receive(void *context)
 	((struct fake *)context)->meanwhile = push_late;
 }
 
+/* Called when packets are about to be received: adds a packet of another flow, so that the receive returns. */
+static void push_other(void *context)
+{
+	push(context, 17, 2000, 0);
+}
+
+/* A packet that is held back must not wait for the next packet. */
+static void receive_does_not_wait_while_a_packet_is_held(void **state)
+{
+	struct fake *f = fake_new(true);
+	struct ipq_queue *q = open_left(f);
+	struct ipq_packet packet[8];
+
+	(void)state;
+	f->context = f;
+	f->meanwhile = push_late;
+	assert_int_equal(ipq_queue_recv(q, packet, 8, IPQ_FOREVER), 1);
+	assert_int_equal(f->timeout_ms, IPQ_FOREVER);
+	assert_int_equal(ipq_accept_flow(q, packet), 0);
+	f->meanwhile = push_other;
+	assert_int_equal(ipq_queue_recv(q, packet, 8, IPQ_FOREVER), 1);
+	assert_int_equal(f->timeout_ms, 0);
+	f->meanwhile = push_late;
+	assert_int_equal(ipq_accept(q, packet), 0);
+	assert_int_equal(ipq_queue_recv(q, packet, 8, 50), 0);
+	assert_int_equal(fake_waiting(f), 0);
+	f->meanwhile = push_other;
+	assert_int_equal(ipq_queue_recv(q, packet, 8, 50000), 1);
+	assert_in_range(f->timeout_ms, 40000, 50000);
+	ipq_queue_close(q);
+	fake_free(f);
+}
+
+/* Called by the first receive: a packet of a decided flow arrives late. The next receive adds another packet. */
+static void push_after_110_ms(void *context)
+{
+	usleep(110000);
+	push_late(context);
+	((struct fake *)context)->meanwhile = push_other;
+}
+
+static void receive_without_timeout_ends_with_a_packet_only(void **state)
+{
+	struct fake *f = fake_new(false);
+	struct ipq_queue *q = open_queue(f);
+	struct ipq_packet packet[8];
+
+	(void)state;
+	push(f, 17, 1000, 0);
+	accept_flows(q, packet, 1);
+	f->meanwhile = push_after_110_ms;
+	f->context = f;
+	assert_int_equal(ipq_queue_recv(q, packet, 8, IPQ_FOREVER), 1);
+	assert_int_equal(packet[0].payload[20] << 8 | packet[0].payload[21], 2000);
+	ipq_queue_close(q);
+	fake_free(f);
+}
+
 /* The kernel needs time for each verdict, and packets can arrive meanwhile. */
 static void each_flow_is_left_after_a_receive_of_its_own(void **state)
 {
@@ -666,7 +767,8 @@ static void sixteen_packets_with_the_connection_mark_are_a_proof(void **state)
 {
 	/* An attribute CTA_MARK. */
 	uint8_t connection[8] = {
-		0, 0, 0, 0, FLOWS_MARK >> 24, FLOWS_MARK >> 16 & 255, FLOWS_MARK >> 8 & 255, FLOWS_MARK & 255
+		0, 0, 0, 0, FLOWS_MARK >> 24, FLOWS_MARK >> 16 & 255, FLOWS_MARK >> 8 & 255,
+		5 /* a bit of others */
 	};
 	struct ipq_packet meta = { .present = IPQ_HAS_PAYLOAD | IPQ_HAS_CONNTRACK,
 				   .family = AF_INET,
@@ -889,6 +991,19 @@ static void more_held_flows_than_fit_leave_one_by_one(void **state)
 		}
 	assert_int_equal(verdicts_given(f, IPQ_REPEAT), 2 * HELD_MAX);
 	assert_int_equal(fake_waiting(f), 0);
+
+	/* A second verdict for the same packet does not need room. */
+	for (unsigned i = 0; i < HELD_MAX / 2; i++) {
+		push(f, 17, 1 + i, 0);
+		push(f, 17, 2000 + i, 0);
+		assert_int_equal(ipq_queue_recv(q, packet, 32, 0), 1);
+		assert_int_equal(ipq_accept_flow(q, packet), 0);
+	}
+	assert_int_equal(q->flows->held_count, HELD_MAX);
+	assert_int_equal(ipq_accept_flow(q, packet), 0);
+	assert_int_equal(q->verdicts.count, 0);
+	assert_int_equal(ipq_queue_flush(q), 0);
+	assert_int_equal(fake_waiting(f), 0);
 	ipq_queue_close(q);
 	fake_free(f);
 }
@@ -983,11 +1098,14 @@ int main(void)
 		cmocka_unit_test(flow_is_left_when_no_packet_waits),
 		cmocka_unit_test(held_packet_leaves_before_an_error),
 		cmocka_unit_test(held_packet_leaves_before_its_flow_is_forgotten),
+		cmocka_unit_test(flow_is_left_with_the_connection_mark),
 		cmocka_unit_test(other_bits_of_the_mark_stay),
 		cmocka_unit_test(packet_held_for_too_long_is_accepted_alone),
 		cmocka_unit_test(flow_is_left_to_the_kernel_though_the_queue_is_never_empty),
 		cmocka_unit_test(each_flow_is_left_after_a_receive_of_its_own),
 		cmocka_unit_test(flow_is_not_left_if_its_packet_arrives_meanwhile),
+		cmocka_unit_test(receive_does_not_wait_while_a_packet_is_held),
+		cmocka_unit_test(receive_without_timeout_ends_with_a_packet_only),
 		cmocka_unit_test(sixteen_packets_with_the_connection_mark_are_a_proof),
 		cmocka_unit_test(flows_are_decided_once_and_forgotten_together),
 		cmocka_unit_test(flow_with_timeout_or_mark_is_not_left),

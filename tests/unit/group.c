@@ -51,8 +51,10 @@ int __wrap_pthread_create(pthread_t *t, const pthread_attr_t *a, void *(*f)(void
 
 struct handler {
 	atomic_uint calls, packets;
-	unsigned failing; /* one of this many calls succeeds, the others fail */
-	bool leaves;	  /* the handler leaves packets without a verdict */
+	unsigned failing;	 /* one of this many calls succeeds, the others fail */
+	atomic_uint fails, last; /* how many of the next calls fail; the number of packets of the last call */
+	atomic_bool busy;	 /* the handler does not return while this is set */
+	bool leaves;		 /* the handler leaves packets without a verdict */
 	bool drops;
 };
 
@@ -60,8 +62,15 @@ static int handle(struct ipq_queue *q, struct ipq_packet *packet, unsigned n, vo
 {
 	struct handler *h = context;
 
+	h->last = n;
+	while (h->busy)
+		usleep(100);
 	if (atomic_fetch_add(&h->calls, 1) % (h->failing + 1) < h->failing)
 		return -EIO;
+	if (h->fails > 0) {
+		h->fails--;
+		return -EIO;
+	}
 	for (unsigned i = 0; i < n && !h->leaves; i++)
 		h->drops ? ipq_drop(q, &packet[i]) : ipq_accept(q, &packet[i]);
 	atomic_fetch_add(&h->packets, n);
@@ -215,6 +224,33 @@ static void failures_in_a_row_end_with_a_success(void **state)
 	close_kernels();
 }
 
+/* A success counts as no failure, and older packets without a verdict are not passed to the handler again. */
+static void handler_gets_the_packets_of_a_failure_again(void **state)
+{
+	struct handler h[QUEUES] = { { .leaves = true }, { .failing = 0 } };
+	uint32_t id = 0;
+
+	(void)state;
+	assert_int_equal(start(h, 2), 0);
+	while (h[0].last < 3) { /* until three packets are received together */
+		h[0].busy = true;
+		for (unsigned i = 0; i < 4; i++)
+			deliver(0, ++id);
+		h[0].busy = false;
+		await(&h[0].packets, id);
+	}
+	h[0].calls = 0;
+	for (unsigned i = 0; i < 5; i++) {
+		h[0].fails = 2;
+		deliver(0, ++id);
+		await(&h[0].packets, id);
+		assert_int_equal(h[0].last, 1);
+	}
+	assert_int_equal(h[0].calls, 5 * 3);
+	assert_int_equal(ipq_group_stop(g), 0);
+	close_kernels();
+}
+
 static unsigned entries(const char *directory)
 {
 	DIR *d = opendir(directory);
@@ -278,6 +314,7 @@ int main(void)
 		cmocka_unit_test(dropped_packets_are_added_up),
 		cmocka_unit_test(signal_ends_no_member),
 		cmocka_unit_test(failures_in_a_row_end_with_a_success),
+		cmocka_unit_test(handler_gets_the_packets_of_a_failure_again),
 		cmocka_unit_test(group_that_cannot_start_leaves_nothing),
 		cmocka_unit_test(group_whose_second_queue_fails_leaves_nothing),
 	};

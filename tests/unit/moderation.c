@@ -13,11 +13,13 @@
 
 static int64_t waiting, added; /* bytes that wait in the socket; bytes added between two readings */
 static unsigned looks;
+static int64_t first_look; /* the time of the first reading */
 
 static int64_t backlog(const struct source *s)
 {
 	(void)s;
-	looks++;
+	if (looks++ == 0)
+		first_look = now_us();
 	return waiting += added;
 }
 
@@ -45,12 +47,14 @@ static int64_t slept(struct moderation *m, unsigned n)
 
 static void small_batch_is_followed_by_a_pause(void **state)
 {
+	int64_t began = now_us();
 	struct moderation m;
 
 	(void)state;
 	begin(&m, 1);
 	assert_true(slept(&m, 16) >= 50);
 	assert_int_equal(looks, 2); /* the first pause is divided in two */
+	assert_true(first_look - began >= 25);
 	assert_true(slept(&m, 24) >= 50);
 	moderation_end(&m);
 }

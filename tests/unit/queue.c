@@ -17,6 +17,7 @@
 #define ROUNDS 1500
 
 static size_t largest; /* the size of the largest table so far */
+static bool no_memory; /* no table can grow */
 
 void *__real_realloc(void *p, size_t size);
 void *__wrap_realloc(void *p, size_t size);
@@ -24,7 +25,7 @@ void *__wrap_realloc(void *p, size_t size)
 {
 	if (size > largest)
 		largest = size;
-	return __real_realloc(p, size);
+	return no_memory ? NULL : __real_realloc(p, size);
 }
 
 /* Checks that all verdicts have the given mark and the order of the packets. */
@@ -168,6 +169,42 @@ static void detached_memory_keeps_packets_after_next_receive(void **state)
 	fake_free(f);
 }
 
+static void verdict_without_memory_can_be_given_again(void **state)
+{
+	struct ipq_verdict v = {
+		.size = sizeof(v), .code = IPQ_ACCEPT, .present = IPQ_SET_PRIORITY, .priority = 3
+	};
+	struct fake *f = fake_new(false);
+	struct fake_verdict *given;
+	struct ipq_packet packet[2];
+	struct ipq_queue *q;
+
+	(void)state;
+	assert_int_equal(queue_create(&q, fake_source(f), 4096, 0, 0), 0);
+	fake_push_plain(f, AF_INET, 20);
+	fake_push_plain(f, AF_INET, 20);
+	assert_int_equal(ipq_queue_recv(q, packet, 2, 0), 2);
+	no_memory = true;
+	assert_int_equal(ipq_accept(q, &packet[0]), -ENOMEM);
+	assert_non_null(strstr(ipq_queue_error(q), strerror(ENOMEM)));
+	no_memory = false;
+	assert_int_equal(ipq_accept(q, &packet[0]), 0);
+	no_memory = true; /* there is room for the verdict, but not for its attributes */
+	assert_int_equal(ipq_decide(q, &packet[1], &v), -ENOMEM);
+	no_memory = false;
+	assert_int_equal(ipq_decide(q, &packet[1], &v), 0);
+	assert_int_equal(ipq_queue_flush(q), 0);
+	for (unsigned i = 0; i < 2; i++) {
+		given = fake_verdict(f);
+		assert_non_null(given);
+		assert_int_equal(given->id, packet[i].id);
+		assert_int_equal(given->given.priority, i == 0 ? 0 : 3);
+		fake_verdict_free(given);
+	}
+	ipq_queue_close(q);
+	fake_free(f);
+}
+
 static bool count_refusal(void *context, const struct source_refusal *refusal)
 {
 	assert_int_equal(refusal->error, ENOENT);
@@ -203,6 +240,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(receive_returns_after_a_reported_refusal),
 		cmocka_unit_test(memory_of_verdict_attributes_is_bounded_on_busy_queue),
+		cmocka_unit_test(verdict_without_memory_can_be_given_again),
 		cmocka_unit_test(kept_packet_has_all_its_bytes),
 		cmocka_unit_test(detached_memory_keeps_packets_after_next_receive),
 	};

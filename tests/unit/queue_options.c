@@ -96,8 +96,10 @@ static void receive_buffer_follows_the_length_of_the_queue(void **state)
 	(void)state;
 	assert_int_equal(settings((struct ipq_options){ .flags = IPQ_O_META_ONLY }, &slot).receive_buffer,
 			 8192 << 10);
-	assert_int_equal(settings((struct ipq_options){ .queue_length = 100000 }, &slot).receive_buffer,
-			 409600000);
+	assert_int_equal(
+		settings((struct ipq_options){ .queue_length = 100000, .flags = IPQ_O_TIMESTAMP }, &slot)
+			.receive_buffer,
+		409600000);
 	assert_int_equal(settings((struct ipq_options){ .queue_length = UINT32_MAX }, &slot).receive_buffer,
 			 512 << 20);
 	assert_int_equal(settings((struct ipq_options){ .queue_length = 100, .receive_buffer = 7 }, &slot)
@@ -164,6 +166,7 @@ static void closed_and_refused_queues_leave_nothing_behind(void **state)
 	open = descriptors();
 	for (unsigned i = 0; i < 5; i++) {
 		assert_int_equal(open_queue(&q, (struct ipq_options){ .flags = IPQ_O_FLOWS }), 0);
+		assert_true(ipq_queue_flags(q) & IPQ_O_FLOWS);
 		memory = q->memory;
 		assert_int_equal(mincore(memory, 4096, &resident), 0);
 		ipq_queue_close(q);

@@ -8,10 +8,12 @@
 #include <stdint.h>
 #include <cmocka.h>
 #include <linux/netfilter.h>
+#include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
+#include <unistd.h>
 #include "core/state.h"
 #include "fake.h"
 #include "util/clock.h"
@@ -117,6 +119,21 @@ static void every_setting_is_sent(void **state)
 	assert_memory_equal(s.conntrack_labels, "0123456789abcde", 16);
 }
 
+static void every_verdict_code_is_sent(void **state)
+{
+	static const uint32_t code[] = { IPQ_DROP, IPQ_ACCEPT, IPQ_REPEAT, IPQ_STOP };
+	struct ipq_packet p;
+
+	(void)state;
+	for (unsigned i = 0; i < sizeof(code) / sizeof(code[0]); i++) {
+		struct ipq_verdict v = { .size = sizeof(v), .code = code[i] };
+
+		receive(&p, 1, AF_INET);
+		assert_int_equal(ipq_decide(q, &p, &v), 0);
+		assert_int_equal(sent(NULL).code, code[i]);
+	}
+}
+
 static void mark_of_0_is_sent(void **state)
 {
 	struct ipq_verdict v = { .size = sizeof(v), .code = IPQ_ACCEPT, .present = IPQ_SET_MARK };
@@ -159,6 +176,7 @@ static void invalid_verdicts_are_refused(void **state)
 	assert_int_equal(ipq_decide(q, &p, &short_one), -EINVAL);
 	assert_int_equal(ipq_accept(q, &p), 0);
 	assert_int_equal(ipq_accept(q, &p), -ENOENT);
+	assert_non_null(strstr(ipq_queue_error(q), "is already decided"));
 	assert_int_equal(sent(NULL).code, NF_ACCEPT);
 	assert_int_equal(ipq_drop(q, &p), -ENOENT);
 }
@@ -293,6 +311,7 @@ static void only_packets_without_memory_for_their_record_are_dropped(void **stat
 	no_memory = false;
 	assert_int_equal(fake_waiting(f), 256);
 	assert_int_equal(q->stats.dropped, 2);
+	assert_int_equal(q->stats.sends, 2);
 }
 
 static void spinning_ends_with_the_timeout(void **state)
@@ -304,6 +323,36 @@ static void spinning_ends_with_the_timeout(void **state)
 	q->spin_usec = q->spin_now = 2000000;
 	assert_int_equal(ipq_queue_recv(q, &p, 1, 5), 0);
 	assert_in_range(now_ms() - before, 5, 1500);
+}
+
+static void push_one(void *context)
+{
+	fake_push_plain(context, AF_INET, 20);
+}
+
+static void push_one_late(void *context)
+{
+	usleep(1000);
+	push_one(context);
+}
+
+/*
+ * The reader spins for the full time again after a packet that arrived in time, and for half as long after a later
+ * one.
+ */
+static void spinning_time_is_halved_if_no_packet_arrives_in_it(void **state)
+{
+	struct ipq_packet p;
+
+	(void)state;
+	f->context = f;
+	for (unsigned i = 0; i < 2; i++) {
+		q->spin_usec = i == 0 ? 10000000 : 100;
+		q->spin_now = 40;
+		f->meanwhile = i == 0 ? push_one : push_one_late;
+		assert_int_equal(ipq_queue_recv(q, &p, 1, IPQ_FOREVER), 1);
+		assert_int_equal(q->spin_now, i == 0 ? 10000000 : 20);
+	}
 }
 
 static void verdict_refused_with_eperm_ends_the_receive(void **state)
@@ -349,9 +398,28 @@ static void by_a_fork(void)
 	atomic_fetch_add(&fork_count, 1);
 }
 
+static void exit_thread(void *context)
+{
+	(void)context;
+	pthread_exit(NULL);
+}
+
+static void *read_once(void *packet)
+{
+	ipq_queue_recv(q, packet, 1, 0);
+	return packet;
+}
+
 static void by_a_cancelled_reader(void)
 {
-	q->receiving = true;
+	struct ipq_packet p;
+	void *result = &p;
+	pthread_t reader;
+
+	f->meanwhile = exit_thread;
+	assert_int_equal(pthread_create(&reader, NULL, read_once, &p), 0);
+	assert_int_equal(pthread_join(reader, &result), 0);
+	assert_null(result);
 }
 
 static void no_batch_covers_packets_of_another_process(void **state)
@@ -592,10 +660,98 @@ static void replacements_on_a_busy_queue_belong_to_their_packets(void **state)
 	assert_true(replace_on_busy_queue(false, 1000) > 0);
 }
 
+static void note_sleep(void *context)
+{
+	assert_int_equal(f->timeout_ms, 1000);
+	*(size_t *)context = fake_waiting(f);
+	fake_push_plain(f, AF_INET, 20);
+}
+
+/* The first receive of a busy queue, with deferred verdicts: it must not wait. */
+static void note_look(void *context)
+{
+	(void)context;
+	if (f->timeout_ms == 0)
+		f->meanwhile = note_sleep;
+}
+
+/* Repeats until the machine is fast enough once that verdicts are deferred. */
+static void all_verdicts_are_sent_before_the_reader_sleeps(void **state)
+{
+	struct ipq_packet p[EACH];
+	size_t deferred = 0, waiting;
+
+	(void)state;
+	f->context = &waiting;
+	for (unsigned round = 0; round < 1000 && deferred == 0; round++) {
+		for (unsigned i = 0; i < 20; i++) {
+			receive(p, EACH, AF_INET);
+			deferred = fake_waiting(f) - EACH;
+			for (unsigned j = 0; j < EACH; j++)
+				assert_int_equal(ipq_accept(q, &p[j]), 0);
+		}
+		waiting = 1;
+		f->meanwhile = deferred > 0 ? note_look : note_sleep;
+		assert_int_equal(ipq_queue_recv(q, p, EACH, 1000), 1);
+		assert_int_equal(ipq_accept(q, p), 0);
+		if (deferred > 0 && waiting == 1) /* the last receive was not moderated */
+			deferred = 0;
+		else
+			assert_int_equal(waiting, 0);
+		assert_int_equal(ipq_queue_flush(q), 0);
+	}
+	assert_true(deferred > 0);
+}
+
 static void receive_without_waiting_sends_all_verdicts_first(void **state)
 {
 	(void)state;
 	assert_int_equal(replace_on_busy_queue(false, 0), 0);
+}
+
+/* ---- copies ------------------------------------------------------------------------------------- */
+
+static struct source_verdict copied;
+static size_t waiting_at_copy;
+
+static int take_copy(struct source *s, const struct source_verdict *v)
+{
+	(void)s;
+	copied = *v;
+	waiting_at_copy = fake_waiting(f);
+	return 0;
+}
+
+static void copy_has_the_replacement_and_follows_earlier_verdicts(void **state)
+{
+	struct ipq_verdict v = { .size = sizeof(v),
+				 .code = IPQ_ACCEPT,
+				 .present = IPQ_SET_PAYLOAD | IPQ_SET_MARK,
+				 .payload = "a packet",
+				 .payload_len = 8 };
+	struct source_ops ops = *f->source.ops;
+	struct ipq_packet p[2];
+
+	(void)state;
+	receive(p, 2, AF_INET);
+	assert_int_equal(queue_copy(q, &p[1], &v), -EOPNOTSUPP);
+	ops.copy = take_copy;
+	f->source.ops = &ops;
+	assert_int_equal(ipq_accept(q, &p[0]), 0);
+	assert_int_equal(queue_copy(q, &p[1], &v), 0);
+	assert_int_equal(waiting_at_copy, 1);
+	assert_int_equal(copied.id, p[1].id);
+	assert_int_equal(copied.present, IPQ_SET_PAYLOAD);
+	assert_int_equal(copied.payload_len, 8);
+	assert_ptr_equal(copied.payload, v.payload);
+	v.present = 0;
+	assert_int_equal(queue_copy(q, &p[1], &v), 0);
+	assert_int_equal(copied.present, 0);
+	f->send_error = EIO;
+	assert_int_equal(ipq_accept(q, &p[1]), 0);
+	assert_int_equal(queue_copy(q, &p[1], &v), -EIO);
+	ipq_queue_close(q);
+	q = NULL;
 }
 
 /* ---- failures ------------------------------------------------------------------------------------- */
@@ -663,6 +819,7 @@ int main(void)
 #define TEST(name) cmocka_unit_test_setup_teardown(name, begin, end)
 	const struct CMUnitTest tests[] = {
 		TEST(every_setting_is_sent),
+		TEST(every_verdict_code_is_sent),
 		TEST(mark_of_0_is_sent),
 		TEST(invalid_verdicts_are_refused),
 		TEST(receive_of_no_packet_is_refused_and_of_many_is_limited),
@@ -674,6 +831,7 @@ int main(void)
 		TEST(packet_without_memory_for_its_record_is_dropped),
 		TEST(only_packets_without_memory_for_their_record_are_dropped),
 		TEST(spinning_ends_with_the_timeout),
+		TEST(spinning_time_is_halved_if_no_packet_arrives_in_it),
 		TEST(batches_are_used_after_a_fork),
 		TEST(verdict_refused_with_eperm_ends_the_receive),
 		TEST(pending_verdicts_are_sent_by_close),
@@ -687,7 +845,9 @@ int main(void)
 		TEST(replacements_over_1_mib_are_sent),
 		TEST(number_of_pending_verdicts_is_limited),
 		TEST(replacements_on_a_busy_queue_belong_to_their_packets),
+		TEST(all_verdicts_are_sent_before_the_reader_sleeps),
 		TEST(receive_without_waiting_sends_all_verdicts_first),
+		TEST(copy_has_the_replacement_and_follows_earlier_verdicts),
 		TEST(memory_that_cannot_be_replaced_is_not_detached),
 		TEST(replacement_without_memory_for_its_copy_is_refused),
 		TEST(error_without_a_text_of_the_source_has_one),
