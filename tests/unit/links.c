@@ -48,6 +48,16 @@ static void put_event(uint16_t type, int index, const char *name, uint16_t arphr
 	length[(written - 1) % 64] = nlh->nlmsg_len;
 }
 
+/* Moves the newest datagram to the end of the one before it. */
+static void join_events(void)
+{
+	size_t at = length[(written - 2) % 64];
+
+	memcpy(waiting[(written - 2) % 64] + at, waiting[(written - 1) % 64], length[(written - 1) % 64]);
+	length[(written - 2) % 64] += length[(written - 1) % 64];
+	written--;
+}
+
 static void event(uint16_t type, int index, const char *name)
 {
 	put_event(type, index, name, (uint16_t)(index + 100), AF_UNSPEC, 0, 0);
@@ -158,6 +168,12 @@ static void interfaces_are_asked_for_once(void **state)
 	assert_int_equal(requests, 20);
 	expect(100, ""); /* the simulated kernel has no such interface */
 	assert_int_equal(requests, 21);
+	for (uint32_t i = 30; i < 100; i++) {
+		char name[16];
+
+		snprintf(name, sizeof(name), "first%u", i);
+		expect(i, name);
+	}
 }
 
 static void renamed_interface_has_its_new_name(void **state)
@@ -203,12 +219,26 @@ static void removed_interface_is_asked_for_again(void **state)
 	event(RTM_NEWLINK, 3, "third");
 	event(RTM_DELLINK, 1, "first1");
 	event(RTM_DELLINK, 50, "never seen");
+	join_events();
 	next_tick();
 	expect(2, "first2");
 	expect(3, "third");
 	assert_int_equal(requests, 3);
 	expect(1, "first1");
 	assert_int_equal(requests, 4);
+	event(RTM_NEWLINK, 1, "a");
+	event(RTM_NEWLINK, 2, "two");
+	join_events();
+	event(RTM_NEWLINK, 3, "three");
+	join_events();
+	event(RTM_DELLINK, 1, NULL);
+	join_events();
+	next_tick();
+	expect(2, "two");
+	expect(3, "three");
+	assert_int_equal(requests, 4);
+	expect(1, "first1");
+	assert_int_equal(requests, 5);
 }
 
 /* The removal of an interface from a bridge is announced like the removal of a link. */

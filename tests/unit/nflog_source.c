@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 /* The nflog source with a simulated kernel at the other end of a socket pair, which answers before a send returns. */
 #include <arpa/inet.h>
+#include <dirent.h>
 #include <errno.h>
 #include <poll.h>
+#include <pthread.h>
 #include <stdarg.h>
 #include <setjmp.h>
 #include <stdint.h>
@@ -16,6 +18,7 @@
 #include <unistd.h>
 #include "nflog/messages.h"
 #include "nflog/nflog.h"
+#include "util/clock.h"
 
 #define CONFIG (NFNL_SUBSYS_ULOG << 8 | NFULNL_MSG_CONFIG)
 #define PACKET (NFNL_SUBSYS_ULOG << 8 | NFULNL_MSG_PACKET)
@@ -92,6 +95,8 @@ static void read_request(const struct nlmsghdr *nlh, struct request *r)
 	     a = mnl_attr_next(a)) {
 		const void *v = mnl_attr_get_payload(a);
 
+		for (size_t i = mnl_attr_get_payload_len(a); i % 4 != 0; i++)
+			assert_int_equal(((const uint8_t *)v)[i], 0); /* the padding */
 		switch (mnl_attr_get_type(a)) {
 		case NFULA_CFG_CMD:
 			r->command = *(const uint8_t *)v;
@@ -309,6 +314,12 @@ static void settings_reach_the_kernel(void **state)
 	open_source("5,batch=1024");
 	assert_int_equal(configure(COPY_PACKET, 0, 0), 0);
 	assert_int_equal(request[5].buffer, 65536 - 512); /* the maximum */
+	end(NULL);
+	open_source("5,batch=4");
+	assert_int_equal(configure(COPY_PACKET, 596, 0), 0);
+	assert_int_equal(request[6].buffer, 4096 - 512); /* 4 * (596 + 300) bytes are just enough */
+	assert_int_equal(configure(COPY_PACKET, 597, 0), 0);
+	assert_int_equal(request[7].buffer, 8192 - 512);
 }
 
 static void flags_that_the_kernel_has_not_are_refused(void **state)
@@ -414,15 +425,17 @@ static void packets_before_an_answer_are_kept_in_order(void **state)
 {
 	(void)state;
 	answer = packets_first;
-	assert_int_equal(configure(COPY_PACKET, 0, 0), 0);
-	for (unsigned n = 1; n <= 3; n++) {
-		assert_true(is_readable());
-		assert_int_equal(receive(1), 1);
-		assert_int_equal(packet[0].id, n);
-		assert_int_equal(packet[0].payload[20], n);
+	for (unsigned round = 0; round < 2; round++) {
+		assert_int_equal(configure(COPY_PACKET, 0, 0), 0);
+		for (unsigned n = 1; n <= 3; n++) {
+			assert_true(is_readable());
+			assert_int_equal(receive(1), 1);
+			assert_int_equal(packet[0].id, 3 * round + n);
+			assert_int_equal(packet[0].payload[20], n);
+		}
+		while (is_readable())
+			assert_int_equal(receive(8), 0);
 	}
-	while (is_readable())
-		assert_int_equal(receive(8), 0);
 }
 
 static void rest_of_a_datagram_is_announced(void **state)
@@ -515,6 +528,74 @@ static void slot_may_be_too_small(void **state)
 	}
 }
 
+/* The bytes of an earlier datagram must not be taken for the rest of a message. */
+static void message_beyond_its_datagram_is_counted_as_malformed(void **state)
+{
+	struct source_counts c;
+
+	(void)state;
+	give_packets(1, 2);
+	assert_int_equal(receive(8), 2);
+	add_packet(1);
+	add_packet(2);
+	datagram_len -= 40;
+	give_datagram();
+	assert_int_equal(receive(8), 1);
+	assert_int_equal(receive(8), 0);
+	assert_int_equal(s->ops->counts(s, &c), 0);
+	assert_int_equal(c.malformed, 1);
+}
+
+static void *give_late(void *arg)
+{
+	usleep(5000);
+	give_packets(1, 1);
+	return arg;
+}
+
+static void receive_waits_for_a_packet_or_its_timeout(void **state)
+{
+	int64_t before = now_ms();
+	int quiet[2], standard_input = dup(0);
+	pthread_t thread;
+
+	(void)state;
+	assert_int_equal(pipe(quiet), 0); /* the standard input never has data during this test */
+	dup2(quiet[0], 0);
+	assert_int_equal(s->ops->recv(s, slot, packet, SLOTS, 20, NULL, NULL), 0);
+	assert_true(now_ms() - before >= 20);
+	assert_int_equal(pthread_create(&thread, NULL, give_late, NULL), 0);
+	assert_int_equal(s->ops->recv(s, slot, packet, SLOTS, 10000, NULL, NULL), 1);
+	assert_int_equal(pthread_join(thread, NULL), 0);
+	assert_true(now_ms() - before < 10000);
+	dup2(standard_input, 0);
+	close(standard_input);
+	close(quiet[0]);
+	close(quiet[1]);
+}
+
+static unsigned descriptors(void)
+{
+	DIR *d = opendir("/proc/self/fd");
+	unsigned n = 0;
+
+	assert_non_null(d);
+	while (readdir(d) != NULL)
+		n++;
+	closedir(d);
+	return n;
+}
+
+static void closed_source_leaves_no_descriptors(void **state)
+{
+	unsigned before = descriptors();
+
+	end(state);
+	assert_int_equal(descriptors(), before - 3); /* the pair, and the socket for names of interfaces */
+	open_source("300");
+	assert_int_equal(descriptors(), before);
+}
+
 static void mode_without_payload_has_none(void **state)
 {
 	(void)state;
@@ -566,6 +647,9 @@ int main(void)
 		TEST(gaps_are_counted),
 		TEST(packet_is_in_its_slot),
 		TEST(slot_may_be_too_small),
+		TEST(message_beyond_its_datagram_is_counted_as_malformed),
+		TEST(receive_waits_for_a_packet_or_its_timeout),
+		TEST(closed_source_leaves_no_descriptors),
 		TEST(mode_without_payload_has_none),
 		TEST(wake_comes_after_the_packets_before_it),
 		TEST(overrun_is_no_error),
