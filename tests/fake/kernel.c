@@ -39,7 +39,7 @@ static void acknowledge(const struct kernel *k, const struct nlmsghdr *request, 
 static void take_setting(struct kernel_request *r, unsigned type, const unsigned char *v)
 {
 	if (type == NFQA_CFG_CMD)
-		r->command = v[0];
+		r->command = v[0], r->family = get16(v + 2);
 	if (type == NFQA_CFG_PARAMS)
 		r->range = get32(v), r->mode = (uint8_t)(v[4] + 1);
 	if (type == NFQA_CFG_MASK)

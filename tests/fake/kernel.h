@@ -14,6 +14,7 @@
 struct kernel_request {
 	uint16_t queue;
 	uint8_t command, mode; /* mode: copy mode + 1 */
+	uint16_t family;       /* of the command */
 	bool has_flags, has_length;
 	uint32_t mask, flags, length, range;
 };

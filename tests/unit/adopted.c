@@ -5,8 +5,10 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <cmocka.h>
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/wait.h>
 #include <unistd.h>
 #include "nfqueue/adopted.h"
@@ -184,6 +186,55 @@ static void message_of_the_other_spare_queue_is_ignored(void **state)
 	adopted_free(a);
 }
 
+/* The refusal of a verdict has the id that the reader knows, or is hidden if it belongs to the predecessor. */
+static void refusal_has_the_id_of_the_reader(void **state)
+{
+	static const struct {
+		uint16_t queue;
+		bool unread, hidden;
+		uint32_t id;
+	} all[] = { { SPARE, false, false, 5 },
+		    { MAIN, false, false, 100 },
+		    { MAIN, true, false, 90 },
+		    { MAIN, true, true, 89 } };
+	struct adopted *a = adopt(5, 1);
+	uint32_t shift;
+
+	(void)state;
+	assert_int_equal(adopted_finish(a), 0);
+	shift = main_id(a, 100) - 100;
+	assert_int_not_equal(shift, 0);
+	message(SPARE, 5);
+	assert_true(adopted_translate(a, bytes, 32, &p, &r));
+	assert_int_equal(p.id, 5);
+	a->first = 90; /* the first packet that this process reads */
+	for (unsigned i = 0; i < sizeof(all) / sizeof(all[0]); i++) {
+		struct {
+			struct nlmsghdr nlh;
+			int error;
+			struct nlmsghdr quoted;
+			struct nfgenmsg gen;
+		} refusal = { .error = -ENOENT, .gen = { .res_id = htons(all[i].queue) } };
+		bool spare;
+
+		a->unread = all[i].unread;
+		r = (struct nfq_reply){ .kind = NFQ_REFUSED,
+					.refusal = { .error = ENOENT, .id = all[i].id } };
+		spare = adopted_translate(a, (const unsigned char *)&refusal, sizeof(refusal), &p, &r);
+		assert_int_equal(spare, all[i].queue == SPARE);
+		assert_int_equal(r.kind, all[i].hidden ? NFQ_ACK : NFQ_REFUSED);
+		if (all[i].hidden)
+			assert_int_equal(r.type, NLMSG_NOOP);
+		else
+			assert_int_equal(r.refusal.id, all[i].id + (spare ? 0 : shift));
+		r = (struct nfq_reply){ .kind = NFQ_REFUSED, .refusal = { .error = ENOENT, .id = 95 } };
+		adopted_translate(a, (const unsigned char *)&refusal, sizeof(refusal) - 1, &p, &r);
+		assert_int_equal(r.refusal.id, 95); /* the queue is unknown */
+	}
+	adopted_free(a);
+	assert_int_equal(mincore(a, 4096, bytes), -1); /* the memory is no longer mapped */
+}
+
 /* One process reads and another one decides: the second process must use the ids that the first one has given. */
 static void process_after_a_fork_decides_by_the_same_ids(void **state)
 {
@@ -221,6 +272,7 @@ int main(void)
 		cmocka_unit_test(verdict_goes_to_the_queue_of_its_packet),
 		cmocka_unit_test(lost_packet_of_the_spare_queue_is_not_waited_for),
 		cmocka_unit_test(message_of_the_other_spare_queue_is_ignored),
+		cmocka_unit_test(refusal_has_the_id_of_the_reader),
 		cmocka_unit_test(process_after_a_fork_decides_by_the_same_ids),
 	};
 

@@ -11,18 +11,25 @@
 #include <linux/netfilter/nfnetlink.h>
 #include <linux/netfilter/nfnetlink_queue.h>
 #include <linux/netlink.h>
+#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/wait.h>
+#include <unistd.h>
 #include "kernel.h"
+#include "util/netlink.h"
 
 static struct kernel k;
 static struct source *s;
 static struct ipq_error e;
 static unsigned char memory[4096];
+static uint32_t receive_buffer;
 
 static int begin(void **state)
 {
 	(void)state;
+	receive_buffer = 1 << 20;
 	s = kernel_start(&k, "65535");
 	return s != NULL ? 0 : -1;
 }
@@ -39,7 +46,7 @@ static int configure(uint32_t flags, uint32_t range, uint32_t length)
 	const struct source_config c = { .mode = COPY_PACKET,
 					 .range = range,
 					 .queue_length = length,
-					 .receive_buffer = 1 << 20,
+					 .receive_buffer = receive_buffer,
 					 .flags = flags };
 
 	e.text[0] = '\0';
@@ -98,9 +105,14 @@ static void first_configuration_asks_for_everything(void **state)
 	(void)state;
 	assert_int_equal(configure(IPQ_O_FAIL_OPEN | IPQ_O_TIMESTAMP, 1000, 3000),
 			 IPQ_O_FAIL_OPEN | IPQ_O_TIMESTAMP);
+	assert_string_equal(e.text, "");
 	for (unsigned i = 0; i < k.requests; i++)
 		assert_int_equal(k.request[i].queue, 65535);
-	assert_non_null(find(0, is_bind));
+	for (unsigned i = 0; i < 2; i++) { /* Linux before 3.8 needs these requests */
+		assert_int_equal(k.request[i].command, NFQNL_CFG_CMD_PF_BIND);
+		assert_int_equal(k.request[i].family, i == 0 ? AF_INET : AF_INET6);
+	}
+	assert_ptr_equal(find(0, is_bind), &k.request[2]);
 	assert_int_equal(find(0, is_mode)->mode, NFQNL_COPY_PACKET + 1);
 	assert_int_equal(find(0, is_mode)->range, 1000);
 	assert_ptr_equal(find(0, is_mode),
@@ -113,6 +125,11 @@ static void first_configuration_asks_for_everything(void **state)
 	assert_int_equal(on, 1);
 	assert_int_equal(getsockopt(s->ops->fd(s), SOL_SOCKET, SO_RCVBUF, &size, &len), 0);
 	assert_true(size >= 212992);
+	receive_buffer = 100000;
+	assert_int_equal(configure(IPQ_O_FAIL_OPEN | IPQ_O_TIMESTAMP, 1000, 3000),
+			 IPQ_O_FAIL_OPEN | IPQ_O_TIMESTAMP);
+	assert_int_equal(getsockopt(s->ops->fd(s), SOL_SOCKET, SO_RCVBUF, &size, &len), 0);
+	assert_int_equal(size, 100000);
 }
 
 static void later_configuration_asks_for_what_changes(void **state)
@@ -313,7 +330,40 @@ static void queue_numbers_are_0_to_65535(void **state)
 	assert_int_equal(s->queue_number, 65535);
 }
 
-int main(void)
+/* The program may have got LISTEN_FDS without names, which the library needs. */
+static void inherited_descriptors_without_names_are_ignored(void **state)
+{
+	char pid[16];
+	int status = -1;
+	pid_t child = fork();
+
+	(void)state;
+	if (child == 0) {
+		snprintf(pid, sizeof(pid), "%d", (int)getpid());
+		setenv("LISTEN_PID", pid, 1);
+		setenv("LISTEN_FDS", "1", 1);
+		unsetenv("LISTEN_FDNAMES");
+		execl("/proc/self/exe", "nfqueue_config", "only start", NULL);
+		_exit(1);
+	}
+	assert_int_equal(waitpid(child, &status, 0), child);
+	assert_int_equal(status, 0);
+}
+
+static void socket_of_the_kernel_is_no_placeholder(void **state)
+{
+	bool absent = true;
+	int fd;
+
+	(void)state;
+	errno = EPROTONOSUPPORT; /* of an earlier call */
+	fd = netlink_open(&absent);
+	assert_true(fd >= 0);
+	assert_false(absent);
+	close(fd);
+}
+
+int main(int argc, char **argv)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, begin, end)
 	const struct CMUnitTest tests[] = {
@@ -326,7 +376,12 @@ int main(void)
 		TEST(late_answer_of_an_older_request_is_ignored),
 		TEST(packets_during_a_configuration_are_kept),
 		TEST(queue_numbers_are_0_to_65535),
+		TEST(inherited_descriptors_without_names_are_ignored),
+		TEST(socket_of_the_kernel_is_no_placeholder),
 	};
 
+	(void)argv;
+	if (argc > 1) /* started by inherited_descriptors_without_names_are_ignored */
+		return 0;
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -106,8 +106,11 @@ static void make_rich(struct message *m)
 {
 	const uint8_t hw[12] = { 0, 6, 0, 0, 2, 4, 6, 8, 10, 12, 0x55, 0x55 };
 	const uint8_t stamp[16] = { 0, 0, 0, 0, 0x65, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0x03, 0xe8 };
-	const uint8_t vlan[] = { NATIVE16(6), NATIVE16(NFQA_VLAN_TCI),	 0xa0, 0x64, 0, 0,
-				 NATIVE16(6), NATIVE16(NFQA_VLAN_PROTO), 0x88, 0xa8, 0, 0 };
+	/* The flag in the type is not a part of the type. */
+	const uint8_t vlan[] = {
+		NATIVE16(6), NATIVE16(NFQA_VLAN_TCI | NLA_F_NET_BYTEORDER),   0xa0, 0x64, 0, 0,
+		NATIVE16(6), NATIVE16(NFQA_VLAN_PROTO | NLA_F_NET_BYTEORDER), 0x88, 0xa8, 0, 0
+	};
 
 	begin_packet(m, 0x01020304);
 	attribute32(m, NFQA_MARK, 0xaabbccdd);
