@@ -96,7 +96,7 @@ static int enter_directories(struct walk *w, const char *path, struct ipq_error 
 		char name[NAME_MAX + 1];
 		const char *at = w->rest + strspn(w->rest, "/");
 		size_t len = strcspn(at, "/");
-		bool last = at[len + strspn(at + len, "/")] == '\0' && at[len] == '\0';
+		bool last = at[len] == '\0';
 		int err, fd;
 
 		if (len >= sizeof(name))
