@@ -10,9 +10,11 @@
 #include <cmocka.h>
 #include <linux/netfilter.h>
 #include <pthread.h>
+#include <signal.h>
 #include <stdatomic.h>
 #include <libipq.h>
 #include "capture_file.h"
+#include "ipqueue/messages.h"
 
 #define PACKETS 100
 #define LENGTH 86 /* bytes of an IP packet */
@@ -47,6 +49,68 @@ static void missing_or_short_buffer_is_refused(void **state)
 	EXPECT_ERROR(ipq_read(h, NULL, sizeof(buf), 0), EINVAL, "Implementation error");
 	EXPECT_ERROR(ipq_read(h, buf, sizeof(struct nlmsgerr) - 1, 0), 0, "Receive buffer size invalid");
 	EXPECT_ERROR(ipq_read(h, NULL, 0, 0), 0, "Receive buffer size invalid");
+}
+
+/* The library blocks signals and cancellation during such a read, because it uses the engine's lock. */
+static void read_without_waiting_keeps_signals_and_errno(void **state)
+{
+	sigset_t before, now;
+	int cancel;
+
+	(void)state;
+	assert_int_equal(pthread_sigmask(SIG_SETMASK, NULL, &before), 0);
+	for (unsigned i = 0; i < 20; i++) {
+		errno = 77;
+		assert_true(ipq_read(h, buf, sizeof(buf), -1) >= 0);
+		assert_int_equal(errno, 77);
+	}
+	assert_int_equal(pthread_sigmask(SIG_SETMASK, NULL, &now), 0);
+	for (int number = 1; number < 32; number++)
+		assert_int_equal(sigismember(&now, number), sigismember(&before, number));
+	assert_int_equal(pthread_setcancelstate(PTHREAD_CANCEL_ENABLE, &cancel), 0);
+	assert_int_equal(cancel, PTHREAD_CANCEL_ENABLE);
+}
+
+/*
+ * The program sends its requests itself. The engine's thread may not have read them yet: then the read that does not
+ * wait serves them.
+ */
+static void read_without_waiting_returns_the_answer_to_a_request_that_waits(void **state)
+{
+	unsigned char request[sizeof(struct nlmsghdr) + sizeof(ipq_peer_msg_t)];
+
+	(void)state;
+	while (ipq_read(h, buf, sizeof(buf), -1) > 0)
+		;
+	wire_put_verdict(WIRE_NATIVE, request, h->local.nl_pid, NF_ACCEPT, 999999, 0);
+	for (unsigned i = 0; i < 300; i++) {
+		assert_int_equal(send(h->fd, request, sizeof(request), 0), sizeof(request));
+		assert_true(ipq_read(h, buf, sizeof(buf), -1) > 0);
+		assert_int_equal(ipq_message_type(buf), NLMSG_ERROR);
+		assert_int_equal(ipq_read(h, buf, sizeof(buf), -1), 0);
+	}
+}
+
+/* Accepts all packets: then the engine reaches the damaged record at the end of the file. */
+static void end_of_a_damaged_file_is_explained(void **state)
+{
+	static unsigned char large[70000]; /* refusals of earlier tests may be in the socket */
+	const char *why = NULL;
+	ssize_t n;
+
+	(void)state;
+	for (ipq_id_t id = 1; id <= PACKETS; id++)
+		ipq_set_verdict(h, id, NF_ACCEPT, 0, NULL);
+	errno = 0;
+	while ((n = ipq_read(h, large, sizeof(large), 0)) > 0)
+		if (ipq_message_type(large) == IPQM_PACKET)
+			ipq_set_verdict(h, ipq_get_packet(large)->packet_id, NF_ACCEPT, 0, NULL);
+	assert_int_equal(n, -1);
+	assert_int_equal(errno, EBADMSG);
+	assert_string_equal(ipq_errstr(), "Received EOF on netlink socket");
+	assert_int_equal(ipq_ctl(h, IPQ_CTL_EXPLAIN, &why), 0);
+	assert_non_null(why);
+	assert_true(why[0] != '\0');
 }
 
 /* Reads the next message into len bytes, and checks that nothing is written after them. */
@@ -189,6 +253,8 @@ static void read_file_of_packets(char **argv)
 	put_header(&f, false, false, 1);
 	for (unsigned i = 0; i < PACKETS; i++)
 		put_frame(&f, i, i, LENGTH + 14, (uint8_t)i);
+	for (unsigned i = 0; i < 4; i++)
+		put32(&f, UINT32_MAX); /* a damaged record */
 	start_again(argv, &f, NULL);
 }
 
@@ -231,17 +297,25 @@ int main(int argc, char **argv)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(calls_without_handle_fail),
 		cmocka_unit_test(missing_or_short_buffer_is_refused),
+		cmocka_unit_test(read_without_waiting_keeps_signals_and_errno),
 		cmocka_unit_test(packet_longer_than_buffer_is_shortened),
 		cmocka_unit_test(refusal_longer_than_buffer_is_cut),
 		cmocka_unit_test(oversized_replacement_is_refused),
 		cmocka_unit_test(fail_open_on_a_capture_file_is_refused),
 		cmocka_unit_test(readers_that_get_no_message_time_out),
+		cmocka_unit_test(read_without_waiting_returns_the_answer_to_a_request_that_waits),
 		cmocka_unit_test(verdicts_on_nonblocking_socket_wait_for_room),
+		cmocka_unit_test(end_of_a_damaged_file_is_explained),
 	};
+
+	int quiet[2];
 
 	(void)argc;
 	if (getenv("IPQ_SOURCE") == NULL)
 		read_file_of_packets(argv);
+	/* The standard input never has data: no thread of the library may wait for it. */
+	if (pipe(quiet) < 0 || dup2(quiet[0], STDIN_FILENO) < 0)
+		return 1;
 	alarm(60);
 	return cmocka_run_group_tests(tests, begin, end);
 }

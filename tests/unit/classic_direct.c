@@ -257,6 +257,27 @@ static void packet_is_read_as_a_message_of_ip_queue(void **state)
 	assert_int_equal(m->mark, 0);
 	assert_int_equal(buf[n], 0xee);
 	assert_int_equal(stats().packets, 1);
+	assert_int_equal(h->local.nl_family, AF_NETLINK);
+	assert_int_equal(h->peer.nl_family, AF_NETLINK);
+	assert_int_equal(h->peer.nl_pid, 0);
+}
+
+static void hardware_address_is_that_of_its_packet(void **state)
+{
+	static const uint8_t address[12] = { 0, 6, 0, 0, 2, 4, 6, 8, 10, 12 };
+	ipq_packet_msg_t *m = ipq_get_packet(buf);
+
+	(void)state;
+	for (uint32_t id = 1; id <= 4; id++) {
+		size_t len = kernel_packet(message, id, "bytes of a packet...", 20);
+
+		if (id % 2)
+			len = kernel_add(message, NFQA_HWADDR, address, sizeof(address));
+		kernel_send(&k, message, len);
+		assert_true(ipq_read(h, buf, sizeof(buf), 0) > 0);
+		assert_int_equal(m->hw_addrlen, id % 2 ? 6 : 0);
+		assert_memory_equal(m->hw_addr, id % 2 ? address + 4 : (const uint8_t[8]){ 0 }, 8);
+	}
 }
 
 /* Reads the next message into len bytes, and checks that nothing is written after them. */
@@ -357,6 +378,20 @@ static void packet_of_the_other_family_is_dropped(void **state)
 	assert_int_equal(k.verdict[0].id, 5);
 	assert_int_equal(k.verdict[0].code, NF_DROP);
 	assert_int_equal(stats().foreign, 1);
+	message[sizeof(struct nlmsghdr)] = AF_INET6; /* the engine drops this one */
+	kernel_send(&k, message, len);
+	deliver(7, "bytes of a packet...", 20);
+	assert_true(ipq_read(h, buf, sizeof(buf), 5000000) > 0);
+	assert_int_equal(ipq_get_packet(buf)->packet_id, 7);
+	assert_int_equal(stats().foreign, 2);
+	/* Packets 6 and 7 fill the queue. */
+	assert_int_equal(ipq_ctl(h, IPQ_CTL_QUEUE_LENGTH, 2U), 0);
+	deliver(8, "bytes of a packet...", 20);
+	for (unsigned i = 0; i < 5000 && stats().queue_dropped == 0; i++)
+		usleep(1000);
+	assert_int_equal(stats().queue_dropped, 1);
+	assert_int_equal(stats().waiting, 2);
+	assert_int_equal(ipq_read(h, buf, sizeof(buf), -1), 0);
 }
 
 static void read_times_out(void **state)
@@ -402,9 +437,14 @@ static void verdicts_reach_the_kernel(void **state)
 
 static void verdicts_that_ip_queue_refused_are_not_sent(void **state)
 {
+	ipq_verdict_msg_t quoted;
+
 	(void)state;
-	assert_true(ipq_set_verdict(h, 1, NF_MAX_VERDICT + 1, 0, NULL) > 0);
+	assert_true(ipq_set_verdict(h, 4711, NF_MAX_VERDICT + 1, 0, NULL) > 0);
 	expect_refusal(EINVAL, IPQM_VERDICT);
+	memcpy(&quoted, buf + 2 * sizeof(struct nlmsghdr) + 4, sizeof(quoted));
+	assert_int_equal(quoted.id, 4711);
+	assert_int_equal(quoted.value, NF_MAX_VERDICT + 1);
 	if (sizeof(ipq_id_t) > 4) {
 		assert_true(ipq_set_verdict(h, (ipq_id_t)((1ULL << 32) + 5), NF_ACCEPT, 0, NULL) > 0);
 		expect_refusal(ENOENT, IPQM_VERDICT);
@@ -558,6 +598,80 @@ static void settings_apply_before_and_after_the_mode(void **state)
 	assert_int_equal(errno, ENOTSUP);
 }
 
+static int receive_buffer(void)
+{
+	int bytes = 0;
+	socklen_t len = sizeof(bytes);
+
+	assert_int_equal(getsockopt(h->fd, SOL_SOCKET, SO_RCVBUF, &bytes, &len), 0);
+	return bytes;
+}
+
+static void receive_buffer_has_room_for_the_queue(void **state)
+{
+	static const struct {
+		uint8_t mode;
+		size_t range;
+		int bytes;
+	} all[] = { { IPQ_COPY_PACKET, 0, 2 * (65536 + 4096) },
+		    { IPQ_COPY_PACKET, 2000, 2 * 5024 },
+		    { IPQ_COPY_PACKET, 65535, 2 * (65536 + 4096) },
+		    { IPQ_COPY_META, 0, 2304 } }; /* 2,304 bytes: the kernel's minimum */
+	int own = 20000;
+
+	(void)state;
+	assert_int_equal(ipq_ctl(h, IPQ_CTL_QUEUE_LENGTH, 2U), 0);
+	for (unsigned i = 0; i < sizeof(all) / sizeof(all[0]); i++) {
+		assert_true(ipq_set_mode(h, all[i].mode, all[i].range) > 0);
+		assert_int_equal(receive_buffer(), all[i].bytes);
+	}
+	/* A size that the program has chosen stays. */
+	assert_int_equal(setsockopt(h->fd, SOL_SOCKET, SO_RCVBUF, &own, sizeof(own)), 0);
+	assert_true(ipq_set_mode(h, IPQ_COPY_PACKET, 0) > 0);
+	assert_int_equal(receive_buffer(), 2 * own);
+	assert_int_equal(ipq_ctl(h, IPQ_CTL_RECEIVE_BUFFER, 50000U), 50000);
+	assert_true(ipq_set_mode(h, IPQ_COPY_META, 0) > 0);
+	assert_true(ipq_set_mode(h, IPQ_COPY_PACKET, 0) > 0);
+	assert_int_equal(receive_buffer(), 50000);
+}
+
+static void receive_buffer_that_is_set_to_its_default_stays(void **state)
+{
+	int size = receive_buffer();
+
+	(void)state;
+	assert_int_equal(ipq_ctl(h, IPQ_CTL_QUEUE_LENGTH, 2U), 0);
+	assert_int_equal(ipq_ctl(h, IPQ_CTL_RECEIVE_BUFFER, (unsigned)size), size);
+	assert_true(ipq_set_mode(h, IPQ_COPY_META, 0) > 0);
+	assert_int_equal(receive_buffer(), size);
+}
+
+/* The program may close the descriptor itself. */
+static void destroy_keeps_errno(void **state)
+{
+	(void)state;
+	close(h->fd);
+	errno = 77;
+	assert_int_equal(ipq_destroy_handle(h), 0);
+	assert_int_equal(errno, 77);
+	h = NULL;
+}
+
+static void statistics_of_a_newer_program_are_filled_in_as_far_as_known(void **state)
+{
+	struct ipq_ctl_stats s[2];
+	unsigned char *bytes = (unsigned char *)s;
+
+	(void)state;
+	memset(s, 0xee, sizeof(s));
+	s[0].size = sizeof(s);
+	assert_int_equal(ipq_ctl(h, IPQ_CTL_STATS, &s[0]), 0);
+	assert_int_equal(s[0].size, sizeof(s));
+	assert_int_equal(s[0].packets, 0);
+	for (size_t i = sizeof(s[0]); i < sizeof(s); i++)
+		assert_int_equal(bytes[i], 0xee);
+}
+
 static void statistics_of_an_older_program_are_filled_in(void **state)
 {
 	struct ipq_ctl_stats s[2];
@@ -653,6 +767,23 @@ static void batch_is_read_packet_by_packet_and_decided_together(void **state)
 	assert_int_equal(ipq_read(h, buf, sizeof(buf), 10000), 0);
 }
 
+static void verdicts_of_a_batch_are_sent_before_the_handle_ends(void **state)
+{
+	(void)state;
+	assert_true(ipq_set_mode(h, IPQ_COPY_PACKET, 0) > 0);
+	assert_int_equal(ipq_ctl(h, IPQ_CTL_BATCH, 16U), 0);
+	deliver(1, "bytes of a packet...", 20);
+	assert_true(ipq_read(h, buf, sizeof(buf), 0) > 0);
+	assert_true(ipq_set_verdict(h, 1, NF_ACCEPT, 0, NULL) > 0);
+	kernel_settle(&k, h->fd);
+	assert_int_equal(k.verdicts, 0);
+	ipq_destroy_handle(h);
+	h = NULL;
+	for (unsigned i = 0; i < 5000 && k.verdicts == 0; i++)
+		usleep(1000);
+	assert_int_equal(k.verdicts, 1);
+}
+
 static void batch_has_room_for_its_refusals(void **state)
 {
 	unsigned count = 0;
@@ -675,6 +806,7 @@ int main(void)
 		TEST(unknown_mode_is_refused_by_a_message),
 		TEST(mode_that_the_kernel_refuses_is_an_error_and_a_message),
 		TEST(packet_is_read_as_a_message_of_ip_queue),
+		TEST(hardware_address_is_that_of_its_packet),
 		TEST(packet_longer_than_the_buffer_is_cut),
 		TEST(time_is_in_seconds_and_microseconds),
 		TEST(interfaces_have_names_and_the_input_has_a_type),
@@ -688,10 +820,15 @@ int main(void)
 		TEST(refusal_is_as_long_as_the_request),
 		TEST(refused_verdict_is_read_as_a_message),
 		TEST(settings_apply_before_and_after_the_mode),
+		TEST(receive_buffer_has_room_for_the_queue),
+		TEST(receive_buffer_that_is_set_to_its_default_stays),
+		TEST(destroy_keeps_errno),
 		TEST(statistics_of_an_older_program_are_filled_in),
+		TEST(statistics_of_a_newer_program_are_filled_in_as_far_as_known),
 		TEST(second_handle_of_the_family_is_refused),
 		cmocka_unit_test(descriptors_are_closed_whatever_happens),
 		TEST(batch_is_read_packet_by_packet_and_decided_together),
+		TEST(verdicts_of_a_batch_are_sent_before_the_handle_ends),
 		TEST(batch_has_room_for_its_refusals),
 	};
 
