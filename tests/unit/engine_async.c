@@ -61,9 +61,16 @@ static void early_source_is_configured_when_a_client_is_added(void **state)
 	settle(&r);
 	/* only one of the programs has sent a request so far */
 	assert_int_equal(r.fake->config.mode, COPY_PACKET);
-	close(other);
-	settle(&r);
-	assert_int_equal(r.fake->config.mode, COPY_NONE);
+	/* a program whose mode is NONE wants no packets, and there is a peer now */
+	for (unsigned i = 0; i < 2; i++) {
+		fd = i == 0 ? add(&r, AF_INET, WIRE_LP64, 7) : other;
+		ask_mode(fd, WIRE_LP64, 7, COPY_NONE, 0);
+		settle(&r);
+		assert_int_equal(r.fake->config.mode, COPY_NONE);
+		close(fd);
+		settle(&r);
+		assert_int_equal(r.fake->config.mode, i == 0 ? COPY_PACKET : COPY_NONE);
+	}
 	close_room(&r);
 }
 
@@ -276,6 +283,45 @@ static void packet_that_was_cut_to_the_old_range_comes_back_with_the_new_one(voi
 	push_cut(&r, 24, 100);
 	settle(&r);
 	expect_lengths(fd, (size_t[]){ 24 }, 1);
+	ask_mode(fd, WIRE_LP64, 7, COPY_PACKET, 0); /* complete packets */
+	cut = push_cut(&r, 24, 100);
+	settle(&r);
+	expect_verdict(&r, cut, NF_QUEUE);
+	expect_lengths(fd, NULL, 0);
+	close(fd);
+	close_room(&r);
+}
+
+/* The packet comes back with another id, so the old one must not be offered to the next client. */
+static void packet_that_is_queued_again_is_not_kept(void **state)
+{
+	static const struct engine_options keep = { .keep = true };
+	struct room r = open_room(false, &keep);
+	int fd = add(&r, AF_INET, WIRE_LP64, 7);
+	uint32_t cut, whole;
+
+	(void)state;
+	engine_set_queue_max(r.engine, AF_INET, 1);
+	ask_mode(fd, WIRE_LP64, 7, COPY_PACKET, 24);
+	whole = push_cut(&r, 24, 24);
+	cut = push_cut(&r, 24, 100); /* there is no room for it yet, so the engine keeps it */
+	settle(&r);
+	assert_int_equal(next_id(fd), whole);
+	ask_mode(fd, WIRE_LP64, 7, COPY_PACKET, 60);
+	ask_verdict(fd, 7, NF_ACCEPT, whole, NULL, 0);
+	settle(&r);
+	expect_verdict(&r, whole, NF_ACCEPT);
+	expect_verdict(&r, cut, NF_QUEUE);
+	whole = push_cut(&r, 60, 100);
+	settle(&r);
+	assert_int_equal(next_id(fd), whole);
+	close(fd);
+	settle(&r);
+	fd = add(&r, AF_INET, WIRE_LP64, 8);
+	ask_mode(fd, WIRE_LP64, 8, COPY_PACKET, 60);
+	settle(&r);
+	assert_int_equal(next_id(fd), whole);
+	assert_null(fake_verdict(r.fake));
 	close(fd);
 	close_room(&r);
 }
@@ -334,11 +380,17 @@ static void set_mode(struct room *r, uint32_t client, enum copy_mode mode, uint3
 static void packet_that_was_cut_is_delivered_if_the_program_waited(void **state)
 {
 	struct room r = open_room(false, &early);
-	uint32_t client;
+	uint32_t client, id;
 	int fd = add_waiting(&r, &client);
 
 	(void)state;
 	set_mode(&r, client, COPY_PACKET, 24);
+	id = push_cut(&r, 24, 24);
+	settle(&r);
+	expect_lengths(fd, (size_t[]){ 24 }, 1);
+	ask_verdict(fd, 7, NF_ACCEPT, id, NULL, 0); /* for a verdict the program never waits */
+	settle(&r);
+	expect_verdict(&r, id, NF_ACCEPT);
 	set_mode(&r, client, COPY_PACKET, 60);
 	push_cut(&r, 24, 100);
 	settle(&r);
@@ -385,6 +437,7 @@ int main(void)
 		cmocka_unit_test(new_mode_after_a_verdict_applies_to_the_next_packet),
 		cmocka_unit_test(refusal_comes_before_packets_if_the_program_does_not_wait),
 		cmocka_unit_test(packet_that_was_cut_to_the_old_range_comes_back_with_the_new_one),
+		cmocka_unit_test(packet_that_is_queued_again_is_not_kept),
 		cmocka_unit_test(packet_without_payload_comes_back_after_mode_meta),
 		cmocka_unit_test(packet_that_was_cut_is_delivered_if_the_program_waited),
 		cmocka_unit_test(end_of_a_client_during_a_batch_loses_no_packet_of_the_other_family),

@@ -135,7 +135,7 @@ static void resumed_engine_has_the_mode_set_in_the_other_process(void **state)
 	ends_well(other);
 	assert_int_equal(r.fake->configured, 0);
 	engine_resume(r.engine);
-	assert_true(r.fake->configured > 0);
+	assert_int_equal(r.fake->configured, 1);
 	assert_int_equal(r.fake->config.mode, COPY_PACKET);
 	assert_int_equal(r.fake->config.range, 40);
 	fake_push_plain(r.fake, AF_INET, 60);
@@ -166,9 +166,36 @@ static void resumed_engine_drops_a_peer_of_the_other_process(void **state)
 	ends_well(other);
 	engine_resume(r.engine);
 	assert_int_equal(counts(&r, AF_INET).peer_pid, 0);
+	assert_int_equal(r.fake->config.mode, COPY_NONE); /* no other client has set a mode */
 	ask_mode(fd, WIRE_LP64, 8, COPY_META, 0);
 	settle(&r);
 	assert_int_equal(counts(&r, AF_INET).peer_pid, 8);
+	close(fd);
+	close_room(&r);
+}
+
+/* After mode META, packets without bytes may still arrive. */
+static void resumed_engine_delivers_packets_that_were_queued_before_its_mode(void **state)
+{
+	const struct ipq_packet bare = { .family = AF_INET, .hook = 1, .hw_protocol = 0x0800 };
+	struct room r = open_room(false, NULL);
+	int fd = add(&r, AF_INET, WIRE_LP64, 7);
+	uint32_t id;
+	pid_t other;
+
+	(void)state;
+	ask_mode(fd, WIRE_LP64, 7, COPY_META, 0);
+	ask_mode(fd, WIRE_LP64, 7, COPY_PACKET, 0);
+	other = fork();
+	if (other == 0) {
+		settle(&r);
+		_exit(0);
+	}
+	ends_well(other);
+	engine_resume(r.engine);
+	id = fake_push(r.fake, &bare, NULL, 0);
+	settle(&r);
+	assert_int_equal(next_id(fd), id);
 	close(fd);
 	close_room(&r);
 }
@@ -278,6 +305,7 @@ int main(void)
 		cmocka_unit_test(resumed_engine_watches_source_and_clients),
 		cmocka_unit_test(resumed_engine_has_the_mode_set_in_the_other_process),
 		cmocka_unit_test(resumed_engine_drops_a_peer_of_the_other_process),
+		cmocka_unit_test(resumed_engine_delivers_packets_that_were_queued_before_its_mode),
 		cmocka_unit_test(resumed_engine_passes_verdicts_on_packets_it_does_not_know),
 		cmocka_unit_test(step_ends_when_a_watched_descriptor_is_readable),
 		cmocka_unit_test(engine_in_a_thread_accepts_clients_and_wakes),

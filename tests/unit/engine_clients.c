@@ -102,19 +102,81 @@ static void metadata_is_that_of_the_packet(void **state)
 static void socket_of_the_peer_gets_its_packets_when_it_comes(void **state)
 {
 	struct room r = open_room(false, NULL);
-	int first = add(&r, AF_INET, WIRE_LP64, 7), late;
+	int first = add(&r, AF_INET, WIRE_LP64, 7), other, late;
 	uint32_t id;
 
 	(void)state;
 	ask_mode(first, WIRE_LP64, 9, COPY_META, 0);
 	settle(&r);
+	other = add(&r, AF_INET, WIRE_LP64, 5);
+	settle(&r);
+	close(other); /* it has nothing to do with the peer */
+	settle(&r);
+	assert_int_equal(counts(&r, AF_INET).peer_pid, 9);
 	late = add(&r, AF_INET, WIRE_LP64, 9);
 	id = fake_push_plain(r.fake, AF_INET, 60);
 	settle(&r);
 	assert_int_equal(next_id(late), id);
-	close(first);
+	close(first); /* the peer has its own socket now */
+	settle(&r);
+	assert_int_equal(counts(&r, AF_INET).peer_pid, 9);
+	assert_null(fake_verdict(r.fake));
+	id = fake_push_plain(r.fake, AF_INET, 60);
+	settle(&r);
+	assert_int_equal(next_id(late), id);
 	close(late);
+	settle(&r);
+	assert_int_equal(counts(&r, AF_INET).peer_pid, 0);
+	first = add(&r, AF_INET, WIRE_LP64, 7);
+	ask_mode(first, WIRE_LP64, 9, COPY_META, 0);
+	settle(&r);
+	close(first); /* the peer has no socket yet: it ends together with the client that named it */
+	settle(&r);
+	assert_int_equal(counts(&r, AF_INET).peer_pid, 0);
 	close_room(&r);
+}
+
+/* A client cannot stop the engine by sending many requests: after a limited number, others get their turn. */
+static void step_serves_a_limited_number_of_requests(void **state)
+{
+	struct room r = open_room(false, NULL);
+	int fd = add(&r, AF_INET, WIRE_LP64, 7);
+	const int size = 1 << 20;
+	unsigned answers = 0;
+	unsigned char buf[ROOM];
+
+	(void)state;
+	setsockopt(fd, SOL_SOCKET, SO_SNDBUF, &size, sizeof(size));
+	for (unsigned i = 0; i < 300; i++)
+		ask_mode(fd, WIRE_LP64, 7, 9, 0);
+	assert_int_equal(engine_step(r.engine, 0), 0);
+	while (next(fd, buf) > 0)
+		answers++;
+	assert_int_equal(answers, 4 * SOURCE_BATCH_MAX);
+	settle(&r);
+	while (next(fd, buf) > 0)
+		answers++;
+	assert_int_equal(answers, 300);
+	close(fd);
+	close_room(&r);
+}
+
+static void buffer_of_a_socket_is_enlarged_but_not_reduced(void **state)
+{
+	int before, after, pair[2];
+	socklen_t len = sizeof(int);
+
+	(void)state;
+	assert_int_equal(socketpair(AF_UNIX, SOCK_SEQPACKET, 0, pair), 0);
+	assert_int_equal(getsockopt(pair[0], SOL_SOCKET, SO_SNDBUF, &before, &len), 0);
+	engine_enlarge(pair[0], before / 4);
+	assert_int_equal(getsockopt(pair[0], SOL_SOCKET, SO_SNDBUF, &after, &len), 0);
+	assert_int_equal(after, before);
+	engine_enlarge(pair[0], before / 2 + 4096);
+	assert_int_equal(getsockopt(pair[0], SOL_SOCKET, SO_SNDBUF, &after, &len), 0);
+	assert_int_equal(after, before + 8192);
+	close(pair[0]);
+	close(pair[1]);
 }
 
 static void client_after_the_end_is_told(void **state)
@@ -548,6 +610,8 @@ int main(void)
 		cmocka_unit_test(each_family_gets_its_packets_in_its_layout),
 		cmocka_unit_test(metadata_is_that_of_the_packet),
 		cmocka_unit_test(socket_of_the_peer_gets_its_packets_when_it_comes),
+		cmocka_unit_test(step_serves_a_limited_number_of_requests),
+		cmocka_unit_test(buffer_of_a_socket_is_enlarged_but_not_reduced),
 		cmocka_unit_test(client_after_the_end_is_told),
 		cmocka_unit_test(padding_has_no_bytes_of_an_earlier_packet),
 		cmocka_unit_test(packets_without_a_peer_are_dropped_and_counted),

@@ -79,11 +79,47 @@ static void payload_is_offered_again_unchanged(void **state)
 	len = next(fd, one);
 	close(fd);
 	settle(&r);
-	fd = owner(&r, AF_INET, 7);
-	assert_int_equal(next(fd, two), len);
-	assert_memory_equal(one, two, (size_t)len);
+	for (unsigned i = 0; i < 3; i++) { /* also to the third and the fourth client */
+		fd = owner(&r, AF_INET, 7);
+		assert_int_equal(next(fd, two), len);
+		assert_memory_equal(one, two, (size_t)len);
+		if (i == 2)
+			break;
+		close(fd);
+		settle(&r);
+	}
 	assert_true(get_packet(WIRE_LP64, two, (size_t)len, &p, &payload, &size));
 	assert_int_equal(size, 1001);
+	close(fd);
+	close_room(&r);
+}
+
+/* The first client gets 21 bytes and padding, which must not replace bytes of the packet. */
+static void next_client_with_a_larger_range_gets_all_bytes(void **state)
+{
+	struct room r = open_room(false, &keep);
+	int fd = add(&r, AF_INET, WIRE_LP64, 7), len;
+	static unsigned char buf[ROOM];
+	const unsigned char *payload;
+	struct wire_packet p;
+	const void *at;
+	size_t size;
+
+	(void)state;
+	ask_mode(fd, WIRE_LP64, 7, COPY_PACKET, 21);
+	settle(&r);
+	fake_push_plain(r.fake, AF_INET, 60);
+	settle(&r);
+	assert_int_equal(next(fd, buf), 112 + 24);
+	close(fd);
+	settle(&r);
+	fd = owner(&r, AF_INET, 8);
+	len = next(fd, buf);
+	assert_true(len > 0 && get_packet(WIRE_LP64, buf, (size_t)len, &p, &at, &size));
+	assert_int_equal(size, 60);
+	payload = at;
+	for (unsigned i = 0; i < 60; i++)
+		assert_int_equal(payload[i], i);
 	close(fd);
 	close_room(&r);
 }
@@ -317,6 +353,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(next_client_gets_undecided_packets_in_order_under_their_ids),
 		cmocka_unit_test(payload_is_offered_again_unchanged),
+		cmocka_unit_test(next_client_with_a_larger_range_gets_all_bytes),
 		cmocka_unit_test(packets_beyond_the_limit_wait_across_clients),
 		cmocka_unit_test(decided_packets_take_no_room),
 		cmocka_unit_test(packets_for_a_closed_socket_stay),

@@ -234,26 +234,93 @@ static void packets_before_damage_in_a_file_can_be_decided(void **state)
 	close_room(&r);
 }
 
-static void packet_repeated_at_the_end_comes_back(void **state)
+static void comes_back(uint32_t verdict)
 {
 	struct room r = open_room(true, NULL);
 	int fd = add(&r, AF_INET, WIRE_LP64, 7);
 	uint32_t id;
 
-	(void)state;
 	fake_push_plain(r.fake, AF_INET, 60);
 	fake_end(r.fake);
 	ask_mode(fd, WIRE_LP64, 7, COPY_META, 0);
 	settle(&r);
 	id = next_id(fd);
 	fake_repeats(r.fake);
-	ask_verdict(fd, 7, NF_REPEAT, id, NULL, 0);
+	ask_verdict(fd, 7, verdict, id, NULL, 0);
 	settle(&r);
-	expect_verdict(&r, id, NF_REPEAT);
+	expect_verdict(&r, id, verdict);
 	id = next_id(fd);
 	ask_verdict(fd, 7, NF_ACCEPT, id, NULL, 0);
 	assert_int_equal(settle(&r), -ENODATA);
 	expect_verdict(&r, id, NF_ACCEPT);
+	close(fd);
+	close_room(&r);
+}
+
+static void packet_repeated_at_the_end_comes_back(void **state)
+{
+	(void)state;
+	comes_back(NF_REPEAT);
+	comes_back(NF_QUEUE); /* to the queue of the source */
+}
+
+static bool has_something_to_do(const struct room *r)
+{
+	struct pollfd p = { .fd = engine_fd(r->engine), .events = POLLIN };
+
+	return poll(&p, 1, 0) > 0;
+}
+
+/* The thread that steps the engine must be woken by another thread's verdict if packets wait for room. */
+static void verdict_of_another_thread_makes_room_for_held_packets(void **state)
+{
+	struct room r = open_room(true, NULL);
+	unsigned char request[64];
+	struct iovec piece = { request, 0 };
+	uint32_t id[3];
+	int pair[2], client;
+
+	(void)state;
+	assert_int_equal(engine_socketpair(pair, 0), 0);
+	client = engine_add(r.engine, pair[0], AF_INET, WIRE_LP64, 7, true);
+	assert_true(client > 0);
+	engine_set_queue_max(r.engine, AF_INET, 2);
+	for (unsigned i = 0; i < 3; i++)
+		id[i] = fake_push_plain(r.fake, AF_INET, 60);
+	ask_mode(pair[1], WIRE_LP64, 7, COPY_META, 0);
+	settle(&r);
+	assert_false(has_something_to_do(&r));
+	piece.iov_len = wire_put_verdict(WIRE_LP64, request, 7, NF_ACCEPT, id[0], 0);
+	assert_int_equal(engine_request(r.engine, (uint32_t)client, &piece, 1), 0);
+	expect_verdict(&r, id[0], NF_ACCEPT);
+	assert_true(has_something_to_do(&r));
+	settle(&r);
+	for (unsigned i = 0; i < 3; i++)
+		assert_int_equal(next_id(pair[1]), id[i]);
+	close(pair[1]);
+	close_room(&r);
+}
+
+static void room_in_the_socket_is_noticed(void **state)
+{
+	struct room r = open_room(true, NULL);
+	int fd = add(&r, AF_INET, WIRE_LP64, 7);
+	unsigned char buf[ROOM];
+	unsigned got = 0;
+
+	(void)state;
+	for (unsigned i = 0; i < 400; i++)
+		fake_push_plain(r.fake, AF_INET, 30000);
+	ask_mode(fd, WIRE_LP64, 7, COPY_PACKET, 0);
+	settle(&r);
+	assert_in_range(counts(&r, AF_INET).packets, 1, 399);
+	while (got < 400) { /* the program reads, but sends nothing */
+		while (next(fd, buf) > 0)
+			got++;
+		assert_true(got == 400 || has_something_to_do(&r));
+		settle(&r);
+	}
+	assert_int_equal(got, 400);
 	close(fd);
 	close_room(&r);
 }
@@ -292,6 +359,8 @@ int main(void)
 		cmocka_unit_test(end_waits_while_packets_have_no_verdict),
 		cmocka_unit_test(packets_before_damage_in_a_file_can_be_decided),
 		cmocka_unit_test(packet_repeated_at_the_end_comes_back),
+		cmocka_unit_test(verdict_of_another_thread_makes_room_for_held_packets),
+		cmocka_unit_test(room_in_the_socket_is_noticed),
 		cmocka_unit_test(end_is_sent_to_client_without_verdicts),
 	};
 

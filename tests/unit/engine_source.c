@@ -16,8 +16,81 @@ static void source_is_configured_by_the_first_mode_request(void **state)
 	settle(&r);
 	assert_int_equal(r.fake->configured, 1);
 	assert_int_equal(r.fake->config.mode, COPY_META);
+	/* The queue has room for both families and for a batch, so that the engine's limits are reached first. */
+	assert_int_equal(r.fake->config.queue_length, 1024 + 1024 + SOURCE_BATCH_MAX);
+	assert_int_equal(r.fake->config.receive_buffer, (1024 + 1024 + SOURCE_BATCH_MAX) * 4096);
+	ask_mode(fd, WIRE_LP64, 7, COPY_META, 0);
+	settle(&r);
+	assert_int_equal(r.fake->configured, 1); /* nothing has changed */
+	engine_set_queue_max(r.engine, AF_INET6, 100);
+	assert_int_equal(r.fake->configured, 2);
+	assert_int_equal(r.fake->config.queue_length, 1024 + 100 + SOURCE_BATCH_MAX);
+	engine_set_queue_max(r.engine, AF_INET6, UINT32_MAX);
+	assert_int_equal(r.fake->config.queue_length, UINT32_MAX);
+	assert_int_equal(r.fake->config.receive_buffer, 16 << 20);
 	close(fd);
 	close_room(&r);
+}
+
+static char *log_text;
+static size_t log_size;
+
+static bool has_line(const char *part)
+{
+	return strstr(log_text, part) != NULL;
+}
+
+static void log_names_clients_requests_and_failures(void **state)
+{
+	struct engine_options options = { .log = open_memstream(&log_text, &log_size) };
+	struct room r;
+	uint32_t id;
+	int fd;
+
+	(void)state;
+	assert_non_null(options.log);
+	r = open_room(false, &options);
+	fd = add(&r, AF_INET, WIRE_LP64, 7);
+	r.fake->configure_error = ECONNREFUSED;
+	ask_mode(fd, WIRE_LP64, 7, COPY_META, 0);
+	settle(&r);
+	assert_int_equal(next_error(fd), ECONNREFUSED);
+	ask_mode(fd, WIRE_LP64, 7, COPY_PACKET, 40);
+	id = fake_push_plain(r.fake, AF_INET, 60);
+	settle(&r);
+	assert_int_equal(next_id(fd), id);
+	fake_push_plain(r.fake, AF_INET, 60);
+	ask_verdict(fd, 7, NF_ACCEPT, id, NULL, 0);
+	ask_verdict(fd, 7, NF_ACCEPT, 4711, NULL, 0);
+	settle(&r);
+	close(fd);
+	settle(&r);
+	assert_int_equal(fflush(options.log), 0);
+	assert_true(has_line("client 1: new, pid 7, IPv4, 64-bit\n"));
+	assert_true(has_line("client 1: pid 7 is the peer now\n"));
+	assert_true(
+		has_line("client 1: injected by the test\n")); /* why the source refused its configuration */
+	assert_true(has_line("client 1: request of type 0x11 refused: Connection refused\n"));
+	assert_true(has_line("source: copies payload, range 40\n"));
+	assert_true(has_line("client 1: mode 2, range 40\n"));
+	assert_true(has_line("client 1: request of type 0x12 refused: No such file or directory\n"));
+	assert_true(has_line("client 1: end, 1 waiting packets dropped\n"));
+	assert_true(has_line("source: copies nothing, range 0\n"));
+	assert_false(has_line("cannot send"));
+	fd = add(&r, AF_INET6, WIRE_ILP32, 8);
+	ask_mode(fd, WIRE_ILP32, 8, COPY_META, 0);
+	id = fake_push_plain(r.fake, AF_INET6, 60);
+	settle(&r);
+	r.fake->send_error = EPERM;
+	close(fd); /* the packet is dropped */
+	assert_int_equal(settle(&r), -EPERM);
+	assert_int_equal(fflush(options.log), 0);
+	assert_true(has_line("client 2: new, pid 8, IPv6, 32-bit\n"));
+	assert_true(has_line("source: cannot send verdicts: injected by the test\n"));
+	assert_true(has_line("source: failed: injected by the test\n"));
+	close_room(&r);
+	fclose(options.log);
+	free(log_text);
 }
 
 static void source_copies_the_larger_of_both_ranges(void **state)
@@ -290,7 +363,10 @@ static void failed_source_ends_the_step_with_its_error(void **state)
 	settle(&r);
 	r.fake->send_error = EPERM;
 	ask_verdict(fd, 7, NF_ACCEPT, id, NULL, 0);
+	engine_wake(r.engine); /* the error is more important */
 	assert_int_equal(settle(&r), -EPERM);
+	assert_int_equal(engine_failure(r.engine), -EPERM);
+	assert_false(engine_lives(r.engine));
 	close(fd);
 	close_room(&r);
 }
@@ -359,6 +435,14 @@ static void requests_that_ip_queue_refused_are_refused(void **state)
 	ask_verdict(fd, 7, NF_STOLEN, id, NULL, 0);
 	settle(&r);
 	expect_verdict(&r, id, NF_DROP);
+	assert_int_equal(counts(&r, AF_INET).dropped, 1);
+	assert_int_equal(counts(&r, AF_INET).accepted, 0);
+	id = fake_push_plain(r.fake, AF_INET, 60);
+	settle(&r);
+	ask_verdict(fd, 7, NF_STOP, id, NULL, 0); /* the packet passes without further rules */
+	settle(&r);
+	expect_verdict(&r, id, NF_STOP);
+	assert_int_equal(counts(&r, AF_INET).accepted, 1);
 	close(fd);
 	close_room(&r);
 }
@@ -465,6 +549,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(source_is_configured_by_the_first_mode_request),
+		cmocka_unit_test(log_names_clients_requests_and_failures),
 		cmocka_unit_test(source_copies_the_larger_of_both_ranges),
 		cmocka_unit_test(refused_configuration_is_reported_and_keeps_the_mode),
 		cmocka_unit_test(verdict_refused_by_the_source_is_reported_with_its_request),

@@ -67,6 +67,22 @@ static void removal_keeps_all_other_ids(void **state)
 	idset_free(&set);
 }
 
+/* In the larger table, the ids still have the same slot: all but one of them are displaced. */
+static void displaced_ids_are_found_after_growth(void **state)
+{
+	struct idset set = { 0 };
+
+	(void)state;
+	assert_int_equal(idset_reserve(&set, 32), 0);
+	for (uint32_t i = 0; i < 32; i++)
+		idset_add(&set, i << 16);
+	assert_int_equal(idset_reserve(&set, 1), 0);
+	for (uint32_t i = 0; i < 32; i++)
+		assert_true(idset_remove(&set, i << 16));
+	assert_int_equal(set.count, 0);
+	idset_free(&set);
+}
+
 static void take_returns_every_id_once(void **state)
 {
 	struct idset set = { 0 };
@@ -95,6 +111,7 @@ int main(void)
 		cmocka_unit_test(empty_set_contains_no_id),
 		cmocka_unit_test(id_added_twice_is_removed_once),
 		cmocka_unit_test(removal_keeps_all_other_ids),
+		cmocka_unit_test(displaced_ids_are_found_after_growth),
 		cmocka_unit_test(take_returns_every_id_once),
 	};
 
