@@ -49,6 +49,27 @@ static void missing_or_short_buffer_is_refused(void **state)
 	EXPECT_ERROR(ipq_read(h, NULL, sizeof(buf), 0), EINVAL, "Implementation error");
 	EXPECT_ERROR(ipq_read(h, buf, sizeof(struct nlmsgerr) - 1, 0), 0, "Receive buffer size invalid");
 	EXPECT_ERROR(ipq_read(h, NULL, 0, 0), 0, "Receive buffer size invalid");
+	errno = 77;
+	assert_int_equal(ipq_read(h, buf, 1, 0), -1); /* no system call has failed */
+	assert_int_equal(errno, 77);
+}
+
+/* A program may ask for the port of its descriptor, as with a netlink socket. */
+static void descriptor_of_each_family_has_the_port_as_its_name(void **state)
+{
+	struct ipq_handle *six = ipq_create_handle(0, PF_INET6);
+
+	(void)state;
+	assert_non_null(six);
+	for (unsigned i = 0; i < 2; i++) {
+		struct sockaddr_nl name = { .nl_pid = 0 };
+		socklen_t len = sizeof(name);
+
+		assert_int_equal(getsockname(i == 0 ? h->fd : six->fd, (struct sockaddr *)&name, &len), 0);
+		assert_int_equal(len, sizeof(name));
+		assert_int_equal(name.nl_pid, getpid());
+	}
+	ipq_destroy_handle(six);
 }
 
 /* The library blocks signals and cancellation during such a read, because it uses the engine's lock. */
@@ -297,6 +318,7 @@ int main(int argc, char **argv)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(calls_without_handle_fail),
 		cmocka_unit_test(missing_or_short_buffer_is_refused),
+		cmocka_unit_test(descriptor_of_each_family_has_the_port_as_its_name),
 		cmocka_unit_test(read_without_waiting_keeps_signals_and_errno),
 		cmocka_unit_test(packet_longer_than_buffer_is_shortened),
 		cmocka_unit_test(refusal_longer_than_buffer_is_cut),

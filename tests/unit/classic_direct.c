@@ -182,11 +182,16 @@ static void single_thread_reads_and_keeps_errno(void **state)
 
 static void modes_reach_the_kernel(void **state)
 {
+	int on = 0;
+	socklen_t len = sizeof(on);
+
 	(void)state;
 	assert_true(ipq_set_mode(h, IPQ_COPY_META, 99) > 0);
 	assert_int_equal(find_mode()->mode, NFQNL_COPY_META + 1);
 	assert_int_equal(find_mode()->range, 0);
 	assert_int_equal(find_mode()->queue, QUEUE);
+	assert_int_equal(getsockopt(h->fd, SOL_SOCKET, SO_TIMESTAMP, &on, &len), 0);
+	assert_int_equal(on, 1);
 	assert_true(ipq_set_mode(h, IPQ_COPY_PACKET, 77) > 0);
 	assert_int_equal(find_mode()->mode, NFQNL_COPY_PACKET + 1);
 	assert_int_equal(find_mode()->range, 77);
@@ -255,6 +260,8 @@ static void packet_is_read_as_a_message_of_ip_queue(void **state)
 	assert_int_equal(buf[n - 1], 0);
 	assert_int_equal(m->indev_name[0], 0);
 	assert_int_equal(m->mark, 0);
+	assert_int_equal(m->timestamp_sec, 0);
+	assert_int_equal(m->timestamp_usec, 0);
 	assert_int_equal(buf[n], 0xee);
 	assert_int_equal(stats().packets, 1);
 	assert_int_equal(h->local.nl_family, AF_NETLINK);
@@ -324,6 +331,10 @@ static void time_is_in_seconds_and_microseconds(void **state)
 	assert_int_equal(read_into(sizeof(buf) - 256), HEAD + 20);
 	assert_int_equal(ipq_get_packet(buf)->timestamp_sec, 1234567890);
 	assert_int_equal(ipq_get_packet(buf)->timestamp_usec, 654321);
+	deliver(2, "bytes of a packet...", 20); /* a packet without a time */
+	assert_int_equal(read_into(sizeof(buf) - 256), HEAD + 20);
+	assert_int_equal(ipq_get_packet(buf)->timestamp_sec, 0);
+	assert_int_equal(ipq_get_packet(buf)->timestamp_usec, 0);
 }
 
 /* lo has index 1 in each namespace; no interface has the other index. Both packets arrive in one tick of the clock. */
@@ -357,6 +368,15 @@ static void lost_packets_are_counted(void **state)
 	assert_int_equal(stats().queue_dropped, 0);
 }
 
+static unsigned open_descriptors(void)
+{
+	unsigned count = 0;
+
+	for (int fd = 0; fd < 200; fd++)
+		count += fcntl(fd, F_GETFD) >= 0;
+	return count;
+}
+
 /*
  * The packet is dropped and an engine takes the queue over. From then on the program's descriptor does not become
  * readable for such packets.
@@ -364,6 +384,7 @@ static void lost_packets_are_counted(void **state)
 static void packet_of_the_other_family_is_dropped(void **state)
 {
 	size_t len = kernel_packet(message, 5, "bytes of a packet...", 20);
+	unsigned descriptors = open_descriptors();
 
 	(void)state;
 	assert_true(ipq_set_mode(h, IPQ_COPY_PACKET, 0) > 0);
@@ -392,6 +413,9 @@ static void packet_of_the_other_family_is_dropped(void **state)
 	assert_int_equal(stats().queue_dropped, 1);
 	assert_int_equal(stats().waiting, 2);
 	assert_int_equal(ipq_read(h, buf, sizeof(buf), -1), 0);
+	ipq_destroy_handle(h);
+	h = NULL;
+	assert_int_equal(open_descriptors(), descriptors - 3); /* h->fd, and the source's two sockets */
 }
 
 static void read_times_out(void **state)
@@ -701,15 +725,6 @@ static void second_handle_of_the_family_is_refused(void **state)
 	assert_string_equal(ipq_errstr(), "Invalid protocol specified");
 }
 
-static unsigned open_descriptors(void)
-{
-	unsigned count = 0;
-
-	for (int fd = 0; fd < 200; fd++)
-		count += fcntl(fd, F_GETFD) >= 0;
-	return count;
-}
-
 static void descriptors_are_closed_whatever_happens(void **state)
 {
 	unsigned before = open_descriptors();
@@ -757,9 +772,16 @@ static void batch_is_read_packet_by_packet_and_decided_together(void **state)
 	}
 	kernel_settle(&k, h->fd);
 	assert_int_equal(k.datagrams, datagrams);
+	errno = 77;
+	assert_true(ipq_set_verdict(h, 4711, NF_ACCEPT, 0, NULL) >
+		    0); /* an id that the library has not seen */
+	assert_int_equal(errno, 77);
+	kernel_settle(&k, h->fd);
+	assert_int_equal(k.verdicts, 5); /* all verdicts are sent, in order */
+	assert_int_equal(k.verdict[4].id, 4711);
 	assert_int_equal(ipq_ctl(h, IPQ_CTL_BATCH, 1U), 0); /* this call sends the pending verdicts */
 	kernel_settle(&k, h->fd);
-	assert_int_equal(k.verdicts, 4);
+	assert_int_equal(k.verdicts, 5);
 	assert_int_equal(k.verdict[1].code, NF_QUEUE_NR(QUEUE));
 	for (unsigned i = 0; i < 4; i++)
 		assert_int_equal(k.verdict[i].code, i == 1 ? NF_QUEUE_NR(QUEUE) : NF_DROP);

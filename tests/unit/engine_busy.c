@@ -123,6 +123,7 @@ static void resumed_engine_has_the_mode_set_in_the_other_process(void **state)
 {
 	struct room r = open_room(false, NULL);
 	int fd = add(&r, AF_INET, WIRE_LP64, 7), second = add(&r, AF_INET, WIRE_LP64, 8);
+	uint32_t id;
 	pid_t other;
 
 	(void)state;
@@ -141,6 +142,10 @@ static void resumed_engine_has_the_mode_set_in_the_other_process(void **state)
 	fake_push_plain(r.fake, AF_INET, 60);
 	settle(&r);
 	ask_verdict(fd, 7, NF_ACCEPT, next_id(fd), NULL, 0);
+	id = fake_push(r.fake, &(struct ipq_packet){ .family = AF_INET }, NULL, 0);
+	settle(&r); /* no mode was META, so a packet without payload came before the peer */
+	expect_verdict(&r, id - 1, NF_ACCEPT);
+	expect_verdict(&r, id, NF_DROP);
 	ask_mode(second, WIRE_LP64, 8, COPY_META, 0);
 	settle(&r);
 	assert_int_equal(next_error(second), EBUSY);

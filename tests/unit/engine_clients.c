@@ -65,17 +65,17 @@ static void metadata_is_that_of_the_packet(void **state)
 {
 	struct room r = open_room(false, NULL);
 	int fd = add(&r, AF_INET, WIRE_LP64, 7), n;
-	const struct ipq_packet meta = {
-		.present =
-			IPQ_HAS_PAYLOAD | IPQ_HAS_TIMESTAMP | IPQ_HAS_INDEV | IPQ_HAS_OUTDEV | IPQ_HAS_HWADDR,
-		.family = AF_INET,
-		.timestamp = 1234567890123456789,
-		.indev = fake_interface("in", 1),
-		.outdev = fake_interface("out", 772),
-		.hw_addr = { 1, 2, 3, 4, 5, 6, 7, 8 },
-		.hw_addr_len = 250 /* a capture file may contain such a length */
-	};
+	const struct ipq_packet meta = { .present = IPQ_HAS_PAYLOAD | IPQ_HAS_TIMESTAMP | IPQ_HAS_INDEV |
+						    IPQ_HAS_OUTDEV | IPQ_HAS_HWADDR,
+					 .family = AF_INET,
+					 .timestamp = 1234567890123456789,
+					 .indev = fake_interface("in", 1),
+					 .outdev = fake_interface("out", 772),
+					 .hw_addr = { 1, 2, 3, 4, 5, 6, 7, 8 },
+					 .hw_addr_len = 250, /* a capture file may contain such a length */
+					 .mark = 9 };
 	unsigned char buf[ROOM], bytes[60] = { 0x45 };
+	struct ipq_packet bare = meta;
 	const void *payload;
 	struct wire_packet p;
 	size_t len;
@@ -94,6 +94,15 @@ static void metadata_is_that_of_the_packet(void **state)
 	assert_int_equal(p.hw_type, 1);
 	assert_int_equal(p.hw_addrlen, 8);
 	assert_memory_equal(p.hw_addr, meta.hw_addr, 8);
+	bare.present = IPQ_HAS_PAYLOAD; /* the other fields are not valid */
+	fake_push(r.fake, &bare, bytes, sizeof(bytes));
+	settle(&r);
+	n = next(fd, buf);
+	assert_true(n > 0);
+	assert_true(get_packet(WIRE_LP64, buf, (size_t)n, &p, &payload, &len));
+	assert_true(p.timestamp_sec == 0 && p.timestamp_usec == 0 && p.mark == 0);
+	assert_true(p.indev[0] == '\0' && p.outdev[0] == '\0');
+	assert_true(p.hw_type == 0 && p.hw_addrlen == 0 && p.hw_addr[0] == 0);
 	close(fd);
 	close_room(&r);
 }

@@ -150,6 +150,55 @@ static void packets_beyond_the_limit_wait_across_clients(void **state)
 	close_room(&r);
 }
 
+static void limit_below_the_number_of_waiting_packets_is_kept(void **state)
+{
+	struct room r = open_room(false, &keep);
+	unsigned char buf[ROOM];
+	uint32_t id[20];
+	int fd;
+
+	(void)state;
+	engine_set_queue_max(r.engine, AF_INET, 10);
+	for (int i = 0; i < 20; i++)
+		id[i] = fake_push_plain(r.fake, AF_INET, 60);
+	fd = owner(&r, AF_INET, 7);
+	expect_offered(fd, id, 0, 10);
+	engine_set_queue_max(r.engine, AF_INET, 5);
+	settle(&r); /* the engine has nothing to do */
+	assert_int_equal(next(fd, buf), 0);
+	accept_all(&r, fd, 7, id, 0, 6);
+	expect_offered(fd, id, 10, 11);
+	assert_int_equal(next(fd, buf), 0);
+	close(fd);
+	close_room(&r);
+}
+
+static void end_client(void *fd)
+{
+	close(*(int *)fd);
+}
+
+/* The client ends after the engine has read its requests, and before the engine sends a packet. */
+static void packet_for_a_client_that_ends_meanwhile_stays(void **state)
+{
+	struct room r = open_room(false, &keep);
+	int fd = owner(&r, AF_INET, 7);
+	uint32_t id;
+
+	(void)state;
+	r.fake->context = &fd;
+	r.fake->meanwhile = end_client;
+	id = fake_push_plain(r.fake, AF_INET, 60);
+	settle(&r);
+	assert_null(r.fake->meanwhile);
+	assert_null(fake_verdict(r.fake));
+	fd = owner(&r, AF_INET, 8);
+	assert_int_equal(next_id(fd), id);
+	assert_int_equal(counts(&r, AF_INET).netlink_dropped, 0);
+	close(fd);
+	close_room(&r);
+}
+
 static void packets_for_a_closed_socket_stay(void **state)
 {
 	struct room r = open_room(false, &keep);
@@ -200,6 +249,9 @@ static void second_family_is_awaited_for_a_moment(void **state)
 	}
 	expect_verdict(&r, id[0], NF_DROP);
 	assert_int_equal(counts(&r, AF_INET6).wrong_family, 1);
+	ask_mode(four, WIRE_LP64, 17, COPY_META, 0);
+	settle(&r);
+	assert_int_equal(r.fake->config.mode, COPY_META); /* the other family's mode has ended */
 	close(four);
 	close_room(&r);
 }
@@ -356,6 +408,8 @@ int main(void)
 		cmocka_unit_test(next_client_with_a_larger_range_gets_all_bytes),
 		cmocka_unit_test(packets_beyond_the_limit_wait_across_clients),
 		cmocka_unit_test(decided_packets_take_no_room),
+		cmocka_unit_test(limit_below_the_number_of_waiting_packets_is_kept),
+		cmocka_unit_test(packet_for_a_client_that_ends_meanwhile_stays),
 		cmocka_unit_test(packets_for_a_closed_socket_stay),
 		cmocka_unit_test(second_family_is_awaited_for_a_moment),
 		cmocka_unit_test(end_of_a_file_comes_after_the_packets_that_are_offered_again),

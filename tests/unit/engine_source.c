@@ -308,6 +308,44 @@ static void expect_device(int fd, const char *name)
 
 	assert_true(n > 0 && get_packet(WIRE_LP64, buf, (size_t)n, &p, &payload, &len));
 	assert_string_equal(p.indev, name);
+	assert_int_equal(p.hw_type, p.hw_addrlen > 0 && *name != '\0');
+}
+
+static int name_of_a_capture(const struct source *s, uint32_t index, char name[IFNAMSIZ], uint16_t *type)
+{
+	(void)s;
+	snprintf(name, IFNAMSIZ, "cap%u", index);
+	*type = 1;
+	return 0;
+}
+
+/* A capture file has its own interfaces. */
+static void name_of_an_interface_is_that_of_the_source(void **state)
+{
+	const struct ipq_packet p = {
+		.family = AF_INET, .present = IPQ_HAS_INDEV | IPQ_HAS_HWADDR, .indev = 3, .hw_addr_len = 6
+	};
+	struct room r = open_room(false, NULL);
+	struct source_ops ops = *r.fake->source.ops;
+	const struct source_ops *before = r.fake->source.ops;
+	int fd = add(&r, AF_INET, WIRE_LP64, 7);
+
+	(void)state;
+	ops.interface = name_of_a_capture;
+	r.fake->source.ops = &ops;
+	r.fake->source.links = NULL;
+	ask_mode(fd, WIRE_LP64, 7, COPY_META, 0);
+	settle(&r);
+	fake_push(r.fake, &p, NULL, 0);
+	settle(&r);
+	expect_device(fd, "cap3");
+	ops.interface = NULL;
+	fake_push(r.fake, &p, NULL, 0);
+	settle(&r);
+	expect_device(fd, "");
+	r.fake->source.ops = before;
+	close(fd);
+	close_room(&r);
 }
 
 static void each_packet_has_the_current_name_of_its_interface(void **state)
@@ -545,6 +583,41 @@ static void packet_of_a_refused_verdict_waits_on(void **state)
 	close_room(&r);
 }
 
+/* The source refuses an older verdict than the last one. */
+static void refusal_quotes_the_request_that_was_refused(void **state)
+{
+	struct room r = open_room(false, NULL);
+	int fd = add(&r, AF_INET, WIRE_LP64, 7);
+	unsigned char buf[ROOM], request[64];
+	uint32_t tag[2], id[2];
+
+	(void)state;
+	ask_mode(fd, WIRE_LP64, 7, COPY_META, 0);
+	settle(&r);
+	for (unsigned i = 0; i < 2; i++)
+		id[i] = fake_push_plain(r.fake, AF_INET, 60);
+	settle(&r);
+	for (unsigned i = 0; i < 2; i++)
+		ask_verdict(fd, 7, NF_ACCEPT, next_id(fd), NULL, 0);
+	settle(&r);
+	for (unsigned i = 0; i < 2; i++) {
+		struct fake_verdict *v = fake_verdict(r.fake);
+
+		assert_non_null(v);
+		tag[i] = v->tag;
+		fake_verdict_free(v);
+	}
+	r.fake->refusal[r.fake->refusals++] =
+		(struct source_refusal){ .error = EINVAL, .id = id[0], .code = NF_ACCEPT, .tag = tag[0] };
+	fake_push_plain(r.fake, AF_INET6, 60); /* makes the engine receive */
+	settle(&r);
+	assert_int_equal(next(fd, buf), 60);
+	wire_put_verdict(WIRE_LP64, request, 7, NF_ACCEPT, id[0], 0);
+	assert_memory_equal(buf + 20, request, 40);
+	close(fd);
+	close_room(&r);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -559,11 +632,13 @@ int main(void)
 		cmocka_unit_test(nf_queue_without_number_returns_to_the_source_queue),
 		cmocka_unit_test(replacement_too_large_for_the_source_drops_one_packet),
 		cmocka_unit_test(verdicts_survive_a_short_lack_of_memory),
+		cmocka_unit_test(name_of_an_interface_is_that_of_the_source),
 		cmocka_unit_test(each_packet_has_the_current_name_of_its_interface),
 		cmocka_unit_test(requests_that_ip_queue_refused_are_refused),
 		cmocka_unit_test(client_without_the_capability_is_refused),
 		cmocka_unit_test(replacements_that_ip_queue_ignored_are_ignored),
 		cmocka_unit_test(packet_of_a_refused_verdict_waits_on),
+		cmocka_unit_test(refusal_quotes_the_request_that_was_refused),
 		cmocka_unit_test(source_that_refuses_a_drop_has_failed),
 		cmocka_unit_test(failed_source_ends_the_step_with_its_error),
 	};

@@ -123,6 +123,10 @@ static void fragments_and_cut_packets_have_no_key(void **state)
 	p[6] = 0;
 	p[7] = 1;
 	assert_false(key_of(p, 40, &key));
+	build(p, 1, 1, 8 << 8, 0, 0); /* an echo request */
+	for (size_t len = 0; len < 26; len++)
+		assert_false(key_of(p, len, &key));
+	assert_true(key_of(p, 26, &key));
 }
 
 static void ipv6_ports_are_found_behind_extension_headers(void **state)
@@ -435,6 +439,7 @@ static void forgotten_flows_are_returned(void **state)
 		assert_int_equal(ipq_queue_recv(q, packet, 8, 0), 0);
 		assert_int_equal(ipq_flow_counters(q, &tuple, &counters), 0);
 		assert_true(counters.packets == 1 && counters.bytes == 1500 && counters.code == IPQ_ACCEPT);
+		assert_int_equal(counters.size, sizeof(counters));
 		assert_int_equal(i == 0 ? ipq_forget_flow(q, &tuple) : ipq_forget_flows(q), 0);
 		assert_int_equal(ipq_forget_flow(q, &tuple), -ENOENT);
 		assert_int_equal(ipq_flow_counters(q, &tuple, &counters), -ENOENT);
@@ -571,6 +576,8 @@ static void other_bits_of_the_mark_stay(void **state)
 	accept_flows(q, packet, 1);
 	assert_int_equal(ipq_queue_recv(q, packet, 8, 50), 0);
 	next_verdict(f, 1, IPQ_REPEAT, FLOWS_MARK | 5);
+	assert_int_equal(q->stats.accepted, 1);
+	assert_int_equal(q->stats.other, 0);
 	ipq_queue_close(q);
 	fake_free(f);
 }
@@ -591,11 +598,10 @@ static void packet_held_for_too_long_is_accepted_alone(void **state)
 	assert_int_equal(ipq_queue_recv(q, packet, 1, 0), 1);
 	assert_int_equal(ipq_accept_flow(q, packet), 0);
 	usleep(10);
-	assert_int_equal(ipq_queue_recv(q, packet, 1, 0), 1);
-	assert_int_equal(ipq_queue_flush(q), 0);
-	next_verdict(f, 1, IPQ_ACCEPT, 0);
+	assert_int_equal(ipq_queue_recv(q, packet, 8, 0), 2);
+	next_verdict(f, 1, IPQ_ACCEPT, 0); /* before the call returns: the program may be slow */
 	next_verdict(f, 2, IPQ_ACCEPT, 0);
-	assert_int_equal(fake_waiting(f), 1);
+	assert_int_equal(fake_waiting(f), 2);
 	ipq_queue_close(q);
 	fake_free(f);
 }
@@ -914,7 +920,11 @@ static void packet_decided_alone_does_not_overtake_its_flow(void **state)
 	assert_int_equal(ipq_queue_recv(q, packet, 8, 0), 4);
 	assert_int_equal(ipq_accept_flow(q, &packet[0]), 0);
 	assert_int_equal(ipq_accept_flow(q, &packet[3]), 0);
+	assert_int_equal(q->flows->held_count, 2);
 	assert_int_equal(ipq_drop(q, &packet[1]), 0);
+	assert_int_equal(q->flows->held_count, 1); /* only the packet of the other flow is held now */
+	assert_true(q->flows->table.flow[q->flows->held[0]].held);
+	assert_int_equal(q->flows->table.flow[q->flows->held[0]].held_id, packet[3].id);
 	assert_int_equal(ipq_accept(q, &packet[2]), 0);
 	assert_int_equal(ipq_queue_recv(q, packet, 8, 50), 0);
 	next_verdict(f, 1, IPQ_ACCEPT, 0);
@@ -1024,6 +1034,7 @@ static void packets_with_the_mark_of_another_program_are_returned(void **state)
 	fake_push(f, &meta, p, 40);
 	assert_int_equal(ipq_queue_recv(q, packet, 8, 50), 0);
 	assert_int_equal(q->flows->keeper, IPQ_FLOWS_LIBRARY);
+	assert_int_equal(q->flows->came_back, 1);
 	assert_int_equal(ipq_queue_flush(q), 0);
 	next_verdict(f, 1, IPQ_ACCEPT, 5);
 	meta.mark ^= 3 << 24; /* the mark of dropped flows */
@@ -1054,6 +1065,53 @@ static void receive_ends_in_time_though_decided_flows_never_do(void **state)
 	assert_int_equal(fake_waiting(f), 0); /* the program may sleep now, so no packet is held back */
 	assert_true(f->packets != NULL);
 	assert_true(verdicts_given(f, IPQ_ACCEPT) > 0);
+	ipq_queue_close(q);
+	fake_free(f);
+}
+
+static bool keep_flows(void *context)
+{
+	(void)context;
+	return true;
+}
+
+static void keeper_depends_on_the_source_its_options_and_the_rules(void **state)
+{
+	static const struct queue_flow_rules with_marks = { .keep = keep_flows }, without = { .keep = NULL };
+	static const struct source nfqueue = { .ops = &source_nfqueue };
+	static const struct {
+		const struct queue_flow_rules *rules;
+		uint32_t flags, keeper;
+		bool asks, repeats;
+	} all[] = { { NULL, 0, IPQ_FLOWS_MARK, false, true },
+		    { NULL, IPQ_O_FAIL_OPEN, IPQ_FLOWS_MARK, false, true },
+		    { NULL, IPQ_O_CONNTRACK | IPQ_O_FAIL_OPEN, IPQ_FLOWS_CONNTRACK, false, false },
+		    { &with_marks, 0, IPQ_FLOWS_MARK, true, true },
+		    { &with_marks, IPQ_O_CONNTRACK, IPQ_FLOWS_MARK, true, true },
+		    { &without, IPQ_O_CONNTRACK, IPQ_FLOWS_LIBRARY, true, false } };
+	struct fake *f = fake_new(false);
+	struct ipq_queue *q = open_queue(f);
+	struct flows fl = { .keeper = 99 };
+
+	(void)state;
+	flows_choose_keeper(q, &fl);
+	assert_true(fl.keeper == IPQ_FLOWS_LIBRARY && fl.one_by_one && !fl.repeats && fl.why != NULL);
+	q->asks_flows = true;
+	flows_choose_keeper(q, &fl);
+	assert_true(fl.keeper == IPQ_FLOWS_LIBRARY && !fl.one_by_one);
+	q->source = (struct source *)(uintptr_t)&nfqueue;
+	for (size_t i = 0; i < sizeof(all) / sizeof(all[0]); i++) {
+		q->asks_flows = all[i].asks;
+		q->flow_rules = all[i].rules;
+		q->flags = all[i].flags;
+		fl = (struct flows){ .keeper = 99 };
+		flows_choose_keeper(q, &fl);
+		assert_int_equal(fl.keeper, all[i].keeper);
+		assert_int_equal(fl.repeats, all[i].repeats);
+		assert_false(fl.one_by_one);
+		assert_non_null(fl.why);
+	}
+	q->source = fake_source(f);
 	ipq_queue_close(q);
 	fake_free(f);
 }
@@ -1115,6 +1173,7 @@ int main(void)
 		cmocka_unit_test(more_held_flows_than_fit_leave_one_by_one),
 		cmocka_unit_test(packets_with_the_mark_of_another_program_are_returned),
 		cmocka_unit_test(receive_ends_in_time_though_decided_flows_never_do),
+		cmocka_unit_test(keeper_depends_on_the_source_its_options_and_the_rules),
 		cmocka_unit_test(flow_options_that_do_not_fit_are_refused),
 	};
 

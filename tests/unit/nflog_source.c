@@ -282,6 +282,15 @@ static void names_are_a_group_and_a_batch(void **state)
 	}
 }
 
+static bool has_timestamps(void)
+{
+	int on = 0;
+	socklen_t len = sizeof(on);
+
+	assert_int_equal(getsockopt(s->ops->fd(s), SOL_SOCKET, SO_TIMESTAMP, &on, &len), 0);
+	return on;
+}
+
 static void settings_reach_the_kernel(void **state)
 {
 	(void)state;
@@ -296,6 +305,7 @@ static void settings_reach_the_kernel(void **state)
 	assert_int_equal(request[0].timeout, 1);
 	assert_int_equal(request[0].buffer, 8192 - 512); /* enough for four packets of 1,500 bytes */
 	assert_int_equal(request[0].flags, NFULNL_CFG_F_SEQ);
+	assert_false(has_timestamps());
 	assert_int_equal(configure(COPY_PACKET, 100, IPQ_O_CONNTRACK), IPQ_O_CONNTRACK);
 	assert_int_equal(request[1].command, NFULNL_CFG_CMD_NONE);
 	assert_int_equal(request[1].range, 100);
@@ -305,7 +315,11 @@ static void settings_reach_the_kernel(void **state)
 	assert_int_equal(request[2].range, NFLOG_PAYLOAD_MAX);
 	assert_int_equal(configure(COPY_META, 100, 0), 0);
 	assert_int_equal(request[3].range, NFLOG_LENGTH_RANGE);
+	assert_int_equal(configure(COPY_META, 100, IPQ_O_TIMESTAMP), IPQ_O_TIMESTAMP);
+	assert_true(has_timestamps());
+	requests--; /* this request is not compared */
 	assert_int_equal(configure(COPY_NONE, 0, IPQ_O_TIMESTAMP), IPQ_O_TIMESTAMP);
+	assert_false(has_timestamps());
 	assert_int_equal(request[4].command, NFULNL_CFG_CMD_UNBIND);
 	assert_int_equal(request[4].group, 300);
 	assert_false(request[4].settings);

@@ -3,6 +3,7 @@
  * The requests of the nfqueue source, and its reaction if the kernel refuses them, answers late or does not answer.
  */
 #include <errno.h>
+#include <fcntl.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -330,6 +331,31 @@ static void queue_numbers_are_0_to_65535(void **state)
 	assert_int_equal(s->queue_number, 65535);
 }
 
+static void descriptor_of_a_queue_is_a_number(void **state)
+{
+	static const char *const wrong[] = { "5,fd=",	"5,fd=x",	    "5,fd=-1", "5,fd=+1", "5,fd= 1",
+					     "5,fd=1x", "5,fd=99999999999", "5,fd",    "5,df=1",  "5fd=1" };
+	struct source *other;
+	char name[16];
+	bool absent;
+	int fd = netlink_open(&absent);
+
+	(void)state;
+	for (unsigned i = 0; i < sizeof(wrong) / sizeof(wrong[0]); i++)
+		assert_int_equal(source_nfqueue.open(&other, wrong[i], &e), -EINVAL);
+	for (int digit = 1; digit <= 9; digit++) {
+		int given = fcntl(fd, F_DUPFD_CLOEXEC, 10 * digit);
+
+		snprintf(name, sizeof(name), "5,fd=%d", given);
+		assert_int_equal(source_nfqueue.open(&other, name, &e), 0);
+		assert_true(other->ops->fd(other) >= 0 && other->ops->fd(other) != given);
+		other->ops->close(other);
+		assert_int_equal(close(given), 0); /* the caller's descriptor is still open */
+		assert_int_equal(source_nfqueue.open(&other, name, &e), -EBADF);
+	}
+	close(fd);
+}
+
 /* The program may have got LISTEN_FDS without names, which the library needs. */
 static void inherited_descriptors_without_names_are_ignored(void **state)
 {
@@ -376,6 +402,7 @@ int main(int argc, char **argv)
 		TEST(late_answer_of_an_older_request_is_ignored),
 		TEST(packets_during_a_configuration_are_kept),
 		TEST(queue_numbers_are_0_to_65535),
+		TEST(descriptor_of_a_queue_is_a_number),
 		TEST(inherited_descriptors_without_names_are_ignored),
 		TEST(socket_of_the_kernel_is_no_placeholder),
 	};

@@ -212,6 +212,17 @@ static bool count_refusal(void *context, const struct source_refusal *refusal)
 	return true;
 }
 
+static void push_late(void *context)
+{
+	fake_push_plain(context, AF_INET, 20);
+}
+
+/* Called by the first receive: lets the second one add a packet. */
+static void wait_for_second_receive(void *context)
+{
+	((struct fake *)context)->meanwhile = push_late;
+}
+
 /* If there is a callback for refusals, a receive waits for refusals as well as for packets. */
 static void receive_returns_after_a_reported_refusal(void **state)
 {
@@ -230,6 +241,12 @@ static void receive_returns_after_a_reported_refusal(void **state)
 	assert_int_equal(ipq_accept(q, packet), 0);
 	assert_int_equal(ipq_queue_recv(q, packet, 4, IPQ_FOREVER), 0);
 	assert_int_equal(refusal_reported, 1);
+	f->end = false;
+	f->context = f;
+	f->meanwhile = wait_for_second_receive;
+	assert_int_equal(ipq_queue_recv(q, packet, 4, IPQ_FOREVER),
+			 1); /* only a new refusal ends a receive */
+	fake_end(f);
 	assert_int_equal(ipq_queue_recv(q, packet, 4, IPQ_FOREVER), -ENODATA);
 	ipq_queue_close(q);
 	fake_free(f);

@@ -164,7 +164,7 @@ static void invalid_verdicts_are_refused(void **state)
 	struct ipq_packet p;
 
 	(void)state;
-	q->flags = 0;
+	q->flags = ~(uint32_t)IPQ_O_CONNTRACK;
 	receive(&p, 1, AF_INET);
 	for (unsigned i = 0; i < sizeof(wrong) / sizeof(wrong[0]); i++) {
 		struct ipq_verdict v = wrong[i].v;
