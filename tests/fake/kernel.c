@@ -102,7 +102,8 @@ static void handle(struct kernel *k, const unsigned char *m, size_t len)
 	if (k->before_len > 0)
 		kernel_send(k, k->before, k->before_len);
 	k->before_len = 0;
-	if (error >= 0)
+	/* As in the kernel: an error is always reported, a success only on request. */
+	if (error > 0 || (error == 0 && (nlh.nlmsg_flags & NLM_F_ACK)))
 		acknowledge(k, &nlh, error);
 }
 

@@ -107,6 +107,7 @@ static void packets_of_the_spare_queue_come_first(void **state)
 	assert_true((int32_t)(id - 1) > 0);
 	assert_int_equal(main_id(a, 22), id + 1);
 	assert_null(adopted_pop(a));
+	assert_int_equal(atomic_load(&a->collected), 0);
 	adopted_free(a);
 }
 

@@ -58,8 +58,9 @@ int __wrap_netlink_open(bool *absent)
 static int begin(void **state)
 {
 	(void)state;
+	errno = 77;
 	h = ipq_create_handle(0, PF_INET);
-	if (h == NULL)
+	if (h == NULL || errno != 77)
 		return -1;
 	h->local.nl_pid = (uint32_t)getpid(); /* the port id, as with a netlink socket */
 	return 0;
@@ -67,10 +68,15 @@ static int begin(void **state)
 
 static int end(void **state)
 {
+	int cancel = PTHREAD_CANCEL_ENABLE;
+
 	(void)state;
 	ipq_destroy_handle(h);
 	kernel_close(&k);
-	return 0;
+	/* No call may leave cancellation disabled. */
+	return pthread_setcancelstate(PTHREAD_CANCEL_ENABLE, &cancel) == 0 && cancel == PTHREAD_CANCEL_ENABLE
+		       ? 0
+		       : -1;
 }
 
 static void deliver(uint32_t id, const void *payload, size_t len)
@@ -269,8 +275,9 @@ static void packet_is_read_as_a_message_of_ip_queue(void **state)
 	assert_int_equal(h->peer.nl_pid, 0);
 }
 
-static void hardware_address_is_that_of_its_packet(void **state)
+static void hardware_address_and_mark_are_those_of_the_packet(void **state)
 {
+	const uint32_t mark = htonl(0x12345678);
 	static const uint8_t address[12] = { 0, 6, 0, 0, 2, 4, 6, 8, 10, 12 };
 	ipq_packet_msg_t *m = ipq_get_packet(buf);
 
@@ -278,10 +285,13 @@ static void hardware_address_is_that_of_its_packet(void **state)
 	for (uint32_t id = 1; id <= 4; id++) {
 		size_t len = kernel_packet(message, id, "bytes of a packet...", 20);
 
-		if (id % 2)
+		if (id % 2) {
+			kernel_add(message, NFQA_MARK, &mark, sizeof(mark));
 			len = kernel_add(message, NFQA_HWADDR, address, sizeof(address));
+		}
 		kernel_send(&k, message, len);
 		assert_true(ipq_read(h, buf, sizeof(buf), 0) > 0);
+		assert_int_equal(m->mark, id % 2 ? 0x12345678 : 0);
 		assert_int_equal(m->hw_addrlen, id % 2 ? 6 : 0);
 		assert_memory_equal(m->hw_addr, id % 2 ? address + 4 : (const uint8_t[8]){ 0 }, 8);
 	}
@@ -670,6 +680,34 @@ static void receive_buffer_that_is_set_to_its_default_stays(void **state)
 	assert_int_equal(receive_buffer(), size);
 }
 
+static void *read_until_the_end(void *arg)
+{
+	unsigned char own[4096];
+
+	errno = 0;
+	*(ssize_t *)arg = ipq_read(h, own, sizeof(own), 0);
+	return (void *)(intptr_t)errno;
+}
+
+static void destroy_ends_a_read_of_another_thread(void **state)
+{
+	ssize_t result = 0;
+	pthread_t reader;
+	void *error;
+
+	(void)state;
+	signal(SIGALRM, SIG_DFL);
+	alarm(20);
+	assert_int_equal(pthread_create(&reader, NULL, read_until_the_end, &result), 0);
+	usleep(20000); /* time for the thread to wait */
+	assert_int_equal(ipq_destroy_handle(h), 0);
+	assert_int_equal(pthread_join(reader, &error), 0);
+	assert_int_equal(result, -1);
+	assert_int_equal((intptr_t)error, EBADF);
+	alarm(0);
+	h = NULL;
+}
+
 /* The program may close the descriptor itself. */
 static void destroy_keeps_errno(void **state)
 {
@@ -828,7 +866,7 @@ int main(void)
 		TEST(unknown_mode_is_refused_by_a_message),
 		TEST(mode_that_the_kernel_refuses_is_an_error_and_a_message),
 		TEST(packet_is_read_as_a_message_of_ip_queue),
-		TEST(hardware_address_is_that_of_its_packet),
+		TEST(hardware_address_and_mark_are_those_of_the_packet),
 		TEST(packet_longer_than_the_buffer_is_cut),
 		TEST(time_is_in_seconds_and_microseconds),
 		TEST(interfaces_have_names_and_the_input_has_a_type),
@@ -844,6 +882,7 @@ int main(void)
 		TEST(settings_apply_before_and_after_the_mode),
 		TEST(receive_buffer_has_room_for_the_queue),
 		TEST(receive_buffer_that_is_set_to_its_default_stays),
+		TEST(destroy_ends_a_read_of_another_thread),
 		TEST(destroy_keeps_errno),
 		TEST(statistics_of_an_older_program_are_filled_in),
 		TEST(statistics_of_a_newer_program_are_filled_in_as_far_as_known),

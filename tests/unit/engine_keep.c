@@ -243,14 +243,15 @@ static void second_family_is_awaited_for_a_moment(void **state)
 			four = (close(four), settle(&r), owner(&r, AF_INET, 7));
 		}
 	}
+	ask_mode(four, WIRE_LP64, 17, COPY_META, 0);
+	settle(&r);
+	assert_int_equal(r.fake->config.mode, COPY_PACKET); /* the next owner of IPv6 is expected */
 	for (int i = 0; i < 100 && fake_waiting(r.fake) > 0; i++) {
 		usleep(10000);
 		settle(&r);
 	}
 	expect_verdict(&r, id[0], NF_DROP);
 	assert_int_equal(counts(&r, AF_INET6).wrong_family, 1);
-	ask_mode(four, WIRE_LP64, 17, COPY_META, 0);
-	settle(&r);
 	assert_int_equal(r.fake->config.mode, COPY_META); /* the other family's mode has ended */
 	close(four);
 	close_room(&r);

@@ -17,6 +17,7 @@ static void source_is_configured_by_the_first_mode_request(void **state)
 	assert_int_equal(r.fake->configured, 1);
 	assert_int_equal(r.fake->config.mode, COPY_META);
 	/* The queue has room for both families and for a batch, so that the engine's limits are reached first. */
+	assert_int_equal(r.fake->config.flags, IPQ_O_SEGMENT | IPQ_O_TIMESTAMP | IPQ_O_BEST_EFFORT);
 	assert_int_equal(r.fake->config.queue_length, 1024 + 1024 + SOURCE_BATCH_MAX);
 	assert_int_equal(r.fake->config.receive_buffer, (1024 + 1024 + SOURCE_BATCH_MAX) * 4096);
 	ask_mode(fd, WIRE_LP64, 7, COPY_META, 0);
@@ -77,6 +78,8 @@ static void log_names_clients_requests_and_failures(void **state)
 	assert_true(has_line("client 1: end, 1 waiting packets dropped\n"));
 	assert_true(has_line("source: copies nothing, range 0\n"));
 	assert_false(has_line("cannot send"));
+	r.fake->refusal[r.fake->refusals++] = (struct source_refusal){ .error = ENOENT, .id = 4712 };
+	fake_push_plain(r.fake, AF_INET, 60);
 	fd = add(&r, AF_INET6, WIRE_ILP32, 8);
 	ask_mode(fd, WIRE_ILP32, 8, COPY_META, 0);
 	id = fake_push_plain(r.fake, AF_INET6, 60);
@@ -85,6 +88,7 @@ static void log_names_clients_requests_and_failures(void **state)
 	close(fd); /* the packet is dropped */
 	assert_int_equal(settle(&r), -EPERM);
 	assert_int_equal(fflush(options.log), 0);
+	assert_true(has_line("source: verdict on packet 4712 refused: No such file or directory\n"));
 	assert_true(has_line("client 2: new, pid 8, IPv6, 32-bit\n"));
 	assert_true(has_line("source: cannot send verdicts: injected by the test\n"));
 	assert_true(has_line("source: failed: injected by the test\n"));
@@ -156,6 +160,7 @@ static void verdict_refused_by_the_source_is_reported_with_its_request(void **st
 	wire_put_verdict(WIRE_LP64, request, 7, NF_ACCEPT, id, 0);
 	assert_memory_equal(buf + 20, request, 40);
 	assert_int_equal(next(fd, buf), 0);
+	assert_int_equal(counts(&r, AF_INET).queue_length, 0); /* the source does not have the packet */
 	close(fd);
 	close_room(&r);
 }

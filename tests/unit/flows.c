@@ -1075,6 +1075,39 @@ static bool keep_flows(void *context)
 	return true;
 }
 
+static void accept_with_mark(void *context, const struct ipq_packet *packet, struct ipq_verdict *v)
+{
+	(void)context;
+	(void)packet;
+	v->present |= IPQ_SET_MARK;
+	v->mark = 3;
+}
+
+/* With rules of its own, the program may have to add a mark to each packet that it accepts. */
+static void rules_of_the_program_apply_to_each_accepted_packet(void **state)
+{
+	static const struct queue_flow_rules rules = { .keep = keep_flows, .accept = accept_with_mark };
+	struct fake *f = fake_new(true);
+	struct ipq_queue *q = open_left(f);
+	struct ipq_packet packet[8];
+
+	(void)state;
+	queue_ask_flows(q, &rules, NULL);
+	q->flows->keeper = IPQ_FLOWS_MARK; /* as for a queue of the kernel */
+	for (unsigned i = 0; i < 3; i++)
+		push(f, 17, 1000, 0);
+	assert_int_equal(ipq_queue_recv(q, packet, 8, 0), 3);
+	assert_int_equal(ipq_accept_flow(q, &packet[0]), 0);
+	assert_true(queue_decided_flow(q, &packet[1]));
+	assert_true(queue_decided_flow(q, &packet[2]));
+	assert_int_equal(ipq_queue_recv(q, packet, 8, 50), 0);
+	next_verdict(f, 1, IPQ_ACCEPT, 3);
+	next_verdict(f, 2, IPQ_ACCEPT, 3);
+	next_verdict(f, 3, IPQ_REPEAT, FLOWS_MARK);
+	ipq_queue_close(q);
+	fake_free(f);
+}
+
 static void keeper_depends_on_the_source_its_options_and_the_rules(void **state)
 {
 	static const struct queue_flow_rules with_marks = { .keep = keep_flows }, without = { .keep = NULL };
@@ -1173,6 +1206,7 @@ int main(void)
 		cmocka_unit_test(more_held_flows_than_fit_leave_one_by_one),
 		cmocka_unit_test(packets_with_the_mark_of_another_program_are_returned),
 		cmocka_unit_test(receive_ends_in_time_though_decided_flows_never_do),
+		cmocka_unit_test(rules_of_the_program_apply_to_each_accepted_packet),
 		cmocka_unit_test(keeper_depends_on_the_source_its_options_and_the_rules),
 		cmocka_unit_test(flow_options_that_do_not_fit_are_refused),
 	};

@@ -95,6 +95,11 @@ static void pauses_come_back(void **state)
 
 	(void)state;
 	begin(&m, 0);
+	for (int64_t backoff = 1000; backoff <= 64000; backoff *= 2) {
+		slept(&m, 20);
+		assert_int_equal(m.backoff, backoff);
+		m.not_before = 0;
+	}
 	m.backoff = 60000;
 	slept(&m, 20);
 	assert_int_equal(m.backoff, 64000);

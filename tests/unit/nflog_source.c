@@ -267,7 +267,7 @@ static void names_are_a_group_and_a_batch(void **state)
 					     "-1",
 					     "5,batch=99999999999999999999",
 					     "99999999999999999999" };
-	static const char *const right[] = { "0", "65535", "5,batch=1", "5,batch=1024" };
+	static const char *const right[] = { "0", "9", "65535", "5,batch=1", "5,batch=9", "5,batch=1024" };
 	struct ipq_error e;
 	struct source *other;
 

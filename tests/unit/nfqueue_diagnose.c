@@ -79,6 +79,15 @@ static const char *own_name(void)
 	return name;
 }
 
+static unsigned open_descriptors(void)
+{
+	unsigned count = 0;
+
+	for (int fd = 0; fd < 1000; fd++)
+		count += fcntl(fd, F_GETFD) >= 0;
+	return count;
+}
+
 /* A port id is unique only within a protocol: a socket of another protocol may have the same. */
 static void owner_has_the_socket_of_nfnetlink(void **state)
 {
@@ -86,6 +95,7 @@ static void owner_has_the_socket_of_nfnetlink(void **state)
 	struct stat of_other, of_fd;
 	pid_t pid = 0, child = fork();
 	char command[64];
+	unsigned before;
 
 	(void)state;
 	if (child == 0) { /* the child has only the other socket */
@@ -103,6 +113,7 @@ static void owner_has_the_socket_of_nfnetlink(void **state)
 		 "0000000000000000 12  4712       00000000 0        0        0     2        0        %lu\n"
 		 "0000000000000000 12  4711       00000000 0        0        0     2        0        %lu\n",
 		 (unsigned long)of_other.st_ino, (unsigned long)of_other.st_ino, (unsigned long)of_fd.st_ino);
+	before = open_descriptors();
 	assert_int_equal(queue_owner(4711, &pid, command), 0);
 	assert_int_equal(pid, getpid());
 	assert_string_equal(command, own_name());
@@ -112,6 +123,7 @@ static void owner_has_the_socket_of_nfnetlink(void **state)
 	kill(child, SIGKILL);
 	waitpid(child, NULL, 0);
 	assert_int_equal(queue_owner(4712, &pid, command), -ENOENT);
+	assert_int_equal(open_descriptors(), before);
 	close(fd);
 }
 

@@ -141,6 +141,28 @@ static void largest_table_of_flows_is_accepted(void **state)
 	ipq_queue_close(q);
 }
 
+static void mask_and_mark_of_flows_are_those_of_the_program(void **state)
+{
+	static const struct {
+		uint32_t mask, mark, expected_mask, expected_mark;
+	} all[] = { { 0, 0, FLOWS_MASK, FLOWS_MARK },
+		    { 0xf0, 0x10, 0xf0, 0x10 },
+		    { 0x3f0, 0x290, 0x3f0, 0x290 } };
+	struct ipq_queue *q;
+
+	(void)state;
+	for (unsigned i = 0; i < sizeof(all) / sizeof(all[0]); i++) {
+		assert_int_equal(open_queue(&q, (struct ipq_options){ .flow_mask = all[i].mask,
+								      .flow_mark = all[i].mark,
+								      .flow_max = 100 + i }),
+				 0);
+		assert_int_equal(q->flow_mask, all[i].expected_mask);
+		assert_int_equal(q->flow_mark, all[i].expected_mark);
+		assert_int_equal(q->flow_max, 100 + i);
+		ipq_queue_close(q);
+	}
+}
+
 static unsigned descriptors(void)
 {
 	DIR *d = opendir("/proc/self/fd");
@@ -191,6 +213,7 @@ int main(void)
 		cmocka_unit_test(receive_buffer_follows_the_length_of_the_queue),
 		cmocka_unit_test(unknown_options_are_refused),
 		cmocka_unit_test(largest_table_of_flows_is_accepted),
+		cmocka_unit_test(mask_and_mark_of_flows_are_those_of_the_program),
 		cmocka_unit_test(closed_and_refused_queues_leave_nothing_behind),
 	};
 

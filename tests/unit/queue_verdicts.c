@@ -735,6 +735,12 @@ static void copy_has_the_replacement_and_follows_earlier_verdicts(void **state)
 	(void)state;
 	receive(p, 2, AF_INET);
 	assert_int_equal(queue_copy(q, &p[1], &v), -EOPNOTSUPP);
+	assert_int_equal(ipq_replace(q, &p[0], "copied bytes", 12), 0);
+	assert_non_null(q->copies);
+	assert_int_equal(ipq_queue_flush(q), 0);
+	assert_null(q->copies);
+	assert_int_equal(q->copies_size, 0);
+	receive(p, 1, AF_INET);
 	ops.copy = take_copy;
 	f->source.ops = &ops;
 	assert_int_equal(ipq_accept(q, &p[0]), 0);
