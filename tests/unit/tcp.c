@@ -788,6 +788,12 @@ static void answer_to_the_number_of_a_syn_is_forged(void **state)
 	pass(t, &answer, "-", "+");
 	assert_int_equal(stats_of(t).connections, 2);
 	ipq_tcp_close(t);
+	t = open_table(0);
+	pass(t, &(struct packet){ .flags = IPQ_TCP_SYN, .sequence = A_ISN }, "-", "+");
+	answer.acknowledgement = A_ISN + 2; /* more than was sent */
+	pass(t, &answer, "-", "+");
+	assert_int_equal(stats_of(t).connections, 2);
+	ipq_tcp_close(t);
 }
 
 static void reset_makes_no_connection(void **state)
@@ -1574,6 +1580,300 @@ static void hash_is_that_of_the_paper(void **state)
 	assert_true(tcp_hash(&t, &key) != tcp_hash(&t, &other));
 }
 
+/* ---- which state a segment belongs to, and what is forgotten ------------------------------------- */
+
+/* A path on which this program does not see all segments: B may acknowledge text that only B has seen. */
+static void acknowledgement_ahead_of_the_text_is_in_the_window(void **state)
+{
+	static const uint32_t ahead[] = { 1000, 65537, 65538 };
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(ahead) / sizeof(ahead[0]); i++) {
+		struct ipq_tcp *t = open_table(0);
+		struct packet answer = *ANSWER(ahead[i]);
+
+		pass(t, &(struct packet){ .flags = IPQ_TCP_SYN, .sequence = A_ISN }, "-", "+");
+		pass(t,
+		     &(struct packet){ .side = 1,
+				       .flags = IPQ_TCP_SYN | IPQ_TCP_ACK,
+				       .sequence = B_ISN,
+				       .acknowledgement = A_ISN + 1 },
+		     "-", "+");
+		answer.text = "evil";
+		pass(t, &answer, "evil", "goodness");
+		assert_text(ahead[i] <= 65537 ? "goodness" : "evil");
+		ipq_tcp_close(t);
+	}
+}
+
+/* Passes SYN, SYN-ACK and ACK. A begins with 7,000,000 and B with 9,000,000. */
+static void begin_anew(struct ipq_tcp *t)
+{
+	pass(t, &(struct packet){ .flags = IPQ_TCP_SYN, .sequence = 7000000 }, "-", "+");
+	pass(t,
+	     &(struct packet){ .side = 1,
+			       .flags = IPQ_TCP_SYN | IPQ_TCP_ACK,
+			       .sequence = 9000000,
+			       .acknowledgement = 7000001 },
+	     "-", "+");
+	pass(t, &(struct packet){ .flags = IPQ_TCP_ACK, .sequence = 7000001, .acknowledgement = 9000001 },
+	     "-", "+");
+}
+
+/* A number in no window is shifted as in the edited connection that was used last. */
+static void number_in_no_window_is_shifted_as_in_the_last_edited_connection(void **state)
+{
+	struct packet outside = { .flags = IPQ_TCP_ACK,
+				  .sequence = 0x40000000,
+				  .acknowledgement = 0x50000000 };
+	struct ipq_tcp *t = open_connection(0);
+
+	(void)state;
+	pass(t, TEXT(.sequence = 101, .text = "evil"), "evil", "goodness");
+	begin_anew(t);
+	pass(t, &outside, "-", "+");
+	assert_int_equal(sequence(), 0x40000000 + 4); /* only the first connection was edited */
+	pass(t,
+	     &(struct packet){
+		     .flags = IPQ_TCP_ACK, .sequence = 7000001, .acknowledgement = 9000001, .text = "evil" },
+	     "evil", "evildoer!");
+	pass(t, &outside, "-", "+");
+	assert_int_equal(sequence(), 0x40000000 + 5);
+	pass(t, TEXT(.sequence = 105), "-", "+");
+	pass(t, &outside, "-", "+");
+	assert_int_equal(sequence(), 0x40000000 + 4);
+	ipq_tcp_close(t);
+}
+
+/* Passes the end of both sides. next, back: the next sequence numbers of A and B. */
+static void close_both(struct ipq_tcp *t, uint32_t next, uint32_t back)
+{
+	pass(t,
+	     &(struct packet){
+		     .flags = IPQ_TCP_ACK | IPQ_TCP_FIN, .sequence = next, .acknowledgement = back },
+	     "-", "+");
+	pass(t,
+	     &(struct packet){ .side = 1,
+			       .flags = IPQ_TCP_ACK | IPQ_TCP_FIN,
+			       .sequence = back,
+			       .acknowledgement = next + 1 },
+	     "-", "+");
+	pass(t, &(struct packet){ .flags = IPQ_TCP_ACK, .sequence = next + 1, .acknowledgement = back + 1 },
+	     "-", "+");
+}
+
+/* With too many states of the same addresses, the older of two closed connections is removed, not a new SYN. */
+static void closed_connection_makes_way_before_a_syn(void **state)
+{
+	struct ipq_tcp *t = open_connection(0);
+
+	(void)state;
+	close_both(t, 101, 501);
+	begin_anew(t);
+	close_both(t, 7000001, 9000001);
+	for (uint32_t i = 0; i < 3; i++)
+		pass(t, &(struct packet){ .flags = IPQ_TCP_SYN, .sequence = 0x20000000 + (i << 24) }, "-",
+		     "+");
+	assert_int_equal(stats_of(t).connections, 4);
+	pass(t,
+	     &(struct packet){ .side = 1,
+			       .flags = IPQ_TCP_SYN | IPQ_TCP_ACK,
+			       .sequence = B_ISN,
+			       .acknowledgement = 0x20000001 },
+	     "-", "+");
+	/* The text of an unknown connection would keep its length. */
+	pass(t, TEXT(.sequence = 0x20000001, .text = "evil"), "evil", "goodness");
+	assert_text("goodness");
+	ipq_tcp_close(t);
+}
+
+/* A connection is established when both sides have acknowledged what the other one has sent. */
+static void connection_without_the_last_ack_makes_way_first(void **state)
+{
+	struct ipq_tcp_options options = { .size = sizeof(options), .max_connections = 2 };
+	struct ipq_tcp *t;
+
+	(void)state;
+	assert_int_equal(ipq_tcp_open(&t, &options), 0);
+	shake_hands(t, 1);
+	pass(t, &(struct packet){ .port = 2, .flags = IPQ_TCP_SYN, .sequence = A_ISN }, "-", "+");
+	pass(t,
+	     &(struct packet){ .port = 2,
+			       .side = 1,
+			       .flags = IPQ_TCP_SYN | IPQ_TCP_ACK,
+			       .sequence = B_ISN,
+			       .acknowledgement = A_ISN + 1 },
+	     "-", "+");
+	pass(t, &(struct packet){ .port = 3, .flags = IPQ_TCP_SYN, .sequence = A_ISN }, "-", "+");
+	assert_int_equal(stats_of(t).evicted, 1);
+	pass(t, TEXT(.port = 1, .sequence = 101, .text = "evil"), "evil", "goodness");
+	assert_text("goodness");
+	ipq_tcp_close(t);
+}
+
+static void acknowledgement_field_without_its_flag_stays(void **state)
+{
+	struct ipq_tcp *t = open_connection(0);
+
+	(void)state;
+	pass(t, TEXT(.sequence = 101, .text = "evil"), "evil", "goodness");
+	assert_int_equal(
+		pass(t,
+		     &(struct packet){
+			     .side = 1, .flags = IPQ_TCP_RST, .sequence = 501, .acknowledgement = 109 },
+		     "-", "+"),
+		IPQ_TCP_UNCHANGED);
+	assert_int_equal(acknowledgement(), 109);
+	ipq_tcp_close(t);
+}
+
+/* The most SACK blocks that fit into a TCP header. */
+static void four_sack_blocks_move(void **state)
+{
+	struct ipq_tcp *t = open_connection(0);
+	uint8_t options[36] = { 1, 1, 5, 34 };
+	struct packet answer = *ANSWER(1);
+
+	(void)state;
+	pass(t, TEXT(.sequence = 101, .text = "evil one and two and three"), "evil", "goodness");
+	for (uint32_t i = 0; i < 4; i++) {
+		put32(options + 4 + 8 * i, 110 + 5 * i);
+		put32(options + 8 + 8 * i, 112 + 5 * i);
+	}
+	answer.options = options;
+	answer.options_len = sizeof(options);
+	assert_int_equal(pass(t, &answer, "-", "+"), IPQ_TCP_CHANGED);
+	for (uint32_t i = 0; i < 4; i++) {
+		assert_int_equal(get32(buffer + 44 + 8 * i), 106 + 5 * i);
+		assert_int_equal(get32(buffer + 48 + 8 * i), 108 + 5 * i);
+	}
+	ipq_tcp_close(t);
+}
+
+/* The result reports whether the SYN was changed. */
+static void syn_is_changed_only_by_a_change_of_its_options(void **state)
+{
+	static const uint8_t multipath[] = { 30, 4, 0, 0 };
+	struct packet syn = { .flags = IPQ_TCP_SYN, .sequence = A_ISN };
+	struct ipq_tcp *t = open_table(0);
+
+	(void)state;
+	assert_int_equal(pass(t, &syn, "evil", "goodness"), IPQ_TCP_UNCHANGED); /* no option */
+	ipq_tcp_close(t);
+	t = open_table(0);
+	syn.options = multipath;
+	syn.options_len = sizeof(multipath);
+	assert_int_equal(pass(t, &syn, "evil", "x"), IPQ_TCP_CHANGED); /* no maximum segment size */
+	assert_int_equal(ipq_edit_find_tcp_option(&e, 30, NULL), -ENOENT);
+	ipq_tcp_close(t);
+}
+
+/* Replaces each of ten bytes by two, with room for ten more bytes. */
+static void repeated_replacements_fill_the_memory_exactly(void **state)
+{
+	struct ipq_tcp *t = open_connection(0);
+	struct ipq_tcp_segment s;
+
+	(void)state;
+	begin_packet(TEXT(.sequence = 101, .text = "aaaaaaaaaaa"));
+	e.room = 40 + 21;
+	assert_int_equal(ipq_tcp_begin(t, &s, &e, 0, 0), 0);
+	for (size_t i = 0; i < 11; i++)
+		assert_int_equal(ipq_tcp_replace(&s, i, 1, "bb", 2), i < 10 ? 1 : -ENOSPC);
+	assert_int_equal(ipq_tcp_end(&s), IPQ_TCP_CHANGED);
+	assert_text("bbbbbbbbbbbbbbbbbbbba");
+	ipq_tcp_close(t);
+}
+
+/* The segment begins inside a replaced text, which is not sent again and needs no room. */
+static void rest_of_an_earlier_text_needs_no_room(void **state)
+{
+	struct ipq_tcp *t = open_connection(0);
+	struct ipq_tcp_segment s;
+
+	(void)state;
+	pass(t, TEXT(.sequence = 101, .text = "evil"), "evil", "goodness");
+	begin_packet(TEXT(.sequence = 103, .text = "il evil"));
+	e.room = 40 + 9;
+	assert_int_equal(ipq_tcp_begin(t, &s, &e, 0, 0), 0);
+	assert_int_equal(ipq_tcp_replace(&s, 3, 4, "goodness", 8), 1);
+	assert_int_equal(ipq_tcp_end(&s), IPQ_TCP_CHANGED);
+	assert_text(" goodness");
+	ipq_tcp_close(t);
+}
+
+/* Passes 400 bytes "a", and replaces them from the end on. The log has no room for the first ones. */
+static void overfill(struct ipq_tcp *t, uint32_t at, const char *text)
+{
+	struct ipq_tcp_segment s;
+
+	begin_packet(TEXT(.sequence = at, .text = text));
+	assert_int_equal(ipq_tcp_begin(t, &s, &e, 0, 0), 0);
+	for (unsigned i = 400; i-- > 0;)
+		assert_int_equal(ipq_tcp_replace(&s, i, 1, "b", 1), 1);
+	assert_int_equal(ipq_tcp_end(&s), IPQ_TCP_CHANGED);
+}
+
+static void text_without_a_log_entry_is_forgotten_when_it_is_acknowledged(void **state)
+{
+	struct ipq_tcp_options options = { .size = sizeof(options), .max_connection_bytes = 1280 };
+	struct ipq_tcp_segment s;
+	struct ipq_tcp *t;
+	char text[401];
+
+	(void)state;
+	memset(text, 'a', 400);
+	text[400] = '\0';
+	assert_int_equal(ipq_tcp_open(&t, &options), 0);
+	shake_hands(t, 0);
+	overfill(t, 101, text);
+	/* An acknowledgement of a part: the rest is still replaced when it is retransmitted. */
+	pass(t, ANSWER(1 + 10), "-", "+");
+	pass(t, TEXT(.sequence = 111, .text = text + 10), "a", "b");
+	assert_null(memchr(buffer + e.payload, 'a', 390));
+	/* Text that was sent with another length before keeps its first form. */
+	begin_packet(TEXT(.sequence = 111, .text = text + 10));
+	assert_int_equal(ipq_tcp_begin(t, &s, &e, 0, 0), 0);
+	assert_int_equal(ipq_tcp_replace(&s, 0, 1, "cc", 2), 0);
+	assert_int_equal(ipq_tcp_end(&s), IPQ_TCP_CHANGED); /* of the text that is in the log */
+	assert_int_equal(e.payload_len, 390);
+	assert_int_equal(buffer[e.payload], 'a');
+	/* An acknowledgement of everything: text between the old and the new replacements stays. */
+	pass(t, ANSWER(1 + 400), "-", "+");
+	pass(t, TEXT(.sequence = 501, .text = "aaaa"), "-", "+");
+	overfill(t, 505, text);
+	pass(t, TEXT(.sequence = 501, .text = "aaaa"), "a", "b");
+	assert_text("aaaa");
+	ipq_tcp_close(t);
+}
+
+/* Gaps in both directions need memory, which is reserved while the log grows. */
+static void gaps_in_both_directions_are_within_the_limit(void **state)
+{
+	struct packet answer = *ANSWER(1);
+	char text[1001];
+
+	(void)state;
+	for (size_t i = 0; i < 1000; i++)
+		text[i] = i % 2 ? 'a' : '-';
+	text[1000] = '\0';
+	answer.sequence += 10;
+	answer.text = "later";
+	for (uint32_t limit = 2000; limit < 2100; limit += 20) {
+		struct ipq_tcp_options options = { .size = sizeof(options), .max_connection_bytes = limit };
+		struct ipq_tcp *t;
+
+		assert_int_equal(ipq_tcp_open(&t, &options), 0);
+		shake_hands(t, 0);
+		pass(t, TEXT(.sequence = 101, .text = text), "a", "b");
+		pass(t, TEXT(.sequence = 1111, .text = "later"), "-", "+");
+		pass(t, &answer, "-", "+");
+		assert_true(stats_of(t).bytes <= limit);
+		assert_true(stats_of(t).bytes > limit - 200);
+		ipq_tcp_close(t);
+	}
+}
+
 /* ---- threads ---------------------------------------------------------------------------------- */
 
 struct side {
@@ -1694,6 +1994,17 @@ int main(void)
 		cmocka_unit_test(text_across_segments_is_replaced_as_a_whole_or_not),
 		cmocka_unit_test(key_is_that_of_a_connection),
 		cmocka_unit_test(hash_is_that_of_the_paper),
+		cmocka_unit_test(acknowledgement_ahead_of_the_text_is_in_the_window),
+		cmocka_unit_test(number_in_no_window_is_shifted_as_in_the_last_edited_connection),
+		cmocka_unit_test(closed_connection_makes_way_before_a_syn),
+		cmocka_unit_test(connection_without_the_last_ack_makes_way_first),
+		cmocka_unit_test(acknowledgement_field_without_its_flag_stays),
+		cmocka_unit_test(four_sack_blocks_move),
+		cmocka_unit_test(syn_is_changed_only_by_a_change_of_its_options),
+		cmocka_unit_test(repeated_replacements_fill_the_memory_exactly),
+		cmocka_unit_test(rest_of_an_earlier_text_needs_no_room),
+		cmocka_unit_test(text_without_a_log_entry_is_forgotten_when_it_is_acknowledged),
+		cmocka_unit_test(gaps_in_both_directions_are_within_the_limit),
 		cmocka_unit_test(two_threads_share_a_connection),
 	};
 
