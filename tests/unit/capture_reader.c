@@ -392,6 +392,68 @@ static void name_of_interface_that_is_too_long_is_not_used(void **state)
 	}
 }
 
+static void other_text_of_an_interface_is_no_name(void **state)
+{
+	uint8_t options[12] = { 0 };
+
+	(void)state;
+	for (uint16_t code = 2; code < 13; code++) {
+		if (code == 9) /* the resolution of its clock */
+			continue;
+		put_section(&in, false);
+		memcpy(options, &code, 2);
+		memcpy(options + 2, &(uint16_t){ 4 }, 2);
+		memcpy(options + 4, "text", 4);
+		put_interface(1, 0, options, sizeof(options));
+		put_packet(0, 0, 4, 4);
+		assert_int_equal(begin(), 0);
+		assert_int_equal(next(), 1);
+		assert_string_equal(record.interface, code == 2 ? "text" : "");
+		capture_reader_close(reader);
+	}
+}
+
+/* Opens a file that ends with the head in `in`, len zeros and `end`. */
+static void open_with_zeros(uint32_t len, const void *end, size_t end_len)
+{
+	char path[32];
+	int fd = memfd_create("large", MFD_CLOEXEC);
+
+	assert_int_equal(write(fd, in.bytes, in.len), in.len);
+	assert_int_equal(pwrite(fd, end, end_len, (off_t)(in.len + len)), end_len);
+	snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
+	assert_int_equal(capture_reader_open(&reader, path, &error), 0);
+	close(fd);
+}
+
+static void packet_may_have_256_kib(void **state)
+{
+	(void)state;
+	for (uint32_t len = 262144; len <= 262144 + 4; len += 4) {
+		const uint32_t whole = 32 + len;
+		int expected = len == 262144 ? 1 : -EBADMSG;
+
+		put_section(&in, false);
+		put_interface(1, 0, NULL, 0);
+		put32(&in, 6);
+		put32(&in, whole);
+		put32(&in, 0);
+		put32(&in, 0);
+		put32(&in, 0);
+		put32(&in, len);
+		put32(&in, len);
+		open_with_zeros(len, &whole, 4);
+		assert_int_equal(next(), expected);
+		capture_reader_close(reader);
+		put_header(&in, false, false, 1);
+		put_record(&in, 0, 0, NULL, 0, len);
+		memcpy(in.bytes + 24 + 8, &len, 4);
+		open_with_zeros(len - 1, "", 1);
+		assert_int_equal(next(), expected);
+		capture_reader_close(reader);
+	}
+}
+
 static void option_beyond_its_block_is_ignored(void **state)
 {
 	uint8_t options[12] = { 0 };
@@ -486,6 +548,48 @@ static void unpacked_bytes_do_not_wait_for_more_input(void **state)
 			assert_int_equal(unpacked(zeros_1000, n, room), unpacked(zeros_1000, n, 1000));
 }
 
+/* Several times as long as the buffer for packed bytes. The blocks of deflate are stored: they are not packed. */
+static void long_packed_file_is_read_to_its_end(void **state)
+{
+	enum { LEN = 60000, PACKETS = 30 };
+	static uint8_t block[5 + 16 + LEN];
+	char path[32];
+	int fd = memfd_create("packed", MFD_CLOEXEC), err;
+
+	(void)state;
+	assert_int_equal(write(fd, "\x1f\x8b\x08\0\0\0\0\0\0\x03\0\x18\0\xe7\xff", 15), 15);
+	put_header(&in, false, false, 1);
+	assert_int_equal(write(fd, in.bytes, in.len), in.len);
+	for (unsigned i = 0; i < PACKETS; i++) {
+		const uint16_t size = LEN + 16, complement = (uint16_t)~size;
+
+		in.len = 0;
+		put_record(&in, i, 0, block, LEN, LEN);
+		memset(in.bytes + 16, (int)i, LEN);
+		block[0] = i + 1 == PACKETS; /* the last block */
+		for (unsigned j = 0; j < 2; j++) {
+			block[1 + j] = (uint8_t)(size >> 8 * j);
+			block[3 + j] = (uint8_t)(complement >> 8 * j);
+		}
+		memcpy(block + 5, in.bytes, in.len);
+		assert_int_equal(write(fd, block, sizeof(block)), sizeof(block));
+	}
+	snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
+	err = capture_reader_open(&reader, path, &error);
+	close(fd);
+	if (err == -EOPNOTSUPP)
+		skip(); /* this build has no zlib */
+	for (unsigned i = 0; i < PACKETS; i++) {
+		assert_int_equal(next(), 1);
+		assert_int_equal(record.sec, i);
+		assert_int_equal(record.caplen, LEN);
+		assert_int_equal(data[0], i);
+		assert_int_equal(data[LEN - 1], i);
+	}
+	assert_int_equal(next(), -EBADMSG); /* the check sequence is missing */
+	capture_reader_close(reader);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -502,6 +606,9 @@ int main(void)
 		cmocka_unit_test(numbers_beyond_their_limits_are_damage),
 		cmocka_unit_test(too_many_interfaces_are_damage),
 		cmocka_unit_test(name_of_interface_that_is_too_long_is_not_used),
+		cmocka_unit_test(other_text_of_an_interface_is_no_name),
+		cmocka_unit_test(packet_may_have_256_kib),
+		cmocka_unit_test(long_packed_file_is_read_to_its_end),
 		cmocka_unit_test(option_beyond_its_block_is_ignored),
 		cmocka_unit_test(time_that_no_number_holds_is_0),
 		cmocka_unit_test(unpacked_bytes_do_not_wait_for_more_input),

@@ -144,6 +144,10 @@ static void hardware_address_is_that_of_the_sender(void **state)
 
 static void padding_is_not_payload(void **state)
 {
+	/* a packet that has only a header */
+	static const uint8_t header[] = {
+		MACS, 8, 0, 0x45, 0, 0, 20, 0, 0, 0, 0, 64, 17, 0, 0, ZERO16, ZERO16
+	};
 	static const uint8_t padded[] = { MACS, 8, 0, IP4, 0, 0, 0, 0, 0, 0, 0,
 					  0,	0, 0, 0,   0, 0, 0, 0, 0, 0, 0 };
 	struct frame f;
@@ -152,6 +156,8 @@ static void padding_is_not_payload(void **state)
 	assert_true(PARSE(LINKTYPE_ETHERNET, padded, &f));
 	assert_int_equal(f.payload_len, 24);
 	assert_int_equal(f.full_len, 24);
+	assert_true(PARSE(LINKTYPE_ETHERNET, header, &f));
+	assert_int_equal(f.full_len, 20);
 }
 
 static void cut_packet_has_the_length_of_its_header(void **state)
@@ -229,6 +235,9 @@ static void lengths_beyond_the_frame_are_rejected(void **state)
 	static const uint8_t radiotap[] = { 0, 0, 200, 0, 2, 0, 0, 0 };
 	static const uint8_t beyond[] = { 2, 0, 0, 7, 29, 0, 9, 0, IP4 };
 	static const uint8_t nothing[] = { 2, 0, 0, 7, 0, 0, 9, 0, IP4 };
+	static const uint8_t packet[] = {
+		IP4
+	}; /* without a payload attribute, though it begins like a packet */
 	static const uint8_t too_short[] = { 2, 0, 0, 7, 3, 0, 9, 0, IP4 };
 	struct frame f;
 
@@ -237,6 +246,7 @@ static void lengths_beyond_the_frame_are_rejected(void **state)
 	assert_false(PARSE(LINKTYPE_NFLOG, beyond, &f));
 	assert_false(PARSE(LINKTYPE_NFLOG, nothing, &f));
 	assert_false(PARSE(LINKTYPE_NFLOG, too_short, &f));
+	assert_false(PARSE(LINKTYPE_NFLOG, packet, &f));
 }
 
 static void ipv6_packet_without_next_header_ends_with_its_header(void **state)

@@ -741,6 +741,21 @@ static void check_sequence_of_80211_named_by_the_file_is_updated(void **state)
 	assert_new_check_sequence(32);
 }
 
+/* Only a file that reports a check sequence has one. */
+static void padding_of_a_frame_is_no_check_sequence(void **state)
+{
+	uint8_t frame[400], padding[10];
+
+	(void)state;
+	memset(padding, 0x55, sizeof(padding));
+	make_frame(frame, 100, sizeof(padding), 1);
+	put_header(&in, false, false, LINKTYPE_ETHERNET);
+	for (int i = 0; i < 2; i++)
+		put_record(&in, 1, 0, frame, 100, 100);
+	assert_int_equal(replace_first(76, frame).caplen, 100);
+	assert_memory_equal(frame + 90, padding, sizeof(padding));
+}
+
 static void length_before_capture_is_kept_if_the_packet_keeps_its_length(void **state)
 {
 	uint8_t frame[400];
@@ -791,8 +806,9 @@ static void metadata_of_recordings_is_delivered(void **state)
 	put_packet(0, 1, frame, 100, "ipq hook=FORWARD indev=eth0 outdev=wan mark=0x10 verdict=drop");
 	put_packet(0, 1, frame, 100, "ipq hook=OUTPUT outdev=wan");
 	put_packet(1, 1, frame, 100, "ipq hook=NONE mark=x indev=a_name_that_is_too_long");
+	put_packet(0, 1, frame, 100, "ipq size=7 verdict=accept"); /* a word of a later version */
 	begin("");
-	assert_int_equal(receive(), 4);
+	assert_int_equal(receive(), 5);
 	check_packet(&packet[0], NF_INET_LOCAL_IN, "eth0", NULL);
 	assert_int_equal(packet[0].present & IPQ_HAS_MARK, 0);
 	check_packet(&packet[1], NF_INET_FORWARD, "eth0", "wan");
@@ -801,10 +817,16 @@ static void metadata_of_recordings_is_delivered(void **state)
 	check_packet(&packet[2], NF_INET_LOCAL_OUT, NULL, "wan");
 	check_packet(&packet[3], NF_INET_LOCAL_IN, "pcap0", NULL);
 	assert_int_equal(packet[3].present & IPQ_HAS_MARK, 0);
+	assert_int_equal(packet[4].present & IPQ_HAS_MARK, 0);
+	for (unsigned i = 0; i < 5; i++)
+		assert_string_equal(source_pcap.verdict(source, packet[i].id), i == 1	? "drop"
+									       : i == 4 ? "accept"
+											: "");
+	assert_string_equal(source_pcap.verdict(source, packet[4].id + 1), "");
 	finish();
 	/* Options override the metadata of the packets. */
 	begin(",hook=FORWARD,outdev=given");
-	assert_int_equal(receive(), 4);
+	assert_int_equal(receive(), 5);
 	check_packet(&packet[0], NF_INET_FORWARD, "eth0", "given");
 	check_packet(&packet[1], NF_INET_FORWARD, "eth0", "given");
 	check_packet(&packet[2], NF_INET_FORWARD, "eth0", "given");
@@ -1216,6 +1238,7 @@ int main(int argc, char **argv)
 		cmocka_unit_test(limit_is_removed_in_a_pipe),
 		cmocka_unit_test(check_sequence_in_the_flags_of_a_packet_is_updated),
 		cmocka_unit_test(check_sequence_of_80211_named_by_the_file_is_updated),
+		cmocka_unit_test(padding_of_a_frame_is_no_check_sequence),
 		cmocka_unit_test(length_before_capture_is_kept_if_the_packet_keeps_its_length),
 		cmocka_unit_test(metadata_of_recordings_is_delivered),
 		cmocka_unit_test(packet_over_64_kib_is_delivered_whole),

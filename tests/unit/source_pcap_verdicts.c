@@ -246,6 +246,36 @@ static void repeated_packet_is_the_changed_one(void **state)
 	assert_int_equal(out.len, 24 + 16 + 14 + sizeof(shorter));
 }
 
+/* A packet of pcap, where no padding follows a frame. */
+static void repeated_packet_of_any_length_is_the_changed_one(void **state)
+{
+	static uint8_t other[60] = { 0x45, 0, 0, 40, 0, 0, 0, 0, 64, 253 };
+
+	(void)state;
+	for (size_t len = 40; len < 44; len++) {
+		put_header(&in, false, false, 1);
+		put_frame(&in, 1, 1, 97 + len % 4, 1);
+		begin();
+		assert_int_equal(receive(0), 1);
+		for (size_t times = 0; times < 2; times++) { /* longer, and shorter */
+			other[3] = (uint8_t)(len + 10 - 10 * times);
+			assert_int_equal(decide((struct source_verdict){ .id = packet[0].id,
+									 .code = NF_REPEAT,
+									 .present = IPQ_SET_PAYLOAD,
+									 .payload = other,
+									 .payload_len = other[3] }),
+					 1);
+			assert_int_equal(receive(0), 1);
+			assert_int_equal(packet[0].payload_len, other[3]);
+			assert_memory_equal(packet[0].payload, other, other[3]);
+		}
+		accept_id(packet[0].id);
+		finish();
+		assert_int_equal(out.len, 24 + 16 + 14 + len);
+		assert_memory_equal(out.bytes + 24 + 16 + 14, other, len);
+	}
+}
+
 /* A reader that sleeps because the queue is full is woken by the repeated packet. */
 static void repeated_packet_makes_a_full_queue_readable(void **state)
 {
@@ -284,6 +314,23 @@ static void replaced_packets_are_counted(void **state)
 			 1);
 	assert_int_equal(summary().replaced, 1);
 	assert_int_equal(summary().accepted, 2);
+	finish();
+}
+
+/* `ipq` shows these numbers while a large file is read. */
+static void summary_shows_how_much_was_read_and_written(void **state)
+{
+	(void)state;
+	numbered(3);
+	begin();
+	assert_int_equal(summary().bytes_size, 24 + 3 * 116);
+	for (unsigned i = 1; i <= 3; i++) {
+		assert_int_equal(source_pcap.recv(source, slot, packet, 1, 0, count_refusal, NULL), 1);
+		assert_int_equal(summary().bytes_read, 24 + i * 116);
+		assert_int_equal(summary().bytes_written, 24 + (i - 1) * 116);
+		accept_id(packet[0].id);
+		assert_int_equal(summary().bytes_written, 24 + i * 116);
+	}
 	finish();
 }
 
@@ -460,6 +507,27 @@ static void put_block(uint32_t interface, uint16_t code, uint32_t enterprise, co
 	put(&in, text, strlen(text));
 	put(&in, "\0\0\0", padded - len);
 	put32(&in, whole);
+}
+
+static void end_of_the_file_is_described(void **state)
+{
+	char text[100];
+
+	(void)state;
+	for (unsigned unread = 0; unread < 2; unread++) {
+		put_section(&in, false);
+		put_interface("eth0");
+		put_block(0, 1, 0, "");
+		if (unread) /* the link type of the interface */
+			memcpy(in.bytes + 28 + 8, &(uint16_t){ 30000 }, 2);
+		begin();
+		assert_int_equal(receive(0), unread ? -ENODATA : 1);
+		assert_int_equal(receive(0), -ENODATA);
+		snprintf(text, sizeof(text), "%s ends after 1 packets%s", in.path,
+			 unread ? "; 1 of link type 30000 were not read" : "");
+		assert_string_equal(source_pcap.error(source), text);
+		finish();
+	}
 }
 
 static void options_of_others_are_no_metadata(void **state)
@@ -814,6 +882,9 @@ int main(void)
 		cmocka_unit_test(frames_after_the_last_packet_pass_with_its_verdict),
 		cmocka_unit_test(repeated_packet_is_the_changed_one),
 		cmocka_unit_test(repeated_packet_makes_a_full_queue_readable),
+		cmocka_unit_test(repeated_packet_of_any_length_is_the_changed_one),
+		cmocka_unit_test(summary_shows_how_much_was_read_and_written),
+		cmocka_unit_test(end_of_the_file_is_described),
 		cmocka_unit_test(replaced_packets_are_counted),
 		cmocka_unit_test(copies_are_of_waiting_packets_only),
 		cmocka_unit_test(packets_are_in_the_file_before_the_reader_sleeps),

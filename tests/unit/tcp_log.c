@@ -332,6 +332,15 @@ static void memory_is_limited_and_given_back(void **state)
 	for (unsigned again = 0; again < n; again++)
 		assert_int_equal(tcp_log_add(&log, 10000 + 10 * again, &again, 1, sizeof(again), 1000), 0);
 	tcp_log_free(&log);
+	/* The memory of a large log is freed with its last edit. */
+	for (n = 0; n < 3000; n++)
+		assert_int_equal(tcp_log_add(&log, 10 * n, "ab", 1, 2, LIMIT), 0);
+	tcp_log_prune_oldest(&log, n);
+	assert_true(tcp_log_bytes(&log) < 100);
+	assert_int_equal(tcp_log_add(&log, 10 * n, "ab", 1, 2, LIMIT), 0);
+	tcp_log_sum(&log);
+	assert_int_equal(tcp_log_map(&log, 10 * n + 1, true), 10 * n + 1 + n + 1);
+	tcp_log_free(&log);
 }
 
 /* Edits that are too far back must be removed: if two numbers are 2^31 apart, each is before the other. */
