@@ -374,6 +374,9 @@ static void fields_have_the_value_that_was_set(void **state)
 		assert_int_equal(p[0] >> 4, version);
 		if (version == 6) /* the flow label does not change */
 			assert_int_equal(p[1] & 15, copy[1] & 15);
+		assert_int_equal(ipq_edit_set_dscp(&e, 63), 0);
+		assert_int_equal(ipq_edit_set_ecn(&e, 3), 0);
+		assert_int_equal(version == 4 ? p[1] : (be16(p) >> 4 & 0xff), 0xff);
 		assert_int_equal(ipq_edit_set_dscp(&e, 64), -EINVAL);
 		assert_int_equal(ipq_edit_set_ecn(&e, 4), -EINVAL);
 		p = packet + e.transport;

@@ -255,6 +255,58 @@ static void tunneled_packets_are_not_edited(void **state)
 	}
 }
 
+/* A payload that is shorter than the header of the tunnel is no tunnel. */
+static void tunnel_is_recognised_by_port_and_complete_header(void **state)
+{
+	static const struct {
+		unsigned port;
+		const char head[4];
+		uint8_t len;
+		bool either; /* also as the source port */
+	} tunnels[] = {
+		{ 4789, "\x08", 8, false },
+		{ 4790, "\x0c", 8, false },
+		{ 8472, "\x08", 8, false },
+		{ 6081, "\0\0\x65\x58", 8, false },
+		{ 6081, "\0\0\x06\0", 8, false }, /* the lowest EtherType */
+		{ 2152, "\x30\xff", 8, true },
+		{ 1701, "\0\2", 6, true },
+		{ 1701, "\0\x12", 6, true }, /* other bits beside the version */
+		{ 1701, "\0\xf3", 6, true },
+		{ 3544, "\x60", 20, true },
+		{ 3544, "\0\1", 20, true },
+		{ 6080, "", 1, false },
+		{ 6635, "", 1, false },
+		{ 9899, "", 1, true },
+		{ 4341, "", 1, false },
+		{ 4791, "", 1, false },
+		{ 5247, "", 8, true },
+		{ 2268, "\4", 20, true },
+		{ 2268, "\5", 20, true },
+		{ 37008, "\1\1", 5, false },
+		{ 4500, "\0\0\0\1", 8, true },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(tunnels) / sizeof(tunnels[0]); i++)
+		for (unsigned k = 0; k < 3; k++) {
+			/* k 0: complete; 1: one byte less; 2: the port is the source port */
+			uint8_t payload[20] = { 0 };
+			struct built b;
+			struct ipq_edit e;
+			bool refused = k == 0 || (k == 2 && tunnels[i].either);
+
+			memcpy(payload, tunnels[i].head, 4);
+			b = udp_packet(k == 2 ? tunnels[i].port : 50000, k == 2 ? 50000 : tunnels[i].port,
+				       payload, tunnels[i].len - (k == 1 ? 1U : 0));
+			assert_int_equal(begin(&e, b.len), 0);
+			assert_int_equal(ipq_edit_replace(&e, 0, 0, "x", 1), refused ? -EOPNOTSUPP : 0);
+			if (refused)
+				assert_int_equal(e.reason, tunnels[i].port == 4500 ? IPQ_EDIT_REASON_ENCRYPTED
+										   : IPQ_EDIT_REASON_TUNNEL);
+		}
+}
+
 static void esp_in_udp_is_encrypted_and_ike_is_not(void **state)
 {
 	struct built b = udp_packet(4500, 4500, "\1\2\3\4\0\0\0\1text", 12);
@@ -339,6 +391,8 @@ static void length_of_zero_is_kept_and_the_given_length_is_used(void **state)
 		set_be16(length, version == 4 ? e.len : e.len - 40);
 		assert_int_equal(reference_residue(&b, packet), 0xffff);
 		set_be16(length, 0);
+		assert_int_equal(
+			ipq_edit_begin(&e, packet, b.len, sizeof(packet), IPQ_EDIT_CHECKSUM_NOT_READY), 0);
 		/* The bytes after the end of a truncated packet are missing. */
 		assert_int_equal(ipq_edit_begin(&e, packet, b.len, sizeof(packet), 1 << 3), -ENODATA);
 		assert_int_equal(e.reason, IPQ_EDIT_REASON_CUT);
@@ -449,6 +503,7 @@ int main(void)
 		cmocka_unit_test(mptcp_edits_of_length_or_checksum_are_rejected),
 		cmocka_unit_test(fast_open_data_in_a_syn_is_payload),
 		cmocka_unit_test(tunneled_packets_are_not_edited),
+		cmocka_unit_test(tunnel_is_recognised_by_port_and_complete_header),
 		cmocka_unit_test(esp_in_udp_is_encrypted_and_ike_is_not),
 		cmocka_unit_test(packets_quoted_in_icmp_errors_are_not_edited),
 		cmocka_unit_test(length_of_zero_is_kept_and_the_given_length_is_used),

@@ -271,6 +271,9 @@ static void encrypted_packet_allows_ttl_only(void **state)
 	assert_int_equal(ipq_edit_replace(&e, 0, 0, "x", 1), -EOPNOTSUPP);
 	assert_memory_equal(packet, copy, b.len);
 	assert_int_equal(ipq_edit_set_ttl(&e, 1), 0);
+	assert_int_equal(ipq_edit_begin(&e, packet, b.len, sizeof(packet), IPQ_EDIT_CHECKSUM_NOT_READY), 0);
+	assert_int_equal(ipq_edit_replace(&e, 0, 0, "x", 1), -EOPNOTSUPP);
+	assert_int_equal(e.reason, IPQ_EDIT_REASON_ENCRYPTED);
 }
 
 static void unknown_protocol_with_possible_pseudo_header_keeps_addresses(void **state)
@@ -358,6 +361,8 @@ static void truncated_packet_is_rejected_without_overread(void **state)
 			memcpy(exact, packet, len);
 			err = ipq_edit_begin(&e, exact, len, len, 0);
 			assert_int_equal(err, len < (b.shape.version == 4 ? 20 : 40) ? -EBADMSG : -ENODATA);
+			assert_int_equal(
+				ipq_edit_begin(&e, exact, len, len, ~(unsigned)(IPQ_EDIT_CUT | 1 << 3)), err);
 			/* Checks the same with a matching length field. */
 			if (len >= 40) {
 				if (b.shape.version == 4)
@@ -383,6 +388,8 @@ static void malformed_network_headers_are_rejected(void **state)
 	assert_int_equal(ipq_edit_begin(&e, packet, b.len, b.len - 1, 0), -EINVAL);
 	packet[21] = 1; /* an option whose length is too short for itself */
 	assert_int_equal(begin(&e, b.len), -EBADMSG);
+	packet[21] = 2; /* an option without a value */
+	assert_int_equal(begin(&e, b.len), 0);
 	packet[21] = 5; /* an option longer than the header */
 	assert_int_equal(begin(&e, b.len), -EBADMSG);
 	packet[0] = 0x44;
@@ -402,7 +409,9 @@ static void malformed_network_headers_are_rejected(void **state)
 	/* A chain of extension headers that ends, but only after twenty headers. */
 	packet[40 + 19 * 8] = IPPROTO_NONE;
 	assert_int_equal(begin(&e, 1040), -EBADMSG);
-	packet[40 + 9 * 8] = IPPROTO_NONE;
+	packet[40 + 15 * 8] = IPPROTO_NONE;
+	assert_int_equal(begin(&e, 1040), -EBADMSG);
+	packet[40 + 14 * 8] = IPPROTO_NONE; /* fifteen headers */
 	assert_int_equal(begin(&e, 1040), 0);
 }
 

@@ -219,6 +219,23 @@ static void malformed_chunks_and_fragments_are_rejected(void **state)
 	assert_int_equal(e.transport_error, -EBADMSG);
 }
 
+/* The checksum of SCTP does not cover the addresses, so it can be computed. */
+static void checksum_on_an_unknown_route_is_verified(void **state)
+{
+	struct built b = sctp_packet(6, DATA, "text");
+
+	(void)state;
+	memmove(packet + 48, packet + 40, b.len - 40);
+	packet[6] = IPPROTO_ROUTING;
+	memcpy(packet + 40, "\x84\0\x63\1\0\0\0", 8); /* a type that does not exist, one segment left */
+	set_be16(packet + 4, b.len - 40 + 8);
+	assert_int_equal(ipq_checksum_verify(packet, b.len + 8), 0);
+	packet[b.len + 7] ^= 1;
+	assert_int_equal(ipq_checksum_verify(packet, b.len + 8), IPQ_CHECKSUM_TRANSPORT_WRONG);
+	assert_int_equal(ipq_checksum_complete(packet, b.len + 8), 0);
+	assert_int_equal(ipq_checksum_verify(packet, b.len + 8), 0);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -229,6 +246,7 @@ int main(void)
 		cmocka_unit_test(chunk_after_padding_is_found),
 		cmocka_unit_test(only_user_data_of_one_chunk_is_changed),
 		cmocka_unit_test(malformed_chunks_and_fragments_are_rejected),
+		cmocka_unit_test(checksum_on_an_unknown_route_is_verified),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
