@@ -20,6 +20,7 @@
 #include "core/core.h"
 #include "fake.h"
 #include "filter/decide.h"
+#include "util/bytes.h"
 
 #define MS INT64_C(1000000)
 #define OWN_QUEUE 300
@@ -595,6 +596,115 @@ static void packet_is_rewritten_at_its_first_hook(void **state)
 	end();
 }
 
+/* ---- TCP ------------------------------------------------------------------------------------------ */
+
+/* Delivers a packet at this hook. Returns its verdict; the caller frees it. */
+static struct fake_verdict *verdict_at(uint8_t hook, uint32_t indev, const void *bytes, size_t len)
+{
+	struct ipq_packet p = {
+		.family = AF_INET, .hook = hook, .present = indev ? IPQ_HAS_INDEV : 0, .indev = indev
+	};
+	struct fake_verdict *v;
+
+	fake_push(f, &p, bytes, len);
+	assert_int_equal(ipq_queue_recv(worker.queue, worker.packet, 1, 1000), 1);
+	assert_int_equal(decide_batch(&worker, 1), 0);
+	assert_int_equal(ipq_queue_flush(worker.queue), 0);
+	v = fake_verdict(f);
+	assert_non_null(v);
+	return v;
+}
+
+/* Writes a segment from 10.0.0.1 port 9 to 10.0.0.2 port 80, or back. Returns its length. */
+static size_t segment(uint8_t *to, bool back, uint8_t flags, uint32_t sequence, uint32_t acknowledgement,
+		      const char *text)
+{
+	size_t len = 40 + strlen(text);
+
+	memset(to, 0, 40);
+	memcpy(to, "\x45\0\0\0\0\0\0\0\x40\6", 10);
+	to[3] = (uint8_t)len;
+	memcpy(to + 12, back ? "\12\0\0\2\12\0\0\1" : "\12\0\0\1\12\0\0\2", 8);
+	to[21] = back ? 80 : 9;
+	to[23] = back ? 9 : 80;
+	put32(to + 24, sequence);
+	put32(to + 28, acknowledgement);
+	to[32] = 0x50;
+	to[33] = flags;
+	to[34] = 0xff;
+	memcpy(to + 40, text, strlen(text));
+	assert_int_equal(ipq_checksum_complete(to, len), 0);
+	return len;
+}
+
+/* The Content-Length field may become two digits longer, even if the text becomes shorter. */
+static void http_rewrite_lowers_the_segment_size_for_its_length_field(void **state)
+{
+	static const char *const rules[] = {
+		"rewrite http /evil/x/ tcp dst port 80", /* the SYN's direction */
+		"rewrite http /evil/x/ tcp src port 80"
+	}; /* that of the answers */
+	struct fake_verdict *v;
+
+	(void)state;
+	for (size_t i = 0; i < 2; i++) {
+		uint8_t syn[44];
+
+		begin(&rules[i], 1);
+		segment(syn, false, IPQ_TCP_SYN, 100, 0, "\2\4\5\xb4"); /* the option: 1460 */
+		syn[32] = 0x60;
+		assert_int_equal(ipq_checksum_complete(syn, sizeof(syn)), 0);
+		v = verdict_at(NF_INET_LOCAL_OUT, 0, syn, sizeof(syn));
+		assert_true(v->replaced);
+		assert_int_equal(get16(v->payload + 42), 1458);
+		assert_int_equal(ipq_checksum_verify(v->payload, v->payload_len), 0);
+		fake_verdict_free(v);
+		end();
+	}
+}
+
+/* An error that this machine sends may quote a packet before its edit. Others quote it afterwards. */
+static void quotes_are_moved_except_in_errors_of_this_machine(void **state)
+{
+	static const char *const text[] = { "rewrite /evil/goodness/ tcp" };
+	const uint32_t eth = fake_interface("eth0", ARPHRD_ETHER);
+	const struct {
+		uint8_t hook;
+		uint32_t indev;
+		bool moved;
+	} all[] = { { NF_INET_PRE_ROUTING, eth, true }, { NF_INET_LOCAL_IN, eth, true },
+		    { NF_INET_FORWARD, eth, true },	{ NF_INET_LOCAL_OUT, 0, false },
+		    { NF_INET_POST_ROUTING, 0, false }, { NF_INET_POST_ROUTING, eth, true } };
+	uint8_t bytes[100];
+	struct fake_verdict *v;
+
+	(void)state;
+	begin(text, 1);
+	fake_verdict_free(verdict_at(1, eth, bytes, segment(bytes, false, IPQ_TCP_SYN, 100, 0, "")));
+	fake_verdict_free(
+		verdict_at(1, eth, bytes, segment(bytes, true, IPQ_TCP_SYN | IPQ_TCP_ACK, 500, 101, "")));
+	v = verdict_at(1, eth, bytes, segment(bytes, false, IPQ_TCP_ACK, 101, 501, "evil"));
+	assert_true(v->replaced);
+	assert_int_equal(v->payload_len, 48);
+	fake_verdict_free(v);
+	v = verdict_at(1, eth, bytes, segment(bytes, false, IPQ_TCP_ACK, 105, 501, "more"));
+	assert_int_equal(get32(v->payload + 24), 109);
+	fake_verdict_free(v);
+	for (size_t i = 0; i < sizeof(all) / sizeof(all[0]); i++) {
+		uint8_t error[28 + 40] = { 0x45, 0,  0, 68, 0, 0,  0, 0, 64, 1, 0,
+					   0,	 10, 0, 0,  2, 10, 0, 0, 1,  3, 4 };
+
+		segment(error + 28, false, IPQ_TCP_ACK, 109, 501, "");
+		assert_int_equal(ipq_checksum_complete(error, sizeof(error)), 0);
+		v = verdict_at(all[i].hook, all[i].indev, error, sizeof(error));
+		assert_int_equal(v->replaced, all[i].moved);
+		if (v->replaced)
+			assert_int_equal(get32(v->payload + 28 + 24), 105);
+		fake_verdict_free(v);
+	}
+	end();
+}
+
 static void option_that_a_packet_cannot_have_is_no_failure(void **state)
 {
 	static const char *const text[] = { "strip tcp option sack", "set ttl 9" };
@@ -649,6 +759,8 @@ int main(void)
 		cmocka_unit_test(text_of_a_delayed_packet_is_kept),
 		cmocka_unit_test(packets_that_grow_beyond_the_mtu_are_counted),
 		cmocka_unit_test(packet_is_rewritten_at_its_first_hook),
+		cmocka_unit_test(http_rewrite_lowers_the_segment_size_for_its_length_field),
+		cmocka_unit_test(quotes_are_moved_except_in_errors_of_this_machine),
 		cmocka_unit_test(option_that_a_packet_cannot_have_is_no_failure),
 		cmocka_unit_test(edits_that_are_not_possible_are_counted_by_reason),
 	};

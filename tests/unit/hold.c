@@ -115,8 +115,36 @@ static void fragments_and_cut_packets_are_no_segments(void **state)
 	buffer[6] = 0x20; /* the flag "more fragments" */
 	assert_false(segment_read(&s, &packet));
 	buffer[6] = 0;
-	buffer[9] = 17;
+	make(1, 24 << 16, IPQ_TCP_ACK, "evil", 4);
+	buffer[9] = 17; /* a UDP packet: its length field is the first half of the sequence number */
 	assert_false(segment_read(&s, &packet));
+}
+
+/* A loopback packet passes several hooks, and must be held at each of them separately. */
+static void direction_has_its_hook_and_version(void **state)
+{
+	struct segment at_output, at_input, six;
+
+	(void)state;
+	make(1, 1, IPQ_TCP_ACK, "evil", 4);
+	packet.hook = 3;
+	assert_true(segment_read(&at_output, &packet));
+	packet.hook = 1;
+	assert_true(segment_read(&at_input, &packet));
+	assert_int_equal(hold_add(&hold, &packet, &at_input, 0), 0);
+	assert_int_equal(hold_find(&hold, &at_input.direction), 0);
+	assert_int_equal(hold_find(&hold, &at_output.direction), -1);
+	/* an IPv6 packet whose addresses begin with those of the IPv4 packet and end with zeros */
+	memmove(buffer + 40, buffer + 20, 24);
+	memset(buffer, 0, 40);
+	buffer[0] = 0x60;
+	put16(buffer + 4, 24);
+	buffer[6] = 6;
+	memcpy(buffer + 8, "\12\0\0\1\12\0\0\2", 8);
+	packet.payload_len = packet.full_len = 64;
+	assert_true(segment_read(&six, &packet));
+	assert_int_equal(hold_find(&hold, &six.direction), -1);
+	hold_free(&hold);
 }
 
 int main(void)
@@ -125,6 +153,7 @@ int main(void)
 		cmocka_unit_test(number_and_bytes_of_packets_are_bounded),
 		cmocka_unit_test(text_that_follows_is_found_in_any_order),
 		cmocka_unit_test(fragments_and_cut_packets_are_no_segments),
+		cmocka_unit_test(direction_has_its_hook_and_version),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -208,6 +208,42 @@ static void dns_question_is_shown_escaped(void **state)
 	free(text);
 }
 
+/* A message over TCP has its length before it. */
+static void dns_question_over_tcp_is_shown(void **state)
+{
+	uint8_t message[2 + sizeof(dns_question) - 1] = { 0, sizeof(dns_question) - 1 };
+	char *text;
+
+	(void)state;
+	memcpy(message + 2, dns_question, sizeof(dns_question) - 1);
+	text = print_bytes_of(&(struct print_style){ .colour = false }, 6, 53, message, sizeof(message));
+	assert_non_null(strstr(text, " query AAAA www.ex"));
+	free(text);
+}
+
+static void incomplete_dns_question_is_not_shown(void **state)
+{
+	uint8_t message[12 + 1 + 64 + 5] = { 0, 0, 1, 0, 0, 1 };
+	char *text;
+
+	(void)state;
+	for (size_t len = 12; len < sizeof(dns_question) - 1; len++) { /* the last field is not read */
+		text = print_bytes_of(&(struct print_style){ .colour = false }, 17, 53, dns_question, len);
+		assert_int_equal(strstr(text, " query ") != NULL, len >= sizeof(dns_question) - 1 - 2);
+		free(text);
+	}
+	for (unsigned len = 63; len <= 64; len++) { /* longer labels do not exist */
+		memset(message + 12, 0, sizeof(message) - 12);
+		message[12] = (uint8_t)len;
+		memset(message + 13, 'a', len);
+		message[13 + len + 2] = 1;
+		text = print_bytes_of(&(struct print_style){ .colour = false }, 17, 53, message,
+				      sizeof(message));
+		assert_int_equal(strstr(text, " query A aaa") != NULL, len == 63);
+		free(text);
+	}
+}
+
 static void dns_answer_shows_its_code(void **state)
 {
 	uint8_t answer[sizeof(dns_question)];
@@ -301,6 +337,16 @@ static void verbose_line_has_more_of_the_headers(void **state)
 	(void)state;
 	assert_non_null(strstr(text, " ttl 64 id 0 tos 0x0 seq 0 ack 0 win 0"));
 	free(text);
+	for (uint32_t len = 13; len <= 16; len++) { /* only the first bytes of the TCP header */
+		uint32_t total;
+		uint8_t *p = packet_of(6, 80, "", 0, &total);
+
+		text = print(&(struct print_style){ .verbose = true }, "", p, 20 + len);
+		assert_int_equal(strstr(text, " seq 0 ack 0") != NULL, len >= 14);
+		assert_int_equal(strstr(text, " win 0") != NULL, len >= 16);
+		free(text);
+		free(p);
+	}
 	text = print_bytes_of(&(struct print_style){ .text = true }, 6, 80, "GET / \x1b\n", 8);
 	assert_non_null(strstr(text, "\nGET / .\n"));
 	assert_null(strchr(text, 27));
@@ -318,6 +364,8 @@ int main(void)
 		cmocka_unit_test(json_is_one_line_with_everything_escaped),
 		cmocka_unit_test(truncated_packets_are_printed_without_reading_beyond_the_end),
 		cmocka_unit_test(dns_question_is_shown_escaped),
+		cmocka_unit_test(dns_question_over_tcp_is_shown),
+		cmocka_unit_test(incomplete_dns_question_is_not_shown),
 		cmocka_unit_test(dns_answer_shows_its_code),
 		cmocka_unit_test(tls_server_name_is_shown),
 		cmocka_unit_test(names_are_read_from_any_cut_and_any_change),

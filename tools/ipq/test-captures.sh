@@ -27,6 +27,23 @@ base64 -d "$work/base64" >"$work/in.pcapng"
 check 'an accepted file is the same, byte for byte' cmp "$work/in.pcapng" "$work/out.pcapng"
 check 'frames that are not read are named by type and number' grep -q \
 	'2 of link type 249 USBPCAP, 1 of link type 147 USER0 were not read' "$work/log"
+{
+	echo "ipq filter: $work/in.pcapng ends after 4 packets; 2 of link type 249 USBPCAP, 1 of link type 147 USER0 were not read"
+	echo '   #      packets          bytes  rule'
+	echo '   1            0              0  drop tcp'
+	echo '   -            1             28  no rule decided: accepted'
+	echo '1 packet: 1 accepted, 0 dropped, 0 sent elsewhere; 0 with new payload'
+} >"$work/expected"
+check 'the report has only what happened' cmp "$work/expected" "$work/log"
+"$ipq" watch --source "pcap:$work/in.pcapng" udp 2>"$work/log" >"$work/lines"
+check 'watch udp shows the packet' test "$(wc -l <"$work/lines")" -eq 1
+check 'and reports two lines' test "$(sed 's/:.*//; s/,.*//' "$work/log" | tr '\n' ' ')" = 'ipq watch 1 packets shown '
+"$ipq" filter --source "pcap:$work/in.pcapng" 'log udp' >/dev/full 2>"$work/log"
+check 'filter fails if its output cannot be written' test $? -eq 1
+check 'and reports it in its name' grep -q '^ipq filter: standard output was not written completely: ' "$work/log"
+"$ipq" watch --source "pcap:$work/in.pcapng" >/dev/full 2>"$work/log"
+check 'watch fails as well' test $? -eq 1
+check 'and reports it in its name' grep -q '^ipq watch: standard output was not written completely: ' "$work/log"
 "$ipq" watch --source "pcap:$work/in.pcapng" >"$work/log" 2>&1
 check 'watch names them as well' grep -q '1 of link type 147 USER0 were not read' "$work/log"
 "$ipq" watch --quiet --source "pcap:$work/in.pcapng" >"$work/log" 2>&1
