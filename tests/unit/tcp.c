@@ -183,6 +183,24 @@ static void icmp_error_quotes_the_numbers_of_the_sender(void **state)
 		for (size_t i = len; i < len + 12; i++)
 			assert_int_equal(error[i], 0xee);
 	}
+	for (unsigned type = 0; type < 20; type++) {
+		bool is_error = type == 3 || type == 4 || type == 11 || type == 12;
+		size_t len = quote(error, 40);
+
+		error[20] = (uint8_t)type;
+		assert_int_equal(ipq_edit_begin(&e, error, len, len, 0), 0);
+		assert_int_equal(ipq_tcp_begin(t, &s, &e, 0, 0), 0);
+		assert_int_equal(ipq_tcp_end(&s), is_error ? IPQ_TCP_CHANGED : IPQ_TCP_UNCHANGED);
+	}
+	/* An error that is a fragment, and a quoted fragment without a TCP header. */
+	for (unsigned i = 0; i < 2; i++) {
+		size_t len = quote(error, 40);
+
+		error[i == 0 ? 6 : 28 + 6] = i == 0 ? 0x20 : 1;
+		assert_int_equal(ipq_edit_begin(&e, error, len, len, 0), 0);
+		assert_int_equal(ipq_tcp_begin(t, &s, &e, 0, 0), 0);
+		assert_int_equal(ipq_tcp_end(&s), IPQ_TCP_UNCHANGED);
+	}
 	/*
 	 * A quote without the sequence number, a quote of another connection, and a message that is not an error.
 	 */
@@ -223,7 +241,10 @@ static bool moves_quote_in(struct ipq_tcp *t, unsigned type, const uint8_t *pack
 	len = write_six(message, IPPROTO_ICMPV6, body, 8 + packet_len);
 	assert_int_equal(ipq_edit_begin(&e, message, len, len, 0), 0);
 	assert_int_equal(ipq_tcp_begin(t, &s, &e, 0, 0), 0);
-	return ipq_tcp_end(&s) == IPQ_TCP_CHANGED;
+	if (ipq_tcp_end(&s) != IPQ_TCP_CHANGED)
+		return false;
+	assert_int_equal(get32(message + 40 + 8 + 40 + 4), 8); /* in a recording, numbers move forward */
+	return true;
 }
 
 static void icmpv6_errors_quote_and_other_messages_do_not(void **state)
@@ -397,6 +418,7 @@ static void segment_after_a_gap_is_dropped_in_order_only(void **state)
 	assert_int_equal(sequence(), 110);
 	assert_text("goodness");
 	assert_int_equal(stats_of(t).dropped, 1);
+	assert_int_equal(stats_of(t).replaced, 2);
 	ipq_tcp_close(t);
 }
 
@@ -407,6 +429,7 @@ static void text_in_a_gap_keeps_its_length(void **state)
 	(void)state;
 	assert_int_equal(pass(t, TEXT(.sequence = 106, .text = "later"), "evil", "goodness"), 0);
 	assert_int_equal(pass(t, TEXT(.sequence = 101, .text = "evil "), "evil", "goodness"), 0);
+	assert_int_equal(e.reason, IPQ_EDIT_REASON_LATE);
 	assert_int_equal(stats_of(t).late, 1);
 	ipq_tcp_close(t);
 	t = open_connection(0);
@@ -601,6 +624,12 @@ static void replayed_text_that_does_not_fit_is_cut(void **state)
 	assert_text("goodness ");
 	assert_int_equal(buffer[e.transport + 13], IPQ_TCP_ACK);
 	assert_int_equal(stats_of(t).cut, 1);
+	/* Not even the first text fits. */
+	begin_packet(&both);
+	e.room = 40 + 7;
+	assert_int_equal(ipq_tcp_begin(t, &s, &e, 0, 0), 0);
+	assert_int_equal(ipq_tcp_end(&s), IPQ_TCP_DROP);
+	assert_int_equal(stats_of(t).cut, 2);
 	ipq_tcp_close(t);
 }
 
@@ -619,6 +648,22 @@ static void protected_segment_is_refused(void **state)
 				      "evil", i ? "good" : "x"),
 				 IPQ_TCP_UNCHANGED);
 	assert_int_equal(stats_of(t).protection, 2);
+	for (unsigned i = 0; i < 2; i++) { /* ESP, and AH before a TCP header */
+		static const char text[44] = {
+			[16] = 0x50
+		}; /* the header length of the TCP header after AH */
+		struct ipq_tcp_segment s;
+
+		begin_packet(TEXT(.sequence = 101, .text = text, .text_len = sizeof(text)));
+		buffer[9] = i ? 51 : 50;
+		if (i)
+			memcpy(buffer + 20, "\6\4", 2);
+		assert_int_equal(ipq_edit_begin(&e, buffer, e.len, sizeof(buffer), 0), 0);
+		assert_int_equal(ipq_tcp_begin(t, &s, &e, 0, 0), 0);
+		assert_int_equal(ipq_tcp_replace(&s, 0, 1, "x", 1), -EOPNOTSUPP);
+		assert_int_equal(ipq_tcp_end(&s), IPQ_TCP_UNCHANGED);
+		assert_int_equal(stats_of(t).protection, 3 + i);
+	}
 	ipq_tcp_close(t);
 }
 
@@ -646,6 +691,7 @@ static void offer_of_multipath_is_removed(void **state)
 		     "evil", "y"),
 		IPQ_TCP_CHANGED);
 	assert_text("evil");
+	assert_int_equal(e.reason, IPQ_EDIT_REASON_MPTCP);
 	assert_int_equal(stats_of(t).multipath, 1);
 	ipq_tcp_close(t);
 }
@@ -815,13 +861,13 @@ static void reset_makes_no_connection(void **state)
  */
 static bool fits_ahead(unsigned offers, uint8_t shift, bool answered, uint32_t ahead)
 {
-	const uint8_t scale[4] = { 1, 3, 3, shift };
+	const uint8_t scale[4] = { 1, 3, 3, shift }, other_scale[4] = { 1, 3, 3, 2 };
 	struct ipq_tcp *t = open_table(0);
 
 	pass(t,
 	     &(struct packet){ .flags = IPQ_TCP_SYN,
 			       .sequence = A_ISN,
-			       .options = scale,
+			       .options = other_scale,
 			       .options_len = offers & 1 ? 4 : 0 },
 	     "-", "+");
 	pass(t,
@@ -849,6 +895,7 @@ static void window_is_as_large_as_it_was_offered(void **state)
 	}
 	assert_true(fits_ahead(3, 7, true, 65535 << 7));
 	assert_false(fits_ahead(3, 7, true, (65535 << 7) + 1));
+	assert_false(fits_ahead(3, 0, true, 65535 * 2));  /* A's scale is that of A's own window */
 	assert_false(fits_ahead(3, 7, false, 1000000));	  /* the window of a SYN is not scaled */
 	assert_true(fits_ahead(3, 255, true, 100000000)); /* values above 14 mean 14 */
 }
@@ -1009,7 +1056,67 @@ static void connection_makes_way_when_both_sides_have_closed_it(void **state)
 	assert_false(makes_way(t, 5)); /* this FIN may have to be retransmitted */
 	pass(t, &(struct packet){ .port = 1, .flags = IPQ_TCP_ACK, .sequence = 106, .acknowledgement = 502 },
 	     "-", "+");
+	/* a late segment, which was sent before the end */
+	pass(t,
+	     &(struct packet){
+		     .port = 1, .side = 1, .flags = IPQ_TCP_ACK, .sequence = 501, .acknowledgement = 101 },
+	     "-", "+");
 	assert_true(makes_way(t, 6));
+	ipq_tcp_close(t);
+}
+
+static void connection_makes_way_after_a_reset_in_its_window(void **state)
+{
+	struct ipq_tcp_options options = { .size = sizeof(options), .max_connections = 1 };
+
+	(void)state;
+	for (unsigned with_ack = 0; with_ack < 2; with_ack++) {
+		struct packet reset = { .port = 1,
+					.side = 1,
+					.flags = IPQ_TCP_RST | (with_ack ? IPQ_TCP_ACK : 0),
+					.sequence = 0x40000000,
+					.acknowledgement = with_ack ? 109 : 0x50000000 };
+		struct ipq_tcp *t;
+
+		assert_int_equal(ipq_tcp_open(&t, &options), 0);
+		shake_hands(t, 1);
+		pass(t, TEXT(.port = 1, .sequence = 101, .text = "evil"), "evil", "goodness");
+		pass(t, &reset, "-", "+");
+		assert_false(makes_way(t, 2));
+		reset.sequence = 501;
+		pass(t, &reset, "-", "+");
+		assert_true(makes_way(t, 3));
+		ipq_tcp_close(t);
+	}
+}
+
+/* The time of idleness begins with the last segment. */
+static void connection_that_is_used_makes_no_way(void **state)
+{
+	struct ipq_tcp_options options = { .size = sizeof(options), .max_connections = 1 };
+	struct ipq_tcp *t;
+
+	(void)state;
+	assert_int_equal(ipq_tcp_open(&t, &options), 0);
+	t->clock = fake_clock;
+	shake_hands(t, 1);
+	pass(t, TEXT(.port = 1, .sequence = 101, .text = "evil"), "evil", "goodness");
+	for (unsigned i = 0; i < 3; i++) {
+		fake_ms += 2 * 3600 * 1000;
+		pass(t, TEXT(.port = 1, .sequence = 105), "-", "+");
+	}
+	assert_false(makes_way(t, 2));
+	fake_ms += (2 * 60 + 4) * 60 * 1000 - 1;
+	assert_false(makes_way(t, 3));
+	fake_ms += 1;
+	assert_true(makes_way(t, 4));
+	ipq_tcp_close(t);
+	/* A recording has no such time: the oldest connection makes way. */
+	options.flags = IPQ_TCP_RECORDED;
+	assert_int_equal(ipq_tcp_open(&t, &options), 0);
+	t->clock = fake_clock;
+	assert_true(makes_way(t, 1));
+	assert_true(makes_way(t, 2));
 	ipq_tcp_close(t);
 }
 
@@ -1356,6 +1463,8 @@ static void shorter_text_leaves_the_size_of_segments(void **state)
 	assert_false(tcp_lower_mss(&e, 5, 4, true));
 	assert_true(tcp_lower_mss(&e, 4, 5, false));
 	assert_int_equal(get16(buffer + 42), 1459);
+	assert_true(tcp_lower_mss(&e, 0, 9, true)); /* text is inserted */
+	assert_int_equal(get16(buffer + 42), 1450);
 }
 
 static void size_of_segments_has_a_minimum(void **state)
@@ -1399,6 +1508,9 @@ static void urgent_pointer_has_a_flag_and_a_limit(void **state)
 	pass(t, TEXT(.sequence = 105, .text = "evil", .urgent = 20, .more_flags = IPQ_TCP_URG), "evil",
 	     "goodness");
 	assert_int_equal(get16(buffer + 38), 24);
+	pass(t, TEXT(.sequence = 105, .text = "evil", .urgent = 40000, .more_flags = IPQ_TCP_URG), "evil",
+	     "goodness");
+	assert_int_equal(get16(buffer + 38), 40004);
 	pass(t, TEXT(.sequence = 109, .text = "evil", .urgent = 65534, .more_flags = IPQ_TCP_URG), "evil",
 	     "goodness");
 	assert_int_equal(get16(buffer + 38), 65535);
@@ -1533,6 +1645,7 @@ static void text_across_segments_is_replaced_as_a_whole_or_not(void **state)
 	assert_int_equal(pass_across(t, TEXT(.sequence = 101, .text = "an ev"), 2, 2, large, sizeof(large)),
 			 -ENOBUFS);
 	assert_text("an ev");
+	assert_int_equal(e.reason, IPQ_EDIT_REASON_MEMORY);
 	assert_int_equal(stats_of(t).no_memory, 1);
 	assert_int_equal(pass(t, TEXT(.sequence = 106, .text = "il!"), "-", "+"), IPQ_TCP_UNCHANGED);
 	ipq_tcp_close(t);
@@ -1656,7 +1769,7 @@ static void close_both(struct ipq_tcp *t, uint32_t next, uint32_t back)
 	     &(struct packet){ .side = 1,
 			       .flags = IPQ_TCP_ACK | IPQ_TCP_FIN,
 			       .sequence = back,
-			       .acknowledgement = next + 1 },
+			       .acknowledgement = sequence() + 1 },
 	     "-", "+");
 	pass(t, &(struct packet){ .flags = IPQ_TCP_ACK, .sequence = next + 1, .acknowledgement = back + 1 },
 	     "-", "+");
@@ -1668,9 +1781,14 @@ static void closed_connection_makes_way_before_a_syn(void **state)
 	struct ipq_tcp *t = open_connection(0);
 
 	(void)state;
-	close_both(t, 101, 501);
+	pass(t, TEXT(.sequence = 101, .text = "evil"), "evil", "goodness");
+	close_both(t, 105, 501);
 	begin_anew(t);
-	close_both(t, 7000001, 9000001);
+	pass(t,
+	     &(struct packet){
+		     .flags = IPQ_TCP_ACK, .sequence = 7000001, .acknowledgement = 9000001, .text = "evil" },
+	     "evil", "evildoer!");
+	close_both(t, 7000005, 9000001);
 	for (uint32_t i = 0; i < 3; i++)
 		pass(t, &(struct packet){ .flags = IPQ_TCP_SYN, .sequence = 0x20000000 + (i << 24) }, "-",
 		     "+");
@@ -1681,6 +1799,9 @@ static void closed_connection_makes_way_before_a_syn(void **state)
 			       .sequence = B_ISN,
 			       .acknowledgement = 0x20000001 },
 	     "-", "+");
+	pass(t, &(struct packet){ .flags = IPQ_TCP_ACK, .sequence = 7000006, .acknowledgement = 9000002 },
+	     "-", "+");
+	assert_int_equal(sequence(), 7000006 + 5); /* the newer one is still known */
 	/* The text of an unknown connection would keep its length. */
 	pass(t, TEXT(.sequence = 0x20000001, .text = "evil"), "evil", "goodness");
 	assert_text("goodness");
@@ -1874,6 +1995,174 @@ static void gaps_in_both_directions_are_within_the_limit(void **state)
 	}
 }
 
+/* A path on which A's SYN was not seen: whether B's window is scaled is not known, so it may be as large as possible. */
+static void window_may_be_scaled_if_a_syn_was_not_seen(void **state)
+{
+	static const uint8_t scale[4] = { 1, 3, 3, 7 };
+	struct ipq_tcp *t = open_table(0);
+
+	(void)state;
+	pass(t,
+	     &(struct packet){ .side = 1,
+			       .flags = IPQ_TCP_SYN | IPQ_TCP_ACK,
+			       .sequence = B_ISN,
+			       .acknowledgement = A_ISN + 1,
+			       .options = scale,
+			       .options_len = 4 },
+	     "-", "+");
+	pass(t, TEXT(.sequence = A_ISN + 1), "-", "+");
+	pass(t, ANSWER(1), "-", "+");
+	pass(t, TEXT(.sequence = A_ISN + 1000000, .text = "evil"), "evil", "goodness");
+	assert_text("goodness");
+	ipq_tcp_close(t);
+}
+
+/* Text that was sent before the window became smaller may still arrive. */
+static void smaller_window_narrows_nothing(void **state)
+{
+	struct ipq_tcp *t = open_connection(0);
+	struct packet answer = *ANSWER(1);
+	static const uint8_t scale[4] = { 1, 3, 3, 7 };
+
+	(void)state;
+	ipq_tcp_close(t);
+	t = open_table(0);
+	for (unsigned side = 0; side < 2; side++)
+		pass(t,
+		     &(struct packet){ .side = side,
+				       .flags = IPQ_TCP_SYN | (side ? IPQ_TCP_ACK : 0),
+				       .sequence = side ? B_ISN : A_ISN,
+				       .acknowledgement = side ? A_ISN + 1 : 0,
+				       .options = scale,
+				       .options_len = 4 },
+		     "-", "+");
+	pass(t, TEXT(.sequence = A_ISN + 1), "-", "+");
+	pass(t, &answer, "-", "+");
+	answer.window = 1;
+	pass(t, &answer, "-", "+");
+	pass(t, TEXT(.sequence = A_ISN + 1000000, .text = "evil"), "evil", "goodness");
+	assert_text("goodness");
+	ipq_tcp_close(t);
+}
+
+/* Only one direction is seen, and not from its beginning: any window may have been offered. */
+static void unheard_window_is_large_without_a_syn(void **state)
+{
+	struct ipq_tcp *t = open_table(0);
+
+	(void)state;
+	pass(t, TEXT(.sequence = 101, .text = "some"), "-", "+");
+	pass(t, TEXT(.sequence = 10000000, .text = "evil"), "evil", "goodness");
+	assert_text("goodness");
+	assert_int_equal(stats_of(t).connections, 1);
+	ipq_tcp_close(t);
+}
+
+/* TCP Fast Open: a SYN with data. If it also offers Multipath TCP, the offer is removed and the data is replaced. */
+static void text_in_a_syn_is_replaced(void **state)
+{
+	static const uint8_t multipath[] = { 30, 4, 0, 0 };
+
+	(void)state;
+	for (unsigned i = 0; i < 2; i++) {
+		struct ipq_tcp *t = open_table(0);
+
+		pass(t,
+		     &(struct packet){ .flags = IPQ_TCP_SYN,
+				       .sequence = A_ISN,
+				       .text = "evil",
+				       .options = multipath,
+				       .options_len = i ? 4 : 0 },
+		     "evil", "goodness");
+		assert_text("goodness");
+		assert_int_equal(sequence(), A_ISN);
+		assert_int_equal(ipq_edit_find_tcp_option(&e, 30, NULL), -ENOENT);
+		pass(t, TEXT(.sequence = A_ISN + 5, .text = "more"), "-", "+");
+		assert_int_equal(sequence(), A_ISN + 9);
+		ipq_tcp_close(t);
+	}
+}
+
+static void forged_option_of_multipath_is_ignored(void **state)
+{
+	static const uint8_t dss[] = { 30, 4, 0x20, 0 };
+	struct ipq_tcp *t = open_connection(0);
+
+	(void)state;
+	pass(t, TEXT(.sequence = 101, .text = "evil"), "evil", "goodness");
+	pass(t, TEXT(.sequence = 0x40000000, .text = "evil", .options = dss, .options_len = 4), "evil",
+	     "goodness");
+	pass(t, TEXT(.sequence = 105, .text = "evil"), "evil", "goodness");
+	assert_text("goodness");
+	ipq_tcp_close(t);
+}
+
+static void recording_drops_no_segment(void **state)
+{
+	struct ipq_tcp *t = open_connection(IPQ_TCP_RECORDED | IPQ_TCP_IN_ORDER);
+
+	(void)state;
+	assert_int_equal(pass(t, TEXT(.sequence = 106, .text = "more"), "evil", "goodness"),
+			 IPQ_TCP_UNCHANGED);
+	ipq_tcp_close(t);
+}
+
+static void memory_of_a_connection_has_a_minimum(void **state)
+{
+	struct ipq_tcp_options options = { .size = sizeof(options), .max_connection_bytes = 1 };
+	struct ipq_tcp *t;
+
+	(void)state;
+	assert_int_equal(ipq_tcp_open(&t, &options), 0);
+	shake_hands(t, 0);
+	pass(t, TEXT(.sequence = 101, .text = "evil"), "evil", "goodness");
+	assert_text("goodness");
+	ipq_tcp_close(t);
+}
+
+/* A block that ends inside a text covers only what comes before it. Malformed blocks stay. */
+static void end_of_a_sack_block_moves_down(void **state)
+{
+	uint8_t options[16] = { 1, 1, 5, 10, 0, 0, 0, 101, 0, 0, 0, 105 };
+	struct ipq_tcp *t = open_connection(0);
+	struct packet answer = *ANSWER(1);
+
+	(void)state;
+	pass(t, TEXT(.sequence = 101, .text = "a evil b"), "evil", "goodness");
+	answer.options = options;
+	answer.options_len = 12;
+	assert_int_equal(pass(t, &answer, "-", "+"), IPQ_TCP_CHANGED);
+	assert_int_equal(get32(buffer + 44), 101);
+	assert_int_equal(get32(buffer + 48), 103);
+	options[3] = 14;
+	options[11] = 113;
+	answer.options_len = 16;
+	assert_int_equal(pass(t, &answer, "-", "+"), IPQ_TCP_UNCHANGED);
+	assert_memory_equal(buffer + 40, options, 16);
+	ipq_tcp_close(t);
+}
+
+static void text_that_is_taken_back_is_not_replaced(void **state)
+{
+	struct tcp_across text = { .parts = 2, .offset = 3, .part = { 2, 2 } };
+	struct ipq_tcp *t = open_connection(0);
+	struct ipq_tcp_segment s;
+
+	(void)state;
+	begin_packet(TEXT(.sequence = 101, .text = "an ev"));
+	e.room = e.len + 1;
+	assert_int_equal(ipq_tcp_begin(t, &s, &e, 0, 0), 0);
+	text.parts = 1;
+	assert_int_equal(tcp_replace_across(&s, &text, "EV!", 3), 1);
+	tcp_take_back_across(&s, &text, 3);
+	assert_int_equal(ipq_tcp_replace(&s, 0, 2, "the", 3), 1); /* the room is free again */
+	assert_int_equal(ipq_tcp_replace(&s, 3, 1, "ee", 2), -ENOSPC);
+	assert_int_equal(ipq_tcp_end(&s), IPQ_TCP_CHANGED);
+	assert_text("the ev");
+	assert_int_equal(stats_of(t).replaced, 1);
+	ipq_tcp_close(t);
+}
+
 /* ---- threads ---------------------------------------------------------------------------------- */
 
 struct side {
@@ -2005,6 +2294,17 @@ int main(void)
 		cmocka_unit_test(rest_of_an_earlier_text_needs_no_room),
 		cmocka_unit_test(text_without_a_log_entry_is_forgotten_when_it_is_acknowledged),
 		cmocka_unit_test(gaps_in_both_directions_are_within_the_limit),
+		cmocka_unit_test(window_may_be_scaled_if_a_syn_was_not_seen),
+		cmocka_unit_test(smaller_window_narrows_nothing),
+		cmocka_unit_test(unheard_window_is_large_without_a_syn),
+		cmocka_unit_test(text_in_a_syn_is_replaced),
+		cmocka_unit_test(forged_option_of_multipath_is_ignored),
+		cmocka_unit_test(recording_drops_no_segment),
+		cmocka_unit_test(memory_of_a_connection_has_a_minimum),
+		cmocka_unit_test(end_of_a_sack_block_moves_down),
+		cmocka_unit_test(text_that_is_taken_back_is_not_replaced),
+		cmocka_unit_test(connection_makes_way_after_a_reset_in_its_window),
+		cmocka_unit_test(connection_that_is_used_makes_no_way),
 		cmocka_unit_test(two_threads_share_a_connection),
 	};
 
