@@ -705,6 +705,66 @@ static void quotes_are_moved_except_in_errors_of_this_machine(void **state)
 	end();
 }
 
+/* A loopback packet passes OUTPUT, POSTROUTING, PREROUTING and INPUT. */
+static void loopback_packet_is_rewritten_at_its_first_hook(void **state)
+{
+	static const char *const text[] = { "rewrite /#/+++/" };
+	static const uint8_t way[] = { NF_INET_LOCAL_OUT, NF_INET_POST_ROUTING, NF_INET_PRE_ROUTING,
+				       NF_INET_LOCAL_IN };
+	const uint32_t lo = fake_interface("lo", ARPHRD_LOOPBACK);
+
+	(void)state;
+	begin(text, 1);
+	for (unsigned ours = 1; ours < 16; ours++) { /* a bit for each hook on the way */
+		session.hooks = 0;
+		for (unsigned i = 0; i < 4; i++)
+			session.hooks |= (ours >> i & 1) << way[i];
+		for (unsigned i = 0; i < 4; i++) {
+			bool out = way[i] >= NF_INET_LOCAL_OUT, before = (ours & ((1U << i) - 1)) != 0;
+			const struct ipq_packet p = { .hook = way[i],
+						      .present = out ? IPQ_HAS_OUTDEV : IPQ_HAS_INDEV,
+						      .indev = out ? 0 : lo,
+						      .outdev = out ? lo : 0 };
+
+			assert_int_equal(edits_passed_before(&common.edits, &worker, common.active_rules, &p,
+							     IPPROTO_UDP),
+					 before);
+			assert_int_equal(edits_passed_before(&common.edits, &worker, common.active_rules, &p,
+							     IPPROTO_TCP),
+					 before);
+		}
+	}
+	end();
+}
+
+/*
+ * With the user's own firewall rules, the hooks of TCP are learnt from the packets: both directions pass them in the
+ * same order, so only the first one may change lengths.
+ */
+static void hooks_of_loopback_are_learnt_from_tcp_packets(void **state)
+{
+	static const char *const text[] = { "rewrite /#/+++/ mark 1" };
+	const uint32_t lo = fake_interface("lo", ARPHRD_LOOPBACK);
+	const struct ipq_packet first = { .hook = NF_INET_POST_ROUTING,
+					  .present = IPQ_HAS_OUTDEV,
+					  .outdev = lo };
+	const struct ipq_packet last = { .hook = NF_INET_LOCAL_IN, .present = IPQ_HAS_INDEV, .indev = lo };
+
+	(void)state;
+	begin(text, 1);
+	/* the first packet that was seen may have passed the other hook */
+	assert_false(edits_passed_before(&common.edits, &worker, common.active_rules, &last, IPPROTO_TCP));
+	assert_false(edits_passed_before(&common.edits, &worker, common.active_rules, &first, IPPROTO_TCP));
+	assert_true(edits_passed_before(&common.edits, &worker, common.active_rules, &last, IPPROTO_TCP));
+	assert_false(edits_passed_before(&common.edits, &worker, common.active_rules, &first, IPPROTO_TCP));
+	assert_false(edits_passed_before(&common.edits, &worker, common.active_rules, &last, IPPROTO_UDP));
+	/* A rule about metadata may match at a later hook only, so other packets are rewritten at any of them. */
+	session.hooks = 1U << NF_INET_POST_ROUTING | 1U << NF_INET_LOCAL_IN;
+	assert_true(edits_passed_before(&common.edits, &worker, common.active_rules, &last, IPPROTO_TCP));
+	assert_false(edits_passed_before(&common.edits, &worker, common.active_rules, &last, IPPROTO_UDP));
+	end();
+}
+
 static void option_that_a_packet_cannot_have_is_no_failure(void **state)
 {
 	static const char *const text[] = { "strip tcp option sack", "set ttl 9" };
@@ -761,6 +821,8 @@ int main(void)
 		cmocka_unit_test(packet_is_rewritten_at_its_first_hook),
 		cmocka_unit_test(http_rewrite_lowers_the_segment_size_for_its_length_field),
 		cmocka_unit_test(quotes_are_moved_except_in_errors_of_this_machine),
+		cmocka_unit_test(loopback_packet_is_rewritten_at_its_first_hook),
+		cmocka_unit_test(hooks_of_loopback_are_learnt_from_tcp_packets),
 		cmocka_unit_test(option_that_a_packet_cannot_have_is_no_failure),
 		cmocka_unit_test(edits_that_are_not_possible_are_counted_by_reason),
 	};

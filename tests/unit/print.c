@@ -101,12 +101,13 @@ static void colour_option_colours_the_verdict(void **state)
 
 static void control_characters_in_names_are_escaped(void **state)
 {
-	char *text = print(&(struct print_style){ .bytes = true }, "e\033[2J\"\n\xff", udp4, sizeof(udp4));
+	char *text =
+		print(&(struct print_style){ .bytes = true }, "e\033[2J\"\n\x7f\xff", udp4, sizeof(udp4));
 
 	(void)state;
 	for (const char *c = text; *c != '\0'; c++)
 		assert_true(*c == '\n' || *c == '\t' || (*c >= 0x20 && *c < 0x7f));
-	assert_non_null(strstr(text, "e\\x1b[2J\"\\x0a\\xff"));
+	assert_non_null(strstr(text, "e\\x1b[2J\"\\x0a\\x7f\\xff"));
 	assert_non_null(strstr(text, ".[2J\n"));
 	free(text);
 }
@@ -120,6 +121,7 @@ static void json_is_one_line_with_everything_escaped(void **state)
 	assert_ptr_equal(strstr(text, "{\"time\":1700000000.123456789,\"hook\":\"INPUT\",\"indev\":"), text);
 	/* valid UTF-8 is kept, other bytes are replaced */
 	assert_non_null(strstr(text, "\"indev\":\"e\\u001b\\\"\\\\\\u000a\\ufffd\xc3\xbc\","));
+	assert_non_null(strstr(text, ",\"ip\":4,\"protocol\":17,\"protocol_name\":\"udp\",\"source\":"));
 	assert_non_null(strstr(text, "\"source\":\"10.0.0.1\",\"destination\":\"10.0.0.2\",\"source_port\":"
 				     "5353,\"destination_port\":53,"));
 	assert_non_null(strstr(text, "\"bytes\":\"4500"));

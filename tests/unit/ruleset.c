@@ -124,6 +124,7 @@ static void mistake_is_reported_with_position_and_message(void **state)
 		{ "rate 100/d udp", 8, "a rate must follow" },
 		{ "rate 0/s", 5, "must be positive" },
 		{ "rate 5/s burst x", 15, "a size must follow" },
+		{ "rate 1000GB/s", 11, "this rate is too high" },
 		{ "rewrite", 7, "the text to rewrite must follow" },
 		{ "rewrite evil good", 8, "the text to rewrite must follow" },
 		{ "rewrite /evil", 13, "delimiter is missing" },
@@ -456,7 +457,10 @@ static void copy_range_covers_what_filters_and_edits_read(void **state)
 {
 	static const char *const header[] = { "drop tcp port 23", "accept" };
 	static const char *const network[] = { "drop src net 10.0.0.0/8", "accept" };
-	static const char *const far[] = { "drop udp[300:2] = 7" };
+	static const char *const far[] = { "drop udp[300:2] = 7" }, *const farther[] = {
+		"drop udp[1300:2] = 7"
+	};
+	static const char *const network_far[] = { "drop ip[300:2] = 7" };
 	static const char *const computed[] = { "drop tcp[((tcp[12:1] & 0xf0) >> 2):4] = 0x47455420" };
 	static const char *const edits[] = { "rewrite /a/b/ udp" };
 	struct active_rules *p = load(header, 2);
@@ -469,6 +473,12 @@ static void copy_range_covers_what_filters_and_edits_read(void **state)
 	active_rules_free(p);
 	p = load(far, 1);
 	assert_true(active_rules_copy_range(p) >= 300 + 60 + 2);
+	active_rules_free(p);
+	p = load(farther, 1);
+	assert_in_range(active_rules_copy_range(p), 1300 + 60 + 2, 1400 + 60);
+	active_rules_free(p);
+	p = load(network_far, 1);
+	assert_in_range(active_rules_copy_range(p), 302, 400); /* no transport header is needed */
 	active_rules_free(p);
 	p = load(computed, 1);
 	assert_int_equal(active_rules_copy_range(p), 0);
@@ -522,6 +532,32 @@ static void flow_rules_need_the_packets_of_both_directions(void **state)
 	p = load(marked, 1);
 	assert_true(p->flows && p->filters == 0);
 	active_rules_free(p);
+}
+
+/* The queue must be asked for the metadata that the rules read. */
+static void flags_of_the_queue_are_those_that_rules_need(void **state)
+{
+	static const struct {
+		const char *text[2];
+		uint32_t flags;
+	} cases[] = {
+		{ { "drop udp", "log mark 7" }, 0 },
+		{ { "drop uid 5", "log udp" }, IPQ_O_OWNER },
+		{ { "drop udp", "log gid 5" }, IPQ_O_OWNER },
+		{ { "log state new", "drop udp" }, IPQ_O_CONNTRACK },
+		{ { "log state new", "drop uid 5" }, IPQ_O_CONNTRACK | IPQ_O_OWNER },
+		{ { "ctmark 1 udp", "drop udp" }, IPQ_O_CONNTRACK },
+		{ { "drop tcp", "rewrite /a/b/ udp" }, IPQ_O_SEGMENT },
+		{ { "rate 5/s udp", "drop tcp" }, IPQ_O_SEGMENT },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		struct active_rules *p = load(cases[i].text, 2);
+
+		assert_int_equal(p->flags, cases[i].flags);
+		active_rules_free(p);
+	}
 }
 
 static void rules_on_one_flow_are_found_in_either_direction(void **state)
@@ -593,6 +629,7 @@ int main(void)
 		cmocka_unit_test(copy_range_covers_what_filters_and_edits_read),
 		cmocka_unit_test(kernel_queues_every_packet_that_a_rule_may_decide),
 		cmocka_unit_test(flow_rules_need_the_packets_of_both_directions),
+		cmocka_unit_test(flags_of_the_queue_are_those_that_rules_need),
 		cmocka_unit_test(rules_on_one_flow_are_found_in_either_direction),
 		cmocka_unit_test(reload_keeps_counters_of_unchanged_rules),
 	};

@@ -592,6 +592,7 @@ static void limit_of_an_interface_is_removed_if_a_packet_outgrows_it(void **stat
 		replace_first(100, frame);
 		assert_int_equal(out32(swapped, interfaces + 20 + 12), 114);
 		assert_int_equal(replace_first(101, frame).caplen, 115);
+		assert_int_equal(out.len, in.len + 16); /* nothing but the packet has grown */
 		assert_int_equal(out32(swapped, interfaces + 12), 113);
 		assert_int_equal(out32(swapped, interfaces + 20 + 12), 0);
 	}

@@ -246,6 +246,28 @@ static void repeated_packet_is_the_changed_one(void **state)
 	assert_int_equal(out.len, 24 + 16 + 14 + sizeof(shorter));
 }
 
+static void repeated_packet_with_another_mark_keeps_its_payload(void **state)
+{
+	uint8_t payload[86];
+
+	(void)state;
+	numbered(1);
+	begin();
+	assert_int_equal(receive(0), 1);
+	memcpy(payload, packet[0].payload, sizeof(payload));
+	assert_int_equal(decide((struct source_verdict){
+				 .id = packet[0].id, .code = NF_REPEAT, .present = IPQ_SET_MARK, .mark = 9 }),
+			 1);
+	assert_int_equal(receive(0), 1);
+	assert_int_equal(packet[0].mark, 9);
+	assert_int_equal(packet[0].payload_len, sizeof(payload));
+	assert_memory_equal(packet[0].payload, payload, sizeof(payload));
+	accept_id(packet[0].id);
+	finish();
+	assert_int_equal(out.len, in.len);
+	assert_memory_equal(out.bytes, in.bytes, in.len);
+}
+
 /* A packet of pcap, where no padding follows a frame. */
 static void repeated_packet_of_any_length_is_the_changed_one(void **state)
 {
@@ -882,6 +904,7 @@ int main(void)
 		cmocka_unit_test(frames_after_the_last_packet_pass_with_its_verdict),
 		cmocka_unit_test(repeated_packet_is_the_changed_one),
 		cmocka_unit_test(repeated_packet_makes_a_full_queue_readable),
+		cmocka_unit_test(repeated_packet_with_another_mark_keeps_its_payload),
 		cmocka_unit_test(repeated_packet_of_any_length_is_the_changed_one),
 		cmocka_unit_test(summary_shows_how_much_was_read_and_written),
 		cmocka_unit_test(end_of_the_file_is_described),

@@ -1476,10 +1476,12 @@ static void size_of_segments_has_a_minimum(void **state)
 	(void)state;
 	memset(longer, '+', 100);
 	longer[100] = '\0';
-	pass(t,
-	     &(struct packet){
-		     .flags = IPQ_TCP_SYN, .sequence = A_ISN, .options = options, .options_len = 4 },
-	     "evil", longer);
+	assert_int_equal(
+		pass(t,
+		     &(struct packet){
+			     .flags = IPQ_TCP_SYN, .sequence = A_ISN, .options = options, .options_len = 4 },
+		     "evil", longer),
+		IPQ_TCP_CHANGED);
 	assert_int_equal(get16(buffer + 42), 256);
 	ipq_tcp_close(t);
 }
@@ -1995,7 +1997,7 @@ static void gaps_in_both_directions_are_within_the_limit(void **state)
 	}
 }
 
-/* A path on which A's SYN was not seen: whether B's window is scaled is not known, so it may be as large as possible. */
+/* A's SYN was not seen: whether B's window is scaled is not known, so it may be as large as possible. */
 static void window_may_be_scaled_if_a_syn_was_not_seen(void **state)
 {
 	static const uint8_t scale[4] = { 1, 3, 3, 7 };

@@ -28,7 +28,8 @@ check 'an accepted file is the same, byte for byte' cmp "$work/in.pcapng" "$work
 check 'frames that are not read are named by type and number' grep -q \
 	'2 of link type 249 USBPCAP, 1 of link type 147 USER0 were not read' "$work/log"
 {
-	echo "ipq filter: $work/in.pcapng ends after 4 packets; 2 of link type 249 USBPCAP, 1 of link type 147 USER0 were not read"
+	printf '%s' "ipq filter: $work/in.pcapng ends after 4 packets; "
+	echo '2 of link type 249 USBPCAP, 1 of link type 147 USER0 were not read'
 	echo '   #      packets          bytes  rule'
 	echo '   1            0              0  drop tcp'
 	echo '   -            1             28  no rule decided: accepted'
@@ -38,6 +39,14 @@ check 'the report has only what happened' cmp "$work/expected" "$work/log"
 "$ipq" watch --source "pcap:$work/in.pcapng" udp 2>"$work/log" >"$work/lines"
 check 'watch udp shows the packet' test "$(wc -l <"$work/lines")" -eq 1
 check 'and reports two lines' test "$(sed 's/:.*//; s/,.*//' "$work/log" | tr '\n' ' ')" = 'ipq watch 1 packets shown '
+"$ipq" filter --json --source "pcap:$work/in.pcapng" 'count udp' 'drop tcp' >"$work/json" 2>/dev/null
+counts='"dropped":0,"rewritten":0,"not_edited":0}'
+{
+	printf '%s' '{"rules":[{"rule":"count udp","packets":1,"bytes":28,'"$counts,"
+	printf '%s' '{"rule":"drop tcp","packets":0,"bytes":0,'"$counts"'],'
+	echo '"no_rule":{"packets":1,"bytes":28,'"$counts"',"not_edited_by_reason":{},"beyond_mtu":0}'
+} >"$work/expected"
+check 'counters in JSON are complete' cmp "$work/expected" "$work/json"
 "$ipq" filter --source "pcap:$work/in.pcapng" 'log udp' >/dev/full 2>"$work/log"
 check 'filter fails if its output cannot be written' test $? -eq 1
 check 'and reports it in its name' grep -q '^ipq filter: standard output was not written completely: ' "$work/log"
