@@ -15,7 +15,7 @@ the GIL. Ctrl-C ends the wait. Verdicts are sent together when the last packet o
 earlier if a verdict has waited for a millisecond when the program asks for the next packet or decides it. Queue.flush()
 sends them at once.
 
-Errors are OSError with the cause and the remedy as text: PermissionError without CAP_NET_ADMIN, and errno EBUSY when
+Errors are raised as OSError with a text of cause and remedy: PermissionError without CAP_NET_ADMIN, and errno EBUSY if
 another program owns the queue.
 """
 import asyncio
@@ -36,7 +36,7 @@ class Queue(_Queue):
     spin_usec=0, batch=64, flows=False, flow_mask=0, flow_mark=0, flow_max=0)
 
     source is a queue number, or a name: "nfqueue:N", "nflog:N", "pcap:IN[,OUT]". The options are those of
-    ipq_queue_open(3). batch is the number of packets that one receive returns at most.
+    ipq_queue_open(3). batch is the maximum number of packets that one receive returns.
     """
 
     __slots__ = ('_waiting', '__weakref__')
@@ -116,8 +116,8 @@ class Queue(_Queue):
 class Group:
     """Several queues with consecutive numbers and a thread for each, for rules with --queue-balance.
 
-    handler(queue, packets) decides a list of packets; it runs in the queue's thread. Options are those of Queue.
-    Use it as a context manager, or call start() and stop().
+    handler(queue, packets) decides a list of packets; it runs in the queue's thread. The options are those of Queue.
+    Use the group as a context manager, or call start() and stop().
     """
 
     def __init__(self, first, count, handler, **options):
@@ -165,7 +165,7 @@ class Group:
     def stop(self):
         """End the threads and close the queues. Raises the exception that ended a handler.
 
-        A handler may call it, too: the threads end, and wait() returns and closes the queues.
+        A handler may also call it: then the threads end, and wait() closes the queues and returns.
         """
         self._stopping = True
         for queue in self.queues:

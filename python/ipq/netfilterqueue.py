@@ -1,13 +1,13 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
-"""The interface of the NetfilterQueue package (1.1) on libipq: a program changes one import.
+"""The interface of the NetfilterQueue package (1.1) on libipq. A program for that package changes one import:
 
     from ipq.netfilterqueue import NetfilterQueue
 
 Packets are received in batches, and the verdicts of a batch are sent together. A callback that takes long can call
 NetfilterQueue.flush(), which is an addition, to send them earlier. A verdict outside of a callback is sent at once.
 
-Other additions: any thread or signal handler may call unbind(), and a child of fork may call run(). Packets are never
-cut at 4,096 bytes.
+There are further additions: any thread or signal handler may call unbind(), a child of fork may call run(), and packets
+are not truncated to 4,096 bytes.
 """
 import errno as _errno
 import os as _os
@@ -174,7 +174,7 @@ class NetfilterQueue:
              *, callback=None):
         """Take over a queue of the kernel and call the callback for each of its packets.
 
-        The callback is the second argument, or given by the name callback or user_callback.
+        Pass the callback as the second argument, or by the name callback or user_callback.
         """
         user_callback = callback if user_callback is None else user_callback
         if not callable(user_callback):
@@ -200,7 +200,7 @@ class NetfilterQueue:
             _warnings.warn(f'Socket rcvbuf limit is now {size}, requested {sock_len}.', RuntimeWarning, stacklevel=2)
 
     def unbind(self):
-        """Remove the queue. The kernel drops the packets that have no verdict. run() in another thread ends."""
+        """Remove the queue. The kernel drops the packets that have no verdict. A run() in another thread returns."""
         queue, self._queue = self._queue, None
         if queue is None:
             return

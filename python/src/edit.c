@@ -460,15 +460,15 @@ static PyMethodDef edit_methods[] = {
 	  "replace($self, offset, old_len, new, /)\n--\n\nPut new bytes in the place of old_len bytes of the "
 	  "payload." },
 	{ "substitute", edit_substitute, METH_VARARGS,
-	  "substitute($self, old, new, /)\n--\n\nReplace every occurrence in the payload. Returns how many "
-	  "there were." },
+	  "substitute($self, old, new, /)\n--\n\nReplace every occurrence in the payload. Returns the "
+	  "number of occurrences." },
 	{ "set_tcp_option", edit_set_tcp_option, METH_VARARGS,
 	  "set_tcp_option($self, kind, value, /)\n--\n\nGive a TCP option this value." },
 	{ "clear_tcp_option", edit_clear_tcp_option, METH_VARARGS,
 	  "clear_tcp_option($self, kind, /)\n--\n\nOverwrite a TCP option with NOP." },
 	{ "clamp_mss", edit_clamp_mss, METH_O,
-	  "clamp_mss($self, mss, /)\n--\n\nLower the maximum segment size of a SYN. Returns whether it "
-	  "changed." },
+	  "clamp_mss($self, mss, /)\n--\n\nLower the maximum segment size of a SYN. Returns whether the "
+	  "size was lowered." },
 	{ NULL }
 };
 

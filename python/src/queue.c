@@ -898,8 +898,8 @@ static PyMethodDef queue_methods[] = {
 };
 
 static PyGetSetDef queue_getset[] = {
-	{ "flags", get_flags, NULL, "The options in force, by name, without those that best_effort omitted.",
-	  NULL },
+	{ "flags", get_flags, NULL,
+	  "The names of the options in force, without those that best_effort omitted.", NULL },
 	{ "closed", get_closed, NULL, "Whether the queue is closed.", NULL },
 	{ "source", get_source, NULL, "The name of the source.", NULL },
 	{ "_woken", get_woken, NULL, "Whether the next recv() without packets ends because of wake().",
