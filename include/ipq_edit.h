@@ -65,7 +65,7 @@ enum ipq_edit_flags {
 	/* set by ipq_edit_begin(): a jumbo payload option has the length (RFC 2675) */
 	IPQ_EDIT_JUMBO = 1 << 12,
 	/* Input of ipq_edit_begin(): also accept a packet of which only the first bytes are present. Afterwards the
-	 * bit is set only if the packet is such a packet. Then its header fields can be changed, but neither its
+	 * bit is set only if bytes are missing. Then the header fields can be changed, but neither its
 	 * payload nor its length (-ENODATA). */
 	IPQ_EDIT_CUT = 1 << 13
 };

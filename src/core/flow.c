@@ -264,6 +264,8 @@ int ipq_flow_counters(struct ipq_queue *q, const struct ipq_tuple *tuple, struct
 	    conntrack_counters(tuple, &now.connection_packets, &now.connection_bytes) == 0)
 		now.present = IPQ_FLOW_HAS_CONNECTION;
 	if (copy_struct_out(counters, &now, sizeof(now), sizeof(now.size) + 1) < 0)
-		return ipq_fail(&q->error, EINVAL, "set the size in struct ipq_flow_counters to its sizeof");
+		return ipq_fail(
+			&q->error, EINVAL,
+			"set the size in struct ipq_flow_counters to sizeof(struct ipq_flow_counters)");
 	return 0;
 }

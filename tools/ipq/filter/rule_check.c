@@ -150,11 +150,11 @@ static void warn_one_way(const struct active_rules *rules, const struct session 
 	if (r == NULL || s->hooks == 0 || (s->hooks & forward) != 0 ||
 	    ((s->hooks & input) != 0 && (s->hooks & output) != 0))
 		return;
-	text_complain(
-		"ipq filter",
-		"\"%s\" changes the length of TCP payload: packets of both directions must pass, or "
-		"connections stall. Use --on INPUT,OUTPUT (this machine's own) or --on FORWARD (a router's).",
-		r->text);
+	text_complain("ipq filter",
+		      "\"%s\" changes the length of TCP payload: packets of both directions must pass, or "
+		      "connections stall. Use --on INPUT,OUTPUT for connections of this machine, or --on "
+		      "FORWARD on a router.",
+		      r->text);
 }
 
 void rules_warn(const struct active_rules *rules, const struct session *s)
