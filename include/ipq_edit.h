@@ -117,8 +117,8 @@ struct ipq_edit {
 	uint32_t payload_len; /* bytes of payload in this packet */
 	uint32_t checksum;    /* offset of the transport checksum; 0: none in this packet */
 	uint32_t covered;     /* number of bytes, starting at `transport`, that the checksum covers */
-	/* Offsets of the addresses in the pseudo-header. They differ from those of the network header with
-	 * a Home Address option or a routing header. 0: unknown. */
+	/* Offsets of the addresses in the pseudo-header; 0: unknown. With a Home Address option or a routing header,
+	 * these addresses are not those of the network header. */
 	uint32_t final_source, final_destination;
 	uint32_t reserved2[6];
 };

@@ -165,7 +165,7 @@ void doctor_tools(struct doctor *d)
 
 	if (err < 0) {
 		doctor_say(d, CHECK_WARNING, "tools", "sudo ipq doctor",
-			   "not tested which rules this kernel accepts: cannot create a network namespace "
+			   "unknown which rules this kernel accepts: cannot create a network namespace "
 			   "(%s)",
 			   strerror(-err));
 		return;

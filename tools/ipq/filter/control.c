@@ -73,16 +73,16 @@ static int extend_firewall(struct filter *f, struct active_rules *new)
 	int err;
 
 	if (more != 0) {
-		text_complain("ipq filter", "cannot add rules on reload that need %s; restart ipq filter",
+		text_complain("ipq filter",
+			      "rules that need %s cannot be added on reload; restart ipq filter",
 			      (more & IPQ_O_SEGMENT) != 0     ? "packets one by one (edits, rate, duplicate)"
 			      : (more & IPQ_O_CONNTRACK) != 0 ? "connection state"
 							      : "the owner of packets");
 		return -EBUSY;
 	}
 	if (f->common.injector.ipv4 < 0 && s->source == NULL && ruleset_needs(&new->set, NEEDS_RAW_SOCKET)) {
-		text_complain(
-			"ipq filter",
-			"cannot add reject or duplicate on reload without CAP_NET_RAW; restart ipq filter");
+		text_complain("ipq filter", "without CAP_NET_RAW, reject and duplicate cannot be added on "
+					    "reload; restart ipq filter");
 		return -EPERM;
 	}
 	if (s->rules == NULL)

@@ -28,7 +28,7 @@ const struct command command_status = {
 	.help = "Usage: ipq status [OPTIONS]\n"
 		"\n"
 		"Shows the queues of this network namespace: their owners, waiting and lost\n"
-		"packets, and the firewall rules that feed them. It reports rules whose queue has\n"
+		"packets, and the firewall rules that feed them. Reports rules whose queue has\n"
 		"no owner, and queues that no rule feeds. Only root sees everything.\n"
 		"\n"
 		"  -w, --watch[=SECONDS]  full-screen table with rates, updated every second;\n"
