@@ -229,7 +229,7 @@ static void library_for_nfqueue_is_recognised(void **state)
 	assert_int_equal(elf_read(&e, file, SIZE), 0);
 	assert_int_equal(e.needed_count, 2);
 	assert_int_equal(e.apis, API_NFQUEUE);
-	memcpy(file + 3000, "\0nfq_create_queue\0nfq_open_nfnl", 34);
+	memcpy(file + 3000, "\0nfq_create_queue\0nfq_open_nfnl", 32);
 	assert_int_equal(elf_read(&e, file, SIZE), 0);
 	assert_int_equal(e.apis, API_NFQUEUE); /* the strings are names of symbols */
 }
