@@ -363,7 +363,8 @@ static void table_has_a_line_of_each_kind(void **state)
 		 "      65535  nft, inet t: c: queue num 65535\n"
 		 "          ?  nft, inet t: c: queue num 65535\n");
 	s.table = -ENOENT;
-	s.count = s.suspects = s.firewall.count = s.firewall.flows = 0;
+	s.count = s.firewall.count = s.firewall.flows = 0;
+	s.suspects = 0;
 	table_is("There are no queues, and no visible rule names a queue. Start with \"ipq doctor\".\n"
 		 "\n"
 		 "This kernel has no nfnetlink_queue, or its module is not loaded: modprobe "
