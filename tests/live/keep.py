@@ -300,7 +300,7 @@ def test_keeper_killed():
 def test_usage():
     for words, error in ((['--queue', '70000', 'true'], 'queue'), (['--patience', 'x', 'true'], 'patience'),
                          (['--restart', 'x', 'true'], 'restart'), (['--watchdog', '0', 'true'], 'watchdog'),
-                         (['--length', '0', 'true'], 'length'), (['--length', '65537', 'true'], 'length'), (['--nonsense', 'true'], 'nonsense'), ([], 'missing')):
+                         (['--length', '0', 'true'], 'length'), (['--length', '65537', 'true'], 'length'), (['--nonsense', 'true'], 'nonsense'), ([], 'program to run')):
         p = subprocess.run([IPQ, 'keep'] + words, capture_output=True, text=True, timeout=30, check=False)
         report(p.returncode == 2 and error in p.stderr, f'usage: {words}: {p.stderr.strip().splitlines()[:1]}')
     for program, expected in (['true'], 0), (['sh', '-c', 'exit 7'], 7), (['/nonexistent'], 127), (['/etc/passwd'], 126):
