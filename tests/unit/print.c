@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 #include <cmocka.h>
 #include "output/decode.h"
 #include "output/print.h"
@@ -246,6 +247,170 @@ static void incomplete_dns_question_is_not_shown(void **state)
 	}
 }
 
+/* Prints a packet as text and as JSON, with all that an option can add. */
+static void print_in_all_styles(FILE *out, const struct ipq_packet *packet)
+{
+	static const struct print_style styles[] = { { .verbose = true, .bytes = true, .text = true },
+						     { .json = true, .bytes = true } };
+	struct print_packet p = { .packet = packet,
+				  .time = INT64_C(1700000000023456789),
+				  .indev = "in",
+				  .outdev = "out",
+				  .verdict = "accept" };
+
+	for (size_t i = 0; i < sizeof(styles) / sizeof(styles[0]); i++)
+		print_packet(out, &styles[i], &p);
+}
+
+static void everything_is_printed(void **state)
+{
+	static uint8_t udp[] = { 0x45, 0x12, 0,	  38,	0x12, 0x34, 0x40, 0,	64,   17,   0,	0,  10,
+				 0,    0,    1,	  10,	0,    0,    2,	  0x14, 0xe9, 0,    99, 0,  18,
+				 0,    0,    'h', '\n', 1,    '\t', ' ',  '~',	0x7f, 0xff, 31, 'i' };
+	static uint8_t tcp[] = { 0x45, 0,  0,	 45,   0,    1, 0, 0, 63, 6, 0, 0, 10, 0, 0,
+				 1,    10, 0,	 0,    2,    1, 2, 3, 4,  0, 1, 2, 3,  4, 5,
+				 6,    7,  0x60, 0x12, 0x80, 1, 0, 0, 0,  0, 1, 1, 1,  0, 'x' };
+	static uint8_t icmp[] = { 0x45, 0,  0, 29, 0, 0, 0, 0, 1, 1, 0, 0, 10, 0,  0,
+				  1,	10, 0, 0,  2, 3, 4, 0, 0, 0, 0, 0, 0,  'q' };
+	static uint8_t six[] = { 0x6a, 0xb1, 0x23, 0x45, 0, 4, 132, 7, 0xfe, 0x80, 0, 0, 0, 0, 0,
+				 0,    0,    0,	   0,	 0, 0, 0,   0, 1,    0x20, 1, 0, 0, 0, 0,
+				 0,    0,    0,	   0,	 0, 0, 0,   0, 0,    2,	   0, 1, 0, 2 };
+	static uint8_t fragment[] = {
+		0x45, 0, 0, 21, 0, 0, 0, 1, 64, 17, 0, 0, 10, 0, 0, 1, 10, 0, 0, 2, '!'
+	};
+	const struct ipq_packet packets[] = {
+		{ .payload = udp,
+		  .payload_len = sizeof(udp),
+		  .present = IPQ_HAS_PAYLOAD | IPQ_HAS_MARK,
+		  .mark = 0 },
+		{ .payload = tcp,
+		  .payload_len = sizeof(tcp),
+		  .present = IPQ_HAS_PAYLOAD | IPQ_HAS_UID,
+		  .uid = 0,
+		  .hook = 1 },
+		{ .payload = tcp, .payload_len = 35, .present = IPQ_HAS_PAYLOAD, .hook = 2 },
+		{ .payload = icmp, .payload_len = sizeof(icmp), .present = IPQ_HAS_PAYLOAD, .hook = 3 },
+		{ .payload = six,
+		  .payload_len = sizeof(six),
+		  .present = IPQ_HAS_PAYLOAD | IPQ_HAS_HWADDR,
+		  .hook = 4,
+		  .hw_addr = { 2, 0, 0, 0, 0, 9 },
+		  .hw_addr_len = 6 },
+		{ .payload = fragment,
+		  .payload_len = sizeof(fragment),
+		  .present = IPQ_HAS_PAYLOAD,
+		  .hook = 5 },
+		{ .payload = udp, .payload_len = sizeof(udp), .full_len = 38, .mark = 5, .uid = 6 },
+	};
+	char *text;
+	size_t size;
+	FILE *out = open_memstream(&text, &size);
+
+	(void)state;
+	assert_non_null(out);
+	setenv("TZ", "UTC", 1);
+	tzset();
+	for (size_t i = 0; i < sizeof(packets) / sizeof(packets[0]); i++) {
+		struct ipq_packet packet = packets[i];
+
+		if (packet.full_len == 0)
+			packet.full_len = packet.payload_len + 1000;
+		print_in_all_styles(out, &packet);
+	}
+	fclose(out);
+	assert_string_equal(
+		text,
+		"22:13:20.023456 pre  in>out udp 10.0.0.1:5353 > 10.0.0.2:99 len 1038 ttl 64 id 4660 tos "
+		"0x12 DF accept\n"
+		"\t0x0000:  4512 0026 1234 4000 4011 0000 0a00 0001  E..&.4@.@.......\n"
+		"\t0x0010:  0a00 0002 14e9 0063 0012 0000 680a 0109  .......c....h...\n"
+		"\t0x0020:  207e 7fff 1f69                            ~...i\n"
+		"h\n"
+		".\t ~...i\n"
+		"{\"time\":1700000000.023456789,\"hook\":\"PREROUTING\",\"indev\":\"in\",\"outdev\":\"out\","
+		"\"ip\":4,"
+		"\"protocol\":17,\"protocol_name\":\"udp\",\"source\":\"10.0.0.1\",\"destination\":\"10.0.0."
+		"2\","
+		"\"source_port\":5353,\"destination_port\":99,\"length\":1038,\"mark\":0,\"verdict\":"
+		"\"accept\","
+		"\"seconds\":1700000000,\"nanoseconds\":23456789,"
+		"\"bytes\":\"4512002612344000401100000a0000010a00000214e9006300120000680a0109207e7fff1f69\"}"
+		"\n"
+		"22:13:20.023456 in   in>out tcp 10.0.0.1:258 > 10.0.0.2:772 [S.] len 1045 ttl 63 id 1 tos "
+		"0x0 seq 66051 ack 67438087 win 32769 uid 0 accept\n"
+		"\t0x0000:  4500 002d 0001 0000 3f06 0000 0a00 0001  E..-....?.......\n"
+		"\t0x0010:  0a00 0002 0102 0304 0001 0203 0405 0607  ................\n"
+		"\t0x0020:  6012 8001 0000 0000 0101 0100 78         `...........x\n"
+		"x\n"
+		"{\"time\":1700000000.023456789,\"hook\":\"INPUT\",\"indev\":\"in\",\"outdev\":\"out\","
+		"\"ip\":4,"
+		"\"protocol\":6,\"protocol_name\":\"tcp\",\"source\":\"10.0.0.1\",\"destination\":\"10.0.0."
+		"2\","
+		"\"source_port\":258,\"destination_port\":772,\"tcp_flags\":\"S.\",\"sequence\":66051,"
+		"\"acknowledgement\":67438087,\"length\":1045,\"uid\":0,\"verdict\":\"accept\",\"seconds\":"
+		"1700000000,"
+		"\"nanoseconds\":23456789,"
+		"\"bytes\":"
+		"\"4500002d000100003f0600000a0000010a00000201020304000102030405060760128001000000000"
+		"101010078\"}\n"
+		"22:13:20.023456 fwd  in>out tcp 10.0.0.1:258 > 10.0.0.2:772 [S.] len 1035 ttl 63 id 1 tos "
+		"0x0 seq 66051 ack 67438087 accept\n"
+		"\t0x0000:  4500 002d 0001 0000 3f06 0000 0a00 0001  E..-....?.......\n"
+		"\t0x0010:  0a00 0002 0102 0304 0001 0203 0405 0607  ................\n"
+		"\t0x0020:  6012 80                                  `..\n"
+		"{\"time\":1700000000.023456789,\"hook\":\"FORWARD\",\"indev\":\"in\",\"outdev\":\"out\","
+		"\"ip\":4,"
+		"\"protocol\":6,\"protocol_name\":\"tcp\",\"source\":\"10.0.0.1\",\"destination\":\"10.0.0."
+		"2\","
+		"\"source_port\":258,\"destination_port\":772,\"tcp_flags\":\"S.\",\"sequence\":66051,"
+		"\"acknowledgement\":67438087,\"length\":1035,\"verdict\":\"accept\",\"seconds\":1700000000,"
+		"\"nanoseconds\":23456789,"
+		"\"bytes\":\"4500002d000100003f0600000a0000010a000002010203040001020304050607601280\"}\n"
+		"22:13:20.023456 out  in>out icmp 10.0.0.1 > 10.0.0.2 unreachable len 1029 ttl 1 id 0 tos "
+		"0x0 accept\n"
+		"\t0x0000:  4500 001d 0000 0000 0101 0000 0a00 0001  E...............\n"
+		"\t0x0010:  0a00 0002 0304 0000 0000 0000 71         ............q\n"
+		"q\n"
+		"{\"time\":1700000000.023456789,\"hook\":\"OUTPUT\",\"indev\":\"in\",\"outdev\":\"out\","
+		"\"ip\":4,"
+		"\"protocol\":1,\"protocol_name\":\"icmp\",\"source\":\"10.0.0.1\",\"destination\":\"10.0.0."
+		"2\","
+		"\"icmp_type\":3,\"icmp_code\":4,\"length\":1029,\"verdict\":\"accept\",\"seconds\":"
+		"1700000000,"
+		"\"nanoseconds\":23456789,"
+		"\"bytes\":\"4500001d00000000010100000a0000010a000002030400000000000071\"}\n"
+		"22:13:20.023456 post in>out sctp [fe80::1]:1 > [2001::2]:2 len 1044 hlim 7 class 0xab flow "
+		"0x12345 from 02:00:00:00:00:09 accept\n"
+		"\t0x0000:  6ab1 2345 0004 8407 fe80 0000 0000 0000  j.#E............\n"
+		"\t0x0010:  0000 0000 0000 0001 2001 0000 0000 0000  ........ .......\n"
+		"\t0x0020:  0000 0000 0000 0002 0001 0002            ............\n"
+		"{\"time\":1700000000.023456789,\"hook\":\"POSTROUTING\",\"indev\":\"in\",\"outdev\":\"out\","
+		"\"ip\":6,"
+		"\"protocol\":132,\"protocol_name\":\"sctp\",\"source\":\"fe80::1\",\"destination\":\"2001::"
+		"2\","
+		"\"source_port\":1,\"destination_port\":2,\"length\":1044,\"verdict\":\"accept\","
+		"\"seconds\":1700000000,\"nanoseconds\":23456789,"
+		"\"bytes\":"
+		"\"6ab1234500048407fe800000000000000000000000000001200100000000000000000000000000020"
+		"0010002\"}\n"
+		"22:13:20.023456 -    in>out udp 10.0.0.1 > 10.0.0.2 fragment len 1021 ttl 64 id 0 tos 0x0 "
+		"accept\n"
+		"\t0x0000:  4500 0015 0000 0001 4011 0000 0a00 0001  E.......@.......\n"
+		"\t0x0010:  0a00 0002 21                             ....!\n"
+		"!\n"
+		"{\"time\":1700000000.023456789,\"hook\":\"-\",\"indev\":\"in\",\"outdev\":\"out\",\"ip\":4,"
+		"\"protocol\":17,"
+		"\"protocol_name\":\"udp\",\"source\":\"10.0.0.1\",\"destination\":\"10.0.0.2\",\"fragment\":"
+		"true,"
+		"\"length\":1021,\"verdict\":\"accept\",\"seconds\":1700000000,\"nanoseconds\":23456789,"
+		"\"bytes\":\"4500001500000001401100000a0000010a00000221\"}\n"
+		"22:13:20.023456 pre  in>out not IP len 38 accept\n"
+		"{\"time\":1700000000.023456789,\"hook\":\"PREROUTING\",\"indev\":\"in\",\"outdev\":\"out\","
+		"\"length\":38,"
+		"\"verdict\":\"accept\",\"seconds\":1700000000,\"nanoseconds\":23456789}\n");
+	free(text);
+}
+
 static void dns_answer_shows_its_code(void **state)
 {
 	uint8_t answer[sizeof(dns_question)];
@@ -257,6 +422,9 @@ static void dns_answer_shows_its_code(void **state)
 	answer[3] = 3;
 	text = print_bytes_of(&(struct print_style){ .colour = false }, 17, 53, answer, sizeof(answer) - 1);
 	assert_non_null(strstr(text, " answer NXDOMAIN AAAA www.ex"));
+	free(text);
+	text = print_bytes_of(&(struct print_style){ .json = true }, 17, 53, answer, sizeof(answer) - 1);
+	assert_non_null(strstr(text, ",\"dns_answer\":true,\"dns_code\":\"NXDOMAIN\","));
 	free(text);
 }
 
@@ -368,6 +536,7 @@ int main(void)
 		cmocka_unit_test(dns_question_is_shown_escaped),
 		cmocka_unit_test(dns_question_over_tcp_is_shown),
 		cmocka_unit_test(incomplete_dns_question_is_not_shown),
+		cmocka_unit_test(everything_is_printed),
 		cmocka_unit_test(dns_answer_shows_its_code),
 		cmocka_unit_test(tls_server_name_is_shown),
 		cmocka_unit_test(names_are_read_from_any_cut_and_any_change),
