@@ -128,8 +128,8 @@ struct ipq_edit {
  * passed as flags: IPQ_PACKET_CHECKSUM_NOT_READY and IPQ_PACKET_TRUNCATED are used, the other bits are ignored. Bytes
  * after the end of the packet (padding of short Ethernet frames) are cut off: see e->len. Returns 0, or
  * -EBADMSG     the packet is not IPv4 or IPv6, or has a malformed network or extension header
- * -ENODATA     only the first bytes of the packet are present (IPQ_PACKET_TRUNCATED), and IPQ_EDIT_CUT is not set or
- *              the network headers are not complete
+ * -ENODATA     only the first bytes of the packet are present (IPQ_PACKET_TRUNCATED); with IPQ_EDIT_CUT only if the
+ *              network headers are not complete
  * -EINVAL      room < len
  *
  * A transport header that is malformed (-EBADMSG), encrypted (-EOPNOTSUPP), unknown (-EPROTONOSUPPORT), not complete

@@ -141,10 +141,10 @@ int ipq_tcp_begin(struct ipq_tcp *t, struct ipq_tcp_segment *s, struct ipq_edit 
 		  uint32_t flags);
 
 /*
- * Announces that text of this connection, in either direction, will be replaced: old_len bytes by new_len bytes, once
- * per segment, or any number of times if `every` is not 0. In a live SYN this lowers the maximum segment size, so
- * that segments still fit after they have grown, and removes the offer of Multipath TCP, whose payload cannot be
- * changed. It does nothing to other packets.
+ * Announces that text of this connection, in either direction, will be replaced: old_len bytes by new_len
+ * bytes, once per segment, or any number of times if `every` is not 0. In a live SYN this lowers the maximum
+ * segment size, so that segments still fit after they have grown, and removes the offer of Multipath TCP,
+ * whose payload cannot be changed. Other packets are not changed.
  */
 void ipq_tcp_expect(struct ipq_tcp_segment *s, size_t old_len, size_t new_len, int every);
 
@@ -175,7 +175,7 @@ enum ipq_tcp_result ipq_tcp_end(struct ipq_tcp_segment *s);
 
 /* ---- counters --------------------------------------------------------------------------------- */
 
-/* Set size before ipq_tcp_stats(). Members added later are at the end. */
+/* Set size before ipq_tcp_stats(). New members are added at the end. */
 struct ipq_tcp_stats {
 	size_t size;
 	uint32_t connections; /* connections in the table now */

@@ -510,7 +510,7 @@ static void problems_of_queues_with_an_owner_are_found(void **state)
 	rule[0].passing[0] = '\0';
 	s.ipv6 = row[0].ipv4 = true;
 	assert_int_equal(explain(0), QUEUE_ONE_FAMILY);
-	assert_string_equal(problem, "the rules of ipq for IPv6 are missing: IPv6 packets bypass it");
+	assert_string_equal(problem, "the rules of ipq for IPv6 are missing: IPv6 packets bypass ipq");
 	assert_string_equal(remedy, "restart that ipq process");
 	s.ipv6 = false; /* the kernel has no IPv6 */
 	assert_int_equal(explain(0), QUEUE_OK);
@@ -518,7 +518,7 @@ static void problems_of_queues_with_an_owner_are_found(void **state)
 	row[0].ipv6 = true;
 	row[0].ipv4 = false;
 	assert_int_equal(explain(0), QUEUE_ONE_FAMILY);
-	assert_string_equal(problem, "the rules of ipq for IPv4 are missing: IPv4 packets bypass it");
+	assert_string_equal(problem, "the rules of ipq for IPv4 are missing: IPv4 packets bypass ipq");
 	strcpy(rule[0].chain, "INPUT"); /* a rule of a user may be for only one family */
 	assert_int_equal(explain(0), QUEUE_OK);
 	row[0].rules = 0;

@@ -174,7 +174,7 @@ void row_explain(const struct snapshot *s, const struct queue_row *row, char *te
 			("packets wait and none was decided for half a second: its owner does not read them, "
 			 "or holds them"),
 		[QUEUE_FORWARDED] = "no rule names it: it receives packets only by verdicts of another queue",
-		[QUEUE_ONE_FAMILY] = "the rules of ipq for IPv4 are missing: IPv4 packets bypass it",
+		[QUEUE_ONE_FAMILY] = "the rules of ipq for IPv4 are missing: IPv4 packets bypass ipq",
 		[QUEUE_IDLE] = "no rule feeds it: its owner receives no packets",
 	};
 	enum queue_problem problem = row_problem(s, row);
@@ -192,7 +192,7 @@ void row_explain(const struct snapshot *s, const struct queue_row *row, char *te
 	}
 	snprintf(text, size, "%s",
 		 problem == QUEUE_ONE_FAMILY && row->ipv4 ? "the rules of ipq for IPv6 are missing: "
-							    "IPv6 packets bypass it"
+							    "IPv6 packets bypass ipq"
 							  : texts[problem]);
 	rule = rule_of(s, row->line.number, &ipq);
 	if (problem == QUEUE_BLOCKED)
