@@ -86,7 +86,8 @@ struct ipq_options {
  *                      together (default 32), at most 10 ms after the first
  * "pcap:IN[,OUT]"      a capture file; accepted packets are written to OUT
  *
- * or NULL for "nfqueue:0". options may be NULL. Does not block. Returns 0, or -errno with *q = NULL:
+ * or NULL for "nfqueue:0". options may be NULL. Does not block, unless a capture file is a pipe without data.
+ * Returns 0, or -errno with *q = NULL:
  * -EPERM               the process has no CAP_NET_ADMIN
  * -EBUSY               another program owns the queue or group
  * -ECONNREFUSED        this kernel has no nfnetlink_queue or nfnetlink_log

@@ -878,7 +878,7 @@ static PyMethodDef queue_methods[] = {
 	{ "fileno", queue_fileno, METH_NOARGS,
 	  "fileno($self, /)\n--\n\nReturn a descriptor that is readable when recv(0) would return "
 	  "packets.\n\n"
-	  "-1 for a capture file, which never blocks. Call flush() before you wait for the descriptor." },
+	  "Call flush() before you wait for the descriptor." },
 	{ "interface", queue_interface, METH_O,
 	  "interface($self, index, /)\n--\n\nReturn the name of an interface, '' when it is unknown." },
 	{ "stats", queue_stats, METH_NOARGS,
