@@ -18,6 +18,7 @@
 #include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
+#include "../exec_again.h"
 #include "kernel.h"
 #include "util/netlink.h"
 
@@ -356,6 +357,8 @@ static void descriptor_of_a_queue_is_a_number(void **state)
 	close(fd);
 }
 
+static char *program; /* path of this program */
+
 /* The program may have got LISTEN_FDS without names, which the library needs. */
 static void inherited_descriptors_without_names_are_ignored(void **state)
 {
@@ -369,7 +372,7 @@ static void inherited_descriptors_without_names_are_ignored(void **state)
 		setenv("LISTEN_PID", pid, 1);
 		setenv("LISTEN_FDS", "1", 1);
 		unsetenv("LISTEN_FDNAMES");
-		execl("/proc/self/exe", "nfqueue_config", "only start", NULL);
+		exec_again(program, (char *[]){ program, "only start", NULL });
 		_exit(1);
 	}
 	assert_int_equal(waitpid(child, &status, 0), child);
@@ -407,7 +410,7 @@ int main(int argc, char **argv)
 		TEST(socket_of_the_kernel_is_no_placeholder),
 	};
 
-	(void)argv;
+	program = argv[0];
 	if (argc > 1) /* started by inherited_descriptors_without_names_are_ignored */
 		return 0;
 	return cmocka_run_group_tests(tests, NULL, NULL);
