@@ -5,13 +5,13 @@
  *
  * Each case runs in a new process. This process sends the packets and checks which ones arrive.
  */
-#include <dirent.h>
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/wait.h>
 #include <unistd.h>
+#include "../directory_entries.h"
 #include "packets.h"
 
 #define EACH 20 /* packets per round */
@@ -217,30 +217,17 @@ static void parent_continues_after_child_exits_without_close(struct reader *r)
 	work(r);
 }
 
-static unsigned open_descriptors(void)
-{
-	DIR *d = opendir("/proc/self/fd");
-	unsigned n = 0;
-
-	if (d == NULL)
-		_exit(4);
-	while (readdir(d) != NULL)
-		n++;
-	closedir(d);
-	return n;
-}
-
 /* A child that does not use the queue closes it. No descriptor may be left. (LeakSanitizer checks the memory.) */
 static void child_close_releases_everything(struct reader *r)
 {
-	unsigned before = open_descriptors();
+	unsigned before = directory_entries("/proc/self/fd");
 	pid_t child;
 
 	open_or_end(r);
 	child = fork_child();
 	if (child == 0) {
 		reader_close(r);
-		want(open_descriptors() == before);
+		want(directory_entries("/proc/self/fd") == before);
 		exit(failures != 0);
 	}
 	expect_exit_0(child);

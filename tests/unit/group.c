@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 /* Groups of queues on simulated kernels: counters, and failures of the handler and of the start. */
-#include <dirent.h>
 #include <errno.h>
 #include <pthread.h>
 #include <setjmp.h>
@@ -12,6 +11,7 @@
 #include <string.h>
 #include <unistd.h>
 #include <ipq.h>
+#include "../directory_entries.h"
 #include "kernel.h"
 #include "util/netlink.h"
 
@@ -251,25 +251,12 @@ static void handler_gets_the_packets_of_a_failure_again(void **state)
 	close_kernels();
 }
 
-static unsigned entries(const char *directory)
-{
-	DIR *d = opendir(directory);
-	struct dirent *entry;
-	unsigned n = 0;
-
-	assert_non_null(d);
-	while ((entry = readdir(d)) != NULL)
-		n += entry->d_name[0] != '.';
-	closedir(d);
-	return n;
-}
-
 /* The kernels' threads end when all sockets are closed. */
 static void await_end_of_threads(void)
 {
-	for (unsigned i = 0; i < 200 && entries("/proc/self/task") > 1; i++)
+	for (unsigned i = 0; i < 200 && directory_entries("/proc/self/task") > 1; i++)
 		usleep(1000);
-	assert_int_equal(entries("/proc/self/task"), 1);
+	assert_int_equal(directory_entries("/proc/self/task"), 1);
 }
 
 static void group_that_cannot_start_leaves_nothing(void **state)
@@ -292,7 +279,7 @@ static void group_whose_second_queue_fails_leaves_nothing(void **state)
 	const struct ipq_group_options o = {
 		.size = sizeof(o), .first = 300, .count = QUEUES, .error = text, .error_size = sizeof(text)
 	};
-	unsigned before = entries("/proc/self/fd");
+	unsigned before = directory_entries("/proc/self/fd");
 
 	(void)state;
 	opened = threads = 0;
@@ -303,7 +290,7 @@ static void group_whose_second_queue_fails_leaves_nothing(void **state)
 	assert_non_null(strstr(text, strerror(EMFILE)));
 	await_end_of_threads();
 	close_kernels();
-	assert_int_equal(entries("/proc/self/fd"), before);
+	assert_int_equal(directory_entries("/proc/self/fd"), before);
 }
 
 int main(void)

@@ -5,13 +5,13 @@
  * child may keep a descriptor of the handle, and the output must have every record once: children do not write the
  * records that the parent has buffered.
  */
-#include <dirent.h>
 #include <errno.h>
 #include <linux/netfilter.h>
 #include <pthread.h>
 #include <stdbool.h>
 #include <sys/wait.h>
 #include <libipq.h>
+#include "../directory_entries.h"
 #include "capture_file.h"
 
 #define PACKETS 300
@@ -35,19 +35,6 @@ int __wrap_pthread_create(pthread_t *t, const pthread_attr_t *attr, void *(*star
 	return threads_fail ? EAGAIN : __real_pthread_create(t, attr, start, arg);
 }
 
-static unsigned open_descriptors(void)
-{
-	DIR *d = opendir("/proc/self/fd");
-	unsigned n = 0;
-
-	if (d == NULL)
-		abort();
-	while (readdir(d) != NULL)
-		n++;
-	closedir(d);
-	return n;
-}
-
 static unsigned accept_packets(const struct ipq_handle *h, unsigned most)
 {
 	static unsigned char buf[4096];
@@ -64,7 +51,7 @@ static unsigned accept_packets(const struct ipq_handle *h, unsigned most)
 static void closes(struct ipq_handle *h, unsigned before)
 {
 	ipq_destroy_handle(h);
-	want(open_descriptors() == before);
+	want(directory_entries("/proc/self/fd") == before);
 }
 
 static void only_exits(struct ipq_handle *h, unsigned before)
@@ -117,7 +104,7 @@ static void make_input(struct capture_file *f)
 int main(int argc, char **argv)
 {
 	static struct capture_file in, out = { .fd = OUT_FD };
-	unsigned before = open_descriptors();
+	unsigned before = directory_entries("/proc/self/fd");
 	struct ipq_handle *h;
 
 	(void)argc;
@@ -146,6 +133,6 @@ int main(int argc, char **argv)
 	make_input(&in);
 	fetch(&out);
 	want(out.len == in.len && memcmp(out.bytes, in.bytes, in.len) == 0);
-	want(open_descriptors() == before + 1); /* the file of `in` is open now */
+	want(directory_entries("/proc/self/fd") == before + 1); /* the file of `in` is open now */
 	return fails;
 }

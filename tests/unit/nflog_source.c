@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 /* The nflog source with a simulated kernel at the other end of a socket pair, which answers before a send returns. */
 #include <arpa/inet.h>
-#include <dirent.h>
 #include <errno.h>
 #include <poll.h>
 #include <pthread.h>
@@ -16,6 +15,7 @@
 #include <linux/netfilter/nfnetlink_log.h>
 #include <sys/socket.h>
 #include <unistd.h>
+#include "../directory_entries.h"
 #include "nflog/messages.h"
 #include "nflog/nflog.h"
 #include "util/clock.h"
@@ -588,26 +588,15 @@ static void receive_waits_for_a_packet_or_its_timeout(void **state)
 	close(quiet[1]);
 }
 
-static unsigned descriptors(void)
-{
-	DIR *d = opendir("/proc/self/fd");
-	unsigned n = 0;
-
-	assert_non_null(d);
-	while (readdir(d) != NULL)
-		n++;
-	closedir(d);
-	return n;
-}
-
 static void closed_source_leaves_no_descriptors(void **state)
 {
-	unsigned before = descriptors();
+	unsigned before = directory_entries("/proc/self/fd");
 
 	end(state);
-	assert_int_equal(descriptors(), before - 3); /* the pair, and the socket for names of interfaces */
+	assert_int_equal(directory_entries("/proc/self/fd"),
+			 before - 3); /* the pair, and the socket for names of interfaces */
 	open_source("300");
-	assert_int_equal(descriptors(), before);
+	assert_int_equal(directory_entries("/proc/self/fd"), before);
 }
 
 static void mode_without_payload_has_none(void **state)

@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 /* The effects of a queue's options; and a closed queue must leave nothing behind. A capture file is the source. */
-#include <dirent.h>
 #include <errno.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -8,6 +7,7 @@
 #include <stdint.h>
 #include <cmocka.h>
 #include <net/if.h> /* must precede <linux/if.h> */
+#include "../directory_entries.h"
 #include "capture/state.h"
 #include "capture_file.h"
 #include "core/flow_table.h"
@@ -163,18 +163,6 @@ static void mask_and_mark_of_flows_are_those_of_the_program(void **state)
 	}
 }
 
-static unsigned descriptors(void)
-{
-	DIR *d = opendir("/proc/self/fd");
-	unsigned n = 0;
-
-	assert_non_null(d);
-	while (readdir(d) != NULL)
-		n++;
-	closedir(d);
-	return n;
-}
-
 static void closed_and_refused_queues_leave_nothing_behind(void **state)
 {
 	struct ipq_queue *q;
@@ -185,7 +173,7 @@ static void closed_and_refused_queues_leave_nothing_behind(void **state)
 	(void)state;
 	assert_int_equal(open_queue(&q, (struct ipq_options){ .flags = 0 }), 0);
 	ipq_queue_close(q);
-	open = descriptors();
+	open = directory_entries("/proc/self/fd");
 	for (unsigned i = 0; i < 5; i++) {
 		assert_int_equal(open_queue(&q, (struct ipq_options){ .flags = IPQ_O_FLOWS }), 0);
 		assert_true(ipq_queue_flags(q) & IPQ_O_FLOWS);
@@ -202,7 +190,7 @@ static void closed_and_refused_queues_leave_nothing_behind(void **state)
 		assert_true(words[0] != '\0');
 		no_flows = false;
 	}
-	assert_int_equal(descriptors(), open);
+	assert_int_equal(directory_entries("/proc/self/fd"), open);
 }
 
 int main(void)

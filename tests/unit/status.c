@@ -316,52 +316,40 @@ static void table_is(const char *expected)
 	assert_string_equal(text + len + strlen(last), geteuid() != 0 ? ": sudo ipq status\n" : "\n");
 }
 
+/* The lines before those that say what could not be read, and the lines after them. */
+#define LINES_BEFORE                                                                                  \
+	"QUEUE OWNER                WAITING COPY            PACKETS  QUEUE-FULL SOCKET-FULL RULES\n"  \
+	"    7 4711 a\"b                  71 meta                 75          73          74     1\n" \
+	"    9 5 \\x1b[1m                  0 none                  0           0           0     0\n" \
+	"\n"                                                                                          \
+	"! queue 9: its owner has not set a copy mode: it receives nothing\n"                         \
+	"    ipq_set_mode(h, IPQ_COPY_PACKET, ...) in the program\n"                                  \
+	"\n"
+#define LINES_AFTER                                                                          \
+	"  has a netfilter socket and may own a queue: 815 program\n"                        \
+	"  has a netfilter socket and may own a queue: 816 other\n"                          \
+	"\n"                                                                                 \
+	"QUEUE FLOWS LEFT      PACKETS           BYTES  KEPT BY CONNECTION MARKS OF\n"       \
+	"    7         11           12              13  nft\n"                               \
+	"\n"                                                                                 \
+	"RULES FOR QUEUE\n"                                                                  \
+	"        7-8  iptables-legacy, ip filter: -A INPUT -j NFQUEUE --queue-balance 7:8\n" \
+	"      65535  nft, inet t: c: queue num 65535\n"                                     \
+	"          ?  nft, inet t: c: queue num 65535\n"
+
 static void table_has_a_line_of_each_kind(void **state)
 {
 	(void)state;
 	begin_with_all_kinds();
 	before = NULL;
 	columns = 0;
-	table_is("QUEUE OWNER                WAITING COPY            PACKETS  QUEUE-FULL SOCKET-FULL RULES\n"
-		 "    7 4711 a\"b                  71 meta                 75          73          74     1\n"
-		 "    9 5 \\x1b[1m                  0 none                  0           0           0     0\n"
-		 "\n"
-		 "! queue 9: its owner has not set a copy mode: it receives nothing\n"
-		 "    ipq_set_mode(h, IPQ_COPY_PACKET, ...) in the program\n"
-		 "\n"
-		 "The kernel's table of queues cannot be read: Input/output error\n"
-		 "The owners are unknown without CAP_NET_ADMIN: sudo ipq status\n"
-		 "  has a netfilter socket and may own a queue: 815 program\n"
-		 "  has a netfilter socket and may own a queue: 816 other\n"
-		 "\n"
-		 "QUEUE FLOWS LEFT      PACKETS           BYTES  KEPT BY CONNECTION MARKS OF\n"
-		 "    7         11           12              13  nft\n"
-		 "\n"
-		 "RULES FOR QUEUE\n"
-		 "        7-8  iptables-legacy, ip filter: -A INPUT -j NFQUEUE --queue-balance 7:8\n"
-		 "      65535  nft, inet t: c: queue num 65535\n"
-		 "          ?  nft, inet t: c: queue num 65535\n");
+	table_is(LINES_BEFORE "The kernel's table of queues cannot be read: Input/output error\n"
+			      "The owners are unknown without CAP_NET_ADMIN: sudo ipq status\n" LINES_AFTER);
 	s.blind = false;
 	s.table = -EACCES;
-	table_is("QUEUE OWNER                WAITING COPY            PACKETS  QUEUE-FULL SOCKET-FULL RULES\n"
-		 "    7 4711 a\"b                  71 meta                 75          73          74     1\n"
-		 "    9 5 \\x1b[1m                  0 none                  0           0           0     0\n"
-		 "\n"
-		 "! queue 9: its owner has not set a copy mode: it receives nothing\n"
-		 "    ipq_set_mode(h, IPQ_COPY_PACKET, ...) in the program\n"
-		 "\n"
+	table_is(LINES_BEFORE
 		 "Only root of the machine can read the kernel's counters (/proc/net/netfilter/\n"
-		 "nfnetlink_queue): waiting packets, copy mode and losses are unknown here.\n"
-		 "  has a netfilter socket and may own a queue: 815 program\n"
-		 "  has a netfilter socket and may own a queue: 816 other\n"
-		 "\n"
-		 "QUEUE FLOWS LEFT      PACKETS           BYTES  KEPT BY CONNECTION MARKS OF\n"
-		 "    7         11           12              13  nft\n"
-		 "\n"
-		 "RULES FOR QUEUE\n"
-		 "        7-8  iptables-legacy, ip filter: -A INPUT -j NFQUEUE --queue-balance 7:8\n"
-		 "      65535  nft, inet t: c: queue num 65535\n"
-		 "          ?  nft, inet t: c: queue num 65535\n");
+		 "nfnetlink_queue): waiting packets, copy mode and losses are unknown here.\n" LINES_AFTER);
 	s.table = -ENOENT;
 	s.count = s.firewall.count = s.firewall.flows = 0;
 	s.suspects = 0;

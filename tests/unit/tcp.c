@@ -58,13 +58,21 @@ static void assert_text(const char *text)
 	assert_memory_equal(buffer + e.payload, text, e.payload_len);
 }
 
-static struct ipq_tcp *open_table(uint32_t flags)
+/* Opens a table that has room for so many connections; 0: the default. */
+static struct ipq_tcp *open_limited(uint32_t max_connections, uint32_t flags)
 {
-	struct ipq_tcp_options options = { .size = sizeof(options), .flags = flags };
+	struct ipq_tcp_options options = { .size = sizeof(options),
+					   .max_connections = max_connections,
+					   .flags = flags };
 	struct ipq_tcp *t;
 
 	assert_int_equal(ipq_tcp_open(&t, &options), 0);
 	return t;
+}
+
+static struct ipq_tcp *open_table(uint32_t flags)
+{
+	return open_limited(0, flags);
 }
 
 static struct ipq_tcp_stats stats_of(struct ipq_tcp *t)
@@ -975,12 +983,10 @@ static int64_t fake_clock(void)
 
 static void connections_that_made_way_use_no_memory(void **state)
 {
-	struct ipq_tcp_options options = { .size = sizeof(options), .max_connections = 1 };
-	struct ipq_tcp *t;
+	struct ipq_tcp *t = open_limited(1, 0);
 	uint64_t bytes = 0;
 
 	(void)state;
-	assert_int_equal(ipq_tcp_open(&t, &options), 0);
 	for (unsigned port = 1; port < 50; port++) {
 		shake_hands(t, port);
 		if (port == 1)
@@ -993,11 +999,9 @@ static void connections_that_made_way_use_no_memory(void **state)
 
 static void full_table_refuses_new_connections_until_old_ones_are_idle(void **state)
 {
-	struct ipq_tcp_options options = { .size = sizeof(options), .max_connections = 2 };
-	struct ipq_tcp *t;
+	struct ipq_tcp *t = open_limited(2, 0);
 
 	(void)state;
-	assert_int_equal(ipq_tcp_open(&t, &options), 0);
 	t->clock = fake_clock;
 	for (unsigned port = 1; port <= 3; port++) {
 		shake_hands(t, port);
@@ -1025,11 +1029,9 @@ static bool makes_way(struct ipq_tcp *t, unsigned port)
 
 static void connection_makes_way_when_both_sides_have_closed_it(void **state)
 {
-	struct ipq_tcp_options options = { .size = sizeof(options), .max_connections = 1 };
-	struct ipq_tcp *t;
+	struct ipq_tcp *t = open_limited(1, 0);
 
 	(void)state;
-	assert_int_equal(ipq_tcp_open(&t, &options), 0);
 	t->clock = fake_clock;
 	shake_hands(t, 1);
 	pass(t, TEXT(.port = 1, .sequence = 101, .text = "evil"), "evil", "goodness");
@@ -1067,8 +1069,6 @@ static void connection_makes_way_when_both_sides_have_closed_it(void **state)
 
 static void connection_makes_way_after_a_reset_in_its_window(void **state)
 {
-	struct ipq_tcp_options options = { .size = sizeof(options), .max_connections = 1 };
-
 	(void)state;
 	for (unsigned with_ack = 0; with_ack < 2; with_ack++) {
 		struct packet reset = { .port = 1,
@@ -1076,9 +1076,8 @@ static void connection_makes_way_after_a_reset_in_its_window(void **state)
 					.flags = IPQ_TCP_RST | (with_ack ? IPQ_TCP_ACK : 0),
 					.sequence = 0x40000000,
 					.acknowledgement = with_ack ? 109 : 0x50000000 };
-		struct ipq_tcp *t;
+		struct ipq_tcp *t = open_limited(1, 0);
 
-		assert_int_equal(ipq_tcp_open(&t, &options), 0);
 		shake_hands(t, 1);
 		pass(t, TEXT(.port = 1, .sequence = 101, .text = "evil"), "evil", "goodness");
 		pass(t, &reset, "-", "+");
@@ -1093,11 +1092,9 @@ static void connection_makes_way_after_a_reset_in_its_window(void **state)
 /* The time of idleness begins with the last segment. */
 static void connection_that_is_used_makes_no_way(void **state)
 {
-	struct ipq_tcp_options options = { .size = sizeof(options), .max_connections = 1 };
-	struct ipq_tcp *t;
+	struct ipq_tcp *t = open_limited(1, 0);
 
 	(void)state;
-	assert_int_equal(ipq_tcp_open(&t, &options), 0);
 	t->clock = fake_clock;
 	shake_hands(t, 1);
 	pass(t, TEXT(.port = 1, .sequence = 101, .text = "evil"), "evil", "goodness");
@@ -1112,8 +1109,7 @@ static void connection_that_is_used_makes_no_way(void **state)
 	assert_true(makes_way(t, 4));
 	ipq_tcp_close(t);
 	/* A recording has no such time: the oldest connection makes way. */
-	options.flags = IPQ_TCP_RECORDED;
-	assert_int_equal(ipq_tcp_open(&t, &options), 0);
+	t = open_limited(1, IPQ_TCP_RECORDED);
 	t->clock = fake_clock;
 	assert_true(makes_way(t, 1));
 	assert_true(makes_way(t, 2));
@@ -1813,11 +1809,9 @@ static void closed_connection_makes_way_before_a_syn(void **state)
 /* A connection is established when both sides have acknowledged what the other one has sent. */
 static void connection_without_the_last_ack_makes_way_first(void **state)
 {
-	struct ipq_tcp_options options = { .size = sizeof(options), .max_connections = 2 };
-	struct ipq_tcp *t;
+	struct ipq_tcp *t = open_limited(2, 0);
 
 	(void)state;
-	assert_int_equal(ipq_tcp_open(&t, &options), 0);
 	shake_hands(t, 1);
 	pass(t, &(struct packet){ .port = 2, .flags = IPQ_TCP_SYN, .sequence = A_ISN }, "-", "+");
 	pass(t,
